@@ -1,0 +1,54 @@
+# medsecure. `make` lists the targets; nothing asks a question.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(CURDIR)/$(VENV)/bin
+STAMP := $(VENV)/.installed
+export PATH := $(BIN):$(PATH)
+export PYTHONPATH := $(CURDIR)
+export MLFLOW_DISABLE_TELEMETRY := true
+export DO_NOT_TRACK := 1
+export DVC_NO_ANALYTICS := 1
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup repro test lint params ui bench clean
+
+help:  ## list the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: Python 3.11 or newer is needed; say which with PYTHON=/path/to/python3.11" >&2; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	@touch $@
+
+setup: $(STAMP)  ## create .venv with the exact versions of constraints.txt
+
+repro: setup  ## fetch the data, run the whole pipeline, print the comparison
+	@dvc pull --quiet
+	@dvc repro
+	@python -m pipeline.report
+
+test: setup  ## run the tests
+	@dvc pull --quiet
+	@python -m pytest -n 2 --dist loadfile
+
+lint: setup  ## style, types, and the floors of the house
+	@ruff check .
+	@ruff format --check .
+	@mypy
+	@lint-imports
+
+params: setup  ## write params.yaml from conf/
+	@python -m pipeline.params
+
+ui: setup  ## open MLflow's view on http://127.0.0.1:5000
+	@mlflow server --host 127.0.0.1 --port 5000 --backend-store-uri $${MLFLOW_TRACKING_URI:-sqlite:///$(CURDIR)/mlflow.db}
+
+bench: setup  ## speed and quality side by side with other tools; writes benchmarks/latest.json
+	@$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[bench]'
+	@$(BIN)/python -m pip install --quiet -c constraints.txt --no-deps torchattacks
+	@python -m benchmarks
+
+clean:  ## remove what the pipeline made; keeps the data and the environment
+	rm -rf artifacts sweeps multirun mlflow.db mlflow.db.lock mlartifacts
