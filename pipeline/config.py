@@ -1,0 +1,204 @@
+"""The types of the configuration, and one clear line for whatever does not fit them."""
+
+import difflib
+import inspect
+from collections.abc import Callable, Iterable
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, model_validator
+
+from pipeline.files import BadInput
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
+
+STRICT = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class Section(BaseModel):
+    """A part of the configuration: no unknown key, no silent conversion, immutable."""
+
+    model_config = STRICT
+
+
+class FeatureConfig(Section):
+    """One measurement: its clinical unit, what a clinic believes, how it is written down, who may forge it."""
+
+    unit: str
+    kind: Literal["integer", "real"]
+    lower: float
+    upper: float
+    step: Positive | None
+    missing: float | None
+    mutable: bool
+    center: float
+    scale: Positive
+    source: str
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "FeatureConfig":
+        if self.lower >= self.upper:
+            raise ValueError(f"lower {self.lower} must be below upper {self.upper}")
+        return self
+
+
+class DataConfig(Section):
+    """A data set: where it lies and what its columns mean. Class 1 is always *disease present*."""
+
+    name: str
+    title: str
+    source: Literal["file", "sklearn"]
+    file: str
+    target: str
+    classes: list[str] = Field(min_length=2)
+    auroc_ceiling: Share | None
+    features: dict[str, FeatureConfig] = Field(min_length=1)
+
+
+class PlanConfig(Section):
+    """Cross-validation: every patient is held out once per seed."""
+
+    folds: Annotated[int, Field(ge=2)]
+    seeds: Count
+
+
+class ModelConfig(Section):
+    """The network: a name of `pipeline.models.MODELS` and the widths of its hidden layers."""
+
+    name: str
+    hidden: list[Count]
+
+
+class TrainConfig(Section):
+    """The one training loop. Epochs are passes over the training rows."""
+
+    epochs: Count
+    batch_size: Count
+    learning_rate: Positive
+    weight_decay: NonNegative
+
+
+class ThreatConfig(Section):
+    """Which limits of the schema bind the attacker."""
+
+    mutable_only: bool
+    plausible_range: bool
+    recorded_grid: bool
+
+
+class AuditConfig(Section):
+    """What is measured on every population. `eps` is in units of each feature's scale."""
+
+    eps: list[NonNegative] = Field(min_length=1)
+    headline: str
+    confidence: Annotated[float, Field(gt=0, lt=1)]
+    resamples: Annotated[int, Field(ge=100)]
+
+    @model_validator(mode="after")
+    def _grid(self) -> "AuditConfig":
+        if self.eps[0] != 0 or sorted(set(self.eps)) != self.eps:
+            raise ValueError("eps must start at 0.0 and rise, so that eps = 0 reproduces clean accuracy")
+        return self
+
+
+class Config(BaseModel):
+    """The whole configuration; what it does not name itself is the section of a defence."""
+
+    model_config = ConfigDict(extra="allow", strict=True, frozen=True)
+
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
+    threads: Count
+    data: DataConfig
+    plan: PlanConfig
+    model: ModelConfig
+    train: TrainConfig
+    threat: dict[str, ThreatConfig] = Field(min_length=1)
+    attack: dict[str, dict[str, Any]] = Field(min_length=1)
+    audit: AuditConfig
+
+    @model_validator(mode="after")
+    def _headline(self) -> "Config":
+        if self.audit.headline not in self.threat:
+            raise ValueError(f"audit.headline: {self.audit.headline!r} is not one of {', '.join(self.threat)}")
+        return self
+
+    @property
+    def defenses(self) -> dict[str, dict[str, Any]]:
+        """The options of each configured defence, by name."""
+        return {name: options or {} for name, options in (self.model_extra or {}).items()}
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A hint for a misspelt name, ready to append to a message."""
+    known = list(known)
+    match = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"did you mean {match[0]!r}?" if match else f"known: {', '.join(sorted(known))}"
+
+
+def check_options(function: Callable[..., Any], options: dict[str, Any], key: str, given: Iterable[str] = ()) -> dict[str, Any]:
+    """Checks the options that a configuration holds for an attack or a defence against its signature.
+
+    Args:
+        function: its keyword-only parameters, with their annotations, are the options.
+        options: what the configuration says.
+        key: where it says so, for the message.
+        given: parameters that the program sets itself and nobody configures.
+
+    Raises:
+        BadInput: an option is unknown, missing, ill-typed or out of its range.
+    """
+    fields: dict[str, Any] = {
+        name: (parameter.annotation, ... if parameter.default is parameter.empty else parameter.default)
+        for name, parameter in inspect.signature(function).parameters.items()
+        if parameter.kind is parameter.KEYWORD_ONLY and name not in set(given)
+    }
+    checked = checked_model(create_model(function.__name__, __config__=STRICT, **fields), options, key)
+    return {name: getattr(checked, name) for name in fields}
+
+
+def check(values: Any, origin: str = "params.yaml") -> Config:
+    """Checks a composed configuration.
+
+    Raises:
+        BadInput: a key is unknown, missing, ill-typed or out of its range; the message names it and the nearest valid one.
+    """
+    if not isinstance(values, dict):
+        raise BadInput(f"{origin}: empty or not a mapping; run `make params` to write it from conf/")
+    return checked_model(Config, values, origin)
+
+
+def checked_model(model: type[Model], values: Any, origin: str) -> Model:
+    """Validates `values`; what does not fit is a `BadInput` of one line that begins with `origin`."""
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise BadInput(_one_line(model, error, origin)) from error
+
+
+def _one_line(model: type[BaseModel], error: ValidationError, origin: str) -> str:
+    # A misspelt key is both unknown and missing: the misspelling is what its author wants to hear of.
+    first = min(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
+    path = ".".join(str(part) for part in first["loc"] if not str(part).startswith("function-"))
+    where = f"{origin}: {path}" if path else origin
+    if first["type"] == "extra_forbidden":
+        return f"{where}: unknown key; {nearest(str(first['loc'][-1]), _known_keys(model, first['loc'][:-1]))}"
+    if first["type"] == "missing":
+        return f"{where}: missing"
+    message = first["msg"].removeprefix("Value error, ")
+    given = "" if isinstance(first["input"], dict) else f", not {first['input']!r}"
+    return f"{where}: {message[0].lower()}{message[1:]}{given}"
+
+
+def _known_keys(model: Any, path: tuple[int | str, ...]) -> list[str]:
+    """The valid keys at `path` below `model`."""
+    for part in path:
+        if isinstance(model, type) and issubclass(model, BaseModel):
+            model = model.model_fields[str(part)].annotation
+        else:  # a mapping's or list's values
+            model = model.__args__[-1]
+    return list(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []

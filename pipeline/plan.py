@@ -1,0 +1,138 @@
+"""Who trains on whom: two boolean tables."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipeline.files import BadInput
+
+RELEASE = "release"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One row per model, one column per patient.
+
+    Attributes:
+        train: (M, N) bool, who trains this model.
+        held_out: (M, N) bool, whom this model may be scored on; never overlaps `train`.
+        repetition: (M,) int64, which repetition of the cross-validation a model belongs to; -1 = none (the release model).
+        seeds: (M,) int64, the seed of each model's initial weights and batch order.
+        labels: a readable name of each model.
+    """
+
+    train: Tensor
+    held_out: Tensor
+    repetition: Tensor
+    seeds: Tensor
+    labels: tuple[str, ...]
+
+    @property
+    def size(self) -> int:
+        """The number of models M."""
+        return len(self.labels)
+
+    @classmethod
+    def cross_validation(cls, y: Tensor, *, folds: int, seeds: int, seed: int, release: bool = True) -> "Plan":
+        """Stratified `folds` x `seeds`, and one release model that trains on everyone.
+
+        Args:
+            y: (N,) class indices.
+            folds: each patient is held out once per repetition.
+            seeds: repetitions, each with its own partition.
+            seed: of the partitions and of the models' own seeds.
+            release: append the release model.
+
+        Raises:
+            BadInput: a class has fewer records than there are folds.
+        """
+        from sklearn.model_selection import StratifiedKFold
+
+        counts = torch.bincount(y)
+        if int(counts.min()) < folds:
+            rare = int(counts.argmin())
+            raise BadInput(
+                f"plan.folds: {folds} folds need at least {folds} records of each class, "
+                f"but class {rare} has {int(counts[rare])}; lower plan.folds"
+            )
+        held_out, labels = [], []
+        for repetition in range(seeds):
+            state = (seed * 1_000 + repetition) % 2**32  # all that scikit-learn takes; a date is a seed too
+            splitter = StratifiedKFold(folds, shuffle=True, random_state=state)
+            for fold, (_, test) in enumerate(splitter.split(np.zeros(len(y)), y.numpy())):
+                row = torch.zeros(len(y), dtype=torch.bool)
+                row[torch.from_numpy(test)] = True
+                held_out.append(row)
+                labels.append(f"seed{repetition}-fold{fold}")
+        table = torch.stack(held_out)
+        repetitions = torch.arange(seeds).repeat_interleave(folds)
+        plan = cls(~table, table, repetitions, seed * 1_000_003 + torch.arange(len(labels)), tuple(labels))
+        return plan.with_release() if release else plan
+
+    def with_release(self) -> "Plan":
+        """This plan and one more model, trained on everyone and scored on no one."""
+        everyone = torch.ones_like(self.train[:1])
+        return Plan(
+            torch.cat([self.train, everyone]),
+            torch.cat([self.held_out, ~everyone]),
+            torch.cat([self.repetition, torch.tensor([-1])]),
+            torch.cat([self.seeds, self.seeds.max()[None] + 1]),
+            (*self.labels, RELEASE),
+        )
+
+    def select(self, members: Tensor) -> "Plan":
+        """The rows `members` (indices or a mask) as a plan of their own."""
+        rows = torch.arange(self.size)[members]
+        labels = tuple(self.labels[row] for row in rows.tolist())
+        return Plan(self.train[rows], self.held_out[rows], self.repetition[rows], self.seeds[rows], labels)
+
+    def scored(self) -> Tensor:
+        """(M,) bool: the models that hold somebody out."""
+        return self.held_out.any(1)
+
+    def held_out_index(self) -> tuple[Tensor, Tensor]:
+        """Whom each model is scored on, as a rectangle.
+
+        Returns:
+            index (M, B) int64 into the patients, and valid (M, B) bool: False where a shorter row was filled up.
+        """
+        return rectangle(self.held_out)
+
+    def save(self, path: Path) -> None:
+        """Writes the tables as safetensors."""
+        from safetensors.torch import save_file
+
+        tensors = {"train": self.train, "held_out": self.held_out, "repetition": self.repetition, "seeds": self.seeds}
+        save_file(tensors, path, metadata={"labels": ",".join(self.labels)})
+
+    @classmethod
+    def load(cls, path: Path) -> "Plan":
+        """Reads what `save` wrote.
+
+        Raises:
+            BadInput: the file is missing or damaged.
+        """
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(path, "pt") as file:
+                tensors = {key: file.get_tensor(key) for key in ("train", "held_out", "repetition", "seeds")}
+                labels = tuple(file.metadata()["labels"].split(","))
+        except (OSError, SafetensorError, KeyError, TypeError) as error:
+            raise BadInput(f"{path}: not a plan ({error}); run `dvc repro prepare`") from error
+        return cls(**tensors, labels=labels)
+
+
+def rectangle(table: Tensor) -> tuple[Tensor, Tensor]:
+    """The True columns of each row of a boolean (M, N) table, filled up to equal length with the row's first.
+
+    Returns:
+        index (M, B) int64 and valid (M, B) bool.
+    """
+    width = int(table.sum(1).max())
+    order = torch.argsort(table.byte(), dim=1, descending=True, stable=True)[:, :width]
+    valid = table.gather(1, order)
+    return torch.where(valid, order, order[:, :1]), valid

@@ -1,0 +1,35 @@
+"""Fixtures shared by all tests. Everything here is tiny, seeded and offline."""
+
+import pytest
+import tiny
+import torch
+import yaml
+
+from pipeline import params
+
+# More threads than the models are wide only add noise to the timing, and parallel test runners share the cores.
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def smoke_text() -> str:
+    """`params.yaml` as the preset for tests composes it."""
+    return params.compose(["experiment=smoke"], tiny.ROOT / "conf")
+
+
+@pytest.fixture
+def values(smoke_text):
+    """The composed configuration as plain values, the test's own copy."""
+    return yaml.safe_load(smoke_text)
+
+
+@pytest.fixture
+def cfg(values):
+    """The composed configuration, checked."""
+    return params.parse(values, "conf")
+
+
+@pytest.fixture
+def dataset():
+    """120 records with missing values."""
+    return tiny.records(120, seed=0)
