@@ -1,0 +1,154 @@
+"""M models of one architecture as one object, preprocessing included; saved without pickle."""
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pipeline.files import BadInput, read_json, sha256, write_json
+from pipeline.models import Architecture, Parameters, logits
+from pipeline.plan import RELEASE
+
+WEIGHTS, DESCRIPTION = "population.safetensors", "population.json"
+
+
+@dataclass(frozen=True)
+class Population:
+    """M models that share an architecture; `population(x)` is the logits of all of them.
+
+    Attributes:
+        architecture: the common shape.
+        preprocessing: `impute`, `center`, `scale`, each (M, D) in clinical units, fitted on the member's own training rows
+            or public.
+        parameters: stacked weights, as `pipeline.models.initialise` lays them out.
+        labels: a readable name of each member.
+        facts: what the recipe says of itself, JSON-able (for example a privacy guarantee).
+    """
+
+    architecture: Architecture
+    preprocessing: dict[str, Tensor]
+    parameters: Parameters
+    labels: tuple[str, ...]
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def size(self) -> int:
+        """The number of members M."""
+        return len(self.labels)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Logits of clinical records.
+
+        Args:
+            x: (..., M, B, D) in clinical units, NaN = missing; leading axes are folded into the batch.
+
+        Returns:
+            (..., M, B, C), differentiable in x. A missing value has gradient 0.
+        """
+        if x.dim() == 3:
+            return logits(self.standardise(x), self.parameters)
+        lead, (members, batch) = x.shape[:-3], x.shape[-3:-1]
+        folded = x.flatten(0, -4).transpose(0, 1).flatten(1, 2)
+        out = self(folded).unflatten(1, (-1, batch)).transpose(0, 1)
+        result: Tensor = out.reshape(*lead, members, batch, -1)
+        return result
+
+    def standardise(self, x: Tensor) -> Tensor:
+        """What the first layer receives: (M, B, D), imputed, centred and scaled."""
+        return standardise(x, self.preprocessing)
+
+    def select(self, members: Tensor) -> "Population":
+        """The given members (indices or a mask) as a population of their own."""
+        rows = torch.arange(self.size)[members]
+        return Population(
+            self.architecture,
+            {name: value[rows] for name, value in self.preprocessing.items()},
+            {name: value[rows] for name, value in self.parameters.items()},
+            tuple(self.labels[row] for row in rows.tolist()),
+            self.facts,
+        )
+
+    def release(self) -> "Population":
+        """The model that is deployed: the one trained on everyone."""
+        return self.select(torch.tensor([self.labels.index(RELEASE)]))
+
+    def save(self, folder: Path) -> None:
+        """Writes the weights (safetensors) and a JSON description that carries their digest."""
+        from safetensors.torch import save_file
+
+        tensors = {f"preprocessing.{name}": value for name, value in self.preprocessing.items()}
+        tensors |= {f"parameters.{name}": value for name, value in self.parameters.items()}
+        save_file({name: tensor.detach().contiguous() for name, tensor in tensors.items()}, folder / WEIGHTS)
+        description = {
+            "architecture": asdict(self.architecture),
+            "labels": list(self.labels),
+            "facts": self.facts,
+            "sha256": sha256(folder / WEIGHTS),
+        }
+        write_json(folder / DESCRIPTION, description)
+
+    @classmethod
+    def load(cls, folder: Path) -> "Population":
+        """Reads what `save` wrote, bit for bit; nothing is unpickled.
+
+        Raises:
+            BadInput: a file is missing, truncated, or not the one that its description was written for.
+        """
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        described = read_json(folder / DESCRIPTION)
+        weights = folder / WEIGHTS
+        try:
+            if sha256(weights) != described["sha256"]:
+                raise BadInput(f"{weights}: damaged or exchanged: its sha256 is not the one in {DESCRIPTION}; train again")
+            tensors = load_file(weights)
+            shape = described["architecture"]
+            architecture = Architecture(**{**shape, "hidden": tuple(shape["hidden"])})
+            parts = {
+                part: {name.split(".", 1)[1]: tensor for name, tensor in tensors.items() if name.startswith(f"{part}.")}
+                for part in ("preprocessing", "parameters")
+            }
+            return cls(architecture, **parts, labels=tuple(described["labels"]), facts=described["facts"])
+        except (OSError, SafetensorError, KeyError, TypeError) as error:
+            raise BadInput(f"{weights}: cannot be read as a population ({error}); train again") from error
+
+
+def standardise(x: Tensor, preprocessing: dict[str, Tensor]) -> Tensor:
+    """Imputes, centres and scales records (M, B, D) with constants (M, D)."""
+    impute, center, scale = (preprocessing[name][:, None] for name in ("impute", "center", "scale"))
+    return (torch.where(x.isnan(), impute, x) - center) / scale
+
+
+def fitted_preprocessing(x: Tensor, train: Tensor) -> dict[str, Tensor]:
+    """Medians, means and standard deviations of each member's own training rows.
+
+    Args:
+        x: (N, D) records, NaN = missing.
+        train: (M, N) bool.
+
+    Returns:
+        `impute`, `center`, `scale`, each (M, D) float32. A constant feature gets scale 1.
+
+    Raises:
+        BadInput: a feature is missing in every training row of a member.
+    """
+    rows = torch.where(train[..., None], x.double(), torch.nan)
+    impute = rows.nanmedian(1).values
+    if impute.isnan().any():
+        raise BadInput("a feature is missing in every training row of a model; drop it from the schema or add records")
+    filled = torch.where(rows.isnan(), impute[:, None], rows)
+    weight = train[..., None].double()
+    count = weight.sum(1)
+    center = (filled * weight).sum(1) / count
+    spread = (((filled - center[:, None]) ** 2 * weight).sum(1) / count).sqrt()
+    scale = torch.where(spread > 0, spread, 1.0)
+    return {"impute": impute.float(), "center": center.float(), "scale": scale.float()}
+
+
+def public_preprocessing(center: Tensor, scale: Tensor, members: int) -> dict[str, Tensor]:
+    """Public constants (D,) for every member: nothing is learned from a record, so nothing leaks."""
+    center, scale = center.float().expand(members, -1), scale.float().expand(members, -1)
+    return {"impute": center.clone(), "center": center.clone(), "scale": scale.clone()}
