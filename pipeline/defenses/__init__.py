@@ -1,0 +1,32 @@
+"""Recipes: `recipe(dataset, plan, cfg, **options) -> Population`. `DEFENSES` lists them in the order people read them.
+
+A recipe's keyword-only parameters are its options; `conf/defense/<name>.yaml` gives their values.
+"""
+
+from collections.abc import Callable
+
+from pipeline.config import Config, check_options
+from pipeline.data import Dataset
+from pipeline.defenses.adversarial import adv_train
+from pipeline.defenses.distillation import distill
+from pipeline.defenses.privacy import dp_train
+from pipeline.defenses.undefended import baseline
+from pipeline.plan import Plan
+from pipeline.population import Population
+
+DEFENSES: dict[str, Callable[..., Population]] = {
+    "baseline": baseline,
+    "adv_train": adv_train,
+    "distill": distill,
+    "dp_train": dp_train,
+}
+
+
+def train(name: str, dataset: Dataset, plan: Plan, cfg: Config) -> Population:
+    """Trains the defence `name` with the options that `cfg` holds for it.
+
+    Raises:
+        BadInput: an option does not fit the recipe.
+    """
+    recipe = DEFENSES[name]
+    return recipe(dataset, plan, cfg, **check_options(recipe, cfg.defenses[name], name))

@@ -1,0 +1,77 @@
+"""DP-SGD through Opacus: slower, and independent of our own step; the two are tested against each other."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from pipeline.data import Dataset
+from pipeline.files import BadInput
+from pipeline.models import Architecture, Parameters, as_module, initialise, parameters_of
+from pipeline.plan import Plan
+from pipeline.population import Population
+
+
+def fit_through_opacus(
+    dataset: Dataset,
+    plan: Plan,
+    architecture: Architecture,
+    preprocessing: dict[str, Tensor],
+    *,
+    sample_rate: float,
+    expected_batch: float,
+    max_grad_norm: float,
+    noise_multiplier: float,
+    steps: int,
+    learning_rate: float,
+) -> Population:
+    """Trains the members of `plan` one after another with `opacus.PrivacyEngine`.
+
+    Opacus derives its sample rate from the number of batches of a loader, so `1 / sample_rate` must be whole. Its expected
+    batch size comes from the size of the cohort, which leaks (meta-pytorch/opacus#571, #819): the public one takes its place.
+
+    Raises:
+        BadInput: 1 / sample_rate is not a whole number.
+    """
+    from opacus import PrivacyEngine
+    from tqdm import tqdm
+
+    batches = round(1 / sample_rate)
+    if not math.isclose(batches * sample_rate, 1):
+        raise BadInput(f"dp_train.sample_rate: the opacus engine needs 1 / sample_rate to be whole; {sample_rate} is not")
+    initial = initialise(architecture, plan.seeds)
+    trained: list[Parameters] = []
+    for member in tqdm(range(plan.size), desc="dp_train (opacus)", disable=None, leave=False):
+        module = as_module(initial, preprocessing, member)
+        rows = plan.train[member]
+        records = TensorDataset(dataset.x[rows], dataset.y[rows])
+        generator = torch.Generator().manual_seed(int(plan.seeds[member]))
+        loader = DataLoader(records, batch_size=-(-len(records) // batches), generator=generator)
+        private, optimiser, private_loader = PrivacyEngine().make_private(
+            module=module,
+            optimizer=torch.optim.Adam(module.parameters(), lr=learning_rate),
+            data_loader=loader,
+            noise_multiplier=noise_multiplier,
+            max_grad_norm=max_grad_norm,
+            noise_generator=torch.Generator().manual_seed(int(plan.seeds[member]) + 1),
+        )
+        if not math.isclose(private_loader.sample_rate, sample_rate):
+            raise BadInput(f"dp_train.sample_rate: opacus would draw with {private_loader.sample_rate}, not {sample_rate}")
+        optimiser.expected_batch_size = expected_batch
+        _steps(private, optimiser, private_loader, steps)
+        trained.append(parameters_of(module))
+    stacked = {name: torch.cat([member[name] for member in trained]) for name in trained[0]}
+    return Population(architecture, preprocessing, stacked, plan.labels)
+
+
+def _steps(module: nn.Module, optimiser: torch.optim.Optimizer, loader: DataLoader[tuple[Tensor, ...]], steps: int) -> None:
+    done = 0
+    while done < steps:
+        for x, y in loader:
+            optimiser.zero_grad()
+            nn.functional.cross_entropy(module(x), y, reduction="mean").backward()
+            optimiser.step()
+            done += 1
+            if done == steps:
+                break
