@@ -1,0 +1,107 @@
+"""`params.yaml`: composed from `conf/`, read back and checked down to each attack's and defence's options.
+
+`python -m pipeline.params [override ...]` writes the same bytes that `dvc exp run` writes.
+"""
+
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pipeline.attacks import evasion_suite
+from pipeline.config import Config, check, check_options, nearest
+from pipeline.defenses import DEFENSES
+from pipeline.files import BadInput, repository_root, write_text
+from pipeline.models import MODELS
+
+
+def load(path: Path = Path("params.yaml")) -> Config:
+    """Reads and checks `params.yaml`.
+
+    Raises:
+        BadInput: the file is missing, is not YAML, or holds a key or a value that does not fit.
+    """
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BadInput(f"{path}: not found; run `make params` to write it from conf/") from None
+    except yaml.YAMLError as error:
+        raise BadInput(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
+    return parse(values, str(path))
+
+
+def parse(values: Any, origin: str) -> Config:
+    """Checks a composed configuration, the options of every attack and defence included.
+
+    Raises:
+        BadInput: one line that begins with `origin` and names the key at fault and the nearest valid one.
+    """
+    known = [*Config.model_fields, *DEFENSES]
+    for name in values if isinstance(values, dict) else ():
+        if name not in known:
+            raise BadInput(f"{origin}: {name}: unknown key; {nearest(str(name), known)}")
+    cfg = check(values, origin)
+    evasion_suite(cfg.attack, origin)
+    if cfg.model.name not in MODELS:
+        raise BadInput(f"{origin}: model.name: {cfg.model.name!r} is no model; {nearest(cfg.model.name, MODELS)}")
+    for name, options in cfg.defenses.items():
+        threat = check_options(DEFENSES[name], options, f"{origin}: {name}").get("threat", cfg.audit.headline)
+        if threat not in cfg.threat:
+            raise BadInput(f"{origin}: {name}.threat: {threat!r} is no threat model; {nearest(threat, cfg.threat)}")
+    return cfg
+
+
+def compose(overrides: list[str], conf: Path | None = None) -> str:
+    """Composes `conf/config.yaml` with Hydra overrides into the text of `params.yaml`, byte for byte as DVC does.
+
+    Raises:
+        BadInput: an override names no key or no file of `conf/`.
+    """
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+
+    conf = (conf or repository_root() / "conf").resolve()
+    try:
+        with initialize_config_dir(str(conf), version_base=None):
+            composed = hydra_compose(config_name="config", overrides=overrides)
+    except HydraException as error:
+        raise BadInput(f"conf: {' '.join(str(error).split())}{override_hint(overrides, conf)}") from error
+    OmegaConf.resolve(composed)
+    return OmegaConf.to_yaml(composed)
+
+
+def override_hint(overrides: list[str], conf: Path) -> str:
+    """The nearest valid key for the first override that names none; empty when all name one."""
+    keys = set(_flat_keys(yaml.safe_load(compose([], conf)))) if overrides else set()
+    keys |= {folder.name for folder in conf.iterdir() if folder.is_dir()}
+    for override in overrides:
+        key = override.split("=")[0].lstrip("+~")
+        if key not in keys and not key.startswith("hydra"):
+            return f"; {key}: {nearest(key, keys)}"
+    return ""
+
+
+def _flat_keys(values: Any, prefix: str = "") -> Iterable[str]:
+    if isinstance(values, dict):
+        for key, value in values.items():
+            yield f"{prefix}{key}"
+            yield from _flat_keys(value, f"{prefix}{key}.")
+
+
+def main() -> None:
+    """Writes `params.yaml` from `conf/` and the overrides on the command line."""
+    try:
+        text = compose(sys.argv[1:])
+        parse(yaml.safe_load(text), "conf")
+    except BadInput as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    write_text(repository_root() / "params.yaml", text)
+
+
+if __name__ == "__main__":
+    main()

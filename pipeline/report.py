@@ -1,0 +1,169 @@
+"""What people read: tables as CSV, one page, and a short summary on the terminal.
+
+`python -m pipeline.report` prints the summary of the last evaluation again.
+"""
+
+import base64
+import html
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from pipeline.compare import Evaluation, headline_metrics
+from pipeline.config import Config
+from pipeline.figures import display_name, draw_all
+from pipeline.files import BadInput, write_json, write_text
+
+COMPARISON, REPORT = "comparison.csv", "report.html"
+ROBUSTNESS_COLUMNS = ["defense", "threat", "eps", "robust_accuracy", "robust_low", "robust_high", "sensitivity"]
+
+
+def write_evaluation(evaluation: Evaluation, cfg: Config, folder: Path) -> None:
+    """Writes every table, figure and the page of an evaluation into `folder`."""
+    tables = {
+        "comparison": evaluation.comparison,
+        "classification": evaluation.classification,
+        "robustness": evaluation.comparison[ROBUSTNESS_COLUMNS],
+        "confusion": evaluation.confusion,
+        "roc": evaluation.roc,
+    }
+    for name, table in tables.items():
+        table.to_csv(folder / f"{name}.csv", index=False, float_format="%.6g")
+    (folder / "rows").mkdir()
+    for name, rows in evaluation.audits.items():
+        rows.to_parquet(folder / "rows" / f"{name}.parquet", index=False, compression="zstd")
+    (folder / "plots").mkdir()
+    figures = draw_all(evaluation.comparison, evaluation.confusion, evaluation.roc, cfg.audit.headline, folder / "plots")
+    headline = evaluation.comparison[evaluation.comparison["threat"] == cfg.audit.headline]
+    robustness = headline[ROBUSTNESS_COLUMNS]
+    robustness.to_csv(folder / "plots" / "robustness.csv", index=False, float_format="%.6g")
+    write_json(folder / "metrics.json", headline_metrics(evaluation.comparison, cfg.audit.headline))
+    write_text(folder / REPORT, page(evaluation, cfg, figures))
+
+
+def summary(comparison: pd.DataFrame, headline: str) -> str:
+    """The table that a run ends with: defence x eps under the headline threat."""
+    lines = comparison[comparison["threat"] == headline]
+    shown = pd.DataFrame(
+        {
+            "defense": [display_name(d, f) for d, f in zip(lines["defense"], lines["flags"].fillna(""), strict=True)],
+            "eps": [f"{eps:g}" for eps in lines["eps"]],
+            "clean accuracy": _with_interval(lines, "clean_accuracy", "clean_low", "clean_high"),
+            "robust accuracy": _with_interval(lines, "robust_accuracy", "robust_low", "robust_high"),
+            "sensitivity": _with_interval(lines, "sensitivity", "sensitivity_low", "sensitivity_high"),
+            "missed diagnoses": _with_interval(
+                lines, "missed_diagnosis_rate", "missed_diagnosis_rate_low", "missed_diagnosis_rate_high"
+            ),
+            "vs baseline": [
+                "" if pd.isna(d) else f"{d:+.3f} ({low:+.3f} to {high:+.3f})"
+                for d, low, high in zip(
+                    *(lines.get(f"difference{s}", pd.Series(index=lines.index, dtype=float)) for s in ("", "_low", "_high")),
+                    strict=True,
+                )
+            ],
+        }
+    )
+    shown.loc[shown["defense"].duplicated(), "defense"] = ""
+    return shown.to_string(index=False, justify="left", formatters={"defense": lambda name: f"{name:<12}"})
+
+
+def _with_interval(lines: pd.DataFrame, value: str, low: str, high: str) -> list[str]:
+    return [f"{v:.3f} ({a:.3f} to {b:.3f})" for v, a, b in zip(lines[value], lines[low], lines[high], strict=True)]
+
+
+def print_summary(comparison: pd.DataFrame, headline: str, folder: Path) -> None:
+    """Prints the summary, how to open MLflow's view, and where the results lie."""
+    print(f"\nOut of fold, worst case over the suite, threat model: {headline}; intervals: bootstrap over patients\n")
+    print(summary(comparison, headline))
+    print("\nCompare in MLflow:  make ui   (then open http://127.0.0.1:5000)")
+    print(f"Results:            {folder / REPORT}, {folder / COMPARISON}")
+
+
+def page(evaluation: Evaluation, cfg: Config, figures: list[Path]) -> str:
+    """One self-contained HTML page."""
+    comparison, headline = evaluation.comparison, cfg.audit.headline
+    first = comparison.drop_duplicates("defense")
+    names = [
+        f"{display_name(d, f)}" + (f", rank {rank}" if pd.notna(rank) else ", not ranked")
+        for d, f, rank in zip(first["defense"], first["flags"], first["rank"], strict=True)
+    ]
+    pictures = "".join(
+        f'<img alt="{path.stem}" src="data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}">' for path in figures
+    )
+    report = evaluation.classification[evaluation.classification["eps"].isin([0.0, cfg.audit.eps[-1]])]
+    return f"""<!doctype html><html lang="en"><meta charset="utf-8"><title>medsecure: {html.escape(cfg.data.title)}</title>
+<style>
+body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 1180px; margin: 2rem auto; padding: 0 1rem; color: #222; }}
+table {{ border-collapse: collapse; font-size: 12.5px; margin: 1rem 0; }}
+th, td {{ padding: .25rem .6rem; border-bottom: 1px solid #ddd; text-align: right; white-space: nowrap; }}
+th:first-child, td:first-child {{ text-align: left; }}
+img {{ max-width: 100%; display: block; margin: 1.2rem 0; }}
+.note {{ color: #555; max-width: 60em; }}
+</style>
+<h1>{html.escape(cfg.data.title)}</h1>
+<p class="note">Every patient is scored by models that did not train on them ({cfg.plan.folds} folds x {cfg.plan.seeds}
+seeds). Robust accuracy is the worst case per record over all attacks and all smaller radii. Intervals:
+{cfg.audit.confidence:.0%} bootstrap over patients, seeds averaged first. eps is in reference standard deviations of each
+feature. These attacks give an upper bound of robustness: a record they fail to break may still be breakable.
+Research software; not for clinical use.</p>
+<p><b>Defences</b>: {html.escape("; ".join(names))}. Ranked by the area under robust balanced accuracy; a flagged defence
+has no rank.</p>
+<h2>Under the {html.escape(headline)} threat</h2>
+{_html_table(comparison[comparison["threat"] == headline])}
+{pictures}
+<h2>Classification report, clean and at eps {cfg.audit.eps[-1]:g}</h2>
+{report.round(3).to_html(index=False, border=0)}
+<h2>What one eps means</h2>
+{_scale_table(cfg)}
+</html>
+"""
+
+
+def _html_table(lines: pd.DataFrame) -> str:
+    shown = pd.DataFrame(
+        {
+            "defence": [display_name(d, f) for d, f in zip(lines["defense"], lines["flags"], strict=True)],
+            "eps": lines["eps"].map("{:g}".format),
+            "robust accuracy": _with_interval(lines, "robust_accuracy", "robust_low", "robust_high"),
+            "sensitivity": _with_interval(lines, "sensitivity", "sensitivity_low", "sensitivity_high"),
+            "specificity": _with_interval(lines, "specificity", "specificity_low", "specificity_high"),
+            "balanced accuracy": lines["balanced_accuracy"].map("{:.3f}".format),
+            "AUROC": _with_interval(lines, "robust_auroc", "robust_auroc_low", "robust_auroc_high"),
+            "Brier": lines["brier"].map("{:.3f}".format),
+        }
+    )
+    return shown.to_html(index=False, border=0)
+
+
+def _scale_table(cfg: Config) -> str:
+    features = cfg.data.features
+    shown = pd.DataFrame(
+        {
+            "feature": list(features),
+            "eps 1.0 is": [f"{f.scale:g} {f.unit}" for f in features.values()],
+            "eps 0.1 is": [f"{f.scale / 10:g} {f.unit}" for f in features.values()],
+            "recorded in steps of": ["any" if f.step is None else f"{f.step:g}" for f in features.values()],
+            "an attacker may change it": ["yes" if f.mutable else "no" for f in features.values()],
+        }
+    )
+    return shown.to_html(index=False, border=0)
+
+
+def main() -> None:
+    """Prints the summary of `artifacts/evaluate`."""
+    from pipeline.params import load
+
+    folder = Path("artifacts/evaluate")
+    try:
+        cfg = load()
+        if not (folder / COMPARISON).exists():
+            raise BadInput(f"{folder / COMPARISON}: not found; run `dvc repro` to make it")
+        print_summary(pd.read_csv(folder / COMPARISON), cfg.audit.headline, folder)
+    except BadInput as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,28 @@
+"""What each attack does to the undefended models.
+
+Command:  python -m pipeline.stages.attack
+Reads:    artifacts/prepare/, artifacts/train_baseline/
+Writes:   artifacts/attack/{rows.parquet,adversarial.safetensors,metrics.json}
+"""
+
+from pipeline.audit import audit
+from pipeline.compare import BASELINE, compare, headline_metrics
+from pipeline.config import Config
+from pipeline.files import folder, write_json
+from pipeline.population import Population
+from pipeline.stages import ARTIFACTS, prepared, run
+
+
+def attack(cfg: Config) -> None:
+    """The stage."""
+    dataset, plan = prepared()
+    population = Population.load(ARTIFACTS / "train_baseline")
+    result = audit(population, dataset, plan, cfg, name=BASELINE)
+    table = compare({BASELINE: result.rows}, cfg.audit, cfg.seed, cfg.data.auroc_ceiling)
+    with folder(ARTIFACTS / "attack") as out:
+        result.save(out)
+        write_json(out / "metrics.json", headline_metrics(table, cfg.audit.headline))
+
+
+if __name__ == "__main__":
+    run(attack)

@@ -1,0 +1,28 @@
+"""Checks the raw records and draws up who trains on whom.
+
+Command:  python -m pipeline.stages.prepare
+Reads:    data/ (or a data set bundled with scikit-learn)
+Writes:   artifacts/prepare/{records.parquet,schema.json,plan.safetensors,report.json}
+"""
+
+from pipeline.config import Config
+from pipeline.data import read_raw, save_dataset
+from pipeline.files import folder, repository_root, write_json
+from pipeline.plan import Plan
+from pipeline.stages import ARTIFACTS, PLAN, run
+
+
+def prepare(cfg: Config) -> None:
+    """The stage."""
+    dataset, report = read_raw(cfg.data, repository_root())
+    plan = Plan.cross_validation(dataset.y, folds=cfg.plan.folds, seeds=cfg.plan.seeds, seed=cfg.seed)
+    with folder(ARTIFACTS / "prepare") as out:
+        save_dataset(dataset, out)
+        plan.save(out / PLAN)
+        write_json(out / "report.json", report)
+    missing = ", ".join(f"{name} {count}" for name, count in report["missing"].items() if count) or "none"
+    print(f"{cfg.data.title}: {report['records']} records, {report['positives']} positive; missing: {missing}")
+
+
+if __name__ == "__main__":
+    run(prepare)

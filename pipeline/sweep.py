@@ -1,0 +1,124 @@
+"""Runs that are done once: a recipe end to end, kept under the digest of everything that decides its result."""
+
+import hashlib
+import json
+import math
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.utils import JobReturn
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig
+from tqdm import tqdm
+
+from pipeline.audit import audit
+from pipeline.compare import evaluate_audits
+from pipeline.config import Config
+from pipeline.data import Dataset, read_raw
+from pipeline.defenses import train
+from pipeline.files import folder, repository_root, sha256, write_json
+from pipeline.plan import Plan
+from pipeline.population import Population
+from pipeline.report import COMPARISON, write_evaluation
+from pipeline.tracking import log_evaluation, open_store
+
+POPULATION = "population"
+
+
+def run_recipes(cfg: Config) -> list[dict[str, Any]]:
+    """Runs every defence that `cfg` holds; a finished one is not run again. Returns a line of figures for each."""
+    import torch
+
+    torch.set_num_threads(cfg.threads)
+    open_store(cfg)
+    dataset, _ = read_raw(cfg.data, repository_root())
+    return [_run_once(cfg, name, dataset) for name in cfg.defenses]
+
+
+def _run_once(cfg: Config, name: str, dataset: Dataset) -> dict[str, Any]:
+    alone = only(cfg, name)
+    key = run_key(alone, dataset)
+    place = repository_root() / "sweeps" / key[:16]
+    plan = Plan.cross_validation(dataset.y, folds=cfg.plan.folds, seeds=cfg.plan.seeds, seed=cfg.seed)
+    done = place.exists()
+    if not done:
+        population = train(name, dataset, plan, alone)
+        rows = audit(population, dataset, plan, alone, name=name).rows
+        with folder(place) as unfinished:
+            write_evaluation(evaluate_audits({name: rows}, alone), alone, unfinished)
+            (unfinished / POPULATION).mkdir()
+            population.save(unfinished / POPULATION)
+            write_json(unfinished / "params.json", alone.model_dump())
+    table = pd.read_csv(place / COMPARISON, keep_default_na=True)
+    table["flags"] = table["flags"].fillna("")
+    population = Population.load(place / POPULATION)
+    log_evaluation(alone, name, table, population, dataset=dataset, folder=place, run_key=key)
+    return {"defense": name, "key": key[:16], "done_before": done, **_figures(table, cfg.audit.headline)}
+
+
+def only(cfg: Config, name: str) -> Config:
+    """The configuration without the sections of the other defences, so that they do not enter the run's key."""
+    values = {field: getattr(cfg, field) for field in Config.model_fields}
+    return Config.model_construct(None, **values, **{name: cfg.defenses[name]})
+
+
+def run_key(cfg: Config, dataset: Dataset) -> str:
+    """The digest of the resolved configuration, the code and the records."""
+    digest = hashlib.sha256(json.dumps(cfg.model_dump(), sort_keys=True).encode())
+    package = Path(__file__).parent
+    digest.update(sha256(*sorted(package.rglob("*.py"))).encode())
+    digest.update(dataset.x.numpy().tobytes() + dataset.y.numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _figures(table: pd.DataFrame, headline: str) -> dict[str, Any]:
+    lines = table[table["threat"] == headline]
+    shown = lines.iloc[(lines["eps"] - 0.3).abs().argmin()]
+    first = lines.iloc[0]
+    return {
+        "clean_accuracy": f"{first['clean_accuracy']:.3f}",
+        "auroc": f"{first['auroc']:.3f}",
+        f"robust_accuracy_at_{shown['eps']:g}": f"{shown['robust_accuracy']:.3f} "
+        f"({shown['robust_low']:.3f} to {shown['robust_high']:.3f})",
+        "sensitivity": f"{first['sensitivity']:.3f}",
+        "flags": first["flags"],
+    }
+
+
+class Summary(Callback):
+    """Hydra callback: a progress bar over the jobs of a sweep, and one table at its end."""
+
+    def __init__(self) -> None:
+        """Starts with no job seen."""
+        self.lines: list[dict[str, Any]] = []
+        self.bar: tqdm[Any] | None = None
+
+    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        """Counts the jobs: the product of the choices of each override."""
+        overrides = OverridesParser.create().parse_overrides(list(config.hydra.overrides.task))
+        jobs = math.prod(len(list(o.sweep_string_iterator())) for o in overrides if o.is_sweep_override())
+        self.bar = tqdm(total=jobs, desc="sweep", unit="run", file=sys.stderr)
+
+    def on_job_end(self, config: DictConfig, job_return: JobReturn, **_: Any) -> None:
+        """Keeps the figures of a finished job."""
+        if job_return.status.name == "COMPLETED":
+            overrides = " ".join(config.hydra.overrides.task)
+            self.lines += [{"overrides": overrides, **line} for line in job_return.return_value]
+        if self.bar is not None:
+            self.bar.update()
+        else:
+            self._print()
+
+    def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
+        """Prints the table."""
+        if self.bar is not None:
+            self.bar.close()
+        self._print()
+
+    def _print(self) -> None:
+        if self.lines:
+            print(pd.DataFrame(self.lines).to_string(index=False))
+            print("\nCompare in MLflow:  make ui   (then open http://127.0.0.1:5000)")

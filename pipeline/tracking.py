@@ -1,0 +1,334 @@
+"""MLflow's view of the results. No stage reads it back; the files under `artifacts/` are the record.
+
+One parent run per evaluated defence holds its parameters, headline figures, curves (metrics whose step is the radius
+in thousandths), artifacts and the release model. One nested run per radius holds the same figures as plain metrics, for
+the compare page.
+"""
+
+import hashlib
+import json
+import os
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from pipeline.compare import Evaluation
+from pipeline.config import Config
+from pipeline.data import Dataset, save_schema
+from pipeline.files import BadInput, repository_root, write_json
+from pipeline.population import WEIGHTS, Population
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Metric, Param, RunTag
+
+# MLflow waits minutes for a server that is not there, and asks the network for nothing we need.
+QUIET = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20", "MLFLOW_DISABLE_TELEMETRY": "true"}
+EXAMPLE_ROWS = 5
+CURVES = (
+    "robust_accuracy", "robust_low", "robust_high", "sensitivity", "specificity", "balanced_accuracy", "robust_auroc",
+    "missed_diagnosis_rate", "false_alarm_rate", "brier",
+)  # fmt: skip
+
+
+def tracking_uri() -> str:
+    """`MLFLOW_TRACKING_URI` where it is set, else a SQLite file in the repository, also from DVC's temporary clones.
+
+    Raises:
+        BadInput: the address names a file store, which MLflow refuses.
+    """
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{repository_root() / 'mlflow.db'}"
+    if uri.startswith("file:") or "://" not in uri:
+        raise BadInput(f"MLFLOW_TRACKING_URI: {uri!r} is a file store, which MLflow refuses; use sqlite:///... or http://...")
+    return uri
+
+
+def experiment_name(cfg: Config) -> str:
+    """One MLflow experiment per data set."""
+    return f"medsecure-{cfg.data.name}"
+
+
+def open_store(cfg: Config) -> str:
+    """Prepares the store and the experiment; returns the experiment's id.
+
+    Creating a SQLite store is not safe in parallel (MLflow's migrations race), so it happens under a file lock.
+
+    Raises:
+        BadInput: the store cannot be reached or written.
+    """
+    import logging
+
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+    with _readable_errors(), _one_writer():
+        import mlflow
+
+        logging.getLogger("mlflow").setLevel(logging.ERROR)  # migrations and hints, one line each, on every start
+        logging.getLogger("alembic").setLevel(logging.ERROR)
+        mlflow.set_tracking_uri(tracking_uri())
+        client = mlflow.MlflowClient()
+        found = client.get_experiment_by_name(experiment_name(cfg))
+        if found is not None:
+            return str(found.experiment_id)
+        # A server keeps artifacts where it likes; for our own file they must not land in the folder of whoever came first.
+        local = tracking_uri().startswith("sqlite:")
+        place = (repository_root() / "mlartifacts").as_uri() if local else None
+        return str(client.create_experiment(experiment_name(cfg), artifact_location=place))
+
+
+@contextmanager
+def _one_writer() -> Iterator[None]:
+    """SQLite has one writer at a time; a queue in front of it is fairer than its time-out."""
+    from filelock import FileLock
+
+    uri = tracking_uri()
+    if not uri.startswith("sqlite:///"):
+        yield
+        return
+    path = Path(uri.removeprefix("sqlite:///"))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(f"{path}.lock")
+        lock.acquire()
+    except OSError as error:
+        raise BadInput(f"{path}: cannot write ({error.strerror or error})") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def _readable_errors() -> Iterator[None]:
+    """Turns what MLflow, its server or its database raises into one line."""
+    import requests
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (requests.RequestException, SQLAlchemyError, OSError) as error:
+        raise _unreachable(error) from error
+    except Exception as error:
+        # MlflowException, without importing mlflow before it is needed.
+        if type(error).__name__ not in ("MlflowException", "RestException", "InvalidUrlException"):
+            raise
+        raise _unreachable(error) from error
+
+
+def _unreachable(error: Exception) -> BadInput:
+    reason = " ".join(str(error).split())[:200]
+    return BadInput(f"MLflow at {tracking_uri()}: {reason}; the results are on disk, and MLFLOW_TRACKING_URI names another store")
+
+
+def find_finished(experiment: str, key: str) -> bool:
+    """Whether a run with this key has been logged to its end."""
+    import mlflow
+
+    with _readable_errors():
+        runs = mlflow.MlflowClient().search_runs(
+            [experiment], f"tags.run_key = '{key}' and attributes.status = 'FINISHED'", max_results=1
+        )
+    return bool(runs)
+
+
+def log_evaluations(
+    evaluation: Evaluation, populations: Mapping[str, Population], dataset: Dataset, cfg: Config, folder: Path
+) -> None:
+    """Logs every defence of an evaluation; one that is there already, unchanged, is not logged again."""
+    from tqdm import tqdm
+
+    for name in tqdm(populations, desc="logging to MLflow", unit="defence", disable=None, leave=False):
+        table = evaluation.comparison[evaluation.comparison["defense"] == name]
+        digest = hashlib.sha256(json.dumps(cfg.model_dump(), sort_keys=True).encode())
+        digest.update(weights_digest(populations[name]).encode() + table.to_csv(index=False).encode())
+        log_evaluation(cfg, name, table, populations[name], dataset=dataset, folder=folder, run_key=digest.hexdigest())
+
+
+def log_evaluation(
+    cfg: Config, name: str, table: pd.DataFrame, population: Population, *, dataset: Dataset, folder: Path, run_key: str
+) -> None:
+    """Logs one defence: a parent run, a nested run per radius, the files of `folder`, and the release model.
+
+    Args:
+        cfg: the configuration; its sections become parameters.
+        name: of the defence.
+        table: its rows of the comparison.
+        population: the trained models, the release model among them.
+        dataset: for the input example.
+        folder: where `write_evaluation` wrote.
+        run_key: of this run; nothing is logged when a finished run has it.
+
+    Raises:
+        BadInput: the store cannot be reached or written.
+    """
+    experiment = open_store(cfg)
+    if find_finished(experiment, run_key):
+        return
+    import mlflow
+
+    client = mlflow.MlflowClient()
+    params, tags = _params(cfg, name, population), _tags(cfg, name, table, population, run_key)
+    run = mlflow.start_run  # a context manager: a run that fails is closed as failed, and is logged anew next time
+    with _readable_errors(), _one_writer(), run(experiment_id=experiment, run_name=run_name(name, table)) as parent:
+        client.log_batch(parent.info.run_id, metrics=[*_headline(table, cfg), *_curves(table)], params=params, tags=tags)
+        _log_files(folder, name)
+        _log_release(population.release(), dataset)
+        for eps in table["eps"].unique():
+            lines = table[table["eps"] == eps]
+            _log_radius(client, experiment, parent.info.run_id, float(eps), lines, cfg, params, tags)
+
+
+def run_name(name: str, table: pd.DataFrame) -> str:
+    """The defence, its flags beside it."""
+    flags = str(table["flags"].iloc[0])
+    return f"{name} [{flags.replace(' ', ', ')}]" if flags else name
+
+
+def _params(cfg: Config, name: str, population: Population) -> "list[Param]":
+    """The flattened configuration, without the features (an artifact) and without the other defences."""
+    from mlflow.entities import Param
+
+    sections = {field: getattr(cfg, field) for field in ("seed", "plan", "model", "train", "threat", "attack", "audit")}
+    values = {"defense": name, "data": cfg.data.name, **_flat(json.loads(json.dumps(sections, default=lambda s: s.model_dump())))}
+    values |= _flat({name: cfg.defenses[name]}) | _flat(population.facts)
+    return [Param(key, str(value)) for key, value in values.items()]
+
+
+def _flat(values: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(values, dict):
+        return {prefix.rstrip("."): values}
+    return {key: value for name, inner in values.items() for key, value in _flat(inner, f"{prefix}{name}.").items()}
+
+
+def _tags(cfg: Config, name: str, table: pd.DataFrame, population: Population, run_key: str) -> "list[RunTag]":
+    from mlflow.entities import RunTag
+
+    params = json.dumps(cfg.model_dump(), sort_keys=True).encode()
+    values = {
+        "defense": name,
+        "data": cfg.data.name,
+        "model": cfg.model.name,
+        "flags": str(table["flags"].iloc[0]) or "none",
+        "git_commit": _git_commit(),
+        "dvc_exp_name": os.environ.get("DVC_EXP_NAME", ""),
+        "params_sha256": hashlib.sha256(params).hexdigest(),
+        "population_sha256": weights_digest(population),
+        "run_key": run_key,
+    }
+    return [RunTag(key, value) for key, value in values.items() if value]
+
+
+def weights_digest(population: Population) -> str:
+    """The digest of the weights file that `Population.save` writes."""
+    with TemporaryDirectory() as place:
+        population.save(Path(place))
+        return hashlib.sha256((Path(place) / WEIGHTS).read_bytes()).hexdigest()
+
+
+def _git_commit() -> str:
+    asked = subprocess.run(["git", "rev-parse", "HEAD"], cwd=repository_root(), capture_output=True, text=True, check=False)
+    return asked.stdout.strip()
+
+
+def _metrics(values: Mapping[str, Any], step: int = 0) -> "list[Metric]":
+    from mlflow.entities import Metric
+
+    return [Metric(name, float(value), timestamp=0, step=step) for name, value in values.items() if not pd.isna(value)]
+
+
+def _numbers(line: pd.Series) -> dict[str, float]:
+    """The figures of one row of the comparison."""
+    return {str(key): float(value) for key, value in line.items() if isinstance(value, int | float) and not pd.isna(value)}
+
+
+def _headline(table: pd.DataFrame, cfg: Config) -> "list[Metric]":
+    """What the table of runs shows in one line: clean figures, and robust accuracy at each radius."""
+    lines = table[table["threat"] == cfg.audit.headline]
+    first = lines.iloc[0]
+    clean = ("clean_accuracy", "clean_low", "clean_high", "auroc", "auroc_low", "auroc_high")
+    values = {key: first[key] for key in clean} | {"rank": first["rank"]}
+    values |= {f"clean_{key}": first[key] for key in ("sensitivity", "specificity", "balanced_accuracy", "brier")}
+    attacked = lines[lines["eps"] > 0]
+    for key in ("robust_accuracy", "missed_diagnosis_rate"):
+        values |= {f"{key}_at_{eps:g}": value for eps, value in zip(attacked["eps"], attacked[key], strict=True)}
+    return _metrics(values)
+
+
+def _curves(table: pd.DataFrame) -> "list[Metric]":
+    """Each figure against the radius: `clinical/robust_accuracy` at step 100 is the value at eps 0.1."""
+    return [
+        metric
+        for _, line in table.iterrows()
+        for metric in _metrics({f"{line['threat']}/{key}": line[key] for key in CURVES}, step=round(line["eps"] * 1000))
+    ]
+
+
+def _log_radius(
+    client: "MlflowClient",
+    experiment: str,
+    parent: str,
+    eps: float,
+    lines: pd.DataFrame,
+    cfg: Config,
+    params: "list[Param]",
+    tags: "list[RunTag]",
+) -> None:
+    from mlflow.entities import RunTag
+    from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+
+    name = f"{run_name(str(lines['defense'].iloc[0]), lines)}, eps {eps:g}"
+    nested = client.create_run(experiment, tags={MLFLOW_PARENT_RUN_ID: parent}, run_name=name).info.run_id
+    values: dict[str, float] = {"eps": eps}
+    for _, line in lines.iterrows():
+        prefix = "" if line["threat"] == cfg.audit.headline else f"{line['threat']}/"
+        values |= {f"{prefix}{key}": value for key, value in _numbers(line).items() if key != "eps"}
+    own = [tag for tag in tags if tag.key != "run_key"]  # the key of the parent stands for the whole
+    client.log_batch(nested, metrics=_metrics(values), params=params, tags=[*own, RunTag("eps", f"{eps:g}")])
+    client.set_terminated(nested)
+
+
+def _log_files(folder: Path, name: str) -> None:
+    import mlflow
+
+    for file in sorted(folder.rglob("*")):
+        place = file.relative_to(folder)
+        own = place.parts[0] not in ("rows", "population") or place.stem == name
+        if file.is_file() and own and file.suffix in (".html", ".csv", ".png", ".json", ".parquet"):
+            mlflow.log_artifact(str(file), None if place.parent == Path(".") else str(place.parent))
+
+
+def _log_release(release: Population, dataset: Dataset) -> None:
+    """Logs the release model: code, weights and schema as plain files, with a signature and an input example."""
+    import mlflow
+    from mlflow.models import infer_signature
+
+    from pipeline.serving import probabilities
+
+    example = pd.DataFrame(dataset.x[:EXAMPLE_ROWS].double().numpy(), columns=list(dataset.schema.names)).round(6)
+    answer = probabilities(release, dataset.schema, example)
+    with TemporaryDirectory() as place:
+        release.save(Path(place))
+        save_schema(dataset.schema, Path(place))
+        write_json(Path(place) / "facts.json", release.facts)
+        mlflow.pyfunc.log_model(
+            name="model",
+            python_model=str(Path(__file__).with_name("serving.py")),
+            artifacts={"release": place},
+            code_paths=[str(Path(__file__).parent)],
+            signature=infer_signature(example, answer),
+            input_example=example,
+            pip_requirements=_requirements(),
+        )
+
+
+def _requirements() -> list[str]:
+    """What the served model needs, at the versions that made it."""
+    from importlib.metadata import version
+
+    needed = ("mlflow", "numpy", "pandas", "pyarrow", "pydantic", "safetensors", "torch", "tqdm")
+    return [f"{package}=={version(package).split('+')[0]}" for package in needed]
