@@ -8,13 +8,16 @@ Each run lands in `sweeps/<key>/` and in MLflow. The key is the digest of the re
 data, so a sweep that was stopped and is started again does only what is missing.
 """
 
+import re
 import sys
 from typing import Any, NoReturn
 
 import hydra
 import yaml
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
+from pipeline.defenses import DEFENSES
 from pipeline.files import BadInput, repository_root
 from pipeline.params import override_hint, parse
 from pipeline.sweep import run_recipes
@@ -24,10 +27,14 @@ CONF = repository_root() / "conf"
 
 @hydra.main(version_base=None, config_path=str(CONF), config_name="config")
 def run(composed: DictConfig) -> list[dict[str, Any]]:
-    """One job: every configured defence; usually `defense=<name>` leaves one."""
+    """One job: every chosen defence; usually `defense=<name>` leaves one."""
+    hydra_config = HydraConfig.get()
+    values = yaml.safe_load(OmegaConf.to_yaml(composed, resolve=True))
+    # A preset may adjust a defence that this job does not choose: what it leaves behind is no defence.
+    unchosen = set(DEFENSES) - set(re.findall(r"\w+", str(hydra_config.runtime.choices["defense"])))
     try:
-        cfg = parse(yaml.safe_load(OmegaConf.to_yaml(composed, resolve=True)), "conf")
-        return run_recipes(cfg)
+        cfg = parse({key: value for key, value in values.items() if key not in unchosen}, "conf")
+        return run_recipes(cfg, list(hydra_config.overrides.task))
     except BadInput as error:
         _fail(error)
 

@@ -42,12 +42,24 @@ def write_evaluation(evaluation: Evaluation, cfg: Config, folder: Path) -> None:
     write_text(folder / REPORT, page(evaluation, cfg, figures))
 
 
+def read_comparison(folder: Path) -> pd.DataFrame:
+    """Reads the comparison that `write_evaluation` wrote.
+
+    Raises:
+        BadInput: it is not there.
+    """
+    try:
+        return pd.read_csv(folder / COMPARISON, dtype={"flags": "string", "rank": "Int64"}).fillna({"flags": ""})
+    except FileNotFoundError:
+        raise BadInput(f"{folder / COMPARISON}: not found; run `dvc repro` to make it") from None
+
+
 def summary(comparison: pd.DataFrame, headline: str) -> str:
     """The table that a run ends with: defence x eps under the headline threat."""
     lines = comparison[comparison["threat"] == headline]
     shown = pd.DataFrame(
         {
-            "defense": [display_name(d, f) for d, f in zip(lines["defense"], lines["flags"].fillna(""), strict=True)],
+            "defense": [display_name(d, f) for d, f in zip(lines["defense"], lines["flags"], strict=True)],
             "eps": [f"{eps:g}" for eps in lines["eps"]],
             "clean accuracy": _with_interval(lines, "clean_accuracy", "clean_low", "clean_high"),
             "robust accuracy": _with_interval(lines, "robust_accuracy", "robust_low", "robust_high"),
@@ -65,7 +77,9 @@ def summary(comparison: pd.DataFrame, headline: str) -> str:
         }
     )
     shown.loc[shown["defense"].duplicated(), "defense"] = ""
-    return shown.to_string(index=False, justify="left", formatters={"defense": lambda name: f"{name:<12}"})
+    width = max(map(len, shown["defense"]))
+    shown["defense"] = shown["defense"].str.ljust(width)
+    return shown.to_string(index=False, justify="left")
 
 
 def _with_interval(lines: pd.DataFrame, value: str, low: str, high: str) -> list[str]:
@@ -157,9 +171,7 @@ def main() -> None:
     folder = Path("artifacts/evaluate")
     try:
         cfg = load()
-        if not (folder / COMPARISON).exists():
-            raise BadInput(f"{folder / COMPARISON}: not found; run `dvc repro` to make it")
-        print_summary(pd.read_csv(folder / COMPARISON), cfg.audit.headline, folder)
+        print_summary(read_comparison(folder), cfg.audit.headline, folder)
     except BadInput as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None

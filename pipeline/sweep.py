@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,23 +23,24 @@ from pipeline.defenses import train
 from pipeline.files import folder, repository_root, sha256, write_json
 from pipeline.plan import Plan
 from pipeline.population import Population
-from pipeline.report import COMPARISON, write_evaluation
+from pipeline.report import read_comparison, write_evaluation
 from pipeline.tracking import log_evaluation, open_store
 
 POPULATION = "population"
 
 
-def run_recipes(cfg: Config) -> list[dict[str, Any]]:
+def run_recipes(cfg: Config, overrides: Sequence[str] = ()) -> list[dict[str, Any]]:
     """Runs every defence that `cfg` holds; a finished one is not run again. Returns a line of figures for each."""
     import torch
 
     torch.set_num_threads(cfg.threads)
     open_store(cfg)
     dataset, _ = read_raw(cfg.data, repository_root())
-    return [_run_once(cfg, name, dataset) for name in cfg.defenses]
+    apart = [override for override in overrides if not override.startswith("defense=")]
+    return [_run_once(cfg, name, dataset, apart) for name in cfg.defenses]
 
 
-def _run_once(cfg: Config, name: str, dataset: Dataset) -> dict[str, Any]:
+def _run_once(cfg: Config, name: str, dataset: Dataset, overrides: Sequence[str]) -> dict[str, Any]:
     alone = only(cfg, name)
     key = run_key(alone, dataset)
     place = repository_root() / "sweeps" / key[:16]
@@ -52,10 +54,9 @@ def _run_once(cfg: Config, name: str, dataset: Dataset) -> dict[str, Any]:
             (unfinished / POPULATION).mkdir()
             population.save(unfinished / POPULATION)
             write_json(unfinished / "params.json", alone.model_dump())
-    table = pd.read_csv(place / COMPARISON, keep_default_na=True)
-    table["flags"] = table["flags"].fillna("")
+    table = read_comparison(place)
     population = Population.load(place / POPULATION)
-    log_evaluation(alone, name, table, population, dataset=dataset, folder=place, run_key=key)
+    log_evaluation(alone, name, table, population, dataset=dataset, folder=place, run_key=key, overrides=overrides)
     return {"defense": name, "key": key[:16], "done_before": done, **_figures(table, cfg.audit.headline)}
 
 

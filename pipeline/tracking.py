@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,16 +24,23 @@ from pipeline.files import BadInput, repository_root, write_json
 from pipeline.population import WEIGHTS, Population
 
 if TYPE_CHECKING:
-    from mlflow import MlflowClient
     from mlflow.entities import Metric, Param, RunTag
 
 # MLflow waits minutes for a server that is not there, and asks the network for nothing we need.
-QUIET = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20", "MLFLOW_DISABLE_TELEMETRY": "true"}
+QUIET = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+}
 EXAMPLE_ROWS = 5
-CURVES = (
-    "robust_accuracy", "robust_low", "robust_high", "sensitivity", "specificity", "balanced_accuracy", "robust_auroc",
-    "missed_diagnosis_rate", "false_alarm_rate", "brier",
-)  # fmt: skip
+PARENT_TAG = "mlflow.parentRunId"
+CURVES = ("robust_accuracy", "balanced_accuracy", "missed_diagnosis_rate", "sensitivity", "robust_low", "robust_high")
+EXPERIMENT_TAGS = {
+    "mlflow.experimentKind": "custom_model_development",  # or MLflow 3 opens its page for language-model traces
+    "mlflow.note.content": "One run per defence, one nested run per radius. Curves: the step is eps in thousandths of a "
+    "reference standard deviation. A defence with flags beside its name is not ranked.",
+}
 
 
 def tracking_uri() -> str:
@@ -78,7 +85,7 @@ def open_store(cfg: Config) -> str:
         # A server keeps artifacts where it likes; for our own file they must not land in the folder of whoever came first.
         local = tracking_uri().startswith("sqlite:")
         place = (repository_root() / "mlartifacts").as_uri() if local else None
-        return str(client.create_experiment(experiment_name(cfg), artifact_location=place))
+        return str(client.create_experiment(experiment_name(cfg), artifact_location=place, tags=EXPERIMENT_TAGS))
 
 
 @contextmanager
@@ -106,16 +113,14 @@ def _one_writer() -> Iterator[None]:
 @contextmanager
 def _readable_errors() -> Iterator[None]:
     """Turns what MLflow, its server or its database raises into one line."""
-    import requests
-    from sqlalchemy.exc import SQLAlchemyError
-
     try:
         yield
-    except (requests.RequestException, SQLAlchemyError, OSError) as error:
-        raise _unreachable(error) from error
     except Exception as error:
-        # MlflowException, without importing mlflow before it is needed.
-        if type(error).__name__ not in ("MlflowException", "RestException", "InvalidUrlException"):
+        import requests
+        from mlflow.exceptions import MlflowException
+        from sqlalchemy.exc import SQLAlchemyError
+
+        if not isinstance(error, requests.RequestException | MlflowException | SQLAlchemyError | OSError):
             raise
         raise _unreachable(error) from error
 
@@ -150,7 +155,15 @@ def log_evaluations(
 
 
 def log_evaluation(
-    cfg: Config, name: str, table: pd.DataFrame, population: Population, *, dataset: Dataset, folder: Path, run_key: str
+    cfg: Config,
+    name: str,
+    table: pd.DataFrame,
+    population: Population,
+    *,
+    dataset: Dataset,
+    folder: Path,
+    run_key: str,
+    overrides: Sequence[str] = (),
 ) -> None:
     """Logs one defence: a parent run, a nested run per radius, the files of `folder`, and the release model.
 
@@ -162,6 +175,7 @@ def log_evaluation(
         dataset: for the input example.
         folder: where `write_evaluation` wrote.
         run_key: of this run; nothing is logged when a finished run has it.
+        overrides: `key=value` of whatever sets this run apart from others of its defence; they stand in its name.
 
     Raises:
         BadInput: the store cannot be reached or written.
@@ -172,21 +186,27 @@ def log_evaluation(
     import mlflow
 
     client = mlflow.MlflowClient()
-    params, tags = _params(cfg, name, population), _tags(cfg, name, table, population, run_key)
+    title = run_name(name, str(table["flags"].iloc[0]), overrides)
+    tags = _tags(cfg, name, table, population, run_key)
     run = mlflow.start_run  # a context manager: a run that fails is closed as failed, and is logged anew next time
-    with _readable_errors(), _one_writer(), run(experiment_id=experiment, run_name=run_name(name, table)) as parent:
-        client.log_batch(parent.info.run_id, metrics=[*_headline(table, cfg), *_curves(table)], params=params, tags=tags)
+    with _readable_errors(), _one_writer(), run(experiment_id=experiment, run_name=title) as parent:
+        figures = [*_headline(table, cfg), *_curves(table)]
+        client.log_batch(parent.info.run_id, metrics=figures, params=_params(cfg, name, population), tags=tags)
         _log_files(folder, name)
         _log_release(population.release(), dataset)
+        own = [tag for tag in tags if tag.key != "run_key"]  # the parent's key stands for the whole
         for eps in table["eps"].unique():
+            nested = f"{title}, eps {eps:g}"
+            child = client.create_run(experiment, tags={PARENT_TAG: parent.info.run_id}, run_name=nested).info.run_id
             lines = table[table["eps"] == eps]
-            _log_radius(client, experiment, parent.info.run_id, float(eps), lines, cfg, params, tags)
+            client.log_batch(child, _radius_metrics(lines, cfg.audit.headline), _radius_params(cfg, name, eps, overrides), own)
+            client.set_terminated(child)
 
 
-def run_name(name: str, table: pd.DataFrame) -> str:
-    """The defence, its flags beside it."""
-    flags = str(table["flags"].iloc[0])
-    return f"{name} [{flags.replace(' ', ', ')}]" if flags else name
+def run_name(name: str, flags: str, overrides: Sequence[str] = ()) -> str:
+    """The defence, what sets this run of it apart, and its flags."""
+    apart = f" ({', '.join(overrides)})" if overrides else ""
+    return name + apart + (f" [{flags.replace(' ', ', ')}]" if flags else "")
 
 
 def _params(cfg: Config, name: str, population: Population) -> "list[Param]":
@@ -243,7 +263,7 @@ def _metrics(values: Mapping[str, Any], step: int = 0) -> "list[Metric]":
 
 def _numbers(line: pd.Series) -> dict[str, float]:
     """The figures of one row of the comparison."""
-    return {str(key): float(value) for key, value in line.items() if isinstance(value, int | float) and not pd.isna(value)}
+    return {str(key): float(value) for key, value in line.items() if isinstance(value, int | float)}
 
 
 def _headline(table: pd.DataFrame, cfg: Config) -> "list[Metric]":
@@ -268,28 +288,22 @@ def _curves(table: pd.DataFrame) -> "list[Metric]":
     ]
 
 
-def _log_radius(
-    client: "MlflowClient",
-    experiment: str,
-    parent: str,
-    eps: float,
-    lines: pd.DataFrame,
-    cfg: Config,
-    params: "list[Param]",
-    tags: "list[RunTag]",
-) -> None:
-    from mlflow.entities import RunTag
-    from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+def _radius_params(cfg: Config, name: str, eps: float, overrides: Sequence[str]) -> "list[Param]":
+    """Few, because MLflow's compare page offers the first that differ: the defence and the radius must be among them."""
+    from mlflow.entities import Param
 
-    name = f"{run_name(str(lines['defense'].iloc[0]), lines)}, eps {eps:g}"
-    nested = client.create_run(experiment, tags={MLFLOW_PARENT_RUN_ID: parent}, run_name=name).info.run_id
-    values: dict[str, float] = {"eps": eps}
-    for _, line in lines.iterrows():
-        prefix = "" if line["threat"] == cfg.audit.headline else f"{line['threat']}/"
-        values |= {f"{prefix}{key}": value for key, value in _numbers(line).items() if key != "eps"}
-    own = [tag for tag in tags if tag.key != "run_key"]  # the key of the parent stands for the whole
-    client.log_batch(nested, metrics=_metrics(values), params=params, tags=[*own, RunTag("eps", f"{eps:g}")])
-    client.set_terminated(nested)
+    values = {"seed": cfg.seed, "model": cfg.model.name} | dict(one.split("=", 1) for one in overrides)
+    values |= {"defense": name, "eps": f"{eps:g}"}
+    return [Param(key, str(value)) for key, value in values.items()]
+
+
+def _radius_metrics(lines: pd.DataFrame, headline: str) -> "list[Metric]":
+    """Every figure at one radius; those of the threat models beside the headline carry its name in front."""
+    values: dict[str, float] = {}
+    for _, line in lines.sort_values("threat", key=lambda threats: threats != headline).iterrows():
+        prefix = "" if line["threat"] == headline else f"{line['threat']}/"
+        values |= {f"{prefix}{key}": value for key, value in _numbers(line).items() if not prefix or key != "eps"}
+    return _metrics({"robust_accuracy": values["robust_accuracy"], **values})
 
 
 def _log_files(folder: Path, name: str) -> None:

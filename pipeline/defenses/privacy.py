@@ -1,5 +1,6 @@
 """Differential privacy: DP-SGD for a whole population at once, or through Opacus, one member after another."""
 
+import warnings
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
@@ -111,10 +112,11 @@ def calibrate(epsilon: float, delta: float, sample_rate: float, steps: int) -> d
     from opacus.accountants.utils import get_noise_multiplier
 
     try:
-        sigma = get_noise_multiplier(
-            target_epsilon=epsilon, target_delta=delta, sample_rate=sample_rate, steps=steps, accountant="rdp",
-            epsilon_tolerance=0.001,
-        )  # fmt: skip
+        with warnings.catch_warnings(action="ignore"):  # the search tries noises at which no order of RDP is good
+            sigma = get_noise_multiplier(
+                target_epsilon=epsilon, target_delta=delta, sample_rate=sample_rate, steps=steps, accountant="rdp",
+                epsilon_tolerance=0.001,
+            )  # fmt: skip
     except ValueError as error:
         raise BadInput(f"dp_train.epsilon: {epsilon:g} cannot be reached ({error}); raise it or lower dp_train.steps") from error
     rdp = spent("rdp", sigma, delta, sample_rate, steps)
