@@ -8,33 +8,26 @@ Each run lands in `sweeps/<key>/` and in MLflow. The key is the digest of the re
 data, so a sweep that was stopped and is started again does only what is missing.
 """
 
-import re
 import sys
 from typing import Any, NoReturn
 
 import hydra
-import yaml
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from pipeline.defenses import DEFENSES
 from pipeline.files import BadInput, repository_root
-from pipeline.params import override_hint, parse
+from pipeline.params import check_command_line, configured
 from pipeline.sweep import run_recipes
 
 CONF = repository_root() / "conf"
 
 
 @hydra.main(version_base=None, config_path=str(CONF), config_name="config")
-def run(composed: DictConfig) -> list[dict[str, Any]]:
-    """One job: every chosen defence; usually `defense=<name>` leaves one."""
-    hydra_config = HydraConfig.get()
-    values = yaml.safe_load(OmegaConf.to_yaml(composed, resolve=True))
-    # A preset may adjust a defence that this job does not choose: what it leaves behind is no defence.
-    unchosen = set(DEFENSES) - set(re.findall(r"\w+", str(hydra_config.runtime.choices["defense"])))
+def run(_: DictConfig) -> list[dict[str, Any]]:
+    """One job."""
+    overrides = list(HydraConfig.get().overrides.task)
     try:
-        cfg = parse({key: value for key, value in values.items() if key not in unchosen}, "conf")
-        return run_recipes(cfg, list(hydra_config.overrides.task))
+        return run_recipes(configured(overrides), overrides)
     except BadInput as error:
         _fail(error)
 
@@ -45,11 +38,9 @@ def _fail(error: BadInput) -> NoReturn:
 
 
 def main() -> None:
-    """The command line. Hydra's own message on a misspelt key is many lines long: look for one first."""
+    """The command line. Hydra's own messages are many lines long, so every job is composed and checked first."""
     try:
-        overrides = [argument for argument in sys.argv[1:] if "=" in argument and not argument.startswith("-")]
-        if hint := override_hint(overrides, CONF):
-            raise BadInput(f"command line{hint}")
+        check_command_line([argument for argument in sys.argv[1:] if "=" in argument and not argument.startswith("-")])
     except BadInput as error:
         _fail(error)
     run()

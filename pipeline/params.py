@@ -3,8 +3,10 @@
 `python -m pipeline.params [override ...]` writes the same bytes that `dvc exp run` writes.
 """
 
+import re
 import sys
 from collections.abc import Iterable
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +61,23 @@ def compose(overrides: list[str], conf: Path | None = None) -> str:
     Raises:
         BadInput: an override names no key or no file of `conf/`.
     """
+    return _composed(overrides, conf)[0]
+
+
+def configured(overrides: list[str], conf: Path | None = None) -> Config:
+    """Composes and checks the configuration of a run: every chosen defence, usually one (`defense=<name>`).
+
+    Raises:
+        BadInput: as for `compose` and `parse`.
+    """
+    text, chosen = _composed(overrides, conf)
+    values = yaml.safe_load(text)
+    # A preset may adjust a defence that this run does not choose: what it leaves behind is no defence.
+    return parse({key: value for key, value in values.items() if key not in DEFENSES or key in chosen}, "conf")
+
+
+def _composed(overrides: list[str], conf: Path | None) -> tuple[str, set[str]]:
+    """The composed text, and the names of the chosen defences."""
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
     from hydra.errors import HydraException
@@ -67,14 +86,18 @@ def compose(overrides: list[str], conf: Path | None = None) -> str:
     conf = (conf or repository_root() / "conf").resolve()
     try:
         with initialize_config_dir(str(conf), version_base=None):
-            composed = hydra_compose(config_name="config", overrides=overrides)
+            composed = hydra_compose(config_name="config", overrides=overrides, return_hydra_config=True)
     except HydraException as error:
-        raise BadInput(f"conf: {' '.join(str(error).split())}{override_hint(overrides, conf)}") from error
-    OmegaConf.resolve(composed)
-    return OmegaConf.to_yaml(composed)
+        message = " ".join(str(error).partition("Config search path")[0].split())
+        raise BadInput(f"conf: {message}{_override_hint(overrides, conf)}") from error
+    # Hydra names a group's choice here when it is one file, and nothing when it is the list of config.yaml.
+    choice = composed.hydra.runtime.choices.get("defense")
+    ours = OmegaConf.masked_copy(composed, [key for key in composed if key != "hydra"])
+    OmegaConf.resolve(ours)
+    return OmegaConf.to_yaml(ours), set(re.findall(r"\w+", str(choice))) if choice else set(DEFENSES)
 
 
-def override_hint(overrides: list[str], conf: Path) -> str:
+def _override_hint(overrides: list[str], conf: Path) -> str:
     """The nearest valid key for the first override that names none; empty when all name one."""
     keys = set(_flat_keys(yaml.safe_load(compose([], conf)))) if overrides else set()
     keys |= {folder.name for folder in conf.iterdir() if folder.is_dir()}
@@ -83,6 +106,29 @@ def override_hint(overrides: list[str], conf: Path) -> str:
         if key not in keys and not key.startswith("hydra"):
             return f"; {key}: {nearest(key, keys)}"
     return ""
+
+
+def check_command_line(overrides: list[str]) -> None:
+    """Composes and checks every job of a sweep, so that a mistake in the last one costs no hours.
+
+    Raises:
+        BadInput: as for `configured`.
+    """
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    try:
+        parsed = OverridesParser.create().parse_overrides(overrides)
+    except HydraException as error:
+        raise BadInput(f"command line: {' '.join(str(error).split())}") from error
+    choices = [
+        [f"{one.get_key_element()}={value}" for value in one.sweep_string_iterator()]
+        if one.is_sweep_override()
+        else [str(one.input_line)]
+        for one in parsed
+    ]
+    for job in product(*choices):
+        configured(list(job))
 
 
 def _flat_keys(values: Any, prefix: str = "") -> Iterable[str]:
