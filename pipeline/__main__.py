@@ -13,21 +13,22 @@ from typing import Any, NoReturn
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from pipeline.files import BadInput, repository_root
-from pipeline.params import check_command_line, configured
+from pipeline.params import check_command_line, parse_chosen
 from pipeline.sweep import run_recipes
 
 CONF = repository_root() / "conf"
 
 
 @hydra.main(version_base=None, config_path=str(CONF), config_name="config")
-def run(_: DictConfig) -> list[dict[str, Any]]:
+def run(composed: DictConfig) -> list[dict[str, Any]]:
     """One job."""
     overrides = list(HydraConfig.get().overrides.task)
     try:
-        return run_recipes(configured(overrides), overrides)
+        cfg = parse_chosen(OmegaConf.to_yaml(composed, resolve=True), overrides)
+        return run_recipes(cfg, overrides)
     except BadInput as error:
         _fail(error)
 

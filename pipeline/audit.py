@@ -14,7 +14,7 @@ from pipeline.attacks import Attack, evasion_suite
 from pipeline.attacks.evasion import margin
 from pipeline.config import Config
 from pipeline.data import Dataset
-from pipeline.files import BadInput
+from pipeline.files import BadInput, read_tensors, write_tensors
 from pipeline.plan import Plan
 from pipeline.population import Population
 from pipeline.threat import Threat
@@ -39,10 +39,8 @@ class Audit:
 
     def save(self, folder: Path) -> None:
         """Writes `rows.parquet` and the adversarial records as safetensors."""
-        from safetensors.torch import save_file
-
         save_rows(self.rows, folder)
-        save_file(self.x_adv, folder / RECORDS)
+        write_tensors(folder / RECORDS, self.x_adv)
 
 
 def save_rows(rows: pd.DataFrame, folder: Path) -> None:
@@ -68,14 +66,7 @@ def load_adversarial(folder: Path) -> dict[str, Tensor]:
     Raises:
         BadInput: the file is missing or damaged.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        records: dict[str, Tensor] = load_file(folder / RECORDS)
-        return records
-    except (OSError, SafetensorError) as error:
-        raise BadInput(f"{folder / RECORDS}: cannot be read ({error}); run `dvc repro attack`") from error
+    return read_tensors(folder / RECORDS, advice="run `dvc repro attack`")[0]
 
 
 def audit(

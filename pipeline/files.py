@@ -7,7 +7,10 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class BadInput(Exception):
@@ -71,6 +74,36 @@ def read_json(path: Path) -> Any:
         raise BadInput(f"{path}: not found; run `dvc repro` to make it") from None
     except ValueError as error:
         raise BadInput(f"{path}: not valid JSON ({error})") from error
+
+
+def write_tensors(path: Path, tensors: "dict[str, Tensor]", metadata: dict[str, str] | None = None) -> None:
+    """Writes tensors as safetensors.
+
+    Raises:
+        OSError: the disk is full or the place cannot be written.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    try:
+        save_file({name: tensor.detach().contiguous() for name, tensor in tensors.items()}, path, metadata)
+    except SafetensorError as error:  # its own name for what the system said
+        raise OSError(f"{path.name}: {error}") from error
+
+
+def read_tensors(path: Path, advice: str) -> "tuple[dict[str, Tensor], dict[str, str]]":
+    """Reads tensors and metadata; nothing is unpickled.
+
+    Raises:
+        BadInput: the file is missing, truncated or not safetensors; the message ends with `advice`.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise BadInput(f"{path}: cannot be read as tensors ({' '.join(str(error).split())}); {advice}") from error
 
 
 def sha256(*paths: Path) -> str:

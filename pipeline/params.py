@@ -61,23 +61,6 @@ def compose(overrides: list[str], conf: Path | None = None) -> str:
     Raises:
         BadInput: an override names no key or no file of `conf/`.
     """
-    return _composed(overrides, conf)[0]
-
-
-def configured(overrides: list[str], conf: Path | None = None) -> Config:
-    """Composes and checks the configuration of a run: every chosen defence, usually one (`defense=<name>`).
-
-    Raises:
-        BadInput: as for `compose` and `parse`.
-    """
-    text, chosen = _composed(overrides, conf)
-    values = yaml.safe_load(text)
-    # A preset may adjust a defence that this run does not choose: what it leaves behind is no defence.
-    return parse({key: value for key, value in values.items() if key not in DEFENSES or key in chosen}, "conf")
-
-
-def _composed(overrides: list[str], conf: Path | None) -> tuple[str, set[str]]:
-    """The composed text, and the names of the chosen defences."""
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
     from hydra.errors import HydraException
@@ -86,15 +69,37 @@ def _composed(overrides: list[str], conf: Path | None) -> tuple[str, set[str]]:
     conf = (conf or repository_root() / "conf").resolve()
     try:
         with initialize_config_dir(str(conf), version_base=None):
-            composed = hydra_compose(config_name="config", overrides=overrides, return_hydra_config=True)
+            composed = hydra_compose(config_name="config", overrides=overrides)
     except HydraException as error:
         message = " ".join(str(error).partition("Config search path")[0].split())
         raise BadInput(f"conf: {message}{_override_hint(overrides, conf)}") from error
-    # Hydra names a group's choice here when it is one file, and nothing when it is the list of config.yaml.
-    choice = composed.hydra.runtime.choices.get("defense")
-    ours = OmegaConf.masked_copy(composed, [key for key in composed if key != "hydra"])
-    OmegaConf.resolve(ours)
-    return OmegaConf.to_yaml(ours), set(re.findall(r"\w+", str(choice))) if choice else set(DEFENSES)
+    OmegaConf.resolve(composed)
+    return OmegaConf.to_yaml(composed)
+
+
+def configured(overrides: list[str], conf: Path | None = None) -> Config:
+    """Composes and checks the configuration of a run.
+
+    Raises:
+        BadInput: as for `compose` and `parse`.
+    """
+    return parse_chosen(compose(overrides, conf), overrides)
+
+
+def parse_chosen(text: str, overrides: list[str]) -> Config:
+    """Checks a composed text, with the defences that `defense=` chooses among the overrides, or else all.
+
+    A preset may adjust a defence that the run does not choose; what it leaves behind is no defence.
+
+    Raises:
+        BadInput: as for `parse`.
+    """
+    chosen = set(DEFENSES)
+    for override in overrides:
+        if override.startswith("defense="):
+            chosen = set(re.findall(r"\w+", override.removeprefix("defense=")))
+    values = yaml.safe_load(text)
+    return parse({key: value for key, value in values.items() if key not in DEFENSES or key in chosen}, "conf")
 
 
 def _override_hint(overrides: list[str], conf: Path) -> str:

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.files import BadInput
+from pipeline.files import BadInput, read_tensors, write_tensors
 
 RELEASE = "release"
 
@@ -103,10 +103,8 @@ class Plan:
 
     def save(self, path: Path) -> None:
         """Writes the tables as safetensors."""
-        from safetensors.torch import save_file
-
         tensors = {"train": self.train, "held_out": self.held_out, "repetition": self.repetition, "seeds": self.seeds}
-        save_file(tensors, path, metadata={"labels": ",".join(self.labels)})
+        write_tensors(path, tensors, {"labels": ",".join(self.labels)})
 
     @classmethod
     def load(cls, path: Path) -> "Plan":
@@ -115,15 +113,11 @@ class Plan:
         Raises:
             BadInput: the file is missing or damaged.
         """
-        from safetensors import SafetensorError, safe_open
-
+        tensors, metadata = read_tensors(path, advice="run `dvc repro prepare`")
         try:
-            with safe_open(path, "pt") as file:
-                tensors = {key: file.get_tensor(key) for key in ("train", "held_out", "repetition", "seeds")}
-                labels = tuple(file.metadata()["labels"].split(","))
-        except (OSError, SafetensorError, KeyError, TypeError) as error:
+            return cls(**tensors, labels=tuple(metadata["labels"].split(",")))
+        except (KeyError, TypeError) as error:
             raise BadInput(f"{path}: not a plan ({error}); run `dvc repro prepare`") from error
-        return cls(**tensors, labels=labels)
 
 
 def rectangle(table: Tensor) -> tuple[Tensor, Tensor]:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pipeline.files import BadInput, read_json, sha256, write_json
+from pipeline.files import BadInput, read_json, read_tensors, sha256, write_json, write_tensors
 from pipeline.models import Architecture, Parameters, logits
 from pipeline.plan import RELEASE
 
@@ -76,11 +76,9 @@ class Population:
 
     def save(self, folder: Path) -> None:
         """Writes the weights (safetensors) and a JSON description that carries their digest."""
-        from safetensors.torch import save_file
-
         tensors = {f"preprocessing.{name}": value for name, value in self.preprocessing.items()}
         tensors |= {f"parameters.{name}": value for name, value in self.parameters.items()}
-        save_file({name: tensor.detach().contiguous() for name, tensor in tensors.items()}, folder / WEIGHTS)
+        write_tensors(folder / WEIGHTS, tensors)
         description = {
             "architecture": asdict(self.architecture),
             "labels": list(self.labels),
@@ -96,24 +94,21 @@ class Population:
         Raises:
             BadInput: a file is missing, truncated, or not the one that its description was written for.
         """
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-
-        described = read_json(folder / DESCRIPTION)
-        weights = folder / WEIGHTS
+        described, weights = read_json(folder / DESCRIPTION), folder / WEIGHTS
         try:
-            if sha256(weights) != described["sha256"]:
-                raise BadInput(f"{weights}: damaged or exchanged: its sha256 is not the one in {DESCRIPTION}; train again")
-            tensors = load_file(weights)
-            shape = described["architecture"]
+            shape, digest = described["architecture"], described["sha256"]
             architecture = Architecture(**{**shape, "hidden": tuple(shape["hidden"])})
-            parts = {
-                part: {name.split(".", 1)[1]: tensor for name, tensor in tensors.items() if name.startswith(f"{part}.")}
-                for part in ("preprocessing", "parameters")
-            }
-            return cls(architecture, **parts, labels=tuple(described["labels"]), facts=described["facts"])
-        except (OSError, SafetensorError, KeyError, TypeError) as error:
-            raise BadInput(f"{weights}: cannot be read as a population ({error}); train again") from error
+            labels, facts = tuple(described["labels"]), described["facts"]
+        except (KeyError, TypeError) as error:
+            raise BadInput(f"{folder / DESCRIPTION}: does not describe a population ({error}); train again") from error
+        tensors, _ = read_tensors(weights, advice="train again")
+        if sha256(weights) != digest:
+            raise BadInput(f"{weights}: damaged or exchanged: its sha256 is not the one in {DESCRIPTION}; train again")
+        preprocessing, parameters = (
+            {name.removeprefix(part): tensor for name, tensor in tensors.items() if name.startswith(part)}
+            for part in ("preprocessing.", "parameters.")
+        )
+        return cls(architecture, preprocessing, parameters, labels, facts)
 
 
 def standardise(x: Tensor, preprocessing: dict[str, Tensor]) -> Tensor:

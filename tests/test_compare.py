@@ -1,0 +1,407 @@
+"""From rows to the comparison: hand-made rows with known answers."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from tiny import records
+
+from pipeline import metrics
+from pipeline.audit import TRANSFER
+from pipeline.compare import (
+    DEGENERATE,
+    LEAK,
+    MASKED,
+    Outcome,
+    clean_metrics,
+    compare,
+    disease_probability,
+    evaluate_audits,
+    flags,
+    headline_metrics,
+    masking_gaps,
+    outcomes,
+    predicted,
+    ranking,
+)
+from pipeline.config import AuditConfig
+
+EPS = [0.0, 0.1, 0.5]
+CFG = AuditConfig(eps=EPS, headline="clinical", confidence=0.95, resamples=300)
+COLUMNS = [
+    "rank", "defense", "threat", "eps", "clean_accuracy", "clean_low", "clean_high", "auroc", "auroc_low", "auroc_high",
+    "robust_accuracy", "robust_low", "robust_high", "sensitivity", "sensitivity_low", "sensitivity_high", "specificity",
+    "specificity_low", "specificity_high", "balanced_accuracy", "missed_diagnosis_rate", "missed_diagnosis_rate_low",
+    "missed_diagnosis_rate_high", "brier", "flags",
+]  # fmt: skip
+BOUNDED = [
+    "clean_accuracy",
+    "auroc",
+    "robust_accuracy",
+    "sensitivity",
+    "specificity",
+    "missed_diagnosis_rate",
+    "false_alarm_rate",
+]
+PREFIX = {"clean_accuracy": "clean", "robust_accuracy": "robust"}
+
+
+def rows(margins, y, eps=EPS, threat="clinical"):
+    """The rows of an audit whose margins are {attack: (E, S, N)}."""
+    frames = []
+    for attack, values in margins.items():
+        values = np.asarray(values, dtype=np.float32)
+        radii, seeds, patients = np.indices(values.shape).reshape(3, -1)
+        frames.append(
+            pd.DataFrame(
+                {
+                    "threat": threat, "attack": attack, "eps": np.array(eps)[radii], "repetition": seeds, "patient": patients,
+                    "model": "m", "y": np.asarray(y)[patients], "margin": values.ravel(), "broken": values.ravel() <= 0,
+                    "changed": 0,
+                }
+            )
+        )  # fmt: skip
+    return pd.concat(frames, ignore_index=True)
+
+
+def model(strength, y, *, seeds=2, seed=0, loss=2.0, attacks=("fgsm", "pgd_ce", "pgd_margin")):
+    """Margins of a model of a given strength that loses `loss` logits at eps 1; PGD a little more than FGSM."""
+    rng = np.random.default_rng(seed)
+    clean = strength + rng.normal(0, 1.5, (seeds, len(y)))
+    extra = {"fgsm": 0.0, "pgd_ce": 0.2, "pgd_margin": 0.2}
+    drop = np.array(EPS)[:, None, None]
+    return {attack: clean - drop * (loss + extra[attack]) for attack in attacks}
+
+
+@pytest.fixture(scope="module")
+def y():
+    return records(200, seed=0).y.numpy()
+
+
+@pytest.fixture(scope="module")
+def audits(y):
+    return {
+        "baseline": rows(model(1.2, y), y),
+        "sturdy": rows(model(1.0, y, loss=0.5), y),
+        "weak": rows(model(0.9, y, loss=4.0, seed=1), y),
+    }
+
+
+@pytest.fixture(scope="module")
+def table(audits):
+    return compare(audits, CFG, seed=3, auroc_ceiling=None)
+
+
+def line(table, defense, eps=0.0, threat="clinical"):
+    found = table[(table["defense"] == defense) & (table["threat"] == threat) & (table["eps"] == eps)]
+    assert len(found) == 1
+    return found.iloc[0]
+
+
+# ---- from margins to answers ----
+
+
+def test_the_answer_follows_from_the_margin_of_the_true_class():
+    y, margins = np.array([0, 0, 1, 1]), np.array([[2.0, -2.0, 2.0, -2.0], [0.0, 0.1, 0.0, -0.1]])
+    assert predicted(margins, y).tolist() == [[0, 1, 1, 0], [1, 0, 0, 0]]  # a tie is an error
+
+
+def test_the_probability_of_disease_is_the_softmax_of_the_logits():
+    y = np.array([0, 0, 1, 1])
+    margins = np.array([3.0, -0.5, 3.0, -0.5])  # own logit minus the other's
+    ill = np.where(y == 1, margins, -margins)
+    np.testing.assert_allclose(disease_probability(margins, y), np.exp(ill) / (1 + np.exp(ill)))
+    with np.errstate(all="raise"):
+        assert disease_probability(np.array([1e4, 1e4], dtype=np.float32), np.array([0, 1])).tolist() == [0, 1]
+
+
+def test_outcomes_give_each_patient_back(y):
+    margins = model(1.0, y)
+    by_threat = outcomes(pd.concat([rows(margins, y), rows({"fgsm": margins["fgsm"] - 1}, y, threat="other")]))
+    assert list(by_threat) == ["clinical", "other"]
+    outcome = by_threat["clinical"]
+    assert outcome.eps.tolist() == EPS
+    np.testing.assert_array_equal(outcome.y, y)
+    assert list(outcome.margins) == ["fgsm", "pgd_ce", "pgd_margin"]
+    for attack, values in margins.items():
+        np.testing.assert_array_equal(outcome.margins[attack], values.astype(np.float32))
+    np.testing.assert_array_equal(by_threat["other"].margins["fgsm"], (margins["fgsm"] - 1).astype(np.float32))
+
+
+def test_the_worst_case_is_taken_per_record_over_attacks_and_smaller_radii():
+    # One seed, three patients; each attack breaks another patient, and a larger radius forgets what a smaller one found.
+    a = [[[3, 3, 3]], [[-1, 3, 3]], [[2, 3, 1]]]
+    b = [[[3, 3, 3]], [[3, 2, 3]], [[3, -2, 3]]]
+    outcome = Outcome(np.array(EPS), np.array([0, 1, 1]), {"a": np.array(a), "b": np.array(b)})
+    assert outcome.worst.tolist() == [[[3, 3, 3]], [[-1, 2, 3]], [[-1, -2, 1]]]
+
+
+def test_the_comparison_of_those_three_patients():
+    a = [[[3, 3, 3, 3]], [[-1, 3, 3, 3]], [[2, 3, 1, 3]]]
+    b = [[[3, 3, 3, 3]], [[3, 2, 3, 3]], [[3, -2, 3, 3]]]
+    table = compare({"baseline": rows({"a": a, "b": b}, [0, 1, 1, 1])}, CFG, seed=0, auroc_ceiling=None)
+    assert table["robust_accuracy"].tolist() == [1, 0.75, 0.5]
+    assert table["clean_accuracy"].tolist() == [1, 1, 1]
+    np.testing.assert_allclose(table["sensitivity"], [1, 1, 2 / 3])
+    np.testing.assert_allclose(table["missed_diagnosis_rate"], [0, 0, 1 / 3])
+    assert table["specificity"].tolist() == [1, 0, 0]
+    assert table["accuracy_a"].tolist() == [1, 0.75, 1]
+    assert table["accuracy_b"].tolist() == [1, 1, 0.75]
+    assert table[["tn", "fp", "fn", "tp"]].to_numpy().tolist() == [[1, 0, 0, 3], [0, 1, 0, 3], [0, 1, 1, 2]]
+
+
+# ---- the table ----
+
+
+def test_one_line_for_each_defence_threat_and_radius_with_the_columns_that_people_read(table):
+    assert set(COLUMNS) <= set(table)
+    assert table[["defense", "eps"]].to_numpy().tolist() == [[d, e] for d in ("baseline", "sturdy", "weak") for e in EPS]
+    assert not table[COLUMNS].isna().any().any()
+
+
+def test_robust_accuracy_never_rises_and_starts_at_clean_accuracy(y):
+    noisy = {name: np.random.default_rng(i).normal(1, 2, (3, 2, len(y))) for i, name in enumerate(("a", "b"))}
+    for values in noisy.values():
+        values[0] = noisy["a"][0]
+    table = compare({"baseline": rows(noisy, y)}, CFG, seed=0, auroc_ceiling=None)
+    assert (table["robust_accuracy"].diff().dropna() <= 0).all()
+    assert (table["sensitivity"].diff().dropna() <= 0).all()
+    assert table["robust_accuracy"].iloc[0] == table["clean_accuracy"].iloc[0]
+    assert table["robust_auroc"].iloc[0] == table["auroc"].iloc[0]
+    for name in ("a", "b"):
+        assert (table["robust_accuracy"] <= table[f"accuracy_{name}"]).all()
+
+
+def test_figures_are_those_of_metrics(audits, table):
+    outcome = outcomes(audits["weak"])["clinical"]
+    got = line(table, "weak", 0.5)
+    answer, score = predicted(outcome.worst[2], outcome.y), disease_probability(outcome.worst[2], outcome.y)
+    for name, value in metrics.classification(answer, outcome.y).items():
+        assert got["robust_accuracy" if name == "accuracy" else name] == pytest.approx(value)
+    assert got["robust_auroc"] == pytest.approx(metrics.auroc(score, outcome.y))
+    assert got["brier"] == pytest.approx(metrics.brier(score, outcome.y))
+    clean = disease_probability(outcome.margins["fgsm"][0], outcome.y)
+    assert got["auroc"] == pytest.approx(metrics.auroc(clean, outcome.y))
+
+
+@pytest.mark.parametrize("name", BOUNDED)
+def test_every_interval_contains_its_estimate_and_stays_inside(table, name):
+    low, high = (table[f"{PREFIX.get(name, name)}_{side}"] for side in ("low", "high"))
+    assert (low <= table[name]).all()
+    assert (table[name] <= high).all()
+    assert (low >= 0).all()
+    assert (high <= 1).all()
+    assert (high - low > 0.02).any()
+
+
+def test_intervals_are_those_of_a_bootstrap_over_patients_seeds_averaged(audits, table, y):
+    correct = (outcomes(audits["baseline"])["clinical"].worst[1] > 0).mean(0)
+    weights = metrics.bootstrap_weights(len(y), 300, seed=3)
+    low, high = np.quantile(metrics.bootstrap_mean(correct, weights), [0.025, 0.975])
+    got = line(table, "baseline", 0.1)
+    np.testing.assert_allclose([got["robust_low"], got["robust_high"]], [low, high], atol=1e-6)
+    ill = np.quantile(metrics.bootstrap_mean(correct[y == 1], weights[:, y == 1]), [0.025, 0.975])
+    np.testing.assert_allclose([got["sensitivity_low"], got["sensitivity_high"]], ill, atol=1e-6)
+    np.testing.assert_allclose([got["missed_diagnosis_rate_low"], got["missed_diagnosis_rate_high"]], 1 - ill[::-1], atol=1e-6)
+
+
+def test_a_repeated_seed_does_not_narrow_an_interval(y):
+    one = model(1.0, y, seeds=1)
+    five = {attack: np.repeat(values, 5, axis=1) for attack, values in one.items()}
+    single, many = (compare({"baseline": rows(m, y)}, CFG, seed=0, auroc_ceiling=None) for m in (one, five))
+    pd.testing.assert_frame_equal(single, many)
+
+
+def test_the_same_rows_and_seed_give_the_same_table(audits, table):
+    pd.testing.assert_frame_equal(compare(audits, CFG, seed=3, auroc_ceiling=None), table)
+    other = compare(audits, CFG, seed=4, auroc_ceiling=None)
+    assert (other["robust_low"] != table["robust_low"]).any()
+    np.testing.assert_array_equal(other["robust_accuracy"], table["robust_accuracy"])
+
+
+# ---- paired with the baseline ----
+
+
+def test_the_difference_is_paired_with_the_baseline_on_the_same_patients(audits, table, y):
+    mine, theirs = ((outcomes(audits[name])["clinical"].worst[2] > 0).mean(0) for name in ("sturdy", "baseline"))
+    each = mine - theirs
+    got = line(table, "sturdy", 0.5)
+    assert got["difference"] == pytest.approx(each.mean())
+    assert got["difference"] == pytest.approx(got["robust_accuracy"] - line(table, "baseline", 0.5)["robust_accuracy"])
+    se = each.std() / len(y) ** 0.5
+    np.testing.assert_allclose(
+        [got["difference_low"], got["difference_high"]], each.mean() + 1.96 * se * np.array([-1, 1]), atol=0.5 * se
+    )
+    assert got["smallest_detectable"] == pytest.approx(2.8016 * se, rel=0.15)
+    assert got["difference_low"] <= got["difference"] <= got["difference_high"]
+
+
+def test_the_baseline_has_no_difference_and_its_twin_has_none_either(audits):
+    table = compare({"twin": audits["baseline"], "baseline": audits["baseline"]}, CFG, seed=0, auroc_ceiling=None)
+    columns = ["difference", "difference_low", "difference_high", "smallest_detectable"]
+    assert table.loc[table["defense"] == "baseline", columns].isna().all().all()
+    assert (table.loc[table["defense"] == "twin", columns] == 0).all().all()
+
+
+def test_without_a_baseline_there_is_nothing_to_compare_with(audits):
+    table = compare({"sturdy": audits["sturdy"]}, CFG, seed=0, auroc_ceiling=None)
+    assert not [column for column in table if column.startswith("difference")]
+    assert line(table, "sturdy")["rank"] == 1
+
+
+# ---- flags ----
+
+
+def raised(margins, y, auroc_ceiling=None):
+    return flags(outcomes(rows(margins, y)), auroc_ceiling)
+
+
+def test_an_honest_model_has_no_flag(y):
+    assert raised(model(1.2, y), y, auroc_ceiling=0.99) == []
+
+
+@pytest.mark.parametrize("answer", [0, 1])
+def test_a_model_that_says_the_same_of_everyone_is_degenerate(y, answer):
+    margins = np.broadcast_to(np.where(y == answer, 3.0, -3.0), (3, 2, len(y)))
+    assert raised({"fgsm": margins}, y) == [DEGENERATE]
+
+
+def planted_masking(y, share):
+    """Cross-entropy sees no gradient at the largest radius in a share of the records that the margin breaks."""
+    clean = np.full((3, 2, len(y)), 1.0)
+    right = np.arange(len(y)) % 10 != 0
+    clean[:, :, ~right] = -1.0
+    ce, by_margin = clean.copy(), clean.copy()
+    fooled = np.flatnonzero(right)[: round(share * len(y))]
+    by_margin[2, :, fooled] = -1.0
+    return {"pgd_ce": ce, "pgd_margin": by_margin}
+
+
+@pytest.mark.parametrize(("share", "masked"), [(0.0, False), (0.01, False), (0.015, False), (0.025, True), (0.3, True)])
+def test_cross_entropy_losing_where_the_margin_wins_is_masking(y, share, masked):
+    assert raised(planted_masking(y, share), y) == ([MASKED] if masked else [])
+
+
+@pytest.mark.parametrize(("share", "masked"), [(0.0, False), (0.005, True), (0.3, True)])
+def test_a_strangers_records_winning_where_its_own_gradients_lose_is_masking(y, share, masked):
+    margins = planted_masking(y, 0.0)
+    stranger = margins["pgd_ce"].copy()
+    stranger[1, :, np.flatnonzero(stranger[1, 0] > 0)[: round(share * len(y))]] = -1.0
+    assert raised({**margins, TRANSFER: stranger}, y) == ([MASKED] if masked else [])
+
+
+def test_a_stranger_may_break_other_records_as_long_as_it_breaks_no_more(y):
+    margins = planted_masking(y, 0.1)
+    margins["pgd_ce"] = margins["pgd_margin"]
+    stranger = planted_masking(y, 0.0)["pgd_ce"]
+    stranger[2, :, -15:] = -1.0
+    assert raised({**margins, TRANSFER: stranger}, y) == []
+
+
+def test_masking_under_any_threat_counts(y):
+    table = pd.concat([rows(planted_masking(y, 0.0), y), rows(planted_masking(y, 0.1), y, threat="other")])
+    assert flags(outcomes(table), None) == [MASKED]
+
+
+def test_masking_gaps_are_measured_at_their_worst_radius(y):
+    gaps = masking_gaps(outcomes(rows(planted_masking(y, 0.1), y))["clinical"])
+    np.testing.assert_allclose(gaps, [0.1 - 0.02])
+    assert masking_gaps(outcomes(rows({"fgsm": np.ones((3, 2, len(y)))}, y))["clinical"]) == []
+
+
+@pytest.mark.parametrize(("ceiling", "expected"), [(0.88, [LEAK]), (0.9999, [LEAK]), (1.0, []), (None, [])])
+def test_cleaner_than_honest_data_allow_is_a_leak(y, ceiling, expected):
+    assert raised({"fgsm": np.full((3, 2, len(y)), 4.0)}, y, ceiling) == expected
+
+
+def test_the_ceiling_is_measured_on_clean_records(y):
+    margins = model(1.0, y)
+    area = metrics.auroc(disease_probability(margins["fgsm"][0].astype(np.float32), y), y)
+    assert raised(margins, y, area - 1e-6) == [LEAK]
+    assert raised(margins, y, area + 1e-6) == []
+
+
+# ---- ranking ----
+
+
+def test_ranks_follow_robust_balanced_accuracy(table):
+    ranks = table.drop_duplicates("defense").set_index("defense")["rank"]
+    areas = {
+        name: metrics.area_under_curve(group["eps"].to_numpy(), group["balanced_accuracy"].to_numpy())
+        for name, group in table.groupby("defense")
+    }
+    assert ranks.to_dict() == {"sturdy": 1, "baseline": 2, "weak": 3}
+    assert areas["sturdy"] > areas["baseline"] > areas["weak"]
+
+
+@pytest.mark.parametrize("flag", [DEGENERATE, MASKED, LEAK])
+def test_a_flagged_defence_has_no_rank_however_robust(audits, y, flag):
+    suspect = {
+        DEGENERATE: {"fgsm": np.broadcast_to(np.where(y == 0, 9.0, -9.0), (3, 2, len(y)))},
+        MASKED: {**model(4.0, y, loss=0.0), TRANSFER: np.stack([model(4.0, y)["fgsm"][0], *[np.full((2, len(y)), -1.0)] * 2])},
+        LEAK: {"fgsm": np.full((3, 2, len(y)), 9.0)},
+    }[flag]
+    if flag == MASKED:
+        suspect["pgd_margin"] = suspect["pgd_ce"]
+    table = compare({**audits, "suspect": rows(suspect, y)}, CFG, seed=0, auroc_ceiling=0.9999)
+    assert flag in line(table, "suspect")["flags"].split()
+    assert table.loc[table["defense"] == "suspect", "rank"].isna().all()
+    assert table.loc[table["defense"] != "suspect", "rank"].notna().all()
+    assert sorted(table["rank"].dropna().unique()) == [1, 2, 3]
+    assert (table.loc[table["defense"] != "suspect", "flags"] == "").all()
+
+
+def test_the_headline_threat_ranks():
+    frame = pd.DataFrame(
+        [
+            {"defense": d, "threat": t, "eps": e, "flags": "", "balanced_accuracy": b}
+            for d, t, b in (("a", "x", 0.6), ("a", "y", 0.9), ("b", "x", 0.7), ("b", "y", 0.8))
+            for e in EPS
+        ]
+    )
+    assert ranking(frame, "x") == {"b": 1, "a": 2}
+    assert ranking(frame, "y") == {"a": 1, "b": 2}
+
+
+# ---- the tables beside it ----
+
+
+def test_evaluation_tables(audits, cfg):
+    cfg = cfg.model_copy(update={"audit": CFG, "seed": 3})
+    evaluation = evaluate_audits(audits, cfg)
+    pd.testing.assert_frame_equal(evaluation.comparison, compare(audits, CFG, 3, cfg.data.auroc_ceiling))
+    confusion = evaluation.confusion
+    assert len(confusion) == 3 * 3 * 4
+    assert confusion.groupby(["defense", "eps"])["patients"].sum().eq(200).all()
+    attacked = line(evaluation.comparison, "weak", 0.5)
+    cells = confusion[(confusion["defense"] == "weak") & (confusion["eps"] == 0.5)]["patients"]
+    assert cells.tolist() == attacked[["tn", "fp", "fn", "tp"]].tolist()
+    report = evaluation.classification
+    assert len(report) == 3 * 3 * 2
+    ill = report[(report["defense"] == "weak") & (report["eps"] == 0.5) & (report["class"] == "diabetes")].iloc[0]
+    assert ill["recall"] == pytest.approx(attacked["sensitivity"])
+    assert ill["precision"] == pytest.approx(attacked["precision"])
+    assert len(evaluation.roc) == 3 * 101
+    for name, rows_of in audits.items():
+        outcome = outcomes(rows_of)["clinical"]
+        _, tpr = metrics.roc_curve(disease_probability(outcome.worst[0], outcome.y), outcome.y, 101)
+        np.testing.assert_array_equal(evaluation.roc[evaluation.roc["defense"] == name]["tpr"], tpr)
+
+
+def test_clean_metrics_of_a_training_stage_are_those_of_the_comparison(audits, table, y):
+    margins = outcomes(audits["weak"])["clinical"].margins["fgsm"][:1]
+    figures = clean_metrics(margins, y)
+    got = line(table, "weak")
+    expected = {name: got[name] for name in ("balanced_accuracy", "sensitivity", "specificity", "auroc", "brier")}
+    assert figures == {name: round(value, 4) for name, value in {"accuracy": got["clean_accuracy"], **expected}.items()}
+
+
+def test_headline_metrics_are_the_table_under_the_headline_threat(audits, y):
+    both = {n: pd.concat([r, rows({"fgsm": np.ones((3, 2, len(y)))}, y, threat="other")]) for n, r in audits.items()}
+    table = compare(both, CFG, seed=3, auroc_ceiling=None)
+    figures = headline_metrics(table, "clinical")
+    assert list(figures) == ["baseline", "sturdy", "weak"]
+    for name, of_defense in figures.items():
+        assert of_defense["clean_accuracy"] == round(line(table, name)["clean_accuracy"], 4)
+        assert of_defense["sensitivity"] == round(line(table, name)["sensitivity"], 4)
+        for eps in EPS[1:]:
+            assert of_defense[f"robust_accuracy_at_{eps:g}"] == round(line(table, name, eps)["robust_accuracy"], 4)

@@ -1,0 +1,236 @@
+"""Whatever does not fit is refused on load, in one line that names the key."""
+
+import math
+
+import pytest
+
+from pipeline.attacks import EVASION, SET_BY_PROGRAM
+from pipeline.config import Config, Count, Positive, Share, check, check_options, nearest
+from pipeline.files import BadInput
+
+NAN, INF = math.nan, math.inf
+ONE_FEATURE = {
+    "unit": "mg/dL", "kind": "integer", "lower": 40, "upper": 450, "step": 1.0, "missing": 0, "mutable": True,
+    "center": 120.0, "scale": 30.0, "source": "made up",
+}  # fmt: skip
+
+
+def planted(values, path, value):
+    """`values` with one value exchanged (or added) at a dotted path."""
+    *folders, last = path.split(".")
+    place = values
+    for key in folders:
+        place = place[int(key)] if isinstance(place, list) else place[key]
+    place[int(last) if isinstance(place, list) else last] = value
+    return values
+
+
+def complaint(function, *arguments, **keywords):
+    with pytest.raises(BadInput) as caught:
+        function(*arguments, **keywords)
+    line = str(caught.value)
+    assert "\n" not in line
+    return line
+
+
+def test_the_composed_configuration_fits(values):
+    cfg = check(values)
+    assert isinstance(cfg, Config)
+    assert cfg.audit.eps == values["audit"]["eps"]
+    assert cfg.data.features["glucose"].unit == "mg/dL"
+
+
+@pytest.mark.parametrize(
+    ("path", "hint"),
+    [
+        ("train.epoch", "epochs"),
+        ("train.learning-rate", "learning_rate"),
+        ("plan.fold", "folds"),
+        ("audit.headlin", "headline"),
+        ("audit.resample", "resamples"),
+        ("model.hiden", "hidden"),
+        ("data.feature", "features"),
+        ("data.features.glucose.lowr", "lower"),
+        ("data.features.bmi.stepp", "step"),
+        ("threat.clinical.mutable_onl", "mutable_only"),
+    ],
+)
+def test_an_unknown_key_is_named_with_the_nearest_valid_one(values, path, hint):
+    line = complaint(check, planted(values, path, 1), "params.yaml")
+    assert line == f"params.yaml: {path}: unknown key; did you mean {hint!r}?"
+
+
+def test_a_misspelt_key_is_what_its_author_hears_of_not_that_the_right_one_is_missing(values):
+    values["train"]["epoch"] = values["train"].pop("epochs")
+    assert complaint(check, values) == "params.yaml: train.epoch: unknown key; did you mean 'epochs'?"
+
+
+def test_a_key_like_no_other_is_answered_with_all_that_are_known(values):
+    line = complaint(check, planted(values, "plan.zzz", 1))
+    assert line == "params.yaml: plan.zzz: unknown key; known: folds, seeds"
+
+
+@pytest.mark.parametrize("path", ["seed", "data", "threat", "train.epochs", "audit.eps", "data.features.glucose.scale"])
+def test_a_missing_key_is_named(values, path):
+    *folders, last = path.split(".")
+    place = values
+    for key in folders:
+        place = place[key]
+    del place[last]
+    assert complaint(check, values) == f"params.yaml: {path}: missing"
+
+
+WRONG_TYPES = [
+    ("seed", "0"), ("seed", True), ("seed", 0.0), ("seed", None), ("threads", "2"),
+    ("train.epochs", "20"), ("train.epochs", True), ("train.epochs", 20.0), ("train.epochs", None),
+    ("train.learning_rate", "1e-3"), ("train.learning_rate", True), ("train.weight_decay", [0.1]),
+    ("plan.folds", "5"), ("plan.seeds", True),
+    ("model.name", 3), ("model.hidden", 64), ("model.hidden.0", "64"), ("model.hidden.0", 64.0), ("model.hidden.0", True),
+    ("threat.clinical.mutable_only", 1), ("threat.clinical.mutable_only", "true"), ("threat.clinical.plausible_range", None),
+    ("audit.eps", 0.1), ("audit.eps", "0.1"), ("audit.eps.1", "0.1"), ("audit.eps.0", False), ("audit.confidence", "0.95"),
+    ("data.title", 5), ("data.classes", "ill"), ("data.classes.0", 0), ("data.auroc_ceiling", "0.88"),
+    ("data.features.glucose.mutable", "yes"), ("data.features.glucose.missing", "0"), ("data.features.glucose.missing", False),
+    ("data.features.glucose.step", "1"), ("data.features.glucose.lower", True), ("data.features.glucose", None),
+    ("attack.fgsm", None), ("attack.fgsm", "fgsm"), ("data", None), ("threat.clinical", None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("path", "value"), WRONG_TYPES, ids=[f"{path}={value!r}" for path, value in WRONG_TYPES])
+def test_nothing_is_converted_silently(values, path, value):
+    line = complaint(check, planted(values, path, value))
+    assert line.startswith(f"params.yaml: {path}: ")
+    assert line.endswith(f"not {value!r}")
+
+
+OUT_OF_RANGE = [
+    ("seed", -1), ("seed", 2**32), ("threads", 0),
+    ("plan.folds", 1), ("plan.folds", 0), ("plan.seeds", 0),
+    ("train.epochs", 0), ("train.batch_size", 0), ("train.learning_rate", 0.0), ("train.learning_rate", -1.0),
+    ("train.learning_rate", NAN), ("train.learning_rate", INF), ("train.weight_decay", -0.1), ("train.weight_decay", NAN),
+    ("model.hidden.0", 0), ("model.hidden.0", -3),
+    ("audit.eps.1", -0.1), ("audit.eps.1", NAN), ("audit.eps.1", INF), ("audit.eps", []),
+    ("audit.confidence", 1.0), ("audit.confidence", 0.0), ("audit.confidence", 95.0), ("audit.resamples", 99),
+    ("data.auroc_ceiling", 88.0), ("data.auroc_ceiling", -0.1), ("data.classes", ["ill"]), ("data.features", {}),
+    ("data.source", "fil"), ("data.features.glucose.kind", "int"), ("data.features.glucose.step", 0.0),
+    ("data.features.glucose.step", -1.0), ("data.features.glucose.scale", 0.0), ("data.features.glucose.scale", -30.0),
+    ("data.features.glucose.upper", INF), ("data.features.glucose.lower", NAN), ("data.features.glucose.center", NAN),
+    ("threat", {}), ("attack", {}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("path", "value"), OUT_OF_RANGE, ids=[f"{path}={value!r}" for path, value in OUT_OF_RANGE])
+def test_a_value_out_of_its_range_is_refused(values, path, value):
+    assert complaint(check, planted(values, path, value)).startswith(f"params.yaml: {path}: ")
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("seed", 0), ("seed", 2**32 - 1), ("plan.folds", 2), ("plan.seeds", 1), ("train.weight_decay", 0.0),
+        ("model.hidden", []), ("audit.eps", [0.0]), ("audit.eps", [0, 0.1, 1]), ("train.learning_rate", 1),
+        ("data.auroc_ceiling", None), ("data.features.glucose.step", None), ("data.features.glucose.missing", None),
+    ],
+)  # fmt: skip
+def test_a_value_at_the_edge_of_its_range_fits(values, path, value):
+    check(planted(values, path, value))
+
+
+@pytest.mark.parametrize("eps", [[0.1], [0.1, 0.2], [0.0, 0.2, 0.1], [0.0, 0.1, 0.1], [0.0, 0.0, 0.1]])
+def test_the_radii_start_at_zero_and_rise(values, eps):
+    line = complaint(check, planted(values, "audit.eps", eps))
+    assert line.startswith("params.yaml: audit: eps must start at 0.0 and rise")
+
+
+@pytest.mark.parametrize(("lower", "upper"), [(450, 40), (40, 40)])
+def test_a_range_is_not_upside_down(values, lower, upper):
+    values["data"]["features"]["glucose"] = {**ONE_FEATURE, "lower": lower, "upper": upper}
+    line = complaint(check, values)
+    assert line == f"params.yaml: data.features.glucose: lower {float(lower)} must be below upper {float(upper)}"
+
+
+def test_the_headline_is_a_configured_threat(values):
+    line = complaint(check, planted(values, "audit.headline", "clinicl"))
+    assert line == "params.yaml: audit.headline: 'clinicl' is not one of clinical, unconstrained"
+
+
+@pytest.mark.parametrize("classes", [["healthy", "ill", "very ill"], ["ill", "ill"]])
+def test_the_figures_know_two_classes_of_different_names(values, classes):
+    assert complaint(check, planted(values, "data.classes", classes)).startswith("params.yaml: data")
+
+
+@pytest.mark.parametrize("nothing", [None, [], "text", 3])
+def test_what_is_no_mapping_says_how_to_write_one(nothing):
+    assert complaint(check, nothing) == "params.yaml: empty or not a mapping; run `make params` to write it from conf/"
+
+
+def test_the_message_begins_with_where_the_values_come_from(values):
+    assert complaint(check, planted(values, "seed", -1), "conf").startswith("conf: seed: ")
+
+
+def test_the_sections_of_the_defences_are_what_config_does_not_name(values):
+    names = set(values) - set(Config.model_fields)
+    cfg = check(values)
+    assert set(cfg.defenses) == names == {"baseline", "adv_train", "distill", "dp_train"}
+    assert cfg.defenses["distill"] == values["distill"]
+    assert check({**values, "baseline": None}).defenses["baseline"] == {}
+
+
+def test_a_configuration_cannot_be_changed(cfg):
+    with pytest.raises(ValueError, match="frozen"):
+        cfg.train.epochs = 3
+    with pytest.raises(ValueError, match="frozen"):
+        cfg.seed = 3
+
+
+# ---- options of attacks and defences ----
+
+
+def recipe(data, *, rate: Share, width: Count, size: Positive = 2.0, eps: float):
+    raise AssertionError("only its signature is looked at")
+
+
+def test_options_are_returned_with_defaults_filled_in():
+    assert check_options(recipe, {"rate": 0.5, "width": 3}, "here", given=("eps",)) == {"rate": 0.5, "width": 3, "size": 2.0}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"wdth": 4}, "here: wdth: unknown key; did you mean 'width'?"),
+        ({"eps": 0.1}, "here: eps: unknown key; known: rate, size, width"),
+        ({"data": 1}, "here: data: unknown key; did you mean 'rate'?"),
+        ({"width": "3"}, "here: width: input should be a valid integer, not '3'"),
+        ({"width": True}, "here: width: input should be a valid integer, not True"),
+        ({"width": 3.0}, "here: width: input should be a valid integer, not 3.0"),
+        ({"rate": 1.5}, "here: rate: input should be less than or equal to 1, not 1.5"),
+        ({"rate": NAN}, "here: rate: input should be a finite number, not nan"),
+        ({"size": 0}, "here: size: input should be greater than 0, not 0"),
+        ({"size": "2"}, "here: size: input should be a valid number, not '2'"),
+    ],
+)
+def test_an_option_that_does_not_fit_is_named(change, said):
+    assert complaint(check_options, recipe, {"rate": 0.5, "width": 3, **change}, "here", given=("eps",)) == said
+
+
+def test_a_missing_option_is_named():
+    assert complaint(check_options, recipe, {"rate": 0.5}, "here", given=("eps",)) == "here: width: missing"
+
+
+@pytest.mark.parametrize("wrong", [3, "text", ["rate"]])
+def test_options_are_a_mapping(wrong):
+    assert complaint(check_options, recipe, wrong, "here").startswith("here: input should be a valid dictionary")
+
+
+@pytest.mark.parametrize("name", EVASION)
+def test_what_the_program_sets_cannot_be_configured(name):
+    for given in SET_BY_PROGRAM:
+        assert f"{given}: unknown key" in complaint(check_options, EVASION[name], {given: 0.1}, name, given=SET_BY_PROGRAM)
+
+
+@pytest.mark.parametrize(
+    ("name", "answer"),
+    [("glucos", "did you mean 'glucose'?"), ("bmi", "did you mean 'bmi'?"), ("zzzz", "known: age, bmi, glucose")],
+)
+def test_nearest(name, answer):
+    assert nearest(name, ["glucose", "bmi", "age"]) == answer
+    assert nearest(name, iter(["glucose", "bmi", "age"])) == answer

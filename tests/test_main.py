@@ -1,0 +1,96 @@
+"""The command line: one job, a sweep, a sweep that is killed, and mistakes."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import tiny
+
+from pipeline.files import BadInput
+from pipeline.params import check_command_line, configured
+
+SMALL = ["experiment=smoke", "threads=1", "train.epochs=2", "plan.folds=2", "plan.seeds=1", "audit.eps=[0.0,0.3]"]
+
+
+@pytest.fixture
+def place(tmp_path):
+    """A root with `conf/` and the bundled data set."""
+    (tmp_path / "conf").symlink_to(tiny.ROOT / "conf")
+    return tmp_path
+
+
+def start(place, *arguments):
+    environment = os.environ | {"DVC_ROOT": str(place), "PYTHONPATH": str(tiny.ROOT), "OMP_NUM_THREADS": "1"}
+    environment.pop("MLFLOW_TRACKING_URI", None)
+    return subprocess.Popen(
+        [sys.executable, "-m", "pipeline", *arguments], cwd=place, env=environment, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+    )  # fmt: skip
+
+
+def finished(place):
+    return [path for path in place.glob("sweeps/*") if path.is_dir() and not path.name.startswith(".")]
+
+
+@pytest.mark.pipeline
+def test_a_killed_sweep_goes_on_where_it_stopped(place):
+    sweep = ["-m", *SMALL, "data=breast_cancer", "defense=baseline", "seed=0,1"]
+    process = start(place, *sweep)
+    for _ in range(600):
+        if finished(place) or process.poll() is not None:
+            break
+        time.sleep(0.2)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert len(finished(place)) == 1
+    out, err = start(place, *sweep).communicate()
+    assert len(finished(place)) == 2, err
+    rows = [line for line in out.splitlines() if line.strip().startswith("experiment=smoke")]
+    assert ["True" in row for row in rows] == [True, False]
+    assert "2/2" in err  # the progress bar
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["adv_train.eps=-1"], "adv_train: eps: input should be greater than 0, not -1"),
+        (["adv_train.eps=0.1,-1"], "adv_train: eps: input should be greater than 0, not -1"),
+        (["defense=baseline,adv_trian"], "Could not find 'defense/adv_trian'"),
+        (["dp_train.epsilon=0.5,abc"], "dp_train: epsilon: .*'abc'"),
+        (["dp_train.epsilon=0"], "dp_train: epsilon: input should be greater than 0"),
+        (["tran.epochs=3"], r"tran\.epochs: did you mean 'train\.epochs'"),
+        (["train.epochs=2,many"], r"train\.epochs: .*'many'"),
+        (["seed=1,"], "command line"),
+    ],
+)
+def test_a_mistake_in_any_job_is_one_line_before_the_first_job(arguments, message):
+    with pytest.raises(BadInput, match=message) as caught:
+        check_command_line(arguments)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_mistake_ends_with_status_two(place):
+    process = start(place, "-m", "defense=baseline,basline")
+    out, err = process.communicate()
+    assert process.returncode == 2
+    assert out == ""
+    assert err.count("\n") == 1
+    assert err.startswith("error: ")
+    assert not (place / "mlflow.db").exists()
+
+
+def test_a_preset_may_adjust_a_defence_that_is_not_chosen(place):
+    text = "# @package _global_\ndp_train: {steps: 7}\n"
+    conf = place / "own"
+    conf.mkdir()
+    for path in (tiny.ROOT / "conf").iterdir():
+        if path.name != "experiment":
+            (conf / path.name).symlink_to(path)
+    (conf / "experiment").mkdir()
+    (conf / "experiment" / "short.yaml").write_text(text)
+    assert set(configured(["defense=baseline", "experiment=short"], conf).defenses) == {"baseline"}
+    assert configured(["defense=dp_train", "experiment=short"], conf).defenses["dp_train"]["steps"] == 7
+    assert list(configured(["defense=[baseline,distill]"], conf).defenses) == ["baseline", "distill"]

@@ -1,0 +1,288 @@
+"""What people read: every table, every picture and the page, the same bytes for the same tables, flags always visible."""
+
+import json
+import re
+import shutil
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from test_compare import CFG, EPS, model, rows
+from tiny import records
+
+from pipeline import params, report
+from pipeline.audit import TRANSFER
+from pipeline.compare import evaluate_audits
+from pipeline.figures import confusion_matrices, display_name, robustness, roc_curves
+from pipeline.report import page, print_summary, read_comparison, summary, write_evaluation
+
+TABLES = ["comparison", "classification", "robustness", "confusion", "roc"]
+PICTURES = ["robustness_clinical", "robustness_unconstrained", "roc", "confusion"]
+HOSTILE = "<script>alert('x')</script> & \"co\""
+NAMES = ["baseline", "adv_train", "distill"]
+LABELS = {"baseline": "baseline", "adv_train": "adv_train", "distill": "distill [masked gradients]"}
+
+
+@pytest.fixture(scope="module")
+def audits():
+    """Three defences under two threats; `distill` masks its gradients."""
+    y = records(150, seed=0).y.numpy()
+    strong = {
+        name: model(1.2, y, loss=loss, seed=seed) for seed, (name, loss) in enumerate(zip(NAMES, (2.0, 0.5, 0.2), strict=True))
+    }
+    strong["distill"][TRANSFER] = strong["distill"]["fgsm"] - np.array([0.0, 2.0, 3.0])[:, None, None]
+    threats = ("clinical", "unconstrained")
+    return {name: pd.concat([rows(margins, y, threat=threat) for threat in threats]) for name, margins in strong.items()}
+
+
+@pytest.fixture(scope="module")
+def cfg(smoke_text):
+    return params.parse(yaml.safe_load(smoke_text), "conf").model_copy(update={"audit": CFG})
+
+
+@pytest.fixture
+def hostile(cfg):
+    """Whoever writes the data conf writes into the page."""
+    features = {HOSTILE: cfg.data.features["glucose"].model_copy(update={"unit": HOSTILE})}
+    data = cfg.data.model_copy(update={"title": HOSTILE, "classes": [HOSTILE, "<b>ill</b>"], "features": features})
+    return cfg.model_copy(update={"data": data})
+
+
+@pytest.fixture(scope="module")
+def evaluation(audits, cfg):
+    return evaluate_audits(audits, cfg)
+
+
+@pytest.fixture
+def comparison(evaluation):
+    return evaluation.comparison.copy()
+
+
+@pytest.fixture(scope="module")
+def written(evaluation, cfg, tmp_path_factory):
+    place = tmp_path_factory.mktemp("evaluate")
+    write_evaluation(evaluation, cfg, place)
+    return place
+
+
+# ---- files ----
+
+
+def test_every_table_picture_row_and_the_page_are_written(written):
+    files = {path.relative_to(written).as_posix() for path in written.rglob("*") if path.is_file()}
+    expected = {f"{name}.csv" for name in TABLES} | {f"rows/{name}.parquet" for name in NAMES}
+    expected |= {f"plots/{name}.png" for name in PICTURES} | {"metrics.json", "report.html"}
+    assert expected <= files
+    assert not [name for name in files if "unfinished" in name]
+
+
+def test_the_tables_read_back_as_they_were(written, evaluation, audits):
+    for name in ("classification", "confusion", "roc"):
+        read = pd.read_csv(written / f"{name}.csv")
+        table = getattr(evaluation, name)
+        assert list(read) == list(table)
+        numbers = table.select_dtypes("float").columns
+        np.testing.assert_allclose(read[numbers], table[numbers], rtol=1e-5)
+    assert list(pd.read_csv(written / "robustness.csv")["robust_accuracy"]) == pytest.approx(
+        list(evaluation.comparison["robust_accuracy"]), rel=1e-5
+    )
+    for name, of_defense in audits.items():
+        pd.testing.assert_frame_equal(pd.read_parquet(written / "rows" / f"{name}.parquet"), of_defense.reset_index(drop=True))
+
+
+def test_the_metrics_name_every_defence_and_radius(written):
+    figures = json.loads((written / "metrics.json").read_text())
+    assert list(figures) == NAMES
+    for of_defense in figures.values():
+        assert {f"robust_accuracy_at_{eps:g}" for eps in EPS[1:]} < of_defense.keys()
+
+
+def test_the_same_evaluation_is_the_same_bytes_pictures_included(written, evaluation, cfg, tmp_path_factory):
+    again = tmp_path_factory.mktemp("again")
+    write_evaluation(evaluation, cfg, again)
+    for path in written.rglob("*"):
+        if path.is_file():
+            assert (again / path.relative_to(written)).read_bytes() == path.read_bytes(), path.name
+
+
+# ---- pictures ----
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_a_picture_is_a_png_that_does_not_say_what_drew_it(written, name):
+    content = (written / "plots" / f"{name}.png").read_bytes()
+    assert content.startswith(b"\x89PNG\r\n\x1a\n")
+    assert b"matplotlib" not in content.lower()
+
+
+def test_another_table_is_another_picture(comparison, tmp_path):
+    robustness(comparison, "clinical").savefig(tmp_path / "a.png")
+    comparison["robust_accuracy"] *= 0.9
+    robustness(comparison, "clinical").savefig(tmp_path / "b.png")
+    assert (tmp_path / "a.png").read_bytes() != (tmp_path / "b.png").read_bytes()
+
+
+def test_the_curves_are_the_tables(comparison):
+    axis = robustness(comparison, "clinical").axes[0]
+    for name, curve in zip(NAMES, axis.lines, strict=True):
+        lines = comparison[(comparison["defense"] == name) & (comparison["threat"] == "clinical")]
+        np.testing.assert_array_equal(curve.get_xdata(), lines["eps"])
+        np.testing.assert_array_equal(curve.get_ydata(), lines["robust_accuracy"])
+
+
+def test_every_one_of_many_defences_is_drawn(comparison, evaluation):
+    many = [f"defence{number}" for number in range(9)]
+    one = comparison[comparison["defense"] == "baseline"]
+    curve = evaluation.roc[evaluation.roc["defense"] == "baseline"]
+    table = pd.concat([one.assign(defense=name) for name in many])
+    assert len(robustness(table, "clinical").axes[0].lines) == len(many)
+    roc = pd.concat([curve.assign(defense=name) for name in many])
+    assert len(roc_curves(roc, table).axes[0].lines) == len(many) + 1  # and the diagonal
+
+
+@pytest.mark.parametrize(
+    ("flags", "label"),
+    [
+        ("", "distill"),
+        ("masked_gradients", "distill [masked gradients]"),
+        ("degenerate suspected_leak", "distill [degenerate, suspected leak]"),
+        ("new_flag", "distill [new_flag]"),
+    ],
+)
+def test_display_name(flags, label):
+    assert display_name("distill", flags) == label
+
+
+@pytest.mark.parametrize("picture", ["robustness", "roc", "confusion"])
+def test_a_flag_stands_beside_the_name_in_every_picture(evaluation, comparison, picture):
+    figure = {
+        "robustness": lambda: robustness(comparison, "clinical"),
+        "roc": lambda: roc_curves(evaluation.roc, comparison),
+        "confusion": lambda: confusion_matrices(evaluation.confusion, comparison, "clinical"),
+    }[picture]()
+    legends = [text.get_text() for axis in figure.axes if axis.get_legend() for text in axis.get_legend().get_texts()]
+    named = [text for text in [axis.get_title() for axis in figure.axes] + legends if "distill" in text]
+    assert named
+    assert all("masked" in text for text in named)
+
+
+# ---- the summary on the terminal ----
+
+
+def test_the_summary_prints_every_defence_with_its_flag_beside_its_name(comparison):
+    lines = summary(comparison, "clinical").splitlines()
+    for label in LABELS.values():
+        assert [line.startswith(f"{label} ") for line in lines].count(True) == 1
+    assert len(lines) == 1 + len(NAMES) * len(EPS)
+
+
+def test_the_summary_prints_the_headline_threat_with_intervals(comparison):
+    comparison.loc[comparison["threat"] == "unconstrained", "robust_accuracy"] = 7.777
+    text = summary(comparison, "clinical")
+    assert "7.777" not in text
+    first = comparison.iloc[0]
+    assert f"{first['robust_accuracy']:.3f} ({first['robust_low']:.3f} to {first['robust_high']:.3f})" in text
+    assert len(re.findall(r"\d\.\d{3} \(\d\.\d{3} to \d\.\d{3}\)", text)) == 4 * len(NAMES) * len(EPS)
+    assert len(re.findall(r"[+-]\d\.\d{3} \([+-]\d\.\d{3} to [+-]\d\.\d{3}\)", text)) == 2 * len(EPS)
+
+
+def test_the_comparison_reads_back_as_it_was(written, comparison):
+    read = read_comparison(written)
+    pd.testing.assert_frame_equal(read, comparison, rtol=1e-5, check_dtype=False)
+    assert summary(read, "clinical") == summary(comparison, "clinical")
+
+
+def test_a_table_without_any_flag_reads_back_too(comparison, tmp_path):
+    comparison.assign(flags="", rank=1).to_csv(tmp_path / "comparison.csv", index=False)
+    read = read_comparison(tmp_path)
+    assert read["flags"].tolist() == [""] * len(comparison)
+    assert "[" not in summary(read, "clinical")
+
+
+def test_the_summary_does_without_a_baseline(comparison):
+    alone = comparison[comparison["defense"] == "distill"]
+    alone = alone[[column for column in alone if not column.startswith("difference")]]
+    assert summary(alone, "clinical").count("\n") == len(EPS)
+
+
+def test_print_summary_says_what_it_shows_and_where_the_rest_lies(comparison, tmp_path, capsys):
+    print_summary(comparison, "clinical", tmp_path)
+    out = capsys.readouterr().out
+    assert summary(comparison, "clinical") in out
+    assert "threat model: clinical" in out
+    assert str(tmp_path / "report.html") in out
+
+
+# ---- the page ----
+
+
+@pytest.fixture
+def html(written):
+    return (written / "report.html").read_text(encoding="utf-8")
+
+
+def test_the_page_is_self_contained(html):
+    assert html.startswith("<!doctype html>")
+    assert html.count("<img ") == html.count('src="data:image/png;base64,') == len(PICTURES)
+    assert not re.findall(r"https?://|<script|<link|@import|url\(", html)
+    assert str(CFG.confidence * 100)[:2] + "%" in html
+
+
+def test_the_page_names_every_defence_with_its_flag_and_rank(html, comparison):
+    ranks = comparison.drop_duplicates("defense").set_index("defense")["rank"]
+    for name, label in LABELS.items():
+        assert (f"{label}, rank {ranks[name]}" if name != "distill" else f"{label}, not ranked") in html
+    assert sorted(ranks.dropna()) == [1, 2]
+    assert html.count(f"<td>{LABELS['distill']}</td>") == len(EPS)
+
+
+def test_the_page_says_what_its_numbers_are(html, cfg):
+    for said in ("worst case per record", "upper bound", "bootstrap over patients", "did not train on", "not for clinical use"):
+        assert said in re.sub(r"\s+", " ", html)
+    assert "30 mg/dL" in html  # glucose, eps 1
+    assert "3 mg/dL" in html  # eps 0.1
+    assert f"({cfg.plan.folds} folds x {cfg.plan.seeds} seeds)" in re.sub(r"\s+", " ", html)
+
+
+def test_a_hostile_configuration_is_escaped(evaluation, hostile):
+    renamed = evaluation.classification.replace({"diabetes": HOSTILE})
+    text = page(type(evaluation)({}, evaluation.comparison, renamed, evaluation.confusion, evaluation.roc), hostile, [])
+    assert "<script" not in text
+    assert "&lt;script&gt;" in text
+    assert "<b>ill" not in text
+
+
+def test_a_hostile_name_of_a_defence_is_escaped(evaluation, cfg, comparison):
+    comparison["defense"] = comparison["defense"].replace({"distill": HOSTILE})
+    text = page(type(evaluation)({}, comparison, evaluation.classification, evaluation.confusion, evaluation.roc), cfg, [])
+    assert "<script" not in text
+
+
+# ---- the command ----
+
+
+def test_the_command_prints_the_last_evaluation(written, comparison, tmp_path, monkeypatch, capsys, smoke_text):
+    (tmp_path / "artifacts").mkdir()
+    shutil.copytree(written, tmp_path / "artifacts" / "evaluate")
+    (tmp_path / "params.yaml").write_text(smoke_text)
+    monkeypatch.chdir(tmp_path)
+    report.main()
+    assert summary(comparison, "clinical") in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("lacking", ["comparison.csv", "params.yaml"])
+def test_the_command_says_what_is_missing(tmp_path, monkeypatch, capsys, smoke_text, lacking):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["report"])
+    if lacking != "params.yaml":
+        (tmp_path / "params.yaml").write_text(smoke_text)
+    with pytest.raises(SystemExit) as caught:
+        report.main()
+    out, err = capsys.readouterr()
+    assert caught.value.code == 2
+    assert out == ""
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert f"{lacking}: not found; run `" in err

@@ -1,0 +1,231 @@
+"""MLflow's view: what a run holds, that it is logged once, and that a store in trouble is one line."""
+
+import os
+import re
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+import tiny
+import torch
+
+from pipeline import tracking
+from pipeline.audit import audit
+from pipeline.compare import evaluate_audits
+from pipeline.defenses import train
+from pipeline.files import BadInput
+from pipeline.params import compose, parse
+from pipeline.report import write_evaluation
+
+
+@pytest.fixture(scope="module")
+def evaluated(tmp_path_factory):
+    """A tiny clinic with two defences, evaluated: configuration, dataset, populations, evaluation, its folder."""
+    import yaml
+
+    values = yaml.safe_load(compose(["experiment=smoke"], tiny.ROOT / "conf"))
+    values["data"] |= {"name": "tiny", "target": tiny.SCHEMA.target, "classes": list(tiny.SCHEMA.classes)}
+    values["data"]["features"] = {name: feature.model_dump() for name, feature in tiny.FEATURES.items()}
+    cfg = parse({key: value for key, value in values.items() if key not in ("distill", "dp_train")}, "conf")
+    data = tiny.records(90, seed=3)
+    plan = tiny.plan(data, release=True)
+    populations = {name: train(name, data, plan, cfg) for name in cfg.defenses}
+    audits = {name: audit(models, data, plan, cfg, name=name).rows for name, models in populations.items()}
+    evaluation = evaluate_audits(audits, cfg)
+    folder = tmp_path_factory.mktemp("evaluate")
+    write_evaluation(evaluation, cfg, folder)
+    return cfg, data, populations, evaluation, folder
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """A fresh place for one module: `DVC_ROOT` names it, so the default store lies in it."""
+    root = tmp_path_factory.mktemp("root")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DVC_ROOT", str(root))
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        yield root
+
+
+@pytest.fixture(scope="module")
+def logged(store, evaluated):
+    """Both defences logged; returns the client, and the parent and nested runs."""
+    cfg, data, populations, evaluation, folder = evaluated
+    tracking.log_evaluations(evaluation, populations, data, cfg, folder)
+    return cfg, *runs_of(cfg)
+
+
+def runs_of(cfg):
+    import mlflow
+
+    client = mlflow.MlflowClient()
+    experiment = client.get_experiment_by_name(tracking.experiment_name(cfg)).experiment_id
+    runs = client.search_runs([experiment], max_results=1000)
+    return (
+        client,
+        [r for r in runs if tracking.PARENT_TAG not in r.data.tags],
+        [r for r in runs if tracking.PARENT_TAG in r.data.tags],
+    )
+
+
+def test_one_parent_per_defence_and_one_nested_run_per_radius(logged, store):
+    cfg, _, parents, nested = logged
+    assert sorted(run.data.tags["defense"] for run in parents) == ["adv_train", "baseline"]
+    assert len(nested) == len(parents) * len(cfg.audit.eps)
+    assert {run.info.status for run in parents + nested} == {"FINISHED"}
+    of = {run.info.run_id: run.data.tags["defense"] for run in parents}
+    for run in nested:
+        assert of[run.data.tags[tracking.PARENT_TAG]] == run.data.params["defense"]
+        assert run.info.run_name.endswith(f", eps {run.data.params['eps']}")
+    assert (store / "mlflow.db").exists()
+
+
+def test_curves_step_in_thousandths_of_the_radius(logged, evaluated):
+    client, parents = logged[1:3]
+    comparison = evaluated[3].comparison
+    for run in parents:
+        lines = comparison[(comparison["defense"] == run.data.tags["defense"]) & (comparison["threat"] == "clinical")]
+        history = client.get_metric_history(run.info.run_id, "clinical/robust_accuracy")
+        assert {m.step: m.value for m in history} == {
+            round(eps * 1000): value for eps, value in zip(lines["eps"], lines["robust_accuracy"], strict=True)
+        }
+
+
+def test_nested_runs_hold_the_figures_of_the_comparison(logged, evaluated):
+    nested, comparison = logged[3], evaluated[3].comparison
+    for run in nested:
+        lines = comparison[
+            (comparison["defense"] == run.data.params["defense"]) & (comparison["eps"] == float(run.data.params["eps"]))
+        ]
+        for threat, prefix in (("clinical", ""), ("unconstrained", "unconstrained/")):
+            line = lines[lines["threat"] == threat].iloc[0]
+            for key in ("robust_accuracy", "robust_low", "robust_high", "missed_diagnosis_rate", "sensitivity"):
+                assert run.data.metrics[prefix + key] == pytest.approx(line[key])
+
+
+def test_tags_tell_where_a_run_comes_from(logged, evaluated):
+    populations = evaluated[2]
+    for run in logged[2]:
+        tags = run.data.tags
+        assert tags["data"] == "tiny"
+        assert tags["model"] == "mlp"
+        assert re.fullmatch(r"[0-9a-f]{64}", tags["params_sha256"])
+        assert tags["population_sha256"] == tracking.weights_digest(populations[tags["defense"]])
+
+
+def test_the_files_of_the_report_are_artifacts_of_the_parent(logged):
+    client, parents = logged[1:3]
+    for run in parents:
+        names = {item.path for item in client.list_artifacts(run.info.run_id)}
+        assert {"report.html", "comparison.csv", "metrics.json", "plots", "rows"} <= names
+        rows = [item.path for item in client.list_artifacts(run.info.run_id, "rows")]
+        assert rows == [f"rows/{run.data.tags['defense']}.parquet"]
+
+
+def test_the_same_evaluation_is_not_logged_twice(logged, evaluated):
+    cfg, data, populations, evaluation, folder = evaluated
+    tracking.log_evaluations(evaluation, populations, data, cfg, folder)
+    _, parents, nested = runs_of(cfg)
+    assert (len(parents), len(nested)) == (len(logged[2]), len(logged[3]))
+
+
+def test_a_run_that_was_cut_off_is_logged_anew(store, evaluated, monkeypatch):
+    cfg, data, populations, evaluation, folder = evaluated
+    table = evaluation.comparison[evaluation.comparison["defense"] == "baseline"]
+
+    def log():
+        tracking.log_evaluation(
+            cfg, "baseline", table, populations["baseline"], dataset=data, folder=folder, run_key="cut", overrides=["seed=9"]
+        )
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tracking, "_log_release", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            log()
+    log()
+    runs = [run for run in runs_of(cfg)[1] if run.data.tags.get("run_key") == "cut"]
+    assert sorted(run.info.status for run in runs) == ["FAILED", "FINISHED"]
+    assert all(run.info.run_name.startswith("baseline (seed=9)") for run in runs)
+
+
+def test_the_release_model_answers_raw_records_in_a_fresh_process(logged, evaluated, store):
+    """Missing values, the columns in another order, a folder outside the project, and unpickling a failure."""
+    data, populations = evaluated[1:3]
+    run = next(run for run in logged[2] if run.data.tags["defense"] == "adv_train")
+    frame = pd.DataFrame(data.x.double().numpy(), columns=list(data.schema.names)).round(6)
+    frame[list(frame)[::-1]].to_json(store / "records.json")
+    script = f"""
+import pickle, sys
+def refuse(*_, **__): raise AssertionError("something was unpickled")
+import mlflow, pandas as pd, torch
+model_records = pd.read_json({str(store / "records.json")!r}, dtype=float)
+pickle.load = pickle.loads = pickle.Unpickler = torch.load = refuse
+mlflow.set_tracking_uri("sqlite:///{store / "mlflow.db"}")
+model = mlflow.pyfunc.load_model("runs:/{run.info.run_id}/model")
+model.predict(model_records).to_json({str(store / "answers.json")!r})
+"""
+    environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "MLFLOW_TRACKING_URI")}
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=store, env=environment, capture_output=True)
+    answers = pd.read_json(store / "answers.json", dtype=float)
+    release = populations["adv_train"].release()
+    expected = torch.softmax(release(data.x[None])[0].double(), -1)
+    assert list(answers) == list(data.schema.classes)
+    torch.testing.assert_close(torch.tensor(answers.to_numpy()), expected, rtol=1e-4, atol=1e-5)
+    assert data.x.isnan().any()
+
+
+def test_no_artifact_of_the_model_is_a_pickle(logged, store):
+    files = [path for path in (store / "mlartifacts").rglob("*") if path.is_file()]
+    assert any(path.suffix == ".safetensors" for path in files)
+    assert not [path.name for path in files if path.suffix in (".pkl", ".pickle", ".pt", ".pth", ".joblib")]
+
+
+@pytest.mark.parametrize(
+    ("uri", "message"),
+    [
+        ("./mlruns", r"MLFLOW_TRACKING_URI: '\./mlruns' is a file store"),
+        ("file:///tmp/mlruns", "is a file store"),
+        ("http://127.0.0.1:9", r"MLflow at http://127\.0\.0\.1:9: "),
+        ("sqlite:////proc/nowhere/mlflow.db", "cannot write"),
+    ],
+)
+def test_a_store_in_trouble_is_one_line(cfg, monkeypatch, uri, message):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(BadInput, match=message) as caught:
+        tracking.open_store(cfg)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_damaged_store_is_one_line(cfg, monkeypatch, tmp_path):
+    (tmp_path / "mlflow.db").write_bytes(b"not a database" * 100)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    with pytest.raises(BadInput, match="MLflow at sqlite") as caught:
+        tracking.open_store(cfg)
+    assert "\n" not in str(caught.value)
+
+
+def test_eight_processes_share_a_fresh_store(tmp_path):
+    """MLflow's own first use of a fresh SQLite file is not safe in parallel; ours is, and no run is lost."""
+    script = """
+import sys
+from pipeline import params, tracking
+cfg = params.configured(["defense=baseline"])
+experiment = tracking.open_store(cfg)
+import mlflow
+with tracking._one_writer(), mlflow.start_run(experiment_id=experiment, run_name=sys.argv[1]):
+    mlflow.log_metric("robust_accuracy", 0.5)
+"""
+    environment = os.environ | {"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path / 'mlflow.db'}", "DVC_ROOT": str(tiny.ROOT)}
+    processes = [
+        subprocess.Popen([sys.executable, "-c", script, str(number)], cwd=tiny.ROOT, env=environment, stderr=subprocess.PIPE)
+        for number in range(8)
+    ]
+    errors = [process.communicate()[1].decode() for process in processes]
+    assert [process.returncode for process in processes] == [0] * 8, errors
+    import sqlite3
+
+    with sqlite3.connect(tmp_path / "mlflow.db") as database:
+        names = {name for (name,) in database.execute("select name from runs where status = 'FINISHED'")}
+    assert names == {str(number) for number in range(8)}
