@@ -11,7 +11,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from pipeline.attacks import Attack, evasion_suite
-from pipeline.attacks.evasion import margin
+from pipeline.attacks.evasion import margin, worst
 from pipeline.config import Config
 from pipeline.data import Dataset
 from pipeline.files import BadInput, read_tensors, write_tensors
@@ -74,8 +74,8 @@ def audit(
 ) -> Audit:
     """Attacks every model on the patients it did not train on, with every attack, radius and threat model of `cfg`.
 
-    Each attack is adaptive: it sees the gradients of the very model it attacks. Its result is projected onto the threat
-    model once more, checked against it, and scored again, outside the attack.
+    Each attack is adaptive: it sees the gradients of the very model it attacks. An attack is not trusted: its result is
+    projected onto the threat model, checked against it, and scored again, here.
 
     Args:
         population: M models; those that hold nobody out are left alone.
@@ -83,10 +83,10 @@ def audit(
         plan: who trained on whom.
         cfg: radii, threat models and attacks.
         name: of the defence, beside the progress bar.
-        transfer: adversarial records of another population, as `Audit.x_adv`; they are tried on this one too.
+        transfer: adversarial records of another population, as `Audit.x_adv`; all of them are tried on this one too.
 
     Raises:
-        RuntimeError: an attack left the threat model; a bug, never the user's mistake.
+        RuntimeError: a projected record lies outside the threat model; a bug, never the user's mistake.
     """
     scored = plan.scored()
     population, plan = population.select(scored), plan.select(scored)
@@ -103,7 +103,8 @@ def audit(
             generator = torch.Generator().manual_seed(cfg.seed * 1_000 + number)
             yield attack_name, attack(population, x, y, threat, eps=eps, generator=generator)
         if transfer is not None:
-            yield TRANSFER, grid.gather(strongest(transfer, threat_name), index)
+            sent = [records for key, records in transfer.items() if key.startswith(f"{threat_name}/")]
+            yield TRANSFER, worst(population, [grid.gather(records, index) for records in sent], y)
 
     attacks = len(suite) + (transfer is not None)
     with tqdm(total=len(cfg.threat) * attacks, desc=f"attacking {name}", unit="attack", disable=None, leave=False) as bar:
@@ -113,8 +114,7 @@ def audit(
                 x_adv = threat.project(proposed, x, eps)
                 if outside := threat.violations(x_adv, x, eps):
                     raise RuntimeError(f"{attack_name} under {threat_name}: {outside} values outside the threat model")
-                with torch.no_grad():
-                    margins = grid.scatter(margin(population(x_adv), y), index, valid)
+                margins = grid.scatter(torch.stack([_margins(population, one, y) for one in x_adv]), index, valid)
                 changed = grid.scatter(((x_adv != x) & ~x.isnan()).sum(-1), index, valid)
                 frames.append(grid.frame(threat_name, attack_name, margins, changed, dataset.y))
                 records[f"{threat_name}/{attack_name}"] = grid.scatter(x_adv, index, valid)
@@ -127,19 +127,19 @@ def audit(
 
 
 @torch.no_grad()
+def _margins(population: Population, x: Tensor, y: Tensor) -> Tensor:
+    """Margins (M, B), one radius at a time: a batch of another shape may differ in the last bit, and eps = 0 must not."""
+    return margin(population(x), y)
+
+
 def out_of_fold(population: Population, dataset: Dataset, plan: Plan) -> tuple[Tensor, Tensor]:
     """Margins (1, S, N) of the unchanged records, each scored by models that did not train on it, and classes (N,)."""
     scored = plan.scored()
     population, plan = population.select(scored), plan.select(scored)
     grid = Grid(plan, [0.0])
     index, valid = plan.held_out_index()
-    margins = margin(population(dataset.x[index]), dataset.y[index])
+    margins = _margins(population, dataset.x[index], dataset.y[index])
     return grid.scatter(margins[None], index, valid), dataset.y[grid.patients]
-
-
-def strongest(x_adv: dict[str, Tensor], threat: str) -> Tensor:
-    """The records of the attack that transfers best by custom: the last of the suite under `threat`."""
-    return [records for key, records in x_adv.items() if key.startswith(f"{threat}/")][-1]
 
 
 class Grid:

@@ -55,9 +55,15 @@ class DataConfig(Section):
     source: Literal["file", "sklearn"]
     file: str
     target: str
-    classes: list[str] = Field(min_length=2)
+    classes: list[str] = Field(min_length=2, max_length=2)
     auroc_ceiling: Share | None
     features: dict[str, FeatureConfig] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _names(self) -> "DataConfig":
+        if len(set(self.classes)) < len(self.classes):
+            raise ValueError(f"classes must differ: {', '.join(self.classes)}")
+        return self
 
 
 class PlanConfig(Section):
@@ -130,7 +136,7 @@ class Config(BaseModel):
     @property
     def defenses(self) -> dict[str, dict[str, Any]]:
         """The options of each configured defence, by name."""
-        return {name: options or {} for name, options in (self.model_extra or {}).items()}
+        return {name: {} if options is None else options for name, options in (self.model_extra or {}).items()}
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -178,6 +184,8 @@ def checked_model(model: type[Model], values: Any, origin: str) -> Model:
         return model.model_validate(values)
     except ValidationError as error:
         raise BadInput(_one_line(model, error, origin)) from error
+    except BadInput as error:  # from a validator that checks an attack of its own
+        raise BadInput(f"{origin}: {error}") from error
 
 
 def _one_line(model: type[BaseModel], error: ValidationError, origin: str) -> str:

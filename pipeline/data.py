@@ -77,8 +77,8 @@ def read_raw(cfg: DataConfig, root: Path) -> tuple[Dataset, dict[str, Any]]:
         cells = _cells(root / cfg.file, name, [*schema.names, schema.target])
         values = np.stack([_numbers(cells[column], column, name) for column in schema.names], 1)
         target = _target(cells[schema.target], schema, name)
-    _refuse_duplicates(values, target, name)
     values = checked_values(values, schema, name, first_line=2)
+    _refuse_duplicates(values, target, name)
     census = _census(values, schema, name)
     if len(np.unique(target)) < 2:
         raise BadInput(f"{name}: column {schema.target!r}: only class {int(target[0])}; a model needs both classes")
@@ -90,15 +90,23 @@ def read_raw(cfg: DataConfig, root: Path) -> tuple[Dataset, dict[str, Any]]:
 def _cells(path: Path, name: str, expected: list[str]) -> pd.DataFrame:
     """The file's cells as text, its header checked against the expected columns."""
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            header = next(csv.reader(file), [])
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.reader(file, skipinitialspace=True)
+            header = next(reader, [])
+            rows = []
+            for line, row in enumerate(reader, start=2):
+                if reader.line_num != line:
+                    raise BadInput(f"{name}: line {line}: a quoted cell goes on over several lines; close the quote")
+                if len(row) != len(header):
+                    raise BadInput(f"{name}: line {line}: {len(row)} cells, but the header names {len(header)} columns")
+                rows.append(row)
         if not header:
             raise BadInput(f"{name}: the file is empty; expected a header and records")
         _check_header([column.strip() for column in header], expected, name)
-        cells = pd.read_csv(path, dtype=str, keep_default_na=False, skipinitialspace=True, skip_blank_lines=False)
+        cells = pd.DataFrame(rows, columns=header, dtype=str)
     except FileNotFoundError:
         raise BadInput(f"{name}: not found; run `dvc pull` to fetch it") from None
-    except (OSError, UnicodeDecodeError, pd.errors.ParserError) as error:
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise BadInput(f"{name}: cannot be read as CSV ({' '.join(str(error).split())})") from error
     if cells.empty:
         raise BadInput(f"{name}: a header but no records")

@@ -1,5 +1,6 @@
 """The pictures of the report, each drawn from a table that also lies beside it as CSV."""
 
+from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +36,7 @@ def robustness(comparison: pd.DataFrame, threat: str) -> "Figure":
     """Robust accuracy, and sensitivity under attack, against the radius, with interval bands."""
     figure, axes = _axes(1, 2, (11, 4.2))
     lines = comparison[comparison["threat"] == threat]
-    for colour, (defense, curve) in zip(COLOURS, lines.groupby("defense", sort=False), strict=False):
+    for colour, (defense, curve) in zip(cycle(COLOURS), lines.groupby("defense", sort=False), strict=False):
         label = display_name(str(defense), str(curve["flags"].iloc[0]))
         style = "--" if curve["flags"].iloc[0] else "-"
         for axis, (value, low, high) in zip(
@@ -55,9 +56,10 @@ def roc_curves(roc: pd.DataFrame, comparison: pd.DataFrame) -> "Figure":
     """Clean ROC of each defence, out of fold."""
     figure, axes = _axes(1, 1, (4.6, 4.4))
     auroc = comparison.drop_duplicates("defense").set_index("defense")
-    for colour, (defense, curve) in zip(COLOURS, roc.groupby("defense", sort=False), strict=False):
+    for colour, (defense, curve) in zip(cycle(COLOURS), roc.groupby("defense", sort=False), strict=False):
         area = auroc.loc[str(defense)]
-        label = f"{defense}  {area['auroc']:.3f} ({area['auroc_low']:.3f} to {area['auroc_high']:.3f})"
+        figures = f"{area['auroc']:.3f} ({area['auroc_low']:.3f} to {area['auroc_high']:.3f})"
+        label = f"{display_name(str(defense), str(area['flags']))}  {figures}"
         axes[0].plot(curve["fpr"], curve["tpr"], color=colour, label=label)
     axes[0].plot([0, 1], [0, 1], ":", color="#999999")
     axes[0].set(title="ROC, unattacked", xlabel="false-alarm rate", ylabel="sensitivity")
@@ -68,6 +70,8 @@ def roc_curves(roc: pd.DataFrame, comparison: pd.DataFrame) -> "Figure":
 def confusion_matrices(confusion: pd.DataFrame, comparison: pd.DataFrame, headline: str) -> "Figure":
     """Before and under attack, per defence: how many patients get which answer."""
     radii = _shown_radii(confusion)
+    first = comparison.drop_duplicates("defense")
+    shown = {name: display_name(name, flags) for name, flags in zip(first["defense"], first["flags"], strict=True)}
     defenses = list(confusion["defense"].unique())
     figure, axes = _axes(len(radii), len(defenses), (2.6 * len(defenses), 2.7 * len(radii)))
     for row, eps in enumerate(radii):
@@ -84,7 +88,7 @@ def confusion_matrices(confusion: pd.DataFrame, comparison: pd.DataFrame, headli
                     axis.text(j, i, f"{values[i, j]:.0f}", ha="center", va="center", color="white" if share > 0.6 else "black")
             axis.set_xticks(range(2), order, fontsize=7)
             axis.set_yticks(range(2), order if column == 0 else ["", ""], fontsize=7, rotation=90, va="center")
-            axis.set_title(f"{defense}, {'clean' if eps == 0 else f'eps {eps:g}'}", fontsize=8)
+            axis.set_title(f"{shown[defense]}, {'clean' if eps == 0 else f'eps {eps:g}'}", fontsize=8)
             axis.spines[:].set_visible(False)
     figure.suptitle(f"patients (seeds averaged): rows actual, columns predicted; threat model: {headline}", fontsize=9)
     figure.tight_layout()

@@ -3,6 +3,7 @@
 `python -m pipeline.params [override ...]` writes the same bytes that `dvc exp run` writes.
 """
 
+import difflib
 import re
 import sys
 from collections.abc import Iterable
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from tqdm import tqdm
 
 from pipeline.attacks import evasion_suite
 from pipeline.config import Config, check, check_options, nearest
@@ -29,7 +31,7 @@ def load(path: Path = Path("params.yaml")) -> Config:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise BadInput(f"{path}: not found; run `make params` to write it from conf/") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise BadInput(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
     return parse(values, str(path))
 
@@ -65,15 +67,16 @@ def compose(overrides: list[str], conf: Path | None = None) -> str:
     from hydra import initialize_config_dir
     from hydra.errors import HydraException
     from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
 
     conf = (conf or repository_root() / "conf").resolve()
     try:
         with initialize_config_dir(str(conf), version_base=None):
             composed = hydra_compose(config_name="config", overrides=overrides)
-    except HydraException as error:
+        OmegaConf.resolve(composed)
+    except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
         message = " ".join(str(error).partition("Config search path")[0].split())
         raise BadInput(f"conf: {message}{_override_hint(overrides, conf)}") from error
-    OmegaConf.resolve(composed)
     return OmegaConf.to_yaml(composed)
 
 
@@ -104,12 +107,15 @@ def parse_chosen(text: str, overrides: list[str]) -> Config:
 
 def _override_hint(overrides: list[str], conf: Path) -> str:
     """The nearest valid key for the first override that names none; empty when all name one."""
-    keys = set(_flat_keys(yaml.safe_load(compose([], conf)))) if overrides else set()
-    keys |= {folder.name for folder in conf.iterdir() if folder.is_dir()}
+    if not overrides:
+        return ""
+    known = yaml.safe_load(compose([], conf))
+    top = {*known, *(folder.name for folder in conf.iterdir() if folder.is_dir())}
+    keys = {*_flat_keys(known), *top}
     for override in overrides:
         key = override.split("=")[0].lstrip("+~")
         if key not in keys and not key.startswith("hydra"):
-            return f"; {key}: {nearest(key, keys)}"
+            return f"; {key}: {nearest(key, keys) if difflib.get_close_matches(key, keys, cutoff=0.5) else nearest(key, top)}"
     return ""
 
 
@@ -132,7 +138,7 @@ def check_command_line(overrides: list[str]) -> None:
         else [str(one.input_line)]
         for one in parsed
     ]
-    for job in product(*choices):
+    for job in tqdm(list(product(*choices)), desc="checking", unit="job", disable=None, leave=False):
         configured(list(job))
 
 

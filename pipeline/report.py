@@ -105,7 +105,9 @@ def page(evaluation: Evaluation, cfg: Config, figures: list[Path]) -> str:
     pictures = "".join(
         f'<img alt="{path.stem}" src="data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}">' for path in figures
     )
-    report = evaluation.classification[evaluation.classification["eps"].isin([0.0, cfg.audit.eps[-1]])]
+    report = evaluation.classification[evaluation.classification["eps"].isin([0.0, cfg.audit.eps[-1]])].round(3)
+    shown = dict(zip(first["defense"], map(display_name, first["defense"], first["flags"]), strict=True))
+    report = report.assign(defense=report["defense"].map(shown))
     return f"""<!doctype html><html lang="en"><meta charset="utf-8"><title>medsecure: {html.escape(cfg.data.title)}</title>
 <style>
 body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 1180px; margin: 2rem auto; padding: 0 1rem; color: #222; }}
@@ -127,7 +129,7 @@ has no rank.</p>
 {_html_table(comparison[comparison["threat"] == headline])}
 {pictures}
 <h2>Classification report, clean and at eps {cfg.audit.eps[-1]:g}</h2>
-{report.round(3).to_html(index=False, border=0)}
+{report.to_html(index=False, border=0)}
 <h2>What one eps means</h2>
 {_scale_table(cfg)}
 </html>

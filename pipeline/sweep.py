@@ -24,7 +24,8 @@ from pipeline.files import folder, repository_root, sha256, write_json
 from pipeline.plan import Plan
 from pipeline.population import Population
 from pipeline.report import read_comparison, write_evaluation
-from pipeline.tracking import log_evaluation, open_store
+from pipeline.store import open_store
+from pipeline.tracking import log_evaluation
 
 POPULATION = "population"
 

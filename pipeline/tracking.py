@@ -9,8 +9,7 @@ import hashlib
 import json
 import os
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -20,125 +19,16 @@ import pandas as pd
 from pipeline.compare import Evaluation
 from pipeline.config import Config
 from pipeline.data import Dataset, save_schema
-from pipeline.files import BadInput, repository_root, write_json
+from pipeline.files import repository_root, write_json
 from pipeline.population import WEIGHTS, Population
+from pipeline.store import find_finished, one_writer, open_store, readable_errors
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric, Param, RunTag
 
-# MLflow waits minutes for a server that is not there, and asks the network for nothing we need.
-QUIET = {
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-}
 EXAMPLE_ROWS = 5
 PARENT_TAG = "mlflow.parentRunId"
 CURVES = ("robust_accuracy", "balanced_accuracy", "missed_diagnosis_rate", "sensitivity", "robust_low", "robust_high")
-EXPERIMENT_TAGS = {
-    "mlflow.experimentKind": "custom_model_development",  # or MLflow 3 opens its page for language-model traces
-    "mlflow.note.content": "One run per defence, one nested run per radius. Curves: the step is eps in thousandths of a "
-    "reference standard deviation. A defence with flags beside its name is not ranked.",
-}
-
-
-def tracking_uri() -> str:
-    """`MLFLOW_TRACKING_URI` where it is set, else a SQLite file in the repository, also from DVC's temporary clones.
-
-    Raises:
-        BadInput: the address names a file store, which MLflow refuses.
-    """
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{repository_root() / 'mlflow.db'}"
-    if uri.startswith("file:") or "://" not in uri:
-        raise BadInput(f"MLFLOW_TRACKING_URI: {uri!r} is a file store, which MLflow refuses; use sqlite:///... or http://...")
-    return uri
-
-
-def experiment_name(cfg: Config) -> str:
-    """One MLflow experiment per data set."""
-    return f"medsecure-{cfg.data.name}"
-
-
-def open_store(cfg: Config) -> str:
-    """Prepares the store and the experiment; returns the experiment's id.
-
-    Creating a SQLite store is not safe in parallel (MLflow's migrations race), so it happens under a file lock.
-
-    Raises:
-        BadInput: the store cannot be reached or written.
-    """
-    import logging
-
-    for name, value in QUIET.items():
-        os.environ.setdefault(name, value)
-    with _readable_errors(), _one_writer():
-        import mlflow
-
-        logging.getLogger("mlflow").setLevel(logging.ERROR)  # migrations and hints, one line each, on every start
-        logging.getLogger("alembic").setLevel(logging.ERROR)
-        mlflow.set_tracking_uri(tracking_uri())
-        client = mlflow.MlflowClient()
-        found = client.get_experiment_by_name(experiment_name(cfg))
-        if found is not None:
-            return str(found.experiment_id)
-        # A server keeps artifacts where it likes; for our own file they must not land in the folder of whoever came first.
-        local = tracking_uri().startswith("sqlite:")
-        place = (repository_root() / "mlartifacts").as_uri() if local else None
-        return str(client.create_experiment(experiment_name(cfg), artifact_location=place, tags=EXPERIMENT_TAGS))
-
-
-@contextmanager
-def _one_writer() -> Iterator[None]:
-    """SQLite has one writer at a time; a queue in front of it is fairer than its time-out."""
-    from filelock import FileLock
-
-    uri = tracking_uri()
-    if not uri.startswith("sqlite:///"):
-        yield
-        return
-    path = Path(uri.removeprefix("sqlite:///"))
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(f"{path}.lock")
-        lock.acquire()
-    except OSError as error:
-        raise BadInput(f"{path}: cannot write ({error.strerror or error})") from error
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-@contextmanager
-def _readable_errors() -> Iterator[None]:
-    """Turns what MLflow, its server or its database raises into one line."""
-    try:
-        yield
-    except Exception as error:
-        import requests
-        from mlflow.exceptions import MlflowException
-        from sqlalchemy.exc import SQLAlchemyError
-
-        if not isinstance(error, requests.RequestException | MlflowException | SQLAlchemyError | OSError):
-            raise
-        raise _unreachable(error) from error
-
-
-def _unreachable(error: Exception) -> BadInput:
-    reason = " ".join(str(error).split())[:200]
-    return BadInput(f"MLflow at {tracking_uri()}: {reason}; the results are on disk, and MLFLOW_TRACKING_URI names another store")
-
-
-def find_finished(experiment: str, key: str) -> bool:
-    """Whether a run with this key has been logged to its end."""
-    import mlflow
-
-    with _readable_errors():
-        runs = mlflow.MlflowClient().search_runs(
-            [experiment], f"tags.run_key = '{key}' and attributes.status = 'FINISHED'", max_results=1
-        )
-    return bool(runs)
 
 
 def log_evaluations(
@@ -189,7 +79,7 @@ def log_evaluation(
     title = run_name(name, str(table["flags"].iloc[0]), overrides)
     tags = _tags(cfg, name, table, population, run_key)
     run = mlflow.start_run  # a context manager: a run that fails is closed as failed, and is logged anew next time
-    with _readable_errors(), _one_writer(), run(experiment_id=experiment, run_name=title) as parent:
+    with readable_errors(), one_writer(), run(experiment_id=experiment, run_name=title) as parent:
         figures = [*_headline(table, cfg), *_curves(table)]
         client.log_batch(parent.info.run_id, metrics=figures, params=_params(cfg, name, population), tags=tags)
         _log_files(folder, name)

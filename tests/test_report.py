@@ -235,7 +235,8 @@ def test_the_page_names_every_defence_with_its_flag_and_rank(html, comparison):
     for name, label in LABELS.items():
         assert (f"{label}, rank {ranks[name]}" if name != "distill" else f"{label}, not ranked") in html
     assert sorted(ranks.dropna()) == [1, 2]
-    assert html.count(f"<td>{LABELS['distill']}</td>") == len(EPS)
+    figures, classes_at_two_radii = len(EPS), 2 * 2
+    assert html.count(f"<td>{LABELS['distill']}</td>") == figures + classes_at_two_radii
 
 
 def test_the_page_says_what_its_numbers_are(html, cfg):

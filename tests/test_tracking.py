@@ -14,9 +14,9 @@ from pipeline import tracking
 from pipeline.audit import audit
 from pipeline.compare import evaluate_audits
 from pipeline.defenses import train
-from pipeline.files import BadInput
 from pipeline.params import compose, parse
 from pipeline.report import write_evaluation
+from pipeline.store import experiment_name
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def runs_of(cfg):
     import mlflow
 
     client = mlflow.MlflowClient()
-    experiment = client.get_experiment_by_name(tracking.experiment_name(cfg)).experiment_id
+    experiment = client.get_experiment_by_name(experiment_name(cfg)).experiment_id
     runs = client.search_runs([experiment], max_results=1000)
     return (
         client,
@@ -179,53 +179,3 @@ def test_no_artifact_of_the_model_is_a_pickle(logged, store):
     files = [path for path in (store / "mlartifacts").rglob("*") if path.is_file()]
     assert any(path.suffix == ".safetensors" for path in files)
     assert not [path.name for path in files if path.suffix in (".pkl", ".pickle", ".pt", ".pth", ".joblib")]
-
-
-@pytest.mark.parametrize(
-    ("uri", "message"),
-    [
-        ("./mlruns", r"MLFLOW_TRACKING_URI: '\./mlruns' is a file store"),
-        ("file:///tmp/mlruns", "is a file store"),
-        ("http://127.0.0.1:9", r"MLflow at http://127\.0\.0\.1:9: "),
-        ("sqlite:////proc/nowhere/mlflow.db", "cannot write"),
-    ],
-)
-def test_a_store_in_trouble_is_one_line(cfg, monkeypatch, uri, message):
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    with pytest.raises(BadInput, match=message) as caught:
-        tracking.open_store(cfg)
-    assert "\n" not in str(caught.value)
-
-
-def test_a_damaged_store_is_one_line(cfg, monkeypatch, tmp_path):
-    (tmp_path / "mlflow.db").write_bytes(b"not a database" * 100)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
-    with pytest.raises(BadInput, match="MLflow at sqlite") as caught:
-        tracking.open_store(cfg)
-    assert "\n" not in str(caught.value)
-
-
-def test_eight_processes_share_a_fresh_store(tmp_path):
-    """MLflow's own first use of a fresh SQLite file is not safe in parallel; ours is, and no run is lost."""
-    script = """
-import sys
-from pipeline import params, tracking
-cfg = params.configured(["defense=baseline"])
-experiment = tracking.open_store(cfg)
-import mlflow
-with tracking._one_writer(), mlflow.start_run(experiment_id=experiment, run_name=sys.argv[1]):
-    mlflow.log_metric("robust_accuracy", 0.5)
-"""
-    environment = os.environ | {"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path / 'mlflow.db'}", "DVC_ROOT": str(tiny.ROOT)}
-    processes = [
-        subprocess.Popen([sys.executable, "-c", script, str(number)], cwd=tiny.ROOT, env=environment, stderr=subprocess.PIPE)
-        for number in range(8)
-    ]
-    errors = [process.communicate()[1].decode() for process in processes]
-    assert [process.returncode for process in processes] == [0] * 8, errors
-    import sqlite3
-
-    with sqlite3.connect(tmp_path / "mlflow.db") as database:
-        names = {name for (name,) in database.execute("select name from runs where status = 'FINISHED'")}
-    assert names == {str(number) for number in range(8)}

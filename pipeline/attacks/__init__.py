@@ -1,5 +1,6 @@
 """One module per risk. `EVASION` lists the evasion attacks by the `method` that a file in `conf/attack/` names."""
 
+import difflib
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -23,7 +24,10 @@ def evasion_attack(options: dict[str, Any], key: str) -> Attack:
     Raises:
         BadInput: the method or an option is unknown, missing, ill-typed or out of its range.
     """
-    method = options.get("method")
+    if "method" not in options:
+        close = difflib.get_close_matches("method", list(options), n=1)
+        raise BadInput(f"{key}.{close[0]}: unknown key; did you mean 'method'?" if close else f"{key}.method: missing")
+    method = options["method"]
     if not isinstance(method, str) or method not in EVASION:
         raise BadInput(f"{key}.method: {method!r} is no evasion attack; {nearest(str(method), EVASION)}")
     rest = {name: value for name, value in options.items() if name != "method"}

@@ -22,7 +22,7 @@ Component = tuple[Attack, float, float]  # attack, radius, share of the batch
 
 def _component(entry: dict[str, Any], number: int) -> Component:
     """The attack of one entry of a mixture, and its radius and share as they are written there."""
-    key = f"adv_train.mixture[{number}]"
+    key = f"mixture[{number}]"
     for name in ("radius", "share"):
         value = entry.get(name)
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
@@ -34,7 +34,7 @@ def _component(entry: dict[str, Any], number: int) -> Component:
 def _check_mixture(mixture: list[dict[str, Any]]) -> list[dict[str, Any]]:
     total = sum(share for _, _, share in map(_component, mixture, range(len(mixture))))
     if abs(total - 1) > 1e-6:
-        raise BadInput(f"adv_train.mixture: the shares add up to {total:g}, not to 1")
+        raise BadInput(f"mixture: the shares add up to {total:g}, not to 1")
     return mixture
 
 

@@ -46,7 +46,7 @@ def fit_through_opacus(
         module = as_module(initial, preprocessing, member)
         rows = plan.train[member]
         records = TensorDataset(dataset.x[rows], dataset.y[rows])
-        generator = torch.Generator().manual_seed(int(plan.seeds[member]))
+        generator = torch.Generator().manual_seed(int(plan.seeds[member]) + 15_485_863)
         loader = DataLoader(records, batch_size=-(-len(records) // batches), generator=generator)
         private, optimiser, private_loader = PrivacyEngine().make_private(
             module=module,
@@ -54,7 +54,7 @@ def fit_through_opacus(
             data_loader=loader,
             noise_multiplier=noise_multiplier,
             max_grad_norm=max_grad_norm,
-            noise_generator=torch.Generator().manual_seed(int(plan.seeds[member]) + 1),
+            noise_generator=torch.Generator().manual_seed(int(plan.seeds[member]) + 32_452_843),
         )
         if not math.isclose(private_loader.sample_rate, sample_rate):
             raise BadInput(f"dp_train.sample_rate: opacus would draw with {private_loader.sample_rate}, not {sample_rate}")

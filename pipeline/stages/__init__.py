@@ -7,12 +7,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from pipeline.audit import out_of_fold
-from pipeline.compare import clean_metrics
 from pipeline.config import Config
 from pipeline.data import Dataset, load_dataset
-from pipeline.defenses import train
-from pipeline.files import BadInput, folder, write_json
+from pipeline.files import BadInput
 from pipeline.params import load
 from pipeline.plan import Plan
 
@@ -36,22 +33,3 @@ def run(stage: Callable[[Config], None]) -> None:
 def prepared() -> tuple[Dataset, Plan]:
     """What `prepare` wrote."""
     return load_dataset(ARTIFACTS / "prepare"), Plan.load(ARTIFACTS / "prepare" / PLAN)
-
-
-def train_stage(name: str, defense: str) -> Callable[[Config], None]:
-    """The stage `name`, which trains the recipe `defense` on the prepared plan and stores the population.
-
-    Every training stage is this function: defences differ by their recipe alone.
-    """
-
-    def stage(cfg: Config) -> None:
-        dataset, plan = prepared()
-        if defense not in cfg.defenses:
-            raise BadInput(f"params.yaml: {defense}: missing; `make params` writes it from conf/defense/{defense}.yaml")
-        population = train(defense, dataset, plan, cfg)
-        with folder(ARTIFACTS / name) as out:
-            population.save(out)
-            margins, y = out_of_fold(population, dataset, plan)
-            write_json(out / "metrics.json", clean_metrics(margins.numpy(), y.numpy()))
-
-    return stage

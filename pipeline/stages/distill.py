@@ -5,7 +5,8 @@ Reads:    artifacts/prepare/
 Writes:   artifacts/distill/{population.safetensors,population.json,metrics.json}
 """
 
-from pipeline.stages import run, train_stage
+from pipeline.stages import run
+from pipeline.stages._training import train_stage
 
 if __name__ == "__main__":
     run(train_stage("distill", defense="distill"))

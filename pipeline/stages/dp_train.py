@@ -5,7 +5,8 @@ Reads:    artifacts/prepare/
 Writes:   artifacts/dp_train/{population.safetensors,population.json,metrics.json}
 """
 
-from pipeline.stages import run, train_stage
+from pipeline.stages import run
+from pipeline.stages._training import train_stage
 
 if __name__ == "__main__":
     run(train_stage("dp_train", defense="dp_train"))

@@ -17,7 +17,8 @@ from pipeline.files import folder
 from pipeline.population import Population
 from pipeline.report import write_evaluation
 from pipeline.stages import ARTIFACTS, prepared, run
-from pipeline.tracking import log_evaluations, open_store
+from pipeline.store import open_store
+from pipeline.tracking import log_evaluations
 
 STAGE_OF = {BASELINE: "train_baseline"}  # the other defences are trained by the stage of their own name
 

@@ -317,7 +317,7 @@ def test_the_suite_keeps_names_and_order_and_binds_options(models, x, y):
     ("options", "message"),
     [
         ({"method": "pdg", **PGD}, r"attack\.a\.method: 'pdg' is no evasion attack; did you mean 'pgd'\?"),
-        (PGD, r"attack\.a\.method: None is no evasion attack"),
+        (PGD, r"attack\.a\.method: missing"),
         ({"method": "pgd", "steps": 3}, r"attack\.a: step_size: missing"),
         ({"method": "pgd", **PGD, "step": 3}, r"attack\.a: step: unknown key; did you mean 'steps'\?"),
         ({"method": "pgd", **PGD, "steps": 0}, r"attack\.a: steps: .*greater than or equal to 1"),
