@@ -25,12 +25,12 @@ $(STAMP): pyproject.toml constraints.txt
 setup: $(STAMP)  ## create .venv with the exact versions of constraints.txt
 
 repro: setup  ## fetch the data, run the whole pipeline, print the comparison
-	@dvc pull --quiet
+	@dvc pull --quiet data
 	@dvc repro
 	@python -m pipeline.report
 
 test: setup  ## run the tests
-	@dvc pull --quiet
+	@dvc pull --quiet data
 	@python -m pytest -n 2 --dist loadfile
 
 lint: setup  ## style, types, and the floors of the house

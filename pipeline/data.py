@@ -105,7 +105,7 @@ def _cells(path: Path, name: str, expected: list[str]) -> pd.DataFrame:
         _check_header([column.strip() for column in header], expected, name)
         cells = pd.DataFrame(rows, columns=header, dtype=str)
     except FileNotFoundError:
-        raise BadInput(f"{name}: not found; run `dvc pull` to fetch it") from None
+        raise BadInput(f"{name}: not found; run `dvc pull data` to fetch it") from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise BadInput(f"{name}: cannot be read as CSV ({' '.join(str(error).split())})") from error
     if cells.empty:

@@ -16,28 +16,26 @@ from pipeline.figures import display_name, draw_all
 from pipeline.files import BadInput, write_json, write_text
 
 COMPARISON, REPORT = "comparison.csv", "report.html"
-ROBUSTNESS_COLUMNS = ["defense", "threat", "eps", "robust_accuracy", "robust_low", "robust_high", "sensitivity"]
 
 
 def write_evaluation(evaluation: Evaluation, cfg: Config, folder: Path) -> None:
     """Writes every table, figure and the page of an evaluation into `folder`."""
+    headline = evaluation.comparison[evaluation.comparison["threat"] == cfg.audit.headline]
     tables = {
         "comparison": evaluation.comparison,
         "classification": evaluation.classification,
-        "robustness": evaluation.comparison[ROBUSTNESS_COLUMNS],
         "confusion": evaluation.confusion,
-        "roc": evaluation.roc,
+        # One column per defence, as `dvc plots` overlays them.
+        "plots/robustness": headline.pivot(index="eps", columns="defense", values="robust_accuracy").reset_index(),
+        "plots/roc": evaluation.roc.pivot(index="fpr", columns="defense", values="tpr").reset_index(),
     }
+    for place in ("plots", "rows"):
+        (folder / place).mkdir()
     for name, table in tables.items():
         table.to_csv(folder / f"{name}.csv", index=False, float_format="%.6g")
-    (folder / "rows").mkdir()
     for name, rows in evaluation.audits.items():
         rows.to_parquet(folder / "rows" / f"{name}.parquet", index=False, compression="zstd")
-    (folder / "plots").mkdir()
     figures = draw_all(evaluation.comparison, evaluation.confusion, evaluation.roc, cfg.audit.headline, folder / "plots")
-    headline = evaluation.comparison[evaluation.comparison["threat"] == cfg.audit.headline]
-    robustness = headline[ROBUSTNESS_COLUMNS]
-    robustness.to_csv(folder / "plots" / "robustness.csv", index=False, float_format="%.6g")
     write_json(folder / "metrics.json", headline_metrics(evaluation.comparison, cfg.audit.headline))
     write_text(folder / REPORT, page(evaluation, cfg, figures))
 

@@ -157,7 +157,10 @@ def test_a_stage_depends_on_parameters_that_exist(stage):
 
 
 def test_what_dvc_shows_is_written_by_a_stage():
-    shown = [*DVC["metrics"], *(path for plot in DVC["plots"] for value in plot.values() for path in value["y"])]
+    curves = [value for plot in DVC["plots"] if isinstance(plot, dict) for value in plot.values()]
+    pictures = [plot for plot in DVC["plots"] if isinstance(plot, str)]
+    shown = [*DVC["metrics"], *(path for curve in curves for path in curve["y"]), *pictures]
+    assert all(columns == list(DEFENSES) for curve in curves for columns in curve["y"].values())
     assert all(any(path.startswith(f"artifacts/{stage}/") for stage in STAGES) for path in shown)
 
 

@@ -183,7 +183,7 @@ def test_a_damaged_schema_is_one_line(tmp_path, old, new):
 def test_a_missing_file_says_how_to_fetch_it(tmp_path):
     with pytest.raises(BadInput) as caught:
         read_raw(CFG, tmp_path)
-    assert str(caught.value) == "ward.csv: not found; run `dvc pull` to fetch it"
+    assert str(caught.value) == "ward.csv: not found; run `dvc pull data` to fetch it"
 
 
 BAD_FILES = {
@@ -370,7 +370,7 @@ def test_a_bundled_data_set_that_does_not_fit_is_one_line(change, said):
     assert str(caught.value).startswith(said)
 
 
-@pytest.mark.skipif(not (ROOT / "data" / "pima.csv").exists(), reason="`dvc pull` fetches it")
+@pytest.mark.skipif(not (ROOT / "data" / "pima.csv").exists(), reason="`dvc pull data` fetches it")
 def test_pima_is_the_file_that_everybody_knows():
     dataset, report = read_raw(configured("pima"), ROOT)
     assert (report["records"], report["positives"]) == (768, 268)

@@ -26,7 +26,11 @@ def evasion_attack(options: dict[str, Any], key: str) -> Attack:
     """
     if "method" not in options:
         close = difflib.get_close_matches("method", list(options), n=1)
-        raise BadInput(f"{key}.{close[0]}: unknown key; did you mean 'method'?" if close else f"{key}.method: missing")
+        raise BadInput(
+            f"{key}.{close[0]}: unknown key; did you mean 'method'?"
+            if close
+            else f"{key}.method: missing; a preset may adjust an attack only where it is chosen"
+        )
     method = options["method"]
     if not isinstance(method, str) or method not in EVASION:
         raise BadInput(f"{key}.method: {method!r} is no evasion attack; {nearest(str(method), EVASION)}")

@@ -2,7 +2,7 @@
 
 Command:  python -m pipeline.stages.evaluate
 Reads:    artifacts/prepare/, artifacts/attack/, artifacts/<every defence>/
-Writes:   artifacts/evaluate/{comparison,classification,robustness,confusion,roc}.csv, metrics.json, report.html,
+Writes:   artifacts/evaluate/{comparison,classification,confusion}.csv, metrics.json, report.html, plots/,
           rows/<defense>.parquet
 """
 

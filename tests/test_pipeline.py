@@ -1,0 +1,286 @@
+"""The whole road in a repository of its own: fetch, run, run again, break, mend, kill, experiment."""
+
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+
+import pandas as pd
+import pytest
+import tiny
+import yaml
+
+from pipeline import params
+
+pytestmark = [pytest.mark.pipeline, pytest.mark.timeout(600)]
+
+STAGES = ["prepare", "train_baseline", "attack", "adv_train", "distill", "dp_train", "evaluate"]
+SMALL = ["experiment=smoke", "threads=1", "train.epochs=4", "plan.seeds=1", "dp_train.steps=60", "distill.epochs=6"]
+DVC = [sys.executable, "-m", "dvc"]
+
+
+class Repository:
+    """A clone of the files that git tracks, with commands that run inside it."""
+
+    def __init__(self, root):
+        self.root = root
+        self.environment = os.environ | {
+            "PYTHONPATH": str(root), "PATH": f"{os.path.dirname(sys.executable)}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1",
+            "DVC_NO_ANALYTICS": "1", "GIT_AUTHOR_NAME": "t", "GIT_AUTHOR_EMAIL": "t@t", "GIT_COMMITTER_NAME": "t",
+            "GIT_COMMITTER_EMAIL": "t@t", "DVC_SITE_CACHE_DIR": str(root / ".dvc" / "tmp" / "site"),
+        }  # fmt: skip
+        for name in ("DVC_ROOT", "MLFLOW_TRACKING_URI", "DVC_STAGE"):
+            self.environment.pop(name, None)
+
+    def run(self, *command, before=None, **environment):
+        return subprocess.run(
+            [*map(str, command)], cwd=self.root, env=self.environment | environment, capture_output=True, text=True,
+            check=False, preexec_fn=before,
+        )  # fmt: skip
+
+    def well(self, *command):
+        done = self.run(*command)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def stage(self, name, **more):
+        return self.run(sys.executable, "-m", f"pipeline.stages.{name}", **more)
+
+    def bytes_of(self, folder="artifacts"):
+        """What lies in a folder, hidden leftovers included."""
+        return {
+            path.relative_to(self.root).as_posix(): path.read_bytes()
+            for path in sorted((self.root / folder).rglob("*"))
+            if path.is_file()
+        }
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory):
+    """Cloned, fetched, composed and run once; the tests below come in the order in which a person would do it."""
+    root = tmp_path_factory.mktemp("clone")
+    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=tiny.ROOT, capture_output=True, text=True, check=True).stdout
+    for name in filter(None, tracked.split("\0")):
+        if not name.startswith(("docs/", "tests/", "benchmarks/")):
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(tiny.ROOT / name, root / name)
+    repository = Repository(root)
+    repository.well("git", "init", "-q")
+    repository.well("git", "add", "-A")
+    repository.well("git", "commit", "-qm", "clone")
+    repository.well(*DVC, "pull", "-q", "data")
+    repository.well(sys.executable, "-m", "pipeline.params", *SMALL)
+    repository.output = repository.well(*DVC, "repro")
+    return repository
+
+
+def test_every_stage_writes_its_own_folder(repository):
+    artifacts = repository.root / "artifacts"
+    assert sorted(path.name for path in artifacts.iterdir()) == sorted(STAGES)
+    for stage in STAGES:
+        assert f"Running stage '{stage}'" in repository.output
+
+
+def test_the_comparison_holds_every_defence_threat_and_radius(repository):
+    table = pd.read_csv(repository.root / "artifacts/evaluate/comparison.csv")
+    wanted = [
+        "defense", "threat", "eps", "clean_accuracy", "auroc", "robust_accuracy", "robust_low", "robust_high", "sensitivity",
+        "missed_diagnosis_rate", "flags",
+    ]  # fmt: skip
+    assert set(wanted) <= set(table.columns)
+    assert len(table) == 4 * 2 * 3
+    assert set(table["defense"]) == {"baseline", "adv_train", "distill", "dp_train"}
+    assert not table[wanted[:-1]].isna().any().any()
+    for _, curve in table.groupby(["defense", "threat"]):
+        assert curve["robust_accuracy"].is_monotonic_decreasing
+
+
+def test_the_summary_ends_with_two_lines_that_help(repository):
+    lines = repository.well(sys.executable, "-m", "pipeline.report").rstrip().splitlines()
+    assert "make ui" in lines[-2]
+    assert "artifacts/evaluate/report.html" in lines[-1]
+
+
+def test_mlflow_holds_a_run_per_defence_and_radius(repository):
+    with sqlite3.connect(repository.root / "mlflow.db") as database:
+        names = [name for (name,) in database.execute("select name from runs where status = 'FINISHED'")]
+    assert len([name for name in names if ", eps " not in name]) == 4
+    assert len(names) == 4 + 4 * 3
+
+
+def test_nothing_runs_the_second_time(repository):
+    before = repository.bytes_of()
+    output = repository.well(*DVC, "repro")
+    assert "Running stage" not in output
+    assert "up to date" in output
+    assert repository.bytes_of() == before
+
+
+def test_dvc_shows_metrics_and_plots(repository):
+    shown = json.loads(repository.well(*DVC, "metrics", "show", "--json"))
+    figures = shown[""]["data"]["artifacts/evaluate/metrics.json"]["data"]
+    assert set(figures) == {"baseline", "adv_train", "distill", "dp_train"}
+    repository.well(*DVC, "plots", "show", "-q", "-o", "plots")
+    page = (repository.root / "plots" / "index.html").read_text()
+    for title in ("Robust accuracy", "ROC", "confusion.png"):
+        assert title in page
+
+
+def test_the_same_seed_gives_the_same_bytes(repository):
+    before = repository.bytes_of()
+    for stage in STAGES[:3]:
+        assert repository.stage(stage).returncode == 0
+    assert repository.bytes_of() == before
+
+
+# ---- bad input: one line, status 2, earlier results untouched ----
+
+
+def raw(repository, change):
+    path = repository.root / "data" / "pima.csv"
+    path.write_text(change(path.read_text()))
+
+
+def composed(repository, change):
+    path = repository.root / "params.yaml"
+    values = yaml.safe_load(path.read_text())
+    change(values)
+    path.write_text(yaml.safe_dump(values))
+
+
+def weights(repository, change):
+    path = repository.root / "artifacts/train_baseline/population.safetensors"
+    path.write_bytes(change(path.read_bytes()))
+
+
+MISTAKES = {
+    "no file": ("prepare", lambda r: (r.root / "data" / "pima.csv").unlink(), "data/pima.csv: not found"),
+    "empty file": ("prepare", lambda r: raw(r, lambda _: ""), "data/pima.csv: the file is empty"),
+    "out of range": ("prepare", lambda r: raw(r, lambda t: t.replace("6,148,", "6,9999,", 1)), "line 2, column 'glucose': 9999"),
+    "too many folds": ("prepare", lambda r: composed(r, lambda v: v["plan"].update(folds=400)), "plan.folds: 400 folds"),
+    "unknown key": ("attack", lambda r: composed(r, lambda v: v["train"].update(epoch=3)), "epoch: unknown key; did you mean"),
+    "negative eps": ("attack", lambda r: composed(r, lambda v: v["audit"].update(eps=[0, -1])), "audit.eps"),
+    "epsilon 0": ("dp_train", lambda r: composed(r, lambda v: v["dp_train"].update(epsilon=0.0)), "dp_train: epsilon"),
+    "delta 1/n": ("dp_train", lambda r: composed(r, lambda v: v["dp_train"].update(delta=0.01)), "dp_train.delta: 0.01 is"),
+    "truncated weights": ("attack", lambda r: weights(r, lambda b: b[:-50]), "population.safetensors"),
+    "tampered weights": ("attack", lambda r: weights(r, lambda b: b[:-1] + bytes([b[-1] ^ 1])), "damaged or exchanged"),
+    "no plan": ("attack", lambda r: (r.root / "artifacts/prepare/plan.safetensors").unlink(), "plan.safetensors"),
+}  # fmt: skip
+
+
+@pytest.fixture
+def restored(repository):
+    """The repository, put back as it was afterwards."""
+    kept = {name: repository.bytes_of(name) for name in ("artifacts", "data")}
+    text = (repository.root / "params.yaml").read_bytes()
+    yield repository
+    for folder, files in kept.items():
+        for name in repository.bytes_of(folder):
+            if name not in files:
+                (repository.root / name).unlink()
+        for name, content in files.items():
+            if not (repository.root / name).exists() or (repository.root / name).read_bytes() != content:
+                (repository.root / name).unlink(missing_ok=True)
+                (repository.root / name).write_bytes(content)
+    (repository.root / "params.yaml").write_bytes(text)
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_one_line_and_leaves_the_results_alone(restored, mistake):
+    stage, make, message = MISTAKES[mistake]
+    make(restored)
+    before = restored.bytes_of()
+    done = restored.stage(stage)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1
+    assert message in done.stderr
+    assert restored.bytes_of() == before
+
+
+def test_an_unreachable_server_is_one_line_before_the_work(restored):
+    before = restored.bytes_of()
+    done = restored.stage("evaluate", MLFLOW_TRACKING_URI="http://127.0.0.1:9", MLFLOW_HTTP_REQUEST_MAX_RETRIES="0")
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "http://127.0.0.1:9" in done.stderr
+    assert restored.bytes_of() == before
+
+
+@pytest.mark.parametrize("stage", ["prepare", "train_baseline", "attack"])
+def test_a_full_disk_is_one_line_and_leaves_the_results_alone(restored, stage):
+    import resource
+
+    before = restored.bytes_of()
+    done = restored.stage(stage, before=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)))
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.count("\n") == 1
+    assert "earlier results are untouched" in done.stderr
+    assert restored.bytes_of() == before
+
+
+# ---- killed midway ----
+
+HALF_WRITTEN = """
+import os, signal
+from pipeline import population, stages
+from pipeline.stages._training import train_stage
+
+def save(self, folder):
+    (folder / "population.safetensors").write_bytes(b"half")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+population.Population.save = save
+stages.run(train_stage("train_baseline", defense="baseline"))
+"""
+
+
+def test_a_stage_killed_while_writing_leaves_the_earlier_result(restored):
+    before = restored.bytes_of()
+    done = restored.run(sys.executable, "-c", HALF_WRITTEN)
+    assert done.returncode == -signal.SIGKILL
+    left = {name: content for name, content in restored.bytes_of().items() if "/." not in name}
+    assert left == before
+    assert "Running stage" not in restored.well(*DVC, "repro")
+    assert restored.stage("train_baseline").returncode == 0  # clears what the dead process left
+    assert restored.bytes_of() == before
+
+
+def test_a_killed_repro_is_completed_by_the_next(restored):
+    restored.well(sys.executable, "-m", "pipeline.params", *SMALL, "seed=7")
+    process = subprocess.Popen(
+        [*DVC, "repro", "attack"],
+        cwd=restored.root,
+        env=restored.environment,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    for line in process.stdout:
+        if "Running stage 'train_baseline'" in line:
+            break
+    time.sleep(1.0)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    output = restored.well(*DVC, "repro", "attack")
+    assert "Running stage 'train_baseline'" in output
+    assert not [name for name in restored.bytes_of() if "/." in name]
+
+
+# ---- experiments ----
+
+
+def test_an_experiment_composes_the_same_bytes_as_make_params(repository):
+    repository.well(*DVC, "exp", "run", "-q", "prepare", "-S", "adv_train.eps=0.1", "-S", "attack=fgsm")
+    written = (repository.root / "params.yaml").read_text()
+    assert written == params.compose(["adv_train.eps=0.1", "attack=fgsm"], tiny.ROOT / "conf")
+
+
+def test_an_experiment_with_an_unknown_key_is_refused(repository):
+    before = (repository.root / "params.yaml").read_bytes()
+    assert repository.run(*DVC, "exp", "run", "-S", "adv_train.epz=0.1").returncode != 0
+    assert (repository.root / "params.yaml").read_bytes() == before
