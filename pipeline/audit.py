@@ -114,7 +114,8 @@ def audit(
                 x_adv = threat.project(proposed, x, eps)
                 if outside := threat.violations(x_adv, x, eps):
                     raise RuntimeError(f"{attack_name} under {threat_name}: {outside} values outside the threat model")
-                margins = grid.scatter(torch.stack([_margins(population, one, y) for one in x_adv]), index, valid)
+                with torch.no_grad():
+                    margins = grid.scatter(margin(population(x_adv), y), index, valid)
                 changed = grid.scatter(((x_adv != x) & ~x.isnan()).sum(-1), index, valid)
                 frames.append(grid.frame(threat_name, attack_name, margins, changed, dataset.y))
                 records[f"{threat_name}/{attack_name}"] = grid.scatter(x_adv, index, valid)
@@ -127,18 +128,13 @@ def audit(
 
 
 @torch.no_grad()
-def _margins(population: Population, x: Tensor, y: Tensor) -> Tensor:
-    """Margins (M, B), one radius at a time: a batch of another shape may differ in the last bit, and eps = 0 must not."""
-    return margin(population(x), y)
-
-
 def out_of_fold(population: Population, dataset: Dataset, plan: Plan) -> tuple[Tensor, Tensor]:
     """Margins (1, S, N) of the unchanged records, each scored by models that did not train on it, and classes (N,)."""
     scored = plan.scored()
     population, plan = population.select(scored), plan.select(scored)
     grid = Grid(plan, [0.0])
     index, valid = plan.held_out_index()
-    margins = _margins(population, dataset.x[index], dataset.y[index])
+    margins = margin(population(dataset.x[index]), dataset.y[index])
     return grid.scatter(margins[None], index, valid), dataset.y[grid.patients]
 
 

@@ -80,7 +80,7 @@ def backward(signals: list[Tensor], layers: list[tuple[Tensor, Tensor]], grad_lo
     """Gradients at each layer's output before its ReLU, first to last; (M, B, width)."""
     grads = [grad_logits]
     for (weight, _), signal in zip(reversed(layers[1:]), reversed(signals[1:-1]), strict=True):
-        grads.append(torch.bmm(grads[-1], weight.transpose(1, 2)).mul_(signal > 0))
+        grads.append(torch.ops.aten.threshold_backward(torch.bmm(grads[-1], weight.transpose(1, 2)), signal, 0))
     return grads[::-1]
 
 

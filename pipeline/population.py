@@ -42,18 +42,15 @@ class Population:
         """Logits of clinical records.
 
         Args:
-            x: (..., M, B, D) in clinical units, NaN = missing; leading axes are folded into the batch.
+            x: (..., M, B, D) in clinical units, NaN = missing.
 
         Returns:
             (..., M, B, C), differentiable in x. A missing value has gradient 0.
         """
-        if x.dim() == 3:
-            return logits(self.standardise(x), self.parameters)
-        lead, (members, batch) = x.shape[:-3], x.shape[-3:-1]
-        folded = x.flatten(0, -4).transpose(0, 1).flatten(1, 2)
-        out = self(folded).unflatten(1, (-1, batch)).transpose(0, 1)
-        result: Tensor = out.reshape(*lead, members, batch, -1)
-        return result
+        if x.dim() > 3:
+            # One block after another: a block's hidden layers fit the cache, and its answers do not depend on its neighbours.
+            return torch.stack([self(block) for block in x])
+        return logits(self.standardise(x), self.parameters)
 
     def standardise(self, x: Tensor) -> Tensor:
         """What the first layer receives: (M, B, D), imputed, centred and scaled."""

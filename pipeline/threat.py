@@ -44,6 +44,11 @@ class Threat:
             scale=column([f.scale for f in features]),
         )
 
+    @property
+    def recorded(self) -> bool:
+        """Whether any feature is held to the clinic's grid."""
+        return bool((self.step > 0).any())
+
     def box(self, x: Tensor, eps: float | Tensor) -> tuple[Tensor, Tensor]:
         """The smallest and the largest record the attacker can reach, both on the clinic's grid.
 
@@ -59,6 +64,8 @@ class Threat:
         reach = torch.where(self.mutable, self.scale, 0.0) * eps
         low = torch.maximum(x - reach, torch.minimum(self.lower, x))
         high = torch.minimum(x + reach, torch.maximum(self.upper, x))
+        if not self.recorded:
+            return low, high
         step = torch.where(self.step > 0, self.step, 1.0)
         low_on_grid = torch.ceil(low / step - TICK_TOLERANCE) * step
         high_on_grid = torch.floor(high / step + TICK_TOLERANCE) * step
@@ -82,6 +89,8 @@ class Threat:
         """
         low, high = self.box(x, eps)
         inside = torch.minimum(torch.maximum(x_adv.double(), low), high)
+        if not self.recorded:
+            return torch.where(x.isnan(), x, inside.to(x.dtype))
         step = torch.where(self.step > 0, self.step, 1.0)
         inside = torch.where((self.step > 0) & (low < high), torch.round(inside / step) * step, inside)
         # The nearest grid point of a recorded value is that value: take its own bits, not a rounding of them.

@@ -27,6 +27,8 @@ def margin(logits: Tensor, y: Tensor) -> Tensor:
     Returns:
         (...), in logits.
     """
+    if logits.shape[-1] == 2:  # the same in a third of the time
+        return (logits[..., 1] - logits[..., 0]) * (2 * y - 1)
     index = y.expand(logits.shape[:-1])[..., None]
     own = logits.gather(-1, index)[..., 0]
     return own - logits.scatter(-1, index, -torch.inf).amax(-1)
