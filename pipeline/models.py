@@ -80,7 +80,9 @@ def backward(signals: list[Tensor], layers: list[tuple[Tensor, Tensor]], grad_lo
     """Gradients at each layer's output before its ReLU, first to last; (M, B, width)."""
     grads = [grad_logits]
     for (weight, _), signal in zip(reversed(layers[1:]), reversed(signals[1:-1]), strict=True):
-        grads.append(torch.ops.aten.threshold_backward(torch.bmm(grads[-1], weight.transpose(1, 2)), signal, 0))
+        grad = torch.bmm(grads[-1], weight.transpose(1, 2))
+        # ReLU's own kernel, in place: a product with a Boolean mask would first turn the mask into floats.
+        grads.append(torch.ops.aten.threshold_backward.grad_input(grad, signal, 0, grad_input=grad))
     return grads[::-1]
 
 

@@ -1,5 +1,6 @@
 """M models of one architecture as one object, preprocessing included; saved without pickle."""
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pipeline.files import BadInput, read_json, read_tensors, sha256, write_json, write_tensors
-from pipeline.models import Architecture, Parameters, logits
+from pipeline.models import Architecture, Parameters, backward, forward, layers_of, logits
 from pipeline.plan import RELEASE
 
 WEIGHTS, DESCRIPTION = "population.safetensors", "population.json"
@@ -50,7 +51,26 @@ class Population:
         if x.dim() > 3:
             # One block after another: a block's hidden layers fit the cache, and its answers do not depend on its neighbours.
             return torch.stack([self(block) for block in x])
+        if not x.requires_grad:  # an answer is all that is asked for
+            return forward(self.standardise(x), layers_of(self.parameters))[-1]
         return logits(self.standardise(x), self.parameters)
+
+    @torch.no_grad()
+    def pullback(self, x: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+        """Logits (M, B, C) of clinical records (M, B, D), and what turns a gradient at the logits into one at the records.
+
+        The same as autograd through `self(x)`, without its bookkeeping.
+        """
+        layers = layers_of(self.parameters)
+        signals = forward(self.standardise(x), layers)
+
+        @torch.no_grad()
+        def pull(grad_logits: Tensor) -> Tensor:
+            first = backward(signals, layers, grad_logits)[0]
+            grad = torch.bmm(first, layers[0][0].transpose(1, 2)) / self.preprocessing["scale"][:, None]
+            return grad.masked_fill_(x.isnan(), 0)
+
+        return signals[-1], pull
 
     def standardise(self, x: Tensor) -> Tensor:
         """What the first layer receives: (M, B, D), imputed, centred and scaled."""

@@ -61,19 +61,24 @@ class Threat:
             are points. Missing values stay NaN.
         """
         x = x.double()
-        reach = torch.where(self.mutable, self.scale, 0.0) * eps
-        low = torch.maximum(x - reach, torch.minimum(self.lower, x))
-        high = torch.minimum(x + reach, torch.maximum(self.upper, x))
+        low, high = self._ball(x, eps)
         if not self.recorded:
             return low, high
         step = torch.where(self.step > 0, self.step, 1.0)
         low_on_grid = torch.ceil(low / step - TICK_TOLERANCE) * step
         high_on_grid = torch.floor(high / step + TICK_TOLERANCE) * step
         # A value that itself lies off the grid, with no grid point in reach, cannot be changed.
-        free = (reach > 0) & (low_on_grid <= high_on_grid)
+        free = (low < high) & (low_on_grid <= high_on_grid)
         gridded = self.step > 0
         low = torch.where(gridded, torch.where(free, low_on_grid, x), low)
         high = torch.where(gridded, torch.where(free, high_on_grid, x), high)
+        return low, high
+
+    def _ball(self, x: Tensor, eps: float | Tensor) -> tuple[Tensor, Tensor]:
+        """Both corners of what is in reach, whatever the grid, of the type of x."""
+        reach = torch.where(self.mutable, self.scale, 0.0).to(x.dtype) * eps
+        low = torch.maximum(x - reach, torch.minimum(self.lower.to(x.dtype), x))
+        high = torch.minimum(x + reach, torch.maximum(self.upper.to(x.dtype), x))
         return low, high
 
     def project(self, x_adv: Tensor, x: Tensor, eps: float | Tensor) -> Tensor:
@@ -87,10 +92,11 @@ class Threat:
         Returns:
             records like `x_adv`; a value that the attacker leaves alone equals that of x bit for bit.
         """
+        if not self.recorded:  # without a grid to hit, the precision of the record itself is enough
+            low, high = self._ball(x, eps)
+            return torch.where(x.isnan(), x, torch.clamp(x_adv, low, high))
         low, high = self.box(x, eps)
-        inside = torch.minimum(torch.maximum(x_adv.double(), low), high)
-        if not self.recorded:
-            return torch.where(x.isnan(), x, inside.to(x.dtype))
+        inside = torch.clamp(x_adv.double(), low, high)
         step = torch.where(self.step > 0, self.step, 1.0)
         inside = torch.where((self.step > 0) & (low < high), torch.round(inside / step) * step, inside)
         # The nearest grid point of a recorded value is that value: take its own bits, not a rounding of them.

@@ -184,3 +184,17 @@ def test_public_preprocessing_is_the_given_constants():
     constants = public_preprocessing(torch.tensor([120.0, 30.0]), torch.tensor([30.0, 7.0]), 3)
     assert constants["impute"].tolist() == constants["center"].tolist() == [[120.0, 30.0]] * 3
     assert constants["scale"].tolist() == [[30.0, 7.0]] * 3
+
+
+@pytest.mark.parametrize("hidden", [(), (8, 6)])
+@pytest.mark.parametrize("classes", [2, 3])
+def test_the_pullback_is_what_autograd_finds(hidden, classes):
+    models, x = population(3, hidden=hidden, classes=classes), records(60, seed=2).x.view(3, 20, 5)
+    direction = torch.randn(3, 20, classes, generator=torch.Generator().manual_seed(0))
+    logits, pull = models.pullback(x)
+    leaf = x.clone().requires_grad_()
+    expected = torch.autograd.grad((models(leaf) * direction).sum(), leaf)[0]
+    assert torch.equal(logits, models(x))
+    torch.testing.assert_close(pull(direction), expected)
+    assert x.isnan().any()
+    assert (pull(direction)[x.isnan()] == 0).all()
