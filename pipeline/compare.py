@@ -57,10 +57,17 @@ def predicted(margins: Array, y: Array) -> Array:
     return np.where(margins > 0, y, 1 - y)
 
 
+def disease_score(margins: Array, y: Array) -> Array:
+    """The log-odds of class 1 of a two-class model, from the margin of the true one.
+
+    What ranks patients: a saturated model's probabilities round to 0 and 1, and ties would cost it AUROC that it has.
+    """
+    return np.asarray(np.where(y == 1, margins, -margins).astype(np.float64))
+
+
 def disease_probability(margins: Array, y: Array) -> Array:
     """P(class 1) of a two-class model, from the margin of the true one."""
-    signed = np.where(y == 1, margins, -margins).astype(np.float64)
-    return np.asarray(0.5 * (1 + np.tanh(signed / 2)))
+    return np.asarray(0.5 * (1 + np.tanh(disease_score(margins, y) / 2)))
 
 
 def compare(audits: Mapping[str, pd.DataFrame], cfg: AuditConfig, seed: int, auroc_ceiling: float | None) -> pd.DataFrame:
@@ -124,10 +131,10 @@ def curve(outcome: Outcome, reference: Outcome | None, weights: Array, confidenc
 
 
 def _figures(margins: Array, y: Array, weights: Array, confidence: float) -> dict[str, float]:
-    answer, score = predicted(margins, y), disease_probability(margins, y)
+    answer, score = predicted(margins, y), disease_score(margins, y)
     correct = (answer == y).mean(0)
     figures: dict[str, float] = {**metrics.classification(answer, y), **metrics.confusion(answer, y)}
-    figures |= {"auroc": metrics.auroc(score, y), "brier": metrics.brier(score, y)}
+    figures |= {"auroc": metrics.auroc(score, y), "brier": metrics.brier(disease_probability(margins, y), y)}
     samples = {
         "accuracy": metrics.bootstrap_mean(correct, weights),
         "sensitivity": metrics.bootstrap_mean(correct, weights, where=y == 1),
@@ -155,7 +162,7 @@ def flags(by_threat: Mapping[str, Outcome], auroc_ceiling: float | None) -> list
         raised.append(DEGENERATE)
     if any(gap > 0 for outcome in by_threat.values() for gap in masking_gaps(outcome)):
         raised.append(MASKED)
-    if auroc_ceiling is not None and metrics.auroc(disease_probability(clean, first.y), first.y) > auroc_ceiling:
+    if auroc_ceiling is not None and metrics.auroc(disease_score(clean, first.y), first.y) > auroc_ceiling:
         raised.append(LEAK)
     return raised
 
@@ -220,17 +227,17 @@ def evaluate_audits(audits: Mapping[str, pd.DataFrame], cfg: Config) -> Evaluati
                 key | {"actual": classes[actual], "predicted": classes[guess], "patients": counts[cell]}
                 for cell, actual, guess in (("tn", 0, 0), ("fp", 0, 1), ("fn", 1, 0), ("tp", 1, 1))
             ]
-        fpr, tpr = metrics.roc_curve(disease_probability(outcome.worst[0], outcome.y), outcome.y, points=101)
+        fpr, tpr = metrics.roc_curve(disease_score(outcome.worst[0], outcome.y), outcome.y, points=101)
         curves.append(pd.DataFrame({"defense": name, "fpr": fpr, "tpr": tpr}))
     return Evaluation(audits, comparison, pd.DataFrame(reports), pd.DataFrame(matrices), pd.concat(curves, ignore_index=True))
 
 
 def clean_metrics(margins: Array, y: Array) -> dict[str, float]:
     """Out-of-fold figures of the unchanged records, from margins (1, S, N), as a training stage reports them."""
-    answer, score = predicted(margins[0], y), disease_probability(margins[0], y)
+    answer, score = predicted(margins[0], y), disease_score(margins[0], y)
     chosen = ("accuracy", "balanced_accuracy", "sensitivity", "specificity")
     figures = {name: metrics.classification(answer, y)[name] for name in chosen}
-    figures |= {"auroc": metrics.auroc(score, y), "brier": metrics.brier(score, y)}
+    figures |= {"auroc": metrics.auroc(score, y), "brier": metrics.brier(disease_probability(margins[0], y), y)}
     return {name: round(float(value), 4) for name, value in figures.items()}
 
 

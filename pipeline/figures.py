@@ -91,7 +91,6 @@ def confusion_matrices(confusion: pd.DataFrame, comparison: pd.DataFrame, headli
             axis.set_title(f"{shown[defense]}, {'clean' if eps == 0 else f'eps {eps:g}'}", fontsize=8)
             axis.spines[:].set_visible(False)
     figure.suptitle(f"patients (seeds averaged): rows actual, columns predicted; threat model: {headline}", fontsize=9)
-    figure.tight_layout()
     return figure
 
 
@@ -105,7 +104,7 @@ def _axes(rows: int, columns: int, size: tuple[float, float]) -> tuple["Figure",
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=size)
+    figure = Figure(figsize=size, layout="constrained")
     FigureCanvasAgg(figure)
     axes = list(figure.subplots(rows, columns, squeeze=False).flat)
     for axis in axes:

@@ -15,6 +15,7 @@ from pipeline.compare import (
     clean_metrics,
     compare,
     disease_probability,
+    disease_score,
     evaluate_audits,
     flags,
     headline_metrics,
@@ -112,6 +113,14 @@ def test_the_probability_of_disease_is_the_softmax_of_the_logits():
     np.testing.assert_allclose(disease_probability(margins, y), np.exp(ill) / (1 + np.exp(ill)))
     with np.errstate(all="raise"):
         assert disease_probability(np.array([1e4, 1e4], dtype=np.float32), np.array([0, 1])).tolist() == [0, 1]
+
+
+def test_a_saturated_model_keeps_its_ranking():
+    """Log-odds of 50 and 90 are both a probability of 1 in floating point; the patients differ all the same."""
+    y, margins = np.array([1, 1, 0, 0]), np.array([[90.0, 95.0, -50.0, -60.0]])
+    assert metrics.auroc(disease_probability(margins, y), y) == 0.5
+    assert metrics.auroc(disease_score(margins, y), y) == 1.0
+    assert clean_metrics(margins[None], y)["auroc"] == 1.0
 
 
 def test_outcomes_give_each_patient_back(y):
