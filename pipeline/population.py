@@ -61,14 +61,14 @@ class Population:
 
         The same as autograd through `self(x)`, without its bookkeeping.
         """
-        layers = layers_of(self.parameters)
-        signals = forward(self.standardise(x), layers)
+        layers, missing = layers_of(self.parameters), x.isnan()
+        signals = forward(standardise(x, self.preprocessing, missing), layers)
 
         @torch.no_grad()
         def pull(grad_logits: Tensor) -> Tensor:
             first = backward(signals, layers, grad_logits)[0]
             grad = torch.bmm(first, layers[0][0].transpose(1, 2)) / self.preprocessing["scale"][:, None]
-            return grad.masked_fill_(x.isnan(), 0)
+            return grad.masked_fill_(missing, 0)
 
         return signals[-1], pull
 
@@ -128,10 +128,10 @@ class Population:
         return cls(architecture, preprocessing, parameters, labels, facts)
 
 
-def standardise(x: Tensor, preprocessing: dict[str, Tensor]) -> Tensor:
-    """Imputes, centres and scales records (M, B, D) with constants (M, D)."""
+def standardise(x: Tensor, preprocessing: dict[str, Tensor], missing: Tensor | None = None) -> Tensor:
+    """Imputes, centres and scales records (M, B, D) with constants (M, D); `missing` is x.isnan(), where it is known."""
     impute, center, scale = (preprocessing[name][:, None] for name in ("impute", "center", "scale"))
-    return (torch.where(x.isnan(), impute, x) - center) / scale
+    return (torch.where(x.isnan() if missing is None else missing, impute, x) - center) / scale
 
 
 def fitted_preprocessing(x: Tensor, train: Tensor) -> dict[str, Tensor]:

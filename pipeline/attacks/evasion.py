@@ -8,7 +8,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import one_hot, softmax
 
 from pipeline.config import Count, Positive
 from pipeline.threat import Threat
@@ -34,33 +34,44 @@ def margin(logits: Tensor, y: Tensor) -> Tensor:
     return own - logits.scatter(-1, index, -torch.inf).amax(-1)
 
 
-def _negative_margin(logits: Tensor, y: Tensor) -> Tensor:
-    return -margin(logits, y)
+def _margin_ascent(logits: Tensor, y: Tensor) -> Tensor:
+    """Gradient of the negative margin: from the true class to the best other one."""
+    own = one_hot(y.expand(logits.shape[:-1]), logits.shape[-1]).to(logits.dtype)
+    if logits.shape[-1] == 2:
+        return 1 - 2 * own
+    other = logits.masked_fill(own.bool(), -torch.inf).argmax(-1)
+    return one_hot(other, logits.shape[-1]).to(logits.dtype) - own
 
 
-def _cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
-    labels = y.expand(logits.shape[:-1])
-    return cross_entropy(logits.flatten(0, -2), labels.flatten(), reduction="none").view(labels.shape)
+def _cross_entropy_ascent(logits: Tensor, y: Tensor) -> Tensor:
+    """Gradient of the cross-entropy; it vanishes where the model is certain."""
+    return softmax(logits, -1) - one_hot(y.expand(logits.shape[:-1]), logits.shape[-1])
 
 
-# What an attacker increases, per record. The margin does not saturate, so a confident model cannot hide behind it.
-LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"cross_entropy": _cross_entropy, "margin": _negative_margin}
+# What an attacker increases, as its gradient at the logits (..., C). The margin's never vanishes, so a confident model cannot
+# hide behind it.
+ASCENT: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"cross_entropy": _cross_entropy_ascent, "margin": _margin_ascent}
 
 
-def ascent_sign(logits_fn: LogitsFn, x: Tensor, y: Tensor, loss: Loss) -> Tensor:
-    """The sign of the loss' gradient at each record, like x; 0 for a missing value. The model is left as it was."""
+def ascent_sign(logits_fn: LogitsFn, x: Tensor, y: Tensor, loss: Loss) -> tuple[Tensor, Tensor]:
+    """The sign of the loss' gradient at each record, and the model's answer there. The model is left as it was.
+
+    Returns:
+        signs like x, 0 for a missing value; logits (..., B, C).
+    """
     pullback = getattr(logits_fn, "pullback", None)  # a population differentiates itself faster than autograd does
-    if pullback is not None and x.dim() > 3:
+    if pullback is None:
+        with torch.enable_grad():
+            leaf = x.detach().requires_grad_()
+            out = logits_fn(leaf)
+            grad = torch.autograd.grad(out, leaf, ASCENT[loss](out.detach(), y))[0]
+        return grad.sign_(), out.detach()
+    if x.dim() > 3:
         blocks = zip(x, y.expand(x.shape[:-1]), strict=True)
-        return torch.stack([ascent_sign(logits_fn, block, labels, loss) for block, labels in blocks])
-    with torch.enable_grad():
-        if pullback is None:
-            x = x.detach().requires_grad_()
-            return torch.autograd.grad(LOSSES[loss](logits_fn(x), y).sum(), x)[0].sign_()
-        logits, pull = pullback(x.detach())
-        logits.requires_grad_()
-        sign: Tensor = pull(torch.autograd.grad(LOSSES[loss](logits, y).sum(), logits)[0]).sign_()
-        return sign
+        signs, answers = zip(*(ascent_sign(logits_fn, block, labels, loss) for block, labels in blocks), strict=True)
+        return torch.stack(signs), torch.stack(answers)
+    logits, pull = pullback(x.detach())
+    return pull(ASCENT[loss](logits, y)).sign_(), logits
 
 
 def fgsm(
@@ -89,8 +100,12 @@ def fgsm(
     Returns:
         x_adv of the shape that x and eps broadcast to, detached, inside the threat model.
     """
-    step = threat.scale.to(x.dtype) * eps * ascent_sign(logits_fn, x, y, loss)
-    return threat.project((x + step).detach(), x, eps)
+    sign, reach = ascent_sign(logits_fn, x, y, loss)[0], threat.scale.to(x.dtype) * eps
+    if reach.dim() <= x.dim():
+        return threat.project((x + reach * sign).detach(), x, eps)
+    # One radius after another: each fits the cache.
+    blocks = zip(reach, eps, strict=True)  # type: ignore[arg-type]
+    return torch.stack([threat.project((x + size * sign).detach(), x, radius) for size, radius in blocks])
 
 
 def pgd(
@@ -127,15 +142,18 @@ def pgd(
     """
     low, high = (corner.to(x.dtype) for corner in threat.box(x, eps))
     step = threat.scale.to(x.dtype) * (step_size * eps)
-    start = x.expand(low.shape)
-    candidates = [start]
+    best = start = x.expand(low.shape)
+    best_margin = torch.empty(0)
     for restart in range(restarts):
         x_adv = start if restart == 0 else low + (high - low) * torch.rand(low.shape, generator=generator)
-        for _ in range(steps):
-            moved = torch.addcmul(x_adv, ascent_sign(logits_fn, x_adv, y, loss), step)
+        for number in range(steps):
+            sign, logits = ascent_sign(logits_fn, x_adv, y, loss)
+            if restart == number == 0:
+                best_margin = margin(logits, y)  # of the record itself
+            moved = torch.addcmul(x_adv, sign, step)
             x_adv = torch.clamp(moved, low, high, out=moved)
-        candidates.append(threat.project(x_adv, x, eps))
-    return worst(logits_fn, candidates, y)
+        best, best_margin = _better(logits_fn, threat.project(x_adv, x, eps), y, best, best_margin)
+    return best.detach().clone()
 
 
 def noise(
@@ -167,13 +185,19 @@ def noise(
     return worst(logits_fn, [threat.project(corner, x, eps) for corner in corners], y)
 
 
-@torch.no_grad()
 def worst(logits_fn: LogitsFn, candidates: list[Tensor], y: Tensor) -> Tensor:
     """Of several versions of each record, the one with the smallest margin; earlier ones win ties."""
-    best, best_margin = candidates[0], margin(logits_fn(candidates[0]), y)
+    best = candidates[0]
+    with torch.no_grad():
+        best_margin = margin(logits_fn(best), y)
     for candidate in candidates[1:]:
-        candidate_margin = margin(logits_fn(candidate), y)
-        better = candidate_margin < best_margin
-        best = torch.where(better[..., None], candidate, best)
-        best_margin = torch.where(better, candidate_margin, best_margin)
+        best, best_margin = _better(logits_fn, candidate, y, best, best_margin)
     return best.detach().clone()
+
+
+@torch.no_grad()
+def _better(logits_fn: LogitsFn, candidate: Tensor, y: Tensor, best: Tensor, best_margin: Tensor) -> tuple[Tensor, Tensor]:
+    """The best of each record so far, after one more candidate; and its margin."""
+    margins = margin(logits_fn(candidate), y)
+    better = margins < best_margin
+    return torch.where(better[..., None], candidate, best), torch.where(better, margins, best_margin)
