@@ -17,12 +17,12 @@ from typing import Any
 START_UP, OTHER = "start_up", "other"
 # Module, function, what its time counts as. Wrapped before the stage imports them.
 WATCHED = (
-    ("pipeline.stages", "train", "training"),
+    ("pipeline.store", "open_store", "logging"),
+    ("pipeline.stages._training", "train", "training"),
     ("pipeline.audit", "audit", "attack"),
     ("pipeline.compare", "compare", "statistics"),
     ("pipeline.compare", "evaluate_audits", "statistics"),
     ("pipeline.report", "write_evaluation", "report"),
-    ("pipeline.tracking", "open_store", "logging"),
     ("pipeline.tracking", "log_evaluations", "logging"),
 )
 
