@@ -39,13 +39,13 @@ class Audit:
 
     def save(self, folder: Path) -> None:
         """Writes `rows.parquet` and the adversarial records as safetensors."""
-        save_rows(self.rows, folder)
+        save_rows(self.rows, folder / ROWS)
         write_tensors(folder / RECORDS, self.x_adv)
 
 
-def save_rows(rows: pd.DataFrame, folder: Path) -> None:
-    """Writes `rows.parquet`."""
-    rows.to_parquet(folder / ROWS, index=False, compression="zstd")
+def save_rows(rows: pd.DataFrame, path: Path) -> None:
+    """Writes the rows of one audit as parquet."""
+    rows.to_parquet(path, index=False, compression="zstd")
 
 
 def load_rows(folder: Path) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 import difflib
 import inspect
+import json
 from collections.abc import Callable, Iterable
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -137,6 +138,11 @@ class Config(BaseModel):
     def defenses(self) -> dict[str, dict[str, Any]]:
         """The options of each configured defence, by name."""
         return {name: {} if options is None else options for name, options in (self.model_extra or {}).items()}
+
+
+def canonical(cfg: Config) -> bytes:
+    """The configuration as bytes that are the same for the same values, for digests."""
+    return json.dumps(cfg.model_dump(), sort_keys=True).encode()
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -10,12 +10,14 @@ from pathlib import Path
 
 import pandas as pd
 
+from pipeline.audit import save_rows
 from pipeline.compare import Evaluation, headline_metrics
 from pipeline.config import Config
 from pipeline.figures import display_name, draw_all
 from pipeline.files import BadInput, write_json, write_text
 
 COMPARISON, REPORT = "comparison.csv", "report.html"
+HOW_TO_COMPARE = "Compare in MLflow:  make ui   (then open http://127.0.0.1:5000)"
 
 
 def write_evaluation(evaluation: Evaluation, cfg: Config, folder: Path) -> None:
@@ -34,7 +36,7 @@ def write_evaluation(evaluation: Evaluation, cfg: Config, folder: Path) -> None:
     for name, table in tables.items():
         table.to_csv(folder / f"{name}.csv", index=False, float_format="%.6g")
     for name, rows in evaluation.audits.items():
-        rows.to_parquet(folder / "rows" / f"{name}.parquet", index=False, compression="zstd")
+        save_rows(rows, folder / "rows" / f"{name}.parquet")
     figures = draw_all(evaluation.comparison, evaluation.confusion, evaluation.roc, cfg.audit.headline, folder / "plots")
     write_json(folder / "metrics.json", headline_metrics(evaluation.comparison, cfg.audit.headline))
     write_text(folder / REPORT, page(evaluation, cfg, figures))
@@ -88,7 +90,7 @@ def print_summary(comparison: pd.DataFrame, headline: str, folder: Path) -> None
     """Prints the summary, how to open MLflow's view, and where the results lie."""
     print(f"\nOut of fold, worst case over the suite, threat model: {headline}; intervals: bootstrap over patients\n")
     print(summary(comparison, headline))
-    print("\nCompare in MLflow:  make ui   (then open http://127.0.0.1:5000)")
+    print(f"\n{HOW_TO_COMPARE}")
     print(f"Results:            {folder / REPORT}, {folder / COMPARISON}")
 
 

@@ -1,7 +1,6 @@
 """Runs that are done once: a recipe end to end, kept under the digest of everything that decides its result."""
 
 import hashlib
-import json
 import math
 import sys
 from collections.abc import Sequence
@@ -17,13 +16,13 @@ from tqdm import tqdm
 
 from pipeline.audit import audit
 from pipeline.compare import evaluate_audits
-from pipeline.config import Config
+from pipeline.config import Config, canonical
 from pipeline.data import Dataset, read_raw
 from pipeline.defenses import train
 from pipeline.files import folder, repository_root, sha256, write_json
 from pipeline.plan import Plan
 from pipeline.population import Population
-from pipeline.report import read_comparison, write_evaluation
+from pipeline.report import HOW_TO_COMPARE, read_comparison, write_evaluation
 from pipeline.store import open_store
 from pipeline.tracking import log_evaluation
 
@@ -45,9 +44,9 @@ def _run_once(cfg: Config, name: str, dataset: Dataset, overrides: Sequence[str]
     alone = only(cfg, name)
     key = run_key(alone, dataset)
     place = repository_root() / "sweeps" / key[:16]
-    plan = Plan.cross_validation(dataset.y, folds=cfg.plan.folds, seeds=cfg.plan.seeds, seed=cfg.seed)
     done = place.exists()
     if not done:
+        plan = Plan.cross_validation(dataset.y, folds=cfg.plan.folds, seeds=cfg.plan.seeds, seed=cfg.seed)
         population = train(name, dataset, plan, alone)
         rows = audit(population, dataset, plan, alone, name=name).rows
         with folder(place) as unfinished:
@@ -69,7 +68,7 @@ def only(cfg: Config, name: str) -> Config:
 
 def run_key(cfg: Config, dataset: Dataset) -> str:
     """The digest of the resolved configuration, the code and the records."""
-    digest = hashlib.sha256(json.dumps(cfg.model_dump(), sort_keys=True).encode())
+    digest = hashlib.sha256(canonical(cfg))
     package = Path(__file__).parent
     digest.update(sha256(*sorted(package.rglob("*.py"))).encode())
     digest.update(dataset.x.numpy().tobytes() + dataset.y.numpy().tobytes())
@@ -123,4 +122,4 @@ class Summary(Callback):
     def _print(self) -> None:
         if self.lines:
             print(pd.DataFrame(self.lines).to_string(index=False))
-            print("\nCompare in MLflow:  make ui   (then open http://127.0.0.1:5000)")
+            print(f"\n{HOW_TO_COMPARE}")

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from pipeline.compare import Evaluation
-from pipeline.config import Config
+from pipeline.config import Config, canonical
 from pipeline.data import Dataset, save_schema
 from pipeline.files import repository_root, write_json
 from pipeline.population import WEIGHTS, Population
@@ -39,7 +39,7 @@ def log_evaluations(
 
     for name in tqdm(populations, desc="logging to MLflow", unit="defence", disable=None, leave=False):
         table = evaluation.comparison[evaluation.comparison["defense"] == name]
-        digest = hashlib.sha256(json.dumps(cfg.model_dump(), sort_keys=True).encode())
+        digest = hashlib.sha256(canonical(cfg))
         digest.update(weights_digest(populations[name]).encode() + table.to_csv(index=False).encode())
         log_evaluation(cfg, name, table, populations[name], dataset=dataset, folder=folder, run_key=digest.hexdigest())
 
@@ -118,7 +118,6 @@ def _flat(values: Any, prefix: str = "") -> dict[str, Any]:
 def _tags(cfg: Config, name: str, table: pd.DataFrame, population: Population, run_key: str) -> "list[RunTag]":
     from mlflow.entities import RunTag
 
-    params = json.dumps(cfg.model_dump(), sort_keys=True).encode()
     values = {
         "defense": name,
         "data": cfg.data.name,
@@ -126,7 +125,7 @@ def _tags(cfg: Config, name: str, table: pd.DataFrame, population: Population, r
         "flags": str(table["flags"].iloc[0]) or "none",
         "git_commit": _git_commit(),
         "dvc_exp_name": os.environ.get("DVC_EXP_NAME", ""),
-        "params_sha256": hashlib.sha256(params).hexdigest(),
+        "params_sha256": hashlib.sha256(canonical(cfg)).hexdigest(),
         "population_sha256": weights_digest(population),
         "run_key": run_key,
     }
