@@ -28,7 +28,11 @@ class Section(BaseModel):
 
 
 class FeatureConfig(Section):
-    """One measurement: its clinical unit, what a clinic believes, how it is written down, who may forge it."""
+    """One measurement: its clinical unit, what a clinic believes, how it is written down, who may forge it, how sure it is.
+
+    `error` is one standard deviation of a repeated measurement, in `unit`: of the same specimen in one laboratory, or of the
+    same person on the same day where it is taken by hand. Null where a value is not measured, or nobody says how well.
+    """
 
     unit: str
     kind: Literal["integer", "real"]
@@ -40,11 +44,19 @@ class FeatureConfig(Section):
     center: float
     scale: Positive
     source: str
+    error: Positive | None
+    error_source: str | None
 
     @model_validator(mode="after")
     def _ordered(self) -> "FeatureConfig":
         if self.lower >= self.upper:
             raise ValueError(f"lower {self.lower} must be below upper {self.upper}")
+        return self
+
+    @model_validator(mode="after")
+    def _sourced(self) -> "FeatureConfig":
+        if (self.error is None) != (not self.error_source):
+            raise ValueError("error and error_source go together: give both, or null for both")
         return self
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline.audit import save_rows
+from pipeline.clinic_report import STYLE, eps_table, html_table
 from pipeline.compare import Evaluation, headline_metrics
 from pipeline.config import Config
 from pipeline.figures import display_name, draw_all
@@ -115,8 +116,7 @@ table {{ border-collapse: collapse; font-size: 12.5px; margin: 1rem 0; }}
 th, td {{ padding: .25rem .6rem; border-bottom: 1px solid #ddd; text-align: right; white-space: nowrap; }}
 th:first-child, td:first-child {{ text-align: left; }}
 img {{ max-width: 100%; display: block; margin: 1.2rem 0; }}
-.note {{ color: #555; max-width: 60em; }}
-</style>
+.note {{ color: #555; max-width: 60em; }}{STYLE}</style>
 <h1>{html.escape(cfg.data.title)}</h1>
 <p class="note">Every patient is scored by models that did not train on them ({cfg.plan.folds} folds x {cfg.plan.seeds}
 seeds). Robust accuracy is the worst case per record over all attacks and all smaller radii. Intervals:
@@ -131,7 +131,9 @@ has no rank.</p>
 <h2>Classification report, clean and at eps {cfg.audit.eps[-1]:g}</h2>
 {report.to_html(index=False, border=0)}
 <h2>What one eps means</h2>
-{_scale_table(cfg)}
+<p class="note">The change that each eps allows; in brackets, what is left of it on the clinic's grid. The usual error
+is one standard deviation of a repeated measurement; the eps beside it is what it amounts to.</p>
+{html_table(eps_table(cfg.data.features, cfg.audit.eps))}
 </html>
 """
 
@@ -147,20 +149,6 @@ def _html_table(lines: pd.DataFrame) -> str:
             "balanced accuracy": lines["balanced_accuracy"].map("{:.3f}".format),
             "AUROC": _with_interval(lines, "robust_auroc", "robust_auroc_low", "robust_auroc_high"),
             "Brier": lines["brier"].map("{:.3f}".format),
-        }
-    )
-    return shown.to_html(index=False, border=0)
-
-
-def _scale_table(cfg: Config) -> str:
-    features = cfg.data.features
-    shown = pd.DataFrame(
-        {
-            "feature": list(features),
-            "eps 1.0 is": [f"{f.scale:g} {f.unit}" for f in features.values()],
-            "eps 0.1 is": [f"{f.scale / 10:g} {f.unit}" for f in features.values()],
-            "recorded in steps of": ["any" if f.step is None else f"{f.step:g}" for f in features.values()],
-            "an attacker may change it": ["yes" if f.mutable else "no" for f in features.values()],
         }
     )
     return shown.to_html(index=False, border=0)

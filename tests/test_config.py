@@ -11,7 +11,7 @@ from pipeline.files import BadInput
 NAN, INF = math.nan, math.inf
 ONE_FEATURE = {
     "unit": "mg/dL", "kind": "integer", "lower": 40, "upper": 450, "step": 1.0, "missing": 0, "mutable": True,
-    "center": 120.0, "scale": 30.0, "source": "made up",
+    "center": 120.0, "scale": 30.0, "source": "made up", "error": 3.0, "error_source": "made up",
 }  # fmt: skip
 
 
@@ -90,6 +90,7 @@ WRONG_TYPES = [
     ("audit.eps", 0.1), ("audit.eps", "0.1"), ("audit.eps.1", "0.1"), ("audit.eps.0", False), ("audit.confidence", "0.95"),
     ("data.title", 5), ("data.classes", "ill"), ("data.classes.0", 0), ("data.auroc_ceiling", "0.88"),
     ("data.features.glucose.mutable", "yes"), ("data.features.glucose.missing", "0"), ("data.features.glucose.missing", False),
+    ("data.features.glucose.error", "3"), ("data.features.glucose.error_source", 3),
     ("data.features.glucose.step", "1"), ("data.features.glucose.lower", True), ("data.features.glucose", None),
     ("attack.fgsm", None), ("attack.fgsm", "fgsm"), ("data", None), ("threat.clinical", None),
 ]  # fmt: skip
@@ -113,6 +114,7 @@ OUT_OF_RANGE = [
     ("data.auroc_ceiling", 88.0), ("data.auroc_ceiling", -0.1), ("data.classes", ["ill"]), ("data.features", {}),
     ("data.source", "fil"), ("data.features.glucose.kind", "int"), ("data.features.glucose.step", 0.0),
     ("data.features.glucose.step", -1.0), ("data.features.glucose.scale", 0.0), ("data.features.glucose.scale", -30.0),
+    ("data.features.glucose.error", 0.0), ("data.features.glucose.error", -3.0), ("data.features.glucose.error", INF),
     ("data.features.glucose.upper", INF), ("data.features.glucose.lower", NAN), ("data.features.glucose.center", NAN),
     ("threat", {}), ("attack", {}),
 ]  # fmt: skip
@@ -146,6 +148,24 @@ def test_a_range_is_not_upside_down(values, lower, upper):
     values["data"]["features"]["glucose"] = {**ONE_FEATURE, "lower": lower, "upper": upper}
     line = complaint(check, values)
     assert line == f"params.yaml: data.features.glucose: lower {float(lower)} must be below upper {float(upper)}"
+
+
+@pytest.mark.parametrize(("error", "source"), [(3.0, None), (3.0, ""), (None, "made up")])
+def test_an_error_and_its_source_go_together(values, error, source):
+    values["data"]["features"]["glucose"] = {**ONE_FEATURE, "error": error, "error_source": source}
+    line = complaint(check, values)
+    assert line == "params.yaml: data.features.glucose: error and error_source go together: give both, or null for both"
+
+
+def test_a_measurement_may_have_no_known_error(values):
+    values["data"]["features"]["glucose"] = {**ONE_FEATURE, "error": None, "error_source": None}
+    assert check(values).data.features["glucose"].error is None
+
+
+@pytest.mark.parametrize("key", ["error", "error_source"])
+def test_a_feature_says_that_no_error_is_known(values, key):
+    del values["data"]["features"]["glucose"][key]
+    assert complaint(check, values) == f"params.yaml: data.features.glucose.{key}: missing"
 
 
 def test_the_headline_is_a_configured_threat(values):

@@ -14,7 +14,7 @@ from pipeline.files import BadInput
 def column(**changes):
     usual = {
         "unit": "years", "kind": "integer", "lower": 0.0, "upper": 120.0, "step": 1.0, "missing": None, "mutable": True,
-        "center": 1.0, "scale": 1.0, "source": "made up",
+        "center": 1.0, "scale": 1.0, "source": "made up", "error": None, "error_source": None,
     }  # fmt: skip
     return FeatureConfig(**{**usual, **changes})
 

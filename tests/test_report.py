@@ -247,8 +247,10 @@ def test_the_page_names_every_defence_with_its_flag_and_rank(html, comparison):
 def test_the_page_says_what_its_numbers_are(html, cfg):
     for said in ("worst case per record", "upper bound", "bootstrap over patients", "did not train on", "not for clinical use"):
         assert said in re.sub(r"\s+", " ", html)
-    assert "30 mg/dL" in html  # glucose, eps 1
-    assert "3 mg/dL" in html  # eps 0.1
+    glucose = html[html.index("glucose, mg/dL") :].split("</tr>")[0]
+    assert "<td>3 (3)</td>" in glucose  # eps 0.1
+    assert "<td>15 (15)</td>" in glucose  # eps 0.5
+    assert cfg.data.features["glucose"].error_source in glucose  # nothing shortened
     assert f"({cfg.plan.folds} folds x {cfg.plan.seeds} seeds)" in re.sub(r"\s+", " ", html)
 
 

@@ -19,7 +19,7 @@ def feature(lower, upper, step, mutable, center, scale) -> FeatureConfig:
     kind = "integer" if step == 1.0 else "real"
     return FeatureConfig(
         unit="unit", kind=kind, lower=lower, upper=upper, step=step, missing=None, mutable=mutable, center=center,
-        scale=scale, source="made up",
+        scale=scale, source="made up", error=None, error_source=None,
     )  # fmt: skip
 
 
