@@ -54,8 +54,7 @@ def _reach(feature: FeatureConfig, eps: float) -> str:
 
 def html_table(table: pd.DataFrame) -> str:
     """A table with long texts as HTML: everything escaped, nothing shortened, wide ones scroll by themselves."""
-    with pd.option_context("display.max_colwidth", None):
-        return f'<div class="wide">{table.to_html(index=False, border=0, classes="text", na_rep="-")}</div>'
+    return f'<div class="wide">{table.to_html(index=False, border=0, classes="text", na_rep="-")}</div>'
 
 
 def patient_sections(tables: Mapping[str, pd.DataFrame], shares: Mapping[str, pd.DataFrame]) -> str:

@@ -105,8 +105,13 @@ def decimals(feature: FeatureConfig) -> int:
 
 
 def transition(schema: Schema, index: int, before: float, after: float) -> str:
-    """One change as text: `bmi 33.6 → 33.1 kg/m2`. Different values get as many decimals as it takes to tell them apart."""
+    """One change as text: `bmi 33.6 → 33.1 kg/m2`.
+
+    Two decimals more for a value off the clinic's grid, and as many as it takes to tell different values apart.
+    """
     places, feature = decimals(schema.features[index]), schema.features[index]
+    if feature.step is not None and abs(after / feature.step - round(after / feature.step)) > 10 * TICK_TOLERANCE:
+        places += 2
     while before != after and f"{before:.{places}f}" == f"{after:.{places}f}":
         places += 1
     return f"{schema.names[index]} {before:.{places}f} → {after:.{places}f} {feature.unit}"

@@ -80,10 +80,11 @@ def test_the_change_names_only_the_values_that_change_in_their_units():
     ("name", "before", "after", "text"),
     [
         ("glucose", 148.0, 149.0, "glucose 148 → 149 mg/dL"),
-        ("bmi", 33.0, 32.9, "bmi 33.0 → 32.9 kg/m2"),
+        ("bmi", 33.0, 32.900001526, "bmi 33.0 → 32.9 kg/m2"),  # as float32 holds it
         ("pedigree", 0.5, 0.471, "pedigree 0.500 → 0.471 score"),
         ("ratio", 5.0, 4.875, "ratio 5.00 → 4.88 1"),
         ("ratio", 5.0, 4.9999, "ratio 5.0000 → 4.9999 1"),  # as many decimals as it takes
+        ("glucose", 148.0, 146.3721, "glucose 148.00 → 146.37 mg/dL"),  # an attacker who need not keep to the grid
         ("bmi", 33.64, 33.6, "bmi 33.64 → 33.60 kg/m2"),  # recorded off the grid
     ],
 )
