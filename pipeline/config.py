@@ -18,6 +18,9 @@ Count = Annotated[int, Field(ge=1)]
 STRICT = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
+Norm = Literal["linf", "l2", "l0"]
+Goal = Literal["any", "miss", "alarm"]
+
 Model = TypeVar("Model", bound=BaseModel)
 
 

@@ -87,6 +87,13 @@ class Population:
             self.facts,
         )
 
+    def double(self) -> "Population":
+        """The same numbers in float64, for answers whose rounding does not matter."""
+        constants, weights = (
+            {name: value.double() for name, value in part.items()} for part in (self.preprocessing, self.parameters)
+        )
+        return Population(self.architecture, constants, weights, self.labels, self.facts)
+
     def release(self) -> "Population":
         """The model that is deployed: the one trained on everyone."""
         return self.select(torch.tensor([self.labels.index(RELEASE)]))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pipeline.config import FeatureConfig, ThreatConfig
+from pipeline.config import FeatureConfig, Norm, ThreatConfig
 
 TICK_TOLERANCE = 1e-4  # of a step: float32 clinical values lie this close to the grid they were written on
 
@@ -27,6 +27,7 @@ class Threat:
     upper: Tensor
     step: Tensor
     scale: Tensor
+    norm: Norm = "linf"
 
     @classmethod
     def of(cls, features: tuple[FeatureConfig, ...], cfg: ThreatConfig) -> "Threat":

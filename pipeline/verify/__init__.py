@@ -1,0 +1,59 @@
+"""Exact verification: the nearest record that a clinic could hold and that changes an answer, or the proof that there is none.
+
+"Exact" means: of the network with its float32 weights, evaluated in float64, on float32 records. A proof demands more of the
+margin than float64 rounding could take away (`Network.rounding`), a counterexample falls short by as much.
+"""
+
+import torch
+from torch import Tensor
+
+from pipeline.threat import Threat
+from pipeline.verify.nearest import Nearest, nearest
+from pipeline.verify.network import Network
+from pipeline.verify.problem import Problem
+from pipeline.verify.sparse import fewest, one_at_a_time
+
+__all__ = ["Nearest", "one_at_a_time", "verify"]
+
+
+def verify(
+    network: Network, x: Tensor, y: Tensor, threat: Threat, *, largest: float, budget: int, spared: Tensor | None = None
+) -> Nearest:
+    """The smallest radius at which each answer of one network can be changed.
+
+    Args:
+        network: the network.
+        x: (P, D) float32 records in clinical units, NaN = missing.
+        y: (P,) class indices.
+        threat: what may be changed; under `l0` radii count measurements.
+        largest: radius up to which to look.
+        budget: branch-and-bound boxes for one record (and wrong class, and subset of measurements under `l0`). When it is
+            spent, `robust_below < breaks_at`.
+        spared: (P,) bool, records that may not be changed at all.
+
+    Returns:
+        the nearest counterexample over all wrong classes.
+    """
+    spared = torch.zeros_like(y, dtype=torch.bool) if spared is None else spared
+    classes = network.layers[-1][1].shape[0]
+    against = [(y, (y + shift) % classes) for shift in range(1, classes)]
+    if threat.norm == "l0":
+        return _least([fewest(network, x, pair, threat, budget, most=int(largest), spared=spared) for pair in against])
+    low, high = threat.box(x, largest)
+    fixed = x.double()
+    corners = torch.where(spared[:, None], fixed, low), torch.where(spared[:, None], fixed, high)
+    return _least([nearest(network, Problem.of(network, x, corners, pair, threat, largest), budget=budget) for pair in against])
+
+
+def _least(answers: list[Nearest]) -> Nearest:
+    """What holds against every wrong class at once."""
+    first = answers[0]
+    for answer in answers[1:]:
+        nearer = answer.breaks_at < first.breaks_at
+        first = Nearest(
+            torch.minimum(first.robust_below, answer.robust_below),
+            torch.minimum(first.breaks_at, answer.breaks_at),
+            torch.where(nearer[:, None], answer.record, first.record),
+            first.boxes + answer.boxes,
+        )
+    return first

@@ -1,0 +1,166 @@
+"""Linear lower bounds of a network's margin over boxes, and what follows from them in closed form.
+
+Inside the network the two lines around a ReLU share a slope (Fast-Lin, Weng et al. 2018, arXiv:1804.09699), so that one matrix
+product serves all neurons of a layer over all boxes; the margin itself is bounded with the tighter lines of CROWN (Zhang et al.
+2018, arXiv:1811.00866). Where a box holds no bend of the network, the bound is the network.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pipeline.verify.network import Network
+from pipeline.verify.problem import FLOAT32_SPACING, GRID_SLACK, Boxes, Problem
+
+
+@dataclass(frozen=True)
+class Linear:
+    """margin(x) >= slope . x + offset for every x of a box.
+
+    Attributes:
+        slope: (B, D).
+        offset: (B,).
+        looseness: (B, D), how much of the gap between bound and network hangs on each feature.
+    """
+
+    slope: Tensor
+    offset: Tensor
+    looseness: Tensor
+
+    def where(self, chosen: Tensor) -> "Linear":
+        """The bounds of some boxes."""
+        return Linear(self.slope[chosen], self.offset[chosen], self.looseness[chosen])
+
+    def least(self, boxes: Boxes) -> Tensor:
+        """(B,): the least value of the bound over each box."""
+        return (torch.where(self.slope > 0, boxes.low, boxes.high) * self.slope).sum(1) + self.offset
+
+    def cut(self, boxes: Boxes, problem: Problem, slack: Tensor) -> Boxes:
+        """Cuts off slices in which the margin exceeds `slack`: no value leaves its worst end by more than the bound can spare."""
+        spare = (slack - self.least(boxes))[:, None].clamp_min(0)
+        rounding = FLOAT32_SPACING * torch.maximum(boxes.low.abs(), boxes.high.abs())
+        room = torch.where(self.slope == 0, torch.inf, spare / self.slope.abs()) + rounding
+        room = torch.where(problem.gridded, torch.floor(room / problem.step + GRID_SLACK) * problem.step, room)
+        low = torch.where(self.slope < 0, torch.maximum(boxes.low, boxes.high - room), boxes.low)
+        high = torch.where(self.slope > 0, torch.minimum(boxes.high, boxes.low + room), boxes.high)
+        return Boxes(boxes.index, low, high)
+
+    def path(self, boxes: Boxes, problem: Problem) -> tuple[Tensor, Tensor]:
+        """How the worst point within a distance moves as the distance grows: by `rate` (B, D), until `ends` (B, D) stop it.
+
+        In L-infinity all values move at once; in L2 each in proportion to what it achieves (the conditions of Karush, Kuhn and
+        Tucker for the least distance at which a linear function is reached inside a box).
+        """
+        rate = self.slope * problem.scale**2 if problem.norm == "l2" else torch.sign(self.slope) * problem.scale
+        x = problem.x[boxes.index]
+        far = torch.where(self.slope > 0, x - boxes.low, boxes.high - x)
+        return rate, torch.where(rate == 0, 0.0, far / rate.abs())
+
+    def towards(self, boxes: Boxes, problem: Problem, time: Tensor) -> Tensor:
+        """The worst points (..., B, D) at times (..., B) of the path."""
+        moved = problem.x[boxes.index] - time[..., None] * self.path(boxes, problem)[0]
+        return torch.minimum(torch.maximum(moved, boxes.low), boxes.high)
+
+    def reach(self, boxes: Boxes, problem: Problem, slack: Tensor) -> tuple[Tensor, Tensor]:
+        """(B,) each: when the path brings the bound down to `slack` (its end if never), and how far it is by then.
+
+        The bound falls along straight lines between the ends of the sides: the ends are tried, and the line solved.
+        """
+        ends = self.path(boxes, problem)[1].clamp_min(0)
+        stops = torch.sort(torch.cat([torch.zeros_like(ends[:, :1]), ends], 1), 1).values
+        points = self.towards(boxes, problem, stops.T)
+        left = ((points * self.slope).sum(-1) + self.offset - slack).T
+        after = (left > 0).sum(1, keepdim=True).clamp_max(stops.shape[1] - 1)
+        before = (after - 1).clamp_min(0)
+        above, below = left.gather(1, before), left.gather(1, after)
+        share = torch.where(above > below, above / (above - below), 0.0).clamp(0, 1)
+        first, last = stops.gather(1, before), stops.gather(1, after)
+        time = (first + share * (last - first))[:, 0]
+        if problem.norm == "linf":  # what is as near as the nearest point of the box costs nothing
+            time = torch.maximum(time, boxes.distance(problem))
+        moved = self.towards(boxes, problem, time) - problem.x[boxes.index]
+        return time, problem.length(moved / problem.scale)
+
+
+@dataclass(frozen=True)
+class Relaxation:
+    """Two lines around the ReLU of each neuron, all (B, n).
+
+    Attributes:
+        low: least value that the neuron receives; `high`: the largest.
+        unstable: whether it is on in one part of the box and off in another.
+        chord: slope of the upper line; 1 where the neuron is always on, 0 where it is always off.
+        intercept: of the upper line.
+        lower: slope of the lower line, which leaves out the smaller triangle.
+    """
+
+    low: Tensor
+    high: Tensor
+    unstable: Tensor
+    chord: Tensor
+    intercept: Tensor
+    lower: Tensor
+
+    @classmethod
+    def between(cls, low: Tensor, high: Tensor) -> "Relaxation":
+        """The lines of neurons that receive values between `low` and `high`."""
+        below, above = low.clamp_max(0), high.clamp_min(0)
+        chord = above / (above - below).clamp_min_(1e-300)
+        unstable = (below < 0) & (above > 0)
+        lower = torch.where(unstable, (above > -below).to(chord.dtype), chord)
+        return cls(low, high, unstable, chord, -below * chord, lower)
+
+
+def margin_bound(network: Network, boxes: Boxes, problem: Problem) -> Linear:
+    """Bounds the lead of class `own` over class `other` over each box, widened to hold the float32 records in it."""
+    moves = problem.low[boxes.index] < problem.high[boxes.index]
+    low = boxes.low - FLOAT32_SPACING * moves * boxes.low.abs()
+    high = boxes.high + FLOAT32_SPACING * moves * boxes.high.abs()
+    centre, radius = (low + high) / 2, (high - low) / 2
+    relaxed: list[Relaxation] = []
+    slopes: list[Tensor] = []
+    for depth in range(len(network.layers) - 1):
+        slope, relaxation = _neurons(network, depth, relaxed, centre, radius)
+        relaxed.append(relaxation)
+        slopes.append(slope.abs())
+    weight, bias = network.layers[-1]
+    own, other = problem.own[boxes.index], problem.other[boxes.index]
+    carried, offset = (weight[:, own] - weight[:, other]).T, bias[own] - bias[other]
+    loose = torch.zeros_like(centre)
+    for (weight, bias), relaxation, slope in reversed(list(zip(network.layers[:-1], relaxed, slopes, strict=True))):
+        gap = torch.where(relaxation.unstable, carried.abs(), 0.0)
+        loose += gap @ slope.T if slope.dim() == 2 else torch.bmm(gap[:, None], slope)[:, 0]
+        offset = offset + (carried.clamp_max(0) * relaxation.intercept).sum(1)
+        carried = torch.where(carried >= 0, relaxation.lower, relaxation.chord) * carried
+        offset = offset + carried @ bias
+        carried = carried @ weight.T
+    return Linear(carried, offset, loose * radius)
+
+
+def _neurons(
+    network: Network, depth: int, relaxed: list[Relaxation], centre: Tensor, radius: Tensor
+) -> tuple[Tensor, Relaxation]:
+    """The slopes of what each neuron of a layer receives, as a function of the record, and the lines around its ReLU."""
+    weight, bias = network.layers[depth]
+    if depth == 0:  # linear in the record: exact
+        middle, reach = centre @ weight + bias, radius @ weight.abs()
+        return weight, Relaxation.between(middle - reach, middle + reach)
+    last = relaxed[-1]
+    slope = (last.chord @ network.steps[depth - 1]).view(len(centre), weight.shape[1], -1)
+    middle = bias + (last.chord * network.layers[depth - 1][1]) @ weight
+    above, below = last.intercept @ weight.clamp_min(0), last.intercept @ weight.clamp_max(0)
+    for (earlier, offset), relaxation in reversed(list(zip(network.layers[: depth - 1], relaxed[:-1], strict=True))):
+        above = above + torch.bmm(slope.clamp_min(0), relaxation.intercept[..., None])[..., 0]
+        below = below + torch.bmm(slope.clamp_max(0), relaxation.intercept[..., None])[..., 0]
+        slope = slope * relaxation.chord[:, None]
+        middle = middle + slope @ offset
+        slope = slope @ earlier.T
+    middle = middle + torch.bmm(slope, centre[..., None])[..., 0]
+    reach = torch.bmm(slope.abs(), radius[..., None])[..., 0]
+    # Interval arithmetic through the last layer alone is sometimes tighter.
+    least, most = last.low.clamp_min(0), last.high.clamp_min(0)
+    mean, spread = (least + most) / 2 @ weight + bias, (most - least) / 2 @ weight.abs()
+    return slope, Relaxation.between(
+        torch.maximum(middle - reach + below, mean - spread), torch.minimum(middle + reach + above, mean + spread)
+    )

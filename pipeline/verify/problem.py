@@ -1,0 +1,162 @@
+"""What is asked about each record, and the geometry of boxes of records around it: distances, grids, halves. No network here."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pipeline.config import Norm
+from pipeline.threat import TICK_TOLERANCE, Threat
+from pipeline.verify.network import Network
+
+FLOAT32_SPACING = 2.0**-23  # relative; records are float32
+GRID_SLACK = 1e-9  # of a step, for float64 division
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One question per row: the nearest record between the corners for which class `other` is at least as likely as `own`.
+
+    Distance is the largest change of any value in units of its `scale` (linf), or the Euclidean length of all changes (l2).
+
+    Attributes:
+        record: (P, D) float32, the patient's record; NaN = missing.
+        x: (P, D) float64, the same with missing values imputed; a value on the clinic's grid is an exact multiple of its step.
+        low: (P, D) float64, least value that may be presented; `high`: the largest. Both on the grid.
+        own: (P,) class indices; `other` likewise.
+        step: (D,) grid, 1 where there is none; `gridded`: (D,) where there is one; `scale`: (D,) unit of distance.
+        norm: of the distance.
+        largest: distance up to which to look.
+    """
+
+    record: Tensor
+    x: Tensor
+    low: Tensor
+    high: Tensor
+    own: Tensor
+    other: Tensor
+    step: Tensor
+    gridded: Tensor
+    scale: Tensor
+    norm: Norm
+    largest: float
+
+    @classmethod
+    def of(
+        cls,
+        network: Network,
+        record: Tensor,
+        corners: tuple[Tensor, Tensor],
+        classes: tuple[Tensor, Tensor],
+        threat: Threat,
+        largest: float = torch.inf,
+    ) -> "Problem":
+        """Problems of records (P, D), between the corners (low, high), of `classes` (own, other)."""
+        low, high = (network.filled(corner) for corner in corners)
+        x, gridded = network.filled(record), threat.step > 0
+        step = torch.where(gridded, threat.step, 1.0)
+        ticks = torch.round(x / step) * step
+        x = torch.where(gridded & (low < high) & ((x - ticks).abs() <= TICK_TOLERANCE * step), ticks, x)
+        norm: Norm = "l2" if threat.norm == "l2" else "linf"
+        return cls(record, x, low, high, *classes, step, gridded, threat.scale, norm, largest)
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def boxes(self) -> "Boxes":
+        """One box per problem; more where a value lies off the grid: it may stay, or move to the grid, to nothing between."""
+        boxes = Boxes(torch.arange(len(self)), self.low, self.high)
+        for feature in torch.nonzero(self.gridded)[:, 0].tolist():
+            at, step = self.x[boxes.index, feature], self.step[feature]
+            below, above = torch.floor(at / step) * step, torch.ceil(at / step) * step
+            ticks = torch.round(at / step) * step
+            stray = (boxes.low[:, feature] < boxes.high[:, feature]) & ((at - ticks).abs() > GRID_SLACK * step)
+            if stray.any():
+                sides = [
+                    boxes.where(stray).with_feature(feature, *(corner[stray] for corner in side))
+                    for side in ((boxes.low[:, feature], below), (at, at), (above, boxes.high[:, feature]))
+                ]
+                boxes = Boxes.join([boxes.where(~stray), *sides])
+        return boxes
+
+    def on_grid(self, values: Tensor) -> Tensor:
+        """The float64 values that float32 values stand for."""
+        return torch.where(self.gridded, torch.round(values / self.step) * self.step, values)
+
+    def distance(self, index: Tensor, records: Tensor) -> Tensor:
+        """(B,): how far float32 records (B, D) are from those of problems `index`. A missing value is nowhere else."""
+        change = (self.on_grid(records.double()) - self.x[index]).abs().nan_to_num(0.0) / self.scale
+        return self.length(torch.where(records == self.record[index], 0.0, change))
+
+    def length(self, change: Tensor) -> Tensor:
+        """(...): the norm of changes (..., D) in units of scale."""
+        return change.norm(dim=-1) if self.norm == "l2" else change.abs().amax(-1)
+
+    def as_records(self, index: Tensor, points: Tensor) -> Tensor:
+        """The float32 records that float64 values stand for; a value left alone keeps its bits, a missing one stays missing."""
+        record = self.record[index]
+        return torch.where((points == self.x[index]) | record.isnan(), record, points.float())
+
+
+@dataclass(frozen=True)
+class Boxes:
+    """Boxes of records. `index` (B,): of which problem; `low`, `high` (B, D): corners, on the grid."""
+
+    index: Tensor
+    low: Tensor
+    high: Tensor
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    @staticmethod
+    def join(parts: "list[Boxes]") -> "Boxes":
+        """All boxes of all parts."""
+        return Boxes(*(torch.cat([getattr(part, name) for part in parts]) for name in ("index", "low", "high")))
+
+    def where(self, chosen: Tensor) -> "Boxes":
+        """The boxes of a mask, or of indices."""
+        return Boxes(self.index[chosen], self.low[chosen], self.high[chosen])
+
+    def with_feature(self, feature: int, low: Tensor, high: Tensor) -> "Boxes":
+        """The same boxes with other limits (B,) of one feature."""
+        lows, highs = self.low.clone(), self.high.clone()
+        lows[:, feature], highs[:, feature] = low, high
+        return Boxes(self.index, lows, highs)
+
+    def distance(self, problem: Problem) -> Tensor:
+        """(B,): of the nearest point of each box."""
+        x = problem.x[self.index]
+        return problem.length(torch.maximum(self.low - x, x - self.high).clamp_min(0) / problem.scale)
+
+    def nearer(self, problem: Problem, than: Tensor) -> "Boxes":
+        """What of each box lies strictly nearer than a distance (B,), on the grid; low > high somewhere = nothing."""
+        x, known = problem.x[self.index], than.isfinite()[:, None]  # no value moves by more than the whole record does
+        reach = torch.where(known, than[:, None] * problem.scale, 0.0)
+        top = torch.where(problem.gridded, (torch.ceil((x + reach) / problem.step - GRID_SLACK) - 1) * problem.step, x + reach)
+        bottom = torch.where(
+            problem.gridded, (torch.floor((x - reach) / problem.step + GRID_SLACK) + 1) * problem.step, x - reach
+        )
+        shrinks = known & (self.low < self.high)
+        low = torch.where(shrinks, torch.maximum(self.low, bottom), self.low)
+        return Boxes(self.index, low, torch.where(shrinks, torch.minimum(self.high, top), self.high))
+
+    def outward(self, problem: Problem, slope: Tensor, points: Tensor) -> Tensor:
+        """Points (B, D) moved to the grid, in the direction in which `slope` (B, D) falls, inside the boxes."""
+        down = torch.floor(points / problem.step + GRID_SLACK) * problem.step
+        up = torch.ceil(points / problem.step - GRID_SLACK) * problem.step
+        moved = torch.where(problem.gridded & (self.low < self.high), torch.where(slope > 0, down, up), points)
+        return torch.minimum(torch.maximum(moved, self.low), self.high)
+
+    def halves(self, problem: Problem, weight: Tensor) -> "Boxes":
+        """Two boxes of each, cut across the feature of the largest weight (B, D) that has a width; all lower halves first."""
+        width = self.high - self.low
+        rank = torch.where(width > 0, weight + 1e-12 * width / problem.scale, -1.0)
+        feature = rank.argmax(1, keepdim=True)
+        low, high = self.low.gather(1, feature), self.high.gather(1, feature)
+        step, gridded = problem.step[feature], problem.gridded[feature]
+        ticks = torch.floor((high - low) / step / 2 + GRID_SLACK)
+        middle = torch.where(gridded, low + ticks * step, (low + high) / 2)
+        below = Boxes(self.index, self.low, self.high.scatter(1, feature, middle))
+        above = Boxes(self.index, self.low.scatter(1, feature, torch.where(gridded, middle + step, middle)), self.high)
+        return Boxes.join([below, above])

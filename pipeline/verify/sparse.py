@@ -1,0 +1,86 @@
+"""How few forged measurements change an answer: every subset of measurements, each over its whole plausible range."""
+
+from itertools import combinations
+
+import torch
+from torch import Tensor
+
+from pipeline.threat import Threat
+from pipeline.verify.nearest import Nearest, nearest
+from pipeline.verify.network import Network
+from pipeline.verify.problem import Problem
+
+Classes = tuple[Tensor, Tensor]
+
+
+def one_at_a_time(network: Network, x: Tensor, classes: Classes, threat: Threat, budget: int) -> tuple[Tensor, Tensor, Tensor]:
+    """For each measurement, the smallest change of it alone that changes the answer, anywhere in its plausible range.
+
+    Args:
+        network: the network.
+        x: (P, D) float32 records, NaN = missing.
+        classes: own and other class indices, (P,) each.
+        threat: an L0 threat: its box at radius 1 is the range of every measurement that may be forged.
+        budget: boxes for one measurement of one record.
+
+    Returns:
+        proved (P, D), no smaller change does, in units of scale; distance (P, D) of the smallest that does, inf = none; and the
+        value (P, D) it takes then. NaN where the measurement cannot be forged or is missing.
+    """
+    subsets = torch.eye(x.shape[1], dtype=torch.bool)
+    answers = _forge(network, x, classes, threat, subsets, budget, any_will_do=False)
+    blank = torch.full(x.shape, torch.nan, dtype=torch.float64)
+    proved, distance, value = blank.clone(), blank.clone(), blank.clone()
+    for feature, (rows, answer) in enumerate(answers):
+        proved[rows, feature], distance[rows, feature] = answer.robust_below, answer.breaks_at
+        broken = answer.breaks_at.isfinite()
+        value[rows[broken], feature] = answer.record[broken, feature].double()
+    return proved, distance, value
+
+
+def fewest(network: Network, x: Tensor, classes: Classes, threat: Threat, budget: int, *, most: int, spared: Tensor) -> Nearest:
+    """The least number of measurements whose forgery changes each answer, up to `most`; distances count measurements.
+
+    Args:
+        network: the network.
+        x: (P, D) float32 records, NaN = missing.
+        classes: own and other class indices, (P,) each.
+        threat: as for `one_at_a_time`.
+        budget: boxes for one subset of measurements of one record.
+        most: the largest number tried.
+        spared: (P,) bool, records that may not be changed at all.
+    """
+    lead = network.margin(network.filled(x), *classes)
+    wrong = lead <= 0
+    breaks_at = torch.where(wrong, 0.0, torch.inf).double()
+    proved, record, boxes = breaks_at.clone(), x.clone(), torch.zeros(len(x), dtype=torch.int64)
+    for size in range(1, most + 1):
+        left = (breaks_at.isinf() & ~spared).nonzero()[:, 0]
+        chosen = [torch.tensor(features) for features in combinations(threat.mutable.nonzero()[:, 0].tolist(), size)]
+        if not len(left) or not chosen:
+            break
+        subsets = torch.stack([torch.zeros(x.shape[1], dtype=torch.bool).index_fill(0, features, True) for features in chosen])
+        mine = (classes[0][left], classes[1][left])
+        for rows, answer in _forge(network, x[left], mine, threat, subsets, budget, any_will_do=True):
+            at = left[rows]
+            boxes[at] += answer.boxes
+            broken = answer.breaks_at.isfinite() & breaks_at[at].isinf()
+            breaks_at[at[broken]], record[at[broken]] = float(size), answer.record[broken]
+            open_ = answer.robust_below.isfinite() & answer.breaks_at.isinf()
+            proved[at[open_]] = proved[at[open_]].clamp_max(float(size))
+    return Nearest(torch.minimum(proved, breaks_at), breaks_at, record, boxes)
+
+
+def _forge(
+    network: Network, x: Tensor, classes: Classes, threat: Threat, subsets: Tensor, budget: int, *, any_will_do: bool
+) -> list[tuple[Tensor, Nearest]]:
+    """For each subset (K, D) of measurements: the records it can be forged in, and what its forgery reaches."""
+    low, high = threat.box(x, 1.0)
+    answers = []
+    for subset in subsets:
+        rows = ((low < high) | ~subset).all(1).nonzero()[:, 0]
+        own = x[rows].double()
+        corners = (torch.where(subset, low[rows], own), torch.where(subset, high[rows], own))
+        problem = Problem.of(network, x[rows], corners, (classes[0][rows], classes[1][rows]), threat)
+        answers.append((rows, nearest(network, problem, budget=budget, any_will_do=any_will_do)))
+    return answers
