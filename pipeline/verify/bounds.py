@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from pipeline.verify.network import Network
-from pipeline.verify.problem import FLOAT32_SPACING, GRID_SLACK, Boxes, Problem
+from pipeline.verify.problem import GRID_SLACK, Boxes, Problem
 
 
 @dataclass(frozen=True)
 class Linear:
-    """margin(x) >= slope . x + offset for every x of a box.
+    """margin >= slope . x + offset for every x of a box, and for the float32 record that stands for x.
 
     Attributes:
         slope: (B, D).
@@ -39,11 +39,13 @@ class Linear:
     def cut(self, boxes: Boxes, problem: Problem, slack: Tensor) -> Boxes:
         """Cuts off slices in which the margin exceeds `slack`: no value leaves its worst end by more than the bound can spare."""
         spare = (slack - self.least(boxes))[:, None].clamp_min(0)
-        rounding = FLOAT32_SPACING * torch.maximum(boxes.low.abs(), boxes.high.abs())
-        room = torch.where(self.slope == 0, torch.inf, spare / self.slope.abs()) + rounding
-        room = torch.where(problem.gridded, torch.floor(room / problem.step + GRID_SLACK) * problem.step, room)
-        low = torch.where(self.slope < 0, torch.maximum(boxes.low, boxes.high - room), boxes.low)
-        high = torch.where(self.slope > 0, torch.minimum(boxes.high, boxes.low + room), boxes.high)
+        room = torch.where(self.slope == 0, torch.inf, spare / self.slope.abs())
+        ticks, step = torch.floor(room / problem.step + GRID_SLACK), problem.step
+        bottom = torch.where(problem.gridded, (torch.round(boxes.high / step) - ticks) * step, boxes.high - room)
+        top = torch.where(problem.gridded, (torch.round(boxes.low / step) + ticks) * step, boxes.low + room)
+        wide = boxes.low < boxes.high
+        low = torch.where(wide & (self.slope < 0), torch.maximum(boxes.low, bottom), boxes.low)
+        high = torch.where(wide & (self.slope > 0), torch.minimum(boxes.high, top), boxes.high)
         return Boxes(boxes.index, low, high)
 
     def path(self, boxes: Boxes, problem: Problem) -> tuple[Tensor, Tensor]:
@@ -114,9 +116,8 @@ class Relaxation:
 
 def margin_bound(network: Network, boxes: Boxes, problem: Problem) -> Linear:
     """Bounds the lead of class `own` over class `other` over each box, widened to hold the float32 records in it."""
-    moves = problem.low[boxes.index] < problem.high[boxes.index]
-    low = boxes.low - FLOAT32_SPACING * moves * boxes.low.abs()
-    high = boxes.high + FLOAT32_SPACING * moves * boxes.high.abs()
+    blur = problem.blur[boxes.index]
+    low, high = boxes.low - blur, boxes.high + blur
     centre, radius = (low + high) / 2, (high - low) / 2
     relaxed: list[Relaxation] = []
     slopes: list[Tensor] = []
@@ -135,7 +136,7 @@ def margin_bound(network: Network, boxes: Boxes, problem: Problem) -> Linear:
         carried = torch.where(carried >= 0, relaxation.lower, relaxation.chord) * carried
         offset = offset + carried @ bias
         carried = carried @ weight.T
-    return Linear(carried, offset, loose * radius)
+    return Linear(carried, offset - (carried.abs() * blur).sum(1), loose * radius)
 
 
 def _neurons(
