@@ -1,5 +1,6 @@
 """For every rule a planted fault that it finds; and a healthy model that raises none."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -8,12 +9,13 @@ import pytest
 import torch
 from test_compare import EPS, model, rows
 from test_diagnostics import Liar, Still, trained_models
-from tiny import CLINICAL, records
+from tiny import CLINICAL, ROOT, records
 
 from pipeline import diagnostics, flags, metrics
 from pipeline.audit import TRANSFER
 from pipeline.diagnostics import diagnose, in_float64
 from pipeline.evidence import MEASUREMENTS, Evidence
+from pipeline.figures import EXTRA_LABEL
 from pipeline.flags import FLAGS, raise_flags
 from pipeline.outcome import Outcome, disease_score, outcomes
 
@@ -391,3 +393,15 @@ def test_an_unknown_measurement_or_access_is_refused():
         judged(suite(), diagnostics={"zero_gradients_share": 0.5})
     with pytest.raises(ValueError, match=r"weights.*gradients"):
         judged(suite(), access={"fgsm": "weights"})
+
+
+# ---- what people read about flags ----
+
+
+def test_the_page_on_threats_explains_every_flag_and_no_other():
+    section = (ROOT / "docs" / "threats.md").read_text(encoding="utf-8").split("## Flags")[1].split("\n## ")[0]
+    assert re.findall(r"^\| `(\w+)`", section, re.MULTILINE) == list(FLAGS)
+
+
+def test_every_flag_has_a_readable_label():
+    assert {flag: EXTRA_LABEL[flag] for flag in FLAGS} == {flag: " ".join(flag.split("_")) for flag in FLAGS}
