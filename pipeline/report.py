@@ -50,7 +50,9 @@ def read_comparison(folder: Path) -> pd.DataFrame:
         BadInput: it is not there.
     """
     try:
-        return pd.read_csv(folder / COMPARISON, dtype={"flags": "string", "rank": "Int64"}).fillna({"flags": ""})
+        return pd.read_csv(folder / COMPARISON, dtype={"flags": "string", "evidence": "string", "rank": "Int64"}).fillna(
+            {"flags": "", "evidence": ""}
+        )
     except FileNotFoundError:
         raise BadInput(f"{folder / COMPARISON}: not found; run `dvc repro` to make it") from None
 
@@ -125,6 +127,7 @@ feature. These attacks give an upper bound of robustness: a record they fail to 
 Research software; not for clinical use.</p>
 <p><b>Defences</b>: {html.escape("; ".join(names))}. Ranked by the area under robust balanced accuracy; a flagged defence
 has no rank.</p>
+{_evidence(first)}
 <h2>Under the {html.escape(headline)} threat</h2>
 {_html_table(comparison[comparison["threat"] == headline])}
 {pictures}
@@ -136,6 +139,16 @@ is one standard deviation of a repeated measurement; the eps beside it is what i
 {html_table(eps_table(cfg.data.features, cfg.audit.eps))}
 </html>
 """
+
+
+def _evidence(first: pd.DataFrame) -> str:
+    """Why each flagged defence is flagged."""
+    flagged = first[first["flags"] != ""]
+    reasons = [
+        f"<li><b>{html.escape(display_name(name, flags))}</b>: {html.escape(why)}</li>"
+        for name, flags, why in zip(flagged["defense"], flagged["flags"], flagged["evidence"], strict=True)
+    ]
+    return f'<ul class="note">{"".join(reasons)}</ul>' if reasons else ""
 
 
 def _html_table(lines: pd.DataFrame) -> str:
