@@ -11,7 +11,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from pipeline.attacks import Attack, evasion_suite
-from pipeline.attacks.evasion import margin, worst
+from pipeline.attacks.control import worst
+from pipeline.attacks.losses import margin
 from pipeline.config import Config
 from pipeline.data import Dataset
 from pipeline.files import BadInput, read_tensors, write_tensors

@@ -7,13 +7,50 @@ from typing import Any
 
 from torch import Tensor
 
-from pipeline.attacks.evasion import fgsm, noise, pgd
-from pipeline.config import check_options, nearest
+from pipeline.attacks.blackbox import hop_skip_jump, square
+from pipeline.attacks.control import noise
+from pipeline.attacks.gradient import apgd, fgsm, pgd
+from pipeline.attacks.minimum import fab
+from pipeline.attacks.sparse import sparse
+from pipeline.config import Norm, check_options, nearest
 from pipeline.files import BadInput
 
 Attack = Callable[..., Tensor]
 
-EVASION: dict[str, Attack] = {"noise": noise, "fgsm": fgsm, "pgd": pgd}
+EVASION: dict[str, Attack] = {
+    "noise": noise,
+    "fgsm": fgsm,
+    "pgd": pgd,
+    "apgd": apgd,
+    "fab": fab,
+    "square": square,
+    "hop_skip_jump": hop_skip_jump,
+    "sparse": sparse,
+}
+
+# The norms under which each method attacks; under any other it refuses.
+NORMS: dict[str, frozenset[Norm]] = {
+    "noise": frozenset({"linf", "l2", "l0"}),
+    "fgsm": frozenset({"linf", "l2"}),
+    "pgd": frozenset({"linf", "l2"}),
+    "apgd": frozenset({"linf", "l2"}),
+    "fab": frozenset({"linf", "l2"}),
+    "square": frozenset({"linf", "l2"}),
+    "hop_skip_jump": frozenset({"linf", "l2"}),
+    "sparse": frozenset({"l0"}),
+}
+
+# The most that each method sees of the model; the control only looks which of its draws is worst.
+ACCESS: dict[str, str] = {
+    "noise": "none",
+    "fgsm": "gradients",
+    "pgd": "gradients",
+    "apgd": "gradients",
+    "fab": "gradients",
+    "square": "scores",
+    "hop_skip_jump": "labels",
+    "sparse": "scores",
+}
 
 SET_BY_PROGRAM = ("eps", "generator")
 
