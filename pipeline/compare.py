@@ -7,51 +7,99 @@ from typing import Any
 import pandas as pd
 
 from pipeline import metrics
+from pipeline.audit import Findings
 from pipeline.config import AuditConfig, Config
 from pipeline.evidence import Evidence
 from pipeline.flags import raise_flags
 from pipeline.outcome import Array, Outcome, disease_probability, disease_score, outcomes, predicted
+from pipeline.standards import THREAT_COLUMNS
+from pipeline.verified import Verified
 
 BASELINE = "baseline"
 
 
-def compare(
-    audits: Mapping[str, pd.DataFrame],
-    cfg: AuditConfig,
-    seed: int,
-    auroc_ceiling: float | None,
-    diagnostics: Mapping[str, Mapping[str, float]] | None = None,
-    access: Mapping[str, str] | None = None,
-) -> pd.DataFrame:
+def compare(audits: Mapping[str, Findings], cfg: AuditConfig, seed: int, auroc_ceiling: float | None) -> pd.DataFrame:
     """The comparison: one row per (defense, threat, eps).
 
     Args:
-        audits: rows of each defence's audit; the differences are against `baseline`, where it is among them.
+        audits: findings of each defence; the differences are against `baseline`, where it is among them.
         cfg: confidence, resamples and the headline threat, whose robust balanced accuracy ranks the defences.
         seed: of the bootstrap.
         auroc_ceiling: above it a clean AUROC is taken for a leak.
-        diagnostics: measurements of each defence, as `pipeline.evidence.MEASUREMENTS` names them.
-        access: what each attack needs of the model, as `pipeline.evidence.Evidence` takes it.
 
     Returns:
         a table; `_low` and `_high` bound 95 % (or `cfg.confidence`) bootstrap intervals over patients, seeds averaged first.
         `flags` holds names joined by a blank, `evidence` a sentence for each, joined by "; ". `rank` is empty where there is one.
+        `verified_accuracy` is the share of patients of whom it is proved that no record within the radius changes their right
+        answer; `robust_accuracy` that of patients for whom none is known; `undecided` is their difference.
     """
-    by_defense = {name: outcomes(rows) for name, rows in audits.items()}
+    by_defense = {name: outcomes(findings.rows) for name, findings in audits.items()}
     patients = len(next(iter(by_defense.values()))[cfg.headline].y)
     weights = metrics.bootstrap_weights(patients, cfg.resamples, seed)
     reference = by_defense.get(BASELINE)
     lines: list[dict[str, Any]] = []
     for name, by_threat in by_defense.items():
-        raised = raise_flags(Evidence(by_threat, (diagnostics or {}).get(name, {}), access or {}, auroc_ceiling))
+        findings = audits[name]
+        raised = raise_flags(Evidence(by_threat, findings.diagnostics, access_of(findings.rows), auroc_ceiling))
         judged = {"flags": " ".join(raised), "evidence": "; ".join(raised.values())}
         for threat, outcome in by_threat.items():
             against = reference[threat] if reference and name != BASELINE else None
-            lines += [{"defense": name, "threat": threat, **judged, **line}
-                      for line in curve(outcome, against, weights, cfg.confidence)]  # fmt: skip
+            key = {"defense": name, "threat": threat, **judged}
+            proofs = proved(findings.verified.get(threat), outcome, weights, cfg.confidence)
+            strongest = threat_columns(findings.rows, threat)
+            lines += [key | line | proof | strongest for line, proof in
+                      zip(curve(outcome, against, weights, cfg.confidence), proofs, strict=True)]  # fmt: skip
     table = pd.DataFrame(lines)
     table.insert(0, "rank", table["defense"].map(ranking(table, cfg.headline)).astype("Int64"))
     return table
+
+
+def access_of(rows: pd.DataFrame) -> dict[str, str]:
+    """What each attack needs of the model, as its rows say."""
+    return dict(rows[["attack", "access"]].drop_duplicates().astype(str).itertuples(index=False))
+
+
+def threat_columns(rows: pd.DataFrame, threat: str) -> dict[str, str]:
+    """What names a threat completely; of its attackers the last, who knows most: the weights, and has no limit of questions."""
+    last = rows[rows["threat"] == threat].iloc[-1]
+    return {column: str(last[column]) for column in THREAT_COLUMNS}
+
+
+def proved(verified: Verified | None, outcome: Outcome, weights: Array, confidence: float) -> list[dict[str, float]]:
+    """One line per radius: the share of patients proved robust, its interval, and the share of whom nothing is known."""
+    if verified is None:
+        return [{} for _ in outcome.eps]
+    lines = []
+    for robust, worst in zip(verified.robust_at(list(outcome.eps)).numpy(), outcome.worst, strict=True):
+        share, known = robust.mean(0), (worst > 0).mean(0)
+        low, high = metrics.interval(float(share.mean()), metrics.bootstrap_mean(share, weights), confidence)
+        lines.append(
+            {
+                "verified_accuracy": float(share.mean()),
+                "verified_low": low,
+                "verified_high": high,
+                "undecided": float((known - share).mean()),
+            }
+        )
+    return lines
+
+
+def by_attack(audits: Mapping[str, Findings], cfg: AuditConfig, seed: int) -> pd.DataFrame:
+    """One row per (defense, threat, attack, eps): the accuracy each attack leaves, its interval, and its threat in full."""
+    lines: list[dict[str, Any]] = []
+    for defense, findings in audits.items():
+        rows = findings.rows
+        named = rows.drop_duplicates(["threat", "attack"]).set_index(["threat", "attack"])
+        for threat, outcome in outcomes(rows).items():
+            weights = metrics.bootstrap_weights(len(outcome.y), cfg.resamples, seed)
+            for attack, margins in outcome.margins.items():
+                threat_in_full = {column: str(named.loc[(threat, attack), column]) for column in THREAT_COLUMNS}
+                for eps, each in zip(outcome.eps, (margins > 0).mean(1), strict=True):
+                    low, high = metrics.interval(float(each.mean()), metrics.bootstrap_mean(each, weights), cfg.confidence)
+                    figures = {"eps": float(eps), "accuracy": float(each.mean()), "accuracy_low": low, "accuracy_high": high}
+                    figures |= {"missed_diagnosis_rate": 1 - float(each[outcome.y == 1].mean())}
+                    lines.append({"defense": defense, "threat": threat, "attack": attack, **figures, **threat_in_full})
+    return pd.DataFrame(lines)
 
 
 def curve(outcome: Outcome, reference: Outcome | None, weights: Array, confidence: float) -> list[dict[str, Any]]:
@@ -122,32 +170,29 @@ class Evaluation:
     """Everything that one evaluation reports; all of it a pure function of the rows.
 
     Attributes:
-        audits: rows of each defence.
+        audits: findings of each defence.
         comparison: as `compare` returns it.
+        attacks: as `by_attack` returns it.
         classification: precision, recall, F1 and support per (defense, eps, class) under the headline threat.
         confusion: how many patients, seeds averaged, per (defense, eps, actual class, predicted class).
         roc: clean ROC of each defence on a fixed grid of false-alarm rates.
     """
 
-    audits: Mapping[str, pd.DataFrame]
+    audits: Mapping[str, Findings]
     comparison: pd.DataFrame
+    attacks: pd.DataFrame
     classification: pd.DataFrame
     confusion: pd.DataFrame
     roc: pd.DataFrame
 
 
-def evaluate_audits(
-    audits: Mapping[str, pd.DataFrame],
-    cfg: Config,
-    diagnostics: Mapping[str, Mapping[str, float]] | None = None,
-    access: Mapping[str, str] | None = None,
-) -> Evaluation:
-    """Compares the audits and draws up the tables beside the comparison; arguments as for `compare`."""
+def evaluate_audits(audits: Mapping[str, Findings], cfg: Config) -> Evaluation:
+    """Compares the audits and draws up the tables beside the comparison."""
     threat, classes = cfg.audit.headline, list(cfg.data.classes)
-    comparison = compare(audits, cfg.audit, cfg.seed, cfg.data.auroc_ceiling, diagnostics, access)
+    comparison = compare(audits, cfg.audit, cfg.seed, cfg.data.auroc_ceiling)
     reports, matrices, curves = [], [], []
-    for name, rows in audits.items():
-        outcome = outcomes(rows)[threat]
+    for name, findings in audits.items():
+        outcome = outcomes(findings.rows)[threat]
         for at, eps in enumerate(outcome.eps):
             answer = predicted(outcome.worst[at], outcome.y)
             key = {"defense": name, "threat": threat, "eps": float(eps)}
@@ -159,7 +204,10 @@ def evaluate_audits(
             ]
         fpr, tpr = metrics.roc_curve(disease_score(outcome.worst[0], outcome.y), outcome.y, points=101)
         curves.append(pd.DataFrame({"defense": name, "fpr": fpr, "tpr": tpr}))
-    return Evaluation(audits, comparison, pd.DataFrame(reports), pd.DataFrame(matrices), pd.concat(curves, ignore_index=True))
+    attacks = by_attack(audits, cfg.audit, cfg.seed)
+    return Evaluation(
+        audits, comparison, attacks, pd.DataFrame(reports), pd.DataFrame(matrices), pd.concat(curves, ignore_index=True)
+    )
 
 
 def headline_metrics(table: pd.DataFrame, threat: str) -> dict[str, dict[str, float]]:

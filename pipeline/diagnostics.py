@@ -9,7 +9,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from pipeline.attacks.evasion import ASCENT, LogitsFn, Loss, margin, pgd
+from pipeline.attacks._records import LogitsFn
+from pipeline.attacks.gradient import pgd
+from pipeline.attacks.losses import Loss, ascent, margin
 from pipeline.population import Population
 from pipeline.threat import Threat
 
@@ -32,7 +34,7 @@ def zero_gradient_share(model: LogitsFn, x: Tensor, y: Tensor, loss: Loss = "cro
     Returns:
         in [0, 1]; 0 where no record is answered rightly.
     """
-    grad, logits = input_gradient(model, x, y, loss)
+    grad, logits = ascent(model, x, y, loss)
     counted = (margin(logits, y) > 0) & ~x.isnan().all(-1)
     flat = (grad == 0).all(-1) & counted
     return float(flat.sum() / counted.sum().clamp(min=1))
@@ -54,7 +56,7 @@ def gradient_agreement(model: LogitsFn, x: Tensor, y: Tensor, scale: Tensor, *, 
     Returns:
         in [-1, 1]; 1 = right. Two gradients that are both zero agree.
     """
-    grad = -input_gradient(model, x, y, "margin")[0].double() * scale
+    grad = -ascent(model, x, y, "margin")[0].double() * scale
     exact = torch.zeros_like(grad)
     for feature in range(x.shape[-1]):
         step = torch.zeros_like(scale)
@@ -115,10 +117,12 @@ def unbounded_accuracy(model: LogitsFn, x: Tensor, y: Tensor, threat: Threat, *,
 
 
 def unconstrained(threat: Threat) -> Threat:
-    """The same units, without any limit but eps."""
+    """The same units, without any limit but eps; every wrong answer counts."""
     limit = torch.full_like(threat.upper, torch.inf)
     everything = torch.ones_like(threat.mutable)
-    return replace(threat, mutable=everything, lower=-limit, upper=limit, step=torch.zeros_like(threat.step))
+    return replace(
+        threat, mutable=everything, lower=-limit, upper=limit, step=torch.zeros_like(threat.step), norm="linf", goal="any"
+    )
 
 
 def diagnose(population: Population, x: Tensor, y: Tensor, threat: Threat, *, eps: float, seed: int) -> dict[str, float]:
@@ -141,34 +145,15 @@ def diagnose(population: Population, x: Tensor, y: Tensor, threat: Threat, *, ep
     return {
         "zero_gradient_share": zero_gradient_share(population, x, y),
         "gradient_agreement": gradient_agreement(
-            population, x[:, sample], y[:, sample], threat.scale, reference=in_float64(population)
+            population, x[:, sample], y[:, sample], threat.scale, reference=population.double()
         ),
         "nondeterminism": nondeterminism(population, x),
         "answers_are_probabilities": answers_are_probabilities(population, x),
-        "convergence_gap": convergence_gap(population, x, y, threat, eps=eps, generator=generator),
+        "convergence_gap": convergence_gap(
+            population, x, y, replace(threat, norm="linf", goal="any"), eps=eps, generator=generator
+        ),
         "unbounded_accuracy": unbounded_accuracy(population, x, y, threat, generator=generator),
     }
-
-
-def in_float64(population: Population) -> Population:
-    """The same models, computed in float64."""
-    return replace(
-        population,
-        preprocessing={name: value.double() for name, value in population.preprocessing.items()},
-        parameters={name: value.double() for name, value in population.parameters.items()},
-    )
-
-
-def input_gradient(model: LogitsFn, x: Tensor, y: Tensor, loss: Loss) -> tuple[Tensor, Tensor]:
-    """What an attack gets: the loss' gradient at the records (M, B, D), by the model's own pullback if it has one, and logits."""
-    pullback = getattr(model, "pullback", None)
-    if pullback is not None:
-        logits, pull = pullback(x.detach())
-        return pull(ASCENT[loss](logits, y)), logits
-    with torch.enable_grad():
-        leaf = x.detach().requires_grad_()
-        out = model(leaf)
-        return torch.autograd.grad(out, leaf, ASCENT[loss](out.detach(), y))[0], out.detach()
 
 
 @torch.no_grad()

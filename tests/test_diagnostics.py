@@ -7,7 +7,7 @@ import yaml
 from tiny import CLINICAL, UNCONSTRAINED, plan, population, records
 
 from pipeline import params
-from pipeline.attacks.evasion import margin
+from pipeline.attacks.losses import margin
 from pipeline.defenses import train
 from pipeline.diagnostics import (
     UNBOUNDED_EPS,

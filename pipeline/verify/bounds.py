@@ -147,7 +147,7 @@ def _neurons(
         middle, reach = centre @ weight + bias, radius @ weight.abs()
         return weight, Relaxation.between(middle - reach, middle + reach)
     last = relaxed[-1]
-    slope = (last.chord @ network.steps[depth - 1]).view(len(centre), weight.shape[1], -1)
+    slope = (last.chord @ network.steps[depth - 1]).view(len(centre), weight.shape[1], len(network.layers[depth - 1][0]))
     middle = bias + (last.chord * network.layers[depth - 1][1]) @ weight
     above, below = last.intercept @ weight.clamp_min(0), last.intercept @ weight.clamp_max(0)
     for (earlier, offset), relaxation in reversed(list(zip(network.layers[: depth - 1], relaxed[:-1], strict=True))):
