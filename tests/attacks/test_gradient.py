@@ -117,7 +117,7 @@ def test_a_missing_value_is_no_handle(linear, complete, threat):
 @every_threat
 @pytest.mark.parametrize("seed", range(3))
 def test_the_order_of_strength(threat, seed):
-    models, x = tiny.population(5, hidden=(16, 16), seed=seed), tiny.records(500, seed=seed).x.view(5, 100, 5)
+    models, x = tiny.population(5, hidden=(16, 16), seed=seed), tiny.records(250, seed=seed).x.view(5, 50, 5)
     y = models(x).argmax(-1)
 
     def mean_margin(name, **options):

@@ -87,7 +87,7 @@ def test_onto_is_the_nearest_point_of_the_plane_in_the_box(norm):
 @pytest.mark.parametrize("classes", [2, 4])
 def test_on_a_network_it_breaks_about_what_pgd_breaks(threat, classes):
     models = tiny.population(5, hidden=(16, 16), classes=classes)
-    x = tiny.records(500, seed=0).x.view(5, 100, 5)
+    x = tiny.records(250, seed=0).x.view(5, 50, 5)
     y = models(x).argmax(-1)
     eps = torch.tensor([0.1, 0.3, 1.0])[:, None, None, None]
     by_fab = margin(models(fab(models, x, y, threat, eps=eps, steps=15, restarts=3, generator=generator(0))), y) <= 0
@@ -110,7 +110,7 @@ def test_the_radii_of_a_grid_share_one_search(linear, complete):
 
 def test_more_restarts_find_what_one_start_misses():
     models = tiny.population(5, hidden=(16, 16), boost=5.0)
-    x = tiny.records(500, seed=0).x.view(5, 100, 5)
+    x = tiny.records(250, seed=0).x.view(5, 50, 5)
     y = models(x).argmax(-1)
 
     def after(restarts):
