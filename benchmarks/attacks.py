@@ -11,7 +11,8 @@ from torch import Tensor
 from benchmarks.contest import OURS, Contender
 from benchmarks.problem import Problem, attackable_network
 from benchmarks.training import art_classifier
-from pipeline.attacks.evasion import fgsm, margin, pgd
+from pipeline.attacks.gradient import fgsm, pgd
+from pipeline.attacks.losses import margin
 from pipeline.attacks.search import smallest_breaking_radius
 from pipeline.defenses import train
 

@@ -11,7 +11,8 @@ from torch.utils.data import DataLoader, TensorDataset
 from benchmarks.contest import OURS, Contender
 from benchmarks.problem import Problem, trainable_network
 from pipeline.attacks import evasion_attack
-from pipeline.attacks.evasion import margin, pgd
+from pipeline.attacks.gradient import pgd
+from pipeline.attacks.losses import margin
 from pipeline.data import Dataset
 from pipeline.defenses import train
 from pipeline.defenses.adversarial import attack_part_of_batch

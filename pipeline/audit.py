@@ -1,45 +1,81 @@
-"""The one audit: what every attack of the suite does to a population, out of fold. `attack` and `evaluate` both call it."""
+"""The one audit: what every attack does to a population, out of fold, and what is proved. `attack` and `evaluate` call it."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from pipeline.attacks import Attack, evasion_suite
-from pipeline.attacks.evasion import margin, worst
-from pipeline.config import Config
+from pipeline.attacks import ACCESS, evasion_suite, query_budget
+from pipeline.attacks.control import worst
+from pipeline.attacks.gradient import fgsm
+from pipeline.attacks.losses import margin
+from pipeline.attacks.surrogate import train_linear_surrogate
+from pipeline.config import Config, ThreatConfig
 from pipeline.data import Dataset
-from pipeline.files import BadInput, read_tensors, write_tensors
+from pipeline.diagnostics import diagnose
+from pipeline.files import BadInput, read_json, read_tensors, write_json, write_tensors
+from pipeline.grid import Grid
 from pipeline.plan import Plan
 from pipeline.population import Population
+from pipeline.standards import describe_threat
 from pipeline.threat import Threat
+from pipeline.verified import Verified, verified_out_of_fold
 
-TRANSFER = "transfer"
-ROWS, RECORDS = "rows.parquet", "adversarial.safetensors"
+TRANSFER, SURROGATE, EXACT = "transfer", "surrogate", "exact"
+ROWS, RECORDS, DIAGNOSTICS, VERIFIED = "rows.parquet", "adversarial.safetensors", "diagnostics.json", "verified"
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What is reported of one population; every figure and flag is a function of it.
+
+    Attributes:
+        rows: one row per threat x attack x eps x repetition x patient, in this order: `threat, attack`, the columns of
+            `pipeline.standards.THREAT_COLUMNS`, `eps, repetition, patient, model, y, margin, broken, changed`. `margin` is that
+            of the true class, in logits; `broken` means the answer is wrong; `changed` counts the values that differ.
+        verified: what is proved, by threat.
+        diagnostics: measurements of gradients and answers, and how often a check of the audit itself failed.
+    """
+
+    rows: pd.DataFrame
+    verified: dict[str, Verified]
+    diagnostics: dict[str, float]
+
+    def save(self, folder: Path) -> None:
+        """Writes `rows.parquet`, `diagnostics.json` and `verified/<threat>.safetensors`."""
+        save_rows(self.rows, folder / ROWS)
+        write_json(folder / DIAGNOSTICS, self.diagnostics)
+        (folder / VERIFIED).mkdir()
+        for threat, verified in self.verified.items():
+            verified.save(folder / VERIFIED / f"{threat}.safetensors")
+
+    @classmethod
+    def load(cls, folder: Path) -> "Findings":
+        """Reads what `save` wrote.
+
+        Raises:
+            BadInput: a file is missing or damaged.
+        """
+        rows = load_rows(folder)
+        threats = list(rows["threat"].cat.categories)
+        verified = {threat: Verified.load(folder / VERIFIED / f"{threat}.safetensors") for threat in threats}
+        return cls(rows, verified, read_json(folder / DIAGNOSTICS))
 
 
 @dataclass(frozen=True)
 class Audit:
-    """The primary result.
+    """Findings, and the adversarial records behind them: for each "threat/attack" (E, S, N, D) in clinical units."""
 
-    Attributes:
-        rows: one row per threat x attack x eps x repetition x patient, in this order: `threat, attack, eps, repetition,
-            patient, model, y, margin, broken, changed`. `margin` is that of the true class, in logits; `broken` means the
-            answer is wrong; `changed` counts the values that differ from the record.
-        x_adv: for each "threat/attack", records (E, S, N, D) in clinical units: radius x repetition x patient.
-    """
-
-    rows: pd.DataFrame
+    findings: Findings
     x_adv: dict[str, Tensor]
 
     def save(self, folder: Path) -> None:
-        """Writes `rows.parquet` and the adversarial records as safetensors."""
-        save_rows(self.rows, folder / ROWS)
+        """Writes the findings, and the adversarial records as safetensors."""
+        self.findings.save(folder)
         write_tensors(folder / RECORDS, self.x_adv)
 
 
@@ -72,10 +108,10 @@ def load_adversarial(folder: Path) -> dict[str, Tensor]:
 def audit(
     population: Population, dataset: Dataset, plan: Plan, cfg: Config, *, name: str, transfer: dict[str, Tensor] | None = None
 ) -> Audit:
-    """Attacks every model on the patients it did not train on, with every attack, radius and threat model of `cfg`.
+    """Attacks every model on the patients it did not train on, and proves what no attack can do.
 
-    Each attack is adaptive: it sees the gradients of the very model it attacks. An attack is not trusted: its result is
-    projected onto the threat model, checked against it, and scored again, here.
+    Each attack is adaptive: it sees the very model it attacks. An attack is not trusted, and neither is the verifier: what they
+    propose is projected onto the threat model, checked against its definition, and scored in float64, here.
 
     Args:
         population: M models; those that hold nobody out are left alone.
@@ -84,47 +120,111 @@ def audit(
         cfg: radii, threat models and attacks.
         name: of the defence, beside the progress bar.
         transfer: adversarial records of another population, as `Audit.x_adv`; all of them are tried on this one too.
-
-    Raises:
-        RuntimeError: a projected record lies outside the threat model; a bug, never the user's mistake.
     """
     scored = plan.scored()
     population, plan = population.select(scored), plan.select(scored)
-    grid = Grid(plan, cfg.audit.eps)
-    index, valid = plan.held_out_index()
-    x, y = dataset.x[index], dataset.y[index]
-    eps = torch.tensor(cfg.audit.eps)[:, None, None, None]
-    suite: dict[str, Attack] = evasion_suite(cfg.attack)
+    subject = Subject(population, train_linear_surrogate(dataset.x, dataset.y, plan), dataset, plan, *plan.held_out_index())
     frames: list[pd.DataFrame] = []
     records: dict[str, Tensor] = {}
+    verified: dict[str, Verified] = {}
+    checks = {"violations": 0.0, "attack_beats_proof": 0.0}
+    for threat_name in tqdm(cfg.threat, desc=f"attacking {name}", unit="threat", disable=None, leave=False):
+        threat, radii = Threat.of(dataset.schema.features, cfg.threat[threat_name]), radii_of(cfg.threat[threat_name], cfg)
+        grid, eps = Grid(plan, radii), subject.radius(threat, radii)
+        proof = verified_out_of_fold(
+            population, dataset, plan, threat, largest=radii[-1], budget=cfg.threat[threat_name].boxes,
+            alone=threat_name == cfg.audit.headline,
+        )  # fmt: skip
+        verified[threat_name] = proof
+        proved = proof.robust_at(radii)
+        mutable = [feature for feature, may in zip(dataset.schema.names, threat.mutable.tolist(), strict=True) if may]
+        for attack, access, budget, proposed in _proposals(subject, grid, threat_name, threat, eps, proof, cfg, transfer):
+            x_adv = threat.project(proposed, subject.x, eps)
+            checks["violations"] += threat.violations(x_adv, subject.x, eps)
+            margins, changed = subject.scored(grid, x_adv)
+            checks["attack_beats_proof"] += int(((margins <= 0) & proved).sum())
+            named = {"threat": threat_name, "attack": attack}
+            named |= describe_threat(norm=threat.norm, goal=threat.goal, mutable=mutable, access=access, query_budget=budget)
+            frames.append(grid.frame(named, margins, changed, dataset.y))
+            records[f"{threat_name}/{attack}"] = grid.scatter(x_adv, subject.index, subject.valid)
+    headline = Threat.of(dataset.schema.features, cfg.threat[cfg.audit.headline])
+    measured = diagnose(population, subject.x, subject.y, headline, eps=_middle(cfg.audit.eps), seed=cfg.seed)
+    return Audit(Findings(_joined(frames), verified, measured | checks), records)
 
-    def proposals(threat_name: str, threat: Threat) -> Iterator[tuple[str, Tensor]]:
-        for number, (attack_name, attack) in enumerate(suite.items()):
-            generator = torch.Generator().manual_seed(cfg.seed * 1_000 + number)
-            yield attack_name, attack(population, x, y, threat, eps=eps, generator=generator)
-        if transfer is not None:
-            sent = [records for key, records in transfer.items() if key.startswith(f"{threat_name}/")]
-            yield TRANSFER, worst(population, [grid.gather(records, index) for records in sent], y)
 
-    attacks = len(suite) + (transfer is not None)
-    with tqdm(total=len(cfg.threat) * attacks, desc=f"attacking {name}", unit="attack", disable=None, leave=False) as bar:
-        for threat_name, threat_cfg in cfg.threat.items():
-            threat = Threat.of(dataset.schema.features, threat_cfg)
-            for attack_name, proposed in proposals(threat_name, threat):
-                x_adv = threat.project(proposed, x, eps)
-                if outside := threat.violations(x_adv, x, eps):
-                    raise RuntimeError(f"{attack_name} under {threat_name}: {outside} values outside the threat model")
-                with torch.no_grad():
-                    margins = grid.scatter(margin(population(x_adv), y), index, valid)
-                changed = grid.scatter(((x_adv != x) & ~x.isnan()).sum(-1), index, valid)
-                frames.append(grid.frame(threat_name, attack_name, margins, changed, dataset.y))
-                records[f"{threat_name}/{attack_name}"] = grid.scatter(x_adv, index, valid)
-                bar.update()
-    rows = pd.concat(frames, ignore_index=True)
-    categories = {"threat": list(cfg.threat), "attack": [*suite, TRANSFER], "model": list(plan.labels)}
-    for column, values in categories.items():
-        rows[column] = pd.Categorical(rows[column], categories=values)
-    return Audit(rows, records)
+@dataclass(frozen=True)
+class Subject:
+    """Whom an audit is about: M models, the patients that each may be scored on (M, B), and a linear stand-in for each model."""
+
+    population: Population
+    surrogate: Population
+    dataset: Dataset
+    plan: Plan
+    index: Tensor
+    valid: Tensor
+
+    @property
+    def x(self) -> Tensor:
+        """(M, B, D) records."""
+        return self.dataset.x[self.index]
+
+    @property
+    def y(self) -> Tensor:
+        """(M, B) classes."""
+        return self.dataset.y[self.index]
+
+    def radius(self, threat: Threat, radii: list[float]) -> Tensor:
+        """Radii that broadcast over (E, M, B, D): 0 for those whom the goal of the threat spares."""
+        eps = torch.tensor(radii)[:, None, None, None]
+        return eps if threat.goal == "any" else eps * threat.attackable(self.y)[..., None]
+
+    @torch.no_grad()
+    def scored(self, grid: Grid, x_adv: Tensor) -> tuple[Tensor, Tensor]:
+        """Margins in float64, and how many values changed, of records (E, M, B, D); both (E, S, N)."""
+        margins = margin(self.population.double()(x_adv.double()), self.y)
+        changed = ((x_adv != self.x) & ~self.x.isnan()).sum(-1)
+        return grid.scatter(margins, self.index, self.valid), grid.scatter(changed, self.index, self.valid)
+
+
+Proposal = tuple[str, str, int | None, Tensor]
+
+
+def _proposals(
+    subject: Subject, grid: Grid, threat_name: str, threat: Threat, eps: Tensor, proof: Verified, cfg: Config,
+    transfer: dict[str, Tensor] | None,
+) -> Iterator[Proposal]:  # fmt: skip
+    """The name, access, query budget and records (E, M, B, D) of each attack in turn."""
+    x, y = subject.x, subject.y
+    for number, (attack_name, attack) in enumerate(evasion_suite(cfg.attack, norm=threat.norm).items()):
+        generator = torch.Generator().manual_seed(cfg.seed * 1_000 + number)
+        proposed = attack(subject.population, x, y, threat, eps=eps, generator=generator)
+        options = cfg.attack[attack_name]
+        yield attack_name, ACCESS[options["method"]], query_budget(options, threat, grid.eps[-1]), proposed
+    if threat.norm != "l0":  # the gradient step is exact on a linear model
+        yield SURROGATE, "transfer", None, fgsm(subject.surrogate, x, y, threat, eps=eps)
+    if transfer is not None:
+        sent = [records for key, records in transfer.items() if key.startswith(f"{threat_name}/")]
+        yield TRANSFER, "transfer", None, worst(subject.population, [grid.gather(one, subject.index) for one in sent], y)
+    yield EXACT, "exact", None, grid.gather(proof.records_at(grid.eps, subject.dataset.x), subject.index)
+
+
+def radii_of(threat: ThreatConfig, cfg: Config) -> list[float]:
+    """The radii at which a threat is tried."""
+    return cfg.audit.eps if threat.eps is None else threat.eps
+
+
+def _middle(radii: list[float]) -> float:
+    """The radius at which gradients are examined: the middle one."""
+    return radii[len(radii) // 2]
+
+
+def _joined(frames: list[pd.DataFrame]) -> pd.DataFrame:
+    """All rows, with every column of few values as a category, in the order of first appearance."""
+    for column in [name for name, kind in frames[0].dtypes.items() if isinstance(kind, pd.CategoricalDtype)]:
+        values = list(dict.fromkeys(value for frame in frames for value in frame[column].cat.categories))
+        for frame in frames:
+            frame[column] = frame[column].cat.set_categories(values)
+    return pd.concat(frames, ignore_index=True)
 
 
 @torch.no_grad()
@@ -134,54 +234,5 @@ def out_of_fold(population: Population, dataset: Dataset, plan: Plan) -> tuple[T
     population, plan = population.select(scored), plan.select(scored)
     grid = Grid(plan, [0.0])
     index, valid = plan.held_out_index()
-    margins = margin(population(dataset.x[index]), dataset.y[index])
+    margins = margin(population.double()(dataset.x[index].double()), dataset.y[index])
     return grid.scatter(margins[None], index, valid), dataset.y[grid.patients]
-
-
-class Grid:
-    """Between the rectangle that models work on, (E, M, B, ...), and the patients, (E, S, N, ...)."""
-
-    def __init__(self, plan: Plan, eps: list[float]) -> None:
-        """Takes a plan without a release model: each repetition holds out the same patients, each once."""
-        self.plan, self.eps = plan, eps
-        self.repetitions = int(plan.repetition.max()) + 1
-        counts = torch.stack([plan.held_out[plan.repetition == s].sum(0) for s in range(self.repetitions)])
-        if (counts != counts[:1]).any() or counts.max() > 1:
-            raise ValueError("each repetition of a plan must hold out the same patients, each of them once")
-        self.patients = counts[0].nonzero()[:, 0]
-        self.model_of = torch.zeros(self.repetitions, plan.held_out.shape[1], dtype=torch.int64)
-        for row in range(plan.size):
-            self.model_of[plan.repetition[row], plan.held_out[row]] = row
-
-    def scatter(self, values: Tensor, index: Tensor, valid: Tensor) -> Tensor:
-        """(E, M, B, ...) to (E, S, N, ...), dropping the filler of the rectangle."""
-        repetition = self.plan.repetition[:, None].expand(index.shape)
-        total = self.plan.held_out.shape[1]
-        dense = values.new_zeros(values.shape[0], self.repetitions, total, *values.shape[3:])
-        dense[:, repetition[valid], index[valid]] = values[:, valid]
-        return dense[:, :, self.patients].contiguous()
-
-    def gather(self, dense: Tensor, index: Tensor) -> Tensor:
-        """(E, S, N, ...) to (E, M, B, ...)."""
-        position = torch.zeros(self.plan.held_out.shape[1], dtype=torch.int64)
-        position[self.patients] = torch.arange(len(self.patients))
-        return dense[:, self.plan.repetition[:, None].expand(index.shape), position[index]]
-
-    def frame(self, threat: str, attack: str, margins: Tensor, changed: Tensor, y: Tensor) -> pd.DataFrame:
-        """Rows in the order radius, repetition, patient."""
-        radii, repetitions, patients = margins.shape
-        model = self.model_of[:, self.patients].expand(radii, -1, -1).flatten().numpy()
-        return pd.DataFrame(
-            {
-                "threat": threat,
-                "attack": attack,
-                "eps": np.repeat(self.eps, repetitions * patients),
-                "repetition": np.tile(np.repeat(np.arange(repetitions, dtype=np.int16), patients), radii),
-                "patient": np.tile(self.patients.numpy().astype(np.int32), radii * repetitions),
-                "model": np.array(self.plan.labels, dtype=object)[model],
-                "y": np.tile(y[self.patients].numpy().astype(np.int8), radii * repetitions),
-                "margin": margins.flatten().numpy(),
-                "broken": (margins <= 0).flatten().numpy(),
-                "changed": changed.flatten().numpy().astype(np.int16),
-            }
-        )

@@ -4,99 +4,102 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from pipeline import metrics
-from pipeline.audit import TRANSFER
+from pipeline.audit import Findings
 from pipeline.config import AuditConfig, Config
-
-Array = np.ndarray[Any, Any]
+from pipeline.evidence import Evidence
+from pipeline.flags import raise_flags
+from pipeline.outcome import Array, Outcome, disease_probability, disease_score, outcomes, predicted
+from pipeline.standards import THREAT_COLUMNS
+from pipeline.verified import Verified
 
 BASELINE = "baseline"
-DEGENERATE, MASKED, LEAK = "degenerate", "masked_gradients", "suspected_leak"
-MASKING_GAP = 0.02  # cross-entropy may fail by chance on this share of records where the margin succeeds
-TRANSFER_GAP = 0.002  # a stranger's records must not beat the model's own gradients by more
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What one threat model's attacks did to one defence.
-
-    Attributes:
-        eps: (E,) radii.
-        y: (N,) class indices; class 1 = disease present.
-        margins: for each attack (E, S, N), the margin of the true class.
-    """
-
-    eps: Array
-    y: Array
-    margins: Mapping[str, Array]
-
-    @property
-    def worst(self) -> Array:
-        """(E, S, N): the smallest margin over the suite and over all smaller radii, whose boxes lie inside."""
-        return np.minimum.accumulate(np.minimum.reduce(list(self.margins.values())), axis=0)
-
-
-def outcomes(rows: pd.DataFrame) -> dict[str, Outcome]:
-    """The rows of one audit, by threat model, as arrays."""
-    result = {}
-    for threat, of_threat in rows.groupby("threat", observed=True, sort=False):
-        eps, patients = of_threat["eps"].unique(), of_threat["patient"].nunique()
-        margins = {
-            str(attack): group["margin"].to_numpy().reshape(len(eps), -1, patients)
-            for attack, group in of_threat.groupby("attack", observed=True, sort=False)
-        }
-        result[str(threat)] = Outcome(eps, of_threat["y"].to_numpy()[:patients].astype(np.int64), margins)
-    return result
-
-
-def predicted(margins: Array, y: Array) -> Array:
-    """The predicted class of a two-class model, from the margin of the true one."""
-    return np.where(margins > 0, y, 1 - y)
-
-
-def disease_score(margins: Array, y: Array) -> Array:
-    """The log-odds of class 1 of a two-class model, from the margin of the true one.
-
-    What ranks patients: a saturated model's probabilities round to 0 and 1, and ties would cost it AUROC that it has.
-    """
-    return np.asarray(np.where(y == 1, margins, -margins).astype(np.float64))
-
-
-def disease_probability(margins: Array, y: Array) -> Array:
-    """P(class 1) of a two-class model, from the margin of the true one."""
-    return np.asarray(0.5 * (1 + np.tanh(disease_score(margins, y) / 2)))
-
-
-def compare(audits: Mapping[str, pd.DataFrame], cfg: AuditConfig, seed: int, auroc_ceiling: float | None) -> pd.DataFrame:
+def compare(audits: Mapping[str, Findings], cfg: AuditConfig, seed: int, auroc_ceiling: float | None) -> pd.DataFrame:
     """The comparison: one row per (defense, threat, eps).
 
     Args:
-        audits: rows of each defence's audit; the differences are against `baseline`, where it is among them.
+        audits: findings of each defence; the differences are against `baseline`, where it is among them.
         cfg: confidence, resamples and the headline threat, whose robust balanced accuracy ranks the defences.
         seed: of the bootstrap.
         auroc_ceiling: above it a clean AUROC is taken for a leak.
 
     Returns:
         a table; `_low` and `_high` bound 95 % (or `cfg.confidence`) bootstrap intervals over patients, seeds averaged first.
-        `rank` is empty for a defence that is degenerate or flagged.
+        `flags` holds names joined by a blank, `evidence` a sentence for each, joined by "; ". `rank` is empty where there is one.
+        `verified_accuracy` is the share of patients of whom it is proved that no record within the radius changes their right
+        answer; `robust_accuracy` that of patients for whom none is known; `undecided` is their difference.
     """
-    by_defense = {name: outcomes(rows) for name, rows in audits.items()}
+    by_defense = {name: outcomes(findings.rows) for name, findings in audits.items()}
     patients = len(next(iter(by_defense.values()))[cfg.headline].y)
     weights = metrics.bootstrap_weights(patients, cfg.resamples, seed)
     reference = by_defense.get(BASELINE)
     lines: list[dict[str, Any]] = []
     for name, by_threat in by_defense.items():
-        raised = flags(by_threat, auroc_ceiling)
+        findings = audits[name]
+        raised = raise_flags(Evidence(by_threat, findings.diagnostics, access_of(findings.rows), auroc_ceiling))
+        judged = {"flags": " ".join(raised), "evidence": "; ".join(raised.values())}
         for threat, outcome in by_threat.items():
             against = reference[threat] if reference and name != BASELINE else None
-            lines += [{"defense": name, "threat": threat, "flags": " ".join(raised), **line}
-                      for line in curve(outcome, against, weights, cfg.confidence)]  # fmt: skip
+            key = {"defense": name, "threat": threat, **judged}
+            proofs = proved(findings.verified.get(threat), outcome, weights, cfg.confidence)
+            strongest = threat_columns(findings.rows, threat)
+            lines += [key | line | proof | strongest for line, proof in
+                      zip(curve(outcome, against, weights, cfg.confidence), proofs, strict=True)]  # fmt: skip
     table = pd.DataFrame(lines)
     table.insert(0, "rank", table["defense"].map(ranking(table, cfg.headline)).astype("Int64"))
     return table
+
+
+def access_of(rows: pd.DataFrame) -> dict[str, str]:
+    """What each attack needs of the model, as its rows say."""
+    return dict(rows[["attack", "access"]].drop_duplicates().astype(str).itertuples(index=False))
+
+
+def threat_columns(rows: pd.DataFrame, threat: str) -> dict[str, str]:
+    """What names a threat completely; of its attackers the last, who knows most: the weights, and has no limit of questions."""
+    last = rows[rows["threat"] == threat].iloc[-1]
+    return {column: str(last[column]) for column in THREAT_COLUMNS}
+
+
+def proved(verified: Verified | None, outcome: Outcome, weights: Array, confidence: float) -> list[dict[str, float]]:
+    """One line per radius: the share of patients proved robust, its interval, and the share of whom nothing is known."""
+    if verified is None:
+        return [{} for _ in outcome.eps]
+    lines = []
+    for robust, worst in zip(verified.robust_at(list(outcome.eps)).numpy(), outcome.worst, strict=True):
+        share, known = robust.mean(0), (worst > 0).mean(0)
+        low, high = metrics.interval(float(share.mean()), metrics.bootstrap_mean(share, weights), confidence)
+        lines.append(
+            {
+                "verified_accuracy": float(share.mean()),
+                "verified_low": low,
+                "verified_high": high,
+                "undecided": float((known - share).mean()),
+            }
+        )
+    return lines
+
+
+def by_attack(audits: Mapping[str, Findings], cfg: AuditConfig, seed: int) -> pd.DataFrame:
+    """One row per (defense, threat, attack, eps): the accuracy each attack leaves, its interval, and its threat in full."""
+    lines: list[dict[str, Any]] = []
+    for defense, findings in audits.items():
+        rows = findings.rows
+        named = rows.drop_duplicates(["threat", "attack"]).set_index(["threat", "attack"])
+        for threat, outcome in outcomes(rows).items():
+            weights = metrics.bootstrap_weights(len(outcome.y), cfg.resamples, seed)
+            for attack, margins in outcome.margins.items():
+                threat_in_full = {column: str(named.loc[(threat, attack), column]) for column in THREAT_COLUMNS}
+                for eps, each in zip(outcome.eps, (margins > 0).mean(1), strict=True):
+                    low, high = metrics.interval(float(each.mean()), metrics.bootstrap_mean(each, weights), cfg.confidence)
+                    figures = {"eps": float(eps), "accuracy": float(each.mean()), "accuracy_low": low, "accuracy_high": high}
+                    figures |= {"missed_diagnosis_rate": 1 - float(each[outcome.y == 1].mean())}
+                    lines.append({"defense": defense, "threat": threat, "attack": attack, **figures, **threat_in_full})
+    return pd.DataFrame(lines)
 
 
 def curve(outcome: Outcome, reference: Outcome | None, weights: Array, confidence: float) -> list[dict[str, Any]]:
@@ -149,36 +152,6 @@ def _figures(margins: Array, y: Array, weights: Array, confidence: float) -> dic
     return figures
 
 
-def flags(by_threat: Mapping[str, Outcome], auroc_ceiling: float | None) -> list[str]:
-    """What makes a defence's figures suspect, whatever they say.
-
-    `degenerate`: it predicts one class for almost everyone. `masked_gradients`: cross-entropy loses where the margin wins, or
-    another model's records win where its own gradients lose. `suspected_leak`: cleaner than honest data allow.
-    """
-    first = next(iter(by_threat.values()))
-    clean = first.worst[0]
-    raised = []
-    if metrics.is_degenerate(predicted(clean, first.y), first.y):
-        raised.append(DEGENERATE)
-    if any(gap > 0 for outcome in by_threat.values() for gap in masking_gaps(outcome)):
-        raised.append(MASKED)
-    if auroc_ceiling is not None and metrics.auroc(disease_score(clean, first.y), first.y) > auroc_ceiling:
-        raised.append(LEAK)
-    return raised
-
-
-def masking_gaps(outcome: Outcome) -> list[float]:
-    """By how much each sign of gradient masking exceeds what chance allows, at its worst radius; positive = masked."""
-    accuracy = {name: (margins > 0).mean((1, 2)) for name, margins in outcome.margins.items()}
-    gaps = []
-    if "pgd_ce" in accuracy and "pgd_margin" in accuracy:
-        gaps.append(float((accuracy["pgd_ce"] - accuracy["pgd_margin"]).max()) - MASKING_GAP)
-    white_box = [values for name, values in accuracy.items() if name.startswith("pgd")]
-    if TRANSFER in accuracy and white_box:
-        gaps.append(float((np.minimum.reduce(white_box) - accuracy[TRANSFER]).max()) - TRANSFER_GAP)
-    return gaps
-
-
 def ranking(table: pd.DataFrame, headline: str) -> dict[str, int]:
     """Ranks by the area under robust balanced accuracy; a defence with a flag has no rank.
 
@@ -197,27 +170,29 @@ class Evaluation:
     """Everything that one evaluation reports; all of it a pure function of the rows.
 
     Attributes:
-        audits: rows of each defence.
+        audits: findings of each defence.
         comparison: as `compare` returns it.
+        attacks: as `by_attack` returns it.
         classification: precision, recall, F1 and support per (defense, eps, class) under the headline threat.
         confusion: how many patients, seeds averaged, per (defense, eps, actual class, predicted class).
         roc: clean ROC of each defence on a fixed grid of false-alarm rates.
     """
 
-    audits: Mapping[str, pd.DataFrame]
+    audits: Mapping[str, Findings]
     comparison: pd.DataFrame
+    attacks: pd.DataFrame
     classification: pd.DataFrame
     confusion: pd.DataFrame
     roc: pd.DataFrame
 
 
-def evaluate_audits(audits: Mapping[str, pd.DataFrame], cfg: Config) -> Evaluation:
+def evaluate_audits(audits: Mapping[str, Findings], cfg: Config) -> Evaluation:
     """Compares the audits and draws up the tables beside the comparison."""
     threat, classes = cfg.audit.headline, list(cfg.data.classes)
     comparison = compare(audits, cfg.audit, cfg.seed, cfg.data.auroc_ceiling)
     reports, matrices, curves = [], [], []
-    for name, rows in audits.items():
-        outcome = outcomes(rows)[threat]
+    for name, findings in audits.items():
+        outcome = outcomes(findings.rows)[threat]
         for at, eps in enumerate(outcome.eps):
             answer = predicted(outcome.worst[at], outcome.y)
             key = {"defense": name, "threat": threat, "eps": float(eps)}
@@ -229,16 +204,10 @@ def evaluate_audits(audits: Mapping[str, pd.DataFrame], cfg: Config) -> Evaluati
             ]
         fpr, tpr = metrics.roc_curve(disease_score(outcome.worst[0], outcome.y), outcome.y, points=101)
         curves.append(pd.DataFrame({"defense": name, "fpr": fpr, "tpr": tpr}))
-    return Evaluation(audits, comparison, pd.DataFrame(reports), pd.DataFrame(matrices), pd.concat(curves, ignore_index=True))
-
-
-def clean_metrics(margins: Array, y: Array) -> dict[str, float]:
-    """Out-of-fold figures of the unchanged records, from margins (1, S, N), as a training stage reports them."""
-    answer, score = predicted(margins[0], y), disease_score(margins[0], y)
-    chosen = ("accuracy", "balanced_accuracy", "sensitivity", "specificity")
-    figures = {name: metrics.classification(answer, y)[name] for name in chosen}
-    figures |= {"auroc": metrics.auroc(score, y), "brier": metrics.brier(disease_probability(margins[0], y), y)}
-    return {name: round(float(value), 4) for name, value in figures.items()}
+    attacks = by_attack(audits, cfg.audit, cfg.seed)
+    return Evaluation(
+        audits, comparison, attacks, pd.DataFrame(reports), pd.DataFrame(matrices), pd.concat(curves, ignore_index=True)
+    )
 
 
 def headline_metrics(table: pd.DataFrame, threat: str) -> dict[str, dict[str, float]]:

@@ -15,11 +15,11 @@ NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 
-STRICT = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
-
-
 Norm = Literal["linf", "l2", "l0"]
 Goal = Literal["any", "miss", "alarm"]
+
+STRICT = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -105,26 +105,51 @@ class TrainConfig(Section):
     weight_decay: NonNegative
 
 
+Radii = Annotated[list[NonNegative], Field(min_length=1)]
+
+
+def _check_radii(eps: list[float]) -> None:
+    if eps[0] != 0 or sorted(set(eps)) != eps:
+        raise ValueError("eps must start at 0.0 and rise, so that eps = 0 reproduces clean accuracy")
+
+
 class ThreatConfig(Section):
-    """Which limits of the schema bind the attacker."""
+    """Which limits of the schema bind the attacker, how changes add up, and which errors are wanted.
+
+    `eps` are the radii of this threat model; null = those of the audit. Under l0 a radius is a number of measurements.
+    `boxes` is what the verifier may spend on one record before it counts as undecided.
+    """
 
     mutable_only: bool
     plausible_range: bool
     recorded_grid: bool
+    norm: Norm
+    goal: Goal
+    eps: Radii | None
+    boxes: Count
+
+    @model_validator(mode="after")
+    def _grid(self) -> "ThreatConfig":
+        if self.eps is not None:
+            _check_radii(self.eps)
+        if self.norm == "l0" and not self.plausible_range:
+            raise ValueError("norm l0 lets a value become anything in its range: plausible_range must be true")
+        if self.norm == "l0" and (self.eps is None or any(radius % 1 for radius in self.eps)):
+            raise ValueError("norm l0 counts measurements: eps must be a list of whole numbers")
+        return self
 
 
 class AuditConfig(Section):
     """What is measured on every population. `eps` is in units of each feature's scale."""
 
-    eps: list[NonNegative] = Field(min_length=1)
+    eps: Radii
     headline: str
     confidence: Annotated[float, Field(gt=0, lt=1)]
     resamples: Annotated[int, Field(ge=100)]
 
     @model_validator(mode="after")
     def _grid(self) -> "AuditConfig":
-        if self.eps[0] != 0 or sorted(set(self.eps)) != self.eps:
-            raise ValueError("eps must start at 0.0 and rise, so that eps = 0 reproduces clean accuracy")
+        _check_radii(self.eps)
         return self
 
 

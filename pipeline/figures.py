@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from pipeline.flags import FLAGS
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLOURS = ["#4c566a", "#1b7f5c", "#c4622d", "#3465a4", "#8e44ad", "#b8860b"]
-EXTRA_LABEL = {"degenerate": "degenerate", "masked_gradients": "masked gradients", "suspected_leak": "suspected leak"}
+EXTRA_LABEL = {flag: flag.replace("_", " ") for flag in FLAGS}
 
 
 def display_name(defense: str, flags: str) -> str:

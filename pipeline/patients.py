@@ -1,6 +1,8 @@
 """From what is proved about each patient to what a clinician reads: which change, in which unit, within which error."""
 
 import math
+from collections.abc import Mapping
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
@@ -10,9 +12,10 @@ import torch
 from torch import Tensor
 
 from pipeline import metrics
-from pipeline.compare import predicted
-from pipeline.config import FeatureConfig
-from pipeline.data import Schema
+from pipeline.audit import Findings
+from pipeline.config import Config, FeatureConfig
+from pipeline.data import Dataset, Schema
+from pipeline.outcome import predicted
 from pipeline.threat import TICK_TOLERANCE
 from pipeline.verified import Verified
 
@@ -197,3 +200,26 @@ def _share(part: Array, whole: Array, weights: Array, where: Array, confidence: 
     share = float(part[where].sum() / whole[where].sum())
     drawn = metrics.bootstrap_mean(part, weights, where) / np.maximum(metrics.bootstrap_mean(whole, weights, where), 1e-9)
     return share, *metrics.interval(share, drawn, confidence)
+
+
+@dataclass(frozen=True)
+class Clinic:
+    """What a clinician reads of an evaluation, for each defence, under the headline threat: `patients` and `alone_shares`."""
+
+    patients: dict[str, pd.DataFrame]
+    alone: dict[str, pd.DataFrame]
+
+
+def clinic_tables(audits: Mapping[str, Findings], dataset: Dataset, cfg: Config) -> Clinic:
+    """The tables of every defence of an evaluation; none of one of whom nothing was verified."""
+    proofs = {name: one.verified[cfg.audit.headline] for name, one in audits.items() if cfg.audit.headline in one.verified}
+    how: dict[str, Any] = {"confidence": cfg.audit.confidence, "resamples": cfg.audit.resamples, "seed": cfg.seed}
+    return Clinic(
+        {name: patients(proof, dataset.x[proof.patients], dataset.schema) for name, proof in proofs.items()},
+        {name: alone_shares(proof, dataset.schema, **how) for name, proof in proofs.items()},
+    )
+
+
+def by_defense(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """One table of several, with the defence in front."""
+    return pd.concat([table.assign(defense=name)[["defense", *table]] for name, table in tables.items()], ignore_index=True)

@@ -14,33 +14,42 @@ from pipeline.audit import save_rows
 from pipeline.clinic_report import STYLE, eps_table, html_table
 from pipeline.compare import Evaluation, headline_metrics
 from pipeline.config import Config
+from pipeline.data import Dataset
 from pipeline.figures import display_name, draw_all
 from pipeline.files import BadInput, write_json, write_text
+from pipeline.patients import Clinic, by_defense, clinic_tables, most_fragile
+from pipeline.verified import verdicts
 
 COMPARISON, REPORT = "comparison.csv", "report.html"
 HOW_TO_COMPARE = "Compare in MLflow:  make ui   (then open http://127.0.0.1:5000)"
 
 
-def write_evaluation(evaluation: Evaluation, cfg: Config, folder: Path) -> None:
-    """Writes every table, figure and the page of an evaluation into `folder`."""
+def write_evaluation(evaluation: Evaluation, dataset: Dataset, cfg: Config, folder: Path) -> None:
+    """Writes every table, figure and the page of an evaluation into `folder`; `dataset` holds the records that were audited."""
     headline = evaluation.comparison[evaluation.comparison["threat"] == cfg.audit.headline]
+    clinic = clinic_tables(evaluation.audits, dataset, cfg)
     tables = {
         "comparison": evaluation.comparison,
+        "attacks": evaluation.attacks,
+        "fragile": by_defense({name: most_fragile(table) for name, table in clinic.patients.items()}),
+        "alone": by_defense(clinic.alone),
         "classification": evaluation.classification,
         "confusion": evaluation.confusion,
         # One column per defence, as `dvc plots` overlays them.
         "plots/robustness": headline.pivot(index="eps", columns="defense", values="robust_accuracy").reset_index(),
         "plots/roc": evaluation.roc.pivot(index="fpr", columns="defense", values="tpr").reset_index(),
     }
-    for place in ("plots", "rows"):
+    for place in ("plots", "rows", "verdicts"):
         (folder / place).mkdir()
     for name, table in tables.items():
         table.to_csv(folder / f"{name}.csv", index=False, float_format="%.6g")
-    for name, rows in evaluation.audits.items():
-        save_rows(rows, folder / "rows" / f"{name}.parquet")
+    for name, findings in evaluation.audits.items():
+        save_rows(findings.rows, folder / "rows" / f"{name}.parquet")
+        save_rows(verdicts(findings.verified), folder / "verdicts" / f"{name}.parquet")
+    save_rows(by_defense(clinic.patients), folder / "patients.parquet")
     figures = draw_all(evaluation.comparison, evaluation.confusion, evaluation.roc, cfg.audit.headline, folder / "plots")
     write_json(folder / "metrics.json", headline_metrics(evaluation.comparison, cfg.audit.headline))
-    write_text(folder / REPORT, page(evaluation, cfg, figures))
+    write_text(folder / REPORT, page(evaluation, clinic, cfg, figures))
 
 
 def read_comparison(folder: Path) -> pd.DataFrame:
@@ -50,7 +59,9 @@ def read_comparison(folder: Path) -> pd.DataFrame:
         BadInput: it is not there.
     """
     try:
-        return pd.read_csv(folder / COMPARISON, dtype={"flags": "string", "rank": "Int64"}).fillna({"flags": ""})
+        return pd.read_csv(folder / COMPARISON, dtype={"flags": "string", "evidence": "string", "rank": "Int64"}).fillna(
+            {"flags": "", "evidence": ""}
+        )
     except FileNotFoundError:
         raise BadInput(f"{folder / COMPARISON}: not found; run `dvc repro` to make it") from None
 
@@ -95,7 +106,7 @@ def print_summary(comparison: pd.DataFrame, headline: str, folder: Path) -> None
     print(f"Results:            {folder / REPORT}, {folder / COMPARISON}")
 
 
-def page(evaluation: Evaluation, cfg: Config, figures: list[Path]) -> str:
+def page(evaluation: Evaluation, clinic: Clinic, cfg: Config, figures: list[Path]) -> str:
     """One self-contained HTML page."""
     comparison, headline = evaluation.comparison, cfg.audit.headline
     first = comparison.drop_duplicates("defense")
@@ -125,6 +136,7 @@ feature. These attacks give an upper bound of robustness: a record they fail to 
 Research software; not for clinical use.</p>
 <p><b>Defences</b>: {html.escape("; ".join(names))}. Ranked by the area under robust balanced accuracy; a flagged defence
 has no rank.</p>
+{_evidence(first)}
 <h2>Under the {html.escape(headline)} threat</h2>
 {_html_table(comparison[comparison["threat"] == headline])}
 {pictures}
@@ -136,6 +148,16 @@ is one standard deviation of a repeated measurement; the eps beside it is what i
 {html_table(eps_table(cfg.data.features, cfg.audit.eps))}
 </html>
 """
+
+
+def _evidence(first: pd.DataFrame) -> str:
+    """Why each flagged defence is flagged."""
+    flagged = first[first["flags"] != ""]
+    reasons = [
+        f"<li><b>{html.escape(display_name(name, flags))}</b>: {html.escape(why)}</li>"
+        for name, flags, why in zip(flagged["defense"], flagged["flags"], flagged["evidence"], strict=True)
+    ]
+    return f'<ul class="note">{"".join(reasons)}</ul>' if reasons else ""
 
 
 def _html_table(lines: pd.DataFrame) -> str:

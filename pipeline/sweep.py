@@ -48,9 +48,9 @@ def _run_once(cfg: Config, name: str, dataset: Dataset, overrides: Sequence[str]
     if not done:
         plan = Plan.cross_validation(dataset.y, folds=cfg.plan.folds, seeds=cfg.plan.seeds, seed=cfg.seed)
         population = train(name, dataset, plan, alone)
-        rows = audit(population, dataset, plan, alone, name=name).rows
+        findings = audit(population, dataset, plan, alone, name=name).findings
         with folder(place) as unfinished:
-            write_evaluation(evaluate_audits({name: rows}, alone), alone, unfinished)
+            write_evaluation(evaluate_audits({name: findings}, alone), dataset, alone, unfinished)
             (unfinished / POPULATION).mkdir()
             population.save(unfinished / POPULATION)
             write_json(unfinished / "params.json", alone.model_dump())

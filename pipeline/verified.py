@@ -1,13 +1,25 @@
-"""What is proved about each patient, as data: nine tensors, written and read as safetensors."""
+"""What is proved about each patient, as data: nine tensors, written and read as safetensors; and how they come about."""
 
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
+import torch
 from torch import Tensor
 
+from pipeline.data import Dataset
 from pipeline.files import BadInput, read_tensors, write_tensors
+from pipeline.grid import Grid
+from pipeline.plan import Plan
+from pipeline.population import Population
+from pipeline.threat import Threat
+from pipeline.verify import one_at_a_time, verify
+from pipeline.verify.network import Network
 
 ADVICE = "run `dvc repro` to make it"
+SAME_RADIUS = 1e-9  # of eps: a distance of 3 mg/dL / 30 mg/dL is eps 0.1, whatever float64 makes of either
 
 
 @dataclass(frozen=True)
@@ -57,3 +69,71 @@ class Verified:
         if set(tensors) != expected:
             raise BadInput(f"{path}: not what was proved about patients (it holds {', '.join(sorted(tensors))}); {ADVICE}")
         return cls(**tensors)
+
+    def robust_at(self, radii: list[float]) -> Tensor:
+        """(E, S, N) bool: proved that no record within each radius changes a right answer."""
+        return self.robust_below > torch.tensor(radii, dtype=torch.float64)[:, None, None] + SAME_RADIUS
+
+    def broken_at(self, radii: list[float]) -> Tensor:
+        """(E, S, N) bool: a record within each radius is known that is answered wrongly."""
+        return self.breaks_at <= torch.tensor(radii, dtype=torch.float64)[:, None, None] + SAME_RADIUS
+
+    def records_at(self, radii: list[float], x: Tensor) -> Tensor:
+        """(E, S, N, D): the counterexample where it lies within the radius, otherwise the record itself; x (all, D)."""
+        return torch.where(self.broken_at(radii)[..., None], self.counterexample, x[self.patients])
+
+
+def verdicts(verified: Mapping[str, Verified]) -> pd.DataFrame:
+    """One row per threat x repetition x patient: `margin` of the unchanged record, `robust_below` and `breaks_at`."""
+    frames = []
+    for threat, proof in verified.items():
+        repetitions, patients = proof.margin.shape
+        columns = {name: getattr(proof, name).flatten().numpy() for name in ("margin", "robust_below", "breaks_at")}
+        place = {"repetition": np.repeat(np.arange(repetitions), patients), "patient": np.tile(proof.patients, repetitions)}
+        frames.append(pd.DataFrame({"threat": threat, **place, "y": np.tile(proof.y, repetitions), **columns}))
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+
+
+@torch.no_grad()
+def verified_out_of_fold(
+    population: Population, dataset: Dataset, plan: Plan, threat: Threat, *, largest: float, budget: int, alone: bool
+) -> Verified:
+    """Proves what can be proved of each patient, on the models that did not train on them.
+
+    Args:
+        population: M models, all of which hold somebody out.
+        dataset: the records.
+        plan: who trained on whom.
+        threat: what may be changed; records that its goal spares count as never broken.
+        largest: radius up to which to look.
+        budget: branch-and-bound boxes for one record.
+        alone: whether to look for single measurements that suffice; needs a plausible range of each that is mutable.
+    """
+    grid, (index, valid) = Grid(plan, [largest]), plan.held_out_index()
+    x, y = dataset.x[index], dataset.y[index]
+    single = replace(threat, norm="l0")
+    bounded = bool((threat.lower[threat.mutable].isfinite() & threat.upper[threat.mutable].isfinite()).all())
+    columns: dict[str, list[Tensor]] = {}
+    for member, inside in enumerate(valid):
+        network, mine, classes = Network.of(population, member), x[member][inside], y[member][inside]
+        spared = ~threat.attackable(classes)
+        found = verify(network, mine, classes, threat, largest=largest, budget=budget, spared=spared)
+        blank = torch.full(mine.shape, torch.nan, dtype=torch.float64)
+        distance, value = blank, blank
+        if alone and bounded:
+            _, distance, value = one_at_a_time(network, mine, (classes, 1 - classes), single, budget)
+        filled = {
+            "margin": network.margin(network.filled(mine), classes, 1 - classes),
+            "robust_below": found.robust_below,
+            "breaks_at": found.breaks_at,
+            "counterexample": found.record,
+            "counter_margin": network.margin(network.filled(found.record), classes, 1 - classes),
+            "alone": distance,
+            "alone_value": value,
+        }
+        for name, values in filled.items():
+            rectangle = values.new_zeros(len(inside), *values.shape[1:])
+            rectangle[inside] = values
+            columns.setdefault(name, []).append(rectangle)
+    tensors = {name: grid.scatter(torch.stack(parts)[None], index, valid)[0] for name, parts in columns.items()}
+    return Verified(patients=grid.patients, y=dataset.y[grid.patients], **tensors)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pipeline import audit as audit_module
 from pipeline import metrics, params
-from pipeline.attacks.evasion import margin
+from pipeline.attacks.losses import margin
 from pipeline.audit import TRANSFER, Grid, audit, load_adversarial, load_rows, out_of_fold
 from pipeline.compare import disease_probability
 from pipeline.defenses import train

@@ -7,24 +7,10 @@ from tiny import records
 
 from pipeline import metrics
 from pipeline.audit import TRANSFER
-from pipeline.compare import (
-    DEGENERATE,
-    LEAK,
-    MASKED,
-    Outcome,
-    clean_metrics,
-    compare,
-    disease_probability,
-    disease_score,
-    evaluate_audits,
-    flags,
-    headline_metrics,
-    masking_gaps,
-    outcomes,
-    predicted,
-    ranking,
-)
+from pipeline.compare import compare, evaluate_audits, headline_metrics, ranking
 from pipeline.config import AuditConfig
+from pipeline.flags import FLAGS
+from pipeline.outcome import clean_metrics, disease_probability, outcomes, predicted
 
 EPS = [0.0, 0.1, 0.5]
 CFG = AuditConfig(eps=EPS, headline="clinical", confidence=0.95, resamples=300)
@@ -32,7 +18,7 @@ COLUMNS = [
     "rank", "defense", "threat", "eps", "clean_accuracy", "clean_low", "clean_high", "auroc", "auroc_low", "auroc_high",
     "robust_accuracy", "robust_low", "robust_high", "sensitivity", "sensitivity_low", "sensitivity_high", "specificity",
     "specificity_low", "specificity_high", "balanced_accuracy", "missed_diagnosis_rate", "missed_diagnosis_rate_low",
-    "missed_diagnosis_rate_high", "brier", "flags",
+    "missed_diagnosis_rate_high", "brier", "flags", "evidence",
 ]  # fmt: skip
 BOUNDED = [
     "clean_accuracy",
@@ -98,50 +84,7 @@ def line(table, defense, eps=0.0, threat="clinical"):
     return found.iloc[0]
 
 
-# ---- from margins to answers ----
-
-
-def test_the_answer_follows_from_the_margin_of_the_true_class():
-    y, margins = np.array([0, 0, 1, 1]), np.array([[2.0, -2.0, 2.0, -2.0], [0.0, 0.1, 0.0, -0.1]])
-    assert predicted(margins, y).tolist() == [[0, 1, 1, 0], [1, 0, 0, 0]]  # a tie is an error
-
-
-def test_the_probability_of_disease_is_the_softmax_of_the_logits():
-    y = np.array([0, 0, 1, 1])
-    margins = np.array([3.0, -0.5, 3.0, -0.5])  # own logit minus the other's
-    ill = np.where(y == 1, margins, -margins)
-    np.testing.assert_allclose(disease_probability(margins, y), np.exp(ill) / (1 + np.exp(ill)))
-    with np.errstate(all="raise"):
-        assert disease_probability(np.array([1e4, 1e4], dtype=np.float32), np.array([0, 1])).tolist() == [0, 1]
-
-
-def test_a_saturated_model_keeps_its_ranking():
-    """Log-odds of 50 and 90 are both a probability of 1 in floating point; the patients differ all the same."""
-    y, margins = np.array([1, 1, 0, 0]), np.array([[90.0, 95.0, -50.0, -60.0]])
-    assert metrics.auroc(disease_probability(margins, y), y) == 0.5
-    assert metrics.auroc(disease_score(margins, y), y) == 1.0
-    assert clean_metrics(margins[None], y)["auroc"] == 1.0
-
-
-def test_outcomes_give_each_patient_back(y):
-    margins = model(1.0, y)
-    by_threat = outcomes(pd.concat([rows(margins, y), rows({"fgsm": margins["fgsm"] - 1}, y, threat="other")]))
-    assert list(by_threat) == ["clinical", "other"]
-    outcome = by_threat["clinical"]
-    assert outcome.eps.tolist() == EPS
-    np.testing.assert_array_equal(outcome.y, y)
-    assert list(outcome.margins) == ["fgsm", "pgd_ce", "pgd_margin"]
-    for attack, values in margins.items():
-        np.testing.assert_array_equal(outcome.margins[attack], values.astype(np.float32))
-    np.testing.assert_array_equal(by_threat["other"].margins["fgsm"], (margins["fgsm"] - 1).astype(np.float32))
-
-
-def test_the_worst_case_is_taken_per_record_over_attacks_and_smaller_radii():
-    # One seed, three patients; each attack breaks another patient, and a larger radius forgets what a smaller one found.
-    a = [[[3, 3, 3]], [[-1, 3, 3]], [[2, 3, 1]]]
-    b = [[[3, 3, 3]], [[3, 2, 3]], [[3, -2, 3]]]
-    outcome = Outcome(np.array(EPS), np.array([0, 1, 1]), {"a": np.array(a), "b": np.array(b)})
-    assert outcome.worst.tolist() == [[[3, 3, 3]], [[-1, 2, 3]], [[-1, -2, 1]]]
+# ---- the table ----
 
 
 def test_the_comparison_of_those_three_patients():
@@ -156,9 +99,6 @@ def test_the_comparison_of_those_three_patients():
     assert table["accuracy_a"].tolist() == [1, 0.75, 1]
     assert table["accuracy_b"].tolist() == [1, 1, 0.75]
     assert table[["tn", "fp", "fn", "tp"]].to_numpy().tolist() == [[1, 0, 0, 3], [0, 1, 0, 3], [0, 1, 1, 2]]
-
-
-# ---- the table ----
 
 
 def test_one_line_for_each_defence_threat_and_radius_with_the_columns_that_people_read(table):
@@ -257,78 +197,6 @@ def test_without_a_baseline_there_is_nothing_to_compare_with(audits):
     assert line(table, "sturdy")["rank"] == 1
 
 
-# ---- flags ----
-
-
-def raised(margins, y, auroc_ceiling=None):
-    return flags(outcomes(rows(margins, y)), auroc_ceiling)
-
-
-def test_an_honest_model_has_no_flag(y):
-    assert raised(model(1.2, y), y, auroc_ceiling=0.99) == []
-
-
-@pytest.mark.parametrize("answer", [0, 1])
-def test_a_model_that_says_the_same_of_everyone_is_degenerate(y, answer):
-    margins = np.broadcast_to(np.where(y == answer, 3.0, -3.0), (3, 2, len(y)))
-    assert raised({"fgsm": margins}, y) == [DEGENERATE]
-
-
-def planted_masking(y, share):
-    """Cross-entropy sees no gradient at the largest radius in a share of the records that the margin breaks."""
-    clean = np.full((3, 2, len(y)), 1.0)
-    right = np.arange(len(y)) % 10 != 0
-    clean[:, :, ~right] = -1.0
-    ce, by_margin = clean.copy(), clean.copy()
-    fooled = np.flatnonzero(right)[: round(share * len(y))]
-    by_margin[2, :, fooled] = -1.0
-    return {"pgd_ce": ce, "pgd_margin": by_margin}
-
-
-@pytest.mark.parametrize(("share", "masked"), [(0.0, False), (0.01, False), (0.015, False), (0.025, True), (0.3, True)])
-def test_cross_entropy_losing_where_the_margin_wins_is_masking(y, share, masked):
-    assert raised(planted_masking(y, share), y) == ([MASKED] if masked else [])
-
-
-@pytest.mark.parametrize(("share", "masked"), [(0.0, False), (0.005, True), (0.3, True)])
-def test_a_strangers_records_winning_where_its_own_gradients_lose_is_masking(y, share, masked):
-    margins = planted_masking(y, 0.0)
-    stranger = margins["pgd_ce"].copy()
-    stranger[1, :, np.flatnonzero(stranger[1, 0] > 0)[: round(share * len(y))]] = -1.0
-    assert raised({**margins, TRANSFER: stranger}, y) == ([MASKED] if masked else [])
-
-
-def test_a_stranger_may_break_other_records_as_long_as_it_breaks_no_more(y):
-    margins = planted_masking(y, 0.1)
-    margins["pgd_ce"] = margins["pgd_margin"]
-    stranger = planted_masking(y, 0.0)["pgd_ce"]
-    stranger[2, :, -15:] = -1.0
-    assert raised({**margins, TRANSFER: stranger}, y) == []
-
-
-def test_masking_under_any_threat_counts(y):
-    table = pd.concat([rows(planted_masking(y, 0.0), y), rows(planted_masking(y, 0.1), y, threat="other")])
-    assert flags(outcomes(table), None) == [MASKED]
-
-
-def test_masking_gaps_are_measured_at_their_worst_radius(y):
-    gaps = masking_gaps(outcomes(rows(planted_masking(y, 0.1), y))["clinical"])
-    np.testing.assert_allclose(gaps, [0.1 - 0.02])
-    assert masking_gaps(outcomes(rows({"fgsm": np.ones((3, 2, len(y)))}, y))["clinical"]) == []
-
-
-@pytest.mark.parametrize(("ceiling", "expected"), [(0.88, [LEAK]), (0.9999, [LEAK]), (1.0, []), (None, [])])
-def test_cleaner_than_honest_data_allow_is_a_leak(y, ceiling, expected):
-    assert raised({"fgsm": np.full((3, 2, len(y)), 4.0)}, y, ceiling) == expected
-
-
-def test_the_ceiling_is_measured_on_clean_records(y):
-    margins = model(1.0, y)
-    area = metrics.auroc(disease_probability(margins["fgsm"][0].astype(np.float32), y), y)
-    assert raised(margins, y, area - 1e-6) == [LEAK]
-    assert raised(margins, y, area + 1e-6) == []
-
-
 # ---- ranking ----
 
 
@@ -342,21 +210,43 @@ def test_ranks_follow_robust_balanced_accuracy(table):
     assert areas["sturdy"] > areas["baseline"] > areas["weak"]
 
 
-@pytest.mark.parametrize("flag", [DEGENERATE, MASKED, LEAK])
+@pytest.mark.parametrize("flag", ["degenerate", "masked_gradients", "suspected_leak"])
 def test_a_flagged_defence_has_no_rank_however_robust(audits, y, flag):
     suspect = {
-        DEGENERATE: {"fgsm": np.broadcast_to(np.where(y == 0, 9.0, -9.0), (3, 2, len(y)))},
-        MASKED: {**model(4.0, y, loss=0.0), TRANSFER: np.stack([model(4.0, y)["fgsm"][0], *[np.full((2, len(y)), -1.0)] * 2])},
-        LEAK: {"fgsm": np.full((3, 2, len(y)), 9.0)},
+        "degenerate": {"fgsm": np.broadcast_to(np.where(y == 0, 9.0, -9.0), (3, 2, len(y)))},
+        "masked_gradients": {
+            **model(4.0, y, loss=0.0),
+            TRANSFER: np.stack([model(4.0, y)["fgsm"][0], *[np.full((2, len(y)), -1.0)] * 2]),
+        },
+        "suspected_leak": {"fgsm": np.full((3, 2, len(y)), 9.0)},
     }[flag]
-    if flag == MASKED:
-        suspect["pgd_margin"] = suspect["pgd_ce"]
     table = compare({**audits, "suspect": rows(suspect, y)}, CFG, seed=0, auroc_ceiling=0.9999)
-    assert flag in line(table, "suspect")["flags"].split()
+    judged = line(table, "suspect")
+    assert flag in judged["flags"].split()
+    assert judged["evidence"].count("; ") == len(judged["flags"].split()) - 1
     assert table.loc[table["defense"] == "suspect", "rank"].isna().all()
     assert table.loc[table["defense"] != "suspect", "rank"].notna().all()
     assert sorted(table["rank"].dropna().unique()) == [1, 2, 3]
-    assert (table.loc[table["defense"] != "suspect", "flags"] == "").all()
+    assert (table.loc[table["defense"] != "suspect", ["flags", "evidence"]] == "").all().all()
+
+
+@pytest.mark.parametrize("flag", FLAGS)
+def test_every_flag_costs_the_rank(table, flag):
+    assert "sturdy" not in ranking(table.assign(flags=np.where(table["defense"] == "sturdy", flag, "")), "clinical")
+
+
+def test_measurements_of_a_defence_flag_that_defence_alone(audits):
+    table = compare(audits, CFG, seed=0, auroc_ceiling=None, diagnostics={"weak": {"violations": 3}})
+    assert table.drop_duplicates("defense").set_index("defense")["flags"].to_dict() == {
+        "baseline": "", "sturdy": "", "weak": "violations",
+    }  # fmt: skip
+    assert "3 adversarial values" in line(table, "weak", 0.5)["evidence"]
+
+
+def test_what_the_attacks_know_decides_how_they_are_compared(audits):
+    table = compare(audits, CFG, seed=0, auroc_ceiling=None, access=dict.fromkeys(("fgsm", "pgd_ce", "pgd_margin"), "labels"))
+    assert set(table["flags"]) == {"not_adaptive"}
+    assert table["rank"].isna().all()
 
 
 def test_the_headline_threat_ranks():
@@ -378,6 +268,11 @@ def test_evaluation_tables(audits, cfg):
     cfg = cfg.model_copy(update={"audit": CFG, "seed": 3})
     evaluation = evaluate_audits(audits, cfg)
     pd.testing.assert_frame_equal(evaluation.comparison, compare(audits, CFG, 3, cfg.data.auroc_ceiling))
+    diagnostics, access = {"weak": {"convergence_gap": 0.1}}, {"fgsm": "transfer"}
+    pd.testing.assert_frame_equal(
+        evaluate_audits(audits, cfg, diagnostics, access).comparison,
+        compare(audits, CFG, 3, cfg.data.auroc_ceiling, diagnostics, access),
+    )
     confusion = evaluation.confusion
     assert len(confusion) == 3 * 3 * 4
     assert confusion.groupby(["defense", "eps"])["patients"].sum().eq(200).all()

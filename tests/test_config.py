@@ -87,6 +87,7 @@ WRONG_TYPES = [
     ("plan.folds", "5"), ("plan.seeds", True),
     ("model.name", 3), ("model.hidden", 64), ("model.hidden.0", "64"), ("model.hidden.0", 64.0), ("model.hidden.0", True),
     ("threat.clinical.mutable_only", 1), ("threat.clinical.mutable_only", "true"), ("threat.clinical.plausible_range", None),
+    ("threat.clinical.norm", None), ("threat.clinical.goal", 1), ("threat.clinical.eps", 0.1), ("threat.sparse.eps.1", "1"),
     ("audit.eps", 0.1), ("audit.eps", "0.1"), ("audit.eps.1", "0.1"), ("audit.eps.0", False), ("audit.confidence", "0.95"),
     ("data.title", 5), ("data.classes", "ill"), ("data.classes.0", 0), ("data.auroc_ceiling", "0.88"),
     ("data.features.glucose.mutable", "yes"), ("data.features.glucose.missing", "0"), ("data.features.glucose.missing", False),
@@ -117,6 +118,8 @@ OUT_OF_RANGE = [
     ("data.features.glucose.error", 0.0), ("data.features.glucose.error", -3.0), ("data.features.glucose.error", INF),
     ("data.features.glucose.upper", INF), ("data.features.glucose.lower", NAN), ("data.features.glucose.center", NAN),
     ("threat", {}), ("attack", {}),
+    ("threat.clinical.norm", "l1"), ("threat.clinical.goal", "harm"), ("threat.clinical.eps", []),
+    ("threat.sparse.eps.1", -1), ("threat.sparse.eps.1", NAN),
 ]  # fmt: skip
 
 
@@ -137,10 +140,30 @@ def test_a_value_at_the_edge_of_its_range_fits(values, path, value):
     check(planted(values, path, value))
 
 
+@pytest.mark.parametrize("section", ["audit", "threat.clinical"])
 @pytest.mark.parametrize("eps", [[0.1], [0.1, 0.2], [0.0, 0.2, 0.1], [0.0, 0.1, 0.1], [0.0, 0.0, 0.1]])
-def test_the_radii_start_at_zero_and_rise(values, eps):
-    line = complaint(check, planted(values, "audit.eps", eps))
-    assert line.startswith("params.yaml: audit: eps must start at 0.0 and rise")
+def test_the_radii_start_at_zero_and_rise(values, section, eps):
+    line = complaint(check, planted(values, f"{section}.eps", eps))
+    assert line.startswith(f"params.yaml: {section}: eps must start at 0.0 and rise")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"plausible_range": False}, "norm l0 lets a value become anything in its range: plausible_range must be true"),
+        ({"eps": None}, "norm l0 counts measurements: eps must be a list of whole numbers"),
+        ({"eps": [0, 1.5]}, "norm l0 counts measurements: eps must be a list of whole numbers"),
+    ],
+)
+def test_a_threat_on_few_values_needs_their_range_and_their_number(values, change, message):
+    values["threat"]["sparse"] |= change
+    assert complaint(check, values) == f"params.yaml: threat.sparse: {message}"
+
+
+def test_a_threat_may_have_radii_of_its_own(values):
+    assert check(values).threat["sparse"].eps == [0, 1, 2]
+    assert check(values).threat["clinical"].eps is None
+    assert check(planted(values, "threat.clinical.eps", [0, 0.25])).threat["clinical"].eps == [0, 0.25]
 
 
 @pytest.mark.parametrize(("lower", "upper"), [(450, 40), (40, 40)])
@@ -170,7 +193,7 @@ def test_a_feature_says_that_no_error_is_known(values, key):
 
 def test_the_headline_is_a_configured_threat(values):
     line = complaint(check, planted(values, "audit.headline", "clinicl"))
-    assert line == "params.yaml: audit.headline: 'clinicl' is not one of clinical, unconstrained"
+    assert line == "params.yaml: audit.headline: 'clinicl' is not one of clinical, unconstrained, sparse"
 
 
 @pytest.mark.parametrize("classes", [["healthy", "ill", "very ill"], ["ill", "ill"]])

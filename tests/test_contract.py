@@ -9,7 +9,8 @@ import pytest
 import yaml
 from tiny import ROOT
 
-from pipeline.attacks import EVASION, SET_BY_PROGRAM
+from pipeline.attacks import ACCESS, EVASION, NORMS, SET_BY_PROGRAM
+from pipeline.config import ThreatConfig
 from pipeline.defenses import DEFENSES
 from pipeline.models import MODELS
 
@@ -63,9 +64,23 @@ def test_a_file_puts_its_keys_where_its_name_says(group, place):
         assert package_line(path) == place.format(name), path.name
 
 
-@pytest.mark.parametrize("group", ["attack", "threat", "defense"])
+@pytest.mark.parametrize("group", ["attack", "defense"])
 def test_everything_there_is_runs_by_default(group):
     assert set(DEFAULTS[group]) == set(presets(group))
+
+
+def test_clinical_unconstrained_and_sparse_run_by_default_the_other_threats_are_presets():
+    assert DEFAULTS["threat"] == ["clinical", "unconstrained", "sparse"]
+    assert set(DEFAULTS["threat"]) <= set(presets("threat"))
+
+
+def test_every_threat_says_all_of_itself():
+    assert all(set(content(path)) == set(ThreatConfig.model_fields) for path in presets("threat").values())
+    assert all(ThreatConfig(**content(path)) for path in presets("threat").values())
+
+
+def test_the_tables_of_attacks_name_the_same_attacks():
+    assert list(NORMS) == list(ACCESS) == list(EVASION)
 
 
 def test_defences_are_run_in_the_order_of_their_registry():
@@ -222,7 +237,7 @@ def test_the_package_itself_holds_no_code():
 
 
 def test_imports_are_found_wherever_they_stand():
-    assert {"pipeline.attacks", "pipeline.attacks.evasion", "pipeline.threat"} <= imports("pipeline.audit")
+    assert {"pipeline.attacks", "pipeline.attacks.losses", "pipeline.threat"} <= imports("pipeline.audit")
     assert "pipeline.defenses.opacus_engine" in imports("pipeline.defenses.privacy")  # inside a function
     assert "pipeline.metrics" in imports("pipeline.compare")  # from pipeline import metrics
     assert "pipeline/defenses/opacus_engine.py" in code_of("dp_train")

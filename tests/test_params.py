@@ -15,7 +15,10 @@ CONF = ROOT / "conf"
 PRESETS = {path.relative_to(CONF).with_suffix("").as_posix() for path in CONF.glob("*/*.yaml")}
 BY_DEFAULT = {"data/pima", "model/mlp", "train/default", "audit/default"}
 BY_DEFAULT |= {preset for preset in PRESETS if preset.startswith(("threat/", "attack/", "defense/"))}
+OTHER_THREATS = ["euclidean", "false_alarm", "missed_diagnosis"]
+BY_DEFAULT -= {f"threat/{name}" for name in OTHER_THREATS}
 CHOSEN = {
+    **{f"threat/{name}": [f"threat=[clinical,{name}]"] for name in OTHER_THREATS},
     "data/breast_cancer": ["data=breast_cancer"],
     "model/linear": ["model=linear"],
     "experiment/smoke": ["experiment=smoke"],
@@ -77,7 +80,7 @@ def test_every_file_of_conf_is_in_the_default_or_in_the_table():
 def test_by_default_every_attack_threat_and_defence_is_configured():
     cfg = params.parse(composed(), "conf")
     for group, names in (("attack", cfg.attack), ("threat", cfg.threat), ("defense", cfg.defenses)):
-        assert set(names) == {preset.split("/")[1] for preset in PRESETS if preset.startswith(f"{group}/")}
+        assert set(names) == {preset.split("/")[1] for preset in BY_DEFAULT if preset.startswith(f"{group}/")}
     assert (cfg.data.name, cfg.model.name) == ("pima", "mlp")
 
 
@@ -86,7 +89,7 @@ def test_every_other_file_of_conf_composes_and_fits(preset):
     cfg = params.parse(composed(*CHOSEN[preset]), "conf")
     group, name = preset.split("/")
     assert cfg != params.parse(composed(), "conf")
-    assert group == "experiment" or getattr(cfg, group).name == name
+    assert group == "experiment" or (name in cfg.threat if group == "threat" else getattr(cfg, group).name == name)
 
 
 def test_one_attack_threat_and_defence_can_be_chosen():
@@ -220,7 +223,7 @@ def test_a_preset_that_is_not_yaml_is_one_line(house):
     [
         ("model.name", "mpl", "model.name: 'mpl' is no model; did you mean 'mlp'?"),
         ("attack.fgsm.method", "fgms", "attack.fgsm.method: 'fgms' is no evasion attack; did you mean 'fgsm'?"),
-        ("attack.fgsm.method", 3, "attack.fgsm.method: 3 is no evasion attack; known: fgsm, noise, pgd"),
+        ("attack.fgsm.method", 3, "attack.fgsm.method: 3 is no evasion attack; known: apgd, fab, fgsm, hop_skip_jump, "),
         ("attack.pgd_ce.loss", "hinge", "attack.pgd_ce: loss: input should be 'cross_entropy' or 'margin', not 'hinge'"),
         ("attack.pgd_ce.step_size", 0, "attack.pgd_ce: step_size: input should be greater than 0, not 0"),
         ("attack.pgd_ce.restarts", 0, "attack.pgd_ce: restarts: input should be greater than or equal to 1, not 0"),

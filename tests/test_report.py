@@ -153,6 +153,7 @@ def test_every_one_of_many_defences_is_drawn(comparison, evaluation):
         ("", "distill"),
         ("masked_gradients", "distill [masked gradients]"),
         ("degenerate suspected_leak", "distill [degenerate, suspected leak]"),
+        ("catastrophic_overfitting", "distill [catastrophic overfitting]"),
         ("new_flag", "distill [new_flag]"),
     ],
 )
@@ -244,6 +245,20 @@ def test_the_page_names_every_defence_with_its_flag_and_rank(html, comparison):
     assert html.count(f"<td>{LABELS['distill']}</td>") == figures + classes_at_two_radii
 
 
+def test_the_page_says_why_a_defence_is_flagged(html, comparison):
+    why = comparison.loc[comparison["defense"] == "distill", "evidence"].iloc[0]
+    assert why.startswith("clinical, eps ")
+    assert f"<li><b>{LABELS['distill']}</b>: {why}</li>" in html
+    assert html.count("<li>") == 1
+
+
+def test_the_page_of_honest_defences_has_no_reasons(evaluation, cfg, comparison):
+    table = comparison[comparison["flags"] == ""]
+    roc = evaluation.roc[evaluation.roc["defense"] != "distill"]
+    text = page(type(evaluation)({}, table, evaluation.classification, evaluation.confusion, roc), cfg, [])
+    assert "<ul" not in text
+
+
 def test_the_page_says_what_its_numbers_are(html, cfg):
     for said in ("worst case per record", "upper bound", "bootstrap over patients", "did not train on", "not for clinical use"):
         assert said in re.sub(r"\s+", " ", html)
@@ -263,6 +278,7 @@ def test_a_hostile_configuration_is_escaped(evaluation, hostile):
 
 
 def test_a_hostile_name_of_a_defence_is_escaped(evaluation, cfg, comparison):
+    comparison["evidence"] = comparison["evidence"].where(comparison["evidence"] == "", HOSTILE)
     comparison["defense"] = comparison["defense"].replace({"distill": HOSTILE})
     text = page(type(evaluation)({}, comparison, evaluation.classification, evaluation.confusion, evaluation.roc), cfg, [])
     assert "<script" not in text

@@ -31,9 +31,21 @@ FEATURES = {
     "age": feature(21.0, 100.0, 1.0, False, 40.0, 12.0),
 }
 SCHEMA = Schema(tuple(FEATURES), tuple(FEATURES.values()), "outcome", ("healthy", "ill"))
-CLINICAL = Threat.of(SCHEMA.features, ThreatConfig(mutable_only=True, plausible_range=True, recorded_grid=True))
-UNCONSTRAINED = Threat.of(SCHEMA.features, ThreatConfig(mutable_only=False, plausible_range=False, recorded_grid=False))
+LIMITS = {"mutable_only": True, "plausible_range": True, "recorded_grid": True, "norm": "linf", "goal": "any", "eps": None}
+NO_LIMITS = {"mutable_only": False, "plausible_range": False, "recorded_grid": False}
+
+
+def threat_config(**changes) -> ThreatConfig:
+    """All limits, L-infinity, any goal, but for `changes`."""
+    return ThreatConfig(**{**LIMITS, **changes})
+
+
+CLINICAL = Threat.of(SCHEMA.features, threat_config())
+UNCONSTRAINED = Threat.of(SCHEMA.features, threat_config(**NO_LIMITS))
 THREATS = {"clinical": CLINICAL, "unconstrained": UNCONSTRAINED}
+EUCLIDEAN = Threat.of(SCHEMA.features, threat_config(norm="l2"))
+BALL = Threat.of(SCHEMA.features, threat_config(norm="l2", **NO_LIMITS))
+SPARSE = Threat.of(SCHEMA.features, threat_config(norm="l0", eps=[0, 1, 2]))
 
 
 def records(n: int, *, seed: int, missing: float = 0.1, signal: float = 1.5) -> Dataset:
@@ -69,3 +81,10 @@ def plan(dataset: Dataset, *, folds: int = 3, seeds: int = 2, release: bool = Fa
 def same_bits(a: Tensor, b: Tensor) -> bool:
     """Equal bit for bit, missing values included."""
     return a.dtype == b.dtype and torch.equal(a.view(torch.int32), b.view(torch.int32))
+
+
+def slope(models: Population, y: Tensor, threat: Threat) -> Tensor:
+    """(M, B, D): of linear models, by how much the margin of the true class changes per unit of `eps` along each feature."""
+    weight = models.parameters["weight0"] / models.preprocessing["scale"][..., None]
+    across = (weight[..., 1] - weight[..., 0])[:, None]
+    return torch.where(y[..., None] == 1, across, -across) * threat.scale.float()

@@ -5,7 +5,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from pipeline.attacks.evasion import LogitsFn, margin
+from pipeline.attacks._records import LogitsFn
+from pipeline.attacks.losses import margin
 from pipeline.plan import rectangle
 from pipeline.threat import Threat
 

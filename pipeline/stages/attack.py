@@ -2,7 +2,7 @@
 
 Command:  python -m pipeline.stages.attack
 Reads:    artifacts/prepare/, artifacts/train_baseline/
-Writes:   artifacts/attack/{rows.parquet,adversarial.safetensors,metrics.json}
+Writes:   artifacts/attack/{rows.parquet,adversarial.safetensors,diagnostics.json,metrics.json}, verified/
 """
 
 from pipeline.audit import audit
@@ -18,7 +18,7 @@ def attack(cfg: Config) -> None:
     dataset, plan = prepared()
     population = Population.load(ARTIFACTS / "train_baseline")
     result = audit(population, dataset, plan, cfg, name=BASELINE)
-    table = compare({BASELINE: result.rows}, cfg.audit, cfg.seed, cfg.data.auroc_ceiling)
+    table = compare({BASELINE: result.findings}, cfg.audit, cfg.seed, cfg.data.auroc_ceiling)
     with folder(ARTIFACTS / "attack") as out:
         result.save(out)
         write_json(out / "metrics.json", headline_metrics(table, cfg.audit.headline))

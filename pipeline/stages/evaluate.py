@@ -2,15 +2,13 @@
 
 Command:  python -m pipeline.stages.evaluate
 Reads:    artifacts/prepare/, artifacts/attack/, artifacts/<every defence>/
-Writes:   artifacts/evaluate/{comparison,classification,confusion}.csv, metrics.json, report.html, plots/,
-          rows/<defense>.parquet
+Writes:   artifacts/evaluate/{comparison,attacks,classification,confusion,fragile,alone}.csv, patients.parquet,
+          metrics.json, report.html, plots/, rows/<defense>.parquet, verdicts/<defense>.parquet
 """
 
 from pathlib import Path
 
-import pandas as pd
-
-from pipeline.audit import audit, load_adversarial, load_rows
+from pipeline.audit import Findings, audit, load_adversarial
 from pipeline.compare import BASELINE, Evaluation, evaluate_audits
 from pipeline.config import Config
 from pipeline.files import folder
@@ -29,14 +27,14 @@ def evaluate(cfg: Config) -> None:
     dataset, plan = prepared()
     populations = {name: Population.load(ARTIFACTS / STAGE_OF.get(name, name)) for name in cfg.defenses}
     transfer = load_adversarial(ARTIFACTS / "attack")
-    audits: dict[str, pd.DataFrame] = {BASELINE: load_rows(ARTIFACTS / "attack")}
+    audits: dict[str, Findings] = {BASELINE: Findings.load(ARTIFACTS / "attack")}
     for name, population in populations.items():
         if name != BASELINE:
-            audits[name] = audit(population, dataset, plan, cfg, name=name, transfer=transfer).rows
+            audits[name] = audit(population, dataset, plan, cfg, name=name, transfer=transfer).findings
     evaluation: Evaluation = evaluate_audits(audits, cfg)
     out: Path = ARTIFACTS / "evaluate"
     with folder(out) as unfinished:
-        write_evaluation(evaluation, cfg, unfinished)
+        write_evaluation(evaluation, dataset, cfg, unfinished)
     log_evaluations(evaluation, populations, dataset, cfg, out)
 
 

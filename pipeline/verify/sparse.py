@@ -28,13 +28,11 @@ def one_at_a_time(network: Network, x: Tensor, classes: Classes, threat: Threat,
         value (P, D) it takes then. NaN where the measurement cannot be forged or is missing.
     """
     subsets = torch.eye(x.shape[1], dtype=torch.bool)
-    answers = _forge(network, x, classes, threat, subsets, budget, any_will_do=False)
-    blank = torch.full(x.shape, torch.nan, dtype=torch.float64)
-    proved, distance, value = blank.clone(), blank.clone(), blank.clone()
-    for feature, (rows, answer) in enumerate(answers):
-        proved[rows, feature], distance[rows, feature] = answer.robust_below, answer.breaks_at
-        broken = answer.breaks_at.isfinite()
-        value[rows[broken], feature] = answer.record[broken, feature].double()
+    rows, feature, answer = _forge(network, x, classes, threat, subsets, budget, any_will_do=False)
+    proved, distance, value = torch.full((3, *x.shape), torch.nan, dtype=torch.float64)
+    proved[rows, feature], distance[rows, feature] = answer.robust_below, answer.breaks_at
+    forged = answer.record.gather(1, feature[:, None])[:, 0].double()
+    value[rows, feature] = torch.where(answer.breaks_at.isfinite(), forged, torch.nan)
     return proved, distance, value
 
 
@@ -61,26 +59,23 @@ def fewest(network: Network, x: Tensor, classes: Classes, threat: Threat, budget
             break
         subsets = torch.stack([torch.zeros(x.shape[1], dtype=torch.bool).index_fill(0, features, True) for features in chosen])
         mine = (classes[0][left], classes[1][left])
-        for rows, answer in _forge(network, x[left], mine, threat, subsets, budget, any_will_do=True):
-            at = left[rows]
-            boxes[at] += answer.boxes
-            broken = answer.breaks_at.isfinite() & breaks_at[at].isinf()
-            breaks_at[at[broken]], record[at[broken]] = float(size), answer.record[broken]
-            open_ = answer.robust_below.isfinite() & answer.breaks_at.isinf()
-            proved[at[open_]] = proved[at[open_]].clamp_max(float(size))
+        rows, _, answer = _forge(network, x[left], mine, threat, subsets, budget, any_will_do=True)
+        rows = left[rows]
+        boxes.scatter_add_(0, rows, answer.boxes)
+        broken = answer.breaks_at.isfinite()
+        breaks_at[rows[broken]] = float(size)
+        record[rows[broken]] = answer.record[broken]
+        proved[rows[answer.robust_below.isfinite() & ~broken]] = float(size)
     return Nearest(torch.minimum(proved, breaks_at), breaks_at, record, boxes)
 
 
 def _forge(
     network: Network, x: Tensor, classes: Classes, threat: Threat, subsets: Tensor, budget: int, *, any_will_do: bool
-) -> list[tuple[Tensor, Nearest]]:
-    """For each subset (K, D) of measurements: the records it can be forged in, and what its forgery reaches."""
+) -> tuple[Tensor, Tensor, Nearest]:
+    """Every record with every subset (K, D) of its measurements forged: which record, which subset, and what it reaches."""
     low, high = threat.box(x, 1.0)
-    answers = []
-    for subset in subsets:
-        rows = ((low < high) | ~subset).all(1).nonzero()[:, 0]
-        own = x[rows].double()
-        corners = (torch.where(subset, low[rows], own), torch.where(subset, high[rows], own))
-        problem = Problem.of(network, x[rows], corners, (classes[0][rows], classes[1][rows]), threat)
-        answers.append((rows, nearest(network, problem, budget=budget, any_will_do=any_will_do)))
-    return answers
+    rows, chosen = ((low < high)[:, None] | ~subsets).all(2).nonzero(as_tuple=True)
+    own, forged = x[rows].double(), subsets[chosen]
+    corners = (torch.where(forged, low[rows], own), torch.where(forged, high[rows], own))
+    problem = Problem.of(network, x[rows], corners, (classes[0][rows], classes[1][rows]), threat)
+    return rows, chosen, nearest(network, problem, budget=budget, any_will_do=any_will_do)

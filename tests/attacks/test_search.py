@@ -5,7 +5,8 @@ import tiny
 import torch
 from tiny import THREATS, UNCONSTRAINED, same_bits
 
-from pipeline.attacks.evasion import fgsm, margin, pgd
+from pipeline.attacks.gradient import fgsm, pgd
+from pipeline.attacks.losses import margin
 from pipeline.attacks.search import smallest_breaking_radius
 
 EPS = torch.tensor([0.0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.8, 1.0])

@@ -3,7 +3,8 @@
 import tiny
 import torch
 
-from pipeline.attacks.evasion import margin, pgd
+from pipeline.attacks.gradient import pgd
+from pipeline.attacks.losses import margin
 from pipeline.defenses import train
 from pipeline.training import Batch, fit
 
