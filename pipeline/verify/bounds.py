@@ -67,10 +67,19 @@ class Linear:
     def reach(self, boxes: Boxes, problem: Problem, slack: Tensor) -> tuple[Tensor, Tensor]:
         """(B,) each: when the path brings the bound down to `slack` (its end if never), and how far it is by then.
 
-        The bound falls along straight lines between the ends of the sides: the ends are tried, and the line solved.
+        The bound falls along straight lines between the times at which values start and stop to move: these are tried, and the
+        line solved.
         """
-        ends = self.path(boxes, problem)[1].clamp_min(0)
-        stops = torch.sort(torch.cat([torch.zeros_like(ends[:, :1]), ends], 1), 1).values
+        rate, ends = self.path(boxes, problem)
+        if problem.norm == "l2":
+            x = problem.x[boxes.index]
+            start = torch.where(self.slope > 0, x - boxes.high, boxes.low - x)
+            starts = torch.where(rate == 0, 0.0, start / rate.abs())
+            stops = torch.cat([torch.zeros_like(ends[:, :1]), starts, ends], 1).clamp_min(0)
+        else:  # what is as near as the nearest point of the box costs nothing
+            start = boxes.distance(problem)[:, None]
+            stops = torch.cat([start, torch.maximum(ends, start)], 1)
+        stops = torch.sort(stops, 1).values
         points = self.towards(boxes, problem, stops.T)
         left = ((points * self.slope).sum(-1) + self.offset - slack).T
         after = (left > 0).sum(1, keepdim=True).clamp_max(stops.shape[1] - 1)
@@ -79,8 +88,6 @@ class Linear:
         share = torch.where(above > below, above / (above - below), 0.0).clamp(0, 1)
         first, last = stops.gather(1, before), stops.gather(1, after)
         time = (first + share * (last - first))[:, 0]
-        if problem.norm == "linf":  # what is as near as the nearest point of the box costs nothing
-            time = torch.maximum(time, boxes.distance(problem))
         moved = self.towards(boxes, problem, time) - problem.x[boxes.index]
         return time, problem.length(moved / problem.scale)
 
