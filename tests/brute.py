@@ -1,4 +1,4 @@
-"""Every record that an attacker may present, one by one, from the definition of the threat: what `pipeline.verify` must agree with."""
+"""Every record that may be presented, one by one, from the definition of the threat: what `pipeline.verify` must agree with."""
 
 from dataclasses import dataclass, replace
 

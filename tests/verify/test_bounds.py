@@ -33,7 +33,9 @@ def random_boxes(problem, width, per=4, seed=0):
     a, b = uniform(2, *low.shape, seed=seed)
     start = low + a * (high - low)
     end = torch.minimum(high, start + width * b * (high - low))
-    corners = [torch.where(problem.gridded, torch.round(corner / problem.step) * problem.step, corner.float()) for corner in (start, end)]
+    corners = [
+        torch.where(problem.gridded, torch.round(corner / problem.step) * problem.step, corner.float()) for corner in (start, end)
+    ]
     return Boxes(index, *(torch.where(low < high, torch.minimum(torch.maximum(c, low), high), low) for c in corners))
 
 

@@ -49,17 +49,13 @@ def exact_margin(models, record, own, other):
         return [Fraction(value) for value in tensor.flatten().tolist()]
 
     impute, center, scale = (rational(models.preprocessing[name][0]) for name in ("impute", "center", "scale"))
-    values = [
-        (constant if value != value else Fraction(value)) for value, constant in zip(record.tolist(), impute, strict=True)
-    ]
+    values = [(constant if value != value else Fraction(value)) for value, constant in zip(record.tolist(), impute, strict=True)]
     signal = [(value - middle) / width for value, middle, width in zip(values, center, scale, strict=True)]
     depth = len(models.parameters) // 2
     for layer in range(depth):
         weight = [rational(row) for row in models.parameters[f"weight{layer}"][0]]
         bias = rational(models.parameters[f"bias{layer}"][0])
-        signal = [
-            sum((a * row[j] for a, row in zip(signal, weight, strict=True)), start=bias[j]) for j in range(len(bias))
-        ]
+        signal = [sum((a * row[j] for a, row in zip(signal, weight, strict=True)), start=bias[j]) for j in range(len(bias))]
         if layer < depth - 1:
             signal = [max(value, Fraction(0)) for value in signal]
     return signal[own] - signal[other]
