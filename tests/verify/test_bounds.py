@@ -57,9 +57,10 @@ def margins(network, problem, boxes, points):
 
 @every_depth
 @every_grid
+@pytest.mark.parametrize("seed", [0, 2, 4])
 @pytest.mark.parametrize("width", [0.0, 0.05, 0.4, 1.0])
-def test_no_record_in_a_box_is_below_its_bound(hidden, threat, width):
-    models = tiny.population(1, hidden=hidden, seed=2)
+def test_no_record_in_a_box_is_below_its_bound(hidden, threat, width, seed):
+    models = tiny.population(1, hidden=hidden, seed=seed)
     network, problem = Network.of(models, 0), questions(models, threat)
     boxes = random_boxes(problem, width)
     bound = margin_bound(network, boxes, problem)
