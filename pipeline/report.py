@@ -49,7 +49,7 @@ def write_evaluation(evaluation: Evaluation, dataset: Dataset, cfg: Config, fold
         save_rows(findings.rows, folder / "rows" / f"{name}.parquet")
         save_rows(verdicts(findings.verified), folder / "verdicts" / f"{name}.parquet")
     save_rows(by_defense(clinic.patients), folder / "patients.parquet")
-    figures = draw_all(evaluation.comparison, evaluation.confusion, evaluation.roc, cfg.audit.headline, folder / "plots")
+    figures = draw_all(evaluation, cfg.audit.headline, folder / "plots")
     write_json(folder / "metrics.json", headline_metrics(evaluation.comparison, cfg.audit.headline))
     write_text(folder / REPORT, page(evaluation, clinic, cfg, figures))
 
