@@ -31,7 +31,15 @@ FEATURES = {
     "age": feature(21.0, 100.0, 1.0, False, 40.0, 12.0),
 }
 SCHEMA = Schema(tuple(FEATURES), tuple(FEATURES.values()), "outcome", ("healthy", "ill"))
-LIMITS = {"mutable_only": True, "plausible_range": True, "recorded_grid": True, "norm": "linf", "goal": "any", "eps": None}
+LIMITS = {
+    "mutable_only": True,
+    "plausible_range": True,
+    "recorded_grid": True,
+    "norm": "linf",
+    "goal": "any",
+    "eps": None,
+    "boxes": 2000,
+}
 NO_LIMITS = {"mutable_only": False, "plausible_range": False, "recorded_grid": False}
 
 

@@ -28,14 +28,19 @@ def verify(
         x: (P, D) float32 records in clinical units, NaN = missing.
         y: (P,) class indices.
         threat: what may be changed; under `l0` radii count measurements.
-        largest: radius up to which to look.
+        largest: radius up to which to look; finite.
         budget: branch-and-bound boxes for one record (and wrong class, and subset of measurements under `l0`). When it is
             spent, `robust_below < breaks_at`.
         spared: (P,) bool, records that may not be changed at all.
 
     Returns:
         the nearest counterexample over all wrong classes.
+
+    Raises:
+        ValueError: `largest` is no finite radius.
     """
+    if not 0 <= largest < torch.inf:
+        raise ValueError(f"largest must be a finite radius, not {largest}")
     spared = torch.zeros_like(y, dtype=torch.bool) if spared is None else spared
     classes = network.layers[-1][1].shape[0]
     against = [(y, (y + shift) % classes) for shift in range(1, classes)]

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from pipeline.verify.network import Network
-from pipeline.verify.problem import FLOAT32_SPACING, GRID_SLACK, Boxes, Problem
+from pipeline.verify.problem import GRID_SLACK, Boxes, Problem
 
 
 @dataclass(frozen=True)
 class Linear:
-    """margin(x) >= slope . x + offset for every x of a box.
+    """margin >= slope . x + offset for every x of a box, and for the float32 record that stands for x.
 
     Attributes:
         slope: (B, D).
@@ -39,11 +39,13 @@ class Linear:
     def cut(self, boxes: Boxes, problem: Problem, slack: Tensor) -> Boxes:
         """Cuts off slices in which the margin exceeds `slack`: no value leaves its worst end by more than the bound can spare."""
         spare = (slack - self.least(boxes))[:, None].clamp_min(0)
-        rounding = FLOAT32_SPACING * torch.maximum(boxes.low.abs(), boxes.high.abs())
-        room = torch.where(self.slope == 0, torch.inf, spare / self.slope.abs()) + rounding
-        room = torch.where(problem.gridded, torch.floor(room / problem.step + GRID_SLACK) * problem.step, room)
-        low = torch.where(self.slope < 0, torch.maximum(boxes.low, boxes.high - room), boxes.low)
-        high = torch.where(self.slope > 0, torch.minimum(boxes.high, boxes.low + room), boxes.high)
+        room = torch.where(self.slope == 0, torch.inf, spare / self.slope.abs())
+        ticks, step = torch.floor(room / problem.step + GRID_SLACK), problem.step
+        bottom = torch.where(problem.gridded, (torch.round(boxes.high / step) - ticks) * step, boxes.high - room)
+        top = torch.where(problem.gridded, (torch.round(boxes.low / step) + ticks) * step, boxes.low + room)
+        wide = boxes.low < boxes.high
+        low = torch.where(wide & (self.slope < 0), torch.maximum(boxes.low, bottom), boxes.low)
+        high = torch.where(wide & (self.slope > 0), torch.minimum(boxes.high, top), boxes.high)
         return Boxes(boxes.index, low, high)
 
     def path(self, boxes: Boxes, problem: Problem) -> tuple[Tensor, Tensor]:
@@ -65,10 +67,19 @@ class Linear:
     def reach(self, boxes: Boxes, problem: Problem, slack: Tensor) -> tuple[Tensor, Tensor]:
         """(B,) each: when the path brings the bound down to `slack` (its end if never), and how far it is by then.
 
-        The bound falls along straight lines between the ends of the sides: the ends are tried, and the line solved.
+        The bound falls along straight lines between the times at which values start and stop to move: these are tried, and the
+        line solved.
         """
-        ends = self.path(boxes, problem)[1].clamp_min(0)
-        stops = torch.sort(torch.cat([torch.zeros_like(ends[:, :1]), ends], 1), 1).values
+        rate, ends = self.path(boxes, problem)
+        if problem.norm == "l2":
+            x = problem.x[boxes.index]
+            start = torch.where(self.slope > 0, x - boxes.high, boxes.low - x)
+            starts = torch.where(rate == 0, 0.0, start / rate.abs())
+            stops = torch.cat([torch.zeros_like(ends[:, :1]), starts, ends], 1).clamp_min(0)
+        else:  # what is as near as the nearest point of the box costs nothing
+            start = boxes.distance(problem)[:, None]
+            stops = torch.cat([start, torch.maximum(ends, start)], 1)
+        stops = torch.sort(stops, 1).values
         points = self.towards(boxes, problem, stops.T)
         left = ((points * self.slope).sum(-1) + self.offset - slack).T
         after = (left > 0).sum(1, keepdim=True).clamp_max(stops.shape[1] - 1)
@@ -77,8 +88,6 @@ class Linear:
         share = torch.where(above > below, above / (above - below), 0.0).clamp(0, 1)
         first, last = stops.gather(1, before), stops.gather(1, after)
         time = (first + share * (last - first))[:, 0]
-        if problem.norm == "linf":  # what is as near as the nearest point of the box costs nothing
-            time = torch.maximum(time, boxes.distance(problem))
         moved = self.towards(boxes, problem, time) - problem.x[boxes.index]
         return time, problem.length(moved / problem.scale)
 
@@ -114,9 +123,8 @@ class Relaxation:
 
 def margin_bound(network: Network, boxes: Boxes, problem: Problem) -> Linear:
     """Bounds the lead of class `own` over class `other` over each box, widened to hold the float32 records in it."""
-    moves = problem.low[boxes.index] < problem.high[boxes.index]
-    low = boxes.low - FLOAT32_SPACING * moves * boxes.low.abs()
-    high = boxes.high + FLOAT32_SPACING * moves * boxes.high.abs()
+    blur = problem.blur[boxes.index]
+    low, high = boxes.low - blur, boxes.high + blur
     centre, radius = (low + high) / 2, (high - low) / 2
     relaxed: list[Relaxation] = []
     slopes: list[Tensor] = []
@@ -135,7 +143,7 @@ def margin_bound(network: Network, boxes: Boxes, problem: Problem) -> Linear:
         carried = torch.where(carried >= 0, relaxation.lower, relaxation.chord) * carried
         offset = offset + carried @ bias
         carried = carried @ weight.T
-    return Linear(carried, offset, loose * radius)
+    return Linear(carried, offset - (carried.abs() * blur).sum(1), loose * radius)
 
 
 def _neurons(

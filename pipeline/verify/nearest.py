@@ -48,14 +48,14 @@ def nearest(network: Network, problem: Problem, *, budget: int, any_will_do: boo
         any_will_do: stop at the first record found, near or far; `robust_below` then says no more than whether there is one.
     """
     search = _Search(network, problem, any_will_do)
-    search.offer(torch.arange(len(problem)), problem.record)
+    search.offer_patients()
     search.descend()
     boxes = problem.boxes()
     least = boxes.distance(problem)
     while len(boxes):
         order = torch.argsort(least, stable=True)
         now, later = order[:CHUNK], order[CHUNK:]
-        children, distance = search.process(boxes.where(now))
+        children, distance = search.process(boxes.where(now), least[now])
         spent = search.boxes[children.index] >= budget
         search.leave_open(children.where(spent), distance[spent])
         boxes = Boxes.join([boxes.where(later), children.where(~spent)])
@@ -69,10 +69,10 @@ class _Search:
     def __init__(self, network: Network, problem: Problem, any_will_do: bool) -> None:
         self.network, self.problem, self.any_will_do = network, problem, any_will_do
         self.best = torch.full((len(problem),), torch.inf, dtype=torch.float64)
-        self.open = self.best.clone()
         self.found = problem.record.clone()
         self.boxes = torch.zeros(len(problem), dtype=torch.int64)
         self.slack = network.rounding(torch.maximum(problem.low.abs(), problem.high.abs()))
+        self.open = torch.where(self.slack.isfinite(), torch.inf, 0.0).double()  # what has no bound stays open
         self.limit = problem.largest * (1 + RESOLUTION)
         moves = problem.low < problem.high
         self.resolution = torch.where((moves & ~problem.gridded).any(1), RESOLUTION, 0.0)
@@ -92,6 +92,11 @@ class _Search:
         self.found[index[first]] = records[first]
         return margin
 
+    def offer_patients(self) -> None:
+        """Offers the records as they are; one whose margin drowns in rounding stays open."""
+        margin = self.offer(torch.arange(len(self.problem)), self.problem.record)
+        self.open[margin.abs() <= self.slack] = 0.0
+
     def descend(self) -> None:
         """Looks for near records before boxes are drawn: a step solves the linear network around the last record."""
         problem = self.problem
@@ -106,25 +111,32 @@ class _Search:
                 step_to = (share * end, end) if start else bound.reach(boxes, problem, torch.zeros_like(offset))
                 point = self.try_records(bound, boxes, *step_to, shares=(0.0,))
 
-    def process(self, boxes: Boxes) -> tuple[Boxes, Tensor]:
-        """Bounds boxes, tries records in them, and halves those that stay open; and the least distance in each half."""
-        problem, best = self.problem, self.best[boxes.index].clamp_max(self.limit)
-        boxes = boxes.nearer(problem, best)
-        wanted = best.isinf() if self.any_will_do else boxes.distance(problem) < best - self.resolution[boxes.index]
-        boxes = boxes.where((boxes.low <= boxes.high).all(1) & wanted)
+    def process(self, boxes: Boxes, least: Tensor) -> tuple[Boxes, Tensor]:
+        """Bounds boxes, tries records in them, and halves those that stay open; and the least distance (B,) in each half."""
+        problem, best = self.problem, self.best[boxes.index]
+        boxes = boxes.nearer(problem, best.clamp_max(self.limit))
+        least = torch.maximum(least, boxes.distance(problem))
+        wanted = best.isinf() if self.any_will_do else self.counts(boxes, least)
+        wanted &= (boxes.low <= boxes.high).all(1)
+        boxes, least = boxes.where(wanted), least[wanted]
         self.boxes += torch.bincount(boxes.index, minlength=len(problem))
         bound = margin_bound(self.network, boxes, problem)
         slack = self.slack[boxes.index]
         unproved = bound.least(boxes) <= slack
-        boxes, bound, slack = boxes.where(unproved), bound.where(unproved), slack[unproved]
+        boxes, bound, slack, least = boxes.where(unproved), bound.where(unproved), slack[unproved], least[unproved]
         boxes = bound.cut(boxes, problem, slack)
         time, distance = bound.reach(boxes, problem, slack)
         self.try_records(bound, boxes, time, distance, TRIED)
         self.settle_points(boxes)
-        alive = (boxes.low < boxes.high).any(1) & (distance < self.best[boxes.index] - self.resolution[boxes.index])
-        boxes, distance = boxes.where(alive), distance[alive]
+        least = torch.maximum(least, distance)  # what holds of a box holds of its halves
+        alive = (boxes.low < boxes.high).any(1) & self.counts(boxes, least)
+        boxes, least = boxes.where(alive), least[alive]
         halves = boxes.halves(problem, bound.looseness[alive])
-        return halves, torch.cat([distance, distance])
+        return halves, torch.cat([least, least])
+
+    def counts(self, boxes: Boxes, least: Tensor) -> Tensor:
+        """(B,): whether records at distances from `least` (B,) on would be news."""
+        return (least < self.best[boxes.index] - self.resolution[boxes.index]) & (least <= self.limit)
 
     def try_records(self, bound: Linear, boxes: Boxes, time: Tensor, distance: Tensor, shares: tuple[float, ...]) -> Tensor:
         """Offers records on the path of the bound from `time` and `distance` (B,) on; returns the first point (B, D)."""

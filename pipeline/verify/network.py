@@ -10,7 +10,7 @@ from pipeline.models import backward, forward, layers_of
 from pipeline.population import Population
 
 UNIT_ROUNDOFF = torch.finfo(torch.float64).eps / 2
-PASSES = 8  # a bound costs at most this many passes of the arithmetic that `rounding` bounds
+PASSES = 4  # the bounds of a layer cost at most this many passes of the arithmetic that `rounding` bounds
 
 
 @dataclass(frozen=True)
@@ -20,12 +20,14 @@ class Network:
     Attributes:
         layers: (weight (inputs, outputs), bias (outputs,)) of each layer, float64.
         impute: (D,) what stands in for a missing value.
+        folded: (outputs,) the absolute terms that the first bias is the sum of; they may cancel.
         steps: for each hidden layer but the first, (n, m * k): the products of the two weights around the layer before it, so
             that its linear bounds over many boxes are one matrix product.
     """
 
     layers: list[tuple[Tensor, Tensor]]
     impute: Tensor
+    folded: Tensor
     steps: list[Tensor]
 
     @classmethod
@@ -36,9 +38,10 @@ class Network:
         layers = [(weight[0], bias[0, 0]) for weight, bias in layers_of(one.parameters)]
         first, offset = layers[0]
         layers[0] = (first / scale[:, None], offset - (center / scale) @ first)
+        folded = offset.abs() + (center / scale).abs() @ first.abs()
         pairs = pairwise(layers[:-1])
         steps = [torch.einsum("kn,nm->nmk", before, after).flatten(1) for (before, _), (after, _) in pairs]
-        return cls(layers, impute, steps)
+        return cls(layers, impute, folded, steps)
 
     def filled(self, x: Tensor) -> Tensor:
         """Records (..., D) as float64, imputed."""
@@ -72,8 +75,10 @@ class Network:
             (P,).
         """
         size, error = largest, torch.zeros_like(largest)
-        for weight, bias in self.layers:
+        added = [self.folded, *(bias.abs() for _, bias in self.layers[1:])]
+        for (weight, _), bias in zip(self.layers, added, strict=True):
             terms = (len(weight) + 2) * UNIT_ROUNDOFF
-            size = size @ weight.abs() + bias.abs()
+            size = size @ weight.abs() + bias
             error = error @ weight.abs() + terms / (1 - terms) * size
-        return PASSES * 2 * error.amax(1)  # 2: a margin is the difference of two logits
+        # 2: a margin is the difference of two logits. The bounds of each layer are computed anew.
+        return PASSES * 2 * len(self.layers) * error.amax(1)

@@ -9,7 +9,7 @@ from pipeline.config import Norm
 from pipeline.threat import TICK_TOLERANCE, Threat
 from pipeline.verify.network import Network
 
-FLOAT32_SPACING = 2.0**-23  # relative; records are float32
+FLOAT32_ROUNDING = 2.0**-24  # relative; records are float32
 GRID_SLACK = 1e-9  # of a step, for float64 division
 
 
@@ -22,7 +22,8 @@ class Problem:
     Attributes:
         record: (P, D) float32, the patient's record; NaN = missing.
         x: (P, D) float64, the same with missing values imputed; a value on the clinic's grid is an exact multiple of its step.
-        low: (P, D) float64, least value that may be presented; `high`: the largest. Both on the grid.
+        low: (P, D) float64, least value that may be presented; `high`: the largest. Both on the grid, or x.
+        blur: (P, D) how far a float32 record may lie from the grid point that it stands for.
         own: (P,) class indices; `other` likewise.
         step: (D,) grid, 1 where there is none; `gridded`: (D,) where there is one; `scale`: (D,) unit of distance.
         norm: of the distance.
@@ -33,6 +34,7 @@ class Problem:
     x: Tensor
     low: Tensor
     high: Tensor
+    blur: Tensor
     own: Tensor
     other: Tensor
     step: Tensor
@@ -55,10 +57,22 @@ class Problem:
         low, high = (network.filled(corner) for corner in corners)
         x, gridded = network.filled(record), threat.step > 0
         step = torch.where(gridded, threat.step, 1.0)
-        ticks = torch.round(x / step) * step
-        x = torch.where(gridded & (low < high) & ((x - ticks).abs() <= TICK_TOLERANCE * step), ticks, x)
+
+        def presentable(values: Tensor) -> Tensor:
+            ticks = torch.round(values / step) * step
+            exact = torch.where((values - ticks).abs() <= TICK_TOLERANCE * step, ticks, values)
+            return torch.where(gridded, exact, values.float().double())
+
+        tick = presentable(x)
+        still = ((low == x) & (high == x)) | ((low == tick) & (high == tick))
+        x = torch.where(still, x, tick)
+        # A value off the grid may stay, even where the only grid points in reach lie on one side of it.
+        low = torch.where(still, x, torch.minimum(presentable(low), x))
+        high = torch.where(still, x, torch.maximum(presentable(high), x))
+        blur = torch.maximum(FLOAT32_ROUNDING * torch.maximum(low.abs(), high.abs()), (record.double() - x).abs())
+        blur = torch.where(gridded & ~still, blur, 0.0)
         norm: Norm = "l2" if threat.norm == "l2" else "linf"
-        return cls(record, x, low, high, *classes, step, gridded, threat.scale, norm, largest)
+        return cls(record, x, low, high, blur, *classes, step, gridded, threat.scale, norm, largest)
 
     def __len__(self) -> int:
         return len(self.x)
@@ -95,7 +109,8 @@ class Problem:
     def as_records(self, index: Tensor, points: Tensor) -> Tensor:
         """The float32 records that float64 values stand for; a value left alone keeps its bits, a missing one stays missing."""
         record = self.record[index]
-        return torch.where((points == self.x[index]) | record.isnan(), record, points.float())
+        alone = (points - self.x[index]).abs() <= torch.where(self.gridded, GRID_SLACK * self.step, 0.0)
+        return torch.where(alone | record.isnan(), record, points.float())
 
 
 @dataclass(frozen=True)
@@ -155,8 +170,9 @@ class Boxes:
         feature = rank.argmax(1, keepdim=True)
         low, high = self.low.gather(1, feature), self.high.gather(1, feature)
         step, gridded = problem.step[feature], problem.gridded[feature]
-        ticks = torch.floor((high - low) / step / 2 + GRID_SLACK)
-        middle = torch.where(gridded, low + ticks * step, (low + high) / 2)
+        # Multiples of the step, not sums of multiples: an ulp too much would empty a box of one tick.
+        ticks = torch.round(low / step) + torch.floor((high - low) / step / 2 + GRID_SLACK)
+        middle = torch.where(gridded, ticks * step, (low + high) / 2)
         below = Boxes(self.index, self.low, self.high.scatter(1, feature, middle))
-        above = Boxes(self.index, self.low.scatter(1, feature, torch.where(gridded, middle + step, middle)), self.high)
+        above = Boxes(self.index, self.low.scatter(1, feature, torch.where(gridded, (ticks + 1) * step, middle)), self.high)
         return Boxes.join([below, above])

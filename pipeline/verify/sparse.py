@@ -49,9 +49,10 @@ def fewest(network: Network, x: Tensor, classes: Classes, threat: Threat, budget
         spared: (P,) bool, records that may not be changed at all.
     """
     lead = network.margin(network.filled(x), *classes)
-    wrong = lead <= 0
-    breaks_at = torch.where(wrong, 0.0, torch.inf).double()
-    proved, record, boxes = breaks_at.clone(), x.clone(), torch.zeros(len(x), dtype=torch.int64)
+    slack = network.rounding(network.filled(x).abs())
+    breaks_at = torch.where(lead <= -slack, 0.0, torch.inf).double()
+    proved = torch.where(lead <= slack, 0.0, torch.inf).double()
+    record, boxes = x.clone(), torch.zeros(len(x), dtype=torch.int64)
     for size in range(1, most + 1):
         left = (breaks_at.isinf() & ~spared).nonzero()[:, 0]
         chosen = [torch.tensor(features) for features in combinations(threat.mutable.nonzero()[:, 0].tolist(), size)]
@@ -63,9 +64,11 @@ def fewest(network: Network, x: Tensor, classes: Classes, threat: Threat, budget
         rows = left[rows]
         boxes.scatter_add_(0, rows, answer.boxes)
         broken = answer.breaks_at.isfinite()
-        breaks_at[rows[broken]] = float(size)
-        record[rows[broken]] = answer.record[broken]
-        proved[rows[answer.robust_below.isfinite() & ~broken]] = float(size)
+        unsure = rows[answer.robust_below.isfinite() & ~broken]
+        proved[unsure] = proved[unsure].clamp_max(float(size))
+        first = torch.full_like(boxes, len(rows)).scatter_reduce_(0, rows[broken], broken.nonzero()[:, 0], "amin")
+        found = (first < len(rows)).nonzero()[:, 0]
+        breaks_at[found], record[found] = float(size), answer.record[first[found]]
     return Nearest(torch.minimum(proved, breaks_at), breaks_at, record, boxes)
 
 
