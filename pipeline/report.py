@@ -133,7 +133,7 @@ def page(evaluation: Evaluation, clinic: Clinic, cfg: Config, figures: list[Path
 <style>
 body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 1180px; margin: 2rem auto; padding: 0 1rem; color: #222; }}
 table {{ border-collapse: collapse; font-size: 12.5px; margin: 1rem 0; }}
-th, td {{ padding: .25rem .6rem; border-bottom: 1px solid #ddd; text-align: right; white-space: nowrap; }}
+th, td {{ padding: .25rem .45rem; border-bottom: 1px solid #ddd; text-align: right; white-space: nowrap; }}
 th:first-child, td:first-child {{ text-align: left; }}
 img {{ max-width: 100%; display: block; margin: 1.2rem 0; }}
 .note {{ color: #555; max-width: 60em; }}{STYLE}</style>
@@ -149,12 +149,16 @@ has no rank.</p>
 <h2>Under the {html.escape(headline)} threat</h2>
 {_html_table(comparison[comparison["threat"] == headline])}
 {pictures}
+{patient_sections(*_shown(clinic, shown))}
+{_other_threats(comparison, headline, shown)}
 <h2>What each attack leaves, under the {html.escape(headline)} threat</h2>
 <p class="note">Accuracy under each attack alone. Where all is decided none leaves less than "exact"; one that leaves much more
 is weak, or misled.</p>
-{html_table(_attacks(evaluation.attacks, headline, shown))}
-{_other_threats(comparison, headline, shown)}
-{patient_sections(*_shown(clinic, shown))}
+{_attacks(evaluation.attacks, headline, shown).to_html(index=False, border=0)}
+<h2>Who attacks</h2>
+<p class="note">What each attack sees of the model, how many answers it may ask for per record, and its ids in MITRE ATLAS,
+NIST AI 100-2 E2025 and the OWASP Machine Learning Security Top 10.</p>
+{html_table(_attackers(evaluation.attacks))}
 <h2>Classification report, clean and at eps {cfg.audit.eps[-1]:g}</h2>
 {report.to_html(index=False, border=0)}
 <h2>What one eps means</h2>
@@ -172,14 +176,22 @@ def _shown(clinic: Clinic, shown: Mapping[str, str]) -> tuple[dict[str, pd.DataF
 
 
 def _attacks(attacks: pd.DataFrame, headline: str, shown: Mapping[str, str]) -> pd.DataFrame:
-    """Defence x attack, accuracy at each radius, and what each attack is in the words of the standards."""
+    """Defence x attack: the accuracy left at each radius."""
     lines = attacks[attacks["threat"] == headline]
-    named = ["defense", "attack", "access", "query_budget", "atlas", "nist", "owasp"]
-    wide = lines.assign(eps=lines["eps"].map("eps {:g}".format)).pivot(index=named, columns="eps", values="accuracy")
-    order = lines[named].drop_duplicates()
-    table = order.merge(wide[[f"eps {eps:g}" for eps in lines["eps"].unique()]].round(3).reset_index(), on=named)
-    table = table.assign(defense=table["defense"].map(shown))[["defense", "attack", *wide.columns, *named[2:]]]
-    return table.rename(columns={"query_budget": "questions", "defense": "defence"})
+    wide = lines.pivot(index=["defense", "attack"], columns="eps", values="accuracy")
+    table = wide.loc[list(dict.fromkeys(zip(lines["defense"], lines["attack"], strict=True)))]
+    table = table.map("{:.3f}".format).rename(columns="eps {:g}".format).reset_index()
+    return table.assign(defense=table["defense"].map(shown)).rename(columns={"defense": "defence"}).rename_axis(columns=None)
+
+
+def _attackers(attacks: pd.DataFrame) -> pd.DataFrame:
+    """Each attack once: what it knows, and what the standards call it."""
+    columns = ["attack", "norm", "knowledge", "access", "query_budget", "atlas", "nist", "owasp"]
+    table = (
+        attacks[columns].groupby([column for column in columns if column != "norm"], sort=False)["norm"].unique().reset_index()
+    )
+    table["norm"] = table["norm"].map(", ".join)
+    return table[columns].rename(columns={"query_budget": "questions"})
 
 
 def _other_threats(comparison: pd.DataFrame, headline: str, shown: Mapping[str, str]) -> str:
