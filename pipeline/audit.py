@@ -134,8 +134,8 @@ def audit(
     with workers() as pool:
         proofs = {
             name: proofs_out_of_fold(
-                pool, population, dataset, plan, threat, largest=radii[name][-1], budget=cfg.threat[name].boxes,
-                alone=name == cfg.audit.headline,
+                pool, population, dataset, plan, threat, radii=radii[name], exact_to=cfg.threat[name].exact_to,
+                budget=cfg.threat[name].boxes, alone=name == cfg.audit.headline,
             )
             for name, threat in threats.items()
         }  # fmt: skip

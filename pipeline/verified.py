@@ -97,16 +97,9 @@ def verdicts(verified: Mapping[str, Verified]) -> pd.DataFrame:
 
 
 def proofs_out_of_fold(
-    pool: Executor,
-    population: Population,
-    dataset: Dataset,
-    plan: Plan,
-    threat: Threat,
-    *,
-    largest: float,
-    budget: int,
-    alone: bool,
-) -> Callable[[], Verified]:
+    pool: Executor, population: Population, dataset: Dataset, plan: Plan, threat: Threat, *, radii: list[float],
+    exact_to: float | None, budget: int, alone: bool,
+) -> Callable[[], Verified]:  # fmt: skip
     """Sets out to prove what can be proved of each patient, on the models that did not train on them.
 
     Args:
@@ -115,19 +108,30 @@ def proofs_out_of_fold(
         dataset: the records.
         plan: who trained on whom.
         threat: what may be changed; records that its goal spares count as never broken.
-        largest: radius up to which to look.
+        radii: of interest.
+        exact_to: radius up to which to look, and beyond which nobody is proved safe; None = the largest of `radii`.
         budget: branch-and-bound boxes for one record.
         alone: whether to look for single measurements that suffice; needs a plausible range of each that is mutable.
 
     Returns:
         what waits for the work to be done, and returns the proofs.
     """
-    grid, (index, valid) = Grid(plan, [largest]), plan.held_out_index()
+    grid, (index, valid) = Grid(plan, radii), plan.held_out_index()
+    largest = min(radii[-1], exact_to or torch.inf)
+    silence = torch.inf if largest == radii[-1] else largest + 2 * SAME_RADIUS  # what finding nothing proves
     bounded = bool((threat.lower[threat.mutable].isfinite() & threat.upper[threat.mutable].isfinite()).all())
     tasks = [
         pool.submit(
-            _proofs, Network.of(population, member), dataset.x[rows], dataset.y[rows], threat, largest, budget, alone and bounded
-        )
+            _proofs,
+            Network.of(population, member),
+            dataset.x[rows],
+            dataset.y[rows],
+            threat,
+            largest,
+            silence,
+            budget,
+            alone and bounded,
+        )  # fmt: skip
         for member, rows in enumerate(index[member][inside] for member, inside in enumerate(valid))
     ]
 
@@ -146,7 +150,7 @@ def proofs_out_of_fold(
 
 @torch.no_grad()
 def _proofs(
-    network: Network, x: Tensor, y: Tensor, threat: Threat, largest: float, budget: int, alone: bool
+    network: Network, x: Tensor, y: Tensor, threat: Threat, largest: float, silence: float, budget: int, alone: bool
 ) -> dict[str, np.ndarray[Any, Any]]:
     """The columns of `Verified` for the records of one model, as arrays, which travel between processes as they are."""
     found = verify(network, x, y, threat, largest=largest, budget=budget, spared=~threat.attackable(y))
@@ -155,7 +159,7 @@ def _proofs(
         _, distance, value = one_at_a_time(network, x, (y, 1 - y), replace(threat, norm="l0"), budget)
     columns = {
         "margin": network.margin(network.filled(x), y, 1 - y),
-        "robust_below": found.robust_below,
+        "robust_below": found.robust_below.clamp_max(silence),
         "breaks_at": found.breaks_at,
         "counterexample": found.record,
         "counter_margin": network.margin(network.filled(found.record), y, 1 - y),
