@@ -23,7 +23,8 @@ from pipeline.plan import Plan
 from pipeline.population import Population
 from pipeline.standards import describe_threat
 from pipeline.threat import Threat
-from pipeline.verified import Verified, verified_out_of_fold
+from pipeline.verified import Verified, proofs_out_of_fold
+from pipeline.workers import workers
 
 TRANSFER, SURROGATE, EXACT = "transfer", "surrogate", "exact"
 ROWS, RECORDS, DIAGNOSTICS, VERIFIED = "rows.parquet", "adversarial.safetensors", "diagnostics.json", "verified"
@@ -124,31 +125,37 @@ def audit(
     scored = plan.scored()
     population, plan = population.select(scored), plan.select(scored)
     subject = Subject(population, train_linear_surrogate(dataset.x, dataset.y, plan), dataset, plan, *plan.held_out_index())
+    threats = {threat: Threat.of(dataset.schema.features, limits) for threat, limits in cfg.threat.items()}
+    radii = {threat: radii_of(limits, cfg) for threat, limits in cfg.threat.items()}
     frames: list[pd.DataFrame] = []
     records: dict[str, Tensor] = {}
     verified: dict[str, Verified] = {}
     checks = {"violations": 0.0, "attack_beats_proof": 0.0}
-    for threat_name in tqdm(cfg.threat, desc=f"attacking {name}", unit="threat", disable=None, leave=False):
-        threat, radii = Threat.of(dataset.schema.features, cfg.threat[threat_name]), radii_of(cfg.threat[threat_name], cfg)
-        grid, eps = Grid(plan, radii), subject.radius(threat, radii)
-        proof = verified_out_of_fold(
-            population, dataset, plan, threat, largest=radii[-1], budget=cfg.threat[threat_name].boxes,
-            alone=threat_name == cfg.audit.headline,
-        )  # fmt: skip
-        verified[threat_name] = proof
-        proved = proof.robust_at(radii)
-        mutable = [feature for feature, may in zip(dataset.schema.names, threat.mutable.tolist(), strict=True) if may]
-        for attack, access, budget, proposed in _proposals(subject, grid, threat_name, threat, eps, proof, cfg, transfer):
-            x_adv = threat.project(proposed, subject.x, eps)
-            checks["violations"] += threat.violations(x_adv, subject.x, eps)
-            margins, changed = subject.scored(grid, x_adv)
-            checks["attack_beats_proof"] += int(((margins <= 0) & proved).sum())
-            named = {"threat": threat_name, "attack": attack}
-            named |= describe_threat(norm=threat.norm, goal=threat.goal, mutable=mutable, access=access, query_budget=budget)
-            frames.append(grid.frame(named, margins, changed, dataset.y))
-            records[f"{threat_name}/{attack}"] = grid.scatter(x_adv, subject.index, subject.valid)
-    headline = Threat.of(dataset.schema.features, cfg.threat[cfg.audit.headline])
-    measured = diagnose(population, subject.x, subject.y, headline, eps=_middle(cfg.audit.eps), seed=cfg.seed)
+    with workers() as pool:
+        proofs = {
+            name: proofs_out_of_fold(
+                pool, population, dataset, plan, threat, radii=radii[name], exact_to=cfg.threat[name].exact_to,
+                budget=cfg.threat[name].boxes, alone=name == cfg.audit.headline,
+            )
+            for name, threat in threats.items()
+        }  # fmt: skip
+        for threat_name, threat in tqdm(threats.items(), desc=f"attacking {name}", unit="threat", disable=None, leave=False):
+            grid, eps = Grid(plan, radii[threat_name]), subject.radius(threat, radii[threat_name])
+            attacks = list(_attacks(subject, grid, threat_name, threat, eps, cfg, transfer))
+            proof = verified[threat_name] = proofs[threat_name]()
+            attacks.append((EXACT, "exact", None, grid.gather(proof.records_at(grid.eps, dataset.x), subject.index)))
+            proved = proof.robust_at(grid.eps)
+            mutable = [feature for feature, may in zip(dataset.schema.names, threat.mutable.tolist(), strict=True) if may]
+            for attack, access, budget, proposed in attacks:
+                x_adv = threat.project(proposed, subject.x, eps)
+                checks["violations"] += threat.violations(x_adv, subject.x, eps)
+                margins, changed = subject.scored(grid, x_adv)
+                checks["attack_beats_proof"] += int(((margins <= 0) & proved).sum())
+                named = {"threat": threat_name, "attack": attack}
+                named |= describe_threat(norm=threat.norm, goal=threat.goal, mutable=mutable, access=access, query_budget=budget)
+                frames.append(grid.frame(named, margins, changed, dataset.y))
+                records[f"{threat_name}/{attack}"] = grid.scatter(x_adv, subject.index, subject.valid)
+    measured = diagnose(population, subject.x, subject.y, threats[cfg.audit.headline], eps=_middle(cfg.audit.eps), seed=cfg.seed)
     return Audit(Findings(_joined(frames), verified, measured | checks), records)
 
 
@@ -189,10 +196,9 @@ class Subject:
 Proposal = tuple[str, str, int | None, Tensor]
 
 
-def _proposals(
-    subject: Subject, grid: Grid, threat_name: str, threat: Threat, eps: Tensor, proof: Verified, cfg: Config,
-    transfer: dict[str, Tensor] | None,
-) -> Iterator[Proposal]:  # fmt: skip
+def _attacks(
+    subject: Subject, grid: Grid, threat_name: str, threat: Threat, eps: Tensor, cfg: Config, transfer: dict[str, Tensor] | None
+) -> Iterator[Proposal]:
     """The name, access, query budget and records (E, M, B, D) of each attack in turn."""
     x, y = subject.x, subject.y
     for number, (attack_name, attack) in enumerate(evasion_suite(cfg.attack, norm=threat.norm).items()):
@@ -205,7 +211,6 @@ def _proposals(
     if transfer is not None:
         sent = [records for key, records in transfer.items() if key.startswith(f"{threat_name}/")]
         yield TRANSFER, "transfer", None, worst(subject.population, [grid.gather(one, subject.index) for one in sent], y)
-    yield EXACT, "exact", None, grid.gather(proof.records_at(grid.eps, subject.dataset.x), subject.index)
 
 
 def radii_of(threat: ThreatConfig, cfg: Config) -> list[float]:

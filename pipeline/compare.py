@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from pipeline import metrics
@@ -87,19 +88,36 @@ def proved(verified: Verified | None, outcome: Outcome, weights: Array, confiden
 def by_attack(audits: Mapping[str, Findings], cfg: AuditConfig, seed: int) -> pd.DataFrame:
     """One row per (defense, threat, attack, eps): the accuracy each attack leaves, its interval, and its threat in full."""
     lines: list[dict[str, Any]] = []
+    weights: Array | None = None
     for defense, findings in audits.items():
-        rows = findings.rows
-        named = rows.drop_duplicates(["threat", "attack"]).set_index(["threat", "attack"])
-        for threat, outcome in outcomes(rows).items():
-            weights = metrics.bootstrap_weights(len(outcome.y), cfg.resamples, seed)
-            for attack, margins in outcome.margins.items():
+        named = findings.rows.drop_duplicates(["threat", "attack"]).set_index(["threat", "attack"])
+        for threat, outcome in outcomes(findings.rows).items():
+            if weights is None:
+                weights = metrics.bootstrap_weights(len(outcome.y), cfg.resamples, seed)
+            right = np.stack([(margins > 0).mean(1) for margins in outcome.margins.values()])  # attack x eps x patient
+            samples = weights @ right.reshape(-1, len(outcome.y)).T.astype(np.float32) / len(outcome.y)
+            drawn = samples.T.reshape(*right.shape[:2], -1)
+            for at, attack in enumerate(outcome.margins):
                 threat_in_full = {column: str(named.loc[(threat, attack), column]) for column in THREAT_COLUMNS}
-                for eps, each in zip(outcome.eps, (margins > 0).mean(1), strict=True):
-                    low, high = metrics.interval(float(each.mean()), metrics.bootstrap_mean(each, weights), cfg.confidence)
+                for eps, each, sample in zip(outcome.eps, right[at], drawn[at], strict=True):
+                    low, high = metrics.interval(float(each.mean()), sample, cfg.confidence)
                     figures = {"eps": float(eps), "accuracy": float(each.mean()), "accuracy_low": low, "accuracy_high": high}
                     figures |= {"missed_diagnosis_rate": 1 - float(each[outcome.y == 1].mean())}
                     lines.append({"defense": defense, "threat": threat, "attack": attack, **figures, **threat_in_full})
     return pd.DataFrame(lines)
+
+
+def exact_curves(audits: Mapping[str, Findings], points: int = 201) -> pd.DataFrame:
+    """The whole curve of what is proved, from the radii: shares of patients `proved` robust, and `possible`, against eps."""
+    frames = []
+    for defense, findings in audits.items():
+        for threat, verified in findings.verified.items():
+            radii = np.linspace(0, float(findings.rows.loc[findings.rows["threat"] == threat, "eps"].max()), points).tolist()
+            proved, broken = (table.numpy().mean((1, 2)) for table in (verified.robust_at(radii), verified.broken_at(radii)))
+            frames.append(
+                pd.DataFrame({"defense": defense, "threat": threat, "eps": radii, "proved": proved, "possible": 1 - broken})
+            )
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=["defense", "threat"])
 
 
 def curve(outcome: Outcome, reference: Outcome | None, weights: Array, confidence: float) -> list[dict[str, Any]]:
@@ -175,6 +193,7 @@ class Evaluation:
         attacks: as `by_attack` returns it.
         classification: precision, recall, F1 and support per (defense, eps, class) under the headline threat.
         confusion: how many patients, seeds averaged, per (defense, eps, actual class, predicted class).
+        exact: as `exact_curves` returns it.
         roc: clean ROC of each defence on a fixed grid of false-alarm rates.
     """
 
@@ -183,6 +202,7 @@ class Evaluation:
     attacks: pd.DataFrame
     classification: pd.DataFrame
     confusion: pd.DataFrame
+    exact: pd.DataFrame
     roc: pd.DataFrame
 
 
@@ -204,19 +224,26 @@ def evaluate_audits(audits: Mapping[str, Findings], cfg: Config) -> Evaluation:
             ]
         fpr, tpr = metrics.roc_curve(disease_score(outcome.worst[0], outcome.y), outcome.y, points=101)
         curves.append(pd.DataFrame({"defense": name, "fpr": fpr, "tpr": tpr}))
-    attacks = by_attack(audits, cfg.audit, cfg.seed)
     return Evaluation(
-        audits, comparison, attacks, pd.DataFrame(reports), pd.DataFrame(matrices), pd.concat(curves, ignore_index=True)
+        audits=audits,
+        comparison=comparison,
+        attacks=by_attack(audits, cfg.audit, cfg.seed),
+        classification=pd.DataFrame(reports),
+        confusion=pd.DataFrame(matrices),
+        exact=exact_curves(audits),
+        roc=pd.concat(curves, ignore_index=True),
     )
 
 
 def headline_metrics(table: pd.DataFrame, threat: str) -> dict[str, dict[str, float]]:
-    """The few figures of each defence that `dvc metrics` shows: clean ones, and robust accuracy at each radius."""
+    """The few figures of each defence that `dvc metrics` shows: clean ones, robust accuracy at each radius, what is undecided."""
     result: dict[str, dict[str, float]] = {}
     for defense, lines in table[table["threat"] == threat].groupby("defense", sort=False):
         first = lines.iloc[0]
         figures = {name: float(first[name]) for name in ("clean_accuracy", "auroc", "sensitivity", "specificity", "brier")}
         for _, line in lines[lines["eps"] > 0].iterrows():
             figures[f"robust_accuracy_at_{line['eps']:g}"] = float(line["robust_accuracy"])
+        if "undecided" in lines:
+            figures["undecided_at_most"] = float(lines["undecided"].max())
         result[str(defense)] = {name: round(value, 4) for name, value in figures.items()}
     return result

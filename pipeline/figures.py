@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from pipeline.compare import Evaluation
 from pipeline.flags import FLAGS
 
 if TYPE_CHECKING:
@@ -21,11 +22,14 @@ def display_name(defense: str, flags: str) -> str:
     return f"{defense} [{', '.join(raised)}]" if raised else defense
 
 
-def draw_all(comparison: pd.DataFrame, confusion: pd.DataFrame, roc: pd.DataFrame, headline: str, folder: Path) -> list[Path]:
+def draw_all(evaluation: Evaluation, headline: str, folder: Path) -> list[Path]:
     """Draws every figure as PNG into `folder`, with the same bytes for the same tables."""
-    figures = {f"robustness_{threat}": robustness(comparison, str(threat)) for threat in comparison["threat"].unique()}
-    figures["roc"] = roc_curves(roc, comparison)
-    figures["confusion"] = confusion_matrices(confusion, comparison, headline)
+    comparison = evaluation.comparison
+    figures = {
+        f"robustness_{threat}": robustness(comparison, evaluation.exact, str(threat)) for threat in comparison["threat"].unique()
+    }
+    figures["roc"] = roc_curves(evaluation.roc, comparison)
+    figures["confusion"] = confusion_matrices(evaluation.confusion, comparison, headline)
     paths = []
     for name, figure in figures.items():
         path = folder / f"{name}.png"
@@ -34,21 +38,23 @@ def draw_all(comparison: pd.DataFrame, confusion: pd.DataFrame, roc: pd.DataFram
     return paths
 
 
-def robustness(comparison: pd.DataFrame, threat: str) -> "Figure":
-    """Robust accuracy, and sensitivity under attack, against the radius, with interval bands."""
+def robustness(comparison: pd.DataFrame, exact: pd.DataFrame, threat: str) -> "Figure":
+    """Robust accuracy, and sensitivity under attack, against the radius, with interval bands; what is proved at every radius."""
     figure, axes = _axes(1, 2, (11, 4.2))
     lines = comparison[comparison["threat"] == threat]
     for colour, (defense, curve) in zip(cycle(COLOURS), lines.groupby("defense", sort=False), strict=False):
         label = display_name(str(defense), str(curve["flags"].iloc[0]))
         style = "--" if curve["flags"].iloc[0] else "-"
+        proofs = exact[(exact["threat"] == threat) & (exact["defense"] == defense)]
+        axes[0].step(proofs["eps"], proofs["proved"], ":", where="post", color=colour, linewidth=1)
         for axis, (value, low, high) in zip(
             axes, (("robust_accuracy", "robust_low", "robust_high"), ("sensitivity", "sensitivity_low", "sensitivity_high")),
             strict=True,
         ):  # fmt: skip
             axis.plot(curve["eps"], curve[value], style, marker="o", markersize=3, color=colour, label=label)
             axis.fill_between(curve["eps"], curve[low], curve[high], color=colour, alpha=0.12, linewidth=0)
-    for axis, title in zip(axes, ("robust accuracy", "sensitivity under attack"), strict=True):
-        axis.set(title=title, xlabel="eps (reference standard deviations)", ylim=(0, 1))
+    for axis, title in zip(axes, ("robust accuracy (dotted: proved)", "sensitivity under attack"), strict=True):
+        axis.set(title=title, xlabel=f"eps ({lines['eps_unit'].iloc[0]})", ylim=(0, 1))
     axes[0].legend(frameon=False, fontsize=8)
     figure.suptitle(f"threat model: {threat}", fontsize=11)
     return figure

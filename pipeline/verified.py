@@ -1,8 +1,10 @@
 """What is proved about each patient, as data: nine tensors, written and read as safetensors; and how they come about."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -94,46 +96,74 @@ def verdicts(verified: Mapping[str, Verified]) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
 
-@torch.no_grad()
-def verified_out_of_fold(
-    population: Population, dataset: Dataset, plan: Plan, threat: Threat, *, largest: float, budget: int, alone: bool
-) -> Verified:
-    """Proves what can be proved of each patient, on the models that did not train on them.
+def proofs_out_of_fold(
+    pool: Executor, population: Population, dataset: Dataset, plan: Plan, threat: Threat, *, radii: list[float],
+    exact_to: float | None, budget: int, alone: bool,
+) -> Callable[[], Verified]:  # fmt: skip
+    """Sets out to prove what can be proved of each patient, on the models that did not train on them.
 
     Args:
+        pool: who does the work; one task for each model.
         population: M models, all of which hold somebody out.
         dataset: the records.
         plan: who trained on whom.
         threat: what may be changed; records that its goal spares count as never broken.
-        largest: radius up to which to look.
+        radii: of interest.
+        exact_to: radius up to which to look, and beyond which nobody is proved safe; None = the largest of `radii`.
         budget: branch-and-bound boxes for one record.
         alone: whether to look for single measurements that suffice; needs a plausible range of each that is mutable.
+
+    Returns:
+        what waits for the work to be done, and returns the proofs.
     """
-    grid, (index, valid) = Grid(plan, [largest]), plan.held_out_index()
-    x, y = dataset.x[index], dataset.y[index]
-    single = replace(threat, norm="l0")
+    grid, (index, valid) = Grid(plan, radii), plan.held_out_index()
+    largest = min(radii[-1], exact_to or torch.inf)
+    silence = torch.inf if largest == radii[-1] else largest + 2 * SAME_RADIUS  # what finding nothing proves
     bounded = bool((threat.lower[threat.mutable].isfinite() & threat.upper[threat.mutable].isfinite()).all())
-    columns: dict[str, list[Tensor]] = {}
-    for member, inside in enumerate(valid):
-        network, mine, classes = Network.of(population, member), x[member][inside], y[member][inside]
-        spared = ~threat.attackable(classes)
-        found = verify(network, mine, classes, threat, largest=largest, budget=budget, spared=spared)
-        blank = torch.full(mine.shape, torch.nan, dtype=torch.float64)
-        distance, value = blank, blank
-        if alone and bounded:
-            _, distance, value = one_at_a_time(network, mine, (classes, 1 - classes), single, budget)
-        filled = {
-            "margin": network.margin(network.filled(mine), classes, 1 - classes),
-            "robust_below": found.robust_below,
-            "breaks_at": found.breaks_at,
-            "counterexample": found.record,
-            "counter_margin": network.margin(network.filled(found.record), classes, 1 - classes),
-            "alone": distance,
-            "alone_value": value,
-        }
-        for name, values in filled.items():
-            rectangle = values.new_zeros(len(inside), *values.shape[1:])
-            rectangle[inside] = values
-            columns.setdefault(name, []).append(rectangle)
-    tensors = {name: grid.scatter(torch.stack(parts)[None], index, valid)[0] for name, parts in columns.items()}
-    return Verified(patients=grid.patients, y=dataset.y[grid.patients], **tensors)
+    tasks = [
+        pool.submit(
+            _proofs,
+            Network.of(population, member),
+            dataset.x[rows],
+            dataset.y[rows],
+            threat,
+            largest,
+            silence,
+            budget,
+            alone and bounded,
+        )  # fmt: skip
+        for member, rows in enumerate(index[member][inside] for member, inside in enumerate(valid))
+    ]
+
+    def wait() -> Verified:
+        columns: dict[str, list[Tensor]] = {}
+        for inside, task in zip(valid, tasks, strict=True):
+            for name, values in task.result().items():
+                rectangle = torch.zeros(len(inside), *values.shape[1:], dtype=torch.from_numpy(values).dtype)
+                rectangle[inside] = torch.from_numpy(values)
+                columns.setdefault(name, []).append(rectangle)
+        tensors = {name: grid.scatter(torch.stack(parts)[None], index, valid)[0] for name, parts in columns.items()}
+        return Verified(patients=grid.patients, y=dataset.y[grid.patients], **tensors)
+
+    return wait
+
+
+@torch.no_grad()
+def _proofs(
+    network: Network, x: Tensor, y: Tensor, threat: Threat, largest: float, silence: float, budget: int, alone: bool
+) -> dict[str, np.ndarray[Any, Any]]:
+    """The columns of `Verified` for the records of one model, as arrays, which travel between processes as they are."""
+    found = verify(network, x, y, threat, largest=largest, budget=budget, spared=~threat.attackable(y))
+    distance = value = torch.full(x.shape, torch.nan, dtype=torch.float64)
+    if alone:
+        _, distance, value = one_at_a_time(network, x, (y, 1 - y), replace(threat, norm="l0"), budget)
+    columns = {
+        "margin": network.margin(network.filled(x), y, 1 - y),
+        "robust_below": found.robust_below.clamp_max(silence),
+        "breaks_at": found.breaks_at,
+        "counterexample": found.record,
+        "counter_margin": network.margin(network.filled(found.record), y, 1 - y),
+        "alone": distance,
+        "alone_value": value,
+    }
+    return {name: values.numpy() for name, values in columns.items()}

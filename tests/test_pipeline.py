@@ -89,14 +89,52 @@ def test_the_comparison_holds_every_defence_threat_and_radius(repository):
     table = pd.read_csv(repository.root / "artifacts/evaluate/comparison.csv")
     wanted = [
         "defense", "threat", "eps", "clean_accuracy", "auroc", "robust_accuracy", "robust_low", "robust_high", "sensitivity",
-        "missed_diagnosis_rate", "flags",
+        "missed_diagnosis_rate", "verified_accuracy", "undecided", "atlas", "flags",
     ]  # fmt: skip
     assert set(wanted) <= set(table.columns)
-    assert len(table) == 4 * 2 * 3
+    assert len(table) == 4 * (2 * 3 + 3)  # clinical and unconstrained at three radii; none, one or two forged measurements
     assert set(table["defense"]) == {"baseline", "adv_train", "distill", "dp_train"}
     assert not table[wanted[:-1]].isna().any().any()
     for _, curve in table.groupby(["defense", "threat"]):
         assert curve["robust_accuracy"].is_monotonic_decreasing
+
+
+def test_every_patient_has_a_proof_under_the_clinical_threat(repository):
+    folder = repository.root / "artifacts/evaluate"
+    table = pd.read_csv(folder / "comparison.csv")
+    clinical = table[table["threat"] == "clinical"]
+    assert (clinical["undecided"] == 0).all()
+    assert (clinical["verified_accuracy"] == clinical["robust_accuracy"]).all()
+    patients = pd.read_parquet(folder / "patients.parquet")
+    assert len(patients) == 4 * len(pd.read_csv(repository.root / "data/pima.csv"))
+    assert patients["decided"].all()
+    turned = patients[patients["correct"] & (patients["breaks_at"] < float("inf"))]
+    assert turned["change"].str.contains("→").all()
+    assert (turned["confidence_after"] <= 0.5).all()
+
+
+def test_a_broken_record_is_broken_in_the_stored_model_too(repository):
+    """The change that the table names, typed into the raw record, turns the answer of the model that MLflow would load."""
+    from pipeline.data import load_dataset
+    from pipeline.plan import Plan
+    from pipeline.population import Population
+    from pipeline.serving import probabilities
+    from pipeline.verified import Verified
+
+    artifacts = repository.root / "artifacts"
+    dataset, plan = load_dataset(artifacts / "prepare"), Plan.load(artifacts / "prepare/plan.safetensors")
+    population = Population.load(artifacts / "train_baseline")
+    proof = Verified.load(artifacts / "attack/verified/clinical.safetensors")
+    model_of = {int(patient): row for row in range(plan.size) for patient in plan.held_out[row].nonzero()[:, 0]}
+    broken = (proof.breaks_at[0].isfinite() & (proof.margin[0] > 0)).nonzero()[:, 0].tolist()
+    assert len(broken) > 100
+    for at in broken[::7]:
+        patient = int(proof.patients[at])
+        member = population.select([model_of[patient]])
+        decimals = [max(0, -int(f"{feature.step:e}".split("e")[1])) for feature in dataset.schema.features]
+        typed = [round(value, d) for value, d in zip(proof.counterexample[0, at].double().tolist(), decimals, strict=True)]
+        answer = probabilities(member, dataset.schema, pd.DataFrame([typed], columns=list(dataset.schema.names)))
+        assert int(answer.to_numpy().argmax()) != int(dataset.y[patient])
 
 
 def test_the_summary_ends_with_two_lines_that_help(repository):
