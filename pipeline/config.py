@@ -117,8 +117,8 @@ class ThreatConfig(Section):
     """Which limits of the schema bind the attacker, how changes add up, and which errors are wanted.
 
     `eps` are the radii of this threat model; null = those of the audit. Under l0 a radius is a number of measurements.
-    The verifier looks up to radius `exact_to` (null = the largest), and may spend `boxes` of branch and bound on one record before
-    it counts as undecided.
+    The verifier looks up to radius `exact_to` (null = the largest), and may spend `boxes` of branch and bound on one record
+    before it counts as undecided.
     """
 
     mutable_only: bool

@@ -131,7 +131,7 @@ def proofs_out_of_fold(
             silence,
             budget,
             alone and bounded,
-        )  # fmt: skip
+        )
         for member, rows in enumerate(index[member][inside] for member, inside in enumerate(valid))
     ]
 

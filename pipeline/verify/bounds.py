@@ -46,34 +46,37 @@ class Linear:
         wide = boxes.low < boxes.high
         low = torch.where(wide & (self.slope < 0), torch.maximum(boxes.low, bottom), boxes.low)
         high = torch.where(wide & (self.slope > 0), torch.minimum(boxes.high, top), boxes.high)
-        return Boxes(boxes.index, low, high)
+        return Boxes(boxes.index, boxes.x, low, high)
 
-    def path(self, boxes: Boxes, problem: Problem) -> tuple[Tensor, Tensor]:
-        """How the worst point within a distance moves as the distance grows: by `rate` (B, D), until `ends` (B, D) stop it.
+    def rate(self, problem: Problem) -> Tensor:
+        """(B, D): how the worst point within a distance moves as the distance grows.
 
         In L-infinity all values move at once; in L2 each in proportion to what it achieves (the conditions of Karush, Kuhn and
         Tucker for the least distance at which a linear function is reached inside a box).
         """
-        rate = self.slope * problem.scale**2 if problem.norm == "l2" else torch.sign(self.slope) * problem.scale
-        x = problem.x[boxes.index]
-        far = torch.where(self.slope > 0, x - boxes.low, boxes.high - x)
-        return rate, torch.where(rate == 0, 0.0, far / rate.abs())
+        return self.slope * problem.scale**2 if problem.norm == "l2" else torch.sign(self.slope) * problem.scale
+
+    def ends(self, boxes: Boxes, problem: Problem) -> Tensor:
+        """(B, D): when each value comes to the end of its side."""
+        rate = self.rate(problem)
+        far = torch.where(self.slope > 0, boxes.x - boxes.low, boxes.high - boxes.x)
+        return torch.where(rate == 0, 0.0, far / rate.abs())
 
     def towards(self, boxes: Boxes, problem: Problem, time: Tensor) -> Tensor:
-        """The worst points (..., B, D) at times (..., B) of the path."""
-        moved = problem.x[boxes.index] - time[..., None] * self.path(boxes, problem)[0]
+        """The worst points (..., B, D) at times (..., B) of that movement."""
+        moved = boxes.x - time[..., None] * self.rate(problem)
         return torch.minimum(torch.maximum(moved, boxes.low), boxes.high)
 
     def reach(self, boxes: Boxes, problem: Problem, slack: Tensor) -> tuple[Tensor, Tensor]:
-        """(B,) each: when the path brings the bound down to `slack` (its end if never), and how far it is by then.
+        """(B,) each: when the worst point brings the bound down to `slack` (its end if never), and how far it is by then.
 
         The bound falls along straight lines between the times at which values start and stop to move: these are tried, and the
         line solved.
         """
-        rate, ends = self.path(boxes, problem)
+        ends = self.ends(boxes, problem)
         if problem.norm == "l2":
-            x = problem.x[boxes.index]
-            start = torch.where(self.slope > 0, x - boxes.high, boxes.low - x)
+            rate = self.rate(problem)
+            start = torch.where(self.slope > 0, boxes.x - boxes.high, boxes.low - boxes.x)
             starts = torch.where(rate == 0, 0.0, start / rate.abs())
             stops = torch.cat([torch.zeros_like(ends[:, :1]), starts, ends], 1).clamp_min(0)
         else:  # what is as near as the nearest point of the box costs nothing
@@ -88,7 +91,7 @@ class Linear:
         share = torch.where(above > below, above / (above - below), 0.0).clamp(0, 1)
         first, last = stops.gather(1, before), stops.gather(1, after)
         time = (first + share * (last - first))[:, 0]
-        moved = self.towards(boxes, problem, time) - problem.x[boxes.index]
+        moved = self.towards(boxes, problem, time) - boxes.x
         return time, problem.length(moved / problem.scale)
 
 
@@ -129,16 +132,16 @@ def margin_bound(network: Network, boxes: Boxes, problem: Problem) -> Linear:
     relaxed: list[Relaxation] = []
     slopes: list[Tensor] = []
     for depth in range(len(network.layers) - 1):
-        slope, relaxation = _neurons(network, depth, relaxed, centre, radius)
+        steep, relaxation = _neurons(network, depth, relaxed, centre, radius)
         relaxed.append(relaxation)
-        slopes.append(slope.abs())
+        slopes.append(steep)
     weight, bias = network.layers[-1]
     own, other = problem.own[boxes.index], problem.other[boxes.index]
     carried, offset = (weight[:, own] - weight[:, other]).T, bias[own] - bias[other]
     loose = torch.zeros_like(centre)
-    for (weight, bias), relaxation, slope in reversed(list(zip(network.layers[:-1], relaxed, slopes, strict=True))):
+    for (weight, bias), relaxation, steep in reversed(list(zip(network.layers[:-1], relaxed, slopes, strict=True))):
         gap = torch.where(relaxation.unstable, carried.abs(), 0.0)
-        loose += gap @ slope.T if slope.dim() == 2 else torch.bmm(gap[:, None], slope)[:, 0]
+        loose += gap @ steep.T if steep.dim() == 2 else torch.bmm(gap[:, None], steep)[:, 0]
         offset = offset + (carried.clamp_max(0) * relaxation.intercept).sum(1)
         carried = torch.where(carried >= 0, relaxation.lower, relaxation.chord) * carried
         offset = offset + carried @ bias
@@ -149,11 +152,11 @@ def margin_bound(network: Network, boxes: Boxes, problem: Problem) -> Linear:
 def _neurons(
     network: Network, depth: int, relaxed: list[Relaxation], centre: Tensor, radius: Tensor
 ) -> tuple[Tensor, Relaxation]:
-    """The slopes of what each neuron of a layer receives, as a function of the record, and the lines around its ReLU."""
+    """How steep what each neuron of a layer receives is in each feature, at most, and the lines around its ReLU."""
     weight, bias = network.layers[depth]
     if depth == 0:  # linear in the record: exact
         middle, reach = centre @ weight + bias, radius @ weight.abs()
-        return weight, Relaxation.between(middle - reach, middle + reach)
+        return weight.abs(), Relaxation.between(middle - reach, middle + reach)
     last = relaxed[-1]
     slope = (last.chord @ network.steps[depth - 1]).view(len(centre), weight.shape[1], len(network.layers[depth - 1][0]))
     middle = bias + (last.chord * network.layers[depth - 1][1]) @ weight
@@ -165,10 +168,11 @@ def _neurons(
         middle = middle + slope @ offset
         slope = slope @ earlier.T
     middle = middle + torch.bmm(slope, centre[..., None])[..., 0]
-    reach = torch.bmm(slope.abs(), radius[..., None])[..., 0]
+    steep = slope.abs()
+    reach = torch.bmm(steep, radius[..., None])[..., 0]
     # Interval arithmetic through the last layer alone is sometimes tighter.
     least, most = last.low.clamp_min(0), last.high.clamp_min(0)
     mean, spread = (least + most) / 2 @ weight + bias, (most - least) / 2 @ weight.abs()
-    return slope, Relaxation.between(
+    return steep, Relaxation.between(
         torch.maximum(middle - reach + below, mean - spread), torch.minimum(middle + reach + above, mean + spread)
     )

@@ -100,13 +100,13 @@ class _Search:
     def descend(self) -> None:
         """Looks for near records before boxes are drawn: a step solves the linear network around the last record."""
         problem = self.problem
-        boxes = Boxes(torch.arange(len(problem)), problem.low, problem.high)
+        boxes = Boxes(torch.arange(len(problem)), problem.x, problem.low, problem.high)
         for share in DESCENTS:
             point = problem.x
             for step in range(DESCENT_STEPS):
                 slope, offset = self.network.linear_at(point, problem.own, problem.other)
                 bound = Linear(slope, offset, torch.zeros_like(slope))
-                end = bound.path(boxes, problem)[1].amax(1)
+                end = bound.ends(boxes, problem).amax(1)
                 start = step == 0 and share > 0
                 step_to = (share * end, end) if start else bound.reach(boxes, problem, torch.zeros_like(offset))
                 point = self.try_records(bound, boxes, *step_to, shares=(0.0,))
@@ -142,7 +142,7 @@ class _Search:
         """Offers records on the path of the bound from `time` and `distance` (B,) on; returns the first point (B, D)."""
         problem = self.problem
         later = 1 + RESOLUTION / 2 / distance.clamp_min(RESOLUTION)  # rounding must not leave a record short of the boundary
-        end = bound.path(boxes, problem)[1].amax(1)
+        end = bound.ends(boxes, problem).amax(1)
         if problem.norm == "linf":  # there time is distance
             end = torch.minimum(end, self.best[boxes.index])
         time = time * later

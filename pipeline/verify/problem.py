@@ -79,7 +79,7 @@ class Problem:
 
     def boxes(self) -> "Boxes":
         """One box per problem; more where a value lies off the grid: it may stay, or move to the grid, to nothing between."""
-        boxes = Boxes(torch.arange(len(self)), self.low, self.high)
+        boxes = Boxes(torch.arange(len(self)), self.x, self.low, self.high)
         for feature in torch.nonzero(self.gridded)[:, 0].tolist():
             at, step = self.x[boxes.index, feature], self.step[feature]
             below, above = torch.floor(at / step) * step, torch.ceil(at / step) * step
@@ -115,9 +115,10 @@ class Problem:
 
 @dataclass(frozen=True)
 class Boxes:
-    """Boxes of records. `index` (B,): of which problem; `low`, `high` (B, D): corners, on the grid."""
+    """Boxes of records. `index` (B,): of which problem; `x` (B, D): its record; `low`, `high` (B, D): corners, on the grid."""
 
     index: Tensor
+    x: Tensor
     low: Tensor
     high: Tensor
 
@@ -127,26 +128,26 @@ class Boxes:
     @staticmethod
     def join(parts: "list[Boxes]") -> "Boxes":
         """All boxes of all parts."""
-        return Boxes(*(torch.cat([getattr(part, name) for part in parts]) for name in ("index", "low", "high")))
+        return Boxes(*(torch.cat([getattr(part, name) for part in parts]) for name in ("index", "x", "low", "high")))
 
     def where(self, chosen: Tensor) -> "Boxes":
         """The boxes of a mask, or of indices."""
-        return Boxes(self.index[chosen], self.low[chosen], self.high[chosen])
+        return Boxes(self.index[chosen], self.x[chosen], self.low[chosen], self.high[chosen])
 
     def with_feature(self, feature: int, low: Tensor, high: Tensor) -> "Boxes":
         """The same boxes with other limits (B,) of one feature."""
         lows, highs = self.low.clone(), self.high.clone()
         lows[:, feature], highs[:, feature] = low, high
-        return Boxes(self.index, lows, highs)
+        return Boxes(self.index, self.x, lows, highs)
 
     def distance(self, problem: Problem) -> Tensor:
         """(B,): of the nearest point of each box."""
-        x = problem.x[self.index]
+        x = self.x
         return problem.length(torch.maximum(self.low - x, x - self.high).clamp_min(0) / problem.scale)
 
     def nearer(self, problem: Problem, than: Tensor) -> "Boxes":
         """What of each box lies strictly nearer than a distance (B,), on the grid; low > high somewhere = nothing."""
-        x, known = problem.x[self.index], than.isfinite()[:, None]  # no value moves by more than the whole record does
+        x, known = self.x, than.isfinite()[:, None]  # no value moves by more than the whole record does
         reach = torch.where(known, than[:, None] * problem.scale, 0.0)
         top = torch.where(problem.gridded, (torch.ceil((x + reach) / problem.step - GRID_SLACK) - 1) * problem.step, x + reach)
         bottom = torch.where(
@@ -154,7 +155,7 @@ class Boxes:
         )
         shrinks = known & (self.low < self.high)
         low = torch.where(shrinks, torch.maximum(self.low, bottom), self.low)
-        return Boxes(self.index, low, torch.where(shrinks, torch.minimum(self.high, top), self.high))
+        return Boxes(self.index, self.x, low, torch.where(shrinks, torch.minimum(self.high, top), self.high))
 
     def outward(self, problem: Problem, slope: Tensor, points: Tensor) -> Tensor:
         """Points (B, D) moved to the grid, in the direction in which `slope` (B, D) falls, inside the boxes."""
@@ -173,6 +174,8 @@ class Boxes:
         # Multiples of the step, not sums of multiples: an ulp too much would empty a box of one tick.
         ticks = torch.round(low / step) + torch.floor((high - low) / step / 2 + GRID_SLACK)
         middle = torch.where(gridded, ticks * step, (low + high) / 2)
-        below = Boxes(self.index, self.low, self.high.scatter(1, feature, middle))
-        above = Boxes(self.index, self.low.scatter(1, feature, torch.where(gridded, (ticks + 1) * step, middle)), self.high)
+        below = Boxes(self.index, self.x, self.low, self.high.scatter(1, feature, middle))
+        above = Boxes(
+            self.index, self.x, self.low.scatter(1, feature, torch.where(gridded, (ticks + 1) * step, middle)), self.high
+        )
         return Boxes.join([below, above])
