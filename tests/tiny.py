@@ -38,6 +38,7 @@ LIMITS = {
     "norm": "linf",
     "goal": "any",
     "eps": None,
+    "exact_to": None,
     "boxes": 2000,
 }
 NO_LIMITS = {"mutable_only": False, "plausible_range": False, "recorded_grid": False}
