@@ -36,7 +36,9 @@ def random_boxes(problem, width, per=4, seed=0):
     corners = [
         torch.where(problem.gridded, torch.round(corner / problem.step) * problem.step, corner.float()) for corner in (start, end)
     ]
-    return Boxes(index, *(torch.where(low < high, torch.minimum(torch.maximum(c, low), high), low) for c in corners))
+    return Boxes(
+        index, problem.x[index], *(torch.where(low < high, torch.minimum(torch.maximum(c, low), high), low) for c in corners)
+    )
 
 
 def points_in(boxes, problem, n, seed=0):
@@ -86,7 +88,7 @@ def test_a_record_written_with_other_bits_is_not_below_the_bound_either(hidden):
     network = Network.of(models, 0)
     for y in (torch.zeros(60, dtype=torch.int64), torch.ones(60, dtype=torch.int64)):
         problem = brute.problem(models, x, y, brute.GRIDDED, 0.5)
-        boxes = Boxes(torch.arange(60), problem.x, problem.x)
+        boxes = Boxes(torch.arange(60), problem.x, problem.x, problem.x)
         slack = network.rounding(problem.x.abs())
         margin = network.margin(network.filled(x), y, 1 - y)
         assert (margin_bound(network, boxes, problem).least(boxes) <= margin + slack).all()

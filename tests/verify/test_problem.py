@@ -152,7 +152,7 @@ def test_halves_of_a_whole_range_share_no_tick_and_lack_none(models, feature):
     start, stop = start[start < stop], stop[start < stop]
     low, high = (problem.x.expand(len(start), -1).clone() for _ in range(2))
     low[:, feature], high[:, feature] = start * step, stop * step
-    boxes = Boxes(torch.zeros(len(start), dtype=torch.int64), low, high)
+    boxes = Boxes(torch.zeros(len(start), dtype=torch.int64), problem.x.expand(len(start), -1), low, high)
     halves = boxes.halves(problem, torch.ones_like(low))
     below, above = (half[:, feature].view(2, -1) for half in (halves.low, halves.high))
     assert torch.equal(below[0], start * step)
