@@ -85,7 +85,7 @@ def log_evaluation(
         _log_files(folder, name)
         _log_release(population.release(), dataset)
         own = [tag for tag in tags if tag.key != "run_key"]  # the parent's key stands for the whole
-        for eps in table["eps"].unique():
+        for eps in table.loc[table["threat"] == cfg.audit.headline, "eps"]:  # other threats may count in another unit
             nested = f"{title}, eps {eps:g}"
             child = client.create_run(experiment, tags={PARENT_TAG: parent.info.run_id}, run_name=nested).info.run_id
             lines = table[table["eps"] == eps]
@@ -200,7 +200,7 @@ def _log_files(folder: Path, name: str) -> None:
 
     for file in sorted(folder.rglob("*")):
         place = file.relative_to(folder)
-        own = place.parts[0] not in ("rows", "population") or place.stem == name
+        own = place.parts[0] not in ("rows", "verdicts", "population") or place.stem == name
         if file.is_file() and own and file.suffix in (".html", ".csv", ".png", ".json", ".parquet"):
             mlflow.log_artifact(str(file), None if place.parent == Path(".") else str(place.parent))
 

@@ -5,11 +5,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from pipeline.attacks import ACCESS
+from pipeline.audit import EXACT, SURROGATE, TRANSFER
 from pipeline.config import FeatureConfig, ThreatConfig
 from pipeline.data import Dataset, Schema
 from pipeline.models import Architecture, initialise
 from pipeline.plan import Plan
 from pipeline.population import Population, fitted_preprocessing
+from pipeline.standards import describe_threat
 from pipeline.threat import Threat
 
 ROOT = Path(__file__).parents[1]
@@ -31,7 +34,10 @@ FEATURES = {
     "age": feature(21.0, 100.0, 1.0, False, 40.0, 12.0),
 }
 SCHEMA = Schema(tuple(FEATURES), tuple(FEATURES.values()), "outcome", ("healthy", "ill"))
-LIMITS = {"mutable_only": True, "plausible_range": True, "recorded_grid": True, "norm": "linf", "goal": "any", "eps": None}
+LIMITS = {
+    "mutable_only": True, "plausible_range": True, "recorded_grid": True, "norm": "linf", "goal": "any", "eps": None,
+    "boxes": 200,
+}  # fmt: skip
 NO_LIMITS = {"mutable_only": False, "plausible_range": False, "recorded_grid": False}
 
 
@@ -46,6 +52,15 @@ THREATS = {"clinical": CLINICAL, "unconstrained": UNCONSTRAINED}
 EUCLIDEAN = Threat.of(SCHEMA.features, threat_config(norm="l2"))
 BALL = Threat.of(SCHEMA.features, threat_config(norm="l2", **NO_LIMITS))
 SPARSE = Threat.of(SCHEMA.features, threat_config(norm="l0", eps=[0, 1, 2]))
+
+BY_GRADIENTS = ("pgd_ce", "pgd_margin", "apgd_ce", "apgd_margin", "a", "b")
+KNOWS = {**ACCESS, **dict.fromkeys(BY_GRADIENTS, "gradients"), TRANSFER: "transfer", SURROGATE: "transfer", EXACT: "exact"}
+
+
+def threat_columns(access: str) -> dict[str, str]:
+    """What names the threat of a hand-made row, for an attacker who has this access to the model."""
+    budget = 100 if access in ("scores", "labels") else None
+    return describe_threat(norm="linf", goal="any", mutable=["glucose", "bmi"], access=access, query_budget=budget)
 
 
 def records(n: int, *, seed: int, missing: float = 0.1, signal: float = 1.5) -> Dataset:
