@@ -3,12 +3,14 @@
     python -m benchmarks                       everything
     python -m benchmarks fgsm_grid pgd_grid    these cases; the other entries of the file stay as they are
 
-Writes `benchmarks/latest.json` (an entry per case and peer) and `benchmarks/stages.json` (an entry per stage).
+Writes into `benchmarks/`: `latest.json` (an entry per case and peer), `stages.json` (an entry per stage), `decided.json`
+(what the verifier decides) and `scaling.json` (what more work costs).
 """
 
 import argparse
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,21 +20,28 @@ import torch
 
 from benchmarks.cases import CASES
 from benchmarks.contest import measure, require_peers
+from benchmarks.decided import decided_table, measure_decided
 from benchmarks.problem import THREADS, load_problem
+from benchmarks.scaling import measure_scaling, scaling_table
 from benchmarks.stages import measure_stages, stage_table
 from benchmarks.table import case_table, merged
 from pipeline.config import nearest
 from pipeline.files import BadInput, read_json, repository_root, write_json
 
 HERE = Path(__file__).parent
-LATEST, STAGES = HERE / "latest.json", HERE / "stages.json"
-STAGES_CASE = "stages"
+LATEST = HERE / "latest.json"
+# Measurements of ourselves alone: what makes the entries, and how people read them.
+ALONE: dict[str, tuple[Callable[[], list[dict[str, Any]]], Callable[[list[dict[str, Any]]], str]]] = {
+    "decided": (lambda: measure_decided(repository_root()), decided_table),
+    "scaling": (lambda: measure_scaling(load_problem().cfg), scaling_table),
+    "stages": (lambda: measure_stages(repository_root()), stage_table),
+}
 
 
 def main(arguments: list[str]) -> None:
     """Runs the named cases, or all of them."""
     parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    known = [*CASES, STAGES_CASE]
+    known = [*CASES, *ALONE]
     parser.add_argument("case", nargs="*", help=f"one of {', '.join(known)}; default: all")
     chosen = parser.parse_args(arguments).case or known
     for name in chosen:
@@ -43,10 +52,12 @@ def main(arguments: list[str]) -> None:
         require_peers(CASES[name])
     if contests:
         run_contests(contests)
-    if STAGES_CASE in chosen:
-        stages = measure_stages(repository_root())
-        write_json(STAGES, stages)
-        print(f"{stage_table(stages)}\n")
+    torch.set_num_threads(THREADS)
+    for name in [name for name in chosen if name in ALONE]:
+        measured, shown = ALONE[name]
+        entries = measured()
+        write_json(HERE / f"{name}.json", entries)
+        print(f"{shown(entries)}\n")
 
 
 def run_contests(names: list[str]) -> None:

@@ -66,7 +66,24 @@ def pgd_grid(problem: Problem) -> dict[str, Contender]:
     def one_start(network: torch.nn.Module, eps: float) -> Any:
         return PGD(network, eps=eps, alpha=eps * STEP_SIZE, steps=STEPS, random_start=False)
 
-    return {OURS: Contender(ours, _last)} | _peers(problem, toolbox, one_start)
+    return {OURS: Contender(ours, _last)} | _peers(problem, toolbox, one_start) | {"foolbox": Contender(_foolbox(problem), _last)}
+
+
+def _foolbox(problem: Problem) -> Callable[[int], float]:
+    """The same grid with foolbox, which takes a list of radii."""
+    import foolbox
+
+    population = _victims(problem)
+    unit, y = problem.unit(problem.complete.x), problem.complete.y
+    networks = [attackable_network(population, member, problem.threat) for member in range(MODELS)]
+    models = [foolbox.PyTorchModel(network, bounds=(0, 1), device="cpu") for network in networks]
+    attack = foolbox.attacks.LinfPGD(rel_stepsize=STEP_SIZE, steps=STEPS, random_start=False)
+
+    def run(_: int) -> float:
+        broken = [attack(model, unit, y, epsilons=list(RADII))[2] for model in models]
+        return 1 - float(torch.stack(broken).float().mean())
+
+    return run
 
 
 def _victims(problem: Problem) -> Any:

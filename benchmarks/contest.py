@@ -52,7 +52,12 @@ class Case:
 
 
 # The module that each peer is imported as; torch is its own peer.
-MODULES = {"adversarial-robustness-toolbox": "art.estimators.classification", "torchattacks": "torchattacks", "opacus": "opacus"}
+MODULES = {
+    "adversarial-robustness-toolbox": "art.estimators.classification",
+    "foolbox": "foolbox",
+    "opacus": "opacus",
+    "torchattacks": "torchattacks",
+}
 
 
 def require_peers(case: Case) -> None:

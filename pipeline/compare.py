@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from pipeline import metrics
@@ -87,15 +88,19 @@ def proved(verified: Verified | None, outcome: Outcome, weights: Array, confiden
 def by_attack(audits: Mapping[str, Findings], cfg: AuditConfig, seed: int) -> pd.DataFrame:
     """One row per (defense, threat, attack, eps): the accuracy each attack leaves, its interval, and its threat in full."""
     lines: list[dict[str, Any]] = []
+    weights: Array | None = None
     for defense, findings in audits.items():
-        rows = findings.rows
-        named = rows.drop_duplicates(["threat", "attack"]).set_index(["threat", "attack"])
-        for threat, outcome in outcomes(rows).items():
-            weights = metrics.bootstrap_weights(len(outcome.y), cfg.resamples, seed)
-            for attack, margins in outcome.margins.items():
+        named = findings.rows.drop_duplicates(["threat", "attack"]).set_index(["threat", "attack"])
+        for threat, outcome in outcomes(findings.rows).items():
+            if weights is None:
+                weights = metrics.bootstrap_weights(len(outcome.y), cfg.resamples, seed)
+            right = np.stack([(margins > 0).mean(1) for margins in outcome.margins.values()])  # attack x eps x patient
+            samples = weights @ right.reshape(-1, len(outcome.y)).T.astype(np.float32) / len(outcome.y)
+            drawn = samples.T.reshape(*right.shape[:2], -1)
+            for at, attack in enumerate(outcome.margins):
                 threat_in_full = {column: str(named.loc[(threat, attack), column]) for column in THREAT_COLUMNS}
-                for eps, each in zip(outcome.eps, (margins > 0).mean(1), strict=True):
-                    low, high = metrics.interval(float(each.mean()), metrics.bootstrap_mean(each, weights), cfg.confidence)
+                for eps, each, sample in zip(outcome.eps, right[at], drawn[at], strict=True):
+                    low, high = metrics.interval(float(each.mean()), sample, cfg.confidence)
                     figures = {"eps": float(eps), "accuracy": float(each.mean()), "accuracy_low": low, "accuracy_high": high}
                     figures |= {"missed_diagnosis_rate": 1 - float(each[outcome.y == 1].mean())}
                     lines.append({"defense": defense, "threat": threat, "attack": attack, **figures, **threat_in_full})

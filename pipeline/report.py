@@ -6,12 +6,13 @@
 import base64
 import html
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
 
 from pipeline.audit import save_rows
-from pipeline.clinic_report import STYLE, eps_table, html_table
+from pipeline.clinic_report import STYLE, eps_table, html_table, patient_sections
 from pipeline.compare import Evaluation, headline_metrics
 from pipeline.config import Config
 from pipeline.data import Dataset
@@ -21,6 +22,7 @@ from pipeline.patients import Clinic, by_defense, clinic_tables, most_fragile
 from pipeline.verified import verdicts
 
 COMPARISON, REPORT = "comparison.csv", "report.html"
+NOTHING = 1e-9  # of all patients, up to rounding
 HOW_TO_COMPARE = "Compare in MLflow:  make ui   (then open http://127.0.0.1:5000)"
 
 
@@ -75,6 +77,7 @@ def summary(comparison: pd.DataFrame, headline: str) -> str:
             "eps": [f"{eps:g}" for eps in lines["eps"]],
             "clean accuracy": _with_interval(lines, "clean_accuracy", "clean_low", "clean_high"),
             "robust accuracy": _with_interval(lines, "robust_accuracy", "robust_low", "robust_high"),
+            "proved": _proved(lines),
             "sensitivity": _with_interval(lines, "sensitivity", "sensitivity_low", "sensitivity_high"),
             "missed diagnoses": _with_interval(
                 lines, "missed_diagnosis_rate", "missed_diagnosis_rate_low", "missed_diagnosis_rate_high"
@@ -98,9 +101,15 @@ def _with_interval(lines: pd.DataFrame, value: str, low: str, high: str) -> list
     return [f"{v:.3f} ({a:.3f} to {b:.3f})" for v, a, b in zip(lines[value], lines[low], lines[high], strict=True)]
 
 
+def _proved(lines: pd.DataFrame) -> list[str]:
+    """`exact` where everything is decided: robust accuracy is what it says. Otherwise the share proved, and the undecided."""
+    figures = zip(lines["verified_accuracy"], lines["undecided"], strict=True)
+    return ["exact" if open_ < NOTHING else f"{sure:.3f}, undecided {open_:.3f}" for sure, open_ in figures]
+
+
 def print_summary(comparison: pd.DataFrame, headline: str, folder: Path) -> None:
     """Prints the summary, how to open MLflow's view, and where the results lie."""
-    print(f"\nOut of fold, worst case over the suite, threat model: {headline}; intervals: bootstrap over patients\n")
+    print(f"\nOut of fold, threat model: {headline}; intervals: bootstrap over patients; exact: proved for every patient\n")
     print(summary(comparison, headline))
     print(f"\n{HOW_TO_COMPARE}")
     print(f"Results:            {folder / REPORT}, {folder / COMPARISON}")
@@ -130,16 +139,22 @@ img {{ max-width: 100%; display: block; margin: 1.2rem 0; }}
 .note {{ color: #555; max-width: 60em; }}{STYLE}</style>
 <h1>{html.escape(cfg.data.title)}</h1>
 <p class="note">Every patient is scored by models that did not train on them ({cfg.plan.folds} folds x {cfg.plan.seeds}
-seeds). Robust accuracy is the worst case per record over all attacks and all smaller radii. Intervals:
+seeds). Robust accuracy counts the patients for whom no record within the radius is known that changes the right answer: neither
+an attack nor the verifier found one. "exact": for each of them it is proved that there is none. Intervals:
 {cfg.audit.confidence:.0%} bootstrap over patients, seeds averaged first. eps is in reference standard deviations of each
-feature. These attacks give an upper bound of robustness: a record they fail to break may still be breakable.
-Research software; not for clinical use.</p>
+feature. Research software; not for clinical use.</p>
 <p><b>Defences</b>: {html.escape("; ".join(names))}. Ranked by the area under robust balanced accuracy; a flagged defence
 has no rank.</p>
 {_evidence(first)}
 <h2>Under the {html.escape(headline)} threat</h2>
 {_html_table(comparison[comparison["threat"] == headline])}
 {pictures}
+<h2>What each attack leaves, under the {html.escape(headline)} threat</h2>
+<p class="note">Accuracy under each attack alone. Where all is decided none leaves less than "exact"; one that leaves much more
+is weak, or misled.</p>
+{html_table(_attacks(evaluation.attacks, headline, shown))}
+{_other_threats(comparison, headline, shown)}
+{patient_sections(*_shown(clinic, shown))}
 <h2>Classification report, clean and at eps {cfg.audit.eps[-1]:g}</h2>
 {report.to_html(index=False, border=0)}
 <h2>What one eps means</h2>
@@ -148,6 +163,40 @@ is one standard deviation of a repeated measurement; the eps beside it is what i
 {html_table(eps_table(cfg.data.features, cfg.audit.eps))}
 </html>
 """
+
+
+def _shown(clinic: Clinic, shown: Mapping[str, str]) -> tuple[dict[str, pd.DataFrame], dict[str, pd.DataFrame]]:
+    """The tables of the clinic, by the names that people see."""
+    patients, alone = ({shown[name]: table for name, table in tables.items()} for tables in (clinic.patients, clinic.alone))
+    return patients, alone
+
+
+def _attacks(attacks: pd.DataFrame, headline: str, shown: Mapping[str, str]) -> pd.DataFrame:
+    """Defence x attack, accuracy at each radius, and what each attack is in the words of the standards."""
+    lines = attacks[attacks["threat"] == headline]
+    named = ["defense", "attack", "access", "query_budget", "atlas", "nist", "owasp"]
+    wide = lines.assign(eps=lines["eps"].map("eps {:g}".format)).pivot(index=named, columns="eps", values="accuracy")
+    order = lines[named].drop_duplicates()
+    table = order.merge(wide[[f"eps {eps:g}" for eps in lines["eps"].unique()]].round(3).reset_index(), on=named)
+    table = table.assign(defense=table["defense"].map(shown))[["defense", "attack", *wide.columns, *named[2:]]]
+    return table.rename(columns={"query_budget": "questions", "defense": "defence"})
+
+
+def _other_threats(comparison: pd.DataFrame, headline: str, shown: Mapping[str, str]) -> str:
+    """Robust accuracy under each threat beside the headline."""
+    parts = []
+    for threat, lines in comparison[comparison["threat"] != headline].groupby("threat", sort=False):
+        table = pd.DataFrame(
+            {
+                "defence": lines["defense"].map(shown),
+                f"eps ({lines['eps_unit'].iloc[0]})": lines["eps"].map("{:g}".format),
+                "robust accuracy": _with_interval(lines, "robust_accuracy", "robust_low", "robust_high"),
+                "proved": _proved(lines),
+                "sensitivity": _with_interval(lines, "sensitivity", "sensitivity_low", "sensitivity_high"),
+            }
+        )
+        parts.append(f"<h2>Under the {html.escape(str(threat))} threat</h2>{table.to_html(index=False, border=0)}")
+    return "".join(parts)
 
 
 def _evidence(first: pd.DataFrame) -> str:
@@ -166,6 +215,7 @@ def _html_table(lines: pd.DataFrame) -> str:
             "defence": [display_name(d, f) for d, f in zip(lines["defense"], lines["flags"], strict=True)],
             "eps": lines["eps"].map("{:g}".format),
             "robust accuracy": _with_interval(lines, "robust_accuracy", "robust_low", "robust_high"),
+            "proved": _proved(lines),
             "sensitivity": _with_interval(lines, "sensitivity", "sensitivity_low", "sensitivity_high"),
             "specificity": _with_interval(lines, "specificity", "specificity_low", "specificity_high"),
             "balanced accuracy": lines["balanced_accuracy"].map("{:.3f}".format),

@@ -16,7 +16,7 @@ from pipeline.population import Population
 
 
 def probabilities(population: Population, schema: Schema, records: pd.DataFrame) -> pd.DataFrame:
-    """What a population of one says of raw records.
+    """What a population of one says of raw records, rounded to float32 as records are, and answered in float64.
 
     Args:
         population: M = 1.
@@ -33,7 +33,7 @@ def probabilities(population: Population, schema: Schema, records: pd.DataFrame)
     values = records[list(schema.names)].to_numpy(dtype=np.float64, copy=True)
     x = torch.from_numpy(checked_values(values, schema, "records", first_line=0).astype(np.float32))
     with torch.no_grad():
-        answer = torch.softmax(population(x[None])[0].double(), -1).numpy()
+        answer = torch.softmax(population.double()(x[None].double())[0], -1).numpy()
     return pd.DataFrame(answer, columns=list(schema.classes), index=records.index)
 
 

@@ -28,7 +28,16 @@ if TYPE_CHECKING:
 
 EXAMPLE_ROWS = 5
 PARENT_TAG = "mlflow.parentRunId"
-CURVES = ("robust_accuracy", "balanced_accuracy", "missed_diagnosis_rate", "sensitivity", "robust_low", "robust_high")
+CURVES = (
+    "robust_accuracy",
+    "verified_accuracy",
+    "undecided",
+    "balanced_accuracy",
+    "missed_diagnosis_rate",
+    "sensitivity",
+    "robust_low",
+    "robust_high",
+)
 
 
 def log_evaluations(
@@ -85,10 +94,12 @@ def log_evaluation(
         _log_files(folder, name)
         _log_release(population.release(), dataset)
         own = [tag for tag in tags if tag.key != "run_key"]  # the parent's key stands for the whole
-        for eps in table.loc[table["threat"] == cfg.audit.headline, "eps"]:  # other threats may count in another unit
+        headline = _of(table, cfg.audit.headline)
+        comparable = table[table["eps_unit"] == headline["eps_unit"].iloc[0]]
+        for eps in headline["eps"]:
             nested = f"{title}, eps {eps:g}"
             child = client.create_run(experiment, tags={PARENT_TAG: parent.info.run_id}, run_name=nested).info.run_id
-            lines = table[table["eps"] == eps]
+            lines = comparable[comparable["eps"] == eps]
             client.log_batch(child, _radius_metrics(lines, cfg.audit.headline), _radius_params(cfg, name, eps, overrides), own)
             client.set_terminated(child)
 
@@ -128,6 +139,7 @@ def _tags(cfg: Config, name: str, table: pd.DataFrame, population: Population, r
         "params_sha256": hashlib.sha256(canonical(cfg)).hexdigest(),
         "population_sha256": weights_digest(population),
         "run_key": run_key,
+        **{f"flag.{flag}": why for flag, why in _flags(table).items()},
     }
     return [RunTag(key, value) for key, value in values.items() if value]
 
@@ -137,6 +149,16 @@ def weights_digest(population: Population) -> str:
     with TemporaryDirectory() as place:
         population.save(Path(place))
         return hashlib.sha256((Path(place) / WEIGHTS).read_bytes()).hexdigest()
+
+
+def _flags(table: pd.DataFrame) -> dict[str, str]:
+    """Each flag of a defence, and why it was raised."""
+    first = table.iloc[0]
+    return dict(zip(str(first["flags"]).split(), str(first["evidence"]).split("; "), strict=True)) if first["flags"] else {}
+
+
+def _of(table: pd.DataFrame, threat: str) -> pd.DataFrame:
+    return table[table["threat"] == threat]
 
 
 def _git_commit() -> str:
@@ -157,19 +179,24 @@ def _numbers(line: pd.Series) -> dict[str, float]:
 
 def _headline(table: pd.DataFrame, cfg: Config) -> "list[Metric]":
     """What the table of runs shows in one line: clean figures, and robust accuracy at each radius."""
-    lines = table[table["threat"] == cfg.audit.headline]
+    lines = _of(table, cfg.audit.headline)
     first = lines.iloc[0]
     clean = ("clean_accuracy", "clean_low", "clean_high", "auroc", "auroc_low", "auroc_high")
     values = {key: first[key] for key in clean} | {"rank": first["rank"]}
     values |= {f"clean_{key}": first[key] for key in ("sensitivity", "specificity", "balanced_accuracy", "brier")}
     attacked = lines[lines["eps"] > 0]
-    for key in ("robust_accuracy", "missed_diagnosis_rate"):
+    for key in ("robust_accuracy", "verified_accuracy", "undecided", "missed_diagnosis_rate"):
         values |= {f"{key}_at_{eps:g}": value for eps, value in zip(attacked["eps"], attacked[key], strict=True)}
-    return _metrics(values)
+    for _, line in table[(table["eps_unit"] != first["eps_unit"]) & (table["eps"] > 0)].iterrows():
+        values[f"{line['threat']}/robust_accuracy_at_{line['eps']:g}"] = line["robust_accuracy"]
+    return _metrics(values | {f"flag/{flag}": 1.0 for flag in _flags(table)})
 
 
 def _curves(table: pd.DataFrame) -> "list[Metric]":
-    """Each figure against the radius: `clinical/robust_accuracy` at step 100 is the value at eps 0.1."""
+    """Each figure against the radius: `clinical/robust_accuracy` at step 100 is the value at eps 0.1.
+
+    Under a threat whose radius counts measurements, step 1000 is one measurement.
+    """
     return [
         metric
         for _, line in table.iterrows()

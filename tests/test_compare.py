@@ -56,8 +56,8 @@ def rows(margins, y, eps=EPS, threat="clinical", access=KNOWS):
             pd.DataFrame(
                 {
                     "threat": threat, "attack": attack, **threat_columns(access[attack]), "eps": np.array(eps)[radii],
-                    "repetition": seeds, "patient": patients, "model": "m", "y": np.asarray(y)[patients], "margin": values.ravel(), "broken": values.ravel() <= 0,
-                    "changed": 0,
+                    "repetition": seeds, "patient": patients, "model": "m", "y": np.asarray(y)[patients],
+                    "margin": values.ravel(), "broken": values.ravel() <= 0, "changed": 0,
                 }
             )
         )  # fmt: skip
