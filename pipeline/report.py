@@ -175,10 +175,11 @@ def _attacks(attacks: pd.DataFrame, headline: str, shown: Mapping[str, str]) -> 
     """Defence x attack, accuracy at each radius, and what each attack is in the words of the standards."""
     lines = attacks[attacks["threat"] == headline]
     named = ["defense", "attack", "access", "query_budget", "atlas", "nist", "owasp"]
+    radii = [f"eps {eps:g}" for eps in lines["eps"].unique()]
     wide = lines.assign(eps=lines["eps"].map("eps {:g}".format)).pivot(index=named, columns="eps", values="accuracy")
     order = lines[named].drop_duplicates()
-    table = order.merge(wide[[f"eps {eps:g}" for eps in lines["eps"].unique()]].round(3).reset_index(), on=named)
-    table = table.assign(defense=table["defense"].map(shown))[["defense", "attack", *wide.columns, *named[2:]]]
+    table = order.merge(wide.round(3).reset_index(), on=named)
+    table = table.assign(defense=table["defense"].map(shown))[["defense", "attack", *radii, *named[2:]]]
     return table.rename(columns={"query_budget": "questions", "defense": "defence"})
 
 

@@ -198,6 +198,23 @@ def proof(y, robust_below, breaks_at):
     )
 
 
+def proof_of(margins, data, sure=1.0):
+    """What is proved where no attack is weaker than the verifier; `sure` is how much of each distance is certain.
+
+    A record is known to break at the first radius at which an attack breaks it, by the next glucose value.
+    """
+    worst = np.minimum.reduce([np.asarray(values) for values in margins.values()])
+    breaks_at = torch.from_numpy(np.where(worst <= 0, np.array(EPS)[:, None, None], np.inf).min(0))
+    found = data.x.expand(len(breaks_at), -1, -1).clone()
+    found[..., 0] += breaks_at.isfinite() & (breaks_at > 0)
+    clean, alone = torch.from_numpy(worst[0]).double(), torch.where(data.x.isnan(), torch.nan, torch.inf).double()
+    nowhere = torch.full(found.shape, torch.nan, dtype=torch.float64)
+    everyone = torch.arange(len(data.y))
+    return Verified(
+        everyone, data.y, clean, sure * breaks_at, breaks_at, found, -clean.abs(), alone.expand(found.shape).clone(), nowhere
+    )
+
+
 @pytest.fixture(scope="module")
 def verified(y):
     """Patients of whom a third is decided exactly, a third somewhere below, and a third never broken; an attack finds all."""

@@ -26,7 +26,7 @@ def place(tmp_path, monkeypatch):
         trained.clear()
         cfg = configured([*SMALL, *overrides])
         schema = dict(tiny.FEATURES)
-        cfg = cfg.model_copy(update={"data": cfg.data.model_copy(update={"features": schema})})
+        cfg = tiny.small(cfg.model_copy(update={"data": cfg.data.model_copy(update={"features": schema})}))
         return sweep.run_recipes(cfg, list(overrides)), list(trained)
 
     return run

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from pipeline.attacks import ACCESS
 from pipeline.audit import EXACT, SURROGATE, TRANSFER
-from pipeline.config import FeatureConfig, ThreatConfig
+from pipeline.config import Config, FeatureConfig, ThreatConfig
 from pipeline.data import Dataset, Schema
 from pipeline.models import Architecture, initialise
 from pipeline.plan import Plan
@@ -61,6 +61,16 @@ def threat_columns(access: str) -> dict[str, str]:
     """What names the threat of a hand-made row, for an attacker who has this access to the model."""
     budget = 100 if access in ("scores", "labels") else None
     return describe_threat(norm="linf", goal="any", mutable=["glucose", "bmi"], access=access, query_budget=budget)
+
+
+SUITE, BOXES = ("noise", "fgsm", "pgd_margin", "sparse"), 20
+
+
+def small(cfg: Config) -> Config:
+    """The configuration with a few cheap attacks, and little patience for proofs."""
+    suite = {name: options for name, options in cfg.attack.items() if name in SUITE}
+    threats = {name: threat.model_copy(update={"boxes": BOXES}) for name, threat in cfg.threat.items()}
+    return cfg.model_copy(update={"attack": suite, "threat": threats})
 
 
 def records(n: int, *, seed: int, missing: float = 0.1, signal: float = 1.5) -> Dataset:
