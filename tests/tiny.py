@@ -99,6 +99,13 @@ def population(
     return Population(architecture, constants, weights, tuple(f"member{m}" for m in range(members)))
 
 
+def untrained(plan: Plan, dataset: Dataset, *, hidden: tuple[int, ...] = (6,), seed: int = 0) -> Population:
+    """A model for each row of the plan: as it was before training, its answers far apart."""
+    architecture = Architecture("mlp" if hidden else "linear", len(FEATURES), 2, hidden)
+    weights = {name: 3 * value for name, value in initialise(architecture, plan.seeds + seed).items()}
+    return Population(architecture, fitted_preprocessing(dataset.x, plan.train), weights, plan.labels)
+
+
 def plan(dataset: Dataset, *, folds: int = 3, seeds: int = 2, release: bool = False, seed: int = 0) -> Plan:
     return Plan.cross_validation(dataset.y, folds=folds, seeds=seeds, seed=seed, release=release)
 
