@@ -41,7 +41,7 @@ def compare(audits: Mapping[str, Findings], cfg: AuditConfig, seed: int, auroc_c
     lines: list[dict[str, Any]] = []
     for name, by_threat in by_defense.items():
         findings = audits[name]
-        raised = raise_flags(Evidence(by_threat, findings.diagnostics, access_of(findings.rows), auroc_ceiling))
+        raised = raise_flags(Evidence(by_threat, access_of(findings.rows), findings.diagnostics, auroc_ceiling))
         judged = {"flags": " ".join(raised), "evidence": "; ".join(raised.values())}
         for threat, outcome in by_threat.items():
             against = reference[threat] if reference and name != BASELINE else None

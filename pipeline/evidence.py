@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from pipeline.audit import TRANSFER
 from pipeline.outcome import Outcome
 from pipeline.standards import KNOWLEDGE
 
@@ -18,8 +17,6 @@ MEASUREMENTS = {
     "attack_beats_proof": "records broken below the radius proved safe",
 }
 
-ACCESS_BY_NAME = {"noise": "none", TRANSFER: "transfer", "square": "scores", "hop_skip_jump": "labels"}
-
 
 @dataclass(frozen=True)
 class Evidence:
@@ -27,18 +24,17 @@ class Evidence:
 
     Attributes:
         by_threat: what the attacks did, by threat model.
+        access: for each attack, what it needs of the model (a key of `pipeline.standards.KNOWLEDGE`).
         diagnostics: some of `MEASUREMENTS`; what is absent was not measured and raises nothing.
-        access: for each attack, what it needs of the model (a key of `pipeline.standards.KNOWLEDGE`); an attack that is
-            absent has that of `ACCESS_BY_NAME`, otherwise gradients.
         auroc_ceiling: above it a clean AUROC is taken for a leak.
 
     Raises:
-        ValueError: a measurement or an access is unknown, and would silently count for nothing.
+        ValueError: a measurement or an access is unknown, or that of an attack is missing: it would silently count for nothing.
     """
 
     by_threat: Mapping[str, Outcome]
+    access: Mapping[str, str]
     diagnostics: Mapping[str, float] = field(default_factory=dict)
-    access: Mapping[str, str] = field(default_factory=dict)
     auroc_ceiling: float | None = None
 
     def __post_init__(self) -> None:
@@ -47,10 +43,13 @@ class Evidence:
             raise ValueError(f"no rule reads the measurement {', '.join(unknown)}; known: {', '.join(MEASUREMENTS)}")
         if unknown := [access for access in self.access.values() if access not in KNOWLEDGE]:
             raise ValueError(f"unknown access {', '.join(unknown)}; known: {', '.join(KNOWLEDGE)}")
+        attacks = dict.fromkeys(name for outcome in self.by_threat.values() for name in outcome.margins)
+        if lacking := [name for name in attacks if name not in self.access]:
+            raise ValueError(f"access of {', '.join(lacking)}: missing; known: {', '.join(KNOWLEDGE)}")
 
     def attacks(self, outcome: Outcome, *access: str) -> list[str]:
         """The attacks of an outcome that need one of these kinds of access."""
-        return [n for n in outcome.margins if self.access.get(n, ACCESS_BY_NAME.get(n, "gradients")) in access]
+        return [name for name in outcome.margins if self.access[name] in access]
 
     @property
     def first(self) -> Outcome:

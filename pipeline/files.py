@@ -73,7 +73,7 @@ def read_json(path: Path) -> Any:
     except FileNotFoundError:
         raise BadInput(f"{path}: not found; run `dvc repro` to make it") from None
     except ValueError as error:
-        raise BadInput(f"{path}: not valid JSON ({error})") from error
+        raise BadInput(f"{path}: not valid JSON ({error}); run `dvc repro` to make it again") from error
 
 
 def write_tensors(path: Path, tensors: "dict[str, Tensor]", metadata: dict[str, str] | None = None) -> None:

@@ -94,8 +94,9 @@ def log_evaluation(
         _log_files(folder, name)
         _log_release(population.release(), dataset)
         own = [tag for tag in tags if tag.key != "run_key"]  # the parent's key stands for the whole
-        comparable = table[table["eps_unit"] == _of(table, cfg.audit.headline)["eps_unit"].iloc[0]]
-        for eps in comparable["eps"].unique():
+        headline = _of(table, cfg.audit.headline)
+        comparable = table[table["eps_unit"] == headline["eps_unit"].iloc[0]]
+        for eps in headline["eps"]:
             nested = f"{title}, eps {eps:g}"
             child = client.create_run(experiment, tags={PARENT_TAG: parent.info.run_id}, run_name=nested).info.run_id
             lines = comparable[comparable["eps"] == eps]
@@ -226,7 +227,7 @@ def _log_files(folder: Path, name: str) -> None:
 
     for file in sorted(folder.rglob("*")):
         place = file.relative_to(folder)
-        own = place.parts[0] not in ("rows", "population") or place.stem == name
+        own = place.parts[0] not in ("rows", "verdicts", "population") or place.stem == name
         if file.is_file() and own and file.suffix in (".html", ".csv", ".png", ".json", ".parquet"):
             mlflow.log_artifact(str(file), None if place.parent == Path(".") else str(place.parent))
 

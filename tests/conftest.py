@@ -1,11 +1,14 @@
 """Fixtures shared by all tests. Everything here is tiny, seeded and offline."""
 
+from pathlib import Path
+
 import pytest
 import tiny
 import torch
 import yaml
 
 from pipeline import params
+from pipeline.store import one_writer, tracking_uri
 
 # More threads than the models are wide only add noise to the timing, and parallel test runners share the cores.
 torch.set_num_threads(1)
@@ -15,6 +18,20 @@ torch.set_num_threads(1)
 def smoke_text() -> str:
     """`params.yaml` as the preset for tests composes it."""
     return params.compose(["experiment=smoke"], tiny.ROOT / "conf")
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory) -> Path:
+    """A database that MLflow has set up, to be copied: setting one up takes seconds."""
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{path}")
+        with one_writer():
+            import mlflow
+
+            mlflow.set_tracking_uri(tracking_uri())
+            mlflow.MlflowClient().search_experiments()
+    return path
 
 
 @pytest.fixture

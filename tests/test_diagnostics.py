@@ -15,7 +15,6 @@ from pipeline.diagnostics import (
     convergence_gap,
     diagnose,
     gradient_agreement,
-    in_float64,
     nondeterminism,
     unbounded_accuracy,
     unconstrained,
@@ -136,7 +135,7 @@ def test_own_pullback_and_autograd_measure_the_same(models, x):
 
 
 def agreement(model, reference, x):
-    return gradient_agreement(model, x, answered(reference, x), SCALE, reference=in_float64(reference))
+    return gradient_agreement(model, x, answered(reference, x), SCALE, reference=reference.double())
 
 
 @pytest.mark.parametrize("hidden", [(), (8, 6)])
@@ -175,7 +174,7 @@ def test_a_straight_through_estimator_is_seen(models, x):
         return models(records + (rounded(records) - records).detach())
 
     y = answered(straight_through, x)
-    value = gradient_agreement(straight_through, x, y, SCALE, reference=lambda r: in_float64(models)(rounded(r)))
+    value = gradient_agreement(straight_through, x, y, SCALE, reference=lambda r: models.double()(rounded(r)))
     assert value == 0
 
 
@@ -187,12 +186,6 @@ def test_a_model_that_is_flat_everywhere_agrees_with_itself(models, x):
         models.labels,
     )
     assert agreement(flat, flat, x) == 1
-
-
-def test_in_float64_is_the_same_model(models, x):
-    double = in_float64(models)(x.double())
-    assert double.dtype == torch.float64
-    torch.testing.assert_close(double.float(), models(x))
 
 
 # ---- answers ----

@@ -9,11 +9,12 @@ import pytest
 import torch
 from test_compare import EPS, model, rows
 from test_diagnostics import Liar, Still, trained_models
-from tiny import CLINICAL, ROOT, records
+from tiny import CLINICAL, KNOWS, ROOT, records
 
 from pipeline import diagnostics, flags, metrics
-from pipeline.audit import TRANSFER
-from pipeline.diagnostics import diagnose, in_float64
+from pipeline.audit import EXACT, TRANSFER
+from pipeline.compare import access_of
+from pipeline.diagnostics import diagnose
 from pipeline.evidence import MEASUREMENTS, Evidence
 from pipeline.figures import EXTRA_LABEL
 from pipeline.flags import FLAGS, raise_flags
@@ -30,10 +31,10 @@ def suite(y=Y, strength=1.2, loss=2.0):
     return {name: clean - np.array(EPS)[:, None, None] * (loss + extra) for name, extra in SUITE.items()}
 
 
-def judged(margins, y=Y, **known):
+def judged(margins, y=Y, access=KNOWS, **known):
     """The evidence of an audit with the same margins under two threats."""
-    table = pd.concat([rows(margins, y, threat=threat) for threat in ("clinical", "unconstrained")])
-    return Evidence(outcomes(table), **known)
+    table = pd.concat([rows(margins, y, threat=threat, access=access) for threat in ("clinical", "unconstrained")])
+    return Evidence(outcomes(table), access_of(table), **known)
 
 
 def flat(share, y=Y, value=1.0):
@@ -90,7 +91,7 @@ def moved_at_eps_zero(_):
 
 
 def radii_in_disorder(_):
-    return Evidence({"clinical": Outcome(np.array([0.0, 0.5, 0.1]), Y, suite())})
+    return Evidence({"clinical": Outcome(np.array([0.0, 0.5, 0.1]), Y, suite())}, KNOWS)
 
 
 def cross_entropy_blind(_):
@@ -134,7 +135,7 @@ def saturated(healthy):
 def lying(healthy):
     models, x, y = healthy
     liar = Liar(models, lambda grad: grad.roll(1, -1))
-    cosine = diagnostics.gradient_agreement(liar, x, y, CLINICAL.scale, reference=in_float64(models))
+    cosine = diagnostics.gradient_agreement(liar, x, y, CLINICAL.scale, reference=models.double())
     return judged(suite(), diagnostics=measured(healthy, gradient_agreement=cosine))
 
 
@@ -297,7 +298,7 @@ def test_the_sentence_shows_the_radius_where_most_is_lost_and_what_the_suite_fin
 
 def test_a_fault_under_any_threat_counts():
     honest, blind = judged(suite()), cross_entropy_blind(None)
-    both = Evidence({"clinical": honest.by_threat["clinical"], "other": blind.by_threat["clinical"]})
+    both = Evidence({"clinical": honest.by_threat["clinical"], "other": blind.by_threat["clinical"]}, KNOWS)
     assert raise_flags(both)["masked_gradients"].startswith("other, eps 0.5: ")
 
 
@@ -309,16 +310,16 @@ def test_a_stranger_may_break_other_patients_as_long_as_it_breaks_no_more():
 
 def test_access_decides_who_is_who():
     margins = {"pgd_margin": flat(0.9), "mystery": broken(flat(0.9), 0.3)}
-    assert raise_flags(judged(margins)) == {}
+    assert raise_flags(judged(margins, access=KNOWS | {"mystery": "gradients"})) == {}
     for access, flag in (("scores", "black_box_wins"), ("labels", "black_box_wins"), ("transfer", "masked_gradients")):
-        assert set(raise_flags(judged(margins, access={"mystery": access}))) == {flag}
-    assert set(raise_flags(judged(margins, access={"mystery": "none"}))) == {"noise_beats_attack"}
-    assert raise_flags(judged(margins, access={"mystery": "exact"})) == {}  # a solver may find what no attack finds
+        assert set(raise_flags(judged(margins, access=KNOWS | {"mystery": access}))) == {flag}
+    assert set(raise_flags(judged(margins, access=KNOWS | {"mystery": "none"}))) == {"noise_beats_attack"}
+    assert raise_flags(judged(margins, access=KNOWS | {"mystery": "exact"})) == {}  # a solver may find what no attack finds
 
 
 def test_a_verifier_is_adaptive():
     assert set(raise_flags(judged({"noise": flat(0.9)}))) == {"not_adaptive"}
-    assert raise_flags(judged({"noise": flat(0.9), "exact": flat(0.9)}, access={"exact": "exact"})) == {}
+    assert raise_flags(judged({"noise": flat(0.9), EXACT: flat(0.9)})) == {}
 
 
 # ---- overfitting to single steps ----
@@ -392,7 +393,14 @@ def test_an_unknown_measurement_or_access_is_refused():
     with pytest.raises(ValueError, match=r"zero_gradients_share.*zero_gradient_share"):
         judged(suite(), diagnostics={"zero_gradients_share": 0.5})
     with pytest.raises(ValueError, match=r"weights.*gradients"):
-        judged(suite(), access={"fgsm": "weights"})
+        Evidence(outcomes(rows(suite(), Y)), KNOWS | {"fgsm": "weights"})
+
+
+def test_an_attack_of_whom_nobody_says_what_it_knows_is_refused():
+    """It must not silently count as one that has the gradients."""
+    knows = {name: access for name, access in KNOWS.items() if name != "fgsm"}
+    with pytest.raises(ValueError, match=r"access of fgsm: missing"):
+        Evidence(outcomes(rows(suite(), Y)), knows)
 
 
 # ---- what people read about flags ----

@@ -4,37 +4,55 @@ import json
 import re
 import shutil
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from test_compare import CFG, EPS, model, rows
+from test_compare import CFG, EPS, model, proof_of, rows
 from tiny import records
 
 from pipeline import params, report
-from pipeline.audit import TRANSFER
+from pipeline.audit import TRANSFER, Findings
 from pipeline.compare import evaluate_audits
 from pipeline.figures import confusion_matrices, display_name, robustness, roc_curves
+from pipeline.patients import Clinic, clinic_tables
 from pipeline.report import page, print_summary, read_comparison, summary, write_evaluation
+from pipeline.verified import verdicts
 
-TABLES = ("comparison", "classification", "confusion")
+TABLES = ("comparison", "attacks", "fragile", "alone", "classification", "confusion")
 PICTURES = ["robustness_clinical", "robustness_unconstrained", "roc", "confusion"]
 HOSTILE = "<script>alert('x')</script> & \"co\""
 NAMES = ["baseline", "adv_train", "distill"]
 LABELS = {"baseline": "baseline", "adv_train": "adv_train", "distill": "distill [masked gradients]"}
 
 
+NO_PATIENTS = Clinic({}, {})
+
+
 @pytest.fixture(scope="module")
-def audits():
-    """Three defences under two threats; `distill` masks its gradients."""
-    y = records(150, seed=0).y.numpy()
+def data():
+    return records(150, seed=0)
+
+
+@pytest.fixture(scope="module")
+def audits(data):
+    """Three defences under two threats, one of them decided; `distill` masks its gradients."""
+    y = data.y.numpy()
     strong = {
         name: model(1.2, y, loss=loss, seed=seed) for seed, (name, loss) in enumerate(zip(NAMES, (2.0, 0.5, 0.2), strict=True))
     }
     strong["distill"][TRANSFER] = strong["distill"]["fgsm"] - np.array([0.0, 2.0, 3.0])[:, None, None]
     threats = ("clinical", "unconstrained")
-    return {name: pd.concat([rows(margins, y, threat=threat) for threat in threats]) for name, margins in strong.items()}
+    return {
+        name: Findings(
+            pd.concat([rows(margins, y, threat=threat) for threat in threats], ignore_index=True),
+            {"clinical": proof_of(margins, data), "unconstrained": proof_of(margins, data, sure=0.1)},
+            {},
+        )
+        for name, margins in strong.items()
+    }
 
 
 @pytest.fixture(scope="module")
@@ -61,9 +79,9 @@ def comparison(evaluation):
 
 
 @pytest.fixture(scope="module")
-def written(evaluation, cfg, tmp_path_factory):
+def written(evaluation, data, cfg, tmp_path_factory):
     place = tmp_path_factory.mktemp("evaluate")
-    write_evaluation(evaluation, cfg, place)
+    write_evaluation(evaluation, data, cfg, place)
     return place
 
 
@@ -72,16 +90,16 @@ def written(evaluation, cfg, tmp_path_factory):
 
 def test_every_table_picture_row_and_the_page_are_written(written):
     files = {path.relative_to(written).as_posix() for path in written.rglob("*") if path.is_file()}
-    expected = {f"{name}.csv" for name in TABLES} | {f"rows/{name}.parquet" for name in NAMES}
+    expected = {f"{name}.csv" for name in TABLES} | {"patients.parquet"}
+    expected |= {f"{place}/{name}.parquet" for place in ("rows", "verdicts") for name in NAMES}
     expected |= (
         {"plots/robustness.csv", "plots/roc.csv"} | {f"plots/{name}.png" for name in PICTURES} | {"metrics.json", "report.html"}
     )
-    assert expected <= files
-    assert not [name for name in files if "unfinished" in name]
+    assert expected == files
 
 
 def test_the_tables_read_back_as_they_were(written, evaluation, audits):
-    for name in ("classification", "confusion"):
+    for name in ("attacks", "classification", "confusion"):
         read = pd.read_csv(written / f"{name}.csv")
         table = getattr(evaluation, name)
         assert list(read) == list(table)
@@ -93,8 +111,20 @@ def test_the_tables_read_back_as_they_were(written, evaluation, audits):
         assert set(curves) == {x, *NAMES}
         for name in NAMES:
             np.testing.assert_allclose(curves[[x, name]], table.loc[table["defense"] == name, [x, y]], rtol=1e-5)
-    for name, of_defense in audits.items():
-        pd.testing.assert_frame_equal(pd.read_parquet(written / "rows" / f"{name}.parquet"), of_defense.reset_index(drop=True))
+    for name, findings in audits.items():
+        pd.testing.assert_frame_equal(pd.read_parquet(written / "rows" / f"{name}.parquet"), findings.rows)
+        pd.testing.assert_frame_equal(pd.read_parquet(written / "verdicts" / f"{name}.parquet"), verdicts(findings.verified))
+
+
+def test_the_tables_of_patients_are_those_of_every_defence(written, audits, data, cfg):
+    clinic = clinic_tables(audits, data, cfg)
+    read = pd.read_parquet(written / "patients.parquet")
+    assert read["defense"].value_counts(sort=False).to_dict() == dict.fromkeys(NAMES, len(data.y))
+    for name in NAMES:
+        mine = read[read["defense"] == name].drop(columns="defense").reset_index(drop=True)
+        pd.testing.assert_frame_equal(mine, clinic.patients[name])
+    assert list(pd.read_csv(written / "alone.csv")["defense"]) == [name for name in NAMES for _ in data.schema.names]
+    assert set(pd.read_csv(written / "fragile.csv")["defense"]) == set(NAMES)
 
 
 def test_the_metrics_name_every_defence_and_radius(written):
@@ -104,9 +134,9 @@ def test_the_metrics_name_every_defence_and_radius(written):
         assert {f"robust_accuracy_at_{eps:g}" for eps in EPS[1:]} < of_defense.keys()
 
 
-def test_the_same_evaluation_is_the_same_bytes_pictures_included(written, evaluation, cfg, tmp_path_factory):
+def test_the_same_evaluation_is_the_same_bytes_pictures_included(written, evaluation, data, cfg, tmp_path_factory):
     again = tmp_path_factory.mktemp("again")
-    write_evaluation(evaluation, cfg, again)
+    write_evaluation(evaluation, data, cfg, again)
     for path in written.rglob("*"):
         if path.is_file():
             assert (again / path.relative_to(written)).read_bytes() == path.read_bytes(), path.name
@@ -241,8 +271,9 @@ def test_the_page_names_every_defence_with_its_flag_and_rank(html, comparison):
     for name, label in LABELS.items():
         assert (f"{label}, rank {ranks[name]}" if name != "distill" else f"{label}, not ranked") in html
     assert sorted(ranks.dropna()) == [1, 2]
-    figures, classes_at_two_radii = len(EPS), 2 * 2
-    assert html.count(f"<td>{LABELS['distill']}</td>") == figures + classes_at_two_radii
+    figures, attacks, classes_at_two_radii = 2 * len(EPS), 4, 2 * 2
+    assert html.count(f"<td>{LABELS['distill']}</td>") == figures + attacks + classes_at_two_radii
+    assert f"<h3>{LABELS['distill']}</h3>" in html
 
 
 def test_the_page_says_why_a_defence_is_flagged(html, comparison):
@@ -253,14 +284,19 @@ def test_the_page_says_why_a_defence_is_flagged(html, comparison):
 
 
 def test_the_page_of_honest_defences_has_no_reasons(evaluation, cfg, comparison):
-    table = comparison[comparison["flags"] == ""]
-    roc = evaluation.roc[evaluation.roc["defense"] != "distill"]
-    text = page(type(evaluation)({}, table, evaluation.classification, evaluation.confusion, roc), cfg, [])
+    honest = replace(evaluation, comparison=comparison[comparison["flags"] == ""])
+    text = page(honest, NO_PATIENTS, cfg, [])
     assert "<ul" not in text
 
 
 def test_the_page_says_what_its_numbers_are(html, cfg):
-    for said in ("worst case per record", "upper bound", "bootstrap over patients", "did not train on", "not for clinical use"):
+    for said in (
+        "no record within the radius is known",
+        "it is proved that there is none",
+        "bootstrap over patients",
+        "did not train on",
+        "not for clinical use",
+    ):
         assert said in re.sub(r"\s+", " ", html)
     glucose = html[html.index("glucose, mg/dL") :].split("</tr>")[0]
     assert "<td>3 (3)</td>" in glucose  # eps 0.1
@@ -269,9 +305,28 @@ def test_the_page_says_what_its_numbers_are(html, cfg):
     assert f"({cfg.plan.folds} folds x {cfg.plan.seeds} seeds)" in re.sub(r"\s+", " ", html)
 
 
+def test_the_page_says_what_is_proved_and_what_is_left_undecided(html, comparison):
+    headline, other = html.split("<h2>Under the clinical threat</h2>")[1].split("<h2>Under the unconstrained threat</h2>")
+    assert headline.split("<h2>")[0].count("<td>exact</td>") == len(NAMES) * len(EPS)
+    lines = comparison[(comparison["threat"] == "unconstrained") & (comparison["undecided"] > 0)]
+    assert len(lines)
+    for _, line in lines.iterrows():
+        assert f"<td>{line['verified_accuracy']:.3f}, undecided {line['undecided']:.3f}</td>" in other
+
+
+def test_the_page_lists_the_attacks_in_the_order_of_the_audit_and_the_radii_in_theirs(evaluation, cfg):
+    """As numbers: 10 comes after 2."""
+    larger = {0.0: 0.0, 0.1: 2.0, 0.5: 10.0}
+    text = page(replace(evaluation, attacks=evaluation.attacks.replace({"eps": larger})), NO_PATIENTS, cfg, [])
+    table = text.split("<h2>What each attack leaves")[1].split("<h2>")[0]
+    assert re.findall(r"<th>(.*?)</th>", table)[:5] == ["defence", "attack", "eps 0", "eps 2", "eps 10"]
+    attacks = [cells[1] for cells in (re.findall(r"<td>(.*?)</td>", row) for row in table.split("<tr>")) if cells]
+    assert attacks == [*["fgsm", "pgd_ce", "pgd_margin"] * 3, TRANSFER]
+
+
 def test_a_hostile_configuration_is_escaped(evaluation, hostile):
     renamed = evaluation.classification.replace({"diabetes": HOSTILE})
-    text = page(type(evaluation)({}, evaluation.comparison, renamed, evaluation.confusion, evaluation.roc), hostile, [])
+    text = page(replace(evaluation, classification=renamed), NO_PATIENTS, hostile, [])
     assert "<script" not in text
     assert "&lt;script&gt;" in text
     assert "<b>ill" not in text
@@ -280,7 +335,8 @@ def test_a_hostile_configuration_is_escaped(evaluation, hostile):
 def test_a_hostile_name_of_a_defence_is_escaped(evaluation, cfg, comparison):
     comparison["evidence"] = comparison["evidence"].where(comparison["evidence"] == "", HOSTILE)
     comparison["defense"] = comparison["defense"].replace({"distill": HOSTILE})
-    text = page(type(evaluation)({}, comparison, evaluation.classification, evaluation.confusion, evaluation.roc), cfg, [])
+    attacks = evaluation.attacks.replace({"distill": HOSTILE})
+    text = page(replace(evaluation, comparison=comparison, attacks=attacks), NO_PATIENTS, cfg, [])
     assert "<script" not in text
 
 

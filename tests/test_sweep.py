@@ -1,23 +1,27 @@
 """A finished run is not run again, whatever ended the process; anything that decides a result is part of its key."""
 
+import shutil
+
 import pytest
 import tiny
 import torch
 
-from pipeline import sweep
+from pipeline import report, sweep
 from pipeline.params import configured
 
 SMALL = ["experiment=smoke", "threads=1", "train.epochs=2", "plan.folds=2", "plan.seeds=1", "audit.eps=[0.0,0.3]"]
 
 
 @pytest.fixture
-def place(tmp_path, monkeypatch):
+def place(tmp_path, monkeypatch, empty_store):
     """A repository root of its own; returns a function that runs overrides there and counts what was trained."""
     (tmp_path / "conf").symlink_to(tiny.ROOT / "conf")
+    shutil.copy(empty_store, tmp_path / "mlflow.db")
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     data = tiny.records(60, seed=5)
     monkeypatch.setattr(sweep, "read_raw", lambda *_: (data, {}))
+    monkeypatch.setattr(report, "draw_all", lambda *_: [])  # pictures take longer than all the rest
     trained = []
     original = sweep.train
     monkeypatch.setattr(sweep, "train", lambda name, *rest: trained.append(name) or original(name, *rest))
@@ -26,7 +30,7 @@ def place(tmp_path, monkeypatch):
         trained.clear()
         cfg = configured([*SMALL, *overrides])
         schema = dict(tiny.FEATURES)
-        cfg = cfg.model_copy(update={"data": cfg.data.model_copy(update={"features": schema})})
+        cfg = tiny.small(cfg.model_copy(update={"data": cfg.data.model_copy(update={"features": schema})}))
         return sweep.run_recipes(cfg, list(overrides)), list(trained)
 
     return run

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 
@@ -27,21 +28,22 @@ def evaluated(tmp_path_factory):
     values = yaml.safe_load(compose(["experiment=smoke"], tiny.ROOT / "conf"))
     values["data"] |= {"name": "tiny", "target": tiny.SCHEMA.target, "classes": list(tiny.SCHEMA.classes)}
     values["data"]["features"] = {name: feature.model_dump() for name, feature in tiny.FEATURES.items()}
-    cfg = parse({key: value for key, value in values.items() if key not in ("distill", "dp_train")}, "conf")
+    cfg = tiny.small(parse({key: value for key, value in values.items() if key not in ("distill", "dp_train")}, "conf"))
     data = tiny.records(90, seed=3)
     plan = tiny.plan(data, release=True)
     populations = {name: train(name, data, plan, cfg) for name in cfg.defenses}
-    audits = {name: audit(models, data, plan, cfg, name=name).rows for name, models in populations.items()}
+    audits = {name: audit(models, data, plan, cfg, name=name).findings for name, models in populations.items()}
     evaluation = evaluate_audits(audits, cfg)
     folder = tmp_path_factory.mktemp("evaluate")
-    write_evaluation(evaluation, cfg, folder)
+    write_evaluation(evaluation, data, cfg, folder)
     return cfg, data, populations, evaluation, folder
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory):
+def store(tmp_path_factory, empty_store):
     """A fresh place for one module: `DVC_ROOT` names it, so the default store lies in it."""
     root = tmp_path_factory.mktemp("root")
+    shutil.copy(empty_store, root / "mlflow.db")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DVC_ROOT", str(root))
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
@@ -104,6 +106,30 @@ def test_nested_runs_hold_the_figures_of_the_comparison(logged, evaluated):
                 assert run.data.metrics[prefix + key] == pytest.approx(line[key])
 
 
+def test_what_counts_in_another_unit_stays_out_of_the_nested_runs(logged, evaluated):
+    """Two measurements are no radius of 2: the sparse threat is on the parent alone."""
+    cfg, client, parents, nested = logged
+    assert cfg.threat["sparse"].eps == [0, 1, 2]
+    assert not [key for run in nested for key in run.data.metrics if key.startswith("sparse/")]
+    comparison = evaluated[3].comparison
+    for run in parents:
+        lines = comparison[(comparison["defense"] == run.data.tags["defense"]) & (comparison["threat"] == "sparse")]
+        history = client.get_metric_history(run.info.run_id, "sparse/robust_accuracy")
+        assert [(m.step, m.value) for m in sorted(history, key=lambda m: m.step)] == [
+            (1000 * count, value) for count, value in zip(range(3), lines["robust_accuracy"], strict=True)
+        ]
+
+
+def test_the_share_that_is_proved_is_a_curve_too(logged, evaluated):
+    client, parents = logged[1:3]
+    comparison = evaluated[3].comparison
+    for run in parents:
+        lines = comparison[(comparison["defense"] == run.data.tags["defense"]) & (comparison["threat"] == "clinical")]
+        for key in ("verified_accuracy", "undecided"):
+            history = client.get_metric_history(run.info.run_id, f"clinical/{key}")
+            assert [m.value for m in sorted(history, key=lambda m: m.step)] == lines[key].tolist()
+
+
 def test_tags_tell_where_a_run_comes_from(logged, evaluated):
     populations = evaluated[2]
     for run in logged[2]:
@@ -118,9 +144,10 @@ def test_the_files_of_the_report_are_artifacts_of_the_parent(logged):
     client, parents = logged[1:3]
     for run in parents:
         names = {item.path for item in client.list_artifacts(run.info.run_id)}
-        assert {"report.html", "comparison.csv", "metrics.json", "plots", "rows"} <= names
-        rows = [item.path for item in client.list_artifacts(run.info.run_id, "rows")]
-        assert rows == [f"rows/{run.data.tags['defense']}.parquet"]
+        assert {"report.html", "comparison.csv", "attacks.csv", "patients.parquet", "metrics.json", "plots"} <= names
+        for place in ("rows", "verdicts"):
+            own = [item.path for item in client.list_artifacts(run.info.run_id, place)]
+            assert own == [f"{place}/{run.data.tags['defense']}.parquet"]
 
 
 def test_the_same_evaluation_is_not_logged_twice(logged, evaluated):

@@ -5,11 +5,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from pipeline.config import FeatureConfig, ThreatConfig
+from pipeline.attacks import ACCESS
+from pipeline.audit import EXACT, SURROGATE, TRANSFER
+from pipeline.config import Config, FeatureConfig, ThreatConfig
 from pipeline.data import Dataset, Schema
 from pipeline.models import Architecture, initialise
 from pipeline.plan import Plan
 from pipeline.population import Population, fitted_preprocessing
+from pipeline.standards import describe_threat
 from pipeline.threat import Threat
 
 ROOT = Path(__file__).parents[1]
@@ -32,15 +35,9 @@ FEATURES = {
 }
 SCHEMA = Schema(tuple(FEATURES), tuple(FEATURES.values()), "outcome", ("healthy", "ill"))
 LIMITS = {
-    "mutable_only": True,
-    "plausible_range": True,
-    "recorded_grid": True,
-    "norm": "linf",
-    "goal": "any",
-    "eps": None,
-    "exact_to": None,
-    "boxes": 2000,
-}
+    "mutable_only": True, "plausible_range": True, "recorded_grid": True, "norm": "linf", "goal": "any", "eps": None,
+    "exact_to": None, "boxes": 2000,
+}  # fmt: skip
 NO_LIMITS = {"mutable_only": False, "plausible_range": False, "recorded_grid": False}
 
 
@@ -55,6 +52,25 @@ THREATS = {"clinical": CLINICAL, "unconstrained": UNCONSTRAINED}
 EUCLIDEAN = Threat.of(SCHEMA.features, threat_config(norm="l2"))
 BALL = Threat.of(SCHEMA.features, threat_config(norm="l2", **NO_LIMITS))
 SPARSE = Threat.of(SCHEMA.features, threat_config(norm="l0", eps=[0, 1, 2]))
+
+BY_GRADIENTS = ("pgd_ce", "pgd_margin", "apgd_ce", "apgd_margin", "a", "b")
+KNOWS = {**ACCESS, **dict.fromkeys(BY_GRADIENTS, "gradients"), TRANSFER: "transfer", SURROGATE: "transfer", EXACT: "exact"}
+
+
+def threat_columns(access: str) -> dict[str, str]:
+    """What names the threat of a hand-made row, for an attacker who has this access to the model."""
+    budget = 100 if access in ("scores", "labels") else None
+    return describe_threat(norm="linf", goal="any", mutable=["glucose", "bmi"], access=access, query_budget=budget)
+
+
+SUITE, BOXES = ("noise", "fgsm", "pgd_margin", "sparse"), 20
+
+
+def small(cfg: Config) -> Config:
+    """The configuration with a few cheap attacks, and little patience for proofs."""
+    suite = {name: options for name, options in cfg.attack.items() if name in SUITE}
+    threats = {name: threat.model_copy(update={"boxes": BOXES}) for name, threat in cfg.threat.items()}
+    return cfg.model_copy(update={"attack": suite, "threat": threats})
 
 
 def records(n: int, *, seed: int, missing: float = 0.1, signal: float = 1.5) -> Dataset:
@@ -81,6 +97,13 @@ def population(
     weights = {name: tensor * boost for name, tensor in weights.items()}
     constants = fitted_preprocessing(data.x, torch.ones(members, 60, dtype=torch.bool))
     return Population(architecture, constants, weights, tuple(f"member{m}" for m in range(members)))
+
+
+def untrained(plan: Plan, dataset: Dataset, *, hidden: tuple[int, ...] = (6,), seed: int = 0) -> Population:
+    """A model for each row of the plan: as it was before training, its answers far apart."""
+    architecture = Architecture("mlp" if hidden else "linear", len(FEATURES), 2, hidden)
+    weights = {name: 3 * value for name, value in initialise(architecture, plan.seeds + seed).items()}
+    return Population(architecture, fitted_preprocessing(dataset.x, plan.train), weights, plan.labels)
 
 
 def plan(dataset: Dataset, *, folds: int = 3, seeds: int = 2, release: bool = False, seed: int = 0) -> Plan:
