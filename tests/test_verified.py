@@ -8,11 +8,12 @@ import tiny
 import torch
 from tiny import CLINICAL, SPARSE, UNCONSTRAINED, same_bits
 
-from pipeline.audit import out_of_fold
 from pipeline.files import BadInput, write_tensors
-from pipeline.verified import Verified, verdicts, verified_out_of_fold
+from pipeline.grid import out_of_fold
+from pipeline.verified import Verified, proofs_out_of_fold, verdicts
 from pipeline.verify import verify
 from pipeline.verify.network import Network
+from pipeline.workers import Inline, workers
 
 LARGEST = {"clinical": 0.5, "unconstrained": 0.5, "sparse": 2.0}
 THREATS = {"clinical": CLINICAL, "unconstrained": UNCONSTRAINED, "sparse": SPARSE}
@@ -138,8 +139,9 @@ def models(plan, dataset):
     return tiny.untrained(plan, dataset)
 
 
-def proof(models, dataset, plan, threat, largest=0.5, alone=False):
-    return verified_out_of_fold(models, dataset, plan, threat, largest=largest, budget=BUDGET, alone=alone)
+def proof(models, dataset, plan, threat, largest=0.5, alone=False, exact_to=None, pool=None):
+    options = {"radii": [0.0, largest], "exact_to": exact_to, "budget": BUDGET, "alone": alone}
+    return proofs_out_of_fold(pool or Inline(), models, dataset, plan, threat, **options)()
 
 
 @pytest.fixture(scope="module")
@@ -246,3 +248,29 @@ def test_a_value_that_suffices_alone_does_and_there_is_one_where_one_forged_meas
         moved = (forged[feature] - dataset.x[patient, feature].double()).abs() / CLINICAL.scale[feature]
         assert moved.item() == pytest.approx(one.alone[repetition, patient, feature].item(), rel=1e-4, abs=1e-4)
         assert CLINICAL.lower[feature] - 1e-3 <= forged[feature] <= CLINICAL.upper[feature] + 1e-3
+
+
+# ---- how far, and by whom ----
+
+
+def test_beyond_the_radius_to_which_it_looks_nobody_is_proved_safe(models, dataset, plan):
+    whole = proof(models, dataset, plan, CLINICAL)
+    near = proof(models, dataset, plan, CLINICAL, exact_to=0.2)
+    assert torch.equal(near.robust_at([0.0, 0.1, 0.2]), whole.robust_at([0.0, 0.1, 0.2]))
+    assert torch.equal(near.broken_at([0.0, 0.1, 0.2]), whole.broken_at([0.0, 0.1, 0.2]))
+    assert whole.robust_at([0.3]).any()
+    assert not near.robust_at([0.201, 0.3, 0.5]).any()
+
+
+def test_other_processes_prove_the_same_bit_for_bit(models, dataset, plan):
+    inline = proof(models, dataset, plan, CLINICAL, alone=True)
+    torch.set_num_threads(2)
+    try:
+        with workers() as pool:
+            assert not isinstance(pool, Inline)
+            apart = proof(models, dataset, plan, CLINICAL, alone=True, pool=pool)
+    finally:
+        torch.set_num_threads(1)
+    for field in fields(Verified):
+        mine, theirs = getattr(inline, field.name), getattr(apart, field.name)
+        assert torch.equal(mine.nan_to_num(-1.0), theirs.nan_to_num(-1.0)), field.name
