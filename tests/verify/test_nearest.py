@@ -200,6 +200,19 @@ def test_nothing_is_proved_of_a_network_that_is_no_number():
     assert torch.equal(answer.robust_below, torch.zeros(5, dtype=torch.float64))
 
 
+def test_a_record_on_the_very_boundary_is_undecided_and_the_next_one_is_not():
+    """The margin of class 1 is glucose minus 120, exactly: 119 breaks the answer, and of 120 nobody can be sure."""
+    models, zero = tiny.population(1, hidden=()), torch.zeros(1, 5)
+    weight, bias = torch.zeros(1, 5, 2), torch.tensor([[[0.0, -120.0]]])
+    weight[0, 0, 1] = 1.0
+    preprocessing = {"impute": zero, "center": zero, "scale": zero + 1}
+    one = replace(models, preprocessing=preprocessing, parameters={"weight0": weight, "bias0": bias})
+    x = torch.tensor([[123.0, 27.3, 5.0, 0.5, 40.0]])
+    answer = solve(one, x, torch.ones(1, dtype=torch.int64), GRIDDED, 0.5)
+    assert abs(float(answer.robust_below) - 3 / 30) < 1e-9
+    assert abs(float(answer.breaks_at) - 4 / 30) < 1e-9
+
+
 def test_the_float32_record_decides_not_the_grid_point_that_it_stands_for():
     """Thresholds are put between what a grid point is in float64 and what it becomes in float32."""
     models = tiny.population(1, hidden=())
