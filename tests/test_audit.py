@@ -51,7 +51,7 @@ def population(plan, dataset):
 def cfg(smoke_text):
     """Every attack there is, and as many boxes as these models need to be decided."""
     whole = params.parse(yaml.safe_load(smoke_text), "conf")
-    threats = {name: threat.model_copy(update={"boxes": 200}) for name, threat in whole.threat.items()}
+    threats = {name: threat.model_copy(update={"boxes": 200, "exact_to": None}) for name, threat in whole.threat.items()}
     return whole.model_copy(update={"threat": threats})
 
 
