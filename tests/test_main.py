@@ -12,7 +12,8 @@ import tiny
 from pipeline.files import BadInput
 from pipeline.params import check_command_line, configured
 
-SMALL = ["experiment=smoke", "threads=1", "train.epochs=2", "plan.folds=2", "plan.seeds=1", "audit.eps=[0.0,0.3]"]
+SMALL = ["threads=1", "train.epochs=2", "plan.folds=2", "plan.seeds=1", "audit.eps=[0.0,0.1]", "audit.resamples=100"]
+CHEAP = ["attack=[noise,fgsm]", "threat=clinical", "threat.clinical.boxes=1"]  # proofs over thirty measurements take minutes
 
 
 @pytest.fixture
@@ -37,7 +38,7 @@ def finished(place):
 
 @pytest.mark.pipeline
 def test_a_killed_sweep_goes_on_where_it_stopped(place):
-    sweep = ["-m", *SMALL, "data=breast_cancer", "defense=baseline", "seed=0,1"]
+    sweep = ["-m", *SMALL, *CHEAP, "data=breast_cancer", "defense=baseline", "seed=0,1"]
     process = start(place, *sweep)
     for _ in range(600):
         if finished(place) or process.poll() is not None:
@@ -48,7 +49,7 @@ def test_a_killed_sweep_goes_on_where_it_stopped(place):
     assert len(finished(place)) == 1
     out, err = start(place, *sweep).communicate()
     assert len(finished(place)) == 2, err
-    rows = [line for line in out.splitlines() if line.strip().startswith("experiment=smoke")]
+    rows = [line for line in out.splitlines() if line.strip().startswith(SMALL[0])]
     assert ["True" in row for row in rows] == [True, False]
     assert "2/2" in err  # the progress bar
 
