@@ -14,6 +14,7 @@ from pipeline.threat import TICK_TOLERANCE
 STYLE = """
 .wide { overflow-x: auto; }
 table.text th, table.text td { text-align: left; vertical-align: top; white-space: normal; max-width: 26em; }
+table.patients td:nth-child(4), table.patients td:last-child { min-width: 19em; }
 table.text tr > :first-child { white-space: nowrap; }
 """
 GROUPS = {"all": "of all", "ill": "of the ill", "healthy": "of the healthy"}
@@ -52,9 +53,9 @@ def _reach(feature: FeatureConfig, eps: float) -> str:
     return f"{change:.4g} ({steps * feature.step:.4g})"
 
 
-def html_table(table: pd.DataFrame) -> str:
+def html_table(table: pd.DataFrame, kind: str = "") -> str:
     """A table with long texts as HTML: everything escaped, nothing shortened, wide ones scroll by themselves."""
-    return f'<div class="wide">{table.to_html(index=False, border=0, classes="text", na_rep="-")}</div>'
+    return f'<div class="wide">{table.to_html(index=False, border=0, classes=["text", kind], na_rep="-")}</div>'
 
 
 def patient_sections(tables: Mapping[str, pd.DataFrame], shares: Mapping[str, pd.DataFrame]) -> str:
@@ -79,7 +80,7 @@ a repeated measurement; from day to day a patient varies more. A change within m
         parts += [f"<h3>{html.escape(name)}</h3>", f"<p>{html.escape(within_error_sentence(table))}</p>"]
         fragile = most_fragile(table)
         if len(fragile):
-            parts += ["<p>The correct diagnoses of disease that the smallest changes turn:</p>", html_table(fragile)]
+            parts += ["<p>The correct diagnoses of disease that the smallest changes turn:</p>", html_table(fragile, "patients")]
         if name in shares:
             parts += [
                 "<p>Correct answers that one measurement can turn by itself, anywhere in its plausible range:</p>",

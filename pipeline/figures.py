@@ -46,6 +46,7 @@ def robustness(comparison: pd.DataFrame, exact: pd.DataFrame, threat: str) -> "F
         label = display_name(str(defense), str(curve["flags"].iloc[0]))
         style = "--" if curve["flags"].iloc[0] else "-"
         proofs = exact[(exact["threat"] == threat) & (exact["defense"] == defense)]
+        proofs = proofs[proofs["proved"] > 0]  # farther out nothing is proved, or nothing was looked for
         if len(proofs):
             axes[0].step(proofs["eps"], proofs["proved"], ":", where="post", color=colour, linewidth=1)
         for axis, (value, low, high) in zip(
@@ -54,7 +55,7 @@ def robustness(comparison: pd.DataFrame, exact: pd.DataFrame, threat: str) -> "F
         ):  # fmt: skip
             axis.plot(curve["eps"], curve[value], style, marker="o", markersize=3, color=colour, label=label)
             axis.fill_between(curve["eps"], curve[low], curve[high], color=colour, alpha=0.12, linewidth=0)
-    for axis, title in zip(axes, ("robust accuracy (dotted: proved)", "sensitivity under attack"), strict=True):
+    for axis, title in zip(axes, ("robust accuracy (dotted: proved, at every radius)", "sensitivity under attack"), strict=True):
         axis.set(title=title, xlabel=f"eps ({lines['eps_unit'].iloc[0]})", ylim=(0, 1))
     axes[0].legend(frameon=False, fontsize=8)
     figure.suptitle(f"threat model: {threat}", fontsize=11)
