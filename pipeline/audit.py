@@ -230,14 +230,3 @@ def _joined(frames: list[pd.DataFrame]) -> pd.DataFrame:
         for frame in frames:
             frame[column] = frame[column].cat.set_categories(values)
     return pd.concat(frames, ignore_index=True)
-
-
-@torch.no_grad()
-def out_of_fold(population: Population, dataset: Dataset, plan: Plan) -> tuple[Tensor, Tensor]:
-    """Margins (1, S, N) of the unchanged records, each scored by models that did not train on it, and classes (N,)."""
-    scored = plan.scored()
-    population, plan = population.select(scored), plan.select(scored)
-    grid = Grid(plan, [0.0])
-    index, valid = plan.held_out_index()
-    margins = margin(population.double()(dataset.x[index].double()), dataset.y[index])
-    return grid.scatter(margins[None], index, valid), dataset.y[grid.patients]

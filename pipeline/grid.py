@@ -5,7 +5,10 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from pipeline.attacks.losses import margin
+from pipeline.data import Dataset
 from pipeline.plan import Plan
+from pipeline.population import Population
 
 
 class Grid:
@@ -55,3 +58,14 @@ class Grid:
                 "changed": changed.flatten().numpy().astype(np.int16),
             }
         )
+
+
+@torch.no_grad()
+def out_of_fold(population: Population, dataset: Dataset, plan: Plan) -> tuple[Tensor, Tensor]:
+    """Margins (1, S, N) of the unchanged records, each scored by models that did not train on it, and classes (N,)."""
+    scored = plan.scored()
+    population, plan = population.select(scored), plan.select(scored)
+    grid = Grid(plan, [0.0])
+    index, valid = plan.held_out_index()
+    margins = margin(population.double()(dataset.x[index].double()), dataset.y[index])
+    return grid.scatter(margins[None], index, valid), dataset.y[grid.patients]

@@ -15,11 +15,12 @@ from pipeline import audit as audit_module
 from pipeline import metrics, params
 from pipeline.attacks import ACCESS, NORMS
 from pipeline.attacks.losses import margin
-from pipeline.audit import EXACT, SURROGATE, TRANSFER, Findings, audit, load_adversarial, load_rows, out_of_fold
+from pipeline.audit import EXACT, SURROGATE, TRANSFER, Findings, audit, load_adversarial, load_rows
 from pipeline.compare import compare
 from pipeline.defenses import train
 from pipeline.evidence import MEASUREMENTS
 from pipeline.files import BadInput
+from pipeline.grid import out_of_fold
 from pipeline.outcome import disease_probability, outcomes
 from pipeline.plan import Plan
 from pipeline.standards import ATLAS, EVASION_BY_ACCESS, KNOWLEDGE, NIST, OWASP, THREAT_COLUMNS
@@ -50,7 +51,7 @@ def population(plan, dataset):
 def cfg(smoke_text):
     """Every attack there is, and as many boxes as these models need to be decided."""
     whole = params.parse(yaml.safe_load(smoke_text), "conf")
-    threats = {name: threat.model_copy(update={"boxes": 200, "exact_to": None}) for name, threat in whole.threat.items()}
+    threats = {name: threat.model_copy(update={"boxes": 200}) for name, threat in whole.threat.items()}
     return whole.model_copy(update={"threat": threats})
 
 
@@ -353,19 +354,14 @@ def test_single_measurements_are_looked_for_under_the_headline_alone(result, cfg
     assert looked == {"clinical": True, "unconstrained": False, "sparse": False}
 
 
-def verifier_says(monkeypatch, twist):
-    """What an honest verifier says, twisted."""
+def test_a_verifier_that_proves_what_is_not_true_is_caught(monkeypatch, population, dataset, plan, quick):
     honest = audit_module.proofs_out_of_fold
 
-    def dishonest(*args, **options):
-        proved = honest(*args, **options)
-        return lambda: twist(proved())
+    def lying(*args, **options):
+        one = honest(*args, **options)()
+        return lambda: replace(one, robust_below=torch.full_like(one.robust_below, torch.inf))
 
-    monkeypatch.setattr(audit_module, "proofs_out_of_fold", dishonest)
-
-
-def test_a_verifier_that_proves_what_is_not_true_is_caught(monkeypatch, population, dataset, plan, quick):
-    verifier_says(monkeypatch, lambda one: replace(one, robust_below=torch.full_like(one.robust_below, torch.inf)))
+    monkeypatch.setattr(audit_module, "proofs_out_of_fold", lying)
     found = audit(population, dataset, plan, quick, name="models").findings
     assert found.diagnostics["attack_beats_proof"] == found.rows["broken"].sum() > 100
     assert "attack_beats_proof" in compare({"models": found}, quick.audit, 0, None)["flags"].iloc[0].split()
@@ -373,13 +369,16 @@ def test_a_verifier_that_proves_what_is_not_true_is_caught(monkeypatch, populati
 
 def test_a_record_that_breaks_nothing_is_no_success_of_the_verifier(monkeypatch, population, dataset, plan, quick):
     """Whatever it says of its distance: the record is scored by the audit."""
+    honest = audit_module.proofs_out_of_fold
 
-    def boasting(one):
-        x = dataset.x.expand(one.counterexample.shape).clone()
-        nothing = torch.zeros_like(one.breaks_at)
-        return replace(one, breaks_at=nothing, robust_below=nothing, counterexample=x)
+    def boasting(*args, **options):
+        one = honest(*args, **options)()
+        return lambda: replace(
+            one, breaks_at=torch.zeros_like(one.breaks_at), robust_below=torch.zeros_like(one.breaks_at),
+            counterexample=dataset.x.expand(one.counterexample.shape).clone(),
+        )  # fmt: skip
 
-    verifier_says(monkeypatch, boasting)
+    monkeypatch.setattr(audit_module, "proofs_out_of_fold", boasting)
     found = audit(population, dataset, plan, quick, name="models").findings.rows
     clean = out_of_fold(population, dataset, plan)[0].float().numpy()
     assert (block(found, "clinical", EXACT)["margin"] == clean).all()

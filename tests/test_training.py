@@ -5,10 +5,10 @@ import tiny
 import torch
 from torch.nn.functional import cross_entropy
 
-from pipeline.audit import out_of_fold
 from pipeline.compare import disease_probability
 from pipeline.config import TrainConfig
 from pipeline.data import Dataset
+from pipeline.grid import out_of_fold
 from pipeline.metrics import auroc, bootstrap_auroc, bootstrap_weights, interval
 from pipeline.models import Architecture, as_module, initialise, parameters_of
 from pipeline.population import fitted_preprocessing

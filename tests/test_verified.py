@@ -8,12 +8,12 @@ import tiny
 import torch
 from tiny import CLINICAL, SPARSE, UNCONSTRAINED, same_bits
 
-from pipeline.audit import out_of_fold
 from pipeline.files import BadInput, write_tensors
+from pipeline.grid import out_of_fold
 from pipeline.verified import Verified, proofs_out_of_fold, verdicts
 from pipeline.verify import verify
 from pipeline.verify.network import Network
-from pipeline.workers import Inline
+from pipeline.workers import Inline, workers
 
 LARGEST = {"clinical": 0.5, "unconstrained": 0.5, "sparse": 2.0}
 THREATS = {"clinical": CLINICAL, "unconstrained": UNCONSTRAINED, "sparse": SPARSE}
@@ -139,18 +139,15 @@ def models(plan, dataset):
     return tiny.untrained(plan, dataset)
 
 
-def proof(models, dataset, plan, threat, *, radii=(0.0, 0.5), exact_to=None, alone=False):
-    found = proofs_out_of_fold(
-        Inline(), models, dataset, plan, threat, radii=list(radii), exact_to=exact_to, budget=BUDGET, alone=alone
-    )
-    return found()
+def proof(models, dataset, plan, threat, largest=0.5, alone=False, exact_to=None, pool=None):
+    options = {"radii": [0.0, largest], "exact_to": exact_to, "budget": BUDGET, "alone": alone}
+    return proofs_out_of_fold(pool or Inline(), models, dataset, plan, threat, **options)()
 
 
 @pytest.fixture(scope="module")
 def proofs(models, dataset, plan):
     return {
-        name: proof(models, dataset, plan, threat, radii=(0.0, LARGEST[name]), alone=name == "clinical")
-        for name, threat in THREATS.items()
+        name: proof(models, dataset, plan, threat, LARGEST[name], alone=name == "clinical") for name, threat in THREATS.items()
     }
 
 
@@ -215,16 +212,6 @@ def test_whom_the_goal_spares_nothing_breaks(models, dataset, plan, proofs, goal
     assert proofs["clinical"].breaks_at[free & right].isfinite().any()
 
 
-def test_beyond_the_radius_up_to_which_it_looks_nobody_is_proved_safe(models, dataset, plan, proofs):
-    near, whole = proof(models, dataset, plan, CLINICAL, exact_to=0.2), proofs["clinical"]
-    radii = [0.0, 0.1, 0.2, 0.21, 0.5]
-    assert torch.equal(near.robust_at(radii)[:3], whole.robust_at(radii)[:3])
-    assert torch.equal(near.broken_at(radii)[:3], whole.broken_at(radii)[:3])
-    assert whole.robust_at(radii)[3:].any()
-    assert not near.robust_at(radii)[3:].any()
-    assert (near.robust_below <= near.breaks_at).all()
-
-
 # ---- one measurement alone ----
 
 
@@ -235,7 +222,7 @@ def test_single_measurements_are_looked_for_only_when_asked(models, dataset, pla
 
 
 def test_a_measurement_without_a_plausible_range_cannot_be_tried_over_all_of_it(models, dataset, plan):
-    one = proof(models, dataset, plan, UNCONSTRAINED, radii=(0.0, 0.05), alone=True)
+    one = proof(models, dataset, plan, UNCONSTRAINED, largest=0.05, alone=True)
     assert one.alone.isnan().all()
     assert one.alone_value.isnan().all()
 
@@ -261,3 +248,29 @@ def test_a_value_that_suffices_alone_does_and_there_is_one_where_one_forged_meas
         moved = (forged[feature] - dataset.x[patient, feature].double()).abs() / CLINICAL.scale[feature]
         assert moved.item() == pytest.approx(one.alone[repetition, patient, feature].item(), rel=1e-4, abs=1e-4)
         assert CLINICAL.lower[feature] - 1e-3 <= forged[feature] <= CLINICAL.upper[feature] + 1e-3
+
+
+# ---- how far, and by whom ----
+
+
+def test_beyond_the_radius_to_which_it_looks_nobody_is_proved_safe(models, dataset, plan):
+    whole = proof(models, dataset, plan, CLINICAL)
+    near = proof(models, dataset, plan, CLINICAL, exact_to=0.2)
+    assert torch.equal(near.robust_at([0.0, 0.1, 0.2]), whole.robust_at([0.0, 0.1, 0.2]))
+    assert torch.equal(near.broken_at([0.0, 0.1, 0.2]), whole.broken_at([0.0, 0.1, 0.2]))
+    assert whole.robust_at([0.3]).any()
+    assert not near.robust_at([0.201, 0.3, 0.5]).any()
+
+
+def test_other_processes_prove_the_same_bit_for_bit(models, dataset, plan):
+    inline = proof(models, dataset, plan, CLINICAL, alone=True)
+    torch.set_num_threads(2)
+    try:
+        with workers() as pool:
+            assert not isinstance(pool, Inline)
+            apart = proof(models, dataset, plan, CLINICAL, alone=True, pool=pool)
+    finally:
+        torch.set_num_threads(1)
+    for field in fields(Verified):
+        mine, theirs = getattr(inline, field.name), getattr(apart, field.name)
+        assert torch.equal(mine.nan_to_num(-1.0), theirs.nan_to_num(-1.0)), field.name

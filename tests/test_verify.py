@@ -21,8 +21,8 @@ every_norm = pytest.mark.parametrize("norm", ["linf", "l2"])
 @cache
 def asked(classes):
     models = tiny.population(1, classes=classes, seed=4)
-    x = brute.on_grid(24, GRIDDED, seed=5, missing=0.15)
-    x[12:] = brute.off_grid(x[12:], seed=6)
+    x = brute.on_grid(16, GRIDDED, seed=5, missing=0.15)
+    x[8:] = brute.off_grid(x[8:], seed=6)
     y = brute.answers(models, x)
     y[::9] = (y[::9] + 1) % classes
     return models, x, y, brute.truth(models, x, y, GRIDDED, LARGEST)

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 
-from pipeline.audit import out_of_fold
 from pipeline.config import Config
 from pipeline.defenses import train
 from pipeline.files import BadInput, folder, write_json
+from pipeline.grid import out_of_fold
 from pipeline.outcome import clean_metrics
 from pipeline.stages import ARTIFACTS, prepared
 

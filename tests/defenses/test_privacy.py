@@ -8,10 +8,10 @@ import tiny
 import torch
 from torch.nn.functional import cross_entropy
 
-from pipeline.audit import out_of_fold
 from pipeline.defenses import train
 from pipeline.defenses.privacy import calibrate, clipped_sum, poisson, private_gradient, spent
 from pipeline.files import BadInput
+from pipeline.grid import out_of_fold
 from pipeline.models import as_module
 from pipeline.training import Batch, mean_gradient
 

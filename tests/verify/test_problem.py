@@ -80,7 +80,9 @@ def test_a_lone_grid_point_on_one_side_does_not_force_a_value_off_the_grid_onto_
     assert held == {120.0, float(x[0, 0])}
 
 
-def test_values_left_alone_keep_their_bits(models, x):
+@pytest.mark.parametrize("ulps", [0.0, 3e-7])
+def test_values_left_alone_keep_their_bits(models, x, ulps):
+    x = x * (1 + ulps)  # not the nearest float32 to the grid point, and still recorded on it
     problem = asked(models, x, brute.GRIDDED, 0.3)
     rows = torch.arange(len(x))
     assert same_bits(problem.as_records(rows, problem.x), x)

@@ -26,9 +26,9 @@ def asked(case, threat):
     """A model, records with missing values, and what the model says of most of them."""
     hidden, seed = CASES[case]
     models = tiny.population(1, hidden=hidden, seed=seed, boost=2.0)
-    x = brute.on_grid(24, threat, seed=seed, missing=0.15)
+    x = brute.on_grid(16, threat, seed=seed, missing=0.15)
     y = brute.answers(models, x)
-    y[::9] = 1 - y[::9]
+    y[::6] = 1 - y[::6]
     return models, x, y
 
 

@@ -1,0 +1,50 @@
+"""Work beside this process: the same results, and no process left with more threads than it may have."""
+
+import os
+
+import pytest
+import torch
+
+from pipeline.workers import Inline, workers
+
+
+@pytest.fixture
+def two_threads():
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(1)
+
+
+def here(number):
+    return number, os.getpid(), torch.get_num_threads()
+
+
+def fail():
+    raise ValueError("what went wrong")
+
+
+def test_one_thread_works_inline():
+    with workers() as pool:
+        assert isinstance(pool, Inline)
+        assert pool.submit(here, 3).result() == (3, os.getpid(), 1)
+
+
+def test_more_threads_are_more_processes_of_one_thread_each(two_threads):
+    with workers() as pool:
+        results = [pool.submit(here, number).result() for number in range(4)]
+        assert torch.get_num_threads() == 1
+    assert torch.get_num_threads() == 2
+    assert [number for number, _, _ in results] == list(range(4))
+    assert len({process for _, process, _ in results} - {os.getpid()}) == 1
+    assert {threads for _, _, threads in results} == {1}
+
+
+def test_an_error_comes_back_and_the_threads_too(two_threads):
+    with pytest.raises(ValueError, match="what went wrong"), workers() as pool:
+        pool.submit(fail).result()
+    assert torch.get_num_threads() == 2
+
+
+def test_an_error_inline_comes_at_once():
+    with pytest.raises(ValueError, match="what went wrong"):
+        Inline().submit(fail)
