@@ -46,7 +46,8 @@ def robustness(comparison: pd.DataFrame, exact: pd.DataFrame, threat: str) -> "F
         label = display_name(str(defense), str(curve["flags"].iloc[0]))
         style = "--" if curve["flags"].iloc[0] else "-"
         proofs = exact[(exact["threat"] == threat) & (exact["defense"] == defense)]
-        axes[0].step(proofs["eps"], proofs["proved"], ":", where="post", color=colour, linewidth=1)
+        if len(proofs):
+            axes[0].step(proofs["eps"], proofs["proved"], ":", where="post", color=colour, linewidth=1)
         for axis, (value, low, high) in zip(
             axes, (("robust_accuracy", "robust_low", "robust_high"), ("sensitivity", "sensitivity_low", "sensitivity_high")),
             strict=True,

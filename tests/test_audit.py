@@ -51,7 +51,7 @@ def population(plan, dataset):
 def cfg(smoke_text):
     """Every attack there is, and as many boxes as these models need to be decided."""
     whole = params.parse(yaml.safe_load(smoke_text), "conf")
-    threats = {name: threat.model_copy(update={"boxes": 200}) for name, threat in whole.threat.items()}
+    threats = {name: threat.model_copy(update={"boxes": 200, "exact_to": None}) for name, threat in whole.threat.items()}
     return whole.model_copy(update={"threat": threats})
 
 
@@ -354,14 +354,19 @@ def test_single_measurements_are_looked_for_under_the_headline_alone(result, cfg
     assert looked == {"clinical": True, "unconstrained": False, "sparse": False}
 
 
-def test_a_verifier_that_proves_what_is_not_true_is_caught(monkeypatch, population, dataset, plan, quick):
+def verifier_says(monkeypatch, twist):
+    """What an honest verifier says, twisted."""
     honest = audit_module.proofs_out_of_fold
 
-    def lying(*args, **options):
-        one = honest(*args, **options)()
-        return lambda: replace(one, robust_below=torch.full_like(one.robust_below, torch.inf))
+    def dishonest(*args, **options):
+        proved = honest(*args, **options)
+        return lambda: twist(proved())
 
-    monkeypatch.setattr(audit_module, "proofs_out_of_fold", lying)
+    monkeypatch.setattr(audit_module, "proofs_out_of_fold", dishonest)
+
+
+def test_a_verifier_that_proves_what_is_not_true_is_caught(monkeypatch, population, dataset, plan, quick):
+    verifier_says(monkeypatch, lambda one: replace(one, robust_below=torch.full_like(one.robust_below, torch.inf)))
     found = audit(population, dataset, plan, quick, name="models").findings
     assert found.diagnostics["attack_beats_proof"] == found.rows["broken"].sum() > 100
     assert "attack_beats_proof" in compare({"models": found}, quick.audit, 0, None)["flags"].iloc[0].split()
@@ -369,16 +374,13 @@ def test_a_verifier_that_proves_what_is_not_true_is_caught(monkeypatch, populati
 
 def test_a_record_that_breaks_nothing_is_no_success_of_the_verifier(monkeypatch, population, dataset, plan, quick):
     """Whatever it says of its distance: the record is scored by the audit."""
-    honest = audit_module.proofs_out_of_fold
 
-    def boasting(*args, **options):
-        one = honest(*args, **options)()
-        return lambda: replace(
-            one, breaks_at=torch.zeros_like(one.breaks_at), robust_below=torch.zeros_like(one.breaks_at),
-            counterexample=dataset.x.expand(one.counterexample.shape).clone(),
-        )  # fmt: skip
+    def boasting(one):
+        x = dataset.x.expand(one.counterexample.shape).clone()
+        nothing = torch.zeros_like(one.breaks_at)
+        return replace(one, breaks_at=nothing, robust_below=nothing, counterexample=x)
 
-    monkeypatch.setattr(audit_module, "proofs_out_of_fold", boasting)
+    verifier_says(monkeypatch, boasting)
     found = audit(population, dataset, plan, quick, name="models").findings.rows
     clean = out_of_fold(population, dataset, plan)[0].float().numpy()
     assert (block(found, "clinical", EXACT)["margin"] == clean).all()

@@ -144,6 +144,8 @@ def test_the_same_evaluation_is_the_same_bytes_pictures_included(written, evalua
 
 # ---- pictures ----
 
+UNPROVED = pd.DataFrame(columns=["defense", "threat", "eps", "proved", "possible"])
+
 
 @pytest.mark.parametrize("name", PICTURES)
 def test_a_picture_is_a_png_that_does_not_say_what_drew_it(written, name):
@@ -153,18 +155,27 @@ def test_a_picture_is_a_png_that_does_not_say_what_drew_it(written, name):
 
 
 def test_another_table_is_another_picture(comparison, tmp_path):
-    robustness(comparison, "clinical").savefig(tmp_path / "a.png")
+    robustness(comparison, UNPROVED, "clinical").savefig(tmp_path / "a.png")
     comparison["robust_accuracy"] *= 0.9
-    robustness(comparison, "clinical").savefig(tmp_path / "b.png")
+    robustness(comparison, UNPROVED, "clinical").savefig(tmp_path / "b.png")
     assert (tmp_path / "a.png").read_bytes() != (tmp_path / "b.png").read_bytes()
 
 
 def test_the_curves_are_the_tables(comparison):
-    axis = robustness(comparison, "clinical").axes[0]
+    axis = robustness(comparison, UNPROVED, "clinical").axes[0]
     for name, curve in zip(NAMES, axis.lines, strict=True):
         lines = comparison[(comparison["defense"] == name) & (comparison["threat"] == "clinical")]
         np.testing.assert_array_equal(curve.get_xdata(), lines["eps"])
         np.testing.assert_array_equal(curve.get_ydata(), lines["robust_accuracy"])
+
+
+def test_what_is_proved_is_a_dotted_line_of_its_own(comparison):
+    proofs = pd.DataFrame({"defense": NAMES[0], "threat": "clinical", "eps": [0.0, 0.2, 0.4], "proved": [0.8, 0.7, 0.3]})
+    elsewhere = proofs.assign(threat="unconstrained")
+    axis = robustness(comparison, pd.concat([proofs, elsewhere]), "clinical").axes[0]
+    dotted = [line for line in axis.lines if line.get_linestyle() == ":"]
+    assert len(axis.lines) == len(NAMES) + 1
+    assert [list(line.get_ydata()) for line in dotted] == [[0.8, 0.7, 0.3]]
 
 
 def test_every_one_of_many_defences_is_drawn(comparison, evaluation):
@@ -172,7 +183,7 @@ def test_every_one_of_many_defences_is_drawn(comparison, evaluation):
     one = comparison[comparison["defense"] == "baseline"]
     curve = evaluation.roc[evaluation.roc["defense"] == "baseline"]
     table = pd.concat([one.assign(defense=name) for name in many])
-    assert len(robustness(table, "clinical").axes[0].lines) == len(many)
+    assert len(robustness(table, UNPROVED, "clinical").axes[0].lines) == len(many)
     roc = pd.concat([curve.assign(defense=name) for name in many])
     assert len(roc_curves(roc, table).axes[0].lines) == len(many) + 1  # and the diagonal
 
@@ -194,7 +205,7 @@ def test_display_name(flags, label):
 @pytest.mark.parametrize("picture", ["robustness", "roc", "confusion"])
 def test_a_flag_stands_beside_the_name_in_every_picture(evaluation, comparison, picture):
     figure = {
-        "robustness": lambda: robustness(comparison, "clinical"),
+        "robustness": lambda: robustness(comparison, UNPROVED, "clinical"),
         "roc": lambda: roc_curves(evaluation.roc, comparison),
         "confusion": lambda: confusion_matrices(evaluation.confusion, comparison, "clinical"),
     }[picture]()

@@ -139,15 +139,18 @@ def models(plan, dataset):
     return tiny.untrained(plan, dataset)
 
 
-def proof(models, dataset, plan, threat, largest=0.5, alone=False, exact_to=None, pool=None):
-    options = {"radii": [0.0, largest], "exact_to": exact_to, "budget": BUDGET, "alone": alone}
-    return proofs_out_of_fold(pool or Inline(), models, dataset, plan, threat, **options)()
+def proof(models, dataset, plan, threat, *, radii=(0.0, 0.5), exact_to=None, alone=False, pool=None):
+    found = proofs_out_of_fold(
+        pool or Inline(), models, dataset, plan, threat, radii=list(radii), exact_to=exact_to, budget=BUDGET, alone=alone
+    )
+    return found()
 
 
 @pytest.fixture(scope="module")
 def proofs(models, dataset, plan):
     return {
-        name: proof(models, dataset, plan, threat, LARGEST[name], alone=name == "clinical") for name, threat in THREATS.items()
+        name: proof(models, dataset, plan, threat, radii=(0.0, LARGEST[name]), alone=name == "clinical")
+        for name, threat in THREATS.items()
     }
 
 
@@ -212,6 +215,16 @@ def test_whom_the_goal_spares_nothing_breaks(models, dataset, plan, proofs, goal
     assert proofs["clinical"].breaks_at[free & right].isfinite().any()
 
 
+def test_beyond_the_radius_up_to_which_it_looks_nobody_is_proved_safe(models, dataset, plan, proofs):
+    near, whole = proof(models, dataset, plan, CLINICAL, exact_to=0.2), proofs["clinical"]
+    radii = [0.0, 0.1, 0.2, 0.21, 0.5]
+    assert torch.equal(near.robust_at(radii)[:3], whole.robust_at(radii)[:3])
+    assert torch.equal(near.broken_at(radii)[:3], whole.broken_at(radii)[:3])
+    assert whole.robust_at(radii)[3:].any()
+    assert not near.robust_at(radii)[3:].any()
+    assert (near.robust_below <= near.breaks_at).all()
+
+
 # ---- one measurement alone ----
 
 
@@ -222,7 +235,7 @@ def test_single_measurements_are_looked_for_only_when_asked(models, dataset, pla
 
 
 def test_a_measurement_without_a_plausible_range_cannot_be_tried_over_all_of_it(models, dataset, plan):
-    one = proof(models, dataset, plan, UNCONSTRAINED, largest=0.05, alone=True)
+    one = proof(models, dataset, plan, UNCONSTRAINED, radii=(0.0, 0.05), alone=True)
     assert one.alone.isnan().all()
     assert one.alone_value.isnan().all()
 
