@@ -73,6 +73,13 @@ def test_select_by_index_by_mask_and_release():
     assert torch.equal(release.preprocessing["impute"][0], models.preprocessing["impute"][1])
 
 
+def test_in_float64_it_is_the_same_model(models, x):
+    answers = models.double()(x.double())
+    assert answers.dtype == torch.float64
+    torch.testing.assert_close(answers.float(), models(x))
+    assert models.parameters["weight0"].dtype == torch.float32  # left as it was
+
+
 def test_save_and_load_bit_for_bit(models, x, tmp_path):
     saved = Population(models.architecture, models.preprocessing, models.parameters, models.labels, {"epsilon": 2.99})
     saved.save(tmp_path)
