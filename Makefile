@@ -31,7 +31,7 @@ repro: setup  ## fetch the data, run the whole pipeline, print the comparison
 
 test: setup  ## run the tests
 	@dvc pull --quiet data
-	@python -m pytest -n 2 --dist loadfile
+	@python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: setup  ## style, types, and the floors of the house
 	@ruff check .

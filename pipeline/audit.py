@@ -92,8 +92,10 @@ def load_rows(folder: Path) -> pd.DataFrame:
         BadInput: the file is missing or damaged.
     """
     try:
-        return pd.read_parquet(folder / ROWS)
-    except (OSError, ValueError) as error:
+        rows = pd.read_parquet(folder / ROWS)
+        rows["threat"].cat.categories  # noqa: B018 - an audit's rows have one
+        return rows
+    except (OSError, ValueError, KeyError, AttributeError) as error:
         raise BadInput(f"{folder / ROWS}: cannot be read ({error}); run `dvc repro` to make it") from error
 
 

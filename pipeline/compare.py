@@ -90,7 +90,8 @@ def by_attack(audits: Mapping[str, Findings], cfg: AuditConfig, seed: int) -> pd
     lines: list[dict[str, Any]] = []
     weights: Array | None = None
     for defense, findings in audits.items():
-        named = findings.rows.drop_duplicates(["threat", "attack"]).set_index(["threat", "attack"])
+        named = findings.rows.drop_duplicates(["threat", "attack"]).set_index(["threat", "attack"])[list(THREAT_COLUMNS)]
+        in_full: dict[Any, dict[str, Any]] = named.astype(str).to_dict("index")  # type: ignore[assignment]
         for threat, outcome in outcomes(findings.rows).items():
             if weights is None:
                 weights = metrics.bootstrap_weights(len(outcome.y), cfg.resamples, seed)
@@ -98,12 +99,11 @@ def by_attack(audits: Mapping[str, Findings], cfg: AuditConfig, seed: int) -> pd
             samples = weights @ right.reshape(-1, len(outcome.y)).T.astype(np.float32) / len(outcome.y)
             drawn = samples.T.reshape(*right.shape[:2], -1)
             for at, attack in enumerate(outcome.margins):
-                threat_in_full = {column: str(named.loc[(threat, attack), column]) for column in THREAT_COLUMNS}
                 for eps, each, sample in zip(outcome.eps, right[at], drawn[at], strict=True):
                     low, high = metrics.interval(float(each.mean()), sample, cfg.confidence)
                     figures = {"eps": float(eps), "accuracy": float(each.mean()), "accuracy_low": low, "accuracy_high": high}
                     figures |= {"missed_diagnosis_rate": 1 - float(each[outcome.y == 1].mean())}
-                    lines.append({"defense": defense, "threat": threat, "attack": attack, **figures, **threat_in_full})
+                    lines.append({"defense": defense, "threat": threat, "attack": attack, **figures, **in_full[threat, attack]})
     return pd.DataFrame(lines)
 
 

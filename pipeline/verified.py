@@ -41,7 +41,8 @@ class Verified:
         counterexample: (S, N, D) float32, that record in clinical units; the record itself where there is none. NaN = missing.
         counter_margin: (S, N) float64, margin there.
         alone: (S, N, D) float64, the smallest change of this measurement alone, in units of scale, that changes the answer,
-            anywhere in its plausible range; inf = none; NaN = not mutable or missing.
+            anywhere in its plausible range; inf = none; NaN = not mutable or missing. Where the budget was spent, the smallest
+            found.
         alone_value: (S, N, D) float64, the value it takes then; NaN = none.
     """
 
@@ -118,7 +119,8 @@ def proofs_out_of_fold(
     """
     grid, (index, valid) = Grid(plan, radii), plan.held_out_index()
     largest = min(radii[-1], exact_to or torch.inf)
-    silence = torch.inf if largest == radii[-1] else largest + 2 * SAME_RADIUS  # what finding nothing proves
+    # What finding nothing proves: no float32 record lies between `largest` and this.
+    silence = torch.inf if largest == radii[-1] else largest + 2 * SAME_RADIUS
     bounded = bool((threat.lower[threat.mutable].isfinite() & threat.upper[threat.mutable].isfinite()).all())
     tasks = [
         pool.submit(

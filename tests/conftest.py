@@ -14,6 +14,13 @@ from pipeline.store import one_writer, tracking_uri
 torch.set_num_threads(1)
 
 
+LONGEST = ("test_pipeline.py", "test_main.py")  # files that take minutes: with two workers they must not come last
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name not in LONGEST)  # stable: the rest keeps its order
+
+
 @pytest.fixture(scope="session")
 def smoke_text() -> str:
     """`params.yaml` as the preset for tests composes it."""

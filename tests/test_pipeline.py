@@ -19,7 +19,15 @@ from pipeline import params
 pytestmark = [pytest.mark.pipeline, pytest.mark.timeout(600)]
 
 STAGES = ["prepare", "train_baseline", "attack", "adv_train", "distill", "dp_train", "evaluate"]
-SMALL = ["experiment=smoke", "threads=1", "train.epochs=4", "plan.seeds=1", "dp_train.steps=60", "distill.epochs=6"]
+SMALL = [
+    "experiment=smoke",
+    "threads=1",
+    "threat.unconstrained.exact_to=0.1",
+    "train.epochs=4",
+    "plan.seeds=1",
+    "dp_train.steps=60",
+    "distill.epochs=6",
+]
 DVC = [sys.executable, "-m", "dvc"]
 
 

@@ -37,7 +37,10 @@ def test_a_damaged_store_is_one_line(cfg, monkeypatch, tmp_path):
     assert "\n" not in str(caught.value)
 
 
-def test_eight_processes_share_a_fresh_store(tmp_path):
+PROCESSES = 4
+
+
+def test_processes_share_a_fresh_store(tmp_path):
     """MLflow's own first use of a fresh SQLite file is not safe in parallel; ours is, and no run is lost."""
     script = """
 import sys
@@ -52,10 +55,10 @@ with one_writer(), mlflow.start_run(experiment_id=experiment, run_name=sys.argv[
     environment = os.environ | {"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path / 'mlflow.db'}", "DVC_ROOT": str(tiny.ROOT)}
     processes = [
         subprocess.Popen([sys.executable, "-c", script, str(number)], cwd=tiny.ROOT, env=environment, stderr=subprocess.PIPE)
-        for number in range(8)
+        for number in range(PROCESSES)
     ]
     errors = [process.communicate()[1].decode() for process in processes]
-    assert [process.returncode for process in processes] == [0] * 8, errors
+    assert [process.returncode for process in processes] == [0] * PROCESSES, errors
     with sqlite3.connect(tmp_path / "mlflow.db") as database:
         names = {name for (name,) in database.execute("select name from runs where status = 'FINISHED'")}
-    assert names == {str(number) for number in range(8)}
+    assert names == {str(number) for number in range(PROCESSES)}
