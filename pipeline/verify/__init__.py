@@ -13,8 +13,6 @@ from pipeline.verify.network import Network
 from pipeline.verify.problem import Problem
 from pipeline.verify.sparse import fewest, one_at_a_time
 
-ROUNDS = (0.3, 1.0)  # shares of the largest radius
-
 __all__ = ["Nearest", "one_at_a_time", "verify"]
 
 
@@ -46,44 +44,9 @@ def verify(
     against = [(y, (y + shift) % classes) for shift in range(1, classes)]
     if threat.norm == "l0":
         return _least([fewest(network, x, pair, threat, budget, most=int(largest), spared=spared) for pair in against])
-    return _least([_in_rounds(network, x, pair, threat, largest, budget, spared) for pair in against])
-
-
-def _in_rounds(
-    network: Network, x: Tensor, pair: tuple[Tensor, Tensor], threat: Threat, largest: float, budget: int, spared: Tensor
-) -> Nearest:
-    """Looks near the record first and then further out: a small ball is bounded tightly, and most answers change inside one.
-
-    What a round proves stands whatever the next one leaves open; `budget` is for each round.
-    """
-    total = Nearest(
-        robust_below=torch.full((len(x),), torch.inf, dtype=torch.float64),
-        breaks_at=torch.full((len(x),), torch.inf, dtype=torch.float64),
-        record=x.clone(),
-        boxes=torch.zeros(len(x), dtype=torch.int64),
-    )
-    left, before = torch.arange(len(x)), 0.0
-    for share in ROUNDS:
-        answer = _within(network, x[left], (pair[0][left], pair[1][left]), threat, share * largest, budget, spared[left])
-        proved = torch.minimum(answer.robust_below.clamp_min(before), answer.breaks_at)
-        before = share * largest
-        total.robust_below[left], total.breaks_at[left], total.record[left] = proved, answer.breaks_at, answer.record
-        total.boxes[left] += answer.boxes
-        left = left[answer.robust_below.isinf()]
-    # Whom the search gave up on before it found anything may still be broken further out.
-    left = (total.robust_below.isfinite() & total.breaks_at.isinf()).nonzero()[:, 0]
-    answer = _within(network, x[left], (pair[0][left], pair[1][left]), threat, largest, 1, spared[left])
-    total.breaks_at[left], total.record[left] = answer.breaks_at, answer.record
-    total.boxes[left] += answer.boxes
-    return total
-
-
-def _within(
-    network: Network, x: Tensor, pair: tuple[Tensor, Tensor], threat: Threat, radius: float, budget: int, spared: Tensor
-) -> Nearest:
-    low, high = threat.box(x, radius)
+    low, high = threat.box(x, largest)
     corners = torch.where(spared[:, None], x.double(), low), torch.where(spared[:, None], x.double(), high)
-    return nearest(network, Problem.of(network, x, corners, pair, threat, radius), budget=budget)
+    return _least([nearest(network, Problem.of(network, x, corners, pair, threat, largest), budget=budget) for pair in against])
 
 
 def _least(answers: list[Nearest]) -> Nearest:
