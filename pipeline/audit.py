@@ -135,11 +135,11 @@ def audit(
     checks = {"violations": 0.0, "attack_beats_proof": 0.0}
     with workers() as pool:
         proofs = {
-            name: proofs_out_of_fold(
-                pool, population, dataset, plan, threat, radii=radii[name], exact_to=cfg.threat[name].exact_to,
-                budget=cfg.threat[name].boxes, alone=name == cfg.audit.headline,
+            threat_name: proofs_out_of_fold(
+                pool, population, dataset, plan, threat, radii=radii[threat_name], exact_to=cfg.threat[threat_name].exact_to,
+                budget=cfg.threat[threat_name].boxes, alone=threat_name == cfg.audit.headline,
             )
-            for name, threat in threats.items()
+            for threat_name, threat in threats.items()
         }  # fmt: skip
         for threat_name, threat in tqdm(threats.items(), desc=f"attacking {name}", unit="threat", disable=None, leave=False):
             grid, eps = Grid(plan, radii[threat_name]), subject.radius(threat, radii[threat_name])
