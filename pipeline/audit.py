@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
@@ -19,6 +20,7 @@ from pipeline.data import Dataset
 from pipeline.diagnostics import diagnose
 from pipeline.files import BadInput, read_json, read_tensors, write_json, write_tensors
 from pipeline.grid import Grid
+from pipeline.outcome import Outcome, outcomes
 from pipeline.plan import Plan
 from pipeline.population import Population
 from pipeline.standards import describe_threat
@@ -45,6 +47,11 @@ class Findings:
     rows: pd.DataFrame
     verified: dict[str, Verified]
     diagnostics: dict[str, float]
+
+    @cached_property
+    def outcomes(self) -> dict[str, Outcome]:
+        """The rows as arrays, by threat."""
+        return outcomes(self.rows)
 
     def save(self, folder: Path) -> None:
         """Writes `rows.parquet`, `diagnostics.json` and `verified/<threat>.safetensors`."""

@@ -12,7 +12,7 @@ from pipeline.audit import Findings
 from pipeline.config import AuditConfig, Config
 from pipeline.evidence import Evidence
 from pipeline.flags import raise_flags
-from pipeline.outcome import Array, Outcome, disease_probability, disease_score, outcomes, predicted
+from pipeline.outcome import Array, Outcome, disease_probability, disease_score, predicted
 from pipeline.standards import THREAT_COLUMNS
 from pipeline.verified import Verified
 
@@ -34,7 +34,7 @@ def compare(audits: Mapping[str, Findings], cfg: AuditConfig, seed: int, auroc_c
         `verified_accuracy` is the share of patients of whom it is proved that no record within the radius changes their right
         answer; `robust_accuracy` that of patients for whom none is known; `undecided` is their difference.
     """
-    by_defense = {name: outcomes(findings.rows) for name, findings in audits.items()}
+    by_defense = {name: findings.outcomes for name, findings in audits.items()}
     patients = len(next(iter(by_defense.values()))[cfg.headline].y)
     weights = metrics.bootstrap_weights(patients, cfg.resamples, seed)
     reference = by_defense.get(BASELINE)
@@ -92,7 +92,7 @@ def by_attack(audits: Mapping[str, Findings], cfg: AuditConfig, seed: int) -> pd
     for defense, findings in audits.items():
         named = findings.rows.drop_duplicates(["threat", "attack"]).set_index(["threat", "attack"])[list(THREAT_COLUMNS)]
         in_full: dict[Any, dict[str, Any]] = named.astype(str).to_dict("index")  # type: ignore[assignment]
-        for threat, outcome in outcomes(findings.rows).items():
+        for threat, outcome in findings.outcomes.items():
             if weights is None:
                 weights = metrics.bootstrap_weights(len(outcome.y), cfg.resamples, seed)
             right = np.stack([(margins > 0).mean(1) for margins in outcome.margins.values()])  # attack x eps x patient
@@ -108,15 +108,13 @@ def by_attack(audits: Mapping[str, Findings], cfg: AuditConfig, seed: int) -> pd
 
 
 def exact_curves(audits: Mapping[str, Findings], points: int = 201) -> pd.DataFrame:
-    """The whole curve of what is proved, from the radii: shares of patients `proved` robust, and `possible`, against eps."""
+    """The whole curve of what is proved, from the radii: the share of patients `proved` robust against eps."""
     frames = []
     for defense, findings in audits.items():
         for threat, verified in findings.verified.items():
             radii = np.linspace(0, float(findings.rows.loc[findings.rows["threat"] == threat, "eps"].max()), points).tolist()
-            proved, broken = (table.numpy().mean((1, 2)) for table in (verified.robust_at(radii), verified.broken_at(radii)))
-            frames.append(
-                pd.DataFrame({"defense": defense, "threat": threat, "eps": radii, "proved": proved, "possible": 1 - broken})
-            )
+            share = verified.robust_at(radii).numpy().mean((1, 2))
+            frames.append(pd.DataFrame({"defense": defense, "threat": threat, "eps": radii, "proved": share}))
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=["defense", "threat"])
 
 
@@ -212,7 +210,7 @@ def evaluate_audits(audits: Mapping[str, Findings], cfg: Config) -> Evaluation:
     comparison = compare(audits, cfg.audit, cfg.seed, cfg.data.auroc_ceiling)
     reports, matrices, curves = [], [], []
     for name, findings in audits.items():
-        outcome = outcomes(findings.rows)[threat]
+        outcome = findings.outcomes[threat]
         for at, eps in enumerate(outcome.eps):
             answer = predicted(outcome.worst[at], outcome.y)
             key = {"defense": name, "threat": threat, "eps": float(eps)}

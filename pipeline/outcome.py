@@ -65,7 +65,12 @@ def disease_score(margins: Array, y: Array) -> Array:
 
 def disease_probability(margins: Array, y: Array) -> Array:
     """P(class 1) of a two-class model, from the margin of the true one."""
-    return np.asarray(0.5 * (1 + np.tanh(disease_score(margins, y) / 2)))
+    return logistic(disease_score(margins, y))
+
+
+def logistic(logit: Array) -> Array:
+    """The probability of log-odds."""
+    return np.asarray(0.5 * (1 + np.tanh(logit / 2)))
 
 
 def clean_metrics(margins: Array, y: Array) -> dict[str, float]:

@@ -15,7 +15,7 @@ from pipeline import metrics
 from pipeline.audit import Findings
 from pipeline.config import Config, FeatureConfig
 from pipeline.data import Dataset, Schema
-from pipeline.outcome import predicted
+from pipeline.outcome import logistic, predicted
 from pipeline.threat import TICK_TOLERANCE
 from pipeline.verified import Verified
 
@@ -73,8 +73,8 @@ def patients(verified: Verified, x: Tensor, schema: Schema) -> pd.DataFrame:
             ],
             "changed": differs.sum(1),
             "alone": [_alone(schema, records[n], alone[n], alone_value[n]) if correct[n] else "" for n in range(len(y))],
-            "confidence_before": _sigmoid(own * margin),
-            "confidence_after": np.where(broken, _sigmoid(own * verified.counter_margin[chosen, everyone].numpy()), np.nan),
+            "confidence_before": logistic(own * margin),
+            "confidence_after": np.where(broken, logistic(own * verified.counter_margin[chosen, everyone].numpy()), np.nan),
             "largest_change_in_errors": [_largest(row) for row in np.where(differs, in_errors, np.nan)],
             "within_error": differs.any(1) & ~(differs & ~within_errors(records, found, schema)).any(1),
         }
@@ -123,10 +123,6 @@ def transition(schema: Schema, index: int, before: float, after: float) -> str:
 def _alone(schema: Schema, record: Array, alone: Array, value: Array) -> str:
     enough = [d for d in np.argsort(alone, kind="stable").tolist() if np.isfinite(alone[d])]
     return ", ".join(transition(schema, d, record[d], value[d]) for d in enough)
-
-
-def _sigmoid(logit: Array) -> Array:
-    return np.asarray(0.5 * (1 + np.tanh(logit / 2)))
 
 
 def _largest(row: Array) -> float:

@@ -144,7 +144,7 @@ def test_the_same_evaluation_is_the_same_bytes_pictures_included(written, evalua
 
 # ---- pictures ----
 
-UNPROVED = pd.DataFrame(columns=["defense", "threat", "eps", "proved", "possible"])
+UNPROVED = pd.DataFrame(columns=["defense", "threat", "eps", "proved"])
 
 
 @pytest.mark.parametrize("name", PICTURES)

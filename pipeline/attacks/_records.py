@@ -105,3 +105,8 @@ def corners(threat: Threat, x: Tensor, eps: float | Tensor) -> tuple[Tensor, Ten
     """Both corners of the box, in the precision of the records."""
     low, high = threat.box(x, eps)
     return low.to(x.dtype), high.to(x.dtype)
+
+
+def size_of(move: Tensor, norm: Norm) -> Tensor:
+    """(..., B, 1): how long moves (..., B, D) are, in units of scale, under linf or l2."""
+    return move.abs().amax(-1, keepdim=True) if norm == "linf" else move.norm(dim=-1, keepdim=True)

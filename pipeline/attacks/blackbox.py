@@ -7,7 +7,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from pipeline.attacks._records import LogitsFn, corners, largest_radius, on_records
+from pipeline.attacks._records import LogitsFn, corners, largest_radius, on_records, size_of
+from pipeline.attacks.control import better
 from pipeline.attacks.losses import margin
 from pipeline.config import Count, Norm, Share
 from pipeline.threat import Threat
@@ -74,10 +75,7 @@ def _square(
             proposed = torch.where(region, torch.where(sign, high, low), best)
         else:
             proposed = threat.project(_turned(best, x, threat, eps, part**0.5 * (region & free), generator), x, eps)
-        margins = margin(logits_fn(proposed), y)
-        improves = margins < best_margin
-        best = torch.where(improves[..., None], proposed, best)
-        best_margin = torch.where(improves, margins, best_margin)
+        best, best_margin = better(logits_fn, proposed, y, best, best_margin)
     return best.clone()
 
 
@@ -154,11 +152,15 @@ def hop_skip_jump(
     least, most = ((corner - origin).div(scale).nan_to_num() for corner in (low, high))
     left = queries
 
-    def wrong(moves: Tensor, ask: int) -> Tensor:
-        """Whether each record moved by (..., B, D), in units of scale, is answered wrongly: `ask` answers per record."""
+    def wrong_at(records: Tensor, ask: int) -> Tensor:
+        """Whether records (..., B, D) are answered wrongly: `ask` answers about each patient."""
         nonlocal left
         left -= ask
-        return logits_fn(origin + scale * moves).argmax(-1, keepdim=True) != y[..., None]
+        return logits_fn(records).argmax(-1, keepdim=True) != y[..., None]
+
+    def wrong(moves: Tensor, ask: int) -> Tensor:
+        """The same of records moved by (..., B, D), in units of scale."""
+        return wrong_at(origin + scale * moves, ask)
 
     nearest, tick = origin, (threat.step / threat.scale).to(x.dtype) * (0.5 if threat.norm == "linf" else 1.0)
     distance = torch.where(wrong(torch.zeros_like(least), 1), 0, torch.inf)
@@ -168,15 +170,14 @@ def hop_skip_jump(
     for number in range(1, queries + 1):
         for further in (0, tick) if threat.recorded else (0,):  # to the next tick outward, where rounding brings it back
             if left >= 1:
-                left -= 1
                 reached = threat.project(origin + scale * (move + further * move.sign()), x, FURTHER * widest)
                 far = threat.distance(reached, x).to(x.dtype)[..., None]
-                nearer = (logits_fn(reached).argmax(-1, keepdim=True) != y[..., None]) & (far < distance)
+                nearer = wrong_at(reached, 1) & (far < distance)
                 nearest, distance = torch.where(nearer, reached, nearest), torch.where(nearer, far, distance)
         ask = int(samples * number**0.5)
         if left < ask + JUMPS + BISECTIONS + 1:
             break
-        size = _size(move, threat.norm)
+        size = size_of(move, threat.norm)
         uphill = _estimate(wrong, move, size, least, most, ask, threat.norm, generator)
         lengths = size / number**0.5 * (0.5 ** torch.arange(JUMPS)).view(-1, *[1] * move.dim())
         jumps = torch.maximum(torch.minimum(move + lengths * uphill, most), least)
@@ -210,7 +211,7 @@ def _first(moves: Tensor, ok: Tensor) -> tuple[Tensor, Tensor]:
 
 def _bisected(wrong: Callable[[Tensor, int], Tensor], move: Tensor, norm: Norm) -> Tensor:
     """The smallest wrong move on the way from the record, BISECTIONS answers per record."""
-    size = _size(move, norm)
+    size = size_of(move, norm)
     inner, outer = torch.zeros_like(size), torch.ones_like(size)
 
     def shrunk(share: Tensor) -> Tensor:
@@ -243,9 +244,5 @@ def _estimate(
     return uphill.sign() if norm == "linf" else _unit(uphill, norm)
 
 
-def _size(move: Tensor, norm: Norm) -> Tensor:
-    return move.abs().amax(-1, keepdim=True) if norm == "linf" else move.norm(dim=-1, keepdim=True)
-
-
 def _unit(move: Tensor, norm: Norm) -> Tensor:
-    return move / _size(move, norm).clamp(min=torch.finfo(move.dtype).tiny)
+    return move / size_of(move, norm).clamp(min=torch.finfo(move.dtype).tiny)

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from pipeline.attacks._records import LogitsFn, corners, largest_radius, on_records
+from pipeline.attacks._records import LogitsFn, corners, largest_radius, on_records, size_of
 from pipeline.attacks.control import better
 from pipeline.attacks.losses import margin, pullback
 from pipeline.config import Count, Norm, Share
@@ -88,7 +88,7 @@ def _nearest_wrong(
         gap, slope = _nearest_boundary(logits_fn, x + scale * move, y, threat)
         step = _onto(gap, slope, least - move, most - move, threat.norm)
         from_record = _onto(gap + (slope * move).sum(-1, keepdim=True), slope, least, most, threat.norm)
-        size, size_from_record = (_size(one, threat.norm) for one in (step, from_record))
+        size, size_from_record = (size_of(one, threat.norm) for one in (step, from_record))
         weight = (size / (size + size_from_record)).nan_to_num(0).clamp(max=bias)
         move = (1 - weight) * (move + OVERSHOOT * step) + weight * OVERSHOOT * from_record
         move = torch.clamp(move, least, most)
@@ -159,7 +159,3 @@ def _onto(gap: Tensor, slope: Tensor, least: Tensor, most: Tensor, norm: Norm) -
     time = (gap.abs() - before.gather(-1, first)) / left.gather(-1, first).clamp(min=torch.finfo(gap.dtype).tiny)
     time = torch.where(closes.any(-1, keepdim=True), time, times[..., -1:]).clamp(min=0)
     return slope.sign() * torch.minimum(time * speed, room)
-
-
-def _size(move: Tensor, norm: Norm) -> Tensor:
-    return move.abs().amax(-1, keepdim=True) if norm == "linf" else move.norm(dim=-1, keepdim=True)
