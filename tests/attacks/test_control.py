@@ -3,7 +3,6 @@
 from itertools import pairwise
 
 import pytest
-import tiny
 import torch
 from tiny import BALL, CLINICAL, SPARSE, same_bits
 
@@ -11,16 +10,6 @@ from pipeline.attacks.control import better, noise, worst
 from pipeline.attacks.losses import margin
 
 GRID = torch.tensor([0.0, 0.05, 0.3, 1.0])[:, None, None, None]
-
-
-@pytest.fixture(scope="module")
-def models():
-    return tiny.population(3)
-
-
-@pytest.fixture(scope="module")
-def x():
-    return tiny.records(90, seed=1).x.view(3, 30, 5)
 
 
 @pytest.fixture(scope="module")

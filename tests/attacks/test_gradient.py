@@ -22,16 +22,6 @@ generator = torch.Generator().manual_seed
 
 
 @pytest.fixture(scope="module")
-def models():
-    return tiny.population(3)
-
-
-@pytest.fixture(scope="module")
-def x():
-    return tiny.records(90, seed=1).x.view(3, 30, 5)
-
-
-@pytest.fixture(scope="module")
 def y(models, x):
     answers = models(x).argmax(-1)
     answers[:, ::7] = 1 - answers[:, ::7]
@@ -39,16 +29,6 @@ def y(models, x):
 
 
 # ---- the linear model, where the truth is a formula ----
-
-
-@pytest.fixture(scope="module")
-def linear():
-    return tiny.population(3, hidden=())
-
-
-@pytest.fixture(scope="module")
-def complete():
-    return tiny.records(90, seed=2, missing=0).x.view(3, 30, 5)
 
 
 def expected(linear, x, y, threat, eps):

@@ -30,16 +30,6 @@ def test_losses_and_ascents_are_those_of_cross_entropy_and_of_the_negative_margi
         torch.testing.assert_close(LOSS[name](logits.detach(), y), loss.detach())
 
 
-@pytest.fixture(scope="module")
-def linear():
-    return tiny.population(3, hidden=())
-
-
-@pytest.fixture(scope="module")
-def complete():
-    return tiny.records(90, seed=2, missing=0).x.view(3, 30, 5)
-
-
 def test_ascent_sign_is_the_sign_of_the_gradient(linear, complete):
     y = linear(complete).argmax(-1)
     for loss in ASCENT:

@@ -15,16 +15,6 @@ NORMS = {"linf": UNCONSTRAINED, "l2": BALL}
 generator = torch.Generator().manual_seed
 
 
-@pytest.fixture(scope="module")
-def linear():
-    return tiny.population(3, hidden=())
-
-
-@pytest.fixture(scope="module")
-def complete():
-    return tiny.records(90, seed=2, missing=0).x.view(3, 30, 5)
-
-
 def true_distance(linear, x, y, threat):
     steepness = slope(linear, y, threat)
     return margin(linear(x), y) / (steepness.abs().sum(-1) if threat.norm == "linf" else steepness.norm(dim=-1))
