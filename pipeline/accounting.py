@@ -131,15 +131,15 @@ def _loss_on_grid(sample_rate: float, noise_multiplier: float, grid: Array, remo
         """The noisy sum, in clipping norms, whose log likelihood ratio (with over without the record) is `loss`."""
         with np.errstate(all="ignore"):  # losses that no outcome has
             odds = loss + np.log(-np.expm1(math.log1p(-sample_rate) - loss)) - math.log(sample_rate)
-        return np.where(loss > math.log1p(-sample_rate), noise_multiplier**2 * odds + 0.5, -np.inf)
+        return np.asarray(np.where(loss > math.log1p(-sample_rate), noise_multiplier**2 * odds + 0.5, -np.inf))
 
     def without(a: Array, b: Array, mean: float = 0.0) -> Array:
         """Mass between a and b of the noise around `mean`, from the tail that is nearer."""
         a, b = (a - mean) / noise_multiplier, (b - mean) / noise_multiplier
-        return np.where(a > 0, ndtr(-a) - ndtr(-b), ndtr(b) - ndtr(a))
+        return np.asarray(np.where(a > 0, ndtr(-a) - ndtr(-b), ndtr(b) - ndtr(a)))
 
     def with_record(a: Array, b: Array) -> Array:
-        return (1 - sample_rate) * without(a, b) + sample_rate * without(a, b, 1.0)
+        return np.asarray((1 - sample_rate) * without(a, b) + sample_rate * without(a, b, 1.0))
 
     edges = gradient(np.r_[-np.inf, grid, np.inf]) if removed else gradient(-np.r_[-np.inf, grid, np.inf])
     edges[[0, -1]] = (-np.inf, np.inf) if removed else (np.inf, -np.inf)

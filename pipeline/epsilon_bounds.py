@@ -117,10 +117,10 @@ def many_run_bound(
 ) -> float:
     """Lower bound of epsilon from how often one canary was called a member in runs with and in runs without it.
 
-    A private mechanism has P(called | in) <= e^epsilon P(called | out) + delta, and three more inequalities with the roles of in
-    and out, and of called and not called, exchanged. One lower bound of the true positive rate and one upper bound of the false
-    positive rate, each wrong with probability at most (1 - confidence) / 2, give two of them at once: the bounds of the not-called
-    rates are their complements, so no further error is spent.
+    A private mechanism has P(called | in) <= e^epsilon P(called | out) + delta, and P(not called | out) <= e^epsilon
+    P(not called | in) + delta. One lower bound of the true positive rate and one upper bound of the false positive rate, each
+    wrong with probability at most (1 - confidence) / 2, serve both: the bounds of the not-called rates are their complements, so
+    the second inequality spends no further error.
 
     Args:
         true_positives: Runs with the canary in which it was called a member.
@@ -133,8 +133,8 @@ def many_run_bound(
     Returns:
         epsilon of at least 0.
     """
-    counts = (np.asarray(count) for count in (true_positives, positives, false_positives, negatives))
-    return max(0.0, float(_log_ratio(*counts, delta, confidence)))
+    tp, n_in, fp, n_out = (np.asarray(count) for count in (true_positives, positives, false_positives, negatives))
+    return max(0.0, float(_log_ratio(tp, n_in, fp, n_out, delta, confidence)))
 
 
 def _log_ratio(tp: Array, positives: Array, fp: Array, negatives: Array, delta: float, confidence: float) -> Array:

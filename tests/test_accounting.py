@@ -23,7 +23,7 @@ def opacus_epsilon(mechanism, sample_rate, noise_multiplier, steps, delta=DELTA)
 def one_step_delta(epsilon, sample_rate, noise_multiplier, removed):
     """Hockey-stick divergence of one step, by integration."""
 
-    z = np.linspace(-12 * noise_multiplier, 12 * noise_multiplier + 1, 100_001)
+    z = np.linspace(-12 * noise_multiplier, 12 * noise_multiplier + 1, 20_001)
     without = norm.pdf(z, 0, noise_multiplier)
     with_record = (1 - sample_rate) * without + sample_rate * norm.pdf(z, 1, noise_multiplier)
     p, q = (with_record, without) if removed else (without, with_record)
