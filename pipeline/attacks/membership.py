@@ -1,0 +1,264 @@
+"""Membership inference: was this record among those that the model was trained on?
+
+Many models are trained, each on its own part of the same records. Each of them is a target in turn, and all the others
+are its shadow models. Shapes: T models, N records, D features. `member` (T, N) bool says who trained on whom.
+
+An attack maps `Signals` and `member` to scores (T, N), HIGHER = MORE LIKELY A MEMBER. It may read the rows of `member` that
+belong to the shadows; the scores of target t do not depend on `member[t]`, not even in the last bit.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import combinations_with_replacement
+
+import torch
+from torch import Tensor
+from torch.nn.functional import logsigmoid
+
+from pipeline.attacks.losses import margin
+from pipeline.population import Population
+
+VARIANCE_FLOOR = 1e-6  # of a signal: models that agree to the last digit are no infinite evidence
+RIDGE = 1.0  # penalty of the blind classifier, beside about N / 2 of each standardised feature
+
+
+@dataclass(frozen=True)
+class Signals:
+    """What the attacker reads off every model for every record, each (T, N) float64.
+
+    Attributes:
+        log_odds: log p_y / (1 - p_y) of the recorded class y. It has no ceiling, as the probability has.
+        confidence: the same of the class that is largest, for which no diagnosis need be known.
+        label_share: in [0, 1], how much of the record and its noisy copies is answered with the recorded class.
+    """
+
+    log_odds: Tensor
+    confidence: Tensor
+    label_share: Tensor
+
+
+@torch.no_grad()
+def signals(
+    population: Population, x: Tensor, y: Tensor, *, copies: int, spread: float, scale: Tensor, generator: torch.Generator
+) -> Signals:
+    """Asks every model about every record, and about noisy copies of it, which are the same for all models.
+
+    Args:
+        population: T models.
+        x: (N, D) records in clinical units; a missing value (NaN) stays missing.
+        y: (N,) recorded classes.
+        copies: noisy copies of each record, at least 0; with none, `label_share` is 0 or 1.
+        spread: standard deviation of the noise, in units of `scale`.
+        scale: (D,) in clinical units.
+        generator: of the noise.
+    """
+    models, x = population.double(), x.double()
+    shape = (population.size, *x.shape)
+    logits = models(x.expand(shape))
+    odds = _log_odds(logits)
+    hits = (margin(logits, y) > 0).double()
+    for _ in range(copies):  # one after another, for memory's sake
+        noise = torch.randn(x.shape, generator=generator, dtype=torch.float64)
+        hits += margin(models((x + spread * scale.double() * noise).expand(shape)), y) > 0
+    recorded = odds.gather(-1, y.expand(shape[:2])[..., None])[..., 0]
+    return Signals(recorded, odds.amax(-1), hits / (copies + 1))
+
+
+def _log_odds(logits: Tensor) -> Tensor:
+    """(..., C): log p_c / (1 - p_c) of each class, from the logits, because 1 - p_c is lost where a model is certain."""
+    classes = range(logits.shape[-1])
+    others = [logits[..., [other for other in classes if other != one]].logsumexp(-1) for one in classes]
+    return logits - torch.stack(others, -1)
+
+
+def loss(signals: Signals, member: Tensor) -> Tensor:
+    """The log-odds of the recorded class, which falls as the loss rises (Yeom et al. 2018, arXiv:1709.01604)."""
+    return signals.log_odds
+
+
+def confidence(signals: Signals, member: Tensor) -> Tensor:
+    """The log-odds of the class that the model prefers, right or wrong (Salem et al. 2019, arXiv:1806.01246)."""
+    return signals.confidence
+
+
+def gap(signals: Signals, member: Tensor) -> Tensor:
+    """1 if the model answers with the recorded class, otherwise 0 (Yeom et al. 2018, arXiv:1709.01604)."""
+    return (signals.log_odds >= signals.confidence).double()
+
+
+def lira(signals: Signals, member: Tensor) -> Tensor:
+    """Likelihood ratio of two Gaussians of the log-odds, fitted to each record (Carlini et al. 2022, arXiv:2112.03570).
+
+    Online, per-example variance: the shadows that trained on the record against those that did not.
+
+    Args:
+        signals: of all models.
+        member: (T, N) bool.
+
+    Returns:
+        (T, N), natural logarithm of the ratio. With a single shadow on one side, that side's variance is the pooled one
+        of `lira_fixed`; with none, nothing is known, and the score is 0.
+    """
+    return _likelihood_ratio(signals.log_odds, member, own_variance=True)
+
+
+def lira_fixed(signals: Signals, member: Tensor) -> Tensor:
+    """`lira` with one variance for all records, pooled within records, for members and for others (same paper).
+
+    Better than `lira` where there are few shadows.
+    """
+    return _likelihood_ratio(signals.log_odds, member, own_variance=False)
+
+
+def lira_offline(signals: Signals, member: Tensor) -> Tensor:
+    """How far above the models without the record this one is (Carlini et al. 2022, arXiv:2112.03570, offline).
+
+    One-sided: only shadows that did not train on the record are read, with one pooled variance.
+
+    Returns:
+        (T, N): log cdf / (1 - cdf) of the Gaussian of these shadows at the target's log-odds. It orders as the paper's
+        cdf does (and as log cdf), without its ties where that rounds to 0 or 1. Without a shadow: 0, the cdf being 1/2.
+    """
+    count, mean, squares = _shadows(signals.log_odds, ~member)
+    pooled, known = _pooled(count, squares)
+    z = (signals.log_odds - mean) / pooled.clamp(min=VARIANCE_FLOOR).sqrt()
+    score = torch.special.log_ndtr(z) - torch.special.log_ndtr(-z)
+    return torch.where(known & (count > 0), score, 0.0)
+
+
+def rmia(signals: Signals, member: Tensor) -> Tensor:
+    """The share of other records that gain less by this model (Zarifzadeh et al. 2024, arXiv:2312.03262, online).
+
+    A record gains r(x) = p(x | target) / mean of p(x) over all other models, p being the probability of the recorded class;
+    the score is the share of the other records z with r(x) / r(z) >= gamma = 1. The z are the N audited records themselves.
+
+    Returns:
+        (T, N) in [0, 1 + 1/N). The paper's share takes only N values, each of them once for every target; so the rank of
+        log r(x) among all targets and records is added, scaled into the gap below 1/N: it orders equal shares only. Where
+        the log-odds exceed about 700 everywhere, probabilities are 1 to the last digit of a double, and records tie.
+    """
+    gain = _log_gain(signals.log_odds)
+    records = gain.shape[1]
+    below = torch.searchsorted(gain.sort(1).values, gain, right=True) - 1  # a record is not compared with itself
+    values, rank = gain.unique(return_inverse=True)
+    tie_break: Tensor = rank.double() / (len(values) * records)
+    return below.double() / max(records - 1, 1) + tie_break
+
+
+def label_only(signals: Signals, member: Tensor) -> Tensor:
+    """`lira_fixed` of how often noisy copies keep the recorded class (Choquette-Choo et al. 2021, arXiv:2007.14321).
+
+    Who sees labels only measures how far the record is from the boundary, by noise.
+    """
+    return _likelihood_ratio(signals.label_share, member, own_variance=False)
+
+
+def _others(values: Tensor) -> Tensor:
+    """(T, N): the sum over all models but the target: of those before it, and of those after it.
+
+    Subtracting the target from the sum of all would leave a rounding error that depends on whether it was a member.
+    """
+
+    def before(values: Tensor) -> Tensor:
+        return torch.cat([torch.zeros_like(values[:1]), values[:-1].cumsum(0)])
+
+    return before(values) + before(values.flip(0)).flip(0)
+
+
+def _shadows(signal: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Of the chosen models but the target: their number, the mean of their signal, its squared deviations; each (T, N)."""
+    centre = signal.mean(0)  # reads no membership; without it, squares would cancel
+    centred, weight = signal - centre, chosen.double()
+    count = _others(weight)
+    mean = _others(weight * centred) / count.clamp(min=1)
+    squares = _others(weight * centred**2) - count * mean**2
+    return count, mean + centre, squares.clamp(min=0)
+
+
+def _pooled(count: Tensor, squares: Tensor) -> tuple[Tensor, Tensor]:
+    """(T, 1): the variance within records, over all of them; and whether any record has two shadows to tell it from."""
+    free = (count - 1).clamp(min=0).sum(1, keepdim=True)
+    return squares.sum(1, keepdim=True) / free.clamp(min=1), free > 0
+
+
+def _likelihood_ratio(signal: Tensor, member: Tensor, own_variance: bool) -> Tensor:
+    """(T, N): log density of the target's signal among shadows with the record, minus that among those without it."""
+    densities, all_known = [], torch.ones_like(member)
+    for chosen in (member, ~member):
+        count, mean, squares = _shadows(signal, chosen)
+        pooled, known = _pooled(count, squares)
+        own = squares / (count - 1).clamp(min=1)
+        variance = torch.where((count > 1) & own_variance, own, pooled).clamp(min=VARIANCE_FLOOR)
+        densities.append(-((signal - mean) ** 2 / variance + variance.log()) / 2)
+        all_known = all_known & known & (count > 0)
+    return torch.where(all_known, densities[0] - densities[1], 0.0)
+
+
+def _log_gain(log_odds: Tensor) -> Tensor:
+    """(T, N): log p(x | target) - log of the mean of p(x) over all other models, precise at both ends of p."""
+    shadows = max(len(log_odds) - 1, 1)
+    doubt = _others(torch.sigmoid(-log_odds)) / shadows
+
+    def before(logs: Tensor) -> Tensor:
+        return torch.cat([torch.full_like(logs[:1], -torch.inf), logs[:-1].logcumsumexp(0)])
+
+    log_p = logsigmoid(log_odds)
+    total = torch.logaddexp(before(log_p), before(log_p.flip(0)).flip(0))
+    mean = torch.where(doubt < 0.5, torch.log1p(-doubt), total - torch.tensor(shadows).double().log())
+    return log_p - mean
+
+
+def blind(x: Tensor, y: Tensor, member: Tensor) -> Tensor:
+    """The control: guesses membership from the records, without any model.
+
+    Ridge regression of membership on the standardised features, the diagnosis and all their pairwise products, fitted on
+    every other record and applied to the rest, both ways. Members are drawn at random, so its AUROC must be 0.5; another value
+    says that members and others differ as such, and that no attack's figure speaks of the model (Das et al. 2024,
+    arXiv:2406.16201).
+
+    Args:
+        x: (N, D) records; a missing value counts as the feature's mean.
+        y: (N,) recorded classes.
+        member: (T, N) bool.
+
+    Returns:
+        scores (T, N). A half's own share of members is left out: it would betray that of the other half.
+    """
+    base = torch.cat([_standardised(x.double()), _standardised(y.double()[:, None])], 1)
+    left, right = zip(*combinations_with_replacement(range(base.shape[1]), 2), strict=True)
+    design = torch.cat([base, _standardised(base[:, list(left)] * base[:, list(right)])], 1)
+    scores = torch.empty(member.shape, dtype=torch.float64)
+    even = torch.arange(len(x)) % 2 == 0
+    for fit, rest in ((even, ~even), (~even, even)):
+        rows, answers = design[fit] - design[fit].mean(0), member[:, fit].double()
+        penalty = RIDGE * torch.eye(design.shape[1], dtype=torch.float64)
+        weights = torch.linalg.solve(rows.T @ rows + penalty, rows.T @ answers.T)
+        scores[:, rest] = (design[rest] @ weights).T
+    return scores
+
+
+def _standardised(columns: Tensor) -> Tensor:
+    """Mean 0 and variance 1 over the records; a missing value is the mean, a constant column is 0."""
+    centred = columns - columns.nanmean(0)
+    centred = torch.where(centred.isnan(), 0.0, centred)
+    spread = centred.square().mean(0).sqrt()
+    return centred / torch.where(spread > 1e-12, spread, torch.inf)
+
+
+# In reading order: from what needs nothing but an answer, to what needs other models.
+MEMBERSHIP: dict[str, Callable[[Signals, Tensor], Tensor]] = {
+    "loss": loss,
+    "confidence": confidence,
+    "gap": gap,
+    "lira": lira,
+    "lira_fixed": lira_fixed,
+    "lira_offline": lira_offline,
+    "rmia": rmia,
+    "label_only": label_only,
+}
+
+# The most that each attack sees of a model's answer.
+MEMBERSHIP_ACCESS: dict[str, str] = {name: "labels" if name in ("gap", "label_only") else "scores" for name in MEMBERSHIP}
+
+# Whether an attack needs models that are trained for it.
+NEEDS_SHADOWS: dict[str, bool] = {name: name not in ("loss", "confidence", "gap") for name in MEMBERSHIP}
