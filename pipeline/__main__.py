@@ -15,7 +15,7 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from pipeline.files import BadInput, repository_root
+from pipeline.files import BadInput, FailedCheck, repository_root
 from pipeline.params import check_command_line, parse_chosen
 from pipeline.sweep import run_recipes
 
@@ -29,13 +29,13 @@ def run(composed: DictConfig) -> list[dict[str, Any]]:
     try:
         cfg = parse_chosen(OmegaConf.to_yaml(composed, resolve=True), overrides)
         return run_recipes(cfg, overrides)
-    except BadInput as error:
+    except (BadInput, FailedCheck) as error:
         _fail(error)
 
 
-def _fail(error: BadInput) -> NoReturn:
+def _fail(error: BadInput | FailedCheck) -> NoReturn:
     print(f"error: {error}", file=sys.stderr)
-    raise SystemExit(2)
+    raise SystemExit(2 if isinstance(error, BadInput) else 1)
 
 
 def main() -> None:

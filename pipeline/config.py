@@ -155,6 +155,22 @@ class AuditConfig(Section):
         return self
 
 
+class PrivacyConfig(Section):
+    """What is measured of a model's memory of its patients.
+
+    `targets` models of a recipe are trained on random halves and attacked by `membership`; `copies` noisy copies of a record, with
+    a `spread` in units of each feature's scale, are asked about where only labels are seen. Where differential privacy is claimed,
+    `runs` further models are trained with `canaries`.
+    """
+
+    membership: Annotated[list[str], Field(min_length=1)]
+    targets: Annotated[int, Field(ge=4)]
+    copies: Annotated[int, Field(ge=0)]
+    spread: Positive
+    canaries: Count
+    runs: Annotated[int, Field(ge=4)]
+
+
 class Config(BaseModel):
     """The whole configuration; what it does not name itself is the section of a defence."""
 
@@ -169,6 +185,7 @@ class Config(BaseModel):
     threat: dict[str, ThreatConfig] = Field(min_length=1)
     attack: dict[str, dict[str, Any]] = Field(min_length=1)
     audit: AuditConfig
+    privacy: PrivacyConfig
 
     @model_validator(mode="after")
     def _headline(self) -> "Config":

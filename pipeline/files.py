@@ -17,6 +17,10 @@ class BadInput(Exception):
     """A mistake in a file, a key or the surroundings: one clear line for the reader, exit status 2."""
 
 
+class FailedCheck(Exception):
+    """A result that contradicts what is claimed of it: one clear line, exit status 1, nothing is written."""
+
+
 def repository_root() -> Path:
     """The folder that holds `params.yaml`; DVC names it in `DVC_ROOT`, also from a temporary clone."""
     return Path(os.environ.get("DVC_ROOT", ".")).resolve()

@@ -15,6 +15,7 @@ import yaml
 from tqdm import tqdm
 
 from pipeline.attacks import evasion_suite
+from pipeline.attacks.membership import MEMBERSHIP
 from pipeline.config import Config, check, check_options, nearest
 from pipeline.defenses import DEFENSES
 from pipeline.files import BadInput, repository_root, write_text
@@ -50,6 +51,9 @@ def parse(values: Any, origin: str) -> Config:
     evasion_suite(cfg.attack, origin)
     if cfg.model.name not in MODELS:
         raise BadInput(f"{origin}: model.name: {cfg.model.name!r} is no model; {nearest(cfg.model.name, MODELS)}")
+    for method in cfg.privacy.membership:
+        if method not in MEMBERSHIP:
+            raise BadInput(f"{origin}: privacy.membership: {method!r} is no membership attack; {nearest(method, MEMBERSHIP)}")
     for name, options in cfg.defenses.items():
         threat = check_options(DEFENSES[name], options, f"{origin}: {name}").get("threat", cfg.audit.headline)
         if threat not in cfg.threat:

@@ -72,6 +72,21 @@ class Plan:
         plan = cls(~table, table, repetitions, seed * 1_000_003 + torch.arange(len(labels)), tuple(labels))
         return plan.with_release() if release else plan
 
+    @classmethod
+    def random_halves(cls, records: int, *, models: int, seed: int, always: int = 0) -> "Plan":
+        """Each record joins each model by a fair coin of its own, as membership inference and its bounds ask for.
+
+        Args:
+            records: N.
+            models: M.
+            seed: of the coins and of the models' own seeds.
+            always: the first so many records are trained on by every model, and scored by none.
+        """
+        train = torch.rand(models, records, generator=torch.Generator().manual_seed(seed)) < 0.5
+        train[:, :always] = True
+        seeds = (seed + 1) * 1_000_003 + 500_000 + torch.arange(models)  # others than those of the cross-validation
+        return cls(train, ~train, torch.full((models,), -1), seeds, tuple(f"half{model}" for model in range(models)))
+
     def with_release(self) -> "Plan":
         """This plan and one more model, trained on everyone and scored on no one."""
         everyone = torch.ones_like(self.train[:1])

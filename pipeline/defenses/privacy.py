@@ -19,6 +19,7 @@ from pipeline.population import Population, public_preprocessing, standardise
 from pipeline.training import Batch, Draw, Gradient, Preprocessing, fit
 
 Rate = Annotated[float, Field(gt=0, lt=1)]
+SampleRate = Annotated[float, Field(gt=0, le=1)]  # 1 = every record in every step
 PRV_LIMIT = 50.0  # above this epsilon Opacus' PRV accountant takes minutes and overflows (meta-pytorch/opacus#604)
 
 
@@ -29,7 +30,7 @@ def dp_train(
     *,
     epsilon: Positive,
     delta: Rate,
-    sample_rate: Rate,
+    sample_rate: SampleRate,
     expected_batch: Positive,
     max_grad_norm: Positive,
     steps: Count,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pipeline.config import Config
 from pipeline.data import Dataset, load_dataset
-from pipeline.files import BadInput
+from pipeline.files import BadInput, FailedCheck
 from pipeline.params import load
 from pipeline.plan import Plan
 
@@ -18,16 +18,16 @@ PLAN = "plan.safetensors"
 
 
 def run(stage: Callable[[Config], None]) -> None:
-    """Runs a stage on `params.yaml`; a person's mistake becomes one line and exit status 2."""
+    """Runs a stage on `params.yaml`; a person's mistake becomes one line and exit status 2, a failed check status 1."""
     import torch
 
     try:
         cfg = load()
         torch.set_num_threads(cfg.threads)
         stage(cfg)
-    except BadInput as error:
+    except (BadInput, FailedCheck) as error:
         print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
+        raise SystemExit(2 if isinstance(error, BadInput) else 1) from None
 
 
 def prepared() -> tuple[Dataset, Plan]:

@@ -1,0 +1,134 @@
+"""What a recipe leaks about the patients it learned from. `attack` and `evaluate` call it, for every defence alike.
+
+The same recipe is trained anew on random halves of the cohort: distillation with a teacher on the same half, DP-SGD with its own
+noise. Where a recipe claims differential privacy, it is also trained with canaries, and the claim is put to the test.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pipeline import accounting
+from pipeline.attacks.membership import MEMBERSHIP, blind, signals
+from pipeline.config import Config
+from pipeline.data import Dataset
+from pipeline.defenses import train
+from pipeline.epsilon_bounds import lower_bound
+from pipeline.files import FailedCheck, read_json, read_tensors, write_json, write_tensors
+from pipeline.plan import Plan
+
+BLIND = "blind"  # a classifier that sees the records and no model: there is nothing to be found
+SCORES, CLAIM = "membership.safetensors", "claim.json"
+COINS, CANARY_COINS = 104_729, 1_299_709  # added to the seed, so that no plan shares coins with another
+EXTREME = 2.5  # of a canary's values, in units of scale from the centre: rare, and what clipping is for
+AGREEMENT = 0.02  # by how much our accountant may exceed the claimed epsilon: Opacus rounds, and so do we
+
+
+@dataclass(frozen=True)
+class Leakage:
+    """What is reported of one recipe; every figure is a function of it.
+
+    Attributes:
+        scores: for each membership attack and `BLIND` (T, N) float32: target t's score for record n, HIGHER = MORE LIKELY A MEMBER.
+        member: (T, N) bool, who trained each target.
+        log_odds: (T, N) float32, of the recorded class: what a target answers; above 0 it is right.
+        claim: empty where nothing is claimed; else `epsilon, delta`, the accounts that an accountant of our own makes of what was
+            logged (`accounts`), and the `audit` of `pipeline.epsilon_bounds.lower_bound`.
+    """
+
+    scores: dict[str, Tensor]
+    member: Tensor
+    log_odds: Tensor
+    claim: dict[str, Any]
+
+    def save(self, folder: Path) -> None:
+        """Writes `membership.safetensors` and `claim.json` into a new folder."""
+        folder.mkdir(parents=True)
+        tensors = {**self.scores, "member": self.member, "log_odds": self.log_odds}
+        write_tensors(folder / SCORES, tensors, {"order": ",".join(self.scores)})
+        write_json(folder / CLAIM, self.claim)
+
+    @classmethod
+    def load(cls, folder: Path) -> "Leakage":
+        """Reads what `save` wrote.
+
+        Raises:
+            BadInput: a file is missing or damaged.
+        """
+        tensors, metadata = read_tensors(folder / SCORES, advice="run `dvc repro attack`")
+        scores = {name: tensors[name] for name in metadata["order"].split(",")}
+        return cls(scores, tensors["member"], tensors["log_odds"], read_json(folder / CLAIM))
+
+
+def leakage(name: str, dataset: Dataset, cfg: Config) -> Leakage:
+    """Trains the recipe `name` on random halves, attacks each model with all the others as its shadows, and audits a claim.
+
+    Raises:
+        FailedCheck: the recipe claims less than an audit proves that it spends, or than its own numbers add up to.
+    """
+    plan = Plan.random_halves(len(dataset.y), models=cfg.privacy.targets, seed=cfg.seed + COINS)
+    population = train(name, dataset, plan, cfg)
+    scale = torch.tensor([feature.scale for feature in dataset.schema.features])
+    seen = signals(
+        population, dataset.x, dataset.y, copies=cfg.privacy.copies, spread=cfg.privacy.spread, scale=scale,
+        generator=torch.Generator().manual_seed(cfg.seed),
+    )  # fmt: skip
+    scores = {attack: MEMBERSHIP[attack](seen, plan.train).float() for attack in cfg.privacy.membership}
+    scores[BLIND] = blind(dataset.x, dataset.y, plan.train).float()
+    guarantee = population.facts.get("guarantee")
+    claim = {} if guarantee is None else audited_claim(name, dataset, cfg, guarantee)
+    return Leakage(scores, plan.train, seen.log_odds.float(), claim)
+
+
+def audited_claim(name: str, dataset: Dataset, cfg: Config, guarantee: dict[str, Any]) -> dict[str, Any]:
+    """The claim beside what our own accountant makes of the logged numbers, and beside the epsilon that an audit proves.
+
+    Raises:
+        FailedCheck: either contradicts the claim.
+    """
+    epsilon, delta = float(guarantee["epsilon"]), float(guarantee["delta"])
+    accounts = accounting.recompute(guarantee["sample_rate"], guarantee["noise_multiplier"], guarantee["steps"], delta)
+    if accounts["pld"] > epsilon * (1 + AGREEMENT):
+        spent = f"sample_rate, noise_multiplier and steps spend {accounts['pld']:.3f}"
+        raise FailedCheck(f"{name}: claims epsilon {epsilon:.3f}, but {spent}")
+    audit = canary_audit(name, dataset, cfg, delta)
+    if audit["epsilon_lower_bound"] > epsilon:
+        raise FailedCheck(
+            f"{name}: claims epsilon {epsilon:.3f}, but {audit['correct']} of {audit['guesses']} guesses about canaries are right, "
+            f"which takes at least {audit['epsilon_lower_bound']:.3f} ({cfg.audit.confidence:.0%} confidence)"
+        )
+    return {"epsilon": epsilon, "delta": delta, "accounts": accounts, "audit": audit}
+
+
+def canary_audit(name: str, dataset: Dataset, cfg: Config, delta: float) -> dict[str, Any]:
+    """A lower bound on epsilon: everybody is trained on in every run, each canary by a fair coin; the auditor sees log-odds.
+
+    Half of the runs teach the auditor which canary shows, and from which score on; the other half are audited.
+    """
+    patients, canaries = len(dataset.y), cfg.privacy.canaries
+    x, y = crafted_canaries(dataset, canaries, cfg.seed + CANARY_COINS)
+    together = Dataset(torch.cat([dataset.x, x]), torch.cat([dataset.y, y]), dataset.schema)
+    plan = Plan.random_halves(len(together.y), models=cfg.privacy.runs, seed=cfg.seed + CANARY_COINS, always=patients)
+    population = train(name, together, plan, cfg)
+    spared = torch.Generator().manual_seed(0)
+    seen = signals(population, x, y, copies=0, spread=1.0, scale=torch.ones(x.shape[1]), generator=spared).log_odds
+    half = cfg.privacy.runs // 2
+    coins = plan.train[:, patients:]
+    scores = seen - seen[:half].mean(0)  # a canary that every model finds hard says nothing by being hard
+    (taught, taught_coins), (judged, judged_coins) = ((part.numpy(), coin.numpy()) for part, coin in zip(
+        scores.split([half, len(scores) - half]), coins.split([half, len(scores) - half]), strict=True))  # fmt: skip
+    return lower_bound(taught, taught_coins, judged, judged_coins, delta, cfg.audit.confidence)
+
+
+def crafted_canaries(dataset: Dataset, count: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Records (K, D) that no patient resembles, half of them called ill: each value `EXTREME` scales from the centre, in range."""
+    generator = torch.Generator().manual_seed(seed)
+    features = dataset.schema.features
+    center, scale, lower, upper = (
+        torch.tensor([float(getattr(feature, name)) for feature in features]) for name in ("center", "scale", "lower", "upper")
+    )
+    signs = torch.randint(2, (count, len(features)), generator=generator) * 2 - 1
+    return (center + EXTREME * scale * signs).clamp(lower, upper), torch.arange(count) % 2

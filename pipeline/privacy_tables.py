@@ -1,0 +1,137 @@
+"""From membership scores to what people read: every attack on every defence with its interval, and who is most exposed."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipeline import metrics
+from pipeline.attacks.membership import MEMBERSHIP_ACCESS, NEEDS_SHADOWS
+from pipeline.config import AuditConfig
+from pipeline.data import Dataset
+from pipeline.decisions import advantage, auroc, bootstrap, by_patient, enough_for, roc_log, tpr_at_fpr
+from pipeline.leakage import BLIND, Leakage
+from pipeline.standards import RISKS
+
+RATES = {"tpr_at_1pct": 0.01, "tpr_at_01pct": 0.001}
+MOST_EXPOSED = 0.01  # of the patients
+VARIANTS = {
+    "loss": "threshold on the loss",
+    "confidence": "threshold on the confidence, diagnosis not known",
+    "gap": "right answer = member",
+    "lira": "online, log-density, variance per record",
+    "lira_fixed": "online, log-density, one variance",
+    "lira_offline": "offline, log-cdf, one variance",
+    "rmia": "online, gamma 1, all other records",
+    "label_only": "share of noisy copies answered alike, online, one variance",
+    BLIND: "control: sees the records, not the model",
+}
+
+
+def membership_table(leaks: Mapping[str, Leakage], cfg: AuditConfig, seed: int) -> pd.DataFrame:
+    """One row per defence and attack.
+
+    Returns:
+        `auroc`, `tpr_at_1pct` and `tpr_at_01pct` (empty where too few decisions about non-members could show it), each pooled over
+        targets, with `_low` and `_high`: bootstrap over patients. `advantage` is TPR - FPR at a threshold chosen on other targets.
+        `train_accuracy`, `test_accuracy` and `gap` are those of the targets. `epsilon_*` are empty where nothing is claimed.
+    """
+    lines: list[dict[str, Any]] = []
+    for defense, leak in leaks.items():
+        member, correct = leak.member.numpy(), leak.log_odds.numpy() > 0
+        weights = metrics.bootstrap_weights(member.shape[1], cfg.resamples, seed)
+        trained, others = float(correct[member].mean()), float(correct[~member].mean())
+        for attack, scores in leak.scores.items():
+            figures = _figures(scores.numpy(), member, weights, cfg.confidence)
+            lines.append({
+                "defense": defense, "attack": attack, "variant": VARIANTS[attack],
+                "shadows": len(member) - 1 if NEEDS_SHADOWS.get(attack, True) else 0, "targets": len(member),
+                **figures, "train_accuracy": trained, "test_accuracy": others, "gap": trained - others,
+                **_claim(leak.claim), **_standards(attack),
+            })  # fmt: skip
+    return pd.DataFrame(lines)
+
+
+def _figures(scores: metrics.Array, member: metrics.Array, weights: metrics.Array, confidence: float) -> dict[str, float]:
+    inside, outside = scores[member], scores[~member]
+    areas, rates = bootstrap(scores, member, weights, list(RATES.values()))
+    figures = {"auroc": auroc(inside, outside)}
+    figures["auroc_low"], figures["auroc_high"] = metrics.interval(figures["auroc"], areas, confidence)
+    figures["advantage"] = advantage(scores, member)
+    for (name, rate), samples in zip(RATES.items(), rates.T, strict=True):
+        shown = enough_for(rate, outside.size)
+        figures[name] = tpr_at_fpr(inside, outside, rate) if shown else np.nan
+        low, high = metrics.interval(figures[name], samples, confidence) if shown else (np.nan, np.nan)
+        figures[f"{name}_low"], figures[f"{name}_high"] = low, high
+    return figures
+
+
+def _claim(claim: Mapping[str, Any]) -> dict[str, float]:
+    if not claim:
+        return dict.fromkeys(("epsilon_claimed", "epsilon_recomputed", "delta", "epsilon_lower_bound", "epsilon_ceiling"), np.nan)
+    return {
+        "epsilon_claimed": claim["epsilon"],
+        "epsilon_recomputed": claim["accounts"]["pld"],
+        "delta": claim["delta"],
+        "epsilon_lower_bound": claim["audit"]["epsilon_lower_bound"],
+        "epsilon_ceiling": claim["audit"]["ceiling"],
+    }
+
+
+def _standards(attack: str) -> dict[str, str]:
+    """Who attacks: what is seen, and the ids; the control is no technique of any catalogue."""
+    if attack == BLIND:
+        return {"knowledge": "none", "access": "none", "atlas": "none", "nist": "none", "owasp": "none"}
+    ids, knows = RISKS["membership"], "black box and shadow models" if NEEDS_SHADOWS[attack] else "black box"
+    names = {"atlas": ids.atlas, "nist": ids.nist, "owasp": ids.owasp}
+    return {"knowledge": knows, "access": MEMBERSHIP_ACCESS[attack], **{key: " ".join(value) for key, value in names.items()}}
+
+
+def roc_table(leaks: Mapping[str, Leakage], points: int = 60) -> pd.DataFrame:
+    """The ROC of every attack at false-positive rates that fall geometrically, for log-log axes."""
+    frames = []
+    for defense, leak in leaks.items():
+        member = leak.member.numpy()
+        for attack, scores in leak.scores.items():
+            fpr, tpr = roc_log(scores.numpy()[member], scores.numpy()[~member], points)
+            frames.append(pd.DataFrame({"defense": defense, "attack": attack, "fpr": fpr, "tpr": tpr}))
+    return pd.concat(frames, ignore_index=True)
+
+
+def exposure(leak: Leakage, dataset: Dataset) -> pd.DataFrame:
+    """One row per patient: how well models that trained on them can be told from models that did not, by their answer.
+
+    Within one patient the log-odds of models compare without shadows. (Likelihood ratios that leave the target out would fall
+    below 0.5 where there is nothing to find: a target that answers high leaves the others of its side lower.)
+
+    Returns:
+        `patient` (row of the records), `y`, `exposure` (AUROC over targets; 0.5 = not at all), `most_exposed` (the top 1 %), and
+        the measurements.
+    """
+    risk = by_patient(leak.log_odds.numpy(), leak.member.numpy())
+    known = np.nan_to_num(risk, nan=-1.0)
+    top = np.argsort(-known, kind="stable")[: max(1, round(MOST_EXPOSED * len(risk)))]
+    table = pd.DataFrame({"patient": np.arange(len(risk)), "y": dataset.y.numpy(), "exposure": risk})
+    table["most_exposed"] = np.isin(np.arange(len(risk)), top)
+    values = dict(zip(dataset.schema.names, dataset.x.numpy().T, strict=True))
+    return pd.concat([table, pd.DataFrame(values)], axis=1)
+
+
+def subgroups(exposures: Mapping[str, pd.DataFrame], dataset: Dataset, cfg: AuditConfig, seed: int) -> pd.DataFrame:
+    """Mean exposure by diagnosis, and by thirds of age where the records have one, with intervals over patients."""
+    lines = []
+    for defense, table in exposures.items():
+        groups = {("outcome", name): table["y"] == index for index, name in enumerate(dataset.schema.classes)}
+        if "age" in table:
+            bands = pd.qcut(table["age"], 3, duplicates="drop")
+            groups |= {("age", str(band)): bands == band for band in bands.cat.categories}
+        for (kind, group), chosen in groups.items():
+            values = table.loc[chosen, "exposure"].dropna().to_numpy()
+            if not len(values):
+                continue
+            weights = metrics.bootstrap_weights(len(values), cfg.resamples, seed)
+            low, high = metrics.interval(float(values.mean()), metrics.bootstrap_mean(values, weights), cfg.confidence)
+            key = {"defense": defense, "by": kind, "group": group, "patients": len(values)}
+            lines.append({**key, "exposure": float(values.mean()), "exposure_low": low, "exposure_high": high})
+    return pd.DataFrame(lines)
