@@ -79,6 +79,12 @@ def test_advantage_of_a_rule_is_tpr_minus_fpr():
     assert advantage(1.0 * member, member) == 1
 
 
+def test_no_threshold_parts_equal_scores():
+    one = np.repeat([2.0, 1.0, 0.0], [5, 13, 2])  # 5 members; 5 members before 8 others; 2 others
+    member = np.repeat([True, False], 10)
+    assert advantage(np.tile(one, (2, 1)), np.tile(member, (2, 1))) == 0.5
+
+
 def resampled(scores, member, drawing, fprs):
     columns = np.repeat(np.arange(scores.shape[1]), drawing.astype(int))
     some, who = scores[:, columns], member[:, columns]

@@ -227,6 +227,11 @@ def test_rmia_breaks_ties_across_targets_by_the_ratio(member, some):
     assert torch.equal(best.argsort(), ratio.amax(1).argsort())
 
 
+def test_rmia_counts_a_record_that_gains_as_much():
+    twins = normal(6, 1, seed=20).expand(-1, 2).clone()
+    assert (rmia(made_up(twins), coins(6, 2, seed=21)) >= 1).all()
+
+
 @pytest.mark.parametrize("mu", [0.5, 1.5])
 @pytest.mark.parametrize("attack", [lira_fixed, lira_offline, lira])
 def test_lira_finds_the_truth_of_gaussians(attack, mu):
