@@ -1,8 +1,10 @@
 """What the numbers mean in the clinic, as tables and as sections of the page."""
 
+import base64
 import html
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import pandas as pd
 
@@ -18,6 +20,11 @@ table.patients td:nth-child(4), table.patients td:last-child { min-width: 19em; 
 table.text tr > :first-child { white-space: nowrap; }
 """
 GROUPS = {"all": "of all", "ill": "of the ill", "healthy": "of the healthy"}
+
+
+def picture(path: Path) -> str:
+    """A PNG as part of the page."""
+    return f'<img alt="{path.stem}" src="data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}">'
 
 
 def eps_table(features: Mapping[str, FeatureConfig], eps_list: Sequence[float]) -> pd.DataFrame:

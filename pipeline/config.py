@@ -158,9 +158,9 @@ class AuditConfig(Section):
 class PrivacyConfig(Section):
     """What is measured of a model's memory of its patients.
 
-    `targets` models of a recipe are trained on random halves and attacked by `membership`; `copies` noisy copies of a record, with
-    a `spread` in units of each feature's scale, are asked about where only labels are seen. Where differential privacy is claimed,
-    `runs` further models are trained with `canaries`.
+    `targets` models of a recipe are trained on random halves and attacked by `membership`. `copies` noisy copies of a record,
+    with a `spread` in units of each feature's scale, are asked about where only labels are seen. Where differential
+    privacy is claimed, `runs` further models are trained with `canaries`.
     """
 
     membership: Annotated[list[str], Field(min_length=1)]

@@ -30,17 +30,12 @@ def draw_all(evaluation: Evaluation, headline: str, folder: Path) -> list[Path]:
     }
     figures["roc"] = roc_curves(evaluation.roc, comparison)
     figures["confusion"] = confusion_matrices(evaluation.confusion, comparison, headline)
-    paths = []
-    for name, figure in figures.items():
-        path = folder / f"{name}.png"
-        figure.savefig(path, dpi=110, bbox_inches="tight", metadata={"Software": None})
-        paths.append(path)
-    return paths
+    return [save_figure(figure, folder / f"{name}.png") for name, figure in figures.items()]
 
 
 def robustness(comparison: pd.DataFrame, exact: pd.DataFrame, threat: str) -> "Figure":
     """Robust accuracy, and sensitivity under attack, against the radius, with interval bands; what is proved at every radius."""
-    figure, axes = _axes(1, 2, (11, 4.2))
+    figure, axes = axes_of(1, 2, (11, 4.2))
     lines = comparison[comparison["threat"] == threat]
     for colour, (defense, curve) in zip(cycle(COLOURS), lines.groupby("defense", sort=False), strict=False):
         label = display_name(str(defense), str(curve["flags"].iloc[0]))
@@ -64,7 +59,7 @@ def robustness(comparison: pd.DataFrame, exact: pd.DataFrame, threat: str) -> "F
 
 def roc_curves(roc: pd.DataFrame, comparison: pd.DataFrame) -> "Figure":
     """Clean ROC of each defence, out of fold."""
-    figure, axes = _axes(1, 1, (4.6, 4.4))
+    figure, axes = axes_of(1, 1, (4.6, 4.4))
     auroc = comparison.drop_duplicates("defense").set_index("defense")
     for colour, (defense, curve) in zip(cycle(COLOURS), roc.groupby("defense", sort=False), strict=False):
         area = auroc.loc[str(defense)]
@@ -83,7 +78,7 @@ def confusion_matrices(confusion: pd.DataFrame, comparison: pd.DataFrame, headli
     first = comparison.drop_duplicates("defense")
     shown = {name: display_name(name, flags) for name, flags in zip(first["defense"], first["flags"], strict=True)}
     defenses = list(confusion["defense"].unique())
-    figure, axes = _axes(len(radii), len(defenses), (2.6 * len(defenses), 2.7 * len(radii)))
+    figure, axes = axes_of(len(radii), len(defenses), (2.6 * len(defenses), 2.7 * len(radii)))
     for row, eps in enumerate(radii):
         for column, defense in enumerate(defenses):
             axis = axes[row * len(defenses) + column]
@@ -110,7 +105,14 @@ def _shown_radii(confusion: pd.DataFrame) -> list[float]:
     return [0.0, *([min(attacked, key=lambda eps: abs(eps - 0.3))] if attacked else [])]
 
 
-def _axes(rows: int, columns: int, size: tuple[float, float]) -> tuple["Figure", list[Any]]:
+def save_figure(figure: "Figure", path: Path) -> Path:
+    """Writes a PNG with the same bytes for the same picture."""
+    figure.savefig(path, dpi=110, bbox_inches="tight", metadata={"Software": None})
+    return path
+
+
+def axes_of(rows: int, columns: int, size: tuple[float, float]) -> tuple["Figure", list[Any]]:
+    """A figure of `size` inches, and its plain axes row by row."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

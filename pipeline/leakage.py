@@ -32,7 +32,7 @@ class Leakage:
     """What is reported of one recipe; every figure is a function of it.
 
     Attributes:
-        scores: for each membership attack and `BLIND` (T, N) float32: target t's score for record n, HIGHER = MORE LIKELY A MEMBER.
+        scores: for each membership attack and `BLIND` (T, N) float32, of target t for record n; HIGHER = MORE LIKELY A MEMBER.
         member: (T, N) bool, who trained each target.
         log_odds: (T, N) float32, of the recorded class: what a target answers; above 0 it is right.
         claim: empty where nothing is claimed; else `epsilon, delta`, the accounts that an accountant of our own makes of what was
@@ -91,14 +91,15 @@ def audited_claim(name: str, dataset: Dataset, cfg: Config, guarantee: dict[str,
     """
     epsilon, delta = float(guarantee["epsilon"]), float(guarantee["delta"])
     accounts = accounting.recompute(guarantee["sample_rate"], guarantee["noise_multiplier"], guarantee["steps"], delta)
-    if accounts["pld"] > epsilon * (1 + AGREEMENT):
-        spent = f"sample_rate, noise_multiplier and steps spend {accounts['pld']:.3f}"
+    spends = accounts["pld"]
+    if spends is None or spends > epsilon * (1 + AGREEMENT):
+        spent = f"sample_rate, noise_multiplier and steps spend {spends}"
         raise FailedCheck(f"{name}: claims epsilon {epsilon:.3f}, but {spent}")
     audit = canary_audit(name, dataset, cfg, delta)
     if audit["epsilon_lower_bound"] > epsilon:
         raise FailedCheck(
-            f"{name}: claims epsilon {epsilon:.3f}, but {audit['correct']} of {audit['guesses']} guesses about canaries are right, "
-            f"which takes at least {audit['epsilon_lower_bound']:.3f} ({cfg.audit.confidence:.0%} confidence)"
+            f"{name}: claims epsilon {epsilon:.3f}, but {audit['correct']} of {audit['guesses']} guesses about canaries are "
+            f"right, which takes at least {audit['epsilon_lower_bound']:.3f} ({cfg.audit.confidence:.0%} confidence)"
         )
     return {"epsilon": epsilon, "delta": delta, "accounts": accounts, "audit": audit}
 
@@ -124,7 +125,7 @@ def canary_audit(name: str, dataset: Dataset, cfg: Config, delta: float) -> dict
 
 
 def crafted_canaries(dataset: Dataset, count: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Records (K, D) that no patient resembles, half of them called ill: each value `EXTREME` scales from the centre, in range."""
+    """Records (K, D) that no patient resembles, half called ill: each value `EXTREME` scales from the centre, in its range."""
     generator = torch.Generator().manual_seed(seed)
     features = dataset.schema.features
     center, scale, lower, upper = (

@@ -33,8 +33,9 @@ def membership_table(leaks: Mapping[str, Leakage], cfg: AuditConfig, seed: int) 
     """One row per defence and attack.
 
     Returns:
-        `auroc`, `tpr_at_1pct` and `tpr_at_01pct` (empty where too few decisions about non-members could show it), each pooled over
-        targets, with `_low` and `_high`: bootstrap over patients. `advantage` is TPR - FPR at a threshold chosen on other targets.
+        `auroc`, `tpr_at_1pct` and `tpr_at_01pct` (empty where too few decisions about non-members could show it), each pooled
+        over targets, with `_low` and `_high`: bootstrap over patients. `advantage` is TPR - FPR at a threshold chosen on other
+        targets.
         `train_accuracy`, `test_accuracy` and `gap` are those of the targets. `epsilon_*` are empty where nothing is claimed.
     """
     lines: list[dict[str, Any]] = []

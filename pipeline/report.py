@@ -3,7 +3,6 @@
 `python -m pipeline.report` prints the summary of the last evaluation again.
 """
 
-import base64
 import html
 import sys
 from collections.abc import Mapping
@@ -12,13 +11,15 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline.audit import save_rows
-from pipeline.clinic_report import STYLE, eps_table, html_table, patient_sections
+from pipeline.clinic_report import STYLE, eps_table, html_table, patient_sections, picture
 from pipeline.compare import Evaluation, headline_metrics
 from pipeline.config import Config
 from pipeline.data import Dataset
 from pipeline.figures import display_name, draw_all
 from pipeline.files import BadInput, write_json, write_text
+from pipeline.leakage import Leakage
 from pipeline.patients import Clinic, by_defense, clinic_tables, most_fragile
+from pipeline.privacy_report import draw_privacy, privacy_report, privacy_section
 from pipeline.verified import verdicts
 
 COMPARISON, REPORT = "comparison.csv", "report.html"
@@ -26,11 +27,13 @@ NOTHING = 1e-9  # of all patients, up to rounding
 HOW_TO_COMPARE = "Compare in MLflow:  make ui   (then open http://127.0.0.1:5000)"
 
 
-def write_evaluation(evaluation: Evaluation, dataset: Dataset, cfg: Config, folder: Path) -> None:
+def write_evaluation(evaluation: Evaluation, leaks: Mapping[str, Leakage], dataset: Dataset, cfg: Config, folder: Path) -> None:
     """Writes every table, figure and the page of an evaluation into `folder`; `dataset` holds the records that were audited."""
     headline = evaluation.comparison[evaluation.comparison["threat"] == cfg.audit.headline]
     clinic = clinic_tables(evaluation.audits, dataset, cfg)
+    privacy = privacy_report(leaks, dataset, cfg)
     tables = {
+        **privacy.tables,
         "comparison": evaluation.comparison,
         "attacks": evaluation.attacks,
         "fragile": by_defense({name: most_fragile(table) for name, table in clinic.patients.items()}),
@@ -48,10 +51,14 @@ def write_evaluation(evaluation: Evaluation, dataset: Dataset, cfg: Config, fold
     for name, findings in evaluation.audits.items():
         save_rows(findings.rows, folder / "rows" / f"{name}.parquet")
         save_rows(verdicts(findings.verified), folder / "verdicts" / f"{name}.parquet")
+    for name, leak in leaks.items():
+        leak.save(folder / "leakage" / name)
     save_rows(by_defense(clinic.patients), folder / "patients.parquet")
+    save_rows(privacy.exposure, folder / "exposure.parquet")
     figures = draw_all(evaluation, cfg.audit.headline, folder / "plots")
+    leaking = draw_privacy(privacy, folder / "plots")
     write_json(folder / "metrics.json", headline_metrics(evaluation.comparison, cfg.audit.headline))
-    write_text(folder / REPORT, page(evaluation, clinic, cfg, figures))
+    write_text(folder / REPORT, page(evaluation, clinic, cfg, figures, privacy_section(privacy, leaking)))
 
 
 def read_comparison(folder: Path) -> pd.DataFrame:
@@ -115,17 +122,15 @@ def print_summary(comparison: pd.DataFrame, headline: str, folder: Path) -> None
     print(f"Results:            {folder / REPORT}, {folder / COMPARISON}")
 
 
-def page(evaluation: Evaluation, clinic: Clinic, cfg: Config, figures: list[Path]) -> str:
-    """One self-contained HTML page."""
+def page(evaluation: Evaluation, clinic: Clinic, cfg: Config, figures: list[Path], privacy: str) -> str:
+    """One self-contained HTML page; `privacy` is the section on what the models leak."""
     comparison, headline = evaluation.comparison, cfg.audit.headline
     first = comparison.drop_duplicates("defense")
     names = [
         f"{display_name(d, f)}" + (f", rank {rank}" if pd.notna(rank) else ", not ranked")
         for d, f, rank in zip(first["defense"], first["flags"], first["rank"], strict=True)
     ]
-    pictures = "".join(
-        f'<img alt="{path.stem}" src="data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}">' for path in figures
-    )
+    pictures = "".join(map(picture, figures))
     report = evaluation.classification[evaluation.classification["eps"].isin([0.0, cfg.audit.eps[-1]])].round(3)
     shown = dict(zip(first["defense"], map(display_name, first["defense"], first["flags"]), strict=True))
     report = report.assign(defense=report["defense"].map(shown))
@@ -150,6 +155,7 @@ has no rank.</p>
 {_html_table(comparison[comparison["threat"] == headline])}
 {pictures}
 {patient_sections(*_shown(clinic, shown))}
+{privacy}
 {_other_threats(comparison, headline, shown)}
 <h2>What each attack leaves, under the {html.escape(headline)} threat</h2>
 <p class="note">Accuracy under each attack alone. Where all is decided none leaves less than "exact"; one that leaves much more

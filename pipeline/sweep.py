@@ -20,6 +20,7 @@ from pipeline.config import Config, canonical
 from pipeline.data import Dataset, read_raw
 from pipeline.defenses import train
 from pipeline.files import folder, repository_root, sha256, write_json
+from pipeline.leakage import leakage
 from pipeline.plan import Plan
 from pipeline.population import Population
 from pipeline.report import HOW_TO_COMPARE, read_comparison, write_evaluation
@@ -49,8 +50,9 @@ def _run_once(cfg: Config, name: str, dataset: Dataset, overrides: Sequence[str]
         plan = Plan.cross_validation(dataset.y, folds=cfg.plan.folds, seeds=cfg.plan.seeds, seed=cfg.seed)
         population = train(name, dataset, plan, alone)
         findings = audit(population, dataset, plan, alone, name=name).findings
+        leak = leakage(name, dataset, alone)
         with folder(place) as unfinished:
-            write_evaluation(evaluate_audits({name: findings}, alone), dataset, alone, unfinished)
+            write_evaluation(evaluate_audits({name: findings}, alone), {name: leak}, dataset, alone, unfinished)
             (unfinished / POPULATION).mkdir()
             population.save(unfinished / POPULATION)
             write_json(unfinished / "params.json", alone.model_dump())

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 EXAMPLE_ROWS = 5
 PARENT_TAG = "mlflow.parentRunId"
+PRIVACY = "privacy.csv"
+MEMBERSHIP_FIGURES = ("auroc", "auroc_low", "auroc_high", "advantage", "tpr_at_1pct", "tpr_at_01pct")
+PRIVACY_FIGURES = ("train_accuracy", "test_accuracy", "gap", "epsilon_claimed", "epsilon_lower_bound", "epsilon_ceiling")
 CURVES = (
     "robust_accuracy",
     "verified_accuracy",
@@ -89,7 +92,7 @@ def log_evaluation(
     tags = _tags(cfg, name, table, population, run_key)
     run = mlflow.start_run  # a context manager: a run that fails is closed as failed, and is logged anew next time
     with readable_errors(), one_writer(), run(experiment_id=experiment, run_name=title) as parent:
-        figures = [*_headline(table, cfg), *_curves(table)]
+        figures = [*_headline(table, cfg), *_curves(table), *_privacy(folder / PRIVACY, name)]
         client.log_batch(parent.info.run_id, metrics=figures, params=_params(cfg, name, population), tags=tags)
         _log_files(folder, name)
         _log_release(population.release(), dataset)
@@ -192,6 +195,17 @@ def _headline(table: pd.DataFrame, cfg: Config) -> "list[Metric]":
     return _metrics(values | {f"flag/{flag}": 1.0 for flag in _flags(table)})
 
 
+def _privacy(path: Path, name: str) -> "list[Metric]":
+    """What a defence leaks: each attack's figures, and beside them the claimed and the audited epsilon."""
+    if not path.exists():
+        return []
+    values: dict[str, float] = {}
+    for _, line in pd.read_csv(path).query("defense == @name").iterrows():
+        values |= {f"membership/{line['attack']}/{key}": line[key] for key in MEMBERSHIP_FIGURES}
+        values |= {key: line[key] for key in PRIVACY_FIGURES}
+    return _metrics(values)
+
+
 def _curves(table: pd.DataFrame) -> "list[Metric]":
     """Each figure against the radius: `clinical/robust_accuracy` at step 100 is the value at eps 0.1.
 
@@ -227,7 +241,7 @@ def _log_files(folder: Path, name: str) -> None:
 
     for file in sorted(folder.rglob("*")):
         place = file.relative_to(folder)
-        own = place.parts[0] not in ("rows", "verdicts", "population") or place.stem == name
+        own = place.parts[0] not in ("rows", "verdicts", "population", "leakage") or place.stem == name
         if file.is_file() and own and file.suffix in (".html", ".csv", ".png", ".json", ".parquet"):
             mlflow.log_artifact(str(file), None if place.parent == Path(".") else str(place.parent))
 

@@ -60,6 +60,10 @@ def cfg(smoke_text):
     return params.parse(yaml.safe_load(smoke_text), "conf").model_copy(update={"audit": CFG})
 
 
+def leaks_of(data):
+    return {name: tiny.leak(data, targets=20, effect=0.5) for name in NAMES}
+
+
 @pytest.fixture
 def hostile(cfg):
     """Whoever writes the data conf writes into the page."""
@@ -81,7 +85,7 @@ def comparison(evaluation):
 @pytest.fixture(scope="module")
 def written(evaluation, data, cfg, tmp_path_factory):
     place = tmp_path_factory.mktemp("evaluate")
-    write_evaluation(evaluation, data, cfg, place)
+    write_evaluation(evaluation, leaks_of(data), data, cfg, place)
     return place
 
 
@@ -136,7 +140,7 @@ def test_the_metrics_name_every_defence_and_radius(written):
 
 def test_the_same_evaluation_is_the_same_bytes_pictures_included(written, evaluation, data, cfg, tmp_path_factory):
     again = tmp_path_factory.mktemp("again")
-    write_evaluation(evaluation, data, cfg, again)
+    write_evaluation(evaluation, leaks_of(data), data, cfg, again)
     for path in written.rglob("*"):
         if path.is_file():
             assert (again / path.relative_to(written)).read_bytes() == path.read_bytes(), path.name
@@ -296,7 +300,7 @@ def test_the_page_says_why_a_defence_is_flagged(html, comparison):
 
 def test_the_page_of_honest_defences_has_no_reasons(evaluation, cfg, comparison):
     honest = replace(evaluation, comparison=comparison[comparison["flags"] == ""])
-    text = page(honest, NO_PATIENTS, cfg, [])
+    text = page(honest, NO_PATIENTS, cfg, [], "")
     assert "<ul" not in text
 
 
@@ -328,7 +332,7 @@ def test_the_page_says_what_is_proved_and_what_is_left_undecided(html, compariso
 def test_the_page_lists_the_attacks_in_the_order_of_the_audit_and_the_radii_in_theirs(evaluation, cfg):
     """As numbers: 10 comes after 2."""
     larger = {0.0: 0.0, 0.1: 2.0, 0.5: 10.0}
-    text = page(replace(evaluation, attacks=evaluation.attacks.replace({"eps": larger})), NO_PATIENTS, cfg, [])
+    text = page(replace(evaluation, attacks=evaluation.attacks.replace({"eps": larger})), NO_PATIENTS, cfg, [], "")
     table = text.split("<h2>What each attack leaves")[1].split("<h2>")[0]
     assert re.findall(r"<th>(.*?)</th>", table)[:5] == ["defence", "attack", "eps 0", "eps 2", "eps 10"]
     attacks = [cells[1] for cells in (re.findall(r"<td>(.*?)</td>", row) for row in table.split("<tr>")) if cells]
@@ -337,7 +341,7 @@ def test_the_page_lists_the_attacks_in_the_order_of_the_audit_and_the_radii_in_t
 
 def test_a_hostile_configuration_is_escaped(evaluation, hostile):
     renamed = evaluation.classification.replace({"diabetes": HOSTILE})
-    text = page(replace(evaluation, classification=renamed), NO_PATIENTS, hostile, [])
+    text = page(replace(evaluation, classification=renamed), NO_PATIENTS, hostile, [], "")
     assert "<script" not in text
     assert "&lt;script&gt;" in text
     assert "<b>ill" not in text
@@ -347,7 +351,7 @@ def test_a_hostile_name_of_a_defence_is_escaped(evaluation, cfg, comparison):
     comparison["evidence"] = comparison["evidence"].where(comparison["evidence"] == "", HOSTILE)
     comparison["defense"] = comparison["defense"].replace({"distill": HOSTILE})
     attacks = evaluation.attacks.replace({"distill": HOSTILE})
-    text = page(replace(evaluation, comparison=comparison, attacks=attacks), NO_PATIENTS, cfg, [])
+    text = page(replace(evaluation, comparison=comparison, attacks=attacks), NO_PATIENTS, cfg, [], "")
     assert "<script" not in text
 
 

@@ -35,7 +35,8 @@ def evaluated(tmp_path_factory):
     audits = {name: audit(models, data, plan, cfg, name=name).findings for name, models in populations.items()}
     evaluation = evaluate_audits(audits, cfg)
     folder = tmp_path_factory.mktemp("evaluate")
-    write_evaluation(evaluation, data, cfg, folder)
+    leaks = {name: tiny.leak(data, targets=20, effect=0.5) for name in populations}
+    write_evaluation(evaluation, leaks, data, cfg, folder)
     return cfg, data, populations, evaluation, folder
 
 

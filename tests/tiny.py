@@ -9,6 +9,7 @@ from pipeline.attacks import ACCESS
 from pipeline.audit import EXACT, SURROGATE, TRANSFER
 from pipeline.config import Config, FeatureConfig, ThreatConfig
 from pipeline.data import Dataset, Schema
+from pipeline.leakage import BLIND, Leakage
 from pipeline.models import Architecture, initialise
 from pipeline.plan import Plan
 from pipeline.population import Population, fitted_preprocessing
@@ -104,6 +105,16 @@ def untrained(plan: Plan, dataset: Dataset, *, hidden: tuple[int, ...] = (6,), s
     architecture = Architecture("mlp" if hidden else "linear", len(FEATURES), 2, hidden)
     weights = {name: 3 * value for name, value in initialise(architecture, plan.seeds + seed).items()}
     return Population(architecture, fitted_preprocessing(dataset.x, plan.train), weights, plan.labels)
+
+
+def leak(dataset: Dataset, *, targets: int, effect: float, seed: int = 0) -> Leakage:
+    """Made-up membership scores: standard normal, and for members higher by `effect`; the control sees nothing."""
+    generator = torch.Generator().manual_seed(seed)
+    shape = (targets, len(dataset.y))
+    member = torch.rand(shape, generator=generator) < 0.5
+    found, nothing = (torch.randn(shape, generator=generator) for _ in range(2))
+    found = found + effect * member
+    return Leakage({"loss": found, "lira": 2 * found, BLIND: nothing}, member, found.clone(), {})
 
 
 def plan(dataset: Dataset, *, folds: int = 3, seeds: int = 2, release: bool = False, seed: int = 0) -> Plan:

@@ -2,13 +2,14 @@
 
 Command:  python -m pipeline.stages.attack
 Reads:    artifacts/prepare/, artifacts/train_baseline/
-Writes:   artifacts/attack/{rows.parquet,adversarial.safetensors,diagnostics.json,metrics.json}, verified/
+Writes:   artifacts/attack/{rows.parquet,adversarial.safetensors,diagnostics.json,metrics.json}, verified/, leakage/
 """
 
 from pipeline.audit import audit
 from pipeline.compare import BASELINE, compare, headline_metrics
 from pipeline.config import Config
 from pipeline.files import folder, write_json
+from pipeline.leakage import leakage
 from pipeline.population import Population
 from pipeline.stages import ARTIFACTS, prepared, run
 
@@ -19,8 +20,10 @@ def attack(cfg: Config) -> None:
     population = Population.load(ARTIFACTS / "train_baseline")
     result = audit(population, dataset, plan, cfg, name=BASELINE)
     table = compare({BASELINE: result.findings}, cfg.audit, cfg.seed, cfg.data.auroc_ceiling)
+    leak = leakage(BASELINE, dataset, cfg)
     with folder(ARTIFACTS / "attack") as out:
         result.save(out)
+        leak.save(out / "leakage")
         write_json(out / "metrics.json", headline_metrics(table, cfg.audit.headline))
 
 

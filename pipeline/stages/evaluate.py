@@ -3,7 +3,8 @@
 Command:  python -m pipeline.stages.evaluate
 Reads:    artifacts/prepare/, artifacts/attack/, artifacts/<every defence>/
 Writes:   artifacts/evaluate/{comparison,attacks,classification,confusion,fragile,alone}.csv, patients.parquet,
-          metrics.json, report.html, plots/, rows/<defense>.parquet, verdicts/<defense>.parquet
+          {privacy,exposed,subgroups}.csv, exposure.parquet, metrics.json, report.html, plots/, leakage/<defense>/,
+          rows/<defense>.parquet, verdicts/<defense>.parquet
 """
 
 from pathlib import Path
@@ -12,6 +13,7 @@ from pipeline.audit import Findings, audit, load_adversarial
 from pipeline.compare import BASELINE, Evaluation, evaluate_audits
 from pipeline.config import Config
 from pipeline.files import folder
+from pipeline.leakage import Leakage, leakage
 from pipeline.population import Population
 from pipeline.report import write_evaluation
 from pipeline.stages import ARTIFACTS, prepared, run
@@ -31,10 +33,12 @@ def evaluate(cfg: Config) -> None:
     for name, population in populations.items():
         if name != BASELINE:
             audits[name] = audit(population, dataset, plan, cfg, name=name, transfer=transfer).findings
+    leaks = {BASELINE: Leakage.load(ARTIFACTS / "attack" / "leakage")}
+    leaks |= {name: leakage(name, dataset, cfg) for name in populations if name != BASELINE}
     evaluation: Evaluation = evaluate_audits(audits, cfg)
     out: Path = ARTIFACTS / "evaluate"
     with folder(out) as unfinished:
-        write_evaluation(evaluation, dataset, cfg, unfinished)
+        write_evaluation(evaluation, leaks, dataset, cfg, unfinished)
     log_evaluations(evaluation, populations, dataset, cfg, out)
 
 

@@ -8,7 +8,7 @@ import tiny
 import torch
 from torch.nn.functional import cross_entropy
 
-from pipeline.defenses import train
+from pipeline.defenses import privacy, train
 from pipeline.defenses.privacy import calibrate, clipped_sum, poisson, private_gradient, spent
 from pipeline.files import BadInput
 from pipeline.grid import out_of_fold
@@ -233,13 +233,35 @@ def test_an_epsilon_out_of_reach_is_one_line():
         calibrate(1e-5, 1e-4, 0.1, 500)
 
 
+@pytest.mark.parametrize("steps", [1, 40, 500])
+def test_without_sampling_the_claim_is_the_closed_form(steps):
+    claim = calibrate(3.0, 1e-4, 1.0, steps)
+    assert claim["accountant"] == "gaussian, exact"
+    assert claim["epsilon"] == pytest.approx(3.0, rel=1e-6)
+    assert claim["epsilon"] <= 3.0
+    assert spent("prv", claim["noise_multiplier"], 1e-4, 1 - 1e-9, steps) == pytest.approx(3.0, abs=0.05)
+
+
+def test_blocks_of_members_do_not_matter(monkeypatch):
+    data, models = tiny.records(30, seed=4), tiny.population(5)
+    batch = Batch(data.x.expand(5, -1, -1), data.y.expand(5, -1), torch.arange(30).expand(5, -1), torch.ones(5, 30))
+    sums = []
+    for block in (100, 2):
+        monkeypatch.setattr(privacy, "BLOCK", block)
+        sums.append(clipped_sum(models.parameters, models.preprocessing, batch, 0.5))
+    for name, value in sums[0].items():
+        torch.testing.assert_close(sums[1][name], value)
+
+
 # ---- the recipe ----
 
 
 @pytest.fixture
 def dp(cfg):
     def change(**options):
-        return cfg.model_copy(update={"dp_train": {**cfg.defenses["dp_train"], "expected_batch": 10, **options}})
+        return cfg.model_copy(
+            update={"dp_train": {**cfg.defenses["dp_train"], "expected_batch": 10, "sample_rate": 0.1, **options}}
+        )
 
     return change
 
