@@ -226,15 +226,15 @@ def typical_record(
     """The record that a model finds most typical of a class (Fredrikson et al. 2015, CCS, doi:10.1145/2810103.2813677).
 
     It maximises log P(class | x) - |z|^2 / 2 with z = (x - center) / scale: the most probable record under a public Gaussian
-    prior, without which the search ends at the corners of the range. Projected gradient ascent from the public centre;
-    the best record on its way is kept, then rounded to what a clinic would write down.
+    prior, without which the search ends at the corners of the range. Projected gradient ascent from the public centre, to
+    a maximum near it; a step that does not lead up is taken back and halved. Finally rounded as a clinic writes it down.
 
     Args:
         population: V victims of two classes.
         features: the D measurements; `center` and `scale` are public.
         target_class: 0 or 1.
         steps: of ascent.
-        learning_rate: length of a step, as a multiple of the gradient in z.
+        learning_rate: length of the first step, as a multiple of the gradient in z.
 
     Returns:
         (V, D) float64, in clinical units.
@@ -242,16 +242,19 @@ def typical_record(
     models = population.double()
     table = torch.tensor([[f.center, f.scale, f.lower, f.upper] for f in features], dtype=torch.float64)
     center, scale, lower, upper = table.T
-    z = torch.zeros(models.size, len(features), dtype=torch.float64).clamp((lower - center) / scale, (upper - center) / scale)
-    best, best_value = z, torch.full((models.size,), -torch.inf, dtype=torch.float64)
+    low, high = (lower - center) / scale, (upper - center) / scale
+    trial = torch.zeros(models.size, len(features), dtype=torch.float64).clamp(low, high)
+    best, uphill, rate = trial, torch.zeros_like(trial), torch.full_like(trial[:, :1], learning_rate)
+    best_value = torch.full_like(rate, -torch.inf)
     for _ in range(steps + 1):
-        z = z.detach().requires_grad_()
-        ahead = _log_odds(models((center + scale * z)[:, None])[:, 0]) * (2 * target_class - 1)
-        value = logsigmoid(ahead) - 0.5 * z.square().sum(-1)
-        (slope,) = torch.autograd.grad(value.sum(), z)
+        trial = trial.detach().requires_grad_()
+        ahead = _log_odds(models((center + scale * trial)[:, None])) * (2 * target_class - 1)
+        value = logsigmoid(ahead) - 0.5 * trial.square().sum(-1, keepdim=True)
+        (slope,) = torch.autograd.grad(value.sum(), trial)
         better = value.detach() > best_value
-        best, best_value = torch.where(better[:, None], z.detach(), best), torch.where(better, value.detach(), best_value)
-        z = (z.detach() + learning_rate * slope).clamp((lower - center) / scale, (upper - center) / scale)
+        best, uphill = torch.where(better, trial.detach(), best), torch.where(better, slope, uphill)
+        best_value, rate = torch.where(better, value.detach(), best_value), torch.where(better, rate, rate / 2)
+        trial = (best + rate * uphill).clamp(low, high)
     found = center + scale * best
     return torch.stack([_recorded(found[:, index], feature) for index, feature in enumerate(features)], 1)
 
