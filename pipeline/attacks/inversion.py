@@ -1,0 +1,299 @@
+"""What a model gives away about a patient (one missing measurement) and about a class (its typical record)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn.functional import logsigmoid
+
+from pipeline.config import Count, FeatureConfig, Positive
+from pipeline.population import Population
+
+Access = Literal["scores", "labels"]
+Attacker = Literal["posterior", "learned"]
+
+RIDGE = 1.0  # penalty on squared weights, of inputs in public units; not on the intercept
+BANDWIDTH = 0.1  # in log-odds: how near a candidate's score must come to the one that was seen
+OTHER_LABEL = 0.05  # likelihood of a candidate that gets another label than the one that was seen
+SMALLEST_SPREAD = 1e-3  # in units of a feature's scale: an attribute that follows from the others still has a prior
+
+
+@dataclass(frozen=True)
+class Guess:
+    """How far guesses of one attribute are off, with and without a model, by the same attacker.
+
+    Attributes:
+        attribute: the measurement that is guessed; all others are known.
+        diagnosis: whether the attacker knows it, too.
+        access: what the model said of the true record: its log-odds, or only its label.
+        attacker: `posterior` weighs candidates by the model's answers, `learned` regresses on them.
+        imputation: (V, N) absolute error without a model, in units of the feature's scale; NaN = nothing to guess.
+        model: (V, N) the same with the victim's answers.
+    """
+
+    attribute: str
+    diagnosis: bool
+    access: Access
+    attacker: Attacker
+    imputation: Tensor
+    model: Tensor
+
+
+def attribute_inference(
+    population: Population,
+    x: Tensor,
+    y: Tensor,
+    member: Tensor,
+    features: Sequence[FeatureConfig],
+    names: Sequence[str],
+    attributes: Sequence[str],
+    *,
+    candidates: Count,
+    generator: torch.Generator,
+) -> list[Guess]:
+    """Guesses one measurement of each patient from all others, alone and with a model's help.
+
+    Two attackers after Fredrikson et al. 2014 (USENIX Security): the posterior mean over candidate values, each weighed by how
+    well the model's answer to it agrees with the answer that was seen; and a ridge regression that is given the answer seen
+    and what it moved the posterior mean by. Both start from a ridge regression of the attribute on the other measurements,
+    and are compared with what that alone guesses (Jayaraman and Evans 2022, arXiv:2209.01100): for `posterior`, the mean
+    over the same candidates when every answer is equally likely; for `learned`, the regression itself.
+
+    What is learned is learned from a victim's non-members in one half of the records and scored on the other half, and the
+    other way round. So no record's attribute is used to guess it, and no member's to guess anybody's. A victim that trained
+    on everybody in a half leaves the other half without a guess.
+
+    Args:
+        population: V victims of two classes.
+        x: (N, D) records in clinical units, NaN = missing.
+        y: (N,) diagnoses.
+        member: (V, N) bool, who trained each victim.
+        features: the D measurements.
+        names: their names.
+        attributes: the names of those to guess, one at a time.
+        candidates: values tried, evenly from `lower` to `upper`; those that the clinic would record as one count once.
+        generator: halves the records.
+
+    Returns:
+        for each attribute, without and with the diagnosis, by scores and by labels: `posterior`, then `learned`.
+
+    Raises:
+        ValueError: an attribute is not among the names.
+    """
+    models, x = population.double(), x.double()
+    first_half = torch.randperm(x.shape[0], generator=generator) % 2 == 0
+    known = ~x.isnan()
+    center, scale = torch.tensor([[feature.center, feature.scale] for feature in features], dtype=torch.float64).T
+    standard = torch.where(known, (x - center) / scale, 0.0)  # the attacker fills gaps with the public centre, and marks them
+    guesses: list[Guess] = []
+    for attribute in attributes:
+        column = names.index(attribute)
+        feature, others = features[column], [other for other in range(len(names)) if other != column]
+        values = candidate_values(feature, candidates)
+        seen, if_value = answers(models, x, column, values)
+        evidence = _evidence(seen, if_value)
+        grid, wanted = (values - feature.center) / feature.scale, standard[:, column]
+        usable = known[:, column] & ~member
+        for diagnosis in (False, True):
+            inputs = torch.cat([standard[:, others], (~known[:, others]).double(), y.double()[:, None]], 1)
+            inputs = inputs if diagnosis else inputs[:, :-1]
+            halves = [_estimates(inputs, wanted, usable & half, grid, evidence) for half in (~first_half, first_half)]
+            for key in evidence:
+                for attacker in ("posterior", "learned"):
+                    pairs = [half[key, attacker] for half in halves]
+                    alone, aided = (torch.where(first_half, a, b) for a, b in zip(*pairs, strict=True))
+                    errors = [(one - wanted).abs().masked_fill(~known[:, column], torch.nan) for one in (alone, aided)]
+                    guesses.append(Guess(attribute, diagnosis, key, attacker, *errors))
+    return guesses
+
+
+def candidate_values(feature: FeatureConfig, count: int) -> Tensor:
+    """At most `count` values from `lower` to `upper`, rounded to the recorded step, each once; float64, ascending."""
+    values = _recorded(torch.linspace(feature.lower, feature.upper, count, dtype=torch.float64), feature)
+    return torch.tensor(sorted(set(values.tolist())), dtype=torch.float64)
+
+
+def _recorded(values: Tensor, feature: FeatureConfig) -> Tensor:
+    """As a clinic writes values down."""
+    return (torch.round(values / feature.step) * feature.step if feature.step else values).clamp(feature.lower, feature.upper)
+
+
+@torch.no_grad()
+def answers(models: Population, x: Tensor, column: int, values: Tensor) -> tuple[Tensor, Tensor]:
+    """Log-odds of class 1 at the records (V, N), and with one column set to each value (K, V, N); x is (N, D)."""
+    records = x.expand(models.size, -1, -1)
+    seen = _log_odds(models(records))
+    trial, out = records.clone(), seen.new_empty(len(values), *seen.shape)
+    for index, value in enumerate(values.tolist()):  # one block of records after another: hidden layers fit the cache
+        trial[..., column] = value
+        out[index] = _log_odds(models(trial))
+    return seen, out
+
+
+def _log_odds(logits: Tensor) -> Tensor:
+    return logits[..., 1] - logits[..., 0]
+
+
+def _evidence(seen: Tensor, if_value: Tensor) -> dict[Access, tuple[Tensor, Tensor]]:
+    """By access: the answer that was seen (V, N), and the log-likelihood of each candidate given it (K, V, N)."""
+    label = seen > 0
+    by_score = -0.5 * ((if_value - seen) / BANDWIDTH).square()
+    by_label = torch.where((if_value > 0) == label, 0.0, torch.tensor(OTHER_LABEL, dtype=seen.dtype).log())
+    return {"scores": (seen, by_score), "labels": (label.to(seen.dtype), by_label)}
+
+
+def _estimates(
+    inputs: Tensor, wanted: Tensor, auxiliary: Tensor, grid: Tensor, evidence: dict[Access, tuple[Tensor, Tensor]]
+) -> dict[tuple[Access, Attacker], tuple[Tensor, Tensor]]:
+    """Guesses (V, N) of everybody without and with the model, learned from the auxiliary records (V, N) alone."""
+    inputs = inputs.expand(auxiliary.shape[0], -1, -1)
+    imputed, left_out, spread = ridge(inputs, wanted, auxiliary)
+    # Of an auxiliary record the prior must not know more than of the others, or `learned` would trust it too much.
+    prior = torch.where(auxiliary, left_out, imputed)
+    log_prior = -0.5 * ((grid[:, None, None] - prior) / spread[:, None]).square()
+    alone = _mean_over(grid, log_prior)
+    estimates: dict[tuple[Access, Attacker], tuple[Tensor, Tensor]] = {}
+    for key, (answer, log_likelihood) in evidence.items():
+        aided = _mean_over(grid, log_prior + log_likelihood)
+        # A model that ignores the attribute moves nothing: its columns are constant, and the regression as without them.
+        told = torch.cat([inputs, torch.stack([answer, (aided - alone).nan_to_num()], -1)], -1)
+        estimates[key, "posterior"] = alone, aided
+        estimates[key, "learned"] = imputed, ridge(told, wanted, auxiliary)[0]
+    return estimates
+
+
+def _mean_over(grid: Tensor, log_weight: Tensor) -> Tensor:
+    """Mean of the grid (K,) under log-weights (K, V, N)."""
+    return (torch.softmax(log_weight, 0) * grid[:, None, None]).sum(0)
+
+
+def ridge(inputs: Tensor, wanted: Tensor, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Ridge regressions with an intercept that nothing penalises, each on rows of its own.
+
+    Args:
+        inputs: (V, N, P).
+        wanted: (N,), read only where a row is used.
+        rows: (V, N) bool, those to learn from.
+
+    Returns:
+        predictions (V, N); for the rows learned from, what the regression without that row would predict (V, N), elsewhere
+        meaningless; the root-mean-square error of these (V,). NaN where fewer than two rows are there to learn from.
+    """
+    weight = rows.to(inputs.dtype)
+    count = weight.sum(1, keepdim=True)
+    share = weight / count.clamp(min=1)
+    wanted = torch.where(rows, wanted, 0.0)
+    inputs = inputs - share[:, None] @ inputs
+    level = (share * wanted).sum(1, keepdim=True)
+    weighted = inputs * weight[..., None]
+    curvature = inputs.mT @ weighted + RIDGE * torch.eye(inputs.shape[-1], dtype=inputs.dtype)
+    factor = torch.linalg.cholesky(curvature)
+    beta = torch.cholesky_solve(weighted.mT @ (wanted - level)[..., None], factor)
+    predicted = level + (inputs @ beta)[..., 0]
+    predicted = predicted.masked_fill(count < 2, torch.nan)
+    leverage = 1 / count + (inputs * torch.cholesky_solve(inputs.mT, factor).mT).sum(-1)
+    residual = (wanted - predicted) / (1 - leverage)
+    spread = (share * residual.square()).sum(1).sqrt().clamp(min=SMALLEST_SPREAD)
+    return predicted, wanted - residual, spread
+
+
+def uplift(guess: Guess, member: Tensor) -> dict[str, Tensor]:
+    """By how much a model brings the guess of a patient's attribute nearer, mean over the victims.
+
+    Args:
+        guess: errors of V victims.
+        member: (V, N) bool, who trained each victim.
+
+    Returns:
+        `members` and `non_members`, each (N,), in units of the feature's scale: over the victims that were trained on the
+        patient, and over the others; NaN where there are none. Positive = the model helps the attacker.
+    """
+    gain = guess.imputation - guess.model
+    sides = {"members": member, "non_members": ~member}
+    return {name: torch.where(side, gain, torch.nan).nanmean(0) for name, side in sides.items()}
+
+
+def typical_record(
+    population: Population,
+    features: Sequence[FeatureConfig],
+    target_class: int = 1,
+    *,
+    steps: Count,
+    learning_rate: Positive,
+) -> Tensor:
+    """The record that a model finds most typical of a class (Fredrikson et al. 2015, CCS, doi:10.1145/2810103.2813677).
+
+    It maximises log P(class | x) - |z|^2 / 2 with z = (x - center) / scale: the most probable record under a public Gaussian
+    prior, without which the search ends at the corners of the range. Projected gradient ascent from the public centre, to
+    a maximum near it; a step that does not lead up is taken back and halved. Finally rounded as a clinic writes it down.
+
+    Args:
+        population: V victims of two classes.
+        features: the D measurements; `center` and `scale` are public.
+        target_class: 0 or 1.
+        steps: of ascent.
+        learning_rate: length of the first step, as a multiple of the gradient in z.
+
+    Returns:
+        (V, D) float64, in clinical units.
+    """
+    models = population.double()
+    table = torch.tensor([[f.center, f.scale, f.lower, f.upper] for f in features], dtype=torch.float64)
+    center, scale, lower, upper = table.T
+    low, high = (lower - center) / scale, (upper - center) / scale
+    trial = torch.zeros(models.size, len(features), dtype=torch.float64).clamp(low, high)
+    best, uphill, rate = trial, torch.zeros_like(trial), torch.full_like(trial[:, :1], learning_rate)
+    best_value = torch.full_like(rate, -torch.inf)
+    for _ in range(steps + 1):
+        trial = trial.detach().requires_grad_()
+        ahead = _log_odds(models((center + scale * trial)[:, None])) * (2 * target_class - 1)
+        value = logsigmoid(ahead) - 0.5 * trial.square().sum(-1, keepdim=True)
+        (slope,) = torch.autograd.grad(value.sum(), trial)
+        better = value.detach() > best_value
+        best, uphill = torch.where(better, trial.detach(), best), torch.where(better, slope, uphill)
+        best_value, rate = torch.where(better, value.detach(), best_value), torch.where(better, rate, rate / 2)
+        trial = (best + rate * uphill).clamp(low, high)
+    found = center + scale * best
+    return torch.stack([_recorded(found[:, index], feature) for index, feature in enumerate(features)], 1)
+
+
+def compare_with_people(
+    records: Tensor, x: Tensor, y: Tensor, member: Tensor, scale: Tensor, center: Tensor, target_class: int = 1
+) -> dict[str, Tensor]:
+    """Whether a class' typical record tells more of the class than public knowledge does, and whether it is a person.
+
+    A distance is the root mean square over the features, in units of `scale`; missing values are left out of the mean.
+
+    Args:
+        records: (V, D) typical records in clinical units, one per victim.
+        x: (N, D) records of people, NaN = missing.
+        y: (N,) diagnoses.
+        member: (V, N) bool, who trained each victim.
+        scale: (D,) public spread.
+        center: (D,) public centre.
+        target_class: the class that the records are typical of.
+
+    Returns:
+        each (V,): `to_class_mean`, from the record to the mean of the people of the class; `center_to_class_mean`, the same
+        of the public centre, which needs no model; `to_nearest_member` and `to_nearest_non_member`, of any class (inf =
+        there are none; the more there are, the nearer the nearest); `between_people`, the median distance from a person to
+        the nearest other one. A record much nearer to a member than `between_people` is that person.
+    """
+    people, points = x.double() / scale, records.double() / scale
+    mean = people[y == target_class].nanmean(0)
+    to_people = _distances(points, people)
+    among = _distances(people, people).fill_diagonal_(torch.inf).amin(1)
+    return {
+        "to_class_mean": _distances(points, mean[None])[:, 0],
+        "center_to_class_mean": _distances((center / scale)[None].double(), mean[None])[:, 0].expand(len(points)),
+        "to_nearest_member": to_people.masked_fill(~member, torch.inf).amin(1),
+        "to_nearest_non_member": to_people.masked_fill(member, torch.inf).amin(1),
+        "between_people": among.median().expand(len(points)),
+    }
+
+
+def _distances(a: Tensor, b: Tensor) -> Tensor:
+    """(A, B) root mean square over the features that both have; inf where they share none."""
+    return (a[:, None] - b).square().nanmean(-1).sqrt().nan_to_num(nan=torch.inf)
