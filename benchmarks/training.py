@@ -27,6 +27,7 @@ from pipeline.training import fit
 SCORED = 5  # the members whose quality is compared: the folds of the first seed, so every patient is scored once
 AT_ONCE = 16
 EPS = 0.05  # of each feature's range; about 8 mg/dL of glucose
+SAMPLED = {"sample_rate": 0.1, "steps": 500, "expected_batch": 64, "learning_rate": 2e-3}  # what both sides are written for
 TRAINING_ATTACK = {"method": "pgd", "steps": 7, "step_size": 0.25}
 
 LogitsFn = Callable[[Tensor], Tensor]
@@ -114,7 +115,7 @@ def adversarial(problem: Problem) -> dict[str, Contender]:
 
 def private(problem: Problem) -> dict[str, Contender]:
     """16 models by DP-SGD at once, against Opacus' hooks. The noise is calibrated before the clock starts."""
-    cfg, options = problem.cfg, problem.cfg.defenses["dp_train"]
+    cfg, options = problem.cfg, {**problem.cfg.defenses["dp_train"], **SAMPLED}
     sigma = calibrate(options["epsilon"], options["delta"], options["sample_rate"], options["steps"])["noise_multiplier"]
     architecture = architecture_for(problem.recorded, cfg)
     clip, rate, steps, denominator = (options[k] for k in ("max_grad_norm", "sample_rate", "steps", "expected_batch"))

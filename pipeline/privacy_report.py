@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from pipeline.attacks.membership import NEEDS_SHADOWS
 from pipeline.clinic_report import html_table, picture
 from pipeline.config import Config
 from pipeline.data import Dataset
@@ -47,7 +48,7 @@ def draw_privacy(report: PrivacyReport, folder: Path) -> list[Path]:
     figure, axes = axes_of(1, len(defenses), (3.4 * len(defenses), 3.6))
     for axis, (defense, of_defense) in zip(axes, curves.groupby("defense", sort=False), strict=True):
         for colour, (attack, curve) in zip(cycle(COLOURS), of_defense.groupby("attack", sort=False), strict=False):
-            style = ":" if attack == BLIND else "-"
+            style = ":" if attack == BLIND else "-" if NEEDS_SHADOWS[str(attack)] else "-."  # more attacks than colours
             axis.plot(curve["fpr"], curve["tpr"], style, color=colour, linewidth=1, label=str(attack))
         least = float(curves["fpr"].min())
         axis.plot([least, 1], [least, 1], "--", color="#999999", linewidth=0.8)

@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+import tiny
 import yaml
 from test_compare import CFG, EPS, model, proof_of, rows
 from tiny import records
