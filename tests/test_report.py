@@ -23,7 +23,7 @@ from pipeline.report import page, print_summary, read_comparison, summary, write
 from pipeline.verified import verdicts
 
 TABLES = ("comparison", "attacks", "fragile", "alone", "classification", "confusion")
-PICTURES = ["robustness_clinical", "robustness_unconstrained", "roc", "confusion"]
+PICTURES = ["robustness_clinical", "robustness_unconstrained", "roc", "confusion", "membership_roc"]
 HOSTILE = "<script>alert('x')</script> & \"co\""
 NAMES = ["baseline", "adv_train", "distill"]
 LABELS = {"baseline": "baseline", "adv_train": "adv_train", "distill": "distill [masked gradients]"}
@@ -95,7 +95,9 @@ def written(evaluation, data, cfg, tmp_path_factory):
 
 def test_every_table_picture_row_and_the_page_are_written(written):
     files = {path.relative_to(written).as_posix() for path in written.rglob("*") if path.is_file()}
-    expected = {f"{name}.csv" for name in TABLES} | {"patients.parquet"}
+    expected = {f"{name}.csv" for name in (*TABLES, "privacy", "exposed", "subgroups", "plots/membership_roc")}
+    expected |= {"patients.parquet", "exposure.parquet"}
+    expected |= {f"leakage/{name}/{file}" for name in NAMES for file in ("membership.safetensors", "claim.json")}
     expected |= {f"{place}/{name}.parquet" for place in ("rows", "verdicts") for name in NAMES}
     expected |= (
         {"plots/robustness.csv", "plots/roc.csv"} | {f"plots/{name}.png" for name in PICTURES} | {"metrics.json", "report.html"}

@@ -21,7 +21,8 @@ def place(tmp_path, monkeypatch, empty_store):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     data = tiny.records(60, seed=5)
     monkeypatch.setattr(sweep, "read_raw", lambda *_: (data, {}))
-    monkeypatch.setattr(report, "draw_all", lambda *_: [])  # pictures take longer than all the rest
+    for draw in ("draw_all", "draw_privacy"):
+        monkeypatch.setattr(report, draw, lambda *_: [])  # pictures take longer than all the rest
     trained = []
     original = sweep.train
     monkeypatch.setattr(sweep, "train", lambda name, *rest: trained.append(name) or original(name, *rest))
