@@ -117,11 +117,9 @@ def canary_audit(name: str, dataset: Dataset, cfg: Config, delta: float) -> dict
     spared = torch.Generator().manual_seed(0)
     seen = signals(population, x, y, copies=0, spread=1.0, scale=torch.ones(x.shape[1]), generator=spared).log_odds
     half = cfg.privacy.runs // 2
-    coins = plan.train[:, patients:]
-    scores = seen - seen[:half].mean(0)  # a canary that every model finds hard says nothing by being hard
-    (taught, taught_coins), (judged, judged_coins) = ((part.numpy(), coin.numpy()) for part, coin in zip(
-        scores.split([half, len(scores) - half]), coins.split([half, len(scores) - half]), strict=True))  # fmt: skip
-    return lower_bound(taught, taught_coins, judged, judged_coins, delta, cfg.audit.confidence)
+    coins = plan.train[:, patients:].numpy()
+    scores = (seen - seen[:half].mean(0)).numpy()  # a canary that every model finds hard says nothing by being hard
+    return lower_bound(scores[:half], coins[:half], scores[half:], coins[half:], delta, cfg.audit.confidence)
 
 
 def crafted_canaries(dataset: Dataset, count: int, seed: int) -> tuple[Tensor, Tensor]:

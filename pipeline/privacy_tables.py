@@ -39,15 +39,16 @@ def membership_table(leaks: Mapping[str, Leakage], cfg: AuditConfig, seed: int) 
         `train_accuracy`, `test_accuracy` and `gap` are those of the targets. `epsilon_*` are empty where nothing is claimed.
     """
     lines: list[dict[str, Any]] = []
+    patients = next(iter(leaks.values())).member.shape[1]
+    weights = metrics.bootstrap_weights(patients, cfg.resamples, seed)
     for defense, leak in leaks.items():
         member, correct = leak.member.numpy(), leak.log_odds.numpy() > 0
-        weights = metrics.bootstrap_weights(member.shape[1], cfg.resamples, seed)
         trained, others = float(correct[member].mean()), float(correct[~member].mean())
         for attack, scores in leak.scores.items():
             figures = _figures(scores.numpy(), member, weights, cfg.confidence)
             lines.append({
                 "defense": defense, "attack": attack, "variant": VARIANTS[attack],
-                "shadows": len(member) - 1 if NEEDS_SHADOWS.get(attack, True) else 0, "targets": len(member),
+                "shadows": len(member) - 1 if NEEDS_SHADOWS.get(attack, False) else 0, "targets": len(member),
                 **figures, "train_accuracy": trained, "test_accuracy": others, "gap": trained - others,
                 **_claim(leak.claim), **_standards(attack),
             })  # fmt: skip

@@ -197,8 +197,6 @@ def _headline(table: pd.DataFrame, cfg: Config) -> "list[Metric]":
 
 def _privacy(path: Path, name: str) -> "list[Metric]":
     """What a defence leaks: each attack's figures, and beside them the claimed and the audited epsilon."""
-    if not path.exists():
-        return []
     values: dict[str, float] = {}
     for _, line in pd.read_csv(path).query("defense == @name").iterrows():
         values |= {f"membership/{line['attack']}/{key}": line[key] for key in MEMBERSHIP_FIGURES}

@@ -72,6 +72,7 @@ def test_every_row_names_known_ids(table):
         assert all(one in known for ids in attacks[column] for one in ids.split())
     assert (table.loc[BLIND, ["atlas", "nist", "owasp", "access"]] == "none").all()
     assert table.loc["loss", "knowledge"] == "black box"
+    assert table.loc[["loss", BLIND], "shadows"].tolist() == [0, 0]
     assert table.loc["lira", ["shadows", "knowledge"]].tolist() == [59, "black box and shadow models"]
 
 
