@@ -22,9 +22,7 @@ EPSILONS, STEPS, LEARNING_RATES, COHORTS, RECORDS = (0.5, 1.0, 3.0, 8.0), (20, 4
 def made_up(schema: Schema, seed: int) -> Dataset:
     """Records that owe nothing to any patient."""
     generator = torch.Generator().manual_seed(seed)
-    center, scale, lower, upper = (
-        torch.tensor([float(getattr(f, name)) for f in schema.features]) for name in ("center", "scale", "lower", "upper")
-    )
+    center, scale, lower, upper = (schema.column(name).float() for name in ("center", "scale", "lower", "upper"))
     z = torch.randn(RECORDS, len(center), generator=generator)
     weight = torch.randn(len(center), generator=generator)
     score = z @ (1.6 * weight / weight.norm()) - 0.7 + 0.15 * z[:, 0] * z[:, 1]

@@ -40,6 +40,10 @@ class Schema:
         """The schema of a data configuration."""
         return cls(tuple(cfg.features), tuple(cfg.features.values()), cfg.target, tuple(cfg.classes))
 
+    def column(self, name: str) -> Tensor:
+        """A number that is public of every feature (`center`, `scale`, `lower`, `upper`), (D,) float64 in clinical units."""
+        return torch.tensor([float(getattr(feature, name)) for feature in self.features], dtype=torch.float64)
+
 
 @dataclass(frozen=True)
 class Dataset:

@@ -71,7 +71,7 @@ def leakage(name: str, dataset: Dataset, cfg: Config) -> Leakage:
     """
     plan = Plan.random_halves(len(dataset.y), models=cfg.privacy.targets, seed=cfg.seed + COINS)
     population = train(name, dataset, plan, cfg)
-    scale = torch.tensor([feature.scale for feature in dataset.schema.features])
+    scale = dataset.schema.column("scale")
     seen = signals(
         population, dataset.x, dataset.y, copies=cfg.privacy.copies, spread=cfg.privacy.spread, scale=scale,
         generator=torch.Generator().manual_seed(cfg.seed),
@@ -125,9 +125,6 @@ def canary_audit(name: str, dataset: Dataset, cfg: Config, delta: float) -> dict
 def crafted_canaries(dataset: Dataset, count: int, seed: int) -> tuple[Tensor, Tensor]:
     """Records (K, D) that no patient resembles, half called ill: each value `EXTREME` scales from the centre, in its range."""
     generator = torch.Generator().manual_seed(seed)
-    features = dataset.schema.features
-    center, scale, lower, upper = (
-        torch.tensor([float(getattr(feature, name)) for feature in features]) for name in ("center", "scale", "lower", "upper")
-    )
-    signs = torch.randint(2, (count, len(features)), generator=generator) * 2 - 1
-    return (center + EXTREME * scale * signs).clamp(lower, upper), torch.arange(count) % 2
+    center, scale, lower, upper = map(dataset.schema.column, ("center", "scale", "lower", "upper"))
+    signs = torch.randint(2, (count, len(center)), generator=generator) * 2 - 1
+    return (center + EXTREME * scale * signs).clamp(lower, upper).float(), torch.arange(count) % 2

@@ -350,6 +350,11 @@ def test_breast_cancer_malignant_is_class_1():
     np.testing.assert_array_equal(dataset.x.numpy(), bundle.data.astype(np.float32))
 
 
+def test_a_column_of_the_schema_is_one_number_of_each_feature():
+    assert SCHEMA.column("scale").tolist() == [feature.scale for feature in SCHEMA.features]
+    assert SCHEMA.column("lower").dtype == torch.float64
+
+
 def test_breast_cancer_columns_are_named_as_scikit_learn_orders_them():
     from sklearn.datasets import load_breast_cancer
 

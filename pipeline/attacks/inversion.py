@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from pipeline.config import Count, FeatureConfig, Positive
+from pipeline.data import Schema
 from pipeline.population import Population
 
 Access = Literal["scores", "labels"]
@@ -46,8 +47,7 @@ def attribute_inference(
     x: Tensor,
     y: Tensor,
     member: Tensor,
-    features: Sequence[FeatureConfig],
-    names: Sequence[str],
+    schema: Schema,
     attributes: Sequence[str],
     *,
     candidates: Count,
@@ -70,8 +70,7 @@ def attribute_inference(
         x: (N, D) records in clinical units, NaN = missing.
         y: (N,) diagnoses.
         member: (V, N) bool, who trained each victim.
-        features: the D measurements.
-        names: their names.
+        schema: what the D measurements are.
         attributes: the names of those to guess, one at a time.
         candidates: values tried, evenly from `lower` to `upper`; those that the clinic would record as one count once.
         generator: halves the records.
@@ -85,12 +84,13 @@ def attribute_inference(
     models, x = population.double(), x.double()
     first_half = torch.randperm(x.shape[0], generator=generator) % 2 == 0
     known = ~x.isnan()
-    center, scale = torch.tensor([[feature.center, feature.scale] for feature in features], dtype=torch.float64).T
-    standard = torch.where(known, (x - center) / scale, 0.0)  # the attacker fills gaps with the public centre, and marks them
+    standard = torch.where(
+        known, (x - schema.column("center")) / schema.column("scale"), 0.0
+    )  # the attacker fills gaps with the public centre, and marks them
     guesses: list[Guess] = []
     for attribute in attributes:
-        column = names.index(attribute)
-        feature, others = features[column], [other for other in range(len(names)) if other != column]
+        column = schema.names.index(attribute)
+        feature, others = schema.features[column], [other for other in range(x.shape[1]) if other != column]
         values = candidate_values(feature, candidates)
         seen, if_value = answers(models, x, column, values)
         evidence = _evidence(seen, if_value)
@@ -217,7 +217,7 @@ def uplift(guess: Guess, member: Tensor) -> dict[str, Tensor]:
 
 def typical_record(
     population: Population,
-    features: Sequence[FeatureConfig],
+    schema: Schema,
     target_class: int = 1,
     *,
     steps: Count,
@@ -231,7 +231,7 @@ def typical_record(
 
     Args:
         population: V victims of two classes.
-        features: the D measurements; `center` and `scale` are public.
+        schema: of the D measurements; `center` and `scale` are public.
         target_class: 0 or 1.
         steps: of ascent.
         learning_rate: length of the first step, as a multiple of the gradient in z.
@@ -240,10 +240,9 @@ def typical_record(
         (V, D) float64, in clinical units.
     """
     models = population.double()
-    table = torch.tensor([[f.center, f.scale, f.lower, f.upper] for f in features], dtype=torch.float64)
-    center, scale, lower, upper = table.T
+    center, scale, lower, upper = map(schema.column, ("center", "scale", "lower", "upper"))
     low, high = (lower - center) / scale, (upper - center) / scale
-    trial = torch.zeros(models.size, len(features), dtype=torch.float64).clamp(low, high)
+    trial = torch.zeros(models.size, len(center), dtype=torch.float64).clamp(low, high)
     best, uphill, rate = trial, torch.zeros_like(trial), torch.full_like(trial[:, :1], learning_rate)
     best_value = torch.full_like(rate, -torch.inf)
     for _ in range(steps + 1):
@@ -256,11 +255,11 @@ def typical_record(
         best_value, rate = torch.where(better, value.detach(), best_value), torch.where(better, rate, rate / 2)
         trial = (best + rate * uphill).clamp(low, high)
     found = center + scale * best
-    return torch.stack([_recorded(found[:, index], feature) for index, feature in enumerate(features)], 1)
+    return torch.stack([_recorded(found[:, index], feature) for index, feature in enumerate(schema.features)], 1)
 
 
 def compare_with_people(
-    records: Tensor, x: Tensor, y: Tensor, member: Tensor, scale: Tensor, center: Tensor, target_class: int = 1
+    records: Tensor, x: Tensor, y: Tensor, member: Tensor, schema: Schema, target_class: int = 1
 ) -> dict[str, Tensor]:
     """Whether a class' typical record tells more of the class than public knowledge does, and whether it is a person.
 
@@ -271,8 +270,7 @@ def compare_with_people(
         x: (N, D) records of people, NaN = missing.
         y: (N,) diagnoses.
         member: (V, N) bool, who trained each victim.
-        scale: (D,) public spread.
-        center: (D,) public centre.
+        schema: of the D measurements.
         target_class: the class that the records are typical of.
 
     Returns:
@@ -281,13 +279,14 @@ def compare_with_people(
         there are none; the more there are, the nearer the nearest); `between_people`, the median distance from a person to
         the nearest other one. A record much nearer to a member than `between_people` is that person.
     """
+    center, scale = schema.column("center"), schema.column("scale")
     people, points = x.double() / scale, records.double() / scale
     mean = people[y == target_class].nanmean(0)
     to_people = _distances(points, people)
     among = _distances(people, people).fill_diagonal_(torch.inf).amin(1)
     return {
         "to_class_mean": _distances(points, mean[None])[:, 0],
-        "center_to_class_mean": _distances((center / scale)[None].double(), mean[None])[:, 0].expand(len(points)),
+        "center_to_class_mean": _distances((center / scale)[None], mean[None])[:, 0].expand(len(points)),
         "to_nearest_member": to_people.masked_fill(~member, torch.inf).amin(1),
         "to_nearest_non_member": to_people.masked_fill(member, torch.inf).amin(1),
         "between_people": among.median().expand(len(points)),

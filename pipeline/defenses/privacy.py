@@ -71,9 +71,7 @@ def dp_train(
         raise BadInput(f"dp_train.delta: {delta:g} is not below 1 / records = {1 / records:.2g}; such a claim allows a leak")
     guarantee = calibrate(epsilon, delta, sample_rate, steps)
     guarantee |= {"max_grad_norm": max_grad_norm, "denominator": expected_batch, "engine": engine}
-    schema = dataset.schema.features
-    center, scale = (torch.tensor([getattr(f, name) for f in schema]) for name in ("center", "scale"))
-    preprocessing = public_preprocessing(center, scale, plan.size)
+    preprocessing = public_preprocessing(dataset.schema.column("center"), dataset.schema.column("scale"), plan.size)
     sigma = guarantee["noise_multiplier"]
     architecture = architecture_for(dataset, cfg)
     if engine == "opacus":

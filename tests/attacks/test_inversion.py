@@ -53,9 +53,7 @@ def half_of_them(victims, n, seed=5):
 
 def infer(models, x, y, member, attributes=("glucose",), candidates=CANDIDATES):
     generator = torch.Generator().manual_seed(3)
-    return attribute_inference(
-        models, x, y, member, SCHEMA.features, SCHEMA.names, attributes, candidates=candidates, generator=generator
-    )
+    return attribute_inference(models, x, y, member, SCHEMA, attributes, candidates=candidates, generator=generator)
 
 
 def one(guesses, access, attacker, *, diagnosis=False):
@@ -333,7 +331,13 @@ def test_a_victim_does_not_depend_on_its_neighbours(guesses, people, member):
 
 # ---- the typical record of a class ----
 
-FREE = [feature.model_copy(update={"step": None, "lower": -1e6, "upper": 1e6}) for feature in SCHEMA.features]
+
+def changed(change):
+    """The schema with every feature changed."""
+    return replace(SCHEMA, features=tuple(one.model_copy(update=change(one)) for one in SCHEMA.features))
+
+
+FREE = changed(lambda one: {"step": None, "lower": -1e6, "upper": 1e6})
 CLIMB = {"steps": 300, "learning_rate": 0.2}
 
 
@@ -347,11 +351,11 @@ def test_the_typical_record_of_a_linear_model_is_a_formula(target):
 
 
 def test_a_typical_record_can_be_written_down_by_the_clinic():
-    narrow = [f.model_copy(update={"lower": f.center, "upper": f.center + 0.2 * f.scale, "step": None}) for f in FREE]
+    narrow = changed(lambda one: {"lower": one.center, "upper": one.center + 0.2 * one.scale, "step": None})
     found = typical_record(linear([[3.0, -3, 3, 3, 3]]), narrow, **CLIMB)
     expected = CENTER + 0.2 * SCALE * torch.tensor([1.0, 0, 1, 1, 1])
     torch.testing.assert_close(found[0], expected)
-    written = typical_record(tiny.population(4), SCHEMA.features, **CLIMB)
+    written = typical_record(tiny.population(4), SCHEMA, **CLIMB)
     for column, feature in enumerate(SCHEMA.features):
         values = written[:, column]
         assert ((values >= feature.lower) & (values <= feature.upper)).all()
@@ -373,19 +377,19 @@ def test_the_climb_never_ends_below_where_it_started(learning_rate):
 
 
 def test_a_model_that_knows_nothing_finds_the_public_centre():
-    assert torch.equal(typical_record(linear(torch.zeros(2, 5)), SCHEMA.features, **CLIMB), CENTER.expand(2, -1))
+    assert torch.equal(typical_record(linear(torch.zeros(2, 5)), SCHEMA, **CLIMB), CENTER.expand(2, -1))
 
 
 def test_people_are_compared_one_by_one(people):
     x, y = (part[:30] for part in people)
     x, member = x.double(), half_of_them(2, 30)
-    records = typical_record(tiny.population(2), SCHEMA.features, **CLIMB)
+    records = typical_record(tiny.population(2), SCHEMA, **CLIMB)
 
     def apart(a, b):
         gaps = [float((p - q) / s) ** 2 for p, q, s in zip(a, b, SCALE, strict=True) if not (p - q).isnan()]
         return (sum(gaps) / len(gaps)) ** 0.5
 
-    found = compare_with_people(records, x, y, member, SCALE, CENTER, 0)
+    found = compare_with_people(records, x, y, member, SCHEMA, 0)
     mean = torch.stack([column[~column.isnan()].mean() for column in x[y == 0].T])
     nearest = torch.tensor([min(apart(x[i], x[j]) for j in range(30) if j != i) for i in range(30)])
     for v in range(2):
@@ -404,7 +408,7 @@ def test_a_person_is_found_among_the_members_only_where_it_is_one(people):
     person = int((~x.isnan()).all(1).nonzero()[0])
     member = torch.zeros(2, len(x), dtype=torch.bool)
     member[0, person] = True
-    found = compare_with_people(x[person].expand(2, -1), x, y, member, SCALE, CENTER)
+    found = compare_with_people(x[person].expand(2, -1), x, y, member, SCHEMA)
     assert found["to_nearest_member"].tolist() == [0.0, torch.inf]
     assert float(found["to_nearest_non_member"][0]) > 0
     assert float(found["to_nearest_non_member"][1]) == 0
