@@ -75,8 +75,8 @@ def _made_up(records: int, features: int) -> Dataset:
     x = torch.randn(records, features, generator=generator)
     y = (x.sum(1) / features**0.5 + torch.randn(records, generator=generator) > 0).long()
     feature = FeatureConfig(
-        unit="SD", kind="real", lower=-10.0, upper=10.0, step=None, missing=None, mutable=True, center=0.0, scale=1.0,
-        source="made up", error=None, error_source=None,
+        unit="SD", kind="real", lower=-10.0, upper=10.0, step=None, missing=None, mutable=True, private=False,
+        center=0.0, scale=1.0, source="made up", error=None, error_source=None,
     )  # fmt: skip
     names = tuple(f"m{number}" for number in range(features))
     return Dataset(x, y, Schema(names, (feature,) * features, "ill", ("healthy", "ill")))

@@ -33,6 +33,8 @@ class Section(BaseModel):
 class FeatureConfig(Section):
     """One measurement: its clinical unit, what a clinic believes, how it is written down, who may forge it, how sure it is.
 
+    `private` = an attacker may want to learn it of a patient, and an audit tries.
+
     `error` is one standard deviation of a repeated measurement, in `unit`: of the same specimen in one laboratory, or of the
     same person on the same day where it is taken by hand. Null where a value is not measured, or nobody says how well.
     """
@@ -44,6 +46,7 @@ class FeatureConfig(Section):
     step: Positive | None
     missing: float | None
     mutable: bool
+    private: bool
     center: float
     scale: Positive
     source: str
@@ -64,7 +67,10 @@ class FeatureConfig(Section):
 
 
 class DataConfig(Section):
-    """A data set: where it lies and what its columns mean. Class 1 is always *disease present*."""
+    """A data set: where it lies and what its columns mean. Class 1 is always *disease present*.
+
+    `bands` cuts a measurement into groups of patients, each cut the least value of the group above it.
+    """
 
     name: str
     title: str
@@ -73,12 +79,18 @@ class DataConfig(Section):
     target: str
     classes: list[str] = Field(min_length=2, max_length=2)
     auroc_ceiling: Share | None
+    bands: dict[str, Annotated[list[float], Field(min_length=1)]]
     features: dict[str, FeatureConfig] = Field(min_length=1)
 
     @model_validator(mode="after")
     def _names(self) -> "DataConfig":
         if len(set(self.classes)) < len(self.classes):
             raise ValueError(f"classes must differ: {', '.join(self.classes)}")
+        for name, cuts in self.bands.items():
+            if name not in self.features:
+                raise ValueError(f"bands: {name!r} is no feature; {nearest(name, self.features)}")
+            if sorted(set(cuts)) != cuts:
+                raise ValueError(f"bands.{name}: the cuts must rise, not {cuts}")
         return self
 
 
@@ -159,16 +171,25 @@ class PrivacyConfig(Section):
     """What is measured of a model's memory of its patients.
 
     `targets` models of a recipe are trained on random halves and attacked by `membership`. `copies` noisy copies of a record,
-    with a `spread` in units of each feature's scale, are asked about where only labels are seen. Where differential
-    privacy is claimed, `runs` further models are trained with `canaries`.
+    with a `spread` in units of each feature's scale, are asked about where only labels are seen. The first `victims` of them
+    are asked for private measurements, `candidates` values of each. Where differential privacy is
+    claimed, `runs` further models are trained with `canaries`.
     """
 
     membership: Annotated[list[str], Field(min_length=1)]
     targets: Annotated[int, Field(ge=4)]
     copies: Annotated[int, Field(ge=0)]
     spread: Positive
+    victims: Count
+    candidates: Annotated[int, Field(ge=2)]
     canaries: Count
     runs: Annotated[int, Field(ge=4)]
+
+    @model_validator(mode="after")
+    def _enough(self) -> "PrivacyConfig":
+        if self.victims > self.targets:
+            raise ValueError(f"victims: {self.victims} are more than the {self.targets} targets they are taken from")
+        return self
 
 
 class Config(BaseModel):

@@ -12,13 +12,14 @@ import torch
 from torch import Tensor
 
 from pipeline import accounting
-from pipeline.attacks.membership import MEMBERSHIP, blind, signals
+from pipeline.attacks.membership import MEMBERSHIP, blind, recorded_log_odds, signals
 from pipeline.config import Config
 from pipeline.data import Dataset
 from pipeline.defenses import train
 from pipeline.epsilon_bounds import lower_bound
 from pipeline.files import FailedCheck, read_json, read_tensors, write_json, write_tensors
 from pipeline.plan import Plan
+from pipeline.reconstruction import Reconstruction, reconstruction
 
 BLIND = "blind"  # a classifier that sees the records and no model: there is nothing to be found
 SCORES, CLAIM = "membership.safetensors", "claim.json"
@@ -37,19 +38,22 @@ class Leakage:
         log_odds: (T, N) float32, of the recorded class: what a target answers; above 0 it is right.
         claim: empty where nothing is claimed; else `epsilon, delta`, the accounts that an accountant of our own makes of what was
             logged (`accounts`), and the `audit` of `pipeline.epsilon_bounds.lower_bound`.
+        told: what the first targets tell about a measurement of a patient.
     """
 
     scores: dict[str, Tensor]
     member: Tensor
     log_odds: Tensor
     claim: dict[str, Any]
+    told: Reconstruction
 
     def save(self, folder: Path) -> None:
-        """Writes `membership.safetensors` and `claim.json` into a new folder."""
+        """Writes `membership.safetensors`, `reconstruction.safetensors` and `claim.json` into a new folder."""
         folder.mkdir(parents=True)
         tensors = {**self.scores, "member": self.member, "log_odds": self.log_odds}
         write_tensors(folder / SCORES, tensors, {"order": ",".join(self.scores)})
         write_json(folder / CLAIM, self.claim)
+        self.told.save(folder)
 
     @classmethod
     def load(cls, folder: Path) -> "Leakage":
@@ -60,11 +64,13 @@ class Leakage:
         """
         tensors, metadata = read_tensors(folder / SCORES, advice="run `dvc repro attack`")
         scores = {name: tensors[name] for name in metadata["order"].split(",")}
-        return cls(scores, tensors["member"], tensors["log_odds"], read_json(folder / CLAIM))
+        return cls(scores, tensors["member"], tensors["log_odds"], read_json(folder / CLAIM), Reconstruction.load(folder))
 
 
 def leakage(name: str, dataset: Dataset, cfg: Config) -> Leakage:
     """Trains the recipe `name` on random halves, attacks each model with all the others as its shadows, and audits a claim.
+
+    The first of them also answer what can be guessed of a patient's measurements.
 
     Raises:
         FailedCheck: the recipe claims less than an audit proves that it spends, or than its own numbers add up to.
@@ -80,7 +86,8 @@ def leakage(name: str, dataset: Dataset, cfg: Config) -> Leakage:
     scores[BLIND] = blind(dataset.x, dataset.y, plan.train).float()
     guarantee = population.facts.get("guarantee")
     claim = {} if guarantee is None else audited_claim(name, dataset, cfg, guarantee)
-    return Leakage(scores, plan.train, seen.log_odds.float(), claim)
+    told = reconstruction(population, plan.train, dataset, cfg)
+    return Leakage(scores, plan.train, seen.log_odds.float(), claim, told)
 
 
 def audited_claim(name: str, dataset: Dataset, cfg: Config, guarantee: dict[str, Any]) -> dict[str, Any]:
@@ -114,8 +121,7 @@ def canary_audit(name: str, dataset: Dataset, cfg: Config, delta: float) -> dict
     together = Dataset(torch.cat([dataset.x, x]), torch.cat([dataset.y, y]), dataset.schema)
     plan = Plan.random_halves(len(together.y), models=cfg.privacy.runs, seed=cfg.seed + CANARY_COINS, always=patients)
     population = train(name, together, plan, cfg)
-    spared = torch.Generator().manual_seed(0)
-    seen = signals(population, x, y, copies=0, spread=1.0, scale=torch.ones(x.shape[1]), generator=spared).log_odds
+    seen = recorded_log_odds(population, x, y)
     half = cfg.privacy.runs // 2
     coins = plan.train[:, patients:].numpy()
     scores = (seen - seen[:half].mean(0)).numpy()  # a canary that every model finds hard says nothing by being hard

@@ -14,9 +14,11 @@ from pipeline.clinic_report import html_table, picture
 from pipeline.config import Config
 from pipeline.data import Dataset
 from pipeline.figures import COLOURS, axes_of, save_figure
+from pipeline.inversion_report import inversion_section
 from pipeline.leakage import BLIND, Leakage
 from pipeline.patients import by_defense
 from pipeline.privacy_tables import exposure, membership_table, roc_table, subgroups
+from pipeline.reconstruction_tables import inversion_table, typical_table
 
 
 @dataclass(frozen=True)
@@ -28,14 +30,17 @@ class PrivacyReport:
 
 
 def privacy_report(leaks: Mapping[str, Leakage], dataset: Dataset, cfg: Config) -> PrivacyReport:
-    """Draws up every table about privacy: `privacy, exposed, subgroups`, and `plots/membership_roc`."""
+    """Draws up every table about privacy: `privacy, exposed, subgroups, inversion, typical`, and `plots/membership_roc`."""
     each = {name: exposure(leak, dataset) for name, leak in leaks.items()}
     everyone = by_defense(each)
+    told = {name: leak.told for name, leak in leaks.items()}
     exposed = everyone[everyone["most_exposed"]].sort_values("exposure", ascending=False, kind="stable")
     tables = {
         "privacy": membership_table(leaks, cfg.audit, cfg.seed),
         "exposed": pd.concat([exposed[exposed["defense"] == name] for name in each]),
-        "subgroups": subgroups(each, dataset, cfg.audit, cfg.seed),
+        "subgroups": subgroups(each, cfg.data, cfg.audit, cfg.seed),
+        "inversion": inversion_table(told, dataset, cfg.audit, cfg.seed),
+        "typical": typical_table(told, dataset),
         "plots/membership_roc": roc_table(leaks),
     }
     return PrivacyReport(tables, everyone)
@@ -76,7 +81,8 @@ model.</p>
 <h3>Whose data show most</h3>
 <p class="note">exposure: how well models that trained on a patient can be told from the others by their answer to that patient
 (AUROC over models), mean of the group. The most exposed patients stand in exposed.csv.</p>
-{html_table(_groups(report.tables["subgroups"]))}"""
+{html_table(_groups(report.tables["subgroups"]))}
+{inversion_section(report.tables["inversion"], report.tables["typical"])}"""
 
 
 def _claim(line: pd.Series) -> str:

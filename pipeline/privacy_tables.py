@@ -1,6 +1,7 @@
 """From membership scores to what people read: every attack on every defence with its interval, and who is most exposed."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -8,11 +9,11 @@ import pandas as pd
 
 from pipeline import metrics
 from pipeline.attacks.membership import MEMBERSHIP_ACCESS, NEEDS_SHADOWS
-from pipeline.config import AuditConfig
+from pipeline.config import AuditConfig, DataConfig
 from pipeline.data import Dataset
 from pipeline.decisions import advantage, auroc, bootstrap, by_patient, enough_for, roc_log, tpr_at_fpr
 from pipeline.leakage import BLIND, Leakage
-from pipeline.standards import RISKS
+from pipeline.standards import RISKS, Standards
 
 RATES = {"tpr_at_1pct": 0.01, "tpr_at_01pct": 0.001}
 MOST_EXPOSED = 0.01  # of the patients
@@ -84,10 +85,9 @@ def _claim(claim: Mapping[str, Any]) -> dict[str, float]:
 def _standards(attack: str) -> dict[str, str]:
     """Who attacks: what is seen, and the ids; the control is no technique of any catalogue."""
     if attack == BLIND:
-        return {"knowledge": "none", "access": "none", "atlas": "none", "nist": "none", "owasp": "none"}
-    ids, knows = RISKS["membership"], "black box and shadow models" if NEEDS_SHADOWS[attack] else "black box"
-    names = {"atlas": ids.atlas, "nist": ids.nist, "owasp": ids.owasp}
-    return {"knowledge": knows, "access": MEMBERSHIP_ACCESS[attack], **{key: " ".join(value) for key, value in names.items()}}
+        return {"knowledge": "none", "access": "none", **Standards().columns()}
+    knows = "black box and shadow models" if NEEDS_SHADOWS[attack] else "black box"
+    return {"knowledge": knows, "access": MEMBERSHIP_ACCESS[attack], **RISKS["membership"].columns()}
 
 
 def roc_table(leaks: Mapping[str, Leakage], points: int = 60) -> pd.DataFrame:
@@ -120,14 +120,15 @@ def exposure(leak: Leakage, dataset: Dataset) -> pd.DataFrame:
     return pd.concat([table, pd.DataFrame(values)], axis=1)
 
 
-def subgroups(exposures: Mapping[str, pd.DataFrame], dataset: Dataset, cfg: AuditConfig, seed: int) -> pd.DataFrame:
-    """Mean exposure by diagnosis, and by thirds of age where the records have one, with intervals over patients."""
+def subgroups(exposures: Mapping[str, pd.DataFrame], data: DataConfig, cfg: AuditConfig, seed: int) -> pd.DataFrame:
+    """Mean exposure by diagnosis and by the data set's bands, with intervals over patients."""
     lines = []
     for defense, table in exposures.items():
-        groups = {("outcome", name): table["y"] == index for index, name in enumerate(dataset.schema.classes)}
-        if "age" in table:
-            bands = pd.qcut(table["age"], 3, duplicates="drop")
-            groups |= {("age", str(band)): bands == band for band in bands.cat.categories}
+        groups = {(data.target, name): table["y"] == index for index, name in enumerate(data.classes)}
+        for name, cuts in data.bands.items():
+            edges = [-np.inf, *cuts, np.inf]
+            for band, (low, high) in zip(band_names(cuts), pairwise(edges), strict=True):
+                groups[name, band] = table[name].between(low, high, inclusive="left")
         for (kind, group), chosen in groups.items():
             values = table.loc[chosen, "exposure"].dropna().to_numpy()
             if not len(values):
@@ -137,3 +138,9 @@ def subgroups(exposures: Mapping[str, pd.DataFrame], dataset: Dataset, cfg: Audi
             key = {"defense": defense, "by": kind, "group": group, "patients": len(values)}
             lines.append({**key, "exposure": float(values.mean()), "exposure_low": low, "exposure_high": high})
     return pd.DataFrame(lines)
+
+
+def band_names(cuts: Sequence[float]) -> list[str]:
+    """What people call the groups between cuts: `below 30`, `30 to below 45`, `45 and above`."""
+    between = [f"{low:g} to below {high:g}" for low, high in pairwise(cuts)]
+    return [f"below {cuts[0]:g}", *between, f"{cuts[-1]:g} and above"]

@@ -86,6 +86,10 @@ class Standards:
             if unknown := [one for one in ids if one not in known]:
                 raise ValueError(f"no id of {catalogue} in pipeline/standards.py: {', '.join(unknown)}")
 
+    def columns(self) -> dict[str, str]:
+        """The ids as the columns `atlas, nist, owasp` of a result, joined by a blank; `none` where there is none."""
+        return {name: " ".join(getattr(self, name)) or "none" for name in ("atlas", "nist", "owasp")}
+
 
 _WHITE_BOX = Standards(("AML.T0043.000", "AML.T0015", "AML.T0044"), ("NISTAML.022",), ("ML01:2023",))
 _BLACK_BOX = Standards(("AML.T0043.001", "AML.T0040", "AML.T0015"), ("NISTAML.025",), ("ML01:2023",))
@@ -165,7 +169,6 @@ def describe_threat(
         raise ValueError(f"query_budget: {query_budget} is negative")
     if any(" " in name for name in mutable):
         raise ValueError(f"mutable: a name holds a blank: {', '.join(mutable)}")
-    ids = EVASION_BY_ACCESS[access]
     return checked_row(
         {
             "goal": goal,
@@ -175,9 +178,7 @@ def describe_threat(
             "eps_unit": EPS_UNIT[norm],
             "mutable": " ".join(mutable),
             "query_budget": "unlimited" if query_budget is None else str(query_budget),
-            "atlas": " ".join(ids.atlas) or "none",
-            "nist": " ".join(ids.nist) or "none",
-            "owasp": " ".join(ids.owasp) or "none",
+            **EVASION_BY_ACCESS[access].columns(),
         }
     )
 

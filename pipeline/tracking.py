@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 EXAMPLE_ROWS = 5
 PARENT_TAG = "mlflow.parentRunId"
-PRIVACY = "privacy.csv"
+PRIVACY, INVERSION = "privacy.csv", "inversion.csv"
 MEMBERSHIP_FIGURES = ("auroc", "auroc_low", "auroc_high", "advantage", "tpr_at_1pct", "tpr_at_01pct")
 PRIVACY_FIGURES = ("train_accuracy", "test_accuracy", "gap", "epsilon_claimed", "epsilon_lower_bound", "epsilon_ceiling")
 CURVES = (
@@ -52,8 +52,14 @@ def log_evaluations(
     for name in tqdm(populations, desc="logging to MLflow", unit="defence", disable=None, leave=False):
         table = evaluation.comparison[evaluation.comparison["defense"] == name]
         digest = hashlib.sha256(canonical(cfg))
-        digest.update(weights_digest(populations[name]).encode() + table.to_csv(index=False).encode())
+        digest.update(weights_digest(populations[name]).encode() + _results(folder, name))
         log_evaluation(cfg, name, table, populations[name], dataset=dataset, folder=folder, run_key=digest.hexdigest())
+
+
+def _results(folder: Path, name: str) -> bytes:
+    """The rows of a defence in every table."""
+    tables = [pd.read_csv(file) for file in sorted(folder.glob("*.csv"))]
+    return b"".join(table[table["defense"] == name].to_csv(index=False).encode() for table in tables)
 
 
 def log_evaluation(
@@ -92,7 +98,7 @@ def log_evaluation(
     tags = _tags(cfg, name, table, population, run_key)
     run = mlflow.start_run  # a context manager: a run that fails is closed as failed, and is logged anew next time
     with readable_errors(), one_writer(), run(experiment_id=experiment, run_name=title) as parent:
-        figures = [*_headline(table, cfg), *_curves(table), *_privacy(folder / PRIVACY, name)]
+        figures = [*_headline(table, cfg), *_curves(table), *_privacy(folder, name)]
         client.log_batch(parent.info.run_id, metrics=figures, params=_params(cfg, name, population), tags=tags)
         _log_files(folder, name)
         _log_release(population.release(), dataset)
@@ -195,12 +201,15 @@ def _headline(table: pd.DataFrame, cfg: Config) -> "list[Metric]":
     return _metrics(values | {f"flag/{flag}": 1.0 for flag in _flags(table)})
 
 
-def _privacy(path: Path, name: str) -> "list[Metric]":
+def _privacy(folder: Path, name: str) -> "list[Metric]":
     """What a defence leaks: each attack's figures, and beside them the claimed and the audited epsilon."""
     values: dict[str, float] = {}
-    for _, line in pd.read_csv(path).query("defense == @name").iterrows():
+    for _, line in pd.read_csv(folder / PRIVACY).query("defense == @name").iterrows():
         values |= {f"membership/{line['attack']}/{key}": line[key] for key in MEMBERSHIP_FIGURES}
         values |= {key: line[key] for key in PRIVACY_FIGURES}
+    told = pd.read_csv(folder / INVERSION).query("defense == @name and attacker == 'learned' and diagnosis == 'known'")
+    for _, line in told.iterrows():
+        values[f"inversion/{line['attribute']}/{line['access']}/uplift_{line['group']}"] = line["uplift"]
     return _metrics(values)
 
 
@@ -239,7 +248,7 @@ def _log_files(folder: Path, name: str) -> None:
 
     for file in sorted(folder.rglob("*")):
         place = file.relative_to(folder)
-        own = place.parts[0] not in ("rows", "verdicts", "population", "leakage") or place.stem == name
+        own = place.parts[0] not in ("rows", "verdicts", "population", "leakage") or name in (place.stem, place.parent.name)
         if file.is_file() and own and file.suffix in (".html", ".csv", ".png", ".json", ".parquet"):
             mlflow.log_artifact(str(file), None if place.parent == Path(".") else str(place.parent))
 

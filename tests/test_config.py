@@ -10,7 +10,7 @@ from pipeline.files import BadInput
 
 NAN, INF = math.nan, math.inf
 ONE_FEATURE = {
-    "unit": "mg/dL", "kind": "integer", "lower": 40, "upper": 450, "step": 1.0, "missing": 0, "mutable": True,
+    "unit": "mg/dL", "kind": "integer", "lower": 40, "upper": 450, "step": 1.0, "missing": 0, "mutable": True, "private": False,
     "center": 120.0, "scale": 30.0, "source": "made up", "error": 3.0, "error_source": "made up",
 }  # fmt: skip
 

@@ -14,6 +14,7 @@ from pipeline.files import BadInput
 def column(**changes):
     usual = {
         "unit": "years", "kind": "integer", "lower": 0.0, "upper": 120.0, "step": 1.0, "missing": None, "mutable": True,
+        "private": False,
         "center": 1.0, "scale": 1.0, "source": "made up", "error": None, "error_source": None,
     }  # fmt: skip
     return FeatureConfig(**{**usual, **changes})
@@ -26,7 +27,7 @@ FEATURES = {
 }
 CFG = DataConfig(
     name="ward", title="A ward", source="file", file="ward.csv", target="ill", classes=["healthy", "diabetes"],
-    auroc_ceiling=None, features=FEATURES,
+    auroc_ceiling=None, bands={}, features=FEATURES,
 )  # fmt: skip
 SCHEMA = Schema.of(CFG)
 HEADER = "age,glucose,bmi,ill"

@@ -100,9 +100,7 @@ def test_a_claim_that_its_own_numbers_contradict_is_refused(few, private):
 def test_canaries_are_rare_and_possible():
     data = tiny.records(20, seed=1)
     x, y = crafted_canaries(data, 6, seed=0)
-    lower, upper, center = (
-        torch.tensor([getattr(f, name) for f in tiny.SCHEMA.features]) for name in ("lower", "upper", "center")
-    )
+    lower, upper, center = map(tiny.SCHEMA.column, ("lower", "upper", "center"))
     assert ((x >= lower) & (x <= upper)).all()
     assert (x != center).all()
     assert y.tolist() == [0, 1, 0, 1, 0, 1]

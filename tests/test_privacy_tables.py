@@ -1,13 +1,15 @@
 """Figures of membership scores: known answers, honest gaps, and the right people at the top."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import tiny
 import torch
 
 from pipeline.config import AuditConfig
-from pipeline.leakage import BLIND, Leakage
-from pipeline.privacy_tables import RATES, VARIANTS, exposure, membership_table, roc_table, subgroups
+from pipeline.leakage import BLIND
+from pipeline.privacy_tables import RATES, VARIANTS, band_names, exposure, membership_table, roc_table, subgroups
 from pipeline.standards import ATLAS, NIST, OWASP
 
 CFG = AuditConfig(eps=[0.0, 0.1], headline="clinical", confidence=0.95, resamples=200)
@@ -59,7 +61,7 @@ def test_the_gap_is_between_members_and_others(table, leak):
 
 def test_only_who_claims_has_an_epsilon(leak):
     claim = {"epsilon": 3.0, "delta": 1e-4, "accounts": {"pld": 2.9}, "audit": {"epsilon_lower_bound": 0.4, "ceiling": 3.8}}
-    private = Leakage(leak.scores, leak.member, leak.log_odds, claim)
+    private = replace(leak, claim=claim)
     table = membership_table({"baseline": leak, "dp_train": private}, CFG, seed=0)
     named = ["epsilon_claimed", "epsilon_recomputed", "delta", "epsilon_lower_bound", "epsilon_ceiling"]
     assert table.loc[table["defense"] == "baseline", named].isna().all(axis=None)
@@ -96,10 +98,15 @@ def test_exposure_of_nobody_is_a_half_on_average():
     assert table["exposure"].mean() == pytest.approx(0.5, abs=0.02)
 
 
-def test_groups_cover_everybody_once(leak):
-    table = subgroups({"baseline": exposure(leak, DATA)}, DATA, CFG, seed=0)
+def test_groups_cover_everybody_once(leak, cfg):
+    table = subgroups({"baseline": exposure(leak, DATA)}, cfg.data, CFG, seed=0)
+    assert table.loc[table["by"] == "age", "group"].tolist() == ["below 30", "30 to below 45", "45 and above"]
     for by in ("outcome", "age"):
         chosen = table[table["by"] == by]
         known = len(DATA.y) if by == "outcome" else int((~torch.isnan(DATA.x[:, 4])).sum())
         assert chosen["patients"].sum() == known
         assert (chosen["exposure_low"] <= chosen["exposure"]).all()
+
+
+def test_one_cut_makes_two_bands():
+    assert band_names([18]) == ["below 18", "18 and above"]

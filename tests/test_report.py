@@ -95,9 +95,12 @@ def written(evaluation, data, cfg, tmp_path_factory):
 
 def test_every_table_picture_row_and_the_page_are_written(written):
     files = {path.relative_to(written).as_posix() for path in written.rglob("*") if path.is_file()}
-    expected = {f"{name}.csv" for name in (*TABLES, "privacy", "exposed", "subgroups", "plots/membership_roc")}
+    expected = {
+        f"{name}.csv" for name in (*TABLES, "privacy", "exposed", "subgroups", "inversion", "typical", "plots/membership_roc")
+    }
     expected |= {"patients.parquet", "exposure.parquet"}
-    expected |= {f"leakage/{name}/{file}" for name in NAMES for file in ("membership.safetensors", "claim.json")}
+    leaks = ("membership.safetensors", "reconstruction.safetensors", "claim.json")
+    expected |= {f"leakage/{name}/{file}" for name in NAMES for file in leaks}
     expected |= {f"{place}/{name}.parquet" for place in ("rows", "verdicts") for name in NAMES}
     expected |= (
         {"plots/robustness.csv", "plots/roc.csv"} | {f"plots/{name}.png" for name in PICTURES} | {"metrics.json", "report.html"}

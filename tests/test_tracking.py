@@ -146,9 +146,34 @@ def test_the_files_of_the_report_are_artifacts_of_the_parent(logged):
     for run in parents:
         names = {item.path for item in client.list_artifacts(run.info.run_id)}
         assert {"report.html", "comparison.csv", "attacks.csv", "patients.parquet", "metrics.json", "plots"} <= names
-        for place in ("rows", "verdicts"):
-            own = [item.path for item in client.list_artifacts(run.info.run_id, place)]
-            assert own == [f"{place}/{run.data.tags['defense']}.parquet"]
+        name = run.data.tags["defense"]
+        own = {"rows": f"rows/{name}.parquet", "verdicts": f"verdicts/{name}.parquet", "leakage": f"leakage/{name}"}
+        for place, path in own.items():
+            assert [item.path for item in client.list_artifacts(run.info.run_id, place)] == [path]
+        assert [item.path for item in client.list_artifacts(run.info.run_id, own["leakage"])] == [f"leakage/{name}/claim.json"]
+
+
+def test_what_a_defence_leaks_stands_beside_its_robustness(logged, evaluated):
+    tables = {name: pd.read_csv(evaluated[4] / f"{name}.csv") for name in ("privacy", "inversion")}
+    for run in logged[2]:
+        found, own = (
+            run.data.metrics,
+            {name: table[table["defense"] == run.data.tags["defense"]] for name, table in tables.items()},
+        )
+        for _, line in own["privacy"].iterrows():
+            assert found[f"membership/{line['attack']}/auroc"] == pytest.approx(line["auroc"])
+        for _, line in own["inversion"].iterrows():
+            assert found[f"inversion/glucose/scores/uplift_{line['group']}"] == pytest.approx(line["uplift"])
+
+
+def test_a_changed_table_is_logged_anew(evaluated, tmp_path):
+    shutil.copytree(evaluated[4], tmp_path / "evaluate")
+    before = {name: tracking._results(tmp_path / "evaluate", name) for name in ("baseline", "adv_train")}
+    table = pd.read_csv(tmp_path / "evaluate" / "privacy.csv")
+    table.loc[table["defense"] == "adv_train", "auroc"] = 0.9
+    table.to_csv(tmp_path / "evaluate" / "privacy.csv", index=False)
+    assert tracking._results(tmp_path / "evaluate", "baseline") == before["baseline"]
+    assert tracking._results(tmp_path / "evaluate", "adv_train") != before["adv_train"]
 
 
 def test_the_same_evaluation_is_not_logged_twice(logged, evaluated):

@@ -199,20 +199,17 @@ def ridge(inputs: Tensor, wanted: Tensor, rows: Tensor) -> tuple[Tensor, Tensor,
     return predicted, wanted - residual, spread
 
 
-def uplift(guess: Guess, member: Tensor) -> dict[str, Tensor]:
-    """By how much a model brings the guess of a patient's attribute nearer, mean over the victims.
+def by_side(errors: Tensor, member: Tensor) -> Tensor:
+    """Mean error about each patient, over the victims that were trained on them, and over the others.
 
     Args:
-        guess: errors of V victims.
+        errors: (V, N), NaN = nothing to guess.
         member: (V, N) bool, who trained each victim.
 
     Returns:
-        `members` and `non_members`, each (N,), in units of the feature's scale: over the victims that were trained on the
-        patient, and over the others; NaN where there are none. Positive = the model helps the attacker.
+        (2, N): members, others; NaN where there are none.
     """
-    gain = guess.imputation - guess.model
-    sides = {"members": member, "non_members": ~member}
-    return {name: torch.where(side, gain, torch.nan).nanmean(0) for name, side in sides.items()}
+    return torch.stack([torch.where(side, errors, torch.nan).nanmean(0) for side in (member, ~member)])
 
 
 def typical_record(

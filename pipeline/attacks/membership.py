@@ -60,8 +60,18 @@ def signals(
     for _ in range(copies):  # one after another, for memory's sake
         noise = torch.randn(x.shape, generator=generator, dtype=torch.float64)
         hits += margin(models((x + spread * scale.double() * noise).expand(shape)), y) > 0
-    recorded = odds.gather(-1, y.expand(shape[:2])[..., None])[..., 0]
-    return Signals(recorded, odds.amax(-1), hits / (copies + 1))
+    return Signals(_of_class(odds, y), odds.amax(-1), hits / (copies + 1))
+
+
+@torch.no_grad()
+def recorded_log_odds(population: Population, x: Tensor, y: Tensor) -> Tensor:
+    """`Signals.log_odds` alone, (T, N) float64."""
+    return _of_class(_log_odds(population.double()(x.double().expand(population.size, *x.shape))), y)
+
+
+def _of_class(values: Tensor, y: Tensor) -> Tensor:
+    """Of values (T, N, C), those of the classes (N,)."""
+    return values.gather(-1, y.expand(values.shape[:2])[..., None])[..., 0]
 
 
 def _log_odds(logits: Tensor) -> Tensor:
