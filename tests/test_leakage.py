@@ -5,8 +5,11 @@ import tiny
 import torch
 
 from pipeline import leakage as module
+from pipeline import params
 from pipeline.attacks.membership import MEMBERSHIP
 from pipeline.config import ModelConfig
+from pipeline.data import read_raw
+from pipeline.decisions import auroc
 from pipeline.defenses import privacy
 from pipeline.files import FailedCheck
 from pipeline.leakage import BLIND, Leakage, canary_audit, crafted_canaries, leakage
@@ -53,6 +56,37 @@ def test_each_target_is_trained_on_a_half_of_its_own(dataset, cfg):
     member = leakage("baseline", dataset, cfg).member
     assert 0.35 < member.float().mean() < 0.65
     assert not torch.equal(member[0], member[1])
+
+
+@pytest.fixture
+def on_pima(values):
+    """The AUROC of each attack on ordinary training with other numbers, 32 targets, in the real cohort."""
+    if not (tiny.ROOT / "data" / "pima.csv").exists():
+        pytest.skip("`dvc pull data` fetches it")
+
+    def found(hidden, **train):
+        values["model"] = {"name": "mlp" if hidden else "linear", "hidden": hidden}
+        values["train"] |= train
+        values["privacy"] |= {"membership": ["loss", "lira", "lira_fixed"], "targets": 32, "copies": 0, "victims": 1}
+        cfg = params.parse(values, "conf")
+        leak = leakage("baseline", read_raw(cfg.data, tiny.ROOT)[0], cfg)
+        member = leak.member.numpy()
+        return {attack: auroc(scores.numpy()[member], scores.numpy()[~member]) for attack, scores in leak.scores.items()}
+
+    return found
+
+
+def test_an_over_trained_network_gives_its_patients_away_to_who_has_shadow_models(on_pima):
+    found = on_pima([64, 64], epochs=100, learning_rate=3e-3, weight_decay=0.0)
+    assert found["lira"] >= 0.70
+    assert found["lira"] >= found["loss"] + 0.08
+    assert found[BLIND] == pytest.approx(0.5, abs=0.02)
+
+
+def test_a_linear_model_gives_little_away(on_pima):
+    found = on_pima([], epochs=20, learning_rate=1e-2)
+    assert 0.51 <= found["lira"] <= 0.55
+    assert 0.49 <= found["loss"] <= 0.53
 
 
 def test_it_survives_the_disk(dataset, cfg, tmp_path):
