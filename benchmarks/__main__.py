@@ -4,7 +4,7 @@
     python -m benchmarks fgsm_grid pgd_grid    these cases; the other entries of the file stay as they are
 
 Writes into `benchmarks/`: `latest.json` (an entry per case and peer), `stages.json` (an entry per stage), `decided.json`
-(what the verifier decides) and `scaling.json` (what more work costs).
+(what the verifier decides), `leaks.json` (seconds of the privacy audit) and `scaling.json` (what more work costs).
 """
 
 import argparse
@@ -21,6 +21,7 @@ import torch
 from benchmarks.cases import CASES
 from benchmarks.contest import measure, require_peers
 from benchmarks.decided import decided_table, measure_decided
+from benchmarks.leaks import leaks_table, measure_leaks
 from benchmarks.problem import THREADS, load_problem
 from benchmarks.scaling import measure_scaling, scaling_table
 from benchmarks.stages import measure_stages, stage_table
@@ -33,6 +34,7 @@ LATEST = HERE / "latest.json"
 # Measurements of ourselves alone: what makes the entries, and how people read them.
 ALONE: dict[str, tuple[Callable[[], list[dict[str, Any]]], Callable[[list[dict[str, Any]]], str]]] = {
     "decided": (lambda: measure_decided(repository_root()), decided_table),
+    "leaks": (lambda: measure_leaks(load_problem()), leaks_table),
     "scaling": (lambda: measure_scaling(load_problem().cfg), scaling_table),
     "stages": (lambda: measure_stages(repository_root()), stage_table),
 }

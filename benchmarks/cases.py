@@ -1,9 +1,10 @@
 """The registry: every case by the name that the command line takes."""
 
-from benchmarks import attacks, exact, training
+from benchmarks import attacks, exact, leaks, training
 from benchmarks.contest import Case
 
 ART, FOOLBOX, TORCHATTACKS, OPACUS, TORCH = "adversarial-robustness-toolbox", "foolbox", "torchattacks", "opacus", "torch"
+GHOST, TIGHT = "opacus, ghost clipping", "torch, tight loop"
 
 CASES: dict[str, Case] = {
     "train": Case(
@@ -25,8 +26,25 @@ CASES: dict[str, Case] = {
         title="DP-SGD, per model, 16 at once",
         quality="out-of-fold accuracy",
         better="higher",
-        targets={OPACUS: 15},
+        targets={OPACUS: 18, GHOST: 16},
         contenders=training.private,
+    ),
+    "shadow_models": Case(
+        title=f"{leaks.SHADOWS} shadow models on random halves, {leaks.EPOCHS} epochs",
+        quality="accuracy on those not trained on",
+        better="higher",
+        targets={TORCH: 20, TIGHT: 14},
+        contenders=leaks.shadow_models,
+        models=leaks.SHADOWS,
+        repeats=3,
+    ),
+    "lira_scoring": Case(
+        title=f"LiRA scores of {leaks.SHADOWS} targets",
+        quality="AUROC of the scores",
+        better="higher",
+        targets={TORCH: 100},
+        contenders=leaks.lira_scoring,
+        repeats=3,
     ),
     "fgsm_grid": Case(
         title="FGSM, 20 radii x 5 models x 768 records",

@@ -56,6 +56,8 @@ MODULES = {
     "adversarial-robustness-toolbox": "art.estimators.classification",
     "foolbox": "foolbox",
     "opacus": "opacus",
+    "opacus, ghost clipping": "opacus",
+    "torch, tight loop": "torch",
     "torchattacks": "torchattacks",
 }
 
@@ -95,7 +97,7 @@ def measure(name: str, case: Case, problem: Problem) -> list[dict[str, Any]]:
         result = {
             "case": name,
             "peer": peer,
-            "peer_version": _version(peer),
+            "peer_version": _version(peer.partition(",")[0]),
             **ours,
             **theirs,
             "ratio": round(theirs["peer_s"] / ours["ours_s"], 2),

@@ -1,7 +1,8 @@
 """Training: a population at once against one model after another, plainly, adversarially and privately."""
 
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -114,17 +115,16 @@ def adversarial(problem: Problem) -> dict[str, Contender]:
 
 
 def private(problem: Problem) -> dict[str, Contender]:
-    """16 models by DP-SGD at once, against Opacus' hooks. The noise is calibrated before the clock starts."""
+    """16 models by DP-SGD at once, against Opacus' hooks and ghost clipping. The noise is calibrated before the clock starts."""
     cfg, options = problem.cfg, {**problem.cfg.defenses["dp_train"], **SAMPLED}
     sigma = calibrate(options["epsilon"], options["delta"], options["sample_rate"], options["steps"])["noise_multiplier"]
     architecture = architecture_for(problem.recorded, cfg)
     clip, rate, steps, denominator = (options[k] for k in ("max_grad_norm", "sample_rate", "steps", "expected_batch"))
 
+    schema = problem.recorded.schema
+
     def constants(members: int) -> dict[str, Tensor]:
-        features = problem.recorded.schema.features
-        return public_preprocessing(
-            torch.tensor([f.center for f in features]), torch.tensor([f.scale for f in features]), members
-        )
+        return public_preprocessing(schema.column("center"), schema.column("scale"), members)
 
     def ours(_: int) -> Population:
         plan = problem.plan.select(torch.arange(AT_ONCE))
@@ -134,12 +134,12 @@ def private(problem: Problem) -> dict[str, Contender]:
             learning_rate=options["learning_rate"], preprocessing=constants(AT_ONCE),
         )  # fmt: skip
 
-    def opacus(repeat: int) -> tuple[int, Population]:
+    def opacus(repeat: int, mode: Literal["hooks", "ghost"]) -> tuple[int, Population]:
         member = repeat % SCORED
         population = fit_through_opacus(
             problem.recorded, problem.plan.select(torch.tensor([member])), architecture, constants(1), sample_rate=rate,
             expected_batch=denominator, max_grad_norm=clip, noise_multiplier=sigma, steps=steps,
-            learning_rate=options["learning_rate"],
+            learning_rate=options["learning_rate"], grad_sample_mode=mode,
         )  # fmt: skip
         return member, population
 
@@ -148,7 +148,8 @@ def private(problem: Problem) -> dict[str, Contender]:
 
     return {
         OURS: Contender(ours, lambda results: accuracy(_members(results[-1])), AT_ONCE),
-        "opacus": Contender(opacus, lambda results: accuracy(dict(results))),
+        "opacus": Contender(partial(opacus, mode="hooks"), lambda results: accuracy(dict(results))),
+        "opacus, ghost clipping": Contender(partial(opacus, mode="ghost"), lambda results: accuracy(dict(results))),
     }
 
 

@@ -1,6 +1,8 @@
 """DP-SGD through Opacus: slower, and independent of our own step; the two are tested against each other."""
 
 import math
+from collections.abc import Callable
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +27,7 @@ def fit_through_opacus(
     noise_multiplier: float,
     steps: int,
     learning_rate: float,
+    grad_sample_mode: Literal["hooks", "ghost"] = "hooks",
 ) -> Population:
     """Trains the members of `plan` one after another with `opacus.PrivacyEngine`.
 
@@ -48,29 +51,37 @@ def fit_through_opacus(
         records = TensorDataset(dataset.x[rows], dataset.y[rows])
         generator = torch.Generator().manual_seed(int(plan.seeds[member]) + 15_485_863)
         loader = DataLoader(records, batch_size=-(-len(records) // batches), generator=generator)
-        private, optimiser, private_loader = PrivacyEngine().make_private(
+        private, optimiser, *criterion, private_loader = PrivacyEngine().make_private(
             module=module,
             optimizer=torch.optim.Adam(module.parameters(), lr=learning_rate),
             data_loader=loader,
             noise_multiplier=noise_multiplier,
             max_grad_norm=max_grad_norm,
             noise_generator=torch.Generator().manual_seed(int(plan.seeds[member]) + 32_452_843),
+            grad_sample_mode=grad_sample_mode,
         )
         if not math.isclose(private_loader.sample_rate, sample_rate):
             raise BadInput(f"dp_train.sample_rate: opacus would draw with {private_loader.sample_rate}, not {sample_rate}")
         optimiser.expected_batch_size = expected_batch
-        _steps(private, optimiser, private_loader, steps)
+        loss = criterion[0] if criterion else nn.functional.cross_entropy  # ghost clipping brings a loss of its own
+        _steps(private, loss, optimiser, private_loader, steps)
         trained.append(parameters_of(module))
     stacked = {name: torch.cat([member[name] for member in trained]) for name in trained[0]}
     return Population(architecture, preprocessing, stacked, plan.labels)
 
 
-def _steps(module: nn.Module, optimiser: torch.optim.Optimizer, loader: DataLoader[tuple[Tensor, ...]], steps: int) -> None:
+def _steps(
+    module: nn.Module,
+    loss: Callable[[Tensor, Tensor], Any],
+    optimiser: torch.optim.Optimizer,
+    loader: DataLoader[tuple[Tensor, ...]],
+    steps: int,
+) -> None:
     done = 0
     while done < steps:
         for x, y in loader:
             optimiser.zero_grad()
-            nn.functional.cross_entropy(module(x), y, reduction="mean").backward()
+            loss(module(x), y).backward()
             optimiser.step()
             done += 1
             if done == steps:
