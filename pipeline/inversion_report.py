@@ -22,8 +22,8 @@ def inversion_section(guesses: pd.DataFrame, typical: pd.DataFrame) -> str:
 <p class="note">The attacker knows all other measurements and the diagnosis, and guesses the one that is missing: first without a
 model, by a regression learned from other patients, then with the model's answer to the true record. By how much the mean absolute
 error shrinks, in clinical units: for patients that the model was trained on, and how much more that is than for the others.
-Only the second is about the training set; the first is what any accurate model tells. "no uplift": 0 lies in the interval.
-Other attackers, and those who do not know the diagnosis: inversion.csv.</p>
+Only the second is about the training set; the first is what any accurate model tells. "no uplift": 0 lies in the interval;
+"more", "less": it does not. Other attackers, and those who do not know the diagnosis: inversion.csv.</p>
 {html_table(shown_guesses(guesses))}""")
     if len(typical):
         parts.append(f"""<h3>The typical ill patient, read off the models</h3>
@@ -56,8 +56,8 @@ def shown_guesses(table: pd.DataFrame) -> pd.DataFrame:
 def _uplift(line: pd.Series) -> str:
     if np.isnan(line["uplift"]):
         return "-"
-    figures = f"{line['uplift']:.3g} ({line['uplift_low']:.3g} to {line['uplift_high']:.3g})"
-    return figures if line["finding"] == "uplift" else f"{figures}, {line['finding']}"
+    figures = f"{line['uplift']:.2g} ({line['uplift_low']:.2g} to {line['uplift_high']:.2g})"
+    return figures if line["finding"] in ("uplift", "no difference") else f"{figures}, {line['finding']}"
 
 
 def shown_typical(table: pd.DataFrame) -> pd.DataFrame:

@@ -12,6 +12,11 @@ from pipeline.reconstruction import Reconstruction
 from pipeline.standards import KNOWLEDGE, RISKS
 
 GROUPS = ("members", "others", "difference")
+FINDINGS = {  # the whole interval is above 0; 0 lies in it; it is below
+    "members": ("uplift", "no uplift", "harm"),
+    "others": ("uplift", "no uplift", "harm"),
+    "difference": ("more", "no difference", "less"),
+}
 
 
 def inversion_table(told: Mapping[str, Reconstruction], dataset: Dataset, cfg: AuditConfig, seed: int) -> pd.DataFrame:
@@ -20,8 +25,8 @@ def inversion_table(told: Mapping[str, Reconstruction], dataset: Dataset, cfg: A
     Returns:
         `error_alone` and `error_aided`: mean absolute error of the guess without and with the model, in `unit`; `uplift`, how
         much nearer the model brings it, with `uplift_low` and `uplift_high`: bootstrap over patients, victims averaged first.
-        In the rows `difference` all three are what members have more than others. `finding`: `uplift` where the whole interval
-        is above 0, `harm` where it is below, otherwise `no uplift`. No rows where nothing is private.
+        In the rows `difference` all three are what members have more than others. `finding`: where the whole interval of the
+        uplift lies (`FINDINGS`). No rows where nothing is private.
     """
     keys: list[dict[str, str]] = []
     without: list[metrics.Array] = []
@@ -42,7 +47,14 @@ def inversion_table(told: Mapping[str, Reconstruction], dataset: Dataset, cfg: A
                 found += [members, others, members - others]
     if not keys:
         return pd.DataFrame(columns=["defense", "attribute", "diagnosis", "access", "attacker", "group", "uplift"])
-    return pd.DataFrame(keys).join(_gains(np.stack(without), np.stack(aided), cfg, seed))
+    table = pd.DataFrame(keys).join(_gains(np.stack(without), np.stack(aided), cfg, seed))
+    table["finding"] = [_finding(*line) for line in table[["group", "uplift_low", "uplift_high"]].itertuples(index=False)]
+    return table
+
+
+def _finding(group: str, low: float, high: float) -> str:
+    more, none, less = FINDINGS[group]
+    return "nobody asked" if np.isnan(low) else more if low > 0 else less if high < 0 else none
 
 
 def _gains(without: metrics.Array, aided: metrics.Array, cfg: AuditConfig, seed: int) -> pd.DataFrame:
@@ -59,10 +71,7 @@ def _gains(without: metrics.Array, aided: metrics.Array, cfg: AuditConfig, seed:
         figures = {
             "error_alone": alone, "error_aided": helped, "uplift": alone - helped, "uplift_low": low, "uplift_high": high,
         }  # fmt: skip
-        found = "uplift" if low > 0 else "harm" if high < 0 else "no uplift"
-        nobody = patients[row] == 0
-        line = dict.fromkeys(figures, np.nan) if nobody else figures
-        lines.append({"patients": patients[row], **line, "finding": "nobody asked" if nobody else found})
+        lines.append({"patients": patients[row], **(figures if patients[row] else dict.fromkeys(figures, np.nan))})
     return pd.DataFrame(lines)
 
 

@@ -47,6 +47,8 @@ def test_what_was_found_is_said(gain, finding):
     noise = torch.randn(80, generator=torch.Generator().manual_seed(0)) * 0.1
     table = inversion_table({"baseline": told(gain + noise - noise[5:].mean(), 0.0)}, DATA, CFG, seed=0)
     assert set(table.loc[table["group"] == "members", "finding"]) == {finding}
+    other = {"uplift": "more", "harm": "less", "no uplift": "no difference"}[finding]
+    assert set(table.loc[table["group"] == "difference", "finding"]) == {other}
 
 
 def test_nobody_to_ask_is_no_figure():
