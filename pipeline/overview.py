@@ -10,7 +10,8 @@ from pipeline.compare import BASELINE
 from pipeline.leakage import BLIND
 
 EPS, DOSE, BUDGET = 0.3, 0.1, 1000  # the radius, the share of poisoned records and the number of questions nearest to these
-BOUNDS = ("value", "low", "high")
+SUFFIXES = {"": "value", "_low": "low", "_high": "high"}
+BOUNDS = tuple(SUFFIXES.values())
 
 
 @dataclass(frozen=True)
@@ -54,16 +55,16 @@ def overview(tables: Mapping[str, pd.DataFrame], headline: str) -> pd.DataFrame:
 
 
 def _line(measure: Measure, flagged: set[str]) -> dict[str, object]:
-    table, sign = measure.table, 1 if measure.good == "high" else -1
+    unknown = dict.fromkeys(BOUNDS, float("nan"))
+    figures = {str(name): dict(zip(BOUNDS, line, strict=True)) for name, *line in measure.table.itertuples()}
+    bare, sign = figures.pop(BASELINE, unknown), 1 if measure.good == "high" else -1
+    scores = {name: sign * line["value"] for name, line in figures.items() if name not in flagged and not np.isnan(line["value"])}
+    best = max(scores, key=lambda name: scores[name], default="")
+    if best and scores[best] <= sign * bare["value"]:
+        best = ""
     line: dict[str, object] = {"risk": measure.risk, "figure": measure.figure, "good": measure.good}
-    bare = table.loc[BASELINE] if BASELINE in table.index else pd.Series(np.nan, index=BOUNDS)
-    line |= {f"undefended{suffix}": bare[bound] for suffix, bound in zip(("", "_low", "_high"), BOUNDS, strict=True)}
-    others = table.loc[[name for name in table.index if name != BASELINE and name not in flagged]]
-    scores = (sign * others["value"]).dropna()
-    better = len(scores) > 0 and not scores.max() <= sign * bare["value"]
-    best = others.loc[scores.idxmax()] if better else pd.Series(np.nan, index=BOUNDS)
-    line |= {"defense": str(scores.idxmax()) if better else ""}
-    return line | {f"best{suffix}": best[bound] for suffix, bound in zip(("", "_low", "_high"), BOUNDS, strict=True)}
+    line |= {f"undefended{suffix}": bare[bound] for suffix, bound in SUFFIXES.items()} | {"defense": best}
+    return line | {f"best{suffix}": figures.get(best, unknown)[bound] for suffix, bound in SUFFIXES.items()}
 
 
 def evasion(comparison: pd.DataFrame, headline: str) -> Measure:
