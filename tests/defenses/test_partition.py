@@ -69,6 +69,15 @@ def test_the_part_depends_on_the_values_alone(dataset):
     assert set(part.tolist()) == set(range(PARTS))
 
 
+def test_the_order_depends_on_the_set_of_records_alone(dataset):
+    """Also where records differ by their label alone; a sum in another order has other last bits."""
+    doubled = changed(dataset, extra=(dataset.x[::2], 1 - dataset.y[::2]))
+    shuffle = torch.randperm(180, generator=torch.Generator().manual_seed(0))
+    first, second = (torch.from_numpy(deal(doubled.x[rows], doubled.y[rows], PARTS)[1]) for rows in (torch.arange(180), shuffle))
+    assert tiny.same_bits(doubled.x[first], doubled.x[shuffle][second])
+    assert torch.equal(doubled.y[first], doubled.y[shuffle][second])
+
+
 def test_all_ways_to_write_a_missing_value_and_a_zero_are_one():
     nan = torch.tensor([0x7FC00000, 0x7FC00001, -0x400000], dtype=torch.int32).view(torch.float32)
     x = torch.stack([nan, torch.tensor([0.0, -0.0, 0.0])], 1)
