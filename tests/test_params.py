@@ -165,7 +165,13 @@ def test_a_run_has_the_chosen_defences_whatever_a_preset_says_of_the_others(chos
 
 
 def test_a_run_without_a_choice_has_every_defence():
-    assert list(params.configured(["experiment=smoke"], CONF).defenses) == ["baseline", "adv_train", "distill", "dp_train"]
+    assert list(params.configured(["experiment=smoke"], CONF).defenses) == [
+        "baseline",
+        "adv_train",
+        "distill",
+        "dp_train",
+        "partition",
+    ]
 
 
 def test_a_sweep_that_fits_is_let_through(house):
@@ -295,7 +301,7 @@ def test_a_misspelt_method_is_named(values):
 
 
 def test_a_defence_that_is_not_configured_is_not_checked(values):
-    del values["dp_train"], values["distill"]
+    del values["dp_train"], values["distill"], values["partition"]
     assert list(params.parse(values, "conf").defenses) == ["baseline", "adv_train"]
 
 

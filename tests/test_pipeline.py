@@ -18,7 +18,7 @@ from pipeline import params
 
 pytestmark = [pytest.mark.pipeline, pytest.mark.timeout(600)]
 
-STAGES = ["prepare", "train_baseline", "attack", "adv_train", "distill", "dp_train", "evaluate"]
+STAGES = ["prepare", "train_baseline", "attack", "adv_train", "distill", "dp_train", "partition", "evaluate"]
 SMALL = [
     "experiment=smoke",
     "threads=1",
@@ -100,8 +100,8 @@ def test_the_comparison_holds_every_defence_threat_and_radius(repository):
         "missed_diagnosis_rate", "verified_accuracy", "undecided", "atlas", "flags",
     ]  # fmt: skip
     assert set(wanted) <= set(table.columns)
-    assert len(table) == 4 * (2 * 3 + 3)  # clinical and unconstrained at three radii; none, one or two forged measurements
-    assert set(table["defense"]) == {"baseline", "adv_train", "distill", "dp_train"}
+    assert len(table) == 5 * (2 * 3 + 3)  # clinical and unconstrained at three radii; none, one or two forged measurements
+    assert set(table["defense"]) == {"baseline", "adv_train", "distill", "dp_train", "partition"}
     assert not table[wanted[:-1]].isna().any().any()
     for _, curve in table.groupby(["defense", "threat"]):
         assert curve["robust_accuracy"].is_monotonic_decreasing
@@ -114,7 +114,7 @@ def test_every_patient_has_a_proof_under_the_clinical_threat(repository):
     assert (clinical["undecided"] == 0).all()
     assert (clinical["verified_accuracy"] == clinical["robust_accuracy"]).all()
     patients = pd.read_parquet(folder / "patients.parquet")
-    assert len(patients) == 4 * len(pd.read_csv(repository.root / "data/pima.csv"))
+    assert len(patients) == 5 * len(pd.read_csv(repository.root / "data/pima.csv"))
     assert patients["decided"].all()
     turned = patients[patients["correct"] & (patients["breaks_at"] < float("inf"))]
     assert turned["change"].str.contains("→").all()
@@ -154,8 +154,8 @@ def test_the_summary_ends_with_two_lines_that_help(repository):
 def test_mlflow_holds_a_run_per_defence_and_radius(repository):
     with sqlite3.connect(repository.root / "mlflow.db") as database:
         names = [name for (name,) in database.execute("select name from runs where status = 'FINISHED'")]
-    assert len([name for name in names if ", eps " not in name]) == 4
-    assert len(names) == 4 + 4 * 3
+    assert len([name for name in names if ", eps " not in name]) == 5
+    assert len(names) == 5 + 5 * 3
 
 
 def test_nothing_runs_the_second_time(repository):
@@ -169,7 +169,7 @@ def test_nothing_runs_the_second_time(repository):
 def test_dvc_shows_metrics_and_plots(repository):
     shown = json.loads(repository.well(*DVC, "metrics", "show", "--json"))
     figures = shown[""]["data"]["artifacts/evaluate/metrics.json"]["data"]
-    assert set(figures) == {"baseline", "adv_train", "distill", "dp_train"}
+    assert set(figures) == {"baseline", "adv_train", "distill", "dp_train", "partition"}
     repository.well(*DVC, "plots", "show", "-q", "-o", "plots")
     page = (repository.root / "plots" / "index.html").read_text()
     for title in ("Robust accuracy", "ROC", "confusion.png"):

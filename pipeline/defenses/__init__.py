@@ -9,6 +9,7 @@ from pipeline.config import Config, check_options
 from pipeline.data import Dataset
 from pipeline.defenses.adversarial import adv_train
 from pipeline.defenses.distillation import distill
+from pipeline.defenses.partition import partition
 from pipeline.defenses.privacy import dp_train
 from pipeline.defenses.undefended import baseline
 from pipeline.plan import Plan
@@ -19,6 +20,7 @@ DEFENSES: dict[str, Callable[..., Population]] = {
     "adv_train": adv_train,
     "distill": distill,
     "dp_train": dp_train,
+    "partition": partition,
 }
 
 

@@ -1,0 +1,56 @@
+"""How many parts, how sharp a vote? Asked of made-up patients, never of the cohort, so that the answer owes nothing to a record.
+
+    python -m benchmarks.partition_numbers
+
+Each line is the mean over the cohorts of `benchmarks.private_numbers`, out of fold: accuracy, sensitivity, AUROC, Brier score,
+and the share of patients whose right answer no 1, 5 or 10 poisoned records can change.
+"""
+
+from itertools import product
+
+import pandas as pd
+import torch
+
+from benchmarks.private_numbers import COHORTS, made_up
+from pipeline.data import Dataset, Schema
+from pipeline.defenses import train
+from pipeline.defenses.partition import certified_records
+from pipeline.grid import out_of_fold
+from pipeline.outcome import clean_metrics
+from pipeline.params import load
+from pipeline.plan import Plan
+
+PARTS, CLIPS, RIDGES, POISONED = (25, 35, 50), (0.5, 1.0, 2.0), (0.1, 0.3, 1.0), (1, 5, 10)
+CERTAINTY = (2.0, 3.0, 4.0, 6.0)
+
+
+def figures(name: str, data: Dataset, cfg) -> dict[str, float]:
+    plan = Plan.cross_validation(data.y, folds=5, seeds=1, seed=cfg.seed, release=False)
+    population = train(name, data, plan, cfg)
+    margins, y = out_of_fold(population, data, plan)
+    result = clean_metrics(margins.numpy(), y.numpy())
+    line = {key: result[key] for key in ("accuracy", "sensitivity", "auroc", "brier")}
+    if name == "partition":
+        index, valid = plan.held_out_index()
+        held = certified_records(population, data.x[index], data.y[index])[valid]
+        line |= {f"certified {records}": float((held >= records).double().mean()) for records in POISONED}
+    return line
+
+
+def main() -> None:
+    cfg = load()
+    torch.set_num_threads(cfg.threads)
+    cohorts = [made_up(Schema.of(cfg.data), seed) for seed in range(COHORTS)]
+    chosen = cfg.defenses["partition"]
+    tried = [{"parts": parts, "clip": clip, "ridge": ridge} for parts, clip, ridge in product(PARTS, CLIPS, RIDGES)]
+    tried += [{"certainty": certainty} for certainty in CERTAINTY]
+    lines = [{"defense": "baseline", **pd.DataFrame([figures("baseline", data, cfg) for data in cohorts]).mean()}]
+    for options in tried:
+        one = cfg.model_copy(update={"partition": {**chosen, **options}})
+        mean = pd.DataFrame([figures("partition", data, one) for data in cohorts]).mean()
+        lines.append({"defense": "partition", **chosen, **options, **mean})
+    print(pd.DataFrame(lines).round(3).to_string(index=False, na_rep=""))
+
+
+if __name__ == "__main__":
+    main()
