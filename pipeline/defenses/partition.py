@@ -9,13 +9,13 @@ from hashlib import sha256
 
 import numpy as np
 import torch
-from scipy.special import expit
 from torch import Tensor
 
 from pipeline.config import Config, Count, Positive
 from pipeline.data import Array, Dataset
 from pipeline.files import BadInput
 from pipeline.models import Parameters, layers_of, mlp
+from pipeline.outcome import logistic
 from pipeline.plan import Plan
 from pipeline.population import Population, public_preprocessing, standardise
 
@@ -112,7 +112,7 @@ def logistic_regression(inputs: Array, y: Array, ridge: float) -> Array:
     """
     beta = np.zeros(inputs.shape[1])
     for _ in range(STEPS):
-        chance = expit(inputs @ beta)
+        chance = logistic(inputs @ beta)
         slope = inputs.T @ (y - chance) - ridge * beta
         curvature = (inputs * (chance * (1 - chance))[:, None]).T @ inputs
         beta = beta + np.linalg.solve(curvature + ridge * np.eye(len(beta)), slope)
