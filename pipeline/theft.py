@@ -93,8 +93,8 @@ class Theft:
             group, _, name = key.partition(".")
             if name:
                 groups[group][name] = tensors[key]
-        arrays: Any = {name: tensors[name] for name in ARRAYS}
-        return cls(rows, **arrays, **groups)
+        arrays: dict[str, Any] = {name: tensors[name] for name in ARRAYS} | groups
+        return cls(rows, **arrays)
 
 
 def theft(name: str, dataset: Dataset, cfg: Config) -> Theft:

@@ -45,7 +45,7 @@ def best_copies(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def draw_theft(report: TheftReport, folder: Path) -> list[Path]:
-    """Fidelity against the number of questions, one panel per defence, one line per access; dashed, what diagnoses would teach."""
+    """Fidelity against the number of questions, one panel per defence, one line per access; dashed, what diagnoses teach."""
     best = best_copies(report.tables["theft"])
     defenses = list(best["defense"].unique())
     figure, axes = axes_of(1, len(defenses), (3.4 * len(defenses), 3.6))
@@ -59,7 +59,7 @@ def draw_theft(report: TheftReport, folder: Path) -> list[Path]:
             )
         known = lines[lines["strategy"] == TRUE_LABELS]
         axis.plot(known["budget"], known["fidelity"], "--", color="#999999", marker=".", label="no model: diagnoses")
-        axis.set(xscale="log", ylim=(0.5, 1), title=str(defense), xlabel="records asked about")
+        axis.set(xscale="log", ylim=(0.6, 1), title=str(defense), xlabel="records asked about (or diagnoses)")
     axes[0].set_ylabel("same class as the victim")
     axes[-1].legend(frameon=False, fontsize=7, loc="lower right")
     figure.suptitle(f"model theft, strategy {report.strategy}, the better of two copies, test patients", fontsize=10)
@@ -78,12 +78,13 @@ def theft_section(report: TheftReport, figures: list[Path]) -> str:
     others = best_copies(table[at_budget & (table["defense"] == UNDEFENDED) & (table["api"] == PLAIN)])
     compared = f"<h3>Which records to ask about</h3>{html_table(_strategies(others))}" if len(others) else ""
     return f"""<h2>Who can copy the model by asking it</h2>
-<p class="note">{theft_line(report)} Victims are trained on random halves of the cohort, unlike the release model, because a model
-trained on everyone has no non-members. Of the others, half are the attacker's, without diagnoses, and half are for testing. A copy is
-an MLP or logistic regression, whichever resembles the victim more. fidelity: test patients whom both give the same class.
-evasion: rightly answered patients of whom the victim is wrong about the record that was made on the copy, beside the same attack on the
-victim itself. membership: AUROC of the loss for who trained the victim (0.5 is guessing), of the copy and of the victim.
-diagnoses: no model was asked; that many diagnoses were known. Intervals: bootstrap over patients.</p>
+<p class="note">{theft_line(report)} Victims are trained on random halves of the cohort, unlike the release model, because a
+model trained on everyone has no non-members. Of the others, half are the attacker's, without diagnoses, and half are for
+testing. A copy is an MLP or logistic regression, whichever resembles the victim more on the test patients. fidelity: test
+patients whom both give the same class. evasion: rightly answered patients of whom the victim is wrong about the record that was
+made on the copy, beside the same attack on the victim itself. membership: AUROC of the loss for who trained the victim (0.5 is
+guessing), of the copy and of the victim. diagnoses: no model was asked; that many diagnoses were known.
+Intervals: bootstrap over patients.</p>
 {html_table(_shown(shown))}
 {"".join(map(picture, figures))}
 {compared}
@@ -102,11 +103,12 @@ def theft_line(report: TheftReport) -> str:
     best = best_copies(asked)
     whole = best["access"].iloc[0]
     bare = (best["defense"] == UNDEFENDED) & (best["api"] == PLAIN) & (best["access"] == whole)
-    least = best.loc[best["fidelity"].idxmin()]
-    name = " ".join([str(least["defense"])] + ([] if least["api"] == PLAIN else [f"+ {least['api']}"]))
-    name += "" if least["access"] == whole else f", {ANSWERS[str(least['access'])]}"
+    least = best.nsmallest(1, "fidelity")
+    defense, api, access = (str(least[column].iloc[0]) for column in ("defense", "api", "access"))
+    name = defense if api == PLAIN else f"{defense} + {api}"
+    name += "" if access == whole else f", {ANSWERS[access]}"
     start = f"undefended {_interval(best[bare], 'fidelity')[0]} -> " if bare.any() else ""
-    least_text = _interval(least.to_frame().T, "fidelity")[0]
+    least_text = _interval(least, "fidelity")[0]
     return f"Fidelity of a copy after {report.budget} questions: {start}least {least_text} ({name})."
 
 
@@ -133,7 +135,8 @@ def _strategies(table: pd.DataFrame) -> pd.DataFrame:
 def _answers(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({
         "defence": table["defense"], "API": table["api"], "shows": table["access"].map(ANSWERS),
-        "Brier": _interval(table, "brier"), "AUROC": _interval(table, "auroc"), "fidelity of a copy": _interval(table, "fidelity"),
+        "Brier": _interval(table, "brier"), "AUROC": _interval(table, "auroc"),
+        "fidelity of a copy": _interval(table, "fidelity"),
     })  # fmt: skip
 
 

@@ -100,7 +100,8 @@ def ensemble(population: Population, size: int) -> LogitsFn:
 
     def logits(x: Tensor) -> Tensor:
         each: Tensor = log_softmax(population(x.repeat_interleave(size, -3)), -1)
-        return each.unflatten(-3, (-1, size)).logsumexp(-3) - math.log(size)
+        together: Tensor = each.unflatten(-3, (-1, size)).logsumexp(-3) - math.log(size)
+        return together
 
     return logits
 
