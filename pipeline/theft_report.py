@@ -1,5 +1,6 @@
 """What the page says of model theft: how many questions a copy takes, what it is good for, and what hinders it."""
 
+import html
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import cycle
@@ -78,13 +79,13 @@ def theft_section(report: TheftReport, figures: list[Path]) -> str:
     others = best_copies(table[at_budget & (table["defense"] == UNDEFENDED) & (table["api"] == PLAIN)])
     compared = f"<h3>Which records to ask about</h3>{html_table(_strategies(others))}" if len(others) else ""
     return f"""<h2>Who can copy the model by asking it</h2>
-<p class="note">{theft_line(report)} Victims are trained on random halves of the cohort, unlike the release model, because a
-model trained on everyone has no non-members. Of the others, half are the attacker's, without diagnoses, and half are for
-testing. A copy is an MLP or logistic regression, whichever resembles the victim more on the test patients. fidelity: test
-patients whom both give the same class. evasion: rightly answered patients of whom the victim is wrong about the record that was
-made on the copy, beside the same attack on the victim itself. membership: AUROC of the loss for who trained the victim (0.5 is
-guessing), of the copy and of the victim. diagnoses: no model was asked; that many diagnoses were known.
-Intervals: bootstrap over patients.</p>
+<p class="note">{html.escape(theft_line(report))}</p>
+<p class="note">Victims are trained on random halves of the cohort, unlike the release model, because a model trained on everyone
+has no non-members. Of the others, half are the attacker's, without diagnoses, and half are for testing. A copy is an MLP or
+logistic regression, whichever resembles the victim more on the test patients. fidelity: test patients whom both give the same
+class. evasion: rightly answered patients of whom the victim is wrong about the record that was made on the copy, beside the same
+attack on the victim itself. membership: AUROC of the loss for who trained the victim (0.5 is guessing), of the copy and of the
+victim. diagnoses: no model was asked; that many diagnoses were known. Intervals: bootstrap over patients.</p>
 {html_table(_shown(shown))}
 {"".join(map(picture, figures))}
 {compared}
