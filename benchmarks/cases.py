@@ -1,6 +1,6 @@
 """The registry: every case by the name that the command line takes."""
 
-from benchmarks import attacks, exact, leaks, training
+from benchmarks import attacks, exact, leaks, theft, training
 from benchmarks.contest import Case
 
 ART, FOOLBOX, TORCHATTACKS, OPACUS, TORCH = "adversarial-robustness-toolbox", "foolbox", "torchattacks", "opacus", "torch"
@@ -69,5 +69,19 @@ CASES: dict[str, Case] = {
         targets={TORCHATTACKS: 20},
         contenders=exact.exact_accuracy,
         repeats=3,
+    ),
+    "theft_probabilities": Case(
+        title="copy an MLP from 1000 probabilities, against KnockoffNets, per model, 5 at once",
+        quality="fidelity on held-out patients",
+        better="higher",
+        targets={ART: 1.5},
+        contenders=theft.from_probabilities,
+    ),
+    "theft_labels": Case(
+        title="copy an MLP from 1000 labels, against CopycatCNN, per model, 5 at once",
+        quality="fidelity on held-out patients",
+        better="higher",
+        targets={ART: 1.5},
+        contenders=theft.from_labels,
     ),
 }

@@ -17,6 +17,8 @@ Count = Annotated[int, Field(ge=1)]
 
 Norm = Literal["linf", "l2", "l0"]
 Goal = Literal["any", "miss", "alarm"]
+Access = Literal["probabilities", "two_digits", "one_digit", "labels"]
+Strategy = Literal["uniform", "marginals", "public", "active"]
 
 STRICT = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
@@ -192,6 +194,22 @@ class PrivacyConfig(Section):
         return self
 
 
+class TheftConfig(Section):
+    """How `victims` models are copied from their answers: by every strategy where undefended, else by the `headline` one."""
+
+    victims: Annotated[int, Field(ge=2)]
+    access: Annotated[list[Access], Field(min_length=1)]
+    strategies: Annotated[list[Strategy], Field(min_length=1)]
+    headline: Strategy
+    budgets: Annotated[list[Count], Field(min_length=1)]
+    headline_budget: Count
+    hidden: list[Count]
+    steps: Count
+    eps: Positive
+    spread: Positive
+    ensemble: Annotated[int, Field(ge=2)]
+
+
 class Config(BaseModel):
     """The whole configuration; what it does not name itself is the section of a defence."""
 
@@ -207,6 +225,7 @@ class Config(BaseModel):
     attack: dict[str, dict[str, Any]] = Field(min_length=1)
     audit: AuditConfig
     privacy: PrivacyConfig
+    theft: TheftConfig
 
     @model_validator(mode="after")
     def _headline(self) -> "Config":

@@ -54,6 +54,8 @@ def parse(values: Any, origin: str) -> Config:
     for method in cfg.privacy.membership:
         if method not in MEMBERSHIP:
             raise BadInput(f"{origin}: privacy.membership: {method!r} is no membership attack; {nearest(method, MEMBERSHIP)}")
+    if cfg.theft.budgets != sorted(set(cfg.theft.budgets)) or cfg.theft.headline_budget not in cfg.theft.budgets:
+        raise BadInput(f"{origin}: theft.budgets: must rise and hold theft.headline_budget")
     for name, options in cfg.defenses.items():
         threat = check_options(DEFENSES[name], options, f"{origin}: {name}").get("threat", cfg.audit.headline)
         if threat not in cfg.threat:

@@ -1,0 +1,30 @@
+"""How well each recipe's models can be copied by whoever may ask them.
+
+Command:  python -m pipeline.stages.theft
+Reads:    artifacts/prepare/
+Writes:   artifacts/theft/{theft,theft_api}.csv, metrics.json, <defense>/{copies.parquet,answers.safetensors}
+"""
+
+from pipeline.config import Config
+from pipeline.files import folder, write_json, write_text
+from pipeline.stages import ARTIFACTS, prepared, run
+from pipeline.theft import theft
+from pipeline.theft_tables import api_table, headline_metrics, theft_table
+
+
+def steal(cfg: Config) -> None:
+    """The stage."""
+    dataset, _ = prepared()
+    thefts = {name: theft(name, dataset, cfg) for name in cfg.defenses}
+    table = theft_table(thefts, cfg.audit, cfg.seed)
+    answers = api_table(thefts, table, cfg.audit, cfg.seed, cfg.theft.headline, cfg.theft.headline_budget)
+    with folder(ARTIFACTS / "theft") as out:
+        for name, result in thefts.items():
+            result.save(out / name)
+        write_text(out / "theft.csv", table.to_csv(index=False))
+        write_text(out / "theft_api.csv", answers.to_csv(index=False))
+        write_json(out / "metrics.json", headline_metrics(table, cfg.theft.headline, cfg.theft.headline_budget))
+
+
+if __name__ == "__main__":
+    run(steal)
