@@ -171,6 +171,22 @@ class PrivacyConfig(Section):
     runs: Annotated[int, Field(ge=4)]
 
 
+class FrontierConfig(Section):
+    """Private models of several `epsilons` (null = no noise) and several kinds (`models`: name to hidden widths) side by side.
+
+    `targets`, `canaries` and `runs` as in `PrivacyConfig`, for each epsilon; right answers are to be proved up to `radius` of the
+    headline threat, with `boxes` of branch and bound for one record.
+    """
+
+    epsilons: Annotated[list[Positive | None], Field(min_length=1)]
+    models: Annotated[dict[str, list[Count]], Field(min_length=1)]
+    radius: NonNegative
+    boxes: Count
+    targets: Annotated[int, Field(ge=4)]
+    canaries: Count
+    runs: Annotated[int, Field(ge=4)]
+
+
 class Config(BaseModel):
     """The whole configuration; what it does not name itself is the section of a defence."""
 
@@ -186,6 +202,7 @@ class Config(BaseModel):
     attack: dict[str, dict[str, Any]] = Field(min_length=1)
     audit: AuditConfig
     privacy: PrivacyConfig
+    frontier: FrontierConfig
 
     @model_validator(mode="after")
     def _headline(self) -> "Config":

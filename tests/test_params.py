@@ -13,7 +13,7 @@ from pipeline import params
 
 CONF = ROOT / "conf"
 PRESETS = {path.relative_to(CONF).with_suffix("").as_posix() for path in CONF.glob("*/*.yaml")}
-BY_DEFAULT = {"data/pima", "model/mlp", "train/default", "audit/default", "audit/privacy"}
+BY_DEFAULT = {"data/pima", "model/mlp", "train/default", "audit/default", "audit/privacy", "audit/frontier"}
 BY_DEFAULT |= {preset for preset in PRESETS if preset.startswith(("threat/", "attack/", "defense/"))}
 OTHER_THREATS = ["euclidean", "false_alarm", "missed_diagnosis"]
 BY_DEFAULT -= {f"threat/{name}" for name in OTHER_THREATS}
@@ -165,7 +165,13 @@ def test_a_run_has_the_chosen_defences_whatever_a_preset_says_of_the_others(chos
 
 
 def test_a_run_without_a_choice_has_every_defence():
-    assert list(params.configured(["experiment=smoke"], CONF).defenses) == ["baseline", "adv_train", "distill", "dp_train"]
+    assert list(params.configured(["experiment=smoke"], CONF).defenses) == [
+        "baseline",
+        "adv_train",
+        "distill",
+        "dp_train",
+        "dp_adv_train",
+    ]
 
 
 def test_a_sweep_that_fits_is_let_through(house):
@@ -295,7 +301,7 @@ def test_a_misspelt_method_is_named(values):
 
 
 def test_a_defence_that_is_not_configured_is_not_checked(values):
-    del values["dp_train"], values["distill"]
+    del values["dp_train"], values["distill"], values["dp_adv_train"]
     assert list(params.parse(values, "conf").defenses) == ["baseline", "adv_train"]
 
 

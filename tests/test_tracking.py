@@ -28,7 +28,9 @@ def evaluated(tmp_path_factory):
     values = yaml.safe_load(compose(["experiment=smoke"], tiny.ROOT / "conf"))
     values["data"] |= {"name": "tiny", "target": tiny.SCHEMA.target, "classes": list(tiny.SCHEMA.classes)}
     values["data"]["features"] = {name: feature.model_dump() for name, feature in tiny.FEATURES.items()}
-    cfg = tiny.small(parse({key: value for key, value in values.items() if key not in ("distill", "dp_train")}, "conf"))
+    cfg = tiny.small(
+        parse({key: value for key, value in values.items() if key not in ("distill", "dp_train", "dp_adv_train")}, "conf")
+    )
     data = tiny.records(90, seed=3)
     plan = tiny.plan(data, release=True)
     populations = {name: train(name, data, plan, cfg) for name in cfg.defenses}

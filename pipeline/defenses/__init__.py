@@ -10,6 +10,7 @@ from pipeline.data import Dataset
 from pipeline.defenses.adversarial import adv_train
 from pipeline.defenses.distillation import distill
 from pipeline.defenses.privacy import dp_train
+from pipeline.defenses.private_adversarial import dp_adv_train
 from pipeline.defenses.undefended import baseline
 from pipeline.plan import Plan
 from pipeline.population import Population
@@ -19,6 +20,7 @@ DEFENSES: dict[str, Callable[..., Population]] = {
     "adv_train": adv_train,
     "distill": distill,
     "dp_train": dp_train,
+    "dp_adv_train": dp_adv_train,
 }
 
 

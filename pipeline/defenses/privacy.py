@@ -97,8 +97,8 @@ def fit_private(
         max_grad_norm: clipping bound, L2, over all weights of a model.
         steps: noisy steps.
         learning_rate: of Adam.
-        perturb: replaces the records of a batch before the gradient. What it makes of a record may depend on that record and on the
-            weights as they stand, and on nothing else, or one record would move more than one clipped gradient.
+        perturb: replaces the records of a batch before the gradient. What it makes of a record may depend on that record and on
+            the weights as they stand, and on nothing else, or one record would move more than one clipped gradient.
         name: shown beside the progress bar.
     """
     return fit(
