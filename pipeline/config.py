@@ -1,13 +1,11 @@
-"""The types of the configuration, and one clear line for whatever does not fit them."""
+"""The types of the configuration."""
 
-import difflib
-import inspect
 import json
-from collections.abc import Callable, Iterable
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from pipeline.checking import STRICT, checked_model, nearest
 from pipeline.files import BadInput
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -19,11 +17,6 @@ Norm = Literal["linf", "l2", "l0"]
 Goal = Literal["any", "miss", "alarm"]
 Access = Literal["probabilities", "two_digits", "one_digit", "labels"]
 Strategy = Literal["uniform", "marginals", "public", "active"]
-
-STRICT = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
-
-
-Model = TypeVar("Model", bound=BaseModel)
 
 
 class Section(BaseModel):
@@ -210,6 +203,22 @@ class TheftConfig(Section):
     ensemble: Annotated[int, Field(ge=2)]
 
 
+class FrontierConfig(Section):
+    """Private models of several `epsilons` (null = no noise) and several kinds (`models`: name to hidden widths) side by side.
+
+    `targets`, `canaries` and `runs` as in `PrivacyConfig`, for each epsilon; right answers are to be proved up to `radius` of the
+    headline threat, with `boxes` of branch and bound for one record.
+    """
+
+    epsilons: Annotated[list[Positive | None], Field(min_length=1)]
+    models: Annotated[dict[str, list[Count]], Field(min_length=1)]
+    radius: NonNegative
+    boxes: Count
+    targets: Annotated[int, Field(ge=4)]
+    canaries: Count
+    runs: Annotated[int, Field(ge=4)]
+
+
 class Config(BaseModel):
     """The whole configuration; what it does not name itself is the section of a defence."""
 
@@ -225,6 +234,7 @@ class Config(BaseModel):
     attack: dict[str, dict[str, Any]] = Field(min_length=1)
     audit: AuditConfig
     privacy: PrivacyConfig
+    frontier: FrontierConfig
     theft: TheftConfig
 
     @model_validator(mode="after")
@@ -244,34 +254,6 @@ def canonical(cfg: Config) -> bytes:
     return json.dumps(cfg.model_dump(), sort_keys=True).encode()
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """A hint for a misspelt name, ready to append to a message."""
-    known = list(known)
-    match = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return f"did you mean {match[0]!r}?" if match else f"known: {', '.join(sorted(known))}"
-
-
-def check_options(function: Callable[..., Any], options: dict[str, Any], key: str, given: Iterable[str] = ()) -> dict[str, Any]:
-    """Checks the options that a configuration holds for an attack or a defence against its signature.
-
-    Args:
-        function: its keyword-only parameters, with their annotations, are the options.
-        options: what the configuration says.
-        key: where it says so, for the message.
-        given: parameters that the program sets itself and nobody configures.
-
-    Raises:
-        BadInput: an option is unknown, missing, ill-typed or out of its range.
-    """
-    fields: dict[str, Any] = {
-        name: (parameter.annotation, ... if parameter.default is parameter.empty else parameter.default)
-        for name, parameter in inspect.signature(function).parameters.items()
-        if parameter.kind is parameter.KEYWORD_ONLY and name not in set(given)
-    }
-    checked = checked_model(create_model(function.__name__, __config__=STRICT, **fields), options, key)
-    return {name: getattr(checked, name) for name in fields}
-
-
 def check(values: Any, origin: str = "params.yaml") -> Config:
     """Checks a composed configuration.
 
@@ -281,37 +263,3 @@ def check(values: Any, origin: str = "params.yaml") -> Config:
     if not isinstance(values, dict):
         raise BadInput(f"{origin}: empty or not a mapping; run `make params` to write it from conf/")
     return checked_model(Config, values, origin)
-
-
-def checked_model(model: type[Model], values: Any, origin: str) -> Model:
-    """Validates `values`; what does not fit is a `BadInput` of one line that begins with `origin`."""
-    try:
-        return model.model_validate(values)
-    except ValidationError as error:
-        raise BadInput(_one_line(model, error, origin)) from error
-    except BadInput as error:  # from a validator that checks an attack of its own
-        raise BadInput(f"{origin}: {error}") from error
-
-
-def _one_line(model: type[BaseModel], error: ValidationError, origin: str) -> str:
-    # A misspelt key is both unknown and missing: the misspelling is what its author wants to hear of.
-    first = min(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
-    path = ".".join(str(part) for part in first["loc"] if not str(part).startswith("function-"))
-    where = f"{origin}: {path}" if path else origin
-    if first["type"] == "extra_forbidden":
-        return f"{where}: unknown key; {nearest(str(first['loc'][-1]), _known_keys(model, first['loc'][:-1]))}"
-    if first["type"] == "missing":
-        return f"{where}: missing"
-    message = first["msg"].removeprefix("Value error, ")
-    given = "" if isinstance(first["input"], dict) else f", not {first['input']!r}"
-    return f"{where}: {message[0].lower()}{message[1:]}{given}"
-
-
-def _known_keys(model: Any, path: tuple[int | str, ...]) -> list[str]:
-    """The valid keys at `path` below `model`."""
-    for part in path:
-        if isinstance(model, type) and issubclass(model, BaseModel):
-            model = model.model_fields[str(part)].annotation
-        else:  # a mapping's or list's values
-            model = model.__args__[-1]
-    return list(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []

@@ -10,7 +10,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from pipeline.config import DataConfig, FeatureConfig, nearest
+from pipeline.checking import nearest
+from pipeline.config import DataConfig, FeatureConfig
 from pipeline.files import BadInput, read_json, write_json
 
 Array = np.ndarray[Any, Any]

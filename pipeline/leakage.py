@@ -19,6 +19,7 @@ from pipeline.defenses import train
 from pipeline.epsilon_bounds import lower_bound
 from pipeline.files import FailedCheck, read_json, read_tensors, write_json, write_tensors
 from pipeline.plan import Plan
+from pipeline.population import Population
 from pipeline.reconstruction import Reconstruction, reconstruction
 
 BLIND = "blind"  # a classifier that sees the records and no model: there is nothing to be found
@@ -96,36 +97,79 @@ def audited_claim(name: str, dataset: Dataset, cfg: Config, guarantee: dict[str,
     Raises:
         FailedCheck: either contradicts the claim.
     """
+    claim = recomputed_claim(name, guarantee)
+    audit = canary_audit(name, dataset, cfg, claim["delta"])
+    refute(name, claim["epsilon"], audit, cfg.audit.confidence)
+    return {**claim, "audit": audit}
+
+
+def recomputed_claim(name: str, guarantee: dict[str, Any]) -> dict[str, Any]:
+    """The claim, `epsilon` and `delta`, and the `accounts` that our own accountant makes of what was logged.
+
+    Raises:
+        FailedCheck: the logged numbers spend more than is claimed.
+    """
     epsilon, delta = float(guarantee["epsilon"]), float(guarantee["delta"])
     accounts = accounting.recompute(guarantee["sample_rate"], guarantee["noise_multiplier"], guarantee["steps"], delta)
     spends = accounts["pld"]
     if spends is None or spends > epsilon * (1 + AGREEMENT):
         spent = f"sample_rate, noise_multiplier and steps spend {spends}"
         raise FailedCheck(f"{name}: claims epsilon {epsilon:.3f}, but {spent}")
-    audit = canary_audit(name, dataset, cfg, delta)
+    return {"epsilon": epsilon, "delta": delta, "accounts": accounts}
+
+
+def refute(name: str, epsilon: float, audit: dict[str, Any], confidence: float) -> None:
+    """Compares a claim with an audit.
+
+    Raises:
+        FailedCheck: the audit proves a larger epsilon.
+    """
     if audit["epsilon_lower_bound"] > epsilon:
         raise FailedCheck(
             f"{name}: claims epsilon {epsilon:.3f}, but {audit['correct']} of {audit['guesses']} guesses about canaries are "
-            f"right, which takes at least {audit['epsilon_lower_bound']:.3f} ({cfg.audit.confidence:.0%} confidence)"
+            f"right, which takes at least {audit['epsilon_lower_bound']:.3f} ({confidence:.0%} confidence)"
         )
-    return {"epsilon": epsilon, "delta": delta, "accounts": accounts, "audit": audit}
 
 
 def canary_audit(name: str, dataset: Dataset, cfg: Config, delta: float) -> dict[str, Any]:
-    """A lower bound on epsilon: everybody is trained on in every run, each canary by a fair coin; the auditor sees log-odds.
+    """A lower bound on epsilon, from runs of the recipe `name`: `canary_runs`, then `audit_canaries`."""
+    together, plan = canary_runs(dataset, cfg.privacy.canaries, cfg.privacy.runs, cfg.seed)
+    population = train(name, together, plan, cfg)
+    return audit_canaries(population, together, plan, cfg.privacy.canaries, delta, cfg.audit.confidence)
+
+
+def canary_runs(dataset: Dataset, canaries: int, runs: int, seed: int) -> tuple[Dataset, Plan]:
+    """The records with crafted canaries after them, and who trains: everybody in every run, each canary by a fair coin."""
+    x, y = crafted_canaries(dataset, canaries, seed + CANARY_COINS)
+    together = Dataset(torch.cat([dataset.x, x]), torch.cat([dataset.y, y]), dataset.schema)
+    plan = Plan.random_halves(len(together.y), models=runs, seed=seed + CANARY_COINS, always=len(dataset.y))
+    return together, plan
+
+
+def audit_canaries(
+    population: Population, together: Dataset, plan: Plan, canaries: int, delta: float, confidence: float
+) -> dict[str, Any]:
+    """A lower bound on epsilon by an auditor who sees log-odds.
 
     Half of the runs teach the auditor which canary shows, and from which score on; the other half are audited.
+
+    Args:
+        population: the models of `canary_runs`' plan.
+        together: patients and, last, the canaries.
+        plan: who trained on whom.
+        canaries: how many.
+        delta: of the claim.
+        confidence: of the bound.
+
+    Returns:
+        as `pipeline.epsilon_bounds.lower_bound`.
     """
-    patients, canaries = len(dataset.y), cfg.privacy.canaries
-    x, y = crafted_canaries(dataset, canaries, cfg.seed + CANARY_COINS)
-    together = Dataset(torch.cat([dataset.x, x]), torch.cat([dataset.y, y]), dataset.schema)
-    plan = Plan.random_halves(len(together.y), models=cfg.privacy.runs, seed=cfg.seed + CANARY_COINS, always=patients)
-    population = train(name, together, plan, cfg)
+    x, y = together.x[-canaries:], together.y[-canaries:]
     seen = recorded_log_odds(population, x, y)
-    half = cfg.privacy.runs // 2
-    coins = plan.train[:, patients:].numpy()
+    half = plan.size // 2
+    coins = plan.train[:, -canaries:].numpy()
     scores = (seen - seen[:half].mean(0)).numpy()  # a canary that every model finds hard says nothing by being hard
-    return lower_bound(scores[:half], coins[:half], scores[half:], coins[half:], delta, cfg.audit.confidence)
+    return lower_bound(scores[:half], coins[:half], scores[half:], coins[half:], delta, confidence)
 
 
 def crafted_canaries(dataset: Dataset, count: int, seed: int) -> tuple[Tensor, Tensor]:

@@ -16,7 +16,8 @@ from tqdm import tqdm
 
 from pipeline.attacks import evasion_suite
 from pipeline.attacks.membership import MEMBERSHIP
-from pipeline.config import Config, check, check_options, nearest
+from pipeline.checking import check_options, nearest
+from pipeline.config import Config, check
 from pipeline.defenses import DEFENSES
 from pipeline.files import BadInput, repository_root, write_text
 from pipeline.models import MODELS
@@ -49,8 +50,10 @@ def parse(values: Any, origin: str) -> Config:
             raise BadInput(f"{origin}: {name}: unknown key; {nearest(str(name), known)}")
     cfg = check(values, origin)
     evasion_suite(cfg.attack, origin)
-    if cfg.model.name not in MODELS:
-        raise BadInput(f"{origin}: model.name: {cfg.model.name!r} is no model; {nearest(cfg.model.name, MODELS)}")
+    for key, names in (("model.name", [cfg.model.name]), ("frontier.models", cfg.frontier.models)):
+        for name in names:
+            if name not in MODELS:
+                raise BadInput(f"{origin}: {key}: {name!r} is no model; {nearest(name, MODELS)}")
     for method in cfg.privacy.membership:
         if method not in MEMBERSHIP:
             raise BadInput(f"{origin}: privacy.membership: {method!r} is no membership attack; {nearest(method, MEMBERSHIP)}")

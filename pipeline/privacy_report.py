@@ -98,8 +98,8 @@ def _claim(line: pd.Series) -> str:
 def _shown(table: pd.DataFrame) -> pd.DataFrame:
     shown = pd.DataFrame({
         "defence": table["defense"], "attack": table["attack"], "sees": table["access"],
-        "AUROC": _interval(table, "auroc"), "advantage": table["advantage"].map("{:.3f}".format),
-        "found at 1 %": _interval(table, "tpr_at_1pct"), "found at 0.1 %": _interval(table, "tpr_at_01pct"),
+        "AUROC": with_interval(table, "auroc"), "advantage": table["advantage"].map("{:.3f}".format),
+        "found at 1 %": with_interval(table, "tpr_at_1pct"), "found at 0.1 %": with_interval(table, "tpr_at_01pct"),
         "accuracy on members": table["train_accuracy"].map("{:.3f}".format),
         "on others": table["test_accuracy"].map("{:.3f}".format), "gap": table["gap"].map("{:.3f}".format),
     })  # fmt: skip
@@ -107,13 +107,13 @@ def _shown(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _groups(table: pd.DataFrame) -> pd.DataFrame:
-    shown = table.assign(exposure=_interval(table, "exposure"), group=table["by"] + ": " + table["group"])
+    shown = table.assign(exposure=with_interval(table, "exposure"), group=table["by"] + ": " + table["group"])
     wide = shown.pivot(index=["group", "patients"], columns="defense", values="exposure")
     order = shown.drop_duplicates("group").set_index(["group", "patients"]).index
     return wide.loc[order, list(dict.fromkeys(table["defense"]))].reset_index().rename_axis(columns=None)
 
 
-def _interval(table: pd.DataFrame, name: str) -> list[str]:
+def with_interval(table: pd.DataFrame, name: str) -> list[str]:
     """`0.593 (0.585 to 0.601)`, and a dash where nothing can be said."""
     figures = table[[name, f"{name}_low", f"{name}_high"]].to_numpy(dtype=np.float64)
     return ["-" if np.isnan(value) else f"{value:.3f} ({low:.3f} to {high:.3f})" for value, low, high in figures]

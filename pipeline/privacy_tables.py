@@ -46,17 +46,18 @@ def membership_table(leaks: Mapping[str, Leakage], cfg: AuditConfig, seed: int) 
         member, correct = leak.member.numpy(), leak.log_odds.numpy() > 0
         trained, others = float(correct[member].mean()), float(correct[~member].mean())
         for attack, scores in leak.scores.items():
-            figures = _figures(scores.numpy(), member, weights, cfg.confidence)
+            figures = score_figures(scores.numpy(), member, weights, cfg.confidence)
             lines.append({
                 "defense": defense, "attack": attack, "variant": VARIANTS[attack],
                 "shadows": len(member) - 1 if NEEDS_SHADOWS.get(attack, False) else 0, "targets": len(member),
                 **figures, "train_accuracy": trained, "test_accuracy": others, "gap": trained - others,
-                **_claim(leak.claim), **_standards(attack),
+                **_claim(leak.claim), **ids_of(attack),
             })  # fmt: skip
     return pd.DataFrame(lines)
 
 
-def _figures(scores: metrics.Array, member: metrics.Array, weights: metrics.Array, confidence: float) -> dict[str, float]:
+def score_figures(scores: metrics.Array, member: metrics.Array, weights: metrics.Array, confidence: float) -> dict[str, float]:
+    """How well scores (T, N) tell members (T, N) from others: columns of `membership_table`, intervals from weights (R, N)."""
     inside, outside = scores[member], scores[~member]
     areas, rates = bootstrap(scores, member, weights, list(RATES.values()))
     figures = {"auroc": auroc(inside, outside)}
@@ -82,7 +83,7 @@ def _claim(claim: Mapping[str, Any]) -> dict[str, float]:
     }
 
 
-def _standards(attack: str) -> dict[str, str]:
+def ids_of(attack: str) -> dict[str, str]:
     """Who attacks: what is seen, and the ids; the control is no technique of any catalogue."""
     if attack == BLIND:
         return {"knowledge": "none", "access": "none", **Standards().columns()}

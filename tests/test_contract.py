@@ -224,7 +224,7 @@ def recipe_of(stage):
 
 
 # What a stage trains anew, on random halves, to see what a recipe leaks.
-RETRAINED = {"attack": ["baseline"], "evaluate": list(DEFENSES), "theft": list(DEFENSES)}
+RETRAINED = {"attack": ["baseline"], "evaluate": list(DEFENSES), "theft": list(DEFENSES), "frontier": []}
 
 
 def code_of(stage):

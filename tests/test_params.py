@@ -13,7 +13,7 @@ from pipeline import params
 
 CONF = ROOT / "conf"
 PRESETS = {path.relative_to(CONF).with_suffix("").as_posix() for path in CONF.glob("*/*.yaml")}
-BY_DEFAULT = {"data/pima", "model/mlp", "train/default", "audit/default", "audit/privacy"}
+BY_DEFAULT = {"data/pima", "model/mlp", "train/default", "audit/default", "audit/privacy", "audit/frontier"}
 BY_DEFAULT |= {preset for preset in PRESETS if preset.startswith(("threat/", "attack/", "defense/"))}
 OTHER_THREATS = ["euclidean", "false_alarm", "missed_diagnosis"]
 BY_DEFAULT -= {f"threat/{name}" for name in OTHER_THREATS}
@@ -170,6 +170,7 @@ def test_a_run_without_a_choice_has_every_defence():
         "adv_train",
         "distill",
         "dp_train",
+        "dp_adv_train",
         "partition",
     ]
 
@@ -301,7 +302,7 @@ def test_a_misspelt_method_is_named(values):
 
 
 def test_a_defence_that_is_not_configured_is_not_checked(values):
-    del values["dp_train"], values["distill"], values["partition"]
+    del values["dp_train"], values["distill"], values["dp_adv_train"], values["partition"]
     assert list(params.parse(values, "conf").defenses) == ["baseline", "adv_train"]
 
 

@@ -12,7 +12,8 @@ from pipeline.attacks.control import noise
 from pipeline.attacks.gradient import apgd, fgsm, pgd
 from pipeline.attacks.minimum import fab
 from pipeline.attacks.sparse import sparse
-from pipeline.config import Norm, check_options, nearest
+from pipeline.checking import check_options, nearest
+from pipeline.config import Norm
 from pipeline.files import BadInput
 from pipeline.threat import Threat
 

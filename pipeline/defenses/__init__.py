@@ -5,12 +5,14 @@ A recipe's keyword-only parameters are its options; `conf/defense/<name>.yaml` g
 
 from collections.abc import Callable
 
-from pipeline.config import Config, check_options
+from pipeline.checking import check_options
+from pipeline.config import Config
 from pipeline.data import Dataset
 from pipeline.defenses.adversarial import adv_train
 from pipeline.defenses.distillation import distill
 from pipeline.defenses.partition import partition
 from pipeline.defenses.privacy import dp_train
+from pipeline.defenses.private_adversarial import dp_adv_train
 from pipeline.defenses.undefended import baseline
 from pipeline.plan import Plan
 from pipeline.population import Population
@@ -20,6 +22,7 @@ DEFENSES: dict[str, Callable[..., Population]] = {
     "adv_train": adv_train,
     "distill": distill,
     "dp_train": dp_train,
+    "dp_adv_train": dp_adv_train,
     "partition": partition,
 }
 

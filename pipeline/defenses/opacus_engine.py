@@ -12,19 +12,18 @@ from pipeline.data import Dataset
 from pipeline.files import BadInput
 from pipeline.models import Architecture, Parameters, as_module, initialise, parameters_of
 from pipeline.plan import Plan
-from pipeline.population import Population
+from pipeline.population import Population, public_preprocessing
 
 
 def fit_through_opacus(
     dataset: Dataset,
     plan: Plan,
     architecture: Architecture,
-    preprocessing: dict[str, Tensor],
+    noise_multiplier: float,
     *,
     sample_rate: float,
     expected_batch: float,
     max_grad_norm: float,
-    noise_multiplier: float,
     steps: int,
     learning_rate: float,
     grad_sample_mode: Literal["hooks", "ghost"] = "hooks",
@@ -43,6 +42,8 @@ def fit_through_opacus(
     batches = round(1 / sample_rate)
     if not math.isclose(batches * sample_rate, 1):
         raise BadInput(f"dp_train.sample_rate: the opacus engine needs 1 / sample_rate to be whole; {sample_rate} is not")
+    center, scale = dataset.schema.column("center"), dataset.schema.column("scale")
+    preprocessing = public_preprocessing(center, scale, plan.size)
     initial = initialise(architecture, plan.seeds)
     trained: list[Parameters] = []
     for member in tqdm(range(plan.size), desc="dp_train (opacus)", disable=None, leave=False):

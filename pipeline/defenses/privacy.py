@@ -1,7 +1,7 @@
 """Differential privacy: DP-SGD for a whole population at once, or through Opacus, one member after another."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Annotated, Any, Literal
 
 import torch
@@ -14,10 +14,10 @@ from pipeline.config import Config, Count, Positive
 from pipeline.data import Dataset
 from pipeline.defenses.undefended import architecture_for
 from pipeline.files import BadInput
-from pipeline.models import Parameters, backward, forward, layers_of
+from pipeline.models import Architecture, Parameters, backward, forward, layers_of
 from pipeline.plan import Plan, rectangle
 from pipeline.population import Population, public_preprocessing, standardise
-from pipeline.training import Batch, Draw, Gradient, Preprocessing, fit
+from pipeline.training import Batch, Draw, Gradient, Perturb, Preprocessing, fit
 
 Rate = Annotated[float, Field(gt=0, lt=1)]
 SampleRate = Annotated[float, Field(gt=0, le=1)]  # 1 = every record in every step
@@ -66,37 +66,67 @@ def dp_train(
     Raises:
         BadInput: delta is too large for the cohort, or the two accountants contradict each other.
     """
-    records = int(plan.train.sum(1).max())
-    if delta * records >= 1:
-        raise BadInput(f"dp_train.delta: {delta:g} is not below 1 / records = {1 / records:.2g}; such a claim allows a leak")
-    guarantee = calibrate(epsilon, delta, sample_rate, steps)
+    guarantee = guarantee_for(plan, "dp_train", epsilon, delta, sample_rate, steps)
     guarantee |= {"max_grad_norm": max_grad_norm, "denominator": expected_batch, "engine": engine}
-    preprocessing = public_preprocessing(dataset.schema.column("center"), dataset.schema.column("scale"), plan.size)
-    sigma = guarantee["noise_multiplier"]
-    architecture = architecture_for(dataset, cfg)
+    trainer: Callable[..., Population] = fit_private
     if engine == "opacus":
         from pipeline.defenses.opacus_engine import fit_through_opacus
 
-        population = fit_through_opacus(
-            dataset, plan, architecture, preprocessing, sample_rate=sample_rate, expected_batch=expected_batch,
-            max_grad_norm=max_grad_norm, noise_multiplier=sigma, steps=steps, learning_rate=learning_rate,
-        )  # fmt: skip
-    else:
-        population = fit(
-            dataset,
-            plan,
-            architecture,
-            draw=poisson(sample_rate, steps),
-            gradient=private_gradient(max_grad_norm, sigma, expected_batch, plan.seeds),
-            learning_rate=learning_rate,
-            preprocessing=preprocessing,
-            name="dp_train",
-        )
+        trainer = fit_through_opacus
+    population = trainer(
+        dataset, plan, architecture_for(dataset, cfg), guarantee["noise_multiplier"], sample_rate=sample_rate,
+        expected_batch=expected_batch, max_grad_norm=max_grad_norm, steps=steps, learning_rate=learning_rate,
+    )  # fmt: skip
     population.facts["guarantee"] = guarantee
     return population
 
 
-def calibrate(epsilon: float, delta: float, sample_rate: float, steps: int) -> dict[str, Any]:
+def fit_private(
+    dataset: Dataset, plan: Plan, architecture: Architecture, noise: float | Tensor, *, sample_rate: float, expected_batch: float,
+    max_grad_norm: float, steps: int, learning_rate: float, perturb: Perturb | None = None, name: str = "dp_train",
+) -> Population:  # fmt: skip
+    """DP-SGD with a given noise, on public preprocessing; what `dp_train` does once its noise is known.
+
+    Args:
+        dataset: the records.
+        plan: who trains, M members.
+        architecture: of every member.
+        noise: multiplier of the clipping norm, one for all or (M,) one for each member; 0 = clipping alone, which claims nothing.
+        sample_rate: of the Poisson draw.
+        expected_batch: the public denominator.
+        max_grad_norm: clipping bound, L2, over all weights of a model.
+        steps: noisy steps.
+        learning_rate: of Adam.
+        perturb: replaces the records of a batch before the gradient. What it makes of a record may depend on that record and on
+            the weights as they stand, and on nothing else, or one record would move more than one clipped gradient.
+        name: shown beside the progress bar.
+    """
+    return fit(
+        dataset,
+        plan,
+        architecture,
+        draw=poisson(sample_rate, steps),
+        gradient=private_gradient(max_grad_norm, noise, expected_batch, plan.seeds),
+        learning_rate=learning_rate,
+        preprocessing=public_preprocessing(dataset.schema.column("center"), dataset.schema.column("scale"), plan.size),
+        perturb=perturb,
+        name=name,
+    )
+
+
+def guarantee_for(plan: Plan, name: str, epsilon: float, delta: float, sample_rate: float, steps: int) -> dict[str, Any]:
+    """What `calibrate` says, for a plan whose largest training set the delta must suit.
+
+    Raises:
+        BadInput: delta is too large for the cohort, or `calibrate` refuses; the line begins with `name`.
+    """
+    records = int(plan.train.sum(1).max())
+    if delta * records >= 1:
+        raise BadInput(f"{name}.delta: {delta:g} is not below 1 / records = {1 / records:.2g}; such a claim allows a leak")
+    return calibrate(epsilon, delta, sample_rate, steps, name)
+
+
+def calibrate(epsilon: float, delta: float, sample_rate: float, steps: int, name: str = "dp_train") -> dict[str, Any]:
     """The least noise that spends at most `epsilon`, by Opacus' RDP accountant, and what its PRV accountant says of it.
 
     With `sample_rate` 1 every step is the Gaussian mechanism, and the claim is exact: the closed form of Balle and Wang (2018,
@@ -133,11 +163,11 @@ def calibrate(epsilon: float, delta: float, sample_rate: float, steps: int) -> d
                 epsilon_tolerance=0.001,
             )  # fmt: skip
     except ValueError as error:
-        raise BadInput(f"dp_train.epsilon: {epsilon:g} cannot be reached ({error}); raise it or lower dp_train.steps") from error
+        raise BadInput(f"{name}.epsilon: {epsilon:g} cannot be reached ({error}); raise it or lower {name}.steps") from error
     rdp = spent("rdp", sigma, delta, sample_rate, steps)
     prv = spent("prv", sigma, delta, sample_rate, steps) if rdp <= PRV_LIMIT else None
     if prv is not None and not prv <= 1.005 * rdp:
-        raise BadInput(f"dp_train: the accountants contradict each other: RDP says epsilon {rdp:.3f}, PRV says {prv:.3f}")
+        raise BadInput(f"{name}: the accountants contradict each other: RDP says epsilon {rdp:.3f}, PRV says {prv:.3f}")
     return {
         "epsilon": rdp,
         "epsilon_prv": prv,
@@ -205,8 +235,16 @@ def clipped_sum(parameters: Parameters, preprocessing: Preprocessing, batch: Bat
     return result
 
 
-def private_gradient(max_grad_norm: float, noise_multiplier: float, denominator: float, seeds: Tensor) -> Gradient:
-    """The Gaussian mechanism on `clipped_sum`; each member draws its own noise from its own seed."""
+def private_gradient(max_grad_norm: float, noise_multiplier: float | Tensor, denominator: float, seeds: Tensor) -> Gradient:
+    """The Gaussian mechanism on `clipped_sum`; each member draws its own noise from its own seed.
+
+    Args:
+        max_grad_norm: clipping bound.
+        noise_multiplier: one for all members, or (M,) one for each.
+        denominator: public constant.
+        seeds: (M,) of the noise. Members of one seed draw the same noise, each in its own size.
+    """
+    deviation = (torch.as_tensor(noise_multiplier, dtype=torch.float64) * max_grad_norm).float().reshape(-1, 1)
     generators = [torch.Generator().manual_seed(int(seed) + 32_452_843) for seed in seeds]
 
     @torch.no_grad()
@@ -214,7 +252,7 @@ def private_gradient(max_grad_norm: float, noise_multiplier: float, denominator:
         sums = clipped_sum(parameters, preprocessing, batch, max_grad_norm)
         sizes = [tensor[0].numel() for tensor in sums.values()]
         drawn = torch.stack([torch.randn(sum(sizes), generator=generator) for generator in generators])
-        noise = (drawn * (noise_multiplier * max_grad_norm)).split(sizes, 1)
+        noise = (drawn * deviation).split(sizes, 1)
         return {
             name: (tensor + part.view_as(tensor)) / denominator for (name, tensor), part in zip(sums.items(), noise, strict=True)
         }

@@ -9,10 +9,11 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from pipeline.defenses import privacy, train
-from pipeline.defenses.privacy import calibrate, clipped_sum, poisson, private_gradient, spent
+from pipeline.defenses.privacy import calibrate, clipped_sum, fit_private, poisson, private_gradient, spent
 from pipeline.files import BadInput
 from pipeline.grid import out_of_fold
-from pipeline.models import as_module
+from pipeline.models import Architecture, as_module, initialise
+from pipeline.plan import Plan
 from pipeline.training import Batch, mean_gradient
 
 CLIPS = [0.05, 0.5, 5.0]
@@ -112,6 +113,28 @@ def test_the_noise_has_the_stated_size(dataset, clip, sigma, denominator):
     assert energy == pytest.approx(noise.shape[-1] * (sigma * clip / denominator) ** 2, rel=0.02)
 
 
+@pytest.mark.parametrize("hidden", [(), (6,)])
+def test_a_noise_for_each_member_is_what_each_would_have_alone(dataset, hidden):
+    plan = tiny.plan(dataset)
+    noises = torch.linspace(0.0, 9.0, plan.size, dtype=torch.float64)
+    shape = Architecture("mlp", 5, 2, hidden)
+    numbers = {"sample_rate": 0.5, "expected_batch": 40.0, "max_grad_norm": 0.7, "steps": 4, "learning_rate": 0.01}
+    together = fit_private(dataset, plan, shape, noises, **numbers)
+    for member, noise in enumerate(noises.tolist()):
+        alone = fit_private(dataset, plan.select(torch.tensor([member])), shape, noise, **numbers)
+        for name, value in alone.parameters.items():
+            torch.testing.assert_close(together.parameters[name][member], value[0], rtol=1e-4, atol=1e-6)
+
+
+def test_one_noise_for_all_is_the_same_noise_for_each(dataset):
+    plan, shape = tiny.plan(dataset), Architecture("mlp", 5, 2, (6,))
+    numbers = {"sample_rate": 0.5, "expected_batch": 40.0, "max_grad_norm": 0.7, "steps": 4, "learning_rate": 0.01}
+    runs = [
+        fit_private(dataset, plan, shape, noise, **numbers) for noise in (1.3, torch.full((plan.size,), 1.3, dtype=torch.float64))
+    ]
+    assert tiny.same_bits(*(run.parameters["weight0"] for run in runs))
+
+
 def test_members_steps_and_weights_draw_independent_noise(dataset):
     models, empty = tiny.population(2, hidden=(64,)), torch.zeros(2, 0, dtype=torch.int64)
     mechanism = private_gradient(1.0, 1.0, 1.0, torch.tensor([4, 5]))
@@ -149,6 +172,31 @@ def test_the_denominator_does_not_move_when_a_record_is_removed(dataset):
     record = clipped_sum(models.parameters, models.preprocessing, batch_of(dataset, index[:, 17:18]), 0.5)
     for name in whole:
         torch.testing.assert_close(whole[name] - without[name], record[name] / 32.0, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("engine", ["population", "opacus"])
+@pytest.mark.parametrize("absent", [1, 40])
+def test_the_denominator_is_no_function_of_the_cohort(dataset, dp, engine, absent, monkeypatch):
+    """The leak of meta-pytorch/opacus#571 and #819: one step without momentum, the same noise, some records fewer.
+
+    The step then moves by the absent records' clipped gradients over the public denominator, and by nothing else: a denominator
+    computed from the cohort would rescale the noise and everybody's gradient.
+    """
+    monkeypatch.setattr(torch.optim, "Adam", lambda parameters, lr, **_: torch.optim.SGD(parameters, lr=lr))
+    everyone = torch.ones(120, dtype=torch.bool)
+    fewer = everyone.clone()
+    fewer[:absent] = False
+    options = dp(engine=engine, steps=1, sample_rate=1.0, expected_batch=10, learning_rate=1.0, max_grad_norm=0.5)
+    trained = []
+    for who in (everyone, fewer):
+        plan = Plan(who[None], ~who[None], torch.tensor([-1]), torch.tensor([5]), ("one",))
+        trained.append(train("dp_train", dataset, plan, options))
+    constants, before = trained[0].preprocessing, initialise(trained[0].architecture, torch.tensor([5]))
+    own = clipped_sum(before, constants, batch_of(dataset, torch.arange(absent)[None]), 0.5)
+    assert trained[0].facts["guarantee"]["noise_multiplier"] == trained[1].facts["guarantee"]["noise_multiplier"]
+    for name, gradient in own.items():
+        moved = trained[1].parameters[name] - trained[0].parameters[name]
+        torch.testing.assert_close(moved, gradient / 10, rtol=1e-3, atol=1e-6)
 
 
 # ---- the draw ----

@@ -1,0 +1,206 @@
+"""What privacy costs and what it buys: the same private models at several epsilons, trained as one population.
+
+Everything but the noise is held fixed: plan, initial weights, learning rate, and the noise's direction. Each member has a noise
+of its own size, so one run of `fit_private` serves all epsilons, and neighbouring epsilons are compared on equal luck.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pipeline.attacks.membership import MEMBERSHIP, signals
+from pipeline.checking import check_options
+from pipeline.config import Config
+from pipeline.data import Dataset
+from pipeline.defenses.privacy import dp_train, fit_private, guarantee_for
+from pipeline.files import BadInput, read_json, read_tensors, write_json, write_tensors
+from pipeline.leakage import COINS, audit_canaries, canary_runs, recomputed_claim, refute
+from pipeline.models import MODELS, Architecture
+from pipeline.plan import Plan
+from pipeline.population import Population
+from pipeline.threat import Threat
+from pipeline.verified import SAME_RADIUS, proofs_out_of_fold
+from pipeline.workers import workers
+
+RECIPE, ATTACK = "dp_train", "lira_fixed"  # whose numbers; and the likelihood ratio that needs few shadows
+TENSORS, DESCRIPTION = "frontier.safetensors", "frontier.json"
+
+
+@dataclass(frozen=True)
+class Frontier:
+    """K kinds of model x E epsilons; S repetitions x N patients, each judged by models that did not train on them; T targets.
+
+    Attributes:
+        models: names of the kinds.
+        epsilons: targets as configured; None = no noise.
+        claims: for each kind and epsilon `epsilon, delta, accounts` as in `pipeline.leakage.Leakage.claim` (None where nothing is
+            claimed), `noise_multiplier`, and the `audit`.
+        threat: name of the threat model of the proofs, and their `radius` in units of scale.
+        y: (N,) class indices.
+        margin: (K, E, S, N) float64, of the true class on the unchanged record, in logits.
+        proved: (K, E, S, N) bool, right on every record within the radius.
+        broken: (K, E, S, N) bool, a record within the radius is answered wrongly, and known. Neither = undecided.
+        scores: (K, E, T, records) float32, of `ATTACK`; HIGHER = MORE LIKELY A MEMBER.
+        member: (T, records) bool, who trained each target; the same for all kinds and epsilons.
+    """
+
+    models: tuple[str, ...]
+    epsilons: tuple[float | None, ...]
+    claims: list[list[dict[str, Any]]]
+    threat: str
+    radius: float
+    y: Tensor
+    margin: Tensor
+    proved: Tensor
+    broken: Tensor
+    scores: Tensor
+    member: Tensor
+
+    def save(self, folder: Path) -> None:
+        """Writes `frontier.safetensors` and `frontier.json`."""
+        tensors = {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
+        write_tensors(folder / TENSORS, tensors)
+        write_json(folder / DESCRIPTION, {name: value for name, value in vars(self).items() if name not in tensors})
+
+    @classmethod
+    def load(cls, folder: Path) -> "Frontier":
+        """Reads what `save` wrote.
+
+        Raises:
+            BadInput: a file is missing or damaged.
+        """
+        tensors, _ = read_tensors(folder / TENSORS, advice="run `dvc repro frontier`")
+        described = read_json(folder / DESCRIPTION)
+        try:
+            models, epsilons = (tuple(described.pop(name)) for name in ("models", "epsilons"))
+            parts: dict[str, Any] = {**described, **tensors}
+            return cls(models, epsilons, **parts)
+        except (AttributeError, KeyError, TypeError) as error:
+            raise BadInput(f"{folder}: no privacy frontier ({error}); run `dvc repro frontier`") from error
+
+
+def frontier(dataset: Dataset, plan: Plan, cfg: Config) -> Frontier:
+    """Trains, attacks and audits every kind of model at every epsilon.
+
+    Args:
+        dataset: the records.
+        plan: of the cross-validation; a release model is left out, for nobody could score it.
+        cfg: sections `frontier`, `audit`, `threat`, and that of `dp_train`: delta, clipping, steps and learning rate.
+
+    Raises:
+        BadInput: `dp_train` is not configured, or its delta is too large for the cohort.
+        FailedCheck: an audit proves more than is claimed, or a claim's own numbers add up to more.
+    """
+    numbers = training_numbers(cfg)
+    scored = plan.select(plan.scored())
+    claims = [claim_of(epsilon, scored, **numbers) for epsilon in cfg.frontier.epsilons]
+    numbers = {name: value for name, value in numbers.items() if name != "delta"}
+    audited: list[list[dict[str, Any]]] = []
+    columns: dict[str, list[Tensor]] = {name: [] for name in ("margin", "proved", "broken", "scores")}
+    halves = Plan.random_halves(len(dataset.y), models=cfg.frontier.targets, seed=cfg.seed + COINS)
+    for kind, hidden in cfg.frontier.models.items():
+        architecture = MODELS[kind](dataset.x.shape[1], len(dataset.schema.classes), hidden)
+        audited.append(audits(kind, dataset, cfg, architecture, claims, numbers))  # first: a refuted claim ends it here
+        populations = at_each_noise(dataset, scored, architecture, claims, numbers, f"{kind}, out of fold")
+        targets = at_each_noise(dataset, halves, architecture, claims, numbers, f"{kind}, random halves")
+        scores = torch.stack([membership_scores(target, dataset, halves) for target in targets])
+        for column, values in zip(columns.values(), (*proofs(populations, dataset, scored, cfg), scores), strict=True):
+            column.append(values)
+    return Frontier(
+        models=tuple(cfg.frontier.models),
+        epsilons=tuple(cfg.frontier.epsilons),
+        claims=audited,
+        threat=cfg.audit.headline,
+        radius=cfg.frontier.radius,
+        y=dataset.y[scored.held_out.any(0)],
+        member=halves.train,
+        **{name: torch.stack(values) for name, values in columns.items()},
+    )
+
+
+def training_numbers(cfg: Config) -> dict[str, Any]:
+    """The options of `dp_train` but for its epsilon and its engine: here the whole population is always trained at once.
+
+    Raises:
+        BadInput: `dp_train` is not configured.
+    """
+    if RECIPE not in cfg.defenses:
+        raise BadInput(f"params.yaml: {RECIPE}: missing; the frontier trains with its numbers, so add {RECIPE} to the defences")
+    options = check_options(dp_train, cfg.defenses[RECIPE], RECIPE)
+    return {name: value for name, value in options.items() if name not in ("epsilon", "engine")}
+
+
+def claim_of(epsilon: float | None, plan: Plan, *, delta: float, sample_rate: float, steps: int, **_: Any) -> dict[str, Any]:
+    """What is claimed at one epsilon, recomputed by our own accountant, and the noise that it takes.
+
+    Raises:
+        BadInput, FailedCheck: as `guarantee_for` and `recomputed_claim`.
+    """
+    if epsilon is None:
+        return {"epsilon": None, "delta": delta, "accounts": None, "noise_multiplier": 0.0}
+    guarantee = guarantee_for(plan, RECIPE, epsilon, delta, sample_rate, steps)
+    return {**recomputed_claim(RECIPE, guarantee), "noise_multiplier": guarantee["noise_multiplier"]}
+
+
+def at_each_noise(
+    dataset: Dataset, plan: Plan, architecture: Architecture, claims: Sequence[dict[str, Any]], numbers: dict[str, Any], name: str
+) -> list[Population]:
+    """The models of `plan` (P) at each claim's noise (E), trained as one population of E x P; one population per claim."""
+    size, noise = plan.size, torch.tensor([claim["noise_multiplier"] for claim in claims], dtype=torch.float64)
+    everywhere = plan.select(torch.arange(size).repeat(len(claims)))
+    population = fit_private(dataset, everywhere, architecture, noise.repeat_interleave(size), name=name, **numbers)
+    return [population.select(members) for members in torch.arange(everywhere.size).split(size)]
+
+
+def audits(
+    kind: str,
+    dataset: Dataset,
+    cfg: Config,
+    architecture: Architecture,
+    claims: Sequence[dict[str, Any]],
+    numbers: dict[str, Any],
+) -> list[dict[str, Any]]:
+    """Each claim with the audit of models trained with canaries.
+
+    Raises:
+        FailedCheck: an audit proves more than is claimed.
+    """
+    canaries = cfg.frontier.canaries
+    together, plan = canary_runs(dataset, canaries, cfg.frontier.runs, cfg.seed)
+    populations = at_each_noise(together, plan, architecture, claims, numbers, f"{kind}, with canaries")
+    audited = []
+    for claim, population in zip(claims, populations, strict=True):
+        audit = audit_canaries(population, together, plan, canaries, claim["delta"], cfg.audit.confidence)
+        if claim["epsilon"] is not None:
+            refute(f"frontier, {kind}", claim["epsilon"], audit, cfg.audit.confidence)
+        audited.append({**claim, "audit": audit})
+    return audited
+
+
+def proofs(populations: Sequence[Population], dataset: Dataset, plan: Plan, cfg: Config) -> tuple[Tensor, Tensor, Tensor]:
+    """(E, S, N) each: margins on unchanged records, who is proved right within the radius, and who is known to be broken."""
+    threat = Threat.of(dataset.schema.features, cfg.threat[cfg.audit.headline])
+    radius = cfg.frontier.radius
+    with workers() as pool:
+        waiting = [
+            proofs_out_of_fold(
+                pool, population, dataset, plan, threat, radii=[radius], exact_to=None, budget=cfg.frontier.boxes, alone=False
+            )
+            for population in populations
+        ]
+        found = [wait() for wait in waiting]
+    margin, below, breaks = (
+        torch.stack([getattr(one, name) for one in found]) for name in ("margin", "robust_below", "breaks_at")
+    )
+    return margin, below > radius + SAME_RADIUS, breaks <= radius + SAME_RADIUS
+
+
+def membership_scores(population: Population, dataset: Dataset, plan: Plan) -> Tensor:
+    """(T, N) float32: `ATTACK` on each target, with all others as its shadows."""
+    spared, scale = torch.Generator().manual_seed(0), dataset.schema.column("scale")
+    seen = signals(population, dataset.x, dataset.y, copies=0, spread=1.0, scale=scale, generator=spared)
+    return MEMBERSHIP[ATTACK](seen, plan.train).float()
