@@ -171,6 +171,35 @@ class PrivacyConfig(Section):
     runs: Annotated[int, Field(ge=4)]
 
 
+Dose = Count | Annotated[float, Field(gt=0, lt=1)]
+
+
+class PoisoningConfig(Section):
+    """What is written into training sets, and how much of it.
+
+    A dose is a whole number of records, or a share of a model's training records, rounded up. All `attacks` run at all `doses`
+    against the models of the first `repetitions` of the cross-validation. `eps`: the radius within which right answers are
+    proved robust; `clean_label_eps`: how far values are forged where diagnoses stay right; both in units of scale. The trigger
+    of the backdoor has `trigger_features` values, `trigger_size` scales from their centres. `targets`: patients attacked by name.
+    """
+
+    attacks: Annotated[list[str], Field(min_length=1)]
+    doses: Annotated[list[Dose], Field(min_length=1)]
+    repetitions: Count
+    eps: Positive
+    clean_label_eps: Positive
+    trigger_features: Count
+    trigger_size: Positive
+    targets: Count
+
+    @model_validator(mode="after")
+    def _distinct(self) -> "PoisoningConfig":
+        for key in ("attacks", "doses"):
+            if len(set(getattr(self, key))) < len(getattr(self, key)):
+                raise ValueError(f"{key} must differ")
+        return self
+
+
 class Config(BaseModel):
     """The whole configuration; what it does not name itself is the section of a defence."""
 
@@ -186,6 +215,7 @@ class Config(BaseModel):
     attack: dict[str, dict[str, Any]] = Field(min_length=1)
     audit: AuditConfig
     privacy: PrivacyConfig
+    poisoning: PoisoningConfig
 
     @model_validator(mode="after")
     def _headline(self) -> "Config":

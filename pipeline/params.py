@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from pipeline.attacks import evasion_suite
 from pipeline.attacks.membership import MEMBERSHIP
+from pipeline.attacks.poisoning import POISONS
 from pipeline.config import Config, check, check_options, nearest
 from pipeline.defenses import DEFENSES
 from pipeline.files import BadInput, repository_root, write_text
@@ -54,6 +55,11 @@ def parse(values: Any, origin: str) -> Config:
     for method in cfg.privacy.membership:
         if method not in MEMBERSHIP:
             raise BadInput(f"{origin}: privacy.membership: {method!r} is no membership attack; {nearest(method, MEMBERSHIP)}")
+    for attack in cfg.poisoning.attacks:
+        if attack not in POISONS:
+            raise BadInput(f"{origin}: poisoning.attacks: {attack!r} is no poisoning attack; {nearest(attack, POISONS)}")
+    if cfg.poisoning.repetitions > cfg.plan.seeds:
+        raise BadInput(f"{origin}: poisoning.repetitions: {cfg.poisoning.repetitions} is more than plan.seeds {cfg.plan.seeds}")
     for name, options in cfg.defenses.items():
         threat = check_options(DEFENSES[name], options, f"{origin}: {name}").get("threat", cfg.audit.headline)
         if threat not in cfg.threat:
