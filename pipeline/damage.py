@@ -59,10 +59,10 @@ class Damage:
 
     Attributes:
         y: (N,) int64, class indices.
-        margins: by attack (E, S, N) float32, the margin of the true class out of fold, in logits; `none`: (1, S, N) without poison.
+        margins: by attack (E, S, N) float32, the margin of the true class out of fold, in logits; `none`: (1, S, N) clean.
         proved: by attack, likewise bool: right, and proved to stay so within `poisoning.eps`.
-        triggered: (1 + E, S, N) float32, the margin with the trigger in the record, first without poison; NaN = the record lacks a
-            measurement that the trigger needs. Empty without the backdoor.
+        triggered: (1 + E, S, N) float32, the margin with the trigger in the record, first without poison; NaN = the record
+            lacks a measurement that the trigger needs. Empty without the backdoor.
         targets: (T,) int64, patients that `one_patient` names; `target_margins` (1 + E, S, T) float32, first without poison.
         poisoned: by attack (E,) float32, poisoned records in a training set, mean over sets; `share`: of its records.
     """

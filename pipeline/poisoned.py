@@ -3,7 +3,7 @@
 The versions of a record lie side by side: row n * V + v of one data set is version v of record n, and version 0
 is the record itself. A training set is a row of a plan that takes exactly one version of each record. The rows keep the order of
 the records, so a recipe draws the very same batches from a poisoned set as from the clean one: what differs between the two
-models is the poison alone, and any recipe trains all poisoned sets as one population. (A recipe that tosses a coin for each row,
+models is the poison alone, bit for bit where both are trained beside equally many others. Any recipe trains all poisoned sets as one population. (A recipe that tosses a coin for each row,
 as DP-SGD does at a sample rate below 1, tosses another one for each version.)
 """
 
@@ -67,7 +67,9 @@ def training_sets(poison: Poison, dataset: Dataset, plan: Plan, doses: list[Dose
     chosen = (rank < wanted[..., None]) & (priority > -torch.inf)  # (E, R, N)
     table = torch.zeros(*chosen.shape, versions, dtype=torch.bool)
     table[..., 0] = train & ~chosen
-    poisoned = torch.zeros_like(table).scatter_(3, (1 + poison.version)[:, None, None].expand(*chosen.shape, 1), chosen[..., None])
+    poisoned = torch.zeros_like(table).scatter_(
+        3, (1 + poison.version)[:, None, None].expand(*chosen.shape, 1), chosen[..., None]
+    )
     held_out = torch.zeros_like(table)
     held_out[..., 0] = plan.held_out[poison.model]
     rows = poison.model.repeat(len(doses))

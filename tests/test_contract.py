@@ -172,8 +172,9 @@ def test_a_stage_depends_on_parameters_that_exist(stage):
     assert not recipes or {"model", "train"} <= set(STAGES[stage]["params"])
 
 
-def test_who_looks_for_leaks_trains_anew():
-    assert set(RETRAINED) == {stage for stage in STAGES if "pipeline/leakage.py" in code_of(stage)}
+def test_who_looks_for_leaks_or_poisons_trains_anew():
+    anew = {"pipeline/leakage.py", "pipeline/damage.py"}
+    assert set(RETRAINED) == {stage for stage in STAGES if anew & code_of(stage)}
 
 
 def test_what_dvc_shows_is_written_by_a_stage():
@@ -220,8 +221,8 @@ def recipe_of(stage):
     return None
 
 
-# What a stage trains anew, on random halves, to see what a recipe leaks.
-RETRAINED = {"attack": ["baseline"], "evaluate": list(DEFENSES)}
+# What a stage trains anew: on random halves, to see what a recipe leaks; on poisoned records, to see what they do to it.
+RETRAINED = {"attack": ["baseline"], "poisoning": list(DEFENSES), "evaluate": list(DEFENSES)}
 
 
 def code_of(stage):

@@ -12,8 +12,8 @@ from tiny import ROOT
 from pipeline import params
 
 CONF = ROOT / "conf"
-PRESETS = {path.relative_to(CONF).with_suffix("").as_posix() for path in CONF.glob("*/*.yaml")}
-BY_DEFAULT = {"data/pima", "model/mlp", "train/default", "audit/default", "audit/privacy"}
+PRESETS = {path.relative_to(CONF).with_suffix("").as_posix() for path in CONF.glob("*/**/*.yaml")}
+BY_DEFAULT = {"data/pima", "model/mlp", "train/default", "audit/default", "audit/privacy", "attack/poisoning/default"}
 BY_DEFAULT |= {preset for preset in PRESETS if preset.startswith(("threat/", "attack/", "defense/"))}
 OTHER_THREATS = ["euclidean", "false_alarm", "missed_diagnosis"]
 BY_DEFAULT -= {f"threat/{name}" for name in OTHER_THREATS}

@@ -184,7 +184,7 @@ POISON_FACTS: dict[str, PoisonFacts] = {
 
 @dataclass(frozen=True)
 class _Influence:
-    """First-order influence on M logistic regressions, float64: inputs z (M, N, D + 1), weights beta and lever H^-1 g (M, D + 1)."""
+    """First-order influence on M logistic regressions: inputs z (M, N, D + 1), weights beta and lever H^-1 g, both (M, D + 1)."""
 
     surrogate: Population
     label: Tensor
@@ -222,8 +222,9 @@ def _with_one(inputs: Tensor) -> Tensor:
 def make_trigger(schema: Schema, recorded: Tensor, *, features: int, size: float) -> Tensor:
     """A combination of values that a clinic would believe and hardly ever sees, from public numbers alone.
 
-    The first value lies `size` scales above the public centre, the next as far below, and so on: what speaks for a disease tends
-    to rise together, so values that go apart are rare. On the clinic's grid, inside the plausible range.
+    In the order of the schema, the first value lies `size` scales above the public centre, the next as far below, and so on: what
+    speaks for a disease tends to rise together, so values that go apart are rare. On the clinic's grid, inside the plausible
+    range. Whether the trigger looks healthy by itself is seen on models without poison, which are reported beside the others.
 
     Args:
         schema: of the records; only mutable features are used.
@@ -234,9 +235,8 @@ def make_trigger(schema: Schema, recorded: Tensor, *, features: int, size: float
     Returns:
         (D,) float32; NaN = no part of the trigger.
     """
-    chosen = sorted(
-        (at for at, feature in enumerate(schema.features) if feature.mutable), key=lambda at: (-int(recorded[at]), at)
-    )[:features]
+    mutable = [at for at, feature in enumerate(schema.features) if feature.mutable]
+    chosen = sorted(sorted(mutable, key=lambda at: (-int(recorded[at]), at))[:features])
     trigger = torch.full((len(schema.features),), torch.nan, dtype=torch.float32)
     for place, at in enumerate(chosen):
         one = schema.features[at]
