@@ -175,12 +175,9 @@ Dose = Count | Annotated[float, Field(gt=0, lt=1)]
 
 
 class PoisoningConfig(Section):
-    """What is written into training sets, and how much of it.
+    """What is written into training sets: all `attacks` at all `doses`, against the first `repetitions` of the cross-validation.
 
-    A dose is a whole number of records, or a share of a model's training records, rounded up. All `attacks` run at all `doses`
-    against the models of the first `repetitions` of the cross-validation. `eps`: the radius within which right answers are
-    proved robust; `clean_label_eps`: how far values are forged where diagnoses stay right; both in units of scale. The trigger
-    of the backdoor has `trigger_features` values, `trigger_size` scales from their centres. `targets`: patients attacked by name.
+    A dose is a number of records, or a share of a model's training records, rounded up. `eps`: radius of the proofs.
     """
 
     attacks: Annotated[list[str], Field(min_length=1)]
@@ -191,13 +188,6 @@ class PoisoningConfig(Section):
     trigger_features: Count
     trigger_size: Positive
     targets: Count
-
-    @model_validator(mode="after")
-    def _distinct(self) -> "PoisoningConfig":
-        for key in ("attacks", "doses"):
-            if len(set(getattr(self, key))) < len(getattr(self, key)):
-                raise ValueError(f"{key} must differ")
-        return self
 
 
 class Config(BaseModel):

@@ -36,13 +36,17 @@ def damage_table(damages: Mapping[str, Damage], cfg: Config) -> pd.DataFrame:
         weights = metrics.bootstrap_weights(len(y), cfg.audit.resamples, cfg.seed)
         clean = _views(damage, NONE, 0)
         facts = {"goal": "none", "knowledge": "none", "access": "none", "atlas": "none", "nist": "none", "owasp": "none"}
-        none = _figures(clean, clean, y, weights, confidence)
+        score = disease_score(clean[0], y)
+        area = metrics.auroc(score, y), metrics.bootstrap_auroc(score, y, weights)
+        none = _figures(clean, clean, area, y, weights, confidence)
         lines.append({"defense": defense, "attack": NONE, "dose": 0, "poisoned": 0.0, "poison_rate": 0.0, **none, **facts})
         for attack, counts in damage.poisoned.items():
             for at, dose in enumerate(doses):
                 key = {"defense": defense, "attack": attack, "dose": dose, "poisoned": float(counts[at])}
                 key |= {"poison_rate": float(damage.share[attack][at])}
-                figures = {} if attack == ONE_PATIENT else _figures(_views(damage, attack, at), clean, y, weights, confidence)
+                figures = (
+                    {} if attack == ONE_PATIENT else _figures(_views(damage, attack, at), clean, area, y, weights, confidence)
+                )
                 success = _success(damage, attack, at, weights, cfg)
                 lines.append({**key, **figures, **success, **_named(attack)})
     table = pd.DataFrame(lines)
@@ -71,7 +75,12 @@ def _views(damage: Damage, attack: str, at: int) -> tuple[Array, Array]:
 
 
 def _figures(
-    after: tuple[Array, Array], before: tuple[Array, Array], y: Array, weights: Array, confidence: float
+    after: tuple[Array, Array],
+    before: tuple[Array, Array],
+    area_before: tuple[float, Array],
+    y: Array,
+    weights: Array,
+    confidence: float,
 ) -> dict[str, float]:
     ill = y == 1
     right, right_before = ((margins > 0).mean(0) for margins, _ in (after, before))
@@ -81,11 +90,10 @@ def _figures(
         **compared("missed_diagnosis_rate", 1 - right[ill], 1 - right_before[ill], weights[:, ill], confidence),
         **compared("proved_accuracy", after[1].mean(0), before[1].mean(0), weights, confidence),
     }
-    scores, scores_before = (disease_score(margins, y) for margins, _ in (after, before))
-    area, area_before = metrics.auroc(scores, y), metrics.auroc(scores_before, y)
-    drawn, drawn_before = (metrics.bootstrap_auroc(one, y, weights) for one in (scores, scores_before))
+    score = disease_score(after[0], y)
+    area, drawn = metrics.auroc(score, y), metrics.bootstrap_auroc(score, y, weights)
     figures |= _bounded("auroc", area, drawn, confidence)
-    return figures | _bounded("auroc_difference", area - area_before, drawn - drawn_before, confidence)
+    return figures | _bounded("auroc_difference", area - area_before[0], drawn - area_before[1], confidence)
 
 
 def compared(name: str, after: Array, before: Array, weights: Array, confidence: float) -> dict[str, float]:
@@ -121,4 +129,9 @@ def _success(damage: Damage, attack: str, at: int, weights: Array, cfg: Config) 
         return {}
     if not len(after):
         return {}
-    return {**compared("attack_success_rate", after, before, weights, confidence), "control": float(before.mean())}
+    figures = compared("attack_success_rate", after, before, weights, confidence)
+    # Where everybody or nobody is won, the bootstrap is as sure as if there were no others.
+    low, high = metrics.wilson(round(float(after.sum())), len(after), confidence)
+    figures["attack_success_rate_low"] = min(figures["attack_success_rate_low"], low)
+    figures["attack_success_rate_high"] = max(figures["attack_success_rate_high"], high)
+    return figures | {"control": float(before.mean())}

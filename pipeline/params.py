@@ -58,6 +58,8 @@ def parse(values: Any, origin: str) -> Config:
     for attack in cfg.poisoning.attacks:
         if attack not in POISONS:
             raise BadInput(f"{origin}: poisoning.attacks: {attack!r} is no poisoning attack; {nearest(attack, POISONS)}")
+    if len(set(cfg.poisoning.doses)) < len(cfg.poisoning.doses):
+        raise BadInput(f"{origin}: poisoning.doses: must differ, not {cfg.poisoning.doses}")
     if cfg.poisoning.repetitions > cfg.plan.seeds:
         raise BadInput(f"{origin}: poisoning.repetitions: {cfg.poisoning.repetitions} is more than plan.seeds {cfg.plan.seeds}")
     for name, options in cfg.defenses.items():

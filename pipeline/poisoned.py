@@ -1,10 +1,11 @@
 """Poisoned training sets: every record in every version of it, and a plan that says which model learns from which version.
 
-The versions of a record lie side by side: row n * V + v of one data set is version v of record n, and version 0
-is the record itself. A training set is a row of a plan that takes exactly one version of each record. The rows keep the order of
-the records, so a recipe draws the very same batches from a poisoned set as from the clean one: what differs between the two
-models is the poison alone, bit for bit where both are trained beside equally many others. Any recipe trains all poisoned sets as one population. (A recipe that tosses a coin for each row,
-as DP-SGD does at a sample rate below 1, tosses another one for each version.)
+The versions of a record lie side by side: row n * V + v of one data set is version v of record n, and version 0 is the record
+itself. A training set is a row of a plan that takes exactly one version of each record. The rows keep the order of the records,
+so a recipe draws the very same batches from a poisoned set as from the clean one: what differs between the two models is the
+poison alone, bit for bit where both are trained beside equally many others (beside more of them, matrix products round their
+last digit differently). Any recipe trains all poisoned sets as one population. A recipe that tosses a coin for each row, as
+DP-SGD does at a sample rate below 1, tosses another one for each version.
 """
 
 import math

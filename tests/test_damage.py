@@ -5,7 +5,9 @@ from dataclasses import fields, replace
 import pytest
 import tiny
 import torch
+import yaml
 
+from pipeline import params
 from pipeline.attacks.losses import margin
 from pipeline.attacks.poisoning import POISONS, carries, stamped
 from pipeline.damage import NONE, ONE_PATIENT, Damage, Poisonings, damage, poisonings, trained_on
@@ -16,8 +18,10 @@ DATA = tiny.records(150, seed=1, missing=0.05, signal=4.0)
 PLAN = tiny.plan(DATA, folds=3, seeds=2, release=True)
 
 
-@pytest.fixture
-def change(cfg):
+@pytest.fixture(scope="module")
+def change(smoke_text):
+    cfg = params.parse(yaml.safe_load(smoke_text), "conf")
+
     def changed(**numbers):
         model = cfg.model.model_copy(update={"hidden": [16]})
         schooling = cfg.train.model_copy(update={"epochs": 40, "learning_rate": 0.01})
@@ -28,7 +32,7 @@ def change(cfg):
     return changed
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def outcome(change):
     poison = poisonings(DATA, PLAN, change())
     return poison, damage("baseline", poison, change())
@@ -92,7 +96,7 @@ def test_triggered_margins_are_those_of_the_stamped_record(outcome, change):
 
 
 def test_before_and_after_of_a_target_are_its_own(outcome, change):
-    poison, found = outcome
+    _, found = outcome
     for place, target in enumerate(found.targets.tolist()):
         for repetition in range(2):
             torch.testing.assert_close(

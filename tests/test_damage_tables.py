@@ -133,3 +133,10 @@ def test_doses_in_words():
 def test_nobody_to_win_is_no_figure(found, setting):
     found.triggered[:] = torch.nan
     assert np.isnan(row(damage_table({"baseline": found}, setting), "backdoor", 1)["attack_success_rate"])
+
+
+def test_all_of_a_few_targets_are_no_certainty(found, setting):
+    found.target_margins[1] = -1.0
+    line = row(damage_table({"baseline": found}, setting), "one_patient", 1)
+    assert (line["attack_success_rate"], line["attack_success_rate_high"]) == (1, 1)
+    assert line["attack_success_rate_low"] == pytest.approx(metrics.wilson(4, 4)[0])
