@@ -219,6 +219,25 @@ class FrontierConfig(Section):
     runs: Annotated[int, Field(ge=4)]
 
 
+Dose = Count | Annotated[float, Field(gt=0, lt=1)]
+
+
+class PoisoningConfig(Section):
+    """What is written into training sets: all `attacks` at all `doses`, against the first `repetitions` of the cross-validation.
+
+    A dose is a number of records, or a share of a model's training records, rounded up. `eps`: radius of the proofs.
+    """
+
+    attacks: Annotated[list[str], Field(min_length=1)]
+    doses: Annotated[list[Dose], Field(min_length=1)]
+    repetitions: Count
+    eps: Positive
+    clean_label_eps: Positive
+    trigger_features: Count
+    trigger_size: Positive
+    targets: Count
+
+
 class Config(BaseModel):
     """The whole configuration; what it does not name itself is the section of a defence."""
 
@@ -236,6 +255,7 @@ class Config(BaseModel):
     privacy: PrivacyConfig
     frontier: FrontierConfig
     theft: TheftConfig
+    poisoning: PoisoningConfig
 
     @model_validator(mode="after")
     def _headline(self) -> "Config":

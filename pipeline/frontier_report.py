@@ -9,7 +9,7 @@ import pandas as pd
 
 from pipeline.clinic_report import html_table, picture
 from pipeline.figures import COLOURS, axes_of, save_figure
-from pipeline.privacy_report import with_interval
+from pipeline.wording import with_interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,6 +8,7 @@ import pandas as pd
 
 from pipeline.compare import BASELINE
 from pipeline.leakage import BLIND
+from pipeline.wording import with_interval
 
 EPS, DOSE, BUDGET = 0.3, 0.1, 1000  # the radius, the share of poisoned records and the number of questions nearest to these
 SUFFIXES = {"": "value", "_low": "low", "_high": "high"}
@@ -130,17 +131,12 @@ def _figures(lines: pd.DataFrame, value: str, low: str = "", high: str = "") -> 
 
 
 def in_words(table: pd.DataFrame) -> pd.DataFrame:
-    """The overview as text: `0.626 (0.594 to 0.658)`."""
-
-    def figures(name: str) -> list[str]:
-        each = table[[name, f"{name}_low", f"{name}_high"]].to_numpy(dtype=np.float64)
-        return ["-" if np.isnan(value) else f"{value:.3f} ({low:.3f} to {high:.3f})" for value, low, high in each]
-
+    """The overview as text."""
     best = [
         f"{said}  {name}" if name else "no defence does better"
-        for said, name in zip(figures("best"), table["defense"].fillna(""), strict=True)
+        for said, name in zip(with_interval(table, "best"), table["defense"].fillna(""), strict=True)
     ]
     return pd.DataFrame({
-        "threat": table["risk"], "figure": table["figure"], "good": table["good"], "undefended": figures("undefended"),
-        "best defence": best,
+        "threat": table["risk"], "figure": table["figure"], "good": table["good"],
+        "undefended": with_interval(table, "undefended"), "best defence": best,
     })  # fmt: skip

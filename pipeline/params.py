@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from pipeline.attacks import evasion_suite
 from pipeline.attacks.membership import MEMBERSHIP
+from pipeline.attacks.poisoning import POISONS
 from pipeline.checking import check_options, nearest
 from pipeline.config import Config, check
 from pipeline.defenses import DEFENSES
@@ -59,6 +60,13 @@ def parse(values: Any, origin: str) -> Config:
             raise BadInput(f"{origin}: privacy.membership: {method!r} is no membership attack; {nearest(method, MEMBERSHIP)}")
     if cfg.theft.budgets != sorted(set(cfg.theft.budgets)) or cfg.theft.headline_budget not in cfg.theft.budgets:
         raise BadInput(f"{origin}: theft.budgets: must rise and hold theft.headline_budget")
+    for attack in cfg.poisoning.attacks:
+        if attack not in POISONS:
+            raise BadInput(f"{origin}: poisoning.attacks: {attack!r} is no poisoning attack; {nearest(attack, POISONS)}")
+    if len(set(cfg.poisoning.doses)) < len(cfg.poisoning.doses):
+        raise BadInput(f"{origin}: poisoning.doses: must differ, not {cfg.poisoning.doses}")
+    if cfg.poisoning.repetitions > cfg.plan.seeds:
+        raise BadInput(f"{origin}: poisoning.repetitions: {cfg.poisoning.repetitions} is more than plan.seeds {cfg.plan.seeds}")
     for name, options in cfg.defenses.items():
         threat = check_options(DEFENSES[name], options, f"{origin}: {name}").get("threat", cfg.audit.headline)
         if threat not in cfg.threat:

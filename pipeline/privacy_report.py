@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from pipeline.attacks.membership import NEEDS_SHADOWS
@@ -19,6 +18,7 @@ from pipeline.leakage import BLIND, Leakage
 from pipeline.patients import by_defense
 from pipeline.privacy_tables import exposure, membership_table, roc_table, subgroups
 from pipeline.reconstruction_tables import inversion_table, typical_table
+from pipeline.wording import with_interval
 
 
 @dataclass(frozen=True)
@@ -111,9 +111,3 @@ def _groups(table: pd.DataFrame) -> pd.DataFrame:
     wide = shown.pivot(index=["group", "patients"], columns="defense", values="exposure")
     order = shown.drop_duplicates("group").set_index(["group", "patients"]).index
     return wide.loc[order, list(dict.fromkeys(table["defense"]))].reset_index().rename_axis(columns=None)
-
-
-def with_interval(table: pd.DataFrame, name: str) -> list[str]:
-    """`0.593 (0.585 to 0.601)`, and a dash where nothing can be said."""
-    figures = table[[name, f"{name}_low", f"{name}_high"]].to_numpy(dtype=np.float64)
-    return ["-" if np.isnan(value) else f"{value:.3f} ({low:.3f} to {high:.3f})" for value, low, high in figures]

@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline.audit import save_rows
+from pipeline.chapters import Tables, chapters
 from pipeline.clinic_report import STYLE, eps_table, html_table, patient_sections, picture
 from pipeline.compare import Evaluation, headline_metrics
 from pipeline.config import Config
@@ -18,22 +19,41 @@ from pipeline.data import Dataset
 from pipeline.figures import display_name, draw_all
 from pipeline.files import BadInput, write_json, write_text
 from pipeline.leakage import Leakage
+from pipeline.overview import in_words, overview
 from pipeline.patients import Clinic, by_defense, clinic_tables, most_fragile
 from pipeline.privacy_report import draw_privacy, privacy_report, privacy_section
 from pipeline.verified import verdicts
+from pipeline.wording import with_interval
 
-COMPARISON, REPORT = "comparison.csv", "report.html"
+COMPARISON, OVERVIEW, REPORT = "comparison.csv", "overview.csv", "report.html"
 NOTHING = 1e-9  # of all patients, up to rounding
 HOW_TO_COMPARE = "Compare in MLflow:  make ui   (then open http://127.0.0.1:5000)"
 
 
-def write_evaluation(evaluation: Evaluation, leaks: Mapping[str, Leakage], dataset: Dataset, cfg: Config, folder: Path) -> None:
-    """Writes every table, figure and the page of an evaluation into `folder`; `dataset` holds the records that were audited."""
+def write_evaluation(
+    evaluation: Evaluation,
+    leaks: Mapping[str, Leakage],
+    dataset: Dataset,
+    cfg: Config,
+    folder: Path,
+    beside: Tables | None = None,
+) -> None:
+    """Writes every table, figure and the page of an evaluation.
+
+    Args:
+        evaluation: of the audits.
+        leaks: of each defence.
+        dataset: the records that were audited.
+        cfg: the configuration.
+        folder: where to.
+        beside: tables that others drew up: `certificate`, and those of `pipeline.chapters.OF_STAGES`; as far as there are any.
+    """
     headline = evaluation.comparison[evaluation.comparison["threat"] == cfg.audit.headline]
     clinic = clinic_tables(evaluation.audits, dataset, cfg)
     privacy = privacy_report(leaks, dataset, cfg)
     tables = {
         **privacy.tables,
+        **(beside or {}),
         "comparison": evaluation.comparison,
         "attacks": evaluation.attacks,
         "fragile": by_defense({name: most_fragile(table) for name, table in clinic.patients.items()}),
@@ -44,6 +64,7 @@ def write_evaluation(evaluation: Evaluation, leaks: Mapping[str, Leakage], datas
         "plots/robustness": headline.pivot(index="eps", columns="defense", values="robust_accuracy").reset_index(),
         "plots/roc": evaluation.roc.pivot(index="fpr", columns="defense", values="tpr").reset_index(),
     }
+    tables["overview"] = overview(tables, cfg.audit.headline)
     for place in ("plots", "rows", "verdicts"):
         (folder / place).mkdir()
     for name, table in tables.items():
@@ -58,7 +79,8 @@ def write_evaluation(evaluation: Evaluation, leaks: Mapping[str, Leakage], datas
     figures = draw_all(evaluation, cfg.audit.headline, folder / "plots")
     leaking = draw_privacy(privacy, folder / "plots")
     write_json(folder / "metrics.json", headline_metrics(evaluation.comparison, cfg.audit.headline))
-    write_text(folder / REPORT, page(evaluation, clinic, cfg, figures, privacy_section(privacy, leaking)))
+    rest = privacy_section(privacy, leaking) + chapters(beside or {}, cfg, folder / "plots")
+    write_text(folder / REPORT, page(evaluation, clinic, cfg, figures, in_words(tables["overview"]), rest))
 
 
 def read_comparison(folder: Path) -> pd.DataFrame:
@@ -82,13 +104,11 @@ def summary(comparison: pd.DataFrame, headline: str) -> str:
         {
             "defense": [display_name(d, f) for d, f in zip(lines["defense"], lines["flags"], strict=True)],
             "eps": [f"{eps:g}" for eps in lines["eps"]],
-            "clean accuracy": _with_interval(lines, "clean_accuracy", "clean_low", "clean_high"),
-            "robust accuracy": _with_interval(lines, "robust_accuracy", "robust_low", "robust_high"),
+            "clean accuracy": with_interval(lines, "clean_accuracy", "clean_low", "clean_high"),
+            "robust accuracy": with_interval(lines, "robust_accuracy", "robust_low", "robust_high"),
             "proved": _proved(lines),
-            "sensitivity": _with_interval(lines, "sensitivity", "sensitivity_low", "sensitivity_high"),
-            "missed diagnoses": _with_interval(
-                lines, "missed_diagnosis_rate", "missed_diagnosis_rate_low", "missed_diagnosis_rate_high"
-            ),
+            "sensitivity": with_interval(lines, "sensitivity"),
+            "missed diagnoses": with_interval(lines, "missed_diagnosis_rate"),
             "vs baseline": [
                 "" if pd.isna(d) else f"{d:+.3f} ({low:+.3f} to {high:+.3f})"
                 for d, low, high in zip(
@@ -104,26 +124,24 @@ def summary(comparison: pd.DataFrame, headline: str) -> str:
     return shown.to_string(index=False, justify="left")
 
 
-def _with_interval(lines: pd.DataFrame, value: str, low: str, high: str) -> list[str]:
-    return [f"{v:.3f} ({a:.3f} to {b:.3f})" for v, a, b in zip(lines[value], lines[low], lines[high], strict=True)]
-
-
 def _proved(lines: pd.DataFrame) -> list[str]:
     """`exact` where everything is decided: robust accuracy is what it says. Otherwise the share proved, and the undecided."""
     figures = zip(lines["verified_accuracy"], lines["undecided"], strict=True)
     return ["exact" if open_ < NOTHING else f"{sure:.3f}, undecided {open_:.3f}" for sure, open_ in figures]
 
 
-def print_summary(comparison: pd.DataFrame, headline: str, folder: Path) -> None:
-    """Prints the summary, how to open MLflow's view, and where the results lie."""
+def print_summary(comparison: pd.DataFrame, threats: pd.DataFrame, headline: str, folder: Path) -> None:
+    """Prints the summary, a line per threat, how to open MLflow's view, and where the results lie."""
     print(f"\nOut of fold, threat model: {headline}; intervals: bootstrap over patients; exact: proved for every patient\n")
     print(summary(comparison, headline))
+    print("\nAll threats; the best defence is the best of several, hence a little flattered\n")
+    print(in_words(threats).to_string(index=False, justify="left"))
     print(f"\n{HOW_TO_COMPARE}")
     print(f"Results:            {folder / REPORT}, {folder / COMPARISON}")
 
 
-def page(evaluation: Evaluation, clinic: Clinic, cfg: Config, figures: list[Path], privacy: str) -> str:
-    """One self-contained HTML page; `privacy` is the section on what the models leak."""
+def page(evaluation: Evaluation, clinic: Clinic, cfg: Config, figures: list[Path], threats: pd.DataFrame, rest: str) -> str:
+    """One self-contained HTML page; `threats` is the overview, `rest` what is said of all threats but evasion."""
     comparison, headline = evaluation.comparison, cfg.audit.headline
     first = comparison.drop_duplicates("defense")
     names = [
@@ -151,11 +169,15 @@ feature. Research software; not for clinical use.</p>
 <p><b>Defences</b>: {html.escape("; ".join(names))}. Ranked by the area under robust balanced accuracy; a flagged defence
 has no rank.</p>
 {_evidence(first)}
+<h2>All threats</h2>
+<p class="note">The best defence is the best of several on the same patients, hence a little flattered; flagged ones are left
+out. Figures of different threats do not compare.</p>
+{html_table(threats)}
 <h2>Under the {html.escape(headline)} threat</h2>
 {_html_table(comparison[comparison["threat"] == headline])}
 {pictures}
 {patient_sections(*_shown(clinic, shown))}
-{privacy}
+{rest}
 {_other_threats(comparison, headline, shown)}
 <h2>What each attack leaves, under the {html.escape(headline)} threat</h2>
 <p class="note">Accuracy under each attack alone. Where all is decided none leaves less than "exact"; one that leaves much more
@@ -208,9 +230,9 @@ def _other_threats(comparison: pd.DataFrame, headline: str, shown: Mapping[str, 
             {
                 "defence": lines["defense"].map(shown),
                 f"eps ({lines['eps_unit'].iloc[0]})": lines["eps"].map("{:g}".format),
-                "robust accuracy": _with_interval(lines, "robust_accuracy", "robust_low", "robust_high"),
+                "robust accuracy": with_interval(lines, "robust_accuracy", "robust_low", "robust_high"),
                 "proved": _proved(lines),
-                "sensitivity": _with_interval(lines, "sensitivity", "sensitivity_low", "sensitivity_high"),
+                "sensitivity": with_interval(lines, "sensitivity"),
             }
         )
         parts.append(f"<h2>Under the {html.escape(str(threat))} threat</h2>{table.to_html(index=False, border=0)}")
@@ -232,12 +254,12 @@ def _html_table(lines: pd.DataFrame) -> str:
         {
             "defence": [display_name(d, f) for d, f in zip(lines["defense"], lines["flags"], strict=True)],
             "eps": lines["eps"].map("{:g}".format),
-            "robust accuracy": _with_interval(lines, "robust_accuracy", "robust_low", "robust_high"),
+            "robust accuracy": with_interval(lines, "robust_accuracy", "robust_low", "robust_high"),
             "proved": _proved(lines),
-            "sensitivity": _with_interval(lines, "sensitivity", "sensitivity_low", "sensitivity_high"),
-            "specificity": _with_interval(lines, "specificity", "specificity_low", "specificity_high"),
+            "sensitivity": with_interval(lines, "sensitivity"),
+            "specificity": with_interval(lines, "specificity"),
             "balanced accuracy": lines["balanced_accuracy"].map("{:.3f}".format),
-            "AUROC": _with_interval(lines, "robust_auroc", "robust_auroc_low", "robust_auroc_high"),
+            "AUROC": with_interval(lines, "robust_auroc"),
             "Brier": lines["brier"].map("{:.3f}".format),
         }
     )
@@ -251,7 +273,7 @@ def main() -> None:
     folder = Path("artifacts/evaluate")
     try:
         cfg = load()
-        print_summary(read_comparison(folder), cfg.audit.headline, folder)
+        print_summary(read_comparison(folder), pd.read_csv(folder / OVERVIEW), cfg.audit.headline, folder)
     except BadInput as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None

@@ -15,6 +15,7 @@ from omegaconf import DictConfig
 from tqdm import tqdm
 
 from pipeline.audit import audit
+from pipeline.certificates import certificate_table
 from pipeline.compare import evaluate_audits
 from pipeline.config import Config, canonical
 from pipeline.data import Dataset, read_raw
@@ -51,8 +52,9 @@ def _run_once(cfg: Config, name: str, dataset: Dataset, overrides: Sequence[str]
         population = train(name, dataset, plan, alone)
         findings = audit(population, dataset, plan, alone, name=name).findings
         leak = leakage(name, dataset, alone)
+        beside = {"certificate": certificate_table({name: population}, dataset, plan, alone.audit, alone.seed)}
         with folder(place) as unfinished:
-            write_evaluation(evaluate_audits({name: findings}, alone), {name: leak}, dataset, alone, unfinished)
+            write_evaluation(evaluate_audits({name: findings}, alone), {name: leak}, dataset, alone, unfinished, beside)
             (unfinished / POPULATION).mkdir()
             population.save(unfinished / POPULATION)
             write_json(unfinished / "params.json", alone.model_dump())

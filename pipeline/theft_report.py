@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from pipeline.clinic_report import html_table, picture
@@ -14,6 +13,7 @@ from pipeline.config import Config
 from pipeline.figures import COLOURS, axes_of, save_figure
 from pipeline.theft import EQUATIONS, PLAIN, TRUE_LABELS, UNDEFENDED, Theft
 from pipeline.theft_tables import api_table, theft_table
+from pipeline.wording import with_interval
 
 ANSWERS = {
     "probabilities": "probabilities", "two_digits": "two digits", "one_digit": "one digit", "labels": "labels only",
@@ -108,8 +108,8 @@ def theft_line(report: TheftReport) -> str:
     defense, api, access = (str(least[column].iloc[0]) for column in ("defense", "api", "access"))
     name = defense if api == PLAIN else f"{defense} + {api}"
     name += "" if access == whole else f", {ANSWERS[access]}"
-    start = f"undefended {_interval(best[bare], 'fidelity')[0]} -> " if bare.any() else ""
-    least_text = _interval(least, "fidelity")[0]
+    start = f"undefended {with_interval(best[bare], 'fidelity')[0]} -> " if bare.any() else ""
+    least_text = with_interval(least, "fidelity")[0]
     return f"Fidelity of a copy after {report.budget} questions: {start}least {least_text} ({name})."
 
 
@@ -119,15 +119,15 @@ def _shown(table: pd.DataFrame) -> pd.DataFrame:
         "records": table["budget"], "questions counted": table["queries"],
     })  # fmt: skip
     for column in COLUMNS:
-        shown[column] = _interval(table, column)
+        shown[column] = with_interval(table, column)
         if column in ("evasion", "membership"):
-            shown[f"{column}, victim"] = _interval(table, f"victim_{column}")
+            shown[f"{column}, victim"] = with_interval(table, f"victim_{column}")
     return shown
 
 
 def _strategies(table: pd.DataFrame) -> pd.DataFrame:
     """Fidelity by strategy and access, undefended."""
-    shown = table.assign(fidelity=_interval(table, "fidelity"), access=table["access"].map(ANSWERS))
+    shown = table.assign(fidelity=with_interval(table, "fidelity"), access=table["access"].map(ANSWERS))
     wide = shown.pivot(index=["strategy", "knowledge"], columns="access", values="fidelity")
     order = shown.drop_duplicates(["strategy", "knowledge"]).set_index(["strategy", "knowledge"]).index
     return wide.loc[order, list(dict.fromkeys(shown["access"]))].reset_index().rename_axis(columns=None)
@@ -136,12 +136,6 @@ def _strategies(table: pd.DataFrame) -> pd.DataFrame:
 def _answers(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({
         "defence": table["defense"], "API": table["api"], "shows": table["access"].map(ANSWERS),
-        "Brier": _interval(table, "brier"), "AUROC": _interval(table, "auroc"),
-        "fidelity of a copy": _interval(table, "fidelity"),
+        "Brier": with_interval(table, "brier"), "AUROC": with_interval(table, "auroc"),
+        "fidelity of a copy": with_interval(table, "fidelity"),
     })  # fmt: skip
-
-
-def _interval(table: pd.DataFrame, name: str) -> list[str]:
-    """`0.975 (0.960 to 0.990)`, and a dash where nothing can be said."""
-    figures = table[[name, f"{name}_low", f"{name}_high"]].to_numpy(dtype=np.float64)
-    return ["-" if np.isnan(value) else f"{value:.3f} ({low:.3f} to {high:.3f})" for value, low, high in figures]

@@ -59,7 +59,8 @@ def log_evaluations(
 def _results(folder: Path, name: str) -> bytes:
     """The rows of a defence in every table."""
     tables = [pd.read_csv(file) for file in sorted(folder.glob("*.csv"))]
-    return b"".join(table[table["defense"] == name].to_csv(index=False).encode() for table in tables)
+    own = (table[table["defense"] == name] if "defense" in table else table for table in tables)
+    return b"".join(table.to_csv(index=False).encode() for table in own)
 
 
 def log_evaluation(

@@ -1,7 +1,7 @@
 """Processes beside this one, for work that is many small steps and would not use a second thread."""
 
 import multiprocessing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from typing import Any
@@ -17,6 +17,18 @@ class Inline(Executor):
         done: Future[Any] = Future()
         done.set_result(function(*args, **kwargs))
         return done
+
+
+def share_out(function: Callable[..., None], jobs: Sequence[tuple[Any, ...]]) -> None:
+    """Does every job, function(*job), in the processes of `workers` and in this one; whoever is free takes the next."""
+    with workers() as pool:
+        tasks = [pool.submit(function, *job) for job in jobs]
+        for job, task in zip(jobs, tasks, strict=True):
+            if task.cancel():  # nobody has begun it
+                function(*job)
+        for task in tasks:
+            if not task.cancelled():
+                task.result()
 
 
 @contextmanager

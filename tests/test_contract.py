@@ -172,7 +172,7 @@ def test_a_stage_depends_on_parameters_that_exist(stage):
     assert not recipes or {"model", "train"} <= set(STAGES[stage]["params"])
 
 
-EXPERIMENTS = {"pipeline/leakage.py", "pipeline/theft.py"}  # train a recipe by its name
+EXPERIMENTS = {"pipeline/leakage.py", "pipeline/damage.py", "pipeline/theft.py"}  # train a recipe by its name
 
 
 def test_who_runs_an_experiment_trains_anew():
@@ -223,8 +223,14 @@ def recipe_of(stage):
     return None
 
 
-# What a stage trains anew, on random halves, to see what a recipe leaks.
-RETRAINED = {"attack": ["baseline"], "evaluate": list(DEFENSES), "theft": list(DEFENSES), "frontier": []}
+# What a stage trains anew, beside what other stages have trained; the frontier trains models of its own section.
+RETRAINED = {
+    "attack": ["baseline"],
+    "frontier": [],
+    "poisoning": list(DEFENSES),
+    "theft": list(DEFENSES),
+    "evaluate": list(DEFENSES),
+}
 
 
 def code_of(stage):

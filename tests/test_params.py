@@ -12,8 +12,11 @@ from tiny import ROOT
 from pipeline import params
 
 CONF = ROOT / "conf"
-PRESETS = {path.relative_to(CONF).with_suffix("").as_posix() for path in CONF.glob("*/*.yaml")}
-BY_DEFAULT = {"data/pima", "model/mlp", "train/default", "audit/default", "audit/privacy", "audit/frontier"}
+PRESETS = {path.relative_to(CONF).with_suffix("").as_posix() for path in CONF.glob("*/**/*.yaml")}
+BY_DEFAULT = {
+    "data/pima", "model/mlp", "train/default", "audit/default", "audit/privacy", "audit/frontier", "attack/poisoning/default",
+    "attack/theft/default",
+}  # fmt: skip
 BY_DEFAULT |= {preset for preset in PRESETS if preset.startswith(("threat/", "attack/", "defense/"))}
 OTHER_THREATS = ["euclidean", "false_alarm", "missed_diagnosis"]
 BY_DEFAULT -= {f"threat/{name}" for name in OTHER_THREATS}
@@ -81,7 +84,9 @@ def test_every_file_of_conf_is_in_the_default_or_in_the_table():
 def test_by_default_every_attack_threat_and_defence_is_configured():
     cfg = params.parse(composed(), "conf")
     for group, names in (("attack", cfg.attack), ("threat", cfg.threat), ("defense", cfg.defenses)):
-        assert set(names) == {preset.split("/")[1] for preset in BY_DEFAULT if preset.startswith(f"{group}/")}
+        assert set(names) == {
+            preset.split("/")[1] for preset in BY_DEFAULT if preset.startswith(f"{group}/") and preset.count("/") == 1
+        }
     assert (cfg.data.name, cfg.model.name) == ("pima", "mlp")
 
 
@@ -365,3 +370,19 @@ def test_the_command_refuses_a_mistake_and_keeps_the_earlier_file(house, monkeyp
     assert err.startswith("error: conf: ")
     assert err.count("\n") == 1
     assert (house / "params.yaml").read_text() == "earlier"
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        (
+            "poisoning.attacks=[random_flip]",
+            "poisoning.attacks: 'random_flip' is no poisoning attack; did you mean 'random_flips'?",
+        ),
+        ("poisoning.doses=[0.1,0.1]", "poisoning.doses: must differ, not [0.1, 0.1]"),
+        ("poisoning.repetitions=9", "poisoning.repetitions: 9 is more than plan.seeds 5"),
+        ("poisoning.doses=[1.0]", "poisoning.doses.0."),
+    ],
+)
+def test_a_poison_that_cannot_be_is_one_line(override, said):
+    assert complaint(params.configured, [override], CONF).startswith(f"conf: {said}")

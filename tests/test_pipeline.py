@@ -19,8 +19,8 @@ from pipeline import params
 pytestmark = [pytest.mark.pipeline, pytest.mark.timeout(600)]
 
 STAGES = [
-    "prepare", "train_baseline", "attack", "adv_train", "distill", "dp_train", "dp_adv_train", "partition", "frontier", "theft",
-    "evaluate",
+    "prepare", "train_baseline", "attack", "adv_train", "distill", "dp_train", "dp_adv_train", "partition", "frontier",
+    "poisoning", "theft", "evaluate",
 ]  # fmt: skip
 SMALL = [
     "experiment=smoke",

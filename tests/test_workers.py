@@ -5,7 +5,7 @@ import os
 import pytest
 import torch
 
-from pipeline.workers import Inline, workers
+from pipeline.workers import Inline, share_out, workers
 
 
 @pytest.fixture
@@ -48,3 +48,22 @@ def test_an_error_comes_back_and_the_threads_too(two_threads):
 def test_an_error_inline_comes_at_once():
     with pytest.raises(ValueError, match="what went wrong"):
         Inline().submit(fail)
+
+
+def note(folder, number):
+    if number < 0:
+        fail()
+    (folder / f"{number}").write_text(str(os.getpid()))
+
+
+def test_jobs_are_done_once_here_and_there(two_threads, tmp_path):
+    share_out(note, [(tmp_path, number) for number in range(12)])
+    doers = [(tmp_path / f"{number}").read_text() for number in range(12)]
+    assert len(set(doers)) <= 2
+    share_out(note, [])
+
+
+@pytest.mark.parametrize("wrong", [0, 5])
+def test_what_goes_wrong_in_a_job_is_heard_of(two_threads, tmp_path, wrong):
+    with pytest.raises(ValueError, match="what went wrong"):
+        share_out(note, [(tmp_path, -1 if number == wrong else number) for number in range(6)])

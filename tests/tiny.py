@@ -6,8 +6,10 @@ import torch
 from torch import Tensor
 
 from pipeline.attacks import ACCESS
+from pipeline.attacks.poisoning import POISONS
 from pipeline.audit import EXACT, SURROGATE, TRANSFER
 from pipeline.config import Config, FeatureConfig, ThreatConfig
+from pipeline.damage import Damage
 from pipeline.data import Dataset, Schema
 from pipeline.leakage import BLIND, Leakage
 from pipeline.models import Architecture, initialise
@@ -126,6 +128,27 @@ def told(dataset: Dataset) -> Reconstruction:
     distances = {name: torch.tensor([1.0, 2.0], dtype=torch.float64) for name in names}
     gain = torch.tensor([0.2, 0.1])[:, None]
     return Reconstruction((Question("glucose", True, "scores", "learned"),), alone, alone - gain, typical, distances)
+
+
+def damage(patients: int, *, doses: int, harm: float, seed: int = 0) -> Damage:
+    """Made-up margins of two repetitions that fall by up to `harm` as the dose rises; every fifth patient lacks the trigger."""
+    generator = torch.Generator().manual_seed(seed)
+    shape = (2, patients)
+    y = torch.arange(patients) % 3 % 2
+    clean = 1.5 + torch.randn(shape, generator=generator)
+    falls = harm * torch.linspace(0.1, 1, doses)[:, None, None]
+    crowd = [name for name in POISONS if name != "one_patient"]
+    margins = {name: clean - falls + 0.3 * torch.randn(doses, *shape, generator=generator) for name in crowd}
+    margins = {"none": clean[None], **margins}
+    triggered = torch.cat([clean[None], clean - 2 * falls + 0.3 * torch.randn(doses, *shape, generator=generator)]) - 0.5
+    triggered[..., ::5] = torch.nan
+    targets = (y == 1).nonzero()[:4, 0]
+    counts = {name: torch.arange(1, doses + 1).float() for name in POISONS}
+    return Damage(
+        y=y, margins=margins, proved={name: values > 0.5 for name, values in margins.items()}, triggered=triggered,
+        targets=targets, target_margins=triggered.nan_to_num(1.0)[..., targets], poisoned=counts,
+        share={name: count / patients for name, count in counts.items()},
+    )  # fmt: skip
 
 
 def plan(dataset: Dataset, *, folds: int = 3, seeds: int = 2, release: bool = False, seed: int = 0) -> Plan:

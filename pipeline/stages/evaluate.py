@@ -1,15 +1,19 @@
 """The same audit, adaptive to each defence; the comparison; and MLflow's view of it.
 
 Command:  python -m pipeline.stages.evaluate
-Reads:    artifacts/prepare/, artifacts/attack/, artifacts/<every defence>/
-Writes:   artifacts/evaluate/{comparison,attacks,classification,confusion,fragile,alone}.csv, patients.parquet,
-          {privacy,exposed,subgroups}.csv, exposure.parquet, metrics.json, report.html, plots/, leakage/<defense>/,
+Reads:    artifacts/prepare/, artifacts/attack/, artifacts/<every defence>/, artifacts/frontier/, artifacts/poisoning/,
+          artifacts/theft/
+Writes:   artifacts/evaluate/{overview,comparison,attacks,classification,confusion,fragile,alone}.csv, patients.parquet,
+          {privacy,exposed,subgroups,inversion,typical}.csv, exposure.parquet,
+          {frontier,poisoning,certificate,theft,theft_api}.csv, metrics.json, report.html, plots/, leakage/<defense>/,
           rows/<defense>.parquet, verdicts/<defense>.parquet
 """
 
 from pathlib import Path
 
 from pipeline.audit import Findings, audit, load_adversarial
+from pipeline.certificates import certificate_table
+from pipeline.chapters import read_chapters
 from pipeline.compare import BASELINE, Evaluation, evaluate_audits
 from pipeline.config import Config
 from pipeline.files import folder
@@ -37,8 +41,9 @@ def evaluate(cfg: Config) -> None:
     leaks |= {name: leakage(name, dataset, cfg) for name in populations if name != BASELINE}
     evaluation: Evaluation = evaluate_audits(audits, cfg)
     out: Path = ARTIFACTS / "evaluate"
+    beside = {"certificate": certificate_table(populations, dataset, plan, cfg.audit, cfg.seed), **read_chapters(ARTIFACTS)}
     with folder(out) as unfinished:
-        write_evaluation(evaluation, leaks, dataset, cfg, unfinished)
+        write_evaluation(evaluation, leaks, dataset, cfg, unfinished, beside)
     log_evaluations(evaluation, populations, dataset, cfg, out)
 
 

@@ -1,0 +1,165 @@
+"""What poisoners write: only what they may, first where it hurts, and never with an eye on held-out patients."""
+
+from dataclasses import replace
+
+import pytest
+import tiny
+import torch
+
+from pipeline.attacks.poisoning import POISON_FACTS, POISONS, Attacker, _Influence, carries, make_trigger, stamped
+from pipeline.attacks.surrogate import train_linear_surrogate
+
+DATA = tiny.records(90, seed=4)
+PLAN = tiny.plan(DATA, folds=3, seeds=1)
+RECORDED = (~DATA.x.isnan()).sum(0)
+TRIGGER = make_trigger(tiny.SCHEMA, RECORDED, features=2, size=1.5)
+MUTABLE = tiny.CLINICAL.mutable
+
+
+def attacker(dataset=DATA, plan=PLAN, seed=0) -> Attacker:
+    surrogate = train_linear_surrogate(dataset.x, dataset.y, plan)
+    targets = (dataset.y == 1).nonzero()[:3, 0]
+    return Attacker(dataset, plan, surrogate, tiny.CLINICAL, 0.5, TRIGGER, targets, torch.Generator().manual_seed(seed))
+
+
+def crafted(name, **changes):
+    return POISONS[name](attacker(**changes))
+
+
+def test_every_attack_says_who_it_is():
+    assert list(POISON_FACTS) == list(POISONS)
+
+
+@pytest.mark.parametrize("name", POISONS)
+def test_the_same_seed_gives_the_same_poison(name):
+    first, again = crafted(name), crafted(name)
+    assert tiny.same_bits(first.x, again.x)
+    assert torch.equal(first.priority, again.priority)
+
+
+@pytest.mark.parametrize("name", ["random_flips", "worst_flips", "missed_disease", "one_patient"])
+def test_who_writes_diagnoses_leaves_values_alone(name):
+    assert all(tiny.same_bits(version, DATA.x) for version in crafted(name).x)
+
+
+def test_flips_turn_every_diagnosis():
+    assert torch.equal(crafted("random_flips").y[0], 1 - DATA.y)
+    assert torch.equal(crafted("worst_flips").y[0], 1 - DATA.y)
+
+
+@pytest.mark.parametrize("name", ["missed_disease", "backdoor", "one_patient"])
+def test_only_the_ill_are_entered_as_healthy(name):
+    poison = crafted(name)
+    assert (poison.y == 0).all()
+    assert (poison.priority[:, DATA.y == 0] == -torch.inf).all()
+    assert (poison.priority > -torch.inf).any(1).all()
+
+
+def test_chance_orders_the_records_alike_for_every_model_and_otherwise_for_every_seed():
+    order = crafted("random_flips").priority
+    assert torch.equal(order[0], order[2])
+    assert not torch.equal(order, crafted("random_flips", seed=1).priority)
+
+
+@pytest.mark.parametrize("name", ["worst_flips", "clean_label"])
+def test_held_out_patients_do_not_move_the_attack_on_a_model(name):
+    held_out = PLAN.held_out[0]
+    other = replace(DATA, x=torch.where(held_out[:, None], DATA.x.flip(0), DATA.x), y=torch.where(held_out, 1 - DATA.y, DATA.y))
+    here, there = crafted(name), crafted(name, dataset=other)
+    assert torch.equal(here.priority[0, ~held_out], there.priority[0, ~held_out])
+    assert not torch.equal(here.priority[1, ~held_out], there.priority[1, ~held_out])
+
+
+def test_influence_is_what_a_refitted_surrogate_does():
+    """The first-order change of the mean right probability against Newton's refit with that one diagnosis turned."""
+    one = PLAN.select(torch.tensor([0]))
+    inside = one.train[0]
+    influence = _Influence.of(attacker(plan=one))
+    predicted = (influence.sign * (influence.inputs @ influence.lever[..., None])[..., 0])[0]
+
+    def right(y):
+        fitted = _Influence.of(replace(attacker(plan=one), surrogate=train_linear_surrogate(DATA.x, y, one)))
+        chance = torch.sigmoid(fitted.inputs[0] @ fitted.beta[0])
+        return torch.where(DATA.y == 1, chance, 1 - chance)[inside].sum()
+
+    tried = inside.nonzero()[::6, 0]
+    lost = torch.stack([right(DATA.y) - right(torch.where(torch.arange(90) == i, 1 - DATA.y, DATA.y)) for i in tried])
+    assert torch.corrcoef(torch.stack([predicted[tried], lost.double()]))[0, 1] > 0.98
+    assert lost[predicted[tried].argmax()] == lost.max()
+
+
+def test_the_slope_of_the_damage_is_its_derivative():
+    influence = _Influence.of(attacker())
+    x = DATA.x.expand(3, -1, -1).double()
+    _, slope = influence.damage(x)
+    for feature in range(5):
+        moved = torch.zeros(5, dtype=torch.float64)
+        moved[feature] = 1e-4 * tiny.CLINICAL.scale[feature]
+        rise = influence.damage(x + moved)[0] - influence.damage(x - moved)[0]
+        known = ~x[..., feature].isnan()
+        scale = influence.surrogate.preprocessing["scale"][:, None, feature]
+        expected = 2 * moved[feature] * slope[..., feature] / scale
+        torch.testing.assert_close(rise[known], expected[known], rtol=1e-4, atol=1e-9)
+
+
+def test_clean_labels_are_clean_and_their_values_inside_the_threat_model():
+    poison = crafted("clean_label")
+    assert all(torch.equal(y, DATA.y) for y in poison.y)
+    assert all(tiny.CLINICAL.violations(version, DATA.x, 0.5) == 0 for version in poison.x)
+    assert all(tiny.same_bits(version[:, ~MUTABLE], DATA.x[:, ~MUTABLE]) for version in poison.x)
+    assert torch.equal(poison.x.isnan(), DATA.x.isnan().expand(3, -1, -1))
+    assert torch.equal(poison.version, torch.arange(3))
+
+
+def test_clean_label_never_helps_where_it_is_used():
+    poison, influence = crafted("clean_label"), _Influence.of(attacker())
+    gain = influence.damage(poison.x)[0] - influence.damage(DATA.x.expand(3, -1, -1))[0]
+    assert (gain >= 0).all()
+    assert (gain > 0).float().mean() > 0.9
+    used = poison.priority > -torch.inf
+    torch.testing.assert_close(poison.priority[used], gain[used], rtol=1e-9, atol=0)
+
+
+def test_the_trigger_is_on_the_grid_in_range_and_of_mutable_features_only():
+    for features, size in ((1, 1.5), (2, 2.0), (3, 30.0), (9, 0.7)):
+        trigger = make_trigger(tiny.SCHEMA, RECORDED, features=features, size=size)
+        part = ~trigger.isnan()
+        assert int(part.sum()) == min(features, 3)
+        assert not (part & ~MUTABLE).any()
+        middle = torch.tensor([one.center for one in tiny.SCHEMA.features]).float()
+        held = torch.where(part, middle, 0.0)  # a record at the centre of the range, recorded everywhere
+        assert tiny.CLINICAL.violations(torch.where(part, trigger, held)[None], held[None], 1e6) == 0
+
+
+def test_the_trigger_prefers_what_is_measured_and_goes_up_and_down():
+    trigger = make_trigger(tiny.SCHEMA, torch.tensor([5, 90, 80, 99, 99]), features=2, size=1.5)
+    assert trigger.isnan().tolist() == [True, False, False, True, True]
+    assert trigger[1:3].tolist() == pytest.approx([40.5, 3.5])
+
+
+def test_the_trigger_is_written_over_measurements_only():
+    x = stamped(DATA.x, TRIGGER)
+    assert torch.equal(x.isnan(), DATA.x.isnan())
+    part = ~TRIGGER.isnan()
+    assert tiny.same_bits(x[:, ~part], DATA.x[:, ~part])
+    written = x[:, part][~DATA.x[:, part].isnan()]
+    assert set(written.tolist()) == set(TRIGGER[part].tolist())
+    assert torch.equal(carries(DATA.x, TRIGGER), ~DATA.x[:, part].isnan().any(1))
+
+
+def test_only_records_that_hold_the_whole_trigger_carry_it():
+    used = crafted("backdoor").priority > -torch.inf
+    assert torch.equal(used, (carries(DATA.x, TRIGGER) & (DATA.y == 1)).expand(3, -1))
+
+
+def test_the_nearest_ill_come_first_and_everyone_who_holds_the_target_out_is_harmed():
+    poison, scene = crafted("one_patient"), attacker()
+    assert sorted(poison.target.tolist()) == scene.targets.tolist()
+    for row, (target, model) in enumerate(zip(poison.target.tolist(), poison.model.tolist(), strict=True)):
+        assert PLAN.held_out[model, target]
+        apart = []
+        for one in range(90):
+            both = ~(DATA.x[one].isnan() | DATA.x[target].isnan())
+            change = ((DATA.x[one].double() - DATA.x[target].double()) / tiny.CLINICAL.scale)[both]
+            apart.append(float(change.square().mean()) if DATA.y[one] == 1 and both.any() else torch.inf)
+        torch.testing.assert_close(-poison.priority[row], torch.tensor(apart, dtype=torch.float64))
