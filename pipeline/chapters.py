@@ -16,8 +16,9 @@ OF_STAGES = {"frontier": ["frontier"], "poisoning": ["poisoning"], "theft": ["th
 
 
 def read_chapters(artifacts: Path) -> dict[str, pd.DataFrame]:
-    """The tables that the stages wrote, by name."""
-    return {name: pd.read_csv(artifacts / stage / f"{name}.csv") for stage, names in OF_STAGES.items() for name in names}
+    """The tables that the stages wrote, by name. "none" is a word there, not a gap."""
+    files = {name: artifacts / stage / f"{name}.csv" for stage, names in OF_STAGES.items() for name in names}
+    return {name: pd.read_csv(file, keep_default_na=False, na_values=[""]) for name, file in files.items()}
 
 
 def chapters(tables: Tables, cfg: Config, folder: Path) -> str:
