@@ -23,7 +23,7 @@ from pipeline.population import Population
 from pipeline.reconstruction import Reconstruction, reconstruction
 
 BLIND = "blind"  # a classifier that sees the records and no model: there is nothing to be found
-SCORES, CLAIM = "membership.safetensors", "claim.json"
+FOLDER, SCORES, CLAIM = "leakage", "membership.safetensors", "claim.json"
 COINS, CANARY_COINS = 104_729, 1_299_709  # added to the seed, so that no plan shares coins with another
 EXTREME = 2.5  # of a canary's values, in units of scale from the centre: rare, and what clipping is for
 AGREEMENT = 0.02  # by how much our accountant may exceed the claimed epsilon: Opacus rounds, and so do we

@@ -7,6 +7,7 @@ import html
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -72,8 +73,6 @@ def write_evaluation(
     for name, findings in evaluation.audits.items():
         save_rows(findings.rows, folder / "rows" / f"{name}.parquet")
         save_rows(verdicts(findings.verified), folder / "verdicts" / f"{name}.parquet")
-    for name, leak in leaks.items():
-        leak.save(folder / "leakage" / name)
     save_rows(by_defense(clinic.patients), folder / "patients.parquet")
     save_rows(privacy.exposure, folder / "exposure.parquet")
     figures = draw_all(evaluation, cfg.audit.headline, folder / "plots")
@@ -89,12 +88,15 @@ def read_comparison(folder: Path) -> pd.DataFrame:
     Raises:
         BadInput: it is not there.
     """
+    table = _read(folder / COMPARISON, dtype={"flags": "string", "evidence": "string", "rank": "Int64"})
+    return table.fillna({"flags": "", "evidence": ""})
+
+
+def _read(path: Path, **options: Any) -> pd.DataFrame:
     try:
-        return pd.read_csv(folder / COMPARISON, dtype={"flags": "string", "evidence": "string", "rank": "Int64"}).fillna(
-            {"flags": "", "evidence": ""}
-        )
+        return pd.read_csv(path, **options)
     except FileNotFoundError:
-        raise BadInput(f"{folder / COMPARISON}: not found; run `dvc repro` to make it") from None
+        raise BadInput(f"{path}: not found; run `dvc repro` to make it") from None
 
 
 def summary(comparison: pd.DataFrame, headline: str) -> str:
@@ -135,7 +137,8 @@ def print_summary(comparison: pd.DataFrame, threats: pd.DataFrame, headline: str
     print(f"\nOut of fold, threat model: {headline}; intervals: bootstrap over patients; exact: proved for every patient\n")
     print(summary(comparison, headline))
     print("\nAll threats; the best defence is the best of several, hence a little flattered\n")
-    print(in_words(threats).to_string(index=False, justify="left"))
+    words = in_words(threats)
+    print(words.apply(lambda column: column.str.ljust(int(column.str.len().max()))).to_string(index=False, justify="left"))
     print(f"\n{HOW_TO_COMPARE}")
     print(f"Results:            {folder / REPORT}, {folder / COMPARISON}")
 
@@ -273,7 +276,7 @@ def main() -> None:
     folder = Path("artifacts/evaluate")
     try:
         cfg = load()
-        print_summary(read_comparison(folder), pd.read_csv(folder / OVERVIEW), cfg.audit.headline, folder)
+        print_summary(read_comparison(folder), _read(folder / OVERVIEW), cfg.audit.headline, folder)
     except BadInput as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None

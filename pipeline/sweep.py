@@ -21,6 +21,7 @@ from pipeline.config import Config, canonical
 from pipeline.data import Dataset, read_raw
 from pipeline.defenses import train
 from pipeline.files import folder, repository_root, sha256, write_json
+from pipeline.leakage import FOLDER as LEAKAGE
 from pipeline.leakage import leakage
 from pipeline.plan import Plan
 from pipeline.population import Population
@@ -56,6 +57,7 @@ def _run_once(cfg: Config, name: str, dataset: Dataset, overrides: Sequence[str]
         with folder(place) as unfinished:
             write_evaluation(evaluate_audits({name: findings}, alone), {name: leak}, dataset, alone, unfinished, beside)
             (unfinished / POPULATION).mkdir()
+            leak.save(unfinished / LEAKAGE / name)
             population.save(unfinished / POPULATION)
             write_json(unfinished / "params.json", alone.model_dump())
     table = read_comparison(place)

@@ -12,7 +12,7 @@ import pytest
 import tiny
 import yaml
 from test_compare import CFG, EPS, model, proof_of, rows
-from tiny import records
+from tiny import CERTIFICATE, records
 
 from pipeline import params, report
 from pipeline.audit import TRANSFER, Findings
@@ -23,13 +23,13 @@ from pipeline.report import page, print_summary, read_comparison, summary, write
 from pipeline.verified import verdicts
 
 TABLES = ("comparison", "attacks", "fragile", "alone", "classification", "confusion")
-PICTURES = ["robustness_clinical", "robustness_unconstrained", "roc", "confusion", "membership_roc"]
+PICTURES = ["robustness_clinical", "robustness_unconstrained", "roc", "confusion", "membership_roc", "certificate"]
 HOSTILE = "<script>alert('x')</script> & \"co\""
 NAMES = ["baseline", "adv_train", "distill"]
 LABELS = {"baseline": "baseline", "adv_train": "adv_train", "distill": "distill [masked gradients]"}
 
 
-NO_PATIENTS = Clinic({}, {})
+NO_PATIENTS, NO_THREATS = Clinic({}, {}), pd.DataFrame()
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +86,7 @@ def comparison(evaluation):
 @pytest.fixture(scope="module")
 def written(evaluation, data, cfg, tmp_path_factory):
     place = tmp_path_factory.mktemp("evaluate")
-    write_evaluation(evaluation, leaks_of(data), data, cfg, place)
+    write_evaluation(evaluation, leaks_of(data), data, cfg, place, {"certificate": CERTIFICATE})
     return place
 
 
@@ -95,12 +95,9 @@ def written(evaluation, data, cfg, tmp_path_factory):
 
 def test_every_table_picture_row_and_the_page_are_written(written):
     files = {path.relative_to(written).as_posix() for path in written.rglob("*") if path.is_file()}
-    expected = {
-        f"{name}.csv" for name in (*TABLES, "privacy", "exposed", "subgroups", "inversion", "typical", "plots/membership_roc")
-    }
+    privacy = ("privacy", "exposed", "subgroups", "inversion", "typical", "plots/membership_roc")
+    expected = {f"{name}.csv" for name in (*TABLES, "overview", "certificate", *privacy)}
     expected |= {"patients.parquet", "exposure.parquet"}
-    leaks = ("membership.safetensors", "reconstruction.safetensors", "claim.json")
-    expected |= {f"leakage/{name}/{file}" for name in NAMES for file in leaks}
     expected |= {f"{place}/{name}.parquet" for place in ("rows", "verdicts") for name in NAMES}
     expected |= (
         {"plots/robustness.csv", "plots/roc.csv"} | {f"plots/{name}.png" for name in PICTURES} | {"metrics.json", "report.html"}
@@ -146,7 +143,7 @@ def test_the_metrics_name_every_defence_and_radius(written):
 
 def test_the_same_evaluation_is_the_same_bytes_pictures_included(written, evaluation, data, cfg, tmp_path_factory):
     again = tmp_path_factory.mktemp("again")
-    write_evaluation(evaluation, leaks_of(data), data, cfg, again)
+    write_evaluation(evaluation, leaks_of(data), data, cfg, again, {"certificate": CERTIFICATE})
     for path in written.rglob("*"):
         if path.is_file():
             assert (again / path.relative_to(written)).read_bytes() == path.read_bytes(), path.name
@@ -264,10 +261,13 @@ def test_the_summary_does_without_a_baseline(comparison):
     assert summary(alone, "clinical").count("\n") == len(EPS)
 
 
-def test_print_summary_says_what_it_shows_and_where_the_rest_lies(comparison, tmp_path, capsys):
-    print_summary(comparison, "clinical", tmp_path)
+def test_print_summary_says_what_it_shows_and_where_the_rest_lies(comparison, written, tmp_path, capsys):
+    threats = pd.read_csv(written / "overview.csv")
+    print_summary(comparison, threats, "clinical", tmp_path)
     out = capsys.readouterr().out
     assert summary(comparison, "clinical") in out
+    for risk in ("evasion", "membership", "inversion"):
+        assert len([line for line in out.splitlines() if line.startswith(f"{risk} ")]) == 1
     assert "threat model: clinical" in out
     assert str(tmp_path / "report.html") in out
 
@@ -306,7 +306,7 @@ def test_the_page_says_why_a_defence_is_flagged(html, comparison):
 
 def test_the_page_of_honest_defences_has_no_reasons(evaluation, cfg, comparison):
     honest = replace(evaluation, comparison=comparison[comparison["flags"] == ""])
-    text = page(honest, NO_PATIENTS, cfg, [], "")
+    text = page(honest, NO_PATIENTS, cfg, [], NO_THREATS, "")
     assert "<ul" not in text
 
 
@@ -338,7 +338,7 @@ def test_the_page_says_what_is_proved_and_what_is_left_undecided(html, compariso
 def test_the_page_lists_the_attacks_in_the_order_of_the_audit_and_the_radii_in_theirs(evaluation, cfg):
     """As numbers: 10 comes after 2."""
     larger = {0.0: 0.0, 0.1: 2.0, 0.5: 10.0}
-    text = page(replace(evaluation, attacks=evaluation.attacks.replace({"eps": larger})), NO_PATIENTS, cfg, [], "")
+    text = page(replace(evaluation, attacks=evaluation.attacks.replace({"eps": larger})), NO_PATIENTS, cfg, [], NO_THREATS, "")
     table = text.split("<h2>What each attack leaves")[1].split("<h2>")[0]
     assert re.findall(r"<th>(.*?)</th>", table)[:5] == ["defence", "attack", "eps 0", "eps 2", "eps 10"]
     attacks = [cells[1] for cells in (re.findall(r"<td>(.*?)</td>", row) for row in table.split("<tr>")) if cells]
@@ -347,7 +347,7 @@ def test_the_page_lists_the_attacks_in_the_order_of_the_audit_and_the_radii_in_t
 
 def test_a_hostile_configuration_is_escaped(evaluation, hostile):
     renamed = evaluation.classification.replace({"diabetes": HOSTILE})
-    text = page(replace(evaluation, classification=renamed), NO_PATIENTS, hostile, [], "")
+    text = page(replace(evaluation, classification=renamed), NO_PATIENTS, hostile, [], NO_THREATS, "")
     assert "<script" not in text
     assert "&lt;script&gt;" in text
     assert "<b>ill" not in text
@@ -357,7 +357,7 @@ def test_a_hostile_name_of_a_defence_is_escaped(evaluation, cfg, comparison):
     comparison["evidence"] = comparison["evidence"].where(comparison["evidence"] == "", HOSTILE)
     comparison["defense"] = comparison["defense"].replace({"distill": HOSTILE})
     attacks = evaluation.attacks.replace({"distill": HOSTILE})
-    text = page(replace(evaluation, comparison=comparison, attacks=attacks), NO_PATIENTS, cfg, [], "")
+    text = page(replace(evaluation, comparison=comparison, attacks=attacks), NO_PATIENTS, cfg, [], NO_THREATS, "")
     assert "<script" not in text
 
 

@@ -38,6 +38,8 @@ def evaluated(tmp_path_factory):
     folder = tmp_path_factory.mktemp("evaluate")
     leaks = {name: tiny.leak(data, targets=20, effect=0.5) for name in populations}
     write_evaluation(evaluation, leaks, data, cfg, folder)
+    for name, leak in leaks.items():
+        leak.save(folder / "leakage" / name)
     return cfg, data, populations, evaluation, folder
 
 

@@ -9,7 +9,7 @@ from pipeline.audit import audit
 from pipeline.compare import BASELINE, compare, headline_metrics
 from pipeline.config import Config
 from pipeline.files import folder, write_json
-from pipeline.leakage import leakage
+from pipeline.leakage import FOLDER, leakage
 from pipeline.population import Population
 from pipeline.stages import ARTIFACTS, prepared, run
 
@@ -23,7 +23,7 @@ def attack(cfg: Config) -> None:
     leak = leakage(BASELINE, dataset, cfg)
     with folder(ARTIFACTS / "attack") as out:
         result.save(out)
-        leak.save(out / "leakage")
+        leak.save(out / FOLDER)
         write_json(out / "metrics.json", headline_metrics(table, cfg.audit.headline))
 
 

@@ -14,17 +14,24 @@ from pathlib import Path
 from pipeline.audit import Findings, audit, load_adversarial
 from pipeline.certificates import certificate_table
 from pipeline.chapters import read_chapters
-from pipeline.compare import BASELINE, Evaluation, evaluate_audits
+from pipeline.compare import BASELINE, evaluate_audits
 from pipeline.config import Config
+from pipeline.data import Dataset
 from pipeline.files import folder
-from pipeline.leakage import Leakage, leakage
+from pipeline.leakage import FOLDER, Leakage, leakage
 from pipeline.population import Population
 from pipeline.report import write_evaluation
 from pipeline.stages import ARTIFACTS, prepared, run
 from pipeline.store import open_store
 from pipeline.tracking import log_evaluations
+from pipeline.workers import share_out
 
 STAGE_OF = {BASELINE: "train_baseline"}  # the other defences are trained by the stage of their own name
+
+
+def measure(name: str, dataset: Dataset, cfg: Config, place: Path) -> None:
+    """What one recipe leaks, by whichever process is free."""
+    leakage(name, dataset, cfg).save(place)
 
 
 def evaluate(cfg: Config) -> None:
@@ -37,12 +44,14 @@ def evaluate(cfg: Config) -> None:
     for name, population in populations.items():
         if name != BASELINE:
             audits[name] = audit(population, dataset, plan, cfg, name=name, transfer=transfer).findings
-    leaks = {BASELINE: Leakage.load(ARTIFACTS / "attack" / "leakage")}
-    leaks |= {name: leakage(name, dataset, cfg) for name in populations if name != BASELINE}
-    evaluation: Evaluation = evaluate_audits(audits, cfg)
-    out: Path = ARTIFACTS / "evaluate"
+    evaluation, out = evaluate_audits(audits, cfg), ARTIFACTS / "evaluate"
     beside = {"certificate": certificate_table(populations, dataset, plan, cfg.audit, cfg.seed), **read_chapters(ARTIFACTS)}
     with folder(out) as unfinished:
+        leaks = {BASELINE: Leakage.load(ARTIFACTS / "attack" / FOLDER)}
+        leaks[BASELINE].save(unfinished / FOLDER / BASELINE)
+        places = {name: unfinished / FOLDER / name for name in populations if name not in leaks}
+        share_out(measure, [(name, dataset, cfg, place) for name, place in places.items()])
+        leaks |= {name: Leakage.load(place) for name, place in places.items()}
         write_evaluation(evaluation, leaks, dataset, cfg, unfinished, beside)
     log_evaluations(evaluation, populations, dataset, cfg, out)
 

@@ -5,22 +5,30 @@ Reads:    artifacts/prepare/
 Writes:   artifacts/theft/{theft,theft_api}.csv, metrics.json, <defense>/{copies.parquet,answers.safetensors}
 """
 
+from pathlib import Path
+
 from pipeline.config import Config
+from pipeline.data import Dataset
 from pipeline.files import folder, write_json, write_text
 from pipeline.stages import ARTIFACTS, prepared, run
-from pipeline.theft import theft
+from pipeline.theft import Theft, theft
 from pipeline.theft_tables import api_table, headline_metrics, theft_table
+from pipeline.workers import share_out
+
+
+def measure(name: str, dataset: Dataset, cfg: Config, place: Path) -> None:
+    """One recipe, by whichever process is free."""
+    theft(name, dataset, cfg).save(place)
 
 
 def steal(cfg: Config) -> None:
     """The stage."""
     dataset, _ = prepared()
-    thefts = {name: theft(name, dataset, cfg) for name in cfg.defenses}
-    table = theft_table(thefts, cfg.audit, cfg.seed)
-    answers = api_table(thefts, table, cfg.audit, cfg.seed, cfg.theft.headline, cfg.theft.headline_budget)
     with folder(ARTIFACTS / "theft") as out:
-        for name, result in thefts.items():
-            result.save(out / name)
+        share_out(measure, [(name, dataset, cfg, out / name) for name in cfg.defenses])
+        thefts = {name: Theft.load(out / name) for name in cfg.defenses}
+        table = theft_table(thefts, cfg.audit, cfg.seed)
+        answers = api_table(thefts, table, cfg.audit, cfg.seed, cfg.theft.headline, cfg.theft.headline_budget)
         write_text(out / "theft.csv", table.to_csv(index=False))
         write_text(out / "theft_api.csv", answers.to_csv(index=False))
         write_json(out / "metrics.json", headline_metrics(table, cfg.theft.headline, cfg.theft.headline_budget))

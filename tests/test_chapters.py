@@ -1,0 +1,28 @@
+"""Chapters: one for every table that is there, none for what was not measured, and words that are no gaps."""
+
+import pandas as pd
+from tiny import CERTIFICATE
+
+from pipeline.chapters import OF_STAGES, chapters, read_chapters
+
+
+def test_a_chapter_for_what_is_there(cfg, tmp_path):
+    html = chapters({"certificate": CERTIFICATE}, cfg, tmp_path)
+    assert html.count("<h3>What no poison can do</h3>") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["certificate.png"]
+
+
+def test_nothing_measured_nothing_said(cfg, tmp_path):
+    assert chapters({"certificate": CERTIFICATE.iloc[:0]}, cfg, tmp_path) == ""
+    assert chapters({}, cfg, tmp_path) == ""
+
+
+def test_none_is_a_word_in_the_tables_of_the_stages(tmp_path):
+    for stage, names in OF_STAGES.items():
+        (tmp_path / stage).mkdir()
+        for name in names:
+            pd.DataFrame({"attack": ["none", "x"], "accuracy": [0.5, None]}).to_csv(tmp_path / stage / f"{name}.csv", index=False)
+    tables = read_chapters(tmp_path)
+    assert set(tables) == {"frontier", "poisoning", "theft", "theft_api"}
+    assert tables["poisoning"]["attack"].tolist() == ["none", "x"]
+    assert tables["poisoning"]["accuracy"].isna().tolist() == [False, True]
