@@ -89,7 +89,8 @@ def read_comparison(folder: Path) -> pd.DataFrame:
         BadInput: it is not there.
     """
     table = _read(folder / COMPARISON, dtype={"flags": "string", "evidence": "string", "rank": "Int64"})
-    return table.fillna({"flags": "", "evidence": ""})
+    filled: pd.DataFrame = table.fillna({"flags": "", "evidence": ""})
+    return filled
 
 
 def _read(path: Path, **options: Any) -> pd.DataFrame:
