@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 PICTURE, NO_NOISE = "privacy_frontier.png", "none"
 NOT_COVERED = (
     "Not covered by any of these epsilons: the choice of steps, learning rate and clipping, made once for all of them; "
-    "publishing several epsilons side by side, which spends their sum; thresholds and this page's figures; a patient with "
-    "several records; readers who know the noise's seed."
+    "publishing several of these models, whose budgets add up and whose noise is the same but for its size, so that two of them "
+    "cancel part of it; thresholds and this page's figures; a patient with several records; readers who know the noise's seed."
 )
 
 
