@@ -2,6 +2,8 @@
 
     python -m benchmarks.private_numbers
 
+First steps and learning rate, for `dp_train`; then, with these, the radius that `dp_adv_train` trains against.
+
 Patients are drawn around the schema's public centres, with public spreads; the diagnosis follows a random logistic rule with one
 interaction; a tenth of the values is missing. Each line is the mean over three such cohorts, out of fold.
 """
@@ -9,14 +11,20 @@ interaction; a tenth of the values is missing. Each line is the mean over three 
 import pandas as pd
 import torch
 
+from pipeline.attacks.gradient import pgd
+from pipeline.attacks.losses import margin
+from pipeline.config import Config
 from pipeline.data import Dataset, Schema
 from pipeline.defenses import train
 from pipeline.grid import out_of_fold
 from pipeline.outcome import clean_metrics
 from pipeline.params import load
 from pipeline.plan import Plan
+from pipeline.population import Population
+from pipeline.threat import Threat
 
 EPSILONS, STEPS, LEARNING_RATES, COHORTS, RECORDS = (0.5, 1.0, 3.0, 8.0), (20, 40, 80), (0.005, 0.01, 0.02, 0.05), 3, 768
+RADII, ATTACKED = (0.1, 0.15, 0.2, 0.3), 0.3
 
 
 def made_up(schema: Schema, seed: int) -> Dataset:
@@ -32,6 +40,26 @@ def made_up(schema: Schema, seed: int) -> Dataset:
     return Dataset(x, y, schema)
 
 
+def figures_of(name: str, options: dict, cohorts: list[Dataset], cfg: Config) -> pd.Series:
+    """Means over the cohorts, out of fold: what the training stages report, and the accuracy under attack at `ATTACKED`."""
+    one = cfg.model_copy(update={name: {**cfg.defenses[name], **options}})
+    figures = []
+    for data in cohorts:
+        plan = Plan.cross_validation(data.y, folds=5, seeds=1, seed=cfg.seed, release=False)
+        population = train(name, data, plan, one)
+        margins, y = out_of_fold(population, data, plan)
+        figures.append({**clean_metrics(margins.numpy(), y.numpy()), "robust": withstands(population, data, plan, cfg)})
+    return pd.DataFrame(figures).mean()
+
+
+def withstands(population: Population, data: Dataset, plan: Plan, cfg: Config) -> float:
+    """Robust accuracy under the headline threat, by PGD on the margin."""
+    threat, (index, valid) = Threat.of(data.schema.features, cfg.threat[cfg.audit.headline]), plan.held_out_index()
+    x, y = data.x[index], data.y[index]
+    x_adv = pgd(population, x, y, threat, eps=ATTACKED, steps=20, step_size=0.1, generator=torch.Generator().manual_seed(0))
+    return float((margin(population(x_adv), y) > 0)[valid].float().mean())
+
+
 def main() -> None:
     cfg = load()
     torch.set_num_threads(cfg.threads)
@@ -42,16 +70,14 @@ def main() -> None:
             line = {"steps": steps, "learning rate": learning_rate}
             for epsilon in EPSILONS:
                 options = {"epsilon": epsilon, "steps": steps, "learning_rate": learning_rate}
-                one = cfg.model_copy(update={"dp_train": {**cfg.defenses["dp_train"], **options}})
-                figures = []
-                for data in cohorts:
-                    plan = Plan.cross_validation(data.y, folds=5, seeds=1, seed=cfg.seed, release=False)
-                    margins, y = out_of_fold(train("dp_train", data, plan, one), data, plan)
-                    figures.append(clean_metrics(margins.numpy(), y.numpy()))
-                mean = pd.DataFrame(figures).mean()
+                mean = figures_of("dp_train", options, cohorts, cfg)
                 line[f"epsilon {epsilon:g}: accuracy / AUROC"] = f"{mean['accuracy']:.3f} / {mean['auroc']:.3f}"
             lines.append(line)
     print(pd.DataFrame(lines).to_string(index=False))
+    rows = {"dp_train": figures_of("dp_train", {}, cohorts, cfg)}
+    rows |= {f"dp_adv_train, eps {eps:g}": figures_of("dp_adv_train", {"eps": eps}, cohorts, cfg) for eps in RADII}
+    shown = ["accuracy", "auroc", "sensitivity", "robust"]
+    print(pd.DataFrame(rows).T[shown].to_string(float_format="{:.3f}".format))
 
 
 if __name__ == "__main__":

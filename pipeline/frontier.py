@@ -4,7 +4,8 @@ Everything but the noise is held fixed: plan, initial weights, learning rate, an
 of its own size, so one run of `fit_private` serves all epsilons, and neighbouring epsilons are compared on equal luck.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from pipeline.verified import SAME_RADIUS, proofs_out_of_fold
 from pipeline.workers import workers
 
 RECIPE, ATTACK = "dp_train", "lira_fixed"  # whose numbers; and the likelihood ratio that needs few shadows
+MEASURED = ("margin", "robust_below", "breaks_at")
 TENSORS, DESCRIPTION = "frontier.safetensors", "frontier.json"
 
 
@@ -106,9 +108,12 @@ def frontier(dataset: Dataset, plan: Plan, cfg: Config) -> Frontier:
         architecture = MODELS[kind](dataset.x.shape[1], len(dataset.schema.classes), hidden)
         audited.append(audits(kind, dataset, cfg, architecture, claims, numbers))  # first: a refuted claim ends it here
         populations = at_each_noise(dataset, scored, architecture, claims, numbers, f"{kind}, out of fold")
-        targets = at_each_noise(dataset, halves, architecture, claims, numbers, f"{kind}, random halves")
-        scores = torch.stack([membership_scores(target, dataset, halves) for target in targets])
-        for column, values in zip(columns.values(), (*proofs(populations, dataset, scored, cfg), scores), strict=True):
+        with workers() as pool:  # another process proves while this one trains
+            proved = proofs(pool, populations, dataset, scored, cfg)
+            targets = at_each_noise(dataset, halves, architecture, claims, numbers, f"{kind}, random halves")
+            scores = torch.stack([membership_scores(target, dataset, halves) for target in targets])
+            parts = (*proved(), scores)
+        for column, values in zip(columns.values(), parts, strict=True):
             column.append(values)
     return Frontier(
         models=tuple(cfg.frontier.models),
@@ -181,22 +186,28 @@ def audits(
     return audited
 
 
-def proofs(populations: Sequence[Population], dataset: Dataset, plan: Plan, cfg: Config) -> tuple[Tensor, Tensor, Tensor]:
-    """(E, S, N) each: margins on unchanged records, who is proved right within the radius, and who is known to be broken."""
+def proofs(
+    pool: Executor, populations: Sequence[Population], dataset: Dataset, plan: Plan, cfg: Config
+) -> Callable[[], tuple[Tensor, Tensor, Tensor]]:
+    """Sets out to prove who is answered rightly within the radius.
+
+    Returns:
+        what waits for the work to be done, and returns (E, S, N) each: margins on unchanged records, who is proved right within
+        the radius, and who is known to be broken there.
+    """
     threat = Threat.of(dataset.schema.features, cfg.threat[cfg.audit.headline])
-    radius = cfg.frontier.radius
-    with workers() as pool:
-        waiting = [
-            proofs_out_of_fold(
-                pool, population, dataset, plan, threat, radii=[radius], exact_to=None, budget=cfg.frontier.boxes, alone=False
-            )
-            for population in populations
-        ]
-        found = [wait() for wait in waiting]
-    margin, below, breaks = (
-        torch.stack([getattr(one, name) for one in found]) for name in ("margin", "robust_below", "breaks_at")
-    )
-    return margin, below > radius + SAME_RADIUS, breaks <= radius + SAME_RADIUS
+    radius, budget = cfg.frontier.radius, cfg.frontier.boxes
+    waiting = [
+        proofs_out_of_fold(pool, one, dataset, plan, threat, radii=[radius], exact_to=None, budget=budget, alone=False)
+        for one in populations
+    ]
+
+    def wait() -> tuple[Tensor, Tensor, Tensor]:
+        found = [one() for one in waiting]
+        margin, below, breaks = (torch.stack([getattr(one, name) for one in found]) for name in MEASURED)
+        return margin, below > radius + SAME_RADIUS, breaks <= radius + SAME_RADIUS
+
+    return wait
 
 
 def membership_scores(population: Population, dataset: Dataset, plan: Plan) -> Tensor:

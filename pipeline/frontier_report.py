@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 PICTURE, NO_NOISE = "privacy_frontier.png", "none"
 NOT_COVERED = (
     "Not covered by any of these epsilons: the choice of steps, learning rate and clipping, made once for all of them; "
-    "publishing several epsilons side by side, which spends their sum; thresholds and this page's figures; a patient with "
-    "several records; readers who know the noise's seed."
+    "publishing several of these models, whose budgets add up and whose noise is the same but for its size, so that two of them "
+    "cancel part of it; thresholds and this page's figures; a patient with several records; readers who know the noise's seed."
 )
 
 
@@ -44,10 +44,11 @@ def draw_frontier(table: pd.DataFrame, folder: Path) -> list[Path]:
         "members found while 1 % are accused wrongly",
         "accuracy (line), sensitivity (dashed)",
     )
-    for axis, title in zip(axes, titles, strict=True):
+    for axis, title, place in zip(axes, titles, ((0.02, 0.2), "upper left", "lower left"), strict=True):
         axis.set_xticks(list(ticks.values()), list(ticks))
-        axis.set(title=title, xlabel="epsilon (none = no noise)")
-        axis.legend(frameon=False, fontsize=7, loc="lower left" if axis is axes[2] else "upper left")
+        axis.set_title(title, fontsize=10)
+        axis.set_xlabel("epsilon (none = no noise)")
+        axis.legend(frameon=False, fontsize=7, loc=place)
     # Linear near 0, where most bounds lie, logarithmic above, where the claims lie.
     axes[0].set_yscale("symlog", linthresh=0.5)
     axes[0].set_yticks(marks := [0, 0.1, 0.2, 0.5, 1, 2, 4, 8], [f"{mark:g}" for mark in marks])

@@ -13,6 +13,7 @@ from pipeline.files import BadInput, FailedCheck
 from pipeline.frontier import Frontier, at_each_noise, claim_of, frontier, proofs, training_numbers
 from pipeline.models import Architecture
 from pipeline.threat import Threat
+from pipeline.workers import Inline
 
 LINEAR = Architecture("linear", 5, 2, ())
 
@@ -72,7 +73,7 @@ def test_epsilons_differ_by_their_noise_alone(dataset, changed):
 def test_a_linear_model_is_proved_where_its_worst_corner_is_right(dataset, changed):
     plan = tiny.plan(dataset, seeds=1)
     cfg, models = changed(radius=0.3, boxes=1), tiny.untrained(plan, dataset, hidden=())
-    margins, proved, broken = proofs([models], dataset, plan, cfg)
+    margins, proved, broken = proofs(Inline(), [models], dataset, plan, cfg)()
     threat = Threat.of(tiny.SCHEMA.features, cfg.threat["clinical"])
     low, high = threat.box(dataset.x, 0.3)
     slope = tiny.slope(models, dataset.y.expand(plan.size, -1), threat)

@@ -306,6 +306,11 @@ def test_a_misspelt_method_is_named(values):
     assert "'method'" in line
 
 
+def test_an_unknown_model_of_the_frontier_is_named(values):
+    values["frontier"]["models"]["linaer"] = []
+    assert complaint(params.parse, values, "conf") == "conf: frontier.models: 'linaer' is no model; did you mean 'linear'?"
+
+
 def test_a_defence_that_is_not_configured_is_not_checked(values):
     del values["dp_train"], values["distill"], values["dp_adv_train"], values["partition"]
     assert list(params.parse(values, "conf").defenses) == ["baseline", "adv_train"]

@@ -141,8 +141,6 @@ def calibrate(epsilon: float, delta: float, sample_rate: float, steps: int, name
     Raises:
         BadInput: PRV exceeds RDP, which means that one of them is wrong; or no noise reaches the target.
     """
-    from opacus.accountants.utils import get_noise_multiplier
-
     covers = {
         "epsilon_target": epsilon,
         "delta": delta,
@@ -156,6 +154,8 @@ def calibrate(epsilon: float, delta: float, sample_rate: float, steps: int, name
         sigma = steps**0.5 / gaussian_mu(epsilon, delta) * (1 + 1e-9)  # from below, whatever the last digit
         exact = gaussian_epsilon(steps**0.5 / sigma, delta)
         return {"epsilon": exact, "epsilon_prv": None, "accountant": "gaussian, exact", "noise_multiplier": sigma, **covers}
+    from opacus.accountants.utils import get_noise_multiplier
+
     try:
         with warnings.catch_warnings(action="ignore"):  # the search tries noises at which no order of RDP is good
             sigma = get_noise_multiplier(
