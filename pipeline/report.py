@@ -89,15 +89,15 @@ def read_comparison(folder: Path) -> pd.DataFrame:
         BadInput: it is not there.
     """
     table = _read(folder / COMPARISON, dtype={"flags": "string", "evidence": "string", "rank": "Int64"})
-    filled: pd.DataFrame = table.fillna({"flags": "", "evidence": ""})
-    return filled
+    return table.fillna({"flags": "", "evidence": ""})
 
 
 def _read(path: Path, **options: Any) -> pd.DataFrame:
     try:
-        return pd.read_csv(path, **options)
+        table: pd.DataFrame = pd.read_csv(path, **options)
     except FileNotFoundError:
         raise BadInput(f"{path}: not found; run `dvc repro` to make it") from None
+    return table
 
 
 def summary(comparison: pd.DataFrame, headline: str) -> str:

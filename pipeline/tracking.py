@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ from pipeline.compare import Evaluation
 from pipeline.config import Config, canonical
 from pipeline.data import Dataset, save_schema
 from pipeline.files import repository_root, write_json
+from pipeline.logged import Figure, at_radius, figures_of, flags_of
 from pipeline.population import WEIGHTS, Population
 from pipeline.store import find_finished, one_writer, open_store, readable_errors
 
@@ -28,19 +29,7 @@ if TYPE_CHECKING:
 
 EXAMPLE_ROWS = 5
 PARENT_TAG = "mlflow.parentRunId"
-PRIVACY, INVERSION = "privacy.csv", "inversion.csv"
-MEMBERSHIP_FIGURES = ("auroc", "auroc_low", "auroc_high", "advantage", "tpr_at_1pct", "tpr_at_01pct")
-PRIVACY_FIGURES = ("train_accuracy", "test_accuracy", "gap", "epsilon_claimed", "epsilon_lower_bound", "epsilon_ceiling")
-CURVES = (
-    "robust_accuracy",
-    "verified_accuracy",
-    "undecided",
-    "balanced_accuracy",
-    "missed_diagnosis_rate",
-    "sensitivity",
-    "robust_low",
-    "robust_high",
-)
+BATCH = 1000  # metrics that MLflow takes at once
 
 
 def log_evaluations(
@@ -99,18 +88,22 @@ def log_evaluation(
     tags = _tags(cfg, name, table, population, run_key)
     run = mlflow.start_run  # a context manager: a run that fails is closed as failed, and is logged anew next time
     with readable_errors(), one_writer(), run(experiment_id=experiment, run_name=title) as parent:
-        figures = [*_headline(table, cfg), *_curves(table), *_privacy(folder, name)]
-        client.log_batch(parent.info.run_id, metrics=figures, params=_params(cfg, name, population), tags=tags)
+        client.log_batch(parent.info.run_id, params=_params(cfg, name, population), tags=tags)
+        metrics = _metrics(figures_of(table, folder, name, cfg))
+        for start in range(0, len(metrics), BATCH):
+            client.log_batch(parent.info.run_id, metrics=metrics[start : start + BATCH])
         _log_files(folder, name)
         _log_release(population.release(), dataset)
         own = [tag for tag in tags if tag.key != "run_key"]  # the parent's key stands for the whole
-        headline = _of(table, cfg.audit.headline)
+        headline = table[table["threat"] == cfg.audit.headline]
         comparable = table[table["eps_unit"] == headline["eps_unit"].iloc[0]]
         for eps in headline["eps"]:
             nested = f"{title}, eps {eps:g}"
             child = client.create_run(experiment, tags={PARENT_TAG: parent.info.run_id}, run_name=nested).info.run_id
             lines = comparable[comparable["eps"] == eps]
-            client.log_batch(child, _radius_metrics(lines, cfg.audit.headline), _radius_params(cfg, name, eps, overrides), own)
+            client.log_batch(
+                child, _metrics(at_radius(lines, cfg.audit.headline)), _radius_params(cfg, name, eps, overrides), own
+            )
             client.set_terminated(child)
 
 
@@ -149,7 +142,7 @@ def _tags(cfg: Config, name: str, table: pd.DataFrame, population: Population, r
         "params_sha256": hashlib.sha256(canonical(cfg)).hexdigest(),
         "population_sha256": weights_digest(population),
         "run_key": run_key,
-        **{f"flag.{flag}": why for flag, why in _flags(table).items()},
+        **{f"flag.{flag}": why for flag, why in flags_of(table).items()},
     }
     return [RunTag(key, value) for key, value in values.items() if value]
 
@@ -161,69 +154,15 @@ def weights_digest(population: Population) -> str:
         return hashlib.sha256((Path(place) / WEIGHTS).read_bytes()).hexdigest()
 
 
-def _flags(table: pd.DataFrame) -> dict[str, str]:
-    """Each flag of a defence, and why it was raised."""
-    first = table.iloc[0]
-    return dict(zip(str(first["flags"]).split(), str(first["evidence"]).split("; "), strict=True)) if first["flags"] else {}
+def _metrics(figures: Iterable[Figure]) -> "list[Metric]":
+    from mlflow.entities import Metric
 
-
-def _of(table: pd.DataFrame, threat: str) -> pd.DataFrame:
-    return table[table["threat"] == threat]
+    return [Metric(name, float(value), timestamp=0, step=step) for name, value, step in figures if not pd.isna(value)]
 
 
 def _git_commit() -> str:
     asked = subprocess.run(["git", "rev-parse", "HEAD"], cwd=repository_root(), capture_output=True, text=True, check=False)
     return asked.stdout.strip()
-
-
-def _metrics(values: Mapping[str, Any], step: int = 0) -> "list[Metric]":
-    from mlflow.entities import Metric
-
-    return [Metric(name, float(value), timestamp=0, step=step) for name, value in values.items() if not pd.isna(value)]
-
-
-def _numbers(line: pd.Series) -> dict[str, float]:
-    """The figures of one row of the comparison."""
-    return {str(key): float(value) for key, value in line.items() if isinstance(value, int | float)}
-
-
-def _headline(table: pd.DataFrame, cfg: Config) -> "list[Metric]":
-    """What the table of runs shows in one line: clean figures, and robust accuracy at each radius."""
-    lines = _of(table, cfg.audit.headline)
-    first = lines.iloc[0]
-    clean = ("clean_accuracy", "clean_low", "clean_high", "auroc", "auroc_low", "auroc_high")
-    values = {key: first[key] for key in clean} | {"rank": first["rank"]}
-    values |= {f"clean_{key}": first[key] for key in ("sensitivity", "specificity", "balanced_accuracy", "brier")}
-    attacked = lines[lines["eps"] > 0]
-    for key in ("robust_accuracy", "verified_accuracy", "undecided", "missed_diagnosis_rate"):
-        values |= {f"{key}_at_{eps:g}": value for eps, value in zip(attacked["eps"], attacked[key], strict=True)}
-    for _, line in table[(table["eps_unit"] != first["eps_unit"]) & (table["eps"] > 0)].iterrows():
-        values[f"{line['threat']}/robust_accuracy_at_{line['eps']:g}"] = line["robust_accuracy"]
-    return _metrics(values | {f"flag/{flag}": 1.0 for flag in _flags(table)})
-
-
-def _privacy(folder: Path, name: str) -> "list[Metric]":
-    """What a defence leaks: each attack's figures, and beside them the claimed and the audited epsilon."""
-    values: dict[str, float] = {}
-    for _, line in pd.read_csv(folder / PRIVACY).query("defense == @name").iterrows():
-        values |= {f"membership/{line['attack']}/{key}": line[key] for key in MEMBERSHIP_FIGURES}
-        values |= {key: line[key] for key in PRIVACY_FIGURES}
-    told = pd.read_csv(folder / INVERSION).query("defense == @name and attacker == 'learned' and diagnosis == 'known'")
-    for _, line in told.iterrows():
-        values[f"inversion/{line['attribute']}/{line['access']}/uplift_{line['group']}"] = line["uplift"]
-    return _metrics(values)
-
-
-def _curves(table: pd.DataFrame) -> "list[Metric]":
-    """Each figure against the radius: `clinical/robust_accuracy` at step 100 is the value at eps 0.1.
-
-    Under a threat whose radius counts measurements, step 1000 is one measurement.
-    """
-    return [
-        metric
-        for _, line in table.iterrows()
-        for metric in _metrics({f"{line['threat']}/{key}": line[key] for key in CURVES}, step=round(line["eps"] * 1000))
-    ]
 
 
 def _radius_params(cfg: Config, name: str, eps: float, overrides: Sequence[str]) -> "list[Param]":
@@ -233,15 +172,6 @@ def _radius_params(cfg: Config, name: str, eps: float, overrides: Sequence[str])
     values = {"seed": cfg.seed, "model": cfg.model.name} | dict(one.split("=", 1) for one in overrides)
     values |= {"defense": name, "eps": f"{eps:g}"}
     return [Param(key, str(value)) for key, value in values.items()]
-
-
-def _radius_metrics(lines: pd.DataFrame, headline: str) -> "list[Metric]":
-    """Every figure at one radius; those of the threat models beside the headline carry its name in front."""
-    values: dict[str, float] = {}
-    for _, line in lines.sort_values("threat", key=lambda threats: threats != headline).iterrows():
-        prefix = "" if line["threat"] == headline else f"{line['threat']}/"
-        values |= {f"{prefix}{key}": value for key, value in _numbers(line).items() if not prefix or key != "eps"}
-    return _metrics({"robust_accuracy": values["robust_accuracy"], **values})
 
 
 def _log_files(folder: Path, name: str) -> None:
