@@ -4,19 +4,19 @@ Everything but the noise is held fixed: plan, initial weights, learning rate, an
 of its own size, so one run of `fit_private` serves all epsilons, and neighbouring epsilons are compared on equal luck.
 """
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from pipeline.attacks.membership import MEMBERSHIP, signals
 from pipeline.checking import check_options
 from pipeline.config import Config
-from pipeline.data import Dataset
+from pipeline.data import Array, Dataset
 from pipeline.defenses.privacy import dp_train, fit_private, guarantee_for
 from pipeline.files import BadInput, read_json, read_tensors, write_json, write_tensors
 from pipeline.leakage import COINS, audit_canaries, canary_runs, recomputed_claim, refute
@@ -25,10 +25,11 @@ from pipeline.plan import Plan
 from pipeline.population import Population
 from pipeline.threat import Threat
 from pipeline.verified import SAME_RADIUS, proofs_out_of_fold
-from pipeline.workers import workers
+from pipeline.workers import share_out, workers
 
 RECIPE, ATTACK = "dp_train", "lira_fixed"  # whose numbers; and the likelihood ratio that needs few shadows
 MEASURED = ("margin", "robust_below", "breaks_at")
+Claim = dict[str, Any]
 TENSORS, DESCRIPTION = "frontier.safetensors", "frontier.json"
 
 
@@ -99,32 +100,47 @@ def frontier(dataset: Dataset, plan: Plan, cfg: Config) -> Frontier:
     """
     numbers = training_numbers(cfg)
     scored = plan.select(plan.scored())
+    halves = Plan.random_halves(len(dataset.y), models=cfg.frontier.targets, seed=cfg.seed + COINS)
     claims = [claim_of(epsilon, scored, **numbers) for epsilon in cfg.frontier.epsilons]
     numbers = {name: value for name, value in numbers.items() if name != "delta"}
-    audited: list[list[dict[str, Any]]] = []
-    columns: dict[str, list[Tensor]] = {name: [] for name in ("margin", "proved", "broken", "scores")}
-    halves = Plan.random_halves(len(dataset.y), models=cfg.frontier.targets, seed=cfg.seed + COINS)
-    for kind, hidden in cfg.frontier.models.items():
-        architecture = MODELS[kind](dataset.x.shape[1], len(dataset.schema.classes), hidden)
-        audited.append(audits(kind, dataset, cfg, architecture, claims, numbers))  # first: a refuted claim ends it here
-        populations = at_each_noise(dataset, scored, architecture, claims, numbers, f"{kind}, out of fold")
-        with workers() as pool:  # another process proves while this one trains
-            proved = proofs(pool, populations, dataset, scored, cfg)
-            targets = at_each_noise(dataset, halves, architecture, claims, numbers, f"{kind}, random halves")
-            scores = torch.stack([membership_scores(target, dataset, halves) for target in targets])
-            parts = (*proved(), scores)
-        for column, values in zip(columns.values(), parts, strict=True):
-            column.append(values)
+    plans = {"audits": None, "answers": scored, "membership": halves}
+    jobs = [(part, kind, dataset, own, cfg, claims, numbers) for kind in cfg.frontier.models for part, own in plans.items()]
+    measured = {job[:2]: result for job, result in zip(jobs, share_out(measure, jobs), strict=True)}
+    margin, below, breaks = (
+        torch.from_numpy(np.stack([measured["answers", kind][column] for kind in cfg.frontier.models])) for column in range(3)
+    )
+    radius = cfg.frontier.radius
     return Frontier(
         models=tuple(cfg.frontier.models),
         epsilons=tuple(cfg.frontier.epsilons),
-        claims=audited,
+        claims=[measured["audits", kind] for kind in cfg.frontier.models],
         threat=cfg.audit.headline,
-        radius=cfg.frontier.radius,
+        radius=radius,
         y=dataset.y[scored.held_out.any(0)],
+        margin=margin,
+        proved=below > radius + SAME_RADIUS,
+        broken=breaks <= radius + SAME_RADIUS,
+        scores=torch.from_numpy(np.stack([measured["membership", kind] for kind in cfg.frontier.models])),
         member=halves.train,
-        **{name: torch.stack(values) for name, values in columns.items()},
     )
+
+
+def measure(
+    part: str, kind: str, dataset: Dataset, plan: Plan | None, cfg: Config, claims: Sequence[Claim], numbers: dict[str, Any]
+) -> Any:
+    """One part of what is known of one kind of model, at all epsilons at once, by whichever process is free.
+
+    Returns:
+        `audits`: each claim with its audit; `answers` (3, E, S, N): margins on unchanged records, and of the nearest changed
+        answer the proved and the known distance; `membership` (E, T, N): scores.
+    """
+    architecture = MODELS[kind](dataset.x.shape[1], len(dataset.schema.classes), cfg.frontier.models[kind])
+    if plan is None:
+        return audits(kind, dataset, cfg, architecture, claims, numbers)
+    populations = at_each_noise(dataset, plan, architecture, claims, numbers, f"{kind}, {part}")
+    if part == "answers":
+        return proofs(populations, dataset, plan, cfg)
+    return np.stack([membership_scores(population, dataset, plan).numpy() for population in populations])
 
 
 def training_numbers(cfg: Config) -> dict[str, Any]:
@@ -152,7 +168,7 @@ def claim_of(epsilon: float | None, plan: Plan, *, delta: float, sample_rate: fl
 
 
 def at_each_noise(
-    dataset: Dataset, plan: Plan, architecture: Architecture, claims: Sequence[dict[str, Any]], numbers: dict[str, Any], name: str
+    dataset: Dataset, plan: Plan, architecture: Architecture, claims: Sequence[Claim], numbers: dict[str, Any], name: str
 ) -> list[Population]:
     """The models of `plan` (P) at each claim's noise (E), trained as one population of E x P; one population per claim."""
     size, noise = plan.size, torch.tensor([claim["noise_multiplier"] for claim in claims], dtype=torch.float64)
@@ -166,9 +182,9 @@ def audits(
     dataset: Dataset,
     cfg: Config,
     architecture: Architecture,
-    claims: Sequence[dict[str, Any]],
+    claims: Sequence[Claim],
     numbers: dict[str, Any],
-) -> list[dict[str, Any]]:
+) -> list[Claim]:
     """Each claim with the audit of models trained with canaries.
 
     Raises:
@@ -186,28 +202,17 @@ def audits(
     return audited
 
 
-def proofs(
-    pool: Executor, populations: Sequence[Population], dataset: Dataset, plan: Plan, cfg: Config
-) -> Callable[[], tuple[Tensor, Tensor, Tensor]]:
-    """Sets out to prove who is answered rightly within the radius.
-
-    Returns:
-        what waits for the work to be done, and returns (E, S, N) each: margins on unchanged records, who is proved right within
-        the radius, and who is known to be broken there.
-    """
+def proofs(populations: Sequence[Population], dataset: Dataset, plan: Plan, cfg: Config) -> Array:
+    """(3, E, S, N) float64: `MEASURED` of each population, out of fold, up to the radius of the section."""
     threat = Threat.of(dataset.schema.features, cfg.threat[cfg.audit.headline])
     radius, budget = cfg.frontier.radius, cfg.frontier.boxes
-    waiting = [
-        proofs_out_of_fold(pool, one, dataset, plan, threat, radii=[radius], exact_to=None, budget=budget, alone=False)
-        for one in populations
-    ]
-
-    def wait() -> tuple[Tensor, Tensor, Tensor]:
-        found = [one() for one in waiting]
-        margin, below, breaks = (torch.stack([getattr(one, name) for one in found]) for name in MEASURED)
-        return margin, below > radius + SAME_RADIUS, breaks <= radius + SAME_RADIUS
-
-    return wait
+    with workers() as pool:
+        waiting = [
+            proofs_out_of_fold(pool, one, dataset, plan, threat, radii=[radius], exact_to=None, budget=budget, alone=False)
+            for one in populations
+        ]
+        found = [wait() for wait in waiting]
+    return np.stack([[getattr(one, name).numpy() for one in found] for name in MEASURED])
 
 
 def membership_scores(population: Population, dataset: Dataset, plan: Plan) -> Tensor:

@@ -19,16 +19,17 @@ class Inline(Executor):
         return done
 
 
-def share_out(function: Callable[..., None], jobs: Sequence[tuple[Any, ...]]) -> None:
-    """Does every job, function(*job), in the processes of `workers` and in this one; whoever is free takes the next."""
+def share_out(function: Callable[..., Any], jobs: Sequence[tuple[Any, ...]]) -> list[Any]:
+    """Does every job, function(*job), in the processes of `workers` and in this one; whoever is free takes the next.
+
+    Returns:
+        what each returned, in the order of the jobs. Between processes travel arrays, not tensors.
+    """
     with workers() as pool:
         tasks = [pool.submit(function, *job) for job in jobs]
-        for job, task in zip(jobs, tasks, strict=True):
-            if task.cancel():  # nobody has begun it
-                function(*job)
-        for task in tasks:
-            if not task.cancelled():
-                task.result()
+        # What nobody has begun is done here.
+        done = {place: function(*job) for place, (job, task) in enumerate(zip(jobs, tasks, strict=True)) if task.cancel()}
+        return [done[place] if place in done else task.result() for place, task in enumerate(tasks)]
 
 
 @contextmanager

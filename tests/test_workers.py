@@ -67,3 +67,9 @@ def test_jobs_are_done_once_here_and_there(two_threads, tmp_path):
 def test_what_goes_wrong_in_a_job_is_heard_of(two_threads, tmp_path, wrong):
     with pytest.raises(ValueError, match="what went wrong"):
         share_out(note, [(tmp_path, -1 if number == wrong else number) for number in range(6)])
+
+
+def test_shared_work_returns_in_the_order_of_the_jobs(two_threads):
+    found = share_out(here, [(number,) for number in range(8)])
+    assert [number for number, _, _ in found] == list(range(8))
+    assert {threads for _, _, threads in found} == {1}
