@@ -225,7 +225,8 @@ Dose = Count | Annotated[float, Field(gt=0, lt=1)]
 class PoisoningConfig(Section):
     """What is written into training sets: all `attacks` at all `doses`, against the first `repetitions` of the cross-validation.
 
-    A dose is a number of records, or a share of a model's training records, rounded up. `eps`: radius of the proofs.
+    A dose is a number of records, or a share of a model's training records, rounded up. `eps`: radius of the proofs. Who trains
+    cleans by each of `filters`, which drop the share `drop`; `folds` of the filter that trains models.
     """
 
     attacks: Annotated[list[str], Field(min_length=1)]
@@ -236,6 +237,9 @@ class PoisoningConfig(Section):
     trigger_features: Count
     trigger_size: Positive
     targets: Count
+    filters: Annotated[list[str], Field(min_length=1)]
+    drop: Annotated[float, Field(gt=0, lt=1)]
+    folds: Annotated[int, Field(ge=2)]
 
 
 class Config(BaseModel):

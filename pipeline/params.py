@@ -20,6 +20,7 @@ from pipeline.attacks.poisoning import POISONS
 from pipeline.checking import check_options, nearest
 from pipeline.config import Config, check
 from pipeline.defenses import DEFENSES
+from pipeline.defenses.sanitising import RULES
 from pipeline.files import BadInput, repository_root, write_text
 from pipeline.models import MODELS
 
@@ -63,6 +64,9 @@ def parse(values: Any, origin: str) -> Config:
     for attack in cfg.poisoning.attacks:
         if attack not in POISONS:
             raise BadInput(f"{origin}: poisoning.attacks: {attack!r} is no poisoning attack; {nearest(attack, POISONS)}")
+    for rule in cfg.poisoning.filters:
+        if rule not in RULES:
+            raise BadInput(f"{origin}: poisoning.filters: {rule!r} is no filter; {nearest(rule, RULES)}")
     if len(set(cfg.poisoning.doses)) < len(cfg.poisoning.doses):
         raise BadInput(f"{origin}: poisoning.doses: must differ, not {cfg.poisoning.doses}")
     if cfg.poisoning.repetitions > cfg.plan.seeds:
