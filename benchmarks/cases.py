@@ -1,6 +1,6 @@
 """The registry: every case by the name that the command line takes."""
 
-from benchmarks import attacks, exact, leaks, theft, training
+from benchmarks import attacks, exact, leaks, poisoned, theft, training
 from benchmarks.contest import Case
 
 ART, FOOLBOX, TORCHATTACKS, OPACUS, TORCH = "adversarial-robustness-toolbox", "foolbox", "torchattacks", "opacus", "torch"
@@ -45,6 +45,14 @@ CASES: dict[str, Case] = {
         targets={TORCH: 100},
         contenders=leaks.lira_scoring,
         repeats=3,
+    ),
+    "poisoning": Case(
+        title=f"{poisoned.RETRAININGS} retrainings on records of which {poisoned.FLIPPED:.0%} are flipped, MLP 8-64-64-2",
+        quality="accuracy on held-out patients",
+        better="higher",
+        targets={TORCH: 10},
+        contenders=poisoned.retraining,
+        models=poisoned.RETRAININGS,
     ),
     "fgsm_grid": Case(
         title="FGSM, 20 radii x 5 models x 768 records",

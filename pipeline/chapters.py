@@ -6,13 +6,15 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline.certificate_report import certificate_section, draw_certificate
+from pipeline.cleansing_report import cleansing_section
 from pipeline.config import Config
 from pipeline.damage_report import damage_section, draw_damage
 from pipeline.frontier_report import draw_frontier, frontier_section
 from pipeline.theft_report import TheftReport, draw_theft, theft_section
 
 Tables = Mapping[str, pd.DataFrame]
-OF_STAGES = {"frontier": ["frontier"], "poisoning": ["poisoning"], "theft": ["theft", "theft_api"]}  # tables by stage
+# The tables of each stage.
+OF_STAGES = {"frontier": ["frontier"], "poisoning": ["poisoning", "sanitising"], "theft": ["theft", "theft_api"]}
 
 
 def read_chapters(artifacts: Path) -> dict[str, pd.DataFrame]:
@@ -28,6 +30,8 @@ def chapters(tables: Tables, cfg: Config, folder: Path) -> str:
         parts.append(frontier_section(tables["frontier"], draw_frontier(tables["frontier"], folder)))
     if len(tables.get("poisoning", ())):
         parts.append(damage_section(tables["poisoning"], draw_damage(tables["poisoning"], folder)))
+    if len(tables.get("sanitising", ())):
+        parts.append(cleansing_section(tables["sanitising"]))
     if len(tables.get("certificate", ())):
         parts.append(certificate_section(tables["certificate"], draw_certificate(tables["certificate"], folder)))
     if len(tables.get("theft", ())):

@@ -9,14 +9,12 @@ import pandas as pd
 
 from pipeline import metrics
 from pipeline.audit import Findings
-from pipeline.config import AuditConfig, Config
+from pipeline.config import BASELINE, AuditConfig, Config
 from pipeline.evidence import Evidence
 from pipeline.flags import raise_flags
 from pipeline.outcome import Array, Outcome, disease_probability, disease_score, predicted
 from pipeline.standards import THREAT_COLUMNS
 from pipeline.verified import Verified
-
-BASELINE = "baseline"
 
 
 def compare(audits: Mapping[str, Findings], cfg: AuditConfig, seed: int, auroc_ceiling: float | None) -> pd.DataFrame:

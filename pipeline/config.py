@@ -8,6 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pipeline.checking import STRICT, checked_model, nearest
 from pipeline.files import BadInput
 
+BASELINE = "baseline"  # the recipe without a defence, with which all others are compared
+
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -188,8 +190,9 @@ class PrivacyConfig(Section):
 
 
 class TheftConfig(Section):
-    """How `victims` models are copied from their answers: by every strategy where undefended, else by the `headline` one."""
+    """How `victims` models of each recipe are copied from their answers: by all strategies if undefended, else the `headline` one."""
 
+    recipes: Annotated[list[str], Field(min_length=1)]
     victims: Annotated[int, Field(ge=2)]
     access: Annotated[list[Access], Field(min_length=1)]
     strategies: Annotated[list[Strategy], Field(min_length=1)]
@@ -225,9 +228,11 @@ Dose = Count | Annotated[float, Field(gt=0, lt=1)]
 class PoisoningConfig(Section):
     """What is written into training sets: all `attacks` at all `doses`, against the first `repetitions` of the cross-validation.
 
-    A dose is a number of records, or a share of a model's training records, rounded up. `eps`: radius of the proofs.
+    A dose is a number of records, or a share of a model's training records, rounded up. `eps`: radius of the proofs. Who trains
+    cleans by each of `filters`, which drop the share `drop`; `folds` of the filter that trains models.
     """
 
+    recipes: Annotated[list[str], Field(min_length=1)]
     attacks: Annotated[list[str], Field(min_length=1)]
     doses: Annotated[list[Dose], Field(min_length=1)]
     repetitions: Count
@@ -236,6 +241,9 @@ class PoisoningConfig(Section):
     trigger_features: Count
     trigger_size: Positive
     targets: Count
+    filters: Annotated[list[str], Field(min_length=1)]
+    drop: Annotated[float, Field(gt=0, lt=1)]
+    folds: Annotated[int, Field(ge=2)]
 
 
 class Config(BaseModel):
@@ -267,6 +275,10 @@ class Config(BaseModel):
     def defenses(self) -> dict[str, dict[str, Any]]:
         """The options of each configured defence, by name."""
         return {name: {} if options is None else options for name, options in (self.model_extra or {}).items()}
+
+    def chosen(self, recipes: list[str]) -> list[str]:
+        """Those of the recipes that are configured as defences."""
+        return [name for name in recipes if name in self.defenses]
 
 
 def canonical(cfg: Config) -> bytes:

@@ -125,7 +125,7 @@ def poisonings(dataset: Dataset, plan: Plan, cfg: Config) -> Poisonings:
 
 def _targets(dataset: Dataset, plan: Plan, cfg: Config, generator: torch.Generator) -> Tensor:
     """Ill patients whom the undefended models call ill in every repetition, at random, as many in each fold of the first."""
-    margins = _margins(baseline(dataset, plan, cfg), dataset.x, dataset.y, plan, 1)[0]
+    margins = held_out_margins(baseline(dataset, plan, cfg), dataset.x, dataset.y, plan, 1)[0]
     right = torch.zeros(len(dataset.y), dtype=torch.bool)
     right[Grid(plan, [0.0]).patients] = (margins > 0).all(0)
     possible = (right & (dataset.y == 1)).nonzero()[:, 0]
@@ -143,9 +143,8 @@ def damage(name: str, poison: Poisonings, cfg: Config) -> Damage:
     doses = len(numbers.doses)
     patients = Grid(plan, [0.0]).patients
     clean = train(name, dataset, plan, cfg)
-    margins = {NONE: _margins(clean, dataset.x, dataset.y, plan, 1)}
+    margins = {NONE: held_out_margins(clean, dataset.x, dataset.y, plan, 1)}
     proved = {NONE: _proved(clean, poison, cfg, 1)}
-    stamps = stamped(dataset.x, poison.trigger)
     triggered = target_margins = torch.zeros(0)
     for attack, sets in poison.sets.items():
         harmed = trained_on(name, sets, cfg)
@@ -154,12 +153,10 @@ def damage(name: str, poison: Poisonings, cfg: Config) -> Damage:
             before = _margins_at(clean.select(sets.model), dataset, sets.target)
             target_margins = _by_target(torch.stack([before, after]), sets, plan, poison.targets)
             continue
-        margins[attack] = _margins(harmed, dataset.x, dataset.y, plan, doses)
+        margins[attack] = held_out_margins(harmed, dataset.x, dataset.y, plan, doses)
         proved[attack] = _proved(harmed, poison, cfg, doses)
         if attack == BACKDOOR:
-            both = [_margins(clean, stamps, dataset.y, plan, 1), _margins(harmed, stamps, dataset.y, plan, doses)]
-            lacks = ~carries(dataset.x[patients], poison.trigger)
-            triggered = torch.cat(both).masked_fill(lacks, torch.nan)
+            triggered = torch.cat([triggered_margins(clean, poison, 1), triggered_margins(harmed, poison, doses)])
     counts = {attack: sets.poisoned.sum(1).view(doses, -1).float() for attack, sets in poison.sets.items()}
     totals = {attack: sets.plan.train.sum(1).view(doses, -1) for attack, sets in poison.sets.items()}
     return Damage(
@@ -190,12 +187,19 @@ def trained_on(name: str, sets: TrainingSets, cfg: Config, drop: Callable[[Train
 
 
 @torch.no_grad()
-def _margins(population: Population, x: Tensor, y: Tensor, plan: Plan, doses: int) -> Tensor:
+def held_out_margins(population: Population, x: Tensor, y: Tensor, plan: Plan, doses: int) -> Tensor:
     """(E, S, N) float32: of patients x (all, D), by the models (E * R) that hold them out."""
     index, valid = plan.held_out_index()
     rows = index.repeat(doses, 1)
     found = margin(population.double()(x[rows].double()), y[rows])
     return Grid(plan, [0.0] * doses).scatter(found.view(doses, *index.shape), index, valid).float()
+
+
+def triggered_margins(population: Population, poison: Poisonings, doses: int) -> Tensor:
+    """(E, S, N) float32: likewise, with the trigger in every record; NaN = the record lacks a measurement that it needs."""
+    dataset, plan = poison.dataset, poison.plan
+    margins = held_out_margins(population, stamped(dataset.x, poison.trigger), dataset.y, plan, doses)
+    return margins.masked_fill(~carries(dataset.x[Grid(plan, [0.0]).patients], poison.trigger), torch.nan)
 
 
 def _proved(population: Population, poison: Poisonings, cfg: Config, doses: int) -> Tensor:

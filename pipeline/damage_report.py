@@ -8,6 +8,7 @@ import pandas as pd
 
 from pipeline.attacks.poisoning import POISON_FACTS
 from pipeline.clinic_report import html_table, picture
+from pipeline.config import BASELINE
 from pipeline.damage import NONE
 from pipeline.damage_tables import dose_name
 from pipeline.figures import COLOURS, axes_of, save_figure
@@ -68,9 +69,9 @@ def damage_section(table: pd.DataFrame, figures: list[Path]) -> str:
 seeds of the clean training: differences are paired, on the same patients. Intervals: bootstrap over patients, of success rates no
 narrower than Wilson's; trained models are taken as they are. The table: {dose_name(dose)} of a model's training records poisoned.
 Attacks on everybody: change of accuracy; worst_flips is worst to first order, no proof that nothing is worse. backdoor: of the
-ill rightly called so without poison, those called healthy with the trigger in their record and ill without it; the trigger was
-chosen so that it does not look healthy by itself, as the figure in square brackets shows. one_patient: of the ill who are named,
-those called healthy. In square brackets: the same records and models without poison.</p>
+ill rightly called so without poison, those called healthy with the trigger in their record; the trigger was chosen so that it does
+not look healthy by itself, as the figure in square brackets shows. one_patient: of the ill who are named, those called healthy. In
+square brackets: the same records and models without poison.</p>
 <p>{worst_line(table)}</p>
 {html_table(_shown(table, dose))}
 {"".join(map(picture, figures))}"""
@@ -91,14 +92,14 @@ def worst_line(table: pd.DataFrame) -> str:
     """
     dose = headline_dose(table)
     at = table[(table["dose"] == dose) & (table["goal"] == "availability")]
-    undefended = at[at["defense"] == "baseline"]
+    undefended = at[at["defense"] == BASELINE]
     if not len(undefended):
         return ""
     worst = undefended.iloc[int(undefended["accuracy"].argmin())]
     against = at[at["attack"] == worst["attack"]]
     best = against.iloc[int(against["accuracy"].argmax())]
     said = f"{worst['attack']} at {dose_name(dose)}: accuracy {in_words(worst, 'accuracy')} undefended"
-    if best["defense"] == "baseline":
+    if best["defense"] == BASELINE:
         return f"{said}; no defence does better"
     return f"{said}, {in_words(best, 'accuracy')} with {best['defense']}"
 

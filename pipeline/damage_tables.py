@@ -25,8 +25,8 @@ def damage_table(damages: Mapping[str, Damage], cfg: Config) -> pd.DataFrame:
         `METRICS` with `_low, _high`, and `_difference, _difference_low, _difference_high`: to the same defence without poison,
         paired on the same patients (bootstrap over patients, repetitions averaged). Empty where a figure means nothing.
         `proved_accuracy` is a lower bound: right, and proved to stay so within `poisoning.eps`. `attack_success_rate` of the
-        backdoor: of the ill who carry the trigger's measurements and are called ill without poison, those called ill as they are
-        and healthy with the trigger; of `one_patient`: of the targets, those called healthy. `control` is the success rate of the
+        backdoor: of the ill who carry the trigger's measurements and are called ill without poison, those called healthy with
+        the trigger; of `one_patient`: of the targets, those called healthy. `control` is the success rate of the
         same records without poison; the difference is to it. `goal, knowledge, access, atlas, nist, owasp` name the attack.
     """
     doses, confidence = cfg.poisoning.doses, cfg.audit.confidence
@@ -35,11 +35,10 @@ def damage_table(damages: Mapping[str, Damage], cfg: Config) -> pd.DataFrame:
         y = damage.y.numpy()
         weights = metrics.bootstrap_weights(len(y), cfg.audit.resamples, cfg.seed)
         clean = _views(damage, NONE, 0)
-        facts = {"goal": "none", "knowledge": "none", "access": "none", "atlas": "none", "nist": "none", "owasp": "none"}
         score = disease_score(clean[0], y)
         area = metrics.auroc(score, y), metrics.bootstrap_auroc(score, y, weights)
         none = _figures(clean, clean, area, y, weights, confidence)
-        lines.append({"defense": defense, "attack": NONE, "dose": 0, "poisoned": 0.0, "poison_rate": 0.0, **none, **facts})
+        lines.append({"defense": defense, "attack": NONE, "dose": 0, "poisoned": 0.0, "poison_rate": 0.0, **none, **named(NONE)})
         for attack, counts in damage.poisoned.items():
             for at, dose in enumerate(doses):
                 key = {"defense": defense, "attack": attack, "dose": dose, "poisoned": float(counts[at])}
@@ -48,12 +47,12 @@ def damage_table(damages: Mapping[str, Damage], cfg: Config) -> pd.DataFrame:
                     {} if attack == ONE_PATIENT else _figures(_views(damage, attack, at), clean, area, y, weights, confidence)
                 )
                 success = _success(damage, attack, at, weights, cfg)
-                lines.append({**key, **figures, **success, **_named(attack)})
+                lines.append({**key, **figures, **success, **named(attack)})
     table = pd.DataFrame(lines)
     table["dose"] = table["dose"].astype(object)  # 1 is a record, 0.1 a share
     suffixes = ("", "_low", "_high", "_difference", "_difference_low", "_difference_high")
     columns = [f"{metric}{suffix}" for metric in METRICS for suffix in suffixes]
-    return table.reindex(columns=[*list(lines[0])[:5], *columns, "control", *facts])
+    return table.reindex(columns=[*list(lines[0])[:5], *columns, "control", *named(NONE)])
 
 
 def dose_name(dose: Dose) -> str:
@@ -63,7 +62,10 @@ def dose_name(dose: Dose) -> str:
     return f"{100 * dose:g} %"
 
 
-def _named(attack: str) -> dict[str, str]:
+def named(attack: str) -> dict[str, str]:
+    """The columns `goal, knowledge, access, atlas, nist, owasp` of an attack; `none` in each where nothing was written."""
+    if attack == NONE:
+        return dict.fromkeys(("goal", "knowledge", "access", "atlas", "nist", "owasp"), "none")
     facts = POISON_FACTS[attack]
     ids = {name: " ".join(getattr(facts.ids, name)) or "none" for name in ("atlas", "nist", "owasp")}
     return {"goal": facts.goal, "knowledge": facts.knowledge, "access": facts.access, **ids}
@@ -92,20 +94,21 @@ def _figures(
     }
     score = disease_score(after[0], y)
     area, drawn = metrics.auroc(score, y), metrics.bootstrap_auroc(score, y, weights)
-    figures |= _bounded("auroc", area, drawn, confidence)
-    return figures | _bounded("auroc_difference", area - area_before[0], drawn - area_before[1], confidence)
+    figures |= bounded("auroc", area, drawn, confidence)
+    return figures | bounded("auroc_difference", area - area_before[0], drawn - area_before[1], confidence)
 
 
 def compared(name: str, after: Array, before: Array, weights: Array, confidence: float) -> dict[str, float]:
     """A mean (N,), its interval, and the paired difference to `before` (N,); weights (R, N)."""
     after, before = after.astype(np.float64), before.astype(np.float64)
     paired = metrics.paired_difference(after, before, weights, confidence)
-    figures = _bounded(name, float(after.mean()), metrics.bootstrap_mean(after, weights), confidence)
+    figures = bounded(name, float(after.mean()), metrics.bootstrap_mean(after, weights), confidence)
     names = {"": "difference", "_low": "low", "_high": "high"}
     return figures | {f"{name}_difference{suffix}": paired[key] for suffix, key in names.items()}
 
 
-def _bounded(name: str, value: float, samples: Array, confidence: float) -> dict[str, float]:
+def bounded(name: str, value: float, samples: Array, confidence: float) -> dict[str, float]:
+    """A figure and its bootstrap interval."""
     low, high = metrics.interval(value, samples, confidence)
     return {name: value, f"{name}_low": low, f"{name}_high": high}
 
@@ -118,20 +121,42 @@ def _success(damage: Damage, attack: str, at: int, weights: Array, cfg: Config) 
         after, before = healthy[1 + at], healthy[0]
         weights = metrics.bootstrap_weights(len(before), cfg.audit.resamples, cfg.seed)
     elif attack == BACKDOOR:
-        plain, stamped = damage.margins[BACKDOOR][at].numpy(), damage.triggered.numpy()
-        called_ill = damage.margins[NONE][0].numpy() > 0
-        chosen = (damage.y.numpy() == 1) & ~np.isnan(stamped[0, 0]) & called_ill.any(0)
-        counted = called_ill.sum(0)[chosen]
-        before = ((stamped[0] <= 0) & called_ill).sum(0)[chosen] / counted
-        after = ((stamped[1 + at] <= 0) & (plain > 0) & called_ill).sum(0)[chosen] / counted
+        stamped = damage.triggered.numpy()
+        before, _ = turned_by_trigger(damage, stamped[0])
+        after, chosen = turned_by_trigger(damage, stamped[1 + at])
         weights = weights[:, chosen]
     else:
         return {}
     if not len(after):
         return {}
-    figures = compared("attack_success_rate", after, before, weights, confidence)
-    # Where everybody or nobody is won, the bootstrap is as sure as if there were no others.
+    return success_compared(after, before, weights, confidence) | {"control": float(before.mean())}
+
+
+def turned_by_trigger(damage: Damage, stamped: Array) -> tuple[Array, Array]:
+    """How often a trigger makes healthy whom the models without poison call ill.
+
+    Whether a poisoned model calls them ill without the trigger plays no part: a model that calls nobody ill resists no trigger.
+
+    Args:
+        damage: of the recipe; its models without poison say whom there is to win.
+        stamped: (S, N) margins of the models in question on the records with the trigger.
+
+    Returns:
+        (K,) for each of the K ill who carry the trigger's measurements and are called ill without poison, the share of the
+        repetitions in which they were called so; and (N,) bool, who these patients are.
+    """
+    called_ill = damage.margins[NONE][0].numpy() > 0
+    chosen = (damage.y.numpy() == 1) & ~np.isnan(damage.triggered[0, 0].numpy()) & called_ill.any(0)
+    turned = (stamped <= 0) & called_ill
+    return turned.sum(0)[chosen] / called_ill.sum(0)[chosen], chosen
+
+
+def success_compared(after: Array, before: Array, weights: Array, confidence: float) -> dict[str, float]:
+    """`compared` of success rates, their interval no narrower than Wilson's.
+
+    Where everybody or nobody is won, the bootstrap is as sure as if there were no others.
+    """
+    name = "attack_success_rate"
+    figures = compared(name, after, before, weights, confidence)
     low, high = metrics.wilson(round(float(after.sum())), len(after), confidence)
-    figures["attack_success_rate_low"] = min(figures["attack_success_rate_low"], low)
-    figures["attack_success_rate_high"] = max(figures["attack_success_rate_high"], high)
-    return figures | {"control": float(before.mean())}
+    return figures | {f"{name}_low": min(figures[f"{name}_low"], low), f"{name}_high": max(figures[f"{name}_high"], high)}

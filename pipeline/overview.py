@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from pipeline.compare import BASELINE
+from pipeline.config import BASELINE
 from pipeline.leakage import BLIND
 from pipeline.wording import with_interval
 

@@ -18,8 +18,9 @@ from pipeline.attacks import evasion_suite
 from pipeline.attacks.membership import MEMBERSHIP
 from pipeline.attacks.poisoning import POISONS
 from pipeline.checking import check_options, nearest
-from pipeline.config import Config, check
+from pipeline.config import BASELINE, Config, check
 from pipeline.defenses import DEFENSES
+from pipeline.defenses.sanitising import RULES
 from pipeline.files import BadInput, repository_root, write_text
 from pipeline.models import MODELS
 
@@ -51,27 +52,41 @@ def parse(values: Any, origin: str) -> Config:
             raise BadInput(f"{origin}: {name}: unknown key; {nearest(str(name), known)}")
     cfg = check(values, origin)
     evasion_suite(cfg.attack, origin)
-    for key, names in (("model.name", [cfg.model.name]), ("frontier.models", cfg.frontier.models)):
-        for name in names:
-            if name not in MODELS:
-                raise BadInput(f"{origin}: {key}: {name!r} is no model; {nearest(name, MODELS)}")
-    for method in cfg.privacy.membership:
-        if method not in MEMBERSHIP:
-            raise BadInput(f"{origin}: privacy.membership: {method!r} is no membership attack; {nearest(method, MEMBERSHIP)}")
-    if cfg.theft.budgets != sorted(set(cfg.theft.budgets)) or cfg.theft.headline_budget not in cfg.theft.budgets:
-        raise BadInput(f"{origin}: theft.budgets: must rise and hold theft.headline_budget")
-    for attack in cfg.poisoning.attacks:
-        if attack not in POISONS:
-            raise BadInput(f"{origin}: poisoning.attacks: {attack!r} is no poisoning attack; {nearest(attack, POISONS)}")
-    if len(set(cfg.poisoning.doses)) < len(cfg.poisoning.doses):
-        raise BadInput(f"{origin}: poisoning.doses: must differ, not {cfg.poisoning.doses}")
-    if cfg.poisoning.repetitions > cfg.plan.seeds:
-        raise BadInput(f"{origin}: poisoning.repetitions: {cfg.poisoning.repetitions} is more than plan.seeds {cfg.plan.seeds}")
+    _check_names(cfg, origin)
+    _check_numbers(cfg, origin)
     for name, options in cfg.defenses.items():
         threat = check_options(DEFENSES[name], options, f"{origin}: {name}").get("threat", cfg.audit.headline)
         if threat not in cfg.threat:
             raise BadInput(f"{origin}: {name}.threat: {threat!r} is no threat model; {nearest(threat, cfg.threat)}")
     return cfg
+
+
+def _check_names(cfg: Config, origin: str) -> None:
+    """Refuses a name that its registry does not hold."""
+    for key, names, registry, what in (
+        ("model.name", [cfg.model.name], MODELS, "model"),
+        ("frontier.models", cfg.frontier.models, MODELS, "model"),
+        ("privacy.membership", cfg.privacy.membership, MEMBERSHIP, "membership attack"),
+        ("poisoning.recipes", cfg.poisoning.recipes, DEFENSES, "defence"),
+        ("poisoning.attacks", cfg.poisoning.attacks, POISONS, "poisoning attack"),
+        ("poisoning.filters", cfg.poisoning.filters, RULES, "filter"),
+        ("theft.recipes", cfg.theft.recipes, DEFENSES, "defence"),
+    ):
+        for name in names:
+            if name not in registry:
+                raise BadInput(f"{origin}: {key}: {name!r} is no {what}; {nearest(name, registry)}")
+        if registry is DEFENSES and BASELINE not in names:
+            raise BadInput(f"{origin}: {key}: must hold {BASELINE}, with which the others are compared")
+
+
+def _check_numbers(cfg: Config, origin: str) -> None:
+    """Refuses numbers that do not fit each other."""
+    if cfg.theft.budgets != sorted(set(cfg.theft.budgets)) or cfg.theft.headline_budget not in cfg.theft.budgets:
+        raise BadInput(f"{origin}: theft.budgets: must rise and hold theft.headline_budget")
+    if len(set(cfg.poisoning.doses)) < len(cfg.poisoning.doses):
+        raise BadInput(f"{origin}: poisoning.doses: must differ, not {cfg.poisoning.doses}")
+    if cfg.poisoning.repetitions > cfg.plan.seeds:
+        raise BadInput(f"{origin}: poisoning.repetitions: {cfg.poisoning.repetitions} is more than plan.seeds {cfg.plan.seeds}")
 
 
 def compose(overrides: list[str], conf: Path | None = None) -> str:

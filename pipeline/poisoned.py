@@ -86,5 +86,12 @@ def training_sets(poison: Poison, dataset: Dataset, plan: Plan, doses: list[Dose
     return TrainingSets(together, joint, poisoned.flatten(2).flatten(0, 1), dose_of, rows, poison.target.repeat(len(doses)))
 
 
+def unpoisoned(dataset: Dataset, plan: Plan) -> TrainingSets:
+    """The training sets of a plan as they are, of one dose that is nothing."""
+    rows = torch.arange(plan.size)
+    nothing, nobody = torch.zeros_like(plan.train), torch.full_like(rows, -1)
+    return TrainingSets(dataset, plan, nothing, torch.zeros_like(rows), rows, nobody)
+
+
 def _interleaved(clean: Tensor, versions: Tensor) -> Tensor:
     return torch.cat([clean[None], versions]).transpose(0, 1).flatten(0, 1).contiguous()

@@ -19,7 +19,7 @@ from pipeline.attacks.gradient import fgsm, pgd
 from pipeline.attacks.losses import margin
 from pipeline.attacks.oracle import NOISE, Answer, Oracle, ensemble, noisy, plain, shown
 from pipeline.attacks.sparse import sparse
-from pipeline.config import Access, Config, Strategy
+from pipeline.config import BASELINE, Access, Config, Strategy
 from pipeline.data import Dataset
 from pipeline.defenses import train
 from pipeline.files import BadInput, read_tensors, write_tensors
@@ -28,7 +28,6 @@ from pipeline.plan import Plan, rectangle
 from pipeline.population import Population
 from pipeline.threat import Threat
 
-UNDEFENDED = "baseline"  # here every strategy is tried, and every defence that an API can put in front of a model
 PLAIN, ENSEMBLE = "plain", "ensemble"  # how an API answers, beside the kinds of noise
 TRUE_LABELS, EQUATIONS = "true_labels", "equations"  # diagnoses instead of answers; a linear victim, solved
 COINS = 15_487_469  # added to the seed, so that no plan shares coins with another
@@ -100,7 +99,7 @@ class Theft:
 def theft(name: str, dataset: Dataset, cfg: Config) -> Theft:
     """Trains victims by the recipe `name`, lets them be asked, and tries what the copies are good for."""
     scene = Scene.of(name, dataset, cfg)
-    parts = [scene.measured(*copied) for copied in _all_copies(scene, undefended=name == UNDEFENDED)]
+    parts = [scene.measured(*copied) for copied in _all_copies(scene, undefended=name == BASELINE)]
     with torch.no_grad():
         victims = {api: plain(model)(scene.everyone).float() for api, model in scene.models.items()}
         told = {
@@ -134,12 +133,12 @@ class Scene:
         numbers, schema = cfg.theft, dataset.schema
         plan = Plan.random_halves(len(dataset.y), models=numbers.victims, seed=cfg.seed + COINS)
         coins = torch.rand(plan.train.shape, generator=torch.Generator().manual_seed(cfg.seed + COINS + 1)) < 0.5
-        size = numbers.ensemble if name == UNDEFENDED else 1
+        size = numbers.ensemble if name == BASELINE else 1
         together = train(name, dataset, companions(plan, size), cfg)
         single = together.select(torch.arange(plan.size) * size)
         models: dict[str, LogitsFn] = {PLAIN: single.double()}
         apis = {PLAIN: plain(models[PLAIN])}
-        if name == UNDEFENDED:
+        if name == BASELINE:
             for kind, noise in NOISE.items():
                 apis[kind] = noisy(apis[PLAIN], noise, numbers.spread, schema, cfg.seed + COINS)
             models[ENSEMBLE] = ensemble(together.double(), size)

@@ -9,9 +9,9 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline.clinic_report import html_table, picture
-from pipeline.config import Config
+from pipeline.config import BASELINE, Config
 from pipeline.figures import COLOURS, axes_of, save_figure
-from pipeline.theft import EQUATIONS, PLAIN, TRUE_LABELS, UNDEFENDED, Theft
+from pipeline.theft import EQUATIONS, PLAIN, TRUE_LABELS, Theft
 from pipeline.theft_tables import api_table, theft_table
 from pipeline.wording import with_interval
 
@@ -76,7 +76,7 @@ def theft_section(report: TheftReport, figures: list[Path]) -> str:
     known = known[known["budget"] == known["budget"].max()]
     shown = pd.concat([main, solved, known])
     shown = pd.concat([shown[shown["defense"] == name] for name in main["defense"].unique()])
-    others = best_copies(table[at_budget & (table["defense"] == UNDEFENDED) & (table["api"] == PLAIN)])
+    others = best_copies(table[at_budget & (table["defense"] == BASELINE) & (table["api"] == PLAIN)])
     compared = f"<h3>Which records to ask about</h3>{html_table(_strategies(others))}" if len(others) else ""
     return f"""<h2>Who can copy the model by asking it</h2>
 <p class="note">{html.escape(theft_line(report))}</p>
@@ -103,7 +103,7 @@ def theft_line(report: TheftReport) -> str:
     asked = table[(table["strategy"] == report.strategy) & (table["budget"] == report.budget)]
     best = best_copies(asked)
     whole = best["access"].iloc[0]
-    bare = (best["defense"] == UNDEFENDED) & (best["api"] == PLAIN) & (best["access"] == whole)
+    bare = (best["defense"] == BASELINE) & (best["api"] == PLAIN) & (best["access"] == whole)
     least = best.nsmallest(1, "fidelity")
     defense, api, access = (str(least[column].iloc[0]) for column in ("defense", "api", "access"))
     name = defense if api == PLAIN else f"{defense} + {api}"

@@ -91,7 +91,7 @@ def test_the_backdoor_succeeds_where_only_the_trigger_turns_the_answer(table, fo
         if y[n] != 1 or bool(stamps[0, 0].isnan()) or not before.any():
             continue
         counted.append(n)
-        turned = (stamps[1 + at] <= 0) & (found.margins["backdoor"][at, :, n] > 0) & before
+        turned = (stamps[1 + at] <= 0) & before
         success.append(float(turned.sum() / before.sum()))
         control.append(float(((stamps[0] <= 0) & before).sum() / before.sum()))
     line = row(table, "backdoor", 0.1)

@@ -384,6 +384,7 @@ def test_the_command_refuses_a_mistake_and_keeps_the_earlier_file(house, monkeyp
             "poisoning.attacks=[random_flip]",
             "poisoning.attacks: 'random_flip' is no poisoning attack; did you mean 'random_flips'?",
         ),
+        ("poisoning.filters=[los]", "poisoning.filters: 'los' is no filter; did you mean 'loss'?"),
         ("poisoning.doses=[0.1,0.1]", "poisoning.doses: must differ, not [0.1, 0.1]"),
         ("poisoning.repetitions=9", "poisoning.repetitions: 9 is more than plan.seeds 5"),
         ("poisoning.doses=[1.0]", "poisoning.doses.0."),

@@ -7,7 +7,7 @@ import torch
 from pipeline.attacks.poisoning import Poison
 from pipeline.config import TrainConfig
 from pipeline.defenses import DEFENSES, train
-from pipeline.poisoned import poisoned_records, training_sets
+from pipeline.poisoned import poisoned_records, training_sets, unpoisoned
 from pipeline.training import shuffled
 
 DATA = tiny.records(60, seed=2)
@@ -95,3 +95,11 @@ def test_dropped_rows_are_trained_on_no_more(sets):
     assert torch.equal(filtered.plan.train, sets.plan.train & ~sets.poisoned)
     half = sets.select(sets.dose == 1)
     assert (half.plan.size, half.model.tolist()) == (3, [0, 1, 2])
+
+
+def test_the_sets_of_a_plan_as_they_are_hold_no_poison():
+    sets = unpoisoned(DATA, PLAN)
+    assert sets.plan is PLAN
+    assert sets.poisoned.shape == PLAN.train.shape
+    assert not sets.poisoned.any()
+    assert (sets.dose.tolist(), sets.model.tolist(), sets.target.tolist()) == ([0, 0, 0], [0, 1, 2], [-1, -1, -1])

@@ -9,6 +9,7 @@ from torch import Tensor
 from pipeline.attacks import ACCESS
 from pipeline.attacks.poisoning import POISONS
 from pipeline.audit import EXACT, SURROGATE, TRANSFER
+from pipeline.cleansing import Cleansing
 from pipeline.config import Config, FeatureConfig, ThreatConfig
 from pipeline.damage import Damage
 from pipeline.data import Dataset, Schema
@@ -150,6 +151,25 @@ def damage(patients: int, *, doses: int, harm: float, seed: int = 0) -> Damage:
         targets=targets, target_margins=triggered.nan_to_num(1.0)[..., targets], poisoned=counts,
         share={name: count / patients for name, count in counts.items()},
     )  # fmt: skip
+
+
+def cleansings(harmed: Damage, *, filters: tuple[str, ...], gain: float, seed: int = 0) -> dict[str, Cleansing]:
+    """Made-up margins by attack that cleaning raises by about `gain`, and rates of two sets; clean ones hold no poison."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def raised(margins: Tensor) -> Tensor:
+        return margins + gain * torch.rand(margins.shape, generator=generator)
+
+    def rates(doses: int) -> dict[str, Tensor]:
+        return {name: torch.rand(doses, 2, generator=generator, dtype=torch.float64) for name in filters}
+
+    found = {}
+    for attack, margins in harmed.margins.items():
+        triggered = {name: raised(harmed.triggered[1:]) if attack == "backdoor" else torch.zeros(0) for name in filters}
+        recall = {name: rate if attack != "none" else rate * torch.nan for name, rate in rates(len(margins)).items()}
+        others = [rates(len(margins)) for _ in range(3)]
+        found[attack] = Cleansing({name: raised(margins) for name in filters}, triggered, *others[:2], recall, others[2])
+    return found
 
 
 CERTIFICATE = pd.DataFrame({

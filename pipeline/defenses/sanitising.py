@@ -133,6 +133,22 @@ def spectral(dataset: Dataset, plan: Plan, recipe: Recipe) -> Tensor:
 FILTERS: dict[str, Filter] = {"neighbours": neighbours, "loss": loss, "spectral": spectral}
 
 
+class Rule(NamedTuple):
+    """Who is dropped: those whose score by a filter is above a threshold, or (None) a share of the training set."""
+
+    filter: str
+    threshold: float | None = None
+
+
+RULES: dict[str, Rule] = {**{name: Rule(name) for name in FILTERS}, "majority": Rule("neighbours", MAJORITY)}
+
+
+def left_by(rule: str, scores: Tensor, train: Tensor, share: float, *, seed: int = 0) -> Tensor:
+    """(M, N) bool: the training sets (M, N) less those whom a rule drops, given the scores of its filter; see `drop`."""
+    threshold = RULES[rule].threshold
+    return drop(scores, train, share, seed=seed) if threshold is None else drop_above(scores, train, threshold)
+
+
 def drop(scores: Tensor, train: Tensor, share: float, *, seed: int = 0) -> Tensor:
     """Each training set without its most suspicious records.
 

@@ -6,8 +6,8 @@ Writes:   artifacts/attack/{rows.parquet,adversarial.safetensors,diagnostics.jso
 """
 
 from pipeline.audit import audit
-from pipeline.compare import BASELINE, compare, headline_metrics
-from pipeline.config import Config
+from pipeline.compare import compare, headline_metrics
+from pipeline.config import BASELINE, Config
 from pipeline.files import folder, write_json
 from pipeline.leakage import FOLDER, leakage
 from pipeline.population import Population

@@ -14,8 +14,8 @@ from pathlib import Path
 from pipeline.audit import Findings, audit, load_adversarial
 from pipeline.certificates import certificate_table
 from pipeline.chapters import read_chapters
-from pipeline.compare import BASELINE, evaluate_audits
-from pipeline.config import Config
+from pipeline.compare import evaluate_audits
+from pipeline.config import BASELINE, Config
 from pipeline.data import Dataset
 from pipeline.files import folder
 from pipeline.leakage import FOLDER, Leakage, leakage

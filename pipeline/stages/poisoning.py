@@ -1,12 +1,15 @@
-"""What poisoned training data do to every recipe.
+"""What poisoned training data do to every recipe, and what finding and dropping poisoned records does for the undefended one.
 
 Command:  python -m pipeline.stages.poisoning
 Reads:    artifacts/prepare/
-Writes:   artifacts/poisoning/{poisoning.csv,<defense>.safetensors}
+Writes:   artifacts/poisoning/{poisoning,sanitising}.csv, <defense>.safetensors, cleansed_<attack>.safetensors
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
+from pipeline.cleansing import RECIPE, Cleansing, cleanse, cleansed_attacks
+from pipeline.cleansing_tables import sanitising_table
 from pipeline.config import Config
 from pipeline.damage import Damage, Poisonings, damage, poisonings
 from pipeline.damage_tables import damage_table
@@ -14,20 +17,26 @@ from pipeline.files import folder
 from pipeline.stages import ARTIFACTS, prepared, run
 from pipeline.workers import share_out
 
+Experiment = Callable[[str, Poisonings, Config], Damage | Cleansing]
 
-def measure(name: str, poison: Poisonings, cfg: Config, path: Path) -> None:
-    """One recipe, by whichever process is free."""
-    damage(name, poison, cfg).save(path)
+
+def measure(experiment: Experiment, name: str, poison: Poisonings, cfg: Config, path: Path) -> None:
+    """One recipe, or one attack that is cleaned up after, by whichever process is free."""
+    experiment(name, poison, cfg).save(path)
 
 
 def poisoning(cfg: Config) -> None:
     """The stage."""
     poison = poisonings(*prepared(), cfg)
     with folder(ARTIFACTS / "poisoning") as out:
-        files = {name: out / f"{name}.safetensors" for name in cfg.defenses}
-        share_out(measure, [(name, poison, cfg, path) for name, path in files.items()])
-        damages = {name: Damage.load(path) for name, path in files.items()}
+        harmed = {name: out / f"{name}.safetensors" for name in cfg.chosen(cfg.poisoning.recipes)}
+        cleansed = {attack: out / f"cleansed_{attack}.safetensors" for attack in cleansed_attacks(poison)}
+        jobs = [(damage, name, poison, cfg, path) for name, path in harmed.items()]
+        share_out(measure, jobs + [(cleanse, attack, poison, cfg, path) for attack, path in cleansed.items()])
+        damages = {name: Damage.load(path) for name, path in harmed.items()}
+        cleansings = {attack: Cleansing.load(path) for attack, path in cleansed.items()}
         damage_table(damages, cfg).to_csv(out / "poisoning.csv", index=False)
+        sanitising_table(cleansings, damages[RECIPE], cfg).to_csv(out / "sanitising.csv", index=False)
 
 
 if __name__ == "__main__":

@@ -25,8 +25,9 @@ def steal(cfg: Config) -> None:
     """The stage."""
     dataset, _ = prepared()
     with folder(ARTIFACTS / "theft") as out:
-        share_out(measure, [(name, dataset, cfg, out / name) for name in cfg.defenses])
-        thefts = {name: Theft.load(out / name) for name in cfg.defenses}
+        places = {name: out / name for name in cfg.chosen(cfg.theft.recipes)}
+        share_out(measure, [(name, dataset, cfg, place) for name, place in places.items()])
+        thefts = {name: Theft.load(place) for name, place in places.items()}
         table = theft_table(thefts, cfg.audit, cfg.seed)
         answers = api_table(thefts, table, cfg.audit, cfg.seed, cfg.theft.headline, cfg.theft.headline_budget)
         write_text(out / "theft.csv", table.to_csv(index=False))

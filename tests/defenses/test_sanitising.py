@@ -12,7 +12,18 @@ from pipeline.attacks.surrogate import train_linear_surrogate
 from pipeline.config import ModelConfig
 from pipeline.data import Dataset
 from pipeline.defenses import sanitising, train
-from pipeline.defenses.sanitising import FILTERS, MAJORITY, detection, drop, drop_above, loss, neighbours, spectral
+from pipeline.defenses.sanitising import (
+    FILTERS,
+    MAJORITY,
+    RULES,
+    detection,
+    drop,
+    drop_above,
+    left_by,
+    loss,
+    neighbours,
+    spectral,
+)
 from pipeline.models import as_module
 from pipeline.plan import Plan
 
@@ -223,3 +234,13 @@ def test_detection_by_hand():
     assert found.precision[1].isnan()  # nothing was dropped
     assert found.recall[1].isnan()  # and there was nothing to find
     assert found.false_alarm_rate[1] == 0
+
+
+def test_a_rule_drops_a_share_or_those_above_its_threshold(dataset):
+    plan = tiny.plan(dataset)
+    scores = neighbours(dataset, plan)
+    assert set(RULES) == {*FILTERS, "majority"}
+    assert torch.equal(left_by("neighbours", scores, plan.train, 0.2, seed=3), drop(scores, plan.train, 0.2, seed=3))
+    above = left_by("majority", scores, plan.train, 0.2)
+    assert torch.equal(plan.train & ~above, scores > MAJORITY)
+    assert 0 < (plan.train & ~above).sum() < plan.train.sum()
