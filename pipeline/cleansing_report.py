@@ -26,8 +26,7 @@ def cleansing_section(table: pd.DataFrame) -> str:
 how many are poisoned; majority drops whoever most of its neighbours disagree with, the others a fixed share. The recipe is then
 trained anew on what is left. Poison found and false alarms: shares of the poisoned and of the other records that were dropped,
 mean and range over the training sets; of a filter that sees nothing, both are the same. Accuracy and success: as above, not
-cleaned and after; the change is paired, on the same training sets and patients. Where a backdoor's success falls though no poison
-was found, more of the ill are missed as they are, and it takes no trigger.</p>
+cleaned and after; the change is paired, on the same training sets and patients.</p>
 {"".join(parts)}"""
 
 

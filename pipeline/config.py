@@ -190,7 +190,7 @@ class PrivacyConfig(Section):
 
 
 class TheftConfig(Section):
-    """How `victims` models of each recipe are copied from their answers: by all strategies if undefended, else the `headline` one."""
+    """How `victims` models of each recipe are copied from their answers: undefended by all strategies, else by the `headline`."""
 
     recipes: Annotated[list[str], Field(min_length=1)]
     victims: Annotated[int, Field(ge=2)]

@@ -68,10 +68,10 @@ def damage_section(table: pd.DataFrame, figures: list[Path]) -> str:
 <p class="note">Every recipe is trained anew on poisoned records and scored on patients that it never saw, with the batches and
 seeds of the clean training: differences are paired, on the same patients. Intervals: bootstrap over patients, of success rates no
 narrower than Wilson's; trained models are taken as they are. The table: {dose_name(dose)} of a model's training records poisoned.
-Attacks on everybody: change of accuracy; worst_flips is worst to first order, no proof that nothing is worse. backdoor: of the
-ill rightly called so without poison, those called healthy with the trigger in their record; the trigger was chosen so that it does
-not look healthy by itself, as the figure in square brackets shows. one_patient: of the ill who are named, those called healthy. In
-square brackets: the same records and models without poison.</p>
+Attacks on everybody: change of accuracy; worst_flips is worst to first order, no proof that nothing is worse. backdoor: of
+the ill rightly called so without poison, those called healthy with the trigger in their record; the trigger was chosen so that it
+does not look healthy by itself, as the figure in square brackets shows. one_patient: of the ill who are named, those called
+healthy. In square brackets: the same records and models without poison.</p>
 <p>{worst_line(table)}</p>
 {html_table(_shown(table, dose))}
 {"".join(map(picture, figures))}"""

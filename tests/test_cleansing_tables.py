@@ -26,7 +26,7 @@ def harmed():
 
 @pytest.fixture
 def cleaned(harmed):
-    return tiny.cleansings(harmed, filters=FILTERS, gain=1.5)
+    return tiny.cleansings(harmed, filters=FILTERS, gain=8.0)
 
 
 @pytest.fixture
