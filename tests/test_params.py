@@ -19,9 +19,10 @@ BY_DEFAULT = {
 }  # fmt: skip
 BY_DEFAULT |= {preset for preset in PRESETS if preset.startswith(("threat/", "attack/", "defense/"))}
 OTHER_THREATS = ["euclidean", "false_alarm", "missed_diagnosis"]
-BY_DEFAULT -= {f"threat/{name}" for name in OTHER_THREATS}
+BY_DEFAULT -= {f"threat/{name}" for name in OTHER_THREATS} | {"defense/dp_adv_train"}
 CHOSEN = {
     **{f"threat/{name}": [f"threat=[clinical,{name}]"] for name in OTHER_THREATS},
+    "defense/dp_adv_train": ["defense=[baseline,dp_adv_train]"],
     "data/breast_cancer": ["data=breast_cancer"],
     "model/linear": ["model=linear"],
     "experiment/breast_cancer": ["experiment=breast_cancer"],
@@ -95,7 +96,8 @@ def test_every_other_file_of_conf_composes_and_fits(preset):
     cfg = params.parse(composed(*CHOSEN[preset]), "conf")
     group, name = preset.split("/")
     assert cfg != params.parse(composed(), "conf")
-    assert group == "experiment" or (name in cfg.threat if group == "threat" else getattr(cfg, group).name == name)
+    named = {"threat": cfg.threat, "defense": cfg.defenses}
+    assert group == "experiment" or (name in named[group] if group in named else getattr(cfg, group).name == name)
 
 
 def test_one_attack_threat_and_defence_can_be_chosen():
@@ -175,7 +177,6 @@ def test_a_run_without_a_choice_has_every_defence():
         "adv_train",
         "distill",
         "dp_train",
-        "dp_adv_train",
         "partition",
     ]
 
@@ -312,7 +313,7 @@ def test_an_unknown_model_of_the_frontier_is_named(values):
 
 
 def test_a_defence_that_is_not_configured_is_not_checked(values):
-    del values["dp_train"], values["distill"], values["dp_adv_train"], values["partition"]
+    del values["dp_train"], values["distill"], values["partition"]
     assert list(params.parse(values, "conf").defenses) == ["baseline", "adv_train"]
 
 

@@ -19,7 +19,7 @@ from pipeline import params
 pytestmark = [pytest.mark.pipeline, pytest.mark.timeout(600)]
 
 STAGES = [
-    "prepare", "train_baseline", "attack", "adv_train", "distill", "dp_train", "dp_adv_train", "partition", "frontier",
+    "prepare", "train_baseline", "attack", "adv_train", "distill", "dp_train", "partition", "frontier",
     "poisoning", "theft", "evaluate",
 ]  # fmt: skip
 SMALL = [
@@ -105,7 +105,7 @@ def test_the_comparison_holds_every_defence_threat_and_radius(repository):
     ]  # fmt: skip
     assert set(wanted) <= set(table.columns)
     assert len(table) == 5 * (2 * 3 + 3)  # clinical and unconstrained at three radii; none, one or two forged measurements
-    assert set(table["defense"]) == {"baseline", "adv_train", "distill", "dp_train", "dp_adv_train", "partition"}
+    assert set(table["defense"]) == {"baseline", "adv_train", "distill", "dp_train", "partition"}
     assert not table[wanted[:-1]].isna().any().any()
     for _, curve in table.groupby(["defense", "threat"]):
         assert curve["robust_accuracy"].is_monotonic_decreasing
@@ -173,7 +173,7 @@ def test_nothing_runs_the_second_time(repository):
 def test_dvc_shows_metrics_and_plots(repository):
     shown = json.loads(repository.well(*DVC, "metrics", "show", "--json"))
     figures = shown[""]["data"]["artifacts/evaluate/metrics.json"]["data"]
-    assert set(figures) == {"baseline", "adv_train", "distill", "dp_train", "dp_adv_train", "partition"}
+    assert set(figures) == {"baseline", "adv_train", "distill", "dp_train", "partition"}
     repository.well(*DVC, "plots", "show", "-q", "-o", "plots")
     page = (repository.root / "plots" / "index.html").read_text()
     for title in ("Robust accuracy", "ROC", "confusion.png"):

@@ -28,7 +28,7 @@ def evaluated(tmp_path_factory):
     values = yaml.safe_load(compose(["experiment=smoke"], tiny.ROOT / "conf"))
     values["data"] |= {"name": "tiny", "target": tiny.SCHEMA.target, "classes": list(tiny.SCHEMA.classes)}
     values["data"]["features"] = {name: feature.model_dump() for name, feature in tiny.FEATURES.items()}
-    others = ("distill", "dp_train", "dp_adv_train", "partition")
+    others = ("distill", "dp_train", "partition")
     cfg = tiny.small(parse({key: value for key, value in values.items() if key not in others}, "conf"))
     data = tiny.records(90, seed=3)
     plan = tiny.plan(data, release=True)

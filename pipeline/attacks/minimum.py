@@ -1,5 +1,6 @@
 """The smallest change that breaks a record; it answers for every radius at once."""
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -52,7 +53,7 @@ def fab(
     widest = largest_radius(eps, x)
     low, high = corners(threat, x, widest)
     start, radius = x.expand(low.shape), torch.as_tensor(eps, dtype=x.dtype)
-    best = x.expand(torch.broadcast_shapes(x.shape, radius.shape))
+    best = x.expand(np.broadcast_shapes(x.shape, radius.shape))  # torch.broadcast_shapes imports sympy
     with torch.no_grad():
         best_margin = margin(logits_fn(start), y).expand(best.shape[:-1])
     for restart in range(restarts):

@@ -2,6 +2,7 @@
 
 from typing import Annotated
 
+import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
@@ -49,7 +50,7 @@ def sparse(
     share = torch.linspace(0, 1, points).view(-1, *[1] * x.dim())
     values = threat.project(low + (high - low) * share, x, float(features))  # (points, ..., B, D), each one legal
     best, best_margin = x, margin(logits_fn(x), y)
-    x_adv = x.expand(torch.broadcast_shapes(x.shape, radius.shape))
+    x_adv = x.expand(np.broadcast_shapes(x.shape, radius.shape))  # torch.broadcast_shapes imports sympy
     for count in range(1, min(int(radius.max()), features) + 1):
         start = best
         for feature in range(features):

@@ -9,7 +9,6 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import one_hot, softmax
 
-from pipeline.accounting import gaussian_epsilon, gaussian_mu
 from pipeline.config import Config, Count, Positive
 from pipeline.data import Dataset
 from pipeline.defenses.undefended import architecture_for
@@ -151,6 +150,8 @@ def calibrate(epsilon: float, delta: float, sample_rate: float, steps: int, name
         "not_covered": "choice of hyper-parameters, decision threshold, reported metrics; readers who know the noise's seed",
     }
     if sample_rate == 1:
+        from pipeline.accounting import gaussian_epsilon, gaussian_mu  # here: who trains otherwise need not wait for scipy
+
         sigma = steps**0.5 / gaussian_mu(epsilon, delta) * (1 + 1e-9)  # from below, whatever the last digit
         exact = gaussian_epsilon(steps**0.5 / sigma, delta)
         return {"epsilon": exact, "epsilon_prv": None, "accountant": "gaussian, exact", "noise_multiplier": sigma, **covers}

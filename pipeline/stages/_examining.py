@@ -1,0 +1,32 @@
+"""What is done to each defence, one by one, by whichever process is free."""
+
+import operator
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipeline.audit import audit, load_adversarial
+from pipeline.config import Config
+from pipeline.data import Dataset
+from pipeline.leakage import leakage
+from pipeline.plan import Plan
+from pipeline.population import Population
+from pipeline.stages import ARTIFACTS
+from pipeline.workers import share_out
+
+
+def examine(names: Sequence[str], dataset: Dataset, plan: Plan, cfg: Config, audits: Path, leaks: Path) -> None:
+    """Attacks each defence and looks for its leaks; writes findings into `audits` and leaks into `leaks`, a folder for each."""
+    both = ((leaking, leaks), (attacked, audits))
+    share_out(operator.call, [(what, name, dataset, plan, cfg, place / name) for name in names for what, place in both])
+
+
+def leaking(name: str, dataset: Dataset, _: Plan, cfg: Config, place: Path) -> None:
+    """What one recipe leaks, by whichever process is free."""
+    leakage(name, dataset, cfg).save(place)
+
+
+def attacked(name: str, dataset: Dataset, plan: Plan, cfg: Config, place: Path) -> None:
+    """What attacks do to one defence, likewise."""
+    population, transfer = Population.load(ARTIFACTS / name), load_adversarial(ARTIFACTS / "attack")
+    place.mkdir()
+    audit(population, dataset, plan, cfg, name=name, transfer=transfer).findings.save(place)
