@@ -4,6 +4,7 @@ Shapes: N patients, S seeds (each patient is scored once per seed by a model tha
 resamples. `y` (N,) is 0 or 1, class 1 = disease present; `predicted` (S, N) likewise; `score` (S, N) = P(class 1).
 """
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -96,17 +97,20 @@ def roc_curve(score: Array, y: Array, points: int) -> tuple[Array, Array]:
     return grid, mean
 
 
+@lru_cache(maxsize=8)  # many tables ask for the same ones
 def bootstrap_weights(n: int, resamples: int, seed: int) -> Array:
-    """(R, N) float32: how often each patient is drawn in each resample. Patients are drawn, never single predictions."""
-    drawn = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=resamples)
-    return drawn.astype(np.float32)
+    """(R, N) float32, read only: how often each patient is drawn in each resample. Patients are drawn, never predictions."""
+    weights = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=resamples).astype(np.float32)
+    weights.flags.writeable = False
+    return weights
 
 
 def bootstrap_mean(values: Array, weights: Array, where: Array | None = None) -> Array:
     """(R,): the resampled means of per-patient values (N,), over the patients `where` only, if given."""
-    chosen = weights if where is None else weights[:, where]
-    values = values if where is None else values[where]
-    return np.asarray((chosen @ values) / np.maximum(chosen.sum(1), 1e-9))
+    inside = np.ones(len(values), dtype=bool) if where is None else where
+    # In the weights' own precision: turning all of them into double would take longer than the product.
+    total, count = (weights @ part.astype(weights.dtype) for part in (np.where(inside, values, 0), inside))
+    return np.asarray(total.astype(np.float64) / np.maximum(count, 1e-9))
 
 
 def bootstrap_auroc(score: Array, y: Array, weights: Array) -> Array:
