@@ -209,12 +209,13 @@ class TheftConfig(Section):
 class FrontierConfig(Section):
     """Private models of several `epsilons` (null = no noise) and several kinds (`models`: name to hidden widths) side by side.
 
-    `targets`, `canaries` and `runs` as in `PrivacyConfig`, for each epsilon; right answers are to be proved up to `radius` of the
-    headline threat, with `boxes` of branch and bound for one record.
+    They are trained on the first `repetitions` of the cross-validation; `targets`, `canaries` and `runs` as in `PrivacyConfig`, for
+    each epsilon. Right answers are to be proved up to `radius` of the headline threat, with `boxes` for one record.
     """
 
     epsilons: Annotated[list[Positive | None], Field(min_length=1)]
     models: Annotated[dict[str, list[Count]], Field(min_length=1)]
+    repetitions: Count
     radius: NonNegative
     boxes: Count
     targets: Annotated[int, Field(ge=4)]

@@ -107,7 +107,7 @@ def _shown_radii(confusion: pd.DataFrame) -> list[float]:
 
 def save_figure(figure: "Figure", path: Path) -> Path:
     """Writes a PNG with the same bytes for the same picture."""
-    figure.savefig(path, dpi=110, bbox_inches="tight", metadata={"Software": None})
+    figure.savefig(path, dpi=110, metadata={"Software": None})
     return path
 
 

@@ -91,7 +91,7 @@ def frontier(dataset: Dataset, plan: Plan, cfg: Config) -> Frontier:
 
     Args:
         dataset: the records.
-        plan: of the cross-validation; a release model is left out, for nobody could score it.
+        plan: of the cross-validation, of which the first `repetitions` are trained.
         cfg: sections `frontier`, `audit`, `threat`, and that of `dp_train`: delta, clipping, steps and learning rate.
 
     Raises:
@@ -99,7 +99,7 @@ def frontier(dataset: Dataset, plan: Plan, cfg: Config) -> Frontier:
         FailedCheck: an audit proves more than is claimed, or a claim's own numbers add up to more.
     """
     numbers = training_numbers(cfg)
-    scored = plan.select(plan.scored())
+    scored = plan.select((plan.repetition >= 0) & (plan.repetition < cfg.frontier.repetitions))
     halves = Plan.random_halves(len(dataset.y), models=cfg.frontier.targets, seed=cfg.seed + COINS)
     claims = [claim_of(epsilon, scored, **numbers) for epsilon in cfg.frontier.epsilons]
     numbers = {name: value for name, value in numbers.items() if name != "delta"}

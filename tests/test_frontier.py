@@ -32,12 +32,12 @@ def changed(cfg):
 @pytest.fixture
 def found(dataset, changed):
     plan = tiny.plan(dataset, release=True)
-    return frontier(dataset, plan, changed(epsilons=[1.0, 8.0, None], models={"mlp": [6], "linear": []}))
+    return frontier(dataset, plan, changed(epsilons=[1.0, 8.0, None], models={"mlp": [6], "linear": []}, repetitions=1))
 
 
 def test_every_kind_and_epsilon_is_measured(found):
     assert (found.models, found.epsilons) == (("mlp", "linear"), (1.0, 8.0, None))
-    assert found.margin.shape == found.proved.shape == found.broken.shape == (2, 3, 2, 120)
+    assert found.margin.shape == found.proved.shape == found.broken.shape == (2, 3, 1, 120)  # of two repetitions the first
     assert found.scores.shape == (2, 3, 8, 120)
     assert found.scores.isfinite().all()
     assert found.member.shape == (8, 120)
