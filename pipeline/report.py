@@ -4,6 +4,7 @@
 """
 
 import html
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -156,7 +157,7 @@ def page(evaluation: Evaluation, clinic: Clinic, cfg: Config, figures: list[Path
     report = evaluation.classification[evaluation.classification["eps"].isin([0.0, cfg.audit.eps[-1]])].round(3)
     shown = dict(zip(first["defense"], map(display_name, first["defense"], first["flags"]), strict=True))
     report = report.assign(defense=report["defense"].map(shown))
-    return f"""<!doctype html><html lang="en"><meta charset="utf-8"><title>medsecure: {html.escape(cfg.data.title)}</title>
+    text = f"""<!doctype html><html lang="en"><meta charset="utf-8"><title>medsecure: {html.escape(cfg.data.title)}</title>
 <style>
 body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 1180px; margin: 2rem auto; padding: 0 1rem; color: #222; }}
 table {{ border-collapse: collapse; font-size: 12.5px; margin: 1rem 0; }}
@@ -199,6 +200,16 @@ is one standard deviation of a repeated measurement; the eps beside it is what i
 {html_table(eps_table(cfg.data.features, cfg.audit.eps))}
 </html>
 """
+    return with_contents(text)
+
+
+def with_contents(text: str) -> str:
+    """The page with a list of its chapters below the title, each a link."""
+    titles = re.findall("<h2>(.*?)</h2>", text)
+    for number, title in enumerate(titles):
+        text = text.replace(f"<h2>{title}</h2>", f'<h2 id="chapter{number}">{title}</h2>', 1)
+    links = " · ".join(f'<a href="#chapter{number}">{title}</a>' for number, title in enumerate(titles))
+    return text.replace("</h1>\n", f"</h1>\n<p>{links}</p>\n", 1)
 
 
 def _shown(clinic: Clinic, shown: Mapping[str, str]) -> tuple[dict[str, pd.DataFrame], dict[str, pd.DataFrame]]:

@@ -287,6 +287,12 @@ def test_the_page_is_self_contained(html):
     assert str(CFG.confidence * 100)[:2] + "%" in html
 
 
+def test_every_chapter_is_linked_to(html):
+    titles = re.findall(r'<h2 id="(chapter\d+)">(.*?)</h2>', html)
+    assert len(titles) == html.count("<h2") > 5
+    assert re.findall(r'<a href="#(chapter\d+)">(.*?)</a>', html) == titles
+
+
 def test_the_page_names_every_defence_with_its_flag_and_rank(html, comparison):
     ranks = comparison.drop_duplicates("defense").set_index("defense")["rank"]
     for name, label in LABELS.items():
@@ -327,8 +333,8 @@ def test_the_page_says_what_its_numbers_are(html, cfg):
 
 
 def test_the_page_says_what_is_proved_and_what_is_left_undecided(html, comparison):
-    headline, other = html.split("<h2>Under the clinical threat</h2>")[1].split("<h2>Under the unconstrained threat</h2>")
-    assert headline.split("<h2>")[0].count("<td>exact</td>") == len(NAMES) * len(EPS)
+    headline, other = (part.split("</h2>", 1)[1] for part in re.split(r"(?=<h2[^>]*>Under)", html)[1:])
+    assert headline.split("<h2")[0].count("<td>exact</td>") == len(NAMES) * len(EPS)
     lines = comparison[(comparison["threat"] == "unconstrained") & (comparison["undecided"] > 0)]
     assert len(lines)
     for _, line in lines.iterrows():
@@ -339,7 +345,7 @@ def test_the_page_lists_the_attacks_in_the_order_of_the_audit_and_the_radii_in_t
     """As numbers: 10 comes after 2."""
     larger = {0.0: 0.0, 0.1: 2.0, 0.5: 10.0}
     text = page(replace(evaluation, attacks=evaluation.attacks.replace({"eps": larger})), NO_PATIENTS, cfg, [], NO_THREATS, "")
-    table = text.split("<h2>What each attack leaves")[1].split("<h2>")[0]
+    table = re.split(r"<h2[^>]*>", text.split(">What each attack leaves")[2])[0]
     assert re.findall(r"<th>(.*?)</th>", table)[:5] == ["defence", "attack", "eps 0", "eps 2", "eps 10"]
     attacks = [cells[1] for cells in (re.findall(r"<td>(.*?)</td>", row) for row in table.split("<tr>")) if cells]
     assert attacks == [*["fgsm", "pgd_ce", "pgd_margin"] * 3, TRANSFER]
