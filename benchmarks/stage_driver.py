@@ -20,6 +20,8 @@ WATCHED = (
     ("pipeline.store", "open_store", "logging"),
     ("pipeline.stages._training", "train", "training"),
     ("pipeline.audit", "audit", "attack"),
+    ("pipeline.leakage", "leakage", "attack"),
+    ("pipeline.workers", "share_out", "attack"),  # what this process does of it, and what it waits for
     ("pipeline.compare", "compare", "statistics"),
     ("pipeline.compare", "evaluate_audits", "statistics"),
     ("pipeline.report", "write_evaluation", "report"),
