@@ -1,5 +1,6 @@
 """Fixtures shared by all tests. Everything here is tiny, seeded and offline."""
 
+import copy
 from pathlib import Path
 
 import pytest
@@ -41,10 +42,15 @@ def empty_store(tmp_path_factory) -> Path:
     return path
 
 
-@pytest.fixture
-def values(smoke_text):
-    """The composed configuration as plain values, the test's own copy."""
+@pytest.fixture(scope="session")
+def smoke_values(smoke_text):
     return yaml.safe_load(smoke_text)
+
+
+@pytest.fixture
+def values(smoke_values):
+    """The composed configuration as plain values, the test's own copy."""
+    return copy.deepcopy(smoke_values)
 
 
 @pytest.fixture

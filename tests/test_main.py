@@ -13,6 +13,7 @@ from pipeline.files import BadInput
 from pipeline.params import check_command_line, configured
 
 SMALL = ["threads=1", "train.epochs=2", "plan.folds=2", "plan.seeds=1", "audit.eps=[0.0,0.1]", "audit.resamples=100"]
+SMALL += ["model=linear", "privacy.membership=[loss]", "privacy.targets=4", "privacy.victims=1", "privacy.candidates=2"]
 CHEAP = ["attack=[noise,fgsm]", "threat=clinical", "threat.clinical.boxes=1"]  # proofs over thirty measurements take minutes
 
 

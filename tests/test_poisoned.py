@@ -7,6 +7,7 @@ import torch
 from pipeline.attacks.poisoning import Poison
 from pipeline.config import TrainConfig
 from pipeline.defenses import DEFENSES, train
+from pipeline.params import configured
 from pipeline.poisoned import poisoned_records, training_sets, unpoisoned
 from pipeline.training import shuffled
 
@@ -22,6 +23,13 @@ def poison():
     priority = torch.rand(3, 60, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     priority[:, :5] = -torch.inf
     return Poison(x, (1 - DATA.y).expand(2, -1), priority, torch.arange(3), torch.tensor([0, 1, 0]), torch.full((3,), -1))
+
+
+@pytest.fixture(scope="module")
+def every_defence():
+    """Those that no run has by default included."""
+    chosen = ["experiment=smoke", f"defense=[{','.join(DEFENSES)}]", "train.epochs=3", "distill.epochs=3", "dp_train.steps=10"]
+    return configured([*chosen, "dp_adv_train.steps=10"], tiny.ROOT / "conf")
 
 
 @pytest.fixture
@@ -80,7 +88,8 @@ def test_batches_are_those_of_the_clean_plan(sets):
 
 
 @pytest.mark.parametrize("name", DEFENSES)
-def test_without_poison_the_models_are_the_clean_ones_bit_for_bit(name, poison, cfg):
+def test_without_poison_the_models_are_the_clean_ones_bit_for_bit(name, poison, every_defence):
+    cfg = every_defence
     poison.priority[0] = -torch.inf  # model 0 is spared, at every dose
     sets = training_sets(poison, DATA, PLAN, [1, 0.2])
     clean, harmed = train(name, DATA, PLAN.select(sets.model), cfg), train(name, sets.dataset, sets.plan, cfg)

@@ -10,6 +10,7 @@ from pipeline import report, sweep
 from pipeline.params import configured
 
 SMALL = ["experiment=smoke", "threads=1", "train.epochs=2", "plan.folds=2", "plan.seeds=1", "audit.eps=[0.0,0.3]"]
+SMALL += ["audit.resamples=100", "model.hidden=[8]", "privacy.membership=[loss]", "privacy.targets=4"]
 
 
 @pytest.fixture
@@ -29,12 +30,15 @@ def place(tmp_path, monkeypatch, empty_store):
 
     def run(*overrides):
         trained.clear()
-        cfg = configured([*SMALL, *overrides])
-        schema = dict(tiny.FEATURES)
-        cfg = tiny.small(cfg.model_copy(update={"data": cfg.data.model_copy(update={"features": schema})}))
-        return sweep.run_recipes(cfg, list(overrides)), list(trained)
+        return sweep.run_recipes(small(*overrides), list(overrides)), list(trained)
 
     return run
+
+
+def small(*overrides):
+    """The configuration of a run on the tiny clinic."""
+    cfg = configured([*SMALL, *overrides])
+    return tiny.small(cfg.model_copy(update={"data": cfg.data.model_copy(update={"features": dict(tiny.FEATURES)})}))
 
 
 @pytest.fixture(autouse=True)
@@ -55,8 +59,11 @@ def test_a_finished_run_is_not_run_again(place):
 
 
 def test_what_decides_the_result_decides_the_key(place):
-    keys = [place("defense=baseline", *more)[0][0]["key"] for more in ((), ("seed=1",), ("train.epochs=3",), ("model=linear",))]
-    assert len(set(keys)) == 4
+    changes = ((), ("seed=1",), ("train.epochs=3",), ("model.hidden=[4]",), ("model=linear",))
+    data, _ = sweep.read_raw()
+    keys = [sweep.run_key(sweep.only(small("defense=baseline", *more), "baseline"), data)[:16] for more in changes]
+    assert len(set(keys)) == 5
+    assert [place("defense=baseline", *changes[at])[0][0]["key"] for at in (0, 1)] == keys[:2]
 
 
 def test_the_sections_of_other_defences_do_not(place):

@@ -27,11 +27,12 @@ def evaluated(tmp_path_factory):
 
     values = yaml.safe_load(compose(["experiment=smoke"], tiny.ROOT / "conf"))
     values["data"] |= {"name": "tiny", "target": tiny.SCHEMA.target, "classes": list(tiny.SCHEMA.classes)}
+    values["train"]["epochs"], values["audit"]["resamples"], values["model"]["hidden"] = 3, 100, [8]
     values["data"]["features"] = {name: feature.model_dump() for name, feature in tiny.FEATURES.items()}
     others = ("distill", "dp_train", "partition")
     cfg = tiny.small(parse({key: value for key, value in values.items() if key not in others}, "conf"))
     data = tiny.records(90, seed=3)
-    plan = tiny.plan(data, release=True)
+    plan = tiny.plan(data, seeds=1, release=True)
     populations = {name: train(name, data, plan, cfg) for name in cfg.defenses}
     audits = {name: audit(models, data, plan, cfg, name=name).findings for name, models in populations.items()}
     evaluation = evaluate_audits(audits, cfg)

@@ -14,6 +14,7 @@ from pipeline.defenses.private_adversarial import attack_each_record
 from pipeline.files import BadInput
 from pipeline.grid import out_of_fold
 from pipeline.models import Architecture, initialise
+from pipeline.params import configured
 from pipeline.plan import Plan
 from pipeline.training import Batch
 
@@ -25,8 +26,16 @@ def batch_of(data, index):
     return Batch(data.x[index], data.y[index], index, torch.ones(index.shape))
 
 
+@pytest.fixture(scope="module")
+def configuration():
+    """With the recipe, which no run has by default."""
+    return configured(["experiment=smoke", "defense=[dp_train,dp_adv_train]"], tiny.ROOT / "conf")
+
+
 @pytest.fixture
-def recipe(cfg):
+def recipe(configuration):
+    cfg = configuration
+
     def change(**options):
         numbers = {**cfg.defenses["dp_adv_train"], "expected_batch": 60, **options}
         return cfg.model_copy(update={"dp_adv_train": numbers, "model": ModelConfig(name="linear", hidden=[])})
