@@ -85,9 +85,8 @@ def _check_numbers(cfg: Config, origin: str) -> None:
         raise BadInput(f"{origin}: theft.budgets: must rise and hold theft.headline_budget")
     if len(set(cfg.poisoning.doses)) < len(cfg.poisoning.doses):
         raise BadInput(f"{origin}: poisoning.doses: must differ, not {cfg.poisoning.doses}")
-    for key, repetitions in (("poisoning", cfg.poisoning.repetitions), ("frontier", cfg.frontier.repetitions)):
-        if repetitions > cfg.plan.seeds:
-            raise BadInput(f"{origin}: {key}.repetitions: {repetitions} is more than plan.seeds {cfg.plan.seeds}")
+    if cfg.poisoning.repetitions > cfg.plan.seeds:
+        raise BadInput(f"{origin}: poisoning.repetitions: {cfg.poisoning.repetitions} is more than plan.seeds {cfg.plan.seeds}")
 
 
 def compose(overrides: list[str], conf: Path | None = None) -> str:
