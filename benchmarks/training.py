@@ -18,12 +18,11 @@ from pipeline.data import Dataset
 from pipeline.defenses import train
 from pipeline.defenses.adversarial import attack_part_of_batch
 from pipeline.defenses.opacus_engine import fit_through_opacus
-from pipeline.defenses.privacy import calibrate, poisson, private_gradient
+from pipeline.defenses.privacy import calibrate, fit_private
 from pipeline.defenses.undefended import architecture_for, fit_as_configured
 from pipeline.models import initialise
 from pipeline.plan import Plan
-from pipeline.population import Population, public_preprocessing
-from pipeline.training import fit
+from pipeline.population import Population
 
 SCORED = 5  # the members whose quality is compared: the folds of the first seed, so every patient is scored once
 AT_ONCE = 16
@@ -119,29 +118,16 @@ def private(problem: Problem) -> dict[str, Contender]:
     cfg, options = problem.cfg, {**problem.cfg.defenses["dp_train"], **SAMPLED}
     sigma = calibrate(options["epsilon"], options["delta"], options["sample_rate"], options["steps"])["noise_multiplier"]
     architecture = architecture_for(problem.recorded, cfg)
-    clip, rate, steps, denominator = (options[k] for k in ("max_grad_norm", "sample_rate", "steps", "expected_batch"))
-
-    schema = problem.recorded.schema
-
-    def constants(members: int) -> dict[str, Tensor]:
-        return public_preprocessing(schema.column("center"), schema.column("scale"), members)
+    chosen = ("sample_rate", "expected_batch", "max_grad_norm", "steps", "learning_rate")
+    numbers = {name: options[name] for name in chosen}
 
     def ours(_: int) -> Population:
-        plan = problem.plan.select(torch.arange(AT_ONCE))
-        return fit(
-            problem.recorded, plan, architecture, draw=poisson(rate, steps),
-            gradient=private_gradient(clip, sigma, denominator, plan.seeds),
-            learning_rate=options["learning_rate"], preprocessing=constants(AT_ONCE),
-        )  # fmt: skip
+        return fit_private(problem.recorded, problem.plan.select(torch.arange(AT_ONCE)), architecture, sigma, **numbers)
 
     def opacus(repeat: int, mode: Literal["hooks", "ghost"]) -> tuple[int, Population]:
         member = repeat % SCORED
-        population = fit_through_opacus(
-            problem.recorded, problem.plan.select(torch.tensor([member])), architecture, constants(1), sample_rate=rate,
-            expected_batch=denominator, max_grad_norm=clip, noise_multiplier=sigma, steps=steps,
-            learning_rate=options["learning_rate"], grad_sample_mode=mode,
-        )  # fmt: skip
-        return member, population
+        plan = problem.plan.select(torch.tensor([member]))
+        return member, fit_through_opacus(problem.recorded, plan, architecture, sigma, grad_sample_mode=mode, **numbers)
 
     def accuracy(of_member: dict[int, LogitsFn]) -> float:
         return _held_out(of_member, problem.recorded, problem.plan)
