@@ -20,7 +20,7 @@ from pipeline.training import Batch, Draw, Gradient, Perturb, Preprocessing, fit
 
 Rate = Annotated[float, Field(gt=0, lt=1)]
 SampleRate = Annotated[float, Field(gt=0, le=1)]  # 1 = every record in every step
-BLOCK = 8  # members whose gradients are computed at once
+BLOCK = 5000  # records, of all members together, whose gradients are computed at once: what fits the cache
 PRV_LIMIT = 50.0  # above this epsilon Opacus' PRV accountant takes minutes and overflows (meta-pytorch/opacus#604)
 
 
@@ -208,9 +208,10 @@ def clipped_sum(parameters: Parameters, preprocessing: Preprocessing, batch: Bat
     (Goodfellow 2015, arXiv:1510.01799).
     """
     members = batch.y.shape[0]
-    if members > BLOCK:
+    at_once = max(1, BLOCK // max(1, batch.y.shape[1]))
+    if members > at_once:
         # One block after another: a block's hidden layers fit the cache, and members do not share weights.
-        blocks = [slice(start, start + BLOCK) for start in range(0, members, BLOCK)]
+        blocks = [slice(start, start + at_once) for start in range(0, members, at_once)]
         sums = [
             clipped_sum(
                 {name: value[block] for name, value in parameters.items()},

@@ -295,7 +295,7 @@ def test_blocks_of_members_do_not_matter(monkeypatch):
     data, models = tiny.records(30, seed=4), tiny.population(5)
     batch = Batch(data.x.expand(5, -1, -1), data.y.expand(5, -1), torch.arange(30).expand(5, -1), torch.ones(5, 30))
     sums = []
-    for block in (100, 2):
+    for block in (150, 60):
         monkeypatch.setattr(privacy, "BLOCK", block)
         sums.append(clipped_sum(models.parameters, models.preprocessing, batch, 0.5))
     for name, value in sums[0].items():
