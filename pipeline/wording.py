@@ -4,6 +4,8 @@ import math
 
 import pandas as pd
 
+NOTHING = 1e-9  # of all patients, up to rounding
+
 
 def interval_text(value: float, low: float, high: float) -> str:
     """`0.593 (0.585 to 0.601)`, and a dash where nothing can be said."""
@@ -14,3 +16,9 @@ def with_interval(table: pd.DataFrame, name: str, low: str = "", high: str = "")
     """A column of a table as `interval_text`; its bounds stand in `<name>_low` and `<name>_high`, if not said otherwise."""
     columns = table[[name, low or f"{name}_low", high or f"{name}_high"]].astype(float)
     return [interval_text(*line) for line in columns.itertuples(index=False)]
+
+
+def proved(lines: pd.DataFrame) -> list[str]:
+    """`exact` where everything is decided: robust accuracy is what it says. Otherwise the share proved, and the undecided."""
+    figures = zip(lines["verified_accuracy"], lines["undecided"], strict=True)
+    return ["exact" if open_ < NOTHING else f"{sure:.3f}, undecided {open_:.3f}" for sure, open_ in figures]

@@ -1,9 +1,11 @@
 """Processes beside this one, for work that is many small steps and would not use a second thread."""
 
 import multiprocessing
+import operator
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import torch
@@ -22,14 +24,34 @@ class Inline(Executor):
 def share_out(function: Callable[..., Any], jobs: Sequence[tuple[Any, ...]]) -> list[Any]:
     """Does every job, function(*job), in the processes of `workers` and in this one; whoever is free takes the next.
 
+    With the longest jobs first nobody waits long for the last. After a failure no job is begun.
+
     Returns:
         what each returned, in the order of the jobs. Between processes travel arrays, not tensors.
     """
-    with workers() as pool:
-        tasks = [pool.submit(function, *job) for job in jobs]
-        # What nobody has begun is done here.
-        done = {place: function(*job) for place, (job, task) in enumerate(zip(jobs, tasks, strict=True)) if task.cancel()}
-        return [done[place] if place in done else task.result() for place, task in enumerate(tasks)]
+    left, results = deque(range(len(jobs))), dict[int, Any]()
+
+    def take() -> Iterator[int]:
+        with suppress(IndexError):
+            while True:
+                yield left.popleft()
+
+    def work(call: Callable[..., Any]) -> None:
+        try:
+            for place in take():
+                results[place] = call(function, *jobs[place])
+        except BaseException:
+            left.clear()
+            raise
+
+    others = _spare_threads()
+    # A pool takes more jobs than it can begin, so each of its processes is handed one at a time, by a thread that waits for it.
+    with workers() as pool, ThreadPoolExecutor(max(others, 1)) as waiting:
+        elsewhere = [waiting.submit(work, lambda *job: pool.submit(*job).result()) for _ in range(others)]
+        work(operator.call)
+        for one in elsewhere:
+            one.result()
+    return [results[place] for place in range(len(jobs))]
 
 
 @contextmanager
@@ -39,14 +61,20 @@ def workers() -> Iterator[Executor]:
     They are forked, as torch's own data loaders are, so that they start in milliseconds; where a system cannot fork, or there
     is one thread, the work is done inline. Results do not depend on it.
     """
-    threads = torch.get_num_threads()
-    if threads == 1 or "fork" not in multiprocessing.get_all_start_methods():
+    threads, others = torch.get_num_threads(), _spare_threads()
+    if not others:
         yield Inline()
         return
     torch.set_num_threads(1)
     context = multiprocessing.get_context("fork")
     try:
-        with ProcessPoolExecutor(threads - 1, mp_context=context, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        with ProcessPoolExecutor(others, mp_context=context, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            pool.submit(int)  # forks here and now: later another thread of this process could hold a lock
             yield pool
     finally:
         torch.set_num_threads(threads)
+
+
+def _spare_threads() -> int:
+    """How many processes may work beside this one."""
+    return torch.get_num_threads() - 1 if "fork" in multiprocessing.get_all_start_methods() else 0

@@ -18,8 +18,9 @@ from pipeline import params, report
 from pipeline.audit import TRANSFER, Findings
 from pipeline.compare import evaluate_audits
 from pipeline.figures import confusion_matrices, display_name, robustness, roc_curves
+from pipeline.page import page
 from pipeline.patients import Clinic, clinic_tables
-from pipeline.report import page, print_summary, read_comparison, summary, write_evaluation
+from pipeline.report import print_summary, read_comparison, summary, write_evaluation
 from pipeline.verified import verdicts
 
 TABLES = ("comparison", "attacks", "fragile", "alone", "classification", "confusion")

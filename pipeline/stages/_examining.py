@@ -16,8 +16,8 @@ from pipeline.workers import share_out
 
 def examine(names: Sequence[str], dataset: Dataset, plan: Plan, cfg: Config, audits: Path, leaks: Path) -> None:
     """Attacks each defence and looks for its leaks; writes findings into `audits` and leaks into `leaks`, a folder for each."""
-    both = ((leaking, leaks), (attacked, audits))
-    share_out(operator.call, [(what, name, dataset, plan, cfg, place / name) for name in names for what, place in both])
+    both = ((attacked, audits), (leaking, leaks))  # the longer first
+    share_out(operator.call, [(what, name, dataset, plan, cfg, place / name) for what, place in both for name in names])
 
 
 def leaking(name: str, dataset: Dataset, _: Plan, cfg: Config, place: Path) -> None:

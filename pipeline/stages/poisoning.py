@@ -8,6 +8,8 @@ Writes:   artifacts/poisoning/{poisoning,sanitising}.csv, <defense>.safetensors,
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
+
 from pipeline.cleansing import RECIPE, Cleansing, cleanse, cleansed_attacks
 from pipeline.cleansing_tables import sanitising_table
 from pipeline.config import Config
@@ -35,7 +37,8 @@ def poisoning(cfg: Config) -> None:
         share_out(measure, jobs + [(cleanse, attack, poison, cfg, path) for attack, path in cleansed.items()])
         damages = {name: Damage.load(path) for name, path in harmed.items()}
         cleansings = {attack: Cleansing.load(path) for attack, path in cleansed.items()}
-        damage_table(damages, cfg).to_csv(out / "poisoning.csv", index=False)
+        rows = share_out(damage_table, [({name: harm}, cfg) for name, harm in damages.items()])
+        pd.concat(rows).to_csv(out / "poisoning.csv", index=False)
         sanitising_table(cleansings, damages[RECIPE], cfg).to_csv(out / "sanitising.csv", index=False)
 
 

@@ -7,6 +7,8 @@ Writes:   artifacts/theft/{theft,theft_api}.csv, metrics.json, <defense>/{copies
 
 from pathlib import Path
 
+import pandas as pd
+
 from pipeline.config import Config
 from pipeline.data import Dataset
 from pipeline.files import folder, write_json, write_text
@@ -28,7 +30,8 @@ def steal(cfg: Config) -> None:
         places = {name: out / name for name in cfg.chosen(cfg.theft.recipes)}
         share_out(measure, [(name, dataset, cfg, place) for name, place in places.items()])
         thefts = {name: Theft.load(place) for name, place in places.items()}
-        table = theft_table(thefts, cfg.audit, cfg.seed)
+        rows = share_out(theft_table, [({name: stolen}, cfg.audit, cfg.seed) for name, stolen in thefts.items()])
+        table = pd.concat(rows, ignore_index=True)
         answers = api_table(thefts, table, cfg.audit, cfg.seed, cfg.theft.headline, cfg.theft.headline_budget)
         write_text(out / "theft.csv", table.to_csv(index=False))
         write_text(out / "theft_api.csv", answers.to_csv(index=False))
