@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import torch
+from threadpoolctl import threadpool_limits
 
 
 class Inline(Executor):
@@ -65,14 +66,21 @@ def workers() -> Iterator[Executor]:
     if not others:
         yield Inline()
         return
-    torch.set_num_threads(1)
     context = multiprocessing.get_context("fork")
+    was = _one_thread()
     try:
-        with ProcessPoolExecutor(others, mp_context=context, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        with ProcessPoolExecutor(others, mp_context=context, initializer=_one_thread) as pool:
             pool.submit(int)  # forks here and now: later another thread of this process could hold a lock
             yield pool
     finally:
+        was.restore_original_limits()  # of torch as well, as they were a moment ago
         torch.set_num_threads(threads)
+
+
+def _one_thread() -> threadpool_limits:
+    """From here on torch and NumPy compute on one thread; two of each, in two processes, hinder one another many times over."""
+    torch.set_num_threads(1)
+    return threadpool_limits(1, user_api="blas")
 
 
 def _spare_threads() -> int:

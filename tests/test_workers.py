@@ -4,6 +4,7 @@ import os
 
 import pytest
 import torch
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from pipeline.workers import Inline, share_out, workers
 
@@ -17,6 +18,11 @@ def two_threads():
 
 def here(number):
     return number, os.getpid(), torch.get_num_threads()
+
+
+def blas(_=0):
+    """The threads of the libraries beneath NumPy."""
+    return {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"}
 
 
 def fail():
@@ -37,6 +43,12 @@ def test_more_threads_are_more_processes_of_one_thread_each(two_threads):
     assert [number for number, _, _ in results] == list(range(4))
     assert len({process for _, process, _ in results} - {os.getpid()}) == 1
     assert {threads for _, _, threads in results} == {1}
+
+
+def test_numpy_computes_on_one_thread_too_and_gets_its_own_back(two_threads):
+    with threadpool_limits(2, user_api="blas"):
+        assert share_out(blas, [(number,) for number in range(6)]) == [{1}] * 6
+        assert blas() == {2}
 
 
 def test_an_error_comes_back_and_the_threads_too(two_threads):
