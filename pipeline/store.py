@@ -17,8 +17,10 @@ QUIET = {
 }
 EXPERIMENT_TAGS = {
     "mlflow.experimentKind": "custom_model_development",  # or MLflow 3 opens its page for language-model traces
-    "mlflow.note.content": "One run per defence, one nested run per radius. Curves: the step is eps in thousandths of a "
-    "reference standard deviation. A defence with flags beside its name is not ranked.",
+    "mlflow.note.content": "One run per defence, one nested run per radius. A defence with flags beside its name is not ranked. "
+    "The step of a curve under the name of a threat is eps in thousandths of a reference standard deviation; under `poisoning` "
+    "the share of the records in thousandths; under `certificate` poisoned records; under `theft` questions; under `frontier` "
+    "epsilon in thousandths.",
 }
 
 

@@ -19,6 +19,7 @@ import pandas as pd
 from pipeline.compare import Evaluation
 from pipeline.config import Config, canonical
 from pipeline.data import Dataset, save_schema
+from pipeline.figures import COLOURS
 from pipeline.files import repository_root, write_json
 from pipeline.logged import Figure, at_radius, figures_of, flags_of
 from pipeline.population import WEIGHTS, Population
@@ -108,8 +109,8 @@ def log_evaluation(
 
 
 def run_name(name: str, flags: str, overrides: Sequence[str] = ()) -> str:
-    """The defence, what sets this run of it apart, and its flags."""
-    apart = f" ({', '.join(overrides)})" if overrides else ""
+    """The defence, what sets this run of it apart, and its flags: `dp_train (epsilon=8)`, as lists of runs show few letters."""
+    apart = f" ({', '.join(one.removeprefix(f'{name}.') for one in overrides)})" if overrides else ""
     return name + apart + (f" [{flags.replace(' ', ', ')}]" if flags else "")
 
 
@@ -142,9 +143,15 @@ def _tags(cfg: Config, name: str, table: pd.DataFrame, population: Population, r
         "params_sha256": hashlib.sha256(canonical(cfg)).hexdigest(),
         "population_sha256": weights_digest(population),
         "run_key": run_key,
+        "mlflow.runColor": _colour(cfg, name),
         **{f"flag.{flag}": why for flag, why in flags_of(table).items()},
     }
     return [RunTag(key, value) for key, value in values.items() if value]
+
+
+def _colour(cfg: Config, name: str) -> str:
+    """That of the report's pictures; none for a run of one defence, which is compared with others of the same defence."""
+    return COLOURS[list(cfg.defenses).index(name) % len(COLOURS)] if len(cfg.defenses) > 1 else ""
 
 
 def weights_digest(population: Population) -> str:

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -15,6 +16,7 @@ from pipeline import tracking
 from pipeline.audit import audit
 from pipeline.compare import evaluate_audits
 from pipeline.defenses import train
+from pipeline.figures import COLOURS
 from pipeline.params import compose, parse
 from pipeline.report import write_evaluation
 from pipeline.store import experiment_name
@@ -86,6 +88,13 @@ def test_one_parent_per_defence_and_one_nested_run_per_radius(logged, store):
         assert of[run.data.tags[tracking.PARENT_TAG]] == run.data.params["defense"]
         assert run.info.run_name.endswith(f", eps {run.data.params['eps']}")
     assert (store / "mlflow.db").exists()
+
+
+def test_a_defence_has_the_colour_that_it_has_on_the_page_unless_it_is_compared_with_itself(logged, evaluated):
+    cfg, parents = logged[0], logged[2]
+    colours = {run.data.tags["defense"]: run.data.tags["mlflow.runColor"] for run in parents}
+    assert colours == dict(zip(cfg.defenses, COLOURS, strict=False))
+    assert tracking._colour(SimpleNamespace(defenses={"adv_train": {}}), "adv_train") == ""
 
 
 def test_curves_step_in_thousandths_of_the_radius(logged, evaluated):
@@ -204,6 +213,14 @@ def test_a_run_that_was_cut_off_is_logged_anew(store, evaluated, monkeypatch):
     runs = [run for run in runs_of(cfg)[1] if run.data.tags.get("run_key") == "cut"]
     assert sorted(run.info.status for run in runs) == ["FAILED", "FINISHED"]
     assert all(run.info.run_name.startswith("baseline (seed=9)") for run in runs)
+
+
+def test_a_name_says_what_sets_a_run_apart_in_few_letters():
+    assert tracking.run_name("dp_train", "") == "dp_train"
+    assert (
+        tracking.run_name("dp_train", "degenerate", ["dp_train.epsilon=8", "seed=2"])
+        == "dp_train (epsilon=8, seed=2) [degenerate]"
+    )
 
 
 def test_the_release_model_answers_raw_records_in_a_fresh_process(logged, evaluated, store):
