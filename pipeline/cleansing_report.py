@@ -5,8 +5,10 @@ import pandas as pd
 from pipeline.attacks.poisoning import POISON_FACTS
 from pipeline.clinic_report import html_table
 from pipeline.damage import NONE
-from pipeline.damage_report import MEASURE, headline_dose, in_words
+from pipeline.damage_report import headline_dose, in_words
 from pipeline.damage_tables import dose_name
+
+ABOUT_THE_ILL = ("missed_disease", "worst_missed")  # accuracy would hide what they do
 
 
 def cleansing_section(table: pd.DataFrame) -> str:
@@ -25,7 +27,7 @@ def cleansing_section(table: pd.DataFrame) -> str:
 <p class="note">Filters look at the training records of the undefended recipe and drop the most suspicious ones, without knowing
 how many are poisoned; majority drops whoever most of its neighbours disagree with, the others a fixed share. The recipe is then
 trained anew on what is left. Poison found and false alarms: shares of the poisoned and of the other records that were dropped,
-mean and range over the training sets; of a filter that sees nothing, both are the same. Accuracy and success: as above, not
+mean and range over the training sets; of a filter that sees nothing, both are the same. The figure: as above, not
 cleaned and after; the change is paired, on the same training sets and patients.</p>
 {"".join(parts)}"""
 
@@ -34,7 +36,7 @@ def _shown(lines: pd.DataFrame) -> pd.DataFrame:
     """One row per attack and filter."""
     shown = []
     for _, line in lines.iterrows():
-        measure = "accuracy" if line["attack"] == NONE else MEASURE[POISON_FACTS[str(line["attack"])].goal]
+        measure = _measure(str(line["attack"]))
         shown.append(
             {
                 "attack": line["attack"],
@@ -48,3 +50,9 @@ def _shown(lines: pd.DataFrame) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(shown)
+
+
+def _measure(attack: str) -> str:
+    if attack in ABOUT_THE_ILL:
+        return "sensitivity"
+    return "accuracy" if attack == NONE or POISON_FACTS[attack].goal == "availability" else "attack_success_rate"

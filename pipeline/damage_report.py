@@ -15,8 +15,12 @@ from pipeline.figures import COLOURS, axes_of, save_figure
 from pipeline.wording import interval_text
 
 HEADLINE = 0.1  # the share of poisoned records that people read about first
-# What each goal is about, and whether a rise of it is the damage.
-MEASURE = {"availability": "accuracy", "backdoor": "attack_success_rate", "targeted": "attack_success_rate"}
+# What is shown of each goal.
+MEASURES = {
+    "availability": {"change of accuracy": "accuracy_difference", "change of sensitivity": "sensitivity_difference"},
+    "backdoor": {"success": "attack_success_rate"},
+    "targeted": {"success": "attack_success_rate"},
+}
 
 
 def draw_damage(table: pd.DataFrame, folder: Path) -> list[Path]:
@@ -68,10 +72,11 @@ def damage_section(table: pd.DataFrame, figures: list[Path]) -> str:
 <p class="note">Every recipe is trained anew on poisoned records and scored on patients that it never saw, with the batches and
 seeds of the clean training: differences are paired, on the same patients. Intervals: bootstrap over patients, of success rates no
 narrower than Wilson's; trained models are taken as they are. The table: {dose_name(dose)} of a model's training records poisoned.
-Attacks on everybody: change of accuracy; worst_flips is worst to first order, no proof that nothing is worse. backdoor: of
-the ill rightly called so without poison, those called healthy with the trigger in their record; the trigger was chosen so that it
-does not look healthy by itself, as the figure in square brackets shows. one_patient: of the ill who are named, those called
-healthy. In square brackets: the same records and models without poison.</p>
+Attacks on everybody: change of accuracy, and of sensitivity, as who calls everybody healthy is right about the many; worst_flips
+and worst_missed are worst to first order, no proof that nothing is worse. backdoor: of the ill rightly called so without poison,
+those called healthy with the trigger in their record; the trigger was chosen so that it does not look healthy by itself, as the
+figure in square brackets shows. one_patient: of the ill who are named, those called healthy. In square brackets: the same records
+and models without poison.</p>
 <p>{worst_line(table)}</p>
 {html_table(_shown(table, dose))}
 {"".join(map(picture, figures))}"""
@@ -110,17 +115,14 @@ def in_words(line: pd.Series, name: str) -> str:
 
 
 def _shown(table: pd.DataFrame, dose: float) -> pd.DataFrame:
-    """One row per attack, one column per defence."""
+    """One row per attack and figure, one column per defence."""
     at = table[table["dose"] == dose]
     lines = []
     for attack, rows in at.groupby("attack", sort=False):
-        measure = MEASURE[POISON_FACTS[str(attack)].goal]
-        name = "change of accuracy" if measure == "accuracy" else "success"
-        line = {"attack": str(attack), "figure": name}
-        for _, row in rows.iterrows():
-            if measure == "accuracy":
-                line[str(row["defense"])] = in_words(row, "accuracy_difference")
-            else:
-                line[str(row["defense"])] = f"{in_words(row, measure)} [without: {row['control']:.3f}]"
-        lines.append(line)
+        for figure, measure in MEASURES[POISON_FACTS[str(attack)].goal].items():
+            line = {"attack": str(attack), "figure": figure}
+            for _, row in rows.iterrows():
+                without = f" [without: {row['control']:.3f}]" if figure == "success" else ""
+                line[str(row["defense"])] = in_words(row, measure) + without
+            lines.append(line)
     return pd.DataFrame(lines)

@@ -104,15 +104,16 @@ def theft(copies: pd.DataFrame) -> Measure:
 
 
 def poisoning(damage: pd.DataFrame) -> list[Measure]:
-    """The worst attack on everybody for each defence; then who gets a patient misdiagnosed."""
+    """The worst attacks on everybody for each defence, by two figures; then who gets a patient misdiagnosed."""
     dose = nearest_of(damage.loc[damage["dose"] > 0, "dose"], DOSE)
     said = f"{100 * dose:g} % of the records" if dose < 1 else f"{dose:g} records"
     at = damage[damage["dose"] == dose]
-    crowd = at[at["goal"] == "availability"]
-    worst = crowd.loc[crowd.groupby("defense", sort=False)["accuracy"].idxmin()]
-    measures = (
-        [Measure("poisoning", f"right answers, {said} poisoned", "high", _figures(worst, "accuracy"))] if len(worst) else []
-    )
+    crowd, measures = at[at["goal"] == "availability"], []
+    # Who calls everybody healthy is right about the many: accuracy alone would not tell.
+    for value, figure in (("accuracy", "right answers"), ("sensitivity", "ill patients found")):
+        worst = crowd.loc[crowd.groupby("defense", sort=False)[value].idxmin()]
+        if len(worst):
+            measures.append(Measure("poisoning", f"{figure}, {said} poisoned", "high", _figures(worst, value)))
     for goal, figure in (("backdoor", "ill patients whom a trigger hides"), ("targeted", "named ill patients called healthy")):
         lines = at[at["goal"] == goal].dropna(subset="attack_success_rate")
         if len(lines):

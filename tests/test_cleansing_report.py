@@ -8,6 +8,7 @@ from pipeline.cleansing_report import cleansing_section
 from pipeline.cleansing_tables import sanitising_table
 from pipeline.wording import interval_text
 
+MEASURES = {"backdoor": "attack_success_rate", "missed_disease": "sensitivity", "worst_missed": "sensitivity"}
 FILTERS = ("neighbours", "majority", "loss")
 
 
@@ -33,7 +34,7 @@ def test_every_filter_and_attack_at_the_headline_dose(table):
     at = table[(table["dose"] == 0.1)]
     assert len(shown) == len(at) == len(FILTERS) * (len(POISONS) - 1)
     for _, line in at.iterrows():
-        measure = "attack_success_rate" if line["attack"] == "backdoor" else "accuracy"
+        measure = MEASURES.get(line["attack"], "accuracy")
         names = [f"{measure}_without", measure, f"{measure}_difference"]
         expected = [said(line, "recall"), said(line, "false_alarm_rate"), "success" if line["attack"] == "backdoor" else measure]
         assert shown[line["attack"], line["filter"]] == [*expected, *(said(line, name) for name in names)]
@@ -50,7 +51,7 @@ def test_what_cleaning_costs_without_poison(table):
 
 def test_no_bare_number(table):
     numbers = [cell for cells in cells_of(cleansing_section(table)) for cell in cells if any(one.isdigit() for one in cell)]
-    assert len(numbers) == 5 * 15 + 4 * 3
+    assert len(numbers) == 5 * len(FILTERS) * (len(POISONS) - 1) + 4 * len(FILTERS)
     assert all(" to " in cell for cell in numbers)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tiny
 
-from pipeline.attacks.poisoning import POISONS
+from pipeline.attacks.poisoning import POISON_FACTS, POISONS
 from pipeline.damage_report import damage_section, draw_damage, headline_dose, worst_line
 from pipeline.damage_tables import damage_table
 
@@ -42,7 +42,8 @@ def test_the_section_shows_every_attack_and_no_bare_number(table, tmp_path):
     assert all(f"<td>{attack}</td>" in page for attack in POISONS)
     cells = [cell.split("</td>")[0] for cell in page.split("<td>")[1:]]
     numbers = [cell for cell in cells if any(letter.isdigit() for letter in cell)]
-    assert len(numbers) == 2 * len(POISONS)
+    on_everybody = sum(facts.goal == "availability" for facts in POISON_FACTS.values())  # accuracy and sensitivity
+    assert len(numbers) == 2 * (len(POISONS) + on_everybody)
     assert all(" to " in cell for cell in numbers)
     assert page.count("<img") == 2
 

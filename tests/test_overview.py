@@ -31,8 +31,9 @@ DAMAGE = with_interval(pd.DataFrame({
     "dose": [0, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1],
     "goal": ["none", "availability", "availability", "backdoor", "availability", "availability", "backdoor"],
     "accuracy": [0.76, 0.7, 0.65, np.nan, 0.66, 0.74, np.nan],
+    "sensitivity": [0.6, 0.1, 0.5, np.nan, 0.4, 0.3, np.nan],
     "attack_success_rate": [np.nan, np.nan, np.nan, 0.8, np.nan, np.nan, 0.3],
-}), "accuracy", "attack_success_rate")  # fmt: skip
+}), "accuracy", "sensitivity", "attack_success_rate")  # fmt: skip
 COPIES = with_interval(pd.DataFrame({
     "defense": ["baseline", "baseline", "baseline", "hard"], "api": ["plain", "plain", "noisy", "plain"],
     "strategy": ["active", "equations", "active", "active"], "budget": [1000, 1000, 1000, 1000],
@@ -47,7 +48,7 @@ def table():
 
 
 def test_one_line_per_threat(table):
-    assert table["risk"].tolist() == ["evasion", "membership", "inversion", "poisoning", "poisoning", "theft"]
+    assert table["risk"].tolist() == ["evasion", "membership", "inversion", "poisoning", "poisoning", "poisoning", "theft"]
 
 
 def test_a_flagged_defence_never_wins(table):
@@ -57,6 +58,7 @@ def test_a_flagged_defence_never_wins(table):
 def test_each_defence_meets_the_attack_that_hurts_it_most(table):
     assert (table["undefended"][1], table["best"][1]) == (0.6, 0.58)
     assert (table["undefended"][3], table["best"][3]) == (0.65, 0.66)
+    assert (table["undefended"][4], table["best"][4]) == (0.1, 0.3)  # by another attack
 
 
 def test_inversion_is_about_what_the_undefended_model_tells_most(table):
@@ -66,9 +68,9 @@ def test_inversion_is_about_what_the_undefended_model_tells_most(table):
 
 
 def test_where_no_defence_does_better_none_is_named(table):
-    assert table["defense"].tolist() == ["hard", "hard", "", "hard", "hard", ""]
-    assert np.isnan(table["best"][5])
-    assert table["undefended"][5] == 0.95  # neither the solved equations nor another API
+    assert table["defense"].tolist() == ["hard", "hard", "", "hard", "hard", "hard", ""]
+    assert np.isnan(table["best"][6])
+    assert table["undefended"][6] == 0.95  # neither the solved equations nor another API
 
 
 def test_what_was_not_measured_has_no_line():
@@ -81,11 +83,11 @@ def test_without_a_baseline_the_best_is_still_named():
     table = overview(tables, "clinical")
     assert table["undefended"].isna().all()
     assert (table["defense"] == "hard").all()
-    assert in_words(table)["undefended"].tolist() == ["-"] * 6
+    assert in_words(table)["undefended"].tolist() == ["-"] * 7
 
 
 def test_words_carry_the_interval(table):
     said = in_words(table)
     assert said["undefended"][1] == "0.600 (0.590 to 0.610)"
     assert said["best defence"][1] == "0.580 (0.570 to 0.590)  hard"
-    assert said["best defence"][5] == "no defence does better"
+    assert said["best defence"][6] == "no defence does better"

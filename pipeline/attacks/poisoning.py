@@ -96,9 +96,18 @@ def worst_flips(attacker: Attacker) -> Poison:
     healthy, z the standardised record and H the Hessian. What is to fall is the mean probability of the right diagnosis over
     the training records, whose gradient is g: the records with the largest s_i z_i . H^-1 g come first.
     """
-    influence = _Influence.of(attacker)
-    priority = influence.sign * (influence.inputs @ influence.lever[..., None])[..., 0]
-    return Poison.of_everyone(attacker.dataset.x, 1 - attacker.dataset.y, priority)
+    everybody = torch.ones_like(attacker.dataset.y)
+    return Poison.of_everyone(attacker.dataset.x, 1 - attacker.dataset.y, _Influence.of(attacker, everybody).of_flips())
+
+
+def worst_missed(attacker: Attacker) -> Poison:
+    """Ill patients are entered as healthy, those first who take most of the disease's probability from the ill.
+
+    First-order influence, as in `worst_flips`; g is the gradient of the mean probability of disease over the ill alone.
+    """
+    ill = attacker.dataset.y == 1
+    order = _Influence.of(attacker, ill).of_flips().masked_fill(~ill, -torch.inf)
+    return Poison.of_everyone(attacker.dataset.x, torch.zeros_like(attacker.dataset.y), order)
 
 
 def clean_label(attacker: Attacker) -> Poison:
@@ -108,7 +117,7 @@ def clean_label(attacker: Attacker) -> Poison:
     a record z' in place of z lowers g . beta by (p' - y) z' . H^-1 g - (p - y) z . H^-1 g. Records that gain most come first.
     """
     dataset, threat, models = attacker.dataset, attacker.threat, attacker.plan.size
-    influence = _Influence.of(attacker)
+    influence = _Influence.of(attacker, torch.ones_like(dataset.y))
     x = dataset.x.expand(models, -1, -1)
     step = STEP * attacker.eps * threat.scale
     best, least = x, influence.damage(x)[0]
@@ -167,6 +176,7 @@ POISONS: dict[str, Callable[[Attacker], Poison]] = {
     "random_flips": random_flips,
     "missed_disease": missed_disease,
     "worst_flips": worst_flips,
+    "worst_missed": worst_missed,
     "clean_label": clean_label,
     "backdoor": backdoor,
     "one_patient": one_patient,
@@ -176,6 +186,7 @@ POISON_FACTS: dict[str, PoisonFacts] = {
     "random_flips": PoisonFacts("availability", _NOTHING, "diagnoses", _AVAILABILITY),
     "missed_disease": PoisonFacts("availability", _NOTHING, "diagnoses", _AVAILABILITY),
     "worst_flips": PoisonFacts("availability", _STAND_IN, "diagnoses", _AVAILABILITY),
+    "worst_missed": PoisonFacts("availability", _STAND_IN, "diagnoses", _AVAILABILITY),
     "clean_label": PoisonFacts("availability", _STAND_IN, "values", _AVAILABILITY),
     "backdoor": PoisonFacts("backdoor", _RECORDS, "values and diagnoses", _BACKDOOR),
     "one_patient": PoisonFacts("targeted", f"{_RECORDS} and the patient's", "diagnoses", _TARGETED),
@@ -194,7 +205,8 @@ class _Influence:
     lever: Tensor
 
     @classmethod
-    def of(cls, attacker: Attacker) -> "_Influence":
+    def of(cls, attacker: Attacker, whom: Tensor) -> "_Influence":
+        """On the mean probability of the right diagnosis of those training records that `whom` (N,) counts."""
         surrogate, y = attacker.surrogate.double(), attacker.dataset.y.double()
         inputs = _with_one(surrogate.standardise(attacker.dataset.x.double().expand(surrogate.size, -1, -1)))
         both = torch.cat([surrogate.parameters["weight0"], surrogate.parameters["bias0"]], 1)
@@ -203,8 +215,12 @@ class _Influence:
         weight = attacker.plan.train * chance * (1 - chance)
         ridge = RIDGE * torch.eye(inputs.shape[-1], dtype=torch.float64)
         hessian = inputs.mT @ (inputs * weight[..., None]) + ridge
-        gradient = ((weight * sign)[:, None] @ inputs)[:, 0]
+        gradient = ((weight * sign * whom)[:, None] @ inputs)[:, 0]
         return cls(surrogate, y, sign, inputs, beta, torch.linalg.solve(hessian, gradient))
+
+    def of_flips(self) -> Tensor:
+        """(M, N): what turning each diagnosis takes away, s z . H^-1 g."""
+        return self.sign * (self.inputs @ self.lever[..., None])[..., 0]
 
     def damage(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(M, N): (p - y) z . H^-1 g of records x (M, N, D); and its slope (M, N, D), in a direction, not in a length."""

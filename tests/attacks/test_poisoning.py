@@ -14,6 +14,7 @@ PLAN = tiny.plan(DATA, folds=3, seeds=1)
 RECORDED = (~DATA.x.isnan()).sum(0)
 TRIGGER = make_trigger(tiny.SCHEMA, RECORDED, features=2, size=1.5)
 MUTABLE = tiny.CLINICAL.mutable
+EVERYBODY = torch.ones_like(DATA.y)
 
 
 def attacker(dataset=DATA, plan=PLAN, seed=0) -> Attacker:
@@ -37,7 +38,7 @@ def test_the_same_seed_gives_the_same_poison(name):
     assert torch.equal(first.priority, again.priority)
 
 
-@pytest.mark.parametrize("name", ["random_flips", "worst_flips", "missed_disease", "one_patient"])
+@pytest.mark.parametrize("name", ["random_flips", "worst_flips", "missed_disease", "worst_missed", "one_patient"])
 def test_who_writes_diagnoses_leaves_values_alone(name):
     assert all(tiny.same_bits(version, DATA.x) for version in crafted(name).x)
 
@@ -47,7 +48,7 @@ def test_flips_turn_every_diagnosis():
     assert torch.equal(crafted("worst_flips").y[0], 1 - DATA.y)
 
 
-@pytest.mark.parametrize("name", ["missed_disease", "backdoor", "one_patient"])
+@pytest.mark.parametrize("name", ["missed_disease", "worst_missed", "backdoor", "one_patient"])
 def test_only_the_ill_are_entered_as_healthy(name):
     poison = crafted(name)
     assert (poison.y == 0).all()
@@ -61,7 +62,7 @@ def test_chance_orders_the_records_alike_for_every_model_and_otherwise_for_every
     assert not torch.equal(order, crafted("random_flips", seed=1).priority)
 
 
-@pytest.mark.parametrize("name", ["worst_flips", "clean_label"])
+@pytest.mark.parametrize("name", ["worst_flips", "worst_missed", "clean_label"])
 def test_held_out_patients_do_not_move_the_attack_on_a_model(name):
     held_out = PLAN.held_out[0]
     other = replace(DATA, x=torch.where(held_out[:, None], DATA.x.flip(0), DATA.x), y=torch.where(held_out, 1 - DATA.y, DATA.y))
@@ -70,17 +71,17 @@ def test_held_out_patients_do_not_move_the_attack_on_a_model(name):
     assert not torch.equal(here.priority[1, ~held_out], there.priority[1, ~held_out])
 
 
-def test_influence_is_what_a_refitted_surrogate_does():
+@pytest.mark.parametrize("whom", [EVERYBODY, DATA.y], ids=["everybody", "the ill"])
+def test_influence_is_what_a_refitted_surrogate_does(whom):
     """The first-order change of the mean right probability against Newton's refit with that one diagnosis turned."""
     one = PLAN.select(torch.tensor([0]))
     inside = one.train[0]
-    influence = _Influence.of(attacker(plan=one))
-    predicted = (influence.sign * (influence.inputs @ influence.lever[..., None])[..., 0])[0]
+    predicted = _Influence.of(attacker(plan=one), whom).of_flips()[0]
 
     def right(y):
-        fitted = _Influence.of(replace(attacker(plan=one), surrogate=train_linear_surrogate(DATA.x, y, one)))
+        fitted = _Influence.of(replace(attacker(plan=one), surrogate=train_linear_surrogate(DATA.x, y, one)), whom)
         chance = torch.sigmoid(fitted.inputs[0] @ fitted.beta[0])
-        return torch.where(DATA.y == 1, chance, 1 - chance)[inside].sum()
+        return (torch.where(DATA.y == 1, chance, 1 - chance) * whom)[inside].sum()
 
     tried = inside.nonzero()[::6, 0]
     lost = torch.stack([right(DATA.y) - right(torch.where(torch.arange(90) == i, 1 - DATA.y, DATA.y)) for i in tried])
@@ -89,7 +90,7 @@ def test_influence_is_what_a_refitted_surrogate_does():
 
 
 def test_the_slope_of_the_damage_is_its_derivative():
-    influence = _Influence.of(attacker())
+    influence = _Influence.of(attacker(), EVERYBODY)
     x = DATA.x.expand(3, -1, -1).double()
     _, slope = influence.damage(x)
     for feature in range(5):
@@ -112,7 +113,7 @@ def test_clean_labels_are_clean_and_their_values_inside_the_threat_model():
 
 
 def test_clean_label_never_helps_where_it_is_used():
-    poison, influence = crafted("clean_label"), _Influence.of(attacker())
+    poison, influence = crafted("clean_label"), _Influence.of(attacker(), EVERYBODY)
     gain = influence.damage(poison.x)[0] - influence.damage(DATA.x.expand(3, -1, -1))[0]
     assert (gain >= 0).all()
     assert (gain > 0).float().mean() > 0.9
