@@ -72,7 +72,8 @@ def main(stage: str, report: Path) -> None:
         module = __import__(module_name, fromlist=["_"])
         setattr(module, function, clock.within(phase, getattr(module, function)))
     try:
-        runpy.run_module(f"pipeline.stages.{stage}", run_name="__main__")
+        # The stage is __main__ for others, too: the processes that it shares its work with look its functions up there.
+        runpy.run_module(f"pipeline.stages.{stage}", run_name="__main__", alter_sys=True)
     finally:
         report.write_text(json.dumps(clock.report()))
 

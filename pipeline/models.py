@@ -16,6 +16,7 @@ from torch.autograd.function import once_differentiable
 from pipeline.files import BadInput
 
 Parameters = dict[str, Tensor]
+NARROW = 16  # columns below which a batched product is several times slower than its transpose
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,13 @@ def backward(signals: list[Tensor], layers: list[tuple[Tensor, Tensor]], grad_lo
     return grads[::-1]
 
 
+def weight_gradient(signal: Tensor, grad: Tensor) -> Tensor:
+    """Gradient (M, inputs, outputs) at a layer's weights, of what it received (M, B, inputs) and `grad` at its output."""
+    if grad.shape[-1] < NARROW:
+        return torch.bmm(grad.transpose(1, 2), signal).transpose(1, 2).contiguous()
+    return torch.bmm(signal.transpose(1, 2), grad)
+
+
 class StackedMLP(torch.autograd.Function):
     """`forward` and `backward` above, as one node of the autograd graph. First derivatives only."""
 
@@ -109,7 +117,7 @@ class StackedMLP(torch.autograd.Function):
         result: list[Tensor | None] = [grad_x]
         for signal, grad in zip(signals, grads, strict=True):
             trained = ctx.needs_input_grad[1]
-            result += [torch.bmm(signal.transpose(1, 2), grad), grad.sum(1, keepdim=True)] if trained else [None, None]
+            result += [weight_gradient(signal, grad), grad.sum(1, keepdim=True)] if trained else [None, None]
         return tuple(result)
 
 

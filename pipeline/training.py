@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, embedding
 from tqdm import tqdm
 
 from pipeline.config import TrainConfig
@@ -78,7 +78,7 @@ def shuffled(cfg: TrainConfig) -> Draw:
 def _stream(rows: Tensor, length: int, seed: int) -> Tensor:
     generator = torch.Generator().manual_seed(seed + 7_919)  # not the stream that drew the weights
     passes = -(-length // len(rows))
-    return torch.cat([rows[torch.randperm(len(rows), generator=generator)] for _ in range(passes)])[:length]
+    return rows[torch.cat([torch.randperm(len(rows), generator=generator) for _ in range(passes)])[:length]]
 
 
 def fit(
@@ -119,7 +119,7 @@ def fit(
     frozen = {key: tensor.detach() for key, tensor in parameters.items()}  # shares memory with what is trained
     current = Population(architecture, preprocessing, frozen, plan.labels)
     for index, weight in tqdm(draw(plan.train, plan.seeds), desc=name, unit="step", disable=None, leave=False):
-        batch = Batch(dataset.x[index], dataset.y[index], index, weight)
+        batch = Batch(embedding(index, dataset.x), dataset.y[index], index, weight)  # x[index], three times as fast
         if perturb is not None:
             batch = Batch(perturb(current, batch), batch.y, index, weight)
         for key, grad in gradient(parameters, preprocessing, batch).items():

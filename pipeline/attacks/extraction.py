@@ -13,7 +13,7 @@ from torch import Tensor
 from pipeline.attacks.oracle import Oracle
 from pipeline.config import Strategy
 from pipeline.data import Dataset, Schema
-from pipeline.models import Architecture, Parameters, backward, forward, layers_of
+from pipeline.models import Architecture, Parameters, backward, forward, layers_of, weight_gradient
 from pipeline.plan import Plan
 from pipeline.population import Population, public_preprocessing, standardise
 from pipeline.training import Batch, Draw, Gradient, Preprocessing, fit
@@ -219,7 +219,7 @@ def imitation(told: Tensor) -> Gradient:
         excess = excess * batch.weight / batch.weight.sum(1, keepdim=True)
         result: dict[str, Tensor] = {}
         for number, grad in enumerate(backward(signals, layers, torch.stack([-excess, excess], -1))):
-            result[f"weight{number}"] = torch.bmm(signals[number].transpose(1, 2), grad)
+            result[f"weight{number}"] = weight_gradient(signals[number], grad)
             result[f"bias{number}"] = grad.sum(1, keepdim=True)
         return result
 

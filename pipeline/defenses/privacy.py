@@ -13,7 +13,7 @@ from pipeline.config import Config, Count, Positive
 from pipeline.data import Dataset
 from pipeline.defenses.undefended import architecture_for
 from pipeline.files import BadInput
-from pipeline.models import Architecture, Parameters, backward, forward, layers_of
+from pipeline.models import Architecture, Parameters, backward, forward, layers_of, weight_gradient
 from pipeline.plan import Plan, rectangle
 from pipeline.population import Population, public_preprocessing, standardise
 from pipeline.training import Batch, Draw, Gradient, Perturb, Preprocessing, fit
@@ -232,7 +232,7 @@ def clipped_sum(parameters: Parameters, preprocessing: Preprocessing, batch: Bat
     result: dict[str, Tensor] = {}
     for layer, (signal, grad) in enumerate(zip(signals, grads, strict=False)):
         clipped = grad * factor[..., None]
-        result[f"weight{layer}"] = torch.bmm(signal.transpose(1, 2), clipped)
+        result[f"weight{layer}"] = weight_gradient(signal, clipped)
         result[f"bias{layer}"] = clipped.sum(1, keepdim=True)
     return result
 
