@@ -1,6 +1,7 @@
 """Work beside this process: the same results, and no process left with more threads than it may have."""
 
 import os
+import time
 
 import pytest
 import torch
@@ -79,6 +80,17 @@ def test_jobs_are_done_once_here_and_there(two_threads, tmp_path):
 def test_what_goes_wrong_in_a_job_is_heard_of(two_threads, tmp_path, wrong):
     with pytest.raises(ValueError, match="what went wrong"):
         share_out(note, [(tmp_path, -1 if number == wrong else number) for number in range(6)])
+
+
+def slowly(folder, number):
+    time.sleep(0.02)
+    note(folder, number)
+
+
+def test_after_a_failure_no_job_is_begun(two_threads, tmp_path):
+    with pytest.raises(ValueError, match="what went wrong"):
+        share_out(slowly, [(tmp_path, number if number else -1) for number in range(100)])
+    assert len(list(tmp_path.iterdir())) < 50
 
 
 def test_shared_work_returns_in_the_order_of_the_jobs(two_threads):
