@@ -8,8 +8,6 @@ from pipeline.damage import NONE
 from pipeline.damage_report import headline_dose, in_words
 from pipeline.damage_tables import dose_name
 
-ABOUT_THE_ILL = ("missed_disease", "worst_missed")  # accuracy would hide what they do
-
 
 def cleansing_section(table: pd.DataFrame) -> str:
     """A part of the section on poison, from the table of `cleansing_tables.sanitising_table`."""
@@ -36,7 +34,7 @@ def _shown(lines: pd.DataFrame) -> pd.DataFrame:
     """One row per attack and filter."""
     shown = []
     for _, line in lines.iterrows():
-        measure = _measure(str(line["attack"]))
+        measure = "accuracy" if line["attack"] == NONE else POISON_FACTS[str(line["attack"])].harms
         shown.append(
             {
                 "attack": line["attack"],
@@ -50,9 +48,3 @@ def _shown(lines: pd.DataFrame) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(shown)
-
-
-def _measure(attack: str) -> str:
-    if attack in ABOUT_THE_ILL:
-        return "sensitivity"
-    return "accuracy" if attack == NONE or POISON_FACTS[attack].goal == "availability" else "attack_success_rate"

@@ -19,6 +19,7 @@ from pipeline.patients import by_defense
 from pipeline.privacy_tables import exposure, membership_table, roc_table, subgroups
 from pipeline.reconstruction_tables import inversion_table, typical_table
 from pipeline.wording import with_interval
+from pipeline.workers import share_out
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,9 @@ def privacy_report(leaks: Mapping[str, Leakage], dataset: Dataset, cfg: Config) 
     everyone = by_defense(each)
     told = {name: leak.told for name, leak in leaks.items()}
     exposed = everyone[everyone["most_exposed"]].sort_values("exposure", ascending=False, kind="stable")
+    privacy = share_out(membership_table, [({name: leak}, cfg.audit, cfg.seed) for name, leak in leaks.items()])
     tables = {
-        "privacy": membership_table(leaks, cfg.audit, cfg.seed),
+        "privacy": pd.concat(privacy, ignore_index=True),
         "exposed": pd.concat([exposed[exposed["defense"] == name] for name in each]),
         "subgroups": subgroups(each, cfg.data, cfg.audit, cfg.seed),
         "inversion": inversion_table(told, dataset, cfg.audit, cfg.seed),

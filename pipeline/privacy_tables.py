@@ -14,7 +14,6 @@ from pipeline.data import Dataset
 from pipeline.decisions import advantage, auroc, bootstrap, by_patient, enough_for, roc_log, tpr_at_fpr
 from pipeline.leakage import BLIND, Leakage
 from pipeline.standards import RISKS, Standards
-from pipeline.workers import share_out
 
 RATES = {"tpr_at_1pct": 0.01, "tpr_at_01pct": 0.001}
 MOST_EXPOSED = 0.01  # of the patients
@@ -43,17 +42,15 @@ def membership_table(leaks: Mapping[str, Leakage], cfg: AuditConfig, seed: int) 
     lines: list[dict[str, Any]] = []
     patients = next(iter(leaks.values())).member.shape[1]
     weights = metrics.bootstrap_weights(patients, cfg.resamples, seed)
-    cells = [(defense, attack) for defense, leak in leaks.items() for attack in leak.scores]
-    jobs = [(leaks[name].scores[attack].numpy(), leaks[name].member.numpy(), weights, cfg.confidence) for name, attack in cells]
-    found = dict(zip(cells, share_out(score_figures, jobs), strict=True))
     for defense, leak in leaks.items():
         member, correct = leak.member.numpy(), leak.log_odds.numpy() > 0
         trained, others = float(correct[member].mean()), float(correct[~member].mean())
-        for attack in leak.scores:
+        for attack, scores in leak.scores.items():
+            figures = score_figures(scores.numpy(), member, weights, cfg.confidence)
             lines.append({
                 "defense": defense, "attack": attack, "variant": VARIANTS[attack],
                 "shadows": len(member) - 1 if NEEDS_SHADOWS.get(attack, False) else 0, "targets": len(member),
-                **found[defense, attack], "train_accuracy": trained, "test_accuracy": others, "gap": trained - others,
+                **figures, "train_accuracy": trained, "test_accuracy": others, "gap": trained - others,
                 **_claim(leak.claim), **ids_of(attack),
             })  # fmt: skip
     return pd.DataFrame(lines)

@@ -160,14 +160,24 @@ def one_patient(attacker: Attacker) -> Poison:
 
 @dataclass(frozen=True)
 class PoisonFacts:
-    """What names an attack completely: what it wants, knows and can write, and its ids."""
+    """What names an attack completely.
+
+    Attributes:
+        goal: what it wants.
+        harms: the figure that shows it: accuracy would hide who is only after the ill.
+        knowledge: what it knows.
+        access: what it can write.
+        ids: in the standards.
+    """
 
     goal: str
+    harms: str
     knowledge: str
     access: str
     ids: Standards
 
 
+_SUCCESS = "attack_success_rate"
 _NOTHING, _RECORDS = "none", "training records"
 _STAND_IN = "training records and a linear stand-in"
 _AVAILABILITY, _BACKDOOR, _TARGETED = RISKS["availability_poisoning"], RISKS["backdoor"], RISKS["targeted_poisoning"]
@@ -183,13 +193,13 @@ POISONS: dict[str, Callable[[Attacker], Poison]] = {
 }
 
 POISON_FACTS: dict[str, PoisonFacts] = {
-    "random_flips": PoisonFacts("availability", _NOTHING, "diagnoses", _AVAILABILITY),
-    "missed_disease": PoisonFacts("availability", _NOTHING, "diagnoses", _AVAILABILITY),
-    "worst_flips": PoisonFacts("availability", _STAND_IN, "diagnoses", _AVAILABILITY),
-    "worst_missed": PoisonFacts("availability", _STAND_IN, "diagnoses", _AVAILABILITY),
-    "clean_label": PoisonFacts("availability", _STAND_IN, "values", _AVAILABILITY),
-    "backdoor": PoisonFacts("backdoor", _RECORDS, "values and diagnoses", _BACKDOOR),
-    "one_patient": PoisonFacts("targeted", f"{_RECORDS} and the patient's", "diagnoses", _TARGETED),
+    "random_flips": PoisonFacts("availability", "accuracy", _NOTHING, "diagnoses", _AVAILABILITY),
+    "missed_disease": PoisonFacts("availability", "sensitivity", _NOTHING, "diagnoses", _AVAILABILITY),
+    "worst_flips": PoisonFacts("availability", "accuracy", _STAND_IN, "diagnoses", _AVAILABILITY),
+    "worst_missed": PoisonFacts("availability", "sensitivity", _STAND_IN, "diagnoses", _AVAILABILITY),
+    "clean_label": PoisonFacts("availability", "accuracy", _STAND_IN, "values", _AVAILABILITY),
+    "backdoor": PoisonFacts("backdoor", _SUCCESS, _RECORDS, "values and diagnoses", _BACKDOOR),
+    "one_patient": PoisonFacts("targeted", _SUCCESS, f"{_RECORDS} and the patient's", "diagnoses", _TARGETED),
 }
 
 
