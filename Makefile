@@ -11,7 +11,7 @@ export DVC_NO_ANALYTICS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test lint params ui bench clean
+.PHONY: help setup repro test lint params same ui bench clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -42,6 +42,9 @@ lint: setup  ## style, types, and the floors of the house
 params: setup  ## write params.yaml from conf/
 	@python -m pipeline.params
 
+same: setup  ## prove that results did not change: make same BASE=<commit> [OVERRIDES=experiment=smoke]
+	@python -m benchmarks.same "$(BASE)" $(OVERRIDES)
+
 ui: setup  ## open MLflow's view on http://127.0.0.1:5000
 	@mlflow server --host 127.0.0.1 --port 5000 --backend-store-uri $${MLFLOW_TRACKING_URI:-sqlite:///$(CURDIR)/mlflow.db}
 
@@ -51,4 +54,4 @@ bench: setup  ## speed and quality side by side with other tools; writes benchma
 	@python -m benchmarks
 
 clean:  ## remove what the pipeline made; keeps the data and the environment
-	rm -rf artifacts sweeps multirun mlflow.db mlflow.db.lock mlartifacts
+	rm -rf artifacts sweeps multirun .same mlflow.db mlflow.db.lock mlartifacts

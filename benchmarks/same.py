@@ -1,0 +1,171 @@
+"""Whether two versions of the code give the same results on this machine: `make same BASE=<commit>`.
+
+Bytes differ between processors, so a committed list of digests would not do: the old commit and the work tree are both run here,
+each as a clone with a DVC cache of its own, and every result file of one is held against that of the other. A clone of a commit
+that ran to its end stays under `.same/` and is not run again.
+
+    python -m benchmarks.same BASE [override ...]
+
+Exit status 0 where every file is the same bytes, 1 where any differs or is missing, 2 where a run fails. A file whose bytes
+differ is opened: tables, tensors and JSON say where and by how much their figures differ, so that new digits, columns or
+metadata are told from new results.
+"""
+
+import hashlib
+import json
+import math
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+ROOT = Path(__file__).parents[1]
+PLACE = ROOT / ".same"
+DONE = ".ran-to-its-end"
+RESULTS = "artifacts"
+
+
+def main() -> None:
+    base, *overrides = sys.argv[1:] or [""]
+    sha = _git("rev-parse", "--verify", "--quiet", f"{base}^{{commit}}")
+    if not base or not sha:
+        print(f"error: BASE: {base!r} is no commit of this repository; give one, as in `make same BASE=HEAD`")
+        raise SystemExit(2)
+    old, new = run_commit(sha, overrides), run_tree(overrides)
+    report = list(compare(old / RESULTS, new / RESULTS))
+    print("\n".join(report) or f"the same: every file of {RESULTS}/ as at {sha[:10]}, byte for byte")
+    raise SystemExit(1 if report else 0)
+
+
+def run_commit(sha: str, overrides: list[str]) -> Path:
+    """A clone of a commit, run to its end; an earlier one is used again."""
+    place = PLACE / f"{sha[:12]}-{hashlib.sha256(' '.join(overrides).encode()).hexdigest()[:8]}"
+    if not (place / DONE).exists():
+        shutil.rmtree(place, ignore_errors=True)
+        subprocess.run(["git", "clone", "--quiet", "--no-checkout", str(ROOT), str(place)], check=True)
+        subprocess.run(["git", "checkout", "--quiet", sha], cwd=place, check=True)
+        run(place, overrides)
+        (place / DONE).touch()
+    return place
+
+
+def run_tree(overrides: list[str]) -> Path:
+    """A copy of the files that git tracks or would track, as they are now, run to its end."""
+    place = PLACE / "work-tree"
+    shutil.rmtree(place, ignore_errors=True)
+    for name in filter(None, _git("ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0")):
+        if (ROOT / name).is_file():
+            (place / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, place / name)
+    subprocess.run(["git", "init", "--quiet"], cwd=place, check=True)
+    run(place, overrides)
+    return place
+
+
+def run(place: Path, overrides: list[str]) -> None:
+    """The whole pipeline in a clone, with nothing of this checkout but the interpreter."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("DVC_", "MLFLOW_"))}
+    environment |= {"PYTHONPATH": str(place), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    environment |= {"DVC_NO_ANALYTICS": "1", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    for command in (
+        ["dvc", "pull", "--quiet", "data.dvc"], ["python", "-m", "pipeline.params", *overrides], ["dvc", "repro", "--quiet"],
+    ):  # fmt: skip
+        print(f"{place.name}: {' '.join(command)}", file=sys.stderr)
+        if subprocess.run(command, cwd=place, env=environment, check=False).returncode:
+            print(f"error: {place}: `{' '.join(command)}` failed")
+            raise SystemExit(2)
+
+
+def _git(*arguments: str) -> str:
+    return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
+
+
+def compare(old: Path, new: Path) -> Iterator[str]:
+    """A line for each file that is missing on one side or whose bytes differ, and in the second case for what differs in it."""
+    before, after = ({path.relative_to(side).as_posix() for path in side.rglob("*") if path.is_file()} for side in (old, new))
+    if not before:
+        yield f"{old}: holds no result"
+    yield from (f"gone     {name}" for name in sorted(before - after))
+    yield from (f"new      {name}" for name in sorted(after - before))
+    for name in sorted(before & after):
+        if (old / name).read_bytes() != (new / name).read_bytes():
+            yield f"differs  {name}: {difference(old / name, new / name)}"
+
+
+def difference(old: Path, new: Path) -> str:
+    """What differs between two files of one name, in one line."""
+    reader = READERS.get(old.suffix)
+    if reader is None:
+        return "bytes"
+    one, other = reader(old), reader(new)
+    if gone := [key for key in one if key not in other]:
+        return f"no more {', '.join(gone[:5])}"
+    if added := [key for key in other if key not in one]:
+        return f"now also {', '.join(added[:5])}"
+    apart = {key: _distance(one[key], other[key]) for key in one}
+    largest = max(apart, key=lambda key: apart[key], default="")
+    if not largest or apart[largest] == 0:
+        return "equal figures, other bytes" + ("" if list(one) == list(other) else " (another order)")
+    return f"{sum(d > 0 for d in apart.values())} of {len(apart)} parts; most in {largest}, by {apart[largest]:.3g}"
+
+
+def _distance(one: Any, other: Any) -> float:
+    """The largest difference relative to the larger figure; infinite where anything but numbers differs, or where shapes do."""
+    one, other = np.asarray(one), np.asarray(other)
+    if one.shape != other.shape:
+        return math.inf
+    if one.dtype.kind not in "biuf" or other.dtype.kind not in "biuf":
+        return 0.0 if [str(value) for value in one.ravel()] == [str(value) for value in other.ravel()] else math.inf
+    one, other = one.astype(float), other.astype(float)
+    with np.errstate(invalid="ignore"):
+        apart = np.where((one == other) | (np.isnan(one) & np.isnan(other)), 0.0, np.abs(one - other))
+        relative = apart / np.maximum(np.maximum(np.abs(one), np.abs(other)), 1e-300)
+    return float(np.where(np.isnan(relative), math.inf, np.where(apart == 0, 0.0, relative)).max(initial=0.0))
+
+
+def _table(path: Path) -> dict[str, Any]:
+    return {str(name): column.to_numpy() for name, column in pd.read_csv(path, keep_default_na=False, na_values=[""]).items()}
+
+
+def _parquet(path: Path) -> dict[str, Any]:
+    return {str(name): column.to_numpy() for name, column in pd.read_parquet(path).items()}
+
+
+def _tensors(path: Path) -> dict[str, Any]:
+    from safetensors import safe_open
+
+    with safe_open(path, "np") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+
+
+def _json(path: Path) -> dict[str, Any]:
+    def flat(value: Any, key: str) -> Iterator[tuple[str, Any]]:
+        inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+        if isinstance(value, dict | list) and value:
+            for name, one in inner:
+                yield from flat(one, f"{key}.{name}")
+        else:
+            yield key, value
+
+    return dict(flat(json.loads(path.read_text()), ""))
+
+
+def _page(path: Path) -> dict[str, Any]:
+    """The words of a page, without its pictures and its style."""
+    text = re.sub(r"<style>.*?</style>|<[^>]*>", " ", path.read_text(), flags=re.DOTALL)
+    return {"words": text.split()}
+
+
+READERS: dict[str, Callable[[Path], dict[str, Any]]] = {
+    ".csv": _table, ".parquet": _parquet, ".safetensors": _tensors, ".json": _json, ".html": _page,
+}  # fmt: skip
+
+if __name__ == "__main__":
+    main()
