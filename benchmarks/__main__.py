@@ -26,8 +26,8 @@ from benchmarks.problem import THREADS, load_problem
 from benchmarks.scaling import measure_scaling, scaling_table
 from benchmarks.stages import measure_stages, stage_table
 from benchmarks.table import case_table, merged
-from pipeline.checking import nearest
 from pipeline.files import BadInput, read_json, repository_root, write_json
+from pipeline.validation import nearest
 
 HERE = Path(__file__).parent
 LATEST = HERE / "latest.json"

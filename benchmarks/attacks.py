@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from benchmarks.bisection import smallest_breaking_radius
 from benchmarks.contest import OURS, Contender
 from benchmarks.problem import Problem, attackable_network
 from benchmarks.training import art_classifier
-from pipeline.attacks.gradient import fgsm, pgd
-from pipeline.attacks.losses import margin
-from pipeline.attacks.search import smallest_breaking_radius
+from pipeline.attacks.evasion.gradient import fgsm, pgd
 from pipeline.defenses import train
+from pipeline.models.answers import margin
 
 MODELS = 5
 RADII = [round(0.01 * step, 2) for step in range(1, 21)]  # of each feature's range

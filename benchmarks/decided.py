@@ -10,14 +10,15 @@ import yaml
 from benchmarks.table import table
 from pipeline import params
 from pipeline.config import Config
-from pipeline.data import Dataset, read_raw
+from pipeline.data.plan import Plan
+from pipeline.data.schema import Dataset
+from pipeline.data.tabular import read_raw
+from pipeline.data.threat import Threat
 from pipeline.defenses import train
-from pipeline.plan import Plan
-from pipeline.population import Population
-from pipeline.threat import Threat
-from pipeline.verified import SAME_RADIUS
+from pipeline.models.population import Population
 from pipeline.verify import verify
 from pipeline.verify.network import Network
+from pipeline.verify.out_of_fold import SAME_RADIUS
 
 # data set, threat, which models, largest radius, boxes for one record, the least share to be decided
 CASES: list[tuple[str, str, str, float, int, float]] = [

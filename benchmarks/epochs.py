@@ -19,12 +19,13 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from pipeline.config import Config
-from pipeline.data import Dataset, read_raw
+from pipeline.data.plan import Plan
+from pipeline.data.schema import Dataset
+from pipeline.data.tabular import read_raw
 from pipeline.defenses import train
 from pipeline.files import BadInput, repository_root
-from pipeline.metrics import auroc
 from pipeline.params import compose, parse
-from pipeline.plan import Plan
+from pipeline.statistics.rates import auroc
 
 EPOCHS = {"baseline": (5, 10, 15, 20, 30, 40, 60, 100), "distill": (5, 10, 20, 40, 60, 100, 150, 200)}
 INNER_SHARE = 0.2

@@ -12,15 +12,16 @@ from benchmarks.contest import OURS, Contender
 from benchmarks.problem import Problem
 from benchmarks.table import table
 from pipeline.attacks.membership import Signals, lira, recorded_log_odds
-from pipeline.data import Dataset
-from pipeline.decisions import auroc
+from pipeline.data.plan import Plan
+from pipeline.data.schema import Dataset
 from pipeline.defenses import train
 from pipeline.defenses.undefended import architecture_for, fit_as_configured
-from pipeline.leakage import COINS, leakage
-from pipeline.models import as_module, initialise, parameters_of
-from pipeline.plan import Plan
-from pipeline.population import Population, fitted_preprocessing
-from pipeline.privacy_report import privacy_report
+from pipeline.models.mlp import as_module, initialise, parameters_of
+from pipeline.models.population import Population, fitted_preprocessing
+from pipeline.risks.membership.measure.claims import COINS
+from pipeline.risks.membership.measure.shadows import leakage
+from pipeline.risks.membership.report import privacy_report
+from pipeline.statistics.separation import auroc
 
 SHADOWS, EPOCHS = 128, 100
 ONE_BY_ONE = 2  # shadow models that a peer trains in one run

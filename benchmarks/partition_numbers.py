@@ -12,13 +12,13 @@ import pandas as pd
 import torch
 
 from benchmarks.private_numbers import COHORTS, made_up
-from pipeline.data import Dataset, Schema
+from pipeline.data.plan import Plan
+from pipeline.data.schema import Dataset, Schema
 from pipeline.defenses import train
 from pipeline.defenses.partition import certified_records
-from pipeline.grid import out_of_fold
-from pipeline.outcome import clean_metrics
+from pipeline.models.answers import clean_metrics
+from pipeline.models.out_of_fold import out_of_fold
 from pipeline.params import load
-from pipeline.plan import Plan
 
 PARTS, CLIPS, RIDGES, POISONED = (25, 35, 50), (0.5, 1.0, 2.0), (0.1, 0.3, 1.0), (1, 5, 10)
 CERTAINTY = (2.0, 3.0, 4.0, 6.0)

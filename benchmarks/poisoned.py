@@ -12,13 +12,13 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from benchmarks.contest import OURS, Contender
 from benchmarks.problem import Problem
-from pipeline.attacks.losses import margin
 from pipeline.attacks.poisoning import Poison
 from pipeline.defenses import train
 from pipeline.defenses.undefended import architecture_for
-from pipeline.models import as_module, initialise, parameters_of
-from pipeline.poisoned import TrainingSets, training_sets
-from pipeline.population import Population, fitted_preprocessing
+from pipeline.models.answers import margin
+from pipeline.models.mlp import as_module, initialise, parameters_of
+from pipeline.models.population import Population, fitted_preprocessing
+from pipeline.risks.poisoning.measure.training_sets import TrainingSets, training_sets
 
 FOLDS, DRAWS = 5, 4  # of the first seed, so that every patient is scored; and poisoned sets of each
 RETRAININGS = FOLDS * DRAWS

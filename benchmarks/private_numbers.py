@@ -11,17 +11,16 @@ interaction; a tenth of the values is missing. Each line is the mean over three 
 import pandas as pd
 import torch
 
-from pipeline.attacks.gradient import pgd
-from pipeline.attacks.losses import margin
+from pipeline.attacks.evasion.gradient import pgd
 from pipeline.config import Config
-from pipeline.data import Dataset, Schema
+from pipeline.data.plan import Plan
+from pipeline.data.schema import Dataset, Schema
+from pipeline.data.threat import Threat
 from pipeline.defenses import train
-from pipeline.grid import out_of_fold
-from pipeline.outcome import clean_metrics
+from pipeline.models.answers import clean_metrics, margin
+from pipeline.models.out_of_fold import out_of_fold
+from pipeline.models.population import Population
 from pipeline.params import load
-from pipeline.plan import Plan
-from pipeline.population import Population
-from pipeline.threat import Threat
 
 EPSILONS, STEPS, LEARNING_RATES, COHORTS, RECORDS = (0.5, 1.0, 3.0, 8.0), (20, 40, 80), (0.005, 0.01, 0.02, 0.05), 3, 768
 RADII, ATTACKED = (0.1, 0.15, 0.2, 0.3), 0.3

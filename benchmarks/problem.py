@@ -7,13 +7,14 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.config import Config
-from pipeline.data import Dataset, read_raw
+from pipeline.data.plan import Plan
+from pipeline.data.schema import Dataset
+from pipeline.data.tabular import read_raw
+from pipeline.data.threat import Threat
 from pipeline.files import repository_root
-from pipeline.models import Parameters, as_module
+from pipeline.models.mlp import Parameters, as_module
+from pipeline.models.population import Population, fitted_preprocessing
 from pipeline.params import load
-from pipeline.plan import Plan
-from pipeline.population import Population, fitted_preprocessing
-from pipeline.threat import Threat
 
 THREADS = 2
 

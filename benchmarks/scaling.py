@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks.bisection import smallest_breaking_radius
 from benchmarks.table import table
-from pipeline.attacks.gradient import fgsm, pgd
-from pipeline.attacks.search import smallest_breaking_radius
+from pipeline.attacks.evasion.gradient import fgsm, pgd
 from pipeline.config import Config, FeatureConfig
-from pipeline.data import Dataset, Schema
+from pipeline.data.plan import Plan
+from pipeline.data.schema import Dataset, Schema
+from pipeline.data.threat import Threat
 from pipeline.defenses import train
-from pipeline.plan import Plan
-from pipeline.threat import Threat
 from pipeline.verify import verify
 from pipeline.verify.network import Network
 

@@ -17,15 +17,15 @@ from typing import Any
 START_UP, OTHER = "start_up", "other"
 # Module, function, what its time counts as. Wrapped before the stage imports them.
 WATCHED = (
-    ("pipeline.store", "open_store", "logging"),
+    ("pipeline.tracking.store", "open_store", "logging"),
     ("pipeline.stages._training", "train", "training"),
-    ("pipeline.audit", "audit", "attack"),
-    ("pipeline.leakage", "leakage", "attack"),
-    ("pipeline.workers", "share_out", "attack"),  # what this process does of it, and what it waits for
-    ("pipeline.compare", "compare", "statistics"),
-    ("pipeline.compare", "evaluate_audits", "statistics"),
+    ("pipeline.risks.evasion.measure.examination", "audit", "attack"),
+    ("pipeline.risks.membership.measure.shadows", "leakage", "attack"),
+    ("pipeline.parallel", "share_out", "attack"),  # what this process does of it, and what it waits for
+    ("pipeline.risks.evasion.tables", "compare", "statistics"),
+    ("pipeline.risks.evasion.tables", "evaluate_audits", "statistics"),
     ("pipeline.report", "write_evaluation", "report"),
-    ("pipeline.tracking", "log_evaluations", "logging"),
+    ("pipeline.tracking.runs", "log_evaluations", "logging"),
 )
 
 

@@ -15,12 +15,12 @@ from torch import Tensor, nn
 from benchmarks.contest import OURS, Contender
 from benchmarks.problem import Affine, Problem, attackable_network, gain_and_offset
 from benchmarks.training import art_classifier
-from pipeline.attacks.extraction import Effort, ask_actively, marginals, train_copies
 from pipeline.attacks.oracle import Oracle, plain
+from pipeline.attacks.theft import Effort, ask_actively, marginals, train_copies
 from pipeline.defenses import train
 from pipeline.defenses.undefended import architecture_for
-from pipeline.models import as_module, initialise
-from pipeline.population import Population, public_preprocessing
+from pipeline.models.mlp import as_module, initialise
+from pipeline.models.population import Population, public_preprocessing
 
 VICTIMS = 5  # the folds of the first seed, so every patient is compared once
 QUERIES, BATCH, EPOCHS = 1_000, 64, 19

@@ -11,18 +11,18 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from benchmarks.contest import OURS, Contender
 from benchmarks.problem import Problem, trainable_network
-from pipeline.attacks import evasion_attack
-from pipeline.attacks.gradient import pgd
-from pipeline.attacks.losses import margin
-from pipeline.data import Dataset
+from pipeline.attacks.evasion import evasion_attack
+from pipeline.attacks.evasion.gradient import pgd
+from pipeline.data.plan import Plan
+from pipeline.data.schema import Dataset
 from pipeline.defenses import train
 from pipeline.defenses.adversarial import attack_part_of_batch
 from pipeline.defenses.opacus_engine import fit_through_opacus
 from pipeline.defenses.privacy import calibrate, fit_private
 from pipeline.defenses.undefended import architecture_for, fit_as_configured
-from pipeline.models import initialise
-from pipeline.plan import Plan
-from pipeline.population import Population
+from pipeline.models.answers import margin
+from pipeline.models.mlp import initialise
+from pipeline.models.population import Population
 
 SCORED = 5  # the members whose quality is compared: the folds of the first seed, so every patient is scored once
 AT_ONCE = 16

@@ -5,8 +5,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from pipeline.checking import STRICT, checked_model, nearest
 from pipeline.files import BadInput
+from pipeline.validation import STRICT, checked_model, nearest
 
 BASELINE = "baseline"  # the recipe without a defence, with which all others are compared
 
@@ -99,7 +99,7 @@ class PlanConfig(Section):
 
 
 class ModelConfig(Section):
-    """The network: a name of `pipeline.models.MODELS` and the widths of its hidden layers."""
+    """The network: a name of `pipeline.models.mlp.MODELS` and the widths of its hidden layers."""
 
     name: str
     hidden: list[Count]

@@ -14,15 +14,15 @@ from typing import Any
 import yaml
 from tqdm import tqdm
 
-from pipeline.attacks import evasion_suite
+from pipeline.attacks.evasion import evasion_suite
 from pipeline.attacks.membership import MEMBERSHIP
 from pipeline.attacks.poisoning import POISONS
-from pipeline.checking import check_options, nearest
 from pipeline.config import BASELINE, Config, check
 from pipeline.defenses import DEFENSES
-from pipeline.defenses.sanitising import RULES
 from pipeline.files import BadInput, repository_root, write_text
-from pipeline.models import MODELS
+from pipeline.models.mlp import MODELS
+from pipeline.risks.poisoning.measure.filters import RULES
+from pipeline.validation import check_options, nearest
 
 
 def load(path: Path = Path("params.yaml")) -> Config:

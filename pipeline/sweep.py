@@ -14,20 +14,21 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 from tqdm import tqdm
 
-from pipeline.audit import audit
-from pipeline.certificates import certificate_table
-from pipeline.compare import evaluate_audits
 from pipeline.config import Config, canonical
-from pipeline.data import Dataset, read_raw
+from pipeline.data.plan import Plan
+from pipeline.data.schema import Dataset
+from pipeline.data.tabular import read_raw
 from pipeline.defenses import train
 from pipeline.files import folder, repository_root, sha256, write_json
-from pipeline.leakage import FOLDER as LEAKAGE
-from pipeline.leakage import leakage
-from pipeline.plan import Plan
-from pipeline.population import Population
-from pipeline.report import HOW_TO_COMPARE, read_comparison, write_evaluation
-from pipeline.store import open_store
-from pipeline.tracking import log_evaluation
+from pipeline.models.population import Population
+from pipeline.report.write import HOW_TO_COMPARE, read_comparison, write_evaluation
+from pipeline.risks.evasion.measure.examination import audit
+from pipeline.risks.evasion.tables import evaluate_audits
+from pipeline.risks.membership.measure.shadows import FOLDER as LEAKAGE
+from pipeline.risks.membership.measure.shadows import leakage
+from pipeline.risks.poisoning.measure.certificate import certificate_table
+from pipeline.tracking.runs import log_evaluation
+from pipeline.tracking.store import open_store
 
 POPULATION = "population"
 

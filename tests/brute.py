@@ -3,14 +3,14 @@
 from dataclasses import dataclass, replace
 
 import torch
-from tiny import CLINICAL, records
 from torch import Tensor
 
-from pipeline.population import Population
-from pipeline.threat import Threat
+from pipeline.data.threat import Threat
+from pipeline.models.population import Population
 from pipeline.verify.nearest import Nearest, nearest
 from pipeline.verify.network import Network
 from pipeline.verify.problem import Problem
+from tiny import CLINICAL, records
 
 STEP = torch.tensor([1.0, 0.1, 0.25, 0.001, 1.0], dtype=torch.float64)
 GRIDDED = replace(CLINICAL, step=STEP)  # every mutable feature has a grid: 61 x 141 x 9 records within eps = 1

@@ -4,12 +4,12 @@ import copy
 from pathlib import Path
 
 import pytest
-import tiny
 import torch
 import yaml
 
+import tiny
 from pipeline import params
-from pipeline.store import one_writer, tracking_uri
+from pipeline.tracking.store import one_writer, tracking_uri
 
 # More threads than the models are wide only add noise to the timing, and parallel test runners share the cores.
 torch.set_num_threads(1)

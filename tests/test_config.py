@@ -4,32 +4,14 @@ import math
 
 import pytest
 
+from mistakes import complaint, planted
 from pipeline.config import Config, check
-from pipeline.files import BadInput
 
 NAN, INF = math.nan, math.inf
 ONE_FEATURE = {
     "unit": "mg/dL", "kind": "integer", "lower": 40, "upper": 450, "step": 1.0, "missing": 0, "mutable": True, "private": False,
     "center": 120.0, "scale": 30.0, "source": "made up", "error": 3.0, "error_source": "made up",
 }  # fmt: skip
-
-
-def planted(values, path, value):
-    """`values` with one value exchanged (or added) at a dotted path."""
-    *folders, last = path.split(".")
-    place = values
-    for key in folders:
-        place = place[int(key)] if isinstance(place, list) else place[key]
-    place[int(last) if isinstance(place, list) else last] = value
-    return values
-
-
-def complaint(function, *arguments, **keywords):
-    with pytest.raises(BadInput) as caught:
-        function(*arguments, **keywords)
-    line = str(caught.value)
-    assert "\n" not in line
-    return line
 
 
 def test_the_composed_configuration_fits(values):

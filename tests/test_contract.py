@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tiny import ROOT
 
-from pipeline.attacks import ACCESS, EVASION, NORMS, SET_BY_PROGRAM
+from pipeline.attacks.evasion import ACCESS, EVASION, NORMS, SET_BY_PROGRAM
 from pipeline.config import ThreatConfig
 from pipeline.defenses import DEFENSES
-from pipeline.models import MODELS
+from pipeline.models.mlp import MODELS
+from tiny import ROOT
 
 CONF, PACKAGE, TESTS = ROOT / "conf", ROOT / "pipeline", ROOT / "tests"
 DVC = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
@@ -178,7 +178,11 @@ def test_a_stage_depends_on_parameters_that_exist(stage):
     assert not recipes or {"model", "train"} <= set(STAGES[stage]["params"])
 
 
-EXPERIMENTS = {"pipeline/leakage.py", "pipeline/damage.py", "pipeline/theft.py"}  # train a recipe by its name
+EXPERIMENTS = {
+    "pipeline/risks/membership/measure/shadows.py",
+    "pipeline/risks/poisoning/measure/recipes.py",
+    "pipeline/risks/theft/measure/copies.py",
+}  # train a recipe by its name
 
 
 def test_who_runs_an_experiment_trains_anew():
@@ -262,9 +266,11 @@ def test_the_package_itself_holds_no_code():
 
 
 def test_imports_are_found_wherever_they_stand():
-    assert {"pipeline.attacks", "pipeline.attacks.losses", "pipeline.threat"} <= imports("pipeline.audit")
+    assert {"pipeline.attacks.evasion", "pipeline.models.answers", "pipeline.data.threat"} <= imports(
+        "pipeline.risks.evasion.measure.examination"
+    )
     assert "pipeline.defenses.opacus_engine" in imports("pipeline.defenses.privacy")  # inside a function
-    assert "pipeline.metrics" in imports("pipeline.compare")  # from pipeline import metrics
+    assert "pipeline.statistics.rates" in imports("pipeline.risks.evasion.tables")  # from pipeline.statistics import rates
     assert "pipeline/defenses/opacus_engine.py" in code_of("dp_train")
     assert "pipeline/defenses/opacus_engine.py" not in code_of("distill")
 
@@ -297,8 +303,8 @@ MIRRORS_NOTHING = {Path("test_contract.py")}
 
 def mirrored(test):
     """The module or package that a test module is about."""
-    place = PACKAGE / test.parent / test.stem.removeprefix("test_")
-    return [place.with_suffix(".py"), place / "__init__.py", PACKAGE / test.parent / f"__{place.name}__.py"]
+    place = (ROOT if test.parts[0] == "benchmarks" else PACKAGE) / test.parent / test.stem.removeprefix("test_")
+    return [place.with_suffix(".py"), place / "__init__.py", place.with_name(f"__{place.name}__.py")]
 
 
 @pytest.mark.parametrize(

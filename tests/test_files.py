@@ -8,9 +8,9 @@ import subprocess
 import sys
 
 import pytest
-from tiny import ROOT
 
 from pipeline.files import BadInput, folder, read_json, repository_root, sha256, write_json, write_text
+from tiny import ROOT
 
 
 def test_a_folder_appears_when_the_block_ends(tmp_path):

@@ -7,8 +7,8 @@ import sys
 import time
 
 import pytest
-import tiny
 
+import tiny
 from pipeline.files import BadInput
 from pipeline.params import check_command_line, configured
 

@@ -6,10 +6,10 @@ from functools import cache
 
 import pytest
 import yaml
-from test_config import complaint, planted
-from tiny import ROOT
 
+from mistakes import complaint, planted
 from pipeline import params
+from tiny import ROOT
 
 CONF = ROOT / "conf"
 PRESETS = {path.relative_to(CONF).with_suffix("").as_posix() for path in CONF.glob("*/**/*.yaml")}

@@ -15,9 +15,9 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 
 import pandas as pd
 import pytest
-import tiny
 import yaml
 
+import tiny
 from pipeline import params
 
 pytestmark = [pytest.mark.pipeline, pytest.mark.timeout(600)]
@@ -160,11 +160,11 @@ def test_every_patient_has_a_proof_under_the_clinical_threat(repository):
 
 def test_a_broken_record_is_broken_in_the_stored_model_too(repository):
     """The change that the table names, typed into the raw record, turns the answer of the model that MLflow would load."""
-    from pipeline.data import load_dataset
-    from pipeline.plan import Plan
-    from pipeline.population import Population
-    from pipeline.serving import probabilities
-    from pipeline.verified import Verified
+    from pipeline.data.plan import Plan
+    from pipeline.data.schema import load_dataset
+    from pipeline.models.population import Population
+    from pipeline.serving.release import probabilities
+    from pipeline.verify.out_of_fold import Verified
 
     artifacts = repository.root / "artifacts"
     dataset, plan = load_dataset(artifacts / "prepare"), Plan.load(artifacts / "prepare/plan.safetensors")

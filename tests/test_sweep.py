@@ -3,11 +3,13 @@
 import shutil
 
 import pytest
-import tiny
 import torch
 
-from pipeline import report, sweep
+import tiny
+from pipeline import sweep
 from pipeline.params import configured
+from pipeline.report import write
+from risks.evasion import made_up
 
 SMALL = ["experiment=smoke", "threads=1", "train.epochs=2", "plan.folds=2", "plan.seeds=1", "audit.eps=[0.0,0.3]"]
 SMALL += ["audit.resamples=100", "model.hidden=[8]", "privacy.membership=[loss]", "privacy.targets=4"]
@@ -23,7 +25,7 @@ def place(tmp_path, monkeypatch, empty_store):
     data = tiny.records(60, seed=5)
     monkeypatch.setattr(sweep, "read_raw", lambda *_: (data, {}))
     for draw in ("draw_all", "draw_privacy"):
-        monkeypatch.setattr(report, draw, lambda *_: [])  # pictures take longer than all the rest
+        monkeypatch.setattr(write, draw, lambda *_: [])  # pictures take longer than all the rest
     trained = []
     original = sweep.train
     monkeypatch.setattr(sweep, "train", lambda name, *rest: trained.append(name) or original(name, *rest))
@@ -38,7 +40,7 @@ def place(tmp_path, monkeypatch, empty_store):
 def small(*overrides):
     """The configuration of a run on the tiny clinic."""
     cfg = configured([*SMALL, *overrides])
-    return tiny.small(cfg.model_copy(update={"data": cfg.data.model_copy(update={"features": dict(tiny.FEATURES)})}))
+    return made_up.small(cfg.model_copy(update={"data": cfg.data.model_copy(update={"features": dict(tiny.FEATURES)})}))
 
 
 @pytest.fixture(autouse=True)

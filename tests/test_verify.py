@@ -3,15 +3,15 @@
 from dataclasses import replace
 from functools import cache
 
-import brute
 import pytest
-import tiny
 import torch
-from brute import COARSE, GRIDDED
-from tiny import same_bits
 
+import brute
+import tiny
+from brute import COARSE, GRIDDED
 from pipeline.verify import verify
 from pipeline.verify.network import Network
+from tiny import same_bits
 
 LARGEST = 1.0
 BUDGET = 100_000

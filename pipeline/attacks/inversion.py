@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from pipeline.config import Count, FeatureConfig, Positive
-from pipeline.data import Schema
-from pipeline.population import Population
+from pipeline.data.schema import Schema
+from pipeline.models.population import Population
 
 Access = Literal["scores", "labels"]
 Attacker = Literal["posterior", "learned"]

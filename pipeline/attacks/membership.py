@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from pipeline.attacks.losses import margin
-from pipeline.population import Population
+from pipeline.models.answers import margin
+from pipeline.models.population import Population
 
 VARIANCE_FLOOR = 1e-6  # of a signal: models that agree to the last digit are no infinite evidence
 RIDGE = 1.0  # penalty of the blind classifier, beside about N / 2 of each standardised feature

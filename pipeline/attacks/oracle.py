@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import log_softmax
 
-from pipeline.attacks._records import LogitsFn
+from pipeline.attacks.evasion.records import LogitsFn
 from pipeline.config import Access
-from pipeline.data import Schema
-from pipeline.population import Population
+from pipeline.data.schema import Schema
+from pipeline.models.population import Population
 
 Answer = Callable[[Tensor], Tensor]
 Noise = Callable[[Tensor, float], Tensor]

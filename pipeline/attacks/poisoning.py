@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pipeline.data import Dataset, Schema
-from pipeline.plan import Plan
-from pipeline.population import Population
+from pipeline.data.plan import Plan
+from pipeline.data.schema import Dataset, Schema
+from pipeline.data.threat import Threat
+from pipeline.models.population import Population
 from pipeline.standards import RISKS, Standards
-from pipeline.threat import Threat
 
 RIDGE = 1.0  # of the stand-in, as it was trained
 STEPS, STEP = 20, 0.1  # of `clean_label`: steps, and their length as a fraction of eps

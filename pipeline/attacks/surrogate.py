@@ -5,9 +5,9 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from pipeline.config import Count, Positive
-from pipeline.models import Architecture
-from pipeline.plan import Plan
-from pipeline.population import Population, fitted_preprocessing, standardise
+from pipeline.data.plan import Plan
+from pipeline.models.mlp import Architecture
+from pipeline.models.population import Population, fitted_preprocessing, standardise
 
 
 def train_linear_surrogate(

@@ -5,17 +5,17 @@ A recipe's keyword-only parameters are its options; `conf/defense/<name>.yaml` g
 
 from collections.abc import Callable
 
-from pipeline.checking import check_options
 from pipeline.config import Config
-from pipeline.data import Dataset
+from pipeline.data.plan import Plan
+from pipeline.data.schema import Dataset
 from pipeline.defenses.adversarial import adv_train
 from pipeline.defenses.distillation import distill
 from pipeline.defenses.partition import partition
 from pipeline.defenses.privacy import dp_train
 from pipeline.defenses.private_adversarial import dp_adv_train
 from pipeline.defenses.undefended import baseline
-from pipeline.plan import Plan
-from pipeline.population import Population
+from pipeline.models.population import Population
+from pipeline.validation import check_options
 
 DEFENSES: dict[str, Callable[..., Population]] = {
     "baseline": baseline,

@@ -7,15 +7,15 @@ import torch
 from pydantic import AfterValidator, Field
 from torch import Tensor
 
-from pipeline.attacks import Attack, evasion_attack
+from pipeline.attacks.evasion import Attack, evasion_attack
 from pipeline.config import Config, Positive, Share
-from pipeline.data import Dataset
+from pipeline.data.plan import Plan
+from pipeline.data.schema import Dataset
+from pipeline.data.threat import Threat
 from pipeline.defenses.undefended import fit_as_configured
 from pipeline.files import BadInput
-from pipeline.plan import Plan
-from pipeline.population import Population
-from pipeline.threat import Threat
-from pipeline.training import Batch
+from pipeline.models.population import Population
+from pipeline.models.training import Batch
 
 Component = tuple[Attack, float, float]  # attack, radius, share of the batch
 

@@ -5,11 +5,11 @@ from torch import Tensor
 from torch.nn.functional import log_softmax
 
 from pipeline.config import Config, Count, Positive
-from pipeline.data import Dataset
+from pipeline.data.plan import Plan
+from pipeline.data.schema import Dataset
 from pipeline.defenses.undefended import fit_as_configured
-from pipeline.plan import Plan
-from pipeline.population import Population
-from pipeline.training import Batch, supervised
+from pipeline.models.population import Population
+from pipeline.models.training import Batch, supervised
 
 
 def distill(dataset: Dataset, plan: Plan, cfg: Config, *, temperature: Positive, epochs: Count) -> Population:

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from pipeline.data import Dataset
+from pipeline.data.plan import Plan
+from pipeline.data.schema import Dataset
 from pipeline.files import BadInput
-from pipeline.models import Architecture, Parameters, as_module, initialise, parameters_of
-from pipeline.plan import Plan
-from pipeline.population import Population, public_preprocessing
+from pipeline.models.mlp import Architecture, Parameters, as_module, initialise, parameters_of
+from pipeline.models.population import Population, public_preprocessing
 
 
 def fit_through_opacus(

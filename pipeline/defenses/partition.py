@@ -12,12 +12,13 @@ import torch
 from torch import Tensor
 
 from pipeline.config import Config, Count, Positive
-from pipeline.data import Array, Dataset
+from pipeline.data.plan import Plan
+from pipeline.data.schema import Dataset
+from pipeline.data.tabular import Array
 from pipeline.files import BadInput
-from pipeline.models import Parameters, layers_of, mlp
-from pipeline.outcome import logistic
-from pipeline.plan import Plan
-from pipeline.population import Population, public_preprocessing, standardise
+from pipeline.models.answers import logistic
+from pipeline.models.mlp import Parameters, layers_of, mlp
+from pipeline.models.population import Population, public_preprocessing, standardise
 
 STEPS = 12  # of Newton's method; always all of them, so that no part waits for another
 SLACK = 1e-3  # votes: what float32 may make of a sum of them, where an answer is not computed in float64

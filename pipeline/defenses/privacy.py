@@ -10,13 +10,13 @@ from torch import Tensor
 from torch.nn.functional import one_hot, softmax
 
 from pipeline.config import Config, Count, Positive
-from pipeline.data import Dataset
+from pipeline.data.plan import Plan, rectangle
+from pipeline.data.schema import Dataset
 from pipeline.defenses.undefended import architecture_for
 from pipeline.files import BadInput
-from pipeline.models import Architecture, Parameters, backward, forward, layers_of, weight_gradient
-from pipeline.plan import Plan, rectangle
-from pipeline.population import Population, public_preprocessing, standardise
-from pipeline.training import Batch, Draw, Gradient, Perturb, Preprocessing, fit
+from pipeline.models.mlp import Architecture, Parameters, backward, forward, layers_of, weight_gradient
+from pipeline.models.population import Population, public_preprocessing, standardise
+from pipeline.models.training import Batch, Draw, Gradient, Perturb, Preprocessing, fit
 
 Rate = Annotated[float, Field(gt=0, lt=1)]
 SampleRate = Annotated[float, Field(gt=0, le=1)]  # 1 = every record in every step
@@ -150,7 +150,7 @@ def calibrate(epsilon: float, delta: float, sample_rate: float, steps: int, name
         "not_covered": "choice of hyper-parameters, decision threshold, reported metrics; readers who know the noise's seed",
     }
     if sample_rate == 1:
-        from pipeline.accounting import gaussian_epsilon, gaussian_mu  # here: who trains otherwise need not wait for scipy
+        from pipeline.statistics.accounting import gaussian_epsilon, gaussian_mu
 
         sigma = steps**0.5 / gaussian_mu(epsilon, delta) * (1 + 1e-9)  # from below, whatever the last digit
         exact = gaussian_epsilon(steps**0.5 / sigma, delta)

@@ -5,15 +5,15 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from pipeline.attacks.gradient import pgd
+from pipeline.attacks.evasion.gradient import pgd
 from pipeline.config import Config, Count, Positive
-from pipeline.data import Dataset
+from pipeline.data.plan import Plan
+from pipeline.data.schema import Dataset
+from pipeline.data.threat import Threat
 from pipeline.defenses.privacy import Rate, SampleRate, fit_private, guarantee_for
 from pipeline.defenses.undefended import architecture_for
-from pipeline.plan import Plan
-from pipeline.population import Population
-from pipeline.threat import Threat
-from pipeline.training import Batch
+from pipeline.models.population import Population
+from pipeline.models.training import Batch
 
 
 def dp_adv_train(

@@ -1,11 +1,11 @@
 """No defence: what everything else is compared with."""
 
 from pipeline.config import Config
-from pipeline.data import Dataset
-from pipeline.models import MODELS, Architecture
-from pipeline.plan import Plan
-from pipeline.population import Population
-from pipeline.training import Loss, Perturb, fit, mean_gradient, shuffled, supervised
+from pipeline.data.plan import Plan
+from pipeline.data.schema import Dataset
+from pipeline.models.mlp import MODELS, Architecture
+from pipeline.models.population import Population
+from pipeline.models.training import Loss, Perturb, fit, mean_gradient, shuffled, supervised
 
 
 def architecture_for(dataset: Dataset, cfg: Config) -> Architecture:

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pipeline.config import Config
-from pipeline.data import Dataset, load_dataset
+from pipeline.data.plan import Plan
+from pipeline.data.schema import Dataset, load_dataset
 from pipeline.files import BadInput, FailedCheck
 from pipeline.params import load
-from pipeline.plan import Plan
 
 ARTIFACTS = Path("artifacts")
 PLAN = "plan.safetensors"

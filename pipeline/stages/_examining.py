@@ -4,14 +4,14 @@ import operator
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.audit import audit, load_adversarial
 from pipeline.config import Config
-from pipeline.data import Dataset
-from pipeline.leakage import leakage
-from pipeline.plan import Plan
-from pipeline.population import Population
+from pipeline.data.plan import Plan
+from pipeline.data.schema import Dataset
+from pipeline.models.population import Population
+from pipeline.parallel import share_out
+from pipeline.risks.evasion.measure.examination import audit, load_adversarial
+from pipeline.risks.membership.measure.shadows import leakage
 from pipeline.stages import ARTIFACTS
-from pipeline.workers import share_out
 
 
 def examine(names: Sequence[str], dataset: Dataset, plan: Plan, cfg: Config, audits: Path, leaks: Path) -> None:

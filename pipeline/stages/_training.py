@@ -5,8 +5,8 @@ from collections.abc import Callable
 from pipeline.config import Config
 from pipeline.defenses import train
 from pipeline.files import BadInput, folder, write_json
-from pipeline.grid import out_of_fold
-from pipeline.outcome import clean_metrics
+from pipeline.models.answers import clean_metrics
+from pipeline.models.out_of_fold import out_of_fold
 from pipeline.stages import ARTIFACTS, prepared
 
 

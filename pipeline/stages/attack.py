@@ -5,12 +5,12 @@ Reads:    artifacts/prepare/, artifacts/train_baseline/
 Writes:   artifacts/attack/{rows.parquet,adversarial.safetensors,diagnostics.json,metrics.json}, verified/, leakage/
 """
 
-from pipeline.audit import audit
-from pipeline.compare import compare, headline_metrics
 from pipeline.config import BASELINE, Config
 from pipeline.files import folder, write_json
-from pipeline.leakage import FOLDER, leakage
-from pipeline.population import Population
+from pipeline.models.population import Population
+from pipeline.risks.evasion.measure.examination import audit
+from pipeline.risks.evasion.tables import compare, headline_metrics
+from pipeline.risks.membership.measure.shadows import FOLDER, leakage
 from pipeline.stages import ARTIFACTS, prepared, run
 
 

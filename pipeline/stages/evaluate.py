@@ -11,19 +11,19 @@ import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from pipeline.audit import Findings
-from pipeline.certificates import certificate_table
-from pipeline.chapters import read_chapters
-from pipeline.compare import evaluate_audits
 from pipeline.config import BASELINE, Config
 from pipeline.files import folder
-from pipeline.leakage import FOLDER, Leakage
-from pipeline.population import Population
-from pipeline.report import write_evaluation
+from pipeline.models.population import Population
+from pipeline.report.chapters import read_chapters
+from pipeline.report.write import write_evaluation
+from pipeline.risks.evasion.measure.examination import Findings
+from pipeline.risks.evasion.tables import evaluate_audits
+from pipeline.risks.membership.measure.shadows import FOLDER, Leakage
+from pipeline.risks.poisoning.measure.certificate import certificate_table
 from pipeline.stages import ARTIFACTS, prepared, run
 from pipeline.stages._examining import examine
-from pipeline.store import open_store
-from pipeline.tracking import log_evaluations
+from pipeline.tracking.runs import log_evaluations
+from pipeline.tracking.store import open_store
 
 STAGE_OF = {BASELINE: "train_baseline"}  # the other defences are trained by the stage of their own name
 

@@ -7,8 +7,8 @@ Writes:   artifacts/frontier/{frontier.safetensors,frontier.json,frontier.csv}
 
 from pipeline.config import Config
 from pipeline.files import folder
-from pipeline.frontier import frontier
-from pipeline.frontier_tables import frontier_table
+from pipeline.risks.frontier.measure.epsilons import frontier
+from pipeline.risks.frontier.tables import frontier_table
 from pipeline.stages import ARTIFACTS, prepared, run
 
 

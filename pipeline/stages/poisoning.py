@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline.cleansing import RECIPE, Cleansing, cleanse, cleansed_attacks
-from pipeline.cleansing_tables import sanitising_table
 from pipeline.config import Config
-from pipeline.damage import Damage, Poisonings, damage, poisonings
-from pipeline.damage_tables import damage_table
 from pipeline.files import folder
+from pipeline.parallel import share_out
+from pipeline.risks.poisoning.filter_tables import sanitising_table
+from pipeline.risks.poisoning.measure.filtering import RECIPE, Cleansing, cleanse, cleansed_attacks
+from pipeline.risks.poisoning.measure.recipes import Damage, Poisonings, damage, poisonings
+from pipeline.risks.poisoning.tables import damage_table
 from pipeline.stages import ARTIFACTS, prepared, run
-from pipeline.workers import share_out
 
 Experiment = Callable[[str, Poisonings, Config], Damage | Cleansing]
 

@@ -6,9 +6,10 @@ Writes:   artifacts/prepare/{records.parquet,schema.json,plan.safetensors,report
 """
 
 from pipeline.config import Config
-from pipeline.data import read_raw, save_dataset
+from pipeline.data.plan import Plan
+from pipeline.data.schema import save_dataset
+from pipeline.data.tabular import read_raw
 from pipeline.files import folder, repository_root, write_json
-from pipeline.plan import Plan
 from pipeline.stages import ARTIFACTS, PLAN, run
 
 

@@ -10,12 +10,12 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline.config import Config
-from pipeline.data import Dataset
+from pipeline.data.schema import Dataset
 from pipeline.files import folder, write_json, write_text
+from pipeline.parallel import share_out
+from pipeline.risks.theft.measure.copies import Theft, theft
+from pipeline.risks.theft.tables import api_table, headline_metrics, theft_table
 from pipeline.stages import ARTIFACTS, prepared, run
-from pipeline.theft import Theft, theft
-from pipeline.theft_tables import api_table, headline_metrics, theft_table
-from pipeline.workers import share_out
 
 
 def measure(name: str, dataset: Dataset, cfg: Config, place: Path) -> None:

@@ -7,7 +7,7 @@ margin than float64 rounding could take away (`Network.rounding`), a counterexam
 import torch
 from torch import Tensor
 
-from pipeline.threat import Threat
+from pipeline.data.threat import Threat
 from pipeline.verify.nearest import Nearest, nearest
 from pipeline.verify.network import Network
 from pipeline.verify.problem import Problem

@@ -6,8 +6,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from pipeline.models import backward, forward, layers_of
-from pipeline.population import Population
+from pipeline.models.mlp import backward, forward, layers_of
+from pipeline.models.population import Population
 
 UNIT_ROUNDOFF = torch.finfo(torch.float64).eps / 2
 PASSES = 4  # the bounds of a layer cost at most this many passes of the arithmetic that `rounding` bounds

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from pipeline.config import Norm
-from pipeline.threat import TICK_TOLERANCE, Threat
+from pipeline.data.threat import TICK_TOLERANCE, Threat
 from pipeline.verify.network import Network
 
 FLOAT32_ROUNDING = 2.0**-24  # relative; records are float32

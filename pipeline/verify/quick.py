@@ -6,12 +6,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.population import Population
-from pipeline.threat import Threat
+from pipeline.data.threat import Threat
+from pipeline.models.population import Population
+from pipeline.parallel import workers
 from pipeline.verify.bounds import margin_bound
 from pipeline.verify.network import Network
 from pipeline.verify.problem import Problem
-from pipeline.workers import workers
 
 
 @torch.no_grad()

@@ -5,7 +5,7 @@ from itertools import combinations
 import torch
 from torch import Tensor
 
-from pipeline.threat import Threat
+from pipeline.data.threat import Threat
 from pipeline.verify.nearest import Nearest, nearest
 from pipeline.verify.network import Network
 from pipeline.verify.problem import Problem

@@ -1,6 +1,7 @@
 """Whom the attacks are tried on: small untrained networks, and linear models, of which the truth is a formula."""
 
 import pytest
+
 import tiny
 
 

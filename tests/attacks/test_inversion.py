@@ -4,10 +4,9 @@ import math
 from dataclasses import replace
 
 import pytest
-import tiny
 import torch
-from tiny import FEATURES, SCHEMA
 
+import tiny
 from pipeline.attacks.inversion import (
     BANDWIDTH,
     OTHER_LABEL,
@@ -21,7 +20,8 @@ from pipeline.attacks.inversion import (
     ridge,
     typical_record,
 )
-from pipeline.population import public_preprocessing
+from pipeline.models.population import public_preprocessing
+from tiny import FEATURES, SCHEMA
 
 CENTER = torch.tensor([feature.center for feature in SCHEMA.features], dtype=torch.float64)
 SCALE = torch.tensor([feature.scale for feature in SCHEMA.features], dtype=torch.float64)

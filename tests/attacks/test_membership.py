@@ -1,10 +1,10 @@
 from statistics import NormalDist
 
 import pytest
-import tiny
 import torch
 from torch.nn.functional import one_hot
 
+import tiny
 from pipeline.attacks.membership import (
     MEMBERSHIP,
     MEMBERSHIP_ACCESS,
@@ -18,7 +18,7 @@ from pipeline.attacks.membership import (
     rmia,
     signals,
 )
-from pipeline.decisions import auroc
+from pipeline.statistics.separation import auroc
 
 PHI = NormalDist().cdf
 

@@ -1,11 +1,11 @@
 """Every record that is asked about counts, whatever becomes of it; and an API's defences do what they say."""
 
 import pytest
-import tiny
 import torch
-from tiny import SCHEMA
 
+import tiny
 from pipeline.attacks.oracle import ACCESS_LEVELS, NOISE, BudgetSpent, Oracle, ensemble, noisy, plain, shown
+from tiny import SCHEMA
 
 X = tiny.records(90, seed=1).x.view(3, 30, 5)
 

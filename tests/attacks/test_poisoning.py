@@ -3,9 +3,9 @@
 from dataclasses import replace
 
 import pytest
-import tiny
 import torch
 
+import tiny
 from pipeline.attacks.poisoning import POISON_FACTS, POISONS, Attacker, _Influence, carries, make_trigger, stamped
 from pipeline.attacks.surrogate import train_linear_surrogate
 

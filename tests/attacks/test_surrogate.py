@@ -2,15 +2,15 @@
 
 import numpy as np
 import pytest
-import tiny
 import torch
 from sklearn.linear_model import LogisticRegression
-from tiny import UNCONSTRAINED
 
-from pipeline.attacks.gradient import pgd
-from pipeline.attacks.losses import margin
+import tiny
+from pipeline.attacks.evasion.gradient import pgd
 from pipeline.attacks.surrogate import train_linear_surrogate
-from pipeline.plan import Plan
+from pipeline.data.plan import Plan
+from pipeline.models.answers import margin
+from tiny import UNCONSTRAINED
 
 
 @pytest.fixture(scope="module")

@@ -1,19 +1,19 @@
 """Attacks harm an ordinary model, adversarial training helps, and its mixture is what the configuration says."""
 
 import pytest
-import tiny
 import torch
 
+import tiny
 from pipeline import params
-from pipeline.attacks.gradient import pgd
-from pipeline.attacks.losses import margin
+from pipeline.attacks.evasion.gradient import pgd
 from pipeline.config import TrainConfig
-from pipeline.data import Dataset, Schema
+from pipeline.data.schema import Dataset, Schema
+from pipeline.data.threat import Threat
 from pipeline.defenses import train
 from pipeline.defenses.adversarial import attack_part_of_batch
 from pipeline.files import BadInput
-from pipeline.threat import Threat
-from pipeline.training import Batch
+from pipeline.models.answers import margin
+from pipeline.models.training import Batch
 
 EPS = 0.4
 

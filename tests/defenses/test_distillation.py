@@ -1,12 +1,12 @@
 """Distillation hides gradients; it does not defend."""
 
-import tiny
 import torch
 
-from pipeline.attacks.gradient import pgd
-from pipeline.attacks.losses import margin
+import tiny
+from pipeline.attacks.evasion.gradient import pgd
 from pipeline.defenses import train
-from pipeline.training import Batch, fit
+from pipeline.models.answers import margin
+from pipeline.models.training import Batch, fit
 
 
 def with_temperature(cfg, temperature, epochs=40):

@@ -5,18 +5,18 @@ from functools import partial
 from itertools import product
 
 import pytest
-import tiny
 import torch
 from scipy.special import expit
 
-from pipeline.attacks.losses import margin
-from pipeline.data import Dataset, Schema
+import tiny
+from pipeline.data.plan import Plan
+from pipeline.data.schema import Dataset, Schema
 from pipeline.defenses import train
 from pipeline.defenses.partition import SLACK, certified_records, deal, logistic_regression, partition, vote_network, votes
 from pipeline.files import BadInput
-from pipeline.models import mlp
-from pipeline.plan import Plan
-from pipeline.population import Population, public_preprocessing
+from pipeline.models.answers import margin
+from pipeline.models.mlp import mlp
+from pipeline.models.population import Population, public_preprocessing
 
 PARTS, CLIP = 9, 1.0
 fitted = partial(partition, cfg=None, clip=CLIP, ridge=0.3, certainty=3.0)

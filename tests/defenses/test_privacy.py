@@ -5,17 +5,17 @@ import math
 from functools import cache
 
 import pytest
-import tiny
 import torch
 from torch.nn.functional import cross_entropy
 
+import tiny
+from pipeline.data.plan import Plan
 from pipeline.defenses import privacy, train
 from pipeline.defenses.privacy import calibrate, clipped_sum, fit_private, poisson, private_gradient, spent
 from pipeline.files import BadInput
-from pipeline.grid import out_of_fold
-from pipeline.models import Architecture, as_module, initialise
-from pipeline.plan import Plan
-from pipeline.training import Batch, mean_gradient
+from pipeline.models.mlp import Architecture, as_module, initialise
+from pipeline.models.out_of_fold import out_of_fold
+from pipeline.models.training import Batch, mean_gradient
 
 CLIPS = [0.05, 0.5, 5.0]
 

@@ -1,22 +1,22 @@
 """Adversarial training with privacy: one record moves one clipped gradient, and the claim is that of DP-SGD."""
 
 import pytest
-import tiny
 import torch
 
-from pipeline.attacks import evasion_attack
-from pipeline.attacks.losses import margin
+import tiny
+from pipeline.attacks.evasion import evasion_attack
 from pipeline.config import ModelConfig
+from pipeline.data.plan import Plan
 from pipeline.defenses import train
 from pipeline.defenses.adversarial import attack_part_of_batch
 from pipeline.defenses.privacy import clipped_sum, fit_private
 from pipeline.defenses.private_adversarial import attack_each_record
 from pipeline.files import BadInput
-from pipeline.grid import out_of_fold
-from pipeline.models import Architecture, initialise
+from pipeline.models.answers import margin
+from pipeline.models.mlp import Architecture, initialise
+from pipeline.models.out_of_fold import out_of_fold
+from pipeline.models.training import Batch
 from pipeline.params import configured
-from pipeline.plan import Plan
-from pipeline.training import Batch
 
 CLIP, DENOMINATOR = 0.3, 50.0
 PERTURB = attack_each_record(tiny.CLINICAL, 0.5, 3, 0.5)

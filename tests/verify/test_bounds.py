@@ -2,11 +2,11 @@
 
 from dataclasses import replace
 
-import brute
 import pytest
-import tiny
 import torch
 
+import brute
+import tiny
 from pipeline.verify.bounds import Linear, margin_bound
 from pipeline.verify.network import Network
 from pipeline.verify.problem import Boxes

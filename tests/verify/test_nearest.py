@@ -4,18 +4,18 @@ import warnings
 from dataclasses import replace
 from functools import cache
 
-import brute
 import numpy as np
 import pytest
-import tiny
 import torch
-from brute import CONTINUOUS, GRIDDED, INFINITY, solve
-from tiny import UNCONSTRAINED, same_bits
 
-from pipeline.models import as_module
-from pipeline.threat import Threat
+import brute
+import tiny
+from brute import CONTINUOUS, GRIDDED, INFINITY, solve
+from pipeline.data.threat import Threat
+from pipeline.models.mlp import as_module
 from pipeline.verify.nearest import RESOLUTION, nearest
 from pipeline.verify.network import Network
+from tiny import UNCONSTRAINED, same_bits
 
 EPS = (0.0, 0.05, 0.1, 0.3, 0.5, 1.0)
 LARGEST = 1.0

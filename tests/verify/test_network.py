@@ -4,9 +4,9 @@ from dataclasses import replace
 from fractions import Fraction
 
 import pytest
-import tiny
 import torch
 
+import tiny
 from pipeline.verify.network import Network
 
 HIDDEN = {"linear": (), "one": (8,), "two": (8, 6), "three": (6, 5, 4)}

@@ -2,13 +2,13 @@
 
 from dataclasses import replace
 
-import brute
 import pytest
 import torch
-from tiny import population, same_bits
 
+import brute
 from pipeline.verify.network import Network
 from pipeline.verify.problem import Boxes, Problem
+from tiny import population, same_bits
 
 EPS = (0.0, 0.04, 0.1, 0.3, 1.0)
 

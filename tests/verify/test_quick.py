@@ -1,10 +1,10 @@
 """One bound for each record: never more than the truth, and for a linear model all of it."""
 
 import pytest
-import tiny
 import torch
 
-from pipeline.attacks.losses import margin
+import tiny
+from pipeline.models.answers import margin
 from pipeline.verify import verify
 from pipeline.verify.network import Network
 from pipeline.verify.quick import quickly_proved

@@ -4,15 +4,15 @@ from dataclasses import replace
 from functools import cache
 from itertools import combinations
 
-import brute
 import pytest
-import tiny
 import torch
-from brute import COARSE, GRIDDED, INFINITY
-from tiny import same_bits
 
+import brute
+import tiny
+from brute import COARSE, GRIDDED, INFINITY
 from pipeline.verify.network import Network
 from pipeline.verify.sparse import fewest, one_at_a_time
+from tiny import same_bits
 
 ANYWHERE = 1000.0  # a radius that no range is as wide as
 FINE, ROUGH = replace(GRIDDED, norm="l0"), replace(COARSE, norm="l0")

@@ -1,0 +1,1 @@
+"""Records in clinical units: schema, reading files, threat models, and who trains on whom."""

@@ -1,0 +1,99 @@
+"""Records in clinical units, what their columns mean, and how both are kept."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from pipeline.config import DataConfig, FeatureConfig
+from pipeline.files import BadInput, read_json, write_json
+
+RECORDS, SCHEMA = "records.parquet", "schema.json"
+
+
+@dataclass(frozen=True)
+class Schema:
+    """What the columns mean.
+
+    Attributes:
+        names: of the D features, in order.
+        features: unit, range, resolution and so on of each.
+        target: the column of the diagnosis.
+        classes: names of the classes; class 1 = disease present.
+    """
+
+    names: tuple[str, ...]
+    features: tuple[FeatureConfig, ...]
+    target: str
+    classes: tuple[str, ...]
+
+    @classmethod
+    def of(cls, cfg: DataConfig) -> "Schema":
+        """The schema of a data configuration."""
+        return cls(tuple(cfg.features), tuple(cfg.features.values()), cfg.target, tuple(cfg.classes))
+
+    def column(self, name: str) -> Tensor:
+        """A number that is public of every feature (`center`, `scale`, `lower`, `upper`), (D,) float64 in clinical units."""
+        return torch.tensor([float(getattr(feature, name)) for feature in self.features], dtype=torch.float64)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Checked records.
+
+    Attributes:
+        x: (N, D) float32, clinical units; NaN = missing.
+        y: (N,) int64, class indices.
+        schema: what the columns mean.
+    """
+
+    x: Tensor
+    y: Tensor
+    schema: Schema
+
+
+def save_dataset(dataset: Dataset, folder: Path) -> None:
+    """Writes `records.parquet` (features and target) and `schema.json`."""
+    schema = dataset.schema
+    frame = pd.DataFrame(dataset.x.numpy(), columns=list(schema.names))
+    frame[schema.target] = dataset.y.numpy()
+    frame.to_parquet(folder / RECORDS, index=False)
+    save_schema(schema, folder)
+
+
+def save_schema(schema: Schema, folder: Path) -> None:
+    """Writes `schema.json`."""
+    features = {name: feature.model_dump() for name, feature in zip(schema.names, schema.features, strict=True)}
+    write_json(folder / SCHEMA, {"target": schema.target, "classes": list(schema.classes), "features": features})
+
+
+def load_schema(folder: Path) -> Schema:
+    """Reads what `save_schema` wrote.
+
+    Raises:
+        BadInput: the file is missing or damaged.
+    """
+    described = read_json(folder / SCHEMA)
+    try:
+        features = {name: FeatureConfig.model_validate(value) for name, value in described["features"].items()}
+        return Schema(tuple(features), tuple(features.values()), described["target"], tuple(described["classes"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise BadInput(f"{folder / SCHEMA}: damaged ({' '.join(str(error).split())}); run `dvc repro prepare`") from error
+
+
+def load_dataset(folder: Path) -> Dataset:
+    """Reads what `save_dataset` wrote, bit for bit.
+
+    Raises:
+        BadInput: a file is missing or damaged.
+    """
+    schema = load_schema(folder)
+    try:
+        frame = pd.read_parquet(folder / RECORDS)
+        x, y = frame[list(schema.names)].to_numpy(np.float32), frame[schema.target].to_numpy(np.int64)
+    except (OSError, ValueError, KeyError) as error:
+        raise BadInput(f"{folder / RECORDS}: cannot be read ({error}); run `dvc repro prepare`") from error
+    return Dataset(torch.from_numpy(x.copy()), torch.from_numpy(y.copy()), schema)

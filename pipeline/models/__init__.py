@@ -1,0 +1,1 @@
+"""Networks with preprocessing inside, populations of them, and the one training loop."""

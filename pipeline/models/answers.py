@@ -1,0 +1,61 @@
+"""From what a model says of two classes to who is answered rightly: margins, log-odds, probabilities."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipeline.statistics import rates
+
+
+def margin(logits: Tensor, y: Tensor) -> Tensor:
+    """How far the true class is ahead of the best other one: positive = right, otherwise wrong (a tie is an error).
+
+    Args:
+        logits: (..., C) with C >= 2.
+        y: class indices, broadcastable to (...).
+
+    Returns:
+        (...), in logits.
+    """
+    if logits.shape[-1] == 2:  # the same in a third of the time
+        return (logits[..., 1] - logits[..., 0]) * (2 * y - 1)
+    index = y.expand(logits.shape[:-1])[..., None]
+    own = logits.gather(-1, index)[..., 0]
+    return own - logits.scatter(-1, index, -torch.inf).amax(-1)
+
+
+Array = np.ndarray[Any, Any]
+
+
+def predicted(margins: Array, y: Array) -> Array:
+    """The predicted class of a two-class model, from the margin of the true one."""
+    return np.where(margins > 0, y, 1 - y)
+
+
+def disease_score(margins: Array, y: Array) -> Array:
+    """The log-odds of class 1 of a two-class model, from the margin of the true one.
+
+    What ranks patients: a saturated model's probabilities round to 0 and 1, and ties would cost it AUROC that it has.
+    """
+    return np.asarray(np.where(y == 1, margins, -margins).astype(np.float64))
+
+
+def disease_probability(margins: Array, y: Array) -> Array:
+    """P(class 1) of a two-class model, from the margin of the true one."""
+    return logistic(disease_score(margins, y))
+
+
+def logistic(logit: Array) -> Array:
+    """The probability of log-odds."""
+    return np.asarray(0.5 * (1 + np.tanh(logit / 2)))
+
+
+def clean_metrics(margins: Array, y: Array) -> dict[str, float]:
+    """Out-of-fold figures of the unchanged records, from margins (1, S, N), as a training stage reports them."""
+    answer, score = predicted(margins[0], y), disease_score(margins[0], y)
+    chosen = ("accuracy", "balanced_accuracy", "sensitivity", "specificity")
+    figures = {name: rates.classification(answer, y)[name] for name in chosen}
+    figures |= {"auroc": rates.auroc(score, y), "brier": rates.brier(disease_probability(margins[0], y), y)}
+    return {name: round(float(value), 4) for name, value in figures.items()}

@@ -1,0 +1,71 @@
+"""Between the rectangle that models work on, (E, M, B, ...), and the patients, (E, S, N, ...)."""
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from pipeline.data.plan import Plan
+from pipeline.data.schema import Dataset
+from pipeline.models.answers import margin
+from pipeline.models.population import Population
+
+
+class Grid:
+    """Radii E x models M x held-out patients B of each, against radii x repetitions S x patients N."""
+
+    def __init__(self, plan: Plan, eps: list[float]) -> None:
+        """Takes a plan without a release model: each repetition holds out the same patients, each once."""
+        self.plan, self.eps = plan, eps
+        self.repetitions = int(plan.repetition.max()) + 1
+        counts = torch.stack([plan.held_out[plan.repetition == s].sum(0) for s in range(self.repetitions)])
+        if (counts != counts[:1]).any() or counts.max() > 1:
+            raise ValueError("each repetition of a plan must hold out the same patients, each of them once")
+        self.patients = counts[0].nonzero()[:, 0]
+        self.model_of = torch.zeros(self.repetitions, plan.held_out.shape[1], dtype=torch.int64)
+        for row in range(plan.size):
+            self.model_of[plan.repetition[row], plan.held_out[row]] = row
+
+    def scatter(self, values: Tensor, index: Tensor, valid: Tensor) -> Tensor:
+        """(E, M, B, ...) to (E, S, N, ...), dropping the filler of the rectangle."""
+        repetition = self.plan.repetition[:, None].expand(index.shape)
+        total = self.plan.held_out.shape[1]
+        dense = values.new_zeros(values.shape[0], self.repetitions, total, *values.shape[3:])
+        dense[:, repetition[valid], index[valid]] = values[:, valid]
+        return dense[:, :, self.patients].contiguous()
+
+    def gather(self, dense: Tensor, index: Tensor) -> Tensor:
+        """(E, S, N, ...) to (E, M, B, ...)."""
+        position = torch.zeros(self.plan.held_out.shape[1], dtype=torch.int64)
+        position[self.patients] = torch.arange(len(self.patients))
+        return dense[:, self.plan.repetition[:, None].expand(index.shape), position[index]]
+
+    def frame(self, named: dict[str, str], margins: Tensor, changed: Tensor, y: Tensor) -> pd.DataFrame:
+        """Rows in the order radius, repetition, patient; `named` are columns of one value."""
+        radii, repetitions, patients = margins.shape
+        nothing = np.zeros(margins.numel(), np.int8)
+        model = self.model_of[:, self.patients].expand(radii, -1, -1).flatten().numpy()
+        return pd.DataFrame(
+            {
+                **{column: pd.Categorical.from_codes(nothing, pd.Index([value])) for column, value in named.items()},
+                "eps": np.repeat(self.eps, repetitions * patients),
+                "repetition": np.tile(np.repeat(np.arange(repetitions, dtype=np.int16), patients), radii),
+                "patient": np.tile(self.patients.numpy().astype(np.int32), radii * repetitions),
+                "model": pd.Categorical.from_codes(model, pd.Index(self.plan.labels)),
+                "y": np.tile(y[self.patients].numpy().astype(np.int8), radii * repetitions),
+                "margin": margins.float().flatten().numpy(),
+                "broken": (margins <= 0).flatten().numpy(),
+                "changed": changed.flatten().numpy().astype(np.int16),
+            }
+        )
+
+
+@torch.no_grad()
+def out_of_fold(population: Population, dataset: Dataset, plan: Plan) -> tuple[Tensor, Tensor]:
+    """Margins (1, S, N) of the unchanged records, each scored by models that did not train on it, and classes (N,)."""
+    scored = plan.scored()
+    population, plan = population.select(scored), plan.select(scored)
+    grid = Grid(plan, [0.0])
+    index, valid = plan.held_out_index()
+    margins = margin(population.double()(dataset.x[index].double()), dataset.y[index])
+    return grid.scatter(margins[None], index, valid), dataset.y[grid.patients]

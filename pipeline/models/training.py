@@ -1,0 +1,128 @@
+"""The one training loop: all members of a population take each step together."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy, embedding
+from tqdm import tqdm
+
+from pipeline.config import TrainConfig
+from pipeline.data.plan import Plan, rectangle
+from pipeline.data.schema import Dataset
+from pipeline.models.mlp import Architecture, Parameters, initialise, logits
+from pipeline.models.population import Population, fitted_preprocessing, standardise
+
+Preprocessing = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One step's records of every member.
+
+    Attributes:
+        x: (M, B, D) clinical units.
+        y: (M, B) class indices.
+        index: (M, B) which patients they are.
+        weight: (M, B) 1 = in the batch, 0 = filler (a member drew fewer records than its neighbour).
+    """
+
+    x: Tensor
+    y: Tensor
+    index: Tensor
+    weight: Tensor
+
+
+Gradient = Callable[[Parameters, Preprocessing, Batch], dict[str, Tensor]]
+Loss = Callable[[Tensor, Batch], Tensor]
+Perturb = Callable[[Population, Batch], Tensor]
+Draw = Callable[[Tensor, Tensor], Iterator[tuple[Tensor, Tensor]]]
+
+
+def supervised(out: Tensor, batch: Batch) -> Tensor:
+    """Cross-entropy (M, B) of logits (M, B, C) against the recorded diagnosis."""
+    return cross_entropy(out.flatten(0, 1), batch.y.flatten(), reduction="none").view(batch.y.shape)
+
+
+def mean_gradient(loss: Loss = supervised) -> Gradient:
+    """The gradient of the mean loss over each member's batch."""
+
+    def gradient(parameters: Parameters, preprocessing: Preprocessing, batch: Batch) -> dict[str, Tensor]:
+        each = loss(logits(standardise(batch.x, preprocessing), parameters), batch) * batch.weight
+        # Members do not share weights, so the gradient of the sum is each member's own gradient.
+        total = (each.sum(1) / batch.weight.sum(1)).sum()
+        return dict(zip(parameters, torch.autograd.grad(total, list(parameters.values())), strict=True))
+
+    return gradient
+
+
+def shuffled(cfg: TrainConfig) -> Draw:
+    """Full batches, without replacement inside a pass, from each member's own endless shuffle.
+
+    The number of steps is `epochs` passes over the smallest member's rows, the same for all members.
+    """
+
+    def draw(train: Tensor, seeds: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        rows, valid = rectangle(train)
+        counts = valid.sum(1)
+        steps = cfg.epochs * -(-int(counts.min()) // cfg.batch_size)
+        streams = torch.stack([_stream(rows[m, : counts[m]], steps * cfg.batch_size, int(seed)) for m, seed in enumerate(seeds)])
+        weight = torch.ones(len(seeds), cfg.batch_size)
+        for index in streams.split(cfg.batch_size, 1):
+            yield index, weight
+
+    return draw
+
+
+def _stream(rows: Tensor, length: int, seed: int) -> Tensor:
+    generator = torch.Generator().manual_seed(seed + 7_919)  # not the stream that drew the weights
+    passes = -(-length // len(rows))
+    return rows[torch.cat([torch.randperm(len(rows), generator=generator) for _ in range(passes)])[:length]]
+
+
+def fit(
+    dataset: Dataset,
+    plan: Plan,
+    architecture: Architecture,
+    *,
+    draw: Draw,
+    gradient: Gradient,
+    learning_rate: float,
+    weight_decay: float = 0.0,
+    preprocessing: Preprocessing | None = None,
+    perturb: Perturb | None = None,
+    name: str = "training",
+) -> Population:
+    """Trains one population with Adam.
+
+    Args:
+        dataset: the records; a member sees only the rows that `plan.train` gives it.
+        plan: M members.
+        architecture: of every member.
+        draw: yields, for each step, patients (M, B) and weights (M, B).
+        gradient: maps weights and a batch to the gradient of each weight.
+        learning_rate: of Adam.
+        weight_decay: L2 penalty.
+        preprocessing: constants to use; by default fitted on each member's own training rows.
+        perturb: replaces the records of a batch before the gradient (adversarial training).
+        name: shown beside the progress bar.
+
+    Returns:
+        the trained population, on the plan's seeds: the same plan gives the same weights.
+    """
+    preprocessing = preprocessing or fitted_preprocessing(dataset.x, plan.train)
+    parameters = initialise(architecture, plan.seeds)
+    for tensor in parameters.values():
+        tensor.requires_grad_()
+    optimiser = torch.optim.Adam(list(parameters.values()), lr=learning_rate, weight_decay=weight_decay, fused=True)
+    frozen = {key: tensor.detach() for key, tensor in parameters.items()}  # shares memory with what is trained
+    current = Population(architecture, preprocessing, frozen, plan.labels)
+    for index, weight in tqdm(draw(plan.train, plan.seeds), desc=name, unit="step", disable=None, leave=False):
+        batch = Batch(embedding(index, dataset.x), dataset.y[index], index, weight)  # x[index], three times as fast
+        if perturb is not None:
+            batch = Batch(perturb(current, batch), batch.y, index, weight)
+        for key, grad in gradient(parameters, preprocessing, batch).items():
+            parameters[key].grad = grad
+        optimiser.step()
+    return current

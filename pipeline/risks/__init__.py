@@ -1,0 +1,1 @@
+"""One package per risk: what is measured, its tables, its chapter."""

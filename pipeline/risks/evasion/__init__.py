@@ -1,0 +1,1 @@
+"""Evasion: a changed record gets another answer."""

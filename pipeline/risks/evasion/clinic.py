@@ -1,0 +1,105 @@
+"""What the numbers mean in the clinic, as tables and as sections of the page."""
+
+import html
+import math
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from pipeline.config import FeatureConfig
+from pipeline.data.threat import TICK_TOLERANCE
+from pipeline.presentation.html import html_table
+from pipeline.risks.evasion.patients import most_fragile
+from pipeline.statistics import intervals
+
+GROUPS = {"all": "of all", "ill": "of the ill", "healthy": "of the healthy"}
+
+
+def eps_table(features: Mapping[str, FeatureConfig], eps_list: Sequence[float]) -> pd.DataFrame:
+    """What each radius means in the unit of each measurement, beside how well that is measured at all.
+
+    Args:
+        features: the features of the schema, by name.
+        eps_list: radii; 0 is left out.
+
+    Returns:
+        one row per feature, as text: the change that each eps allows and, in brackets, what the grid leaves of it on which the
+        clinic records the value; the step of that grid; the usual error (one standard deviation of a repeated measurement) with
+        the eps that it amounts to, and its source; whether an attacker of the clinical threat may change it.
+    """
+    lines = []
+    for name, feature in features.items():
+        line = {"feature": f"{name}, {feature.unit}"}
+        line |= {f"eps {eps:g}": _reach(feature, eps) for eps in eps_list if eps > 0}
+        line["recorded in steps of"] = "any" if feature.step is None else f"{feature.step:g}"
+        error = feature.error
+        line["usual measurement error"] = "none stated" if error is None else f"{error:g} (eps {error / feature.scale:.2g})"
+        line["source of the error"] = feature.error_source or ""
+        line["an attacker may change it"] = "yes" if feature.mutable else "no"
+        lines.append(line)
+    return pd.DataFrame(lines)
+
+
+def _reach(feature: FeatureConfig, eps: float) -> str:
+    change = feature.scale * eps
+    if feature.step is None or not feature.mutable:
+        return f"{change:.4g}"
+    steps = math.floor(change / feature.step + TICK_TOLERANCE)
+    return f"{change:.4g} ({steps * feature.step:.4g})"
+
+
+def patient_sections(tables: Mapping[str, pd.DataFrame], shares: Mapping[str, pd.DataFrame]) -> str:
+    """The sections of the page about single patients.
+
+    Args:
+        tables: by the displayed name of a defence, what `patients.patients` returns.
+        shares: likewise, what `patients.alone_shares` returns.
+
+    Returns:
+        HTML that needs `STYLE`; empty without any table.
+    """
+    if not tables:
+        return ""
+    parts = [
+        """<h2>Which patients, and what it takes</h2>
+<p class="note">Per patient: the repetition with the median distance. The change is the nearest record found that the model
+answers wrongly; it is proved that no nearer one does below the smaller radius given. The usual error is one standard deviation of
+a repeated measurement; from day to day a patient varies more. A change within measurement error needs no attacker.</p>"""
+    ]
+    for name, table in tables.items():
+        parts += [f"<h3>{html.escape(name)}</h3>", f"<p>{html.escape(within_error_sentence(table))}</p>"]
+        fragile = most_fragile(table)
+        if len(fragile):
+            parts += ["<p>The correct diagnoses of disease that the smallest changes turn:</p>", html_table(fragile, "patients")]
+        if name in shares:
+            parts += [
+                "<p>Correct answers that one measurement can turn by itself, anywhere in its plausible range:</p>",
+                html_table(shares_in_words(shares[name])),
+            ]
+    return "\n".join(parts)
+
+
+def within_error_sentence(table: pd.DataFrame, confidence: float = 0.95) -> str:
+    """How many correct answers change although no value moved by more than its usual error, with Wilson's interval.
+
+    At least so many: of each patient only the record that is nearest in units of scale was looked at.
+    """
+    said = []
+    for what, of in (("diagnoses of disease", 1), ("all-clears", 0)):
+        right = table[table["correct"] & (table["y"] == of)]
+        turned = int(right["within_error"].sum())
+        if len(right):
+            low, high = intervals.wilson(turned, len(right), confidence)
+            said.append(f"{turned} of {len(right)} correct {what} ({turned / len(right):.1%}; {low:.1%} to {high:.1%})")
+    if not said:
+        return "No patient is answered correctly."
+    return f"Turned by changes within the usual measurement error of every value, at least: {' and '.join(said)}."
+
+
+def shares_in_words(shares: pd.DataFrame) -> pd.DataFrame:
+    """`patients.alone_shares` as text, for people."""
+    shown = pd.DataFrame({"measurement": shares["feature"]})
+    for group, title in GROUPS.items():
+        figures = zip(shares[group], shares[f"{group}_low"], shares[f"{group}_high"], strict=True)
+        shown[title] = ["-" if math.isnan(s) else f"{s:.1%} ({low:.1%} to {high:.1%})" for s, low, high in figures]
+    return shown

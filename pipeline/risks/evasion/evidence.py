@@ -1,0 +1,90 @@
+"""All that is known of one defence when it is judged: outcomes, measurements, and what each attack knew."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from pipeline.risks.evasion.measure.margins import Outcome
+from pipeline.standards import KNOWLEDGE
+
+MEASUREMENTS = {
+    "zero_gradient_share": "share of rightly answered records without a gradient",
+    "gradient_agreement": "cosine with finite differences",
+    "nondeterminism": "largest difference of two answers, in logits",
+    "answers_are_probabilities": "share of answers that look like a softmax",
+    "convergence_gap": "accuracy that twice the steps take away",
+    "unbounded_accuracy": "accuracy left without any limit",
+    "violations": "values outside the threat model",
+    "attack_beats_proof": "records broken below the radius proved safe",
+}
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that is known of one defence.
+
+    Attributes:
+        by_threat: what the attacks did, by threat model.
+        access: for each attack, what it needs of the model (a key of `pipeline.standards.KNOWLEDGE`).
+        diagnostics: some of `MEASUREMENTS`; what is absent was not measured and raises nothing.
+        auroc_ceiling: above it a clean AUROC is taken for a leak.
+
+    Raises:
+        ValueError: a measurement or an access is unknown, or that of an attack is missing: it would silently count for nothing.
+    """
+
+    by_threat: Mapping[str, Outcome]
+    access: Mapping[str, str]
+    diagnostics: Mapping[str, float] = field(default_factory=dict)
+    auroc_ceiling: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuses what no rule would read."""
+        if unknown := [name for name in self.diagnostics if name not in MEASUREMENTS]:
+            raise ValueError(f"no rule reads the measurement {', '.join(unknown)}; known: {', '.join(MEASUREMENTS)}")
+        if unknown := [access for access in self.access.values() if access not in KNOWLEDGE]:
+            raise ValueError(f"unknown access {', '.join(unknown)}; known: {', '.join(KNOWLEDGE)}")
+        attacks = dict.fromkeys(name for outcome in self.by_threat.values() for name in outcome.margins)
+        if lacking := [name for name in attacks if name not in self.access]:
+            raise ValueError(f"access of {', '.join(lacking)}: missing; known: {', '.join(KNOWLEDGE)}")
+
+    def attacks(self, outcome: Outcome, *access: str) -> list[str]:
+        """The attacks of an outcome that need one of these kinds of access."""
+        return [name for name in outcome.margins if self.access[name] in access]
+
+    @property
+    def first(self) -> Outcome:
+        """Any outcome: unchanged records are the same under every threat."""
+        return next(iter(self.by_threat.values()))
+
+
+Sides = tuple[list[str], list[str]]  # favourites, outsiders
+
+
+@dataclass(frozen=True)
+class Duel:
+    """The best of the favourites against the best of the outsiders, at one radius."""
+
+    threat: str
+    eps: float
+    favourite: str
+    outsider: str
+    clean: float  # accuracy without any attack
+    under_favourite: float
+    under_outsider: float
+    under_all: float  # per record, and over all smaller radii
+
+    @property
+    def gap(self) -> float:
+        """By how much accuracy the favourite lost; positive = it lost."""
+        return self.under_favourite - self.under_outsider
+
+
+def duels(evidence: Evidence, sides: Callable[[Outcome], Iterable[Sides]]) -> Iterator[Duel]:
+    """A duel at every radius of every threat, between the sides that an outcome has; none where a side is empty."""
+    for threat, outcome in evidence.by_threat.items():
+        accuracy, suite = outcome.accuracy, (outcome.worst > 0).mean((1, 2))
+        for favourites, outsiders in sides(outcome):
+            for at, eps in enumerate(outcome.eps if favourites and outsiders else ()):
+                ours, theirs = (min(names, key=lambda name: accuracy[name][at]) for names in (favourites, outsiders))
+                clean, mine, other = accuracy[ours][0], accuracy[ours][at], accuracy[theirs][at]
+                yield Duel(threat, float(eps), ours, theirs, float(clean), float(mine), float(other), float(suite[at]))

@@ -1,0 +1,1 @@
+"""What every attack does to a population, and what is proved."""

@@ -1,0 +1,216 @@
+"""From what is proved about each patient to what a clinician reads: which change, in which unit, within which error."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from pipeline.config import Config, FeatureConfig
+from pipeline.data.schema import Dataset, Schema
+from pipeline.data.threat import TICK_TOLERANCE
+from pipeline.models.answers import logistic, predicted
+from pipeline.risks.evasion.measure.examination import Findings
+from pipeline.statistics import intervals
+from pipeline.verify.out_of_fold import Verified
+
+Array = np.ndarray[Any, Any]
+
+
+def patients(verified: Verified, x: Tensor, schema: Schema) -> pd.DataFrame:
+    """One row per patient, of the repetition whose `breaks_at` is the (lower) median; the first of those that tie.
+
+    Args:
+        verified: what is proved, S repetitions x N patients.
+        x: (N, D) unchanged records in clinical units, in the order of `verified.patients`; NaN = missing.
+        schema: of the D features; two classes.
+
+    Returns:
+        a table of
+        `patient, y, diagnosis, correct, repetition`: who, the truth, the model's answer, whether it is right, the repetition;
+        `radius, breaks_at, decided, radius_min, radius_max`: no nearer record changes the answer (proved); one at this
+        distance does (inf = none found); whether both agree; and the range of `radius` over the repetitions;
+        `change, changed`: the record found, as text, and how many values of it differ; nothing where the answer is already wrong;
+        `alone`: every measurement that can turn the answer by itself, the smallest change first;
+        `confidence_before, confidence_after`: probability of the model's own answer, before and after the change (NaN = none);
+        `largest_change_in_errors`: in units of the usual error of each measurement (NaN = none changed has a known error);
+        `within_error`: there is a change, and none of its values moves by more than the usual error of its measurement. One
+        error for each value at once: rarer than one error of one value.
+    """
+    chosen = typical(verified.breaks_at)
+    everyone = torch.arange(len(chosen))
+    margin, breaks_at, radius = (
+        of[chosen, everyone].numpy() for of in (verified.margin, verified.breaks_at, verified.robust_below)
+    )
+    correct = margin > 0
+    broken = correct & np.isfinite(breaks_at)
+    records, found = x.double().numpy(), verified.counterexample[chosen, everyone].double().numpy()
+    differs = differing(records, found, schema) & broken[:, None]
+    in_errors = np.abs(found - records) / np.array([feature.error or math.nan for feature in schema.features])
+    alone, alone_value = (of[chosen, everyone].double().numpy() for of in (verified.alone, verified.alone_value))
+    own = np.where(correct, 1.0, -1.0)  # the margin is that of the true class; a wrong answer's own margin is its opposite
+    y = verified.y.numpy()
+    return pd.DataFrame(
+        {
+            "patient": verified.patients.numpy(),
+            "y": y,
+            "diagnosis": [schema.classes[answer] for answer in predicted(margin, y)],
+            "correct": correct,
+            "repetition": chosen.numpy(),
+            "radius": radius,
+            "breaks_at": breaks_at,
+            "decided": radius == breaks_at,
+            "radius_min": verified.robust_below.min(0).values.numpy(),
+            "radius_max": verified.robust_below.max(0).values.numpy(),
+            "change": [
+                ", ".join(transition(schema, d, records[n, d], found[n, d]) for d in np.flatnonzero(differs[n]).tolist())
+                for n in range(len(y))
+            ],
+            "changed": differs.sum(1),
+            "alone": [_alone(schema, records[n], alone[n], alone_value[n]) if correct[n] else "" for n in range(len(y))],
+            "confidence_before": logistic(own * margin),
+            "confidence_after": np.where(broken, logistic(own * verified.counter_margin[chosen, everyone].numpy()), np.nan),
+            "largest_change_in_errors": [_largest(row) for row in np.where(differs, in_errors, np.nan)],
+            "within_error": differs.any(1) & ~(differs & ~within_errors(records, found, schema)).any(1),
+        }
+    )
+
+
+def typical(breaks_at: Tensor) -> Tensor:
+    """(N,) the repetition of each patient whose distance (S, N) is the lower median; the first of those that tie."""
+    median = breaks_at.sort(0).values[(len(breaks_at) - 1) // 2]
+    return (breaks_at == median).int().argmax(0)
+
+
+def differing(x: Array, other: Array, schema: Schema) -> Array:
+    """(N, D) bool: where two records (N, D) hold different values; a missing value never differs, nor does a rounding error."""
+    slack = np.array([TICK_TOLERANCE * (feature.step or 0.0) for feature in schema.features])
+    return np.asarray(np.abs(other - x) > slack)
+
+
+def within_errors(x: Array, other: Array, schema: Schema) -> Array:
+    """(N, D) bool: where a value moved by no more than the usual error of its measurement; no known error, no."""
+    error = np.array([feature.error or math.nan for feature in schema.features])
+    slack = np.array([TICK_TOLERANCE * (feature.step or feature.error or 0.0) for feature in schema.features])
+    return np.asarray(np.abs(other - x) <= error + slack)
+
+
+def decimals(feature: FeatureConfig) -> int:
+    """How many decimals its values are written with: those of its step, or three significant places of its scale."""
+    if feature.step is None:
+        return max(0, 2 - math.floor(math.log10(feature.scale)))
+    return max(0, -int(Decimal(str(feature.step)).normalize().as_tuple().exponent))
+
+
+def transition(schema: Schema, index: int, before: float, after: float) -> str:
+    """One change as text: `bmi 33.6 → 33.1 kg/m2`.
+
+    Two decimals more for a value off the clinic's grid, and as many as it takes to tell different values apart.
+    """
+    places, feature = decimals(schema.features[index]), schema.features[index]
+    if feature.step is not None and abs(after / feature.step - round(after / feature.step)) > 10 * TICK_TOLERANCE:
+        places += 2
+    while before != after and f"{before:.{places}f}" == f"{after:.{places}f}":
+        places += 1
+    return f"{schema.names[index]} {before:.{places}f} → {after:.{places}f} {feature.unit}"
+
+
+def _alone(schema: Schema, record: Array, alone: Array, value: Array) -> str:
+    enough = [d for d in np.argsort(alone, kind="stable").tolist() if np.isfinite(alone[d])]
+    return ", ".join(transition(schema, d, record[d], value[d]) for d in enough)
+
+
+def _largest(row: Array) -> float:
+    known = row[~np.isnan(row)]
+    return float(known.max()) if len(known) else math.nan
+
+
+def most_fragile(table: pd.DataFrame, top: int = 20) -> pd.DataFrame:
+    """The correct diagnoses of disease that the smallest change turns into a missed one, the most fragile first.
+
+    Args:
+        table: as `patients` returns it.
+        top: how many rows at most.
+
+    Returns:
+        the same facts in words, ready to print; `eps` is in units of each feature's scale.
+    """
+    at_risk = table[table["correct"] & (table["y"] == 1) & np.isfinite(table["breaks_at"])]
+    first = at_risk.sort_values(["breaks_at", "radius", "patient"], kind="stable").head(top)
+    return pd.DataFrame(
+        {
+            "patient": first["patient"],
+            "missed at eps": first["breaks_at"].map("{:.3g}".format),
+            "proved safe below eps": first["radius"].map("{:.3g}".format),
+            "change that misses the diagnosis": first["change"],
+            "confidence before": first["confidence_before"].map("{:.1%}".format),
+            "confidence after": first["confidence_after"].map("{:.1%}".format),
+            "largest change in measurement errors": first["largest_change_in_errors"].map(
+                lambda errors: "not known" if np.isnan(errors) else f"{errors:.1f}"
+            ),
+            "within measurement error": first["within_error"].map({True: "yes", False: "no"}),
+            "one value that suffices": first["alone"].where(first["alone"] != "", "none"),
+        }
+    ).reset_index(drop=True)
+
+
+def alone_shares(verified: Verified, schema: Schema, *, confidence: float, resamples: int, seed: int) -> pd.DataFrame:
+    """How many of the correct diagnoses each measurement can turn by itself, anywhere in its plausible range.
+
+    Args:
+        verified: what is proved, S repetitions x N patients.
+        schema: of the D features.
+        confidence: of the intervals.
+        resamples: of the bootstrap over patients.
+        seed: of the bootstrap.
+
+    Returns:
+        one row per feature: `feature`, and for all patients, the ill and the healthy the share of those answered correctly (a
+        patient counts by the share of repetitions), with `_low` and `_high` of its bootstrap interval. NaN: the measurement
+        cannot be changed, or nobody in the group is answered correctly. A patient who lacks the measurement is not turned by it.
+    """
+    y = verified.y.numpy()
+    right = (verified.margin > 0).numpy()
+    alone = verified.alone.numpy()
+    turned = (right[..., None] & np.isfinite(alone)).mean(0)
+    answered = right.mean(0)
+    weights = intervals.bootstrap_weights(len(y), resamples, seed)
+    groups = {"all": y >= 0, "ill": y == 1, "healthy": y == 0}
+    lines: list[dict[str, Any]] = []
+    for index, name in enumerate(schema.names):
+        line: dict[str, Any] = {"feature": name}
+        for group, where in groups.items():
+            known = answered[where].any() and not np.isnan(alone[..., index]).all()
+            figures = _share(turned[:, index], answered, weights, where, confidence) if known else (math.nan,) * 3
+            line |= dict(zip((group, f"{group}_low", f"{group}_high"), figures, strict=True))
+        lines.append(line)
+    return pd.DataFrame(lines)
+
+
+def _share(part: Array, whole: Array, weights: Array, where: Array, confidence: float) -> tuple[float, float, float]:
+    share = float(part[where].sum() / whole[where].sum())
+    drawn = intervals.bootstrap_mean(part, weights, where) / np.maximum(intervals.bootstrap_mean(whole, weights, where), 1e-9)
+    return share, *intervals.interval(share, drawn, confidence)
+
+
+@dataclass(frozen=True)
+class Clinic:
+    """What a clinician reads of an evaluation, for each defence, under the headline threat: `patients` and `alone_shares`."""
+
+    patients: dict[str, pd.DataFrame]
+    alone: dict[str, pd.DataFrame]
+
+
+def clinic_tables(audits: Mapping[str, Findings], dataset: Dataset, cfg: Config) -> Clinic:
+    """The tables of every defence of an evaluation; none of one of whom nothing was verified."""
+    proofs = {name: one.verified[cfg.audit.headline] for name, one in audits.items() if cfg.audit.headline in one.verified}
+    how: dict[str, Any] = {"confidence": cfg.audit.confidence, "resamples": cfg.audit.resamples, "seed": cfg.seed}
+    return Clinic(
+        {name: patients(proof, dataset.x[proof.patients], dataset.schema) for name, proof in proofs.items()},
+        {name: alone_shares(proof, dataset.schema, **how) for name, proof in proofs.items()},
+    )

@@ -1,0 +1,1 @@
+"""The price of privacy: private models at several epsilons."""

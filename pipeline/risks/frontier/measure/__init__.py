@@ -1,0 +1,1 @@
+"""Private models of several epsilons, side by side."""

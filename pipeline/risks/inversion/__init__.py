@@ -1,0 +1,1 @@
+"""Inversion: what a model tells about a measurement of a patient."""

@@ -1,0 +1,1 @@
+"""Guesses of private measurements, with and without a model."""

@@ -1,0 +1,71 @@
+"""What the page says of inversion: how much nearer a model brings the guess of a private measurement, and a typical patient."""
+
+import numpy as np
+import pandas as pd
+
+from pipeline.presentation.html import html_table
+
+DISTANCES = {
+    "to_class_mean": "to the mean of the ill",
+    "center_to_class_mean": "from the public centre to that mean",
+    "to_nearest_member": "to the nearest patient trained on",
+    "to_nearest_non_member": "to the nearest other patient",
+    "between_people": "between a patient and the nearest other one",
+}
+
+
+def inversion_section(guesses: pd.DataFrame, typical: pd.DataFrame) -> str:
+    """HTML of the tables that `pipeline.risks.inversion.tables` draws up; empty where nothing is private and nobody was asked."""
+    parts = []
+    if len(guesses):
+        parts.append(f"""<h2>What a model tells about a measurement of a patient</h2>
+<p class="note">The attacker knows all other measurements and the diagnosis, and guesses the one that is missing: first without a
+model, by a regression learned from other patients, then with the model's answer to the true record. By how much the mean absolute
+error shrinks, in clinical units: for patients that the model was trained on, and how much more that is than for the others.
+Only the second is about the training set; the first is what any accurate model tells. "no uplift": 0 lies in the interval;
+"more", "less": it does not. Other attackers, and those who do not know the diagnosis: inversion.csv.</p>
+{html_table(shown_guesses(guesses))}""")
+    if len(typical):
+        parts.append(f"""<h3>The typical ill patient, read off the models</h3>
+<p class="note">The record that a model finds most typical of disease under a public prior, mean over
+{typical["victims"].iloc[0]} models. Distances: root mean square over the measurements, in units of scale (the least and the
+largest of any model). A record much nearer to somebody trained on than patients are to each other would be that person.</p>
+{html_table(shown_typical(typical))}""")
+    return "\n".join(parts)
+
+
+def shown_guesses(table: pd.DataFrame) -> pd.DataFrame:
+    """Of the attacker who learns and knows the diagnosis: a row per measurement and access, two columns per defence."""
+    lines = table[(table["attacker"] == "learned") & (table["diagnosis"] == "known")]
+    shown = pd.DataFrame({
+        "measurement": lines["attribute"] + ", " + lines["unit"], "attacker sees": lines["access"], "defense": lines["defense"],
+        "group": lines["group"],
+        "without a model": lines["error_alone"].map("{:.3g}".format), "uplift": [_uplift(line) for _, line in lines.iterrows()],
+    })  # fmt: skip
+    place = ["measurement", "attacker sees"]
+    first = shown[(shown["defense"] == shown["defense"].iloc[0]) & (shown["group"] == "members")]
+    wide = first[[*place, "without a model"]].rename(columns={"without a model": "error without a model"}).set_index(place)
+    for defense in dict.fromkeys(shown["defense"]):
+        for group, title in (("members", "uplift, trained on"), ("difference", "more than for others")):
+            chosen = shown[(shown["defense"] == defense) & (shown["group"] == group)]
+            wide[f"{defense}: {title}"] = chosen.set_index(place)["uplift"]
+    result: pd.DataFrame = wide.reset_index()
+    return result
+
+
+def _uplift(line: pd.Series) -> str:
+    if np.isnan(line["uplift"]):
+        return "-"
+    figures = f"{line['uplift']:.2g} ({line['uplift_low']:.2g} to {line['uplift_high']:.2g})"
+    return figures if line["finding"] in ("uplift", "no difference") else f"{figures}, {line['finding']}"
+
+
+def shown_typical(table: pd.DataFrame) -> pd.DataFrame:
+    """A row per measurement and distance, a column per defence."""
+    beside = ("defense", "victims", "atlas", "nist", "owasp", *DISTANCES)
+    values = [name for name in table.columns if not name.startswith(beside)]
+    columns = {}
+    for _, line in table.iterrows():
+        distances = [f"{line[name]:.2f} ({line[f'{name}_low']:.2f} to {line[f'{name}_high']:.2f})" for name in DISTANCES]
+        columns[str(line["defense"])] = [f"{line[name]:.3g}" for name in values] + distances
+    return pd.DataFrame({"": [*values, *(f"distance {title}" for title in DISTANCES.values())], **columns})

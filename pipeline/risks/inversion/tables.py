@@ -1,0 +1,93 @@
+"""From guesses to what people read: by how much a model brings the guess of a private measurement nearer, with intervals."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from pipeline.config import AuditConfig
+from pipeline.data.schema import Dataset
+from pipeline.risks.inversion.measure.guesses import Reconstruction
+from pipeline.standards import KNOWLEDGE, RISKS
+from pipeline.statistics import intervals, rates
+
+GROUPS = ("members", "others", "difference")
+FINDINGS = {  # the whole interval is above 0; 0 lies in it; it is below
+    "members": ("uplift", "no uplift", "harm"),
+    "others": ("uplift", "no uplift", "harm"),
+    "difference": ("more", "no difference", "less"),
+}
+
+
+def inversion_table(told: Mapping[str, Reconstruction], dataset: Dataset, cfg: AuditConfig, seed: int) -> pd.DataFrame:
+    """One row per defence, question and group of patients: `members` of the victim, `others`, and members minus others.
+
+    Returns:
+        `error_alone` and `error_aided`: mean absolute error of the guess without and with the model, in `unit`; `uplift`, how
+        much nearer the model brings it, with `uplift_low` and `uplift_high`: bootstrap over patients, victims averaged first.
+        In the rows `difference` all three are what members have more than others. `finding`: where the whole interval of the
+        uplift lies (`FINDINGS`). No rows where nothing is private.
+    """
+    keys: list[dict[str, str]] = []
+    without: list[rates.Array] = []
+    aided: list[rates.Array] = []
+    features = dict(zip(dataset.schema.names, dataset.schema.features, strict=True))
+    for defense, one in told.items():
+        for question, *errors in zip(one.questions, one.alone.numpy(), one.aided.numpy(), strict=True):
+            feature = features[question.attribute]
+            key = {
+                "defense": defense, "attribute": question.attribute, "unit": feature.unit,
+                "diagnosis": "known" if question.diagnosis else "unknown",
+                "access": question.access, "attacker": question.attacker,
+                "knowledge": f"{KNOWLEDGE[question.access]}, all other measurements", **RISKS["inversion"].columns(),
+            }  # fmt: skip
+            keys += [key | {"group": group} for group in GROUPS]
+            for found, each in zip((without, aided), errors, strict=True):
+                members, others = each.astype(np.float64) * feature.scale
+                found += [members, others, members - others]
+    if not keys:
+        return pd.DataFrame(columns=["defense", "attribute", "diagnosis", "access", "attacker", "group", "uplift"])
+    table = pd.DataFrame(keys).join(_gains(np.stack(without), np.stack(aided), cfg, seed))
+    table["finding"] = [_finding(*line) for line in table[["group", "uplift_low", "uplift_high"]].itertuples(index=False)]
+    return table
+
+
+def _finding(group: str, low: float, high: float) -> str:
+    more, none, less = FINDINGS[group]
+    return "nobody asked" if np.isnan(low) else more if low > 0 else less if high < 0 else none
+
+
+def _gains(without: rates.Array, aided: rates.Array, cfg: AuditConfig, seed: int) -> pd.DataFrame:
+    """Errors (L, N) of L rows, NaN = nothing to guess, as means over patients, their differences and intervals."""
+    asked = ~np.isnan(without - aided)
+    without, aided = (np.where(asked, errors, 0.0) for errors in (without, aided))
+    patients = asked.sum(1)
+    some = np.maximum(patients, 1)
+    weights = intervals.bootstrap_weights(asked.shape[1], cfg.resamples, seed)
+    samples = (weights @ (without - aided).T) / np.maximum(weights @ asked.T, 1)
+    lines = []
+    for row, (alone, helped) in enumerate(zip(without.sum(1) / some, aided.sum(1) / some, strict=True)):
+        low, high = intervals.interval(alone - helped, samples[:, row], cfg.confidence)
+        figures = {
+            "error_alone": alone, "error_aided": helped, "uplift": alone - helped, "uplift_low": low, "uplift_high": high,
+        }  # fmt: skip
+        lines.append({"patients": patients[row], **(figures if patients[row] else dict.fromkeys(figures, np.nan))})
+    return pd.DataFrame(lines)
+
+
+def typical_table(told: Mapping[str, Reconstruction], dataset: Dataset) -> pd.DataFrame:
+    """One row per defence: the most typical ill record, mean over the victims, and how near it is to people.
+
+    Returns:
+        each measurement in clinical units; then root mean square distances in units of scale, mean over victims with `_low`
+        and `_high`, the least and the largest of any victim: `to_class_mean`, `center_to_class_mean` (the public centre,
+        which needs no model), `to_nearest_member`, `to_nearest_non_member`, `between_people`.
+    """
+    lines = []
+    for defense, one in told.items():
+        line = {"defense": defense, "victims": len(one.typical)}
+        line |= dict(zip(dataset.schema.names, one.typical.mean(0).tolist(), strict=True))
+        for name, values in one.distances.items():
+            line |= {name: float(values.mean()), f"{name}_low": float(values.min()), f"{name}_high": float(values.max())}
+        lines.append(line | RISKS["inversion"].columns())
+    return pd.DataFrame(lines)

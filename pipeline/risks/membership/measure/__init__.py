@@ -1,0 +1,1 @@
+"""Shadow models of a recipe, and the audit of what it claims."""

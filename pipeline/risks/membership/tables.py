@@ -1,0 +1,147 @@
+"""From membership scores to what people read: every attack on every defence with its interval, and who is most exposed."""
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipeline.attacks.membership import MEMBERSHIP_ACCESS, NEEDS_SHADOWS
+from pipeline.config import AuditConfig, DataConfig
+from pipeline.data.schema import Dataset
+from pipeline.risks.membership.measure.shadows import BLIND, Leakage
+from pipeline.standards import RISKS, Standards
+from pipeline.statistics import intervals, rates
+from pipeline.statistics.separation import advantage, auroc, bootstrap, by_patient, enough_for, roc_log, tpr_at_fpr
+
+RATES = {"tpr_at_1pct": 0.01, "tpr_at_01pct": 0.001}
+MOST_EXPOSED = 0.01  # of the patients
+VARIANTS = {
+    "loss": "threshold on the loss",
+    "confidence": "threshold on the confidence, diagnosis not known",
+    "gap": "right answer = member",
+    "lira": "online, log-density, variance per record",
+    "lira_fixed": "online, log-density, one variance",
+    "lira_offline": "offline, log-cdf, one variance",
+    "rmia": "online, gamma 1, all other records",
+    "label_only": "share of noisy copies answered alike, online, one variance",
+    BLIND: "control: sees the records, not the model",
+}
+
+
+def membership_table(leaks: Mapping[str, Leakage], cfg: AuditConfig, seed: int) -> pd.DataFrame:
+    """One row per defence and attack.
+
+    Returns:
+        `auroc`, `tpr_at_1pct` and `tpr_at_01pct` (empty where too few decisions about non-members could show it), each pooled
+        over targets, with `_low` and `_high`: bootstrap over patients. `advantage` is TPR - FPR at a threshold chosen on other
+        targets.
+        `train_accuracy`, `test_accuracy` and `gap` are those of the targets. `epsilon_*` are empty where nothing is claimed.
+    """
+    lines: list[dict[str, Any]] = []
+    patients = next(iter(leaks.values())).member.shape[1]
+    weights = intervals.bootstrap_weights(patients, cfg.resamples, seed)
+    for defense, leak in leaks.items():
+        member, correct = leak.member.numpy(), leak.log_odds.numpy() > 0
+        trained, others = float(correct[member].mean()), float(correct[~member].mean())
+        for attack, scores in leak.scores.items():
+            figures = score_figures(scores.numpy(), member, weights, cfg.confidence)
+            lines.append({
+                "defense": defense, "attack": attack, "variant": VARIANTS[attack],
+                "shadows": len(member) - 1 if NEEDS_SHADOWS.get(attack, False) else 0, "targets": len(member),
+                **figures, "train_accuracy": trained, "test_accuracy": others, "gap": trained - others,
+                **_claim(leak.claim), **ids_of(attack),
+            })  # fmt: skip
+    return pd.DataFrame(lines)
+
+
+def score_figures(scores: rates.Array, member: rates.Array, weights: rates.Array, confidence: float) -> dict[str, float]:
+    """How well scores (T, N) tell members (T, N) from others: columns of `membership_table`, intervals from weights (R, N)."""
+    inside, outside = scores[member], scores[~member]
+    areas, rates = bootstrap(scores, member, weights, list(RATES.values()))
+    figures = {"auroc": auroc(inside, outside)}
+    figures["auroc_low"], figures["auroc_high"] = intervals.interval(figures["auroc"], areas, confidence)
+    figures["advantage"] = advantage(scores, member)
+    for (name, rate), samples in zip(RATES.items(), rates.T, strict=True):
+        shown = enough_for(rate, outside.size)
+        figures[name] = tpr_at_fpr(inside, outside, rate) if shown else np.nan
+        low, high = intervals.interval(figures[name], samples, confidence) if shown else (np.nan, np.nan)
+        figures[f"{name}_low"], figures[f"{name}_high"] = low, high
+    return figures
+
+
+def _claim(claim: Mapping[str, Any]) -> dict[str, float]:
+    if not claim:
+        return dict.fromkeys(("epsilon_claimed", "epsilon_recomputed", "delta", "epsilon_lower_bound", "epsilon_ceiling"), np.nan)
+    return {
+        "epsilon_claimed": claim["epsilon"],
+        "epsilon_recomputed": claim["accounts"]["pld"],
+        "delta": claim["delta"],
+        "epsilon_lower_bound": claim["audit"]["epsilon_lower_bound"],
+        "epsilon_ceiling": claim["audit"]["ceiling"],
+    }
+
+
+def ids_of(attack: str) -> dict[str, str]:
+    """Who attacks: what is seen, and the ids; the control is no technique of any catalogue."""
+    if attack == BLIND:
+        return {"knowledge": "none", "access": "none", **Standards().columns()}
+    knows = "black box and shadow models" if NEEDS_SHADOWS[attack] else "black box"
+    return {"knowledge": knows, "access": MEMBERSHIP_ACCESS[attack], **RISKS["membership"].columns()}
+
+
+def roc_table(leaks: Mapping[str, Leakage], points: int = 60) -> pd.DataFrame:
+    """The ROC of every attack at false-positive rates that fall geometrically, for log-log axes."""
+    frames = []
+    for defense, leak in leaks.items():
+        member = leak.member.numpy()
+        for attack, scores in leak.scores.items():
+            fpr, tpr = roc_log(scores.numpy()[member], scores.numpy()[~member], points)
+            frames.append(pd.DataFrame({"defense": defense, "attack": attack, "fpr": fpr, "tpr": tpr}))
+    return pd.concat(frames, ignore_index=True)
+
+
+def exposure(leak: Leakage, dataset: Dataset) -> pd.DataFrame:
+    """One row per patient: how well models that trained on them can be told from models that did not, by their answer.
+
+    Within one patient the log-odds of models compare without shadows. (Likelihood ratios that leave the target out would fall
+    below 0.5 where there is nothing to find: a target that answers high leaves the others of its side lower.)
+
+    Returns:
+        `patient` (row of the records), `y`, `exposure` (AUROC over targets; 0.5 = not at all), `most_exposed` (the top 1 %), and
+        the measurements.
+    """
+    risk = by_patient(leak.log_odds.numpy(), leak.member.numpy())
+    known = np.nan_to_num(risk, nan=-1.0)
+    top = np.argsort(-known, kind="stable")[: max(1, round(MOST_EXPOSED * len(risk)))]
+    table = pd.DataFrame({"patient": np.arange(len(risk)), "y": dataset.y.numpy(), "exposure": risk})
+    table["most_exposed"] = np.isin(np.arange(len(risk)), top)
+    values = dict(zip(dataset.schema.names, dataset.x.numpy().T, strict=True))
+    return pd.concat([table, pd.DataFrame(values)], axis=1)
+
+
+def subgroups(exposures: Mapping[str, pd.DataFrame], data: DataConfig, cfg: AuditConfig, seed: int) -> pd.DataFrame:
+    """Mean exposure by diagnosis and by the data set's bands, with intervals over patients."""
+    lines = []
+    for defense, table in exposures.items():
+        groups = {(data.target, name): table["y"] == index for index, name in enumerate(data.classes)}
+        for name, cuts in data.bands.items():
+            edges = [-np.inf, *cuts, np.inf]
+            for band, (low, high) in zip(band_names(cuts), pairwise(edges), strict=True):
+                groups[name, band] = table[name].between(low, high, inclusive="left")
+        for (kind, group), chosen in groups.items():
+            values = table.loc[chosen, "exposure"].dropna().to_numpy()
+            if not len(values):
+                continue
+            weights = intervals.bootstrap_weights(len(values), cfg.resamples, seed)
+            low, high = intervals.interval(float(values.mean()), intervals.bootstrap_mean(values, weights), cfg.confidence)
+            key = {"defense": defense, "by": kind, "group": group, "patients": len(values)}
+            lines.append({**key, "exposure": float(values.mean()), "exposure_low": low, "exposure_high": high})
+    return pd.DataFrame(lines)
+
+
+def band_names(cuts: Sequence[float]) -> list[str]:
+    """What people call the groups between cuts: `below 30`, `30 to below 45`, `45 and above`."""
+    between = [f"{low:g} to below {high:g}" for low, high in pairwise(cuts)]
+    return [f"below {cuts[0]:g}", *between, f"{cuts[-1]:g} and above"]

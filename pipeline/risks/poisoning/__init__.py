@@ -1,0 +1,1 @@
+"""Poisoning: what poisoned training data do, and what filters and certificates do against it."""

@@ -1,0 +1,92 @@
+"""From what cleaning left to what people read: every filter at every attack and dose, beside the same sets not cleaned."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipeline.config import Config
+from pipeline.risks.poisoning.measure.filtering import RECIPE, Cleansing
+from pipeline.risks.poisoning.measure.recipes import BACKDOOR, NONE, Damage
+from pipeline.risks.poisoning.tables import compared, named, success_compared, turned_by_trigger
+from pipeline.statistics import intervals
+
+Array = np.ndarray[Any, Any]
+
+RATES = ("drop_rate", "precision", "recall", "false_alarm_rate")
+METRICS = ("accuracy", "sensitivity", "attack_success_rate")
+
+
+def sanitising_table(cleansings: Mapping[str, Cleansing], damage: Damage, cfg: Config) -> pd.DataFrame:
+    """One row per attack, filter and dose; without poison once per filter, as attack `none` at dose 0.
+
+    Args:
+        cleansings: by attack; `none` = cleaning where there is no poison.
+        damage: of the same recipe on the same training sets, not cleaned.
+        cfg: of both.
+
+    Returns:
+        `poison_rate` of a training set before cleaning, mean over sets. Each of `RATES` with `_low, _high`: mean over training
+        sets, and their RANGE, least to largest, which is no confidence interval: the sets share most of their records. Empty
+        where no set has anything to count. Each of `METRICS` after cleaning, and as `<metric>_without` not cleaned, both with
+        `_low, _high`; and `<metric>_difference, _difference_low, _difference_high`: after cleaning less not cleaned, the same
+        training sets, paired on the same patients (bootstrap over patients, repetitions averaged). `attack_success_rate` is that
+        of the backdoor, as `damage_tables.damage_table` counts it. `goal, knowledge, access, atlas, nist, owasp` name the attack.
+    """
+    confidence = cfg.audit.confidence
+    weights = intervals.bootstrap_weights(len(damage.y), cfg.audit.resamples, cfg.seed)
+    lines: list[dict[str, Any]] = []
+    for attack, cleansing in cleansings.items():
+        for rule, margins in cleansing.margins.items():
+            for at in range(len(margins)):
+                dose = 0 if attack == NONE else cfg.poisoning.doses[at]
+                share = 0.0 if attack == NONE else float(damage.share[attack][at])
+                line: dict[str, Any] = {"recipe": RECIPE, "filter": rule, "attack": attack, "dose": dose, "poison_rate": share}
+                for rate in RATES:
+                    line |= _ranged(rate, getattr(cleansing, rate)[rule][at].numpy())
+                after, before = margins[at].numpy(), damage.margins[attack][at].numpy()
+                line |= _right(after, before, damage.y.numpy(), weights, confidence)
+                if attack == BACKDOOR:
+                    stamps = cleansing.triggered[rule][at].numpy(), damage.triggered[1 + at].numpy()
+                    line |= _success(damage, stamps, weights, confidence)
+                lines.append(line | named(attack))
+    table = pd.DataFrame(lines)
+    table["dose"] = table["dose"].astype(object)  # 1 is a record, 0.1 a share
+    suffixes = ("", "_without", "_difference")
+    figures_of = [*RATES, *(f"{metric}{suffix}" for metric in METRICS for suffix in suffixes)]
+    columns = [f"{figure}{end}" for figure in figures_of for end in ("", "_low", "_high")]
+    return table.reindex(columns=[*list(lines[0])[:5], *columns, *named(NONE)])
+
+
+def _ranged(name: str, rates: Array) -> dict[str, float]:
+    """The mean of rates (R,) and their range, over those that are numbers."""
+    rates = rates[~np.isnan(rates)]
+    if not len(rates):
+        return dict.fromkeys((name, f"{name}_low", f"{name}_high"), np.nan)
+    low, high = float(rates.min()), float(rates.max())
+    return {name: min(max(float(rates.mean()), low), high), f"{name}_low": low, f"{name}_high": high}
+
+
+def _right(after: Array, before: Array, y: Array, weights: Array, confidence: float) -> dict[str, float]:
+    """Accuracy and sensitivity from margins (S, N)."""
+    figures: dict[str, float] = {}
+    for name, whom in (("accuracy", np.ones_like(y, dtype=bool)), ("sensitivity", y == 1)):
+        right, right_before = ((margins[:, whom] > 0).mean(0) for margins in (after, before))
+        figures |= compared(name, right, right_before, weights[:, whom], confidence)
+        figures |= _without(compared(name, right_before, right_before, weights[:, whom], confidence), name)
+    return figures
+
+
+def _success(damage: Damage, stamps: tuple[Array, Array], weights: Array, confidence: float) -> dict[str, float]:
+    """The backdoor's success from margins (S, N) with the trigger, after cleaning and not cleaned."""
+    (after, chosen), (before, _) = (turned_by_trigger(damage, one) for one in stamps)
+    if not len(after):
+        return {}
+    figures = success_compared(after, before, weights[:, chosen], confidence)
+    name = "attack_success_rate"
+    return figures | _without(success_compared(before, before, weights[:, chosen], confidence), name)
+
+
+def _without(figures: dict[str, float], name: str) -> dict[str, float]:
+    return {f"{name}_without{end}": figures[f"{name}{end}"] for end in ("", "_low", "_high")}

@@ -1,0 +1,1 @@
+"""Poisoned training sets, what they do to each recipe, filters, and certificates."""

@@ -1,0 +1,118 @@
+"""Finding and dropping poisoned records before the undefended recipe is trained, without knowing how many there are.
+
+A job is one attack, all filters: they share its training sets, and two of them share their scores. The batches of a set that lost
+records are others than before, so what a filter changes is what it dropped and the luck of other batches. Where a filter drops
+nothing, the models are the same bit for bit.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from pipeline.config import BASELINE, Config
+from pipeline.data.plan import Plan
+from pipeline.data.schema import Dataset
+from pipeline.defenses import train
+from pipeline.files import BadInput, read_tensors, write_tensors
+from pipeline.models.population import Population
+from pipeline.risks.poisoning.measure.filters import FILTERS, RULES, Filter, Recipe, detection, left_by, loss
+from pipeline.risks.poisoning.measure.recipes import (
+    BACKDOOR,
+    NONE,
+    ONE_PATIENT,
+    Poisonings,
+    held_out_margins,
+    trained_on,
+    triggered_margins,
+)
+from pipeline.risks.poisoning.measure.training_sets import TrainingSets, unpoisoned
+
+RECIPE = BASELINE  # who cleans trains as usual
+FIELDS = ("margins", "triggered", "drop_rate", "precision", "recall", "false_alarm_rate")
+
+
+@dataclass(frozen=True)
+class Cleansing:
+    """What cleaning does against one attack, by filter. E doses, R training sets of each, S repetitions, N patients.
+
+    Attributes:
+        margins: (E, S, N) float32, the margin of the true class out of fold, in logits, of the recipe trained on what is left.
+        triggered: (E, S, N) float32, likewise with the trigger in the record; NaN = it lacks a measurement that the trigger
+            needs. Empty unless the attack is the backdoor.
+        drop_rate: (E, R) float64, of a training set, the share that was dropped.
+        precision: (E, R) float64, of the dropped records, the share that was poisoned; NaN = nothing was dropped.
+        recall: (E, R) float64, of the poisoned records, the share that was dropped; NaN = there were none.
+        false_alarm_rate: (E, R) float64, of the other records, the share that was dropped.
+    """
+
+    margins: dict[str, Tensor]
+    triggered: dict[str, Tensor]
+    drop_rate: dict[str, Tensor]
+    precision: dict[str, Tensor]
+    recall: dict[str, Tensor]
+    false_alarm_rate: dict[str, Tensor]
+
+    def save(self, path: Path) -> None:
+        """Writes the tensors as safetensors."""
+        tensors = {f"{field}.{name}": tensor for field in FIELDS for name, tensor in getattr(self, field).items()}
+        write_tensors(path, tensors, {"filters": ",".join(self.margins)})
+
+    @classmethod
+    def load(cls, path: Path) -> "Cleansing":
+        """Reads what `save` wrote, bit for bit.
+
+        Raises:
+            BadInput: the file is missing, damaged, or holds something else.
+        """
+        tensors, metadata = read_tensors(path, advice="run `dvc repro poisoning`")
+        try:
+            names = metadata["filters"].split(",")
+            return cls(**{field: {name: tensors[f"{field}.{name}"] for name in names} for field in FIELDS})
+        except KeyError as error:
+            raise BadInput(f"{path}: not what cleaning did ({error}); run `dvc repro poisoning`") from error
+
+
+def cleansed_attacks(poison: Poisonings) -> list[str]:
+    """The attacks that are cleaned up after: those on everybody and the backdoor; `none` first, which cleaning can only harm."""
+    return [NONE, *(attack for attack in poison.sets if attack != ONE_PATIENT)]
+
+
+def cleanse(attack: str, poison: Poisonings, cfg: Config) -> Cleansing:
+    """Cleans every training set of an attack (or `none`) by every filter, and trains the undefended recipe on what is left."""
+    sets = unpoisoned(poison.dataset, poison.plan) if attack == NONE else poison.sets[attack]
+    doses = int(sets.dose.max()) + 1
+    rules = cfg.poisoning.filters
+    scores = {name: _filters(cfg)[name](sets.dataset, sets.plan, _recipe(cfg)) for name in {RULES[rule].filter for rule in rules}}
+    results = {}
+    for rule in rules:
+        left = left_by(rule, scores[RULES[rule].filter], sets.plan.train, cfg.poisoning.drop, seed=cfg.seed)
+        results[rule] = _outcome(sets.plan.train & ~left, sets, poison, cfg, doses, triggered=attack == BACKDOOR)
+    return Cleansing(**{field: {rule: result[field] for rule, result in results.items()} for field in FIELDS})
+
+
+def _outcome(
+    dropped: Tensor, sets: TrainingSets, poison: Poisonings, cfg: Config, doses: int, *, triggered: bool
+) -> dict[str, Tensor]:
+    """The fields of a `Cleansing` where these rows (E * R, N * V) are dropped."""
+    models = trained_on(RECIPE, sets.without(dropped), cfg)
+    found = detection(dropped, sets.poisoned, sets.plan.train)
+    rates = {"drop_rate": dropped.sum(1).double() / sets.plan.train.sum(1), **found._asdict()}
+    return {
+        "margins": held_out_margins(models, poison.dataset.x, poison.dataset.y, poison.plan, doses),
+        "triggered": triggered_margins(models, poison, doses) if triggered else torch.zeros(0),
+        **{name: rate.view(doses, -1) for name, rate in rates.items()},
+    }
+
+
+def _filters(cfg: Config) -> dict[str, Filter]:
+    return {**FILTERS, "loss": partial(loss, folds=cfg.poisoning.folds)}
+
+
+def _recipe(cfg: Config) -> Recipe:
+    def recipe(dataset: Dataset, plan: Plan) -> Population:
+        return train(RECIPE, dataset, plan, cfg)
+
+    return recipe

@@ -1,0 +1,1 @@
+"""Theft: how soon a model is copied by asking it."""

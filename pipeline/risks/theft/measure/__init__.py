@@ -1,0 +1,1 @@
+"""Copies of each recipe's models, made by asking them."""

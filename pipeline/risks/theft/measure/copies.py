@@ -1,0 +1,284 @@
+"""What a recipe's models give away to whoever may ask them: copies, and what a copy is good for.
+
+Unlike the release model, which is trained on everyone, a victim is trained on a random half of the cohort, so that there are
+people it has never seen. A random half of those belong to the attacker, without any diagnosis; the rest are for testing.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from pipeline.attacks.evasion.gradient import fgsm, pgd
+from pipeline.attacks.evasion.records import LogitsFn
+from pipeline.attacks.evasion.sparse import sparse
+from pipeline.attacks.oracle import NOISE, Answer, Oracle, ensemble, noisy, plain, shown
+from pipeline.attacks.theft import Effort, ask, ask_actively, proposals, steal_linear, train_copies, uniform
+from pipeline.config import BASELINE, Access, Config, Strategy
+from pipeline.data.plan import Plan, rectangle
+from pipeline.data.schema import Dataset
+from pipeline.data.threat import Threat
+from pipeline.defenses import train
+from pipeline.files import BadInput, read_tensors, write_tensors
+from pipeline.models.answers import margin
+from pipeline.models.mlp import Architecture
+from pipeline.models.population import Population
+
+PLAIN, ENSEMBLE = "plain", "ensemble"  # how an API answers, beside the kinds of noise
+TRUE_LABELS, EQUATIONS = "true_labels", "equations"  # diagnoses instead of answers; a linear victim, solved
+COINS = 15_487_469  # added to the seed, so that no plan shares coins with another
+INPUTS = 1_000  # uniform records on which a copy is compared with its victim, beside the test patients
+ROWS, ANSWERS = "copies.parquet", "answers.safetensors"
+# A copy by its name: how fast it learns. A few were tried on Pima, on these very splits: what converges in a few hundred steps.
+EFFORTS = {"linear": {"learning_rate": 3e-2}, "mlp": {"learning_rate": 3e-3}}
+ARRAYS = ("log_odds", "broken", "agrees", "member", "test", "y")
+
+
+@dataclass(frozen=True)
+class Theft:
+    """What is reported of one recipe; every figure is a function of it.
+
+    Attributes:
+        rows: one row per copy: `strategy, api, access, surrogate, budget, queries` (as the oracle counted), `victim`.
+        log_odds: (R, N) float32, of class 1, what each copy says of each patient.
+        broken: (R, N) bool, test patients only: the victim is wrong about the record that was made on the copy.
+        agrees: (R, U) bool, whether copy and victim give a uniformly drawn record the same class.
+        member: (V, N) bool, who trained each victim.
+        test: (V, N) bool, who neither trained it nor was the attacker's.
+        y: (N,) class indices.
+        victims: for `plain` and, if tried, `ensemble` (V, N) float32 log-odds of class 1.
+        direct: likewise (V, N) bool, `broken` by the same attack on the victim itself.
+        shown: for each "api/access" (V, N) float32, the chance of class 1 that an honest user is told.
+    """
+
+    rows: pd.DataFrame
+    log_odds: Tensor
+    broken: Tensor
+    agrees: Tensor
+    member: Tensor
+    test: Tensor
+    y: Tensor
+    victims: dict[str, Tensor]
+    direct: dict[str, Tensor]
+    shown: dict[str, Tensor]
+
+    def save(self, folder: Path) -> None:
+        """Writes `copies.parquet` and `answers.safetensors` into a new folder."""
+        folder.mkdir(parents=True)
+        self.rows.to_parquet(folder / ROWS, index=False, compression="zstd")
+        tensors = {name: getattr(self, name) for name in ARRAYS}
+        for group in ("victims", "direct", "shown"):
+            tensors |= {f"{group}.{name}": value for name, value in getattr(self, group).items()}
+        write_tensors(folder / ANSWERS, tensors, {"order": ",".join(tensors)})
+
+    @classmethod
+    def load(cls, folder: Path) -> "Theft":
+        """Reads what `save` wrote.
+
+        Raises:
+            BadInput: a file is missing or damaged.
+        """
+        tensors, metadata = read_tensors(folder / ANSWERS, advice="run `dvc repro theft`")
+        try:
+            rows = pd.read_parquet(folder / ROWS)
+        except (OSError, ValueError) as error:
+            raise BadInput(f"{folder / ROWS}: cannot be read ({error}); run `dvc repro theft`") from error
+        groups: dict[str, dict[str, Tensor]] = {"victims": {}, "direct": {}, "shown": {}}
+        for key in metadata["order"].split(","):
+            group, _, name = key.partition(".")
+            if name:
+                groups[group][name] = tensors[key]
+        arrays: dict[str, Any] = {name: tensors[name] for name in ARRAYS} | groups
+        return cls(rows, **arrays)
+
+
+def theft(name: str, dataset: Dataset, cfg: Config) -> Theft:
+    """Trains victims by the recipe `name`, lets them be asked, and tries what the copies are good for."""
+    scene = Scene.of(name, dataset, cfg)
+    parts = [scene.measured(*copied) for copied in _all_copies(scene, undefended=name == BASELINE)]
+    with torch.no_grad():
+        victims = {api: plain(model)(scene.everyone).float() for api, model in scene.models.items()}
+        told = {
+            f"{api}/{access}": shown(answer(scene.everyone), access).float()
+            for api, answer in scene.apis.items()
+            for access in (cfg.theft.access if api == PLAIN else cfg.theft.access[:1])
+        }
+    direct = {api: scene.spread_out(scene.broken_by(scene.evaded(model), model)) for api, model in scene.models.items()}
+    rows, *tensors = zip(*parts, strict=True)
+    log_odds, broken, agrees = map(torch.cat, tensors)
+    return Theft(
+        pd.concat(rows, ignore_index=True), log_odds, broken, agrees, scene.member, scene.test, dataset.y, victims, direct, told
+    )
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Victims, what stands in front of them, and who belongs to whom. V victims, N patients, T test patients of each."""
+
+    dataset: Dataset
+    cfg: Config
+    models: dict[str, LogitsFn]
+    apis: dict[str, Answer]
+    member: Tensor
+    test: Tensor
+    linear: bool
+
+    @classmethod
+    def of(cls, name: str, dataset: Dataset, cfg: Config) -> "Scene":
+        """Draws the halves and trains the victims; the undefended ones with companions, for an API that answers with a mean."""
+        numbers, schema = cfg.theft, dataset.schema
+        plan = Plan.random_halves(len(dataset.y), models=numbers.victims, seed=cfg.seed + COINS)
+        coins = torch.rand(plan.train.shape, generator=torch.Generator().manual_seed(cfg.seed + COINS + 1)) < 0.5
+        size = numbers.ensemble if name == BASELINE else 1
+        together = train(name, dataset, companions(plan, size), cfg)
+        single = together.select(torch.arange(plan.size) * size)
+        models: dict[str, LogitsFn] = {PLAIN: single.double()}
+        apis = {PLAIN: plain(models[PLAIN])}
+        if name == BASELINE:
+            for kind, noise in NOISE.items():
+                apis[kind] = noisy(apis[PLAIN], noise, numbers.spread, schema, cfg.seed + COINS)
+            models[ENSEMBLE] = ensemble(together.double(), size)
+            apis[ENSEMBLE] = plain(models[ENSEMBLE])
+        linear = not single.architecture.hidden
+        return cls(dataset, cfg, models, apis, plan.train, plan.held_out & coins, linear)
+
+    @property
+    def everyone(self) -> Tensor:
+        """(V, N, D) records."""
+        return self.dataset.x.expand(len(self.test), -1, -1)
+
+    @property
+    def publics(self) -> list[Tensor]:
+        """The attacker's own records, for each victim."""
+        return [self.dataset.x[rows] for rows in ~self.member & ~self.test]
+
+    def measured(
+        self, named: list[dict[str, Any]], copies: Population, budgets: list[int], counts: Tensor
+    ) -> tuple[pd.DataFrame, Tensor, Tensor, Tensor]:
+        """What the copies of A attackers (A x V x budgets) say and do: rows, log-odds, whom they break, and where they agree."""
+        victims, width = len(self.test), len(budgets)
+        rows = [
+            {**name, "budget": budget, "queries": int(counts[a, b]), "victim": victim}
+            for a, name in enumerate(named) for victim in range(victims) for b, budget in enumerate(budgets)
+        ]  # fmt: skip
+        inputs = uniform(self.dataset.schema, self.dataset.x, INPUTS, torch.Generator().manual_seed(self.cfg.seed + COINS))
+        owner = torch.arange(copies.size) // width % victims
+        x_adv = self.evaded(copies, owner).view(len(named), victims, -1, self.dataset.x.shape[1])
+        broken, agrees = [], []
+        with torch.no_grad():
+            log_odds = plain(copies)(self.dataset.x.expand(copies.size, -1, -1)).float()
+            guesses = (plain(copies)(inputs.expand(copies.size, -1, -1)) > 0).view(len(named), victims, width, -1)
+            for a, name in enumerate(named):
+                model = self.models.get(name["api"], self.models[PLAIN])
+                truth = plain(model)(inputs.expand(victims, -1, -1)) > 0
+                agrees.append((guesses[a] == truth[:, None]).flatten(0, 1))
+                broken.append(self.broken_by(x_adv[a], model).view(victims * width, -1))
+        return pd.DataFrame(rows), log_odds, self.spread_out(torch.cat(broken), owner), torch.cat(agrees)
+
+    def evaded(self, models: LogitsFn, owner: Tensor | None = None) -> Tensor:
+        """Test patients (M, T, D), as an attack on M models changes them; `owner` (M,) says whose patients each model gets."""
+        threat = Threat.of(self.dataset.schema.features, self.cfg.threat[self.cfg.audit.headline])
+        index = rectangle(self.test)[0] if owner is None else rectangle(self.test)[0][owner]
+        x, y = self.dataset.x[index].double(), self.dataset.y[index]
+        radius = self.cfg.theft.eps if threat.norm != "l0" else 1.0
+        eps = radius * threat.attackable(y)[..., None].double()
+        if isinstance(models, Population):
+            models = models.double()
+        if threat.norm == "l0":
+            return threat.project(sparse(models, x, y, threat, eps=eps, points=8), x, eps)
+        if isinstance(models, Population) and not models.architecture.hidden:  # one step is exact on a linear model
+            return threat.project(fgsm(models, x, y, threat, eps=eps), x, eps)
+        generator = torch.Generator().manual_seed(self.cfg.seed)
+        return threat.project(pgd(models, x, y, threat, eps=eps, steps=10, step_size=0.25, generator=generator), x, eps)
+
+    @torch.no_grad()
+    def broken_by(self, x_adv: Tensor, model: LogitsFn) -> Tensor:
+        """Whether the victims are wrong about test patients (V, B x T, D), any number B of versions of each; (V, B x T)."""
+        y = self.dataset.y[rectangle(self.test)[0]]
+        return margin(model(x_adv), y.repeat(1, x_adv.shape[1] // y.shape[1])) <= 0
+
+    def spread_out(self, values: Tensor, owner: Tensor | None = None) -> Tensor:
+        """(M, T) of test patients as (M, N) of all patients; the others are False."""
+        index, valid = rectangle(self.test)
+        if owner is not None:
+            index, valid = index[owner], valid[owner]
+        dense = torch.zeros(len(values), self.test.shape[1], dtype=torch.bool)
+        dense[torch.arange(len(values))[:, None].expand(index.shape)[valid], index[valid]] = values[valid]
+        return dense
+
+
+def companions(plan: Plan, size: int) -> Plan:
+    """Each model of the plan `size` times, on the same records, the first on its own seed; those of one model stand together."""
+    every = [tensor.repeat_interleave(size, 0) for tensor in (plan.train, plan.held_out, plan.repetition)]
+    seeds = (plan.seeds[:, None] + 7_000 * torch.arange(size)).flatten()
+    return Plan(every[0], every[1], every[2], seeds, tuple(f"{label}-{one}" for label in plan.labels for one in range(size)))
+
+
+Copied = tuple[list[dict[str, Any]], Population, list[int], Tensor]
+
+
+def _all_copies(scene: Scene, undefended: bool) -> Iterator[Copied]:
+    """What each row is called, its copies, their budgets, and what their oracles counted."""
+    numbers = scene.cfg.theft
+    for strategy in numbers.strategies if undefended else [numbers.headline]:
+        others = [api for api in scene.apis if api != PLAIN] if strategy == numbers.headline else []
+        attackers = [(PLAIN, access) for access in numbers.access] + [(api, numbers.access[0]) for api in others]
+        for surrogate in EFFORTS:
+            yield _copies(scene, strategy, surrogate, attackers)
+    for surrogate in EFFORTS:
+        yield _from_diagnoses(scene, surrogate)
+    if scene.linear:
+        oracle = Oracle(scene.apis[PLAIN], "probabilities", 2 * scene.dataset.x.shape[1] + 1)
+        copies = steal_linear(oracle, scene.dataset.schema, len(scene.test))
+        named = {"strategy": EQUATIONS, "api": PLAIN, "access": "probabilities", "surrogate": "linear"}
+        yield [named], copies, [oracle.asked], torch.tensor([[oracle.asked]])
+
+
+def _copies(scene: Scene, strategy: Strategy, surrogate: str, attackers: list[tuple[str, Access]]) -> Copied:
+    numbers, schema, publics = scene.cfg.theft, scene.dataset.schema, scene.publics
+    budgets, shape = list(numbers.budgets), (len(attackers), -1, -1, -1)
+    oracles = [Oracle(scene.apis[api], access, budgets[-1]) for api, access in attackers]
+    seeds = torch.full((len(attackers),), scene.cfg.seed)  # the same luck for everybody: attackers differ by what they are told
+
+    def learn(x: Tensor, answers: Tensor, *sizes: int) -> Population:
+        return train_copies(x, answers, sizes, seeds, _architecture(scene, surrogate), schema, _effort(scene, surrogate))
+
+    def drawn(number: int, count: int) -> Tensor:
+        return proposals(strategy, schema, publics, count, scene.cfg.seed * 1_000 + number).expand(shape)
+
+    if strategy == "active":
+        copies, counts = ask_actively(oracles, drawn, budgets, learn)
+    else:
+        x = drawn(0, budgets[-1])
+        answers, counts = ask(oracles, x, budgets)
+        copies = learn(x, answers, *budgets)
+    names = [{"strategy": strategy, "api": api, "access": access, "surrogate": surrogate} for api, access in attackers]
+    return names, copies, budgets, counts
+
+
+def _from_diagnoses(scene: Scene, surrogate: str) -> Copied:
+    """What the attacker's own patients would teach, were their diagnoses known: what a copy must beat."""
+    theirs = ~scene.member & ~scene.test
+    count = int(theirs.sum(1).min())
+    index = torch.stack([rows.nonzero()[:, 0][:count] for rows in theirs])
+    budgets = sorted({min(budget, count) for budget in scene.cfg.theft.budgets})
+    x, y = scene.dataset.x[index][None], scene.dataset.y[index][None].double()
+    copies = train_copies(
+        x, y, budgets, torch.tensor([scene.cfg.seed]), _architecture(scene, surrogate), scene.dataset.schema,
+        _effort(scene, surrogate),
+    )  # fmt: skip
+    named = {"strategy": TRUE_LABELS, "api": "none", "access": "diagnoses", "surrogate": surrogate}
+    return [named], copies, budgets, torch.zeros(1, len(budgets), dtype=torch.long)
+
+
+def _architecture(scene: Scene, surrogate: str) -> Architecture:
+    hidden = tuple(scene.cfg.theft.hidden) if surrogate == "mlp" else ()
+    return Architecture(surrogate, scene.dataset.x.shape[1], len(scene.dataset.schema.classes), hidden)
+
+
+def _effort(scene: Scene, surrogate: str) -> Effort:
+    return Effort(steps=scene.cfg.theft.steps, batch_size=64, weight_decay=1e-3, **EFFORTS[surrogate])

@@ -1,0 +1,141 @@
+"""What the page says of model theft: how many questions a copy takes, what it is good for, and what hinders it."""
+
+import html
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import cycle
+from pathlib import Path
+
+import pandas as pd
+
+from pipeline.config import BASELINE, Config
+from pipeline.presentation.html import html_table, picture
+from pipeline.presentation.numbers import with_interval
+from pipeline.presentation.pictures import COLOURS, axes_of, save_figure
+from pipeline.risks.theft.measure.copies import EQUATIONS, PLAIN, TRUE_LABELS, Theft
+from pipeline.risks.theft.tables import api_table, theft_table
+
+ANSWERS = {
+    "probabilities": "probabilities", "two_digits": "two digits", "one_digit": "one digit", "labels": "labels only",
+    "diagnoses": "diagnoses",
+}  # fmt: skip
+COLUMNS = ["fidelity", "accuracy", "auroc", "evasion", "membership"]
+
+
+@dataclass(frozen=True)
+class TheftReport:
+    """Tables by file name, and what the page calls the main attack: its strategy and its budget."""
+
+    tables: dict[str, pd.DataFrame]
+    strategy: str
+    budget: int
+
+
+def theft_report(thefts: Mapping[str, Theft], cfg: Config) -> TheftReport:
+    """Draws up every table about theft: `theft` and `theft_api`."""
+    strategy, budget = cfg.theft.headline, cfg.theft.headline_budget
+    table = theft_table(thefts, cfg.audit, cfg.seed)
+    answers = api_table(thefts, table, cfg.audit, cfg.seed, strategy, budget)
+    return TheftReport({"theft": table, "theft_api": answers}, strategy, budget)
+
+
+def best_copies(table: pd.DataFrame) -> pd.DataFrame:
+    """Of the copies by the same attacker, the kind that resembles the victim most."""
+    key = ["defense", "strategy", "api", "access", "budget"]
+    return table.loc[table.groupby(key, sort=False)["fidelity"].idxmax()]
+
+
+def draw_theft(report: TheftReport, folder: Path) -> list[Path]:
+    """Fidelity against the number of questions, one panel per defence, one line per access; dashed, what diagnoses teach."""
+    best = best_copies(report.tables["theft"])
+    defenses = list(best["defense"].unique())
+    figure, axes = axes_of(1, len(defenses), (3.4 * len(defenses), 3.6))
+    for axis, defense in zip(axes, defenses, strict=True):
+        lines = best[best["defense"] == defense]
+        asked = lines[(lines["strategy"] == report.strategy) & (lines["api"] == PLAIN)]
+        for colour, (access, curve) in zip(cycle(COLOURS), asked.groupby("access", sort=False), strict=False):
+            axis.plot(curve["budget"], curve["fidelity"], color=colour, marker=".", linewidth=1.2, label=ANSWERS[str(access)])
+            axis.fill_between(
+                curve["budget"], curve["fidelity_low"], curve["fidelity_high"], color=colour, alpha=0.1, linewidth=0
+            )
+        known = lines[lines["strategy"] == TRUE_LABELS]
+        axis.plot(known["budget"], known["fidelity"], "--", color="#999999", marker=".", label="no model: diagnoses")
+        axis.set(xscale="log", ylim=(0.6, 1), title=str(defense), xlabel="records asked about (or diagnoses)")
+    axes[0].set_ylabel("same class as the victim")
+    axes[-1].legend(frameon=False, fontsize=7, loc="lower right")
+    figure.suptitle(f"model theft, strategy {report.strategy}, the better of two copies, test patients", fontsize=10)
+    return [save_figure(figure, folder / "theft.png")]
+
+
+def theft_section(report: TheftReport, figures: list[Path]) -> str:
+    """The section of the page."""
+    table, at_budget = report.tables["theft"], report.tables["theft"]["budget"] == report.budget
+    main = best_copies(table[at_budget & (table["strategy"] == report.strategy) & (table["api"] == PLAIN)])
+    solved = table[table["strategy"] == EQUATIONS]
+    known = best_copies(table[table["strategy"] == TRUE_LABELS])
+    known = known[known["budget"] == known["budget"].max()]
+    shown = pd.concat([main, solved, known])
+    shown = pd.concat([shown[shown["defense"] == name] for name in main["defense"].unique()])
+    others = best_copies(table[at_budget & (table["defense"] == BASELINE) & (table["api"] == PLAIN)])
+    compared = f"<h3>Which records to ask about</h3>{html_table(_strategies(others))}" if len(others) else ""
+    return f"""<h2>Who can copy the model by asking it</h2>
+<p class="note">{html.escape(theft_line(report))}</p>
+<p class="note">Victims are trained on random halves of the cohort, unlike the release model, because a model trained on everyone
+has no non-members. Of the others, half are the attacker's, without diagnoses, and half are for testing. A copy is an MLP or
+logistic regression, whichever resembles the victim more on the test patients. fidelity: test patients whom both give the same
+class. evasion: rightly answered patients of whom the victim is wrong about the record that was made on the copy, beside the same
+attack on the victim itself. membership: AUROC of the loss for who trained the victim (0.5 is guessing), of the copy and of the
+victim. diagnoses: no model was asked; that many diagnoses were known. Intervals: bootstrap over patients.</p>
+{html_table(_shown(shown))}
+{"".join(map(picture, figures))}
+{compared}
+<h3>What an API can do, and what it costs an honest user</h3>
+<p class="note">Noise is a function of the record and a secret, so that asking again tells nothing new. Brier: 0.25 is a coin.</p>
+{html_table(_answers(report.tables["theft_api"]))}"""
+
+
+def theft_line(report: TheftReport) -> str:
+    """One line: how faithful the best copy of the undefended model is, and of the defence that leaves the least, with intervals.
+
+    Training and what an API does to an answer count alike. The least is the smallest of many figures, hence a little flattered.
+    """
+    table = report.tables["theft"]
+    asked = table[(table["strategy"] == report.strategy) & (table["budget"] == report.budget)]
+    best = best_copies(asked)
+    whole = best["access"].iloc[0]
+    bare = (best["defense"] == BASELINE) & (best["api"] == PLAIN) & (best["access"] == whole)
+    least = best.nsmallest(1, "fidelity")
+    defense, api, access = (str(least[column].iloc[0]) for column in ("defense", "api", "access"))
+    name = defense if api == PLAIN else f"{defense} + {api}"
+    name += "" if access == whole else f", {ANSWERS[access]}"
+    start = f"undefended {with_interval(best[bare], 'fidelity')[0]} -> " if bare.any() else ""
+    least_text = with_interval(least, "fidelity")[0]
+    return f"Fidelity of a copy after {report.budget} questions: {start}least {least_text} ({name})."
+
+
+def _shown(table: pd.DataFrame) -> pd.DataFrame:
+    shown = pd.DataFrame({
+        "defence": table["defense"], "sees": table["access"].map(ANSWERS), "copy": table["surrogate"],
+        "records": table["budget"], "questions counted": table["queries"],
+    })  # fmt: skip
+    for column in COLUMNS:
+        shown[column] = with_interval(table, column)
+        if column in ("evasion", "membership"):
+            shown[f"{column}, victim"] = with_interval(table, f"victim_{column}")
+    return shown
+
+
+def _strategies(table: pd.DataFrame) -> pd.DataFrame:
+    """Fidelity by strategy and access, undefended."""
+    shown = table.assign(fidelity=with_interval(table, "fidelity"), access=table["access"].map(ANSWERS))
+    wide = shown.pivot(index=["strategy", "knowledge"], columns="access", values="fidelity")
+    order = shown.drop_duplicates(["strategy", "knowledge"]).set_index(["strategy", "knowledge"]).index
+    return wide.loc[order, list(dict.fromkeys(shown["access"]))].reset_index().rename_axis(columns=None)
+
+
+def _answers(table: pd.DataFrame) -> pd.DataFrame:
+    return pd.DataFrame({
+        "defence": table["defense"], "API": table["api"], "shows": table["access"].map(ANSWERS),
+        "Brier": with_interval(table, "brier"), "AUROC": with_interval(table, "auroc"),
+        "fidelity of a copy": with_interval(table, "fidelity"),
+    })  # fmt: skip

@@ -1,0 +1,150 @@
+"""From stolen copies to what people read: how faithful a copy is, what it is good for, and what a defence costs honest users."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipeline.attacks.theft import KNOWLEDGE
+from pipeline.config import AuditConfig
+from pipeline.risks.theft.measure.copies import EQUATIONS, PLAIN, TRUE_LABELS, Theft
+from pipeline.standards import RISKS
+from pipeline.statistics import intervals, rates
+from pipeline.statistics.rates import Array
+
+SECONDARY = 400  # resamples at most of the AUROC over members, who are many: an interval of a figure that heads no ranking
+ATTACKER = ["strategy", "api", "access", "surrogate", "budget"]
+KNOWS = {str(strategy): knows for strategy, knows in KNOWLEDGE.items()}
+KNOWS |= {EQUATIONS: "black box, schema", TRUE_LABELS: "no access, other patients and diagnoses"}
+
+
+def theft_table(thefts: Mapping[str, Theft], cfg: AuditConfig, seed: int) -> pd.DataFrame:
+    """One row per defence and attacker, victims averaged.
+
+    Args:
+        thefts: of each defence.
+        cfg: confidence and resamples.
+        seed: of the bootstrap.
+
+    Returns:
+        `budget` is how many records were asked about (`true_labels`: how many diagnoses were known), `queries` what the oracle
+        counted for one victim. Each figure has `_low` and `_high`: bootstrap over patients (`uniform_fidelity`: over the inputs).
+        fidelity: the share of test patients whom copy and victim give the same class.
+        uniform_fidelity: likewise of records drawn uniformly from the plausible ranges.
+        accuracy, auroc: of the copy, on test patients. `victim_accuracy`, `victim_auroc`: of what is copied.
+        evasion: of the test patients whom the victim answers rightly, the share of whom it is wrong about the record that was
+            made on the copy. `victim_evasion`: made on the victim itself.
+        membership: AUROC of the copy's loss for who trained the victim, against test patients. `victim_membership`: the victim's.
+    """
+    lines: list[dict[str, Any]] = []
+    weights = intervals.bootstrap_weights(len(next(iter(thefts.values())).y), cfg.resamples, seed)
+    inputs = intervals.bootstrap_weights(next(iter(thefts.values())).agrees.shape[1], cfg.resamples, seed)
+    for defense, theft in thefts.items():
+        of_victims = {api: _own(theft, api, weights, cfg.confidence) for api in theft.victims}
+        for key, group in theft.rows.groupby(ATTACKER, sort=False, observed=True):
+            named = dict(zip(ATTACKER, key, strict=True))
+            chosen = group.sort_values("victim").index.to_numpy()
+            truth = named["api"] if named["api"] in theft.victims else PLAIN
+            figures = _copied(theft, chosen, str(truth), weights, cfg.confidence)
+            figures |= _share("uniform_fidelity", theft.agrees.numpy()[chosen], None, inputs, cfg.confidence)
+            queries = {"queries": int(group["queries"].max())}
+            lines.append({"defense": defense, **named, **queries, **figures, **of_victims[str(truth)], **_standards(named)})
+    return pd.DataFrame(lines)
+
+
+def api_table(
+    thefts: Mapping[str, Theft], table: pd.DataFrame, cfg: AuditConfig, seed: int, headline: str, budget: int
+) -> pd.DataFrame:
+    """One row per defence and way to answer: what it costs an honest user, and what it leaves a thief.
+
+    Returns:
+        `brier` (0.25 = a coin) and `auroc` of the answers to test patients, and the `fidelity` of the better copy at the budget,
+        by the `headline` strategy; each with `_low` and `_high`.
+    """
+    lines: list[dict[str, Any]] = []
+    weights = intervals.bootstrap_weights(len(next(iter(thefts.values())).y), cfg.resamples, seed)
+    at_budget = table[(table["strategy"] == headline) & (table["budget"] == budget)]
+    for defense, theft in thefts.items():
+        y, test = theft.y.numpy(), theft.test.numpy()
+        for name, told in theft.shown.items():
+            api, _, access = name.partition("/")
+            score = told.numpy().astype(np.float64)
+            figures = _mean("brier", (score - y) ** 2, test, weights, cfg.confidence)
+            figures |= _auroc("auroc", score, np.broadcast_to(y == 1, test.shape), test, weights, cfg.confidence)
+            stolen = at_budget[(at_budget["defense"] == defense) & (at_budget["api"] == api) & (at_budget["access"] == access)]
+            best = stolen.nlargest(1, "fidelity")[["fidelity", "fidelity_low", "fidelity_high", "surrogate", "queries"]]
+            found: dict[str, Any] = {str(key): value for line in best.to_dict("records") for key, value in line.items()}
+            lines.append({"defense": defense, "api": api, "access": access, **figures, **found})
+    return pd.DataFrame(lines)
+
+
+def headline_metrics(table: pd.DataFrame, strategy: str, budget: int) -> dict[str, dict[str, float]]:
+    """The few figures of each defence that `dvc metrics` shows: the best copy's fidelity for each access at one budget."""
+    result: dict[str, dict[str, float]] = {}
+    chosen = table[(table["strategy"] == strategy) & (table["budget"] == budget) & (table["api"] == PLAIN)]
+    for (defense, access), lines in chosen.groupby(["defense", "access"], sort=False):
+        result.setdefault(str(defense), {})[f"fidelity_{access}"] = round(float(lines["fidelity"].max()), 4)
+    return result
+
+
+def _copied(theft: Theft, rows: Array, truth: str, weights: Array, confidence: float) -> dict[str, float]:
+    """What is said of one attacker's copies, one row per victim."""
+    y, test, member = theft.y.numpy(), theft.test.numpy(), theft.member.numpy()
+    odds, victim = theft.log_odds.numpy()[rows], theft.victims[truth].numpy()
+    said, true = odds > 0, victim > 0
+    figures = _share("fidelity", said == true, test, weights, confidence)
+    figures |= _share("accuracy", said == y, test, weights, confidence)
+    figures |= _auroc("auroc", odds, np.broadcast_to(y == 1, test.shape), test, weights, confidence)
+    figures |= _share("evasion", theft.broken.numpy()[rows], test & (true == y), weights, confidence)
+    return figures | _auroc("membership", np.where(y == 1, odds, -odds), member, member | test, weights[:SECONDARY], confidence)
+
+
+def _own(theft: Theft, api: str, weights: Array, confidence: float) -> dict[str, float]:
+    """The same of the victims themselves."""
+    y, test, member = theft.y.numpy(), theft.test.numpy(), theft.member.numpy()
+    odds = theft.victims[api].numpy()
+    right = (odds > 0) == y
+    figures = _share("victim_accuracy", right, test, weights, confidence)
+    figures |= _auroc("victim_auroc", odds, np.broadcast_to(y == 1, test.shape), test, weights, confidence)
+    figures |= _share("victim_evasion", theft.direct[api].numpy(), test & right, weights, confidence)
+    recorded = np.where(y == 1, odds, -odds)
+    return figures | _auroc("victim_membership", recorded, member, member | test, weights[:SECONDARY], confidence)
+
+
+def _share(name: str, hit: Array, among: Array | None, weights: Array, confidence: float) -> dict[str, float]:
+    """The share of hits (V, N) among those that count, all victims together."""
+    return _mean(name, hit.astype(np.float64), np.ones_like(hit) if among is None else among, weights, confidence)
+
+
+def _mean(name: str, values: Array, among: Array, weights: Array, confidence: float) -> dict[str, float]:
+    """The mean of values (V, N) over those that count; a patient who is drawn brings all victims' along."""
+    total, count = (values * among).sum(0), among.sum(0)
+    estimate = float(total.sum() / max(count.sum(), 1))
+    both = weights @ np.stack([total, count], 1).astype(np.float32)  # the weights' own precision: whole numbers are exact
+    samples = both[:, 0] / np.maximum(both[:, 1], 1e-9)
+    return _with_interval(name, estimate, samples, confidence)
+
+
+def _auroc(name: str, score: Array, positive: Array, among: Array, weights: Array, confidence: float) -> dict[str, float]:
+    """AUROC of scores (V, N) among those that count, averaged over victims."""
+    estimates, samples = [], []
+    for one, is_positive, counts in zip(score, positive, among, strict=True):
+        y = is_positive[counts].astype(int)
+        estimates.append(rates.auroc(one[counts], y))
+        samples.append(intervals.bootstrap_auroc(one[counts], y, weights[:, counts]))
+    return _with_interval(name, float(np.mean(estimates)), np.mean(samples, 0), confidence)
+
+
+def _with_interval(name: str, estimate: float, samples: Array, confidence: float) -> dict[str, float]:
+    low, high = intervals.interval(estimate, samples, confidence)
+    return {name: estimate, f"{name}_low": low, f"{name}_high": high}
+
+
+def _standards(named: Mapping[Any, Any]) -> dict[str, str]:
+    """Who attacks, and the ids; a model trained on diagnoses of one's own is no technique of any catalogue."""
+    knowledge = {"knowledge": KNOWS[named["strategy"]]}
+    if named["strategy"] == TRUE_LABELS:
+        return {**knowledge, "atlas": "none", "nist": "none", "owasp": "none"}
+    ids = RISKS["extraction"]
+    return {**knowledge, "atlas": " ".join(ids.atlas), "nist": " ".join(ids.nist), "owasp": " ".join(ids.owasp)}

@@ -1,0 +1,1 @@
+"""Rates, intervals, tests and privacy accounting: pure functions of arrays."""

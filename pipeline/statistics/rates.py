@@ -1,0 +1,109 @@
+"""Figures of merit and their intervals: pure functions of arrays.
+
+Shapes: N patients, S seeds (each patient is scored once per seed by a model that did not train on them), R bootstrap
+resamples. `y` (N,) is 0 or 1, class 1 = disease present; `predicted` (S, N) likewise; `score` (S, N) = P(class 1).
+"""
+
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+
+DEGENERATE_SHARE = 0.95  # one class predicted for more than this share of the records
+DEGENERATE_BALANCED_ACCURACY = 0.6
+
+
+def confusion(predicted: Array, y: Array) -> dict[str, float]:
+    """Counts tn, fp, fn, tp, averaged over seeds."""
+    predicted = np.atleast_2d(predicted)
+    cells = {"tn": (0, 0), "fp": (0, 1), "fn": (1, 0), "tp": (1, 1)}
+    return {cell: float(((y == actual) & (predicted == answer)).sum(1).mean()) for cell, (actual, answer) in cells.items()}
+
+
+def classification(predicted: Array, y: Array) -> dict[str, float]:
+    """Rates of a two-class answer, each computed from the seed-averaged confusion matrix.
+
+    A rate whose denominator is empty (for example precision when nobody is called ill) is 0; so is the correlation `mcc`.
+    """
+    c = confusion(predicted, y)
+    tn, fp, fn, tp = c["tn"], c["fp"], c["fn"], c["tp"]
+    sensitivity, specificity = _share(tp, tp + fn), _share(tn, tn + fp)
+    return {
+        "accuracy": _share(tp + tn, tp + tn + fp + fn),
+        "sensitivity": sensitivity,
+        "specificity": specificity,
+        "balanced_accuracy": (sensitivity + specificity) / 2,
+        "precision": _share(tp, tp + fp),
+        "f1": _share(2 * tp, 2 * tp + fp + fn),
+        "mcc": _share(tp * tn - fp * fn, ((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn)) ** 0.5),
+        "missed_diagnosis_rate": _share(fn, tp + fn),
+        "false_alarm_rate": _share(fp, tn + fp),
+        "predicted_positive_rate": _share(tp + fp, tp + tn + fp + fn),
+    }
+
+
+def classification_report(predicted: Array, y: Array, classes: list[str]) -> list[dict[str, Any]]:
+    """Precision, recall, F1 and support of each class, from the seed-averaged confusion matrix."""
+    c = confusion(predicted, y)
+    cells = ((c["tn"], c["fn"], c["fp"]), (c["tp"], c["fp"], c["fn"]))  # hits, false calls, misses
+    return [
+        {
+            "class": name,
+            "precision": _share(hit, hit + false),
+            "recall": _share(hit, hit + missed),
+            "f1": _share(2 * hit, 2 * hit + false + missed),
+            "support": round(hit + missed),
+        }
+        for name, (hit, false, missed) in zip(classes, cells, strict=True)
+    ]
+
+
+def _share(part: float, whole: float) -> float:
+    return part / whole if whole else 0.0
+
+
+def brier(score: Array, y: Array) -> float:
+    """Mean squared error of the probability; 0 is perfect, 0.25 is a coin."""
+    return float(((score - y) ** 2).mean())
+
+
+def pairwise_wins(score: Array, y: Array) -> Array:
+    """(P, Q): in what share of the seeds each positive outscores each negative; a tie counts half."""
+    score = np.atleast_2d(score)
+    positive, negative = score[:, y == 1, None], score[:, None, y == 0]
+    return np.asarray(((positive > negative) + 0.5 * (positive == negative)).mean(0))
+
+
+def auroc(score: Array, y: Array) -> float:
+    """Area under the ROC curve (the Mann-Whitney statistic), averaged over seeds."""
+    return float(pairwise_wins(score, y).mean())
+
+
+def roc_curve(score: Array, y: Array, points: int) -> tuple[Array, Array]:
+    """Sensitivity at evenly spaced false-alarm rates, averaged over seeds; starts at (0, 0)."""
+    grid = np.linspace(0, 1, points)
+    curves = []
+    for one in np.atleast_2d(score):
+        thresholds = np.unique(one)[::-1]
+        tpr = np.r_[0.0, [(one[y == 1] >= t).mean() for t in thresholds]]
+        fpr = np.r_[0.0, [(one[y == 0] >= t).mean() for t in thresholds]]
+        # The best sensitivity at a false-alarm rate not above the grid's: a step curve, without optimistic slopes.
+        curves.append(tpr[np.searchsorted(fpr, grid, side="right") - 1])
+    mean = np.mean(curves, 0)
+    mean[0] = 0.0
+    return grid, mean
+
+
+def is_degenerate(predicted: Array, y: Array) -> bool:
+    """Whether the answers carry next to no information: one class for almost everyone, or balanced accuracy below 0.6."""
+    figures = classification(predicted, y)
+    positive = figures["predicted_positive_rate"]
+    return max(positive, 1 - positive) > DEGENERATE_SHARE or figures["balanced_accuracy"] < DEGENERATE_BALANCED_ACCURACY
+
+
+def area_under_curve(eps: Array, values: Array) -> float:
+    """Mean height of a curve over its radii (trapezoid); a single radius gives its value."""
+    if len(eps) == 1:
+        return float(values[0])
+    return float(np.trapezoid(values, eps) / (eps[-1] - eps[0]))

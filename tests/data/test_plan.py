@@ -1,0 +1,128 @@
+"""Nobody is scored by a model that trained on them, and everybody is scored."""
+
+import pytest
+import torch
+
+from pipeline.data.plan import Plan, rectangle
+from pipeline.files import BadInput
+from tiny import plan, records
+
+
+@pytest.fixture(scope="module")
+def y():
+    return (torch.rand(103, generator=torch.Generator().manual_seed(0)) < 0.35).long()
+
+
+@pytest.fixture(scope="module")
+def cv(y):
+    return Plan.cross_validation(y, folds=5, seeds=3, seed=7)
+
+
+def test_each_patient_is_held_out_once_per_seed(cv):
+    for repetition in range(3):
+        assert (cv.held_out[cv.repetition == repetition].sum(0) == 1).all()
+
+
+def test_a_model_trains_on_exactly_those_it_is_not_scored_on(cv):
+    scored = cv.scored()
+    assert scored.tolist() == [True] * 15 + [False]
+    assert torch.equal(cv.train[scored], ~cv.held_out[scored])
+    assert not (cv.train & cv.held_out).any()
+
+
+def test_the_release_model_trains_on_everyone_and_is_scored_on_no_one(cv):
+    assert cv.labels[-1] == "release"
+    assert cv.train[-1].all()
+    assert not cv.held_out[-1].any()
+    assert cv.repetition[-1] == -1
+
+
+def test_without_release(y):
+    assert "release" not in Plan.cross_validation(y, folds=5, seeds=1, seed=0, release=False).labels
+
+
+def test_folds_are_stratified_and_of_equal_size(cv, y):
+    held_out = cv.held_out[cv.scored()]
+    sizes, positives = held_out.sum(1), (held_out & (y == 1)).sum(1)
+    assert sizes.max() - sizes.min() <= 2
+    assert positives.max() - positives.min() <= 1
+
+
+def test_repetitions_differ_and_models_have_their_own_seeds(cv):
+    assert not torch.equal(cv.held_out[:5], cv.held_out[5:10])
+    assert len(set(cv.seeds.tolist())) == cv.size == 16
+    assert len(set(cv.labels)) == 16
+
+
+def test_the_same_seed_is_the_same_plan_and_another_is_not(y, cv):
+    again = Plan.cross_validation(y, folds=5, seeds=3, seed=7)
+    other = Plan.cross_validation(y, folds=5, seeds=3, seed=8)
+    assert torch.equal(again.train, cv.train)
+    assert torch.equal(again.seeds, cv.seeds)
+    assert not torch.equal(other.train, cv.train)
+    assert not set(other.seeds.tolist()) & set(cv.seeds.tolist())
+
+
+def test_more_seeds_extend_a_plan(y, cv):
+    longer = Plan.cross_validation(y, folds=5, seeds=4, seed=7, release=False)
+    assert torch.equal(longer.train[:15], cv.train[:15])
+    assert torch.equal(longer.seeds[:15], cv.seeds[:15])
+
+
+@pytest.mark.parametrize("seed", [20_240_101, 2**31])
+def test_a_date_or_any_large_number_is_a_seed(y, seed):
+    assert Plan.cross_validation(y, folds=5, seeds=2, seed=seed).size == 11
+
+
+def test_select_by_index_and_by_mask(cv):
+    chosen = cv.select(torch.tensor([3, 15]))
+    assert chosen.labels == (cv.labels[3], "release")
+    assert torch.equal(chosen.train, cv.train[[3, 15]])
+    assert torch.equal(chosen.seeds, cv.seeds[[3, 15]])
+    assert cv.select(cv.scored()).labels == cv.labels[:-1]
+
+
+def test_save_and_load(cv, tmp_path):
+    cv.save(tmp_path / "plan")
+    loaded = Plan.load(tmp_path / "plan")
+    for name in ("train", "held_out", "repetition", "seeds"):
+        assert torch.equal(getattr(loaded, name), getattr(cv, name))
+    assert loaded.labels == cv.labels
+
+
+def test_a_missing_truncated_or_foreign_file_is_one_line(cv, tmp_path):
+    from safetensors.torch import save_file
+
+    cv.save(tmp_path / "whole")
+    (tmp_path / "half").write_bytes((tmp_path / "whole").read_bytes()[:-10])
+    save_file({"train": cv.train}, tmp_path / "other")
+    save_file({n: getattr(cv, n) for n in ("train", "held_out", "repetition", "seeds")}, tmp_path / "unnamed")
+    for name in ("missing", "half", "other", "unnamed"):
+        with pytest.raises(BadInput, match=rf"{name}: (not a plan|cannot be read as tensors) .*; run `dvc repro prepare`"):
+            Plan.load(tmp_path / name)
+
+
+@pytest.mark.parametrize("y", [[0, 0, 0, 0, 0, 1, 1], [1, 1, 1, 0], [0, 0, 0, 0, 2, 2, 2, 2]])
+def test_fewer_records_of_a_class_than_folds(y):
+    with pytest.raises(BadInput, match=r"plan\.folds: 4 folds need at least 4 records of each class"):
+        Plan.cross_validation(torch.tensor(y), folds=4, seeds=1, seed=0)
+
+
+def test_rectangle_lists_the_true_columns_in_order_and_marks_the_filler():
+    table = torch.tensor([[0, 1, 0, 1, 1], [0, 0, 1, 0, 0], [0, 0, 0, 0, 0]]).bool()
+    index, valid = rectangle(table)
+    assert index[0].tolist() == [1, 3, 4]
+    assert index[1].tolist() == [2, 2, 2]
+    assert valid.tolist() == [[True] * 3, [True, False, False], [False] * 3]
+
+
+def test_rectangle_of_nothing():
+    index, valid = rectangle(torch.zeros(3, 4, dtype=torch.bool))
+    assert index.shape == valid.shape == (3, 0)
+
+
+def test_held_out_index_covers_exactly_the_held_out():
+    tested = plan(records(50, seed=0), folds=4, seeds=2)
+    index, valid = tested.held_out_index()
+    for row in range(tested.size):
+        assert index[row][valid[row]].tolist() == tested.held_out[row].nonzero()[:, 0].tolist()

@@ -1,0 +1,201 @@
+"""Many models as one object: preprocessing inside, leading axes block by block, saved bit for bit."""
+
+import json
+
+import pytest
+import torch
+
+from pipeline.files import BadInput
+from pipeline.models.population import DESCRIPTION, WEIGHTS, Population, fitted_preprocessing, public_preprocessing
+from tiny import population, records, same_bits
+
+
+@pytest.fixture(scope="module")
+def models():
+    return population(4)
+
+
+@pytest.fixture(scope="module")
+def x():
+    return records(30, seed=5, missing=0.3).x
+
+
+def test_missing_values_in_finite_logits_out(models, x):
+    assert x.isnan().any()
+    assert models(x.expand(4, -1, -1)).isfinite().all()
+    assert models(torch.full((4, 3, 5), torch.nan)).isfinite().all()
+
+
+def test_a_missing_value_is_the_members_median(models, x):
+    filled = torch.where(x.isnan(), models.preprocessing["impute"][:, None], x)
+    assert torch.equal(models(x.expand(4, -1, -1)), models(filled))
+
+
+def test_a_missing_value_has_gradient_zero(models, x):
+    inputs = x.expand(4, -1, -1).clone().requires_grad_()
+    grad = torch.autograd.grad(models(inputs).square().sum(), inputs)[0]
+    assert (grad[inputs.isnan()] == 0).all()
+    assert grad.isfinite().all()
+    assert (grad[~inputs.isnan()] != 0).any()
+
+
+@pytest.mark.parametrize("lead", [(1,), (3,), (2, 3), (2, 1, 2)])
+def test_leading_axes_are_folded(models, x, lead):
+    offset = torch.randn(*lead, 4, 30, 5, generator=torch.Generator().manual_seed(0))
+    many = x + offset
+    out = models(many)
+    assert out.shape == (*lead, 4, 30, 2)
+    for one, expected in zip(many.flatten(0, -4), out.flatten(0, -4), strict=True):
+        torch.testing.assert_close(models(one), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_a_member_does_not_depend_on_its_neighbours(models, x):
+    together = models(x.expand(4, -1, -1))
+    for member in range(4):
+        alone = models.select(torch.tensor([member]))(x[None])
+        torch.testing.assert_close(alone[0], together[member], rtol=1e-5, atol=1e-5)
+
+
+def test_select_by_index_by_mask_and_release():
+    models = population(3)
+    models = Population(models.architecture, models.preprocessing, models.parameters, ("a", "release", "b"), {"k": 1})
+    assert models.select(torch.tensor([2, 0])).labels == ("b", "a")
+    assert models.select(torch.tensor([True, False, True])).labels == ("a", "b")
+    release = models.release()
+    assert (release.size, release.labels, release.facts) == (1, ("release",), {"k": 1})
+    assert torch.equal(release.parameters["weight0"][0], models.parameters["weight0"][1])
+    assert torch.equal(release.preprocessing["impute"][0], models.preprocessing["impute"][1])
+
+
+def test_in_float64_it_is_the_same_model(models, x):
+    answers = models.double()(x.double())
+    assert answers.dtype == torch.float64
+    torch.testing.assert_close(answers.float(), models(x))
+    assert models.parameters["weight0"].dtype == torch.float32  # left as it was
+
+
+def test_save_and_load_bit_for_bit(models, x, tmp_path):
+    saved = Population(models.architecture, models.preprocessing, models.parameters, models.labels, {"epsilon": 2.99})
+    saved.save(tmp_path)
+    loaded = Population.load(tmp_path)
+    assert (loaded.architecture, loaded.labels, loaded.facts) == (saved.architecture, saved.labels, saved.facts)
+    assert set(loaded.preprocessing) == set(saved.preprocessing) == {"impute", "center", "scale"}
+    for part in ("preprocessing", "parameters"):
+        for name, tensor in getattr(saved, part).items():
+            assert same_bits(getattr(loaded, part)[name], tensor)
+    assert same_bits(loaded(x.expand(4, -1, -1)), saved(x.expand(4, -1, -1)))
+
+
+def test_saving_twice_gives_the_same_bytes(models, tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        models.save(tmp_path / name)
+    for file in (WEIGHTS, DESCRIPTION):
+        assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
+
+
+def tamper(folder):
+    weights = bytearray((folder / WEIGHTS).read_bytes())
+    weights[-1] ^= 1
+    (folder / WEIGHTS).write_bytes(weights)
+
+
+def truncate(folder):
+    (folder / WEIGHTS).write_bytes((folder / WEIGHTS).read_bytes()[:-100])
+
+
+def truncate_and_cover_up(folder):
+    from pipeline.files import sha256
+
+    truncate(folder)
+    description = json.loads((folder / DESCRIPTION).read_text())
+    (folder / DESCRIPTION).write_text(json.dumps({**description, "sha256": sha256(folder / WEIGHTS)}))
+
+
+def forget(key):
+    def change(folder):
+        description = json.loads((folder / DESCRIPTION).read_text())
+        del description[key]
+        (folder / DESCRIPTION).write_text(json.dumps(description))
+
+    change.__name__ = f"forget_{key}"
+    return change
+
+
+DAMAGE = [
+    tamper,
+    truncate,
+    truncate_and_cover_up,
+    lambda folder: (folder / WEIGHTS).unlink(),
+    lambda folder: (folder / DESCRIPTION).unlink(),
+    lambda folder: (folder / DESCRIPTION).write_text("{"),
+    lambda folder: (folder / DESCRIPTION).write_text("[]"),
+    forget("sha256"),
+    forget("architecture"),
+]
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_damaged_or_missing_weights_are_one_line(models, tmp_path, damage):
+    models.save(tmp_path)
+    damage(tmp_path)
+    with pytest.raises(BadInput, match=r"population\.(safetensors|json): ") as caught:
+        Population.load(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_preprocessing_is_the_training_rows_median_mean_and_spread():
+    x = torch.tensor([[1.0, 5.0], [2.0, torch.nan], [9.0, 7.0], [torch.nan, 6.0], [1000.0, 1000.0]])
+    train = torch.tensor([[True, True, True, True, False], [True, False, True, False, True]])
+    fitted = fitted_preprocessing(x, train)
+    assert fitted["impute"][0].tolist() == [2.0, 6.0]
+    assert fitted["center"][0].tolist() == pytest.approx([3.5, 6.0])
+    assert fitted["scale"][0].tolist() == pytest.approx([torch.tensor([1, 2, 9, 2.0]).std(correction=0).item(), 0.5**0.5])
+    assert fitted["impute"][1].tolist() == [9.0, 7.0]
+
+
+def test_a_held_out_record_changes_nothing():
+    data = records(50, seed=1)
+    train = torch.ones(2, 50, dtype=torch.bool)
+    train[0, 7] = False
+    before = fitted_preprocessing(data.x, train)
+    for replacement in (1e6, torch.nan, -3.0):
+        changed = data.x.clone()
+        changed[7] = replacement
+        after = fitted_preprocessing(changed, train)
+        for name in before:
+            assert torch.equal(before[name][0], after[name][0])
+            assert not torch.equal(before[name][1], after[name][1])
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, 33.6, 1e6])
+@pytest.mark.parametrize("rows", [3, 37, 50])
+def test_a_constant_feature_has_scale_one(value, rows):
+    x = torch.full((rows, 1), value)
+    assert fitted_preprocessing(x, torch.ones(1, rows, dtype=torch.bool))["scale"].item() == 1.0
+
+
+def test_a_feature_missing_in_all_training_rows_is_refused():
+    x = torch.tensor([[torch.nan, 1.0], [torch.nan, 2.0], [5.0, 3.0]])
+    with pytest.raises(BadInput, match="missing in every training row"):
+        fitted_preprocessing(x, torch.tensor([[True, True, False]]))
+
+
+def test_public_preprocessing_is_the_given_constants():
+    constants = public_preprocessing(torch.tensor([120.0, 30.0]), torch.tensor([30.0, 7.0]), 3)
+    assert constants["impute"].tolist() == constants["center"].tolist() == [[120.0, 30.0]] * 3
+    assert constants["scale"].tolist() == [[30.0, 7.0]] * 3
+
+
+@pytest.mark.parametrize("hidden", [(), (8, 6)])
+@pytest.mark.parametrize("classes", [2, 3])
+def test_the_pullback_is_what_autograd_finds(hidden, classes):
+    models, x = population(3, hidden=hidden, classes=classes), records(60, seed=2).x.view(3, 20, 5)
+    direction = torch.randn(3, 20, classes, generator=torch.Generator().manual_seed(0))
+    logits, pull = models.pullback(x)
+    leaf = x.clone().requires_grad_()
+    expected = torch.autograd.grad((models(leaf) * direction).sum(), leaf)[0]
+    assert torch.equal(logits, models(x))
+    torch.testing.assert_close(pull(direction), expected)
+    assert x.isnan().any()
+    assert (pull(direction)[x.isnan()] == 0).all()

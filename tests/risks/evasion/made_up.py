@@ -1,0 +1,127 @@
+"""Made-up results of evasion: rows of an audit with known answers."""
+
+import numpy as np
+import pandas as pd
+import torch
+import yaml
+
+from pipeline import params
+from pipeline.attacks.evasion import ACCESS
+from pipeline.config import AuditConfig, Config
+from pipeline.defenses import train
+from pipeline.risks.evasion.measure.examination import EXACT, SURROGATE, TRANSFER, Findings
+from pipeline.standards import describe_threat
+from pipeline.verify.out_of_fold import Verified
+from tiny import plan, records
+
+BY_GRADIENTS = ("pgd_ce", "pgd_margin", "apgd_ce", "apgd_margin", "a", "b")
+KNOWS = {**ACCESS, **dict.fromkeys(BY_GRADIENTS, "gradients"), TRANSFER: "transfer", SURROGATE: "transfer", EXACT: "exact"}
+
+
+def threat_columns(access: str) -> dict[str, str]:
+    """What names the threat of a hand-made row, for an attacker who has this access to the model."""
+    budget = 100 if access in ("scores", "labels") else None
+    return describe_threat(norm="linf", goal="any", mutable=["glucose", "bmi"], access=access, query_budget=budget)
+
+
+SUITE, BOXES = ("noise", "fgsm", "pgd_margin", "sparse"), 20
+
+
+def small(cfg: Config) -> Config:
+    """The configuration with a few cheap attacks, and little patience for proofs."""
+    suite = {name: options for name, options in cfg.attack.items() if name in SUITE}
+    threats = {name: threat.model_copy(update={"boxes": BOXES}) for name, threat in cfg.threat.items()}
+    return cfg.model_copy(update={"attack": suite, "threat": threats})
+
+
+EPS = [0.0, 0.1, 0.5]
+CFG = AuditConfig(eps=EPS, headline="clinical", confidence=0.95, resamples=300)
+
+
+def rows(margins, y, eps=EPS, threat="clinical", access=KNOWS):
+    """The rows of an audit whose margins are {attack: (E, S, N)}, and what each attack needs of the model."""
+    frames = []
+    for attack, values in margins.items():
+        values = np.asarray(values, dtype=np.float32)
+        radii, seeds, patients = np.indices(values.shape).reshape(3, -1)
+        frames.append(
+            pd.DataFrame(
+                {
+                    "threat": threat, "attack": attack, **threat_columns(access[attack]), "eps": np.array(eps)[radii],
+                    "repetition": seeds, "patient": patients, "model": "m", "y": np.asarray(y)[patients],
+                    "margin": values.ravel(), "broken": values.ravel() <= 0, "changed": 0,
+                }
+            )
+        )  # fmt: skip
+    return pd.concat(frames, ignore_index=True)
+
+
+def found(margins, y, *, diagnostics=None, **how):
+    """The findings of an audit with these margins, of whom nothing is proved."""
+    return Findings(rows(margins, y, **how), {}, diagnostics or {})
+
+
+def model(strength, y, *, seeds=2, seed=0, loss=2.0, attacks=("fgsm", "pgd_ce", "pgd_margin")):
+    """Margins of a model of a given strength that loses `loss` logits at eps 1; PGD a little more than FGSM."""
+    rng = np.random.default_rng(seed)
+    clean = strength + rng.normal(0, 1.5, (seeds, len(y)))
+    extra = {"fgsm": 0.0, "pgd_ce": 0.2, "pgd_margin": 0.2}
+    drop = np.array(EPS)[:, None, None]
+    return {attack: clean - drop * (loss + extra[attack]) for attack in attacks}
+
+
+def proof_of(margins, data, sure=1.0):
+    """What is proved where no attack is weaker than the verifier; `sure` is how much of each distance is certain.
+
+    A record is known to break at the first radius at which an attack breaks it, by the next glucose value.
+    """
+    worst = np.minimum.reduce([np.asarray(values) for values in margins.values()])
+    breaks_at = torch.from_numpy(np.where(worst <= 0, np.array(EPS)[:, None, None], np.inf).min(0))
+    found = data.x.expand(len(breaks_at), -1, -1).clone()
+    found[..., 0] += breaks_at.isfinite() & (breaks_at > 0)
+    clean, alone = torch.from_numpy(worst[0]).double(), torch.where(data.x.isnan(), torch.nan, torch.inf).double()
+    nowhere = torch.full(found.shape, torch.nan, dtype=torch.float64)
+    everyone = torch.arange(len(data.y))
+    return Verified(
+        everyone, data.y, clean, sure * breaks_at, breaks_at, found, -clean.abs(), alone.expand(found.shape).clone(), nowhere
+    )
+
+
+MEMBERS, RECORDS = 3, 40
+
+
+def trained_models(smoke_text):
+    """A trained population on the records that each member did not see: models, x, y."""
+    cfg = params.parse(yaml.safe_load(smoke_text), "conf")
+    schedule = cfg.train.model_copy(update={"epochs": 30, "learning_rate": 3e-3})
+    dataset = records(180, seed=0)
+    of_whom = plan(dataset, seeds=1)
+    models = train("baseline", dataset, of_whom, cfg.model_copy(update={"train": schedule}))
+    index, _ = of_whom.held_out_index()
+    return models, dataset.x[index], dataset.y[index]
+
+
+class Liar:
+    """A model whose own pullback is not its gradient."""
+
+    def __init__(self, models, lie):
+        self.models, self.lie = models, lie
+
+    def __call__(self, x):
+        return self.models(x)
+
+    def pullback(self, x):
+        logits, pull = self.models.pullback(x)
+        return logits, lambda grad: self.lie(pull(grad))
+
+
+class Still(torch.autograd.Function):
+    """Passes records on, and no gradient back."""
+
+    @staticmethod
+    def forward(ctx, x):
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx, grad):
+        return torch.zeros_like(grad)

@@ -1,0 +1,555 @@
+"""The one audit: nobody is scored by a model that saw them, nothing leaves the threat model, every number can be recomputed."""
+
+from dataclasses import fields, replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import yaml
+from torch import Tensor
+
+import tiny
+from pipeline import params
+from pipeline.attacks.evasion import ACCESS, NORMS
+from pipeline.data.plan import Plan
+from pipeline.data.threat import Threat
+from pipeline.defenses import train
+from pipeline.files import BadInput
+from pipeline.models.answers import disease_probability, margin
+from pipeline.models.out_of_fold import out_of_fold
+from pipeline.risks.evasion.evidence import MEASUREMENTS
+from pipeline.risks.evasion.measure import examination as audit_module
+from pipeline.risks.evasion.measure.examination import EXACT, SURROGATE, TRANSFER, Findings, audit, load_adversarial, load_rows
+from pipeline.risks.evasion.measure.margins import outcomes
+from pipeline.risks.evasion.tables import compare
+from pipeline.standards import ATLAS, EVASION_BY_ACCESS, KNOWLEDGE, NIST, OWASP, THREAT_COLUMNS
+from pipeline.statistics import intervals, rates
+from risks.evasion.made_up import small
+from tiny import SCHEMA, UNCONSTRAINED, same_bits, untrained
+
+RADII = {"clinical": [0.0, 0.1, 0.5], "unconstrained": [0.0, 0.1, 0.5], "sparse": [0.0, 1.0, 2.0]}
+KEYS = ["threat", "attack", "eps", "repetition", "patient"]
+COLUMNS = ["threat", "attack", *THREAT_COLUMNS, "eps", "repetition", "patient", "model", "y", "margin", "broken", "changed"]
+COUNTS = {"violations": 0, "attack_beats_proof": 0}
+
+
+@pytest.fixture(scope="module")
+def dataset():
+    return tiny.records(61, seed=0)  # not a multiple of the folds: the rectangle has filler
+
+
+@pytest.fixture(scope="module")
+def plan(dataset):
+    return tiny.plan(dataset, release=True)
+
+
+@pytest.fixture(scope="module")
+def population(plan, dataset):
+    return untrained(plan, dataset)
+
+
+@pytest.fixture(scope="module")
+def cfg(smoke_text):
+    """Every attack there is, and as many boxes as these models need to be decided."""
+    whole = params.parse(yaml.safe_load(smoke_text), "conf")
+    threats = {name: threat.model_copy(update={"boxes": 200, "exact_to": None}) for name, threat in whole.threat.items()}
+    return whole.model_copy(update={"threat": threats})
+
+
+@pytest.fixture(scope="module")
+def quick(cfg):
+    """A few attacks under the clinical threat."""
+    return only(small(cfg), "clinical")
+
+
+@pytest.fixture(scope="module")
+def result(population, dataset, plan, cfg):
+    return audit(population, dataset, plan, cfg, name="models")
+
+
+@pytest.fixture(scope="module")
+def rows(result):
+    return result.findings.rows
+
+
+def only(cfg, *threats):
+    return cfg.model_copy(update={"threat": {name: cfg.threat[name] for name in threats}})
+
+
+def attacks_of(cfg, threat, *, transfer=False):
+    """The attacks under a threat, in their order."""
+    norm = cfg.threat[threat].norm
+    suite = [name for name, options in cfg.attack.items() if norm in NORMS[options["method"]]]
+    return [*suite, *([SURROGATE] if norm != "l0" else []), *([TRANSFER] if transfer else []), EXACT]
+
+
+def threat_of(cfg, name):
+    return Threat.of(SCHEMA.features, cfg.threat[name])
+
+
+def radius(threat):
+    return torch.tensor(RADII[threat])[:, None, None, None]
+
+
+def block(rows, threat, attack):
+    """One attack's rows as arrays (E, S, N) by column."""
+    chosen = rows[(rows["threat"] == threat) & (rows["attack"] == attack)]
+    return {column: chosen[column].to_numpy().reshape(3, 2, 61).copy() for column in chosen}
+
+
+# ---- who is scored, and by whom ----
+
+
+def test_one_row_for_each_threat_attack_radius_repetition_and_patient_in_this_order(rows, cfg, dataset):
+    wanted = [
+        (threat, attack, eps, repetition, patient)
+        for threat in cfg.threat
+        for attack in attacks_of(cfg, threat)
+        for eps in RADII[threat]
+        for repetition in range(2)
+        for patient in range(61)
+    ]
+    assert list(rows) == COLUMNS
+    got = pd.MultiIndex.from_frame(rows[KEYS].astype({"threat": str, "attack": str}))
+    assert got.tolist() == wanted
+    assert rows["y"].tolist() == np.tile(dataset.y.numpy(), len(wanted) // 61).tolist()
+    assert not rows.isna().any().any()
+
+
+def test_under_l0_only_those_who_count_measurements_attack(rows):
+    assert list(rows.loc[rows["threat"] == "sparse", "attack"].unique()) == ["noise", "sparse", EXACT]
+    assert "sparse" not in set(rows.loc[rows["threat"] != "sparse", "attack"])
+
+
+def test_every_patient_is_scored_once_per_seed_by_a_model_that_did_not_train_on_them(rows, plan):
+    of_model = {label: number for number, label in enumerate(plan.labels)}
+    for _, some in rows.groupby(["threat", "attack", "eps"], observed=True):
+        assert (some["patient"].value_counts() == 2).all()
+        assert some["patient"].nunique() == 61
+        members, people = some["model"].astype(str).map(of_model).tolist(), some["patient"].tolist()
+        assert not plan.train[members, people].any()
+        assert plan.held_out[members, people].all()
+        assert (plan.repetition[members].numpy() == some["repetition"]).all()
+
+
+def test_the_margin_is_the_named_models_own_in_float64(result, rows, population, dataset, plan):
+    double = population.double()
+    for row in rows.sample(80, random_state=0).itertuples():
+        member = plan.labels.index(str(row.model))
+        records = result.x_adv[f"{row.threat}/{row.attack}"][RADII[row.threat].index(row.eps), row.repetition, row.patient]
+        value = margin(double.select(torch.tensor([member]))(records[None, None].double()), dataset.y[row.patient]).item()
+        assert row.margin == pytest.approx(value, rel=1e-6, abs=1e-9)
+        assert row.broken == (value <= 0)
+
+
+def test_the_release_model_scores_no_one(rows):
+    assert "release" not in set(rows["model"])
+
+
+def test_a_plan_without_release_gives_the_same_findings(population, dataset, plan, quick):
+    scored = plan.scored()
+    with_it = audit(population, dataset, plan, quick, name="models").findings
+    alone = audit(population.select(scored), dataset, plan.select(scored), quick, name="models").findings
+    pd.testing.assert_frame_equal(alone.rows, with_it.rows)
+    assert alone.diagnostics == with_it.diagnostics
+
+
+def test_some_are_broken_and_some_are_not(rows):
+    broken = rows[rows["eps"] == 0.5].groupby("attack", observed=True)["broken"].mean()
+    assert broken.between(0.05, 0.95).all()
+    assert broken["pgd_margin"] > broken["noise"]
+
+
+# ---- radius zero ----
+
+
+def test_radius_zero_is_the_clean_margin_bit_for_bit(result, rows, population, dataset, plan, cfg):
+    clean, y = out_of_fold(population, dataset, plan)
+    assert clean.shape == (1, 2, 61)
+    assert clean.dtype == torch.float64
+    assert torch.equal(y, dataset.y)
+    for threat in cfg.threat:
+        for attack in attacks_of(cfg, threat):
+            of_attack = block(rows, threat, attack)
+            assert same_bits(torch.from_numpy(of_attack["margin"][0]), clean[0].float()), (threat, attack)
+            assert (of_attack["changed"][0] == 0).all()
+            assert same_bits(result.x_adv[f"{threat}/{attack}"][0], dataset.x.expand(2, -1, -1).contiguous())
+
+
+def test_out_of_fold_asks_the_model_that_held_the_patient_out(population, dataset, plan):
+    margins, _ = out_of_fold(population, dataset, plan)
+    everyone = margin(population.double()(dataset.x.double().expand(plan.size, -1, -1).contiguous()), dataset.y)
+    for member in range(plan.size - 1):
+        held_out = plan.held_out[member]
+        torch.testing.assert_close(margins[0, plan.repetition[member], held_out], everyone[member, held_out])
+
+
+def test_out_of_fold_of_a_plan_that_leaves_patients_out(dataset, plan):
+    known = torch.arange(61) < 40
+    part = plan.select(plan.scored())
+    part = Plan(part.train, part.held_out & known, part.repetition, part.seeds, part.labels)
+    models = untrained(part, dataset)
+    margins, y = out_of_fold(models, dataset, part)
+    whole, _ = out_of_fold(models, dataset, plan.select(plan.scored()))
+    torch.testing.assert_close(margins, whole[:, :, :40], rtol=1e-12, atol=1e-12)
+    assert torch.equal(y, dataset.y[:40])
+
+
+# ---- linear models: the closed form ----
+
+
+@pytest.fixture(scope="module")
+def linear(dataset, plan):
+    return untrained(plan, dataset, hidden=())
+
+
+@pytest.fixture(scope="module")
+def of_linear(linear, dataset, plan, cfg):
+    """What is found of linear models, and what their margins (S, N) lose at eps 1 by the closed form."""
+    threats = only(cfg, "unconstrained", "clinical")
+    suite = {name: cfg.attack[name] for name in ("noise", "fgsm", "pgd_ce", "pgd_margin")}
+    findings = audit(linear, dataset, plan, threats.model_copy(update={"attack": suite}), name="linear").findings
+    measured = ~dataset.x.isnan()
+    return findings, (slopes(linear, plan, dataset.y).abs() * UNCONSTRAINED.scale.float() * measured).sum(-1)
+
+
+def slopes(population, plan, y):
+    """(S, N, D): by how much the margin of the true class grows with each feature, in the model that holds a patient out."""
+    weight = population.parameters["weight0"]  # (M, D, 2)
+    towards_ill = (weight[..., 1] - weight[..., 0]) / population.preprocessing["scale"]
+    result = torch.zeros(2, len(y), 5)
+    for member in range(plan.size):
+        if plan.repetition[member] >= 0:
+            result[plan.repetition[member], plan.held_out[member]] = towards_ill[member]
+    return result * torch.where(y == 1, 1, -1)[:, None]
+
+
+@pytest.mark.parametrize("attack", ["fgsm", "pgd_ce", "pgd_margin"])
+def test_a_linear_model_loses_what_the_closed_form_says(of_linear, attack):
+    findings, loss = of_linear
+    got = block(findings.rows, "unconstrained", attack)["margin"]
+    expected = torch.from_numpy(got[0]) - torch.tensor(RADII["unconstrained"])[:, None, None] * loss
+    torch.testing.assert_close(torch.from_numpy(got), expected, rtol=1e-4, atol=2e-4)
+    assert (loss > 0.5).any()
+
+
+def test_a_linear_models_noise_loses_less(of_linear):
+    noise, fgsm = (block(of_linear[0].rows, "unconstrained", attack)["margin"] for attack in ("noise", "fgsm"))
+    assert (noise >= fgsm - 1e-3).all()
+    assert noise[2].mean() > fgsm[2].mean() + 0.1
+
+
+def test_a_linear_model_breaks_at_the_distance_of_its_boundary(of_linear):
+    findings, loss = of_linear
+    one = findings.verified["unconstrained"]
+    distance = (one.margin / loss).clamp(min=0)
+    near = distance <= 0.5
+    assert 0.1 < near.float().mean() < 0.9
+    torch.testing.assert_close(one.breaks_at[near], distance[near], rtol=1e-4, atol=3e-5)
+    torch.testing.assert_close(one.robust_below[near], distance[near], rtol=1e-4, atol=3e-5)
+    assert one.breaks_at[~near].isinf().all()
+
+
+# ---- inside the threat model ----
+
+
+@pytest.mark.parametrize("threat", RADII)
+def test_no_adversarial_record_leaves_the_threat_model(result, rows, dataset, cfg, threat):
+    for attack in attacks_of(cfg, threat):
+        x_adv = result.x_adv[f"{threat}/{attack}"]
+        assert x_adv.shape == (3, 2, 61, 5)
+        assert threat_of(cfg, threat).violations(x_adv, dataset.x, radius(threat)) == 0
+        changed = ((x_adv != dataset.x) & ~dataset.x.isnan()).sum(-1)
+        assert (block(rows, threat, attack)["changed"] == changed.numpy()).all()
+        assert changed[1:].any()
+
+
+def test_every_row_names_its_threat_completely(rows, cfg):
+    known = {"atlas": ATLAS, "nist": NIST, "owasp": OWASP}
+    access = {name: ACCESS[options["method"]] for name, options in cfg.attack.items()}
+    access |= {SURROGATE: "transfer", EXACT: "exact"}
+    for (name, attack), some in rows.groupby(["threat", "attack"], observed=True):
+        (line,) = some[list(THREAT_COLUMNS)].astype(str).drop_duplicates().to_dict("records")
+        assert all(line.values())
+        assert line["access"] == access[attack]
+        assert line["knowledge"] == KNOWLEDGE[access[attack]]
+        assert (line["norm"], line["goal"]) == (cfg.threat[name].norm, cfg.threat[name].goal)
+        mutable = threat_of(cfg, name).mutable.tolist()
+        assert line["mutable"].split() == [feature for feature, may in zip(SCHEMA.names, mutable, strict=True) if may]
+        assert line["query_budget"] == "unlimited" or access[attack] in ("scores", "labels")
+        for catalogue, table in known.items():
+            ids = [] if line[catalogue] == "none" else line[catalogue].split()
+            assert ids == list(getattr(EVASION_BY_ACCESS[access[attack]], catalogue))
+            assert set(ids) <= set(table)
+    budgets = rows.drop_duplicates("attack").set_index("attack")["query_budget"]
+    assert budgets["square"] == str(cfg.attack["square"]["queries"])
+    assert budgets["hop_skip_jump"] == str(cfg.attack["hop_skip_jump"]["queries"])
+    assert budgets["sparse"] == str(1 + 2 * 3 * cfg.attack["sparse"]["points"])  # two of three measurements
+
+
+def planted(monkeypatch, attack):
+    """In place of the suite."""
+    monkeypatch.setattr(audit_module, "evasion_suite", lambda configured, norm: {"fgsm": attack})
+
+
+def test_an_attack_that_leaves_the_threat_model_is_brought_back_and_judged_there(monkeypatch, population, dataset, plan, cfg):
+    planted(monkeypatch, lambda model, x, y, threat, *, eps, generator: x + 5 * eps * threat.scale.float())
+    both = only(cfg, "clinical", "unconstrained")
+    result = audit(population, dataset, plan, both, name="models")
+    for name in both.threat:
+        threat = threat_of(cfg, name)
+        legal = threat.project(dataset.x + 5 * radius(name) * threat.scale.float(), dataset.x, radius(name))
+        assert torch.equal(result.x_adv[f"{name}/fgsm"].nan_to_num(), legal.expand(3, 2, -1, -1).nan_to_num())
+    assert result.findings.diagnostics["violations"] == 0
+
+
+def test_values_that_an_attack_makes_missing_are_counted(monkeypatch, population, dataset, plan, quick):
+    planted(monkeypatch, lambda model, x, y, threat, *, eps, generator: x + torch.nan * eps)
+    found = audit(population, dataset, plan, quick, name="models").findings
+    index, _ = plan.select(plan.scored()).held_out_index()
+    assert found.diagnostics["violations"] == 3 * (~dataset.x[index].isnan()).sum()
+
+
+def test_a_projection_that_fails_is_counted_and_flagged(monkeypatch, population, dataset, plan, quick):
+    monkeypatch.setattr(audit_module.Threat, "project", lambda self, x_adv, x, eps: x_adv + 7)
+    found = audit(population, dataset, plan, quick, name="models").findings
+    assert found.diagnostics["violations"] > 1000
+    assert "violations" in compare({"models": found}, quick.audit, 0, None)["flags"].iloc[0].split()
+
+
+def test_an_attack_cannot_claim_a_success_it_does_not_have(monkeypatch, population, dataset, plan, quick):
+    planted(monkeypatch, lambda model, x, y, threat, *, eps, generator: x + 0 * eps)
+    found = audit(population, dataset, plan, quick, name="models").findings.rows
+    clean = out_of_fold(population, dataset, plan)[0].float().numpy()
+    assert (block(found, "clinical", "fgsm")["margin"] == clean).all()
+
+
+# ---- what is proved ----
+
+
+def test_no_check_of_the_audit_itself_fails(result):
+    assert {name: result.findings.diagnostics[name] for name in COUNTS} == COUNTS
+    assert result.findings.diagnostics.keys() == MEASUREMENTS.keys()
+
+
+@pytest.mark.parametrize("threat", RADII)
+def test_where_all_is_decided_robust_accuracy_is_verified_accuracy(result, rows, cfg, threat):
+    """No attack breaks more than the verifier does, and it breaks whoever it says: nothing is lost on the way to float32."""
+    one = result.findings.verified[threat]
+    robust, broken = one.robust_at(RADII[threat]), one.broken_at(RADII[threat])
+    assert torch.equal(robust, ~broken)  # decided
+    assert (block(rows, threat, EXACT)["broken"] == broken.numpy()).all()
+    for attack in attacks_of(cfg, threat):
+        assert not (block(rows, threat, attack)["broken"] & robust.numpy()).any(), attack
+    table = compare({"baseline": result.findings}, cfg.audit, 0, None)
+    of_threat = table[table["threat"] == threat]
+    np.testing.assert_allclose(of_threat["robust_accuracy"], of_threat["verified_accuracy"], atol=1e-12)
+    np.testing.assert_allclose(of_threat["robust_accuracy"], robust.double().mean((1, 2)), atol=1e-12)
+    assert of_threat["robust_accuracy"].is_monotonic_decreasing
+    assert of_threat["robust_accuracy"].nunique() == 3
+
+
+def test_single_measurements_are_looked_for_under_the_headline_alone(result, cfg):
+    assert cfg.audit.headline == "clinical"
+    looked = {name: not one.alone.isnan().all() for name, one in result.findings.verified.items()}
+    assert looked == {"clinical": True, "unconstrained": False, "sparse": False}
+
+
+def verifier_says(monkeypatch, twist):
+    """What an honest verifier says, twisted."""
+    honest = audit_module.proofs_out_of_fold
+
+    def dishonest(*args, **options):
+        proved = honest(*args, **options)
+        return lambda: twist(proved())
+
+    monkeypatch.setattr(audit_module, "proofs_out_of_fold", dishonest)
+
+
+def test_a_verifier_that_proves_what_is_not_true_is_caught(monkeypatch, population, dataset, plan, quick):
+    verifier_says(monkeypatch, lambda one: replace(one, robust_below=torch.full_like(one.robust_below, torch.inf)))
+    found = audit(population, dataset, plan, quick, name="models").findings
+    assert found.diagnostics["attack_beats_proof"] == found.rows["broken"].sum() > 100
+    assert "attack_beats_proof" in compare({"models": found}, quick.audit, 0, None)["flags"].iloc[0].split()
+
+
+def test_a_record_that_breaks_nothing_is_no_success_of_the_verifier(monkeypatch, population, dataset, plan, quick):
+    """Whatever it says of its distance: the record is scored by the audit."""
+
+    def boasting(one):
+        x = dataset.x.expand(one.counterexample.shape).clone()
+        nothing = torch.zeros_like(one.breaks_at)
+        return replace(one, breaks_at=nothing, robust_below=nothing, counterexample=x)
+
+    verifier_says(monkeypatch, boasting)
+    found = audit(population, dataset, plan, quick, name="models").findings.rows
+    clean = out_of_fold(population, dataset, plan)[0].float().numpy()
+    assert (block(found, "clinical", EXACT)["margin"] == clean).all()
+
+
+# ---- goals ----
+
+
+@pytest.mark.parametrize(("goal", "attacked"), [("miss", 1), ("alarm", 0)])
+def test_only_those_whom_the_goal_names_are_changed(population, dataset, plan, cfg, rows, goal, attacked):
+    aimed = only(cfg, "clinical")
+    aimed = aimed.model_copy(update={"threat": {"clinical": cfg.threat["clinical"].model_copy(update={"goal": goal})}})
+    result = audit(population, dataset, plan, aimed, name="models")
+    found = result.findings.rows
+    assert {name: result.findings.diagnostics[name] for name in COUNTS} == COUNTS
+    spared = found[found["y"] != attacked]
+    assert (spared["changed"] == 0).all()
+    clean = out_of_fold(population, dataset, plan)[0][0].float().numpy()
+    for attack in attacks_of(aimed, "clinical"):
+        one = block(found, "clinical", attack)
+        free = one["y"][0] != attacked
+        assert (one["margin"][:, free] == clean[free]).all(), attack
+        assert (one["changed"][1:, ~free] > 0).any(), attack
+    exact = block(found, "clinical", EXACT)
+    mine = exact["y"] == attacked
+    assert (exact["broken"][mine] == block(rows, "clinical", EXACT)["broken"][mine]).all()
+    assert set(found["goal"]) == {goal}
+
+
+# ---- surrogate and transfer ----
+
+
+def test_a_linear_surrogate_attacks_in_its_own_right(rows, of_linear):
+    """What it sends breaks some; the gradients of the model itself break more."""
+    surrogate, own = (block(rows, "unconstrained", attack)["broken"] for attack in (SURROGATE, "pgd_margin"))
+    assert own[2].sum() > surrogate[2].sum()
+    assert (block(rows, "unconstrained", SURROGATE)["changed"][1:] > 0).any()
+    assert not np.array_equal(surrogate[2], block(rows, "unconstrained", "fgsm")["broken"][2])
+    assert SURROGATE in set(of_linear[0].rows["attack"])
+
+
+@pytest.fixture(scope="module")
+def other(plan, dataset):
+    return untrained(plan, dataset, seed=77)
+
+
+def test_transferred_records_are_scored_on_this_population(result, other, dataset, plan, cfg):
+    few = small(cfg)
+    audited = audit(other, dataset, plan, few, name="other", transfer=result.x_adv).findings.rows
+    index, valid = plan.select(plan.scored()).held_out_index()
+    for threat in cfg.threat:
+        got = block(audited, threat, TRANSFER)["margin"]
+        for member in range(6):
+            people = index[member][valid[member]]
+            repetition = int(plan.repetition[member])
+            alone = other.select(torch.tensor([member]))
+            sent = [result.x_adv[f"{threat}/{attack}"][:, repetition, people][:, None] for attack in attacks_of(cfg, threat)]
+            expected = torch.stack([margin(alone(one), dataset.y[people])[:, 0] for one in sent]).amin(0)
+            torch.testing.assert_close(torch.from_numpy(got[:, repetition, people]), expected, rtol=1e-4, atol=1e-4)
+        attacks = list(audited.loc[audited["threat"] == threat, "attack"].unique())
+        assert attacks == attacks_of(few, threat, transfer=True)
+
+
+def test_without_transfer_there_are_no_such_rows(result, rows):
+    assert TRANSFER not in set(rows["attack"])
+    assert not [key for key in result.x_adv if key.endswith(TRANSFER)]
+
+
+def test_of_the_records_sent_the_most_harmful_counts(population, dataset, plan, cfg, quick, rows, result):
+    """Sent back to the models they were made on, they are as strong as the whole suite."""
+    audited = audit(population, dataset, plan, quick, name="models", transfer=result.x_adv).findings.rows
+    suite = np.minimum.reduce([block(rows, "clinical", attack)["margin"] for attack in attacks_of(cfg, "clinical")])
+    np.testing.assert_allclose(block(audited, "clinical", TRANSFER)["margin"], suite, atol=1e-4)
+
+
+# ---- files ----
+
+
+def test_saved_and_loaded_bit_for_bit(result, tmp_path):
+    result.save(tmp_path)
+    findings = result.findings
+    pd.testing.assert_frame_equal(load_rows(tmp_path), findings.rows)
+    loaded = load_adversarial(tmp_path)
+    assert loaded.keys() == result.x_adv.keys()
+    assert all(same_bits(loaded[key], result.x_adv[key]) for key in loaded)
+    again = Findings.load(tmp_path)
+    pd.testing.assert_frame_equal(again.rows, findings.rows)
+    assert outcomes(again.rows).keys() == outcomes(findings.rows).keys()
+    assert again.diagnostics == findings.diagnostics
+    assert list(again.verified) == list(findings.verified)
+    for name, one in findings.verified.items():
+        for field in fields(one):
+            before, after = getattr(one, field.name), getattr(again.verified[name], field.name)
+            assert before.dtype == after.dtype
+            assert torch.equal(before.view(torch.uint8), after.view(torch.uint8)), field.name  # missing values too
+
+
+FILES = {
+    "rows.parquet": Findings.load,
+    "diagnostics.json": Findings.load,
+    "verified/clinical.safetensors": Findings.load,
+    "adversarial.safetensors": load_adversarial,
+}
+
+
+@pytest.mark.parametrize("damage", ["missing", "truncated"])
+@pytest.mark.parametrize("file", FILES)
+def test_a_damaged_file_is_one_line(result, tmp_path, file, damage):
+    result.save(tmp_path)
+    path = tmp_path / file
+    if damage == "missing":
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes()[:-50])
+    with pytest.raises(BadInput, match=file) as caught:
+        FILES[file](tmp_path)
+    assert "\n" not in str(caught.value)
+    assert "run" in str(caught.value)
+
+
+def test_the_same_configuration_is_the_same_bytes_whatever_the_global_state(population, dataset, plan, cfg, result, tmp_path):
+    torch.manual_seed(99)
+    again = audit(population, dataset, plan, cfg, name="another name")
+    for name, one in (("a", result), ("b", again)):
+        (tmp_path / name).mkdir()
+        one.save(tmp_path / name)
+    files = [path.relative_to(tmp_path / "a") for path in (tmp_path / "a").rglob("*") if path.is_file()]
+    assert len(files) == 3 + len(cfg.threat)
+    for file in files:
+        assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes(), file
+
+
+def test_another_seed_draws_other_noise(population, dataset, plan, quick, result):
+    other = audit(population, dataset, plan, quick.model_copy(update={"seed": 1}), name="models")
+    assert not torch.equal(other.x_adv["clinical/noise"].nan_to_num(), result.x_adv["clinical/noise"].nan_to_num())
+    assert same_bits(other.x_adv["clinical/fgsm"], result.x_adv["clinical/fgsm"])
+
+
+# ---- no leak ----
+
+
+def shuffled_interval(cfg, plan_of) -> tuple[float, float]:
+    dataset = tiny.records(240, seed=0)
+    y = dataset.y[torch.randperm(240, generator=torch.Generator().manual_seed(1))]
+    dataset = type(dataset)(dataset.x, y, dataset.schema)
+    plan = plan_of(tiny.plan(dataset))
+    margins, _ = out_of_fold(train("baseline", dataset, plan, cfg), dataset, plan)
+    score = disease_probability(margins[0].numpy(), y.numpy())
+    samples = intervals.bootstrap_auroc(score, y.numpy(), intervals.bootstrap_weights(240, 500, seed=3))
+    return intervals.interval(rates.auroc(score, y.numpy()), samples)
+
+
+@pytest.fixture(scope="module")
+def long_cfg(cfg):
+    return cfg.model_copy(update={"train": cfg.train.model_copy(update={"epochs": 40, "learning_rate": 3e-3})})
+
+
+def test_shuffled_labels_cannot_be_learnt(long_cfg):
+    low, high = shuffled_interval(long_cfg, lambda plan: plan)
+    assert low < 0.5 < high
+    assert high - low < 0.2
+
+
+def test_a_planted_leak_is_seen_by_the_same_test(long_cfg):
+    def leaking(plan: Plan) -> Plan:
+        everyone: Tensor = torch.ones_like(plan.train)
+        return Plan(everyone, plan.held_out, plan.repetition, plan.seeds, plan.labels)
+
+    low, _ = shuffled_interval(long_cfg, leaking)
+    assert low > 0.6

@@ -1,0 +1,100 @@
+"""The frontier as a table: every figure from what was found, a claim only where one is made."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+import tiny
+from pipeline.config import AuditConfig
+from pipeline.risks.frontier.measure.epsilons import Frontier
+from pipeline.risks.frontier.tables import frontier_table
+from pipeline.standards import ATLAS, NIST, OWASP
+from risks.membership.made_up import made_up_leak
+
+CFG = AuditConfig(eps=[0.0, 0.1], headline="clinical", confidence=0.95, resamples=200)
+
+
+def claim(epsilon):
+    audit = {"epsilon_lower_bound": 0.4, "ceiling": 3.8}
+    accounts = None if epsilon is None else {"pld": epsilon + 0.001}
+    return {
+        "epsilon": epsilon,
+        "delta": 1e-4,
+        "accounts": accounts,
+        "noise_multiplier": 0.0 if epsilon is None else 9.0,
+        "audit": audit,
+    }
+
+
+def made_up() -> Frontier:
+    """Two kinds, two epsilons: the first model is right about all but every fourth patient, the second calls nobody ill."""
+    y = torch.arange(80) % 2
+    careful = torch.where(torch.arange(80) % 4 == 0, -1.0, 1.0).double().expand(2, 2, -1)
+    nobody = torch.where(y == 0, 1.0, -1.0).double().expand(2, 2, -1)
+    margin = torch.stack([careful, nobody])
+    leak = made_up_leak(tiny.records(80, seed=2), targets=20, effect=1.0)
+    proved = (margin > 0) & (torch.arange(80) >= 40)
+    return Frontier(
+        ("mlp", "linear"), (2.0, None), [[claim(2.0), claim(None)]] * 2, "clinical", 0.3, y, margin, proved, ~proved,
+        leak.scores["loss"].expand(2, 2, -1, -1), leak.member,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def found():
+    return made_up()
+
+
+@pytest.fixture
+def table(found):
+    return frontier_table(found, CFG, seed=0)
+
+
+def test_a_row_for_each_kind_and_epsilon(table):
+    assert table["model"].tolist() == ["mlp", "mlp", "linear", "linear"]
+    assert table["epsilon_claimed"].tolist()[::2] == [2.0, 2.0]
+    assert table["epsilon_recomputed"].tolist()[::2] == [2.001, 2.001]
+    assert table.loc[[1, 3], ["epsilon_claimed", "epsilon_recomputed"]].isna().all(axis=None)
+    assert table.loc[[1, 3], "noise_multiplier"].tolist() == [0.0, 0.0]
+    assert (table["epsilon_lower_bound"] == 0.4).all()
+    assert (table["epsilon_ceiling"] == 3.8).all()
+    assert (table["delta"] == 1e-4).all()
+
+
+def test_figures_are_those_of_the_answers(table):
+    first, last = table.iloc[0], table.iloc[-1]
+    assert (first["accuracy"], first["sensitivity"], first["proved_accuracy"]) == (0.75, 1.0, 0.375)
+    assert (last["accuracy"], last["sensitivity"], last["auroc"]) == (0.5, 0.0, 0.5)
+
+
+def test_figures_lie_inside_their_intervals(table):
+    for name in ("accuracy", "auroc", "sensitivity", "proved_accuracy", "lira_tpr_at_1pct", "lira_auroc"):
+        assert (table[f"{name}_low"] <= table[name]).all()
+        assert (table[name] <= table[f"{name}_high"]).all()
+        assert (table[f"{name}_low"] >= 0).all()
+        assert (table[f"{name}_high"] <= 1).all()
+    assert (table["accuracy_high"] > table["accuracy_low"]).all()
+
+
+def test_a_model_that_calls_nobody_ill_is_degenerate(table):
+    assert table["degenerate"].tolist() == [False, False, True, True]
+
+
+def test_one_undecided_patient_makes_a_proof_a_lower_bound(found, table):
+    assert table["proved_exact"].all()
+    broken = found.broken.clone()
+    broken[0, 1, 0, 0] = False
+    open_ = frontier_table(replace(found, broken=broken), CFG, seed=0)
+    assert open_["proved_exact"].tolist() == [True, False, True, True]
+    assert open_["proved_accuracy"].equals(table["proved_accuracy"])
+
+
+def test_a_shift_of_one_standard_deviation_gives_its_auroc(table):
+    assert table["lira_auroc"].to_numpy() == pytest.approx(np.full(4, 0.7602), abs=0.03)  # Phi(1 / sqrt 2)
+
+
+def test_every_row_names_known_ids(table):
+    for column, known in (("atlas", ATLAS), ("nist", NIST), ("owasp", OWASP)):
+        assert all(one in known for ids in table[column] for one in ids.split())

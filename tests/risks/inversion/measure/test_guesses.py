@@ -1,0 +1,63 @@
+"""What models tell, as data: the same as asking the attacks, victim by victim, and it survives the disk."""
+
+import pytest
+import torch
+
+import tiny
+from pipeline.attacks.inversion import attribute_inference
+from pipeline.risks.inversion.measure.guesses import Reconstruction, reconstruction
+
+DATA = tiny.records(60, seed=3)
+MEMBER = torch.rand(4, 60, generator=torch.Generator().manual_seed(1)) < 0.5
+
+
+@pytest.fixture
+def told(cfg):
+    return reconstruction(tiny.population(4), MEMBER, DATA, cfg)
+
+
+def test_only_private_measurements_are_guessed_by_everyone_in_every_way(told):
+    private = [name for name, feature in tiny.FEATURES.items() if feature.private]
+    assert list(dict.fromkeys(question.attribute for question in told.questions)) == private
+    assert len(told.questions) == len(private) * 2 * 2 * 2
+    assert told.alone.shape == told.aided.shape == (len(told.questions), 2, 60)
+
+
+def test_errors_are_those_of_the_first_victims_by_side(told, cfg):
+    first = torch.arange(4) < cfg.privacy.victims
+    guesses = attribute_inference(
+        tiny.population(4).select(first), DATA.x, DATA.y, MEMBER[first], tiny.SCHEMA, ["glucose"],
+        candidates=cfg.privacy.candidates, generator=torch.Generator().manual_seed(cfg.seed),
+    )  # fmt: skip
+    for row, guess in enumerate(guesses):
+        assert (told.questions[row].access, told.questions[row].attacker) == (guess.access, guess.attacker)
+        for side, chosen in enumerate((MEMBER[first], ~MEMBER[first])):
+            for patient in range(60):
+                errors = [float(guess.model[v, patient]) for v in range(int(first.sum())) if chosen[v, patient]]
+                known = [error for error in errors if error == error]
+                expected = sum(known) / len(known) if known else float("nan")
+                assert float(told.aided[row, side, patient]) == pytest.approx(expected, abs=1e-5, nan_ok=True)
+
+
+def test_each_victim_has_a_typical_record(told, cfg):
+    assert told.typical.shape == (cfg.privacy.victims, 5)
+    assert all(values.shape == (cfg.privacy.victims,) for values in told.distances.values())
+
+
+def test_it_survives_the_disk(told, tmp_path):
+    told.save(tmp_path)
+    again = Reconstruction.load(tmp_path)
+    assert again.questions == told.questions
+    torch.testing.assert_close(again.alone, told.alone, rtol=0, atol=0, equal_nan=True)
+    torch.testing.assert_close(again.aided, told.aided, rtol=0, atol=0, equal_nan=True)
+    assert torch.equal(again.typical, told.typical)
+    assert all(torch.equal(again.distances[name], values) for name, values in told.distances.items())
+
+
+def test_where_nothing_is_private_nothing_is_asked(cfg, tmp_path):
+    features = tuple(feature.model_copy(update={"private": False}) for feature in tiny.SCHEMA.features)
+    schema = tiny.SCHEMA.__class__(tiny.SCHEMA.names, features, "outcome", tiny.SCHEMA.classes)
+    told = reconstruction(tiny.population(4), MEMBER, DATA.__class__(DATA.x, DATA.y, schema), cfg)
+    told.save(tmp_path)
+    assert Reconstruction.load(tmp_path).questions == ()
+    assert Reconstruction.load(tmp_path).alone.shape == (0, 2, 60)

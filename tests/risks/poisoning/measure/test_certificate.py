@@ -1,0 +1,64 @@
+"""What is certified of a population: the same as patient by patient, falling, and nothing where nothing is certified."""
+
+import numpy as np
+import pytest
+import torch
+
+import tiny
+from pipeline.defenses import train
+from pipeline.defenses.partition import certified_records
+from pipeline.models.out_of_fold import out_of_fold
+from pipeline.risks.poisoning.measure.certificate import CERTIFICATE, certificate_table
+
+
+@pytest.fixture
+def plan(dataset):
+    return tiny.plan(dataset, release=True)
+
+
+@pytest.fixture
+def population(dataset, plan, cfg):
+    return train("partition", dataset, plan, cfg)
+
+
+@pytest.fixture
+def table(population, dataset, plan, cfg):
+    plain = tiny.untrained(plan, dataset)
+    return certificate_table({"baseline": plain, "partition": population}, dataset, plan, cfg.audit, seed=0)
+
+
+def test_only_a_defence_with_a_certificate_has_rows(table, population):
+    assert set(table["defense"]) == {"partition"}
+    assert CERTIFICATE in population.facts
+
+
+def test_without_poison_it_is_accuracy(table, population, dataset, plan):
+    margins, y = out_of_fold(population, dataset, plan)
+    right = (margins[0] > 0).float().mean(0)
+    assert table["certified_accuracy"][0] == pytest.approx(float(right.mean()), abs=1e-6)
+    assert table["certified_sensitivity"][0] == pytest.approx(float(right[y == 1].mean()), abs=1e-6)
+
+
+def test_shares_are_those_of_the_models_that_did_not_train_on_a_patient(table, population, dataset, plan):
+    for records in (1, 3):
+        sure = []
+        for patient in range(len(dataset.y)):
+            own = []
+            for model in range(plan.size):
+                if plan.held_out[model, patient]:
+                    one, x, y = population.select(torch.tensor([model])), dataset.x[patient], dataset.y[patient]
+                    own.append(int(certified_records(one, x[None, None], y[None, None])) >= records)
+            sure.append(np.mean(own))
+        assert table.set_index("records").loc[records, "certified_accuracy"] == pytest.approx(np.mean(sure), abs=1e-6)
+
+
+def test_more_poison_certifies_less_until_nobody_is_left(table):
+    assert (table["certified_accuracy"].diff().dropna() <= 0).all()
+    assert table["certified_accuracy"].iloc[-1] == 0
+    assert table["certified_accuracy"].iloc[-2] > 0
+    assert (table["changed"] == table["records"] // 2).all()
+    assert (table["certified_accuracy_low"] <= table["certified_accuracy"]).all()
+
+
+def test_nothing_certified_no_row(dataset, plan, cfg):
+    assert certificate_table({"baseline": tiny.untrained(plan, dataset)}, dataset, plan, cfg.audit, seed=0).empty

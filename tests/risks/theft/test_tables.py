@@ -1,0 +1,94 @@
+"""Figures of copies: known answers, honest intervals, and what is named."""
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline.config import AuditConfig
+from pipeline.risks.theft.measure.copies import PLAIN, TRUE_LABELS, Theft
+from pipeline.risks.theft.tables import api_table, headline_metrics, theft_table
+from pipeline.standards import ATLAS, NIST, OWASP
+from risks.theft.made_up import made_up
+
+CFG = AuditConfig(eps=[0.0, 0.1], headline="clinical", confidence=0.95, resamples=200)
+
+
+@pytest.fixture(scope="module")
+def stolen():
+    return made_up(0.8)
+
+
+@pytest.fixture(scope="module")
+def table(stolen):
+    return theft_table({"baseline": stolen, "other": made_up(1.0)}, CFG, seed=0)
+
+
+def test_a_row_for_each_defence_and_attacker(table):
+    assert table[["defense", "strategy"]].to_numpy().tolist() == [
+        ["baseline", "public"], ["baseline", TRUE_LABELS], ["other", "public"], ["other", TRUE_LABELS],
+    ]  # fmt: skip
+    assert table["queries"].tolist() == [100, 0, 100, 0]
+
+
+def test_fidelity_is_the_share_of_test_patients_by_hand(table, stolen):
+    same = (stolen.log_odds[:2] > 0) == (stolen.victims[PLAIN] > 0)
+    assert table.loc[0, "fidelity"] == pytest.approx(float(same[stolen.test].float().mean()))
+    right = (stolen.log_odds[:2] > 0).long() == stolen.y
+    assert table.loc[0, "accuracy"] == pytest.approx(float(right[stolen.test].float().mean()))
+
+
+def test_a_copy_of_the_same_weights_is_as_good_as_its_victim_in_everything(table):
+    same = table[(table["defense"] == "other") & (table["strategy"] == "public")].iloc[0]
+    assert (same["fidelity"], same["fidelity_low"], same["fidelity_high"]) == (1, 1, 1)
+    assert same["uniform_fidelity"] == 1
+    for name in ("accuracy", "auroc", "evasion", "membership"):
+        assert same[name] == pytest.approx(same[f"victim_{name}"]), name
+
+
+def test_figures_lie_inside_intervals_of_the_right_width(table, stolen):
+    for name in ("fidelity", "uniform_fidelity", "accuracy", "auroc", "evasion", "membership", "victim_accuracy"):
+        assert (table[f"{name}_low"] <= table[name]).all()
+        assert (table[name] <= table[f"{name}_high"]).all()
+    share, tests = table.loc[0, "fidelity"], int(stolen.test.sum())
+    width = table.loc[0, "fidelity_high"] - table.loc[0, "fidelity_low"]
+    assert width == pytest.approx(2 * 1.96 * (share * (1 - share) / tests) ** 0.5, rel=0.25)
+
+
+def test_only_rightly_answered_test_patients_can_be_broken(table, stolen):
+    right = ((stolen.victims[PLAIN] > 0).long() == stolen.y) & stolen.test
+    assert table.loc[0, "evasion"] == pytest.approx(float(stolen.broken[:2][right].float().mean()))
+
+
+def test_membership_compares_members_with_test_patients_alone(stolen):
+    told = stolen.log_odds.clone()
+    signs = torch.where(stolen.y == 1, 1.0, -1.0)
+    known = torch.where(stolen.member, 9.0, torch.where(stolen.test, 1.0, 99.0)).repeat(2, 1)  # the attacker's: ignored
+    betrayed = Theft(**{**vars(stolen), "log_odds": known * signs})
+    assert theft_table({"baseline": betrayed}, CFG, 0)["membership"].tolist() == [1.0, 1.0]
+    assert torch.equal(told, stolen.log_odds)
+
+
+def test_every_row_names_known_ids_but_for_diagnoses_of_ones_own(table):
+    for column, known in (("atlas", ATLAS), ("nist", NIST), ("owasp", OWASP)):
+        stolen_ids = table.loc[table["strategy"] == "public", column]
+        assert all(one in known for ids in stolen_ids for one in ids.split())
+        assert (table.loc[table["strategy"] == TRUE_LABELS, column] == "none").all()
+    assert table["knowledge"].str.len().min() > 0
+
+
+def test_what_an_answer_costs_an_honest_user(stolen, table):
+    answers = api_table({"baseline": stolen}, table, CFG, 0, "public", 100).set_index("access")
+    test, y = stolen.test, stolen.y.expand(2, -1)
+    for access in ("labels", "probabilities"):
+        squares = (stolen.shown[f"{PLAIN}/{access}"] - y) ** 2
+        assert answers.loc[access, "brier"] == pytest.approx(float(squares[test].mean()), rel=1e-5)
+    assert answers.loc["labels", "brier"] > answers.loc["probabilities", "brier"]
+    assert answers.loc["labels", "auroc"] < answers.loc["probabilities", "auroc"]
+    assert answers.loc["labels", "fidelity"] == table.loc[0, "fidelity"]
+    assert np.isnan(answers.loc["probabilities", "fidelity"])
+
+
+def test_the_headline_is_one_figure_for_each_defence_and_access(table):
+    figures = headline_metrics(table, "public", 100)
+    assert figures["other"] == {"fidelity_labels": 1.0}
+    assert list(figures) == ["baseline", "other"]

@@ -1,0 +1,138 @@
+"""The accountant equals closed forms where there are any, and other people's accountants elsewhere, never below the truth."""
+
+import math
+
+import numpy as np
+import pytest
+from opacus.accountants import create_accountant
+from scipy.optimize import brentq
+from scipy.stats import norm
+
+from pipeline.statistics.accounting import gaussian_delta, gaussian_epsilon, gaussian_mu, pld_epsilon, rdp_epsilon, recompute
+
+DELTA = 1e-5
+RUNS = [(0.01, 1.0, 1000), (0.05, 1.0, 100), (0.2, 2.0, 300), (0.001, 0.7, 5000), (0.5, 8.0, 50)]  # rate, noise, steps
+
+
+def opacus_epsilon(mechanism, sample_rate, noise_multiplier, steps, delta=DELTA):
+    accountant = create_accountant(mechanism)
+    accountant.history = [(noise_multiplier, sample_rate, steps)]
+    return accountant.get_epsilon(delta)
+
+
+def one_step_delta(epsilon, sample_rate, noise_multiplier, removed):
+    """Hockey-stick divergence of one step, by integration."""
+
+    z = np.linspace(-12 * noise_multiplier, 12 * noise_multiplier + 1, 20_001)
+    without = norm.pdf(z, 0, noise_multiplier)
+    with_record = (1 - sample_rate) * without + sample_rate * norm.pdf(z, 1, noise_multiplier)
+    p, q = (with_record, without) if removed else (without, with_record)
+    return np.trapezoid(np.maximum(p - math.exp(epsilon) * q, 0), z)
+
+
+# ---- the Gaussian mechanism ----
+
+
+@pytest.mark.parametrize("mu", [0.1, 1.0, 4.0])
+@pytest.mark.parametrize("epsilon", [0.0, 0.3, 2.0])
+def test_delta_of_the_gaussian_mechanism_is_its_hockey_stick_divergence(mu, epsilon):
+    assert gaussian_delta(epsilon, mu) == pytest.approx(one_step_delta(epsilon, 1.0, 1 / mu, True), abs=1e-7)
+
+
+@pytest.mark.parametrize("mu", [1e-3, 0.1, 1.0, 10.0, 50.0])
+@pytest.mark.parametrize("delta", [1e-12, 1e-5, 1e-2, 0.6])
+def test_epsilon_and_mu_invert_delta(mu, delta):
+    epsilon = gaussian_epsilon(mu, delta)
+    if epsilon == 0:
+        assert gaussian_delta(0.0, mu) <= delta
+    else:
+        assert gaussian_delta(epsilon, mu) == pytest.approx(delta, rel=1e-6)
+        assert gaussian_mu(epsilon, delta) == pytest.approx(mu, rel=1e-6)
+
+
+def test_at_epsilon_zero_delta_is_the_total_variation_distance():
+    assert gaussian_delta(0.0, 2.0) == pytest.approx(2 * norm.cdf(1.0) - 1)
+    assert gaussian_mu(0.0, 2 * norm.cdf(1.0) - 1) == pytest.approx(2.0)
+
+
+def test_no_signal_costs_nothing_and_far_tails_do_not_overflow():
+    assert gaussian_delta(1.0, 0.0) == gaussian_epsilon(0.0, DELTA) == 0.0
+    assert gaussian_epsilon(100.0, 1e-9) == pytest.approx(5000, rel=0.2)
+    assert 0 <= gaussian_delta(700.0, 1.0) < 1e-300
+
+
+# ---- Rényi ----
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_renyi_is_opacus_renyi_up_to_its_fractional_orders(run):
+    reference = opacus_epsilon("rdp", *run)
+    assert reference * (1 - 1e-6) <= rdp_epsilon(*run, DELTA) <= reference * 1.03
+
+
+def test_renyi_without_sampling_has_a_closed_form():
+    noise, steps = 3.0, 10
+    naive = min(
+        steps * a / (2 * noise**2) + math.log((a - 1) / a) - (math.log(DELTA) + math.log(a)) / (a - 1) for a in range(2, 257)
+    )
+    assert rdp_epsilon(1.0, noise, steps, DELTA) == pytest.approx(naive, rel=1e-9)
+
+
+# ---- the privacy loss distribution ----
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_the_loss_distribution_agrees_with_opacus_and_is_below_renyi(run):
+    epsilon = pld_epsilon(*run, DELTA)
+    assert 0 <= opacus_epsilon("prv", *run) - epsilon <= 0.011  # Opacus adds its own error bound of 0.01
+    assert epsilon < rdp_epsilon(*run, DELTA)
+
+
+@pytest.mark.parametrize(("noise", "steps"), [(1.0, 1), (2.0, 20), (20.0, 400), (0.5, 30)])
+def test_almost_every_record_is_the_gaussian_mechanism(noise, steps):
+    exact = gaussian_epsilon(math.sqrt(steps) / noise, DELTA)
+    epsilon = pld_epsilon(1 - 1e-9, noise, steps, DELTA)
+    assert exact * (1 - 1e-6) <= epsilon <= exact * 1.005
+
+
+@pytest.mark.parametrize("sample_rate", [0.02, 0.3])
+@pytest.mark.parametrize("noise", [0.6, 1.5])
+def test_one_step_is_an_upper_bound_of_the_integral_and_close_to_it(sample_rate, noise):
+    exact = max(
+        brentq(lambda e: one_step_delta(e, sample_rate, noise, removed) - DELTA, 0, 30, xtol=1e-6)  # noqa: B023
+        if one_step_delta(0, sample_rate, noise, removed) > DELTA
+        else 0
+        for removed in (True, False)
+    )
+    assert exact - 1e-4 <= pld_epsilon(sample_rate, noise, 1, DELTA) <= exact * 1.005
+
+
+def test_epsilon_grows_with_steps_and_rate_and_shrinks_with_noise_and_delta():
+    base = pld_epsilon(0.05, 1.0, 100, DELTA)
+    assert pld_epsilon(0.05, 1.0, 200, DELTA) > base
+    assert pld_epsilon(0.06, 1.0, 100, DELTA) > base
+    assert pld_epsilon(0.05, 1.1, 100, DELTA) < base
+    assert pld_epsilon(0.05, 1.0, 100, 1e-4) < base
+
+
+def test_a_delta_that_covers_all_leaves_no_epsilon():
+    assert pld_epsilon(0.001, 5.0, 2, 0.1) == 0.0
+
+
+# ---- a claim ----
+
+
+def test_a_claim_is_recomputed_three_ways():
+    whole = recompute(1.0, 10.0, 100, DELTA)
+    assert whole["exact"] == whole["pld"] == gaussian_epsilon(1.0, DELTA) < whole["rdp"]
+    sampled = recompute(0.1, 2.0, 100, DELTA)
+    assert sampled["exact"] is None
+    assert sampled["pld"] < sampled["rdp"]
+
+
+@pytest.mark.parametrize(
+    "logged", [(0.0, 1.0, 1, DELTA), (1.1, 1.0, 1, DELTA), (0.1, 0.0, 1, DELTA), (0.1, 1.0, 0, DELTA), (1, 1, 1, 0.0)]
+)
+def test_what_no_run_can_have_logged_is_refused(logged):
+    with pytest.raises(ValueError, match="must be"):
+        recompute(*logged)

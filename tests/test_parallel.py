@@ -1,0 +1,99 @@
+"""Work beside this process: the same results, and no process left with more threads than it may have."""
+
+import os
+import time
+
+import pytest
+import torch
+from threadpoolctl import threadpool_info, threadpool_limits
+
+from pipeline.parallel import Inline, share_out, workers
+
+
+@pytest.fixture
+def two_threads():
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(1)
+
+
+def here(number):
+    return number, os.getpid(), torch.get_num_threads()
+
+
+def blas(_=0):
+    """The threads of the libraries beneath NumPy."""
+    return {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"}
+
+
+def fail():
+    raise ValueError("what went wrong")
+
+
+def test_one_thread_works_inline():
+    with workers() as pool:
+        assert isinstance(pool, Inline)
+        assert pool.submit(here, 3).result() == (3, os.getpid(), 1)
+
+
+def test_more_threads_are_more_processes_of_one_thread_each(two_threads):
+    with workers() as pool:
+        results = [pool.submit(here, number).result() for number in range(4)]
+        assert torch.get_num_threads() == 1
+    assert torch.get_num_threads() == 2
+    assert [number for number, _, _ in results] == list(range(4))
+    assert len({process for _, process, _ in results} - {os.getpid()}) == 1
+    assert {threads for _, _, threads in results} == {1}
+
+
+def test_numpy_computes_on_one_thread_too_and_gets_its_own_back(two_threads):
+    with threadpool_limits(2, user_api="blas"):
+        assert share_out(blas, [(number,) for number in range(6)]) == [{1}] * 6
+        assert blas() == {2}
+
+
+def test_an_error_comes_back_and_the_threads_too(two_threads):
+    with pytest.raises(ValueError, match="what went wrong"), workers() as pool:
+        pool.submit(fail).result()
+    assert torch.get_num_threads() == 2
+
+
+def test_an_error_inline_comes_at_once():
+    with pytest.raises(ValueError, match="what went wrong"):
+        Inline().submit(fail)
+
+
+def note(folder, number):
+    if number < 0:
+        fail()
+    (folder / f"{number}").write_text(str(os.getpid()))
+
+
+def test_jobs_are_done_once_here_and_there(two_threads, tmp_path):
+    share_out(note, [(tmp_path, number) for number in range(12)])
+    doers = [(tmp_path / f"{number}").read_text() for number in range(12)]
+    assert len(set(doers)) <= 2
+    share_out(note, [])
+
+
+@pytest.mark.parametrize("wrong", [0, 5])
+def test_what_goes_wrong_in_a_job_is_heard_of(two_threads, tmp_path, wrong):
+    with pytest.raises(ValueError, match="what went wrong"):
+        share_out(note, [(tmp_path, -1 if number == wrong else number) for number in range(6)])
+
+
+def slowly(folder, number):
+    time.sleep(0.02)
+    note(folder, number)
+
+
+def test_after_a_failure_no_job_is_begun(two_threads, tmp_path):
+    with pytest.raises(ValueError, match="what went wrong"):
+        share_out(slowly, [(tmp_path, number if number else -1) for number in range(100)])
+    assert len(list(tmp_path.iterdir())) < 50
+
+
+def test_shared_work_returns_in_the_order_of_the_jobs(two_threads):
+    found = share_out(here, [(number,) for number in range(8)])
+    assert [number for number, _, _ in found] == list(range(8))
+    assert {threads for _, _, threads in found} == {1}
