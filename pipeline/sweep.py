@@ -63,7 +63,7 @@ def _run_once(cfg: Config, name: str, dataset: Dataset, overrides: Sequence[str]
             write_json(unfinished / "params.json", alone.model_dump())
     table = read_comparison(place)
     population = Population.load(place / POPULATION)
-    log_evaluation(alone, name, table, population, dataset=dataset, folder=place, run_key=key, overrides=overrides)
+    log_evaluation(alone, name, table, population, schema=dataset.schema, folder=place, run_key=key, overrides=overrides)
     return {"defense": name, "key": key[:16], "done_before": done, **_figures(table, cfg.audit.headline)}
 
 

@@ -19,6 +19,7 @@ import yaml
 
 import tiny
 from pipeline import params
+from search import records_in
 
 pytestmark = [pytest.mark.pipeline, pytest.mark.timeout(600)]
 
@@ -193,6 +194,15 @@ def test_mlflow_holds_a_run_per_defence_and_radius(repository):
         names = [name for (name,) in database.execute("select name from runs where status = 'FINISHED'")]
     assert len([name for name in names if ", eps " not in name]) == 5
     assert len(names) == 5 + 5 * 3
+
+
+def test_mlflow_holds_no_record_of_the_cohort(repository):
+    from pipeline.data import load_dataset
+
+    cohort = load_dataset(repository.root / "artifacts/prepare")
+    places = [repository.root / "mlartifacts", repository.root / "mlflow.db"]
+    assert records_in(repository.root / "data", cohort)
+    assert [records_in(place, cohort) for place in places] == [{}, {}]
 
 
 def test_nothing_runs_the_second_time(repository):

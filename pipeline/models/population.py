@@ -1,7 +1,9 @@
 """M models of one architecture as one object, preprocessing included; saved without pickle."""
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -98,11 +100,21 @@ class Population:
         """The model that is deployed: the one trained on everyone."""
         return self.select(torch.tensor([self.labels.index(RELEASE)]))
 
-    def save(self, folder: Path) -> None:
-        """Writes the weights (safetensors) and a JSON description that carries their digest."""
+    @cached_property
+    def digest(self) -> str:
+        """The sha256 of the weights file that `save` writes, and that its description carries."""
+        from safetensors.torch import save
+
+        return hashlib.sha256(save(self._tensors())).hexdigest()
+
+    def _tensors(self) -> dict[str, Tensor]:
         tensors = {f"preprocessing.{name}": value for name, value in self.preprocessing.items()}
         tensors |= {f"parameters.{name}": value for name, value in self.parameters.items()}
-        write_tensors(folder / WEIGHTS, tensors)
+        return {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
+
+    def save(self, folder: Path) -> None:
+        """Writes the weights (safetensors) and a JSON description that carries their digest."""
+        write_tensors(folder / WEIGHTS, self._tensors())
         description = {
             "architecture": asdict(self.architecture),
             "labels": list(self.labels),

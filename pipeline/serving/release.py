@@ -3,6 +3,7 @@
 MLflow stores this file as the model's code ("models from code") and runs it where the model is loaded.
 """
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,43 @@ import mlflow
 import numpy as np
 import pandas as pd
 import torch
+from mlflow.models import ModelSignature
+from mlflow.types import ColSpec, DataType
+from mlflow.types import Schema as Columns
+from mlflow.types.schema import AnyType
 
+from pipeline.config import FeatureConfig
 from pipeline.data.schema import Schema, load_schema
 from pipeline.data.tabular import checked_values
+from pipeline.files import BadInput
 from pipeline.models.population import Population
+
+
+def signature(schema: Schema) -> ModelSignature:
+    """What goes in and what comes out, from the schema alone: every column is required, every value may be missing.
+
+    The columns are of any type, because MLflow would refuse whole numbers in a column of doubles, and a column of a CSV holds
+    those as soon as no value is missing. `probabilities` checks the values.
+    """
+    into = [ColSpec(AnyType(), name) for name in schema.names]
+    return ModelSignature(Columns(into), Columns([ColSpec(DataType.double, name) for name in schema.classes]))
+
+
+def input_example(schema: Schema) -> pd.DataFrame:
+    """Two records of nobody: all measurements at their public centres, and the same with every other one missing (None)."""
+    usual = [_usual(feature) for feature in schema.features]
+    gaps = [None if place % 2 else value for place, value in enumerate(usual)]
+    return pd.DataFrame([usual, gaps], columns=list(schema.names), dtype=object)
+
+
+def _usual(feature: FeatureConfig) -> float | int:
+    """The centre as a clinic would write it down: on its grid, inside its range, whole where it must be."""
+    step = feature.step or (1.0 if feature.kind == "integer" else None)
+    if step is None:
+        return min(max(feature.center, feature.lower), feature.upper)
+    first, last = math.ceil(feature.lower / step - 1e-9), math.floor(feature.upper / step + 1e-9)
+    value = round(min(max(round(feature.center / step), first), last) * step, 10)
+    return int(value) if feature.kind == "integer" else value
 
 
 def probabilities(population: Population, schema: Schema, records: pd.DataFrame) -> pd.DataFrame:
@@ -22,20 +56,31 @@ def probabilities(population: Population, schema: Schema, records: pd.DataFrame)
     Args:
         population: M = 1.
         schema: of the records.
-        records: one column per feature, in clinical units, in any order; a missing value is NaN or the schema's missing code.
+        records: one column per feature, in clinical units, in any order, whole numbers or not; a missing value is NaN, None or
+            the schema's missing code.
 
     Returns:
         one column per class, rows as given, each adding up to 1.
 
     Raises:
-        BadInput: a value is outside the plausible range or not a whole number where it must be.
+        BadInput: a value is no number, is outside the plausible range, or not a whole number where it must be.
         KeyError: a column is missing (MLflow's own check of the signature comes first).
     """
-    values = records[list(schema.names)].to_numpy(dtype=np.float64, copy=True)
+    values = np.stack([_numbers(records[name], name) for name in schema.names], 1)
     x = torch.from_numpy(checked_values(values, schema, "records", first_line=0).astype(np.float32))
     with torch.no_grad():
         answer = torch.softmax(population.double()(x[None].double())[0], -1).numpy()
     return pd.DataFrame(answer, columns=list(schema.classes), index=records.index)
+
+
+def _numbers(cells: pd.Series, name: str) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """A column as numbers, however it is stored; an empty cell is NaN."""
+    numbers = pd.to_numeric(cells, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+    wrong = np.isnan(numbers) & ~(cells.isna() | (cells.astype(str).str.strip() == "")).to_numpy()
+    if wrong.any():
+        row = int(np.flatnonzero(wrong)[0])
+        raise BadInput(f"records: line {row}, column {name!r}: {cells.iloc[row]!r} is not a number")
+    return numbers
 
 
 class ReleaseModel(mlflow.pyfunc.PythonModel):

@@ -43,7 +43,7 @@ def evaluate(cfg: Config) -> None:
         evaluation = evaluate_audits(found, cfg)
         told = {name: Leakage.load(leaks / name) for name in populations}
         write_evaluation(evaluation, told, dataset, cfg, unfinished, beside)
-    log_evaluations(evaluation, populations, dataset, cfg, out)
+    log_evaluations(evaluation, populations, dataset.schema, cfg, out)
 
 
 if __name__ == "__main__":

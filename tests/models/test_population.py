@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from pipeline.files import BadInput
+from pipeline.files import BadInput, read_json, sha256
 from pipeline.models.population import DESCRIPTION, WEIGHTS, Population, fitted_preprocessing, public_preprocessing
 from tiny import population, records, same_bits
 
@@ -199,3 +199,10 @@ def test_the_pullback_is_what_autograd_finds(hidden, classes):
     torch.testing.assert_close(pull(direction), expected)
     assert x.isnan().any()
     assert (pull(direction)[x.isnan()] == 0).all()
+
+
+def test_the_digest_is_that_of_the_file_and_of_its_description(models, tmp_path):
+    models.save(tmp_path)
+    assert models.digest == sha256(tmp_path / WEIGHTS) == read_json(tmp_path / DESCRIPTION)["sha256"]
+    assert Population.load(tmp_path).digest == models.digest
+    assert models.select(torch.tensor([0])).digest != models.digest

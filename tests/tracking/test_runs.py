@@ -1,12 +1,16 @@
-"""MLflow's view: what a run holds, that it is logged once, and that a store in trouble is one line."""
+"""MLflow's view: what a run holds and what it never holds, that it is logged once, and that a store in trouble is one line."""
 
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -22,6 +26,7 @@ from pipeline.tracking import runs as tracking
 from pipeline.tracking.store import experiment_name
 from risks.evasion.made_up import small
 from risks.membership.made_up import made_up_leak
+from search import as_written, records_in
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +68,7 @@ def store(tmp_path_factory, empty_store):
 def logged(store, evaluated):
     """Both defences logged; returns the client, and the parent and nested runs."""
     cfg, data, populations, evaluation, folder = evaluated
-    tracking.log_evaluations(evaluation, populations, data, cfg, folder)
+    tracking.log_evaluations(evaluation, populations, data.schema, cfg, folder)
     return cfg, *runs_of(cfg)
 
 
@@ -153,14 +158,14 @@ def test_tags_tell_where_a_run_comes_from(logged, evaluated):
         assert tags["data"] == "tiny"
         assert tags["model"] == "mlp"
         assert re.fullmatch(r"[0-9a-f]{64}", tags["params_sha256"])
-        assert tags["population_sha256"] == tracking.weights_digest(populations[tags["defense"]])
+        assert tags["population_sha256"] == populations[tags["defense"]].digest
 
 
 def test_the_files_of_the_report_are_artifacts_of_the_parent(logged):
     client, parents = logged[1:3]
     for run in parents:
         names = {item.path for item in client.list_artifacts(run.info.run_id)}
-        assert {"report.html", "comparison.csv", "attacks.csv", "patients.parquet", "metrics.json", "plots"} <= names
+        assert {"report.html", "comparison.csv", "attacks.csv", "metrics.json", "plots"} <= names
         name = run.data.tags["defense"]
         own = {"rows": f"rows/{name}.parquet", "verdicts": f"verdicts/{name}.parquet", "leakage": f"leakage/{name}"}
         for place, path in own.items():
@@ -193,7 +198,7 @@ def test_a_changed_table_is_logged_anew(evaluated, tmp_path):
 
 def test_the_same_evaluation_is_not_logged_twice(logged, evaluated):
     cfg, data, populations, evaluation, folder = evaluated
-    tracking.log_evaluations(evaluation, populations, data, cfg, folder)
+    tracking.log_evaluations(evaluation, populations, data.schema, cfg, folder)
     _, parents, nested = runs_of(cfg)
     assert (len(parents), len(nested)) == (len(logged[2]), len(logged[3]))
 
@@ -204,7 +209,14 @@ def test_a_run_that_was_cut_off_is_logged_anew(store, evaluated, monkeypatch):
 
     def log():
         tracking.log_evaluation(
-            cfg, "baseline", table, populations["baseline"], dataset=data, folder=folder, run_key="cut", overrides=["seed=9"]
+            cfg,
+            "baseline",
+            table,
+            populations["baseline"],
+            schema=data.schema,
+            folder=folder,
+            run_key="cut",
+            overrides=["seed=9"],
         )
 
     with monkeypatch.context() as patch:
@@ -225,25 +237,25 @@ def test_a_name_says_what_sets_a_run_apart_in_few_letters():
     )
 
 
-def test_the_release_model_answers_raw_records_in_a_fresh_process(logged, evaluated, store):
+def test_the_release_model_answers_raw_records_in_a_fresh_process(logged, evaluated, store, tmp_path):
     """Missing values, the columns in another order, a folder outside the project, and unpickling a failure."""
     data, populations = evaluated[1:3]
     run = next(run for run in logged[2] if run.data.tags["defense"] == "adv_train")
     frame = pd.DataFrame(data.x.double().numpy(), columns=list(data.schema.names)).round(6)
-    frame[list(frame)[::-1]].to_json(store / "records.json")
+    frame[list(frame)[::-1]].to_json(tmp_path / "records.json")
     script = f"""
 import pickle, sys
 def refuse(*_, **__): raise AssertionError("something was unpickled")
 import mlflow, pandas as pd, torch
-model_records = pd.read_json({str(store / "records.json")!r}, dtype=float)
+model_records = pd.read_json({str(tmp_path / "records.json")!r}, dtype=float)
 pickle.load = pickle.loads = pickle.Unpickler = torch.load = refuse
 mlflow.set_tracking_uri("sqlite:///{store / "mlflow.db"}")
 model = mlflow.pyfunc.load_model("runs:/{run.info.run_id}/model")
-model.predict(model_records).to_json({str(store / "answers.json")!r})
+model.predict(model_records).to_json({str(tmp_path / "answers.json")!r})
 """
     environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "MLFLOW_TRACKING_URI")}
-    subprocess.run([sys.executable, "-c", script], check=True, cwd=store, env=environment, capture_output=True)
-    answers = pd.read_json(store / "answers.json", dtype=float)
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=tmp_path, env=environment, capture_output=True)
+    answers = pd.read_json(tmp_path / "answers.json", dtype=float)
     release = populations["adv_train"].release()
     expected = torch.softmax(release(data.x[None])[0].double(), -1)
     assert list(answers) == list(data.schema.classes)
@@ -255,3 +267,161 @@ def test_no_artifact_of_the_model_is_a_pickle(logged, store):
     files = [path for path in (store / "mlartifacts").rglob("*") if path.is_file()]
     assert any(path.suffix == ".safetensors" for path in files)
     assert not [path.name for path in files if path.suffix in (".pkl", ".pickle", ".pt", ".pth", ".joblib")]
+
+
+# ---- no patient, no place ----
+
+
+def coded(cells, code):
+    return [code if cell is None else cell for cell in cells]
+
+
+NAMES = list(tiny.SCHEMA.names)
+# A record, in every layout that somebody may think of.
+LAYOUTS = {
+    "a.csv": lambda r: f"patient,{','.join(NAMES)}\n7,{','.join(coded(map_text(r), ''))}\n",
+    "reordered.csv": lambda r: f"{','.join(NAMES[::-1])}\n{','.join(coded(map_text(r), '')[::-1])}\n",
+    "text.md": lambda r: "one patient: " + ", ".join(coded(map_text(r), "NaN")),
+    "row.json": lambda r: json.dumps({"columns": NAMES, "data": [r]}),
+    "nan.json": lambda r: json.dumps([coded(r, float("nan"))]),
+    "records.json": lambda r: json.dumps([{"patient": 7} | dict(zip(NAMES[::-1], r[::-1], strict=True))]),
+    "columns.json": lambda r: json.dumps({name: [1.0, cell] for name, cell in zip(NAMES, r, strict=True)}),
+    "indexed.json": lambda r: json.dumps({name: {"0": 1.0, "1": cell} for name, cell in zip(NAMES, r, strict=True)}),
+    "side.json": lambda r: json.dumps([[1.0, cell] for cell in r]),
+    "in_text.json": lambda r: json.dumps({"signature": json.dumps(r)}),
+    "page.html": lambda r: f"<table><tr><td>7</td>{''.join(f'<td>{c}</td>' for c in coded(map_text(r), '-'))}</tr></table>",
+    "list.yaml": lambda r: "\n".join(f"- {cell}" for cell in coded(r, "null")),
+    "float32.txt": lambda r: str(coded([cell and float(np.float32(cell)) for cell in r], None)),
+}
+
+
+def map_text(record):
+    return [None if cell is None else f"{cell:g}" for cell in record]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("missing", [0, 1, 2])
+def test_the_search_finds_a_planted_record(tmp_path, layout, missing):
+    data = tiny.records(90, seed=3)
+    patient = int((data.x.isnan().sum(1) == missing).nonzero()[0])
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / layout).write_text(LAYOUTS[layout](as_written(data, patient)))
+    assert list(records_in(tmp_path, data).values()) == [[patient]]
+    assert not records_in(tmp_path, tiny.records(90, seed=4))
+
+
+@pytest.mark.parametrize("name", ["a.parquet", "a.safetensors", "a.db"])
+def test_the_search_finds_a_record_in_files_that_are_no_text(tmp_path, name):
+    import sqlite3
+
+    from pipeline.files import write_tensors
+
+    data = tiny.records(90, seed=3)
+    record = as_written(data, 5)
+    if name == "a.parquet":
+        pd.DataFrame([record], columns=NAMES)[NAMES[::-1]].assign(patient=7).to_parquet(tmp_path / name)
+    elif name == "a.safetensors":
+        write_tensors(tmp_path / name, {"x": data.x[None, 5:6], "columns": data.x[6:8].T})
+    else:
+        with sqlite3.connect(tmp_path / name) as database:
+            database.execute("create table tags (key text, value text)")
+            database.execute("insert into tags values ('example', ?)", [json.dumps(record)])
+    assert list(records_in(tmp_path, data).values()) == [[5, 6, 7] if name == "a.safetensors" else [5]]
+
+
+def test_the_search_knows_codes_for_missing_values(tmp_path):
+    coded_schema = {name: feature.model_copy(update={"missing": -9.0}) for name, feature in tiny.FEATURES.items()}
+    data = tiny.records(90, seed=3)
+    data = type(data)(data.x, data.y, type(data.schema)(tuple(coded_schema), tuple(coded_schema.values()), "outcome", ("a", "b")))
+    patient = int((data.x.isnan().sum(1) == 2).nonzero()[0])
+    (tmp_path / "a.txt").write_text(" ".join(map(str, coded(as_written(data, patient), -9))))
+    assert list(records_in(tmp_path, data).values()) == [[patient]]
+
+
+def test_nothing_in_the_store_holds_a_record_of_the_cohort(logged, store, evaluated):
+    """The files of runs and models, and the database; the folder that was logged from does hold some."""
+    data, folder = evaluated[1], evaluated[4]
+    assert {Path(file).name for file in records_in(folder, data)} == {"exposed.csv", "exposure.parquet"}
+    assert any((store / "mlartifacts").rglob("input_example.json"))
+    assert records_in(store, data) == {}
+
+
+def test_no_logged_file_shows_a_measurement_of_a_single_patient(logged, store, evaluated):
+    """Their changes, "glucose 148 → 147", stand on the page in the folder and not on the one in the store."""
+    fragile = pd.read_csv(evaluated[4] / "fragile.csv")
+    change = fragile["change that misses the diagnosis"].iloc[0]
+    pages = [path.read_text(encoding="utf-8") for path in (store / "mlartifacts").rglob("report.html")]
+    assert change in (evaluated[4] / "report.html").read_text(encoding="utf-8")
+    assert pages
+    for page in pages:
+        assert change not in page
+        assert page.count("Left out here") == fragile["defense"].nunique()
+        assert "Correct answers that one measurement can turn by itself" in page
+        assert page.count("<table") == page.count("</table>")
+    assert not [path for path in (store / "mlartifacts").rglob("*") if path.name in tracking.OF_PATIENTS]
+
+
+def test_nothing_that_is_logged_says_where_the_project_lies(logged, store):
+    places = [f"{place}/" for place in (tiny.ROOT, store, tempfile.gettempdir(), sys.prefix)]
+    for path in (store / "mlartifacts").rglob("*"):
+        content = path.read_bytes() if path.is_file() else b""
+        assert not [place for place in places if place.encode() in content], path
+    client, parents, nested = logged[1:]
+    models = client.search_logged_models([parents[0].info.experiment_id])
+    assert models
+    said = [value for run in parents + nested for value in (run.data.tags | run.data.params).values()]
+    said += [value for model in models for value in (model.tags | model.params).values()]
+    assert not [value for value in said if any(place in value for place in places)]
+
+
+def test_a_model_carries_the_code_that_it_runs_and_no_other_file(logged, store):
+    codes = list((store / "mlartifacts").rglob("code/pipeline"))
+    assert codes
+    for code in codes:
+        names = {path.relative_to(code).as_posix() for path in code.rglob("*") if path.is_file()}
+        assert {"__init__.py", "data/schema.py", "models/population.py"} <= names
+        assert all((tiny.ROOT / "pipeline" / name).read_text() == (code / name).read_text() for name in names)
+        assert not [name for name in names if "attacks" in name or "tracking" in name]
+
+
+# ---- what the model takes ----
+
+
+@pytest.fixture(scope="module")
+def served(logged):
+    """The release model of the baseline, as anybody loads it."""
+    import mlflow
+
+    run = next(run for run in logged[2] if run.data.tags["defense"] == "baseline")
+    return mlflow.pyfunc.load_model(f"runs:/{run.info.run_id}/model")
+
+
+def test_a_model_takes_whole_numbers_gaps_and_its_own_example(served, evaluated):
+    frame = pd.DataFrame([{"glucose": 148, "bmi": 30, "ratio": 5, "pedigree": 1, "age": 40}] * 2)
+    assert set(frame.dtypes) == {np.dtype("int64")}
+    answer = served.predict(frame)
+    assert (answer.dtypes == np.float64).all()
+    pd.testing.assert_frame_equal(served.predict(frame.astype(float)), answer)
+    for gap in (None, float("nan"), pd.NA):
+        for name in frame:
+            assert served.predict(frame.astype(object).assign(**{name: gap})).notna().all().all()
+    assert len(served.predict(served.input_example)) == 2
+    assert served.input_example.isna().any().any()
+
+
+def test_a_model_names_a_column_that_is_not_there(served):
+    import mlflow
+
+    frame = pd.DataFrame([{"glucose": 148, "bmi": 30, "ratio": 5, "age": 40}])
+    with pytest.raises(mlflow.exceptions.MlflowException, match="pedigree"):
+        served.predict(frame)
+
+
+def test_the_example_of_a_served_request_is_json_as_the_standard_has_it(served, store):
+    from mlflow.pyfunc.scoring_server import _parse_json_data
+
+    for path in (store / "mlartifacts").rglob("*input_example.json"):
+        json.loads(path.read_text(), parse_constant=pytest.fail)
+    text = next((store / "mlartifacts").rglob("serving_input_example.json")).read_text()
+    parsed = _parse_json_data(text, served.metadata, served.metadata.get_input_schema())
+    assert len(served.predict(parsed.data)) == 2

@@ -2,6 +2,7 @@
 
 import html
 import math
+import re
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
@@ -12,6 +13,7 @@ from pipeline.presentation.html import html_table
 from pipeline.risks.evasion.patients import most_fragile
 from pipeline.statistics import intervals
 
+PATIENTS = "patients"  # the class of tables that hold measurements of single patients
 GROUPS = {"all": "of all", "ill": "of the ill", "healthy": "of the healthy"}
 
 
@@ -48,6 +50,12 @@ def _reach(feature: FeatureConfig, eps: float) -> str:
     return f"{change:.4g} ({steps * feature.step:.4g})"
 
 
+def without_patients(page: str) -> str:
+    """The page without the tables that hold measurements of single patients, for wherever others may look."""
+    table = rf'<div class="wide"><table [^>]*class="[^">]*\b{PATIENTS}"[^>]*>.*?</table></div>'
+    return re.sub(table, '<p class="note">Left out here, because it shows single patients.</p>', page, flags=re.DOTALL)
+
+
 def patient_sections(tables: Mapping[str, pd.DataFrame], shares: Mapping[str, pd.DataFrame]) -> str:
     """The sections of the page about single patients.
 
@@ -70,7 +78,7 @@ a repeated measurement; from day to day a patient varies more. A change within m
         parts += [f"<h3>{html.escape(name)}</h3>", f"<p>{html.escape(within_error_sentence(table))}</p>"]
         fragile = most_fragile(table)
         if len(fragile):
-            parts += ["<p>The correct diagnoses of disease that the smallest changes turn:</p>", html_table(fragile, "patients")]
+            parts += ["<p>The correct diagnoses of disease that the smallest changes turn:</p>", html_table(fragile, PATIENTS)]
         if name in shares:
             parts += [
                 "<p>Correct answers that one measurement can turn by itself, anywhere in its plausible range:</p>",

@@ -1,0 +1,102 @@
+"""What the served model takes, and the example that goes with it: made of the schema, never of a record."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import tiny
+from pipeline.config import FeatureConfig
+from pipeline.data.schema import Schema
+from pipeline.data.tabular import checked_values
+from pipeline.files import BadInput
+from pipeline.params import configured
+from pipeline.serving.release import input_example, probabilities, signature
+
+
+def schema(**features):
+    usual = tiny.feature(0.0, 10.0, 1.0, True, 5.0, 1.0).model_dump()
+    return Schema(
+        tuple(features),
+        tuple(FeatureConfig(**{**usual, **changes}) for changes in features.values()),
+        "outcome",
+        ("healthy", "ill"),
+    )
+
+
+@pytest.fixture
+def release():
+    return tiny.population(1, seed=3)
+
+
+@pytest.mark.parametrize(
+    ("changes", "value"),
+    [
+        ({"center": 5.4}, 5),
+        ({"center": 5.4, "kind": "real"}, 5.0),
+        ({"center": 5.44, "kind": "real", "step": 0.1}, 5.4),
+        ({"center": 0.3, "kind": "real", "step": 0.1, "upper": 0.6}, 0.3),
+        ({"center": 5.44, "kind": "real", "step": None}, 5.44),
+        ({"center": 5.44, "step": None}, 5),
+        ({"center": 99.0}, 10),
+        ({"center": -7.0, "lower": 0.4}, 1),
+        ({"center": 99.0, "kind": "real", "step": 0.4, "upper": 1.0}, 0.8),
+        ({"center": 99.0, "kind": "real", "step": None}, 10.0),
+    ],
+)
+def test_the_example_holds_centres_on_their_grid(changes, value):
+    one = input_example(schema(a=changes)).iloc[0, 0]
+    assert (one, type(one)) == (value, type(value))
+
+
+def test_the_example_shows_that_a_value_may_be_missing_and_is_valid_json():
+    example = input_example(tiny.SCHEMA)
+    assert list(example) == list(tiny.SCHEMA.names)
+    assert example.isna().sum(axis=1).tolist() == [0, 2]
+    refuse = pytest.fail  # NaN is no JSON
+    assert json.loads(json.dumps(example.to_numpy().tolist()), parse_constant=refuse)[1][1] is None
+
+
+def test_the_example_of_every_data_set_here_is_a_record_that_a_clinic_could_hold():
+    for name in ("pima", "breast_cancer"):
+        of = Schema.of(configured([f"data={name}"]).data)
+        values = input_example(of).to_numpy(dtype=float)
+        np.testing.assert_array_equal(checked_values(values.copy(), of, "example", 0), values)
+
+
+def test_every_column_is_required_and_every_class_a_double():
+    made = signature(tiny.SCHEMA).to_dict()
+    assert [(c["name"], c["type"], c["required"]) for c in json.loads(made["inputs"])] == [
+        (name, "any", True) for name in tiny.SCHEMA.names
+    ]
+    assert [(c["name"], c["type"]) for c in json.loads(made["outputs"])] == [("healthy", "double"), ("ill", "double")]
+
+
+RECORD = {"glucose": 148, "bmi": 30.5, "ratio": 5, "pedigree": 0.5, "age": 40}
+
+
+def test_the_same_record_however_its_numbers_are_stored(release):
+    frame = pd.DataFrame([RECORD, RECORD])
+    answer = probabilities(release, tiny.SCHEMA, frame.astype(float))
+    for same in (frame, frame.convert_dtypes(), frame.astype(object), frame.astype(str), frame.astype("float32")):
+        pd.testing.assert_frame_equal(probabilities(release, tiny.SCHEMA, same), answer)
+    torch.testing.assert_close(torch.tensor(answer.sum(axis=1).to_numpy()), torch.ones(2, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("gap", [None, pd.NA, float("nan"), "", " "])
+@pytest.mark.parametrize("kind", ["object", "whole column"])
+def test_the_same_gap_however_it_is_written(release, gap, kind):
+    frame = pd.DataFrame([RECORD, RECORD]).astype(object)
+    frame.loc[0 if kind == "object" else [0, 1], "glucose"] = gap
+    expected = pd.DataFrame([RECORD, RECORD]).astype(float)
+    expected.loc[0 if kind == "object" else [0, 1], "glucose"] = np.nan
+    pd.testing.assert_frame_equal(probabilities(release, tiny.SCHEMA, frame), probabilities(release, tiny.SCHEMA, expected))
+
+
+def test_a_word_is_one_line_that_says_where(release):
+    frame = pd.DataFrame([RECORD, {**RECORD, "glucose": "high"}])
+    with pytest.raises(BadInput) as caught:
+        probabilities(release, tiny.SCHEMA, frame)
+    assert str(caught.value) == "records: line 1, column 'glucose': 'high' is not a number"
