@@ -1,7 +1,8 @@
 """The types of the configuration."""
 
 import json
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -17,8 +18,6 @@ Count = Annotated[int, Field(ge=1)]
 
 Norm = Literal["linf", "l2", "l0"]
 Goal = Literal["any", "miss", "alarm"]
-Access = Literal["probabilities", "two_digits", "one_digit", "labels"]
-Strategy = Literal["uniform", "marginals", "public", "active"]
 
 
 class Section(BaseModel):
@@ -151,10 +150,14 @@ class ThreatConfig(Section):
 
 
 class AuditConfig(Section):
-    """What is measured on every population. `eps` is in units of each feature's scale."""
+    """What is measured on every population. `eps` is in units of each feature's scale.
+
+    Defences are compared first under the threat model `headline`, at the radius nearest to `headline_eps`.
+    """
 
     eps: Radii
     headline: str
+    headline_eps: NonNegative
     confidence: Annotated[float, Field(gt=0, lt=1)]
     resamples: Annotated[int, Field(ge=100)]
 
@@ -164,91 +167,15 @@ class AuditConfig(Section):
         return self
 
 
-class PrivacyConfig(Section):
-    """What is measured of a model's memory of its patients.
-
-    `targets` models of a recipe are trained on random halves and attacked by `membership`. `copies` noisy copies of a record,
-    with a `spread` in units of each feature's scale, are asked about where only labels are seen. The first `victims` of them
-    are asked for private measurements, `candidates` values of each. Where differential privacy is
-    claimed, `runs` further models are trained with `canaries`.
-    """
-
-    membership: Annotated[list[str], Field(min_length=1)]
-    targets: Annotated[int, Field(ge=4)]
-    copies: Annotated[int, Field(ge=0)]
-    spread: Positive
-    victims: Count
-    candidates: Annotated[int, Field(ge=2)]
-    canaries: Count
-    runs: Annotated[int, Field(ge=4)]
-
-    @model_validator(mode="after")
-    def _enough(self) -> "PrivacyConfig":
-        if self.victims > self.targets:
-            raise ValueError(f"victims: {self.victims} are more than the {self.targets} targets they are taken from")
-        return self
-
-
-class TheftConfig(Section):
-    """How `victims` models of each recipe are copied from their answers: undefended by all strategies, else by the `headline`."""
-
-    recipes: Annotated[list[str], Field(min_length=1)]
-    victims: Annotated[int, Field(ge=2)]
-    access: Annotated[list[Access], Field(min_length=1)]
-    strategies: Annotated[list[Strategy], Field(min_length=1)]
-    headline: Strategy
-    budgets: Annotated[list[Count], Field(min_length=1)]
-    headline_budget: Count
-    hidden: list[Count]
-    steps: Count
-    eps: Positive
-    spread: Positive
-    ensemble: Annotated[int, Field(ge=2)]
-
-
-class FrontierConfig(Section):
-    """Private models of several `epsilons` (null = no noise) and several kinds (`models`: name to hidden widths) side by side.
-
-    They are trained on the first `repetitions` of the cross-validation; `targets`, `canaries` and `runs` as in `PrivacyConfig`,
-    for each epsilon. Right answers are to be proved up to `radius` of the headline threat, with `boxes` for one record.
-    """
-
-    epsilons: Annotated[list[Positive | None], Field(min_length=1)]
-    models: Annotated[dict[str, list[Count]], Field(min_length=1)]
-    repetitions: Count
-    radius: NonNegative
-    boxes: Count
-    targets: Annotated[int, Field(ge=4)]
-    canaries: Count
-    runs: Annotated[int, Field(ge=4)]
-
-
-Dose = Count | Annotated[float, Field(gt=0, lt=1)]
-
-
-class PoisoningConfig(Section):
-    """What is written into training sets: all `attacks` at all `doses`, against the first `repetitions` of the cross-validation.
-
-    A dose is a number of records, or a share of a model's training records, rounded up. `eps`: radius of the proofs. Who trains
-    cleans by each of `filters`, which drop the share `drop`; `folds` of the filter that trains models.
-    """
-
-    recipes: Annotated[list[str], Field(min_length=1)]
-    attacks: Annotated[list[str], Field(min_length=1)]
-    doses: Annotated[list[Dose], Field(min_length=1)]
-    repetitions: Count
-    eps: Positive
-    clean_label_eps: Positive
-    trigger_features: Count
-    trigger_size: Positive
-    targets: Count
-    filters: Annotated[list[str], Field(min_length=1)]
-    drop: Annotated[float, Field(gt=0, lt=1)]
-    folds: Annotated[int, Field(ge=2)]
+Kind = TypeVar("Kind", bound=Section)
 
 
 class Config(BaseModel):
-    """The whole configuration; what it does not name itself is the section of a defence."""
+    """The whole configuration. What it does not name itself is a section of a risk (a `Section`) or a defence's options.
+
+    `examine` are the defences that are attacked, beside the undefended models; `extra` are recipes that are trained in the stage
+    of that name, beside those that have a stage of their own.
+    """
 
     model_config = ConfigDict(extra="allow", strict=True, frozen=True)
 
@@ -261,10 +188,8 @@ class Config(BaseModel):
     threat: dict[str, ThreatConfig] = Field(min_length=1)
     attack: dict[str, dict[str, Any]] = Field(min_length=1)
     audit: AuditConfig
-    privacy: PrivacyConfig
-    frontier: FrontierConfig
-    theft: TheftConfig
-    poisoning: PoisoningConfig
+    examine: list[str]
+    extra: list[str]
 
     @model_validator(mode="after")
     def _headline(self) -> "Config":
@@ -273,9 +198,26 @@ class Config(BaseModel):
         return self
 
     @property
+    def sections(self) -> dict[str, Section]:
+        """The sections of risks, by name."""
+        return {name: one for name, one in (self.model_extra or {}).items() if isinstance(one, Section)}
+
+    def section(self, kind: type[Kind]) -> Kind:
+        """The one section of this kind, of whichever risk.
+
+        Raises:
+            KeyError: there is none.
+        """
+        for section in self.sections.values():
+            if isinstance(section, kind):
+                return section
+        raise KeyError(kind.__name__)
+
+    @property
     def defenses(self) -> dict[str, dict[str, Any]]:
         """The options of each configured defence, by name."""
-        return {name: {} if options is None else options for name, options in (self.model_extra or {}).items()}
+        others = (self.model_extra or {}).items()
+        return {name: {} if options is None else options for name, options in others if not isinstance(options, Section)}
 
     def chosen(self, recipes: list[str]) -> list[str]:
         """Those of the recipes that are configured as defences."""
@@ -287,12 +229,21 @@ def canonical(cfg: Config) -> bytes:
     return json.dumps(cfg.model_dump(), sort_keys=True).encode()
 
 
-def check(values: Any, origin: str = "params.yaml") -> Config:
+def check(values: Any, sections: Mapping[str, type[Section]], origin: str = "params.yaml") -> Config:
     """Checks a composed configuration.
+
+    Args:
+        values: the composed mapping.
+        sections: what the sections of risks must look like, by name.
+        origin: where the values stand, for the message.
 
     Raises:
         BadInput: a key is unknown, missing, ill-typed or out of its range; the message names it and the nearest valid one.
     """
     if not isinstance(values, dict):
         raise BadInput(f"{origin}: empty or not a mapping; run `make params` to write it from conf/")
+    for name, kind in sections.items():
+        if name not in values:
+            raise BadInput(f"{origin}: {name}: missing")
+        values = {**values, name: checked_model(kind, values[name], origin, within=name)}
     return checked_model(Config, values, origin)

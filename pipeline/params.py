@@ -14,14 +14,11 @@ from typing import Any
 import yaml
 from tqdm import tqdm
 
-from pipeline.attacks.evasion import evasion_suite
-from pipeline.attacks.membership import MEMBERSHIP
-from pipeline.attacks.poisoning import POISONS
-from pipeline.config import BASELINE, Config, check
+from pipeline.config import Config, check
 from pipeline.defenses import DEFENSES
 from pipeline.files import BadInput, repository_root, write_text
 from pipeline.models.mlp import MODELS
-from pipeline.risks.poisoning.measure.filters import RULES
+from pipeline.risks import RISKS
 from pipeline.validation import check_options, nearest
 
 
@@ -40,53 +37,29 @@ def load(path: Path = Path("params.yaml")) -> Config:
     return parse(values, str(path))
 
 
+SECTIONS = {risk.name: risk.settings for risk in RISKS if risk.settings is not None}
+
+
 def parse(values: Any, origin: str) -> Config:
-    """Checks a composed configuration, the options of every attack and defence included.
+    """Checks a composed configuration, the sections of risks and the options of every defence included.
 
     Raises:
         BadInput: one line that begins with `origin` and names the key at fault and the nearest valid one.
     """
-    known = [*Config.model_fields, *DEFENSES]
+    known = [*Config.model_fields, *SECTIONS, *DEFENSES]
     for name in values if isinstance(values, dict) else ():
         if name not in known:
             raise BadInput(f"{origin}: {name}: unknown key; {nearest(str(name), known)}")
-    cfg = check(values, origin)
-    evasion_suite(cfg.attack, origin)
-    _check_names(cfg, origin)
-    _check_numbers(cfg, origin)
+    cfg = check(values, SECTIONS, origin)
+    if cfg.model.name not in MODELS:
+        raise BadInput(f"{origin}: model.name: {cfg.model.name!r} is no model; {nearest(cfg.model.name, MODELS)}")
+    for risk in RISKS:
+        risk.check(cfg, origin)
     for name, options in cfg.defenses.items():
         threat = check_options(DEFENSES[name], options, f"{origin}: {name}").get("threat", cfg.audit.headline)
         if threat not in cfg.threat:
             raise BadInput(f"{origin}: {name}.threat: {threat!r} is no threat model; {nearest(threat, cfg.threat)}")
     return cfg
-
-
-def _check_names(cfg: Config, origin: str) -> None:
-    """Refuses a name that its registry does not hold."""
-    for key, names, registry, what in (
-        ("model.name", [cfg.model.name], MODELS, "model"),
-        ("frontier.models", cfg.frontier.models, MODELS, "model"),
-        ("privacy.membership", cfg.privacy.membership, MEMBERSHIP, "membership attack"),
-        ("poisoning.recipes", cfg.poisoning.recipes, DEFENSES, "defence"),
-        ("poisoning.attacks", cfg.poisoning.attacks, POISONS, "poisoning attack"),
-        ("poisoning.filters", cfg.poisoning.filters, RULES, "filter"),
-        ("theft.recipes", cfg.theft.recipes, DEFENSES, "defence"),
-    ):
-        for name in names:
-            if name not in registry:
-                raise BadInput(f"{origin}: {key}: {name!r} is no {what}; {nearest(name, registry)}")
-        if registry is DEFENSES and BASELINE not in names:
-            raise BadInput(f"{origin}: {key}: must hold {BASELINE}, with which the others are compared")
-
-
-def _check_numbers(cfg: Config, origin: str) -> None:
-    """Refuses numbers that do not fit each other."""
-    if cfg.theft.budgets != sorted(set(cfg.theft.budgets)) or cfg.theft.headline_budget not in cfg.theft.budgets:
-        raise BadInput(f"{origin}: theft.budgets: must rise and hold theft.headline_budget")
-    if len(set(cfg.poisoning.doses)) < len(cfg.poisoning.doses):
-        raise BadInput(f"{origin}: poisoning.doses: must differ, not {cfg.poisoning.doses}")
-    if cfg.poisoning.repetitions > cfg.plan.seeds:
-        raise BadInput(f"{origin}: poisoning.repetitions: {cfg.poisoning.repetitions} is more than plan.seeds {cfg.plan.seeds}")
 
 
 def compose(overrides: list[str], conf: Path | None = None) -> str:

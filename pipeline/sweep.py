@@ -3,7 +3,7 @@
 import hashlib
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +19,25 @@ from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
 from pipeline.data.tabular import read_raw
 from pipeline.defenses import train
-from pipeline.files import folder, repository_root, sha256, write_json
+from pipeline.files import folder, read_json, repository_root, sha256, write_json
 from pipeline.models.population import Population
-from pipeline.report.write import HOW_TO_COMPARE, read_comparison, write_evaluation
-from pipeline.risks.evasion.measure.examination import audit
-from pipeline.risks.evasion.tables import evaluate_audits
-from pipeline.risks.membership.measure.shadows import FOLDER as LEAKAGE
-from pipeline.risks.membership.measure.shadows import leakage
-from pipeline.risks.poisoning.measure.certificate import certificate_table
-from pipeline.tracking.runs import log_evaluation
+from pipeline.presentation.numbers import with_interval
+from pipeline.report.write import DEFENSES as JUDGED
+from pipeline.report.write import HEADLINE, HOW_TO_COMPARE, METRICS, write_evaluation
+from pipeline.risks.results import draw_up_all
+from pipeline.risks.risk import Context, Sources
+from pipeline.stages._examining import examine
+from pipeline.tracking.runs import Evaluated, log_evaluation
 from pipeline.tracking.store import open_store
 
-POPULATION = "population"
+POPULATION, MEASURED, EVALUATION = "population", "measured", "evaluation"
+DRAWN_BY = "drawn_by.txt"
+# What decides a measurement: everything below the tables, the pages and MLflow.
+MEASURING = (
+    "*.py", "statistics", "data", "models", "attacks", "verify", "defenses", "risks/*/measure", "stages/_examining.py",
+)  # fmt: skip
+NOT_MEASURING = ("params.py", "sweep.py", "__main__.py")
+SHOWN = ("clean_accuracy", "auroc", "sensitivity")
 
 
 def run_recipes(cfg: Config, overrides: Sequence[str] = ()) -> list[dict[str, Any]]:
@@ -52,47 +59,63 @@ def _run_once(cfg: Config, name: str, dataset: Dataset, overrides: Sequence[str]
     if not done:
         plan = Plan.cross_validation(dataset.y, folds=cfg.plan.folds, seeds=cfg.plan.seeds, seed=cfg.seed)
         population = train(name, dataset, plan, alone)
-        findings = audit(population, dataset, plan, alone, name=name).findings
-        leak = leakage(name, dataset, alone)
-        beside = {"certificate": certificate_table({name: population}, dataset, plan, alone.audit, alone.seed)}
         with folder(place) as unfinished:
-            write_evaluation(evaluate_audits({name: findings}, alone), {name: leak}, dataset, alone, unfinished, beside)
+            (unfinished / MEASURED / name).mkdir(parents=True)
+            examine(name, population, dataset, plan, alone, unfinished / MEASURED / name)
             (unfinished / POPULATION).mkdir()
-            leak.save(unfinished / LEAKAGE / name)
             population.save(unfinished / POPULATION)
             write_json(unfinished / "params.json", alone.model_dump())
-    table = read_comparison(place)
-    population = Population.load(place / POPULATION)
-    log_evaluation(alone, name, table, population, schema=dataset.schema, folder=place, run_key=key, overrides=overrides)
-    return {"defense": name, "key": key[:16], "done_before": done, **_figures(table, cfg.audit.headline)}
+    context, examined = Context(dataset, alone), {name: place / MEASURED / name}
+    results = draw_up_all(Sources(examined), context)
+    evaluation = place / EVALUATION
+    if not evaluation.exists() or (evaluation / DRAWN_BY).read_text(encoding="utf-8") != drawn_by():
+        with folder(evaluation) as out:
+            write_evaluation(results, context, out)
+            (out / DRAWN_BY).write_text(drawn_by(), encoding="utf-8")
+    populations = {name: Population.load(place / POPULATION)}
+    log_evaluation(Evaluated(results, context, evaluation, examined, populations, overrides), name)
+    return {"defense": name, "key": key[:16], "done_before": done, **_figures(evaluation, name)}
 
 
 def only(cfg: Config, name: str) -> Config:
     """The configuration without the sections of the other defences, so that they do not enter the run's key."""
-    values = {field: getattr(cfg, field) for field in Config.model_fields}
-    return Config.model_construct(None, **values, **{name: cfg.defenses[name]})
+    values = {field: getattr(cfg, field) for field in Config.model_fields} | dict(cfg.sections)
+    return Config.model_construct(None, **{**values, "examine": [name], "extra": []}, **{name: cfg.defenses[name]})
 
 
 def run_key(cfg: Config, dataset: Dataset) -> str:
-    """The digest of the resolved configuration, the code and the records."""
+    """The digest of the resolved configuration, of the code that measures, and of the records."""
     digest = hashlib.sha256(canonical(cfg))
-    package = Path(__file__).parent
-    digest.update(sha256(*sorted(package.rglob("*.py"))).encode())
+    digest.update(sha256(*measuring_code()).encode())
     digest.update(dataset.x.numpy().tobytes() + dataset.y.numpy().tobytes())
     return digest.hexdigest()
 
 
-def _figures(table: pd.DataFrame, headline: str) -> dict[str, Any]:
-    lines = table[table["threat"] == headline]
-    shown = lines.iloc[(lines["eps"] - 0.3).abs().argmin()]
-    first = lines.iloc[0]
+def measuring_code() -> list[Path]:
+    """The files that decide a measurement; not those that draw up, show or log it."""
+    package = Path(__file__).parent
+    found = {file for pattern in MEASURING for place in package.glob(pattern) for file in _python(place)}
+    return sorted(file for file in found if file.relative_to(package).as_posix() not in NOT_MEASURING)
+
+
+def _python(place: Path) -> Iterator[Path]:
+    return place.rglob("*.py") if place.is_dir() else iter([place])
+
+
+def drawn_by() -> str:
+    """The digest of all code: tables and pages of other code are drawn up again, which takes seconds."""
+    return sha256(*sorted(Path(__file__).parent.rglob("*.py")))
+
+
+def _figures(evaluation: Path, name: str) -> dict[str, Any]:
+    """A line of the common table: clean figures, what each risk says first, and the flags."""
+    metrics = read_json(evaluation / METRICS).get(name, {})
+    headline = pd.read_csv(evaluation / HEADLINE)
+    flags = pd.read_csv(evaluation / JUDGED, keep_default_na=False).set_index("defense")["flags"]
     return {
-        "clean_accuracy": f"{first['clean_accuracy']:.3f}",
-        "auroc": f"{first['auroc']:.3f}",
-        f"robust_accuracy_at_{shown['eps']:g}": f"{shown['robust_accuracy']:.3f} "
-        f"({shown['robust_low']:.3f} to {shown['robust_high']:.3f})",
-        "sensitivity": f"{first['sensitivity']:.3f}",
-        "flags": first["flags"],
+        **{key: f"{metrics[key]:.3f}" for key in SHOWN if key in metrics},
+        **dict(zip(headline["figure"], with_interval(headline, "value", "low", "high"), strict=True)),
+        "flags": flags.get(name, ""),
     }
 
 

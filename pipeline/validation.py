@@ -21,6 +21,18 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"did you mean {match[0]!r}?" if match else f"known: {', '.join(sorted(known))}"
 
 
+def check_names(names: Iterable[str], registry: Iterable[str], key: str, what: str) -> None:
+    """Refuses a name that a registry does not hold.
+
+    Raises:
+        BadInput: the line begins with `key` and calls the entries of the registry `what`.
+    """
+    known = list(registry)
+    for name in names:
+        if name not in known:
+            raise BadInput(f"{key}: {name!r} is no {what}; {nearest(name, known)}")
+
+
 def check_options(function: Callable[..., Any], options: dict[str, Any], key: str, given: Iterable[str] = ()) -> dict[str, Any]:
     """Checks the options that a configuration holds for an attack or a defence against its signature.
 
@@ -42,20 +54,24 @@ def check_options(function: Callable[..., Any], options: dict[str, Any], key: st
     return {name: getattr(checked, name) for name in fields}
 
 
-def checked_model(model: type[Model], values: Any, origin: str) -> Model:
-    """Validates `values`; what does not fit is a `BadInput` of one line that begins with `origin`."""
+def checked_model(model: type[Model], values: Any, origin: str, within: str = "") -> Model:
+    """Validates `values`; what does not fit is a `BadInput` of one line that begins with `origin`.
+
+    `within` is the key of the whole at which the values stand, for the message.
+    """
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise BadInput(_one_line(model, error, origin)) from error
+        raise BadInput(_one_line(model, error, origin, within)) from error
     except BadInput as error:  # from a validator that checks an attack of its own
         raise BadInput(f"{origin}: {error}") from error
 
 
-def _one_line(model: type[BaseModel], error: ValidationError, origin: str) -> str:
+def _one_line(model: type[BaseModel], error: ValidationError, origin: str, within: str) -> str:
     # A misspelt key is both unknown and missing: the misspelling is what its author wants to hear of.
     first = min(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
-    path = ".".join(str(part) for part in first["loc"] if not str(part).startswith("function-"))
+    places = (within, *(str(part) for part in first["loc"] if not str(part).startswith("function-")))
+    path = ".".join(filter(None, places))
     where = f"{origin}: {path}" if path else origin
     if first["type"] == "extra_forbidden":
         return f"{where}: unknown key; {nearest(str(first['loc'][-1]), _known_keys(model, first['loc'][:-1]))}"

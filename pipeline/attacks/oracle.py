@@ -7,16 +7,17 @@ Shapes: V victims, K models behind each, B records, D features. A victim is any 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn.functional import log_softmax
 
 from pipeline.attacks.evasion.records import LogitsFn
-from pipeline.config import Access
 from pipeline.data.schema import Schema
 from pipeline.models.population import Population
 
+Access = Literal["probabilities", "two_digits", "one_digit", "labels"]
 Answer = Callable[[Tensor], Tensor]
 Noise = Callable[[Tensor, float], Tensor]
 

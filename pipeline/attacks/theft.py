@@ -6,17 +6,19 @@ only answers: no weights, no training records of the victim.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from pipeline.attacks.oracle import Oracle
-from pipeline.config import Strategy
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset, Schema
 from pipeline.models.mlp import Architecture, Parameters, backward, forward, layers_of, weight_gradient
 from pipeline.models.population import Population, public_preprocessing, standardise
 from pipeline.models.training import Batch, Draw, Gradient, Preprocessing, fit
+
+Strategy = Literal["uniform", "marginals", "public", "active"]
 
 JITTER = 0.5  # of a feature's scale: how far a public record is moved when all have been asked about
 CANDIDATES = 4  # for each record that an active attacker asks about

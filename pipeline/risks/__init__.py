@@ -1,1 +1,11 @@
-"""One package per risk: what is measured, its tables, its chapter."""
+"""One package per risk: what is measured, its tables, its chapters. `RISKS` lists them in the order of the page."""
+
+from pipeline.risks.evasion.risk import RISK as EVASION
+from pipeline.risks.frontier.risk import RISK as FRONTIER
+from pipeline.risks.inversion.risk import RISK as INVERSION
+from pipeline.risks.membership.risk import RISK as MEMBERSHIP
+from pipeline.risks.poisoning.risk import RISK as POISONING
+from pipeline.risks.risk import Risk
+from pipeline.risks.theft.risk import RISK as THEFT
+
+RISKS: tuple[Risk, ...] = (EVASION, MEMBERSHIP, INVERSION, FRONTIER, POISONING, THEFT)

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from pipeline.config import Config
+from pipeline.config import BASELINE, Config
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset, load_dataset
 from pipeline.files import BadInput, FailedCheck
@@ -15,6 +15,7 @@ from pipeline.params import load
 
 ARTIFACTS = Path("artifacts")
 PLAN = "plan.safetensors"
+STAGE_OF = {BASELINE: "train_baseline"}  # the other defences are trained by the stage of their own name
 
 
 def run(stage: Callable[[Config], None]) -> None:
@@ -33,3 +34,16 @@ def run(stage: Callable[[Config], None]) -> None:
 def prepared() -> tuple[Dataset, Plan]:
     """What `prepare` wrote."""
     return load_dataset(ARTIFACTS / "prepare"), Plan.load(ARTIFACTS / "prepare" / PLAN)
+
+
+def trained_by(cfg: Config, arguments: list[str]) -> str:
+    """The defence that the command line names.
+
+    Raises:
+        BadInput: it names none, or one that is not configured.
+    """
+    if len(arguments) != 1:
+        raise BadInput(f"command line: expected one defense, one of {', '.join(cfg.defenses)}")
+    if arguments[0] not in cfg.defenses:
+        raise BadInput(f"params.yaml: {arguments[0]}: missing; `make params` writes it from conf/defense/{arguments[0]}.yaml")
+    return arguments[0]

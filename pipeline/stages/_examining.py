@@ -1,32 +1,59 @@
-"""What is done to each defence, one by one, by whichever process is free."""
+"""What is measured of one defence: the same for all of them, in `attack` and `examine`."""
 
 import operator
-from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipeline.config import Config
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
+from pipeline.files import write_tensors
 from pipeline.models.population import Population
 from pipeline.parallel import share_out
-from pipeline.risks.evasion.measure.examination import audit, load_adversarial
-from pipeline.risks.membership.measure.shadows import leakage
-from pipeline.stages import ARTIFACTS
+from pipeline.risks.evasion.measure.examination import RECORDS, audit, load_adversarial
+from pipeline.risks.inversion.measure.guesses import guess_measurements
+from pipeline.risks.membership.measure.shadows import infer_members, train_halves
+from pipeline.risks.poisoning.measure.certificate import CERTIFICATE, certify
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
-def examine(names: Sequence[str], dataset: Dataset, plan: Plan, cfg: Config, audits: Path, leaks: Path) -> None:
-    """Attacks each defence and looks for its leaks; writes findings into `audits` and leaks into `leaks`, a folder for each."""
-    both = ((attacked, audits), (leaking, leaks))  # the longer first
-    share_out(operator.call, [(what, name, dataset, plan, cfg, place / name) for what, place in both for name in names])
+def examine(
+    name: str, population: Population, dataset: Dataset, plan: Plan, cfg: Config, place: Path, transfer: Path | None = None
+) -> None:
+    """Attacks a defence, looks for what it leaks, and certifies what can be; writes a folder for each risk into `place`.
+
+    Args:
+        name: of the defence.
+        population: its models.
+        dataset: the records.
+        plan: who trained on whom.
+        cfg: radii, threat models, attacks and their numbers.
+        place: an existing folder.
+        transfer: the folder of the undefended models' adversarial records, which are tried on this defence too; None = these
+            are the undefended models, and their records are kept for the others.
+    """
+    jobs: list[Callable[..., None]] = [_attacked, _leaking]  # the longer first
+    share_out(operator.call, [(job, name, population, dataset, plan, cfg, place, transfer) for job in jobs])
+    if certificate := certify(population, dataset, plan):
+        certificate.save(place / CERTIFICATE)
 
 
-def leaking(name: str, dataset: Dataset, _: Plan, cfg: Config, place: Path) -> None:
-    """What one recipe leaks, by whichever process is free."""
-    leakage(name, dataset, cfg).save(place)
+def _attacked(
+    name: str, population: Population, dataset: Dataset, plan: Plan, cfg: Config, place: Path, transfer: Path | None
+) -> None:
+    """What attacks do to the defence, by whichever process is free."""
+    sent = None if transfer is None else load_adversarial(transfer)
+    result = audit(population, dataset, plan, cfg, name=name, transfer=sent)
+    (place / "evasion").mkdir()
+    result.findings.save(place / "evasion")
+    if transfer is None:
+        write_tensors(place / RECORDS, result.x_adv)
 
 
-def attacked(name: str, dataset: Dataset, plan: Plan, cfg: Config, place: Path) -> None:
-    """What attacks do to one defence, likewise."""
-    population, transfer = Population.load(ARTIFACTS / name), load_adversarial(ARTIFACTS / "attack")
-    place.mkdir()
-    audit(population, dataset, plan, cfg, name=name, transfer=transfer).findings.save(place)
+def _leaking(name: str, _: Population, dataset: Dataset, plan: Plan, cfg: Config, place: Path, transfer: Path | None) -> None:
+    """What the recipe leaks, likewise: from models of random halves."""
+    halves = train_halves(name, dataset, cfg)
+    infer_members(name, halves, dataset, cfg).save(place / "membership")
+    guess_measurements(halves.population, halves.plan.train, dataset, cfg).save(place / "inversion")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pipeline.config import Config
 from pipeline.files import BadInput, repository_root
+from pipeline.risks import RISKS
 
 # MLflow waits minutes for a server that is not there, and asks the network for nothing we need.
 QUIET = {
@@ -15,12 +16,11 @@ QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
+STEPS = "; ".join(f"under `{prefix}` {step}" for risk in RISKS for prefix, step in risk.steps.items())
 EXPERIMENT_TAGS = {
     "mlflow.experimentKind": "custom_model_development",  # or MLflow 3 opens its page for language-model traces
-    "mlflow.note.content": "One run per defence, one nested run per radius. A defence with flags beside its name is not ranked. "
-    "The step of a curve under the name of a threat is eps in thousandths of a reference standard deviation; under `poisoning` "
-    "the share of the records in thousandths; under `certificate` poisoned records; under `theft` questions; under `frontier` "
-    "epsilon in thousandths.",
+    "mlflow.note.content": "One run per defense, a nested run per setting of an attacker. A defense with flags beside its name is "
+    f"not ranked. What the step of a curve is: {STEPS}.",
 }
 
 

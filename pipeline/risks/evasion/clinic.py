@@ -1,19 +1,16 @@
-"""What the numbers mean in the clinic, as tables and as sections of the page."""
+"""What the numbers mean in the clinic, in words."""
 
-import html
 import math
-import re
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
 from pipeline.config import FeatureConfig
 from pipeline.data.threat import TICK_TOLERANCE
-from pipeline.presentation.html import html_table
+from pipeline.presentation.chapter import Heading, Note, Part, Table
 from pipeline.risks.evasion.patients import most_fragile
 from pipeline.statistics import intervals
 
-PATIENTS = "patients"  # the class of tables that hold measurements of single patients
 GROUPS = {"all": "of all", "ill": "of the ill", "healthy": "of the healthy"}
 
 
@@ -50,41 +47,36 @@ def _reach(feature: FeatureConfig, eps: float) -> str:
     return f"{change:.4g} ({steps * feature.step:.4g})"
 
 
-def without_patients(page: str) -> str:
-    """The page without the tables that hold measurements of single patients, for wherever others may look."""
-    table = rf'<div class="wide"><table [^>]*class="[^">]*\b{PATIENTS}"[^>]*>.*?</table></div>'
-    return re.sub(table, '<p class="note">Left out here, because it shows single patients.</p>', page, flags=re.DOTALL)
-
-
-def patient_sections(tables: Mapping[str, pd.DataFrame], shares: Mapping[str, pd.DataFrame]) -> str:
-    """The sections of the page about single patients.
+def patient_parts(patients: pd.DataFrame, shares: pd.DataFrame, shown: Mapping[str, str]) -> list[Part]:
+    """What is said of single patients.
 
     Args:
-        tables: by the displayed name of a defence, what `patients.patients` returns.
+        patients: of every defence, what `patients.patients` returns.
         shares: likewise, what `patients.alone_shares` returns.
-
-    Returns:
-        HTML that needs `STYLE`; empty without any table.
+        shown: the displayed name of each defence.
     """
-    if not tables:
-        return ""
-    parts = [
-        """<h2>Which patients, and what it takes</h2>
-<p class="note">Per patient: the repetition with the median distance. The change is the nearest record found that the model
-answers wrongly; it is proved that no nearer one does below the smaller radius given. The usual error is one standard deviation of
-a repeated measurement; from day to day a patient varies more. A change within measurement error needs no attacker.</p>"""
+    if not len(patients):
+        return []
+    parts: list[Part] = [
+        Heading("Which patients, and what it takes"),
+        Note(
+            "Per patient: the repetition with the median distance. The change is the nearest record found that the model answers "
+            "wrongly; it is proved that no nearer one does below the smaller radius given. The usual error is one standard "
+            "deviation of a repeated measurement; from day to day a patient varies more. A change within measurement error needs "
+            "no attacker."
+        ),
     ]
-    for name, table in tables.items():
-        parts += [f"<h3>{html.escape(name)}</h3>", f"<p>{html.escape(within_error_sentence(table))}</p>"]
+    for name, table in patients.groupby("defense", sort=False):
+        parts.append(Note(f"{shown[str(name)]}. {within_error_sentence(table)}", small=False))
         fragile = most_fragile(table)
         if len(fragile):
-            parts += ["<p>The correct diagnoses of disease that the smallest changes turn:</p>", html_table(fragile, PATIENTS)]
-        if name in shares:
-            parts += [
-                "<p>Correct answers that one measurement can turn by itself, anywhere in its plausible range:</p>",
-                html_table(shares_in_words(shares[name])),
-            ]
-    return "\n".join(parts)
+            parts.append(Note("The correct diagnoses of disease that the smallest changes turn:", small=False))
+            parts.append(Table(fragile, "patients"))
+        turned = shares[shares["defense"] == name]
+        if len(turned):
+            said = "Correct answers that one measurement can turn by itself, anywhere in its plausible range:"
+            parts += [Note(said, small=False), Table(shares_in_words(turned))]
+    return parts
 
 
 def within_error_sentence(table: pd.DataFrame, confidence: float = 0.95) -> str:

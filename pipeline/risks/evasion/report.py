@@ -1,97 +1,110 @@
-"""The pictures of the report, each drawn from a table that also lies beside it as CSV."""
+"""What is said of evasion: what the attacks do to each defence, to which patients, who attacks, and what one eps means."""
 
-from itertools import cycle
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from pipeline.risks.evasion.tables import Evaluation
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-from pipeline.presentation.pictures import COLOURS, axes_of, display_name, save_figure
-
-
-def draw_all(evaluation: Evaluation, headline: str, folder: Path) -> list[Path]:
-    """Draws every figure as PNG into `folder`, with the same bytes for the same tables."""
-    comparison = evaluation.comparison
-    figures = {
-        f"robustness_{threat}": robustness(comparison, evaluation.exact, str(threat)) for threat in comparison["threat"].unique()
-    }
-    figures["roc"] = roc_curves(evaluation.roc, comparison)
-    figures["confusion"] = confusion_matrices(evaluation.confusion, comparison, headline)
-    return [save_figure(figure, folder / f"{name}.png") for name, figure in figures.items()]
+from pipeline.presentation.chapter import Chapter, Note, Part, Table
+from pipeline.presentation.numbers import proved, with_interval
+from pipeline.presentation.pictures import display_name
+from pipeline.risks.evasion.clinic import eps_table, patient_parts
+from pipeline.risks.evasion.pictures import draw_all
+from pipeline.risks.risk import Context, Tables
 
 
-def robustness(comparison: pd.DataFrame, exact: pd.DataFrame, threat: str) -> "Figure":
-    """Robust accuracy, and sensitivity under attack, against the radius, with interval bands; what is proved at every radius."""
-    figure, axes = axes_of(1, 2, (11, 4.2))
-    lines = comparison[comparison["threat"] == threat]
-    for colour, (defense, curve) in zip(cycle(COLOURS), lines.groupby("defense", sort=False), strict=False):
-        label = display_name(str(defense), str(curve["flags"].iloc[0]))
-        style = "--" if curve["flags"].iloc[0] else "-"
-        proofs = exact[(exact["threat"] == threat) & (exact["defense"] == defense)]
-        proofs = proofs[proofs["proved"] > 0]  # farther out nothing is proved, or nothing was looked for
-        if len(proofs):
-            axes[0].step(proofs["eps"], proofs["proved"], ":", where="post", color=colour, linewidth=1)
-        for axis, (value, low, high) in zip(
-            axes, (("robust_accuracy", "robust_low", "robust_high"), ("sensitivity", "sensitivity_low", "sensitivity_high")),
-            strict=True,
-        ):  # fmt: skip
-            axis.plot(curve["eps"], curve[value], style, marker="o", markersize=3, color=colour, label=label)
-            axis.fill_between(curve["eps"], curve[low], curve[high], color=colour, alpha=0.12, linewidth=0)
-    for axis, title in zip(axes, ("robust accuracy (dotted: proved, at every radius)", "sensitivity under attack"), strict=True):
-        axis.set(title=title, xlabel=f"eps ({lines['eps_unit'].iloc[0]})", ylim=(0, 1))
-    axes[0].legend(frameon=False, fontsize=8)
-    figure.suptitle(f"threat model: {threat}", fontsize=11)
-    return figure
-
-
-def roc_curves(roc: pd.DataFrame, comparison: pd.DataFrame) -> "Figure":
-    """Clean ROC of each defence, out of fold."""
-    figure, axes = axes_of(1, 1, (4.6, 4.4))
-    auroc = comparison.drop_duplicates("defense").set_index("defense")
-    for colour, (defense, curve) in zip(cycle(COLOURS), roc.groupby("defense", sort=False), strict=False):
-        area = auroc.loc[str(defense)]
-        figures = f"{area['auroc']:.3f} ({area['auroc_low']:.3f} to {area['auroc_high']:.3f})"
-        label = f"{display_name(str(defense), str(area['flags']))}  {figures}"
-        axes[0].plot(curve["fpr"], curve["tpr"], color=colour, label=label)
-    axes[0].plot([0, 1], [0, 1], ":", color="#999999")
-    axes[0].set(title="ROC, unattacked", xlabel="false-alarm rate", ylabel="sensitivity")
-    axes[0].legend(frameon=False, fontsize=7, loc="lower right", title="AUROC (95 % interval)", title_fontsize=7)
-    return figure
-
-
-def confusion_matrices(confusion: pd.DataFrame, comparison: pd.DataFrame, headline: str) -> "Figure":
-    """Before and under attack, per defence: how many patients get which answer."""
-    radii = _shown_radii(confusion)
+def chapters(tables: Tables, context: Context, folder: Path) -> Sequence[Chapter]:
+    """The headline threat, the others, what each attack leaves, who attacks, the classification report, and what one eps means."""
+    if not len(tables.get("comparison", ())):
+        return ()
+    cfg, comparison = context.cfg, tables["comparison"]
+    headline = cfg.audit.headline
     first = comparison.drop_duplicates("defense")
-    shown = {name: display_name(name, flags) for name, flags in zip(first["defense"], first["flags"], strict=True)}
-    defenses = list(confusion["defense"].unique())
-    figure, axes = axes_of(len(radii), len(defenses), (2.6 * len(defenses), 2.7 * len(radii)))
-    for row, eps in enumerate(radii):
-        for column, defense in enumerate(defenses):
-            axis = axes[row * len(defenses) + column]
-            cells = confusion[(confusion["defense"] == defense) & (confusion["eps"] == eps)]
-            matrix = cells.pivot(index="actual", columns="predicted", values="patients")
-            order = list(cells["actual"].unique())
-            values = matrix.loc[order, order].to_numpy()
-            axis.imshow(values / values.sum(1, keepdims=True), cmap="Blues", vmin=0, vmax=1)
-            for i in range(2):
-                for j in range(2):
-                    share = values[i, j] / values[i].sum()
-                    axis.text(j, i, f"{values[i, j]:.0f}", ha="center", va="center", color="white" if share > 0.6 else "black")
-            axis.set_xticks(range(2), order, fontsize=7)
-            axis.set_yticks(range(2), order if column == 0 else ["", ""], fontsize=7, rotation=90, va="center")
-            axis.set_title(f"{shown[defense]}, {'clean' if eps == 0 else f'eps {eps:g}'}", fontsize=8)
-            axis.spines[:].set_visible(False)
-    figure.suptitle(f"patients (seeds averaged): rows actual, columns predicted; threat model: {headline}", fontsize=9)
-    return figure
+    shown = dict(zip(first["defense"], map(display_name, first["defense"], first["flags"]), strict=True))
+    parts: list[Part] = [
+        Note(
+            "Robust accuracy counts the patients for whom no record within the radius is known that changes the right answer: "
+            'neither an attack nor the verifier found one. "exact": for each of them it is proved that there is none. eps is in '
+            "reference standard deviations of each feature. Ranked by the area under robust balanced accuracy."
+        ),
+        Table(_headline(comparison[comparison["threat"] == headline], shown), "numbers"),
+        *draw_all(tables, cfg.audit, folder),
+        *patient_parts(tables["patients"], tables["alone"], shown),
+    ]
+    left = Note(
+        'Accuracy under each attack alone. Where all is decided none leaves less than "exact"; one that leaves much more is weak, '
+        "or misled."
+    )
+    who = Note(
+        "What each attack sees of the model, how many answers it may ask for per record, and its ids in MITRE ATLAS, NIST AI 100-2 "
+        "E2025 and the OWASP Machine Learning Security Top 10."
+    )
+    means = Note(
+        "The change that each eps allows; in brackets, what is left of it on the clinic's grid. The usual error is one standard "
+        "deviation of a repeated measurement; the eps beside it is what it amounts to."
+    )
+    title = f"Classification report, clean and at eps {cfg.audit.eps[-1]:g}"
+    report = tables["classification"][tables["classification"]["eps"].isin([0.0, cfg.audit.eps[-1]])]
+    others = comparison[comparison["threat"] != headline].groupby("threat", sort=False)
+    return (
+        Chapter(f"Under the {headline} threat", parts),
+        *(Chapter(f"Under the {threat} threat", [Table(_other(lines, shown), "numbers")]) for threat, lines in others),
+        Chapter(
+            f"What each attack leaves, under the {headline} threat",
+            [left, Table(_attacks(tables["attacks"], headline, shown), "numbers")],
+        ),
+        Chapter("Who attacks", [who, Table(_attackers(tables["attacks"]))]),
+        Chapter(title, [Table(_classification(report, shown), "numbers")]),
+        Chapter("What one eps means", [means, Table(eps_table(cfg.data.features, cfg.audit.eps))]),
+    )
 
 
-def _shown_radii(confusion: pd.DataFrame) -> list[float]:
-    """Clean, and the radius nearest to 0.3."""
-    attacked = [eps for eps in confusion["eps"].unique() if eps > 0]
-    return [0.0, *([min(attacked, key=lambda eps: abs(eps - 0.3))] if attacked else [])]
+def _headline(lines: pd.DataFrame, shown: Mapping[str, str]) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "defense": lines["defense"].map(shown),
+            "eps": lines["eps"].map("{:g}".format),
+            "robust accuracy": with_interval(lines, "robust_accuracy", "robust_low", "robust_high"),
+            "proved": proved(lines),
+            "sensitivity": with_interval(lines, "sensitivity"),
+            "specificity": with_interval(lines, "specificity"),
+            "balanced accuracy": lines["balanced_accuracy"].map("{:.3f}".format),
+            "AUROC": with_interval(lines, "robust_auroc"),
+            "Brier": lines["brier"].map("{:.3f}".format),
+        }
+    )
+
+
+def _other(lines: pd.DataFrame, shown: Mapping[str, str]) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "defense": lines["defense"].map(shown),
+            f"eps ({lines['eps_unit'].iloc[0]})": lines["eps"].map("{:g}".format),
+            "robust accuracy": with_interval(lines, "robust_accuracy", "robust_low", "robust_high"),
+            "proved": proved(lines),
+            "sensitivity": with_interval(lines, "sensitivity"),
+        }
+    )
+
+
+def _attacks(attacks: pd.DataFrame, headline: str, shown: Mapping[str, str]) -> pd.DataFrame:
+    """Defence x attack: the accuracy left at each radius."""
+    lines = attacks[attacks["threat"] == headline]
+    wide = lines.pivot(index=["defense", "attack"], columns="eps", values="accuracy")
+    table = wide.loc[list(dict.fromkeys(zip(lines["defense"], lines["attack"], strict=True)))]
+    table = table.map("{:.3f}".format).rename(columns="eps {:g}".format).reset_index()
+    return table.assign(defense=table["defense"].map(shown)).rename_axis(columns=None)
+
+
+def _attackers(attacks: pd.DataFrame) -> pd.DataFrame:
+    """Each attack once: what it knows, and what the standards call it."""
+    columns = ["attack", "norm", "knowledge", "access", "query_budget", "atlas", "nist", "owasp"]
+    rest = [column for column in columns if column != "norm"]
+    table = attacks[columns].groupby(rest, sort=False)["norm"].unique().reset_index()
+    table["norm"] = table["norm"].map(", ".join)
+    return table[columns].rename(columns={"query_budget": "questions"})
+
+
+def _classification(report: pd.DataFrame, shown: Mapping[str, str]) -> pd.DataFrame:
+    rates = {name: report[name].map("{:.3f}".format) for name in ("precision", "recall", "f1")}
+    return report.assign(defense=report["defense"].map(shown), eps=report["eps"].map("{:g}".format), **rates)

@@ -1,5 +1,6 @@
-"""What the page says of the price of privacy: three pictures and a table, all of them functions of `frontier_table`."""
+"""What is said of the price of privacy: three pictures and a table, all of them functions of `frontier_table`."""
 
+from collections.abc import Sequence
 from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -7,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from pipeline.presentation.html import html_table, picture
+from pipeline.presentation.chapter import Chapter, Note, Picture, Table
 from pipeline.presentation.numbers import with_interval
 from pipeline.presentation.pictures import COLOURS, axes_of, save_figure
+from pipeline.risks.risk import Context, Tables
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,7 +24,7 @@ NOT_COVERED = (
 )
 
 
-def draw_frontier(table: pd.DataFrame, folder: Path) -> list[Path]:
+def draw(table: pd.DataFrame, folder: Path) -> Picture:
     """Audited against claimed epsilon, members found against epsilon, and accuracy and sensitivity against epsilon."""
     figure, axes = axes_of(1, 3, (13, 4))
     ticks = _places(table)
@@ -56,7 +58,10 @@ def draw_frontier(table: pd.DataFrame, folder: Path) -> list[Path]:
     axes[0].set_ylim(bottom=-0.02)
     axes[1].set_ylim(bottom=0)
     axes[2].set_ylim(0, 1)
-    return [save_figure(figure, folder / PICTURE)]
+    return Picture(
+        save_figure(figure, folder / PICTURE),
+        "epsilon claimed and proved to be spent, members found, and accuracy, against epsilon",
+    )
 
 
 def _labels(table: pd.DataFrame) -> list[str]:
@@ -78,21 +83,23 @@ def _band(axis: "Axes", x: list[float], curve: pd.DataFrame, name: str, colour: 
     axis.fill_between(x, curve[f"{name}_low"], curve[f"{name}_high"], color=colour, alpha=0.12, linewidth=0)
 
 
-def frontier_section(table: pd.DataFrame, figures: list[Path]) -> str:
-    """The section of the page."""
-    first = table.iloc[0]
-    silent = table[table["epsilon_claimed"].isna()]
+def chapters(tables: Tables, context: Context, folder: Path) -> Sequence[Chapter]:
+    """One chapter: what each epsilon costs, and what it is worth against an attacker."""
+    table = tables.get("frontier", pd.DataFrame())
+    if not len(table):
+        return ()
+    first, silent = table.iloc[0], table[table["epsilon_claimed"].isna()]
     power = ", ".join(f"{line['model']} {line['epsilon_lower_bound']:.2f}" for _, line in silent.iterrows())
     control = f" Without noise, where epsilon has no limit, it shows {power}: it finds gross errors only." if len(silent) else ""
-    return f"""<h2>What privacy costs</h2>
-<p class="note">The same models at several epsilons, delta {first["delta"]:g}, one record added or removed; only the noise
-differs. "found at 1 %": members recognised by {first["attack"]} on {first["targets"]} models of each epsilon, each trained on a
-random half, while 1 % of the others are taken for members. "proved": answered rightly, whatever is forged within eps
-{first["radius"]:g} of the threat model {first["threat"]}; "at least" where some patients are undecided. Intervals: bootstrap
-over patients. "spends at least": from models trained with canaries, and the most that this audit could have shown.{control}</p>
-{html_table(_shown(table))}
-<p class="note">{NOT_COVERED}</p>
-{"".join(map(picture, figures))}"""
+    how = Note(
+        f"The same models at several epsilons, delta {first['delta']:g}, one record added or removed; only the noise differs. "
+        f'"found at 1 %": members recognised by {first["attack"]} on {first["targets"]} models of each epsilon, each trained on a '
+        'random half, while 1 % of the others are taken for members. "proved": answered rightly, whatever is forged within eps '
+        f'{first["radius"]:g} of the threat model {first["threat"]}; "at least" where some patients are undecided. Intervals: '
+        'bootstrap over patients. "spends at least": from models trained with canaries, and the most that this audit could have '
+        f"shown.{control}"
+    )
+    return (Chapter("What privacy costs", [how, Table(_shown(table)), Note(NOT_COVERED), draw(table, folder)]),)
 
 
 def _shown(table: pd.DataFrame) -> pd.DataFrame:

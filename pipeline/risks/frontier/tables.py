@@ -9,7 +9,14 @@ from pipeline.config import AuditConfig
 from pipeline.models.answers import disease_score, predicted
 from pipeline.risks.frontier.measure.epsilons import ATTACK, Frontier
 from pipeline.risks.membership.tables import ids_of, score_figures
+from pipeline.risks.risk import Context, Sources
 from pipeline.statistics import intervals, rates
+
+
+def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
+    """The table `frontier`."""
+    place = sources.stage("frontier")
+    return {} if place is None else {"frontier": frontier_table(Frontier.load(place), context.cfg.audit, context.cfg.seed)}
 
 
 def frontier_table(found: Frontier, cfg: AuditConfig, seed: int) -> pd.DataFrame:

@@ -1,9 +1,13 @@
-"""What the page says of inversion: how much nearer a model brings the guess of a private measurement, and a typical patient."""
+"""What is said of inversion: how much nearer a model brings the guess of a private measurement, and a typical patient."""
+
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from pipeline.presentation.html import html_table
+from pipeline.presentation.chapter import Chapter, Heading, Note, Part, Table
+from pipeline.risks.risk import Context, Tables
 
 DISTANCES = {
     "to_class_mean": "to the mean of the ill",
@@ -14,24 +18,34 @@ DISTANCES = {
 }
 
 
-def inversion_section(guesses: pd.DataFrame, typical: pd.DataFrame) -> str:
-    """HTML of the tables that `pipeline.risks.inversion.tables` draws up; empty where nothing is private and nobody was asked."""
-    parts = []
+def chapters(tables: Tables, context: Context, folder: Path) -> Sequence[Chapter]:
+    """One chapter: guesses of measurements, and the typical patient; empty where nothing is private and nobody was asked."""
+    guesses, typical = (tables.get(name, pd.DataFrame()) for name in ("inversion", "typical"))
+    parts: list[Part] = []
     if len(guesses):
-        parts.append(f"""<h2>What a model tells about a measurement of a patient</h2>
-<p class="note">The attacker knows all other measurements and the diagnosis, and guesses the one that is missing: first without a
-model, by a regression learned from other patients, then with the model's answer to the true record. By how much the mean absolute
-error shrinks, in clinical units: for patients that the model was trained on, and how much more that is than for the others.
-Only the second is about the training set; the first is what any accurate model tells. "no uplift": 0 lies in the interval;
-"more", "less": it does not. Other attackers, and those who do not know the diagnosis: inversion.csv.</p>
-{html_table(shown_guesses(guesses))}""")
+        parts += [
+            Note(
+                "The attacker knows all other measurements and the diagnosis, and guesses the one that is missing: first without a "
+                "model, by a regression learned from other patients, then with the model's answer to the true record. By how much "
+                "the mean absolute error shrinks, in clinical units: for patients that the model was trained on, and how much more "
+                "that is than for the others. Only the second is about the training set; the first is what any accurate model "
+                'tells. "no uplift": 0 lies in the interval; "more", "less": it does not. Other attackers, and those who do not '
+                "know the diagnosis: inversion.csv."
+            ),
+            Table(shown_guesses(guesses)),
+        ]
     if len(typical):
-        parts.append(f"""<h3>The typical ill patient, read off the models</h3>
-<p class="note">The record that a model finds most typical of disease under a public prior, mean over
-{typical["victims"].iloc[0]} models. Distances: root mean square over the measurements, in units of scale (the least and the
-largest of any model). A record much nearer to somebody trained on than patients are to each other would be that person.</p>
-{html_table(shown_typical(typical))}""")
-    return "\n".join(parts)
+        parts += [
+            Heading("The typical ill patient, read off the models"),
+            Note(
+                "The record that a model finds most typical of disease under a public prior, mean over "
+                f"{typical['victims'].iloc[0]} models. Distances: root mean square over the measurements, in units of scale (the "
+                "least and the largest of any model). A record much nearer to somebody trained on than patients are to each other "
+                "would be that person."
+            ),
+            Table(shown_typical(typical)),
+        ]
+    return (Chapter("What a model tells about a measurement of a patient", parts),) if parts else ()
 
 
 def shown_guesses(table: pd.DataFrame) -> pd.DataFrame:

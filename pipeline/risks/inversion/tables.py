@@ -7,7 +7,8 @@ import pandas as pd
 
 from pipeline.config import AuditConfig
 from pipeline.data.schema import Dataset
-from pipeline.risks.inversion.measure.guesses import Reconstruction
+from pipeline.risks.inversion.measure.guesses import Inversion
+from pipeline.risks.risk import Context, Sources
 from pipeline.standards import KNOWLEDGE, RISKS
 from pipeline.statistics import intervals, rates
 
@@ -19,7 +20,16 @@ FINDINGS = {  # the whole interval is above 0; 0 lies in it; it is below
 }
 
 
-def inversion_table(told: Mapping[str, Reconstruction], dataset: Dataset, cfg: AuditConfig, seed: int) -> pd.DataFrame:
+def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
+    """Every table about inversion: `inversion` and `typical`."""
+    told = {name: Inversion.load(place) for name, place in sources.of("inversion").items()}
+    if not told:
+        return {}
+    dataset, cfg = context.dataset, context.cfg
+    return {"inversion": inversion_table(told, dataset, cfg.audit, cfg.seed), "typical": typical_table(told, dataset)}
+
+
+def inversion_table(told: Mapping[str, Inversion], dataset: Dataset, cfg: AuditConfig, seed: int) -> pd.DataFrame:
     """One row per defence, question and group of patients: `members` of the victim, `others`, and members minus others.
 
     Returns:
@@ -75,7 +85,7 @@ def _gains(without: rates.Array, aided: rates.Array, cfg: AuditConfig, seed: int
     return pd.DataFrame(lines)
 
 
-def typical_table(told: Mapping[str, Reconstruction], dataset: Dataset) -> pd.DataFrame:
+def typical_table(told: Mapping[str, Inversion], dataset: Dataset) -> pd.DataFrame:
     """One row per defence: the most typical ill record, mean over the victims, and how near it is to people.
 
     Returns:

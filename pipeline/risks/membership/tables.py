@@ -10,7 +10,10 @@ import pandas as pd
 from pipeline.attacks.membership import MEMBERSHIP_ACCESS, NEEDS_SHADOWS
 from pipeline.config import AuditConfig, DataConfig
 from pipeline.data.schema import Dataset
-from pipeline.risks.membership.measure.shadows import BLIND, Leakage
+from pipeline.parallel import share_out
+from pipeline.presentation.frames import by_defense
+from pipeline.risks.membership.measure.shadows import BLIND, Membership
+from pipeline.risks.risk import Context, Sources
 from pipeline.standards import RISKS, Standards
 from pipeline.statistics import intervals, rates
 from pipeline.statistics.separation import advantage, auroc, bootstrap, by_patient, enough_for, roc_log, tpr_at_fpr
@@ -30,7 +33,26 @@ VARIANTS = {
 }
 
 
-def membership_table(leaks: Mapping[str, Leakage], cfg: AuditConfig, seed: int) -> pd.DataFrame:
+def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
+    """Every table about membership: `membership, exposed, subgroups, plots/membership_roc`, and `exposure` of every patient."""
+    found = {name: Membership.load(place) for name, place in sources.of("membership").items()}
+    if not found:
+        return {}
+    cfg = context.cfg
+    each = {name: exposure(one, context.dataset) for name, one in found.items()}
+    everyone = by_defense(each)
+    exposed = everyone[everyone["most_exposed"]].sort_values("exposure", ascending=False, kind="stable")
+    tables = share_out(membership_table, [({name: one}, cfg.audit, cfg.seed) for name, one in found.items()])
+    return {
+        "membership": pd.concat(tables, ignore_index=True),
+        "exposed": pd.concat([exposed[exposed["defense"] == name] for name in each]),
+        "subgroups": subgroups(each, cfg.data, cfg.audit, cfg.seed),
+        "plots/membership_roc": roc_table(found),
+        "exposure": everyone,
+    }
+
+
+def membership_table(found: Mapping[str, Membership], cfg: AuditConfig, seed: int) -> pd.DataFrame:
     """One row per defence and attack.
 
     Returns:
@@ -40,18 +62,18 @@ def membership_table(leaks: Mapping[str, Leakage], cfg: AuditConfig, seed: int) 
         `train_accuracy`, `test_accuracy` and `gap` are those of the targets. `epsilon_*` are empty where nothing is claimed.
     """
     lines: list[dict[str, Any]] = []
-    patients = next(iter(leaks.values())).member.shape[1]
+    patients = next(iter(found.values())).member.shape[1]
     weights = intervals.bootstrap_weights(patients, cfg.resamples, seed)
-    for defense, leak in leaks.items():
-        member, correct = leak.member.numpy(), leak.log_odds.numpy() > 0
+    for defense, one in found.items():
+        member, correct = one.member.numpy(), one.log_odds.numpy() > 0
         trained, others = float(correct[member].mean()), float(correct[~member].mean())
-        for attack, scores in leak.scores.items():
+        for attack, scores in one.scores.items():
             figures = score_figures(scores.numpy(), member, weights, cfg.confidence)
             lines.append({
                 "defense": defense, "attack": attack, "variant": VARIANTS[attack],
                 "shadows": len(member) - 1 if NEEDS_SHADOWS.get(attack, False) else 0, "targets": len(member),
                 **figures, "train_accuracy": trained, "test_accuracy": others, "gap": trained - others,
-                **_claim(leak.claim), **ids_of(attack),
+                **_claim(one.claim), **ids_of(attack),
             })  # fmt: skip
     return pd.DataFrame(lines)
 
@@ -59,11 +81,11 @@ def membership_table(leaks: Mapping[str, Leakage], cfg: AuditConfig, seed: int) 
 def score_figures(scores: rates.Array, member: rates.Array, weights: rates.Array, confidence: float) -> dict[str, float]:
     """How well scores (T, N) tell members (T, N) from others: columns of `membership_table`, intervals from weights (R, N)."""
     inside, outside = scores[member], scores[~member]
-    areas, rates = bootstrap(scores, member, weights, list(RATES.values()))
+    areas, shares = bootstrap(scores, member, weights, list(RATES.values()))
     figures = {"auroc": auroc(inside, outside)}
     figures["auroc_low"], figures["auroc_high"] = intervals.interval(figures["auroc"], areas, confidence)
     figures["advantage"] = advantage(scores, member)
-    for (name, rate), samples in zip(RATES.items(), rates.T, strict=True):
+    for (name, rate), samples in zip(RATES.items(), shares.T, strict=True):
         shown = enough_for(rate, outside.size)
         figures[name] = tpr_at_fpr(inside, outside, rate) if shown else np.nan
         low, high = intervals.interval(figures[name], samples, confidence) if shown else (np.nan, np.nan)
@@ -91,18 +113,18 @@ def ids_of(attack: str) -> dict[str, str]:
     return {"knowledge": knows, "access": MEMBERSHIP_ACCESS[attack], **RISKS["membership"].columns()}
 
 
-def roc_table(leaks: Mapping[str, Leakage], points: int = 60) -> pd.DataFrame:
+def roc_table(found: Mapping[str, Membership], points: int = 60) -> pd.DataFrame:
     """The ROC of every attack at false-positive rates that fall geometrically, for log-log axes."""
     frames = []
-    for defense, leak in leaks.items():
-        member = leak.member.numpy()
-        for attack, scores in leak.scores.items():
+    for defense, one in found.items():
+        member = one.member.numpy()
+        for attack, scores in one.scores.items():
             fpr, tpr = roc_log(scores.numpy()[member], scores.numpy()[~member], points)
             frames.append(pd.DataFrame({"defense": defense, "attack": attack, "fpr": fpr, "tpr": tpr}))
     return pd.concat(frames, ignore_index=True)
 
 
-def exposure(leak: Leakage, dataset: Dataset) -> pd.DataFrame:
+def exposure(one: Membership, dataset: Dataset) -> pd.DataFrame:
     """One row per patient: how well models that trained on them can be told from models that did not, by their answer.
 
     Within one patient the log-odds of models compare without shadows. (Likelihood ratios that leave the target out would fall
@@ -112,7 +134,7 @@ def exposure(leak: Leakage, dataset: Dataset) -> pd.DataFrame:
         `patient` (row of the records), `y`, `exposure` (AUROC over targets; 0.5 = not at all), `most_exposed` (the top 1 %), and
         the measurements.
     """
-    risk = by_patient(leak.log_odds.numpy(), leak.member.numpy())
+    risk = by_patient(one.log_odds.numpy(), one.member.numpy())
     known = np.nan_to_num(risk, nan=-1.0)
     top = np.argsort(-known, kind="stable")[: max(1, round(MOST_EXPOSED * len(risk)))]
     table = pd.DataFrame({"patient": np.arange(len(risk)), "y": dataset.y.numpy(), "exposure": risk})

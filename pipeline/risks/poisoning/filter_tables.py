@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 
 from pipeline.config import Config
+from pipeline.risks.poisoning.harm_tables import compared, named, success_compared, turned_by_trigger
 from pipeline.risks.poisoning.measure.filtering import RECIPE, Cleansing
 from pipeline.risks.poisoning.measure.recipes import BACKDOOR, NONE, Damage
-from pipeline.risks.poisoning.tables import compared, named, success_compared, turned_by_trigger
+from pipeline.risks.poisoning.measure.settings import PoisoningSettings
 from pipeline.statistics import intervals
 
 Array = np.ndarray[Any, Any]
@@ -18,7 +19,7 @@ RATES = ("drop_rate", "precision", "recall", "false_alarm_rate")
 METRICS = ("accuracy", "sensitivity", "attack_success_rate")
 
 
-def sanitising_table(cleansings: Mapping[str, Cleansing], damage: Damage, cfg: Config) -> pd.DataFrame:
+def filter_table(cleansings: Mapping[str, Cleansing], damage: Damage, cfg: Config) -> pd.DataFrame:
     """One row per attack, filter and dose; without poison once per filter, as attack `none` at dose 0.
 
     Args:
@@ -40,7 +41,7 @@ def sanitising_table(cleansings: Mapping[str, Cleansing], damage: Damage, cfg: C
     for attack, cleansing in cleansings.items():
         for rule, margins in cleansing.margins.items():
             for at in range(len(margins)):
-                dose = 0 if attack == NONE else cfg.poisoning.doses[at]
+                dose = 0 if attack == NONE else cfg.section(PoisoningSettings).doses[at]
                 share = 0.0 if attack == NONE else float(damage.share[attack][at])
                 line: dict[str, Any] = {"recipe": RECIPE, "filter": rule, "attack": attack, "dose": dose, "poison_rate": share}
                 for rate in RATES:
@@ -52,7 +53,6 @@ def sanitising_table(cleansings: Mapping[str, Cleansing], damage: Damage, cfg: C
                     line |= _success(damage, stamps, weights, confidence)
                 lines.append(line | named(attack))
     table = pd.DataFrame(lines)
-    table["dose"] = table["dose"].astype(object)  # 1 is a record, 0.1 a share
     suffixes = ("", "_without", "_difference")
     figures_of = [*RATES, *(f"{metric}{suffix}" for metric in METRICS for suffix in suffixes)]
     columns = [f"{figure}{end}" for figure in figures_of for end in ("", "_low", "_high")]

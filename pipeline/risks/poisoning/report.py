@@ -1,5 +1,6 @@
-"""What the page says of poison: which recipe bears how much of it, and who still gets what they want."""
+"""What is said of poisoning: which recipe loses how much, who still gets what they want, what filters find, what is certified."""
 
+from collections.abc import Sequence
 from itertools import cycle
 from pathlib import Path
 
@@ -8,13 +9,15 @@ import pandas as pd
 
 from pipeline.attacks.poisoning import POISON_FACTS
 from pipeline.config import BASELINE
-from pipeline.presentation.html import html_table, picture
-from pipeline.presentation.numbers import interval_text
+from pipeline.presentation.chapter import Chapter, Heading, Note, Part, Picture, Table
+from pipeline.presentation.numbers import interval_text, with_interval
 from pipeline.presentation.pictures import COLOURS, axes_of, save_figure
+from pipeline.risks.poisoning.harm_tables import dose_name
 from pipeline.risks.poisoning.measure.recipes import NONE
-from pipeline.risks.poisoning.tables import dose_name
+from pipeline.risks.poisoning.measure.settings import PoisoningSettings
+from pipeline.risks.risk import Context, Tables
 
-HEADLINE = 0.1  # the share of poisoned records that people read about first
+SHOWN = (0, 1, 2, 3, 5, 10, 15, 20, 30, 50)  # records, in the table of the page; certificate.csv has all
 # What is shown of each goal.
 MEASURES = {
     "availability": {"change of accuracy": "accuracy_difference", "change of sensitivity": "sensitivity_difference"},
@@ -23,19 +26,84 @@ MEASURES = {
 }
 
 
-def draw_damage(table: pd.DataFrame, folder: Path) -> list[Path]:
+def chapters(tables: Tables, context: Context, folder: Path) -> Sequence[Chapter]:
+    """One chapter: what poison does to every recipe, what filters find, and what is certified."""
+    parts: list[Part] = []
+    dose = context.cfg.section(PoisoningSettings).headline_dose
+    if len(tables.get("poisoning", ())):
+        parts += _harm(tables["poisoning"], headline_dose(tables["poisoning"], dose), folder)
+    if len(tables.get("filters", ())):
+        parts += _filters(tables["filters"], headline_dose(tables["filters"], dose))
+    if len(tables.get("certificate", ())):
+        parts += _certificate(tables["certificate"], folder)
+    return (Chapter("What poisoned training data do", parts),) if parts else ()
+
+
+def _harm(table: pd.DataFrame, dose: float, folder: Path) -> list[Part]:
+    how = (
+        "Every recipe is trained anew on poisoned records and scored on patients that it never saw, with the batches and seeds of "
+        "the clean training: differences are paired, on the same patients. Intervals: bootstrap over patients, of success rates no "
+        f"narrower than Wilson's; trained models are taken as they are. The table: {dose_name(dose)} of a model's training records "
+        "poisoned. Attacks on everybody: change of accuracy, and of sensitivity, because a model that calls everybody healthy has "
+        "high accuracy; worst_flips and worst_missed are worst to first order, no proof that nothing is worse. backdoor: of the ill "
+        "rightly called so without poison, those called healthy with the trigger in their record; the trigger was chosen so that it "
+        "does not look healthy by itself, as the figure in square brackets shows. one_patient: of the ill who are named, those "
+        "called healthy. In square brackets: the same records and models without poison."
+    )
+    return [Note(how), Note(worst_line(table, dose), small=False), Table(_shown(table, dose)), *draw(table, folder)]
+
+
+def _filters(table: pd.DataFrame, dose: float) -> list[Part]:
+    poisoned, clean = table[table["attack"] != NONE], table[table["attack"] == NONE]
+    parts: list[Part] = [
+        Heading("Finding and dropping poisoned records"),
+        Note(
+            "Filters look at the training records of the undefended recipe and drop the most suspicious ones, without knowing how "
+            "many are poisoned; majority drops whoever most of its neighbours disagree with, the others a fixed share. The recipe "
+            "is then trained anew on what is left. Poison found and false alarms: shares of the poisoned and of the other records "
+            "that were dropped, mean and range over the training sets; of a filter that sees nothing, both are the same. The "
+            "figure: as above, not filtered and after; the change is paired, on the same training sets and patients."
+        ),
+    ]
+    if len(poisoned):
+        parts.append(Note(f"{dose_name(dose)} of a model's training records poisoned:", small=False))
+        parts.append(Table(_shown_filters(poisoned[poisoned["dose"] == dose])))
+    if len(clean):
+        parts.append(Note("What filtering costs where there is no poison:", small=False))
+        parts.append(Table(_shown_filters(clean).drop(columns=["attack", "poison found"])))
+    return parts
+
+
+def _certificate(table: pd.DataFrame, folder: Path) -> list[Part]:
+    lines = table[table["records"].isin(SHOWN)]
+    shown = pd.DataFrame({
+        "defense": lines["defense"], "records poisoned": lines["records"], "of which values may be changed": lines["changed"],
+        "certified accuracy": with_interval(lines, "certified_accuracy"),
+        "certified sensitivity": with_interval(lines, "certified_sensitivity"),
+    })  # fmt: skip
+    how = (
+        "Patients who are answered rightly, and provably still would be if somebody who knows everything inserted, removed or "
+        "relabelled so many training records; one whose values are changed counts double. Patients are out of fold; intervals: "
+        "bootstrap over patients. It says nothing of records that are forged at prediction time."
+    )
+    return [Heading("What no poison can do"), Note(how), Table(shown), draw_certificate(table, folder)]
+
+
+def draw(table: pd.DataFrame, folder: Path) -> list[Picture]:
     """`poisoning.png`: accuracy and sensitivity against the dose; `poison_success.png`: who gets what they want."""
     crowd = table[(table["goal"] == "availability") | (table["attack"] == NONE)]
     aimed = table[table["goal"].isin(["backdoor", "targeted"])]
     drawn = []
     if (crowd["attack"] != NONE).any():
-        drawn.append(_panels(crowd, ["accuracy", "sensitivity"], folder / "poisoning.png"))
+        shows = "accuracy and sensitivity of each defense against the dose of poison"
+        drawn.append(_panels(crowd, ["accuracy", "sensitivity"], folder / "poisoning.png", shows))
     if len(aimed):
-        drawn.append(_panels(aimed, ["attack_success_rate"], folder / "poison_success.png"))
+        shows = "success of backdoor and targeted attack on each defense against the dose of poison"
+        drawn.append(_panels(aimed, ["attack_success_rate"], folder / "poison_success.png", shows))
     return drawn
 
 
-def _panels(table: pd.DataFrame, measures: list[str], path: Path) -> Path:
+def _panels(table: pd.DataFrame, measures: list[str], path: Path, shows: str) -> Picture:
     """One row of panels for each measure, one column for each defence."""
     defenses = list(table["defense"].unique())
     figure, axes = axes_of(len(measures), len(defenses), (3.1 * len(defenses), 2.7 * len(measures) + 0.7))
@@ -62,40 +130,36 @@ def _panels(table: pd.DataFrame, measures: list[str], path: Path) -> Path:
     for axis in axes[-len(defenses) :]:
         axis.set_xlabel("poison (records, or share of them)", fontsize=8)
     axes[0].legend(frameon=False, fontsize=7, loc="lower left" if measures[0] == "accuracy" else "upper left")
-    return save_figure(figure, path)
+    return Picture(save_figure(figure, path), shows)
 
 
-def damage_section(table: pd.DataFrame, figures: list[Path]) -> str:
-    """The section of the page."""
-    dose = headline_dose(table)
-    return f"""<h2>What poisoned training data do</h2>
-<p class="note">Every recipe is trained anew on poisoned records and scored on patients that it never saw, with the batches and
-seeds of the clean training: differences are paired, on the same patients. Intervals: bootstrap over patients, of success rates no
-narrower than Wilson's; trained models are taken as they are. The table: {dose_name(dose)} of a model's training records poisoned.
-Attacks on everybody: change of accuracy, and of sensitivity, as who calls everybody healthy is right about the many; worst_flips
-and worst_missed are worst to first order, no proof that nothing is worse. backdoor: of the ill rightly called so without poison,
-those called healthy with the trigger in their record; the trigger was chosen so that it does not look healthy by itself, as the
-figure in square brackets shows. one_patient: of the ill who are named, those called healthy. In square brackets: the same records
-and models without poison.</p>
-<p>{worst_line(table)}</p>
-{html_table(_shown(table, dose))}
-{"".join(map(picture, figures))}"""
+def draw_certificate(table: pd.DataFrame, folder: Path) -> Picture:
+    """Certified accuracy and sensitivity against the number of poisoned records."""
+    figure, axes = axes_of(1, 1, (5.2, 3.6))
+    for defense, curve in table.groupby("defense", sort=False):
+        for colour, figure_name in zip(COLOURS[1:], ("certified_accuracy", "certified_sensitivity"), strict=False):
+            label = f"{defense}: {figure_name.replace('_', ' ')}"
+            axes[0].step(curve["records"], curve[figure_name], where="mid", color=colour, label=label)
+            low, high = curve[f"{figure_name}_low"], curve[f"{figure_name}_high"]
+            axes[0].fill_between(curve["records"], low, high, step="mid", color=colour, alpha=0.12, linewidth=0)
+    axes[0].set(ylim=(0, 1), xlabel="training records inserted, removed or relabelled", title="right, whoever poisons (proved)")
+    axes[0].legend(frameon=False, fontsize=8)
+    return Picture(save_figure(figure, folder / "certificate.png"), "certified accuracy and sensitivity against poisoned records")
 
 
-def headline_dose(table: pd.DataFrame) -> float:
-    """The dose nearest to `HEADLINE`; of doses that are counts, the largest."""
+def headline_dose(table: pd.DataFrame, wanted: float) -> float:
+    """The share nearest to the one wanted; of doses that are counts, the largest."""
     doses = [dose for dose in table["dose"].unique() if dose > 0]
     shares = [dose for dose in doses if dose < 1]
-    nearest: float = min(shares, key=lambda dose: abs(dose - HEADLINE)) if shares else max(doses)
+    nearest: float = min(shares, key=lambda dose: abs(dose - wanted)) if shares else max(doses)
     return nearest
 
 
-def worst_line(table: pd.DataFrame) -> str:
+def worst_line(table: pd.DataFrame, dose: float) -> str:
     """One line: the attack on everybody that costs most accuracy at the headline dose, undefended and with the best defence.
 
     Empty where no such attack or no undefended recipe was run.
     """
-    dose = headline_dose(table)
     at = table[(table["dose"] == dose) & (table["goal"] == "availability")]
     undefended = at[at["defense"] == BASELINE]
     if not len(undefended):
@@ -126,3 +190,23 @@ def _shown(table: pd.DataFrame, dose: float) -> pd.DataFrame:
                 line[str(row["defense"])] = in_words(row, measure) + without
             lines.append(line)
     return pd.DataFrame(lines)
+
+
+def _shown_filters(lines: pd.DataFrame) -> pd.DataFrame:
+    """One row per attack and filter."""
+    shown = []
+    for _, line in lines.iterrows():
+        measure = "accuracy" if line["attack"] == NONE else POISON_FACTS[str(line["attack"])].harms
+        shown.append(
+            {
+                "attack": line["attack"],
+                "filter": line["filter"],
+                "poison found": in_words(line, "recall"),
+                "false alarms": in_words(line, "false_alarm_rate"),
+                "figure": "success" if measure == "attack_success_rate" else measure,
+                "not filtered": in_words(line, f"{measure}_without"),
+                "after filtering": in_words(line, measure),
+                "change": in_words(line, f"{measure}_difference"),
+            }
+        )
+    return pd.DataFrame(shown)

@@ -1,19 +1,18 @@
-"""What the page says of model theft: how many questions a copy takes, what it is good for, and what hinders it."""
+"""What is said of model theft: how many questions a copy takes, what it is good for, and what hinders it."""
 
-import html
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Sequence
 from itertools import cycle
 from pathlib import Path
 
 import pandas as pd
 
-from pipeline.config import BASELINE, Config
-from pipeline.presentation.html import html_table, picture
+from pipeline.config import BASELINE
+from pipeline.presentation.chapter import Chapter, Heading, Note, Part, Picture, Table
 from pipeline.presentation.numbers import with_interval
 from pipeline.presentation.pictures import COLOURS, axes_of, save_figure
-from pipeline.risks.theft.measure.copies import EQUATIONS, PLAIN, TRUE_LABELS, Theft
-from pipeline.risks.theft.tables import api_table, theft_table
+from pipeline.risks.risk import Context, Tables
+from pipeline.risks.theft.measure.copies import EQUATIONS, PLAIN, TRUE_LABELS
+from pipeline.risks.theft.measure.settings import TheftSettings
 
 ANSWERS = {
     "probabilities": "probabilities", "two_digits": "two digits", "one_digit": "one digit", "labels": "labels only",
@@ -22,21 +21,41 @@ ANSWERS = {
 COLUMNS = ["fidelity", "accuracy", "auroc", "evasion", "membership"]
 
 
-@dataclass(frozen=True)
-class TheftReport:
-    """Tables by file name, and what the page calls the main attack: its strategy and its budget."""
-
-    tables: dict[str, pd.DataFrame]
-    strategy: str
-    budget: int
-
-
-def theft_report(thefts: Mapping[str, Theft], cfg: Config) -> TheftReport:
-    """Draws up every table about theft: `theft` and `theft_api`."""
-    strategy, budget = cfg.theft.headline, cfg.theft.headline_budget
-    table = theft_table(thefts, cfg.audit, cfg.seed)
-    answers = api_table(thefts, table, cfg.audit, cfg.seed, strategy, budget)
-    return TheftReport({"theft": table, "theft_api": answers}, strategy, budget)
+def chapters(tables: Tables, context: Context, folder: Path) -> Sequence[Chapter]:
+    """One chapter: who can copy the model by asking it, which records to ask about, and what an API can do."""
+    if not len(tables.get("theft", ())):
+        return ()
+    numbers = context.cfg.section(TheftSettings)
+    table, strategy, budget = tables["theft"], numbers.headline, numbers.headline_budget
+    at_budget = table["budget"] == budget
+    main = best_copies(table[at_budget & (table["strategy"] == strategy) & (table["api"] == PLAIN)])
+    solved, known = table[table["strategy"] == EQUATIONS], best_copies(table[table["strategy"] == TRUE_LABELS])
+    known = known[known["budget"] == known["budget"].max()]
+    shown = pd.concat([main, solved, known])
+    shown = pd.concat([shown[shown["defense"] == name] for name in main["defense"].unique()])
+    others = best_copies(table[at_budget & (table["defense"] == BASELINE) & (table["api"] == PLAIN)])
+    parts: list[Part] = [
+        Note(theft_line(table, strategy, budget)),
+        Note(
+            "Victims are trained on random halves of the cohort, unlike the release model, because a model trained on everyone has "
+            "no non-members. Of the others, half are the attacker's, without diagnoses, and half are for testing. A copy is an MLP "
+            "or logistic regression, whichever resembles the victim more on the test patients. fidelity: test patients whom both "
+            "give the same class. evasion: rightly answered patients of whom the victim is wrong about the record that was made on "
+            "the copy, beside the same attack on the victim itself. membership: AUROC of the loss for who trained the victim (0.5 "
+            "is guessing), of the copy and of the victim. diagnoses: no model was asked; that many diagnoses were known. "
+            "Intervals: bootstrap over patients."
+        ),
+        Table(_shown(shown)),
+        draw(table, strategy, folder),
+    ]
+    if len(others):
+        parts += [Heading("Which records to ask about"), Table(_strategies(others))]
+    parts += [
+        Heading("What an API can do, and what it costs an honest user"),
+        Note("Noise is a function of the record and a secret, so that asking again tells nothing new. Brier: 0.25 is a coin."),
+        Table(_answers(tables["theft_api"])),
+    ]
+    return (Chapter("Who can copy the model by asking it", parts),)
 
 
 def best_copies(table: pd.DataFrame) -> pd.DataFrame:
@@ -45,14 +64,14 @@ def best_copies(table: pd.DataFrame) -> pd.DataFrame:
     return table.loc[table.groupby(key, sort=False)["fidelity"].idxmax()]
 
 
-def draw_theft(report: TheftReport, folder: Path) -> list[Path]:
+def draw(table: pd.DataFrame, strategy: str, folder: Path) -> Picture:
     """Fidelity against the number of questions, one panel per defence, one line per access; dashed, what diagnoses teach."""
-    best = best_copies(report.tables["theft"])
+    best = best_copies(table)
     defenses = list(best["defense"].unique())
     figure, axes = axes_of(1, len(defenses), (3.4 * len(defenses), 3.6))
     for axis, defense in zip(axes, defenses, strict=True):
         lines = best[best["defense"] == defense]
-        asked = lines[(lines["strategy"] == report.strategy) & (lines["api"] == PLAIN)]
+        asked = lines[(lines["strategy"] == strategy) & (lines["api"] == PLAIN)]
         for colour, (access, curve) in zip(cycle(COLOURS), asked.groupby("access", sort=False), strict=False):
             axis.plot(curve["budget"], curve["fidelity"], color=colour, marker=".", linewidth=1.2, label=ANSWERS[str(access)])
             axis.fill_between(
@@ -63,44 +82,16 @@ def draw_theft(report: TheftReport, folder: Path) -> list[Path]:
         axis.set(xscale="log", ylim=(0.6, 1), title=str(defense), xlabel="records asked about (or diagnoses)")
     axes[0].set_ylabel("same class as the victim")
     axes[-1].legend(frameon=False, fontsize=7, loc="lower right")
-    figure.suptitle(f"model theft, strategy {report.strategy}, the better of two copies, test patients", fontsize=10)
-    return [save_figure(figure, folder / "theft.png")]
+    figure.suptitle(f"model theft, strategy {strategy}, the better of two copies, test patients", fontsize=10)
+    return Picture(save_figure(figure, folder / "theft.png"), "fidelity of copies against the number of records asked about")
 
 
-def theft_section(report: TheftReport, figures: list[Path]) -> str:
-    """The section of the page."""
-    table, at_budget = report.tables["theft"], report.tables["theft"]["budget"] == report.budget
-    main = best_copies(table[at_budget & (table["strategy"] == report.strategy) & (table["api"] == PLAIN)])
-    solved = table[table["strategy"] == EQUATIONS]
-    known = best_copies(table[table["strategy"] == TRUE_LABELS])
-    known = known[known["budget"] == known["budget"].max()]
-    shown = pd.concat([main, solved, known])
-    shown = pd.concat([shown[shown["defense"] == name] for name in main["defense"].unique()])
-    others = best_copies(table[at_budget & (table["defense"] == BASELINE) & (table["api"] == PLAIN)])
-    compared = f"<h3>Which records to ask about</h3>{html_table(_strategies(others))}" if len(others) else ""
-    return f"""<h2>Who can copy the model by asking it</h2>
-<p class="note">{html.escape(theft_line(report))}</p>
-<p class="note">Victims are trained on random halves of the cohort, unlike the release model, because a model trained on everyone
-has no non-members. Of the others, half are the attacker's, without diagnoses, and half are for testing. A copy is an MLP or
-logistic regression, whichever resembles the victim more on the test patients. fidelity: test patients whom both give the same
-class. evasion: rightly answered patients of whom the victim is wrong about the record that was made on the copy, beside the same
-attack on the victim itself. membership: AUROC of the loss for who trained the victim (0.5 is guessing), of the copy and of the
-victim. diagnoses: no model was asked; that many diagnoses were known. Intervals: bootstrap over patients.</p>
-{html_table(_shown(shown))}
-{"".join(map(picture, figures))}
-{compared}
-<h3>What an API can do, and what it costs an honest user</h3>
-<p class="note">Noise is a function of the record and a secret, so that asking again tells nothing new. Brier: 0.25 is a coin.</p>
-{html_table(_answers(report.tables["theft_api"]))}"""
-
-
-def theft_line(report: TheftReport) -> str:
+def theft_line(table: pd.DataFrame, strategy: str, budget: int) -> str:
     """One line: how faithful the best copy of the undefended model is, and of the defence that leaves the least, with intervals.
 
     Training and what an API does to an answer count alike. The least is the smallest of many figures, hence a little flattered.
     """
-    table = report.tables["theft"]
-    asked = table[(table["strategy"] == report.strategy) & (table["budget"] == report.budget)]
+    asked = table[(table["strategy"] == strategy) & (table["budget"] == budget)]
     best = best_copies(asked)
     whole = best["access"].iloc[0]
     bare = (best["defense"] == BASELINE) & (best["api"] == PLAIN) & (best["access"] == whole)
@@ -110,7 +101,7 @@ def theft_line(report: TheftReport) -> str:
     name += "" if access == whole else f", {ANSWERS[access]}"
     start = f"undefended {with_interval(best[bare], 'fidelity')[0]} -> " if bare.any() else ""
     least_text = with_interval(least, "fidelity")[0]
-    return f"Fidelity of a copy after {report.budget} questions: {start}least {least_text} ({name})."
+    return f"Fidelity of a copy after {budget} questions: {start}least {least_text} ({name})."
 
 
 def _shown(table: pd.DataFrame) -> pd.DataFrame:

@@ -8,7 +8,10 @@ import pandas as pd
 
 from pipeline.attacks.theft import KNOWLEDGE
 from pipeline.config import AuditConfig
+from pipeline.parallel import share_out
+from pipeline.risks.risk import Context, Sources
 from pipeline.risks.theft.measure.copies import EQUATIONS, PLAIN, TRUE_LABELS, Theft
+from pipeline.risks.theft.measure.settings import TheftSettings
 from pipeline.standards import RISKS
 from pipeline.statistics import intervals, rates
 from pipeline.statistics.rates import Array
@@ -17,6 +20,19 @@ SECONDARY = 400  # resamples at most of the AUROC over members, who are many: an
 ATTACKER = ["strategy", "api", "access", "surrogate", "budget"]
 KNOWS = {str(strategy): knows for strategy, knows in KNOWLEDGE.items()}
 KNOWS |= {EQUATIONS: "black box, schema", TRUE_LABELS: "no access, other patients and diagnoses"}
+
+
+def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
+    """Every table about theft: `theft`, a row per attacker, and `theft_api`, a row per way to answer."""
+    place, cfg = sources.stage("theft"), context.cfg
+    if place is None:
+        return {}
+    numbers = cfg.section(TheftSettings)
+    thefts = {name: Theft.load(place / name) for name in cfg.chosen(numbers.recipes)}
+    rows = share_out(theft_table, [({name: stolen}, cfg.audit, cfg.seed) for name, stolen in thefts.items()])
+    table = pd.concat(rows, ignore_index=True)
+    answers = api_table(thefts, table, cfg.audit, cfg.seed, numbers.headline, numbers.headline_budget)
+    return {"theft": table, "theft_api": answers}
 
 
 def theft_table(thefts: Mapping[str, Theft], cfg: AuditConfig, seed: int) -> pd.DataFrame:
@@ -77,15 +93,6 @@ def api_table(
             found: dict[str, Any] = {str(key): value for line in best.to_dict("records") for key, value in line.items()}
             lines.append({"defense": defense, "api": api, "access": access, **figures, **found})
     return pd.DataFrame(lines)
-
-
-def headline_metrics(table: pd.DataFrame, strategy: str, budget: int) -> dict[str, dict[str, float]]:
-    """The few figures of each defence that `dvc metrics` shows: the best copy's fidelity for each access at one budget."""
-    result: dict[str, dict[str, float]] = {}
-    chosen = table[(table["strategy"] == strategy) & (table["budget"] == budget) & (table["api"] == PLAIN)]
-    for (defense, access), lines in chosen.groupby(["defense", "access"], sort=False):
-        result.setdefault(str(defense), {})[f"fidelity_{access}"] = round(float(lines["fidelity"].max()), 4)
-    return result
 
 
 def _copied(theft: Theft, rows: Array, truth: str, weights: Array, confidence: float) -> dict[str, float]:

@@ -24,6 +24,7 @@ from pipeline.files import BadInput, read_json, read_tensors, write_json, write_
 from pipeline.models.mlp import MODELS, Architecture
 from pipeline.models.population import Population
 from pipeline.parallel import share_out, workers
+from pipeline.risks.frontier.measure.settings import FrontierSettings
 from pipeline.risks.membership.measure.claims import COINS, audit_canaries, canary_runs, recomputed_claim, refute
 from pipeline.validation import check_options
 from pipeline.verify.out_of_fold import SAME_RADIUS, proofs_out_of_fold
@@ -99,29 +100,29 @@ def frontier(dataset: Dataset, plan: Plan, cfg: Config) -> Frontier:
         BadInput: `dp_train` is not configured, or its delta is too large for the cohort.
         FailedCheck: an audit proves more than is claimed, or a claim's own numbers add up to more.
     """
-    numbers = training_numbers(cfg)
-    scored = plan.select((plan.repetition >= 0) & (plan.repetition < cfg.frontier.repetitions))
-    halves = Plan.random_halves(len(dataset.y), models=cfg.frontier.targets, seed=cfg.seed + COINS)
-    claims = [claim_of(epsilon, scored, **numbers) for epsilon in cfg.frontier.epsilons]
+    numbers, wanted = training_numbers(cfg), cfg.section(FrontierSettings)
+    scored = plan.select((plan.repetition >= 0) & (plan.repetition < wanted.repetitions))
+    halves = Plan.random_halves(len(dataset.y), models=wanted.targets, seed=cfg.seed + COINS)
+    claims = [claim_of(epsilon, scored, **numbers) for epsilon in wanted.epsilons]
     numbers = {name: value for name, value in numbers.items() if name != "delta"}
     plans = {"audits": None, "answers": scored, "membership": halves}
-    jobs = [(part, kind, dataset, own, cfg, claims, numbers) for kind in cfg.frontier.models for part, own in plans.items()]
+    jobs = [(part, kind, dataset, own, cfg, claims, numbers) for kind in wanted.models for part, own in plans.items()]
     measured = {job[:2]: result for job, result in zip(jobs, share_out(measure, jobs), strict=True)}
     margin, below, breaks = (
-        torch.from_numpy(np.stack([measured["answers", kind][column] for kind in cfg.frontier.models])) for column in range(3)
+        torch.from_numpy(np.stack([measured["answers", kind][column] for kind in wanted.models])) for column in range(3)
     )
-    radius = cfg.frontier.radius
+    radius = wanted.radius
     return Frontier(
-        models=tuple(cfg.frontier.models),
-        epsilons=tuple(cfg.frontier.epsilons),
-        claims=[measured["audits", kind] for kind in cfg.frontier.models],
+        models=tuple(wanted.models),
+        epsilons=tuple(wanted.epsilons),
+        claims=[measured["audits", kind] for kind in wanted.models],
         threat=cfg.audit.headline,
         radius=radius,
         y=dataset.y[scored.held_out.any(0)],
         margin=margin,
         proved=below > radius + SAME_RADIUS,
         broken=breaks <= radius + SAME_RADIUS,
-        scores=torch.from_numpy(np.stack([measured["membership", kind] for kind in cfg.frontier.models])),
+        scores=torch.from_numpy(np.stack([measured["membership", kind] for kind in wanted.models])),
         member=halves.train,
     )
 
@@ -135,7 +136,7 @@ def measure(
         `audits`: each claim with its audit; `answers` (3, E, S, N): margins on unchanged records, and of the nearest changed
         answer the proved and the known distance; `membership` (E, T, N): scores.
     """
-    architecture = MODELS[kind](dataset.x.shape[1], len(dataset.schema.classes), cfg.frontier.models[kind])
+    architecture = MODELS[kind](dataset.x.shape[1], len(dataset.schema.classes), cfg.section(FrontierSettings).models[kind])
     if plan is None:
         return audits(kind, dataset, cfg, architecture, claims, numbers)
     populations = at_each_noise(dataset, plan, architecture, claims, numbers, f"{kind}, {part}")
@@ -191,8 +192,8 @@ def audits(
     Raises:
         FailedCheck: an audit proves more than is claimed.
     """
-    canaries = cfg.frontier.canaries
-    together, plan = canary_runs(dataset, canaries, cfg.frontier.runs, cfg.seed)
+    canaries = cfg.section(FrontierSettings).canaries
+    together, plan = canary_runs(dataset, canaries, cfg.section(FrontierSettings).runs, cfg.seed)
     populations = at_each_noise(together, plan, architecture, claims, numbers, f"{kind}, with canaries")
     audited = []
     for claim, population in zip(claims, populations, strict=True):
@@ -206,7 +207,7 @@ def audits(
 def proofs(populations: Sequence[Population], dataset: Dataset, plan: Plan, cfg: Config) -> Array:
     """(3, E, S, N) float64: `MEASURED` of each population, out of fold, up to the radius of the section."""
     threat = Threat.of(dataset.schema.features, cfg.threat[cfg.audit.headline])
-    radius, budget = cfg.frontier.radius, cfg.frontier.boxes
+    radius, budget = cfg.section(FrontierSettings).radius, cfg.section(FrontierSettings).boxes
     with workers() as pool:
         waiting = [
             proofs_out_of_fold(pool, one, dataset, plan, threat, radii=[radius], exact_to=None, budget=budget, alone=False)

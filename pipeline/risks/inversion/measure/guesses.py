@@ -12,8 +12,9 @@ from pipeline.config import Config
 from pipeline.data.schema import Dataset
 from pipeline.files import read_tensors, write_tensors
 from pipeline.models.population import Population
+from pipeline.risks.inversion.measure.settings import InversionSettings
 
-FILE = "reconstruction.safetensors"
+FILE = "guesses.safetensors"
 ILL = 1
 STEPS, LEARNING_RATE = 200, 1.0  # of the ascent to the typical record; a step too long is halved
 
@@ -29,7 +30,7 @@ class Question:
 
 
 @dataclass(frozen=True)
-class Reconstruction:
+class Inversion:
     """What is reported of one recipe; every figure is a function of it.
 
     G questions, N patients, V victims, D features.
@@ -50,25 +51,26 @@ class Reconstruction:
     distances: dict[str, Tensor]
 
     def save(self, folder: Path) -> None:
-        """Writes `reconstruction.safetensors`."""
+        """Writes `guesses.safetensors` into a new folder."""
+        folder.mkdir(parents=True)
         tensors = {"alone": self.alone, "aided": self.aided, "typical": self.typical}
         tensors |= {f"distances.{name}": value for name, value in self.distances.items()}
         write_tensors(folder / FILE, tensors, {"questions": json.dumps([asdict(question) for question in self.questions])})
 
     @classmethod
-    def load(cls, folder: Path) -> "Reconstruction":
+    def load(cls, folder: Path) -> "Inversion":
         """Reads what `save` wrote.
 
         Raises:
             BadInput: the file is missing or damaged.
         """
-        tensors, metadata = read_tensors(folder / FILE, advice="run `dvc repro attack`")
+        tensors, metadata = read_tensors(folder / FILE, advice="run `dvc repro` to make it")
         distances = {name.removeprefix("distances."): tensor for name, tensor in tensors.items() if name.startswith("distances.")}
         questions = tuple(Question(**question) for question in json.loads(metadata["questions"]))
         return cls(questions, tensors["alone"], tensors["aided"], tensors["typical"], distances)
 
 
-def reconstruction(population: Population, member: Tensor, dataset: Dataset, cfg: Config) -> Reconstruction:
+def guess_measurements(population: Population, member: Tensor, dataset: Dataset, cfg: Config) -> Inversion:
     """Asks the first `victims` of a recipe's models for every private measurement, and for the typical patient.
 
     Args:
@@ -77,11 +79,11 @@ def reconstruction(population: Population, member: Tensor, dataset: Dataset, cfg
         dataset: the N patients.
         cfg: how many victims and candidates.
     """
-    first = torch.arange(population.size) < cfg.privacy.victims
+    first = torch.arange(population.size) < cfg.section(InversionSettings).victims
     victims, member = population.select(first), member[first]
     private = [name for name, feature in zip(dataset.schema.names, dataset.schema.features, strict=True) if feature.private]
     guesses = attribute_inference(
-        victims, dataset.x, dataset.y, member, dataset.schema, private, candidates=cfg.privacy.candidates,
+        victims, dataset.x, dataset.y, member, dataset.schema, private, candidates=cfg.section(InversionSettings).candidates,
         generator=torch.Generator().manual_seed(cfg.seed),
     )  # fmt: skip
     errors = torch.zeros(len(guesses), 2, 2, len(dataset.y))  # question x (alone, aided) x (members, others) x patient
@@ -90,4 +92,4 @@ def reconstruction(population: Population, member: Tensor, dataset: Dataset, cfg
     questions = tuple(Question(guess.attribute, guess.diagnosis, guess.access, guess.attacker) for guess in guesses)
     typical = typical_record(victims, dataset.schema, ILL, steps=STEPS, learning_rate=LEARNING_RATE)
     distances = compare_with_people(typical, dataset.x, dataset.y, member, dataset.schema, ILL)
-    return Reconstruction(questions, errors[:, 0].contiguous(), errors[:, 1].contiguous(), typical, distances)
+    return Inversion(questions, errors[:, 0].contiguous(), errors[:, 1].contiguous(), typical, distances)

@@ -12,6 +12,7 @@ from pipeline.data.schema import Dataset
 from pipeline.defenses import train
 from pipeline.files import FailedCheck
 from pipeline.models.population import Population
+from pipeline.risks.membership.measure.settings import MembershipSettings
 from pipeline.statistics import accounting
 from pipeline.statistics.epsilon_bounds import lower_bound
 
@@ -62,9 +63,10 @@ def refute(name: str, epsilon: float, audit: dict[str, Any], confidence: float) 
 
 def canary_audit(name: str, dataset: Dataset, cfg: Config, delta: float) -> dict[str, Any]:
     """A lower bound on epsilon, from runs of the recipe `name`: `canary_runs`, then `audit_canaries`."""
-    together, plan = canary_runs(dataset, cfg.privacy.canaries, cfg.privacy.runs, cfg.seed)
+    numbers = cfg.section(MembershipSettings)
+    together, plan = canary_runs(dataset, numbers.canaries, numbers.runs, cfg.seed)
     population = train(name, together, plan, cfg)
-    return audit_canaries(population, together, plan, cfg.privacy.canaries, delta, cfg.audit.confidence)
+    return audit_canaries(population, together, plan, numbers.canaries, delta, cfg.audit.confidence)
 
 
 def canary_runs(dataset: Dataset, canaries: int, runs: int, seed: int) -> tuple[Dataset, Plan]:

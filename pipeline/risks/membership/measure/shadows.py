@@ -1,4 +1,4 @@
-"""What a recipe leaks about the patients it learned from. `attack` and `evaluate` call it, for every defence alike.
+"""Who can tell that a patient was in the training set of a recipe: attacks on models of random halves, and what is claimed.
 
 The same recipe is trained anew on random halves of the cohort: distillation with a teacher on the same half, DP-SGD with its own
 noise. Where a recipe claims differential privacy, it is also trained with canaries, and the claim is put to the test.
@@ -17,70 +17,77 @@ from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
 from pipeline.defenses import train
 from pipeline.files import read_json, read_tensors, write_json, write_tensors
-from pipeline.risks.inversion.measure.guesses import Reconstruction, reconstruction
+from pipeline.models.population import Population
 from pipeline.risks.membership.measure.claims import COINS, audited_claim
+from pipeline.risks.membership.measure.settings import MembershipSettings
 
 BLIND = "blind"  # a classifier that sees the records and no model: there is nothing to be found
-FOLDER, SCORES, CLAIM = "leakage", "membership.safetensors", "claim.json"
+SCORES, CLAIM = "scores.safetensors", "claim.json"
 
 
 @dataclass(frozen=True)
-class Leakage:
+class Halves:
+    """Models of one recipe, each trained on a random half of the patients; `plan` says on whom."""
+
+    population: Population
+    plan: Plan
+
+
+def train_halves(name: str, dataset: Dataset, cfg: Config) -> Halves:
+    """Trains the recipe `name` on as many random halves as there are targets."""
+    plan = Plan.random_halves(len(dataset.y), models=cfg.section(MembershipSettings).targets, seed=cfg.seed + COINS)
+    return Halves(train(name, dataset, plan, cfg), plan)
+
+
+@dataclass(frozen=True)
+class Membership:
     """What is reported of one recipe; every figure is a function of it.
 
     Attributes:
         scores: for each membership attack and `BLIND` (T, N) float32, of target t for record n; HIGHER = MORE LIKELY A MEMBER.
         member: (T, N) bool, who trained each target.
         log_odds: (T, N) float32, of the recorded class: what a target answers; above 0 it is right.
-        claim: empty where nothing is claimed; else `epsilon, delta`, the accounts that an accountant of our own makes of what was
+        claim: empty where nothing is claimed; else `epsilon, delta`, the accounts that a second accountant makes of what was
             logged (`accounts`), and the `audit` of `pipeline.statistics.epsilon_bounds.lower_bound`.
-        told: what the first targets tell about a measurement of a patient.
     """
 
     scores: dict[str, Tensor]
     member: Tensor
     log_odds: Tensor
     claim: dict[str, Any]
-    told: Reconstruction
 
     def save(self, folder: Path) -> None:
-        """Writes `membership.safetensors`, `reconstruction.safetensors` and `claim.json` into a new folder."""
+        """Writes `scores.safetensors` and `claim.json` into a new folder."""
         folder.mkdir(parents=True)
         tensors = {**self.scores, "member": self.member, "log_odds": self.log_odds}
         write_tensors(folder / SCORES, tensors, {"order": ",".join(self.scores)})
         write_json(folder / CLAIM, self.claim)
-        self.told.save(folder)
 
     @classmethod
-    def load(cls, folder: Path) -> "Leakage":
+    def load(cls, folder: Path) -> "Membership":
         """Reads what `save` wrote.
 
         Raises:
             BadInput: a file is missing or damaged.
         """
-        tensors, metadata = read_tensors(folder / SCORES, advice="run `dvc repro attack`")
+        tensors, metadata = read_tensors(folder / SCORES, advice="run `dvc repro` to make it")
         scores = {name: tensors[name] for name in metadata["order"].split(",")}
-        return cls(scores, tensors["member"], tensors["log_odds"], read_json(folder / CLAIM), Reconstruction.load(folder))
+        return cls(scores, tensors["member"], tensors["log_odds"], read_json(folder / CLAIM))
 
 
-def leakage(name: str, dataset: Dataset, cfg: Config) -> Leakage:
-    """Trains the recipe `name` on random halves, attacks each model with all the others as its shadows, and audits a claim.
-
-    The first of them also answer what can be guessed of a patient's measurements.
+def infer_members(name: str, halves: Halves, dataset: Dataset, cfg: Config) -> Membership:
+    """Attacks each model of the recipe `name` with all the others as its shadows, and audits a claim.
 
     Raises:
         FailedCheck: the recipe claims less than an audit proves that it spends, or than its own numbers add up to.
     """
-    plan = Plan.random_halves(len(dataset.y), models=cfg.privacy.targets, seed=cfg.seed + COINS)
-    population = train(name, dataset, plan, cfg)
-    scale = dataset.schema.column("scale")
+    numbers, member = cfg.section(MembershipSettings), halves.plan.train
     seen = signals(
-        population, dataset.x, dataset.y, copies=cfg.privacy.copies, spread=cfg.privacy.spread, scale=scale,
-        generator=torch.Generator().manual_seed(cfg.seed),
+        halves.population, dataset.x, dataset.y, copies=numbers.copies, spread=numbers.spread,
+        scale=dataset.schema.column("scale"), generator=torch.Generator().manual_seed(cfg.seed),
     )  # fmt: skip
-    scores = {attack: MEMBERSHIP[attack](seen, plan.train).float() for attack in cfg.privacy.membership}
-    scores[BLIND] = blind(dataset.x, dataset.y, plan.train).float()
-    guarantee = population.facts.get("guarantee")
+    scores = {attack: MEMBERSHIP[attack](seen, member).float() for attack in numbers.attacks}
+    scores[BLIND] = blind(dataset.x, dataset.y, member).float()
+    guarantee = halves.population.facts.get("guarantee")
     claim = {} if guarantee is None else audited_claim(name, dataset, cfg, guarantee)
-    told = reconstruction(population, plan.train, dataset, cfg)
-    return Leakage(scores, plan.train, seen.log_odds.float(), claim, told)
+    return Membership(scores, member, seen.log_odds.float(), claim)

@@ -28,8 +28,10 @@ from pipeline.risks.poisoning.measure.recipes import (
     trained_on,
     triggered_margins,
 )
+from pipeline.risks.poisoning.measure.settings import PoisoningSettings
 from pipeline.risks.poisoning.measure.training_sets import TrainingSets, unpoisoned
 
+FILTERED = "filtered_"  # the first part of the name of a file
 RECIPE = BASELINE  # who cleans trains as usual
 FIELDS = ("margins", "triggered", "drop_rate", "precision", "recall", "false_alarm_rate")
 
@@ -84,11 +86,11 @@ def cleanse(attack: str, poison: Poisonings, cfg: Config) -> Cleansing:
     """Cleans every training set of an attack (or `none`) by every filter, and trains the undefended recipe on what is left."""
     sets = unpoisoned(poison.dataset, poison.plan) if attack == NONE else poison.sets[attack]
     doses = int(sets.dose.max()) + 1
-    rules = cfg.poisoning.filters
+    rules = cfg.section(PoisoningSettings).filters
     scores = {name: _filters(cfg)[name](sets.dataset, sets.plan, _recipe(cfg)) for name in {RULES[rule].filter for rule in rules}}
     results = {}
     for rule in rules:
-        left = left_by(rule, scores[RULES[rule].filter], sets.plan.train, cfg.poisoning.drop, seed=cfg.seed)
+        left = left_by(rule, scores[RULES[rule].filter], sets.plan.train, cfg.section(PoisoningSettings).drop, seed=cfg.seed)
         results[rule] = _outcome(sets.plan.train & ~left, sets, poison, cfg, doses, triggered=attack == BACKDOOR)
     return Cleansing(**{field: {rule: result[field] for rule, result in results.items()} for field in FIELDS})
 
@@ -108,7 +110,7 @@ def _outcome(
 
 
 def _filters(cfg: Config) -> dict[str, Filter]:
-    return {**FILTERS, "loss": partial(loss, folds=cfg.poisoning.folds)}
+    return {**FILTERS, "loss": partial(loss, folds=cfg.section(PoisoningSettings).folds)}
 
 
 def _recipe(cfg: Config) -> Recipe:

@@ -24,6 +24,7 @@ from pipeline.files import BadInput, read_tensors, write_tensors
 from pipeline.models.answers import margin
 from pipeline.models.out_of_fold import Grid
 from pipeline.models.population import Population
+from pipeline.risks.poisoning.measure.settings import PoisoningSettings
 from pipeline.risks.poisoning.measure.training_sets import TrainingSets, training_sets
 from pipeline.verify.quick import quickly_proved
 
@@ -108,11 +109,11 @@ def poisonings(dataset: Dataset, plan: Plan, cfg: Config) -> Poisonings:
     Raises:
         BadInput: fewer ill patients are answered rightly by the undefended models than are to be named.
     """
-    plan = plan.select((plan.repetition >= 0) & (plan.repetition < cfg.poisoning.repetitions))
+    plan = plan.select((plan.repetition >= 0) & (plan.repetition < cfg.section(PoisoningSettings).repetitions))
     limits = cfg.threat[cfg.audit.headline].model_copy(update={"norm": "linf", "goal": "any"})
     threat = Threat.of(dataset.schema.features, limits)
     recorded = (~dataset.x.isnan()).sum(0)
-    numbers = cfg.poisoning
+    numbers = cfg.section(PoisoningSettings)
     trigger = make_trigger(dataset.schema, recorded, features=numbers.trigger_features, size=numbers.trigger_size)
     generator = torch.Generator().manual_seed(cfg.seed + COINS)
     named = ONE_PATIENT in numbers.attacks
@@ -130,16 +131,16 @@ def _targets(dataset: Dataset, plan: Plan, cfg: Config, generator: torch.Generat
     right[Grid(plan, [0.0]).patients] = (margins > 0).all(0)
     possible = (right & (dataset.y == 1)).nonzero()[:, 0]
     possible = possible[torch.randperm(len(possible), generator=generator)]
-    if len(possible) < cfg.poisoning.targets:
+    if len(possible) < cfg.section(PoisoningSettings).targets:
         raise BadInput(f"poisoning.targets: only {len(possible)} ill patients are called ill without poison; lower it")
     fold = plan.held_out[plan.repetition == 0][:, possible].byte().argmax(0)
     turn = torch.stack([(fold[:place] == one).sum() for place, one in enumerate(fold)])  # one of each fold, then the next
-    return possible[torch.argsort(turn, stable=True)[: cfg.poisoning.targets]]
+    return possible[torch.argsort(turn, stable=True)[: cfg.section(PoisoningSettings).targets]]
 
 
 def damage(name: str, poison: Poisonings, cfg: Config) -> Damage:
     """Trains the recipe `name` without poison and on every poisoned set."""
-    dataset, plan, numbers = poison.dataset, poison.plan, cfg.poisoning
+    dataset, plan, numbers = poison.dataset, poison.plan, cfg.section(PoisoningSettings)
     doses = len(numbers.doses)
     patients = Grid(plan, [0.0]).patients
     clean = train(name, dataset, plan, cfg)
@@ -206,7 +207,7 @@ def _proved(population: Population, poison: Poisonings, cfg: Config, doses: int)
     """(E, S, N) bool: which right answers no change within the radius turns."""
     dataset, (index, valid) = poison.dataset, poison.plan.held_out_index()
     rows = index.repeat(doses, 1)
-    found = quickly_proved(population, dataset.x[rows], dataset.y[rows], poison.threat, cfg.poisoning.eps)
+    found = quickly_proved(population, dataset.x[rows], dataset.y[rows], poison.threat, cfg.section(PoisoningSettings).eps)
     return Grid(poison.plan, [0.0] * doses).scatter(found.view(doses, *index.shape), index, valid)
 
 

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from pipeline.attacks.poisoning import Poison
-from pipeline.config import Dose
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
+from pipeline.risks.poisoning.measure.settings import Dose
 
 
 @dataclass(frozen=True)

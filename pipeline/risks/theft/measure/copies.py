@@ -16,9 +16,9 @@ from torch import Tensor
 from pipeline.attacks.evasion.gradient import fgsm, pgd
 from pipeline.attacks.evasion.records import LogitsFn
 from pipeline.attacks.evasion.sparse import sparse
-from pipeline.attacks.oracle import NOISE, Answer, Oracle, ensemble, noisy, plain, shown
-from pipeline.attacks.theft import Effort, ask, ask_actively, proposals, steal_linear, train_copies, uniform
-from pipeline.config import BASELINE, Access, Config, Strategy
+from pipeline.attacks.oracle import NOISE, Access, Answer, Oracle, ensemble, noisy, plain, shown
+from pipeline.attacks.theft import Effort, Strategy, ask, ask_actively, proposals, steal_linear, train_copies, uniform
+from pipeline.config import BASELINE, Config
 from pipeline.data.plan import Plan, rectangle
 from pipeline.data.schema import Dataset
 from pipeline.data.threat import Threat
@@ -27,6 +27,7 @@ from pipeline.files import BadInput, read_tensors, write_tensors
 from pipeline.models.answers import margin
 from pipeline.models.mlp import Architecture
 from pipeline.models.population import Population
+from pipeline.risks.theft.measure.settings import TheftSettings
 
 PLAIN, ENSEMBLE = "plain", "ensemble"  # how an API answers, beside the kinds of noise
 TRUE_LABELS, EQUATIONS = "true_labels", "equations"  # diagnoses instead of answers; a linear victim, solved
@@ -105,7 +106,7 @@ def theft(name: str, dataset: Dataset, cfg: Config) -> Theft:
         told = {
             f"{api}/{access}": shown(answer(scene.everyone), access).float()
             for api, answer in scene.apis.items()
-            for access in (cfg.theft.access if api == PLAIN else cfg.theft.access[:1])
+            for access in (cfg.section(TheftSettings).access if api == PLAIN else cfg.section(TheftSettings).access[:1])
         }
     direct = {api: scene.spread_out(scene.broken_by(scene.evaded(model), model)) for api, model in scene.models.items()}
     rows, *tensors = zip(*parts, strict=True)
@@ -130,7 +131,7 @@ class Scene:
     @classmethod
     def of(cls, name: str, dataset: Dataset, cfg: Config) -> "Scene":
         """Draws the halves and trains the victims; the undefended ones with companions, for an API that answers with a mean."""
-        numbers, schema = cfg.theft, dataset.schema
+        numbers, schema = cfg.section(TheftSettings), dataset.schema
         plan = Plan.random_halves(len(dataset.y), models=numbers.victims, seed=cfg.seed + COINS)
         coins = torch.rand(plan.train.shape, generator=torch.Generator().manual_seed(cfg.seed + COINS + 1)) < 0.5
         size = numbers.ensemble if name == BASELINE else 1
@@ -184,7 +185,7 @@ class Scene:
         threat = Threat.of(self.dataset.schema.features, self.cfg.threat[self.cfg.audit.headline])
         index = rectangle(self.test)[0] if owner is None else rectangle(self.test)[0][owner]
         x, y = self.dataset.x[index].double(), self.dataset.y[index]
-        radius = self.cfg.theft.eps if threat.norm != "l0" else 1.0
+        radius = self.cfg.section(TheftSettings).eps if threat.norm != "l0" else 1.0
         eps = radius * threat.attackable(y)[..., None].double()
         if isinstance(models, Population):
             models = models.double()
@@ -223,7 +224,7 @@ Copied = tuple[list[dict[str, Any]], Population, list[int], Tensor]
 
 def _all_copies(scene: Scene, undefended: bool) -> Iterator[Copied]:
     """What each row is called, its copies, their budgets, and what their oracles counted."""
-    numbers = scene.cfg.theft
+    numbers = scene.cfg.section(TheftSettings)
     for strategy in numbers.strategies if undefended else [numbers.headline]:
         others = [api for api in scene.apis if api != PLAIN] if strategy == numbers.headline else []
         attackers = [(PLAIN, access) for access in numbers.access] + [(api, numbers.access[0]) for api in others]
@@ -239,7 +240,7 @@ def _all_copies(scene: Scene, undefended: bool) -> Iterator[Copied]:
 
 
 def _copies(scene: Scene, strategy: Strategy, surrogate: str, attackers: list[tuple[str, Access]]) -> Copied:
-    numbers, schema, publics = scene.cfg.theft, scene.dataset.schema, scene.publics
+    numbers, schema, publics = scene.cfg.section(TheftSettings), scene.dataset.schema, scene.publics
     budgets, shape = list(numbers.budgets), (len(attackers), -1, -1, -1)
     oracles = [Oracle(scene.apis[api], access, budgets[-1]) for api, access in attackers]
     seeds = torch.full((len(attackers),), scene.cfg.seed)  # the same luck for everybody: attackers differ by what they are told
@@ -265,7 +266,7 @@ def _from_diagnoses(scene: Scene, surrogate: str) -> Copied:
     theirs = ~scene.member & ~scene.test
     count = int(theirs.sum(1).min())
     index = torch.stack([rows.nonzero()[:, 0][:count] for rows in theirs])
-    budgets = sorted({min(budget, count) for budget in scene.cfg.theft.budgets})
+    budgets = sorted({min(budget, count) for budget in scene.cfg.section(TheftSettings).budgets})
     x, y = scene.dataset.x[index][None], scene.dataset.y[index][None].double()
     copies = train_copies(
         x, y, budgets, torch.tensor([scene.cfg.seed]), _architecture(scene, surrogate), scene.dataset.schema,
@@ -276,9 +277,9 @@ def _from_diagnoses(scene: Scene, surrogate: str) -> Copied:
 
 
 def _architecture(scene: Scene, surrogate: str) -> Architecture:
-    hidden = tuple(scene.cfg.theft.hidden) if surrogate == "mlp" else ()
+    hidden = tuple(scene.cfg.section(TheftSettings).hidden) if surrogate == "mlp" else ()
     return Architecture(surrogate, scene.dataset.x.shape[1], len(scene.dataset.schema.classes), hidden)
 
 
 def _effort(scene: Scene, surrogate: str) -> Effort:
-    return Effort(steps=scene.cfg.theft.steps, batch_size=64, weight_decay=1e-3, **EFFORTS[surrogate])
+    return Effort(steps=scene.cfg.section(TheftSettings).steps, batch_size=64, weight_decay=1e-3, **EFFORTS[surrogate])

@@ -1,0 +1,33 @@
+"""The table that a run ends with on the terminal."""
+
+import pandas as pd
+
+from pipeline.presentation.numbers import proved, with_interval
+from pipeline.presentation.pictures import display_name
+
+
+def defenses_by_radius(comparison: pd.DataFrame, headline: str) -> str:
+    """Defence x eps under the headline threat, as text."""
+    lines = comparison[comparison["threat"] == headline]
+    shown = pd.DataFrame(
+        {
+            "defense": [display_name(d, f) for d, f in zip(lines["defense"], lines["flags"], strict=True)],
+            "eps": [f"{eps:g}" for eps in lines["eps"]],
+            "clean accuracy": with_interval(lines, "clean_accuracy", "clean_low", "clean_high"),
+            "robust accuracy": with_interval(lines, "robust_accuracy", "robust_low", "robust_high"),
+            "proved": proved(lines),
+            "sensitivity": with_interval(lines, "sensitivity"),
+            "missed diagnoses": with_interval(lines, "missed_diagnosis_rate"),
+            "vs baseline": [
+                "" if pd.isna(d) else f"{d:+.3f} ({low:+.3f} to {high:+.3f})"
+                for d, low, high in zip(
+                    *(lines.get(f"difference{s}", pd.Series(index=lines.index, dtype=float)) for s in ("", "_low", "_high")),
+                    strict=True,
+                )
+            ],
+        }
+    )
+    shown.loc[shown["defense"].duplicated(), "defense"] = ""
+    width = max(map(len, shown["defense"]))
+    shown["defense"] = shown["defense"].str.ljust(width)
+    return shown.to_string(index=False, justify="left")

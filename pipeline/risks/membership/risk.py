@@ -1,0 +1,50 @@
+"""The entry of membership in `RISKS`."""
+
+from collections.abc import Iterator, Sequence
+
+from pipeline.attacks.membership import MEMBERSHIP
+from pipeline.config import Config
+from pipeline.risks.membership.measure.settings import MembershipSettings
+from pipeline.risks.risk import Figure, HeadlineFigure, Risk, Tables, own
+from pipeline.validation import check_names
+
+OF_ATTACKS = ("auroc", "auroc_low", "auroc_high", "advantage", "tpr_at_1pct", "tpr_at_01pct")
+OF_RECIPES = ("train_accuracy", "test_accuracy", "gap", "epsilon_claimed", "epsilon_lower_bound", "epsilon_ceiling")
+
+
+def check(cfg: Config, origin: str) -> None:
+    """Refuses an attack that is in no registry."""
+    check_names(cfg.section(MembershipSettings).attacks, MEMBERSHIP, f"{origin}: membership.attacks", "membership attack")
+
+
+def headline(tables: Tables, cfg: Config) -> Sequence[HeadlineFigure]:
+    """The strongest of the membership attacks on each defence."""
+    if not len(tables.get("membership", ())):
+        return ()
+    from pipeline.risks.membership.measure.shadows import BLIND
+
+    attacks = tables["membership"][tables["membership"]["attack"] != BLIND].dropna(subset="auroc")
+    strongest = attacks.loc[attacks.groupby("defense", sort=False)["auroc"].idxmax()]
+    return (HeadlineFigure.of("AUROC of the best attack (0.5: guessing)", "low", strongest, "auroc"),)
+
+
+def figures(tables: Tables, name: str, cfg: Config) -> Iterator[Figure]:
+    """Each attack's figures, and beside them the claimed and the audited epsilon."""
+    if "membership" not in tables:
+        return
+    for at, (_, line) in enumerate(own(tables, "membership", name).iterrows()):
+        for key in OF_ATTACKS:
+            yield Figure(f"membership/{line['attack']}/{key}", line[key])
+        for key in OF_RECIPES if at == 0 else ():
+            yield Figure(key, line[key])
+
+
+RISK = Risk(
+    name="membership",
+    settings=MembershipSettings,
+    check=check,
+    headline=headline,
+    figures=figures,
+    per_patient=frozenset({"exposure"}),
+    private=frozenset({"exposed"}),
+)

@@ -1,0 +1,43 @@
+"""From certified records to what people read: the share of patients whose right answer provably stays right."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from pipeline.config import AuditConfig
+from pipeline.risks.poisoning.measure.certificate import Certificate
+from pipeline.standards import RISKS
+from pipeline.statistics import intervals
+
+
+def certificate_table(certificates: Mapping[str, Certificate], cfg: AuditConfig, seed: int) -> pd.DataFrame:
+    """One row per certified defence and number of training records inserted, removed or relabelled, from none on.
+
+    Returns:
+        `records`, and as many whose values are changed count double: `changed`; `certified_accuracy` and
+        `certified_sensitivity`, out of fold, with `_low` and `_high`: bootstrap over patients, seeds averaged. At 0 records they
+        are accuracy and sensitivity. In the last row nobody is certified. Without a certified defence there is no row.
+    """
+    frames = [_certified(one, cfg, seed).assign(defense=name) for name, one in certificates.items()]
+    if not frames:
+        return pd.DataFrame(columns=["defense", "records"])
+    return pd.concat(frames, ignore_index=True).assign(**RISKS["availability_poisoning"].columns())
+
+
+def _certified(certificate: Certificate, cfg: AuditConfig, seed: int) -> pd.DataFrame:
+    bears = certificate.records.numpy()  # repetitions x patients
+    records = np.arange(max(int(bears.max()), 0) + 2)
+    shares = (bears >= records[:, None, None]).mean(1)  # records x patients
+    ill = certificate.y.numpy() == 1
+    weights = intervals.bootstrap_weights(shares.shape[1], cfg.resamples, seed)
+    lines = []
+    for count, share in zip(records, shares, strict=True):
+        line: dict[str, float] = {"records": int(count), "changed": int(count) // 2}
+        for figure, among in (("certified_accuracy", np.ones_like(ill)), ("certified_sensitivity", ill)):
+            value = float(share[among].mean())
+            samples = intervals.bootstrap_mean(share, weights, where=among)
+            line[figure] = value
+            line[f"{figure}_low"], line[f"{figure}_high"] = intervals.interval(value, samples, cfg.confidence)
+        lines.append(line)
+    return pd.DataFrame(lines)

@@ -1,0 +1,38 @@
+"""Results of all risks: every table drawn up once, in the very digits that CSV files, pages and MLflow show."""
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from pipeline.risks import RISKS
+from pipeline.risks.risk import Context, Judgement, Sources, Tables
+
+DIGITS = 6  # significant ones of a figure
+Results = Mapping[str, Tables]  # by risk
+
+
+def draw_up_all(sources: Sources, context: Context) -> dict[str, Tables]:
+    """The tables of every risk; those without a row are left out. Tables of single patients keep all digits."""
+    results = {}
+    for risk in RISKS:
+        drawn = {name: table for name, table in risk.tables(sources, context).items() if len(table)}
+        kept = {name: table if risk.is_per_patient(name) else as_written(table) for name, table in drawn.items()}
+        results[risk.name] = kept
+    return results
+
+
+def as_written(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with every float as a CSV file holds it, so that nobody shows other digits than the file."""
+    floats = [str(name) for name in table if pd.api.types.is_float_dtype(table[name])]
+    return table.assign(**{name: [float(f"{value:.{DIGITS}g}") for value in table[name].tolist()] for name in floats})
+
+
+def judgements(results: Results) -> dict[str, Judgement]:
+    """What all risks together say against each defence; ranked where one ranks it and nobody raises a flag."""
+    judged: dict[str, Judgement] = {}
+    for risk in RISKS:
+        for name, one in risk.judge(results[risk.name]).items():
+            known = judged.get(name, Judgement())
+            flags = {**known.flags, **one.flags}
+            judged[name] = Judgement(flags, None if flags else one.rank or known.rank)
+    return judged

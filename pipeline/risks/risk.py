@@ -1,0 +1,203 @@
+"""The one protocol: all that the report, MLflow and the configuration know of a risk.
+
+A risk is a package of its own with fixed names. `measure/` (with its settings) runs the experiment and keeps tensors, `tables`
+draws them up as figures with intervals (`draw_up`), `report` makes chapters of these (`chapters`), and `risk` is its entry in
+`RISKS`. Each imports only those before it. `tables` and `report` are imported when they are asked for: who checks a
+configuration, trains or measures need not wait for what draws pictures.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from pipeline.config import Config, Section
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from pipeline.data.schema import Dataset
+    from pipeline.presentation.chapter import Chapter
+
+Tables = Mapping[str, "pd.DataFrame"]
+BOUNDS = ("value", "low", "high")
+
+# What is put behind the name of a column, and what it then says.
+SUFFIXES: Mapping[str, str] = {
+    "_low": "lower bound of the interval",
+    "_high": "upper bound of the interval",
+    "_difference": "difference to the control, paired on the same patients",
+    "_without": "the same figure without the remedy",
+}
+
+
+@dataclass(frozen=True)
+class Context:
+    """Whose records were examined, and as what was configured."""
+
+    dataset: "Dataset"
+    cfg: Config
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where measurements lie.
+
+    Attributes:
+        examined: for each defence the folder of what was measured of it; in it a folder for each risk.
+        stages: the folder whose folder of a risk's name holds what the risk's own stage measured; None = no such stages were run.
+    """
+
+    examined: Mapping[str, Path]
+    stages: Path | None = None
+
+    def of(self, risk: str) -> dict[str, Path]:
+        """For each defence of whom this risk was measured, the folder."""
+        places = {name: place / risk for name, place in self.examined.items()}
+        return {name: place for name, place in places.items() if place.is_dir()}
+
+    def stage(self, risk: str) -> Path | None:
+        """The folder of the risk's own stage, if it was run."""
+        place = None if self.stages is None else self.stages / risk
+        return place if place is not None and place.is_dir() else None
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What speaks against the figures of a defence, and its place among those of whom nothing does.
+
+    Attributes:
+        flags: for each flag why it was raised.
+        rank: 1 = first; None = not ranked.
+    """
+
+    flags: Mapping[str, str] = field(default_factory=dict)
+    rank: int | None = None
+
+
+@dataclass(frozen=True)
+class HeadlineFigure:
+    """What a risk does to each defence, in one figure: a line of the overview.
+
+    Attributes:
+        figure: what the figure is, for people.
+        good: which end of it is good.
+        table: indexed by defence, columns `value, low, high`.
+    """
+
+    figure: str
+    good: Literal["low", "high"]
+    table: "pd.DataFrame"
+
+    @classmethod
+    def of(cls, figure: str, good: Literal["low", "high"], lines: "pd.DataFrame", *columns: str) -> "HeadlineFigure":
+        """From rows, one for each defence; `columns` are those of the value and of its bounds, or that of the value alone."""
+        names = list(columns) if len(columns) > 1 else [f"{columns[0]}{suffix}" for suffix in ("", "_low", "_high")]
+        return cls(figure, good, lines.set_index("defense")[names].set_axis(BOUNDS, axis=1))
+
+
+class Figure(NamedTuple):
+    """A value of a metric of MLflow; NaN is left out. Values of one name at several steps are a curve."""
+
+    name: str
+    value: Any
+    step: int = 0
+
+
+@dataclass(frozen=True)
+class Point:
+    """One setting of an attacker, as a nested run of MLflow: the parameters that tell it apart, and its figures."""
+
+    params: Mapping[str, str]
+    figures: Sequence[Figure]
+
+
+def own(tables: Tables, table: str, defense: str) -> "pd.DataFrame":
+    """The rows of one defence in one table."""
+    rows = tables[table]
+    return rows[rows["defense"] == defense]
+
+
+def nearest_of(values: "pd.Series[float]", wanted: float) -> float:
+    """The value nearest to the one wanted."""
+    return float(min(values.unique(), key=lambda value: abs(value - wanted)))
+
+
+def fits(cfg: Config, origin: str) -> None:
+    """For a risk whose settings need no further check."""
+
+
+def innocent(tables: Tables) -> Mapping[str, Judgement]:
+    """For a risk that says nothing against the figures of a defence."""
+    return {}
+
+
+def pointless(tables: Tables, defense: str, cfg: Config) -> Sequence[Point]:
+    """For a risk whose curves say all."""
+    return ()
+
+
+def unmeasured(tables: Tables, cfg: Config) -> Mapping[str, Mapping[str, float]]:
+    """For a risk that adds nothing to what `dvc metrics` shows."""
+    return {}
+
+
+def silent(tables: Tables, cfg: Config) -> str:
+    """For a risk that adds nothing to the terminal."""
+    return ""
+
+
+@dataclass(frozen=True)
+class Risk:
+    """What the report, the overview, MLflow and the configuration know of a risk.
+
+    Attributes:
+        name: of its package, its section of the configuration, its folders of measurements, its place in the overview.
+        headline: its lines of the overview.
+        figures: the metrics of one defence.
+        settings: its section of the configuration; None = it has none of its own.
+        check: refuses names and numbers of the configuration that do not fit each other; the second argument is their origin.
+        per_patient: its tables (or folders of tables) with a row per patient: kept as parquet, and never sent anywhere.
+        private: its other tables that show single patients: never sent anywhere either.
+        steps: the first part of a curve's name -> what its step is.
+        judge: what its tables say against the figures of each defence.
+        points: the nested runs of one defence.
+        metrics: by defence, the few figures that `dvc metrics` compares between commits.
+        summary: what the terminal shows at the end of a run.
+    """
+
+    name: str
+    headline: Callable[[Tables, Config], Sequence[HeadlineFigure]]
+    figures: Callable[[Tables, str, Config], Iterable[Figure]]
+    settings: type[Section] | None = None
+    check: Callable[[Config, str], None] = fits
+    per_patient: frozenset[str] = frozenset()
+    private: frozenset[str] = frozenset()
+    steps: Mapping[str, str] = field(default_factory=dict)
+    judge: Callable[[Tables], Mapping[str, Judgement]] = innocent
+    points: Callable[[Tables, str, Config], Sequence[Point]] = pointless
+    metrics: Callable[[Tables, Config], Mapping[str, Mapping[str, float]]] = unmeasured
+    summary: Callable[[Tables, Config], str] = silent
+
+    def tables(self, sources: Sources, context: Context) -> Tables:
+        """Its tables, by file name without ending; pure: trains and attacks nothing. Empty where nothing was measured."""
+        drawn: Tables = self._module("tables").draw_up(sources, context)
+        return drawn
+
+    def chapters(self, tables: Tables, context: Context, folder: Path) -> "Sequence[Chapter]":
+        """Its chapters, from its tables; their pictures are drawn into `folder`."""
+        written: Sequence[Chapter] = self._module("report").chapters(tables, context, folder)
+        return written
+
+    def is_per_patient(self, table: str) -> bool:
+        """Whether a table has a row per patient."""
+        return table.split("/")[0] in self.per_patient
+
+    def columns(self) -> Mapping[str, Mapping[str, str]]:
+        """Table -> column -> what it says, without `SUFFIXES`."""
+        explained: Mapping[str, Mapping[str, str]] = self._module("tables").COLUMNS
+        return explained
+
+    def _module(self, name: str) -> Any:
+        return import_module(f"pipeline.risks.{self.name}.{name}")

@@ -1,0 +1,26 @@
+"""The section `theft` of the configuration."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from pipeline.attacks.oracle import Access
+from pipeline.attacks.theft import Strategy
+from pipeline.config import Count, Positive, Section
+
+
+class TheftSettings(Section):
+    """How `victims` models of each recipe are copied from their answers: undefended by all strategies, else by the `headline`."""
+
+    recipes: Annotated[list[str], Field(min_length=1)]
+    victims: Annotated[int, Field(ge=2)]
+    access: Annotated[list[Access], Field(min_length=1)]
+    strategies: Annotated[list[Strategy], Field(min_length=1)]
+    headline: Strategy
+    budgets: Annotated[list[Count], Field(min_length=1)]
+    headline_budget: Count
+    hidden: list[Count]
+    steps: Count
+    eps: Positive
+    spread: Positive
+    ensemble: Annotated[int, Field(ge=2)]

@@ -1,0 +1,26 @@
+"""What each attack does to one defence: the same attacks as on the undefended models, adaptive to it, and what it leaks.
+
+Command:  python -m pipeline.stages.examine <defense>
+Reads:    artifacts/prepare/, artifacts/attack/, artifacts/<defense>/
+Writes:   artifacts/examine/<defense>/: a folder for each risk that was measured
+"""
+
+import sys
+
+from pipeline.config import Config
+from pipeline.files import folder
+from pipeline.models.population import Population
+from pipeline.stages import ARTIFACTS, prepared, run, trained_by
+from pipeline.stages._examining import examine
+
+
+def examine_one(cfg: Config) -> None:
+    """The stage."""
+    name = trained_by(cfg, sys.argv[1:])
+    population = Population.load(ARTIFACTS / name)
+    with folder(ARTIFACTS / "examine" / name) as out:
+        examine(name, population, *prepared(), cfg, out, transfer=ARTIFACTS / "attack")
+
+
+if __name__ == "__main__":
+    run(examine_one)

@@ -1,0 +1,31 @@
+"""Trains one defence, and scores it out of fold. Defences differ by their recipe alone.
+
+Command:  python -m pipeline.stages.train <stage>
+Reads:    artifacts/prepare/
+Writes:   artifacts/<stage>/: population.safetensors, population.json, metrics.json
+"""
+
+import sys
+
+from pipeline.config import BASELINE, Config
+from pipeline.defenses import train
+from pipeline.files import folder, write_json
+from pipeline.models.answers import clean_metrics
+from pipeline.models.out_of_fold import out_of_fold
+from pipeline.stages import ARTIFACTS, STAGE_OF, prepared, run, trained_by
+
+
+def train_one(cfg: Config) -> None:
+    """The stage: of the undefended models it is `train_baseline`, otherwise it has the name of the defence."""
+    stage = sys.argv[1:]
+    name = trained_by(cfg, [BASELINE] if stage == [STAGE_OF[BASELINE]] else stage)
+    dataset, plan = prepared()
+    population = train(name, dataset, plan, cfg)
+    with folder(ARTIFACTS / STAGE_OF.get(name, name)) as out:
+        population.save(out)
+        margins, y = out_of_fold(population, dataset, plan)
+        write_json(out / "metrics.json", clean_metrics(margins.numpy(), y.numpy()))
+
+
+if __name__ == "__main__":
+    run(train_one)

@@ -1,0 +1,90 @@
+"""The release model as an MLflow model: code, weights and schema as plain files; its example is made from the schema alone."""
+
+import shutil
+import sys
+from modulefinder import ModuleFinder
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from pipeline.data.schema import Schema, save_schema
+from pipeline.files import write_json
+from pipeline.models.population import Population
+
+if TYPE_CHECKING:
+    from mlflow.models import Model
+
+PACKAGE = Path(__file__).parents[1]
+SERVED = PACKAGE / "serving" / "release.py"
+
+
+def source_tags() -> dict[str, str]:
+    """What MLflow would say of the script that runs: its name, but not its place, nor the address of a remote of git.
+
+    That address can be a folder of this machine, and it can hold a password.
+    """
+    return {"mlflow.source.name": Path(sys.argv[0]).name, "mlflow.source.git.repoURL": ""}
+
+
+def log_release(release: Population, schema: Schema) -> None:
+    """Logs the release model with a signature and an input example of the schema."""
+    from mlflow.models import Model
+
+    from pipeline.serving.release import input_example, signature
+
+    with TemporaryDirectory() as scratch:
+        place, code = Path(scratch) / "release", Path(scratch) / PACKAGE.name
+        place.mkdir()
+        release.save(place)
+        save_schema(schema, place)
+        write_json(place / "facts.json", release.facts)
+        _copy_code(SERVED, code)
+        Model.log(
+            None,  # the former name of `name`
+            name="model",
+            flavor=SimpleNamespace(save_model=_save_model),
+            tags=source_tags(),
+            python_model=str(SERVED),
+            artifacts={"release": str(place)},
+            code_paths=[str(code)],
+            signature=signature(schema),
+            input_example=input_example(schema),
+            pip_requirements=_requirements(),
+        )
+
+
+def _copy_code(script: Path, place: Path) -> None:
+    """Copies the modules of the package that a script imports, and nothing else that may lie beside them."""
+    finder = ModuleFinder([str(PACKAGE.parent)])
+    finder.run_script(str(script))
+    for module in finder.modules.values():
+        file = Path(getattr(module, "__file__", None) or "/")  # built-in ones have none
+        if file.is_relative_to(PACKAGE):
+            target = place / file.relative_to(PACKAGE)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, target)
+
+
+def _save_model(path: str, mlflow_model: "Model", **kwargs: Any) -> None:
+    """Saves a model as `mlflow.pyfunc` does, and takes out of its description where everything lay on this machine.
+
+    MLflow finds all of it by paths within the model.
+    """
+    import mlflow
+
+    mlflow.pyfunc.save_model(path=path, mlflow_model=mlflow_model, **kwargs)
+    mlflow_model.artifact_path = None
+    described = mlflow_model.flavors["python_function"]
+    described["model_code_path"] = Path(described["model_code_path"]).name
+    for artifact in described["artifacts"].values():
+        artifact["uri"] = artifact["path"]
+    mlflow_model.save(str(Path(path) / "MLmodel"))
+
+
+def _requirements() -> list[str]:
+    """What the served model needs, at the versions that made it."""
+    from importlib.metadata import version
+
+    needed = ("mlflow", "numpy", "pandas", "pyarrow", "pydantic", "safetensors", "torch", "tqdm")
+    return [f"{package}=={version(package).split('+')[0]}" for package in needed]
