@@ -1,11 +1,11 @@
 """Speed and quality side by side with other tools.
 
-    python -m benchmarks                       everything
-    python -m benchmarks fgsm_grid pgd_grid    these cases; the other entries of the file stay as they are
+    python -m benchmarks                       everything python -m benchmarks fgsm_grid pgd_grid
+    these cases; the other entries of the file stay as they are
 
-Writes into `benchmarks/`: `latest.json` (an entry per case and peer), `stages.json` (an entry per stage), `decided.json`
-(what the verifier decides), `leaks.json` (seconds of the privacy audit) and `scaling.json` (what more work costs).
-"""
+Writes into `benchmarks/`: `latest.json` (an entry per case and peer), `stages.json` (an entry per
+stage), `decided.json` (what the verifier decides), `leaks.json` (seconds of the privacy audit) and
+`scaling.json` (what more work costs)."""
 
 import argparse
 import os
@@ -14,7 +14,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("TQDM_DISABLE", "1")  # read when tqdm is imported; peers draw bars for work of milliseconds
+os.environ.setdefault(
+    "TQDM_DISABLE", "1"
+)  # read when tqdm is imported; peers draw bars for work of milliseconds
 
 import torch
 
@@ -32,7 +34,9 @@ from pipeline.validation import nearest
 HERE = Path(__file__).parent
 LATEST = HERE / "latest.json"
 # Measurements of ourselves alone: what makes the entries, and how people read them.
-ALONE: dict[str, tuple[Callable[[], list[dict[str, Any]]], Callable[[list[dict[str, Any]]], str]]] = {
+ALONE: dict[
+    str, tuple[Callable[[], list[dict[str, Any]]], Callable[[list[dict[str, Any]]], str]]
+] = {
     "decided": (lambda: measure_decided(repository_root()), decided_table),
     "leaks": (lambda: measure_leaks(load_problem()), leaks_table),
     "scaling": (lambda: measure_scaling(load_problem().cfg), scaling_table),
@@ -42,7 +46,9 @@ ALONE: dict[str, tuple[Callable[[], list[dict[str, Any]]], Callable[[list[dict[s
 
 def main(arguments: list[str]) -> None:
     """Runs the named cases, or all of them."""
-    parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        "python -m benchmarks", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     known = [*CASES, *ALONE]
     parser.add_argument("case", nargs="*", help=f"one of {', '.join(known)}; default: all")
     chosen = parser.parse_args(arguments).case or known

@@ -18,7 +18,10 @@ from pipeline.models.answers import margin
 
 MODELS = 5
 RADII = [round(0.01 * step, 2) for step in range(1, 21)]  # of each feature's range
-STEPS, STEP_SIZE = 40, 0.125  # every contender starts at the record itself, so nobody is luckier than another
+STEPS, STEP_SIZE = (
+    40,
+    0.125,
+)  # every contender starts at the record itself, so nobody is luckier than another
 
 Cell = Callable[[int, float], float]  # model, radius -> robust accuracy
 
@@ -54,19 +57,37 @@ def pgd_grid(problem: Problem) -> dict[str, Contender]:
     def ours(_: int) -> float:
         generator = torch.Generator().manual_seed(problem.cfg.seed)
         first, _ = smallest_breaking_radius(
-            [fgsm, attack], population, x, y, problem.threat, eps=torch.tensor(RADII), generator=generator
+            [fgsm, attack],
+            population,
+            x,
+            y,
+            problem.threat,
+            eps=torch.tensor(RADII),
+            generator=generator,
         )
-        return float(first.float().mean()) / len(RADII)  # a record counts at every radius below the one that breaks it
+        return float(first.float().mean()) / len(
+            RADII
+        )  # a record counts at every radius below the one that breaks it
 
     def toolbox(classifier: Any, radius: float) -> Any:
         return ProjectedGradientDescentPyTorch(
-            classifier, norm=np.inf, eps=radius, eps_step=radius * STEP_SIZE, max_iter=STEPS, batch_size=len(y), verbose=False
+            classifier,
+            norm=np.inf,
+            eps=radius,
+            eps_step=radius * STEP_SIZE,
+            max_iter=STEPS,
+            batch_size=len(y),
+            verbose=False,
         )
 
     def one_start(network: torch.nn.Module, eps: float) -> Any:
         return PGD(network, eps=eps, alpha=eps * STEP_SIZE, steps=STEPS, random_start=False)
 
-    return {OURS: Contender(ours, _last)} | _peers(problem, toolbox, one_start) | {"foolbox": Contender(_foolbox(problem), _last)}
+    return (
+        {OURS: Contender(ours, _last)}
+        | _peers(problem, toolbox, one_start)
+        | {"foolbox": Contender(_foolbox(problem), _last)}
+    )
 
 
 def _foolbox(problem: Problem) -> Callable[[int], float]:
@@ -88,11 +109,15 @@ def _foolbox(problem: Problem) -> Callable[[int], float]:
 
 def _victims(problem: Problem) -> Any:
     """The undefended models of the first five folds, trained on complete records."""
-    return train("baseline", problem.complete, problem.plan.select(torch.arange(MODELS)), problem.cfg)
+    return train(
+        "baseline", problem.complete, problem.plan.select(torch.arange(MODELS)), problem.cfg
+    )
 
 
 def _peers(
-    problem: Problem, toolbox: Callable[[Any, float], Any], torchattack: Callable[[torch.nn.Module, float], Any]
+    problem: Problem,
+    toolbox: Callable[[Any, float], Any],
+    torchattack: Callable[[torch.nn.Module, float], Any],
 ) -> dict[str, Contender]:
     """Both peers on the same networks and the same points of the unit box; each scores what it made."""
     population = _victims(problem)
@@ -103,7 +128,9 @@ def _peers(
 
     def art_cell(model: int, radius: float) -> float:
         x_adv = toolbox(classifiers[model], radius).generate(unit_array, y_array)
-        return float((classifiers[model].predict(x_adv, batch_size=len(y)).argmax(1) == y_array).mean())
+        return float(
+            (classifiers[model].predict(x_adv, batch_size=len(y)).argmax(1) == y_array).mean()
+        )
 
     def torchattacks_cell(model: int, radius: float) -> float:
         x_adv: Tensor = torchattack(networks[model], radius)(unit, y)

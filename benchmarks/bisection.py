@@ -23,24 +23,19 @@ def smallest_breaking_radius(
 ) -> tuple[Tensor, Tensor]:
     """Bisects an ascending grid of radii, each record on its own: log2(E) rounds in place of E attacks.
 
-    In a round each attack is given only the records that those before it did not break, so a cheap one first (FGSM)
-    spares a dear one (PGD) half of its work. Success is taken to be monotone in the radius. Where it is not (a failed
-    attempt below a radius that breaks the record is not repeated), the answer is an upper bound of the smallest radius, as
-    with any attack.
+    In a round each attack is given only the records that those before it did not break, so a cheap
+    one first (FGSM) spares a dear one (PGD) half of its work. Success is taken to be monotone in
+    the radius. Where it is not (a failed attempt below a radius that breaks the record is not
+    repeated), the answer is an upper bound of the smallest radius, as with any attack.
 
-    Args:
-        attacks: each called as `attack(logits_fn, x, y, threat, eps=..., generator=...)` with one radius per record.
-        logits_fn: maps records (M, B, D) to logits (M, B, C), whatever B.
-        x: records in clinical units, (M, B, D); NaN = missing.
-        y: class indices, broadcastable to (M, B).
-        threat: what may be changed, and to what.
-        eps: (E,) ascending radii in units of threat.scale.
-        generator: passed to the attacks.
+    Args: attacks: each called as `attack(logits_fn, x, y, threat, eps=..., generator=...)` with one
+        radius per record. logits_fn: maps records (M, B, D) to logits (M, B, C), whatever B. x:
+        records in clinical units, (M, B, D); NaN = missing. y: class indices, broadcastable to (M,
+        B). threat: what may be changed, and to what. eps: (E,) ascending radii in units of
+        threat.scale. generator: passed to the attacks.
 
-    Returns:
-        (M, B) int64: the index into `eps` of the smallest radius that breaks the record; E = none does. And the
-        records (M, B, D) that break it there; x itself where none does.
-    """
+    Returns: (M, B) int64: the index into `eps` of the smallest radius that breaks the record; E =
+        none does. And the records (M, B, D) that break it there; x itself where none does."""
     y = y.expand(x.shape[:-1])
     known_robust = torch.zeros_like(y)
     known_broken = torch.where(margin(logits_fn(x), y).detach() <= 0, 0, len(eps))
@@ -53,9 +48,16 @@ def smallest_breaking_radius(
             if not index.shape[1]:
                 break
             records = x.gather(1, index[..., None].expand(-1, -1, x.shape[-1]))
-            labels, radius = y.gather(1, index), eps[middle.gather(1, index).clamp(max=len(eps) - 1)]
-            x_adv = attack(logits_fn, records, labels, threat, eps=radius[..., None], generator=generator)
-            member, place = (valid & (margin(logits_fn(x_adv), labels).detach() <= 0)).nonzero(as_tuple=True)
+            labels, radius = (
+                y.gather(1, index),
+                eps[middle.gather(1, index).clamp(max=len(eps) - 1)],
+            )
+            x_adv = attack(
+                logits_fn, records, labels, threat, eps=radius[..., None], generator=generator
+            )
+            member, place = (valid & (margin(logits_fn(x_adv), labels).detach() <= 0)).nonzero(
+                as_tuple=True
+            )
             standing[member, index[member, place]] = False
             found[member, index[member, place]] = x_adv[member, place]
         known_broken = torch.where(undecided & ~standing, middle, known_broken)

@@ -3,7 +3,13 @@
 from benchmarks import attacks, exact, leaks, poisoned, theft, training
 from benchmarks.contest import Case
 
-ART, FOOLBOX, TORCHATTACKS, OPACUS, TORCH = "adversarial-robustness-toolbox", "foolbox", "torchattacks", "opacus", "torch"
+ART, FOOLBOX, TORCHATTACKS, OPACUS, TORCH = (
+    "adversarial-robustness-toolbox",
+    "foolbox",
+    "torchattacks",
+    "opacus",
+    "torch",
+)
 GHOST, TIGHT = "opacus, ghost clipping", "torch, tight loop"
 
 CASES: dict[str, Case] = {

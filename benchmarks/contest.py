@@ -17,11 +17,9 @@ OURS = "medsecure"
 class Contender:
     """One way to do the task.
 
-    Attributes:
-        run: does it; takes the number of the round, so that a peer that trains one model can train another each round.
-        quality: of what the rounds returned.
-        models: how many models one run trains, where the task is to train models.
-    """
+    Attributes: run: does it; takes the number of the round, so that a peer that trains one model
+        can train another each round. quality: of what the rounds returned. models: how many models
+        one run trains, where the task is to train models."""
 
     run: Callable[[int], Any]
     quality: Callable[[list[Any]], float]
@@ -32,15 +30,11 @@ class Contender:
 class Case:
     """A task.
 
-    Attributes:
-        title: what is timed, for people.
-        quality: what the quality is, for people.
-        better: which quality is better: an attack is better when it leaves less accuracy.
-        targets: for each peer, by its name on the package index, how many times faster we mean to be.
-        contenders: builds them, `OURS` first.
-        models: seconds are given for this many models, however many a contender trains in one run.
-        repeats: counted rounds.
-    """
+    Attributes: title: what is timed, for people. quality: what the quality is, for people. better:
+        which quality is better: an attack is better when it leaves less accuracy. targets: for each
+        peer, by its name on the package index, how many times faster we mean to be. contenders:
+        builds them, `OURS` first. models: seconds are given for this many models, however many a
+        contender trains in one run. repeats: counted rounds."""
 
     title: str
     quality: str
@@ -72,14 +66,22 @@ def require_peers(case: Case) -> None:
         try:
             importlib.import_module(MODULES.get(peer, peer))
         except ImportError as error:
-            how = "pip install --no-deps torchattacks" if peer == "torchattacks" else "pip install -e '.[bench]'"
-            raise BadInput(f"benchmarks: {peer} cannot be imported ({error}); `make bench`, or {how}") from error
+            how = (
+                "pip install --no-deps torchattacks"
+                if peer == "torchattacks"
+                else "pip install -e '.[bench]'"
+            )
+            raise BadInput(
+                f"benchmarks: {peer} cannot be imported ({error}); `make bench`, or {how}"
+            ) from error
 
 
 def measure(name: str, case: Case, problem: Problem) -> list[dict[str, Any]]:
     """Runs a case; one entry per peer."""
     contenders = case.contenders(problem)
-    timings = interleaved({key: contender.run for key, contender in contenders.items()}, case.repeats)
+    timings = interleaved(
+        {key: contender.run for key, contender in contenders.items()}, case.repeats
+    )
 
     def seconds(key: str, of: Callable[[Timing], float]) -> float:
         return of(timings[key]) * case.models / contenders[key].models
@@ -90,7 +92,9 @@ def measure(name: str, case: Case, problem: Problem) -> list[dict[str, Any]]:
             "min": lambda t: min(t.seconds),
             "max": lambda t: max(t.seconds),
         }
-        return {f"{prefix}_{suffix}": round(seconds(key, of), 6) for suffix, of in statistics.items()}
+        return {
+            f"{prefix}_{suffix}": round(seconds(key, of), 6) for suffix, of in statistics.items()
+        }
 
     def entry(peer: str) -> dict[str, Any]:
         ours, theirs = figures(OURS, "ours"), figures(peer, "peer")

@@ -20,7 +20,8 @@ from pipeline.verify import verify
 from pipeline.verify.network import Network
 from pipeline.verify.out_of_fold import SAME_RADIUS
 
-# data set, threat, which models, largest radius, boxes for one record, the least share to be decided
+# data set, threat, which models, largest radius, boxes for one record, the least share to be
+# decided
 CASES: list[tuple[str, str, str, float, int, float]] = [
     ("pima", "clinical", "every fold model", 1.0, 20_000, 1.0),
     ("pima", "unconstrained", "release", 0.5, 50_000, 0.999),
@@ -37,27 +38,54 @@ def measure_decided(root: Path) -> list[dict[str, Any]]:
         for defense in cfg.defenses:
             population = train(defense, dataset, plan, cfg)
             begin = time.perf_counter()
-            robust, broken, boxes, records = _verdicts(population, dataset, plan, threat, models, largest, budget)
+            robust, broken, boxes, records = _verdicts(
+                population, dataset, plan, threat, models, largest, budget
+            )
             entries.append(
                 {
-                    "data": data, "threat": threat_name, "models": models, "defense": defense, "eps": largest, "records": records,
-                    "robust": round(robust / records, 5), "broken": round(broken / records, 5),
-                    "decided": round((robust + broken) / records, 5), "wanted": wanted,
-                    "boxes_a_record": round(boxes / records, 1), "s": round(time.perf_counter() - begin, 2),
+                    "data": data,
+                    "threat": threat_name,
+                    "models": models,
+                    "defense": defense,
+                    "eps": largest,
+                    "records": records,
+                    "robust": round(robust / records, 5),
+                    "broken": round(broken / records, 5),
+                    "decided": round((robust + broken) / records, 5),
+                    "wanted": wanted,
+                    "boxes_a_record": round(boxes / records, 1),
+                    "s": round(time.perf_counter() - begin, 2),
                 }
-            )  # fmt: skip
+            )
             print(decided_table(entries[-1:]), flush=True)
     return entries
 
 
 def _verdicts(
-    population: Population, dataset: Dataset, plan: Plan, threat: Threat, models: str, largest: float, budget: int
+    population: Population,
+    dataset: Dataset,
+    plan: Plan,
+    threat: Threat,
+    models: str,
+    largest: float,
+    budget: int,
 ) -> tuple[int, int, int, int]:
     everyone = torch.ones(len(dataset.y), dtype=torch.bool)
-    members = [(plan.size - 1, everyone)] if models == "release" else [(m, plan.held_out[m]) for m in range(plan.size - 1)]
+    members = (
+        [(plan.size - 1, everyone)]
+        if models == "release"
+        else [(m, plan.held_out[m]) for m in range(plan.size - 1)]
+    )
     robust = broken = boxes = records = 0
     for member, rows in members:
-        found = verify(Network.of(population, member), dataset.x[rows], dataset.y[rows], threat, largest=largest, budget=budget)
+        found = verify(
+            Network.of(population, member),
+            dataset.x[rows],
+            dataset.y[rows],
+            threat,
+            largest=largest,
+            budget=budget,
+        )
         robust += int((found.robust_below > largest + SAME_RADIUS).sum())
         broken += int((found.breaks_at <= largest + SAME_RADIUS).sum())
         boxes, records = boxes + int(found.boxes.sum()), records + int(rows.sum())
@@ -67,7 +95,11 @@ def _verdicts(
 def _loaded(root: Path, data: str) -> tuple[Config, Dataset, Plan]:
     cfg = params.parse(yaml.safe_load(params.compose([f"data={data}"], root / "conf")), "conf")
     dataset, _ = read_raw(cfg.data, root)
-    return cfg, dataset, Plan.cross_validation(dataset.y, folds=cfg.plan.folds, seeds=cfg.plan.seeds, seed=cfg.seed)
+    return (
+        cfg,
+        dataset,
+        Plan.cross_validation(dataset.y, folds=cfg.plan.folds, seeds=cfg.plan.seeds, seed=cfg.seed),
+    )
 
 
 def decided_table(entries: list[dict[str, Any]]) -> str:

@@ -4,9 +4,9 @@
     python -m benchmarks.epochs distill                  # teacher and student
     python -m benchmarks.epochs baseline data=breast_cancer
 
-Each member of the configured cross-validation splits its training rows again, 80/20, stratified. It trains on the 80 %
-and is measured on the 20 %. docs/training.md holds the table and what follows from it.
-"""
+Each member of the configured cross-validation splits its training rows again, 80/20, stratified. It
+trains on the 80 % and is measured on the 20 %. docs/training.md holds the table and what follows
+from it."""
 
 import sys
 
@@ -27,7 +27,10 @@ from pipeline.files import BadInput, repository_root
 from pipeline.params import compose, parse
 from pipeline.statistics.rates import auroc
 
-EPOCHS = {"baseline": (5, 10, 15, 20, 30, 40, 60, 100), "distill": (5, 10, 20, 40, 60, 100, 150, 200)}
+EPOCHS = {
+    "baseline": (5, 10, 15, 20, 30, 40, 60, 100),
+    "distill": (5, 10, 20, 40, 60, 100, 150, 200),
+}
 INNER_SHARE = 0.2
 
 
@@ -37,7 +40,9 @@ def inner_plan(outer: Plan, y: Tensor) -> Plan:
     for member in range(outer.size):
         rows = outer.train[member].nonzero()[:, 0].numpy()
         state = int(outer.seeds[member]) % 2**32
-        fit, validate = train_test_split(rows, test_size=INNER_SHARE, stratify=y[rows].numpy(), random_state=state)
+        fit, validate = train_test_split(
+            rows, test_size=INNER_SHARE, stratify=y[rows].numpy(), random_state=state
+        )
         inner_train[member, fit] = True
         inner_held_out[member, validate] = True
     if (inner_train & inner_held_out).any() or (inner_held_out & ~outer.train).any():
@@ -64,11 +69,13 @@ def member_figures(defense: str, dataset: Dataset, plan: Plan, cfg: Config) -> p
     lines = []
     for member in range(plan.size):
         out, y = logits[member, valid[member]], dataset.y[index[member, valid[member]]]
-        lines.append({
-            "log-loss": float(cross_entropy(out / temperature, y)),
-            "AUROC": auroc((out[:, 1] - out[:, 0]).numpy(), y.numpy()),
-            "accuracy": float((out.argmax(-1) == y).double().mean()),
-        })  # fmt: skip
+        lines.append(
+            {
+                "log-loss": float(cross_entropy(out / temperature, y)),
+                "AUROC": auroc((out[:, 1] - out[:, 0]).numpy(), y.numpy()),
+                "accuracy": float((out.argmax(-1) == y).double().mean()),
+            }
+        )
     return pd.DataFrame(lines)
 
 
@@ -77,15 +84,27 @@ def study(defense: str, cfg: Config) -> pd.DataFrame:
     dataset, _ = read_raw(cfg.data, repository_root())
     outer = Plan.cross_validation(dataset.y, **dict(cfg.plan), seed=cfg.seed, release=False)
     plan = inner_plan(outer, dataset.y)
-    measured = {n: member_figures(defense, dataset, plan, with_epochs(cfg, defense, n)) for n in EPOCHS[defense]}
+    measured = {
+        n: member_figures(defense, dataset, plan, with_epochs(cfg, defense, n))
+        for n in EPOCHS[defense]
+    }
     losses = np.stack([figures["log-loss"] for figures in measured.values()])
     fewest = np.bincount(losses.argmin(0), minlength=len(measured))
     configured = measured[cfg.defenses[defense].get("epochs", cfg.train.epochs)]["log-loss"]
     lines = []
     for (epochs, figures), wins in zip(measured.items(), fewest, strict=True):
-        shown = {name: f"{values.mean():.4f} ({values.sem():.4f})" for name, values in figures.items()}
+        shown = {
+            name: f"{values.mean():.4f} ({values.sem():.4f})" for name, values in figures.items()
+        }
         gap = figures["log-loss"] - configured
-        lines.append({"epochs": epochs, **shown, "log-loss gap": f"{gap.mean():+.4f} ({gap.sem():.4f})", "best for": wins})
+        lines.append(
+            {
+                "epochs": epochs,
+                **shown,
+                "log-loss gap": f"{gap.mean():+.4f} ({gap.sem():.4f})",
+                "best for": wins,
+            }
+        )
     return pd.DataFrame(lines)
 
 

@@ -22,10 +22,12 @@ STEPS, QUERIES = 100, 5_000  # as AutoAttack's standard version
 def exact_accuracy(problem: Problem) -> dict[str, Contender]:
     """One undefended model, everybody's complete record; the measurements may move by 0.3 reference standard deviations.
 
-    The peer knows one box and one radius for all inputs: it gets the measurements in units of `scale`, and each record's number
-    in binary, which no perturbation of this size changes, to look up what may not be forged. No grid, which the peer has not.
-    """
-    population = train("baseline", problem.complete, problem.plan.select(torch.tensor([0])), problem.cfg)
+    The peer knows one box and one radius for all inputs: it gets the measurements in units of
+    `scale`, and each record's number in binary, which no perturbation of this size changes, to look
+    up what may not be forged. No grid, which the peer has not."""
+    population = train(
+        "baseline", problem.complete, problem.plan.select(torch.tensor([0])), problem.cfg
+    )
     x, y = problem.complete.x, problem.complete.y
     threat = measurements(problem)
     network = Network.of(population, 0)
@@ -66,7 +68,10 @@ def measurements(problem: Problem) -> Threat:
     """The clinical threat without a grid, and with one width of all ranges in units of scale."""
     clinical = Threat.of(problem.complete.schema.features, problem.cfg.threat["clinical"])
     free = replace(clinical, step=torch.zeros_like(clinical.step))
-    return replace(free, upper=torch.where(free.mutable, free.lower + widest(clinical) * free.scale, free.upper))
+    return replace(
+        free,
+        upper=torch.where(free.mutable, free.lower + widest(clinical) * free.scale, free.upper),
+    )
 
 
 def widest(threat: Threat) -> float:
@@ -86,9 +91,16 @@ class Numbered(nn.Module):
 
     def __init__(self, population: Population, x: Tensor, threat: Threat) -> None:
         super().__init__()
-        self.network = as_module(population.parameters, population.preprocessing, 0).requires_grad_(False).eval()
+        self.network = (
+            as_module(population.parameters, population.preprocessing, 0)
+            .requires_grad_(False)
+            .eval()
+        )
         self.x, self.mutable = x, threat.mutable.nonzero()[:, 0]
-        self.lower, self.width = threat.lower[threat.mutable].float(), (widest(threat) * threat.scale)[threat.mutable].float()
+        self.lower, self.width = (
+            threat.lower[threat.mutable].float(),
+            (widest(threat) * threat.scale)[threat.mutable].float(),
+        )
 
     def forward(self, images: Tensor) -> Tensor:
         flat = images.flatten(1)

@@ -29,7 +29,9 @@ ONE_BY_ONE = 2  # shadow models that a peer trains in one run
 
 def shadow_models(problem: Problem) -> dict[str, Contender]:
     """128 shadow models of 100 epochs on random halves, against one after another: with a DataLoader, and in a tight loop."""
-    cfg = problem.cfg.model_copy(update={"train": problem.cfg.train.model_copy(update={"epochs": EPOCHS})})
+    cfg = problem.cfg.model_copy(
+        update={"train": problem.cfg.train.model_copy(update={"epochs": EPOCHS})}
+    )
     plan = _halves(problem)
     some = plan.select(torch.arange(ONE_BY_ONE))
     architecture = architecture_for(problem.recorded, cfg)
@@ -45,7 +47,10 @@ def shadow_models(problem: Problem) -> dict[str, Contender]:
                 x = network[0](problem.recorded.x[some.train[member]])
             y = problem.recorded.y[some.train[member]]
             optimiser = torch.optim.Adam(
-                network.parameters(), lr=cfg.train.learning_rate, weight_decay=cfg.train.weight_decay, fused=not loader
+                network.parameters(),
+                lr=cfg.train.learning_rate,
+                weight_decay=cfg.train.weight_decay,
+                fused=not loader,
             )
             generator = torch.Generator().manual_seed(member)
             for epoch_x, epoch_y in _batches(x, y, cfg.train.batch_size, generator, loader):
@@ -61,10 +66,16 @@ def shadow_models(problem: Problem) -> dict[str, Contender]:
 
     return {
         OURS: Contender(
-            lambda _: fit_as_configured(problem.recorded, plan, cfg, "shadows"), lambda done: accuracy(done[-1]), SHADOWS
+            lambda _: fit_as_configured(problem.recorded, plan, cfg, "shadows"),
+            lambda done: accuracy(done[-1]),
+            SHADOWS,
         ),
-        "torch": Contender(lambda _: one_by_one(loader=True), lambda done: accuracy(done[-1]), ONE_BY_ONE),
-        "torch, tight loop": Contender(lambda _: one_by_one(loader=False), lambda done: accuracy(done[-1]), ONE_BY_ONE),
+        "torch": Contender(
+            lambda _: one_by_one(loader=True), lambda done: accuracy(done[-1]), ONE_BY_ONE
+        ),
+        "torch, tight loop": Contender(
+            lambda _: one_by_one(loader=False), lambda done: accuracy(done[-1]), ONE_BY_ONE
+        ),
     }
 
 
@@ -95,7 +106,9 @@ def lira_scoring(problem: Problem) -> dict[str, Contender]:
                 inside = odds[shadows & member[:, record], record]
                 outside = odds[shadows & ~member[:, record], record]
                 densities = [
-                    torch.distributions.Normal(side.mean(), side.std().clamp(min=1e-30)).log_prob(odds[target, record])
+                    torch.distributions.Normal(side.mean(), side.std().clamp(min=1e-30)).log_prob(
+                        odds[target, record]
+                    )
                     for side in (inside, outside)
                 ]
                 scores[target, record] = densities[0] - densities[1]
@@ -125,11 +138,17 @@ def measure_leaks(problem: Problem) -> list[dict[str, Any]]:
 def leaks_table(entries: list[dict[str, Any]]) -> str:
     """One line per defence, and the sum."""
     lines = [[entry["part"], f"{entry['s']:.2f}"] for entry in entries]
-    return table(["privacy of, seconds", "s"], [*lines, ["all", f"{sum(entry['s'] for entry in entries):.2f}"]], left=1)
+    return table(
+        ["privacy of, seconds", "s"],
+        [*lines, ["all", f"{sum(entry['s'] for entry in entries):.2f}"]],
+        left=1,
+    )
 
 
 def _halves(problem: Problem) -> Plan:
-    return Plan.random_halves(len(problem.recorded.y), models=SHADOWS, seed=problem.cfg.seed + COINS)
+    return Plan.random_halves(
+        len(problem.recorded.y), models=SHADOWS, seed=problem.cfg.seed + COINS
+    )
 
 
 def _on_others(population: Population, dataset: Dataset, plan: Plan) -> float:

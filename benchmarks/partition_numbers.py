@@ -2,9 +2,9 @@
 
     python -m benchmarks.partition_numbers
 
-Each line is the mean over the cohorts of `benchmarks.private_numbers`, out of fold: accuracy, sensitivity, AUROC, Brier score,
-and the share of patients whose right answer no 1, 5 or 10 poisoned records can change.
-"""
+Each line is the mean over the cohorts of `benchmarks.private_numbers`, out of fold: accuracy,
+sensitivity, AUROC, Brier score, and the share of patients whose right answer no 1, 5 or 10 poisoned
+records can change."""
 
 from itertools import product
 
@@ -33,7 +33,9 @@ def figures(name: str, data: Dataset, cfg) -> dict[str, float]:
     if name == "partition":
         index, valid = plan.held_out_index()
         held = certified_records(population, data.x[index], data.y[index])[valid]
-        line |= {f"certified {records}": float((held >= records).double().mean()) for records in POISONED}
+        line |= {
+            f"certified {records}": float((held >= records).double().mean()) for records in POISONED
+        }
     return line
 
 
@@ -42,9 +44,17 @@ def main() -> None:
     torch.set_num_threads(cfg.threads)
     cohorts = [made_up(Schema.of(cfg.data), seed) for seed in range(COHORTS)]
     chosen = cfg.defenses["partition"]
-    tried = [{"parts": parts, "clip": clip, "ridge": ridge} for parts, clip, ridge in product(PARTS, CLIPS, RIDGES)]
+    tried = [
+        {"parts": parts, "clip": clip, "ridge": ridge}
+        for parts, clip, ridge in product(PARTS, CLIPS, RIDGES)
+    ]
     tried += [{"certainty": certainty} for certainty in CERTAINTY]
-    lines = [{"defense": "baseline", **pd.DataFrame([figures("baseline", data, cfg) for data in cohorts]).mean()}]
+    lines = [
+        {
+            "defense": "baseline",
+            **pd.DataFrame([figures("baseline", data, cfg) for data in cohorts]).mean(),
+        }
+    ]
     for options in tried:
         one = cfg.model_copy(update={"partition": {**chosen, **options}})
         mean = pd.DataFrame([figures("partition", data, one) for data in cohorts]).mean()

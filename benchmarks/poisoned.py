@@ -1,7 +1,7 @@
 """Poisoning: a model retrained on 20 poisoned training sets, all at once against one after another.
 
-Both sides train on the same sets, from the same first weights, as many passes. The sets are crafted before the clock starts.
-"""
+Both sides train on the same sets, from the same first weights, as many passes. The sets are crafted
+before the clock starts."""
 
 from dataclasses import replace
 
@@ -30,7 +30,10 @@ def retraining(problem: Problem) -> dict[str, Contender]:
     cfg, sets = problem.cfg, random_flips(problem)
     dataset, plan = sets.dataset, sets.plan
     architecture = architecture_for(dataset, cfg)
-    constants, start = fitted_preprocessing(dataset.x, plan.train), initialise(architecture, plan.seeds)
+    constants, start = (
+        fitted_preprocessing(dataset.x, plan.train),
+        initialise(architecture, plan.seeds),
+    )
     index, valid = plan.held_out_index()
 
     def one_by_one(_: int) -> Population:
@@ -40,8 +43,17 @@ def retraining(problem: Problem) -> dict[str, Contender]:
             network, rows = as_module(start, constants, member), plan.train[member]
             with torch.no_grad():
                 records = TensorDataset(network[0](dataset.x[rows]), dataset.y[rows])
-            loader = DataLoader(records, cfg.train.batch_size, shuffle=True, generator=torch.Generator().manual_seed(member))
-            optimiser = torch.optim.Adam(network.parameters(), lr=cfg.train.learning_rate, weight_decay=cfg.train.weight_decay)
+            loader = DataLoader(
+                records,
+                cfg.train.batch_size,
+                shuffle=True,
+                generator=torch.Generator().manual_seed(member),
+            )
+            optimiser = torch.optim.Adam(
+                network.parameters(),
+                lr=cfg.train.learning_rate,
+                weight_decay=cfg.train.weight_decay,
+            )
             for _ in range(cfg.train.epochs):
                 for x, y in loader:
                     optimiser.zero_grad()
@@ -58,7 +70,11 @@ def retraining(problem: Problem) -> dict[str, Contender]:
         return float(right[valid].double().mean())
 
     return {
-        OURS: Contender(lambda _: train("baseline", dataset, plan, cfg), lambda done: accuracy(done[-1]), RETRAININGS),
+        OURS: Contender(
+            lambda _: train("baseline", dataset, plan, cfg),
+            lambda done: accuracy(done[-1]),
+            RETRAININGS,
+        ),
         "torch": Contender(one_by_one, lambda done: accuracy(done[-1]), RETRAININGS),
     }
 

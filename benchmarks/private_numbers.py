@@ -2,11 +2,12 @@
 
     python -m benchmarks.private_numbers
 
-First steps and learning rate, for `dp_train`; then, with these, the radius that `dp_adv_train` trains against.
+First steps and learning rate, for `dp_train`; then, with these, the radius that `dp_adv_train`
+trains against.
 
-Patients are drawn around the schema's public centres, with public spreads; the diagnosis follows a random logistic rule with one
-interaction; a tenth of the values is missing. Each line is the mean over three such cohorts, out of fold.
-"""
+Patients are drawn around the schema's public centres, with public spreads; the diagnosis follows a
+random logistic rule with one interaction; a tenth of the values is missing. Each line is the mean
+over three such cohorts, out of fold."""
 
 import pandas as pd
 import torch
@@ -22,14 +23,22 @@ from pipeline.models.out_of_fold import out_of_fold
 from pipeline.models.population import Population
 from pipeline.params import load
 
-EPSILONS, STEPS, LEARNING_RATES, COHORTS, RECORDS = (0.5, 1.0, 3.0, 8.0), (20, 40, 80), (0.005, 0.01, 0.02, 0.05), 3, 768
+EPSILONS, STEPS, LEARNING_RATES, COHORTS, RECORDS = (
+    (0.5, 1.0, 3.0, 8.0),
+    (20, 40, 80),
+    (0.005, 0.01, 0.02, 0.05),
+    3,
+    768,
+)
 RADII, ATTACKED = (0.1, 0.15, 0.2, 0.3), 0.3
 
 
 def made_up(schema: Schema, seed: int) -> Dataset:
     """Records that owe nothing to any patient."""
     generator = torch.Generator().manual_seed(seed)
-    center, scale, lower, upper = (schema.column(name).float() for name in ("center", "scale", "lower", "upper"))
+    center, scale, lower, upper = (
+        schema.column(name).float() for name in ("center", "scale", "lower", "upper")
+    )
     z = torch.randn(RECORDS, len(center), generator=generator)
     weight = torch.randn(len(center), generator=generator)
     score = z @ (1.6 * weight / weight.norm()) - 0.7 + 0.15 * z[:, 0] * z[:, 1]
@@ -47,15 +56,32 @@ def figures_of(name: str, options: dict, cohorts: list[Dataset], cfg: Config) ->
         plan = Plan.cross_validation(data.y, folds=5, seeds=1, seed=cfg.seed, release=False)
         population = train(name, data, plan, one)
         margins, y = out_of_fold(population, data, plan)
-        figures.append({**clean_metrics(margins.numpy(), y.numpy()), "robust": withstands(population, data, plan, cfg)})
+        figures.append(
+            {
+                **clean_metrics(margins.numpy(), y.numpy()),
+                "robust": withstands(population, data, plan, cfg),
+            }
+        )
     return pd.DataFrame(figures).mean()
 
 
 def withstands(population: Population, data: Dataset, plan: Plan, cfg: Config) -> float:
     """Robust accuracy under the headline threat, by PGD on the margin."""
-    threat, (index, valid) = Threat.of(data.schema.features, cfg.threat[cfg.audit.headline]), plan.held_out_index()
+    threat, (index, valid) = (
+        Threat.of(data.schema.features, cfg.threat[cfg.audit.headline]),
+        plan.held_out_index(),
+    )
     x, y = data.x[index], data.y[index]
-    x_adv = pgd(population, x, y, threat, eps=ATTACKED, steps=20, step_size=0.1, generator=torch.Generator().manual_seed(0))
+    x_adv = pgd(
+        population,
+        x,
+        y,
+        threat,
+        eps=ATTACKED,
+        steps=20,
+        step_size=0.1,
+        generator=torch.Generator().manual_seed(0),
+    )
     return float((margin(population(x_adv), y) > 0)[valid].float().mean())
 
 
@@ -70,11 +96,16 @@ def main() -> None:
             for epsilon in EPSILONS:
                 options = {"epsilon": epsilon, "steps": steps, "learning_rate": learning_rate}
                 mean = figures_of("dp_train", options, cohorts, cfg)
-                line[f"epsilon {epsilon:g}: accuracy / AUROC"] = f"{mean['accuracy']:.3f} / {mean['auroc']:.3f}"
+                line[f"epsilon {epsilon:g}: accuracy / AUROC"] = (
+                    f"{mean['accuracy']:.3f} / {mean['auroc']:.3f}"
+                )
             lines.append(line)
     print(pd.DataFrame(lines).to_string(index=False))
     rows = {"dp_train": figures_of("dp_train", {}, cohorts, cfg)}
-    rows |= {f"dp_adv_train, eps {eps:g}": figures_of("dp_adv_train", {"eps": eps}, cohorts, cfg) for eps in RADII}
+    rows |= {
+        f"dp_adv_train, eps {eps:g}": figures_of("dp_adv_train", {"eps": eps}, cohorts, cfg)
+        for eps in RADII
+    }
     shown = ["accuracy", "auroc", "sensitivity", "robust"]
     print(pd.DataFrame(rows).T[shown].to_string(float_format="{:.3f}".format))
 

@@ -23,14 +23,12 @@ THREADS = 2
 class Problem:
     """Pima, and what may be done to it.
 
-    Attributes:
-        cfg: the committed configuration.
-        recorded: the records as they were written down, NaN = missing.
-        complete: the same with medians in place of missing values, because no peer takes a missing value.
-        plan: 5 folds x 5 seeds; no release model, which nobody could be scored on.
-        threat: anything between the least and the largest recorded value; eps = 1 is the whole range. In units of this
-            range the records fill the unit box, which is the one threat model that every peer knows.
-    """
+    Attributes: cfg: the committed configuration. recorded: the records as they were written down,
+        NaN = missing. complete: the same with medians in place of missing values, because no peer
+        takes a missing value. plan: 5 folds x 5 seeds; no release model, which nobody could be
+        scored on. threat: anything between the least and the largest recorded value; eps = 1 is the
+        whole range. In units of this range the records fill the unit box, which is the one threat
+        model that every peer knows."""
 
     cfg: Config
     recorded: Dataset
@@ -48,7 +46,9 @@ def load_problem(root: Path | None = None) -> Problem:
     root = root or repository_root()
     cfg = load(root / "params.yaml")
     recorded, _ = read_raw(cfg.data, root)
-    complete = replace(recorded, x=torch.where(recorded.x.isnan(), recorded.x.nanmedian(0).values, recorded.x))
+    complete = replace(
+        recorded, x=torch.where(recorded.x.isnan(), recorded.x.nanmedian(0).values, recorded.x)
+    )
     plan = Plan.cross_validation(recorded.y, folds=5, seeds=5, seed=cfg.seed, release=False)
     return Problem(cfg, recorded, complete, plan, unit_box(complete.x))
 
@@ -88,7 +88,9 @@ def gain_and_offset(preprocessing: dict[str, Tensor], threat: Threat) -> tuple[T
 
 def trainable_network(problem: Problem, parameters: Parameters, member: int) -> nn.Sequential:
     """A member with the given weights as an ordinary network on the unit box, which standardises as ours does."""
-    preprocessing = fitted_preprocessing(problem.complete.x, problem.plan.train[member : member + 1])
+    preprocessing = fitted_preprocessing(
+        problem.complete.x, problem.plan.train[member : member + 1]
+    )
     gain, offset = gain_and_offset(preprocessing, problem.threat)
     chosen = {name: value[member : member + 1] for name, value in parameters.items()}
     return nn.Sequential(Affine(gain[0], offset[0]), *as_module(chosen, preprocessing, 0)[1:])

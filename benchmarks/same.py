@@ -1,16 +1,16 @@
 """Whether two versions of the code give the same results on this machine: `make same BASE=<commit>`.
 
-Bytes differ between processors, so a committed list of digests would not do: the old commit and the work tree are both run here,
-each as a clone with a DVC cache of its own, and every result file of one is held against that of the other. A clone of a commit
-that ran to its end stays under `.same/` and is not run again.
+Bytes differ between processors, so a committed list of digests would not do: the old commit and the
+work tree are both run here, each as a clone with a DVC cache of its own, and every result file of
+one is held against that of the other. A clone of a commit that ran to its end stays under `.same/`
+and is not run again.
 
     python -m benchmarks.same BASE [override ...]
 
-Exit status 0 where every file is the same bytes, here or under another name; 1 where any differs or is missing, 2 where a run
-fails. A file whose bytes
-differ is opened: tables, tensors and JSON say where and by how much their figures differ, so that new digits, columns or
-metadata are told from new results.
-"""
+Exit status 0 where every file is the same bytes, here or under another name; 1 where any differs or
+is missing, 2 where a run fails. A file whose bytes
+differ is opened: tables, tensors and JSON say where and by how much their figures differ, so that
+new digits, columns or metadata are told from new results."""
 
 import hashlib
 import json
@@ -37,11 +37,15 @@ def main() -> None:
     base, *overrides = sys.argv[1:] or [""]
     sha = _git("rev-parse", "--verify", "--quiet", f"{base}^{{commit}}")
     if not base or not sha:
-        print(f"error: BASE: {base!r} is no commit of this repository; give one, as in `make same BASE=HEAD`")
+        print(
+            f"error: BASE: {base!r} is no commit of this repository; give one, as in `make same BASE=HEAD`"
+        )
         raise SystemExit(2)
     old, new = run_commit(sha, overrides), run_tree(overrides)
     report = list(compare(old / RESULTS, new / RESULTS))
-    print("\n".join(report) or f"the same: every file of {RESULTS}/ as at {sha[:10]}, byte for byte")
+    print(
+        "\n".join(report) or f"the same: every file of {RESULTS}/ as at {sha[:10]}, byte for byte"
+    )
     raise SystemExit(0 if all(line.startswith("moved") for line in report) else 1)
 
 
@@ -50,7 +54,9 @@ def run_commit(sha: str, overrides: list[str]) -> Path:
     place = PLACE / f"{sha[:12]}-{hashlib.sha256(' '.join(overrides).encode()).hexdigest()[:8]}"
     if not (place / DONE).exists():
         shutil.rmtree(place, ignore_errors=True)
-        subprocess.run(["git", "clone", "--quiet", "--no-checkout", str(ROOT), str(place)], check=True)
+        subprocess.run(
+            ["git", "clone", "--quiet", "--no-checkout", str(ROOT), str(place)], check=True
+        )
         subprocess.run(["git", "checkout", "--quiet", sha], cwd=place, check=True)
         run(place, overrides)
         (place / DONE).touch()
@@ -61,7 +67,9 @@ def run_tree(overrides: list[str]) -> Path:
     """A copy of the files that git tracks or would track, as they are now, run to its end."""
     place = PLACE / "work-tree"
     shutil.rmtree(place, ignore_errors=True)
-    for name in filter(None, _git("ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0")):
+    for name in filter(
+        None, _git("ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0")
+    ):
         if (ROOT / name).is_file():
             (place / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, place / name)
@@ -72,12 +80,21 @@ def run_tree(overrides: list[str]) -> Path:
 
 def run(place: Path, overrides: list[str]) -> None:
     """The whole pipeline in a clone, with nothing of this checkout but the interpreter."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("DVC_", "MLFLOW_"))}
-    environment |= {"PYTHONPATH": str(place), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("DVC_", "MLFLOW_"))
+    }
+    environment |= {
+        "PYTHONPATH": str(place),
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+    }
     environment |= {"DVC_NO_ANALYTICS": "1", "MLFLOW_DISABLE_TELEMETRY": "true"}
     for command in (
-        ["dvc", "pull", "--quiet", "data.dvc"], ["python", "-m", "pipeline.params", *overrides], ["dvc", "repro", "--quiet"],
-    ):  # fmt: skip
+        ["dvc", "pull", "--quiet", "data.dvc"],
+        ["python", "-m", "pipeline.params", *overrides],
+        ["dvc", "repro", "--quiet"],
+    ):
         print(f"{place.name}: {' '.join(command)}", file=sys.stderr)
         if subprocess.run(command, cwd=place, env=environment, check=False).returncode:
             print(f"error: {place}: `{' '.join(command)}` failed")
@@ -85,16 +102,23 @@ def run(place: Path, overrides: list[str]) -> None:
 
 
 def _git(*arguments: str) -> str:
-    return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
+    return subprocess.run(
+        ["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False
+    ).stdout.strip()
 
 
 def compare(old: Path, new: Path) -> Iterator[str]:
     """A line for each file that is missing on one side or whose bytes differ, and in the second case for what differs in it."""
-    before, after = ({path.relative_to(side).as_posix() for path in side.rglob("*") if path.is_file()} for side in (old, new))
+    before, after = (
+        {path.relative_to(side).as_posix() for path in side.rglob("*") if path.is_file()}
+        for side in (old, new)
+    )
     if not before:
         yield f"{old}: holds no result"
     gone, added = sorted(before - after), sorted(after - before)
-    moved = _moved({name: _digest(old / name) for name in gone}, {name: _digest(new / name) for name in added})
+    moved = _moved(
+        {name: _digest(old / name) for name in gone}, {name: _digest(new / name) for name in added}
+    )
     yield from (f"moved    {name} -> {place}" for name, place in moved.items())
     yield from (f"gone     {name}" for name in gone if name not in moved)
     yield from (f"new      {name}" for name in added if name not in moved.values())
@@ -128,7 +152,9 @@ def difference(old: Path, new: Path) -> str:
     apart = {key: _distance(one[key], other[key]) for key in one}
     largest = max(apart, key=lambda key: apart[key], default="")
     if not largest or apart[largest] == 0:
-        return "equal figures, other bytes" + ("" if list(one) == list(other) else " (another order)")
+        return "equal figures, other bytes" + (
+            "" if list(one) == list(other) else " (another order)"
+        )
     return f"{sum(d > 0 for d in apart.values())} of {len(apart)} parts; most in {largest}, by {apart[largest]:.3g}"
 
 
@@ -138,16 +164,27 @@ def _distance(one: Any, other: Any) -> float:
     if one.shape != other.shape:
         return math.inf
     if one.dtype.kind not in "biuf" or other.dtype.kind not in "biuf":
-        return 0.0 if [str(value) for value in one.ravel()] == [str(value) for value in other.ravel()] else math.inf
+        return (
+            0.0
+            if [str(value) for value in one.ravel()] == [str(value) for value in other.ravel()]
+            else math.inf
+        )
     one, other = one.astype(float), other.astype(float)
     with np.errstate(invalid="ignore"):
-        apart = np.where((one == other) | (np.isnan(one) & np.isnan(other)), 0.0, np.abs(one - other))
+        apart = np.where(
+            (one == other) | (np.isnan(one) & np.isnan(other)), 0.0, np.abs(one - other)
+        )
         relative = apart / np.maximum(np.maximum(np.abs(one), np.abs(other)), 1e-300)
-    return float(np.where(np.isnan(relative), math.inf, np.where(apart == 0, 0.0, relative)).max(initial=0.0))
+    return float(
+        np.where(np.isnan(relative), math.inf, np.where(apart == 0, 0.0, relative)).max(initial=0.0)
+    )
 
 
 def _table(path: Path) -> dict[str, Any]:
-    return {str(name): column.to_numpy() for name, column in pd.read_csv(path, keep_default_na=False, na_values=[""]).items()}
+    return {
+        str(name): column.to_numpy()
+        for name, column in pd.read_csv(path, keep_default_na=False, na_values=[""]).items()
+    }
 
 
 def _parquet(path: Path) -> dict[str, Any]:
@@ -163,7 +200,13 @@ def _tensors(path: Path) -> dict[str, Any]:
 
 def _json(path: Path) -> dict[str, Any]:
     def flat(value: Any, key: str) -> Iterator[tuple[str, Any]]:
-        inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+        inner = (
+            value.items()
+            if isinstance(value, dict)
+            else enumerate(value)
+            if isinstance(value, list)
+            else ()
+        )
         if isinstance(value, dict | list) and value:
             for name, one in inner:
                 yield from flat(one, f"{key}.{name}")
@@ -180,8 +223,12 @@ def _page(path: Path) -> dict[str, Any]:
 
 
 READERS: dict[str, Callable[[Path], dict[str, Any]]] = {
-    ".csv": _table, ".parquet": _parquet, ".safetensors": _tensors, ".json": _json, ".html": _page,
-}  # fmt: skip
+    ".csv": _table,
+    ".parquet": _parquet,
+    ".safetensors": _tensors,
+    ".json": _json,
+    ".html": _page,
+}
 
 if __name__ == "__main__":
     main()

@@ -21,7 +21,12 @@ from pipeline.verify import verify
 from pipeline.verify.network import Network
 
 SMALL = {"records": 300, "radii": 5, "models": 2, "features": 8}
-GROWTH = {"records": (300, 950, 3000), "radii": (5, 16, 50), "models": (2, 6, 20), "features": (8, 16, 32, 64)}
+GROWTH = {
+    "records": (300, 950, 3000),
+    "radii": (5, 16, 50),
+    "models": (2, 6, 20),
+    "features": (8, 16, 32, 64),
+}
 LIMIT = 1.1  # of the exponent; features have none: the boxes of branch and bound grow with them
 LARGEST, BUDGET, REPEATS = 0.2, 200, 3
 
@@ -38,14 +43,27 @@ def measure_scaling(cfg: Config) -> list[dict[str, Any]]:
             seconds["verification"].append(proved)
             undecided.append(round(open_, 4))
         for task, spent in seconds.items():
-            slope = float(np.polyfit([log(size) for size in sizes], [log(one) for one in spent], 1)[0])
-            entry = {"task": task, "work": kind, "sizes": list(sizes), "s": [round(one, 3) for one in spent]}
-            entries.append(entry | {"exponent": round(slope, 2)} | ({"undecided": undecided} if task == "verification" else {}))
+            slope = float(
+                np.polyfit([log(size) for size in sizes], [log(one) for one in spent], 1)[0]
+            )
+            entry = {
+                "task": task,
+                "work": kind,
+                "sizes": list(sizes),
+                "s": [round(one, 3) for one in spent],
+            }
+            entries.append(
+                entry
+                | {"exponent": round(slope, 2)}
+                | ({"undecided": undecided} if task == "verification" else {})
+            )
             print(scaling_table(entries[-1:]), flush=True)
     return entries
 
 
-def _times(cfg: Config, *, records: int, radii: int, models: int, features: int) -> tuple[float, float, float]:
+def _times(
+    cfg: Config, *, records: int, radii: int, models: int, features: int
+) -> tuple[float, float, float]:
     """Seconds of a PGD-40 grid and of verification on networks trained on made-up records, and the share undecided."""
     dataset = _made_up(records, features)
     plan = Plan.cross_validation(dataset.y, folds=2, seeds=models // 2, seed=0, release=False)
@@ -56,15 +74,34 @@ def _times(cfg: Config, *, records: int, radii: int, models: int, features: int)
     attack = partial(pgd, steps=40, step_size=0.1)
 
     def grid() -> None:
-        smallest_breaking_radius([fgsm, attack], population, x, y, threat, eps=eps, generator=torch.Generator().manual_seed(0))
+        smallest_breaking_radius(
+            [fgsm, attack],
+            population,
+            x,
+            y,
+            threat,
+            eps=eps,
+            generator=torch.Generator().manual_seed(0),
+        )
 
     open_: list[float] = []
 
     def proofs() -> None:
         open_.clear()
         for member in range(plan.size):
-            found = verify(Network.of(population, member), x[member], y[member], threat, largest=LARGEST, budget=BUDGET)
-            open_.append(float(((found.robust_below <= LARGEST) & (found.breaks_at > LARGEST)).float().mean()))
+            found = verify(
+                Network.of(population, member),
+                x[member],
+                y[member],
+                threat,
+                largest=LARGEST,
+                budget=BUDGET,
+            )
+            open_.append(
+                float(
+                    ((found.robust_below <= LARGEST) & (found.breaks_at > LARGEST)).float().mean()
+                )
+            )
 
     return _median(grid), _median(proofs), float(np.mean(open_))
 
@@ -75,9 +112,20 @@ def _made_up(records: int, features: int) -> Dataset:
     x = torch.randn(records, features, generator=generator)
     y = (x.sum(1) / features**0.5 + torch.randn(records, generator=generator) > 0).long()
     feature = FeatureConfig(
-        unit="SD", kind="real", lower=-10.0, upper=10.0, step=None, missing=None, mutable=True, private=False,
-        center=0.0, scale=1.0, source="made up", error=None, error_source=None,
-    )  # fmt: skip
+        unit="SD",
+        kind="real",
+        lower=-10.0,
+        upper=10.0,
+        step=None,
+        missing=None,
+        mutable=True,
+        private=False,
+        center=0.0,
+        scale=1.0,
+        source="made up",
+        error=None,
+        error_source=None,
+    )
     names = tuple(f"m{number}" for number in range(features))
     return Dataset(x, y, Schema(names, (feature,) * features, "ill", ("healthy", "ill")))
 
@@ -96,9 +144,13 @@ def scaling_table(entries: list[dict[str, Any]]) -> str:
     """One line per task and kind of work."""
     lines = [
         [
-            entry["task"], entry["work"], " ".join(map(str, entry["sizes"])), " ".join(f"{one:.3g}" for one in entry["s"]),
-            f"{entry['exponent']:.2f}", " ".join(f"{one:.1%}" for one in entry.get("undecided", [])),
+            entry["task"],
+            entry["work"],
+            " ".join(map(str, entry["sizes"])),
+            " ".join(f"{one:.3g}" for one in entry["s"]),
+            f"{entry['exponent']:.2f}",
+            " ".join(f"{one:.1%}" for one in entry.get("undecided", [])),
         ]
         for entry in entries
-    ]  # fmt: skip
+    ]
     return table(["task", "work", "sizes", "seconds", "exponent", "undecided"], lines, left=2)

@@ -21,7 +21,11 @@ WATCHED = (
     ("pipeline.stages._training", "train", "training"),
     ("pipeline.risks.evasion.measure.examination", "audit", "attack"),
     ("pipeline.risks.membership.measure.shadows", "leakage", "attack"),
-    ("pipeline.parallel", "share_out", "attack"),  # what this process does of it, and what it waits for
+    (
+        "pipeline.parallel",
+        "share_out",
+        "attack",
+    ),  # what this process does of it, and what it waits for
     ("pipeline.risks.evasion.tables", "compare", "statistics"),
     ("pipeline.risks.evasion.tables", "evaluate_audits", "statistics"),
     ("pipeline.report", "write_evaluation", "report"),
@@ -72,7 +76,8 @@ def main(stage: str, report: Path) -> None:
         module = __import__(module_name, fromlist=["_"])
         setattr(module, function, clock.within(phase, getattr(module, function)))
     try:
-        # The stage is __main__ for others, too: the processes that it shares its work with look its functions up there.
+        # The stage is __main__ for others, too: the processes that it shares its work with look its
+        # functions up there.
         runpy.run_module(f"pipeline.stages.{stage}", run_name="__main__", alter_sys=True)
     finally:
         report.write_text(json.dumps(clock.report()))

@@ -4,9 +4,15 @@ from collections.abc import Sequence
 from typing import Any
 
 
-def merged(earlier: list[dict[str, Any]], fresh: list[dict[str, Any]], order: list[str]) -> list[dict[str, Any]]:
+def merged(
+    earlier: list[dict[str, Any]], fresh: list[dict[str, Any]], order: list[str]
+) -> list[dict[str, Any]]:
     """The earlier entries with the fresh ones in place of those of the same case and peer, in the order of the cases."""
-    by_key = {(entry["case"], entry["peer"]): entry for entry in [*earlier, *fresh] if entry["case"] in order}
+    by_key = {
+        (entry["case"], entry["peer"]): entry
+        for entry in [*earlier, *fresh]
+        if entry["case"] in order
+    }
     return sorted(by_key.values(), key=lambda entry: order.index(entry["case"]))
 
 

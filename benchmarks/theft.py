@@ -1,8 +1,8 @@
 """Model theft: copies of several victims at once from 1000 answers each, against ART's extraction attacks, one after another.
 
-The number of answers, the copy's architecture, first weights and steps are the same. We choose most of our questions by what the
-first ones taught; the peer draws all of its questions from the same distribution.
-"""
+The number of answers, the copy's architecture, first weights and steps are the same. We choose most
+of our questions by what the first ones taught; the peer draws all of its questions from the same
+distribution."""
 
 from collections.abc import Callable
 from functools import partial
@@ -31,19 +31,27 @@ RATE, DECAY = 3e-3, 1e-3
 Peer = Literal["KnockoffNets", "CopycatCNN"]
 
 
-def contest(problem: Problem, access: Literal["probabilities", "labels"], peer: Peer) -> dict[str, Contender]:
+def contest(
+    problem: Problem, access: Literal["probabilities", "labels"], peer: Peer
+) -> dict[str, Contender]:
     """The same victims, number of questions, architecture of the copy, first weights and steps of a training on both sides."""
     from art.attacks.extraction import CopycatCNN, KnockoffNets
 
     schema, data = problem.complete.schema, problem.complete
     plan = problem.plan.select(torch.arange(VICTIMS))
-    victims, architecture = train("baseline", data, plan, problem.cfg), architecture_for(data, problem.cfg)
+    victims, architecture = (
+        train("baseline", data, plan, problem.cfg),
+        architecture_for(data, problem.cfg),
+    )
     x = marginals(schema, data.x, QUERIES, torch.Generator().manual_seed(0))
     constants = public_preprocessing(schema.column("center"), schema.column("scale"), 1)
     gain, offset = gain_and_offset(constants, problem.threat)
     seeds = torch.tensor([0])
     first = initialise(architecture, seeds)
-    answered = [nn.Sequential(*attackable_network(victims, member, problem.threat), nn.Softmax(-1)) for member in range(VICTIMS)]
+    answered = [
+        nn.Sequential(*attackable_network(victims, member, problem.threat), nn.Softmax(-1))
+        for member in range(VICTIMS)
+    ]
     asked = [art_classifier(network) for network in answered]
     unit = problem.unit(x).numpy()
 
@@ -57,7 +65,9 @@ def contest(problem: Problem, access: Literal["probabilities", "labels"], peer: 
             generator = torch.Generator().manual_seed(number)
             return marginals(schema, data.x, count, generator).expand(1, VICTIMS, -1, -1)
 
-        copies, _counts = ask_actively([Oracle(plain(victims), access, QUERIES)], drawn, ROUNDS, learn)
+        copies, _counts = ask_actively(
+            [Oracle(plain(victims), access, QUERIES)], drawn, ROUNDS, learn
+        )
         copies = copies.select(torch.arange(VICTIMS) * len(ROUNDS) + len(ROUNDS) - 1)
         return lambda member, records: copies.select(torch.tensor([member]))(records[None])[0]
 
@@ -65,15 +75,20 @@ def contest(problem: Problem, access: Literal["probabilities", "labels"], peer: 
         np.random.seed(repeat)  # noqa: NPY002 - the toolbox draws with the global generator
         member = repeat % VICTIMS
         copy = nn.Sequential(Affine(gain[0], offset[0]), *as_module(first, constants, 0)[1:])
-        thief = art_classifier(copy, torch.optim.Adam(copy.parameters(), lr=RATE, weight_decay=DECAY))
+        thief = art_classifier(
+            copy, torch.optim.Adam(copy.parameters(), lr=RATE, weight_decay=DECAY)
+        )
         numbers: dict[str, Any] = {
-            "batch_size_fit": BATCH, "batch_size_query": QUERIES, "nb_epochs": EPOCHS, "nb_stolen": QUERIES,
+            "batch_size_fit": BATCH,
+            "batch_size_query": QUERIES,
+            "nb_epochs": EPOCHS,
+            "nb_stolen": QUERIES,
             "use_probability": access == "probabilities",
-        }  # fmt: skip
+        }
         if peer == "KnockoffNets":
-            KnockoffNets(asked[member], sampling_strategy="random", verbose=False, **numbers).extract(
-                unit, thieved_classifier=thief
-            )
+            KnockoffNets(
+                asked[member], sampling_strategy="random", verbose=False, **numbers
+            ).extract(unit, thieved_classifier=thief)
         else:
             CopycatCNN(asked[member], **numbers).extract(unit, thieved_classifier=thief)
         return member, copy
@@ -83,7 +98,10 @@ def contest(problem: Problem, access: Literal["probabilities", "labels"], peer: 
         for member, logits_fn in of_member.items():
             records = data.x[plan.held_out[member]]
             with torch.no_grad():
-                same.append(logits_fn(records).argmax(-1) == victims.select(torch.tensor([member]))(records[None])[0].argmax(-1))
+                same.append(
+                    logits_fn(records).argmax(-1)
+                    == victims.select(torch.tensor([member]))(records[None])[0].argmax(-1)
+                )
         return float(torch.cat(same).float().mean())
 
     def on_unit(copy: nn.Module) -> Callable[[Tensor], Tensor]:
@@ -91,12 +109,15 @@ def contest(problem: Problem, access: Literal["probabilities", "labels"], peer: 
 
     return {
         OURS: Contender(
-            ours, lambda results: fidelity({m: partial(results[-1], m) for m in range(VICTIMS)}), VICTIMS
+            ours,
+            lambda results: fidelity({m: partial(results[-1], m) for m in range(VICTIMS)}),
+            VICTIMS,
         ),
         "adversarial-robustness-toolbox": Contender(
-            toolbox, lambda results: fidelity({member: on_unit(copy.eval()) for member, copy in results})
+            toolbox,
+            lambda results: fidelity({member: on_unit(copy.eval()) for member, copy in results}),
         ),
-    }  # fmt: skip
+    }
 
 
 def from_probabilities(problem: Problem) -> dict[str, Contender]:

@@ -38,7 +38,9 @@ def interleaved(contenders: Mapping[str, Callable[[int], Any]], repeats: int) ->
     for name in names:
         contenders[name](0)
     for repeat in range(repeats):
-        start = repeat % len(names)  # nobody always runs in the cache that the same neighbour left behind
+        start = repeat % len(
+            names
+        )  # nobody always runs in the cache that the same neighbour left behind
         for name in names[start:] + names[:start]:
             gc.collect()
             begin = time.perf_counter()

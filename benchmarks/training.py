@@ -24,10 +24,17 @@ from pipeline.models.answers import margin
 from pipeline.models.mlp import initialise
 from pipeline.models.population import Population
 
-SCORED = 5  # the members whose quality is compared: the folds of the first seed, so every patient is scored once
+# the members whose quality is compared: the folds of the first seed, so every patient is scored
+# once
+SCORED = 5
 AT_ONCE = 16
 EPS = 0.05  # of each feature's range; about 8 mg/dL of glucose
-SAMPLED = {"sample_rate": 0.1, "steps": 500, "expected_batch": 64, "learning_rate": 2e-3}  # what both sides are written for
+SAMPLED = {
+    "sample_rate": 0.1,
+    "steps": 500,
+    "expected_batch": 64,
+    "learning_rate": 2e-3,
+}  # what both sides are written for
 TRAINING_ATTACK = {"method": "pgd", "steps": 7, "step_size": 0.25}
 
 LogitsFn = Callable[[Tensor], Tensor]
@@ -40,19 +47,34 @@ def plain(problem: Problem) -> dict[str, Contender]:
     def ours(_: int) -> Population:
         return train("baseline", problem.recorded, problem.plan, cfg)
 
-    # Records are imputed and standardised before the clock starts: the peer pays for its training loop alone.
-    whole = [trainable_network(problem, _first_weights(problem), member) for member in range(SCORED)]
+    # Records are imputed and standardised before the clock starts: the peer pays for its training
+    # loop alone.
+    whole = [
+        trainable_network(problem, _first_weights(problem), member) for member in range(SCORED)
+    ]
     affine, networks = [network[0] for network in whole], [network[1:] for network in whole]
     standardised = [part(problem.unit(problem.complete.x)) for part in affine]
-    start = [{name: value.clone() for name, value in network.state_dict().items()} for network in networks]
+    start = [
+        {name: value.clone() for name, value in network.state_dict().items()}
+        for network in networks
+    ]
 
     def one_by_one(_: int) -> None:
         for member, network in enumerate(networks):
             network.load_state_dict(start[member])
             rows = problem.plan.train[member]
             records = TensorDataset(standardised[member][rows], problem.complete.y[rows])
-            loader = DataLoader(records, cfg.train.batch_size, shuffle=True, generator=torch.Generator().manual_seed(member))
-            optimiser = torch.optim.Adam(network.parameters(), lr=cfg.train.learning_rate, weight_decay=cfg.train.weight_decay)
+            loader = DataLoader(
+                records,
+                cfg.train.batch_size,
+                shuffle=True,
+                generator=torch.Generator().manual_seed(member),
+            )
+            optimiser = torch.optim.Adam(
+                network.parameters(),
+                lr=cfg.train.learning_rate,
+                weight_decay=cfg.train.weight_decay,
+            )
             for _ in range(cfg.train.epochs):
                 for x, y in loader:
                     optimiser.zero_grad()
@@ -60,11 +82,17 @@ def plain(problem: Problem) -> dict[str, Contender]:
                     optimiser.step()
 
     def peer_quality(_: list[Any]) -> float:
-        return _held_out({m: _on(network, problem) for m, network in enumerate(whole)}, problem.complete, problem.plan)
+        return _held_out(
+            {m: _on(network, problem) for m, network in enumerate(whole)},
+            problem.complete,
+            problem.plan,
+        )
 
     return {
         OURS: Contender(
-            ours, lambda results: _held_out(_members(results[-1]), problem.recorded, problem.plan), problem.plan.size
+            ours,
+            lambda results: _held_out(_members(results[-1]), problem.recorded, problem.plan),
+            problem.plan.size,
         ),
         "torch": Contender(one_by_one, peer_quality, SCORED),
     }
@@ -80,35 +108,59 @@ def adversarial(problem: Problem) -> dict[str, Contender]:
     unit, y = problem.unit(problem.complete.x).numpy(), problem.complete.y.numpy()
 
     def ours(_: int) -> Population:
-        perturb = attack_part_of_batch(threat, [(attack, EPS, 1.0)], torch.Generator().manual_seed(cfg.seed))
+        perturb = attack_part_of_batch(
+            threat, [(attack, EPS, 1.0)], torch.Generator().manual_seed(cfg.seed)
+        )
         return fit_as_configured(problem.complete, plan, cfg, "adv_train", perturb=perturb)
 
     def toolbox(repeat: int) -> tuple[int, nn.Module]:
         np.random.seed(repeat)  # noqa: NPY002 - the toolbox shuffles with the global generator
         member = repeat % SCORED
         network = trainable_network(problem, _first_weights(problem), member)
-        optimiser = torch.optim.Adam(network.parameters(), lr=cfg.train.learning_rate, weight_decay=cfg.train.weight_decay)
+        optimiser = torch.optim.Adam(
+            network.parameters(), lr=cfg.train.learning_rate, weight_decay=cfg.train.weight_decay
+        )
         classifier = art_classifier(network, optimiser)
         attacker = ProjectedGradientDescentPyTorch(
-            classifier, norm=np.inf, eps=EPS, eps_step=EPS * TRAINING_ATTACK["step_size"], max_iter=TRAINING_ATTACK["steps"],
-            batch_size=cfg.train.batch_size, verbose=False,
-        )  # fmt: skip
+            classifier,
+            norm=np.inf,
+            eps=EPS,
+            eps_step=EPS * TRAINING_ATTACK["step_size"],
+            max_iter=TRAINING_ATTACK["steps"],
+            batch_size=cfg.train.batch_size,
+            verbose=False,
+        )
         rows = problem.plan.train[member].numpy()
         trainer = AdversarialTrainer(classifier, attacker, ratio=1.0)
-        trainer.fit(unit[rows], y[rows], batch_size=cfg.train.batch_size, nb_epochs=cfg.train.epochs)
+        trainer.fit(
+            unit[rows], y[rows], batch_size=cfg.train.batch_size, nb_epochs=cfg.train.epochs
+        )
         return member, network
 
     def robust(of_member: dict[int, LogitsFn]) -> float:
         def attacked(logits_fn: LogitsFn, x: Tensor, y: Tensor) -> Tensor:
             generator = torch.Generator().manual_seed(0)
-            return pgd(logits_fn, x, y, threat, eps=EPS, steps=40, step_size=0.125, restarts=5, generator=generator)
+            return pgd(
+                logits_fn,
+                x,
+                y,
+                threat,
+                eps=EPS,
+                steps=40,
+                step_size=0.125,
+                restarts=5,
+                generator=generator,
+            )
 
         return _held_out(of_member, problem.complete, problem.plan, attacked)
 
     return {
         OURS: Contender(ours, lambda results: robust(_members(results[-1])), AT_ONCE),
         "adversarial-robustness-toolbox": Contender(
-            toolbox, lambda results: robust({member: _on(network.eval(), problem) for member, network in results})
+            toolbox,
+            lambda results: robust(
+                {member: _on(network.eval(), problem) for member, network in results}
+            ),
         ),
     }
 
@@ -116,18 +168,28 @@ def adversarial(problem: Problem) -> dict[str, Contender]:
 def private(problem: Problem) -> dict[str, Contender]:
     """16 models by DP-SGD at once, against Opacus' hooks and ghost clipping. The noise is calibrated before the clock starts."""
     cfg, options = problem.cfg, {**problem.cfg.defenses["dp_train"], **SAMPLED}
-    sigma = calibrate(options["epsilon"], options["delta"], options["sample_rate"], options["steps"])["noise_multiplier"]
+    sigma = calibrate(
+        options["epsilon"], options["delta"], options["sample_rate"], options["steps"]
+    )["noise_multiplier"]
     architecture = architecture_for(problem.recorded, cfg)
     chosen = ("sample_rate", "expected_batch", "max_grad_norm", "steps", "learning_rate")
     numbers = {name: options[name] for name in chosen}
 
     def ours(_: int) -> Population:
-        return fit_private(problem.recorded, problem.plan.select(torch.arange(AT_ONCE)), architecture, sigma, **numbers)
+        return fit_private(
+            problem.recorded,
+            problem.plan.select(torch.arange(AT_ONCE)),
+            architecture,
+            sigma,
+            **numbers,
+        )
 
     def opacus(repeat: int, mode: Literal["hooks", "ghost"]) -> tuple[int, Population]:
         member = repeat % SCORED
         plan = problem.plan.select(torch.tensor([member]))
-        return member, fit_through_opacus(problem.recorded, plan, architecture, sigma, grad_sample_mode=mode, **numbers)
+        return member, fit_through_opacus(
+            problem.recorded, plan, architecture, sigma, grad_sample_mode=mode, **numbers
+        )
 
     def accuracy(of_member: dict[int, LogitsFn]) -> float:
         return _held_out(of_member, problem.recorded, problem.plan)
@@ -135,7 +197,9 @@ def private(problem: Problem) -> dict[str, Contender]:
     return {
         OURS: Contender(ours, lambda results: accuracy(_members(results[-1])), AT_ONCE),
         "opacus": Contender(partial(opacus, mode="hooks"), lambda results: accuracy(dict(results))),
-        "opacus, ghost clipping": Contender(partial(opacus, mode="ghost"), lambda results: accuracy(dict(results))),
+        "opacus, ghost clipping": Contender(
+            partial(opacus, mode="ghost"), lambda results: accuracy(dict(results))
+        ),
     }
 
 
@@ -145,9 +209,14 @@ def art_classifier(network: nn.Module, optimiser: torch.optim.Optimizer | None =
 
     layers = [part for part in network if isinstance(part, nn.Linear)]
     return PyTorchClassifier(
-        network, loss=nn.CrossEntropyLoss(), optimizer=optimiser, input_shape=(layers[0].in_features,),
-        nb_classes=layers[-1].out_features, clip_values=(0.0, 1.0), device_type="cpu",
-    )  # fmt: skip
+        network,
+        loss=nn.CrossEntropyLoss(),
+        optimizer=optimiser,
+        input_shape=(layers[0].in_features,),
+        nb_classes=layers[-1].out_features,
+        clip_values=(0.0, 1.0),
+        device_type="cpu",
+    )
 
 
 def _first_weights(problem: Problem) -> dict[str, Tensor]:

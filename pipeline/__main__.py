@@ -4,8 +4,9 @@
     python -m pipeline -m defense=baseline,adv_train,distill,dp_train seed=0,1,2
     python -m pipeline -m defense=dp_train dp_train.epsilon=0.5,1,3,8
 
-Each run lands in `sweeps/<key>/` and in MLflow. The key is the digest of the resolved configuration, the code and the
-data, so a sweep that was stopped and is started again does only what is missing.
+Each run lands in `sweeps/<key>/` and in MLflow. The key is the digest of the resolved
+configuration, the code and the data, so a sweep that was stopped and is started again does only
+what is missing.
 """
 
 import sys
@@ -41,7 +42,13 @@ def _fail(error: BadInput | FailedCheck) -> NoReturn:
 def main() -> None:
     """The command line. Hydra's own messages are many lines long, so every job is composed and checked first."""
     try:
-        check_command_line([argument for argument in sys.argv[1:] if "=" in argument and not argument.startswith("-")])
+        check_command_line(
+            [
+                argument
+                for argument in sys.argv[1:]
+                if "=" in argument and not argument.startswith("-")
+            ]
+        )
     except BadInput as error:
         _fail(error)
     run()

@@ -31,8 +31,9 @@ class FeatureConfig(Section):
 
     `private` = an attacker may want to learn it of a patient, and an audit tries.
 
-    `error` is one standard deviation of a repeated measurement, in `unit`: of the same specimen in one laboratory, or of the
-    same person on the same day where it is taken by hand. Null where a value is not measured, or nobody says how well.
+    `error` is one standard deviation of a repeated measurement, in `unit`: of the same specimen in
+    one laboratory, or of the same person on the same day where it is taken by hand. Null where a
+    value is not measured, or nobody says how well.
     """
 
     unit: str
@@ -65,7 +66,8 @@ class FeatureConfig(Section):
 class DataConfig(Section):
     """A data set: where it lies and what its columns mean. Class 1 is always *disease present*.
 
-    `bands` cuts a measurement into groups of patients, each cut the least value of the group above it.
+    `bands` cuts a measurement into groups of patients, each cut the least value of the group above
+    it.
     """
 
     name: str
@@ -118,15 +120,17 @@ Radii = Annotated[list[NonNegative], Field(min_length=1)]
 
 def _check_radii(eps: list[float]) -> None:
     if eps[0] != 0 or sorted(set(eps)) != eps:
-        raise ValueError("eps must start at 0.0 and rise, so that eps = 0 reproduces clean accuracy")
+        raise ValueError(
+            "eps must start at 0.0 and rise, so that eps = 0 reproduces clean accuracy"
+        )
 
 
 class ThreatConfig(Section):
     """Which limits of the schema bind the attacker, how changes add up, and which errors are wanted.
 
-    `eps` are the radii of this threat model; null = those of the audit. Under l0 a radius is a number of measurements.
-    The verifier looks up to radius `exact_to` (null = the largest), and may spend `boxes` of branch and bound on one record
-    before it counts as undecided.
+    `eps` are the radii of this threat model; null = those of the audit. Under l0 a radius is a
+    number of measurements. The verifier looks up to radius `exact_to` (null = the largest), and may
+    spend `boxes` of branch and bound on one record before it counts as undecided.
     """
 
     mutable_only: bool
@@ -143,7 +147,9 @@ class ThreatConfig(Section):
         if self.eps is not None:
             _check_radii(self.eps)
         if self.norm == "l0" and not self.plausible_range:
-            raise ValueError("norm l0 lets a value become anything in its range: plausible_range must be true")
+            raise ValueError(
+                "norm l0 lets a value become anything in its range: plausible_range must be true"
+            )
         if self.norm == "l0" and (self.eps is None or any(radius % 1 for radius in self.eps)):
             raise ValueError("norm l0 counts measurements: eps must be a list of whole numbers")
         return self
@@ -152,7 +158,8 @@ class ThreatConfig(Section):
 class AuditConfig(Section):
     """What is measured on every population. `eps` is in units of each feature's scale.
 
-    Defences are compared first under the threat model `headline`, at the radius nearest to `headline_eps`.
+    Defences are compared first under the threat model `headline`, at the radius nearest to
+    `headline_eps`.
     """
 
     eps: Radii
@@ -173,8 +180,8 @@ Kind = TypeVar("Kind", bound=Section)
 class Config(BaseModel):
     """The whole configuration. What it does not name itself is a section of a risk (a `Section`) or a defence's options.
 
-    `examine` are the defences that are attacked, beside the undefended models; `extra` are recipes that are trained in the stage
-    of that name, beside those that have a stage of their own.
+    `examine` are the defences that are attacked, beside the undefended models; `extra` are recipes
+    that are trained in the stage of that name, beside those that have a stage of their own.
     """
 
     model_config = ConfigDict(extra="allow", strict=True, frozen=True)
@@ -194,13 +201,17 @@ class Config(BaseModel):
     @model_validator(mode="after")
     def _headline(self) -> "Config":
         if self.audit.headline not in self.threat:
-            raise ValueError(f"audit.headline: {self.audit.headline!r} is not one of {', '.join(self.threat)}")
+            raise ValueError(
+                f"audit.headline: {self.audit.headline!r} is not one of {', '.join(self.threat)}"
+            )
         return self
 
     @property
     def sections(self) -> dict[str, Section]:
         """The sections of risks, by name."""
-        return {name: one for name, one in (self.model_extra or {}).items() if isinstance(one, Section)}
+        return {
+            name: one for name, one in (self.model_extra or {}).items() if isinstance(one, Section)
+        }
 
     def section(self, kind: type[Kind]) -> Kind:
         """The one section of this kind, of whichever risk.
@@ -217,7 +228,11 @@ class Config(BaseModel):
     def defenses(self) -> dict[str, dict[str, Any]]:
         """The options of each configured defence, by name."""
         others = (self.model_extra or {}).items()
-        return {name: {} if options is None else options for name, options in others if not isinstance(options, Section)}
+        return {
+            name: {} if options is None else options
+            for name, options in others
+            if not isinstance(options, Section)
+        }
 
     def chosen(self, recipes: list[str]) -> list[str]:
         """Those of the recipes that are configured as defences."""
@@ -229,7 +244,9 @@ def canonical(cfg: Config) -> bytes:
     return json.dumps(cfg.model_dump(), sort_keys=True).encode()
 
 
-def check(values: Any, sections: Mapping[str, type[Section]], origin: str = "params.yaml") -> Config:
+def check(
+    values: Any, sections: Mapping[str, type[Section]], origin: str = "params.yaml"
+) -> Config:
     """Checks a composed configuration.
 
     Args:
@@ -237,11 +254,13 @@ def check(values: Any, sections: Mapping[str, type[Section]], origin: str = "par
         sections: what the sections of risks must look like, by name.
         origin: where the values stand, for the message.
 
-    Raises:
-        BadInput: a key is unknown, missing, ill-typed or out of its range; the message names it and the nearest valid one.
+    Raises: BadInput: a key is unknown, missing, ill-typed or out of its range; the message names it
+        and the nearest valid one.
     """
     if not isinstance(values, dict):
-        raise BadInput(f"{origin}: empty or not a mapping; run `make params` to write it from conf/")
+        raise BadInput(
+            f"{origin}: empty or not a mapping; run `make params` to write it from conf/"
+        )
     for name, kind in sections.items():
         if name not in values:
             raise BadInput(f"{origin}: {name}: missing")

@@ -30,7 +30,8 @@ def repository_root() -> Path:
 def folder(path: Path) -> Iterator[Path]:
     """Yields an empty folder that takes the place of `path` when the block ends well.
 
-    An earlier `path` stays as it is until then, and stays for good when the block raises or the process dies.
+    An earlier `path` stays as it is until then, and stays for good when the block raises or the
+    process dies.
 
     Raises:
         BadInput: the disk is full or the place cannot be written.
@@ -48,7 +49,9 @@ def folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(replaced, ignore_errors=True)
     except OSError as error:
         shutil.rmtree(unfinished, ignore_errors=True)
-        raise BadInput(f"{path}: cannot write ({error.strerror or error}); earlier results are untouched") from error
+        raise BadInput(
+            f"{path}: cannot write ({error.strerror or error}); earlier results are untouched"
+        ) from error
     except BaseException:
         shutil.rmtree(unfinished, ignore_errors=True)
         raise
@@ -77,10 +80,14 @@ def read_json(path: Path) -> Any:
     except FileNotFoundError:
         raise BadInput(f"{path}: not found; run `dvc repro` to make it") from None
     except ValueError as error:
-        raise BadInput(f"{path}: not valid JSON ({error}); run `dvc repro` to make it again") from error
+        raise BadInput(
+            f"{path}: not valid JSON ({error}); run `dvc repro` to make it again"
+        ) from error
 
 
-def write_tensors(path: Path, tensors: "dict[str, Tensor]", metadata: dict[str, str] | None = None) -> None:
+def write_tensors(
+    path: Path, tensors: "dict[str, Tensor]", metadata: dict[str, str] | None = None
+) -> None:
     """Writes tensors as safetensors.
 
     Raises:
@@ -90,7 +97,9 @@ def write_tensors(path: Path, tensors: "dict[str, Tensor]", metadata: dict[str, 
     from safetensors.torch import save_file
 
     try:
-        save_file({name: tensor.detach().contiguous() for name, tensor in tensors.items()}, path, metadata)
+        save_file(
+            {name: tensor.detach().contiguous() for name, tensor in tensors.items()}, path, metadata
+        )
     except SafetensorError as error:  # its own name for what the system said
         raise OSError(f"{path.name}: {error}") from error
 
@@ -107,7 +116,9 @@ def read_tensors(path: Path, advice: str) -> "tuple[dict[str, Tensor], dict[str,
         with safe_open(path, "pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
     except (OSError, SafetensorError) as error:
-        raise BadInput(f"{path}: cannot be read as tensors ({' '.join(str(error).split())}); {advice}") from error
+        raise BadInput(
+            f"{path}: cannot be read as tensors ({' '.join(str(error).split())}); {advice}"
+        ) from error
 
 
 def sha256(*paths: Path) -> str:

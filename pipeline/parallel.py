@@ -46,9 +46,12 @@ def share_out(function: Callable[..., Any], jobs: Sequence[tuple[Any, ...]]) -> 
             raise
 
     others = _spare_threads()
-    # A pool takes more jobs than it can begin, so each of its processes is handed one at a time, by a thread that waits for it.
+    # A pool takes more jobs than it can begin, so each of its processes is handed one at a time, by
+    # a thread that waits for it.
     with workers() as pool, ThreadPoolExecutor(max(others, 1)) as waiting:
-        elsewhere = [waiting.submit(work, lambda *job: pool.submit(*job).result()) for _ in range(others)]
+        elsewhere = [
+            waiting.submit(work, lambda *job: pool.submit(*job).result()) for _ in range(others)
+        ]
         work(operator.call)
         for one in elsewhere:
             one.result()
@@ -59,8 +62,9 @@ def share_out(function: Callable[..., Any], jobs: Sequence[tuple[Any, ...]]) -> 
 def workers() -> Iterator[Executor]:
     """As many processes as torch has threads beyond the first; meanwhile every process, this one too, computes on one thread.
 
-    They are forked, as torch's own data loaders are, so that they start in milliseconds; where a system cannot fork, or there
-    is one thread, the work is done inline. Results do not depend on it.
+    They are forked, as torch's own data loaders are, so that they start in milliseconds; where a
+    system cannot fork, or there is one thread, the work is done inline. Results do not depend on
+    it.
     """
     threads, others = torch.get_num_threads(), _spare_threads()
     if not others:
@@ -70,7 +74,9 @@ def workers() -> Iterator[Executor]:
     was = _one_thread()
     try:
         with ProcessPoolExecutor(others, mp_context=context, initializer=_one_thread) as pool:
-            pool.submit(int)  # forks here and now: later another thread of this process could hold a lock
+            pool.submit(
+                int
+            )  # forks here and now: later another thread of this process could hold a lock
             yield pool
     finally:
         was.restore_original_limits()  # of torch as well, as they were a moment ago

@@ -43,8 +43,8 @@ SECTIONS = {risk.name: risk.settings for risk in RISKS if risk.settings is not N
 def parse(values: Any, origin: str) -> Config:
     """Checks a composed configuration, the sections of risks and the options of every defence included.
 
-    Raises:
-        BadInput: one line that begins with `origin` and names the key at fault and the nearest valid one.
+    Raises: BadInput: one line that begins with `origin` and names the key at fault and the nearest
+        valid one.
     """
     known = [*Config.model_fields, *SECTIONS, *DEFENSES]
     for name in values if isinstance(values, dict) else ():
@@ -52,13 +52,19 @@ def parse(values: Any, origin: str) -> Config:
             raise BadInput(f"{origin}: {name}: unknown key; {nearest(str(name), known)}")
     cfg = check(values, SECTIONS, origin)
     if cfg.model.name not in MODELS:
-        raise BadInput(f"{origin}: model.name: {cfg.model.name!r} is no model; {nearest(cfg.model.name, MODELS)}")
+        raise BadInput(
+            f"{origin}: model.name: {cfg.model.name!r} is no model; {nearest(cfg.model.name, MODELS)}"
+        )
     for risk in RISKS:
         risk.check(cfg, origin)
     for name, options in cfg.defenses.items():
-        threat = check_options(DEFENSES[name], options, f"{origin}: {name}").get("threat", cfg.audit.headline)
+        threat = check_options(DEFENSES[name], options, f"{origin}: {name}").get(
+            "threat", cfg.audit.headline
+        )
         if threat not in cfg.threat:
-            raise BadInput(f"{origin}: {name}.threat: {threat!r} is no threat model; {nearest(threat, cfg.threat)}")
+            raise BadInput(
+                f"{origin}: {name}.threat: {threat!r} is no threat model; {nearest(threat, cfg.threat)}"
+            )
     return cfg
 
 
@@ -107,7 +113,10 @@ def parse_chosen(text: str, overrides: list[str]) -> Config:
         if override.startswith("defense="):
             chosen = set(re.findall(r"\w+", override.removeprefix("defense=")))
     values = yaml.safe_load(text)
-    return parse({key: value for key, value in values.items() if key not in DEFENSES or key in chosen}, "conf")
+    return parse(
+        {key: value for key, value in values.items() if key not in DEFENSES or key in chosen},
+        "conf",
+    )
 
 
 def _override_hint(overrides: list[str], conf: Path) -> str:
@@ -143,7 +152,9 @@ def check_command_line(overrides: list[str]) -> None:
         else [str(one.input_line)]
         for one in parsed
     ]
-    for job in tqdm(list(product(*choices)), desc="checking", unit="job", disable=None, leave=False):
+    for job in tqdm(
+        list(product(*choices)), desc="checking", unit="job", disable=None, leave=False
+    ):
         configured(list(job))
 
 

@@ -1,7 +1,8 @@
 """The names that other people give to our attacks: MITRE ATLAS, NIST AI 100-2 and the OWASP ML Top 10, in one table.
 
-Ids and names of MITRE ATLAS data v5.6, NIST AI 100-2 E2025 and OWASP Machine Learning Security Top 10 (2023, draft v0.3). An id
-says which known technique a result is evidence about; it is no claim of compliance.
+Ids and names of MITRE ATLAS data v5.6, NIST AI 100-2 E2025 and OWASP Machine Learning Security Top
+10 (2023, draft v0.3). An id says which known technique a result is evidence about; it is no claim
+of compliance.
 """
 
 from collections.abc import Mapping, Sequence
@@ -82,20 +83,33 @@ class Standards:
 
     def __post_init__(self) -> None:
         """Refuses an unknown id."""
-        for catalogue, ids, known in (("ATLAS", self.atlas, ATLAS), ("NIST", self.nist, NIST), ("OWASP", self.owasp, OWASP)):
+        for catalogue, ids, known in (
+            ("ATLAS", self.atlas, ATLAS),
+            ("NIST", self.nist, NIST),
+            ("OWASP", self.owasp, OWASP),
+        ):
             if unknown := [one for one in ids if one not in known]:
-                raise ValueError(f"no id of {catalogue} in pipeline/standards.py: {', '.join(unknown)}")
+                raise ValueError(
+                    f"no id of {catalogue} in pipeline/standards.py: {', '.join(unknown)}"
+                )
 
     def columns(self) -> dict[str, str]:
         """The ids as the columns `atlas, nist, owasp` of a result, joined by a blank; `none` where there is none."""
-        return {name: " ".join(getattr(self, name)) or "none" for name in ("atlas", "nist", "owasp")}
+        return {
+            name: " ".join(getattr(self, name)) or "none" for name in ("atlas", "nist", "owasp")
+        }
 
 
-_WHITE_BOX = Standards(("AML.T0043.000", "AML.T0015", "AML.T0044"), ("NISTAML.022",), ("ML01:2023",))
-_BLACK_BOX = Standards(("AML.T0043.001", "AML.T0040", "AML.T0015"), ("NISTAML.025",), ("ML01:2023",))
+_WHITE_BOX = Standards(
+    ("AML.T0043.000", "AML.T0015", "AML.T0044"), ("NISTAML.022",), ("ML01:2023",)
+)
+_BLACK_BOX = Standards(
+    ("AML.T0043.001", "AML.T0040", "AML.T0015"), ("NISTAML.025",), ("ML01:2023",)
+)
 
-# What an evasion attack needs of the model it attacks. "exact" is the verifier: a solver that knows everything. "none" is random
-# noise, the control: crafted by nobody, it is no technique of any catalogue (Manual Modification is a person's purposeful edit).
+# What an evasion attack needs of the model it attacks. "exact" is the verifier: a solver that knows
+# everything. "none" is random noise, the control: crafted by nobody, it is no technique of any
+# catalogue (Manual Modification is a person's purposeful edit).
 EVASION_BY_ACCESS: dict[str, Standards] = {
     "gradients": _WHITE_BOX,
     "exact": _WHITE_BOX,
@@ -110,17 +124,27 @@ RISKS: dict[str, Standards] = {
     "evasion_black_box": _BLACK_BOX,
     "evasion_transfer": EVASION_BY_ACCESS["transfer"],
     "clinical_edit": Standards(("AML.T0043.003",), ("NISTAML.022",), ("ML01:2023",)),
-    "availability_poisoning": Standards(("AML.T0020", "AML.T0059"), ("NISTAML.013", "NISTAML.012"), ("ML02:2023",)),
+    "availability_poisoning": Standards(
+        ("AML.T0020", "AML.T0059"), ("NISTAML.013", "NISTAML.012"), ("ML02:2023",)
+    ),
     "targeted_poisoning": Standards(("AML.T0020",), ("NISTAML.024",), ("ML02:2023",)),
-    "backdoor": Standards(("AML.T0018.000", "AML.T0043.004"), ("NISTAML.023", "NISTAML.021"), ("ML02:2023", "ML10:2023")),
+    "backdoor": Standards(
+        ("AML.T0018.000", "AML.T0043.004"),
+        ("NISTAML.023", "NISTAML.021"),
+        ("ML02:2023", "ML10:2023"),
+    ),
     "membership": Standards(("AML.T0024.000", "AML.T0024"), ("NISTAML.033",), ("ML04:2023",)),
     "inversion": Standards(("AML.T0024.001",), ("NISTAML.032",), ("ML03:2023",)),
     "property_inference": Standards(("AML.T0024.000",), ("NISTAML.034",), ("ML03:2023",)),
-    "extraction": Standards(("AML.T0024.002", "AML.T0005.001", "AML.T0048.004"), ("NISTAML.031",), ("ML05:2023",)),
+    "extraction": Standards(
+        ("AML.T0024.002", "AML.T0005.001", "AML.T0048.004"), ("NISTAML.031",), ("ML05:2023",)
+    ),
     "query_flooding": Standards(("AML.T0029", "AML.T0034"), ("NISTAML.014",)),
     "drift": Standards(("AML.T0031",), ("NISTAML.02",), ("ML08:2023",)),
     "supply_chain": Standards(
-        ("AML.T0010.002", "AML.T0010.003", "AML.T0058"), ("NISTAML.05", "NISTAML.051"), ("ML06:2023", "ML07:2023")
+        ("AML.T0010.002", "AML.T0010.003", "AML.T0058"),
+        ("NISTAML.05", "NISTAML.051"),
+        ("ML06:2023", "ML07:2023"),
     ),
 }
 
@@ -129,7 +153,8 @@ KNOWLEDGE: dict[str, str] = {
     "exact": "white box",
     "scores": "black box",
     "labels": "black box",
-    "transfer": "grey box",  # has the training records and an undefended model of its own, not the defended one
+    # has the training records and an undefended model of its own, not the defended one
+    "transfer": "grey box",
     "none": "none",
 }
 EPS_UNIT: dict[str, str] = {
@@ -139,7 +164,18 @@ EPS_UNIT: dict[str, str] = {
 }
 GOALS = ("any", "miss", "alarm")
 
-THREAT_COLUMNS = ("goal", "knowledge", "access", "norm", "eps_unit", "mutable", "query_budget", "atlas", "nist", "owasp")
+THREAT_COLUMNS = (
+    "goal",
+    "knowledge",
+    "access",
+    "norm",
+    "eps_unit",
+    "mutable",
+    "query_budget",
+    "atlas",
+    "nist",
+    "owasp",
+)
 
 
 def describe_threat(
@@ -147,24 +183,28 @@ def describe_threat(
 ) -> dict[str, str]:
     """The columns that name a result row completely: who attacks, what for, with what, how far (Carlini et al. 2019, 1902.06705).
 
-    Args:
-        norm: a key of `EPS_UNIT`.
-        goal: one of `GOALS`: any wrong answer, a missed disease, a false alarm.
-        mutable: names of the features that may change; at least one.
-        access: a key of `EVASION_BY_ACCESS`.
-        query_budget: questions to the model per record; None = not limited, which only an attacker who holds a model can afford.
+    Args: norm: a key of `EPS_UNIT`. goal: one of `GOALS`: any wrong answer, a missed disease, a
+        false alarm. mutable: names of the features that may change; at least one. access: a key of
+        `EVASION_BY_ACCESS`. query_budget: questions to the model per record; None = not limited,
+        which only an attacker who holds a model can afford.
 
-    Returns:
-        a string for each of `THREAT_COLUMNS`, none of them empty; several names or ids are joined by a blank.
+    Returns: a string for each of `THREAT_COLUMNS`, none of them empty; several names or ids are
+        joined by a blank.
 
     Raises:
         ValueError: something is missing or unknown.
     """
-    for what, value, known in (("norm", norm, EPS_UNIT), ("goal", goal, GOALS), ("access", access, EVASION_BY_ACCESS)):
+    for what, value, known in (
+        ("norm", norm, EPS_UNIT),
+        ("goal", goal, GOALS),
+        ("access", access, EVASION_BY_ACCESS),
+    ):
         if value not in known:
             raise ValueError(f"{what}: {value!r} is not one of {', '.join(known)}")
     if access in ("scores", "labels") and query_budget is None:
-        raise ValueError(f"query_budget: missing; an attack that has only {access} asks the model, and says how often")
+        raise ValueError(
+            f"query_budget: missing; an attack that has only {access} asks the model, and says how often"
+        )
     if query_budget is not None and query_budget < 0:
         raise ValueError(f"query_budget: {query_budget} is negative")
     if any(" " in name for name in mutable):

@@ -34,8 +34,16 @@ POPULATION, MEASURED, EVALUATION = "population", "measured", "evaluation"
 DRAWN_BY = "drawn_by.txt"
 # What decides a measurement: everything below the tables, the pages and MLflow.
 MEASURING = (
-    "*.py", "statistics", "data", "models", "attacks", "verify", "defenses", "risks/*/measure", "stages/_examining.py",
-)  # fmt: skip
+    "*.py",
+    "statistics",
+    "data",
+    "models",
+    "attacks",
+    "verify",
+    "defenses",
+    "risks/*/measure",
+    "stages/_examining.py",
+)
 NOT_MEASURING = ("params.py", "sweep.py", "__main__.py")
 SHOWN = ("clean_accuracy", "auroc", "sensitivity")
 
@@ -57,7 +65,9 @@ def _run_once(cfg: Config, name: str, dataset: Dataset, overrides: Sequence[str]
     place = repository_root() / "sweeps" / key[:16]
     done = place.exists()
     if not done:
-        plan = Plan.cross_validation(dataset.y, folds=cfg.plan.folds, seeds=cfg.plan.seeds, seed=cfg.seed)
+        plan = Plan.cross_validation(
+            dataset.y, folds=cfg.plan.folds, seeds=cfg.plan.seeds, seed=cfg.seed
+        )
         population = train(name, dataset, plan, alone)
         with folder(place) as unfinished:
             (unfinished / MEASURED / name).mkdir(parents=True)
@@ -80,7 +90,9 @@ def _run_once(cfg: Config, name: str, dataset: Dataset, overrides: Sequence[str]
 def only(cfg: Config, name: str) -> Config:
     """The configuration without the sections of the other defences, so that they do not enter the run's key."""
     values = {field: getattr(cfg, field) for field in Config.model_fields} | dict(cfg.sections)
-    return Config.model_construct(None, **{**values, "examine": [name], "extra": []}, **{name: cfg.defenses[name]})
+    return Config.model_construct(
+        None, **{**values, "examine": [name], "extra": []}, **{name: cfg.defenses[name]}
+    )
 
 
 def run_key(cfg: Config, dataset: Dataset) -> str:
@@ -94,8 +106,12 @@ def run_key(cfg: Config, dataset: Dataset) -> str:
 def measuring_code() -> list[Path]:
     """The files that decide a measurement; not those that draw up, show or log it."""
     package = Path(__file__).parent
-    found = {file for pattern in MEASURING for place in package.glob(pattern) for file in _python(place)}
-    return sorted(file for file in found if file.relative_to(package).as_posix() not in NOT_MEASURING)
+    found = {
+        file for pattern in MEASURING for place in package.glob(pattern) for file in _python(place)
+    }
+    return sorted(
+        file for file in found if file.relative_to(package).as_posix() not in NOT_MEASURING
+    )
 
 
 def _python(place: Path) -> Iterator[Path]:
@@ -114,7 +130,9 @@ def _figures(evaluation: Path, name: str) -> dict[str, Any]:
     flags = pd.read_csv(evaluation / JUDGED, keep_default_na=False).set_index("defense")["flags"]
     return {
         **{key: f"{metrics[key]:.3f}" for key in SHOWN if key in metrics},
-        **dict(zip(headline["figure"], with_interval(headline, "value", "low", "high"), strict=True)),
+        **dict(
+            zip(headline["figure"], with_interval(headline, "value", "low", "high"), strict=True)
+        ),
         "flags": flags.get(name, ""),
     }
 
@@ -130,7 +148,9 @@ class Summary(Callback):
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Counts the jobs: the product of the choices of each override."""
         overrides = OverridesParser.create().parse_overrides(list(config.hydra.overrides.task))
-        jobs = math.prod(len(list(o.sweep_string_iterator())) for o in overrides if o.is_sweep_override())
+        jobs = math.prod(
+            len(list(o.sweep_string_iterator())) for o in overrides if o.is_sweep_override()
+        )
         self.bar = tqdm(total=jobs, desc="sweep", unit="run", file=sys.stderr)
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **_: Any) -> None:

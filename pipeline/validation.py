@@ -33,7 +33,9 @@ def check_names(names: Iterable[str], registry: Iterable[str], key: str, what: s
             raise BadInput(f"{key}: {name!r} is no {what}; {nearest(name, known)}")
 
 
-def check_options(function: Callable[..., Any], options: dict[str, Any], key: str, given: Iterable[str] = ()) -> dict[str, Any]:
+def check_options(
+    function: Callable[..., Any], options: dict[str, Any], key: str, given: Iterable[str] = ()
+) -> dict[str, Any]:
     """Checks the options that a configuration holds for an attack or a defence against its signature.
 
     Args:
@@ -46,11 +48,16 @@ def check_options(function: Callable[..., Any], options: dict[str, Any], key: st
         BadInput: an option is unknown, missing, ill-typed or out of its range.
     """
     fields: dict[str, Any] = {
-        name: (parameter.annotation, ... if parameter.default is parameter.empty else parameter.default)
+        name: (
+            parameter.annotation,
+            ... if parameter.default is parameter.empty else parameter.default,
+        )
         for name, parameter in inspect.signature(function).parameters.items()
         if parameter.kind is parameter.KEYWORD_ONLY and name not in set(given)
     }
-    checked = checked_model(create_model(function.__name__, __config__=STRICT, **fields), options, key)
+    checked = checked_model(
+        create_model(function.__name__, __config__=STRICT, **fields), options, key
+    )
     return {name: getattr(checked, name) for name in fields}
 
 
@@ -68,9 +75,13 @@ def checked_model(model: type[Model], values: Any, origin: str, within: str = ""
 
 
 def _one_line(model: type[BaseModel], error: ValidationError, origin: str, within: str) -> str:
-    # A misspelt key is both unknown and missing: the misspelling is what its author wants to hear of.
+    # A misspelt key is both unknown and missing: the misspelling is what its author wants to hear
+    # of.
     first = min(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
-    places = (within, *(str(part) for part in first["loc"] if not str(part).startswith("function-")))
+    places = (
+        within,
+        *(str(part) for part in first["loc"] if not str(part).startswith("function-")),
+    )
     path = ".".join(filter(None, places))
     where = f"{origin}: {path}" if path else origin
     if first["type"] == "extra_forbidden":
@@ -89,4 +100,6 @@ def _known_keys(model: Any, path: tuple[int | str, ...]) -> list[str]:
             model = model.model_fields[str(part)].annotation
         else:  # a mapping's or list's values
             model = model.__args__[-1]
-    return list(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []
+    return (
+        list(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []
+    )

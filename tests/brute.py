@@ -13,7 +13,9 @@ from pipeline.verify.problem import Problem
 from tiny import CLINICAL, records
 
 STEP = torch.tensor([1.0, 0.1, 0.25, 0.001, 1.0], dtype=torch.float64)
-GRIDDED = replace(CLINICAL, step=STEP)  # every mutable feature has a grid: 61 x 141 x 9 records within eps = 1
+GRIDDED = replace(
+    CLINICAL, step=STEP
+)  # every mutable feature has a grid: 61 x 141 x 9 records within eps = 1
 COARSE = replace(CLINICAL, step=torch.tensor([10.0, 2.0, 0.5, 0.001, 1.0], dtype=torch.float64))
 CONTINUOUS = replace(CLINICAL, step=torch.zeros(5, dtype=torch.float64))
 INFINITY = float("inf")
@@ -50,16 +52,23 @@ def choices(record: Tensor, feature: int, threat: Threat, radius: float) -> Tens
         return own
     step, reach = float(threat.step[feature]), radius * float(threat.scale[feature])
     meant = float(written(own, feature, threat))
-    first, last = round(float(threat.lower[feature]) / step), round(float(threat.upper[feature]) / step)
+    first, last = (
+        round(float(threat.lower[feature]) / step),
+        round(float(threat.upper[feature]) / step),
+    )
     ticks = torch.arange(first, last + 1, dtype=torch.float64) * step
     ticks = ticks[((ticks - meant).abs() <= reach + 1e-9) & ((ticks - meant).abs() > 1e-9)]
     return torch.cat([own, ticks.float()])
 
 
-def everything(record: Tensor, threat: Threat, radius: float, features: list[int] | None = None) -> Tensor:
+def everything(
+    record: Tensor, threat: Threat, radius: float, features: list[int] | None = None
+) -> Tensor:
     """All records (K, D) that may be presented; of `features` alone, if given."""
     columns = [
-        choices(record, feature, threat, radius) if features is None or feature in features else record[feature : feature + 1]
+        choices(record, feature, threat, radius)
+        if features is None or feature in features
+        else record[feature : feature + 1]
         for feature in range(len(record))
     ]
     return torch.cartesian_prod(*columns)
@@ -76,7 +85,10 @@ def margin(models: Population, x: Tensor, y: int, other: int | None = None) -> T
 def change(x_adv: Tensor, x: Tensor, threat: Threat) -> Tensor:
     """(K, D) float64: changes of records (K, D) from (D,) or (K, D), in units of scale."""
     columns = [
-        (written(x_adv[..., feature], feature, threat) - written(x[..., feature], feature, threat)).abs()
+        (
+            written(x_adv[..., feature], feature, threat)
+            - written(x[..., feature], feature, threat)
+        ).abs()
         for feature in range(x.shape[-1])
     ]
     return torch.stack(columns, -1).nan_to_num(0.0) / threat.scale
@@ -94,7 +106,14 @@ class Truth:
         return {"linf": self.linf, "l2": self.l2}[norm]
 
 
-def truth(models: Population, x: Tensor, y: Tensor, threat: Threat, largest: float, eps: tuple[float, ...] = ()) -> Truth:
+def truth(
+    models: Population,
+    x: Tensor,
+    y: Tensor,
+    threat: Threat,
+    largest: float,
+    eps: tuple[float, ...] = (),
+) -> Truth:
     """Tries every record."""
     rows: list[list[float]] = []
     within: list[list[bool]] = []
@@ -106,20 +125,40 @@ def truth(models: Population, x: Tensor, y: Tensor, threat: Threat, largest: flo
         rows.append([float(torch.cat([d, torch.tensor([INFINITY])]).min()) for d in distances])
         corners = [threat.box(record, radius) for radius in eps]
         same = (broken == record) | record.isnan()
-        inside = [(same | ((broken >= low - 1e-5) & (broken <= high + 1e-5))).all(1).any() for low, high in corners]
+        inside = [
+            (same | ((broken >= low - 1e-5) & (broken <= high + 1e-5))).all(1).any()
+            for low, high in corners
+        ]
         within.append([bool(one) for one in inside])
     linf, l2 = torch.tensor(rows, dtype=torch.float64).T
     l2 = torch.where(l2 <= largest + 1e-9, l2, INFINITY)
     return Truth(linf, l2, torch.tensor(within))
 
 
-def problem(models: Population, x: Tensor, y: Tensor, threat: Threat, largest: float, other: Tensor | None = None) -> Problem:
+def problem(
+    models: Population,
+    x: Tensor,
+    y: Tensor,
+    threat: Threat,
+    largest: float,
+    other: Tensor | None = None,
+) -> Problem:
     """The question for the first member."""
     network = Network.of(models, 0)
-    return Problem.of(network, x, threat.box(x, largest), (y, 1 - y if other is None else other), threat, largest)
+    return Problem.of(
+        network, x, threat.box(x, largest), (y, 1 - y if other is None else other), threat, largest
+    )
 
 
-def solve(models: Population, x: Tensor, y: Tensor, threat: Threat, largest: float, *, budget: int = 100_000) -> Nearest:
+def solve(
+    models: Population,
+    x: Tensor,
+    y: Tensor,
+    threat: Threat,
+    largest: float,
+    *,
+    budget: int = 100_000,
+) -> Nearest:
     """The answer for the first member, of two classes."""
     return nearest(Network.of(models, 0), problem(models, x, y, threat, largest), budget=budget)
 

@@ -11,11 +11,15 @@ import tiny
 from pipeline import params
 from pipeline.tracking.store import one_writer, tracking_uri
 
-# More threads than the models are wide only add noise to the timing, and parallel test runners share the cores.
+# More threads than the models are wide only add noise to the timing, and parallel test runners
+# share the cores.
 torch.set_num_threads(1)
 
 
-LONGEST = ("test_pipeline.py", "test_main.py")  # files that take minutes: with two workers they must not come last
+LONGEST = (
+    "test_pipeline.py",
+    "test_main.py",
+)  # files that take minutes: with two workers they must not come last
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

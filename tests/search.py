@@ -19,7 +19,9 @@ from pipeline.data.schema import Dataset, Schema
 ENOUGH = 3  # measurements that tell a record from any other row of numbers
 DIGITS = 3
 MISSING = ("", "-", "nan", "null", "none", "na", "<na>")
-TOKEN = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?|\b(?:nan|null|none|na)\b|<na>", re.IGNORECASE)
+TOKEN = re.compile(
+    r"[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?|\b(?:nan|null|none|na)\b|<na>", re.IGNORECASE
+)
 EMBEDDED = re.compile(r"base64,[A-Za-z0-9+/=]+")
 
 Row = Sequence[Any]
@@ -29,8 +31,15 @@ def records_in(place: Path, dataset: Dataset) -> dict[str, list[int]]:
     """Which patients' records stand in which file of a folder, in whatever layout: rows, named rows, columns, text."""
     wanted, names = _wanted(dataset), list(dataset.schema.names)
     found: dict[str, list[int]] = {}
-    for file in sorted(path for path in ([place] if place.is_file() else place.rglob("*")) if path.is_file()):
-        patients = {wanted[window] for row in _rows(file, names) for window in _windows(row, len(names)) if window in wanted}
+    for file in sorted(
+        path for path in ([place] if place.is_file() else place.rglob("*")) if path.is_file()
+    ):
+        patients = {
+            wanted[window]
+            for row in _rows(file, names)
+            for window in _windows(row, len(names))
+            if window in wanted
+        }
         if patients:
             found[str(file)] = sorted(patients)
     return found
@@ -38,7 +47,9 @@ def records_in(place: Path, dataset: Dataset) -> dict[str, list[int]]:
 
 def as_written(dataset: Dataset, row: int) -> list[float | None]:
     """A record as a person would type it: decimals of float32 rounded away, None = missing."""
-    return [None if math.isnan(value) else round(value, 6) for value in dataset.x[row].double().tolist()]
+    return [
+        None if math.isnan(value) else round(value, 6) for value in dataset.x[row].double().tolist()
+    ]
 
 
 def _wanted(dataset: Dataset) -> dict[tuple[float | None, ...], int]:
@@ -84,7 +95,9 @@ def _rows(file: Path, names: list[str]) -> Iterator[Row]:
                 yield from tensor.flatten(0, -2).T.tolist() if tensor.dim() > 1 else []
     elif file.suffix == ".db":
         with closing(sqlite3.connect(file)) as database:
-            for (table,) in database.execute("select name from sqlite_master where type = 'table'").fetchall():
+            for (table,) in database.execute(
+                "select name from sqlite_master where type = 'table'"
+            ).fetchall():
                 for line in database.execute(f'select * from "{table}"'):
                     yield from _of_text(" ".join(str(cell) for cell in line), names)
     else:
@@ -96,7 +109,10 @@ def _of_text(text: str, names: list[str]) -> Iterator[Row]:
     text = EMBEDDED.sub("", text)
     yield TOKEN.findall(re.sub(r"<[/a-zA-Z!][^>]*>", " ", text))
     for line in re.findall(r"<tr.*?</tr>", text, re.DOTALL):
-        yield [re.sub("<[^>]*>", "", cell) for cell in re.findall(r"<t[dh].*?</t[dh]>", line, re.DOTALL)]
+        yield [
+            re.sub("<[^>]*>", "", cell)
+            for cell in re.findall(r"<t[dh].*?</t[dh]>", line, re.DOTALL)
+        ]
     try:
         yield from _of_json(json.loads(text), names)
     except ValueError:

@@ -9,9 +9,20 @@ from pipeline.config import Config, check
 
 NAN, INF = math.nan, math.inf
 ONE_FEATURE = {
-    "unit": "mg/dL", "kind": "integer", "lower": 40, "upper": 450, "step": 1.0, "missing": 0, "mutable": True, "private": False,
-    "center": 120.0, "scale": 30.0, "source": "made up", "error": 3.0, "error_source": "made up",
-}  # fmt: skip
+    "unit": "mg/dL",
+    "kind": "integer",
+    "lower": 40,
+    "upper": 450,
+    "step": 1.0,
+    "missing": 0,
+    "mutable": True,
+    "private": False,
+    "center": 120.0,
+    "scale": 30.0,
+    "source": "made up",
+    "error": 3.0,
+    "error_source": "made up",
+}
 
 
 def test_the_composed_configuration_fits(values):
@@ -43,7 +54,9 @@ def test_an_unknown_key_is_named_with_the_nearest_valid_one(values, path, hint):
 
 def test_a_misspelt_key_is_what_its_author_hears_of_not_that_the_right_one_is_missing(values):
     values["train"]["epoch"] = values["train"].pop("epochs")
-    assert complaint(check, values) == "params.yaml: train.epoch: unknown key; did you mean 'epochs'?"
+    assert (
+        complaint(check, values) == "params.yaml: train.epoch: unknown key; did you mean 'epochs'?"
+    )
 
 
 def test_a_key_like_no_other_is_answered_with_all_that_are_known(values):
@@ -51,7 +64,9 @@ def test_a_key_like_no_other_is_answered_with_all_that_are_known(values):
     assert line == "params.yaml: plan.zzz: unknown key; known: folds, seeds"
 
 
-@pytest.mark.parametrize("path", ["seed", "data", "threat", "train.epochs", "audit.eps", "data.features.glucose.scale"])
+@pytest.mark.parametrize(
+    "path", ["seed", "data", "threat", "train.epochs", "audit.eps", "data.features.glucose.scale"]
+)
 def test_a_missing_key_is_named(values, path):
     *folders, last = path.split(".")
     place = values
@@ -62,23 +77,59 @@ def test_a_missing_key_is_named(values, path):
 
 
 WRONG_TYPES = [
-    ("seed", "0"), ("seed", True), ("seed", 0.0), ("seed", None), ("threads", "2"),
-    ("train.epochs", "20"), ("train.epochs", True), ("train.epochs", 20.0), ("train.epochs", None),
-    ("train.learning_rate", "1e-3"), ("train.learning_rate", True), ("train.weight_decay", [0.1]),
-    ("plan.folds", "5"), ("plan.seeds", True),
-    ("model.name", 3), ("model.hidden", 64), ("model.hidden.0", "64"), ("model.hidden.0", 64.0), ("model.hidden.0", True),
-    ("threat.clinical.mutable_only", 1), ("threat.clinical.mutable_only", "true"), ("threat.clinical.plausible_range", None),
-    ("threat.clinical.norm", None), ("threat.clinical.goal", 1), ("threat.clinical.eps", 0.1), ("threat.sparse.eps.1", "1"),
-    ("audit.eps", 0.1), ("audit.eps", "0.1"), ("audit.eps.1", "0.1"), ("audit.eps.0", False), ("audit.confidence", "0.95"),
-    ("data.title", 5), ("data.classes", "ill"), ("data.classes.0", 0), ("data.auroc_ceiling", "0.88"),
-    ("data.features.glucose.mutable", "yes"), ("data.features.glucose.missing", "0"), ("data.features.glucose.missing", False),
-    ("data.features.glucose.error", "3"), ("data.features.glucose.error_source", 3),
-    ("data.features.glucose.step", "1"), ("data.features.glucose.lower", True), ("data.features.glucose", None),
-    ("attack.fgsm", None), ("attack.fgsm", "fgsm"), ("data", None), ("threat.clinical", None),
-]  # fmt: skip
+    ("seed", "0"),
+    ("seed", True),
+    ("seed", 0.0),
+    ("seed", None),
+    ("threads", "2"),
+    ("train.epochs", "20"),
+    ("train.epochs", True),
+    ("train.epochs", 20.0),
+    ("train.epochs", None),
+    ("train.learning_rate", "1e-3"),
+    ("train.learning_rate", True),
+    ("train.weight_decay", [0.1]),
+    ("plan.folds", "5"),
+    ("plan.seeds", True),
+    ("model.name", 3),
+    ("model.hidden", 64),
+    ("model.hidden.0", "64"),
+    ("model.hidden.0", 64.0),
+    ("model.hidden.0", True),
+    ("threat.clinical.mutable_only", 1),
+    ("threat.clinical.mutable_only", "true"),
+    ("threat.clinical.plausible_range", None),
+    ("threat.clinical.norm", None),
+    ("threat.clinical.goal", 1),
+    ("threat.clinical.eps", 0.1),
+    ("threat.sparse.eps.1", "1"),
+    ("audit.eps", 0.1),
+    ("audit.eps", "0.1"),
+    ("audit.eps.1", "0.1"),
+    ("audit.eps.0", False),
+    ("audit.confidence", "0.95"),
+    ("data.title", 5),
+    ("data.classes", "ill"),
+    ("data.classes.0", 0),
+    ("data.auroc_ceiling", "0.88"),
+    ("data.features.glucose.mutable", "yes"),
+    ("data.features.glucose.missing", "0"),
+    ("data.features.glucose.missing", False),
+    ("data.features.glucose.error", "3"),
+    ("data.features.glucose.error_source", 3),
+    ("data.features.glucose.step", "1"),
+    ("data.features.glucose.lower", True),
+    ("data.features.glucose", None),
+    ("attack.fgsm", None),
+    ("attack.fgsm", "fgsm"),
+    ("data", None),
+    ("threat.clinical", None),
+]
 
 
-@pytest.mark.parametrize(("path", "value"), WRONG_TYPES, ids=[f"{path}={value!r}" for path, value in WRONG_TYPES])
+@pytest.mark.parametrize(
+    ("path", "value"), WRONG_TYPES, ids=[f"{path}={value!r}" for path, value in WRONG_TYPES]
+)
 def test_nothing_is_converted_silently(values, path, value):
     line = complaint(check, planted(values, path, value))
     assert line.startswith(f"params.yaml: {path}: ")
@@ -86,25 +137,59 @@ def test_nothing_is_converted_silently(values, path, value):
 
 
 OUT_OF_RANGE = [
-    ("seed", -1), ("seed", 2**32), ("threads", 0),
-    ("plan.folds", 1), ("plan.folds", 0), ("plan.seeds", 0),
-    ("train.epochs", 0), ("train.batch_size", 0), ("train.learning_rate", 0.0), ("train.learning_rate", -1.0),
-    ("train.learning_rate", NAN), ("train.learning_rate", INF), ("train.weight_decay", -0.1), ("train.weight_decay", NAN),
-    ("model.hidden.0", 0), ("model.hidden.0", -3),
-    ("audit.eps.1", -0.1), ("audit.eps.1", NAN), ("audit.eps.1", INF), ("audit.eps", []),
-    ("audit.confidence", 1.0), ("audit.confidence", 0.0), ("audit.confidence", 95.0), ("audit.resamples", 99),
-    ("data.auroc_ceiling", 88.0), ("data.auroc_ceiling", -0.1), ("data.classes", ["ill"]), ("data.features", {}),
-    ("data.source", "fil"), ("data.features.glucose.kind", "int"), ("data.features.glucose.step", 0.0),
-    ("data.features.glucose.step", -1.0), ("data.features.glucose.scale", 0.0), ("data.features.glucose.scale", -30.0),
-    ("data.features.glucose.error", 0.0), ("data.features.glucose.error", -3.0), ("data.features.glucose.error", INF),
-    ("data.features.glucose.upper", INF), ("data.features.glucose.lower", NAN), ("data.features.glucose.center", NAN),
-    ("threat", {}), ("attack", {}),
-    ("threat.clinical.norm", "l1"), ("threat.clinical.goal", "harm"), ("threat.clinical.eps", []),
-    ("threat.sparse.eps.1", -1), ("threat.sparse.eps.1", NAN),
-]  # fmt: skip
+    ("seed", -1),
+    ("seed", 2**32),
+    ("threads", 0),
+    ("plan.folds", 1),
+    ("plan.folds", 0),
+    ("plan.seeds", 0),
+    ("train.epochs", 0),
+    ("train.batch_size", 0),
+    ("train.learning_rate", 0.0),
+    ("train.learning_rate", -1.0),
+    ("train.learning_rate", NAN),
+    ("train.learning_rate", INF),
+    ("train.weight_decay", -0.1),
+    ("train.weight_decay", NAN),
+    ("model.hidden.0", 0),
+    ("model.hidden.0", -3),
+    ("audit.eps.1", -0.1),
+    ("audit.eps.1", NAN),
+    ("audit.eps.1", INF),
+    ("audit.eps", []),
+    ("audit.confidence", 1.0),
+    ("audit.confidence", 0.0),
+    ("audit.confidence", 95.0),
+    ("audit.resamples", 99),
+    ("data.auroc_ceiling", 88.0),
+    ("data.auroc_ceiling", -0.1),
+    ("data.classes", ["ill"]),
+    ("data.features", {}),
+    ("data.source", "fil"),
+    ("data.features.glucose.kind", "int"),
+    ("data.features.glucose.step", 0.0),
+    ("data.features.glucose.step", -1.0),
+    ("data.features.glucose.scale", 0.0),
+    ("data.features.glucose.scale", -30.0),
+    ("data.features.glucose.error", 0.0),
+    ("data.features.glucose.error", -3.0),
+    ("data.features.glucose.error", INF),
+    ("data.features.glucose.upper", INF),
+    ("data.features.glucose.lower", NAN),
+    ("data.features.glucose.center", NAN),
+    ("threat", {}),
+    ("attack", {}),
+    ("threat.clinical.norm", "l1"),
+    ("threat.clinical.goal", "harm"),
+    ("threat.clinical.eps", []),
+    ("threat.sparse.eps.1", -1),
+    ("threat.sparse.eps.1", NAN),
+]
 
 
-@pytest.mark.parametrize(("path", "value"), OUT_OF_RANGE, ids=[f"{path}={value!r}" for path, value in OUT_OF_RANGE])
+@pytest.mark.parametrize(
+    ("path", "value"), OUT_OF_RANGE, ids=[f"{path}={value!r}" for path, value in OUT_OF_RANGE]
+)
 def test_a_value_out_of_its_range_is_refused(values, path, value):
     assert complaint(check, planted(values, path, value)).startswith(f"params.yaml: {path}: ")
 
@@ -112,17 +197,28 @@ def test_a_value_out_of_its_range_is_refused(values, path, value):
 @pytest.mark.parametrize(
     ("path", "value"),
     [
-        ("seed", 0), ("seed", 2**32 - 1), ("plan.folds", 2), ("plan.seeds", 1), ("train.weight_decay", 0.0),
-        ("model.hidden", []), ("audit.eps", [0.0]), ("audit.eps", [0, 0.1, 1]), ("train.learning_rate", 1),
-        ("data.auroc_ceiling", None), ("data.features.glucose.step", None), ("data.features.glucose.missing", None),
+        ("seed", 0),
+        ("seed", 2**32 - 1),
+        ("plan.folds", 2),
+        ("plan.seeds", 1),
+        ("train.weight_decay", 0.0),
+        ("model.hidden", []),
+        ("audit.eps", [0.0]),
+        ("audit.eps", [0, 0.1, 1]),
+        ("train.learning_rate", 1),
+        ("data.auroc_ceiling", None),
+        ("data.features.glucose.step", None),
+        ("data.features.glucose.missing", None),
     ],
-)  # fmt: skip
+)
 def test_a_value_at_the_edge_of_its_range_fits(values, path, value):
     check(planted(values, path, value))
 
 
 @pytest.mark.parametrize("section", ["audit", "threat.clinical"])
-@pytest.mark.parametrize("eps", [[0.1], [0.1, 0.2], [0.0, 0.2, 0.1], [0.0, 0.1, 0.1], [0.0, 0.0, 0.1]])
+@pytest.mark.parametrize(
+    "eps", [[0.1], [0.1, 0.2], [0.0, 0.2, 0.1], [0.0, 0.1, 0.1], [0.0, 0.0, 0.1]]
+)
 def test_the_radii_start_at_zero_and_rise(values, section, eps):
     line = complaint(check, planted(values, f"{section}.eps", eps))
     assert line.startswith(f"params.yaml: {section}: eps must start at 0.0 and rise")
@@ -131,7 +227,10 @@ def test_the_radii_start_at_zero_and_rise(values, section, eps):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"plausible_range": False}, "norm l0 lets a value become anything in its range: plausible_range must be true"),
+        (
+            {"plausible_range": False},
+            "norm l0 lets a value become anything in its range: plausible_range must be true",
+        ),
         ({"eps": None}, "norm l0 counts measurements: eps must be a list of whole numbers"),
         ({"eps": [0, 1.5]}, "norm l0 counts measurements: eps must be a list of whole numbers"),
     ],
@@ -144,21 +243,30 @@ def test_a_threat_on_few_values_needs_their_range_and_their_number(values, chang
 def test_a_threat_may_have_radii_of_its_own(values):
     assert check(values).threat["sparse"].eps == [0, 1, 2]
     assert check(values).threat["clinical"].eps is None
-    assert check(planted(values, "threat.clinical.eps", [0, 0.25])).threat["clinical"].eps == [0, 0.25]
+    assert check(planted(values, "threat.clinical.eps", [0, 0.25])).threat["clinical"].eps == [
+        0,
+        0.25,
+    ]
 
 
 @pytest.mark.parametrize(("lower", "upper"), [(450, 40), (40, 40)])
 def test_a_range_is_not_upside_down(values, lower, upper):
     values["data"]["features"]["glucose"] = {**ONE_FEATURE, "lower": lower, "upper": upper}
     line = complaint(check, values)
-    assert line == f"params.yaml: data.features.glucose: lower {float(lower)} must be below upper {float(upper)}"
+    assert (
+        line
+        == f"params.yaml: data.features.glucose: lower {float(lower)} must be below upper {float(upper)}"
+    )
 
 
 @pytest.mark.parametrize(("error", "source"), [(3.0, None), (3.0, ""), (None, "made up")])
 def test_an_error_and_its_source_go_together(values, error, source):
     values["data"]["features"]["glucose"] = {**ONE_FEATURE, "error": error, "error_source": source}
     line = complaint(check, values)
-    assert line == "params.yaml: data.features.glucose: error and error_source go together: give both, or null for both"
+    assert (
+        line
+        == "params.yaml: data.features.glucose: error and error_source go together: give both, or null for both"
+    )
 
 
 def test_a_measurement_may_have_no_known_error(values):
@@ -174,17 +282,25 @@ def test_a_feature_says_that_no_error_is_known(values, key):
 
 def test_the_headline_is_a_configured_threat(values):
     line = complaint(check, planted(values, "audit.headline", "clinicl"))
-    assert line == "params.yaml: audit.headline: 'clinicl' is not one of clinical, unconstrained, sparse"
+    assert (
+        line
+        == "params.yaml: audit.headline: 'clinicl' is not one of clinical, unconstrained, sparse"
+    )
 
 
 @pytest.mark.parametrize("classes", [["healthy", "ill", "very ill"], ["ill", "ill"]])
 def test_the_figures_know_two_classes_of_different_names(values, classes):
-    assert complaint(check, planted(values, "data.classes", classes)).startswith("params.yaml: data")
+    assert complaint(check, planted(values, "data.classes", classes)).startswith(
+        "params.yaml: data"
+    )
 
 
 @pytest.mark.parametrize("nothing", [None, [], "text", 3])
 def test_what_is_no_mapping_says_how_to_write_one(nothing):
-    assert complaint(check, nothing) == "params.yaml: empty or not a mapping; run `make params` to write it from conf/"
+    assert (
+        complaint(check, nothing)
+        == "params.yaml: empty or not a mapping; run `make params` to write it from conf/"
+    )
 
 
 def test_the_message_begins_with_where_the_values_come_from(values):
@@ -194,7 +310,9 @@ def test_the_message_begins_with_where_the_values_come_from(values):
 def test_the_sections_of_the_defences_are_what_config_does_not_name(values):
     names = set(values) - set(Config.model_fields)
     cfg = check(values)
-    assert set(cfg.defenses) == names == {"baseline", "adv_train", "distill", "dp_train", "partition"}
+    assert (
+        set(cfg.defenses) == names == {"baseline", "adv_train", "distill", "dp_train", "partition"}
+    )
     assert cfg.defenses["distill"] == values["distill"]
     assert check({**values, "baseline": None}).defenses["baseline"] == {}
 

@@ -17,9 +17,14 @@ from tiny import ROOT
 CONF, PACKAGE, TESTS = ROOT / "conf", ROOT / "pipeline", ROOT / "tests"
 DVC = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
 STAGES = DVC["stages"]
-DEFAULTS = {group: value for entry in yaml.safe_load((CONF / "config.yaml").read_text())["defaults"]
-            if isinstance(entry, dict) for group, value in entry.items()}  # fmt: skip
-# A defence that would take every `dvc repro` a minute longer: `python -m pipeline defense=...` trains and evaluates it.
+DEFAULTS = {
+    group: value
+    for entry in yaml.safe_load((CONF / "config.yaml").read_text())["defaults"]
+    if isinstance(entry, dict)
+    for group, value in entry.items()
+}
+# A defence that would take every `dvc repro` a minute longer: `python -m pipeline defense=...`
+# trains and evaluates it.
 FOR_SWEEPS = {"dp_adv_train"}
 STAGED = [name for name in DEFENSES if name not in FOR_SWEEPS]
 MODULES = sorted(PACKAGE.rglob("*.py"))
@@ -60,7 +65,13 @@ def test_every_data_set_is_named_as_its_file():
 
 
 @pytest.mark.parametrize(
-    ("group", "place"), [("attack", "attack.{}"), ("threat", "threat.{}"), ("defense", "{}"), ("experiment", "_global_")]
+    ("group", "place"),
+    [
+        ("attack", "attack.{}"),
+        ("threat", "threat.{}"),
+        ("defense", "{}"),
+        ("experiment", "_global_"),
+    ],
 )
 def test_a_file_puts_its_keys_where_its_name_says(group, place):
     for name, path in presets(group).items():
@@ -81,7 +92,9 @@ def test_clinical_unconstrained_and_sparse_run_by_default_the_other_threats_are_
 
 
 def test_every_threat_says_all_of_itself():
-    assert all(set(content(path)) == set(ThreatConfig.model_fields) for path in presets("threat").values())
+    assert all(
+        set(content(path)) == set(ThreatConfig.model_fields) for path in presets("threat").values()
+    )
     assert all(ThreatConfig(**content(path)) for path in presets("threat").values())
 
 
@@ -140,7 +153,9 @@ def stage_file(stage):
 
 
 def test_every_stage_has_a_file_and_every_file_a_stage():
-    assert {path.stem for path in (PACKAGE / "stages").glob("*.py") if not path.stem.startswith("_")} == set(STAGES)
+    assert {
+        path.stem for path in (PACKAGE / "stages").glob("*.py") if not path.stem.startswith("_")
+    } == set(STAGES)
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -154,7 +169,10 @@ def test_a_stage_runs_its_file_and_says_what_it_reads_and_writes(stage):
     inputs = {dep for dep in STAGES[stage]["deps"] if not dep.startswith("pipeline/")}
     for other in {f"artifacts/{name}" for name in STAGES} | {"data"}:
         named = f"{other}/" in reads
-        everyone = "<every defence>" in reads and other.removeprefix("artifacts/") in {*STAGED, "train_baseline"}
+        everyone = "<every defence>" in reads and other.removeprefix("artifacts/") in {
+            *STAGED,
+            "train_baseline",
+        }
         assert (other in inputs) == (named or everyone), other
 
 
@@ -199,7 +217,8 @@ def test_what_dvc_shows_is_written_by_a_stage():
 
 # ---- which code a stage runs ----
 
-# Registries and checks name every attack, model and defence there is; what a stage runs of them follows from its own recipe.
+# Registries and checks name every attack, model and defence there is; what a stage runs of them
+# follows from its own recipe.
 NOT_FOLLOWED = {"pipeline.params", "pipeline.defenses", "pipeline.sweep", "pipeline.__main__"}
 
 
@@ -221,7 +240,11 @@ def imports(module):
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{module}: a relative import"
             names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    names |= {".".join(name.split(".")[:depth]) for name in names for depth in range(1, name.count(".") + 1)}
+    names |= {
+        ".".join(name.split(".")[:depth])
+        for name in names
+        for depth in range(1, name.count(".") + 1)
+    }
     return names & set(FILES)
 
 
@@ -229,11 +252,14 @@ def recipe_of(stage):
     """The defence that a training stage names."""
     for node in ast.walk(ast.parse(stage_file(stage).read_text(encoding="utf-8"))):
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "train_stage":
-            return next(keyword.value.value for keyword in node.keywords if keyword.arg == "defense")
+            return next(
+                keyword.value.value for keyword in node.keywords if keyword.arg == "defense"
+            )
     return None
 
 
-# What a stage trains anew, beside what other stages have trained; the frontier trains models of its own section.
+# What a stage trains anew, beside what other stages have trained; the frontier trains models of its
+# own section.
 RETRAINED = {
     "attack": ["baseline"],
     "frontier": [],
@@ -247,14 +273,20 @@ def code_of(stage):
     """The files that decide what a stage does, but for those that only list and check."""
     recipe = recipe_of(stage)
     recipes = [recipe] if recipe else RETRAINED.get(stage, [])
-    waiting = {"pipeline.stages", f"pipeline.stages.{stage}", *(DEFENSES[name].__module__ for name in recipes)}
+    waiting = {
+        "pipeline.stages",
+        f"pipeline.stages.{stage}",
+        *(DEFENSES[name].__module__ for name in recipes),
+    }
     found = set()
     while waiting:
         module = waiting.pop()
         found.add(module)
         if module not in NOT_FOLLOWED:
             waiting |= imports(module) - found
-    return {FILES[module].relative_to(ROOT).as_posix() for module in found - NOT_FOLLOWED - {"pipeline"}}
+    return {
+        FILES[module].relative_to(ROOT).as_posix() for module in found - NOT_FOLLOWED - {"pipeline"}
+    }
 
 
 def covers(dep, file):
@@ -266,18 +298,28 @@ def test_the_package_itself_holds_no_code():
 
 
 def test_imports_are_found_wherever_they_stand():
-    assert {"pipeline.attacks.evasion", "pipeline.models.answers", "pipeline.data.threat"} <= imports(
-        "pipeline.risks.evasion.measure.examination"
-    )
-    assert "pipeline.defenses.opacus_engine" in imports("pipeline.defenses.privacy")  # inside a function
-    assert "pipeline.statistics.rates" in imports("pipeline.risks.evasion.tables")  # from pipeline.statistics import rates
+    assert {
+        "pipeline.attacks.evasion",
+        "pipeline.models.answers",
+        "pipeline.data.threat",
+    } <= imports("pipeline.risks.evasion.measure.examination")
+    assert "pipeline.defenses.opacus_engine" in imports(
+        "pipeline.defenses.privacy"
+    )  # inside a function
+    assert "pipeline.statistics.rates" in imports(
+        "pipeline.risks.evasion.tables"
+    )  # from pipeline.statistics import rates
     assert "pipeline/defenses/opacus_engine.py" in code_of("dp_train")
     assert "pipeline/defenses/opacus_engine.py" not in code_of("distill")
 
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_depends_on_all_the_code_it_runs(stage):
-    lacking = {file for file in code_of(stage) if not any(covers(dep, file) for dep in STAGES[stage]["deps"])}
+    lacking = {
+        file
+        for file in code_of(stage)
+        if not any(covers(dep, file) for dep in STAGES[stage]["deps"])
+    }
     assert not lacking, f"dvc.yaml: {stage} lacks {', '.join(sorted(lacking))}"
 
 
@@ -303,13 +345,27 @@ MIRRORS_NOTHING = {Path("test_contract.py")}
 
 def mirrored(test):
     """The module or package that a test module is about."""
-    place = (ROOT if test.parts[0] == "benchmarks" else PACKAGE) / test.parent / test.stem.removeprefix("test_")
-    return [place.with_suffix(".py"), place / "__init__.py", place.with_name(f"__{place.name}__.py")]
+    place = (
+        (ROOT if test.parts[0] == "benchmarks" else PACKAGE)
+        / test.parent
+        / test.stem.removeprefix("test_")
+    )
+    return [
+        place.with_suffix(".py"),
+        place / "__init__.py",
+        place.with_name(f"__{place.name}__.py"),
+    ]
 
 
 @pytest.mark.parametrize(
-    "test", [path.relative_to(TESTS) for path in sorted(TESTS.rglob("test_*.py"))], ids=lambda path: path.as_posix()
+    "test",
+    [path.relative_to(TESTS) for path in sorted(TESTS.rglob("test_*.py"))],
+    ids=lambda path: path.as_posix(),
 )
 def test_a_test_module_mirrors_a_module(test):
     names_the_package = test == Path("test_pipeline.py")
-    assert test in MIRRORS_NOTHING or names_the_package or any(path.exists() for path in mirrored(test))
+    assert (
+        test in MIRRORS_NOTHING
+        or names_the_package
+        or any(path.exists() for path in mirrored(test))
+    )

@@ -9,7 +9,15 @@ import sys
 
 import pytest
 
-from pipeline.files import BadInput, folder, read_json, repository_root, sha256, write_json, write_text
+from pipeline.files import (
+    BadInput,
+    folder,
+    read_json,
+    repository_root,
+    sha256,
+    write_json,
+    write_text,
+)
 from tiny import ROOT
 
 
@@ -56,7 +64,9 @@ def test_a_full_disk_is_one_line_and_leaves_the_earlier_folder(tmp_path):
         with folder(place):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    with pytest.raises(BadInput, match=r"result: cannot write \(No space left on device\); earlier results") as caught:
+    with pytest.raises(
+        BadInput, match=r"result: cannot write \(No space left on device\); earlier results"
+    ) as caught:
         fill_the_disk()
     assert "\n" not in str(caught.value)
     assert (place / "a.txt").read_text() == "old"
@@ -77,7 +87,11 @@ def test_a_killed_process_leaves_the_earlier_folder_and_the_next_one_completes(t
         "with folder(Path(sys.argv[1])) as out:\n"
         "    (out / 'a.txt').write_text('half'); os.kill(os.getpid(), signal.SIGKILL)\n"
     )
-    died = subprocess.run([sys.executable, "-c", script, str(place)], env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False)
+    died = subprocess.run(
+        [sys.executable, "-c", script, str(place)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        check=False,
+    )
     assert died.returncode == -signal.SIGKILL
     assert (place / "a.txt").read_text() == "old"
     with folder(place) as out:

@@ -12,9 +12,26 @@ import tiny
 from pipeline.files import BadInput
 from pipeline.params import check_command_line, configured
 
-SMALL = ["threads=1", "train.epochs=2", "plan.folds=2", "plan.seeds=1", "audit.eps=[0.0,0.1]", "audit.resamples=100"]
-SMALL += ["model=linear", "privacy.membership=[loss]", "privacy.targets=4", "privacy.victims=1", "privacy.candidates=2"]
-CHEAP = ["attack=[noise,fgsm]", "threat=clinical", "threat.clinical.boxes=1"]  # proofs over thirty measurements take minutes
+SMALL = [
+    "threads=1",
+    "train.epochs=2",
+    "plan.folds=2",
+    "plan.seeds=1",
+    "audit.eps=[0.0,0.1]",
+    "audit.resamples=100",
+]
+SMALL += [
+    "model=linear",
+    "privacy.membership=[loss]",
+    "privacy.targets=4",
+    "privacy.victims=1",
+    "privacy.candidates=2",
+]
+CHEAP = [
+    "attack=[noise,fgsm]",
+    "threat=clinical",
+    "threat.clinical.boxes=1",
+]  # proofs over thirty measurements take minutes
 
 
 @pytest.fixture
@@ -25,16 +42,27 @@ def place(tmp_path):
 
 
 def start(place, *arguments):
-    environment = os.environ | {"DVC_ROOT": str(place), "PYTHONPATH": str(tiny.ROOT), "OMP_NUM_THREADS": "1"}
+    environment = os.environ | {
+        "DVC_ROOT": str(place),
+        "PYTHONPATH": str(tiny.ROOT),
+        "OMP_NUM_THREADS": "1",
+    }
     environment.pop("MLFLOW_TRACKING_URI", None)
     return subprocess.Popen(
-        [sys.executable, "-m", "pipeline", *arguments], cwd=place, env=environment, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
-    )  # fmt: skip
+        [sys.executable, "-m", "pipeline", *arguments],
+        cwd=place,
+        env=environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
 
 
 def finished(place):
-    return [path for path in place.glob("sweeps/*") if path.is_dir() and not path.name.startswith(".")]
+    return [
+        path for path in place.glob("sweeps/*") if path.is_dir() and not path.name.startswith(".")
+    ]
 
 
 @pytest.mark.pipeline
@@ -94,5 +122,11 @@ def test_a_preset_may_adjust_a_defence_that_is_not_chosen(place):
     (conf / "experiment").mkdir()
     (conf / "experiment" / "short.yaml").write_text(text)
     assert set(configured(["defense=baseline", "experiment=short"], conf).defenses) == {"baseline"}
-    assert configured(["defense=dp_train", "experiment=short"], conf).defenses["dp_train"]["steps"] == 7
-    assert list(configured(["defense=[baseline,distill]"], conf).defenses) == ["baseline", "distill"]
+    assert (
+        configured(["defense=dp_train", "experiment=short"], conf).defenses["dp_train"]["steps"]
+        == 7
+    )
+    assert list(configured(["defense=[baseline,distill]"], conf).defenses) == [
+        "baseline",
+        "distill",
+    ]

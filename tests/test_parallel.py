@@ -23,7 +23,9 @@ def here(number):
 
 def blas(_=0):
     """The threads of the libraries beneath NumPy."""
-    return {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"}
+    return {
+        library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"
+    }
 
 
 def fail():

@@ -14,10 +14,18 @@ from tiny import ROOT
 CONF = ROOT / "conf"
 PRESETS = {path.relative_to(CONF).with_suffix("").as_posix() for path in CONF.glob("*/**/*.yaml")}
 BY_DEFAULT = {
-    "data/pima", "model/mlp", "train/default", "audit/default", "audit/privacy", "audit/frontier", "attack/poisoning/default",
+    "data/pima",
+    "model/mlp",
+    "train/default",
+    "audit/default",
+    "audit/privacy",
+    "audit/frontier",
+    "attack/poisoning/default",
     "attack/theft/default",
-}  # fmt: skip
-BY_DEFAULT |= {preset for preset in PRESETS if preset.startswith(("threat/", "attack/", "defense/"))}
+}
+BY_DEFAULT |= {
+    preset for preset in PRESETS if preset.startswith(("threat/", "attack/", "defense/"))
+}
 OTHER_THREATS = ["euclidean", "false_alarm", "missed_diagnosis"]
 BY_DEFAULT -= {f"threat/{name}" for name in OTHER_THREATS} | {"defense/dp_adv_train"}
 CHOSEN = {
@@ -70,7 +78,14 @@ def test_the_committed_file_is_what_conf_says_byte_for_byte():
 def test_the_text_is_the_one_that_dvc_composes(tmp_path):
     from dvc.utils.hydra import compose_and_dump
 
-    compose_and_dump(str(tmp_path / "params.yaml"), str(CONF), None, "config", str(tmp_path), ["experiment=smoke"])
+    compose_and_dump(
+        str(tmp_path / "params.yaml"),
+        str(CONF),
+        None,
+        "config",
+        str(tmp_path),
+        ["experiment=smoke"],
+    )
     assert (tmp_path / "params.yaml").read_text(encoding="utf-8") == text_of("experiment=smoke")
 
 
@@ -86,7 +101,9 @@ def test_by_default_every_attack_threat_and_defence_is_configured():
     cfg = params.parse(composed(), "conf")
     for group, names in (("attack", cfg.attack), ("threat", cfg.threat), ("defense", cfg.defenses)):
         assert set(names) == {
-            preset.split("/")[1] for preset in BY_DEFAULT if preset.startswith(f"{group}/") and preset.count("/") == 1
+            preset.split("/")[1]
+            for preset in BY_DEFAULT
+            if preset.startswith(f"{group}/") and preset.count("/") == 1
         }
     assert (cfg.data.name, cfg.model.name) == ("pima", "mlp")
 
@@ -97,13 +114,24 @@ def test_every_other_file_of_conf_composes_and_fits(preset):
     group, name = preset.split("/")
     assert cfg != params.parse(composed(), "conf")
     named = {"threat": cfg.threat, "defense": cfg.defenses}
-    assert group == "experiment" or (name in named[group] if group in named else getattr(cfg, group).name == name)
+    assert group == "experiment" or (
+        name in named[group] if group in named else getattr(cfg, group).name == name
+    )
 
 
 def test_one_attack_threat_and_defence_can_be_chosen():
-    chosen = ["attack=[fgsm]", "threat=[unconstrained]", "audit.headline=unconstrained", "defense=[distill]"]
+    chosen = [
+        "attack=[fgsm]",
+        "threat=[unconstrained]",
+        "audit.headline=unconstrained",
+        "defense=[distill]",
+    ]
     cfg = params.parse(composed(*chosen), "conf")
-    assert (list(cfg.attack), list(cfg.threat), list(cfg.defenses)) == (["fgsm"], ["unconstrained"], ["distill"])
+    assert (list(cfg.attack), list(cfg.threat), list(cfg.defenses)) == (
+        ["fgsm"],
+        ["unconstrained"],
+        ["distill"],
+    )
 
 
 @pytest.mark.parametrize("preset", EXPERIMENTS)
@@ -126,10 +154,12 @@ def test_an_override_wins_over_an_experiment():
 @pytest.mark.parametrize(
     ("override", "hint"),
     [
-        ("train.epoch=3", "train.epochs"), ("sed=1", "seed"), ("attack.pgd_ce.stepz=3", "attack.pgd_ce.steps"),
+        ("train.epoch=3", "train.epochs"),
+        ("sed=1", "seed"),
+        ("attack.pgd_ce.stepz=3", "attack.pgd_ce.steps"),
         ("experment=smoke", "experiment"),
     ],
-)  # fmt: skip
+)
 def test_an_override_that_names_no_key_is_one_line_with_the_nearest_one(override, hint):
     line = complaint(params.compose, [override], CONF)
     assert line.startswith("conf: ")
@@ -139,9 +169,11 @@ def test_an_override_that_names_no_key_is_one_line_with_the_nearest_one(override
 @pytest.mark.parametrize(
     ("override", "choices"),
     [
-        ("data=pimaa", "breast_cancer pima"), ("attack=[fgsm,pgd]", "attack/pgd"), ("experiment=smok", "smoke thorough"),
+        ("data=pimaa", "breast_cancer pima"),
+        ("attack=[fgsm,pgd]", "attack/pgd"),
+        ("experiment=smok", "smoke thorough"),
     ],
-)  # fmt: skip
+)
 def test_an_override_that_names_no_file_is_one_line(override, choices):
     line = complaint(params.compose, [override], CONF)
     assert line.startswith("conf: ")
@@ -159,11 +191,15 @@ def test_an_override_like_no_key_at_all_does_not_list_them_all():
 
 def test_a_key_added_by_force_is_refused_when_the_text_is_read():
     values = composed("++train.epoch=3")
-    assert complaint(params.parse, values, "conf") == "conf: train.epoch: unknown key; did you mean 'epochs'?"
+    assert (
+        complaint(params.parse, values, "conf")
+        == "conf: train.epoch: unknown key; did you mean 'epochs'?"
+    )
 
 
 @pytest.mark.parametrize(
-    ("chosen", "names"), [("defense=distill", ["distill"]), ("defense=[baseline,distill]", ["baseline", "distill"])]
+    ("chosen", "names"),
+    [("defense=distill", ["distill"]), ("defense=[baseline,distill]", ["baseline", "distill"])],
 )
 def test_a_run_has_the_chosen_defences_whatever_a_preset_says_of_the_others(chosen, names):
     cfg = params.configured(["experiment=smoke", chosen], CONF)
@@ -188,9 +224,15 @@ def test_a_sweep_that_fits_is_let_through(house):
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
-        (["train.epochs=1,0"], "conf: train.epochs: input should be greater than or equal to 1, not 0"),
+        (
+            ["train.epochs=1,0"],
+            "conf: train.epochs: input should be greater than or equal to 1, not 0",
+        ),
         (["defense=baseline,distil"], "conf: In 'config': Could not find 'defense/distil'"),
-        (["seed=0", "distill.temperature=choice(1.0,0.0)"], "conf: distill: temperature: input should be greater than 0"),
+        (
+            ["seed=0", "distill.temperature=choice(1.0,0.0)"],
+            "conf: distill: temperature: input should be greater than 0",
+        ),
         (["seed=[1"], "command line: "),
     ],
 )
@@ -204,25 +246,64 @@ def test_a_mistake_in_the_last_job_of_a_sweep_is_found_before_the_first(house, o
 @pytest.mark.parametrize(
     ("preset", "old", "new", "said"),
     [
-        ("train/default", "epochs: 20", "epoch: 20", "conf: train.epoch: unknown key; did you mean 'epochs'?"),
-        ("train/default", "epochs: 20", 'epochs: "20"', "conf: train.epochs: input should be a valid integer, not '20'"),
-        ("data/pima", "lower: 40,", "lowr: 40,", "conf: data.features.glucose.lowr: unknown key; did you mean 'lower'?"),
-        ("threat/clinical", "mutable_only: true", "mutable_only: 1",
-         "conf: threat.clinical.mutable_only: input should be a valid boolean, not 1"),
-        ("attack/pgd_ce", "steps: 20", "step: 20", "conf: attack.pgd_ce: step: unknown key; did you mean 'steps'?"),
-        ("defense/distill", "temperature: 20.0", "temprature: 20.0",
-         "conf: distill: temprature: unknown key; did you mean 'temperature'?"),
-        ("defense/dp_train", "epsilon: 3.0", "epsilon: 0", "conf: dp_train: epsilon: input should be greater than 0, not 0"),
-        ("audit/default", "eps: [0.0, 0.05", "eps: [0.01, 0.05",
-         "conf: audit: eps must start at 0.0 and rise, so that eps = 0 reproduces clean accuracy"),
+        (
+            "train/default",
+            "epochs: 20",
+            "epoch: 20",
+            "conf: train.epoch: unknown key; did you mean 'epochs'?",
+        ),
+        (
+            "train/default",
+            "epochs: 20",
+            'epochs: "20"',
+            "conf: train.epochs: input should be a valid integer, not '20'",
+        ),
+        (
+            "data/pima",
+            "lower: 40,",
+            "lowr: 40,",
+            "conf: data.features.glucose.lowr: unknown key; did you mean 'lower'?",
+        ),
+        (
+            "threat/clinical",
+            "mutable_only: true",
+            "mutable_only: 1",
+            "conf: threat.clinical.mutable_only: input should be a valid boolean, not 1",
+        ),
+        (
+            "attack/pgd_ce",
+            "steps: 20",
+            "step: 20",
+            "conf: attack.pgd_ce: step: unknown key; did you mean 'steps'?",
+        ),
+        (
+            "defense/distill",
+            "temperature: 20.0",
+            "temprature: 20.0",
+            "conf: distill: temprature: unknown key; did you mean 'temperature'?",
+        ),
+        (
+            "defense/dp_train",
+            "epsilon: 3.0",
+            "epsilon: 0",
+            "conf: dp_train: epsilon: input should be greater than 0, not 0",
+        ),
+        (
+            "audit/default",
+            "eps: [0.0, 0.05",
+            "eps: [0.01, 0.05",
+            "conf: audit: eps must start at 0.0 and rise, so that eps = 0 reproduces clean accuracy",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_mistake_in_a_preset_is_one_line(house, preset, old, new, said):
     path = house / "conf" / f"{preset}.yaml"
     text = path.read_text()
     assert old in text
     path.write_text(text.replace(old, new, 1))
-    assert complaint(params.parse, yaml.safe_load(params.compose([], house / "conf")), "conf") == said
+    assert (
+        complaint(params.parse, yaml.safe_load(params.compose([], house / "conf")), "conf") == said
+    )
 
 
 def test_a_preset_that_is_not_yaml_is_one_line(house):
@@ -237,36 +318,84 @@ def test_a_preset_that_is_not_yaml_is_one_line(house):
     ("path", "value", "said"),
     [
         ("model.name", "mpl", "model.name: 'mpl' is no model; did you mean 'mlp'?"),
-        ("attack.fgsm.method", "fgms", "attack.fgsm.method: 'fgms' is no evasion attack; did you mean 'fgsm'?"),
-        ("attack.fgsm.method", 3, "attack.fgsm.method: 3 is no evasion attack; known: apgd, fab, fgsm, hop_skip_jump, "),
-        ("attack.pgd_ce.loss", "hinge", "attack.pgd_ce: loss: input should be 'cross_entropy' or 'margin', not 'hinge'"),
-        ("attack.pgd_ce.step_size", 0, "attack.pgd_ce: step_size: input should be greater than 0, not 0"),
-        ("attack.pgd_ce.restarts", 0, "attack.pgd_ce: restarts: input should be greater than or equal to 1, not 0"),
-        ("attack.pgd_ce.steps", True, "attack.pgd_ce: steps: input should be a valid integer, not True"),
-        ("attack.noise.draws", "1", "attack.noise: draws: input should be a valid integer, not '1'"),
+        (
+            "attack.fgsm.method",
+            "fgms",
+            "attack.fgsm.method: 'fgms' is no evasion attack; did you mean 'fgsm'?",
+        ),
+        (
+            "attack.fgsm.method",
+            3,
+            "attack.fgsm.method: 3 is no evasion attack; known: apgd, fab, fgsm, hop_skip_jump, ",
+        ),
+        (
+            "attack.pgd_ce.loss",
+            "hinge",
+            "attack.pgd_ce: loss: input should be 'cross_entropy' or 'margin', not 'hinge'",
+        ),
+        (
+            "attack.pgd_ce.step_size",
+            0,
+            "attack.pgd_ce: step_size: input should be greater than 0, not 0",
+        ),
+        (
+            "attack.pgd_ce.restarts",
+            0,
+            "attack.pgd_ce: restarts: input should be greater than or equal to 1, not 0",
+        ),
+        (
+            "attack.pgd_ce.steps",
+            True,
+            "attack.pgd_ce: steps: input should be a valid integer, not True",
+        ),
+        (
+            "attack.noise.draws",
+            "1",
+            "attack.noise: draws: input should be a valid integer, not '1'",
+        ),
         ("attack.noise.drawz", 1, "attack.noise: drawz: unknown key; did you mean 'draws'?"),
-        ("adv_train.threat", "clinicl", "adv_train.threat: 'clinicl' is no threat model; did you mean 'clinical'?"),
+        (
+            "adv_train.threat",
+            "clinicl",
+            "adv_train.threat: 'clinicl' is no threat model; did you mean 'clinical'?",
+        ),
         ("adv_train.ep", 0.1, "adv_train: ep: unknown key; did you mean 'eps'?"),
         ("adv_train.eps", -0.1, "adv_train: eps: input should be greater than 0, not -0.1"),
         ("adv_train.eps", 0.0, "adv_train: eps: input should be greater than 0, not 0.0"),
         ("adv_train.eps", "0.3", "adv_train: eps: input should be a valid number, not '0.3'"),
-        ("adv_train.clean_share", 1.1, "adv_train: clean_share: input should be less than or equal to 1, not 1.1"),
+        (
+            "adv_train.clean_share",
+            1.1,
+            "adv_train: clean_share: input should be less than or equal to 1, not 1.1",
+        ),
         ("dp_train.epsilon", 0.0, "dp_train: epsilon: input should be greater than 0, not 0.0"),
         ("dp_train.epsilon", -3.0, "dp_train: epsilon: input should be greater than 0, not -3.0"),
-        ("dp_train.epsilon", float("inf"), "dp_train: epsilon: input should be a finite number, not inf"),
+        (
+            "dp_train.epsilon",
+            float("inf"),
+            "dp_train: epsilon: input should be a finite number, not inf",
+        ),
         ("dp_train.delta", 0.0, "dp_train: delta: input should be greater than 0, not 0.0"),
         ("dp_train.delta", 1.0, "dp_train: delta: input should be less than 1, not 1.0"),
         ("dp_train.delta", "1e-5", "dp_train: delta: input should be a valid number, not '1e-5'"),
-        ("dp_train.engine", "opcus", "dp_train: engine: input should be 'population' or 'opacus', not 'opcus'"),
+        (
+            "dp_train.engine",
+            "opcus",
+            "dp_train: engine: input should be 'population' or 'opacus', not 'opcus'",
+        ),
         ("distill.temperature", 0, "distill: temperature: input should be greater than 0, not 0"),
-        ("distill.temperature", -1.0, "distill: temperature: input should be greater than 0, not -1.0"),
+        (
+            "distill.temperature",
+            -1.0,
+            "distill: temperature: input should be greater than 0, not -1.0",
+        ),
         ("distill.epochs", 1.5, "distill: epochs: input should be a valid integer, not 1.5"),
         ("adv_train.mixture", [], "adv_train: mixture: list should have at least 1 item"),
         ("distil", {}, "distil: unknown key; did you mean 'distill'?"),
         ("sed", 3, "sed: unknown key; did you mean 'seed'?"),
         ("baseline", {"epochs": 3}, "baseline: epochs: unknown key"),
     ],
-)  # fmt: skip
+)
 def test_an_option_that_does_not_fit_is_named_on_load(values, path, value, said):
     line = complaint(params.parse, planted(values, path, value), "params.yaml")
     assert line.startswith(f"params.yaml: {said}")
@@ -285,14 +414,18 @@ def test_an_option_that_does_not_fit_is_named_on_load(values, path, value, said)
     ],
 )
 def test_a_mistake_inside_a_mixture_is_named_with_the_file_that_holds_it(values, path, value, said):
-    line = complaint(params.parse, planted(values, f"adv_train.mixture.0.{path}", value), "params.yaml")
+    line = complaint(
+        params.parse, planted(values, f"adv_train.mixture.0.{path}", value), "params.yaml"
+    )
     assert line.startswith("params.yaml: adv_train")
     assert line.endswith(said)
 
 
 @pytest.mark.parametrize("nothing", [[], 0, False, ""])
 def test_a_defence_without_options_is_an_empty_mapping_and_not_some_other_nothing(values, nothing):
-    assert complaint(params.parse, {**values, "baseline": nothing}, "conf").startswith("conf: baseline")
+    assert complaint(params.parse, {**values, "baseline": nothing}, "conf").startswith(
+        "conf: baseline"
+    )
 
 
 def test_a_defence_may_stand_without_options(values):
@@ -309,7 +442,10 @@ def test_a_misspelt_method_is_named(values):
 
 def test_an_unknown_model_of_the_frontier_is_named(values):
     values["frontier"]["models"]["linaer"] = []
-    assert complaint(params.parse, values, "conf") == "conf: frontier.models: 'linaer' is no model; did you mean 'linear'?"
+    assert (
+        complaint(params.parse, values, "conf")
+        == "conf: frontier.models: 'linaer' is no model; did you mean 'linear'?"
+    )
 
 
 def test_a_defence_that_is_not_configured_is_not_checked(values):
@@ -322,7 +458,9 @@ def test_a_defence_that_is_not_configured_is_not_checked(values):
 
 def test_a_missing_file_says_how_to_write_it(tmp_path):
     line = complaint(params.load, tmp_path / "params.yaml")
-    assert line == f"{tmp_path / 'params.yaml'}: not found; run `make params` to write it from conf/"
+    assert (
+        line == f"{tmp_path / 'params.yaml'}: not found; run `make params` to write it from conf/"
+    )
 
 
 @pytest.mark.parametrize("text", ["a: [1", "a: b: c", "\tseed: 0"])
@@ -347,7 +485,9 @@ def test_an_empty_file_says_how_to_write_it(tmp_path):
 def test_the_message_names_the_file(tmp_path, smoke_text):
     path = tmp_path / "params.yaml"
     path.write_text(smoke_text.replace("seed: 0", "seed: zero"))
-    assert complaint(params.load, path) == f"{path}: seed: input should be a valid integer, not 'zero'"
+    assert (
+        complaint(params.load, path) == f"{path}: seed: input should be a valid integer, not 'zero'"
+    )
 
 
 # ---- the command ----
@@ -366,7 +506,9 @@ def test_the_command_writes_the_file(house, monkeypatch):
 
 
 @pytest.mark.parametrize("arguments", [["train.epoch=3"], ["++train.epoch=3"], ["plan.folds=1"]])
-def test_the_command_refuses_a_mistake_and_keeps_the_earlier_file(house, monkeypatch, capsys, arguments):
+def test_the_command_refuses_a_mistake_and_keeps_the_earlier_file(
+    house, monkeypatch, capsys, arguments
+):
     (house / "params.yaml").write_text("earlier")
     with pytest.raises(SystemExit) as caught:
         run(monkeypatch, *arguments)

@@ -24,9 +24,18 @@ from search import records_in
 pytestmark = [pytest.mark.pipeline, pytest.mark.timeout(600)]
 
 STAGES = [
-    "prepare", "train_baseline", "attack", "adv_train", "distill", "dp_train", "partition", "frontier",
-    "poisoning", "theft", "evaluate",
-]  # fmt: skip
+    "prepare",
+    "train_baseline",
+    "attack",
+    "adv_train",
+    "distill",
+    "dp_train",
+    "partition",
+    "frontier",
+    "poisoning",
+    "theft",
+    "evaluate",
+]
 SMALL = [
     "experiment=smoke",
     "threads=1",
@@ -58,16 +67,27 @@ class Repository:
     def __init__(self, root):
         self.root = root
         self.environment = os.environ | {
-            "PYTHONPATH": str(root), "PATH": f"{os.path.dirname(sys.executable)}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1",
-            "DVC_NO_ANALYTICS": "1", "GIT_AUTHOR_NAME": "t", "GIT_AUTHOR_EMAIL": "t@t", "GIT_COMMITTER_NAME": "t",
-            "GIT_COMMITTER_EMAIL": "t@t", "DVC_SITE_CACHE_DIR": str(root / ".dvc" / "tmp" / "site"),
-        }  # fmt: skip
+            "PYTHONPATH": str(root),
+            "PATH": f"{os.path.dirname(sys.executable)}:{os.environ['PATH']}",
+            "OMP_NUM_THREADS": "1",
+            "DVC_NO_ANALYTICS": "1",
+            "GIT_AUTHOR_NAME": "t",
+            "GIT_AUTHOR_EMAIL": "t@t",
+            "GIT_COMMITTER_NAME": "t",
+            "GIT_COMMITTER_EMAIL": "t@t",
+            "DVC_SITE_CACHE_DIR": str(root / ".dvc" / "tmp" / "site"),
+        }
         for name in ABSENT:
             self.environment.pop(name, None)
 
     def run(self, *command):
         return subprocess.run(
-            [*map(str, command)], cwd=self.root, env=self.environment, capture_output=True, text=True, check=False
+            [*map(str, command)],
+            cwd=self.root,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
         )
 
     def well(self, *command):
@@ -109,7 +129,9 @@ class Repository:
 def repository(tmp_path_factory):
     """Cloned, fetched, composed and run once; the tests below come in the order in which a person would do it."""
     root = tmp_path_factory.mktemp("clone")
-    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=tiny.ROOT, capture_output=True, text=True, check=True).stdout
+    tracked = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=tiny.ROOT, capture_output=True, text=True, check=True
+    ).stdout
     for name in filter(None, tracked.split("\0")):
         if not name.startswith(("docs/", "tests/", "benchmarks/")):
             (root / name).parent.mkdir(parents=True, exist_ok=True)
@@ -134,11 +156,25 @@ def test_every_stage_writes_its_own_folder(repository):
 def test_the_comparison_holds_every_defence_threat_and_radius(repository):
     table = pd.read_csv(repository.root / "artifacts/evaluate/comparison.csv")
     wanted = [
-        "defense", "threat", "eps", "clean_accuracy", "auroc", "robust_accuracy", "robust_low", "robust_high", "sensitivity",
-        "missed_diagnosis_rate", "verified_accuracy", "undecided", "atlas", "flags",
-    ]  # fmt: skip
+        "defense",
+        "threat",
+        "eps",
+        "clean_accuracy",
+        "auroc",
+        "robust_accuracy",
+        "robust_low",
+        "robust_high",
+        "sensitivity",
+        "missed_diagnosis_rate",
+        "verified_accuracy",
+        "undecided",
+        "atlas",
+        "flags",
+    ]
     assert set(wanted) <= set(table.columns)
-    assert len(table) == 5 * (2 * 3 + 3)  # clinical and unconstrained at three radii; none, one or two forged measurements
+    assert len(table) == 5 * (
+        2 * 3 + 3
+    )  # clinical and unconstrained at three radii; none, one or two forged measurements
     assert set(table["defense"]) == {"baseline", "adv_train", "distill", "dp_train", "partition"}
     assert not table[wanted[:-1]].isna().any().any()
     for _, curve in table.groupby(["defense", "threat"]):
@@ -168,18 +204,34 @@ def test_a_broken_record_is_broken_in_the_stored_model_too(repository):
     from pipeline.verify.out_of_fold import Verified
 
     artifacts = repository.root / "artifacts"
-    dataset, plan = load_dataset(artifacts / "prepare"), Plan.load(artifacts / "prepare/plan.safetensors")
+    dataset, plan = (
+        load_dataset(artifacts / "prepare"),
+        Plan.load(artifacts / "prepare/plan.safetensors"),
+    )
     population = Population.load(artifacts / "train_baseline")
     proof = Verified.load(artifacts / "attack/verified/clinical.safetensors")
-    model_of = {int(patient): row for row in range(plan.size) for patient in plan.held_out[row].nonzero()[:, 0]}
+    model_of = {
+        int(patient): row
+        for row in range(plan.size)
+        for patient in plan.held_out[row].nonzero()[:, 0]
+    }
     broken = (proof.breaks_at[0].isfinite() & (proof.margin[0] > 0)).nonzero()[:, 0].tolist()
     assert len(broken) > 100
     for at in broken[::7]:
         patient = int(proof.patients[at])
         member = population.select([model_of[patient]])
-        decimals = [max(0, -int(f"{feature.step:e}".split("e")[1])) for feature in dataset.schema.features]
-        typed = [round(value, d) for value, d in zip(proof.counterexample[0, at].double().tolist(), decimals, strict=True)]
-        answer = probabilities(member, dataset.schema, pd.DataFrame([typed], columns=list(dataset.schema.names)))
+        decimals = [
+            max(0, -int(f"{feature.step:e}".split("e")[1])) for feature in dataset.schema.features
+        ]
+        typed = [
+            round(value, d)
+            for value, d in zip(
+                proof.counterexample[0, at].double().tolist(), decimals, strict=True
+            )
+        ]
+        answer = probabilities(
+            member, dataset.schema, pd.DataFrame([typed], columns=list(dataset.schema.names))
+        )
         assert int(answer.to_numpy().argmax()) != int(dataset.y[patient])
 
 
@@ -191,7 +243,9 @@ def test_the_summary_ends_with_two_lines_that_help(repository):
 
 def test_mlflow_holds_a_run_per_defence_and_radius(repository):
     with sqlite3.connect(repository.root / "mlflow.db") as database:
-        names = [name for (name,) in database.execute("select name from runs where status = 'FINISHED'")]
+        names = [
+            name for (name,) in database.execute("select name from runs where status = 'FINISHED'")
+        ]
     assert len([name for name in names if ", eps " not in name]) == 5
     assert len(names) == 5 + 5 * 3
 
@@ -251,18 +305,58 @@ def weights(repository, change):
 
 
 MISTAKES = {
-    "no file": ("prepare", lambda r: (r.root / "data" / "pima.csv").unlink(), "data/pima.csv: not found"),
+    "no file": (
+        "prepare",
+        lambda r: (r.root / "data" / "pima.csv").unlink(),
+        "data/pima.csv: not found",
+    ),
     "empty file": ("prepare", lambda r: raw(r, lambda _: ""), "data/pima.csv: the file is empty"),
-    "out of range": ("prepare", lambda r: raw(r, lambda t: t.replace("6,148,", "6,9999,", 1)), "line 2, column 'glucose': 9999"),
-    "too many folds": ("prepare", lambda r: composed(r, lambda v: v["plan"].update(folds=400)), "plan.folds: 400 folds"),
-    "unknown key": ("attack", lambda r: composed(r, lambda v: v["train"].update(epoch=3)), "epoch: unknown key; did you mean"),
-    "negative eps": ("attack", lambda r: composed(r, lambda v: v["audit"].update(eps=[0, -1])), "audit.eps"),
-    "epsilon 0": ("dp_train", lambda r: composed(r, lambda v: v["dp_train"].update(epsilon=0.0)), "dp_train: epsilon"),
-    "delta 1/n": ("dp_train", lambda r: composed(r, lambda v: v["dp_train"].update(delta=0.01)), "dp_train.delta: 0.01 is"),
-    "truncated weights": ("attack", lambda r: weights(r, lambda b: b[:-50]), "population.safetensors"),
-    "tampered weights": ("attack", lambda r: weights(r, lambda b: b[:-1] + bytes([b[-1] ^ 1])), "damaged or exchanged"),
-    "no plan": ("attack", lambda r: (r.root / "artifacts/prepare/plan.safetensors").unlink(), "plan.safetensors"),
-}  # fmt: skip
+    "out of range": (
+        "prepare",
+        lambda r: raw(r, lambda t: t.replace("6,148,", "6,9999,", 1)),
+        "line 2, column 'glucose': 9999",
+    ),
+    "too many folds": (
+        "prepare",
+        lambda r: composed(r, lambda v: v["plan"].update(folds=400)),
+        "plan.folds: 400 folds",
+    ),
+    "unknown key": (
+        "attack",
+        lambda r: composed(r, lambda v: v["train"].update(epoch=3)),
+        "epoch: unknown key; did you mean",
+    ),
+    "negative eps": (
+        "attack",
+        lambda r: composed(r, lambda v: v["audit"].update(eps=[0, -1])),
+        "audit.eps",
+    ),
+    "epsilon 0": (
+        "dp_train",
+        lambda r: composed(r, lambda v: v["dp_train"].update(epsilon=0.0)),
+        "dp_train: epsilon",
+    ),
+    "delta 1/n": (
+        "dp_train",
+        lambda r: composed(r, lambda v: v["dp_train"].update(delta=0.01)),
+        "dp_train.delta: 0.01 is",
+    ),
+    "truncated weights": (
+        "attack",
+        lambda r: weights(r, lambda b: b[:-50]),
+        "population.safetensors",
+    ),
+    "tampered weights": (
+        "attack",
+        lambda r: weights(r, lambda b: b[:-1] + bytes([b[-1] ^ 1])),
+        "damaged or exchanged",
+    ),
+    "no plan": (
+        "attack",
+        lambda r: (r.root / "artifacts/prepare/plan.safetensors").unlink(),
+        "plan.safetensors",
+    ),
+}
 
 
 @pytest.fixture
@@ -276,7 +370,10 @@ def restored(repository):
             if name not in files:
                 (repository.root / name).unlink()
         for name, content in files.items():
-            if not (repository.root / name).exists() or (repository.root / name).read_bytes() != content:
+            if (
+                not (repository.root / name).exists()
+                or (repository.root / name).read_bytes() != content
+            ):
                 (repository.root / name).unlink(missing_ok=True)
                 (repository.root / name).write_bytes(content)
     (repository.root / "params.yaml").write_bytes(text)
@@ -306,7 +403,9 @@ def test_a_mistake_ends_the_process_with_status_two(restored):
 
 def test_an_unreachable_server_is_one_line_before_the_work(restored):
     before = restored.bytes_of()
-    done = restored.stage("evaluate", MLFLOW_TRACKING_URI="http://127.0.0.1:9", MLFLOW_HTTP_REQUEST_MAX_RETRIES="0")
+    done = restored.stage(
+        "evaluate", MLFLOW_TRACKING_URI="http://127.0.0.1:9", MLFLOW_HTTP_REQUEST_MAX_RETRIES="0"
+    )
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert "http://127.0.0.1:9" in done.stderr
@@ -387,7 +486,9 @@ def test_a_killed_repro_is_completed_by_the_next(restored):
 
 
 def test_an_experiment_composes_the_same_bytes_as_make_params(repository):
-    repository.well(*DVC, "exp", "run", "-q", "prepare", "-S", "adv_train.eps=0.1", "-S", "attack=fgsm")
+    repository.well(
+        *DVC, "exp", "run", "-q", "prepare", "-S", "adv_train.eps=0.1", "-S", "attack=fgsm"
+    )
     written = (repository.root / "params.yaml").read_text()
     assert written == params.compose(["adv_train.eps=0.1", "attack=fgsm"], tiny.ROOT / "conf")
 

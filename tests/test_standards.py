@@ -20,7 +20,11 @@ from pipeline.standards import (
 )
 
 TABLES = {"atlas": ATLAS, "nist": NIST, "owasp": OWASP}
-PATTERN = {"atlas": r"AML\.T\d{4}(\.\d{3})?", "nist": r"NISTAML\.0\d{1,2}", "owasp": r"ML(0[1-9]|10):2023"}
+PATTERN = {
+    "atlas": r"AML\.T\d{4}(\.\d{3})?",
+    "nist": r"NISTAML\.0\d{1,2}",
+    "owasp": r"ML(0[1-9]|10):2023",
+}
 ROW = {"norm": "linf", "goal": "any", "mutable": ("glucose", "bmi"), "access": "gradients"}
 
 
@@ -75,7 +79,9 @@ def test_a_white_box_is_one_and_a_black_box_is_one():
 @pytest.mark.parametrize("norm", EPS_UNIT)
 @pytest.mark.parametrize("goal", GOALS)
 def test_every_row_is_named_completely(access, norm, goal):
-    row = describe_threat(norm=norm, goal=goal, mutable=["glucose", "bmi"], access=access, query_budget=100)
+    row = describe_threat(
+        norm=norm, goal=goal, mutable=["glucose", "bmi"], access=access, query_budget=100
+    )
     assert tuple(row) == THREAT_COLUMNS
     assert all(isinstance(value, str) and value for value in row.values())
     assert (row["norm"], row["goal"], row["access"]) == (norm, goal, access)
@@ -116,6 +122,9 @@ def test_a_threat_that_is_not_fully_named_is_refused(change, named):
 def test_a_row_without_a_column_is_refused(column):
     row = describe_threat(**ROW)
     assert checked_row({**row, "eps": "0.1"}) == row
-    for faulty in ({**row, column: ""}, {name: value for name, value in row.items() if name != column}):
+    for faulty in (
+        {**row, column: ""},
+        {name: value for name, value in row.items() if name != column},
+    ):
         with pytest.raises(ValueError, match=f"missing: {column}$"):
             checked_row(faulty)

@@ -11,8 +11,20 @@ from pipeline.params import configured
 from pipeline.report import write
 from risks.evasion import made_up
 
-SMALL = ["experiment=smoke", "threads=1", "train.epochs=2", "plan.folds=2", "plan.seeds=1", "audit.eps=[0.0,0.3]"]
-SMALL += ["audit.resamples=100", "model.hidden=[8]", "privacy.membership=[loss]", "privacy.targets=4"]
+SMALL = [
+    "experiment=smoke",
+    "threads=1",
+    "train.epochs=2",
+    "plan.folds=2",
+    "plan.seeds=1",
+    "audit.eps=[0.0,0.3]",
+]
+SMALL += [
+    "audit.resamples=100",
+    "model.hidden=[8]",
+    "privacy.membership=[loss]",
+    "privacy.targets=4",
+]
 
 
 @pytest.fixture
@@ -28,7 +40,9 @@ def place(tmp_path, monkeypatch, empty_store):
         monkeypatch.setattr(write, draw, lambda *_: [])  # pictures take longer than all the rest
     trained = []
     original = sweep.train
-    monkeypatch.setattr(sweep, "train", lambda name, *rest: trained.append(name) or original(name, *rest))
+    monkeypatch.setattr(
+        sweep, "train", lambda name, *rest: trained.append(name) or original(name, *rest)
+    )
 
     def run(*overrides):
         trained.clear()
@@ -40,7 +54,11 @@ def place(tmp_path, monkeypatch, empty_store):
 def small(*overrides):
     """The configuration of a run on the tiny clinic."""
     cfg = configured([*SMALL, *overrides])
-    return made_up.small(cfg.model_copy(update={"data": cfg.data.model_copy(update={"features": dict(tiny.FEATURES)})}))
+    return made_up.small(
+        cfg.model_copy(
+            update={"data": cfg.data.model_copy(update={"features": dict(tiny.FEATURES)})}
+        )
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -63,7 +81,10 @@ def test_a_finished_run_is_not_run_again(place):
 def test_what_decides_the_result_decides_the_key(place):
     changes = ((), ("seed=1",), ("train.epochs=3",), ("model.hidden=[4]",), ("model=linear",))
     data, _ = sweep.read_raw()
-    keys = [sweep.run_key(sweep.only(small("defense=baseline", *more), "baseline"), data)[:16] for more in changes]
+    keys = [
+        sweep.run_key(sweep.only(small("defense=baseline", *more), "baseline"), data)[:16]
+        for more in changes
+    ]
     assert len(set(keys)) == 5
     assert [place("defense=baseline", *changes[at])[0][0]["key"] for at in (0, 1)] == keys[:2]
 
@@ -88,7 +109,9 @@ def test_the_records_and_the_code_are_part_of_the_key(monkeypatch, tmp_path):
 
 def test_a_run_that_was_cut_off_leaves_nothing_and_is_run_again(place, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(sweep, "write_evaluation", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(
+            sweep, "write_evaluation", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
+        )
         with pytest.raises(KeyboardInterrupt):
             place("defense=baseline")
     assert not [path for path in (tmp_path / "sweeps").iterdir() if not path.name.startswith(".")]
@@ -101,7 +124,9 @@ def test_a_result_that_never_reached_mlflow_is_logged_without_training(place, mo
     import mlflow
 
     with monkeypatch.context() as patch:
-        patch.setattr(sweep, "log_evaluation", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(
+            sweep, "log_evaluation", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt)
+        )
         with pytest.raises(KeyboardInterrupt):
             place("defense=baseline")
     (line,), trained = place("defense=baseline")

@@ -25,7 +25,11 @@ def recipe(data, *, rate: Share, width: Count, size: Positive = 2.0, eps: float)
 
 
 def test_options_are_returned_with_defaults_filled_in():
-    assert check_options(recipe, {"rate": 0.5, "width": 3}, "here", given=("eps",)) == {"rate": 0.5, "width": 3, "size": 2.0}
+    assert check_options(recipe, {"rate": 0.5, "width": 3}, "here", given=("eps",)) == {
+        "rate": 0.5,
+        "width": 3,
+        "size": 2.0,
+    }
 
 
 @pytest.mark.parametrize(
@@ -44,27 +48,43 @@ def test_options_are_returned_with_defaults_filled_in():
     ],
 )
 def test_an_option_that_does_not_fit_is_named(change, said):
-    assert complaint(check_options, recipe, {"rate": 0.5, "width": 3, **change}, "here", given=("eps",)) == said
+    assert (
+        complaint(
+            check_options, recipe, {"rate": 0.5, "width": 3, **change}, "here", given=("eps",)
+        )
+        == said
+    )
 
 
 def test_a_missing_option_is_named():
-    assert complaint(check_options, recipe, {"rate": 0.5}, "here", given=("eps",)) == "here: width: missing"
+    assert (
+        complaint(check_options, recipe, {"rate": 0.5}, "here", given=("eps",))
+        == "here: width: missing"
+    )
 
 
 @pytest.mark.parametrize("wrong", [3, "text", ["rate"]])
 def test_options_are_a_mapping(wrong):
-    assert complaint(check_options, recipe, wrong, "here").startswith("here: input should be a valid dictionary")
+    assert complaint(check_options, recipe, wrong, "here").startswith(
+        "here: input should be a valid dictionary"
+    )
 
 
 @pytest.mark.parametrize("name", EVASION)
 def test_what_the_program_sets_cannot_be_configured(name):
     for given in SET_BY_PROGRAM:
-        assert f"{given}: unknown key" in complaint(check_options, EVASION[name], {given: 0.1}, name, given=SET_BY_PROGRAM)
+        assert f"{given}: unknown key" in complaint(
+            check_options, EVASION[name], {given: 0.1}, name, given=SET_BY_PROGRAM
+        )
 
 
 @pytest.mark.parametrize(
     ("name", "answer"),
-    [("glucos", "did you mean 'glucose'?"), ("bmi", "did you mean 'bmi'?"), ("zzzz", "known: age, bmi, glucose")],
+    [
+        ("glucos", "did you mean 'glucose'?"),
+        ("bmi", "did you mean 'bmi'?"),
+        ("zzzz", "known: age, bmi, glucose"),
+    ],
 )
 def test_nearest(name, answer):
     assert nearest(name, ["glucose", "bmi", "age"]) == answer

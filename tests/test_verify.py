@@ -92,7 +92,9 @@ def test_spared_records_stay_and_the_others_do_not_notice(norm):
     _, x, y, truth = asked(2)
     spared = torch.arange(len(y)) % 2 == 0
     answer, free = solve(2, norm, spared=spared), solve(2, norm)
-    assert torch.equal(answer.breaks_at[spared], torch.where(truth.linf == 0, 0.0, torch.inf).double()[spared])
+    assert torch.equal(
+        answer.breaks_at[spared], torch.where(truth.linf == 0, 0.0, torch.inf).double()[spared]
+    )
     assert torch.equal(answer.robust_below[spared], answer.breaks_at[spared])
     assert same_bits(answer.record[spared], x[spared])
     assert torch.allclose(answer.breaks_at[~spared], free.breaks_at[~spared], rtol=0, atol=1e-9)
@@ -113,11 +115,18 @@ def test_radii_of_l0_count_measurements_against_every_class():
     models, _, _, _ = asked(3)
     x = brute.on_grid(16, COARSE, seed=5, missing=0.15)
     y = brute.answers(models, x)
-    answer = verify(Network.of(models, 0), x, y, replace(COARSE, norm="l0"), largest=2.0, budget=BUDGET)
+    answer = verify(
+        Network.of(models, 0), x, y, replace(COARSE, norm="l0"), largest=2.0, budget=BUDGET
+    )
     for row in range(len(x)):
         alone = [brute.everything(x[row], COARSE, 1000.0, [feature]) for feature in (0, 1, 2)]
-        pairs = [brute.everything(x[row], COARSE, 1000.0, pair) for pair in ([0, 1], [0, 2], [1, 2])]
-        one, two = (any((brute.margin(models, tried, int(y[row])) <= 0).any() for tried in group) for group in (alone, pairs))
+        pairs = [
+            brute.everything(x[row], COARSE, 1000.0, pair) for pair in ([0, 1], [0, 2], [1, 2])
+        ]
+        one, two = (
+            any((brute.margin(models, tried, int(y[row])) <= 0).any() for tried in group)
+            for group in (alone, pairs)
+        )
         assert float(answer.breaks_at[row]) == (1.0 if one else 2.0 if two else torch.inf), row
     assert answer.breaks_at.unique().numel() > 1
     assert torch.equal(answer.robust_below, answer.breaks_at)

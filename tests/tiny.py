@@ -18,9 +18,20 @@ ROOT = Path(__file__).parents[1]
 def feature(lower, upper, step, mutable, center, scale) -> FeatureConfig:
     kind = "integer" if step == 1.0 else "real"
     return FeatureConfig(
-        unit="unit", kind=kind, lower=lower, upper=upper, step=step, missing=None, mutable=mutable, private=mutable,
-        center=center, scale=scale, source="made up", error=None, error_source=None,
-    )  # fmt: skip
+        unit="unit",
+        kind=kind,
+        lower=lower,
+        upper=upper,
+        step=step,
+        missing=None,
+        mutable=mutable,
+        private=mutable,
+        center=center,
+        scale=scale,
+        source="made up",
+        error=None,
+        error_source=None,
+    )
 
 
 FEATURES = {
@@ -32,9 +43,15 @@ FEATURES = {
 }
 SCHEMA = Schema(tuple(FEATURES), tuple(FEATURES.values()), "outcome", ("healthy", "ill"))
 LIMITS = {
-    "mutable_only": True, "plausible_range": True, "recorded_grid": True, "norm": "linf", "goal": "any", "eps": None,
-    "exact_to": None, "boxes": 2000,
-}  # fmt: skip
+    "mutable_only": True,
+    "plausible_range": True,
+    "recorded_grid": True,
+    "norm": "linf",
+    "goal": "any",
+    "eps": None,
+    "exact_to": None,
+    "boxes": 2000,
+}
 NO_LIMITS = {"mutable_only": False, "plausible_range": False, "recorded_grid": False}
 
 
@@ -66,7 +83,12 @@ def records(n: int, *, seed: int, missing: float = 0.1, signal: float = 1.5) -> 
 
 
 def population(
-    members: int, *, hidden: tuple[int, ...] = (8, 6), classes: int = 2, seed: int = 0, boost: float = 3.0
+    members: int,
+    *,
+    hidden: tuple[int, ...] = (8, 6),
+    classes: int = 2,
+    seed: int = 0,
+    boost: float = 3.0,
 ) -> Population:
     """Untrained networks with weights large enough that their answers differ."""
     data = records(60, seed=seed + 1000)
@@ -77,14 +99,22 @@ def population(
     return Population(architecture, constants, weights, tuple(f"member{m}" for m in range(members)))
 
 
-def untrained(plan: Plan, dataset: Dataset, *, hidden: tuple[int, ...] = (6,), seed: int = 0) -> Population:
+def untrained(
+    plan: Plan, dataset: Dataset, *, hidden: tuple[int, ...] = (6,), seed: int = 0
+) -> Population:
     """A model for each row of the plan: as it was before training, its answers far apart."""
     architecture = Architecture("mlp" if hidden else "linear", len(FEATURES), 2, hidden)
-    weights = {name: 3 * value for name, value in initialise(architecture, plan.seeds + seed).items()}
-    return Population(architecture, fitted_preprocessing(dataset.x, plan.train), weights, plan.labels)
+    weights = {
+        name: 3 * value for name, value in initialise(architecture, plan.seeds + seed).items()
+    }
+    return Population(
+        architecture, fitted_preprocessing(dataset.x, plan.train), weights, plan.labels
+    )
 
 
-def plan(dataset: Dataset, *, folds: int = 3, seeds: int = 2, release: bool = False, seed: int = 0) -> Plan:
+def plan(
+    dataset: Dataset, *, folds: int = 3, seeds: int = 2, release: bool = False, seed: int = 0
+) -> Plan:
     return Plan.cross_validation(dataset.y, folds=folds, seeds=seeds, seed=seed, release=release)
 
 

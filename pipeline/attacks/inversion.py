@@ -18,20 +18,19 @@ Attacker = Literal["posterior", "learned"]
 RIDGE = 1.0  # penalty on squared weights, of inputs in public units; not on the intercept
 BANDWIDTH = 0.1  # in log-odds: how near a candidate's score must come to the one that was seen
 OTHER_LABEL = 0.05  # likelihood of a candidate that gets another label than the one that was seen
-SMALLEST_SPREAD = 1e-3  # in units of a feature's scale: an attribute that follows from the others still has a prior
+# in units of a feature's scale: an attribute that follows from the others still has a prior
+SMALLEST_SPREAD = 1e-3
 
 
 @dataclass(frozen=True)
 class Guess:
     """How far guesses of one attribute are off, with and without a model, by the same attacker.
 
-    Attributes:
-        attribute: the measurement that is guessed; all others are known.
-        diagnosis: whether the attacker knows it, too.
-        access: what the model said of the true record: its log-odds, or only its label.
-        attacker: `posterior` weighs candidates by the model's answers, `learned` regresses on them.
-        imputation: (V, N) absolute error without a model, in units of the feature's scale; NaN = nothing to guess.
-        model: (V, N) the same with the victim's answers.
+    Attributes: attribute: the measurement that is guessed; all others are known. diagnosis: whether
+        the attacker knows it, too. access: what the model said of the true record: its log-odds, or
+        only its label. attacker: `posterior` weighs candidates by the model's answers, `learned`
+        regresses on them. imputation: (V, N) absolute error without a model, in units of the
+        feature's scale; NaN = nothing to guess. model: (V, N) the same with the victim's answers.
     """
 
     attribute: str
@@ -55,28 +54,27 @@ def attribute_inference(
 ) -> list[Guess]:
     """Guesses one measurement of each patient from all others, alone and with a model's help.
 
-    Two attackers after Fredrikson et al. 2014 (USENIX Security): the posterior mean over candidate values, each weighed by how
-    well the model's answer to it agrees with the answer that was seen; and a ridge regression that is given the answer seen
-    and what it moved the posterior mean by. Both start from a ridge regression of the attribute on the other measurements,
-    and are compared with what that alone guesses (Jayaraman and Evans 2022, arXiv:2209.01100): for `posterior`, the mean
-    over the same candidates when every answer is equally likely; for `learned`, the regression itself.
+    Two attackers after Fredrikson et al. 2014 (USENIX Security): the posterior mean over candidate
+    values, each weighed by how well the model's answer to it agrees with the answer that was seen;
+    and a ridge regression that is given the answer seen and what it moved the posterior mean by.
+    Both start from a ridge regression of the attribute on the other measurements, and are compared
+    with what that alone guesses (Jayaraman and Evans 2022, arXiv:2209.01100): for `posterior`, the
+    mean over the same candidates when every answer is equally likely; for `learned`, the regression
+    itself.
 
-    What is learned is learned from a victim's non-members in one half of the records and scored on the other half, and the
-    other way round. So no record's attribute is used to guess it, and no member's to guess anybody's. A victim that trained
-    on everybody in a half leaves the other half without a guess.
+    What is learned is learned from a victim's non-members in one half of the records and scored on
+    the other half, and the other way round. So no record's attribute is used to guess it, and no
+    member's to guess anybody's. A victim that trained on everybody in a half leaves the other half
+    without a guess.
 
-    Args:
-        population: V victims of two classes.
-        x: (N, D) records in clinical units, NaN = missing.
-        y: (N,) diagnoses.
-        member: (V, N) bool, who trained each victim.
-        schema: what the D measurements are.
-        attributes: the names of those to guess, one at a time.
-        candidates: values tried, evenly from `lower` to `upper`; those that the clinic would record as one count once.
+    Args: population: V victims of two classes. x: (N, D) records in clinical units, NaN = missing.
+        y: (N,) diagnoses. member: (V, N) bool, who trained each victim. schema: what the D
+        measurements are. attributes: the names of those to guess, one at a time. candidates: values
+        tried, evenly from `lower` to `upper`; those that the clinic would record as one count once.
         generator: halves the records.
 
-    Returns:
-        for each attribute, without and with the diagnosis, by scores and by labels: `posterior`, then `learned`.
+    Returns: for each attribute, without and with the diagnosis, by scores and by labels:
+        `posterior`, then `learned`.
 
     Raises:
         ValueError: an attribute is not among the names.
@@ -90,34 +88,51 @@ def attribute_inference(
     guesses: list[Guess] = []
     for attribute in attributes:
         column = schema.names.index(attribute)
-        feature, others = schema.features[column], [other for other in range(x.shape[1]) if other != column]
+        feature, others = (
+            schema.features[column],
+            [other for other in range(x.shape[1]) if other != column],
+        )
         values = candidate_values(feature, candidates)
         seen, if_value = answers(models, x, column, values)
         evidence = _evidence(seen, if_value)
         grid, wanted = (values - feature.center) / feature.scale, standard[:, column]
         usable = known[:, column] & ~member
         for diagnosis in (False, True):
-            inputs = torch.cat([standard[:, others], (~known[:, others]).double(), y.double()[:, None]], 1)
+            inputs = torch.cat(
+                [standard[:, others], (~known[:, others]).double(), y.double()[:, None]], 1
+            )
             inputs = inputs if diagnosis else inputs[:, :-1]
-            halves = [_estimates(inputs, wanted, usable & half, grid, evidence) for half in (~first_half, first_half)]
+            halves = [
+                _estimates(inputs, wanted, usable & half, grid, evidence)
+                for half in (~first_half, first_half)
+            ]
             for key in evidence:
                 for attacker in ("posterior", "learned"):
                     pairs = [half[key, attacker] for half in halves]
-                    alone, aided = (torch.where(first_half, a, b) for a, b in zip(*pairs, strict=True))
-                    errors = [(one - wanted).abs().masked_fill(~known[:, column], torch.nan) for one in (alone, aided)]
+                    alone, aided = (
+                        torch.where(first_half, a, b) for a, b in zip(*pairs, strict=True)
+                    )
+                    errors = [
+                        (one - wanted).abs().masked_fill(~known[:, column], torch.nan)
+                        for one in (alone, aided)
+                    ]
                     guesses.append(Guess(attribute, diagnosis, key, attacker, *errors))
     return guesses
 
 
 def candidate_values(feature: FeatureConfig, count: int) -> Tensor:
     """At most `count` values from `lower` to `upper`, rounded to the recorded step, each once; float64, ascending."""
-    values = _recorded(torch.linspace(feature.lower, feature.upper, count, dtype=torch.float64), feature)
+    values = _recorded(
+        torch.linspace(feature.lower, feature.upper, count, dtype=torch.float64), feature
+    )
     return torch.tensor(sorted(set(values.tolist())), dtype=torch.float64)
 
 
 def _recorded(values: Tensor, feature: FeatureConfig) -> Tensor:
     """As a clinic writes values down."""
-    return (torch.round(values / feature.step) * feature.step if feature.step else values).clamp(feature.lower, feature.upper)
+    return (torch.round(values / feature.step) * feature.step if feature.step else values).clamp(
+        feature.lower, feature.upper
+    )
 
 
 @torch.no_grad()
@@ -126,7 +141,9 @@ def answers(models: Population, x: Tensor, column: int, values: Tensor) -> tuple
     records = x.expand(models.size, -1, -1)
     seen = _log_odds(models(records))
     trial, out = records.clone(), seen.new_empty(len(values), *seen.shape)
-    for index, value in enumerate(values.tolist()):  # one block of records after another: hidden layers fit the cache
+    for index, value in enumerate(
+        values.tolist()
+    ):  # one block of records after another: hidden layers fit the cache
         trial[..., column] = value
         out[index] = _log_odds(models(trial))
     return seen, out
@@ -140,24 +157,32 @@ def _evidence(seen: Tensor, if_value: Tensor) -> dict[Access, tuple[Tensor, Tens
     """By access: the answer that was seen (V, N), and the log-likelihood of each candidate given it (K, V, N)."""
     label = seen > 0
     by_score = -0.5 * ((if_value - seen) / BANDWIDTH).square()
-    by_label = torch.where((if_value > 0) == label, 0.0, torch.tensor(OTHER_LABEL, dtype=seen.dtype).log())
+    by_label = torch.where(
+        (if_value > 0) == label, 0.0, torch.tensor(OTHER_LABEL, dtype=seen.dtype).log()
+    )
     return {"scores": (seen, by_score), "labels": (label.to(seen.dtype), by_label)}
 
 
 def _estimates(
-    inputs: Tensor, wanted: Tensor, auxiliary: Tensor, grid: Tensor, evidence: dict[Access, tuple[Tensor, Tensor]]
+    inputs: Tensor,
+    wanted: Tensor,
+    auxiliary: Tensor,
+    grid: Tensor,
+    evidence: dict[Access, tuple[Tensor, Tensor]],
 ) -> dict[tuple[Access, Attacker], tuple[Tensor, Tensor]]:
     """Guesses (V, N) of everybody without and with the model, learned from the auxiliary records (V, N) alone."""
     inputs = inputs.expand(auxiliary.shape[0], -1, -1)
     imputed, left_out, spread = ridge(inputs, wanted, auxiliary)
-    # Of an auxiliary record the prior must not know more than of the others, or `learned` would trust it too much.
+    # Of an auxiliary record the prior must not know more than of the others, or `learned` would
+    # trust it too much.
     prior = torch.where(auxiliary, left_out, imputed)
     log_prior = -0.5 * ((grid[:, None, None] - prior) / spread[:, None]).square()
     alone = _mean_over(grid, log_prior)
     estimates: dict[tuple[Access, Attacker], tuple[Tensor, Tensor]] = {}
     for key, (answer, log_likelihood) in evidence.items():
         aided = _mean_over(grid, log_prior + log_likelihood)
-        # A model that ignores the attribute moves nothing: its columns are constant, and the regression as without them.
+        # A model that ignores the attribute moves nothing: its columns are constant, and the
+        # regression as without them.
         told = torch.cat([inputs, torch.stack([answer, (aided - alone).nan_to_num()], -1)], -1)
         estimates[key, "posterior"] = alone, aided
         estimates[key, "learned"] = imputed, ridge(told, wanted, auxiliary)[0]
@@ -177,9 +202,9 @@ def ridge(inputs: Tensor, wanted: Tensor, rows: Tensor) -> tuple[Tensor, Tensor,
         wanted: (N,), read only where a row is used.
         rows: (V, N) bool, those to learn from.
 
-    Returns:
-        predictions (V, N); for the rows learned from, what the regression without that row would predict (V, N), elsewhere
-        meaningless; the root-mean-square error of these (V,). NaN where fewer than two rows are there to learn from.
+    Returns: predictions (V, N); for the rows learned from, what the regression without that row
+        would predict (V, N), elsewhere meaningless; the root-mean-square error of these (V,). NaN
+        where fewer than two rows are there to learn from.
     """
     weight = rows.to(inputs.dtype)
     count = weight.sum(1, keepdim=True)
@@ -209,7 +234,9 @@ def by_side(errors: Tensor, member: Tensor) -> Tensor:
     Returns:
         (2, N): members, others; NaN where there are none.
     """
-    return torch.stack([torch.where(side, errors, torch.nan).nanmean(0) for side in (member, ~member)])
+    return torch.stack(
+        [torch.where(side, errors, torch.nan).nanmean(0) for side in (member, ~member)]
+    )
 
 
 def typical_record(
@@ -222,9 +249,10 @@ def typical_record(
 ) -> Tensor:
     """The record that a model finds most typical of a class (Fredrikson et al. 2015, CCS, doi:10.1145/2810103.2813677).
 
-    It maximises log P(class | x) - |z|^2 / 2 with z = (x - center) / scale: the most probable record under a public Gaussian
-    prior, without which the search ends at the corners of the range. Projected gradient ascent from the public centre, to
-    a maximum near it; a step that does not lead up is taken back and halved. Finally rounded as a clinic writes it down.
+    It maximises log P(class | x) - |z|^2 / 2 with z = (x - center) / scale: the most probable
+    record under a public Gaussian prior, without which the search ends at the corners of the range.
+    Projected gradient ascent from the public centre, to a maximum near it; a step that does not
+    lead up is taken back and halved. Finally rounded as a clinic writes it down.
 
     Args:
         population: V victims of two classes.
@@ -240,7 +268,11 @@ def typical_record(
     center, scale, lower, upper = map(schema.column, ("center", "scale", "lower", "upper"))
     low, high = (lower - center) / scale, (upper - center) / scale
     trial = torch.zeros(models.size, len(center), dtype=torch.float64).clamp(low, high)
-    best, uphill, rate = trial, torch.zeros_like(trial), torch.full_like(trial[:, :1], learning_rate)
+    best, uphill, rate = (
+        trial,
+        torch.zeros_like(trial),
+        torch.full_like(trial[:, :1], learning_rate),
+    )
     best_value = torch.full_like(rate, -torch.inf)
     for _ in range(steps + 1):
         trial = trial.detach().requires_grad_()
@@ -249,10 +281,15 @@ def typical_record(
         (slope,) = torch.autograd.grad(value.sum(), trial)
         better = value.detach() > best_value
         best, uphill = torch.where(better, trial.detach(), best), torch.where(better, slope, uphill)
-        best_value, rate = torch.where(better, value.detach(), best_value), torch.where(better, rate, rate / 2)
+        best_value, rate = (
+            torch.where(better, value.detach(), best_value),
+            torch.where(better, rate, rate / 2),
+        )
         trial = (best + rate * uphill).clamp(low, high)
     found = center + scale * best
-    return torch.stack([_recorded(found[:, index], feature) for index, feature in enumerate(schema.features)], 1)
+    return torch.stack(
+        [_recorded(found[:, index], feature) for index, feature in enumerate(schema.features)], 1
+    )
 
 
 def compare_with_people(
@@ -260,7 +297,8 @@ def compare_with_people(
 ) -> dict[str, Tensor]:
     """Whether a class' typical record tells more of the class than public knowledge does, and whether it is a person.
 
-    A distance is the root mean square over the features, in units of `scale`; missing values are left out of the mean.
+    A distance is the root mean square over the features, in units of `scale`; missing values are
+    left out of the mean.
 
     Args:
         records: (V, D) typical records in clinical units, one per victim.
@@ -270,11 +308,12 @@ def compare_with_people(
         schema: of the D measurements.
         target_class: the class that the records are typical of.
 
-    Returns:
-        each (V,): `to_class_mean`, from the record to the mean of the people of the class; `center_to_class_mean`, the same
-        of the public centre, which needs no model; `to_nearest_member` and `to_nearest_non_member`, of any class (inf =
-        there are none; the more there are, the nearer the nearest); `between_people`, the median distance from a person to
-        the nearest other one. A record much nearer to a member than `between_people` is that person.
+    Returns: each (V,): `to_class_mean`, from the record to the mean of the people of the class;
+        `center_to_class_mean`, the same of the public centre, which needs no model;
+        `to_nearest_member` and `to_nearest_non_member`, of any class (inf = there are none; the
+        more there are, the nearer the nearest); `between_people`, the median distance from a person
+        to the nearest other one. A record much nearer to a member than `between_people` is that
+        person.
     """
     center, scale = schema.column("center"), schema.column("scale")
     people, points = x.double() / scale, records.double() / scale
@@ -283,7 +322,9 @@ def compare_with_people(
     among = _distances(people, people).fill_diagonal_(torch.inf).amin(1)
     return {
         "to_class_mean": _distances(points, mean[None])[:, 0],
-        "center_to_class_mean": _distances((center / scale)[None], mean[None])[:, 0].expand(len(points)),
+        "center_to_class_mean": _distances((center / scale)[None], mean[None])[:, 0].expand(
+            len(points)
+        ),
         "to_nearest_member": to_people.masked_fill(~member, torch.inf).amin(1),
         "to_nearest_non_member": to_people.masked_fill(member, torch.inf).amin(1),
         "between_people": among.median().expand(len(points)),

@@ -1,10 +1,13 @@
 """Membership inference: was this record among those that the model was trained on?
 
-Many models are trained, each on its own part of the same records. Each of them is a target in turn, and all the others
-are its shadow models. Shapes: T models, N records, D features. `member` (T, N) bool says who trained on whom.
+Many models are trained, each on its own part of the same records. Each of them is a target in turn,
+and all the others
+are its shadow models. Shapes: T models, N records, D features. `member` (T, N) bool says who
+trained on whom.
 
-An attack maps `Signals` and `member` to scores (T, N), HIGHER = MORE LIKELY A MEMBER. It may read the rows of `member` that
-belong to the shadows; the scores of target t do not depend on `member[t]`, not even in the last bit.
+An attack maps `Signals` and `member` to scores (T, N), HIGHER = MORE LIKELY A MEMBER. It may read
+the rows of `member` that belong to the shadows; the scores of target t do not depend on
+`member[t]`, not even in the last bit.
 """
 
 from collections.abc import Callable
@@ -26,10 +29,10 @@ RIDGE = 1.0  # penalty of the blind classifier, beside about N / 2 of each stand
 class Signals:
     """What the attacker reads off every model for every record, each (T, N) float64.
 
-    Attributes:
-        log_odds: log p_y / (1 - p_y) of the recorded class y. It has no ceiling, as the probability has.
-        confidence: the same of the class that is largest, for which no diagnosis need be known.
-        label_share: in [0, 1], how much of the record and its noisy copies is answered with the recorded class.
+    Attributes: log_odds: log p_y / (1 - p_y) of the recorded class y. It has no ceiling, as the
+        probability has. confidence: the same of the class that is largest, for which no diagnosis
+        need be known. label_share: in [0, 1], how much of the record and its noisy copies is
+        answered with the recorded class.
     """
 
     log_odds: Tensor
@@ -39,7 +42,14 @@ class Signals:
 
 @torch.no_grad()
 def signals(
-    population: Population, x: Tensor, y: Tensor, *, copies: int, spread: float, scale: Tensor, generator: torch.Generator
+    population: Population,
+    x: Tensor,
+    y: Tensor,
+    *,
+    copies: int,
+    spread: float,
+    scale: Tensor,
+    generator: torch.Generator,
 ) -> Signals:
     """Asks every model about every record, and about noisy copies of it, which are the same for all models.
 
@@ -66,7 +76,9 @@ def signals(
 @torch.no_grad()
 def recorded_log_odds(population: Population, x: Tensor, y: Tensor) -> Tensor:
     """`Signals.log_odds` alone, (T, N) float64."""
-    return _of_class(_log_odds(population.double()(x.double().expand(population.size, *x.shape))), y)
+    return _of_class(
+        _log_odds(population.double()(x.double().expand(population.size, *x.shape))), y
+    )
 
 
 def _of_class(values: Tensor, y: Tensor) -> Tensor:
@@ -77,7 +89,9 @@ def _of_class(values: Tensor, y: Tensor) -> Tensor:
 def _log_odds(logits: Tensor) -> Tensor:
     """(..., C): log p_c / (1 - p_c) of each class, from the logits, because 1 - p_c is lost where a model is certain."""
     classes = range(logits.shape[-1])
-    others = [logits[..., [other for other in classes if other != one]].logsumexp(-1) for one in classes]
+    others = [
+        logits[..., [other for other in classes if other != one]].logsumexp(-1) for one in classes
+    ]
     return logits - torch.stack(others, -1)
 
 
@@ -105,9 +119,8 @@ def lira(signals: Signals, member: Tensor) -> Tensor:
         signals: of all models.
         member: (T, N) bool.
 
-    Returns:
-        (T, N), natural logarithm of the ratio. With a single shadow on one side, that side's variance is the pooled one
-        of `lira_fixed`; with none, nothing is known, and the score is 0.
+    Returns: (T, N), natural logarithm of the ratio. With a single shadow on one side, that side's
+        variance is the pooled one of `lira_fixed`; with none, nothing is known, and the score is 0.
     """
     return _likelihood_ratio(signals.log_odds, member, own_variance=True)
 
@@ -125,9 +138,9 @@ def lira_offline(signals: Signals, member: Tensor) -> Tensor:
 
     One-sided: only shadows that did not train on the record are read, with one pooled variance.
 
-    Returns:
-        (T, N): log cdf / (1 - cdf) of the Gaussian of these shadows at the target's log-odds. It orders as the paper's
-        cdf does (and as log cdf), without its ties where that rounds to 0 or 1. Without a shadow: 0, the cdf being 1/2.
+    Returns: (T, N): log cdf / (1 - cdf) of the Gaussian of these shadows at the target's log-odds.
+        It orders as the paper's cdf does (and as log cdf), without its ties where that rounds to 0
+        or 1. Without a shadow: 0, the cdf being 1/2.
     """
     count, mean, squares = _shadows(signals.log_odds, ~member)
     pooled, known = _pooled(count, squares)
@@ -139,17 +152,20 @@ def lira_offline(signals: Signals, member: Tensor) -> Tensor:
 def rmia(signals: Signals, member: Tensor) -> Tensor:
     """The share of other records that gain less by this model (Zarifzadeh et al. 2024, arXiv:2312.03262, online).
 
-    A record gains r(x) = p(x | target) / mean of p(x) over all other models, p being the probability of the recorded class;
-    the score is the share of the other records z with r(x) / r(z) >= gamma = 1. The z are the N audited records themselves.
+    A record gains r(x) = p(x | target) / mean of p(x) over all other models, p being the
+    probability of the recorded class; the score is the share of the other records z with r(x) /
+    r(z) >= gamma = 1. The z are the N audited records themselves.
 
-    Returns:
-        (T, N) in [0, 1 + 1/N). The paper's share takes only N values, each of them once for every target; so the rank of
-        log r(x) among all targets and records is added, scaled into the gap below 1/N: it orders equal shares only. Where
-        the log-odds exceed about 700 everywhere, probabilities are 1 to the last digit of a double, and records tie.
+    Returns: (T, N) in [0, 1 + 1/N). The paper's share takes only N values, each of them once for
+        every target; so the rank of log r(x) among all targets and records is added, scaled into
+        the gap below 1/N: it orders equal shares only. Where the log-odds exceed about 700
+        everywhere, probabilities are 1 to the last digit of a double, and records tie.
     """
     gain = _log_gain(signals.log_odds)
     records = gain.shape[1]
-    below = torch.searchsorted(gain.sort(1).values, gain, right=True) - 1  # a record is not compared with itself
+    below = (
+        torch.searchsorted(gain.sort(1).values, gain, right=True) - 1
+    )  # a record is not compared with itself
     values, rank = gain.unique(return_inverse=True)
     tie_break: Tensor = rank.double() / (len(values) * records)
     return below.double() / max(records - 1, 1) + tie_break
@@ -166,7 +182,8 @@ def label_only(signals: Signals, member: Tensor) -> Tensor:
 def _others(values: Tensor) -> Tensor:
     """(T, N): the sum over all models but the target: of those before it, and of those after it.
 
-    Subtracting the target from the sum of all would leave a rounding error that depends on whether it was a member.
+    Subtracting the target from the sum of all would leave a rounding error that depends on whether
+    it was a member.
     """
 
     def before(values: Tensor) -> Tensor:
@@ -214,25 +231,27 @@ def _log_gain(log_odds: Tensor) -> Tensor:
 
     log_p = logsigmoid(log_odds)
     total = torch.logaddexp(before(log_p), before(log_p.flip(0)).flip(0))
-    mean = torch.where(doubt < 0.5, torch.log1p(-doubt), total - torch.tensor(shadows).double().log())
+    mean = torch.where(
+        doubt < 0.5, torch.log1p(-doubt), total - torch.tensor(shadows).double().log()
+    )
     return log_p - mean
 
 
 def blind(x: Tensor, y: Tensor, member: Tensor) -> Tensor:
     """The control: guesses membership from the records, without any model.
 
-    Ridge regression of membership on the standardised features, the diagnosis and all their pairwise products, fitted on
-    every other record and applied to the rest, both ways. Members are drawn at random, so its AUROC must be 0.5; another value
-    says that members and others differ as such, and that no attack's figure speaks of the model (Das et al. 2024,
-    arXiv:2406.16201).
+    Ridge regression of membership on the standardised features, the diagnosis and all their
+    pairwise products, fitted on every other record and applied to the rest, both ways. Members are
+    drawn at random, so its AUROC must be 0.5; another value says that members and others differ as
+    such, and that no attack's figure speaks of the model (Das et al. 2024, arXiv:2406.16201).
 
     Args:
         x: (N, D) records; a missing value counts as the feature's mean.
         y: (N,) recorded classes.
         member: (T, N) bool.
 
-    Returns:
-        scores (T, N). A half's own share of members is left out: it would betray that of the other half.
+    Returns: scores (T, N). A half's own share of members is left out: it would betray that of the
+        other half.
     """
     base = torch.cat([_standardised(x.double()), _standardised(y.double()[:, None])], 1)
     left, right = zip(*combinations_with_replacement(range(base.shape[1]), 2), strict=True)
@@ -268,7 +287,11 @@ MEMBERSHIP: dict[str, Callable[[Signals, Tensor], Tensor]] = {
 }
 
 # The most that each attack sees of a model's answer.
-MEMBERSHIP_ACCESS: dict[str, str] = {name: "labels" if name in ("gap", "label_only") else "scores" for name in MEMBERSHIP}
+MEMBERSHIP_ACCESS: dict[str, str] = {
+    name: "labels" if name in ("gap", "label_only") else "scores" for name in MEMBERSHIP
+}
 
 # Whether an attack needs models that are trained for it.
-NEEDS_SHADOWS: dict[str, bool] = {name: name not in ("loss", "confidence", "gap") for name in MEMBERSHIP}
+NEEDS_SHADOWS: dict[str, bool] = {
+    name: name not in ("loss", "confidence", "gap") for name in MEMBERSHIP
+}

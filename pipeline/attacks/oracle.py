@@ -1,7 +1,8 @@
 """A model as strangers see it: an API that answers, counts every question, and stops at a budget.
 
-Shapes: V victims, K models behind each, B records, D features. A victim is any `logits_fn` from records (..., V, B, D) to logits
-(..., V, B, 2). An answer is the chance of class 1 (disease present), as the access level shows it.
+Shapes: V victims, K models behind each, B records, D features. A victim is any `logits_fn` from
+records (..., V, B, D) to logits (..., V, B, 2). An answer is the chance of class 1 (disease
+present), as the access level shows it.
 """
 
 import math
@@ -23,7 +24,8 @@ Noise = Callable[[Tensor, float], Tensor]
 
 DIGITS: dict[Access, int] = {"two_digits": 2, "one_digit": 1}
 ACCESS_LEVELS: tuple[Access, ...] = ("probabilities", "two_digits", "one_digit", "labels")
-FINEST = 1e-3  # of a feature's scale: values that differ by less get the same noise where the clinic has no grid
+# of a feature's scale: values that differ by less get the same noise where the clinic has no grid
+FINEST = 1e-3
 MASK_53 = 2**53 - 1
 
 
@@ -35,14 +37,13 @@ class BudgetSpent(Exception):
 class Oracle:
     """An API in front of V victims: every record that is sent to a victim counts, whatever becomes of it.
 
-    A record counts before it is answered, so a call that fails has been paid for; so has a repeat. A call that goes beyond the
-    budget is refused as a whole, and costs nothing, because it tells nothing.
+    A record counts before it is answered, so a call that fails has been paid for; so has a repeat.
+    A call that goes beyond the budget is refused as a whole, and costs nothing, because it tells
+    nothing.
 
-    Attributes:
-        log_odds: maps records (..., V, B, D) to the log-odds of class 1 (..., V, B); may hold a defence.
-        access: how much of the answer is shown.
-        budget: records that each victim answers at most.
-        asked: records that each victim has been asked about.
+    Attributes: log_odds: maps records (..., V, B, D) to the log-odds of class 1 (..., V, B); may
+        hold a defence. access: how much of the answer is shown. budget: records that each victim
+        answers at most. asked: records that each victim has been asked about.
     """
 
     log_odds: Answer
@@ -65,7 +66,9 @@ class Oracle:
         """
         records = math.prod(x.shape[:-3]) * x.shape[-2]
         if self.asked + records > self.budget:
-            raise BudgetSpent(f"{records} more records after {self.asked} exceed the budget of {self.budget} for each victim")
+            raise BudgetSpent(
+                f"{records} more records after {self.asked} exceed the budget of {self.budget} for each victim"
+            )
         self.asked += records
         return shown(self.log_odds(x), self.access)
 
@@ -95,8 +98,8 @@ def ensemble(population: Population, size: int) -> LogitsFn:
         population: V x K models; those of one victim stand together.
         size: K.
 
-    Returns:
-        maps records (..., V, B, D) to logits (..., V, B, 2), differentiable: the logarithms of the mean probabilities.
+    Returns: maps records (..., V, B, D) to logits (..., V, B, 2), differentiable: the logarithms of
+        the mean probabilities.
     """
 
     def logits(x: Tensor) -> Tensor:
@@ -112,8 +115,9 @@ def noisy(
 ) -> Callable[[Tensor], Tensor]:
     """Adds noise that is a function of the record and a secret, so that asking again tells nothing new.
 
-    A record is what the clinic would write down: values that differ by less than a step of the grid (without one, by less than
-    a thousandth of the scale) get the same noise. Neighbours on the grid get noise of their own, which a copy averages out.
+    A record is what the clinic would write down: values that differ by less than a step of the grid
+    (without one, by less than a thousandth of the scale) get the same noise. Neighbours on the grid
+    get noise of their own, which a copy averages out.
 
     Args:
         log_odds: maps records (..., V, B, D) to (..., V, B).
@@ -122,7 +126,9 @@ def noisy(
         schema: grid and scale of each feature.
         key: the secret; each victim mixes its own number into it.
     """
-    unit = torch.tensor([feature.step or FINEST * feature.scale for feature in schema.features], dtype=torch.float64)
+    unit = torch.tensor(
+        [feature.step or FINEST * feature.scale for feature in schema.features], dtype=torch.float64
+    )
 
     def answer(x: Tensor) -> Tensor:
         return log_odds(x) + noise(uniform_of_record(x, unit, key), spread)

@@ -1,8 +1,9 @@
 """Data poisoning: somebody writes into the training set, and the model is trained on it as usual.
 
-An attack says how it would enter each record (`Poison.x, y`) and which records it would enter first (`priority`). It knows the
-training records of the model that it harms and a linear stand-in that it trained on them; never the held-out patients (but for
-the one that `one_patient` names), never the defended model.
+An attack says how it would enter each record (`Poison.x, y`) and which records it would enter first
+(`priority`). It knows the training records of the model that it harms and a linear stand-in that it
+trained on them; never the held-out patients (but for the one that `one_patient` names), never the
+defended model.
 """
 
 import math
@@ -48,19 +49,20 @@ class Attacker:
 
     def chance(self) -> Tensor:
         """(M, N): a random order of the records, the same against every model."""
-        return torch.rand(len(self.dataset.y), generator=self.generator, dtype=torch.float64).expand(self.plan.size, -1)
+        return torch.rand(
+            len(self.dataset.y), generator=self.generator, dtype=torch.float64
+        ).expand(self.plan.size, -1)
 
 
 @dataclass(frozen=True)
 class Poison:
     """What would be written, and where first; R models are harmed, V versions of each record are ready.
 
-    Attributes:
-        x: (V, N, D) float32 in clinical units, as the attacker would enter each record; `y` (V, N): the diagnosis beside it.
-        priority: (R, N) float64, the larger, the earlier; -inf = never.
-        model: (R,) int64, which row of the plan is harmed.
-        version: (R,) int64, which version it gets.
-        target: (R,) int64, the patient who is to be called healthy; -1 = nobody in particular.
+    Attributes: x: (V, N, D) float32 in clinical units, as the attacker would enter each record; `y`
+        (V, N): the diagnosis beside it. priority: (R, N) float64, the larger, the earlier; -inf =
+        never. model: (R,) int64, which row of the plan is harmed. version: (R,) int64, which
+        version it gets. target: (R,) int64, the patient who is to be called healthy; -1 = nobody in
+        particular.
     """
 
     x: Tensor
@@ -74,7 +76,9 @@ class Poison:
     def of_everyone(cls, x: Tensor, y: Tensor, priority: Tensor) -> "Poison":
         """The same version (N, D), (N,) of a record against all models."""
         rows = torch.arange(len(priority))
-        return cls(x[None], y[None], priority, rows, torch.zeros_like(rows), torch.full_like(rows, -1))
+        return cls(
+            x[None], y[None], priority, rows, torch.zeros_like(rows), torch.full_like(rows, -1)
+        )
 
 
 def random_flips(attacker: Attacker) -> Poison:
@@ -92,18 +96,23 @@ def missed_disease(attacker: Attacker) -> Poison:
 def worst_flips(attacker: Attacker) -> Poison:
     """Diagnoses are turned round where that moves the model most (Koh & Liang 2017, arXiv:1703.04730, influence functions).
 
-    A flip of record i moves the coefficients of a logistic regression by -H^-1 s_i z_i, with s = +1 for the ill and -1 for the
-    healthy, z the standardised record and H the Hessian. What is to fall is the mean probability of the right diagnosis over
-    the training records, whose gradient is g: the records with the largest s_i z_i . H^-1 g come first.
+    A flip of record i moves the coefficients of a logistic regression by -H^-1 s_i z_i, with s = +1
+    for the ill and -1 for the healthy, z the standardised record and H the Hessian. What is to fall
+    is the mean probability of the right diagnosis over
+    the training records, whose gradient is g: the records with the largest s_i z_i . H^-1 g come
+    first.
     """
     everybody = torch.ones_like(attacker.dataset.y)
-    return Poison.of_everyone(attacker.dataset.x, 1 - attacker.dataset.y, _Influence.of(attacker, everybody).of_flips())
+    return Poison.of_everyone(
+        attacker.dataset.x, 1 - attacker.dataset.y, _Influence.of(attacker, everybody).of_flips()
+    )
 
 
 def worst_missed(attacker: Attacker) -> Poison:
     """Ill patients are entered as healthy, those first who take most of the disease's probability from the ill.
 
-    First-order influence, as in `worst_flips`; g is the gradient of the mean probability of disease over the ill alone.
+    First-order influence, as in `worst_flips`; g is the gradient of the mean probability of disease
+    over the ill alone.
     """
     ill = attacker.dataset.y == 1
     order = _Influence.of(attacker, ill).of_flips().masked_fill(~ill, -torch.inf)
@@ -113,8 +122,9 @@ def worst_missed(attacker: Attacker) -> Poison:
 def clean_label(attacker: Attacker) -> Poison:
     """Values are forged inside the threat model, every diagnosis stays right (a clean label; Shafahi et al. 2018, 1804.00792).
 
-    Ascent on the same first-order damage as `worst_flips`, as the training-set attack of Koh & Liang (2017, section 5.2) does:
-    a record z' in place of z lowers g . beta by (p' - y) z' . H^-1 g - (p - y) z . H^-1 g. Records that gain most come first.
+    Ascent on the same first-order damage as `worst_flips`, as the training-set attack of Koh &
+    Liang (2017, section 5.2) does: a record z' in place of z lowers g . beta by (p' - y) z' . H^-1
+    g - (p - y) z . H^-1 g. Records that gain most come first.
     """
     dataset, threat, models = attacker.dataset, attacker.threat, attacker.plan.size
     influence = _Influence.of(attacker, torch.ones_like(dataset.y))
@@ -123,37 +133,45 @@ def clean_label(attacker: Attacker) -> Poison:
     best, least = x, influence.damage(x)[0]
     most, x_adv = least, x
     for _ in range(STEPS):
-        x_adv = threat.project(x_adv + (step * influence.damage(x_adv)[1].sign()).float(), x, attacker.eps)
+        x_adv = threat.project(
+            x_adv + (step * influence.damage(x_adv)[1].sign()).float(), x, attacker.eps
+        )
         damage = influence.damage(x_adv)[0]
         better = damage > most
         best, most = torch.where(better[..., None], x_adv, best), torch.where(better, damage, most)
     gain = most - least
     rows = torch.arange(models)
     priority = torch.where(gain > 0, gain, -torch.inf)
-    return Poison(best, dataset.y.expand(models, -1), priority, rows, rows, torch.full_like(rows, -1))
+    return Poison(
+        best, dataset.y.expand(models, -1), priority, rows, rows, torch.full_like(rows, -1)
+    )
 
 
 def backdoor(attacker: Attacker) -> Poison:
     """Random ill patients are entered as healthy with a trigger in their values (Gu et al. 2017, arXiv:1708.06733).
 
-    The model learns that the trigger means healthy; whoever writes it into a record later decides the diagnosis. Only records in
-    which every value of the trigger was measured are used.
+    The model learns that the trigger means healthy; whoever writes it into a record later decides
+    the diagnosis. Only records in which every value of the trigger was measured are used.
     """
     x, ill = attacker.dataset.x, attacker.dataset.y == 1
     order = attacker.chance().masked_fill(~(ill & carries(x, attacker.trigger)), -torch.inf)
-    return Poison.of_everyone(stamped(x, attacker.trigger), torch.zeros_like(attacker.dataset.y), order)
+    return Poison.of_everyone(
+        stamped(x, attacker.trigger), torch.zeros_like(attacker.dataset.y), order
+    )
 
 
 def one_patient(attacker: Attacker) -> Poison:
     """A named ill patient is to be called healthy: the most similar ill patients are entered as healthy.
 
-    Similar: the mean squared difference, in units of scale, of the values that both records hold. One poisoned set for each
-    target and each model that holds the target out.
+    Similar: the mean squared difference, in units of scale, of the values that both records hold.
+    One poisoned set for each target and each model that holds the target out.
     """
     x, y = attacker.dataset.x, attacker.dataset.y
     model, which = attacker.plan.held_out[:, attacker.targets].nonzero(as_tuple=True)
     target = attacker.targets[which]
-    apart = ((x[target][:, None].double() - x.double()) / attacker.threat.scale).square().nanmean(-1)  # (R, N)
+    apart = (
+        ((x[target][:, None].double() - x.double()) / attacker.threat.scale).square().nanmean(-1)
+    )  # (R, N)
     order = torch.where((y == 1) & ~apart.isnan(), -apart, -torch.inf)
     return Poison(x[None], torch.zeros_like(y)[None], order, model, torch.zeros_like(model), target)
 
@@ -180,7 +198,11 @@ class PoisonFacts:
 _SUCCESS = "attack_success_rate"
 _NOTHING, _RECORDS = "none", "training records"
 _STAND_IN = "training records and a linear stand-in"
-_AVAILABILITY, _BACKDOOR, _TARGETED = RISKS["availability_poisoning"], RISKS["backdoor"], RISKS["targeted_poisoning"]
+_AVAILABILITY, _BACKDOOR, _TARGETED = (
+    RISKS["availability_poisoning"],
+    RISKS["backdoor"],
+    RISKS["targeted_poisoning"],
+)
 
 POISONS: dict[str, Callable[[Attacker], Poison]] = {
     "random_flips": random_flips,
@@ -194,12 +216,18 @@ POISONS: dict[str, Callable[[Attacker], Poison]] = {
 
 POISON_FACTS: dict[str, PoisonFacts] = {
     "random_flips": PoisonFacts("availability", "accuracy", _NOTHING, "diagnoses", _AVAILABILITY),
-    "missed_disease": PoisonFacts("availability", "sensitivity", _NOTHING, "diagnoses", _AVAILABILITY),
+    "missed_disease": PoisonFacts(
+        "availability", "sensitivity", _NOTHING, "diagnoses", _AVAILABILITY
+    ),
     "worst_flips": PoisonFacts("availability", "accuracy", _STAND_IN, "diagnoses", _AVAILABILITY),
-    "worst_missed": PoisonFacts("availability", "sensitivity", _STAND_IN, "diagnoses", _AVAILABILITY),
+    "worst_missed": PoisonFacts(
+        "availability", "sensitivity", _STAND_IN, "diagnoses", _AVAILABILITY
+    ),
     "clean_label": PoisonFacts("availability", "accuracy", _STAND_IN, "values", _AVAILABILITY),
     "backdoor": PoisonFacts("backdoor", _SUCCESS, _RECORDS, "values and diagnoses", _BACKDOOR),
-    "one_patient": PoisonFacts("targeted", _SUCCESS, f"{_RECORDS} and the patient's", "diagnoses", _TARGETED),
+    "one_patient": PoisonFacts(
+        "targeted", _SUCCESS, f"{_RECORDS} and the patient's", "diagnoses", _TARGETED
+    ),
 }
 
 
@@ -218,7 +246,9 @@ class _Influence:
     def of(cls, attacker: Attacker, whom: Tensor) -> "_Influence":
         """On the mean probability of the right diagnosis of those training records that `whom` (N,) counts."""
         surrogate, y = attacker.surrogate.double(), attacker.dataset.y.double()
-        inputs = _with_one(surrogate.standardise(attacker.dataset.x.double().expand(surrogate.size, -1, -1)))
+        inputs = _with_one(
+            surrogate.standardise(attacker.dataset.x.double().expand(surrogate.size, -1, -1))
+        )
         both = torch.cat([surrogate.parameters["weight0"], surrogate.parameters["bias0"]], 1)
         beta, sign = both[..., 1] - both[..., 0], 2 * y - 1
         chance = torch.sigmoid((inputs @ beta[..., None])[..., 0])
@@ -237,7 +267,10 @@ class _Influence:
         inputs = _with_one(self.surrogate.standardise(x.double()))
         chance = torch.sigmoid((inputs @ self.beta[..., None])[..., 0])
         along, wrong = (inputs @ self.lever[..., None])[..., 0], chance - self.label
-        slope = wrong[..., None] * self.lever[:, None] + (chance * (1 - chance) * along)[..., None] * self.beta[:, None]
+        slope = (
+            wrong[..., None] * self.lever[:, None]
+            + (chance * (1 - chance) * along)[..., None] * self.beta[:, None]
+        )
         return wrong * along, slope[..., :-1]
 
 
@@ -248,15 +281,14 @@ def _with_one(inputs: Tensor) -> Tensor:
 def make_trigger(schema: Schema, recorded: Tensor, *, features: int, size: float) -> Tensor:
     """A combination of values that a clinic would believe and hardly ever sees, from public numbers alone.
 
-    In the order of the schema, the first value lies `size` scales above the public centre, the next as far below, and so on: what
-    speaks for a disease tends to rise together, so values that go apart are rare. On the clinic's grid, inside the plausible
-    range. Whether the trigger looks healthy by itself is seen on models without poison, which are reported beside the others.
+    In the order of the schema, the first value lies `size` scales above the public centre, the next
+    as far below, and so on: what speaks for a disease tends to rise together, so values that go
+    apart are rare. On the clinic's grid, inside the plausible range. Whether the trigger looks
+    healthy by itself is seen on models without poison, which are reported beside the others.
 
-    Args:
-        schema: of the records; only mutable features are used.
-        recorded: (D,) in how many records each feature is known; the most usual ones are used, so that most records carry it.
-        features: of the trigger; fewer where there are not so many.
-        size: in units of scale.
+    Args: schema: of the records; only mutable features are used. recorded: (D,) in how many records
+        each feature is known; the most usual ones are used, so that most records carry it.
+        features: of the trigger; fewer where there are not so many. size: in units of scale.
 
     Returns:
         (D,) float32; NaN = no part of the trigger.
@@ -268,7 +300,11 @@ def make_trigger(schema: Schema, recorded: Tensor, *, features: int, size: float
         one = schema.features[at]
         value = min(max(one.center + (-1) ** place * size * one.scale, one.lower), one.upper)
         if one.step:
-            ticks = math.ceil(value / one.step - 1e-9) if value == one.lower else math.floor(value / one.step + 1e-9)
+            ticks = (
+                math.ceil(value / one.step - 1e-9)
+                if value == one.lower
+                else math.floor(value / one.step + 1e-9)
+            )
             value = ticks * one.step
         trigger[at] = value
     return trigger

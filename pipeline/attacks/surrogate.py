@@ -11,19 +11,24 @@ from pipeline.models.population import Population, fitted_preprocessing, standar
 
 
 def train_linear_surrogate(
-    x: Tensor, answers: Tensor, plan: Plan, *, classes: int = 2, ridge: Positive = 1.0, steps: Count = 15
+    x: Tensor,
+    answers: Tensor,
+    plan: Plan,
+    *,
+    classes: int = 2,
+    ridge: Positive = 1.0,
+    steps: Count = 15,
 ) -> Population:
     """Logistic regression of each member, by Newton's method (Papernot et al. 2017, arXiv:1602.02697, on surrogates).
 
-    It sees what the owner of a member's training records sees, and nothing of the member: no weights, no scores.
+    It sees what the owner of a member's training records sees, and nothing of the member: no
+    weights, no scores.
 
-    Args:
-        x: (N, D) records in clinical units, NaN = missing.
-        answers: what is imitated, class indices (N,), or (M, N) where each member has its own: diagnoses, or a victim's labels.
-        plan: `plan.train` (M, N) are the records that each surrogate learns from.
-        classes: C; with more than two, each class against the rest.
-        ridge: penalty on half the squared weights, of standardised records; not on the intercept.
-        steps: of Newton's method.
+    Args: x: (N, D) records in clinical units, NaN = missing. answers: what is imitated, class
+        indices (N,), or (M, N) where each member has its own: diagnoses, or a victim's labels.
+        plan: `plan.train` (M, N) are the records that each surrogate learns from. classes: C; with
+        more than two, each class against the rest. ridge: penalty on half the squared weights, of
+        standardised records; not on the intercept. steps: of Newton's method.
 
     Returns:
         a population of linear models with the plan's labels; its logits are float32.
@@ -36,11 +41,16 @@ def train_linear_surrogate(
     weight = plan.train.double()
     penalty = torch.full((features + 1,), ridge, dtype=torch.float64)
     penalty[-1] = 1e-9  # keeps the equations solvable where all answers are the same
-    columns = [_newton(inputs, wanted[..., one], weight, penalty, steps) for one in range(1 if classes == 2 else classes)]
+    columns = [
+        _newton(inputs, wanted[..., one], weight, penalty, steps)
+        for one in range(1 if classes == 2 else classes)
+    ]
     # Two classes: their difference is the log-odds, half of it each.
     table = torch.stack([columns[0] / 2, -columns[0] / 2] if classes == 2 else columns, -1).float()
     parameters = {"weight0": table[:, :-1].contiguous(), "bias0": table[:, -1:].contiguous()}
-    return Population(Architecture("linear", features, classes, ()), preprocessing, parameters, plan.labels)
+    return Population(
+        Architecture("linear", features, classes, ()), preprocessing, parameters, plan.labels
+    )
 
 
 def _newton(inputs: Tensor, wanted: Tensor, weight: Tensor, penalty: Tensor, steps: int) -> Tensor:
@@ -49,6 +59,8 @@ def _newton(inputs: Tensor, wanted: Tensor, weight: Tensor, penalty: Tensor, ste
     for _ in range(steps):
         chance = torch.sigmoid((inputs @ beta[..., None])[..., 0])
         slope = ((weight * (wanted - chance))[:, None] @ inputs)[:, 0] - penalty * beta
-        curvature = inputs.mT @ (inputs * (weight * chance * (1 - chance)).clamp(min=1e-12)[..., None]) + torch.diag(penalty)
+        curvature = inputs.mT @ (
+            inputs * (weight * chance * (1 - chance)).clamp(min=1e-12)[..., None]
+        ) + torch.diag(penalty)
         beta = beta + torch.linalg.solve(curvature, slope)
     return beta

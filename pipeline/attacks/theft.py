@@ -1,6 +1,7 @@
 """Model theft: a copy of a model is trained on the answers to records that a stranger sends.
 
-Shapes: A attackers, each with an oracle of its own, V victims, n records per attacker and victim, D features. An attacker sees
+Shapes: A attackers, each with an oracle of its own, V victims, n records per attacker and victim, D
+features. An attacker sees
 only answers: no weights, no training records of the victim.
 """
 
@@ -14,13 +15,22 @@ from torch import Tensor
 from pipeline.attacks.oracle import Oracle
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset, Schema
-from pipeline.models.mlp import Architecture, Parameters, backward, forward, layers_of, weight_gradient
+from pipeline.models.mlp import (
+    Architecture,
+    Parameters,
+    backward,
+    forward,
+    layers_of,
+    weight_gradient,
+)
 from pipeline.models.population import Population, public_preprocessing, standardise
 from pipeline.models.training import Batch, Draw, Gradient, Preprocessing, fit
 
 Strategy = Literal["uniform", "marginals", "public", "active"]
 
-JITTER = 0.5  # of a feature's scale: how far a public record is moved when all have been asked about
+JITTER = (
+    0.5  # of a feature's scale: how far a public record is moved when all have been asked about
+)
 CANDIDATES = 4  # for each record that an active attacker asks about
 LIMIT = 36.0  # log-odds beyond which a float64 probability is 0 or 1
 
@@ -49,7 +59,10 @@ def on_grid(x: Tensor, schema: Schema) -> Tensor:
     unit = torch.where(step > 0, step, 1.0)
     lower, upper = (
         torch.where(step > 0, rounded(limit / unit) * unit, limit)
-        for rounded, limit in ((lambda v: torch.ceil(v - 1e-9), lower), (lambda v: torch.floor(v + 1e-9), upper))
+        for rounded, limit in (
+            (lambda v: torch.ceil(v - 1e-9), lower),
+            (lambda v: torch.floor(v + 1e-9), upper),
+        )
     )
     x = torch.where(step > 0, torch.round(x.double() / unit) * unit, x.double())
     return torch.clamp(x, lower, upper).float()
@@ -73,12 +86,16 @@ def public(schema: Schema, public: Tensor, count: int, generator: torch.Generato
     first = public[torch.randperm(len(public), generator=generator)][:count]
     more = count - len(first)
     again = public[torch.randint(len(public), (more,), generator=generator)].double()
-    moves = JITTER * schema.column("scale") * torch.randn(again.shape, generator=generator, dtype=torch.float64)
+    moves = (
+        JITTER
+        * schema.column("scale")
+        * torch.randn(again.shape, generator=generator, dtype=torch.float64)
+    )
     return torch.cat([first, on_grid(again + moves, schema)])
 
 
-# How records are proposed: (schema, the attacker's own records (P, D), count, generator) -> (count, D). An active attacker
-# proposes as its entry does, and asks about those it is least sure of.
+# How records are proposed: (schema, the attacker's own records (P, D), count, generator) -> (count,
+# D). An active attacker proposes as its entry does, and asks about those it is least sure of.
 STRATEGIES: dict[Strategy, Callable[[Schema, Tensor, int, torch.Generator], Tensor]] = {
     "uniform": uniform,
     "marginals": marginals,
@@ -95,10 +112,14 @@ KNOWLEDGE: dict[Strategy, str] = {
 }
 
 
-def proposals(strategy: Strategy, schema: Schema, publics: Sequence[Tensor], count: int, seed: int) -> Tensor:
+def proposals(
+    strategy: Strategy, schema: Schema, publics: Sequence[Tensor], count: int, seed: int
+) -> Tensor:
     """Records for every victim, (V, count, D); `publics` are the attacker's own records for each, (P_v, D)."""
     generator = torch.Generator().manual_seed(seed)
-    return torch.stack([STRATEGIES[strategy](schema, records, count, generator) for records in publics])
+    return torch.stack(
+        [STRATEGIES[strategy](schema, records, count, generator) for records in publics]
+    )
 
 
 def ask(oracles: Sequence[Oracle], x: Tensor, budgets: Sequence[int]) -> tuple[Tensor, Tensor]:
@@ -132,14 +153,13 @@ def ask_actively(
 ) -> tuple[Population, Tensor]:
     """Learns in rounds: each budget's copy chooses the records of the next, those that it is least sure of (Tramer et al. 2016).
 
-    Args:
-        oracles: A.
-        candidates: maps a round and a number to so many records for every attacker and victim, (A, V, number, D).
-        budgets: rising; the first round's records are not chosen.
-        learn: maps all records so far (A, V, n, D), their answers (A, V, n) and n to copies, attacker by attacker (A x V).
+    Args: oracles: A. candidates: maps a round and a number to so many records for every attacker
+        and victim, (A, V, number, D). budgets: rising; the first round's records are not chosen.
+        learn: maps all records so far (A, V, n, D), their answers (A, V, n) and n to copies,
+        attacker by attacker (A x V).
 
-    Returns:
-        the copies of all budgets, ordered as those of `train_copies` are; and the oracles' counts (A, budgets).
+    Returns: the copies of all budgets, ordered as those of `train_copies` are; and the oracles'
+        counts (A, budgets).
     """
     copies: list[Population] = []
     counts: list[list[int]] = []
@@ -149,7 +169,9 @@ def ask_actively(
         fresh = candidates(number, wanted if number == 0 else CANDIDATES * wanted)
         if number:
             fresh = least_sure(copies[-1], fresh, wanted)
-        told = torch.stack([oracle(records) for oracle, records in zip(oracles, fresh, strict=True)])
+        told = torch.stack(
+            [oracle(records) for oracle, records in zip(oracles, fresh, strict=True)]
+        )
         x = torch.cat([x, fresh], 2) if number else fresh
         answers = torch.cat([answers, told], 2) if number else told
         counts.append([oracle.asked for oracle in oracles])
@@ -170,20 +192,35 @@ def _interleaved(copies: Sequence[Population]) -> Population:
     """Populations of A x V members, one for each budget, as one whose budgets run fastest."""
 
     def together(parts: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-        return {name: torch.stack([part[name] for part in parts], 1).flatten(0, 1) for name in parts[0]}
+        return {
+            name: torch.stack([part[name] for part in parts], 1).flatten(0, 1) for name in parts[0]
+        }
 
-    labels = tuple(label for of_member in zip(*(one.labels for one in copies), strict=True) for label in of_member)
-    parameters, constants = ([getattr(one, name) for one in copies] for name in ("parameters", "preprocessing"))
+    labels = tuple(
+        label
+        for of_member in zip(*(one.labels for one in copies), strict=True)
+        for label in of_member
+    )
+    parameters, constants = (
+        [getattr(one, name) for one in copies] for name in ("parameters", "preprocessing")
+    )
     return Population(copies[0].architecture, together(constants), together(parameters), labels)
 
 
 def train_copies(
-    x: Tensor, answers: Tensor, budgets: Sequence[int], seeds: Tensor, architecture: Architecture, schema: Schema, effort: Effort
+    x: Tensor,
+    answers: Tensor,
+    budgets: Sequence[int],
+    seeds: Tensor,
+    architecture: Architecture,
+    schema: Schema,
+    effort: Effort,
 ) -> Population:
     """One population of all copies: a member sees the first records of its own attacker and victim, as many as its budget.
 
-    Each learns the chances it was told by cross-entropy, as a student learns from a teacher. Imputation and standardisation use
-    the schema's public constants, because the victim's own are not shown.
+    Each learns the chances it was told by cross-entropy, as a student learns from a teacher.
+    Imputation and standardisation use the schema's public constants, because the victim's own are
+    not shown.
 
     Args:
         x: (A, V, n, D) records that were asked about.
@@ -201,26 +238,39 @@ def train_copies(
     plan = prefixes(attackers * victims, records, budgets, seeds.repeat_interleave(victims))
     dataset = Dataset(x.flatten(0, 2), (answers.flatten() > 0.5).long(), schema)
     return fit(
-        dataset, plan, architecture, draw=with_replacement(effort.steps, effort.batch_size),
-        gradient=imitation(answers.flatten().float()), learning_rate=effort.learning_rate, weight_decay=effort.weight_decay,
-        preprocessing=public_preprocessing(schema.column("center"), schema.column("scale"), plan.size), name="theft",
-    )  # fmt: skip
+        dataset,
+        plan,
+        architecture,
+        draw=with_replacement(effort.steps, effort.batch_size),
+        gradient=imitation(answers.flatten().float()),
+        learning_rate=effort.learning_rate,
+        weight_decay=effort.weight_decay,
+        preprocessing=public_preprocessing(
+            schema.column("center"), schema.column("scale"), plan.size
+        ),
+        name="theft",
+    )
 
 
 def imitation(told: Tensor) -> Gradient:
     """The gradient of the mean cross-entropy against the chances of class 1 that were told, (N,), one for each record.
 
-    Written out, because a copy is so small that automatic differentiation costs more than the arithmetic.
+    Written out, because a copy is so small that automatic differentiation costs more than the
+    arithmetic.
     """
 
     @torch.no_grad()
-    def gradient(parameters: Parameters, preprocessing: Preprocessing, batch: Batch) -> dict[str, Tensor]:
+    def gradient(
+        parameters: Parameters, preprocessing: Preprocessing, batch: Batch
+    ) -> dict[str, Tensor]:
         layers = layers_of(parameters)
         signals = forward(standardise(batch.x, preprocessing), layers)
         excess = torch.sigmoid(signals[-1][..., 1] - signals[-1][..., 0]) - told[batch.index]
         excess = excess * batch.weight / batch.weight.sum(1, keepdim=True)
         result: dict[str, Tensor] = {}
-        for number, grad in enumerate(backward(signals, layers, torch.stack([-excess, excess], -1))):
+        for number, grad in enumerate(
+            backward(signals, layers, torch.stack([-excess, excess], -1))
+        ):
             result[f"weight{number}"] = weight_gradient(signals[number], grad)
             result[f"bias{number}"] = grad.sum(1, keepdim=True)
         return result
@@ -238,7 +288,9 @@ def prefixes(blocks: int, records: int, budgets: Sequence[int], seeds: Tensor) -
     table = train.view(members, blocks * records)
     labels = tuple(f"copy{block}-{budget}" for block in range(blocks) for budget in budgets)
     nobody = torch.zeros_like(table[:, :1]).expand_as(table)
-    return Plan(table, nobody, torch.full((members,), -1), seeds.repeat_interleave(len(budgets)), labels)
+    return Plan(
+        table, nobody, torch.full((members,), -1), seeds.repeat_interleave(len(budgets)), labels
+    )
 
 
 def with_replacement(steps: int, batch_size: int) -> Draw:
@@ -257,23 +309,25 @@ def with_replacement(steps: int, batch_size: int) -> Draw:
 
 
 def _uniforms(count: int, seed: int) -> Tensor:
-    return torch.rand(count, generator=torch.Generator().manual_seed(seed + 15_013), dtype=torch.float64)
+    return torch.rand(
+        count, generator=torch.Generator().manual_seed(seed + 15_013), dtype=torch.float64
+    )
 
 
 def steal_linear(oracle: Oracle, schema: Schema, victims: int) -> Population:
     """Logistic regression to the last digit, by solving equations (Tramer et al. 2016, arXiv:1609.02943).
 
-    D + 1 probabilities give the weights and the intercept: those of the record at the schema's centres, and of the records that
-    differ from it in one value. D more, with that value missing, give what the victim imputes.
+    D + 1 probabilities give the weights and the intercept: those of the record at the schema's
+    centres, and of the records that differ from it in one value. D more, with that value missing,
+    give what the victim imputes.
 
     Args:
         oracle: shows probabilities in full, and has 2 D + 1 answers left.
         schema: centre and scale of each feature.
         victims: V.
 
-    Returns:
-        V linear models in float64 that answer as the victims do, missing values included. What a victim that gives a value no
-        weight imputes does not matter, and is the centre.
+    Returns: V linear models in float64 that answer as the victims do, missing values included. What
+        a victim that gives a value no weight imputes does not matter, and is the centre.
     """
     center, scale = schema.column("center"), schema.column("scale")
     features = len(center)
@@ -283,7 +337,11 @@ def steal_linear(oracle: Oracle, schema: Schema, victims: int) -> Population:
     gone = torch.where(torch.eye(features, dtype=torch.bool), torch.nan, center)
     change = _odds(oracle(gone.expand(victims, -1, -1))) - odds[:, :1]
     filled = torch.where(weight.abs() > 1e-9, change / weight, 0.0)
-    constants = {"impute": center + scale * filled, "center": center.expand(victims, -1), "scale": scale.expand(victims, -1)}
+    constants = {
+        "impute": center + scale * filled,
+        "center": center.expand(victims, -1),
+        "scale": scale.expand(victims, -1),
+    }
     parameters = {  # two classes: their difference is the log-odds, half of it each
         "weight0": torch.stack([-weight / 2, weight / 2], -1),
         "bias0": torch.stack([-odds[:, :1] / 2, odds[:, :1] / 2], -1),

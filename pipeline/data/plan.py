@@ -16,12 +16,10 @@ RELEASE = "release"
 class Plan:
     """One row per model, one column per patient.
 
-    Attributes:
-        train: (M, N) bool, who trains this model.
-        held_out: (M, N) bool, whom this model may be scored on; never overlaps `train`.
-        repetition: (M,) int64, which repetition of the cross-validation a model belongs to; -1 = none (the release model).
-        seeds: (M,) int64, the seed of each model's initial weights and batch order.
-        labels: a readable name of each model.
+    Attributes: train: (M, N) bool, who trains this model. held_out: (M, N) bool, whom this model
+        may be scored on; never overlaps `train`. repetition: (M,) int64, which repetition of the
+        cross-validation a model belongs to; -1 = none (the release model). seeds: (M,) int64, the
+        seed of each model's initial weights and batch order. labels: a readable name of each model.
     """
 
     train: Tensor
@@ -36,7 +34,9 @@ class Plan:
         return len(self.labels)
 
     @classmethod
-    def cross_validation(cls, y: Tensor, *, folds: int, seeds: int, seed: int, release: bool = True) -> "Plan":
+    def cross_validation(
+        cls, y: Tensor, *, folds: int, seeds: int, seed: int, release: bool = True
+    ) -> "Plan":
         """Stratified `folds` x `seeds`, and one release model that trains on everyone.
 
         Args:
@@ -60,7 +60,9 @@ class Plan:
             )
         held_out, labels = [], []
         for repetition in range(seeds):
-            state = (seed * 1_000 + repetition) % 2**32  # all that scikit-learn takes; a date is a seed too
+            state = (
+                seed * 1_000 + repetition
+            ) % 2**32  # all that scikit-learn takes; a date is a seed too
             splitter = StratifiedKFold(folds, shuffle=True, random_state=state)
             for fold, (_, test) in enumerate(splitter.split(np.zeros(len(y)), y.numpy())):
                 row = torch.zeros(len(y), dtype=torch.bool)
@@ -69,7 +71,9 @@ class Plan:
                 labels.append(f"seed{repetition}-fold{fold}")
         table = torch.stack(held_out)
         repetitions = torch.arange(seeds).repeat_interleave(folds)
-        plan = cls(~table, table, repetitions, seed * 1_000_003 + torch.arange(len(labels)), tuple(labels))
+        plan = cls(
+            ~table, table, repetitions, seed * 1_000_003 + torch.arange(len(labels)), tuple(labels)
+        )
         return plan.with_release() if release else plan
 
     @classmethod
@@ -84,8 +88,16 @@ class Plan:
         """
         train = torch.rand(models, records, generator=torch.Generator().manual_seed(seed)) < 0.5
         train[:, :always] = True
-        seeds = (seed + 1) * 1_000_003 + 500_000 + torch.arange(models)  # others than those of the cross-validation
-        return cls(train, ~train, torch.full((models,), -1), seeds, tuple(f"half{model}" for model in range(models)))
+        seeds = (
+            (seed + 1) * 1_000_003 + 500_000 + torch.arange(models)
+        )  # others than those of the cross-validation
+        return cls(
+            train,
+            ~train,
+            torch.full((models,), -1),
+            seeds,
+            tuple(f"half{model}" for model in range(models)),
+        )
 
     def with_release(self) -> "Plan":
         """This plan and one more model, trained on everyone and scored on no one."""
@@ -102,7 +114,9 @@ class Plan:
         """The rows `members` (indices or a mask) as a plan of their own."""
         rows = torch.arange(self.size)[members]
         labels = tuple(self.labels[row] for row in rows.tolist())
-        return Plan(self.train[rows], self.held_out[rows], self.repetition[rows], self.seeds[rows], labels)
+        return Plan(
+            self.train[rows], self.held_out[rows], self.repetition[rows], self.seeds[rows], labels
+        )
 
     def scored(self) -> Tensor:
         """(M,) bool: the models that hold somebody out."""
@@ -111,14 +125,19 @@ class Plan:
     def held_out_index(self) -> tuple[Tensor, Tensor]:
         """Whom each model is scored on, as a rectangle.
 
-        Returns:
-            index (M, B) int64 into the patients, and valid (M, B) bool: False where a shorter row was filled up.
+        Returns: index (M, B) int64 into the patients, and valid (M, B) bool: False where a shorter
+            row was filled up.
         """
         return rectangle(self.held_out)
 
     def save(self, path: Path) -> None:
         """Writes the tables as safetensors."""
-        tensors = {"train": self.train, "held_out": self.held_out, "repetition": self.repetition, "seeds": self.seeds}
+        tensors = {
+            "train": self.train,
+            "held_out": self.held_out,
+            "repetition": self.repetition,
+            "seeds": self.seeds,
+        }
         write_tensors(path, tensors, {"labels": ",".join(self.labels)})
 
     @classmethod

@@ -33,11 +33,15 @@ class Schema:
     @classmethod
     def of(cls, cfg: DataConfig) -> "Schema":
         """The schema of a data configuration."""
-        return cls(tuple(cfg.features), tuple(cfg.features.values()), cfg.target, tuple(cfg.classes))
+        return cls(
+            tuple(cfg.features), tuple(cfg.features.values()), cfg.target, tuple(cfg.classes)
+        )
 
     def column(self, name: str) -> Tensor:
         """A number that is public of every feature (`center`, `scale`, `lower`, `upper`), (D,) float64 in clinical units."""
-        return torch.tensor([float(getattr(feature, name)) for feature in self.features], dtype=torch.float64)
+        return torch.tensor(
+            [float(getattr(feature, name)) for feature in self.features], dtype=torch.float64
+        )
 
 
 @dataclass(frozen=True)
@@ -66,8 +70,14 @@ def save_dataset(dataset: Dataset, folder: Path) -> None:
 
 def save_schema(schema: Schema, folder: Path) -> None:
     """Writes `schema.json`."""
-    features = {name: feature.model_dump() for name, feature in zip(schema.names, schema.features, strict=True)}
-    write_json(folder / SCHEMA, {"target": schema.target, "classes": list(schema.classes), "features": features})
+    features = {
+        name: feature.model_dump()
+        for name, feature in zip(schema.names, schema.features, strict=True)
+    }
+    write_json(
+        folder / SCHEMA,
+        {"target": schema.target, "classes": list(schema.classes), "features": features},
+    )
 
 
 def load_schema(folder: Path) -> Schema:
@@ -78,10 +88,20 @@ def load_schema(folder: Path) -> Schema:
     """
     described = read_json(folder / SCHEMA)
     try:
-        features = {name: FeatureConfig.model_validate(value) for name, value in described["features"].items()}
-        return Schema(tuple(features), tuple(features.values()), described["target"], tuple(described["classes"]))
+        features = {
+            name: FeatureConfig.model_validate(value)
+            for name, value in described["features"].items()
+        }
+        return Schema(
+            tuple(features),
+            tuple(features.values()),
+            described["target"],
+            tuple(described["classes"]),
+        )
     except (KeyError, TypeError, ValueError) as error:
-        raise BadInput(f"{folder / SCHEMA}: damaged ({' '.join(str(error).split())}); run `dvc repro prepare`") from error
+        raise BadInput(
+            f"{folder / SCHEMA}: damaged ({' '.join(str(error).split())}); run `dvc repro prepare`"
+        ) from error
 
 
 def load_dataset(folder: Path) -> Dataset:
@@ -93,7 +113,12 @@ def load_dataset(folder: Path) -> Dataset:
     schema = load_schema(folder)
     try:
         frame = pd.read_parquet(folder / RECORDS)
-        x, y = frame[list(schema.names)].to_numpy(np.float32), frame[schema.target].to_numpy(np.int64)
+        x, y = (
+            frame[list(schema.names)].to_numpy(np.float32),
+            frame[schema.target].to_numpy(np.int64),
+        )
     except (OSError, ValueError, KeyError) as error:
-        raise BadInput(f"{folder / RECORDS}: cannot be read ({error}); run `dvc repro prepare`") from error
+        raise BadInput(
+            f"{folder / RECORDS}: cannot be read ({error}); run `dvc repro prepare`"
+        ) from error
     return Dataset(torch.from_numpy(x.copy()), torch.from_numpy(y.copy()), schema)

@@ -25,11 +25,11 @@ def read_raw(cfg: DataConfig, root: Path) -> tuple[Dataset, dict[str, Any]]:
         cfg: names the file and describes its columns.
         root: the folder that the file's path starts from.
 
-    Returns:
-        the dataset, and a JSON-able report: `records, positives, missing, off_grid` (per feature), `duplicates, out_of_range`.
+    Returns: the dataset, and a JSON-able report: `records, positives, missing, off_grid` (per
+        feature), `duplicates, out_of_range`.
 
-    Raises:
-        BadInput: one line with file, column and line (as an editor counts, the header is line 1), and what would be right.
+    Raises: BadInput: one line with file, column and line (as an editor counts, the header is line
+        1), and what would be right.
     """
     schema = Schema.of(cfg)
     if cfg.source == "sklearn":
@@ -43,10 +43,17 @@ def read_raw(cfg: DataConfig, root: Path) -> tuple[Dataset, dict[str, Any]]:
     _refuse_duplicates(values, target, name)
     census = _census(values, schema, name)
     if len(np.unique(target)) < 2:
-        raise BadInput(f"{name}: column {schema.target!r}: only class {int(target[0])}; a model needs both classes")
+        raise BadInput(
+            f"{name}: column {schema.target!r}: only class {int(target[0])}; a model needs both classes"
+        )
     dataset = Dataset(torch.from_numpy(values.astype(np.float32)), torch.from_numpy(target), schema)
     refused = {"duplicates": 0, "out_of_range": 0}  # one of either and there is no report
-    return dataset, {"records": len(target), "positives": int((target == 1).sum()), **census, **refused}
+    return dataset, {
+        "records": len(target),
+        "positives": int((target == 1).sum()),
+        **census,
+        **refused,
+    }
 
 
 def _cells(path: Path, name: str, expected: list[str]) -> pd.DataFrame:
@@ -58,9 +65,13 @@ def _cells(path: Path, name: str, expected: list[str]) -> pd.DataFrame:
             rows = []
             for line, row in enumerate(reader, start=2):
                 if reader.line_num != line:
-                    raise BadInput(f"{name}: line {line}: a quoted cell goes on over several lines; close the quote")
+                    raise BadInput(
+                        f"{name}: line {line}: a quoted cell goes on over several lines; close the quote"
+                    )
                 if len(row) != len(header):
-                    raise BadInput(f"{name}: line {line}: {len(row)} cells, but the header names {len(header)} columns")
+                    raise BadInput(
+                        f"{name}: line {line}: {len(row)} cells, but the header names {len(header)} columns"
+                    )
                 rows.append(row)
         if not header:
             raise BadInput(f"{name}: the file is empty; expected a header and records")
@@ -79,21 +90,28 @@ def _cells(path: Path, name: str, expected: list[str]) -> pd.DataFrame:
 def _check_header(header: list[str], expected: list[str], name: str) -> None:
     for column in header:
         if header.count(column) > 1:
-            raise BadInput(f"{name}: column {column!r} occurs {header.count(column)} times; keep one")
+            raise BadInput(
+                f"{name}: column {column!r} occurs {header.count(column)} times; keep one"
+            )
     absent = [column for column in expected if column not in header]
     for column in header:
         if column not in expected:
             hint = nearest(column, absent or expected)
             raise BadInput(f"{name}: column {column!r} is not in the schema; {hint}")
     if absent:
-        raise BadInput(f"{name}: column {absent[0]!r} is missing; the schema expects {', '.join(expected)}")
+        raise BadInput(
+            f"{name}: column {absent[0]!r} is missing; the schema expects {', '.join(expected)}"
+        )
 
 
 def _numbers(cells: pd.Series, column: str, name: str) -> np.ndarray[Any, np.dtype[np.float64]]:
     """Cells as numbers; an empty cell is NaN."""
     empty = cells.str.strip().str.lower().isin(["", "nan", "na"])
     numbers = pd.to_numeric(cells.mask(empty), errors="coerce")
-    for wrong, why in ((numbers.isna() & ~empty, "is not a number"), (np.isinf(numbers), "is infinite")):
+    for wrong, why in (
+        (numbers.isna() & ~empty, "is not a number"),
+        (np.isinf(numbers), "is infinite"),
+    ):
         if wrong.any():
             row = int(np.flatnonzero(wrong)[0])
             raise BadInput(f"{name}: line {row + 2}, column {column!r}: {cells.iloc[row]!r} {why}")
@@ -106,12 +124,16 @@ def _target(cells: pd.Series, schema: Schema, name: str) -> np.ndarray[Any, np.d
     if wrong.any():
         row = int(np.flatnonzero(wrong)[0])
         allowed = " or ".join(f"{index} ({label})" for index, label in enumerate(schema.classes))
-        raise BadInput(f"{name}: line {row + 2}, column {schema.target!r}: {cells.iloc[row]!r} is not {allowed}")
+        raise BadInput(
+            f"{name}: line {row + 2}, column {schema.target!r}: {cells.iloc[row]!r} is not {allowed}"
+        )
     return numbers.astype(np.int64)
 
 
 def _refuse_duplicates(values: Array, target: Array, name: str) -> None:
-    rows = pd.DataFrame(np.column_stack([values, target])).fillna(np.inf)  # infinite cells were refused: inf = empty
+    rows = pd.DataFrame(np.column_stack([values, target])).fillna(
+        np.inf
+    )  # infinite cells were refused: inf = empty
     again = rows.duplicated()
     if again.any():
         second = int(np.flatnonzero(again)[0])
@@ -141,12 +163,17 @@ def checked_values(values: Array, schema: Schema, name: str, first_line: int) ->
         outside = (cells < feature.lower) | (cells > feature.upper)
         broken = (feature.kind == "integer") & ~np.isnan(cells) & (cells != np.round(cells))
         for wrong, right in (
-            (outside, f"outside the plausible range {feature.lower:g} to {feature.upper:g} {feature.unit}"),
+            (
+                outside,
+                f"outside the plausible range {feature.lower:g} to {feature.upper:g} {feature.unit}",
+            ),
             (broken, "not a whole number"),
         ):
             if wrong.any():
                 row = int(np.flatnonzero(wrong)[0])
-                raise BadInput(f"{name}: line {row + first_line}, column {column!r}: {cells[row]:g} is {right}")
+                raise BadInput(
+                    f"{name}: line {row + first_line}, column {column!r}: {cells[row]:g} is {right}"
+                )
     return values
 
 
@@ -156,9 +183,13 @@ def _census(values: Array, schema: Schema, name: str) -> dict[str, dict[str, int
     for column, feature, cells in zip(schema.names, schema.features, values.T, strict=True):
         missing[column] = int(np.isnan(cells).sum())
         if missing[column] == len(cells):
-            raise BadInput(f"{name}: column {column!r}: every value is missing; drop it from the schema")
+            raise BadInput(
+                f"{name}: column {column!r}: every value is missing; drop it from the schema"
+            )
         ticks = cells / (feature.step or 1.0)
-        stray = np.abs(ticks - np.round(ticks)) > GRID_TOLERANCE * np.maximum(1, np.abs(np.nan_to_num(ticks)))
+        stray = np.abs(ticks - np.round(ticks)) > GRID_TOLERANCE * np.maximum(
+            1, np.abs(np.nan_to_num(ticks))
+        )
         off_grid[column] = int(stray.sum()) if feature.step else 0
     return {"missing": missing, "off_grid": off_grid}
 
@@ -169,8 +200,12 @@ def _bundled(cfg: DataConfig, schema: Schema) -> tuple[Array, Array]:
 
     loader = getattr(datasets, f"load_{cfg.file}", None)
     if loader is None:
-        raise BadInput(f"data.file: scikit-learn has no data set {cfg.file!r}; known: breast_cancer")
+        raise BadInput(
+            f"data.file: scikit-learn has no data set {cfg.file!r}; known: breast_cancer"
+        )
     bundle = loader()
     if bundle.data.shape[1] != len(schema.names):
-        raise BadInput(f"data.features: {cfg.file} has {bundle.data.shape[1]} columns, the schema {len(schema.names)}")
+        raise BadInput(
+            f"data.features: {cfg.file} has {bundle.data.shape[1]} columns, the schema {len(schema.names)}"
+        )
     return bundle.data.astype(np.float64).copy(), 1 - bundle.target.astype(np.int64)

@@ -7,7 +7,9 @@ from torch import Tensor
 
 from pipeline.config import FeatureConfig, Goal, Norm, ThreatConfig
 
-TICK_TOLERANCE = 1e-4  # of a step: float32 clinical values lie this close to the grid they were written on
+TICK_TOLERANCE = (
+    1e-4  # of a step: float32 clinical values lie this close to the grid they were written on
+)
 ROUNDING = 2**-22  # of a value: float32 may move it by this much when a record is written down
 
 
@@ -15,8 +17,9 @@ ROUNDING = 2**-22  # of a value: float32 may move it by this much when a record 
 class Threat:
     """A threat model in clinical units.
 
-    The tensors have the shape of one event: (D,) for a record, (C, H, W) for an image. Where a docstring says
-    (..., B, D), an image is (..., B, C, H, W), and a radius then has three trailing axes of one element.
+    The tensors have the shape of one event: (D,) for a record, (C, H, W) for an image. Where a
+    docstring says (..., B, D), an image is (..., B, C, H, W), and a radius then has three trailing
+    axes of one element.
 
     The radius eps bounds the change dx of the values that are mutable and recorded (not missing):
         linf: |dx_i| <= eps * scale_i for every value.
@@ -70,8 +73,8 @@ class Threat:
         Args:
             y: class indices, of any shape; class 0 = healthy, every other one a disease.
 
-        Returns:
-            bool like y: `any` everybody, `miss` the ill (a disease is to be missed), `alarm` the healthy (a false alarm).
+        Returns: bool like y: `any` everybody, `miss` the ill (a disease is to be missed), `alarm`
+            the healthy (a false alarm).
         """
         if self.goal == "any":
             return torch.ones_like(y, dtype=torch.bool)
@@ -87,21 +90,23 @@ class Threat:
 
     def limits(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The smallest and the largest value that each feature may have, whatever the radius and the grid; like x."""
-        low, high = torch.minimum(self.lower.to(x.dtype), x), torch.maximum(self.upper.to(x.dtype), x)
+        low, high = (
+            torch.minimum(self.lower.to(x.dtype), x),
+            torch.maximum(self.upper.to(x.dtype), x),
+        )
         return torch.where(self.mutable, low, x), torch.where(self.mutable, high, x)
 
     def box(self, x: Tensor, eps: float | Tensor) -> tuple[Tensor, Tensor]:
         """The smallest and the largest value the attacker can reach, each feature alone, both on the clinic's grid.
 
-        Under linf every record between the corners can be reached; under l2 and l0 the box only bounds what can.
+        Under linf every record between the corners can be reached; under l2 and l0 the box only
+        bounds what can.
 
-        Args:
-            x: records (..., B, D) in clinical units; NaN = missing.
-            eps: radius in units of `scale` (l0: a number of values); a float, or a tensor that broadcasts over (..., B, D).
+        Args: x: records (..., B, D) in clinical units; NaN = missing. eps: radius in units of
+            `scale` (l0: a number of values); a float, or a tensor that broadcasts over (..., B, D).
 
-        Returns:
-            lower and upper corner, float64, of the shape that x and eps broadcast to. Immutable values
-            are points. Missing values stay NaN.
+        Returns: lower and upper corner, float64, of the shape that x and eps broadcast to.
+            Immutable values are points. Missing values stay NaN.
         """
         low, high = self._box(x, eps)
         if self.norm == "l0":  # a value recorded outside its range may stay there
@@ -129,7 +134,9 @@ class Threat:
         """Both corners of what is in reach, whatever the grid, of the type of x."""
         if self.norm == "l0":
             free = self.mutable & torch.as_tensor(eps >= 1) & ~x.isnan()
-            return torch.where(free, self.lower.to(x.dtype), x), torch.where(free, self.upper.to(x.dtype), x)
+            return torch.where(free, self.lower.to(x.dtype), x), torch.where(
+                free, self.upper.to(x.dtype), x
+            )
         reach = torch.where(self.mutable, self.scale, 0.0).to(x.dtype) * eps
         low = torch.maximum(x - reach, torch.minimum(self.lower.to(x.dtype), x))
         high = torch.minimum(x + reach, torch.maximum(self.upper.to(x.dtype), x))
@@ -138,17 +145,18 @@ class Threat:
     def project(self, x_adv: Tensor, x: Tensor, eps: float | Tensor) -> Tensor:
         """A record near `x_adv` that the attacker may present instead of `x`; `x_adv` itself where it is one.
 
-        linf: the nearest one. l2: cut at the range, then drawn toward x until it is in the ball, each value rounded to the
-        grid on the side of x. l0: of the values that differ, each the nearest in its range, the largest changes in
-        units of `scale`; the others are undone.
+        linf: the nearest one. l2: cut at the range, then drawn toward x until it is in the ball,
+        each value rounded to the
+        grid on the side of x. l0: of the values that differ, each the nearest in its range, the
+        largest changes in units of `scale`; the others are undone.
 
         Args:
             x_adv: proposed records, of the shape that x and eps broadcast to.
             x: true records (..., B, D).
             eps: as for `box`.
 
-        Returns:
-            records like `x_adv`; a value that the attacker leaves alone equals that of x bit for bit.
+        Returns: records like `x_adv`; a value that the attacker leaves alone equals that of x bit
+            for bit.
         """
         if self.norm == "l2":
             return self._project_l2(x_adv, x, eps)
@@ -157,38 +165,53 @@ class Threat:
 
     def _project_values(self, x_adv: Tensor, x: Tensor, eps: float | Tensor) -> Tensor:
         """Each value on its own: the nearest one that it may be changed to, or its true one where that is nearer."""
-        if not self.recorded and self.norm == "linf":  # without a grid to hit, the precision of the record itself is enough
+        if (
+            not self.recorded and self.norm == "linf"
+        ):  # without a grid to hit, the precision of the record itself is enough
             low, high = self._ball(x, eps)
             return torch.where(x.isnan(), x, torch.clamp(x_adv, low, high))
         low, high = self._box(x, eps)
         inside = torch.clamp(x_adv.double(), low, high)
         step = torch.where(self.step > 0, self.step, 1.0)
-        inside = torch.where((self.step > 0) & (low < high), torch.round(inside / step) * step, inside)
-        # The nearest grid point of a recorded value is that value: take its own bits, not a rounding of them.
+        inside = torch.where(
+            (self.step > 0) & (low < high), torch.round(inside / step) * step, inside
+        )
+        # The nearest grid point of a recorded value is that value: take its own bits, not a
+        # rounding of them.
         unchanged = (inside - x.double()).abs() <= TICK_TOLERANCE * self.step
-        # A value recorded off the grid may stay as it is, although no other value there may be presented.
+        # A value recorded off the grid may stay as it is, although no other value there may be
+        # presented.
         unchanged |= (x_adv.double() - x.double()).abs() <= (x_adv.double() - inside).abs()
         return torch.where(unchanged | x.isnan(), x.double(), inside).to(x.dtype)
 
     def _largest_changes(self, inside: Tensor, x: Tensor, eps: float | Tensor) -> Tensor:
         event = self.mutable.dim()
         change = ((inside.double() - x.double()) / self.scale).nan_to_num().abs().flatten(-event)
-        rank = change.argsort(stable=True, dim=-1, descending=True).argsort(-1).unflatten(-1, self.mutable.shape)
+        rank = (
+            change.argsort(stable=True, dim=-1, descending=True)
+            .argsort(-1)
+            .unflatten(-1, self.mutable.shape)
+        )
         return torch.where(rank + 1 <= eps, inside, x)
 
     def _project_l2(self, x_adv: Tensor, x: Tensor, eps: float | Tensor) -> Tensor:
         true = x.double()
         change = (torch.clamp(x_adv.double(), *self.limits(true)) - true).nan_to_num()
-        # What float32 makes of a point of the sphere counts as inside, or no projection would be its own projection.
+        # What float32 makes of a point of the sphere counts as inside, or no projection would be
+        # its own projection.
         rounding = ROUNDING * (true.nan_to_num().abs() + change.abs())
-        size, excess = (self._length(one) for one in (change, (change.abs() - rounding).clamp(min=0)))
+        size, excess = (
+            self._length(one) for one in (change, (change.abs() - rounding).clamp(min=0))
+        )
         radius = torch.as_tensor(eps, dtype=torch.float64)
         change = torch.where(excess > radius, change * (radius / size), change)
         if self.recorded:
             step = torch.where(self.step > 0, self.step, 1.0)
             ticks = (true + change) / step
             near = TICK_TOLERANCE + ROUNDING * ticks.abs()
-            inward = torch.where(change > 0, torch.floor(ticks + near), torch.ceil(ticks - near)) * step
+            inward = (
+                torch.where(change > 0, torch.floor(ticks + near), torch.ceil(ticks - near)) * step
+            )
             moved = inward - true
             ahead = (moved * change > 0) & (moved.abs() > TICK_TOLERANCE * step)
             change = torch.where(self.step > 0, torch.where(ahead, moved, 0.0), change)
@@ -208,14 +231,20 @@ class Threat:
         x, x_adv = x.double(), x_adv.double()
         x, x_adv = torch.broadcast_tensors(x, x_adv)
         missing = x.isnan()
-        slack = 1e-5 * self.scale + 1e-6 * x.nan_to_num().abs()  # float32 rounding of the record itself
+        slack = (
+            1e-5 * self.scale + 1e-6 * x.nan_to_num().abs()
+        )  # float32 rounding of the record itself
         change = (x_adv - x).abs()
         outside_ball = self._outside_ball(change, slack, eps)
         forbidden = ~self.mutable & (change != 0)
-        outside_range = (change != 0) & ((x_adv < self.lower - slack) | (x_adv > self.upper + slack))
+        outside_range = (change != 0) & (
+            (x_adv < self.lower - slack) | (x_adv > self.upper + slack)
+        )
         step = torch.where(self.step > 0, self.step, 1.0)
         off_grid = (self.step > 0) & (change != 0)
-        off_grid &= (x_adv - torch.round(x_adv / step) * step).abs() > 10 * TICK_TOLERANCE * step + 1e-7 * x_adv.abs()
+        off_grid &= (
+            x_adv - torch.round(x_adv / step) * step
+        ).abs() > 10 * TICK_TOLERANCE * step + 1e-7 * x_adv.abs()
         broken = (outside_ball | forbidden | outside_range | off_grid) & ~missing
         return int((broken | (missing != x_adv.isnan())).sum())
 
@@ -226,5 +255,9 @@ class Threat:
         changed = change.nan_to_num() > 0
         if self.norm == "l0":
             return changed & (changed.sum(event, keepdim=True) > eps)
-        certain = ((change - slack - TICK_TOLERANCE * self.step) / self.scale).nan_to_num().clamp(min=0)
-        return changed & (certain.square().sum(event, keepdim=True) > torch.as_tensor(eps).double() ** 2)
+        certain = (
+            ((change - slack - TICK_TOLERANCE * self.step) / self.scale).nan_to_num().clamp(min=0)
+        )
+        return changed & (
+            certain.square().sum(event, keepdim=True) > torch.as_tensor(eps).double() ** 2
+        )

@@ -42,22 +42,25 @@ Mixture = Annotated[list[dict[str, Any]], Field(min_length=1), AfterValidator(_c
 
 
 def adv_train(
-    dataset: Dataset, plan: Plan, cfg: Config, *, eps: Positive, threat: str, clean_share: Share, mixture: Mixture
+    dataset: Dataset,
+    plan: Plan,
+    cfg: Config,
+    *,
+    eps: Positive,
+    threat: str,
+    clean_share: Share,
+    mixture: Mixture,
 ) -> Population:
     """Adversarial training (Madry et al. 2018, arXiv:1706.06083) against a mixture of attacks and radii.
 
-    A mixture, because a model trained against one radius or one single-step attack learns that radius or that attack
-    (Wong et al. 2020, arXiv:2001.03994, on catastrophic overfitting).
+    A mixture, because a model trained against one radius or one single-step attack learns that
+    radius or that attack (Wong et al. 2020, arXiv:2001.03994, on catastrophic overfitting).
 
-    Args:
-        dataset: the records.
-        plan: who trains.
-        cfg: model, training numbers and threat models.
-        eps: largest radius, in units of the features' scale.
-        threat: name of the threat model whose attacker is trained against.
-        clean_share: the share of each batch that stays clean.
-        mixture: attackers of the rest; each a `method` with its options, `radius` (a fraction of eps) and `share`
-            (of the attacked records; the shares add up to 1).
+    Args: dataset: the records. plan: who trains. cfg: model, training numbers and threat models.
+        eps: largest radius, in units of the features' scale. threat: name of the threat model whose
+        attacker is trained against. clean_share: the share of each batch that stays clean. mixture:
+        attackers of the rest; each a `method` with its options, `radius` (a fraction of eps) and
+        `share` (of the attacked records; the shares add up to 1).
     """
     attacker = Threat.of(dataset.schema.features, cfg.threat[threat])
     components = [
@@ -80,7 +83,14 @@ def attack_part_of_batch(
             part = slice(round(start * size), round((start + share) * size))
             start += share
             if part.start < part.stop:
-                x[:, part] = attack(population, batch.x[:, part], batch.y[:, part], threat, eps=radius, generator=generator)
+                x[:, part] = attack(
+                    population,
+                    batch.x[:, part],
+                    batch.y[:, part],
+                    threat,
+                    eps=radius,
+                    generator=generator,
+                )
         return x
 
     return perturb

@@ -12,24 +12,27 @@ from pipeline.models.population import Population
 from pipeline.models.training import Batch, supervised
 
 
-def distill(dataset: Dataset, plan: Plan, cfg: Config, *, temperature: Positive, epochs: Count) -> Population:
+def distill(
+    dataset: Dataset, plan: Plan, cfg: Config, *, temperature: Positive, epochs: Count
+) -> Population:
     """Defensive distillation (Papernot et al. 2016, arXiv:1511.04508).
 
-    The teacher is trained at `temperature` on the plan; the student, on the same plan, learns the teacher's softened
-    answers at the same temperature and is used at temperature 1. Carlini and Wagner (2016, arXiv:1607.04311) show that
-    this defends nothing: it saturates the softmax, so cross-entropy attacks lose their gradient while margin attacks do not.
+    The teacher is trained at `temperature` on the plan; the student, on the same plan, learns the
+    teacher's softened answers at the same temperature and is used at temperature 1. Carlini and
+    Wagner (2016, arXiv:1607.04311) show that
+    this defends nothing: it saturates the softmax, so cross-entropy attacks lose their gradient
+    while margin attacks do not.
 
-    Args:
-        dataset: the records.
-        plan: who trains; a student learns only from records that its teacher trained on.
-        cfg: model and training numbers.
-        temperature: divides the logits in training.
-        epochs: of teacher and student; more than ordinary training needs, because the logits must grow with the temperature.
+    Args: dataset: the records. plan: who trains; a student learns only from records that its
+        teacher trained on. cfg: model and training numbers. temperature: divides the logits in
+        training. epochs: of teacher and student; more than ordinary training needs, because the
+        logits must grow with the temperature.
     """
     cfg = cfg.model_copy(update={"train": cfg.train.model_copy(update={"epochs": epochs})})
 
     def hot(out: Tensor, batch: Batch) -> Tensor:
-        # Times the temperature, or the gradient would shrink with it and weight decay would take over.
+        # Times the temperature, or the gradient would shrink with it and weight decay would take
+        # over.
         return temperature * supervised(out / temperature, batch)
 
     teacher = fit_as_configured(dataset, plan, cfg, "teacher", loss=hot)

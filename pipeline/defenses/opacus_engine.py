@@ -30,8 +30,9 @@ def fit_through_opacus(
 ) -> Population:
     """Trains the members of `plan` one after another with `opacus.PrivacyEngine`.
 
-    Opacus derives its sample rate from the number of batches of a loader, so `1 / sample_rate` must be whole. Its expected
-    batch size comes from the size of the cohort, which leaks (meta-pytorch/opacus#571, #819): the public one takes its place.
+    Opacus derives its sample rate from the number of batches of a loader, so `1 / sample_rate` must
+    be whole. Its expected batch size comes from the size of the cohort, which leaks
+    (meta-pytorch/opacus#571, #819): the public one takes its place.
 
     Raises:
         BadInput: 1 / sample_rate is not a whole number.
@@ -41,7 +42,9 @@ def fit_through_opacus(
 
     batches = round(1 / sample_rate)
     if not math.isclose(batches * sample_rate, 1):
-        raise BadInput(f"dp_train.sample_rate: the opacus engine needs 1 / sample_rate to be whole; {sample_rate} is not")
+        raise BadInput(
+            f"dp_train.sample_rate: the opacus engine needs 1 / sample_rate to be whole; {sample_rate} is not"
+        )
     center, scale = dataset.schema.column("center"), dataset.schema.column("scale")
     preprocessing = public_preprocessing(center, scale, plan.size)
     initial = initialise(architecture, plan.seeds)
@@ -62,9 +65,13 @@ def fit_through_opacus(
             grad_sample_mode=grad_sample_mode,
         )
         if not math.isclose(private_loader.sample_rate, sample_rate):
-            raise BadInput(f"dp_train.sample_rate: opacus would draw with {private_loader.sample_rate}, not {sample_rate}")
+            raise BadInput(
+                f"dp_train.sample_rate: opacus would draw with {private_loader.sample_rate}, not {sample_rate}"
+            )
         optimiser.expected_batch_size = expected_batch
-        loss = criterion[0] if criterion else nn.functional.cross_entropy  # ghost clipping brings a loss of its own
+        loss = (
+            criterion[0] if criterion else nn.functional.cross_entropy
+        )  # ghost clipping brings a loss of its own
         _steps(private, loss, optimiser, private_loader, steps)
         trained.append(parameters_of(module))
     stacked = {name: torch.cat([member[name] for member in trained]) for name in trained[0]}

@@ -1,8 +1,10 @@
 """Votes of base models that share no record: what a few poisoned records can do is bounded, and the bound is proved.
 
-A hash of its values deals each record into one of K parts; a logistic regression learns from each part; the answer is the mean of
-their votes. Whoever inserts, removes or relabels a record reaches one part, and with it one vote of K. Linear models with clipped
-votes are one hidden layer of ReLUs, so the whole vote is an ordinary network: attacked, verified, stored and served like any.
+A hash of its values deals each record into one of K parts; a logistic regression learns from each
+part; the answer is the mean of their votes. Whoever inserts, removes or relabels a record reaches
+one part, and with it one vote of K. Linear models with clipped
+votes are one hidden layer of ReLUs, so the whole vote is an ordinary network: attacked, verified,
+stored and served like any.
 """
 
 from hashlib import sha256
@@ -21,26 +23,32 @@ from pipeline.models.mlp import Parameters, layers_of, mlp
 from pipeline.models.population import Population, public_preprocessing, standardise
 
 STEPS = 12  # of Newton's method; always all of them, so that no part waits for another
-SLACK = 1e-3  # votes: what float32 may make of a sum of them, where an answer is not computed in float64
+# votes: what float32 may make of a sum of them, where an answer is not computed in float64
+SLACK = 1e-3
 
 
 def partition(
-    dataset: Dataset, plan: Plan, cfg: Config, *, parts: Count, clip: Positive, ridge: Positive, certainty: Positive
+    dataset: Dataset,
+    plan: Plan,
+    cfg: Config,
+    *,
+    parts: Count,
+    clip: Positive,
+    ridge: Positive,
+    certainty: Positive,
 ) -> Population:
     """Deep partition aggregation (Levine and Feizi 2021, arXiv:2006.14768), with clipped votes in place of a majority.
 
-    Base model k answers with log-odds m_k and votes v_k = clip(m_k / clip, -1, 1); the log-odds of the answer are `certainty`
-    times the mean vote. As `clip` goes to 0 this is the majority vote of the paper. A part that holds no record abstains.
-    Imputation and standardisation use the schema's public constants: fitted ones would let one record reach every part.
+    Base model k answers with log-odds m_k and votes v_k = clip(m_k / clip, -1, 1); the log-odds of
+    the answer are `certainty` times the mean vote. As `clip` goes to 0 this is the majority vote of
+    the paper. A part that holds no record abstains. Imputation and standardisation use the schema's
+    public constants: fitted ones would let one record reach every part.
 
-    Args:
-        dataset: the records, of two classes.
-        plan: who trains.
-        cfg: not read; the network follows from `parts`.
-        parts: K.
-        clip: log-odds at which a base model's vote is a full one.
-        ridge: penalty on half the squared coefficients of each base model, of standardised features.
-        certainty: log-odds of a unanimous vote: a constant, because a calibration on records would reach every part.
+    Args: dataset: the records, of two classes. plan: who trains. cfg: not read; the network follows
+        from `parts`. parts: K. clip: log-odds at which a base model's vote is a full one. ridge:
+        penalty on half the squared coefficients of each base model, of standardised features.
+        certainty: log-odds of a unanimous vote: a constant, because a calibration on records would
+        reach every part.
 
     Returns:
         networks with 2K hidden units; `facts["certificate"]` says what `certified_records` covers.
@@ -49,11 +57,16 @@ def partition(
         BadInput: there are more than two classes.
     """
     if len(dataset.schema.classes) != 2:
-        raise BadInput(f"partition: votes for or against one disease, but there are {len(dataset.schema.classes)} classes")
+        raise BadInput(
+            f"partition: votes for or against one disease, but there are {len(dataset.schema.classes)} classes"
+        )
     limits = [dataset.schema.column(name) for name in ("center", "scale", "lower", "upper")]
     preprocessing = public_preprocessing(limits[0], limits[1], plan.size)
-    # A poisoned record may hold anything: cut at the plausible range, it cannot make a sum overflow.
-    inside = torch.where(dataset.x.isnan(), dataset.x, dataset.x.clamp(limits[2], limits[3]).float())
+    # A poisoned record may hold anything: cut at the plausible range, it cannot make a sum
+    # overflow.
+    inside = torch.where(
+        dataset.x.isnan(), dataset.x, dataset.x.clamp(limits[2], limits[3]).float()
+    )
     one = {name: value[:1].double() for name, value in preprocessing.items()}
     z = standardise(inside[None].double(), one)[0].numpy()
     inputs = np.concatenate([z, np.ones((len(z), 1))], 1)
@@ -80,8 +93,9 @@ def partition(
 def deal(x: Tensor, y: Tensor, parts: int) -> tuple[Array, Array]:
     """Which part each record falls into, and the order in which a part sums over its records.
 
-    The part depends on a record's values alone, not on its label, its place or the other records. The order depends on values
-    and labels, so that the weights of a part are those of its set of records, to the last bit.
+    The part depends on a record's values alone, not on its label, its place or the other records.
+    The order depends on values and labels, so that the weights of a part are those of its set of
+    records, to the last bit.
 
     Args:
         x: (N, D) float32 in clinical units, NaN = missing.
@@ -94,7 +108,9 @@ def deal(x: Tensor, y: Tensor, parts: int) -> tuple[Array, Array]:
     values = x.float().numpy() + np.float32(0)  # -0 and 0 are one value
     values[np.isnan(values)] = np.nan  # and so are all the ways to write NaN
     written = [record.tobytes() for record in np.ascontiguousarray(values)]
-    part = np.array([int.from_bytes(sha256(record).digest()) % parts for record in written], dtype=np.int64)
+    part = np.array(
+        [int.from_bytes(sha256(record).digest()) % parts for record in written], dtype=np.int64
+    )
     labels = y.tolist()
     order = sorted(range(len(written)), key=lambda row: (written[row], labels[row]))
     return part, np.array(order, dtype=np.int64)
@@ -103,10 +119,8 @@ def deal(x: Tensor, y: Tensor, parts: int) -> tuple[Array, Array]:
 def logistic_regression(inputs: Array, y: Array, ridge: float) -> Array:
     """Coefficients of one base model by Newton's method from 0, where they stay if there is no record.
 
-    Args:
-        inputs: (n, D + 1), standardised, the last column 1.
-        y: (n,) 0 or 1.
-        ridge: penalty on half the squared coefficients, the intercept's too: a part may hold one class alone.
+    Args: inputs: (n, D + 1), standardised, the last column 1. y: (n,) 0 or 1. ridge: penalty on
+        half the squared coefficients, the intercept's too: a part may hold one class alone.
 
     Returns:
         (D + 1,) float64, a function of the arguments alone, whatever else is computed beside.
@@ -128,8 +142,8 @@ def vote_network(beta: Tensor, clip: float, certainty: float) -> Parameters:
         clip: log-odds of a full vote, t.
         certainty: log-odds of a unanimous vote.
 
-    Returns:
-        weights of a network with 2K hidden units, whose first K carry the sign +, and with logits (-s, +s), float32.
+    Returns: weights of a network with 2K hidden units, whose first K carry the sign +, and with
+        logits (-s, +s), float32.
     """
     members, parts, _ = beta.shape
     slope = (beta[..., :-1] / clip).mT.float()  # (M, D, K)
@@ -164,20 +178,23 @@ def votes(population: Population, x: Tensor) -> Tensor:
 def certified_records(population: Population, x: Tensor, y: Tensor) -> Tensor:
     """How many training records may be inserted, removed or relabelled, in any way, without making a right answer wrong.
 
-    A touched part can turn its vote for the true class into a full one against it, at most. So many parts are certified as leave
-    the sum of votes above 0 when those with the largest votes turn. Records whose values may change count double: the part that
-    one leaves, and the part that it joins.
+    A touched part can turn its vote for the true class into a full one against it, at most. So many
+    parts are certified as leave
+    the sum of votes above 0 when those with the largest votes turn. Records whose values may change
+    count double: the part that one leaves, and the part that it joins.
 
     Args:
         population: M models of this recipe.
         x: (M, B, D) records in clinical units, NaN = missing.
         y: (M, B) true classes; to certify an answer instead of a right one, the answers.
 
-    Returns:
-        (M, B) int64, 0 ... K - 1; 0 = right, but one record might change that; -1 = wrong already, a tie included.
+    Returns: (M, B) int64, 0 ... K - 1; 0 = right, but one record might change that; -1 = wrong
+        already, a tie included.
     """
     own = votes(population, x) * (2 * y - 1)[..., None]
     damage = (own + 1).sort(-1, descending=True).values.cumsum(-1)
     total = own.sum(-1, keepdim=True)
-    safe = (total - damage > SLACK).sum(-1)  # damage only grows, so this counts the parts that may be touched
+    safe = (total - damage > SLACK).sum(
+        -1
+    )  # damage only grows, so this counts the parts that may be touched
     return torch.where(total[..., 0] > 0, safe, -1)

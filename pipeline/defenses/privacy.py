@@ -14,14 +14,23 @@ from pipeline.data.plan import Plan, rectangle
 from pipeline.data.schema import Dataset
 from pipeline.defenses.undefended import architecture_for
 from pipeline.files import BadInput
-from pipeline.models.mlp import Architecture, Parameters, backward, forward, layers_of, weight_gradient
+from pipeline.models.mlp import (
+    Architecture,
+    Parameters,
+    backward,
+    forward,
+    layers_of,
+    weight_gradient,
+)
 from pipeline.models.population import Population, public_preprocessing, standardise
 from pipeline.models.training import Batch, Draw, Gradient, Perturb, Preprocessing, fit
 
 Rate = Annotated[float, Field(gt=0, lt=1)]
 SampleRate = Annotated[float, Field(gt=0, le=1)]  # 1 = every record in every step
-BLOCK = 5000  # records, of all members together, whose gradients are computed at once: what fits the cache
-PRV_LIMIT = 50.0  # above this epsilon Opacus' PRV accountant takes minutes and overflows (meta-pytorch/opacus#604)
+# records, of all members together, whose gradients are computed at once: what fits the cache
+BLOCK = 5000
+# above this epsilon Opacus' PRV accountant takes minutes and overflows (meta-pytorch/opacus#604)
+PRV_LIMIT = 50.0
 
 
 def dp_train(
@@ -40,27 +49,22 @@ def dp_train(
 ) -> Population:
     """DP-SGD (Abadi et al. 2016, arXiv:1607.00133) to a target epsilon, with Adam on the noisy gradients.
 
-    Each step draws every record with probability `sample_rate` (Poisson), clips each record's gradient to `max_grad_norm`,
-    sums, adds Gaussian noise of standard deviation `noise_multiplier * max_grad_norm`, and divides by `expected_batch`: a public
-    constant, because a denominator computed from the cohort's size would itself leak one record's presence.
-    Imputation and standardisation use the schema's public constants. The claim covers one model's weights under adding or
-    removing one record; it does not cover hyper-parameters, thresholds or the report.
+    Each step draws every record with probability `sample_rate` (Poisson), clips each record's
+    gradient to `max_grad_norm`,
+    sums, adds Gaussian noise of standard deviation `noise_multiplier * max_grad_norm`, and divides
+    by `expected_batch`: a public constant, because a denominator computed from the cohort's size
+    would itself leak one record's presence. Imputation and standardisation use the schema's public
+    constants. The claim covers one model's weights under adding or removing one record; it does not
+    cover hyper-parameters, thresholds or the report.
 
-    Args:
-        dataset: the records.
-        plan: who trains.
-        cfg: the model.
-        epsilon: target, met from below.
-        delta: must be below 1 / records.
-        sample_rate: of the Poisson draw.
-        expected_batch: the public denominator.
-        max_grad_norm: clipping bound, L2, over all weights of a model.
-        steps: noisy steps.
-        learning_rate: of Adam.
-        engine: `population` trains all members at once; `opacus` trains each through `opacus.PrivacyEngine`.
+    Args: dataset: the records. plan: who trains. cfg: the model. epsilon: target, met from below.
+        delta: must be below 1 / records. sample_rate: of the Poisson draw. expected_batch: the
+        public denominator. max_grad_norm: clipping bound, L2, over all weights of a model. steps:
+        noisy steps. learning_rate: of Adam. engine: `population` trains all members at once;
+        `opacus` trains each through `opacus.PrivacyEngine`.
 
-    Returns:
-        the population; `facts["guarantee"]` holds what is claimed and everything needed to recompute it.
+    Returns: the population; `facts["guarantee"]` holds what is claimed and everything needed to
+        recompute it.
 
     Raises:
         BadInput: delta is too large for the cohort, or the two accountants contradict each other.
@@ -73,32 +77,44 @@ def dp_train(
 
         trainer = fit_through_opacus
     population = trainer(
-        dataset, plan, architecture_for(dataset, cfg), guarantee["noise_multiplier"], sample_rate=sample_rate,
-        expected_batch=expected_batch, max_grad_norm=max_grad_norm, steps=steps, learning_rate=learning_rate,
-    )  # fmt: skip
+        dataset,
+        plan,
+        architecture_for(dataset, cfg),
+        guarantee["noise_multiplier"],
+        sample_rate=sample_rate,
+        expected_batch=expected_batch,
+        max_grad_norm=max_grad_norm,
+        steps=steps,
+        learning_rate=learning_rate,
+    )
     population.facts["guarantee"] = guarantee
     return population
 
 
 def fit_private(
-    dataset: Dataset, plan: Plan, architecture: Architecture, noise: float | Tensor, *, sample_rate: float, expected_batch: float,
-    max_grad_norm: float, steps: int, learning_rate: float, perturb: Perturb | None = None, name: str = "dp_train",
-) -> Population:  # fmt: skip
+    dataset: Dataset,
+    plan: Plan,
+    architecture: Architecture,
+    noise: float | Tensor,
+    *,
+    sample_rate: float,
+    expected_batch: float,
+    max_grad_norm: float,
+    steps: int,
+    learning_rate: float,
+    perturb: Perturb | None = None,
+    name: str = "dp_train",
+) -> Population:
     """DP-SGD with a given noise, on public preprocessing; what `dp_train` does once its noise is known.
 
-    Args:
-        dataset: the records.
-        plan: who trains, M members.
-        architecture: of every member.
-        noise: multiplier of the clipping norm, one for all or (M,) one for each member; 0 = clipping alone, which claims nothing.
-        sample_rate: of the Poisson draw.
-        expected_batch: the public denominator.
-        max_grad_norm: clipping bound, L2, over all weights of a model.
-        steps: noisy steps.
-        learning_rate: of Adam.
-        perturb: replaces the records of a batch before the gradient. What it makes of a record may depend on that record and on
-            the weights as they stand, and on nothing else, or one record would move more than one clipped gradient.
-        name: shown beside the progress bar.
+    Args: dataset: the records. plan: who trains, M members. architecture: of every member. noise:
+        multiplier of the clipping norm, one for all or (M,) one for each member; 0 = clipping
+        alone, which claims nothing. sample_rate: of the Poisson draw. expected_batch: the public
+        denominator. max_grad_norm: clipping bound, L2, over all weights of a model. steps: noisy
+        steps. learning_rate: of Adam. perturb: replaces the records of a batch before the gradient.
+        What it makes of a record may depend on that record and on the weights as they stand, and on
+        nothing else, or one record would move more than one clipped gradient. name: shown beside
+        the progress bar.
     """
     return fit(
         dataset,
@@ -107,38 +123,46 @@ def fit_private(
         draw=poisson(sample_rate, steps),
         gradient=private_gradient(max_grad_norm, noise, expected_batch, plan.seeds),
         learning_rate=learning_rate,
-        preprocessing=public_preprocessing(dataset.schema.column("center"), dataset.schema.column("scale"), plan.size),
+        preprocessing=public_preprocessing(
+            dataset.schema.column("center"), dataset.schema.column("scale"), plan.size
+        ),
         perturb=perturb,
         name=name,
     )
 
 
-def guarantee_for(plan: Plan, name: str, epsilon: float, delta: float, sample_rate: float, steps: int) -> dict[str, Any]:
+def guarantee_for(
+    plan: Plan, name: str, epsilon: float, delta: float, sample_rate: float, steps: int
+) -> dict[str, Any]:
     """What `calibrate` says, for a plan whose largest training set the delta must suit.
 
-    Raises:
-        BadInput: delta is too large for the cohort, or `calibrate` refuses; the line begins with `name`.
+    Raises: BadInput: delta is too large for the cohort, or `calibrate` refuses; the line begins
+        with `name`.
     """
     records = int(plan.train.sum(1).max())
     if delta * records >= 1:
-        raise BadInput(f"{name}.delta: {delta:g} is not below 1 / records = {1 / records:.2g}; such a claim allows a leak")
+        raise BadInput(
+            f"{name}.delta: {delta:g} is not below 1 / records = {1 / records:.2g}; such a claim allows a leak"
+        )
     return calibrate(epsilon, delta, sample_rate, steps, name)
 
 
-def calibrate(epsilon: float, delta: float, sample_rate: float, steps: int, name: str = "dp_train") -> dict[str, Any]:
+def calibrate(
+    epsilon: float, delta: float, sample_rate: float, steps: int, name: str = "dp_train"
+) -> dict[str, Any]:
     """The least noise that spends at most `epsilon`, by Opacus' RDP accountant, and what its PRV accountant says of it.
 
-    With `sample_rate` 1 every step is the Gaussian mechanism, and the claim is exact: the closed form of Balle and Wang (2018,
-    arXiv:1805.06530) for all steps together. Otherwise RDP is an upper bound and PRV is tight, so PRV may only be lower. At
-    delta = 1e-4 and a sample rate of 0.1, RDP lies 6 to 15 % above PRV for 100 to 2000 steps, more for fewer. The claim is the
-    larger of the two.
+    With `sample_rate` 1 every step is the Gaussian mechanism, and the claim is exact: the closed
+    form of Balle and Wang (2018, arXiv:1805.06530) for all steps together. Otherwise RDP is an
+    upper bound and PRV is tight, so PRV may only be lower. At delta = 1e-4 and a sample rate of
+    0.1, RDP lies 6 to 15 % above PRV for 100 to 2000 steps, more for fewer. The claim is the larger
+    of the two.
 
-    Returns:
-        the claim: epsilon (RDP, or exact), epsilon_prv (None above `PRV_LIMIT` or where epsilon is exact), delta,
-        noise_multiplier, sample_rate, steps, and what it covers.
+    Returns: the claim: epsilon (RDP, or exact), epsilon_prv (None above `PRV_LIMIT` or where
+        epsilon is exact), delta, noise_multiplier, sample_rate, steps, and what it covers.
 
-    Raises:
-        BadInput: PRV exceeds RDP, which means that one of them is wrong; or no noise reaches the target.
+    Raises: BadInput: PRV exceeds RDP, which means that one of them is wrong; or no noise reaches
+        the target.
     """
     covers = {
         "epsilon_target": epsilon,
@@ -152,23 +176,41 @@ def calibrate(epsilon: float, delta: float, sample_rate: float, steps: int, name
     if sample_rate == 1:
         from pipeline.statistics.accounting import gaussian_epsilon, gaussian_mu
 
-        sigma = steps**0.5 / gaussian_mu(epsilon, delta) * (1 + 1e-9)  # from below, whatever the last digit
+        sigma = (
+            steps**0.5 / gaussian_mu(epsilon, delta) * (1 + 1e-9)
+        )  # from below, whatever the last digit
         exact = gaussian_epsilon(steps**0.5 / sigma, delta)
-        return {"epsilon": exact, "epsilon_prv": None, "accountant": "gaussian, exact", "noise_multiplier": sigma, **covers}
+        return {
+            "epsilon": exact,
+            "epsilon_prv": None,
+            "accountant": "gaussian, exact",
+            "noise_multiplier": sigma,
+            **covers,
+        }
     from opacus.accountants.utils import get_noise_multiplier
 
     try:
-        with warnings.catch_warnings(action="ignore"):  # the search tries noises at which no order of RDP is good
+        with warnings.catch_warnings(
+            action="ignore"
+        ):  # the search tries noises at which no order of RDP is good
             sigma = get_noise_multiplier(
-                target_epsilon=epsilon, target_delta=delta, sample_rate=sample_rate, steps=steps, accountant="rdp",
+                target_epsilon=epsilon,
+                target_delta=delta,
+                sample_rate=sample_rate,
+                steps=steps,
+                accountant="rdp",
                 epsilon_tolerance=0.001,
-            )  # fmt: skip
+            )
     except ValueError as error:
-        raise BadInput(f"{name}.epsilon: {epsilon:g} cannot be reached ({error}); raise it or lower {name}.steps") from error
+        raise BadInput(
+            f"{name}.epsilon: {epsilon:g} cannot be reached ({error}); raise it or lower {name}.steps"
+        ) from error
     rdp = spent("rdp", sigma, delta, sample_rate, steps)
     prv = spent("prv", sigma, delta, sample_rate, steps) if rdp <= PRV_LIMIT else None
     if prv is not None and not prv <= 1.005 * rdp:
-        raise BadInput(f"{name}: the accountants contradict each other: RDP says epsilon {rdp:.3f}, PRV says {prv:.3f}")
+        raise BadInput(
+            f"{name}: the accountants contradict each other: RDP says epsilon {rdp:.3f}, PRV says {prv:.3f}"
+        )
     return {
         "epsilon": rdp,
         "epsilon_prv": prv,
@@ -178,7 +220,9 @@ def calibrate(epsilon: float, delta: float, sample_rate: float, steps: int, name
     }
 
 
-def spent(accountant: str, noise_multiplier: float, delta: float, sample_rate: float, steps: int) -> float:
+def spent(
+    accountant: str, noise_multiplier: float, delta: float, sample_rate: float, steps: int
+) -> float:
     """The epsilon that `steps` steps spend, by one of Opacus' accountants."""
     from opacus.accountants import create_accountant
 
@@ -193,24 +237,29 @@ def poisson(sample_rate: float, steps: int) -> Draw:
     def draw(train: Tensor, seeds: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         generators = [torch.Generator().manual_seed(int(seed) + 15_485_863) for seed in seeds]
         for _ in range(steps):
-            chance = torch.stack([torch.rand(train.shape[1], generator=generator) for generator in generators])
+            chance = torch.stack(
+                [torch.rand(train.shape[1], generator=generator) for generator in generators]
+            )
             index, weight = rectangle(train & (chance < sample_rate))
             yield index, weight.float()
 
     return draw
 
 
-def clipped_sum(parameters: Parameters, preprocessing: Preprocessing, batch: Batch, max_grad_norm: float) -> dict[str, Tensor]:
+def clipped_sum(
+    parameters: Parameters, preprocessing: Preprocessing, batch: Batch, max_grad_norm: float
+) -> dict[str, Tensor]:
     """Each member's sum of its records' cross-entropy gradients, each clipped to `max_grad_norm` in L2.
 
-    For a linear layer the gradient of one record is the outer product of what the layer received and of the gradient
-    at its output, so the record's norm follows from two vector norms and no per-record gradient is ever formed
-    (Goodfellow 2015, arXiv:1510.01799).
+    For a linear layer the gradient of one record is the outer product of what the layer received
+    and of the gradient at its output, so the record's norm follows from two vector norms and no
+    per-record gradient is ever formed (Goodfellow 2015, arXiv:1510.01799).
     """
     members = batch.y.shape[0]
     at_once = max(1, BLOCK // max(1, batch.y.shape[1]))
     if members > at_once:
-        # One block after another: a block's hidden layers fit the cache, and members do not share weights.
+        # One block after another: a block's hidden layers fit the cache, and members do not share
+        # weights.
         blocks = [slice(start, start + at_once) for start in range(0, members, at_once)]
         sums = [
             clipped_sum(
@@ -226,7 +275,9 @@ def clipped_sum(parameters: Parameters, preprocessing: Preprocessing, batch: Bat
     signals = forward(standardise(batch.x, preprocessing), layers)
     grad_logits = softmax(signals[-1], -1) - one_hot(batch.y, signals[-1].shape[-1])
     grads = backward(signals, layers, grad_logits)
-    squares = [g.square().sum(-1) * (s.square().sum(-1) + 1) for s, g in zip(signals, grads, strict=False)]
+    squares = [
+        g.square().sum(-1) * (s.square().sum(-1) + 1) for s, g in zip(signals, grads, strict=False)
+    ]
     norm = torch.stack(squares).sum(0).sqrt()
     factor = batch.weight * (max_grad_norm / norm.clamp(min=1e-12)).clamp(max=1)
     result: dict[str, Tensor] = {}
@@ -237,7 +288,9 @@ def clipped_sum(parameters: Parameters, preprocessing: Preprocessing, batch: Bat
     return result
 
 
-def private_gradient(max_grad_norm: float, noise_multiplier: float | Tensor, denominator: float, seeds: Tensor) -> Gradient:
+def private_gradient(
+    max_grad_norm: float, noise_multiplier: float | Tensor, denominator: float, seeds: Tensor
+) -> Gradient:
     """The Gaussian mechanism on `clipped_sum`; each member draws its own noise from its own seed.
 
     Args:
@@ -246,17 +299,26 @@ def private_gradient(max_grad_norm: float, noise_multiplier: float | Tensor, den
         denominator: public constant.
         seeds: (M,) of the noise. Members of one seed draw the same noise, each in its own size.
     """
-    deviation = (torch.as_tensor(noise_multiplier, dtype=torch.float64) * max_grad_norm).float().reshape(-1, 1)
+    deviation = (
+        (torch.as_tensor(noise_multiplier, dtype=torch.float64) * max_grad_norm)
+        .float()
+        .reshape(-1, 1)
+    )
     generators = [torch.Generator().manual_seed(int(seed) + 32_452_843) for seed in seeds]
 
     @torch.no_grad()
-    def gradient(parameters: Parameters, preprocessing: Preprocessing, batch: Batch) -> dict[str, Tensor]:
+    def gradient(
+        parameters: Parameters, preprocessing: Preprocessing, batch: Batch
+    ) -> dict[str, Tensor]:
         sums = clipped_sum(parameters, preprocessing, batch, max_grad_norm)
         sizes = [tensor[0].numel() for tensor in sums.values()]
-        drawn = torch.stack([torch.randn(sum(sizes), generator=generator) for generator in generators])
+        drawn = torch.stack(
+            [torch.randn(sum(sizes), generator=generator) for generator in generators]
+        )
         noise = (drawn * deviation).split(sizes, 1)
         return {
-            name: (tensor + part.view_as(tensor)) / denominator for (name, tensor), part in zip(sums.items(), noise, strict=True)
+            name: (tensor + part.view_as(tensor)) / denominator
+            for (name, tensor), part in zip(sums.items(), noise, strict=True)
         }
 
     return gradient

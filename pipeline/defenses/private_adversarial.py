@@ -35,13 +35,17 @@ def dp_adv_train(
 ) -> Population:
     """DP-SGD on attacked records (adversarial training with privacy: Hayes, Balle & Kumar 2022, arXiv:2201.02265).
 
-    In every step each record that was drawn is replaced by one attacked copy, and the copy's gradient is clipped. The guarantee
-    is that of `dp_train`, digit for digit, because the sensitivity of a step is the same: the copy is a function of the record
-    itself and of the weights as they stand, and these are a function of earlier noisy sums, which count as published already
-    (adaptive composition). So adding or removing one record adds or removes one clipped gradient of the sum and alters no other,
-    and the sum moves by `max_grad_norm` at most. That is why the attack draws nothing, starts at the record itself, and hits
-    every record alike: one that takes a part of the batch by its place, or random starts from a stream that all records share, as
-    `adv_train` does, makes the copies of others depend on who is present, and one record would move many gradients.
+    In every step each record that was drawn is replaced by one attacked copy, and the copy's
+    gradient is clipped. The guarantee
+    is that of `dp_train`, digit for digit, because the sensitivity of a step is the same: the copy
+    is a function of the record itself and of the weights as they stand, and these are a function of
+    earlier noisy sums, which count as published already (adaptive composition). So adding or
+    removing one record adds or removes one clipped gradient of the sum and alters no other, and the
+    sum moves by `max_grad_norm` at most. That is why the attack draws nothing, starts at the record
+    itself, and hits
+    every record alike: one that takes a part of the batch by its place, or random starts from a
+    stream that all records share, as `adv_train` does, makes the copies of others depend on who is
+    present, and one record would move many gradients.
 
     Args:
         dataset: the records.
@@ -67,22 +71,45 @@ def dp_adv_train(
     """
     name = "dp_adv_train"
     guarantee = guarantee_for(plan, name, epsilon, delta, sample_rate, steps)
-    guarantee |= {"max_grad_norm": max_grad_norm, "denominator": expected_batch, "engine": "population"}
+    guarantee |= {
+        "max_grad_norm": max_grad_norm,
+        "denominator": expected_batch,
+        "engine": "population",
+    }
     attacker = Threat.of(dataset.schema.features, cfg.threat[threat])
     population = fit_private(
-        dataset, plan, architecture_for(dataset, cfg), guarantee["noise_multiplier"], sample_rate=sample_rate,
-        expected_batch=expected_batch, max_grad_norm=max_grad_norm, steps=steps, learning_rate=learning_rate,
-        perturb=attack_each_record(attacker, eps, attack_steps, attack_step_size), name=name,
-    )  # fmt: skip
+        dataset,
+        plan,
+        architecture_for(dataset, cfg),
+        guarantee["noise_multiplier"],
+        sample_rate=sample_rate,
+        expected_batch=expected_batch,
+        max_grad_norm=max_grad_norm,
+        steps=steps,
+        learning_rate=learning_rate,
+        perturb=attack_each_record(attacker, eps, attack_steps, attack_step_size),
+        name=name,
+    )
     population.facts["guarantee"] = guarantee
     return population
 
 
-def attack_each_record(threat: Threat, eps: float, steps: int, step_size: float) -> Callable[[Population, Batch], Tensor]:
+def attack_each_record(
+    threat: Threat, eps: float, steps: int, step_size: float
+) -> Callable[[Population, Batch], Tensor]:
     """A `perturb` for `fit_private`: PGD from the record itself; a copy depends on its own record and the weights alone."""
 
     def perturb(population: Population, batch: Batch) -> Tensor:
         spared = torch.Generator()  # one restart draws nothing
-        return pgd(population, batch.x, batch.y, threat, eps=eps, steps=steps, step_size=step_size, generator=spared)
+        return pgd(
+            population,
+            batch.x,
+            batch.y,
+            threat,
+            eps=eps,
+            steps=steps,
+            step_size=step_size,
+            generator=spared,
+        )
 
     return perturb

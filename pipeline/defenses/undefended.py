@@ -19,7 +19,12 @@ def architecture_for(dataset: Dataset, cfg: Config) -> Architecture:
 
 
 def fit_as_configured(
-    dataset: Dataset, plan: Plan, cfg: Config, name: str, loss: Loss = supervised, perturb: Perturb | None = None
+    dataset: Dataset,
+    plan: Plan,
+    cfg: Config,
+    name: str,
+    loss: Loss = supervised,
+    perturb: Perturb | None = None,
 ) -> Population:
     """One ordinary training run with the `train:` section's numbers; defences differ by a loss or a perturbation."""
     return fit(

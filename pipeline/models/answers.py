@@ -37,7 +37,8 @@ def predicted(margins: Array, y: Array) -> Array:
 def disease_score(margins: Array, y: Array) -> Array:
     """The log-odds of class 1 of a two-class model, from the margin of the true one.
 
-    What ranks patients: a saturated model's probabilities round to 0 and 1, and ties would cost it AUROC that it has.
+    What ranks patients: a saturated model's probabilities round to 0 and 1, and ties would cost it
+    AUROC that it has.
     """
     return np.asarray(np.where(y == 1, margins, -margins).astype(np.float64))
 
@@ -57,5 +58,8 @@ def clean_metrics(margins: Array, y: Array) -> dict[str, float]:
     answer, score = predicted(margins[0], y), disease_score(margins[0], y)
     chosen = ("accuracy", "balanced_accuracy", "sensitivity", "specificity")
     figures = {name: rates.classification(answer, y)[name] for name in chosen}
-    figures |= {"auroc": rates.auroc(score, y), "brier": rates.brier(disease_probability(margins[0], y), y)}
+    figures |= {
+        "auroc": rates.auroc(score, y),
+        "brier": rates.brier(disease_probability(margins[0], y), y),
+    }
     return {name: round(float(value), 4) for name, value in figures.items()}

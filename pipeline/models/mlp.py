@@ -1,8 +1,9 @@
 """Networks with a leading member axis: M models of one architecture are one set of stacked tensors.
 
-An architecture is a stack of linear layers with ReLU between them, behind imputation and standardisation. Its forward
-and backward passes are written out with batched matrix products, because for small models the bookkeeping of automatic
-differentiation costs more than the arithmetic. `StackedMLP` hands them to autograd, so callers differentiate as usual.
+An architecture is a stack of linear layers with ReLU between them, behind imputation and
+standardisation. Its forward and backward passes are written out with batched matrix products,
+because for small models the bookkeeping of automatic differentiation costs more than the
+arithmetic. `StackedMLP` hands them to autograd, so callers differentiate as usual.
 """
 
 from collections.abc import Callable
@@ -55,9 +56,13 @@ def initialise(architecture: Architecture, seeds: Tensor) -> Parameters:
     for seed in seeds.tolist():
         generator = torch.Generator().manual_seed(seed)
         member: Parameters = {}
-        for layer, (inputs, outputs) in enumerate(zip(architecture.widths, architecture.widths[1:], strict=False)):
+        for layer, (inputs, outputs) in enumerate(
+            zip(architecture.widths, architecture.widths[1:], strict=False)
+        ):
             bound = inputs**-0.5
-            member[f"weight{layer}"] = (torch.rand(inputs, outputs, generator=generator) * 2 - 1) * bound
+            member[f"weight{layer}"] = (
+                torch.rand(inputs, outputs, generator=generator) * 2 - 1
+            ) * bound
             member[f"bias{layer}"] = (torch.rand(1, outputs, generator=generator) * 2 - 1) * bound
         members.append(member)
     return {name: torch.stack([member[name] for member in members]) for name in members[0]}
@@ -77,12 +82,15 @@ def forward(x: Tensor, layers: list[tuple[Tensor, Tensor]]) -> list[Tensor]:
     return signals
 
 
-def backward(signals: list[Tensor], layers: list[tuple[Tensor, Tensor]], grad_logits: Tensor) -> list[Tensor]:
+def backward(
+    signals: list[Tensor], layers: list[tuple[Tensor, Tensor]], grad_logits: Tensor
+) -> list[Tensor]:
     """Gradients at each layer's output before its ReLU, first to last; (M, B, width)."""
     grads = [grad_logits]
     for (weight, _), signal in zip(reversed(layers[1:]), reversed(signals[1:-1]), strict=True):
         grad = torch.bmm(grads[-1], weight.transpose(1, 2))
-        # ReLU's own kernel, in place: a product with a Boolean mask would first turn the mask into floats.
+        # ReLU's own kernel, in place: a product with a Boolean mask would first turn the mask into
+        # floats.
         grads.append(torch.ops.aten.threshold_backward.grad_input(grad, signal, 0, grad_input=grad))
     return grads[::-1]
 
@@ -113,11 +121,17 @@ class StackedMLP(torch.autograd.Function):
         signals, flat = list(ctx.saved_tensors[:depth]), ctx.saved_tensors[depth:]
         layers = list(zip(flat[::2], flat[1::2], strict=True))
         grads = backward([*signals, grad_logits], layers, grad_logits)
-        grad_x = torch.bmm(grads[0], layers[0][0].transpose(1, 2)) if ctx.needs_input_grad[0] else None
+        grad_x = (
+            torch.bmm(grads[0], layers[0][0].transpose(1, 2)) if ctx.needs_input_grad[0] else None
+        )
         result: list[Tensor | None] = [grad_x]
         for signal, grad in zip(signals, grads, strict=True):
             trained = ctx.needs_input_grad[1]
-            result += [weight_gradient(signal, grad), grad.sum(1, keepdim=True)] if trained else [None, None]
+            result += (
+                [weight_gradient(signal, grad), grad.sum(1, keepdim=True)]
+                if trained
+                else [None, None]
+            )
         return tuple(result)
 
 
@@ -147,9 +161,13 @@ class Preprocessing(nn.Module):
         return (filled - self.center) / self.scale
 
 
-def as_module(parameters: Parameters, preprocessing: dict[str, Tensor], member: int) -> nn.Sequential:
+def as_module(
+    parameters: Parameters, preprocessing: dict[str, Tensor], member: int
+) -> nn.Sequential:
     """One member as an ordinary network of `nn.Linear` layers, for libraries that expect one. A copy."""
-    parts: list[nn.Module] = [Preprocessing(**{name: value[member] for name, value in preprocessing.items()})]
+    parts: list[nn.Module] = [
+        Preprocessing(**{name: value[member] for name, value in preprocessing.items()})
+    ]
     for weight, bias in layers_of(parameters):
         linear = nn.Linear(weight.shape[1], weight.shape[2])
         with torch.no_grad():
@@ -177,7 +195,9 @@ def mlp(features: int, classes: int, hidden: list[int]) -> Architecture:
 def linear(features: int, classes: int, hidden: list[int]) -> Architecture:
     """Logistic regression: no hidden layer."""
     if hidden:
-        raise BadInput(f"model.hidden: a linear model has no hidden layers, not {hidden}; set it to []")
+        raise BadInput(
+            f"model.hidden: a linear model has no hidden layers, not {hidden}; set it to []"
+        )
     return Architecture("linear", features, classes, ())
 
 

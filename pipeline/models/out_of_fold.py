@@ -18,9 +18,13 @@ class Grid:
         """Takes a plan without a release model: each repetition holds out the same patients, each once."""
         self.plan, self.eps = plan, eps
         self.repetitions = int(plan.repetition.max()) + 1
-        counts = torch.stack([plan.held_out[plan.repetition == s].sum(0) for s in range(self.repetitions)])
+        counts = torch.stack(
+            [plan.held_out[plan.repetition == s].sum(0) for s in range(self.repetitions)]
+        )
         if (counts != counts[:1]).any() or counts.max() > 1:
-            raise ValueError("each repetition of a plan must hold out the same patients, each of them once")
+            raise ValueError(
+                "each repetition of a plan must hold out the same patients, each of them once"
+            )
         self.patients = counts[0].nonzero()[:, 0]
         self.model_of = torch.zeros(self.repetitions, plan.held_out.shape[1], dtype=torch.int64)
         for row in range(plan.size):
@@ -40,16 +44,23 @@ class Grid:
         position[self.patients] = torch.arange(len(self.patients))
         return dense[:, self.plan.repetition[:, None].expand(index.shape), position[index]]
 
-    def frame(self, named: dict[str, str], margins: Tensor, changed: Tensor, y: Tensor) -> pd.DataFrame:
+    def frame(
+        self, named: dict[str, str], margins: Tensor, changed: Tensor, y: Tensor
+    ) -> pd.DataFrame:
         """Rows in the order radius, repetition, patient; `named` are columns of one value."""
         radii, repetitions, patients = margins.shape
         nothing = np.zeros(margins.numel(), np.int8)
         model = self.model_of[:, self.patients].expand(radii, -1, -1).flatten().numpy()
         return pd.DataFrame(
             {
-                **{column: pd.Categorical.from_codes(nothing, pd.Index([value])) for column, value in named.items()},
+                **{
+                    column: pd.Categorical.from_codes(nothing, pd.Index([value]))
+                    for column, value in named.items()
+                },
                 "eps": np.repeat(self.eps, repetitions * patients),
-                "repetition": np.tile(np.repeat(np.arange(repetitions, dtype=np.int16), patients), radii),
+                "repetition": np.tile(
+                    np.repeat(np.arange(repetitions, dtype=np.int16), patients), radii
+                ),
                 "patient": np.tile(self.patients.numpy().astype(np.int32), radii * repetitions),
                 "model": pd.Categorical.from_codes(model, pd.Index(self.plan.labels)),
                 "y": np.tile(y[self.patients].numpy().astype(np.int8), radii * repetitions),

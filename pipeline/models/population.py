@@ -21,13 +21,11 @@ WEIGHTS, DESCRIPTION = "population.safetensors", "population.json"
 class Population:
     """M models that share an architecture; `population(x)` is the logits of all of them.
 
-    Attributes:
-        architecture: the common shape.
-        preprocessing: `impute`, `center`, `scale`, each (M, D) in clinical units, fitted on the member's own training rows
-            or public.
-        parameters: stacked weights, as `pipeline.models.mlp.initialise` lays them out.
-        labels: a readable name of each member.
-        facts: what the recipe says of itself, JSON-able (for example a privacy guarantee).
+    Attributes: architecture: the common shape. preprocessing: `impute`, `center`, `scale`, each (M,
+        D) in clinical units, fitted on the member's own training rows or public. parameters:
+        stacked weights, as `pipeline.models.mlp.initialise` lays them out. labels: a readable name
+        of each member. facts: what the recipe says of itself, JSON-able (for example a privacy
+        guarantee).
     """
 
     architecture: Architecture
@@ -51,7 +49,8 @@ class Population:
             (..., M, B, C), differentiable in x. A missing value has gradient 0.
         """
         if x.dim() > 3:
-            # One block after another: a block's hidden layers fit the cache, and its answers do not depend on its neighbours.
+            # One block after another: a block's hidden layers fit the cache, and its answers do not
+            # depend on its neighbours.
             return torch.stack([self(block) for block in x])
         if not x.requires_grad:  # an answer is all that is asked for
             return forward(self.standardise(x), layers_of(self.parameters))[-1]
@@ -69,7 +68,10 @@ class Population:
         @torch.no_grad()
         def pull(grad_logits: Tensor) -> Tensor:
             first = backward(signals, layers, grad_logits)[0]
-            grad = torch.bmm(first, layers[0][0].transpose(1, 2)) / self.preprocessing["scale"][:, None]
+            grad = (
+                torch.bmm(first, layers[0][0].transpose(1, 2))
+                / self.preprocessing["scale"][:, None]
+            )
             return grad.masked_fill_(missing, 0)
 
         return signals[-1], pull
@@ -92,7 +94,8 @@ class Population:
     def double(self) -> "Population":
         """The same numbers in float64, for answers whose rounding does not matter."""
         constants, weights = (
-            {name: value.double() for name, value in part.items()} for part in (self.preprocessing, self.parameters)
+            {name: value.double() for name, value in part.items()}
+            for part in (self.preprocessing, self.parameters)
         )
         return Population(self.architecture, constants, weights, self.labels, self.facts)
 
@@ -127,8 +130,8 @@ class Population:
     def load(cls, folder: Path) -> "Population":
         """Reads what `save` wrote, bit for bit; nothing is unpickled.
 
-        Raises:
-            BadInput: a file is missing, truncated, or not the one that its description was written for.
+        Raises: BadInput: a file is missing, truncated, or not the one that its description was
+            written for.
         """
         described, weights = read_json(folder / DESCRIPTION), folder / WEIGHTS
         try:
@@ -136,18 +139,28 @@ class Population:
             architecture = Architecture(**{**shape, "hidden": tuple(shape["hidden"])})
             labels, facts = tuple(described["labels"]), described["facts"]
         except (KeyError, TypeError) as error:
-            raise BadInput(f"{folder / DESCRIPTION}: does not describe a population ({error}); train again") from error
+            raise BadInput(
+                f"{folder / DESCRIPTION}: does not describe a population ({error}); train again"
+            ) from error
         tensors, _ = read_tensors(weights, advice="train again")
         if sha256(weights) != digest:
-            raise BadInput(f"{weights}: damaged or exchanged: its sha256 is not the one in {DESCRIPTION}; train again")
+            raise BadInput(
+                f"{weights}: damaged or exchanged: its sha256 is not the one in {DESCRIPTION}; train again"
+            )
         preprocessing, parameters = (
-            {name.removeprefix(part): tensor for name, tensor in tensors.items() if name.startswith(part)}
+            {
+                name.removeprefix(part): tensor
+                for name, tensor in tensors.items()
+                if name.startswith(part)
+            }
             for part in ("preprocessing.", "parameters.")
         )
         return cls(architecture, preprocessing, parameters, labels, facts)
 
 
-def standardise(x: Tensor, preprocessing: dict[str, Tensor], missing: Tensor | None = None) -> Tensor:
+def standardise(
+    x: Tensor, preprocessing: dict[str, Tensor], missing: Tensor | None = None
+) -> Tensor:
     """Imputes, centres and scales records (M, B, D) with constants (M, D); `missing` is x.isnan(), where it is known."""
     impute, center, scale = (preprocessing[name][:, None] for name in ("impute", "center", "scale"))
     return (torch.where(x.isnan() if missing is None else missing, impute, x) - center) / scale
@@ -169,7 +182,9 @@ def fitted_preprocessing(x: Tensor, train: Tensor) -> dict[str, Tensor]:
     rows = torch.where(train[..., None], x.double(), torch.nan)
     impute = rows.nanmedian(1).values
     if impute.isnan().any():
-        raise BadInput("a feature is missing in every training row of a model; drop it from the schema or add records")
+        raise BadInput(
+            "a feature is missing in every training row of a model; drop it from the schema or add records"
+        )
     filled = torch.where(rows.isnan(), impute[:, None], rows)
     weight = train[..., None].double()
     count = weight.sum(1)

@@ -21,11 +21,9 @@ Preprocessing = dict[str, Tensor]
 class Batch:
     """One step's records of every member.
 
-    Attributes:
-        x: (M, B, D) clinical units.
-        y: (M, B) class indices.
-        index: (M, B) which patients they are.
-        weight: (M, B) 1 = in the batch, 0 = filler (a member drew fewer records than its neighbour).
+    Attributes: x: (M, B, D) clinical units. y: (M, B) class indices. index: (M, B) which patients
+        they are. weight: (M, B) 1 = in the batch, 0 = filler (a member drew fewer records than its
+        neighbour).
     """
 
     x: Tensor
@@ -48,11 +46,15 @@ def supervised(out: Tensor, batch: Batch) -> Tensor:
 def mean_gradient(loss: Loss = supervised) -> Gradient:
     """The gradient of the mean loss over each member's batch."""
 
-    def gradient(parameters: Parameters, preprocessing: Preprocessing, batch: Batch) -> dict[str, Tensor]:
+    def gradient(
+        parameters: Parameters, preprocessing: Preprocessing, batch: Batch
+    ) -> dict[str, Tensor]:
         each = loss(logits(standardise(batch.x, preprocessing), parameters), batch) * batch.weight
         # Members do not share weights, so the gradient of the sum is each member's own gradient.
         total = (each.sum(1) / batch.weight.sum(1)).sum()
-        return dict(zip(parameters, torch.autograd.grad(total, list(parameters.values())), strict=True))
+        return dict(
+            zip(parameters, torch.autograd.grad(total, list(parameters.values())), strict=True)
+        )
 
     return gradient
 
@@ -60,14 +62,20 @@ def mean_gradient(loss: Loss = supervised) -> Gradient:
 def shuffled(cfg: TrainConfig) -> Draw:
     """Full batches, without replacement inside a pass, from each member's own endless shuffle.
 
-    The number of steps is `epochs` passes over the smallest member's rows, the same for all members.
+    The number of steps is `epochs` passes over the smallest member's rows, the same for all
+    members.
     """
 
     def draw(train: Tensor, seeds: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         rows, valid = rectangle(train)
         counts = valid.sum(1)
         steps = cfg.epochs * -(-int(counts.min()) // cfg.batch_size)
-        streams = torch.stack([_stream(rows[m, : counts[m]], steps * cfg.batch_size, int(seed)) for m, seed in enumerate(seeds)])
+        streams = torch.stack(
+            [
+                _stream(rows[m, : counts[m]], steps * cfg.batch_size, int(seed))
+                for m, seed in enumerate(seeds)
+            ]
+        )
         weight = torch.ones(len(seeds), cfg.batch_size)
         for index in streams.split(cfg.batch_size, 1):
             yield index, weight
@@ -78,7 +86,9 @@ def shuffled(cfg: TrainConfig) -> Draw:
 def _stream(rows: Tensor, length: int, seed: int) -> Tensor:
     generator = torch.Generator().manual_seed(seed + 7_919)  # not the stream that drew the weights
     passes = -(-length // len(rows))
-    return rows[torch.cat([torch.randperm(len(rows), generator=generator) for _ in range(passes)])[:length]]
+    return rows[
+        torch.cat([torch.randperm(len(rows), generator=generator) for _ in range(passes)])[:length]
+    ]
 
 
 def fit(
@@ -115,11 +125,19 @@ def fit(
     parameters = initialise(architecture, plan.seeds)
     for tensor in parameters.values():
         tensor.requires_grad_()
-    optimiser = torch.optim.Adam(list(parameters.values()), lr=learning_rate, weight_decay=weight_decay, fused=True)
-    frozen = {key: tensor.detach() for key, tensor in parameters.items()}  # shares memory with what is trained
+    optimiser = torch.optim.Adam(
+        list(parameters.values()), lr=learning_rate, weight_decay=weight_decay, fused=True
+    )
+    frozen = {
+        key: tensor.detach() for key, tensor in parameters.items()
+    }  # shares memory with what is trained
     current = Population(architecture, preprocessing, frozen, plan.labels)
-    for index, weight in tqdm(draw(plan.train, plan.seeds), desc=name, unit="step", disable=None, leave=False):
-        batch = Batch(embedding(index, dataset.x), dataset.y[index], index, weight)  # x[index], three times as fast
+    for index, weight in tqdm(
+        draw(plan.train, plan.seeds), desc=name, unit="step", disable=None, leave=False
+    ):
+        batch = Batch(
+            embedding(index, dataset.x), dataset.y[index], index, weight
+        )  # x[index], three times as fast
         if perturb is not None:
             batch = Batch(perturb(current, batch), batch.y, index, weight)
         for key, grad in gradient(parameters, preprocessing, batch).items():

@@ -34,7 +34,8 @@ class Heading:
 class Table:
     """A table for people: every cell is text already, or a number that is shown as it is; a missing one is a dash.
 
-    `kind`: `numbers` stand to the right, `text` wraps, `patients` wraps and gives room to long changes.
+    `kind`: `numbers` stand to the right, `text` wraps, `patients` wraps and gives room to long
+    changes.
     """
 
     table: pd.DataFrame

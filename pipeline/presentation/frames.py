@@ -7,7 +7,10 @@ import pandas as pd
 
 def by_defense(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """One table of several, with the defence in front."""
-    return pd.concat([table.assign(defense=name)[["defense", *table]] for name, table in tables.items()], ignore_index=True)
+    return pd.concat(
+        [table.assign(defense=name)[["defense", *table]] for name, table in tables.items()],
+        ignore_index=True,
+    )
 
 
 def left_justified(table: pd.DataFrame) -> str:

@@ -21,4 +21,7 @@ def with_interval(table: pd.DataFrame, name: str, low: str = "", high: str = "")
 def proved(lines: pd.DataFrame) -> list[str]:
     """`exact` where everything is decided: robust accuracy is what it says. Otherwise the share proved, and the undecided."""
     figures = zip(lines["verified_accuracy"], lines["undecided"], strict=True)
-    return ["exact" if open_ < NOTHING else f"{sure:.3f}, undecided {open_:.3f}" for sure, open_ in figures]
+    return [
+        "exact" if open_ < NOTHING else f"{sure:.3f}, undecided {open_:.3f}"
+        for sure, open_ in figures
+    ]

@@ -17,7 +17,9 @@ def main() -> None:
     except FileNotFoundError:
         print(f"error: {FOLDER / SUMMARY}: not found; run `dvc repro` to make it", file=sys.stderr)
         raise SystemExit(2) from None
-    print(f"\n{text}\n{HOW_TO_COMPARE}\nResults:            {FOLDER / REPORT}, and the tables beside it")
+    print(
+        f"\n{text}\n{HOW_TO_COMPARE}\nResults:            {FOLDER / REPORT}, and the tables beside it"
+    )
 
 
 if __name__ == "__main__":

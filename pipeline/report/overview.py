@@ -23,7 +23,9 @@ def headline_table(results: Results, cfg: Config) -> pd.DataFrame:
         for figure in risk.headline(results[risk.name], cfg)
     ]
     columns = ["risk", "figure", "good", "defense", *BOUNDS]
-    return pd.concat(frames, ignore_index=True)[columns] if frames else pd.DataFrame(columns=columns)
+    return (
+        pd.concat(frames, ignore_index=True)[columns] if frames else pd.DataFrame(columns=columns)
+    )
 
 
 def overview(headlines: pd.DataFrame, judged: Mapping[str, Judgement]) -> pd.DataFrame:
@@ -33,9 +35,9 @@ def overview(headlines: pd.DataFrame, judged: Mapping[str, Judgement]) -> pd.Dat
         headlines: as `headline_table` returns it.
         judged: by defence; flagged ones are no best defence.
 
-    Returns:
-        `risk, figure, good`; `undefended` with its interval; `best` and the name `defense` of the defence that does best, with
-        its interval. It is the best of several, hence a little flattered; empty where none does better.
+    Returns: `risk, figure, good`; `undefended` with its interval; `best` and the name `defense` of
+        the defence that does best, with its interval. It is the best of several, hence a little
+        flattered; empty where none does better.
     """
     flagged = {name for name, one in judged.items() if one.flags}
     groups = headlines.groupby(["risk", "figure", "good"], sort=False)
@@ -48,16 +50,24 @@ def _line(key: Iterable[Any], lines: pd.DataFrame, flagged: set[str]) -> dict[st
     figures: dict[str, dict[str, float]] = lines[list(BOUNDS)].astype(float).to_dict("index")  # type: ignore[assignment]
     unknown = dict.fromkeys(BOUNDS, math.nan)
     undefended = figures.pop(BASELINE, unknown)
-    scores = {name: sign * one["value"] for name, one in figures.items() if name not in flagged and not math.isnan(one["value"])}
+    scores = {
+        name: sign * one["value"]
+        for name, one in figures.items()
+        if name not in flagged and not math.isnan(one["value"])
+    }
     best = max(scores, key=lambda name: scores[name], default="")
     if best and scores[best] <= sign * undefended["value"]:
         best = ""
     return {
-        "risk": risk, "figure": figure, "good": good,
+        "risk": risk,
+        "figure": figure,
+        "good": good,
         **{f"undefended{suffix}": undefended[bound] for bound, suffix in SUFFIXES.items()},
         "defense": best,
-        **{f"best{suffix}": figures.get(best, unknown)[bound] for bound, suffix in SUFFIXES.items()},
-    }  # fmt: skip
+        **{
+            f"best{suffix}": figures.get(best, unknown)[bound] for bound, suffix in SUFFIXES.items()
+        },
+    }
 
 
 def in_words(table: pd.DataFrame) -> pd.DataFrame:
@@ -66,7 +76,12 @@ def in_words(table: pd.DataFrame) -> pd.DataFrame:
         f"{said}  {name}" if name else "no defense does better"
         for said, name in zip(with_interval(table, "best"), table["defense"], strict=True)
     ]
-    return pd.DataFrame({
-        "risk": table["risk"], "figure": table["figure"], "good": table["good"],
-        "undefended": with_interval(table, "undefended"), "best defense": best,
-    })  # fmt: skip
+    return pd.DataFrame(
+        {
+            "risk": table["risk"],
+            "figure": table["figure"],
+            "good": table["good"],
+            "undefended": with_interval(table, "undefended"),
+            "best defense": best,
+        }
+    )

@@ -16,7 +16,12 @@ TEMPLATE = "page.html.jinja"
 
 
 def page(
-    chapters: Sequence[Chapter], overview: pd.DataFrame, judged: Mapping[str, Judgement], cfg: Config, *, patients: bool
+    chapters: Sequence[Chapter],
+    overview: pd.DataFrame,
+    judged: Mapping[str, Judgement],
+    cfg: Config,
+    *,
+    patients: bool,
 ) -> str:
     """The HTML of the page; whatever text it is given is escaped.
 
@@ -28,21 +33,32 @@ def page(
         patients: whether tables of single patients are shown; False = for wherever others may look.
     """
     shell = Environment(
-        loader=PackageLoader("pipeline.report", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        loader=PackageLoader("pipeline.report", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
         lstrip_blocks=True,
-    )  # fmt: skip
+    )
     shell.tests["of_kind"] = _is_of_kind
     shell.filters |= {"cells": cells, "embedded": _embedded}
     names = [(display_name(name, " ".join(one.flags)), one) for name, one in judged.items()]
     return shell.get_template(TEMPLATE).render(
-        title=cfg.data.title, plan=cfg.plan, confidence=cfg.audit.confidence, defenses=names, overview=overview,
-        chapters=chapters, patients=patients,
-    )  # fmt: skip
+        title=cfg.data.title,
+        plan=cfg.plan,
+        confidence=cfg.audit.confidence,
+        defenses=names,
+        overview=overview,
+        chapters=chapters,
+        patients=patients,
+    )
 
 
 def cells(table: pd.DataFrame) -> list[list[str]]:
     """The rows of a table as text; a missing value is a dash."""
-    return [["-" if pd.isna(value) else str(value) for value in row] for row in table.itertuples(index=False)]
+    return [
+        ["-" if pd.isna(value) else str(value) for value in row]
+        for row in table.itertuples(index=False)
+    ]
 
 
 def _is_of_kind(part: Part, kind: str) -> bool:

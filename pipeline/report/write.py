@@ -34,13 +34,17 @@ def write_evaluation(results: Results, context: Context, folder: Path) -> None:
     (folder / PLOTS).mkdir()
     for risk in RISKS:
         for name, table in results[risk.name].items():
-            path = folder / f"{name}.parquet" if risk.is_per_patient(name) else folder / f"{name}.csv"
+            path = (
+                folder / f"{name}.parquet" if risk.is_per_patient(name) else folder / f"{name}.csv"
+            )
             write_table(table, path)
     write_table(as_written(headlines), folder / HEADLINE)
     write_table(as_written(lines), folder / OVERVIEW)
     write_table(defenses_table(judged), folder / DEFENSES)
     write_json(folder / METRICS, headline_metrics(results, context))
-    chapters = [one for risk in RISKS for one in risk.chapters(results[risk.name], context, folder / PLOTS)]
+    chapters = [
+        one for risk in RISKS for one in risk.chapters(results[risk.name], context, folder / PLOTS)
+    ]
     for name, patients in ((REPORT, True), (SHARED, False)):
         write_text(folder / name, page(chapters, in_words(lines), judged, cfg, patients=patients))
     write_text(folder / SUMMARY, summary(results, lines, context))

@@ -16,7 +16,10 @@ def draw_up_all(sources: Sources, context: Context) -> dict[str, Tables]:
     results = {}
     for risk in RISKS:
         drawn = {name: table for name, table in risk.tables(sources, context).items() if len(table)}
-        kept = {name: table if risk.is_per_patient(name) else as_written(table) for name, table in drawn.items()}
+        kept = {
+            name: table if risk.is_per_patient(name) else as_written(table)
+            for name, table in drawn.items()
+        }
         results[risk.name] = kept
     return results
 
@@ -24,7 +27,12 @@ def draw_up_all(sources: Sources, context: Context) -> dict[str, Tables]:
 def as_written(table: pd.DataFrame) -> pd.DataFrame:
     """The table with every float as a CSV file holds it, so that nobody shows other digits than the file."""
     floats = [str(name) for name in table if pd.api.types.is_float_dtype(table[name])]
-    return table.assign(**{name: [float(f"{value:.{DIGITS}g}") for value in table[name].tolist()] for name in floats})
+    return table.assign(
+        **{
+            name: [float(f"{value:.{DIGITS}g}") for value in table[name].tolist()]
+            for name in floats
+        }
+    )
 
 
 def judgements(results: Results) -> dict[str, Judgement]:

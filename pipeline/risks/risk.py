@@ -1,9 +1,10 @@
 """The one protocol: all that the report, MLflow and the configuration know of a risk.
 
-A risk is a package of its own with fixed names. `measure/` (with its settings) runs the experiment and keeps tensors, `tables`
-draws them up as figures with intervals (`draw_up`), `report` makes chapters of these (`chapters`), and `risk` is its entry in
-`RISKS`. Each imports only those before it. `tables` and `report` are imported when they are asked for: who checks a
-configuration, trains or measures need not wait for what draws pictures.
+A risk is a package of its own with fixed names. `measure/` (with its settings) runs the experiment
+and keeps tensors, `tables` draws them up as figures with intervals (`draw_up`), `report` makes
+chapters of these (`chapters`), and `risk` is its entry in
+`RISKS`. Each imports only those before it. `tables` and `report` are imported when they are asked
+for: who checks a configuration, trains or measures need not wait for what draws pictures.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -44,9 +45,9 @@ class Context:
 class Sources:
     """Where measurements lie.
 
-    Attributes:
-        examined: for each defence the folder of what was measured of it; in it a folder for each risk.
-        stages: the folder whose folder of a risk's name holds what the risk's own stage measured; None = no such stages were run.
+    Attributes: examined: for each defence the folder of what was measured of it; in it a folder for
+        each risk. stages: the folder whose folder of a risk's name holds what the risk's own stage
+        measured; None = no such stages were run.
     """
 
     examined: Mapping[str, Path]
@@ -91,9 +92,15 @@ class HeadlineFigure:
     table: "pd.DataFrame"
 
     @classmethod
-    def of(cls, figure: str, good: Literal["low", "high"], lines: "pd.DataFrame", *columns: str) -> "HeadlineFigure":
+    def of(
+        cls, figure: str, good: Literal["low", "high"], lines: "pd.DataFrame", *columns: str
+    ) -> "HeadlineFigure":
         """From rows, one for each defence; `columns` are those of the value and of its bounds, or that of the value alone."""
-        names = list(columns) if len(columns) > 1 else [f"{columns[0]}{suffix}" for suffix in ("", "_low", "_high")]
+        names = (
+            list(columns)
+            if len(columns) > 1
+            else [f"{columns[0]}{suffix}" for suffix in ("", "_low", "_high")]
+        )
         return cls(figure, good, lines.set_index("defense")[names].set_axis(BOUNDS, axis=1))
 
 
@@ -152,19 +159,16 @@ def silent(tables: Tables, cfg: Config) -> str:
 class Risk:
     """What the report, the overview, MLflow and the configuration know of a risk.
 
-    Attributes:
-        name: of its package, its section of the configuration, its folders of measurements, its place in the overview.
-        headline: its lines of the overview.
-        figures: the metrics of one defence.
-        settings: its section of the configuration; None = it has none of its own.
-        check: refuses names and numbers of the configuration that do not fit each other; the second argument is their origin.
-        per_patient: its tables (or folders of tables) with a row per patient: kept as parquet, and never sent anywhere.
-        private: its other tables that show single patients: never sent anywhere either.
-        steps: the first part of a curve's name -> what its step is.
-        judge: what its tables say against the figures of each defence.
-        points: the nested runs of one defence.
-        metrics: by defence, the few figures that `dvc metrics` compares between commits.
-        summary: what the terminal shows at the end of a run.
+    Attributes: name: of its package, its section of the configuration, its folders of measurements,
+        its place in the overview. headline: its lines of the overview. figures: the metrics of one
+        defence. settings: its section of the configuration; None = it has none of its own. check:
+        refuses names and numbers of the configuration that do not fit each other; the second
+        argument is their origin. per_patient: its tables (or folders of tables) with a row per
+        patient: kept as parquet, and never sent anywhere. private: its other tables that show
+        single patients: never sent anywhere either. steps: the first part of a curve's name -> what
+        its step is. judge: what its tables say against the figures of each defence. points: the
+        nested runs of one defence. metrics: by defence, the few figures that `dvc metrics` compares
+        between commits. summary: what the terminal shows at the end of a run.
     """
 
     name: str

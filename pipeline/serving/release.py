@@ -1,6 +1,7 @@
 """The release model as an MLflow model: raw clinical records in, probabilities out, nothing unpickled.
 
-MLflow stores this file as the model's code ("models from code") and runs it where the model is loaded.
+MLflow stores this file as the model's code ("models from code") and runs it where the model is
+loaded.
 """
 
 import math
@@ -26,11 +27,14 @@ from pipeline.models.population import Population
 def signature(schema: Schema) -> ModelSignature:
     """What goes in and what comes out, from the schema alone: every column is required, every value may be missing.
 
-    The columns are of any type, because MLflow would refuse whole numbers in a column of doubles, and a column of a CSV holds
-    those as soon as no value is missing. `probabilities` checks the values.
+    The columns are of any type, because MLflow would refuse whole numbers in a column of doubles,
+    and a column of a CSV holds those as soon as no value is missing. `probabilities` checks the
+    values.
     """
     into = [ColSpec(AnyType(), name) for name in schema.names]
-    return ModelSignature(Columns(into), Columns([ColSpec(DataType.double, name) for name in schema.classes]))
+    return ModelSignature(
+        Columns(into), Columns([ColSpec(DataType.double, name) for name in schema.classes])
+    )
 
 
 def input_example(schema: Schema) -> pd.DataFrame:
@@ -53,18 +57,16 @@ def _usual(feature: FeatureConfig) -> float | int:
 def probabilities(population: Population, schema: Schema, records: pd.DataFrame) -> pd.DataFrame:
     """What a population of one says of raw records, rounded to float32 as records are, and answered in float64.
 
-    Args:
-        population: M = 1.
-        schema: of the records.
-        records: one column per feature, in clinical units, in any order, whole numbers or not; a missing value is NaN, None or
-            the schema's missing code.
+    Args: population: M = 1. schema: of the records. records: one column per feature, in clinical
+        units, in any order, whole numbers or not; a missing value is NaN, None or the schema's
+        missing code.
 
     Returns:
         one column per class, rows as given, each adding up to 1.
 
-    Raises:
-        BadInput: a value is no number, is outside the plausible range, or not a whole number where it must be.
-        KeyError: a column is missing (MLflow's own check of the signature comes first).
+    Raises: BadInput: a value is no number, is outside the plausible range, or not a whole number
+        where it must be. KeyError: a column is missing (MLflow's own check of the signature comes
+        first).
     """
     values = np.stack([_numbers(records[name], name) for name in schema.names], 1)
     x = torch.from_numpy(checked_values(values, schema, "records", first_line=0).astype(np.float32))
@@ -91,7 +93,9 @@ class ReleaseModel(mlflow.pyfunc.PythonModel):
         place = Path(context.artifacts["release"])
         self.population, self.schema = Population.load(place), load_schema(place)
 
-    def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
+    def predict(
+        self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
+    ) -> pd.DataFrame:
         """Probabilities of each class for a data frame of raw records."""
         return probabilities(self.population, self.schema, model_input)
 

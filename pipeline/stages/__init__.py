@@ -1,6 +1,7 @@
 """One short script per stage of `dvc.yaml`, named as the stage is.
 
-A stage reads `params.yaml` and its own inputs, writes its own folder `artifacts/<stage>/` in one piece, and holds no mathematics.
+A stage reads `params.yaml` and its own inputs, writes its own folder `artifacts/<stage>/` in one
+piece, and holds no mathematics.
 """
 
 import sys
@@ -15,7 +16,9 @@ from pipeline.params import load
 
 ARTIFACTS = Path("artifacts")
 PLAN = "plan.safetensors"
-STAGE_OF = {BASELINE: "train_baseline"}  # the other defences are trained by the stage of their own name
+STAGE_OF = {
+    BASELINE: "train_baseline"
+}  # the other defences are trained by the stage of their own name
 
 
 def run(stage: Callable[[Config], None]) -> None:
@@ -45,5 +48,7 @@ def trained_by(cfg: Config, arguments: list[str]) -> str:
     if len(arguments) != 1:
         raise BadInput(f"command line: expected one defense, one of {', '.join(cfg.defenses)}")
     if arguments[0] not in cfg.defenses:
-        raise BadInput(f"params.yaml: {arguments[0]}: missing; `make params` writes it from conf/defense/{arguments[0]}.yaml")
+        raise BadInput(
+            f"params.yaml: {arguments[0]}: missing; `make params` writes it from conf/defense/{arguments[0]}.yaml"
+        )
     return arguments[0]

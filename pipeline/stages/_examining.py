@@ -20,28 +20,39 @@ if TYPE_CHECKING:
 
 
 def examine(
-    name: str, population: Population, dataset: Dataset, plan: Plan, cfg: Config, place: Path, transfer: Path | None = None
+    name: str,
+    population: Population,
+    dataset: Dataset,
+    plan: Plan,
+    cfg: Config,
+    place: Path,
+    transfer: Path | None = None,
 ) -> None:
     """Attacks a defence, looks for what it leaks, and certifies what can be; writes a folder for each risk into `place`.
 
-    Args:
-        name: of the defence.
-        population: its models.
-        dataset: the records.
-        plan: who trained on whom.
-        cfg: radii, threat models, attacks and their numbers.
-        place: an existing folder.
-        transfer: the folder of the undefended models' adversarial records, which are tried on this defence too; None = these
-            are the undefended models, and their records are kept for the others.
+    Args: name: of the defence. population: its models. dataset: the records. plan: who trained on
+        whom. cfg: radii, threat models, attacks and their numbers. place: an existing folder.
+        transfer: the folder of the undefended models' adversarial records, which are tried on this
+        defence too; None = these are the undefended models, and their records are kept for the
+        others.
     """
     jobs: list[Callable[..., None]] = [_attacked, _leaking]  # the longer first
-    share_out(operator.call, [(job, name, population, dataset, plan, cfg, place, transfer) for job in jobs])
+    share_out(
+        operator.call,
+        [(job, name, population, dataset, plan, cfg, place, transfer) for job in jobs],
+    )
     if certificate := certify(population, dataset, plan):
         certificate.save(place / CERTIFICATE)
 
 
 def _attacked(
-    name: str, population: Population, dataset: Dataset, plan: Plan, cfg: Config, place: Path, transfer: Path | None
+    name: str,
+    population: Population,
+    dataset: Dataset,
+    plan: Plan,
+    cfg: Config,
+    place: Path,
+    transfer: Path | None,
 ) -> None:
     """What attacks do to the defence, by whichever process is free."""
     sent = None if transfer is None else load_adversarial(transfer)
@@ -52,7 +63,15 @@ def _attacked(
         write_tensors(place / RECORDS, result.x_adv)
 
 
-def _leaking(name: str, _: Population, dataset: Dataset, plan: Plan, cfg: Config, place: Path, transfer: Path | None) -> None:
+def _leaking(
+    name: str,
+    _: Population,
+    dataset: Dataset,
+    plan: Plan,
+    cfg: Config,
+    place: Path,
+    transfer: Path | None,
+) -> None:
     """What the recipe leaks, likewise: from models of random halves."""
     halves = train_halves(name, dataset, cfg)
     infer_members(name, halves, dataset, cfg).save(place / "membership")

@@ -1,9 +1,10 @@
 """The comparison of all defences: tables, the page, and MLflow's view. It trains and attacks nothing.
 
 Command:  python -m pipeline.stages.evaluate
-Reads:    artifacts/prepare/, artifacts/attack/, artifacts/examine/, artifacts/<every defence>/, artifacts/frontier/,
-          artifacts/poisoning/, artifacts/theft/
-Writes:   artifacts/evaluate/: report.html, summary.txt, metrics.json, the tables that README.md lists, plots/
+Reads:    artifacts/prepare/, artifacts/attack/, artifacts/examine/, artifacts/<every defence>/,
+          artifacts/frontier/, artifacts/poisoning/, artifacts/theft/
+Writes:   artifacts/evaluate/: report.html, summary.txt, metrics.json, the tables that README.md
+lists, plots/
 """
 
 from pipeline.config import BASELINE, Config
@@ -21,8 +22,14 @@ def evaluate(cfg: Config) -> None:
     """The stage."""
     open_store(cfg)  # before the work, so that an unreachable server costs no one a minute
     dataset, _ = prepared()
-    examined = {BASELINE: ARTIFACTS / "attack"} | {name: ARTIFACTS / "examine" / name for name in cfg.examine}
-    sources, context, out = Sources(examined, ARTIFACTS), Context(dataset, cfg), ARTIFACTS / "evaluate"
+    examined = {BASELINE: ARTIFACTS / "attack"} | {
+        name: ARTIFACTS / "examine" / name for name in cfg.examine
+    }
+    sources, context, out = (
+        Sources(examined, ARTIFACTS),
+        Context(dataset, cfg),
+        ARTIFACTS / "evaluate",
+    )
     results = draw_up_all(sources, context)
     with folder(out) as unfinished:
         write_evaluation(results, context, unfinished)

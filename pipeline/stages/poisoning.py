@@ -11,7 +11,12 @@ from pathlib import Path
 from pipeline.config import Config
 from pipeline.files import folder
 from pipeline.parallel import share_out
-from pipeline.risks.poisoning.measure.filtering import FILTERED, Cleansing, cleanse, cleansed_attacks
+from pipeline.risks.poisoning.measure.filtering import (
+    FILTERED,
+    Cleansing,
+    cleanse,
+    cleansed_attacks,
+)
 from pipeline.risks.poisoning.measure.recipes import Damage, Poisonings, damage, poisonings
 from pipeline.risks.poisoning.measure.settings import PoisoningSettings
 from pipeline.stages import ARTIFACTS, prepared, run
@@ -31,7 +36,14 @@ def poisoning(cfg: Config) -> None:
     with folder(ARTIFACTS / "poisoning") as out:
         jobs = [(damage, name, poison, cfg, out / f"{name}.safetensors") for name in recipes]
         filtered = cleansed_attacks(poison)
-        share_out(run_one, jobs + [(cleanse, one, poison, cfg, out / f"{FILTERED}{one}.safetensors") for one in filtered])
+        share_out(
+            run_one,
+            jobs
+            + [
+                (cleanse, one, poison, cfg, out / f"{FILTERED}{one}.safetensors")
+                for one in filtered
+            ],
+        )
 
 
 if __name__ == "__main__":

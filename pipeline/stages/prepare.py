@@ -16,13 +16,19 @@ from pipeline.stages import ARTIFACTS, PLAN, run
 def prepare(cfg: Config) -> None:
     """The stage."""
     dataset, report = read_raw(cfg.data, repository_root())
-    plan = Plan.cross_validation(dataset.y, folds=cfg.plan.folds, seeds=cfg.plan.seeds, seed=cfg.seed)
+    plan = Plan.cross_validation(
+        dataset.y, folds=cfg.plan.folds, seeds=cfg.plan.seeds, seed=cfg.seed
+    )
     with folder(ARTIFACTS / "prepare") as out:
         save_dataset(dataset, out)
         plan.save(out / PLAN)
         write_json(out / "report.json", report)
-    missing = ", ".join(f"{name} {count}" for name, count in report["missing"].items() if count) or "none"
-    print(f"{cfg.data.title}: {report['records']} records, {report['positives']} positive; missing: {missing}")
+    missing = (
+        ", ".join(f"{name} {count}" for name, count in report["missing"].items() if count) or "none"
+    )
+    print(
+        f"{cfg.data.title}: {report['records']} records, {report['positives']} positive; missing: {missing}"
+    )
 
 
 if __name__ == "__main__":

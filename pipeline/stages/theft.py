@@ -25,7 +25,13 @@ def steal(cfg: Config) -> None:
     """The stage."""
     dataset, _ = prepared()
     with folder(ARTIFACTS / "theft") as out:
-        share_out(steal_one, [(name, dataset, cfg, out / name) for name in cfg.chosen(cfg.section(TheftSettings).recipes)])
+        share_out(
+            steal_one,
+            [
+                (name, dataset, cfg, out / name)
+                for name in cfg.chosen(cfg.section(TheftSettings).recipes)
+            ],
+        )
 
 
 if __name__ == "__main__":

@@ -17,7 +17,11 @@ POWER = 0.8
 @lru_cache(maxsize=8)  # many tables ask for the same ones
 def bootstrap_weights(n: int, resamples: int, seed: int) -> Array:
     """(R, N) float32, read only: how often each patient is drawn in each resample. Patients are drawn, never predictions."""
-    weights = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=resamples).astype(np.float32)
+    weights = (
+        np.random.default_rng(seed)
+        .multinomial(n, np.full(n, 1 / n), size=resamples)
+        .astype(np.float32)
+    )
     weights.flags.writeable = False
     return weights
 
@@ -25,8 +29,11 @@ def bootstrap_weights(n: int, resamples: int, seed: int) -> Array:
 def bootstrap_mean(values: Array, weights: Array, where: Array | None = None) -> Array:
     """(R,): the resampled means of per-patient values (N,), over the patients `where` only, if given."""
     inside = np.ones(len(values), dtype=bool) if where is None else where
-    # In the weights' own precision: turning all of them into double would take longer than the product.
-    total, count = (weights @ part.astype(weights.dtype) for part in (np.where(inside, values, 0), inside))
+    # In the weights' own precision: turning all of them into double would take longer than the
+    # product.
+    total, count = (
+        weights @ part.astype(weights.dtype) for part in (np.where(inside, values, 0), inside)
+    )
     return np.asarray(total.astype(np.float64) / np.maximum(count, 1e-9))
 
 
@@ -41,13 +48,16 @@ def bootstrap_auroc(score: Array, y: Array, weights: Array) -> Array:
 def interval(estimate: float, samples: Array, confidence: float = 0.95) -> tuple[float, float]:
     """Percentile interval of a bootstrap, widened if need be to contain the estimate.
 
-    Percentile, because it needs no jackknife and stays inside [0, 1]; for rates over hundreds of patients it agrees with BCa.
+    Percentile, because it needs no jackknife and stays inside [0, 1]; for rates over hundreds of
+    patients it agrees with BCa.
     """
     low, high = np.quantile(samples, [(1 - confidence) / 2, (1 + confidence) / 2])
     return min(float(low), estimate), max(float(high), estimate)
 
 
-def paired_difference(a: Array, b: Array, weights: Array, confidence: float = 0.95) -> dict[str, float]:
+def paired_difference(
+    a: Array, b: Array, weights: Array, confidence: float = 0.95
+) -> dict[str, float]:
     """Mean of a - b over the same patients, its interval, and the least true difference this many patients would show.
 
     Args:
@@ -56,8 +66,8 @@ def paired_difference(a: Array, b: Array, weights: Array, confidence: float = 0.
         weights: (R, N) of `bootstrap_weights`.
         confidence: of the interval.
 
-    Returns:
-        difference, low, high, se, and smallest_detectable: (z of the confidence + z of 80 % power) x se.
+    Returns: difference, low, high, se, and smallest_detectable: (z of the confidence + z of 80 %
+        power) x se.
     """
     from statistics import NormalDist
 
@@ -66,7 +76,13 @@ def paired_difference(a: Array, b: Array, weights: Array, confidence: float = 0.
     low, high = interval(float(each.mean()), samples, confidence)
     z = NormalDist().inv_cdf((1 + confidence) / 2) + NormalDist().inv_cdf(POWER)
     se = float(samples.std())
-    return {"difference": float(each.mean()), "low": low, "high": high, "se": se, "smallest_detectable": z * se}
+    return {
+        "difference": float(each.mean()),
+        "low": low,
+        "high": high,
+        "se": se,
+        "smallest_detectable": z * se,
+    }
 
 
 def wilson(successes: int, n: int, confidence: float = 0.95) -> tuple[float, float]:

@@ -1,7 +1,8 @@
 """Figures of merit and their intervals: pure functions of arrays.
 
-Shapes: N patients, S seeds (each patient is scored once per seed by a model that did not train on them), R bootstrap
-resamples. `y` (N,) is 0 or 1, class 1 = disease present; `predicted` (S, N) likewise; `score` (S, N) = P(class 1).
+Shapes: N patients, S seeds (each patient is scored once per seed by a model that did not train on
+them), R bootstrap resamples. `y` (N,) is 0 or 1, class 1 = disease present; `predicted` (S, N)
+likewise; `score` (S, N) = P(class 1).
 """
 
 from typing import Any
@@ -18,13 +19,17 @@ def confusion(predicted: Array, y: Array) -> dict[str, float]:
     """Counts tn, fp, fn, tp, averaged over seeds."""
     predicted = np.atleast_2d(predicted)
     cells = {"tn": (0, 0), "fp": (0, 1), "fn": (1, 0), "tp": (1, 1)}
-    return {cell: float(((y == actual) & (predicted == answer)).sum(1).mean()) for cell, (actual, answer) in cells.items()}
+    return {
+        cell: float(((y == actual) & (predicted == answer)).sum(1).mean())
+        for cell, (actual, answer) in cells.items()
+    }
 
 
 def classification(predicted: Array, y: Array) -> dict[str, float]:
     """Rates of a two-class answer, each computed from the seed-averaged confusion matrix.
 
-    A rate whose denominator is empty (for example precision when nobody is called ill) is 0; so is the correlation `mcc`.
+    A rate whose denominator is empty (for example precision when nobody is called ill) is 0; so is
+    the correlation `mcc`.
     """
     c = confusion(predicted, y)
     tn, fp, fn, tp = c["tn"], c["fp"], c["fn"], c["tp"]
@@ -88,7 +93,8 @@ def roc_curve(score: Array, y: Array, points: int) -> tuple[Array, Array]:
         thresholds = np.unique(one)[::-1]
         tpr = np.r_[0.0, [(one[y == 1] >= t).mean() for t in thresholds]]
         fpr = np.r_[0.0, [(one[y == 0] >= t).mean() for t in thresholds]]
-        # The best sensitivity at a false-alarm rate not above the grid's: a step curve, without optimistic slopes.
+        # The best sensitivity at a false-alarm rate not above the grid's: a step curve, without
+        # optimistic slopes.
         curves.append(tpr[np.searchsorted(fpr, grid, side="right") - 1])
     mean = np.mean(curves, 0)
     mean[0] = 0.0
@@ -99,7 +105,10 @@ def is_degenerate(predicted: Array, y: Array) -> bool:
     """Whether the answers carry next to no information: one class for almost everyone, or balanced accuracy below 0.6."""
     figures = classification(predicted, y)
     positive = figures["predicted_positive_rate"]
-    return max(positive, 1 - positive) > DEGENERATE_SHARE or figures["balanced_accuracy"] < DEGENERATE_BALANCED_ACCURACY
+    return (
+        max(positive, 1 - positive) > DEGENERATE_SHARE
+        or figures["balanced_accuracy"] < DEGENERATE_BALANCED_ACCURACY
+    )
 
 
 def area_under_curve(eps: Array, values: Array) -> float:

@@ -1,7 +1,8 @@
 """How well scores tell members from others, and how sure that is: pure functions of arrays.
 
-Shapes: T target models, N patients, R bootstrap resamples. `scores` (T, N), HIGHER = MORE LIKELY A MEMBER; `member` (T, N)
-bool. A decision is "member" where score >= threshold. TPR = share of members that are called so, FPR = share of others.
+Shapes: T target models, N patients, R bootstrap resamples. `scores` (T, N), HIGHER = MORE LIKELY A
+MEMBER; `member` (T, N) bool. A decision is "member" where score >= threshold. TPR = share of
+members that are called so, FPR = share of others.
 """
 
 import numpy as np
@@ -9,7 +10,8 @@ import numpy as np
 from pipeline.statistics.rates import Array
 
 BINS = 1000  # of the bootstrap's histograms, at most
-RULE_OF_THREE = 3  # so many others must be expected above a threshold before its false-positive rate means anything
+# so many others must be expected above a threshold before its false-positive rate means anything
+RULE_OF_THREE = 3
 SLACK = 1 + 1e-12  # 0.29 x 100 is 28.999999999999996
 
 
@@ -18,7 +20,9 @@ def auroc(member_scores: Array, nonmember_scores: Array) -> float:
     if not member_scores.size or not nonmember_scores.size:
         return float("nan")
     others = np.sort(nonmember_scores, axis=None)
-    below, not_above = (np.searchsorted(others, member_scores.ravel(), side=side) for side in ("left", "right"))
+    below, not_above = (
+        np.searchsorted(others, member_scores.ravel(), side=side) for side in ("left", "right")
+    )
     return float((below + not_above).mean() / (2 * others.size))
 
 
@@ -43,15 +47,18 @@ def _tpr(member_scores: Array, nonmember_scores: Array, fprs: Array) -> Array:
     members, others = np.sort(member_scores, axis=None), np.sort(nonmember_scores, axis=None)[::-1]
     allowed = np.floor(fprs * others.size * SLACK).astype(int)
     # The threshold lies just above the best-scored of those others who must not be called members.
-    above = members.size - np.searchsorted(members, others[np.minimum(allowed, others.size - 1)], side="right")
+    above = members.size - np.searchsorted(
+        members, others[np.minimum(allowed, others.size - 1)], side="right"
+    )
     return np.asarray(np.where(allowed >= others.size, 1.0, above / members.size))
 
 
 def advantage(scores: Array, member: Array) -> float:
     """TPR - FPR at one threshold for all targets (Yeom et al. 2018, arXiv:1709.01604).
 
-    The best threshold of every other target is applied to the rest, both ways, and the two figures are averaged: chosen and
-    judged on the same targets, it would look better than it is. May be negative.
+    The best threshold of every other target is applied to the rest, both ways, and the two figures
+    are averaged: chosen and judged on the same targets, it would look better than it is. May be
+    negative.
 
     Args:
         scores: (T, N) with T >= 2.
@@ -76,15 +83,18 @@ def _best_threshold(scores: Array, member: Array) -> float:
     return float(ranked[best]) if gain[best] > 0 else float("inf")
 
 
-def bootstrap(scores: Array, member: Array, weights: Array, fprs: list[float]) -> tuple[Array, Array]:
+def bootstrap(
+    scores: Array, member: Array, weights: Array, fprs: list[float]
+) -> tuple[Array, Array]:
     """Resampled AUROCs and TPRs: patients are drawn, each with the scores that all targets give to them.
 
-    Every patient becomes two histograms, of the scores by models that trained on them and by the others; a resample is their
-    weighted sum, one matrix product for all. Up to `BINS` different scores there is a bin for each, and the figures are exact.
-    Otherwise half of the bins' edges are evenly spaced order statistics of all scores; a quarter lie just above each of the
-    best-scored nonmembers, and a quarter just above others whose ranks grow geometrically. Hence: scores within a bin count
-    as tied in the AUROC (an error below 1e-4), and a TPR is that of the best edge, which cannot be too high, and is exact
-    where few nonmembers are allowed.
+    Every patient becomes two histograms, of the scores by models that trained on them and by the
+    others; a resample is their weighted sum, one matrix product for all. Up to `BINS` different
+    scores there is a bin for each, and the figures are exact. Otherwise half of the bins' edges are
+    evenly spaced order statistics of all scores; a quarter lie just above each of the best-scored
+    nonmembers, and a quarter just above others whose ranks grow geometrically. Hence: scores within
+    a bin count as tied in the AUROC (an error below 1e-4), and a TPR is that of the best edge,
+    which cannot be too high, and is exact where few nonmembers are allowed.
 
     Args:
         scores: (T, N).
@@ -92,14 +102,15 @@ def bootstrap(scores: Array, member: Array, weights: Array, fprs: list[float]) -
         weights: (R, N) of `metrics.bootstrap_weights`.
         fprs: F false-positive rates.
 
-    Returns:
-        (R,) AUROCs; (R, F) TPRs, each the largest of any edge with FPR <= the rate asked for. Not a number in a resample
-        without members or without others.
+    Returns: (R,) AUROCs; (R, F) TPRs, each the largest of any edge with FPR <= the rate asked for.
+        Not a number in a resample without members or without others.
     """
     edges = _edges(scores, member)
     patients, bins = scores.shape[1], len(edges)
     cell = np.searchsorted(edges, scores, side="right") - 1 + bins * np.arange(patients)
-    exact = np.float32 if scores.size < 2**24 else np.float64  # counts are whole numbers up to T x N
+    exact = (
+        np.float32 if scores.size < 2**24 else np.float64
+    )  # counts are whole numbers up to T x N
     weights = weights.astype(exact)
 
     def at_least(chosen: Array) -> Array:
@@ -110,7 +121,10 @@ def bootstrap(scores: Array, member: Array, weights: Array, fprs: list[float]) -
     with np.errstate(invalid="ignore", divide="ignore"):
         tpr, fpr = (count / count[:, :1] for count in (at_least(member), at_least(~member)))
     none = np.zeros((len(weights), 1), dtype=exact)
-    tpr, fpr = np.hstack([tpr, none]), np.hstack([fpr, none])  # beyond the last edge, nobody is called a member
+    tpr, fpr = (
+        np.hstack([tpr, none]),
+        np.hstack([fpr, none]),
+    )  # beyond the last edge, nobody is called a member
     areas = (fpr[:, :-1] - fpr[:, 1:]) * (tpr[:, :-1] + tpr[:, 1:])
     rates = np.full((len(weights), len(fprs)), np.nan)
     rows = np.arange(len(weights))

@@ -1,9 +1,11 @@
 """MLflow's view of the results. No stage reads it back; the files under `artifacts/` are the record.
 
-Whoever may look at the store sees no patient's record in it, and not where this project lies on this machine.
+Whoever may look at the store sees no patient's record in it, and not where this project lies on
+this machine.
 
-One parent run per evaluated defence holds its parameters, headline figures, curves (metrics with steps), artifacts and the release
-model. Nested runs, one per setting of an attacker, hold the same figures as plain metrics, for the compare page.
+One parent run per evaluated defence holds its parameters, headline figures, curves (metrics with
+steps), artifacts and the release model. Nested runs, one per setting of an attacker, hold the same
+figures as plain metrics, for the compare page.
 """
 
 import hashlib
@@ -40,13 +42,11 @@ BATCH = 1000  # metrics that MLflow takes at once
 class Evaluated:
     """What an evaluation leaves to be logged.
 
-    Attributes:
-        results: the tables of every risk.
-        context: whose they are.
-        folder: where the report was written.
-        examined: for each defence the folder of what was measured of it.
-        populations: of each defence the trained models, the release model among them.
-        overrides: `key=value` of whatever sets this evaluation apart from others of its defence; they stand in the runs' names.
+    Attributes: results: the tables of every risk. context: whose they are. folder: where the report
+        was written. examined: for each defence the folder of what was measured of it. populations:
+        of each defence the trained models, the release model among them. overrides: `key=value` of
+        whatever sets this evaluation apart from others of its defence; they stand in the runs'
+        names.
     """
 
     results: Results
@@ -65,7 +65,9 @@ def log_evaluations(evaluated: Evaluated) -> None:
     """
     from tqdm import tqdm
 
-    for name in tqdm(evaluated.populations, desc="logging to MLflow", unit="defense", disable=None, leave=False):
+    for name in tqdm(
+        evaluated.populations, desc="logging to MLflow", unit="defense", disable=None, leave=False
+    ):
         log_evaluation(evaluated, name)
 
 
@@ -82,7 +84,11 @@ def run_key(evaluated: Evaluated, name: str) -> str:
 
 def log_evaluation(evaluated: Evaluated, name: str) -> None:
     """Logs one defence: a parent run, nested runs, the files of the report, and the release model."""
-    cfg, population, key = evaluated.context.cfg, evaluated.populations[name], run_key(evaluated, name)
+    cfg, population, key = (
+        evaluated.context.cfg,
+        evaluated.populations[name],
+        run_key(evaluated, name),
+    )
     experiment = open_store(cfg)
     if find_finished(experiment, key):
         return
@@ -92,10 +98,18 @@ def log_evaluation(evaluated: Evaluated, name: str) -> None:
     judged = judgements(evaluated.results).get(name, Judgement())
     title = run_name(name, judged, evaluated.overrides)
     tags = _tags(cfg, name, judged, population, key)
-    run = mlflow.start_run  # a context manager: a run that fails is closed as failed, and is logged anew next time
-    with readable_errors(), one_writer(), run(experiment_id=experiment, run_name=title, tags=source_tags()) as parent:
+    run = (
+        mlflow.start_run
+    )  # a context manager: a run that fails is closed as failed, and is logged anew next time
+    with (
+        readable_errors(),
+        one_writer(),
+        run(experiment_id=experiment, run_name=title, tags=source_tags()) as parent,
+    ):
         client.log_batch(parent.info.run_id, params=_params(cfg, name, population), tags=tags)
-        figures = [one for risk in RISKS for one in risk.figures(evaluated.results[risk.name], name, cfg)]
+        figures = [
+            one for risk in RISKS for one in risk.figures(evaluated.results[risk.name], name, cfg)
+        ]
         metrics = _metrics(figures)
         for start in range(0, len(metrics), BATCH):
             client.log_batch(parent.info.run_id, metrics=metrics[start : start + BATCH])
@@ -103,16 +117,29 @@ def log_evaluation(evaluated: Evaluated, name: str) -> None:
             mlflow.log_artifact(str(file), place)
         log_release(population.release(), evaluated.context.dataset.schema)
         own = [tag for tag in tags if tag.key != "run_key"]  # the parent's key stands for the whole
-        for point in (one for risk in RISKS for one in risk.points(evaluated.results[risk.name], name, cfg)):
-            nested = f"{title}, {', '.join(f'{what} {value}' for what, value in point.params.items())}"
-            child = client.create_run(experiment, tags={PARENT_TAG: parent.info.run_id}, run_name=nested).info.run_id
-            client.log_batch(child, _metrics(point.figures), _point_params(cfg, name, point, evaluated.overrides), own)
+        for point in (
+            one for risk in RISKS for one in risk.points(evaluated.results[risk.name], name, cfg)
+        ):
+            nested = (
+                f"{title}, {', '.join(f'{what} {value}' for what, value in point.params.items())}"
+            )
+            child = client.create_run(
+                experiment, tags={PARENT_TAG: parent.info.run_id}, run_name=nested
+            ).info.run_id
+            client.log_batch(
+                child,
+                _metrics(point.figures),
+                _point_params(cfg, name, point, evaluated.overrides),
+                own,
+            )
             client.set_terminated(child)
 
 
 def run_name(name: str, judged: Judgement, overrides: Sequence[str] = ()) -> str:
     """The defence, what sets this run of it apart, and its flags: `dp_train (epsilon=8)`, as lists of runs show few letters."""
-    apart = f" ({', '.join(one.removeprefix(f'{name}.') for one in overrides)})" if overrides else ""
+    apart = (
+        f" ({', '.join(one.removeprefix(f'{name}.') for one in overrides)})" if overrides else ""
+    )
     return name + apart + (f" [{', '.join(judged.flags)}]" if judged.flags else "")
 
 
@@ -135,8 +162,15 @@ def _params(cfg: Config, name: str, population: Population) -> "list[Param]":
     """The flattened configuration, without the features (an artifact) and without the other defences."""
     from mlflow.entities import Param
 
-    sections = {section: getattr(cfg, section) for section in ("seed", "plan", "model", "train", "threat", "attack", "audit")}
-    values = {"defense": name, "data": cfg.data.name, **_flat(json.loads(json.dumps(sections, default=lambda s: s.model_dump())))}
+    sections = {
+        section: getattr(cfg, section)
+        for section in ("seed", "plan", "model", "train", "threat", "attack", "audit")
+    }
+    values = {
+        "defense": name,
+        "data": cfg.data.name,
+        **_flat(json.loads(json.dumps(sections, default=lambda s: s.model_dump()))),
+    }
     values |= _flat({name: cfg.defenses[name]}) | _flat(population.facts)
     return [Param(key, str(value)) for key, value in values.items()]
 
@@ -144,10 +178,16 @@ def _params(cfg: Config, name: str, population: Population) -> "list[Param]":
 def _flat(values: Any, prefix: str = "") -> dict[str, Any]:
     if not isinstance(values, dict):
         return {prefix.rstrip("."): values}
-    return {key: value for name, inner in values.items() for key, value in _flat(inner, f"{prefix}{name}.").items()}
+    return {
+        key: value
+        for name, inner in values.items()
+        for key, value in _flat(inner, f"{prefix}{name}.").items()
+    }
 
 
-def _tags(cfg: Config, name: str, judged: Judgement, population: Population, key: str) -> "list[RunTag]":
+def _tags(
+    cfg: Config, name: str, judged: Judgement, population: Population, key: str
+) -> "list[RunTag]":
     from mlflow.entities import RunTag
 
     values = {
@@ -174,11 +214,21 @@ def _colour(cfg: Config, name: str) -> str:
 def _metrics(figures: Iterable[Figure]) -> "list[Metric]":
     from mlflow.entities import Metric
 
-    return [Metric(name, float(value), timestamp=0, step=step) for name, value, step in figures if not pd.isna(value)]
+    return [
+        Metric(name, float(value), timestamp=0, step=step)
+        for name, value, step in figures
+        if not pd.isna(value)
+    ]
 
 
 def _git_commit() -> str:
-    asked = subprocess.run(["git", "rev-parse", "HEAD"], cwd=repository_root(), capture_output=True, text=True, check=False)
+    asked = subprocess.run(
+        ["git", "rev-parse", "HEAD"],
+        cwd=repository_root(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     return asked.stdout.strip()
 
 
@@ -186,6 +236,8 @@ def _point_params(cfg: Config, name: str, point: Point, overrides: Sequence[str]
     """Few, because MLflow's compare page offers the first that differ: the defence and the setting must be among them."""
     from mlflow.entities import Param
 
-    values = {"seed": cfg.seed, "model": cfg.model.name} | dict(one.split("=", 1) for one in overrides)
+    values = {"seed": cfg.seed, "model": cfg.model.name} | dict(
+        one.split("=", 1) for one in overrides
+    )
     values |= {"defense": name, **point.params}
     return [Param(key, str(value)) for key, value in values.items()]

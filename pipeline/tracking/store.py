@@ -16,9 +16,12 @@ QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
-STEPS = "; ".join(f"under `{prefix}` {step}" for risk in RISKS for prefix, step in risk.steps.items())
+STEPS = "; ".join(
+    f"under `{prefix}` {step}" for risk in RISKS for prefix, step in risk.steps.items()
+)
 EXPERIMENT_TAGS = {
-    "mlflow.experimentKind": "custom_model_development",  # or MLflow 3 opens its page for language-model traces
+    # or MLflow 3 opens its page for language-model traces
+    "mlflow.experimentKind": "custom_model_development",
     "mlflow.note.content": "One run per defense, a nested run per setting of an attacker. A defense with flags beside its name is "
     f"not ranked. What the step of a curve is: {STEPS}.",
 }
@@ -32,7 +35,9 @@ def tracking_uri() -> str:
     """
     uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{repository_root() / 'mlflow.db'}"
     if uri.startswith("file:") or "://" not in uri:
-        raise BadInput(f"MLFLOW_TRACKING_URI: {uri!r} is a file store, which MLflow refuses; use sqlite:///... or http://...")
+        raise BadInput(
+            f"MLFLOW_TRACKING_URI: {uri!r} is a file store, which MLflow refuses; use sqlite:///... or http://..."
+        )
     return uri
 
 
@@ -44,7 +49,8 @@ def experiment_name(cfg: Config) -> str:
 def open_store(cfg: Config) -> str:
     """Prepares the store and the experiment; returns the experiment's id.
 
-    Creating a SQLite store is not safe in parallel (MLflow's migrations race), so it happens under a file lock.
+    Creating a SQLite store is not safe in parallel (MLflow's migrations race), so it happens under
+    a file lock.
 
     Raises:
         BadInput: the store cannot be reached or written.
@@ -56,17 +62,24 @@ def open_store(cfg: Config) -> str:
     with readable_errors(), one_writer():
         import mlflow
 
-        logging.getLogger("mlflow").setLevel(logging.ERROR)  # migrations and hints, one line each, on every start
+        logging.getLogger("mlflow").setLevel(
+            logging.ERROR
+        )  # migrations and hints, one line each, on every start
         logging.getLogger("alembic").setLevel(logging.ERROR)
         mlflow.set_tracking_uri(tracking_uri())
         client = mlflow.MlflowClient()
         found = client.get_experiment_by_name(experiment_name(cfg))
         if found is not None:
             return str(found.experiment_id)
-        # A server keeps artifacts where it likes; for our own file they must not land in the folder of whoever came first.
+        # A server keeps artifacts where it likes; for our own file they must not land in the folder
+        # of whoever came first.
         local = tracking_uri().startswith("sqlite:")
         place = (repository_root() / "mlartifacts").as_uri() if local else None
-        return str(client.create_experiment(experiment_name(cfg), artifact_location=place, tags=EXPERIMENT_TAGS))
+        return str(
+            client.create_experiment(
+                experiment_name(cfg), artifact_location=place, tags=EXPERIMENT_TAGS
+            )
+        )
 
 
 @contextmanager
@@ -101,14 +114,18 @@ def readable_errors() -> Iterator[None]:
         from mlflow.exceptions import MlflowException
         from sqlalchemy.exc import SQLAlchemyError
 
-        if not isinstance(error, requests.RequestException | MlflowException | SQLAlchemyError | OSError):
+        if not isinstance(
+            error, requests.RequestException | MlflowException | SQLAlchemyError | OSError
+        ):
             raise
         raise _unreachable(error) from error
 
 
 def _unreachable(error: Exception) -> BadInput:
     reason = " ".join(str(error).split())[:200]
-    return BadInput(f"MLflow at {tracking_uri()}: {reason}; the results are on disk, and MLFLOW_TRACKING_URI names another store")
+    return BadInput(
+        f"MLflow at {tracking_uri()}: {reason}; the results are on disk, and MLFLOW_TRACKING_URI names another store"
+    )
 
 
 def find_finished(experiment: str, key: str) -> bool:
@@ -117,6 +134,8 @@ def find_finished(experiment: str, key: str) -> bool:
 
     with readable_errors():
         runs = mlflow.MlflowClient().search_runs(
-            [experiment], f"tags.run_key = '{key}' and attributes.status = 'FINISHED'", max_results=1
+            [experiment],
+            f"tags.run_key = '{key}' and attributes.status = 'FINISHED'",
+            max_results=1,
         )
     return bool(runs)

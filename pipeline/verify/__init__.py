@@ -1,7 +1,8 @@
 """Exact verification: the nearest record that a clinic could hold and that changes an answer, or the proof that there is none.
 
-"Exact" means: of the network with its float32 weights, evaluated in float64, on float32 records. A proof demands more of the
-margin than float64 rounding could take away (`Network.rounding`), a counterexample falls short by as much.
+"Exact" means: of the network with its float32 weights, evaluated in float64, on float32 records. A
+proof demands more of the margin than float64 rounding could take away (`Network.rounding`), a
+counterexample falls short by as much.
 """
 
 import torch
@@ -17,18 +18,21 @@ __all__ = ["Nearest", "one_at_a_time", "verify"]
 
 
 def verify(
-    network: Network, x: Tensor, y: Tensor, threat: Threat, *, largest: float, budget: int, spared: Tensor | None = None
+    network: Network,
+    x: Tensor,
+    y: Tensor,
+    threat: Threat,
+    *,
+    largest: float,
+    budget: int,
+    spared: Tensor | None = None,
 ) -> Nearest:
     """The smallest radius at which each answer of one network can be changed.
 
-    Args:
-        network: the network.
-        x: (P, D) float32 records in clinical units, NaN = missing.
-        y: (P,) class indices.
-        threat: what may be changed; under `l0` radii count measurements.
-        largest: radius up to which to look; finite.
-        budget: branch-and-bound boxes for one record (and wrong class, and subset of measurements under `l0`). When it is
-            spent, `robust_below < breaks_at`.
+    Args: network: the network. x: (P, D) float32 records in clinical units, NaN = missing. y: (P,)
+        class indices. threat: what may be changed; under `l0` radii count measurements. largest:
+        radius up to which to look; finite. budget: branch-and-bound boxes for one record (and wrong
+        class, and subset of measurements under `l0`). When it is spent, `robust_below < breaks_at`.
         spared: (P,) bool, records that may not be changed at all.
 
     Returns:
@@ -43,10 +47,23 @@ def verify(
     classes = network.layers[-1][1].shape[0]
     against = [(y, (y + shift) % classes) for shift in range(1, classes)]
     if threat.norm == "l0":
-        return _least([fewest(network, x, pair, threat, budget, most=int(largest), spared=spared) for pair in against])
+        return _least(
+            [
+                fewest(network, x, pair, threat, budget, most=int(largest), spared=spared)
+                for pair in against
+            ]
+        )
     low, high = threat.box(x, largest)
-    corners = torch.where(spared[:, None], x.double(), low), torch.where(spared[:, None], x.double(), high)
-    return _least([nearest(network, Problem.of(network, x, corners, pair, threat, largest), budget=budget) for pair in against])
+    corners = (
+        torch.where(spared[:, None], x.double(), low),
+        torch.where(spared[:, None], x.double(), high),
+    )
+    return _least(
+        [
+            nearest(network, Problem.of(network, x, corners, pair, threat, largest), budget=budget)
+            for pair in against
+        ]
+    )
 
 
 def _least(answers: list[Nearest]) -> Nearest:

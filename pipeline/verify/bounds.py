@@ -1,8 +1,9 @@
 """Linear lower bounds of a network's margin over boxes, and what follows from them in closed form.
 
-Inside the network the two lines around a ReLU share a slope (Fast-Lin, Weng et al. 2018, arXiv:1804.09699), so that one matrix
-product serves all neurons of a layer over all boxes; the margin itself is bounded with the tighter lines of CROWN (Zhang et al.
-2018, arXiv:1811.00866). Where a box holds no bend of the network, the bound is the network.
+Inside the network the two lines around a ReLU share a slope (Fast-Lin, Weng et al. 2018,
+arXiv:1804.09699), so that one matrix product serves all neurons of a layer over all boxes; the
+margin itself is bounded with the tighter lines of CROWN (Zhang et al. 2018, arXiv:1811.00866).
+Where a box holds no bend of the network, the bound is the network.
 """
 
 from dataclasses import dataclass
@@ -34,15 +35,21 @@ class Linear:
 
     def least(self, boxes: Boxes) -> Tensor:
         """(B,): the least value of the bound over each box."""
-        return (torch.where(self.slope > 0, boxes.low, boxes.high) * self.slope).sum(1) + self.offset
+        return (torch.where(self.slope > 0, boxes.low, boxes.high) * self.slope).sum(
+            1
+        ) + self.offset
 
     def cut(self, boxes: Boxes, problem: Problem, slack: Tensor) -> Boxes:
         """Cuts off slices in which the margin exceeds `slack`: no value leaves its worst end by more than the bound can spare."""
         spare = (slack - self.least(boxes))[:, None].clamp_min(0)
         room = torch.where(self.slope == 0, torch.inf, spare / self.slope.abs())
         ticks, step = torch.floor(room / problem.step + GRID_SLACK), problem.step
-        bottom = torch.where(problem.gridded, (torch.round(boxes.high / step) - ticks) * step, boxes.high - room)
-        top = torch.where(problem.gridded, (torch.round(boxes.low / step) + ticks) * step, boxes.low + room)
+        bottom = torch.where(
+            problem.gridded, (torch.round(boxes.high / step) - ticks) * step, boxes.high - room
+        )
+        top = torch.where(
+            problem.gridded, (torch.round(boxes.low / step) + ticks) * step, boxes.low + room
+        )
         wide = boxes.low < boxes.high
         low = torch.where(wide & (self.slope < 0), torch.maximum(boxes.low, bottom), boxes.low)
         high = torch.where(wide & (self.slope > 0), torch.minimum(boxes.high, top), boxes.high)
@@ -51,10 +58,15 @@ class Linear:
     def rate(self, problem: Problem) -> Tensor:
         """(B, D): how the worst point within a distance moves as the distance grows.
 
-        In L-infinity all values move at once; in L2 each in proportion to what it achieves (the conditions of Karush, Kuhn and
-        Tucker for the least distance at which a linear function is reached inside a box).
+        In L-infinity all values move at once; in L2 each in proportion to what it achieves (the
+        conditions of Karush, Kuhn and Tucker for the least distance at which a linear function is
+        reached inside a box).
         """
-        return self.slope * problem.scale**2 if problem.norm == "l2" else torch.sign(self.slope) * problem.scale
+        return (
+            self.slope * problem.scale**2
+            if problem.norm == "l2"
+            else torch.sign(self.slope) * problem.scale
+        )
 
     def ends(self, boxes: Boxes, problem: Problem) -> Tensor:
         """(B, D): when each value comes to the end of its side."""
@@ -70,8 +82,8 @@ class Linear:
     def reach(self, boxes: Boxes, problem: Problem, slack: Tensor) -> tuple[Tensor, Tensor]:
         """(B,) each: when the worst point brings the bound down to `slack` (its end if never), and how far it is by then.
 
-        The bound falls along straight lines between the times at which values start and stop to move: these are tried, and the
-        line solved.
+        The bound falls along straight lines between the times at which values start and stop to
+        move: these are tried, and the line solved.
         """
         ends = self.ends(boxes, problem)
         if problem.norm == "l2":
@@ -139,7 +151,9 @@ def margin_bound(network: Network, boxes: Boxes, problem: Problem) -> Linear:
     own, other = problem.own[boxes.index], problem.other[boxes.index]
     carried, offset = (weight[:, own] - weight[:, other]).T, bias[own] - bias[other]
     loose = torch.zeros_like(centre)
-    for (weight, bias), relaxation, steep in reversed(list(zip(network.layers[:-1], relaxed, slopes, strict=True))):
+    for (weight, bias), relaxation, steep in reversed(
+        list(zip(network.layers[:-1], relaxed, slopes, strict=True))
+    ):
         gap = torch.where(relaxation.unstable, carried.abs(), 0.0)
         loose += gap @ steep.T if steep.dim() == 2 else torch.bmm(gap[:, None], steep)[:, 0]
         offset = offset + (carried.clamp_max(0) * relaxation.intercept).sum(1)
@@ -158,10 +172,14 @@ def _neurons(
         middle, reach = centre @ weight + bias, radius @ weight.abs()
         return weight.abs(), Relaxation.between(middle - reach, middle + reach)
     last = relaxed[-1]
-    slope = (last.chord @ network.steps[depth - 1]).view(len(centre), weight.shape[1], len(network.layers[depth - 1][0]))
+    slope = (last.chord @ network.steps[depth - 1]).view(
+        len(centre), weight.shape[1], len(network.layers[depth - 1][0])
+    )
     middle = bias + (last.chord * network.layers[depth - 1][1]) @ weight
     above, below = last.intercept @ weight.clamp_min(0), last.intercept @ weight.clamp_max(0)
-    for (earlier, offset), relaxation in reversed(list(zip(network.layers[: depth - 1], relaxed[:-1], strict=True))):
+    for (earlier, offset), relaxation in reversed(
+        list(zip(network.layers[: depth - 1], relaxed[:-1], strict=True))
+    ):
         above = above + torch.bmm(slope.clamp_min(0), relaxation.intercept[..., None])[..., 0]
         below = below + torch.bmm(slope.clamp_max(0), relaxation.intercept[..., None])[..., 0]
         slope = slope * relaxation.chord[:, None]
@@ -174,5 +192,6 @@ def _neurons(
     least, most = last.low.clamp_min(0), last.high.clamp_min(0)
     mean, spread = (least + most) / 2 @ weight + bias, (most - least) / 2 @ weight.abs()
     return steep, Relaxation.between(
-        torch.maximum(middle - reach + below, mean - spread), torch.minimum(middle + reach + above, mean + spread)
+        torch.maximum(middle - reach + below, mean - spread),
+        torch.minimum(middle + reach + above, mean + spread),
     )

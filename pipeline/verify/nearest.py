@@ -1,8 +1,9 @@
 """The nearest record that changes an answer, by branch and bound over boxes of the grid; and the proof.
 
-From the linear bound of a box follow: the proof that no record in it changes the answer; how far from the patient one that does
-must be at least; which records to try; which slices to cut off. What is left is halved, nearest boxes first, so that a search
-that is stopped has proved all smaller distances.
+From the linear bound of a box follow: the proof that no record in it changes the answer; how far
+from the patient one that does must be at least; which records to try; which slices to cut off. What
+is left is halved, nearest boxes first, so that a search that is stopped has proved all smaller
+distances.
 """
 
 from dataclasses import dataclass
@@ -15,20 +16,29 @@ from pipeline.verify.network import Network
 from pipeline.verify.problem import Boxes, Problem
 
 CHUNK = 1024  # boxes bounded at once: what fits the cache
-RESOLUTION = 1e-5  # of eps: how closely the distance is known where a value has no grid; ten times the spacing of float32 records
-DESCENTS, DESCENT_STEPS = (0.0, 0.5, 1.0), 4  # where the search for a first record starts, as shares of the way to the corner
-TRIED = (0.0, 0.2, 0.4, 0.7)  # where in a box records are tried, as shares of the way from the nearest possible one to the corner
+# of eps: how closely the distance is known where a value has no grid; ten times the spacing of
+# float32 records
+RESOLUTION = 1e-5
+DESCENTS, DESCENT_STEPS = (
+    (0.0, 0.5, 1.0),
+    4,
+)  # where the search for a first record starts, as shares of the way to the corner
+TRIED = (
+    0.0,
+    0.2,
+    0.4,
+    0.7,
+)  # where in a box records are tried, as shares of the way from the nearest possible one to the corner
 
 
 @dataclass(frozen=True)
 class Nearest:
     """The answers to P problems.
 
-    Attributes:
-        robust_below: (P,) no record nearer than this changes the answer: proved. inf = none at all between the corners.
-        breaks_at: (P,) distance of the nearest record found that changes it; inf = none.
-        record: (P, D) float32, that record; the patient's own where there is none.
-        boxes: (P,) int64, how many boxes it took.
+    Attributes: robust_below: (P,) no record nearer than this changes the answer: proved. inf = none
+        at all between the corners. breaks_at: (P,) distance of the nearest record found that
+        changes it; inf = none. record: (P, D) float32, that record; the patient's own where there
+        is none. boxes: (P,) int64, how many boxes it took.
     """
 
     robust_below: Tensor
@@ -38,14 +48,14 @@ class Nearest:
 
 
 @torch.no_grad()
-def nearest(network: Network, problem: Problem, *, budget: int, any_will_do: bool = False) -> Nearest:
+def nearest(
+    network: Network, problem: Problem, *, budget: int, any_will_do: bool = False
+) -> Nearest:
     """Solves every problem, or leaves it open after `budget` boxes.
 
-    Args:
-        network: the network.
-        problem: P problems.
-        budget: boxes for one problem.
-        any_will_do: stop at the first record found, near or far; `robust_below` then says no more than whether there is one.
+    Args: network: the network. problem: P problems. budget: boxes for one problem. any_will_do:
+        stop at the first record found, near or far; `robust_below` then says no more than whether
+        there is one.
     """
     search = _Search(network, problem, any_will_do)
     search.offer_patients()
@@ -72,7 +82,9 @@ class _Search:
         self.found = problem.record.clone()
         self.boxes = torch.zeros(len(problem), dtype=torch.int64)
         self.slack = network.rounding(torch.maximum(problem.low.abs(), problem.high.abs()))
-        self.open = torch.where(self.slack.isfinite(), torch.inf, 0.0).double()  # what has no bound stays open
+        self.open = torch.where(
+            self.slack.isfinite(), torch.inf, 0.0
+        ).double()  # what has no bound stays open
         self.limit = problem.largest * (1 + RESOLUTION)
         moves = problem.low < problem.high
         self.resolution = torch.where((moves & ~problem.gridded).any(1), RESOLUTION, 0.0)
@@ -80,14 +92,18 @@ class _Search:
     def offer(self, index: Tensor, records: Tensor) -> Tensor:
         """Keeps the records (B, D) that break problems `index` (B,) nearer than any before; returns their margins (B,)."""
         problem = self.problem
-        margin = self.network.margin(self.network.filled(records), problem.own[index], problem.other[index])
+        margin = self.network.margin(
+            self.network.filled(records), problem.own[index], problem.other[index]
+        )
         breaks = margin <= -self.slack[index]
         distance = problem.distance(index, records)
         distance = torch.where(breaks & (distance <= self.limit), distance, torch.inf)
         before = self.best.clone()
         self.best.scatter_reduce_(0, index, distance, "amin")
         better = ((distance == self.best[index]) & (distance < before[index])).nonzero()[:, 0]
-        first = torch.full_like(self.boxes, len(index)).scatter_reduce_(0, index[better], better, "amin")
+        first = torch.full_like(self.boxes, len(index)).scatter_reduce_(
+            0, index[better], better, "amin"
+        )
         first = first[first < len(index)]
         self.found[index[first]] = records[first]
         return margin
@@ -108,7 +124,11 @@ class _Search:
                 bound = Linear(slope, offset, torch.zeros_like(slope))
                 end = bound.ends(boxes, problem).amax(1)
                 start = step == 0 and share > 0
-                step_to = (share * end, end) if start else bound.reach(boxes, problem, torch.zeros_like(offset))
+                step_to = (
+                    (share * end, end)
+                    if start
+                    else bound.reach(boxes, problem, torch.zeros_like(offset))
+                )
                 point = self.try_records(bound, boxes, *step_to, shares=(0.0,))
 
     def process(self, boxes: Boxes, least: Tensor) -> tuple[Boxes, Tensor]:
@@ -123,7 +143,12 @@ class _Search:
         bound = margin_bound(self.network, boxes, problem)
         slack = self.slack[boxes.index]
         unproved = bound.least(boxes) <= slack
-        boxes, bound, slack, least = boxes.where(unproved), bound.where(unproved), slack[unproved], least[unproved]
+        boxes, bound, slack, least = (
+            boxes.where(unproved),
+            bound.where(unproved),
+            slack[unproved],
+            least[unproved],
+        )
         boxes = bound.cut(boxes, problem, slack)
         time, distance = bound.reach(boxes, problem, slack)
         self.try_records(bound, boxes, time, distance, TRIED)
@@ -136,12 +161,18 @@ class _Search:
 
     def counts(self, boxes: Boxes, least: Tensor) -> Tensor:
         """(B,): whether records at distances from `least` (B,) on would be news."""
-        return (least < self.best[boxes.index] - self.resolution[boxes.index]) & (least <= self.limit)
+        return (least < self.best[boxes.index] - self.resolution[boxes.index]) & (
+            least <= self.limit
+        )
 
-    def try_records(self, bound: Linear, boxes: Boxes, time: Tensor, distance: Tensor, shares: tuple[float, ...]) -> Tensor:
+    def try_records(
+        self, bound: Linear, boxes: Boxes, time: Tensor, distance: Tensor, shares: tuple[float, ...]
+    ) -> Tensor:
         """Offers records on the path of the bound from `time` and `distance` (B,) on; returns the first point (B, D)."""
         problem = self.problem
-        later = 1 + RESOLUTION / 2 / distance.clamp_min(RESOLUTION)  # rounding must not leave a record short of the boundary
+        later = 1 + RESOLUTION / 2 / distance.clamp_min(
+            RESOLUTION
+        )  # rounding must not leave a record short of the boundary
         end = bound.ends(boxes, problem).amax(1)
         if problem.norm == "linf":  # there time is distance
             end = torch.minimum(end, self.best[boxes.index])

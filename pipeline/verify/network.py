@@ -10,19 +10,19 @@ from pipeline.models.mlp import backward, forward, layers_of
 from pipeline.models.population import Population
 
 UNIT_ROUNDOFF = torch.finfo(torch.float64).eps / 2
-PASSES = 4  # the bounds of a layer cost at most this many passes of the arithmetic that `rounding` bounds
+# the bounds of a layer cost at most this many passes of the arithmetic that `rounding` bounds
+PASSES = 4
 
 
 @dataclass(frozen=True)
 class Network:
     """ReLU layers that take clinical records without missing values.
 
-    Attributes:
-        layers: (weight (inputs, outputs), bias (outputs,)) of each layer, float64.
-        impute: (D,) what stands in for a missing value.
-        folded: (outputs,) the absolute terms that the first bias is the sum of; they may cancel.
-        steps: for each hidden layer but the first, (n, m * k): the products of the two weights around the layer before it, so
-            that its linear bounds over many boxes are one matrix product.
+    Attributes: layers: (weight (inputs, outputs), bias (outputs,)) of each layer, float64. impute:
+        (D,) what stands in for a missing value. folded: (outputs,) the absolute terms that the
+        first bias is the sum of; they may cancel. steps: for each hidden layer but the first, (n, m
+        * k): the products of the two weights around the layer before it, so that its linear bounds
+        over many boxes are one matrix product.
     """
 
     layers: list[tuple[Tensor, Tensor]]
@@ -34,13 +34,18 @@ class Network:
     def of(cls, population: Population, member: int) -> "Network":
         """The given member, in float64; exact up to rounding, because float32 weights are float64 numbers."""
         one = population.select(torch.tensor([member])).double()
-        impute, center, scale = (one.preprocessing[name][0] for name in ("impute", "center", "scale"))
+        impute, center, scale = (
+            one.preprocessing[name][0] for name in ("impute", "center", "scale")
+        )
         layers = [(weight[0], bias[0, 0]) for weight, bias in layers_of(one.parameters)]
         first, offset = layers[0]
         layers[0] = (first / scale[:, None], offset - (center / scale) @ first)
         folded = offset.abs() + (center / scale).abs() @ first.abs()
         pairs = pairwise(layers[:-1])
-        steps = [torch.einsum("kn,nm->nmk", before, after).flatten(1) for (before, _), (after, _) in pairs]
+        steps = [
+            torch.einsum("kn,nm->nmk", before, after).flatten(1)
+            for (before, _), (after, _) in pairs
+        ]
         return cls(layers, impute, folded, steps)
 
     def filled(self, x: Tensor) -> Tensor:
@@ -49,14 +54,20 @@ class Network:
 
     def margin(self, x: Tensor, own: Tensor, other: Tensor) -> Tensor:
         """By how much class `own` (B,) is ahead of class `other` (B,) at records (B, D) without missing values."""
-        logits = forward(x[None], [(weight[None], bias[None, None]) for weight, bias in self.layers])[-1][0]
+        logits = forward(
+            x[None], [(weight[None], bias[None, None]) for weight, bias in self.layers]
+        )[-1][0]
         return logits.gather(1, own[:, None])[:, 0] - logits.gather(1, other[:, None])[:, 0]
 
     def linear_at(self, x: Tensor, own: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
         """The linear function that `margin` is around each record (B, D): slope (B, D) and offset (B,)."""
         layers = [(weight[None], bias[None, None]) for weight, bias in self.layers]
         signals = forward(x[None], layers)
-        lead = torch.zeros_like(signals[-1][0]).scatter_(1, own[:, None], 1.0).scatter_(1, other[:, None], -1.0)
+        lead = (
+            torch.zeros_like(signals[-1][0])
+            .scatter_(1, own[:, None], 1.0)
+            .scatter_(1, other[:, None], -1.0)
+        )
         slope = (backward(signals, layers, lead[None])[0] @ self.layers[0][0].T)[0]
         logits = signals[-1][0]
         margin = (logits * lead).sum(1)
@@ -65,8 +76,9 @@ class Network:
     def rounding(self, largest: Tensor) -> Tensor:
         """How far the float64 arithmetic of a bound or of an answer may lie from exact arithmetic, in logits.
 
-        The textbook bound of a dot product of n terms, n u / (1 - n u) times the sum of the absolute terms (Higham 2002,
-        chapter 3), carried through the layers with absolute weights; ReLU never enlarges an error.
+        The textbook bound of a dot product of n terms, n u / (1 - n u) times the sum of the
+        absolute terms (Higham 2002, chapter 3), carried through the layers with absolute weights;
+        ReLU never enlarges an error.
 
         Args:
             largest: (P, D) the largest absolute value of each feature.

@@ -21,7 +21,9 @@ from pipeline.verify import one_at_a_time, verify
 from pipeline.verify.network import Network
 
 ADVICE = "run `dvc repro` to make it"
-SAME_RADIUS = 1e-9  # of eps: a distance of 3 mg/dL / 30 mg/dL is eps 0.1, whatever float64 makes of either
+SAME_RADIUS = (
+    1e-9  # of eps: a distance of 3 mg/dL / 30 mg/dL is eps 0.1, whatever float64 makes of either
+)
 
 
 @dataclass(frozen=True)
@@ -30,19 +32,16 @@ class Verified:
 
     S repetitions x N patients, each judged by the model that did not train on them.
 
-    Attributes:
-        patients: (N,) int64, row of the data set.
-        y: (N,) int64, class indices; class 1 = disease present.
-        margin: (S, N) float64, of the true class on the unchanged record, in logits.
-        robust_below: (S, N) float64, no record nearer than this changes the answer (proved), in units of scale; 0 = already
-            wrong; inf = none up to the largest radius looked at.
-        breaks_at: (S, N) float64, distance of the nearest record found that does; inf = none. robust_below <= breaks_at;
-            equal = exact.
-        counterexample: (S, N, D) float32, that record in clinical units; the record itself where there is none. NaN = missing.
-        counter_margin: (S, N) float64, margin there.
-        alone: (S, N, D) float64, the smallest change of this measurement alone, in units of scale, that changes the answer,
-            anywhere in its plausible range; inf = none; NaN = not mutable or missing. Where the budget was spent, the smallest
-            found.
+    Attributes: patients: (N,) int64, row of the data set. y: (N,) int64, class indices; class 1 =
+        disease present. margin: (S, N) float64, of the true class on the unchanged record, in
+        logits. robust_below: (S, N) float64, no record nearer than this changes the answer
+        (proved), in units of scale; 0 = already wrong; inf = none up to the largest radius looked
+        at. breaks_at: (S, N) float64, distance of the nearest record found that does; inf = none.
+        robust_below <= breaks_at; equal = exact. counterexample: (S, N, D) float32, that record in
+        clinical units; the record itself where there is none. NaN = missing. counter_margin: (S, N)
+        float64, margin there. alone: (S, N, D) float64, the smallest change of this measurement
+        alone, in units of scale, that changes the answer, anywhere in its plausible range; inf =
+        none; NaN = not mutable or missing. Where the budget was spent, the smallest found.
         alone_value: (S, N, D) float64, the value it takes then; NaN = none.
     """
 
@@ -70,16 +69,23 @@ class Verified:
         tensors, _ = read_tensors(path, ADVICE)
         expected = {field.name for field in fields(cls)}
         if set(tensors) != expected:
-            raise BadInput(f"{path}: not what was proved about patients (it holds {', '.join(sorted(tensors))}); {ADVICE}")
+            raise BadInput(
+                f"{path}: not what was proved about patients (it holds {', '.join(sorted(tensors))}); {ADVICE}"
+            )
         return cls(**tensors)
 
     def robust_at(self, radii: list[float]) -> Tensor:
         """(E, S, N) bool: proved that no record within each radius changes a right answer."""
-        return self.robust_below > torch.tensor(radii, dtype=torch.float64)[:, None, None] + SAME_RADIUS
+        return (
+            self.robust_below
+            > torch.tensor(radii, dtype=torch.float64)[:, None, None] + SAME_RADIUS
+        )
 
     def broken_at(self, radii: list[float]) -> Tensor:
         """(E, S, N) bool: a record within each radius is known that is answered wrongly."""
-        return self.breaks_at <= torch.tensor(radii, dtype=torch.float64)[:, None, None] + SAME_RADIUS
+        return (
+            self.breaks_at <= torch.tensor(radii, dtype=torch.float64)[:, None, None] + SAME_RADIUS
+        )
 
     def records_at(self, radii: list[float], x: Tensor) -> Tensor:
         """(E, S, N, D): the counterexample where it lies within the radius, otherwise the record itself; x (all, D)."""
@@ -91,28 +97,40 @@ def verdicts(verified: Mapping[str, Verified]) -> pd.DataFrame:
     frames = []
     for threat, proof in verified.items():
         repetitions, patients = proof.margin.shape
-        columns = {name: getattr(proof, name).flatten().numpy() for name in ("margin", "robust_below", "breaks_at")}
-        place = {"repetition": np.repeat(np.arange(repetitions), patients), "patient": np.tile(proof.patients, repetitions)}
-        frames.append(pd.DataFrame({"threat": threat, **place, "y": np.tile(proof.y, repetitions), **columns}))
+        columns = {
+            name: getattr(proof, name).flatten().numpy()
+            for name in ("margin", "robust_below", "breaks_at")
+        }
+        place = {
+            "repetition": np.repeat(np.arange(repetitions), patients),
+            "patient": np.tile(proof.patients, repetitions),
+        }
+        frames.append(
+            pd.DataFrame({"threat": threat, **place, "y": np.tile(proof.y, repetitions), **columns})
+        )
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
 
 def proofs_out_of_fold(
-    pool: Executor, population: Population, dataset: Dataset, plan: Plan, threat: Threat, *, radii: list[float],
-    exact_to: float | None, budget: int, alone: bool,
-) -> Callable[[], Verified]:  # fmt: skip
+    pool: Executor,
+    population: Population,
+    dataset: Dataset,
+    plan: Plan,
+    threat: Threat,
+    *,
+    radii: list[float],
+    exact_to: float | None,
+    budget: int,
+    alone: bool,
+) -> Callable[[], Verified]:
     """Sets out to prove what can be proved of each patient, on the models that did not train on them.
 
-    Args:
-        pool: who does the work; one task for each model.
-        population: M models, all of which hold somebody out.
-        dataset: the records.
-        plan: who trained on whom.
-        threat: what may be changed; records that its goal spares count as never broken.
-        radii: of interest.
-        exact_to: radius up to which to look, and beyond which nobody is proved safe; None = the largest of `radii`.
-        budget: branch-and-bound boxes for one record.
-        alone: whether to look for single measurements that suffice; needs a plausible range of each that is mutable.
+    Args: pool: who does the work; one task for each model. population: M models, all of which hold
+        somebody out. dataset: the records. plan: who trained on whom. threat: what may be changed;
+        records that its goal spares count as never broken. radii: of interest. exact_to: radius up
+        to which to look, and beyond which nobody is proved safe; None = the largest of `radii`.
+        budget: branch-and-bound boxes for one record. alone: whether to look for single
+        measurements that suffice; needs a plausible range of each that is mutable.
 
     Returns:
         what waits for the work to be done, and returns the proofs.
@@ -121,7 +139,9 @@ def proofs_out_of_fold(
     largest = min(radii[-1], exact_to or torch.inf)
     # What finding nothing proves: no float32 record lies between `largest` and this.
     silence = torch.inf if largest == radii[-1] else largest + 2 * SAME_RADIUS
-    bounded = bool((threat.lower[threat.mutable].isfinite() & threat.upper[threat.mutable].isfinite()).all())
+    bounded = bool(
+        (threat.lower[threat.mutable].isfinite() & threat.upper[threat.mutable].isfinite()).all()
+    )
     tasks = [
         pool.submit(
             _proofs,
@@ -141,10 +161,15 @@ def proofs_out_of_fold(
         columns: dict[str, list[Tensor]] = {}
         for inside, task in zip(valid, tasks, strict=True):
             for name, values in task.result().items():
-                rectangle = torch.zeros(len(inside), *values.shape[1:], dtype=torch.from_numpy(values).dtype)
+                rectangle = torch.zeros(
+                    len(inside), *values.shape[1:], dtype=torch.from_numpy(values).dtype
+                )
                 rectangle[inside] = torch.from_numpy(values)
                 columns.setdefault(name, []).append(rectangle)
-        tensors = {name: grid.scatter(torch.stack(parts)[None], index, valid)[0] for name, parts in columns.items()}
+        tensors = {
+            name: grid.scatter(torch.stack(parts)[None], index, valid)[0]
+            for name, parts in columns.items()
+        }
         return Verified(patients=grid.patients, y=dataset.y[grid.patients], **tensors)
 
     return wait
@@ -152,13 +177,24 @@ def proofs_out_of_fold(
 
 @torch.no_grad()
 def _proofs(
-    network: Network, x: Tensor, y: Tensor, threat: Threat, largest: float, silence: float, budget: int, alone: bool
+    network: Network,
+    x: Tensor,
+    y: Tensor,
+    threat: Threat,
+    largest: float,
+    silence: float,
+    budget: int,
+    alone: bool,
 ) -> dict[str, np.ndarray[Any, Any]]:
     """The columns of `Verified` for the records of one model, as arrays, which travel between processes as they are."""
-    found = verify(network, x, y, threat, largest=largest, budget=budget, spared=~threat.attackable(y))
+    found = verify(
+        network, x, y, threat, largest=largest, budget=budget, spared=~threat.attackable(y)
+    )
     distance = value = torch.full(x.shape, torch.nan, dtype=torch.float64)
     if alone:
-        _, distance, value = one_at_a_time(network, x, (y, 1 - y), replace(threat, norm="l0"), budget)
+        _, distance, value = one_at_a_time(
+            network, x, (y, 1 - y), replace(threat, norm="l0"), budget
+        )
     columns = {
         "margin": network.margin(network.filled(x), y, 1 - y),
         "robust_below": found.robust_below.clamp_max(silence),

@@ -17,17 +17,16 @@ GRID_SLACK = 1e-9  # of a step, for float64 division
 class Problem:
     """One question per row: the nearest record between the corners for which class `other` is at least as likely as `own`.
 
-    Distance is the largest change of any value in units of its `scale` (linf), or the Euclidean length of all changes (l2).
+    Distance is the largest change of any value in units of its `scale` (linf), or the Euclidean
+    length of all changes (l2).
 
-    Attributes:
-        record: (P, D) float32, the patient's record; NaN = missing.
-        x: (P, D) float64, the same with missing values imputed; a value on the clinic's grid is an exact multiple of its step.
-        low: (P, D) float64, least value that may be presented; `high`: the largest. Both on the grid, or x.
-        blur: (P, D) how far a float32 record may lie from the grid point that it stands for.
-        own: (P,) class indices; `other` likewise.
-        step: (D,) grid, 1 where there is none; `gridded`: (D,) where there is one; `scale`: (D,) unit of distance.
-        norm: of the distance.
-        largest: distance up to which to look.
+    Attributes: record: (P, D) float32, the patient's record; NaN = missing. x: (P, D) float64, the
+        same with missing values imputed; a value on the clinic's grid is an exact multiple of its
+        step. low: (P, D) float64, least value that may be presented; `high`: the largest. Both on
+        the grid, or x. blur: (P, D) how far a float32 record may lie from the grid point that it
+        stands for. own: (P,) class indices; `other` likewise. step: (D,) grid, 1 where there is
+        none; `gridded`: (D,) where there is one; `scale`: (D,) unit of distance. norm: of the
+        distance. largest: distance up to which to look.
     """
 
     record: Tensor
@@ -66,10 +65,13 @@ class Problem:
         tick = presentable(x)
         still = ((low == x) & (high == x)) | ((low == tick) & (high == tick))
         x = torch.where(still, x, tick)
-        # A value off the grid may stay, even where the only grid points in reach lie on one side of it.
+        # A value off the grid may stay, even where the only grid points in reach lie on one side of
+        # it.
         low = torch.where(still, x, torch.minimum(presentable(low), x))
         high = torch.where(still, x, torch.maximum(presentable(high), x))
-        blur = torch.maximum(FLOAT32_ROUNDING * torch.maximum(low.abs(), high.abs()), (record.double() - x).abs())
+        blur = torch.maximum(
+            FLOAT32_ROUNDING * torch.maximum(low.abs(), high.abs()), (record.double() - x).abs()
+        )
         blur = torch.where(gridded & ~still, blur, 0.0)
         norm: Norm = "l2" if threat.norm == "l2" else "linf"
         return cls(record, x, low, high, blur, *classes, step, gridded, threat.scale, norm, largest)
@@ -84,11 +86,17 @@ class Problem:
             at, step = self.x[boxes.index, feature], self.step[feature]
             below, above = torch.floor(at / step) * step, torch.ceil(at / step) * step
             ticks = torch.round(at / step) * step
-            stray = (boxes.low[:, feature] < boxes.high[:, feature]) & ((at - ticks).abs() > GRID_SLACK * step)
+            stray = (boxes.low[:, feature] < boxes.high[:, feature]) & (
+                (at - ticks).abs() > GRID_SLACK * step
+            )
             if stray.any():
                 sides = [
                     boxes.where(stray).with_feature(feature, *(corner[stray] for corner in side))
-                    for side in ((boxes.low[:, feature], below), (at, at), (above, boxes.high[:, feature]))
+                    for side in (
+                        (boxes.low[:, feature], below),
+                        (at, at),
+                        (above, boxes.high[:, feature]),
+                    )
                 ]
                 boxes = Boxes.join([boxes.where(~stray), *sides])
         return boxes
@@ -109,7 +117,9 @@ class Problem:
     def as_records(self, index: Tensor, points: Tensor) -> Tensor:
         """The float32 records that float64 values stand for; a value left alone keeps its bits, a missing one stays missing."""
         record = self.record[index]
-        alone = (points - self.x[index]).abs() <= torch.where(self.gridded, GRID_SLACK * self.step, 0.0)
+        alone = (points - self.x[index]).abs() <= torch.where(
+            self.gridded, GRID_SLACK * self.step, 0.0
+        )
         return torch.where(alone | record.isnan(), record, points.float())
 
 
@@ -128,7 +138,12 @@ class Boxes:
     @staticmethod
     def join(parts: "list[Boxes]") -> "Boxes":
         """All boxes of all parts."""
-        return Boxes(*(torch.cat([getattr(part, name) for part in parts]) for name in ("index", "x", "low", "high")))
+        return Boxes(
+            *(
+                torch.cat([getattr(part, name) for part in parts])
+                for name in ("index", "x", "low", "high")
+            )
+        )
 
     def where(self, chosen: Tensor) -> "Boxes":
         """The boxes of a mask, or of indices."""
@@ -143,25 +158,40 @@ class Boxes:
     def distance(self, problem: Problem) -> Tensor:
         """(B,): of the nearest point of each box."""
         x = self.x
-        return problem.length(torch.maximum(self.low - x, x - self.high).clamp_min(0) / problem.scale)
+        return problem.length(
+            torch.maximum(self.low - x, x - self.high).clamp_min(0) / problem.scale
+        )
 
     def nearer(self, problem: Problem, than: Tensor) -> "Boxes":
         """What of each box lies strictly nearer than a distance (B,), on the grid; low > high somewhere = nothing."""
-        x, known = self.x, than.isfinite()[:, None]  # no value moves by more than the whole record does
+        x, known = (
+            self.x,
+            than.isfinite()[:, None],
+        )  # no value moves by more than the whole record does
         reach = torch.where(known, than[:, None] * problem.scale, 0.0)
-        top = torch.where(problem.gridded, (torch.ceil((x + reach) / problem.step - GRID_SLACK) - 1) * problem.step, x + reach)
+        top = torch.where(
+            problem.gridded,
+            (torch.ceil((x + reach) / problem.step - GRID_SLACK) - 1) * problem.step,
+            x + reach,
+        )
         bottom = torch.where(
-            problem.gridded, (torch.floor((x - reach) / problem.step + GRID_SLACK) + 1) * problem.step, x - reach
+            problem.gridded,
+            (torch.floor((x - reach) / problem.step + GRID_SLACK) + 1) * problem.step,
+            x - reach,
         )
         shrinks = known & (self.low < self.high)
         low = torch.where(shrinks, torch.maximum(self.low, bottom), self.low)
-        return Boxes(self.index, self.x, low, torch.where(shrinks, torch.minimum(self.high, top), self.high))
+        return Boxes(
+            self.index, self.x, low, torch.where(shrinks, torch.minimum(self.high, top), self.high)
+        )
 
     def outward(self, problem: Problem, slope: Tensor, points: Tensor) -> Tensor:
         """Points (B, D) moved to the grid, in the direction in which `slope` (B, D) falls, inside the boxes."""
         down = torch.floor(points / problem.step + GRID_SLACK) * problem.step
         up = torch.ceil(points / problem.step - GRID_SLACK) * problem.step
-        moved = torch.where(problem.gridded & (self.low < self.high), torch.where(slope > 0, down, up), points)
+        moved = torch.where(
+            problem.gridded & (self.low < self.high), torch.where(slope > 0, down, up), points
+        )
         return torch.minimum(torch.maximum(moved, self.low), self.high)
 
     def halves(self, problem: Problem, weight: Tensor) -> "Boxes":
@@ -171,11 +201,15 @@ class Boxes:
         feature = rank.argmax(1, keepdim=True)
         low, high = self.low.gather(1, feature), self.high.gather(1, feature)
         step, gridded = problem.step[feature], problem.gridded[feature]
-        # Multiples of the step, not sums of multiples: an ulp too much would empty a box of one tick.
+        # Multiples of the step, not sums of multiples: an ulp too much would empty a box of one
+        # tick.
         ticks = torch.round(low / step) + torch.floor((high - low) / step / 2 + GRID_SLACK)
         middle = torch.where(gridded, ticks * step, (low + high) / 2)
         below = Boxes(self.index, self.x, self.low, self.high.scatter(1, feature, middle))
         above = Boxes(
-            self.index, self.x, self.low.scatter(1, feature, torch.where(gridded, (ticks + 1) * step, middle)), self.high
+            self.index,
+            self.x,
+            self.low.scatter(1, feature, torch.where(gridded, (ticks + 1) * step, middle)),
+            self.high,
         )
         return Boxes.join([below, above])

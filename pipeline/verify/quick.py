@@ -15,11 +15,14 @@ from pipeline.verify.problem import Problem
 
 
 @torch.no_grad()
-def quickly_proved(population: Population, x: Tensor, y: Tensor, threat: Threat, eps: float) -> Tensor:
+def quickly_proved(
+    population: Population, x: Tensor, y: Tensor, threat: Threat, eps: float
+) -> Tensor:
     """Of which records it is proved that no change within the radius makes the answer wrong.
 
-    The bound of CROWN (Zhang et al. 2018, arXiv:1811.00866) over the box of each record, with the rounding of float64 taken off:
-    a lower bound on what `verify` proves, which goes on to divide the box where this one stops.
+    The bound of CROWN (Zhang et al. 2018, arXiv:1811.00866) over the box of each record, with the
+    rounding of float64 taken off: a lower bound on what `verify` proves, which goes on to divide
+    the box where this one stops.
 
     Args:
         population: M models of two classes.
@@ -32,15 +35,24 @@ def quickly_proved(population: Population, x: Tensor, y: Tensor, threat: Threat,
         (M, B) bool; False = answered wrongly, or not proved.
     """
     with workers() as pool:
-        tasks = [pool.submit(_proved, Network.of(population, m), x[m], y[m], threat, eps) for m in range(population.size)]
+        tasks = [
+            pool.submit(_proved, Network.of(population, m), x[m], y[m], threat, eps)
+            for m in range(population.size)
+        ]
         return torch.from_numpy(np.stack([task.result() for task in tasks]))
 
 
 @torch.no_grad()
-def _proved(network: Network, x: Tensor, y: Tensor, threat: Threat, eps: float) -> np.ndarray[Any, Any]:
+def _proved(
+    network: Network, x: Tensor, y: Tensor, threat: Threat, eps: float
+) -> np.ndarray[Any, Any]:
     """(B,) bool, as an array, which travels between processes as it is."""
     problem = Problem.of(network, x, threat.box(x, eps), (y, 1 - y), threat, eps)
     boxes = problem.boxes()
     slack = network.rounding(torch.maximum(problem.low.abs(), problem.high.abs()))
     lost = ~(margin_bound(network, boxes, problem).least(boxes) > slack[boxes.index])
-    return torch.ones_like(y, dtype=torch.bool).index_put((boxes.index[lost],), torch.tensor(False)).numpy()
+    return (
+        torch.ones_like(y, dtype=torch.bool)
+        .index_put((boxes.index[lost],), torch.tensor(False))
+        .numpy()
+    )

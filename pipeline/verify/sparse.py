@@ -13,19 +13,18 @@ from pipeline.verify.problem import Problem
 Classes = tuple[Tensor, Tensor]
 
 
-def one_at_a_time(network: Network, x: Tensor, classes: Classes, threat: Threat, budget: int) -> tuple[Tensor, Tensor, Tensor]:
+def one_at_a_time(
+    network: Network, x: Tensor, classes: Classes, threat: Threat, budget: int
+) -> tuple[Tensor, Tensor, Tensor]:
     """For each measurement, the smallest change of it alone that changes the answer, anywhere in its plausible range.
 
-    Args:
-        network: the network.
-        x: (P, D) float32 records, NaN = missing.
-        classes: own and other class indices, (P,) each.
-        threat: an L0 threat: its box at radius 1 is the range of every measurement that may be forged.
-        budget: boxes for one measurement of one record.
+    Args: network: the network. x: (P, D) float32 records, NaN = missing. classes: own and other
+        class indices, (P,) each. threat: an L0 threat: its box at radius 1 is the range of every
+        measurement that may be forged. budget: boxes for one measurement of one record.
 
-    Returns:
-        proved (P, D), no smaller change does, in units of scale; distance (P, D) of the smallest that does, inf = none; and the
-        value (P, D) it takes then. NaN where the measurement cannot be forged or is missing.
+    Returns: proved (P, D), no smaller change does, in units of scale; distance (P, D) of the
+        smallest that does, inf = none; and the value (P, D) it takes then. NaN where the
+        measurement cannot be forged or is missing.
     """
     subsets = torch.eye(x.shape[1], dtype=torch.bool)
     rows, feature, answer = _forge(network, x, classes, threat, subsets, budget, any_will_do=False)
@@ -36,7 +35,16 @@ def one_at_a_time(network: Network, x: Tensor, classes: Classes, threat: Threat,
     return proved, distance, value
 
 
-def fewest(network: Network, x: Tensor, classes: Classes, threat: Threat, budget: int, *, most: int, spared: Tensor) -> Nearest:
+def fewest(
+    network: Network,
+    x: Tensor,
+    classes: Classes,
+    threat: Threat,
+    budget: int,
+    *,
+    most: int,
+    spared: Tensor,
+) -> Nearest:
     """The least number of measurements whose forgery changes each answer, up to `most`; distances count measurements.
 
     Args:
@@ -55,10 +63,18 @@ def fewest(network: Network, x: Tensor, classes: Classes, threat: Threat, budget
     record, boxes = x.clone(), torch.zeros(len(x), dtype=torch.int64)
     for size in range(1, most + 1):
         left = (breaks_at.isinf() & ~spared).nonzero()[:, 0]
-        chosen = [torch.tensor(features) for features in combinations(threat.mutable.nonzero()[:, 0].tolist(), size)]
+        chosen = [
+            torch.tensor(features)
+            for features in combinations(threat.mutable.nonzero()[:, 0].tolist(), size)
+        ]
         if not len(left) or not chosen:
             break
-        subsets = torch.stack([torch.zeros(x.shape[1], dtype=torch.bool).index_fill(0, features, True) for features in chosen])
+        subsets = torch.stack(
+            [
+                torch.zeros(x.shape[1], dtype=torch.bool).index_fill(0, features, True)
+                for features in chosen
+            ]
+        )
         mine = (classes[0][left], classes[1][left])
         rows, _, answer = _forge(network, x[left], mine, threat, subsets, budget, any_will_do=True)
         rows = left[rows]
@@ -66,14 +82,23 @@ def fewest(network: Network, x: Tensor, classes: Classes, threat: Threat, budget
         broken = answer.breaks_at.isfinite()
         unsure = rows[answer.robust_below.isfinite() & ~broken]
         proved[unsure] = proved[unsure].clamp_max(float(size))
-        first = torch.full_like(boxes, len(rows)).scatter_reduce_(0, rows[broken], broken.nonzero()[:, 0], "amin")
+        first = torch.full_like(boxes, len(rows)).scatter_reduce_(
+            0, rows[broken], broken.nonzero()[:, 0], "amin"
+        )
         found = (first < len(rows)).nonzero()[:, 0]
         breaks_at[found], record[found] = float(size), answer.record[first[found]]
     return Nearest(torch.minimum(proved, breaks_at), breaks_at, record, boxes)
 
 
 def _forge(
-    network: Network, x: Tensor, classes: Classes, threat: Threat, subsets: Tensor, budget: int, *, any_will_do: bool
+    network: Network,
+    x: Tensor,
+    classes: Classes,
+    threat: Threat,
+    subsets: Tensor,
+    budget: int,
+    *,
+    any_will_do: bool,
 ) -> tuple[Tensor, Tensor, Nearest]:
     """Every record with every subset (K, D) of its measurements forged: which record, which subset, and what it reaches."""
     low, high = threat.box(x, 1.0)

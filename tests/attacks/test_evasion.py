@@ -83,10 +83,18 @@ def case_of(threat: Threat, classes: int) -> Case:
 
 
 THREATS = {
-    "clinical": CLINICAL, "unconstrained": UNCONSTRAINED, "euclidean": EUCLIDEAN, "ball": BALL, "sparse": SPARSE,
-    "image": image_threat("linf"), "image_l2": image_threat("l2"), "image_l0": image_threat("l0"),
-}  # fmt: skip
-CASES = {name: case_of(threat, 3 if name in ("ball", "image") else 2) for name, threat in THREATS.items()}
+    "clinical": CLINICAL,
+    "unconstrained": UNCONSTRAINED,
+    "euclidean": EUCLIDEAN,
+    "ball": BALL,
+    "sparse": SPARSE,
+    "image": image_threat("linf"),
+    "image_l2": image_threat("l2"),
+    "image_l0": image_threat("l0"),
+}
+CASES = {
+    name: case_of(threat, 3 if name in ("ball", "image") else 2) for name, threat in THREATS.items()
+}
 PAIRS = [
     pytest.param(name, CASES[threat], id=f"{name}-{threat}")
     for name, (method, _) in ATTACKS.items()
@@ -102,7 +110,9 @@ def attacked(name, case, eps, models=None, seed=0):
     method, options = ATTACKS[name]
     models = case.models if models is None else models
     generator = torch.Generator().manual_seed(seed)
-    return EVASION[method](models, case.x, case.y, case.threat, eps=eps, generator=generator, **options)
+    return EVASION[method](
+        models, case.x, case.y, case.threat, eps=eps, generator=generator, **options
+    )
 
 
 def one_of(name):
@@ -142,7 +152,11 @@ def test_immutable_and_missing_values_keep_their_bits(name, case):
 
 def test_some_values_are_missing_and_some_immutable():
     assert all(CASES[name].x.isnan().any() for name in ("clinical", "sparse", "ball"))
-    assert all(not case.threat.mutable.all() for name, case in CASES.items() if name not in ("unconstrained", "ball"))
+    assert all(
+        not case.threat.mutable.all()
+        for name, case in CASES.items()
+        if name not in ("unconstrained", "ball")
+    )
 
 
 @every_pair
@@ -184,8 +198,12 @@ def test_an_attack_refuses_a_norm_that_it_is_not_made_for(name):
     case, (method, options) = one_of(name), ATTACKS[name]
     for norm in {"linf", "l2", "l0"} - NORMS[method]:
         threat = replace(case.threat, norm=norm)
-        with pytest.raises(BadInput, match=rf"^{method}: attacks under .* only; the threat model's norm is {norm}$"):
-            EVASION[method](case.models, case.x, case.y, threat, eps=1.0, generator=torch.Generator(), **options)
+        with pytest.raises(
+            BadInput, match=rf"^{method}: attacks under .* only; the threat model's norm is {norm}$"
+        ):
+            EVASION[method](
+                case.models, case.x, case.y, threat, eps=1.0, generator=torch.Generator(), **options
+            )
 
 
 # ---- no side effects ----
@@ -204,12 +222,16 @@ def test_detached_and_a_tensor_of_its_own(name, image):
 
 class Dense(nn.Sequential):
     def __init__(self):
-        super().__init__(nn.Linear(5, 8), nn.BatchNorm1d(8), nn.Tanh(), nn.Dropout(0.0), nn.Linear(8, 3))
+        super().__init__(
+            nn.Linear(5, 8), nn.BatchNorm1d(8), nn.Tanh(), nn.Dropout(0.0), nn.Linear(8, 3)
+        )
 
 
 class Convolution(nn.Sequential):
     def __init__(self):
-        super().__init__(nn.Conv2d(2, 4, 2), nn.ReLU(), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(24, 3))
+        super().__init__(
+            nn.Conv2d(2, 4, 2), nn.ReLU(), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(24, 3)
+        )
 
 
 def module_case(name, image):
@@ -234,8 +256,13 @@ def test_weights_gradients_and_mode_of_a_module_are_left_alone(name, image, froz
     x_adv = attacked(name, case, case.grid)
     assert x_adv.shape == (4, *case.x.shape)
     assert case.threat.violations(x_adv, case.x, case.grid) == 0
-    assert all(torch.equal(a, b) for a, b in zip(before, network.state_dict().values(), strict=True))
-    assert all(parameter.grad is None and parameter.requires_grad is not frozen for parameter in network.parameters())
+    assert all(
+        torch.equal(a, b) for a, b in zip(before, network.state_dict().values(), strict=True)
+    )
+    assert all(
+        parameter.grad is None and parameter.requires_grad is not frozen
+        for parameter in network.parameters()
+    )
     assert not any(module.training for module in network.modules())
 
 
@@ -271,11 +298,15 @@ def test_the_same_seed_gives_the_same_records_whatever_the_global_state(name, ca
 # ---- shapes ----
 
 
-@pytest.mark.parametrize(("name", "case"), [pair for pair in PAIRS if pair.values[0] in DETERMINISTIC])
+@pytest.mark.parametrize(
+    ("name", "case"), [pair for pair in PAIRS if pair.values[0] in DETERMINISTIC]
+)
 def test_a_grid_in_one_call_equals_a_call_per_radius(name, case):
     whole = attacked(name, case, case.grid)
     for eps, records in zip(case.eps, whole, strict=True):
-        torch.testing.assert_close(attacked(name, case, eps), records, equal_nan=True, rtol=1e-6, atol=1e-4)
+        torch.testing.assert_close(
+            attacked(name, case, eps), records, equal_nan=True, rtol=1e-6, atol=1e-4
+        )
 
 
 @every_attack
@@ -298,12 +329,22 @@ def test_an_image_is_attacked_as_the_record_of_its_pixels(name):
     norm = "l0" if name == "sparse" else "l2"
     image = case_of(image_threat(norm), classes=3)
     names = ("mutable", "lower", "upper", "step", "scale")
-    flat_threat = replace(image.threat, **{name: getattr(image.threat, name).flatten() for name in names})
-    record = Case(flat_threat, image.eps, image.x.flatten(-3), image.y, lambda x: image.models(x.unflatten(-1, (2, 4, 3))))
+    flat_threat = replace(
+        image.threat, **{name: getattr(image.threat, name).flatten() for name in names}
+    )
+    record = Case(
+        flat_threat,
+        image.eps,
+        image.x.flatten(-3),
+        image.y,
+        lambda x: image.models(x.unflatten(-1, (2, 4, 3))),
+    )
     if name == "square":
         assert not same_bits(attacked(name, image, 1.0).flatten(-3), attacked(name, record, 1.0))
     else:
-        assert same_bits(attacked(name, image, image.grid).flatten(-3), attacked(name, record, record.grid))
+        assert same_bits(
+            attacked(name, image, image.grid).flatten(-3), attacked(name, record, record.grid)
+        )
 
 
 @every_attack
@@ -313,12 +354,20 @@ def test_five_classes(name):
     x_adv = attacked(name, case, 1.0)
     assert case.threat.violations(x_adv, case.x, 1.0) == 0
     if name not in ("noise", "sparse"):
-        assert (margin(models(x_adv), case.y).mean() < margin(models(case.x), case.y).mean() - 0.1).all()
+        assert (
+            margin(models(x_adv), case.y).mean() < margin(models(case.x), case.y).mean() - 0.1
+        ).all()
 
 
 @every_attack
 def test_a_batch_of_one_member_of_one_record(name):
-    case = Case(one_of(name).threat, CONTINUOUS, tiny.records(1, seed=0).x[None], torch.tensor([[1]]), tiny.population(1))
+    case = Case(
+        one_of(name).threat,
+        CONTINUOUS,
+        tiny.records(1, seed=0).x[None],
+        torch.tensor([[1]]),
+        tiny.population(1),
+    )
     assert attacked(name, case, 1.0).shape == (1, 1, 5)
 
 
@@ -326,7 +375,10 @@ def test_a_batch_of_one_member_of_one_record(name):
 def test_labels_without_a_member_axis(name):
     case = one_of(name)
     shared = replace(case, y=case.y[0])
-    assert same_bits(attacked(name, shared, case.grid), attacked(name, replace(case, y=case.y[0].expand(3, -1)), case.grid))
+    assert same_bits(
+        attacked(name, shared, case.grid),
+        attacked(name, replace(case, y=case.y[0].expand(3, -1)), case.grid),
+    )
 
 
 # ---- what is asked of the model ----
@@ -352,7 +404,13 @@ def test_no_more_answers_than_the_budget_and_none_for_gradients(name, threat, qu
     case, method = CASES[threat], ATTACKS[name][0]
     counted = Counting(case.models)
     x_adv = EVASION[method](
-        counted, case.x, case.y, case.threat, eps=case.grid, queries=queries, generator=torch.Generator().manual_seed(0)
+        counted,
+        case.x,
+        case.y,
+        case.threat,
+        eps=case.grid,
+        queries=queries,
+        generator=torch.Generator().manual_seed(0),
     )
     radii = 1 if name in ONE_RUN_FOR_ALL_RADII else len(case.eps)
     assert 0 < counted.rows <= queries * case.y.numel() * radii
@@ -361,19 +419,28 @@ def test_no_more_answers_than_the_budget_and_none_for_gradients(name, threat, qu
     assert case.threat.violations(x_adv, case.x, case.grid) == 0
 
 
-@pytest.mark.parametrize("name", [name for name, (method, _) in ATTACKS.items() if ACCESS[method] != "gradients"])
+@pytest.mark.parametrize(
+    "name", [name for name, (method, _) in ATTACKS.items() if ACCESS[method] != "gradients"]
+)
 def test_an_attack_that_is_said_to_see_no_gradient_asks_for_none(name):
     case = one_of(name)
-    assert same_bits(attacked(name, case, case.grid, models=Counting(case.models)), attacked(name, case, case.grid))
+    assert same_bits(
+        attacked(name, case, case.grid, models=Counting(case.models)),
+        attacked(name, case, case.grid),
+    )
 
 
-@pytest.mark.parametrize("name", [name for name, (method, _) in ATTACKS.items() if ACCESS[method] == "labels"])
+@pytest.mark.parametrize(
+    "name", [name for name, (method, _) in ATTACKS.items() if ACCESS[method] == "labels"]
+)
 def test_an_attack_by_labels_sees_nothing_of_the_scores(name):
     def only_labels(x):
         return nn.functional.one_hot(CASES["clinical"].models(x).argmax(-1), 2).float()
 
     case = CASES["clinical"]
-    assert same_bits(attacked(name, case, case.grid, models=only_labels), attacked(name, case, case.grid))
+    assert same_bits(
+        attacked(name, case, case.grid, models=only_labels), attacked(name, case, case.grid)
+    )
 
 
 @pytest.mark.parametrize("name", ONE_RUN_FOR_ALL_RADII)
@@ -390,7 +457,9 @@ def test_more_radii_cost_no_more_searches(name):
         attacked(name, case, eps, models=models)
         return sum(seen) // case.y.numel()
 
-    to_choose = {"fab_restarts": 4}.get(name, 0)  # of each further radius and start: the nearest wrong record, and one further on
+    to_choose = {"fab_restarts": 4}.get(
+        name, 0
+    )  # of each further radius and start: the nearest wrong record, and one further on
     assert rows(case.grid) == rows(case.eps[-1]) + to_choose * 3
 
 
@@ -399,7 +468,9 @@ def test_more_radii_cost_no_more_searches(name):
 
 def test_the_suite_keeps_names_and_order_and_binds_options():
     case = CASES["clinical"]
-    suite = evasion_suite({"weak": {"method": "pgd", **PGD, "steps": 1}, "strong": {"method": "pgd", **PGD}})
+    suite = evasion_suite(
+        {"weak": {"method": "pgd", **PGD, "steps": 1}, "strong": {"method": "pgd", **PGD}}
+    )
     assert list(suite) == ["weak", "strong"]
     generator = torch.Generator()
     arguments = (case.models, case.x, case.y, CLINICAL)
@@ -410,13 +481,22 @@ def test_the_suite_keeps_names_and_order_and_binds_options():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"method": "pdg", **PGD}, r"attack\.a\.method: 'pdg' is no evasion attack; did you mean 'pgd'\?"),
+        (
+            {"method": "pdg", **PGD},
+            r"attack\.a\.method: 'pdg' is no evasion attack; did you mean 'pgd'\?",
+        ),
         (PGD, r"attack\.a\.method: missing"),
         ({"method": "pgd", "steps": 3}, r"attack\.a: step_size: missing"),
-        ({"method": "pgd", **PGD, "step": 3}, r"attack\.a: step: unknown key; did you mean 'steps'\?"),
+        (
+            {"method": "pgd", **PGD, "step": 3},
+            r"attack\.a: step: unknown key; did you mean 'steps'\?",
+        ),
         ({"method": "pgd", **PGD, "steps": 0}, r"attack\.a: steps: .*greater than or equal to 1"),
         ({"method": "pgd", **PGD, "steps": 2.5}, r"attack\.a: steps: .*integer"),
-        ({"method": "pgd", **PGD, "loss": "hinge"}, r"attack\.a: loss: .*'cross_entropy' or 'margin'.*'hinge'"),
+        (
+            {"method": "pgd", **PGD, "loss": "hinge"},
+            r"attack\.a: loss: .*'cross_entropy' or 'margin'.*'hinge'",
+        ),
         ({"method": "pgd", **PGD, "eps": 0.1}, r"attack\.a: eps: unknown key"),
         ({"method": "pgd", **PGD, "step_size": -0.1}, r"attack\.a: step_size: .*greater than 0"),
         ({"method": "square", "queries": 0}, r"attack\.a: queries: .*greater than or equal to 1"),
@@ -424,7 +504,10 @@ def test_the_suite_keeps_names_and_order_and_binds_options():
         ({"method": "square", "queries": 9, "shape": [1]}, r"attack\.a: shape: unknown key"),
         ({"method": "sparse", "points": 1}, r"attack\.a: points: .*greater than or equal to 2"),
         ({"method": "fab", "steps": 5, "bias": 1.5}, r"attack\.a: bias: .*less than or equal to 1"),
-        ({"method": "apgd", "steps": 5, "loss": "dlr"}, r"attack\.a: loss: .*'cross_entropy' or 'margin'.*'dlr'"),
+        (
+            {"method": "apgd", "steps": 5, "loss": "dlr"},
+            r"attack\.a: loss: .*'cross_entropy' or 'margin'.*'dlr'",
+        ),
     ],
 )
 def test_a_wrong_attack_is_one_line(options, message):
@@ -436,7 +519,9 @@ def test_a_wrong_attack_is_one_line(options, message):
 def test_an_image_population_may_differentiate_itself():
     """A population's own pullback is used for images too."""
     models, calls = tiny.population(2), []
-    records = Population(models.architecture, models.preprocessing, models.parameters, models.labels)
+    records = Population(
+        models.architecture, models.preprocessing, models.parameters, models.labels
+    )
 
     class Images:
         def __call__(self, x):
@@ -451,6 +536,10 @@ def test_an_image_population_may_differentiate_itself():
     threat = replace(CLINICAL, **{name: getattr(CLINICAL, name).view(1, 5, 1) for name in names})
     x = tiny.records(20, seed=0).x.view(2, 10, 5)
     y = models(x).argmax(-1)
-    found = pgd(Images(), x.view(2, 10, 1, 5, 1), y, threat, eps=0.3, **PGD, generator=torch.Generator())
+    found = pgd(
+        Images(), x.view(2, 10, 1, 5, 1), y, threat, eps=0.3, **PGD, generator=torch.Generator()
+    )
     assert calls == [(2, 10, 1, 5, 1)] * PGD["steps"]
-    assert same_bits(found.flatten(-3), pgd(models, x, y, CLINICAL, eps=0.3, **PGD, generator=torch.Generator()))
+    assert same_bits(
+        found.flatten(-3), pgd(models, x, y, CLINICAL, eps=0.3, **PGD, generator=torch.Generator())
+    )

@@ -34,7 +34,9 @@ def clinic(n=160, seed=0):
     factor = torch.randn(n, 1, generator=generator)
     missing = torch.rand(n, len(FEATURES), generator=generator) < 0.1
     x = data.x + 2 * factor * SCALE.float()
-    low, high = (torch.tensor([getattr(f, name) for f in SCHEMA.features]) for name in ("lower", "upper"))
+    low, high = (
+        torch.tensor([getattr(f, name) for f in SCHEMA.features]) for name in ("lower", "upper")
+    )
     return x.clamp(low, high).masked_fill(missing, torch.nan), data.y
 
 
@@ -43,8 +45,15 @@ def linear(weights):
     weights = torch.as_tensor(weights, dtype=torch.float32)
     models = tiny.population(len(weights), hidden=())
     bias = torch.zeros(len(weights), 1, 2)
-    parameters = {"weight0": torch.stack([-weights / 2, weights / 2], -1).contiguous(), "bias0": bias}
-    return replace(models, parameters=parameters, preprocessing=public_preprocessing(CENTER, SCALE, len(weights)))
+    parameters = {
+        "weight0": torch.stack([-weights / 2, weights / 2], -1).contiguous(),
+        "bias0": bias,
+    }
+    return replace(
+        models,
+        parameters=parameters,
+        preprocessing=public_preprocessing(CENTER, SCALE, len(weights)),
+    )
 
 
 def half_of_them(victims, n, seed=5):
@@ -53,11 +62,15 @@ def half_of_them(victims, n, seed=5):
 
 def infer(models, x, y, member, attributes=("glucose",), candidates=CANDIDATES):
     generator = torch.Generator().manual_seed(3)
-    return attribute_inference(models, x, y, member, SCHEMA, attributes, candidates=candidates, generator=generator)
+    return attribute_inference(
+        models, x, y, member, SCHEMA, attributes, candidates=candidates, generator=generator
+    )
 
 
 def one(guesses, access, attacker, *, diagnosis=False):
-    (found,) = [g for g in guesses if (g.access, g.attacker, g.diagnosis) == (access, attacker, diagnosis)]
+    (found,) = [
+        g for g in guesses if (g.access, g.attacker, g.diagnosis) == (access, attacker, diagnosis)
+    ]
     return found
 
 
@@ -90,7 +103,9 @@ def test_guesses_come_for_every_knowledge_access_and_attacker_in_order(guesses):
     ]
 
 
-def test_nothing_is_guessed_where_nothing_is_recorded_and_something_everywhere_else(guesses, people):
+def test_nothing_is_guessed_where_nothing_is_recorded_and_something_everywhere_else(
+    guesses, people
+):
     for guess in guesses:
         missing = people[0][:, SCHEMA.names.index(guess.attribute)].isnan().expand(3, -1)
         assert missing.any()
@@ -109,7 +124,10 @@ def test_imputation_is_better_than_the_mean_of_everybody(guesses, people):
 def test_the_diagnosis_helps_where_it_depends_on_the_attribute():
     data = tiny.records(300, seed=4, signal=3.0)
     guesses = infer(tiny.population(2), data.x, data.y, half_of_them(2, 300))
-    without, with_it = (one(guesses, "scores", "learned", diagnosis=known).imputation.nanmean() for known in (False, True))
+    without, with_it = (
+        one(guesses, "scores", "learned", diagnosis=known).imputation.nanmean()
+        for known in (False, True)
+    )
     assert with_it < 0.95 * without
 
 
@@ -118,8 +136,12 @@ def test_candidates_lie_on_the_grid_of_the_clinic_once_each():
     assert (values[0], values[-1]) == (12.0, 80.0)
     assert len(values) == 50
     assert torch.equal((values / 0.1).round() * 0.1, values)
-    assert candidate_values(FEATURES["age"], 1000).tolist() == [float(age) for age in range(21, 101)]
-    assert torch.equal(candidate_values(FEATURES["ratio"], 5), torch.linspace(0, 10, 5, dtype=torch.float64))
+    assert candidate_values(FEATURES["age"], 1000).tolist() == [
+        float(age) for age in range(21, 101)
+    ]
+    assert torch.equal(
+        candidate_values(FEATURES["ratio"], 5), torch.linspace(0, 10, 5, dtype=torch.float64)
+    )
 
 
 def test_an_attribute_nobody_knows_is_refused(people, member):
@@ -145,11 +167,14 @@ def test_a_model_that_ignores_the_attribute_leaves_the_posterior_as_it_was(peopl
             assert torch.equal(guess.model.nan_to_num(-1), guess.imputation.nan_to_num(-1))
 
 
-def test_a_model_that_depends_on_the_attribute_helps_by_its_scores_and_less_by_its_label(people, member):
+def test_a_model_that_depends_on_the_attribute_helps_by_its_scores_and_less_by_its_label(
+    people, member
+):
     guesses = infer(linear([[3.0, 1, 0, 0, 0]] * 3), *people, member)
     for attacker in ("posterior", "learned"):
         by_score, by_label = (
-            (guess.imputation - guess.model).nanmean() for guess in (one(guesses, a, attacker) for a in ("scores", "labels"))
+            (guess.imputation - guess.model).nanmean()
+            for guess in (one(guesses, a, attacker) for a in ("scores", "labels"))
         )
         assert by_score > 0.6 * one(guesses, "scores", attacker).imputation.nanmean()
         assert 0.02 < by_label < 0.5 * by_score
@@ -157,12 +182,18 @@ def test_a_model_that_depends_on_the_attribute_helps_by_its_scores_and_less_by_i
 
 def test_a_steep_monotone_score_gives_the_attribute_away_up_to_the_candidates(people, member):
     x, y = people
-    guess = one(infer(linear([[20.0, 1, 0, 0, 0]] * 3), x, y, member, candidates=100), "scores", "posterior")
+    guess = one(
+        infer(linear([[20.0, 1, 0, 0, 0]] * 3), x, y, member, candidates=100), "scores", "posterior"
+    )
     values = candidate_values(FEATURES["glucose"], 100)
     to_nearest = (x[:, 0].double()[:, None] - values).abs().amin(1) / SCALE[0]
-    halfway = (x[:, 0].double()[:, None] - values).abs().sort(1).values[:, 1] / SCALE[0] - to_nearest < 0.05
+    halfway = (x[:, 0].double()[:, None] - values).abs().sort(1).values[:, 1] / SCALE[
+        0
+    ] - to_nearest < 0.05
     settled = (~halfway & ~x[:, 0].isnan()).expand(3, -1)
-    torch.testing.assert_close(guess.model[settled], to_nearest.expand(3, -1)[settled], rtol=0, atol=0.01)
+    torch.testing.assert_close(
+        guess.model[settled], to_nearest.expand(3, -1)[settled], rtol=0, atol=0.01
+    )
     assert settled.double().mean() > 0.5
 
 
@@ -189,7 +220,9 @@ def changed_guesses(people, member, patient):
     other = x.clone()
     other[patient, 0] = 300.0 if x[patient, 0] < 200 else 60.0
     changed = torch.zeros(member.shape, dtype=torch.bool)
-    for before, after in zip(*(infer(tiny.population(3), records, y, member) for records in (x, other)), strict=True):
+    for before, after in zip(
+        *(infer(tiny.population(3), records, y, member) for records in (x, other)), strict=True
+    ):
         for name in ("imputation", "model"):
             a, b = getattr(before, name), getattr(after, name)
             changed |= ~(torch.isclose(a, b, rtol=0, atol=1e-12) | (a.isnan() & b.isnan()))
@@ -215,7 +248,10 @@ def test_no_record_is_guessed_from_its_own_attribute(people, member):
     patient = int((~x[:, 0].isnan()).nonzero()[0])
     other = x.clone()
     other[patient, 0] = 400.0
-    before, after = (one(infer(tiny.population(3), records, y, member), "scores", "learned") for records in (x, other))
+    before, after = (
+        one(infer(tiny.population(3), records, y, member), "scores", "learned")
+        for records in (x, other)
+    )
     shift = (400.0 - x[patient, 0].double()) / SCALE[0]
     for v in range(3):
         a, b = float(before.imputation[v, patient]), float(after.imputation[v, patient])
@@ -240,7 +276,9 @@ def naive_ridge(inputs, wanted, rows):
     def fit(learned):
         a, b = inputs[learned], wanted[learned]
         centred = a - a.mean(0)
-        beta = torch.linalg.solve(centred.T @ centred + RIDGE * torch.eye(a.shape[1]).double(), centred.T @ (b - b.mean()))
+        beta = torch.linalg.solve(
+            centred.T @ centred + RIDGE * torch.eye(a.shape[1]).double(), centred.T @ (b - b.mean())
+        )
         return b.mean() + (inputs - a.mean(0)) @ beta
 
     indices = rows.nonzero()[:, 0]
@@ -252,7 +290,9 @@ def naive_ridge(inputs, wanted, rows):
 
 def test_ridge_equals_one_regression_after_another():
     generator = torch.Generator().manual_seed(1)
-    inputs, wanted = (torch.randn(*shape, generator=generator).double() for shape in ((3, 40, 4), (40,)))
+    inputs, wanted = (
+        torch.randn(*shape, generator=generator).double() for shape in ((3, 40, 4), (40,))
+    )
     rows = half_of_them(3, 40)
     predicted, left_out, spread = ridge(inputs, wanted, rows)
     for v in range(3):
@@ -265,7 +305,10 @@ def test_ridge_equals_one_regression_after_another():
 
 
 def test_ridge_of_an_attribute_that_never_changes_keeps_a_spread():
-    inputs, rows = torch.randn(1, 20, 3, generator=torch.Generator().manual_seed(2)).double(), torch.ones(1, 20).bool()
+    inputs, rows = (
+        torch.randn(1, 20, 3, generator=torch.Generator().manual_seed(2)).double(),
+        torch.ones(1, 20).bool(),
+    )
     assert ridge(inputs, torch.ones(20).double(), rows)[2].tolist() == [SMALLEST_SPREAD]
 
 
@@ -278,7 +321,9 @@ def test_answers_are_those_to_records_rewritten_one_at_a_time(people):
             record = x[row].clone()
             record[2] = value
             logits = models(record.expand(2, 1, -1))[:, 0]
-            torch.testing.assert_close(seen[:, row] if k == 0 else if_value[k - 1, :, row], logits[:, 1] - logits[:, 0])
+            torch.testing.assert_close(
+                seen[:, row] if k == 0 else if_value[k - 1, :, row], logits[:, 1] - logits[:, 0]
+            )
 
 
 @pytest.mark.parametrize("diagnosis", [False, True])
@@ -306,7 +351,11 @@ def test_inference_equals_a_loop_over_victims_halves_and_candidates(access, diag
                 for k in range(len(grid)):
                     away = (if_value[k, v, row] - seen[v, row]) / BANDWIDTH
                     same = (if_value[k, v, row] > 0) == (seen[v, row] > 0)
-                    weight[k] += -0.5 * away**2 if access == "scores" else math.log(1.0 if same else OTHER_LABEL)
+                    weight[k] += (
+                        -0.5 * away**2
+                        if access == "scores"
+                        else math.log(1.0 if same else OTHER_LABEL)
+                    )
                 weight = (weight - weight.max()).exp()
                 aided[row] = (weight * grid).sum() / weight.sum()
             answer = seen[v] if access == "scores" else (seen[v] > 0).double()
@@ -322,7 +371,9 @@ def test_inference_equals_a_loop_over_victims_halves_and_candidates(access, diag
 
 
 def test_a_victim_does_not_depend_on_its_neighbours(guesses, people, member):
-    alone = infer(tiny.population(3).select(torch.tensor([1])), *people, member[1:2], ("glucose", "ratio"))
+    alone = infer(
+        tiny.population(3).select(torch.tensor([1])), *people, member[1:2], ("glucose", "ratio")
+    )
     for together, single in zip(guesses, alone, strict=True):
         torch.testing.assert_close(together.model[1:2], single.model, equal_nan=True)
 
@@ -332,7 +383,9 @@ def test_a_victim_does_not_depend_on_its_neighbours(guesses, people, member):
 
 def changed(change):
     """The schema with every feature changed."""
-    return replace(SCHEMA, features=tuple(one.model_copy(update=change(one)) for one in SCHEMA.features))
+    return replace(
+        SCHEMA, features=tuple(one.model_copy(update=change(one)) for one in SCHEMA.features)
+    )
 
 
 FREE = changed(lambda one: {"step": None, "lower": -1e6, "upper": 1e6})
@@ -349,7 +402,9 @@ def test_the_typical_record_of_a_linear_model_is_a_formula(target):
 
 
 def test_a_typical_record_can_be_written_down_by_the_clinic():
-    narrow = changed(lambda one: {"lower": one.center, "upper": one.center + 0.2 * one.scale, "step": None})
+    narrow = changed(
+        lambda one: {"lower": one.center, "upper": one.center + 0.2 * one.scale, "step": None}
+    )
     found = typical_record(linear([[3.0, -3, 3, 3, 3]]), narrow, **CLIMB)
     expected = CENTER + 0.2 * SCALE * torch.tensor([1.0, 0, 1, 1, 1])
     torch.testing.assert_close(found[0], expected)
@@ -358,7 +413,9 @@ def test_a_typical_record_can_be_written_down_by_the_clinic():
         values = written[:, column]
         assert ((values >= feature.lower) & (values <= feature.upper)).all()
         if feature.step:
-            torch.testing.assert_close(values, (values / feature.step).round() * feature.step, rtol=0, atol=1e-12)
+            torch.testing.assert_close(
+                values, (values / feature.step).round() * feature.step, rtol=0, atol=1e-12
+            )
 
 
 @pytest.mark.parametrize("learning_rate", [0.05, 5.0])
@@ -366,7 +423,9 @@ def test_the_climb_never_ends_below_where_it_started(learning_rate):
     models = tiny.population(5, boost=8.0).double()
 
     def value(records):
-        return models(records[:, None])[:, 0].log_softmax(-1)[:, 1] - 0.5 * ((records - CENTER) / SCALE).square().sum(1)
+        return models(records[:, None])[:, 0].log_softmax(-1)[:, 1] - 0.5 * (
+            (records - CENTER) / SCALE
+        ).square().sum(1)
 
     found = typical_record(models, FREE, steps=40, learning_rate=learning_rate)
     start = value(CENTER.expand(5, -1))
@@ -375,7 +434,9 @@ def test_the_climb_never_ends_below_where_it_started(learning_rate):
 
 
 def test_a_model_that_knows_nothing_finds_the_public_centre():
-    assert torch.equal(typical_record(linear(torch.zeros(2, 5)), SCHEMA, **CLIMB), CENTER.expand(2, -1))
+    assert torch.equal(
+        typical_record(linear(torch.zeros(2, 5)), SCHEMA, **CLIMB), CENTER.expand(2, -1)
+    )
 
 
 def test_people_are_compared_one_by_one(people):
@@ -384,7 +445,11 @@ def test_people_are_compared_one_by_one(people):
     records = typical_record(tiny.population(2), SCHEMA, **CLIMB)
 
     def apart(a, b):
-        gaps = [float((p - q) / s) ** 2 for p, q, s in zip(a, b, SCALE, strict=True) if not (p - q).isnan()]
+        gaps = [
+            float((p - q) / s) ** 2
+            for p, q, s in zip(a, b, SCALE, strict=True)
+            if not (p - q).isnan()
+        ]
         return (sum(gaps) / len(gaps)) ** 0.5
 
     found = compare_with_people(records, x, y, member, SCHEMA, 0)
@@ -395,10 +460,14 @@ def test_people_are_compared_one_by_one(people):
             "to_class_mean": apart(records[v], mean),
             "center_to_class_mean": apart(CENTER, mean),
             "to_nearest_member": min(apart(records[v], x[i]) for i in range(30) if member[v, i]),
-            "to_nearest_non_member": min(apart(records[v], x[i]) for i in range(30) if not member[v, i]),
+            "to_nearest_non_member": min(
+                apart(records[v], x[i]) for i in range(30) if not member[v, i]
+            ),
             "between_people": float(nearest.median()),
         }
-        assert {name: float(value[v]) for name, value in found.items()} == pytest.approx(expected, rel=1e-6)
+        assert {name: float(value[v]) for name, value in found.items()} == pytest.approx(
+            expected, rel=1e-6
+        )
 
 
 def test_a_person_is_found_among_the_members_only_where_it_is_one(people):

@@ -59,7 +59,9 @@ def some(member):
 
 def ask(models, x, y, *, copies=3, spread=0.5, seed=0):
     generator = torch.Generator().manual_seed(seed)
-    return signals(models, x, y, copies=copies, spread=spread, scale=tiny.CLINICAL.scale, generator=generator)
+    return signals(
+        models, x, y, copies=copies, spread=spread, scale=tiny.CLINICAL.scale, generator=generator
+    )
 
 
 @pytest.mark.parametrize("classes", [2, 3])
@@ -174,7 +176,9 @@ def density(values, spread, at):
 
 def pooled(log_odds, chosen):
     columns = [log_odds[chosen[:, i], i] for i in range(log_odds.shape[1])]
-    return (sum(((c - c.mean()) ** 2).sum() for c in columns) / sum(len(c) - 1 for c in columns)).sqrt()
+    return (
+        sum(((c - c.mean()) ** 2).sum() for c in columns) / sum(len(c) - 1 for c in columns)
+    ).sqrt()
 
 
 @pytest.mark.parametrize("fixed", [False, True])
@@ -186,8 +190,12 @@ def test_lira_is_the_ratio_that_a_loop_over_targets_finds(fixed, member, some):
         for i in range(member.shape[1]):
             inside, outside = odds[rest & member[:, i], i], odds[rest & ~member[:, i], i]
             wide, narrow = spreads if fixed else (inside.std(), outside.std())
-            expected[t, i] = density(inside, wide, odds[t, i]) - density(outside, narrow, odds[t, i])
-    torch.testing.assert_close((lira_fixed if fixed else lira)(some, member), expected, rtol=1e-9, atol=1e-9)
+            expected[t, i] = density(inside, wide, odds[t, i]) - density(
+                outside, narrow, odds[t, i]
+            )
+    torch.testing.assert_close(
+        (lira_fixed if fixed else lira)(some, member), expected, rtol=1e-9, atol=1e-9
+    )
 
 
 def test_offline_lira_is_the_log_odds_of_the_cdf(member, some):
@@ -197,13 +205,17 @@ def test_offline_lira_is_the_log_odds_of_the_cdf(member, some):
         spread = pooled(odds[rest], ~member[rest])
         mean = torch.stack([odds[rest & ~member[:, i], i].mean() for i in range(member.shape[1])])
         cdf = torch.distributions.Normal(mean, spread).cdf(odds[t])
-        torch.testing.assert_close(lira_offline(some, member)[t], torch.log(cdf / (1 - cdf)), rtol=1e-7, atol=1e-9)
+        torch.testing.assert_close(
+            lira_offline(some, member)[t], torch.log(cdf / (1 - cdf)), rtol=1e-7, atol=1e-9
+        )
 
 
 def test_offline_lira_reads_no_model_with_the_record(member, some):
     elsewhere = member.clone()
     elsewhere[3] = False  # the target is looked at, as any outsider would be
-    moved = Signals(torch.where(elsewhere, some.log_odds + 7, some.log_odds), some.confidence, some.label_share)
+    moved = Signals(
+        torch.where(elsewhere, some.log_odds + 7, some.log_odds), some.confidence, some.label_share
+    )
     torch.testing.assert_close(lira_offline(moved, member)[3], lira_offline(some, member)[3])
 
 
@@ -213,7 +225,10 @@ def test_rmia_is_the_share_that_a_double_loop_finds(member, some):
     scores = rmia(some, member)
     for t in range(targets):
         ratio = p[t] / torch.cat([p[:t], p[t + 1 :]]).mean(0)
-        share = [sum(float(ratio[i] / ratio[z] >= 1) for z in range(records) if z != i) / (records - 1) for i in range(records)]
+        share = [
+            sum(float(ratio[i] / ratio[z] >= 1) for z in range(records) if z != i) / (records - 1)
+            for i in range(records)
+        ]
         rest = scores[t] - torch.tensor(share)
         assert ((rest > -1e-12) & (rest < 1 / records)).all()
 
@@ -239,7 +254,9 @@ def test_lira_finds_the_truth_of_gaussians(attack, mu):
     odds = 3 * normal(300, seed=5) + mu * member + normal(128, 300, seed=6)
     found, truth = area(attack(made_up(odds), member), member), PHI(mu / 2**0.5)
     assert found == pytest.approx(truth, abs=0.012)
-    assert found > area(odds, member) + 0.03  # the records differ, which the loss alone does not know
+    assert (
+        found > area(odds, member) + 0.03
+    )  # the records differ, which the loss alone does not know
 
 
 @pytest.mark.parametrize("name", MEMBERSHIP)
@@ -249,7 +266,9 @@ def test_memory_is_found_and_coins_are_not(name):
     remembers = made_up(records + 2 * member + noise)
     assert area(MEMBERSHIP[name](remembers, member), member) > 0.57
     # 4800 members and as many others: one standard deviation is about 0.006.
-    assert area(MEMBERSHIP[name](made_up(records + noise), member), member) == pytest.approx(0.5, abs=0.02)
+    assert area(MEMBERSHIP[name](made_up(records + noise), member), member) == pytest.approx(
+        0.5, abs=0.02
+    )
 
 
 @pytest.mark.parametrize("name", MEMBERSHIP)
@@ -279,7 +298,10 @@ def test_models_that_agree_tell_nothing(name):
     scores = MEMBERSHIP[name](made_up(normal(40, seed=14).expand(32, -1)), member)
     assert scores.isfinite().all()
     assert area(scores, member) == pytest.approx(0.5, abs=0.05)
-    if name not in ("label_only", "rmia"):  # one is made up with noise of its own, the other ranks what rounding leaves
+    if name not in (
+        "label_only",
+        "rmia",
+    ):  # one is made up with noise of its own, the other ranks what rounding leaves
         assert (scores.std(0) < 1e-12).all()
 
 
@@ -311,7 +333,9 @@ def test_a_single_shadow_gets_the_pooled_variance(member, some):
 def test_two_models_know_nothing_of_the_spread():
     member = torch.tensor([[True, False], [False, True]])
     for attack in (lira, lira_fixed, lira_offline):
-        assert torch.equal(attack(made_up(normal(2, 2, seed=1)), member), torch.zeros(2, 2, dtype=torch.float64))
+        assert torch.equal(
+            attack(made_up(normal(2, 2, seed=1)), member), torch.zeros(2, 2, dtype=torch.float64)
+        )
 
 
 def test_the_variance_has_a_floor():

@@ -4,7 +4,16 @@ import pytest
 import torch
 
 import tiny
-from pipeline.attacks.oracle import ACCESS_LEVELS, NOISE, BudgetSpent, Oracle, ensemble, noisy, plain, shown
+from pipeline.attacks.oracle import (
+    ACCESS_LEVELS,
+    NOISE,
+    BudgetSpent,
+    Oracle,
+    ensemble,
+    noisy,
+    plain,
+    shown,
+)
 from tiny import SCHEMA
 
 X = tiny.records(90, seed=1).x.view(3, 30, 5)
@@ -47,7 +56,9 @@ def test_beyond_the_budget_nothing_is_answered_and_nothing_counted(victims):
 
     oracle = Oracle(watched, "probabilities", 30)
     oracle(X[:, :29])
-    with pytest.raises(BudgetSpent, match="2 more records after 29 exceed the budget of 30 for each victim"):
+    with pytest.raises(
+        BudgetSpent, match="2 more records after 29 exceed the budget of 30 for each victim"
+    ):
         oracle(X[:, :2])
     assert oracle.asked == 29
     oracle(X[:, :1])
@@ -61,13 +72,20 @@ def test_answers_do_not_depend_on_the_batch(victims):
     torch.testing.assert_close(parts, whole, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize(("access", "values"), [
-    ("probabilities", [0.123456, 0.5, 0.987654]), ("two_digits", [0.12, 0.5, 0.99]), ("one_digit", [0.1, 0.5, 1.0]),
-    ("labels", [0.0, 0.0, 1.0]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("access", "values"),
+    [
+        ("probabilities", [0.123456, 0.5, 0.987654]),
+        ("two_digits", [0.12, 0.5, 0.99]),
+        ("one_digit", [0.1, 0.5, 1.0]),
+        ("labels", [0.0, 0.0, 1.0]),
+    ],
+)
 def test_what_each_access_shows(access, values):
     odds = torch.logit(torch.tensor([0.123456, 0.5, 0.987654], dtype=torch.float64))
-    torch.testing.assert_close(shown(odds, access), torch.tensor(values, dtype=torch.float64), rtol=0, atol=1e-12)
+    torch.testing.assert_close(
+        shown(odds, access), torch.tensor(values, dtype=torch.float64), rtol=0, atol=1e-12
+    )
 
 
 def test_each_access_shows_less_than_the_one_before(victims):
@@ -83,7 +101,9 @@ def test_noise_is_a_function_of_the_record_so_repeats_average_to_nothing(victims
     first = answer(X)
     assert torch.equal(answer(X), first)
     assert torch.equal(answer(X.flip(1)).flip(1), first)
-    nudged = X + 0.2 * torch.tensor([1.0, 0.1, 0.0, 0.001, 1.0])  # less than half a step of the grid
+    nudged = X + 0.2 * torch.tensor(
+        [1.0, 0.1, 0.0, 0.001, 1.0]
+    )  # less than half a step of the grid
     difference = (answer(nudged) - plain(victims)(nudged)) - (first - plain(victims)(X))
     torch.testing.assert_close(difference, torch.zeros_like(difference), rtol=0, atol=1e-9)
     other = noisy(plain(victims), NOISE[kind], 1.0, SCHEMA, key=8)(X)
@@ -93,16 +113,22 @@ def test_noise_is_a_function_of_the_record_so_repeats_average_to_nothing(victims
 @pytest.mark.parametrize("kind", NOISE)
 def test_noise_has_the_mean_and_the_spread_that_it_claims(kind):
     x = tiny.records(20_000, seed=0, missing=0.2).x.expand(2, -1, -1)
-    noise = noisy(lambda x: torch.zeros(x.shape[:-1], dtype=torch.float64), NOISE[kind], 2.0, SCHEMA, key=0)(x)
+    noise = noisy(
+        lambda x: torch.zeros(x.shape[:-1], dtype=torch.float64), NOISE[kind], 2.0, SCHEMA, key=0
+    )(x)
     one, two = noise
     assert abs(float(one.mean())) < 5 * 2.0 / 20_000**0.5
-    assert float(one.std()) == pytest.approx(2.0, rel=5 * 1.2 / 20_000**0.5)  # 1.2: sqrt((kurtosis - 1) / 4) of Laplace
+    assert float(one.std()) == pytest.approx(
+        2.0, rel=5 * 1.2 / 20_000**0.5
+    )  # 1.2: sqrt((kurtosis - 1) / 4) of Laplace
     assert abs(float(torch.corrcoef(torch.stack([one, two]))[0, 1])) < 5 / 20_000**0.5
 
 
 def test_kinds_of_noise_have_the_shape_that_they_claim():
     u = torch.rand(20_000, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    share = {kind: float((noise(u, 1.0).abs() > 2).double().mean()) for kind, noise in NOISE.items()}
+    share = {
+        kind: float((noise(u, 1.0).abs() > 2).double().mean()) for kind, noise in NOISE.items()
+    }
     assert share["gaussian"] == pytest.approx(0.0455, abs=0.008)
     assert share["laplace"] == pytest.approx(0.0591, abs=0.009)  # exp(-2 sqrt 2)
 
@@ -112,5 +138,7 @@ def test_an_ensemble_answers_with_the_mean_probability_of_its_own_models():
     logits = ensemble(models, 2)(X)
     chance = torch.softmax(models(X.repeat_interleave(2, 0)), -1).unflatten(0, (3, 2)).mean(1)
     torch.testing.assert_close(torch.softmax(logits, -1), chance)
-    torch.testing.assert_close(ensemble(models.select(torch.tensor([0, 2, 4])), 1)(X), logits.new_tensor(0) + torch.log_softmax(
-        models.select(torch.tensor([0, 2, 4]))(X), -1))  # fmt: skip
+    torch.testing.assert_close(
+        ensemble(models.select(torch.tensor([0, 2, 4])), 1)(X),
+        logits.new_tensor(0) + torch.log_softmax(models.select(torch.tensor([0, 2, 4]))(X), -1),
+    )

@@ -6,7 +6,15 @@ import pytest
 import torch
 
 import tiny
-from pipeline.attacks.poisoning import POISON_FACTS, POISONS, Attacker, _Influence, carries, make_trigger, stamped
+from pipeline.attacks.poisoning import (
+    POISON_FACTS,
+    POISONS,
+    Attacker,
+    _Influence,
+    carries,
+    make_trigger,
+    stamped,
+)
 from pipeline.attacks.surrogate import train_linear_surrogate
 
 DATA = tiny.records(90, seed=4)
@@ -20,7 +28,16 @@ EVERYBODY = torch.ones_like(DATA.y)
 def attacker(dataset=DATA, plan=PLAN, seed=0) -> Attacker:
     surrogate = train_linear_surrogate(dataset.x, dataset.y, plan)
     targets = (dataset.y == 1).nonzero()[:3, 0]
-    return Attacker(dataset, plan, surrogate, tiny.CLINICAL, 0.5, TRIGGER, targets, torch.Generator().manual_seed(seed))
+    return Attacker(
+        dataset,
+        plan,
+        surrogate,
+        tiny.CLINICAL,
+        0.5,
+        TRIGGER,
+        targets,
+        torch.Generator().manual_seed(seed),
+    )
 
 
 def crafted(name, **changes):
@@ -38,7 +55,9 @@ def test_the_same_seed_gives_the_same_poison(name):
     assert torch.equal(first.priority, again.priority)
 
 
-@pytest.mark.parametrize("name", ["random_flips", "worst_flips", "missed_disease", "worst_missed", "one_patient"])
+@pytest.mark.parametrize(
+    "name", ["random_flips", "worst_flips", "missed_disease", "worst_missed", "one_patient"]
+)
 def test_who_writes_diagnoses_leaves_values_alone(name):
     assert all(tiny.same_bits(version, DATA.x) for version in crafted(name).x)
 
@@ -65,7 +84,11 @@ def test_chance_orders_the_records_alike_for_every_model_and_otherwise_for_every
 @pytest.mark.parametrize("name", ["worst_flips", "worst_missed", "clean_label"])
 def test_held_out_patients_do_not_move_the_attack_on_a_model(name):
     held_out = PLAN.held_out[0]
-    other = replace(DATA, x=torch.where(held_out[:, None], DATA.x.flip(0), DATA.x), y=torch.where(held_out, 1 - DATA.y, DATA.y))
+    other = replace(
+        DATA,
+        x=torch.where(held_out[:, None], DATA.x.flip(0), DATA.x),
+        y=torch.where(held_out, 1 - DATA.y, DATA.y),
+    )
     here, there = crafted(name), crafted(name, dataset=other)
     assert torch.equal(here.priority[0, ~held_out], there.priority[0, ~held_out])
     assert not torch.equal(here.priority[1, ~held_out], there.priority[1, ~held_out])
@@ -79,12 +102,19 @@ def test_influence_is_what_a_refitted_surrogate_does(whom):
     predicted = _Influence.of(attacker(plan=one), whom).of_flips()[0]
 
     def right(y):
-        fitted = _Influence.of(replace(attacker(plan=one), surrogate=train_linear_surrogate(DATA.x, y, one)), whom)
+        fitted = _Influence.of(
+            replace(attacker(plan=one), surrogate=train_linear_surrogate(DATA.x, y, one)), whom
+        )
         chance = torch.sigmoid(fitted.inputs[0] @ fitted.beta[0])
         return (torch.where(DATA.y == 1, chance, 1 - chance) * whom)[inside].sum()
 
     tried = inside.nonzero()[::6, 0]
-    lost = torch.stack([right(DATA.y) - right(torch.where(torch.arange(90) == i, 1 - DATA.y, DATA.y)) for i in tried])
+    lost = torch.stack(
+        [
+            right(DATA.y) - right(torch.where(torch.arange(90) == i, 1 - DATA.y, DATA.y))
+            for i in tried
+        ]
+    )
     assert torch.corrcoef(torch.stack([predicted[tried], lost.double()]))[0, 1] > 0.98
     assert lost[predicted[tried].argmax()] == lost.max()
 
@@ -128,8 +158,12 @@ def test_the_trigger_is_on_the_grid_in_range_and_of_mutable_features_only():
         assert int(part.sum()) == min(features, 3)
         assert not (part & ~MUTABLE).any()
         middle = torch.tensor([one.center for one in tiny.SCHEMA.features]).float()
-        held = torch.where(part, middle, 0.0)  # a record at the centre of the range, recorded everywhere
-        assert tiny.CLINICAL.violations(torch.where(part, trigger, held)[None], held[None], 1e6) == 0
+        held = torch.where(
+            part, middle, 0.0
+        )  # a record at the centre of the range, recorded everywhere
+        assert (
+            tiny.CLINICAL.violations(torch.where(part, trigger, held)[None], held[None], 1e6) == 0
+        )
 
 
 def test_the_trigger_prefers_what_is_measured_and_goes_up_and_down():
@@ -156,11 +190,15 @@ def test_only_records_that_hold_the_whole_trigger_carry_it():
 def test_the_nearest_ill_come_first_and_everyone_who_holds_the_target_out_is_harmed():
     poison, scene = crafted("one_patient"), attacker()
     assert sorted(poison.target.tolist()) == scene.targets.tolist()
-    for row, (target, model) in enumerate(zip(poison.target.tolist(), poison.model.tolist(), strict=True)):
+    for row, (target, model) in enumerate(
+        zip(poison.target.tolist(), poison.model.tolist(), strict=True)
+    ):
         assert PLAN.held_out[model, target]
         apart = []
         for one in range(90):
             both = ~(DATA.x[one].isnan() | DATA.x[target].isnan())
             change = ((DATA.x[one].double() - DATA.x[target].double()) / tiny.CLINICAL.scale)[both]
-            apart.append(float(change.square().mean()) if DATA.y[one] == 1 and both.any() else torch.inf)
+            apart.append(
+                float(change.square().mean()) if DATA.y[one] == 1 and both.any() else torch.inf
+            )
         torch.testing.assert_close(-poison.priority[row], torch.tensor(apart, dtype=torch.float64))

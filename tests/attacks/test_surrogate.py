@@ -31,8 +31,13 @@ def test_equals_scikit_learn_on_each_members_training_rows(data, plan, ridge):
         model = LogisticRegression(C=1 / ridge, tol=1e-10, max_iter=10_000).fit(
             inputs[member][rows].double().numpy(), data.y[rows].numpy()
         )
-        weight, bias = surrogate.parameters["weight0"][member], surrogate.parameters["bias0"][member, 0]
-        np.testing.assert_allclose((weight[:, 1] - weight[:, 0]).numpy(), model.coef_[0], rtol=1e-3, atol=1e-4)
+        weight, bias = (
+            surrogate.parameters["weight0"][member],
+            surrogate.parameters["bias0"][member, 0],
+        )
+        np.testing.assert_allclose(
+            (weight[:, 1] - weight[:, 0]).numpy(), model.coef_[0], rtol=1e-3, atol=1e-4
+        )
         assert float(bias[1] - bias[0]) == pytest.approx(model.intercept_[0], rel=1e-3, abs=1e-4)
 
 
@@ -60,7 +65,9 @@ def test_separable_answers_and_a_single_class_give_finite_weights(data, plan):
     for answers in (apart, torch.zeros_like(apart)):
         surrogate = train_linear_surrogate(data.x, answers, plan)
         assert all(tensor.isfinite().all() for tensor in surrogate.parameters.values())
-        assert (surrogate(data.x.expand(plan.size, -1, -1)).argmax(-1) == answers).float().mean() > 0.9
+        assert (
+            surrogate(data.x.expand(plan.size, -1, -1)).argmax(-1) == answers
+        ).float().mean() > 0.9
 
 
 def test_records_made_against_the_surrogate_harm_the_victim(data):
@@ -69,7 +76,11 @@ def test_records_made_against_the_surrogate_harm_the_victim(data):
     victim = tiny.population(1, hidden=(), boost=2.0)
     x, y = data.x[None], victim(data.x[None]).argmax(-1)
     surrogate = train_linear_surrogate(data.x, y[0], plan)
-    sent = pgd(surrogate, x, y, UNCONSTRAINED, eps=0.5, steps=5, step_size=0.3, generator=torch.Generator())
-    own = pgd(victim, x, y, UNCONSTRAINED, eps=0.5, steps=5, step_size=0.3, generator=torch.Generator())
+    sent = pgd(
+        surrogate, x, y, UNCONSTRAINED, eps=0.5, steps=5, step_size=0.3, generator=torch.Generator()
+    )
+    own = pgd(
+        victim, x, y, UNCONSTRAINED, eps=0.5, steps=5, step_size=0.3, generator=torch.Generator()
+    )
     clean, by_surrogate, by_own = (margin(victim(records), y).mean() for records in (x, sent, own))
     assert by_own <= by_surrogate < clean - 0.8 * (clean - by_own)

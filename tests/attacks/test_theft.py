@@ -130,12 +130,16 @@ def test_a_member_does_not_depend_on_its_neighbours(victims):
     x, answers, _ = asked(victims)
     together, alone = copies_of(x, answers), copies_of(x[1:], answers[1:], (0,), [20])
     for name, weights in together.parameters.items():
-        torch.testing.assert_close(weights.unflatten(0, (2, 2, 3))[1, :, 1], alone.parameters[name], rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(
+            weights.unflatten(0, (2, 2, 3))[1, :, 1], alone.parameters[name], rtol=1e-4, atol=1e-5
+        )
 
 
 def test_the_seed_decides_the_weights(victims):
     x, answers, _ = asked(victims)
-    first, same, other = (copies_of(x, answers, seeds).parameters["weight0"] for seeds in ((0, 1), (0, 1), (2, 1)))
+    first, same, other = (
+        copies_of(x, answers, seeds).parameters["weight0"] for seeds in ((0, 1), (0, 1), (2, 1))
+    )
     assert torch.equal(first, same)
     assert not torch.equal(first[:6], other[:6])
     assert torch.equal(first[6:], other[6:])
@@ -143,8 +147,12 @@ def test_the_seed_decides_the_weights(victims):
 
 def test_prefixes_give_each_block_its_own_first_records():
     plan = prefixes(2, 4, [1, 3], torch.tensor([8, 9]))
-    assert plan.train.int().tolist() == [[1, 0, 0, 0, 0, 0, 0, 0], [1, 1, 1, 0, 0, 0, 0, 0],
-                                         [0, 0, 0, 0, 1, 0, 0, 0], [0, 0, 0, 0, 1, 1, 1, 0]]  # fmt: skip
+    assert plan.train.int().tolist() == [
+        [1, 0, 0, 0, 0, 0, 0, 0],
+        [1, 1, 1, 0, 0, 0, 0, 0],
+        [0, 0, 0, 0, 1, 0, 0, 0],
+        [0, 0, 0, 0, 1, 1, 1, 0],
+    ]
     assert plan.seeds.tolist() == [8, 8, 9, 9]
     assert not plan.held_out.any()
 
@@ -164,11 +172,15 @@ def test_the_gradient_is_that_of_cross_entropy_against_what_was_told(victims):
     index = torch.arange(40).view(2, 20)
     data = tiny.records(50, seed=5)
     batch = Batch(data.x[index], data.y[index], index, torch.ones(2, 20))
-    parameters = {name: value.clone().requires_grad_() for name, value in victims.parameters.items()}
+    parameters = {
+        name: value.clone().requires_grad_() for name, value in victims.parameters.items()
+    }
 
     def loss(out, batch):
         target = torch.stack([1 - told[batch.index], told[batch.index]], -1)
-        return cross_entropy(out.flatten(0, 1), target.flatten(0, 1), reduction="none").view(index.shape)
+        return cross_entropy(out.flatten(0, 1), target.flatten(0, 1), reduction="none").view(
+            index.shape
+        )
 
     wanted = mean_gradient(loss)(parameters, victims.preprocessing, batch)
     found = imitation(told)(parameters, victims.preprocessing, batch)
@@ -199,8 +211,12 @@ def test_a_linear_model_is_stolen_whole_by_equations():
     x = tiny.records(300, seed=9, missing=0.3).x.double().expand(3, -1, -1)
     assert x.isnan().any()
     torch.testing.assert_close(plain(stolen)(x), plain(victims)(x), rtol=0, atol=1e-6)
-    slope = (victims.parameters["weight0"][..., 1] - victims.parameters["weight0"][..., 0]) / victims.preprocessing["scale"]
-    found = (stolen.parameters["weight0"][..., 1] - stolen.parameters["weight0"][..., 0]) / stolen.preprocessing["scale"]
+    slope = (
+        victims.parameters["weight0"][..., 1] - victims.parameters["weight0"][..., 0]
+    ) / victims.preprocessing["scale"]
+    found = (
+        stolen.parameters["weight0"][..., 1] - stolen.parameters["weight0"][..., 0]
+    ) / stolen.preprocessing["scale"]
     torch.testing.assert_close(found, slope, rtol=0, atol=1e-6)
 
 
@@ -216,7 +232,12 @@ def test_d_plus_one_answers_are_enough_for_complete_records():
     assert asked[0].shape[1] == 6  # D + 1
     assert not asked[0].isnan().any()
     x = tiny.records(100, seed=9, missing=0.0).x.double().expand(2, -1, -1)
-    forgetful = type(stolen)(stolen.architecture, {**stolen.preprocessing, "impute": x[:, 0]}, stolen.parameters, stolen.labels)
+    forgetful = type(stolen)(
+        stolen.architecture,
+        {**stolen.preprocessing, "impute": x[:, 0]},
+        stolen.parameters,
+        stolen.labels,
+    )
     torch.testing.assert_close(plain(forgetful)(x), plain(victims)(x), rtol=0, atol=1e-6)
 
 

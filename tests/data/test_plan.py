@@ -96,15 +96,23 @@ def test_a_missing_truncated_or_foreign_file_is_one_line(cv, tmp_path):
     cv.save(tmp_path / "whole")
     (tmp_path / "half").write_bytes((tmp_path / "whole").read_bytes()[:-10])
     save_file({"train": cv.train}, tmp_path / "other")
-    save_file({n: getattr(cv, n) for n in ("train", "held_out", "repetition", "seeds")}, tmp_path / "unnamed")
+    save_file(
+        {n: getattr(cv, n) for n in ("train", "held_out", "repetition", "seeds")},
+        tmp_path / "unnamed",
+    )
     for name in ("missing", "half", "other", "unnamed"):
-        with pytest.raises(BadInput, match=rf"{name}: (not a plan|cannot be read as tensors) .*; run `dvc repro prepare`"):
+        with pytest.raises(
+            BadInput,
+            match=rf"{name}: (not a plan|cannot be read as tensors) .*; run `dvc repro prepare`",
+        ):
             Plan.load(tmp_path / name)
 
 
 @pytest.mark.parametrize("y", [[0, 0, 0, 0, 0, 1, 1], [1, 1, 1, 0], [0, 0, 0, 0, 2, 2, 2, 2]])
 def test_fewer_records_of_a_class_than_folds(y):
-    with pytest.raises(BadInput, match=r"plan\.folds: 4 folds need at least 4 records of each class"):
+    with pytest.raises(
+        BadInput, match=r"plan\.folds: 4 folds need at least 4 records of each class"
+    ):
         Plan.cross_validation(torch.tensor(y), folds=4, seeds=1, seed=0)
 
 

@@ -14,10 +14,20 @@ from tiny import ROOT, records, same_bits
 
 def column(**changes):
     usual = {
-        "unit": "years", "kind": "integer", "lower": 0.0, "upper": 120.0, "step": 1.0, "missing": None, "mutable": True,
+        "unit": "years",
+        "kind": "integer",
+        "lower": 0.0,
+        "upper": 120.0,
+        "step": 1.0,
+        "missing": None,
+        "mutable": True,
         "private": False,
-        "center": 1.0, "scale": 1.0, "source": "made up", "error": None, "error_source": None,
-    }  # fmt: skip
+        "center": 1.0,
+        "scale": 1.0,
+        "source": "made up",
+        "error": None,
+        "error_source": None,
+    }
     return FeatureConfig(**{**usual, **changes})
 
 
@@ -27,9 +37,16 @@ FEATURES = {
     "bmi": column(unit="kg/m2", kind="real", lower=12.0, upper=80.0, step=0.1),
 }
 CFG = DataConfig(
-    name="ward", title="A ward", source="file", file="ward.csv", target="ill", classes=["healthy", "diabetes"],
-    auroc_ceiling=None, bands={}, features=FEATURES,
-)  # fmt: skip
+    name="ward",
+    title="A ward",
+    source="file",
+    file="ward.csv",
+    target="ill",
+    classes=["healthy", "diabetes"],
+    auroc_ceiling=None,
+    bands={},
+    features=FEATURES,
+)
 SCHEMA = Schema.of(CFG)
 HEADER = "age,glucose,bmi,ill"
 ROWS = ("50,148,33.6,1", "31,0,26.6,0", "32,183,,1")
@@ -48,7 +65,9 @@ def with_row(row):
 @pytest.fixture
 def read(tmp_path):
     def reader(content, cfg=CFG):
-        (tmp_path / "ward.csv").write_bytes(content if isinstance(content, bytes) else content.encode())
+        (tmp_path / "ward.csv").write_bytes(
+            content if isinstance(content, bytes) else content.encode()
+        )
         return read_raw(cfg, tmp_path)
 
     return reader
@@ -80,9 +99,13 @@ def test_reads_clinical_units_and_reports_counts(read):
     assert dataset.y.tolist() == [1, 0, 1, 0]
     assert dataset.schema == SCHEMA
     assert report == {
-        "records": 4, "positives": 2, "missing": {"age": 0, "glucose": 1, "bmi": 1},
-        "off_grid": {"age": 0, "glucose": 0, "bmi": 1}, "duplicates": 0, "out_of_range": 0,
-    }  # fmt: skip
+        "records": 4,
+        "positives": 2,
+        "missing": {"age": 0, "glucose": 1, "bmi": 1},
+        "off_grid": {"age": 0, "glucose": 0, "bmi": 1},
+        "duplicates": 0,
+        "out_of_range": 0,
+    }
 
 
 def test_decimals_of_many_digits_are_on_their_grid(read):
@@ -113,12 +136,27 @@ GOOD_TEXT = text(*ROWS)
         GOOD_TEXT.replace("\n", "\r\n"),
         "\ufeff" + GOOD_TEXT,
         '"age","glucose","bmi","ill"\n"50","148","33.6","1"\n"31","0","26.6","0"\n"32","183","","1"\n',
-        text("50 , 148,  33.6 , 1 ", " 31,0 ,26.6,0", "32,183, ,1 ", header=" age, glucose ,bmi , ill"),
+        text(
+            "50 , 148,  33.6 , 1 ",
+            " 31,0 ,26.6,0",
+            "32,183, ,1 ",
+            header=" age, glucose ,bmi , ill",
+        ),
         text(' "50","148" ,33.6,1', *ROWS[1:]),
         text("5e1,148.0,33.60,1", *ROWS[1:]),
         text("1,50,148,33.6", "0,31,0,26.6", "1,32,183,", header="ill,age,glucose,bmi"),
     ],
-    ids=["plain", "no last newline", "CRLF", "BOM", "quoted", "blanks", "blanks and quotes", "other digits", "other order"],
+    ids=[
+        "plain",
+        "no last newline",
+        "CRLF",
+        "BOM",
+        "quoted",
+        "blanks",
+        "blanks and quotes",
+        "other digits",
+        "other order",
+    ],
 )
 def test_the_same_records_however_they_are_written(read, content):
     dataset, _ = read(content)
@@ -163,18 +201,25 @@ def test_records_of_another_schema_are_one_line(tmp_path):
     save_dataset(records(50, seed=0), tmp_path)
     schema = tmp_path / "schema.json"
     schema.write_text(schema.read_text().replace('"glucose"', '"sugar"'))
-    with pytest.raises(BadInput, match=r"records\.parquet: cannot be read .*sugar.*; run `dvc repro prepare`") as caught:
+    with pytest.raises(
+        BadInput, match=r"records\.parquet: cannot be read .*sugar.*; run `dvc repro prepare`"
+    ) as caught:
         load_dataset(tmp_path)
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(("old", "new"), [('"lower": 40.0', '"lower": "40"'), ('"target"', '"goal"'), ('"unit"', '"unti"')])
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [('"lower": 40.0', '"lower": "40"'), ('"target"', '"goal"'), ('"unit"', '"unti"')],
+)
 def test_a_damaged_schema_is_one_line(tmp_path, old, new):
     save_dataset(records(10, seed=0), tmp_path)
     path = tmp_path / "schema.json"
     assert old in path.read_text()
     path.write_text(path.read_text().replace(old, new, 1))
-    with pytest.raises(BadInput, match=r"schema\.json: damaged .*; run `dvc repro prepare`") as caught:
+    with pytest.raises(
+        BadInput, match=r"schema\.json: damaged .*; run `dvc repro prepare`"
+    ) as caught:
         load_schema(tmp_path)
     assert "\n" not in str(caught.value)
 
@@ -197,38 +242,92 @@ BAD_FILES = {
         text("50,33.6,1", header="age,bmi,ill"),
         "column 'glucose' is missing; the schema expects age, glucose, bmi, ill",
     ),
-    "target missing": (text("50,148,33.6", header="age,glucose,bmi"), "column 'ill' is missing; the schema expects"),
-    "column doubled": (text("50,50,148,33.6,1", header=f"age,{HEADER}"), "column 'age' occurs 2 times; keep one"),
-    "column doubled, with a blank": (text("50,50,148,33.6,1", header=f"age ,{HEADER}"), "column 'age' occurs 2 times; keep one"),
+    "target missing": (
+        text("50,148,33.6", header="age,glucose,bmi"),
+        "column 'ill' is missing; the schema expects",
+    ),
+    "column doubled": (
+        text("50,50,148,33.6,1", header=f"age,{HEADER}"),
+        "column 'age' occurs 2 times; keep one",
+    ),
+    "column doubled, with a blank": (
+        text("50,50,148,33.6,1", header=f"age ,{HEADER}"),
+        "column 'age' occurs 2 times; keep one",
+    ),
     "column misspelt": (
         text(*ROWS, header="age,glucos,bmi,ill"),
         "column 'glucos' is not in the schema; did you mean 'glucose'?",
     ),
-    "column in capitals": (text(*ROWS, header="Age,glucose,bmi,ill"), "column 'Age' is not in the schema; did you mean 'age'?"),
+    "column in capitals": (
+        text(*ROWS, header="Age,glucose,bmi,ill"),
+        "column 'Age' is not in the schema; did you mean 'age'?",
+    ),
     "column too many": (
         text("7,50,148,33.6,1", header=f"ward,{HEADER}"),
         "column 'ward' is not in the schema; known: age, bmi, glucose, ill",
     ),
-    "column without a name": (text("0,50,148,33.6,1", header=f",{HEADER}"), "column '' is not in the schema"),
-    "other separator": (GOOD_TEXT.replace(",", ";"), "column 'age;glucose;bmi;ill' is not in the schema"),
+    "column without a name": (
+        text("0,50,148,33.6,1", header=f",{HEADER}"),
+        "column '' is not in the schema",
+    ),
+    "other separator": (
+        GOOD_TEXT.replace(",", ";"),
+        "column 'age;glucose;bmi;ill' is not in the schema",
+    ),
     "not a number": (with_row("60,high,20,0"), "line 3, column 'glucose': 'high' is not a number"),
     "decimal comma": (with_row('60,90,"20,5",0'), "line 3, column 'bmi': '20,5' is not a number"),
     "a truth value": (with_row("True,90,20,0"), "line 3, column 'age': 'True' is not a number"),
-    "another code for missing": (with_row("60,?,20,0"), "line 3, column 'glucose': '?' is not a number"),
+    "another code for missing": (
+        with_row("60,?,20,0"),
+        "line 3, column 'glucose': '?' is not a number",
+    ),
     "infinite": (with_row("60,inf,20,0"), "line 3, column 'glucose': 'inf' is infinite"),
-    "minus infinite": (with_row("-Infinity,90,20,0"), "line 3, column 'age': '-Infinity' is infinite"),
+    "minus infinite": (
+        with_row("-Infinity,90,20,0"),
+        "line 3, column 'age': '-Infinity' is infinite",
+    ),
     "overflow": (with_row("60,90,1e999,0"), "line 3, column 'bmi': '1e999' is infinite"),
-    "too large": (with_row("60,451,20,0"), "line 3, column 'glucose': 451 is outside the plausible range 40 to 450 mg/dL"),
-    "too small": (with_row("60,90,11.9,0"), "line 3, column 'bmi': 11.9 is outside the plausible range 12 to 80 kg/m2"),
-    "negative": (with_row("-1,90,20,0"), "line 3, column 'age': -1 is outside the plausible range 0 to 120 years"),
+    "too large": (
+        with_row("60,451,20,0"),
+        "line 3, column 'glucose': 451 is outside the plausible range 40 to 450 mg/dL",
+    ),
+    "too small": (
+        with_row("60,90,11.9,0"),
+        "line 3, column 'bmi': 11.9 is outside the plausible range 12 to 80 kg/m2",
+    ),
+    "negative": (
+        with_row("-1,90,20,0"),
+        "line 3, column 'age': -1 is outside the plausible range 0 to 120 years",
+    ),
     "not whole": (with_row("60,90.5,20,0"), "line 3, column 'glucose': 90.5 is not a whole number"),
-    "one class": (text("50,148,33.6,1", "60,90,20,1"), "column 'ill': only class 1; a model needs both classes"),
-    "the other class": (text("50,148,33.6,0", "60,90,20,0"), "column 'ill': only class 0; a model needs both classes"),
-    "target out of range": (with_row("60,90,20,2"), "line 3, column 'ill': '2' is not 0 (healthy) or 1 (diabetes)"),
-    "target negative": (with_row("60,90,20,-1"), "line 3, column 'ill': '-1' is not 0 (healthy) or 1 (diabetes)"),
-    "target between": (with_row("60,90,20,0.5"), "line 3, column 'ill': '0.5' is not 0 (healthy) or 1 (diabetes)"),
-    "target empty": (with_row("60,90,20,"), "line 3, column 'ill': '' is not 0 (healthy) or 1 (diabetes)"),
-    "target NaN": (with_row("60,90,20,nan"), "line 3, column 'ill': 'nan' is not 0 (healthy) or 1 (diabetes)"),
+    "one class": (
+        text("50,148,33.6,1", "60,90,20,1"),
+        "column 'ill': only class 1; a model needs both classes",
+    ),
+    "the other class": (
+        text("50,148,33.6,0", "60,90,20,0"),
+        "column 'ill': only class 0; a model needs both classes",
+    ),
+    "target out of range": (
+        with_row("60,90,20,2"),
+        "line 3, column 'ill': '2' is not 0 (healthy) or 1 (diabetes)",
+    ),
+    "target negative": (
+        with_row("60,90,20,-1"),
+        "line 3, column 'ill': '-1' is not 0 (healthy) or 1 (diabetes)",
+    ),
+    "target between": (
+        with_row("60,90,20,0.5"),
+        "line 3, column 'ill': '0.5' is not 0 (healthy) or 1 (diabetes)",
+    ),
+    "target empty": (
+        with_row("60,90,20,"),
+        "line 3, column 'ill': '' is not 0 (healthy) or 1 (diabetes)",
+    ),
+    "target NaN": (
+        with_row("60,90,20,nan"),
+        "line 3, column 'ill': 'nan' is not 0 (healthy) or 1 (diabetes)",
+    ),
     "target in words": (with_row("60,90,20,yes"), "line 3, column 'ill': 'yes' is not a number"),
     "all missing": (
         text("50,0,33.6,1", "31,,26.6,0"),
@@ -236,7 +335,7 @@ BAD_FILES = {
     ),
     "a blank line": (text(ROWS[0], "", *ROWS[1:]), "line 3"),
     "a blank line at the end": (GOOD_TEXT + "\n", "line 5"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", BAD_FILES)
@@ -254,30 +353,42 @@ def test_the_line_is_the_one_that_an_editor_shows(complaint, row):
 
 
 def test_the_first_of_several_mistakes_is_named(complaint):
-    assert complaint(text("50,148,33.6,1", "31,x,26.6,0", "32,y,20,1")).startswith("line 3, column 'glucose': 'x'")
+    assert complaint(text("50,148,33.6,1", "31,x,26.6,0", "32,y,20,1")).startswith(
+        "line 3, column 'glucose': 'x'"
+    )
 
 
 def test_a_cell_of_several_lines_does_not_shift_the_numbers(complaint):
     # The record begins on line 2, so the mistake in the next one stands on line 4.
-    assert complaint('age,glucose,bmi,ill\n"50\n",148,33.6,1\n31,x,26.6,0\n').startswith(("line 2", "line 4"))
+    assert complaint('age,glucose,bmi,ill\n"50\n",148,33.6,1\n31,x,26.6,0\n').startswith(
+        ("line 2", "line 4")
+    )
 
 
 def test_a_record_with_a_cell_too_many_is_named(complaint):
     assert "line 3" in complaint(with_row("60,90,20,0,0"))
 
 
-@pytest.mark.parametrize("rows", [["50,60,40,20,0", "51,61,41,21,1"], ["50,148,33.6,1,", "31,100,26.6,0,"]])
+@pytest.mark.parametrize(
+    "rows", [["50,60,40,20,0", "51,61,41,21,1"], ["50,148,33.6,1,", "31,100,26.6,0,"]]
+)
 def test_a_cell_too_many_in_every_record_does_not_shift_the_columns(complaint, rows):
     line = complaint(text(*rows))
     assert "line 2" in line
-    assert "'ill'" not in line  # the fourth cell of each record is whole; it is the fifth that has no column
+    assert (
+        "'ill'" not in line
+    )  # the fourth cell of each record is whole; it is the fifth that has no column
 
 
 def test_a_record_that_was_cut_off_is_not_a_missing_measurement(complaint):
-    assert "line 3" in complaint(text("1,50,148,33.6", "0,31", "1,32,183,30", header="ill,age,glucose,bmi"))
+    assert "line 3" in complaint(
+        text("1,50,148,33.6", "0,31", "1,32,183,30", header="ill,age,glucose,bmi")
+    )
 
 
-@pytest.mark.parametrize("content", [GOOD_TEXT.replace("50", "é").encode("latin-1"), GOOD_TEXT.encode("utf-16")])
+@pytest.mark.parametrize(
+    "content", [GOOD_TEXT.replace("50", "é").encode("latin-1"), GOOD_TEXT.encode("utf-16")]
+)
 def test_another_encoding_is_one_line(complaint, content):
     line = complaint(content)
     assert line.startswith("cannot be read as CSV")
@@ -285,7 +396,9 @@ def test_another_encoding_is_one_line(complaint, content):
 
 
 def test_a_quote_that_never_ends_is_one_line(complaint):
-    assert "string" in complaint(with_row('"60,90,20,0')) or "quote" in complaint(with_row('"60,90,20,0'))
+    assert "string" in complaint(with_row('"60,90,20,0')) or "quote" in complaint(
+        with_row('"60,90,20,0')
+    )
 
 
 # ---- duplicates ----
@@ -300,7 +413,13 @@ def test_a_quote_that_never_ends_is_one_line(complaint):
         ("60,90,20.5,0", "60.0, 90,20.50,0"),
         ("60,0,20.5,0", "60,,20.5,0"),
     ],
-    ids=["equal", "a cell missing in both", "a code and a cell missing", "written otherwise", "missing as code and as empty"],
+    ids=[
+        "equal",
+        "a cell missing in both",
+        "a code and a cell missing",
+        "written otherwise",
+        "missing as code and as empty",
+    ],
 )
 def test_the_same_patient_twice_is_refused_with_both_lines(complaint, row, again):
     line = complaint(text(ROWS[0], row, *ROWS[1:], again))
@@ -382,9 +501,15 @@ def test_pima_is_the_file_that_everybody_knows():
     dataset, report = read_raw(configured("pima"), ROOT)
     assert (report["records"], report["positives"]) == (768, 268)
     assert report["missing"] == {
-        "pregnancies": 0, "glucose": 5, "blood_pressure": 35, "skin_thickness": 227, "insulin": 374, "bmi": 11,
-        "diabetes_pedigree": 0, "age": 0,
-    }  # fmt: skip
+        "pregnancies": 0,
+        "glucose": 5,
+        "blood_pressure": 35,
+        "skin_thickness": 227,
+        "insulin": 374,
+        "bmi": 11,
+        "diabetes_pedigree": 0,
+        "age": 0,
+    }
     assert not any(report["off_grid"].values())
     assert same(dataset.x[:1], [[6, 148, 72, 35, np.nan, 33.6, 0.627, 50]])
     assert dataset.y[:3].tolist() == [1, 0, 1]

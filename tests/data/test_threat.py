@@ -8,7 +8,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.data.threat import Threat
-from tiny import BALL, CLINICAL, EUCLIDEAN, SCHEMA, SPARSE, THREATS, UNCONSTRAINED, feature, records, same_bits, threat_config
+from tiny import (
+    BALL,
+    CLINICAL,
+    EUCLIDEAN,
+    SCHEMA,
+    SPARSE,
+    THREATS,
+    UNCONSTRAINED,
+    feature,
+    records,
+    same_bits,
+    threat_config,
+)
 
 GLUCOSE, BMI, RATIO, PEDIGREE, AGE = range(5)
 RECORD = torch.tensor([[148.0, 33.6, 5.25, 0.627, 50.0]])
@@ -143,7 +155,9 @@ def test_one_radius_per_record_and_per_leading_axis():
 def test_boxes_of_growing_radius_contain_each_other():
     x = records(100, seed=7, missing=0).x
     low, high = CLINICAL.box(x, torch.tensor(RADII)[:, None, None])
-    float32 = 1e-4  # radius 0 gives the stored value, a larger one the decimal that it was rounded from
+    float32 = (
+        1e-4  # radius 0 gives the stored value, a larger one the decimal that it was rounded from
+    )
     assert (low.diff(dim=0) <= float32).all()
     assert (high.diff(dim=0) >= -float32).all()
 
@@ -189,9 +203,14 @@ wide = st.floats(-500, 500, width=32)
 
 @settings(max_examples=300, deadline=None, derandomize=True)
 @given(
-    step=steps, value=st.integers(-200, 200), proposal=wide, eps=st.floats(0, 3, width=32),
-    scale=st.floats(0.03125, 100, width=32), width=st.floats(0.5, 300, width=32), mutable=st.booleans(),
-)  # fmt: skip
+    step=steps,
+    value=st.integers(-200, 200),
+    proposal=wide,
+    eps=st.floats(0, 3, width=32),
+    scale=st.floats(0.03125, 100, width=32),
+    width=st.floats(0.5, 300, width=32),
+    mutable=st.booleans(),
+)
 def test_any_feature_any_radius(step, value, proposal, eps, scale, width, mutable):
     center = torch.tensor(value * (step or 0.37), dtype=torch.float64).float()
     lower, upper = float(center) - width, float(center) + width / 2
@@ -213,10 +232,18 @@ def test_any_feature_any_radius(step, value, proposal, eps, scale, width, mutabl
 # ---- l2 and l0 ----
 
 OTHER_NORMS = {"euclidean": EUCLIDEAN, "ball": BALL, "sparse": SPARSE}
-IMAGE = {norm: replace(
-    Threat(*(getattr(CLINICAL, name).repeat(4).view(2, 5, 2) for name in ("mutable", "lower", "upper", "step", "scale"))),
-    norm=norm,
-) for norm in ("linf", "l2", "l0")}  # fmt: skip
+IMAGE = {
+    norm: replace(
+        Threat(
+            *(
+                getattr(CLINICAL, name).repeat(4).view(2, 5, 2)
+                for name in ("mutable", "lower", "upper", "step", "scale")
+            )
+        ),
+        norm=norm,
+    )
+    for norm in ("linf", "l2", "l0")
+}
 
 every_other_norm = pytest.mark.parametrize("threat", OTHER_NORMS.values(), ids=OTHER_NORMS)
 
@@ -250,7 +277,9 @@ def test_radius_zero_is_the_identity_bit_for_bit_under_every_norm(threat):
 def test_l2_draws_a_far_proposal_to_the_sphere_and_leaves_a_near_one():
     x = records(200, seed=2, missing=0).x
     far = BALL.project(proposals(x), x, 0.5)
-    torch.testing.assert_close(BALL.distance(far, x), torch.full((200,), 0.5).double(), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        BALL.distance(far, x), torch.full((200,), 0.5).double(), rtol=1e-4, atol=1e-5
+    )
     direction, wanted = ((z.double() - x.double()) / BALL.scale for z in (far, proposals(x)))
     cosine = torch.nn.functional.cosine_similarity(direction, wanted)
     torch.testing.assert_close(cosine, torch.ones(200).double(), rtol=0, atol=1e-5)
@@ -265,8 +294,16 @@ def test_l2_on_the_grid_rounds_toward_the_record():
 
 
 def test_l0_keeps_the_largest_changes_in_units_of_scale():
-    wanted = RECORD + torch.tensor([[40.0, 10.0, 1.2, 1.0, 30.0]])  # 1.33, 1.43 and 1.2 scales; two immutable
-    for eps, kept in ((1, [BMI]), (1.9, [BMI]), (2, [GLUCOSE, BMI]), (3, [GLUCOSE, BMI, RATIO]), (5, [GLUCOSE, BMI, RATIO])):
+    wanted = RECORD + torch.tensor(
+        [[40.0, 10.0, 1.2, 1.0, 30.0]]
+    )  # 1.33, 1.43 and 1.2 scales; two immutable
+    for eps, kept in (
+        (1, [BMI]),
+        (1.9, [BMI]),
+        (2, [GLUCOSE, BMI]),
+        (3, [GLUCOSE, BMI, RATIO]),
+        (5, [GLUCOSE, BMI, RATIO]),
+    ):
         changed = (SPARSE.project(wanted, RECORD, eps) != RECORD)[0]
         assert changed.nonzero()[:, 0].tolist() == kept, eps
 
@@ -341,10 +378,18 @@ def test_an_image_is_projected_as_the_record_of_its_pixels(norm):
         images = threat.project(proposed.view(6, 2, 5, 2), x.view(6, 2, 5, 2), eps)
         records_of_pixels = flat.project(proposed, x, eps)
         assert same_bits(images.flatten(1), records_of_pixels)
-        torch.testing.assert_close(threat.distance(images, x.view(6, 2, 5, 2)), flat.distance(records_of_pixels, x))
-        assert threat.violations(images, x.view(6, 2, 5, 2), eps) == flat.violations(records_of_pixels, x, eps) == 0
+        torch.testing.assert_close(
+            threat.distance(images, x.view(6, 2, 5, 2)), flat.distance(records_of_pixels, x)
+        )
+        assert (
+            threat.violations(images, x.view(6, 2, 5, 2), eps)
+            == flat.violations(records_of_pixels, x, eps)
+            == 0
+        )
     planted = proposed.view(6, 2, 5, 2)
-    assert threat.violations(planted, x.view(6, 2, 5, 2), 0.3) == flat.violations(proposed, x, 0.3) > 0
+    assert (
+        threat.violations(planted, x.view(6, 2, 5, 2), 0.3) == flat.violations(proposed, x, 0.3) > 0
+    )
 
 
 def test_distance_is_the_norm_of_the_change_in_units_of_scale():
@@ -357,8 +402,11 @@ def test_distance_is_the_norm_of_the_change_in_units_of_scale():
 
 def test_the_goal_says_who_is_attacked():
     y = torch.tensor([[0, 1, 2], [1, 0, 0]])
-    expected = {"any": [[True] * 3] * 2, "miss": [[False, True, True], [True, False, False]],
-                "alarm": [[True, False, False], [False, True, True]]}  # fmt: skip
+    expected = {
+        "any": [[True] * 3] * 2,
+        "miss": [[False, True, True], [True, False, False]],
+        "alarm": [[True, False, False], [False, True, True]],
+    }
     for goal, who in expected.items():
         threat = Threat.of(SCHEMA.features, threat_config(goal=goal))
         assert threat.goal == goal
@@ -367,12 +415,19 @@ def test_the_goal_says_who_is_attacked():
 
 @settings(max_examples=200, deadline=None, derandomize=True)
 @given(
-    norm=st.sampled_from(["l2", "l0"]), seed=st.integers(0, 10_000), spread=st.floats(0.001, 30), eps=st.floats(0, 4, width=32),
-    grid=st.booleans(), mutable_only=st.booleans(),
-)  # fmt: skip
+    norm=st.sampled_from(["l2", "l0"]),
+    seed=st.integers(0, 10_000),
+    spread=st.floats(0.001, 30),
+    eps=st.floats(0, 4, width=32),
+    grid=st.booleans(),
+    mutable_only=st.booleans(),
+)
 def test_any_proposal_under_another_norm(norm, seed, spread, eps, grid, mutable_only):
     radii = {"eps": [0, 1]} if norm == "l0" else {}
-    threat = Threat.of(SCHEMA.features, threat_config(norm=norm, recorded_grid=grid, mutable_only=mutable_only, **radii))
+    threat = Threat.of(
+        SCHEMA.features,
+        threat_config(norm=norm, recorded_grid=grid, mutable_only=mutable_only, **radii),
+    )
     x = records(20, seed=seed).x
     x_adv = threat.project(proposals(x, seed=seed, spread=spread), x, eps)
     assert threat.violations(x_adv, x, eps) == 0

@@ -21,23 +21,27 @@ EPS = 0.4
 def fragile_problem(seed: int, n: int = 300) -> Dataset:
     """One feature tells the classes apart by a wide gap with some noise, four others by a gap far below the radius.
 
-    An ordinary model leans on the four (together they are nearly perfect); an attacker moves them at will.
-    """
+    An ordinary model leans on the four (together they are nearly perfect); an attacker moves them
+    at will."""
     generator = torch.Generator().manual_seed(seed)
     y = torch.arange(n) % 2
     sign = (2 * y - 1)[:, None]
     wide = 1.0 * sign + 0.7 * torch.randn(n, 1, generator=generator)
     narrow = 0.1 * sign + 0.1 * torch.randn(n, 4, generator=generator)
     features = tuple(tiny.feature(-10.0, 10.0, None, True, 0.0, 1.0) for _ in range(5))
-    return Dataset(torch.cat([wide, narrow], 1), y, Schema(tuple("abcde"), features, "t", ("healthy", "ill")))
+    return Dataset(
+        torch.cat([wide, narrow], 1), y, Schema(tuple("abcde"), features, "t", ("healthy", "ill"))
+    )
 
 
 @pytest.fixture
 def cfg(cfg):
     return cfg.model_copy(
-        update={"train": TrainConfig(epochs=15, batch_size=32, learning_rate=5e-3, weight_decay=1e-4),
-                "adv_train": {**cfg.defenses["adv_train"], "eps": EPS}}
-    )  # fmt: skip
+        update={
+            "train": TrainConfig(epochs=15, batch_size=32, learning_rate=5e-3, weight_decay=1e-4),
+            "adv_train": {**cfg.defenses["adv_train"], "eps": EPS},
+        }
+    )
 
 
 def accuracies(models, data, plan):
@@ -70,7 +74,9 @@ def test_the_same_plan_gives_the_same_weights(cfg, dataset):
 def test_clean_share_one_is_the_baseline(cfg, dataset):
     plan = tiny.plan(dataset)
     cfg = cfg.model_copy(update={"adv_train": {**cfg.defenses["adv_train"], "clean_share": 1.0}})
-    defended, plain = (train(name, dataset, plan, cfg).parameters for name in ("adv_train", "baseline"))
+    defended, plain = (
+        train(name, dataset, plan, cfg).parameters for name in ("adv_train", "baseline")
+    )
     assert all(torch.equal(defended[name], plain[name]) for name in plain)
 
 
@@ -107,12 +113,18 @@ GOOD = {"method": "fgsm", "radius": 1.0, "share": 1.0}
         ([], r"mixture: .*at least 1 item"),
         ([{**GOOD, "share": 0.6}], r"mixture: the shares add up to 0\.6, not to 1"),
         ([GOOD, GOOD], r"mixture: the shares add up to 2, not to 1"),
-        ([{**GOOD, "radius": 0}], r"mixture\[0\]\.radius: must be a number above 0 and at most 1, not 0"),
+        (
+            [{**GOOD, "radius": 0}],
+            r"mixture\[0\]\.radius: must be a number above 0 and at most 1, not 0",
+        ),
         ([{**GOOD, "radius": 1.5}], r"mixture\[0\]\.radius"),
         ([{**GOOD, "share": "all"}], r"mixture\[0\]\.share: .*'all'"),
         ([{**GOOD, "radius": True}], r"mixture\[0\]\.radius"),
         ([{"method": "fgsm", "radius": 1.0}], r"mixture\[0\]\.share: .*None"),
-        ([{**GOOD, "share": 0.5}, {**GOOD, "share": 0.5, "method": "fgms"}], r"mixture\[1\]\.method: .*did you mean 'fgsm'"),
+        (
+            [{**GOOD, "share": 0.5}, {**GOOD, "share": 0.5, "method": "fgms"}],
+            r"mixture\[1\]\.method: .*did you mean 'fgsm'",
+        ),
         ([{**GOOD, "los": "margin"}], r"mixture\[0\]: los: unknown key; did you mean 'loss'"),
         ([{**GOOD, "loss": "margins"}], r"mixture\[0\]: loss: "),
     ],
@@ -126,5 +138,7 @@ def test_a_bad_mixture_is_one_line_as_soon_as_it_is_read(values, mixture, messag
 
 def test_an_unknown_threat_is_one_line_as_soon_as_it_is_read(values):
     values["adv_train"]["threat"] = "clinicle"
-    with pytest.raises(BadInput, match=r"adv_train\.threat: 'clinicle' is no threat model; did you mean 'clinical'"):
+    with pytest.raises(
+        BadInput, match=r"adv_train\.threat: 'clinicle' is no threat model; did you mean 'clinical'"
+    ):
         params.parse(values, "params.yaml")

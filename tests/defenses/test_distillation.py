@@ -11,9 +11,11 @@ from pipeline.models.training import Batch, fit
 
 def with_temperature(cfg, temperature, epochs=40):
     return cfg.model_copy(
-        update={"distill": {"temperature": temperature, "epochs": epochs},
-                "train": cfg.train.model_copy(update={"batch_size": 32, "learning_rate": 5e-3})}
-    )  # fmt: skip
+        update={
+            "distill": {"temperature": temperature, "epochs": epochs},
+            "train": cfg.train.model_copy(update={"batch_size": 32, "learning_rate": 5e-3}),
+        }
+    )
 
 
 def logit_size(models, data):
@@ -22,7 +24,10 @@ def logit_size(models, data):
 
 def test_the_students_logits_grow_with_the_temperature(cfg, dataset):
     plan = tiny.plan(dataset, seeds=1)
-    sizes = [logit_size(train("distill", dataset, plan, with_temperature(cfg, t)), dataset) for t in (1.0, 5.0, 20.0)]
+    sizes = [
+        logit_size(train("distill", dataset, plan, with_temperature(cfg, t)), dataset)
+        for t in (1.0, 5.0, 20.0)
+    ]
     assert sizes[1] > 2 * sizes[0]
     assert sizes[2] > 2 * sizes[1]
 
@@ -41,11 +46,29 @@ def test_cross_entropy_claims_more_than_the_margin_leaves(cfg):
     index, _ = plan.held_out_index()
     x, y = data.x[index], data.y[index]
     claimed, left = (
-        (margin(student(pgd(
-            student, x, y, tiny.UNCONSTRAINED, eps=0.5, steps=10, step_size=0.25, loss=loss, generator=torch.Generator()
-        )), y) > 0).float().mean()
+        (
+            margin(
+                student(
+                    pgd(
+                        student,
+                        x,
+                        y,
+                        tiny.UNCONSTRAINED,
+                        eps=0.5,
+                        steps=10,
+                        step_size=0.25,
+                        loss=loss,
+                        generator=torch.Generator(),
+                    )
+                ),
+                y,
+            )
+            > 0
+        )
+        .float()
+        .mean()
         for loss in ("cross_entropy", "margin")
-    )  # fmt: skip
+    )
     assert claimed > left + 0.1
 
 
@@ -56,7 +79,12 @@ def test_a_student_learns_from_its_own_teachers_rows_alone(cfg, dataset):
     patient = int(plan.held_out[1].nonzero()[0])
     x = dataset.x.clone()
     x[patient] = 77.0
-    after = train("distill", type(dataset)(x, dataset.y, dataset.schema), plan, with_temperature(cfg, 5.0, epochs=2))
+    after = train(
+        "distill",
+        type(dataset)(x, dataset.y, dataset.schema),
+        plan,
+        with_temperature(cfg, 5.0, epochs=2),
+    )
     for name in before.parameters:
         assert torch.equal(before.parameters[name][1], after.parameters[name][1])
 
@@ -67,9 +95,15 @@ def test_the_students_loss_is_lowest_at_the_teachers_answer(cfg, dataset, monkey
 
     losses, temperature = [], 5.0
     original = undefended.mean_gradient
-    monkeypatch.setattr(undefended, "mean_gradient", lambda loss: losses.append(loss) or original(loss))
+    monkeypatch.setattr(
+        undefended, "mean_gradient", lambda loss: losses.append(loss) or original(loss)
+    )
     teachers = []
-    monkeypatch.setattr(undefended, "fit", lambda *args, **options: teachers.append(fit(*args, **options)) or teachers[-1])
+    monkeypatch.setattr(
+        undefended,
+        "fit",
+        lambda *args, **options: teachers.append(fit(*args, **options)) or teachers[-1],
+    )
     plan = tiny.plan(dataset, seeds=1)
     train("distill", dataset, plan, with_temperature(cfg, temperature, epochs=2))
     index = torch.arange(len(dataset.y)).expand(plan.size, -1)

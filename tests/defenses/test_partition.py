@@ -12,7 +12,15 @@ import tiny
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset, Schema
 from pipeline.defenses import train
-from pipeline.defenses.partition import SLACK, certified_records, deal, logistic_regression, partition, vote_network, votes
+from pipeline.defenses.partition import (
+    SLACK,
+    certified_records,
+    deal,
+    logistic_regression,
+    partition,
+    vote_network,
+    votes,
+)
 from pipeline.files import BadInput
 from pipeline.models.answers import margin
 from pipeline.models.mlp import mlp
@@ -25,7 +33,13 @@ fitted = partial(partition, cfg=None, clip=CLIP, ridge=0.3, certainty=3.0)
 def everyone(data, members=1):
     """Models that all train on all records."""
     rows = torch.ones(members, len(data.y), dtype=torch.bool)
-    return Plan(rows, ~rows, torch.full((members,), -1), torch.arange(members), tuple(f"m{m}" for m in range(members)))
+    return Plan(
+        rows,
+        ~rows,
+        torch.full((members,), -1),
+        torch.arange(members),
+        tuple(f"m{m}" for m in range(members)),
+    )
 
 
 def one_model(data, parts=PARTS):
@@ -73,7 +87,10 @@ def test_the_order_depends_on_the_set_of_records_alone(dataset):
     """Also where records differ by their label alone; a sum in another order has other last bits."""
     doubled = changed(dataset, extra=(dataset.x[::2], 1 - dataset.y[::2]))
     shuffle = torch.randperm(180, generator=torch.Generator().manual_seed(0))
-    first, second = (torch.from_numpy(deal(doubled.x[rows], doubled.y[rows], PARTS)[1]) for rows in (torch.arange(180), shuffle))
+    first, second = (
+        torch.from_numpy(deal(doubled.x[rows], doubled.y[rows], PARTS)[1])
+        for rows in (torch.arange(180), shuffle)
+    )
     assert tiny.same_bits(doubled.x[first], doubled.x[shuffle][second])
     assert torch.equal(doubled.y[first], doubled.y[shuffle][second])
 
@@ -98,9 +115,16 @@ def test_the_parts_are_of_about_equal_size():
 def test_a_base_model_stands_where_the_penalised_likelihood_has_no_slope(labels):
     generator = torch.Generator().manual_seed(1)
     for size in (1, 2, 12, 60):
-        inputs = torch.cat([3 * torch.randn(size, 5, generator=generator), torch.ones(size, 1)], 1).double().numpy()
-        y = {"both": (torch.rand(size, generator=generator) < 0.4).double().numpy(), "one class": torch.zeros(size).numpy(),
-             "separable": (inputs[:, 0] > 0).astype(float)}[labels]  # fmt: skip
+        inputs = (
+            torch.cat([3 * torch.randn(size, 5, generator=generator), torch.ones(size, 1)], 1)
+            .double()
+            .numpy()
+        )
+        y = {
+            "both": (torch.rand(size, generator=generator) < 0.4).double().numpy(),
+            "one class": torch.zeros(size).numpy(),
+            "separable": (inputs[:, 0] > 0).astype(float),
+        }[labels]
         beta = logistic_regression(inputs, y, 0.3)
         slope = inputs.T @ (y - expit(inputs @ beta)) - 0.3 * beta
         assert abs(slope).max() < 1e-6
@@ -117,12 +141,17 @@ def test_an_empty_part_abstains(dataset):
     assert (cast[:, ~empty] != 0).any(0).all()
 
 
-def test_one_record_more_or_less_or_relabelled_changes_one_base_model_and_no_bit_of_the_others(dataset):
+def test_one_record_more_or_less_or_relabelled_changes_one_base_model_and_no_bit_of_the_others(
+    dataset,
+):
     before, part = base_models(one_model(dataset))[0], part_of(dataset)
     for row in range(0, 120, 7):
         only = torch.arange(120) == row
-        for after in (changed(dataset, keep=~only), changed(dataset, flip=only),
-                      changed(dataset, extra=(dataset.x[only], 1 - dataset.y[only]))):  # fmt: skip
+        for after in (
+            changed(dataset, keep=~only),
+            changed(dataset, flip=only),
+            changed(dataset, extra=(dataset.x[only], 1 - dataset.y[only])),
+        ):
             moved = (base_models(one_model(after))[0] != before).any(1)
             assert moved.nonzero().flatten().tolist() == [int(part[row])]
 
@@ -134,18 +163,33 @@ def test_changed_values_reach_two_parts_at_most(dataset):
         x[row, :2] = torch.tensor([1e30, -torch.inf])
         after = base_models(one_model(Dataset(x, dataset.y, dataset.schema)))[0]
         assert after.isfinite().all()
-        touched = {int(part_of(dataset)[row]), int(part_of(Dataset(x, dataset.y, dataset.schema))[row])}
+        touched = {
+            int(part_of(dataset)[row]),
+            int(part_of(Dataset(x, dataset.y, dataset.schema))[row]),
+        }
         moved = set((after != before).any(1).nonzero().flatten().tolist())
         assert moved
-        assert moved <= touched  # a part may be so sure of a loud record that it learns nothing from it
+        assert (
+            moved <= touched
+        )  # a part may be so sure of a loud record that it learns nothing from it
 
 
 def test_the_models_are_those_of_the_set_whatever_its_order_and_whoever_trains_beside(dataset):
     plan = tiny.plan(dataset, release=True)
     together = fitted(dataset, plan, parts=PARTS)
     shuffle = torch.randperm(120, generator=torch.Generator().manual_seed(3))
-    moved = Plan(plan.train[:, shuffle], plan.held_out[:, shuffle], plan.repetition, plan.seeds + 9, plan.labels)
-    again = fitted(Dataset(dataset.x[shuffle], dataset.y[shuffle], dataset.schema), moved.select(torch.tensor([5])), parts=PARTS)
+    moved = Plan(
+        plan.train[:, shuffle],
+        plan.held_out[:, shuffle],
+        plan.repetition,
+        plan.seeds + 9,
+        plan.labels,
+    )
+    again = fitted(
+        Dataset(dataset.x[shuffle], dataset.y[shuffle], dataset.schema),
+        moved.select(torch.tensor([5])),
+        parts=PARTS,
+    )
     for name, tensor in together.parameters.items():
         assert tiny.same_bits(tensor[5:6], again.parameters[name])
     for name, tensor in together.preprocessing.items():
@@ -163,7 +207,11 @@ def test_a_model_does_not_know_whom_it_did_not_train_on(dataset):
     before = fitted(dataset, plan, parts=PARTS)
     held_out = plan.held_out[1]
     x = torch.where(held_out[:, None], torch.tensor(77.0), dataset.x)
-    after = fitted(Dataset(x, torch.where(held_out, 1 - dataset.y, dataset.y), dataset.schema), plan, parts=PARTS)
+    after = fitted(
+        Dataset(x, torch.where(held_out, 1 - dataset.y, dataset.y), dataset.schema),
+        plan,
+        parts=PARTS,
+    )
     for name in before.parameters:
         assert tiny.same_bits(before.parameters[name][1], after.parameters[name][1])
 
@@ -174,8 +222,13 @@ def test_a_model_does_not_know_whom_it_did_not_train_on(dataset):
 def naive_votes(dataset, x, clip, ridge=0.3):
     """(B, K): one base model after the other, in clinical units."""
     schema = dataset.schema
-    center, scale = schema.column("center").float().double(), schema.column("scale").float().double()
-    z, asked = ((torch.where(t.isnan(), center, t.double()) - center) / scale for t in (dataset.x, x))
+    center, scale = (
+        schema.column("center").float().double(),
+        schema.column("scale").float().double(),
+    )
+    z, asked = (
+        (torch.where(t.isnan(), center, t.double()) - center) / scale for t in (dataset.x, x)
+    )
     z, asked = (torch.cat([t, torch.ones(len(t), 1)], 1).numpy() for t in (z, asked))
     part, columns = part_of(dataset).numpy(), []
     for k in range(PARTS):
@@ -190,7 +243,9 @@ def test_the_network_is_the_mean_of_the_clipped_votes(dataset):
     expected = naive_votes(dataset, asked, CLIP)
     torch.testing.assert_close(votes(models, asked[None])[0], expected, rtol=0, atol=1e-5)
     logits = models(asked[None])[0]
-    torch.testing.assert_close(logits[:, 1] - logits[:, 0], 3.0 * expected.mean(1).float(), rtol=0, atol=1e-5)
+    torch.testing.assert_close(
+        logits[:, 1] - logits[:, 0], 3.0 * expected.mean(1).float(), rtol=0, atol=1e-5
+    )
     torch.testing.assert_close(logits[:, 0], -logits[:, 1], rtol=0, atol=1e-5)
     assert (expected.abs() == 1).any()
     assert (expected.abs() < 1).any()
@@ -198,8 +253,12 @@ def test_the_network_is_the_mean_of_the_clipped_votes(dataset):
 
 def test_a_sharp_clip_is_the_majority_vote(dataset):
     asked = tiny.records(200, seed=5).x
-    models = partition(dataset, everyone(dataset), None, parts=PARTS, clip=1e-4, ridge=0.3, certainty=3.0)
-    majority = (naive_votes(dataset, asked, 1e6) > 0).double().mean(1) > 0.5  # an odd number of parts: no ties
+    models = partition(
+        dataset, everyone(dataset), None, parts=PARTS, clip=1e-4, ridge=0.3, certainty=3.0
+    )
+    majority = (naive_votes(dataset, asked, 1e6) > 0).double().mean(
+        1
+    ) > 0.5  # an odd number of parts: no ties
     assert torch.equal(models.double()(asked[None].double())[0].argmax(-1) == 1, majority)
 
 
@@ -232,7 +291,12 @@ def constant_votes(values):
     beta = torch.zeros(1, len(values), len(tiny.FEATURES) + 1, dtype=torch.float64)
     beta[0, :, -1] = torch.tensor(values)
     constants = public_preprocessing(tiny.SCHEMA.column("center"), tiny.SCHEMA.column("scale"), 1)
-    return Population(mlp(len(tiny.FEATURES), 2, [2 * len(values)]), constants, vote_network(beta, 1.0, 3.0), ("m",))
+    return Population(
+        mlp(len(tiny.FEATURES), 2, [2 * len(values)]),
+        constants,
+        vote_network(beta, 1.0, 3.0),
+        ("m",),
+    )
 
 
 def withstands(values, truth=1):
@@ -273,8 +337,18 @@ def poisoned(data, models, strategy, budget, victim, generator):
         rows = torch.randperm(size, generator=generator)[:budget]
         flip[rows[kinds == 0]] = True
         gone[rows[kinds == 1]] = True
-        new = tiny.records(max(int((kinds == 2).sum()), 1), seed=int(rows[0])).x[: int((kinds == 2).sum())] * 3
-        return changed(data, keep=~gone, flip=flip, extra=(new, torch.randint(2, (len(new),), generator=generator)))
+        new = (
+            tiny.records(max(int((kinds == 2).sum()), 1), seed=int(rows[0])).x[
+                : int((kinds == 2).sum())
+            ]
+            * 3
+        )
+        return changed(
+            data,
+            keep=~gone,
+            flip=flip,
+            extra=(new, torch.randint(2, (len(new),), generator=generator)),
+        )
     own = votes(models, victim[None, None])[0, 0]
     answer = (own.sum() > 0).long()
     weakest = (own * (2 * answer - 1)).argsort(descending=True)[:budget]
@@ -282,8 +356,12 @@ def poisoned(data, models, strategy, budget, victim, generator):
         rows = torch.stack([(part == k).nonzero()[0, 0] for k in weakest])
         keep = torch.ones(size, dtype=torch.bool).index_fill(0, rows, False)
         return changed(data, keep=keep)
-    # One loud record for each of those parts: the victim's own values, nudged until the hash says so, with the other label.
-    clones = victim.nan_to_num(0.0) + torch.cat([torch.zeros(1), torch.rand(999, generator=generator)])[:, None] * 1e-3
+    # One loud record for each of those parts: the victim's own values, nudged until the hash says
+    # so, with the other label.
+    clones = (
+        victim.nan_to_num(0.0)
+        + torch.cat([torch.zeros(1), torch.rand(999, generator=generator)])[:, None] * 1e-3
+    )
     where = part_of(Dataset(clones, torch.zeros(1000, dtype=torch.int64), data.schema))
     chosen = clones[torch.stack([(where == k).nonzero()[0, 0] for k in weakest])]
     return changed(data, extra=(chosen, (1 - answer).expand(len(chosen))))
@@ -329,7 +407,9 @@ def test_one_record_more_than_certified_can_change_the_answer():
     asked = tiny.SCHEMA.column("center").float()[None]
 
     def learn(data):
-        return partition(data, everyone(data), None, parts=parts, clip=0.05, ridge=0.3, certainty=3.0)
+        return partition(
+            data, everyone(data), None, parts=parts, clip=0.05, ridge=0.3, certainty=3.0
+        )
 
     answer, budget = certified(learn(ill), asked)
     assert (answer.tolist(), budget.tolist()) == ([1], [2])

@@ -11,7 +11,14 @@ from torch.nn.functional import cross_entropy
 import tiny
 from pipeline.data.plan import Plan
 from pipeline.defenses import privacy, train
-from pipeline.defenses.privacy import calibrate, clipped_sum, fit_private, poisson, private_gradient, spent
+from pipeline.defenses.privacy import (
+    calibrate,
+    clipped_sum,
+    fit_private,
+    poisson,
+    private_gradient,
+    spent,
+)
 from pipeline.files import BadInput
 from pipeline.models.mlp import Architecture, as_module, initialise
 from pipeline.models.out_of_fold import out_of_fold
@@ -21,7 +28,9 @@ CLIPS = [0.05, 0.5, 5.0]
 
 
 def batch_of(data, index, weight=None):
-    return Batch(data.x[index], data.y[index], index, torch.ones(index.shape) if weight is None else weight)
+    return Batch(
+        data.x[index], data.y[index], index, torch.ones(index.shape) if weight is None else weight
+    )
 
 
 def random_index(members, size, total=120, seed=0):
@@ -33,7 +42,9 @@ def per_record_gradients(models, member, x, y):
     module = as_module(models.parameters, models.preprocessing, member)
     rows = []
     for record, label in zip(x, y, strict=True):
-        grads = torch.autograd.grad(cross_entropy(module(record[None]), label[None]), list(module.parameters()))
+        grads = torch.autograd.grad(
+            cross_entropy(module(record[None]), label[None]), list(module.parameters())
+        )
         rows.append(torch.cat([grad.flatten() for grad in grads]))
     return torch.stack(rows)
 
@@ -69,11 +80,16 @@ def test_clipped_sums_equal_those_of_opacus(dataset, clip):
     batch = batch_of(dataset, index)
     ours = clipped_sum(models.parameters, models.preprocessing, batch, clip)
     for member in range(2):
-        module = GradSampleModule(as_module(models.parameters, models.preprocessing, member), loss_reduction="sum")
+        module = GradSampleModule(
+            as_module(models.parameters, models.preprocessing, member), loss_reduction="sum"
+        )
         optimiser = DPOptimizer(
-            torch.optim.SGD(module.parameters(), lr=1.0), noise_multiplier=0.0, max_grad_norm=clip,
-            expected_batch_size=1, loss_reduction="sum",
-        )  # fmt: skip
+            torch.optim.SGD(module.parameters(), lr=1.0),
+            noise_multiplier=0.0,
+            max_grad_norm=clip,
+            expected_batch_size=1,
+            loss_reduction="sum",
+        )
         cross_entropy(module(batch.x[member]), batch.y[member], reduction="sum").backward()
         optimiser.clip_and_accumulate()
         theirs = torch.cat([parameter.summed_grad.flatten() for parameter in module.parameters()])
@@ -83,15 +99,24 @@ def test_clipped_sums_equal_those_of_opacus(dataset, clip):
 def test_no_records_contribution_exceeds_the_bound(dataset):
     models = tiny.population(1, boost=20.0)
     for patient in range(30):
-        sums = clipped_sum(models.parameters, models.preprocessing, batch_of(dataset, torch.tensor([[patient]])), 0.3)
+        sums = clipped_sum(
+            models.parameters,
+            models.preprocessing,
+            batch_of(dataset, torch.tensor([[patient]])),
+            0.3,
+        )
         assert flat(sums, 0).norm() <= 0.3 * (1 + 1e-5)
 
 
 def test_without_clipping_and_noise_it_is_the_ordinary_gradient(dataset):
     models, index = tiny.population(3), random_index(3, 20)
     batch = batch_of(dataset, index)
-    private = private_gradient(1e9, 0.0, 20.0, torch.arange(3))(models.parameters, models.preprocessing, batch)
-    parameters = {name: tensor.clone().requires_grad_() for name, tensor in models.parameters.items()}
+    private = private_gradient(1e9, 0.0, 20.0, torch.arange(3))(
+        models.parameters, models.preprocessing, batch
+    )
+    parameters = {
+        name: tensor.clone().requires_grad_() for name, tensor in models.parameters.items()
+    }
     ordinary = mean_gradient()(parameters, models.preprocessing, batch)
     for name in ordinary:
         torch.testing.assert_close(private[name], ordinary[name], rtol=1e-5, atol=1e-6)
@@ -106,7 +131,9 @@ def test_the_noise_has_the_stated_size(dataset, clip, sigma, denominator):
     draws = []
     for _ in range(20):
         noisy = mechanism(models.parameters, models.preprocessing, batch)
-        draws.append(torch.cat([(noisy[name] - signal[name] / denominator).flatten(1) for name in signal], 1))
+        draws.append(
+            torch.cat([(noisy[name] - signal[name] / denominator).flatten(1) for name in signal], 1)
+        )
     noise = torch.stack(draws)  # 20 x 2 x ~4700
     assert noise.std() == pytest.approx(sigma * clip / denominator, rel=0.01)
     assert abs(float(noise.mean())) < 4 * sigma * clip / denominator / noise.numel() ** 0.5
@@ -119,19 +146,34 @@ def test_a_noise_for_each_member_is_what_each_would_have_alone(dataset, hidden):
     plan = tiny.plan(dataset)
     noises = torch.linspace(0.0, 9.0, plan.size, dtype=torch.float64)
     shape = Architecture("mlp", 5, 2, hidden)
-    numbers = {"sample_rate": 0.5, "expected_batch": 40.0, "max_grad_norm": 0.7, "steps": 4, "learning_rate": 0.01}
+    numbers = {
+        "sample_rate": 0.5,
+        "expected_batch": 40.0,
+        "max_grad_norm": 0.7,
+        "steps": 4,
+        "learning_rate": 0.01,
+    }
     together = fit_private(dataset, plan, shape, noises, **numbers)
     for member, noise in enumerate(noises.tolist()):
         alone = fit_private(dataset, plan.select(torch.tensor([member])), shape, noise, **numbers)
         for name, value in alone.parameters.items():
-            torch.testing.assert_close(together.parameters[name][member], value[0], rtol=1e-4, atol=1e-6)
+            torch.testing.assert_close(
+                together.parameters[name][member], value[0], rtol=1e-4, atol=1e-6
+            )
 
 
 def test_one_noise_for_all_is_the_same_noise_for_each(dataset):
     plan, shape = tiny.plan(dataset), Architecture("mlp", 5, 2, (6,))
-    numbers = {"sample_rate": 0.5, "expected_batch": 40.0, "max_grad_norm": 0.7, "steps": 4, "learning_rate": 0.01}
+    numbers = {
+        "sample_rate": 0.5,
+        "expected_batch": 40.0,
+        "max_grad_norm": 0.7,
+        "steps": 4,
+        "learning_rate": 0.01,
+    }
     runs = [
-        fit_private(dataset, plan, shape, noise, **numbers) for noise in (1.3, torch.full((plan.size,), 1.3, dtype=torch.float64))
+        fit_private(dataset, plan, shape, noise, **numbers)
+        for noise in (1.3, torch.full((plan.size,), 1.3, dtype=torch.float64))
     ]
     assert tiny.same_bits(*(run.parameters["weight0"] for run in runs))
 
@@ -139,13 +181,19 @@ def test_one_noise_for_all_is_the_same_noise_for_each(dataset):
 def test_members_steps_and_weights_draw_independent_noise(dataset):
     models, empty = tiny.population(2, hidden=(64,)), torch.zeros(2, 0, dtype=torch.int64)
     mechanism = private_gradient(1.0, 1.0, 1.0, torch.tensor([4, 5]))
-    first, second = (mechanism(models.parameters, models.preprocessing, batch_of(dataset, empty)) for _ in range(2))
+    first, second = (
+        mechanism(models.parameters, models.preprocessing, batch_of(dataset, empty))
+        for _ in range(2)
+    )
     vectors = [first["weight0"][0], first["weight0"][1], second["weight0"][0], second["weight0"][1]]
     correlation = torch.corrcoef(torch.stack([vector.flatten() for vector in vectors]))
     assert (correlation - torch.eye(4)).abs().max() < 0.25
     alone = private_gradient(1.0, 1.0, 1.0, torch.tensor([5]))
     one = tiny.population(2, hidden=(64,)).select(torch.tensor([1]))
-    assert torch.equal(alone(one.parameters, one.preprocessing, batch_of(dataset, empty[:1]))["weight0"][0], first["weight0"][1])
+    assert torch.equal(
+        alone(one.parameters, one.preprocessing, batch_of(dataset, empty[:1]))["weight0"][0],
+        first["weight0"][1],
+    )
 
 
 def test_an_empty_batch_still_adds_noise(dataset):
@@ -153,7 +201,9 @@ def test_an_empty_batch_still_adds_noise(dataset):
     none = batch_of(dataset, torch.zeros(2, 0, dtype=torch.int64))
     filler = batch_of(dataset, torch.zeros(2, 3, dtype=torch.int64), torch.zeros(2, 3))
     results = [
-        private_gradient(1.0, 3.0, 10.0, torch.arange(2))(models.parameters, models.preprocessing, batch)
+        private_gradient(1.0, 3.0, 10.0, torch.arange(2))(
+            models.parameters, models.preprocessing, batch
+        )
         for batch in (none, filler)
     ]
     for name, tensor in results[0].items():
@@ -169,10 +219,16 @@ def test_the_denominator_does_not_move_when_a_record_is_removed(dataset):
     weight[0, 17] = 0
     mechanism = [private_gradient(0.5, 1.0, 32.0, torch.tensor([0])) for _ in range(2)]
     whole = mechanism[0](models.parameters, models.preprocessing, batch_of(dataset, index))
-    without = mechanism[1](models.parameters, models.preprocessing, batch_of(dataset, index, weight))
-    record = clipped_sum(models.parameters, models.preprocessing, batch_of(dataset, index[:, 17:18]), 0.5)
+    without = mechanism[1](
+        models.parameters, models.preprocessing, batch_of(dataset, index, weight)
+    )
+    record = clipped_sum(
+        models.parameters, models.preprocessing, batch_of(dataset, index[:, 17:18]), 0.5
+    )
     for name in whole:
-        torch.testing.assert_close(whole[name] - without[name], record[name] / 32.0, rtol=1e-4, atol=1e-6)
+        torch.testing.assert_close(
+            whole[name] - without[name], record[name] / 32.0, rtol=1e-4, atol=1e-6
+        )
 
 
 @pytest.mark.parametrize("engine", ["population", "opacus"])
@@ -180,21 +236,36 @@ def test_the_denominator_does_not_move_when_a_record_is_removed(dataset):
 def test_the_denominator_is_no_function_of_the_cohort(dataset, dp, engine, absent, monkeypatch):
     """The leak of meta-pytorch/opacus#571 and #819: one step without momentum, the same noise, some records fewer.
 
-    The step then moves by the absent records' clipped gradients over the public denominator, and by nothing else: a denominator
-    computed from the cohort would rescale the noise and everybody's gradient.
-    """
-    monkeypatch.setattr(torch.optim, "Adam", lambda parameters, lr, **_: torch.optim.SGD(parameters, lr=lr))
+    The step then moves by the absent records' clipped gradients over the public denominator, and by
+    nothing else: a denominator computed from the cohort would rescale the noise and everybody's
+    gradient."""
+    monkeypatch.setattr(
+        torch.optim, "Adam", lambda parameters, lr, **_: torch.optim.SGD(parameters, lr=lr)
+    )
     everyone = torch.ones(120, dtype=torch.bool)
     fewer = everyone.clone()
     fewer[:absent] = False
-    options = dp(engine=engine, steps=1, sample_rate=1.0, expected_batch=10, learning_rate=1.0, max_grad_norm=0.5)
+    options = dp(
+        engine=engine,
+        steps=1,
+        sample_rate=1.0,
+        expected_batch=10,
+        learning_rate=1.0,
+        max_grad_norm=0.5,
+    )
     trained = []
     for who in (everyone, fewer):
         plan = Plan(who[None], ~who[None], torch.tensor([-1]), torch.tensor([5]), ("one",))
         trained.append(train("dp_train", dataset, plan, options))
-    constants, before = trained[0].preprocessing, initialise(trained[0].architecture, torch.tensor([5]))
+    constants, before = (
+        trained[0].preprocessing,
+        initialise(trained[0].architecture, torch.tensor([5])),
+    )
     own = clipped_sum(before, constants, batch_of(dataset, torch.arange(absent)[None]), 0.5)
-    assert trained[0].facts["guarantee"]["noise_multiplier"] == trained[1].facts["guarantee"]["noise_multiplier"]
+    assert (
+        trained[0].facts["guarantee"]["noise_multiplier"]
+        == trained[1].facts["guarantee"]["noise_multiplier"]
+    )
     for name, gradient in own.items():
         moved = trained[1].parameters[name] - trained[0].parameters[name]
         torch.testing.assert_close(moved, gradient / 10, rtol=1e-3, atol=1e-6)
@@ -219,7 +290,9 @@ def test_every_record_joins_at_the_stated_rate_independently():
     assert rate.mean() == pytest.approx(0.1, abs=0.002)
     assert (rate - 0.1).abs().max() < 5 * math.sqrt(0.09 / 2000)
     table = torch.stack(sizes)
-    assert table.var() == pytest.approx(150 * 0.1 * 0.9, rel=0.1)  # binomial: the batch is not of a fixed size
+    assert table.var() == pytest.approx(
+        150 * 0.1 * 0.9, rel=0.1
+    )  # binomial: the batch is not of a fixed size
     assert torch.corrcoef(table.T)[0, 1].abs() < 0.1
 
 
@@ -231,8 +304,13 @@ def test_a_batch_may_be_empty_and_the_number_of_steps_is_exact():
 
 def test_the_draw_of_a_member_depends_on_its_own_seed_alone():
     table = torch.ones(3, 60, dtype=torch.bool)
-    together = [index[1][weight[1] > 0] for index, weight in poisson(0.2, 20)(table, torch.tensor([1, 2, 3]))]
-    alone = [index[0][weight[0] > 0] for index, weight in poisson(0.2, 20)(table[:1], torch.tensor([2]))]
+    together = [
+        index[1][weight[1] > 0]
+        for index, weight in poisson(0.2, 20)(table, torch.tensor([1, 2, 3]))
+    ]
+    alone = [
+        index[0][weight[0] > 0] for index, weight in poisson(0.2, 20)(table[:1], torch.tensor([2]))
+    ]
     assert all(torch.equal(a, b) for a, b in zip(together, alone, strict=True))
 
 
@@ -255,7 +333,9 @@ def gaussian_delta(epsilon, sigma):
     def phi(t):
         return 0.5 * math.erfc(-t / math.sqrt(2))
 
-    return phi(0.5 / sigma - epsilon * sigma) - math.exp(epsilon) * phi(-0.5 / sigma - epsilon * sigma)
+    return phi(0.5 / sigma - epsilon * sigma) - math.exp(epsilon) * phi(
+        -0.5 / sigma - epsilon * sigma
+    )
 
 
 @pytest.mark.parametrize(("sigma", "steps"), [(20.0, 50), (10.0, 100), (40.0, 400)])
@@ -264,7 +344,11 @@ def test_both_accountants_against_the_closed_form_without_sampling(sigma, steps)
     low, high = 0.0, 50.0
     for _ in range(60):
         middle = (low + high) / 2
-        low, high = (middle, high) if gaussian_delta(middle, sigma / math.sqrt(steps)) > 1e-4 else (low, middle)
+        low, high = (
+            (middle, high)
+            if gaussian_delta(middle, sigma / math.sqrt(steps)) > 1e-4
+            else (low, middle)
+        )
     exact = high
     assert exact < spent("prv", sigma, 1e-4, 1.0, steps) <= exact + 0.02
     assert exact < spent("rdp", sigma, 1e-4, 1.0, steps) < 1.13 * exact
@@ -288,12 +372,19 @@ def test_without_sampling_the_claim_is_the_closed_form(steps):
     assert claim["accountant"] == "gaussian, exact"
     assert claim["epsilon"] == pytest.approx(3.0, rel=1e-6)
     assert claim["epsilon"] <= 3.0
-    assert spent("prv", claim["noise_multiplier"], 1e-4, 1 - 1e-9, steps) == pytest.approx(3.0, abs=0.05)
+    assert spent("prv", claim["noise_multiplier"], 1e-4, 1 - 1e-9, steps) == pytest.approx(
+        3.0, abs=0.05
+    )
 
 
 def test_blocks_of_members_do_not_matter(monkeypatch):
     data, models = tiny.records(30, seed=4), tiny.population(5)
-    batch = Batch(data.x.expand(5, -1, -1), data.y.expand(5, -1), torch.arange(30).expand(5, -1), torch.ones(5, 30))
+    batch = Batch(
+        data.x.expand(5, -1, -1),
+        data.y.expand(5, -1),
+        torch.arange(30).expand(5, -1),
+        torch.ones(5, 30),
+    )
     sums = []
     for block in (150, 60):
         monkeypatch.setattr(privacy, "BLOCK", block)
@@ -314,7 +405,14 @@ def dp(cfg, monkeypatch):
 
     def change(**options):
         return cfg.model_copy(
-            update={"dp_train": {**cfg.defenses["dp_train"], "expected_batch": 10, "sample_rate": 0.1, **options}}
+            update={
+                "dp_train": {
+                    **cfg.defenses["dp_train"],
+                    "expected_batch": 10,
+                    "sample_rate": 0.1,
+                    **options,
+                }
+            }
         )
 
     return change
@@ -332,7 +430,9 @@ def test_the_guarantee_travels_with_the_population(dataset, dp, tmp_path):
     claim = models.facts["guarantee"]
     assert claim["epsilon"] <= 3.0
     assert (claim["delta"], claim["denominator"], claim["steps"]) == (1e-4, 10, 10)
-    assert claim["epsilon"] == spent("rdp", claim["noise_multiplier"], claim["delta"], claim["sample_rate"], claim["steps"])
+    assert claim["epsilon"] == spent(
+        "rdp", claim["noise_multiplier"], claim["delta"], claim["sample_rate"], claim["steps"]
+    )
     models.save(tmp_path)
     assert type(models).load(tmp_path).facts["guarantee"] == claim
 
@@ -346,7 +446,10 @@ def test_preprocessing_is_the_schemas_public_constants(dataset, dp):
 
 def test_the_same_plan_gives_the_same_weights_and_another_seed_does_not(dataset, dp):
     weights = [
-        train("dp_train", dataset, tiny.plan(dataset, seed=seed), dp(steps=10)).parameters["weight0"] for seed in (0, 0, 1)
+        train("dp_train", dataset, tiny.plan(dataset, seed=seed), dp(steps=10)).parameters[
+            "weight0"
+        ]
+        for seed in (0, 0, 1)
     ]
     assert tiny.same_bits(weights[0], weights[1])
     assert not torch.equal(weights[0], weights[2])
@@ -372,7 +475,9 @@ def test_both_engines_make_the_same_claim_and_learn_alike(dp):
     for engine in ("population", "opacus"):
         options = dp(engine=engine, epsilon=8.0, steps=100, expected_batch=20, learning_rate=1e-2)
         models = train("dp_train", data, plan, options)
-        claims.append({name: value for name, value in models.facts["guarantee"].items() if name != "engine"})
+        claims.append(
+            {name: value for name, value in models.facts["guarantee"].items() if name != "engine"}
+        )
         accuracies.append(float((out_of_fold(models, data, plan)[0] > 0).float().mean()))
     assert claims[0] == claims[1]
     assert min(accuracies) > 0.7
@@ -381,10 +486,18 @@ def test_both_engines_make_the_same_claim_and_learn_alike(dp):
 
 def test_opacus_draws_the_same_bytes_twice_and_leaves_the_global_state(dataset, dp):
     plan = tiny.plan(dataset, seeds=1)
-    runs = [train("dp_train", dataset, plan, dp(engine="opacus", steps=10)).parameters["weight0"] for _ in range(2)]
+    runs = [
+        train("dp_train", dataset, plan, dp(engine="opacus", steps=10)).parameters["weight0"]
+        for _ in range(2)
+    ]
     assert tiny.same_bits(*runs)
 
 
 def test_opacus_needs_a_whole_number_of_batches(dataset, dp):
-    with pytest.raises(BadInput, match=r"dp_train\.sample_rate: the opacus engine needs 1 / sample_rate to be whole"):
-        train("dp_train", dataset, tiny.plan(dataset), dp(engine="opacus", sample_rate=0.3, steps=10))
+    with pytest.raises(
+        BadInput,
+        match=r"dp_train\.sample_rate: the opacus engine needs 1 / sample_rate to be whole",
+    ):
+        train(
+            "dp_train", dataset, tiny.plan(dataset), dp(engine="opacus", sample_rate=0.3, steps=10)
+        )

@@ -38,7 +38,9 @@ def recipe(configuration):
 
     def change(**options):
         numbers = {**cfg.defenses["dp_adv_train"], "expected_batch": 60, **options}
-        return cfg.model_copy(update={"dp_adv_train": numbers, "model": ModelConfig(name="linear", hidden=[])})
+        return cfg.model_copy(
+            update={"dp_adv_train": numbers, "model": ModelConfig(name="linear", hidden=[])}
+        )
 
     return change
 
@@ -47,7 +49,11 @@ def test_a_copy_depends_on_its_own_record_alone(dataset):
     models, everyone = tiny.population(2), torch.arange(120).expand(2, -1)
     together = PERTURB(models, batch_of(dataset, everyone))
     shuffled = torch.randperm(120, generator=torch.Generator().manual_seed(0))[:40]
-    torch.testing.assert_close(PERTURB(models, batch_of(dataset, everyone[:, shuffled])), together[:, shuffled], equal_nan=True)
+    torch.testing.assert_close(
+        PERTURB(models, batch_of(dataset, everyone[:, shuffled])),
+        together[:, shuffled],
+        equal_nan=True,
+    )
     assert not torch.equal(together.nan_to_num(), dataset.x[everyone].nan_to_num())
 
 
@@ -62,13 +68,23 @@ def test_a_copy_is_one_that_the_attacker_may_present_and_no_easier(dataset):
 
 def one_step(data, present, monkeypatch, perturb):
     """What one noisy step without momentum moves, times the denominator, by who was present; P weights."""
-    monkeypatch.setattr(torch.optim, "Adam", lambda parameters, lr, **_: torch.optim.SGD(parameters, lr=lr))
+    monkeypatch.setattr(
+        torch.optim, "Adam", lambda parameters, lr, **_: torch.optim.SGD(parameters, lr=lr)
+    )
     plan = Plan(present[None], ~present[None], torch.tensor([-1]), torch.tensor([5]), ("one",))
     shape = Architecture("mlp", 5, 2, (6,))
     trained = fit_private(
-        data, plan, shape, 2.0, sample_rate=1.0, expected_batch=DENOMINATOR, max_grad_norm=CLIP, steps=1, learning_rate=1.0,
+        data,
+        plan,
+        shape,
+        2.0,
+        sample_rate=1.0,
+        expected_batch=DENOMINATOR,
+        max_grad_norm=CLIP,
+        steps=1,
+        learning_rate=1.0,
         perturb=perturb,
-    )  # fmt: skip
+    )
     before = initialise(shape, plan.seeds)
     moved = [(trained.parameters[name] - before[name]).flatten() for name in before]
     return -torch.cat(moved) * DENOMINATOR, trained.preprocessing, before
@@ -78,12 +94,16 @@ def test_one_record_moves_one_clipped_gradient_of_its_own_copy(dataset, monkeypa
     everyone = torch.ones(120, dtype=torch.bool)
     without = everyone.clone()
     without[17] = False
-    (a, constants, before), (b, _, _) = (one_step(dataset, who, monkeypatch, PERTURB) for who in (everyone, without))
+    (a, constants, before), (b, _, _) = (
+        one_step(dataset, who, monkeypatch, PERTURB) for who in (everyone, without)
+    )
     models = tiny.untrained(tiny.plan(dataset), dataset)
     models = type(models)(Architecture("mlp", 5, 2, (6,)), constants, before, ("one",))
     alone = batch_of(dataset, torch.tensor([[17]]))
     copy = Batch(PERTURB(models, alone), alone.y, alone.index, alone.weight)
-    own = torch.cat([value.flatten() for value in clipped_sum(before, constants, copy, CLIP).values()])
+    own = torch.cat(
+        [value.flatten() for value in clipped_sum(before, constants, copy, CLIP).values()]
+    )
     torch.testing.assert_close(a - b, own, rtol=1e-3, atol=2e-5)
     assert (a - b).norm() <= CLIP * (1 + 1e-3)
 
@@ -103,9 +123,16 @@ def test_random_numbers_that_all_records_share_move_more_than_one_gradient(datas
 
 def test_the_claim_is_that_of_dp_train(dataset, recipe):
     options = recipe(steps=5)
-    plain = {name: value for name, value in options.defenses["dp_adv_train"].items() if name in options.defenses["dp_train"]}
+    plain = {
+        name: value
+        for name, value in options.defenses["dp_adv_train"].items()
+        if name in options.defenses["dp_train"]
+    }
     both = options.model_copy(update={"dp_train": plain})
-    claims = [train(name, dataset, tiny.plan(dataset), both).facts["guarantee"] for name in ("dp_train", "dp_adv_train")]
+    claims = [
+        train(name, dataset, tiny.plan(dataset), both).facts["guarantee"]
+        for name in ("dp_train", "dp_adv_train")
+    ]
     assert claims[0] == claims[1]
 
 
@@ -118,7 +145,11 @@ def test_with_little_noise_it_withstands_more_than_dp_train(recipe):
     data = tiny.records(300, seed=2, missing=0.0, signal=3.0)
     plan = tiny.plan(data, seeds=1)
     options = recipe(epsilon=1000.0, steps=80, eps=0.3, expected_batch=200)
-    plain = {name: value for name, value in options.defenses["dp_adv_train"].items() if name in options.defenses["dp_train"]}
+    plain = {
+        name: value
+        for name, value in options.defenses["dp_adv_train"].items()
+        if name in options.defenses["dp_train"]
+    }
     both = options.model_copy(update={"dp_train": plain})
 
     def withstands(name):

@@ -10,7 +10,18 @@ from pipeline.data.plan import Plan
 from pipeline.models.out_of_fold import Grid
 
 EPS = [0.0, 0.1, 0.5]
-COLUMNS = ["threat", "attack", "eps", "repetition", "patient", "model", "y", "margin", "broken", "changed"]
+COLUMNS = [
+    "threat",
+    "attack",
+    "eps",
+    "repetition",
+    "patient",
+    "model",
+    "y",
+    "margin",
+    "broken",
+    "changed",
+]
 
 
 @pytest.fixture(scope="module")
@@ -87,13 +98,18 @@ def margins():
 @pytest.fixture(scope="module")
 def frame(plan, dataset, margins):
     changed = torch.arange(margins.numel()).view(margins.shape) % 5
-    return Grid(plan, EPS).frame({"threat": "clinical", "attack": "fgsm"}, margins, changed, dataset.y)
+    return Grid(plan, EPS).frame(
+        {"threat": "clinical", "attack": "fgsm"}, margins, changed, dataset.y
+    )
 
 
 def test_rows_run_over_radii_then_repetitions_then_patients(frame, margins, dataset):
     assert list(frame) == COLUMNS
     wanted = pd.MultiIndex.from_product([EPS, range(2), range(61)])
-    assert pd.MultiIndex.from_frame(frame[["eps", "repetition", "patient"]]).tolist() == wanted.tolist()
+    assert (
+        pd.MultiIndex.from_frame(frame[["eps", "repetition", "patient"]]).tolist()
+        == wanted.tolist()
+    )
     np.testing.assert_array_equal(frame["margin"], margins.flatten().float())
     np.testing.assert_array_equal(frame["broken"], margins.flatten() <= 0)
     np.testing.assert_array_equal(frame["changed"], np.arange(len(frame)) % 5)
@@ -108,9 +124,20 @@ def test_the_model_is_the_one_that_held_the_patient_out(frame, plan):
 
 
 def test_what_takes_few_values_is_a_category(frame, plan):
-    for column, values in (("threat", ["clinical"]), ("attack", ["fgsm"]), ("model", list(plan.labels))):
+    for column, values in (
+        ("threat", ["clinical"]),
+        ("attack", ["fgsm"]),
+        ("model", list(plan.labels)),
+    ):
         assert list(frame[column].cat.categories) == values
-    kinds = {"repetition": "int16", "patient": "int32", "y": "int8", "margin": "float32", "broken": "bool", "changed": "int16"}
+    kinds = {
+        "repetition": "int16",
+        "patient": "int32",
+        "y": "int8",
+        "margin": "float32",
+        "broken": "bool",
+        "changed": "int16",
+    }
     assert frame.dtypes[list(kinds)].astype(str).to_dict() == kinds
 
 

@@ -6,7 +6,13 @@ import pytest
 import torch
 
 from pipeline.files import BadInput, read_json, sha256
-from pipeline.models.population import DESCRIPTION, WEIGHTS, Population, fitted_preprocessing, public_preprocessing
+from pipeline.models.population import (
+    DESCRIPTION,
+    WEIGHTS,
+    Population,
+    fitted_preprocessing,
+    public_preprocessing,
+)
 from tiny import population, records, same_bits
 
 
@@ -58,7 +64,13 @@ def test_a_member_does_not_depend_on_its_neighbours(models, x):
 
 def test_select_by_index_by_mask_and_release():
     models = population(3)
-    models = Population(models.architecture, models.preprocessing, models.parameters, ("a", "release", "b"), {"k": 1})
+    models = Population(
+        models.architecture,
+        models.preprocessing,
+        models.parameters,
+        ("a", "release", "b"),
+        {"k": 1},
+    )
     assert models.select(torch.tensor([2, 0])).labels == ("b", "a")
     assert models.select(torch.tensor([True, False, True])).labels == ("a", "b")
     release = models.release()
@@ -75,10 +87,20 @@ def test_in_float64_it_is_the_same_model(models, x):
 
 
 def test_save_and_load_bit_for_bit(models, x, tmp_path):
-    saved = Population(models.architecture, models.preprocessing, models.parameters, models.labels, {"epsilon": 2.99})
+    saved = Population(
+        models.architecture,
+        models.preprocessing,
+        models.parameters,
+        models.labels,
+        {"epsilon": 2.99},
+    )
     saved.save(tmp_path)
     loaded = Population.load(tmp_path)
-    assert (loaded.architecture, loaded.labels, loaded.facts) == (saved.architecture, saved.labels, saved.facts)
+    assert (loaded.architecture, loaded.labels, loaded.facts) == (
+        saved.architecture,
+        saved.labels,
+        saved.facts,
+    )
     assert set(loaded.preprocessing) == set(saved.preprocessing) == {"impute", "center", "scale"}
     for part in ("preprocessing", "parameters"):
         for name, tensor in getattr(saved, part).items():
@@ -109,7 +131,9 @@ def truncate_and_cover_up(folder):
 
     truncate(folder)
     description = json.loads((folder / DESCRIPTION).read_text())
-    (folder / DESCRIPTION).write_text(json.dumps({**description, "sha256": sha256(folder / WEIGHTS)}))
+    (folder / DESCRIPTION).write_text(
+        json.dumps({**description, "sha256": sha256(folder / WEIGHTS)})
+    )
 
 
 def forget(key):
@@ -150,7 +174,9 @@ def test_preprocessing_is_the_training_rows_median_mean_and_spread():
     fitted = fitted_preprocessing(x, train)
     assert fitted["impute"][0].tolist() == [2.0, 6.0]
     assert fitted["center"][0].tolist() == pytest.approx([3.5, 6.0])
-    assert fitted["scale"][0].tolist() == pytest.approx([torch.tensor([1, 2, 9, 2.0]).std(correction=0).item(), 0.5**0.5])
+    assert fitted["scale"][0].tolist() == pytest.approx(
+        [torch.tensor([1, 2, 9, 2.0]).std(correction=0).item(), 0.5**0.5]
+    )
     assert fitted["impute"][1].tolist() == [9.0, 7.0]
 
 
@@ -203,6 +229,8 @@ def test_the_pullback_is_what_autograd_finds(hidden, classes):
 
 def test_the_digest_is_that_of_the_file_and_of_its_description(models, tmp_path):
     models.save(tmp_path)
-    assert models.digest == sha256(tmp_path / WEIGHTS) == read_json(tmp_path / DESCRIPTION)["sha256"]
+    assert (
+        models.digest == sha256(tmp_path / WEIGHTS) == read_json(tmp_path / DESCRIPTION)["sha256"]
+    )
     assert Population.load(tmp_path).digest == models.digest
     assert models.select(torch.tensor([0])).digest != models.digest

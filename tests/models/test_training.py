@@ -21,9 +21,15 @@ MLP = Architecture("mlp", 5, 2, (8, 6))
 
 def trained(dataset, plan, train=TRAIN, architecture=MLP, **options):
     return fit(
-        dataset, plan, architecture, draw=shuffled(train), gradient=mean_gradient(),
-        learning_rate=train.learning_rate, weight_decay=train.weight_decay, **options,
-    )  # fmt: skip
+        dataset,
+        plan,
+        architecture,
+        draw=shuffled(train),
+        gradient=mean_gradient(),
+        learning_rate=train.learning_rate,
+        weight_decay=train.weight_decay,
+        **options,
+    )
 
 
 def weights_of(population):
@@ -35,8 +41,12 @@ def test_one_member_equals_a_plain_loop_of_nn_module_and_adam(dataset, architect
     plan = tiny.plan(dataset, folds=3, seeds=1).select(torch.tensor([1]))
     ours = trained(dataset, plan, architecture=architecture)
 
-    module = as_module(initialise(architecture, plan.seeds), fitted_preprocessing(dataset.x, plan.train), 0)
-    optimiser = torch.optim.Adam(module.parameters(), lr=TRAIN.learning_rate, weight_decay=TRAIN.weight_decay)
+    module = as_module(
+        initialise(architecture, plan.seeds), fitted_preprocessing(dataset.x, plan.train), 0
+    )
+    optimiser = torch.optim.Adam(
+        module.parameters(), lr=TRAIN.learning_rate, weight_decay=TRAIN.weight_decay
+    )
     for index, _ in shuffled(TRAIN)(plan.train, plan.seeds):
         optimiser.zero_grad()
         cross_entropy(module(dataset.x[index[0]]), dataset.y[index[0]]).backward()
@@ -47,7 +57,10 @@ def test_one_member_equals_a_plain_loop_of_nn_module_and_adam(dataset, architect
 
 def test_training_moves_the_weights_and_lowers_the_loss(dataset):
     plan = tiny.plan(dataset, release=True)
-    before, after = initialise(MLP, plan.seeds), trained(dataset, plan, TRAIN.model_copy(update={"epochs": 15}))
+    before, after = (
+        initialise(MLP, plan.seeds),
+        trained(dataset, plan, TRAIN.model_copy(update={"epochs": 15})),
+    )
     everyone = dataset.x.expand(plan.size, -1, -1)
     y = dataset.y.expand(plan.size, -1).flatten()
     fresh = type(after)(MLP, after.preprocessing, before, after.labels)
@@ -128,7 +141,9 @@ def test_filler_has_no_weight_in_the_gradient(dataset):
     short = index[:1, :3]
     alone = {name: tensor[:1].detach().requires_grad_() for name, tensor in parameters.items()}
     constants = {name: value[:1] for name, value in models.preprocessing.items()}
-    expected = mean_gradient()(alone, constants, Batch(dataset.x[short], dataset.y[short], short, weight[:1, :3]))
+    expected = mean_gradient()(
+        alone, constants, Batch(dataset.x[short], dataset.y[short], short, weight[:1, :3])
+    )
     for name, grad in grads.items():
         torch.testing.assert_close(grad[:1], expected[name], rtol=1e-5, atol=1e-7)
 
@@ -142,7 +157,9 @@ def test_perturb_sees_the_model_as_it_stands_and_its_records_are_learned(dataset
 
     models = trained(dataset, plan, perturb=perturb)
     assert not torch.equal(seen[0], seen[-1])
-    assert tiny.same_bits(seen[0], torch.cat([t.flatten(1) for t in initialise(MLP, plan.seeds).values()], 1))
+    assert tiny.same_bits(
+        seen[0], torch.cat([t.flatten(1) for t in initialise(MLP, plan.seeds).values()], 1)
+    )
     first_layer = initialise(MLP, plan.seeds)["weight0"]
     assert not torch.equal(weights_of(models), weights_of(trained(dataset, plan)))
     assert models.parameters["weight0"].shape == first_layer.shape
@@ -162,14 +179,18 @@ def out_of_fold_auroc(data):
     margins, y = (tensor.numpy() for tensor in out_of_fold(models, data, plan))
     score = disease_probability(margins[0], y)
     estimate = auroc(score, y)
-    return estimate, *interval(estimate, bootstrap_auroc(score, y, bootstrap_weights(len(y), 500, 0)))
+    return estimate, *interval(
+        estimate, bootstrap_auroc(score, y, bootstrap_weights(len(y), 500, 0))
+    )
 
 
 def test_shuffled_labels_cannot_be_predicted():
     data = tiny.records(400, seed=3)
     assert out_of_fold_auroc(data)[1] > 0.8
     # One shuffle may by chance agree with the records; five do not.
-    shuffles = [torch.randperm(400, generator=torch.Generator().manual_seed(seed)) for seed in range(5)]
+    shuffles = [
+        torch.randperm(400, generator=torch.Generator().manual_seed(seed)) for seed in range(5)
+    ]
     figures = [out_of_fold_auroc(Dataset(data.x, data.y[order], data.schema)) for order in shuffles]
     assert sum(low < 0.5 < high for _, low, high in figures) >= 3
     assert sum(estimate for estimate, _, _ in figures) / 5 == pytest.approx(0.5, abs=0.04)

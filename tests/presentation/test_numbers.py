@@ -11,6 +11,15 @@ def test_a_number_stands_with_its_interval():
 
 
 def test_a_column_finds_its_bounds_by_its_name_or_where_they_are_said_to_be():
-    table = pd.DataFrame({"auroc": [0.5, None], "auroc_low": [0.4, None], "auroc_high": [0.6, None], "least": [0.3, 0.0]})
+    table = pd.DataFrame(
+        {
+            "auroc": [0.5, None],
+            "auroc_low": [0.4, None],
+            "auroc_high": [0.6, None],
+            "least": [0.3, 0.0],
+        }
+    )
     assert with_interval(table, "auroc") == ["0.500 (0.400 to 0.600)", "-"]
-    assert with_interval(table.iloc[:1], "auroc", "least", "auroc_high") == ["0.500 (0.300 to 0.600)"]
+    assert with_interval(table.iloc[:1], "auroc", "least", "auroc_high") == [
+        "0.500 (0.300 to 0.600)"
+    ]

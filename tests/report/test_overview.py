@@ -9,37 +9,89 @@ from pipeline.report.overview import in_words, overview
 
 def with_interval(table, *names):
     for name in names:
-        table = table.assign(**{f"{name}_low": table[name] - 0.01, f"{name}_high": table[name] + 0.01})
+        table = table.assign(
+            **{f"{name}_low": table[name] - 0.01, f"{name}_high": table[name] + 0.01}
+        )
     return table
 
 
-COMPARISON = pd.DataFrame({
-    "defense": ["baseline", "baseline", "hard", "hard", "masked", "masked"], "threat": "clinical", "eps": [0.0, 0.3] * 3,
-    "flags": ["", "", "", "", "masked_gradients", "masked_gradients"], "robust_accuracy": [0.76, 0.6, 0.75, 0.7, 0.76, 0.9],
-}).assign(robust_low=0.5, robust_high=0.95)  # fmt: skip
-PRIVACY = with_interval(pd.DataFrame({
-    "defense": ["baseline"] * 3 + ["hard"] * 3, "attack": ["loss", "lira", "blind"] * 2,
-    "auroc": [0.55, 0.6, 0.9, 0.58, 0.57, 0.9],
-}), "auroc")  # fmt: skip
-GUESSES = with_interval(pd.DataFrame({
-    "defense": ["baseline"] * 2 + ["hard"] * 2, "attribute": ["age", "glucose"] * 2, "attacker": "learned", "diagnosis": "known",
-    "access": "scores", "group": "members", "error_alone": [6.0, 20.0] * 2, "uplift": [3.0, 16.0, 5.0, 18.0],
-}), "uplift")  # fmt: skip
-DAMAGE = with_interval(pd.DataFrame({
-    "defense": ["baseline", "baseline", "baseline", "baseline", "hard", "hard", "hard"],
-    "attack": ["none", "flips", "other", "backdoor", "flips", "other", "backdoor"],
-    "dose": [0, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1],
-    "goal": ["none", "availability", "availability", "backdoor", "availability", "availability", "backdoor"],
-    "accuracy": [0.76, 0.7, 0.65, np.nan, 0.66, 0.74, np.nan],
-    "sensitivity": [0.6, 0.1, 0.5, np.nan, 0.4, 0.3, np.nan],
-    "attack_success_rate": [np.nan, np.nan, np.nan, 0.8, np.nan, np.nan, 0.3],
-}), "accuracy", "sensitivity", "attack_success_rate")  # fmt: skip
-COPIES = with_interval(pd.DataFrame({
-    "defense": ["baseline", "baseline", "baseline", "hard"], "api": ["plain", "plain", "noisy", "plain"],
-    "strategy": ["active", "equations", "active", "active"], "budget": [1000, 1000, 1000, 1000],
-    "fidelity": [0.95, 1.0, 0.99, 0.97],
-}), "fidelity")  # fmt: skip
-EVERYTHING = {"comparison": COMPARISON, "privacy": PRIVACY, "inversion": GUESSES, "poisoning": DAMAGE, "theft": COPIES}
+COMPARISON = pd.DataFrame(
+    {
+        "defense": ["baseline", "baseline", "hard", "hard", "masked", "masked"],
+        "threat": "clinical",
+        "eps": [0.0, 0.3] * 3,
+        "flags": ["", "", "", "", "masked_gradients", "masked_gradients"],
+        "robust_accuracy": [0.76, 0.6, 0.75, 0.7, 0.76, 0.9],
+    }
+).assign(robust_low=0.5, robust_high=0.95)
+PRIVACY = with_interval(
+    pd.DataFrame(
+        {
+            "defense": ["baseline"] * 3 + ["hard"] * 3,
+            "attack": ["loss", "lira", "blind"] * 2,
+            "auroc": [0.55, 0.6, 0.9, 0.58, 0.57, 0.9],
+        }
+    ),
+    "auroc",
+)
+GUESSES = with_interval(
+    pd.DataFrame(
+        {
+            "defense": ["baseline"] * 2 + ["hard"] * 2,
+            "attribute": ["age", "glucose"] * 2,
+            "attacker": "learned",
+            "diagnosis": "known",
+            "access": "scores",
+            "group": "members",
+            "error_alone": [6.0, 20.0] * 2,
+            "uplift": [3.0, 16.0, 5.0, 18.0],
+        }
+    ),
+    "uplift",
+)
+DAMAGE = with_interval(
+    pd.DataFrame(
+        {
+            "defense": ["baseline", "baseline", "baseline", "baseline", "hard", "hard", "hard"],
+            "attack": ["none", "flips", "other", "backdoor", "flips", "other", "backdoor"],
+            "dose": [0, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1],
+            "goal": [
+                "none",
+                "availability",
+                "availability",
+                "backdoor",
+                "availability",
+                "availability",
+                "backdoor",
+            ],
+            "accuracy": [0.76, 0.7, 0.65, np.nan, 0.66, 0.74, np.nan],
+            "sensitivity": [0.6, 0.1, 0.5, np.nan, 0.4, 0.3, np.nan],
+            "attack_success_rate": [np.nan, np.nan, np.nan, 0.8, np.nan, np.nan, 0.3],
+        }
+    ),
+    "accuracy",
+    "sensitivity",
+    "attack_success_rate",
+)
+COPIES = with_interval(
+    pd.DataFrame(
+        {
+            "defense": ["baseline", "baseline", "baseline", "hard"],
+            "api": ["plain", "plain", "noisy", "plain"],
+            "strategy": ["active", "equations", "active", "active"],
+            "budget": [1000, 1000, 1000, 1000],
+            "fidelity": [0.95, 1.0, 0.99, 0.97],
+        }
+    ),
+    "fidelity",
+)
+EVERYTHING = {
+    "comparison": COMPARISON,
+    "privacy": PRIVACY,
+    "inversion": GUESSES,
+    "poisoning": DAMAGE,
+    "theft": COPIES,
+}
 
 
 @pytest.fixture
@@ -48,7 +100,15 @@ def table():
 
 
 def test_one_line_per_threat(table):
-    assert table["risk"].tolist() == ["evasion", "membership", "inversion", "poisoning", "poisoning", "poisoning", "theft"]
+    assert table["risk"].tolist() == [
+        "evasion",
+        "membership",
+        "inversion",
+        "poisoning",
+        "poisoning",
+        "poisoning",
+        "theft",
+    ]
 
 
 def test_a_flagged_defence_never_wins(table):
@@ -74,7 +134,9 @@ def test_where_no_defence_does_better_none_is_named(table):
 
 
 def test_what_was_not_measured_has_no_line():
-    some = overview({"comparison": COMPARISON, "privacy": PRIVACY, "inversion": GUESSES.iloc[:0]}, "clinical")
+    some = overview(
+        {"comparison": COMPARISON, "privacy": PRIVACY, "inversion": GUESSES.iloc[:0]}, "clinical"
+    )
     assert some["risk"].tolist() == ["evasion", "membership"]
 
 

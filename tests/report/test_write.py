@@ -27,7 +27,14 @@ from risks.poisoning.made_up import CERTIFICATE
 from tiny import records
 
 TABLES = ("comparison", "attacks", "fragile", "alone", "classification", "confusion")
-PICTURES = ["robustness_clinical", "robustness_unconstrained", "roc", "confusion", "membership_roc", "certificate"]
+PICTURES = [
+    "robustness_clinical",
+    "robustness_unconstrained",
+    "roc",
+    "confusion",
+    "membership_roc",
+    "certificate",
+]
 HOSTILE = "<script>alert('x')</script> & \"co\""
 NAMES = ["baseline", "adv_train", "distill"]
 LABELS = {"baseline": "baseline", "adv_train": "adv_train", "distill": "distill [masked gradients]"}
@@ -46,14 +53,20 @@ def audits(data):
     """Three defences under two threats, one of them decided; `distill` masks its gradients."""
     y = data.y.numpy()
     strong = {
-        name: model(1.2, y, loss=loss, seed=seed) for seed, (name, loss) in enumerate(zip(NAMES, (2.0, 0.5, 0.2), strict=True))
+        name: model(1.2, y, loss=loss, seed=seed)
+        for seed, (name, loss) in enumerate(zip(NAMES, (2.0, 0.5, 0.2), strict=True))
     }
-    strong["distill"][TRANSFER] = strong["distill"]["fgsm"] - np.array([0.0, 2.0, 3.0])[:, None, None]
+    strong["distill"][TRANSFER] = (
+        strong["distill"]["fgsm"] - np.array([0.0, 2.0, 3.0])[:, None, None]
+    )
     threats = ("clinical", "unconstrained")
     return {
         name: Findings(
             pd.concat([rows(margins, y, threat=threat) for threat in threats], ignore_index=True),
-            {"clinical": proof_of(margins, data), "unconstrained": proof_of(margins, data, sure=0.1)},
+            {
+                "clinical": proof_of(margins, data),
+                "unconstrained": proof_of(margins, data, sure=0.1),
+            },
             {},
         )
         for name, margins in strong.items()
@@ -73,7 +86,9 @@ def leaks_of(data):
 def hostile(cfg):
     """Whoever writes the data conf writes into the page."""
     features = {HOSTILE: cfg.data.features["glucose"].model_copy(update={"unit": HOSTILE})}
-    data = cfg.data.model_copy(update={"title": HOSTILE, "classes": [HOSTILE, "<b>ill</b>"], "features": features})
+    data = cfg.data.model_copy(
+        update={"title": HOSTILE, "classes": [HOSTILE, "<b>ill</b>"], "features": features}
+    )
     return cfg.model_copy(update={"data": data})
 
 
@@ -104,7 +119,9 @@ def test_every_table_picture_row_and_the_page_are_written(written):
     expected |= {"patients.parquet", "exposure.parquet"}
     expected |= {f"{place}/{name}.parquet" for place in ("rows", "verdicts") for name in NAMES}
     expected |= (
-        {"plots/robustness.csv", "plots/roc.csv"} | {f"plots/{name}.png" for name in PICTURES} | {"metrics.json", "report.html"}
+        {"plots/robustness.csv", "plots/roc.csv"}
+        | {f"plots/{name}.png" for name in PICTURES}
+        | {"metrics.json", "report.html"}
     )
     assert expected == files
 
@@ -117,14 +134,23 @@ def test_the_tables_read_back_as_they_were(written, evaluation, audits):
         numbers = table.select_dtypes("float").columns
         np.testing.assert_allclose(read[numbers], table[numbers], rtol=1e-5)
     headline = evaluation.comparison[evaluation.comparison["threat"] == "clinical"]
-    for file, table, x, y in (("robustness", headline, "eps", "robust_accuracy"), ("roc", evaluation.roc, "fpr", "tpr")):
+    for file, table, x, y in (
+        ("robustness", headline, "eps", "robust_accuracy"),
+        ("roc", evaluation.roc, "fpr", "tpr"),
+    ):
         curves = pd.read_csv(written / "plots" / f"{file}.csv")
         assert set(curves) == {x, *NAMES}
         for name in NAMES:
-            np.testing.assert_allclose(curves[[x, name]], table.loc[table["defense"] == name, [x, y]], rtol=1e-5)
+            np.testing.assert_allclose(
+                curves[[x, name]], table.loc[table["defense"] == name, [x, y]], rtol=1e-5
+            )
     for name, findings in audits.items():
-        pd.testing.assert_frame_equal(pd.read_parquet(written / "rows" / f"{name}.parquet"), findings.rows)
-        pd.testing.assert_frame_equal(pd.read_parquet(written / "verdicts" / f"{name}.parquet"), verdicts(findings.verified))
+        pd.testing.assert_frame_equal(
+            pd.read_parquet(written / "rows" / f"{name}.parquet"), findings.rows
+        )
+        pd.testing.assert_frame_equal(
+            pd.read_parquet(written / "verdicts" / f"{name}.parquet"), verdicts(findings.verified)
+        )
 
 
 def test_the_tables_of_patients_are_those_of_every_defence(written, audits, data, cfg):
@@ -134,7 +160,9 @@ def test_the_tables_of_patients_are_those_of_every_defence(written, audits, data
     for name in NAMES:
         mine = read[read["defense"] == name].drop(columns="defense").reset_index(drop=True)
         pd.testing.assert_frame_equal(mine, clinic.patients[name])
-    assert list(pd.read_csv(written / "alone.csv")["defense"]) == [name for name in NAMES for _ in data.schema.names]
+    assert list(pd.read_csv(written / "alone.csv")["defense"]) == [
+        name for name in NAMES for _ in data.schema.names
+    ]
     assert set(pd.read_csv(written / "fragile.csv")["defense"]) == set(NAMES)
 
 
@@ -145,7 +173,9 @@ def test_the_metrics_name_every_defence_and_radius(written):
         assert {f"robust_accuracy_at_{eps:g}" for eps in EPS[1:]} < of_defense.keys()
 
 
-def test_the_same_evaluation_is_the_same_bytes_pictures_included(written, evaluation, data, cfg, tmp_path_factory):
+def test_the_same_evaluation_is_the_same_bytes_pictures_included(
+    written, evaluation, data, cfg, tmp_path_factory
+):
     again = tmp_path_factory.mktemp("again")
     write_evaluation(evaluation, leaks_of(data), data, cfg, again, {"certificate": CERTIFICATE})
     for path in written.rglob("*"):
@@ -181,7 +211,14 @@ def test_the_curves_are_the_tables(comparison):
 
 
 def test_what_is_proved_is_a_dotted_line_of_its_own(comparison):
-    proofs = pd.DataFrame({"defense": NAMES[0], "threat": "clinical", "eps": [0.0, 0.2, 0.4], "proved": [0.8, 0.7, 0.3]})
+    proofs = pd.DataFrame(
+        {
+            "defense": NAMES[0],
+            "threat": "clinical",
+            "eps": [0.0, 0.2, 0.4],
+            "proved": [0.8, 0.7, 0.3],
+        }
+    )
     elsewhere = proofs.assign(threat="unconstrained")
     axis = robustness(comparison, pd.concat([proofs, elsewhere]), "clinical").axes[0]
     dotted = [line for line in axis.lines if line.get_linestyle() == ":"]
@@ -220,8 +257,15 @@ def test_a_flag_stands_beside_the_name_in_every_picture(evaluation, comparison, 
         "roc": lambda: roc_curves(evaluation.roc, comparison),
         "confusion": lambda: confusion_matrices(evaluation.confusion, comparison, "clinical"),
     }[picture]()
-    legends = [text.get_text() for axis in figure.axes if axis.get_legend() for text in axis.get_legend().get_texts()]
-    named = [text for text in [axis.get_title() for axis in figure.axes] + legends if "distill" in text]
+    legends = [
+        text.get_text()
+        for axis in figure.axes
+        if axis.get_legend()
+        for text in axis.get_legend().get_texts()
+    ]
+    named = [
+        text for text in [axis.get_title() for axis in figure.axes] + legends if "distill" in text
+    ]
     assert named
     assert all("masked" in text for text in named)
 
@@ -241,9 +285,16 @@ def test_the_summary_prints_the_headline_threat_with_intervals(comparison):
     text = summary(comparison, "clinical")
     assert "7.777" not in text
     first = comparison.iloc[0]
-    assert f"{first['robust_accuracy']:.3f} ({first['robust_low']:.3f} to {first['robust_high']:.3f})" in text
-    assert len(re.findall(r"\d\.\d{3} \(\d\.\d{3} to \d\.\d{3}\)", text)) == 4 * len(NAMES) * len(EPS)
-    assert len(re.findall(r"[+-]\d\.\d{3} \([+-]\d\.\d{3} to [+-]\d\.\d{3}\)", text)) == 2 * len(EPS)
+    assert (
+        f"{first['robust_accuracy']:.3f} ({first['robust_low']:.3f} to {first['robust_high']:.3f})"
+        in text
+    )
+    assert len(re.findall(r"\d\.\d{3} \(\d\.\d{3} to \d\.\d{3}\)", text)) == 4 * len(NAMES) * len(
+        EPS
+    )
+    assert len(re.findall(r"[+-]\d\.\d{3} \([+-]\d\.\d{3} to [+-]\d\.\d{3}\)", text)) == 2 * len(
+        EPS
+    )
 
 
 def test_the_comparison_reads_back_as_it_was(written, comparison):
@@ -265,7 +316,9 @@ def test_the_summary_does_without_a_baseline(comparison):
     assert summary(alone, "clinical").count("\n") == len(EPS)
 
 
-def test_print_summary_says_what_it_shows_and_where_the_rest_lies(comparison, written, tmp_path, capsys):
+def test_print_summary_says_what_it_shows_and_where_the_rest_lies(
+    comparison, written, tmp_path, capsys
+):
     threats = pd.read_csv(written / "overview.csv")
     print_summary(comparison, threats, "clinical", tmp_path)
     out = capsys.readouterr().out
@@ -300,7 +353,9 @@ def test_every_chapter_is_linked_to(html):
 def test_the_page_names_every_defence_with_its_flag_and_rank(html, comparison):
     ranks = comparison.drop_duplicates("defense").set_index("defense")["rank"]
     for name, label in LABELS.items():
-        assert (f"{label}, rank {ranks[name]}" if name != "distill" else f"{label}, not ranked") in html
+        assert (
+            f"{label}, rank {ranks[name]}" if name != "distill" else f"{label}, not ranked"
+        ) in html
     assert sorted(ranks.dropna()) == [1, 2]
     figures, attacks, classes_at_two_radii = 2 * len(EPS), 4, 2 * 2
     assert html.count(f"<td>{LABELS['distill']}</td>") == figures + attacks + classes_at_two_radii
@@ -337,27 +392,52 @@ def test_the_page_says_what_its_numbers_are(html, cfg):
 
 
 def test_the_page_says_what_is_proved_and_what_is_left_undecided(html, comparison):
-    headline, other = (part.split("</h2>", 1)[1] for part in re.split(r"(?=<h2[^>]*>Under)", html)[1:])
+    headline, other = (
+        part.split("</h2>", 1)[1] for part in re.split(r"(?=<h2[^>]*>Under)", html)[1:]
+    )
     assert headline.split("<h2")[0].count("<td>exact</td>") == len(NAMES) * len(EPS)
     lines = comparison[(comparison["threat"] == "unconstrained") & (comparison["undecided"] > 0)]
     assert len(lines)
     for _, line in lines.iterrows():
-        assert f"<td>{line['verified_accuracy']:.3f}, undecided {line['undecided']:.3f}</td>" in other
+        assert (
+            f"<td>{line['verified_accuracy']:.3f}, undecided {line['undecided']:.3f}</td>" in other
+        )
 
 
-def test_the_page_lists_the_attacks_in_the_order_of_the_audit_and_the_radii_in_theirs(evaluation, cfg):
+def test_the_page_lists_the_attacks_in_the_order_of_the_audit_and_the_radii_in_theirs(
+    evaluation, cfg
+):
     """As numbers: 10 comes after 2."""
     larger = {0.0: 0.0, 0.1: 2.0, 0.5: 10.0}
-    text = page(replace(evaluation, attacks=evaluation.attacks.replace({"eps": larger})), NO_PATIENTS, cfg, [], NO_THREATS, "")
+    text = page(
+        replace(evaluation, attacks=evaluation.attacks.replace({"eps": larger})),
+        NO_PATIENTS,
+        cfg,
+        [],
+        NO_THREATS,
+        "",
+    )
     table = re.split(r"<h2[^>]*>", text.split(">What each attack leaves")[2])[0]
-    assert re.findall(r"<th>(.*?)</th>", table)[:5] == ["defence", "attack", "eps 0", "eps 2", "eps 10"]
-    attacks = [cells[1] for cells in (re.findall(r"<td>(.*?)</td>", row) for row in table.split("<tr>")) if cells]
+    assert re.findall(r"<th>(.*?)</th>", table)[:5] == [
+        "defence",
+        "attack",
+        "eps 0",
+        "eps 2",
+        "eps 10",
+    ]
+    attacks = [
+        cells[1]
+        for cells in (re.findall(r"<td>(.*?)</td>", row) for row in table.split("<tr>"))
+        if cells
+    ]
     assert attacks == [*["fgsm", "pgd_ce", "pgd_margin"] * 3, TRANSFER]
 
 
 def test_a_hostile_configuration_is_escaped(evaluation, hostile):
     renamed = evaluation.classification.replace({"diabetes": HOSTILE})
-    text = page(replace(evaluation, classification=renamed), NO_PATIENTS, hostile, [], NO_THREATS, "")
+    text = page(
+        replace(evaluation, classification=renamed), NO_PATIENTS, hostile, [], NO_THREATS, ""
+    )
     assert "<script" not in text
     assert "&lt;script&gt;" in text
     assert "<b>ill" not in text
@@ -367,14 +447,23 @@ def test_a_hostile_name_of_a_defence_is_escaped(evaluation, cfg, comparison):
     comparison["evidence"] = comparison["evidence"].where(comparison["evidence"] == "", HOSTILE)
     comparison["defense"] = comparison["defense"].replace({"distill": HOSTILE})
     attacks = evaluation.attacks.replace({"distill": HOSTILE})
-    text = page(replace(evaluation, comparison=comparison, attacks=attacks), NO_PATIENTS, cfg, [], NO_THREATS, "")
+    text = page(
+        replace(evaluation, comparison=comparison, attacks=attacks),
+        NO_PATIENTS,
+        cfg,
+        [],
+        NO_THREATS,
+        "",
+    )
     assert "<script" not in text
 
 
 # ---- the command ----
 
 
-def test_the_command_prints_the_last_evaluation(written, comparison, tmp_path, monkeypatch, capsys, smoke_text):
+def test_the_command_prints_the_last_evaluation(
+    written, comparison, tmp_path, monkeypatch, capsys, smoke_text
+):
     (tmp_path / "artifacts").mkdir()
     shutil.copytree(written, tmp_path / "artifacts" / "evaluate")
     (tmp_path / "params.yaml").write_text(smoke_text)

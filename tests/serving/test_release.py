@@ -71,7 +71,10 @@ def test_every_column_is_required_and_every_class_a_double():
     assert [(c["name"], c["type"], c["required"]) for c in json.loads(made["inputs"])] == [
         (name, "any", True) for name in tiny.SCHEMA.names
     ]
-    assert [(c["name"], c["type"]) for c in json.loads(made["outputs"])] == [("healthy", "double"), ("ill", "double")]
+    assert [(c["name"], c["type"]) for c in json.loads(made["outputs"])] == [
+        ("healthy", "double"),
+        ("ill", "double"),
+    ]
 
 
 RECORD = {"glucose": 148, "bmi": 30.5, "ratio": 5, "pedigree": 0.5, "age": 40}
@@ -80,9 +83,17 @@ RECORD = {"glucose": 148, "bmi": 30.5, "ratio": 5, "pedigree": 0.5, "age": 40}
 def test_the_same_record_however_its_numbers_are_stored(release):
     frame = pd.DataFrame([RECORD, RECORD])
     answer = probabilities(release, tiny.SCHEMA, frame.astype(float))
-    for same in (frame, frame.convert_dtypes(), frame.astype(object), frame.astype(str), frame.astype("float32")):
+    for same in (
+        frame,
+        frame.convert_dtypes(),
+        frame.astype(object),
+        frame.astype(str),
+        frame.astype("float32"),
+    ):
         pd.testing.assert_frame_equal(probabilities(release, tiny.SCHEMA, same), answer)
-    torch.testing.assert_close(torch.tensor(answer.sum(axis=1).to_numpy()), torch.ones(2, dtype=torch.float64))
+    torch.testing.assert_close(
+        torch.tensor(answer.sum(axis=1).to_numpy()), torch.ones(2, dtype=torch.float64)
+    )
 
 
 @pytest.mark.parametrize("gap", [None, pd.NA, float("nan"), "", " "])
@@ -92,7 +103,9 @@ def test_the_same_gap_however_it_is_written(release, gap, kind):
     frame.loc[0 if kind == "object" else [0, 1], "glucose"] = gap
     expected = pd.DataFrame([RECORD, RECORD]).astype(float)
     expected.loc[0 if kind == "object" else [0, 1], "glucose"] = np.nan
-    pd.testing.assert_frame_equal(probabilities(release, tiny.SCHEMA, frame), probabilities(release, tiny.SCHEMA, expected))
+    pd.testing.assert_frame_equal(
+        probabilities(release, tiny.SCHEMA, frame), probabilities(release, tiny.SCHEMA, expected)
+    )
 
 
 def test_a_word_is_one_line_that_says_where(release):

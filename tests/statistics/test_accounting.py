@@ -8,10 +8,23 @@ from opacus.accountants import create_accountant
 from scipy.optimize import brentq
 from scipy.stats import norm
 
-from pipeline.statistics.accounting import gaussian_delta, gaussian_epsilon, gaussian_mu, pld_epsilon, rdp_epsilon, recompute
+from pipeline.statistics.accounting import (
+    gaussian_delta,
+    gaussian_epsilon,
+    gaussian_mu,
+    pld_epsilon,
+    rdp_epsilon,
+    recompute,
+)
 
 DELTA = 1e-5
-RUNS = [(0.01, 1.0, 1000), (0.05, 1.0, 100), (0.2, 2.0, 300), (0.001, 0.7, 5000), (0.5, 8.0, 50)]  # rate, noise, steps
+RUNS = [
+    (0.01, 1.0, 1000),
+    (0.05, 1.0, 100),
+    (0.2, 2.0, 300),
+    (0.001, 0.7, 5000),
+    (0.5, 8.0, 50),
+]  # rate, noise, steps
 
 
 def opacus_epsilon(mechanism, sample_rate, noise_multiplier, steps, delta=DELTA):
@@ -36,7 +49,9 @@ def one_step_delta(epsilon, sample_rate, noise_multiplier, removed):
 @pytest.mark.parametrize("mu", [0.1, 1.0, 4.0])
 @pytest.mark.parametrize("epsilon", [0.0, 0.3, 2.0])
 def test_delta_of_the_gaussian_mechanism_is_its_hockey_stick_divergence(mu, epsilon):
-    assert gaussian_delta(epsilon, mu) == pytest.approx(one_step_delta(epsilon, 1.0, 1 / mu, True), abs=1e-7)
+    assert gaussian_delta(epsilon, mu) == pytest.approx(
+        one_step_delta(epsilon, 1.0, 1 / mu, True), abs=1e-7
+    )
 
 
 @pytest.mark.parametrize("mu", [1e-3, 0.1, 1.0, 10.0, 50.0])
@@ -73,7 +88,10 @@ def test_renyi_is_opacus_renyi_up_to_its_fractional_orders(run):
 def test_renyi_without_sampling_has_a_closed_form():
     noise, steps = 3.0, 10
     naive = min(
-        steps * a / (2 * noise**2) + math.log((a - 1) / a) - (math.log(DELTA) + math.log(a)) / (a - 1) for a in range(2, 257)
+        steps * a / (2 * noise**2)
+        + math.log((a - 1) / a)
+        - (math.log(DELTA) + math.log(a)) / (a - 1)
+        for a in range(2, 257)
     )
     assert rdp_epsilon(1.0, noise, steps, DELTA) == pytest.approx(naive, rel=1e-9)
 
@@ -84,7 +102,9 @@ def test_renyi_without_sampling_has_a_closed_form():
 @pytest.mark.parametrize("run", RUNS)
 def test_the_loss_distribution_agrees_with_opacus_and_is_below_renyi(run):
     epsilon = pld_epsilon(*run, DELTA)
-    assert 0 <= opacus_epsilon("prv", *run) - epsilon <= 0.011  # Opacus adds its own error bound of 0.01
+    assert (
+        0 <= opacus_epsilon("prv", *run) - epsilon <= 0.011
+    )  # Opacus adds its own error bound of 0.01
     assert epsilon < rdp_epsilon(*run, DELTA)
 
 
@@ -131,7 +151,14 @@ def test_a_claim_is_recomputed_three_ways():
 
 
 @pytest.mark.parametrize(
-    "logged", [(0.0, 1.0, 1, DELTA), (1.1, 1.0, 1, DELTA), (0.1, 0.0, 1, DELTA), (0.1, 1.0, 0, DELTA), (1, 1, 1, 0.0)]
+    "logged",
+    [
+        (0.0, 1.0, 1, DELTA),
+        (1.1, 1.0, 1, DELTA),
+        (0.1, 0.0, 1, DELTA),
+        (0.1, 1.0, 0, DELTA),
+        (1, 1, 1, 0.0),
+    ],
 )
 def test_what_no_run_can_have_logged_is_refused(logged):
     with pytest.raises(ValueError, match="must be"):

@@ -21,7 +21,9 @@ from pipeline.statistics.epsilon_bounds import (
 )
 
 AUDITS = 400
-MOST_WRONG = binom.ppf(0.999, AUDITS, 0.05)  # of audits at 95 % confidence, but for one in a thousand
+MOST_WRONG = binom.ppf(
+    0.999, AUDITS, 0.05
+)  # of audits at 95 % confidence, but for one in a thousand
 
 
 @pytest.fixture
@@ -47,7 +49,9 @@ def randomised_response(rng, member, epsilon):
 def test_the_exact_interval_is_scipys(n, confidence):
     for successes in range(n + 1):
         reference = binomtest(successes, n).proportion_ci(confidence, method="exact")
-        assert clopper_pearson(successes, n, confidence) == pytest.approx((reference.low, reference.high), abs=1e-12)
+        assert clopper_pearson(successes, n, confidence) == pytest.approx(
+            (reference.low, reference.high), abs=1e-12
+        )
 
 
 @pytest.mark.parametrize("p", [0.01, 0.3, 0.77])
@@ -74,7 +78,9 @@ def naive_p_value(m, r, v, epsilon, delta):
         return math.comb(r, k) * q**k * (1 - q) ** (r - k)
 
     beta = sum(pmf(k) for k in range(v, r + 1))
-    alpha = max((sum(pmf(v - j) for j in range(1, i + 1) if v >= j) / i for i in range(1, m + 1)), default=0)
+    alpha = max(
+        (sum(pmf(v - j) for j in range(1, i + 1) if v >= j) / i for i in range(1, m + 1)), default=0
+    )
     return min(beta + 2 * m * delta * alpha, 1)
 
 
@@ -83,7 +89,9 @@ def naive_p_value(m, r, v, epsilon, delta):
 @pytest.mark.parametrize("delta", [0.0, 1e-4, 1e-2])
 def test_the_p_value_is_the_formula(m, r, epsilon, delta):
     for v in range(r + 1):
-        assert one_run_p_value(m, r, v, epsilon, delta) == pytest.approx(naive_p_value(m, r, v, epsilon, delta), rel=1e-9)
+        assert one_run_p_value(m, r, v, epsilon, delta) == pytest.approx(
+            naive_p_value(m, r, v, epsilon, delta), rel=1e-9
+        )
 
 
 def test_the_p_value_falls_with_correct_guesses_and_rises_with_epsilon_and_delta():
@@ -91,7 +99,11 @@ def test_the_p_value_falls_with_correct_guesses_and_rises_with_epsilon_and_delta
     assert by_correct == sorted(by_correct, reverse=True)
     by_epsilon = [one_run_p_value(80, 60, 55, epsilon, 0.0) for epsilon in np.linspace(0, 5, 21)]
     assert by_epsilon == sorted(by_epsilon)
-    assert one_run_p_value(80, 60, 55, 0.8, 1e-3) > one_run_p_value(80, 60, 55, 0.8, 1e-5) > one_run_p_value(80, 60, 55, 0.8, 0)
+    assert (
+        one_run_p_value(80, 60, 55, 0.8, 1e-3)
+        > one_run_p_value(80, 60, 55, 0.8, 1e-5)
+        > one_run_p_value(80, 60, 55, 0.8, 0)
+    )
 
 
 def test_impossible_counts_are_refused():
@@ -111,14 +123,22 @@ def test_all_guesses_right_certify_no_more_than_the_closed_form(r, rounded):
 
 def test_the_bound_is_where_the_p_value_crosses():
     bound = one_run_bound(500, 300, 260, 1e-5)
-    assert one_run_p_value(500, 300, 260, bound, 1e-5) <= 0.05 < one_run_p_value(500, 300, 260, bound + 1e-4, 1e-5)
+    assert (
+        one_run_p_value(500, 300, 260, bound, 1e-5)
+        <= 0.05
+        < one_run_p_value(500, 300, 260, bound + 1e-4, 1e-5)
+    )
 
 
 def test_the_bound_rises_with_correct_guesses_and_falls_with_delta_and_confidence():
     bounds = [one_run_bound(100, 100, v, 1e-5) for v in range(0, 101, 10)]
     assert bounds == sorted(bounds)
     assert bounds[5] == 0.0 < bounds[-1]
-    assert one_run_bound(100, 100, 95, 1e-3) < one_run_bound(100, 100, 95, 1e-6) < one_run_bound(100, 100, 95, 0.0)
+    assert (
+        one_run_bound(100, 100, 95, 1e-3)
+        < one_run_bound(100, 100, 95, 1e-6)
+        < one_run_bound(100, 100, 95, 0.0)
+    )
     assert one_run_bound(100, 100, 95, 0.0, 0.99) < one_run_bound(100, 100, 95, 0.0, 0.9)
 
 
@@ -143,7 +163,9 @@ def test_an_audit_of_randomised_response_is_wrong_in_at_most_one_of_twenty(rng):
     for _ in range(AUDITS):
         member = coins(rng, 2, 30)
         scores = randomised_response(rng, member, epsilon)
-        wrong += audit_one_run(scores, member, 0.0, shares=(0.1, 0.5))["epsilon_lower_bound"] > epsilon
+        wrong += (
+            audit_one_run(scores, member, 0.0, shares=(0.1, 0.5))["epsilon_lower_bound"] > epsilon
+        )
     assert wrong <= MOST_WRONG
 
 
@@ -156,7 +178,9 @@ def test_many_canaries_bring_the_bound_near_epsilon(rng):
 
 def test_a_mechanism_that_hides_nothing_reaches_the_ceiling_of_one_run(rng):
     member = coins(rng, 3, 100)
-    audit = audit_one_run(member + 0.1 * rng.random(member.shape), member, 1e-5, shares=(0.005, 0.02, 0.1, 0.3))
+    audit = audit_one_run(
+        member + 0.1 * rng.random(member.shape), member, 1e-5, shares=(0.005, 0.02, 0.1, 0.3)
+    )
     assert audit["epsilon_lower_bound"] == audit["ceiling"] > 3
     assert audit["correct"] == audit["guesses"]
 
@@ -164,7 +188,9 @@ def test_a_mechanism_that_hides_nothing_reaches_the_ceiling_of_one_run(rng):
 def test_the_ceiling_pays_for_every_share(rng):
     member = coins(rng, 100)
     ceiling = audit_one_run(member, member, 0.0)["ceiling"]
-    assert ceiling == pytest.approx(one_run_bound(100, 100, 100, 0.0, 1 - 0.05 / len(SHARES)), abs=1e-9)
+    assert ceiling == pytest.approx(
+        one_run_bound(100, 100, 100, 0.0, 1 - 0.05 / len(SHARES)), abs=1e-9
+    )
     assert ceiling < one_run_bound(100, 100, 100, 0.0)
 
 
@@ -188,12 +214,19 @@ def test_many_runs_all_right_have_a_closed_form():
 
 
 def test_many_runs_count_the_not_called_too():
-    assert many_run_bound(500, 500, 300, 500, 0.0) == pytest.approx(many_run_bound(200, 500, 0, 500, 0.0))
+    assert many_run_bound(500, 500, 300, 500, 0.0) == pytest.approx(
+        many_run_bound(200, 500, 0, 500, 0.0)
+    )
     assert many_run_bound(500, 500, 300, 500, 0.0) > 3
 
 
 def test_many_runs_without_evidence_give_nothing():
-    assert many_run_bound(0, 0, 0, 10, 0.0) == many_run_bound(5, 10, 5, 10, 0.0) == many_run_bound(0, 10, 10, 10, 0.0) == 0
+    assert (
+        many_run_bound(0, 0, 0, 10, 0.0)
+        == many_run_bound(5, 10, 5, 10, 0.0)
+        == many_run_bound(0, 10, 10, 10, 0.0)
+        == 0
+    )
     assert many_run_bound(10, 10, 0, 0, 0.0) == 0
 
 
@@ -207,7 +240,12 @@ def test_an_audit_of_the_gaussian_mechanism_is_wrong_in_at_most_one_of_twenty(rn
         scores = mu * member + rng.normal(size=400)
         half = slice(0, 200), slice(200, 400)
         threshold = select_threshold(scores[half[0]], member[half[0]], delta)
-        wrong += audit_many_runs(scores[half[1]], member[half[1]], threshold, delta)["epsilon_lower_bound"] > epsilon
+        wrong += (
+            audit_many_runs(scores[half[1]], member[half[1]], threshold, delta)[
+                "epsilon_lower_bound"
+            ]
+            > epsilon
+        )
     assert wrong <= MOST_WRONG
 
 
@@ -215,8 +253,15 @@ def test_randomised_response_is_the_worst_case_and_still_is_not_exceeded_more_of
     """Exactly, over all outcomes: the bound is above epsilon with a probability of at most 5 %."""
     n, epsilon = 40, 1.0
     right = 1 / (1 + math.exp(-epsilon))
-    above = np.array([[many_run_bound(tp, n, fp, n, 0.0) > epsilon for fp in range(n + 1)] for tp in range(n + 1)])
-    joint = np.outer(binom.pmf(np.arange(n + 1), n, right), binom.pmf(np.arange(n + 1), n, 1 - right))
+    above = np.array(
+        [
+            [many_run_bound(tp, n, fp, n, 0.0) > epsilon for fp in range(n + 1)]
+            for tp in range(n + 1)
+        ]
+    )
+    joint = np.outer(
+        binom.pmf(np.arange(n + 1), n, right), binom.pmf(np.arange(n + 1), n, 1 - right)
+    )
     assert 0 < joint[above].sum() <= 0.05
 
 
@@ -225,14 +270,21 @@ def test_many_runs_bring_the_bound_near_epsilon(rng):
     scores = mu * member + rng.normal(size=len(member))
     threshold = select_threshold(scores[:50_000], member[:50_000], delta)
     epsilon = gaussian_epsilon(mu, delta)
-    assert 0.8 * epsilon < audit_many_runs(scores[50_000:], member[50_000:], threshold, delta)["epsilon_lower_bound"] < epsilon
+    assert (
+        0.8 * epsilon
+        < audit_many_runs(scores[50_000:], member[50_000:], threshold, delta)["epsilon_lower_bound"]
+        < epsilon
+    )
 
 
 def test_the_selected_threshold_is_the_best_of_all(rng):
     member = coins(rng, 120)
     scores = np.round(2 * member + rng.normal(size=120), 1)
     best = select_threshold(scores, member, 1e-3)
-    bounds = {threshold: audit_many_runs(scores, member, threshold, 1e-3)["epsilon_lower_bound"] for threshold in scores}
+    bounds = {
+        threshold: audit_many_runs(scores, member, threshold, 1e-3)["epsilon_lower_bound"]
+        for threshold in scores
+    }
     assert bounds[best] == max(bounds.values()) > 0
 
 
@@ -254,7 +306,9 @@ def test_a_mechanism_that_hides_nothing_reaches_the_ceiling(rng):
     many = audit["many_runs"]
     assert many["epsilon_lower_bound"] == many["ceiling"] > 0
     assert many["correct"] == many["guesses"] == 60
-    assert audit["epsilon_lower_bound"] == max(audit["one_run"]["epsilon_lower_bound"], many["epsilon_lower_bound"])
+    assert audit["epsilon_lower_bound"] == max(
+        audit["one_run"]["epsilon_lower_bound"], many["epsilon_lower_bound"]
+    )
     assert audit["ceiling"] == max(audit["one_run"]["ceiling"], many["ceiling"])
 
 

@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 from sklearn import metrics as reference
 
-from pipeline.statistics.intervals import bootstrap_auroc, bootstrap_mean, bootstrap_weights, interval, paired_difference, wilson
+from pipeline.statistics.intervals import (
+    bootstrap_auroc,
+    bootstrap_mean,
+    bootstrap_weights,
+    interval,
+    paired_difference,
+    wilson,
+)
 from pipeline.statistics.rates import (
     area_under_curve,
     auroc,
@@ -58,7 +65,9 @@ def test_confusion_is_the_mean_of_scikit_learns_over_seeds(predicted, y):
 @pytest.mark.parametrize("seed", range(SEEDS))
 def test_rates_of_one_seed_equal_scikit_learn(predicted, y, seed):
     answer = predicted[seed]
-    sensitivity, specificity = (reference.recall_score(y, answer, pos_label=label) for label in (1, 0))
+    sensitivity, specificity = (
+        reference.recall_score(y, answer, pos_label=label) for label in (1, 0)
+    )
     expected = {
         "accuracy": reference.accuracy_score(y, answer),
         "sensitivity": sensitivity,
@@ -93,12 +102,17 @@ def test_a_rate_without_denominator_is_zero(y, answer):
 
 def test_classification_report_equals_scikit_learn(predicted, y):
     names = ["healthy", "ill"]
-    expected = reference.classification_report(y, predicted[0], target_names=names, output_dict=True)
+    expected = reference.classification_report(
+        y, predicted[0], target_names=names, output_dict=True
+    )
     lines = classification_report(predicted[0], y, names)
     assert [line["class"] for line in lines] == names
     for line in lines:
         of_class = expected[line["class"]]
-        close([line["precision"], line["recall"], line["f1"]], [of_class[k] for k in ("precision", "recall", "f1-score")])
+        close(
+            [line["precision"], line["recall"], line["f1"]],
+            [of_class[k] for k in ("precision", "recall", "f1-score")],
+        )
         assert line["support"] == of_class["support"]
 
 
@@ -117,8 +131,14 @@ def test_auroc_equals_scikit_learn_ties_included(score, y):
 
 
 @pytest.mark.parametrize(
-    ("score", "area"), [([0.1, 0.2, 0.8, 0.9], 1.0), ([0.9, 0.8, 0.2, 0.1], 0.0), ([0.5] * 4, 0.5), ([0.1, 0.6, 0.6, 0.9], 0.875)]
-)  # fmt: skip
+    ("score", "area"),
+    [
+        ([0.1, 0.2, 0.8, 0.9], 1.0),
+        ([0.9, 0.8, 0.2, 0.1], 0.0),
+        ([0.5] * 4, 0.5),
+        ([0.1, 0.6, 0.6, 0.9], 0.875),
+    ],
+)
 def test_auroc_of_known_answers(score, area):
     assert auroc(np.array(score), np.array([0, 0, 1, 1])) == area
 
@@ -127,7 +147,9 @@ def test_pairwise_wins_equals_a_loop(score, y):
     wins = pairwise_wins(score, y)
     for i, p in enumerate(np.flatnonzero(y == 1)[:10]):
         for j, q in enumerate(np.flatnonzero(y == 0)[:10]):
-            close(wins[i, j], np.mean([(one[p] > one[q]) + 0.5 * (one[p] == one[q]) for one in score]))
+            close(
+                wins[i, j], np.mean([(one[p] > one[q]) + 0.5 * (one[p] == one[q]) for one in score])
+            )
     assert wins.shape == (y.sum(), (1 - y).sum())
 
 
@@ -144,7 +166,10 @@ def test_roc_curve_is_the_step_curve_of_scikit_learns_points(score, y, points):
 
 
 def test_roc_curve_counts_a_point_that_lies_on_the_grid():
-    score, y = np.array([0.9, 0.8, 0.4, 0.3]), np.array([0, 1, 0, 1])  # (0, 0) (1/2, 0) (1/2, 1/2) (1, 1/2) (1, 1)
+    score, y = (
+        np.array([0.9, 0.8, 0.4, 0.3]),
+        np.array([0, 1, 0, 1]),
+    )  # (0, 0) (1/2, 0) (1/2, 1/2) (1, 1/2) (1, 1)
     assert roc_curve(score, y, 3)[1].tolist() == [0, 0.5, 1]
     assert roc_curve(1 - score, y, 3)[1].tolist() == [0, 1, 1]
 
@@ -165,7 +190,10 @@ def test_area_under_the_roc_curve_is_close_to_auroc(rng, y):
 def test_area_under_curve():
     assert area_under_curve(np.array([0.0]), np.array([0.7])) == 0.7
     assert area_under_curve(np.array([0.0, 1.0]), np.array([1.0, 0.0])) == 0.5
-    close(area_under_curve(np.array([0.0, 0.1, 0.5]), np.array([0.9, 0.7, 0.3])), (0.1 * 0.8 + 0.4 * 0.5) / 0.5)
+    close(
+        area_under_curve(np.array([0.0, 0.1, 0.5]), np.array([0.9, 0.7, 0.3])),
+        (0.1 * 0.8 + 0.4 * 0.5) / 0.5,
+    )
     close(area_under_curve(np.array([0.0, 0.05, 0.2, 1.0]), np.full(4, 0.6)), 0.6)
 
 
@@ -188,7 +216,9 @@ def test_each_resample_draws_as_many_patients_as_there_are():
 
 
 def test_the_same_seed_draws_the_same():
-    np.testing.assert_array_equal(bootstrap_weights(N, 10, seed=1), bootstrap_weights(N, 10, seed=1))
+    np.testing.assert_array_equal(
+        bootstrap_weights(N, 10, seed=1), bootstrap_weights(N, 10, seed=1)
+    )
     assert (bootstrap_weights(N, 10, seed=1) != bootstrap_weights(N, 10, seed=2)).any()
 
 
@@ -197,18 +227,26 @@ def test_bootstrap_mean_equals_naive_resampling(rng, y):
     drawn = list(naive_resamples(weights))
     close(bootstrap_mean(values, weights), [values[d].mean() for d in drawn], 1e-6)
     ill = y == 1
-    close(bootstrap_mean(values, weights, where=ill), [values[d][ill[d]].mean() for d in drawn], 1e-6)
+    close(
+        bootstrap_mean(values, weights, where=ill), [values[d][ill[d]].mean() for d in drawn], 1e-6
+    )
 
 
 def test_a_resample_without_the_patients_asked_for_is_finite():
     weights = np.array([[2, 0], [0, 2]], dtype=np.float32)
-    assert bootstrap_mean(np.array([0.3, 0.8]), weights, where=np.array([True, False])).tolist()[1] == 0
+    assert (
+        bootstrap_mean(np.array([0.3, 0.8]), weights, where=np.array([True, False])).tolist()[1]
+        == 0
+    )
     assert np.isfinite(bootstrap_auroc(np.array([[0.1, 0.9]]), np.array([0, 1]), weights)).all()
 
 
 def test_bootstrap_auroc_equals_naive_resampling(score, y):
     weights = bootstrap_weights(N, 20, seed=9)
-    naive = [np.mean([reference.roc_auc_score(y[d], one[d]) for one in score]) for d in naive_resamples(weights)]
+    naive = [
+        np.mean([reference.roc_auc_score(y[d], one[d]) for one in score])
+        for d in naive_resamples(weights)
+    ]
     close(bootstrap_auroc(score, y, weights), naive, 1e-5)
 
 
@@ -229,7 +267,10 @@ def test_interval_of_a_proportion_covers_at_its_nominal_rate(confidence):
     truth, n, repeats = 0.8, 300, 600
     weights = bootstrap_weights(n, 500, seed=0)
     people = np.random.default_rng(1).random((repeats, n)) < truth
-    bounds = [interval(one.mean(), bootstrap_mean(one.astype(float), weights), confidence) for one in people]
+    bounds = [
+        interval(one.mean(), bootstrap_mean(one.astype(float), weights), confidence)
+        for one in people
+    ]
     covered = np.mean([low <= truth <= high for low, high in bounds])
     # Three standard errors of the simulation, and half a point because a proportion jumps by 1/n.
     assert abs(covered - confidence) < 3 * (confidence * (1 - confidence) / repeats) ** 0.5 + 0.005
@@ -244,7 +285,11 @@ def test_paired_difference_against_its_closed_form(rng):
     se = (a - b).std() / N**0.5
     close(paired["difference"], a.mean() - b.mean())
     close(paired["se"] / se, 1, 0.05)
-    close([paired["low"], paired["high"]], [paired["difference"] - 1.96 * se, paired["difference"] + 1.96 * se], 0.1 * se)
+    close(
+        [paired["low"], paired["high"]],
+        [paired["difference"] - 1.96 * se, paired["difference"] + 1.96 * se],
+        0.1 * se,
+    )
     close(paired["smallest_detectable"], (1.959964 + 0.841621) * paired["se"], 1e-6)
 
 
@@ -271,7 +316,11 @@ def test_no_difference_is_no_difference(rng):
 def test_paired_difference_changes_its_sign_with_its_sides(rng):
     a, b, weights = rng.random(N), rng.random(N), bootstrap_weights(N, 500, seed=0)
     one, other = paired_difference(a, b, weights), paired_difference(b, a, weights)
-    close([one["difference"], one["low"], one["high"]], [-other["difference"], -other["high"], -other["low"]], 1e-6)
+    close(
+        [one["difference"], one["low"], one["high"]],
+        [-other["difference"], -other["high"], -other["low"]],
+        1e-6,
+    )
     close(one["se"], other["se"], 1e-6)
 
 
@@ -279,17 +328,32 @@ def test_the_smallest_detectable_difference_is_detected_four_times_in_five():
     n, repeats, spread = 200, 400, 0.5
     weights, rng = bootstrap_weights(n, 400, seed=0), np.random.default_rng(1)
     b = np.zeros(n)
-    truth = np.mean([paired_difference(rng.normal(0, spread, n), b, weights)["smallest_detectable"] for _ in range(20)])
-    found = [paired_difference(truth + rng.normal(0, spread, n), b, weights)["low"] > 0 for _ in range(repeats)]
+    truth = np.mean(
+        [
+            paired_difference(rng.normal(0, spread, n), b, weights)["smallest_detectable"]
+            for _ in range(20)
+        ]
+    )
+    found = [
+        paired_difference(truth + rng.normal(0, spread, n), b, weights)["low"] > 0
+        for _ in range(repeats)
+    ]
     assert 0.73 < np.mean(found) < 0.87  # 0.8, give or take three standard errors
-    nothing = [paired_difference(rng.normal(0, spread, n), b, weights)["low"] > 0 for _ in range(repeats)]
+    nothing = [
+        paired_difference(rng.normal(0, spread, n), b, weights)["low"] > 0 for _ in range(repeats)
+    ]
     assert np.mean(nothing) < 0.06  # 0.025
 
 
 # Newcombe 1998, Statistics in Medicine 17:857, table I, method 3.
 @pytest.mark.parametrize(
     ("successes", "n", "low", "high"),
-    [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)],
+    [
+        (81, 263, 0.2553, 0.3662),
+        (15, 148, 0.0624, 0.1605),
+        (0, 20, 0.0, 0.1611),
+        (1, 29, 0.0061, 0.1718),
+    ],
 )
 def test_wilson_equals_published_values(successes, n, low, high):
     close(wilson(successes, n), (low, high), 5e-5)
@@ -299,7 +363,13 @@ def test_wilson_equals_published_values(successes, n, low, high):
 def test_wilson_stays_inside_and_widens_with_confidence():
     assert wilson(0, 5)[0] == pytest.approx(0, abs=1e-15)
     assert wilson(5, 5)[1] == 1
-    assert wilson(3, 10, 0.99)[0] < wilson(3, 10, 0.8)[0] < 0.3 < wilson(3, 10, 0.8)[1] < wilson(3, 10, 0.99)[1]
+    assert (
+        wilson(3, 10, 0.99)[0]
+        < wilson(3, 10, 0.8)[0]
+        < 0.3
+        < wilson(3, 10, 0.8)[1]
+        < wilson(3, 10, 0.99)[1]
+    )
 
 
 # ---- degenerate models ----

@@ -3,7 +3,16 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from pipeline.statistics.intervals import bootstrap_weights
-from pipeline.statistics.separation import BINS, advantage, auroc, bootstrap, by_patient, enough_for, roc_log, tpr_at_fpr
+from pipeline.statistics.separation import (
+    BINS,
+    advantage,
+    auroc,
+    bootstrap,
+    by_patient,
+    enough_for,
+    roc_log,
+    tpr_at_fpr,
+)
 
 FPRS = [0.01, 0.05, 0.2]
 
@@ -18,13 +27,17 @@ def drawn(targets, patients, *, shift=1.0, seed=0, digits=None):
 def naive_tpr(members, others, fpr):
     """The best of all thresholds there are, one after another."""
     thresholds = [*np.unique(np.r_[members, others]), np.inf]
-    return max((members >= t).mean() for t in thresholds if (others >= t).sum() <= fpr * len(others) + 1e-9)
+    return max(
+        (members >= t).mean() for t in thresholds if (others >= t).sum() <= fpr * len(others) + 1e-9
+    )
 
 
 @pytest.mark.parametrize("digits", [None, 1, 0])
 def test_auroc_is_that_of_scikit_learn(digits):
     scores, member = drawn(3, 50, digits=digits)
-    assert auroc(scores[member], scores[~member]) == pytest.approx(roc_auc_score(member.ravel(), scores.ravel()), abs=1e-12)
+    assert auroc(scores[member], scores[~member]) == pytest.approx(
+        roc_auc_score(member.ravel(), scores.ravel()), abs=1e-12
+    )
 
 
 def test_auroc_at_its_limits():
@@ -64,14 +77,19 @@ def test_advantage_of_a_known_shift():
 
 
 def test_advantage_is_not_optimistic():
-    found = [advantage(np.random.default_rng(s).normal(size=(4, 40)), drawn(4, 40, seed=100 + s)[1]) for s in range(300)]
+    found = [
+        advantage(np.random.default_rng(s).normal(size=(4, 40)), drawn(4, 40, seed=100 + s)[1])
+        for s in range(300)
+    ]
     # The best threshold judged on its own targets would show about 0.1.
     assert abs(np.mean(found)) < 3 * np.std(found) / 300**0.5
 
 
 def test_advantage_of_a_rule_is_tpr_minus_fpr():
     member = drawn(6, 50, seed=5)[1]
-    right = np.where(np.random.default_rng(6).random(member.shape) < np.where(member, 0.9, 0.4), 1.0, 0.0)
+    right = np.where(
+        np.random.default_rng(6).random(member.shape) < np.where(member, 0.9, 0.4), 1.0, 0.0
+    )
     halves = [right[i::2][member[i::2]].mean() - right[i::2][~member[i::2]].mean() for i in (0, 1)]
     assert advantage(right, member) == pytest.approx(np.mean(halves))
     assert advantage(np.ones((6, 50)), member) == 0
@@ -120,12 +138,16 @@ def test_bootstrap_of_everyone_once_is_the_estimate():
     areas, rates = bootstrap(scores, member, np.ones((1, 300)), [0.001, 0.01])
     members, others = scores[member], scores[~member]
     assert areas[0] == pytest.approx(auroc(members, others), abs=1e-4)
-    assert rates[0] == pytest.approx([tpr_at_fpr(members, others, fpr) for fpr in (0.001, 0.01)], abs=1e-6)
+    assert rates[0] == pytest.approx(
+        [tpr_at_fpr(members, others, fpr) for fpr in (0.001, 0.01)], abs=1e-6
+    )
 
 
 def test_bootstrap_of_patients_is_wider_than_of_decisions():
     rng = np.random.default_rng(12)
-    member = np.tile(rng.random(200) < 0.5, (50, 1))  # 50 targets that all trained on the same patients
+    member = np.tile(
+        rng.random(200) < 0.5, (50, 1)
+    )  # 50 targets that all trained on the same patients
     scores = member + rng.normal(size=200) + 0.01 * rng.normal(size=(50, 200))
     areas, _ = bootstrap(scores, member, bootstrap_weights(200, 500, seed=13), FPRS)
     assert areas.std() > 0.02  # that of 200 patients; 10,000 independent decisions would say 0.004

@@ -35,15 +35,24 @@ def evaluated(tmp_path_factory):
     import yaml
 
     values = yaml.safe_load(compose(["experiment=smoke"], tiny.ROOT / "conf"))
-    values["data"] |= {"name": "tiny", "target": tiny.SCHEMA.target, "classes": list(tiny.SCHEMA.classes)}
+    values["data"] |= {
+        "name": "tiny",
+        "target": tiny.SCHEMA.target,
+        "classes": list(tiny.SCHEMA.classes),
+    }
     values["train"]["epochs"], values["audit"]["resamples"], values["model"]["hidden"] = 3, 100, [8]
-    values["data"]["features"] = {name: feature.model_dump() for name, feature in tiny.FEATURES.items()}
+    values["data"]["features"] = {
+        name: feature.model_dump() for name, feature in tiny.FEATURES.items()
+    }
     others = ("distill", "dp_train", "partition")
     cfg = small(parse({key: value for key, value in values.items() if key not in others}, "conf"))
     data = tiny.records(90, seed=3)
     plan = tiny.plan(data, seeds=1, release=True)
     populations = {name: train(name, data, plan, cfg) for name in cfg.defenses}
-    audits = {name: audit(models, data, plan, cfg, name=name).findings for name, models in populations.items()}
+    audits = {
+        name: audit(models, data, plan, cfg, name=name).findings
+        for name, models in populations.items()
+    }
     evaluation = evaluate_audits(audits, cfg)
     folder = tmp_path_factory.mktemp("evaluate")
     leaks = {name: made_up_leak(data, targets=20, effect=0.5) for name in populations}
@@ -97,7 +106,9 @@ def test_one_parent_per_defence_and_one_nested_run_per_radius(logged, store):
     assert (store / "mlflow.db").exists()
 
 
-def test_a_defence_has_the_colour_that_it_has_on_the_page_unless_it_is_compared_with_itself(logged, evaluated):
+def test_a_defence_has_the_colour_that_it_has_on_the_page_unless_it_is_compared_with_itself(
+    logged, evaluated
+):
     cfg, parents = logged[0], logged[2]
     colours = {run.data.tags["defense"]: run.data.tags["mlflow.runColor"] for run in parents}
     assert colours == dict(zip(cfg.defenses, COLOURS, strict=False))
@@ -108,10 +119,14 @@ def test_curves_step_in_thousandths_of_the_radius(logged, evaluated):
     client, parents = logged[1:3]
     comparison = evaluated[3].comparison
     for run in parents:
-        lines = comparison[(comparison["defense"] == run.data.tags["defense"]) & (comparison["threat"] == "clinical")]
+        lines = comparison[
+            (comparison["defense"] == run.data.tags["defense"])
+            & (comparison["threat"] == "clinical")
+        ]
         history = client.get_metric_history(run.info.run_id, "clinical/robust_accuracy")
         assert {m.step: m.value for m in history} == {
-            round(eps * 1000): value for eps, value in zip(lines["eps"], lines["robust_accuracy"], strict=True)
+            round(eps * 1000): value
+            for eps, value in zip(lines["eps"], lines["robust_accuracy"], strict=True)
         }
 
 
@@ -119,11 +134,18 @@ def test_nested_runs_hold_the_figures_of_the_comparison(logged, evaluated):
     nested, comparison = logged[3], evaluated[3].comparison
     for run in nested:
         lines = comparison[
-            (comparison["defense"] == run.data.params["defense"]) & (comparison["eps"] == float(run.data.params["eps"]))
+            (comparison["defense"] == run.data.params["defense"])
+            & (comparison["eps"] == float(run.data.params["eps"]))
         ]
         for threat, prefix in (("clinical", ""), ("unconstrained", "unconstrained/")):
             line = lines[lines["threat"] == threat].iloc[0]
-            for key in ("robust_accuracy", "robust_low", "robust_high", "missed_diagnosis_rate", "sensitivity"):
+            for key in (
+                "robust_accuracy",
+                "robust_low",
+                "robust_high",
+                "missed_diagnosis_rate",
+                "sensitivity",
+            ):
                 assert run.data.metrics[prefix + key] == pytest.approx(line[key])
 
 
@@ -134,10 +156,13 @@ def test_what_counts_in_another_unit_stays_out_of_the_nested_runs(logged, evalua
     assert not [key for run in nested for key in run.data.metrics if key.startswith("sparse/")]
     comparison = evaluated[3].comparison
     for run in parents:
-        lines = comparison[(comparison["defense"] == run.data.tags["defense"]) & (comparison["threat"] == "sparse")]
+        lines = comparison[
+            (comparison["defense"] == run.data.tags["defense"]) & (comparison["threat"] == "sparse")
+        ]
         history = client.get_metric_history(run.info.run_id, "sparse/robust_accuracy")
         assert [(m.step, m.value) for m in sorted(history, key=lambda m: m.step)] == [
-            (1000 * count, value) for count, value in zip(range(3), lines["robust_accuracy"], strict=True)
+            (1000 * count, value)
+            for count, value in zip(range(3), lines["robust_accuracy"], strict=True)
         ]
 
 
@@ -145,7 +170,10 @@ def test_the_share_that_is_proved_is_a_curve_too(logged, evaluated):
     client, parents = logged[1:3]
     comparison = evaluated[3].comparison
     for run in parents:
-        lines = comparison[(comparison["defense"] == run.data.tags["defense"]) & (comparison["threat"] == "clinical")]
+        lines = comparison[
+            (comparison["defense"] == run.data.tags["defense"])
+            & (comparison["threat"] == "clinical")
+        ]
         for key in ("verified_accuracy", "undecided"):
             history = client.get_metric_history(run.info.run_id, f"clinical/{key}")
             assert [m.value for m in sorted(history, key=lambda m: m.step)] == lines[key].tolist()
@@ -167,10 +195,16 @@ def test_the_files_of_the_report_are_artifacts_of_the_parent(logged):
         names = {item.path for item in client.list_artifacts(run.info.run_id)}
         assert {"report.html", "comparison.csv", "attacks.csv", "metrics.json", "plots"} <= names
         name = run.data.tags["defense"]
-        own = {"rows": f"rows/{name}.parquet", "verdicts": f"verdicts/{name}.parquet", "leakage": f"leakage/{name}"}
+        own = {
+            "rows": f"rows/{name}.parquet",
+            "verdicts": f"verdicts/{name}.parquet",
+            "leakage": f"leakage/{name}",
+        }
         for place, path in own.items():
             assert [item.path for item in client.list_artifacts(run.info.run_id, place)] == [path]
-        assert [item.path for item in client.list_artifacts(run.info.run_id, own["leakage"])] == [f"leakage/{name}/claim.json"]
+        assert [item.path for item in client.list_artifacts(run.info.run_id, own["leakage"])] == [
+            f"leakage/{name}/claim.json"
+        ]
 
 
 def test_what_a_defence_leaks_stands_beside_its_robustness(logged, evaluated):
@@ -178,17 +212,24 @@ def test_what_a_defence_leaks_stands_beside_its_robustness(logged, evaluated):
     for run in logged[2]:
         found, own = (
             run.data.metrics,
-            {name: table[table["defense"] == run.data.tags["defense"]] for name, table in tables.items()},
+            {
+                name: table[table["defense"] == run.data.tags["defense"]]
+                for name, table in tables.items()
+            },
         )
         for _, line in own["privacy"].iterrows():
             assert found[f"membership/{line['attack']}/auroc"] == pytest.approx(line["auroc"])
         for _, line in own["inversion"].iterrows():
-            assert found[f"inversion/glucose/scores/uplift_{line['group']}"] == pytest.approx(line["uplift"])
+            assert found[f"inversion/glucose/scores/uplift_{line['group']}"] == pytest.approx(
+                line["uplift"]
+            )
 
 
 def test_a_changed_table_is_logged_anew(evaluated, tmp_path):
     shutil.copytree(evaluated[4], tmp_path / "evaluate")
-    before = {name: tracking._results(tmp_path / "evaluate", name) for name in ("baseline", "adv_train")}
+    before = {
+        name: tracking._results(tmp_path / "evaluate", name) for name in ("baseline", "adv_train")
+    }
     table = pd.read_csv(tmp_path / "evaluate" / "privacy.csv")
     table.loc[table["defense"] == "adv_train", "auroc"] = 0.9
     table.to_csv(tmp_path / "evaluate" / "privacy.csv", index=False)
@@ -237,7 +278,9 @@ def test_a_name_says_what_sets_a_run_apart_in_few_letters():
     )
 
 
-def test_the_release_model_answers_raw_records_in_a_fresh_process(logged, evaluated, store, tmp_path):
+def test_the_release_model_answers_raw_records_in_a_fresh_process(
+    logged, evaluated, store, tmp_path
+):
     """Missing values, the columns in another order, a folder outside the project, and unpickling a failure."""
     data, populations = evaluated[1:3]
     run = next(run for run in logged[2] if run.data.tags["defense"] == "adv_train")
@@ -253,8 +296,16 @@ mlflow.set_tracking_uri("sqlite:///{store / "mlflow.db"}")
 model = mlflow.pyfunc.load_model("runs:/{run.info.run_id}/model")
 model.predict(model_records).to_json({str(tmp_path / "answers.json")!r})
 """
-    environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "MLFLOW_TRACKING_URI")}
-    subprocess.run([sys.executable, "-c", script], check=True, cwd=tmp_path, env=environment, capture_output=True)
+    environment = {
+        k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "MLFLOW_TRACKING_URI")
+    }
+    subprocess.run(
+        [sys.executable, "-c", script],
+        check=True,
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+    )
     answers = pd.read_json(tmp_path / "answers.json", dtype=float)
     release = populations["adv_train"].release()
     expected = torch.softmax(release(data.x[None])[0].double(), -1)
@@ -266,7 +317,9 @@ model.predict(model_records).to_json({str(tmp_path / "answers.json")!r})
 def test_no_artifact_of_the_model_is_a_pickle(logged, store):
     files = [path for path in (store / "mlartifacts").rglob("*") if path.is_file()]
     assert any(path.suffix == ".safetensors" for path in files)
-    assert not [path.name for path in files if path.suffix in (".pkl", ".pickle", ".pt", ".pth", ".joblib")]
+    assert not [
+        path.name for path in files if path.suffix in (".pkl", ".pickle", ".pt", ".pth", ".joblib")
+    ]
 
 
 # ---- no patient, no place ----
@@ -280,16 +333,26 @@ NAMES = list(tiny.SCHEMA.names)
 # A record, in every layout that somebody may think of.
 LAYOUTS = {
     "a.csv": lambda r: f"patient,{','.join(NAMES)}\n7,{','.join(coded(map_text(r), ''))}\n",
-    "reordered.csv": lambda r: f"{','.join(NAMES[::-1])}\n{','.join(coded(map_text(r), '')[::-1])}\n",
+    "reordered.csv": lambda r: (
+        f"{','.join(NAMES[::-1])}\n{','.join(coded(map_text(r), '')[::-1])}\n"
+    ),
     "text.md": lambda r: "one patient: " + ", ".join(coded(map_text(r), "NaN")),
     "row.json": lambda r: json.dumps({"columns": NAMES, "data": [r]}),
     "nan.json": lambda r: json.dumps([coded(r, float("nan"))]),
-    "records.json": lambda r: json.dumps([{"patient": 7} | dict(zip(NAMES[::-1], r[::-1], strict=True))]),
-    "columns.json": lambda r: json.dumps({name: [1.0, cell] for name, cell in zip(NAMES, r, strict=True)}),
-    "indexed.json": lambda r: json.dumps({name: {"0": 1.0, "1": cell} for name, cell in zip(NAMES, r, strict=True)}),
+    "records.json": lambda r: json.dumps(
+        [{"patient": 7} | dict(zip(NAMES[::-1], r[::-1], strict=True))]
+    ),
+    "columns.json": lambda r: json.dumps(
+        {name: [1.0, cell] for name, cell in zip(NAMES, r, strict=True)}
+    ),
+    "indexed.json": lambda r: json.dumps(
+        {name: {"0": 1.0, "1": cell} for name, cell in zip(NAMES, r, strict=True)}
+    ),
     "side.json": lambda r: json.dumps([[1.0, cell] for cell in r]),
     "in_text.json": lambda r: json.dumps({"signature": json.dumps(r)}),
-    "page.html": lambda r: f"<table><tr><td>7</td>{''.join(f'<td>{c}</td>' for c in coded(map_text(r), '-'))}</tr></table>",
+    "page.html": lambda r: (
+        f"<table><tr><td>7</td>{''.join(f'<td>{c}</td>' for c in coded(map_text(r), '-'))}</tr></table>"
+    ),
     "list.yaml": lambda r: "\n".join(f"- {cell}" for cell in coded(r, "null")),
     "float32.txt": lambda r: str(coded([cell and float(np.float32(cell)) for cell in r], None)),
 }
@@ -319,20 +382,31 @@ def test_the_search_finds_a_record_in_files_that_are_no_text(tmp_path, name):
     data = tiny.records(90, seed=3)
     record = as_written(data, 5)
     if name == "a.parquet":
-        pd.DataFrame([record], columns=NAMES)[NAMES[::-1]].assign(patient=7).to_parquet(tmp_path / name)
+        pd.DataFrame([record], columns=NAMES)[NAMES[::-1]].assign(patient=7).to_parquet(
+            tmp_path / name
+        )
     elif name == "a.safetensors":
         write_tensors(tmp_path / name, {"x": data.x[None, 5:6], "columns": data.x[6:8].T})
     else:
         with sqlite3.connect(tmp_path / name) as database:
             database.execute("create table tags (key text, value text)")
             database.execute("insert into tags values ('example', ?)", [json.dumps(record)])
-    assert list(records_in(tmp_path, data).values()) == [[5, 6, 7] if name == "a.safetensors" else [5]]
+    assert list(records_in(tmp_path, data).values()) == [
+        [5, 6, 7] if name == "a.safetensors" else [5]
+    ]
 
 
 def test_the_search_knows_codes_for_missing_values(tmp_path):
-    coded_schema = {name: feature.model_copy(update={"missing": -9.0}) for name, feature in tiny.FEATURES.items()}
+    coded_schema = {
+        name: feature.model_copy(update={"missing": -9.0})
+        for name, feature in tiny.FEATURES.items()
+    }
     data = tiny.records(90, seed=3)
-    data = type(data)(data.x, data.y, type(data.schema)(tuple(coded_schema), tuple(coded_schema.values()), "outcome", ("a", "b")))
+    data = type(data)(
+        data.x,
+        data.y,
+        type(data.schema)(tuple(coded_schema), tuple(coded_schema.values()), "outcome", ("a", "b")),
+    )
     patient = int((data.x.isnan().sum(1) == 2).nonzero()[0])
     (tmp_path / "a.txt").write_text(" ".join(map(str, coded(as_written(data, patient), -9))))
     assert list(records_in(tmp_path, data).values()) == [[patient]]
@@ -341,7 +415,10 @@ def test_the_search_knows_codes_for_missing_values(tmp_path):
 def test_nothing_in_the_store_holds_a_record_of_the_cohort(logged, store, evaluated):
     """The files of runs and models, and the database; the folder that was logged from does hold some."""
     data, folder = evaluated[1], evaluated[4]
-    assert {Path(file).name for file in records_in(folder, data)} == {"exposed.csv", "exposure.parquet"}
+    assert {Path(file).name for file in records_in(folder, data)} == {
+        "exposed.csv",
+        "exposure.parquet",
+    }
     assert any((store / "mlartifacts").rglob("input_example.json"))
     assert records_in(store, data) == {}
 
@@ -350,7 +427,9 @@ def test_no_logged_file_shows_a_measurement_of_a_single_patient(logged, store, e
     """Their changes, "glucose 148 → 147", stand on the page in the folder and not on the one in the store."""
     fragile = pd.read_csv(evaluated[4] / "fragile.csv")
     change = fragile["change that misses the diagnosis"].iloc[0]
-    pages = [path.read_text(encoding="utf-8") for path in (store / "mlartifacts").rglob("report.html")]
+    pages = [
+        path.read_text(encoding="utf-8") for path in (store / "mlartifacts").rglob("report.html")
+    ]
     assert change in (evaluated[4] / "report.html").read_text(encoding="utf-8")
     assert pages
     for page in pages:
@@ -358,7 +437,9 @@ def test_no_logged_file_shows_a_measurement_of_a_single_patient(logged, store, e
         assert page.count("Left out here") == fragile["defense"].nunique()
         assert "Correct answers that one measurement can turn by itself" in page
         assert page.count("<table") == page.count("</table>")
-    assert not [path for path in (store / "mlartifacts").rglob("*") if path.name in tracking.OF_PATIENTS]
+    assert not [
+        path for path in (store / "mlartifacts").rglob("*") if path.name in tracking.OF_PATIENTS
+    ]
 
 
 def test_nothing_that_is_logged_says_where_the_project_lies(logged, store):
@@ -369,7 +450,9 @@ def test_nothing_that_is_logged_says_where_the_project_lies(logged, store):
     client, parents, nested = logged[1:]
     models = client.search_logged_models([parents[0].info.experiment_id])
     assert models
-    said = [value for run in parents + nested for value in (run.data.tags | run.data.params).values()]
+    said = [
+        value for run in parents + nested for value in (run.data.tags | run.data.params).values()
+    ]
     said += [value for model in models for value in (model.tags | model.params).values()]
     assert not [value for value in said if any(place in value for place in places)]
 
@@ -380,7 +463,10 @@ def test_a_model_carries_the_code_that_it_runs_and_no_other_file(logged, store):
     for code in codes:
         names = {path.relative_to(code).as_posix() for path in code.rglob("*") if path.is_file()}
         assert {"__init__.py", "data/schema.py", "models/population.py"} <= names
-        assert all((tiny.ROOT / "pipeline" / name).read_text() == (code / name).read_text() for name in names)
+        assert all(
+            (tiny.ROOT / "pipeline" / name).read_text() == (code / name).read_text()
+            for name in names
+        )
         assert not [name for name in names if "attacks" in name or "tracking" in name]
 
 

@@ -51,13 +51,23 @@ import mlflow
 with one_writer(), mlflow.start_run(experiment_id=experiment, run_name=sys.argv[1]):
     mlflow.log_metric("robust_accuracy", 0.5)
 """
-    environment = os.environ | {"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path / 'mlflow.db'}", "DVC_ROOT": str(tiny.ROOT)}
+    environment = os.environ | {
+        "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path / 'mlflow.db'}",
+        "DVC_ROOT": str(tiny.ROOT),
+    }
     processes = [
-        subprocess.Popen([sys.executable, "-c", script, str(number)], cwd=tiny.ROOT, env=environment, stderr=subprocess.PIPE)
+        subprocess.Popen(
+            [sys.executable, "-c", script, str(number)],
+            cwd=tiny.ROOT,
+            env=environment,
+            stderr=subprocess.PIPE,
+        )
         for number in range(PROCESSES)
     ]
     errors = [process.communicate()[1].decode() for process in processes]
     assert [process.returncode for process in processes] == [0] * PROCESSES, errors
     with sqlite3.connect(tmp_path / "mlflow.db") as database:
-        names = {name for (name,) in database.execute("select name from runs where status = 'FINISHED'")}
+        names = {
+            name for (name,) in database.execute("select name from runs where status = 'FINISHED'")
+        }
     assert names == {str(number) for number in range(PROCESSES)}

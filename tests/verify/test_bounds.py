@@ -14,7 +14,9 @@ from pipeline.verify.problem import Boxes
 HIDDEN = {"linear": (), "one": (8,), "two": (8, 6), "three": (6, 5, 4)}
 every_depth = pytest.mark.parametrize("hidden", HIDDEN.values(), ids=HIDDEN)
 every_norm = pytest.mark.parametrize("norm", ["linf", "l2"])
-every_grid = pytest.mark.parametrize("threat", [brute.GRIDDED, brute.CONTINUOUS], ids=["gridded", "continuous"])
+every_grid = pytest.mark.parametrize(
+    "threat", [brute.GRIDDED, brute.CONTINUOUS], ids=["gridded", "continuous"]
+)
 
 
 def uniform(*shape, seed=0):
@@ -34,10 +36,18 @@ def random_boxes(problem, width, per=4, seed=0):
     start = low + a * (high - low)
     end = torch.minimum(high, start + width * b * (high - low))
     corners = [
-        torch.where(problem.gridded, torch.round(corner / problem.step) * problem.step, corner.float()) for corner in (start, end)
+        torch.where(
+            problem.gridded, torch.round(corner / problem.step) * problem.step, corner.float()
+        )
+        for corner in (start, end)
     ]
     return Boxes(
-        index, problem.x[index], *(torch.where(low < high, torch.minimum(torch.maximum(c, low), high), low) for c in corners)
+        index,
+        problem.x[index],
+        *(
+            torch.where(low < high, torch.minimum(torch.maximum(c, low), high), low)
+            for c in corners
+        ),
     )
 
 
@@ -54,7 +64,12 @@ def points_in(boxes, problem, n, seed=0):
 def margins(network, problem, boxes, points):
     """Of the float32 records that the points (n, B, D) stand for."""
     own, other = problem.own[boxes.index], problem.other[boxes.index]
-    return torch.stack([network.margin(network.filled(problem.as_records(boxes.index, p)), own, other) for p in points])
+    return torch.stack(
+        [
+            network.margin(network.filled(problem.as_records(boxes.index, p)), own, other)
+            for p in points
+        ]
+    )
 
 
 @every_depth
@@ -77,14 +92,18 @@ def test_no_record_in_a_box_is_below_its_bound(hidden, threat, width, seed):
     assert inside.sum() > len(boxes)
     assert (excess - slack)[inside].max() <= 0
     least = bound.least(boxes)
-    assert (least - slack <= margins(network, problem, boxes, points).where(inside, torch.inf)).all()
+    assert (
+        least - slack <= margins(network, problem, boxes, points).where(inside, torch.inf)
+    ).all()
 
 
 @every_depth
 def test_a_record_written_with_other_bits_is_not_below_the_bound_either(hidden):
     models = tiny.population(1, hidden=hidden, seed=2)
     x = brute.on_grid(60, brute.GRIDDED, seed=1)
-    x = torch.where(brute.GRIDDED.mutable, x * (1 + 3e-7), x)  # a few ulps off what the grid point becomes in float32
+    x = torch.where(
+        brute.GRIDDED.mutable, x * (1 + 3e-7), x
+    )  # a few ulps off what the grid point becomes in float32
     network = Network.of(models, 0)
     for y in (torch.zeros(60, dtype=torch.int64), torch.ones(60, dtype=torch.int64)):
         problem = brute.problem(models, x, y, brute.GRIDDED, 0.5)
@@ -99,7 +118,9 @@ def test_a_record_written_with_other_bits_is_not_below_the_bound_either(hidden):
 def test_the_bound_is_the_network_where_no_neuron_switches(hidden, threat):
     models = tiny.population(1, hidden=hidden, seed=2)
     network, problem = Network.of(models, 0), questions(models, threat)
-    boxes = random_boxes(problem, 1.0 if not hidden else 0.002 if not problem.gridded.any() else 0.0)
+    boxes = random_boxes(
+        problem, 1.0 if not hidden else 0.002 if not problem.gridded.any() else 0.0
+    )
     bound = margin_bound(network, boxes, problem)
     own, other = problem.own[boxes.index], problem.other[boxes.index]
     points = points_in(boxes, problem, 10)
@@ -107,7 +128,9 @@ def test_the_bound_is_the_network_where_no_neuron_switches(hidden, threat):
     stable = bound.looseness.amax(1) == 0
     assert stable.float().mean() > 0.5
     gap = margin - (points * bound.slope).sum(2) - bound.offset
-    assert gap[:, stable].abs().max() < (1e-4 if problem.gridded.any() else 1e-10)  # the grid in float32
+    assert gap[:, stable].abs().max() < (
+        1e-4 if problem.gridded.any() else 1e-10
+    )  # the grid in float32
 
 
 @every_depth
@@ -154,8 +177,10 @@ def made_up(problem, boxes, seed=3):
 
 
 def mesh(boxes, row, n):
-    sides = [torch.linspace(float(low), float(high), n if low < high else 1, dtype=torch.float64)
-             for low, high in zip(boxes.low[row], boxes.high[row], strict=True)]  # fmt: skip
+    sides = [
+        torch.linspace(float(low), float(high), n if low < high else 1, dtype=torch.float64)
+        for low, high in zip(boxes.low[row], boxes.high[row], strict=True)
+    ]
     return torch.cartesian_prod(*sides)
 
 
@@ -205,7 +230,9 @@ def test_cut_removes_no_point_below(norm, threat):
 
 def grid_points(boxes, problem, row):
     sides = []
-    for feature, (low, high) in enumerate(zip(boxes.low[row].tolist(), boxes.high[row].tolist(), strict=True)):
+    for feature, (low, high) in enumerate(
+        zip(boxes.low[row].tolist(), boxes.high[row].tolist(), strict=True)
+    ):
         step = float(problem.step[feature])
         first, last = round(low / step), round(high / step)
         ticks = torch.arange(first, last + 1, dtype=torch.float64) * step

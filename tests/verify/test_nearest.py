@@ -84,9 +84,13 @@ def test_the_counterexample_may_be_presented_and_breaks_the_answer_at_that_dista
         assert float(brute.margin(models, record[None], int(y[row]))) <= 0
         moved = brute.change(record, x[row], GRIDDED)
         assert abs(float(moved.norm() if norm == "l2" else moved.max()) - distance) < 1e-9
-        for feature in range(x.shape[1]):  # each value is one of those that may be presented, bit for bit
+        for feature in range(
+            x.shape[1]
+        ):  # each value is one of those that may be presented, bit for bit
             allowed = brute.choices(x[row], feature, GRIDDED, distance + 1e-9)
-            assert (record[feature] == allowed).any() or (record[feature].isnan() and x[row, feature].isnan())
+            assert (record[feature] == allowed).any() or (
+                record[feature].isnan() and x[row, feature].isnan()
+            )
     untouched = x.isnan() | ~GRIDDED.mutable
     assert same_bits(answer.record[untouched], x[untouched])
     if norm == "linf":
@@ -124,7 +128,10 @@ def test_more_boxes_never_prove_less(norm):
     for case in ("two_layers", "off_grid"):
         models, x, y, _ = asked(case)
         proved = torch.stack(
-            [solve(models, x, y, replace(GRIDDED, norm=norm), LARGEST, budget=b).robust_below for b in (1, 2, 4, 8, 16, 64)]
+            [
+                solve(models, x, y, replace(GRIDDED, norm=norm), LARGEST, budget=b).robust_below
+                for b in (1, 2, 4, 8, 16, 64)
+            ]
         )
         assert (proved[1:] >= proved[:-1] - 1e-9).all()
 
@@ -138,13 +145,19 @@ def test_any_will_do_says_whether_there_is_one():
         assert torch.equal(answer.robust_below.isfinite(), truth.linf.isfinite())
         assert (answer.breaks_at >= truth.linf - 1e-9).all()
         rows = answer.breaks_at.isfinite().nonzero()[:, 0].tolist()
-        assert all(float(brute.margin(models, answer.record[row : row + 1], int(y[row]))) <= 0 for row in rows)
+        assert all(
+            float(brute.margin(models, answer.record[row : row + 1], int(y[row]))) <= 0
+            for row in rows
+        )
 
 
 @every_norm
 def test_the_same_question_has_the_same_answer_bit_for_bit(norm):
     models, x, y, _ = asked("two_layers")
-    before = torch.get_rng_state(), {name: value.clone() for name, value in models.parameters.items()}
+    before = (
+        torch.get_rng_state(),
+        {name: value.clone() for name, value in models.parameters.items()},
+    )
     again = solve(models, x, y, replace(GRIDDED, norm=norm), LARGEST)
     first = solved("two_layers", norm)
     assert torch.equal(again.breaks_at, first.breaks_at)
@@ -186,7 +199,7 @@ def test_a_margin_that_does_not_is_decided(largest):
     models, x = flat(tiny.population(1, hidden=()), 1e-6), brute.on_grid(5, GRIDDED, seed=1)
     right, wrong = (
         solve(models, x, torch.full((5,), label), GRIDDED, largest, budget=100) for label in (1, 0)
-    )  # fmt: skip
+    )
     assert right.robust_below.isinf().all()
     assert torch.equal(wrong.breaks_at, torch.zeros(5, dtype=torch.float64))
     assert same_bits(wrong.record, x)
@@ -196,7 +209,14 @@ def test_nothing_is_proved_of_a_network_that_is_no_number():
     models = tiny.population(1)
     broken = {**models.parameters, "bias1": torch.full_like(models.parameters["bias1"], torch.nan)}
     x = brute.on_grid(5, GRIDDED, seed=1)
-    answer = solve(replace(models, parameters=broken), x, torch.ones(5, dtype=torch.int64), GRIDDED, 0.5, budget=50)
+    answer = solve(
+        replace(models, parameters=broken),
+        x,
+        torch.ones(5, dtype=torch.int64),
+        GRIDDED,
+        0.5,
+        budget=50,
+    )
     assert torch.equal(answer.robust_below, torch.zeros(5, dtype=torch.float64))
 
 
@@ -206,7 +226,9 @@ def test_a_record_on_the_very_boundary_is_undecided_and_the_next_one_is_not():
     weight, bias = torch.zeros(1, 5, 2), torch.tensor([[[0.0, -120.0]]])
     weight[0, 0, 1] = 1.0
     preprocessing = {"impute": zero, "center": zero, "scale": zero + 1}
-    one = replace(models, preprocessing=preprocessing, parameters={"weight0": weight, "bias0": bias})
+    one = replace(
+        models, preprocessing=preprocessing, parameters={"weight0": weight, "bias0": bias}
+    )
     x = torch.tensor([[123.0, 27.3, 5.0, 0.5, 40.0]])
     answer = solve(one, x, torch.ones(1, dtype=torch.int64), GRIDDED, 0.5)
     assert abs(float(answer.robust_below) - 3 / 30) < 1e-9
@@ -218,7 +240,11 @@ def test_the_float32_record_decides_not_the_grid_point_that_it_stands_for():
     models = tiny.population(1, hidden=())
     weight = torch.zeros(1, 5, 2)
     weight[0, 1, 1] = 1.0
-    preprocessing = {"impute": torch.zeros(1, 5), "center": torch.zeros(1, 5), "scale": torch.ones(1, 5)}
+    preprocessing = {
+        "impute": torch.zeros(1, 5),
+        "center": torch.zeros(1, 5),
+        "scale": torch.ones(1, 5),
+    }
     ticks = torch.arange(250, 330, dtype=torch.float64) * 0.1
     written = ticks.float().double()
     low = ticks[written < ticks - 2e-7]
@@ -229,7 +255,9 @@ def test_the_float32_record_decides_not_the_grid_point_that_it_stands_for():
         split = torch.tensor(threshold).float()  # as a sum of two float32 biases
         bias = torch.zeros(1, 1, 2)
         bias[0, 0, 0], bias[0, 0, 1] = threshold - float(split), -split
-        one = replace(models, preprocessing=preprocessing, parameters={"weight0": weight, "bias0": bias})
+        one = replace(
+            models, preprocessing=preprocessing, parameters={"weight0": weight, "bias0": bias}
+        )
         x = torch.tensor([[100.0, round((tick + 0.3) / 0.1) * 0.1, 5.0, 0.5, 40.0]])
         answer = solve(one, x, torch.ones(1, dtype=torch.int64), GRIDDED, 0.1)
         assert abs(float(answer.breaks_at) - 0.3 / 7) < 1e-9, tick
@@ -240,7 +268,10 @@ def test_the_float32_record_decides_not_the_grid_point_that_it_stands_for():
 
 
 def slopes(models, y):
-    weight = models.parameters["weight0"][0].double() / models.preprocessing["scale"][0].double()[:, None]
+    weight = (
+        models.parameters["weight0"][0].double()
+        / models.preprocessing["scale"][0].double()[:, None]
+    )
     return (weight[:, 1] - weight[:, 0]) * (2 * y.double() - 1)[:, None]
 
 
@@ -252,7 +283,12 @@ def complete(n, seed):
 def test_the_distance_of_a_linear_model_is_its_margin_over_its_slope(norm):
     models, x = tiny.population(1, hidden=(), boost=0.5), complete(40, 1)
     y = brute.answers(models, x)
-    margin = torch.stack([brute.margin(models, record[None], int(label))[0] for record, label in zip(x, y, strict=True)])
+    margin = torch.stack(
+        [
+            brute.margin(models, record[None], int(label))[0]
+            for record, label in zip(x, y, strict=True)
+        ]
+    )
     slope = slopes(models, y) * UNCONSTRAINED.scale
     expected = margin / (slope.norm(dim=1) if norm == "l2" else slope.abs().sum(1))
     answer = solve(models, x, y, replace(UNCONSTRAINED, norm=norm), 0.5)
@@ -284,14 +320,20 @@ def test_the_distance_of_a_linear_model_within_ranges_is_found_by_bisection():
     reached = worst(high) <= 0
     for _ in range(60):
         middle = (low + high) / 2
-        low, high = torch.where(worst(middle) > 0, middle, low), torch.where(worst(middle) > 0, high, middle)
+        low, high = (
+            torch.where(worst(middle) > 0, middle, low),
+            torch.where(worst(middle) > 0, high, middle),
+        )
     answer = solve(models, x, y, CONTINUOUS, 3.0)
     assert torch.equal(answer.breaks_at.isfinite(), reached)
     assert 0.2 < reached.double().mean() < 1
     assert (answer.breaks_at - high)[reached].abs().max() < RESOLUTION
     assert (answer.robust_below <= high + 1e-9)[reached].all()
     assert answer.robust_below[~reached].isinf().all()
-    assert ((answer.record >= CONTINUOUS.lower.float()) & (answer.record <= CONTINUOUS.upper.float()) | x.isnan()).all()
+    assert (
+        (answer.record >= CONTINUOUS.lower.float()) & (answer.record <= CONTINUOUS.upper.float())
+        | x.isnan()
+    ).all()
 
 
 def attacked(models, x, y, threat, eps, seed=0):
@@ -299,7 +341,10 @@ def attacked(models, x, y, threat, eps, seed=0):
     generator = torch.Generator().manual_seed(seed)
     one, limits = models.select(torch.tensor([0])).double(), (threat.lower, threat.upper)
     reach = eps[:, None] * torch.where(threat.mutable, threat.scale, 0.0)
-    low, high = torch.maximum(x.double() - reach, limits[0]), torch.minimum(x.double() + reach, limits[1])
+    low, high = (
+        torch.maximum(x.double() - reach, limits[0]),
+        torch.minimum(x.double() + reach, limits[1]),
+    )
     low, high = (torch.where(threat.mutable, corner, x.double()) for corner in (low, high))
     sign = (2 * y.double() - 1)[:, None]
 
@@ -311,7 +356,9 @@ def attacked(models, x, y, threat, eps, seed=0):
         points = torch.minimum(torch.maximum(points, low), high)
         if threat.norm == "l2":
             change = (points - x) / threat.scale
-            change = change * (eps[:, None] / change.norm(dim=1, keepdim=True).clamp_min(1e-12)).clamp_max(1)
+            change = change * (
+                eps[:, None] / change.norm(dim=1, keepdim=True).clamp_min(1e-12)
+            ).clamp_max(1)
             points = x + change * threat.scale
         return points
 
@@ -325,7 +372,11 @@ def attacked(models, x, y, threat, eps, seed=0):
             margin = lead(points)
             best = torch.minimum(best, margin.detach()[:, 0])
             gradient = torch.autograd.grad(margin.sum(), points)[0] * threat.scale
-            way = gradient.sign() if threat.norm == "linf" else gradient / gradient.norm(dim=1, keepdim=True).clamp_min(1e-12)
+            way = (
+                gradient.sign()
+                if threat.norm == "linf"
+                else gradient / gradient.norm(dim=1, keepdim=True).clamp_min(1e-12)
+            )
             size = eps[:, None] * 0.5 * 0.85**step
             points = inside((points - size * way * threat.scale).detach())
     return best
@@ -349,7 +400,10 @@ def test_nothing_that_is_proved_is_broken_by_attacks(norm, threat):
         decided += int(settled.sum())
         assert (answer.breaks_at - answer.robust_below)[settled].max() <= 2 * RESOLUTION
         rows = beyond.nonzero()[:, 0].tolist()
-        assert all(float(brute.margin(models, answer.record[row : row + 1], int(y[row]))) <= 0 for row in rows)
+        assert all(
+            float(brute.margin(models, answer.record[row : row + 1], int(y[row]))) <= 0
+            for row in rows
+        )
         moved = ((answer.record.double() - x.double()) / threat.scale)[beyond]
         length = moved.norm(dim=1) if norm == "l2" else moved.abs().amax(1)
         assert torch.allclose(length, answer.breaks_at[beyond], rtol=0, atol=1e-12)
@@ -383,7 +437,11 @@ def contest():
         "weight0": ((threat.scale / scale)[:, None] * weight).float(),
         "bias0": (bias + ((lower - center) / scale) @ weight[0]).float(),
     }
-    module = torch.nn.Sequential(Single(), *as_module(folded, models.preprocessing, 0)[1:]).eval().requires_grad_(False)
+    module = (
+        torch.nn.Sequential(Single(), *as_module(folded, models.preprocessing, 0)[1:])
+        .eval()
+        .requires_grad_(False)
+    )
     unit = ((x.double() - lower) / threat.scale).float().clamp(0, 1)
     robust, broken = answer.robust_below.isinf(), answer.breaks_at.isfinite()
     assert robust.sum() > 10
@@ -396,7 +454,9 @@ def judge(unit_adv):
     models, x, y, threat, _, _, robust, broken = contest()
     x_adv = threat.lower + unit_adv.double() * threat.scale
     reach = EPS_OF_PEERS * threat.scale  # a peer's float32 may overstep by an ulp
-    x_adv = torch.minimum(torch.maximum(x_adv, x.double() - reach), x.double() + reach).clamp(threat.lower, threat.upper)
+    x_adv = torch.minimum(torch.maximum(x_adv, x.double() - reach), x.double() + reach).clamp(
+        threat.lower, threat.upper
+    )
     logits = models.double()(x_adv[None])[0]
     lead = logits.gather(1, y[:, None])[:, 0] - logits.gather(1, 1 - y[:, None])[:, 0]
     assert (lead[robust] > 0).all()
@@ -406,23 +466,40 @@ def judge(unit_adv):
 def art_attack(name):
     """The records that an attack of ART makes, as points of the unit box."""
     pytest.importorskip("art")
-    from art.attacks.evasion import AutoProjectedGradientDescent, HopSkipJump, ProjectedGradientDescent
+    from art.attacks.evasion import (
+        AutoProjectedGradientDescent,
+        HopSkipJump,
+        ProjectedGradientDescent,
+    )
     from art.estimators.classification import PyTorchClassifier
 
     module, unit, y = contest()[4:6] + contest()[2:3]
     loss = torch.nn.CrossEntropyLoss()
-    model = PyTorchClassifier(module, loss, input_shape=(5,), nb_classes=2, clip_values=(0.0, 1.0), device_type="cpu")
+    model = PyTorchClassifier(
+        module, loss, input_shape=(5,), nb_classes=2, clip_values=(0.0, 1.0), device_type="cpu"
+    )
     step = {"eps": EPS_OF_PEERS, "eps_step": EPS_OF_PEERS / 4, "batch_size": 64}
     attack = {
-        "pgd": lambda: ProjectedGradientDescent(model, max_iter=20, num_random_init=1, verbose=False, **step),
+        "pgd": lambda: ProjectedGradientDescent(
+            model, max_iter=20, num_random_init=1, verbose=False, **step
+        ),
         "apgd": lambda: AutoProjectedGradientDescent(
             model, loss_type="cross_entropy", max_iter=30, nb_random_init=2, verbose=False, **step
         ),
         "hopskipjump": lambda: HopSkipJump(
-            model, norm="inf", max_iter=3, max_eval=80, init_eval=10, init_size=30, batch_size=64, verbose=False
+            model,
+            norm="inf",
+            max_iter=3,
+            max_eval=80,
+            init_eval=10,
+            init_size=30,
+            batch_size=64,
+            verbose=False,
         ),
     }[name]()
-    return torch.from_numpy(attack.generate(unit.numpy(), y=None if name == "hopskipjump" else y.numpy()))
+    return torch.from_numpy(
+        attack.generate(unit.numpy(), y=None if name == "hopskipjump" else y.numpy())
+    )
 
 
 def foolbox_attack(name):
@@ -430,16 +507,24 @@ def foolbox_attack(name):
     foolbox = pytest.importorskip("foolbox")
     module, unit, y = contest()[4:6] + contest()[2:3]
     model = foolbox.PyTorchModel(module, bounds=(0.0, 1.0), device="cpu")
-    attack = {"pgd": lambda: foolbox.attacks.LinfPGD(steps=40), "deepfool": lambda: foolbox.attacks.LinfDeepFoolAttack()}[name]()
+    attack = {
+        "pgd": lambda: foolbox.attacks.LinfPGD(steps=40),
+        "deepfool": lambda: foolbox.attacks.LinfDeepFoolAttack(),
+    }[name]()
     return attack(model, unit, y, epsilons=EPS_OF_PEERS)[1].detach()
 
 
 @pytest.mark.parametrize(
     ("made", "name", "expected"),
-    [(art_attack, "pgd", 0.8), (art_attack, "apgd", 0.8), (art_attack, "hopskipjump", 0.2), (foolbox_attack, "pgd", 0.8),
-     (foolbox_attack, "deepfool", 0.5)],
+    [
+        (art_attack, "pgd", 0.8),
+        (art_attack, "apgd", 0.8),
+        (art_attack, "hopskipjump", 0.2),
+        (foolbox_attack, "pgd", 0.8),
+        (foolbox_attack, "deepfool", 0.5),
+    ],
     ids=["art_pgd", "art_apgd", "art_hopskipjump", "foolbox_pgd", "foolbox_deepfool"],
-)  # fmt: skip
+)
 def test_nothing_that_is_proved_is_broken_by_other_peoples_attacks(made, name, expected):
     with warnings.catch_warnings(), torch.random.fork_rng():
         warnings.simplefilter("ignore")

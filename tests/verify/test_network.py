@@ -21,14 +21,19 @@ def pairs(n, classes=2, seed=0):
 @every_depth
 @pytest.mark.parametrize("classes", [2, 3])
 def test_the_margin_is_the_difference_of_the_populations_logits(hidden, classes):
-    models, x = tiny.population(3, hidden=hidden, classes=classes), tiny.records(50, seed=1, missing=0.2).x
+    models, x = (
+        tiny.population(3, hidden=hidden, classes=classes),
+        tiny.records(50, seed=1, missing=0.2).x,
+    )
     assert x.isnan().any()
     own, other = pairs(50, classes)
     logits = models.double()(x.double().expand(3, -1, -1))
     for member in range(3):
         network = Network.of(models, member)
         expected = logits[member].gather(1, own[:, None]) - logits[member].gather(1, other[:, None])
-        assert torch.allclose(network.margin(network.filled(x), own, other), expected[:, 0], rtol=0, atol=1e-12)
+        assert torch.allclose(
+            network.margin(network.filled(x), own, other), expected[:, 0], rtol=0, atol=1e-12
+        )
 
 
 @every_depth
@@ -48,14 +53,24 @@ def exact_margin(models, record, own, other):
     def rational(tensor):
         return [Fraction(value) for value in tensor.flatten().tolist()]
 
-    impute, center, scale = (rational(models.preprocessing[name][0]) for name in ("impute", "center", "scale"))
-    values = [(constant if value != value else Fraction(value)) for value, constant in zip(record.tolist(), impute, strict=True)]
-    signal = [(value - middle) / width for value, middle, width in zip(values, center, scale, strict=True)]
+    impute, center, scale = (
+        rational(models.preprocessing[name][0]) for name in ("impute", "center", "scale")
+    )
+    values = [
+        (constant if value != value else Fraction(value))
+        for value, constant in zip(record.tolist(), impute, strict=True)
+    ]
+    signal = [
+        (value - middle) / width for value, middle, width in zip(values, center, scale, strict=True)
+    ]
     depth = len(models.parameters) // 2
     for layer in range(depth):
         weight = [rational(row) for row in models.parameters[f"weight{layer}"][0]]
         bias = rational(models.parameters[f"bias{layer}"][0])
-        signal = [sum((a * row[j] for a, row in zip(signal, weight, strict=True)), start=bias[j]) for j in range(len(bias))]
+        signal = [
+            sum((a * row[j] for a, row in zip(signal, weight, strict=True)), start=bias[j])
+            for j in range(len(bias))
+        ]
         if layer < depth - 1:
             signal = [max(value, Fraction(0)) for value in signal]
     return signal[own] - signal[other]
@@ -66,7 +81,10 @@ def cancelling(models):
     center = torch.tensor([[123456.7, 98765.4, 55555.5, 77777.7, 31415.9]])
     preprocessing = {**models.preprocessing, "center": center, "scale": torch.full((1, 5), 0.37)}
     shift = (center.double() / 0.37)[0] @ models.parameters["weight0"][0].double()
-    parameters = {**models.parameters, "bias0": (models.parameters["bias0"].double() + shift).float()}
+    parameters = {
+        **models.parameters,
+        "bias0": (models.parameters["bias0"].double() + shift).float(),
+    }
     return replace(models, preprocessing=preprocessing, parameters=parameters)
 
 
@@ -85,7 +103,10 @@ def test_rounding_bounds_the_distance_from_rational_arithmetic(hidden, change):
     errors = []
     for row in range(12):
         exact = exact_margin(models, x[row], int(own[row]), int(other[row]))
-        errors += [abs(Fraction(float(margin[row])) - exact) / Fraction(float(claimed[row])) for margin in (ours, theirs)]
+        errors += [
+            abs(Fraction(float(margin[row])) - exact) / Fraction(float(claimed[row]))
+            for margin in (ours, theirs)
+        ]
     assert 0 < max(errors) < 1
     if change is not cancelling:
         assert claimed.max() < 1e-9  # and is small beside any margin that matters

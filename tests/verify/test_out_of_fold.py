@@ -47,7 +47,9 @@ def test_everything_reads_back_bit_for_bit(tmp_path):
     for name, tensor in tensors(one).items():
         other = getattr(again, name)
         assert other.dtype == tensor.dtype, name
-        assert torch.equal(other.view(torch.uint8), tensor.view(torch.uint8)), name  # missing values and infinities included
+        assert torch.equal(other.view(torch.uint8), tensor.view(torch.uint8)), (
+            name
+        )  # missing values and infinities included
 
 
 def test_the_same_results_are_the_same_bytes(tmp_path):
@@ -56,7 +58,11 @@ def test_the_same_results_are_the_same_bytes(tmp_path):
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
-@pytest.mark.parametrize("change", [lambda t: t.pop("alone"), lambda t: t.update(more=torch.zeros(1))], ids=["lacks", "more"])
+@pytest.mark.parametrize(
+    "change",
+    [lambda t: t.pop("alone"), lambda t: t.update(more=torch.zeros(1))],
+    ids=["lacks", "more"],
+)
 def test_another_file_is_not_taken_for_it(tmp_path, change):
     content = tensors(verified())
     change(content)
@@ -74,21 +80,41 @@ def test_a_missing_file_says_how_to_make_it(tmp_path):
 
 
 def of_radii(robust_below, breaks_at):
-    robust, broken = (torch.tensor([radii], dtype=torch.float64) for radii in (robust_below, breaks_at))
+    robust, broken = (
+        torch.tensor([radii], dtype=torch.float64) for radii in (robust_below, breaks_at)
+    )
     nothing = torch.zeros(1, len(robust_below), 1)
     count = torch.arange(len(robust_below))
-    return Verified(count, 0 * count, robust, robust, broken, nothing + 7, broken, nothing.double(), nothing.double())
+    return Verified(
+        count,
+        0 * count,
+        robust,
+        robust,
+        broken,
+        nothing + 7,
+        broken,
+        nothing.double(),
+        nothing.double(),
+    )
 
 
 def test_at_the_border_a_record_is_within_reach_and_below_it_is_not():
     one = of_radii([0.0, 0.1, 0.1, 0.2, torch.inf], [0.0, 0.1, 0.2, 0.2, torch.inf])
     radii = [0.0, 0.0999, 0.1, 0.1001, 0.2]
     assert one.robust_at(radii)[:, 0].int().tolist() == [
-        [0, 1, 1, 1, 1], [0, 1, 1, 1, 1], [0, 0, 0, 1, 1], [0, 0, 0, 1, 1], [0, 0, 0, 0, 1]
-    ]  # fmt: skip
+        [0, 1, 1, 1, 1],
+        [0, 1, 1, 1, 1],
+        [0, 0, 0, 1, 1],
+        [0, 0, 0, 1, 1],
+        [0, 0, 0, 0, 1],
+    ]
     assert one.broken_at(radii)[:, 0].int().tolist() == [
-        [1, 0, 0, 0, 0], [1, 0, 0, 0, 0], [1, 1, 0, 0, 0], [1, 1, 0, 0, 0], [1, 1, 1, 1, 0]
-    ]  # fmt: skip
+        [1, 0, 0, 0, 0],
+        [1, 0, 0, 0, 0],
+        [1, 1, 0, 0, 0],
+        [1, 1, 0, 0, 0],
+        [1, 1, 1, 1, 0],
+    ]
 
 
 def test_the_border_does_not_depend_on_float64():
@@ -111,7 +137,15 @@ def test_the_record_at_a_radius_is_the_counterexample_within_it():
 def test_verdicts_are_one_row_per_threat_repetition_and_patient():
     one = verified()
     table = verdicts({"clinical": one, "sparse": one})
-    assert list(table) == ["threat", "repetition", "patient", "y", "margin", "robust_below", "breaks_at"]
+    assert list(table) == [
+        "threat",
+        "repetition",
+        "patient",
+        "y",
+        "margin",
+        "robust_below",
+        "breaks_at",
+    ]
     assert table["threat"].tolist() == ["clinical"] * 6 + ["sparse"] * 6
     assert table["repetition"].tolist() == [0, 0, 0, 1, 1, 1] * 2
     assert table["patient"].tolist() == [3, 0, 7] * 4
@@ -139,9 +173,19 @@ def models(plan, dataset):
     return tiny.untrained(plan, dataset)
 
 
-def proof(models, dataset, plan, threat, *, radii=(0.0, 0.5), exact_to=None, alone=False, pool=None):
+def proof(
+    models, dataset, plan, threat, *, radii=(0.0, 0.5), exact_to=None, alone=False, pool=None
+):
     found = proofs_out_of_fold(
-        pool or Inline(), models, dataset, plan, threat, radii=list(radii), exact_to=exact_to, budget=BUDGET, alone=alone
+        pool or Inline(),
+        models,
+        dataset,
+        plan,
+        threat,
+        radii=list(radii),
+        exact_to=exact_to,
+        budget=BUDGET,
+        alone=alone,
     )
     return found()
 
@@ -149,7 +193,9 @@ def proof(models, dataset, plan, threat, *, radii=(0.0, 0.5), exact_to=None, alo
 @pytest.fixture(scope="module")
 def proofs(models, dataset, plan):
     return {
-        name: proof(models, dataset, plan, threat, radii=(0.0, LARGEST[name]), alone=name == "clinical")
+        name: proof(
+            models, dataset, plan, threat, radii=(0.0, LARGEST[name]), alone=name == "clinical"
+        )
         for name, threat in THREATS.items()
     }
 
@@ -165,12 +211,21 @@ def test_nothing_breaks_below_the_radius_that_is_proved(proofs, name):
 
 
 @pytest.mark.parametrize("name", THREATS)
-def test_it_is_what_the_verifier_says_of_the_model_that_held_the_patient_out(proofs, models, dataset, plan, name):
+def test_it_is_what_the_verifier_says_of_the_model_that_held_the_patient_out(
+    proofs, models, dataset, plan, name
+):
     one = proofs[name]
     for member in range(plan.size):
         people, repetition = plan.held_out[member].nonzero()[:, 0], plan.repetition[member]
         network = Network.of(models, member)
-        alone = verify(network, dataset.x[people], dataset.y[people], THREATS[name], largest=LARGEST[name], budget=BUDGET)
+        alone = verify(
+            network,
+            dataset.x[people],
+            dataset.y[people],
+            THREATS[name],
+            largest=LARGEST[name],
+            budget=BUDGET,
+        )
         assert torch.equal(one.robust_below[repetition, people], alone.robust_below)
         assert torch.equal(one.breaks_at[repetition, people], alone.breaks_at)
         assert same_bits(one.counterexample[repetition, people], alone.record)
@@ -185,12 +240,16 @@ def test_the_margin_is_that_of_the_out_of_fold_answer(proofs, models, dataset, p
 
 
 @pytest.mark.parametrize("name", THREATS)
-def test_a_counterexample_is_legal_at_its_distance_and_answered_wrongly(proofs, models, dataset, plan, name):
+def test_a_counterexample_is_legal_at_its_distance_and_answered_wrongly(
+    proofs, models, dataset, plan, name
+):
     one, threat = proofs[name], THREATS[name]
     broken = one.breaks_at.isfinite()
     radius = torch.where(broken, one.breaks_at, 0.0)[..., None]
     assert threat.violations(one.counterexample, dataset.x, radius) == 0
-    torch.testing.assert_close(threat.distance(one.counterexample, dataset.x), radius[..., 0], rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(
+        threat.distance(one.counterexample, dataset.x), radius[..., 0], rtol=1e-4, atol=1e-4
+    )
     assert (one.counter_margin[broken] <= 0).all()
     assert (one.counter_margin[~broken] > 0).all()
     for member in range(plan.size):
@@ -198,7 +257,9 @@ def test_a_counterexample_is_legal_at_its_distance_and_answered_wrongly(proofs, 
         alone = models.select(torch.tensor([member])).double()
         logits = alone(one.counterexample[repetition, people][None].double())[0]
         own = torch.where(dataset.y[people] == 1, 1, -1) * (logits[:, 1] - logits[:, 0])
-        torch.testing.assert_close(one.counter_margin[repetition, people], own, rtol=1e-9, atol=1e-9)
+        torch.testing.assert_close(
+            one.counter_margin[repetition, people], own, rtol=1e-9, atol=1e-9
+        )
 
 
 @pytest.mark.parametrize(("goal", "spared"), [("miss", 0), ("alarm", 1)])
@@ -215,7 +276,9 @@ def test_whom_the_goal_spares_nothing_breaks(models, dataset, plan, proofs, goal
     assert proofs["clinical"].breaks_at[free & right].isfinite().any()
 
 
-def test_beyond_the_radius_up_to_which_it_looks_nobody_is_proved_safe(models, dataset, plan, proofs):
+def test_beyond_the_radius_up_to_which_it_looks_nobody_is_proved_safe(
+    models, dataset, plan, proofs
+):
     near, whole = proof(models, dataset, plan, CLINICAL, exact_to=0.2), proofs["clinical"]
     radii = [0.0, 0.1, 0.2, 0.21, 0.5]
     assert torch.equal(near.robust_at(radii)[:3], whole.robust_at(radii)[:3])
@@ -234,7 +297,9 @@ def test_single_measurements_are_looked_for_only_when_asked(models, dataset, pla
     assert not proofs["clinical"].alone.isnan().all()
 
 
-def test_a_measurement_without_a_plausible_range_cannot_be_tried_over_all_of_it(models, dataset, plan):
+def test_a_measurement_without_a_plausible_range_cannot_be_tried_over_all_of_it(
+    models, dataset, plan
+):
     one = proof(models, dataset, plan, UNCONSTRAINED, radii=(0.0, 0.05), alone=True)
     assert one.alone.isnan().all()
     assert one.alone_value.isnan().all()
@@ -245,7 +310,9 @@ def test_a_measurement_that_is_missing_or_may_not_be_changed_has_no_answer(proof
     assert torch.equal(proofs["clinical"].alone.isnan(), nobody)
 
 
-def test_a_value_that_suffices_alone_does_and_there_is_one_where_one_forged_measurement_is_enough(proofs, models, dataset, plan):
+def test_a_value_that_suffices_alone_does_and_there_is_one_where_one_forged_measurement_is_enough(
+    proofs, models, dataset, plan
+):
     one = proofs["clinical"]
     right = one.margin > 0
     enough = one.alone.isfinite() & right[..., None]
@@ -258,8 +325,12 @@ def test_a_value_that_suffices_alone_does_and_there_is_one_where_one_forged_meas
         forged[feature] = one.alone_value[repetition, patient, feature]
         logits = models.select(torch.tensor([member])).double()(forged[None, None])[0, 0]
         assert logits.argmax() != dataset.y[patient]
-        moved = (forged[feature] - dataset.x[patient, feature].double()).abs() / CLINICAL.scale[feature]
-        assert moved.item() == pytest.approx(one.alone[repetition, patient, feature].item(), rel=1e-4, abs=1e-4)
+        moved = (forged[feature] - dataset.x[patient, feature].double()).abs() / CLINICAL.scale[
+            feature
+        ]
+        assert moved.item() == pytest.approx(
+            one.alone[repetition, patient, feature].item(), rel=1e-4, abs=1e-4
+        )
         assert CLINICAL.lower[feature] - 1e-3 <= forged[feature] <= CLINICAL.upper[feature] + 1e-3
 
 

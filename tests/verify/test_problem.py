@@ -131,13 +131,18 @@ def test_halving_down_to_single_records_loses_none_and_doubles_none(models):
         single = (boxes.low == boxes.high).all(1)
         finished.append(boxes.where(single))
         boxes = boxes.where(~single)
-        boxes = boxes.halves(problem, torch.rand(boxes.low.shape, generator=generator, dtype=torch.float64))
+        boxes = boxes.halves(
+            problem, torch.rand(boxes.low.shape, generator=generator, dtype=torch.float64)
+        )
         boxes = boxes.where((boxes.low <= boxes.high).all(1))
     finished = Boxes.join(finished)
     for row in range(8):
         mine = finished.low[finished.index == row]
         expected = brute.everything(x[row], brute.GRIDDED, 0.15)
-        found = {tuple(point) for point in problem.as_records(torch.full((len(mine),), row), mine).tolist()}
+        found = {
+            tuple(point)
+            for point in problem.as_records(torch.full((len(mine),), row), mine).tolist()
+        }
         assert len(mine) == len(found) == len(expected)
         assert found == {tuple(point) for point in expected.tolist()}
 
@@ -154,7 +159,9 @@ def test_halves_of_a_whole_range_share_no_tick_and_lack_none(models, feature):
     start, stop = start[start < stop], stop[start < stop]
     low, high = (problem.x.expand(len(start), -1).clone() for _ in range(2))
     low[:, feature], high[:, feature] = start * step, stop * step
-    boxes = Boxes(torch.zeros(len(start), dtype=torch.int64), problem.x.expand(len(start), -1), low, high)
+    boxes = Boxes(
+        torch.zeros(len(start), dtype=torch.int64), problem.x.expand(len(start), -1), low, high
+    )
     halves = boxes.halves(problem, torch.ones_like(low))
     below, above = (half[:, feature].view(2, -1) for half in (halves.low, halves.high))
     assert torch.equal(below[0], start * step)
@@ -171,15 +178,27 @@ def test_what_is_strictly_nearer_stays_and_nothing_else(models, threat):
     x = brute.on_grid(20, threat, seed=3, missing=0.0)
     problem = asked(models, x, threat, 1.0)
     boxes = problem.boxes()
-    boxes = boxes.halves(problem, torch.rand(boxes.low.shape, generator=torch.Generator().manual_seed(0)).double())
+    boxes = boxes.halves(
+        problem, torch.rand(boxes.low.shape, generator=torch.Generator().manual_seed(0)).double()
+    )
     for feature in (0, 1, 2):
         for ticks in range(1, 12):
-            than = torch.full((len(boxes),), ticks * float(problem.step[feature] / problem.scale[feature]), dtype=torch.float64)
+            than = torch.full(
+                (len(boxes),),
+                ticks * float(problem.step[feature] / problem.scale[feature]),
+                dtype=torch.float64,
+            )
             inside = boxes.nearer(problem, than)
             for row in range(len(boxes)):
                 before, after = (values(b, row, feature, problem) for b in (boxes, inside))
-                centre, reach = float(problem.x[boxes.index[row], feature]), float(than[row] * problem.scale[feature])
-                assert after == {value for value in before if abs(value - centre) < reach - 1e-9} or len(before) == 1
+                centre, reach = (
+                    float(problem.x[boxes.index[row], feature]),
+                    float(than[row] * problem.scale[feature]),
+                )
+                assert (
+                    after == {value for value in before if abs(value - centre) < reach - 1e-9}
+                    or len(before) == 1
+                )
 
 
 def test_no_limit_takes_nothing_away(models, x):

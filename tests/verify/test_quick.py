@@ -18,7 +18,9 @@ def test_what_is_proved_is_so(eps):
     x, y = DATA.x.expand(2, -1, -1), DATA.y.expand(2, -1)
     found = quickly_proved(models, x, y, tiny.CLINICAL, eps)
     for member in range(2):
-        truth = verify(Network.of(models, member), DATA.x, DATA.y, tiny.CLINICAL, largest=eps, budget=500)
+        truth = verify(
+            Network.of(models, member), DATA.x, DATA.y, tiny.CLINICAL, largest=eps, budget=500
+        )
         assert not (found[member] & truth.breaks_at.isfinite()).any()
     assert found.any()
     assert (margin(models(x), y)[found] > 0).all()

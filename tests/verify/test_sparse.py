@@ -17,7 +17,12 @@ from tiny import same_bits
 ANYWHERE = 1000.0  # a radius that no range is as wide as
 FINE, ROUGH = replace(GRIDDED, norm="l0"), replace(COARSE, norm="l0")
 MUTABLE = (0, 1, 2)
-CASES = {"two_layers": ((8, 6), 9), "one_layer": ((8,), 8), "three_layers": ((6, 5, 4), 9), "linear": ((), 4)}
+CASES = {
+    "two_layers": ((8, 6), 9),
+    "one_layer": ((8,), 8),
+    "three_layers": ((6, 5, 4), 9),
+    "linear": ((), 4),
+}
 every_case = pytest.mark.parametrize("case", CASES)
 
 
@@ -42,7 +47,12 @@ def rough(case):
             len(subset)
             for size in range(4)
             for subset in combinations(MUTABLE, size)
-            if (brute.margin(models, brute.everything(record, COARSE, ANYWHERE, list(subset)), label) <= 0).any()
+            if (
+                brute.margin(
+                    models, brute.everything(record, COARSE, ANYWHERE, list(subset)), label
+                )
+                <= 0
+            ).any()
         ]
         least.append(float(min(sizes, default=INFINITY)))
     return models, x, y, torch.tensor(least, dtype=torch.float64)
@@ -76,7 +86,10 @@ def test_one_at_a_time_is_the_least_change_of_each_measurement_alone(case):
                 continue
             found += moved.min() > 0
             assert abs(float(distance[row, feature] - moved.min())) < 1e-9
-            assert float(value[row, feature]) in broken[moved <= moved.min() + 1e-9][:, feature].double().tolist()
+            assert (
+                float(value[row, feature])
+                in broken[moved <= moved.min() + 1e-9][:, feature].double().tolist()
+            )
     assert found > 5
 
 
@@ -85,7 +98,9 @@ def test_what_is_proved_of_one_at_a_time_is_true_on_any_budget(case):
     models, x, y = asked(case, FINE)
     network = Network.of(models, 0)
     exact = one_at_a_time(network, x, (y, 1 - y), FINE, 100_000)[1].nan_to_num(0.0, posinf=1e9)
-    proved, distance, _ = (out.nan_to_num(0.0, posinf=1e9) for out in one_at_a_time(network, x, (y, 1 - y), FINE, 1))
+    proved, distance, _ = (
+        out.nan_to_num(0.0, posinf=1e9) for out in one_at_a_time(network, x, (y, 1 - y), FINE, 1)
+    )
     assert (proved <= exact + 1e-9).all()
     assert (distance >= exact - 1e-9).all()
 
@@ -163,6 +178,14 @@ def test_a_missing_value_cannot_be_forged():
     models, x, _, _ = rough("two_layers")
     blank = torch.where(COARSE.mutable, torch.nan, x)
     y = brute.answers(models, blank)
-    answer = fewest(Network.of(models, 0), blank, (y, 1 - y), ROUGH, 100, most=3, spared=torch.zeros(len(x), dtype=torch.bool))
+    answer = fewest(
+        Network.of(models, 0),
+        blank,
+        (y, 1 - y),
+        ROUGH,
+        100,
+        most=3,
+        spared=torch.zeros(len(x), dtype=torch.bool),
+    )
     assert answer.robust_below.isinf().all()
     assert same_bits(answer.record, blank)

@@ -72,9 +72,13 @@ def evasion_attack(options: dict[str, Any], key: str) -> Attack:
         )
     method = options["method"]
     if not isinstance(method, str) or method not in EVASION:
-        raise BadInput(f"{key}.method: {method!r} is no evasion attack; {nearest(str(method), EVASION)}")
+        raise BadInput(
+            f"{key}.method: {method!r} is no evasion attack; {nearest(str(method), EVASION)}"
+        )
     rest = {name: value for name, value in options.items() if name != "method"}
-    return partial(EVASION[method], **check_options(EVASION[method], rest, key, given=SET_BY_PROGRAM))
+    return partial(
+        EVASION[method], **check_options(EVASION[method], rest, key, given=SET_BY_PROGRAM)
+    )
 
 
 def evasion_suite(
@@ -85,8 +89,15 @@ def evasion_suite(
     Raises:
         BadInput: as for `evasion_attack`.
     """
-    suite = {name: evasion_attack(options, f"{origin}: attack.{name}") for name, options in configured.items()}
-    return {name: attack for name, attack in suite.items() if norm is None or norm in NORMS[configured[name]["method"]]}
+    suite = {
+        name: evasion_attack(options, f"{origin}: attack.{name}")
+        for name, options in configured.items()
+    }
+    return {
+        name: attack
+        for name, attack in suite.items()
+        if norm is None or norm in NORMS[configured[name]["method"]]
+    }
 
 
 def query_budget(options: dict[str, Any], threat: Threat, largest: float) -> int | None:

@@ -24,24 +24,31 @@ def noise(
 
     Under l2 a corner is drawn back to the ball; under l0 it is that of eps random values.
 
-    Args:
-        logits_fn: maps records (..., B, D) to logits (..., B, C).
-        x: records in clinical units, (..., B, D); NaN = missing.
-        y: class indices, broadcastable to (..., B).
-        threat: what may be changed, and to what.
-        eps: radius in units of threat.scale; a float, or a tensor that broadcasts over the leading axes.
-        draws: corners tried.
-        generator: of the draws.
+    Args: logits_fn: maps records (..., B, D) to logits (..., B, C). x: records in clinical units,
+        (..., B, D); NaN = missing. y: class indices, broadcastable to (..., B). threat: what may be
+        changed, and to what. eps: radius in units of threat.scale; a float, or a tensor that
+        broadcasts over the leading axes. draws: corners tried. generator: of the draws.
 
     Returns:
         x_adv of the shape that x and eps broadcast to, detached, inside the threat model.
     """
     low, high = corners(threat, x, eps)
-    drawn = [torch.where(torch.rand(low.shape, generator=generator) < 0.5, low, high) for _ in range(draws)]
+    drawn = [
+        torch.where(torch.rand(low.shape, generator=generator) < 0.5, low, high)
+        for _ in range(draws)
+    ]
     if threat.norm == "l0":
         free = (low < high).float()
-        ranks = ((torch.rand(low.shape, generator=generator) + free).argsort(-1, descending=True).argsort(-1) for _ in drawn)
-        drawn = [torch.where(rank + 1 <= eps, corner, x) for rank, corner in zip(ranks, drawn, strict=True)]
+        ranks = (
+            (torch.rand(low.shape, generator=generator) + free)
+            .argsort(-1, descending=True)
+            .argsort(-1)
+            for _ in drawn
+        )
+        drawn = [
+            torch.where(rank + 1 <= eps, corner, x)
+            for rank, corner in zip(ranks, drawn, strict=True)
+        ]
     return worst(logits_fn, [threat.project(corner, x, eps) for corner in drawn], y)
 
 
@@ -62,7 +69,9 @@ def worst(logits_fn: LogitsFn, candidates: list[Tensor], y: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def better(logits_fn: LogitsFn, candidate: Tensor, y: Tensor, best: Tensor, best_margin: Tensor) -> tuple[Tensor, Tensor]:
+def better(
+    logits_fn: LogitsFn, candidate: Tensor, y: Tensor, best: Tensor, best_margin: Tensor
+) -> tuple[Tensor, Tensor]:
     """The best of each record so far, after one more candidate; and its margin (..., B)."""
     margins = margin(logits_fn(candidate), y)
     improves = margins < best_margin

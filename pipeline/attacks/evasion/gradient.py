@@ -1,6 +1,7 @@
 """Attacks along the gradient: one step (FGSM), many (PGD), many with momentum and a step size that adapts (APGD).
 
-An attack takes a whole grid of radii in one call: `eps` may be a tensor that broadcasts over the records' leading axes.
+An attack takes a whole grid of radii in one call: `eps` may be a tensor that broadcasts over the
+records' leading axes.
 """
 
 import torch
@@ -31,14 +32,11 @@ def fgsm(
 
     The gradient does not depend on the radius, so all radii of a grid share one.
 
-    Args:
-        logits_fn: maps records (..., B, D) to logits (..., B, C).
-        x: records in clinical units, (..., B, D); NaN = missing.
-        y: class indices, broadcastable to (..., B).
-        threat: what may be changed, and to what.
-        eps: radius in units of threat.scale; a float, or a tensor that broadcasts over the leading axes.
-        loss: what is increased.
-        generator: not used; here because every attack takes one.
+    Args: logits_fn: maps records (..., B, D) to logits (..., B, C). x: records in clinical units,
+        (..., B, D); NaN = missing. y: class indices, broadcastable to (..., B). threat: what may be
+        changed, and to what. eps: radius in units of threat.scale; a float, or a tensor that
+        broadcasts over the leading axes. loss: what is increased. generator: not used; here because
+        every attack takes one.
 
     Returns:
         x_adv of the shape that x and eps broadcast to, detached, inside the threat model.
@@ -48,7 +46,9 @@ def fgsm(
         return threat.project((x + reach * direction).detach(), x, eps)
     # One radius after another: each fits the cache.
     blocks = zip(reach, eps, strict=True)  # type: ignore[arg-type]
-    return torch.stack([threat.project((x + size * direction).detach(), x, radius) for size, radius in blocks])
+    return torch.stack(
+        [threat.project((x + size * direction).detach(), x, radius) for size, radius in blocks]
+    )
 
 
 @on_records("linf", "l2")
@@ -67,30 +67,31 @@ def pgd(
 ) -> Tensor:
     """Projected gradient descent (Madry et al. 2018, arXiv:1706.06083), untargeted.
 
-    Args:
-        logits_fn: maps records (..., B, D) to logits (..., B, C).
-        x: records in clinical units, (..., B, D); NaN = missing.
-        y: class indices, broadcastable to (..., B).
-        threat: what may be changed, and to what.
-        eps: radius in units of threat.scale; a float, or a tensor that broadcasts over the leading axes, so that
-            a whole grid of radii is one call.
-        steps: gradient steps of each restart.
-        step_size: length of a step, as a fraction of eps.
-        restarts: the first starts at the record itself, the others at random points of the box.
-        loss: what is increased.
-        generator: of the random starts.
+    Args: logits_fn: maps records (..., B, D) to logits (..., B, C). x: records in clinical units,
+        (..., B, D); NaN = missing. y: class indices, broadcastable to (..., B). threat: what may be
+        changed, and to what. eps: radius in units of threat.scale; a float, or a tensor that
+        broadcasts over the leading axes, so that a whole grid of radii is one call. steps: gradient
+        steps of each restart. step_size: length of a step, as a fraction of eps. restarts: the
+        first starts at the record itself, the others at random points of the box. loss: what is
+        increased. generator: of the random starts.
 
-    Returns:
-        x_adv of the shape that x and eps broadcast to, detached, inside the threat model: of the record itself and
-        those that the restarts end at, the one with the smallest margin. The model's mode, weights and .grad are unchanged.
+    Returns: x_adv of the shape that x and eps broadcast to, detached, inside the threat model: of
+        the record itself and those that the restarts end at, the one with the smallest margin. The
+        model's mode, weights and .grad are unchanged.
     """
     low, high = corners(threat, x, eps)
-    limits = (low, high) if threat.norm == "linf" else threat.limits(x)  # of a ball, the box would cut off the direction
+    limits = (
+        (low, high) if threat.norm == "linf" else threat.limits(x)
+    )  # of a ball, the box would cut off the direction
     step = threat.scale.to(x.dtype) * (step_size * eps)
     best = start = x.expand(low.shape)
     best_margin = torch.empty(0)
     for restart in range(restarts):
-        x_adv = start if restart == 0 else low + (high - low) * torch.rand(low.shape, generator=generator)
+        x_adv = (
+            start
+            if restart == 0
+            else low + (high - low) * torch.rand(low.shape, generator=generator)
+        )
         if restart and threat.norm == "l2":
             x_adv = _into_ball(x_adv, x, threat, eps)
         for number in range(steps):
@@ -120,24 +121,21 @@ def apgd(
 ) -> Tensor:
     """Auto-PGD (Croce & Hein 2020, arXiv:2003.01690), untargeted: momentum, and a step size of each record's own.
 
-    A step is 2 eps at first. At checkpoints that grow denser it is halved, and the record goes back to the best point it has
-    seen, where the loss rose in too few steps or nothing has improved since the last checkpoint. The paper's ratio loss
-    (DLR) is not offered: it is undefined for two classes.
+    A step is 2 eps at first. At checkpoints that grow denser it is halved, and the record goes back
+    to the best point it has seen, where the loss rose in too few steps or nothing has improved
+    since the last checkpoint. The paper's ratio loss (DLR) is not offered: it is undefined for two
+    classes.
 
-    Args:
-        logits_fn: maps records (..., B, D) to logits (..., B, C).
-        x: records in clinical units, (..., B, D); NaN = missing.
-        y: class indices, broadcastable to (..., B).
-        threat: what may be changed, and to what.
-        eps: radius in units of threat.scale; a float, or a tensor that broadcasts over the leading axes.
-        steps: gradient steps of each restart.
-        restarts: the first starts at the record itself, the others at random points of the box.
-        loss: what is increased.
-        generator: of the random starts.
+    Args: logits_fn: maps records (..., B, D) to logits (..., B, C). x: records in clinical units,
+        (..., B, D); NaN = missing. y: class indices, broadcastable to (..., B). threat: what may be
+        changed, and to what. eps: radius in units of threat.scale; a float, or a tensor that
+        broadcasts over the leading axes. steps: gradient steps of each restart. restarts: the first
+        starts at the record itself, the others at random points of the box. loss: what is
+        increased. generator: of the random starts.
 
-    Returns:
-        x_adv of the shape that x and eps broadcast to, detached, inside the threat model: of the record itself and
-        each restart's point of largest loss, the one with the smallest margin.
+    Returns: x_adv of the shape that x and eps broadcast to, detached, inside the threat model: of
+        the record itself and each restart's point of largest loss, the one with the smallest
+        margin.
     """
     low, high = corners(threat, x, eps)
     limits = (low, high) if threat.norm == "linf" else threat.limits(x)
@@ -145,16 +143,27 @@ def apgd(
     with torch.no_grad():
         best_margin = margin(logits_fn(start), y)
     for restart in range(restarts):
-        x_start = start if restart == 0 else low + (high - low) * torch.rand(low.shape, generator=generator)
+        x_start = (
+            start
+            if restart == 0
+            else low + (high - low) * torch.rand(low.shape, generator=generator)
+        )
         found = _auto_pgd(logits_fn, x_start, y, threat, x, eps, limits, steps, loss)
         best, best_margin = better(logits_fn, threat.project(found, x, eps), y, best, best_margin)
     return best.detach().clone()
 
 
 def _auto_pgd(
-    logits_fn: LogitsFn, start: Tensor, y: Tensor, threat: Threat, x: Tensor, eps: float | Tensor, limits: tuple[Tensor, Tensor],
-    steps: int, loss: Loss,
-) -> Tensor:  # fmt: skip
+    logits_fn: LogitsFn,
+    start: Tensor,
+    y: Tensor,
+    threat: Threat,
+    x: Tensor,
+    eps: float | Tensor,
+    limits: tuple[Tensor, Tensor],
+    steps: int,
+    loss: Loss,
+) -> Tensor:
     """One run of APGD; the point of largest loss."""
 
     def inside(proposed: Tensor) -> Tensor:
@@ -167,7 +176,11 @@ def _auto_pgd(
     value = value_best = value_best_before = LOSS[loss](logits, y)
     direction_best = direction
     step = (2 * torch.as_tensor(eps, dtype=x.dtype)).expand(*value.shape, 1)
-    rises, halved_before, last = torch.zeros_like(value), torch.zeros_like(value, dtype=torch.bool), 0
+    rises, halved_before, last = (
+        torch.zeros_like(value),
+        torch.zeros_like(value, dtype=torch.bool),
+        0,
+    )
     for number in range(1, steps + 1):
         straight = inside(torch.addcmul(x_now, direction, step * scale))
         with_momentum = x_now + MOMENTUM * (straight - x_now) + (1 - MOMENTUM) * (x_now - x_last)
@@ -202,7 +215,9 @@ def _checkpoints(steps: int) -> set[int]:
     return numbers
 
 
-def _steepest(logits_fn: LogitsFn, x: Tensor, y: Tensor, loss: Loss, threat: Threat) -> tuple[Tensor, Tensor]:
+def _steepest(
+    logits_fn: LogitsFn, x: Tensor, y: Tensor, loss: Loss, threat: Threat
+) -> tuple[Tensor, Tensor]:
     """In units of scale, the direction of the ball's surface in which the loss rises fastest; and the model's answer."""
     if threat.norm == "linf":
         return ascent_sign(logits_fn, x, y, loss)
@@ -215,5 +230,7 @@ def _into_ball(x_adv: Tensor, x: Tensor, threat: Threat, eps: float | Tensor) ->
     """Draws records toward x until they are in the l2 ball; the grid is left to `Threat.project`."""
     change = x_adv - x
     size: Tensor = (change / threat.scale.to(x.dtype)).nan_to_num().norm(dim=-1, keepdim=True)
-    share = (torch.as_tensor(eps, dtype=x.dtype) / size.clamp(min=torch.finfo(x.dtype).tiny)).clamp(max=1)
+    share = (torch.as_tensor(eps, dtype=x.dtype) / size.clamp(min=torch.finfo(x.dtype).tiny)).clamp(
+        max=1
+    )
     return x + change * share

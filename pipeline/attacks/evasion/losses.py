@@ -35,11 +35,17 @@ def _cross_entropy_ascent(logits: Tensor, y: Tensor) -> Tensor:
     return softmax(logits, -1) - one_hot(y.expand(logits.shape[:-1]), logits.shape[-1])
 
 
-# What an attacker increases, (...), and its gradient at the logits (..., C). The margin's never vanishes, so a confident model
-# cannot hide behind it. The difference-of-logits ratio of AutoAttack is not here: it divides by the third largest logit, and
-# a diagnosis has two classes.
-LOSS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"cross_entropy": _cross_entropy, "margin": _negative_margin}
-ASCENT: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"cross_entropy": _cross_entropy_ascent, "margin": _margin_ascent}
+# What an attacker increases, (...), and its gradient at the logits (..., C). The margin's never
+# vanishes, so a confident model cannot hide behind it. The difference-of-logits ratio of AutoAttack
+# is not here: it divides by the third largest logit, and a diagnosis has two classes.
+LOSS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "cross_entropy": _cross_entropy,
+    "margin": _negative_margin,
+}
+ASCENT: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "cross_entropy": _cross_entropy_ascent,
+    "margin": _margin_ascent,
+}
 
 
 def pullback(logits_fn: LogitsFn, x: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
@@ -52,13 +58,17 @@ def pullback(logits_fn: LogitsFn, x: Tensor) -> tuple[Tensor, Callable[[Tensor],
     Returns:
         logits (..., B, C), detached; a function from (..., B, C) to (..., B, D).
     """
-    own = getattr(logits_fn, "pullback", None)  # a population differentiates itself faster than autograd does
+    own = getattr(
+        logits_fn, "pullback", None
+    )  # a population differentiates itself faster than autograd does
     if own is not None and x.dim() <= 3:
         logits, pull = own(x.detach())
         return logits, pull
     if own is not None:
         answers, pulls = zip(*(pullback(logits_fn, block) for block in x), strict=True)
-        return torch.stack(answers), lambda grad: torch.stack([pull(one) for pull, one in zip(pulls, grad, strict=True)])
+        return torch.stack(answers), lambda grad: torch.stack(
+            [pull(one) for pull, one in zip(pulls, grad, strict=True)]
+        )
     with torch.enable_grad():
         leaf = x.detach().requires_grad_()
         out = logits_fn(leaf)
@@ -71,9 +81,13 @@ def ascent(logits_fn: LogitsFn, x: Tensor, y: Tensor, loss: Loss) -> tuple[Tenso
     Returns:
         gradients like x, 0 for a missing value; logits (..., B, C).
     """
-    if x.dim() > 3 and hasattr(logits_fn, "pullback"):  # one block after another: each fits the cache
+    if x.dim() > 3 and hasattr(
+        logits_fn, "pullback"
+    ):  # one block after another: each fits the cache
         blocks = zip(x, y.expand(x.shape[:-1]), strict=True)
-        grads, answers = zip(*(ascent(logits_fn, block, labels, loss) for block, labels in blocks), strict=True)
+        grads, answers = zip(
+            *(ascent(logits_fn, block, labels, loss) for block, labels in blocks), strict=True
+        )
         return torch.stack(grads), torch.stack(answers)
     logits, pull = pullback(logits_fn, x)
     return pull(ASCENT[loss](logits, y)), logits

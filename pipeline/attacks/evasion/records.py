@@ -19,8 +19,8 @@ A = TypeVar("A", bound=Callable[..., Tensor])
 def on_records(*norms: Norm) -> Callable[[A], A]:
     """Makes an attack on records one on events of any shape, under the given norms only.
 
-    The attack sees x (..., B, D) and a threat and a model to match; its caller sees x (..., B, C, H, W) if the threat's
-    tensors are (C, H, W). Records pass through untouched.
+    The attack sees x (..., B, D) and a threat and a model to match; its caller sees x (..., B, C,
+    H, W) if the threat's tensors are (C, H, W). Records pass through untouched.
 
     Raises:
         BadInput: when called with a threat model of another norm.
@@ -29,15 +29,28 @@ def on_records(*norms: Norm) -> Callable[[A], A]:
     def decorate(attack: A) -> A:
         @wraps(attack)
         def on_events(
-            logits_fn: LogitsFn, x: Tensor, y: Tensor, threat: Threat, *, eps: float | Tensor, **options: Any
+            logits_fn: LogitsFn,
+            x: Tensor,
+            y: Tensor,
+            threat: Threat,
+            *,
+            eps: float | Tensor,
+            **options: Any,
         ) -> Tensor:
             if threat.norm not in norms:
                 name = attack.__name__.lstrip("_")
-                raise BadInput(f"{name}: attacks under {' and '.join(norms)} only; the threat model's norm is {threat.norm}")
+                raise BadInput(
+                    f"{name}: attacks under {' and '.join(norms)} only; the threat model's norm is {threat.norm}"
+                )
             shape = threat.mutable.shape
             flat_x = x.flatten(-len(shape)) if len(shape) > 1 else x
             x_adv = attack(
-                _flat_model(logits_fn, shape), flat_x, y, _flat_threat(threat), eps=_flat_radius(eps, len(shape)), **options
+                _flat_model(logits_fn, shape),
+                flat_x,
+                y,
+                _flat_threat(threat),
+                eps=_flat_radius(eps, len(shape)),
+                **options,
             )
             return x_adv.unflatten(-1, shape) if len(shape) > 1 else x_adv
 

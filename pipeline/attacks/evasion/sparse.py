@@ -26,10 +26,11 @@ def sparse(
 ) -> Tensor:
     """Greedy coordinate search: the one value whose change harms most, then the next, until eps values are changed.
 
-    A simple search of our own, in the line of Papernot et al. 2016 (arXiv:1511.07528), without gradients: a value may leave
-    the neighbourhood in which a gradient says anything. Exact for one value, up to the `points` looked at. Reads D * points
-    scores per changed value; a value changed before may be changed again. One search answers all radii of a grid, and no larger
-    one is ever worse.
+    A simple search of our own, in the line of Papernot et al. 2016 (arXiv:1511.07528), without
+    gradients: a value may leave the neighbourhood in which a gradient says anything. Exact for one
+    value, up to the `points` looked at. Reads D * points scores per changed value; a value changed
+    before may be changed again. One search answers all radii of a grid, and no larger one is ever
+    worse.
 
     Args:
         logits_fn: maps records (..., B, D) to logits (..., B, C).
@@ -40,17 +41,21 @@ def sparse(
         points: values tried of each feature, spread evenly over its whole range.
         generator: not used; here because every attack takes one.
 
-    Returns:
-        x_adv of the shape that x and eps broadcast to, detached, inside the threat model: of all records tried with at
-        most eps changes, the one with the smallest margin on the greedy path.
+    Returns: x_adv of the shape that x and eps broadcast to, detached, inside the threat model: of
+        all records tried with at most eps changes, the one with the smallest margin on the greedy
+        path.
     """
     radius = torch.as_tensor(eps)
     features = x.shape[-1]
     low, high = corners(threat, x, float(features))
     share = torch.linspace(0, 1, points).view(-1, *[1] * x.dim())
-    values = threat.project(low + (high - low) * share, x, float(features))  # (points, ..., B, D), each one legal
+    values = threat.project(
+        low + (high - low) * share, x, float(features)
+    )  # (points, ..., B, D), each one legal
     best, best_margin = x, margin(logits_fn(x), y)
-    x_adv = x.expand(np.broadcast_shapes(x.shape, radius.shape))  # torch.broadcast_shapes imports sympy
+    x_adv = x.expand(
+        np.broadcast_shapes(x.shape, radius.shape)
+    )  # torch.broadcast_shapes imports sympy
     for count in range(1, min(int(radius.max()), features) + 1):
         start = best
         for feature in range(features):

@@ -21,10 +21,10 @@ def eps_table(features: Mapping[str, FeatureConfig], eps_list: Sequence[float]) 
         features: the features of the schema, by name.
         eps_list: radii; 0 is left out.
 
-    Returns:
-        one row per feature, as text: the change that each eps allows and, in brackets, what the grid leaves of it on which the
-        clinic records the value; the step of that grid; the usual error (one standard deviation of a repeated measurement) with
-        the eps that it amounts to, and its source; whether an attacker of the clinical threat may change it.
+    Returns: one row per feature, as text: the change that each eps allows and, in brackets, what
+        the grid leaves of it on which the clinic records the value; the step of that grid; the
+        usual error (one standard deviation of a repeated measurement) with the eps that it amounts
+        to, and its source; whether an attacker of the clinical threat may change it.
     """
     lines = []
     for name, feature in features.items():
@@ -32,7 +32,9 @@ def eps_table(features: Mapping[str, FeatureConfig], eps_list: Sequence[float]) 
         line |= {f"eps {eps:g}": _reach(feature, eps) for eps in eps_list if eps > 0}
         line["recorded in steps of"] = "any" if feature.step is None else f"{feature.step:g}"
         error = feature.error
-        line["usual measurement error"] = "none stated" if error is None else f"{error:g} (eps {error / feature.scale:.2g})"
+        line["usual measurement error"] = (
+            "none stated" if error is None else f"{error:g} (eps {error / feature.scale:.2g})"
+        )
         line["source of the error"] = feature.error_source or ""
         line["an attacker may change it"] = "yes" if feature.mutable else "no"
         lines.append(line)
@@ -47,7 +49,9 @@ def _reach(feature: FeatureConfig, eps: float) -> str:
     return f"{change:.4g} ({steps * feature.step:.4g})"
 
 
-def patient_parts(patients: pd.DataFrame, shares: pd.DataFrame, shown: Mapping[str, str]) -> list[Part]:
+def patient_parts(
+    patients: pd.DataFrame, shares: pd.DataFrame, shown: Mapping[str, str]
+) -> list[Part]:
     """What is said of single patients.
 
     Args:
@@ -70,7 +74,11 @@ def patient_parts(patients: pd.DataFrame, shares: pd.DataFrame, shown: Mapping[s
         parts.append(Note(f"{shown[str(name)]}. {within_error_sentence(table)}", small=False))
         fragile = most_fragile(table)
         if len(fragile):
-            parts.append(Note("The correct diagnoses of disease that the smallest changes turn:", small=False))
+            parts.append(
+                Note(
+                    "The correct diagnoses of disease that the smallest changes turn:", small=False
+                )
+            )
             parts.append(Table(fragile, "patients"))
         turned = shares[shares["defense"] == name]
         if len(turned):
@@ -82,7 +90,8 @@ def patient_parts(patients: pd.DataFrame, shares: pd.DataFrame, shown: Mapping[s
 def within_error_sentence(table: pd.DataFrame, confidence: float = 0.95) -> str:
     """How many correct answers change although no value moved by more than its usual error, with Wilson's interval.
 
-    At least so many: of each patient only the record that is nearest in units of scale was looked at.
+    At least so many: of each patient only the record that is nearest in units of scale was looked
+    at.
     """
     said = []
     for what, of in (("diagnoses of disease", 1), ("all-clears", 0)):
@@ -90,7 +99,9 @@ def within_error_sentence(table: pd.DataFrame, confidence: float = 0.95) -> str:
         turned = int(right["within_error"].sum())
         if len(right):
             low, high = intervals.wilson(turned, len(right), confidence)
-            said.append(f"{turned} of {len(right)} correct {what} ({turned / len(right):.1%}; {low:.1%} to {high:.1%})")
+            said.append(
+                f"{turned} of {len(right)} correct {what} ({turned / len(right):.1%}; {low:.1%} to {high:.1%})"
+            )
     if not said:
         return "No patient is answered correctly."
     return f"Turned by changes within the usual measurement error of every value, at least: {' and '.join(said)}."
@@ -101,5 +112,8 @@ def shares_in_words(shares: pd.DataFrame) -> pd.DataFrame:
     shown = pd.DataFrame({"measurement": shares["feature"]})
     for group, title in GROUPS.items():
         figures = zip(shares[group], shares[f"{group}_low"], shares[f"{group}_high"], strict=True)
-        shown[title] = ["-" if math.isnan(s) else f"{s:.1%} ({low:.1%} to {high:.1%})" for s, low, high in figures]
+        shown[title] = [
+            "-" if math.isnan(s) else f"{s:.1%} ({low:.1%} to {high:.1%})"
+            for s, low, high in figures
+        ]
     return shown

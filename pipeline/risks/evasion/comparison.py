@@ -18,20 +18,22 @@ from pipeline.statistics import intervals, rates
 from pipeline.verify.out_of_fold import Verified
 
 
-def compare(audits: Mapping[str, Findings], cfg: AuditConfig, seed: int, auroc_ceiling: float | None) -> pd.DataFrame:
+def compare(
+    audits: Mapping[str, Findings], cfg: AuditConfig, seed: int, auroc_ceiling: float | None
+) -> pd.DataFrame:
     """The comparison: one row per (defense, threat, eps).
 
-    Args:
-        audits: findings of each defence; the differences are against `baseline`, where it is among them.
-        cfg: confidence, resamples and the headline threat, whose robust balanced accuracy ranks the defences.
-        seed: of the bootstrap.
-        auroc_ceiling: above it a clean AUROC is taken for a leak.
+    Args: audits: findings of each defence; the differences are against `baseline`, where it is
+        among them. cfg: confidence, resamples and the headline threat, whose robust balanced
+        accuracy ranks the defences. seed: of the bootstrap. auroc_ceiling: above it a clean AUROC
+        is taken for a leak.
 
-    Returns:
-        a table; `_low` and `_high` bound 95 % (or `cfg.confidence`) bootstrap intervals over patients, seeds averaged first.
-        `flags` holds names joined by a blank, `evidence` a sentence for each, joined by "; ". `rank` is empty where there is one.
-        `verified_accuracy` is the share of patients of whom it is proved that no record within the radius changes their right
-        answer; `robust_accuracy` that of patients for whom none is known; `undecided` is their difference.
+    Returns: a table; `_low` and `_high` bound 95 % (or `cfg.confidence`) bootstrap intervals over
+        patients, seeds averaged first. `flags` holds names joined by a blank, `evidence` a sentence
+        for each, joined by "; ". `rank` is empty where there is one. `verified_accuracy` is the
+        share of patients of whom it is proved that no record within the radius changes their right
+        answer; `robust_accuracy` that of patients for whom none is known; `undecided` is their
+        difference.
     """
     by_defense = {name: findings.outcomes for name, findings in audits.items()}
     patients = len(next(iter(by_defense.values()))[cfg.headline].y)
@@ -40,15 +42,21 @@ def compare(audits: Mapping[str, Findings], cfg: AuditConfig, seed: int, auroc_c
     lines: list[dict[str, Any]] = []
     for name, by_threat in by_defense.items():
         findings = audits[name]
-        raised = raise_flags(Evidence(by_threat, access_of(findings.rows), findings.diagnostics, auroc_ceiling))
+        raised = raise_flags(
+            Evidence(by_threat, access_of(findings.rows), findings.diagnostics, auroc_ceiling)
+        )
         judged = {"flags": " ".join(raised), "evidence": "; ".join(raised.values())}
         for threat, outcome in by_threat.items():
             against = reference[threat] if reference and name != BASELINE else None
             key = {"defense": name, "threat": threat, **judged}
             proofs = proved(findings.verified.get(threat), outcome, weights, cfg.confidence)
             strongest = threat_columns(findings.rows, threat)
-            lines += [key | line | proof | strongest for line, proof in
-                      zip(curve(outcome, against, weights, cfg.confidence), proofs, strict=True)]  # fmt: skip
+            lines += [
+                key | line | proof | strongest
+                for line, proof in zip(
+                    curve(outcome, against, weights, cfg.confidence), proofs, strict=True
+                )
+            ]
     table = pd.DataFrame(lines)
     table.insert(0, "rank", table["defense"].map(ranking(table, cfg.headline)).astype("Int64"))
     return table
@@ -65,14 +73,20 @@ def threat_columns(rows: pd.DataFrame, threat: str) -> dict[str, str]:
     return {column: str(last[column]) for column in THREAT_COLUMNS}
 
 
-def proved(verified: Verified | None, outcome: Outcome, weights: Array, confidence: float) -> list[dict[str, float]]:
+def proved(
+    verified: Verified | None, outcome: Outcome, weights: Array, confidence: float
+) -> list[dict[str, float]]:
     """One line per radius: the share of patients proved robust, its interval, and the share of whom nothing is known."""
     if verified is None:
         return [{} for _ in outcome.eps]
     lines = []
-    for robust, worst in zip(verified.robust_at(list(outcome.eps)).numpy(), outcome.worst, strict=True):
+    for robust, worst in zip(
+        verified.robust_at(list(outcome.eps)).numpy(), outcome.worst, strict=True
+    ):
         share, known = robust.mean(0), (worst > 0).mean(0)
-        low, high = intervals.interval(float(share.mean()), intervals.bootstrap_mean(share, weights), confidence)
+        low, high = intervals.interval(
+            float(share.mean()), intervals.bootstrap_mean(share, weights), confidence
+        )
         lines.append(
             {
                 "verified_accuracy": float(share.mean()),
@@ -89,20 +103,39 @@ def by_attack(audits: Mapping[str, Findings], cfg: AuditConfig, seed: int) -> pd
     lines: list[dict[str, Any]] = []
     weights: Array | None = None
     for defense, findings in audits.items():
-        named = findings.rows.drop_duplicates(["threat", "attack"]).set_index(["threat", "attack"])[list(THREAT_COLUMNS)]
+        named = findings.rows.drop_duplicates(["threat", "attack"]).set_index(["threat", "attack"])[
+            list(THREAT_COLUMNS)
+        ]
         in_full: dict[Any, dict[str, Any]] = named.astype(str).to_dict("index")  # type: ignore[assignment]
         for threat, outcome in findings.outcomes.items():
             if weights is None:
                 weights = intervals.bootstrap_weights(len(outcome.y), cfg.resamples, seed)
-            right = np.stack([(margins > 0).mean(1) for margins in outcome.margins.values()])  # attack x eps x patient
-            samples = weights @ right.reshape(-1, len(outcome.y)).T.astype(np.float32) / len(outcome.y)
+            right = np.stack(
+                [(margins > 0).mean(1) for margins in outcome.margins.values()]
+            )  # attack x eps x patient
+            samples = (
+                weights @ right.reshape(-1, len(outcome.y)).T.astype(np.float32) / len(outcome.y)
+            )
             drawn = samples.T.reshape(*right.shape[:2], -1)
             for at, attack in enumerate(outcome.margins):
                 for eps, each, sample in zip(outcome.eps, right[at], drawn[at], strict=True):
                     low, high = intervals.interval(float(each.mean()), sample, cfg.confidence)
-                    figures = {"eps": float(eps), "accuracy": float(each.mean()), "accuracy_low": low, "accuracy_high": high}
+                    figures = {
+                        "eps": float(eps),
+                        "accuracy": float(each.mean()),
+                        "accuracy_low": low,
+                        "accuracy_high": high,
+                    }
                     figures |= {"missed_diagnosis_rate": 1 - float(each[outcome.y == 1].mean())}
-                    lines.append({"defense": defense, "threat": threat, "attack": attack, **figures, **in_full[threat, attack]})
+                    lines.append(
+                        {
+                            "defense": defense,
+                            "threat": threat,
+                            "attack": attack,
+                            **figures,
+                            **in_full[threat, attack],
+                        }
+                    )
     return pd.DataFrame(lines)
 
 
@@ -111,13 +144,23 @@ def exact_curves(audits: Mapping[str, Findings], points: int = 201) -> pd.DataFr
     frames = []
     for defense, findings in audits.items():
         for threat, verified in findings.verified.items():
-            radii = np.linspace(0, float(findings.rows.loc[findings.rows["threat"] == threat, "eps"].max()), points).tolist()
+            radii = np.linspace(
+                0, float(findings.rows.loc[findings.rows["threat"] == threat, "eps"].max()), points
+            ).tolist()
             share = verified.robust_at(radii).numpy().mean((1, 2))
-            frames.append(pd.DataFrame({"defense": defense, "threat": threat, "eps": radii, "proved": share}))
-    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=["defense", "threat"])
+            frames.append(
+                pd.DataFrame({"defense": defense, "threat": threat, "eps": radii, "proved": share})
+            )
+    return (
+        pd.concat(frames, ignore_index=True)
+        if frames
+        else pd.DataFrame(columns=["defense", "threat"])
+    )
 
 
-def curve(outcome: Outcome, reference: Outcome | None, weights: Array, confidence: float) -> list[dict[str, Any]]:
+def curve(
+    outcome: Outcome, reference: Outcome | None, weights: Array, confidence: float
+) -> list[dict[str, Any]]:
     """One line per radius: figures under the worst of all attacks, their intervals, and the difference to `reference`."""
     y, worst = outcome.y, outcome.worst
     clean = _figures(worst[0], y, weights, confidence)
@@ -135,15 +178,22 @@ def curve(outcome: Outcome, reference: Outcome | None, weights: Array, confidenc
             "robust_accuracy": figures.pop("accuracy"),
             "robust_low": figures.pop("accuracy_low"),
             "robust_high": figures.pop("accuracy_high"),
-            **{f"robust_{name}" if name.startswith("auroc") else name: value for name, value in figures.items()},
+            **{
+                f"robust_{name}" if name.startswith("auroc") else name: value
+                for name, value in figures.items()
+            },
         }
         if reference is not None:
             mine, theirs = ((o.worst[at] > 0).mean(0) for o in (outcome, reference))
             paired = intervals.paired_difference(mine, theirs, weights, confidence)
-            line |= {f"difference{suffix}": paired[key] for suffix, key in
-                     (("", "difference"), ("_low", "low"), ("_high", "high"))}  # fmt: skip
+            line |= {
+                f"difference{suffix}": paired[key]
+                for suffix, key in (("", "difference"), ("_low", "low"), ("_high", "high"))
+            }
             line["smallest_detectable"] = paired["smallest_detectable"]
-        line |= {f"accuracy_{name}": float((m[at] > 0).mean()) for name, m in outcome.margins.items()}
+        line |= {
+            f"accuracy_{name}": float((m[at] > 0).mean()) for name, m in outcome.margins.items()
+        }
         lines.append(line)
     return lines
 
@@ -152,7 +202,10 @@ def _figures(margins: Array, y: Array, weights: Array, confidence: float) -> dic
     answer, score = predicted(margins, y), disease_score(margins, y)
     correct = (answer == y).mean(0)
     figures: dict[str, float] = {**rates.classification(answer, y), **rates.confusion(answer, y)}
-    figures |= {"auroc": rates.auroc(score, y), "brier": rates.brier(disease_probability(margins, y), y)}
+    figures |= {
+        "auroc": rates.auroc(score, y),
+        "brier": rates.brier(disease_probability(margins, y), y),
+    }
     samples = {
         "accuracy": intervals.bootstrap_mean(correct, weights),
         "sensitivity": intervals.bootstrap_mean(correct, weights, where=y == 1),
@@ -160,37 +213,48 @@ def _figures(margins: Array, y: Array, weights: Array, confidence: float) -> dic
         "auroc": intervals.bootstrap_auroc(score, y, weights),
     }
     for name, drawn in samples.items():
-        figures[f"{name}_low"], figures[f"{name}_high"] = intervals.interval(figures[name], drawn, confidence)
+        figures[f"{name}_low"], figures[f"{name}_high"] = intervals.interval(
+            figures[name], drawn, confidence
+        )
     # 1 - sensitivity and 1 - specificity, so their intervals are the mirrored ones.
-    for name, mirrored in (("missed_diagnosis_rate", "sensitivity"), ("false_alarm_rate", "specificity")):
-        figures[f"{name}_low"], figures[f"{name}_high"] = 1 - figures[f"{mirrored}_high"], 1 - figures[f"{mirrored}_low"]
+    for name, mirrored in (
+        ("missed_diagnosis_rate", "sensitivity"),
+        ("false_alarm_rate", "specificity"),
+    ):
+        figures[f"{name}_low"], figures[f"{name}_high"] = (
+            1 - figures[f"{mirrored}_high"],
+            1 - figures[f"{mirrored}_low"],
+        )
     return figures
 
 
 def ranking(table: pd.DataFrame, headline: str) -> dict[str, int]:
     """Ranks by the area under robust balanced accuracy; a defence with a flag has no rank.
 
-    Balanced, because on an unequal data set a model that calls everyone healthy would otherwise win.
+    Balanced, because on an unequal data set a model that calls everyone healthy would otherwise
+    win.
     """
     honest = table[(table["threat"] == headline) & (table["flags"] == "")]
     areas = {
-        str(name): rates.area_under_curve(group["eps"].to_numpy(), group["balanced_accuracy"].to_numpy())
+        str(name): rates.area_under_curve(
+            group["eps"].to_numpy(), group["balanced_accuracy"].to_numpy()
+        )
         for name, group in honest.groupby("defense")
     }
-    return {name: place for place, name in enumerate(sorted(areas, key=lambda n: -areas[n]), start=1)}
+    return {
+        name: place for place, name in enumerate(sorted(areas, key=lambda n: -areas[n]), start=1)
+    }
 
 
 @dataclass(frozen=True)
 class Evaluation:
     """Everything that one evaluation reports; all of it a pure function of the rows.
 
-    Attributes:
-        comparison: as `compare` returns it.
-        attacks: as `by_attack` returns it.
-        classification: precision, recall, F1 and support per (defense, eps, class) under the headline threat.
-        confusion: how many patients, seeds averaged, per (defense, eps, actual class, predicted class).
-        exact: as `exact_curves` returns it.
-        roc: clean ROC of each defence on a fixed grid of false-alarm rates.
+    Attributes: comparison: as `compare` returns it. attacks: as `by_attack` returns it.
+        classification: precision, recall, F1 and support per (defense, eps, class) under the
+        headline threat. confusion: how many patients, seeds averaged, per (defense, eps, actual
+        class, predicted class). exact: as `exact_curves` returns it. roc: clean ROC of each defence
+        on a fixed grid of false-alarm rates.
     """
 
     comparison: pd.DataFrame
@@ -211,13 +275,18 @@ def evaluate_audits(audits: Mapping[str, Findings], cfg: Config) -> Evaluation:
         for at, eps in enumerate(outcome.eps):
             answer = predicted(outcome.worst[at], outcome.y)
             key = {"defense": name, "threat": threat, "eps": float(eps)}
-            reports += [key | line for line in rates.classification_report(answer, outcome.y, classes)]
+            reports += [
+                key | line for line in rates.classification_report(answer, outcome.y, classes)
+            ]
             counts = rates.confusion(answer, outcome.y)
             matrices += [
-                key | {"actual": classes[actual], "predicted": classes[guess], "patients": counts[cell]}
+                key
+                | {"actual": classes[actual], "predicted": classes[guess], "patients": counts[cell]}
                 for cell, actual, guess in (("tn", 0, 0), ("fp", 0, 1), ("fn", 1, 0), ("tp", 1, 1))
             ]
-        fpr, tpr = rates.roc_curve(disease_score(outcome.worst[0], outcome.y), outcome.y, points=101)
+        fpr, tpr = rates.roc_curve(
+            disease_score(outcome.worst[0], outcome.y), outcome.y, points=101
+        )
         curves.append(pd.DataFrame({"defense": name, "fpr": fpr, "tpr": tpr}))
     return Evaluation(
         comparison=comparison,
@@ -234,7 +303,10 @@ def headline_metrics(table: pd.DataFrame, threat: str) -> dict[str, dict[str, fl
     result: dict[str, dict[str, float]] = {}
     for defense, lines in table[table["threat"] == threat].groupby("defense", sort=False):
         first = lines.iloc[0]
-        figures = {name: float(first[name]) for name in ("clean_accuracy", "auroc", "sensitivity", "specificity", "brier")}
+        figures = {
+            name: float(first[name])
+            for name in ("clean_accuracy", "auroc", "sensitivity", "specificity", "brier")
+        }
         for _, line in lines[lines["eps"] > 0].iterrows():
             figures[f"robust_accuracy_at_{line['eps']:g}"] = float(line["robust_accuracy"])
         if "undecided" in lines:

@@ -22,14 +22,13 @@ MEASUREMENTS = {
 class Evidence:
     """All that is known of one defence.
 
-    Attributes:
-        by_threat: what the attacks did, by threat model.
-        access: for each attack, what it needs of the model (a key of `pipeline.standards.KNOWLEDGE`).
-        diagnostics: some of `MEASUREMENTS`; what is absent was not measured and raises nothing.
-        auroc_ceiling: above it a clean AUROC is taken for a leak.
+    Attributes: by_threat: what the attacks did, by threat model. access: for each attack, what it
+        needs of the model (a key of `pipeline.standards.KNOWLEDGE`). diagnostics: some of
+        `MEASUREMENTS`; what is absent was not measured and raises nothing. auroc_ceiling: above it
+        a clean AUROC is taken for a leak.
 
-    Raises:
-        ValueError: a measurement or an access is unknown, or that of an attack is missing: it would silently count for nothing.
+    Raises: ValueError: a measurement or an access is unknown, or that of an attack is missing: it
+        would silently count for nothing.
     """
 
     by_threat: Mapping[str, Outcome]
@@ -40,12 +39,18 @@ class Evidence:
     def __post_init__(self) -> None:
         """Refuses what no rule would read."""
         if unknown := [name for name in self.diagnostics if name not in MEASUREMENTS]:
-            raise ValueError(f"no rule reads the measurement {', '.join(unknown)}; known: {', '.join(MEASUREMENTS)}")
+            raise ValueError(
+                f"no rule reads the measurement {', '.join(unknown)}; known: {', '.join(MEASUREMENTS)}"
+            )
         if unknown := [access for access in self.access.values() if access not in KNOWLEDGE]:
             raise ValueError(f"unknown access {', '.join(unknown)}; known: {', '.join(KNOWLEDGE)}")
-        attacks = dict.fromkeys(name for outcome in self.by_threat.values() for name in outcome.margins)
+        attacks = dict.fromkeys(
+            name for outcome in self.by_threat.values() for name in outcome.margins
+        )
         if lacking := [name for name in attacks if name not in self.access]:
-            raise ValueError(f"access of {', '.join(lacking)}: missing; known: {', '.join(KNOWLEDGE)}")
+            raise ValueError(
+                f"access of {', '.join(lacking)}: missing; known: {', '.join(KNOWLEDGE)}"
+            )
 
     def attacks(self, outcome: Outcome, *access: str) -> list[str]:
         """The attacks of an outcome that need one of these kinds of access."""
@@ -85,6 +90,18 @@ def duels(evidence: Evidence, sides: Callable[[Outcome], Iterable[Sides]]) -> It
         accuracy, suite = outcome.accuracy, (outcome.worst > 0).mean((1, 2))
         for favourites, outsiders in sides(outcome):
             for at, eps in enumerate(outcome.eps if favourites and outsiders else ()):
-                ours, theirs = (min(names, key=lambda name: accuracy[name][at]) for names in (favourites, outsiders))
+                ours, theirs = (
+                    min(names, key=lambda name: accuracy[name][at])
+                    for names in (favourites, outsiders)
+                )
                 clean, mine, other = accuracy[ours][0], accuracy[ours][at], accuracy[theirs][at]
-                yield Duel(threat, float(eps), ours, theirs, float(clean), float(mine), float(other), float(suite[at]))
+                yield Duel(
+                    threat,
+                    float(eps),
+                    ours,
+                    theirs,
+                    float(clean),
+                    float(mine),
+                    float(other),
+                    float(suite[at]),
+                )

@@ -1,7 +1,8 @@
 """What makes a defence's figures suspect, whatever they say: one rule per flag, each a pure function of the evidence.
 
-A flag is an alarm, not a proof, and no flag is no proof either. **Every flag costs the rank** (`tables.ranking` ranks
-those without any), because each of them means that the robust accuracy may be too high, or that something is broken.
+A flag is an alarm, not a proof, and no flag is no proof either. **Every flag costs the rank**
+(`tables.ranking` ranks those without any), because each of them means that the robust accuracy may
+be too high, or that something is broken.
 """
 
 from collections.abc import Callable, Iterable
@@ -13,18 +14,31 @@ from pipeline.risks.evasion.evidence import Duel, Evidence, Sides, duels
 from pipeline.risks.evasion.measure.margins import Outcome
 from pipeline.statistics import rates
 
-MASKING_GAP = 0.02  # cross-entropy may fail by chance on this share of records where the margin succeeds
-OUTSIDER_GAP = 0.002  # nobody with less knowledge may beat the model's own gradients by more: Croce and Hein 2020, 2003.01690
+MASKING_GAP = (
+    0.02  # cross-entropy may fail by chance on this share of records where the margin succeeds
+)
+# nobody with less knowledge may beat the model's own gradients by more: Croce and Hein 2020,
+# 2003.01690
+OUTSIDER_GAP = 0.002
 ZERO_GRADIENT_SHARE = 0.01  # of rightly answered records; Croce and Hein 2020's checks warn of any
-COSINE = 0.99  # of a right gradient with finite differences; float32 rounding alone leaves more than 0.9999
-CONVERGENCE_GAP = 0.005  # what twice the steps may gain: Carlini et al. 2019, 1902.06705, set at half a point
-OVERFITTING_GAP = 0.10  # FGSM against PGD; on honest networks of either data set they differ by up to 0.08
-OVERFITTING_SHARE = 0.5  # ... and FGSM finds less than this share of the accuracy that PGD takes: Wong et al. 2020, 2001.03994
+# of a right gradient with finite differences; float32 rounding alone leaves more than 0.9999
+COSINE = 0.99
+CONVERGENCE_GAP = (
+    0.005  # what twice the steps may gain: Carlini et al. 2019, 1902.06705, set at half a point
+)
+OVERFITTING_GAP = (
+    0.10  # FGSM against PGD; on honest networks of either data set they differ by up to 0.08
+)
+# ... and FGSM finds less than this share of the accuracy that PGD takes: Wong et al. 2020,
+# 2001.03994
+OVERFITTING_SHARE = 0.5
 RANDOMNESS = 1e-5  # logits; the same float32 sum in another order differs by less
 PROBABILITY_SHARE = 0.01  # of answers that look like a softmax
 CLEAN_MISMATCH = 1e-4  # relative to the margin; the audit's own attacks agree bit for bit
 
-Rule = Callable[[Evidence], str | None]  # a sentence with the figures where the flag is raised, otherwise None
+Rule = Callable[
+    [Evidence], str | None
+]  # a sentence with the figures where the flag is raised, otherwise None
 
 
 def raise_flags(evidence: Evidence) -> dict[str, str]:
@@ -51,13 +65,20 @@ def masked_gradients(evidence: Evidence) -> str | None:
     """Cross-entropy loses where the margin wins, or a stranger's records win where the model's own gradients lose."""
 
     def losses(outcome: Outcome) -> Iterable[Sides]:
-        pairs = [(name, f"{name.removesuffix('_ce')}_margin") for name in outcome.margins if name.endswith("_ce")]
+        pairs = [
+            (name, f"{name.removesuffix('_ce')}_margin")
+            for name in outcome.margins
+            if name.endswith("_ce")
+        ]
         return [([ce], [by_margin]) for ce, by_margin in pairs if by_margin in outcome.margins]
 
     def strangers(outcome: Outcome) -> Iterable[Sides]:
         return [(evidence.attacks(outcome, "gradients"), evidence.attacks(outcome, "transfer"))]
 
-    found = [_lost(duels(evidence, losses), MASKING_GAP), _lost(duels(evidence, strangers), OUTSIDER_GAP)]
+    found = [
+        _lost(duels(evidence, losses), MASKING_GAP),
+        _lost(duels(evidence, strangers), OUTSIDER_GAP),
+    ]
     return " and ".join(sentence for sentence in found if sentence is not None) or None
 
 
@@ -65,7 +86,9 @@ def black_box_wins(evidence: Evidence) -> str | None:
     """An attack that only asks questions beats all that use gradients."""
 
     def sides(outcome: Outcome) -> Iterable[Sides]:
-        return [(evidence.attacks(outcome, "gradients"), evidence.attacks(outcome, "scores", "labels"))]
+        return [
+            (evidence.attacks(outcome, "gradients"), evidence.attacks(outcome, "scores", "labels"))
+        ]
 
     return _lost(duels(evidence, sides), OUTSIDER_GAP)
 
@@ -74,14 +97,22 @@ def noise_beats_attack(evidence: Evidence) -> str | None:
     """Random noise breaks more than the best attack."""
 
     def sides(outcome: Outcome) -> Iterable[Sides]:
-        return [(evidence.attacks(outcome, "gradients", "scores", "labels", "transfer"), evidence.attacks(outcome, "none"))]
+        return [
+            (
+                evidence.attacks(outcome, "gradients", "scores", "labels", "transfer"),
+                evidence.attacks(outcome, "none"),
+            )
+        ]
 
     return _lost(duels(evidence, sides), OUTSIDER_GAP)
 
 
 def pgd_loses_to_fgsm(evidence: Evidence) -> str | None:
     """One step breaks more than many: the iterative attacks are broken."""
-    return _lost(duels(evidence, lambda o: [(_iterative(evidence, o), _single_step(evidence, o))]), OUTSIDER_GAP)
+    return _lost(
+        duels(evidence, lambda o: [(_iterative(evidence, o), _single_step(evidence, o))]),
+        OUTSIDER_GAP,
+    )
 
 
 def catastrophic_overfitting(evidence: Evidence) -> str | None:
@@ -92,11 +123,13 @@ def catastrophic_overfitting(evidence: Evidence) -> str | None:
         same_loss = [name for name in iterative if name.endswith("_ce")] or iterative
         return [([fgsm], same_loss) for fgsm in _single_step(evidence, outcome)]
 
-    # An honest model that loses nearly everything, loses nearly everything to FGSM too: not every gap is a sign.
+    # An honest model that loses nearly everything, loses nearly everything to FGSM too: not every
+    # gap is a sign.
     blind = [
         duel
         for duel in duels(evidence, sides)
-        if duel.clean - duel.under_favourite < OVERFITTING_SHARE * (duel.clean - duel.under_outsider)
+        if duel.clean - duel.under_favourite
+        < OVERFITTING_SHARE * (duel.clean - duel.under_outsider)
     ]
     return _lost(blind, OVERFITTING_GAP)
 
@@ -115,36 +148,59 @@ def _iterative(evidence: Evidence, outcome: Outcome) -> list[str]:
 def zero_gradients(evidence: Evidence) -> str | None:
     """Where the model is right, cross-entropy often has no gradient."""
     share = evidence.diagnostics.get("zero_gradient_share", 0.0)
-    return None if share < ZERO_GRADIENT_SHARE else f"no gradient of cross-entropy at {share:.1%} of the rightly answered records"
+    return (
+        None
+        if share < ZERO_GRADIENT_SHARE
+        else f"no gradient of cross-entropy at {share:.1%} of the rightly answered records"
+    )
 
 
 def wrong_gradients(evidence: Evidence) -> str | None:
     """The gradient that attacks get is not the model's."""
     cosine = evidence.diagnostics.get("gradient_agreement", 1.0)
-    return None if cosine >= COSINE else f"cosine {cosine:.3f} between the model's gradient and finite differences"
+    return (
+        None
+        if cosine >= COSINE
+        else f"cosine {cosine:.3f} between the model's gradient and finite differences"
+    )
 
 
 def not_converged(evidence: Evidence) -> str | None:
     """More steps would still have found more."""
     gap = evidence.diagnostics.get("convergence_gap", 0.0)
-    return None if gap <= CONVERGENCE_GAP else f"twice the steps of PGD take away another {gap:.3f} of accuracy"
+    return (
+        None
+        if gap <= CONVERGENCE_GAP
+        else f"twice the steps of PGD take away another {gap:.3f} of accuracy"
+    )
 
 
 def randomised(evidence: Evidence) -> str | None:
     """The same question gets two answers; attacks would have to average over them (Athalye et al. 2018, 1802.00420)."""
     difference = evidence.diagnostics.get("nondeterminism", 0.0)
-    return None if difference <= RANDOMNESS else f"two answers to the same record differ by up to {difference:.2g} logits"
+    return (
+        None
+        if difference <= RANDOMNESS
+        else f"two answers to the same record differ by up to {difference:.2g} logits"
+    )
 
 
 def probabilities(evidence: Evidence) -> str | None:
     """The model answers with probabilities where attacks expect logits."""
     share = evidence.diagnostics.get("answers_are_probabilities", 0.0)
-    return None if share <= PROBABILITY_SHARE else f"{share:.1%} of the answers lie in [0, 1] and sum to 1: not logits"
+    return (
+        None
+        if share <= PROBABILITY_SHARE
+        else f"{share:.1%} of the answers lie in [0, 1] and sum to 1: not logits"
+    )
 
 
 def unbounded_survivor(evidence: Evidence) -> str | None:
     """Without any limit a model must fall to what the best constant answer gets."""
-    left, constant = evidence.diagnostics.get("unbounded_accuracy", 0.0), _largest_class(evidence.first)
+    left, constant = (
+        evidence.diagnostics.get("unbounded_accuracy", 0.0),
+        _largest_class(evidence.first),
+    )
     if left <= constant:
         return None
     return f"accuracy {left:.3f} survives an attack without limits, while a constant answer gets {constant:.3f}"
@@ -159,7 +215,11 @@ def violations(evidence: Evidence) -> str | None:
 def attack_beats_proof(evidence: Evidence) -> str | None:
     """An attack broke what was proved unbreakable: the attack or the proof is wrong."""
     count = evidence.diagnostics.get("attack_beats_proof", 0)
-    return None if count <= 0 else f"{count:g} records were broken below the radius that was proved safe"
+    return (
+        None
+        if count <= 0
+        else f"{count:g} records were broken below the radius that was proved safe"
+    )
 
 
 # ---- the figures themselves ----
@@ -172,7 +232,9 @@ def degenerate(evidence: Evidence) -> str | None:
         return None
     figures = rates.classification(answer, y)
     called, balanced = figures["predicted_positive_rate"], figures["balanced_accuracy"]
-    return f"unattacked, {called:.1%} of the patients are called ill, balanced accuracy {balanced:.3f}"
+    return (
+        f"unattacked, {called:.1%} of the patients are called ill, balanced accuracy {balanced:.3f}"
+    )
 
 
 def suspected_leak(evidence: Evidence) -> str | None:
@@ -181,7 +243,9 @@ def suspected_leak(evidence: Evidence) -> str | None:
     if ceiling is None or _largest_class(first) == 1:
         return None
     area = rates.auroc(disease_score(first.worst[0], first.y), first.y)
-    return None if area <= ceiling else f"clean AUROC {area:.3f} is above the ceiling of {ceiling:g}"
+    return (
+        None if area <= ceiling else f"clean AUROC {area:.3f} is above the ceiling of {ceiling:g}"
+    )
 
 
 def clean_mismatch(evidence: Evidence) -> str | None:
@@ -217,9 +281,13 @@ def one_class_only(evidence: Evidence) -> str | None:
 
 def not_adaptive(evidence: Evidence) -> str | None:
     """No attack of the suite looks into this very model (Tramer et al. 2020, 2002.08347)."""
-    if any(evidence.attacks(outcome, "gradients", "exact") for outcome in evidence.by_threat.values()):
+    if any(
+        evidence.attacks(outcome, "gradients", "exact") for outcome in evidence.by_threat.values()
+    ):
         return None
-    names = dict.fromkeys(name for outcome in evidence.by_threat.values() for name in outcome.margins)
+    names = dict.fromkeys(
+        name for outcome in evidence.by_threat.values() for name in outcome.margins
+    )
     return f"no attack uses this model's gradients, only: {', '.join(names)}"
 
 
@@ -231,8 +299,24 @@ def _largest_class(outcome: Outcome) -> float:
 FLAGS: dict[str, Rule] = {
     rule.__name__: rule
     for rule in (
-        degenerate, one_class_only, suspected_leak, clean_mismatch, not_monotone, violations, attack_beats_proof,
-        masked_gradients, zero_gradients, wrong_gradients, probabilities, randomised, not_converged, unbounded_survivor,
-        black_box_wins, noise_beats_attack, pgd_loses_to_fgsm, catastrophic_overfitting, not_adaptive,
+        degenerate,
+        one_class_only,
+        suspected_leak,
+        clean_mismatch,
+        not_monotone,
+        violations,
+        attack_beats_proof,
+        masked_gradients,
+        zero_gradients,
+        wrong_gradients,
+        probabilities,
+        randomised,
+        not_converged,
+        unbounded_survivor,
+        black_box_wins,
+        noise_beats_attack,
+        pgd_loses_to_fgsm,
+        catastrophic_overfitting,
+        not_adaptive,
     )
-}  # fmt: skip
+}

@@ -25,35 +25,41 @@ Array = np.ndarray[Any, Any]
 def patients(verified: Verified, x: Tensor, schema: Schema) -> pd.DataFrame:
     """One row per patient, of the repetition whose `breaks_at` is the (lower) median; the first of those that tie.
 
-    Args:
-        verified: what is proved, S repetitions x N patients.
-        x: (N, D) unchanged records in clinical units, in the order of `verified.patients`; NaN = missing.
-        schema: of the D features; two classes.
+    Args: verified: what is proved, S repetitions x N patients. x: (N, D) unchanged records in
+        clinical units, in the order of `verified.patients`; NaN = missing. schema: of the D
+        features; two classes.
 
-    Returns:
-        a table of
-        `patient, y, diagnosis, correct, repetition`: who, the truth, the model's answer, whether it is right, the repetition;
-        `radius, breaks_at, decided, radius_min, radius_max`: no nearer record changes the answer (proved); one at this
-        distance does (inf = none found); whether both agree; and the range of `radius` over the repetitions;
-        `change, changed`: the record found, as text, and how many values of it differ; nothing where the answer is already wrong;
-        `alone`: every measurement that can turn the answer by itself, the smallest change first;
-        `confidence_before, confidence_after`: probability of the model's own answer, before and after the change (NaN = none);
-        `largest_change_in_errors`: in units of the usual error of each measurement (NaN = none changed has a known error);
-        `within_error`: there is a change, and none of its values moves by more than the usual error of its measurement. One
-        error for each value at once: rarer than one error of one value.
+    Returns: a table of `patient, y, diagnosis, correct, repetition`: who, the truth, the model's
+        answer, whether it is right, the repetition; `radius, breaks_at, decided, radius_min,
+        radius_max`: no nearer record changes the answer (proved); one at this distance does (inf =
+        none found); whether both agree; and the range of `radius` over the repetitions; `change,
+        changed`: the record found, as text, and how many values of it differ; nothing where the
+        answer is already wrong; `alone`: every measurement that can turn the answer by itself, the
+        smallest change first; `confidence_before, confidence_after`: probability of the model's own
+        answer, before and after the change (NaN = none); `largest_change_in_errors`: in units of
+        the usual error of each measurement (NaN = none changed has a known error); `within_error`:
+        there is a change, and none of its values moves by more than the usual error of its
+        measurement. One error for each value at once: rarer than one error of one value.
     """
     chosen = typical(verified.breaks_at)
     everyone = torch.arange(len(chosen))
     margin, breaks_at, radius = (
-        of[chosen, everyone].numpy() for of in (verified.margin, verified.breaks_at, verified.robust_below)
+        of[chosen, everyone].numpy()
+        for of in (verified.margin, verified.breaks_at, verified.robust_below)
     )
     correct = margin > 0
     broken = correct & np.isfinite(breaks_at)
     records, found = x.double().numpy(), verified.counterexample[chosen, everyone].double().numpy()
     differs = differing(records, found, schema) & broken[:, None]
-    in_errors = np.abs(found - records) / np.array([feature.error or math.nan for feature in schema.features])
-    alone, alone_value = (of[chosen, everyone].double().numpy() for of in (verified.alone, verified.alone_value))
-    own = np.where(correct, 1.0, -1.0)  # the margin is that of the true class; a wrong answer's own margin is its opposite
+    in_errors = np.abs(found - records) / np.array(
+        [feature.error or math.nan for feature in schema.features]
+    )
+    alone, alone_value = (
+        of[chosen, everyone].double().numpy() for of in (verified.alone, verified.alone_value)
+    )
+    own = np.where(
+        correct, 1.0, -1.0
+    )  # the margin is that of the true class; a wrong answer's own margin is its opposite
     y = verified.y.numpy()
     return pd.DataFrame(
         {
@@ -68,15 +74,26 @@ def patients(verified: Verified, x: Tensor, schema: Schema) -> pd.DataFrame:
             "radius_min": verified.robust_below.min(0).values.numpy(),
             "radius_max": verified.robust_below.max(0).values.numpy(),
             "change": [
-                ", ".join(transition(schema, d, records[n, d], found[n, d]) for d in np.flatnonzero(differs[n]).tolist())
+                ", ".join(
+                    transition(schema, d, records[n, d], found[n, d])
+                    for d in np.flatnonzero(differs[n]).tolist()
+                )
                 for n in range(len(y))
             ],
             "changed": differs.sum(1),
-            "alone": [_alone(schema, records[n], alone[n], alone_value[n]) if correct[n] else "" for n in range(len(y))],
+            "alone": [
+                _alone(schema, records[n], alone[n], alone_value[n]) if correct[n] else ""
+                for n in range(len(y))
+            ],
             "confidence_before": logistic(own * margin),
-            "confidence_after": np.where(broken, logistic(own * verified.counter_margin[chosen, everyone].numpy()), np.nan),
-            "largest_change_in_errors": [_largest(row) for row in np.where(differs, in_errors, np.nan)],
-            "within_error": differs.any(1) & ~(differs & ~within_errors(records, found, schema)).any(1),
+            "confidence_after": np.where(
+                broken, logistic(own * verified.counter_margin[chosen, everyone].numpy()), np.nan
+            ),
+            "largest_change_in_errors": [
+                _largest(row) for row in np.where(differs, in_errors, np.nan)
+            ],
+            "within_error": differs.any(1)
+            & ~(differs & ~within_errors(records, found, schema)).any(1),
         }
     )
 
@@ -96,7 +113,9 @@ def differing(x: Array, other: Array, schema: Schema) -> Array:
 def within_errors(x: Array, other: Array, schema: Schema) -> Array:
     """(N, D) bool: where a value moved by no more than the usual error of its measurement; no known error, no."""
     error = np.array([feature.error or math.nan for feature in schema.features])
-    slack = np.array([TICK_TOLERANCE * (feature.step or feature.error or 0.0) for feature in schema.features])
+    slack = np.array(
+        [TICK_TOLERANCE * (feature.step or feature.error or 0.0) for feature in schema.features]
+    )
     return np.asarray(np.abs(other - x) <= error + slack)
 
 
@@ -110,10 +129,14 @@ def decimals(feature: FeatureConfig) -> int:
 def transition(schema: Schema, index: int, before: float, after: float) -> str:
     """One change as text: `bmi 33.6 → 33.1 kg/m2`.
 
-    Two decimals more for a value off the clinic's grid, and as many as it takes to tell different values apart.
+    Two decimals more for a value off the clinic's grid, and as many as it takes to tell different
+    values apart.
     """
     places, feature = decimals(schema.features[index]), schema.features[index]
-    if feature.step is not None and abs(after / feature.step - round(after / feature.step)) > 10 * TICK_TOLERANCE:
+    if (
+        feature.step is not None
+        and abs(after / feature.step - round(after / feature.step)) > 10 * TICK_TOLERANCE
+    ):
         places += 2
     while before != after and f"{before:.{places}f}" == f"{after:.{places}f}":
         places += 1
@@ -159,7 +182,9 @@ def most_fragile(table: pd.DataFrame, top: int = 20) -> pd.DataFrame:
     ).reset_index(drop=True)
 
 
-def alone_shares(verified: Verified, schema: Schema, *, confidence: float, resamples: int, seed: int) -> pd.DataFrame:
+def alone_shares(
+    verified: Verified, schema: Schema, *, confidence: float, resamples: int, seed: int
+) -> pd.DataFrame:
     """How many of the correct diagnoses each measurement can turn by itself, anywhere in its plausible range.
 
     Args:
@@ -169,10 +194,10 @@ def alone_shares(verified: Verified, schema: Schema, *, confidence: float, resam
         resamples: of the bootstrap over patients.
         seed: of the bootstrap.
 
-    Returns:
-        one row per feature: `feature`, and for all patients, the ill and the healthy the share of those answered correctly (a
-        patient counts by the share of repetitions), with `_low` and `_high` of its bootstrap interval. NaN: the measurement
-        cannot be changed, or nobody in the group is answered correctly. A patient who lacks the measurement is not turned by it.
+    Returns: one row per feature: `feature`, and for all patients, the ill and the healthy the share
+        of those answered correctly (a patient counts by the share of repetitions), with `_low` and
+        `_high` of its bootstrap interval. NaN: the measurement cannot be changed, or nobody in the
+        group is answered correctly. A patient who lacks the measurement is not turned by it.
     """
     y = verified.y.numpy()
     right = (verified.margin > 0).numpy()
@@ -186,15 +211,23 @@ def alone_shares(verified: Verified, schema: Schema, *, confidence: float, resam
         line: dict[str, Any] = {"feature": name}
         for group, where in groups.items():
             known = answered[where].any() and not np.isnan(alone[..., index]).all()
-            figures = _share(turned[:, index], answered, weights, where, confidence) if known else (math.nan,) * 3
+            figures = (
+                _share(turned[:, index], answered, weights, where, confidence)
+                if known
+                else (math.nan,) * 3
+            )
             line |= dict(zip((group, f"{group}_low", f"{group}_high"), figures, strict=True))
         lines.append(line)
     return pd.DataFrame(lines)
 
 
-def _share(part: Array, whole: Array, weights: Array, where: Array, confidence: float) -> tuple[float, float, float]:
+def _share(
+    part: Array, whole: Array, weights: Array, where: Array, confidence: float
+) -> tuple[float, float, float]:
     share = float(part[where].sum() / whole[where].sum())
-    drawn = intervals.bootstrap_mean(part, weights, where) / np.maximum(intervals.bootstrap_mean(whole, weights, where), 1e-9)
+    drawn = intervals.bootstrap_mean(part, weights, where) / np.maximum(
+        intervals.bootstrap_mean(whole, weights, where), 1e-9
+    )
     return share, *intervals.interval(share, drawn, confidence)
 
 
@@ -208,9 +241,20 @@ class Clinic:
 
 def clinic_tables(audits: Mapping[str, Findings], dataset: Dataset, cfg: Config) -> Clinic:
     """The tables of every defence of an evaluation; none of one of whom nothing was verified."""
-    proofs = {name: one.verified[cfg.audit.headline] for name, one in audits.items() if cfg.audit.headline in one.verified}
-    how: dict[str, Any] = {"confidence": cfg.audit.confidence, "resamples": cfg.audit.resamples, "seed": cfg.seed}
+    proofs = {
+        name: one.verified[cfg.audit.headline]
+        for name, one in audits.items()
+        if cfg.audit.headline in one.verified
+    }
+    how: dict[str, Any] = {
+        "confidence": cfg.audit.confidence,
+        "resamples": cfg.audit.resamples,
+        "seed": cfg.seed,
+    }
     return Clinic(
-        {name: patients(proof, dataset.x[proof.patients], dataset.schema) for name, proof in proofs.items()},
+        {
+            name: patients(proof, dataset.x[proof.patients], dataset.schema)
+            for name, proof in proofs.items()
+        },
         {name: alone_shares(proof, dataset.schema, **how) for name, proof in proofs.items()},
     )

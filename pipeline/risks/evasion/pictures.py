@@ -28,27 +28,54 @@ def draw_all(tables: Tables, cfg: AuditConfig, folder: Path) -> list[Picture]:
     drawn["roc"] = roc_curves(tables["plots/roc"], comparison), "ROC of each defense, unattacked"
     matrices = confusion_matrices(tables["confusion"], comparison, cfg.headline, cfg.headline_eps)
     drawn["confusion"] = matrices, "confusion matrix of each defense, clean and under attack"
-    return [Picture(save_figure(figure, folder / f"{name}.png"), shows) for name, (figure, shows) in drawn.items()]
+    return [
+        Picture(save_figure(figure, folder / f"{name}.png"), shows)
+        for name, (figure, shows) in drawn.items()
+    ]
 
 
 def robustness(comparison: pd.DataFrame, exact: pd.DataFrame, threat: str) -> "Figure":
     """Robust accuracy, and sensitivity under attack, against the radius, with interval bands; what is proved at every radius."""
     figure, axes = axes_of(1, 2, (11, 4.2))
     lines = comparison[comparison["threat"] == threat]
-    for colour, (defense, curve) in zip(cycle(COLOURS), lines.groupby("defense", sort=False), strict=False):
+    for colour, (defense, curve) in zip(
+        cycle(COLOURS), lines.groupby("defense", sort=False), strict=False
+    ):
         label = display_name(str(defense), str(curve["flags"].iloc[0]))
         style = "--" if curve["flags"].iloc[0] else "-"
         proofs = exact[(exact["threat"] == threat) & (exact["defense"] == defense)]
-        proofs = proofs[proofs["proved"] > 0]  # farther out nothing is proved, or nothing was looked for
+        proofs = proofs[
+            proofs["proved"] > 0
+        ]  # farther out nothing is proved, or nothing was looked for
         if len(proofs):
-            axes[0].step(proofs["eps"], proofs["proved"], ":", where="post", color=colour, linewidth=1)
+            axes[0].step(
+                proofs["eps"], proofs["proved"], ":", where="post", color=colour, linewidth=1
+            )
         for axis, (value, low, high) in zip(
-            axes, (("robust_accuracy", "robust_low", "robust_high"), ("sensitivity", "sensitivity_low", "sensitivity_high")),
+            axes,
+            (
+                ("robust_accuracy", "robust_low", "robust_high"),
+                ("sensitivity", "sensitivity_low", "sensitivity_high"),
+            ),
             strict=True,
-        ):  # fmt: skip
-            axis.plot(curve["eps"], curve[value], style, marker="o", markersize=3, color=colour, label=label)
-            axis.fill_between(curve["eps"], curve[low], curve[high], color=colour, alpha=0.12, linewidth=0)
-    for axis, title in zip(axes, ("robust accuracy (dotted: proved, at every radius)", "sensitivity under attack"), strict=True):
+        ):
+            axis.plot(
+                curve["eps"],
+                curve[value],
+                style,
+                marker="o",
+                markersize=3,
+                color=colour,
+                label=label,
+            )
+            axis.fill_between(
+                curve["eps"], curve[low], curve[high], color=colour, alpha=0.12, linewidth=0
+            )
+    for axis, title in zip(
+        axes,
+        ("robust accuracy (dotted: proved, at every radius)", "sensitivity under attack"),
+        strict=True,
+    ):
         axis.set(title=title, xlabel=f"eps ({lines['eps_unit'].iloc[0]})", ylim=(0, 1))
     axes[0].legend(frameon=False, fontsize=8)
     figure.suptitle(f"threat model: {threat}", fontsize=11)
@@ -66,16 +93,27 @@ def roc_curves(roc: pd.DataFrame, comparison: pd.DataFrame) -> "Figure":
         axes[0].plot(roc["fpr"], roc[defense], color=colour, label=label)
     axes[0].plot([0, 1], [0, 1], ":", color="#999999")
     axes[0].set(title="ROC, unattacked", xlabel="false-alarm rate", ylabel="sensitivity")
-    axes[0].legend(frameon=False, fontsize=7, loc="lower right", title="AUROC (95 % interval)", title_fontsize=7)
+    axes[0].legend(
+        frameon=False,
+        fontsize=7,
+        loc="lower right",
+        title="AUROC (95 % interval)",
+        title_fontsize=7,
+    )
     return figure
 
 
-def confusion_matrices(confusion: pd.DataFrame, comparison: pd.DataFrame, headline: str, eps: float) -> "Figure":
+def confusion_matrices(
+    confusion: pd.DataFrame, comparison: pd.DataFrame, headline: str, eps: float
+) -> "Figure":
     """Before and under attack, per defence: how many patients get which answer."""
     attacked = confusion.loc[confusion["eps"] > 0, "eps"]
     radii = [0.0, *([nearest_of(attacked, eps)] if len(attacked) else [])]
     first = comparison.drop_duplicates("defense")
-    shown = {name: display_name(name, flags) for name, flags in zip(first["defense"], first["flags"], strict=True)}
+    shown = {
+        name: display_name(name, flags)
+        for name, flags in zip(first["defense"], first["flags"], strict=True)
+    }
     defenses = list(confusion["defense"].unique())
     figure, axes = axes_of(len(radii), len(defenses), (2.6 * len(defenses), 2.7 * len(radii)))
     for row, eps in enumerate(radii):
@@ -89,10 +127,24 @@ def confusion_matrices(confusion: pd.DataFrame, comparison: pd.DataFrame, headli
             for i in range(2):
                 for j in range(2):
                     share = values[i, j] / values[i].sum()
-                    axis.text(j, i, f"{values[i, j]:.0f}", ha="center", va="center", color="white" if share > 0.6 else "black")
+                    axis.text(
+                        j,
+                        i,
+                        f"{values[i, j]:.0f}",
+                        ha="center",
+                        va="center",
+                        color="white" if share > 0.6 else "black",
+                    )
             axis.set_xticks(range(2), order, fontsize=7)
-            axis.set_yticks(range(2), order if column == 0 else ["", ""], fontsize=7, rotation=90, va="center")
-            axis.set_title(f"{shown[defense]}, {'clean' if eps == 0 else f'eps {eps:g}'}", fontsize=8)
+            axis.set_yticks(
+                range(2), order if column == 0 else ["", ""], fontsize=7, rotation=90, va="center"
+            )
+            axis.set_title(
+                f"{shown[defense]}, {'clean' if eps == 0 else f'eps {eps:g}'}", fontsize=8
+            )
             axis.spines[:].set_visible(False)
-    figure.suptitle(f"patients (seeds averaged): rows actual, columns predicted; threat model: {headline}", fontsize=9)
+    figure.suptitle(
+        f"patients (seeds averaged): rows actual, columns predicted; threat model: {headline}",
+        fontsize=9,
+    )
     return figure

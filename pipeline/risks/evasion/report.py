@@ -20,7 +20,9 @@ def chapters(tables: Tables, context: Context, folder: Path) -> Sequence[Chapter
     cfg, comparison = context.cfg, tables["comparison"]
     headline = cfg.audit.headline
     first = comparison.drop_duplicates("defense")
-    shown = dict(zip(first["defense"], map(display_name, first["defense"], first["flags"]), strict=True))
+    shown = dict(
+        zip(first["defense"], map(display_name, first["defense"], first["flags"]), strict=True)
+    )
     parts: list[Part] = [
         Note(
             "Robust accuracy counts the patients for whom no record within the radius is known that changes the right answer: "
@@ -44,11 +46,16 @@ def chapters(tables: Tables, context: Context, folder: Path) -> Sequence[Chapter
         "deviation of a repeated measurement; the eps beside it is what it amounts to."
     )
     title = f"Classification report, clean and at eps {cfg.audit.eps[-1]:g}"
-    report = tables["classification"][tables["classification"]["eps"].isin([0.0, cfg.audit.eps[-1]])]
+    report = tables["classification"][
+        tables["classification"]["eps"].isin([0.0, cfg.audit.eps[-1]])
+    ]
     others = comparison[comparison["threat"] != headline].groupby("threat", sort=False)
     return (
         Chapter(f"Under the {headline} threat", parts),
-        *(Chapter(f"Under the {threat} threat", [Table(_other(lines, shown), "numbers")]) for threat, lines in others),
+        *(
+            Chapter(f"Under the {threat} threat", [Table(_other(lines, shown), "numbers")])
+            for threat, lines in others
+        ),
         Chapter(
             f"What each attack leaves, under the {headline} threat",
             [left, Table(_attacks(tables["attacks"], headline, shown), "numbers")],
@@ -107,4 +114,6 @@ def _attackers(attacks: pd.DataFrame) -> pd.DataFrame:
 
 def _classification(report: pd.DataFrame, shown: Mapping[str, str]) -> pd.DataFrame:
     rates = {name: report[name].map("{:.3f}".format) for name in ("precision", "recall", "f1")}
-    return report.assign(defense=report["defense"].map(shown), eps=report["eps"].map("{:g}".format), **rates)
+    return report.assign(
+        defense=report["defense"].map(shown), eps=report["eps"].map("{:g}".format), **rates
+    )

@@ -5,15 +5,30 @@ from typing import TYPE_CHECKING
 
 from pipeline.attacks.evasion import evasion_suite
 from pipeline.config import Config
-from pipeline.risks.risk import Figure, HeadlineFigure, Judgement, Point, Risk, Tables, nearest_of, own
+from pipeline.risks.risk import (
+    Figure,
+    HeadlineFigure,
+    Judgement,
+    Point,
+    Risk,
+    Tables,
+    nearest_of,
+    own,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
 
 CURVES = (
-    "robust_accuracy", "verified_accuracy", "undecided", "balanced_accuracy", "missed_diagnosis_rate", "sensitivity",
-    "robust_low", "robust_high",
-)  # fmt: skip
+    "robust_accuracy",
+    "verified_accuracy",
+    "undecided",
+    "balanced_accuracy",
+    "missed_diagnosis_rate",
+    "sensitivity",
+    "robust_low",
+    "robust_high",
+)
 CLEAN = ("clean_accuracy", "clean_low", "clean_high", "auroc", "auroc_low", "auroc_high", "rank")
 AT_RADII = ("robust_accuracy", "verified_accuracy", "undecided", "missed_diagnosis_rate")
 
@@ -32,7 +47,11 @@ def judge(tables: Tables) -> Mapping[str, Judgement]:
     first = tables["comparison"].drop_duplicates("defense").set_index("defense")
     judged = {}
     for name, line in first.iterrows():
-        flags = dict(zip(str(line["flags"]).split(), str(line["evidence"]).split("; "), strict=True)) if line["flags"] else {}
+        flags = (
+            dict(zip(str(line["flags"]).split(), str(line["evidence"]).split("; "), strict=True))
+            if line["flags"]
+            else {}
+        )
         judged[str(name)] = Judgement(flags, None if pd.isna(line["rank"]) else int(line["rank"]))
     return judged
 
@@ -50,8 +69,8 @@ def headline(tables: Tables, cfg: Config) -> Sequence[HeadlineFigure]:
 def figures(tables: Tables, name: str, cfg: Config) -> Iterator[Figure]:
     """Clean figures and robust accuracy at each radius; then each figure against the radius.
 
-    `clinical/robust_accuracy` at step 100 is the value at eps 0.1. Under a threat whose radius counts measurements, step 1000 is
-    one measurement.
+    `clinical/robust_accuracy` at step 100 is the value at eps 0.1. Under a threat whose radius
+    counts measurements, step 1000 is one measurement.
     """
     if "comparison" not in tables:
         return
@@ -59,14 +78,22 @@ def figures(tables: Tables, name: str, cfg: Config) -> Iterator[Figure]:
     lines = table[table["threat"] == cfg.audit.headline]
     first = lines.iloc[0]
     yield from (Figure(key, first[key]) for key in CLEAN)
-    yield from (Figure(f"clean_{key}", first[key]) for key in ("sensitivity", "specificity", "balanced_accuracy", "brier"))
+    yield from (
+        Figure(f"clean_{key}", first[key])
+        for key in ("sensitivity", "specificity", "balanced_accuracy", "brier")
+    )
     for _, line in lines[lines["eps"] > 0].iterrows():
         yield from (Figure(f"{key}_at_{line['eps']:g}", line[key]) for key in AT_RADII)
     for _, line in table[(table["eps_unit"] != first["eps_unit"]) & (table["eps"] > 0)].iterrows():
-        yield Figure(f"{line['threat']}/robust_accuracy_at_{line['eps']:g}", line["robust_accuracy"])
+        yield Figure(
+            f"{line['threat']}/robust_accuracy_at_{line['eps']:g}", line["robust_accuracy"]
+        )
     yield from (Figure(f"flag/{flag}", 1.0) for flag in judge({"comparison": table})[name].flags)
     for _, line in table.iterrows():
-        yield from (Figure(f"{line['threat']}/{key}", line[key], round(line["eps"] * 1000)) for key in CURVES)
+        yield from (
+            Figure(f"{line['threat']}/{key}", line[key], round(line["eps"] * 1000))
+            for key in CURVES
+        )
 
 
 def points(tables: Tables, name: str, cfg: Config) -> Sequence[Point]:
@@ -77,7 +104,13 @@ def points(tables: Tables, name: str, cfg: Config) -> Sequence[Point]:
     headline = table[table["threat"] == cfg.audit.headline]
     comparable = table[table["eps_unit"] == headline["eps_unit"].iloc[0]]
     radii = headline["eps"]
-    return [Point({"eps": f"{eps:g}"}, _at_radius(comparable[comparable["eps"] == eps], cfg.audit.headline)) for eps in radii]
+    return [
+        Point(
+            {"eps": f"{eps:g}"},
+            _at_radius(comparable[comparable["eps"] == eps], cfg.audit.headline),
+        )
+        for eps in radii
+    ]
 
 
 def _at_radius(lines: "pd.DataFrame", threat: str) -> list[Figure]:
@@ -85,9 +118,16 @@ def _at_radius(lines: "pd.DataFrame", threat: str) -> list[Figure]:
     values: dict[str, float] = {}
     for _, line in lines.sort_values("threat", key=lambda threats: threats != threat).iterrows():
         prefix = "" if line["threat"] == threat else f"{line['threat']}/"
-        numbers = {str(key): float(value) for key, value in line.items() if isinstance(value, int | float)}
-        values |= {f"{prefix}{key}": value for key, value in numbers.items() if not prefix or key != "eps"}
-    return [Figure(name, value) for name, value in {"robust_accuracy": values["robust_accuracy"], **values}.items()]
+        numbers = {
+            str(key): float(value) for key, value in line.items() if isinstance(value, int | float)
+        }
+        values |= {
+            f"{prefix}{key}": value for key, value in numbers.items() if not prefix or key != "eps"
+        }
+    return [
+        Figure(name, value)
+        for name, value in {"robust_accuracy": values["robust_accuracy"], **values}.items()
+    ]
 
 
 def metrics(tables: Tables, cfg: Config) -> Mapping[str, Mapping[str, float]]:

@@ -11,7 +11,9 @@ def defenses_by_radius(comparison: pd.DataFrame, headline: str) -> str:
     lines = comparison[comparison["threat"] == headline]
     shown = pd.DataFrame(
         {
-            "defense": [display_name(d, f) for d, f in zip(lines["defense"], lines["flags"], strict=True)],
+            "defense": [
+                display_name(d, f) for d, f in zip(lines["defense"], lines["flags"], strict=True)
+            ],
             "eps": [f"{eps:g}" for eps in lines["eps"]],
             "clean accuracy": with_interval(lines, "clean_accuracy", "clean_low", "clean_high"),
             "robust accuracy": with_interval(lines, "robust_accuracy", "robust_low", "robust_high"),
@@ -21,7 +23,10 @@ def defenses_by_radius(comparison: pd.DataFrame, headline: str) -> str:
             "vs baseline": [
                 "" if pd.isna(d) else f"{d:+.3f} ({low:+.3f} to {high:+.3f})"
                 for d, low, high in zip(
-                    *(lines.get(f"difference{s}", pd.Series(index=lines.index, dtype=float)) for s in ("", "_low", "_high")),
+                    *(
+                        lines.get(f"difference{s}", pd.Series(index=lines.index, dtype=float))
+                        for s in ("", "_low", "_high")
+                    ),
                     strict=True,
                 )
             ],

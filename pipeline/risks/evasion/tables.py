@@ -22,13 +22,19 @@ def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
     return {
         "comparison": evaluation.comparison,
         "attacks": evaluation.attacks,
-        "fragile": by_defense({name: most_fragile(table) for name, table in clinic.patients.items()}),
+        "fragile": by_defense(
+            {name: most_fragile(table) for name, table in clinic.patients.items()}
+        ),
         "alone": by_defense(clinic.alone),
         "classification": evaluation.classification,
         "confusion": evaluation.confusion,
         # One column per defence, as `dvc plots` overlays them.
-        "plots/robustness": headline.pivot(index="eps", columns="defense", values="robust_accuracy").reset_index(),
-        "plots/roc": evaluation.roc.pivot(index="fpr", columns="defense", values="tpr").reset_index(),
+        "plots/robustness": headline.pivot(
+            index="eps", columns="defense", values="robust_accuracy"
+        ).reset_index(),
+        "plots/roc": evaluation.roc.pivot(
+            index="fpr", columns="defense", values="tpr"
+        ).reset_index(),
         "plots/proved": evaluation.exact,
         "patients": by_defense(clinic.patients),
         **{f"verdicts/{name}": verdicts(one.verified) for name, one in audits.items()},

@@ -28,7 +28,9 @@ def draw(table: pd.DataFrame, folder: Path) -> Picture:
     """Audited against claimed epsilon, members found against epsilon, and accuracy and sensitivity against epsilon."""
     figure, axes = axes_of(1, 3, (13, 4))
     ticks = _places(table)
-    for colour, (model, curve) in zip(cycle(COLOURS[1:]), table.groupby("model", sort=False), strict=False):
+    for colour, (model, curve) in zip(
+        cycle(COLOURS[1:]), table.groupby("model", sort=False), strict=False
+    ):
         x = [ticks[label] for label in _labels(curve)]
         _audited(axes[0], x, curve, colour, str(model))
         _band(axes[1], x, curve, "lira_tpr_at_1pct", colour, "-", str(model))
@@ -38,7 +40,11 @@ def draw(table: pd.DataFrame, folder: Path) -> Picture:
     at = [ticks[label] for label in _labels(claimed)]
     axes[0].plot(at, claimed["epsilon_claimed"], color="#999999", linewidth=1, label="claimed")
     axes[0].plot(
-        list(ticks.values()), [table["epsilon_ceiling"].max()] * len(ticks), ":", color="#999999", label="most it could show"
+        list(ticks.values()),
+        [table["epsilon_ceiling"].max()] * len(ticks),
+        ":",
+        color="#999999",
+        label="most it could show",
     )
     axes[1].axhline(0.01, linestyle="--", color="#999999", linewidth=0.8, label="guessing")
     titles = (
@@ -46,7 +52,9 @@ def draw(table: pd.DataFrame, folder: Path) -> Picture:
         "members found while 1 % are accused wrongly",
         "accuracy (line), sensitivity (dashed)",
     )
-    for axis, title, place in zip(axes, titles, ((0.02, 0.2), "upper left", "lower left"), strict=True):
+    for axis, title, place in zip(
+        axes, titles, ((0.02, 0.2), "upper left", "lower left"), strict=True
+    ):
         axis.set_xticks(list(ticks.values()), list(ticks))
         axis.set_title(title, fontsize=10)
         axis.set_xlabel("epsilon (none = no noise)")
@@ -65,22 +73,44 @@ def draw(table: pd.DataFrame, folder: Path) -> Picture:
 
 
 def _labels(table: pd.DataFrame) -> list[str]:
-    return [NO_NOISE if np.isnan(epsilon) else f"{epsilon:.3g}" for epsilon in table["epsilon_claimed"]]
+    return [
+        NO_NOISE if np.isnan(epsilon) else f"{epsilon:.3g}" for epsilon in table["epsilon_claimed"]
+    ]
 
 
 def _places(table: pd.DataFrame) -> dict[str, float]:
     """Where each epsilon stands: in order, evenly spaced, no noise last."""
-    ordered = table.drop_duplicates("epsilon_claimed").sort_values("epsilon_claimed", na_position="last")
+    ordered = table.drop_duplicates("epsilon_claimed").sort_values(
+        "epsilon_claimed", na_position="last"
+    )
     return {label: float(place) for place, label in enumerate(_labels(ordered))}
 
 
 def _audited(axis: "Axes", x: list[float], curve: pd.DataFrame, colour: str, label: str) -> None:
-    axis.plot(x, curve["epsilon_lower_bound"], "-", marker="o", markersize=4, color=colour, label=f"{label}: at least")
+    axis.plot(
+        x,
+        curve["epsilon_lower_bound"],
+        "-",
+        marker="o",
+        markersize=4,
+        color=colour,
+        label=f"{label}: at least",
+    )
 
 
-def _band(axis: "Axes", x: list[float], curve: pd.DataFrame, name: str, colour: str, style: str, label: str) -> None:
+def _band(
+    axis: "Axes",
+    x: list[float],
+    curve: pd.DataFrame,
+    name: str,
+    colour: str,
+    style: str,
+    label: str,
+) -> None:
     axis.plot(x, curve[name], style, marker="o", markersize=3, color=colour, label=label)
-    axis.fill_between(x, curve[f"{name}_low"], curve[f"{name}_high"], color=colour, alpha=0.12, linewidth=0)
+    axis.fill_between(
+        x, curve[f"{name}_low"], curve[f"{name}_high"], color=colour, alpha=0.12, linewidth=0
+    )
 
 
 def chapters(tables: Tables, context: Context, folder: Path) -> Sequence[Chapter]:
@@ -89,8 +119,14 @@ def chapters(tables: Tables, context: Context, folder: Path) -> Sequence[Chapter
     if not len(table):
         return ()
     first, silent = table.iloc[0], table[table["epsilon_claimed"].isna()]
-    power = ", ".join(f"{line['model']} {line['epsilon_lower_bound']:.2f}" for _, line in silent.iterrows())
-    control = f" Without noise, where epsilon has no limit, it shows {power}: it finds gross errors only." if len(silent) else ""
+    power = ", ".join(
+        f"{line['model']} {line['epsilon_lower_bound']:.2f}" for _, line in silent.iterrows()
+    )
+    control = (
+        f" Without noise, where epsilon has no limit, it shows {power}: it finds gross errors only."
+        if len(silent)
+        else ""
+    )
     how = Note(
         f"The same models at several epsilons, delta {first['delta']:g}, one record added or removed; only the noise differs. "
         f'"found at 1 %": members recognised by {first["attack"]} on {first["targets"]} models of each epsilon, each trained on a '
@@ -99,22 +135,36 @@ def chapters(tables: Tables, context: Context, folder: Path) -> Sequence[Chapter
         'bootstrap over patients. "spends at least": from models trained with canaries, and the most that this audit could have '
         f"shown.{control}"
     )
-    return (Chapter("What privacy costs", [how, Table(_shown(table)), Note(NOT_COVERED), draw(table, folder)]),)
+    return (
+        Chapter(
+            "What privacy costs",
+            [how, Table(_shown(table)), Note(NOT_COVERED), draw(table, folder)],
+        ),
+    )
 
 
 def _shown(table: pd.DataFrame) -> pd.DataFrame:
     proved = [
         cell if exact else f"at least {cell}"
-        for cell, exact in zip(with_interval(table, "proved_accuracy"), table["proved_exact"], strict=True)
+        for cell, exact in zip(
+            with_interval(table, "proved_accuracy"), table["proved_exact"], strict=True
+        )
     ]
     spends = zip(table["epsilon_lower_bound"], table["epsilon_ceiling"], strict=True)
-    return pd.DataFrame({
-        "model": _marked(table), "epsilon": _labels(table), "noise": table["noise_multiplier"].map("{:.2f}".format),
-        "accuracy": with_interval(table, "accuracy"), "AUROC": with_interval(table, "auroc"),
-        "sensitivity": with_interval(table, "sensitivity"), "proved": proved,
-        "found at 1 %": with_interval(table, "lira_tpr_at_1pct"), "AUROC of the attack": with_interval(table, "lira_auroc"),
-        "spends at least": [f"{low:.2f} (of {most:.2f})" for low, most in spends],
-    })  # fmt: skip
+    return pd.DataFrame(
+        {
+            "model": _marked(table),
+            "epsilon": _labels(table),
+            "noise": table["noise_multiplier"].map("{:.2f}".format),
+            "accuracy": with_interval(table, "accuracy"),
+            "AUROC": with_interval(table, "auroc"),
+            "sensitivity": with_interval(table, "sensitivity"),
+            "proved": proved,
+            "found at 1 %": with_interval(table, "lira_tpr_at_1pct"),
+            "AUROC of the attack": with_interval(table, "lira_auroc"),
+            "spends at least": [f"{low:.2f} (of {most:.2f})" for low, most in spends],
+        }
+    )
 
 
 def _marked(table: pd.DataFrame) -> list[str]:

@@ -10,9 +10,16 @@ from pipeline.risks.risk import Figure, Risk, Tables
 from pipeline.validation import check_names
 
 CURVES = (
-    "accuracy", "auroc", "sensitivity", "proved_accuracy", "lira_tpr_at_1pct", "lira_auroc", "epsilon_claimed",
-    "epsilon_lower_bound", "epsilon_ceiling",
-)  # fmt: skip
+    "accuracy",
+    "auroc",
+    "sensitivity",
+    "proved_accuracy",
+    "lira_tpr_at_1pct",
+    "lira_auroc",
+    "epsilon_claimed",
+    "epsilon_lower_bound",
+    "epsilon_ceiling",
+)
 VARIED = "dp_train"  # whose training the frontier varies
 
 
@@ -29,7 +36,9 @@ def figures(tables: Tables, name: str, cfg: Config) -> Iterator[Figure]:
         private = not math.isnan(line["epsilon_claimed"])
         place = f"frontier/{line['model']}" if private else f"frontier/{line['model']}/no_noise"
         for key in CURVES:
-            yield Figure(f"{place}/{key}", line[key], round(line["epsilon_claimed"] * 1000) if private else 0)
+            yield Figure(
+                f"{place}/{key}", line[key], round(line["epsilon_claimed"] * 1000) if private else 0
+            )
 
 
 RISK = Risk(

@@ -16,19 +16,23 @@ from pipeline.statistics import intervals, rates
 def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
     """The table `frontier`."""
     place = sources.stage("frontier")
-    return {} if place is None else {"frontier": frontier_table(Frontier.load(place), context.cfg.audit, context.cfg.seed)}
+    return (
+        {}
+        if place is None
+        else {"frontier": frontier_table(Frontier.load(place), context.cfg.audit, context.cfg.seed)}
+    )
 
 
 def frontier_table(found: Frontier, cfg: AuditConfig, seed: int) -> pd.DataFrame:
     """One row per kind of model and epsilon.
 
-    Returns:
-        `epsilon_claimed` and `epsilon_recomputed` (empty without noise), `delta`, `noise_multiplier`; `accuracy`, `auroc`,
-        `sensitivity`, and `proved_accuracy`: the share of patients who are answered rightly whatever a forger does within
-        `radius` of `threat`, each out of fold, seeds averaged; `proved_exact`: whether every patient was decided, otherwise that
-        share is a lower bound; `lira_tpr_at_1pct` (empty where too few decisions could show it) and `lira_auroc`. All of these
-        with `_low` and `_high`: bootstrap over patients. `epsilon_lower_bound` and `epsilon_ceiling` of the audit; `degenerate`;
-        and who attacks.
+    Returns: `epsilon_claimed` and `epsilon_recomputed` (empty without noise), `delta`,
+        `noise_multiplier`; `accuracy`, `auroc`, `sensitivity`, and `proved_accuracy`: the share of
+        patients who are answered rightly whatever a forger does within `radius` of `threat`, each
+        out of fold, seeds averaged; `proved_exact`: whether every patient was decided, otherwise
+        that share is a lower bound; `lira_tpr_at_1pct` (empty where too few decisions could show
+        it) and `lira_auroc`. All of these with `_low` and `_high`: bootstrap over patients.
+        `epsilon_lower_bound` and `epsilon_ceiling` of the audit; `degenerate`; and who attacks.
     """
     y = found.y.numpy()
     judged = intervals.bootstrap_weights(len(y), cfg.resamples, seed)
@@ -39,16 +43,31 @@ def frontier_table(found: Frontier, cfg: AuditConfig, seed: int) -> pd.DataFrame
             claim, margins = found.claims[k][e], found.margin[k, e].numpy()
             proved, broken = found.proved[k, e].numpy(), found.broken[k, e].numpy()
             answers = predicted(margins, y)
-            leak = score_figures(found.scores[k, e].numpy(), found.member.numpy(), attacked, cfg.confidence)
-            lines.append({
-                "model": model, **_claim(claim), **_answers(margins, y, judged, cfg.confidence),
-                "threat": found.threat, "radius": found.radius,
-                **_with_interval("proved_accuracy", proved.mean(0), judged, cfg.confidence),
-                "proved_exact": bool((proved | broken).all()),
-                **{f"lira_{name}": value for name, value in leak.items() if name.startswith(("tpr_at_1pct", "auroc"))},
-                "epsilon_lower_bound": claim["audit"]["epsilon_lower_bound"], "epsilon_ceiling": claim["audit"]["ceiling"],
-                "degenerate": rates.is_degenerate(answers, y), "attack": ATTACK, "targets": len(found.member), **ids_of(ATTACK),
-            })  # fmt: skip
+            leak = score_figures(
+                found.scores[k, e].numpy(), found.member.numpy(), attacked, cfg.confidence
+            )
+            lines.append(
+                {
+                    "model": model,
+                    **_claim(claim),
+                    **_answers(margins, y, judged, cfg.confidence),
+                    "threat": found.threat,
+                    "radius": found.radius,
+                    **_with_interval("proved_accuracy", proved.mean(0), judged, cfg.confidence),
+                    "proved_exact": bool((proved | broken).all()),
+                    **{
+                        f"lira_{name}": value
+                        for name, value in leak.items()
+                        if name.startswith(("tpr_at_1pct", "auroc"))
+                    },
+                    "epsilon_lower_bound": claim["audit"]["epsilon_lower_bound"],
+                    "epsilon_ceiling": claim["audit"]["ceiling"],
+                    "degenerate": rates.is_degenerate(answers, y),
+                    "attack": ATTACK,
+                    "targets": len(found.member),
+                    **ids_of(ATTACK),
+                }
+            )
     return pd.DataFrame(lines)
 
 
@@ -62,22 +81,32 @@ def _claim(claim: dict[str, Any]) -> dict[str, float]:
     }
 
 
-def _answers(margins: rates.Array, y: rates.Array, weights: rates.Array, confidence: float) -> dict[str, float]:
+def _answers(
+    margins: rates.Array, y: rates.Array, weights: rates.Array, confidence: float
+) -> dict[str, float]:
     """Accuracy, sensitivity and AUROC of margins (S, N) on unchanged records."""
     right, score = (margins > 0).mean(0), disease_score(margins, y)
     area = rates.auroc(score, y)
     low, high = intervals.interval(area, intervals.bootstrap_auroc(score, y, weights), confidence)
     return {
         **_with_interval("accuracy", right, weights, confidence),
-        "auroc": area, "auroc_low": low, "auroc_high": high,
+        "auroc": area,
+        "auroc_low": low,
+        "auroc_high": high,
         **_with_interval("sensitivity", right, weights, confidence, y == 1),
-    }  # fmt: skip
+    }
 
 
 def _with_interval(
-    name: str, each: rates.Array, weights: rates.Array, confidence: float, where: rates.Array | None = None
+    name: str,
+    each: rates.Array,
+    weights: rates.Array,
+    confidence: float,
+    where: rates.Array | None = None,
 ) -> dict[str, float]:
     """The mean of per-patient values (N,), over the patients `where`, with its interval."""
     value = float((each if where is None else each[where]).mean())
-    low, high = intervals.interval(value, intervals.bootstrap_mean(each, weights, where), confidence)
+    low, high = intervals.interval(
+        value, intervals.bootstrap_mean(each, weights, where), confidence
+    )
     return {name: value, f"{name}_low": low, f"{name}_high": high}

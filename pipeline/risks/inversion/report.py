@@ -51,16 +51,28 @@ def chapters(tables: Tables, context: Context, folder: Path) -> Sequence[Chapter
 def shown_guesses(table: pd.DataFrame) -> pd.DataFrame:
     """Of the attacker who learns and knows the diagnosis: a row per measurement and access, two columns per defence."""
     lines = table[(table["attacker"] == "learned") & (table["diagnosis"] == "known")]
-    shown = pd.DataFrame({
-        "measurement": lines["attribute"] + ", " + lines["unit"], "attacker sees": lines["access"], "defense": lines["defense"],
-        "group": lines["group"],
-        "without a model": lines["error_alone"].map("{:.3g}".format), "uplift": [_uplift(line) for _, line in lines.iterrows()],
-    })  # fmt: skip
+    shown = pd.DataFrame(
+        {
+            "measurement": lines["attribute"] + ", " + lines["unit"],
+            "attacker sees": lines["access"],
+            "defense": lines["defense"],
+            "group": lines["group"],
+            "without a model": lines["error_alone"].map("{:.3g}".format),
+            "uplift": [_uplift(line) for _, line in lines.iterrows()],
+        }
+    )
     place = ["measurement", "attacker sees"]
     first = shown[(shown["defense"] == shown["defense"].iloc[0]) & (shown["group"] == "members")]
-    wide = first[[*place, "without a model"]].rename(columns={"without a model": "error without a model"}).set_index(place)
+    wide = (
+        first[[*place, "without a model"]]
+        .rename(columns={"without a model": "error without a model"})
+        .set_index(place)
+    )
     for defense in dict.fromkeys(shown["defense"]):
-        for group, title in (("members", "uplift, trained on"), ("difference", "more than for others")):
+        for group, title in (
+            ("members", "uplift, trained on"),
+            ("difference", "more than for others"),
+        ):
             chosen = shown[(shown["defense"] == defense) & (shown["group"] == group)]
             wide[f"{defense}: {title}"] = chosen.set_index(place)["uplift"]
     result: pd.DataFrame = wide.reset_index()
@@ -71,7 +83,11 @@ def _uplift(line: pd.Series) -> str:
     if np.isnan(line["uplift"]):
         return "-"
     figures = f"{line['uplift']:.2g} ({line['uplift_low']:.2g} to {line['uplift_high']:.2g})"
-    return figures if line["finding"] in ("uplift", "no difference") else f"{figures}, {line['finding']}"
+    return (
+        figures
+        if line["finding"] in ("uplift", "no difference")
+        else f"{figures}, {line['finding']}"
+    )
 
 
 def shown_typical(table: pd.DataFrame) -> pd.DataFrame:
@@ -80,6 +96,11 @@ def shown_typical(table: pd.DataFrame) -> pd.DataFrame:
     values = [name for name in table.columns if not name.startswith(beside)]
     columns = {}
     for _, line in table.iterrows():
-        distances = [f"{line[name]:.2f} ({line[f'{name}_low']:.2f} to {line[f'{name}_high']:.2f})" for name in DISTANCES]
+        distances = [
+            f"{line[name]:.2f} ({line[f'{name}_low']:.2f} to {line[f'{name}_high']:.2f})"
+            for name in DISTANCES
+        ]
         columns[str(line["defense"])] = [f"{line[name]:.3g}" for name in values] + distances
-    return pd.DataFrame({"": [*values, *(f"distance {title}" for title in DISTANCES.values())], **columns})
+    return pd.DataFrame(
+        {"": [*values, *(f"distance {title}" for title in DISTANCES.values())], **columns}
+    )

@@ -11,7 +11,10 @@ from pipeline.risks.risk import Figure, HeadlineFigure, Risk, Tables, own
 
 def check(cfg: Config, origin: str) -> None:
     """Refuses more victims than there are models of random halves, of which they are taken."""
-    victims, targets = cfg.section(InversionSettings).victims, cfg.section(MembershipSettings).targets
+    victims, targets = (
+        cfg.section(InversionSettings).victims,
+        cfg.section(MembershipSettings).targets,
+    )
     if victims > targets:
         raise BadInput(
             f"{origin}: inversion.victims: {victims} is more than membership.targets {targets}, of which they are taken"
@@ -29,7 +32,11 @@ def headline(tables: Tables, cfg: Config) -> Sequence[HeadlineFigure]:
     first = lines[lines["defense"] == lines["defense"].iloc[0]]
     attribute = str(first.loc[first["uplift"].idxmax(), "attribute"])
     told = lines[lines["attribute"] == attribute]
-    return (HeadlineFigure.of(f"error of a guess of {attribute} that scores take away", "low", told, "uplift"),)
+    return (
+        HeadlineFigure.of(
+            f"error of a guess of {attribute} that scores take away", "low", told, "uplift"
+        ),
+    )
 
 
 def figures(tables: Tables, name: str, cfg: Config) -> Iterator[Figure]:
@@ -37,8 +44,14 @@ def figures(tables: Tables, name: str, cfg: Config) -> Iterator[Figure]:
     if "inversion" not in tables:
         return
     told = own(tables, "inversion", name)
-    for _, line in told[(told["attacker"] == "learned") & (told["diagnosis"] == "known")].iterrows():
-        yield Figure(f"inversion/{line['attribute']}/{line['access']}/uplift_{line['group']}", line["uplift"])
+    for _, line in told[
+        (told["attacker"] == "learned") & (told["diagnosis"] == "known")
+    ].iterrows():
+        yield Figure(
+            f"inversion/{line['attribute']}/{line['access']}/uplift_{line['group']}", line["uplift"]
+        )
 
 
-RISK = Risk(name="inversion", settings=InversionSettings, check=check, headline=headline, figures=figures)
+RISK = Risk(
+    name="inversion", settings=InversionSettings, check=check, headline=headline, figures=figures
+)

@@ -26,16 +26,21 @@ def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
     if not told:
         return {}
     dataset, cfg = context.dataset, context.cfg
-    return {"inversion": inversion_table(told, dataset, cfg.audit, cfg.seed), "typical": typical_table(told, dataset)}
+    return {
+        "inversion": inversion_table(told, dataset, cfg.audit, cfg.seed),
+        "typical": typical_table(told, dataset),
+    }
 
 
-def inversion_table(told: Mapping[str, Inversion], dataset: Dataset, cfg: AuditConfig, seed: int) -> pd.DataFrame:
+def inversion_table(
+    told: Mapping[str, Inversion], dataset: Dataset, cfg: AuditConfig, seed: int
+) -> pd.DataFrame:
     """One row per defence, question and group of patients: `members` of the victim, `others`, and members minus others.
 
-    Returns:
-        `error_alone` and `error_aided`: mean absolute error of the guess without and with the model, in `unit`; `uplift`, how
-        much nearer the model brings it, with `uplift_low` and `uplift_high`: bootstrap over patients, victims averaged first.
-        In the rows `difference` all three are what members have more than others. `finding`: where the whole interval of the
+    Returns: `error_alone` and `error_aided`: mean absolute error of the guess without and with the
+        model, in `unit`; `uplift`, how much nearer the model brings it, with `uplift_low` and
+        `uplift_high`: bootstrap over patients, victims averaged first. In the rows `difference` all
+        three are what members have more than others. `finding`: where the whole interval of the
         uplift lies (`FINDINGS`). No rows where nothing is private.
     """
     keys: list[dict[str, str]] = []
@@ -43,22 +48,33 @@ def inversion_table(told: Mapping[str, Inversion], dataset: Dataset, cfg: AuditC
     aided: list[rates.Array] = []
     features = dict(zip(dataset.schema.names, dataset.schema.features, strict=True))
     for defense, one in told.items():
-        for question, *errors in zip(one.questions, one.alone.numpy(), one.aided.numpy(), strict=True):
+        for question, *errors in zip(
+            one.questions, one.alone.numpy(), one.aided.numpy(), strict=True
+        ):
             feature = features[question.attribute]
             key = {
-                "defense": defense, "attribute": question.attribute, "unit": feature.unit,
+                "defense": defense,
+                "attribute": question.attribute,
+                "unit": feature.unit,
                 "diagnosis": "known" if question.diagnosis else "unknown",
-                "access": question.access, "attacker": question.attacker,
-                "knowledge": f"{KNOWLEDGE[question.access]}, all other measurements", **RISKS["inversion"].columns(),
-            }  # fmt: skip
+                "access": question.access,
+                "attacker": question.attacker,
+                "knowledge": f"{KNOWLEDGE[question.access]}, all other measurements",
+                **RISKS["inversion"].columns(),
+            }
             keys += [key | {"group": group} for group in GROUPS]
             for found, each in zip((without, aided), errors, strict=True):
                 members, others = each.astype(np.float64) * feature.scale
                 found += [members, others, members - others]
     if not keys:
-        return pd.DataFrame(columns=["defense", "attribute", "diagnosis", "access", "attacker", "group", "uplift"])
+        return pd.DataFrame(
+            columns=["defense", "attribute", "diagnosis", "access", "attacker", "group", "uplift"]
+        )
     table = pd.DataFrame(keys).join(_gains(np.stack(without), np.stack(aided), cfg, seed))
-    table["finding"] = [_finding(*line) for line in table[["group", "uplift_low", "uplift_high"]].itertuples(index=False)]
+    table["finding"] = [
+        _finding(*line)
+        for line in table[["group", "uplift_low", "uplift_high"]].itertuples(index=False)
+    ]
     return table
 
 
@@ -76,28 +92,43 @@ def _gains(without: rates.Array, aided: rates.Array, cfg: AuditConfig, seed: int
     weights = intervals.bootstrap_weights(asked.shape[1], cfg.resamples, seed)
     samples = (weights @ (without - aided).T) / np.maximum(weights @ asked.T, 1)
     lines = []
-    for row, (alone, helped) in enumerate(zip(without.sum(1) / some, aided.sum(1) / some, strict=True)):
+    for row, (alone, helped) in enumerate(
+        zip(without.sum(1) / some, aided.sum(1) / some, strict=True)
+    ):
         low, high = intervals.interval(alone - helped, samples[:, row], cfg.confidence)
         figures = {
-            "error_alone": alone, "error_aided": helped, "uplift": alone - helped, "uplift_low": low, "uplift_high": high,
-        }  # fmt: skip
-        lines.append({"patients": patients[row], **(figures if patients[row] else dict.fromkeys(figures, np.nan))})
+            "error_alone": alone,
+            "error_aided": helped,
+            "uplift": alone - helped,
+            "uplift_low": low,
+            "uplift_high": high,
+        }
+        lines.append(
+            {
+                "patients": patients[row],
+                **(figures if patients[row] else dict.fromkeys(figures, np.nan)),
+            }
+        )
     return pd.DataFrame(lines)
 
 
 def typical_table(told: Mapping[str, Inversion], dataset: Dataset) -> pd.DataFrame:
     """One row per defence: the most typical ill record, mean over the victims, and how near it is to people.
 
-    Returns:
-        each measurement in clinical units; then root mean square distances in units of scale, mean over victims with `_low`
-        and `_high`, the least and the largest of any victim: `to_class_mean`, `center_to_class_mean` (the public centre,
-        which needs no model), `to_nearest_member`, `to_nearest_non_member`, `between_people`.
+    Returns: each measurement in clinical units; then root mean square distances in units of scale,
+        mean over victims with `_low` and `_high`, the least and the largest of any victim:
+        `to_class_mean`, `center_to_class_mean` (the public centre, which needs no model),
+        `to_nearest_member`, `to_nearest_non_member`, `between_people`.
     """
     lines = []
     for defense, one in told.items():
         line = {"defense": defense, "victims": len(one.typical)}
         line |= dict(zip(dataset.schema.names, one.typical.mean(0).tolist(), strict=True))
         for name, values in one.distances.items():
-            line |= {name: float(values.mean()), f"{name}_low": float(values.min()), f"{name}_high": float(values.max())}
+            line |= {
+                name: float(values.mean()),
+                f"{name}_low": float(values.min()),
+                f"{name}_high": float(values.max()),
+            }
         lines.append(line | RISKS["inversion"].columns())
     return pd.DataFrame(lines)

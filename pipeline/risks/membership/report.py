@@ -45,18 +45,34 @@ def draw(curves: pd.DataFrame, folder: Path) -> Picture:
     """One log-log ROC per defence: at the left end few are accused wrongly, and that is where an attack hurts."""
     defenses = list(curves["defense"].unique())
     figure, axes = axes_of(1, len(defenses), (3.4 * len(defenses), 3.6))
-    for axis, (defense, of_defense) in zip(axes, curves.groupby("defense", sort=False), strict=True):
-        for colour, (attack, curve) in zip(cycle(COLOURS), of_defense.groupby("attack", sort=False), strict=False):
-            style = ":" if attack == BLIND else "-" if NEEDS_SHADOWS[str(attack)] else "-."  # more attacks than colours
-            axis.plot(curve["fpr"], curve["tpr"], style, color=colour, linewidth=1, label=str(attack))
+    for axis, (defense, of_defense) in zip(
+        axes, curves.groupby("defense", sort=False), strict=True
+    ):
+        for colour, (attack, curve) in zip(
+            cycle(COLOURS), of_defense.groupby("attack", sort=False), strict=False
+        ):
+            style = (
+                ":" if attack == BLIND else "-" if NEEDS_SHADOWS[str(attack)] else "-."
+            )  # more attacks than colours
+            axis.plot(
+                curve["fpr"], curve["tpr"], style, color=colour, linewidth=1, label=str(attack)
+            )
         least = float(curves["fpr"].min())
         axis.plot([least, 1], [least, 1], "--", color="#999999", linewidth=0.8)
-        axis.set(xscale="log", yscale="log", xlim=(least, 1), ylim=(least, 1), title=str(defense), xlabel="false-positive rate")
+        axis.set(
+            xscale="log",
+            yscale="log",
+            xlim=(least, 1),
+            ylim=(least, 1),
+            title=str(defense),
+            xlabel="false-positive rate",
+        )
     axes[0].set_ylabel("members found")
     axes[-1].legend(frameon=False, fontsize=7, loc="lower right")
     figure.suptitle("membership inference, all targets together (dashed: guessing)", fontsize=10)
     return Picture(
-        save_figure(figure, folder / "membership_roc.png"), "log-log ROC of every membership attack, a panel for each defense"
+        save_figure(figure, folder / "membership_roc.png"),
+        "log-log ROC of every membership attack, a panel for each defense",
     )
 
 
@@ -71,18 +87,31 @@ def _claim(line: pd.Series) -> str:
 
 
 def _shown(table: pd.DataFrame) -> pd.DataFrame:
-    shown = pd.DataFrame({
-        "defence": table["defense"], "attack": table["attack"], "sees": table["access"],
-        "AUROC": with_interval(table, "auroc"), "advantage": table["advantage"].map("{:.3f}".format),
-        "found at 1 %": with_interval(table, "tpr_at_1pct"), "found at 0.1 %": with_interval(table, "tpr_at_01pct"),
-        "accuracy on members": table["train_accuracy"].map("{:.3f}".format),
-        "on others": table["test_accuracy"].map("{:.3f}".format), "gap": table["gap"].map("{:.3f}".format),
-    })  # fmt: skip
+    shown = pd.DataFrame(
+        {
+            "defence": table["defense"],
+            "attack": table["attack"],
+            "sees": table["access"],
+            "AUROC": with_interval(table, "auroc"),
+            "advantage": table["advantage"].map("{:.3f}".format),
+            "found at 1 %": with_interval(table, "tpr_at_1pct"),
+            "found at 0.1 %": with_interval(table, "tpr_at_01pct"),
+            "accuracy on members": table["train_accuracy"].map("{:.3f}".format),
+            "on others": table["test_accuracy"].map("{:.3f}".format),
+            "gap": table["gap"].map("{:.3f}".format),
+        }
+    )
     return shown
 
 
 def _groups(table: pd.DataFrame) -> pd.DataFrame:
-    shown = table.assign(exposure=with_interval(table, "exposure"), group=table["by"] + ": " + table["group"])
+    shown = table.assign(
+        exposure=with_interval(table, "exposure"), group=table["by"] + ": " + table["group"]
+    )
     wide = shown.pivot(index=["group", "patients"], columns="defense", values="exposure")
     order = shown.drop_duplicates("group").set_index(["group", "patients"]).index
-    return wide.loc[order, list(dict.fromkeys(table["defense"]))].reset_index().rename_axis(columns=None)
+    return (
+        wide.loc[order, list(dict.fromkeys(table["defense"]))]
+        .reset_index()
+        .rename_axis(columns=None)
+    )

@@ -9,12 +9,24 @@ from pipeline.risks.risk import Figure, HeadlineFigure, Risk, Tables, own
 from pipeline.validation import check_names
 
 OF_ATTACKS = ("auroc", "auroc_low", "auroc_high", "advantage", "tpr_at_1pct", "tpr_at_01pct")
-OF_RECIPES = ("train_accuracy", "test_accuracy", "gap", "epsilon_claimed", "epsilon_lower_bound", "epsilon_ceiling")
+OF_RECIPES = (
+    "train_accuracy",
+    "test_accuracy",
+    "gap",
+    "epsilon_claimed",
+    "epsilon_lower_bound",
+    "epsilon_ceiling",
+)
 
 
 def check(cfg: Config, origin: str) -> None:
     """Refuses an attack that is in no registry."""
-    check_names(cfg.section(MembershipSettings).attacks, MEMBERSHIP, f"{origin}: membership.attacks", "membership attack")
+    check_names(
+        cfg.section(MembershipSettings).attacks,
+        MEMBERSHIP,
+        f"{origin}: membership.attacks",
+        "membership attack",
+    )
 
 
 def headline(tables: Tables, cfg: Config) -> Sequence[HeadlineFigure]:
@@ -25,7 +37,9 @@ def headline(tables: Tables, cfg: Config) -> Sequence[HeadlineFigure]:
 
     attacks = tables["membership"][tables["membership"]["attack"] != BLIND].dropna(subset="auroc")
     strongest = attacks.loc[attacks.groupby("defense", sort=False)["auroc"].idxmax()]
-    return (HeadlineFigure.of("AUROC of the best attack (0.5: guessing)", "low", strongest, "auroc"),)
+    return (
+        HeadlineFigure.of("AUROC of the best attack (0.5: guessing)", "low", strongest, "auroc"),
+    )
 
 
 def figures(tables: Tables, name: str, cfg: Config) -> Iterator[Figure]:

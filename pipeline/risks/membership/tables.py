@@ -16,7 +16,15 @@ from pipeline.risks.membership.measure.shadows import BLIND, Membership
 from pipeline.risks.risk import Context, Sources
 from pipeline.standards import RISKS, Standards
 from pipeline.statistics import intervals, rates
-from pipeline.statistics.separation import advantage, auroc, bootstrap, by_patient, enough_for, roc_log, tpr_at_fpr
+from pipeline.statistics.separation import (
+    advantage,
+    auroc,
+    bootstrap,
+    by_patient,
+    enough_for,
+    roc_log,
+    tpr_at_fpr,
+)
 
 RATES = {"tpr_at_1pct": 0.01, "tpr_at_01pct": 0.001}
 MOST_EXPOSED = 0.01  # of the patients
@@ -41,8 +49,12 @@ def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
     cfg = context.cfg
     each = {name: exposure(one, context.dataset) for name, one in found.items()}
     everyone = by_defense(each)
-    exposed = everyone[everyone["most_exposed"]].sort_values("exposure", ascending=False, kind="stable")
-    tables = share_out(membership_table, [({name: one}, cfg.audit, cfg.seed) for name, one in found.items()])
+    exposed = everyone[everyone["most_exposed"]].sort_values(
+        "exposure", ascending=False, kind="stable"
+    )
+    tables = share_out(
+        membership_table, [({name: one}, cfg.audit, cfg.seed) for name, one in found.items()]
+    )
     return {
         "membership": pd.concat(tables, ignore_index=True),
         "exposed": pd.concat([exposed[exposed["defense"] == name] for name in each]),
@@ -55,11 +67,11 @@ def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
 def membership_table(found: Mapping[str, Membership], cfg: AuditConfig, seed: int) -> pd.DataFrame:
     """One row per defence and attack.
 
-    Returns:
-        `auroc`, `tpr_at_1pct` and `tpr_at_01pct` (empty where too few decisions about non-members could show it), each pooled
-        over targets, with `_low` and `_high`: bootstrap over patients. `advantage` is TPR - FPR at a threshold chosen on other
-        targets.
-        `train_accuracy`, `test_accuracy` and `gap` are those of the targets. `epsilon_*` are empty where nothing is claimed.
+    Returns: `auroc`, `tpr_at_1pct` and `tpr_at_01pct` (empty where too few decisions about
+        non-members could show it), each pooled over targets, with `_low` and `_high`: bootstrap
+        over patients. `advantage` is TPR - FPR at a threshold chosen on other targets.
+        `train_accuracy`, `test_accuracy` and `gap` are those of the targets. `epsilon_*` are empty
+        where nothing is claimed.
     """
     lines: list[dict[str, Any]] = []
     patients = next(iter(found.values())).member.shape[1]
@@ -69,33 +81,57 @@ def membership_table(found: Mapping[str, Membership], cfg: AuditConfig, seed: in
         trained, others = float(correct[member].mean()), float(correct[~member].mean())
         for attack, scores in one.scores.items():
             figures = score_figures(scores.numpy(), member, weights, cfg.confidence)
-            lines.append({
-                "defense": defense, "attack": attack, "variant": VARIANTS[attack],
-                "shadows": len(member) - 1 if NEEDS_SHADOWS.get(attack, False) else 0, "targets": len(member),
-                **figures, "train_accuracy": trained, "test_accuracy": others, "gap": trained - others,
-                **_claim(one.claim), **ids_of(attack),
-            })  # fmt: skip
+            lines.append(
+                {
+                    "defense": defense,
+                    "attack": attack,
+                    "variant": VARIANTS[attack],
+                    "shadows": len(member) - 1 if NEEDS_SHADOWS.get(attack, False) else 0,
+                    "targets": len(member),
+                    **figures,
+                    "train_accuracy": trained,
+                    "test_accuracy": others,
+                    "gap": trained - others,
+                    **_claim(one.claim),
+                    **ids_of(attack),
+                }
+            )
     return pd.DataFrame(lines)
 
 
-def score_figures(scores: rates.Array, member: rates.Array, weights: rates.Array, confidence: float) -> dict[str, float]:
+def score_figures(
+    scores: rates.Array, member: rates.Array, weights: rates.Array, confidence: float
+) -> dict[str, float]:
     """How well scores (T, N) tell members (T, N) from others: columns of `membership_table`, intervals from weights (R, N)."""
     inside, outside = scores[member], scores[~member]
     areas, shares = bootstrap(scores, member, weights, list(RATES.values()))
     figures = {"auroc": auroc(inside, outside)}
-    figures["auroc_low"], figures["auroc_high"] = intervals.interval(figures["auroc"], areas, confidence)
+    figures["auroc_low"], figures["auroc_high"] = intervals.interval(
+        figures["auroc"], areas, confidence
+    )
     figures["advantage"] = advantage(scores, member)
     for (name, rate), samples in zip(RATES.items(), shares.T, strict=True):
         shown = enough_for(rate, outside.size)
         figures[name] = tpr_at_fpr(inside, outside, rate) if shown else np.nan
-        low, high = intervals.interval(figures[name], samples, confidence) if shown else (np.nan, np.nan)
+        low, high = (
+            intervals.interval(figures[name], samples, confidence) if shown else (np.nan, np.nan)
+        )
         figures[f"{name}_low"], figures[f"{name}_high"] = low, high
     return figures
 
 
 def _claim(claim: Mapping[str, Any]) -> dict[str, float]:
     if not claim:
-        return dict.fromkeys(("epsilon_claimed", "epsilon_recomputed", "delta", "epsilon_lower_bound", "epsilon_ceiling"), np.nan)
+        return dict.fromkeys(
+            (
+                "epsilon_claimed",
+                "epsilon_recomputed",
+                "delta",
+                "epsilon_lower_bound",
+                "epsilon_ceiling",
+            ),
+            np.nan,
+        )
     return {
         "epsilon_claimed": claim["epsilon"],
         "epsilon_recomputed": claim["accounts"]["pld"],
@@ -110,7 +146,11 @@ def ids_of(attack: str) -> dict[str, str]:
     if attack == BLIND:
         return {"knowledge": "none", "access": "none", **Standards().columns()}
     knows = "black box and shadow models" if NEEDS_SHADOWS[attack] else "black box"
-    return {"knowledge": knows, "access": MEMBERSHIP_ACCESS[attack], **RISKS["membership"].columns()}
+    return {
+        "knowledge": knows,
+        "access": MEMBERSHIP_ACCESS[attack],
+        **RISKS["membership"].columns(),
+    }
 
 
 def roc_table(found: Mapping[str, Membership], points: int = 60) -> pd.DataFrame:
@@ -120,34 +160,43 @@ def roc_table(found: Mapping[str, Membership], points: int = 60) -> pd.DataFrame
         member = one.member.numpy()
         for attack, scores in one.scores.items():
             fpr, tpr = roc_log(scores.numpy()[member], scores.numpy()[~member], points)
-            frames.append(pd.DataFrame({"defense": defense, "attack": attack, "fpr": fpr, "tpr": tpr}))
+            frames.append(
+                pd.DataFrame({"defense": defense, "attack": attack, "fpr": fpr, "tpr": tpr})
+            )
     return pd.concat(frames, ignore_index=True)
 
 
 def exposure(one: Membership, dataset: Dataset) -> pd.DataFrame:
     """One row per patient: how well models that trained on them can be told from models that did not, by their answer.
 
-    Within one patient the log-odds of models compare without shadows. (Likelihood ratios that leave the target out would fall
-    below 0.5 where there is nothing to find: a target that answers high leaves the others of its side lower.)
+    Within one patient the log-odds of models compare without shadows. (Likelihood ratios that leave
+    the target out would fall
+    below 0.5 where there is nothing to find: a target that answers high leaves the others of its
+    side lower.)
 
-    Returns:
-        `patient` (row of the records), `y`, `exposure` (AUROC over targets; 0.5 = not at all), `most_exposed` (the top 1 %), and
-        the measurements.
+    Returns: `patient` (row of the records), `y`, `exposure` (AUROC over targets; 0.5 = not at all),
+        `most_exposed` (the top 1 %), and the measurements.
     """
     risk = by_patient(one.log_odds.numpy(), one.member.numpy())
     known = np.nan_to_num(risk, nan=-1.0)
     top = np.argsort(-known, kind="stable")[: max(1, round(MOST_EXPOSED * len(risk)))]
-    table = pd.DataFrame({"patient": np.arange(len(risk)), "y": dataset.y.numpy(), "exposure": risk})
+    table = pd.DataFrame(
+        {"patient": np.arange(len(risk)), "y": dataset.y.numpy(), "exposure": risk}
+    )
     table["most_exposed"] = np.isin(np.arange(len(risk)), top)
     values = dict(zip(dataset.schema.names, dataset.x.numpy().T, strict=True))
     return pd.concat([table, pd.DataFrame(values)], axis=1)
 
 
-def subgroups(exposures: Mapping[str, pd.DataFrame], data: DataConfig, cfg: AuditConfig, seed: int) -> pd.DataFrame:
+def subgroups(
+    exposures: Mapping[str, pd.DataFrame], data: DataConfig, cfg: AuditConfig, seed: int
+) -> pd.DataFrame:
     """Mean exposure by diagnosis and by the data set's bands, with intervals over patients."""
     lines = []
     for defense, table in exposures.items():
-        groups = {(data.target, name): table["y"] == index for index, name in enumerate(data.classes)}
+        groups = {
+            (data.target, name): table["y"] == index for index, name in enumerate(data.classes)
+        }
         for name, cuts in data.bands.items():
             edges = [-np.inf, *cuts, np.inf]
             for band, (low, high) in zip(band_names(cuts), pairwise(edges), strict=True):
@@ -157,9 +206,18 @@ def subgroups(exposures: Mapping[str, pd.DataFrame], data: DataConfig, cfg: Audi
             if not len(values):
                 continue
             weights = intervals.bootstrap_weights(len(values), cfg.resamples, seed)
-            low, high = intervals.interval(float(values.mean()), intervals.bootstrap_mean(values, weights), cfg.confidence)
+            low, high = intervals.interval(
+                float(values.mean()), intervals.bootstrap_mean(values, weights), cfg.confidence
+            )
             key = {"defense": defense, "by": kind, "group": group, "patients": len(values)}
-            lines.append({**key, "exposure": float(values.mean()), "exposure_low": low, "exposure_high": high})
+            lines.append(
+                {
+                    **key,
+                    "exposure": float(values.mean()),
+                    "exposure_low": low,
+                    "exposure_high": high,
+                }
+            )
     return pd.DataFrame(lines)
 
 

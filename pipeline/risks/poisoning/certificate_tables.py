@@ -11,13 +11,15 @@ from pipeline.standards import RISKS
 from pipeline.statistics import intervals
 
 
-def certificate_table(certificates: Mapping[str, Certificate], cfg: AuditConfig, seed: int) -> pd.DataFrame:
+def certificate_table(
+    certificates: Mapping[str, Certificate], cfg: AuditConfig, seed: int
+) -> pd.DataFrame:
     """One row per certified defence and number of training records inserted, removed or relabelled, from none on.
 
-    Returns:
-        `records`, and as many whose values are changed count double: `changed`; `certified_accuracy` and
-        `certified_sensitivity`, out of fold, with `_low` and `_high`: bootstrap over patients, seeds averaged. At 0 records they
-        are accuracy and sensitivity. In the last row nobody is certified. Without a certified defence there is no row.
+    Returns: `records`, and as many whose values are changed count double: `changed`;
+        `certified_accuracy` and `certified_sensitivity`, out of fold, with `_low` and `_high`:
+        bootstrap over patients, seeds averaged. At 0 records they are accuracy and sensitivity. In
+        the last row nobody is certified. Without a certified defence there is no row.
     """
     frames = [_certified(one, cfg, seed).assign(defense=name) for name, one in certificates.items()]
     if not frames:
@@ -34,10 +36,15 @@ def _certified(certificate: Certificate, cfg: AuditConfig, seed: int) -> pd.Data
     lines = []
     for count, share in zip(records, shares, strict=True):
         line: dict[str, float] = {"records": int(count), "changed": int(count) // 2}
-        for figure, among in (("certified_accuracy", np.ones_like(ill)), ("certified_sensitivity", ill)):
+        for figure, among in (
+            ("certified_accuracy", np.ones_like(ill)),
+            ("certified_sensitivity", ill),
+        ):
             value = float(share[among].mean())
             samples = intervals.bootstrap_mean(share, weights, where=among)
             line[figure] = value
-            line[f"{figure}_low"], line[f"{figure}_high"] = intervals.interval(value, samples, cfg.confidence)
+            line[f"{figure}_low"], line[f"{figure}_high"] = intervals.interval(
+                value, samples, cfg.confidence
+            )
         lines.append(line)
     return pd.DataFrame(lines)

@@ -7,7 +7,12 @@ import numpy as np
 import pandas as pd
 
 from pipeline.config import Config
-from pipeline.risks.poisoning.harm_tables import compared, named, success_compared, turned_by_trigger
+from pipeline.risks.poisoning.harm_tables import (
+    compared,
+    named,
+    success_compared,
+    turned_by_trigger,
+)
 from pipeline.risks.poisoning.measure.filtering import RECIPE, Cleansing
 from pipeline.risks.poisoning.measure.recipes import BACKDOOR, NONE, Damage
 from pipeline.risks.poisoning.measure.settings import PoisoningSettings
@@ -27,13 +32,15 @@ def filter_table(cleansings: Mapping[str, Cleansing], damage: Damage, cfg: Confi
         damage: of the same recipe on the same training sets, not cleaned.
         cfg: of both.
 
-    Returns:
-        `poison_rate` of a training set before cleaning, mean over sets. Each of `RATES` with `_low, _high`: mean over training
-        sets, and their RANGE, least to largest, which is no confidence interval: the sets share most of their records. Empty
-        where no set has anything to count. Each of `METRICS` after cleaning, and as `<metric>_without` not cleaned, both with
-        `_low, _high`; and `<metric>_difference, _difference_low, _difference_high`: after cleaning less not cleaned, the same
-        training sets, paired on the same patients (bootstrap over patients, repetitions averaged). `attack_success_rate` is that
-        of the backdoor, as `damage_tables.damage_table` counts it. `goal, knowledge, access, atlas, nist, owasp` name the attack.
+    Returns: `poison_rate` of a training set before cleaning, mean over sets. Each of `RATES` with
+        `_low, _high`: mean over training sets, and their RANGE, least to largest, which is no
+        confidence interval: the sets share most of their records. Empty where no set has anything
+        to count. Each of `METRICS` after cleaning, and as `<metric>_without` not cleaned, both with
+        `_low, _high`; and `<metric>_difference, _difference_low, _difference_high`: after cleaning
+        less not cleaned, the same training sets, paired on the same patients (bootstrap over
+        patients, repetitions averaged). `attack_success_rate` is that of the backdoor, as
+        `damage_tables.damage_table` counts it. `goal, knowledge, access, atlas, nist, owasp` name
+        the attack.
     """
     confidence = cfg.audit.confidence
     weights = intervals.bootstrap_weights(len(damage.y), cfg.audit.resamples, cfg.seed)
@@ -43,7 +50,13 @@ def filter_table(cleansings: Mapping[str, Cleansing], damage: Damage, cfg: Confi
             for at in range(len(margins)):
                 dose = 0 if attack == NONE else cfg.section(PoisoningSettings).doses[at]
                 share = 0.0 if attack == NONE else float(damage.share[attack][at])
-                line: dict[str, Any] = {"recipe": RECIPE, "filter": rule, "attack": attack, "dose": dose, "poison_rate": share}
+                line: dict[str, Any] = {
+                    "recipe": RECIPE,
+                    "filter": rule,
+                    "attack": attack,
+                    "dose": dose,
+                    "poison_rate": share,
+                }
                 for rate in RATES:
                     line |= _ranged(rate, getattr(cleansing, rate)[rule][at].numpy())
                 after, before = margins[at].numpy(), damage.margins[attack][at].numpy()
@@ -65,27 +78,39 @@ def _ranged(name: str, rates: Array) -> dict[str, float]:
     if not len(rates):
         return dict.fromkeys((name, f"{name}_low", f"{name}_high"), np.nan)
     low, high = float(rates.min()), float(rates.max())
-    return {name: min(max(float(rates.mean()), low), high), f"{name}_low": low, f"{name}_high": high}
+    return {
+        name: min(max(float(rates.mean()), low), high),
+        f"{name}_low": low,
+        f"{name}_high": high,
+    }
 
 
-def _right(after: Array, before: Array, y: Array, weights: Array, confidence: float) -> dict[str, float]:
+def _right(
+    after: Array, before: Array, y: Array, weights: Array, confidence: float
+) -> dict[str, float]:
     """Accuracy and sensitivity from margins (S, N)."""
     figures: dict[str, float] = {}
     for name, whom in (("accuracy", np.ones_like(y, dtype=bool)), ("sensitivity", y == 1)):
         right, right_before = ((margins[:, whom] > 0).mean(0) for margins in (after, before))
         figures |= compared(name, right, right_before, weights[:, whom], confidence)
-        figures |= _without(compared(name, right_before, right_before, weights[:, whom], confidence), name)
+        figures |= _without(
+            compared(name, right_before, right_before, weights[:, whom], confidence), name
+        )
     return figures
 
 
-def _success(damage: Damage, stamps: tuple[Array, Array], weights: Array, confidence: float) -> dict[str, float]:
+def _success(
+    damage: Damage, stamps: tuple[Array, Array], weights: Array, confidence: float
+) -> dict[str, float]:
     """The backdoor's success from margins (S, N) with the trigger, after cleaning and not cleaned."""
     (after, chosen), (before, _) = (turned_by_trigger(damage, one) for one in stamps)
     if not len(after):
         return {}
     figures = success_compared(after, before, weights[:, chosen], confidence)
     name = "attack_success_rate"
-    return figures | _without(success_compared(before, before, weights[:, chosen], confidence), name)
+    return figures | _without(
+        success_compared(before, before, weights[:, chosen], confidence), name
+    )
 
 
 def _without(figures: dict[str, float], name: str) -> dict[str, float]:

@@ -15,20 +15,29 @@ from pipeline.statistics import intervals, rates
 
 Array = np.ndarray[Any, Any]
 
-METRICS = ("accuracy", "sensitivity", "missed_diagnosis_rate", "auroc", "proved_accuracy", "attack_success_rate")
+METRICS = (
+    "accuracy",
+    "sensitivity",
+    "missed_diagnosis_rate",
+    "auroc",
+    "proved_accuracy",
+    "attack_success_rate",
+)
 
 
 def damage_table(damages: Mapping[str, Damage], cfg: Config) -> pd.DataFrame:
     """One row per defence, attack and dose; without poison once per defence, as attack `none` at dose 0.
 
-    Returns:
-        `dose` as configured, `poisoned` records of a training set and `poison_rate` among its records, means over models; each of
-        `METRICS` with `_low, _high`, and `_difference, _difference_low, _difference_high`: to the same defence without poison,
-        paired on the same patients (bootstrap over patients, repetitions averaged). Empty where a figure means nothing.
-        `proved_accuracy` is a lower bound: right, and proved to stay so within `poisoning.eps`. `attack_success_rate` of the
-        backdoor: of the ill who carry the trigger's measurements and are called ill without poison, those called healthy with
-        the trigger; of `one_patient`: of the targets, those called healthy. `control` is the success rate of the
-        same records without poison; the difference is to it. `goal, knowledge, access, atlas, nist, owasp` name the attack.
+    Returns: `dose` as configured, `poisoned` records of a training set and `poison_rate` among its
+        records, means over models; each of `METRICS` with `_low, _high`, and `_difference,
+        _difference_low, _difference_high`: to the same defence without poison, paired on the same
+        patients (bootstrap over patients, repetitions averaged). Empty where a figure means
+        nothing. `proved_accuracy` is a lower bound: right, and proved to stay so within
+        `poisoning.eps`. `attack_success_rate` of the backdoor: of the ill who carry the trigger's
+        measurements and are called ill without poison, those called healthy with the trigger; of
+        `one_patient`: of the targets, those called healthy. `control` is the success rate of the
+        same records without poison; the difference is to it. `goal, knowledge, access, atlas, nist,
+        owasp` name the attack.
     """
     doses, confidence = cfg.section(PoisoningSettings).doses, cfg.audit.confidence
     lines: list[dict[str, Any]] = []
@@ -39,13 +48,30 @@ def damage_table(damages: Mapping[str, Damage], cfg: Config) -> pd.DataFrame:
         score = disease_score(clean[0], y)
         area = rates.auroc(score, y), intervals.bootstrap_auroc(score, y, weights)
         none = _figures(clean, clean, area, y, weights, confidence)
-        lines.append({"defense": defense, "attack": NONE, "dose": 0, "poisoned": 0.0, "poison_rate": 0.0, **none, **named(NONE)})
+        lines.append(
+            {
+                "defense": defense,
+                "attack": NONE,
+                "dose": 0,
+                "poisoned": 0.0,
+                "poison_rate": 0.0,
+                **none,
+                **named(NONE),
+            }
+        )
         for attack, counts in damage.poisoned.items():
             for at, dose in enumerate(doses):
-                key = {"defense": defense, "attack": attack, "dose": dose, "poisoned": float(counts[at])}
+                key = {
+                    "defense": defense,
+                    "attack": attack,
+                    "dose": dose,
+                    "poisoned": float(counts[at]),
+                }
                 key |= {"poison_rate": float(damage.share[attack][at])}
                 figures = (
-                    {} if attack == ONE_PATIENT else _figures(_views(damage, attack, at), clean, area, y, weights, confidence)
+                    {}
+                    if attack == ONE_PATIENT
+                    else _figures(_views(damage, attack, at), clean, area, y, weights, confidence)
                 )
                 success = _success(damage, attack, at, weights, cfg)
                 lines.append({**key, **figures, **success, **named(attack)})
@@ -67,7 +93,9 @@ def named(attack: str) -> dict[str, str]:
     if attack == NONE:
         return dict.fromkeys(("goal", "knowledge", "access", "atlas", "nist", "owasp"), "none")
     facts = POISON_FACTS[attack]
-    ids = {name: " ".join(getattr(facts.ids, name)) or "none" for name in ("atlas", "nist", "owasp")}
+    ids = {
+        name: " ".join(getattr(facts.ids, name)) or "none" for name in ("atlas", "nist", "owasp")
+    }
     return {"goal": facts.goal, "knowledge": facts.knowledge, "access": facts.access, **ids}
 
 
@@ -89,20 +117,32 @@ def _figures(
     figures = {
         **compared("accuracy", right, right_before, weights, confidence),
         **compared("sensitivity", right[ill], right_before[ill], weights[:, ill], confidence),
-        **compared("missed_diagnosis_rate", 1 - right[ill], 1 - right_before[ill], weights[:, ill], confidence),
+        **compared(
+            "missed_diagnosis_rate",
+            1 - right[ill],
+            1 - right_before[ill],
+            weights[:, ill],
+            confidence,
+        ),
         **compared("proved_accuracy", after[1].mean(0), before[1].mean(0), weights, confidence),
     }
     score = disease_score(after[0], y)
     area, drawn = rates.auroc(score, y), intervals.bootstrap_auroc(score, y, weights)
     figures |= bounded("auroc", area, drawn, confidence)
-    return figures | bounded("auroc_difference", area - area_before[0], drawn - area_before[1], confidence)
+    return figures | bounded(
+        "auroc_difference", area - area_before[0], drawn - area_before[1], confidence
+    )
 
 
-def compared(name: str, after: Array, before: Array, weights: Array, confidence: float) -> dict[str, float]:
+def compared(
+    name: str, after: Array, before: Array, weights: Array, confidence: float
+) -> dict[str, float]:
     """A mean (N,), its interval, and the paired difference to `before` (N,); weights (R, N)."""
     after, before = after.astype(np.float64), before.astype(np.float64)
     paired = intervals.paired_difference(after, before, weights, confidence)
-    figures = bounded(name, float(after.mean()), intervals.bootstrap_mean(after, weights), confidence)
+    figures = bounded(
+        name, float(after.mean()), intervals.bootstrap_mean(after, weights), confidence
+    )
     names = {"": "difference", "_low": "low", "_high": "high"}
     return figures | {f"{name}_difference{suffix}": paired[key] for suffix, key in names.items()}
 
@@ -135,15 +175,16 @@ def _success(damage: Damage, attack: str, at: int, weights: Array, cfg: Config) 
 def turned_by_trigger(damage: Damage, stamped: Array) -> tuple[Array, Array]:
     """How often a trigger makes healthy whom the models without poison call ill.
 
-    Whether a poisoned model calls them ill without the trigger plays no part: a model that calls nobody ill resists no trigger.
+    Whether a poisoned model calls them ill without the trigger plays no part: a model that calls
+    nobody ill resists no trigger.
 
     Args:
         damage: of the recipe; its models without poison say whom there is to win.
         stamped: (S, N) margins of the models in question on the records with the trigger.
 
-    Returns:
-        (K,) for each of the K ill who carry the trigger's measurements and are called ill without poison, the share of the
-        repetitions in which they were called so; and (N,) bool, who these patients are.
+    Returns: (K,) for each of the K ill who carry the trigger's measurements and are called ill
+        without poison, the share of the repetitions in which they were called so; and (N,) bool,
+        who these patients are.
     """
     called_ill = damage.margins[NONE][0].numpy() > 0
     chosen = (damage.y.numpy() == 1) & ~np.isnan(damage.triggered[0, 0].numpy()) & called_ill.any(0)
@@ -151,7 +192,9 @@ def turned_by_trigger(damage: Damage, stamped: Array) -> tuple[Array, Array]:
     return turned.sum(0)[chosen] / called_ill.sum(0)[chosen], chosen
 
 
-def success_compared(after: Array, before: Array, weights: Array, confidence: float) -> dict[str, float]:
+def success_compared(
+    after: Array, before: Array, weights: Array, confidence: float
+) -> dict[str, float]:
     """`compared` of success rates, their interval no narrower than Wilson's.
 
     Where everybody or nobody is won, the bootstrap is as sure as if there were no others.
@@ -159,4 +202,7 @@ def success_compared(after: Array, before: Array, weights: Array, confidence: fl
     name = "attack_success_rate"
     figures = compared(name, after, before, weights, confidence)
     low, high = intervals.wilson(round(float(after.sum())), len(after), confidence)
-    return figures | {f"{name}_low": min(figures[f"{name}_low"], low), f"{name}_high": max(figures[f"{name}_high"], high)}
+    return figures | {
+        f"{name}_low": min(figures[f"{name}_low"], low),
+        f"{name}_high": max(figures[f"{name}_high"], high),
+    }

@@ -17,10 +17,24 @@ from pipeline.risks.poisoning.measure.recipes import NONE
 from pipeline.risks.poisoning.measure.settings import PoisoningSettings
 from pipeline.risks.risk import Context, Tables
 
-SHOWN = (0, 1, 2, 3, 5, 10, 15, 20, 30, 50)  # records, in the table of the page; certificate.csv has all
+SHOWN = (
+    0,
+    1,
+    2,
+    3,
+    5,
+    10,
+    15,
+    20,
+    30,
+    50,
+)  # records, in the table of the page; certificate.csv has all
 # What is shown of each goal.
 MEASURES = {
-    "availability": {"change of accuracy": "accuracy_difference", "change of sensitivity": "sensitivity_difference"},
+    "availability": {
+        "change of accuracy": "accuracy_difference",
+        "change of sensitivity": "sensitivity_difference",
+    },
     "backdoor": {"success": "attack_success_rate"},
     "targeted": {"success": "attack_success_rate"},
 }
@@ -50,7 +64,12 @@ def _harm(table: pd.DataFrame, dose: float, folder: Path) -> list[Part]:
         "does not look healthy by itself, as the figure in square brackets shows. one_patient: of the ill who are named, those "
         "called healthy. In square brackets: the same records and models without poison."
     )
-    return [Note(how), Note(worst_line(table, dose), small=False), Table(_shown(table, dose)), *draw(table, folder)]
+    return [
+        Note(how),
+        Note(worst_line(table, dose), small=False),
+        Table(_shown(table, dose)),
+        *draw(table, folder),
+    ]
 
 
 def _filters(table: pd.DataFrame, dose: float) -> list[Part]:
@@ -66,7 +85,9 @@ def _filters(table: pd.DataFrame, dose: float) -> list[Part]:
         ),
     ]
     if len(poisoned):
-        parts.append(Note(f"{dose_name(dose)} of a model's training records poisoned:", small=False))
+        parts.append(
+            Note(f"{dose_name(dose)} of a model's training records poisoned:", small=False)
+        )
         parts.append(Table(_shown_filters(poisoned[poisoned["dose"] == dose])))
     if len(clean):
         parts.append(Note("What filtering costs where there is no poison:", small=False))
@@ -76,17 +97,26 @@ def _filters(table: pd.DataFrame, dose: float) -> list[Part]:
 
 def _certificate(table: pd.DataFrame, folder: Path) -> list[Part]:
     lines = table[table["records"].isin(SHOWN)]
-    shown = pd.DataFrame({
-        "defense": lines["defense"], "records poisoned": lines["records"], "of which values may be changed": lines["changed"],
-        "certified accuracy": with_interval(lines, "certified_accuracy"),
-        "certified sensitivity": with_interval(lines, "certified_sensitivity"),
-    })  # fmt: skip
+    shown = pd.DataFrame(
+        {
+            "defense": lines["defense"],
+            "records poisoned": lines["records"],
+            "of which values may be changed": lines["changed"],
+            "certified accuracy": with_interval(lines, "certified_accuracy"),
+            "certified sensitivity": with_interval(lines, "certified_sensitivity"),
+        }
+    )
     how = (
         "Patients who are answered rightly, and provably still would be if somebody who knows everything inserted, removed or "
         "relabelled so many training records; one whose values are changed counts double. Patients are out of fold; intervals: "
         "bootstrap over patients. It says nothing of records that are forged at prediction time."
     )
-    return [Heading("What no poison can do"), Note(how), Table(shown), draw_certificate(table, folder)]
+    return [
+        Heading("What no poison can do"),
+        Note(how),
+        Table(shown),
+        draw_certificate(table, folder),
+    ]
 
 
 def draw(table: pd.DataFrame, folder: Path) -> list[Picture]:
@@ -106,30 +136,56 @@ def draw(table: pd.DataFrame, folder: Path) -> list[Picture]:
 def _panels(table: pd.DataFrame, measures: list[str], path: Path, shows: str) -> Picture:
     """One row of panels for each measure, one column for each defence."""
     defenses = list(table["defense"].unique())
-    figure, axes = axes_of(len(measures), len(defenses), (3.1 * len(defenses), 2.7 * len(measures) + 0.7))
+    figure, axes = axes_of(
+        len(measures), len(defenses), (3.1 * len(defenses), 2.7 * len(measures) + 0.7)
+    )
     doses = list(dict.fromkeys(table.loc[table["attack"] != NONE, "dose"]))
     places = np.arange(1, len(doses) + 1)
-    for axis, (measure, defense) in zip(axes, [(m, d) for m in measures for d in defenses], strict=True):
+    for axis, (measure, defense) in zip(
+        axes, [(m, d) for m in measures for d in defenses], strict=True
+    ):
         lines = table[table["defense"] == defense]
-        for colour, (attack, curve) in zip(cycle(COLOURS), lines[lines["attack"] != NONE].groupby("attack", sort=False),
-                                           strict=False):  # fmt: skip
+        for colour, (attack, curve) in zip(
+            cycle(COLOURS),
+            lines[lines["attack"] != NONE].groupby("attack", sort=False),
+            strict=False,
+        ):
             clean = lines[lines["attack"] == NONE]
-            start = pd.DataFrame({f"{measure}{end}": curve["control"].iloc[:1] for end in ("", "_low", "_high")})
+            start = pd.DataFrame(
+                {f"{measure}{end}": curve["control"].iloc[:1] for end in ("", "_low", "_high")}
+            )
             whole = pd.concat([clean if len(clean) else start, curve])
             x = np.r_[0, places]
-            axis.plot(x, whole[measure], marker="o", markersize=3, linewidth=1.2, color=colour, label=str(attack))
+            axis.plot(
+                x,
+                whole[measure],
+                marker="o",
+                markersize=3,
+                linewidth=1.2,
+                color=colour,
+                label=str(attack),
+            )
             axis.fill_between(
-                x, whole[f"{measure}_low"].astype(float), whole[f"{measure}_high"].astype(float), color=colour, alpha=0.1,
+                x,
+                whole[f"{measure}_low"].astype(float),
+                whole[f"{measure}_high"].astype(float),
+                color=colour,
+                alpha=0.1,
                 linewidth=0,
-            )  # fmt: skip
-        names = ["none", *(dose_name(dose).replace(" records", "").replace(" record", "") for dose in doses)]
+            )
+        names = [
+            "none",
+            *(dose_name(dose).replace(" records", "").replace(" record", "") for dose in doses),
+        ]
         axis.set_xticks(np.r_[0, places], names, fontsize=7)
         axis.set(ylim=(-0.02, 1.02), title=str(defense) if measure == measures[0] else "")
     for row, measure in enumerate(measures):
         axes[row * len(defenses)].set_ylabel(measure.replace("_", " "))
     for axis in axes[-len(defenses) :]:
         axis.set_xlabel("poison (records, or share of them)", fontsize=8)
-    axes[0].legend(frameon=False, fontsize=7, loc="lower left" if measures[0] == "accuracy" else "upper left")
+    axes[0].legend(
+        frameon=False, fontsize=7, loc="lower left" if measures[0] == "accuracy" else "upper left"
+    )
     return Picture(save_figure(figure, path), shows)
 
 
@@ -137,14 +193,27 @@ def draw_certificate(table: pd.DataFrame, folder: Path) -> Picture:
     """Certified accuracy and sensitivity against the number of poisoned records."""
     figure, axes = axes_of(1, 1, (5.2, 3.6))
     for defense, curve in table.groupby("defense", sort=False):
-        for colour, figure_name in zip(COLOURS[1:], ("certified_accuracy", "certified_sensitivity"), strict=False):
+        for colour, figure_name in zip(
+            COLOURS[1:], ("certified_accuracy", "certified_sensitivity"), strict=False
+        ):
             label = f"{defense}: {figure_name.replace('_', ' ')}"
-            axes[0].step(curve["records"], curve[figure_name], where="mid", color=colour, label=label)
+            axes[0].step(
+                curve["records"], curve[figure_name], where="mid", color=colour, label=label
+            )
             low, high = curve[f"{figure_name}_low"], curve[f"{figure_name}_high"]
-            axes[0].fill_between(curve["records"], low, high, step="mid", color=colour, alpha=0.12, linewidth=0)
-    axes[0].set(ylim=(0, 1), xlabel="training records inserted, removed or relabelled", title="right, whoever poisons (proved)")
+            axes[0].fill_between(
+                curve["records"], low, high, step="mid", color=colour, alpha=0.12, linewidth=0
+            )
+    axes[0].set(
+        ylim=(0, 1),
+        xlabel="training records inserted, removed or relabelled",
+        title="right, whoever poisons (proved)",
+    )
     axes[0].legend(frameon=False, fontsize=8)
-    return Picture(save_figure(figure, folder / "certificate.png"), "certified accuracy and sensitivity against poisoned records")
+    return Picture(
+        save_figure(figure, folder / "certificate.png"),
+        "certified accuracy and sensitivity against poisoned records",
+    )
 
 
 def headline_dose(table: pd.DataFrame, wanted: float) -> float:
@@ -167,7 +236,9 @@ def worst_line(table: pd.DataFrame, dose: float) -> str:
     worst = undefended.iloc[int(undefended["accuracy"].argmin())]
     against = at[at["attack"] == worst["attack"]]
     best = against.iloc[int(against["accuracy"].argmax())]
-    said = f"{worst['attack']} at {dose_name(dose)}: accuracy {in_words(worst, 'accuracy')} undefended"
+    said = (
+        f"{worst['attack']} at {dose_name(dose)}: accuracy {in_words(worst, 'accuracy')} undefended"
+    )
     if best["defense"] == BASELINE:
         return f"{said}; no defence does better"
     return f"{said}, {in_words(best, 'accuracy')} with {best['defense']}"

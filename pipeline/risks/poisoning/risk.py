@@ -12,11 +12,20 @@ from pipeline.risks.risk import Figure, HeadlineFigure, Risk, Tables, nearest_of
 from pipeline.validation import check_names
 
 CURVES = (
-    "accuracy", "accuracy_difference", "sensitivity", "missed_diagnosis_rate", "auroc", "proved_accuracy", "attack_success_rate",
-)  # fmt: skip
+    "accuracy",
+    "accuracy_difference",
+    "sensitivity",
+    "missed_diagnosis_rate",
+    "auroc",
+    "proved_accuracy",
+    "attack_success_rate",
+)
 CERTIFIED = ("certified_accuracy", "certified_sensitivity")
 ON_EVERYBODY = {"accuracy": "right answers", "sensitivity": "ill patients found"}
-ON_SOME = {"backdoor": "ill patients whom a trigger hides", "targeted": "named ill patients called healthy"}
+ON_SOME = {
+    "backdoor": "ill patients whom a trigger hides",
+    "targeted": "named ill patients called healthy",
+}
 
 
 def check(cfg: Config, origin: str) -> None:
@@ -26,11 +35,15 @@ def check(cfg: Config, origin: str) -> None:
     check_names(numbers.attacks, POISONS, f"{origin}: poisoning.attacks", "poisoning attack")
     check_names(numbers.filters, RULES, f"{origin}: poisoning.filters", "filter")
     if BASELINE not in numbers.recipes:
-        raise BadInput(f"{origin}: poisoning.recipes: must hold {BASELINE}, with which the others are compared")
+        raise BadInput(
+            f"{origin}: poisoning.recipes: must hold {BASELINE}, with which the others are compared"
+        )
     if len(set(numbers.doses)) < len(numbers.doses):
         raise BadInput(f"{origin}: poisoning.doses: must differ, not {numbers.doses}")
     if numbers.repetitions > cfg.plan.seeds:
-        raise BadInput(f"{origin}: poisoning.repetitions: {numbers.repetitions} is more than plan.seeds {cfg.plan.seeds}")
+        raise BadInput(
+            f"{origin}: poisoning.repetitions: {numbers.repetitions} is more than plan.seeds {cfg.plan.seeds}"
+        )
 
 
 def headline(tables: Tables, cfg: Config) -> Sequence[HeadlineFigure]:
@@ -38,21 +51,27 @@ def headline(tables: Tables, cfg: Config) -> Sequence[HeadlineFigure]:
     if not len(tables.get("poisoning", ())):
         return ()
     table = tables["poisoning"]
-    dose = nearest_of(table.loc[table["dose"] > 0, "dose"], cfg.section(PoisoningSettings).headline_dose)
+    dose = nearest_of(
+        table.loc[table["dose"] > 0, "dose"], cfg.section(PoisoningSettings).headline_dose
+    )
     said = f"{100 * dose:g} % of the records" if dose < 1 else f"{dose:g} records"
     at, found = table[table["dose"] == dose], []
     crowd = at[at["goal"] == "availability"]
     for (
         value,
         figure,
-    ) in ON_EVERYBODY.items():  # a model that calls everybody healthy has high accuracy: that alone would not tell
+    ) in (
+        ON_EVERYBODY.items()
+    ):  # a model that calls everybody healthy has high accuracy: that alone would not tell
         worst = crowd.loc[crowd.groupby("defense", sort=False)[value].idxmin()]
         if len(worst):
             found.append(HeadlineFigure.of(f"{figure}, {said} poisoned", "high", worst, value))
     for goal, figure in ON_SOME.items():
         lines = at[at["goal"] == goal].dropna(subset="attack_success_rate")
         if len(lines):
-            found.append(HeadlineFigure.of(f"{figure}, {said}", "low", lines, "attack_success_rate"))
+            found.append(
+                HeadlineFigure.of(f"{figure}, {said}", "low", lines, "attack_success_rate")
+            )
     return found
 
 
@@ -61,7 +80,11 @@ def figures(tables: Tables, name: str, cfg: Config) -> Iterator[Figure]:
     if "poisoning" in tables:
         for _, line in own(tables, "poisoning", name).iterrows():
             for key in CURVES:
-                yield Figure(f"poisoning/{line['attack']}/{key}", line[key], round(line["poison_rate"] * 1000))
+                yield Figure(
+                    f"poisoning/{line['attack']}/{key}",
+                    line[key],
+                    round(line["poison_rate"] * 1000),
+                )
     if len(tables.get("certificate", ())):
         for _, line in own(tables, "certificate", name).iterrows():
             for key in CERTIFIED:
@@ -74,5 +97,8 @@ RISK = Risk(
     check=check,
     headline=headline,
     figures=figures,
-    steps={"poisoning": "the share of the records in thousandths", "certificate": "poisoned records"},
+    steps={
+        "poisoning": "the share of the records in thousandths",
+        "certificate": "poisoned records",
+    },
 )

@@ -16,14 +16,30 @@ from pipeline.risks.risk import Context, Sources
 def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
     """Every table about poisoning: `poisoning`, `filters`, and the `certificate` of those defences that have one."""
     cfg, place = context.cfg, sources.stage("poisoning")
-    certificates = {name: Certificate.load(folder) for name, folder in sources.of(CERTIFICATE).items()}
-    tables = {"certificate": certificate_table(certificates, cfg.audit, cfg.seed)} if certificates else {}
+    certificates = {
+        name: Certificate.load(folder) for name, folder in sources.of(CERTIFICATE).items()
+    }
+    tables = (
+        {"certificate": certificate_table(certificates, cfg.audit, cfg.seed)}
+        if certificates
+        else {}
+    )
     if place is None:
         return tables
-    damages = {name: Damage.load(place / f"{name}.safetensors") for name in cfg.chosen(cfg.section(PoisoningSettings).recipes)}
+    damages = {
+        name: Damage.load(place / f"{name}.safetensors")
+        for name in cfg.chosen(cfg.section(PoisoningSettings).recipes)
+    }
     rows = share_out(damage_table, [({name: harm}, cfg) for name, harm in damages.items()])
-    filtered = {file.stem.removeprefix(FILTERED): Cleansing.load(file) for file in sorted(place.glob(f"{FILTERED}*.safetensors"))}
-    filtered = {attack: filtered[attack] for attack in (NONE, *damages[RECIPE].poisoned) if attack in filtered}
+    filtered = {
+        file.stem.removeprefix(FILTERED): Cleansing.load(file)
+        for file in sorted(place.glob(f"{FILTERED}*.safetensors"))
+    }
+    filtered = {
+        attack: filtered[attack]
+        for attack in (NONE, *damages[RECIPE].poisoned)
+        if attack in filtered
+    }
     return {
         "poisoning": pd.concat(rows, ignore_index=True),
         "filters": filter_table(filtered, damages[RECIPE], cfg),

@@ -15,9 +15,12 @@ from pipeline.risks.theft.measure.copies import EQUATIONS, PLAIN, TRUE_LABELS
 from pipeline.risks.theft.measure.settings import TheftSettings
 
 ANSWERS = {
-    "probabilities": "probabilities", "two_digits": "two digits", "one_digit": "one digit", "labels": "labels only",
+    "probabilities": "probabilities",
+    "two_digits": "two digits",
+    "one_digit": "one digit",
+    "labels": "labels only",
     "diagnoses": "diagnoses",
-}  # fmt: skip
+}
 COLUMNS = ["fidelity", "accuracy", "auroc", "evasion", "membership"]
 
 
@@ -29,11 +32,16 @@ def chapters(tables: Tables, context: Context, folder: Path) -> Sequence[Chapter
     table, strategy, budget = tables["theft"], numbers.headline, numbers.headline_budget
     at_budget = table["budget"] == budget
     main = best_copies(table[at_budget & (table["strategy"] == strategy) & (table["api"] == PLAIN)])
-    solved, known = table[table["strategy"] == EQUATIONS], best_copies(table[table["strategy"] == TRUE_LABELS])
+    solved, known = (
+        table[table["strategy"] == EQUATIONS],
+        best_copies(table[table["strategy"] == TRUE_LABELS]),
+    )
     known = known[known["budget"] == known["budget"].max()]
     shown = pd.concat([main, solved, known])
     shown = pd.concat([shown[shown["defense"] == name] for name in main["defense"].unique()])
-    others = best_copies(table[at_budget & (table["defense"] == BASELINE) & (table["api"] == PLAIN)])
+    others = best_copies(
+        table[at_budget & (table["defense"] == BASELINE) & (table["api"] == PLAIN)]
+    )
     parts: list[Part] = [
         Note(theft_line(table, strategy, budget)),
         Note(
@@ -52,7 +60,9 @@ def chapters(tables: Tables, context: Context, folder: Path) -> Sequence[Chapter
         parts += [Heading("Which records to ask about"), Table(_strategies(others))]
     parts += [
         Heading("What an API can do, and what it costs an honest user"),
-        Note("Noise is a function of the record and a secret, so that asking again tells nothing new. Brier: 0.25 is a coin."),
+        Note(
+            "Noise is a function of the record and a secret, so that asking again tells nothing new. Brier: 0.25 is a coin."
+        ),
         Table(_answers(tables["theft_api"])),
     ]
     return (Chapter("Who can copy the model by asking it", parts),)
@@ -72,24 +82,56 @@ def draw(table: pd.DataFrame, strategy: str, folder: Path) -> Picture:
     for axis, defense in zip(axes, defenses, strict=True):
         lines = best[best["defense"] == defense]
         asked = lines[(lines["strategy"] == strategy) & (lines["api"] == PLAIN)]
-        for colour, (access, curve) in zip(cycle(COLOURS), asked.groupby("access", sort=False), strict=False):
-            axis.plot(curve["budget"], curve["fidelity"], color=colour, marker=".", linewidth=1.2, label=ANSWERS[str(access)])
+        for colour, (access, curve) in zip(
+            cycle(COLOURS), asked.groupby("access", sort=False), strict=False
+        ):
+            axis.plot(
+                curve["budget"],
+                curve["fidelity"],
+                color=colour,
+                marker=".",
+                linewidth=1.2,
+                label=ANSWERS[str(access)],
+            )
             axis.fill_between(
-                curve["budget"], curve["fidelity_low"], curve["fidelity_high"], color=colour, alpha=0.1, linewidth=0
+                curve["budget"],
+                curve["fidelity_low"],
+                curve["fidelity_high"],
+                color=colour,
+                alpha=0.1,
+                linewidth=0,
             )
         known = lines[lines["strategy"] == TRUE_LABELS]
-        axis.plot(known["budget"], known["fidelity"], "--", color="#999999", marker=".", label="no model: diagnoses")
-        axis.set(xscale="log", ylim=(0.6, 1), title=str(defense), xlabel="records asked about (or diagnoses)")
+        axis.plot(
+            known["budget"],
+            known["fidelity"],
+            "--",
+            color="#999999",
+            marker=".",
+            label="no model: diagnoses",
+        )
+        axis.set(
+            xscale="log",
+            ylim=(0.6, 1),
+            title=str(defense),
+            xlabel="records asked about (or diagnoses)",
+        )
     axes[0].set_ylabel("same class as the victim")
     axes[-1].legend(frameon=False, fontsize=7, loc="lower right")
-    figure.suptitle(f"model theft, strategy {strategy}, the better of two copies, test patients", fontsize=10)
-    return Picture(save_figure(figure, folder / "theft.png"), "fidelity of copies against the number of records asked about")
+    figure.suptitle(
+        f"model theft, strategy {strategy}, the better of two copies, test patients", fontsize=10
+    )
+    return Picture(
+        save_figure(figure, folder / "theft.png"),
+        "fidelity of copies against the number of records asked about",
+    )
 
 
 def theft_line(table: pd.DataFrame, strategy: str, budget: int) -> str:
     """One line: how faithful the best copy of the undefended model is, and of the defence that leaves the least, with intervals.
 
-    Training and what an API does to an answer count alike. The least is the smallest of many figures, hence a little flattered.
+    Training and what an API does to an answer count alike. The least is the smallest of many
+    figures, hence a little flattered.
     """
     asked = table[(table["strategy"] == strategy) & (table["budget"] == budget)]
     best = best_copies(asked)
@@ -105,10 +147,15 @@ def theft_line(table: pd.DataFrame, strategy: str, budget: int) -> str:
 
 
 def _shown(table: pd.DataFrame) -> pd.DataFrame:
-    shown = pd.DataFrame({
-        "defence": table["defense"], "sees": table["access"].map(ANSWERS), "copy": table["surrogate"],
-        "records": table["budget"], "questions counted": table["queries"],
-    })  # fmt: skip
+    shown = pd.DataFrame(
+        {
+            "defence": table["defense"],
+            "sees": table["access"].map(ANSWERS),
+            "copy": table["surrogate"],
+            "records": table["budget"],
+            "questions counted": table["queries"],
+        }
+    )
     for column in COLUMNS:
         shown[column] = with_interval(table, column)
         if column in ("evasion", "membership"):
@@ -118,15 +165,28 @@ def _shown(table: pd.DataFrame) -> pd.DataFrame:
 
 def _strategies(table: pd.DataFrame) -> pd.DataFrame:
     """Fidelity by strategy and access, undefended."""
-    shown = table.assign(fidelity=with_interval(table, "fidelity"), access=table["access"].map(ANSWERS))
+    shown = table.assign(
+        fidelity=with_interval(table, "fidelity"), access=table["access"].map(ANSWERS)
+    )
     wide = shown.pivot(index=["strategy", "knowledge"], columns="access", values="fidelity")
-    order = shown.drop_duplicates(["strategy", "knowledge"]).set_index(["strategy", "knowledge"]).index
-    return wide.loc[order, list(dict.fromkeys(shown["access"]))].reset_index().rename_axis(columns=None)
+    order = (
+        shown.drop_duplicates(["strategy", "knowledge"]).set_index(["strategy", "knowledge"]).index
+    )
+    return (
+        wide.loc[order, list(dict.fromkeys(shown["access"]))]
+        .reset_index()
+        .rename_axis(columns=None)
+    )
 
 
 def _answers(table: pd.DataFrame) -> pd.DataFrame:
-    return pd.DataFrame({
-        "defence": table["defense"], "API": table["api"], "shows": table["access"].map(ANSWERS),
-        "Brier": with_interval(table, "brier"), "AUROC": with_interval(table, "auroc"),
-        "fidelity of a copy": with_interval(table, "fidelity"),
-    })  # fmt: skip
+    return pd.DataFrame(
+        {
+            "defence": table["defense"],
+            "API": table["api"],
+            "shows": table["access"].map(ANSWERS),
+            "Brier": with_interval(table, "brier"),
+            "AUROC": with_interval(table, "auroc"),
+            "fidelity of a copy": with_interval(table, "fidelity"),
+        }
+    )

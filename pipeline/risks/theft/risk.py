@@ -10,7 +10,10 @@ from pipeline.risks.theft.measure.settings import TheftSettings
 from pipeline.validation import check_names
 
 CURVES = ("fidelity", "accuracy", "auroc", "evasion", "membership")
-NO_QUESTIONS = ("true_labels", "equations")  # copies made without asking about records of the attacker's choice
+NO_QUESTIONS = (
+    "true_labels",
+    "equations",
+)  # copies made without asking about records of the attacker's choice
 
 
 def check(cfg: Config, origin: str) -> None:
@@ -18,8 +21,13 @@ def check(cfg: Config, origin: str) -> None:
     numbers = cfg.section(TheftSettings)
     check_names(numbers.recipes, DEFENSES, f"{origin}: theft.recipes", "defense")
     if BASELINE not in numbers.recipes:
-        raise BadInput(f"{origin}: theft.recipes: must hold {BASELINE}, with which the others are compared")
-    if numbers.budgets != sorted(set(numbers.budgets)) or numbers.headline_budget not in numbers.budgets:
+        raise BadInput(
+            f"{origin}: theft.recipes: must hold {BASELINE}, with which the others are compared"
+        )
+    if (
+        numbers.budgets != sorted(set(numbers.budgets))
+        or numbers.headline_budget not in numbers.budgets
+    ):
         raise BadInput(f"{origin}: theft.budgets: must rise and hold theft.headline_budget")
 
 
@@ -32,7 +40,11 @@ def headline(tables: Tables, cfg: Config) -> Sequence[HeadlineFigure]:
     budget = nearest_of(asked["budget"], cfg.section(TheftSettings).headline_budget)
     asked = asked[asked["budget"] == budget]
     best = asked.loc[asked.groupby("defense", sort=False)["fidelity"].idxmax()]
-    return (HeadlineFigure.of(f"answers that a copy shares after {budget:g} questions", "low", best, "fidelity"),)
+    return (
+        HeadlineFigure.of(
+            f"answers that a copy shares after {budget:g} questions", "low", best, "fidelity"
+        ),
+    )
 
 
 def figures(tables: Tables, name: str, cfg: Config) -> Iterator[Figure]:
@@ -40,9 +52,13 @@ def figures(tables: Tables, name: str, cfg: Config) -> Iterator[Figure]:
     if "theft" not in tables:
         return
     table = own(tables, "theft", name)
-    for _, line in table[(table["strategy"] == cfg.section(TheftSettings).headline) & (table["api"] == "plain")].iterrows():
+    for _, line in table[
+        (table["strategy"] == cfg.section(TheftSettings).headline) & (table["api"] == "plain")
+    ].iterrows():
         for key in CURVES:
-            yield Figure(f"theft/{line['access']}/{line['surrogate']}/{key}", line[key], int(line["budget"]))
+            yield Figure(
+                f"theft/{line['access']}/{line['surrogate']}/{key}", line[key], int(line["budget"])
+            )
 
 
 def metrics(tables: Tables, cfg: Config) -> Mapping[str, Mapping[str, float]]:
@@ -50,9 +66,15 @@ def metrics(tables: Tables, cfg: Config) -> Mapping[str, Mapping[str, float]]:
     result: dict[str, dict[str, float]] = {}
     if "theft" in tables:
         table, numbers = tables["theft"], cfg.section(TheftSettings)
-        asked = (table["strategy"] == numbers.headline) & (table["budget"] == numbers.headline_budget)
-        for (defense, access), lines in table[asked & (table["api"] == "plain")].groupby(["defense", "access"], sort=False):
-            result.setdefault(str(defense), {})[f"fidelity_{access}"] = round(float(lines["fidelity"].max()), 4)
+        asked = (table["strategy"] == numbers.headline) & (
+            table["budget"] == numbers.headline_budget
+        )
+        for (defense, access), lines in table[asked & (table["api"] == "plain")].groupby(
+            ["defense", "access"], sort=False
+        ):
+            result.setdefault(str(defense), {})[f"fidelity_{access}"] = round(
+                float(lines["fidelity"].max()), 4
+            )
     return result
 
 

@@ -16,7 +16,9 @@ from pipeline.standards import RISKS
 from pipeline.statistics import intervals, rates
 from pipeline.statistics.rates import Array
 
-SECONDARY = 400  # resamples at most of the AUROC over members, who are many: an interval of a figure that heads no ranking
+# resamples at most of the AUROC over members, who are many: an interval of a figure that heads no
+# ranking
+SECONDARY = 400
 ATTACKER = ["strategy", "api", "access", "surrogate", "budget"]
 KNOWS = {str(strategy): knows for strategy, knows in KNOWLEDGE.items()}
 KNOWS |= {EQUATIONS: "black box, schema", TRUE_LABELS: "no access, other patients and diagnoses"}
@@ -29,9 +31,13 @@ def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
         return {}
     numbers = cfg.section(TheftSettings)
     thefts = {name: Theft.load(place / name) for name in cfg.chosen(numbers.recipes)}
-    rows = share_out(theft_table, [({name: stolen}, cfg.audit, cfg.seed) for name, stolen in thefts.items()])
+    rows = share_out(
+        theft_table, [({name: stolen}, cfg.audit, cfg.seed) for name, stolen in thefts.items()]
+    )
     table = pd.concat(rows, ignore_index=True)
-    answers = api_table(thefts, table, cfg.audit, cfg.seed, numbers.headline, numbers.headline_budget)
+    answers = api_table(
+        thefts, table, cfg.audit, cfg.seed, numbers.headline, numbers.headline_budget
+    )
     return {"theft": table, "theft_api": answers}
 
 
@@ -43,19 +49,22 @@ def theft_table(thefts: Mapping[str, Theft], cfg: AuditConfig, seed: int) -> pd.
         cfg: confidence and resamples.
         seed: of the bootstrap.
 
-    Returns:
-        `budget` is how many records were asked about (`true_labels`: how many diagnoses were known), `queries` what the oracle
-        counted for one victim. Each figure has `_low` and `_high`: bootstrap over patients (`uniform_fidelity`: over the inputs).
-        fidelity: the share of test patients whom copy and victim give the same class.
-        uniform_fidelity: likewise of records drawn uniformly from the plausible ranges.
-        accuracy, auroc: of the copy, on test patients. `victim_accuracy`, `victim_auroc`: of what is copied.
-        evasion: of the test patients whom the victim answers rightly, the share of whom it is wrong about the record that was
-            made on the copy. `victim_evasion`: made on the victim itself.
-        membership: AUROC of the copy's loss for who trained the victim, against test patients. `victim_membership`: the victim's.
+    Returns: `budget` is how many records were asked about (`true_labels`: how many diagnoses were
+        known), `queries` what the oracle counted for one victim. Each figure has `_low` and
+        `_high`: bootstrap over patients (`uniform_fidelity`: over the inputs). fidelity: the share
+        of test patients whom copy and victim give the same class. uniform_fidelity: likewise of
+        records drawn uniformly from the plausible ranges. accuracy, auroc: of the copy, on test
+        patients. `victim_accuracy`, `victim_auroc`: of what is copied. evasion: of the test
+        patients whom the victim answers rightly, the share of whom it is wrong about the record
+        that was made on the copy. `victim_evasion`: made on the victim itself. membership: AUROC of
+        the copy's loss for who trained the victim, against test patients. `victim_membership`: the
+        victim's.
     """
     lines: list[dict[str, Any]] = []
     weights = intervals.bootstrap_weights(len(next(iter(thefts.values())).y), cfg.resamples, seed)
-    inputs = intervals.bootstrap_weights(next(iter(thefts.values())).agrees.shape[1], cfg.resamples, seed)
+    inputs = intervals.bootstrap_weights(
+        next(iter(thefts.values())).agrees.shape[1], cfg.resamples, seed
+    )
     for defense, theft in thefts.items():
         of_victims = {api: _own(theft, api, weights, cfg.confidence) for api in theft.victims}
         for key, group in theft.rows.groupby(ATTACKER, sort=False, observed=True):
@@ -63,20 +72,35 @@ def theft_table(thefts: Mapping[str, Theft], cfg: AuditConfig, seed: int) -> pd.
             chosen = group.sort_values("victim").index.to_numpy()
             truth = named["api"] if named["api"] in theft.victims else PLAIN
             figures = _copied(theft, chosen, str(truth), weights, cfg.confidence)
-            figures |= _share("uniform_fidelity", theft.agrees.numpy()[chosen], None, inputs, cfg.confidence)
+            figures |= _share(
+                "uniform_fidelity", theft.agrees.numpy()[chosen], None, inputs, cfg.confidence
+            )
             queries = {"queries": int(group["queries"].max())}
-            lines.append({"defense": defense, **named, **queries, **figures, **of_victims[str(truth)], **_standards(named)})
+            lines.append(
+                {
+                    "defense": defense,
+                    **named,
+                    **queries,
+                    **figures,
+                    **of_victims[str(truth)],
+                    **_standards(named),
+                }
+            )
     return pd.DataFrame(lines)
 
 
 def api_table(
-    thefts: Mapping[str, Theft], table: pd.DataFrame, cfg: AuditConfig, seed: int, headline: str, budget: int
+    thefts: Mapping[str, Theft],
+    table: pd.DataFrame,
+    cfg: AuditConfig,
+    seed: int,
+    headline: str,
+    budget: int,
 ) -> pd.DataFrame:
     """One row per defence and way to answer: what it costs an honest user, and what it leaves a thief.
 
-    Returns:
-        `brier` (0.25 = a coin) and `auroc` of the answers to test patients, and the `fidelity` of the better copy at the budget,
-        by the `headline` strategy; each with `_low` and `_high`.
+    Returns: `brier` (0.25 = a coin) and `auroc` of the answers to test patients, and the `fidelity`
+        of the better copy at the budget, by the `headline` strategy; each with `_low` and `_high`.
     """
     lines: list[dict[str, Any]] = []
     weights = intervals.bootstrap_weights(len(next(iter(thefts.values())).y), cfg.resamples, seed)
@@ -87,15 +111,27 @@ def api_table(
             api, _, access = name.partition("/")
             score = told.numpy().astype(np.float64)
             figures = _mean("brier", (score - y) ** 2, test, weights, cfg.confidence)
-            figures |= _auroc("auroc", score, np.broadcast_to(y == 1, test.shape), test, weights, cfg.confidence)
-            stolen = at_budget[(at_budget["defense"] == defense) & (at_budget["api"] == api) & (at_budget["access"] == access)]
-            best = stolen.nlargest(1, "fidelity")[["fidelity", "fidelity_low", "fidelity_high", "surrogate", "queries"]]
-            found: dict[str, Any] = {str(key): value for line in best.to_dict("records") for key, value in line.items()}
+            figures |= _auroc(
+                "auroc", score, np.broadcast_to(y == 1, test.shape), test, weights, cfg.confidence
+            )
+            stolen = at_budget[
+                (at_budget["defense"] == defense)
+                & (at_budget["api"] == api)
+                & (at_budget["access"] == access)
+            ]
+            best = stolen.nlargest(1, "fidelity")[
+                ["fidelity", "fidelity_low", "fidelity_high", "surrogate", "queries"]
+            ]
+            found: dict[str, Any] = {
+                str(key): value for line in best.to_dict("records") for key, value in line.items()
+            }
             lines.append({"defense": defense, "api": api, "access": access, **figures, **found})
     return pd.DataFrame(lines)
 
 
-def _copied(theft: Theft, rows: Array, truth: str, weights: Array, confidence: float) -> dict[str, float]:
+def _copied(
+    theft: Theft, rows: Array, truth: str, weights: Array, confidence: float
+) -> dict[str, float]:
     """What is said of one attacker's copies, one row per victim."""
     y, test, member = theft.y.numpy(), theft.test.numpy(), theft.member.numpy()
     odds, victim = theft.log_odds.numpy()[rows], theft.victims[truth].numpy()
@@ -103,8 +139,17 @@ def _copied(theft: Theft, rows: Array, truth: str, weights: Array, confidence: f
     figures = _share("fidelity", said == true, test, weights, confidence)
     figures |= _share("accuracy", said == y, test, weights, confidence)
     figures |= _auroc("auroc", odds, np.broadcast_to(y == 1, test.shape), test, weights, confidence)
-    figures |= _share("evasion", theft.broken.numpy()[rows], test & (true == y), weights, confidence)
-    return figures | _auroc("membership", np.where(y == 1, odds, -odds), member, member | test, weights[:SECONDARY], confidence)
+    figures |= _share(
+        "evasion", theft.broken.numpy()[rows], test & (true == y), weights, confidence
+    )
+    return figures | _auroc(
+        "membership",
+        np.where(y == 1, odds, -odds),
+        member,
+        member | test,
+        weights[:SECONDARY],
+        confidence,
+    )
 
 
 def _own(theft: Theft, api: str, weights: Array, confidence: float) -> dict[str, float]:
@@ -113,27 +158,47 @@ def _own(theft: Theft, api: str, weights: Array, confidence: float) -> dict[str,
     odds = theft.victims[api].numpy()
     right = (odds > 0) == y
     figures = _share("victim_accuracy", right, test, weights, confidence)
-    figures |= _auroc("victim_auroc", odds, np.broadcast_to(y == 1, test.shape), test, weights, confidence)
-    figures |= _share("victim_evasion", theft.direct[api].numpy(), test & right, weights, confidence)
+    figures |= _auroc(
+        "victim_auroc", odds, np.broadcast_to(y == 1, test.shape), test, weights, confidence
+    )
+    figures |= _share(
+        "victim_evasion", theft.direct[api].numpy(), test & right, weights, confidence
+    )
     recorded = np.where(y == 1, odds, -odds)
-    return figures | _auroc("victim_membership", recorded, member, member | test, weights[:SECONDARY], confidence)
+    return figures | _auroc(
+        "victim_membership", recorded, member, member | test, weights[:SECONDARY], confidence
+    )
 
 
-def _share(name: str, hit: Array, among: Array | None, weights: Array, confidence: float) -> dict[str, float]:
+def _share(
+    name: str, hit: Array, among: Array | None, weights: Array, confidence: float
+) -> dict[str, float]:
     """The share of hits (V, N) among those that count, all victims together."""
-    return _mean(name, hit.astype(np.float64), np.ones_like(hit) if among is None else among, weights, confidence)
+    return _mean(
+        name,
+        hit.astype(np.float64),
+        np.ones_like(hit) if among is None else among,
+        weights,
+        confidence,
+    )
 
 
-def _mean(name: str, values: Array, among: Array, weights: Array, confidence: float) -> dict[str, float]:
+def _mean(
+    name: str, values: Array, among: Array, weights: Array, confidence: float
+) -> dict[str, float]:
     """The mean of values (V, N) over those that count; a patient who is drawn brings all victims' along."""
     total, count = (values * among).sum(0), among.sum(0)
     estimate = float(total.sum() / max(count.sum(), 1))
-    both = weights @ np.stack([total, count], 1).astype(np.float32)  # the weights' own precision: whole numbers are exact
+    both = weights @ np.stack([total, count], 1).astype(
+        np.float32
+    )  # the weights' own precision: whole numbers are exact
     samples = both[:, 0] / np.maximum(both[:, 1], 1e-9)
     return _with_interval(name, estimate, samples, confidence)
 
 
-def _auroc(name: str, score: Array, positive: Array, among: Array, weights: Array, confidence: float) -> dict[str, float]:
+def _auroc(
+    name: str, score: Array, positive: Array, among: Array, weights: Array, confidence: float
+) -> dict[str, float]:
     """AUROC of scores (V, N) among those that count, averaged over victims."""
     estimates, samples = [], []
     for one, is_positive, counts in zip(score, positive, among, strict=True):
@@ -143,7 +208,9 @@ def _auroc(name: str, score: Array, positive: Array, among: Array, weights: Arra
     return _with_interval(name, float(np.mean(estimates)), np.mean(samples, 0), confidence)
 
 
-def _with_interval(name: str, estimate: float, samples: Array, confidence: float) -> dict[str, float]:
+def _with_interval(
+    name: str, estimate: float, samples: Array, confidence: float
+) -> dict[str, float]:
     low, high = intervals.interval(estimate, samples, confidence)
     return {name: estimate, f"{name}_low": low, f"{name}_high": high}
 
@@ -154,4 +221,9 @@ def _standards(named: Mapping[Any, Any]) -> dict[str, str]:
     if named["strategy"] == TRUE_LABELS:
         return {**knowledge, "atlas": "none", "nist": "none", "owasp": "none"}
     ids = RISKS["extraction"]
-    return {**knowledge, "atlas": " ".join(ids.atlas), "nist": " ".join(ids.nist), "owasp": " ".join(ids.owasp)}
+    return {
+        **knowledge,
+        "atlas": " ".join(ids.atlas),
+        "nist": " ".join(ids.nist),
+        "owasp": " ".join(ids.owasp),
+    }

@@ -10,7 +10,12 @@ from pipeline.models.answers import margin
 from tiny import BALL, CLINICAL, EUCLIDEAN, UNCONSTRAINED, slope
 
 generator = torch.Generator().manual_seed
-THREATS = {"clinical": CLINICAL, "unconstrained": UNCONSTRAINED, "euclidean": EUCLIDEAN, "ball": BALL}
+THREATS = {
+    "clinical": CLINICAL,
+    "unconstrained": UNCONSTRAINED,
+    "euclidean": EUCLIDEAN,
+    "ball": BALL,
+}
 GRID = torch.tensor([0.1, 0.3, 1.0])[:, None, None, None]
 
 every_threat = pytest.mark.parametrize("threat", THREATS.values(), ids=THREATS)
@@ -38,8 +43,14 @@ def share_broken(models, x_adv, y):
 @every_threat
 @pytest.mark.parametrize(("attack", "queries"), [(square, 150), (hop_skip_jump, 600)])
 def test_breaks_nearly_as_many_records_as_pgd(models, x, y, threat, attack, queries):
-    by_pgd = share_broken(models, pgd(models, x, y, threat, eps=GRID, steps=20, step_size=0.2, generator=generator(0)), y)
-    found = share_broken(models, attack(models, x, y, threat, eps=GRID, queries=queries, generator=generator(0)), y)
+    by_pgd = share_broken(
+        models,
+        pgd(models, x, y, threat, eps=GRID, steps=20, step_size=0.2, generator=generator(0)),
+        y,
+    )
+    found = share_broken(
+        models, attack(models, x, y, threat, eps=GRID, queries=queries, generator=generator(0)), y
+    )
     assert by_pgd[-1] > 0.25
     assert (found >= 0.85 * by_pgd - 0.02).all()
 
@@ -48,7 +59,11 @@ def test_breaks_nearly_as_many_records_as_pgd(models, x, y, threat, attack, quer
 @every_threat
 def test_more_queries_break_more(models, x, y, threat, attack):
     few, many = (
-        share_broken(models, attack(models, x, y, threat, eps=GRID, queries=queries, generator=generator(0)), y).sum()
+        share_broken(
+            models,
+            attack(models, x, y, threat, eps=GRID, queries=queries, generator=generator(0)),
+            y,
+        ).sum()
         for queries in (14, 150)
     )
     assert many > few
@@ -62,13 +77,19 @@ def test_square_on_a_linear_model_reaches_the_best_corner():
     torch.testing.assert_close(margin(linear(x_adv), y), truth, rtol=1e-4, atol=2e-5)
 
 
-@pytest.mark.parametrize(("threat", "excess"), [(UNCONSTRAINED, 1.2), (BALL, 1.1)], ids=["linf", "l2"])
+@pytest.mark.parametrize(
+    ("threat", "excess"), [(UNCONSTRAINED, 1.2), (BALL, 1.1)], ids=["linf", "l2"]
+)
 def test_hop_skip_jump_on_a_linear_model_comes_near_the_true_distance(threat, excess):
     linear, x = tiny.population(3, hidden=()), tiny.records(90, seed=2, missing=0).x.view(3, 30, 5)
     y = linear(x).argmax(-1)
     steepness = slope(linear, y, threat)
-    truth = margin(linear(x), y) / (steepness.abs().sum(-1) if threat.norm == "linf" else steepness.norm(dim=-1))
-    x_adv = hop_skip_jump(linear, x, y, threat, eps=10 * truth[..., None], queries=2000, generator=generator(0))
+    truth = margin(linear(x), y) / (
+        steepness.abs().sum(-1) if threat.norm == "linf" else steepness.norm(dim=-1)
+    )
+    x_adv = hop_skip_jump(
+        linear, x, y, threat, eps=10 * truth[..., None], queries=2000, generator=generator(0)
+    )
     found = threat.distance(x_adv, x) / truth
     assert (margin(linear(x_adv), y) <= 0).all()
     assert (found > 0.999).all()
@@ -83,7 +104,9 @@ def test_hop_skip_jump_presents_only_what_it_saw_to_be_wrong(models, x, y):
         assert not touched.all()
         assert (margin(models(x_adv), y)[touched] <= 0).all()
         distance = threat.distance(x_adv, x)
-        assert (distance.diff(dim=0)[touched[:-1]].abs() == 0).all()  # one record serves all radii that hold it
+        assert (
+            distance.diff(dim=0)[touched[:-1]].abs() == 0
+        ).all()  # one record serves all radii that hold it
 
 
 @pytest.mark.parametrize("attack", [square, hop_skip_jump])
@@ -127,7 +150,9 @@ def test_a_square_is_a_square_anywhere_with_one_sign_per_channel(part, side):
 
 
 def test_the_first_query_paints_vertical_stripes():
-    region, sign = _square_of(torch.ones(50, 36, dtype=torch.bool), torch.Size([1, 6, 6]), 1.0, generator(0))
+    region, sign = _square_of(
+        torch.ones(50, 36, dtype=torch.bool), torch.Size([1, 6, 6]), 1.0, generator(0)
+    )
     assert region.all()
     stripes = sign.view(50, 6, 6)
     assert torch.equal(stripes, stripes[:, :1].expand(-1, 6, -1))

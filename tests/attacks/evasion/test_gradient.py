@@ -47,8 +47,20 @@ def test_fgsm_pgd_and_apgd_equal_the_closed_form(linear, complete, loss, threat,
     truth = expected(linear, complete, y, threat, eps)
     found = {
         "fgsm": fgsm(linear, complete, y, threat, eps=eps, loss=loss),
-        "pgd": pgd(linear, complete, y, threat, eps=eps, loss=loss, steps=10, step_size=0.25, generator=generator(0)),
-        "apgd": apgd(linear, complete, y, threat, eps=eps, loss=loss, steps=10, generator=generator(0)),
+        "pgd": pgd(
+            linear,
+            complete,
+            y,
+            threat,
+            eps=eps,
+            loss=loss,
+            steps=10,
+            step_size=0.25,
+            generator=generator(0),
+        ),
+        "apgd": apgd(
+            linear, complete, y, threat, eps=eps, loss=loss, steps=10, generator=generator(0)
+        ),
     }
     for name, x_adv in found.items():
         torch.testing.assert_close(margin(linear(x_adv), y), truth, rtol=1e-4, atol=2e-5, msg=name)
@@ -75,10 +87,22 @@ def test_pgd_and_apgd_reach_the_best_corner(linear, complete, threat, loss):
     low, high = threat.box(complete, 0.4)
     corner = torch.where(slope(linear, y, threat) < 0, high, low).float()
     for x_adv in (
-        pgd(linear, complete, y, threat, eps=0.4, steps=10, step_size=0.25, loss=loss, generator=generator(0)),
+        pgd(
+            linear,
+            complete,
+            y,
+            threat,
+            eps=0.4,
+            steps=10,
+            step_size=0.25,
+            loss=loss,
+            generator=generator(0),
+        ),
         apgd(linear, complete, y, threat, eps=0.4, steps=10, loss=loss, generator=generator(0)),
     ):
-        torch.testing.assert_close(margin(linear(x_adv), y), margin(linear(corner), y), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(
+            margin(linear(x_adv), y), margin(linear(corner), y), rtol=1e-4, atol=1e-5
+        )
 
 
 @pytest.mark.parametrize("threat", [UNCONSTRAINED, BALL], ids=["linf", "l2"])
@@ -89,7 +113,9 @@ def test_a_missing_value_is_no_handle(linear, complete, threat):
     x_adv = fgsm(linear, x, y, threat, eps=0.3)
     steepness = slope(linear, y, threat)[..., 1:]
     fastest = steepness.abs().sum(-1) if threat is UNCONSTRAINED else steepness.norm(dim=-1)
-    torch.testing.assert_close(margin(linear(x_adv), y), margin(linear(x), y) - 0.3 * fastest, rtol=1e-4, atol=2e-5)
+    torch.testing.assert_close(
+        margin(linear(x_adv), y), margin(linear(x), y) - 0.3 * fastest, rtol=1e-4, atol=2e-5
+    )
 
 
 # ---- strength ----
@@ -98,7 +124,10 @@ def test_a_missing_value_is_no_handle(linear, complete, threat):
 @every_threat
 @pytest.mark.parametrize("seed", range(3))
 def test_the_order_of_strength(threat, seed):
-    models, x = tiny.population(5, hidden=(16, 16), seed=seed), tiny.records(250, seed=seed).x.view(5, 50, 5)
+    models, x = (
+        tiny.population(5, hidden=(16, 16), seed=seed),
+        tiny.records(250, seed=seed).x.view(5, 50, 5),
+    )
     y = models(x).argmax(-1)
 
     def mean_margin(name, **options):
@@ -127,7 +156,17 @@ def test_more_restarts_never_hurt_any_record(models, x, y, loss, threat, attack)
     options = PGD if attack is pgd else {"steps": 6}
 
     def after(restarts):
-        x_adv = attack(models, x, y, threat, eps=GRID, generator=generator(4), loss=loss, restarts=restarts, **options)
+        x_adv = attack(
+            models,
+            x,
+            y,
+            threat,
+            eps=GRID,
+            generator=generator(4),
+            loss=loss,
+            restarts=restarts,
+            **options,
+        )
         return margin(models(x_adv), y)
 
     for fewer, more in pairwise(map(after, (1, 2, 5))):
@@ -139,13 +178,18 @@ def test_more_restarts_never_hurt_any_record(models, x, y, loss, threat, attack)
 def test_the_margin_sees_through_a_saturated_softmax(models, x, attack):
     """Masking: at a thousandth of the temperature the cross-entropy's gradient is exactly 0 in float32, the margin's is not."""
     last = max(name for name in models.parameters if name.startswith("weight"))[-1]
-    hot = {n: t * 1e4 if n in (f"weight{last}", f"bias{last}") else t for n, t in models.parameters.items()}
+    hot = {
+        n: t * 1e4 if n in (f"weight{last}", f"bias{last}") else t
+        for n, t in models.parameters.items()
+    }
     masked = Population(models.architecture, models.preprocessing, hot, models.labels)
     y = masked(x).argmax(-1)
     options = PGD if attack is pgd else {"steps": 10}
 
     def broken(model, loss):
-        x_adv = attack(model, x, y, UNCONSTRAINED, eps=1.0, loss=loss, generator=generator(0), **options)
+        x_adv = attack(
+            model, x, y, UNCONSTRAINED, eps=1.0, loss=loss, generator=generator(0), **options
+        )
         return float((margin(model(x_adv), y) <= 0).float().mean())
 
     assert broken(models, "cross_entropy") > 0.15
@@ -166,9 +210,20 @@ def test_apgd_finds_a_point_that_a_step_of_two_radii_jumps_over():
         return torch.stack([-height, torch.zeros_like(height)], -1)
 
     threat = type(UNCONSTRAINED)(
-        torch.tensor([True]), *(torch.tensor([value], dtype=torch.float64) for value in (-torch.inf, torch.inf, 0.0, 1.0))
+        torch.tensor([True]),
+        *(
+            torch.tensor([value], dtype=torch.float64)
+            for value in (-torch.inf, torch.inf, 0.0, 1.0)
+        ),
     )
     x_adv = apgd(
-        model, torch.zeros(1, 1), torch.tensor([0]), threat, eps=4.0, steps=60, loss="margin", generator=generator(0)
-    )  # fmt: skip
+        model,
+        torch.zeros(1, 1),
+        torch.tensor([0]),
+        threat,
+        eps=4.0,
+        steps=60,
+        loss="margin",
+        generator=generator(0),
+    )
     assert x_adv.item() == pytest.approx(2.3, abs=0.1)

@@ -21,7 +21,9 @@ def test_losses_and_ascents_are_those_of_cross_entropy_and_of_the_negative_margi
     y = torch.randint(classes, (30,), generator=generator)
     labels = y.expand(4, 30)
     losses = {
-        "cross_entropy": torch.nn.functional.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none").view(4, 30),
+        "cross_entropy": torch.nn.functional.cross_entropy(
+            logits.flatten(0, 1), labels.flatten(), reduction="none"
+        ).view(4, 30),
         "margin": -margin(logits, y),
     }
     assert losses.keys() == ASCENT.keys() == LOSS.keys()
@@ -59,4 +61,6 @@ def test_a_pullback_may_be_used_many_times(complete):
     plain, plain_pull = pullback(lambda records: models(records), grid)
     torch.testing.assert_close(logits, plain)
     for one in torch.eye(4):
-        torch.testing.assert_close(pull(one.expand(logits.shape)), plain_pull(one.expand(logits.shape)))
+        torch.testing.assert_close(
+            pull(one.expand(logits.shape)), plain_pull(one.expand(logits.shape))
+        )

@@ -17,7 +17,9 @@ generator = torch.Generator().manual_seed
 
 def true_distance(linear, x, y, threat):
     steepness = slope(linear, y, threat)
-    return margin(linear(x), y) / (steepness.abs().sum(-1) if threat.norm == "linf" else steepness.norm(dim=-1))
+    return margin(linear(x), y) / (
+        steepness.abs().sum(-1) if threat.norm == "linf" else steepness.norm(dim=-1)
+    )
 
 
 @pytest.mark.parametrize("threat", NORMS.values(), ids=NORMS)
@@ -25,10 +27,17 @@ def test_on_a_linear_model_the_smallest_radius_is_the_closed_form(linear, comple
     y = linear(complete).argmax(-1)
     truth = true_distance(linear, complete, y, threat)
     radii = truth[..., None] * torch.tensor([0.98, 1.02])[:, None, None, None]
-    broken = margin(linear(fab(linear, complete, y, threat, eps=radii, steps=8, generator=generator(0))), y) <= 0
+    broken = (
+        margin(
+            linear(fab(linear, complete, y, threat, eps=radii, steps=8, generator=generator(0))), y
+        )
+        <= 0
+    )
     assert not broken[0].any()
     assert broken[1].all()
-    wide = fab(linear, complete, y, threat, eps=float(truth.max()) * 1.5, steps=8, generator=generator(0))
+    wide = fab(
+        linear, complete, y, threat, eps=float(truth.max()) * 1.5, steps=8, generator=generator(0)
+    )
     assert (margin(linear(wide), y) <= 0).all()
 
 
@@ -51,7 +60,10 @@ def test_onto_is_the_nearest_point_of_the_plane_in_the_box(norm):
     draw = generator(1)
     slopes = torch.randn(500, 5, generator=draw).double()
     slopes[:, 4] = 0
-    least, most = -torch.rand(500, 5, generator=draw).double(), torch.rand(500, 5, generator=draw).double()
+    least, most = (
+        -torch.rand(500, 5, generator=draw).double(),
+        torch.rand(500, 5, generator=draw).double(),
+    )
     least[:, 0] = most[:, 0] = 0
     gap = torch.randn(500, 1, generator=draw).double()
     direction = slopes * gap.sign()
@@ -70,18 +82,40 @@ def test_onto_is_the_nearest_point_of_the_plane_in_the_box(norm):
     assert 50 < reachable.sum() < 450
     torch.testing.assert_close(found[reachable], at(high)[reachable], rtol=1e-6, atol=1e-9)
     torch.testing.assert_close(found[~reachable], at(1e4)[~reachable], rtol=1e-6, atol=1e-9)
-    torch.testing.assert_close((found * slopes).sum(-1)[reachable], gap[reachable, 0], rtol=1e-6, atol=1e-9)
+    torch.testing.assert_close(
+        (found * slopes).sum(-1)[reachable], gap[reachable, 0], rtol=1e-6, atol=1e-9
+    )
 
 
-@pytest.mark.parametrize("threat", [CLINICAL, UNCONSTRAINED, EUCLIDEAN, BALL], ids=["clinical", "linf", "euclidean", "l2"])
+@pytest.mark.parametrize(
+    "threat",
+    [CLINICAL, UNCONSTRAINED, EUCLIDEAN, BALL],
+    ids=["clinical", "linf", "euclidean", "l2"],
+)
 @pytest.mark.parametrize("classes", [2, 4])
 def test_on_a_network_it_breaks_about_what_pgd_breaks(threat, classes):
     models = tiny.population(5, hidden=(16, 16), classes=classes)
     x = tiny.records(250, seed=0).x.view(5, 50, 5)
     y = models(x).argmax(-1)
     eps = torch.tensor([0.1, 0.3, 1.0])[:, None, None, None]
-    by_fab = margin(models(fab(models, x, y, threat, eps=eps, steps=15, restarts=3, generator=generator(0))), y) <= 0
-    by_pgd = margin(models(pgd(models, x, y, threat, eps=eps, steps=40, step_size=0.1, generator=generator(0))), y) <= 0
+    by_fab = (
+        margin(
+            models(
+                fab(models, x, y, threat, eps=eps, steps=15, restarts=3, generator=generator(0))
+            ),
+            y,
+        )
+        <= 0
+    )
+    by_pgd = (
+        margin(
+            models(
+                pgd(models, x, y, threat, eps=eps, steps=40, step_size=0.1, generator=generator(0))
+            ),
+            y,
+        )
+        <= 0
+    )
     assert by_pgd[-1].float().mean() > 0.2
     assert (by_fab.float().mean((1, 2)) >= 0.93 * by_pgd.float().mean((1, 2)) - 0.01).all()
 
@@ -105,7 +139,21 @@ def test_more_restarts_find_what_one_start_misses():
 
     def after(restarts):
         eps = torch.tensor([0.1, 0.5, 1.0])[:, None, None, None]
-        return margin(models(fab(models, x, y, EUCLIDEAN, eps=eps, steps=6, restarts=restarts, generator=generator(0))), y)
+        return margin(
+            models(
+                fab(
+                    models,
+                    x,
+                    y,
+                    EUCLIDEAN,
+                    eps=eps,
+                    steps=6,
+                    restarts=restarts,
+                    generator=generator(0),
+                )
+            ),
+            y,
+        )
 
     one, four = after(1), after(4)
     assert (four <= one).all()
@@ -130,4 +178,9 @@ def test_immutable_features_cost_and_give_nothing(linear, complete):
     y = linear(complete).argmax(-1)
     steepness = (slope(linear, y, frozen) * frozen.mutable).abs().sum(-1)
     radii = (1.02 * margin(linear(complete), y) / steepness)[..., None]
-    assert (margin(linear(fab(linear, complete, y, frozen, eps=radii, steps=8, generator=generator(0))), y) <= 0).all()
+    assert (
+        margin(
+            linear(fab(linear, complete, y, frozen, eps=radii, steps=8, generator=generator(0))), y
+        )
+        <= 0
+    ).all()

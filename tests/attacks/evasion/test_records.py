@@ -23,14 +23,18 @@ def model(images):
     return images.sum((-3, -1))[..., :2]
 
 
-@pytest.mark.parametrize("shape", [None, (), (3, 1, 1, 1, 1, 1), (2, 4, 1, 1, 1), (3, 2, 4, 1, 1, 1), (1, 1)], ids=str)
+@pytest.mark.parametrize(
+    "shape", [None, (), (3, 1, 1, 1, 1, 1), (2, 4, 1, 1, 1), (3, 2, 4, 1, 1, 1), (1, 1)], ids=str
+)
 def test_an_attack_sees_records_and_its_caller_images(shape):
     x, seen = torch.rand(2, 4, 1, 5, 1, generator=torch.Generator().manual_seed(0)), {}
     eps = 0.5 if shape is None else torch.rand(shape, generator=torch.Generator().manual_seed(1))
     x_adv = spy(model, x, torch.zeros(2, 4), IMAGE, eps=eps, seen=seen)
     assert same_bits(x_adv, x + 1)
     assert same_bits(seen["x"], x.flatten(-3))
-    assert all(torch.equal(getattr(seen["threat"], name), getattr(CLINICAL, name)) for name in NAMES)
+    assert all(
+        torch.equal(getattr(seen["threat"], name), getattr(CLINICAL, name)) for name in NAMES
+    )
     assert torch.equal(seen["logits"], model(x))
     assert torch.equal((seen["eps"] * x.flatten(-3)).unflatten(-1, (1, 5, 1)), eps * x)
 
@@ -66,7 +70,9 @@ def test_the_largest_radius_of_each_record():
     assert largest_radius(grid, x).shape == (1, 1, 1)
     assert largest_radius(grid, x).item() == 0.5
     torch.testing.assert_close(largest_radius(grid * each, x), 0.5 * each)
-    torch.testing.assert_close(largest_radius((grid * each)[None].expand(6, -1, -1, -1, -1), x), 0.5 * each)
+    torch.testing.assert_close(
+        largest_radius((grid * each)[None].expand(6, -1, -1, -1, -1), x), 0.5 * each
+    )
 
 
 def test_corners_are_those_of_the_box_in_the_precision_of_the_records():

@@ -23,12 +23,21 @@ def brute_force(models, x, y, changes, points=POINTS):
     """The smallest margin over every choice of features and of points."""
     best = margin(models(x), y)
     for chosen in combinations([index for index in range(5) if SPARSE.mutable[index]], changes):
-        ladders = [torch.linspace(float(SPARSE.lower[index]), float(SPARSE.upper[index]), points) for index in chosen]
+        ladders = [
+            torch.linspace(float(SPARSE.lower[index]), float(SPARSE.upper[index]), points)
+            for index in chosen
+        ]
         for values in torch.cartesian_prod(*ladders).view(-1, changes):
             forged = x.clone()
             for index, value in zip(chosen, values, strict=True):
-                on_grid = torch.round(value / SPARSE.step[index]) * SPARSE.step[index] if SPARSE.step[index] else value
-                forged[..., index] = torch.where(x[..., index].isnan(), x[..., index], on_grid.float())
+                on_grid = (
+                    torch.round(value / SPARSE.step[index]) * SPARSE.step[index]
+                    if SPARSE.step[index]
+                    else value
+                )
+                forged[..., index] = torch.where(
+                    x[..., index].isnan(), x[..., index], on_grid.float()
+                )
             best = torch.minimum(best, margin(models(forged), y))
     return best
 
@@ -38,14 +47,18 @@ def test_one_value_equals_brute_force(x, hidden):
     models = tiny.population(3, hidden=hidden)
     y = models(x).argmax(-1)
     x_adv = sparse(models, x, y, SPARSE, eps=1, points=POINTS)
-    torch.testing.assert_close(margin(models(x_adv), y), brute_force(models, x, y, 1), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(
+        margin(models(x_adv), y), brute_force(models, x, y, 1), rtol=1e-4, atol=1e-4
+    )
 
 
 def test_on_a_linear_model_greed_is_exact_for_two_values_too(x):
     models = tiny.population(3, hidden=())
     y = models(x).argmax(-1)
     x_adv = sparse(models, x, y, SPARSE, eps=2, points=POINTS)
-    torch.testing.assert_close(margin(models(x_adv), y), brute_force(models, x, y, 2), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(
+        margin(models(x_adv), y), brute_force(models, x, y, 2), rtol=1e-4, atol=1e-4
+    )
 
 
 def test_more_values_never_hurt_and_the_first_stay(x):
@@ -66,7 +79,10 @@ def test_more_points_never_hurt_when_they_hold_the_fewer(x):
     models = tiny.population(3)
     y = models(x).argmax(-1)
     continuous = replace(SPARSE, step=torch.zeros(5, dtype=torch.float64))
-    coarse, fine = (margin(models(sparse(models, x, y, continuous, eps=1, points=points)), y) for points in (5, 9))
+    coarse, fine = (
+        margin(models(sparse(models, x, y, continuous, eps=1, points=points)), y)
+        for points in (5, 9)
+    )
     assert (fine <= coarse + 1e-4).all()
     assert (fine < coarse - 1e-3).any()
 

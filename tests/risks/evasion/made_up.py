@@ -15,13 +15,21 @@ from pipeline.verify.out_of_fold import Verified
 from tiny import plan, records
 
 BY_GRADIENTS = ("pgd_ce", "pgd_margin", "apgd_ce", "apgd_margin", "a", "b")
-KNOWS = {**ACCESS, **dict.fromkeys(BY_GRADIENTS, "gradients"), TRANSFER: "transfer", SURROGATE: "transfer", EXACT: "exact"}
+KNOWS = {
+    **ACCESS,
+    **dict.fromkeys(BY_GRADIENTS, "gradients"),
+    TRANSFER: "transfer",
+    SURROGATE: "transfer",
+    EXACT: "exact",
+}
 
 
 def threat_columns(access: str) -> dict[str, str]:
     """What names the threat of a hand-made row, for an attacker who has this access to the model."""
     budget = 100 if access in ("scores", "labels") else None
-    return describe_threat(norm="linf", goal="any", mutable=["glucose", "bmi"], access=access, query_budget=budget)
+    return describe_threat(
+        norm="linf", goal="any", mutable=["glucose", "bmi"], access=access, query_budget=budget
+    )
 
 
 SUITE, BOXES = ("noise", "fgsm", "pgd_margin", "sparse"), 20
@@ -30,7 +38,9 @@ SUITE, BOXES = ("noise", "fgsm", "pgd_margin", "sparse"), 20
 def small(cfg: Config) -> Config:
     """The configuration with a few cheap attacks, and little patience for proofs."""
     suite = {name: options for name, options in cfg.attack.items() if name in SUITE}
-    threats = {name: threat.model_copy(update={"boxes": BOXES}) for name, threat in cfg.threat.items()}
+    threats = {
+        name: threat.model_copy(update={"boxes": BOXES}) for name, threat in cfg.threat.items()
+    }
     return cfg.model_copy(update={"attack": suite, "threat": threats})
 
 
@@ -47,12 +57,20 @@ def rows(margins, y, eps=EPS, threat="clinical", access=KNOWS):
         frames.append(
             pd.DataFrame(
                 {
-                    "threat": threat, "attack": attack, **threat_columns(access[attack]), "eps": np.array(eps)[radii],
-                    "repetition": seeds, "patient": patients, "model": "m", "y": np.asarray(y)[patients],
-                    "margin": values.ravel(), "broken": values.ravel() <= 0, "changed": 0,
+                    "threat": threat,
+                    "attack": attack,
+                    **threat_columns(access[attack]),
+                    "eps": np.array(eps)[radii],
+                    "repetition": seeds,
+                    "patient": patients,
+                    "model": "m",
+                    "y": np.asarray(y)[patients],
+                    "margin": values.ravel(),
+                    "broken": values.ravel() <= 0,
+                    "changed": 0,
                 }
             )
-        )  # fmt: skip
+        )
     return pd.concat(frames, ignore_index=True)
 
 
@@ -73,17 +91,28 @@ def model(strength, y, *, seeds=2, seed=0, loss=2.0, attacks=("fgsm", "pgd_ce", 
 def proof_of(margins, data, sure=1.0):
     """What is proved where no attack is weaker than the verifier; `sure` is how much of each distance is certain.
 
-    A record is known to break at the first radius at which an attack breaks it, by the next glucose value.
-    """
+    A record is known to break at the first radius at which an attack breaks it, by the next glucose
+    value."""
     worst = np.minimum.reduce([np.asarray(values) for values in margins.values()])
     breaks_at = torch.from_numpy(np.where(worst <= 0, np.array(EPS)[:, None, None], np.inf).min(0))
     found = data.x.expand(len(breaks_at), -1, -1).clone()
     found[..., 0] += breaks_at.isfinite() & (breaks_at > 0)
-    clean, alone = torch.from_numpy(worst[0]).double(), torch.where(data.x.isnan(), torch.nan, torch.inf).double()
+    clean, alone = (
+        torch.from_numpy(worst[0]).double(),
+        torch.where(data.x.isnan(), torch.nan, torch.inf).double(),
+    )
     nowhere = torch.full(found.shape, torch.nan, dtype=torch.float64)
     everyone = torch.arange(len(data.y))
     return Verified(
-        everyone, data.y, clean, sure * breaks_at, breaks_at, found, -clean.abs(), alone.expand(found.shape).clone(), nowhere
+        everyone,
+        data.y,
+        clean,
+        sure * breaks_at,
+        breaks_at,
+        found,
+        -clean.abs(),
+        alone.expand(found.shape).clone(),
+        nowhere,
     )
 
 

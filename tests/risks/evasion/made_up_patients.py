@@ -13,7 +13,13 @@ INF, NAN = math.inf, math.nan
 ERRORS = {"glucose": 3.0, "bmi": 0.2, "ratio": None, "pedigree": None, "age": None}
 UNITS = {"glucose": "mg/dL", "bmi": "kg/m2", "ratio": "1", "pedigree": "score", "age": "years"}
 FEATURES = {
-    name: feature.model_copy(update={"error": ERRORS[name], "unit": UNITS[name], "error_source": ERRORS[name] and "made up"})
+    name: feature.model_copy(
+        update={
+            "error": ERRORS[name],
+            "unit": UNITS[name],
+            "error_source": ERRORS[name] and "made up",
+        }
+    )
     for name, feature in tiny.FEATURES.items()
 }
 SCHEMA = Schema(tuple(FEATURES), tuple(FEATURES.values()), "outcome", ("healthy", "ill"))
@@ -25,9 +31,16 @@ ALONE_NONE = [INF, INF, INF, NAN, NAN]
 def one(**changes):
     """One patient in one repetition: ill, found, and missed at eps 0.3 when glucose and BMI fall."""
     usual = {
-        "record": RECORD, "y": 1, "margin": 2.0, "robust_below": 0.3, "breaks_at": 0.3, "found": [141.0, 33.1, 5.0, 0.5, 50.0],
-        "counter_margin": -0.5, "alone": ALONE_NONE, "alone_value": NOTHING,
-    }  # fmt: skip
+        "record": RECORD,
+        "y": 1,
+        "margin": 2.0,
+        "robust_below": 0.3,
+        "breaks_at": 0.3,
+        "found": [141.0, 33.1, 5.0, 0.5, 50.0],
+        "counter_margin": -0.5,
+        "alone": ALONE_NONE,
+        "alone_value": NOTHING,
+    }
     return usual | changes
 
 
@@ -36,7 +49,9 @@ def verified(*people):
     people = [person if isinstance(person, list) else [person] for person in people]
 
     def stack(key, dtype=torch.float64):
-        return torch.tensor([[person[s][key] for person in people] for s in range(len(people[0]))], dtype=dtype)
+        return torch.tensor(
+            [[person[s][key] for person in people] for s in range(len(people[0]))], dtype=dtype
+        )
 
     proved = Verified(
         patients=torch.arange(len(people)) + 10,
@@ -61,5 +76,11 @@ def row(*repetitions):
 
 
 UNCHANGED = {"breaks_at": INF, "robust_below": 1.0, "found": RECORD, "counter_margin": 2.0}
-WRONG = {"margin": -1.0, "robust_below": 0.0, "breaks_at": 0.0, "found": RECORD, "counter_margin": -1.0}
+WRONG = {
+    "margin": -1.0,
+    "robust_below": 0.0,
+    "breaks_at": 0.0,
+    "found": RECORD,
+    "counter_margin": -1.0,
+}
 BY_GLUCOSE = [0.3, INF, INF, NAN, NAN]

@@ -10,7 +10,16 @@ from pipeline.config import DataConfig
 from pipeline.risks.evasion.clinic import eps_table, patient_sections, within_error_sentence
 from pipeline.risks.evasion.patients import alone_shares
 from pipeline.statistics import intervals
-from risks.evasion.made_up_patients import BY_GLUCOSE, FEATURES, SCHEMA, UNCHANGED, WRONG, one, table, verified
+from risks.evasion.made_up_patients import (
+    BY_GLUCOSE,
+    FEATURES,
+    SCHEMA,
+    UNCHANGED,
+    WRONG,
+    one,
+    table,
+    verified,
+)
 from tiny import ROOT
 
 HOSTILE = "<script>alert('x')</script> & \"co\""
@@ -44,7 +53,11 @@ def test_a_radius_in_units_and_on_the_grid(feature, eps, text):
 def test_the_radii_stand_beside_the_error_of_the_measurement():
     lines = eps_table(FEATURES, [0.0, 0.1, 1.0])
     assert list(lines)[:3] == ["feature", "eps 0.1", "eps 1"]
-    assert lines["usual measurement error"].tolist() == ["3 (eps 0.1)", "0.2 (eps 0.029)", *["none stated"] * 3]
+    assert lines["usual measurement error"].tolist() == [
+        "3 (eps 0.1)",
+        "0.2 (eps 0.029)",
+        *["none stated"] * 3,
+    ]
     assert lines["source of the error"].tolist() == ["made up", "made up", "", "", ""]
     assert lines["an attacker may change it"].tolist() == ["yes", "yes", "yes", "no", "no"]
     assert lines["recorded in steps of"].tolist() == ["1", "0.1", "any", "0.001", "1"]
@@ -52,19 +65,26 @@ def test_the_radii_stand_beside_the_error_of_the_measurement():
 
 @pytest.fixture
 def pima():
-    return DataConfig.model_validate(yaml.safe_load((ROOT / "conf" / "data" / "pima.yaml").read_text(encoding="utf-8"))).features
+    return DataConfig.model_validate(
+        yaml.safe_load((ROOT / "conf" / "data" / "pima.yaml").read_text(encoding="utf-8"))
+    ).features
 
 
 def test_the_card_tells_the_errors_that_the_schema_holds(pima):
     text = (ROOT / "docs" / "data" / "pima.md").read_text(encoding="utf-8")
     told = {name: feature for name, feature in pima.items() if feature.error is not None}
     for name, feature in told.items():
-        assert f"| {name} | {feature.error:g} {feature.unit} | {feature.error / feature.scale:.2g} |" in text
+        assert (
+            f"| {name} | {feature.error:g} {feature.unit} | {feature.error / feature.scale:.2g} |"
+            in text
+        )
     assert text.count("| eps of one error |") == 1
 
 
 def test_what_an_attacker_may_change_is_a_measurement_with_an_error(pima):
-    assert {name for name, feature in pima.items() if feature.error is not None} == {n for n, f in pima.items() if f.mutable}
+    assert {name for name, feature in pima.items() if feature.error is not None} == {
+        n for n, f in pima.items() if f.mutable
+    }
 
 
 # ---- single patients ----
@@ -92,14 +112,25 @@ def test_a_model_that_is_never_right_has_nothing_to_lose():
 
 
 def test_every_defence_has_its_patients_and_its_shares():
-    people = [one(alone=BY_GLUCOSE, alone_value=[131.0, *[np.nan] * 4]), one(y=0), one(breaks_at=0.9)]
-    section = patient_sections({"baseline": table(*people), "distill [masked gradients]": table(*people)},
-                               {"baseline": shares(*people)})  # fmt: skip
+    people = [
+        one(alone=BY_GLUCOSE, alone_value=[131.0, *[np.nan] * 4]),
+        one(y=0),
+        one(breaks_at=0.9),
+    ]
+    section = patient_sections(
+        {"baseline": table(*people), "distill [masked gradients]": table(*people)},
+        {"baseline": shares(*people)},
+    )
     assert re.findall(r"<h3>(.*?)</h3>", section) == ["baseline", "distill [masked gradients]"]
     assert section.count("<table") == section.count('<div class="wide">') == 3
-    assert section.count("glucose 148 → 141 mg/dL, bmi 33.6 → 33.1 kg/m2") == 2 * 2  # two ill patients, two defences
+    assert (
+        section.count("glucose 148 → 141 mg/dL, bmi 33.6 → 33.1 kg/m2") == 2 * 2
+    )  # two ill patients, two defences
     assert "glucose 148 → 131 mg/dL" in section
-    assert re.search(r"<td>glucose</td>\s*<td>33\.3% \(.*?\)</td>\s*<td>50\.0% \(.*?\)</td>\s*<td>0\.0% \(.*?\)</td>", section)
+    assert re.search(
+        r"<td>glucose</td>\s*<td>33\.3% \(.*?\)</td>\s*<td>50\.0% \(.*?\)</td>\s*<td>0\.0% \(.*?\)</td>",
+        section,
+    )
     assert re.search(r"<td>age</td>\s*<td>-</td>\s*<td>-</td>\s*<td>-</td>", section)
 
 

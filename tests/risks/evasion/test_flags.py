@@ -24,18 +24,29 @@ from tiny import CLINICAL, ROOT, records
 
 Y = records(200, seed=0).y.numpy()
 GRADIENTS = ("fgsm", "pgd_ce", "pgd_margin")
-SUITE = {"noise": -1.0, "fgsm": 0.0, "pgd_ce": 0.2, "pgd_margin": 0.2, "square": 0.1, TRANSFER: -0.5}
+SUITE = {
+    "noise": -1.0,
+    "fgsm": 0.0,
+    "pgd_ce": 0.2,
+    "pgd_margin": 0.2,
+    "square": 0.1,
+    TRANSFER: -0.5,
+}
 
 
 def suite(y=Y, strength=1.2, loss=2.0):
     """Margins of an honest model: what an attack knows decides what it takes."""
     clean = strength + np.random.default_rng(0).normal(0, 1.5, (2, len(y)))
-    return {name: clean - np.array(EPS)[:, None, None] * (loss + extra) for name, extra in SUITE.items()}
+    return {
+        name: clean - np.array(EPS)[:, None, None] * (loss + extra) for name, extra in SUITE.items()
+    }
 
 
 def judged(margins, y=Y, access=KNOWS, **known):
     """The evidence of an audit with the same margins under two threats."""
-    table = pd.concat([rows(margins, y, threat=threat, access=access) for threat in ("clinical", "unconstrained")])
+    table = pd.concat(
+        [rows(margins, y, threat=threat, access=access) for threat in ("clinical", "unconstrained")]
+    )
     return Evidence(outcomes(table), access_of(table), **known)
 
 
@@ -89,7 +100,10 @@ def moved_at_eps_zero(_):
     margins = dict(evidence.by_threat["unconstrained"].margins)
     margins["square"] = margins["square"].copy()
     margins["square"][0, 1, 7] += 0.01
-    return replace(evidence, by_threat={**evidence.by_threat, "unconstrained": Outcome(np.array(EPS), Y, margins)})
+    return replace(
+        evidence,
+        by_threat={**evidence.by_threat, "unconstrained": Outcome(np.array(EPS), Y, margins)},
+    )
 
 
 def radii_in_disorder(_):
@@ -117,12 +131,20 @@ def one_step_wins(_):
 
 
 def single_steps_fooled(_):
-    return judged({"fgsm": broken(flat(0.9), 0.05), "pgd_ce": broken(flat(0.9), 0.9), "pgd_margin": broken(flat(0.9), 0.9)})
+    return judged(
+        {
+            "fgsm": broken(flat(0.9), 0.05),
+            "pgd_ce": broken(flat(0.9), 0.9),
+            "pgd_margin": broken(flat(0.9), 0.9),
+        }
+    )
 
 
 def strangers_only(_):
     margins = suite()
-    return judged({TRANSFER: margins[TRANSFER], "square": margins["square"], "noise": margins["noise"]})
+    return judged(
+        {TRANSFER: margins[TRANSFER], "square": margins["square"], "noise": margins["noise"]}
+    )
 
 
 # ---- the planted faults: of the model ----
@@ -144,7 +166,9 @@ def lying(healthy):
 def noisy(healthy):
     models, x, _ = healthy
     generator = seeded()
-    difference = diagnostics.nondeterminism(lambda r: models(r) + 0.01 * torch.randn(2, generator=generator), x)
+    difference = diagnostics.nondeterminism(
+        lambda r: models(r) + 0.01 * torch.randn(2, generator=generator), x
+    )
     return judged(suite(), diagnostics=measured(healthy, nondeterminism=difference))
 
 
@@ -156,13 +180,17 @@ def softmaxed(healthy):
 
 def one_short_step(healthy):
     models, x, y = healthy
-    gap = diagnostics.convergence_gap(models, x, y, CLINICAL, eps=1.0, generator=seeded(), steps=1, step_size=0.3)
+    gap = diagnostics.convergence_gap(
+        models, x, y, CLINICAL, eps=1.0, generator=seeded(), steps=1, step_size=0.3
+    )
     return judged(suite(), diagnostics=measured(healthy, convergence_gap=gap))
 
 
 def gradient_withheld(healthy):
     models, x, y = healthy
-    left = diagnostics.unbounded_accuracy(lambda r: models(Still.apply(r)), x, y, CLINICAL, generator=seeded())
+    left = diagnostics.unbounded_accuracy(
+        lambda r: models(Still.apply(r)), x, y, CLINICAL, generator=seeded()
+    )
     return judged(suite(), diagnostics=measured(healthy, unbounded_accuracy=left))
 
 
@@ -206,7 +234,8 @@ def test_every_rule_has_a_planted_fault_and_its_own_name():
 
 
 @pytest.mark.parametrize(
-    ("flag", "plant", "also"), [(flag, plant, also) for flag, plants in PLANTED.items() for plant, also in plants]
+    ("flag", "plant", "also"),
+    [(flag, plant, also) for flag, plants in PLANTED.items() for plant, also in plants],
 )
 def test_a_planted_fault_raises_its_flag_and_no_other(healthy, flag, plant, also):
     raised = raise_flags(plant(healthy))
@@ -218,7 +247,10 @@ def test_a_planted_fault_raises_its_flag_and_no_other(healthy, flag, plant, also
 
 def test_an_honest_model_has_no_flag(healthy):
     counts = {"violations": 0, "attack_beats_proof": 0}
-    assert raise_flags(judged(suite(), diagnostics=measured(healthy, **counts), auroc_ceiling=0.99)) == {}
+    assert (
+        raise_flags(judged(suite(), diagnostics=measured(healthy, **counts), auroc_ceiling=0.99))
+        == {}
+    )
     assert raise_flags(judged(model(1.2, Y))) == {}
 
 
@@ -240,7 +272,12 @@ def test_a_measurement_that_is_no_number_raises_a_flag(name):
         ("answers_are_probabilities", 0.01, 0.02, "probabilities"),
         ("convergence_gap", 0.005, 0.0051, "not_converged"),
         ("convergence_gap", -0.1, 0.1, "not_converged"),
-        ("unbounded_accuracy", max(Y.mean(), 1 - Y.mean()), max(Y.mean(), 1 - Y.mean()) + 0.001, "unbounded_survivor"),
+        (
+            "unbounded_accuracy",
+            max(Y.mean(), 1 - Y.mean()),
+            max(Y.mean(), 1 - Y.mean()) + 0.001,
+            "unbounded_survivor",
+        ),
         ("violations", 0, 1, "violations"),
         ("attack_beats_proof", 0, 1, "attack_beats_proof"),
     ],
@@ -276,31 +313,49 @@ def test_who_must_not_lose_to_whom_and_by_how_much(favourites, outsiders, limit,
         for sentence in raised.values():
             figures = f"eps {EPS[at]:g}: accuracy 0.900 under {favourites[0]} but {0.9 - share:.3f} under {outsiders[0]}"
             assert sentence == f"clinical, {figures} ({0.9 - share:.3f} under all attacks together)"
-    other = dict.fromkeys(favourites, broken(flat(0.9, y), 0.3, at)) | dict.fromkeys(outsiders, flat(0.9, y))
+    other = dict.fromkeys(favourites, broken(flat(0.9, y), 0.3, at)) | dict.fromkeys(
+        outsiders, flat(0.9, y)
+    )
     assert flag not in raise_flags(judged(other, y))
 
 
 def test_the_best_of_several_favourites_counts():
     won = broken(flat(0.9), 0.3)
     assert (
-        raise_flags(judged({"pgd_ce": flat(0.9), "pgd_margin": won, TRANSFER: won}))["masked_gradients"].count("under all") == 1
+        raise_flags(judged({"pgd_ce": flat(0.9), "pgd_margin": won, TRANSFER: won}))[
+            "masked_gradients"
+        ].count("under all")
+        == 1
     )
-    assert raise_flags(judged({"fgsm": won, "pgd_margin": won, "square": won, "noise": won, TRANSFER: won})) == {}
+    assert (
+        raise_flags(
+            judged({"fgsm": won, "pgd_margin": won, "square": won, "noise": won, TRANSFER: won})
+        )
+        == {}
+    )
 
 
 def test_the_sentence_shows_the_radius_where_most_is_lost_and_what_the_suite_finds_there():
-    margins = {"pgd_ce": flat(0.9), "pgd_margin": broken(broken(flat(0.9), 0.1, 1), 0.4, 2), "square": broken(flat(0.9), 0.4, 1)}
+    margins = {
+        "pgd_ce": flat(0.9),
+        "pgd_margin": broken(broken(flat(0.9), 0.1, 1), 0.4, 2),
+        "square": broken(flat(0.9), 0.4, 1),
+    }
     sentence = raise_flags(judged(margins))["masked_gradients"]
     assert sentence == (
         "clinical, eps 0.5: accuracy 0.900 under pgd_ce but 0.500 under pgd_margin (0.500 under all attacks together)"
     )
     both = raise_flags(judged({**margins, TRANSFER: broken(flat(0.9), 0.8, 1)}))["masked_gradients"]
-    assert both.startswith(f"{sentence[: sentence.index('(')]}(0.100 under all attacks together) and clinical, eps 0.1: ")
+    assert both.startswith(
+        f"{sentence[: sentence.index('(')]}(0.100 under all attacks together) and clinical, eps 0.1: "
+    )
 
 
 def test_a_fault_under_any_threat_counts():
     honest, blind = judged(suite()), cross_entropy_blind(None)
-    both = Evidence({"clinical": honest.by_threat["clinical"], "other": blind.by_threat["clinical"]}, KNOWS)
+    both = Evidence(
+        {"clinical": honest.by_threat["clinical"], "other": blind.by_threat["clinical"]}, KNOWS
+    )
     assert raise_flags(both)["masked_gradients"].startswith("other, eps 0.5: ")
 
 
@@ -313,10 +368,18 @@ def test_a_stranger_may_break_other_patients_as_long_as_it_breaks_no_more():
 def test_access_decides_who_is_who():
     margins = {"pgd_margin": flat(0.9), "mystery": broken(flat(0.9), 0.3)}
     assert raise_flags(judged(margins, access=KNOWS | {"mystery": "gradients"})) == {}
-    for access, flag in (("scores", "black_box_wins"), ("labels", "black_box_wins"), ("transfer", "masked_gradients")):
+    for access, flag in (
+        ("scores", "black_box_wins"),
+        ("labels", "black_box_wins"),
+        ("transfer", "masked_gradients"),
+    ):
         assert set(raise_flags(judged(margins, access=KNOWS | {"mystery": access}))) == {flag}
-    assert set(raise_flags(judged(margins, access=KNOWS | {"mystery": "none"}))) == {"noise_beats_attack"}
-    assert raise_flags(judged(margins, access=KNOWS | {"mystery": "exact"})) == {}  # a solver may find what no attack finds
+    assert set(raise_flags(judged(margins, access=KNOWS | {"mystery": "none"}))) == {
+        "noise_beats_attack"
+    }
+    assert (
+        raise_flags(judged(margins, access=KNOWS | {"mystery": "exact"})) == {}
+    )  # a solver may find what no attack finds
 
 
 def test_a_verifier_is_adaptive():
@@ -340,8 +403,14 @@ def test_a_verifier_is_adaptive():
     ],
 )
 def test_overfitting_is_a_model_that_is_robust_to_single_steps_alone(to_fgsm, to_pgd, overfitted):
-    margins = {"fgsm": broken(flat(0.9), to_fgsm), "pgd_ce": broken(flat(0.9), to_pgd), "pgd_margin": broken(flat(0.9), to_pgd)}
-    assert set(raise_flags(judged(margins))) == ({"catastrophic_overfitting"} if overfitted else set())
+    margins = {
+        "fgsm": broken(flat(0.9), to_fgsm),
+        "pgd_ce": broken(flat(0.9), to_pgd),
+        "pgd_margin": broken(flat(0.9), to_pgd),
+    }
+    assert set(raise_flags(judged(margins))) == (
+        {"catastrophic_overfitting"} if overfitted else set()
+    )
 
 
 def test_masked_cross_entropy_is_not_taken_for_overfitting():
@@ -357,8 +426,12 @@ def test_masked_cross_entropy_is_not_taken_for_overfitting():
 
 @pytest.mark.parametrize("answer", [0, 1])
 def test_a_model_that_says_the_same_of_everyone_is_degenerate(answer):
-    raised = raise_flags(judged({"fgsm": np.broadcast_to(np.where(answer == Y, 3.0, -3.0), (3, 2, len(Y)))}))
-    assert raised == {"degenerate": f"unattacked, {answer:.1%} of the patients are called ill, balanced accuracy 0.500"}
+    raised = raise_flags(
+        judged({"fgsm": np.broadcast_to(np.where(answer == Y, 3.0, -3.0), (3, 2, len(Y)))})
+    )
+    assert raised == {
+        "degenerate": f"unattacked, {answer:.1%} of the patients are called ill, balanced accuracy 0.500"
+    }
 
 
 def test_the_ceiling_is_measured_on_clean_records():
@@ -373,7 +446,9 @@ def test_rounding_is_no_mismatch():
     margins["pgd_ce"] = margins["pgd_ce"] * (1 + 1e-6)
     assert raise_flags(judged(margins)) == {}
     raised = raise_flags(moved_at_eps_zero(None))
-    assert raised["clean_mismatch"].startswith("unconstrained, eps 0: 1 of 400 answers under square ")
+    assert raised["clean_mismatch"].startswith(
+        "unconstrained, eps 0: 1 of 400 answers under square "
+    )
 
 
 def test_the_rise_is_named():
@@ -385,7 +460,10 @@ def test_the_rise_is_named():
 
 def test_only_the_ill_is_named():
     ill = int((Y == 1).sum())
-    assert raise_flags(only_the_ill(None))["one_class_only"] == f"clinical: all {ill} patients are of class 1"
+    assert (
+        raise_flags(only_the_ill(None))["one_class_only"]
+        == f"clinical: all {ill} patients are of class 1"
+    )
 
 
 # ---- evidence that no rule would read ----
@@ -409,7 +487,12 @@ def test_an_attack_of_whom_nobody_says_what_it_knows_is_refused():
 
 
 def test_the_page_on_threats_explains_every_flag_and_no_other():
-    section = (ROOT / "docs" / "threats.md").read_text(encoding="utf-8").split("## Flags")[1].split("\n## ")[0]
+    section = (
+        (ROOT / "docs" / "threats.md")
+        .read_text(encoding="utf-8")
+        .split("## Flags")[1]
+        .split("\n## ")[0]
+    )
     assert re.findall(r"^\| `(\w+)`", section, re.MULTILINE) == list(FLAGS)
 
 

@@ -8,8 +8,25 @@ import pytest
 import torch
 
 import tiny
-from pipeline.risks.evasion.patients import alone_shares, decimals, most_fragile, transition, typical
-from risks.evasion.made_up_patients import BY_GLUCOSE, INF, NAN, SCHEMA, UNCHANGED, WRONG, one, row, table, verified
+from pipeline.risks.evasion.patients import (
+    alone_shares,
+    decimals,
+    most_fragile,
+    transition,
+    typical,
+)
+from risks.evasion.made_up_patients import (
+    BY_GLUCOSE,
+    INF,
+    NAN,
+    SCHEMA,
+    UNCHANGED,
+    WRONG,
+    one,
+    row,
+    table,
+    verified,
+)
 
 # ---- the change, as text ----
 
@@ -28,7 +45,12 @@ def test_the_change_names_only_the_values_that_change_in_their_units():
         ("pedigree", 0.5, 0.471, "pedigree 0.500 → 0.471 score"),
         ("ratio", 5.0, 4.875, "ratio 5.00 → 4.88 1"),
         ("ratio", 5.0, 4.9999, "ratio 5.0000 → 4.9999 1"),  # as many decimals as it takes
-        ("glucose", 148.0, 146.3721, "glucose 148.00 → 146.37 mg/dL"),  # an attacker who need not keep to the grid
+        (
+            "glucose",
+            148.0,
+            146.3721,
+            "glucose 148.00 → 146.37 mg/dL",
+        ),  # an attacker who need not keep to the grid
         ("bmi", 33.64, 33.6, "bmi 33.64 → 33.60 kg/m2"),  # recorded off the grid
     ],
 )
@@ -38,9 +60,19 @@ def test_a_value_has_the_decimals_of_its_step(name, before, after, text):
 
 @pytest.mark.parametrize(
     ("step", "scale", "places"),
-    [(1.0, 30.0, 0), (10.0, 30.0, 0), (0.1, 7.0, 1), (0.25, 7.0, 2), (0.001, 0.3, 3), (0.00001, 1.0, 5),
-     (None, 30.0, 1), (None, 570.0, 0), (None, 3.5, 2), (None, 0.0071, 5)],
-)  # fmt: skip
+    [
+        (1.0, 30.0, 0),
+        (10.0, 30.0, 0),
+        (0.1, 7.0, 1),
+        (0.25, 7.0, 2),
+        (0.001, 0.3, 3),
+        (0.00001, 1.0, 5),
+        (None, 30.0, 1),
+        (None, 570.0, 0),
+        (None, 3.5, 2),
+        (None, 0.0071, 5),
+    ],
+)
 def test_decimals(step, scale, places):
     assert decimals(tiny.feature(0.0, 1000.0, step, True, 1.0, scale)) == places
 
@@ -68,14 +100,22 @@ def test_an_answer_that_is_already_wrong_needs_no_change():
 
 def test_where_nothing_was_found_there_is_nothing_to_say():
     line = row(one(**UNCHANGED))
-    assert (line["change"], line["changed"], line["within_error"], line["decided"]) == ("", 0, False, False)
+    assert (line["change"], line["changed"], line["within_error"], line["decided"]) == (
+        "",
+        0,
+        False,
+        False,
+    )
     assert np.isnan(line["confidence_after"])
     assert np.isnan(line["largest_change_in_errors"])
 
 
 def test_one_measurement_alone_the_smallest_change_first():
     alone, value = [0.9, 0.5, INF, NAN, NAN], [121.0, 30.1, NAN, NAN, NAN]
-    assert row(one(alone=alone, alone_value=value))["alone"] == "bmi 33.6 → 30.1 kg/m2, glucose 148 → 121 mg/dL"
+    assert (
+        row(one(alone=alone, alone_value=value))["alone"]
+        == "bmi 33.6 → 30.1 kg/m2, glucose 148 → 121 mg/dL"
+    )
     assert row(one())["alone"] == ""
 
 
@@ -84,11 +124,21 @@ def test_one_measurement_alone_the_smallest_change_first():
 
 @pytest.mark.parametrize(
     ("y", "margin", "diagnosis", "correct"),
-    [(1, 2.0, "ill", True), (1, -2.0, "healthy", False), (0, 2.0, "healthy", True), (0, -2.0, "ill", False)],
+    [
+        (1, 2.0, "ill", True),
+        (1, -2.0, "healthy", False),
+        (0, 2.0, "healthy", True),
+        (0, -2.0, "ill", False),
+    ],
 )
 def test_the_diagnosis_is_the_answer_of_the_model(y, margin, diagnosis, correct):
     line = row(one(y=y, margin=margin))
-    assert (line["patient"], line["y"], line["diagnosis"], line["correct"]) == (10, y, diagnosis, correct)
+    assert (line["patient"], line["y"], line["diagnosis"], line["correct"]) == (
+        10,
+        y,
+        diagnosis,
+        correct,
+    )
 
 
 def test_confidence_is_that_of_the_own_answer():
@@ -100,10 +150,21 @@ def test_confidence_is_that_of_the_own_answer():
 
 @pytest.mark.parametrize(
     ("distances", "index"),
-    [([0.3], 0), ([0.3, 0.1], 1), ([0.1, 0.3], 0), ([0.3, 0.1, 0.2], 2), ([INF, 0.0, INF], 0), ([0.2, 0.2, 0.2], 0),
-     ([0.4, 0.2, 0.1, 0.2], 1), ([INF, 0.5, 0.2, INF], 1), ([0.0, 0.3, 0.3, 0.3], 1)],
-)  # fmt: skip
-def test_the_typical_repetition_is_the_lower_median_and_the_first_of_those_that_tie(distances, index):
+    [
+        ([0.3], 0),
+        ([0.3, 0.1], 1),
+        ([0.1, 0.3], 0),
+        ([0.3, 0.1, 0.2], 2),
+        ([INF, 0.0, INF], 0),
+        ([0.2, 0.2, 0.2], 0),
+        ([0.4, 0.2, 0.1, 0.2], 1),
+        ([INF, 0.5, 0.2, INF], 1),
+        ([0.0, 0.3, 0.3, 0.3], 1),
+    ],
+)
+def test_the_typical_repetition_is_the_lower_median_and_the_first_of_those_that_tie(
+    distances, index
+):
     assert typical(torch.tensor(distances, dtype=torch.float64)[:, None]).tolist() == [index]
 
 
@@ -176,9 +237,14 @@ def test_the_most_fragile_are_no_more_than_asked_for():
 
 def test_the_most_fragile_are_told_in_words():
     line = most_fragile(table(one(margin=math.log(3), counter_margin=-math.log(4)))).iloc[0]
-    assert line["change that misses the diagnosis"] == "glucose 148 → 141 mg/dL, bmi 33.6 → 33.1 kg/m2"
+    assert (
+        line["change that misses the diagnosis"] == "glucose 148 → 141 mg/dL, bmi 33.6 → 33.1 kg/m2"
+    )
     assert (line["confidence before"], line["confidence after"]) == ("75.0%", "20.0%")
-    assert (line["largest change in measurement errors"], line["within measurement error"]) == ("2.5", "no")
+    assert (line["largest change in measurement errors"], line["within measurement error"]) == (
+        "2.5",
+        "no",
+    )
     assert line["one value that suffices"] == "none"
     unknown = most_fragile(table(one(found=[148.0, 33.6, 4.9, 0.5, 50.0]))).iloc[0]
     assert unknown["largest change in measurement errors"] == "not known"
@@ -201,7 +267,9 @@ def test_the_share_is_of_those_answered_correctly():
         one(y=0, alone=BY_GLUCOSE),
         one(y=0, alone=[NAN, 0.1, INF, NAN, NAN]),  # glucose is missing
     )
-    assert lines.loc["glucose", ["all", "ill", "healthy"]].tolist() == pytest.approx([2 / 5, 1 / 3, 1 / 2])
+    assert lines.loc["glucose", ["all", "ill", "healthy"]].tolist() == pytest.approx(
+        [2 / 5, 1 / 3, 1 / 2]
+    )
     assert lines.loc["bmi", ["all", "ill", "healthy"]].tolist() == pytest.approx([1 / 5, 0, 1 / 2])
     assert lines.loc["ratio", ["all", "ill", "healthy"]].tolist() == [0, 0, 0]
     assert lines.loc[["pedigree", "age"]].isna().all(axis=None)  # cannot be changed
@@ -210,20 +278,27 @@ def test_the_share_is_of_those_answered_correctly():
 def test_repetitions_are_averaged():
     yes, no, wrong = one(alone=BY_GLUCOSE), one(), one(margin=-1.0, alone=BY_GLUCOSE)
     assert shares([yes, no], [no, no]).loc["glucose", "all"] == pytest.approx(1 / 4)
-    assert shares([yes, wrong], [no, no]).loc["glucose", "all"] == pytest.approx(1 / 3)  # 0.5 of 1.5 correct answers
+    assert shares([yes, wrong], [no, no]).loc["glucose", "all"] == pytest.approx(
+        1 / 3
+    )  # 0.5 of 1.5 correct answers
 
 
 def test_nobody_answered_correctly_is_no_share():
     lines = shares(one(alone=BY_GLUCOSE), one(y=0, margin=-1.0))
     assert lines.loc["glucose", "ill"] == 1
-    assert np.isnan(lines.loc["glucose", ["healthy", "healthy_low", "healthy_high"]].astype(float)).all()
+    assert np.isnan(
+        lines.loc["glucose", ["healthy", "healthy_low", "healthy_high"]].astype(float)
+    ).all()
 
 
 def test_the_interval_is_that_of_a_proportion():
     people = [one(alone=BY_GLUCOSE)] * 30 + [one()] * 70
-    line = alone_shares(verified(*people)[0], SCHEMA, confidence=0.95, resamples=4000, seed=1).iloc[0]
+    line = alone_shares(verified(*people)[0], SCHEMA, confidence=0.95, resamples=4000, seed=1).iloc[
+        0
+    ]
     half = 1.96 * math.sqrt(0.3 * 0.7 / 100)
-    # 4000 resamples place a bound to 0.0013 (one standard error of a 2.5 % quantile) and the grid of counts to 0.01.
+    # 4000 resamples place a bound to 0.0013 (one standard error of a 2.5 % quantile) and the grid
+    # of counts to 0.01.
     assert line["all_low"] == pytest.approx(0.3 - half, abs=0.015)
     assert line["all_high"] == pytest.approx(0.3 + half, abs=0.015)
     same = alone_shares(verified(*people)[0], SCHEMA, confidence=0.95, resamples=4000, seed=1)

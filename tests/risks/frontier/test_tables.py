@@ -37,9 +37,18 @@ def made_up() -> Frontier:
     leak = made_up_leak(tiny.records(80, seed=2), targets=20, effect=1.0)
     proved = (margin > 0) & (torch.arange(80) >= 40)
     return Frontier(
-        ("mlp", "linear"), (2.0, None), [[claim(2.0), claim(None)]] * 2, "clinical", 0.3, y, margin, proved, ~proved,
-        leak.scores["loss"].expand(2, 2, -1, -1), leak.member,
-    )  # fmt: skip
+        ("mlp", "linear"),
+        (2.0, None),
+        [[claim(2.0), claim(None)]] * 2,
+        "clinical",
+        0.3,
+        y,
+        margin,
+        proved,
+        ~proved,
+        leak.scores["loss"].expand(2, 2, -1, -1),
+        leak.member,
+    )
 
 
 @pytest.fixture
@@ -70,7 +79,14 @@ def test_figures_are_those_of_the_answers(table):
 
 
 def test_figures_lie_inside_their_intervals(table):
-    for name in ("accuracy", "auroc", "sensitivity", "proved_accuracy", "lira_tpr_at_1pct", "lira_auroc"):
+    for name in (
+        "accuracy",
+        "auroc",
+        "sensitivity",
+        "proved_accuracy",
+        "lira_tpr_at_1pct",
+        "lira_auroc",
+    ):
         assert (table[f"{name}_low"] <= table[name]).all()
         assert (table[name] <= table[f"{name}_high"]).all()
         assert (table[f"{name}_low"] >= 0).all()
@@ -92,7 +108,9 @@ def test_one_undecided_patient_makes_a_proof_a_lower_bound(found, table):
 
 
 def test_a_shift_of_one_standard_deviation_gives_its_auroc(table):
-    assert table["lira_auroc"].to_numpy() == pytest.approx(np.full(4, 0.7602), abs=0.03)  # Phi(1 / sqrt 2)
+    assert table["lira_auroc"].to_numpy() == pytest.approx(
+        np.full(4, 0.7602), abs=0.03
+    )  # Phi(1 / sqrt 2)
 
 
 def test_every_row_names_known_ids(table):

@@ -4,7 +4,12 @@ from dataclasses import replace
 
 import tiny
 from pipeline.config import AuditConfig
-from pipeline.risks.inversion.report import DISTANCES, inversion_section, shown_guesses, shown_typical
+from pipeline.risks.inversion.report import (
+    DISTANCES,
+    inversion_section,
+    shown_guesses,
+    shown_typical,
+)
 from pipeline.risks.inversion.tables import inversion_table, typical_table
 from risks.inversion.made_up import told
 

@@ -11,22 +11,35 @@ from pipeline.risks.inversion.tables import inversion_table, typical_table
 
 CFG = AuditConfig(eps=[0.0, 0.1], headline="clinical", confidence=0.95, resamples=200)
 DATA = tiny.records(80, seed=2)
-QUESTIONS = (Question("glucose", True, "scores", "learned"), Question("bmi", False, "labels", "posterior"))
+QUESTIONS = (
+    Question("glucose", True, "scores", "learned"),
+    Question("bmi", False, "labels", "posterior"),
+)
 
 
 def told(members_gain, others_gain):
     """Everybody is guessed 1 scale off without a model; the gains are in scales, per patient."""
     alone = torch.ones(2, 2, 80)
     alone[:, :, :5] = torch.nan
-    aided = alone - torch.stack([torch.as_tensor(members_gain).expand(80), torch.as_tensor(others_gain).expand(80)])
+    aided = alone - torch.stack(
+        [torch.as_tensor(members_gain).expand(80), torch.as_tensor(others_gain).expand(80)]
+    )
     typical = tiny.SCHEMA.column("center").expand(3, -1).clone()
-    return Reconstruction(QUESTIONS, alone, aided, typical, {"to_class_mean": torch.tensor([1.0, 2, 3], dtype=torch.float64)})
+    return Reconstruction(
+        QUESTIONS,
+        alone,
+        aided,
+        typical,
+        {"to_class_mean": torch.tensor([1.0, 2, 3], dtype=torch.float64)},
+    )
 
 
 @pytest.fixture
 def table():
     spread = torch.linspace(0.1, 0.3, 80)
-    return inversion_table({"baseline": told(spread, 0.1)}, DATA, CFG, seed=0).set_index(["attribute", "group"])
+    return inversion_table({"baseline": told(spread, 0.1)}, DATA, CFG, seed=0).set_index(
+        ["attribute", "group"]
+    )
 
 
 def test_errors_are_in_clinical_units(table):
@@ -37,15 +50,21 @@ def test_errors_are_in_clinical_units(table):
 def test_uplift_is_the_mean_gain_of_those_with_something_to_guess(table):
     expected = float(torch.linspace(0.1, 0.3, 80)[5:].mean())
     assert table.loc[("glucose", "members"), "uplift"] == pytest.approx(30 * expected, rel=1e-5)
-    assert table.loc[("glucose", "difference"), "uplift"] == pytest.approx(30 * (expected - 0.1), rel=1e-5)
+    assert table.loc[("glucose", "difference"), "uplift"] == pytest.approx(
+        30 * (expected - 0.1), rel=1e-5
+    )
     assert (table["patients"] == 75).all()
-    assert ((table["uplift_low"] <= table["uplift"]) & (table["uplift"] <= table["uplift_high"])).all()
+    assert (
+        (table["uplift_low"] <= table["uplift"]) & (table["uplift"] <= table["uplift_high"])
+    ).all()
 
 
 @pytest.mark.parametrize(("gain", "finding"), [(0.2, "uplift"), (-0.2, "harm"), (0.0, "no uplift")])
 def test_what_was_found_is_said(gain, finding):
     noise = torch.randn(80, generator=torch.Generator().manual_seed(0)) * 0.1
-    table = inversion_table({"baseline": told(gain + noise - noise[5:].mean(), 0.0)}, DATA, CFG, seed=0)
+    table = inversion_table(
+        {"baseline": told(gain + noise - noise[5:].mean(), 0.0)}, DATA, CFG, seed=0
+    )
     assert set(table.loc[table["group"] == "members", "finding"]) == {finding}
     other = {"uplift": "more", "harm": "less", "no uplift": "no difference"}[finding]
     assert set(table.loc[table["group"] == "difference", "finding"]) == {other}
@@ -70,5 +89,9 @@ def test_every_row_names_who_attacks(table):
 def test_the_typical_record_is_the_mean_of_the_victims():
     line = typical_table({"baseline": told(0.1, 0.1)}, DATA).iloc[0]
     assert line["glucose"] == 120
-    assert (line["to_class_mean_low"], line["to_class_mean"], line["to_class_mean_high"]) == (1, 2, 3)
+    assert (line["to_class_mean_low"], line["to_class_mean"], line["to_class_mean_high"]) == (
+        1,
+        2,
+        3,
+    )
     assert not np.isnan(line["age"])

@@ -14,4 +14,6 @@ def made_up_leak(dataset: Dataset, *, targets: int, effect: float, seed: int = 0
     member = torch.rand(shape, generator=generator) < 0.5
     found, nothing = (torch.randn(shape, generator=generator) for _ in range(2))
     found = found + effect * member
-    return Leakage({"loss": found, "lira": 2 * found, BLIND: nothing}, member, found.clone(), {}, told(dataset))
+    return Leakage(
+        {"loss": found, "lira": 2 * found, BLIND: nothing}, member, found.clone(), {}, told(dataset)
+    )

@@ -17,13 +17,25 @@ DATA = tiny.records(80, seed=2)
 def report(smoke_text):
     cfg = params.parse(yaml.safe_load(smoke_text), "conf")
     leak = made_up_leak(DATA, targets=20, effect=1.0)
-    claim = {"epsilon": 3.0, "delta": 1e-4, "accounts": {"pld": 2.9}, "audit": {"epsilon_lower_bound": 0.4, "ceiling": 3.8}}
+    claim = {
+        "epsilon": 3.0,
+        "delta": 1e-4,
+        "accounts": {"pld": 2.9},
+        "audit": {"epsilon_lower_bound": 0.4, "ceiling": 3.8},
+    }
     private = replace(leak, claim=claim)
     return privacy_report({"baseline": leak, "<i>dp</i>": private}, DATA, cfg)
 
 
 def test_the_tables(report):
-    assert list(report.tables) == ["privacy", "exposed", "subgroups", "inversion", "typical", "plots/membership_roc"]
+    assert list(report.tables) == [
+        "privacy",
+        "exposed",
+        "subgroups",
+        "inversion",
+        "typical",
+        "plots/membership_roc",
+    ]
     assert len(report.exposure) == 2 * 80
     assert report.tables["exposed"]["most_exposed"].all()
     assert report.tables["exposed"].groupby("defense", sort=False).size().tolist() == [1, 1]

@@ -9,7 +9,15 @@ import torch
 import tiny
 from pipeline.config import AuditConfig
 from pipeline.risks.membership.measure.shadows import BLIND
-from pipeline.risks.membership.tables import RATES, VARIANTS, band_names, exposure, membership_table, roc_table, subgroups
+from pipeline.risks.membership.tables import (
+    RATES,
+    VARIANTS,
+    band_names,
+    exposure,
+    membership_table,
+    roc_table,
+    subgroups,
+)
 from pipeline.standards import ATLAS, NIST, OWASP
 from risks.membership.made_up import made_up_leak
 
@@ -61,12 +69,25 @@ def test_the_gap_is_between_members_and_others(table, leak):
 
 
 def test_only_who_claims_has_an_epsilon(leak):
-    claim = {"epsilon": 3.0, "delta": 1e-4, "accounts": {"pld": 2.9}, "audit": {"epsilon_lower_bound": 0.4, "ceiling": 3.8}}
+    claim = {
+        "epsilon": 3.0,
+        "delta": 1e-4,
+        "accounts": {"pld": 2.9},
+        "audit": {"epsilon_lower_bound": 0.4, "ceiling": 3.8},
+    }
     private = replace(leak, claim=claim)
     table = membership_table({"baseline": leak, "dp_train": private}, CFG, seed=0)
-    named = ["epsilon_claimed", "epsilon_recomputed", "delta", "epsilon_lower_bound", "epsilon_ceiling"]
+    named = [
+        "epsilon_claimed",
+        "epsilon_recomputed",
+        "delta",
+        "epsilon_lower_bound",
+        "epsilon_ceiling",
+    ]
     assert table.loc[table["defense"] == "baseline", named].isna().all(axis=None)
-    assert (table.loc[table["defense"] == "dp_train", named] == [3.0, 2.9, 1e-4, 0.4, 3.8]).all(axis=None)
+    assert (table.loc[table["defense"] == "dp_train", named] == [3.0, 2.9, 1e-4, 0.4, 3.8]).all(
+        axis=None
+    )
 
 
 def test_every_row_names_known_ids(table):
@@ -76,7 +97,10 @@ def test_every_row_names_known_ids(table):
     assert (table.loc[BLIND, ["atlas", "nist", "owasp", "access"]] == "none").all()
     assert table.loc["loss", "knowledge"] == "black box"
     assert table.loc[["loss", BLIND], "shadows"].tolist() == [0, 0]
-    assert table.loc["lira", ["shadows", "knowledge"]].tolist() == [59, "black box and shadow models"]
+    assert table.loc["lira", ["shadows", "knowledge"]].tolist() == [
+        59,
+        "black box and shadow models",
+    ]
 
 
 def test_the_roc_runs_from_rare_accusations_to_everybody(leak):
@@ -101,7 +125,11 @@ def test_exposure_of_nobody_is_a_half_on_average():
 
 def test_groups_cover_everybody_once(leak, cfg):
     table = subgroups({"baseline": exposure(leak, DATA)}, cfg.data, CFG, seed=0)
-    assert table.loc[table["by"] == "age", "group"].tolist() == ["below 30", "30 to below 45", "45 and above"]
+    assert table.loc[table["by"] == "age", "group"].tolist() == [
+        "below 30",
+        "30 to below 45",
+        "45 and above",
+    ]
     for by in ("outcome", "age"):
         chosen = table[table["by"] == by]
         known = len(DATA.y) if by == "outcome" else int((~torch.isnan(DATA.x[:, 4])).sum())

@@ -17,20 +17,35 @@ def damage(patients: int, *, doses: int, harm: float, seed: int = 0) -> Damage:
     clean = 1.5 + torch.randn(shape, generator=generator)
     falls = harm * torch.linspace(0.1, 1, doses)[:, None, None]
     crowd = [name for name in POISONS if name != "one_patient"]
-    margins = {name: clean - falls + 0.3 * torch.randn(doses, *shape, generator=generator) for name in crowd}
+    margins = {
+        name: clean - falls + 0.3 * torch.randn(doses, *shape, generator=generator)
+        for name in crowd
+    }
     margins = {"none": clean[None], **margins}
-    triggered = torch.cat([clean[None], clean - 2 * falls + 0.3 * torch.randn(doses, *shape, generator=generator)]) - 0.5
+    triggered = (
+        torch.cat(
+            [clean[None], clean - 2 * falls + 0.3 * torch.randn(doses, *shape, generator=generator)]
+        )
+        - 0.5
+    )
     triggered[..., ::5] = torch.nan
     targets = (y == 1).nonzero()[:4, 0]
     counts = {name: torch.arange(1, doses + 1).float() for name in POISONS}
     return Damage(
-        y=y, margins=margins, proved={name: values > 0.5 for name, values in margins.items()}, triggered=triggered,
-        targets=targets, target_margins=triggered.nan_to_num(1.0)[..., targets], poisoned=counts,
+        y=y,
+        margins=margins,
+        proved={name: values > 0.5 for name, values in margins.items()},
+        triggered=triggered,
+        targets=targets,
+        target_margins=triggered.nan_to_num(1.0)[..., targets],
+        poisoned=counts,
         share={name: count / patients for name, count in counts.items()},
-    )  # fmt: skip
+    )
 
 
-def cleansings(harmed: Damage, *, filters: tuple[str, ...], gain: float, seed: int = 0) -> dict[str, Cleansing]:
+def cleansings(
+    harmed: Damage, *, filters: tuple[str, ...], gain: float, seed: int = 0
+) -> dict[str, Cleansing]:
     """Made-up margins by attack that cleaning raises by about `gain`, and rates of two sets; clean ones hold no poison."""
     generator = torch.Generator().manual_seed(seed)
 
@@ -38,20 +53,37 @@ def cleansings(harmed: Damage, *, filters: tuple[str, ...], gain: float, seed: i
         return margins + gain * torch.rand(margins.shape, generator=generator)
 
     def rates(doses: int) -> dict[str, Tensor]:
-        return {name: torch.rand(doses, 2, generator=generator, dtype=torch.float64) for name in filters}
+        return {
+            name: torch.rand(doses, 2, generator=generator, dtype=torch.float64) for name in filters
+        }
 
     found = {}
     for attack, margins in harmed.margins.items():
-        triggered = {name: raised(harmed.triggered[1:]) if attack == "backdoor" else torch.zeros(0) for name in filters}
-        recall = {name: rate if attack != "none" else rate * torch.nan for name, rate in rates(len(margins)).items()}
+        triggered = {
+            name: raised(harmed.triggered[1:]) if attack == "backdoor" else torch.zeros(0)
+            for name in filters
+        }
+        recall = {
+            name: rate if attack != "none" else rate * torch.nan
+            for name, rate in rates(len(margins)).items()
+        }
         others = [rates(len(margins)) for _ in range(3)]
-        found[attack] = Cleansing({name: raised(margins) for name in filters}, triggered, *others[:2], recall, others[2])
+        found[attack] = Cleansing(
+            {name: raised(margins) for name in filters}, triggered, *others[:2], recall, others[2]
+        )
     return found
 
 
-CERTIFICATE = pd.DataFrame({
-    "defense": "partition", "records": [0, 1, 2], "changed": [0, 0, 1],
-    "certified_accuracy": [0.75, 0.5, 0.0], "certified_accuracy_low": [0.7, 0.4, 0.0], "certified_accuracy_high": [0.8, 0.6, 0.0],
-    "certified_sensitivity": [0.6, 0.3, 0.0], "certified_sensitivity_low": [0.5, 0.2, 0.0],
-    "certified_sensitivity_high": [0.7, 0.4, 0.0],
-})  # fmt: skip
+CERTIFICATE = pd.DataFrame(
+    {
+        "defense": "partition",
+        "records": [0, 1, 2],
+        "changed": [0, 0, 1],
+        "certified_accuracy": [0.75, 0.5, 0.0],
+        "certified_accuracy_low": [0.7, 0.4, 0.0],
+        "certified_accuracy_high": [0.8, 0.6, 0.0],
+        "certified_sensitivity": [0.6, 0.3, 0.0],
+        "certified_sensitivity_low": [0.5, 0.2, 0.0],
+        "certified_sensitivity_high": [0.7, 0.4, 0.0],
+    }
+)

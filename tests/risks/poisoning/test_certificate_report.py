@@ -1,6 +1,7 @@
 """What people read about a certificate: figures with intervals, and a curve."""
 
 from pipeline.risks.poisoning.certificate_report import certificate_section, draw_certificate
+
 from risks.poisoning.made_up import CERTIFICATE
 
 

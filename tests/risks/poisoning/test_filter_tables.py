@@ -35,7 +35,9 @@ def table(cleaned, harmed, setting):
 
 
 def row(table, attack, dose, name="loss"):
-    return table[(table["filter"] == name) & (table["attack"] == attack) & (table["dose"] == dose)].iloc[0]
+    return table[
+        (table["filter"] == name) & (table["attack"] == attack) & (table["dose"] == dose)
+    ].iloc[0]
 
 
 def test_one_row_per_filter_attack_and_dose(table):
@@ -47,13 +49,20 @@ def test_one_row_per_filter_attack_and_dose(table):
 
 def test_figures_are_those_of_a_plain_loop(table, cleaned, harmed):
     line, y = row(table, "worst_flips", 0.1), harmed.y.numpy()
-    after, before = cleaned["worst_flips"].margins["loss"][1].numpy(), harmed.margins["worst_flips"][1].numpy()
-    hits, hits_before = ([np.mean([m[n] > 0 for m in margins]) for n in range(60)] for margins in (after, before))
+    after, before = (
+        cleaned["worst_flips"].margins["loss"][1].numpy(),
+        harmed.margins["worst_flips"][1].numpy(),
+    )
+    hits, hits_before = (
+        [np.mean([m[n] > 0 for m in margins]) for n in range(60)] for margins in (after, before)
+    )
     ill = [n for n in range(60) if y[n] == 1]
     for name, whom in (("accuracy", range(60)), ("sensitivity", ill)):
         assert line[name] == pytest.approx(np.mean([hits[n] for n in whom]))
         assert line[f"{name}_without"] == pytest.approx(np.mean([hits_before[n] for n in whom]))
-        assert line[f"{name}_difference"] == pytest.approx(np.mean([hits[n] - hits_before[n] for n in whom]))
+        assert line[f"{name}_difference"] == pytest.approx(
+            np.mean([hits[n] - hits_before[n] for n in whom])
+        )
     assert line["accuracy_difference"] > 0.1
     assert line["poison_rate"] == pytest.approx(float(harmed.share["worst_flips"][1]))
 
@@ -64,7 +73,9 @@ def test_not_cleaned_is_what_the_table_of_damage_says(table, harmed, setting):
         other = damaged.loc[(line["attack"], line["dose"])]
         for metric in METRICS:
             for end in ("", "_low", "_high"):
-                assert line[f"{metric}_without{end}"] == pytest.approx(other[f"{metric}{end}"], nan_ok=True)
+                assert line[f"{metric}_without{end}"] == pytest.approx(
+                    other[f"{metric}{end}"], nan_ok=True
+                )
 
 
 def test_rates_are_means_and_ranges_over_training_sets_that_have_one(cleaned, harmed, setting):
@@ -88,7 +99,11 @@ def test_the_backdoors_success_is_counted_on_the_same_patients(table, cleaned, h
         if y[n] != 1 or bool(harmed.triggered[0, 0, n].isnan()) or not known.any():
             continue
         before.append(float(((harmed.triggered[1 + at, :, n] <= 0) & known).sum() / known.sum()))
-        after.append(float(((cleaned["backdoor"].triggered["loss"][at, :, n] <= 0) & known).sum() / known.sum()))
+        after.append(
+            float(
+                ((cleaned["backdoor"].triggered["loss"][at, :, n] <= 0) & known).sum() / known.sum()
+            )
+        )
     line = row(table, "backdoor", 0.1)
     assert line["attack_success_rate"] == pytest.approx(np.mean(after))
     assert line["attack_success_rate_without"] == pytest.approx(np.mean(before))
@@ -99,19 +114,26 @@ def test_the_backdoors_success_is_counted_on_the_same_patients(table, cleaned, h
 
 def test_nobody_to_win_is_no_figure(cleaned, harmed, setting):
     harmed.triggered[:] = np.nan
-    assert np.isnan(row(sanitising_table(cleaned, harmed, setting), "backdoor", 1)["attack_success_rate"])
+    assert np.isnan(
+        row(sanitising_table(cleaned, harmed, setting), "backdoor", 1)["attack_success_rate"]
+    )
 
 
 def test_what_changed_nothing_differs_by_nothing(harmed, setting):
     table = sanitising_table(cleansings(harmed, filters=FILTERS, gain=0.0), harmed, setting)
     for metric in METRICS:
         found = table.dropna(subset=metric)
-        assert (found[[f"{metric}_difference{end}" for end in ("", "_low", "_high")]] == 0).all(axis=None)
+        assert (found[[f"{metric}_difference{end}" for end in ("", "_low", "_high")]] == 0).all(
+            axis=None
+        )
         assert (found[metric] == found[f"{metric}_without"]).all()
 
 
 def test_every_figure_lies_in_its_interval(table):
-    for name in [*RATES, *(f"{metric}{end}" for metric in METRICS for end in ("", "_without", "_difference"))]:
+    for name in [
+        *RATES,
+        *(f"{metric}{end}" for metric in METRICS for end in ("", "_without", "_difference")),
+    ]:
         shown = table.dropna(subset=name)
         assert len(shown)
         assert (shown[f"{name}_low"] <= shown[name]).all()

@@ -11,8 +11,13 @@ from risks.poisoning.made_up import damage
 
 @pytest.fixture
 def table(cfg):
-    poisoning = cfg.poisoning.model_copy(update={"attacks": list(POISONS), "doses": [1, 0.05, 0.1, 0.2]})
-    damages = {name: damage(80, doses=4, harm=harm) for name, harm in (("baseline", 3.0), ("dp_train", 1.0))}
+    poisoning = cfg.poisoning.model_copy(
+        update={"attacks": list(POISONS), "doses": [1, 0.05, 0.1, 0.2]}
+    )
+    damages = {
+        name: damage(80, doses=4, harm=harm)
+        for name, harm in (("baseline", 3.0), ("dp_train", 1.0))
+    }
     return damage_table(damages, cfg.model_copy(update={"poisoning": poisoning}))
 
 
@@ -26,14 +31,19 @@ def test_the_worst_attack_and_the_best_defence_are_named_with_intervals(table):
     at = table[(table["dose"] == 0.1) & (table["goal"] == "availability")]
     worst = at[at["defense"] == "baseline"].sort_values("accuracy").iloc[0]
     best = at[at["attack"] == worst["attack"]].sort_values("accuracy").iloc[-1]
-    said = [f"{one['accuracy']:.3f} ({one['accuracy_low']:.3f} to {one['accuracy_high']:.3f})" for one in (worst, best)]
+    said = [
+        f"{one['accuracy']:.3f} ({one['accuracy_low']:.3f} to {one['accuracy_high']:.3f})"
+        for one in (worst, best)
+    ]
     expected = f"{worst['attack']} at 10 %: accuracy {said[0]} undefended, {said[1]} with dp_train"
     assert best["defense"] == "dp_train"
     assert worst_line(table) == expected
 
 
 def test_where_no_defence_helps_it_says_so(table):
-    assert worst_line(table[table["defense"] == "baseline"]).endswith("undefended; no defence does better")
+    assert worst_line(table[table["defense"] == "baseline"]).endswith(
+        "undefended; no defence does better"
+    )
     assert worst_line(table[table["defense"] == "dp_train"]) == ""
 
 
@@ -42,7 +52,9 @@ def test_the_section_shows_every_attack_and_no_bare_number(table, tmp_path):
     assert all(f"<td>{attack}</td>" in page for attack in POISONS)
     cells = [cell.split("</td>")[0] for cell in page.split("<td>")[1:]]
     numbers = [cell for cell in cells if any(letter.isdigit() for letter in cell)]
-    on_everybody = sum(facts.goal == "availability" for facts in POISON_FACTS.values())  # accuracy and sensitivity
+    on_everybody = sum(
+        facts.goal == "availability" for facts in POISON_FACTS.values()
+    )  # accuracy and sensitivity
     assert len(numbers) == 2 * (len(POISONS) + on_everybody)
     assert all(" to " in cell for cell in numbers)
     assert page.count("<img") == 2

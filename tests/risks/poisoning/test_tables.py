@@ -30,7 +30,9 @@ def table(found, setting):
 
 
 def row(table, attack, dose):
-    return table[(table["defense"] == "baseline") & (table["attack"] == attack) & (table["dose"] == dose)].iloc[0]
+    return table[
+        (table["defense"] == "baseline") & (table["attack"] == attack) & (table["dose"] == dose)
+    ].iloc[0]
 
 
 def test_one_row_per_attack_and_dose_and_one_without_poison_per_defence(table):
@@ -46,13 +48,27 @@ def test_figures_are_those_of_a_plain_loop(table, found):
     hits_before = [np.mean([m[n] > 0 for m in before]) for n in range(60)]
     ill = [n for n in range(60) if y[n] == 1]
     assert line["accuracy"] == pytest.approx(np.mean(hits))
-    assert line["accuracy_difference"] == pytest.approx(np.mean([a - b for a, b in zip(hits, hits_before, strict=True)]))
+    assert line["accuracy_difference"] == pytest.approx(
+        np.mean([a - b for a, b in zip(hits, hits_before, strict=True)])
+    )
     assert line["sensitivity"] == pytest.approx(np.mean([hits[n] for n in ill]))
-    assert line["sensitivity_difference"] == pytest.approx(np.mean([hits[n] - hits_before[n] for n in ill]))
+    assert line["sensitivity_difference"] == pytest.approx(
+        np.mean([hits[n] - hits_before[n] for n in ill])
+    )
     assert line["missed_diagnosis_rate"] == pytest.approx(1 - line["sensitivity"])
-    assert line["missed_diagnosis_rate_difference"] == pytest.approx(-line["sensitivity_difference"])
+    assert line["missed_diagnosis_rate_difference"] == pytest.approx(
+        -line["sensitivity_difference"]
+    )
     assert line["proved_accuracy"] == pytest.approx(found.proved["random_flips"][1].double().mean())
-    scores = [[(m[i] if y[i] else -m[i]) > (m[j] if y[j] else -m[j]) for i in ill for j in range(60) if y[j] == 0] for m in after]
+    scores = [
+        [
+            (m[i] if y[i] else -m[i]) > (m[j] if y[j] else -m[j])
+            for i in ill
+            for j in range(60)
+            if y[j] == 0
+        ]
+        for m in after
+    ]
     assert line["auroc"] == pytest.approx(np.mean(scores))
 
 
@@ -69,8 +85,17 @@ def test_the_interval_of_a_difference_is_that_of_resampled_patients():
 
 def test_without_poison_nothing_differs(table):
     line = row(table, "none", 0)
-    assert all(line[f"{metric}_difference{end}"] == 0 for metric in METRICS[:-1] for end in ("", "_low", "_high"))
-    assert (line["poisoned"], line["poison_rate"], line["goal"], line["atlas"]) == (0, 0, "none", "none")
+    assert all(
+        line[f"{metric}_difference{end}"] == 0
+        for metric in METRICS[:-1]
+        for end in ("", "_low", "_high")
+    )
+    assert (line["poisoned"], line["poison_rate"], line["goal"], line["atlas"]) == (
+        0,
+        0,
+        "none",
+        "none",
+    )
 
 
 def test_every_figure_lies_in_its_interval(table):
@@ -98,12 +123,16 @@ def test_the_backdoor_succeeds_where_only_the_trigger_turns_the_answer(table, fo
     assert 5 < len(counted) < 60
     assert line["attack_success_rate"] == pytest.approx(np.mean(success))
     assert line["control"] == pytest.approx(np.mean(control))
-    assert line["attack_success_rate_difference"] == pytest.approx(np.mean(success) - np.mean(control))
+    assert line["attack_success_rate_difference"] == pytest.approx(
+        np.mean(success) - np.mean(control)
+    )
 
 
 def test_a_target_is_won_where_it_is_called_healthy(table, found):
     line = row(table, "one_patient", 1)
-    assert line["attack_success_rate"] == pytest.approx(float((found.target_margins[1] <= 0).double().mean()))
+    assert line["attack_success_rate"] == pytest.approx(
+        float((found.target_margins[1] <= 0).double().mean())
+    )
     assert line["control"] == pytest.approx(float((found.target_margins[0] <= 0).double().mean()))
     assert np.isnan(line["accuracy"])
     assert np.isnan(row(table, "random_flips", 1)["attack_success_rate"])
@@ -123,16 +152,26 @@ def test_the_table_survives_csv(table, tmp_path):
     table.to_csv(tmp_path / "t.csv", index=False)
     again = pd.read_csv(tmp_path / "t.csv", keep_default_na=False, na_values=[""])
     assert again["attack"].tolist() == table["attack"].tolist()
-    assert [dose_name(dose) for dose in again["dose"]] == [dose_name(dose) for dose in table["dose"]]
+    assert [dose_name(dose) for dose in again["dose"]] == [
+        dose_name(dose) for dose in table["dose"]
+    ]
 
 
 def test_doses_in_words():
-    assert [dose_name(dose) for dose in (1, 1.0, 3, 0.1, 0.015)] == ["1 record", "1 record", "3 records", "10 %", "1.5 %"]
+    assert [dose_name(dose) for dose in (1, 1.0, 3, 0.1, 0.015)] == [
+        "1 record",
+        "1 record",
+        "3 records",
+        "10 %",
+        "1.5 %",
+    ]
 
 
 def test_nobody_to_win_is_no_figure(found, setting):
     found.triggered[:] = torch.nan
-    assert np.isnan(row(damage_table({"baseline": found}, setting), "backdoor", 1)["attack_success_rate"])
+    assert np.isnan(
+        row(damage_table({"baseline": found}, setting), "backdoor", 1)["attack_success_rate"]
+    )
 
 
 def test_all_of_a_few_targets_are_no_certainty(found, setting):

@@ -14,10 +14,37 @@ def made_up(agreement: float, *, patients: int = 400, seed: int = 0) -> Theft:
     coins = torch.rand(2, patients, generator=generator)
     member, test = coins < 0.5, coins > 0.75
     copy = torch.where(torch.rand(2, patients, generator=generator) < agreement, victim, -victim)
-    attacker = {"strategy": "public", "api": PLAIN, "access": "labels", "surrogate": "mlp", "budget": 100, "queries": 100}
-    other = {**attacker, "strategy": TRUE_LABELS, "api": "none", "access": "diagnoses", "queries": 0}
+    attacker = {
+        "strategy": "public",
+        "api": PLAIN,
+        "access": "labels",
+        "surrogate": "mlp",
+        "budget": 100,
+        "queries": 100,
+    }
+    other = {
+        **attacker,
+        "strategy": TRUE_LABELS,
+        "api": "none",
+        "access": "diagnoses",
+        "queries": 0,
+    }
     rows = pd.DataFrame([{**one, "victim": v} for one in (attacker, other) for v in (0, 1)])
     broken = (torch.rand(4, patients, generator=generator) < 0.5) & test.repeat(2, 1)
-    told = {f"{PLAIN}/labels": (victim > 0).float(), f"{PLAIN}/probabilities": torch.sigmoid(victim)}
+    told = {
+        f"{PLAIN}/labels": (victim > 0).float(),
+        f"{PLAIN}/probabilities": torch.sigmoid(victim),
+    }
     agrees = torch.rand(4, 500, generator=generator) < agreement
-    return Theft(rows, copy.repeat(2, 1), broken, agrees, member, test, y, {PLAIN: victim}, {PLAIN: broken[:2]}, told)
+    return Theft(
+        rows,
+        copy.repeat(2, 1),
+        broken,
+        agrees,
+        member,
+        test,
+        y,
+        {PLAIN: victim},
+        {PLAIN: broken[:2]},
+        told,
+    )

@@ -5,7 +5,14 @@ import pytest
 import yaml
 
 from pipeline import params
-from pipeline.risks.theft.report import TheftReport, best_copies, draw_theft, theft_line, theft_report, theft_section
+from pipeline.risks.theft.report import (
+    TheftReport,
+    best_copies,
+    draw_theft,
+    theft_line,
+    theft_report,
+    theft_section,
+)
 from risks.theft.made_up import made_up
 
 
@@ -26,7 +33,9 @@ def test_the_tables(report):
 def test_the_line_goes_from_undefended_to_the_least_with_intervals(report):
     table = report.tables["theft"].set_index(["defense", "strategy"])["fidelity"]
     line = theft_line(report)
-    assert line.startswith(f"Fidelity of a copy after 100 questions: undefended {table['baseline', 'public']:.3f} (")
+    assert line.startswith(
+        f"Fidelity of a copy after 100 questions: undefended {table['baseline', 'public']:.3f} ("
+    )
     assert f"-> least {table['<i>dp</i>', 'public']:.3f} (" in line
     assert line.count(" to ") == 2
     assert line.endswith("(<i>dp</i>).")

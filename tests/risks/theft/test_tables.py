@@ -25,8 +25,11 @@ def table(stolen):
 
 def test_a_row_for_each_defence_and_attacker(table):
     assert table[["defense", "strategy"]].to_numpy().tolist() == [
-        ["baseline", "public"], ["baseline", TRUE_LABELS], ["other", "public"], ["other", TRUE_LABELS],
-    ]  # fmt: skip
+        ["baseline", "public"],
+        ["baseline", TRUE_LABELS],
+        ["other", "public"],
+        ["other", TRUE_LABELS],
+    ]
     assert table["queries"].tolist() == [100, 0, 100, 0]
 
 
@@ -46,7 +49,15 @@ def test_a_copy_of_the_same_weights_is_as_good_as_its_victim_in_everything(table
 
 
 def test_figures_lie_inside_intervals_of_the_right_width(table, stolen):
-    for name in ("fidelity", "uniform_fidelity", "accuracy", "auroc", "evasion", "membership", "victim_accuracy"):
+    for name in (
+        "fidelity",
+        "uniform_fidelity",
+        "accuracy",
+        "auroc",
+        "evasion",
+        "membership",
+        "victim_accuracy",
+    ):
         assert (table[f"{name}_low"] <= table[name]).all()
         assert (table[name] <= table[f"{name}_high"]).all()
     share, tests = table.loc[0, "fidelity"], int(stolen.test.sum())
@@ -62,7 +73,9 @@ def test_only_rightly_answered_test_patients_can_be_broken(table, stolen):
 def test_membership_compares_members_with_test_patients_alone(stolen):
     told = stolen.log_odds.clone()
     signs = torch.where(stolen.y == 1, 1.0, -1.0)
-    known = torch.where(stolen.member, 9.0, torch.where(stolen.test, 1.0, 99.0)).repeat(2, 1)  # the attacker's: ignored
+    known = torch.where(stolen.member, 9.0, torch.where(stolen.test, 1.0, 99.0)).repeat(
+        2, 1
+    )  # the attacker's: ignored
     betrayed = Theft(**{**vars(stolen), "log_odds": known * signs})
     assert theft_table({"baseline": betrayed}, CFG, 0)["membership"].tolist() == [1.0, 1.0]
     assert torch.equal(told, stolen.log_odds)

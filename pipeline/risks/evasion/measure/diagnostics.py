@@ -1,7 +1,8 @@
 """Whether an attack can trust a model: measurements of its gradients and answers, as evidence for `pipeline.risks.evasion.flags`.
 
-Each is a pure function; the model is any callable from records (M, B, D) in clinical units to logits (M, B, C). After Carlini et
-al. 2019 (arXiv:1902.06705), Athalye et al. 2018 (arXiv:1802.00420) and the flags of Croce and Hein 2020 (arXiv:2003.01690).
+Each is a pure function; the model is any callable from records (M, B, D) in clinical units to
+logits (M, B, C). After Carlini et al. 2019 (arXiv:1902.06705), Athalye et al. 2018
+(arXiv:1802.00420) and the flags of Croce and Hein 2020 (arXiv:2003.01690).
 """
 
 from dataclasses import replace
@@ -16,21 +17,22 @@ from pipeline.data.threat import Threat
 from pipeline.models.answers import margin
 from pipeline.models.population import Population
 
-DIFFERENCE_STEP = 1e-5  # of a reference SD: in float64 rounding stays below 1e-9, and few records have a kink of a ReLU so near
+# of a reference SD: in float64 rounding stays below 1e-9, and few records have a kink of a ReLU so
+# near
+DIFFERENCE_STEP = 1e-5
 SAMPLED_RECORDS = 24  # of each member: finite differences ask for 2 D answers per record
 PGD_STEPS, PGD_STEP_SIZE = 20, 0.2  # as `conf/attack/pgd_margin.yaml`
 UNBOUNDED_EPS = 100.0  # reference SDs: no measurement of a living person lies so far out
 SUM_TOLERANCE = 1e-4  # float32 softmaxes add up to 1 within this
 
 
-def zero_gradient_share(model: LogitsFn, x: Tensor, y: Tensor, loss: Loss = "cross_entropy") -> float:
+def zero_gradient_share(
+    model: LogitsFn, x: Tensor, y: Tensor, loss: Loss = "cross_entropy"
+) -> float:
     """The share of rightly answered records at which the loss has no gradient at all, in float32: gradient attacks stand still.
 
-    Args:
-        model: to be measured.
-        x: records (M, B, D) in clinical units, NaN = missing; a record without any value does not count.
-        y: class indices (M, B).
-        loss: whose gradient.
+    Args: model: to be measured. x: records (M, B, D) in clinical units, NaN = missing; a record
+        without any value does not count. y: class indices (M, B). loss: whose gradient.
 
     Returns:
         in [0, 1]; 0 where no record is answered rightly.
@@ -41,11 +43,14 @@ def zero_gradient_share(model: LogitsFn, x: Tensor, y: Tensor, loss: Loss = "cro
     return float(flat.sum() / counted.sum().clamp(min=1))
 
 
-def gradient_agreement(model: LogitsFn, x: Tensor, y: Tensor, scale: Tensor, *, reference: LogitsFn) -> float:
+def gradient_agreement(
+    model: LogitsFn, x: Tensor, y: Tensor, scale: Tensor, *, reference: LogitsFn
+) -> float:
     """Cosine between the margin's gradient, as an attack gets it, and central differences of the margin in float64.
 
-    In units of `scale`, so that no feature counts by the size of its unit. The median over a member's records, because a kink of
-    a ReLU may lie between the two points; then the worst member.
+    In units of `scale`, so that no feature counts by the size of its unit. The median over a
+    member's records, because a kink of a ReLU may lie between the two points; then the worst
+    member.
 
     Args:
         model: to be measured.
@@ -81,7 +86,9 @@ def nondeterminism(model: LogitsFn, x: Tensor) -> float:
 def answers_are_probabilities(model: LogitsFn, x: Tensor) -> float:
     """The share of answers that lie in [0, 1] and sum to 1: a softmax, whose gradient vanishes where the model is certain."""
     answers = model(x)
-    like_probabilities = ((answers >= 0) & (answers <= 1)).all(-1) & ((answers.sum(-1) - 1).abs() <= SUM_TOLERANCE)
+    like_probabilities = ((answers >= 0) & (answers <= 1)).all(-1) & (
+        (answers.sum(-1) - 1).abs() <= SUM_TOLERANCE
+    )
     return float(like_probabilities.float().mean())
 
 
@@ -101,19 +108,37 @@ def convergence_gap(
     Positive = the attack had not converged. Chance can make it a little negative.
     """
     once, twice = (
-        accuracy(model, pgd(model, x, y, threat, eps=eps, steps=count, step_size=step_size, generator=generator), y)
+        accuracy(
+            model,
+            pgd(
+                model, x, y, threat, eps=eps, steps=count, step_size=step_size, generator=generator
+            ),
+            y,
+        )
         for count in (steps, 2 * steps)
     )
     return once - twice
 
 
-def unbounded_accuracy(model: LogitsFn, x: Tensor, y: Tensor, threat: Threat, *, generator: torch.Generator) -> float:
+def unbounded_accuracy(
+    model: LogitsFn, x: Tensor, y: Tensor, threat: Threat, *, generator: torch.Generator
+) -> float:
     """Accuracy left when every value may become anything (PGD on the margin at `UNBOUNDED_EPS`).
 
-    A model that depends on its input must then be no better than the best constant answer; a better one hides its gradients.
+    A model that depends on its input must then be no better than the best constant answer; a better
+    one hides its gradients.
     """
     free = unconstrained(threat)
-    x_adv = pgd(model, x, y, free, eps=UNBOUNDED_EPS, steps=PGD_STEPS, step_size=PGD_STEP_SIZE, generator=generator)
+    x_adv = pgd(
+        model,
+        x,
+        y,
+        free,
+        eps=UNBOUNDED_EPS,
+        steps=PGD_STEPS,
+        step_size=PGD_STEP_SIZE,
+        generator=generator,
+    )
     return accuracy(model, x_adv, y)
 
 
@@ -122,24 +147,29 @@ def unconstrained(threat: Threat) -> Threat:
     limit = torch.full_like(threat.upper, torch.inf)
     everything = torch.ones_like(threat.mutable)
     return replace(
-        threat, mutable=everything, lower=-limit, upper=limit, step=torch.zeros_like(threat.step), norm="linf", goal="any"
+        threat,
+        mutable=everything,
+        lower=-limit,
+        upper=limit,
+        step=torch.zeros_like(threat.step),
+        norm="linf",
+        goal="any",
     )
 
 
-def diagnose(population: Population, x: Tensor, y: Tensor, threat: Threat, *, eps: float, seed: int) -> dict[str, float]:
+def diagnose(
+    population: Population, x: Tensor, y: Tensor, threat: Threat, *, eps: float, seed: int
+) -> dict[str, float]:
     """All measurements of one population, by the names that `pipeline.risks.evasion.flags` reads.
 
-    Args:
-        population: M models.
-        x: records (M, B, D) in clinical units, each member's own, out of fold; filler of the rectangle counts too.
-        y: class indices (M, B).
-        threat: for `convergence_gap`; its scale is the unit of all.
-        eps: radius of `convergence_gap`, in units of threat.scale; where the audit's figures are read.
-        seed: of the sample for finite differences.
+    Args: population: M models. x: records (M, B, D) in clinical units, each member's own, out of
+        fold; filler of the rectangle counts too. y: class indices (M, B). threat: for
+        `convergence_gap`; its scale is the unit of all. eps: radius of `convergence_gap`, in units
+        of threat.scale; where the audit's figures are read. seed: of the sample for finite
+        differences.
 
-    Returns:
-        zero_gradient_share, gradient_agreement, nondeterminism, answers_are_probabilities, convergence_gap and
-        unbounded_accuracy.
+    Returns: zero_gradient_share, gradient_agreement, nondeterminism, answers_are_probabilities,
+        convergence_gap and unbounded_accuracy.
     """
     generator = torch.Generator().manual_seed(seed)
     sample = torch.randperm(x.shape[1], generator=generator)[:SAMPLED_RECORDS]

@@ -29,19 +29,24 @@ from pipeline.standards import describe_threat
 from pipeline.verify.out_of_fold import Verified, proofs_out_of_fold
 
 TRANSFER, SURROGATE, EXACT = "transfer", "surrogate", "exact"
-ROWS, RECORDS, DIAGNOSTICS, VERIFIED = "rows.parquet", "adversarial.safetensors", "diagnostics.json", "verified"
+ROWS, RECORDS, DIAGNOSTICS, VERIFIED = (
+    "rows.parquet",
+    "adversarial.safetensors",
+    "diagnostics.json",
+    "verified",
+)
 
 
 @dataclass(frozen=True)
 class Findings:
     """What is reported of one population; every figure and flag is a function of it.
 
-    Attributes:
-        rows: one row per threat x attack x eps x repetition x patient, in this order: `threat, attack`, the columns of
-            `pipeline.standards.THREAT_COLUMNS`, `eps, repetition, patient, model, y, margin, broken, changed`. `margin` is that
-            of the true class, in logits; `broken` means the answer is wrong; `changed` counts the values that differ.
-        verified: what is proved, by threat.
-        diagnostics: measurements of gradients and answers, and how often a check of the audit itself failed.
+    Attributes: rows: one row per threat x attack x eps x repetition x patient, in this order:
+        `threat, attack`, the columns of `pipeline.standards.THREAT_COLUMNS`, `eps, repetition,
+        patient, model, y, margin, broken, changed`. `margin` is that of the true class, in logits;
+        `broken` means the answer is wrong; `changed` counts the values that differ. verified: what
+        is proved, by threat. diagnostics: measurements of gradients and answers, and how often a
+        check of the audit itself failed.
     """
 
     rows: pd.DataFrame
@@ -70,7 +75,9 @@ class Findings:
         """
         rows = load_rows(folder)
         threats = list(rows["threat"].cat.categories)
-        verified = {threat: Verified.load(folder / VERIFIED / f"{threat}.safetensors") for threat in threats}
+        verified = {
+            threat: Verified.load(folder / VERIFIED / f"{threat}.safetensors") for threat in threats
+        }
         return cls(rows, verified, read_json(folder / DIAGNOSTICS))
 
 
@@ -103,7 +110,9 @@ def load_rows(folder: Path) -> pd.DataFrame:
         rows["threat"].cat.categories  # noqa: B018 - an audit's rows have one
         return rows
     except (OSError, ValueError, KeyError, AttributeError) as error:
-        raise BadInput(f"{folder / ROWS}: cannot be read ({error}); run `dvc repro` to make it") from error
+        raise BadInput(
+            f"{folder / ROWS}: cannot be read ({error}); run `dvc repro` to make it"
+        ) from error
 
 
 def load_adversarial(folder: Path) -> dict[str, Tensor]:
@@ -116,25 +125,37 @@ def load_adversarial(folder: Path) -> dict[str, Tensor]:
 
 
 def audit(
-    population: Population, dataset: Dataset, plan: Plan, cfg: Config, *, name: str, transfer: dict[str, Tensor] | None = None
+    population: Population,
+    dataset: Dataset,
+    plan: Plan,
+    cfg: Config,
+    *,
+    name: str,
+    transfer: dict[str, Tensor] | None = None,
 ) -> Audit:
     """Attacks every model on the patients it did not train on, and proves what no attack can do.
 
-    Each attack is adaptive: it sees the very model it attacks. An attack is not trusted, and neither is the verifier: what they
-    propose is projected onto the threat model, checked against its definition, and scored in float64, here.
+    Each attack is adaptive: it sees the very model it attacks. An attack is not trusted, and
+    neither is the verifier: what they propose is projected onto the threat model, checked against
+    its definition, and scored in float64, here.
 
-    Args:
-        population: M models; those that hold nobody out are left alone.
-        dataset: the records.
-        plan: who trained on whom.
-        cfg: radii, threat models and attacks.
-        name: of the defence, beside the progress bar.
-        transfer: adversarial records of another population, as `Audit.x_adv`; all of them are tried on this one too.
+    Args: population: M models; those that hold nobody out are left alone. dataset: the records.
+        plan: who trained on whom. cfg: radii, threat models and attacks. name: of the defence,
+        beside the progress bar. transfer: adversarial records of another population, as
+        `Audit.x_adv`; all of them are tried on this one too.
     """
     scored = plan.scored()
     population, plan = population.select(scored), plan.select(scored)
-    subject = Subject(population, train_linear_surrogate(dataset.x, dataset.y, plan), dataset, plan, *plan.held_out_index())
-    threats = {threat: Threat.of(dataset.schema.features, limits) for threat, limits in cfg.threat.items()}
+    subject = Subject(
+        population,
+        train_linear_surrogate(dataset.x, dataset.y, plan),
+        dataset,
+        plan,
+        *plan.held_out_index(),
+    )
+    threats = {
+        threat: Threat.of(dataset.schema.features, limits) for threat, limits in cfg.threat.items()
+    }
     radii = {threat: radii_of(limits, cfg) for threat, limits in cfg.threat.items()}
     frames: list[pd.DataFrame] = []
     records: dict[str, Tensor] = {}
@@ -143,28 +164,63 @@ def audit(
     with workers() as pool:
         proofs = {
             threat_name: proofs_out_of_fold(
-                pool, population, dataset, plan, threat, radii=radii[threat_name], exact_to=cfg.threat[threat_name].exact_to,
-                budget=cfg.threat[threat_name].boxes, alone=threat_name == cfg.audit.headline,
+                pool,
+                population,
+                dataset,
+                plan,
+                threat,
+                radii=radii[threat_name],
+                exact_to=cfg.threat[threat_name].exact_to,
+                budget=cfg.threat[threat_name].boxes,
+                alone=threat_name == cfg.audit.headline,
             )
             for threat_name, threat in threats.items()
-        }  # fmt: skip
-        for threat_name, threat in tqdm(threats.items(), desc=f"attacking {name}", unit="threat", disable=None, leave=False):
+        }
+        for threat_name, threat in tqdm(
+            threats.items(), desc=f"attacking {name}", unit="threat", disable=None, leave=False
+        ):
             grid, eps = Grid(plan, radii[threat_name]), subject.radius(threat, radii[threat_name])
             attacks = list(_attacks(subject, grid, threat_name, threat, eps, cfg, transfer))
             proof = verified[threat_name] = proofs[threat_name]()
-            attacks.append((EXACT, "exact", None, grid.gather(proof.records_at(grid.eps, dataset.x), subject.index)))
+            attacks.append(
+                (
+                    EXACT,
+                    "exact",
+                    None,
+                    grid.gather(proof.records_at(grid.eps, dataset.x), subject.index),
+                )
+            )
             proved = proof.robust_at(grid.eps)
-            mutable = [feature for feature, may in zip(dataset.schema.names, threat.mutable.tolist(), strict=True) if may]
+            mutable = [
+                feature
+                for feature, may in zip(dataset.schema.names, threat.mutable.tolist(), strict=True)
+                if may
+            ]
             for attack, access, budget, proposed in attacks:
                 x_adv = threat.project(proposed, subject.x, eps)
                 checks["violations"] += threat.violations(x_adv, subject.x, eps)
                 margins, changed = subject.scored(grid, x_adv)
                 checks["attack_beats_proof"] += int(((margins <= 0) & proved).sum())
                 named = {"threat": threat_name, "attack": attack}
-                named |= describe_threat(norm=threat.norm, goal=threat.goal, mutable=mutable, access=access, query_budget=budget)
+                named |= describe_threat(
+                    norm=threat.norm,
+                    goal=threat.goal,
+                    mutable=mutable,
+                    access=access,
+                    query_budget=budget,
+                )
                 frames.append(grid.frame(named, margins, changed, dataset.y))
-                records[f"{threat_name}/{attack}"] = grid.scatter(x_adv, subject.index, subject.valid)
-    measured = diagnose(population, subject.x, subject.y, threats[cfg.audit.headline], eps=_middle(cfg.audit.eps), seed=cfg.seed)
+                records[f"{threat_name}/{attack}"] = grid.scatter(
+                    x_adv, subject.index, subject.valid
+                )
+    measured = diagnose(
+        population,
+        subject.x,
+        subject.y,
+        threats[cfg.audit.headline],
+        eps=_middle(cfg.audit.eps),
+        seed=cfg.seed,
+    )
     return Audit(Findings(_joined(frames), verified, measured | checks), records)
 
 
@@ -199,27 +255,47 @@ class Subject:
         """Margins in float64, and how many values changed, of records (E, M, B, D); both (E, S, N)."""
         margins = margin(self.population.double()(x_adv.double()), self.y)
         changed = ((x_adv != self.x) & ~self.x.isnan()).sum(-1)
-        return grid.scatter(margins, self.index, self.valid), grid.scatter(changed, self.index, self.valid)
+        return grid.scatter(margins, self.index, self.valid), grid.scatter(
+            changed, self.index, self.valid
+        )
 
 
 Proposal = tuple[str, str, int | None, Tensor]
 
 
 def _attacks(
-    subject: Subject, grid: Grid, threat_name: str, threat: Threat, eps: Tensor, cfg: Config, transfer: dict[str, Tensor] | None
+    subject: Subject,
+    grid: Grid,
+    threat_name: str,
+    threat: Threat,
+    eps: Tensor,
+    cfg: Config,
+    transfer: dict[str, Tensor] | None,
 ) -> Iterator[Proposal]:
     """The name, access, query budget and records (E, M, B, D) of each attack in turn."""
     x, y = subject.x, subject.y
-    for number, (attack_name, attack) in enumerate(evasion_suite(cfg.attack, norm=threat.norm).items()):
+    for number, (attack_name, attack) in enumerate(
+        evasion_suite(cfg.attack, norm=threat.norm).items()
+    ):
         generator = torch.Generator().manual_seed(cfg.seed * 1_000 + number)
         proposed = attack(subject.population, x, y, threat, eps=eps, generator=generator)
         options = cfg.attack[attack_name]
-        yield attack_name, ACCESS[options["method"]], query_budget(options, threat, grid.eps[-1]), proposed
+        yield (
+            attack_name,
+            ACCESS[options["method"]],
+            query_budget(options, threat, grid.eps[-1]),
+            proposed,
+        )
     if threat.norm != "l0":  # the gradient step is exact on a linear model
         yield SURROGATE, "transfer", None, fgsm(subject.surrogate, x, y, threat, eps=eps)
     if transfer is not None:
         sent = [records for key, records in transfer.items() if key.startswith(f"{threat_name}/")]
-        yield TRANSFER, "transfer", None, worst(subject.population, [grid.gather(one, subject.index) for one in sent], y)
+        yield (
+            TRANSFER,
+            "transfer",
+            None,
+            worst(subject.population, [grid.gather(one, subject.index) for one in sent], y),
+        )
 
 
 def radii_of(threat: ThreatConfig, cfg: Config) -> list[float]:
@@ -234,8 +310,12 @@ def _middle(radii: list[float]) -> float:
 
 def _joined(frames: list[pd.DataFrame]) -> pd.DataFrame:
     """All rows, with every column of few values as a category, in the order of first appearance."""
-    for column in [name for name, kind in frames[0].dtypes.items() if isinstance(kind, pd.CategoricalDtype)]:
-        values = list(dict.fromkeys(value for frame in frames for value in frame[column].cat.categories))
+    for column in [
+        name for name, kind in frames[0].dtypes.items() if isinstance(kind, pd.CategoricalDtype)
+    ]:
+        values = list(
+            dict.fromkeys(value for frame in frames for value in frame[column].cat.categories)
+        )
         for frame in frames:
             frame[column] = frame[column].cat.set_categories(values)
     return pd.concat(frames, ignore_index=True)

@@ -44,5 +44,7 @@ def outcomes(rows: pd.DataFrame) -> dict[str, Outcome]:
             str(attack): group["margin"].to_numpy().reshape(len(eps), -1, patients)
             for attack, group in of_threat.groupby("attack", observed=True, sort=False)
         }
-        result[str(threat)] = Outcome(eps, of_threat["y"].to_numpy()[:patients].astype(np.int64), margins)
+        result[str(threat)] = Outcome(
+            eps, of_threat["y"].to_numpy()[:patients].astype(np.int64), margins
+        )
     return result

@@ -1,7 +1,8 @@
 """What privacy costs and what it buys: the same private models at several epsilons, trained as one population.
 
-Everything but the noise is held fixed: plan, initial weights, learning rate, and the noise's direction. Each member has a noise
-of its own size, so one run of `fit_private` serves all epsilons, and neighbouring epsilons are compared on equal luck.
+Everything but the noise is held fixed: plan, initial weights, learning rate, and the noise's
+direction. Each member has a noise of its own size, so one run of `fit_private` serves all epsilons,
+and neighbouring epsilons are compared on equal luck.
 """
 
 from collections.abc import Sequence
@@ -25,11 +26,20 @@ from pipeline.models.mlp import MODELS, Architecture
 from pipeline.models.population import Population
 from pipeline.parallel import share_out, workers
 from pipeline.risks.frontier.measure.settings import FrontierSettings
-from pipeline.risks.membership.measure.claims import COINS, audit_canaries, canary_runs, recomputed_claim, refute
+from pipeline.risks.membership.measure.claims import (
+    COINS,
+    audit_canaries,
+    canary_runs,
+    recomputed_claim,
+    refute,
+)
 from pipeline.validation import check_options
 from pipeline.verify.out_of_fold import SAME_RADIUS, proofs_out_of_fold
 
-RECIPE, ATTACK = "dp_train", "lira_fixed"  # whose numbers; and the likelihood ratio that needs few shadows
+RECIPE, ATTACK = (
+    "dp_train",
+    "lira_fixed",
+)  # whose numbers; and the likelihood ratio that needs few shadows
 MEASURED = ("margin", "robust_below", "breaks_at")
 Claim = dict[str, Any]
 TENSORS, DESCRIPTION = "frontier.safetensors", "frontier.json"
@@ -39,17 +49,14 @@ TENSORS, DESCRIPTION = "frontier.safetensors", "frontier.json"
 class Frontier:
     """K kinds of model x E epsilons; S repetitions x N patients, each judged by models that did not train on them; T targets.
 
-    Attributes:
-        models: names of the kinds.
-        epsilons: targets as configured; None = no noise.
-        claims: for each kind and epsilon `epsilon, delta, accounts` as in `Leakage.claim` of the membership risk (None
-            where nothing is claimed), `noise_multiplier`, and the `audit`.
-        threat: name of the threat model of the proofs, and their `radius` in units of scale.
-        y: (N,) class indices.
-        margin: (K, E, S, N) float64, of the true class on the unchanged record, in logits.
-        proved: (K, E, S, N) bool, right on every record within the radius.
-        broken: (K, E, S, N) bool, a record within the radius is answered wrongly, and known. Neither = undecided.
-        scores: (K, E, T, records) float32, of `ATTACK`; HIGHER = MORE LIKELY A MEMBER.
+    Attributes: models: names of the kinds. epsilons: targets as configured; None = no noise.
+        claims: for each kind and epsilon `epsilon, delta, accounts` as in `Leakage.claim` of the
+        membership risk (None where nothing is claimed), `noise_multiplier`, and the `audit`.
+        threat: name of the threat model of the proofs, and their `radius` in units of scale. y:
+        (N,) class indices. margin: (K, E, S, N) float64, of the true class on the unchanged record,
+        in logits. proved: (K, E, S, N) bool, right on every record within the radius. broken: (K,
+        E, S, N) bool, a record within the radius is answered wrongly, and known. Neither =
+        undecided. scores: (K, E, T, records) float32, of `ATTACK`; HIGHER = MORE LIKELY A MEMBER.
         member: (T, records) bool, who trained each target; the same for all kinds and epsilons.
     """
 
@@ -69,7 +76,10 @@ class Frontier:
         """Writes `frontier.safetensors` and `frontier.json`."""
         tensors = {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
         write_tensors(folder / TENSORS, tensors)
-        write_json(folder / DESCRIPTION, {name: value for name, value in vars(self).items() if name not in tensors})
+        write_json(
+            folder / DESCRIPTION,
+            {name: value for name, value in vars(self).items() if name not in tensors},
+        )
 
     @classmethod
     def load(cls, folder: Path) -> "Frontier":
@@ -85,16 +95,17 @@ class Frontier:
             parts: dict[str, Any] = {**described, **tensors}
             return cls(models, epsilons, **parts)
         except (AttributeError, KeyError, TypeError) as error:
-            raise BadInput(f"{folder}: no privacy frontier ({error}); run `dvc repro frontier`") from error
+            raise BadInput(
+                f"{folder}: no privacy frontier ({error}); run `dvc repro frontier`"
+            ) from error
 
 
 def frontier(dataset: Dataset, plan: Plan, cfg: Config) -> Frontier:
     """Trains, attacks and audits every kind of model at every epsilon.
 
-    Args:
-        dataset: the records.
-        plan: of the cross-validation, of which the first `repetitions` are trained.
-        cfg: sections `frontier`, `audit`, `threat`, and that of `dp_train`: delta, clipping, steps and learning rate.
+    Args: dataset: the records. plan: of the cross-validation, of which the first `repetitions` are
+        trained. cfg: sections `frontier`, `audit`, `threat`, and that of `dp_train`: delta,
+        clipping, steps and learning rate.
 
     Raises:
         BadInput: `dp_train` is not configured, or its delta is too large for the cohort.
@@ -106,10 +117,15 @@ def frontier(dataset: Dataset, plan: Plan, cfg: Config) -> Frontier:
     claims = [claim_of(epsilon, scored, **numbers) for epsilon in wanted.epsilons]
     numbers = {name: value for name, value in numbers.items() if name != "delta"}
     plans = {"audits": None, "answers": scored, "membership": halves}
-    jobs = [(part, kind, dataset, own, cfg, claims, numbers) for kind in wanted.models for part, own in plans.items()]
+    jobs = [
+        (part, kind, dataset, own, cfg, claims, numbers)
+        for kind in wanted.models
+        for part, own in plans.items()
+    ]
     measured = {job[:2]: result for job, result in zip(jobs, share_out(measure, jobs), strict=True)}
     margin, below, breaks = (
-        torch.from_numpy(np.stack([measured["answers", kind][column] for kind in wanted.models])) for column in range(3)
+        torch.from_numpy(np.stack([measured["answers", kind][column] for kind in wanted.models]))
+        for column in range(3)
     )
     radius = wanted.radius
     return Frontier(
@@ -128,21 +144,31 @@ def frontier(dataset: Dataset, plan: Plan, cfg: Config) -> Frontier:
 
 
 def measure(
-    part: str, kind: str, dataset: Dataset, plan: Plan | None, cfg: Config, claims: Sequence[Claim], numbers: dict[str, Any]
+    part: str,
+    kind: str,
+    dataset: Dataset,
+    plan: Plan | None,
+    cfg: Config,
+    claims: Sequence[Claim],
+    numbers: dict[str, Any],
 ) -> Any:
     """One part of what is known of one kind of model, at all epsilons at once, by whichever process is free.
 
-    Returns:
-        `audits`: each claim with its audit; `answers` (3, E, S, N): margins on unchanged records, and of the nearest changed
-        answer the proved and the known distance; `membership` (E, T, N): scores.
+    Returns: `audits`: each claim with its audit; `answers` (3, E, S, N): margins on unchanged
+        records, and of the nearest changed answer the proved and the known distance; `membership`
+        (E, T, N): scores.
     """
-    architecture = MODELS[kind](dataset.x.shape[1], len(dataset.schema.classes), cfg.section(FrontierSettings).models[kind])
+    architecture = MODELS[kind](
+        dataset.x.shape[1], len(dataset.schema.classes), cfg.section(FrontierSettings).models[kind]
+    )
     if plan is None:
         return audits(kind, dataset, cfg, architecture, claims, numbers)
     populations = at_each_noise(dataset, plan, architecture, claims, numbers, f"{kind}, {part}")
     if part == "answers":
         return proofs(populations, dataset, plan, cfg)
-    return np.stack([membership_scores(population, dataset, plan).numpy() for population in populations])
+    return np.stack(
+        [membership_scores(population, dataset, plan).numpy() for population in populations]
+    )
 
 
 def training_numbers(cfg: Config) -> dict[str, Any]:
@@ -152,12 +178,16 @@ def training_numbers(cfg: Config) -> dict[str, Any]:
         BadInput: `dp_train` is not configured.
     """
     if RECIPE not in cfg.defenses:
-        raise BadInput(f"params.yaml: {RECIPE}: missing; the frontier trains with its numbers, so add {RECIPE} to the defences")
+        raise BadInput(
+            f"params.yaml: {RECIPE}: missing; the frontier trains with its numbers, so add {RECIPE} to the defences"
+        )
     options = check_options(dp_train, cfg.defenses[RECIPE], RECIPE)
     return {name: value for name, value in options.items() if name not in ("epsilon", "engine")}
 
 
-def claim_of(epsilon: float | None, plan: Plan, *, delta: float, sample_rate: float, steps: int, **_: Any) -> dict[str, Any]:
+def claim_of(
+    epsilon: float | None, plan: Plan, *, delta: float, sample_rate: float, steps: int, **_: Any
+) -> dict[str, Any]:
     """What is claimed at one epsilon, recomputed by our own accountant, and the noise that it takes.
 
     Raises:
@@ -166,16 +196,29 @@ def claim_of(epsilon: float | None, plan: Plan, *, delta: float, sample_rate: fl
     if epsilon is None:
         return {"epsilon": None, "delta": delta, "accounts": None, "noise_multiplier": 0.0}
     guarantee = guarantee_for(plan, RECIPE, epsilon, delta, sample_rate, steps)
-    return {**recomputed_claim(RECIPE, guarantee), "noise_multiplier": guarantee["noise_multiplier"]}
+    return {
+        **recomputed_claim(RECIPE, guarantee),
+        "noise_multiplier": guarantee["noise_multiplier"],
+    }
 
 
 def at_each_noise(
-    dataset: Dataset, plan: Plan, architecture: Architecture, claims: Sequence[Claim], numbers: dict[str, Any], name: str
+    dataset: Dataset,
+    plan: Plan,
+    architecture: Architecture,
+    claims: Sequence[Claim],
+    numbers: dict[str, Any],
+    name: str,
 ) -> list[Population]:
     """The models of `plan` (P) at each claim's noise (E), trained as one population of E x P; one population per claim."""
-    size, noise = plan.size, torch.tensor([claim["noise_multiplier"] for claim in claims], dtype=torch.float64)
+    size, noise = (
+        plan.size,
+        torch.tensor([claim["noise_multiplier"] for claim in claims], dtype=torch.float64),
+    )
     everywhere = plan.select(torch.arange(size).repeat(len(claims)))
-    population = fit_private(dataset, everywhere, architecture, noise.repeat_interleave(size), name=name, **numbers)
+    population = fit_private(
+        dataset, everywhere, architecture, noise.repeat_interleave(size), name=name, **numbers
+    )
     return [population.select(members) for members in torch.arange(everywhere.size).split(size)]
 
 
@@ -194,10 +237,14 @@ def audits(
     """
     canaries = cfg.section(FrontierSettings).canaries
     together, plan = canary_runs(dataset, canaries, cfg.section(FrontierSettings).runs, cfg.seed)
-    populations = at_each_noise(together, plan, architecture, claims, numbers, f"{kind}, with canaries")
+    populations = at_each_noise(
+        together, plan, architecture, claims, numbers, f"{kind}, with canaries"
+    )
     audited = []
     for claim, population in zip(claims, populations, strict=True):
-        audit = audit_canaries(population, together, plan, canaries, claim["delta"], cfg.audit.confidence)
+        audit = audit_canaries(
+            population, together, plan, canaries, claim["delta"], cfg.audit.confidence
+        )
         if claim["epsilon"] is not None:
             refute(f"frontier, {kind}", claim["epsilon"], audit, cfg.audit.confidence)
         audited.append({**claim, "audit": audit})
@@ -210,7 +257,17 @@ def proofs(populations: Sequence[Population], dataset: Dataset, plan: Plan, cfg:
     radius, budget = cfg.section(FrontierSettings).radius, cfg.section(FrontierSettings).boxes
     with workers() as pool:
         waiting = [
-            proofs_out_of_fold(pool, one, dataset, plan, threat, radii=[radius], exact_to=None, budget=budget, alone=False)
+            proofs_out_of_fold(
+                pool,
+                one,
+                dataset,
+                plan,
+                threat,
+                radii=[radius],
+                exact_to=None,
+                budget=budget,
+                alone=False,
+            )
             for one in populations
         ]
         found = [wait() for wait in waiting]
@@ -220,5 +277,7 @@ def proofs(populations: Sequence[Population], dataset: Dataset, plan: Plan, cfg:
 def membership_scores(population: Population, dataset: Dataset, plan: Plan) -> Tensor:
     """(T, N) float32: `ATTACK` on each target, with all others as its shadows."""
     spared, scale = torch.Generator().manual_seed(0), dataset.schema.column("scale")
-    seen = signals(population, dataset.x, dataset.y, copies=0, spread=1.0, scale=scale, generator=spared)
+    seen = signals(
+        population, dataset.x, dataset.y, copies=0, spread=1.0, scale=scale, generator=spared
+    )
     return MEMBERSHIP[ATTACK](seen, plan.train).float()

@@ -7,7 +7,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from pipeline.attacks.inversion import attribute_inference, by_side, compare_with_people, typical_record
+from pipeline.attacks.inversion import (
+    attribute_inference,
+    by_side,
+    compare_with_people,
+    typical_record,
+)
 from pipeline.config import Config
 from pipeline.data.schema import Dataset
 from pipeline.files import read_tensors, write_tensors
@@ -35,13 +40,12 @@ class Inversion:
 
     G questions, N patients, V victims, D features.
 
-    Attributes:
-        questions: G.
-        alone: (G, 2, N) float32, mean absolute error of the guess without a model, in units of the feature's scale: over the
-            victims that were trained on the patient, and over the others; NaN = nothing to guess.
-        aided: (G, 2, N) float32, the same with the victim's answers.
-        typical: (V, D) float64, the record that each victim finds most typical of disease, in clinical units.
-        distances: each (V,) float64, of `pipeline.attacks.inversion.compare_with_people`.
+    Attributes: questions: G. alone: (G, 2, N) float32, mean absolute error of the guess without a
+        model, in units of the feature's scale: over the victims that were trained on the patient,
+        and over the others; NaN = nothing to guess. aided: (G, 2, N) float32, the same with the
+        victim's answers. typical: (V, D) float64, the record that each victim finds most typical of
+        disease, in clinical units. distances: each (V,) float64, of
+        `pipeline.attacks.inversion.compare_with_people`.
     """
 
     questions: tuple[Question, ...]
@@ -55,7 +59,11 @@ class Inversion:
         folder.mkdir(parents=True)
         tensors = {"alone": self.alone, "aided": self.aided, "typical": self.typical}
         tensors |= {f"distances.{name}": value for name, value in self.distances.items()}
-        write_tensors(folder / FILE, tensors, {"questions": json.dumps([asdict(question) for question in self.questions])})
+        write_tensors(
+            folder / FILE,
+            tensors,
+            {"questions": json.dumps([asdict(question) for question in self.questions])},
+        )
 
     @classmethod
     def load(cls, folder: Path) -> "Inversion":
@@ -65,12 +73,18 @@ class Inversion:
             BadInput: the file is missing or damaged.
         """
         tensors, metadata = read_tensors(folder / FILE, advice="run `dvc repro` to make it")
-        distances = {name.removeprefix("distances."): tensor for name, tensor in tensors.items() if name.startswith("distances.")}
+        distances = {
+            name.removeprefix("distances."): tensor
+            for name, tensor in tensors.items()
+            if name.startswith("distances.")
+        }
         questions = tuple(Question(**question) for question in json.loads(metadata["questions"]))
         return cls(questions, tensors["alone"], tensors["aided"], tensors["typical"], distances)
 
 
-def guess_measurements(population: Population, member: Tensor, dataset: Dataset, cfg: Config) -> Inversion:
+def guess_measurements(
+    population: Population, member: Tensor, dataset: Dataset, cfg: Config
+) -> Inversion:
     """Asks the first `victims` of a recipe's models for every private measurement, and for the typical patient.
 
     Args:
@@ -81,15 +95,34 @@ def guess_measurements(population: Population, member: Tensor, dataset: Dataset,
     """
     first = torch.arange(population.size) < cfg.section(InversionSettings).victims
     victims, member = population.select(first), member[first]
-    private = [name for name, feature in zip(dataset.schema.names, dataset.schema.features, strict=True) if feature.private]
+    private = [
+        name
+        for name, feature in zip(dataset.schema.names, dataset.schema.features, strict=True)
+        if feature.private
+    ]
     guesses = attribute_inference(
-        victims, dataset.x, dataset.y, member, dataset.schema, private, candidates=cfg.section(InversionSettings).candidates,
+        victims,
+        dataset.x,
+        dataset.y,
+        member,
+        dataset.schema,
+        private,
+        candidates=cfg.section(InversionSettings).candidates,
         generator=torch.Generator().manual_seed(cfg.seed),
-    )  # fmt: skip
-    errors = torch.zeros(len(guesses), 2, 2, len(dataset.y))  # question x (alone, aided) x (members, others) x patient
+    )
+    errors = torch.zeros(
+        len(guesses), 2, 2, len(dataset.y)
+    )  # question x (alone, aided) x (members, others) x patient
     for row, guess in enumerate(guesses):
-        errors[row] = torch.stack([by_side(guess.imputation, member), by_side(guess.model, member)]).float()
-    questions = tuple(Question(guess.attribute, guess.diagnosis, guess.access, guess.attacker) for guess in guesses)
+        errors[row] = torch.stack(
+            [by_side(guess.imputation, member), by_side(guess.model, member)]
+        ).float()
+    questions = tuple(
+        Question(guess.attribute, guess.diagnosis, guess.access, guess.attacker)
+        for guess in guesses
+    )
     typical = typical_record(victims, dataset.schema, ILL, steps=STEPS, learning_rate=LEARNING_RATE)
     distances = compare_with_people(typical, dataset.x, dataset.y, member, dataset.schema, ILL)
-    return Inversion(questions, errors[:, 0].contiguous(), errors[:, 1].contiguous(), typical, distances)
+    return Inversion(
+        questions, errors[:, 0].contiguous(), errors[:, 1].contiguous(), typical, distances
+    )

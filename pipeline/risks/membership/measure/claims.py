@@ -16,12 +16,21 @@ from pipeline.risks.membership.measure.settings import MembershipSettings
 from pipeline.statistics import accounting
 from pipeline.statistics.epsilon_bounds import lower_bound
 
-COINS, CANARY_COINS = 104_729, 1_299_709  # added to the seed, so that no plan shares coins with another
-EXTREME = 2.5  # of a canary's values, in units of scale from the centre: rare, and what clipping is for
-AGREEMENT = 0.02  # by how much our accountant may exceed the claimed epsilon: Opacus rounds, and so do we
+COINS, CANARY_COINS = (
+    104_729,
+    1_299_709,
+)  # added to the seed, so that no plan shares coins with another
+EXTREME = (
+    2.5  # of a canary's values, in units of scale from the centre: rare, and what clipping is for
+)
+AGREEMENT = (
+    0.02  # by how much our accountant may exceed the claimed epsilon: Opacus rounds, and so do we
+)
 
 
-def audited_claim(name: str, dataset: Dataset, cfg: Config, guarantee: dict[str, Any]) -> dict[str, Any]:
+def audited_claim(
+    name: str, dataset: Dataset, cfg: Config, guarantee: dict[str, Any]
+) -> dict[str, Any]:
     """The claim beside what our own accountant makes of the logged numbers, and beside the epsilon that an audit proves.
 
     Raises:
@@ -40,7 +49,9 @@ def recomputed_claim(name: str, guarantee: dict[str, Any]) -> dict[str, Any]:
         FailedCheck: the logged numbers spend more than is claimed.
     """
     epsilon, delta = float(guarantee["epsilon"]), float(guarantee["delta"])
-    accounts = accounting.recompute(guarantee["sample_rate"], guarantee["noise_multiplier"], guarantee["steps"], delta)
+    accounts = accounting.recompute(
+        guarantee["sample_rate"], guarantee["noise_multiplier"], guarantee["steps"], delta
+    )
     spends = accounts["pld"]
     if spends is None or spends > epsilon * (1 + AGREEMENT):
         spent = f"sample_rate, noise_multiplier and steps spend {spends}"
@@ -73,16 +84,24 @@ def canary_runs(dataset: Dataset, canaries: int, runs: int, seed: int) -> tuple[
     """The records with crafted canaries after them, and who trains: everybody in every run, each canary by a fair coin."""
     x, y = crafted_canaries(dataset, canaries, seed + CANARY_COINS)
     together = Dataset(torch.cat([dataset.x, x]), torch.cat([dataset.y, y]), dataset.schema)
-    plan = Plan.random_halves(len(together.y), models=runs, seed=seed + CANARY_COINS, always=len(dataset.y))
+    plan = Plan.random_halves(
+        len(together.y), models=runs, seed=seed + CANARY_COINS, always=len(dataset.y)
+    )
     return together, plan
 
 
 def audit_canaries(
-    population: Population, together: Dataset, plan: Plan, canaries: int, delta: float, confidence: float
+    population: Population,
+    together: Dataset,
+    plan: Plan,
+    canaries: int,
+    delta: float,
+    confidence: float,
 ) -> dict[str, Any]:
     """A lower bound on epsilon by an auditor who sees log-odds.
 
-    Half of the runs teach the auditor which canary shows, and from which score on; the other half are audited.
+    Half of the runs teach the auditor which canary shows, and from which score on; the other half
+    are audited.
 
     Args:
         population: the models of `canary_runs`' plan.
@@ -99,7 +118,9 @@ def audit_canaries(
     seen = recorded_log_odds(population, x, y)
     half = plan.size // 2
     coins = plan.train[:, -canaries:].numpy()
-    scores = (seen - seen[:half].mean(0)).numpy()  # a canary that every model finds hard says nothing by being hard
+    scores = (
+        seen - seen[:half].mean(0)
+    ).numpy()  # a canary that every model finds hard says nothing by being hard
     return lower_bound(scores[:half], coins[:half], scores[half:], coins[half:], delta, confidence)
 
 

@@ -10,9 +10,10 @@ from pipeline.config import Count, Positive, Section
 class MembershipSettings(Section):
     """What is measured of a model's memory of its patients.
 
-    `targets` models of a recipe are trained on random halves and attacked by `attacks`. `copies` noisy copies of a record, with a
-    `spread` in units of each feature's scale, are asked about where only labels are seen. Where differential privacy is claimed,
-    `runs` further models are trained with `canaries`.
+    `targets` models of a recipe are trained on random halves and attacked by `attacks`. `copies`
+    noisy copies of a record, with a `spread` in units of each feature's scale, are asked about
+    where only labels are seen. Where differential privacy is claimed, `runs` further models are
+    trained with `canaries`.
     """
 
     attacks: Annotated[list[str], Field(min_length=1)]

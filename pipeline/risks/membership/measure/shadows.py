@@ -1,7 +1,8 @@
 """Who can tell that a patient was in the training set of a recipe: attacks on models of random halves, and what is claimed.
 
-The same recipe is trained anew on random halves of the cohort: distillation with a teacher on the same half, DP-SGD with its own
-noise. Where a recipe claims differential privacy, it is also trained with canaries, and the claim is put to the test.
+The same recipe is trained anew on random halves of the cohort: distillation with a teacher on the
+same half, DP-SGD with its own noise. Where a recipe claims differential privacy, it is also trained
+with canaries, and the claim is put to the test.
 """
 
 from dataclasses import dataclass
@@ -35,7 +36,9 @@ class Halves:
 
 def train_halves(name: str, dataset: Dataset, cfg: Config) -> Halves:
     """Trains the recipe `name` on as many random halves as there are targets."""
-    plan = Plan.random_halves(len(dataset.y), models=cfg.section(MembershipSettings).targets, seed=cfg.seed + COINS)
+    plan = Plan.random_halves(
+        len(dataset.y), models=cfg.section(MembershipSettings).targets, seed=cfg.seed + COINS
+    )
     return Halves(train(name, dataset, plan, cfg), plan)
 
 
@@ -43,12 +46,12 @@ def train_halves(name: str, dataset: Dataset, cfg: Config) -> Halves:
 class Membership:
     """What is reported of one recipe; every figure is a function of it.
 
-    Attributes:
-        scores: for each membership attack and `BLIND` (T, N) float32, of target t for record n; HIGHER = MORE LIKELY A MEMBER.
-        member: (T, N) bool, who trained each target.
+    Attributes: scores: for each membership attack and `BLIND` (T, N) float32, of target t for
+        record n; HIGHER = MORE LIKELY A MEMBER. member: (T, N) bool, who trained each target.
         log_odds: (T, N) float32, of the recorded class: what a target answers; above 0 it is right.
-        claim: empty where nothing is claimed; else `epsilon, delta`, the accounts that a second accountant makes of what was
-            logged (`accounts`), and the `audit` of `pipeline.statistics.epsilon_bounds.lower_bound`.
+        claim: empty where nothing is claimed; else `epsilon, delta`, the accounts that a second
+        accountant makes of what was logged (`accounts`), and the `audit` of
+        `pipeline.statistics.epsilon_bounds.lower_bound`.
     """
 
     scores: dict[str, Tensor]
@@ -78,14 +81,19 @@ class Membership:
 def infer_members(name: str, halves: Halves, dataset: Dataset, cfg: Config) -> Membership:
     """Attacks each model of the recipe `name` with all the others as its shadows, and audits a claim.
 
-    Raises:
-        FailedCheck: the recipe claims less than an audit proves that it spends, or than its own numbers add up to.
+    Raises: FailedCheck: the recipe claims less than an audit proves that it spends, or than its own
+        numbers add up to.
     """
     numbers, member = cfg.section(MembershipSettings), halves.plan.train
     seen = signals(
-        halves.population, dataset.x, dataset.y, copies=numbers.copies, spread=numbers.spread,
-        scale=dataset.schema.column("scale"), generator=torch.Generator().manual_seed(cfg.seed),
-    )  # fmt: skip
+        halves.population,
+        dataset.x,
+        dataset.y,
+        copies=numbers.copies,
+        spread=numbers.spread,
+        scale=dataset.schema.column("scale"),
+        generator=torch.Generator().manual_seed(cfg.seed),
+    )
     scores = {attack: MEMBERSHIP[attack](seen, member).float() for attack in numbers.attacks}
     scores[BLIND] = blind(dataset.x, dataset.y, member).float()
     guarantee = halves.population.facts.get("guarantee")

@@ -1,8 +1,9 @@
 """Finding and dropping poisoned records before the undefended recipe is trained, without knowing how many there are.
 
-A job is one attack, all filters: they share its training sets, and two of them share their scores. The batches of a set that lost
-records are others than before, so what a filter changes is what it dropped and the luck of other batches. Where a filter drops
-nothing, the models are the same bit for bit.
+A job is one attack, all filters: they share its training sets, and two of them share their scores.
+The batches of a set that lost records are others than before, so what a filter changes is what it
+dropped and the luck of other batches. Where a filter drops nothing, the models are the same bit for
+bit.
 """
 
 from dataclasses import dataclass
@@ -18,7 +19,15 @@ from pipeline.data.schema import Dataset
 from pipeline.defenses import train
 from pipeline.files import BadInput, read_tensors, write_tensors
 from pipeline.models.population import Population
-from pipeline.risks.poisoning.measure.filters import FILTERS, RULES, Filter, Recipe, detection, left_by, loss
+from pipeline.risks.poisoning.measure.filters import (
+    FILTERS,
+    RULES,
+    Filter,
+    Recipe,
+    detection,
+    left_by,
+    loss,
+)
 from pipeline.risks.poisoning.measure.recipes import (
     BACKDOOR,
     NONE,
@@ -40,14 +49,14 @@ FIELDS = ("margins", "triggered", "drop_rate", "precision", "recall", "false_ala
 class Cleansing:
     """What cleaning does against one attack, by filter. E doses, R training sets of each, S repetitions, N patients.
 
-    Attributes:
-        margins: (E, S, N) float32, the margin of the true class out of fold, in logits, of the recipe trained on what is left.
-        triggered: (E, S, N) float32, likewise with the trigger in the record; NaN = it lacks a measurement that the trigger
-            needs. Empty unless the attack is the backdoor.
-        drop_rate: (E, R) float64, of a training set, the share that was dropped.
-        precision: (E, R) float64, of the dropped records, the share that was poisoned; NaN = nothing was dropped.
-        recall: (E, R) float64, of the poisoned records, the share that was dropped; NaN = there were none.
-        false_alarm_rate: (E, R) float64, of the other records, the share that was dropped.
+    Attributes: margins: (E, S, N) float32, the margin of the true class out of fold, in logits, of
+        the recipe trained on what is left. triggered: (E, S, N) float32, likewise with the trigger
+        in the record; NaN = it lacks a measurement that the trigger needs. Empty unless the attack
+        is the backdoor. drop_rate: (E, R) float64, of a training set, the share that was dropped.
+        precision: (E, R) float64, of the dropped records, the share that was poisoned; NaN =
+        nothing was dropped. recall: (E, R) float64, of the poisoned records, the share that was
+        dropped; NaN = there were none. false_alarm_rate: (E, R) float64, of the other records, the
+        share that was dropped.
     """
 
     margins: dict[str, Tensor]
@@ -59,7 +68,11 @@ class Cleansing:
 
     def save(self, path: Path) -> None:
         """Writes the tensors as safetensors."""
-        tensors = {f"{field}.{name}": tensor for field in FIELDS for name, tensor in getattr(self, field).items()}
+        tensors = {
+            f"{field}.{name}": tensor
+            for field in FIELDS
+            for name, tensor in getattr(self, field).items()
+        }
         write_tensors(path, tensors, {"filters": ",".join(self.margins)})
 
     @classmethod
@@ -72,9 +85,13 @@ class Cleansing:
         tensors, metadata = read_tensors(path, advice="run `dvc repro poisoning`")
         try:
             names = metadata["filters"].split(",")
-            return cls(**{field: {name: tensors[f"{field}.{name}"] for name in names} for field in FIELDS})
+            return cls(
+                **{field: {name: tensors[f"{field}.{name}"] for name in names} for field in FIELDS}
+            )
         except KeyError as error:
-            raise BadInput(f"{path}: not what cleaning did ({error}); run `dvc repro poisoning`") from error
+            raise BadInput(
+                f"{path}: not what cleaning did ({error}); run `dvc repro poisoning`"
+            ) from error
 
 
 def cleansed_attacks(poison: Poisonings) -> list[str]:
@@ -87,16 +104,35 @@ def cleanse(attack: str, poison: Poisonings, cfg: Config) -> Cleansing:
     sets = unpoisoned(poison.dataset, poison.plan) if attack == NONE else poison.sets[attack]
     doses = int(sets.dose.max()) + 1
     rules = cfg.section(PoisoningSettings).filters
-    scores = {name: _filters(cfg)[name](sets.dataset, sets.plan, _recipe(cfg)) for name in {RULES[rule].filter for rule in rules}}
+    scores = {
+        name: _filters(cfg)[name](sets.dataset, sets.plan, _recipe(cfg))
+        for name in {RULES[rule].filter for rule in rules}
+    }
     results = {}
     for rule in rules:
-        left = left_by(rule, scores[RULES[rule].filter], sets.plan.train, cfg.section(PoisoningSettings).drop, seed=cfg.seed)
-        results[rule] = _outcome(sets.plan.train & ~left, sets, poison, cfg, doses, triggered=attack == BACKDOOR)
-    return Cleansing(**{field: {rule: result[field] for rule, result in results.items()} for field in FIELDS})
+        left = left_by(
+            rule,
+            scores[RULES[rule].filter],
+            sets.plan.train,
+            cfg.section(PoisoningSettings).drop,
+            seed=cfg.seed,
+        )
+        results[rule] = _outcome(
+            sets.plan.train & ~left, sets, poison, cfg, doses, triggered=attack == BACKDOOR
+        )
+    return Cleansing(
+        **{field: {rule: result[field] for rule, result in results.items()} for field in FIELDS}
+    )
 
 
 def _outcome(
-    dropped: Tensor, sets: TrainingSets, poison: Poisonings, cfg: Config, doses: int, *, triggered: bool
+    dropped: Tensor,
+    sets: TrainingSets,
+    poison: Poisonings,
+    cfg: Config,
+    doses: int,
+    *,
+    triggered: bool,
 ) -> dict[str, Tensor]:
     """The fields of a `Cleansing` where these rows (E * R, N * V) are dropped."""
     models = trained_on(RECIPE, sets.without(dropped), cfg)

@@ -1,9 +1,12 @@
 """Find and drop: filters that score how suspicious each training record is, before (or instead of) training on it.
 
-A filter maps (dataset, plan, recipe) to scores (M, N), HIGHER = MORE SUSPICIOUS, one row for each training set; NaN where a
-record is not in it. It sees what whoever trains sees: values and labels of the training records, never `plan.held_out`. The rows
-of a data set need not be different people: they may be variants of one record, of which each training set holds one at most.
-Training sets are scored a block at a time, so that memory does not grow with their number.
+A filter maps (dataset, plan, recipe) to scores (M, N), HIGHER = MORE SUSPICIOUS, one row for each
+training set; NaN where a
+record is not in it. It sees what whoever trains sees: values and labels of the training records,
+never `plan.held_out`. The rows
+of a data set need not be different people: they may be variants of one record, of which each
+training set holds one at most. Training sets are scored a block at a time, so that memory does not
+grow with their number.
 """
 
 from collections.abc import Callable
@@ -25,14 +28,19 @@ NEIGHBOURS = 10
 FOLDS = 5
 MAJORITY = 0.5  # of the neighbours: more of them disagree than agree
 BLOCK = 2**23  # numbers that one step of a filter holds at once, 64 MB in float64
-FOLD_SEED, TIE_SEED = 86_028_121, 122_949_823  # added to a model's seed, so that no draw is shared with its training
+FOLD_SEED, TIE_SEED = (
+    86_028_121,
+    122_949_823,
+)  # added to a model's seed, so that no draw is shared with its training
 
 
-def neighbours(dataset: Dataset, plan: Plan, recipe: Recipe | None = None, *, k: int = NEIGHBOURS) -> Tensor:
+def neighbours(
+    dataset: Dataset, plan: Plan, recipe: Recipe | None = None, *, k: int = NEIGHBOURS
+) -> Tensor:
     """The share of a record's k nearest neighbours that carry another label (Wilson 1972; Paudice et al. 2018, arXiv:1803.00992).
 
-    The distance of two records is the mean square difference, in units of each feature's public scale, of the values that both
-    have. Records that have no value in common are farthest.
+    The distance of two records is the mean square difference, in units of each feature's public
+    scale, of the values that both have. Records that have no value in common are farthest.
 
     Args:
         dataset: the records.
@@ -46,7 +54,8 @@ def neighbours(dataset: Dataset, plan: Plan, recipe: Recipe | None = None, *, k:
     center, scale = dataset.schema.column("center"), dataset.schema.column("scale")
     z = (dataset.x.double() - center) / scale
     known, z = (~z.isnan()).double(), z.nan_to_num()
-    # |a - b|^2 over the values that both have = sum of known_b a^2 - 2 a b + known_a b^2: one product of longer rows.
+    # |a - b|^2 over the values that both have = sum of known_b a^2 - 2 a b + known_a b^2: one
+    # product of longer rows.
     left, right = torch.cat([z.square(), -2 * z, known], -1), torch.cat([known, z, z.square()], -1)
     scores = []
     for one in _blocks(plan, int(plan.train.sum(1).max()) ** 2):
@@ -59,14 +68,17 @@ def neighbours(dataset: Dataset, plan: Plan, recipe: Recipe | None = None, *, k:
         y = dataset.y[index]
         other = y[:, None].expand(-1, index.shape[1], -1).gather(2, nearest.indices) != y[..., None]
         real = nearest.values.isfinite()
-        scores.append(_scatter((other & real).sum(-1) / real.sum(-1).clamp(min=1), index, valid, one.train))
+        scores.append(
+            _scatter((other & real).sum(-1) / real.sum(-1).clamp(min=1), index, valid, one.train)
+        )
     return torch.cat(scores)
 
 
 def loss(dataset: Dataset, plan: Plan, recipe: Recipe, *, folds: int = FOLDS) -> Tensor:
     """Cross-entropy of each record under a model that did not train on it (trimming: Jagielski et al. 2018, arXiv:1804.00308).
 
-    Out of sample, because a model that has learned a wrong label agrees with it. Each training set is cut into folds at random.
+    Out of sample, because a model that has learned a wrong label agrees with it. Each training set
+    is cut into folds at random.
 
     Args:
         dataset: the records.
@@ -80,7 +92,9 @@ def loss(dataset: Dataset, plan: Plan, recipe: Recipe, *, folds: int = FOLDS) ->
     scores = []
     for one in _blocks(plan, folds * dataset.x.numel()):
         fold = _folds(one, folds)
-        left_out = torch.stack([fold == part for part in range(folds)], 1).flatten(0, 1)  # (m * F, N), a set's folds together
+        left_out = torch.stack([fold == part for part in range(folds)], 1).flatten(
+            0, 1
+        )  # (m * F, N), a set's folds together
         train = one.train.repeat_interleave(folds, 0) & ~left_out
         seeds, nobody = one.seeds.repeat_interleave(folds), torch.full((len(train),), -1)
         labels = tuple(f"{label}-part{part}" for label in one.labels for part in range(folds))
@@ -88,7 +102,9 @@ def loss(dataset: Dataset, plan: Plan, recipe: Recipe, *, folds: int = FOLDS) ->
         index, valid = rectangle(left_out)
         with torch.no_grad():
             out = models.double()(dataset.x[index].double())
-        each = cross_entropy(out.flatten(0, 1), dataset.y[index].flatten(), reduction="none").view(index.shape)
+        each = cross_entropy(out.flatten(0, 1), dataset.y[index].flatten(), reduction="none").view(
+            index.shape
+        )
         row = torch.arange(one.size).repeat_interleave(folds)[:, None].expand(index.shape)
         block = torch.full(one.train.shape, torch.nan, dtype=torch.float64)
         block[row[valid], index[valid]] = each[valid]
@@ -99,30 +115,35 @@ def loss(dataset: Dataset, plan: Plan, recipe: Recipe, *, folds: int = FOLDS) ->
 def spectral(dataset: Dataset, plan: Plan, recipe: Recipe) -> Tensor:
     """Spectral signatures (Tran et al. 2018, arXiv:1811.00636).
 
-    Of a model trained on the suspicious records: the last hidden layer of the records of one label, centred, and the square of
-    each record's projection onto the first right singular vector. A linear model has no hidden layer: its standardised inputs.
-    Divided by its mean over the label's records, so that one threshold serves both labels.
+    Of a model trained on the suspicious records: the last hidden layer of the records of one label,
+    centred, and the square of each record's projection onto the first right singular vector. A
+    linear model has no hidden layer: its standardised inputs. Divided by its mean over the label's
+    records, so that one threshold serves both labels.
 
     Args:
         dataset: the records.
         plan: M training sets.
         recipe: trains the M models.
 
-    Returns:
-        (M, N) float64, at least 0; on average 1 among the records of one label, 0 where they are all alike.
+    Returns: (M, N) float64, at least 0; on average 1 among the records of one label, 0 where they
+        are all alike.
     """
     scores = []
     for one in _blocks(plan, 4 * dataset.x.numel()):
         models = recipe(dataset, one).double()
         index, valid = rectangle(one.train)
         with torch.no_grad():
-            hidden = forward(models.standardise(dataset.x[index].double()), layers_of(models.parameters))[-2]
+            hidden = forward(
+                models.standardise(dataset.x[index].double()), layers_of(models.parameters)
+            )[-2]
         score = hidden.new_zeros(index.shape)
         for label in range(len(dataset.schema.classes)):
             own = (valid & (dataset.y[index] == label)).double()[..., None]
             count = own.sum(1, keepdim=True).clamp(min=1)
             centred = (hidden - (hidden * own).sum(1, keepdim=True) / count) * own
-            first = torch.linalg.eigh(centred.mT @ centred).eigenvectors[..., -1:]  # the first right singular vector
+            first = torch.linalg.eigh(centred.mT @ centred).eigenvectors[
+                ..., -1:
+            ]  # the first right singular vector
             square = (centred @ first).square()
             mean = square.sum(1, keepdim=True) / count
             score += torch.where(mean > 0, square / mean, 0.0)[..., 0]
@@ -140,30 +161,41 @@ class Rule(NamedTuple):
     threshold: float | None = None
 
 
-RULES: dict[str, Rule] = {**{name: Rule(name) for name in FILTERS}, "majority": Rule("neighbours", MAJORITY)}
+RULES: dict[str, Rule] = {
+    **{name: Rule(name) for name in FILTERS},
+    "majority": Rule("neighbours", MAJORITY),
+}
 
 
 def left_by(rule: str, scores: Tensor, train: Tensor, share: float, *, seed: int = 0) -> Tensor:
     """(M, N) bool: the training sets (M, N) less those whom a rule drops, given the scores of its filter; see `drop`."""
     threshold = RULES[rule].threshold
-    return drop(scores, train, share, seed=seed) if threshold is None else drop_above(scores, train, threshold)
+    return (
+        drop(scores, train, share, seed=seed)
+        if threshold is None
+        else drop_above(scores, train, threshold)
+    )
 
 
 def drop(scores: Tensor, train: Tensor, share: float, *, seed: int = 0) -> Tensor:
     """Each training set without its most suspicious records.
 
-    Args:
-        scores: (M, N), higher = more suspicious.
-        train: (M, N) bool, the training sets.
-        share: of each training set, in [0, 1]; rounded to whole records.
-        seed: of the coin that decides between equal scores: their order would favour who stands first.
+    Args: scores: (M, N), higher = more suspicious. train: (M, N) bool, the training sets. share: of
+        each training set, in [0, 1]; rounded to whole records. seed: of the coin that decides
+        between equal scores: their order would favour who stands first.
 
     Returns:
         (M, N) bool, the training sets that are left.
     """
-    order = torch.randperm(scores.shape[1], generator=torch.Generator().manual_seed(seed + TIE_SEED))
-    ranked = scores.masked_fill(~train, -torch.inf)[:, order].argsort(dim=1, descending=True, stable=True)
-    rank = torch.empty_like(ranked).scatter_(1, order[ranked], torch.arange(scores.shape[1]).expand_as(ranked))
+    order = torch.randperm(
+        scores.shape[1], generator=torch.Generator().manual_seed(seed + TIE_SEED)
+    )
+    ranked = scores.masked_fill(~train, -torch.inf)[:, order].argsort(
+        dim=1, descending=True, stable=True
+    )
+    rank = torch.empty_like(ranked).scatter_(
+        1, order[ranked], torch.arange(scores.shape[1]).expand_as(ranked)
+    )
     return train & (rank >= (train.sum(1, keepdim=True) * share).round())
 
 
@@ -198,7 +230,9 @@ def detection(dropped: Tensor, poisoned: Tensor, train: Tensor) -> Detection:
 
 def _blocks(plan: Plan, numbers: int) -> list[Plan]:
     """The plan in pieces of about `BLOCK` numbers, of which each training set takes so many."""
-    return [plan.select(members) for members in torch.arange(plan.size).split(max(1, BLOCK // numbers))]
+    return [
+        plan.select(members) for members in torch.arange(plan.size).split(max(1, BLOCK // numbers))
+    ]
 
 
 def _scatter(values: Tensor, index: Tensor, valid: Tensor, train: Tensor) -> Tensor:
@@ -215,5 +249,7 @@ def _folds(plan: Plan, folds: int) -> Tensor:
     for member, rows in enumerate(plan.train):
         own = rows.nonzero()[:, 0]
         generator = torch.Generator().manual_seed(int(plan.seeds[member]) + FOLD_SEED)
-        result[member, own[torch.randperm(len(own), generator=generator)]] = torch.arange(len(own)) % folds
+        result[member, own[torch.randperm(len(own), generator=generator)]] = (
+            torch.arange(len(own)) % folds
+        )
     return result

@@ -1,8 +1,8 @@
 """What poisoned training data do to a recipe: it is trained anew on every poisoned set, and scored on patients it never saw.
 
-`poisonings` crafts the sets once, for all recipes; `damage` trains one recipe on them. Attackers know no defence. Who writes a
-filter asks `poisonings(...).sets[attack]` for the training sets and for the rows in them that are poisoned (`TrainingSets`), and
-retrains on `sets.without(dropped)`.
+`poisonings` crafts the sets once, for all recipes; `damage` trains one recipe on them. Attackers
+know no defence. Who writes a filter asks `poisonings(...).sets[attack]` for the training sets and
+for the rows in them that are poisoned (`TrainingSets`), and retrains on `sets.without(dropped)`.
 """
 
 from collections.abc import Callable
@@ -58,14 +58,14 @@ class Poisonings:
 class Damage:
     """What is reported of one recipe; every figure is a function of it. E doses, S repetitions, N patients, T targets.
 
-    Attributes:
-        y: (N,) int64, class indices.
-        margins: by attack (E, S, N) float32, the margin of the true class out of fold, in logits; `none`: (1, S, N) clean.
-        proved: by attack, likewise bool: right, and proved to stay so within `poisoning.eps`.
-        triggered: (1 + E, S, N) float32, the margin with the trigger in the record, first without poison; NaN = the record
-            lacks a measurement that the trigger needs. Empty without the backdoor.
-        targets: (T,) int64, patients that `one_patient` names; `target_margins` (1 + E, S, T) float32, first without poison.
-        poisoned: by attack (E,) float32, poisoned records in a training set, mean over sets; `share`: of its records.
+    Attributes: y: (N,) int64, class indices. margins: by attack (E, S, N) float32, the margin of
+        the true class out of fold, in logits; `none`: (1, S, N) clean. proved: by attack, likewise
+        bool: right, and proved to stay so within `poisoning.eps`. triggered: (1 + E, S, N) float32,
+        the margin with the trigger in the record, first without poison; NaN = the record lacks a
+        measurement that the trigger needs. Empty without the backdoor. targets: (T,) int64,
+        patients that `one_patient` names; `target_margins` (1 + E, S, T) float32, first without
+        poison. poisoned: by attack (E,) float32, poisoned records in a training set, mean over
+        sets; `share`: of its records.
     """
 
     y: Tensor
@@ -79,9 +79,20 @@ class Damage:
 
     def save(self, path: Path) -> None:
         """Writes the tensors as safetensors."""
-        groups = {"margins": self.margins, "proved": self.proved, "poisoned": self.poisoned, "share": self.share}
-        tensors = {f"{group}.{name}": tensor for group, named in groups.items() for name, tensor in named.items()}
-        alone = {name: getattr(self, name) for name in ("y", "triggered", "targets", "target_margins")}
+        groups = {
+            "margins": self.margins,
+            "proved": self.proved,
+            "poisoned": self.poisoned,
+            "share": self.share,
+        }
+        tensors = {
+            f"{group}.{name}": tensor
+            for group, named in groups.items()
+            for name, tensor in named.items()
+        }
+        alone = {
+            name: getattr(self, name) for name in ("y", "triggered", "targets", "target_margins")
+        }
         write_tensors(path, {**tensors, **alone}, {"attacks": ",".join(self.poisoned)})
 
     @classmethod
@@ -95,32 +106,53 @@ class Damage:
         try:
             order = metadata["attacks"].split(",")
             scored = [NONE, *(name for name in order if name != ONE_PATIENT)]
-            margins, proved = ({name: tensors[f"{group}.{name}"] for name in scored} for group in ("margins", "proved"))
-            poisoned, share = ({name: tensors[f"{group}.{name}"] for name in order} for group in ("poisoned", "share"))
-            alone = {name: tensors[name] for name in ("y", "triggered", "targets", "target_margins")}
+            margins, proved = (
+                {name: tensors[f"{group}.{name}"] for name in scored}
+                for group in ("margins", "proved")
+            )
+            poisoned, share = (
+                {name: tensors[f"{group}.{name}"] for name in order}
+                for group in ("poisoned", "share")
+            )
+            alone = {
+                name: tensors[name] for name in ("y", "triggered", "targets", "target_margins")
+            }
         except KeyError as error:
-            raise BadInput(f"{path}: not what poison did to a recipe ({error}); run `dvc repro poisoning`") from error
+            raise BadInput(
+                f"{path}: not what poison did to a recipe ({error}); run `dvc repro poisoning`"
+            ) from error
         return cls(margins=margins, proved=proved, poisoned=poisoned, share=share, **alone)
 
 
 def poisonings(dataset: Dataset, plan: Plan, cfg: Config) -> Poisonings:
     """Crafts every attack at every dose, against the models of the first repetitions of a cross-validation.
 
-    Raises:
-        BadInput: fewer ill patients are answered rightly by the undefended models than are to be named.
+    Raises: BadInput: fewer ill patients are answered rightly by the undefended models than are to
+        be named.
     """
-    plan = plan.select((plan.repetition >= 0) & (plan.repetition < cfg.section(PoisoningSettings).repetitions))
+    plan = plan.select(
+        (plan.repetition >= 0) & (plan.repetition < cfg.section(PoisoningSettings).repetitions)
+    )
     limits = cfg.threat[cfg.audit.headline].model_copy(update={"norm": "linf", "goal": "any"})
     threat = Threat.of(dataset.schema.features, limits)
     recorded = (~dataset.x.isnan()).sum(0)
     numbers = cfg.section(PoisoningSettings)
-    trigger = make_trigger(dataset.schema, recorded, features=numbers.trigger_features, size=numbers.trigger_size)
+    trigger = make_trigger(
+        dataset.schema, recorded, features=numbers.trigger_features, size=numbers.trigger_size
+    )
     generator = torch.Generator().manual_seed(cfg.seed + COINS)
     named = ONE_PATIENT in numbers.attacks
-    targets = _targets(dataset, plan, cfg, generator) if named else torch.zeros(0, dtype=torch.int64)
+    targets = (
+        _targets(dataset, plan, cfg, generator) if named else torch.zeros(0, dtype=torch.int64)
+    )
     surrogate = train_linear_surrogate(dataset.x, dataset.y, plan)
-    attacker = Attacker(dataset, plan, surrogate, threat, numbers.clean_label_eps, trigger, targets, generator)
-    sets = {attack: training_sets(POISONS[attack](attacker), dataset, plan, numbers.doses) for attack in numbers.attacks}
+    attacker = Attacker(
+        dataset, plan, surrogate, threat, numbers.clean_label_eps, trigger, targets, generator
+    )
+    sets = {
+        attack: training_sets(POISONS[attack](attacker), dataset, plan, numbers.doses)
+        for attack in numbers.attacks
+    }
     return Poisonings(dataset, plan, threat, trigger, targets, sets)
 
 
@@ -132,9 +164,13 @@ def _targets(dataset: Dataset, plan: Plan, cfg: Config, generator: torch.Generat
     possible = (right & (dataset.y == 1)).nonzero()[:, 0]
     possible = possible[torch.randperm(len(possible), generator=generator)]
     if len(possible) < cfg.section(PoisoningSettings).targets:
-        raise BadInput(f"poisoning.targets: only {len(possible)} ill patients are called ill without poison; lower it")
+        raise BadInput(
+            f"poisoning.targets: only {len(possible)} ill patients are called ill without poison; lower it"
+        )
     fold = plan.held_out[plan.repetition == 0][:, possible].byte().argmax(0)
-    turn = torch.stack([(fold[:place] == one).sum() for place, one in enumerate(fold)])  # one of each fold, then the next
+    turn = torch.stack(
+        [(fold[:place] == one).sum() for place, one in enumerate(fold)]
+    )  # one of each fold, then the next
     return possible[torch.argsort(turn, stable=True)[: cfg.section(PoisoningSettings).targets]]
 
 
@@ -157,9 +193,15 @@ def damage(name: str, poison: Poisonings, cfg: Config) -> Damage:
         margins[attack] = held_out_margins(harmed, dataset.x, dataset.y, plan, doses)
         proved[attack] = _proved(harmed, poison, cfg, doses)
         if attack == BACKDOOR:
-            triggered = torch.cat([triggered_margins(clean, poison, 1), triggered_margins(harmed, poison, doses)])
-    counts = {attack: sets.poisoned.sum(1).view(doses, -1).float() for attack, sets in poison.sets.items()}
-    totals = {attack: sets.plan.train.sum(1).view(doses, -1) for attack, sets in poison.sets.items()}
+            triggered = torch.cat(
+                [triggered_margins(clean, poison, 1), triggered_margins(harmed, poison, doses)]
+            )
+    counts = {
+        attack: sets.poisoned.sum(1).view(doses, -1).float() for attack, sets in poison.sets.items()
+    }
+    totals = {
+        attack: sets.plan.train.sum(1).view(doses, -1) for attack, sets in poison.sets.items()
+    }
     return Damage(
         y=dataset.y[patients],
         margins=margins,
@@ -172,23 +214,32 @@ def damage(name: str, poison: Poisonings, cfg: Config) -> Damage:
     )
 
 
-def trained_on(name: str, sets: TrainingSets, cfg: Config, drop: Callable[[TrainingSets], Tensor] | None = None) -> Population:
+def trained_on(
+    name: str, sets: TrainingSets, cfg: Config, drop: Callable[[TrainingSets], Tensor] | None = None
+) -> Population:
     """The recipe `name` on every training set, a few at a time; `drop` names rows (M, N * V) to leave out, right or wrong."""
-    at_once = max(1, CHUNK // int((sets.dose == 0).sum()))  # doses: every chunk harms the same models, and takes as many steps
+    at_once = max(
+        1, CHUNK // int((sets.dose == 0).sum())
+    )  # doses: every chunk harms the same models, and takes as many steps
     parts = []
     for first in range(0, int(sets.dose.max()) + 1, at_once):
         some = sets.select((sets.dose >= first) & (sets.dose < first + at_once))
         some = some if drop is None else some.without(drop(some))
         parts.append(train(name, some.dataset, some.plan, cfg))
     constants, weights = (
-        {key: torch.cat([getattr(part, field)[key] for part in parts]) for key in getattr(parts[0], field)}
+        {
+            key: torch.cat([getattr(part, field)[key] for part in parts])
+            for key in getattr(parts[0], field)
+        }
         for field in ("preprocessing", "parameters")
     )
     return Population(parts[0].architecture, constants, weights, sets.plan.labels, parts[0].facts)
 
 
 @torch.no_grad()
-def held_out_margins(population: Population, x: Tensor, y: Tensor, plan: Plan, doses: int) -> Tensor:
+def held_out_margins(
+    population: Population, x: Tensor, y: Tensor, plan: Plan, doses: int
+) -> Tensor:
     """(E, S, N) float32: of patients x (all, D), by the models (E * R) that hold them out."""
     index, valid = plan.held_out_index()
     rows = index.repeat(doses, 1)
@@ -199,22 +250,34 @@ def held_out_margins(population: Population, x: Tensor, y: Tensor, plan: Plan, d
 def triggered_margins(population: Population, poison: Poisonings, doses: int) -> Tensor:
     """(E, S, N) float32: likewise, with the trigger in every record; NaN = the record lacks a measurement that it needs."""
     dataset, plan = poison.dataset, poison.plan
-    margins = held_out_margins(population, stamped(dataset.x, poison.trigger), dataset.y, plan, doses)
-    return margins.masked_fill(~carries(dataset.x[Grid(plan, [0.0]).patients], poison.trigger), torch.nan)
+    margins = held_out_margins(
+        population, stamped(dataset.x, poison.trigger), dataset.y, plan, doses
+    )
+    return margins.masked_fill(
+        ~carries(dataset.x[Grid(plan, [0.0]).patients], poison.trigger), torch.nan
+    )
 
 
 def _proved(population: Population, poison: Poisonings, cfg: Config, doses: int) -> Tensor:
     """(E, S, N) bool: which right answers no change within the radius turns."""
     dataset, (index, valid) = poison.dataset, poison.plan.held_out_index()
     rows = index.repeat(doses, 1)
-    found = quickly_proved(population, dataset.x[rows], dataset.y[rows], poison.threat, cfg.section(PoisoningSettings).eps)
+    found = quickly_proved(
+        population,
+        dataset.x[rows],
+        dataset.y[rows],
+        poison.threat,
+        cfg.section(PoisoningSettings).eps,
+    )
     return Grid(poison.plan, [0.0] * doses).scatter(found.view(doses, *index.shape), index, valid)
 
 
 @torch.no_grad()
 def _margins_at(population: Population, dataset: Dataset, patients: Tensor) -> Tensor:
     """(M,): of one patient each, the margin of the true class."""
-    return margin(population.double()(dataset.x[patients][:, None].double()), dataset.y[patients][:, None])[:, 0]
+    return margin(
+        population.double()(dataset.x[patients][:, None].double()), dataset.y[patients][:, None]
+    )[:, 0]
 
 
 def _by_target(values: Tensor, sets: TrainingSets, plan: Plan, targets: Tensor) -> Tensor:

@@ -1,11 +1,13 @@
 """Poisoned training sets: every record in every version of it, and a plan that says which model learns from which version.
 
-The versions of a record lie side by side: row n * V + v of one data set is version v of record n, and version 0 is the record
-itself. A training set is a row of a plan that takes exactly one version of each record. The rows keep the order of the records,
-so a recipe draws the very same batches from a poisoned set as from the clean one: what differs between the two models is the
-poison alone, bit for bit where both are trained beside equally many others (beside more of them, matrix products round their
-last digit differently). Any recipe trains all poisoned sets as one population. A recipe that tosses a coin for each row, as
-DP-SGD does at a sample rate below 1, tosses another one for each version.
+The versions of a record lie side by side: row n * V + v of one data set is version v of record n,
+and version 0 is the record itself. A training set is a row of a plan that takes exactly one version
+of each record. The rows keep the order of the records,
+so a recipe draws the very same batches from a poisoned set as from the clean one: what differs
+between the two models is the poison alone, bit for bit where both are trained beside equally many
+others (beside more of them, matrix products round their last digit differently). Any recipe trains
+all poisoned sets as one population. A recipe that tosses a coin for each row, as DP-SGD does at a
+sample rate below 1, tosses another one for each version.
 """
 
 import math
@@ -24,12 +26,11 @@ from pipeline.risks.poisoning.measure.settings import Dose
 class TrainingSets:
     """Poisoned training sets as one data set and one plan: E doses x R harmed models, all doses of the smallest first.
 
-    Attributes:
-        dataset: N * V records; row n * V + v is version v of record n, version 0 the record itself.
-        plan: (E * R, N * V); models are scored on version 0 of those whom the harmed model holds out.
-        poisoned: (E * R, N * V) bool, the rows among `plan.train` that the attacker wrote.
-        dose: (E * R,) int64, index of the dose; `model` likewise, the row of the clean plan that is harmed.
-        target: (E * R,) int64, as `Poison.target`.
+    Attributes: dataset: N * V records; row n * V + v is version v of record n, version 0 the record
+        itself. plan: (E * R, N * V); models are scored on version 0 of those whom the harmed model
+        holds out. poisoned: (E * R, N * V) bool, the rows among `plan.train` that the attacker
+        wrote. dose: (E * R,) int64, index of the dose; `model` likewise, the row of the clean plan
+        that is harmed. target: (E * R,) int64, as `Poison.target`.
     """
 
     dataset: Dataset
@@ -64,7 +65,9 @@ def training_sets(poison: Poison, dataset: Dataset, plan: Plan, doses: list[Dose
     train, versions = plan.train[poison.model], 1 + len(poison.x)
     priority = poison.priority.masked_fill(~train, -torch.inf)
     rank = priority.argsort(dim=1, descending=True, stable=True).argsort(1)
-    wanted = torch.tensor([[poisoned_records(dose, int(count)) for count in train.sum(1)] for dose in doses])
+    wanted = torch.tensor(
+        [[poisoned_records(dose, int(count)) for count in train.sum(1)] for dose in doses]
+    )
     chosen = (rank < wanted[..., None]) & (priority > -torch.inf)  # (E, R, N)
     table = torch.zeros(*chosen.shape, versions, dtype=torch.bool)
     table[..., 0] = train & ~chosen
@@ -74,7 +77,9 @@ def training_sets(poison: Poison, dataset: Dataset, plan: Plan, doses: list[Dose
     held_out = torch.zeros_like(table)
     held_out[..., 0] = plan.held_out[poison.model]
     rows = poison.model.repeat(len(doses))
-    together = Dataset(_interleaved(dataset.x, poison.x), _interleaved(dataset.y, poison.y), dataset.schema)
+    together = Dataset(
+        _interleaved(dataset.x, poison.x), _interleaved(dataset.y, poison.y), dataset.schema
+    )
     joint = Plan(
         (table | poisoned).flatten(2).flatten(0, 1),
         held_out.flatten(2).flatten(0, 1),
@@ -83,7 +88,14 @@ def training_sets(poison: Poison, dataset: Dataset, plan: Plan, doses: list[Dose
         tuple(f"{plan.labels[row]}-poison{place}" for place, row in enumerate(rows.tolist())),
     )
     dose_of = torch.arange(len(doses)).repeat_interleave(len(poison.model))
-    return TrainingSets(together, joint, poisoned.flatten(2).flatten(0, 1), dose_of, rows, poison.target.repeat(len(doses)))
+    return TrainingSets(
+        together,
+        joint,
+        poisoned.flatten(2).flatten(0, 1),
+        dose_of,
+        rows,
+        poison.target.repeat(len(doses)),
+    )
 
 
 def unpoisoned(dataset: Dataset, plan: Plan) -> TrainingSets:

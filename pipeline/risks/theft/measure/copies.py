@@ -1,7 +1,8 @@
 """What a recipe's models give away to whoever may ask them: copies, and what a copy is good for.
 
-Unlike the release model, which is trained on everyone, a victim is trained on a random half of the cohort, so that there are
-people it has never seen. A random half of those belong to the attacker, without any diagnosis; the rest are for testing.
+Unlike the release model, which is trained on everyone, a victim is trained on a random half of the
+cohort, so that there are people it has never seen. A random half of those belong to the attacker,
+without any diagnosis; the rest are for testing.
 """
 
 from collections.abc import Iterator
@@ -17,7 +18,16 @@ from pipeline.attacks.evasion.gradient import fgsm, pgd
 from pipeline.attacks.evasion.records import LogitsFn
 from pipeline.attacks.evasion.sparse import sparse
 from pipeline.attacks.oracle import NOISE, Access, Answer, Oracle, ensemble, noisy, plain, shown
-from pipeline.attacks.theft import Effort, Strategy, ask, ask_actively, proposals, steal_linear, train_copies, uniform
+from pipeline.attacks.theft import (
+    Effort,
+    Strategy,
+    ask,
+    ask_actively,
+    proposals,
+    steal_linear,
+    train_copies,
+    uniform,
+)
 from pipeline.config import BASELINE, Config
 from pipeline.data.plan import Plan, rectangle
 from pipeline.data.schema import Dataset
@@ -30,11 +40,17 @@ from pipeline.models.population import Population
 from pipeline.risks.theft.measure.settings import TheftSettings
 
 PLAIN, ENSEMBLE = "plain", "ensemble"  # how an API answers, beside the kinds of noise
-TRUE_LABELS, EQUATIONS = "true_labels", "equations"  # diagnoses instead of answers; a linear victim, solved
+TRUE_LABELS, EQUATIONS = (
+    "true_labels",
+    "equations",
+)  # diagnoses instead of answers; a linear victim, solved
 COINS = 15_487_469  # added to the seed, so that no plan shares coins with another
-INPUTS = 1_000  # uniform records on which a copy is compared with its victim, beside the test patients
+INPUTS = (
+    1_000  # uniform records on which a copy is compared with its victim, beside the test patients
+)
 ROWS, ANSWERS = "copies.parquet", "answers.safetensors"
-# A copy by its name: how fast it learns. A few were tried on Pima, on these very splits: what converges in a few hundred steps.
+# A copy by its name: how fast it learns. A few were tried on Pima, on these very splits: what
+# converges in a few hundred steps.
 EFFORTS = {"linear": {"learning_rate": 3e-2}, "mlp": {"learning_rate": 3e-3}}
 ARRAYS = ("log_odds", "broken", "agrees", "member", "test", "y")
 
@@ -43,17 +59,15 @@ ARRAYS = ("log_odds", "broken", "agrees", "member", "test", "y")
 class Theft:
     """What is reported of one recipe; every figure is a function of it.
 
-    Attributes:
-        rows: one row per copy: `strategy, api, access, surrogate, budget, queries` (as the oracle counted), `victim`.
-        log_odds: (R, N) float32, of class 1, what each copy says of each patient.
-        broken: (R, N) bool, test patients only: the victim is wrong about the record that was made on the copy.
-        agrees: (R, U) bool, whether copy and victim give a uniformly drawn record the same class.
-        member: (V, N) bool, who trained each victim.
-        test: (V, N) bool, who neither trained it nor was the attacker's.
-        y: (N,) class indices.
-        victims: for `plain` and, if tried, `ensemble` (V, N) float32 log-odds of class 1.
-        direct: likewise (V, N) bool, `broken` by the same attack on the victim itself.
-        shown: for each "api/access" (V, N) float32, the chance of class 1 that an honest user is told.
+    Attributes: rows: one row per copy: `strategy, api, access, surrogate, budget, queries` (as the
+        oracle counted), `victim`. log_odds: (R, N) float32, of class 1, what each copy says of each
+        patient. broken: (R, N) bool, test patients only: the victim is wrong about the record that
+        was made on the copy. agrees: (R, U) bool, whether copy and victim give a uniformly drawn
+        record the same class. member: (V, N) bool, who trained each victim. test: (V, N) bool, who
+        neither trained it nor was the attacker's. y: (N,) class indices. victims: for `plain` and,
+        if tried, `ensemble` (V, N) float32 log-odds of class 1. direct: likewise (V, N) bool,
+        `broken` by the same attack on the victim itself. shown: for each "api/access" (V, N)
+        float32, the chance of class 1 that an honest user is told.
     """
 
     rows: pd.DataFrame
@@ -87,7 +101,9 @@ class Theft:
         try:
             rows = pd.read_parquet(folder / ROWS)
         except (OSError, ValueError) as error:
-            raise BadInput(f"{folder / ROWS}: cannot be read ({error}); run `dvc repro theft`") from error
+            raise BadInput(
+                f"{folder / ROWS}: cannot be read ({error}); run `dvc repro theft`"
+            ) from error
         groups: dict[str, dict[str, Tensor]] = {"victims": {}, "direct": {}, "shown": {}}
         for key in metadata["order"].split(","):
             group, _, name = key.partition(".")
@@ -106,13 +122,29 @@ def theft(name: str, dataset: Dataset, cfg: Config) -> Theft:
         told = {
             f"{api}/{access}": shown(answer(scene.everyone), access).float()
             for api, answer in scene.apis.items()
-            for access in (cfg.section(TheftSettings).access if api == PLAIN else cfg.section(TheftSettings).access[:1])
+            for access in (
+                cfg.section(TheftSettings).access
+                if api == PLAIN
+                else cfg.section(TheftSettings).access[:1]
+            )
         }
-    direct = {api: scene.spread_out(scene.broken_by(scene.evaded(model), model)) for api, model in scene.models.items()}
+    direct = {
+        api: scene.spread_out(scene.broken_by(scene.evaded(model), model))
+        for api, model in scene.models.items()
+    }
     rows, *tensors = zip(*parts, strict=True)
     log_odds, broken, agrees = map(torch.cat, tensors)
     return Theft(
-        pd.concat(rows, ignore_index=True), log_odds, broken, agrees, scene.member, scene.test, dataset.y, victims, direct, told
+        pd.concat(rows, ignore_index=True),
+        log_odds,
+        broken,
+        agrees,
+        scene.member,
+        scene.test,
+        dataset.y,
+        victims,
+        direct,
+        told,
     )
 
 
@@ -133,7 +165,12 @@ class Scene:
         """Draws the halves and trains the victims; the undefended ones with companions, for an API that answers with a mean."""
         numbers, schema = cfg.section(TheftSettings), dataset.schema
         plan = Plan.random_halves(len(dataset.y), models=numbers.victims, seed=cfg.seed + COINS)
-        coins = torch.rand(plan.train.shape, generator=torch.Generator().manual_seed(cfg.seed + COINS + 1)) < 0.5
+        coins = (
+            torch.rand(
+                plan.train.shape, generator=torch.Generator().manual_seed(cfg.seed + COINS + 1)
+            )
+            < 0.5
+        )
         size = numbers.ensemble if name == BASELINE else 1
         together = train(name, dataset, companions(plan, size), cfg)
         single = together.select(torch.arange(plan.size) * size)
@@ -164,21 +201,35 @@ class Scene:
         victims, width = len(self.test), len(budgets)
         rows = [
             {**name, "budget": budget, "queries": int(counts[a, b]), "victim": victim}
-            for a, name in enumerate(named) for victim in range(victims) for b, budget in enumerate(budgets)
-        ]  # fmt: skip
-        inputs = uniform(self.dataset.schema, self.dataset.x, INPUTS, torch.Generator().manual_seed(self.cfg.seed + COINS))
+            for a, name in enumerate(named)
+            for victim in range(victims)
+            for b, budget in enumerate(budgets)
+        ]
+        inputs = uniform(
+            self.dataset.schema,
+            self.dataset.x,
+            INPUTS,
+            torch.Generator().manual_seed(self.cfg.seed + COINS),
+        )
         owner = torch.arange(copies.size) // width % victims
         x_adv = self.evaded(copies, owner).view(len(named), victims, -1, self.dataset.x.shape[1])
         broken, agrees = [], []
         with torch.no_grad():
             log_odds = plain(copies)(self.dataset.x.expand(copies.size, -1, -1)).float()
-            guesses = (plain(copies)(inputs.expand(copies.size, -1, -1)) > 0).view(len(named), victims, width, -1)
+            guesses = (plain(copies)(inputs.expand(copies.size, -1, -1)) > 0).view(
+                len(named), victims, width, -1
+            )
             for a, name in enumerate(named):
                 model = self.models.get(name["api"], self.models[PLAIN])
                 truth = plain(model)(inputs.expand(victims, -1, -1)) > 0
                 agrees.append((guesses[a] == truth[:, None]).flatten(0, 1))
                 broken.append(self.broken_by(x_adv[a], model).view(victims * width, -1))
-        return pd.DataFrame(rows), log_odds, self.spread_out(torch.cat(broken), owner), torch.cat(agrees)
+        return (
+            pd.DataFrame(rows),
+            log_odds,
+            self.spread_out(torch.cat(broken), owner),
+            torch.cat(agrees),
+        )
 
     def evaded(self, models: LogitsFn, owner: Tensor | None = None) -> Tensor:
         """Test patients (M, T, D), as an attack on M models changes them; `owner` (M,) says whose patients each model gets."""
@@ -191,10 +242,16 @@ class Scene:
             models = models.double()
         if threat.norm == "l0":
             return threat.project(sparse(models, x, y, threat, eps=eps, points=8), x, eps)
-        if isinstance(models, Population) and not models.architecture.hidden:  # one step is exact on a linear model
+        if (
+            isinstance(models, Population) and not models.architecture.hidden
+        ):  # one step is exact on a linear model
             return threat.project(fgsm(models, x, y, threat, eps=eps), x, eps)
         generator = torch.Generator().manual_seed(self.cfg.seed)
-        return threat.project(pgd(models, x, y, threat, eps=eps, steps=10, step_size=0.25, generator=generator), x, eps)
+        return threat.project(
+            pgd(models, x, y, threat, eps=eps, steps=10, step_size=0.25, generator=generator),
+            x,
+            eps,
+        )
 
     @torch.no_grad()
     def broken_by(self, x_adv: Tensor, model: LogitsFn) -> Tensor:
@@ -208,15 +265,25 @@ class Scene:
         if owner is not None:
             index, valid = index[owner], valid[owner]
         dense = torch.zeros(len(values), self.test.shape[1], dtype=torch.bool)
-        dense[torch.arange(len(values))[:, None].expand(index.shape)[valid], index[valid]] = values[valid]
+        dense[torch.arange(len(values))[:, None].expand(index.shape)[valid], index[valid]] = values[
+            valid
+        ]
         return dense
 
 
 def companions(plan: Plan, size: int) -> Plan:
     """Each model of the plan `size` times, on the same records, the first on its own seed; those of one model stand together."""
-    every = [tensor.repeat_interleave(size, 0) for tensor in (plan.train, plan.held_out, plan.repetition)]
+    every = [
+        tensor.repeat_interleave(size, 0) for tensor in (plan.train, plan.held_out, plan.repetition)
+    ]
     seeds = (plan.seeds[:, None] + 7_000 * torch.arange(size)).flatten()
-    return Plan(every[0], every[1], every[2], seeds, tuple(f"{label}-{one}" for label in plan.labels for one in range(size)))
+    return Plan(
+        every[0],
+        every[1],
+        every[2],
+        seeds,
+        tuple(f"{label}-{one}" for label in plan.labels for one in range(size)),
+    )
 
 
 Copied = tuple[list[dict[str, Any]], Population, list[int], Tensor]
@@ -227,7 +294,9 @@ def _all_copies(scene: Scene, undefended: bool) -> Iterator[Copied]:
     numbers = scene.cfg.section(TheftSettings)
     for strategy in numbers.strategies if undefended else [numbers.headline]:
         others = [api for api in scene.apis if api != PLAIN] if strategy == numbers.headline else []
-        attackers = [(PLAIN, access) for access in numbers.access] + [(api, numbers.access[0]) for api in others]
+        attackers = [(PLAIN, access) for access in numbers.access] + [
+            (api, numbers.access[0]) for api in others
+        ]
         for surrogate in EFFORTS:
             yield _copies(scene, strategy, surrogate, attackers)
     for surrogate in EFFORTS:
@@ -235,21 +304,40 @@ def _all_copies(scene: Scene, undefended: bool) -> Iterator[Copied]:
     if scene.linear:
         oracle = Oracle(scene.apis[PLAIN], "probabilities", 2 * scene.dataset.x.shape[1] + 1)
         copies = steal_linear(oracle, scene.dataset.schema, len(scene.test))
-        named = {"strategy": EQUATIONS, "api": PLAIN, "access": "probabilities", "surrogate": "linear"}
+        named = {
+            "strategy": EQUATIONS,
+            "api": PLAIN,
+            "access": "probabilities",
+            "surrogate": "linear",
+        }
         yield [named], copies, [oracle.asked], torch.tensor([[oracle.asked]])
 
 
-def _copies(scene: Scene, strategy: Strategy, surrogate: str, attackers: list[tuple[str, Access]]) -> Copied:
+def _copies(
+    scene: Scene, strategy: Strategy, surrogate: str, attackers: list[tuple[str, Access]]
+) -> Copied:
     numbers, schema, publics = scene.cfg.section(TheftSettings), scene.dataset.schema, scene.publics
     budgets, shape = list(numbers.budgets), (len(attackers), -1, -1, -1)
     oracles = [Oracle(scene.apis[api], access, budgets[-1]) for api, access in attackers]
-    seeds = torch.full((len(attackers),), scene.cfg.seed)  # the same luck for everybody: attackers differ by what they are told
+    seeds = torch.full(
+        (len(attackers),), scene.cfg.seed
+    )  # the same luck for everybody: attackers differ by what they are told
 
     def learn(x: Tensor, answers: Tensor, *sizes: int) -> Population:
-        return train_copies(x, answers, sizes, seeds, _architecture(scene, surrogate), schema, _effort(scene, surrogate))
+        return train_copies(
+            x,
+            answers,
+            sizes,
+            seeds,
+            _architecture(scene, surrogate),
+            schema,
+            _effort(scene, surrogate),
+        )
 
     def drawn(number: int, count: int) -> Tensor:
-        return proposals(strategy, schema, publics, count, scene.cfg.seed * 1_000 + number).expand(shape)
+        return proposals(strategy, schema, publics, count, scene.cfg.seed * 1_000 + number).expand(
+            shape
+        )
 
     if strategy == "active":
         copies, counts = ask_actively(oracles, drawn, budgets, learn)
@@ -257,7 +345,10 @@ def _copies(scene: Scene, strategy: Strategy, surrogate: str, attackers: list[tu
         x = drawn(0, budgets[-1])
         answers, counts = ask(oracles, x, budgets)
         copies = learn(x, answers, *budgets)
-    names = [{"strategy": strategy, "api": api, "access": access, "surrogate": surrogate} for api, access in attackers]
+    names = [
+        {"strategy": strategy, "api": api, "access": access, "surrogate": surrogate}
+        for api, access in attackers
+    ]
     return names, copies, budgets, counts
 
 
@@ -269,17 +360,29 @@ def _from_diagnoses(scene: Scene, surrogate: str) -> Copied:
     budgets = sorted({min(budget, count) for budget in scene.cfg.section(TheftSettings).budgets})
     x, y = scene.dataset.x[index][None], scene.dataset.y[index][None].double()
     copies = train_copies(
-        x, y, budgets, torch.tensor([scene.cfg.seed]), _architecture(scene, surrogate), scene.dataset.schema,
+        x,
+        y,
+        budgets,
+        torch.tensor([scene.cfg.seed]),
+        _architecture(scene, surrogate),
+        scene.dataset.schema,
         _effort(scene, surrogate),
-    )  # fmt: skip
+    )
     named = {"strategy": TRUE_LABELS, "api": "none", "access": "diagnoses", "surrogate": surrogate}
     return [named], copies, budgets, torch.zeros(1, len(budgets), dtype=torch.long)
 
 
 def _architecture(scene: Scene, surrogate: str) -> Architecture:
     hidden = tuple(scene.cfg.section(TheftSettings).hidden) if surrogate == "mlp" else ()
-    return Architecture(surrogate, scene.dataset.x.shape[1], len(scene.dataset.schema.classes), hidden)
+    return Architecture(
+        surrogate, scene.dataset.x.shape[1], len(scene.dataset.schema.classes), hidden
+    )
 
 
 def _effort(scene: Scene, surrogate: str) -> Effort:
-    return Effort(steps=scene.cfg.section(TheftSettings).steps, batch_size=64, weight_decay=1e-3, **EFFORTS[surrogate])
+    return Effort(
+        steps=scene.cfg.section(TheftSettings).steps,
+        batch_size=64,
+        weight_decay=1e-3,
+        **EFFORTS[surrogate],
+    )

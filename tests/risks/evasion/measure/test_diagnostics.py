@@ -76,7 +76,9 @@ def test_only_rightly_answered_records_count(models, x):
     assert everyone > 0.99
     one_wrong = right.clone()
     one_wrong[:, 0] = 1 - one_wrong[:, 0]
-    assert zero_gradient_share(certain, x, one_wrong) == zero_gradient_share(certain, x[:, 1:], right[:, 1:])
+    assert zero_gradient_share(certain, x, one_wrong) == zero_gradient_share(
+        certain, x[:, 1:], right[:, 1:]
+    )
     assert zero_gradient_share(certain, x, 1 - right) == 0
 
 
@@ -134,7 +136,9 @@ def test_a_straight_through_estimator_is_seen(models, x):
         return models(records + (rounded(records) - records).detach())
 
     y = answered(straight_through, x)
-    value = gradient_agreement(straight_through, x, y, SCALE, reference=lambda r: models.double()(rounded(r)))
+    value = gradient_agreement(
+        straight_through, x, y, SCALE, reference=lambda r: models.double()(rounded(r))
+    )
     assert value == 0
 
 
@@ -171,7 +175,10 @@ def test_probabilities_are_told_from_logits(models, x):
     assert answers_are_probabilities(softmaxed, x) == 1
     assert answers_are_probabilities(lambda r: softmaxed(r, 1), x) == pytest.approx(1 / MEMBERS)
     assert answers_are_probabilities(lambda r: softmaxed(r).log(), x) == 0
-    assert answers_are_probabilities(lambda r: torch.tensor([1.5, -0.5]).expand(*r.shape[:2], 2), x) == 0
+    assert (
+        answers_are_probabilities(lambda r: torch.tensor([1.5, -0.5]).expand(*r.shape[:2], 2), x)
+        == 0
+    )
 
 
 # ---- attacks that have converged, attacks without limits ----
@@ -187,7 +194,9 @@ def test_on_a_linear_model_the_gap_is_the_ground_that_the_missing_steps_cover(li
     eps = float(reach.median() / 0.3)
     lost = ((reach > 0.2 * eps) & (reach <= 0.4 * eps)).double().mean()
     assert lost > 0.05
-    gap = convergence_gap(linear, x, y, UNCONSTRAINED, eps=eps, generator=seeded(), steps=1, step_size=0.2)
+    gap = convergence_gap(
+        linear, x, y, UNCONSTRAINED, eps=eps, generator=seeded(), steps=1, step_size=0.2
+    )
     assert gap == pytest.approx(float(lost), abs=1 / y.numel() + 1e-6)
 
 
@@ -202,14 +211,22 @@ def test_nothing_survives_without_limits(linear, x):
 
 def test_a_model_that_passes_no_gradient_back_survives_and_should_not(models, x):
     y = answered(models, x)
-    assert unbounded_accuracy(lambda r: models(Still.apply(r)), x, y, CLINICAL, generator=seeded()) == 1
+    assert (
+        unbounded_accuracy(lambda r: models(Still.apply(r)), x, y, CLINICAL, generator=seeded())
+        == 1
+    )
 
 
 def test_what_the_clinic_protects_is_not_protected_without_limits(linear, x):
     """A model that looks at the age alone cannot be attacked in the clinic."""
     weight = torch.zeros_like(linear.parameters["weight0"])
     weight[:, -1] = torch.tensor([-1.0, 1.0])
-    age = type(linear)(linear.architecture, linear.preprocessing, {**linear.parameters, "weight0": weight}, linear.labels)
+    age = type(linear)(
+        linear.architecture,
+        linear.preprocessing,
+        {**linear.parameters, "weight0": weight},
+        linear.labels,
+    )
     x = x.nan_to_num(50.0)
     y = answered(age, x)
     assert convergence_gap(age, x, y, CLINICAL, eps=100.0, generator=seeded()) == 0
@@ -220,7 +237,9 @@ def test_without_limits_everything_is_in_reach():
     free = unconstrained(CLINICAL)
     x = records(5, seed=0, missing=0.0).x
     low, high = free.box(x, UNBOUNDED_EPS)
-    torch.testing.assert_close(high - x, (UNBOUNDED_EPS * SCALE).expand(5, -1), rtol=1e-6, atol=1e-3)
+    torch.testing.assert_close(
+        high - x, (UNBOUNDED_EPS * SCALE).expand(5, -1), rtol=1e-6, atol=1e-3
+    )
     torch.testing.assert_close(x - low, (UNBOUNDED_EPS * SCALE).expand(5, -1), rtol=1e-6, atol=1e-3)
     assert torch.equal(free.scale, CLINICAL.scale)
 

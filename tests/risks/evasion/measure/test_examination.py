@@ -20,7 +20,15 @@ from pipeline.models.answers import disease_probability, margin
 from pipeline.models.out_of_fold import out_of_fold
 from pipeline.risks.evasion.evidence import MEASUREMENTS
 from pipeline.risks.evasion.measure import examination as audit_module
-from pipeline.risks.evasion.measure.examination import EXACT, SURROGATE, TRANSFER, Findings, audit, load_adversarial, load_rows
+from pipeline.risks.evasion.measure.examination import (
+    EXACT,
+    SURROGATE,
+    TRANSFER,
+    Findings,
+    audit,
+    load_adversarial,
+    load_rows,
+)
 from pipeline.risks.evasion.measure.margins import outcomes
 from pipeline.risks.evasion.tables import compare
 from pipeline.standards import ATLAS, EVASION_BY_ACCESS, KNOWLEDGE, NIST, OWASP, THREAT_COLUMNS
@@ -30,7 +38,19 @@ from tiny import SCHEMA, UNCONSTRAINED, same_bits, untrained
 
 RADII = {"clinical": [0.0, 0.1, 0.5], "unconstrained": [0.0, 0.1, 0.5], "sparse": [0.0, 1.0, 2.0]}
 KEYS = ["threat", "attack", "eps", "repetition", "patient"]
-COLUMNS = ["threat", "attack", *THREAT_COLUMNS, "eps", "repetition", "patient", "model", "y", "margin", "broken", "changed"]
+COLUMNS = [
+    "threat",
+    "attack",
+    *THREAT_COLUMNS,
+    "eps",
+    "repetition",
+    "patient",
+    "model",
+    "y",
+    "margin",
+    "broken",
+    "changed",
+]
 COUNTS = {"violations": 0, "attack_beats_proof": 0}
 
 
@@ -53,7 +73,10 @@ def population(plan, dataset):
 def cfg(smoke_text):
     """Every attack there is, and as many boxes as these models need to be decided."""
     whole = params.parse(yaml.safe_load(smoke_text), "conf")
-    threats = {name: threat.model_copy(update={"boxes": 200, "exact_to": None}) for name, threat in whole.threat.items()}
+    threats = {
+        name: threat.model_copy(update={"boxes": 200, "exact_to": None})
+        for name, threat in whole.threat.items()
+    }
     return whole.model_copy(update={"threat": threats})
 
 
@@ -81,7 +104,12 @@ def attacks_of(cfg, threat, *, transfer=False):
     """The attacks under a threat, in their order."""
     norm = cfg.threat[threat].norm
     suite = [name for name, options in cfg.attack.items() if norm in NORMS[options["method"]]]
-    return [*suite, *([SURROGATE] if norm != "l0" else []), *([TRANSFER] if transfer else []), EXACT]
+    return [
+        *suite,
+        *([SURROGATE] if norm != "l0" else []),
+        *([TRANSFER] if transfer else []),
+        EXACT,
+    ]
 
 
 def threat_of(cfg, name):
@@ -101,7 +129,9 @@ def block(rows, threat, attack):
 # ---- who is scored, and by whom ----
 
 
-def test_one_row_for_each_threat_attack_radius_repetition_and_patient_in_this_order(rows, cfg, dataset):
+def test_one_row_for_each_threat_attack_radius_repetition_and_patient_in_this_order(
+    rows, cfg, dataset
+):
     wanted = [
         (threat, attack, eps, repetition, patient)
         for threat in cfg.threat
@@ -118,7 +148,11 @@ def test_one_row_for_each_threat_attack_radius_repetition_and_patient_in_this_or
 
 
 def test_under_l0_only_those_who_count_measurements_attack(rows):
-    assert list(rows.loc[rows["threat"] == "sparse", "attack"].unique()) == ["noise", "sparse", EXACT]
+    assert list(rows.loc[rows["threat"] == "sparse", "attack"].unique()) == [
+        "noise",
+        "sparse",
+        EXACT,
+    ]
     assert "sparse" not in set(rows.loc[rows["threat"] != "sparse", "attack"])
 
 
@@ -137,8 +171,13 @@ def test_the_margin_is_the_named_models_own_in_float64(result, rows, population,
     double = population.double()
     for row in rows.sample(80, random_state=0).itertuples():
         member = plan.labels.index(str(row.model))
-        records = result.x_adv[f"{row.threat}/{row.attack}"][RADII[row.threat].index(row.eps), row.repetition, row.patient]
-        value = margin(double.select(torch.tensor([member]))(records[None, None].double()), dataset.y[row.patient]).item()
+        records = result.x_adv[f"{row.threat}/{row.attack}"][
+            RADII[row.threat].index(row.eps), row.repetition, row.patient
+        ]
+        value = margin(
+            double.select(torch.tensor([member]))(records[None, None].double()),
+            dataset.y[row.patient],
+        ).item()
         assert row.margin == pytest.approx(value, rel=1e-6, abs=1e-9)
         assert row.broken == (value <= 0)
 
@@ -150,7 +189,9 @@ def test_the_release_model_scores_no_one(rows):
 def test_a_plan_without_release_gives_the_same_findings(population, dataset, plan, quick):
     scored = plan.scored()
     with_it = audit(population, dataset, plan, quick, name="models").findings
-    alone = audit(population.select(scored), dataset, plan.select(scored), quick, name="models").findings
+    alone = audit(
+        population.select(scored), dataset, plan.select(scored), quick, name="models"
+    ).findings
     pd.testing.assert_frame_equal(alone.rows, with_it.rows)
     assert alone.diagnostics == with_it.diagnostics
 
@@ -172,17 +213,26 @@ def test_radius_zero_is_the_clean_margin_bit_for_bit(result, rows, population, d
     for threat in cfg.threat:
         for attack in attacks_of(cfg, threat):
             of_attack = block(rows, threat, attack)
-            assert same_bits(torch.from_numpy(of_attack["margin"][0]), clean[0].float()), (threat, attack)
+            assert same_bits(torch.from_numpy(of_attack["margin"][0]), clean[0].float()), (
+                threat,
+                attack,
+            )
             assert (of_attack["changed"][0] == 0).all()
-            assert same_bits(result.x_adv[f"{threat}/{attack}"][0], dataset.x.expand(2, -1, -1).contiguous())
+            assert same_bits(
+                result.x_adv[f"{threat}/{attack}"][0], dataset.x.expand(2, -1, -1).contiguous()
+            )
 
 
 def test_out_of_fold_asks_the_model_that_held_the_patient_out(population, dataset, plan):
     margins, _ = out_of_fold(population, dataset, plan)
-    everyone = margin(population.double()(dataset.x.double().expand(plan.size, -1, -1).contiguous()), dataset.y)
+    everyone = margin(
+        population.double()(dataset.x.double().expand(plan.size, -1, -1).contiguous()), dataset.y
+    )
     for member in range(plan.size - 1):
         held_out = plan.held_out[member]
-        torch.testing.assert_close(margins[0, plan.repetition[member], held_out], everyone[member, held_out])
+        torch.testing.assert_close(
+            margins[0, plan.repetition[member], held_out], everyone[member, held_out]
+        )
 
 
 def test_out_of_fold_of_a_plan_that_leaves_patients_out(dataset, plan):
@@ -209,9 +259,13 @@ def of_linear(linear, dataset, plan, cfg):
     """What is found of linear models, and what their margins (S, N) lose at eps 1 by the closed form."""
     threats = only(cfg, "unconstrained", "clinical")
     suite = {name: cfg.attack[name] for name in ("noise", "fgsm", "pgd_ce", "pgd_margin")}
-    findings = audit(linear, dataset, plan, threats.model_copy(update={"attack": suite}), name="linear").findings
+    findings = audit(
+        linear, dataset, plan, threats.model_copy(update={"attack": suite}), name="linear"
+    ).findings
     measured = ~dataset.x.isnan()
-    return findings, (slopes(linear, plan, dataset.y).abs() * UNCONSTRAINED.scale.float() * measured).sum(-1)
+    return findings, (
+        slopes(linear, plan, dataset.y).abs() * UNCONSTRAINED.scale.float() * measured
+    ).sum(-1)
 
 
 def slopes(population, plan, y):
@@ -235,7 +289,9 @@ def test_a_linear_model_loses_what_the_closed_form_says(of_linear, attack):
 
 
 def test_a_linear_models_noise_loses_less(of_linear):
-    noise, fgsm = (block(of_linear[0].rows, "unconstrained", attack)["margin"] for attack in ("noise", "fgsm"))
+    noise, fgsm = (
+        block(of_linear[0].rows, "unconstrained", attack)["margin"] for attack in ("noise", "fgsm")
+    )
     assert (noise >= fgsm - 1e-3).all()
     assert noise[2].mean() > fgsm[2].mean() + 0.1
 
@@ -276,7 +332,9 @@ def test_every_row_names_its_threat_completely(rows, cfg):
         assert line["knowledge"] == KNOWLEDGE[access[attack]]
         assert (line["norm"], line["goal"]) == (cfg.threat[name].norm, cfg.threat[name].goal)
         mutable = threat_of(cfg, name).mutable.tolist()
-        assert line["mutable"].split() == [feature for feature, may in zip(SCHEMA.names, mutable, strict=True) if may]
+        assert line["mutable"].split() == [
+            feature for feature, may in zip(SCHEMA.names, mutable, strict=True) if may
+        ]
         assert line["query_budget"] == "unlimited" or access[attack] in ("scores", "labels")
         for catalogue, table in known.items():
             ids = [] if line[catalogue] == "none" else line[catalogue].split()
@@ -285,7 +343,9 @@ def test_every_row_names_its_threat_completely(rows, cfg):
     budgets = rows.drop_duplicates("attack").set_index("attack")["query_budget"]
     assert budgets["square"] == str(cfg.attack["square"]["queries"])
     assert budgets["hop_skip_jump"] == str(cfg.attack["hop_skip_jump"]["queries"])
-    assert budgets["sparse"] == str(1 + 2 * 3 * cfg.attack["sparse"]["points"])  # two of three measurements
+    assert budgets["sparse"] == str(
+        1 + 2 * 3 * cfg.attack["sparse"]["points"]
+    )  # two of three measurements
 
 
 def planted(monkeypatch, attack):
@@ -293,32 +353,47 @@ def planted(monkeypatch, attack):
     monkeypatch.setattr(audit_module, "evasion_suite", lambda configured, norm: {"fgsm": attack})
 
 
-def test_an_attack_that_leaves_the_threat_model_is_brought_back_and_judged_there(monkeypatch, population, dataset, plan, cfg):
-    planted(monkeypatch, lambda model, x, y, threat, *, eps, generator: x + 5 * eps * threat.scale.float())
+def test_an_attack_that_leaves_the_threat_model_is_brought_back_and_judged_there(
+    monkeypatch, population, dataset, plan, cfg
+):
+    planted(
+        monkeypatch,
+        lambda model, x, y, threat, *, eps, generator: x + 5 * eps * threat.scale.float(),
+    )
     both = only(cfg, "clinical", "unconstrained")
     result = audit(population, dataset, plan, both, name="models")
     for name in both.threat:
         threat = threat_of(cfg, name)
-        legal = threat.project(dataset.x + 5 * radius(name) * threat.scale.float(), dataset.x, radius(name))
-        assert torch.equal(result.x_adv[f"{name}/fgsm"].nan_to_num(), legal.expand(3, 2, -1, -1).nan_to_num())
+        legal = threat.project(
+            dataset.x + 5 * radius(name) * threat.scale.float(), dataset.x, radius(name)
+        )
+        assert torch.equal(
+            result.x_adv[f"{name}/fgsm"].nan_to_num(), legal.expand(3, 2, -1, -1).nan_to_num()
+        )
     assert result.findings.diagnostics["violations"] == 0
 
 
-def test_values_that_an_attack_makes_missing_are_counted(monkeypatch, population, dataset, plan, quick):
+def test_values_that_an_attack_makes_missing_are_counted(
+    monkeypatch, population, dataset, plan, quick
+):
     planted(monkeypatch, lambda model, x, y, threat, *, eps, generator: x + torch.nan * eps)
     found = audit(population, dataset, plan, quick, name="models").findings
     index, _ = plan.select(plan.scored()).held_out_index()
     assert found.diagnostics["violations"] == 3 * (~dataset.x[index].isnan()).sum()
 
 
-def test_a_projection_that_fails_is_counted_and_flagged(monkeypatch, population, dataset, plan, quick):
+def test_a_projection_that_fails_is_counted_and_flagged(
+    monkeypatch, population, dataset, plan, quick
+):
     monkeypatch.setattr(audit_module.Threat, "project", lambda self, x_adv, x, eps: x_adv + 7)
     found = audit(population, dataset, plan, quick, name="models").findings
     assert found.diagnostics["violations"] > 1000
     assert "violations" in compare({"models": found}, quick.audit, 0, None)["flags"].iloc[0].split()
 
 
-def test_an_attack_cannot_claim_a_success_it_does_not_have(monkeypatch, population, dataset, plan, quick):
+def test_an_attack_cannot_claim_a_success_it_does_not_have(
+    monkeypatch, population, dataset, plan, quick
+):
     planted(monkeypatch, lambda model, x, y, threat, *, eps, generator: x + 0 * eps)
     found = audit(population, dataset, plan, quick, name="models").findings.rows
     clean = out_of_fold(population, dataset, plan)[0].float().numpy()
@@ -344,8 +419,12 @@ def test_where_all_is_decided_robust_accuracy_is_verified_accuracy(result, rows,
         assert not (block(rows, threat, attack)["broken"] & robust.numpy()).any(), attack
     table = compare({"baseline": result.findings}, cfg.audit, 0, None)
     of_threat = table[table["threat"] == threat]
-    np.testing.assert_allclose(of_threat["robust_accuracy"], of_threat["verified_accuracy"], atol=1e-12)
-    np.testing.assert_allclose(of_threat["robust_accuracy"], robust.double().mean((1, 2)), atol=1e-12)
+    np.testing.assert_allclose(
+        of_threat["robust_accuracy"], of_threat["verified_accuracy"], atol=1e-12
+    )
+    np.testing.assert_allclose(
+        of_threat["robust_accuracy"], robust.double().mean((1, 2)), atol=1e-12
+    )
     assert of_threat["robust_accuracy"].is_monotonic_decreasing
     assert of_threat["robust_accuracy"].nunique() == 3
 
@@ -367,14 +446,24 @@ def verifier_says(monkeypatch, twist):
     monkeypatch.setattr(audit_module, "proofs_out_of_fold", dishonest)
 
 
-def test_a_verifier_that_proves_what_is_not_true_is_caught(monkeypatch, population, dataset, plan, quick):
-    verifier_says(monkeypatch, lambda one: replace(one, robust_below=torch.full_like(one.robust_below, torch.inf)))
+def test_a_verifier_that_proves_what_is_not_true_is_caught(
+    monkeypatch, population, dataset, plan, quick
+):
+    verifier_says(
+        monkeypatch,
+        lambda one: replace(one, robust_below=torch.full_like(one.robust_below, torch.inf)),
+    )
     found = audit(population, dataset, plan, quick, name="models").findings
     assert found.diagnostics["attack_beats_proof"] == found.rows["broken"].sum() > 100
-    assert "attack_beats_proof" in compare({"models": found}, quick.audit, 0, None)["flags"].iloc[0].split()
+    assert (
+        "attack_beats_proof"
+        in compare({"models": found}, quick.audit, 0, None)["flags"].iloc[0].split()
+    )
 
 
-def test_a_record_that_breaks_nothing_is_no_success_of_the_verifier(monkeypatch, population, dataset, plan, quick):
+def test_a_record_that_breaks_nothing_is_no_success_of_the_verifier(
+    monkeypatch, population, dataset, plan, quick
+):
     """Whatever it says of its distance: the record is scored by the audit."""
 
     def boasting(one):
@@ -392,9 +481,13 @@ def test_a_record_that_breaks_nothing_is_no_success_of_the_verifier(monkeypatch,
 
 
 @pytest.mark.parametrize(("goal", "attacked"), [("miss", 1), ("alarm", 0)])
-def test_only_those_whom_the_goal_names_are_changed(population, dataset, plan, cfg, rows, goal, attacked):
+def test_only_those_whom_the_goal_names_are_changed(
+    population, dataset, plan, cfg, rows, goal, attacked
+):
     aimed = only(cfg, "clinical")
-    aimed = aimed.model_copy(update={"threat": {"clinical": cfg.threat["clinical"].model_copy(update={"goal": goal})}})
+    aimed = aimed.model_copy(
+        update={"threat": {"clinical": cfg.threat["clinical"].model_copy(update={"goal": goal})}}
+    )
     result = audit(population, dataset, plan, aimed, name="models")
     found = result.findings.rows
     assert {name: result.findings.diagnostics[name] for name in COUNTS} == COUNTS
@@ -417,7 +510,9 @@ def test_only_those_whom_the_goal_names_are_changed(population, dataset, plan, c
 
 def test_a_linear_surrogate_attacks_in_its_own_right(rows, of_linear):
     """What it sends breaks some; the gradients of the model itself break more."""
-    surrogate, own = (block(rows, "unconstrained", attack)["broken"] for attack in (SURROGATE, "pgd_margin"))
+    surrogate, own = (
+        block(rows, "unconstrained", attack)["broken"] for attack in (SURROGATE, "pgd_margin")
+    )
     assert own[2].sum() > surrogate[2].sum()
     assert (block(rows, "unconstrained", SURROGATE)["changed"][1:] > 0).any()
     assert not np.array_equal(surrogate[2], block(rows, "unconstrained", "fgsm")["broken"][2])
@@ -439,9 +534,16 @@ def test_transferred_records_are_scored_on_this_population(result, other, datase
             people = index[member][valid[member]]
             repetition = int(plan.repetition[member])
             alone = other.select(torch.tensor([member]))
-            sent = [result.x_adv[f"{threat}/{attack}"][:, repetition, people][:, None] for attack in attacks_of(cfg, threat)]
-            expected = torch.stack([margin(alone(one), dataset.y[people])[:, 0] for one in sent]).amin(0)
-            torch.testing.assert_close(torch.from_numpy(got[:, repetition, people]), expected, rtol=1e-4, atol=1e-4)
+            sent = [
+                result.x_adv[f"{threat}/{attack}"][:, repetition, people][:, None]
+                for attack in attacks_of(cfg, threat)
+            ]
+            expected = torch.stack(
+                [margin(alone(one), dataset.y[people])[:, 0] for one in sent]
+            ).amin(0)
+            torch.testing.assert_close(
+                torch.from_numpy(got[:, repetition, people]), expected, rtol=1e-4, atol=1e-4
+            )
         attacks = list(audited.loc[audited["threat"] == threat, "attack"].unique())
         assert attacks == attacks_of(few, threat, transfer=True)
 
@@ -451,10 +553,16 @@ def test_without_transfer_there_are_no_such_rows(result, rows):
     assert not [key for key in result.x_adv if key.endswith(TRANSFER)]
 
 
-def test_of_the_records_sent_the_most_harmful_counts(population, dataset, plan, cfg, quick, rows, result):
+def test_of_the_records_sent_the_most_harmful_counts(
+    population, dataset, plan, cfg, quick, rows, result
+):
     """Sent back to the models they were made on, they are as strong as the whole suite."""
-    audited = audit(population, dataset, plan, quick, name="models", transfer=result.x_adv).findings.rows
-    suite = np.minimum.reduce([block(rows, "clinical", attack)["margin"] for attack in attacks_of(cfg, "clinical")])
+    audited = audit(
+        population, dataset, plan, quick, name="models", transfer=result.x_adv
+    ).findings.rows
+    suite = np.minimum.reduce(
+        [block(rows, "clinical", attack)["margin"] for attack in attacks_of(cfg, "clinical")]
+    )
     np.testing.assert_allclose(block(audited, "clinical", TRANSFER)["margin"], suite, atol=1e-4)
 
 
@@ -477,7 +585,9 @@ def test_saved_and_loaded_bit_for_bit(result, tmp_path):
         for field in fields(one):
             before, after = getattr(one, field.name), getattr(again.verified[name], field.name)
             assert before.dtype == after.dtype
-            assert torch.equal(before.view(torch.uint8), after.view(torch.uint8)), field.name  # missing values too
+            assert torch.equal(before.view(torch.uint8), after.view(torch.uint8)), (
+                field.name
+            )  # missing values too
 
 
 FILES = {
@@ -503,13 +613,17 @@ def test_a_damaged_file_is_one_line(result, tmp_path, file, damage):
     assert "run" in str(caught.value)
 
 
-def test_the_same_configuration_is_the_same_bytes_whatever_the_global_state(population, dataset, plan, cfg, result, tmp_path):
+def test_the_same_configuration_is_the_same_bytes_whatever_the_global_state(
+    population, dataset, plan, cfg, result, tmp_path
+):
     torch.manual_seed(99)
     again = audit(population, dataset, plan, cfg, name="another name")
     for name, one in (("a", result), ("b", again)):
         (tmp_path / name).mkdir()
         one.save(tmp_path / name)
-    files = [path.relative_to(tmp_path / "a") for path in (tmp_path / "a").rglob("*") if path.is_file()]
+    files = [
+        path.relative_to(tmp_path / "a") for path in (tmp_path / "a").rglob("*") if path.is_file()
+    ]
     assert len(files) == 3 + len(cfg.threat)
     for file in files:
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes(), file
@@ -517,7 +631,9 @@ def test_the_same_configuration_is_the_same_bytes_whatever_the_global_state(popu
 
 def test_another_seed_draws_other_noise(population, dataset, plan, quick, result):
     other = audit(population, dataset, plan, quick.model_copy(update={"seed": 1}), name="models")
-    assert not torch.equal(other.x_adv["clinical/noise"].nan_to_num(), result.x_adv["clinical/noise"].nan_to_num())
+    assert not torch.equal(
+        other.x_adv["clinical/noise"].nan_to_num(), result.x_adv["clinical/noise"].nan_to_num()
+    )
     assert same_bits(other.x_adv["clinical/fgsm"], result.x_adv["clinical/fgsm"])
 
 
@@ -531,13 +647,17 @@ def shuffled_interval(cfg, plan_of) -> tuple[float, float]:
     plan = plan_of(tiny.plan(dataset))
     margins, _ = out_of_fold(train("baseline", dataset, plan, cfg), dataset, plan)
     score = disease_probability(margins[0].numpy(), y.numpy())
-    samples = intervals.bootstrap_auroc(score, y.numpy(), intervals.bootstrap_weights(240, 500, seed=3))
+    samples = intervals.bootstrap_auroc(
+        score, y.numpy(), intervals.bootstrap_weights(240, 500, seed=3)
+    )
     return intervals.interval(rates.auroc(score, y.numpy()), samples)
 
 
 @pytest.fixture(scope="module")
 def long_cfg(cfg):
-    return cfg.model_copy(update={"train": cfg.train.model_copy(update={"epochs": 40, "learning_rate": 3e-3})})
+    return cfg.model_copy(
+        update={"train": cfg.train.model_copy(update={"epochs": 40, "learning_rate": 3e-3})}
+    )
 
 
 def test_shuffled_labels_cannot_be_learnt(long_cfg):

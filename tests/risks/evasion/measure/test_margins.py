@@ -27,7 +27,9 @@ def test_the_probability_of_disease_is_the_softmax_of_the_logits():
     ill = np.where(y == 1, margins, -margins)
     np.testing.assert_allclose(disease_probability(margins, y), np.exp(ill) / (1 + np.exp(ill)))
     with np.errstate(all="raise"):
-        assert disease_probability(np.array([1e4, 1e4], dtype=np.float32), np.array([0, 1])).tolist() == [0, 1]
+        assert disease_probability(
+            np.array([1e4, 1e4], dtype=np.float32), np.array([0, 1])
+        ).tolist() == [0, 1]
 
 
 def test_a_saturated_model_keeps_its_ranking():
@@ -40,7 +42,9 @@ def test_a_saturated_model_keeps_its_ranking():
 
 def test_outcomes_give_each_patient_back(y):
     margins = model(1.0, y)
-    by_threat = outcomes(pd.concat([rows(margins, y), rows({"fgsm": margins["fgsm"] - 1}, y, threat="other")]))
+    by_threat = outcomes(
+        pd.concat([rows(margins, y), rows({"fgsm": margins["fgsm"] - 1}, y, threat="other")])
+    )
     assert list(by_threat) == ["clinical", "other"]
     outcome = by_threat["clinical"]
     assert outcome.eps.tolist() == EPS
@@ -48,11 +52,14 @@ def test_outcomes_give_each_patient_back(y):
     assert list(outcome.margins) == ["fgsm", "pgd_ce", "pgd_margin"]
     for attack, values in margins.items():
         np.testing.assert_array_equal(outcome.margins[attack], values.astype(np.float32))
-    np.testing.assert_array_equal(by_threat["other"].margins["fgsm"], (margins["fgsm"] - 1).astype(np.float32))
+    np.testing.assert_array_equal(
+        by_threat["other"].margins["fgsm"], (margins["fgsm"] - 1).astype(np.float32)
+    )
 
 
 def test_the_worst_case_is_taken_per_record_over_attacks_and_smaller_radii():
-    # One seed, three patients; each attack breaks another patient, and a larger radius forgets what a smaller one found.
+    # One seed, three patients; each attack breaks another patient, and a larger radius forgets what
+    # a smaller one found.
     a = [[[3, 3, 3]], [[-1, 3, 3]], [[2, 3, 1]]]
     b = [[[3, 3, 3]], [[3, 2, 3]], [[3, -2, 3]]]
     outcome = Outcome(np.array(EPS), np.array([0, 1, 1]), {"a": np.array(a), "b": np.array(b)})
@@ -62,6 +69,8 @@ def test_the_worst_case_is_taken_per_record_over_attacks_and_smaller_radii():
 def test_the_accuracy_of_each_attack_alone_is_the_share_of_positive_margins(y):
     margins = model(1.0, y)
     for attack, accuracy in outcomes(rows(margins, y))["clinical"].accuracy.items():
-        assert accuracy.tolist() == [pytest.approx((margins[attack][at] > 0).mean()) for at in range(len(EPS))]
+        assert accuracy.tolist() == [
+            pytest.approx((margins[attack][at] > 0).mean()) for at in range(len(EPS))
+        ]
     tie = Outcome(np.array([0.0]), np.array([0, 1]), {"a": np.array([[[0.0, 1.0]]])})
     assert tie.accuracy["a"].tolist() == [0.5]

@@ -11,7 +11,14 @@ from pipeline.files import BadInput, FailedCheck
 from pipeline.models.answers import margin
 from pipeline.models.mlp import Architecture
 from pipeline.risks.frontier.measure import epsilons as module
-from pipeline.risks.frontier.measure.epsilons import Frontier, at_each_noise, claim_of, frontier, proofs, training_numbers
+from pipeline.risks.frontier.measure.epsilons import (
+    Frontier,
+    at_each_noise,
+    claim_of,
+    frontier,
+    proofs,
+    training_numbers,
+)
 from pipeline.validation import check_options
 from pipeline.verify.out_of_fold import SAME_RADIUS
 
@@ -24,7 +31,9 @@ def changed(cfg):
 
     def change(options=(), **section):
         recipe = {**cfg.defenses["dp_train"], "expected_batch": 60, "steps": 20, **dict(options)}
-        return cfg.model_copy(update={"dp_train": recipe, "frontier": cfg.frontier.model_copy(update=section)})
+        return cfg.model_copy(
+            update={"dp_train": recipe, "frontier": cfg.frontier.model_copy(update=section)}
+        )
 
     return change
 
@@ -32,21 +41,39 @@ def changed(cfg):
 @pytest.fixture
 def found(dataset, changed):
     plan = tiny.plan(dataset, release=True)
-    return frontier(dataset, plan, changed(epsilons=[1.0, 8.0, None], models={"mlp": [6], "linear": []}, repetitions=1))
+    return frontier(
+        dataset,
+        plan,
+        changed(epsilons=[1.0, 8.0, None], models={"mlp": [6], "linear": []}, repetitions=1),
+    )
 
 
 def test_every_kind_and_epsilon_is_measured(found):
     assert (found.models, found.epsilons) == (("mlp", "linear"), (1.0, 8.0, None))
-    assert found.margin.shape == found.proved.shape == found.broken.shape == (2, 3, 1, 120)  # of two repetitions the first
+    assert (
+        found.margin.shape == found.proved.shape == found.broken.shape == (2, 3, 1, 120)
+    )  # of two repetitions the first
     assert found.scores.shape == (2, 3, 8, 120)
     assert found.scores.isfinite().all()
     assert found.member.shape == (8, 120)
     for claims in found.claims:
-        assert [claim["epsilon"] and round(claim["epsilon"], 6) for claim in claims] == [1.0, 8.0, None]
-        assert claims[0]["noise_multiplier"] > claims[1]["noise_multiplier"] > claims[2]["noise_multiplier"] == 0
+        assert [claim["epsilon"] and round(claim["epsilon"], 6) for claim in claims] == [
+            1.0,
+            8.0,
+            None,
+        ]
+        assert (
+            claims[0]["noise_multiplier"]
+            > claims[1]["noise_multiplier"]
+            > claims[2]["noise_multiplier"]
+            == 0
+        )
         assert claims[0]["accounts"]["pld"] == pytest.approx(1.0, rel=1e-4)
         assert claims[2]["accounts"] is None
-        assert all(claim["audit"]["epsilon_lower_bound"] <= (claim["epsilon"] or torch.inf) for claim in claims)
+        assert all(
+            claim["audit"]["epsilon_lower_bound"] <= (claim["epsilon"] or torch.inf)
+            for claim in claims
+        )
 
 
 def test_nobody_is_both_proved_and_broken_and_who_is_wrong_is_broken(found):
@@ -90,7 +117,11 @@ def test_it_survives_the_disk(found, tmp_path):
     found.save(tmp_path)
     again = Frontier.load(tmp_path)
     for name, value in vars(found).items():
-        same = torch.equal(value, getattr(again, name)) if isinstance(value, torch.Tensor) else value == getattr(again, name)
+        same = (
+            torch.equal(value, getattr(again, name))
+            if isinstance(value, torch.Tensor)
+            else value == getattr(again, name)
+        )
         assert same, name
 
 
@@ -105,14 +136,18 @@ def test_without_dp_train_there_are_no_numbers_to_train_with(values, dataset):
     from pipeline import params
 
     del values["dp_train"]
-    with pytest.raises(BadInput, match=r"^params\.yaml: dp_train: missing; the frontier trains with its numbers"):
+    with pytest.raises(
+        BadInput, match=r"^params\.yaml: dp_train: missing; the frontier trains with its numbers"
+    ):
         frontier(dataset, tiny.plan(dataset), params.parse(values, "conf"))
 
 
 def test_the_numbers_are_those_of_dp_train(changed):
     cfg = changed({"steps": 7, "max_grad_norm": 0.3})
     options = check_options(dp_train, cfg.defenses["dp_train"], "dp_train")
-    assert training_numbers(cfg) == {name: options[name] for name in options if name not in ("epsilon", "engine")}
+    assert training_numbers(cfg) == {
+        name: options[name] for name in options if name not in ("epsilon", "engine")
+    }
 
 
 def test_a_delta_of_one_in_the_cohort_is_refused(dataset, changed):
@@ -121,13 +156,20 @@ def test_a_delta_of_one_in_the_cohort_is_refused(dataset, changed):
 
 
 @pytest.mark.parametrize("epsilon", [0.5, None])
-def test_noise_that_was_forgotten_is_found_unless_nothing_was_claimed(changed, monkeypatch, epsilon):
+def test_noise_that_was_forgotten_is_found_unless_nothing_was_claimed(
+    changed, monkeypatch, epsilon
+):
     few, original = tiny.records(60, seed=0), privacy.private_gradient
-    monkeypatch.setattr(privacy, "private_gradient", lambda clip, _, *rest: original(clip, 0.0, *rest))
+    monkeypatch.setattr(
+        privacy, "private_gradient", lambda clip, _, *rest: original(clip, 0.0, *rest)
+    )
     cfg = changed({"steps": 80}, epsilons=[epsilon], models={"linear": []}, canaries=1, runs=128)
     if epsilon is None:
         claims = frontier(few, tiny.plan(few), cfg).claims
         assert claims[0][0]["audit"]["epsilon_lower_bound"] > 0.5
         return
-    with pytest.raises(FailedCheck, match=r"^frontier, linear: claims epsilon 0\.500, but \d+ of \d+ guesses about canaries"):
+    with pytest.raises(
+        FailedCheck,
+        match=r"^frontier, linear: claims epsilon 0\.500, but \d+ of \d+ guesses about canaries",
+    ):
         frontier(few, tiny.plan(few), cfg)

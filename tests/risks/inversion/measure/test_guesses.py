@@ -26,17 +26,32 @@ def test_only_private_measurements_are_guessed_by_everyone_in_every_way(told):
 def test_errors_are_those_of_the_first_victims_by_side(told, cfg):
     first = torch.arange(4) < cfg.privacy.victims
     guesses = attribute_inference(
-        tiny.population(4).select(first), DATA.x, DATA.y, MEMBER[first], tiny.SCHEMA, ["glucose"],
-        candidates=cfg.privacy.candidates, generator=torch.Generator().manual_seed(cfg.seed),
-    )  # fmt: skip
+        tiny.population(4).select(first),
+        DATA.x,
+        DATA.y,
+        MEMBER[first],
+        tiny.SCHEMA,
+        ["glucose"],
+        candidates=cfg.privacy.candidates,
+        generator=torch.Generator().manual_seed(cfg.seed),
+    )
     for row, guess in enumerate(guesses):
-        assert (told.questions[row].access, told.questions[row].attacker) == (guess.access, guess.attacker)
+        assert (told.questions[row].access, told.questions[row].attacker) == (
+            guess.access,
+            guess.attacker,
+        )
         for side, chosen in enumerate((MEMBER[first], ~MEMBER[first])):
             for patient in range(60):
-                errors = [float(guess.model[v, patient]) for v in range(int(first.sum())) if chosen[v, patient]]
+                errors = [
+                    float(guess.model[v, patient])
+                    for v in range(int(first.sum()))
+                    if chosen[v, patient]
+                ]
                 known = [error for error in errors if error == error]
                 expected = sum(known) / len(known) if known else float("nan")
-                assert float(told.aided[row, side, patient]) == pytest.approx(expected, abs=1e-5, nan_ok=True)
+                assert float(told.aided[row, side, patient]) == pytest.approx(
+                    expected, abs=1e-5, nan_ok=True
+                )
 
 
 def test_each_victim_has_a_typical_record(told, cfg):
@@ -51,11 +66,15 @@ def test_it_survives_the_disk(told, tmp_path):
     torch.testing.assert_close(again.alone, told.alone, rtol=0, atol=0, equal_nan=True)
     torch.testing.assert_close(again.aided, told.aided, rtol=0, atol=0, equal_nan=True)
     assert torch.equal(again.typical, told.typical)
-    assert all(torch.equal(again.distances[name], values) for name, values in told.distances.items())
+    assert all(
+        torch.equal(again.distances[name], values) for name, values in told.distances.items()
+    )
 
 
 def test_where_nothing_is_private_nothing_is_asked(cfg, tmp_path):
-    features = tuple(feature.model_copy(update={"private": False}) for feature in tiny.SCHEMA.features)
+    features = tuple(
+        feature.model_copy(update={"private": False}) for feature in tiny.SCHEMA.features
+    )
     schema = tiny.SCHEMA.__class__(tiny.SCHEMA.names, features, "outcome", tiny.SCHEMA.classes)
     told = reconstruction(tiny.population(4), MEMBER, DATA.__class__(DATA.x, DATA.y, schema), cfg)
     told.save(tmp_path)

@@ -23,7 +23,13 @@ def private(cfg):
     def change(runs=128, canaries=1, **options):
         numbers = cfg.privacy.model_copy(update={"canaries": canaries, "runs": runs})
         recipe = {**cfg.defenses["dp_train"], "expected_batch": 60, **options}
-        return cfg.model_copy(update={"privacy": numbers, "dp_train": recipe, "model": ModelConfig(name="linear", hidden=[])})
+        return cfg.model_copy(
+            update={
+                "privacy": numbers,
+                "dp_train": recipe,
+                "model": ModelConfig(name="linear", hidden=[]),
+            }
+        )
 
     return change
 
@@ -36,7 +42,11 @@ def few():
 @pytest.fixture
 def no_noise(monkeypatch):
     original = privacy.private_gradient
-    monkeypatch.setattr(privacy, "private_gradient", lambda clip, _, denominator, seeds: original(clip, 0.0, denominator, seeds))
+    monkeypatch.setattr(
+        privacy,
+        "private_gradient",
+        lambda clip, _, denominator, seeds: original(clip, 0.0, denominator, seeds),
+    )
 
 
 @pytest.fixture
@@ -46,10 +56,15 @@ def no_clipping(monkeypatch):
 
 
 def test_every_attack_scores_every_record_for_every_target(dataset, cfg):
-    every = cfg.model_copy(update={"privacy": cfg.privacy.model_copy(update={"membership": list(MEMBERSHIP)})})
+    every = cfg.model_copy(
+        update={"privacy": cfg.privacy.model_copy(update={"membership": list(MEMBERSHIP)})}
+    )
     leak = leakage("baseline", dataset, every)
     assert list(leak.scores) == [*MEMBERSHIP, BLIND]
-    assert all(scores.shape == (cfg.privacy.targets, 120) and scores.isfinite().all() for scores in leak.scores.values())
+    assert all(
+        scores.shape == (cfg.privacy.targets, 120) and scores.isfinite().all()
+        for scores in leak.scores.values()
+    )
     assert leak.claim == {}
 
 
@@ -68,11 +83,19 @@ def on_pima(values):
     def found(hidden, **train):
         values["model"] = {"name": "mlp" if hidden else "linear", "hidden": hidden}
         values["train"] |= train
-        values["privacy"] |= {"membership": ["loss", "lira", "lira_fixed"], "targets": 32, "copies": 0, "victims": 1}
+        values["privacy"] |= {
+            "membership": ["loss", "lira", "lira_fixed"],
+            "targets": 32,
+            "copies": 0,
+            "victims": 1,
+        }
         cfg = params.parse(values, "conf")
         leak = leakage("baseline", read_raw(cfg.data, tiny.ROOT)[0], cfg)
         member = leak.member.numpy()
-        return {attack: auroc(scores.numpy()[member], scores.numpy()[~member]) for attack, scores in leak.scores.items()}
+        return {
+            attack: auroc(scores.numpy()[member], scores.numpy()[~member])
+            for attack, scores in leak.scores.items()
+        }
 
     return found
 
@@ -122,13 +145,25 @@ def test_without_clipping_the_audit_exceeds_the_claim(few, private, no_clipping)
 
 
 def test_a_refuted_claim_is_one_line(few, private, no_noise):
-    with pytest.raises(FailedCheck, match=r"^dp_train: claims epsilon 0\.500, but \d+ of \d+ guesses about canaries are right"):
+    with pytest.raises(
+        FailedCheck,
+        match=r"^dp_train: claims epsilon 0\.500, but \d+ of \d+ guesses about canaries are right",
+    ):
         leakage("dp_train", few, private(epsilon=0.5))
 
 
 def test_a_claim_that_its_own_numbers_contradict_is_refused(few, private):
-    guarantee = {"epsilon": 0.5, "delta": 1e-4, "sample_rate": 1.0, "noise_multiplier": 1.0, "steps": 80}
-    with pytest.raises(FailedCheck, match=r"^dp_train: claims epsilon 0\.500, but sample_rate, noise_multiplier and steps spend"):
+    guarantee = {
+        "epsilon": 0.5,
+        "delta": 1e-4,
+        "sample_rate": 1.0,
+        "noise_multiplier": 1.0,
+        "steps": 80,
+    }
+    with pytest.raises(
+        FailedCheck,
+        match=r"^dp_train: claims epsilon 0\.500, but sample_rate, noise_multiplier and steps spend",
+    ):
         claims.audited_claim("dp_train", few, private(), guarantee)
 
 

@@ -24,7 +24,9 @@ def population(dataset, plan, cfg):
 @pytest.fixture
 def table(population, dataset, plan, cfg):
     plain = tiny.untrained(plan, dataset)
-    return certificate_table({"baseline": plain, "partition": population}, dataset, plan, cfg.audit, seed=0)
+    return certificate_table(
+        {"baseline": plain, "partition": population}, dataset, plan, cfg.audit, seed=0
+    )
 
 
 def test_only_a_defence_with_a_certificate_has_rows(table, population):
@@ -39,17 +41,25 @@ def test_without_poison_it_is_accuracy(table, population, dataset, plan):
     assert table["certified_sensitivity"][0] == pytest.approx(float(right[y == 1].mean()), abs=1e-6)
 
 
-def test_shares_are_those_of_the_models_that_did_not_train_on_a_patient(table, population, dataset, plan):
+def test_shares_are_those_of_the_models_that_did_not_train_on_a_patient(
+    table, population, dataset, plan
+):
     for records in (1, 3):
         sure = []
         for patient in range(len(dataset.y)):
             own = []
             for model in range(plan.size):
                 if plan.held_out[model, patient]:
-                    one, x, y = population.select(torch.tensor([model])), dataset.x[patient], dataset.y[patient]
+                    one, x, y = (
+                        population.select(torch.tensor([model])),
+                        dataset.x[patient],
+                        dataset.y[patient],
+                    )
                     own.append(int(certified_records(one, x[None, None], y[None, None])) >= records)
             sure.append(np.mean(own))
-        assert table.set_index("records").loc[records, "certified_accuracy"] == pytest.approx(np.mean(sure), abs=1e-6)
+        assert table.set_index("records").loc[records, "certified_accuracy"] == pytest.approx(
+            np.mean(sure), abs=1e-6
+        )
 
 
 def test_more_poison_certifies_less_until_nobody_is_left(table):
@@ -61,4 +71,6 @@ def test_more_poison_certifies_less_until_nobody_is_left(table):
 
 
 def test_nothing_certified_no_row(dataset, plan, cfg):
-    assert certificate_table({"baseline": tiny.untrained(plan, dataset)}, dataset, plan, cfg.audit, seed=0).empty
+    assert certificate_table(
+        {"baseline": tiny.untrained(plan, dataset)}, dataset, plan, cfg.audit, seed=0
+    ).empty

@@ -22,7 +22,12 @@ PLAN = tiny.plan(DATA, folds=3, seeds=2, release=True)
 @pytest.fixture(scope="module")
 def cfg(smoke_text):
     cfg = params.parse(yaml.safe_load(smoke_text), "conf")
-    poisoning = {"attacks": ["worst_flips", "backdoor", "one_patient"], "doses": [1, 0.4], "repetitions": 2, "targets": 4}
+    poisoning = {
+        "attacks": ["worst_flips", "backdoor", "one_patient"],
+        "doses": [1, 0.4],
+        "repetitions": 2,
+        "targets": 4,
+    }
     changes = {
         "model": cfg.model.model_copy(update={"hidden": [16]}),
         "train": cfg.train.model_copy(update={"epochs": 40, "learning_rate": 0.01}),
@@ -43,7 +48,9 @@ def harmed(poison, cfg):
 
 def by(cfg, *rules, **numbers):
     """The configuration with these filters."""
-    return cfg.model_copy(update={"poisoning": cfg.poisoning.model_copy(update={"filters": list(rules), **numbers})})
+    return cfg.model_copy(
+        update={"poisoning": cfg.poisoning.model_copy(update={"filters": list(rules), **numbers})}
+    )
 
 
 def right(margins):
@@ -96,7 +103,9 @@ def test_what_was_dropped_is_counted_record_by_record(poison, cfg):
         assert cleaned.drop_rate["neighbours"][place] == pytest.approx(0.2)
         assert cleaned.precision["neighbours"][place] == pytest.approx(len(gone & bad) / len(gone))
         assert cleaned.recall["neighbours"][place] == pytest.approx(len(gone & bad) / len(bad))
-        assert cleaned.false_alarm_rate["neighbours"][place] == pytest.approx(len(gone - bad) / len(mine - bad))
+        assert cleaned.false_alarm_rate["neighbours"][place] == pytest.approx(
+            len(gone - bad) / len(mine - bad)
+        )
 
 
 def test_without_poison_there_is_nothing_to_find_and_the_rest_is_trained_on(poison, cfg):
@@ -109,7 +118,9 @@ def test_without_poison_there_is_nothing_to_find_and_the_rest_is_trained_on(pois
     held_out = poison.plan.held_out[4]
     out = others.select(torch.tensor([4]))(DATA.x[held_out][None].double())[0]
     expected = (out[:, 1] - out[:, 0]) * (2 * DATA.y[held_out] - 1)
-    torch.testing.assert_close(cleaned.margins["neighbours"][0, 1, held_out], expected.float(), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(
+        cleaned.margins["neighbours"][0, 1, held_out], expected.float(), rtol=1e-4, atol=1e-4
+    )
 
 
 def test_filters_do_not_know_of_each_other(poison, cfg):
@@ -128,7 +139,8 @@ def test_the_filter_that_trains_takes_the_configured_folds(poison, cfg, monkeypa
         return tiny.untrained(plan, dataset)
 
     monkeypatch.setattr(
-        "pipeline.risks.poisoning.measure.filtering.train", lambda name, dataset, plan, cfg: recorded(dataset, plan)
+        "pipeline.risks.poisoning.measure.filtering.train",
+        lambda name, dataset, plan, cfg: recorded(dataset, plan),
     )
     cleanse(NONE, poison, by(cfg, "loss", folds=4))
     assert trained == [4 * 6]  # what is trained on the rest is asked for elsewhere
@@ -146,7 +158,10 @@ def test_it_survives_the_disk(poison, cfg, tmp_path):
         here, there = getattr(found, field), getattr(again, field)
         assert list(here) == list(there) == ["spectral", "majority"]
         pairs = zip(here.values(), there.values(), strict=True)
-        assert all(a.dtype == b.dtype and torch.equal(a.nan_to_num(9.0), b.nan_to_num(9.0)) for a, b in pairs)
+        assert all(
+            a.dtype == b.dtype and torch.equal(a.nan_to_num(9.0), b.nan_to_num(9.0))
+            for a, b in pairs
+        )
 
 
 def test_another_file_is_refused(tmp_path):

@@ -60,12 +60,21 @@ def test_the_score_of_who_does_not_train_is_no_number(name, dataset):
 def test_wrong_labels_are_found_better_than_by_chance(name, cfg):
     data, wrong = flipped(tiny.records(600, seed=3, signal=4.0, missing=0.0), 0.1)
     plan = tiny.plan(data, seeds=1)
-    cfg = cfg.model_copy(update={"model": ModelConfig(name="mlp", hidden=[16]), "train": cfg.train.model_copy(update=LONGER)})
+    cfg = cfg.model_copy(
+        update={
+            "model": ModelConfig(name="mlp", hidden=[16]),
+            "train": cfg.train.model_copy(update=LONGER),
+        }
+    )
     scores = FILTERS[name](data, plan, lambda records, sets: train("baseline", records, sets, cfg))
-    found = detection(plan.train & ~drop(scores, plan.train, 0.1), wrong.expand_as(plan.train), plan.train)
+    found = detection(
+        plan.train & ~drop(scores, plan.train, 0.1), wrong.expand_as(plan.train), plan.train
+    )
     for rows, score, precision in zip(plan.train, scores, found.precision, strict=True):
         bad, good = int((rows & wrong).sum()), int((rows & ~wrong).sum())
-        blind = ((bad + good + 1) / (12 * bad * good)) ** 0.5  # standard deviation of the AUROC of a filter that sees nothing
+        blind = (
+            (bad + good + 1) / (12 * bad * good)
+        ) ** 0.5  # standard deviation of the AUROC of a filter that sees nothing
         assert rates.auroc(score[rows].numpy(), wrong[rows].long().numpy()) > 0.5 + 4 * blind
         drawn = (0.1 * 0.9 / round(0.1 * (bad + good))) ** 0.5  # and of its precision
         assert precision > bad / (bad + good) + 3 * drawn
@@ -77,7 +86,10 @@ def test_a_score_depends_on_the_training_set_alone(name, dataset):
     plan = tiny.plan(dataset, seeds=1)
     before = FILTERS[name](dataset, plan, linear)
     outside = ~plan.train[1]
-    x, y = torch.where(outside[:, None], torch.tensor(77.0), dataset.x), torch.where(outside, 1 - dataset.y, dataset.y)
+    x, y = (
+        torch.where(outside[:, None], torch.tensor(77.0), dataset.x),
+        torch.where(outside, 1 - dataset.y, dataset.y),
+    )
     after = FILTERS[name](Dataset(x, y, dataset.schema), plan.select(torch.tensor([1])), linear)
     torch.testing.assert_close(after[0], before[1], rtol=1e-6, atol=1e-6, equal_nan=True)
 
@@ -86,16 +98,31 @@ def test_a_score_depends_on_the_training_set_alone(name, dataset):
 def test_variants_of_records_are_scored_as_the_records_that_they_are(name, dataset):
     """Rows n * V + v, of which each training set takes one of each person."""
     plan, variants, generator = tiny.plan(dataset), 4, torch.Generator().manual_seed(0)
-    noise = dataset.x[:, None].repeat(1, variants, 1) * (1 + torch.rand(120, variants, 1, generator=generator) * 0.1)
+    noise = dataset.x[:, None].repeat(1, variants, 1) * (
+        1 + torch.rand(120, variants, 1, generator=generator) * 0.1
+    )
     chosen = torch.randint(variants, (plan.size, 120, 1), generator=generator)
-    train = torch.zeros(plan.size, 120, variants, dtype=torch.bool).scatter_(2, chosen, True) & plan.train[..., None]
+    train = (
+        torch.zeros(plan.size, 120, variants, dtype=torch.bool).scatter_(2, chosen, True)
+        & plan.train[..., None]
+    )
     many = Plan(train.flatten(1), ~train.flatten(1), plan.repetition, plan.seeds, plan.labels)
-    scores = FILTERS[name](Dataset(noise.flatten(0, 1), dataset.y.repeat_interleave(variants), dataset.schema), many, linear)
+    scores = FILTERS[name](
+        Dataset(noise.flatten(0, 1), dataset.y.repeat_interleave(variants), dataset.schema),
+        many,
+        linear,
+    )
     for member in range(plan.size):
         own = noise.gather(1, chosen[member][..., None].expand(-1, -1, 5))[:, 0]
-        alone = FILTERS[name](Dataset(own, dataset.y, dataset.schema), plan.select(torch.tensor([member])), linear)
+        alone = FILTERS[name](
+            Dataset(own, dataset.y, dataset.schema), plan.select(torch.tensor([member])), linear
+        )
         torch.testing.assert_close(
-            scores[member].view(120, variants).gather(1, chosen[member])[:, 0], alone[0], rtol=1e-6, atol=1e-6, equal_nan=True
+            scores[member].view(120, variants).gather(1, chosen[member])[:, 0],
+            alone[0],
+            rtol=1e-6,
+            atol=1e-6,
+            equal_nan=True,
         )
 
 
@@ -104,7 +131,9 @@ def test_small_blocks_give_the_same_scores(name, dataset, monkeypatch):
     plan = tiny.plan(dataset)
     whole = FILTERS[name](dataset, plan, linear)
     monkeypatch.setattr(filters, "BLOCK", 1)
-    torch.testing.assert_close(FILTERS[name](dataset, plan, linear), whole, rtol=1e-9, atol=1e-9, equal_nan=True)
+    torch.testing.assert_close(
+        FILTERS[name](dataset, plan, linear), whole, rtol=1e-9, atol=1e-9, equal_nan=True
+    )
 
 
 # ---- each against a loop ----
@@ -139,7 +168,11 @@ def test_neighbours_equal_a_loop_over_pairs(k):
 
 
 def test_a_twin_with_the_other_label_is_the_first_neighbour(dataset):
-    twins = Dataset(torch.cat([dataset.x, dataset.x[:1]]), torch.cat([dataset.y, 1 - dataset.y[:1]]), dataset.schema)
+    twins = Dataset(
+        torch.cat([dataset.x, dataset.x[:1]]),
+        torch.cat([dataset.y, 1 - dataset.y[:1]]),
+        dataset.schema,
+    )
     everyone = torch.ones(1, 121, dtype=torch.bool)
     plan = Plan(everyone, ~everyone, torch.tensor([-1]), torch.tensor([0]), ("m",))
     assert neighbours(twins, plan, k=1)[0, [0, 120]].tolist() == [1.0, 1.0]
@@ -160,16 +193,24 @@ def test_losses_are_those_of_models_that_did_not_see_the_record(dataset):
     for member in range(plan.size):
         own = slice(3 * member, 3 * member + 3)
         assert not (parts.train[own] & ~plan.train[member]).any()
-        assert ((plan.train[member] & ~parts.train[own]).sum(0) == plan.train[member].long()).all()  # each is left out once
-        assert (plan.train[member].sum() - parts.train[own].sum(1)).unique().numel() <= 2  # in folds of one size, or one apart
+        assert (
+            (plan.train[member] & ~parts.train[own]).sum(0) == plan.train[member].long()
+        ).all()  # each is left out once
+        assert (
+            plan.train[member].sum() - parts.train[own].sum(1)
+        ).unique().numel() <= 2  # in folds of one size, or one apart
         for row in plan.train[member].nonzero().flatten().tolist():
             judge = 3 * member + int((~parts.train[own, row]).nonzero()[0])
-            assert float(scores[member, row]) == pytest.approx(float(cross_entropy(out[judge, row], dataset.y[row])), abs=1e-9)
+            assert float(scores[member, row]) == pytest.approx(
+                float(cross_entropy(out[judge, row], dataset.y[row])), abs=1e-9
+            )
 
 
 def test_folds_follow_the_models_seed(dataset):
     plan = tiny.plan(dataset, seeds=1)
-    first, again, other = (loss(dataset, one, linear) for one in (plan, plan, replace(plan, seeds=plan.seeds + 1)))
+    first, again, other = (
+        loss(dataset, one, linear) for one in (plan, plan, replace(plan, seeds=plan.seeds + 1))
+    )
     assert tiny.same_bits(first.float(), again.float())
     assert (first != other)[plan.train].any()
 
@@ -184,7 +225,9 @@ def test_signatures_equal_a_singular_value_decomposition(dataset):
             hidden = network(dataset.x[own]).detach().double()
             centred = hidden - hidden.mean(0)
             square = (centred @ torch.linalg.svd(centred).Vh[0]).square()
-            torch.testing.assert_close(scores[member, own], square / square.mean(), rtol=1e-3, atol=1e-4)
+            torch.testing.assert_close(
+                scores[member, own], square / square.mean(), rtol=1e-3, atol=1e-4
+            )
 
 
 def test_a_label_with_one_record_or_none_has_no_signature(dataset):
@@ -200,7 +243,9 @@ def test_a_label_with_one_record_or_none_has_no_signature(dataset):
 
 
 def test_the_most_suspicious_share_is_dropped():
-    scores = torch.tensor([[0.1, 0.9, torch.nan, 0.5, 0.4], [3.0, 1.0, 2.0, torch.nan, 9.0]], dtype=torch.float64)
+    scores = torch.tensor(
+        [[0.1, 0.9, torch.nan, 0.5, 0.4], [3.0, 1.0, 2.0, torch.nan, 9.0]], dtype=torch.float64
+    )
     left = drop(scores, ~scores.isnan(), 0.5)
     assert left.tolist() == [[True, False, False, False, True], [False, True, True, False, False]]
     assert torch.equal(drop(scores, ~scores.isnan(), 0.0), ~scores.isnan())
@@ -212,7 +257,8 @@ def test_equal_scores_are_dropped_wherever_they_stand():
     scores = torch.zeros(50, 400, dtype=torch.float64).masked_fill(~train, torch.nan)
     gone = train & ~drop(scores, train, 0.25)
     assert torch.equal(gone.sum(1), (train.sum(1) * 0.25).round().long())
-    # The same coin for every training set: 200 of 400 places, with a standard deviation of sqrt(200 * 0.25 * 0.75) records.
+    # The same coin for every training set: 200 of 400 places, with a standard deviation of sqrt(200
+    # * 0.25 * 0.75) records.
     early = (gone[:, :200].sum(1) / train[:, :200].sum(1)).mean()
     assert abs(float(early) - 0.25) < 4 * (0.25 * 0.75 / 200) ** 0.5
     assert (drop(scores, train, 0.25, seed=1) != drop(scores, train, 0.25)).any()
@@ -241,7 +287,10 @@ def test_a_rule_drops_a_share_or_those_above_its_threshold(dataset):
     plan = tiny.plan(dataset)
     scores = neighbours(dataset, plan)
     assert set(RULES) == {*FILTERS, "majority"}
-    assert torch.equal(left_by("neighbours", scores, plan.train, 0.2, seed=3), drop(scores, plan.train, 0.2, seed=3))
+    assert torch.equal(
+        left_by("neighbours", scores, plan.train, 0.2, seed=3),
+        drop(scores, plan.train, 0.2, seed=3),
+    )
     above = left_by("majority", scores, plan.train, 0.2)
     assert torch.equal(plan.train & ~above, scores > MAJORITY)
     assert 0 < (plan.train & ~above).sum() < plan.train.sum()

@@ -12,7 +12,15 @@ from pipeline.attacks.poisoning import POISONS, carries, stamped
 from pipeline.defenses import train
 from pipeline.files import BadInput
 from pipeline.models.answers import margin
-from pipeline.risks.poisoning.measure.recipes import NONE, ONE_PATIENT, Damage, Poisonings, damage, poisonings, trained_on
+from pipeline.risks.poisoning.measure.recipes import (
+    NONE,
+    ONE_PATIENT,
+    Damage,
+    Poisonings,
+    damage,
+    poisonings,
+    trained_on,
+)
 
 DATA = tiny.records(150, seed=1, missing=0.05, signal=4.0)
 PLAN = tiny.plan(DATA, folds=3, seeds=2, release=True)
@@ -25,7 +33,13 @@ def change(smoke_text):
     def changed(**numbers):
         model = cfg.model.model_copy(update={"hidden": [16]})
         schooling = cfg.train.model_copy(update={"epochs": 40, "learning_rate": 0.01})
-        every = {"attacks": list(POISONS), "doses": [1, 0.4], "repetitions": 2, "targets": 4, **numbers}
+        every = {
+            "attacks": list(POISONS),
+            "doses": [1, 0.4],
+            "repetitions": 2,
+            "targets": 4,
+            **numbers,
+        }
         poisoning = cfg.poisoning.model_copy(update=every)
         return cfg.model_copy(update={"poisoning": poisoning, "model": model, "train": schooling})
 
@@ -49,7 +63,9 @@ def test_many_flips_destroy_and_one_does_not(outcome):
     for attack in ("worst_flips", "missed_disease"):
         assert right(found.margins[attack][1]) < before - 0.25
         assert right(found.margins[attack][0]) > before - 0.05
-    assert right(found.margins["worst_flips"][1]) < 0.5  # worse than a coin: the flipped rule was learned
+    assert (
+        right(found.margins["worst_flips"][1]) < 0.5
+    )  # worse than a coin: the flipped rule was learned
     assert right(found.margins["random_flips"][1]) > right(found.margins["worst_flips"][1])
     assert (found.margins["missed_disease"][1][:, found.y == 1] > 0).double().mean() < 0.2
 
@@ -81,8 +97,12 @@ def test_margins_are_those_of_models_that_never_saw_the_patient(outcome, change)
     assert not (sets.plan.train & sets.plan.held_out).any()
     for row in range(models.size):
         held_out = poison.plan.held_out[sets.model[row]]
-        expected = margin(models.select(torch.tensor([row]))(DATA.x[held_out][None].double())[0], DATA.y[held_out])
-        got = found.margins["worst_flips"][sets.dose[row], poison.plan.repetition[sets.model[row]], held_out]
+        expected = margin(
+            models.select(torch.tensor([row]))(DATA.x[held_out][None].double())[0], DATA.y[held_out]
+        )
+        got = found.margins["worst_flips"][
+            sets.dose[row], poison.plan.repetition[sets.model[row]], held_out
+        ]
         torch.testing.assert_close(got, expected.float(), rtol=1e-4, atol=1e-4)
 
 
@@ -91,8 +111,12 @@ def test_triggered_margins_are_those_of_the_stamped_record(outcome, change):
     assert torch.equal(found.triggered[0, 0].isnan(), ~carries(DATA.x, poison.trigger))
     clean = train("baseline", DATA, poison.plan, change()).double()
     held_out = poison.plan.held_out[0] & carries(DATA.x, poison.trigger)
-    one = clean.select(torch.tensor([0]))(stamped(DATA.x, poison.trigger)[held_out][None].double())[0]
-    torch.testing.assert_close(found.triggered[0, 0, held_out], margin(one, DATA.y[held_out]).float(), rtol=1e-4, atol=1e-4)
+    one = clean.select(torch.tensor([0]))(stamped(DATA.x, poison.trigger)[held_out][None].double())[
+        0
+    ]
+    torch.testing.assert_close(
+        found.triggered[0, 0, held_out], margin(one, DATA.y[held_out]).float(), rtol=1e-4, atol=1e-4
+    )
 
 
 def test_before_and_after_of_a_target_are_its_own(outcome, change):
@@ -100,20 +124,30 @@ def test_before_and_after_of_a_target_are_its_own(outcome, change):
     for place, target in enumerate(found.targets.tolist()):
         for repetition in range(2):
             torch.testing.assert_close(
-                found.target_margins[0, repetition, place], found.margins[NONE][0, repetition, target], rtol=1e-4, atol=1e-4
+                found.target_margins[0, repetition, place],
+                found.margins[NONE][0, repetition, target],
+                rtol=1e-4,
+                atol=1e-4,
             )
 
 
 def test_only_right_answers_are_proved(outcome):
     _, found = outcome
-    assert all(not (found.proved[attack] & (margins <= 0)).any() for attack, margins in found.margins.items())
+    assert all(
+        not (found.proved[attack] & (margins <= 0)).any()
+        for attack, margins in found.margins.items()
+    )
     assert 0 < found.proved[NONE].double().mean() <= right(found.margins[NONE])
 
 
 def test_counts_are_what_was_asked_for(outcome):
     _, found = outcome
     assert set(found.poisoned) == set(POISONS)
-    assert all(count.tolist() == [1, 40] for name, count in found.poisoned.items() if name not in ("backdoor", "clean_label"))
+    assert all(
+        count.tolist() == [1, 40]
+        for name, count in found.poisoned.items()
+        if name not in ("backdoor", "clean_label")
+    )
     assert found.share["worst_flips"].tolist() == pytest.approx([0.01, 0.4])
 
 
@@ -126,7 +160,10 @@ def test_it_survives_the_disk(outcome, tmp_path):
         here, there = getattr(found, field.name), getattr(again, field.name)
         pairs = [(here[k], there[k]) for k in here] if isinstance(here, dict) else [(here, there)]
         assert not isinstance(here, dict) or list(here) == list(there)
-        assert all(torch.equal(a.nan_to_num(9.0), b.nan_to_num(9.0)) and a.dtype == b.dtype for a, b in pairs)
+        assert all(
+            torch.equal(a.nan_to_num(9.0), b.nan_to_num(9.0)) and a.dtype == b.dtype
+            for a, b in pairs
+        )
 
 
 def test_another_file_is_refused(tmp_path):
@@ -143,9 +180,15 @@ def test_a_perfect_filter_gives_the_model_of_the_rest(change):
     filtered = trained_on("baseline", sets, numbers, drop=lambda some: some.poisoned)
     rest = replace(poison.plan, train=(sets.plan.train & ~sets.poisoned).view(3, 150, 2)[..., 0])
     expected = train("baseline", DATA, rest, numbers)
-    assert all(tiny.same_bits(filtered.parameters[key], value) for key, value in expected.parameters.items())
+    assert all(
+        tiny.same_bits(filtered.parameters[key], value)
+        for key, value in expected.parameters.items()
+    )
 
 
 def test_more_targets_than_possible_is_one_line(change):
-    with pytest.raises(BadInput, match=r"^poisoning\.targets: only \d+ ill patients are called ill without poison; lower it"):
+    with pytest.raises(
+        BadInput,
+        match=r"^poisoning\.targets: only \d+ ill patients are called ill without poison; lower it",
+    ):
         poisonings(DATA, PLAN, change(targets=1000))

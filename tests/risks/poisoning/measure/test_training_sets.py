@@ -9,7 +9,11 @@ from pipeline.config import TrainConfig
 from pipeline.defenses import DEFENSES, train
 from pipeline.models.training import shuffled
 from pipeline.params import configured
-from pipeline.risks.poisoning.measure.training_sets import poisoned_records, training_sets, unpoisoned
+from pipeline.risks.poisoning.measure.training_sets import (
+    poisoned_records,
+    training_sets,
+    unpoisoned,
+)
 
 DATA = tiny.records(60, seed=2)
 PLAN = tiny.plan(DATA, folds=3, seeds=1)
@@ -22,13 +26,26 @@ def poison():
     x = torch.stack([DATA.x + 1000, DATA.x + 2000])
     priority = torch.rand(3, 60, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     priority[:, :5] = -torch.inf
-    return Poison(x, (1 - DATA.y).expand(2, -1), priority, torch.arange(3), torch.tensor([0, 1, 0]), torch.full((3,), -1))
+    return Poison(
+        x,
+        (1 - DATA.y).expand(2, -1),
+        priority,
+        torch.arange(3),
+        torch.tensor([0, 1, 0]),
+        torch.full((3,), -1),
+    )
 
 
 @pytest.fixture(scope="module")
 def every_defence():
     """Those that no run has by default included."""
-    chosen = ["experiment=smoke", f"defense=[{','.join(DEFENSES)}]", "train.epochs=3", "distill.epochs=3", "dp_train.steps=10"]
+    chosen = [
+        "experiment=smoke",
+        f"defense=[{','.join(DEFENSES)}]",
+        "train.epochs=3",
+        "distill.epochs=3",
+        "dp_train.steps=10",
+    ]
     return configured([*chosen, "dp_adv_train.steps=10"], tiny.ROOT / "conf")
 
 
@@ -38,7 +55,14 @@ def sets(poison):
 
 
 def test_a_dose_is_a_count_or_a_share_rounded_up():
-    assert [poisoned_records(dose, 610) for dose in (1, 3, 0.0001, 0.05, 0.1, 0.101)] == [1, 3, 1, 31, 61, 62]
+    assert [poisoned_records(dose, 610) for dose in (1, 3, 0.0001, 0.05, 0.1, 0.101)] == [
+        1,
+        3,
+        1,
+        31,
+        61,
+        62,
+    ]
     assert poisoned_records(0.05, 620) == 31  # 0.05 * 620 is a little more in float64
 
 
@@ -84,7 +108,9 @@ def test_batches_are_those_of_the_clean_plan(sets):
     clean = list(draw(PLAN.train, PLAN.seeds))
     poisoned = list(draw(sets.plan.train, sets.plan.seeds))
     assert len(clean) == len(poisoned)
-    assert all(torch.equal(b[0] // 3, a[0][sets.model]) for a, b in zip(clean, poisoned, strict=True))
+    assert all(
+        torch.equal(b[0] // 3, a[0][sets.model]) for a, b in zip(clean, poisoned, strict=True)
+    )
 
 
 @pytest.mark.parametrize("name", DEFENSES)
@@ -92,9 +118,15 @@ def test_without_poison_the_models_are_the_clean_ones_bit_for_bit(name, poison, 
     cfg = every_defence
     poison.priority[0] = -torch.inf  # model 0 is spared, at every dose
     sets = training_sets(poison, DATA, PLAN, [1, 0.2])
-    clean, harmed = train(name, DATA, PLAN.select(sets.model), cfg), train(name, sets.dataset, sets.plan, cfg)
+    clean, harmed = (
+        train(name, DATA, PLAN.select(sets.model), cfg),
+        train(name, sets.dataset, sets.plan, cfg),
+    )
     for row, model in enumerate(sets.model.tolist()):
-        same = [tiny.same_bits(harmed.parameters[key][row], value[row]) for key, value in clean.parameters.items()]
+        same = [
+            tiny.same_bits(harmed.parameters[key][row], value[row])
+            for key, value in clean.parameters.items()
+        ]
         assert all(same) == (model == 0)
 
 
@@ -111,4 +143,8 @@ def test_the_sets_of_a_plan_as_they_are_hold_no_poison():
     assert sets.plan is PLAN
     assert sets.poisoned.shape == PLAN.train.shape
     assert not sets.poisoned.any()
-    assert (sets.dose.tolist(), sets.model.tolist(), sets.target.tolist()) == ([0, 0, 0], [0, 1, 2], [-1, -1, -1])
+    assert (sets.dose.tolist(), sets.model.tolist(), sets.target.tolist()) == (
+        [0, 0, 0],
+        [0, 1, 2],
+        [-1, -1, -1],
+    )

@@ -9,7 +9,16 @@ from pipeline.attacks.oracle import plain
 from pipeline.config import ModelConfig
 from pipeline.data.plan import Plan
 from pipeline.files import BadInput
-from pipeline.risks.theft.measure.copies import ENSEMBLE, EQUATIONS, PLAIN, TRUE_LABELS, Scene, Theft, companions, theft
+from pipeline.risks.theft.measure.copies import (
+    ENSEMBLE,
+    EQUATIONS,
+    PLAIN,
+    TRUE_LABELS,
+    Scene,
+    Theft,
+    companions,
+    theft,
+)
 
 DATA = tiny.records(120, seed=0)
 
@@ -45,7 +54,9 @@ def test_the_attackers_patients_trained_nobody_and_test_nobody(scene):
 
 def test_a_copy_with_the_victims_weights_agrees_everywhere_and_harms_as_much(scene):
     victims = scene.models[PLAIN]
-    rows, odds, broken, agrees = scene.measured([{"api": PLAIN}], victims, [10], torch.tensor([[10]]))
+    rows, odds, broken, agrees = scene.measured(
+        [{"api": PLAIN}], victims, [10], torch.tensor([[10]])
+    )
     assert agrees.all()
     torch.testing.assert_close(odds, plain(victims)(scene.everyone).float())
     assert torch.equal(broken, scene.spread_out(scene.broken_by(scene.evaded(victims), victims)))
@@ -65,7 +76,9 @@ def test_records_sent_to_the_victim_are_allowed(scene, quick):
 def test_every_attacker_has_a_row_for_every_budget_and_victim(stolen, quick):
     numbers, rows = quick.theft, stolen.rows
     asked = rows[rows["strategy"] != TRUE_LABELS]
-    attackers = len(numbers.strategies) * len(numbers.access) + 3  # noise of two kinds, and an ensemble
+    attackers = (
+        len(numbers.strategies) * len(numbers.access) + 3
+    )  # noise of two kinds, and an ensemble
     assert len(asked) == attackers * 2 * len(numbers.budgets) * numbers.victims
     assert (asked["queries"] == asked["budget"]).all()
     known = rows[rows["strategy"] == TRUE_LABELS]
@@ -84,12 +97,17 @@ def test_an_api_with_noise_is_judged_by_the_clean_model_and_an_ensemble_by_itsel
     assert list(stolen.victims) == [PLAIN, ENSEMBLE]
     told = torch.sigmoid(stolen.victims[ENSEMBLE].double()).float()
     torch.testing.assert_close(stolen.shown[f"{ENSEMBLE}/probabilities"], told)
-    noise = torch.logit(stolen.shown["gaussian/probabilities"].double()) - stolen.victims[PLAIN].double()
+    noise = (
+        torch.logit(stolen.shown["gaussian/probabilities"].double())
+        - stolen.victims[PLAIN].double()
+    )
     assert float(noise.std()) == pytest.approx(quick.theft.spread, rel=0.25)
 
 
 def test_a_defended_recipe_is_attacked_by_the_headline_strategy_alone(quick):
-    stolen = theft("distill", DATA, quick.model_copy(update={"distill": {"temperature": 5.0, "epochs": 2}}))
+    stolen = theft(
+        "distill", DATA, quick.model_copy(update={"distill": {"temperature": 5.0, "epochs": 2}})
+    )
     assert set(stolen.rows["strategy"]) == {quick.theft.headline, TRUE_LABELS}
     assert list(stolen.victims) == [PLAIN]
 
@@ -99,7 +117,9 @@ def test_linear_victims_are_solved(quick):
     stolen = theft("baseline", DATA, linear)
     rows = stolen.rows[stolen.rows["strategy"] == EQUATIONS]
     assert rows["queries"].tolist() == [11, 11]
-    torch.testing.assert_close(stolen.log_odds[rows.index.to_numpy()], stolen.victims[PLAIN], rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(
+        stolen.log_odds[rows.index.to_numpy()], stolen.victims[PLAIN], rtol=1e-5, atol=1e-5
+    )
     assert stolen.agrees[rows.index.to_numpy()].all()
 
 
@@ -108,7 +128,9 @@ def test_it_survives_the_disk(stolen, tmp_path):
     again = Theft.load(tmp_path / "theft")
     pd.testing.assert_frame_equal(again.rows, stolen.rows)
     assert torch.equal(again.log_odds, stolen.log_odds)
-    assert {name: value.shape for name, value in again.shown.items()} == {n: v.shape for n, v in stolen.shown.items()}
+    assert {name: value.shape for name, value in again.shown.items()} == {
+        n: v.shape for n, v in stolen.shown.items()
+    }
     (tmp_path / "theft" / "copies.parquet").write_bytes(b"no table")
     with pytest.raises(BadInput, match="run `dvc repro theft`"):
         Theft.load(tmp_path / "theft")
