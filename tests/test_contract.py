@@ -1,4 +1,4 @@
-"""What one place says, the others know: registries, `conf/`, `dvc.yaml`, the stages and the tests."""
+"""What one place says, the others know: registries, `conf/`, `dvc.yaml`, stages and tests."""
 
 import ast
 import inspect
@@ -12,11 +12,12 @@ from pipeline.attacks.evasion import ACCESS, EVASION, NORMS, SET_BY_PROGRAM
 from pipeline.config import ThreatConfig
 from pipeline.defenses import DEFENSES
 from pipeline.models.mlp import MODELS
+from pipeline.risks import RISKS
 from tiny import ROOT
 
 CONF, PACKAGE, TESTS = ROOT / "conf", ROOT / "pipeline", ROOT / "tests"
 DVC = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
-STAGES = DVC["stages"]
+COMPOSED = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
 DEFAULTS = {
     group: value
     for entry in yaml.safe_load((CONF / "config.yaml").read_text())["defaults"]
@@ -67,6 +68,7 @@ def test_every_data_set_is_named_as_its_file():
 @pytest.mark.parametrize(
     ("group", "place"),
     [
+        ("risk", "{}"),
         ("attack", "attack.{}"),
         ("threat", "threat.{}"),
         ("defense", "{}"),
@@ -148,32 +150,83 @@ def test_a_model_takes_inputs_outputs_and_widths(name):
 # ---- stages ----
 
 
+def expanded(name, entry):
+    """A stage as DVC runs it; a `foreach` once for each of its items, an empty one for a recipe."""
+    if "foreach" not in entry:
+        return {name: entry}
+    items = COMPOSED[entry["foreach"].strip("${}")] or sorted(FOR_SWEEPS)
+    text = yaml.safe_dump(entry["do"])
+    return {f"{name}@{item}": yaml.safe_load(text.replace("${item}", item)) for item in items}
+
+
+STAGES = {
+    stage: one
+    for name, entry in DVC["stages"].items()
+    for stage, one in expanded(name, entry).items()
+}
+TRAINED = {"baseline": "train_baseline"}  # the other defenses have a stage of their own name
+EVERY = [f"artifacts/{TRAINED.get(name, name)}" for name in STAGED]
+
+
+def command_of(stage):
+    """The module and the arguments of a stage."""
+    python, option, module, *arguments = STAGES[stage]["cmd"].split()
+    assert (python, option) == ("python", "-m")
+    return module, arguments
+
+
 def stage_file(stage):
-    return PACKAGE / "stages" / f"{stage}.py"
+    module, _ = command_of(stage)
+    return ROOT / f"{module.replace('.', '/')}.py"
 
 
-def test_every_stage_has_a_file_and_every_file_a_stage():
-    assert {
-        path.stem for path in (PACKAGE / "stages").glob("*.py") if not path.stem.startswith("_")
-    } == set(STAGES)
+def output_of(stage):
+    """The one folder that a stage writes."""
+    (out,) = STAGES[stage]["outs"]
+    ((path, how),) = out.items()
+    assert how == {"persist": True, "push": False}
+    return path
+
+
+def recipe_of(stage):
+    """The defense that a stage trains or examines."""
+    _, arguments = command_of(stage)
+    names = {TRAINED[name]: name for name in TRAINED}
+    return names.get(arguments[0], arguments[0]) if arguments else None
+
+
+# What a stage trains anew; the frontier trains models of its own section.
+RETRAINED = {"attack": ["baseline"], "poisoning": STAGED, "theft": STAGED}
+
+
+def recipes_of(stage):
+    return [recipe_of(stage)] if recipe_of(stage) else RETRAINED.get(stage, [])
+
+
+def test_every_file_of_a_stage_is_run():
+    files = {path for path in (PACKAGE / "stages").glob("*.py") if path.stem[0] != "_"}
+    assert {stage_file(stage) for stage in STAGES} == files
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_stage_runs_its_file_and_says_what_it_reads_and_writes(stage):
-    assert STAGES[stage]["cmd"] == f"python -m pipeline.stages.{stage}"
+def test_a_stage_says_what_it_runs_reads_and_writes(stage):
     said = ast.get_docstring(ast.parse(stage_file(stage).read_text(encoding="utf-8")))
-    assert f"Command:  {STAGES[stage]['cmd']}\n" in said
+    command = said.split("Command:")[1].split("\n")[0].strip()
+    module, arguments = command_of(stage)
+    assert command.split()[:3] == ["python", "-m", module]
+    assert len(command.split()) == 3 + len(arguments)
     reads, writes = said.split("Reads:")[1].split("Writes:")
-    assert f"artifacts/{stage}/" in writes
-    assert STAGES[stage]["outs"] == [{f"artifacts/{stage}": {"persist": True, "push": False}}]
+    for argument in arguments:
+        reads, writes = (
+            text.replace("<defense>", argument).replace("<stage>", argument)
+            for text in (reads, writes)
+        )
+    assert f"{output_of(stage)}/" in writes
     inputs = {dep for dep in STAGES[stage]["deps"] if not dep.startswith("pipeline/")}
-    for other in {f"artifacts/{name}" for name in STAGES} | {"data"}:
-        named = f"{other}/" in reads
-        everyone = "<every defence>" in reads and other.removeprefix("artifacts/") in {
-            *STAGED,
-            "train_baseline",
-        }
-        assert (other in inputs) == (named or everyone), other
+    written = {output_of(other) for other in STAGES} | {"data", "artifacts/examine"}
+    for other in written:
+        named = f"{other}/" in reads or ("<every defense>" in reads and other in EVERY)
+        assert (other in inputs) == named, other
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -181,30 +234,24 @@ def test_a_stage_is_short(stage):
     assert len(stage_file(stage).read_text(encoding="utf-8").splitlines()) <= 60
 
 
-def test_every_defence_is_trained_by_a_stage_and_evaluated():
-    stages_of = {f"train_{name}" if name == "baseline" else name for name in STAGED}
-    assert stages_of <= set(STAGES)
-    assert {f"artifacts/{stage}" for stage in stages_of} <= set(STAGES["evaluate"]["deps"])
+def test_every_defense_is_trained_and_examined_by_a_stage_and_evaluated():
+    assert set(EVERY) <= {output_of(stage) for stage in STAGES}
+    assert COMPOSED["examine"] == [name for name in STAGED if name != "baseline"]
+    assert {*EVERY, "artifacts/attack", "artifacts/examine"} <= set(STAGES["evaluate"]["deps"])
+
+
+def test_every_risk_that_has_a_stage_is_evaluated():
+    names = {risk.name for risk in RISKS} & set(STAGES)
+    assert names
+    assert {f"artifacts/{name}" for name in names} <= set(STAGES["evaluate"]["deps"])
 
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_depends_on_parameters_that_exist(stage):
-    composed = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    assert set(STAGES[stage]["params"]) <= set(composed)
-    recipes = [recipe_of(stage)] if recipe_of(stage) else RETRAINED.get(stage, [])
-    assert set(recipes) <= set(STAGES[stage]["params"])
-    assert not recipes or {"model", "train"} <= set(STAGES[stage]["params"])
-
-
-EXPERIMENTS = {
-    "pipeline/risks/membership/measure/shadows.py",
-    "pipeline/risks/poisoning/measure/recipes.py",
-    "pipeline/risks/theft/measure/copies.py",
-}  # train a recipe by its name
-
-
-def test_who_runs_an_experiment_trains_anew():
-    assert set(RETRAINED) == {stage for stage in STAGES if EXPERIMENTS & code_of(stage)}
+    params = set(STAGES[stage]["params"])
+    assert params <= {*COMPOSED, *FOR_SWEEPS}
+    assert set(recipes_of(stage)) <= params
+    assert not recipes_of(stage) or {"model", "train"} <= params
 
 
 def test_what_dvc_shows_is_written_by_a_stage():
@@ -212,14 +259,20 @@ def test_what_dvc_shows_is_written_by_a_stage():
     pictures = [plot for plot in DVC["plots"] if isinstance(plot, str)]
     shown = [*DVC["metrics"], *(path for curve in curves for path in curve["y"]), *pictures]
     assert all(columns == STAGED for curve in curves for columns in curve["y"].values())
-    assert all(any(path.startswith(f"artifacts/{stage}/") for stage in STAGES) for path in shown)
+    assert all(any(path.startswith(f"{output_of(stage)}/") for stage in STAGES) for path in shown)
+
+
+def test_the_dag_is_short_enough_to_read():
+    assert len((ROOT / "dvc.yaml").read_text(encoding="utf-8").splitlines()) <= 170
 
 
 # ---- which code a stage runs ----
 
-# Registries and checks name every attack, model and defence there is; what a stage runs of them
-# follows from its own recipe.
-NOT_FOLLOWED = {"pipeline.params", "pipeline.defenses", "pipeline.sweep", "pipeline.__main__"}
+# Registries and checks name every attack, model, defense and risk there is; what a stage runs of
+# them follows from its own recipe.
+NOT_FOLLOWED = {"pipeline.params", "pipeline.defenses", "pipeline.risks"}
+# What only draws up, shows and logs.
+SHOWING = ("pipeline/report", "pipeline/tracking", "pipeline/presentation", "pipeline/serving")
 
 
 def module_name(path):
@@ -231,10 +284,15 @@ FILES = {module_name(path): path for path in MODULES}
 
 
 @cache
+def tree_of(module):
+    return ast.parse(FILES[module].read_text(encoding="utf-8"))
+
+
+@cache
 def imports(module):
-    """The modules of the package that a module imports anywhere in its file, the packages above them included."""
+    """The modules that a module imports anywhere in its file, and the packages above them."""
     names = set()
-    for node in ast.walk(ast.parse(FILES[module].read_text(encoding="utf-8"))):
+    for node in ast.walk(tree_of(module)):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -248,67 +306,48 @@ def imports(module):
     return names & set(FILES)
 
 
-def recipe_of(stage):
-    """The defence that a training stage names."""
-    for node in ast.walk(ast.parse(stage_file(stage).read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "train_stage":
-            return next(
-                keyword.value.value for keyword in node.keywords if keyword.arg == "defense"
-            )
-    return None
-
-
-# What a stage trains anew, beside what other stages have trained; the frontier trains models of its
-# own section.
-RETRAINED = {
-    "attack": ["baseline"],
-    "frontier": [],
-    "poisoning": STAGED,
-    "theft": STAGED,
-    "evaluate": STAGED,
-}
+def says_nothing(module):
+    """Whether a module holds a docstring and no code."""
+    return [type(node) for node in tree_of(module).body] == [ast.Expr]
 
 
 def code_of(stage):
     """The files that decide what a stage does, but for those that only list and check."""
-    recipe = recipe_of(stage)
-    recipes = [recipe] if recipe else RETRAINED.get(stage, [])
+    module, _ = command_of(stage)
     waiting = {
         "pipeline.stages",
-        f"pipeline.stages.{stage}",
-        *(DEFENSES[name].__module__ for name in recipes),
+        module,
+        *(DEFENSES[name].__module__ for name in recipes_of(stage)),
     }
+    if stage == "evaluate":  # by the names that every risk has
+        waiting |= {name for name in FILES if name.startswith("pipeline.risks.")}
     found = set()
     while waiting:
-        module = waiting.pop()
-        found.add(module)
-        if module not in NOT_FOLLOWED:
-            waiting |= imports(module) - found
-    return {
-        FILES[module].relative_to(ROOT).as_posix() for module in found - NOT_FOLLOWED - {"pipeline"}
-    }
+        one = waiting.pop()
+        found.add(one)
+        if one not in NOT_FOLLOWED:
+            waiting |= imports(one) - found
+    kept = {one for one in found - NOT_FOLLOWED if not says_nothing(one)}
+    return {FILES[one].relative_to(ROOT).as_posix() for one in kept}
 
 
 def covers(dep, file):
     return file == dep or file.startswith(f"{dep}/")
 
 
+def code_deps(stage):
+    return [dep for dep in STAGES[stage]["deps"] if dep.startswith("pipeline")]
+
+
 def test_the_package_itself_holds_no_code():
-    assert [type(node) for node in ast.parse(FILES["pipeline"].read_text()).body] == [ast.Expr]
+    assert says_nothing("pipeline")
 
 
 def test_imports_are_found_wherever_they_stand():
-    assert {
-        "pipeline.attacks.evasion",
-        "pipeline.models.answers",
-        "pipeline.data.threat",
-    } <= imports("pipeline.risks.evasion.measure.examination")
     assert "pipeline.defenses.opacus_engine" in imports(
         "pipeline.defenses.privacy"
-    )  # inside a function
-    assert "pipeline.statistics.rates" in imports(
-        "pipeline.risks.evasion.tables"
-    )  # from pipeline.statistics import rates
+    )  # in a function
+    assert "pipeline.statistics.rates" in imports("pipeline.risks.evasion.comparison")
     assert "pipeline/defenses/opacus_engine.py" in code_of("dp_train")
     assert "pipeline/defenses/opacus_engine.py" not in code_of("distill")
 
@@ -316,20 +355,50 @@ def test_imports_are_found_wherever_they_stand():
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_depends_on_all_the_code_it_runs(stage):
     lacking = {
-        file
-        for file in code_of(stage)
-        if not any(covers(dep, file) for dep in STAGES[stage]["deps"])
+        file for file in code_of(stage) if not any(covers(dep, file) for dep in code_deps(stage))
     }
     assert not lacking, f"dvc.yaml: {stage} lacks {', '.join(sorted(lacking))}"
 
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_depends_on_no_code_that_it_does_not_run(stage):
-    deps = [dep for dep in STAGES[stage]["deps"] if dep.startswith("pipeline")]
+    deps = code_deps(stage)
     vain = {dep for dep in deps if not any(covers(dep, file) for file in code_of(stage))}
     assert not vain, f"dvc.yaml: {stage} lists in vain {', '.join(sorted(vain))}"
     assert len(deps) == len(set(deps))
     assert all((ROOT / dep).exists() for dep in deps)
+
+
+@pytest.mark.parametrize("stage", [stage for stage in STAGES if stage != "evaluate"])
+def test_a_measurement_does_not_depend_on_what_shows_it(stage):
+    for dep in code_deps(stage):
+        assert not dep.startswith(SHOWING), dep
+        assert not dep.startswith("pipeline/risks") or dep.endswith("/measure"), dep
+
+
+# ---- risks ----
+
+
+@pytest.mark.parametrize("risk", RISKS, ids=lambda risk: risk.name)
+def test_a_risk_has_a_package_of_the_usual_names_and_a_section(risk):
+    place = PACKAGE / "risks" / risk.name
+    assert {"measure", "tables.py", "report.py", "risk.py"} <= {
+        path.name for path in place.iterdir()
+    }
+    assert (risk.settings is not None) == (risk.name in presets("risk"))
+    assert (risk.settings is not None) == (place / "measure" / "settings.py").exists()
+
+
+def test_every_folder_of_a_risk_is_in_the_registry_and_every_preset_is_of_a_risk():
+    folders = {path.parent.name for path in (PACKAGE / "risks").glob("*/risk.py")}
+    assert folders == {risk.name for risk in RISKS}
+    assert set(presets("risk")) == {risk.name for risk in RISKS if risk.settings is not None}
+    assert set(DEFAULTS["risk"]) == set(presets("risk"))
+
+
+def test_the_house_is_small_enough_to_see_at_once():
+    names = [path for path in PACKAGE.iterdir() if path.name != "__pycache__"]
+    assert len(names) <= 26
 
 
 # ---- files ----
@@ -337,7 +406,7 @@ def test_a_stage_depends_on_no_code_that_it_does_not_run(stage):
 
 @pytest.mark.parametrize("path", MODULES, ids=FILES)
 def test_a_module_is_no_longer_than_one_can_read(path):
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= 300
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 400
 
 
 MIRRORS_NOTHING = {Path("test_contract.py")}

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import resource
 import runpy
 import shutil
@@ -23,19 +24,6 @@ from search import records_in
 
 pytestmark = [pytest.mark.pipeline, pytest.mark.timeout(600)]
 
-STAGES = [
-    "prepare",
-    "train_baseline",
-    "attack",
-    "adv_train",
-    "distill",
-    "dp_train",
-    "partition",
-    "frontier",
-    "poisoning",
-    "theft",
-    "evaluate",
-]
 SMALL = [
     "experiment=smoke",
     "threads=1",
@@ -114,7 +102,19 @@ class Repository:
         return subprocess.CompletedProcess(name, status, out.getvalue(), err.getvalue())
 
     def stage(self, name, **environment):
-        return self.module(f"pipeline.stages.{name}", **environment)
+        """Runs a stage's command, as `dvc.yaml` has it."""
+        stages = yaml.safe_load((self.root / "dvc.yaml").read_text())["stages"]
+        _, _, module, *arguments = stages[name]["cmd"].split()
+        return self.module(module, *arguments, **environment)
+
+    @property
+    def stages(self):
+        """Every stage that DVC knows, by name."""
+        return self.well(*DVC, "stage", "list", "--name-only").split()
+
+    @property
+    def cfg(self):
+        return params.load(self.root / "params.yaml")
 
     def bytes_of(self, folder="artifacts"):
         """What lies in a folder, hidden leftovers included."""
@@ -127,7 +127,7 @@ class Repository:
 
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory):
-    """Cloned, fetched, composed and run once; the tests below come in the order in which a person would do it."""
+    """Cloned, fetched, composed and run once; the tests come in the order of a person's steps."""
     root = tmp_path_factory.mktemp("clone")
     tracked = subprocess.run(
         ["git", "ls-files", "-z"], cwd=tiny.ROOT, capture_output=True, text=True, check=True
@@ -148,12 +148,15 @@ def repository(tmp_path_factory):
 
 def test_every_stage_writes_its_own_folder(repository):
     artifacts = repository.root / "artifacts"
-    assert sorted(path.name for path in artifacts.iterdir()) == sorted(STAGES)
-    for stage in STAGES:
+    for stage in repository.stages:
+        assert (artifacts / stage.replace("@", "/")).is_dir()
         assert f"Running stage '{stage}'" in repository.output
+    assert {path.name for path in artifacts.iterdir()} == {
+        stage.split("@")[0] for stage in repository.stages
+    }
 
 
-def test_the_comparison_holds_every_defence_threat_and_radius(repository):
+def test_the_comparison_holds_every_defense_threat_and_radius(repository):
     table = pd.read_csv(repository.root / "artifacts/evaluate/comparison.csv")
     wanted = [
         "defense",
@@ -172,10 +175,10 @@ def test_the_comparison_holds_every_defence_threat_and_radius(repository):
         "flags",
     ]
     assert set(wanted) <= set(table.columns)
-    assert len(table) == 5 * (
-        2 * 3 + 3
-    )  # clinical and unconstrained at three radii; none, one or two forged measurements
-    assert set(table["defense"]) == {"baseline", "adv_train", "distill", "dp_train", "partition"}
+    cfg = repository.cfg
+    radii = [len(threat.eps or cfg.audit.eps) for threat in cfg.threat.values()]
+    assert len(table) == len(cfg.defenses) * sum(radii)
+    assert set(table["defense"]) == set(cfg.defenses)
     assert not table[wanted[:-1]].isna().any().any()
     for _, curve in table.groupby(["defense", "threat"]):
         assert curve["robust_accuracy"].is_monotonic_decreasing
@@ -188,7 +191,8 @@ def test_every_patient_has_a_proof_under_the_clinical_threat(repository):
     assert (clinical["undecided"] == 0).all()
     assert (clinical["verified_accuracy"] == clinical["robust_accuracy"]).all()
     patients = pd.read_parquet(folder / "patients.parquet")
-    assert len(patients) == 5 * len(pd.read_csv(repository.root / "data/pima.csv"))
+    records = len(pd.read_csv(repository.root / "data/pima.csv"))
+    assert len(patients) == len(repository.cfg.defenses) * records
     assert patients["decided"].all()
     turned = patients[patients["correct"] & (patients["breaks_at"] < float("inf"))]
     assert turned["change"].str.contains("→").all()
@@ -196,7 +200,7 @@ def test_every_patient_has_a_proof_under_the_clinical_threat(repository):
 
 
 def test_a_broken_record_is_broken_in_the_stored_model_too(repository):
-    """The change that the table names, typed into the raw record, turns the answer of the model that MLflow would load."""
+    """The change that the table names, typed into the raw record, turns the stored model's answer."""
     from pipeline.data.plan import Plan
     from pipeline.data.schema import load_dataset
     from pipeline.models.population import Population
@@ -209,7 +213,7 @@ def test_a_broken_record_is_broken_in_the_stored_model_too(repository):
         Plan.load(artifacts / "prepare/plan.safetensors"),
     )
     population = Population.load(artifacts / "train_baseline")
-    proof = Verified.load(artifacts / "attack/verified/clinical.safetensors")
+    proof = Verified.load(artifacts / "attack/evasion/verified/clinical.safetensors")
     model_of = {
         int(patient): row
         for row in range(plan.size)
@@ -241,17 +245,18 @@ def test_the_summary_ends_with_two_lines_that_help(repository):
     assert "artifacts/evaluate/report.html" in lines[-1]
 
 
-def test_mlflow_holds_a_run_per_defence_and_radius(repository):
+def test_mlflow_holds_a_run_per_defense_and_radius(repository):
     with sqlite3.connect(repository.root / "mlflow.db") as database:
         names = [
             name for (name,) in database.execute("select name from runs where status = 'FINISHED'")
         ]
-    assert len([name for name in names if ", eps " not in name]) == 5
-    assert len(names) == 5 + 5 * 3
+    cfg = repository.cfg
+    assert len([name for name in names if ", eps " not in name]) == len(cfg.defenses)
+    assert len(names) == len(cfg.defenses) * (1 + len(cfg.audit.eps))
 
 
 def test_mlflow_holds_no_record_of_the_cohort(repository):
-    from pipeline.data import load_dataset
+    from pipeline.data.schema import load_dataset
 
     cohort = load_dataset(repository.root / "artifacts/prepare")
     places = [repository.root / "mlartifacts", repository.root / "mlflow.db"]
@@ -267,10 +272,46 @@ def test_nothing_runs_the_second_time(repository):
     assert repository.bytes_of() == before
 
 
+# ---- what an edit runs again ----
+
+
+def to_run(repository):
+    """The stages that a `dvc repro` would run now."""
+    said = repository.well(*DVC, "repro", "--dry")
+    return set(re.findall(r"^Running stage '([^']+)'", said, re.MULTILINE))
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        "pipeline/risks/poisoning/report.py",
+        "pipeline/risks/evasion/tables.py",
+        "pipeline/report/page.html.jinja",
+        "pipeline/tracking/runs.py",
+        "pipeline/presentation/numbers.py",
+    ],
+)
+def test_an_edit_of_what_shows_results_runs_evaluate_alone(restored, file):
+    path = restored.root / file
+    path.write_text(path.read_text() + "\n")
+    assert to_run(restored) == {"evaluate"}
+
+
+def test_an_edit_of_one_attack_runs_only_what_attacks(restored):
+    composed(restored, lambda v: v["attack"]["pgd_margin"].update(steps=6))
+    examined = {f"examine@{name}" for name in restored.cfg.examine}
+    assert to_run(restored) == {"attack", *examined, "evaluate"}
+
+
+def test_an_edit_of_one_defense_runs_what_knows_it(restored):
+    composed(restored, lambda v: v["distill"].update(epochs=7))
+    assert to_run(restored) == {"distill", "examine@distill", "poisoning", "theft", "evaluate"}
+
+
 def test_dvc_shows_metrics_and_plots(repository):
     shown = json.loads(repository.well(*DVC, "metrics", "show", "--json"))
     figures = shown[""]["data"]["artifacts/evaluate/metrics.json"]["data"]
-    assert set(figures) == {"baseline", "adv_train", "distill", "dp_train", "partition"}
+    assert set(figures) == set(repository.cfg.defenses)
     repository.well(*DVC, "plots", "show", "-q", "-o", "plots")
     page = (repository.root / "plots" / "index.html").read_text()
     for title in ("Robust accuracy", "ROC", "confusion.png"):
@@ -279,7 +320,7 @@ def test_dvc_shows_metrics_and_plots(repository):
 
 def test_the_same_seed_gives_the_same_bytes(repository):
     before = repository.bytes_of()
-    for stage in STAGES[:3]:
+    for stage in ("prepare", "train_baseline", "attack"):
         assert repository.stage(stage).returncode == 0
     assert repository.bytes_of() == before
 
@@ -362,7 +403,7 @@ MISTAKES = {
 @pytest.fixture
 def restored(repository):
     """The repository, put back as it was afterwards."""
-    kept = {name: repository.bytes_of(name) for name in ("artifacts", "data")}
+    kept = {name: repository.bytes_of(name) for name in ("artifacts", "data", "pipeline")}
     text = (repository.root / "params.yaml").read_bytes()
     yield repository
     for folder, files in kept.items():
@@ -437,16 +478,18 @@ def test_a_full_disk_is_one_line_and_leaves_the_results_alone(restored, stage):
 # ---- killed midway ----
 
 HALF_WRITTEN = """
-import os, signal
-from pipeline import population, stages
-from pipeline.stages._training import train_stage
+import os, signal, sys
+from pipeline import stages
+from pipeline.models import population
+from pipeline.stages.train import train_one
 
 def save(self, folder):
     (folder / "population.safetensors").write_bytes(b"half")
     os.kill(os.getpid(), signal.SIGKILL)
 
 population.Population.save = save
-stages.run(train_stage("train_baseline", defense="baseline"))
+sys.argv[1:] = ["train_baseline"]
+stages.run(train_one)
 """
 
 

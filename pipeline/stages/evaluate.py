@@ -1,7 +1,7 @@
 """The comparison of all defences: tables, the page, and MLflow's view. It trains and attacks nothing.
 
 Command:  python -m pipeline.stages.evaluate
-Reads:    artifacts/prepare/, artifacts/attack/, artifacts/examine/, artifacts/<every defence>/,
+Reads:    artifacts/prepare/, artifacts/attack/, artifacts/examine/, artifacts/<every defense>/,
           artifacts/frontier/, artifacts/poisoning/, artifacts/theft/
 Writes:   artifacts/evaluate/: report.html, summary.txt, metrics.json, the tables that README.md
 lists, plots/
