@@ -1,6 +1,5 @@
 """Looks for whole records of a cohort in files of any kind: the test of "no patient's record lies here"."""
 
-import csv
 import io
 import json
 import math
@@ -11,6 +10,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from safetensors import safe_open
 
@@ -25,21 +25,22 @@ TOKEN = re.compile(
 EMBEDDED = re.compile(r"base64,[A-Za-z0-9+/=]+")
 
 Row = Sequence[Any]
+Array = np.ndarray[Any, Any]
 
 
 def records_in(place: Path, dataset: Dataset) -> dict[str, list[int]]:
     """Which patients' records stand in which file of a folder, in whatever layout: rows, named rows, columns, text."""
     wanted, names = _wanted(dataset), list(dataset.schema.names)
+    known = [
+        np.array([value for value in values if value is not None])
+        for values in zip(*wanted, strict=True)
+    ]
     found: dict[str, list[int]] = {}
     for file in sorted(
         path for path in ([place] if place.is_file() else place.rglob("*")) if path.is_file()
     ):
-        patients = {
-            wanted[window]
-            for row in _rows(file, names)
-            for window in _windows(row, len(names))
-            if window in wanted
-        }
+        likely = (record for table in _tables(file, names) for record in _candidates(table, known))
+        patients = {wanted[record] for record in likely if record in wanted}
         if patients:
             found[str(file)] = sorted(patients)
     return found
@@ -59,7 +60,9 @@ def _wanted(dataset: Dataset) -> dict[tuple[float | None, ...], int]:
         record = as_written(dataset, row)
         if sum(value is not None for value in record) >= ENOUGH:
             for one in (record, _coded(record, dataset.schema)):
-                wanted[tuple(map(_normal, one))] = row
+                wanted[tuple(None if value is None else round(value, DIGITS) for value in one)] = (
+                    row
+                )
     return wanted
 
 
@@ -68,83 +71,103 @@ def _coded(record: Row, schema: Schema) -> list[float | None]:
     return [feature.missing if value is None else value for value, feature in pairs]
 
 
-def _normal(cell: Any) -> float | str | None:
-    """A number, rounded; None for a gap; anything else as text, which no record holds."""
-    if cell is None or cell is pd.NA or str(cell).strip().lower() in MISSING:
-        return None
-    try:
-        number = float(cell)
-    except (TypeError, ValueError):
-        return str(cell)
-    return round(number, DIGITS) + 0.0 if math.isfinite(number) else None
+def _numbers(cells: Iterable[Any]) -> Array:
+    """Cells as rounded numbers; NaN for a gap, infinite for what is neither."""
+    column = cells if isinstance(cells, pd.Series) else pd.Series(list(cells), dtype=object)
+    if pd.api.types.is_numeric_dtype(column):
+        return np.asarray(column.to_numpy(float, na_value=np.nan)).round(DIGITS)
+    codes, each = pd.factorize(column)  # texts repeat
+    numbers = (
+        pd.to_numeric(pd.Series(each, dtype=object), errors="coerce")
+        .to_numpy(float, na_value=np.nan)
+        .round(DIGITS)
+    )
+    strange = [
+        bool(np.isnan(n)) and str(one).strip().lower() not in MISSING
+        for n, one in zip(numbers, each, strict=True)
+    ]
+    return np.append(np.where(strange, np.inf, numbers), np.nan)[codes]  # -1: None
 
 
-def _windows(row: Row, width: int) -> Iterator[tuple[Any, ...]]:
-    cells = [_normal(cell) for cell in row]
-    return (tuple(cells[at : at + width]) for at in range(len(cells) - width + 1))
+def _candidates(table: Array, known: list[Array]) -> Iterator[tuple[float | None, ...]]:
+    """What stands side by side in a row and could be a record, as each value is one that some record has there."""
+    if table.shape[1] < len(known):
+        return
+    beside = np.lib.stride_tricks.sliding_window_view(table, len(known), axis=1).reshape(
+        -1, len(known)
+    )
+    for place, values in enumerate(known):
+        beside = beside[np.isnan(beside[:, place]) | np.isin(beside[:, place], values)]
+    for one in beside.tolist():
+        yield tuple(None if math.isnan(value) else value for value in one)
 
 
-def _rows(file: Path, names: list[str]) -> Iterator[Row]:
+def _tables(file: Path, names: list[str]) -> Iterator[Array]:
+    """All that a file holds, as tables of numbers."""
     if file.suffix == ".parquet":
-        yield from _of_table(pd.read_parquet(file), names)
+        yield from _of_frame(pd.read_parquet(file), names)
     elif file.suffix == ".safetensors":
         with safe_open(file, "pt") as tensors:
             for name in tensors.keys():  # noqa: SIM118
-                tensor = tensors.get_tensor(name)
-                yield from tensor.flatten(0, -2).tolist() if tensor.dim() > 1 else [tensor.tolist()]
-                yield from tensor.flatten(0, -2).T.tolist() if tensor.dim() > 1 else []
+                table = np.atleast_2d(tensors.get_tensor(name).double().numpy())
+                table = table.reshape(-1, table.shape[-1])
+                yield from (table.round(DIGITS), table.T.round(DIGITS))
     elif file.suffix == ".db":
         with closing(sqlite3.connect(file)) as database:
             for (table,) in database.execute(
                 "select name from sqlite_master where type = 'table'"
             ).fetchall():
-                for line in database.execute(f'select * from "{table}"'):
-                    yield from _of_text(" ".join(str(cell) for cell in line), names)
+                lines = database.execute(f'select * from "{table}"').fetchall()
+                yield _of_text("\n".join(str(cell) for line in lines for cell in line))
     else:
-        yield from _of_text(file.read_text(encoding="utf-8", errors="ignore"), names)
+        text = EMBEDDED.sub("", file.read_text(encoding="utf-8", errors="ignore"))
+        yield _of_text(re.sub(r"<[/a-zA-Z!][^>]*>", " ", text))
+        for line in re.findall(r"<tr.*?</tr>", text, re.DOTALL):
+            yield _row(
+                re.sub("<[^>]*>", "", cell)
+                for cell in re.findall(r"<t[dh].*?</t[dh]>", line, re.DOTALL)
+            )
+        if file.suffix == ".csv":
+            yield from _of_frame(
+                pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False), names
+            )
+        elif file.suffix == ".json":
+            yield from _of_json(json.loads(text), names)
 
 
-def _of_text(text: str, names: list[str]) -> Iterator[Row]:
-    """Every number in its order; and what the text is when it is read as JSON, as a table of HTML or as CSV."""
-    text = EMBEDDED.sub("", text)
-    yield TOKEN.findall(re.sub(r"<[/a-zA-Z!][^>]*>", " ", text))
-    for line in re.findall(r"<tr.*?</tr>", text, re.DOTALL):
-        yield [
-            re.sub("<[^>]*>", "", cell)
-            for cell in re.findall(r"<t[dh].*?</t[dh]>", line, re.DOTALL)
-        ]
-    try:
-        yield from _of_json(json.loads(text), names)
-    except ValueError:
-        lines = list(csv.reader(io.StringIO(text.replace("\0", ""))))
-        header = [cell.strip() for cell in lines[0]] if lines else []
-        if len(set(header)) == len(header):
-            whole = [line for line in lines[1:] if len(line) == len(header)]
-            yield from _of_table(pd.DataFrame(whole, columns=header), names)
-        yield from lines
+def _row(cells: Iterable[Any]) -> Array:
+    return _numbers("nested" if isinstance(cell, dict | list) else cell for cell in cells)[None]
 
 
-def _of_table(table: pd.DataFrame, names: list[str]) -> Iterator[Row]:
-    yield from table.to_numpy(dtype=object).tolist()
-    if set(names) <= set(table.columns):
-        yield from table[names].to_numpy(dtype=object).tolist()
+def _of_text(text: str) -> Array:
+    """Every number of a text, and every word for a gap, in their order."""
+    return _row(TOKEN.findall(text))
 
 
-def _of_json(value: Any, names: list[str]) -> Iterator[Row]:
+def _of_frame(table: pd.DataFrame, names: list[str]) -> Iterator[Array]:
+    columns = {name: _numbers(table[name]) for name in table}
+    if columns:
+        yield np.stack(list(columns.values()), 1)
+    if set(names) <= set(columns):
+        yield np.stack([columns[name] for name in names], 1)
+
+
+def _of_json(value: Any, names: list[str]) -> Iterator[Array]:
     if isinstance(value, dict):
         yield from _of_columns([value[name] for name in names] if set(names) <= set(value) else [])
         yield from _of_json(list(value.values()), names)
     elif isinstance(value, list):
-        yield [cell for cell in value if not isinstance(cell, dict | list)]
+        yield _row(value)
         yield from _of_columns(value)
         for inner in value:
             yield from _of_json(inner, names)
 
 
-def _of_columns(columns: list[Any]) -> Iterable[Row]:
+def _of_columns(columns: list[Any]) -> Iterator[Array]:
     """Rows of one value each, of lists side by side, or of mappings from a row's name to its value."""
     if columns and all(isinstance(column, list) for column in columns):
-        return zip(*columns, strict=False)
-    if columns and all(isinstance(column, dict) for column in columns):
-        return ([column.get(key) for column in columns] for key in columns[0])
-    return [columns]
+        yield from (_row(cells) for cells in zip(*columns, strict=False))
+    elif columns and all(isinstance(column, dict) for column in columns):
+        yield from (_row(column.get(key) for column in columns) for key in columns[0])
+    else:
+        yield _row(columns)
