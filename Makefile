@@ -25,12 +25,12 @@ $(STAMP): pyproject.toml constraints.txt
 setup: $(STAMP)  ## create .venv with the exact versions of constraints.txt
 
 repro: setup  ## fetch the data, run the whole pipeline, print the comparison
-	@dvc pull --quiet data
+	@test -e data/pima.csv || dvc pull --remote repository data.dvc
 	@dvc repro
 	@python -m pipeline.report
 
 test: setup  ## run the tests
-	@dvc pull --quiet data
+	@test -e data/pima.csv || dvc pull --remote repository data.dvc
 	@python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: setup  ## style, types, and the floors of the house

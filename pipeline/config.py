@@ -66,7 +66,8 @@ class FeatureConfig(Section):
 class DataConfig(Section):
     """A data set: where it lies and what its columns mean. Class 1 is always *disease present*.
 
-    `bands` cuts a measurement into groups of patients, each cut the least value of the group above
+    `file`: the records; where they come with scikit-learn, by the loader `name`, the file of `conf/`
+    that describes them. `bands` cuts a measurement into groups of patients, each cut the least value of the group above
     it.
     """
 

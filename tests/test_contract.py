@@ -164,6 +164,7 @@ STAGES = {
     for name, entry in DVC["stages"].items()
     for stage, one in expanded(name, entry).items()
 }
+RAW = "${data.file}"  # of params.yaml: the records
 TRAINED = {"baseline": "train_baseline"}  # the other defenses have a stage of their own name
 EVERY = [f"artifacts/{TRAINED.get(name, name)}" for name in STAGED]
 
@@ -223,10 +224,34 @@ def test_a_stage_says_what_it_runs_reads_and_writes(stage):
         )
     assert f"{output_of(stage)}/" in writes
     inputs = {dep for dep in STAGES[stage]["deps"] if not dep.startswith("pipeline/")}
-    written = {output_of(other) for other in STAGES} | {"data", "artifacts/examine"}
+    written = {output_of(other) for other in STAGES} | {"artifacts/examine"}
+    assert (RAW in inputs) == (RAW in reads)
+    assert inputs <= {RAW, *written}
     for other in written:
         named = f"{other}/" in reads or ("<every defense>" in reads and other in EVERY)
         assert (other in inputs) == named, other
+
+
+def test_only_prepare_reads_the_raw_file_and_exactly_that():
+    assert [stage for stage in STAGES if RAW in STAGES[stage]["deps"]] == ["prepare"]
+    for name, path in presets("data").items():
+        described = content(path)
+        own = path.relative_to(ROOT).as_posix()
+        bundled = described["source"] == "sklearn"
+        assert described["file"] == own if bundled else described["file"].startswith("data/"), name
+
+
+def test_only_the_bundled_data_can_enter_git_or_the_remote_inside_the_repository():
+    tracked = content(ROOT / "data.dvc")["outs"]
+    places = [(out["path"], out["remote"], out["push"]) for out in tracked]
+    assert places == [("data/pima.csv", "repository", False)]
+    remote = ROOT / ".dvc" / "remote" / "files" / "md5"
+    stored = {
+        "".join(path.relative_to(remote).parts) for path in remote.rglob("*") if path.is_file()
+    }
+    assert stored == {out["md5"] for out in tracked}
+    # no default: a plain `dvc push` goes nowhere
+    assert "remote =" not in (ROOT / ".dvc" / "config").read_text()
 
 
 @pytest.mark.parametrize("stage", STAGES)

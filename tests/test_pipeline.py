@@ -1,4 +1,4 @@
-"""The whole road in a repository of its own: fetch, run, run again, break, mend, kill, experiment."""
+"""The whole road in a repository of its own: fetch, run, again, break, kill, experiment."""
 
 import io
 import json
@@ -84,7 +84,7 @@ class Repository:
         return done.stdout
 
     def module(self, name, *arguments, **environment):
-        """What `python -m name` does here and says, without a process that imports everything anew for seconds."""
+        """What `python -m name` does here and says, without a process that imports all anew."""
         out, err = io.StringIO(), io.StringIO()
         with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
             for absent in ABSENT:
@@ -125,10 +125,8 @@ class Repository:
         }
 
 
-@pytest.fixture(scope="module")
-def repository(tmp_path_factory):
-    """Cloned, fetched, composed and run once; the tests come in the order of a person's steps."""
-    root = tmp_path_factory.mktemp("clone")
+def clone(root):
+    """A repository of its own with the files that git tracks here."""
     tracked = subprocess.run(
         ["git", "ls-files", "-z"], cwd=tiny.ROOT, capture_output=True, text=True, check=True
     ).stdout
@@ -140,7 +138,14 @@ def repository(tmp_path_factory):
     repository.well("git", "init", "-q")
     repository.well("git", "add", "-A")
     repository.well("git", "commit", "-qm", "clone")
-    repository.well(*DVC, "pull", "-q", "data")
+    return repository
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory):
+    """Cloned, fetched, composed and run once; the tests come in the order of a person's steps."""
+    repository = clone(tmp_path_factory.mktemp("clone"))
+    repository.well(*DVC, "pull", "-q", "data.dvc")
     repository.well(sys.executable, "-m", "pipeline.params", *SMALL)
     repository.output = repository.well(*DVC, "repro")
     return repository
@@ -540,3 +545,106 @@ def test_an_experiment_with_an_unknown_key_is_refused(repository):
     before = (repository.root / "params.yaml").read_bytes()
     assert repository.run(*DVC, "exp", "run", "-S", "adv_train.epz=0.1").returncode != 0
     assert (repository.root / "params.yaml").read_bytes() == before
+
+
+# ---- a cohort of one's own ----
+
+FETCH = (
+    "pull",
+    "--remote",
+    "repository",
+    "data.dvc",
+)  # what `make repro` does where the file is absent
+
+
+@pytest.fixture(scope="module")
+def ward(tmp_path_factory):
+    """A clone with an own cohort, `data=ward`, and a stray file in `data/`; nothing was run."""
+    repository = clone(tmp_path_factory.mktemp("ward"))
+    root = repository.root
+    repository.well(*DVC, *FETCH)
+    (root / "data" / "local").mkdir()
+    shutil.copy(root / "data" / "pima.csv", root / "data" / "stray.csv")
+    schema = (root / "conf/data/pima.yaml").read_text().replace("name: pima", "name: ward")
+    (root / "conf/data/ward.yaml").write_text(
+        schema.replace("file: data/pima.csv", "file: data/local/ward.csv")
+    )
+    header, *lines = (root / "data" / "pima.csv").read_text().splitlines()
+    mixed = [
+        first.rpartition(",")[0].replace("0.", "1.") + "," + first[-1] for first in lines[:200]
+    ]
+    (root / "data/local/ward.csv").write_text("\n".join([header, *mixed]) + "\n")
+    repository.well(sys.executable, "-m", "pipeline.params", "data=ward")
+    return repository
+
+
+def files_of_the_remote(repository):
+    return sorted(
+        path.name for path in (repository.root / ".dvc/remote").rglob("*") if path.is_file()
+    )
+
+
+def test_an_own_cohort_is_prepared_beside_stray_files_and_an_edit_of_it_is_noticed(ward):
+    tracked = (ward.root / "data.dvc").read_bytes()
+    ward.well(*DVC, *FETCH)
+    assert "Running stage 'prepare'" in ward.well(*DVC, "repro", "prepare")
+    assert "Running stage" not in ward.well(*DVC, "repro", "prepare")
+    records = ward.root / "artifacts/prepare/records.parquet"
+    before = pd.read_parquet(records)
+    own = ward.root / "data/local/ward.csv"
+    own.write_text(own.read_text().rpartition("\n")[0].rpartition("\n")[0] + "\n")
+    assert "Running stage 'prepare'" in ward.well(*DVC, "repro", "prepare")
+    assert len(pd.read_parquet(records)) == len(before) - 1
+    assert (ward.root / "data.dvc").read_bytes() == tracked
+    assert (ward.root / "data/stray.csv").exists()
+
+
+@pytest.mark.parametrize("path", ["data/local/ward.csv", "data/local", "data/stray.csv"])
+def test_dvc_refuses_to_track_an_own_file_in_one_line(ward, path):
+    done = ward.run(*DVC, "add", path)
+    assert done.returncode != 0
+    assert done.stderr.startswith("ERROR: ")
+    assert (done.stderr.count("\n"), path in done.stderr) == (1, True)
+
+
+def test_no_push_takes_an_own_file_into_the_remote_inside_the_repository(ward):
+    """Not even by force: then nothing of it can enter git."""
+    bundled = files_of_the_remote(ward)
+    for command in (["push"], ["push", "--run-cache"]):
+        done = ward.run(*DVC, *command)
+        assert "no remote specified" in done.stdout + done.stderr
+    ward.well(*DVC, "push", "--remote", "repository", "--run-cache")
+    ward.well(*DVC, "add", "-q", "data")  # the whole folder: all but the bundled file is ignored
+    ward.well(*DVC, "push", "--remote", "repository")
+    objects = "".join(path.read_text() for path in (ward.root / ".dvc/remote").rglob("*.dir"))
+    assert set(files_of_the_remote(ward)) - set(bundled) <= {"d8ba8ea1ac4ed924b13a0030d9f772.dir"}
+    assert objects.count("relpath") == objects.count("pima.csv")
+    ward.well("git", "checkout", "-q", "data.dvc")
+    (ward.root / "own").mkdir()
+    shutil.copy(ward.root / "data/stray.csv", ward.root / "own")
+    (ward.root / "own/stray.csv").write_text("a,b\n1,2\n")
+    ward.well(*DVC, "add", "-q", "own/stray.csv")
+    assert ward.run(*DVC, "push").returncode != 0
+    assert len(files_of_the_remote(ward)) <= len(bundled) + 1
+    ward.well(*DVC, "push", "--remote", "repository")
+    assert len(files_of_the_remote(ward)) > len(bundled)  # by force it lies there,
+    seen = ward.well("git", "status", "--short", "--untracked-files=all", ".dvc", "data")
+    assert seen == ""  # and git does not see it
+
+
+def test_the_bundled_file_is_not_pushed_when_somebody_wrote_own_records_into_it(ward):
+    bundled = files_of_the_remote(ward)
+    path = ward.root / "data/pima.csv"
+    original = path.read_bytes()
+    path.write_text((ward.root / "data/local/ward.csv").read_text())
+    ward.well(*DVC, "commit", "-q", "--force", "data.dvc")
+    ward.well(*DVC, "push", "--remote", "repository", "data.dvc")
+    assert files_of_the_remote(ward) == bundled
+    path.write_bytes(original)
+    ward.well("git", "checkout", "-q", "data.dvc")
+
+
+def test_a_data_set_of_scikit_learn_is_prepared_without_a_file(ward):
+    ward.well(sys.executable, "-m", "pipeline.params", "experiment=breast_cancer")
+    assert "569 records" in ward.well(*DVC, "repro", "prepare")
+    assert "Running stage" not in ward.well(*DVC, "repro", "prepare")

@@ -33,7 +33,7 @@ def read_raw(cfg: DataConfig, root: Path) -> tuple[Dataset, dict[str, Any]]:
     """
     schema = Schema.of(cfg)
     if cfg.source == "sklearn":
-        name, values, target = cfg.file, *_bundled(cfg, schema)
+        name, values, target = f"scikit-learn's {cfg.name}", *_bundled(cfg, schema)
     else:
         name = cfg.file
         cells = _cells(root / cfg.file, name, [*schema.names, schema.target])
@@ -78,7 +78,8 @@ def _cells(path: Path, name: str, expected: list[str]) -> pd.DataFrame:
         _check_header([column.strip() for column in header], expected, name)
         cells = pd.DataFrame(rows, columns=header, dtype=str)
     except FileNotFoundError:
-        raise BadInput(f"{name}: not found; run `dvc pull data` to fetch it") from None
+        hint = "`dvc pull data.dvc` fetches data/pima.csv, your own files lie in data/local/"
+        raise BadInput(f"{name}: not found; {hint}") from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise BadInput(f"{name}: cannot be read as CSV ({' '.join(str(error).split())})") from error
     if cells.empty:
@@ -198,14 +199,14 @@ def _bundled(cfg: DataConfig, schema: Schema) -> tuple[Array, Array]:
     """A data set that comes with scikit-learn; its first class is the disease, so classes are turned round."""
     from sklearn import datasets
 
-    loader = getattr(datasets, f"load_{cfg.file}", None)
+    loader = getattr(datasets, f"load_{cfg.name}", None)
     if loader is None:
         raise BadInput(
-            f"data.file: scikit-learn has no data set {cfg.file!r}; known: breast_cancer"
+            f"data.name: scikit-learn has no data set {cfg.name!r}; known: breast_cancer"
         )
     bundle = loader()
     if bundle.data.shape[1] != len(schema.names):
         raise BadInput(
-            f"data.features: {cfg.file} has {bundle.data.shape[1]} columns, the schema {len(schema.names)}"
+            f"data.features: {cfg.name} has {bundle.data.shape[1]} columns, the schema {len(schema.names)}"
         )
     return bundle.data.astype(np.float64).copy(), 1 - bundle.target.astype(np.int64)

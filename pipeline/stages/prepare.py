@@ -1,7 +1,7 @@
 """Checks the raw records and draws up who trains on whom.
 
 Command:  python -m pipeline.stages.prepare
-Reads:    data/ (or a data set bundled with scikit-learn)
+Reads:    ${data.file}: the records, or the description of a data set that comes with scikit-learn
 Writes:   artifacts/prepare/{records.parquet,schema.json,plan.safetensors,report.json}
 """
 

@@ -230,7 +230,10 @@ def test_a_damaged_schema_is_one_line(tmp_path, old, new):
 def test_a_missing_file_says_how_to_fetch_it(tmp_path):
     with pytest.raises(BadInput) as caught:
         read_raw(CFG, tmp_path)
-    assert str(caught.value) == "ward.csv: not found; run `dvc pull data` to fetch it"
+    assert (
+        str(caught.value)
+        == "ward.csv: not found; `dvc pull data.dvc` fetches data/pima.csv, your own files lie in data/local/"
+    )
 
 
 BAD_FILES = {
@@ -486,7 +489,7 @@ def test_breast_cancer_columns_are_named_as_scikit_learn_orders_them():
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"file": "breast_cancr"}, "data.file: scikit-learn has no data set 'breast_cancr'"),
+        ({"name": "breast_cancr"}, "data.name: scikit-learn has no data set 'breast_cancr'"),
         ({"features": FEATURES}, "data.features: breast_cancer has 30 columns, the schema 3"),
     ],
 )
@@ -496,7 +499,9 @@ def test_a_bundled_data_set_that_does_not_fit_is_one_line(change, said):
     assert str(caught.value).startswith(said)
 
 
-@pytest.mark.skipif(not (ROOT / "data" / "pima.csv").exists(), reason="`dvc pull data` fetches it")
+@pytest.mark.skipif(
+    not (ROOT / "data" / "pima.csv").exists(), reason="`dvc pull data.dvc` fetches it"
+)
 def test_pima_is_the_file_that_everybody_knows():
     dataset, report = read_raw(configured("pima"), ROOT)
     assert (report["records"], report["positives"]) == (768, 268)

@@ -78,7 +78,7 @@ def test_each_target_is_trained_on_a_half_of_its_own(dataset, cfg):
 def on_pima(values):
     """The AUROC of each attack on ordinary training with other numbers, 32 targets, in the real cohort."""
     if not (tiny.ROOT / "data" / "pima.csv").exists():
-        pytest.skip("`dvc pull data` fetches it")
+        pytest.skip("`dvc pull data.dvc` fetches it")
 
     def found(hidden, **train):
         values["model"] = {"name": "mlp" if hidden else "linear", "hidden": hidden}
