@@ -1,4 +1,4 @@
-"""Whether two versions of the code give the same results on this machine: `make same BASE=<commit>`.
+"""Whether two versions give the same results on this machine: `make same BASE=<commit>`.
 
 Bytes differ between processors, so a committed list of digests would not do: the old commit and the
 work tree are both run here, each as a clone with a DVC cache of its own, and every result file of
@@ -37,9 +37,7 @@ def main() -> None:
     base, *overrides = sys.argv[1:] or [""]
     sha = _git("rev-parse", "--verify", "--quiet", f"{base}^{{commit}}")
     if not base or not sha:
-        print(
-            f"error: BASE: {base!r} is no commit of this repository; give one, as in `make same BASE=HEAD`"
-        )
+        print(f"error: BASE: {base!r} is no commit here; give one, as in `make same BASE=HEAD`")
         raise SystemExit(2)
     old, new = run_commit(sha, overrides), run_tree(overrides)
     report = list(compare(old / RESULTS, new / RESULTS))
@@ -108,7 +106,7 @@ def _git(*arguments: str) -> str:
 
 
 def compare(old: Path, new: Path) -> Iterator[str]:
-    """A line for each file that is missing on one side or whose bytes differ, and in the second case for what differs in it."""
+    """A line for each file that is missing on one side, or differs: then with what differs."""
     before, after = (
         {path.relative_to(side).as_posix() for path in side.rglob("*") if path.is_file()}
         for side in (old, new)
@@ -155,11 +153,12 @@ def difference(old: Path, new: Path) -> str:
         return "equal figures, other bytes" + (
             "" if list(one) == list(other) else " (another order)"
         )
-    return f"{sum(d > 0 for d in apart.values())} of {len(apart)} parts; most in {largest}, by {apart[largest]:.3g}"
+    count = sum(distance > 0 for distance in apart.values())
+    return f"{count} of {len(apart)} parts; most in {largest}, by {apart[largest]:.3g}"
 
 
 def _distance(one: Any, other: Any) -> float:
-    """The largest difference relative to the larger figure; infinite where anything but numbers differs, or where shapes do."""
+    """The largest difference relative to the larger figure; infinite where no numbers differ."""
     one, other = np.asarray(one), np.asarray(other)
     if one.shape != other.shape:
         return math.inf

@@ -1,4 +1,4 @@
-"""The names that other people give to our attacks: MITRE ATLAS, NIST AI 100-2 and the OWASP ML Top 10, in one table.
+"""What others call our attacks: MITRE ATLAS, NIST AI 100-2 and the OWASP ML Top 10.
 
 Ids and names of MITRE ATLAS data v5.6, NIST AI 100-2 E2025 and OWASP Machine Learning Security Top
 10 (2023, draft v0.3). An id says which known technique a result is evidence about; it is no claim
@@ -71,7 +71,7 @@ OWASP: dict[str, str] = {
 
 @dataclass(frozen=True)
 class Standards:
-    """Where a risk stands in each catalogue; every field a tuple of ids of the table above it, empty where it has no entry.
+    """Where a risk stands in each catalogue; every field a tuple of ids, empty without an entry.
 
     Raises:
         ValueError: an id is in no table.
@@ -94,7 +94,7 @@ class Standards:
                 )
 
     def columns(self) -> dict[str, str]:
-        """The ids as the columns `atlas, nist, owasp` of a result, joined by a blank; `none` where there is none."""
+        """The ids as columns `atlas, nist, owasp`, joined by a blank; `none` if there is none."""
         return {
             name: " ".join(getattr(self, name)) or "none" for name in ("atlas", "nist", "owasp")
         }
@@ -181,7 +181,9 @@ THREAT_COLUMNS = (
 def describe_threat(
     *, norm: str, goal: str, mutable: Sequence[str], access: str, query_budget: int | None = None
 ) -> dict[str, str]:
-    """The columns that name a result row completely: who attacks, what for, with what, how far (Carlini et al. 2019, 1902.06705).
+    """The columns that name a row completely: who attacks, what for, with what, how far.
+
+    As Carlini et al. 2019 (arXiv:1902.06705) ask for.
 
     Args: norm: a key of `EPS_UNIT`. goal: one of `GOALS`: any wrong answer, a missed disease, a
         false alarm. mutable: names of the features that may change; at least one. access: a key of
@@ -203,7 +205,7 @@ def describe_threat(
             raise ValueError(f"{what}: {value!r} is not one of {', '.join(known)}")
     if access in ("scores", "labels") and query_budget is None:
         raise ValueError(
-            f"query_budget: missing; an attack that has only {access} asks the model, and says how often"
+            f"query_budget: missing; an attack that has only {access} asks the model: how often?"
         )
     if query_budget is not None and query_budget < 0:
         raise ValueError(f"query_budget: {query_budget} is negative")

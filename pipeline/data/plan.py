@@ -78,7 +78,7 @@ class Plan:
 
     @classmethod
     def random_halves(cls, records: int, *, models: int, seed: int, always: int = 0) -> "Plan":
-        """Each record joins each model by a fair coin of its own, as membership inference and its bounds ask for.
+        """Each record joins each model by a fair coin of its own, as membership inference asks for.
 
         Args:
             records: N.
@@ -155,7 +155,7 @@ class Plan:
 
 
 def rectangle(table: Tensor) -> tuple[Tensor, Tensor]:
-    """The True columns of each row of a boolean (M, N) table, filled up to equal length with the row's first.
+    """The True columns of each row of a boolean (M, N) table, filled up with the row's first.
 
     Returns:
         index (M, B) int64 and valid (M, B) bool.

@@ -38,7 +38,7 @@ class Schema:
         )
 
     def column(self, name: str) -> Tensor:
-        """A number that is public of every feature (`center`, `scale`, `lower`, `upper`), (D,) float64 in clinical units."""
+        """A public number of every feature (`center`, `scale`, `lower`, `upper`), (D,) float64."""
         return torch.tensor(
             [float(getattr(feature, name)) for feature in self.features], dtype=torch.float64
         )

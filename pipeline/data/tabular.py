@@ -1,4 +1,4 @@
-"""Records in clinical units: the schema, reading raw files, and saying in one line what is wrong with them."""
+"""Reading raw files of records, and saying in one line what is wrong with them."""
 
 import csv
 from pathlib import Path
@@ -44,7 +44,8 @@ def read_raw(cfg: DataConfig, root: Path) -> tuple[Dataset, dict[str, Any]]:
     census = _census(values, schema, name)
     if len(np.unique(target)) < 2:
         raise BadInput(
-            f"{name}: column {schema.target!r}: only class {int(target[0])}; a model needs both classes"
+            f"{name}: column {schema.target!r}: only class {int(target[0])}; "
+            "a model needs both classes"
         )
     dataset = Dataset(torch.from_numpy(values.astype(np.float32)), torch.from_numpy(target), schema)
     refused = {"duplicates": 0, "out_of_range": 0}  # one of either and there is no report
@@ -66,11 +67,13 @@ def _cells(path: Path, name: str, expected: list[str]) -> pd.DataFrame:
             for line, row in enumerate(reader, start=2):
                 if reader.line_num != line:
                     raise BadInput(
-                        f"{name}: line {line}: a quoted cell goes on over several lines; close the quote"
+                        f"{name}: line {line}: a quoted cell goes on over several lines; "
+                        "close the quote"
                     )
                 if len(row) != len(header):
                     raise BadInput(
-                        f"{name}: line {line}: {len(row)} cells, but the header names {len(header)} columns"
+                        f"{name}: line {line}: {len(row)} cells, but the header names "
+                        f"{len(header)} columns"
                     )
                 rows.append(row)
         if not header:
@@ -126,7 +129,8 @@ def _target(cells: pd.Series, schema: Schema, name: str) -> np.ndarray[Any, np.d
         row = int(np.flatnonzero(wrong)[0])
         allowed = " or ".join(f"{index} ({label})" for index, label in enumerate(schema.classes))
         raise BadInput(
-            f"{name}: line {row + 2}, column {schema.target!r}: {cells.iloc[row]!r} is not {allowed}"
+            f"{name}: line {row + 2}, column {schema.target!r}: {cells.iloc[row]!r} is not "
+            f"{allowed}"
         )
     return numbers.astype(np.int64)
 
@@ -140,7 +144,8 @@ def _refuse_duplicates(values: Array, target: Array, name: str) -> None:
         second = int(np.flatnonzero(again)[0])
         first = int(np.flatnonzero((rows == rows.iloc[second]).all(axis=1))[0])
         raise BadInput(
-            f"{name}: lines {first + 2} and {second + 2} are the same patient; a duplicate could be trained on and "
+            f"{name}: lines {first + 2} and {second + 2} are the same patient; "
+            "a duplicate could be trained on and "
             f"tested on at once ({int(again.sum())} in all); remove one"
         )
 
@@ -166,7 +171,8 @@ def checked_values(values: Array, schema: Schema, name: str, first_line: int) ->
         for wrong, right in (
             (
                 outside,
-                f"outside the plausible range {feature.lower:g} to {feature.upper:g} {feature.unit}",
+                f"outside the plausible range {feature.lower:g} to {feature.upper:g} "
+                f"{feature.unit}",
             ),
             (broken, "not a whole number"),
         ):
@@ -179,7 +185,7 @@ def checked_values(values: Array, schema: Schema, name: str, first_line: int) ->
 
 
 def _census(values: Array, schema: Schema, name: str) -> dict[str, dict[str, int]]:
-    """How many checked values of each feature are missing, and how many lie between the steps of the clinic's grid."""
+    """How many checked values of each feature are missing, and how many lie off the grid."""
     missing, off_grid = {}, {}
     for column, feature, cells in zip(schema.names, schema.features, values.T, strict=True):
         missing[column] = int(np.isnan(cells).sum())
@@ -196,7 +202,7 @@ def _census(values: Array, schema: Schema, name: str) -> dict[str, dict[str, int
 
 
 def _bundled(cfg: DataConfig, schema: Schema) -> tuple[Array, Array]:
-    """A data set that comes with scikit-learn; its first class is the disease, so classes are turned round."""
+    """A data set of scikit-learn; its first class is the disease, so classes are turned round."""
     from sklearn import datasets
 
     loader = getattr(datasets, f"load_{cfg.name}", None)
@@ -207,6 +213,7 @@ def _bundled(cfg: DataConfig, schema: Schema) -> tuple[Array, Array]:
     bundle = loader()
     if bundle.data.shape[1] != len(schema.names):
         raise BadInput(
-            f"data.features: {cfg.name} has {bundle.data.shape[1]} columns, the schema {len(schema.names)}"
+            f"data.features: {cfg.name} has {bundle.data.shape[1]} columns, the schema "
+            f"{len(schema.names)}"
         )
     return bundle.data.astype(np.float64).copy(), 1 - bundle.target.astype(np.int64)

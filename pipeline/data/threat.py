@@ -1,4 +1,4 @@
-"""What an attacker may do to a record, as data: five tensors, one entry per feature, a norm and a goal."""
+"""What an attacker may do to a record, as data: five tensors, a norm and a goal."""
 
 from dataclasses import dataclass
 
@@ -68,7 +68,7 @@ class Threat:
         return bool((self.step > 0).any())
 
     def attackable(self, y: Tensor) -> Tensor:
-        """Whom the goal names; nobody gains anything by forging the others' records, so an audit gives them radius 0.
+        """Whom the goal names; nobody gains by forging the others, so they get radius 0.
 
         Args:
             y: class indices, of any shape; class 0 = healthy, every other one a disease.
@@ -89,7 +89,7 @@ class Threat:
         return change.amax(-1) if self.norm == "linf" else change.norm(dim=-1)
 
     def limits(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The smallest and the largest value that each feature may have, whatever the radius and the grid; like x."""
+        """The smallest and the largest value of each feature, whatever radius and grid; like x."""
         low, high = (
             torch.minimum(self.lower.to(x.dtype), x),
             torch.maximum(self.upper.to(x.dtype), x),
@@ -97,7 +97,7 @@ class Threat:
         return torch.where(self.mutable, low, x), torch.where(self.mutable, high, x)
 
     def box(self, x: Tensor, eps: float | Tensor) -> tuple[Tensor, Tensor]:
-        """The smallest and the largest value the attacker can reach, each feature alone, both on the clinic's grid.
+        """The smallest and the largest value within reach, each feature alone, both on the grid.
 
         Under linf every record between the corners can be reached; under l2 and l0 the box only
         bounds what can.
@@ -143,7 +143,7 @@ class Threat:
         return low, high
 
     def project(self, x_adv: Tensor, x: Tensor, eps: float | Tensor) -> Tensor:
-        """A record near `x_adv` that the attacker may present instead of `x`; `x_adv` itself where it is one.
+        """A record near `x_adv` that the attacker may present instead of `x`.
 
         linf: the nearest one. l2: cut at the range, then drawn toward x until it is in the ball,
         each value rounded to the
@@ -164,7 +164,7 @@ class Threat:
         return self._largest_changes(inside, x, eps) if self.norm == "l0" else inside
 
     def _project_values(self, x_adv: Tensor, x: Tensor, eps: float | Tensor) -> Tensor:
-        """Each value on its own: the nearest one that it may be changed to, or its true one where that is nearer."""
+        """Each value on its own: the nearest that it may become, or its true one if nearer."""
         if (
             not self.recorded and self.norm == "linf"
         ):  # without a grid to hit, the precision of the record itself is enough
@@ -224,7 +224,7 @@ class Threat:
         return (change / self.scale).square().sum(event, keepdim=True).sqrt()
 
     def violations(self, x_adv: Tensor, x: Tensor, eps: float | Tensor) -> int:
-        """How many values of `x_adv` break this threat model; recomputed from the definition, not from `box`.
+        """How many values of `x_adv` break this threat model, by its definition, not by `box`.
 
         Of a record that leaves an l2 or l0 ball, every changed value counts.
         """

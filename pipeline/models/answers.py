@@ -1,4 +1,4 @@
-"""From what a model says of two classes to who is answered rightly: margins, log-odds, probabilities."""
+"""From what a model says of two classes to who is answered rightly."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from pipeline.statistics import rates
 
 
 def margin(logits: Tensor, y: Tensor) -> Tensor:
-    """How far the true class is ahead of the best other one: positive = right, otherwise wrong (a tie is an error).
+    """How far the true class is ahead of the best other one: positive = right (a tie is wrong).
 
     Args:
         logits: (..., C) with C >= 2.
@@ -54,7 +54,7 @@ def logistic(logit: Array) -> Array:
 
 
 def clean_metrics(margins: Array, y: Array) -> dict[str, float]:
-    """Out-of-fold figures of the unchanged records, from margins (1, S, N), as a training stage reports them."""
+    """Out-of-fold figures of the unchanged records, from margins (1, S, N)."""
     answer, score = predicted(margins[0], y), disease_score(margins[0], y)
     chosen = ("accuracy", "balanced_accuracy", "sensitivity", "specificity")
     figures = {name: rates.classification(answer, y)[name] for name in chosen}

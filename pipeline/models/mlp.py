@@ -43,7 +43,7 @@ class Architecture:
 
 
 def initialise(architecture: Architecture, seeds: Tensor) -> Parameters:
-    """He-uniform weights, drawn for each member from its own seed, so that a member does not depend on its neighbours.
+    """He-uniform weights, drawn for each member from its own seed.
 
     Args:
         architecture: the network.
@@ -96,7 +96,7 @@ def backward(
 
 
 def weight_gradient(signal: Tensor, grad: Tensor) -> Tensor:
-    """Gradient (M, inputs, outputs) at a layer's weights, of what it received (M, B, inputs) and `grad` at its output."""
+    """Gradient (M, inputs, outputs) at a layer's weights, of its input and `grad` at its output."""
     if grad.shape[-1] < NARROW:
         return torch.bmm(grad.transpose(1, 2), signal).transpose(1, 2).contiguous()
     return torch.bmm(signal.transpose(1, 2), grad)
@@ -107,7 +107,7 @@ class StackedMLP(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, *flat: Tensor) -> Tensor:
-        """Logits (M, B, C) of standardised records (M, B, D); `flat` is weight0, bias0, weight1, ..."""
+        """Logits (M, B, C) of standardised records; `flat`: weight0, bias0, weight1, ..."""
         layers = list(zip(flat[::2], flat[1::2], strict=True))
         signals = forward(x, layers)
         ctx.save_for_backward(*signals[:-1], *flat)
@@ -136,7 +136,7 @@ class StackedMLP(torch.autograd.Function):
 
 
 def logits(x: Tensor, parameters: Parameters) -> Tensor:
-    """Logits (M, B, C) of standardised records (M, B, D), differentiable in x and in the parameters."""
+    """Logits (M, B, C) of standardised records (M, B, D), differentiable in both."""
     flat = [tensor for layer in layers_of(parameters) for tensor in layer]
     result: Tensor = StackedMLP.apply(x, *flat)
     return result
@@ -164,7 +164,7 @@ class Preprocessing(nn.Module):
 def as_module(
     parameters: Parameters, preprocessing: dict[str, Tensor], member: int
 ) -> nn.Sequential:
-    """One member as an ordinary network of `nn.Linear` layers, for libraries that expect one. A copy."""
+    """One member as an ordinary network of `nn.Linear` layers, a copy, for other libraries."""
     parts: list[nn.Module] = [
         Preprocessing(**{name: value[member] for name, value in preprocessing.items()})
     ]

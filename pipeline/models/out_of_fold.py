@@ -12,10 +12,10 @@ from pipeline.models.population import Population
 
 
 class Grid:
-    """Radii E x models M x held-out patients B of each, against radii x repetitions S x patients N."""
+    """Radii E x models M x held-out patients B, against radii x repetitions S x patients N."""
 
     def __init__(self, plan: Plan, eps: list[float]) -> None:
-        """Takes a plan without a release model: each repetition holds out the same patients, each once."""
+        """Takes a plan whose repetitions all hold out the same patients, each of them once."""
         self.plan, self.eps = plan, eps
         self.repetitions = int(plan.repetition.max()) + 1
         counts = torch.stack(
@@ -73,7 +73,7 @@ class Grid:
 
 @torch.no_grad()
 def out_of_fold(population: Population, dataset: Dataset, plan: Plan) -> tuple[Tensor, Tensor]:
-    """Margins (1, S, N) of the unchanged records, each scored by models that did not train on it, and classes (N,)."""
+    """Margins (1, S, N) of unchanged records, by models that did not train on them; y (N,)."""
     scored = plan.scored()
     population, plan = population.select(scored), plan.select(scored)
     grid = Grid(plan, [0.0])

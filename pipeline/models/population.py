@@ -58,7 +58,7 @@ class Population:
 
     @torch.no_grad()
     def pullback(self, x: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-        """Logits (M, B, C) of clinical records (M, B, D), and what turns a gradient at the logits into one at the records.
+        """Logits of records (M, B, D), and what turns gradients at them into gradients at x.
 
         The same as autograd through `self(x)`, without its bookkeeping.
         """
@@ -145,7 +145,8 @@ class Population:
         tensors, _ = read_tensors(weights, advice="train again")
         if sha256(weights) != digest:
             raise BadInput(
-                f"{weights}: damaged or exchanged: its sha256 is not the one in {DESCRIPTION}; train again"
+                f"{weights}: damaged or exchanged: its sha256 is not that of {DESCRIPTION}; "
+                f"train again"
             )
         preprocessing, parameters = (
             {
@@ -161,7 +162,7 @@ class Population:
 def standardise(
     x: Tensor, preprocessing: dict[str, Tensor], missing: Tensor | None = None
 ) -> Tensor:
-    """Imputes, centres and scales records (M, B, D) with constants (M, D); `missing` is x.isnan(), where it is known."""
+    """Imputes, centres and scales records (M, B, D) with constants; `missing` = x.isnan()."""
     impute, center, scale = (preprocessing[name][:, None] for name in ("impute", "center", "scale"))
     return (torch.where(x.isnan() if missing is None else missing, impute, x) - center) / scale
 
@@ -183,7 +184,8 @@ def fitted_preprocessing(x: Tensor, train: Tensor) -> dict[str, Tensor]:
     impute = rows.nanmedian(1).values
     if impute.isnan().any():
         raise BadInput(
-            "a feature is missing in every training row of a model; drop it from the schema or add records"
+            "a feature is missing in every training row of a model; drop it from the "
+            "schema or add records"
         )
     filled = torch.where(rows.isnan(), impute[:, None], rows)
     weight = train[..., None].double()
@@ -195,6 +197,6 @@ def fitted_preprocessing(x: Tensor, train: Tensor) -> dict[str, Tensor]:
 
 
 def public_preprocessing(center: Tensor, scale: Tensor, members: int) -> dict[str, Tensor]:
-    """Public constants (D,) for every member: nothing is learned from a record, so nothing leaks."""
+    """Public constants (D,) for every member: nothing is learned from a record."""
     center, scale = center.float().expand(members, -1), scale.float().expand(members, -1)
     return {"impute": center.clone(), "center": center.clone(), "scale": scale.clone()}

@@ -13,7 +13,7 @@ Results = Mapping[str, Tables]  # by risk
 
 def draw_up_all(sources: Sources, context: Context) -> dict[str, Tables]:
     """The tables of every risk; those without a row are left out. Tables of single patients keep all digits."""
-    results = {}
+    results: dict[str, Tables] = {}
     for risk in RISKS:
         drawn = {name: table for name, table in risk.tables(sources, context).items() if len(table)}
         kept = {

@@ -22,7 +22,7 @@ STAGE_OF = {
 
 
 def run(stage: Callable[[Config], None]) -> None:
-    """Runs a stage on `params.yaml`; a person's mistake becomes one line and exit status 2, a failed check status 1."""
+    """Runs a stage on `params.yaml`; a mistake is one line and status 2, a failed check 1."""
     import torch
 
     try:
@@ -49,6 +49,7 @@ def trained_by(cfg: Config, arguments: list[str]) -> str:
         raise BadInput(f"command line: expected one defense, one of {', '.join(cfg.defenses)}")
     if arguments[0] not in cfg.defenses:
         raise BadInput(
-            f"params.yaml: {arguments[0]}: missing; `make params` writes it from conf/defense/{arguments[0]}.yaml"
+            f"params.yaml: {arguments[0]}: missing; `make params` writes it from "
+            f"conf/defense/{arguments[0]}.yaml"
         )
     return arguments[0]

@@ -28,7 +28,7 @@ def examine(
     place: Path,
     transfer: Path | None = None,
 ) -> None:
-    """Attacks a defence, looks for what it leaks, and certifies what can be; writes a folder for each risk into `place`.
+    """Attacks a defense, looks for what it leaks, certifies what can be; a folder for each risk.
 
     Args: name: of the defence. population: its models. dataset: the records. plan: who trained on
         whom. cfg: radii, threat models, attacks and their numbers. place: an existing folder.

@@ -1,4 +1,4 @@
-"""The comparison of all defences: tables, the page, and MLflow's view. It trains and attacks nothing.
+"""The comparison of all defenses: tables, page, MLflow. It trains and attacks nothing.
 
 Command:  python -m pipeline.stages.evaluate
 Reads:    artifacts/prepare/, artifacts/attack/, artifacts/examine/, artifacts/<every defense>/,

@@ -1,4 +1,4 @@
-"""What each attack does to one defence: the same attacks as on the undefended models, adaptive to it, and what it leaks.
+"""What each attack does to one defense, adaptive to it, and what it leaks.
 
 Command:  python -m pipeline.stages.examine <defense>
 Reads:    artifacts/prepare/, artifacts/attack/, artifacts/<defense>/

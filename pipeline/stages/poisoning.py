@@ -1,4 +1,4 @@
-"""What poisoned training data do to every recipe, and what finding and dropping poisoned records does for the undefended one.
+"""What poisoned training data do to every recipe, and what filters do for the undefended one.
 
 Command:  python -m pipeline.stages.poisoning
 Reads:    artifacts/prepare/

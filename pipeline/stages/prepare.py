@@ -27,7 +27,8 @@ def prepare(cfg: Config) -> None:
         ", ".join(f"{name} {count}" for name, count in report["missing"].items() if count) or "none"
     )
     print(
-        f"{cfg.data.title}: {report['records']} records, {report['positives']} positive; missing: {missing}"
+        f"{cfg.data.title}: {report['records']} records, {report['positives']} positive; "
+        f"missing: {missing}"
     )
 
 

@@ -16,7 +16,7 @@ from pipeline.stages import ARTIFACTS, STAGE_OF, prepared, run, trained_by
 
 
 def train_one(cfg: Config) -> None:
-    """The stage: of the undefended models it is `train_baseline`, otherwise it has the name of the defence."""
+    """The stage: `train_baseline` for the undefended models, else of the name of the defense."""
     stage = sys.argv[1:]
     name = trained_by(cfg, [BASELINE] if stage == [STAGE_OF[BASELINE]] else stage)
     dataset, plan = prepared()
