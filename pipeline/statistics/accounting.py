@@ -1,23 +1,23 @@
 """What epsilon a DP-SGD run spent, recomputed from its log alone: a second opinion on the accountant that trained it.
 
-Every function takes what a run logs: `sample_rate` (Poisson, 0 to 1], `noise_multiplier` (standard
-deviation of the noise over the clipping norm), `steps`, and the `delta` of the claim. Neighbouring
-data sets differ by one record added or removed.
+It comes from Google's dp-accounting; at sample rate 1 from the closed form, which is here. The
+library's distribution of the privacy loss is independent of Opacus; its RDP and Opacus' have one
+ancestor. It takes a second to import: who wants the closed form need not wait for it.
+
+Every function takes what a run logs: `sample_rate` (Poisson, 0 to 1], `noise_multiplier` (standard deviation of the noise over
+the clipping norm), `steps`, and the `delta` of the claim. Neighbouring data sets differ by one record added or removed.
 """
 
 import math
 from typing import Any
 
-import numpy as np
-from scipy.fft import irfft, rfft
 from scipy.optimize import brentq
-from scipy.special import gammaln, log_ndtr, logsumexp, ndtr, ndtri
+from scipy.special import log_ndtr, ndtri
 
-Array = np.ndarray[Any, Any]
-
-ORDERS = np.arange(2, 257)
-POINTS = 2**19  # of the grid of privacy losses
-TAIL = 1e-3  # share of delta given away for the losses that the grid does not reach
+# Of Rényi divergences. Whole: at fractions the library's series may fail to converge, and log it.
+ORDERS = range(2, 257)
+SHARE = 3e-5  # of the Rényi bound: how far apart the grid's losses are
+FINEST = 1e-5  # their least distance, where that bound comes to nothing
 
 
 def gaussian_delta(epsilon: float, mu: float) -> float:
@@ -28,8 +28,10 @@ def gaussian_delta(epsilon: float, mu: float) -> float:
 def gaussian_epsilon(mu: float, delta: float) -> float:
     """Exact epsilon of a mu-GDP mechanism.
 
-    Args: mu: Sensitivity over noise. `steps` steps on the whole data set have mu = sqrt(steps) /
-        noise_multiplier (Dong, Roth & Su 2019, arXiv:1905.02383, corollary 3.3). delta: In (0, 1).
+    Args:
+        mu: Sensitivity over noise. `steps` steps on the whole data set have mu = sqrt(steps) / noise_multiplier (Dong, Roth & Su
+            2019, arXiv:1905.02383, corollary 3.3).
+        delta: In (0, 1).
 
     Returns:
         The least epsilon of at least 0 for which the mechanism is (epsilon, delta)-private.
@@ -37,8 +39,7 @@ def gaussian_epsilon(mu: float, delta: float) -> float:
     _in_unit_interval(delta)
     if gaussian_delta(0.0, mu) <= delta:
         return 0.0
-    # delta is at most cdf(mu / 2 - epsilon / mu); solving that for epsilon gives a value that is
-    # too large, but finite.
+    # delta is at most cdf(mu / 2 - epsilon / mu); solving that for epsilon gives a value that is too large, but finite.
     enough = mu * mu / 2 + mu * max(-ndtri(delta), 0.0) + 1e-9
     return float(
         brentq(
@@ -71,44 +72,28 @@ def _log_gaussian_delta(epsilon: float, mu: float) -> float:
 
 
 def rdp_epsilon(sample_rate: float, noise_multiplier: float, steps: int, delta: float) -> float:
-    """Upper bound of epsilon from Rényi divergences: safe, 10 to 20 % too large for an epsilon of 1 to 10, more outside of it.
+    """Upper bound of epsilon from Rényi divergences, by dp-accounting.
 
-    Divergences of the sampled Gaussian at integer orders: Mironov, Talwar & Zhang 2019
-    (arXiv:1908.10530, section 3.3). To (epsilon, delta): Canonne, Kamath & Steinke 2020
-    (arXiv:2004.00010, proposition 12).
+    Safe; 10 to 20 % too large for an epsilon of 1 to 10, more outside of it. Divergences at integer
+    orders: Mironov, Talwar & Zhang 2019 (arXiv:1908.10530, section 3.3). To (epsilon, delta):
+    Canonne, Kamath & Steinke 2020 (arXiv:2004.00010, proposition 12).
     """
     _check(sample_rate, noise_multiplier, steps, delta)
-    return _rdp(sample_rate, noise_multiplier, steps, delta)[0]
+    from dp_accounting import NeighboringRelation, rdp
 
-
-def _rdp(
-    sample_rate: float, noise_multiplier: float, steps: int, delta: float
-) -> tuple[float, int]:
-    """The epsilon of `rdp_epsilon` and the order that gave it."""
-    order, k = ORDERS[:, None].astype(float), np.arange(ORDERS[-1] + 1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        sampled = k * np.log(sample_rate) + np.where(
-            order == k, 0.0, (order - k) * np.log1p(-sample_rate)
-        )
-    binomial = gammaln(order + 1) - gammaln(k + 1) - gammaln(np.maximum(order - k, 0) + 1)
-    terms = np.where(
-        k <= order, binomial + sampled + (k * k - k) / (2 * noise_multiplier**2), -np.inf
-    )
-    divergence = steps * logsumexp(terms, axis=1) / (ORDERS - 1)
-    epsilons = (
-        divergence + np.log1p(-1 / ORDERS) - (math.log(delta) + np.log(ORDERS)) / (ORDERS - 1)
-    )
-    best = int(epsilons.argmin())
-    return max(float(epsilons[best]), 0.0), int(ORDERS[best])
+    account = rdp.RdpAccountant(ORDERS, NeighboringRelation.ADD_OR_REMOVE_ONE)
+    return _spent(account, sample_rate, noise_multiplier, steps, delta)
 
 
 def pld_epsilon(sample_rate: float, noise_multiplier: float, steps: int, delta: float) -> float:
-    """Upper bound of epsilon, tight to a fraction of a per cent, from the distribution of the privacy loss.
+    """Upper bound of epsilon from the distribution of the privacy loss, by dp-accounting.
 
-    The loss of one step is put on a grid and composed by FFT (Koskela, Jälkö & Honkela 2020,
-    arXiv:1906.03049; Gopi, Lee & Wutschitz 2021, arXiv:2106.02848). Rounding is pessimistic: see
-    `_loss_on_grid`. What the grid does not reach is added to delta. The worse of adding and
-    removing a record counts. Floating-point error limits it to a delta above about 1e-10.
+    The loss of one step is put on a grid and composed by FFT; rounding is pessimistic (Doroshenko
+    et al. 2022, arXiv:2207.04380). The worse of adding and removing a record counts. At sample
+    rates of 0.001 to 0.9, noises of 0.6 to 8, up to 1000 steps and deltas of 1e-8 to 1e-4 it lies
+    at most 0.12 % above, and 0.02 % below, another FFT over 2**19 losses, also rounded upwards.
+    Elsewhere looser: 1 % at a sample rate of 1e-5, or at an epsilon of 480 whose Rényi bound is
+    6500. The tails that the library cuts limit it to a delta above about 1e-12.
 
     Returns:
         epsilon of at least 0; exact (closed form) at sample rate 1.
@@ -116,77 +101,20 @@ def pld_epsilon(sample_rate: float, noise_multiplier: float, steps: int, delta: 
     _check(sample_rate, noise_multiplier, steps, delta)
     if sample_rate == 1:
         return gaussian_epsilon(math.sqrt(steps) / noise_multiplier, delta)
-    return max(
-        _composed(sample_rate, noise_multiplier, steps, delta, removed) for removed in (True, False)
-    )
+    from dp_accounting import NeighboringRelation, pld
+
+    # The grid goes with epsilon: a fixed one is too coarse for the least, too long for the largest.
+    interval = max(SHARE * rdp_epsilon(sample_rate, noise_multiplier, steps, delta), FINEST)
+    account = pld.PLDAccountant(NeighboringRelation.ADD_OR_REMOVE_ONE, interval)
+    return _spent(account, sample_rate, noise_multiplier, steps, delta)
 
 
-def _composed(
-    sample_rate: float, noise_multiplier: float, steps: int, delta: float, removed: bool
-) -> float:
-    reach, order = _rdp(sample_rate, noise_multiplier, steps, TAIL * delta)
-    reach += 1.0  # the Rényi bound is of epsilon; one more makes it a bound of the loss itself
-    grid = np.linspace(-reach, reach, POINTS, endpoint=False)
-    one, infinite = _loss_on_grid(sample_rate, noise_multiplier, grid, removed)
-    # The FFT is circular. Losses below the grid come back at its top, which is pessimistic; those
-    # above it come back at the bottom, so their probability (Chernoff's bound) is added to delta.
-    beyond = math.exp(
-        min(0.0, steps * float(logsumexp((order - 1) * grid, b=one)) - (order - 1) * reach)
-    )
-    beyond -= math.expm1(steps * math.log1p(-infinite))
-    total = np.maximum(np.fft.fftshift(irfft(rfft(np.fft.ifftshift(one)) ** steps, POINTS)), 0.0)
+def _spent(account: Any, rate: float, noise_multiplier: float, steps: int, delta: float) -> float:
+    """What an empty account of the library makes of a run: Gaussian noise on Poisson samples."""
+    from dp_accounting import GaussianDpEvent, PoissonSampledDpEvent, SelfComposedDpEvent
 
-    def excess(epsilon: float) -> float:
-        above = np.searchsorted(grid, epsilon)
-        return float(total[above:] @ -np.expm1(epsilon - grid[above:])) + beyond - delta
-
-    if excess(0.0) <= 0:
-        return 0.0
-    return float(brentq(excess, 0.0, reach)) if excess(reach) < 0 else math.inf
-
-
-def _loss_on_grid(
-    sample_rate: float, noise_multiplier: float, grid: Array, removed: bool
-) -> tuple[Array, float]:
-    """Probabilities of the grid's losses, and of a loss above it, in one step.
-
-    The mass between two losses goes to both of them, such that the probabilities under both data
-    sets are kept. That spreads exp(-loss) around its mean, so no delta becomes smaller, in one step
-    or composed (Doroshenko et al. 2022, arXiv:2207.04380).
-    """
-
-    def gradient(loss: Array) -> Array:
-        """The noisy sum, in clipping norms, whose log likelihood ratio (with over without the record) is `loss`."""
-        with np.errstate(all="ignore"):  # losses that no outcome has
-            odds = loss + np.log(-np.expm1(math.log1p(-sample_rate) - loss)) - math.log(sample_rate)
-        return np.asarray(
-            np.where(loss > math.log1p(-sample_rate), noise_multiplier**2 * odds + 0.5, -np.inf)
-        )
-
-    def without(a: Array, b: Array, mean: float = 0.0) -> Array:
-        """Mass between a and b of the noise around `mean`, from the tail that is nearer."""
-        a, b = (a - mean) / noise_multiplier, (b - mean) / noise_multiplier
-        return np.asarray(np.where(a > 0, ndtr(-a) - ndtr(-b), ndtr(b) - ndtr(a)))
-
-    def with_record(a: Array, b: Array) -> Array:
-        return np.asarray((1 - sample_rate) * without(a, b) + sample_rate * without(a, b, 1.0))
-
-    edges = (
-        gradient(np.r_[-np.inf, grid, np.inf])
-        if removed
-        else gradient(-np.r_[-np.inf, grid, np.inf])
-    )
-    edges[[0, -1]] = (-np.inf, np.inf) if removed else (np.inf, -np.inf)
-    a, b = (edges[:-1], edges[1:]) if removed else (edges[1:], edges[:-1])
-    mass, other = (
-        (with_record(a, b), without(a, b)) if removed else (without(a, b), with_record(a, b))
-    )
-    inner, width = mass[1:-1], grid[1] - grid[0]
-    with np.errstate(divide="ignore"):
-        upper = np.clip(
-            (inner - np.exp(grid[:-1] + np.log(other[1:-1]))) / -math.expm1(-width), 0.0, inner
-        )
-    return np.r_[mass[0], upper] + np.r_[inner - upper, 0.0], float(mass[-1])
+    step = PoissonSampledDpEvent(rate, GaussianDpEvent(noise_multiplier))
+    return float(account.compose(SelfComposedDpEvent(step, steps)).get_epsilon(delta))
 
 
 def recompute(

@@ -188,7 +188,7 @@ def training_numbers(cfg: Config) -> dict[str, Any]:
 def claim_of(
     epsilon: float | None, plan: Plan, *, delta: float, sample_rate: float, steps: int, **_: Any
 ) -> dict[str, Any]:
-    """What is claimed at one epsilon, recomputed by our own accountant, and the noise that it takes.
+    """What is claimed at one epsilon, recomputed by a second accountant, and the noise that it takes.
 
     Raises:
         BadInput, FailedCheck: as `guarantee_for` and `recomputed_claim`.

@@ -23,15 +23,13 @@ COINS, CANARY_COINS = (
 EXTREME = (
     2.5  # of a canary's values, in units of scale from the centre: rare, and what clipping is for
 )
-AGREEMENT = (
-    0.02  # by how much our accountant may exceed the claimed epsilon: Opacus rounds, and so do we
-)
+AGREEMENT = 0.02
 
 
 def audited_claim(
     name: str, dataset: Dataset, cfg: Config, guarantee: dict[str, Any]
 ) -> dict[str, Any]:
-    """The claim beside what our own accountant makes of the logged numbers, and beside the epsilon that an audit proves.
+    """The claim beside what a second accountant makes of the logged numbers, and beside the epsilon that an audit proves.
 
     Raises:
         FailedCheck: either contradicts the claim.
@@ -43,7 +41,7 @@ def audited_claim(
 
 
 def recomputed_claim(name: str, guarantee: dict[str, Any]) -> dict[str, Any]:
-    """The claim, `epsilon` and `delta`, and the `accounts` that our own accountant makes of what was logged.
+    """The claim, `epsilon` and `delta`, and the `accounts` that a second accountant makes of what was logged.
 
     Raises:
         FailedCheck: the logged numbers spend more than is claimed.
