@@ -4,9 +4,9 @@ It comes from Google's dp-accounting; at sample rate 1 from the closed form, whi
 library's distribution of the privacy loss is independent of Opacus; its RDP and Opacus' have one
 ancestor. It takes a second to import: who wants the closed form need not wait for it.
 
-Every function takes what a run logs: `sample_rate` (Poisson, 0 to 1], `noise_multiplier` (standard deviation of the noise over
-the clipping norm), `steps`, and the `delta` of the claim. Neighbouring data sets differ by one record added or removed.
-"""
+Every function takes what a run logs: `sample_rate` (Poisson, 0 to 1], `noise_multiplier` (standard
+deviation of the noise over the clipping norm), `steps`, and the `delta` of the claim. Neighbouring
+data sets differ by one record added or removed."""
 
 import math
 from typing import Any
@@ -28,10 +28,8 @@ def gaussian_delta(epsilon: float, mu: float) -> float:
 def gaussian_epsilon(mu: float, delta: float) -> float:
     """Exact epsilon of a mu-GDP mechanism.
 
-    Args:
-        mu: Sensitivity over noise. `steps` steps on the whole data set have mu = sqrt(steps) / noise_multiplier (Dong, Roth & Su
-            2019, arXiv:1905.02383, corollary 3.3).
-        delta: In (0, 1).
+    Args: mu: Sensitivity over noise. `steps` steps on the whole data set have mu = sqrt(steps) /
+        noise_multiplier (Dong, Roth & Su 2019, arXiv:1905.02383, corollary 3.3). delta: In (0, 1).
 
     Returns:
         The least epsilon of at least 0 for which the mechanism is (epsilon, delta)-private.
@@ -39,7 +37,8 @@ def gaussian_epsilon(mu: float, delta: float) -> float:
     _in_unit_interval(delta)
     if gaussian_delta(0.0, mu) <= delta:
         return 0.0
-    # delta is at most cdf(mu / 2 - epsilon / mu); solving that for epsilon gives a value that is too large, but finite.
+    # delta is at most cdf(mu / 2 - epsilon / mu); solving that for epsilon gives a value that is
+    # too large, but finite.
     enough = mu * mu / 2 + mu * max(-ndtri(delta), 0.0) + 1e-9
     return float(
         brentq(

@@ -9,7 +9,6 @@ import pytest
 from opacus.accountants import create_accountant
 from scipy.optimize import brentq
 from scipy.stats import norm
-from tiny import ROOT
 
 from pipeline.statistics.accounting import (
     gaussian_delta,
@@ -19,6 +18,7 @@ from pipeline.statistics.accounting import (
     rdp_epsilon,
     recompute,
 )
+from tiny import ROOT
 
 DELTA = 1e-5
 RUNS = [
@@ -29,8 +29,8 @@ RUNS = [
     (0.5, 8.0, 50),
 ]  # rate, noise, steps
 
-# Recorded of an accountant written for this project, with 2**19 points of loss and the orders 2 to 256:
-# sample rate, noise multiplier, steps, delta; epsilon by the loss and by Renyi.
+# Recorded of an accountant written for this project, with 2**19 points of loss and the orders 2 to
+# 256: sample rate, noise multiplier, steps, delta; epsilon by the loss and by Renyi.
 RECORDED = [
     (0.001, 1.0, 1000, 1e-6, 0.18551675, 0.86970782),
     (0.001, 8.0, 50, 1e-4, 0.00075162555, 0.010560481),
@@ -173,8 +173,8 @@ def test_the_loss_distribution_gives_the_recorded_epsilon(line):
 
     Below, since the record is rounded upwards too, by up to 2e-4 where noise is small.
 
-    Of its third line, 2.40322, losses 1e-5 apart make 2.40258 rounded downwards and 2.40283 upwards.
-    """
+    Of its third line, 2.40322, losses 1e-5 apart make 2.40258 rounded downwards and 2.40283
+    upwards."""
     *run, recorded, renyi = line
     epsilon = pld_epsilon(*run)
     assert recorded * (1 - 3e-4) <= epsilon <= recorded * (1 + 2e-3)
