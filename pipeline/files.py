@@ -1,67 +1,151 @@
 """Files that are never half-written, and the one error that a person's mistake raises."""
 
+import errno
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+UNFINISHED, REPLACED = ".unfinished", ".replaced"  # ends of hidden names, which `.dvcignore` knows
+
 
 class BadInput(Exception):
-    """A mistake in a file, a key or the surroundings: one clear line for the reader, exit status 2."""
+    """A mistake in a file, a key or the surroundings: one clear line, exit status 2."""
 
 
 class FailedCheck(Exception):
-    """A result that contradicts what is claimed of it: one clear line, exit status 1, nothing is written."""
+    """A result that contradicts what is claimed of it: one clear line, exit status 1."""
 
 
 def repository_root() -> Path:
-    """The folder that holds `params.yaml`; DVC names it in `DVC_ROOT`, also from a temporary clone."""
+    """The folder of `params.yaml`; DVC names it in `DVC_ROOT`, also from a temporary clone."""
     return Path(os.environ.get("DVC_ROOT", ".")).resolve()
 
 
 @contextmanager
-def folder(path: Path) -> Iterator[Path]:
+def folder(path: Path, keep: bool = False) -> Iterator[Path]:
     """Yields an empty folder that takes the place of `path` when the block ends well.
 
     An earlier `path` stays as it is until then, and stays for good when the block raises or the
-    process dies.
+    process dies. Several processes
+    may write the same `path` at once: each has a folder of its own, and the last one to finish
+    stays.
+
+    Args:
+        path: where the folder is to lie.
+        keep: the first one to finish stays; for results that are the same whoever makes them.
 
     Raises:
         BadInput: the disk is full or the place cannot be written.
     """
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    replaced = path.with_name(f".{path.name}.replaced")
     try:
-        shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.mkdir(parents=True)
-        yield unfinished
-        shutil.rmtree(replaced, ignore_errors=True)
-        if path.exists():
-            path.rename(replaced)
-        unfinished.rename(path)
-        shutil.rmtree(replaced, ignore_errors=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _unfinished(path, Path.mkdir) as own:
+            yield own
+            _take_place(own, path, keep)
     except OSError as error:
-        shutil.rmtree(unfinished, ignore_errors=True)
         raise BadInput(
             f"{path}: cannot write ({error.strerror or error}); earlier results are untouched"
         ) from error
-    except BaseException:
-        shutil.rmtree(unfinished, ignore_errors=True)
-        raise
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes `text` under a temporary name and renames it, so that a reader never sees half of it."""
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    unfinished.write_text(text, encoding="utf-8")
-    unfinished.replace(path)
+    """Writes `text` under a name of its own and renames it, so that a reader never sees half of it; the last of several stays."""
+    with _unfinished(path, Path.touch) as own:
+        own.write_text(text, encoding="utf-8")
+        own.replace(path)
+
+
+@contextmanager
+def _unfinished(path: Path, create: Callable[[Path], None]) -> Iterator[Path]:
+    """Yields a new file or folder beside `path` that no other writer has; whatever is left of it goes at the end.
+
+    It is locked for as long as its writer lives, so that the next writer can tell what a dead one
+    left."""
+    import fcntl
+
+    _clear(path.parent)
+    while True:
+        own = path.with_name(f".{path.name}.{uuid4().hex[:12]}{UNFINISHED}")
+        create(own)
+        with suppress(
+            FileNotFoundError
+        ):  # before it was locked somebody took it for a dead writer's: once more
+            lock = os.open(own, os.O_RDONLY)
+            with suppress(
+                OSError
+            ):  # a file system without locks: there nothing is ever taken for a dead writer's
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            if own.exists():
+                break
+            os.close(lock)
+    try:
+        yield own
+    finally:
+        _remove(own)
+        os.close(lock)
+
+
+def _take_place(own: Path, path: Path, keep: bool) -> None:
+    """Renames a folder to `path`; an earlier one there is moved aside, then removed."""
+    replaced = own.with_name(own.name.removesuffix(UNFINISHED) + REPLACED)
+    try:
+        while True:
+            try:
+                own.rename(path)
+                return
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise
+            if keep:
+                return
+            _remove(replaced)
+            with suppress(FileNotFoundError):  # another writer was quicker
+                path.rename(replaced)
+    finally:
+        _settle(replaced, path)
+
+
+def _settle(replaced: Path, path: Path) -> None:
+    """An earlier folder that was moved aside goes, or comes back where nothing took its place."""
+    if path.exists():
+        _remove(replaced)
+    else:
+        with suppress(OSError):
+            replaced.rename(path)
+
+
+def _clear(place: Path) -> None:
+    """Removes what dead writers left in a folder."""
+    import fcntl
+
+    for left in place.glob(f".*{UNFINISHED}"):
+        with suppress(OSError):
+            lock = os.open(left, os.O_RDONLY)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # refused while its writer lives
+                _remove(left)
+            finally:
+                os.close(lock)
+    for left in place.glob(f".*{REPLACED}"):
+        stem = left.name.removesuffix(REPLACED)
+        if not left.with_name(stem + UNFINISHED).exists():
+            _settle(left, left.with_name(stem[1:].rpartition(".")[0] or stem[1:]))
+
+
+def _remove(left: Path) -> None:
+    if left.is_dir():
+        shutil.rmtree(left, ignore_errors=True)
+    else:
+        left.unlink(missing_ok=True)
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -69,7 +69,7 @@ def _run_once(cfg: Config, name: str, dataset: Dataset, overrides: Sequence[str]
             dataset.y, folds=cfg.plan.folds, seeds=cfg.plan.seeds, seed=cfg.seed
         )
         population = train(name, dataset, plan, alone)
-        with folder(place) as unfinished:
+        with folder(place, keep=True) as unfinished:
             (unfinished / MEASURED / name).mkdir(parents=True)
             examine(name, population, dataset, plan, alone, unfinished / MEASURED / name)
             (unfinished / POPULATION).mkdir()

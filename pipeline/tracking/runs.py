@@ -90,49 +90,39 @@ def log_evaluation(evaluated: Evaluated, name: str) -> None:
         run_key(evaluated, name),
     )
     experiment = open_store(cfg)
-    if find_finished(experiment, key):
-        return
     import mlflow
 
     client = mlflow.MlflowClient()
     judged = judgements(evaluated.results).get(name, Judgement())
     title = run_name(name, judged, evaluated.overrides)
-    tags = _tags(cfg, name, judged, population, key)
     run = (
         mlflow.start_run
-    )  # a context manager: a run that fails is closed as failed, and is logged anew next time
-    with (
-        readable_errors(),
-        one_writer(),
-        run(experiment_id=experiment, run_name=title, tags=source_tags()) as parent,
-    ):
-        client.log_batch(parent.info.run_id, params=_params(cfg, name, population), tags=tags)
-        figures = [
-            one for risk in RISKS for one in risk.figures(evaluated.results[risk.name], name, cfg)
-        ]
-        metrics = _metrics(figures)
-        for start in range(0, len(metrics), BATCH):
-            client.log_batch(parent.info.run_id, metrics=metrics[start : start + BATCH])
-        for file, place in files_of(evaluated, name):
-            mlflow.log_artifact(str(file), place)
-        log_release(population.release(), evaluated.context.dataset.schema)
-        own = [tag for tag in tags if tag.key != "run_key"]  # the parent's key stands for the whole
-        for point in (
-            one for risk in RISKS for one in risk.points(evaluated.results[risk.name], name, cfg)
-        ):
-            nested = (
-                f"{title}, {', '.join(f'{what} {value}' for what, value in point.params.items())}"
-            )
-            child = client.create_run(
-                experiment, tags={PARENT_TAG: parent.info.run_id}, run_name=nested
-            ).info.run_id
-            client.log_batch(
-                child,
-                _metrics(point.figures),
-                _point_params(cfg, name, point, evaluated.overrides),
-                own,
-            )
-            client.set_terminated(child)
+    )  # a context manager: a run that fails is closed as failed, and logged anew
+    with readable_errors(), one_writer():
+        if find_finished(
+            experiment, key
+        ):  # asked inside: the same run may be started twice at once
+            return
+        tags = _tags(cfg, name, judged, population, key)
+        with run(experiment_id=experiment, run_name=title, tags=source_tags()) as parent:
+            client.log_batch(parent.info.run_id, params=_params(cfg, name, population), tags=tags)
+            results = [(risk, evaluated.results[risk.name]) for risk in RISKS]
+            metrics = _metrics(one for risk, own in results for one in risk.figures(own, name, cfg))
+            for start in range(0, len(metrics), BATCH):
+                client.log_batch(parent.info.run_id, metrics=metrics[start : start + BATCH])
+            for file, place in files_of(evaluated, name):
+                mlflow.log_artifact(str(file), place)
+            log_release(population.release(), evaluated.context.dataset.schema)
+            shared = [
+                tag for tag in tags if tag.key != "run_key"
+            ]  # the parent's stands for the whole
+            for point in (one for risk, own in results for one in risk.points(own, name, cfg)):
+                what = ", ".join(f"{setting} {value}" for setting, value in point.params.items())
+                parent_of = {PARENT_TAG: parent.info.run_id}
+                child = client.create_run(experiment, tags=parent_of, run_name=f"{title}, {what}")
+                params = _point_params(cfg, name, point, evaluated.overrides)
+                client.log_batch(child.info.run_id, _metrics(point.figures), params, shared)
+                client.set_terminated(child.info.run_id)
 
 
 def run_name(name: str, judged: Judgement, overrides: Sequence[str] = ()) -> str:

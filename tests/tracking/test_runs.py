@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -242,6 +243,38 @@ def test_the_same_evaluation_is_not_logged_twice(logged, evaluated):
     tracking.log_evaluations(evaluation, populations, data.schema, cfg, folder)
     _, parents, nested = runs_of(cfg)
     assert (len(parents), len(nested)) == (len(logged[2]), len(logged[3]))
+
+
+def test_the_same_run_started_twice_at_once_is_logged_once(store, evaluated, monkeypatch):
+    from concurrent.futures import ThreadPoolExecutor
+
+    cfg, data, populations, evaluation, folder = evaluated
+    table = evaluation.comparison[evaluation.comparison["defense"] == "baseline"]
+    asked = tracking.find_finished
+
+    def slowly(*arguments):
+        answer = asked(*arguments)
+        time.sleep(0.5)  # enough for the other one to ask as well
+        return answer
+
+    monkeypatch.setattr(tracking, "find_finished", slowly)
+    monkeypatch.setattr(tracking, "_log_release", lambda *_: None)
+
+    def log(_):
+        tracking.log_evaluation(
+            cfg,
+            "baseline",
+            table,
+            populations["baseline"],
+            schema=data.schema,
+            folder=folder,
+            run_key="at once",
+        )
+
+    with ThreadPoolExecutor(2) as two:
+        list(two.map(log, range(2)))
+    runs = [run for run in runs_of(cfg)[1] if run.data.tags.get("run_key") == "at once"]
+    assert [run.info.status for run in runs] == ["FINISHED"]
 
 
 def test_a_run_that_was_cut_off_is_logged_anew(store, evaluated, monkeypatch):
