@@ -11,10 +11,10 @@ export DVC_NO_ANALYTICS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test lint params same ui bench clean
+.PHONY: help setup repro quick test test-slow lint params same ui bench clean
 
 help:  ## list the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: Python 3.11 or newer is needed; say which with PYTHON=/path/to/python3.11" >&2; exit 2; }
@@ -29,9 +29,16 @@ repro: setup  ## fetch the data, run the whole pipeline, print the comparison
 	@dvc repro
 	@python -m pipeline.report
 
-test: setup  ## run the tests
+quick: setup  ## the tests that train nothing and run no stage: under a minute
+	@python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not trains and not pipeline and not slow"
+
+test: setup  ## all tests but the slow ones: under five minutes, with Python alone
 	@test -e data/pima.csv || dvc pull --remote repository data.dvc
-	@python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	@python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow" --durations=15
+
+test-slow: setup  ## what CI runs beside them: the guides done as they stand, for minutes
+	@test -e data/pima.csv || dvc pull --remote repository data.dvc
+	@python -m pytest -n 2 --dist loadfile -m slow --durations=5
 
 lint: setup  ## style, types, and the floors of the house
 	@ruff check .

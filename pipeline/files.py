@@ -58,7 +58,10 @@ def folder(path: Path, keep: bool = False) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes `text` under a name of its own and renames it, so that a reader never sees half of it; the last of several stays."""
+    """Writes `text` under a name of its own and renames it: a reader never sees half of it.
+
+    Of several writers at once the last one stays.
+    """
     with _unfinished(path, Path.touch) as own:
         own.write_text(text, encoding="utf-8")
         own.replace(path)
@@ -66,10 +69,11 @@ def write_text(path: Path, text: str) -> None:
 
 @contextmanager
 def _unfinished(path: Path, create: Callable[[Path], None]) -> Iterator[Path]:
-    """Yields a new file or folder beside `path` that no other writer has; whatever is left of it goes at the end.
+    """Yields a new file or folder beside `path` that no other writer has; at the end it goes.
 
     It is locked for as long as its writer lives, so that the next writer can tell what a dead one
-    left."""
+    left.
+    """
     import fcntl
 
     _clear(path.parent)
