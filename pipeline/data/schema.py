@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor
 
@@ -61,6 +60,8 @@ class Dataset:
 
 def save_dataset(dataset: Dataset, folder: Path) -> None:
     """Writes `records.parquet` (features and target) and `schema.json`."""
+    import pandas as pd  # here: who reads records need not wait for it
+
     schema = dataset.schema
     frame = pd.DataFrame(dataset.x.numpy(), columns=list(schema.names))
     frame[schema.target] = dataset.y.numpy()
@@ -110,15 +111,16 @@ def load_dataset(folder: Path) -> Dataset:
     Raises:
         BadInput: a file is missing or damaged.
     """
+    from pyarrow import ArrowException
+    from pyarrow.parquet import read_table
+
     schema = load_schema(folder)
     try:
-        frame = pd.read_parquet(folder / RECORDS)
-        x, y = (
-            frame[list(schema.names)].to_numpy(np.float32),
-            frame[schema.target].to_numpy(np.int64),
-        )
-    except (OSError, ValueError, KeyError) as error:
+        table = read_table(folder / RECORDS)
+        columns = [table.column(name).to_numpy() for name in (*schema.names, schema.target)]
+        x, y = np.stack(columns[:-1], 1).astype(np.float32), columns[-1].astype(np.int64)
+    except (OSError, ValueError, KeyError, ArrowException) as error:
         raise BadInput(
             f"{folder / RECORDS}: cannot be read ({error}); run `dvc repro prepare`"
         ) from error
-    return Dataset(torch.from_numpy(x.copy()), torch.from_numpy(y.copy()), schema)
+    return Dataset(torch.from_numpy(x), torch.from_numpy(y), schema)
