@@ -17,7 +17,8 @@ from pipeline.data.schema import Dataset
 from pipeline.defenses import train
 from pipeline.defenses.undefended import architecture_for, fit_as_configured
 from pipeline.models.mlp import as_module, initialise, parameters_of
-from pipeline.models.population import Population, fitted_preprocessing
+from pipeline.models.networks import Networks, fitted_preprocessing
+from pipeline.models.population import Population
 from pipeline.risks.membership.measure.claims import COINS
 from pipeline.risks.membership.measure.shadows import leakage
 from pipeline.risks.membership.report import privacy_report
@@ -59,7 +60,7 @@ def shadow_models(problem: Problem) -> dict[str, Contender]:
                 optimiser.step()
             trained.append(parameters_of(network))
         stacked = {name: torch.cat([one[name] for one in trained]) for name in trained[0]}
-        return Population(architecture, constants, stacked, some.labels)
+        return Networks(architecture, constants, stacked, some.labels)
 
     def accuracy(population: Population) -> float:
         return _on_others(population, problem.recorded, plan.select(torch.arange(population.size)))

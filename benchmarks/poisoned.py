@@ -17,7 +17,8 @@ from pipeline.defenses import train
 from pipeline.defenses.undefended import architecture_for
 from pipeline.models.answers import margin
 from pipeline.models.mlp import as_module, initialise, parameters_of
-from pipeline.models.population import Population, fitted_preprocessing
+from pipeline.models.networks import Networks, fitted_preprocessing
+from pipeline.models.population import Population
 from pipeline.risks.poisoning.measure.training_sets import TrainingSets, training_sets
 
 FOLDS, DRAWS = 5, 4  # of the first seed, so that every patient is scored; and poisoned sets of each
@@ -61,7 +62,7 @@ def retraining(problem: Problem) -> dict[str, Contender]:
                     optimiser.step()
             trained.append(parameters_of(network))
         stacked = {name: torch.cat([one[name] for one in trained]) for name in trained[0]}
-        return Population(architecture, constants, stacked, plan.labels)
+        return Networks(architecture, constants, stacked, plan.labels)
 
     def accuracy(population: Population) -> float:
         """On the patients that each model holds out, as they were recorded."""

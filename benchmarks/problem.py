@@ -13,7 +13,8 @@ from pipeline.data.tabular import read_raw
 from pipeline.data.threat import Threat
 from pipeline.files import repository_root
 from pipeline.models.mlp import Parameters, as_module
-from pipeline.models.population import Population, fitted_preprocessing
+from pipeline.models.networks import fitted_preprocessing
+from pipeline.models.population import Population
 from pipeline.params import load
 
 THREADS = 2

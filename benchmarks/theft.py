@@ -20,7 +20,8 @@ from pipeline.attacks.theft import Effort, ask_actively, marginals, train_copies
 from pipeline.defenses import train
 from pipeline.defenses.undefended import architecture_for
 from pipeline.models.mlp import as_module, initialise
-from pipeline.models.population import Population, public_preprocessing
+from pipeline.models.networks import public_preprocessing
+from pipeline.models.population import Population
 
 VICTIMS = 5  # the folds of the first seed, so every patient is compared once
 QUERIES, BATCH, EPOCHS = 1_000, 64, 19

@@ -21,6 +21,10 @@ class BadInput(Exception):
     """A mistake in a file, a key or the surroundings: one clear line, exit status 2."""
 
 
+class NotApplicable(Exception):
+    """What cannot be asked of a model or of its records: one clause that says why; no error."""
+
+
 class FailedCheck(Exception):
     """A result that contradicts what is claimed of it: one clear line, exit status 1."""
 

@@ -20,7 +20,7 @@ from pipeline.data.schema import Dataset
 from pipeline.data.tabular import read_raw
 from pipeline.defenses import train
 from pipeline.files import folder, read_json, repository_root, sha256, write_json
-from pipeline.models.population import Population
+from pipeline.models.population import load_population
 from pipeline.presentation.numbers import with_interval
 from pipeline.report.write import DEFENSES as JUDGED
 from pipeline.report.write import HEADLINE, HOW_TO_COMPARE, METRICS, write_evaluation
@@ -82,7 +82,7 @@ def _run_once(cfg: Config, name: str, dataset: Dataset, overrides: Sequence[str]
         with folder(evaluation) as out:
             write_evaluation(results, context, out)
             (out / DRAWN_BY).write_text(drawn_by(), encoding="utf-8")
-    populations = {name: Population.load(place / POPULATION)}
+    populations = {name: load_population(place / POPULATION)}
     log_evaluation(Evaluated(results, context, evaluation, examined, populations, overrides), name)
     return {"defense": name, "key": key[:16], "done_before": done, **_figures(evaluation, name)}
 

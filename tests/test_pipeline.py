@@ -208,7 +208,7 @@ def test_a_broken_record_is_broken_in_the_stored_model_too(repository):
     """The change that the table names, typed into the raw record, turns the stored model's answer."""
     from pipeline.data.plan import Plan
     from pipeline.data.schema import load_dataset
-    from pipeline.models.population import Population
+    from pipeline.models.networks import Networks
     from pipeline.serving.release import probabilities
     from pipeline.verify.out_of_fold import Verified
 
@@ -217,7 +217,7 @@ def test_a_broken_record_is_broken_in_the_stored_model_too(repository):
         load_dataset(artifacts / "prepare"),
         Plan.load(artifacts / "prepare/plan.safetensors"),
     )
-    population = Population.load(artifacts / "train_baseline")
+    population = Networks.load(artifacts / "train_baseline")
     proof = Verified.load(artifacts / "attack/evasion/verified/clinical.safetensors")
     model_of = {
         int(patient): row

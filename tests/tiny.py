@@ -10,7 +10,8 @@ from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset, Schema
 from pipeline.data.threat import Threat
 from pipeline.models.mlp import Architecture, initialise
-from pipeline.models.population import Population, fitted_preprocessing
+from pipeline.models.networks import Networks, fitted_preprocessing
+from pipeline.models.population import Population
 
 ROOT = Path(__file__).parents[1]
 
@@ -96,7 +97,7 @@ def population(
     weights = initialise(architecture, torch.arange(members) + seed)
     weights = {name: tensor * boost for name, tensor in weights.items()}
     constants = fitted_preprocessing(data.x, torch.ones(members, 60, dtype=torch.bool))
-    return Population(architecture, constants, weights, tuple(f"member{m}" for m in range(members)))
+    return Networks(architecture, constants, weights, tuple(f"member{m}" for m in range(members)))
 
 
 def untrained(
@@ -107,9 +108,7 @@ def untrained(
     weights = {
         name: 3 * value for name, value in initialise(architecture, plan.seeds + seed).items()
     }
-    return Population(
-        architecture, fitted_preprocessing(dataset.x, plan.train), weights, plan.labels
-    )
+    return Networks(architecture, fitted_preprocessing(dataset.x, plan.train), weights, plan.labels)
 
 
 def plan(

@@ -10,7 +10,7 @@ from torch.nn.functional import logsigmoid
 
 from pipeline.config import Count, FeatureConfig, Positive
 from pipeline.data.schema import Schema
-from pipeline.models.population import Population
+from pipeline.models.networks import Networks
 
 Access = Literal["scores", "labels"]
 Attacker = Literal["posterior", "learned"]
@@ -42,7 +42,7 @@ class Guess:
 
 
 def attribute_inference(
-    population: Population,
+    population: Networks,
     x: Tensor,
     y: Tensor,
     member: Tensor,
@@ -136,7 +136,7 @@ def _recorded(values: Tensor, feature: FeatureConfig) -> Tensor:
 
 
 @torch.no_grad()
-def answers(models: Population, x: Tensor, column: int, values: Tensor) -> tuple[Tensor, Tensor]:
+def answers(models: Networks, x: Tensor, column: int, values: Tensor) -> tuple[Tensor, Tensor]:
     """Log-odds of class 1 at the records (V, N), and with one column set to each value (K, V, N); x is (N, D)."""
     records = x.expand(models.size, -1, -1)
     seen = _log_odds(models(records))
@@ -240,7 +240,7 @@ def by_side(errors: Tensor, member: Tensor) -> Tensor:
 
 
 def typical_record(
-    population: Population,
+    population: Networks,
     schema: Schema,
     target_class: int = 1,
     *,

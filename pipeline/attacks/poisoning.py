@@ -16,7 +16,7 @@ from torch import Tensor
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset, Schema
 from pipeline.data.threat import Threat
-from pipeline.models.population import Population
+from pipeline.models.networks import Networks
 from pipeline.standards import RISKS, Standards
 
 RIDGE = 1.0  # of the stand-in, as it was trained
@@ -40,7 +40,7 @@ class Attacker:
 
     dataset: Dataset
     plan: Plan
-    surrogate: Population
+    surrogate: Networks
     threat: Threat
     eps: float
     trigger: Tensor
@@ -235,7 +235,7 @@ POISON_FACTS: dict[str, PoisonFacts] = {
 class _Influence:
     """First-order influence on M logistic regressions: inputs z (M, N, D + 1), weights beta and lever H^-1 g, both (M, D + 1)."""
 
-    surrogate: Population
+    surrogate: Networks
     label: Tensor
     sign: Tensor
     inputs: Tensor

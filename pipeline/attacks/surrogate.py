@@ -7,7 +7,7 @@ from torch.nn.functional import one_hot
 from pipeline.config import Count, Positive
 from pipeline.data.plan import Plan
 from pipeline.models.mlp import Architecture
-from pipeline.models.population import Population, fitted_preprocessing, standardise
+from pipeline.models.networks import Networks, fitted_preprocessing, standardise
 
 
 def train_linear_surrogate(
@@ -18,7 +18,7 @@ def train_linear_surrogate(
     classes: int = 2,
     ridge: Positive = 1.0,
     steps: Count = 15,
-) -> Population:
+) -> Networks:
     """Logistic regression of each member, by Newton's method (Papernot et al. 2017, arXiv:1602.02697, on surrogates).
 
     It sees what the owner of a member's training records sees, and nothing of the member: no
@@ -48,7 +48,7 @@ def train_linear_surrogate(
     # Two classes: their difference is the log-odds, half of it each.
     table = torch.stack([columns[0] / 2, -columns[0] / 2] if classes == 2 else columns, -1).float()
     parameters = {"weight0": table[:, :-1].contiguous(), "bias0": table[:, -1:].contiguous()}
-    return Population(
+    return Networks(
         Architecture("linear", features, classes, ()), preprocessing, parameters, plan.labels
     )
 

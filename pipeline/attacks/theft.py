@@ -23,7 +23,7 @@ from pipeline.models.mlp import (
     layers_of,
     weight_gradient,
 )
-from pipeline.models.population import Population, public_preprocessing, standardise
+from pipeline.models.networks import Networks, public_preprocessing, standardise
 from pipeline.models.training import Batch, Draw, Gradient, Preprocessing, fit
 
 Strategy = Literal["uniform", "marginals", "public", "active"]
@@ -149,8 +149,8 @@ def ask_actively(
     oracles: Sequence[Oracle],
     candidates: Callable[[int, int], Tensor],
     budgets: Sequence[int],
-    learn: Callable[[Tensor, Tensor, int], Population],
-) -> tuple[Population, Tensor]:
+    learn: Callable[[Tensor, Tensor, int], Networks],
+) -> tuple[Networks, Tensor]:
     """Learns in rounds: each budget's copy chooses the records of the next, those that it is least sure of (Tramer et al. 2016).
 
     Args: oracles: A. candidates: maps a round and a number to so many records for every attacker
@@ -161,7 +161,7 @@ def ask_actively(
     Returns: the copies of all budgets, ordered as those of `train_copies` are; and the oracles'
         counts (A, budgets).
     """
-    copies: list[Population] = []
+    copies: list[Networks] = []
     counts: list[list[int]] = []
     x = answers = torch.empty(0)
     for number, (before, budget) in enumerate(zip([0, *budgets], budgets, strict=False)):
@@ -179,7 +179,7 @@ def ask_actively(
     return _interleaved(copies), torch.tensor(counts).T
 
 
-def least_sure(copies: Population, candidates: Tensor, count: int) -> Tensor:
+def least_sure(copies: Networks, candidates: Tensor, count: int) -> Tensor:
     """Of candidates (A, V, c, D), the `count` whose log-odds lie nearest to 0 by the copy (A x V) of each victim."""
     with torch.no_grad():
         logits = copies(candidates.flatten(0, 1))
@@ -188,7 +188,7 @@ def least_sure(copies: Population, candidates: Tensor, count: int) -> Tensor:
     return candidates.gather(2, chosen[..., None].expand(-1, -1, -1, candidates.shape[-1]))
 
 
-def _interleaved(copies: Sequence[Population]) -> Population:
+def _interleaved(copies: Sequence[Networks]) -> Networks:
     """Populations of A x V members, one for each budget, as one whose budgets run fastest."""
 
     def together(parts: list[dict[str, Tensor]]) -> dict[str, Tensor]:
@@ -204,7 +204,7 @@ def _interleaved(copies: Sequence[Population]) -> Population:
     parameters, constants = (
         [getattr(one, name) for one in copies] for name in ("parameters", "preprocessing")
     )
-    return Population(copies[0].architecture, together(constants), together(parameters), labels)
+    return Networks(copies[0].architecture, together(constants), together(parameters), labels)
 
 
 def train_copies(
@@ -215,7 +215,7 @@ def train_copies(
     architecture: Architecture,
     schema: Schema,
     effort: Effort,
-) -> Population:
+) -> Networks:
     """One population of all copies: a member sees the first records of its own attacker and victim, as many as its budget.
 
     Each learns the chances it was told by cross-entropy, as a student learns from a teacher.
@@ -314,7 +314,7 @@ def _uniforms(count: int, seed: int) -> Tensor:
     )
 
 
-def steal_linear(oracle: Oracle, schema: Schema, victims: int) -> Population:
+def steal_linear(oracle: Oracle, schema: Schema, victims: int) -> Networks:
     """Logistic regression to the last digit, by solving equations (Tramer et al. 2016, arXiv:1609.02943).
 
     D + 1 probabilities give the weights and the intercept: those of the record at the schema's
@@ -347,7 +347,7 @@ def steal_linear(oracle: Oracle, schema: Schema, victims: int) -> Population:
         "bias0": torch.stack([-odds[:, :1] / 2, odds[:, :1] / 2], -1),
     }
     labels = tuple(f"solved{victim}" for victim in range(victims))
-    return Population(Architecture("linear", features, 2, ()), constants, parameters, labels)
+    return Networks(Architecture("linear", features, 2, ()), constants, parameters, labels)
 
 
 def _odds(chance: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from pipeline.data.schema import Dataset
 from pipeline.data.threat import Threat
 from pipeline.defenses.undefended import fit_as_configured
 from pipeline.files import BadInput
-from pipeline.models.population import Population
+from pipeline.models.networks import Networks
 from pipeline.models.training import Batch
 
 Component = tuple[Attack, float, float]  # attack, radius, share of the batch
@@ -50,7 +50,7 @@ def adv_train(
     threat: str,
     clean_share: Share,
     mixture: Mixture,
-) -> Population:
+) -> Networks:
     """Adversarial training (Madry et al. 2018, arXiv:1706.06083) against a mixture of attacks and radii.
 
     A mixture, because a model trained against one radius or one single-step attack learns that
@@ -73,10 +73,10 @@ def adv_train(
 
 def attack_part_of_batch(
     threat: Threat, components: list[Component], generator: torch.Generator
-) -> Callable[[Population, Batch], Tensor]:
+) -> Callable[[Networks, Batch], Tensor]:
     """A `perturb` for `fit`: consecutive parts of each (shuffled) batch go to the components, the rest stays clean."""
 
-    def perturb(population: Population, batch: Batch) -> Tensor:
+    def perturb(population: Networks, batch: Batch) -> Tensor:
         x, start = batch.x.clone(), 0.0
         size = x.shape[1]
         for attack, radius, share in components:

@@ -8,13 +8,13 @@ from pipeline.config import Config, Count, Positive
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
 from pipeline.defenses.undefended import fit_as_configured
-from pipeline.models.population import Population
+from pipeline.models.networks import Networks
 from pipeline.models.training import Batch, supervised
 
 
 def distill(
     dataset: Dataset, plan: Plan, cfg: Config, *, temperature: Positive, epochs: Count
-) -> Population:
+) -> Networks:
     """Defensive distillation (Papernot et al. 2016, arXiv:1511.04508).
 
     The teacher is trained at `temperature` on the plan; the student, on the same plan, learns the

@@ -12,7 +12,7 @@ from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
 from pipeline.files import BadInput
 from pipeline.models.mlp import Architecture, Parameters, as_module, initialise, parameters_of
-from pipeline.models.population import Population, public_preprocessing
+from pipeline.models.networks import Networks, public_preprocessing
 
 
 def fit_through_opacus(
@@ -27,7 +27,7 @@ def fit_through_opacus(
     steps: int,
     learning_rate: float,
     grad_sample_mode: Literal["hooks", "ghost"] = "hooks",
-) -> Population:
+) -> Networks:
     """Trains the members of `plan` one after another with `opacus.PrivacyEngine`.
 
     Opacus derives its sample rate from the number of batches of a loader, so `1 / sample_rate` must
@@ -75,7 +75,7 @@ def fit_through_opacus(
         _steps(private, loss, optimiser, private_loader, steps)
         trained.append(parameters_of(module))
     stacked = {name: torch.cat([member[name] for member in trained]) for name in trained[0]}
-    return Population(architecture, preprocessing, stacked, plan.labels)
+    return Networks(architecture, preprocessing, stacked, plan.labels)
 
 
 def _steps(

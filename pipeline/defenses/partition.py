@@ -20,7 +20,7 @@ from pipeline.data.tabular import Array
 from pipeline.files import BadInput
 from pipeline.models.answers import logistic
 from pipeline.models.mlp import Parameters, layers_of, mlp
-from pipeline.models.population import Population, public_preprocessing, standardise
+from pipeline.models.networks import Networks, public_preprocessing, standardise
 
 STEPS = 12  # of Newton's method; always all of them, so that no part waits for another
 # votes: what float32 may make of a sum of them, where an answer is not computed in float64
@@ -36,7 +36,7 @@ def partition(
     clip: Positive,
     ridge: Positive,
     certainty: Positive,
-) -> Population:
+) -> Networks:
     """Deep partition aggregation (Levine and Feizi 2021, arXiv:2006.14768), with clipped votes in place of a majority.
 
     Base model k answers with log-odds m_k and votes v_k = clip(m_k / clip, -1, 1); the log-odds of
@@ -87,7 +87,7 @@ def partition(
             "not_covered": "records forged at prediction time (evasion); choice of hyper-parameters and decision threshold",
         }
     }
-    return Population(mlp(z.shape[1], 2, [2 * parts]), preprocessing, network, plan.labels, facts)
+    return Networks(mlp(z.shape[1], 2, [2 * parts]), preprocessing, network, plan.labels, facts)
 
 
 def deal(x: Tensor, y: Tensor, parts: int) -> tuple[Array, Array]:
@@ -159,7 +159,7 @@ def vote_network(beta: Tensor, clip: float, certainty: float) -> Parameters:
 
 
 @torch.no_grad()
-def votes(population: Population, x: Tensor) -> Tensor:
+def votes(population: Networks, x: Tensor) -> Tensor:
     """The vote of each base model for class 1, read off the hidden layer.
 
     Args:
@@ -175,7 +175,7 @@ def votes(population: Population, x: Tensor) -> Tensor:
     return up - down - 1
 
 
-def certified_records(population: Population, x: Tensor, y: Tensor) -> Tensor:
+def certified_records(population: Networks, x: Tensor, y: Tensor) -> Tensor:
     """How many training records may be inserted, removed or relabelled, in any way, without making a right answer wrong.
 
     A touched part can turn its vote for the true class into a full one against it, at most. So many

@@ -22,7 +22,7 @@ from pipeline.models.mlp import (
     layers_of,
     weight_gradient,
 )
-from pipeline.models.population import Population, public_preprocessing, standardise
+from pipeline.models.networks import Networks, public_preprocessing, standardise
 from pipeline.models.training import Batch, Draw, Gradient, Perturb, Preprocessing, fit
 
 Rate = Annotated[float, Field(gt=0, lt=1)]
@@ -46,7 +46,7 @@ def dp_train(
     steps: Count,
     learning_rate: Positive,
     engine: Literal["population", "opacus"] = "population",
-) -> Population:
+) -> Networks:
     """DP-SGD (Abadi et al. 2016, arXiv:1607.00133) to a target epsilon, with Adam on the noisy gradients.
 
     Each step draws every record with probability `sample_rate` (Poisson), clips each record's
@@ -71,7 +71,7 @@ def dp_train(
     """
     guarantee = guarantee_for(plan, "dp_train", epsilon, delta, sample_rate, steps)
     guarantee |= {"max_grad_norm": max_grad_norm, "denominator": expected_batch, "engine": engine}
-    trainer: Callable[..., Population] = fit_private
+    trainer: Callable[..., Networks] = fit_private
     if engine == "opacus":
         from pipeline.defenses.opacus_engine import fit_through_opacus
 
@@ -104,7 +104,7 @@ def fit_private(
     learning_rate: float,
     perturb: Perturb | None = None,
     name: str = "dp_train",
-) -> Population:
+) -> Networks:
     """DP-SGD with a given noise, on public preprocessing; what `dp_train` does once its noise is known.
 
     Args: dataset: the records. plan: who trains, M members. architecture: of every member. noise:

@@ -12,7 +12,7 @@ from pipeline.data.schema import Dataset
 from pipeline.data.threat import Threat
 from pipeline.defenses.privacy import Rate, SampleRate, fit_private, guarantee_for
 from pipeline.defenses.undefended import architecture_for
-from pipeline.models.population import Population
+from pipeline.models.networks import Networks
 from pipeline.models.training import Batch
 
 
@@ -32,7 +32,7 @@ def dp_adv_train(
     threat: str,
     attack_steps: Count,
     attack_step_size: Positive,
-) -> Population:
+) -> Networks:
     """DP-SGD on attacked records (adversarial training with privacy: Hayes, Balle & Kumar 2022, arXiv:2201.02265).
 
     In every step each record that was drawn is replaced by one attacked copy, and the copy's
@@ -96,10 +96,10 @@ def dp_adv_train(
 
 def attack_each_record(
     threat: Threat, eps: float, steps: int, step_size: float
-) -> Callable[[Population, Batch], Tensor]:
+) -> Callable[[Networks, Batch], Tensor]:
     """A `perturb` for `fit_private`: PGD from the record itself; a copy depends on its own record and the weights alone."""
 
-    def perturb(population: Population, batch: Batch) -> Tensor:
+    def perturb(population: Networks, batch: Batch) -> Tensor:
         spared = torch.Generator()  # one restart draws nothing
         return pgd(
             population,

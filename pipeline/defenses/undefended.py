@@ -4,7 +4,7 @@ from pipeline.config import Config
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
 from pipeline.models.mlp import MODELS, Architecture
-from pipeline.models.population import Population
+from pipeline.models.networks import Networks
 from pipeline.models.training import Loss, Perturb, fit, mean_gradient, shuffled, supervised
 
 
@@ -25,7 +25,7 @@ def fit_as_configured(
     name: str,
     loss: Loss = supervised,
     perturb: Perturb | None = None,
-) -> Population:
+) -> Networks:
     """One ordinary training run with the `train:` section's numbers; defences differ by a loss or a perturbation."""
     return fit(
         dataset,
@@ -40,6 +40,6 @@ def fit_as_configured(
     )
 
 
-def baseline(dataset: Dataset, plan: Plan, cfg: Config) -> Population:
+def baseline(dataset: Dataset, plan: Plan, cfg: Config) -> Networks:
     """Ordinary training with cross-entropy."""
     return fit_as_configured(dataset, plan, cfg, "baseline")

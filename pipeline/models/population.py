@@ -1,202 +1,85 @@
-"""M models of one architecture as one object, preprocessing included; saved without pickle."""
+"""A model is a population: M models of one kind as one object, whatever kind that is."""
 
-import hashlib
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
-from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-import torch
 from torch import Tensor
 
-from pipeline.data.plan import RELEASE
-from pipeline.files import BadInput, read_json, read_tensors, sha256, write_json, write_tensors
-from pipeline.models.mlp import Architecture, Parameters, backward, forward, layers_of, logits
+from pipeline.files import BadInput, NotApplicable, read_json
+from pipeline.models.networks import DESCRIPTION, Networks
 
-WEIGHTS, DESCRIPTION = "population.safetensors", "population.json"
+__all__ = ["KINDS", "Networks", "Population", "load_population", "networks_of"]
 
 
-@dataclass(frozen=True)
-class Population:
-    """M models that share an architecture; `population(x)` is the logits of all of them.
+class Population(Protocol):
+    """M models of one kind; M = 1 is a single model.
 
-    Attributes: architecture: the common shape. preprocessing: `impute`, `center`, `scale`, each (M,
-        D) in clinical units, fitted on the member's own training rows or public. parameters:
-        stacked weights, as `pipeline.models.mlp.initialise` lays them out. labels: a readable name
-        of each member. facts: what the recipe says of itself, JSON-able (for example a privacy
-        guarantee).
+    What a kind offers beside its scores is said by data and found by whoever needs it: `gradients`
+    here, a proof by `pipeline.verify.provable`, training on other records by its recipe.
     """
 
-    architecture: Architecture
-    preprocessing: dict[str, Tensor]
-    parameters: Parameters
-    labels: tuple[str, ...]
-    facts: dict[str, Any] = field(default_factory=dict)
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """A readable name of each member."""
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the recipe says of itself, JSON-able (for example a privacy guarantee)."""
 
     @property
     def size(self) -> int:
         """The number of members M."""
-        return len(self.labels)
+
+    @property
+    def gradients(self) -> bool:
+        """Whether it can be differentiated in its records; otherwise it gives scores alone."""
+
+    @property
+    def digest(self) -> str:
+        """The sha256 of what decides its answers."""
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Logits of clinical records.
-
-        Args:
-            x: (..., M, B, D) in clinical units, NaN = missing.
-
-        Returns:
-            (..., M, B, C), differentiable in x. A missing value has gradient 0.
-        """
-        if x.dim() > 3:
-            # One block after another: a block's hidden layers fit the cache, and its answers do not
-            # depend on its neighbours.
-            return torch.stack([self(block) for block in x])
-        if not x.requires_grad:  # an answer is all that is asked for
-            return forward(self.standardise(x), layers_of(self.parameters))[-1]
-        return logits(self.standardise(x), self.parameters)
-
-    @torch.no_grad()
-    def pullback(self, x: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-        """Logits of records (M, B, D), and what turns gradients at them into gradients at x.
-
-        The same as autograd through `self(x)`, without its bookkeeping.
-        """
-        layers, missing = layers_of(self.parameters), x.isnan()
-        signals = forward(standardise(x, self.preprocessing, missing), layers)
-
-        @torch.no_grad()
-        def pull(grad_logits: Tensor) -> Tensor:
-            first = backward(signals, layers, grad_logits)[0]
-            grad = (
-                torch.bmm(first, layers[0][0].transpose(1, 2))
-                / self.preprocessing["scale"][:, None]
-            )
-            return grad.masked_fill_(missing, 0)
-
-        return signals[-1], pull
-
-    def standardise(self, x: Tensor) -> Tensor:
-        """What the first layer receives: (M, B, D), imputed, centred and scaled."""
-        return standardise(x, self.preprocessing)
+        """Logits (..., M, B, C) of events (..., M, B, *event) in clinical units, NaN = missing."""
 
     def select(self, members: Tensor) -> "Population":
         """The given members (indices or a mask) as a population of their own."""
-        rows = torch.arange(self.size)[members]
-        return Population(
-            self.architecture,
-            {name: value[rows] for name, value in self.preprocessing.items()},
-            {name: value[rows] for name, value in self.parameters.items()},
-            tuple(self.labels[row] for row in rows.tolist()),
-            self.facts,
-        )
 
     def double(self) -> "Population":
         """The same numbers in float64, for answers whose rounding does not matter."""
-        constants, weights = (
-            {name: value.double() for name, value in part.items()}
-            for part in (self.preprocessing, self.parameters)
-        )
-        return Population(self.architecture, constants, weights, self.labels, self.facts)
 
     def release(self) -> "Population":
         """The model that is deployed: the one trained on everyone."""
-        return self.select(torch.tensor([self.labels.index(RELEASE)]))
-
-    @cached_property
-    def digest(self) -> str:
-        """The sha256 of the weights file that `save` writes, and that its description carries."""
-        from safetensors.torch import save
-
-        return hashlib.sha256(save(self._tensors())).hexdigest()
-
-    def _tensors(self) -> dict[str, Tensor]:
-        tensors = {f"preprocessing.{name}": value for name, value in self.preprocessing.items()}
-        tensors |= {f"parameters.{name}": value for name, value in self.parameters.items()}
-        return {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
 
     def save(self, folder: Path) -> None:
-        """Writes the weights (safetensors) and a JSON description that carries their digest."""
-        write_tensors(folder / WEIGHTS, self._tensors())
-        description = {
-            "architecture": asdict(self.architecture),
-            "labels": list(self.labels),
-            "facts": self.facts,
-            "sha256": sha256(folder / WEIGHTS),
-        }
-        write_json(folder / DESCRIPTION, description)
-
-    @classmethod
-    def load(cls, folder: Path) -> "Population":
-        """Reads what `save` wrote, bit for bit; nothing is unpickled.
-
-        Raises: BadInput: a file is missing, truncated, or not the one that its description was
-            written for.
-        """
-        described, weights = read_json(folder / DESCRIPTION), folder / WEIGHTS
-        try:
-            shape, digest = described["architecture"], described["sha256"]
-            architecture = Architecture(**{**shape, "hidden": tuple(shape["hidden"])})
-            labels, facts = tuple(described["labels"]), described["facts"]
-        except (KeyError, TypeError) as error:
-            raise BadInput(
-                f"{folder / DESCRIPTION}: does not describe a population ({error}); train again"
-            ) from error
-        tensors, _ = read_tensors(weights, advice="train again")
-        if sha256(weights) != digest:
-            raise BadInput(
-                f"{weights}: damaged or exchanged: its sha256 is not that of {DESCRIPTION}; "
-                f"train again"
-            )
-        preprocessing, parameters = (
-            {
-                name.removeprefix(part): tensor
-                for name, tensor in tensors.items()
-                if name.startswith(part)
-            }
-            for part in ("preprocessing.", "parameters.")
-        )
-        return cls(architecture, preprocessing, parameters, labels, facts)
+        """Writes it without pickle: `population.json`, whose `kind` is a key of `KINDS`."""
 
 
-def standardise(
-    x: Tensor, preprocessing: dict[str, Tensor], missing: Tensor | None = None
-) -> Tensor:
-    """Imputes, centres and scales records (M, B, D) with constants; `missing` = x.isnan()."""
-    impute, center, scale = (preprocessing[name][:, None] for name in ("impute", "center", "scale"))
-    return (torch.where(x.isnan() if missing is None else missing, impute, x) - center) / scale
+# Who reads which `kind` of population; a description without one is of networks.
+KINDS: dict[str, Callable[[Path], Population]] = {"networks": Networks.load}
 
 
-def fitted_preprocessing(x: Tensor, train: Tensor) -> dict[str, Tensor]:
-    """Medians, means and standard deviations of each member's own training rows.
-
-    Args:
-        x: (N, D) records, NaN = missing.
-        train: (M, N) bool.
-
-    Returns:
-        `impute`, `center`, `scale`, each (M, D) float32. A constant feature gets scale 1.
+def networks_of(population: Population) -> Networks:
+    """The population as networks, for what looks inside them.
 
     Raises:
-        BadInput: a feature is missing in every training row of a member.
+        NotApplicable: it is of another kind.
     """
-    rows = torch.where(train[..., None], x.double(), torch.nan)
-    impute = rows.nanmedian(1).values
-    if impute.isnan().any():
+    if not isinstance(population, Networks):
+        raise NotApplicable("the model cannot be looked into: it is no stack of linear layers")
+    return population
+
+
+def load_population(folder: Path) -> Population:
+    """Reads what `save` of any kind of population wrote.
+
+    Raises:
+        BadInput: a file is missing or damaged, or of a kind that is not known here.
+    """
+    described = read_json(folder / DESCRIPTION)
+    kind = described.get("kind", "networks") if isinstance(described, dict) else "networks"
+    if kind not in KINDS:
         raise BadInput(
-            "a feature is missing in every training row of a model; drop it from the "
-            "schema or add records"
+            f"{folder / DESCRIPTION}: kind: {kind!r} is not known; known: {', '.join(KINDS)}"
         )
-    filled = torch.where(rows.isnan(), impute[:, None], rows)
-    weight = train[..., None].double()
-    count = weight.sum(1)
-    center = (filled * weight).sum(1) / count
-    spread = (((filled - center[:, None]) ** 2 * weight).sum(1) / count).sqrt()
-    scale = torch.where(spread > 0, spread, 1.0)
-    return {"impute": impute.float(), "center": center.float(), "scale": scale.float()}
-
-
-def public_preprocessing(center: Tensor, scale: Tensor, members: int) -> dict[str, Tensor]:
-    """Public constants (D,) for every member: nothing is learned from a record."""
-    center, scale = center.float().expand(members, -1), scale.float().expand(members, -1)
-    return {"impute": center.clone(), "center": center.clone(), "scale": scale.clone()}
+    return KINDS[kind](folder)

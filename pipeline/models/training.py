@@ -12,7 +12,7 @@ from pipeline.config import TrainConfig
 from pipeline.data.plan import Plan, rectangle
 from pipeline.data.schema import Dataset
 from pipeline.models.mlp import Architecture, Parameters, initialise, logits
-from pipeline.models.population import Population, fitted_preprocessing, standardise
+from pipeline.models.networks import Networks, fitted_preprocessing, standardise
 
 Preprocessing = dict[str, Tensor]
 
@@ -34,7 +34,7 @@ class Batch:
 
 Gradient = Callable[[Parameters, Preprocessing, Batch], dict[str, Tensor]]
 Loss = Callable[[Tensor, Batch], Tensor]
-Perturb = Callable[[Population, Batch], Tensor]
+Perturb = Callable[[Networks, Batch], Tensor]
 Draw = Callable[[Tensor, Tensor], Iterator[tuple[Tensor, Tensor]]]
 
 
@@ -103,7 +103,7 @@ def fit(
     preprocessing: Preprocessing | None = None,
     perturb: Perturb | None = None,
     name: str = "training",
-) -> Population:
+) -> Networks:
     """Trains one population with Adam.
 
     Args:
@@ -131,7 +131,7 @@ def fit(
     frozen = {
         key: tensor.detach() for key, tensor in parameters.items()
     }  # shares memory with what is trained
-    current = Population(architecture, preprocessing, frozen, plan.labels)
+    current = Networks(architecture, preprocessing, frozen, plan.labels)
     for index, weight in tqdm(
         draw(plan.train, plan.seeds), desc=name, unit="step", disable=None, leave=False
     ):

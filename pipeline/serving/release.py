@@ -21,7 +21,7 @@ from pipeline.config import FeatureConfig
 from pipeline.data.schema import Schema, load_schema
 from pipeline.data.tabular import checked_values
 from pipeline.files import BadInput
-from pipeline.models.population import Population
+from pipeline.models.networks import Networks
 
 
 def signature(schema: Schema) -> ModelSignature:
@@ -54,7 +54,7 @@ def _usual(feature: FeatureConfig) -> float | int:
     return int(value) if feature.kind == "integer" else value
 
 
-def probabilities(population: Population, schema: Schema, records: pd.DataFrame) -> pd.DataFrame:
+def probabilities(population: Networks, schema: Schema, records: pd.DataFrame) -> pd.DataFrame:
     """What a population of one says of raw records, rounded to float32 as records are, and answered in float64.
 
     Args: population: M = 1. schema: of the records. records: one column per feature, in clinical
@@ -91,7 +91,7 @@ class ReleaseModel(mlflow.pyfunc.PythonModel):
     def load_context(self, context: Any) -> None:
         """Reads the folder that was logged beside this code."""
         place = Path(context.artifacts["release"])
-        self.population, self.schema = Population.load(place), load_schema(place)
+        self.population, self.schema = Networks.load(place), load_schema(place)
 
     def predict(
         self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None

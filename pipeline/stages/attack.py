@@ -7,14 +7,14 @@ Writes:   artifacts/attack/: adversarial.safetensors, and a folder for each risk
 
 from pipeline.config import BASELINE, Config
 from pipeline.files import folder
-from pipeline.models.population import Population
+from pipeline.models.population import load_population
 from pipeline.stages import ARTIFACTS, prepared, run
 from pipeline.stages._examining import examine
 
 
 def attack(cfg: Config) -> None:
     """The stage."""
-    population = Population.load(ARTIFACTS / "train_baseline")
+    population = load_population(ARTIFACTS / "train_baseline")
     with folder(ARTIFACTS / "attack") as out:
         examine(BASELINE, population, *prepared(), cfg, out)
 

@@ -9,7 +9,7 @@ lists, plots/
 
 from pipeline.config import BASELINE, Config
 from pipeline.files import folder
-from pipeline.models.population import Population
+from pipeline.models.population import load_population
 from pipeline.report.write import write_evaluation
 from pipeline.risks.results import draw_up_all
 from pipeline.risks.risk import Context, Sources
@@ -33,7 +33,7 @@ def evaluate(cfg: Config) -> None:
     results = draw_up_all(sources, context)
     with folder(out) as unfinished:
         write_evaluation(results, context, unfinished)
-    populations = {name: Population.load(ARTIFACTS / STAGE_OF.get(name, name)) for name in examined}
+    populations = {name: load_population(ARTIFACTS / STAGE_OF.get(name, name)) for name in examined}
     log_evaluations(Evaluated(results, context, out, examined, populations))
 
 

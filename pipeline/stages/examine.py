@@ -9,7 +9,7 @@ import sys
 
 from pipeline.config import Config
 from pipeline.files import folder
-from pipeline.models.population import Population
+from pipeline.models.population import load_population
 from pipeline.stages import ARTIFACTS, prepared, run, trained_by
 from pipeline.stages._examining import examine
 
@@ -17,7 +17,7 @@ from pipeline.stages._examining import examine
 def examine_one(cfg: Config) -> None:
     """The stage."""
     name = trained_by(cfg, sys.argv[1:])
-    population = Population.load(ARTIFACTS / name)
+    population = load_population(ARTIFACTS / name)
     with folder(ARTIFACTS / "examine" / name) as out:
         examine(name, population, *prepared(), cfg, out, transfer=ARTIFACTS / "attack")
 

@@ -6,7 +6,8 @@ ancestor. It takes a second to import: who wants the closed form need not wait f
 
 Every function takes what a run logs: `sample_rate` (Poisson, 0 to 1], `noise_multiplier` (standard
 deviation of the noise over the clipping norm), `steps`, and the `delta` of the claim. Neighbouring
-data sets differ by one record added or removed."""
+data sets differ by one record added or removed.
+"""
 
 import math
 from typing import Any

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from pipeline.models.mlp import backward, forward, layers_of
-from pipeline.models.population import Population
+from pipeline.models.networks import Networks
 
 UNIT_ROUNDOFF = torch.finfo(torch.float64).eps / 2
 # the bounds of a layer cost at most this many passes of the arithmetic that `rounding` bounds
@@ -31,7 +31,7 @@ class Network:
     steps: list[Tensor]
 
     @classmethod
-    def of(cls, population: Population, member: int) -> "Network":
+    def of(cls, population: Networks, member: int) -> "Network":
         """The given member, in float64; exact up to rounding, because float32 weights are float64 numbers."""
         one = population.select(torch.tensor([member])).double()
         impute, center, scale = (

@@ -16,7 +16,7 @@ from pipeline.data.schema import Dataset
 from pipeline.data.threat import Threat
 from pipeline.files import BadInput, read_tensors, write_tensors
 from pipeline.models.out_of_fold import Grid
-from pipeline.models.population import Population
+from pipeline.models.population import Population, networks_of
 from pipeline.verify import one_at_a_time, verify
 from pipeline.verify.network import Network
 
@@ -145,7 +145,7 @@ def proofs_out_of_fold(
     tasks = [
         pool.submit(
             _proofs,
-            Network.of(population, member),
+            Network.of(networks_of(population), member),
             dataset.x[rows],
             dataset.y[rows],
             threat,

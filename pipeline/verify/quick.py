@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from pipeline.data.threat import Threat
-from pipeline.models.population import Population
+from pipeline.models.networks import Networks
 from pipeline.parallel import workers
 from pipeline.verify.bounds import margin_bound
 from pipeline.verify.network import Network
@@ -16,7 +16,7 @@ from pipeline.verify.problem import Problem
 
 @torch.no_grad()
 def quickly_proved(
-    population: Population, x: Tensor, y: Tensor, threat: Threat, eps: float
+    population: Networks, x: Tensor, y: Tensor, threat: Threat, eps: float
 ) -> Tensor:
     """Of which records it is proved that no change within the radius makes the answer wrong.
 

@@ -12,7 +12,7 @@ from pipeline.attacks.evasion.gradient import pgd
 from pipeline.data.threat import Threat
 from pipeline.files import BadInput
 from pipeline.models.answers import margin
-from pipeline.models.population import Population
+from pipeline.models.networks import Networks
 from tiny import BALL, CLINICAL, EUCLIDEAN, SPARSE, UNCONSTRAINED, same_bits
 
 PGD = {"steps": 5, "step_size": 0.4}
@@ -519,9 +519,7 @@ def test_a_wrong_attack_is_one_line(options, message):
 def test_an_image_population_may_differentiate_itself():
     """A population's own pullback is used for images too."""
     models, calls = tiny.population(2), []
-    records = Population(
-        models.architecture, models.preprocessing, models.parameters, models.labels
-    )
+    records = Networks(models.architecture, models.preprocessing, models.parameters, models.labels)
 
     class Images:
         def __call__(self, x):

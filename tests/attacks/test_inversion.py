@@ -20,7 +20,7 @@ from pipeline.attacks.inversion import (
     ridge,
     typical_record,
 )
-from pipeline.models.population import public_preprocessing
+from pipeline.models.networks import public_preprocessing
 from tiny import FEATURES, SCHEMA
 
 CENTER = torch.tensor([feature.center for feature in SCHEMA.features], dtype=torch.float64)

@@ -24,7 +24,7 @@ from pipeline.defenses.partition import (
 from pipeline.files import BadInput
 from pipeline.models.answers import margin
 from pipeline.models.mlp import mlp
-from pipeline.models.population import Population, public_preprocessing
+from pipeline.models.networks import Networks, public_preprocessing
 
 PARTS, CLIP = 9, 1.0
 fitted = partial(partition, cfg=None, clip=CLIP, ridge=0.3, certainty=3.0)
@@ -267,7 +267,7 @@ def test_it_learns_saves_and_says_what_it_covers(cfg, tmp_path):
     plan = tiny.plan(data, seeds=1, release=True)
     models = train("partition", data, plan, cfg)
     models.save(tmp_path)
-    loaded = Population.load(tmp_path)
+    loaded = Networks.load(tmp_path)
     assert loaded.facts == models.facts
     assert json.loads(json.dumps(models.facts)) == models.facts
     assert models.facts["certificate"]["parts"] == cfg.defenses["partition"]["parts"]
@@ -291,7 +291,7 @@ def constant_votes(values):
     beta = torch.zeros(1, len(values), len(tiny.FEATURES) + 1, dtype=torch.float64)
     beta[0, :, -1] = torch.tensor(values)
     constants = public_preprocessing(tiny.SCHEMA.column("center"), tiny.SCHEMA.column("scale"), 1)
-    return Population(
+    return Networks(
         mlp(len(tiny.FEATURES), 2, [2 * len(values)]),
         constants,
         vote_network(beta, 1.0, 3.0),

@@ -10,7 +10,7 @@ from pipeline.attacks.evasion import EVASION
 from pipeline.attacks.evasion.gradient import _checkpoints, apgd, fgsm, pgd
 from pipeline.attacks.evasion.losses import ASCENT
 from pipeline.models.answers import margin
-from pipeline.models.population import Population
+from pipeline.models.networks import Networks
 from tiny import BALL, CLINICAL, EUCLIDEAN, THREATS, UNCONSTRAINED, slope
 
 PGD = {"steps": 8, "step_size": 0.3}
@@ -182,7 +182,7 @@ def test_the_margin_sees_through_a_saturated_softmax(models, x, attack):
         n: t * 1e4 if n in (f"weight{last}", f"bias{last}") else t
         for n, t in models.parameters.items()
     }
-    masked = Population(models.architecture, models.preprocessing, hot, models.labels)
+    masked = Networks(models.architecture, models.preprocessing, hot, models.labels)
     y = masked(x).argmax(-1)
     options = PGD if attack is pgd else {"steps": 10}
 

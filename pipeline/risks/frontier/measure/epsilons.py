@@ -23,7 +23,7 @@ from pipeline.data.threat import Threat
 from pipeline.defenses.privacy import dp_train, fit_private, guarantee_for
 from pipeline.files import BadInput, read_json, read_tensors, write_json, write_tensors
 from pipeline.models.mlp import MODELS, Architecture
-from pipeline.models.population import Population
+from pipeline.models.networks import Networks
 from pipeline.parallel import share_out, workers
 from pipeline.risks.frontier.measure.settings import FrontierSettings
 from pipeline.risks.membership.measure.claims import (
@@ -209,7 +209,7 @@ def at_each_noise(
     claims: Sequence[Claim],
     numbers: dict[str, Any],
     name: str,
-) -> list[Population]:
+) -> list[Networks]:
     """The models of `plan` (P) at each claim's noise (E), trained as one population of E x P; one population per claim."""
     size, noise = (
         plan.size,
@@ -251,7 +251,7 @@ def audits(
     return audited
 
 
-def proofs(populations: Sequence[Population], dataset: Dataset, plan: Plan, cfg: Config) -> Array:
+def proofs(populations: Sequence[Networks], dataset: Dataset, plan: Plan, cfg: Config) -> Array:
     """(3, E, S, N) float64: `MEASURED` of each population, out of fold, up to the radius of the section."""
     threat = Threat.of(dataset.schema.features, cfg.threat[cfg.audit.headline])
     radius, budget = cfg.section(FrontierSettings).radius, cfg.section(FrontierSettings).boxes
@@ -274,7 +274,7 @@ def proofs(populations: Sequence[Population], dataset: Dataset, plan: Plan, cfg:
     return np.stack([[getattr(one, name).numpy() for one in found] for name in MEASURED])
 
 
-def membership_scores(population: Population, dataset: Dataset, plan: Plan) -> Tensor:
+def membership_scores(population: Networks, dataset: Dataset, plan: Plan) -> Tensor:
     """(T, N) float32: `ATTACK` on each target, with all others as its shadows."""
     spared, scale = torch.Generator().manual_seed(0), dataset.schema.column("scale")
     seen = signals(

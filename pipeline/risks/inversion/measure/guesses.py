@@ -16,7 +16,7 @@ from pipeline.attacks.inversion import (
 from pipeline.config import Config
 from pipeline.data.schema import Dataset
 from pipeline.files import read_tensors, write_tensors
-from pipeline.models.population import Population
+from pipeline.models.population import Population, networks_of
 from pipeline.risks.inversion.measure.settings import InversionSettings
 
 FILE = "guesses.safetensors"
@@ -94,7 +94,7 @@ def guess_measurements(
         cfg: how many victims and candidates.
     """
     first = torch.arange(population.size) < cfg.section(InversionSettings).victims
-    victims, member = population.select(first), member[first]
+    victims, member = networks_of(population).select(first), member[first]
     private = [
         name
         for name, feature in zip(dataset.schema.names, dataset.schema.features, strict=True)

@@ -10,7 +10,7 @@ from pipeline.data.schema import Dataset
 from pipeline.defenses.partition import certified_records
 from pipeline.files import read_tensors, write_tensors
 from pipeline.models.out_of_fold import Grid
-from pipeline.models.population import Population
+from pipeline.models.population import Population, networks_of
 
 CERTIFICATE = "certificate"  # in the facts of a population whose recipe has one
 FILE = "certificate.safetensors"
@@ -51,5 +51,5 @@ def certify(population: Population, dataset: Dataset, plan: Plan) -> Certificate
     scored = plan.scored()
     population, plan = population.select(scored), plan.select(scored)
     grid, (index, valid) = Grid(plan, [0.0]), plan.held_out_index()
-    certified = certified_records(population, dataset.x[index], dataset.y[index])
+    certified = certified_records(networks_of(population), dataset.x[index], dataset.y[index])
     return Certificate(dataset.y[grid.patients], grid.scatter(certified[None], index, valid)[0])

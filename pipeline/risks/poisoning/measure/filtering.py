@@ -18,7 +18,7 @@ from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
 from pipeline.defenses import train
 from pipeline.files import BadInput, read_tensors, write_tensors
-from pipeline.models.population import Population
+from pipeline.models.population import Networks, networks_of
 from pipeline.risks.poisoning.measure.filters import (
     FILTERS,
     RULES,
@@ -150,7 +150,7 @@ def _filters(cfg: Config) -> dict[str, Filter]:
 
 
 def _recipe(cfg: Config) -> Recipe:
-    def recipe(dataset: Dataset, plan: Plan) -> Population:
-        return train(RECIPE, dataset, plan, cfg)
+    def recipe(dataset: Dataset, plan: Plan) -> Networks:
+        return networks_of(train(RECIPE, dataset, plan, cfg))
 
     return recipe

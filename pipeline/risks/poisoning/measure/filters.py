@@ -19,9 +19,9 @@ from torch.nn.functional import cross_entropy
 from pipeline.data.plan import Plan, rectangle
 from pipeline.data.schema import Dataset
 from pipeline.models.mlp import forward, layers_of
-from pipeline.models.population import Population
+from pipeline.models.networks import Networks
 
-Recipe = Callable[[Dataset, Plan], Population]
+Recipe = Callable[[Dataset, Plan], Networks]
 Filter = Callable[[Dataset, Plan, Recipe], Tensor]
 
 NEIGHBOURS = 10

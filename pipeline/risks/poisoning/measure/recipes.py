@@ -23,7 +23,7 @@ from pipeline.defenses.undefended import baseline
 from pipeline.files import BadInput, read_tensors, write_tensors
 from pipeline.models.answers import margin
 from pipeline.models.out_of_fold import Grid
-from pipeline.models.population import Population
+from pipeline.models.population import Networks, networks_of
 from pipeline.risks.poisoning.measure.settings import PoisoningSettings
 from pipeline.risks.poisoning.measure.training_sets import TrainingSets, training_sets
 from pipeline.verify.quick import quickly_proved
@@ -179,7 +179,7 @@ def damage(name: str, poison: Poisonings, cfg: Config) -> Damage:
     dataset, plan, numbers = poison.dataset, poison.plan, cfg.section(PoisoningSettings)
     doses = len(numbers.doses)
     patients = Grid(plan, [0.0]).patients
-    clean = train(name, dataset, plan, cfg)
+    clean = networks_of(train(name, dataset, plan, cfg))
     margins = {NONE: held_out_margins(clean, dataset.x, dataset.y, plan, 1)}
     proved = {NONE: _proved(clean, poison, cfg, 1)}
     triggered = target_margins = torch.zeros(0)
@@ -216,7 +216,7 @@ def damage(name: str, poison: Poisonings, cfg: Config) -> Damage:
 
 def trained_on(
     name: str, sets: TrainingSets, cfg: Config, drop: Callable[[TrainingSets], Tensor] | None = None
-) -> Population:
+) -> Networks:
     """The recipe `name` on every training set, a few at a time; `drop` names rows (M, N * V) to leave out, right or wrong."""
     at_once = max(
         1, CHUNK // int((sets.dose == 0).sum())
@@ -225,7 +225,7 @@ def trained_on(
     for first in range(0, int(sets.dose.max()) + 1, at_once):
         some = sets.select((sets.dose >= first) & (sets.dose < first + at_once))
         some = some if drop is None else some.without(drop(some))
-        parts.append(train(name, some.dataset, some.plan, cfg))
+        parts.append(networks_of(train(name, some.dataset, some.plan, cfg)))
     constants, weights = (
         {
             key: torch.cat([getattr(part, field)[key] for part in parts])
@@ -233,13 +233,11 @@ def trained_on(
         }
         for field in ("preprocessing", "parameters")
     )
-    return Population(parts[0].architecture, constants, weights, sets.plan.labels, parts[0].facts)
+    return Networks(parts[0].architecture, constants, weights, sets.plan.labels, parts[0].facts)
 
 
 @torch.no_grad()
-def held_out_margins(
-    population: Population, x: Tensor, y: Tensor, plan: Plan, doses: int
-) -> Tensor:
+def held_out_margins(population: Networks, x: Tensor, y: Tensor, plan: Plan, doses: int) -> Tensor:
     """(E, S, N) float32: of patients x (all, D), by the models (E * R) that hold them out."""
     index, valid = plan.held_out_index()
     rows = index.repeat(doses, 1)
@@ -247,7 +245,7 @@ def held_out_margins(
     return Grid(plan, [0.0] * doses).scatter(found.view(doses, *index.shape), index, valid).float()
 
 
-def triggered_margins(population: Population, poison: Poisonings, doses: int) -> Tensor:
+def triggered_margins(population: Networks, poison: Poisonings, doses: int) -> Tensor:
     """(E, S, N) float32: likewise, with the trigger in every record; NaN = the record lacks a measurement that it needs."""
     dataset, plan = poison.dataset, poison.plan
     margins = held_out_margins(
@@ -258,7 +256,7 @@ def triggered_margins(population: Population, poison: Poisonings, doses: int) ->
     )
 
 
-def _proved(population: Population, poison: Poisonings, cfg: Config, doses: int) -> Tensor:
+def _proved(population: Networks, poison: Poisonings, cfg: Config, doses: int) -> Tensor:
     """(E, S, N) bool: which right answers no change within the radius turns."""
     dataset, (index, valid) = poison.dataset, poison.plan.held_out_index()
     rows = index.repeat(doses, 1)
@@ -273,7 +271,7 @@ def _proved(population: Population, poison: Poisonings, cfg: Config, doses: int)
 
 
 @torch.no_grad()
-def _margins_at(population: Population, dataset: Dataset, patients: Tensor) -> Tensor:
+def _margins_at(population: Networks, dataset: Dataset, patients: Tensor) -> Tensor:
     """(M,): of one patient each, the margin of the true class."""
     return margin(
         population.double()(dataset.x[patients][:, None].double()), dataset.y[patients][:, None]

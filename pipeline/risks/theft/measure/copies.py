@@ -36,7 +36,7 @@ from pipeline.defenses import train
 from pipeline.files import BadInput, read_tensors, write_tensors
 from pipeline.models.answers import margin
 from pipeline.models.mlp import Architecture
-from pipeline.models.population import Population
+from pipeline.models.population import Networks, networks_of
 from pipeline.risks.theft.measure.settings import TheftSettings
 
 PLAIN, ENSEMBLE = "plain", "ensemble"  # how an API answers, beside the kinds of noise
@@ -172,7 +172,7 @@ class Scene:
             < 0.5
         )
         size = numbers.ensemble if name == BASELINE else 1
-        together = train(name, dataset, companions(plan, size), cfg)
+        together = networks_of(train(name, dataset, companions(plan, size), cfg))
         single = together.select(torch.arange(plan.size) * size)
         models: dict[str, LogitsFn] = {PLAIN: single.double()}
         apis = {PLAIN: plain(models[PLAIN])}
@@ -195,7 +195,7 @@ class Scene:
         return [self.dataset.x[rows] for rows in ~self.member & ~self.test]
 
     def measured(
-        self, named: list[dict[str, Any]], copies: Population, budgets: list[int], counts: Tensor
+        self, named: list[dict[str, Any]], copies: Networks, budgets: list[int], counts: Tensor
     ) -> tuple[pd.DataFrame, Tensor, Tensor, Tensor]:
         """What the copies of A attackers (A x V x budgets) say and do: rows, log-odds, whom they break, and where they agree."""
         victims, width = len(self.test), len(budgets)
@@ -238,12 +238,12 @@ class Scene:
         x, y = self.dataset.x[index].double(), self.dataset.y[index]
         radius = self.cfg.section(TheftSettings).eps if threat.norm != "l0" else 1.0
         eps = radius * threat.attackable(y)[..., None].double()
-        if isinstance(models, Population):
+        if isinstance(models, Networks):
             models = models.double()
         if threat.norm == "l0":
             return threat.project(sparse(models, x, y, threat, eps=eps, points=8), x, eps)
         if (
-            isinstance(models, Population) and not models.architecture.hidden
+            isinstance(models, Networks) and not models.architecture.hidden
         ):  # one step is exact on a linear model
             return threat.project(fgsm(models, x, y, threat, eps=eps), x, eps)
         generator = torch.Generator().manual_seed(self.cfg.seed)
@@ -286,7 +286,7 @@ def companions(plan: Plan, size: int) -> Plan:
     )
 
 
-Copied = tuple[list[dict[str, Any]], Population, list[int], Tensor]
+Copied = tuple[list[dict[str, Any]], Networks, list[int], Tensor]
 
 
 def _all_copies(scene: Scene, undefended: bool) -> Iterator[Copied]:
@@ -323,7 +323,7 @@ def _copies(
         (len(attackers),), scene.cfg.seed
     )  # the same luck for everybody: attackers differ by what they are told
 
-    def learn(x: Tensor, answers: Tensor, *sizes: int) -> Population:
+    def learn(x: Tensor, answers: Tensor, *sizes: int) -> Networks:
         return train_copies(
             x,
             answers,

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from pipeline.files import BadInput, read_json, sha256
-from pipeline.models.population import (
+from pipeline.models.networks import (
     DESCRIPTION,
     WEIGHTS,
-    Population,
+    Networks,
     fitted_preprocessing,
     public_preprocessing,
 )
@@ -64,7 +64,7 @@ def test_a_member_does_not_depend_on_its_neighbours(models, x):
 
 def test_select_by_index_by_mask_and_release():
     models = population(3)
-    models = Population(
+    models = Networks(
         models.architecture,
         models.preprocessing,
         models.parameters,
@@ -87,7 +87,7 @@ def test_in_float64_it_is_the_same_model(models, x):
 
 
 def test_save_and_load_bit_for_bit(models, x, tmp_path):
-    saved = Population(
+    saved = Networks(
         models.architecture,
         models.preprocessing,
         models.parameters,
@@ -95,7 +95,7 @@ def test_save_and_load_bit_for_bit(models, x, tmp_path):
         {"epsilon": 2.99},
     )
     saved.save(tmp_path)
-    loaded = Population.load(tmp_path)
+    loaded = Networks.load(tmp_path)
     assert (loaded.architecture, loaded.labels, loaded.facts) == (
         saved.architecture,
         saved.labels,
@@ -164,7 +164,7 @@ def test_damaged_or_missing_weights_are_one_line(models, tmp_path, damage):
     models.save(tmp_path)
     damage(tmp_path)
     with pytest.raises(BadInput, match=r"population\.(safetensors|json): ") as caught:
-        Population.load(tmp_path)
+        Networks.load(tmp_path)
     assert "\n" not in str(caught.value)
 
 
@@ -232,5 +232,5 @@ def test_the_digest_is_that_of_the_file_and_of_its_description(models, tmp_path)
     assert (
         models.digest == sha256(tmp_path / WEIGHTS) == read_json(tmp_path / DESCRIPTION)["sha256"]
     )
-    assert Population.load(tmp_path).digest == models.digest
+    assert Networks.load(tmp_path).digest == models.digest
     assert models.select(torch.tensor([0])).digest != models.digest
