@@ -7,11 +7,11 @@ from torch.nn.functional import cross_entropy
 import tiny
 from pipeline.config import TrainConfig
 from pipeline.data.schema import Dataset
+from pipeline.models.answers import disease_probability
 from pipeline.models.mlp import Architecture, as_module, initialise, parameters_of
 from pipeline.models.networks import fitted_preprocessing
 from pipeline.models.out_of_fold import out_of_fold
 from pipeline.models.training import Batch, fit, mean_gradient, shuffled
-from pipeline.risks.evasion.tables import disease_probability
 from pipeline.statistics.intervals import bootstrap_auroc, bootstrap_weights, interval
 from pipeline.statistics.rates import auroc
 
