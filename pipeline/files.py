@@ -14,6 +14,7 @@ from uuid import uuid4
 if TYPE_CHECKING:
     from torch import Tensor
 
+NOT_APPLICABLE = "not_applicable.json"  # risk -> what could not be asked -> why
 UNFINISHED, REPLACED = ".unfinished", ".replaced"  # ends of hidden names, which `.dvcignore` knows
 
 

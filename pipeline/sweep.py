@@ -26,7 +26,7 @@ from pipeline.report.write import DEFENSES as JUDGED
 from pipeline.report.write import HEADLINE, HOW_TO_COMPARE, METRICS, write_evaluation
 from pipeline.risks.results import draw_up_all
 from pipeline.risks.risk import Context, Sources
-from pipeline.stages._examining import examine
+from pipeline.stages._examining import Subject, examine
 from pipeline.tracking.runs import Evaluated, log_evaluation
 from pipeline.tracking.store import open_store
 
@@ -71,7 +71,7 @@ def _run_once(cfg: Config, name: str, dataset: Dataset, overrides: Sequence[str]
         population = train(name, dataset, plan, alone)
         with folder(place, keep=True) as unfinished:
             (unfinished / MEASURED / name).mkdir(parents=True)
-            examine(name, population, dataset, plan, alone, unfinished / MEASURED / name)
+            examine(Subject(name, population, dataset, plan, alone), unfinished / MEASURED / name)
             (unfinished / POPULATION).mkdir()
             population.save(unfinished / POPULATION)
             write_json(unfinished / "params.json", alone.model_dump())

@@ -8,26 +8,29 @@ import torch
 from torch import Tensor
 
 from pipeline.config import DataConfig, FeatureConfig
-from pipeline.files import BadInput, read_json, write_json
+from pipeline.files import BadInput, read_json, read_tensors, write_json, write_tensors
 
-RECORDS, SCHEMA = "records.parquet", "schema.json"
+RECORDS, IMAGES, SCHEMA = "records.parquet", "images.safetensors", "schema.json"
 
 
 @dataclass(frozen=True)
 class Schema:
-    """What the columns mean.
+    """What the values of an event mean.
 
     Attributes:
-        names: of the D features, in order.
+        names: of the D features, in order; of an image the one name of all its values.
         features: unit, range, resolution and so on of each.
         target: the column of the diagnosis.
         classes: names of the classes; class 1 = disease present.
+        image: (C, H, W) where an event is an image whose values all are the one feature; empty = an
+            event is a record of the features.
     """
 
     names: tuple[str, ...]
     features: tuple[FeatureConfig, ...]
     target: str
     classes: tuple[str, ...]
+    image: tuple[int, ...] = ()
 
     @classmethod
     def of(cls, cfg: DataConfig) -> "Schema":
@@ -37,18 +40,21 @@ class Schema:
         )
 
     def column(self, name: str) -> Tensor:
-        """A public number of every feature (`center`, `scale`, `lower`, `upper`), (D,) float64."""
-        return torch.tensor(
-            [float(getattr(feature, name)) for feature in self.features], dtype=torch.float64
-        )
+        """A public number of every value (`center`, `scale`, `lower`, `upper`), float64.
+
+        (D,) of a record, (C, H, W) of an image.
+        """
+        numbers = [float(getattr(feature, name)) for feature in self.features]
+        values = torch.tensor(numbers, dtype=torch.float64)
+        return values.expand(self.image).clone() if self.image else values
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Checked records.
+    """Checked events.
 
     Attributes:
-        x: (N, D) float32, clinical units; NaN = missing.
+        x: (N, D) records or (N, C, H, W) images, float32, clinical units; NaN = missing.
         y: (N,) int64, class indices.
         schema: what the columns mean.
     """
@@ -59,10 +65,14 @@ class Dataset:
 
 
 def save_dataset(dataset: Dataset, folder: Path) -> None:
-    """Writes `records.parquet` (features and target) and `schema.json`."""
+    """Writes `records.parquet` (features and target; of images a safetensors) and `schema.json`."""
+    schema = dataset.schema
+    if schema.image:
+        write_tensors(folder / IMAGES, {"x": dataset.x, "y": dataset.y})
+        save_schema(schema, folder)
+        return
     import pandas as pd  # here: who reads records need not wait for it
 
-    schema = dataset.schema
     frame = pd.DataFrame(dataset.x.numpy(), columns=list(schema.names))
     frame[schema.target] = dataset.y.numpy()
     frame.to_parquet(folder / RECORDS, index=False)
@@ -75,10 +85,9 @@ def save_schema(schema: Schema, folder: Path) -> None:
         name: feature.model_dump()
         for name, feature in zip(schema.names, schema.features, strict=True)
     }
-    write_json(
-        folder / SCHEMA,
-        {"target": schema.target, "classes": list(schema.classes), "features": features},
-    )
+    image = {"image": list(schema.image)} if schema.image else {}
+    described = {"target": schema.target, "classes": list(schema.classes), "features": features}
+    write_json(folder / SCHEMA, described | image)
 
 
 def load_schema(folder: Path) -> Schema:
@@ -98,6 +107,7 @@ def load_schema(folder: Path) -> Schema:
             tuple(features.values()),
             described["target"],
             tuple(described["classes"]),
+            tuple(described.get("image", ())),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise BadInput(
@@ -115,6 +125,9 @@ def load_dataset(folder: Path) -> Dataset:
     from pyarrow.parquet import read_table
 
     schema = load_schema(folder)
+    if schema.image:
+        tensors, _ = read_tensors(folder / IMAGES, advice="run `dvc repro prepare`")
+        return Dataset(tensors["x"], tensors["y"], schema)
     try:
         table = read_table(folder / RECORDS)
         columns = [table.column(name).to_numpy() for name in (*schema.names, schema.target)]

@@ -1,5 +1,6 @@
 """What an attacker may do to a record, as data: five tensors, a norm and a goal."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -45,15 +46,18 @@ class Threat:
     goal: Goal = "any"
 
     @classmethod
-    def of(cls, features: tuple[FeatureConfig, ...], cfg: ThreatConfig) -> "Threat":
-        """The threat that `cfg` describes on a schema's features."""
+    def of(
+        cls, features: tuple[FeatureConfig, ...], cfg: ThreatConfig, image: tuple[int, ...] = ()
+    ) -> "Threat":
+        """The threat that `cfg` describes on a schema's features, or on every value of an image."""
 
-        def column(values: list[float]) -> Tensor:
-            return torch.tensor(values, dtype=torch.float64)
+        def column(values: Sequence[float], kind: torch.dtype = torch.float64) -> Tensor:
+            each = torch.tensor(values, dtype=kind)
+            return each.expand(image).clone() if image else each
 
         bounded, grid = cfg.plausible_range, cfg.recorded_grid
         return cls(
-            mutable=torch.tensor([f.mutable or not cfg.mutable_only for f in features]),
+            mutable=column([f.mutable or not cfg.mutable_only for f in features], torch.bool),
             lower=column([f.lower if bounded else -torch.inf for f in features]),
             upper=column([f.upper if bounded else torch.inf for f in features]),
             step=column([(f.step or 0.0) if grid else 0.0 for f in features]),

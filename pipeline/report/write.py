@@ -10,7 +10,7 @@ from pipeline.presentation.frames import left_justified
 from pipeline.report.overview import headline_table, in_words, overview
 from pipeline.report.page import page
 from pipeline.risks import RISKS
-from pipeline.risks.results import Results, as_written, judgements
+from pipeline.risks.results import Results, as_written, chapters_of, judgements
 from pipeline.risks.risk import Context, Judgement
 
 HEADLINE, DEFENSES, OVERVIEW = "headline.csv", "defenses.csv", "overview.csv"
@@ -43,7 +43,7 @@ def write_evaluation(results: Results, context: Context, folder: Path) -> None:
     write_table(defenses_table(judged), folder / DEFENSES)
     write_json(folder / METRICS, headline_metrics(results, context))
     chapters = [
-        one for risk in RISKS for one in risk.chapters(results[risk.name], context, folder / PLOTS)
+        one for risk in RISKS for one in chapters_of(risk, results, context, folder / PLOTS)
     ]
     for name, patients in ((REPORT, True), (SHARED, False)):
         write_text(folder / name, page(chapters, in_words(lines), judged, cfg, patients=patients))

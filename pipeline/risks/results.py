@@ -1,12 +1,15 @@
 """Results of all risks: every table drawn up once, in the very digits that CSV files, pages and MLflow show."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import pandas as pd
 
+from pipeline.presentation.chapter import Chapter, NotApplicable, Part
 from pipeline.risks import RISKS
-from pipeline.risks.risk import Context, Judgement, Sources, Tables
+from pipeline.risks.risk import Context, Judgement, Risk, Sources, Tables
 
+GAPS = "not_applicable"  # the end of the name of a table: what could not be asked of whom, and why
 DIGITS = 6  # significant ones of a figure
 Results = Mapping[str, Tables]  # by risk
 
@@ -20,6 +23,10 @@ def draw_up_all(sources: Sources, context: Context) -> dict[str, Tables]:
             name: table if risk.is_per_patient(name) else as_written(table)
             for name, table in drawn.items()
         }
+        gaps = sources.not_applicable(risk.name)
+        if gaps:
+            columns = ["defense", "what", "why"]
+            kept[f"{risk.name}_{GAPS}"] = pd.DataFrame(gaps, columns=columns)
         results[risk.name] = kept
     return results
 
@@ -44,3 +51,19 @@ def judgements(results: Results) -> dict[str, Judgement]:
             flags = {**known.flags, **one.flags}
             judged[name] = Judgement(flags, None if flags else one.rank or known.rank)
     return judged
+
+
+def chapters_of(risk: Risk, results: Results, context: Context, folder: Path) -> list[Chapter]:
+    """The chapters of a risk, and at the end of the last what could not be asked, and why."""
+    tables = results[risk.name]
+    written = list(risk.chapters(tables, context, folder))
+    gaps = tables.get(f"{risk.name}_{GAPS}", pd.DataFrame())
+    if not len(gaps):
+        return written
+    lines = gaps[["defense", "what", "why"]].itertuples(index=False)
+    said: list[Part] = [
+        NotApplicable(f"{defense}, {what}" if what else defense, why)
+        for defense, what, why in lines
+    ]
+    last = written.pop() if written else Chapter(risk.name.capitalize(), [])
+    return [*written, Chapter(last.title, [*last.parts, *said])]

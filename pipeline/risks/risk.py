@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from pipeline.config import Config, Section
+from pipeline.files import NOT_APPLICABLE, read_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,6 +58,15 @@ class Sources:
         """For each defence of whom this risk was measured, the folder."""
         places = {name: place / risk for name, place in self.examined.items()}
         return {name: place for name, place in places.items() if place.is_dir()}
+
+    def not_applicable(self, risk: str) -> list[tuple[str, str, str]]:
+        """What could not be asked of whom, and why: (defense, what, why)."""
+        found = []
+        for name, place in self.examined.items():
+            path = place / NOT_APPLICABLE
+            whys = read_json(path).get(risk, {}) if path.exists() else {}
+            found += [(name, what, why) for what, why in whys.items()]
+        return found
 
     def stage(self, risk: str) -> Path | None:
         """The folder of the risk's own stage, if it was run."""

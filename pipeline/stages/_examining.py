@@ -1,13 +1,13 @@
 """What is measured of one defence: the same for all of them, in `attack` and `examine`."""
 
 import operator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pipeline.config import Config
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
-from pipeline.files import write_tensors
+from pipeline.files import NOT_APPLICABLE, NotApplicable, write_json, write_tensors
 from pipeline.models.population import Population
 from pipeline.parallel import share_out
 from pipeline.risks.evasion.measure.examination import RECORDS, audit, load_adversarial
@@ -15,64 +15,76 @@ from pipeline.risks.inversion.measure.guesses import guess_measurements
 from pipeline.risks.membership.measure.shadows import infer_members, train_halves
 from pipeline.risks.poisoning.measure.certificate import CERTIFICATE, certify
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+
+@dataclass(frozen=True)
+class Subject:
+    """A defense that is examined.
+
+    Attributes:
+        name: of the defense.
+        population: its models.
+        dataset: the records.
+        plan: who trained on whom.
+        cfg: radii, threat models, attacks and their numbers.
+    """
+
+    name: str
+    population: Population
+    dataset: Dataset
+    plan: Plan
+    cfg: Config
 
 
-def examine(
-    name: str,
-    population: Population,
-    dataset: Dataset,
-    plan: Plan,
-    cfg: Config,
-    place: Path,
-    transfer: Path | None = None,
-) -> None:
+Gaps = dict[str, dict[str, str]]  # risk -> what could not be asked ("" = anything) -> why
+
+
+def examine(subject: Subject, place: Path, transfer: Path | None = None) -> None:
     """Attacks a defense, looks for what it leaks, certifies what can be; a folder for each risk.
 
-    Args: name: of the defence. population: its models. dataset: the records. plan: who trained on
-        whom. cfg: radii, threat models, attacks and their numbers. place: an existing folder.
+    What cannot be asked of such a model or such records is said, not left out.
+
+    Args:
+        subject: the defense.
+        place: an existing folder.
         transfer: the folder of the undefended models' adversarial records, which are tried on this
-        defence too; None = these are the undefended models, and their records are kept for the
-        others.
+            defense too; None = these are the undefended models, and their records are kept.
     """
-    jobs: list[Callable[..., None]] = [_attacked, _leaking]  # the longer first
-    share_out(
-        operator.call,
-        [(job, name, population, dataset, plan, cfg, place, transfer) for job in jobs],
-    )
-    if certificate := certify(population, dataset, plan):
+    jobs = [(job, subject, place, transfer) for job in (_attacked, _leaking)]  # the longer first
+    gaps: Gaps = {}
+    for found in share_out(operator.call, jobs):
+        gaps |= found
+    if certificate := certify(subject.population, subject.dataset, subject.plan):
         certificate.save(place / CERTIFICATE)
+    if gaps:
+        write_json(place / NOT_APPLICABLE, gaps)
 
 
-def _attacked(
-    name: str,
-    population: Population,
-    dataset: Dataset,
-    plan: Plan,
-    cfg: Config,
-    place: Path,
-    transfer: Path | None,
-) -> None:
-    """What attacks do to the defence, by whichever process is free."""
+def _attacked(subject: Subject, place: Path, transfer: Path | None) -> Gaps:
+    """What attacks do to the defense, by whichever process is free."""
     sent = None if transfer is None else load_adversarial(transfer)
-    result = audit(population, dataset, plan, cfg, name=name, transfer=sent)
+    result = audit(
+        subject.population,
+        subject.dataset,
+        subject.plan,
+        subject.cfg,
+        name=subject.name,
+        transfer=sent,
+    )
     (place / "evasion").mkdir()
     result.findings.save(place / "evasion")
     if transfer is None:
         write_tensors(place / RECORDS, result.x_adv)
+    return {}
 
 
-def _leaking(
-    name: str,
-    _: Population,
-    dataset: Dataset,
-    plan: Plan,
-    cfg: Config,
-    place: Path,
-    transfer: Path | None,
-) -> None:
+def _leaking(subject: Subject, place: Path, _: Path | None) -> Gaps:
     """What the recipe leaks, likewise: from models of random halves."""
+    name, dataset, cfg = subject.name, subject.dataset, subject.cfg
     halves = train_halves(name, dataset, cfg)
     infer_members(name, halves, dataset, cfg).save(place / "membership")
-    guess_measurements(halves.population, halves.plan.train, dataset, cfg).save(place / "inversion")
+    try:
+        guessed = guess_measurements(halves.population, halves.plan.train, dataset, cfg)
+    except NotApplicable as why:
+        return {"inversion": {"": str(why)}}
+    guessed.save(place / "inversion")
+    return {}

@@ -11,7 +11,7 @@ from pipeline.config import Config
 from pipeline.files import folder
 from pipeline.models.population import load_population
 from pipeline.stages import ARTIFACTS, prepared, run, trained_by
-from pipeline.stages._examining import examine
+from pipeline.stages._examining import Subject, examine
 
 
 def examine_one(cfg: Config) -> None:
@@ -19,7 +19,8 @@ def examine_one(cfg: Config) -> None:
     name = trained_by(cfg, sys.argv[1:])
     population = load_population(ARTIFACTS / name)
     with folder(ARTIFACTS / "examine" / name) as out:
-        examine(name, population, *prepared(), cfg, out, transfer=ARTIFACTS / "attack")
+        subject = Subject(name, population, *prepared(), cfg)
+        examine(subject, out, transfer=ARTIFACTS / "attack")
 
 
 if __name__ == "__main__":

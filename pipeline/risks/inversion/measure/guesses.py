@@ -15,7 +15,7 @@ from pipeline.attacks.inversion import (
 )
 from pipeline.config import Config
 from pipeline.data.schema import Dataset
-from pipeline.files import read_tensors, write_tensors
+from pipeline.files import NotApplicable, read_tensors, write_tensors
 from pipeline.models.population import Population, networks_of
 from pipeline.risks.inversion.measure.settings import InversionSettings
 
@@ -93,6 +93,8 @@ def guess_measurements(
         dataset: the N patients.
         cfg: how many victims and candidates.
     """
+    if dataset.schema.image:
+        raise NotApplicable("an image holds no measurement that is missing and could be guessed")
     first = torch.arange(population.size) < cfg.section(InversionSettings).victims
     victims, member = networks_of(population).select(first), member[first]
     private = [
