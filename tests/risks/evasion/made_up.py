@@ -45,7 +45,7 @@ def small(cfg: Config) -> Config:
 
 
 EPS = [0.0, 0.1, 0.5]
-CFG = AuditConfig(eps=EPS, headline="clinical", confidence=0.95, resamples=300)
+CFG = AuditConfig(eps=EPS, headline="clinical", headline_eps=0.3, confidence=0.95, resamples=300)
 
 
 def rows(margins, y, eps=EPS, threat="clinical", access=KNOWS):
@@ -114,6 +114,32 @@ def proof_of(margins, data, sure=1.0):
         alone.expand(found.shape).clone(),
         nowhere,
     )
+
+
+DEFENSES = ("baseline", "adv_train", "distill")
+LABELS = {"baseline": "baseline", "adv_train": "adv_train", "distill": "distill [masked gradients]"}
+HEADLINE, OTHER = "clinical", "unconstrained"
+
+
+def three_defenses(data):
+    """Three defenses under two threats, one of them decided; `distill` masks its gradients."""
+    y = data.y.numpy()
+    margins = {
+        name: model(1.2, y, loss=loss, seed=seed)
+        for seed, (name, loss) in enumerate(zip(DEFENSES, (2.0, 0.5, 0.2), strict=True))
+    }
+    sent = np.array([0.0, 2.0, 3.0])[:, None, None]
+    margins["distill"][TRANSFER] = margins["distill"]["fgsm"] - sent
+    return {name: _under_both(of_defense, data) for name, of_defense in margins.items()}
+
+
+def _under_both(margins, data):
+    table = pd.concat(
+        [rows(margins, data.y.numpy(), threat=threat) for threat in (HEADLINE, OTHER)],
+        ignore_index=True,
+    )
+    proofs = {HEADLINE: proof_of(margins, data), OTHER: proof_of(margins, data, sure=0.1)}
+    return Findings(table.astype({"threat": pd.CategoricalDtype([HEADLINE, OTHER])}), proofs, {})
 
 
 MEMBERS, RECORDS = 3, 40

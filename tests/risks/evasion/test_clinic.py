@@ -1,13 +1,14 @@
-"""What the numbers mean in the clinic: radii in units, shares with intervals, everything escaped, nothing shortened."""
-
-import re
+"""What the numbers mean in the clinic: radii in units, shares with intervals, nothing shortened."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 
 from pipeline.config import DataConfig
-from pipeline.risks.evasion.clinic import eps_table, patient_sections, within_error_sentence
+from pipeline.presentation.chapter import Heading, Note, Table
+from pipeline.presentation.frames import by_defense
+from pipeline.risks.evasion.clinic import eps_table, patient_parts, within_error_sentence
 from pipeline.risks.evasion.patients import alone_shares
 from pipeline.statistics import intervals
 from risks.evasion.made_up_patients import (
@@ -105,48 +106,67 @@ def test_the_sentence_counts_correct_answers_that_noise_turns():
     assert "at least" in sentence
 
 
+def parts_of(patients, of_measurements, shown=None):
+    """The parts about single patients, of tables by defense."""
+    shown = shown or dict.fromkeys(patients, "")
+    shares = by_defense(of_measurements) if of_measurements else pd.DataFrame({"defense": []})
+    return patient_parts(by_defense(patients), shares, shown)
+
+
+def tables_in(parts, kind):
+    return [part.table for part in parts if isinstance(part, Table) and part.kind == kind]
+
+
+def notes_in(parts):
+    return [part.text for part in parts if isinstance(part, Note)]
+
+
 def test_a_model_that_is_never_right_has_nothing_to_lose():
-    assert within_error_sentence(table(one(**WRONG))) == "No patient is answered correctly."
-    section = patient_sections({"baseline": table(one(**WRONG))}, {})
-    assert "<table" not in section
+    wrong = table(one(**WRONG))
+    assert within_error_sentence(wrong) == "No patient is answered correctly."
+    assert not any(isinstance(part, Table) for part in parts_of({"baseline": wrong}, {}))
 
 
-def test_every_defence_has_its_patients_and_its_shares():
+def test_every_defense_has_its_patients_and_its_shares():
     people = [
         one(alone=BY_GLUCOSE, alone_value=[131.0, *[np.nan] * 4]),
         one(y=0),
         one(breaks_at=0.9),
     ]
-    section = patient_sections(
-        {"baseline": table(*people), "distill [masked gradients]": table(*people)},
-        {"baseline": shares(*people)},
-    )
-    assert re.findall(r"<h3>(.*?)</h3>", section) == ["baseline", "distill [masked gradients]"]
-    assert section.count("<table") == section.count('<div class="wide">') == 3
-    assert (
-        section.count("glucose 148 → 141 mg/dL, bmi 33.6 → 33.1 kg/m2") == 2 * 2
-    )  # two ill patients, two defences
-    assert "glucose 148 → 131 mg/dL" in section
-    assert re.search(
-        r"<td>glucose</td>\s*<td>33\.3% \(.*?\)</td>\s*<td>50\.0% \(.*?\)</td>\s*<td>0\.0% \(.*?\)</td>",
-        section,
-    )
-    assert re.search(r"<td>age</td>\s*<td>-</td>\s*<td>-</td>\s*<td>-</td>", section)
+    labels = {"baseline": "baseline", "distill": "distill [masked gradients]"}
+    parts = parts_of(dict.fromkeys(labels, table(*people)), {"baseline": shares(*people)}, labels)
+    for label in labels.values():
+        assert len([text for text in notes_in(parts) if text.startswith(f"{label}. ")]) == 1
+    fragile = tables_in(parts, "patients")
+    assert len(fragile) == len(labels)
+    for of_defense in fragile:  # two ill patients
+        changes = of_defense["change that misses the diagnosis"].tolist()
+        assert changes == ["glucose 148 → 141 mg/dL, bmi 33.6 → 33.1 kg/m2"] * 2
+        assert of_defense["one value that suffices"][0] == "glucose 148 → 131 mg/dL"
+        assert "defense" not in of_defense  # it stands above the table
+    (turned,) = tables_in(parts, "text")
+    lines = turned.set_index("measurement")
+    groups = ("of all", "of the ill", "of the healthy")
+    for group, share in zip(groups, ("33.3% (", "50.0% (", "0.0% ("), strict=True):
+        assert lines.loc["glucose", group].startswith(share)
+        assert lines.loc["age", group] == "-"
 
 
-def test_no_table_is_no_section():
-    assert patient_sections({}, {}) == ""
+def test_without_patients_nothing_is_said():
+    assert patient_parts(pd.DataFrame({"defense": []}), pd.DataFrame({"defense": []}), {}) == []
 
 
-def test_a_long_text_is_not_shortened():
-    long = ", ".join(["glucose 148 → 141 mg/dL"] * 20)
-    lines = table(one()).assign(change=long)
-    assert long in patient_sections({"baseline": lines}, {})
+def test_the_part_of_the_patients_opens_with_a_heading():
+    first, second, *_ = parts_of({"baseline": table(one())}, {})
+    assert isinstance(first, Heading)
+    assert isinstance(second, Note)
 
 
-def test_whatever_a_schema_says_is_escaped():
-    lines = table(one()).assign(change=HOSTILE, alone=HOSTILE)
-    hostile = shares(one()).assign(feature=HOSTILE)
-    section = patient_sections({HOSTILE: lines}, {HOSTILE: hostile})
-    assert "<script" not in section
-    assert section.count("&lt;script&gt;") == 1 + 2 + len(hostile)
+def test_texts_reach_the_page_as_they_are():
+    """Nothing is shortened, and nothing escaped twice: to escape is the page's task."""
+    long = ", ".join(["glucose 148 → 141 mg/dL"] * 20) + HOSTILE
+    lines, turned = table(one()).assign(change=long), shares(one()).assign(feature=long)
+    parts = parts_of({"baseline": lines}, {"baseline": turned})
+    (fragile,), (of_measurements,) = tables_in(parts, "patients"), tables_in(parts, "text")
+    assert fragile["change that misses the diagnosis"].tolist() == [long]
+    assert set(of_measurements["measurement"]) == {long}

@@ -11,13 +11,13 @@ import torch
 from pipeline.models.answers import disease_score
 from pipeline.presentation.pictures import display_name
 from pipeline.risks.evasion import flags
+from pipeline.risks.evasion.comparison import access_of
 from pipeline.risks.evasion.evidence import MEASUREMENTS, Evidence
 from pipeline.risks.evasion.flags import FLAGS, raise_flags
 from pipeline.risks.evasion.measure import diagnostics
 from pipeline.risks.evasion.measure.diagnostics import diagnose
 from pipeline.risks.evasion.measure.examination import EXACT, TRANSFER
 from pipeline.risks.evasion.measure.margins import Outcome, outcomes
-from pipeline.risks.evasion.tables import access_of
 from pipeline.statistics import rates
 from risks.evasion.made_up import EPS, KNOWS, Liar, Still, model, rows, trained_models
 from tiny import CLINICAL, ROOT, records

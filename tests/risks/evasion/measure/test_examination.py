@@ -18,6 +18,7 @@ from pipeline.defenses import train
 from pipeline.files import BadInput
 from pipeline.models.answers import disease_probability, margin
 from pipeline.models.out_of_fold import out_of_fold
+from pipeline.risks.evasion.comparison import compare
 from pipeline.risks.evasion.evidence import MEASUREMENTS
 from pipeline.risks.evasion.measure import examination as audit_module
 from pipeline.risks.evasion.measure.examination import (
@@ -30,7 +31,6 @@ from pipeline.risks.evasion.measure.examination import (
     load_rows,
 )
 from pipeline.risks.evasion.measure.margins import outcomes
-from pipeline.risks.evasion.tables import compare
 from pipeline.standards import ATLAS, EVASION_BY_ACCESS, KNOWLEDGE, NIST, OWASP, THREAT_COLUMNS
 from pipeline.statistics import intervals, rates
 from risks.evasion.made_up import small

@@ -1,0 +1,509 @@
+"""From rows to the comparison: hand-made rows with known answers."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from pipeline.models.answers import clean_metrics, disease_probability, predicted
+from pipeline.risks.evasion.comparison import (
+    access_of,
+    by_attack,
+    compare,
+    evaluate_audits,
+    headline_metrics,
+    proved,
+    ranking,
+)
+from pipeline.risks.evasion.comparison import threat_columns as columns_of
+from pipeline.risks.evasion.flags import FLAGS
+from pipeline.risks.evasion.measure.examination import EXACT, TRANSFER, Findings
+from pipeline.risks.evasion.measure.margins import outcomes
+from pipeline.standards import THREAT_COLUMNS
+from pipeline.statistics import intervals, rates
+from pipeline.verify.out_of_fold import Verified
+from risks.evasion.made_up import CFG, EPS, KNOWS, found, model, rows, threat_columns
+from tiny import records
+
+COLUMNS = [
+    "rank",
+    "defense",
+    "threat",
+    "eps",
+    "clean_accuracy",
+    "clean_low",
+    "clean_high",
+    "auroc",
+    "auroc_low",
+    "auroc_high",
+    "robust_accuracy",
+    "robust_low",
+    "robust_high",
+    "sensitivity",
+    "sensitivity_low",
+    "sensitivity_high",
+    "specificity",
+    "specificity_low",
+    "specificity_high",
+    "balanced_accuracy",
+    "missed_diagnosis_rate",
+    "missed_diagnosis_rate_low",
+    "missed_diagnosis_rate_high",
+    "brier",
+    "flags",
+    "evidence",
+]
+BOUNDED = [
+    "clean_accuracy",
+    "auroc",
+    "robust_accuracy",
+    "sensitivity",
+    "specificity",
+    "missed_diagnosis_rate",
+    "false_alarm_rate",
+]
+PREFIX = {"clean_accuracy": "clean", "robust_accuracy": "robust"}
+
+
+@pytest.fixture(scope="module")
+def y():
+    return records(200, seed=0).y.numpy()
+
+
+@pytest.fixture(scope="module")
+def audits(y):
+    return {
+        "baseline": found(model(1.2, y), y),
+        "sturdy": found(model(1.0, y, loss=0.5), y),
+        "weak": found(model(0.9, y, loss=4.0, seed=1), y),
+    }
+
+
+@pytest.fixture(scope="module")
+def table(audits):
+    return compare(audits, CFG, seed=3, auroc_ceiling=None)
+
+
+def line(table, defense, eps=0.0, threat="clinical"):
+    found = table[
+        (table["defense"] == defense) & (table["threat"] == threat) & (table["eps"] == eps)
+    ]
+    assert len(found) == 1
+    return found.iloc[0]
+
+
+# ---- the table ----
+
+
+def test_the_comparison_of_those_three_patients():
+    a = [[[3, 3, 3, 3]], [[-1, 3, 3, 3]], [[2, 3, 1, 3]]]
+    b = [[[3, 3, 3, 3]], [[3, 2, 3, 3]], [[3, -2, 3, 3]]]
+    table = compare(
+        {"baseline": found({"a": a, "b": b}, [0, 1, 1, 1])}, CFG, seed=0, auroc_ceiling=None
+    )
+    assert table["robust_accuracy"].tolist() == [1, 0.75, 0.5]
+    assert table["clean_accuracy"].tolist() == [1, 1, 1]
+    np.testing.assert_allclose(table["sensitivity"], [1, 1, 2 / 3])
+    np.testing.assert_allclose(table["missed_diagnosis_rate"], [0, 0, 1 / 3])
+    assert table["specificity"].tolist() == [1, 0, 0]
+    assert table["accuracy_a"].tolist() == [1, 0.75, 1]
+    assert table["accuracy_b"].tolist() == [1, 1, 0.75]
+    assert table[["tn", "fp", "fn", "tp"]].to_numpy().tolist() == [
+        [1, 0, 0, 3],
+        [0, 1, 0, 3],
+        [0, 1, 1, 2],
+    ]
+
+
+def test_one_line_for_each_defence_threat_and_radius_with_the_columns_that_people_read(table):
+    assert set(COLUMNS) <= set(table)
+    assert table[["defense", "eps"]].to_numpy().tolist() == [
+        [d, e] for d in ("baseline", "sturdy", "weak") for e in EPS
+    ]
+    assert not table[COLUMNS].isna().any().any()
+
+
+def test_robust_accuracy_never_rises_and_starts_at_clean_accuracy(y):
+    noisy = {
+        name: np.random.default_rng(i).normal(1, 2, (3, 2, len(y)))
+        for i, name in enumerate(("a", "b"))
+    }
+    for values in noisy.values():
+        values[0] = noisy["a"][0]
+    table = compare({"baseline": found(noisy, y)}, CFG, seed=0, auroc_ceiling=None)
+    assert (table["robust_accuracy"].diff().dropna() <= 0).all()
+    assert (table["sensitivity"].diff().dropna() <= 0).all()
+    assert table["robust_accuracy"].iloc[0] == table["clean_accuracy"].iloc[0]
+    assert table["robust_auroc"].iloc[0] == table["auroc"].iloc[0]
+    for name in ("a", "b"):
+        assert (table["robust_accuracy"] <= table[f"accuracy_{name}"]).all()
+
+
+def test_figures_are_those_of_metrics(audits, table):
+    outcome = outcomes(audits["weak"].rows)["clinical"]
+    got = line(table, "weak", 0.5)
+    answer, score = (
+        predicted(outcome.worst[2], outcome.y),
+        disease_probability(outcome.worst[2], outcome.y),
+    )
+    for name, value in rates.classification(answer, outcome.y).items():
+        assert got["robust_accuracy" if name == "accuracy" else name] == pytest.approx(value)
+    assert got["robust_auroc"] == pytest.approx(rates.auroc(score, outcome.y))
+    assert got["brier"] == pytest.approx(rates.brier(score, outcome.y))
+    clean = disease_probability(outcome.margins["fgsm"][0], outcome.y)
+    assert got["auroc"] == pytest.approx(rates.auroc(clean, outcome.y))
+
+
+@pytest.mark.parametrize("name", BOUNDED)
+def test_every_interval_contains_its_estimate_and_stays_inside(table, name):
+    low, high = (table[f"{PREFIX.get(name, name)}_{side}"] for side in ("low", "high"))
+    assert (low <= table[name]).all()
+    assert (table[name] <= high).all()
+    assert (low >= 0).all()
+    assert (high <= 1).all()
+    assert (high - low > 0.02).any()
+
+
+def test_intervals_are_those_of_a_bootstrap_over_patients_seeds_averaged(audits, table, y):
+    correct = (outcomes(audits["baseline"].rows)["clinical"].worst[1] > 0).mean(0)
+    weights = intervals.bootstrap_weights(len(y), 300, seed=3)
+    low, high = np.quantile(intervals.bootstrap_mean(correct, weights), [0.025, 0.975])
+    got = line(table, "baseline", 0.1)
+    np.testing.assert_allclose([got["robust_low"], got["robust_high"]], [low, high], atol=1e-6)
+    ill = np.quantile(intervals.bootstrap_mean(correct[y == 1], weights[:, y == 1]), [0.025, 0.975])
+    np.testing.assert_allclose([got["sensitivity_low"], got["sensitivity_high"]], ill, atol=1e-6)
+    np.testing.assert_allclose(
+        [got["missed_diagnosis_rate_low"], got["missed_diagnosis_rate_high"]],
+        1 - ill[::-1],
+        atol=1e-6,
+    )
+
+
+def test_a_repeated_seed_does_not_narrow_an_interval(y):
+    one = model(1.0, y, seeds=1)
+    five = {attack: np.repeat(values, 5, axis=1) for attack, values in one.items()}
+    single, many = (
+        compare({"baseline": found(m, y)}, CFG, seed=0, auroc_ceiling=None) for m in (one, five)
+    )
+    pd.testing.assert_frame_equal(single, many)
+
+
+def test_the_same_rows_and_seed_give_the_same_table(audits, table):
+    pd.testing.assert_frame_equal(compare(audits, CFG, seed=3, auroc_ceiling=None), table)
+    other = compare(audits, CFG, seed=4, auroc_ceiling=None)
+    assert (other["robust_low"] != table["robust_low"]).any()
+    np.testing.assert_array_equal(other["robust_accuracy"], table["robust_accuracy"])
+
+
+# ---- what is proved ----
+
+
+def proof(y, robust_below, breaks_at):
+    """What is proved of patients, radii (S, N) given; the rest is of no concern here."""
+    robust_below, breaks_at = torch.as_tensor(robust_below), torch.as_tensor(breaks_at)
+    nothing = torch.full((*breaks_at.shape, 1), torch.nan)
+    return Verified(
+        torch.arange(len(y)),
+        torch.as_tensor(y),
+        breaks_at,
+        robust_below,
+        breaks_at,
+        nothing,
+        breaks_at,
+        nothing,
+        nothing,
+    )
+
+
+@pytest.fixture(scope="module")
+def verified(y):
+    """Patients of whom a third is decided exactly, a third somewhere below, and a third never broken; an attack finds all."""
+    generator = torch.Generator().manual_seed(0)
+    breaks_at = 0.7 * torch.rand(2, len(y), generator=generator, dtype=torch.float64)
+    robust_below = breaks_at.clone()
+    robust_below[:, 1::3] *= torch.rand(2, len(y), generator=generator, dtype=torch.float64)[
+        :, 1::3
+    ]
+    robust_below[:, ::3] = breaks_at[:, ::3] = torch.inf
+    robust_below[:, ::9] = breaks_at[:, ::9] = 0.0  # wrong from the start
+    margins = {EXACT: np.where(breaks_at.numpy() > np.array(EPS)[:, None, None], 1.0, -1.0)}
+    return Findings(rows(margins, y), {"clinical": proof(y, robust_below, breaks_at)}, {})
+
+
+def test_verified_accuracy_is_the_share_proved_and_what_is_not_known_is_the_difference(verified):
+    table = compare({"baseline": verified}, CFG, seed=0, auroc_ceiling=None)
+    proof_of = verified.verified["clinical"]
+    for at, eps in enumerate(EPS):
+        assert table["verified_accuracy"][at] == pytest.approx(
+            (proof_of.robust_below > eps).double().mean().item()
+        )
+        assert table["robust_accuracy"][at] == pytest.approx(
+            (proof_of.breaks_at > eps).double().mean().item()
+        )
+    np.testing.assert_allclose(
+        table["undecided"], table["robust_accuracy"] - table["verified_accuracy"], atol=1e-12
+    )
+    assert (table["verified_accuracy"] <= table["robust_accuracy"]).all()
+    assert (table["undecided"][1:] > 0.02).all()
+
+
+def test_the_interval_of_verified_accuracy_is_that_of_a_bootstrap_over_patients(verified, y):
+    weights = intervals.bootstrap_weights(len(y), 300, seed=0)
+    outcome = outcomes(verified.rows)["clinical"]
+    for line, eps in zip(
+        proved(verified.verified["clinical"], outcome, weights, 0.9), EPS, strict=True
+    ):
+        share = (verified.verified["clinical"].robust_below > eps).double().mean(0).numpy()
+        low, high = np.quantile(intervals.bootstrap_mean(share, weights), [0.05, 0.95])
+        np.testing.assert_allclose(
+            [line["verified_low"], line["verified_high"]], [low, high], atol=1e-6
+        )
+        assert line["verified_low"] < line["verified_accuracy"] < line["verified_high"]
+
+
+def test_of_whom_nothing_is_proved_nothing_is_said(audits, table):
+    outcome = outcomes(audits["weak"].rows)["clinical"]
+    assert proved(None, outcome, np.ones((1, 1)), 0.95) == [{}, {}, {}]
+    assert not [
+        column for column in table if column.startswith("verified") or column == "undecided"
+    ]
+
+
+# ---- who attacks ----
+
+
+@pytest.fixture(scope="module")
+def knowing(y):
+    """A defence attacked by four who know different things, the verifier last."""
+    margins = model(1.0, y, attacks=("fgsm",))
+    return found(
+        {
+            name: margins["fgsm"] - shift
+            for shift, name in enumerate(("noise", "square", TRANSFER, EXACT))
+        },
+        y,
+    )
+
+
+def test_access_is_read_from_the_rows(knowing):
+    assert access_of(knowing.rows) == {
+        "noise": "none",
+        "square": "scores",
+        TRANSFER: "transfer",
+        EXACT: "exact",
+    }
+
+
+def test_a_line_of_the_comparison_names_its_threat_as_the_last_attacker_does(knowing):
+    wanted = threat_columns("exact")
+    assert columns_of(knowing.rows, "clinical") == wanted
+    table = compare({"baseline": knowing}, CFG, seed=0, auroc_ceiling=None)
+    assert set(THREAT_COLUMNS) <= set(table)
+    for _, row in table.iterrows():
+        assert row[list(THREAT_COLUMNS)].to_dict() == wanted
+
+
+def test_every_attack_has_a_line_with_its_interval_and_its_threat_in_full(knowing, audits, y):
+    every = {**audits, "known": knowing}
+    table = by_attack(every, CFG, seed=3)
+    keys = [
+        (d, "clinical", a, e)
+        for d, one in every.items()
+        for a in outcomes(one.rows)["clinical"].margins
+        for e in EPS
+    ]
+    assert (
+        list(table[["defense", "threat", "attack", "eps"]].itertuples(index=False, name=None))
+        == keys
+    )
+    assert not table.isna().any().any()
+    weights = intervals.bootstrap_weights(len(y), CFG.resamples, 3)
+    for row in table.itertuples():
+        right = (
+            outcomes(every[row.defense].rows)["clinical"].margins[row.attack][EPS.index(row.eps)]
+            > 0
+        )
+        assert row.accuracy == pytest.approx(right.mean())
+        assert row.missed_diagnosis_rate == pytest.approx(1 - right[:, y == 1].mean())
+        low, high = np.quantile(intervals.bootstrap_mean(right.mean(0), weights), [0.025, 0.975])
+        np.testing.assert_allclose([row.accuracy_low, row.accuracy_high], [low, high], atol=1e-6)
+    for attack, of_attack in table.groupby("attack"):
+        wanted = threat_columns(KNOWS[attack])
+        assert all(line == wanted for line in of_attack[list(THREAT_COLUMNS)].to_dict("records")), (
+            attack
+        )
+
+
+# ---- paired with the baseline ----
+
+
+def test_the_difference_is_paired_with_the_baseline_on_the_same_patients(audits, table, y):
+    mine, theirs = (
+        (outcomes(audits[name].rows)["clinical"].worst[2] > 0).mean(0)
+        for name in ("sturdy", "baseline")
+    )
+    each = mine - theirs
+    got = line(table, "sturdy", 0.5)
+    assert got["difference"] == pytest.approx(each.mean())
+    assert got["difference"] == pytest.approx(
+        got["robust_accuracy"] - line(table, "baseline", 0.5)["robust_accuracy"]
+    )
+    se = each.std() / len(y) ** 0.5
+    np.testing.assert_allclose(
+        [got["difference_low"], got["difference_high"]],
+        each.mean() + 1.96 * se * np.array([-1, 1]),
+        atol=0.5 * se,
+    )
+    assert got["smallest_detectable"] == pytest.approx(2.8016 * se, rel=0.15)
+    assert got["difference_low"] <= got["difference"] <= got["difference_high"]
+
+
+def test_the_baseline_has_no_difference_and_its_twin_has_none_either(audits):
+    table = compare(
+        {"twin": audits["baseline"], "baseline": audits["baseline"]},
+        CFG,
+        seed=0,
+        auroc_ceiling=None,
+    )
+    columns = ["difference", "difference_low", "difference_high", "smallest_detectable"]
+    assert table.loc[table["defense"] == "baseline", columns].isna().all().all()
+    assert (table.loc[table["defense"] == "twin", columns] == 0).all().all()
+
+
+def test_without_a_baseline_there_is_nothing_to_compare_with(audits):
+    table = compare({"sturdy": audits["sturdy"]}, CFG, seed=0, auroc_ceiling=None)
+    assert not [column for column in table if column.startswith("difference")]
+    assert line(table, "sturdy")["rank"] == 1
+
+
+# ---- ranking ----
+
+
+def test_ranks_follow_robust_balanced_accuracy(table):
+    ranks = table.drop_duplicates("defense").set_index("defense")["rank"]
+    areas = {
+        name: rates.area_under_curve(group["eps"].to_numpy(), group["balanced_accuracy"].to_numpy())
+        for name, group in table.groupby("defense")
+    }
+    assert ranks.to_dict() == {"sturdy": 1, "baseline": 2, "weak": 3}
+    assert areas["sturdy"] > areas["baseline"] > areas["weak"]
+
+
+@pytest.mark.parametrize("flag", ["degenerate", "masked_gradients", "suspected_leak"])
+def test_a_flagged_defence_has_no_rank_however_robust(audits, y, flag):
+    suspect = {
+        "degenerate": {"fgsm": np.broadcast_to(np.where(y == 0, 9.0, -9.0), (3, 2, len(y)))},
+        "masked_gradients": {
+            **model(4.0, y, loss=0.0),
+            TRANSFER: np.stack([model(4.0, y)["fgsm"][0], *[np.full((2, len(y)), -1.0)] * 2]),
+        },
+        "suspected_leak": {"fgsm": np.full((3, 2, len(y)), 9.0)},
+    }[flag]
+    table = compare({**audits, "suspect": found(suspect, y)}, CFG, seed=0, auroc_ceiling=0.9999)
+    judged = line(table, "suspect")
+    assert flag in judged["flags"].split()
+    assert judged["evidence"].count("; ") == len(judged["flags"].split()) - 1
+    assert table.loc[table["defense"] == "suspect", "rank"].isna().all()
+    assert table.loc[table["defense"] != "suspect", "rank"].notna().all()
+    assert sorted(table["rank"].dropna().unique()) == [1, 2, 3]
+    assert (table.loc[table["defense"] != "suspect", ["flags", "evidence"]] == "").all().all()
+
+
+@pytest.mark.parametrize("flag", FLAGS)
+def test_every_flag_costs_the_rank(table, flag):
+    assert "sturdy" not in ranking(
+        table.assign(flags=np.where(table["defense"] == "sturdy", flag, "")), "clinical"
+    )
+
+
+def test_measurements_of_a_defence_flag_that_defence_alone(audits):
+    measured = {**audits, "weak": replace(audits["weak"], diagnostics={"violations": 3})}
+    table = compare(measured, CFG, seed=0, auroc_ceiling=None)
+    assert table.drop_duplicates("defense").set_index("defense")["flags"].to_dict() == {
+        "baseline": "",
+        "sturdy": "",
+        "weak": "violations",
+    }
+    assert "3 adversarial values" in line(table, "weak", 0.5)["evidence"]
+
+
+def test_what_the_attacks_know_decides_how_they_are_compared(y):
+    by_labels = dict.fromkeys(("fgsm", "pgd_ce", "pgd_margin"), "labels")
+    table = compare(
+        {"baseline": found(model(1.2, y), y, access=by_labels)}, CFG, seed=0, auroc_ceiling=None
+    )
+    assert set(table["flags"]) == {"not_adaptive"}
+    assert table["rank"].isna().all()
+
+
+def test_the_headline_threat_ranks():
+    frame = pd.DataFrame(
+        [
+            {"defense": d, "threat": t, "eps": e, "flags": "", "balanced_accuracy": b}
+            for d, t, b in (("a", "x", 0.6), ("a", "y", 0.9), ("b", "x", 0.7), ("b", "y", 0.8))
+            for e in EPS
+        ]
+    )
+    assert ranking(frame, "x") == {"b": 1, "a": 2}
+    assert ranking(frame, "y") == {"a": 1, "b": 2}
+
+
+# ---- the tables beside it ----
+
+
+def test_evaluation_tables(audits, cfg):
+    cfg = cfg.model_copy(update={"audit": CFG, "seed": 3})
+    evaluation = evaluate_audits(audits, cfg)
+    pd.testing.assert_frame_equal(
+        evaluation.comparison, compare(audits, CFG, 3, cfg.data.auroc_ceiling)
+    )
+    pd.testing.assert_frame_equal(evaluation.attacks, by_attack(audits, CFG, 3))
+    confusion = evaluation.confusion
+    assert len(confusion) == 3 * 3 * 4
+    assert confusion.groupby(["defense", "eps"])["patients"].sum().eq(200).all()
+    attacked = line(evaluation.comparison, "weak", 0.5)
+    cells = confusion[(confusion["defense"] == "weak") & (confusion["eps"] == 0.5)]["patients"]
+    assert cells.tolist() == attacked[["tn", "fp", "fn", "tp"]].tolist()
+    report = evaluation.classification
+    assert len(report) == 3 * 3 * 2
+    ill = report[
+        (report["defense"] == "weak") & (report["eps"] == 0.5) & (report["class"] == "diabetes")
+    ].iloc[0]
+    assert ill["recall"] == pytest.approx(attacked["sensitivity"])
+    assert ill["precision"] == pytest.approx(attacked["precision"])
+    assert len(evaluation.roc) == 3 * 101
+    for name, findings in audits.items():
+        outcome = outcomes(findings.rows)["clinical"]
+        _, tpr = rates.roc_curve(disease_probability(outcome.worst[0], outcome.y), outcome.y, 101)
+        np.testing.assert_array_equal(evaluation.roc[evaluation.roc["defense"] == name]["tpr"], tpr)
+
+
+def test_clean_metrics_of_a_training_stage_are_those_of_the_comparison(audits, table, y):
+    margins = outcomes(audits["weak"].rows)["clinical"].margins["fgsm"][:1]
+    figures = clean_metrics(margins, y)
+    got = line(table, "weak")
+    expected = {
+        name: got[name]
+        for name in ("balanced_accuracy", "sensitivity", "specificity", "auroc", "brier")
+    }
+    assert figures == {
+        name: round(value, 4)
+        for name, value in {"accuracy": got["clean_accuracy"], **expected}.items()
+    }
+
+
+def test_headline_metrics_are_the_table_under_the_headline_threat(audits, y):
+    other = rows({"fgsm": np.ones((3, 2, len(y)))}, y, threat="other")
+    both = {name: replace(one, rows=pd.concat([one.rows, other])) for name, one in audits.items()}
+    table = compare(both, CFG, seed=3, auroc_ceiling=None)
+    figures = headline_metrics(table, "clinical")
+    assert list(figures) == ["baseline", "sturdy", "weak"]
+    for name, of_defense in figures.items():
+        assert of_defense["clean_accuracy"] == round(line(table, name)["clean_accuracy"], 4)
+        assert of_defense["sensitivity"] == round(line(table, name)["sensitivity"], 4)
+        for eps in EPS[1:]:
+            assert of_defense[f"robust_accuracy_at_{eps:g}"] == round(
+                line(table, name, eps)["robust_accuracy"], 4
+            )
