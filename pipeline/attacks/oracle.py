@@ -42,7 +42,7 @@ class Oracle:
     nothing.
 
     Attributes: log_odds: maps records (..., V, B, D) to the log-odds of class 1 (..., V, B); may
-        hold a defence. access: how much of the answer is shown. budget: records that each victim
+        hold a defense. access: how much of the answer is shown. budget: records that each victim
         answers at most. asked: records that each victim has been asked about.
     """
 

@@ -28,7 +28,7 @@ DEFENSES: dict[str, Callable[..., Population]] = {
 
 
 def train(name: str, dataset: Dataset, plan: Plan, cfg: Config) -> Population:
-    """Trains the defence `name` with the options that `cfg` holds for it.
+    """Trains the defense `name` with the options that `cfg` holds for it.
 
     Raises:
         BadInput: an option does not fit the recipe.

@@ -1,4 +1,4 @@
-"""No defence: what everything else is compared with."""
+"""No defense: what everything else is compared with."""
 
 from pipeline.config import Config
 from pipeline.data.plan import Plan
@@ -26,7 +26,7 @@ def fit_as_configured(
     loss: Loss = supervised,
     perturb: Perturb | None = None,
 ) -> Networks:
-    """One ordinary training run with the `train:` section's numbers; defences differ by a loss or a perturbation."""
+    """One ordinary training run with the `train:` section's numbers; defenses differ by a loss or a perturbation."""
     return fit(
         dataset,
         plan,

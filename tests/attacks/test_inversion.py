@@ -1,4 +1,4 @@
-"""Both inversions against formulas, naive loops, and models that know everything or nothing of a record."""
+"""Both inversions against formulas, loops, and models that know all or nothing of a record."""
 
 import math
 from dataclasses import replace
@@ -215,7 +215,9 @@ def test_errors_are_averaged_over_the_victims_of_either_side(guesses, member):
 
 
 def changed_guesses(people, member, patient):
-    """(V, N): whose guess by any attacker changes when one patient's attribute does; not of `ratio`, where others know it."""
+    """(V, N): whose guess by any attacker changes when one patient's attribute does.
+
+    Not of `ratio`, where others know it."""
     x, y = people
     other = x.clone()
     other[patient, 0] = 300.0 if x[patient, 0] < 200 else 60.0
@@ -271,7 +273,7 @@ def test_whoever_trained_on_everybody_leaves_nobody_to_learn_from(people, member
 
 
 def naive_ridge(inputs, wanted, rows):
-    """(prediction of everybody, SD of errors of the rows left out, what each row left out would get)."""
+    """Predictions, the SD of errors of rows left out, and what each of these would get."""
 
     def fit(learned):
         a, b = inputs[learned], wanted[learned]

@@ -1,4 +1,4 @@
-"""Every record that is asked about counts, whatever becomes of it; and an API's defences do what they say."""
+"""Every record that is asked about counts, whatever becomes of it; defenses work as described."""
 
 import pytest
 import torch

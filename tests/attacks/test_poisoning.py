@@ -1,4 +1,4 @@
-"""What poisoners write: only what they may, first where it hurts, and never with an eye on held-out patients."""
+"""What poisoners write: what they may, first where it hurts, blind to held-out patients."""
 
 from dataclasses import replace
 
@@ -96,7 +96,7 @@ def test_held_out_patients_do_not_move_the_attack_on_a_model(name):
 
 @pytest.mark.parametrize("whom", [EVERYBODY, DATA.y], ids=["everybody", "the ill"])
 def test_influence_is_what_a_refitted_surrogate_does(whom):
-    """The first-order change of the mean right probability against Newton's refit with that one diagnosis turned."""
+    """First-order change of the mean right probability against Newton's refit after one flip."""
     one = PLAN.select(torch.tensor([0]))
     inside = one.train[0]
     predicted = _Influence.of(attacker(plan=one), whom).of_flips()[0]

@@ -1,4 +1,4 @@
-"""Attacks harm an ordinary model, adversarial training helps, and its mixture is what the configuration says."""
+"""Attacks harm an ordinary model, adversarial training helps, its mixture is the configured one."""
 
 import pytest
 import torch
@@ -19,7 +19,7 @@ EPS = 0.4
 
 
 def fragile_problem(seed: int, n: int = 300) -> Dataset:
-    """One feature tells the classes apart by a wide gap with some noise, four others by a gap far below the radius.
+    """One feature tells classes apart by a wide, noisy gap, four others by one below the radius.
 
     An ordinary model leans on the four (together they are nearly perfect); an attacker moves them
     at will."""
@@ -54,7 +54,7 @@ def accuracies(models, data, plan):
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_the_harm_is_real_and_the_defence_helps(cfg, seed):
+def test_the_harm_is_real_and_the_defense_helps(cfg, seed):
     data = fragile_problem(seed)
     plan = tiny.plan(data, folds=3, seeds=1, seed=seed)
     clean, robust = accuracies(train("baseline", data, plan, cfg), data, plan)

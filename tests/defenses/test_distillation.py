@@ -90,7 +90,7 @@ def test_a_student_learns_from_its_own_teachers_rows_alone(cfg, dataset):
 
 
 def test_the_students_loss_is_lowest_at_the_teachers_answer(cfg, dataset, monkeypatch):
-    """Caught in the act: the loss that the recipe hands to the loop, at its own teacher's logits, has gradient zero."""
+    """The loss that the recipe hands to the loop has gradient zero at its own teacher's logits."""
     from pipeline.defenses import undefended
 
     losses, temperature = [], 5.0

@@ -1,4 +1,4 @@
-"""Whatever is inserted, removed or relabelled, no certified answer changes; one record more than certified can change one."""
+"""Whatever is inserted, removed or relabelled, no certified answer changes; one record more can."""
 
 import json
 from functools import partial
@@ -84,7 +84,7 @@ def test_the_part_depends_on_the_values_alone(dataset):
 
 
 def test_the_order_depends_on_the_set_of_records_alone(dataset):
-    """Also where records differ by their label alone; a sum in another order has other last bits."""
+    """Also where records differ by label alone; a sum in another order has other last bits."""
     doubled = changed(dataset, extra=(dataset.x[::2], 1 - dataset.y[::2]))
     shuffle = torch.randperm(180, generator=torch.Generator().manual_seed(0))
     first, second = (
@@ -384,7 +384,7 @@ def test_no_certified_answer_is_poisoned(strategy):
 
 
 def test_whole_parts_may_be_relabelled_or_rewritten():
-    """Touched parts, not records, are what is counted: whoever owns a part still owns but one vote."""
+    """Touched parts are counted, not records: whoever owns a part still owns but one vote."""
     data, asked = tiny.records(90, seed=11), tiny.records(80, seed=12).x
     models = one_model(data)
     answer, budget = certified(models, asked)
@@ -398,7 +398,7 @@ def test_whole_parts_may_be_relabelled_or_rewritten():
 
 
 def test_one_record_more_than_certified_can_change_the_answer():
-    """Everybody is ill and so is the answer: each part, once its only record is relabelled, votes against it in full."""
+    """All are ill and called so: a part whose only record is relabelled votes fully against."""
     parts = 5
     x = tiny.records(400, seed=0, missing=0.0).x
     where = part_of(Dataset(x, torch.zeros(400, dtype=torch.int64), tiny.SCHEMA), parts)

@@ -213,7 +213,7 @@ def test_an_empty_batch_still_adds_noise(dataset):
 
 
 def test_the_denominator_does_not_move_when_a_record_is_removed(dataset):
-    """A denominator computed from the cohort would tell whether the record was there (meta-pytorch/opacus#571)."""
+    """A denominator computed from the cohort would tell who was there (meta-pytorch/opacus#571)."""
     models, index = tiny.population(1), torch.arange(40)[None]
     weight = torch.ones(1, 40)
     weight[0, 17] = 0
@@ -234,7 +234,7 @@ def test_the_denominator_does_not_move_when_a_record_is_removed(dataset):
 @pytest.mark.parametrize("engine", ["population", "opacus"])
 @pytest.mark.parametrize("absent", [1, 40])
 def test_the_denominator_is_no_function_of_the_cohort(dataset, dp, engine, absent, monkeypatch):
-    """The leak of meta-pytorch/opacus#571 and #819: one step without momentum, the same noise, some records fewer.
+    """The leak of meta-pytorch/opacus#571 and #819: a step, no momentum, same noise, fewer records.
 
     The step then moves by the absent records' clipped gradients over the public denominator, and by
     nothing else: a denominator computed from the cohort would rescale the noise and everybody's
@@ -328,7 +328,9 @@ def test_the_claim_meets_its_target_and_a_second_accountant_confirms_it(epsilon)
 
 
 def gaussian_delta(epsilon, sigma):
-    """The exact delta of the Gaussian mechanism with sensitivity 1 (Balle and Wang 2018, arXiv:1805.06530, theorem 8)."""
+    """The exact delta of the Gaussian mechanism with sensitivity 1.
+
+    Balle and Wang 2018, arXiv:1805.06530, theorem 8."""
 
     def phi(t):
         return 0.5 * math.erfc(-t / math.sqrt(2))
@@ -340,7 +342,9 @@ def gaussian_delta(epsilon, sigma):
 
 @pytest.mark.parametrize(("sigma", "steps"), [(20.0, 50), (10.0, 100), (40.0, 400)])
 def test_both_accountants_against_the_closed_form_without_sampling(sigma, steps):
-    """`steps` Gaussian mechanisms are one with noise sigma / sqrt(steps); its epsilon at delta 1e-4 follows by bisection."""
+    """`steps` Gaussian mechanisms are one with noise sigma / sqrt(steps).
+
+    Its epsilon at delta 1e-4 follows by bisection."""
     low, high = 0.0, 50.0
     for _ in range(60):
         middle = (low + high) / 2

@@ -1,4 +1,4 @@
-"""Adversarial training with privacy: one record moves one clipped gradient, and the claim is that of DP-SGD."""
+"""Adversarial training with privacy: a record moves one clipped gradient; the claim is DP-SGD's."""
 
 import pytest
 import torch
@@ -67,7 +67,7 @@ def test_a_copy_is_one_that_the_attacker_may_present_and_no_easier(dataset):
 
 
 def one_step(data, present, monkeypatch, perturb):
-    """What one noisy step without momentum moves, times the denominator, by who was present; P weights."""
+    """What one noisy step without momentum moves, times the denominator, by who is there."""
     monkeypatch.setattr(
         torch.optim, "Adam", lambda parameters, lr, **_: torch.optim.SGD(parameters, lr=lr)
     )

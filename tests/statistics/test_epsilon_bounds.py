@@ -1,4 +1,4 @@
-"""Bounds equal naive formulas, reach their ceiling when nothing is hidden, and exceed a known epsilon as rarely as they say."""
+"""Bounds equal naive formulas, reach their ceiling, and err as rarely as they say."""
 
 import math
 import time
@@ -36,7 +36,7 @@ def coins(rng, *shape):
 
 
 def randomised_response(rng, member, epsilon):
-    """The coins, each told truly with the probability that is exactly (epsilon, 0)-private; ties broken at random."""
+    """The coins, each told truly with the probability that is exactly (epsilon, 0)-private."""
     truth = rng.random(member.shape) < 1 / (1 + math.exp(-epsilon))
     return np.where(truth, member, ~member) + 1e-3 * rng.random(member.shape)
 

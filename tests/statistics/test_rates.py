@@ -1,4 +1,4 @@
-"""Every figure equals scikit-learn's, a closed form or a naive loop; every interval covers as often as it says."""
+"""Figures equal scikit-learn's, a formula or a loop; intervals cover as often as they say."""
 
 import numpy as np
 import pytest

@@ -49,7 +49,7 @@ def chapters(tables: Tables, context: Context, folder: Path) -> Sequence[Chapter
 
 
 def shown_guesses(table: pd.DataFrame) -> pd.DataFrame:
-    """Of the attacker who learns and knows the diagnosis: a row per measurement and access, two columns per defence."""
+    """Of the attacker who learns and knows the diagnosis: a row per measurement and access, two columns per defense."""
     lines = table[(table["attacker"] == "learned") & (table["diagnosis"] == "known")]
     shown = pd.DataFrame(
         {
@@ -91,7 +91,7 @@ def _uplift(line: pd.Series) -> str:
 
 
 def shown_typical(table: pd.DataFrame) -> pd.DataFrame:
-    """A row per measurement and distance, a column per defence."""
+    """A row per measurement and distance, a column per defense."""
     beside = ("defense", "victims", "atlas", "nist", "owasp", *DISTANCES)
     values = [name for name in table.columns if not name.startswith(beside)]
     columns = {}

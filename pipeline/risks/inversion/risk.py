@@ -22,7 +22,7 @@ def check(cfg: Config, origin: str) -> None:
 
 
 def headline(tables: Tables, cfg: Config) -> Sequence[HeadlineFigure]:
-    """The measurement that the first defence's models tell most about: the share of a guess's error that they take away."""
+    """The measurement that the first defense's models tell most about: the share of a guess's error that they take away."""
     if not len(tables.get("inversion", ())):
         return ()
     asked = "attacker == 'learned' and diagnosis == 'known' and access == 'scores' and group == 'members'"

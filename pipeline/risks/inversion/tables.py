@@ -35,7 +35,7 @@ def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
 def inversion_table(
     told: Mapping[str, Inversion], dataset: Dataset, cfg: AuditConfig, seed: int
 ) -> pd.DataFrame:
-    """One row per defence, question and group of patients: `members` of the victim, `others`, and members minus others.
+    """One row per defense, question and group of patients: `members` of the victim, `others`, and members minus others.
 
     Returns: `error_alone` and `error_aided`: mean absolute error of the guess without and with the
         model, in `unit`; `uplift`, how much nearer the model brings it, with `uplift_low` and
@@ -113,7 +113,7 @@ def _gains(without: rates.Array, aided: rates.Array, cfg: AuditConfig, seed: int
 
 
 def typical_table(told: Mapping[str, Inversion], dataset: Dataset) -> pd.DataFrame:
-    """One row per defence: the most typical ill record, mean over the victims, and how near it is to people.
+    """One row per defense: the most typical ill record, mean over the victims, and how near it is to people.
 
     Returns: each measurement in clinical units; then root mean square distances in units of scale,
         mean over victims with `_low` and `_high`, the least and the largest of any victim:

@@ -15,7 +15,7 @@ from pipeline.risks.risk import Context, Tables
 
 
 def chapters(tables: Tables, context: Context, folder: Path) -> Sequence[Chapter]:
-    """One chapter: every attack on every defence, what is claimed, and whose data show most."""
+    """One chapter: every attack on every defense, what is claimed, and whose data show most."""
     if not len(tables.get("membership", ())):
         return ()
     table = tables["membership"]
@@ -42,7 +42,7 @@ def chapters(tables: Tables, context: Context, folder: Path) -> Sequence[Chapter
 
 
 def draw(curves: pd.DataFrame, folder: Path) -> Picture:
-    """One log-log ROC per defence: at the left end few are accused wrongly, and that is where an attack hurts."""
+    """One log-log ROC per defense: at the left end few are accused wrongly, and that is where an attack hurts."""
     defenses = list(curves["defense"].unique())
     figure, axes = axes_of(1, len(defenses), (3.4 * len(defenses), 3.6))
     for axis, (defense, of_defense) in zip(
@@ -89,7 +89,7 @@ def _claim(line: pd.Series) -> str:
 def _shown(table: pd.DataFrame) -> pd.DataFrame:
     shown = pd.DataFrame(
         {
-            "defence": table["defense"],
+            "defense": table["defense"],
             "attack": table["attack"],
             "sees": table["access"],
             "AUROC": with_interval(table, "auroc"),

@@ -30,7 +30,7 @@ def check(cfg: Config, origin: str) -> None:
 
 
 def headline(tables: Tables, cfg: Config) -> Sequence[HeadlineFigure]:
-    """The strongest of the membership attacks on each defence."""
+    """The strongest of the membership attacks on each defense."""
     if not len(tables.get("membership", ())):
         return ()
     from pipeline.risks.membership.measure.shadows import BLIND

@@ -1,4 +1,4 @@
-"""From membership scores to what people read: every attack on every defence with its interval, and who is most exposed."""
+"""From membership scores to what people read: every attack on every defense with its interval, and who is most exposed."""
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -65,7 +65,7 @@ def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
 
 
 def membership_table(found: Mapping[str, Membership], cfg: AuditConfig, seed: int) -> pd.DataFrame:
-    """One row per defence and attack.
+    """One row per defense and attack.
 
     Returns: `auroc`, `tpr_at_1pct` and `tpr_at_01pct` (empty where too few decisions about
         non-members could show it), each pooled over targets, with `_low` and `_high`: bootstrap

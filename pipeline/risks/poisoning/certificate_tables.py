@@ -14,12 +14,12 @@ from pipeline.statistics import intervals
 def certificate_table(
     certificates: Mapping[str, Certificate], cfg: AuditConfig, seed: int
 ) -> pd.DataFrame:
-    """One row per certified defence and number of training records inserted, removed or relabelled, from none on.
+    """One row per certified defense and number of training records inserted, removed or relabelled, from none on.
 
     Returns: `records`, and as many whose values are changed count double: `changed`;
         `certified_accuracy` and `certified_sensitivity`, out of fold, with `_low` and `_high`:
         bootstrap over patients, seeds averaged. At 0 records they are accuracy and sensitivity. In
-        the last row nobody is certified. Without a certified defence there is no row.
+        the last row nobody is certified. Without a certified defense there is no row.
     """
     frames = [_certified(one, cfg, seed).assign(defense=name) for name, one in certificates.items()]
     if not frames:

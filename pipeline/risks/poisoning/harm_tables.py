@@ -26,11 +26,11 @@ METRICS = (
 
 
 def damage_table(damages: Mapping[str, Damage], cfg: Config) -> pd.DataFrame:
-    """One row per defence, attack and dose; without poison once per defence, as attack `none` at dose 0.
+    """One row per defense, attack and dose; without poison once per defense, as attack `none` at dose 0.
 
     Returns: `dose` as configured, `poisoned` records of a training set and `poison_rate` among its
         records, means over models; each of `METRICS` with `_low, _high`, and `_difference,
-        _difference_low, _difference_high`: to the same defence without poison, paired on the same
+        _difference_low, _difference_high`: to the same defense without poison, paired on the same
         patients (bootstrap over patients, repetitions averaged). Empty where a figure means
         nothing. `proved_accuracy` is a lower bound: right, and proved to stay so within
         `poisoning.eps`. `attack_success_rate` of the backdoor: of the ill who carry the trigger's

@@ -134,7 +134,7 @@ def draw(table: pd.DataFrame, folder: Path) -> list[Picture]:
 
 
 def _panels(table: pd.DataFrame, measures: list[str], path: Path, shows: str) -> Picture:
-    """One row of panels for each measure, one column for each defence."""
+    """One row of panels for each measure, one column for each defense."""
     defenses = list(table["defense"].unique())
     figure, axes = axes_of(
         len(measures), len(defenses), (3.1 * len(defenses), 2.7 * len(measures) + 0.7)
@@ -225,7 +225,7 @@ def headline_dose(table: pd.DataFrame, wanted: float) -> float:
 
 
 def worst_line(table: pd.DataFrame, dose: float) -> str:
-    """One line: the attack on everybody that costs most accuracy at the headline dose, undefended and with the best defence.
+    """One line: the attack on everybody that costs most accuracy at the headline dose, undefended and with the best defense.
 
     Empty where no such attack or no undefended recipe was run.
     """
@@ -240,7 +240,7 @@ def worst_line(table: pd.DataFrame, dose: float) -> str:
         f"{worst['attack']} at {dose_name(dose)}: accuracy {in_words(worst, 'accuracy')} undefended"
     )
     if best["defense"] == BASELINE:
-        return f"{said}; no defence does better"
+        return f"{said}; no defense does better"
     return f"{said}, {in_words(best, 'accuracy')} with {best['defense']}"
 
 
@@ -250,7 +250,7 @@ def in_words(line: pd.Series, name: str) -> str:
 
 
 def _shown(table: pd.DataFrame, dose: float) -> pd.DataFrame:
-    """One row per attack and figure, one column per defence."""
+    """One row per attack and figure, one column per defense."""
     at = table[table["dose"] == dose]
     lines = []
     for attack, rows in at.groupby("attack", sort=False):

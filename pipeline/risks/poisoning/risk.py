@@ -47,7 +47,7 @@ def check(cfg: Config, origin: str) -> None:
 
 
 def headline(tables: Tables, cfg: Config) -> Sequence[HeadlineFigure]:
-    """The worst attacks on everybody for each defence, by two figures; then who gets a patient misdiagnosed."""
+    """The worst attacks on everybody for each defense, by two figures; then who gets a patient misdiagnosed."""
     if not len(tables.get("poisoning", ())):
         return ()
     table = tables["poisoning"]

@@ -1,4 +1,4 @@
-"""Every table about poisoning, from what its stage measured and from what is certified of each defence."""
+"""Every table about poisoning, from what its stage measured and from what is certified of each defense."""
 
 import pandas as pd
 
@@ -14,7 +14,7 @@ from pipeline.risks.risk import Context, Sources
 
 
 def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
-    """Every table about poisoning: `poisoning`, `filters`, and the `certificate` of those defences that have one."""
+    """Every table about poisoning: `poisoning`, `filters`, and the `certificate` of those defenses that have one."""
     cfg, place = context.cfg, sources.stage("poisoning")
     certificates = {
         name: Certificate.load(folder) for name, folder in sources.of(CERTIFICATE).items()

@@ -75,7 +75,7 @@ def best_copies(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def draw(table: pd.DataFrame, strategy: str, folder: Path) -> Picture:
-    """Fidelity against the number of questions, one panel per defence, one line per access; dashed, what diagnoses teach."""
+    """Fidelity against the number of questions, one panel per defense, one line per access; dashed, what diagnoses teach."""
     best = best_copies(table)
     defenses = list(best["defense"].unique())
     figure, axes = axes_of(1, len(defenses), (3.4 * len(defenses), 3.6))
@@ -128,7 +128,7 @@ def draw(table: pd.DataFrame, strategy: str, folder: Path) -> Picture:
 
 
 def theft_line(table: pd.DataFrame, strategy: str, budget: int) -> str:
-    """One line: how faithful the best copy of the undefended model is, and of the defence that leaves the least, with intervals.
+    """One line: how faithful the best copy of the undefended model is, and of the defense that leaves the least, with intervals.
 
     Training and what an API does to an answer count alike. The least is the smallest of many
     figures, hence a little flattered.
@@ -149,7 +149,7 @@ def theft_line(table: pd.DataFrame, strategy: str, budget: int) -> str:
 def _shown(table: pd.DataFrame) -> pd.DataFrame:
     shown = pd.DataFrame(
         {
-            "defence": table["defense"],
+            "defense": table["defense"],
             "sees": table["access"].map(ANSWERS),
             "copy": table["surrogate"],
             "records": table["budget"],
@@ -182,7 +182,7 @@ def _strategies(table: pd.DataFrame) -> pd.DataFrame:
 def _answers(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         {
-            "defence": table["defense"],
+            "defense": table["defense"],
             "API": table["api"],
             "shows": table["access"].map(ANSWERS),
             "Brier": with_interval(table, "brier"),

@@ -17,7 +17,7 @@ NO_QUESTIONS = (
 
 
 def check(cfg: Config, origin: str) -> None:
-    """Refuses a recipe that is in no registry, and budgets without the one at which defences are compared."""
+    """Refuses a recipe that is in no registry, and budgets without the one at which defenses are compared."""
     numbers = cfg.section(TheftSettings)
     check_names(numbers.recipes, DEFENSES, f"{origin}: theft.recipes", "defense")
     if BASELINE not in numbers.recipes:

@@ -1,4 +1,4 @@
-"""From stolen copies to what people read: how faithful a copy is, what it is good for, and what a defence costs honest users."""
+"""From stolen copies to what people read: how faithful a copy is, what it is good for, and what a defense costs honest users."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -42,10 +42,10 @@ def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
 
 
 def theft_table(thefts: Mapping[str, Theft], cfg: AuditConfig, seed: int) -> pd.DataFrame:
-    """One row per defence and attacker, victims averaged.
+    """One row per defense and attacker, victims averaged.
 
     Args:
-        thefts: of each defence.
+        thefts: of each defense.
         cfg: confidence and resamples.
         seed: of the bootstrap.
 
@@ -97,7 +97,7 @@ def api_table(
     headline: str,
     budget: int,
 ) -> pd.DataFrame:
-    """One row per defence and way to answer: what it costs an honest user, and what it leaves a thief.
+    """One row per defense and way to answer: what it costs an honest user, and what it leaves a thief.
 
     Returns: `brier` (0.25 = a coin) and `auroc` of the answers to test patients, and the `fidelity`
         of the better copy at the budget, by the `headline` strategy; each with `_low` and `_high`.

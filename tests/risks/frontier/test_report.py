@@ -1,14 +1,32 @@
-"""What people read about the price of privacy: a table, three pictures in one, and what no epsilon covers."""
-
-import re
+"""The price of privacy as people read it: a table, three pictures, and what no epsilon covers."""
 
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
-from pipeline.risks.frontier.report import NOT_COVERED, draw_frontier, frontier_section
+import parts
+import tiny
+from pipeline import params
+from pipeline.risks.frontier import report
+from pipeline.risks.frontier.report import NOT_COVERED
+from pipeline.risks.frontier.risk import RISK
+from pipeline.risks.risk import Context
 
 EPSILONS = [0.5, 4.0, np.nan]
+FIGURES = {
+    "accuracy": 0.75,
+    "auroc": 0.83,
+    "sensitivity": 0.6,
+    "proved_accuracy": 0.64,
+    "lira_tpr_at_1pct": 0.02,
+    "lira_auroc": 0.52,
+}
+
+
+@pytest.fixture(scope="module")
+def context(smoke_text):
+    return Context(tiny.records(20, seed=0), params.parse(yaml.safe_load(smoke_text), "conf"))
 
 
 @pytest.fixture
@@ -31,52 +49,66 @@ def table():
                 "attack": "lira_fixed",
                 "targets": 32,
             }
-            for name, value in (
-                ("accuracy", 0.75),
-                ("auroc", 0.83),
-                ("sensitivity", 0.6),
-                ("proved_accuracy", 0.64),
-                ("lira_tpr_at_1pct", 0.02),
-                ("lira_auroc", 0.52),
-            ):
+            for name, value in FIGURES.items():
                 line |= {name: value, f"{name}_low": value - 0.01, f"{name}_high": value + 0.01}
             lines.append(line)
     return pd.DataFrame(lines)
 
 
-def test_the_page_has_a_line_for_each_row_and_says_what_is_not_covered(table, tmp_path):
-    section = frontier_section(table, draw_frontier(table, tmp_path))
-    cells = np.array(re.findall(r"<td>(.*?)</td>", section)).reshape(6, -1)
-    assert NOT_COVERED in section
-    assert "data:image/png;base64," in section
-    assert (
-        section.count("at least 0.640 (0.630 to 0.650)") == 3
-    )  # the models whose proofs are not exact
-    assert "mlp 0.20, linear 0.20" in section  # what the audit sees where there is no noise
-    assert cells[:, 1].tolist() == ["0.5", "4", "none"] * 2
-    assert cells[:, 0].tolist() == ["mlp"] * 3 + ["linear [degenerate]", "linear", "linear"]
+@pytest.fixture
+def written(context, tmp_path, monkeypatch):
+    """Maps a table to its chapter, whose picture is not drawn."""
+    nothing = report.Picture(tmp_path / "none.png", "")
+    monkeypatch.setattr(report, "draw", lambda table, folder: nothing)
+
+    def chapter(table):
+        (one,) = RISK.chapters({"frontier": table}, context, tmp_path)
+        return one
+
+    return chapter
 
 
-def test_the_same_table_gives_the_same_picture(table, tmp_path):
-    (tmp_path / "again").mkdir()
-    first, second = (
-        draw_frontier(table, folder)[0].read_bytes() for folder in (tmp_path, tmp_path / "again")
-    )
-    assert first == second
+def test_a_line_for_each_row_and_what_is_not_covered(table, written):
+    chapter = written(table)
+    (shown,) = parts.tables(chapter)
+    assert NOT_COVERED in parts.notes(chapter)
+    marked = ["mlp"] * 3 + ["linear [degenerate]", "linear", "linear"]
+    assert shown["model"].tolist() == marked
+    assert shown["epsilon"].tolist() == ["0.5", "4", "none"] * 2
+    proved = "0.640 (0.630 to 0.650)"
+    assert shown["proved"].tolist() == [f"at least {proved}"] * 3 + [proved] * 3
+    assert shown["spends at least"][1] == "0.10 (of 3.60)"
 
 
-def test_a_table_that_was_written_and_read_gives_the_same_page(table, tmp_path):
-    table.to_csv(tmp_path / "frontier.csv", index=False)
-    assert frontier_section(pd.read_csv(tmp_path / "frontier.csv"), []) == frontier_section(
-        table, []
-    )
-
-
-def test_without_a_run_without_noise_there_is_no_control(table, tmp_path):
+def test_the_control_is_what_the_audit_shows_without_noise(table, written):
+    assert "mlp 0.20, linear 0.20" in parts.notes(written(table))
     claimed = table.dropna(subset="epsilon_claimed")
-    assert "Without noise" not in frontier_section(claimed, draw_frontier(claimed, tmp_path))
+    assert "Without noise" not in parts.notes(written(claimed))
 
 
-def test_a_rate_that_nobody_could_see_is_a_dash(table):
+def test_a_table_that_was_written_and_read_gives_the_same_chapter(table, written, tmp_path):
+    table.to_csv(tmp_path / "frontier.csv", index=False)
+    first, second = written(table), written(pd.read_csv(tmp_path / "frontier.csv"))
+    assert parts.notes(first) == parts.notes(second)
+    pd.testing.assert_frame_equal(parts.tables(first)[0], parts.tables(second)[0])
+
+
+def test_a_rate_that_nobody_could_see_is_a_dash(table, written):
     table[["lira_tpr_at_1pct", "lira_tpr_at_1pct_low", "lira_tpr_at_1pct_high"]] = np.nan
-    assert frontier_section(table, []).count("<td>-</td>") == 6
+    assert (parts.tables(written(table))[0]["found at 1 %"] == "-").all()
+
+
+def test_curves_are_the_columns_of_the_table_against_epsilon(table, tmp_path, monkeypatch):
+    figures = parts.drawn(monkeypatch, report)
+    table.loc[0, "accuracy"] = 0.7
+    first = report.draw(table, tmp_path).path.read_bytes()
+    assert parts.curve(figures[0], 0, "mlp: at least") == [(0, 0.0), (1, 0.1), (2, 0.2)]
+    assert parts.curve(figures[0], 0, "claimed") == [(0, 0.5), (1, 4.0)]
+    assert parts.curve(figures[0], 1, "linear") == [(0, 0.02), (1, 0.02), (2, 0.02)]
+    assert parts.curve(figures[0], 2, "mlp: accuracy") == [(0, 0.7), (1, 0.75), (2, 0.75)]
+    assert report.draw(table, tmp_path).path.read_bytes() == first
+
+
+def test_nothing_measured_nothing_said(table, context, tmp_path):
+    assert RISK.chapters({}, context, tmp_path) == ()
+    assert RISK.chapters({"frontier": table.iloc[:0]}, context, tmp_path) == ()

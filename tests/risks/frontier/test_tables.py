@@ -4,51 +4,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 
-import tiny
 from pipeline.config import AuditConfig
-from pipeline.risks.frontier.measure.epsilons import Frontier
 from pipeline.risks.frontier.tables import frontier_table
 from pipeline.standards import ATLAS, NIST, OWASP
-from risks.membership.made_up import made_up_leak
+from risks.frontier.made_up import made_up
 
-CFG = AuditConfig(eps=[0.0, 0.1], headline="clinical", confidence=0.95, resamples=200)
-
-
-def claim(epsilon):
-    audit = {"epsilon_lower_bound": 0.4, "ceiling": 3.8}
-    accounts = None if epsilon is None else {"pld": epsilon + 0.001}
-    return {
-        "epsilon": epsilon,
-        "delta": 1e-4,
-        "accounts": accounts,
-        "noise_multiplier": 0.0 if epsilon is None else 9.0,
-        "audit": audit,
-    }
-
-
-def made_up() -> Frontier:
-    """Two kinds, two epsilons: the first model is right about all but every fourth patient, the second calls nobody ill."""
-    y = torch.arange(80) % 2
-    careful = torch.where(torch.arange(80) % 4 == 0, -1.0, 1.0).double().expand(2, 2, -1)
-    nobody = torch.where(y == 0, 1.0, -1.0).double().expand(2, 2, -1)
-    margin = torch.stack([careful, nobody])
-    leak = made_up_leak(tiny.records(80, seed=2), targets=20, effect=1.0)
-    proved = (margin > 0) & (torch.arange(80) >= 40)
-    return Frontier(
-        ("mlp", "linear"),
-        (2.0, None),
-        [[claim(2.0), claim(None)]] * 2,
-        "clinical",
-        0.3,
-        y,
-        margin,
-        proved,
-        ~proved,
-        leak.scores["loss"].expand(2, 2, -1, -1),
-        leak.member,
-    )
+CFG = AuditConfig(
+    eps=[0.0, 0.1], headline="clinical", headline_eps=0.1, confidence=0.95, resamples=200
+)
 
 
 @pytest.fixture

@@ -6,10 +6,12 @@ import torch
 
 import tiny
 from pipeline.config import AuditConfig
-from pipeline.risks.inversion.measure.guesses import Question, Reconstruction
+from pipeline.risks.inversion.measure.guesses import Inversion, Question
 from pipeline.risks.inversion.tables import inversion_table, typical_table
 
-CFG = AuditConfig(eps=[0.0, 0.1], headline="clinical", confidence=0.95, resamples=200)
+CFG = AuditConfig(
+    eps=[0.0, 0.1], headline="clinical", headline_eps=0.1, confidence=0.95, resamples=200
+)
 DATA = tiny.records(80, seed=2)
 QUESTIONS = (
     Question("glucose", True, "scores", "learned"),
@@ -25,7 +27,7 @@ def told(members_gain, others_gain):
         [torch.as_tensor(members_gain).expand(80), torch.as_tensor(others_gain).expand(80)]
     )
     typical = tiny.SCHEMA.column("center").expand(3, -1).clone()
-    return Reconstruction(
+    return Inversion(
         QUESTIONS,
         alone,
         aided,

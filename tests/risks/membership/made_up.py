@@ -1,19 +1,23 @@
-"""Made-up membership scores."""
+"""Made-up membership scores, and a claim of differential privacy."""
 
 import torch
 
 from pipeline.data.schema import Dataset
-from pipeline.risks.membership.measure.shadows import BLIND, Leakage
-from risks.inversion.made_up import told
+from pipeline.risks.membership.measure.shadows import BLIND, Membership
+
+CLAIM = {
+    "epsilon": 3.0,
+    "delta": 1e-4,
+    "accounts": {"pld": 2.9},
+    "audit": {"epsilon_lower_bound": 0.4, "ceiling": 3.8},
+}
 
 
-def made_up_leak(dataset: Dataset, *, targets: int, effect: float, seed: int = 0) -> Leakage:
-    """Made-up membership scores: standard normal, and for members higher by `effect`; the control sees nothing."""
+def made_up_leak(dataset: Dataset, *, targets: int, effect: float, seed: int = 0) -> Membership:
+    """Scores are standard normal, and for members higher by `effect`; the control sees nothing."""
     generator = torch.Generator().manual_seed(seed)
     shape = (targets, len(dataset.y))
     member = torch.rand(shape, generator=generator) < 0.5
     found, nothing = (torch.randn(shape, generator=generator) for _ in range(2))
     found = found + effect * member
-    return Leakage(
-        {"loss": found, "lira": 2 * found, BLIND: nothing}, member, found.clone(), {}, told(dataset)
-    )
+    return Membership({"loss": found, "lira": 2 * found, BLIND: nothing}, member, found.clone(), {})

@@ -1,62 +1,99 @@
-"""What people read about privacy: every table, one picture, and a claim beside what was shown."""
+"""Membership as people read it: every attack with its interval, a claim beside what was shown."""
 
 from dataclasses import replace
 
 import pytest
 import yaml
 
+import parts
 import tiny
 from pipeline import params
-from pipeline.risks.membership.report import draw_privacy, privacy_report, privacy_section
-from risks.membership.made_up import made_up_leak
+from pipeline.risks.membership import report
+from pipeline.risks.membership.measure.shadows import BLIND
+from pipeline.risks.membership.risk import RISK
+from pipeline.risks.risk import Context, Sources
+from risks.membership.made_up import CLAIM, made_up_leak
 
 DATA = tiny.records(80, seed=2)
 
 
 @pytest.fixture(scope="module")
-def report(smoke_text):
-    cfg = params.parse(yaml.safe_load(smoke_text), "conf")
+def context(smoke_text):
+    return Context(DATA, params.parse(yaml.safe_load(smoke_text), "conf"))
+
+
+@pytest.fixture(scope="module")
+def tables(context, tmp_path_factory):
     leak = made_up_leak(DATA, targets=20, effect=1.0)
-    claim = {
-        "epsilon": 3.0,
-        "delta": 1e-4,
-        "accounts": {"pld": 2.9},
-        "audit": {"epsilon_lower_bound": 0.4, "ceiling": 3.8},
-    }
-    private = replace(leak, claim=claim)
-    return privacy_report({"baseline": leak, "<i>dp</i>": private}, DATA, cfg)
+    examined = {}
+    for name, one in (("baseline", leak), ("dp_train", replace(leak, claim=CLAIM))):
+        examined[name] = tmp_path_factory.mktemp(name)
+        one.save(examined[name] / "membership")
+    return RISK.tables(Sources(examined), context)
 
 
-def test_the_tables(report):
-    assert list(report.tables) == [
-        "privacy",
+@pytest.fixture(scope="module")
+def chapter(tables, context, tmp_path_factory):
+    (chapter,) = RISK.chapters(tables, context, tmp_path_factory.mktemp("chapter"))
+    return chapter
+
+
+def test_the_tables(tables):
+    assert list(tables) == [
+        "membership",
         "exposed",
         "subgroups",
-        "inversion",
-        "typical",
         "plots/membership_roc",
+        "exposure",
     ]
-    assert len(report.exposure) == 2 * 80
-    assert report.tables["exposed"]["most_exposed"].all()
-    assert report.tables["exposed"].groupby("defense", sort=False).size().tolist() == [1, 1]
+    assert len(tables["exposure"]) == 2 * 80
+    assert tables["exposed"]["most_exposed"].all()
+    assert tables["exposed"].groupby("defense", sort=False).size().tolist() == [1, 1]
 
 
-def test_the_page_shows_the_claim_beside_the_audit_and_what_it_leaves_out(report, tmp_path):
-    section = privacy_section(report, draw_privacy(report, tmp_path))
-    for text in (
-        "claims epsilon 3.000",
-        "recomputed: 2.900",
-        "at least 0.400",
-        "3.80 at most",
-        "Not covered:",
-        "hyper-parameters",
-    ):
-        assert text in section
-    assert section.count("claims epsilon") == 1
-    assert "data:image/png;base64," in section
-    assert "<i>dp</i>" not in section
+def test_a_claim_stands_beside_the_audit_and_what_it_leaves_out(chapter):
+    said = parts.items(chapter)
+    assert list(said) == ["dp_train"]
+    for text in ("epsilon 3.000", "recomputed: 2.900", "0.400", "3.80", "hyper-parameters"):
+        assert text in said["dp_train"]
 
 
-def test_what_cannot_be_said_is_a_dash(report):
-    assert report.tables["privacy"]["tpr_at_01pct"].isna().all()
-    assert "<td>-</td>" in privacy_section(report, [])
+def test_every_attack_on_every_defense_has_a_line_with_its_interval(chapter, tables):
+    shown, groups = parts.tables(chapter)
+    table = tables["membership"]
+    assert shown["defense"].tolist() == table["defense"].tolist()
+    assert shown["attack"].tolist() == table["attack"].tolist()
+    line = table.iloc[1]
+    assert shown["AUROC"][1] == (
+        f"{line['auroc']:.3f} ({line['auroc_low']:.3f} to {line['auroc_high']:.3f})"
+    )
+    assert list(groups) == ["group", "patients", "baseline", "dp_train"]
+    assert parts.bare_numbers(groups, "group", "patients") == []
+
+
+def test_what_cannot_be_said_is_a_dash(chapter, tables):
+    assert tables["membership"]["tpr_at_01pct"].isna().all()
+    assert (parts.tables(chapter)[0]["found at 0.1 %"] == "-").all()
+
+
+def test_a_curve_is_the_roc_of_its_attack(tables, context, tmp_path, monkeypatch):
+    figures = parts.drawn(monkeypatch, report)
+    (chapter,) = RISK.chapters(tables, context, tmp_path)
+    assert [path.exists() for path in parts.pictures(chapter)] == [True]
+    roc = tables["plots/membership_roc"]
+    for panel, name in enumerate(("baseline", "dp_train")):
+        own = roc[(roc["defense"] == name) & (roc["attack"] == BLIND)]
+        assert parts.curve(figures[0], panel, BLIND) == list(
+            zip(own["fpr"], own["tpr"], strict=True)
+        )
+
+
+def test_the_same_tables_give_the_same_picture(tables, chapter, tmp_path):
+    (first,) = parts.pictures(chapter)
+    again = report.draw(tables["plots/membership_roc"], tmp_path).path
+    assert again.read_bytes() == first.read_bytes()
+
+
+def test_nothing_measured_nothing_said(context, tmp_path):
+    assert RISK.tables(Sources({"baseline": tmp_path}), context) == {}
+    assert RISK.chapters({}, context, tmp_path) == ()

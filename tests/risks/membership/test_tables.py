@@ -19,9 +19,11 @@ from pipeline.risks.membership.tables import (
     subgroups,
 )
 from pipeline.standards import ATLAS, NIST, OWASP
-from risks.membership.made_up import made_up_leak
+from risks.membership.made_up import CLAIM, made_up_leak
 
-CFG = AuditConfig(eps=[0.0, 0.1], headline="clinical", confidence=0.95, resamples=200)
+CFG = AuditConfig(
+    eps=[0.0, 0.1], headline="clinical", headline_eps=0.1, confidence=0.95, resamples=200
+)
 DATA = tiny.records(80, seed=2)
 
 
@@ -69,13 +71,7 @@ def test_the_gap_is_between_members_and_others(table, leak):
 
 
 def test_only_who_claims_has_an_epsilon(leak):
-    claim = {
-        "epsilon": 3.0,
-        "delta": 1e-4,
-        "accounts": {"pld": 2.9},
-        "audit": {"epsilon_lower_bound": 0.4, "ceiling": 3.8},
-    }
-    private = replace(leak, claim=claim)
+    private = replace(leak, claim=CLAIM)
     table = membership_table({"baseline": leak, "dp_train": private}, CFG, seed=0)
     named = [
         "epsilon_claimed",

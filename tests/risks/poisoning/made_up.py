@@ -10,7 +10,9 @@ from pipeline.risks.poisoning.measure.recipes import Damage
 
 
 def damage(patients: int, *, doses: int, harm: float, seed: int = 0) -> Damage:
-    """Made-up margins of two repetitions that fall by up to `harm` as the dose rises; every fifth patient lacks the trigger."""
+    """Margins of two repetitions that fall by up to `harm` as the dose rises.
+
+    Every fifth patient lacks the trigger."""
     generator = torch.Generator().manual_seed(seed)
     shape = (2, patients)
     y = torch.arange(patients) % 3 % 2
@@ -46,7 +48,9 @@ def damage(patients: int, *, doses: int, harm: float, seed: int = 0) -> Damage:
 def cleansings(
     harmed: Damage, *, filters: tuple[str, ...], gain: float, seed: int = 0
 ) -> dict[str, Cleansing]:
-    """Made-up margins by attack that cleaning raises by about `gain`, and rates of two sets; clean ones hold no poison."""
+    """Margins by attack that filtering raises by about `gain`, and rates of two sets.
+
+    Clean sets hold no poison."""
     generator = torch.Generator().manual_seed(seed)
 
     def raised(margins: Tensor) -> Tensor:

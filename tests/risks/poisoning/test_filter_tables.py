@@ -1,11 +1,11 @@
-"""Figures of cleaning: by plain loops over patients, paired with the same training sets that were not cleaned."""
+"""Figures of filters: by plain loops over patients, paired with the same sets unfiltered."""
 
 import numpy as np
 import pytest
 
 from pipeline.attacks.poisoning import POISONS
-from pipeline.risks.poisoning.filter_tables import METRICS, RATES, sanitising_table
-from pipeline.risks.poisoning.tables import damage_table
+from pipeline.risks.poisoning.filter_tables import METRICS, RATES, filter_table
+from pipeline.risks.poisoning.harm_tables import damage_table
 from pipeline.standards import ATLAS, NIST, OWASP
 from risks.poisoning.made_up import cleansings, damage
 
@@ -31,7 +31,7 @@ def cleaned(harmed):
 
 @pytest.fixture
 def table(cleaned, harmed, setting):
-    return sanitising_table(cleaned, harmed, setting)
+    return filter_table(cleaned, harmed, setting)
 
 
 def row(table, attack, dose, name="loss"):
@@ -81,7 +81,7 @@ def test_not_cleaned_is_what_the_table_of_damage_says(table, harmed, setting):
 def test_rates_are_means_and_ranges_over_training_sets_that_have_one(cleaned, harmed, setting):
     cleaned["worst_flips"].precision["loss"][1, 0] = np.nan
     cleaned["worst_flips"].precision["loss"][0] = np.nan
-    table = sanitising_table(cleaned, harmed, setting)
+    table = filter_table(cleaned, harmed, setting)
     line = row(table, "worst_flips", 0.1)
     recalls = cleaned["worst_flips"].recall["loss"][1].tolist()
     assert line["recall"] == pytest.approx(sum(recalls) / 2)
@@ -115,12 +115,12 @@ def test_the_backdoors_success_is_counted_on_the_same_patients(table, cleaned, h
 def test_nobody_to_win_is_no_figure(cleaned, harmed, setting):
     harmed.triggered[:] = np.nan
     assert np.isnan(
-        row(sanitising_table(cleaned, harmed, setting), "backdoor", 1)["attack_success_rate"]
+        row(filter_table(cleaned, harmed, setting), "backdoor", 1)["attack_success_rate"]
     )
 
 
 def test_what_changed_nothing_differs_by_nothing(harmed, setting):
-    table = sanitising_table(cleansings(harmed, filters=FILTERS, gain=0.0), harmed, setting)
+    table = filter_table(cleansings(harmed, filters=FILTERS, gain=0.0), harmed, setting)
     for metric in METRICS:
         found = table.dropna(subset=metric)
         assert (found[[f"{metric}_difference{end}" for end in ("", "_low", "_high")]] == 0).all(

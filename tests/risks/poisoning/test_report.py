@@ -1,73 +1,232 @@
-"""The section on poison: the right rows, never a bare number, and pictures that are drawn."""
+"""The chapter on poison: harm, filters, certificates; the right rows, never a bare number."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
+import parts
 from pipeline.attacks.poisoning import POISON_FACTS, POISONS
-from pipeline.risks.poisoning.report import damage_section, draw_damage, headline_dose, worst_line
-from pipeline.risks.poisoning.tables import damage_table
-from risks.poisoning.made_up import damage
+from pipeline.presentation.numbers import interval_text
+from pipeline.risks.poisoning import report
+from pipeline.risks.poisoning.filter_tables import filter_table
+from pipeline.risks.poisoning.harm_tables import damage_table
+from pipeline.risks.poisoning.report import headline_dose, worst_line
+from pipeline.risks.poisoning.risk import RISK
+from pipeline.risks.risk import Context
+from risks.poisoning.made_up import CERTIFICATE, cleansings, damage
+
+FILTERS = ("neighbours", "majority", "loss")
+HARMS = {  # what an attack is after, where it is not everybody's right answer
+    "backdoor": "attack_success_rate",
+    "missed_disease": "sensitivity",
+    "worst_missed": "sensitivity",
+}
+DOSE = 0.1
 
 
 @pytest.fixture
-def table(cfg):
-    poisoning = cfg.poisoning.model_copy(
-        update={"attacks": list(POISONS), "doses": [1, 0.05, 0.1, 0.2]}
-    )
+def change(cfg):
+    def changed(doses):
+        numbers = {"attacks": list(POISONS), "doses": doses, "headline_dose": DOSE}
+        poisoning = cfg.poisoning.model_copy(update=numbers)
+        return cfg.model_copy(update={"poisoning": poisoning})
+
+    return changed
+
+
+@pytest.fixture
+def table(change):
     damages = {
         name: damage(80, doses=4, harm=harm)
         for name, harm in (("baseline", 3.0), ("dp_train", 1.0))
     }
-    return damage_table(damages, cfg.model_copy(update={"poisoning": poisoning}))
+    return damage_table(damages, change([1, 0.05, 0.1, 0.2]))
 
 
-def test_the_headline_is_ten_per_cent_or_what_is_nearest(table):
-    assert headline_dose(table) == 0.1
-    assert headline_dose(table[table["dose"] != 0.1]) == 0.05
-    assert headline_dose(table[table["dose"].isin([0, 1])]) == 1
+@pytest.fixture
+def filtered(change):
+    harmed = damage(60, doses=3, harm=2.0)
+    cleaned = cleansings(harmed, filters=FILTERS, gain=1.5)
+    return filter_table(cleaned, harmed, change([1, 0.1, 0.2]))
 
 
-def test_the_worst_attack_and_the_best_defence_are_named_with_intervals(table):
-    at = table[(table["dose"] == 0.1) & (table["goal"] == "availability")]
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Pictures take most of the time; tests of tables go without."""
+    monkeypatch.setattr(report, "draw", lambda table, folder: [])
+
+
+@pytest.fixture
+def write(cfg, dataset, tmp_path):
+    """Maps tables to their chapter."""
+
+    def chapter(**tables):
+        poisoning = cfg.poisoning.model_copy(update={"headline_dose": DOSE})
+        context = Context(dataset, cfg.model_copy(update={"poisoning": poisoning}))
+        (one,) = RISK.chapters(tables, context, tmp_path)
+        return one
+
+    return chapter
+
+
+def said(line, name):
+    return interval_text(*(line[f"{name}{end}"] for end in ("", "_low", "_high")))
+
+
+def test_sections_stand_in_order_with_their_pictures(write, table, filtered):
+    chapter = write(certificate=CERTIFICATE, filters=filtered, poisoning=table)
+    assert parts.titles(chapter) == [
+        "What poisoned training data do",
+        "Finding and dropping poisoned records",
+        "What no poison can do",
+    ]
+    names = ["poisoning.png", "poison_success.png", "certificate.png"]
+    assert [path.name for path in parts.pictures(chapter)] == names
+    assert all(path.exists() for path in parts.pictures(chapter))
+
+
+def test_a_section_for_what_is_there(write):
+    chapter = write(certificate=CERTIFICATE)
+    assert parts.titles(chapter)[1:] == ["What no poison can do"]
+    assert [path.name for path in parts.pictures(chapter)] == ["certificate.png"]
+
+
+def test_nothing_measured_nothing_said(cfg, dataset, tmp_path):
+    for tables in ({}, {"certificate": CERTIFICATE.iloc[:0]}):
+        assert RISK.chapters(tables, Context(dataset, cfg), tmp_path) == ()
+
+
+def test_the_headline_is_the_share_nearest_to_the_one_wanted(table):
+    assert headline_dose(table, 0.1) == 0.1
+    assert headline_dose(table[table["dose"] != 0.1], 0.1) == 0.05
+    assert headline_dose(table[table["dose"].isin([0, 1])], 0.1) == 1
+
+
+def test_the_worst_attack_and_the_best_defense_are_named_with_intervals(table):
+    at = table[(table["dose"] == DOSE) & (table["goal"] == "availability")]
     worst = at[at["defense"] == "baseline"].sort_values("accuracy").iloc[0]
     best = at[at["attack"] == worst["attack"]].sort_values("accuracy").iloc[-1]
-    said = [
-        f"{one['accuracy']:.3f} ({one['accuracy_low']:.3f} to {one['accuracy_high']:.3f})"
-        for one in (worst, best)
-    ]
-    expected = f"{worst['attack']} at 10 %: accuracy {said[0]} undefended, {said[1]} with dp_train"
     assert best["defense"] == "dp_train"
-    assert worst_line(table) == expected
+    line = worst_line(table, DOSE)
+    for text in (worst["attack"], "10 %", said(worst, "accuracy"), said(best, "accuracy")):
+        assert text in line
+    assert line.index(said(worst, "accuracy")) < line.index("undefended") < line.index("dp_train")
 
 
-def test_where_no_defence_helps_it_says_so(table):
-    assert worst_line(table[table["defense"] == "baseline"]).endswith(
-        "undefended; no defence does better"
-    )
-    assert worst_line(table[table["defense"] == "dp_train"]) == ""
+def test_where_no_defense_helps_it_says_so(table):
+    alone = worst_line(table[table["defense"] == "baseline"], DOSE)
+    assert alone.endswith("no defense does better")
+    assert worst_line(table[table["defense"] == "dp_train"], DOSE) == ""
 
 
-def test_the_section_shows_every_attack_and_no_bare_number(table, tmp_path):
-    page = damage_section(table, draw_damage(table, tmp_path))
-    assert all(f"<td>{attack}</td>" in page for attack in POISONS)
-    cells = [cell.split("</td>")[0] for cell in page.split("<td>")[1:]]
-    numbers = [cell for cell in cells if any(letter.isdigit() for letter in cell)]
-    on_everybody = sum(
-        facts.goal == "availability" for facts in POISON_FACTS.values()
-    )  # accuracy and sensitivity
-    assert len(numbers) == 2 * (len(POISONS) + on_everybody)
-    assert all(" to " in cell for cell in numbers)
-    assert page.count("<img") == 2
+def test_every_attack_is_shown_at_the_headline_dose_and_no_number_is_bare(write, table, undrawn):
+    shown, *_ = parts.tables(write(poisoning=table))
+    assert list(dict.fromkeys(shown["attack"])) == list(POISONS)
+    assert list(shown)[2:] == ["baseline", "dp_train"]
+    assert parts.bare_numbers(shown) == []
+    lines = shown.set_index(["attack", "figure"])
+    for attack, facts in POISON_FACTS.items():
+        (row,) = table[
+            (table["attack"] == attack) & (table["dose"] == DOSE) & (table["defense"] == "dp_train")
+        ].to_dict("records")
+        if facts.goal == "availability":
+            for name in ("accuracy", "sensitivity"):
+                cell = lines.loc[(attack, f"change of {name}"), "dp_train"]
+                assert cell == said(row, f"{name}_difference")
+        else:
+            cell = lines.loc[(attack, "success"), "dp_train"]
+            assert cell.startswith(said(row, "attack_success_rate"))
+            assert f"{row['control']:.3f}" in cell
+
+
+def test_what_was_not_run_is_neither_shown_nor_drawn(write, table):
+    flips = table[table["attack"].isin(["none", "random_flips"])]
+    assert not np.isnan(flips["accuracy"]).any()
+    chapter = write(poisoning=flips)
+    assert [path.name for path in parts.pictures(chapter)] == ["poisoning.png"]
+    assert set(parts.tables(chapter)[0]["attack"]) == {"random_flips"}
+
+
+def test_a_curve_runs_from_no_poison_over_the_doses(table, tmp_path, monkeypatch):
+    figures = parts.drawn(monkeypatch, report)
+    report.draw(table, tmp_path)
+    own = table[table["defense"] == "dp_train"].set_index(["attack", "dose"])
+    doses = [1, 0.05, 0.1, 0.2]
+    sensitivity = [own.loc[("worst_flips", dose), "sensitivity"] for dose in doses]
+    expected = [own.loc[("none", 0), "sensitivity"], *sensitivity]
+    assert parts.curve(figures[0], 3, "worst_flips") == list(enumerate(expected))
+    success = [own.loc[("backdoor", dose), "attack_success_rate"] for dose in doses]
+    expected = [own.loc[("backdoor", 1), "control"], *success]
+    assert parts.curve(figures[1], 1, "backdoor") == list(enumerate(expected))
 
 
 def test_pictures_are_the_same_bytes_for_the_same_table(table, tmp_path):
-    first = [path.read_bytes() for path in draw_damage(table, tmp_path)]
-    assert [path.read_bytes() for path in draw_damage(table, tmp_path)] == first
-    assert {path.name for path in tmp_path.iterdir()} == {"poisoning.png", "poison_success.png"}
+    flips = table[table["attack"].isin(["none", "random_flips", "backdoor"])]
+    first = [picture.path.read_bytes() for picture in report.draw(flips, tmp_path)]
+    assert [picture.path.read_bytes() for picture in report.draw(flips, tmp_path)] == first
 
 
-def test_what_was_not_run_is_not_drawn(table, tmp_path):
-    flips = table[table["attack"].isin(["none", "random_flips"])]
-    assert [path.name for path in draw_damage(flips, tmp_path)] == ["poisoning.png"]
-    assert "random_flips" in damage_section(flips, [])
-    assert not np.isnan(flips["accuracy"]).any()
+def test_every_filter_and_attack_at_the_headline_dose(write, filtered):
+    shown, _ = parts.tables(write(filters=filtered))
+    at = filtered[filtered["dose"] == DOSE]
+    assert len(shown) == len(at) == len(FILTERS) * (len(POISONS) - 1)
+    for line, cells in zip(at.to_dict("records"), shown.to_dict("records"), strict=True):
+        measure = HARMS.get(line["attack"], "accuracy")
+        assert cells == {
+            "attack": line["attack"],
+            "filter": line["filter"],
+            "poison found": said(line, "recall"),
+            "false alarms": said(line, "false_alarm_rate"),
+            "figure": "success" if line["attack"] == "backdoor" else measure,
+            "not filtered": said(line, f"{measure}_without"),
+            "after filtering": said(line, measure),
+            "change": said(line, f"{measure}_difference"),
+        }
+    assert parts.bare_numbers(shown) == []
+
+
+def test_what_filtering_costs_without_poison(write, filtered):
+    _, shown = parts.tables(write(filters=filtered))
+    clean = filtered[filtered["attack"] == "none"]
+    assert shown["filter"].tolist() == list(FILTERS)
+    assert "poison found" not in shown
+    for line, cells in zip(clean.to_dict("records"), shown.to_dict("records"), strict=True):
+        assert cells["false alarms"] == said(line, "false_alarm_rate")
+        assert cells["figure"] == "accuracy"
+        assert cells["not filtered"] == said(line, "accuracy_without")
+        assert cells["after filtering"] == said(line, "accuracy")
+        assert cells["change"] == said(line, "accuracy_difference")
+    assert parts.bare_numbers(shown) == []
+
+
+def test_filters_that_were_not_run_are_not_shown(write, filtered):
+    clean = filtered["attack"] == "none"
+    (shown,) = parts.tables(write(filters=filtered[~clean]))
+    assert "poison found" in shown
+
+
+def test_a_certificate_is_shown_with_intervals(write):
+    (shown,) = parts.tables(write(certificate=CERTIFICATE))
+    assert shown["defense"].tolist() == ["partition"] * 3
+    assert shown["records poisoned"].tolist() == [0, 1, 2]
+    assert shown["certified accuracy"][0] == "0.750 (0.700 to 0.800)"
+    assert shown["certified sensitivity"][1] == "0.300 (0.200 to 0.400)"
+
+
+def test_the_curve_of_a_certificate_is_its_column(tmp_path, monkeypatch):
+    figures = parts.drawn(monkeypatch, report)
+    report.draw_certificate(CERTIFICATE, tmp_path)
+    label = "partition: certified accuracy"
+    assert parts.curve(figures[0], 0, label) == [(0, 0.75), (1, 0.5), (2, 0.0)]
+
+
+def test_tables_read_back_give_the_same_chapter(write, table, filtered, undrawn, tmp_path):
+    tables = {"poisoning": table, "filters": filtered, "certificate": CERTIFICATE}
+    again = {}
+    for name, one in tables.items():
+        one.to_csv(tmp_path / f"{name}.csv", index=False)
+        path = tmp_path / f"{name}.csv"
+        again[name] = pd.read_csv(path, keep_default_na=False, na_values=[""])
+    pairs = zip(parts.tables(write(**tables)), parts.tables(write(**again)), strict=True)
+    for first, second in pairs:
+        assert first.astype(str).equals(second.astype(str))

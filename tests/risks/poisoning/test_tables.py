@@ -1,11 +1,11 @@
-"""Figures of damage: every one by a plain loop over patients, paired with the same patients without poison."""
+"""Figures of harm: by plain loops over patients, paired with the same patients without poison."""
 
 import numpy as np
 import pytest
 import torch
 
 from pipeline.attacks.poisoning import POISONS
-from pipeline.risks.poisoning.tables import METRICS, compared, damage_table, dose_name
+from pipeline.risks.poisoning.harm_tables import METRICS, compared, damage_table, dose_name
 from pipeline.standards import ATLAS, NIST, OWASP
 from pipeline.statistics import intervals
 from risks.poisoning.made_up import damage
@@ -35,7 +35,7 @@ def row(table, attack, dose):
     ].iloc[0]
 
 
-def test_one_row_per_attack_and_dose_and_one_without_poison_per_defence(table):
+def test_one_row_per_attack_and_dose_and_one_without_poison_per_defense(table):
     assert len(table) == 2 * (1 + len(POISONS) * 2)
     assert table.groupby("defense", sort=False)["attack"].first().tolist() == ["none", "none"]
     assert not table.duplicated(["defense", "attack", "dose"]).any()

@@ -7,7 +7,7 @@ from pipeline.risks.theft.measure.copies import PLAIN, TRUE_LABELS, Theft
 
 
 def made_up(agreement: float, *, patients: int = 400, seed: int = 0) -> Theft:
-    """Victims that know a little, and copies by two kinds of attacker that agree with them on so many patients."""
+    """Victims that know a little, and copies by two attackers that agree on so many patients."""
     generator = torch.Generator().manual_seed(seed)
     y = torch.randint(2, (patients,), generator=generator)
     victim = 2.0 * y - 1 + 2 * torch.randn(2, patients, generator=generator)
@@ -45,6 +45,6 @@ def made_up(agreement: float, *, patients: int = 400, seed: int = 0) -> Theft:
         test,
         y,
         {PLAIN: victim},
-        {PLAIN: broken[:2]},
+        {PLAIN: broken[:2].clone()},
         told,
     )

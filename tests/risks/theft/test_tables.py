@@ -6,11 +6,13 @@ import torch
 
 from pipeline.config import AuditConfig
 from pipeline.risks.theft.measure.copies import PLAIN, TRUE_LABELS, Theft
-from pipeline.risks.theft.tables import api_table, headline_metrics, theft_table
+from pipeline.risks.theft.tables import api_table, theft_table
 from pipeline.standards import ATLAS, NIST, OWASP
 from risks.theft.made_up import made_up
 
-CFG = AuditConfig(eps=[0.0, 0.1], headline="clinical", confidence=0.95, resamples=200)
+CFG = AuditConfig(
+    eps=[0.0, 0.1], headline="clinical", headline_eps=0.1, confidence=0.95, resamples=200
+)
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +25,7 @@ def table(stolen):
     return theft_table({"baseline": stolen, "other": made_up(1.0)}, CFG, seed=0)
 
 
-def test_a_row_for_each_defence_and_attacker(table):
+def test_a_row_for_each_defense_and_attacker(table):
     assert table[["defense", "strategy"]].to_numpy().tolist() == [
         ["baseline", "public"],
         ["baseline", TRUE_LABELS],
@@ -99,9 +101,3 @@ def test_what_an_answer_costs_an_honest_user(stolen, table):
     assert answers.loc["labels", "auroc"] < answers.loc["probabilities", "auroc"]
     assert answers.loc["labels", "fidelity"] == table.loc[0, "fidelity"]
     assert np.isnan(answers.loc["probabilities", "fidelity"])
-
-
-def test_the_headline_is_one_figure_for_each_defence_and_access(table):
-    figures = headline_metrics(table, "public", 100)
-    assert figures["other"] == {"fidelity_labels": 1.0}
-    assert list(figures) == ["baseline", "other"]

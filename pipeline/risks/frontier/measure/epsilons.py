@@ -179,7 +179,7 @@ def training_numbers(cfg: Config) -> dict[str, Any]:
     """
     if RECIPE not in cfg.defenses:
         raise BadInput(
-            f"params.yaml: {RECIPE}: missing; the frontier trains with its numbers, so add {RECIPE} to the defences"
+            f"params.yaml: {RECIPE}: missing; the frontier trains with its numbers, so add {RECIPE} to the defenses"
         )
     options = check_options(dp_train, cfg.defenses[RECIPE], RECIPE)
     return {name: value for name, value in options.items() if name not in ("epsilon", "engine")}

@@ -1,4 +1,4 @@
-"""How many poisoned records a certified defence bears, patient by patient."""
+"""How many poisoned records a certified defense bears, patient by patient."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ FILE = "certificate.safetensors"
 
 @dataclass(frozen=True)
 class Certificate:
-    """What is certified of one defence. S repetitions x N patients.
+    """What is certified of one defense. S repetitions x N patients.
 
     Attributes: y: (N,) int64, class indices. records: (S, N) int64, so many training records may be
         inserted, removed or relabelled without changing the right answer; -1 = the answer is wrong

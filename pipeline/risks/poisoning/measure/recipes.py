@@ -1,7 +1,7 @@
 """What poisoned training data do to a recipe: it is trained anew on every poisoned set, and scored on patients it never saw.
 
 `poisonings` crafts the sets once, for all recipes; `damage` trains one recipe on them. Attackers
-know no defence. Who writes a filter asks `poisonings(...).sets[attack]` for the training sets and
+know no defense. Who writes a filter asks `poisonings(...).sets[attack]` for the training sets and
 for the rows in them that are poisoned (`TrainingSets`), and retrains on `sets.without(dropped)`.
 """
 

@@ -1,4 +1,4 @@
-"""The privacy frontier: all epsilons at once are each alone, proofs of linear models are exact, a broken mechanism is refused."""
+"""All epsilons at once are each alone, linear proofs are exact, no broken mechanism passes."""
 
 import pytest
 import torch
@@ -27,7 +27,7 @@ LINEAR = Architecture("linear", 5, 2, ())
 
 @pytest.fixture
 def changed(cfg):
-    """Returns what changes the section `frontier` and the options of `dp_train`, both of them small."""
+    """Returns what changes the section `frontier` and the options of `dp_train`, both small."""
 
     def change(options=(), **section):
         recipe = {**cfg.defenses["dp_train"], "expected_batch": 60, "steps": 20, **dict(options)}

@@ -1,11 +1,11 @@
-"""What models tell, as data: the same as asking the attacks, victim by victim, and it survives the disk."""
+"""What models tell, as data: as asking the attacks victim by victim, and it survives the disk."""
 
 import pytest
 import torch
 
 import tiny
 from pipeline.attacks.inversion import attribute_inference
-from pipeline.risks.inversion.measure.guesses import Reconstruction, reconstruction
+from pipeline.risks.inversion.measure.guesses import Inversion, guess_measurements
 
 DATA = tiny.records(60, seed=3)
 MEMBER = torch.rand(4, 60, generator=torch.Generator().manual_seed(1)) < 0.5
@@ -13,7 +13,7 @@ MEMBER = torch.rand(4, 60, generator=torch.Generator().manual_seed(1)) < 0.5
 
 @pytest.fixture
 def told(cfg):
-    return reconstruction(tiny.population(4), MEMBER, DATA, cfg)
+    return guess_measurements(tiny.population(4), MEMBER, DATA, cfg)
 
 
 def test_only_private_measurements_are_guessed_by_everyone_in_every_way(told):
@@ -24,7 +24,7 @@ def test_only_private_measurements_are_guessed_by_everyone_in_every_way(told):
 
 
 def test_errors_are_those_of_the_first_victims_by_side(told, cfg):
-    first = torch.arange(4) < cfg.privacy.victims
+    first = torch.arange(4) < cfg.inversion.victims
     guesses = attribute_inference(
         tiny.population(4).select(first),
         DATA.x,
@@ -32,7 +32,7 @@ def test_errors_are_those_of_the_first_victims_by_side(told, cfg):
         MEMBER[first],
         tiny.SCHEMA,
         ["glucose"],
-        candidates=cfg.privacy.candidates,
+        candidates=cfg.inversion.candidates,
         generator=torch.Generator().manual_seed(cfg.seed),
     )
     for row, guess in enumerate(guesses):
@@ -55,13 +55,13 @@ def test_errors_are_those_of_the_first_victims_by_side(told, cfg):
 
 
 def test_each_victim_has_a_typical_record(told, cfg):
-    assert told.typical.shape == (cfg.privacy.victims, 5)
-    assert all(values.shape == (cfg.privacy.victims,) for values in told.distances.values())
+    assert told.typical.shape == (cfg.inversion.victims, 5)
+    assert all(values.shape == (cfg.inversion.victims,) for values in told.distances.values())
 
 
 def test_it_survives_the_disk(told, tmp_path):
-    told.save(tmp_path)
-    again = Reconstruction.load(tmp_path)
+    told.save(tmp_path / "inversion")
+    again = Inversion.load(tmp_path / "inversion")
     assert again.questions == told.questions
     torch.testing.assert_close(again.alone, told.alone, rtol=0, atol=0, equal_nan=True)
     torch.testing.assert_close(again.aided, told.aided, rtol=0, atol=0, equal_nan=True)
@@ -76,7 +76,9 @@ def test_where_nothing_is_private_nothing_is_asked(cfg, tmp_path):
         feature.model_copy(update={"private": False}) for feature in tiny.SCHEMA.features
     )
     schema = tiny.SCHEMA.__class__(tiny.SCHEMA.names, features, "outcome", tiny.SCHEMA.classes)
-    told = reconstruction(tiny.population(4), MEMBER, DATA.__class__(DATA.x, DATA.y, schema), cfg)
-    told.save(tmp_path)
-    assert Reconstruction.load(tmp_path).questions == ()
-    assert Reconstruction.load(tmp_path).alone.shape == (0, 2, 60)
+    told = guess_measurements(
+        tiny.population(4), MEMBER, DATA.__class__(DATA.x, DATA.y, schema), cfg
+    )
+    told.save(tmp_path / "inversion")
+    assert Inversion.load(tmp_path / "inversion").questions == ()
+    assert Inversion.load(tmp_path / "inversion").alone.shape == (0, 2, 60)

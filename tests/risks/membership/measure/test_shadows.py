@@ -1,4 +1,4 @@
-"""What a recipe leaks: who is attacked by whom, and an audit that finds a broken mechanism and leaves an honest one alone."""
+"""Who is attacked by whom; an audit finds a broken mechanism and leaves an honest one alone."""
 
 import pytest
 import torch
@@ -12,26 +12,30 @@ from pipeline.defenses import privacy
 from pipeline.files import FailedCheck
 from pipeline.risks.membership.measure import claims
 from pipeline.risks.membership.measure.claims import canary_audit, crafted_canaries
-from pipeline.risks.membership.measure.shadows import BLIND, Leakage, leakage
+from pipeline.risks.membership.measure.shadows import BLIND, Membership, infer_members, train_halves
 from pipeline.statistics.separation import auroc
 
 
 @pytest.fixture
 def private(cfg):
-    """A linear model, few records, and enough runs for an audit to have power; returns what changes the recipe's options."""
+    """Returns what changes the recipe: a linear model, few records, enough runs for an audit."""
 
     def change(runs=128, canaries=1, **options):
-        numbers = cfg.privacy.model_copy(update={"canaries": canaries, "runs": runs})
+        numbers = cfg.membership.model_copy(update={"canaries": canaries, "runs": runs})
         recipe = {**cfg.defenses["dp_train"], "expected_batch": 60, **options}
         return cfg.model_copy(
             update={
-                "privacy": numbers,
+                "membership": numbers,
                 "dp_train": recipe,
                 "model": ModelConfig(name="linear", hidden=[]),
             }
         )
 
     return change
+
+
+def leaked(name, dataset, cfg) -> Membership:
+    return infer_members(name, train_halves(name, dataset, cfg), dataset, cfg)
 
 
 @pytest.fixture
@@ -57,40 +61,39 @@ def no_clipping(monkeypatch):
 
 def test_every_attack_scores_every_record_for_every_target(dataset, cfg):
     every = cfg.model_copy(
-        update={"privacy": cfg.privacy.model_copy(update={"membership": list(MEMBERSHIP)})}
+        update={"membership": cfg.membership.model_copy(update={"attacks": list(MEMBERSHIP)})}
     )
-    leak = leakage("baseline", dataset, every)
+    leak = leaked("baseline", dataset, every)
     assert list(leak.scores) == [*MEMBERSHIP, BLIND]
     assert all(
-        scores.shape == (cfg.privacy.targets, 120) and scores.isfinite().all()
+        scores.shape == (cfg.membership.targets, 120) and scores.isfinite().all()
         for scores in leak.scores.values()
     )
     assert leak.claim == {}
 
 
 def test_each_target_is_trained_on_a_half_of_its_own(dataset, cfg):
-    member = leakage("baseline", dataset, cfg).member
+    member = leaked("baseline", dataset, cfg).member
     assert 0.35 < member.float().mean() < 0.65
     assert not torch.equal(member[0], member[1])
 
 
 @pytest.fixture
 def on_pima(values):
-    """The AUROC of each attack on ordinary training with other numbers, 32 targets, in the real cohort."""
+    """The AUROC of each attack on ordinary training with other numbers, in the real cohort."""
     if not (tiny.ROOT / "data" / "pima.csv").exists():
         pytest.skip("`dvc pull data.dvc` fetches it")
 
     def found(hidden, **train):
         values["model"] = {"name": "mlp" if hidden else "linear", "hidden": hidden}
         values["train"] |= train
-        values["privacy"] |= {
-            "membership": ["loss", "lira", "lira_fixed"],
+        values["membership"] |= {
+            "attacks": ["loss", "lira", "lira_fixed"],
             "targets": 32,
             "copies": 0,
-            "victims": 1,
         }
         cfg = params.parse(values, "conf")
-        leak = leakage("baseline", read_raw(cfg.data, tiny.ROOT)[0], cfg)
+        leak = leaked("baseline", read_raw(cfg.data, tiny.ROOT)[0], cfg)
         member = leak.member.numpy()
         return {
             attack: auroc(scores.numpy()[member], scores.numpy()[~member])
@@ -114,9 +117,9 @@ def test_a_linear_model_gives_little_away(on_pima):
 
 
 def test_it_survives_the_disk(dataset, cfg, tmp_path):
-    leak = leakage("baseline", dataset, cfg)
+    leak = leaked("baseline", dataset, cfg)
     leak.save(tmp_path / "leakage")
-    again = Leakage.load(tmp_path / "leakage")
+    again = Membership.load(tmp_path / "leakage")
     assert list(again.scores) == list(leak.scores)
     assert all(torch.equal(again.scores[name], scores) for name, scores in leak.scores.items())
     assert torch.equal(again.member, leak.member)
@@ -124,12 +127,12 @@ def test_it_survives_the_disk(dataset, cfg, tmp_path):
 
 
 def test_the_same_seed_gives_the_same_scores(dataset, cfg):
-    first, second = leakage("baseline", dataset, cfg), leakage("baseline", dataset, cfg)
+    first, second = leaked("baseline", dataset, cfg), leaked("baseline", dataset, cfg)
     assert torch.equal(first.scores["lira_fixed"], second.scores["lira_fixed"])
 
 
 def test_a_claim_comes_with_its_accounts_and_its_audit(few, private):
-    claim = leakage("dp_train", few, private(epsilon=1.0)).claim
+    claim = leaked("dp_train", few, private(epsilon=1.0)).claim
     assert claim["epsilon"] == pytest.approx(1.0, abs=1e-6)
     assert claim["accounts"]["exact"] == pytest.approx(claim["epsilon"], rel=1e-6)
     assert claim["audit"]["epsilon_lower_bound"] <= claim["epsilon"] < claim["audit"]["ceiling"]
@@ -149,7 +152,7 @@ def test_a_refuted_claim_is_one_line(few, private, no_noise):
         FailedCheck,
         match=r"^dp_train: claims epsilon 0\.500, but \d+ of \d+ guesses about canaries are right",
     ):
-        leakage("dp_train", few, private(epsilon=0.5))
+        leaked("dp_train", few, private(epsilon=0.5))
 
 
 def test_a_claim_that_its_own_numbers_contradict_is_refused(few, private):
@@ -162,7 +165,7 @@ def test_a_claim_that_its_own_numbers_contradict_is_refused(few, private):
     }
     with pytest.raises(
         FailedCheck,
-        match=r"^dp_train: claims epsilon 0\.500, but sample_rate, noise_multiplier and steps spend",
+        match=r"^dp_train: claims epsilon 0\.500, but sample_rate, noise_multiplier and steps sp",
     ):
         claims.audited_claim("dp_train", few, private(), guarantee)
 

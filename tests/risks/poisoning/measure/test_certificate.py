@@ -1,4 +1,4 @@
-"""What is certified of a population: the same as patient by patient, falling, and nothing where nothing is certified."""
+"""What is certified: the same as patient by patient, falling; nothing where there is none."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,8 @@ import tiny
 from pipeline.defenses import train
 from pipeline.defenses.partition import certified_records
 from pipeline.models.out_of_fold import out_of_fold
-from pipeline.risks.poisoning.measure.certificate import CERTIFICATE, certificate_table
+from pipeline.risks.poisoning.certificate_tables import certificate_table
+from pipeline.risks.poisoning.measure.certificate import CERTIFICATE, Certificate, certify
 
 
 @pytest.fixture
@@ -22,16 +23,19 @@ def population(dataset, plan, cfg):
 
 
 @pytest.fixture
-def table(population, dataset, plan, cfg):
-    plain = tiny.untrained(plan, dataset)
-    return certificate_table(
-        {"baseline": plain, "partition": population}, dataset, plan, cfg.audit, seed=0
-    )
+def certificate(population, dataset, plan):
+    return certify(population, dataset, plan)
 
 
-def test_only_a_defence_with_a_certificate_has_rows(table, population):
+@pytest.fixture
+def table(certificate, cfg):
+    return certificate_table({"partition": certificate}, cfg.audit, seed=0)
+
+
+def test_only_a_defense_with_a_certificate_is_certified(table, population, dataset, plan):
     assert set(table["defense"]) == {"partition"}
     assert CERTIFICATE in population.facts
+    assert certify(tiny.untrained(plan, dataset), dataset, plan) is None
 
 
 def test_without_poison_it_is_accuracy(table, population, dataset, plan):
@@ -70,7 +74,17 @@ def test_more_poison_certifies_less_until_nobody_is_left(table):
     assert (table["certified_accuracy_low"] <= table["certified_accuracy"]).all()
 
 
-def test_nothing_certified_no_row(dataset, plan, cfg):
-    assert certificate_table(
-        {"baseline": tiny.untrained(plan, dataset)}, dataset, plan, cfg.audit, seed=0
-    ).empty
+def test_nothing_certified_no_row(cfg):
+    assert certificate_table({}, cfg.audit, seed=0).empty
+
+
+def test_it_survives_the_disk(certificate, tmp_path):
+    certificate.save(tmp_path / CERTIFICATE)
+    again = Certificate.load(tmp_path / CERTIFICATE)
+    assert torch.equal(again.records, certificate.records)
+    assert torch.equal(again.y, certificate.y)
+
+
+def test_the_release_model_is_not_certified(certificate, plan, dataset):
+    assert certificate.records.shape == (2, len(dataset.y))
+    assert plan.size == 2 * 3 + 1

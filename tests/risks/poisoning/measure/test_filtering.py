@@ -1,4 +1,4 @@
-"""Cleaning: a perfect filter mends, one that drops nothing changes nothing, and what was dropped is counted record by record."""
+"""A perfect filter mends, an idle one changes nothing, drops are counted record by record."""
 
 import math
 from dataclasses import replace

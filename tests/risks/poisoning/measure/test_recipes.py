@@ -1,4 +1,4 @@
-"""What poison does to a recipe: nothing without poison, much with much of it, and the backdoor takes."""
+"""What poison does to a recipe: nothing without it, much with much; the backdoor takes."""
 
 from dataclasses import fields, replace
 

@@ -1,4 +1,4 @@
-"""Poisoned sets: exact counts, one version of each record, small doses inside large ones, and the clean batches."""
+"""Poisoned sets: exact counts, one version of a record, small doses in large, clean batches."""
 
 import pytest
 import torch
@@ -37,7 +37,7 @@ def poison():
 
 
 @pytest.fixture(scope="module")
-def every_defence():
+def every_defense():
     """Those that no run has by default included."""
     chosen = [
         "experiment=smoke",
@@ -114,8 +114,8 @@ def test_batches_are_those_of_the_clean_plan(sets):
 
 
 @pytest.mark.parametrize("name", DEFENSES)
-def test_without_poison_the_models_are_the_clean_ones_bit_for_bit(name, poison, every_defence):
-    cfg = every_defence
+def test_without_poison_the_models_are_the_clean_ones_bit_for_bit(name, poison, every_defense):
+    cfg = every_defense
     poison.priority[0] = -torch.inf  # model 0 is spared, at every dose
     sets = training_sets(poison, DATA, PLAN, [1, 0.2])
     clean, harmed = (

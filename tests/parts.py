@@ -1,0 +1,61 @@
+"""What a chapter holds, by kind, and what was drawn: so that tests look at data, not at a page."""
+
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from pipeline.presentation.chapter import Chapter, Heading, Items, Note, Picture, Table
+
+
+def of_kind(chapter: Chapter, kind):
+    return [part for part in chapter.parts if isinstance(part, kind)]
+
+
+def titles(chapter: Chapter) -> list[str]:
+    return [chapter.title, *(part.text for part in of_kind(chapter, Heading))]
+
+
+def tables(chapter: Chapter) -> list[pd.DataFrame]:
+    return [part.table for part in of_kind(chapter, Table)]
+
+
+def pictures(chapter: Chapter) -> list[Path]:
+    return [part.path for part in of_kind(chapter, Picture)]
+
+
+def notes(chapter: Chapter) -> str:
+    return "\n".join(part.text for part in of_kind(chapter, Note))
+
+
+def items(chapter: Chapter) -> dict[str, str]:
+    return {name: text for part in of_kind(chapter, Items) for name, text in part.entries}
+
+
+def cells(table: pd.DataFrame) -> list[str]:
+    return [str(value) for value in table.to_numpy().ravel()]
+
+
+def bare_numbers(table: pd.DataFrame, *but: str) -> list[str]:
+    """The cells with a figure and no interval, columns `but` aside."""
+    shown = cells(table.drop(columns=list(but)))
+    return [cell for cell in shown if any(map(str.isdigit, cell)) and " to " not in cell]
+
+
+def drawn(monkeypatch, module) -> list[Figure]:
+    """The figures that a module saves from now on, in order; files are written as ever."""
+    figures: list[Figure] = []
+    save = module.save_figure
+
+    def kept(figure, path):
+        figures.append(figure)
+        return save(figure, path)
+
+    monkeypatch.setattr(module, "save_figure", kept)
+    return figures
+
+
+def curve(figure: Figure, panel: int, label: str) -> list[tuple[float, float]]:
+    """The points of one line of a panel."""
+    (line,) = [one for one in figure.axes[panel].lines if one.get_label() == label]
+    return [(float(x), float(y)) for x, y in zip(line.get_xdata(), line.get_ydata(), strict=True)]

@@ -1,0 +1,48 @@
+"""Membership as one figure and as metrics: the strongest attack that sees a model."""
+
+import pandas as pd
+import pytest
+
+from pipeline.files import BadInput
+from pipeline.risks.membership.risk import OF_ATTACKS, OF_RECIPES, RISK
+from pipeline.risks.risk import Figure
+
+FOUND = pd.DataFrame(
+    {
+        "defense": ["baseline"] * 3 + ["hard"] * 3,
+        "attack": ["loss", "lira", "blind"] * 2,
+        "auroc": [0.55, 0.6, 0.9, 0.58, 0.57, 0.9],
+    }
+)
+FOUND = FOUND.assign(auroc_low=FOUND["auroc"] - 0.01, auroc_high=FOUND["auroc"] + 0.01)
+
+
+def test_each_defense_meets_the_attack_that_finds_most_the_control_aside(cfg):
+    (figure,) = RISK.headline({"membership": FOUND}, cfg)
+    assert figure.good == "low"
+    assert figure.table.loc["baseline"].tolist() == pytest.approx([0.6, 0.59, 0.61])
+    assert figure.table.loc["hard"].tolist() == pytest.approx([0.58, 0.57, 0.59])
+
+
+def test_what_was_not_measured_has_no_figure(cfg):
+    assert list(RISK.headline({}, cfg)) == []
+    assert list(RISK.headline({"membership": FOUND.iloc[:0]}, cfg)) == []
+    assert list(RISK.figures({}, "baseline", cfg)) == []
+
+
+def test_a_defense_logs_its_own_rows_and_its_recipe_once(cfg):
+    table = FOUND.assign(**dict.fromkeys({*OF_ATTACKS, *OF_RECIPES} - set(FOUND), 0.5))
+    found = list(RISK.figures({"membership": table}, "hard", cfg))
+    assert Figure("membership/lira/auroc", 0.57) in found
+    names = [figure.name for figure in found]
+    assert len(names) == len(set(names)) == 3 * len(OF_ATTACKS) + len(OF_RECIPES)
+    assert Figure("epsilon_claimed", 0.5) in found
+    assert list(RISK.figures({"membership": table}, "other", cfg)) == []
+
+
+def test_an_unknown_attack_is_one_line(cfg):
+    numbers = cfg.membership.model_copy(update={"attacks": ["lyra"]})
+    with pytest.raises(
+        BadInput, match=r"^conf: membership\.attacks: 'lyra' is no membership attack"
+    ):
+        RISK.check(cfg.model_copy(update={"membership": numbers}), "conf")

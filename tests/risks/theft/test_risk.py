@@ -1,0 +1,95 @@
+"""Theft as one figure and as metrics: the best copy through a plain API, by questions."""
+
+import pandas as pd
+import pytest
+
+from pipeline.files import BadInput
+from pipeline.risks.risk import Figure
+from pipeline.risks.theft.risk import CURVES, RISK
+
+COPIES = pd.DataFrame(
+    {
+        "defense": ["baseline", "baseline", "baseline", "hard"],
+        "api": ["plain", "plain", "noisy", "plain"],
+        "strategy": ["active", "equations", "active", "active"],
+        "access": "labels",
+        "surrogate": "mlp",
+        "budget": 1000,
+        "fidelity": [0.95, 1.0, 0.99, 0.97],
+    }
+)
+COPIES = COPIES.assign(
+    fidelity_low=COPIES["fidelity"] - 0.01, fidelity_high=COPIES["fidelity"] + 0.01
+)
+
+
+@pytest.fixture
+def cfg(cfg):
+    numbers = {"headline": "active", "headline_budget": 1000}
+    return cfg.model_copy(update={"theft": cfg.theft.model_copy(update=numbers)})
+
+
+def test_neither_solved_equations_nor_another_api_head(cfg):
+    (figure,) = RISK.headline({"theft": COPIES}, cfg)
+    assert figure.good == "low"
+    assert "1000" in figure.figure
+    assert figure.table.loc["baseline"].tolist() == pytest.approx([0.95, 0.94, 0.96])
+    assert figure.table.loc["hard", "value"] == 0.97
+
+
+def test_diagnoses_of_ones_own_are_no_theft(cfg):
+    known = COPIES.assign(strategy="true_labels", fidelity=1.0)
+    (figure,) = RISK.headline({"theft": pd.concat([known, COPIES], ignore_index=True)}, cfg)
+    assert figure.table.loc["baseline", "value"] == 0.95
+
+
+def test_the_budget_is_the_nearest_to_the_one_configured(cfg):
+    fewer = COPIES.assign(budget=700, fidelity=0.5)
+    (figure,) = RISK.headline({"theft": pd.concat([fewer, COPIES], ignore_index=True)}, cfg)
+    assert figure.table.loc["baseline", "value"] == 0.95
+
+
+def test_what_was_not_measured_has_no_figure(cfg):
+    assert list(RISK.headline({}, cfg)) == []
+    assert list(RISK.figures({}, "baseline", cfg)) == []
+    assert RISK.metrics({}, cfg) == {}
+
+
+def test_steps_are_questions_to_the_plain_api_by_the_headline_strategy(cfg):
+    table = COPIES.assign(budget=[100, 10, 100, 100])
+    table = pd.concat([table.assign(budget=10, fidelity=0.8).iloc[:1], table])
+    table = table.assign(**dict.fromkeys(set(CURVES) - set(table), 0.5))
+    found = list(RISK.figures({"theft": table}, "baseline", cfg))
+    assert [one for one in found if one.name.endswith("/fidelity")] == [
+        Figure("theft/labels/mlp/fidelity", 0.8, 10),
+        Figure("theft/labels/mlp/fidelity", 0.95, 100),
+    ]
+    assert list(RISK.figures({"theft": table}, "other", cfg)) == []
+    assert {one.name.split("/")[0] for one in found} <= set(RISK.steps)
+
+
+def test_metrics_are_one_figure_for_each_defense_and_access(cfg):
+    worse = COPIES.assign(surrogate="linear", fidelity=0.1)
+    both = pd.concat([worse, COPIES.assign(budget=[1000, 1000, 1000, 10]), COPIES.iloc[3:]])
+    assert RISK.metrics({"theft": both}, cfg) == {
+        "baseline": {"fidelity_labels": 0.95},
+        "hard": {"fidelity_labels": 0.97},
+    }
+
+
+@pytest.mark.parametrize(
+    ("numbers", "line"),
+    [
+        (
+            {"recipes": ["distil"]},
+            r"theft\.recipes: 'distil' is no defense; did you mean 'distill'",
+        ),
+        ({"recipes": ["distill"]}, r"theft\.recipes: must hold baseline"),
+        ({"budgets": [100, 10, 1000]}, r"theft\.budgets: must rise and hold"),
+        ({"budgets": [10, 100]}, r"theft\.budgets: must rise and hold theft\.headline_budget"),
+    ],
+)
+def test_numbers_that_do_not_fit_are_one_line(cfg, numbers, line):
+    theft = cfg.theft.model_copy(update={"budgets": [10, 1000], **numbers})
+    with pytest.raises(BadInput, match=f"^conf: {line}"):
+        RISK.check(cfg.model_copy(update={"theft": theft}), "conf")
