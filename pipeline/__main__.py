@@ -40,7 +40,7 @@ def _fail(error: BadInput | FailedCheck) -> NoReturn:
 
 
 def main() -> None:
-    """The command line. Hydra's own messages are many lines long, so every job is composed and checked first."""
+    """The command line: every job is composed and checked first, as Hydra's messages are long."""
     try:
         check_command_line(
             [

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pipeline.files import BadInput
 from pipeline.validation import STRICT, checked_model, nearest
 
-BASELINE = "baseline"  # the recipe without a defence, with which all others are compared
+BASELINE = "baseline"  # the recipe without a defense, with which all others are compared
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -27,7 +27,7 @@ class Section(BaseModel):
 
 
 class FeatureConfig(Section):
-    """One measurement: its clinical unit, what a clinic believes, how it is written down, who may forge it, how sure it is.
+    """One measurement: its unit, its range, how it is recorded, who may forge it, how sure it is.
 
     `private` = an attacker may want to learn it of a patient, and an audit tries.
 
@@ -66,9 +66,9 @@ class FeatureConfig(Section):
 class DataConfig(Section):
     """A data set: where it lies and what its columns mean. Class 1 is always *disease present*.
 
-    `file`: the records; where they come with scikit-learn, by the loader `name`, the file of `conf/`
-    that describes them. `bands` cuts a measurement into groups of patients, each cut the least value of the group above
-    it.
+    `file`: the records; where they come with scikit-learn, by the loader `name`, the file of
+    `conf/` that describes them. `bands` cuts a measurement into groups of patients, each cut the
+    least value of the group above it.
     """
 
     name: str
@@ -127,7 +127,7 @@ def _check_radii(eps: list[float]) -> None:
 
 
 class ThreatConfig(Section):
-    """Which limits of the schema bind the attacker, how changes add up, and which errors are wanted.
+    """Which limits of the schema bind the attacker, how changes add up, which errors are wanted.
 
     `eps` are the radii of this threat model; null = those of the audit. Under l0 a radius is a
     number of measurements. The verifier looks up to radius `exact_to` (null = the largest), and may
@@ -159,7 +159,7 @@ class ThreatConfig(Section):
 class AuditConfig(Section):
     """What is measured on every population. `eps` is in units of each feature's scale.
 
-    Defences are compared first under the threat model `headline`, at the radius nearest to
+    Defenses are compared first under the threat model `headline`, at the radius nearest to
     `headline_eps`.
     """
 
@@ -179,9 +179,10 @@ Kind = TypeVar("Kind", bound=Section)
 
 
 class Config(BaseModel):
-    """The whole configuration. What it does not name itself is a section of a risk (a `Section`) or a defence's options.
+    """The whole configuration.
 
-    `examine` are the defences that are attacked, beside the undefended models; `extra` are recipes
+    What it does not name itself is the section of a risk (a `Section`) or the options of a defense.
+    `examine` are the defenses that are attacked, beside the undefended models; `extra` are recipes
     that are trained in the stage of that name, beside those that have a stage of their own.
     """
 
@@ -227,7 +228,7 @@ class Config(BaseModel):
 
     @property
     def defenses(self) -> dict[str, dict[str, Any]]:
-        """The options of each configured defence, by name."""
+        """The options of each configured defense, by name."""
         others = (self.model_extra or {}).items()
         return {
             name: {} if options is None else options
@@ -236,7 +237,7 @@ class Config(BaseModel):
         }
 
     def chosen(self, recipes: list[str]) -> list[str]:
-        """Those of the recipes that are configured as defences."""
+        """Those of the recipes that are configured as defenses."""
         return [name for name in recipes if name in self.defenses]
 
 

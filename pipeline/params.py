@@ -1,4 +1,4 @@
-"""`params.yaml`: composed from `conf/`, read back and checked down to each attack's and defence's options.
+"""`params.yaml`: composed from `conf/`, read back, and checked down to every option.
 
 `python -m pipeline.params [override ...]` writes the same bytes that `dvc exp run` writes.
 """
@@ -12,36 +12,37 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from tqdm import tqdm
 
-from pipeline.config import Config, check
+from pipeline.config import BASELINE, Config, check
 from pipeline.defenses import DEFENSES
 from pipeline.files import BadInput, repository_root, write_text
 from pipeline.models.mlp import MODELS
 from pipeline.risks import RISKS
-from pipeline.validation import check_options, nearest
+from pipeline.validation import check_names, check_options, nearest
+
+SECTIONS = {risk.name: risk.settings for risk in RISKS if risk.settings is not None}
 
 
 def load(path: Path = Path("params.yaml")) -> Config:
     """Reads and checks `params.yaml`.
 
     Raises:
-        BadInput: the file is missing, is not YAML, or holds a key or a value that does not fit.
+        BadInput: the file is missing, cannot be read, is not YAML, or holds a key or a value that
+            does not fit.
     """
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise BadInput(f"{path}: not found; run `make params` to write it from conf/") from None
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be read ({error.strerror})") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise BadInput(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
     return parse(values, str(path))
 
 
-SECTIONS = {risk.name: risk.settings for risk in RISKS if risk.settings is not None}
-
-
 def parse(values: Any, origin: str) -> Config:
-    """Checks a composed configuration, the sections of risks and the options of every defence included.
+    """Checks a composed configuration, with the sections of risks and the options of defenses.
 
     Raises: BadInput: one line that begins with `origin` and names the key at fault and the nearest
         valid one.
@@ -51,25 +52,29 @@ def parse(values: Any, origin: str) -> Config:
         if name not in known:
             raise BadInput(f"{origin}: {name}: unknown key; {nearest(str(name), known)}")
     cfg = check(values, SECTIONS, origin)
-    if cfg.model.name not in MODELS:
-        raise BadInput(
-            f"{origin}: model.name: {cfg.model.name!r} is no model; {nearest(cfg.model.name, MODELS)}"
-        )
+    check_names([cfg.model.name], MODELS, f"{origin}: model.name", "model")
+    _check_stages(cfg, origin)
     for risk in RISKS:
         risk.check(cfg, origin)
     for name, options in cfg.defenses.items():
-        threat = check_options(DEFENSES[name], options, f"{origin}: {name}").get(
-            "threat", cfg.audit.headline
-        )
-        if threat not in cfg.threat:
-            raise BadInput(
-                f"{origin}: {name}.threat: {threat!r} is no threat model; {nearest(threat, cfg.threat)}"
-            )
+        checked = check_options(DEFENSES[name], options, f"{origin}: {name}")
+        threat = checked.get("threat", cfg.audit.headline)
+        check_names([threat], cfg.threat, f"{origin}: {name}.threat", "threat model")
     return cfg
 
 
+def _check_stages(cfg: Config, origin: str) -> None:
+    """Refuses what `dvc.yaml` can make no stage of: a name that is no defense, or one twice."""
+    for key, names in (("examine", cfg.examine), ("extra", cfg.extra)):
+        check_names(names, DEFENSES, f"{origin}: {key}", "defense")
+        if BASELINE in names:
+            raise BadInput(f"{origin}: {key}: {BASELINE} has stages of its own; leave it out")
+        if len(set(names)) < len(names):
+            raise BadInput(f"{origin}: {key}: must differ, not {', '.join(names)}")
+
+
 def compose(overrides: list[str], conf: Path | None = None) -> str:
-    """Composes `conf/config.yaml` with Hydra overrides into the text of `params.yaml`, byte for byte as DVC does.
+    """Composes `conf/config.yaml` with Hydra overrides, byte for byte as DVC does.
 
     Raises:
         BadInput: an override names no key or no file of `conf/`.
@@ -101,9 +106,9 @@ def configured(overrides: list[str], conf: Path | None = None) -> Config:
 
 
 def parse_chosen(text: str, overrides: list[str]) -> Config:
-    """Checks a composed text, with the defences that `defense=` chooses among the overrides, or else all.
+    """Checks a composed text, with the defenses that `defense=` chooses, or else all.
 
-    A preset may adjust a defence that the run does not choose; what it leaves behind is no defence.
+    A preset may adjust a defense that the run does not choose; what it leaves behind is no defense.
 
     Raises:
         BadInput: as for `parse`.
@@ -129,7 +134,8 @@ def _override_hint(overrides: list[str], conf: Path) -> str:
     for override in overrides:
         key = override.split("=")[0].lstrip("+~")
         if key not in keys and not key.startswith("hydra"):
-            return f"; {key}: {nearest(key, keys) if difflib.get_close_matches(key, keys, cutoff=0.5) else nearest(key, top)}"
+            close = difflib.get_close_matches(key, keys, cutoff=0.5)
+            return f"; {key}: {nearest(key, keys if close else top)}"
     return ""
 
 
@@ -141,6 +147,7 @@ def check_command_line(overrides: list[str]) -> None:
     """
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
+    from tqdm import tqdm
 
     try:
         parsed = OverridesParser.create().parse_overrides(overrides)

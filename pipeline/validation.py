@@ -36,12 +36,12 @@ def check_names(names: Iterable[str], registry: Iterable[str], key: str, what: s
 def check_options(
     function: Callable[..., Any], options: dict[str, Any], key: str, given: Iterable[str] = ()
 ) -> dict[str, Any]:
-    """Checks the options that a configuration holds for an attack or a defence against its signature.
+    """Checks the options of an attack or a defense in a configuration against its signature.
 
     Args:
         function: its keyword-only parameters, with their annotations, are the options.
         options: what the configuration says.
-        key: where it says so, for the message.
+        key: where it says so, for the message: a key, or `<file>: <key>`.
         given: parameters that the program sets itself and nobody configures.
 
     Raises:
@@ -55,9 +55,9 @@ def check_options(
         for name, parameter in inspect.signature(function).parameters.items()
         if parameter.kind is parameter.KEYWORD_ONLY and name not in set(given)
     }
-    checked = checked_model(
-        create_model(function.__name__, __config__=STRICT, **fields), options, key
-    )
+    model = create_model(function.__name__, __config__=STRICT, **fields)
+    origin, _, within = key.rpartition(": ")
+    checked = checked_model(model, options, origin, within)
     return {name: getattr(checked, name) for name in fields}
 
 
@@ -71,21 +71,26 @@ def checked_model(model: type[Model], values: Any, origin: str, within: str = ""
     except ValidationError as error:
         raise BadInput(_one_line(model, error, origin, within)) from error
     except BadInput as error:  # from a validator that checks an attack of its own
-        raise BadInput(f"{origin}: {error}") from error
+        raise BadInput(_joined(": ", origin, _joined(".", within, str(error)))) from error
+
+
+def _joined(between: str, *parts: str) -> str:
+    return between.join(filter(None, parts))
+
+
+# What pydantic puts into the path of a value beside keys.
+NO_KEYS = ("function-", "constrained-")
 
 
 def _one_line(model: type[BaseModel], error: ValidationError, origin: str, within: str) -> str:
     # A misspelt key is both unknown and missing: the misspelling is what its author wants to hear
     # of.
     first = min(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
-    places = (
-        within,
-        *(str(part) for part in first["loc"] if not str(part).startswith("function-")),
-    )
-    path = ".".join(filter(None, places))
-    where = f"{origin}: {path}" if path else origin
+    keys = (str(part) for part in first["loc"] if not str(part).startswith(NO_KEYS))
+    where = _joined(": ", origin, _joined(".", within, *keys))
     if first["type"] == "extra_forbidden":
-        return f"{where}: unknown key; {nearest(str(first['loc'][-1]), _known_keys(model, first['loc'][:-1]))}"
+        known = _known_keys(model, first["loc"][:-1])
+        return f"{where}: unknown key; {nearest(str(first['loc'][-1]), known)}"
     if first["type"] == "missing":
         return f"{where}: missing"
     message = first["msg"].removeprefix("Value error, ")

@@ -5,7 +5,8 @@ import math
 import pytest
 
 from mistakes import complaint, planted
-from pipeline.config import Config, check
+from pipeline.config import Config, Count, Section, canonical, check
+from pipeline.params import SECTIONS
 
 NAN, INF = math.nan, math.inf
 ONE_FEATURE = {
@@ -25,8 +26,20 @@ ONE_FEATURE = {
 }
 
 
+class Rumour(Section):
+    """The section of a made-up risk."""
+
+    ears: Count
+    tongues: list[Count]
+
+
+def fits(values, origin="params.yaml"):
+    """Checks values, with the sections that the risks have."""
+    return check(values, SECTIONS, origin)
+
+
 def test_the_composed_configuration_fits(values):
-    cfg = check(values)
+    cfg = fits(values)
     assert isinstance(cfg, Config)
     assert cfg.audit.eps == values["audit"]["eps"]
     assert cfg.data.features["glucose"].unit == "mg/dL"
@@ -48,19 +61,19 @@ def test_the_composed_configuration_fits(values):
     ],
 )
 def test_an_unknown_key_is_named_with_the_nearest_valid_one(values, path, hint):
-    line = complaint(check, planted(values, path, 1), "params.yaml")
+    line = complaint(fits, planted(values, path, 1), "params.yaml")
     assert line == f"params.yaml: {path}: unknown key; did you mean {hint!r}?"
 
 
 def test_a_misspelt_key_is_what_its_author_hears_of_not_that_the_right_one_is_missing(values):
     values["train"]["epoch"] = values["train"].pop("epochs")
     assert (
-        complaint(check, values) == "params.yaml: train.epoch: unknown key; did you mean 'epochs'?"
+        complaint(fits, values) == "params.yaml: train.epoch: unknown key; did you mean 'epochs'?"
     )
 
 
 def test_a_key_like_no_other_is_answered_with_all_that_are_known(values):
-    line = complaint(check, planted(values, "plan.zzz", 1))
+    line = complaint(fits, planted(values, "plan.zzz", 1))
     assert line == "params.yaml: plan.zzz: unknown key; known: folds, seeds"
 
 
@@ -73,7 +86,7 @@ def test_a_missing_key_is_named(values, path):
     for key in folders:
         place = place[key]
     del place[last]
-    assert complaint(check, values) == f"params.yaml: {path}: missing"
+    assert complaint(fits, values) == f"params.yaml: {path}: missing"
 
 
 WRONG_TYPES = [
@@ -131,7 +144,7 @@ WRONG_TYPES = [
     ("path", "value"), WRONG_TYPES, ids=[f"{path}={value!r}" for path, value in WRONG_TYPES]
 )
 def test_nothing_is_converted_silently(values, path, value):
-    line = complaint(check, planted(values, path, value))
+    line = complaint(fits, planted(values, path, value))
     assert line.startswith(f"params.yaml: {path}: ")
     assert line.endswith(f"not {value!r}")
 
@@ -191,7 +204,7 @@ OUT_OF_RANGE = [
     ("path", "value"), OUT_OF_RANGE, ids=[f"{path}={value!r}" for path, value in OUT_OF_RANGE]
 )
 def test_a_value_out_of_its_range_is_refused(values, path, value):
-    assert complaint(check, planted(values, path, value)).startswith(f"params.yaml: {path}: ")
+    assert complaint(fits, planted(values, path, value)).startswith(f"params.yaml: {path}: ")
 
 
 @pytest.mark.parametrize(
@@ -212,7 +225,7 @@ def test_a_value_out_of_its_range_is_refused(values, path, value):
     ],
 )
 def test_a_value_at_the_edge_of_its_range_fits(values, path, value):
-    check(planted(values, path, value))
+    fits(planted(values, path, value))
 
 
 @pytest.mark.parametrize("section", ["audit", "threat.clinical"])
@@ -220,7 +233,7 @@ def test_a_value_at_the_edge_of_its_range_fits(values, path, value):
     "eps", [[0.1], [0.1, 0.2], [0.0, 0.2, 0.1], [0.0, 0.1, 0.1], [0.0, 0.0, 0.1]]
 )
 def test_the_radii_start_at_zero_and_rise(values, section, eps):
-    line = complaint(check, planted(values, f"{section}.eps", eps))
+    line = complaint(fits, planted(values, f"{section}.eps", eps))
     assert line.startswith(f"params.yaml: {section}: eps must start at 0.0 and rise")
 
 
@@ -237,13 +250,13 @@ def test_the_radii_start_at_zero_and_rise(values, section, eps):
 )
 def test_a_threat_on_few_values_needs_their_range_and_their_number(values, change, message):
     values["threat"]["sparse"] |= change
-    assert complaint(check, values) == f"params.yaml: threat.sparse: {message}"
+    assert complaint(fits, values) == f"params.yaml: threat.sparse: {message}"
 
 
 def test_a_threat_may_have_radii_of_its_own(values):
-    assert check(values).threat["sparse"].eps == [0, 1, 2]
-    assert check(values).threat["clinical"].eps is None
-    assert check(planted(values, "threat.clinical.eps", [0, 0.25])).threat["clinical"].eps == [
+    assert fits(values).threat["sparse"].eps == [0, 1, 2]
+    assert fits(values).threat["clinical"].eps is None
+    assert fits(planted(values, "threat.clinical.eps", [0, 0.25])).threat["clinical"].eps == [
         0,
         0.25,
     ]
@@ -252,36 +265,30 @@ def test_a_threat_may_have_radii_of_its_own(values):
 @pytest.mark.parametrize(("lower", "upper"), [(450, 40), (40, 40)])
 def test_a_range_is_not_upside_down(values, lower, upper):
     values["data"]["features"]["glucose"] = {**ONE_FEATURE, "lower": lower, "upper": upper}
-    line = complaint(check, values)
-    assert (
-        line
-        == f"params.yaml: data.features.glucose: lower {float(lower)} must be below upper {float(upper)}"
-    )
+    said = f"lower {float(lower)} must be below upper {float(upper)}"
+    assert complaint(fits, values) == f"params.yaml: data.features.glucose: {said}"
 
 
 @pytest.mark.parametrize(("error", "source"), [(3.0, None), (3.0, ""), (None, "made up")])
 def test_an_error_and_its_source_go_together(values, error, source):
     values["data"]["features"]["glucose"] = {**ONE_FEATURE, "error": error, "error_source": source}
-    line = complaint(check, values)
-    assert (
-        line
-        == "params.yaml: data.features.glucose: error and error_source go together: give both, or null for both"
-    )
+    said = "error and error_source go together: give both, or null for both"
+    assert complaint(fits, values) == f"params.yaml: data.features.glucose: {said}"
 
 
 def test_a_measurement_may_have_no_known_error(values):
     values["data"]["features"]["glucose"] = {**ONE_FEATURE, "error": None, "error_source": None}
-    assert check(values).data.features["glucose"].error is None
+    assert fits(values).data.features["glucose"].error is None
 
 
 @pytest.mark.parametrize("key", ["error", "error_source"])
 def test_a_feature_says_that_no_error_is_known(values, key):
     del values["data"]["features"]["glucose"][key]
-    assert complaint(check, values) == f"params.yaml: data.features.glucose.{key}: missing"
+    assert complaint(fits, values) == f"params.yaml: data.features.glucose.{key}: missing"
 
 
 def test_the_headline_is_a_configured_threat(values):
-    line = complaint(check, planted(values, "audit.headline", "clinicl"))
+    line = complaint(fits, planted(values, "audit.headline", "clinicl"))
     assert (
         line
         == "params.yaml: audit.headline: 'clinicl' is not one of clinical, unconstrained, sparse"
@@ -290,31 +297,90 @@ def test_the_headline_is_a_configured_threat(values):
 
 @pytest.mark.parametrize("classes", [["healthy", "ill", "very ill"], ["ill", "ill"]])
 def test_the_figures_know_two_classes_of_different_names(values, classes):
-    assert complaint(check, planted(values, "data.classes", classes)).startswith(
-        "params.yaml: data"
-    )
+    assert complaint(fits, planted(values, "data.classes", classes)).startswith("params.yaml: data")
 
 
 @pytest.mark.parametrize("nothing", [None, [], "text", 3])
 def test_what_is_no_mapping_says_how_to_write_one(nothing):
     assert (
-        complaint(check, nothing)
+        complaint(fits, nothing)
         == "params.yaml: empty or not a mapping; run `make params` to write it from conf/"
     )
 
 
 def test_the_message_begins_with_where_the_values_come_from(values):
-    assert complaint(check, planted(values, "seed", -1), "conf").startswith("conf: seed: ")
+    assert complaint(fits, planted(values, "seed", -1), "conf").startswith("conf: seed: ")
 
 
-def test_the_sections_of_the_defences_are_what_config_does_not_name(values):
-    names = set(values) - set(Config.model_fields)
-    cfg = check(values)
-    assert (
-        set(cfg.defenses) == names == {"baseline", "adv_train", "distill", "dp_train", "partition"}
-    )
+def test_the_options_of_the_defenses_are_what_nobody_else_names(values):
+    names = set(values) - set(Config.model_fields) - set(SECTIONS)
+    cfg = fits(values)
+    assert set(cfg.defenses) == names
+    assert "baseline" in names
     assert cfg.defenses["distill"] == values["distill"]
-    assert check({**values, "baseline": None}).defenses["baseline"] == {}
+    assert fits({**values, "baseline": None}).defenses["baseline"] == {}
+
+
+# ---- sections of risks ----
+
+
+@pytest.fixture
+def told(values):
+    """Values with a section of a made-up risk, and without those of real ones."""
+    kept = {name: value for name, value in values.items() if name not in SECTIONS}
+    return {**kept, "rumour": {"ears": 2, "tongues": [1, 3]}}
+
+
+def rumoured(values, origin="params.yaml"):
+    return check(values, {"rumour": Rumour}, origin)
+
+
+def test_a_section_is_found_by_its_type_and_is_no_defense(told):
+    cfg = rumoured(told)
+    assert cfg.section(Rumour) == Rumour(ears=2, tongues=[1, 3])
+    assert cfg.sections == {"rumour": cfg.section(Rumour)}
+    assert "rumour" not in cfg.defenses
+    assert cfg.model_dump()["rumour"] == told["rumour"]
+
+
+def test_a_section_of_another_type_is_a_key_error(told):
+    class Whisper(Section):
+        """Nobody's section."""
+
+    with pytest.raises(KeyError, match="Whisper"):
+        rumoured(told).section(Whisper)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "said"),
+    [
+        ("rumour.ear", 2, "rumour.ear: unknown key; did you mean 'ears'?"),
+        ("rumour.ears", 0, "rumour.ears: input should be greater than or equal to 1, not 0"),
+        ("rumour.ears", True, "rumour.ears: input should be a valid integer, not True"),
+        ("rumour.tongues.1", "3", "rumour.tongues.1: input should be a valid integer, not '3'"),
+        ("rumour", 3, "rumour: input should be a valid dictionary or instance of Rumour, not 3"),
+        ("rumour", None, "rumour: input should be a valid dictionary or instance of Rumour, not"),
+    ],
+)
+def test_a_mistake_in_a_section_is_named_by_its_whole_path(told, path, value, said):
+    assert complaint(rumoured, planted(told, path, value), "conf").startswith(f"conf: {said}")
+
+
+def test_a_missing_section_or_key_of_it_is_named(told):
+    del told["rumour"]["ears"]
+    assert complaint(rumoured, told) == "params.yaml: rumour.ears: missing"
+    del told["rumour"]
+    assert complaint(rumoured, told) == "params.yaml: rumour: missing"
+
+
+def test_the_chosen_are_those_of_the_recipes_that_are_configured(cfg):
+    assert cfg.chosen(["distill", "nobody", "baseline"]) == ["distill", "baseline"]
+
+
+def test_the_same_values_are_the_same_bytes_whatever_their_order(told):
+    other = rumoured({**dict(reversed(told.items())), "rumour": {"tongues": [1, 3], "ears": 2}})
+    assert canonical(rumoured(told)) == canonical(other)
+    assert canonical(rumoured(planted(told, "rumour.ears", 3))) != canonical(other)
 
 
 def test_a_configuration_cannot_be_changed(cfg):

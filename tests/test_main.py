@@ -22,10 +22,10 @@ SMALL = [
 ]
 SMALL += [
     "model=linear",
-    "privacy.membership=[loss]",
-    "privacy.targets=4",
-    "privacy.victims=1",
-    "privacy.candidates=2",
+    "membership.attacks=[loss]",
+    "membership.targets=4",
+    "inversion.victims=1",
+    "inversion.candidates=2",
 ]
 CHEAP = [
     "attack=[noise,fgsm]",
@@ -86,11 +86,11 @@ def test_a_killed_sweep_goes_on_where_it_stopped(place):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["adv_train.eps=-1"], "adv_train: eps: input should be greater than 0, not -1"),
-        (["adv_train.eps=0.1,-1"], "adv_train: eps: input should be greater than 0, not -1"),
+        (["adv_train.eps=-1"], r"adv_train\.eps: input should be greater than 0, not -1"),
+        (["adv_train.eps=0.1,-1"], r"adv_train\.eps: input should be greater than 0, not -1"),
         (["defense=baseline,adv_trian"], "Could not find 'defense/adv_trian'"),
-        (["dp_train.epsilon=0.5,abc"], "dp_train: epsilon: .*'abc'"),
-        (["dp_train.epsilon=0"], "dp_train: epsilon: input should be greater than 0"),
+        (["dp_train.epsilon=0.5,abc"], r"dp_train\.epsilon: .*'abc'"),
+        (["dp_train.epsilon=0"], r"dp_train\.epsilon: input should be greater than 0"),
         (["tran.epochs=3"], r"tran\.epochs: did you mean 'train\.epochs'"),
         (["train.epochs=2,many"], r"train\.epochs: .*'many'"),
         (["seed=1,"], "command line"),
@@ -112,7 +112,7 @@ def test_a_mistake_ends_with_status_two(place):
     assert not (place / "mlflow.db").exists()
 
 
-def test_a_preset_may_adjust_a_defence_that_is_not_chosen(place):
+def test_a_preset_may_adjust_a_defense_that_is_not_chosen(place):
     text = "# @package _global_\ndp_train: {steps: 7}\n"
     conf = place / "own"
     conf.mkdir()

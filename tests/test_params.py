@@ -13,18 +13,9 @@ from tiny import ROOT
 
 CONF = ROOT / "conf"
 PRESETS = {path.relative_to(CONF).with_suffix("").as_posix() for path in CONF.glob("*/**/*.yaml")}
-BY_DEFAULT = {
-    "data/pima",
-    "model/mlp",
-    "train/default",
-    "audit/default",
-    "audit/privacy",
-    "audit/frontier",
-    "attack/poisoning/default",
-    "attack/theft/default",
-}
+BY_DEFAULT = {"data/pima", "model/mlp", "train/default", "audit/default"}
 BY_DEFAULT |= {
-    preset for preset in PRESETS if preset.startswith(("threat/", "attack/", "defense/"))
+    preset for preset in PRESETS if preset.startswith(("threat/", "attack/", "defense/", "risk/"))
 }
 OTHER_THREATS = ["euclidean", "false_alarm", "missed_diagnosis"]
 BY_DEFAULT -= {f"threat/{name}" for name in OTHER_THREATS} | {"defense/dp_adv_train"}
@@ -38,6 +29,8 @@ CHOSEN = {
     "experiment/thorough": ["experiment=thorough"],
 }
 EXPERIMENTS = [preset for preset in CHOSEN if preset.startswith("experiment/")]
+DATA = sorted(preset.split("/")[1] for preset in PRESETS if preset.startswith("data/"))
+STAGED = ["baseline", "adv_train", "distill", "dp_train", "partition"]  # by default
 
 text_of = cache(lambda *overrides: params.compose(list(overrides), CONF))
 
@@ -97,13 +90,17 @@ def test_every_file_of_conf_is_in_the_default_or_in_the_table():
     assert BY_DEFAULT | set(CHOSEN) == PRESETS
 
 
-def test_by_default_every_attack_threat_and_defence_is_configured():
+def test_by_default_every_attack_threat_defense_and_risk_is_configured():
     cfg = params.parse(composed(), "conf")
-    for group, names in (("attack", cfg.attack), ("threat", cfg.threat), ("defense", cfg.defenses)):
+    found = {
+        "attack": cfg.attack,
+        "threat": cfg.threat,
+        "defense": cfg.defenses,
+        "risk": cfg.sections,
+    }
+    for group, names in found.items():
         assert set(names) == {
-            preset.split("/")[1]
-            for preset in BY_DEFAULT
-            if preset.startswith(f"{group}/") and preset.count("/") == 1
+            preset.split("/")[1] for preset in BY_DEFAULT if preset.startswith(f"{group}/")
         }
     assert (cfg.data.name, cfg.model.name) == ("pima", "mlp")
 
@@ -119,7 +116,14 @@ def test_every_other_file_of_conf_composes_and_fits(preset):
     )
 
 
-def test_one_attack_threat_and_defence_can_be_chosen():
+@pytest.mark.parametrize("data", DATA)
+@pytest.mark.parametrize("preset", EXPERIMENTS)
+def test_every_experiment_composes_and_fits_with_every_data_set(preset, data):
+    cfg = params.parse(composed(*CHOSEN[preset], f"data={data}"), "conf")
+    assert cfg.data.name == data
+
+
+def test_one_attack_threat_and_defense_can_be_chosen():
     chosen = [
         "attack=[fgsm]",
         "threat=[unconstrained]",
@@ -201,20 +205,14 @@ def test_a_key_added_by_force_is_refused_when_the_text_is_read():
     ("chosen", "names"),
     [("defense=distill", ["distill"]), ("defense=[baseline,distill]", ["baseline", "distill"])],
 )
-def test_a_run_has_the_chosen_defences_whatever_a_preset_says_of_the_others(chosen, names):
+def test_a_run_has_the_chosen_defenses_whatever_a_preset_says_of_the_others(chosen, names):
     cfg = params.configured(["experiment=smoke", chosen], CONF)
     assert list(cfg.defenses) == names
     assert cfg.defenses["distill"] == composed("experiment=smoke")["distill"]
 
 
-def test_a_run_without_a_choice_has_every_defence():
-    assert list(params.configured(["experiment=smoke"], CONF).defenses) == [
-        "baseline",
-        "adv_train",
-        "distill",
-        "dp_train",
-        "partition",
-    ]
+def test_a_run_without_a_choice_has_every_defense():
+    assert list(params.configured(["experiment=smoke"], CONF).defenses) == STAGED
 
 
 def test_a_sweep_that_fits_is_let_through(house):
@@ -231,7 +229,7 @@ def test_a_sweep_that_fits_is_let_through(house):
         (["defense=baseline,distil"], "conf: In 'config': Could not find 'defense/distil'"),
         (
             ["seed=0", "distill.temperature=choice(1.0,0.0)"],
-            "conf: distill: temperature: input should be greater than 0",
+            "conf: distill.temperature: input should be greater than 0",
         ),
         (["seed=[1"], "command line: "),
     ],
@@ -274,25 +272,26 @@ def test_a_mistake_in_the_last_job_of_a_sweep_is_found_before_the_first(house, o
             "attack/pgd_ce",
             "steps: 20",
             "step: 20",
-            "conf: attack.pgd_ce: step: unknown key; did you mean 'steps'?",
+            "conf: attack.pgd_ce.step: unknown key; did you mean 'steps'?",
         ),
         (
             "defense/distill",
             "temperature: 20.0",
             "temprature: 20.0",
-            "conf: distill: temprature: unknown key; did you mean 'temperature'?",
+            "conf: distill.temprature: unknown key; did you mean 'temperature'?",
         ),
         (
             "defense/dp_train",
             "epsilon: 3.0",
             "epsilon: 0",
-            "conf: dp_train: epsilon: input should be greater than 0, not 0",
+            "conf: dp_train.epsilon: input should be greater than 0, not 0",
         ),
         (
             "audit/default",
             "eps: [0.0, 0.05",
             "eps: [0.01, 0.05",
-            "conf: audit: eps must start at 0.0 and rise, so that eps = 0 reproduces clean accuracy",
+            "conf: audit: eps must start at 0.0 and rise, so that eps = 0 reproduces"
+            " clean accuracy",
         ),
     ],
 )
@@ -331,69 +330,65 @@ def test_a_preset_that_is_not_yaml_is_one_line(house):
         (
             "attack.pgd_ce.loss",
             "hinge",
-            "attack.pgd_ce: loss: input should be 'cross_entropy' or 'margin', not 'hinge'",
+            "attack.pgd_ce.loss: input should be 'cross_entropy' or 'margin', not 'hinge'",
         ),
         (
             "attack.pgd_ce.step_size",
             0,
-            "attack.pgd_ce: step_size: input should be greater than 0, not 0",
+            "attack.pgd_ce.step_size: input should be greater than 0, not 0",
         ),
         (
             "attack.pgd_ce.restarts",
             0,
-            "attack.pgd_ce: restarts: input should be greater than or equal to 1, not 0",
+            "attack.pgd_ce.restarts: input should be greater than or equal to 1, not 0",
         ),
         (
             "attack.pgd_ce.steps",
             True,
-            "attack.pgd_ce: steps: input should be a valid integer, not True",
+            "attack.pgd_ce.steps: input should be a valid integer, not True",
         ),
-        (
-            "attack.noise.draws",
-            "1",
-            "attack.noise: draws: input should be a valid integer, not '1'",
-        ),
-        ("attack.noise.drawz", 1, "attack.noise: drawz: unknown key; did you mean 'draws'?"),
+        ("attack.noise.draws", "1", "attack.noise.draws: input should be a valid integer, not '1'"),
+        ("attack.noise.drawz", 1, "attack.noise.drawz: unknown key; did you mean 'draws'?"),
         (
             "adv_train.threat",
             "clinicl",
             "adv_train.threat: 'clinicl' is no threat model; did you mean 'clinical'?",
         ),
-        ("adv_train.ep", 0.1, "adv_train: ep: unknown key; did you mean 'eps'?"),
-        ("adv_train.eps", -0.1, "adv_train: eps: input should be greater than 0, not -0.1"),
-        ("adv_train.eps", 0.0, "adv_train: eps: input should be greater than 0, not 0.0"),
-        ("adv_train.eps", "0.3", "adv_train: eps: input should be a valid number, not '0.3'"),
+        ("adv_train.ep", 0.1, "adv_train.ep: unknown key; did you mean 'eps'?"),
+        ("adv_train.eps", -0.1, "adv_train.eps: input should be greater than 0, not -0.1"),
+        ("adv_train.eps", 0.0, "adv_train.eps: input should be greater than 0, not 0.0"),
+        ("adv_train.eps", "0.3", "adv_train.eps: input should be a valid number, not '0.3'"),
         (
             "adv_train.clean_share",
             1.1,
-            "adv_train: clean_share: input should be less than or equal to 1, not 1.1",
+            "adv_train.clean_share: input should be less than or equal to 1, not 1.1",
         ),
-        ("dp_train.epsilon", 0.0, "dp_train: epsilon: input should be greater than 0, not 0.0"),
-        ("dp_train.epsilon", -3.0, "dp_train: epsilon: input should be greater than 0, not -3.0"),
+        ("dp_train.epsilon", 0.0, "dp_train.epsilon: input should be greater than 0, not 0.0"),
+        ("dp_train.epsilon", -3.0, "dp_train.epsilon: input should be greater than 0, not -3.0"),
         (
             "dp_train.epsilon",
             float("inf"),
-            "dp_train: epsilon: input should be a finite number, not inf",
+            "dp_train.epsilon: input should be a finite number, not inf",
         ),
-        ("dp_train.delta", 0.0, "dp_train: delta: input should be greater than 0, not 0.0"),
-        ("dp_train.delta", 1.0, "dp_train: delta: input should be less than 1, not 1.0"),
-        ("dp_train.delta", "1e-5", "dp_train: delta: input should be a valid number, not '1e-5'"),
+        ("dp_train.delta", 0.0, "dp_train.delta: input should be greater than 0, not 0.0"),
+        ("dp_train.delta", 1.0, "dp_train.delta: input should be less than 1, not 1.0"),
+        ("dp_train.delta", "1e-5", "dp_train.delta: input should be a valid number, not '1e-5'"),
         (
             "dp_train.engine",
             "opcus",
-            "dp_train: engine: input should be 'population' or 'opacus', not 'opcus'",
+            "dp_train.engine: input should be 'population' or 'opacus', not 'opcus'",
         ),
-        ("distill.temperature", 0, "distill: temperature: input should be greater than 0, not 0"),
+        ("distill.temperature", 0, "distill.temperature: input should be greater than 0, not 0"),
         (
             "distill.temperature",
             -1.0,
-            "distill: temperature: input should be greater than 0, not -1.0",
+            "distill.temperature: input should be greater than 0, not -1.0",
         ),
-        ("distill.epochs", 1.5, "distill: epochs: input should be a valid integer, not 1.5"),
-        ("adv_train.mixture", [], "adv_train: mixture: list should have at least 1 item"),
+        ("distill.epochs", 1.5, "distill.epochs: input should be a valid integer, not 1.5"),
+        ("adv_train.mixture", [], "adv_train.mixture: list should have at least 1 item"),
         ("distil", {}, "distil: unknown key; did you mean 'distill'?"),
         ("sed", 3, "sed: unknown key; did you mean 'seed'?"),
-        ("baseline", {"epochs": 3}, "baseline: epochs: unknown key"),
+        ("baseline", {"epochs": 3}, "baseline.epochs: unknown key"),
     ],
 )
 def test_an_option_that_does_not_fit_is_named_on_load(values, path, value, said):
@@ -404,31 +399,30 @@ def test_an_option_that_does_not_fit_is_named_on_load(values, path, value, said)
 @pytest.mark.parametrize(
     ("path", "value", "said"),
     [
-        ("method", "pdg", "method: 'pdg' is no evasion attack; did you mean 'pgd'?"),
-        ("stpes", 4, "stpes: unknown key; did you mean 'steps'?"),
-        ("steps", "7", "steps: input should be a valid integer, not '7'"),
-        ("radius", 0, "radius: must be a number above 0 and at most 1, not 0"),
-        ("radius", True, "radius: must be a number above 0 and at most 1, not True"),
-        ("share", "0.5", "share: must be a number above 0 and at most 1, not '0.5'"),
-        ("share", 0.75, "the shares add up to 1.25, not to 1"),
+        ("method", "pdg", "[0].method: 'pdg' is no evasion attack; did you mean 'pgd'?"),
+        ("stpes", 4, "[0].stpes: unknown key; did you mean 'steps'?"),
+        ("steps", "7", "[0].steps: input should be a valid integer, not '7'"),
+        ("radius", 0, "[0].radius: must be a number above 0 and at most 1, not 0"),
+        ("radius", True, "[0].radius: must be a number above 0 and at most 1, not True"),
+        ("share", "0.5", "[0].share: must be a number above 0 and at most 1, not '0.5'"),
+        ("share", 0.75, ": the shares add up to 1.25, not to 1"),
     ],
 )
 def test_a_mistake_inside_a_mixture_is_named_with_the_file_that_holds_it(values, path, value, said):
     line = complaint(
         params.parse, planted(values, f"adv_train.mixture.0.{path}", value), "params.yaml"
     )
-    assert line.startswith("params.yaml: adv_train")
-    assert line.endswith(said)
+    assert line == f"params.yaml: adv_train.mixture{said}"
 
 
 @pytest.mark.parametrize("nothing", [[], 0, False, ""])
-def test_a_defence_without_options_is_an_empty_mapping_and_not_some_other_nothing(values, nothing):
+def test_a_defense_without_options_is_an_empty_mapping_and_not_some_other_nothing(values, nothing):
     assert complaint(params.parse, {**values, "baseline": nothing}, "conf").startswith(
         "conf: baseline"
     )
 
 
-def test_a_defence_may_stand_without_options(values):
+def test_a_defense_may_stand_without_options(values):
     assert params.parse({**values, "baseline": None}, "conf").defenses["baseline"] == {}
 
 
@@ -440,15 +434,56 @@ def test_a_misspelt_method_is_named(values):
     assert "'method'" in line
 
 
-def test_an_unknown_model_of_the_frontier_is_named(values):
-    values["frontier"]["models"]["linaer"] = []
-    assert (
-        complaint(params.parse, values, "conf")
-        == "conf: frontier.models: 'linaer' is no model; did you mean 'linear'?"
-    )
+@pytest.mark.parametrize(
+    ("key", "names", "said"),
+    [
+        ("examine", ["adv_trian"], "'adv_trian' is no defense; did you mean 'adv_train'?"),
+        ("extra", ["nobody"], "'nobody' is no defense; known: adv_train, "),
+        ("examine", ["baseline"], "baseline has stages of its own; leave it out"),
+        ("examine", ["distill", "distill"], "must differ, not distill, distill"),
+    ],
+)
+def test_a_defense_that_no_stage_could_be_made_of_is_named(values, key, names, said):
+    line = complaint(params.parse, planted(values, key, names), "params.yaml")
+    assert line.startswith(f"params.yaml: {key}: {said}")
 
 
-def test_a_defence_that_is_not_configured_is_not_checked(values):
+@pytest.mark.parametrize("section", params.SECTIONS)
+def test_every_section_of_a_risk_is_required_and_checked_by_its_whole_path(values, section):
+    key = next(iter(params.SECTIONS[section].model_fields))
+    line = complaint(params.parse, planted(values, f"{section}.{key}", {"no": "such"}), "conf")
+    assert line.startswith(f"conf: {section}.{key}: ")
+    line = complaint(params.parse, planted(values, f"{section}.{key}x", 1), "conf")
+    assert line == f"conf: {section}.{key}x: unknown key; did you mean {key!r}?"
+    del values[section]
+    assert complaint(params.parse, values, "conf") == f"conf: {section}: missing"
+
+
+def test_a_misspelt_section_is_what_its_author_hears_of(values):
+    section = next(iter(params.SECTIONS))
+    values[f"{section}s"] = values.pop(section)
+    line = complaint(params.parse, values, "conf")
+    assert line == f"conf: {section}s: unknown key; did you mean {section!r}?"
+
+
+# A number against another, a name against a registry: one line for each risk that checks any.
+OF_RISKS = [
+    ("frontier.models", {"linaer": []}, "'linaer' is no model; did you mean 'linear'?"),
+    ("membership.attacks", ["lirra"], "'lirra' is no membership attack; did you mean 'lira'?"),
+    ("inversion.victims", 9, "9 is more than membership.targets 8, of which they are taken"),
+    ("poisoning.recipes", ["distill"], "must hold baseline, with which the others are compared"),
+    ("theft.budgets", [40, 10], "must rise and hold theft.headline_budget"),
+    ("theft.recipes", ["baseline", "dstill"], "'dstill' is no defense; did you mean 'distill'?"),
+]
+
+
+@pytest.mark.parametrize(("path", "value", "said"), OF_RISKS, ids=[one[0] for one in OF_RISKS])
+def test_what_the_sections_of_risks_say_fits_the_rest(values, path, value, said):
+    line = complaint(params.parse, planted(values, path, value), "params.yaml")
+    assert line == f"params.yaml: {path}: {said}"
+
+
+def test_a_defense_that_is_not_configured_is_not_checked(values):
     del values["dp_train"], values["distill"], values["partition"]
     assert list(params.parse(values, "conf").defenses) == ["baseline", "adv_train"]
 
@@ -461,6 +496,10 @@ def test_a_missing_file_says_how_to_write_it(tmp_path):
     assert (
         line == f"{tmp_path / 'params.yaml'}: not found; run `make params` to write it from conf/"
     )
+
+
+def test_a_folder_of_that_name_is_one_line(tmp_path):
+    assert complaint(params.load, tmp_path).startswith(f"{tmp_path}: cannot be read (")
 
 
 @pytest.mark.parametrize("text", ["a: [1", "a: b: c", "\tseed: 0"])
@@ -530,7 +569,7 @@ def test_the_command_refuses_a_mistake_and_keeps_the_earlier_file(
         ("poisoning.filters=[los]", "poisoning.filters: 'los' is no filter; did you mean 'loss'?"),
         ("poisoning.doses=[0.1,0.1]", "poisoning.doses: must differ, not [0.1, 0.1]"),
         ("poisoning.repetitions=9", "poisoning.repetitions: 9 is more than plan.seeds 5"),
-        ("poisoning.doses=[1.0]", "poisoning.doses.0."),
+        ("poisoning.doses=[1.0]", "poisoning.doses.0: "),
     ],
 )
 def test_a_poison_that_cannot_be_is_one_line(override, said):

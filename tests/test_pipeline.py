@@ -380,7 +380,7 @@ MISTAKES = {
     "epsilon 0": (
         "dp_train",
         lambda r: composed(r, lambda v: v["dp_train"].update(epsilon=0.0)),
-        "dp_train: epsilon",
+        "dp_train.epsilon",
     ),
     "delta 1/n": (
         "dp_train",

@@ -35,16 +35,16 @@ def test_options_are_returned_with_defaults_filled_in():
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"wdth": 4}, "here: wdth: unknown key; did you mean 'width'?"),
-        ({"eps": 0.1}, "here: eps: unknown key; known: rate, size, width"),
-        ({"data": 1}, "here: data: unknown key; did you mean 'rate'?"),
-        ({"width": "3"}, "here: width: input should be a valid integer, not '3'"),
-        ({"width": True}, "here: width: input should be a valid integer, not True"),
-        ({"width": 3.0}, "here: width: input should be a valid integer, not 3.0"),
-        ({"rate": 1.5}, "here: rate: input should be less than or equal to 1, not 1.5"),
-        ({"rate": NAN}, "here: rate: input should be a finite number, not nan"),
-        ({"size": 0}, "here: size: input should be greater than 0, not 0"),
-        ({"size": "2"}, "here: size: input should be a valid number, not '2'"),
+        ({"wdth": 4}, "here.wdth: unknown key; did you mean 'width'?"),
+        ({"eps": 0.1}, "here.eps: unknown key; known: rate, size, width"),
+        ({"data": 1}, "here.data: unknown key; did you mean 'rate'?"),
+        ({"width": "3"}, "here.width: input should be a valid integer, not '3'"),
+        ({"width": True}, "here.width: input should be a valid integer, not True"),
+        ({"width": 3.0}, "here.width: input should be a valid integer, not 3.0"),
+        ({"rate": 1.5}, "here.rate: input should be less than or equal to 1, not 1.5"),
+        ({"rate": NAN}, "here.rate: input should be a finite number, not nan"),
+        ({"size": 0}, "here.size: input should be greater than 0, not 0"),
+        ({"size": "2"}, "here.size: input should be a valid number, not '2'"),
     ],
 )
 def test_an_option_that_does_not_fit_is_named(change, said):
@@ -59,7 +59,7 @@ def test_an_option_that_does_not_fit_is_named(change, said):
 def test_a_missing_option_is_named():
     assert (
         complaint(check_options, recipe, {"rate": 0.5}, "here", given=("eps",))
-        == "here: width: missing"
+        == "here.width: missing"
     )
 
 

@@ -125,8 +125,8 @@ GOOD = {"method": "fgsm", "radius": 1.0, "share": 1.0}
             [{**GOOD, "share": 0.5}, {**GOOD, "share": 0.5, "method": "fgms"}],
             r"mixture\[1\]\.method: .*did you mean 'fgsm'",
         ),
-        ([{**GOOD, "los": "margin"}], r"mixture\[0\]: los: unknown key; did you mean 'loss'"),
-        ([{**GOOD, "loss": "margins"}], r"mixture\[0\]: loss: "),
+        ([{**GOOD, "los": "margin"}], r"mixture\[0\]\.los: unknown key; did you mean 'loss'"),
+        ([{**GOOD, "loss": "margins"}], r"mixture\[0\]\.loss: "),
     ],
 )
 def test_a_bad_mixture_is_one_line_as_soon_as_it_is_read(values, mixture, message):
