@@ -153,12 +153,11 @@ def repository(tmp_path_factory):
 
 def test_every_stage_writes_its_own_folder(repository):
     artifacts = repository.root / "artifacts"
-    for stage in repository.stages:
-        assert (artifacts / stage.replace("@", "/")).is_dir()
+    places = [stage.removeprefix("extra@").replace("@", "/") for stage in repository.stages]
+    for stage, place in zip(repository.stages, places, strict=True):
+        assert (artifacts / place).is_dir()
         assert f"Running stage '{stage}'" in repository.output
-    assert {path.name for path in artifacts.iterdir()} == {
-        stage.split("@")[0] for stage in repository.stages
-    }
+    assert {path.name for path in artifacts.iterdir()} == {place.split("/")[0] for place in places}
 
 
 def test_the_comparison_holds_every_defense_threat_and_radius(repository):

@@ -2,7 +2,7 @@
 
 Command:  python -m pipeline.stages.evaluate
 Reads:    artifacts/prepare/, artifacts/attack/, artifacts/examine/, artifacts/<every defense>/,
-          artifacts/frontier/, artifacts/poisoning/, artifacts/theft/
+          artifacts/<every risk>/ that has a stage of its own
 Writes:   artifacts/evaluate/: report.html, summary.txt, metrics.json, the tables that README.md
 lists, plots/
 """
