@@ -14,12 +14,12 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .PHONY: help setup repro quick test test-slow lint params same ui bench clean
 
 help:  ## list the targets
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
 
 $(STAMP): pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: Python 3.11 or newer is needed; say which with PYTHON=/path/to/python3.11" >&2; exit 2; }
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: Python 3.11 or newer is needed; say which with PYTHON=/path/to/python3.11" >&2; exit 2; }
+	@test -x "$(BIN)/python" || "$(PYTHON)" -m venv $(VENV)
+	"$(BIN)/python" -m pip install --quiet -c constraints.txt -e '.[dev]'
 	@touch $@
 
 setup: $(STAMP)  ## create .venv with the exact versions of constraints.txt
@@ -53,11 +53,11 @@ same: setup  ## prove that results did not change: make same BASE=<commit> [OVER
 	@python -m benchmarks.same "$(BASE)" $(OVERRIDES)
 
 ui: setup  ## open MLflow's view on http://127.0.0.1:5000
-	@mlflow server --host 127.0.0.1 --port 5000 --backend-store-uri $${MLFLOW_TRACKING_URI:-sqlite:///$(CURDIR)/mlflow.db}
+	@mlflow server --host 127.0.0.1 --port 5000 --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///$(CURDIR)/mlflow.db}"
 
 bench: setup  ## speed and quality side by side with other tools; writes benchmarks/latest.json
-	@$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[bench]'
-	@$(BIN)/python -m pip install --quiet -c constraints.txt --no-deps torchattacks
+	@"$(BIN)/python" -m pip install --quiet -c constraints.txt -e '.[bench]'
+	@"$(BIN)/python" -m pip install --quiet -c constraints.txt --no-deps torchattacks
 	@python -m benchmarks
 
 clean:  ## remove what the pipeline made; keeps the data and the environment

@@ -9,6 +9,7 @@ configuration, the code and the data, so a sweep that was stopped and is started
 what is missing.
 """
 
+import os
 import sys
 from typing import Any, NoReturn
 
@@ -51,6 +52,7 @@ def main() -> None:
         )
     except BadInput as error:
         _fail(error)
+    os.chdir(repository_root())  # where Hydra puts the folder of a sweep
     run()
 
 

@@ -14,6 +14,7 @@ from uuid import uuid4
 if TYPE_CHECKING:
     from torch import Tensor
 
+MARKS = ("dvc.yaml", "params.yaml")  # of the repository's root
 NOT_APPLICABLE = "not_applicable.json"  # risk -> what could not be asked -> why
 UNFINISHED, REPLACED = ".unfinished", ".replaced"  # ends of hidden names, which `.dvcignore` knows
 
@@ -31,8 +32,22 @@ class FailedCheck(Exception):
 
 
 def repository_root() -> Path:
-    """The folder of `params.yaml`; DVC names it in `DVC_ROOT`, also from a temporary clone."""
-    return Path(os.environ.get("DVC_ROOT", ".")).resolve()
+    """The folder that holds `dvc.yaml` and `params.yaml`: this one, or the nearest above it.
+
+    DVC names it in `DVC_ROOT`, also from a temporary clone.
+    """
+    if "DVC_ROOT" in os.environ:
+        return Path(os.environ["DVC_ROOT"]).resolve()
+    here = Path.cwd().resolve()
+    marked = (
+        place for place in (here, *here.parents) if any((place / name).is_file() for name in MARKS)
+    )
+    return next(marked, here)
+
+
+def in_repository(name: str) -> Path:
+    """A place in the repository, as it is reached from here: whoever reads it can open it."""
+    return Path(os.path.relpath(repository_root() / name))
 
 
 @contextmanager

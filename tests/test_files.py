@@ -13,6 +13,7 @@ import pytest
 from pipeline.files import (
     BadInput,
     folder,
+    in_repository,
     read_json,
     repository_root,
     sha256,
@@ -259,3 +260,30 @@ def test_the_root_is_what_dvc_says(tmp_path, monkeypatch):
     assert repository_root() == tmp_path.resolve()
     monkeypatch.setenv("DVC_ROOT", str(tmp_path / "elsewhere"))
     assert repository_root() == (tmp_path / "elsewhere").resolve()
+
+
+@pytest.mark.parametrize("mark", ["dvc.yaml", "params.yaml"])
+@pytest.mark.parametrize("below", ["", "conf", "conf/Ärzte und Daten/x"])
+def test_the_root_is_found_from_any_folder_below_it(tmp_path, monkeypatch, mark, below):
+    root = tmp_path / "med secure"
+    (root / below).mkdir(parents=True)
+    (root / mark).touch()
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    monkeypatch.chdir(root / below)
+    assert repository_root() == root.resolve()
+    place = in_repository("artifacts/evaluate")
+    assert place.resolve() == root.resolve() / "artifacts" / "evaluate"
+    assert str(place) == "../" * len(Path(below).parts) + "artifacts/evaluate"
+
+
+def test_of_two_roots_the_nearest_counts_and_what_dvc_says_counts_before_either(
+    tmp_path, monkeypatch
+):
+    (tmp_path / "inner" / "conf").mkdir(parents=True)
+    for place in (tmp_path, tmp_path / "inner"):
+        (place / "dvc.yaml").touch()
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    monkeypatch.chdir(tmp_path / "inner" / "conf")
+    assert repository_root() == (tmp_path / "inner").resolve()
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    assert repository_root() == tmp_path.resolve()

@@ -41,13 +41,14 @@ def place(tmp_path):
     return tmp_path
 
 
-def start(place, *arguments):
+def start(place, *arguments, known_root=True):
     environment = os.environ | {
         "DVC_ROOT": str(place),
         "PYTHONPATH": str(tiny.ROOT),
         "OMP_NUM_THREADS": "1",
     }
-    environment.pop("MLFLOW_TRACKING_URI", None)
+    for absent in ["MLFLOW_TRACKING_URI", *([] if known_root else ["DVC_ROOT"])]:
+        environment.pop(absent, None)
     return subprocess.Popen(
         [sys.executable, "-m", "pipeline", *arguments],
         cwd=place,
@@ -130,3 +131,23 @@ def test_a_preset_may_adjust_a_defense_that_is_not_chosen(place):
         "baseline",
         "distill",
     ]
+
+
+def test_a_folder_below_the_root_is_as_good_as_the_root(place):
+    """Composed from the root's `conf/`, and nothing is left where it was started."""
+    (place / "dvc.yaml").touch()
+    below = place / "Ärzte und Daten"
+    below.mkdir()
+    process = start(
+        below,
+        "-m",
+        "defense=baseline",
+        "seed=0,1",
+        "plan.folds=600",
+        "data=breast_cancer",
+        known_root=False,
+    )
+    _, err = process.communicate()
+    assert (process.returncode, "error: plan.folds: 600 folds" in err) == (2, True), err
+    assert (place / "mlflow.db").exists()
+    assert list(below.iterdir()) == []

@@ -61,6 +61,18 @@ def house(tmp_path, monkeypatch):
     return tmp_path
 
 
+def test_the_file_is_written_at_the_root_from_a_folder_below_it(tmp_path, monkeypatch):
+    root = tmp_path / "Ärzte und Daten"
+    shutil.copytree(CONF, root / "conf")
+    (root / "dvc.yaml").touch()
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    monkeypatch.chdir(root / "conf" / "data")
+    monkeypatch.setattr(sys, "argv", ["params", "seed=3"])
+    params.main()
+    assert (root / "params.yaml").read_text(encoding="utf-8") == text_of("seed=3")
+    assert not (root / "conf" / "data" / "params.yaml").exists()
+
+
 # ---- conf/ ----
 
 
