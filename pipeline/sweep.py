@@ -22,8 +22,9 @@ from pipeline.defenses import train
 from pipeline.files import folder, read_json, repository_root, sha256, write_json
 from pipeline.models.population import load_population
 from pipeline.presentation.numbers import with_interval
-from pipeline.report.write import DEFENSES as JUDGED
-from pipeline.report.write import HEADLINE, HOW_TO_COMPARE, METRICS, write_evaluation
+from pipeline.report import DEFENSES as JUDGED
+from pipeline.report import HEADLINE, HOW_TO_COMPARE, METRICS
+from pipeline.report.write import write_evaluation
 from pipeline.risks.results import draw_up_all
 from pipeline.risks.risk import Context, Sources
 from pipeline.stages._examining import Subject, examine

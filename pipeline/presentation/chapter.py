@@ -1,4 +1,7 @@
-"""A chapter as data: what a risk has to say, without saying how it is laid out. Pages of every kind render the same chapters."""
+"""A chapter as data: what a risk has to say, not how it is laid out.
+
+Pages of every kind render the same chapters.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,10 +35,10 @@ class Heading:
 
 @dataclass(frozen=True)
 class Table:
-    """A table for people: every cell is text already, or a number that is shown as it is; a missing one is a dash.
+    """A table for people: a cell is text, or a number shown as it is; a missing one is a dash.
 
-    `kind`: `numbers` stand to the right, `text` wraps, `patients` wraps and gives room to long
-    changes.
+    `kind`: `numbers` stand to the right, `text` wraps, `patients` shows single patients, wraps, and
+    is left out wherever others may look.
     """
 
     table: pd.DataFrame

@@ -6,7 +6,7 @@ import pandas as pd
 
 
 def by_defense(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """One table of several, with the defence in front."""
+    """One table of several, with the defense in front."""
     return pd.concat(
         [table.assign(defense=name)[["defense", *table]] for name, table in tables.items()],
         ignore_index=True,
@@ -14,6 +14,8 @@ def by_defense(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 
 
 def left_justified(table: pd.DataFrame) -> str:
-    """A table of texts, every column to the left."""
+    """A table of texts, every column to the left; empty where it has no row."""
+    if not len(table):
+        return ""
     wide = table.apply(lambda column: column.str.ljust(int(column.str.len().max())))
     return str(wide.to_string(index=False, justify="left"))

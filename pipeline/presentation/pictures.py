@@ -1,4 +1,4 @@
-"""How pictures are drawn: colours, axes, the names that people see, and the same bytes for the same picture."""
+"""How pictures are drawn: colours, axes, the names that people see; the same bytes each time."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ COLOURS = ["#4c566a", "#1b7f5c", "#c4622d", "#3465a4", "#8e44ad", "#b8860b"]
 
 
 def display_name(defense: str, flags: str) -> str:
-    """The name of a defence as people see it: its flags always stand beside it."""
+    """The name of a defense as people see it: its flags always stand beside it."""
     raised = [flag.replace("_", " ") for flag in flags.split()]
     return f"{defense} [{', '.join(raised)}]" if raised else defense
 

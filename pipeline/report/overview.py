@@ -1,4 +1,4 @@
-"""One line per figure: what a risk does to the undefended model, and what the best defence makes of it."""
+"""One line per figure: what a risk does to the undefended model, and to the best defense."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -9,23 +9,33 @@ import pandas as pd
 from pipeline.config import BASELINE, Config
 from pipeline.presentation.numbers import with_interval
 from pipeline.risks import RISKS
-from pipeline.risks.results import Results
+from pipeline.risks.results import Results, as_written
 from pipeline.risks.risk import BOUNDS, Judgement
 
 SUFFIXES = dict(zip(BOUNDS, ("", "_low", "_high"), strict=True))
+KEY = ["risk", "figure", "good"]
+COLUMNS = [
+    *KEY,
+    *(f"undefended{suffix}" for suffix in SUFFIXES.values()),
+    "defense",
+    *(f"best{suffix}" for suffix in SUFFIXES.values()),
+]
 
 
 def headline_table(results: Results, cfg: Config) -> pd.DataFrame:
-    """Every headline figure of every risk: a row per figure and defence, `risk, figure, good, defense, value, low, high`."""
+    """Every headline figure of every risk, in the digits of a CSV file.
+
+    Returns: a row per figure and defense, `risk, figure, good, defense, value, low, high`.
+    """
+    columns = [*KEY, "defense", *BOUNDS]
     frames = [
         figure.table.reset_index().assign(risk=risk.name, figure=figure.figure, good=figure.good)
         for risk in RISKS
         for figure in risk.headline(results[risk.name], cfg)
     ]
-    columns = ["risk", "figure", "good", "defense", *BOUNDS]
-    return (
-        pd.concat(frames, ignore_index=True)[columns] if frames else pd.DataFrame(columns=columns)
-    )
+    if not frames:
+        return pd.DataFrame(columns=columns)
+    return as_written(pd.concat(frames, ignore_index=True)[columns])
 
 
 def overview(headlines: pd.DataFrame, judged: Mapping[str, Judgement]) -> pd.DataFrame:
@@ -33,15 +43,16 @@ def overview(headlines: pd.DataFrame, judged: Mapping[str, Judgement]) -> pd.Dat
 
     Args:
         headlines: as `headline_table` returns it.
-        judged: by defence; flagged ones are no best defence.
+        judged: by defense; a flagged one is no best defense.
 
-    Returns: `risk, figure, good`; `undefended` with its interval; `best` and the name `defense` of
-        the defence that does best, with its interval. It is the best of several, hence a little
+    Returns: `risk, figure, good`; `undefended` with its interval; `best` with its interval and the
+        name `defense` of the defense that does best. It is the best of several, hence a little
         flattered; empty where none does better.
     """
     flagged = {name for name, one in judged.items() if one.flags}
-    groups = headlines.groupby(["risk", "figure", "good"], sort=False)
-    return pd.DataFrame([_line(key, lines.set_index("defense"), flagged) for key, lines in groups])
+    groups = headlines.groupby(KEY, sort=False)
+    lines = [_line(key, of_figure.set_index("defense"), flagged) for key, of_figure in groups]
+    return pd.DataFrame(lines, columns=COLUMNS)
 
 
 def _line(key: Iterable[Any], lines: pd.DataFrame, flagged: set[str]) -> dict[str, Any]:
@@ -62,12 +73,14 @@ def _line(key: Iterable[Any], lines: pd.DataFrame, flagged: set[str]) -> dict[st
         "risk": risk,
         "figure": figure,
         "good": good,
-        **{f"undefended{suffix}": undefended[bound] for bound, suffix in SUFFIXES.items()},
+        **_named("undefended", undefended),
         "defense": best,
-        **{
-            f"best{suffix}": figures.get(best, unknown)[bound] for bound, suffix in SUFFIXES.items()
-        },
+        **_named("best", figures.get(best, unknown)),
     }
+
+
+def _named(name: str, figure: Mapping[str, float]) -> dict[str, float]:
+    return {f"{name}{suffix}": figure[bound] for bound, suffix in SUFFIXES.items()}
 
 
 def in_words(table: pd.DataFrame) -> pd.DataFrame:

@@ -13,6 +13,8 @@ from pipeline.presentation.pictures import display_name
 from pipeline.risks.risk import Judgement
 
 TEMPLATE = "page.html.jinja"
+# How a table may say that it has no value: a figure that was formatted, too.
+MISSING = ("nan", "<NA>", "None", "NaT")
 
 
 def page(
@@ -28,19 +30,21 @@ def page(
     Args:
         chapters: in the order of the page.
         overview: one line per figure, in words.
-        judged: each defence, in the order of the page, with what speaks against its figures.
+        judged: each defense, in the order of the page, with what speaks against its figures.
         cfg: whose cohort it is, and how often its records were scored.
         patients: whether tables of single patients are shown; False = for wherever others may look.
+
+    Raises:
+        UndefinedError: a chapter has a part of a kind that the page does not know.
     """
     shell = Environment(
         loader=PackageLoader("pipeline.report", "."),
         autoescape=True,
-        undefined=StrictUndefined,
+        undefined=StrictUndefined,  # an unknown kind of part is an error, too
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    shell.tests["of_kind"] = _is_of_kind
-    shell.filters |= {"cells": cells, "embedded": _embedded}
+    shell.filters |= {"cells": cells, "embedded": _embedded, "kind": _kind}
     names = [(display_name(name, " ".join(one.flags)), one) for name, one in judged.items()]
     return shell.get_template(TEMPLATE).render(
         title=cfg.data.title,
@@ -56,13 +60,13 @@ def page(
 def cells(table: pd.DataFrame) -> list[list[str]]:
     """The rows of a table as text; a missing value is a dash."""
     return [
-        ["-" if pd.isna(value) else str(value) for value in row]
+        ["-" if str(value) in MISSING else str(value) for value in row]
         for row in table.itertuples(index=False)
     ]
 
 
-def _is_of_kind(part: Part, kind: str) -> bool:
-    return type(part).__name__ == kind
+def _kind(part: Part) -> str:
+    return type(part).__name__
 
 
 def _embedded(path: Path) -> str:

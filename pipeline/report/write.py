@@ -7,17 +7,12 @@ import pandas as pd
 
 from pipeline.files import write_json, write_text
 from pipeline.presentation.frames import left_justified
+from pipeline.report import DEFENSES, HEADLINE, METRICS, OVERVIEW, PLOTS, REPORT, SHARED, SUMMARY
 from pipeline.report.overview import headline_table, in_words, overview
 from pipeline.report.page import page
 from pipeline.risks import RISKS
-from pipeline.risks.results import Results, as_written, chapters_of, judgements
+from pipeline.risks.results import DIGITS, Results, chapters_of, judgements
 from pipeline.risks.risk import Context, Judgement
-
-HEADLINE, DEFENSES, OVERVIEW = "headline.csv", "defenses.csv", "overview.csv"
-REPORT, SHARED = "report.html", "report_shared.html"  # the second without single patients
-METRICS, SUMMARY = "metrics.json", "summary.txt"
-PLOTS = "plots"
-HOW_TO_COMPARE = "Compare in MLflow:  make ui   (then open http://127.0.0.1:5000)"
 
 
 def write_evaluation(results: Results, context: Context, folder: Path) -> None:
@@ -27,20 +22,20 @@ def write_evaluation(results: Results, context: Context, folder: Path) -> None:
         results: the tables of every risk.
         context: whose they are.
         folder: where to, empty.
+
+    Raises:
+        ValueError: a risk calls a table as a table of all risks is called.
     """
     cfg, judged = context.cfg, judgements(results)
     headlines = headline_table(results, cfg)
     lines = overview(headlines, judged)
+    common = {HEADLINE: headlines, OVERVIEW: lines, DEFENSES: defenses_table(judged)}
+    of_risks = table_files(results)
+    if taken := common.keys() & of_risks.keys():
+        raise ValueError(f"{', '.join(sorted(taken))}: the name of a table of all risks")
     (folder / PLOTS).mkdir()
-    for risk in RISKS:
-        for name, table in results[risk.name].items():
-            path = (
-                folder / f"{name}.parquet" if risk.is_per_patient(name) else folder / f"{name}.csv"
-            )
-            write_table(table, path)
-    write_table(as_written(headlines), folder / HEADLINE)
-    write_table(as_written(lines), folder / OVERVIEW)
-    write_table(defenses_table(judged), folder / DEFENSES)
+    for name, table in {**of_risks, **common}.items():
+        write_table(table, folder / name)
     write_json(folder / METRICS, headline_metrics(results, context))
     chapters = [
         one for risk in RISKS for one in chapters_of(risk, results, context, folder / PLOTS)
@@ -50,17 +45,30 @@ def write_evaluation(results: Results, context: Context, folder: Path) -> None:
     write_text(folder / SUMMARY, summary(results, lines, context))
 
 
+def table_files(results: Results) -> dict[str, pd.DataFrame]:
+    """The tables of every risk by file name; those with a row per patient are parquet."""
+    return {
+        f"{name}{'.parquet' if risk.is_per_patient(name) else '.csv'}": table
+        for risk in RISKS
+        for name, table in results[risk.name].items()
+    }
+
+
 def write_table(table: pd.DataFrame, path: Path) -> None:
-    """Writes a table as CSV or parquet, whichever the path ends with, into its folder, which is made if need be."""
+    """Writes a table as CSV or parquet, as the path ends; its folder is made if need be."""
     path.parent.mkdir(exist_ok=True)
     if path.suffix == ".parquet":
         table.to_parquet(path, index=False, compression="zstd")
     else:
-        table.to_csv(path, index=False, float_format="%.6g")
+        table.to_csv(path, index=False, float_format=f"%.{DIGITS}g")
 
 
 def defenses_table(judged: Mapping[str, Judgement]) -> pd.DataFrame:
-    """One row per defence: `rank` (empty where it has none), `flags` joined by a blank, `evidence` joined by "; "."""
+    """One row per defense, with what speaks against its figures.
+
+    Returns: `defense`; `rank`, empty where it has none; `flags`, joined by a blank; `evidence`,
+        joined by "; ".
+    """
     return pd.DataFrame(
         {
             "defense": list(judged),
@@ -72,7 +80,7 @@ def defenses_table(judged: Mapping[str, Judgement]) -> pd.DataFrame:
 
 
 def headline_metrics(results: Results, context: Context) -> dict[str, dict[str, float]]:
-    """By defence, the few figures of all risks that `dvc metrics` shows."""
+    """By defense, the few figures of all risks that `dvc metrics` shows."""
     gathered: dict[str, dict[str, float]] = {}
     for risk in RISKS:
         for name, figures in risk.metrics(results[risk.name], context.cfg).items():
@@ -83,5 +91,9 @@ def headline_metrics(results: Results, context: Context) -> dict[str, dict[str, 
 def summary(results: Results, lines: pd.DataFrame, context: Context) -> str:
     """What a run ends with on the terminal: what risks have to say, and a line per figure."""
     said = [text for risk in RISKS if (text := risk.summary(results[risk.name], context.cfg))]
-    title = "All risks; the best defense is the best of several, hence a little flattered"
-    return "\n\n".join(["", *said, title, left_justified(in_words(lines))]).lstrip("\n") + "\n"
+    if len(lines):
+        said += [
+            "All risks; the best defense is the best of several, hence a little flattered",
+            left_justified(in_words(lines)),
+        ]
+    return "\n\n".join(said) + "\n"

@@ -1,4 +1,7 @@
-"""One package per risk: what is measured, its tables, its chapters. `RISKS` lists them in the order of the page."""
+"""One package per risk: what is measured, its tables, its chapters.
+
+`RISKS` lists them in the order of the page.
+"""
 
 from pipeline.risks.evasion.risk import RISK as EVASION
 from pipeline.risks.frontier.risk import RISK as FRONTIER

@@ -1,4 +1,4 @@
-"""Results of all risks: every table drawn up once, in the very digits that CSV files, pages and MLflow show."""
+"""Results of all risks: every table drawn up once, in the digits that everybody shows."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,24 +15,35 @@ Results = Mapping[str, Tables]  # by risk
 
 
 def draw_up_all(sources: Sources, context: Context) -> dict[str, Tables]:
-    """The tables of every risk; those without a row are left out. Tables of single patients keep all digits."""
+    """The tables of every risk; those without a row are left out.
+
+    Tables with a row per patient keep all digits.
+
+    Raises:
+        ValueError: two risks call a table the same; its file could hold one of them only.
+    """
     results: dict[str, Tables] = {}
+    owners: dict[str, str] = {}
     for risk in RISKS:
-        drawn = {name: table for name, table in risk.tables(sources, context).items() if len(table)}
-        kept = {
+        tables = {**risk.tables(sources, context), f"{risk.name}_{GAPS}": gaps_of(risk, sources)}
+        drawn = {name: table for name, table in tables.items() if len(table)}
+        for name in drawn:
+            if owners.setdefault(name, risk.name) != risk.name:
+                raise ValueError(f"{owners[name]} and {risk.name} both have a table {name!r}")
+        results[risk.name] = {
             name: table if risk.is_per_patient(name) else as_written(table)
             for name, table in drawn.items()
         }
-        gaps = sources.not_applicable(risk.name)
-        if gaps:
-            columns = ["defense", "what", "why"]
-            kept[f"{risk.name}_{GAPS}"] = pd.DataFrame(gaps, columns=columns)
-        results[risk.name] = kept
     return results
 
 
+def gaps_of(risk: Risk, sources: Sources) -> pd.DataFrame:
+    """What could not be asked of whom, and why: `defense, what` (empty = anything)`, why`."""
+    return pd.DataFrame(sources.not_applicable(risk.name), columns=["defense", "what", "why"])
+
+
 def as_written(table: pd.DataFrame) -> pd.DataFrame:
-    """The table with every float as a CSV file holds it, so that nobody shows other digits than the file."""
+    """The table with every float as a CSV file holds it, so that nobody shows other digits."""
     floats = [str(name) for name in table if pd.api.types.is_float_dtype(table[name])]
     return table.assign(
         **{
@@ -43,7 +54,10 @@ def as_written(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def judgements(results: Results) -> dict[str, Judgement]:
-    """What all risks together say against each defence; ranked where one ranks it and nobody raises a flag."""
+    """What all risks together say against each defense.
+
+    Ranked where one of them ranks it and none raises a flag.
+    """
     judged: dict[str, Judgement] = {}
     for risk in RISKS:
         for name, one in risk.judge(results[risk.name]).items():

@@ -2,9 +2,9 @@
 
 A risk is a package of its own with fixed names. `measure/` (with its settings) runs the experiment
 and keeps tensors, `tables` draws them up as figures with intervals (`draw_up`), `report` makes
-chapters of these (`chapters`), and `risk` is its entry in
-`RISKS`. Each imports only those before it. `tables` and `report` are imported when they are asked
-for: who checks a configuration, trains or measures need not wait for what draws pictures.
+chapters of these (`chapters`), and `risk` is its entry in `RISKS`. Each imports only those before
+it. `tables` and `report` are imported when they are asked for: who checks a configuration, trains
+or measures need not wait for what draws pictures.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -46,16 +46,18 @@ class Context:
 class Sources:
     """Where measurements lie.
 
-    Attributes: examined: for each defence the folder of what was measured of it; in it a folder for
-        each risk. stages: the folder whose folder of a risk's name holds what the risk's own stage
-        measured; None = no such stages were run.
+    Attributes:
+        examined: for each defense the folder of what was measured of it; in it a folder for each
+            risk.
+        stages: the folder whose folder of a risk's name holds what the risk's own stage measured;
+            None = no such stages were run.
     """
 
     examined: Mapping[str, Path]
     stages: Path | None = None
 
     def of(self, risk: str) -> dict[str, Path]:
-        """For each defence of whom this risk was measured, the folder."""
+        """For each defense of which this risk was measured, the folder."""
         places = {name: place / risk for name, place in self.examined.items()}
         return {name: place for name, place in places.items() if place.is_dir()}
 
@@ -76,7 +78,7 @@ class Sources:
 
 @dataclass(frozen=True)
 class Judgement:
-    """What speaks against the figures of a defence, and its place among those of whom nothing does.
+    """What speaks against the figures of a defense, and its rank among those without a flag.
 
     Attributes:
         flags: for each flag why it was raised.
@@ -89,12 +91,12 @@ class Judgement:
 
 @dataclass(frozen=True)
 class HeadlineFigure:
-    """What a risk does to each defence, in one figure: a line of the overview.
+    """What a risk does to each defense, in one figure: a line of the overview.
 
     Attributes:
         figure: what the figure is, for people.
         good: which end of it is good.
-        table: indexed by defence, columns `value, low, high`.
+        table: indexed by defense, columns `value, low, high`.
     """
 
     figure: str
@@ -105,7 +107,11 @@ class HeadlineFigure:
     def of(
         cls, figure: str, good: Literal["low", "high"], lines: "pd.DataFrame", *columns: str
     ) -> "HeadlineFigure":
-        """From rows, one for each defence; `columns` are those of the value and of its bounds, or that of the value alone."""
+        """From rows, one for each defense.
+
+        `columns` are those of the value and of its bounds; of the value alone, where the bounds
+        stand in `<column>_low` and `<column>_high`.
+        """
         names = (
             list(columns)
             if len(columns) > 1
@@ -115,7 +121,7 @@ class HeadlineFigure:
 
 
 class Figure(NamedTuple):
-    """A value of a metric of MLflow; NaN is left out. Values of one name at several steps are a curve."""
+    """A value of a metric of MLflow; NaN is left out. One name at several steps is a curve."""
 
     name: str
     value: Any
@@ -124,14 +130,19 @@ class Figure(NamedTuple):
 
 @dataclass(frozen=True)
 class Point:
-    """One setting of an attacker, as a nested run of MLflow: the parameters that tell it apart, and its figures."""
+    """One setting of an attacker, as a nested run of MLflow.
+
+    Attributes:
+        params: what tells it apart from the other settings.
+        figures: its metrics, plain.
+    """
 
     params: Mapping[str, str]
     figures: Sequence[Figure]
 
 
 def own(tables: Tables, table: str, defense: str) -> "pd.DataFrame":
-    """The rows of one defence in one table."""
+    """The rows of one defense in one table."""
     rows = tables[table]
     return rows[rows["defense"] == defense]
 
@@ -146,7 +157,7 @@ def fits(cfg: Config, origin: str) -> None:
 
 
 def innocent(tables: Tables) -> Mapping[str, Judgement]:
-    """For a risk that says nothing against the figures of a defence."""
+    """For a risk that says nothing against the figures of a defense."""
     return {}
 
 
@@ -169,16 +180,22 @@ def silent(tables: Tables, cfg: Config) -> str:
 class Risk:
     """What the report, the overview, MLflow and the configuration know of a risk.
 
-    Attributes: name: of its package, its section of the configuration, its folders of measurements,
-        its place in the overview. headline: its lines of the overview. figures: the metrics of one
-        defence. settings: its section of the configuration; None = it has none of its own. check:
-        refuses names and numbers of the configuration that do not fit each other; the second
-        argument is their origin. per_patient: its tables (or folders of tables) with a row per
-        patient: kept as parquet, and never sent anywhere. private: its other tables that show
-        single patients: never sent anywhere either. steps: the first part of a curve's name -> what
-        its step is. judge: what its tables say against the figures of each defence. points: the
-        nested runs of one defence. metrics: by defence, the few figures that `dvc metrics` compares
-        between commits. summary: what the terminal shows at the end of a run.
+    Attributes:
+        name: of its package, its section of the configuration, its folders of measurements, and its
+            place in the overview.
+        headline: its lines of the overview.
+        figures: the metrics of one defense.
+        settings: its section of the configuration; None = it has none of its own.
+        check: refuses names and numbers of the configuration that do not fit each other; the second
+            argument is their origin.
+        per_patient: its tables (or folders of tables) with a row per patient: kept as parquet, and
+            never sent anywhere.
+        private: its other tables that show single patients: never sent anywhere either.
+        steps: the first part of a curve's name -> what its step is.
+        judge: what its tables say against the figures of each defense.
+        points: the nested runs of one defense.
+        metrics: by defense, the few figures that `dvc metrics` compares between commits.
+        summary: what the terminal shows at the end of a run.
     """
 
     name: str
@@ -195,7 +212,10 @@ class Risk:
     summary: Callable[[Tables, Config], str] = silent
 
     def tables(self, sources: Sources, context: Context) -> Tables:
-        """Its tables, by file name without ending; pure: trains and attacks nothing. Empty where nothing was measured."""
+        """Its tables, by file name without ending; empty where nothing was measured.
+
+        Pure: trains and attacks nothing.
+        """
         drawn: Tables = self._module("tables").draw_up(sources, context)
         return drawn
 

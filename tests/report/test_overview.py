@@ -1,155 +1,111 @@
-"""One line per threat: the right rows are compared, flagged defences never win, and who is better is better."""
+"""One line per figure: a flagged defense never wins, and better is better at either end."""
+
+import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.report.overview import in_words, overview
+from pipeline.report.overview import headline_table, in_words, overview
+from pipeline.risks.risk import BOUNDS, HeadlineFigure, Judgement
+from report.made_up import HEARD, RUMOUR, SILENCE, only_risks
+
+JUDGED = {name: Judgement() for name in ("baseline", "soft", "hard")}
+JUDGED["masked"] = Judgement({"masked_gradients": "why"})
 
 
-def with_interval(table, *names):
-    for name in names:
-        table = table.assign(
-            **{f"{name}_low": table[name] - 0.01, f"{name}_high": table[name] + 0.01}
-        )
-    return table
+def figure(name, good, **values):
+    """A headline figure by defense, with an interval of 0.01 on either side."""
+    table = pd.DataFrame({"value": values}).astype(float)
+    table = table.assign(low=table["value"] - 0.01, high=table["value"] + 0.01)
+    return HeadlineFigure(name, good, table.rename_axis("defense"))
 
 
-COMPARISON = pd.DataFrame(
-    {
-        "defense": ["baseline", "baseline", "hard", "hard", "masked", "masked"],
-        "threat": "clinical",
-        "eps": [0.0, 0.3] * 3,
-        "flags": ["", "", "", "", "masked_gradients", "masked_gradients"],
-        "robust_accuracy": [0.76, 0.6, 0.75, 0.7, 0.76, 0.9],
-    }
-).assign(robust_low=0.5, robust_high=0.95)
-PRIVACY = with_interval(
-    pd.DataFrame(
-        {
-            "defense": ["baseline"] * 3 + ["hard"] * 3,
-            "attack": ["loss", "lira", "blind"] * 2,
-            "auroc": [0.55, 0.6, 0.9, 0.58, 0.57, 0.9],
-        }
-    ),
-    "auroc",
-)
-GUESSES = with_interval(
-    pd.DataFrame(
-        {
-            "defense": ["baseline"] * 2 + ["hard"] * 2,
-            "attribute": ["age", "glucose"] * 2,
-            "attacker": "learned",
-            "diagnosis": "known",
-            "access": "scores",
-            "group": "members",
-            "error_alone": [6.0, 20.0] * 2,
-            "uplift": [3.0, 16.0, 5.0, 18.0],
-        }
-    ),
-    "uplift",
-)
-DAMAGE = with_interval(
-    pd.DataFrame(
-        {
-            "defense": ["baseline", "baseline", "baseline", "baseline", "hard", "hard", "hard"],
-            "attack": ["none", "flips", "other", "backdoor", "flips", "other", "backdoor"],
-            "dose": [0, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1],
-            "goal": [
-                "none",
-                "availability",
-                "availability",
-                "backdoor",
-                "availability",
-                "availability",
-                "backdoor",
-            ],
-            "accuracy": [0.76, 0.7, 0.65, np.nan, 0.66, 0.74, np.nan],
-            "sensitivity": [0.6, 0.1, 0.5, np.nan, 0.4, 0.3, np.nan],
-            "attack_success_rate": [np.nan, np.nan, np.nan, 0.8, np.nan, np.nan, 0.3],
-        }
-    ),
-    "accuracy",
-    "sensitivity",
-    "attack_success_rate",
-)
-COPIES = with_interval(
-    pd.DataFrame(
-        {
-            "defense": ["baseline", "baseline", "baseline", "hard"],
-            "api": ["plain", "plain", "noisy", "plain"],
-            "strategy": ["active", "equations", "active", "active"],
-            "budget": [1000, 1000, 1000, 1000],
-            "fidelity": [0.95, 1.0, 0.99, 0.97],
-        }
-    ),
-    "fidelity",
-)
-EVERYTHING = {
-    "comparison": COMPARISON,
-    "privacy": PRIVACY,
-    "inversion": GUESSES,
-    "poisoning": DAMAGE,
-    "theft": COPIES,
-}
+def lines_of(monkeypatch, *figures, judged=JUDGED):
+    """The overview of two risks that say the same figures, of which one says nothing."""
+    talker = replace(RUMOUR, headline=lambda tables, cfg: figures)
+    only_risks(monkeypatch, talker, SILENCE)
+    return overview(headline_table({"rumour": {}, "silence": {}}, None), judged)
 
 
-@pytest.fixture
-def table():
-    return overview(EVERYTHING, "clinical")
+def test_the_headline_table_has_a_row_per_figure_and_defense(monkeypatch):
+    only_risks(monkeypatch, SILENCE, RUMOUR)
+    table = headline_table({"silence": {}, "rumour": {"rumour": HEARD}}, None)
+    assert list(table) == ["risk", "figure", "good", "defense", *BOUNDS]
+    assert table[["risk", "good", "defense"]].to_numpy().tolist() == [
+        ["rumour", "low", name] for name in ("baseline", "hard", "masked")
+    ]
+    assert table["value"].tolist() == [0.666667, 0.2, 0.05]  # as the file holds them
 
 
-def test_one_line_per_threat(table):
-    assert table["risk"].tolist() == [
-        "evasion",
-        "membership",
-        "inversion",
-        "poisoning",
-        "poisoning",
-        "poisoning",
-        "theft",
+def test_a_line_per_figure_in_the_order_of_risks(monkeypatch):
+    first, second = (figure(name, "low", baseline=1, hard=0.5) for name in ("b", "a"))
+    assert lines_of(monkeypatch, first, second)["figure"].tolist() == ["b", "a"]
+
+
+@pytest.mark.parametrize(("good", "best"), [("high", "soft"), ("low", "hard")])
+def test_the_best_defense_is_the_one_at_the_good_end(monkeypatch, good, best):
+    values = {"baseline": 0.5, "hard": 0.3, "soft": 0.7}
+    line = lines_of(monkeypatch, figure("a", good, **values)).iloc[0]
+    assert (line["defense"], line["best"], line["undefended"]) == (best, values[best], 0.5)
+    assert line[["best_low", "best_high"]].tolist() == pytest.approx(
+        [values[best] - 0.01, values[best] + 0.01]
+    )
+
+
+def test_a_flagged_defense_never_wins(monkeypatch):
+    line = lines_of(monkeypatch, figure("a", "high", baseline=0.6, hard=0.7, masked=0.9)).iloc[0]
+    assert (line["defense"], line["best"]) == ("hard", 0.7)
+
+
+@pytest.mark.parametrize("hard", [0.6, 0.5, math.nan])
+def test_where_no_defense_does_better_none_is_named(monkeypatch, hard):
+    table = lines_of(monkeypatch, figure("a", "high", baseline=0.6, hard=hard))
+    assert table["defense"].tolist() == [""]
+    assert np.isnan(table["best"][0])
+    assert table["undefended"][0] == 0.6
+    assert in_words(table)["best defense"].tolist() == ["no defense does better"]
+
+
+@pytest.mark.parametrize("undefended", [{}, {"baseline": math.nan}])
+def test_without_a_baseline_the_best_is_still_named(monkeypatch, undefended):
+    table = lines_of(monkeypatch, figure("a", "high", hard=0.6, soft=0.5, **undefended))
+    assert np.isnan(table["undefended"][0])
+    assert table["defense"].tolist() == ["hard"]
+    assert in_words(table)["undefended"].tolist() == ["-"]
+
+
+def test_without_a_figure_there_is_no_line(monkeypatch):
+    table = lines_of(monkeypatch)
+    assert len(table) == 0
+    assert len(in_words(table)) == 0
+    assert {"risk", "figure", "undefended_low", "defense", "best_high"} <= set(table)
+
+
+def test_one_defense_twice_in_a_figure_is_an_error(monkeypatch):
+    one = figure("a", "high", baseline=0.5)
+    twice = replace(one, table=pd.concat([one.table, one.table]))
+    with pytest.raises(ValueError, match="unique"):
+        lines_of(monkeypatch, twice)
+
+
+def test_words_carry_the_interval(monkeypatch):
+    said = in_words(lines_of(monkeypatch, figure("a", "low", baseline=0.6, hard=0.58))).iloc[0]
+    assert said.tolist() == [
+        "rumour",
+        "a",
+        "low",
+        "0.600 (0.590 to 0.610)",
+        "0.580 (0.570 to 0.590)  hard",
     ]
 
 
-def test_a_flagged_defence_never_wins(table):
-    assert (table["undefended"][0], table["defense"][0], table["best"][0]) == (0.6, "hard", 0.7)
-
-
-def test_each_defence_meets_the_attack_that_hurts_it_most(table):
-    assert (table["undefended"][1], table["best"][1]) == (0.6, 0.58)
-    assert (table["undefended"][3], table["best"][3]) == (0.65, 0.66)
-    assert (table["undefended"][4], table["best"][4]) == (0.1, 0.3)  # by another attack
-
-
-def test_inversion_is_about_what_the_undefended_model_tells_most(table):
-    assert "glucose" in table["figure"][2]
-    assert table["undefended"][2] == pytest.approx(0.8)
-    assert table["undefended_low"][2] == pytest.approx(15.99 / 20)
-
-
-def test_where_no_defence_does_better_none_is_named(table):
-    assert table["defense"].tolist() == ["hard", "hard", "", "hard", "hard", "hard", ""]
-    assert np.isnan(table["best"][6])
-    assert table["undefended"][6] == 0.95  # neither the solved equations nor another API
-
-
-def test_what_was_not_measured_has_no_line():
-    some = overview(
-        {"comparison": COMPARISON, "privacy": PRIVACY, "inversion": GUESSES.iloc[:0]}, "clinical"
-    )
-    assert some["risk"].tolist() == ["evasion", "membership"]
-
-
-def test_without_a_baseline_the_best_is_still_named():
-    tables = {name: table[table["defense"] != "baseline"] for name, table in EVERYTHING.items()}
-    table = overview(tables, "clinical")
-    assert table["undefended"].isna().all()
-    assert (table["defense"] == "hard").all()
-    assert in_words(table)["undefended"].tolist() == ["-"] * 7
-
-
-def test_words_carry_the_interval(table):
-    said = in_words(table)
-    assert said["undefended"][1] == "0.600 (0.590 to 0.610)"
-    assert said["best defence"][1] == "0.580 (0.570 to 0.590)  hard"
-    assert said["best defence"][6] == "no defence does better"
+def test_a_headline_figure_finds_its_bounds_by_their_names_or_where_it_is_told():
+    lines = HEARD[HEARD["tongues"] == 2].assign(least=0.0)
+    usual = HeadlineFigure.of("a", "low", lines, "heard").table
+    told = HeadlineFigure.of("a", "low", lines, "heard", "least", "heard_high").table
+    assert usual["low"].tolist() == lines["heard_low"].tolist()
+    assert told["low"].tolist() == [0.0] * 3
+    assert list(usual) == list(told) == list(BOUNDS)
+    assert usual.index.tolist() == ["baseline", "hard", "masked"]

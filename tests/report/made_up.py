@@ -1,0 +1,115 @@
+"""A made-up risk, rumour: how many tongues tell of a defense, and how many ears hear of it."""
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+import pandas as pd
+
+from pipeline.presentation.chapter import Chapter, Heading, Note, Table
+from pipeline.presentation.numbers import with_interval
+from pipeline.risks.risk import Figure, HeadlineFigure, Judgement, Point, Risk, own
+
+DEFENSES = ("baseline", "hard", "masked")
+WHY = "clinical, eps 0.3: nobody listened"
+SECRET = "glucose 148 → 147"
+HEARD = pd.DataFrame(
+    {
+        "defense": [name for name in DEFENSES for _ in range(2)],
+        "tongues": [1, 2] * 3,
+        "heard": [1 / 3, 2 / 3, 0.1, 0.2, 1e-7 / 3, 0.05],
+        "said": ["one", "two"] * 3,
+    }
+)
+HEARD = HEARD.assign(heard_low=HEARD["heard"] * 0.9, heard_high=HEARD["heard"] * 1.1)
+EARS = pd.DataFrame({"defense": ["baseline"] * 3, "patient": [0, 1, 2], "heard": [1 / 3, 0.5, 1.0]})
+NAMED = pd.DataFrame({"defense": ["baseline"], "patient": [1], "change": [SECRET]})
+TABLES = {
+    "rumour": HEARD,
+    "named": NAMED,
+    "plots/rumour": HEARD[["tongues", "heard"]].iloc[:2],
+    "ears": EARS,
+    "by/baseline": EARS.drop(columns="defense"),
+}
+
+
+@dataclass(frozen=True)
+class MadeUp(Risk):
+    """A risk whose tables and chapters are handed in."""
+
+    drawn: Callable[..., Mapping[str, pd.DataFrame]] = lambda sources, context: {}
+    written: Callable[..., Any] = lambda tables, context, folder: ()
+
+    def _module(self, name):
+        return SimpleNamespace(draw_up=self.drawn, chapters=self.written, COLUMNS={})
+
+
+def headline(tables, cfg):
+    lines = tables["rumour"][tables["rumour"]["tongues"] == 2]
+    return [HeadlineFigure.of("heard from two tongues", "low", lines, "heard")]
+
+
+def figures(tables, name, cfg):
+    for _, line in own(tables, "rumour", name).iterrows():
+        yield Figure("rumour/heard", line["heard"], line["tongues"])
+    yield Figure("heard", own(tables, "rumour", name)["heard"].max())
+    yield Figure("unheard", float("nan"))
+
+
+def judge(tables):
+    return {
+        "baseline": Judgement(rank=2),
+        "hard": Judgement(rank=1),
+        "masked": Judgement({"masked_mouth": WHY, "deaf": "no ear"}),
+    }
+
+
+def points(tables, name, cfg):
+    lines = own(tables, "rumour", name)
+    return [
+        Point({"tongues": str(line["tongues"])}, [Figure("heard", line["heard"])])
+        for _, line in lines.iterrows()
+    ]
+
+
+def chapters(tables, context, folder):
+    shown = tables["rumour"].assign(heard=with_interval(tables["rumour"], "heard"))
+    parts = [
+        Note("How many hear."),
+        Table(shown[["defense", "tongues", "heard"]]),
+        Heading("Who is named"),
+        Table(tables["named"], "patients"),
+    ]
+    return [Chapter("What is told", parts)]
+
+
+RUMOUR = MadeUp(
+    name="rumour",
+    headline=headline,
+    figures=figures,
+    per_patient=frozenset({"ears", "by"}),
+    private=frozenset({"named"}),
+    steps={"rumour": "tongues"},
+    judge=judge,
+    points=points,
+    metrics=lambda tables, cfg: {"baseline": {"heard": 0.6667}, "hard": {"heard": 0.2}},
+    summary=lambda tables, cfg: "Rumours are counted twice",
+    drawn=lambda sources, context: TABLES,
+    written=chapters,
+)
+SILENCE = MadeUp(
+    name="silence",
+    headline=lambda tables, cfg: (),
+    figures=lambda tables, name, cfg: (),
+    drawn=lambda sources, context: {"silence": HEARD.iloc[:0]},
+)
+
+
+def only_risks(patch, *risks):
+    """Makes these the risks that there are, for whoever has read the registry already."""
+    for name, module in list(sys.modules.items()):
+        known = getattr(module, "RISKS", None)
+        if name.startswith("pipeline.") and name != "pipeline.risks" and isinstance(known, tuple):
+            patch.setattr(module, "RISKS", risks)

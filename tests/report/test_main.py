@@ -1,0 +1,38 @@
+"""`python -m pipeline.report` prints the last summary, or one line that says how to make one."""
+
+import subprocess
+import sys
+
+import pytest
+
+from pipeline.report.__main__ import main
+from tiny import ROOT
+
+
+def test_the_command_prints_the_last_evaluation(tmp_path, monkeypatch, capsys):
+    (tmp_path / "artifacts" / "evaluate").mkdir(parents=True)
+    text = "defense  eps\nbaseline  0 → 1\n"
+    (tmp_path / "artifacts" / "evaluate" / "summary.txt").write_text(text, encoding="utf-8")
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    main()
+    out = capsys.readouterr().out
+    assert text in out
+    assert "make ui" in out
+    assert "artifacts/evaluate/report.html" in out.splitlines()[-1]
+
+
+def test_the_command_says_what_is_missing(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    with pytest.raises(SystemExit) as caught:
+        main()
+    out, err = capsys.readouterr()
+    assert caught.value.code == 2
+    assert out == ""
+    said = "artifacts/evaluate/summary.txt: not found; run `dvc repro` to make it"
+    assert err == f"error: {said}\n"
+
+
+def test_who_prints_a_text_waits_for_nothing_that_computes():
+    script = "import sys, pipeline.report.__main__; print({'torch', 'pandas'} & set(sys.modules))"
+    asked = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
+    assert asked.stdout == "set()\n"

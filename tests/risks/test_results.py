@@ -1,0 +1,104 @@
+"""Tables are drawn up once, in the digits of a file, and what risks say of a defense is joined."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline.risks.results import as_written, draw_up_all, judgements
+from pipeline.risks.risk import Context, Judgement, Sources
+from report.made_up import EARS, HEARD, RUMOUR, SILENCE, WHY, only_risks
+
+NOTHING = Sources({})
+
+
+@pytest.fixture
+def drawn(monkeypatch, dataset, cfg):
+    def draw(*risks, sources=NOTHING):
+        only_risks(monkeypatch, *risks)
+        return draw_up_all(sources, Context(dataset, cfg))
+
+    return draw
+
+
+def test_tables_keep_six_digits_those_of_patients_all(drawn):
+    tables = drawn(RUMOUR)["rumour"]
+    assert tables["rumour"]["heard"].tolist() == [0.333333, 0.666667, 0.1, 0.2, 3.33333e-08, 0.05]
+    pd.testing.assert_frame_equal(tables["ears"], EARS)
+    assert tables["by/baseline"]["heard"].tolist() == EARS["heard"].tolist()
+    pd.testing.assert_frame_equal(
+        tables["rumour"].drop(columns=["heard", "heard_low", "heard_high"]),
+        HEARD.drop(columns=["heard", "heard_low", "heard_high"]),
+    )
+
+
+def test_what_is_written_once_is_not_changed_by_writing_it_again():
+    table = pd.DataFrame({"a": [1 / 3, np.nan, np.inf, -1e-9 / 3, 1234567.0, 0.0]})
+    once = as_written(table)
+    assert once["a"].tolist()[3:] == [-3.33333e-10, 1234570.0, 0.0]
+    pd.testing.assert_frame_equal(as_written(once), once, check_exact=True)
+    assert table["a"][0] == 1 / 3  # the table itself is left alone
+
+
+def test_a_single_precision_figure_is_the_number_that_its_digits_say():
+    assert as_written(pd.DataFrame({"a": np.float32([0.1])}))["a"].tolist() == [0.1]
+
+
+def test_a_table_without_a_row_is_left_out_and_its_risk_is_still_there(drawn):
+    assert drawn(RUMOUR, SILENCE)["silence"] == {}
+
+
+def test_a_risk_draws_up_from_the_sources_it_is_given(drawn, tmp_path):
+    seen = []
+    silent = replace(SILENCE, drawn=lambda sources, context: seen.append(sources) or {})
+    sources = Sources({"baseline": tmp_path})
+    drawn(silent, sources=sources)
+    assert seen == [sources]
+
+
+def test_two_tables_of_one_name_are_refused(drawn):
+    other = replace(SILENCE, drawn=lambda *_: {"rumour": HEARD})
+    with pytest.raises(ValueError, match="rumour and silence both have a table 'rumour'"):
+        drawn(RUMOUR, other)
+
+
+# ---- sources ----
+
+
+def test_sources_know_of_whom_a_risk_was_measured(tmp_path):
+    for place in ("attack/rumour", "examine/hard/silence", "rumour"):
+        (tmp_path / place).mkdir(parents=True)
+    examined = {"baseline": tmp_path / "attack", "hard": tmp_path / "examine" / "hard"}
+    sources = Sources(examined, tmp_path)
+    assert sources.of("rumour") == {"baseline": tmp_path / "attack" / "rumour"}
+    assert sources.stage("rumour") == tmp_path / "rumour"
+    assert sources.stage("silence") is None
+    assert Sources(examined).stage("rumour") is None
+
+
+# ---- judgements ----
+
+
+def judged_by(monkeypatch, *judged):
+    risks = [
+        replace(SILENCE, name=str(at), judge=lambda _, one=one: one)
+        for at, one in enumerate(judged)
+    ]
+    only_risks(monkeypatch, *risks)
+    return judgements({risk.name: {} for risk in risks})
+
+
+def test_the_flags_of_all_risks_are_joined(monkeypatch):
+    only_risks(monkeypatch, RUMOUR, SILENCE)
+    judged = judgements({"rumour": {}, "silence": {}})
+    assert judged["masked"] == Judgement({"masked_mouth": WHY, "deaf": "no ear"})
+    assert (judged["baseline"].rank, judged["hard"].rank) == (2, 1)
+
+
+@pytest.mark.parametrize("flagging_first", [True, False])
+def test_a_flag_of_one_risk_takes_the_rank_that_another_gave(monkeypatch, flagging_first):
+    both = [{"hard": Judgement({"a": "x"})}, {"hard": Judgement(rank=1), "soft": Judgement(rank=2)}]
+    judged = judged_by(monkeypatch, *(both if flagging_first else both[::-1]))
+    assert judged["hard"] == Judgement({"a": "x"}, None)
+    assert judged["soft"] == Judgement({}, 2)
