@@ -112,7 +112,7 @@ def convolutions(dataset: Dataset, plan: Plan, cfg: Any) -> Convolutions:
             for name, shape in shapes.items()
         }
         optimiser = torch.optim.Adam(own.values(), lr=0.02)
-        for _ in range(cfg.train.epochs):
+        for _ in range(8 * cfg.train.epochs):
             logits = Convolutions(own, ("one",))(dataset.x[train][None])[0]
             optimiser.zero_grad()
             cross_entropy(logits, dataset.y[train]).backward()

@@ -24,7 +24,7 @@ def configured(values, data, defenses):
     """The configuration of a run on these data: one threat, few attacks, two defenses."""
     values = {key: value for key, value in values.items() if key not in DEFENSES}
     values["data"] |= data
-    values["threat"] = {"clinical": values["threat"]["clinical"] | {"boxes": 5}}
+    values["threat"] = {"clinical": values["threat"]["clinical"] | {"boxes": 500}}
     values["attack"] = {name: values["attack"][name] for name in SUITE}
     others = [name for name in defenses if name != "baseline"]
     return params.parse({**values, **{name: {} for name in defenses}, "examine": others}, "conf")

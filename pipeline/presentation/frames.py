@@ -7,6 +7,8 @@ import pandas as pd
 
 def by_defense(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """One table of several, with the defense in front."""
+    if not tables:
+        return pd.DataFrame(columns=["defense"])
     return pd.concat(
         [table.assign(defense=name)[["defense", *table]] for name, table in tables.items()],
         ignore_index=True,

@@ -74,7 +74,7 @@ def _attacked(subject: Subject, place: Path, transfer: Path | None) -> Gaps:
     result.findings.save(place / "evasion")
     if transfer is None:
         write_tensors(place / RECORDS, result.x_adv)
-    return {}
+    return {"evasion": result.skipped} if result.skipped else {}
 
 
 def _leaking(subject: Subject, place: Path, _: Path | None) -> Gaps:

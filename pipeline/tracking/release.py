@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.data.schema import Schema, save_schema
 from pipeline.files import write_json
-from pipeline.models.population import Population
+from pipeline.models.population import Networks, Population
 
 if TYPE_CHECKING:
     from mlflow.models import Model
@@ -27,8 +27,14 @@ def source_tags() -> dict[str, str]:
     return {"mlflow.source.name": Path(sys.argv[0]).name, "mlflow.source.git.repoURL": ""}
 
 
-def log_release(release: Population, schema: Schema) -> None:
-    """Logs the release model with a signature and an input example of the schema."""
+def log_release(population: Population, schema: Schema) -> None:
+    """Logs the release model with a signature and an input example of the schema.
+
+    Only of networks on records: what else there is, is not served yet.
+    """
+    if schema.image or not isinstance(population, Networks):
+        return
+    release = population.release()
     from mlflow.models import Model
 
     from pipeline.serving.release import input_example, signature

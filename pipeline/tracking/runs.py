@@ -112,7 +112,7 @@ def log_evaluation(evaluated: Evaluated, name: str) -> None:
                 client.log_batch(parent.info.run_id, metrics=metrics[start : start + BATCH])
             for file, place in files_of(evaluated, name):
                 mlflow.log_artifact(str(file), place)
-            log_release(population.release(), evaluated.context.dataset.schema)
+            log_release(population, evaluated.context.dataset.schema)
             shared = [
                 tag for tag in tags if tag.key != "run_key"
             ]  # the parent's stands for the whole

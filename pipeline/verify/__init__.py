@@ -9,12 +9,20 @@ import torch
 from torch import Tensor
 
 from pipeline.data.threat import Threat
+from pipeline.models.population import Networks, Population
 from pipeline.verify.nearest import Nearest, nearest
 from pipeline.verify.network import Network
 from pipeline.verify.problem import Problem
 from pipeline.verify.sparse import fewest, one_at_a_time
 
-__all__ = ["Nearest", "one_at_a_time", "verify"]
+__all__ = ["Nearest", "one_at_a_time", "provable", "verify"]
+
+
+def provable(population: Population) -> str:
+    """Why nothing can be proved of a population; empty = it can."""
+    if isinstance(population, Networks):
+        return ""
+    return "only stacks of linear layers with ReLU are proved; so nothing is decided beyond attacks"
 
 
 def verify(

@@ -15,9 +15,10 @@ from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
 from pipeline.data.threat import Threat
 from pipeline.files import BadInput, read_tensors, write_tensors
+from pipeline.models.answers import margin
 from pipeline.models.out_of_fold import Grid
 from pipeline.models.population import Population, networks_of
-from pipeline.verify import one_at_a_time, verify
+from pipeline.verify import one_at_a_time, provable, verify
 from pipeline.verify.network import Network
 
 ADVICE = "run `dvc repro` to make it"
@@ -89,7 +90,9 @@ class Verified:
 
     def records_at(self, radii: list[float], x: Tensor) -> Tensor:
         """(E, S, N, D): the counterexample where it lies within the radius, otherwise the record itself; x (all, D)."""
-        return torch.where(self.broken_at(radii)[..., None], self.counterexample, x[self.patients])
+        broken = self.broken_at(radii)
+        broken = broken.view(*broken.shape, *([1] * (x.dim() - 1)))
+        return torch.where(broken, self.counterexample, x[self.patients])
 
 
 def verdicts(verified: Mapping[str, Verified]) -> pd.DataFrame:
@@ -136,6 +139,9 @@ def proofs_out_of_fold(
         what waits for the work to be done, and returns the proofs.
     """
     grid, (index, valid) = Grid(plan, radii), plan.held_out_index()
+    if provable(population):
+        nothing = _undecided(population, dataset, plan, grid)
+        return lambda: nothing
     largest = min(radii[-1], exact_to or torch.inf)
     # What finding nothing proves: no float32 record lies between `largest` and this.
     silence = torch.inf if largest == radii[-1] else largest + 2 * SAME_RADIUS
@@ -173,6 +179,27 @@ def proofs_out_of_fold(
         return Verified(patients=grid.patients, y=dataset.y[grid.patients], **tensors)
 
     return wait
+
+
+@torch.no_grad()
+def _undecided(population: Population, dataset: Dataset, plan: Plan, grid: Grid) -> Verified:
+    """Of a population that cannot be proved: its margins, and that nothing else is known."""
+    index, valid = plan.held_out_index()
+    margins = margin(population.double()(dataset.x[index].double()), dataset.y[index])
+    own = grid.scatter(margins[None], index, valid)[0]
+    x = dataset.x[grid.patients].expand(len(own), *([-1] * dataset.x.dim())).contiguous()
+    unknown = torch.full(x.shape, torch.nan, dtype=torch.float64)
+    return Verified(
+        patients=grid.patients,
+        y=dataset.y[grid.patients],
+        margin=own,
+        robust_below=torch.zeros_like(own),
+        breaks_at=torch.where(own > 0, torch.inf, 0.0),
+        counterexample=x,
+        counter_margin=own.clone(),
+        alone=unknown,
+        alone_value=unknown.clone(),
+    )
 
 
 @torch.no_grad()

@@ -31,7 +31,7 @@ def chapters(tables: Tables, context: Context, folder: Path) -> Sequence[Chapter
         ),
         Table(_headline(comparison[comparison["threat"] == headline], shown), "numbers"),
         *draw_all(tables, cfg.audit, folder),
-        *patient_parts(tables["patients"], tables["alone"], shown),
+        *_patients(tables, shown),
     ]
     left = Note(
         'Accuracy under each attack alone. Where all is decided none leaves less than "exact"; one that leaves much more is weak, '
@@ -64,6 +64,12 @@ def chapters(tables: Tables, context: Context, folder: Path) -> Sequence[Chapter
         Chapter(title, [Table(_classification(report, shown), "numbers")]),
         Chapter("What one eps means", [means, Table(eps_table(cfg.data.features, cfg.audit.eps))]),
     )
+
+
+def _patients(tables: Tables, shown: Mapping[str, str]) -> list[Part]:
+    """What is said of single patients; nothing where records are images."""
+    nobody = pd.DataFrame(columns=["defense"])
+    return patient_parts(tables.get("patients", nobody), tables.get("alone", nobody), shown)
 
 
 def _headline(lines: pd.DataFrame, shown: Mapping[str, str]) -> pd.DataFrame:

@@ -18,7 +18,9 @@ def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
     cfg = context.cfg
     evaluation = evaluate_audits(audits, cfg)
     headline = evaluation.comparison[evaluation.comparison["threat"] == cfg.audit.headline]
-    clinic = clinic_tables(audits, context.dataset, cfg)
+    # Changes of single values say something of records, not of pixels.
+    whom = {} if context.dataset.schema.image else audits
+    clinic = clinic_tables(whom, context.dataset, cfg)
     return {
         "comparison": evaluation.comparison,
         "attacks": evaluation.attacks,

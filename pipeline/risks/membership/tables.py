@@ -175,7 +175,7 @@ def exposure(one: Membership, dataset: Dataset) -> pd.DataFrame:
     side lower.)
 
     Returns: `patient` (row of the records), `y`, `exposure` (AUROC over targets; 0.5 = not at all),
-        `most_exposed` (the top 1 %), and the measurements.
+        `most_exposed` (the top 1 %), and the measurements (of images none).
     """
     risk = by_patient(one.log_odds.numpy(), one.member.numpy())
     known = np.nan_to_num(risk, nan=-1.0)
@@ -184,6 +184,8 @@ def exposure(one: Membership, dataset: Dataset) -> pd.DataFrame:
         {"patient": np.arange(len(risk)), "y": dataset.y.numpy(), "exposure": risk}
     )
     table["most_exposed"] = np.isin(np.arange(len(risk)), top)
+    if dataset.schema.image:
+        return table
     values = dict(zip(dataset.schema.names, dataset.x.numpy().T, strict=True))
     return pd.concat([table, pd.DataFrame(values)], axis=1)
 

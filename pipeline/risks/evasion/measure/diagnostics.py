@@ -169,10 +169,16 @@ def diagnose(
         differences.
 
     Returns: zero_gradient_share, gradient_agreement, nondeterminism, answers_are_probabilities,
-        convergence_gap and unbounded_accuracy.
+        convergence_gap and unbounded_accuracy. Of images, and of a model that gives scores alone,
+        only what needs no gradient.
     """
     generator = torch.Generator().manual_seed(seed)
     sample = torch.randperm(x.shape[1], generator=generator)[:SAMPLED_RECORDS]
+    if not population.gradients or x.dim() > 3:
+        return {
+            "nondeterminism": nondeterminism(population, x),
+            "answers_are_probabilities": answers_are_probabilities(population, x),
+        }
     return {
         "zero_gradient_share": zero_gradient_share(population, x, y),
         "gradient_agreement": gradient_agreement(

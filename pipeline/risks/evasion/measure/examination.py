@@ -1,7 +1,7 @@
 """The one audit: what every attack does to a population, out of fold, and what is proved. `attack` and `evaluate` call it."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from tqdm import tqdm
 from pipeline.attacks.evasion import ACCESS, evasion_suite, query_budget
 from pipeline.attacks.evasion.control import worst
 from pipeline.attacks.evasion.gradient import fgsm
+from pipeline.attacks.evasion.records import LogitsFn
 from pipeline.attacks.surrogate import train_linear_surrogate
 from pipeline.config import Config, ThreatConfig
 from pipeline.data.plan import Plan
@@ -21,11 +22,12 @@ from pipeline.data.threat import Threat
 from pipeline.files import BadInput, read_json, read_tensors, write_json, write_tensors
 from pipeline.models.answers import margin
 from pipeline.models.out_of_fold import Grid
-from pipeline.models.population import Population
+from pipeline.models.population import Networks, Population
 from pipeline.parallel import workers
 from pipeline.risks.evasion.measure.diagnostics import diagnose
 from pipeline.risks.evasion.measure.margins import Outcome, outcomes
 from pipeline.standards import describe_threat
+from pipeline.verify import provable
 from pipeline.verify.out_of_fold import Verified, proofs_out_of_fold
 
 TRANSFER, SURROGATE, EXACT = "transfer", "surrogate", "exact"
@@ -83,10 +85,17 @@ class Findings:
 
 @dataclass(frozen=True)
 class Audit:
-    """Findings, and the adversarial records behind them: for each "threat/attack" (E, S, N, D) in clinical units."""
+    """Findings, and the adversarial records behind them.
+
+    Attributes:
+        findings: what is reported.
+        x_adv: for each "threat/attack" (E, S, N, D) in clinical units.
+        skipped: what could not be asked of this model -> why.
+    """
 
     findings: Findings
     x_adv: dict[str, Tensor]
+    skipped: dict[str, str] = field(default_factory=dict)
 
     def save(self, folder: Path) -> None:
         """Writes the findings, and the adversarial records as safetensors."""
@@ -148,13 +157,14 @@ def audit(
     population, plan = population.select(scored), plan.select(scored)
     subject = Subject(
         population,
-        train_linear_surrogate(dataset.x, dataset.y, plan),
+        _of_images(train_linear_surrogate(dataset.x.flatten(1), dataset.y, plan), dataset),
         dataset,
         plan,
         *plan.held_out_index(),
     )
     threats = {
-        threat: Threat.of(dataset.schema.features, limits) for threat, limits in cfg.threat.items()
+        threat: Threat.of(dataset.schema.features, limits, dataset.schema.image)
+        for threat, limits in cfg.threat.items()
     }
     radii = {threat: radii_of(limits, cfg) for threat, limits in cfg.threat.items()}
     frames: list[pd.DataFrame] = []
@@ -182,20 +192,11 @@ def audit(
             grid, eps = Grid(plan, radii[threat_name]), subject.radius(threat, radii[threat_name])
             attacks = list(_attacks(subject, grid, threat_name, threat, eps, cfg, transfer))
             proof = verified[threat_name] = proofs[threat_name]()
-            attacks.append(
-                (
-                    EXACT,
-                    "exact",
-                    None,
-                    grid.gather(proof.records_at(grid.eps, dataset.x), subject.index),
-                )
-            )
+            if not provable(population):
+                nearest = grid.gather(proof.records_at(grid.eps, dataset.x), subject.index)
+                attacks.append((EXACT, "exact", None, nearest))
             proved = proof.robust_at(grid.eps)
-            mutable = [
-                feature
-                for feature, may in zip(dataset.schema.names, threat.mutable.tolist(), strict=True)
-                if may
-            ]
+            mutable = _mutable(dataset, threat)
             for attack, access, budget, proposed in attacks:
                 x_adv = threat.project(proposed, subject.x, eps)
                 checks["violations"] += threat.violations(x_adv, subject.x, eps)
@@ -221,7 +222,39 @@ def audit(
         eps=_middle(cfg.audit.eps),
         seed=cfg.seed,
     )
-    return Audit(Findings(_joined(frames), verified, measured | checks), records)
+    skipped = {
+        attack: "it needs gradients, and the model gives scores alone"
+        for attack in cfg.attack
+        if asks_for_gradients(attack, cfg) and not population.gradients
+    }
+    if why := provable(population):
+        skipped["proofs"] = why
+    return Audit(Findings(_joined(frames), verified, measured | checks), records, skipped)
+
+
+def asks_for_gradients(attack: str, cfg: Config) -> bool:
+    """Whether a configured attack looks into the model."""
+    return ACCESS[cfg.attack[attack]["method"]] == "gradients"
+
+
+def _of_images(surrogate: Networks, dataset: Dataset) -> LogitsFn:
+    """A model of records that is asked about images, as records of their values."""
+    axes = len(dataset.schema.image)
+    if not axes:
+        return surrogate
+
+    def logits(x: Tensor) -> Tensor:
+        return surrogate(x.flatten(-axes))
+
+    return logits
+
+
+def _mutable(dataset: Dataset, threat: Threat) -> list[str]:
+    """The names of what may be changed."""
+    names = dataset.schema.names
+    if dataset.schema.image:
+        return list(names) if threat.mutable.any() else []
+    return [name for name, may in zip(names, threat.mutable.tolist(), strict=True) if may]
 
 
 @dataclass(frozen=True)
@@ -229,7 +262,7 @@ class Subject:
     """Whom an audit is about: M models, the patients that each may be scored on (M, B), and a linear stand-in for each model."""
 
     population: Population
-    surrogate: Population
+    surrogate: LogitsFn
     dataset: Dataset
     plan: Plan
     index: Tensor
@@ -247,14 +280,20 @@ class Subject:
 
     def radius(self, threat: Threat, radii: list[float]) -> Tensor:
         """Radii that broadcast over (E, M, B, D): 0 for those whom the goal of the threat spares."""
-        eps = torch.tensor(radii)[:, None, None, None]
-        return eps if threat.goal == "any" else eps * threat.attackable(self.y)[..., None]
+        event = (1,) * threat.mutable.dim()
+        eps = torch.tensor(radii).view(-1, 1, 1, *event)
+        return (
+            eps
+            if threat.goal == "any"
+            else eps * threat.attackable(self.y).view(*self.y.shape, *event)
+        )
 
     @torch.no_grad()
     def scored(self, grid: Grid, x_adv: Tensor) -> tuple[Tensor, Tensor]:
         """Margins in float64, and how many values changed, of records (E, M, B, D); both (E, S, N)."""
         margins = margin(self.population.double()(x_adv.double()), self.y)
-        changed = ((x_adv != self.x) & ~self.x.isnan()).sum(-1)
+        differs = (x_adv != self.x) & ~self.x.isnan()
+        changed = differs.flatten(1 - self.dataset.x.dim()).sum(-1)
         return grid.scatter(margins, self.index, self.valid), grid.scatter(
             changed, self.index, self.valid
         )
@@ -277,6 +316,8 @@ def _attacks(
     for number, (attack_name, attack) in enumerate(
         evasion_suite(cfg.attack, norm=threat.norm).items()
     ):
+        if asks_for_gradients(attack_name, cfg) and not subject.population.gradients:
+            continue
         generator = torch.Generator().manual_seed(cfg.seed * 1_000 + number)
         proposed = attack(subject.population, x, y, threat, eps=eps, generator=generator)
         options = cfg.attack[attack_name]

@@ -95,7 +95,7 @@ def infer_members(name: str, halves: Halves, dataset: Dataset, cfg: Config) -> M
         generator=torch.Generator().manual_seed(cfg.seed),
     )
     scores = {attack: MEMBERSHIP[attack](seen, member).float() for attack in numbers.attacks}
-    scores[BLIND] = blind(dataset.x, dataset.y, member).float()
+    scores[BLIND] = blind(dataset.x.flatten(1), dataset.y, member).float()
     guarantee = halves.population.facts.get("guarantee")
     claim = {} if guarantee is None else audited_claim(name, dataset, cfg, guarantee)
     return Membership(scores, member, seen.log_odds.float(), claim)
