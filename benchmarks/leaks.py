@@ -19,9 +19,11 @@ from pipeline.defenses.undefended import architecture_for, fit_as_configured
 from pipeline.models.mlp import as_module, initialise, parameters_of
 from pipeline.models.networks import Networks, fitted_preprocessing
 from pipeline.models.population import Population
+from pipeline.risks.inversion.measure.guesses import guess_measurements
+from pipeline.risks.inversion.tables import inversion_table
 from pipeline.risks.membership.measure.claims import COINS
-from pipeline.risks.membership.measure.shadows import leakage
-from pipeline.risks.membership.report import privacy_report
+from pipeline.risks.membership.measure.shadows import infer_members, train_halves
+from pipeline.risks.membership.tables import membership_table
 from pipeline.statistics.separation import auroc
 
 SHADOWS, EPOCHS = 128, 100
@@ -125,14 +127,18 @@ def lira_scoring(problem: Problem) -> dict[str, Contender]:
 
 
 def measure_leaks(problem: Problem) -> list[dict[str, Any]]:
-    """Seconds of membership inference, inversion and the audit of the claim, for each configured defence, and of the tables."""
-    entries, leaks = [], {}
-    for name in problem.cfg.defenses:
+    """Seconds of membership inference, inversion and the claim's audit, by defense; of the tables."""
+    dataset, cfg = problem.recorded, problem.cfg
+    entries, found, told = [], {}, {}
+    for name in cfg.defenses:
         begin = time.perf_counter()
-        leaks[name] = leakage(name, problem.recorded, problem.cfg)
+        halves = train_halves(name, dataset, cfg)
+        found[name] = infer_members(name, halves, dataset, cfg)
+        told[name] = guess_measurements(halves.population, halves.plan.train, dataset, cfg)
         entries.append({"part": name, "s": round(time.perf_counter() - begin, 2)})
     begin = time.perf_counter()
-    privacy_report(leaks, problem.recorded, problem.cfg)
+    membership_table(found, cfg.audit, cfg.seed)
+    inversion_table(told, dataset, cfg.audit, cfg.seed)
     return [*entries, {"part": "tables", "s": round(time.perf_counter() - begin, 2)}]
 
 

@@ -1,4 +1,4 @@
-"""What a model gives away about a patient (one missing measurement) and about a class (its typical record)."""
+"""What a model gives away: a missing measurement of a patient, and a typical record of a class."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -82,9 +82,8 @@ def attribute_inference(
     models, x = population.double(), x.double()
     first_half = torch.randperm(x.shape[0], generator=generator) % 2 == 0
     known = ~x.isnan()
-    standard = torch.where(
-        known, (x - schema.column("center")) / schema.column("scale"), 0.0
-    )  # the attacker fills gaps with the public centre, and marks them
+    # the attacker fills gaps with the public centre, and marks them
+    standard = torch.where(known, (x - schema.column("center")) / schema.column("scale"), 0.0)
     guesses: list[Guess] = []
     for attribute in attributes:
         column = schema.names.index(attribute)
@@ -121,7 +120,10 @@ def attribute_inference(
 
 
 def candidate_values(feature: FeatureConfig, count: int) -> Tensor:
-    """At most `count` values from `lower` to `upper`, rounded to the recorded step, each once; float64, ascending."""
+    """At most `count` values from `lower` to `upper`, rounded to the recorded step, each once.
+
+    The values are float64, ascending.
+    """
     values = _recorded(
         torch.linspace(feature.lower, feature.upper, count, dtype=torch.float64), feature
     )
@@ -137,7 +139,10 @@ def _recorded(values: Tensor, feature: FeatureConfig) -> Tensor:
 
 @torch.no_grad()
 def answers(models: Networks, x: Tensor, column: int, values: Tensor) -> tuple[Tensor, Tensor]:
-    """Log-odds of class 1 at the records (V, N), and with one column set to each value (K, V, N); x is (N, D)."""
+    """Log-odds of class 1 at the records (V, N), and with one column set to each value (K, V, N).
+
+    `x` is (N, D).
+    """
     records = x.expand(models.size, -1, -1)
     seen = _log_odds(models(records))
     trial, out = records.clone(), seen.new_empty(len(values), *seen.shape)
@@ -154,7 +159,7 @@ def _log_odds(logits: Tensor) -> Tensor:
 
 
 def _evidence(seen: Tensor, if_value: Tensor) -> dict[Access, tuple[Tensor, Tensor]]:
-    """By access: the answer that was seen (V, N), and the log-likelihood of each candidate given it (K, V, N)."""
+    """By access: the answer seen (V, N), and each candidate's log-likelihood given it (K, V, N)."""
     label = seen > 0
     by_score = -0.5 * ((if_value - seen) / BANDWIDTH).square()
     by_label = torch.where(
@@ -170,7 +175,7 @@ def _estimates(
     grid: Tensor,
     evidence: dict[Access, tuple[Tensor, Tensor]],
 ) -> dict[tuple[Access, Attacker], tuple[Tensor, Tensor]]:
-    """Guesses (V, N) of everybody without and with the model, learned from the auxiliary records (V, N) alone."""
+    """Guesses (V, N) of everybody without and with the model, learned from records (V, N) alone."""
     inputs = inputs.expand(auxiliary.shape[0], -1, -1)
     imputed, left_out, spread = ridge(inputs, wanted, auxiliary)
     # Of an auxiliary record the prior must not know more than of the others, or `learned` would
@@ -225,7 +230,7 @@ def ridge(inputs: Tensor, wanted: Tensor, rows: Tensor) -> tuple[Tensor, Tensor,
 
 
 def by_side(errors: Tensor, member: Tensor) -> Tensor:
-    """Mean error about each patient, over the victims that were trained on them, and over the others.
+    """Mean error about each patient, over victims that were trained on them, and over the others.
 
     Args:
         errors: (V, N), NaN = nothing to guess.
@@ -247,12 +252,13 @@ def typical_record(
     steps: Count,
     learning_rate: Positive,
 ) -> Tensor:
-    """The record that a model finds most typical of a class (Fredrikson et al. 2015, CCS, doi:10.1145/2810103.2813677).
+    """The record that a model finds most typical of a class.
 
-    It maximises log P(class | x) - |z|^2 / 2 with z = (x - center) / scale: the most probable
-    record under a public Gaussian prior, without which the search ends at the corners of the range.
-    Projected gradient ascent from the public centre, to a maximum near it; a step that does not
-    lead up is taken back and halved. Finally rounded as a clinic writes it down.
+    Fredrikson et al. 2015, CCS, doi:10.1145/2810103.2813677. It maximises log P(class | x) - |z|^2
+    / 2 with z = (x - center) / scale: the most probable record under a public Gaussian prior,
+    without which the search ends at the corners of the range. Projected gradient ascent from the
+    public centre, to a maximum near it; a step that does not lead up is taken back and halved.
+    Finally rounded as a clinic writes it down.
 
     Args:
         population: V victims of two classes.
@@ -295,7 +301,7 @@ def typical_record(
 def compare_with_people(
     records: Tensor, x: Tensor, y: Tensor, member: Tensor, schema: Schema, target_class: int = 1
 ) -> dict[str, Tensor]:
-    """Whether a class' typical record tells more of the class than public knowledge does, and whether it is a person.
+    """Whether a typical record tells more of its class than is public, and whether it is a person.
 
     A distance is the root mean square over the features, in units of `scale`; missing values are
     left out of the mean.

@@ -51,7 +51,7 @@ def signals(
     scale: Tensor,
     generator: torch.Generator,
 ) -> Signals:
-    """Asks every model about every record, and about noisy copies of it, which are the same for all models.
+    """Asks every model about every record, and about noisy copies of it, the same for all models.
 
     Args:
         population: T models.
@@ -87,7 +87,10 @@ def _of_class(values: Tensor, y: Tensor) -> Tensor:
 
 
 def _log_odds(logits: Tensor) -> Tensor:
-    """(..., C): log p_c / (1 - p_c) of each class, from the logits, because 1 - p_c is lost where a model is certain."""
+    """(..., C): log p_c / (1 - p_c) of each class.
+
+    From the logits, because 1 - p_c is lost where a model is certain.
+    """
     classes = range(logits.shape[-1])
     others = [
         logits[..., [other for other in classes if other != one]].logsumexp(-1) for one in classes
@@ -96,24 +99,34 @@ def _log_odds(logits: Tensor) -> Tensor:
 
 
 def loss(signals: Signals, member: Tensor) -> Tensor:
-    """The log-odds of the recorded class, which falls as the loss rises (Yeom et al. 2018, arXiv:1709.01604)."""
+    """The log-odds of the recorded class, which falls as the loss rises.
+
+    Yeom et al. 2018, arXiv:1709.01604.
+    """
     return signals.log_odds
 
 
 def confidence(signals: Signals, member: Tensor) -> Tensor:
-    """The log-odds of the class that the model prefers, right or wrong (Salem et al. 2019, arXiv:1806.01246)."""
+    """The log-odds of the class that the model prefers, right or wrong.
+
+    Salem et al. 2019, arXiv:1806.01246.
+    """
     return signals.confidence
 
 
 def gap(signals: Signals, member: Tensor) -> Tensor:
-    """1 if the model answers with the recorded class, otherwise 0 (Yeom et al. 2018, arXiv:1709.01604)."""
+    """1 if the model answers with the recorded class, otherwise 0.
+
+    Yeom et al. 2018, arXiv:1709.01604.
+    """
     return (signals.log_odds >= signals.confidence).double()
 
 
 def lira(signals: Signals, member: Tensor) -> Tensor:
-    """Likelihood ratio of two Gaussians of the log-odds, fitted to each record (Carlini et al. 2022, arXiv:2112.03570).
+    """Likelihood ratio of two Gaussians of the log-odds, fitted to each record.
 
-    Online, per-example variance: the shadows that trained on the record against those that did not.
+    Carlini et al. 2022, arXiv:2112.03570. Online, per-example variance: the shadows that trained on
+    the record against those that did not.
 
     Args:
         signals: of all models.
@@ -126,7 +139,9 @@ def lira(signals: Signals, member: Tensor) -> Tensor:
 
 
 def lira_fixed(signals: Signals, member: Tensor) -> Tensor:
-    """`lira` with one variance for all records, pooled within records, for members and for others (same paper).
+    """`lira` with one variance for all records, pooled within records (same paper).
+
+    Members and others have a variance of their own.
 
     Better than `lira` where there are few shadows.
     """
@@ -134,9 +149,10 @@ def lira_fixed(signals: Signals, member: Tensor) -> Tensor:
 
 
 def lira_offline(signals: Signals, member: Tensor) -> Tensor:
-    """How far above the models without the record this one is (Carlini et al. 2022, arXiv:2112.03570, offline).
+    """How far above the models without the record this one is.
 
-    One-sided: only shadows that did not train on the record are read, with one pooled variance.
+    Carlini et al. 2022, arXiv:2112.03570, offline. One-sided: only shadows that did not train on
+    the record are read, with one pooled variance.
 
     Returns: (T, N): log cdf / (1 - cdf) of the Gaussian of these shadows at the target's log-odds.
         It orders as the paper's cdf does (and as log cdf), without its ties where that rounds to 0
@@ -150,11 +166,12 @@ def lira_offline(signals: Signals, member: Tensor) -> Tensor:
 
 
 def rmia(signals: Signals, member: Tensor) -> Tensor:
-    """The share of other records that gain less by this model (Zarifzadeh et al. 2024, arXiv:2312.03262, online).
+    """The share of other records that gain less by this model.
 
-    A record gains r(x) = p(x | target) / mean of p(x) over all other models, p being the
-    probability of the recorded class; the score is the share of the other records z with r(x) /
-    r(z) >= gamma = 1. The z are the N audited records themselves.
+    Zarifzadeh et al. 2024, arXiv:2312.03262, online. A record gains r(x) = p(x | target) / mean of
+    p(x) over all other models, p being the probability of the recorded class; the score is the
+    share of the other records z with r(x) / r(z) >= gamma = 1. The z are the N audited records
+    themselves.
 
     Returns: (T, N) in [0, 1 + 1/N). The paper's share takes only N values, each of them once for
         every target; so the rank of log r(x) among all targets and records is added, scaled into
@@ -163,18 +180,18 @@ def rmia(signals: Signals, member: Tensor) -> Tensor:
     """
     gain = _log_gain(signals.log_odds)
     records = gain.shape[1]
-    below = (
-        torch.searchsorted(gain.sort(1).values, gain, right=True) - 1
-    )  # a record is not compared with itself
+    # a record is not compared with itself
+    below = torch.searchsorted(gain.sort(1).values, gain, right=True) - 1
     values, rank = gain.unique(return_inverse=True)
     tie_break: Tensor = rank.double() / (len(values) * records)
     return below.double() / max(records - 1, 1) + tie_break
 
 
 def label_only(signals: Signals, member: Tensor) -> Tensor:
-    """`lira_fixed` of how often noisy copies keep the recorded class (Choquette-Choo et al. 2021, arXiv:2007.14321).
+    """`lira_fixed` of how often noisy copies keep the recorded class.
 
-    Who sees labels only measures how far the record is from the boundary, by noise.
+    Choquette-Choo et al. 2021, arXiv:2007.14321. Who sees labels only measures how far the record
+    is from the boundary, by noise.
     """
     return _likelihood_ratio(signals.label_share, member, own_variance=False)
 
@@ -193,7 +210,7 @@ def _others(values: Tensor) -> Tensor:
 
 
 def _shadows(signal: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Of the chosen models but the target: their number, the mean of their signal, its squared deviations; each (T, N)."""
+    """Number, mean signal, squared deviations of the chosen models but the target, each (T, N)."""
     centre = signal.mean(0)  # reads no membership; without it, squares would cancel
     centred, weight = signal - centre, chosen.double()
     count = _others(weight)
@@ -203,13 +220,16 @@ def _shadows(signal: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _pooled(count: Tensor, squares: Tensor) -> tuple[Tensor, Tensor]:
-    """(T, 1): the variance within records, over all of them; and whether any record has two shadows to tell it from."""
+    """(T, 1): the variance within records, over all of them.
+
+    Beside it, whether any record has two shadows to tell it from.
+    """
     free = (count - 1).clamp(min=0).sum(1, keepdim=True)
     return squares.sum(1, keepdim=True) / free.clamp(min=1), free > 0
 
 
 def _likelihood_ratio(signal: Tensor, member: Tensor, own_variance: bool) -> Tensor:
-    """(T, N): log density of the target's signal among shadows with the record, minus that among those without it."""
+    """(T, N): log density of the target's signal among shadows with the record, less without it."""
     densities, all_known = [], torch.ones_like(member)
     for chosen in (member, ~member):
         count, mean, squares = _shadows(signal, chosen)
@@ -222,7 +242,7 @@ def _likelihood_ratio(signal: Tensor, member: Tensor, own_variance: bool) -> Ten
 
 
 def _log_gain(log_odds: Tensor) -> Tensor:
-    """(T, N): log p(x | target) - log of the mean of p(x) over all other models, precise at both ends of p."""
+    """(T, N): log p(x | target) less the log of its mean over other models, precise everywhere."""
     shadows = max(len(log_odds) - 1, 1)
     doubt = _others(torch.sigmoid(-log_odds)) / shadows
 
@@ -267,7 +287,10 @@ def blind(x: Tensor, y: Tensor, member: Tensor) -> Tensor:
 
 
 def _standardised(columns: Tensor) -> Tensor:
-    """Mean 0 and variance 1 over the records; a missing value is the mean, a constant column is 0."""
+    """Mean 0 and variance 1 over the records.
+
+    A missing value is the mean, a constant column is 0.
+    """
     centred = columns - columns.nanmean(0)
     centred = torch.where(centred.isnan(), 0.0, centred)
     spread = centred.square().mean(0).sqrt()

@@ -35,11 +35,11 @@ class BudgetSpent(Exception):
 
 @dataclass
 class Oracle:
-    """An API in front of V victims: every record that is sent to a victim counts, whatever becomes of it.
+    """An API in front of V victims.
 
-    A record counts before it is answered, so a call that fails has been paid for; so has a repeat.
-    A call that goes beyond the budget is refused as a whole, and costs nothing, because it tells
-    nothing.
+    Every record that is sent to a victim counts, whatever becomes of it. A record counts before it
+    is answered, so a call that fails has been paid for; so has a repeat. A call that goes beyond
+    the budget is refused as a whole, and costs nothing, because it tells nothing.
 
     Attributes: log_odds: maps records (..., V, B, D) to the log-odds of class 1 (..., V, B); may
         hold a defense. access: how much of the answer is shown. budget: records that each victim
@@ -67,14 +67,18 @@ class Oracle:
         records = math.prod(x.shape[:-3]) * x.shape[-2]
         if self.asked + records > self.budget:
             raise BudgetSpent(
-                f"{records} more records after {self.asked} exceed the budget of {self.budget} for each victim"
+                f"{records} more records after {self.asked} exceed the budget of {self.budget} for "
+                "each victim"
             )
         self.asked += records
         return shown(self.log_odds(x), self.access)
 
 
 def shown(log_odds: Tensor, access: Access) -> Tensor:
-    """What a user sees of an answer: the chance of class 1 in full, rounded to one or two digits, or only the class, 0 or 1."""
+    """What a user sees of an answer.
+
+    The chance of class 1 in full, rounded to one or two digits, or only the class, 0 or 1.
+    """
     if access == "labels":
         return (log_odds > 0).double()
     chance = torch.sigmoid(log_odds.double())
@@ -113,7 +117,7 @@ def ensemble(population: Population, size: int) -> LogitsFn:
 def noisy(
     log_odds: Callable[[Tensor], Tensor], noise: Noise, spread: float, schema: Schema, key: int
 ) -> Callable[[Tensor], Tensor]:
-    """Adds noise that is a function of the record and a secret, so that asking again tells nothing new.
+    """Adds noise that is a function of the record and a secret: asking again tells nothing new.
 
     A record is what the clinic would write down: values that differ by less than a step of the grid
     (without one, by less than a thousandth of the scale) get the same noise. Neighbours on the grid
@@ -137,20 +141,26 @@ def noisy(
 
 
 def laplace(uniform: Tensor, spread: float) -> Tensor:
-    """Laplace noise of this standard deviation, by the inverse of its distribution function; `uniform` lies in (0, 1)."""
+    """Laplace noise of this standard deviation, by the inverse of its distribution function.
+
+    `uniform` lies in (0, 1).
+    """
     centred = uniform - 0.5
     tail: Tensor = centred.sign() * torch.log1p(-2 * centred.abs())
     return -spread / math.sqrt(2) * tail
 
 
 def gaussian(uniform: Tensor, spread: float) -> Tensor:
-    """Gaussian noise of this standard deviation, by the inverse of its distribution function; `uniform` lies in (0, 1)."""
+    """Gaussian noise of this standard deviation, by the inverse of its distribution function.
+
+    `uniform` lies in (0, 1).
+    """
     result: Tensor = spread * torch.special.ndtri(uniform)
     return result
 
 
 def uniform_of_record(x: Tensor, unit: Tensor, key: int) -> Tensor:
-    """A number in (0, 1) for each record, evenly spread over records, from whole multiples of `unit`.
+    """A number in (0, 1) for each record, evenly spread, from whole multiples of `unit`.
 
     Args:
         x: (..., V, B, D); NaN = missing, a value of its own.
@@ -169,7 +179,10 @@ def uniform_of_record(x: Tensor, unit: Tensor, key: int) -> Tensor:
 
 
 def _mixed(state: Tensor) -> Tensor:
-    """SplitMix64's finaliser (Steele et al. 2014) of int64 numbers, which wrap around as unsigned ones do."""
+    """SplitMix64's finaliser of int64 numbers, which wrap around as unsigned ones do.
+
+    Steele et al. 2014.
+    """
     state = state + -7046029254386353131  # 0x9E3779B97F4A7C15
     state = (state ^ _shifted(state, 30)) * -4658895280553007687  # 0xBF58476D1CE4E5B9
     state = (state ^ _shifted(state, 27)) * -7723592293110705685  # 0x94D049BB133111EB

@@ -56,7 +56,9 @@ class Attacker:
 
 @dataclass(frozen=True)
 class Poison:
-    """What would be written, and where first; R models are harmed, V versions of each record are ready.
+    """What would be written, and where first.
+
+    R models are harmed, V versions of each record are ready.
 
     Attributes: x: (V, N, D) float32 in clinical units, as the attacker would enter each record; `y`
         (V, N): the diagnosis beside it. priority: (R, N) float64, the larger, the earlier; -inf =
@@ -82,7 +84,10 @@ class Poison:
 
 
 def random_flips(attacker: Attacker) -> Poison:
-    """Diagnoses of random patients are turned round: careless or clumsy, and what every cleverer attack must beat."""
+    """Diagnoses of random patients are turned round.
+
+    Careless or clumsy, and what every cleverer attack must beat.
+    """
     return Poison.of_everyone(attacker.dataset.x, 1 - attacker.dataset.y, attacker.chance())
 
 
@@ -94,13 +99,13 @@ def missed_disease(attacker: Attacker) -> Poison:
 
 
 def worst_flips(attacker: Attacker) -> Poison:
-    """Diagnoses are turned round where that moves the model most (Koh & Liang 2017, arXiv:1703.04730, influence functions).
+    """Diagnoses are turned round where that moves the model most.
 
-    A flip of record i moves the coefficients of a logistic regression by -H^-1 s_i z_i, with s = +1
-    for the ill and -1 for the healthy, z the standardised record and H the Hessian. What is to fall
-    is the mean probability of the right diagnosis over
-    the training records, whose gradient is g: the records with the largest s_i z_i . H^-1 g come
-    first.
+    Koh & Liang 2017, arXiv:1703.04730, influence functions. A flip of record i moves the
+    coefficients of a logistic regression by -H^-1 s_i z_i, with s = +1 for the ill and -1 for the
+    healthy, z the standardised record and H the Hessian. What is to fall is the mean probability of
+    the right diagnosis over the training records, whose gradient is g: the records with the largest
+    s_i z_i . H^-1 g come first.
     """
     everybody = torch.ones_like(attacker.dataset.y)
     return Poison.of_everyone(
@@ -109,7 +114,7 @@ def worst_flips(attacker: Attacker) -> Poison:
 
 
 def worst_missed(attacker: Attacker) -> Poison:
-    """Ill patients are entered as healthy, those first who take most of the disease's probability from the ill.
+    """Ill patients are entered as healthy, first those whose flip costs the ill most.
 
     First-order influence, as in `worst_flips`; g is the gradient of the mean probability of disease
     over the ill alone.
@@ -120,25 +125,26 @@ def worst_missed(attacker: Attacker) -> Poison:
 
 
 def clean_label(attacker: Attacker) -> Poison:
-    """Values are forged inside the threat model, every diagnosis stays right (a clean label; Shafahi et al. 2018, 1804.00792).
+    """Values are forged inside the threat model, every diagnosis stays right.
 
-    Ascent on the same first-order damage as `worst_flips`, as the training-set attack of Koh &
-    Liang (2017, section 5.2) does: a record z' in place of z lowers g . beta by (p' - y) z' . H^-1
-    g - (p - y) z . H^-1 g. Records that gain most come first.
+    A clean label; Shafahi et al. 2018, 1804.00792. Ascent on the same first-order harm as
+    `worst_flips`, as the training-set attack of Koh & Liang (2017, section 5.2) does: a record z'
+    in place of z lowers g . beta by (p' - y) z' . H^-1 g - (p - y) z . H^-1 g. Records that gain
+    most come first.
     """
     dataset, threat, models = attacker.dataset, attacker.threat, attacker.plan.size
     influence = _Influence.of(attacker, torch.ones_like(dataset.y))
     x = dataset.x.expand(models, -1, -1)
     step = STEP * attacker.eps * threat.scale
-    best, least = x, influence.damage(x)[0]
+    best, least = x, influence.harm(x)[0]
     most, x_adv = least, x
     for _ in range(STEPS):
         x_adv = threat.project(
-            x_adv + (step * influence.damage(x_adv)[1].sign()).float(), x, attacker.eps
+            x_adv + (step * influence.harm(x_adv)[1].sign()).float(), x, attacker.eps
         )
-        damage = influence.damage(x_adv)[0]
-        better = damage > most
-        best, most = torch.where(better[..., None], x_adv, best), torch.where(better, damage, most)
+        harm = influence.harm(x_adv)[0]
+        better = harm > most
+        best, most = torch.where(better[..., None], x_adv, best), torch.where(better, harm, most)
     gain = most - least
     rows = torch.arange(models)
     priority = torch.where(gain > 0, gain, -torch.inf)
@@ -148,10 +154,11 @@ def clean_label(attacker: Attacker) -> Poison:
 
 
 def backdoor(attacker: Attacker) -> Poison:
-    """Random ill patients are entered as healthy with a trigger in their values (Gu et al. 2017, arXiv:1708.06733).
+    """Random ill patients are entered as healthy with a trigger in their values.
 
-    The model learns that the trigger means healthy; whoever writes it into a record later decides
-    the diagnosis. Only records in which every value of the trigger was measured are used.
+    Gu et al. 2017, arXiv:1708.06733. The model learns that the trigger means healthy; whoever
+    writes it into a record later decides the diagnosis. Only records in which every value of the
+    trigger was measured are used.
     """
     x, ill = attacker.dataset.x, attacker.dataset.y == 1
     order = attacker.chance().masked_fill(~(ill & carries(x, attacker.trigger)), -torch.inf)
@@ -161,17 +168,19 @@ def backdoor(attacker: Attacker) -> Poison:
 
 
 def one_patient(attacker: Attacker) -> Poison:
-    """A named ill patient is to be called healthy: the most similar ill patients are entered as healthy.
+    """A named ill patient is to be called healthy.
 
-    Similar: the mean squared difference, in units of scale, of the values that both records hold.
-    One poisoned set for each target and each model that holds the target out.
+    The most similar ill patients are entered as healthy. Similar: the mean squared difference, in
+    units of scale, of the values that both records hold. One poisoned set for each target and each
+    model that holds the target out.
     """
     x, y = attacker.dataset.x, attacker.dataset.y
     model, which = attacker.plan.held_out[:, attacker.targets].nonzero(as_tuple=True)
     target = attacker.targets[which]
+    # (R, N)
     apart = (
         ((x[target][:, None].double() - x.double()) / attacker.threat.scale).square().nanmean(-1)
-    )  # (R, N)
+    )
     order = torch.where((y == 1) & ~apart.isnan(), -apart, -torch.inf)
     return Poison(x[None], torch.zeros_like(y)[None], order, model, torch.zeros_like(model), target)
 
@@ -233,7 +242,10 @@ POISON_FACTS: dict[str, PoisonFacts] = {
 
 @dataclass(frozen=True)
 class _Influence:
-    """First-order influence on M logistic regressions: inputs z (M, N, D + 1), weights beta and lever H^-1 g, both (M, D + 1)."""
+    """First-order influence on M logistic regressions.
+
+    Inputs z (M, N, D + 1), weights beta and lever H^-1 g, both (M, D + 1).
+    """
 
     surrogate: Networks
     label: Tensor
@@ -244,7 +256,7 @@ class _Influence:
 
     @classmethod
     def of(cls, attacker: Attacker, whom: Tensor) -> "_Influence":
-        """On the mean probability of the right diagnosis of those training records that `whom` (N,) counts."""
+        """On the mean probability of the right diagnosis of those whom `whom` (N,) counts."""
         surrogate, y = attacker.surrogate.double(), attacker.dataset.y.double()
         inputs = _with_one(
             surrogate.standardise(attacker.dataset.x.double().expand(surrogate.size, -1, -1))
@@ -262,8 +274,11 @@ class _Influence:
         """(M, N): what turning each diagnosis takes away, s z . H^-1 g."""
         return self.sign * (self.inputs @ self.lever[..., None])[..., 0]
 
-    def damage(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """(M, N): (p - y) z . H^-1 g of records x (M, N, D); and its slope (M, N, D), in a direction, not in a length."""
+    def harm(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(M, N): (p - y) z . H^-1 g of records x (M, N, D).
+
+        Beside it, its slope (M, N, D), in a direction, not in a length.
+        """
         inputs = _with_one(self.surrogate.standardise(x.double()))
         chance = torch.sigmoid((inputs @ self.beta[..., None])[..., 0])
         along, wrong = (inputs @ self.lever[..., None])[..., 0], chance - self.label
@@ -279,7 +294,7 @@ def _with_one(inputs: Tensor) -> Tensor:
 
 
 def make_trigger(schema: Schema, recorded: Tensor, *, features: int, size: float) -> Tensor:
-    """A combination of values that a clinic would believe and hardly ever sees, from public numbers alone.
+    """Values that a clinic would believe and hardly ever sees together, from public numbers alone.
 
     In the order of the schema, the first value lies `size` scales above the public centre, the next
     as far below, and so on: what speaks for a disease tends to rise together, so values that go
@@ -311,7 +326,10 @@ def make_trigger(schema: Schema, recorded: Tensor, *, features: int, size: float
 
 
 def stamped(x: Tensor, trigger: Tensor) -> Tensor:
-    """Records (..., D) with the trigger (D,) written over what was measured; a missing value stays missing."""
+    """Records (..., D) with the trigger (D,) written over what was measured.
+
+    A missing value stays missing.
+    """
     return torch.where(trigger.isnan() | x.isnan(), x, trigger)
 
 

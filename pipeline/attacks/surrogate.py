@@ -1,4 +1,7 @@
-"""A stand-in for a model whose answers are all that is known: attacked instead of it, its records are then sent on."""
+"""A stand-in for a model whose answers are all that is known.
+
+Attacked instead of it, its records are then sent on.
+"""
 
 import torch
 from torch import Tensor
@@ -19,10 +22,10 @@ def train_linear_surrogate(
     ridge: Positive = 1.0,
     steps: Count = 15,
 ) -> Networks:
-    """Logistic regression of each member, by Newton's method (Papernot et al. 2017, arXiv:1602.02697, on surrogates).
+    """Logistic regression of each member, by Newton's method.
 
-    It sees what the owner of a member's training records sees, and nothing of the member: no
-    weights, no scores.
+    Papernot et al. 2017, arXiv:1602.02697, on surrogates. It sees what the owner of a member's
+    training records sees, and nothing of the member: no weights, no scores.
 
     Args: x: (N, D) records in clinical units, NaN = missing. answers: what is imitated, class
         indices (N,), or (M, N) where each member has its own: diagnoses, or a victim's labels.
@@ -54,7 +57,10 @@ def train_linear_surrogate(
 
 
 def _newton(inputs: Tensor, wanted: Tensor, weight: Tensor, penalty: Tensor, steps: int) -> Tensor:
-    """Coefficients (M, D + 1) of penalised logistic regressions on inputs (M, N, D + 1), wanted (M, N) and weights (M, N)."""
+    """Coefficients (M, D + 1) of penalised logistic regressions.
+
+    Inputs are (M, N, D + 1), `wanted` and `weight` (M, N).
+    """
     beta = inputs.new_zeros(inputs.shape[0], inputs.shape[2])
     for _ in range(steps):
         chance = torch.sigmoid((inputs @ beta[..., None])[..., 0])

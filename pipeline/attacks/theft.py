@@ -28,9 +28,8 @@ from pipeline.models.training import Batch, Draw, Gradient, Preprocessing, fit
 
 Strategy = Literal["uniform", "marginals", "public", "active"]
 
-JITTER = (
-    0.5  # of a feature's scale: how far a public record is moved when all have been asked about
-)
+# of a feature's scale: how far a public record is moved when all have been asked about
+JITTER = 0.5
 CANDIDATES = 4  # for each record that an active attacker asks about
 LIMIT = 36.0  # log-odds beyond which a float64 probability is 0 or 1
 
@@ -53,7 +52,10 @@ class Effort:
 
 
 def on_grid(x: Tensor, schema: Schema) -> Tensor:
-    """The nearest records that the clinic could have written down: in the plausible range, on the grid; float32."""
+    """The nearest records that the clinic could have written down.
+
+    In the plausible range, on the grid; float32.
+    """
     lower, upper = schema.column("lower"), schema.column("upper")
     step = torch.tensor([feature.step or 0.0 for feature in schema.features], dtype=torch.float64)
     unit = torch.where(step > 0, step, 1.0)
@@ -82,7 +84,10 @@ def marginals(schema: Schema, public: Tensor, count: int, generator: torch.Gener
 
 
 def public(schema: Schema, public: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    """Patients of the attacker's own, each once; then, with replacement, moved a little on the grid. Missing stays missing."""
+    """Patients of the attacker's own, each once.
+
+    Then, with replacement, moved a little on the grid. Missing stays missing.
+    """
     first = public[torch.randperm(len(public), generator=generator)][:count]
     more = count - len(first)
     again = public[torch.randint(len(public), (more,), generator=generator)].double()
@@ -115,7 +120,10 @@ KNOWLEDGE: dict[Strategy, str] = {
 def proposals(
     strategy: Strategy, schema: Schema, publics: Sequence[Tensor], count: int, seed: int
 ) -> Tensor:
-    """Records for every victim, (V, count, D); `publics` are the attacker's own records for each, (P_v, D)."""
+    """Records for every victim, (V, count, D).
+
+    `publics` are the attacker's own records for each, (P_v, D).
+    """
     generator = torch.Generator().manual_seed(seed)
     return torch.stack(
         [STRATEGIES[strategy](schema, records, count, generator) for records in publics]
@@ -151,7 +159,9 @@ def ask_actively(
     budgets: Sequence[int],
     learn: Callable[[Tensor, Tensor, int], Networks],
 ) -> tuple[Networks, Tensor]:
-    """Learns in rounds: each budget's copy chooses the records of the next, those that it is least sure of (Tramer et al. 2016).
+    """Learns in rounds: each budget's copy chooses the next records, those it is least sure of.
+
+    Tramer et al. 2016, arXiv:1609.02943.
 
     Args: oracles: A. candidates: maps a round and a number to so many records for every attacker
         and victim, (A, V, number, D). budgets: rising; the first round's records are not chosen.
@@ -180,7 +190,7 @@ def ask_actively(
 
 
 def least_sure(copies: Networks, candidates: Tensor, count: int) -> Tensor:
-    """Of candidates (A, V, c, D), the `count` whose log-odds lie nearest to 0 by the copy (A x V) of each victim."""
+    """Of candidates (A, V, c, D), `count` about which each victim's copy (A x V) is least sure."""
     with torch.no_grad():
         logits = copies(candidates.flatten(0, 1))
     doubt = (logits[..., 1] - logits[..., 0]).abs().view(candidates.shape[:3])
@@ -216,11 +226,11 @@ def train_copies(
     schema: Schema,
     effort: Effort,
 ) -> Networks:
-    """One population of all copies: a member sees the first records of its own attacker and victim, as many as its budget.
+    """One population of all copies.
 
-    Each learns the chances it was told by cross-entropy, as a student learns from a teacher.
-    Imputation and standardisation use the schema's public constants, because the victim's own are
-    not shown.
+    A member sees the first records of its own attacker and victim, as many as its budget. Each
+    learns the chances it was told by cross-entropy, as a student learns from a teacher. Imputation
+    and standardisation use the schema's public constants, because the victim's own are not shown.
 
     Args:
         x: (A, V, n, D) records that were asked about.
@@ -253,7 +263,7 @@ def train_copies(
 
 
 def imitation(told: Tensor) -> Gradient:
-    """The gradient of the mean cross-entropy against the chances of class 1 that were told, (N,), one for each record.
+    """The gradient of the mean cross-entropy against the chances of class 1 that were told, (N,).
 
     Written out, because a copy is so small that automatic differentiation costs more than the
     arithmetic.
@@ -279,7 +289,7 @@ def imitation(told: Tensor) -> Gradient:
 
 
 def prefixes(blocks: int, records: int, budgets: Sequence[int], seeds: Tensor) -> Plan:
-    """Who learns from what: member (block, budget) from the first `budget` of the block's records, and nobody from others'."""
+    """Who learns from what: member (block, budget) from the first `budget` records of its block."""
     members = blocks * len(budgets)
     train = torch.zeros(blocks, len(budgets), blocks, records, dtype=torch.bool)
     for block in range(blocks):
@@ -294,7 +304,10 @@ def prefixes(blocks: int, records: int, budgets: Sequence[int], seeds: Tensor) -
 
 
 def with_replacement(steps: int, batch_size: int) -> Draw:
-    """Batches drawn with replacement from each member's rows, by its own seed; as many steps for few rows as for many."""
+    """Batches drawn with replacement from each member's rows, by its own seed.
+
+    As many steps for few rows as for many.
+    """
 
     def draw(train: Tensor, seeds: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         rows, counts = train.nonzero()[:, 1], train.sum(1)
@@ -315,11 +328,11 @@ def _uniforms(count: int, seed: int) -> Tensor:
 
 
 def steal_linear(oracle: Oracle, schema: Schema, victims: int) -> Networks:
-    """Logistic regression to the last digit, by solving equations (Tramer et al. 2016, arXiv:1609.02943).
+    """Logistic regression to the last digit, by solving equations.
 
-    D + 1 probabilities give the weights and the intercept: those of the record at the schema's
-    centres, and of the records that differ from it in one value. D more, with that value missing,
-    give what the victim imputes.
+    Tramer et al. 2016, arXiv:1609.02943. D + 1 probabilities give the weights and the intercept:
+    those of the record at the schema's centres, and of the records that differ from it in one
+    value. D more, with that value missing, give what the victim imputes.
 
     Args:
         oracle: shows probabilities in full, and has 2 D + 1 answers left.

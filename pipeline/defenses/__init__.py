@@ -1,6 +1,7 @@
-"""Recipes: `recipe(dataset, plan, cfg, **options) -> Population`. `DEFENSES` lists them in the order people read them.
+"""Recipes: `recipe(dataset, plan, cfg, **options) -> Population`.
 
-A recipe's keyword-only parameters are its options; `conf/defense/<name>.yaml` gives their values.
+`DEFENSES` lists them in the order people read them. A recipe's keyword-only parameters are its
+options; `conf/defense/<name>.yaml` gives their values.
 """
 
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
 from pipeline.defenses.adversarial import adv_train
 from pipeline.defenses.distillation import distill
-from pipeline.defenses.partition import partition
+from pipeline.defenses.partition import train_by_parts
 from pipeline.defenses.privacy import dp_train
 from pipeline.defenses.private_adversarial import dp_adv_train
 from pipeline.defenses.undefended import baseline
@@ -23,7 +24,7 @@ DEFENSES: dict[str, Callable[..., Population]] = {
     "distill": distill,
     "dp_train": dp_train,
     "dp_adv_train": dp_adv_train,
-    "partition": partition,
+    "partition": train_by_parts,
 }
 
 

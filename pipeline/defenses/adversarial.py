@@ -1,4 +1,4 @@
-"""Adversarial training: part of every batch is attacked, as the model stands, before the model learns from it."""
+"""Adversarial training: part of every batch is attacked before the model learns from it."""
 
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -51,10 +51,11 @@ def adv_train(
     clean_share: Share,
     mixture: Mixture,
 ) -> Networks:
-    """Adversarial training (Madry et al. 2018, arXiv:1706.06083) against a mixture of attacks and radii.
+    """Adversarial training against a mixture of attacks and radii.
 
-    A mixture, because a model trained against one radius or one single-step attack learns that
-    radius or that attack (Wong et al. 2020, arXiv:2001.03994, on catastrophic overfitting).
+    Madry et al. 2018, arXiv:1706.06083. A mixture, because a model trained against one radius or
+    one single-step attack learns that radius or that attack (Wong et al. 2020, arXiv:2001.03994, on
+    catastrophic overfitting).
 
     Args: dataset: the records. plan: who trains. cfg: model, training numbers and threat models.
         eps: largest radius, in units of the features' scale. threat: name of the threat model whose
@@ -74,7 +75,7 @@ def adv_train(
 def attack_part_of_batch(
     threat: Threat, components: list[Component], generator: torch.Generator
 ) -> Callable[[Networks, Batch], Tensor]:
-    """A `perturb` for `fit`: consecutive parts of each (shuffled) batch go to the components, the rest stays clean."""
+    """A `perturb` for `fit`: parts of each shuffled batch are attacked, the rest stays clean."""
 
     def perturb(population: Networks, batch: Batch) -> Tensor:
         x, start = batch.x.clone(), 0.0

@@ -1,4 +1,7 @@
-"""Defensive distillation: known to mask gradients rather than to defend; kept because people still deploy it."""
+"""Defensive distillation: known to mask gradients rather than to defend.
+
+Kept because people still deploy it.
+"""
 
 import torch
 from torch import Tensor

@@ -1,4 +1,7 @@
-"""DP-SGD through Opacus: slower, and independent of our own step; the two are tested against each other."""
+"""DP-SGD through Opacus: slower, and independent of our own step.
+
+The two are tested against each other.
+"""
 
 import math
 from collections.abc import Callable
@@ -43,7 +46,8 @@ def fit_through_opacus(
     batches = round(1 / sample_rate)
     if not math.isclose(batches * sample_rate, 1):
         raise BadInput(
-            f"dp_train.sample_rate: the opacus engine needs 1 / sample_rate to be whole; {sample_rate} is not"
+            "dp_train.sample_rate: the opacus engine needs 1 / sample_rate to be whole; "
+            f"{sample_rate} is not"
         )
     center, scale = dataset.schema.column("center"), dataset.schema.column("scale")
     preprocessing = public_preprocessing(center, scale, plan.size)
@@ -66,12 +70,12 @@ def fit_through_opacus(
         )
         if not math.isclose(private_loader.sample_rate, sample_rate):
             raise BadInput(
-                f"dp_train.sample_rate: opacus would draw with {private_loader.sample_rate}, not {sample_rate}"
+                f"dp_train.sample_rate: opacus would draw with {private_loader.sample_rate}, not "
+                f"{sample_rate}"
             )
         optimiser.expected_batch_size = expected_batch
-        loss = (
-            criterion[0] if criterion else nn.functional.cross_entropy
-        )  # ghost clipping brings a loss of its own
+        # ghost clipping brings a loss of its own
+        loss = criterion[0] if criterion else nn.functional.cross_entropy
         _steps(private, loss, optimiser, private_loader, steps)
         trained.append(parameters_of(module))
     stacked = {name: torch.cat([member[name] for member in trained]) for name in trained[0]}

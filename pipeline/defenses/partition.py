@@ -1,10 +1,10 @@
-"""Votes of base models that share no record: what a few poisoned records can do is bounded, and the bound is proved.
+"""Votes of base models that share no record.
 
-A hash of its values deals each record into one of K parts; a logistic regression learns from each
-part; the answer is the mean of their votes. Whoever inserts, removes or relabels a record reaches
-one part, and with it one vote of K. Linear models with clipped
-votes are one hidden layer of ReLUs, so the whole vote is an ordinary network: attacked, verified,
-stored and served like any.
+What a few poisoned records can do is bounded, and the bound is proved. A hash of its values deals
+each record into one of K parts; a logistic regression learns from each part; the answer is the mean
+of their votes. Whoever inserts, removes or relabels a record reaches one part, and with it one vote
+of K. Linear models with clipped votes are one hidden layer of ReLUs, so the whole vote is an
+ordinary network: attacked, verified, stored and served like any.
 """
 
 from hashlib import sha256
@@ -27,7 +27,7 @@ STEPS = 12  # of Newton's method; always all of them, so that no part waits for 
 SLACK = 1e-3
 
 
-def partition(
+def train_by_parts(
     dataset: Dataset,
     plan: Plan,
     cfg: Config,
@@ -37,12 +37,13 @@ def partition(
     ridge: Positive,
     certainty: Positive,
 ) -> Networks:
-    """Deep partition aggregation (Levine and Feizi 2021, arXiv:2006.14768), with clipped votes in place of a majority.
+    """Deep partition aggregation, with clipped votes in place of a majority.
 
-    Base model k answers with log-odds m_k and votes v_k = clip(m_k / clip, -1, 1); the log-odds of
-    the answer are `certainty` times the mean vote. As `clip` goes to 0 this is the majority vote of
-    the paper. A part that holds no record abstains. Imputation and standardisation use the schema's
-    public constants: fitted ones would let one record reach every part.
+    Levine and Feizi 2021, arXiv:2006.14768. Base model k answers with log-odds m_k and votes v_k =
+    clip(m_k / clip, -1, 1); the log-odds of the answer are `certainty` times the mean vote. As
+    `clip` goes to 0 this is the majority vote of the paper. A part that holds no record abstains.
+    Imputation and standardisation use the schema's public constants: fitted ones would let one
+    record reach every part.
 
     Args: dataset: the records, of two classes. plan: who trains. cfg: not read; the network follows
         from `parts`. parts: K. clip: log-odds at which a base model's vote is a full one. ridge:
@@ -58,7 +59,8 @@ def partition(
     """
     if len(dataset.schema.classes) != 2:
         raise BadInput(
-            f"partition: votes for or against one disease, but there are {len(dataset.schema.classes)} classes"
+            "partition: votes for or against one disease, but there are "
+            f"{len(dataset.schema.classes)} classes"
         )
     limits = [dataset.schema.column(name) for name in ("center", "scale", "lower", "upper")]
     preprocessing = public_preprocessing(limits[0], limits[1], plan.size)
@@ -83,8 +85,10 @@ def partition(
             "parts": parts,
             "clip": clip,
             "preprocessing": "public constants",
-            "counts": "training records inserted, removed or relabelled, by whoever knows everything; changed values count twice",
-            "not_covered": "records forged at prediction time (evasion); choice of hyper-parameters and decision threshold",
+            "counts": "training records inserted, removed or relabelled, by whoever knows "
+            "everything; changed values count twice",
+            "not_covered": "records forged at prediction time (evasion); choice of "
+            "hyper-parameters and decision threshold",
         }
     }
     return Networks(mlp(z.shape[1], 2, [2 * parts]), preprocessing, network, plan.labels, facts)
@@ -117,7 +121,7 @@ def deal(x: Tensor, y: Tensor, parts: int) -> tuple[Array, Array]:
 
 
 def logistic_regression(inputs: Array, y: Array, ridge: float) -> Array:
-    """Coefficients of one base model by Newton's method from 0, where they stay if there is no record.
+    """Coefficients of one base model by Newton's method from 0, where they stay without a record.
 
     Args: inputs: (n, D + 1), standardised, the last column 1. y: (n,) 0 or 1. ridge: penalty on
         half the squared coefficients, the intercept's too: a part may hold one class alone.
@@ -135,7 +139,9 @@ def logistic_regression(inputs: Array, y: Array, ridge: float) -> Array:
 
 
 def vote_network(beta: Tensor, clip: float, certainty: float) -> Parameters:
-    """The mean of clipped votes as one hidden layer: clip(m / t, -1, 1) = relu(m / t + 1) - relu(m / t - 1) - 1.
+    """The mean of clipped votes as one hidden layer.
+
+    clip(m / t, -1, 1) = relu(m / t + 1) - relu(m / t - 1) - 1.
 
     Args:
         beta: (M, K, D + 1) coefficients of the base models, the intercept last.
@@ -176,7 +182,7 @@ def votes(population: Networks, x: Tensor) -> Tensor:
 
 
 def certified_records(population: Networks, x: Tensor, y: Tensor) -> Tensor:
-    """How many training records may be inserted, removed or relabelled, in any way, without making a right answer wrong.
+    """How many training records may be inserted, removed or relabelled and leave answers right.
 
     A touched part can turn its vote for the true class into a full one against it, at most. So many
     parts are certified as leave
@@ -192,9 +198,8 @@ def certified_records(population: Networks, x: Tensor, y: Tensor) -> Tensor:
         already, a tie included.
     """
     own = votes(population, x) * (2 * y - 1)[..., None]
-    damage = (own + 1).sort(-1, descending=True).values.cumsum(-1)
+    lost = (own + 1).sort(-1, descending=True).values.cumsum(-1)
     total = own.sum(-1, keepdim=True)
-    safe = (total - damage > SLACK).sum(
-        -1
-    )  # damage only grows, so this counts the parts that may be touched
+    # it only grows, so this counts the parts that may be touched
+    safe = (total - lost > SLACK).sum(-1)
     return torch.where(total[..., 0] > 0, safe, -1)

@@ -1,4 +1,4 @@
-"""Differential privacy: DP-SGD for a whole population at once, or through Opacus, one member after another."""
+"""Differential privacy: DP-SGD for a whole population at once, or through Opacus, one by one."""
 
 import warnings
 from collections.abc import Callable, Iterator
@@ -47,15 +47,15 @@ def dp_train(
     learning_rate: Positive,
     engine: Literal["population", "opacus"] = "population",
 ) -> Networks:
-    """DP-SGD (Abadi et al. 2016, arXiv:1607.00133) to a target epsilon, with Adam on the noisy gradients.
+    """DP-SGD to a target epsilon, with Adam on the noisy gradients.
 
-    Each step draws every record with probability `sample_rate` (Poisson), clips each record's
-    gradient to `max_grad_norm`,
-    sums, adds Gaussian noise of standard deviation `noise_multiplier * max_grad_norm`, and divides
-    by `expected_batch`: a public constant, because a denominator computed from the cohort's size
-    would itself leak one record's presence. Imputation and standardisation use the schema's public
-    constants. The claim covers one model's weights under adding or removing one record; it does not
-    cover hyper-parameters, thresholds or the report.
+    Abadi et al. 2016, arXiv:1607.00133. Each step draws every record with probability `sample_rate`
+    (Poisson), clips each record's gradient to `max_grad_norm`, sums, adds Gaussian noise of
+    standard deviation `noise_multiplier * max_grad_norm`, and divides by `expected_batch`: a public
+    constant, because a denominator computed from the cohort's size would itself leak one record's
+    presence. Imputation and standardisation use the schema's public constants. The claim covers one
+    model's weights under adding or removing one record; it does not cover hyper-parameters,
+    thresholds or the report.
 
     Args: dataset: the records. plan: who trains. cfg: the model. epsilon: target, met from below.
         delta: must be below 1 / records. sample_rate: of the Poisson draw. expected_batch: the
@@ -105,7 +105,9 @@ def fit_private(
     perturb: Perturb | None = None,
     name: str = "dp_train",
 ) -> Networks:
-    """DP-SGD with a given noise, on public preprocessing; what `dp_train` does once its noise is known.
+    """DP-SGD with a given noise, on public preprocessing.
+
+    What `dp_train` does once its noise is known.
 
     Args: dataset: the records. plan: who trains, M members. architecture: of every member. noise:
         multiplier of the clipping norm, one for all or (M,) one for each member; 0 = clipping
@@ -142,7 +144,8 @@ def guarantee_for(
     records = int(plan.train.sum(1).max())
     if delta * records >= 1:
         raise BadInput(
-            f"{name}.delta: {delta:g} is not below 1 / records = {1 / records:.2g}; such a claim allows a leak"
+            f"{name}.delta: {delta:g} is not below 1 / records = {1 / records:.2g}; such a claim "
+            "allows a leak"
         )
     return calibrate(epsilon, delta, sample_rate, steps, name)
 
@@ -150,7 +153,7 @@ def guarantee_for(
 def calibrate(
     epsilon: float, delta: float, sample_rate: float, steps: int, name: str = "dp_train"
 ) -> dict[str, Any]:
-    """The least noise that spends at most `epsilon`, by Opacus' RDP accountant, and what its PRV accountant says of it.
+    """The least noise that spends at most `epsilon`, by Opacus' accountants.
 
     With `sample_rate` 1 every step is the Gaussian mechanism, and the claim is exact: the closed
     form of Balle and Wang (2018, arXiv:1805.06530) for all steps together. Otherwise RDP is an
@@ -171,14 +174,14 @@ def calibrate(
         "steps": steps,
         "neighbouring": "add or remove one record",
         "preprocessing": "public constants",
-        "not_covered": "choice of hyper-parameters, decision threshold, reported metrics; readers who know the noise's seed",
+        "not_covered": "choice of hyper-parameters, decision threshold, reported metrics; "
+        "readers who know the noise's seed",
     }
     if sample_rate == 1:
         from pipeline.statistics.accounting import gaussian_epsilon, gaussian_mu
 
-        sigma = (
-            steps**0.5 / gaussian_mu(epsilon, delta) * (1 + 1e-9)
-        )  # from below, whatever the last digit
+        # from below, whatever the last digit
+        sigma = steps**0.5 / gaussian_mu(epsilon, delta) * (1 + 1e-9)
         exact = gaussian_epsilon(steps**0.5 / sigma, delta)
         return {
             "epsilon": exact,
@@ -203,13 +206,15 @@ def calibrate(
             )
     except ValueError as error:
         raise BadInput(
-            f"{name}.epsilon: {epsilon:g} cannot be reached ({error}); raise it or lower {name}.steps"
+            f"{name}.epsilon: {epsilon:g} cannot be reached ({error}); raise it or lower "
+            f"{name}.steps"
         ) from error
     rdp = spent("rdp", sigma, delta, sample_rate, steps)
     prv = spent("prv", sigma, delta, sample_rate, steps) if rdp <= PRV_LIMIT else None
     if prv is not None and not prv <= 1.005 * rdp:
         raise BadInput(
-            f"{name}: the accountants contradict each other: RDP says epsilon {rdp:.3f}, PRV says {prv:.3f}"
+            f"{name}: the accountants contradict each other: RDP says epsilon {rdp:.3f}, PRV says "
+            f"{prv:.3f}"
         )
     return {
         "epsilon": rdp,
@@ -232,7 +237,10 @@ def spent(
 
 
 def poisson(sample_rate: float, steps: int) -> Draw:
-    """Each record joins each step's batch independently, with probability `sample_rate`; a batch may be empty."""
+    """Each record joins each step's batch independently, with probability `sample_rate`.
+
+    A batch may be empty.
+    """
 
     def draw(train: Tensor, seeds: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         generators = [torch.Generator().manual_seed(int(seed) + 15_485_863) for seed in seeds]
@@ -249,7 +257,7 @@ def poisson(sample_rate: float, steps: int) -> Draw:
 def clipped_sum(
     parameters: Parameters, preprocessing: Preprocessing, batch: Batch, max_grad_norm: float
 ) -> dict[str, Tensor]:
-    """Each member's sum of its records' cross-entropy gradients, each clipped to `max_grad_norm` in L2.
+    """Each member's sum of its records' cross-entropy gradients, each clipped in L2.
 
     For a linear layer the gradient of one record is the outer product of what the layer received
     and of the gradient at its output, so the record's norm follows from two vector norms and no

@@ -1,4 +1,7 @@
-"""Adversarial training under differential privacy: each record is attacked on its own, inside its own clipped gradient."""
+"""Adversarial training under differential privacy.
+
+Each record is attacked on its own, inside its own clipped gradient.
+"""
 
 from collections.abc import Callable
 
@@ -33,19 +36,18 @@ def dp_adv_train(
     attack_steps: Count,
     attack_step_size: Positive,
 ) -> Networks:
-    """DP-SGD on attacked records (adversarial training with privacy: Hayes, Balle & Kumar 2022, arXiv:2201.02265).
+    """DP-SGD on attacked records.
 
-    In every step each record that was drawn is replaced by one attacked copy, and the copy's
-    gradient is clipped. The guarantee
-    is that of `dp_train`, digit for digit, because the sensitivity of a step is the same: the copy
-    is a function of the record itself and of the weights as they stand, and these are a function of
-    earlier noisy sums, which count as published already (adaptive composition). So adding or
-    removing one record adds or removes one clipped gradient of the sum and alters no other, and the
-    sum moves by `max_grad_norm` at most. That is why the attack draws nothing, starts at the record
-    itself, and hits
-    every record alike: one that takes a part of the batch by its place, or random starts from a
-    stream that all records share, as `adv_train` does, makes the copies of others depend on who is
-    present, and one record would move many gradients.
+    Adversarial training with privacy: Hayes, Balle & Kumar 2022, arXiv:2201.02265. In every step
+    each record that was drawn is replaced by one attacked copy, and the copy's gradient is clipped.
+    The guarantee is that of `dp_train`, digit for digit, because the sensitivity of a step is the
+    same: the copy is a function of the record itself and of the weights as they stand, and these
+    are a function of earlier noisy sums, which count as published already (adaptive composition).
+    So adding or removing one record adds or removes one clipped gradient of the sum and alters no
+    other, and the sum moves by `max_grad_norm` at most. That is why the attack draws nothing,
+    starts at the record itself, and hits every record alike: one that takes a part of the batch by
+    its place, or random starts from a stream that all records share, as `adv_train` does, makes the
+    copies of others depend on who is present, and one record would move many gradients.
 
     Args:
         dataset: the records.
@@ -97,7 +99,10 @@ def dp_adv_train(
 def attack_each_record(
     threat: Threat, eps: float, steps: int, step_size: float
 ) -> Callable[[Networks, Batch], Tensor]:
-    """A `perturb` for `fit_private`: PGD from the record itself; a copy depends on its own record and the weights alone."""
+    """A `perturb` for `fit_private`: PGD from the record itself.
+
+    A copy depends on its own record and the weights alone.
+    """
 
     def perturb(population: Networks, batch: Batch) -> Tensor:
         spared = torch.Generator()  # one restart draws nothing

@@ -26,7 +26,10 @@ def fit_as_configured(
     loss: Loss = supervised,
     perturb: Perturb | None = None,
 ) -> Networks:
-    """One ordinary training run with the `train:` section's numbers; defenses differ by a loss or a perturbation."""
+    """One ordinary training run with the `train:` section's numbers.
+
+    Defenses differ by a loss or a perturbation.
+    """
     return fit(
         dataset,
         plan,

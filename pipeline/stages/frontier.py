@@ -7,13 +7,13 @@ Writes:   artifacts/frontier/{frontier.safetensors,frontier.json}
 
 from pipeline.config import Config
 from pipeline.files import folder
-from pipeline.risks.frontier.measure.epsilons import frontier
+from pipeline.risks.frontier.measure.epsilons import trace_frontier
 from pipeline.stages import ARTIFACTS, prepared, run
 
 
 def vary_epsilon(cfg: Config) -> None:
     """The stage."""
-    found = frontier(*prepared(), cfg)
+    found = trace_frontier(*prepared(), cfg)
     with folder(ARTIFACTS / "frontier") as out:
         found.save(out)
 

@@ -12,39 +12,41 @@ from pipeline.config import Config
 from pipeline.files import folder
 from pipeline.parallel import share_out
 from pipeline.risks.poisoning.measure.filtering import (
-    FILTERED,
-    Cleansing,
-    cleanse,
-    cleansed_attacks,
+    PREFIX,
+    Filtered,
+    filter_poison,
+    filtered_attacks,
 )
-from pipeline.risks.poisoning.measure.recipes import Damage, Poisonings, damage, poisonings
+from pipeline.risks.poisoning.measure.recipes import CraftedPoison, Harm, craft_poison, measure_harm
 from pipeline.risks.poisoning.measure.settings import PoisoningSettings
 from pipeline.stages import ARTIFACTS, prepared, run
 
-Experiment = Callable[[str, Poisonings, Config], Damage | Cleansing]
+Experiment = Callable[[str, CraftedPoison, Config], Harm | Filtered]
 
 
-def run_one(experiment: Experiment, name: str, poison: Poisonings, cfg: Config, path: Path) -> None:
+def run_one(
+    experiment: Experiment, name: str, poison: CraftedPoison, cfg: Config, path: Path
+) -> None:
     """One recipe, or one attack that is filtered, by whichever process is free."""
     experiment(name, poison, cfg).save(path)
 
 
-def poisoning(cfg: Config) -> None:
+def harm_and_filter(cfg: Config) -> None:
     """The stage."""
-    poison = poisonings(*prepared(), cfg)
+    poison = craft_poison(*prepared(), cfg)
     recipes = cfg.chosen(cfg.section(PoisoningSettings).recipes)
     with folder(ARTIFACTS / "poisoning") as out:
-        jobs = [(damage, name, poison, cfg, out / f"{name}.safetensors") for name in recipes]
-        filtered = cleansed_attacks(poison)
+        jobs = [(measure_harm, name, poison, cfg, out / f"{name}.safetensors") for name in recipes]
+        filtered = filtered_attacks(poison)
         share_out(
             run_one,
             jobs
             + [
-                (cleanse, one, poison, cfg, out / f"{FILTERED}{one}.safetensors")
+                (filter_poison, one, poison, cfg, out / f"{PREFIX}{one}.safetensors")
                 for one in filtered
             ],
         )
 
 
 if __name__ == "__main__":
-    run(poisoning)
+    run(harm_and_filter)

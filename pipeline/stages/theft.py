@@ -11,17 +11,17 @@ from pipeline.config import Config
 from pipeline.data.schema import Dataset
 from pipeline.files import folder
 from pipeline.parallel import share_out
-from pipeline.risks.theft.measure.copies import theft
+from pipeline.risks.theft.measure.copies import steal
 from pipeline.risks.theft.measure.settings import TheftSettings
 from pipeline.stages import ARTIFACTS, prepared, run
 
 
 def steal_one(name: str, dataset: Dataset, cfg: Config, place: Path) -> None:
     """One recipe, by whichever process is free."""
-    theft(name, dataset, cfg).save(place)
+    steal(name, dataset, cfg).save(place)
 
 
-def steal(cfg: Config) -> None:
+def steal_all(cfg: Config) -> None:
     """The stage."""
     dataset, _ = prepared()
     with folder(ARTIFACTS / "theft") as out:
@@ -35,4 +35,4 @@ def steal(cfg: Config) -> None:
 
 
 if __name__ == "__main__":
-    run(steal)
+    run(steal_all)

@@ -1,10 +1,11 @@
-"""What epsilon an audit has shown a mechanism to exceed: lower bounds that hold with a given confidence.
+"""What epsilon an audit has shown a mechanism to exceed.
 
-Two kinds of evidence. One run: many canaries, each in or out of the training data by its own fair
-coin, are guessed at once (Steinke, Nasr & Jagielski 2023, arXiv:2305.08846). Many runs: one canary
-is guessed again and again (Jagielski, Ullman & Oprea 2020, arXiv:2006.07709; Nasr et al. 2021,
-arXiv:2101.04535). Scores are higher for likelier members, and depend on what the mechanism released
-and on the canaries alone, never on the coins. R is runs, K canaries of a run.
+Lower bounds that hold with a given confidence. Two kinds of evidence. One run: many canaries, each
+in or out of the training data by its own fair coin, are guessed at once (Steinke, Nasr & Jagielski
+2023, arXiv:2305.08846). Many runs: one canary is guessed again and again (Jagielski, Ullman & Oprea
+2020, arXiv:2006.07709; Nasr et al. 2021, arXiv:2101.04535). Scores are higher for likelier members,
+and depend on what the mechanism released and on the canaries alone, never on the coins. R is runs,
+K canaries of a run.
 """
 
 import math
@@ -16,12 +17,8 @@ from scipy.stats import beta, binom
 
 Array = np.ndarray[Any, Any]
 
-SHARES = (
-    0.005,
-    0.02,
-    0.1,
-    0.5,
-)  # of the canaries called members, and as many non-members; half and half guesses all of them
+# of the canaries called members, and as many non-members; half and half guesses all of them
+SHARES = (0.005, 0.02, 0.1, 0.5)
 MAX_EPSILON = 50.0  # no audit shows more: it would need e^50 guesses
 
 
@@ -46,7 +43,7 @@ def _clopper_pearson(successes: Array, n: Array, confidence: float) -> tuple[Arr
 def one_run_p_value(
     canaries: int, guesses: int, correct: int, epsilon: float, delta: float
 ) -> float:
-    """Probability, at most, of so many correct guesses if the mechanism were (epsilon, delta)-private.
+    """Probability, at most, of so many correct guesses of an (epsilon, delta)-private mechanism.
 
     Steinke, Nasr & Jagielski 2023 (arXiv:2305.08846), theorem 5.2.
 
@@ -75,7 +72,10 @@ def one_run_p_value(
 def one_run_bound(
     canaries: int, guesses: int, correct: int, delta: float, confidence: float = 0.95
 ) -> float:
-    """The largest epsilon whose p-value (`one_run_p_value`) is at most 1 - confidence; 0 if there is none."""
+    """The largest epsilon whose p-value (`one_run_p_value`) is at most 1 - confidence.
+
+    0 if there is none.
+    """
 
     def refuted(epsilon: float) -> bool:
         return one_run_p_value(canaries, guesses, correct, epsilon, delta) <= 1 - confidence
@@ -96,7 +96,7 @@ def audit_one_run(
     confidence: float = 0.95,
     shares: Sequence[float] = SHARES,
 ) -> dict[str, float]:
-    """Lower bound of epsilon from guessing the highest scores to be members and the lowest not to be.
+    """Lower bound of epsilon from calling the highest scores members and the lowest non-members.
 
     Independent runs on coins of their own are one mechanism: a coin moves one run only, so all R x
     K slots count together.
@@ -139,7 +139,7 @@ def many_run_bound(
     delta: float,
     confidence: float = 0.95,
 ) -> float:
-    """Lower bound of epsilon from how often one canary was called a member in runs with and in runs without it.
+    """Lower bound of epsilon from how often one canary was called a member, with and without it.
 
     A private mechanism has P(called | in) <= e^epsilon P(called | out) + delta, and P(not called |
     out) <= e^epsilon P(not called | in) + delta. One lower bound of the true positive rate and one
@@ -183,7 +183,7 @@ def _log_ratio(
 def audit_many_runs(
     scores: Array, member: Array, threshold: float, delta: float, confidence: float = 0.95
 ) -> dict[str, float]:
-    """Lower bound of epsilon from one canary, called a member where its score reaches the threshold.
+    """Lower bound of epsilon from one canary, called a member at or above the threshold.
 
     Args:
         scores: (R,) of independent runs.
@@ -208,7 +208,10 @@ def audit_many_runs(
 
 
 def select_threshold(scores: Array, member: Array, delta: float, confidence: float = 0.95) -> float:
-    """The score (R,) at which `many_run_bound` would be largest. For use on runs that are not audited."""
+    """The score (R,) at which `many_run_bound` would be largest.
+
+    For use on runs that are not audited.
+    """
     return _best_threshold(scores, member, delta, confidence)[0]
 
 
@@ -257,7 +260,8 @@ def lower_bound(
     """
     if np.shape(reference_scores)[1:] != np.shape(scores)[1:]:
         raise ValueError(
-            f"reference runs have canaries {np.shape(reference_scores)[1:]}, audited runs {np.shape(scores)[1:]}"
+            f"reference runs have canaries {np.shape(reference_scores)[1:]}, audited runs "
+            f"{np.shape(scores)[1:]}"
         )
     half = 1 - (1 - confidence) / 2
     columns = zip(np.asarray(reference_scores).T, np.asarray(reference_member).T, strict=True)

@@ -16,7 +16,10 @@ POWER = 0.8
 
 @lru_cache(maxsize=8)  # many tables ask for the same ones
 def bootstrap_weights(n: int, resamples: int, seed: int) -> Array:
-    """(R, N) float32, read only: how often each patient is drawn in each resample. Patients are drawn, never predictions."""
+    """(R, N) float32, read only: how often each patient is drawn in each resample.
+
+    Patients are drawn, never predictions.
+    """
     weights = (
         np.random.default_rng(seed)
         .multinomial(n, np.full(n, 1 / n), size=resamples)
@@ -27,7 +30,7 @@ def bootstrap_weights(n: int, resamples: int, seed: int) -> Array:
 
 
 def bootstrap_mean(values: Array, weights: Array, where: Array | None = None) -> Array:
-    """(R,): the resampled means of per-patient values (N,), over the patients `where` only, if given."""
+    """(R,): the resampled means of per-patient values (N,), over the patients `where` alone."""
     inside = np.ones(len(values), dtype=bool) if where is None else where
     # In the weights' own precision: turning all of them into double would take longer than the
     # product.
@@ -58,7 +61,7 @@ def interval(estimate: float, samples: Array, confidence: float = 0.95) -> tuple
 def paired_difference(
     a: Array, b: Array, weights: Array, confidence: float = 0.95
 ) -> dict[str, float]:
-    """Mean of a - b over the same patients, its interval, and the least true difference this many patients would show.
+    """Mean of a - b over the same patients, its interval, and the least difference that would show.
 
     Args:
         a: (N,) per-patient values, seeds averaged.

@@ -74,7 +74,10 @@ def brier(score: Array, y: Array) -> float:
 
 
 def pairwise_wins(score: Array, y: Array) -> Array:
-    """(P, Q): in what share of the seeds each positive outscores each negative; a tie counts half."""
+    """(P, Q): in what share of the seeds each positive outscores each negative.
+
+    A tie counts half.
+    """
     score = np.atleast_2d(score)
     positive, negative = score[:, y == 1, None], score[:, None, y == 0]
     return np.asarray(((positive > negative) + 0.5 * (positive == negative)).mean(0))
@@ -102,7 +105,10 @@ def roc_curve(score: Array, y: Array, points: int) -> tuple[Array, Array]:
 
 
 def is_degenerate(predicted: Array, y: Array) -> bool:
-    """Whether the answers carry next to no information: one class for almost everyone, or balanced accuracy below 0.6."""
+    """Whether the answers carry next to no information.
+
+    One class for almost everyone, or balanced accuracy below 0.6.
+    """
     figures = classification(predicted, y)
     positive = figures["predicted_positive_rate"]
     return (

@@ -16,7 +16,10 @@ SLACK = 1 + 1e-12  # 0.29 x 100 is 28.999999999999996
 
 
 def auroc(member_scores: Array, nonmember_scores: Array) -> float:
-    """The chance that a member outscores somebody else; a tie counts half. Not a number if one side is empty."""
+    """The chance that a member outscores somebody else; a tie counts half.
+
+    Not a number if one side is empty.
+    """
     if not member_scores.size or not nonmember_scores.size:
         return float("nan")
     others = np.sort(nonmember_scores, axis=None)
@@ -27,7 +30,9 @@ def auroc(member_scores: Array, nonmember_scores: Array) -> float:
 
 
 def tpr_at_fpr(member_scores: Array, nonmember_scores: Array, fpr: float) -> float:
-    """The largest TPR of any threshold whose FPR is at most `fpr`; equal scores stand or fall together.
+    """The largest TPR of any threshold whose FPR is at most `fpr`.
+
+    Equal scores stand or fall together.
 
     Args:
         member_scores: of any shape, not empty.
@@ -38,7 +43,10 @@ def tpr_at_fpr(member_scores: Array, nonmember_scores: Array, fpr: float) -> flo
 
 
 def roc_log(member_scores: Array, nonmember_scores: Array, points: int) -> tuple[Array, Array]:
-    """The ROC curve for logarithmic axes: `points` false-positive rates from one nonmember in all to 1, and the TPRs."""
+    """The ROC curve for logarithmic axes.
+
+    `points` false-positive rates from one nonmember in all to 1, and the TPRs.
+    """
     fprs = np.geomspace(1 / nonmember_scores.size, 1, points)
     return fprs, _tpr(member_scores, nonmember_scores, fprs)
 
@@ -73,7 +81,10 @@ def advantage(scores: Array, member: Array) -> float:
 
 
 def _best_threshold(scores: Array, member: Array) -> float:
-    """The score at which TPR - FPR is largest; infinity if nothing beats calling nobody a member."""
+    """The score at which TPR - FPR is largest.
+
+    Infinity if nothing beats calling nobody a member.
+    """
     order = np.argsort(-scores, axis=None, kind="stable")
     ranked, hit = scores.ravel()[order], member.ravel()[order]
     gain = np.cumsum(hit) / max(hit.sum(), 1) - np.cumsum(~hit) / max((~hit).sum(), 1)
@@ -86,15 +97,16 @@ def _best_threshold(scores: Array, member: Array) -> float:
 def bootstrap(
     scores: Array, member: Array, weights: Array, fprs: list[float]
 ) -> tuple[Array, Array]:
-    """Resampled AUROCs and TPRs: patients are drawn, each with the scores that all targets give to them.
+    """Resampled AUROCs and TPRs.
 
-    Every patient becomes two histograms, of the scores by models that trained on them and by the
-    others; a resample is their weighted sum, one matrix product for all. Up to `BINS` different
-    scores there is a bin for each, and the figures are exact. Otherwise half of the bins' edges are
-    evenly spaced order statistics of all scores; a quarter lie just above each of the best-scored
-    nonmembers, and a quarter just above others whose ranks grow geometrically. Hence: scores within
-    a bin count as tied in the AUROC (an error below 1e-4), and a TPR is that of the best edge,
-    which cannot be too high, and is exact where few nonmembers are allowed.
+    Patients are drawn, each with the scores that all targets give to them. Every patient becomes
+    two histograms, of the scores by models that trained on them and by the others; a resample is
+    their weighted sum, one matrix product for all. Up to `BINS` different scores there is a bin for
+    each, and the figures are exact. Otherwise half of the bins' edges are evenly spaced order
+    statistics of all scores; a quarter lie just above each of the best-scored nonmembers, and a
+    quarter just above others whose ranks grow geometrically. Hence: scores within a bin count as
+    tied in the AUROC (an error below 1e-4), and a TPR is that of the best edge, which cannot be too
+    high, and is exact where few nonmembers are allowed.
 
     Args:
         scores: (T, N).
@@ -108,9 +120,8 @@ def bootstrap(
     edges = _edges(scores, member)
     patients, bins = scores.shape[1], len(edges)
     cell = np.searchsorted(edges, scores, side="right") - 1 + bins * np.arange(patients)
-    exact = (
-        np.float32 if scores.size < 2**24 else np.float64
-    )  # counts are whole numbers up to T x N
+    # counts are whole numbers up to T x N
+    exact = np.float32 if scores.size < 2**24 else np.float64
     weights = weights.astype(exact)
 
     def at_least(chosen: Array) -> Array:
@@ -121,10 +132,8 @@ def bootstrap(
     with np.errstate(invalid="ignore", divide="ignore"):
         tpr, fpr = (count / count[:, :1] for count in (at_least(member), at_least(~member)))
     none = np.zeros((len(weights), 1), dtype=exact)
-    tpr, fpr = (
-        np.hstack([tpr, none]),
-        np.hstack([fpr, none]),
-    )  # beyond the last edge, nobody is called a member
+    # beyond the last edge, nobody is called a member
+    tpr, fpr = (np.hstack([tpr, none]), np.hstack([fpr, none]))
     areas = (fpr[:, :-1] - fpr[:, 1:]) * (tpr[:, :-1] + tpr[:, 1:])
     rates = np.full((len(weights), len(fprs)), np.nan)
     rows = np.arange(len(weights))
@@ -150,7 +159,7 @@ def _edges(scores: Array, member: Array) -> Array:
 
 
 def by_patient(scores: Array, member: Array) -> Array:
-    """Each patient's own risk: the AUROC of models that trained on them against models that did not.
+    """Each patient's own risk: the AUROC of models that trained on them against the others.
 
     Args:
         scores: (T, N).
@@ -176,5 +185,8 @@ def by_patient(scores: Array, member: Array) -> Array:
 
 
 def enough_for(fpr: float, nonmembers: int) -> bool:
-    """Whether so many nonmembers can show a false-positive rate: the rule of three asks for 3 / fpr of them."""
+    """Whether so many nonmembers can show a false-positive rate.
+
+    The rule of three asks for 3 / fpr of them.
+    """
     return nonmembers * SLACK >= RULE_OF_THREE / fpr

@@ -119,14 +119,14 @@ def test_influence_is_what_a_refitted_surrogate_does(whom):
     assert lost[predicted[tried].argmax()] == lost.max()
 
 
-def test_the_slope_of_the_damage_is_its_derivative():
+def test_the_slope_of_the_harm_is_its_derivative():
     influence = _Influence.of(attacker(), EVERYBODY)
     x = DATA.x.expand(3, -1, -1).double()
-    _, slope = influence.damage(x)
+    _, slope = influence.harm(x)
     for feature in range(5):
         moved = torch.zeros(5, dtype=torch.float64)
         moved[feature] = 1e-4 * tiny.CLINICAL.scale[feature]
-        rise = influence.damage(x + moved)[0] - influence.damage(x - moved)[0]
+        rise = influence.harm(x + moved)[0] - influence.harm(x - moved)[0]
         known = ~x[..., feature].isnan()
         scale = influence.surrogate.preprocessing["scale"][:, None, feature]
         expected = 2 * moved[feature] * slope[..., feature] / scale
@@ -144,7 +144,7 @@ def test_clean_labels_are_clean_and_their_values_inside_the_threat_model():
 
 def test_clean_label_never_helps_where_it_is_used():
     poison, influence = crafted("clean_label"), _Influence.of(attacker(), EVERYBODY)
-    gain = influence.damage(poison.x)[0] - influence.damage(DATA.x.expand(3, -1, -1))[0]
+    gain = influence.harm(poison.x)[0] - influence.harm(DATA.x.expand(3, -1, -1))[0]
     assert (gain >= 0).all()
     assert (gain > 0).float().mean() > 0.9
     used = poison.priority > -torch.inf

@@ -17,7 +17,7 @@ from pipeline.defenses.partition import (
     certified_records,
     deal,
     logistic_regression,
-    partition,
+    train_by_parts,
     vote_network,
     votes,
 )
@@ -27,7 +27,7 @@ from pipeline.models.mlp import mlp
 from pipeline.models.networks import Networks, public_preprocessing
 
 PARTS, CLIP = 9, 1.0
-fitted = partial(partition, cfg=None, clip=CLIP, ridge=0.3, certainty=3.0)
+fitted = partial(train_by_parts, cfg=None, clip=CLIP, ridge=0.3, certainty=3.0)
 
 
 def everyone(data, members=1):
@@ -253,7 +253,7 @@ def test_the_network_is_the_mean_of_the_clipped_votes(dataset):
 
 def test_a_sharp_clip_is_the_majority_vote(dataset):
     asked = tiny.records(200, seed=5).x
-    models = partition(
+    models = train_by_parts(
         dataset, everyone(dataset), None, parts=PARTS, clip=1e-4, ridge=0.3, certainty=3.0
     )
     majority = (naive_votes(dataset, asked, 1e6) > 0).double().mean(
@@ -407,7 +407,7 @@ def test_one_record_more_than_certified_can_change_the_answer():
     asked = tiny.SCHEMA.column("center").float()[None]
 
     def learn(data):
-        return partition(
+        return train_by_parts(
             data, everyone(data), None, parts=parts, clip=0.05, ridge=0.3, certainty=3.0
         )
 

@@ -1,4 +1,7 @@
-"""What is said of the price of privacy: three pictures and a table, all of them functions of `frontier_table`."""
+"""What is said of the price of privacy.
+
+Three pictures and a table, all of them functions of `frontier_table`.
+"""
 
 from collections.abc import Sequence
 from itertools import cycle
@@ -18,14 +21,15 @@ if TYPE_CHECKING:
 
 PICTURE, NO_NOISE = "privacy_frontier.png", "none"
 NOT_COVERED = (
-    "Not covered by any of these epsilons: the choice of steps, learning rate and clipping, made once for all of them; "
-    "publishing several of these models, whose budgets add up and whose noise is the same but for its size, so that two of them "
-    "cancel part of it; thresholds and this page's figures; a patient with several records; readers who know the noise's seed."
+    "Not covered by any of these epsilons: the choice of steps, learning rate and clipping, made "
+    "once for all of them; publishing several of these models, whose budgets add up and whose "
+    "noise is the same but for its size, so that two of them cancel part of it; thresholds and "
+    "this page's figures; a patient with several records; readers who know the noise's seed."
 )
 
 
 def draw(table: pd.DataFrame, folder: Path) -> Picture:
-    """Audited against claimed epsilon, members found against epsilon, and accuracy and sensitivity against epsilon."""
+    """Three panels against epsilon: audited and claimed epsilon, members found, right answers."""
     figure, axes = axes_of(1, 3, (13, 4))
     ticks = _places(table)
     for colour, (model, curve) in zip(
@@ -128,12 +132,14 @@ def chapters(tables: Tables, context: Context, folder: Path) -> Sequence[Chapter
         else ""
     )
     how = Note(
-        f"The same models at several epsilons, delta {first['delta']:g}, one record added or removed; only the noise differs. "
-        f'"found at 1 %": members recognised by {first["attack"]} on {first["targets"]} models of each epsilon, each trained on a '
-        'random half, while 1 % of the others are taken for members. "proved": answered rightly, whatever is forged within eps '
-        f'{first["radius"]:g} of the threat model {first["threat"]}; "at least" where some patients are undecided. Intervals: '
-        'bootstrap over patients. "spends at least": from models trained with canaries, and the most that this audit could have '
-        f"shown.{control}"
+        f"The same models at several epsilons, delta {first['delta']:g}, one record added or "
+        "removed; only the noise differs. "
+        f'"found at 1 %": members recognised by {first["attack"]} on {first["targets"]} models of '
+        "each epsilon, each trained on a random half, while 1 % of the others are taken for "
+        f'members. "proved": answered rightly, whatever is forged within eps {first["radius"]:g} '
+        f'of the threat model {first["threat"]}; "at least" where some patients are undecided. '
+        'Intervals: bootstrap over patients. "spends at least": from models trained with canaries, '
+        f"and the most that this audit could have shown.{control}"
     )
     return (
         Chapter(

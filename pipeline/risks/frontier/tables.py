@@ -1,4 +1,7 @@
-"""The privacy frontier as a table: what each epsilon costs in answers, and what it is worth against an attacker."""
+"""The privacy frontier as a table.
+
+What each epsilon costs in answers, and what it is worth against an attacker.
+"""
 
 from typing import Any
 

@@ -1,4 +1,7 @@
-"""What is said of inversion: how much nearer a model brings the guess of a private measurement, and a typical patient."""
+"""What is said of inversion.
+
+How much nearer a model brings the guess of a private measurement, and a typical patient.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,18 +22,23 @@ DISTANCES = {
 
 
 def chapters(tables: Tables, context: Context, folder: Path) -> Sequence[Chapter]:
-    """One chapter: guesses of measurements, and the typical patient; empty where nothing is private and nobody was asked."""
+    """One chapter: guesses of measurements, and the typical patient.
+
+    Empty where nothing is private and nobody was asked.
+    """
     guesses, typical = (tables.get(name, pd.DataFrame()) for name in ("inversion", "typical"))
     parts: list[Part] = []
     if len(guesses):
         parts += [
             Note(
-                "The attacker knows all other measurements and the diagnosis, and guesses the one that is missing: first without a "
-                "model, by a regression learned from other patients, then with the model's answer to the true record. By how much "
-                "the mean absolute error shrinks, in clinical units: for patients that the model was trained on, and how much more "
-                "that is than for the others. Only the second is about the training set; the first is what any accurate model "
-                'tells. "no uplift": 0 lies in the interval; "more", "less": it does not. Other attackers, and those who do not '
-                "know the diagnosis: inversion.csv."
+                "The attacker knows all other measurements and the diagnosis, and guesses the one "
+                "that is missing: first without a model, by a regression learned from other "
+                "patients, then with the model's answer to the true record. By how much the mean "
+                "absolute error shrinks, in clinical units: for patients that the model was "
+                "trained on, and how much more that is than for the others. Only the second is "
+                "about the training set; the first is what any accurate model tells. "
+                '"no uplift": 0 lies in the interval; "more", "less": it does not. Other '
+                "attackers, and those who do not know the diagnosis: inversion.csv."
             ),
             Table(shown_guesses(guesses)),
         ]
@@ -38,10 +46,11 @@ def chapters(tables: Tables, context: Context, folder: Path) -> Sequence[Chapter
         parts += [
             Heading("The typical ill patient, read off the models"),
             Note(
-                "The record that a model finds most typical of disease under a public prior, mean over "
-                f"{typical['victims'].iloc[0]} models. Distances: root mean square over the measurements, in units of scale (the "
-                "least and the largest of any model). A record much nearer to somebody trained on than patients are to each other "
-                "would be that person."
+                "The record that a model finds most typical of disease under a public prior, mean "
+                f"over {typical['victims'].iloc[0]} models. Distances: root mean square over the "
+                "measurements, in units of scale (the least and the largest of any model). A "
+                "record much nearer to somebody trained on than patients are to each other would "
+                "be that person."
             ),
             Table(shown_typical(typical)),
         ]
@@ -49,7 +58,10 @@ def chapters(tables: Tables, context: Context, folder: Path) -> Sequence[Chapter
 
 
 def shown_guesses(table: pd.DataFrame) -> pd.DataFrame:
-    """Of the attacker who learns and knows the diagnosis: a row per measurement and access, two columns per defense."""
+    """Of the attacker who learns and knows the diagnosis.
+
+    A row per measurement and access, two columns per defense.
+    """
     lines = table[(table["attacker"] == "learned") & (table["diagnosis"] == "known")]
     shown = pd.DataFrame(
         {

@@ -17,15 +17,22 @@ def check(cfg: Config, origin: str) -> None:
     )
     if victims > targets:
         raise BadInput(
-            f"{origin}: inversion.victims: {victims} is more than membership.targets {targets}, of which they are taken"
+            f"{origin}: inversion.victims: {victims} is more than membership.targets {targets}, of "
+            "which they are taken"
         )
 
 
 def headline(tables: Tables, cfg: Config) -> Sequence[HeadlineFigure]:
-    """The measurement that the first defense's models tell most about: the share of a guess's error that they take away."""
+    """The measurement that the first defense's models tell most about.
+
+    The share of a guess's error that they take away.
+    """
     if not len(tables.get("inversion", ())):
         return ()
-    asked = "attacker == 'learned' and diagnosis == 'known' and access == 'scores' and group == 'members'"
+    asked = (
+        "attacker == 'learned' and diagnosis == 'known' "
+        "and access == 'scores' and group == 'members'"
+    )
     lines = tables["inversion"].query(asked)
     for bound in ("uplift", "uplift_low", "uplift_high"):
         lines = lines.assign(**{bound: lines[bound] / lines["error_alone"]})
@@ -40,7 +47,7 @@ def headline(tables: Tables, cfg: Config) -> Sequence[HeadlineFigure]:
 
 
 def figures(tables: Tables, name: str, cfg: Config) -> Iterator[Figure]:
-    """The uplift of the attacker who learns and knows the diagnosis, by measurement, access and group."""
+    """The uplift of who learns and knows the diagnosis, by measurement, access and group."""
     if "inversion" not in tables:
         return
     told = own(tables, "inversion", name)

@@ -1,4 +1,7 @@
-"""From guesses to what people read: by how much a model brings the guess of a private measurement nearer, with intervals."""
+"""From guesses to what people read.
+
+By how much a model brings the guess of a private measurement nearer, with intervals.
+"""
 
 from collections.abc import Mapping
 
@@ -35,7 +38,9 @@ def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
 def inversion_table(
     told: Mapping[str, Inversion], dataset: Dataset, cfg: AuditConfig, seed: int
 ) -> pd.DataFrame:
-    """One row per defense, question and group of patients: `members` of the victim, `others`, and members minus others.
+    """One row per defense, question and group of patients.
+
+    `members` of the victim, `others`, and members minus others.
 
     Returns: `error_alone` and `error_aided`: mean absolute error of the guess without and with the
         model, in `unit`; `uplift`, how much nearer the model brings it, with `uplift_low` and
@@ -84,7 +89,7 @@ def _finding(group: str, low: float, high: float) -> str:
 
 
 def _gains(without: rates.Array, aided: rates.Array, cfg: AuditConfig, seed: int) -> pd.DataFrame:
-    """Errors (L, N) of L rows, NaN = nothing to guess, as means over patients, their differences and intervals."""
+    """Errors (L, N) of L rows as means over patients, differences and intervals; NaN = no guess."""
     asked = ~np.isnan(without - aided)
     without, aided = (np.where(asked, errors, 0.0) for errors in (without, aided))
     patients = asked.sum(1)
@@ -113,7 +118,7 @@ def _gains(without: rates.Array, aided: rates.Array, cfg: AuditConfig, seed: int
 
 
 def typical_table(told: Mapping[str, Inversion], dataset: Dataset) -> pd.DataFrame:
-    """One row per defense: the most typical ill record, mean over the victims, and how near it is to people.
+    """One row per defense: its most typical ill record, and how near that is to people.
 
     Returns: each measurement in clinical units; then root mean square distances in units of scale,
         mean over victims with `_low` and `_high`, the least and the largest of any victim:

@@ -1,4 +1,7 @@
-"""What is said of membership: who can be recognised, how often, and what is claimed beside what is shown."""
+"""What is said of membership.
+
+Who can be recognised, how often, and what is claimed beside what is shown.
+"""
 
 from collections.abc import Sequence
 from itertools import cycle
@@ -23,18 +26,20 @@ def chapters(tables: Tables, context: Context, folder: Path) -> Sequence[Chapter
     claimed = table.drop_duplicates("defense").dropna(subset="epsilon_claimed")
     parts: list[Part] = [
         Note(
-            f"Membership inference on {first['targets']} models of each recipe, each trained on its own random half of the cohort "
-            'and attacked with the others as shadow models. AUROC 0.5 is guessing. "found at 1 %": the share of members that '
-            "are recognised while 1 % of the others are taken for members. Intervals: bootstrap over patients. "
-            f"{BLIND}: a control that sees no model."
+            f"Membership inference on {first['targets']} models of each recipe, each trained on "
+            "its own random half of the cohort and attacked with the others as shadow models. "
+            'AUROC 0.5 is guessing. "found at 1 %": the share of members that '
+            "are recognised while 1 % of the others are taken for members. Intervals: bootstrap "
+            f"over patients. {BLIND}: a control that sees no model."
         ),
         Table(_shown(table)),
         Items([(str(line["defense"]), _claim(line)) for _, line in claimed.iterrows()]),
         draw(tables["plots/membership_roc"], folder),
         Heading("Whose data show most"),
         Note(
-            "exposure: how well models that trained on a patient can be told from the others by their answer to that patient (AUROC "
-            "over models), mean of the group. The most exposed patients stand in exposed.csv."
+            "exposure: how well models that trained on a patient can be told from the others by "
+            "their answer to that patient (AUROC over models), mean of the group. The most exposed "
+            "patients stand in exposed.csv."
         ),
         Table(_groups(tables["subgroups"])),
     ]
@@ -42,7 +47,10 @@ def chapters(tables: Tables, context: Context, folder: Path) -> Sequence[Chapter
 
 
 def draw(curves: pd.DataFrame, folder: Path) -> Picture:
-    """One log-log ROC per defense: at the left end few are accused wrongly, and that is where an attack hurts."""
+    """One log-log ROC per defense.
+
+    At the left end few are accused wrongly, and that is where an attack hurts.
+    """
     defenses = list(curves["defense"].unique())
     figure, axes = axes_of(1, len(defenses), (3.4 * len(defenses), 3.6))
     for axis, (defense, of_defense) in zip(
@@ -51,9 +59,8 @@ def draw(curves: pd.DataFrame, folder: Path) -> Picture:
         for colour, (attack, curve) in zip(
             cycle(COLOURS), of_defense.groupby("attack", sort=False), strict=False
         ):
-            style = (
-                ":" if attack == BLIND else "-" if NEEDS_SHADOWS[str(attack)] else "-."
-            )  # more attacks than colours
+            # more attacks than colours
+            style = ":" if attack == BLIND else "-" if NEEDS_SHADOWS[str(attack)] else "-."
             axis.plot(
                 curve["fpr"], curve["tpr"], style, color=colour, linewidth=1, label=str(attack)
             )
@@ -79,10 +86,11 @@ def draw(curves: pd.DataFrame, folder: Path) -> Picture:
 def _claim(line: pd.Series) -> str:
     """What is claimed, what was recomputed, what an audit shows, and what none of them covers."""
     return (
-        f"claims epsilon {line['epsilon_claimed']:.3f} at delta {line['delta']:g} for one model's weights, one record added or "
-        f"removed; recomputed: {line['epsilon_recomputed']:.3f}; audited: at least {line['epsilon_lower_bound']:.3f} (it could show "
-        f"{line['epsilon_ceiling']:.2f} at most). Not covered: the choice of hyper-parameters, of a checkpoint or a threshold; this "
-        "page's figures; readers who know the noise's seed."
+        f"claims epsilon {line['epsilon_claimed']:.3f} at delta {line['delta']:g} for one model's "
+        f"weights, one record added or removed; recomputed: {line['epsilon_recomputed']:.3f}; "
+        f"audited: at least {line['epsilon_lower_bound']:.3f} (it could show "
+        f"{line['epsilon_ceiling']:.2f} at most). Not covered: the choice of hyper-parameters, of "
+        "a checkpoint or a threshold; this page's figures; readers who know the noise's seed."
     )
 
 

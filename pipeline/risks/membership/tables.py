@@ -1,4 +1,7 @@
-"""From membership scores to what people read: every attack on every defense with its interval, and who is most exposed."""
+"""From membership scores to what people read.
+
+Every attack on every defense with its interval, and who is most exposed.
+"""
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -42,7 +45,10 @@ VARIANTS = {
 
 
 def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
-    """Every table about membership: `membership, exposed, subgroups, plots/membership_roc`, and `exposure` of every patient."""
+    """Every table about membership.
+
+    `membership, exposed, subgroups, plots/membership_roc`, and `exposure` of every patient.
+    """
     found = {name: Membership.load(place) for name, place in sources.of("membership").items()}
     if not found:
         return {}
@@ -102,7 +108,10 @@ def membership_table(found: Mapping[str, Membership], cfg: AuditConfig, seed: in
 def score_figures(
     scores: rates.Array, member: rates.Array, weights: rates.Array, confidence: float
 ) -> dict[str, float]:
-    """How well scores (T, N) tell members (T, N) from others: columns of `membership_table`, intervals from weights (R, N)."""
+    """How well scores (T, N) tell members (T, N) from others.
+
+    Columns of `membership_table`, intervals from weights (R, N).
+    """
     inside, outside = scores[member], scores[~member]
     areas, shares = bootstrap(scores, member, weights, list(RATES.values()))
     figures = {"auroc": auroc(inside, outside)}
@@ -167,7 +176,7 @@ def roc_table(found: Mapping[str, Membership], points: int = 60) -> pd.DataFrame
 
 
 def exposure(one: Membership, dataset: Dataset) -> pd.DataFrame:
-    """One row per patient: how well models that trained on them can be told from models that did not, by their answer.
+    """One row per patient: how well models of them can be told from the others by their answer.
 
     Within one patient the log-odds of models compare without shadows. (Likelihood ratios that leave
     the target out would fall

@@ -1,4 +1,7 @@
-"""From certified records to what people read: the share of patients whose right answer provably stays right."""
+"""From certified records to what people read.
+
+The share of patients whose right answer provably stays right.
+"""
 
 from collections.abc import Mapping
 
@@ -14,7 +17,7 @@ from pipeline.statistics import intervals
 def certificate_table(
     certificates: Mapping[str, Certificate], cfg: AuditConfig, seed: int
 ) -> pd.DataFrame:
-    """One row per certified defense and number of training records inserted, removed or relabelled, from none on.
+    """One row per certified defense and number of poisoned records, from 0 on.
 
     Returns: `records`, and as many whose values are changed count double: `changed`;
         `certified_accuracy` and `certified_sensitivity`, out of fold, with `_low` and `_high`:

@@ -1,4 +1,4 @@
-"""From what cleaning left to what people read: every filter at every attack and dose, beside the same sets not cleaned."""
+"""From filtered training sets to what people read, beside the same sets that were not filtered."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,43 +13,45 @@ from pipeline.risks.poisoning.harm_tables import (
     success_compared,
     turned_by_trigger,
 )
-from pipeline.risks.poisoning.measure.filtering import RECIPE, Cleansing
-from pipeline.risks.poisoning.measure.recipes import BACKDOOR, NONE, Damage
+from pipeline.risks.poisoning.measure.filtering import RECIPE, Filtered
+from pipeline.risks.poisoning.measure.recipes import BACKDOOR, NONE, Harm
 from pipeline.risks.poisoning.measure.settings import PoisoningSettings
 from pipeline.statistics import intervals
 
 Array = np.ndarray[Any, Any]
 
 RATES = ("drop_rate", "precision", "recall", "false_alarm_rate")
-METRICS = ("accuracy", "sensitivity", "attack_success_rate")
+FIGURES = ("accuracy", "sensitivity", "attack_success_rate")
 
 
-def filter_table(cleansings: Mapping[str, Cleansing], damage: Damage, cfg: Config) -> pd.DataFrame:
-    """One row per attack, filter and dose; without poison once per filter, as attack `none` at dose 0.
+def filter_table(filtered: Mapping[str, Filtered], harm: Harm, cfg: Config) -> pd.DataFrame:
+    """One row per attack, filter and dose.
+
+    Without poison once per filter, as attack `none` at dose 0.
 
     Args:
-        cleansings: by attack; `none` = cleaning where there is no poison.
-        damage: of the same recipe on the same training sets, not cleaned.
+        filtered: by attack; `none` = filtering where there is no poison.
+        harm: of the same recipe on the same training sets, not filtered.
         cfg: of both.
 
-    Returns: `poison_rate` of a training set before cleaning, mean over sets. Each of `RATES` with
+    Returns: `poison_rate` of a training set before filtering, mean over sets. Each of `RATES` with
         `_low, _high`: mean over training sets, and their RANGE, least to largest, which is no
         confidence interval: the sets share most of their records. Empty where no set has anything
-        to count. Each of `METRICS` after cleaning, and as `<metric>_without` not cleaned, both with
-        `_low, _high`; and `<metric>_difference, _difference_low, _difference_high`: after cleaning
-        less not cleaned, the same training sets, paired on the same patients (bootstrap over
+        to count. Each of `FIGURES` after filtering, and as `<name>_without` not filtered, both with
+        `_low, _high`; and `<metric>_difference, _difference_low, _difference_high`: filtered less
+        not filtered, the same training sets, paired on the same patients (bootstrap over
         patients, repetitions averaged). `attack_success_rate` is that of the backdoor, as
-        `damage_tables.damage_table` counts it. `goal, knowledge, access, atlas, nist, owasp` name
+        `harm_tables.harm_table` counts it. `goal, knowledge, access, atlas, nist, owasp` name
         the attack.
     """
     confidence = cfg.audit.confidence
-    weights = intervals.bootstrap_weights(len(damage.y), cfg.audit.resamples, cfg.seed)
+    weights = intervals.bootstrap_weights(len(harm.y), cfg.audit.resamples, cfg.seed)
     lines: list[dict[str, Any]] = []
-    for attack, cleansing in cleansings.items():
-        for rule, margins in cleansing.margins.items():
+    for attack, one in filtered.items():
+        for rule, margins in one.margins.items():
             for at in range(len(margins)):
                 dose = 0 if attack == NONE else cfg.section(PoisoningSettings).doses[at]
-                share = 0.0 if attack == NONE else float(damage.share[attack][at])
+                share = 0.0 if attack == NONE else float(harm.share[attack][at])
                 line: dict[str, Any] = {
                     "recipe": RECIPE,
                     "filter": rule,
@@ -58,16 +60,16 @@ def filter_table(cleansings: Mapping[str, Cleansing], damage: Damage, cfg: Confi
                     "poison_rate": share,
                 }
                 for rate in RATES:
-                    line |= _ranged(rate, getattr(cleansing, rate)[rule][at].numpy())
-                after, before = margins[at].numpy(), damage.margins[attack][at].numpy()
-                line |= _right(after, before, damage.y.numpy(), weights, confidence)
+                    line |= _ranged(rate, getattr(one, rate)[rule][at].numpy())
+                after, before = margins[at].numpy(), harm.margins[attack][at].numpy()
+                line |= _right(after, before, harm.y.numpy(), weights, confidence)
                 if attack == BACKDOOR:
-                    stamps = cleansing.triggered[rule][at].numpy(), damage.triggered[1 + at].numpy()
-                    line |= _success(damage, stamps, weights, confidence)
+                    stamps = one.triggered[rule][at].numpy(), harm.triggered[1 + at].numpy()
+                    line |= _success(harm, stamps, weights, confidence)
                 lines.append(line | named(attack))
     table = pd.DataFrame(lines)
     suffixes = ("", "_without", "_difference")
-    figures_of = [*RATES, *(f"{metric}{suffix}" for metric in METRICS for suffix in suffixes)]
+    figures_of = [*RATES, *(f"{metric}{suffix}" for metric in FIGURES for suffix in suffixes)]
     columns = [f"{figure}{end}" for figure in figures_of for end in ("", "_low", "_high")]
     return table.reindex(columns=[*list(lines[0])[:5], *columns, *named(NONE)])
 
@@ -100,10 +102,10 @@ def _right(
 
 
 def _success(
-    damage: Damage, stamps: tuple[Array, Array], weights: Array, confidence: float
+    harm: Harm, stamps: tuple[Array, Array], weights: Array, confidence: float
 ) -> dict[str, float]:
-    """The backdoor's success from margins (S, N) with the trigger, after cleaning and not cleaned."""
-    (after, chosen), (before, _) = (turned_by_trigger(damage, one) for one in stamps)
+    """The backdoor's success from margins (S, N) with the trigger, filtered and not filtered."""
+    (after, chosen), (before, _) = (turned_by_trigger(harm, one) for one in stamps)
     if not len(after):
         return {}
     figures = success_compared(after, before, weights[:, chosen], confidence)

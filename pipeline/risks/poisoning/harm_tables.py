@@ -1,4 +1,7 @@
-"""From margins to what people read about poison: every attack at every dose, beside the same recipe without poison."""
+"""From margins to what people read about poison.
+
+Every attack at every dose, beside the same recipe without poison.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,13 +12,13 @@ import pandas as pd
 from pipeline.attacks.poisoning import POISON_FACTS
 from pipeline.config import Config
 from pipeline.models.answers import disease_score
-from pipeline.risks.poisoning.measure.recipes import BACKDOOR, NONE, ONE_PATIENT, Damage
+from pipeline.risks.poisoning.measure.recipes import BACKDOOR, NONE, ONE_PATIENT, Harm
 from pipeline.risks.poisoning.measure.settings import Dose, PoisoningSettings
 from pipeline.statistics import intervals, rates
 
 Array = np.ndarray[Any, Any]
 
-METRICS = (
+FIGURES = (
     "accuracy",
     "sensitivity",
     "missed_diagnosis_rate",
@@ -25,11 +28,13 @@ METRICS = (
 )
 
 
-def damage_table(damages: Mapping[str, Damage], cfg: Config) -> pd.DataFrame:
-    """One row per defense, attack and dose; without poison once per defense, as attack `none` at dose 0.
+def harm_table(harms: Mapping[str, Harm], cfg: Config) -> pd.DataFrame:
+    """One row per defense, attack and dose.
+
+    Without poison once per defense, as attack `none` at dose 0.
 
     Returns: `dose` as configured, `poisoned` records of a training set and `poison_rate` among its
-        records, means over models; each of `METRICS` with `_low, _high`, and `_difference,
+        records, means over models; each of `FIGURES` with `_low, _high`, and `_difference,
         _difference_low, _difference_high`: to the same defense without poison, paired on the same
         patients (bootstrap over patients, repetitions averaged). Empty where a figure means
         nothing. `proved_accuracy` is a lower bound: right, and proved to stay so within
@@ -41,10 +46,10 @@ def damage_table(damages: Mapping[str, Damage], cfg: Config) -> pd.DataFrame:
     """
     doses, confidence = cfg.section(PoisoningSettings).doses, cfg.audit.confidence
     lines: list[dict[str, Any]] = []
-    for defense, damage in damages.items():
-        y = damage.y.numpy()
+    for defense, harm in harms.items():
+        y = harm.y.numpy()
         weights = intervals.bootstrap_weights(len(y), cfg.audit.resamples, cfg.seed)
-        clean = _views(damage, NONE, 0)
+        clean = _views(harm, NONE, 0)
         score = disease_score(clean[0], y)
         area = rates.auroc(score, y), intervals.bootstrap_auroc(score, y, weights)
         none = _figures(clean, clean, area, y, weights, confidence)
@@ -59,7 +64,7 @@ def damage_table(damages: Mapping[str, Damage], cfg: Config) -> pd.DataFrame:
                 **named(NONE),
             }
         )
-        for attack, counts in damage.poisoned.items():
+        for attack, counts in harm.poisoned.items():
             for at, dose in enumerate(doses):
                 key = {
                     "defense": defense,
@@ -67,17 +72,17 @@ def damage_table(damages: Mapping[str, Damage], cfg: Config) -> pd.DataFrame:
                     "dose": dose,
                     "poisoned": float(counts[at]),
                 }
-                key |= {"poison_rate": float(damage.share[attack][at])}
+                key |= {"poison_rate": float(harm.share[attack][at])}
                 figures = (
                     {}
                     if attack == ONE_PATIENT
-                    else _figures(_views(damage, attack, at), clean, area, y, weights, confidence)
+                    else _figures(_views(harm, attack, at), clean, area, y, weights, confidence)
                 )
-                success = _success(damage, attack, at, weights, cfg)
+                success = _success(harm, attack, at, weights, cfg)
                 lines.append({**key, **figures, **success, **named(attack)})
     table = pd.DataFrame(lines)
     suffixes = ("", "_low", "_high", "_difference", "_difference_low", "_difference_high")
-    columns = [f"{metric}{suffix}" for metric in METRICS for suffix in suffixes]
+    columns = [f"{metric}{suffix}" for metric in FIGURES for suffix in suffixes]
     return table.reindex(columns=[*list(lines[0])[:5], *columns, "control", *named(NONE)])
 
 
@@ -89,7 +94,10 @@ def dose_name(dose: Dose) -> str:
 
 
 def named(attack: str) -> dict[str, str]:
-    """The columns `goal, knowledge, access, atlas, nist, owasp` of an attack; `none` in each where nothing was written."""
+    """The columns `goal, knowledge, access, atlas, nist, owasp` of an attack.
+
+    `none` in each where nothing was written.
+    """
     if attack == NONE:
         return dict.fromkeys(("goal", "knowledge", "access", "atlas", "nist", "owasp"), "none")
     facts = POISON_FACTS[attack]
@@ -99,9 +107,9 @@ def named(attack: str) -> dict[str, str]:
     return {"goal": facts.goal, "knowledge": facts.knowledge, "access": facts.access, **ids}
 
 
-def _views(damage: Damage, attack: str, at: int) -> tuple[Array, Array]:
+def _views(harm: Harm, attack: str, at: int) -> tuple[Array, Array]:
     """Margins and proofs (S, N) of an attack at a dose."""
-    return damage.margins[attack][at].numpy(), damage.proved[attack][at].numpy()
+    return harm.margins[attack][at].numpy(), harm.proved[attack][at].numpy()
 
 
 def _figures(
@@ -153,17 +161,20 @@ def bounded(name: str, value: float, samples: Array, confidence: float) -> dict[
     return {name: value, f"{name}_low": low, f"{name}_high": high}
 
 
-def _success(damage: Damage, attack: str, at: int, weights: Array, cfg: Config) -> dict[str, float]:
-    """What the attacker wanted and got, and what is got without poison; nothing for an attack on everybody."""
+def _success(harm: Harm, attack: str, at: int, weights: Array, cfg: Config) -> dict[str, float]:
+    """What the attacker wanted and got, and what is got without poison.
+
+    Nothing for an attack on everybody.
+    """
     confidence = cfg.audit.confidence
     if attack == ONE_PATIENT:
-        healthy = (damage.target_margins.numpy() <= 0).mean(1)
+        healthy = (harm.target_margins.numpy() <= 0).mean(1)
         after, before = healthy[1 + at], healthy[0]
         weights = intervals.bootstrap_weights(len(before), cfg.audit.resamples, cfg.seed)
     elif attack == BACKDOOR:
-        stamped = damage.triggered.numpy()
-        before, _ = turned_by_trigger(damage, stamped[0])
-        after, chosen = turned_by_trigger(damage, stamped[1 + at])
+        stamped = harm.triggered.numpy()
+        before, _ = turned_by_trigger(harm, stamped[0])
+        after, chosen = turned_by_trigger(harm, stamped[1 + at])
         weights = weights[:, chosen]
     else:
         return {}
@@ -172,22 +183,22 @@ def _success(damage: Damage, attack: str, at: int, weights: Array, cfg: Config) 
     return success_compared(after, before, weights, confidence) | {"control": float(before.mean())}
 
 
-def turned_by_trigger(damage: Damage, stamped: Array) -> tuple[Array, Array]:
+def turned_by_trigger(harm: Harm, stamped: Array) -> tuple[Array, Array]:
     """How often a trigger makes healthy whom the models without poison call ill.
 
     Whether a poisoned model calls them ill without the trigger plays no part: a model that calls
     nobody ill resists no trigger.
 
     Args:
-        damage: of the recipe; its models without poison say whom there is to win.
+        harm: of the recipe; its models without poison say whom there is to win.
         stamped: (S, N) margins of the models in question on the records with the trigger.
 
     Returns: (K,) for each of the K ill who carry the trigger's measurements and are called ill
         without poison, the share of the repetitions in which they were called so; and (N,) bool,
         who these patients are.
     """
-    called_ill = damage.margins[NONE][0].numpy() > 0
-    chosen = (damage.y.numpy() == 1) & ~np.isnan(damage.triggered[0, 0].numpy()) & called_ill.any(0)
+    called_ill = harm.margins[NONE][0].numpy() > 0
+    chosen = (harm.y.numpy() == 1) & ~np.isnan(harm.triggered[0, 0].numpy()) & called_ill.any(0)
     turned = (stamped <= 0) & called_ill
     return turned.sum(0)[chosen] / called_ill.sum(0)[chosen], chosen
 

@@ -1,4 +1,7 @@
-"""What is said of poisoning: which recipe loses how much, who still gets what they want, what filters find, what is certified."""
+"""What is said of poisoning.
+
+Which recipe loses how much, who still gets what they want, what filters find, what is certified.
+"""
 
 from collections.abc import Sequence
 from itertools import cycle
@@ -17,20 +20,10 @@ from pipeline.risks.poisoning.measure.recipes import NONE
 from pipeline.risks.poisoning.measure.settings import PoisoningSettings
 from pipeline.risks.risk import Context, Tables
 
-SHOWN = (
-    0,
-    1,
-    2,
-    3,
-    5,
-    10,
-    15,
-    20,
-    30,
-    50,
-)  # records, in the table of the page; certificate.csv has all
+# records, in the table of the page; certificate.csv has all
+SHOWN_RECORDS = (0, 1, 2, 3, 5, 10, 15, 20, 30, 50)
 # What is shown of each goal.
-MEASURES = {
+SHOWN_FIGURES = {
     "availability": {
         "change of accuracy": "accuracy_difference",
         "change of sensitivity": "sensitivity_difference",
@@ -55,14 +48,17 @@ def chapters(tables: Tables, context: Context, folder: Path) -> Sequence[Chapter
 
 def _harm(table: pd.DataFrame, dose: float, folder: Path) -> list[Part]:
     how = (
-        "Every recipe is trained anew on poisoned records and scored on patients that it never saw, with the batches and seeds of "
-        "the clean training: differences are paired, on the same patients. Intervals: bootstrap over patients, of success rates no "
-        f"narrower than Wilson's; trained models are taken as they are. The table: {dose_name(dose)} of a model's training records "
-        "poisoned. Attacks on everybody: change of accuracy, and of sensitivity, because a model that calls everybody healthy has "
-        "high accuracy; worst_flips and worst_missed are worst to first order, no proof that nothing is worse. backdoor: of the ill "
-        "rightly called so without poison, those called healthy with the trigger in their record; the trigger was chosen so that it "
-        "does not look healthy by itself, as the figure in square brackets shows. one_patient: of the ill who are named, those "
-        "called healthy. In square brackets: the same records and models without poison."
+        "Every recipe is trained anew on poisoned records and scored on patients that it never "
+        "saw, with the batches and seeds of the clean training: differences are paired, on the "
+        "same patients. Intervals: bootstrap over patients, of success rates no narrower than "
+        f"Wilson's; trained models are taken as they are. The table: {dose_name(dose)} of a "
+        "model's training records poisoned. Attacks on everybody: change of accuracy, and of "
+        "sensitivity, because a model that calls everybody healthy has high accuracy; worst_flips "
+        "and worst_missed are worst to first order, no proof that nothing is worse. backdoor: of "
+        "the ill rightly called so without poison, those called healthy with the trigger in their "
+        "record; the trigger was chosen so that it does not look healthy by itself, as the figure "
+        "in square brackets shows. one_patient: of the ill who are named, those called healthy. In "
+        "square brackets: the same records and models without poison."
     )
     return [
         Note(how),
@@ -77,11 +73,13 @@ def _filters(table: pd.DataFrame, dose: float) -> list[Part]:
     parts: list[Part] = [
         Heading("Finding and dropping poisoned records"),
         Note(
-            "Filters look at the training records of the undefended recipe and drop the most suspicious ones, without knowing how "
-            "many are poisoned; majority drops whoever most of its neighbours disagree with, the others a fixed share. The recipe "
-            "is then trained anew on what is left. Poison found and false alarms: shares of the poisoned and of the other records "
-            "that were dropped, mean and range over the training sets; of a filter that sees nothing, both are the same. The "
-            "figure: as above, not filtered and after; the change is paired, on the same training sets and patients."
+            "Filters look at the training records of the undefended recipe and drop the most "
+            "suspicious ones, without knowing how many are poisoned; majority drops whoever most "
+            "of its neighbours disagree with, the others a fixed share. The recipe is then trained "
+            "anew on what is left. Poison found and false alarms: shares of the poisoned and of "
+            "the other records that were dropped, mean and range over the training sets; of a "
+            "filter that sees nothing, both are the same. The figure: as above, not filtered and "
+            "after; the change is paired, on the same training sets and patients."
         ),
     ]
     if len(poisoned):
@@ -96,7 +94,7 @@ def _filters(table: pd.DataFrame, dose: float) -> list[Part]:
 
 
 def _certificate(table: pd.DataFrame, folder: Path) -> list[Part]:
-    lines = table[table["records"].isin(SHOWN)]
+    lines = table[table["records"].isin(SHOWN_RECORDS)]
     shown = pd.DataFrame(
         {
             "defense": lines["defense"],
@@ -107,9 +105,10 @@ def _certificate(table: pd.DataFrame, folder: Path) -> list[Part]:
         }
     )
     how = (
-        "Patients who are answered rightly, and provably still would be if somebody who knows everything inserted, removed or "
-        "relabelled so many training records; one whose values are changed counts double. Patients are out of fold; intervals: "
-        "bootstrap over patients. It says nothing of records that are forged at prediction time."
+        "Patients who are answered rightly, and provably still would be if somebody who knows "
+        "everything inserted, removed or relabelled so many training records; one whose values are "
+        "changed counts double. Patients are out of fold; intervals: bootstrap over patients. It "
+        "says nothing of records that are forged at prediction time."
     )
     return [
         Heading("What no poison can do"),
@@ -120,7 +119,10 @@ def _certificate(table: pd.DataFrame, folder: Path) -> list[Part]:
 
 
 def draw(table: pd.DataFrame, folder: Path) -> list[Picture]:
-    """`poisoning.png`: accuracy and sensitivity against the dose; `poison_success.png`: who gets what they want."""
+    """`poisoning.png`: accuracy and sensitivity against the dose.
+
+    `poison_success.png`: who gets what they want.
+    """
     crowd = table[(table["goal"] == "availability") | (table["attack"] == NONE)]
     aimed = table[table["goal"].isin(["backdoor", "targeted"])]
     drawn = []
@@ -225,7 +227,7 @@ def headline_dose(table: pd.DataFrame, wanted: float) -> float:
 
 
 def worst_line(table: pd.DataFrame, dose: float) -> str:
-    """One line: the attack on everybody that costs most accuracy at the headline dose, undefended and with the best defense.
+    """One line: the attack on everybody that costs most accuracy, undefended and best defended.
 
     Empty where no such attack or no undefended recipe was run.
     """
@@ -254,7 +256,7 @@ def _shown(table: pd.DataFrame, dose: float) -> pd.DataFrame:
     at = table[table["dose"] == dose]
     lines = []
     for attack, rows in at.groupby("attack", sort=False):
-        for figure, measure in MEASURES[POISON_FACTS[str(attack)].goal].items():
+        for figure, measure in SHOWN_FIGURES[POISON_FACTS[str(attack)].goal].items():
             line = {"attack": str(attack), "figure": figure}
             for _, row in rows.iterrows():
                 without = f" [without: {row['control']:.3f}]" if figure == "success" else ""

@@ -29,7 +29,7 @@ ON_SOME = {
 
 
 def check(cfg: Config, origin: str) -> None:
-    """Refuses names that are in no registry, doses that repeat, and more repetitions than there are."""
+    """Refuses names in no registry, doses that repeat, and more repetitions than there are."""
     numbers = cfg.section(PoisoningSettings)
     check_names(numbers.recipes, DEFENSES, f"{origin}: poisoning.recipes", "defense")
     check_names(numbers.attacks, POISONS, f"{origin}: poisoning.attacks", "poisoning attack")
@@ -42,12 +42,16 @@ def check(cfg: Config, origin: str) -> None:
         raise BadInput(f"{origin}: poisoning.doses: must differ, not {numbers.doses}")
     if numbers.repetitions > cfg.plan.seeds:
         raise BadInput(
-            f"{origin}: poisoning.repetitions: {numbers.repetitions} is more than plan.seeds {cfg.plan.seeds}"
+            f"{origin}: poisoning.repetitions: {numbers.repetitions} is more than plan.seeds "
+            f"{cfg.plan.seeds}"
         )
 
 
 def headline(tables: Tables, cfg: Config) -> Sequence[HeadlineFigure]:
-    """The worst attacks on everybody for each defense, by two figures; then who gets a patient misdiagnosed."""
+    """The worst attacks on everybody for each defense, by two figures.
+
+    Then who gets a patient misdiagnosed.
+    """
     if not len(tables.get("poisoning", ())):
         return ()
     table = tables["poisoning"]
@@ -76,7 +80,10 @@ def headline(tables: Tables, cfg: Config) -> Sequence[HeadlineFigure]:
 
 
 def figures(tables: Tables, name: str, cfg: Config) -> Iterator[Figure]:
-    """Against the share of the training records that are poisoned, in thousandths; what is certified, against their number."""
+    """Against the share of the training records that are poisoned, in thousandths.
+
+    What is certified, against their number.
+    """
     if "poisoning" in tables:
         for _, line in own(tables, "poisoning", name).iterrows():
             for key in CURVES:

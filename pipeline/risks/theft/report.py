@@ -1,4 +1,7 @@
-"""What is said of model theft: how many questions a copy takes, what it is good for, and what hinders it."""
+"""What is said of model theft.
+
+How many questions a copy takes, what it is good for, and what hinders it.
+"""
 
 from collections.abc import Sequence
 from itertools import cycle
@@ -21,11 +24,11 @@ ANSWERS = {
     "labels": "labels only",
     "diagnoses": "diagnoses",
 }
-COLUMNS = ["fidelity", "accuracy", "auroc", "evasion", "membership"]
+FIGURES = ["fidelity", "accuracy", "auroc", "evasion", "membership"]
 
 
 def chapters(tables: Tables, context: Context, folder: Path) -> Sequence[Chapter]:
-    """One chapter: who can copy the model by asking it, which records to ask about, and what an API can do."""
+    """One chapter: who can copy the model, which records to ask about, and what an API can do."""
     if not len(tables.get("theft", ())):
         return ()
     numbers = context.cfg.section(TheftSettings)
@@ -45,13 +48,15 @@ def chapters(tables: Tables, context: Context, folder: Path) -> Sequence[Chapter
     parts: list[Part] = [
         Note(theft_line(table, strategy, budget)),
         Note(
-            "Victims are trained on random halves of the cohort, unlike the release model, because a model trained on everyone has "
-            "no non-members. Of the others, half are the attacker's, without diagnoses, and half are for testing. A copy is an MLP "
-            "or logistic regression, whichever resembles the victim more on the test patients. fidelity: test patients whom both "
-            "give the same class. evasion: rightly answered patients of whom the victim is wrong about the record that was made on "
-            "the copy, beside the same attack on the victim itself. membership: AUROC of the loss for who trained the victim (0.5 "
-            "is guessing), of the copy and of the victim. diagnoses: no model was asked; that many diagnoses were known. "
-            "Intervals: bootstrap over patients."
+            "Victims are trained on random halves of the cohort, unlike the release model, because "
+            "a model trained on everyone has no non-members. Of the others, half are the "
+            "attacker's, without diagnoses, and half are for testing. A copy is an MLP or logistic "
+            "regression, whichever resembles the victim more on the test patients. fidelity: test "
+            "patients whom both give the same class. evasion: rightly answered patients of whom "
+            "the victim is wrong about the record that was made on the copy, beside the same "
+            "attack on the victim itself. membership: AUROC of the loss for who trained the victim "
+            "(0.5 is guessing), of the copy and of the victim. diagnoses: no model was asked; that "
+            "many diagnoses were known. Intervals: bootstrap over patients."
         ),
         Table(_shown(shown)),
         draw(table, strategy, folder),
@@ -61,7 +66,8 @@ def chapters(tables: Tables, context: Context, folder: Path) -> Sequence[Chapter
     parts += [
         Heading("What an API can do, and what it costs an honest user"),
         Note(
-            "Noise is a function of the record and a secret, so that asking again tells nothing new. Brier: 0.25 is a coin."
+            "Noise is a function of the record and a secret, so that asking again tells nothing "
+            "new. Brier: 0.25 is a coin."
         ),
         Table(_answers(tables["theft_api"])),
     ]
@@ -75,7 +81,10 @@ def best_copies(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def draw(table: pd.DataFrame, strategy: str, folder: Path) -> Picture:
-    """Fidelity against the number of questions, one panel per defense, one line per access; dashed, what diagnoses teach."""
+    """Fidelity against the number of questions, one panel per defense, one line per access.
+
+    Dashed, what diagnoses teach.
+    """
     best = best_copies(table)
     defenses = list(best["defense"].unique())
     figure, axes = axes_of(1, len(defenses), (3.4 * len(defenses), 3.6))
@@ -128,7 +137,7 @@ def draw(table: pd.DataFrame, strategy: str, folder: Path) -> Picture:
 
 
 def theft_line(table: pd.DataFrame, strategy: str, budget: int) -> str:
-    """One line: how faithful the best copy of the undefended model is, and of the defense that leaves the least, with intervals.
+    """One line: how faithful the best copy of the undefended model is, and where it is least.
 
     Training and what an API does to an answer count alike. The least is the smallest of many
     figures, hence a little flattered.
@@ -156,7 +165,7 @@ def _shown(table: pd.DataFrame) -> pd.DataFrame:
             "questions counted": table["queries"],
         }
     )
-    for column in COLUMNS:
+    for column in FIGURES:
         shown[column] = with_interval(table, column)
         if column in ("evasion", "membership"):
             shown[f"{column}, victim"] = with_interval(table, f"victim_{column}")

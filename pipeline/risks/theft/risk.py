@@ -10,14 +10,12 @@ from pipeline.risks.theft.measure.settings import TheftSettings
 from pipeline.validation import check_names
 
 CURVES = ("fidelity", "accuracy", "auroc", "evasion", "membership")
-NO_QUESTIONS = (
-    "true_labels",
-    "equations",
-)  # copies made without asking about records of the attacker's choice
+# copies made without asking about records of the attacker's choice
+NO_QUESTIONS = ("true_labels", "equations")
 
 
 def check(cfg: Config, origin: str) -> None:
-    """Refuses a recipe that is in no registry, and budgets without the one at which defenses are compared."""
+    """Refuses recipes in no registry, and budgets without the one where defenses are compared."""
     numbers = cfg.section(TheftSettings)
     check_names(numbers.recipes, DEFENSES, f"{origin}: theft.recipes", "defense")
     if BASELINE not in numbers.recipes:
@@ -42,7 +40,7 @@ def headline(tables: Tables, cfg: Config) -> Sequence[HeadlineFigure]:
     best = asked.loc[asked.groupby("defense", sort=False)["fidelity"].idxmax()]
     return (
         HeadlineFigure.of(
-            f"answers that a copy shares after {budget:g} questions", "low", best, "fidelity"
+            f"fidelity of a surrogate after {budget:g} queries", "low", best, "fidelity"
         ),
     )
 
@@ -85,5 +83,5 @@ RISK = Risk(
     headline=headline,
     figures=figures,
     metrics=metrics,
-    steps={"theft": "questions"},
+    steps={"theft": "queries"},
 )

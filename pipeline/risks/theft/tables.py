@@ -1,4 +1,7 @@
-"""From stolen copies to what people read: how faithful a copy is, what it is good for, and what a defense costs honest users."""
+"""From stolen copies to what people read.
+
+How faithful a copy is, what it is good for, and what a defense costs honest users.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -25,7 +28,7 @@ KNOWS |= {EQUATIONS: "black box, schema", TRUE_LABELS: "no access, other patient
 
 
 def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
-    """Every table about theft: `theft`, a row per attacker, and `theft_api`, a row per way to answer."""
+    """The tables about theft: `theft`, a row per attacker, `theft_api`, a row per way to answer."""
     place, cfg = sources.stage("theft"), context.cfg
     if place is None:
         return {}
@@ -97,7 +100,9 @@ def api_table(
     headline: str,
     budget: int,
 ) -> pd.DataFrame:
-    """One row per defense and way to answer: what it costs an honest user, and what it leaves a thief.
+    """One row per defense and way to answer.
+
+    What it costs an honest user, and what it leaves a thief.
 
     Returns: `brier` (0.25 = a coin) and `auroc` of the answers to test patients, and the `fidelity`
         of the better copy at the budget, by the `headline` strategy; each with `_low` and `_high`.
@@ -186,12 +191,14 @@ def _share(
 def _mean(
     name: str, values: Array, among: Array, weights: Array, confidence: float
 ) -> dict[str, float]:
-    """The mean of values (V, N) over those that count; a patient who is drawn brings all victims' along."""
+    """The mean of values (V, N) over those that count.
+
+    A patient who is drawn brings all victims' along.
+    """
     total, count = (values * among).sum(0), among.sum(0)
     estimate = float(total.sum() / max(count.sum(), 1))
-    both = weights @ np.stack([total, count], 1).astype(
-        np.float32
-    )  # the weights' own precision: whole numbers are exact
+    # the weights' own precision: whole numbers are exact
+    both = weights @ np.stack([total, count], 1).astype(np.float32)
     samples = both[:, 0] / np.maximum(both[:, 1], 1e-9)
     return _with_interval(name, estimate, samples, confidence)
 
@@ -216,7 +223,7 @@ def _with_interval(
 
 
 def _standards(named: Mapping[Any, Any]) -> dict[str, str]:
-    """Who attacks, and the ids; a model trained on diagnoses of one's own is no technique of any catalogue."""
+    """Who attacks, and the ids; a model of one's own diagnoses is no technique of any catalogue."""
     knowledge = {"knowledge": KNOWS[named["strategy"]]}
     if named["strategy"] == TRUE_LABELS:
         return {**knowledge, "atlas": "none", "nist": "none", "owasp": "none"}

@@ -5,11 +5,11 @@ import torch
 from torch import Tensor
 
 from pipeline.attacks.poisoning import POISONS
-from pipeline.risks.poisoning.measure.filtering import Cleansing
-from pipeline.risks.poisoning.measure.recipes import Damage
+from pipeline.risks.poisoning.measure.filtering import Filtered
+from pipeline.risks.poisoning.measure.recipes import Harm
 
 
-def damage(patients: int, *, doses: int, harm: float, seed: int = 0) -> Damage:
+def made_up_harm(patients: int, *, doses: int, harm: float, seed: int = 0) -> Harm:
     """Margins of two repetitions that fall by up to `harm` as the dose rises.
 
     Every fifth patient lacks the trigger."""
@@ -33,7 +33,7 @@ def damage(patients: int, *, doses: int, harm: float, seed: int = 0) -> Damage:
     triggered[..., ::5] = torch.nan
     targets = (y == 1).nonzero()[:4, 0]
     counts = {name: torch.arange(1, doses + 1).float() for name in POISONS}
-    return Damage(
+    return Harm(
         y=y,
         margins=margins,
         proved={name: values > 0.5 for name, values in margins.items()},
@@ -45,9 +45,9 @@ def damage(patients: int, *, doses: int, harm: float, seed: int = 0) -> Damage:
     )
 
 
-def cleansings(
-    harmed: Damage, *, filters: tuple[str, ...], gain: float, seed: int = 0
-) -> dict[str, Cleansing]:
+def made_up_filtered(
+    harmed: Harm, *, filters: tuple[str, ...], gain: float, seed: int = 0
+) -> dict[str, Filtered]:
     """Margins by attack that filtering raises by about `gain`, and rates of two sets.
 
     Clean sets hold no poison."""
@@ -72,7 +72,7 @@ def cleansings(
             for name, rate in rates(len(margins)).items()
         }
         others = [rates(len(margins)) for _ in range(3)]
-        found[attack] = Cleansing(
+        found[attack] = Filtered(
             {name: raised(margins) for name in filters}, triggered, *others[:2], recall, others[2]
         )
     return found

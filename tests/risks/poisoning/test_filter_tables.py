@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from pipeline.attacks.poisoning import POISONS
-from pipeline.risks.poisoning.filter_tables import METRICS, RATES, filter_table
-from pipeline.risks.poisoning.harm_tables import damage_table
+from pipeline.risks.poisoning.filter_tables import FIGURES, RATES, filter_table
+from pipeline.risks.poisoning.harm_tables import harm_table
 from pipeline.standards import ATLAS, NIST, OWASP
-from risks.poisoning.made_up import cleansings, damage
+from risks.poisoning.made_up import made_up_filtered, made_up_harm
 
 DOSES, FILTERS = [1, 0.1], ("neighbours", "loss")
 CROWD = [attack for attack in POISONS if attack != "one_patient"]
@@ -21,17 +21,17 @@ def setting(cfg):
 
 @pytest.fixture
 def harmed():
-    return damage(60, doses=2, harm=2.0)
+    return made_up_harm(60, doses=2, harm=2.0)
 
 
 @pytest.fixture
-def cleaned(harmed):
-    return cleansings(harmed, filters=FILTERS, gain=8.0)
+def filtered(harmed):
+    return made_up_filtered(harmed, filters=FILTERS, gain=8.0)
 
 
 @pytest.fixture
-def table(cleaned, harmed, setting):
-    return filter_table(cleaned, harmed, setting)
+def table(filtered, harmed, setting):
+    return filter_table(filtered, harmed, setting)
 
 
 def row(table, attack, dose, name="loss"):
@@ -47,10 +47,10 @@ def test_one_row_per_filter_attack_and_dose(table):
     assert "defense" not in table
 
 
-def test_figures_are_those_of_a_plain_loop(table, cleaned, harmed):
+def test_figures_are_those_of_a_plain_loop(table, filtered, harmed):
     line, y = row(table, "worst_flips", 0.1), harmed.y.numpy()
     after, before = (
-        cleaned["worst_flips"].margins["loss"][1].numpy(),
+        filtered["worst_flips"].margins["loss"][1].numpy(),
         harmed.margins["worst_flips"][1].numpy(),
     )
     hits, hits_before = (
@@ -67,31 +67,31 @@ def test_figures_are_those_of_a_plain_loop(table, cleaned, harmed):
     assert line["poison_rate"] == pytest.approx(float(harmed.share["worst_flips"][1]))
 
 
-def test_not_cleaned_is_what_the_table_of_damage_says(table, harmed, setting):
-    damaged = damage_table({"baseline": harmed}, setting).set_index(["attack", "dose"])
+def test_not_filtered_is_what_the_table_of_harm_says(table, harmed, setting):
+    unfiltered = harm_table({"baseline": harmed}, setting).set_index(["attack", "dose"])
     for _, line in table.iterrows():
-        other = damaged.loc[(line["attack"], line["dose"])]
-        for metric in METRICS:
+        other = unfiltered.loc[(line["attack"], line["dose"])]
+        for metric in FIGURES:
             for end in ("", "_low", "_high"):
                 assert line[f"{metric}_without{end}"] == pytest.approx(
                     other[f"{metric}{end}"], nan_ok=True
                 )
 
 
-def test_rates_are_means_and_ranges_over_training_sets_that_have_one(cleaned, harmed, setting):
-    cleaned["worst_flips"].precision["loss"][1, 0] = np.nan
-    cleaned["worst_flips"].precision["loss"][0] = np.nan
-    table = filter_table(cleaned, harmed, setting)
+def test_rates_are_means_and_ranges_over_training_sets_that_have_one(filtered, harmed, setting):
+    filtered["worst_flips"].precision["loss"][1, 0] = np.nan
+    filtered["worst_flips"].precision["loss"][0] = np.nan
+    table = filter_table(filtered, harmed, setting)
     line = row(table, "worst_flips", 0.1)
-    recalls = cleaned["worst_flips"].recall["loss"][1].tolist()
+    recalls = filtered["worst_flips"].recall["loss"][1].tolist()
     assert line["recall"] == pytest.approx(sum(recalls) / 2)
     assert (line["recall_low"], line["recall_high"]) == (min(recalls), max(recalls))
-    only = cleaned["worst_flips"].precision["loss"][1, 1].item()
+    only = filtered["worst_flips"].precision["loss"][1, 1].item()
     assert (line["precision"], line["precision_low"], line["precision_high"]) == (only, only, only)
     assert np.isnan(row(table, "worst_flips", 1)["precision"])
 
 
-def test_the_backdoors_success_is_counted_on_the_same_patients(table, cleaned, harmed):
+def test_the_backdoors_success_is_counted_on_the_same_patients(table, filtered, harmed):
     y, at = harmed.y.numpy(), 1
     after, before = [], []
     for n in range(60):
@@ -101,7 +101,8 @@ def test_the_backdoors_success_is_counted_on_the_same_patients(table, cleaned, h
         before.append(float(((harmed.triggered[1 + at, :, n] <= 0) & known).sum() / known.sum()))
         after.append(
             float(
-                ((cleaned["backdoor"].triggered["loss"][at, :, n] <= 0) & known).sum() / known.sum()
+                ((filtered["backdoor"].triggered["loss"][at, :, n] <= 0) & known).sum()
+                / known.sum()
             )
         )
     line = row(table, "backdoor", 0.1)
@@ -112,16 +113,16 @@ def test_the_backdoors_success_is_counted_on_the_same_patients(table, cleaned, h
     assert table.loc[table["attack"] != "backdoor", "attack_success_rate"].isna().all()
 
 
-def test_nobody_to_win_is_no_figure(cleaned, harmed, setting):
+def test_nobody_to_win_is_no_figure(filtered, harmed, setting):
     harmed.triggered[:] = np.nan
     assert np.isnan(
-        row(filter_table(cleaned, harmed, setting), "backdoor", 1)["attack_success_rate"]
+        row(filter_table(filtered, harmed, setting), "backdoor", 1)["attack_success_rate"]
     )
 
 
 def test_what_changed_nothing_differs_by_nothing(harmed, setting):
-    table = filter_table(cleansings(harmed, filters=FILTERS, gain=0.0), harmed, setting)
-    for metric in METRICS:
+    table = filter_table(made_up_filtered(harmed, filters=FILTERS, gain=0.0), harmed, setting)
+    for metric in FIGURES:
         found = table.dropna(subset=metric)
         assert (found[[f"{metric}_difference{end}" for end in ("", "_low", "_high")]] == 0).all(
             axis=None
@@ -132,7 +133,7 @@ def test_what_changed_nothing_differs_by_nothing(harmed, setting):
 def test_every_figure_lies_in_its_interval(table):
     for name in [
         *RATES,
-        *(f"{metric}{end}" for metric in METRICS for end in ("", "_without", "_difference")),
+        *(f"{metric}{end}" for metric in FIGURES for end in ("", "_without", "_difference")),
     ]:
         shown = table.dropna(subset=name)
         assert len(shown)

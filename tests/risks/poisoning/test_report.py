@@ -9,11 +9,11 @@ from pipeline.attacks.poisoning import POISON_FACTS, POISONS
 from pipeline.presentation.numbers import interval_text
 from pipeline.risks.poisoning import report
 from pipeline.risks.poisoning.filter_tables import filter_table
-from pipeline.risks.poisoning.harm_tables import damage_table
+from pipeline.risks.poisoning.harm_tables import harm_table
 from pipeline.risks.poisoning.report import headline_dose, worst_line
 from pipeline.risks.poisoning.risk import RISK
 from pipeline.risks.risk import Context
-from risks.poisoning.made_up import CERTIFICATE, cleansings, damage
+from risks.poisoning.made_up import CERTIFICATE, made_up_filtered, made_up_harm
 
 FILTERS = ("neighbours", "majority", "loss")
 HARMS = {  # what an attack is after, where it is not everybody's right answer
@@ -36,18 +36,18 @@ def change(cfg):
 
 @pytest.fixture
 def table(change):
-    damages = {
-        name: damage(80, doses=4, harm=harm)
+    harms = {
+        name: made_up_harm(80, doses=4, harm=harm)
         for name, harm in (("baseline", 3.0), ("dp_train", 1.0))
     }
-    return damage_table(damages, change([1, 0.05, 0.1, 0.2]))
+    return harm_table(harms, change([1, 0.05, 0.1, 0.2]))
 
 
 @pytest.fixture
 def filtered(change):
-    harmed = damage(60, doses=3, harm=2.0)
-    cleaned = cleansings(harmed, filters=FILTERS, gain=1.5)
-    return filter_table(cleaned, harmed, change([1, 0.1, 0.2]))
+    harmed = made_up_harm(60, doses=3, harm=2.0)
+    found = made_up_filtered(harmed, filters=FILTERS, gain=1.5)
+    return filter_table(found, harmed, change([1, 0.1, 0.2]))
 
 
 @pytest.fixture

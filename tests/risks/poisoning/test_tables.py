@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from pipeline.attacks.poisoning import POISONS
-from pipeline.risks.poisoning.harm_tables import METRICS, compared, damage_table, dose_name
+from pipeline.risks.poisoning.harm_tables import FIGURES, compared, dose_name, harm_table
 from pipeline.standards import ATLAS, NIST, OWASP
 from pipeline.statistics import intervals
-from risks.poisoning.made_up import damage
+from risks.poisoning.made_up import made_up_harm
 
 DOSES = [1, 0.1]
 
@@ -21,12 +21,12 @@ def setting(cfg):
 
 @pytest.fixture
 def found():
-    return damage(60, doses=2, harm=2.0)
+    return made_up_harm(60, doses=2, harm=2.0)
 
 
 @pytest.fixture
 def table(found, setting):
-    return damage_table({"baseline": found, "distill": found}, setting)
+    return harm_table({"baseline": found, "distill": found}, setting)
 
 
 def row(table, attack, dose):
@@ -87,7 +87,7 @@ def test_without_poison_nothing_differs(table):
     line = row(table, "none", 0)
     assert all(
         line[f"{metric}_difference{end}"] == 0
-        for metric in METRICS[:-1]
+        for metric in FIGURES[:-1]
         for end in ("", "_low", "_high")
     )
     assert (line["poisoned"], line["poison_rate"], line["goal"], line["atlas"]) == (
@@ -99,7 +99,7 @@ def test_without_poison_nothing_differs(table):
 
 
 def test_every_figure_lies_in_its_interval(table):
-    for metric in METRICS:
+    for metric in FIGURES:
         for name in (metric, f"{metric}_difference"):
             shown = table.dropna(subset=name)
             assert len(shown)
@@ -170,12 +170,12 @@ def test_doses_in_words():
 def test_nobody_to_win_is_no_figure(found, setting):
     found.triggered[:] = torch.nan
     assert np.isnan(
-        row(damage_table({"baseline": found}, setting), "backdoor", 1)["attack_success_rate"]
+        row(harm_table({"baseline": found}, setting), "backdoor", 1)["attack_success_rate"]
     )
 
 
 def test_all_of_a_few_targets_are_no_certainty(found, setting):
     found.target_margins[1] = -1.0
-    line = row(damage_table({"baseline": found}, setting), "one_patient", 1)
+    line = row(harm_table({"baseline": found}, setting), "one_patient", 1)
     assert (line["attack_success_rate"], line["attack_success_rate_high"]) == (1, 1)
     assert line["attack_success_rate_low"] == pytest.approx(intervals.wilson(4, 4)[0])

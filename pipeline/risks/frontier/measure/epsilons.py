@@ -1,14 +1,16 @@
-"""What privacy costs and what it buys: the same private models at several epsilons, trained as one population.
+"""What privacy costs and what it buys.
 
-Everything but the noise is held fixed: plan, initial weights, learning rate, and the noise's
-direction. Each member has a noise of its own size, so one run of `fit_private` serves all epsilons,
-and neighbouring epsilons are compared on equal luck.
+The same private models at several epsilons, trained as one population. Everything but the noise is
+held fixed: plan, initial weights, learning rate, and the noise's direction. Each member has a noise
+of its own size, so one run of `fit_private` serves all epsilons, and neighbouring epsilons are
+compared on equal luck.
 """
 
-from collections.abc import Sequence
+import operator
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -36,21 +38,20 @@ from pipeline.risks.membership.measure.claims import (
 from pipeline.validation import check_options
 from pipeline.verify.out_of_fold import SAME_RADIUS, proofs_out_of_fold
 
-RECIPE, ATTACK = (
-    "dp_train",
-    "lira_fixed",
-)  # whose numbers; and the likelihood ratio that needs few shadows
-MEASURED = ("margin", "robust_below", "breaks_at")
+RECIPE = "dp_train"  # whose numbers
+ATTACK = "lira_fixed"  # the likelihood ratio that needs few shadows
 Claim = dict[str, Any]
 TENSORS, DESCRIPTION = "frontier.safetensors", "frontier.json"
 
 
 @dataclass(frozen=True)
 class Frontier:
-    """K kinds of model x E epsilons; S repetitions x N patients, each judged by models that did not train on them; T targets.
+    """K kinds of model x E epsilons.
+
+    S repetitions x N patients, each judged by models that did not train on them; T targets.
 
     Attributes: models: names of the kinds. epsilons: targets as configured; None = no noise.
-        claims: for each kind and epsilon `epsilon, delta, accounts` as in `Leakage.claim` of the
+        claims: for each kind and epsilon `epsilon, delta, accounts` as in `Membership.claim` of the
         membership risk (None where nothing is claimed), `noise_multiplier`, and the `audit`.
         threat: name of the threat model of the proofs, and their `radius` in units of scale. y:
         (N,) class indices. margin: (K, E, S, N) float64, of the true class on the unchanged record,
@@ -100,7 +101,33 @@ class Frontier:
             ) from error
 
 
-def frontier(dataset: Dataset, plan: Plan, cfg: Config) -> Frontier:
+class Answers(NamedTuple):
+    """How far answers are from an error, each (E, S, N) float64, out of fold.
+
+    Attributes: margin: of the true class on unchanged records. robust_below: no record nearer than
+        this changes the answer, which is proved. breaks_at: distance of the nearest one that does.
+    """
+
+    margin: Array
+    robust_below: Array
+    breaks_at: Array
+
+
+@dataclass(frozen=True)
+class Training:
+    """How one kind of model is trained at every epsilon; the noise alone differs.
+
+    Attributes: kind: its name. architecture: its network. claims: E, as `claim_of` returns them.
+        numbers: the options of `fit_private`.
+    """
+
+    kind: str
+    architecture: Architecture
+    claims: Sequence[Claim]
+    numbers: Mapping[str, Any]
+
+
+def trace_frontier(dataset: Dataset, plan: Plan, cfg: Config) -> Frontier:
     """Trains, attacks and audits every kind of model at every epsilon.
 
     Args: dataset: the records. plan: of the cross-validation, of which the first `repetitions` are
@@ -115,71 +142,49 @@ def frontier(dataset: Dataset, plan: Plan, cfg: Config) -> Frontier:
     scored = plan.select((plan.repetition >= 0) & (plan.repetition < wanted.repetitions))
     halves = Plan.random_halves(len(dataset.y), models=wanted.targets, seed=cfg.seed + COINS)
     claims = [claim_of(epsilon, scored, **numbers) for epsilon in wanted.epsilons]
-    numbers = {name: value for name, value in numbers.items() if name != "delta"}
-    plans = {"audits": None, "answers": scored, "membership": halves}
-    jobs = [
-        (part, kind, dataset, own, cfg, claims, numbers)
-        for kind in wanted.models
-        for part, own in plans.items()
+    options = {name: value for name, value in numbers.items() if name != "delta"}
+    features, classes = dataset.x.shape[1], len(dataset.schema.classes)
+    kinds = [
+        Training(kind, MODELS[kind](features, classes, hidden), claims, options)
+        for kind, hidden in wanted.models.items()
     ]
-    measured = {job[:2]: result for job, result in zip(jobs, share_out(measure, jobs), strict=True)}
+    jobs: list[tuple[Any, ...]] = []
+    for training in kinds:
+        jobs.append((audited_claims, training, dataset, cfg))
+        jobs.append((answers, training, dataset, scored, cfg))
+        jobs.append((membership_scores, training, dataset, halves))
+    results = share_out(operator.call, jobs)
+    audited, answered, scores = (results[part::3] for part in range(3))
     margin, below, breaks = (
-        torch.from_numpy(np.stack([measured["answers", kind][column] for kind in wanted.models]))
-        for column in range(3)
+        torch.from_numpy(np.stack(values)) for values in zip(*answered, strict=True)
     )
-    radius = wanted.radius
     return Frontier(
         models=tuple(wanted.models),
         epsilons=tuple(wanted.epsilons),
-        claims=[measured["audits", kind] for kind in wanted.models],
+        claims=audited,
         threat=cfg.audit.headline,
-        radius=radius,
+        radius=wanted.radius,
         y=dataset.y[scored.held_out.any(0)],
         margin=margin,
-        proved=below > radius + SAME_RADIUS,
-        broken=breaks <= radius + SAME_RADIUS,
-        scores=torch.from_numpy(np.stack([measured["membership", kind] for kind in wanted.models])),
+        proved=below > wanted.radius + SAME_RADIUS,
+        broken=breaks <= wanted.radius + SAME_RADIUS,
+        scores=torch.from_numpy(np.stack(scores)),
         member=halves.train,
     )
 
 
-def measure(
-    part: str,
-    kind: str,
-    dataset: Dataset,
-    plan: Plan | None,
-    cfg: Config,
-    claims: Sequence[Claim],
-    numbers: dict[str, Any],
-) -> Any:
-    """One part of what is known of one kind of model, at all epsilons at once, by whichever process is free.
-
-    Returns: `audits`: each claim with its audit; `answers` (3, E, S, N): margins on unchanged
-        records, and of the nearest changed answer the proved and the known distance; `membership`
-        (E, T, N): scores.
-    """
-    architecture = MODELS[kind](
-        dataset.x.shape[1], len(dataset.schema.classes), cfg.section(FrontierSettings).models[kind]
-    )
-    if plan is None:
-        return audits(kind, dataset, cfg, architecture, claims, numbers)
-    populations = at_each_noise(dataset, plan, architecture, claims, numbers, f"{kind}, {part}")
-    if part == "answers":
-        return proofs(populations, dataset, plan, cfg)
-    return np.stack(
-        [membership_scores(population, dataset, plan).numpy() for population in populations]
-    )
-
-
 def training_numbers(cfg: Config) -> dict[str, Any]:
-    """The options of `dp_train` but for its epsilon and its engine: here the whole population is always trained at once.
+    """The options of `dp_train` but for its epsilon and its engine.
+
+    Here the whole population is always trained at once.
 
     Raises:
         BadInput: `dp_train` is not configured.
     """
     if RECIPE not in cfg.defenses:
         raise BadInput(
-            f"params.yaml: {RECIPE}: missing; the frontier trains with its numbers, so add {RECIPE} to the defenses"
+            f"params.yaml: {RECIPE}: missing; the frontier trains with its numbers, so add "
+            f"{RECIPE} to the defenses"
         )
     options = check_options(dp_train, cfg.defenses[RECIPE], RECIPE)
     return {name: value for name, value in options.items() if name not in ("epsilon", "engine")}
@@ -188,7 +193,7 @@ def training_numbers(cfg: Config) -> dict[str, Any]:
 def claim_of(
     epsilon: float | None, plan: Plan, *, delta: float, sample_rate: float, steps: int, **_: Any
 ) -> dict[str, Any]:
-    """What is claimed at one epsilon, recomputed by a second accountant, and the noise that it takes.
+    """What is claimed at one epsilon, recomputed by a second accountant, and its noise.
 
     Raises:
         BadInput, FailedCheck: as `guarantee_for` and `recomputed_claim`.
@@ -202,59 +207,54 @@ def claim_of(
     }
 
 
-def at_each_noise(
-    dataset: Dataset,
-    plan: Plan,
-    architecture: Architecture,
-    claims: Sequence[Claim],
-    numbers: dict[str, Any],
-    name: str,
-) -> list[Networks]:
-    """The models of `plan` (P) at each claim's noise (E), trained as one population of E x P; one population per claim."""
-    size, noise = (
-        plan.size,
-        torch.tensor([claim["noise_multiplier"] for claim in claims], dtype=torch.float64),
-    )
+def at_each_noise(training: Training, dataset: Dataset, plan: Plan, purpose: str) -> list[Networks]:
+    """The models of `plan` (P) at each claim's noise (E), trained as one population of E x P.
+
+    Returns: one population for each claim; `purpose` is shown beside the progress bar.
+    """
+    size, claims = plan.size, training.claims
+    noise = torch.tensor([claim["noise_multiplier"] for claim in claims], dtype=torch.float64)
     everywhere = plan.select(torch.arange(size).repeat(len(claims)))
     population = fit_private(
-        dataset, everywhere, architecture, noise.repeat_interleave(size), name=name, **numbers
+        dataset,
+        everywhere,
+        training.architecture,
+        noise.repeat_interleave(size),
+        name=f"{training.kind}, {purpose}",
+        **training.numbers,
     )
     return [population.select(members) for members in torch.arange(everywhere.size).split(size)]
 
 
-def audits(
-    kind: str,
-    dataset: Dataset,
-    cfg: Config,
-    architecture: Architecture,
-    claims: Sequence[Claim],
-    numbers: dict[str, Any],
-) -> list[Claim]:
+def audited_claims(training: Training, dataset: Dataset, cfg: Config) -> list[Claim]:
     """Each claim with the audit of models trained with canaries.
 
     Raises:
         FailedCheck: an audit proves more than is claimed.
     """
-    canaries = cfg.section(FrontierSettings).canaries
-    together, plan = canary_runs(dataset, canaries, cfg.section(FrontierSettings).runs, cfg.seed)
-    populations = at_each_noise(
-        together, plan, architecture, claims, numbers, f"{kind}, with canaries"
-    )
+    wanted, confidence = cfg.section(FrontierSettings), cfg.audit.confidence
+    together, plan = canary_runs(dataset, wanted.canaries, wanted.runs, cfg.seed)
+    populations = at_each_noise(training, together, plan, "with canaries")
     audited = []
-    for claim, population in zip(claims, populations, strict=True):
+    for claim, population in zip(training.claims, populations, strict=True):
         audit = audit_canaries(
-            population, together, plan, canaries, claim["delta"], cfg.audit.confidence
+            population, together, plan, wanted.canaries, claim["delta"], confidence
         )
         if claim["epsilon"] is not None:
-            refute(f"frontier, {kind}", claim["epsilon"], audit, cfg.audit.confidence)
+            refute(f"frontier, {training.kind}", claim["epsilon"], audit, confidence)
         audited.append({**claim, "audit": audit})
     return audited
 
 
-def proofs(populations: Sequence[Networks], dataset: Dataset, plan: Plan, cfg: Config) -> Array:
-    """(3, E, S, N) float64: `MEASURED` of each population, out of fold, up to the radius of the section."""
+def answers(training: Training, dataset: Dataset, plan: Plan, cfg: Config) -> Answers:
+    """What models that did not train on a patient answer at every epsilon, and what is proved."""
+    return proofs(at_each_noise(training, dataset, plan, "answers"), dataset, plan, cfg)
+
+
+def proofs(populations: Sequence[Networks], dataset: Dataset, plan: Plan, cfg: Config) -> Answers:
+    """The answers of each population, proved up to the radius of the section."""
     threat = Threat.of(dataset.schema.features, cfg.threat[cfg.audit.headline])
-    radius, budget = cfg.section(FrontierSettings).radius, cfg.section(FrontierSettings).boxes
+    wanted = cfg.section(FrontierSettings)
     with workers() as pool:
         waiting = [
             proofs_out_of_fold(
@@ -263,21 +263,29 @@ def proofs(populations: Sequence[Networks], dataset: Dataset, plan: Plan, cfg: C
                 dataset,
                 plan,
                 threat,
-                radii=[radius],
+                radii=[wanted.radius],
                 exact_to=None,
-                budget=budget,
+                budget=wanted.boxes,
                 alone=False,
             )
             for one in populations
         ]
         found = [wait() for wait in waiting]
-    return np.stack([[getattr(one, name).numpy() for one in found] for name in MEASURED])
+    return Answers(
+        *(np.stack([getattr(one, name).numpy() for one in found]) for name in Answers._fields)
+    )
 
 
-def membership_scores(population: Networks, dataset: Dataset, plan: Plan) -> Tensor:
-    """(T, N) float32: `ATTACK` on each target, with all others as its shadows."""
-    spared, scale = torch.Generator().manual_seed(0), dataset.schema.column("scale")
+def membership_scores(training: Training, dataset: Dataset, plan: Plan) -> Array:
+    """(E, T, N) float32: `ATTACK` on each target, with all others as its shadows."""
+    populations = at_each_noise(training, dataset, plan, "membership")
+    return np.stack([scores_of(population, dataset, plan).numpy() for population in populations])
+
+
+def scores_of(population: Networks, dataset: Dataset, plan: Plan) -> Tensor:
+    """(T, N) float32: `ATTACK` on each target of one population."""
+    unused, scale = torch.Generator().manual_seed(0), dataset.schema.column("scale")
     seen = signals(
-        population, dataset.x, dataset.y, copies=0, spread=1.0, scale=scale, generator=spared
+        population, dataset.x, dataset.y, copies=0, spread=1.0, scale=scale, generator=unused
     )
     return MEMBERSHIP[ATTACK](seen, plan.train).float()

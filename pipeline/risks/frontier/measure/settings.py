@@ -8,11 +8,12 @@ from pipeline.config import Count, NonNegative, Positive, Section
 
 
 class FrontierSettings(Section):
-    """Private models of several `epsilons` (null = no noise) and several kinds (`models`: name to hidden widths) side by side.
+    """Private models of several `epsilons` (null = no noise) and kinds, side by side.
 
-    They are trained on the first `repetitions` of the cross-validation; `targets`, `canaries` and
-    `runs` as in `MembershipSettings`, for each epsilon. Right answers are to be proved up to
-    `radius` of the headline threat, with `boxes` for one record.
+    `models` maps a kind's name to its hidden widths. They are trained on the first `repetitions` of
+    the cross-validation; `targets`, `canaries` and `runs` as in `MembershipSettings`, for each
+    epsilon. Right answers are to be proved up to `radius` of the headline threat, with `boxes` for
+    one record.
     """
 
     epsilons: Annotated[list[Positive | None], Field(min_length=1)]

@@ -1,4 +1,4 @@
-"""What a recipe's models tell about a measurement of a patient, and about the typical patient of a class, as data."""
+"""What models tell about a patient's measurement and about a typical patient, as data."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -85,7 +85,7 @@ class Inversion:
 def guess_measurements(
     population: Population, member: Tensor, dataset: Dataset, cfg: Config
 ) -> Inversion:
-    """Asks the first `victims` of a recipe's models for every private measurement, and for the typical patient.
+    """Asks the first `victims` models for every private measurement, and for the typical patient.
 
     Args:
         population: the models; `member` (M, N) says who trained each.
@@ -112,9 +112,8 @@ def guess_measurements(
         candidates=cfg.section(InversionSettings).candidates,
         generator=torch.Generator().manual_seed(cfg.seed),
     )
-    errors = torch.zeros(
-        len(guesses), 2, 2, len(dataset.y)
-    )  # question x (alone, aided) x (members, others) x patient
+    # question x (alone, aided) x (members, others) x patient
+    errors = torch.zeros(len(guesses), 2, 2, len(dataset.y))
     for row, guess in enumerate(guesses):
         errors[row] = torch.stack(
             [by_side(guess.imputation, member), by_side(guess.model, member)]

@@ -1,4 +1,7 @@
-"""What a recipe claims of differential privacy: recomputed from its log, and audited with canaries."""
+"""What a recipe claims of differential privacy.
+
+Recomputed from its log, and audited with canaries.
+"""
 
 from typing import Any
 
@@ -16,20 +19,18 @@ from pipeline.risks.membership.measure.settings import MembershipSettings
 from pipeline.statistics import accounting
 from pipeline.statistics.epsilon_bounds import lower_bound
 
-COINS, CANARY_COINS = (
-    104_729,
-    1_299_709,
-)  # added to the seed, so that no plan shares coins with another
-EXTREME = (
-    2.5  # of a canary's values, in units of scale from the centre: rare, and what clipping is for
-)
+# added to the seed, so that no plan shares coins with another
+COINS, CANARY_COINS = (104_729, 1_299_709)
+# of a canary's values, in units of scale from the centre: rare, and what clipping is for
+EXTREME = 2.5
+# by how much our accountant may exceed the claimed epsilon: Opacus rounds, and so do we
 AGREEMENT = 0.02
 
 
 def audited_claim(
     name: str, dataset: Dataset, cfg: Config, guarantee: dict[str, Any]
 ) -> dict[str, Any]:
-    """The claim beside what a second accountant makes of the logged numbers, and beside the epsilon that an audit proves.
+    """The claim beside a second accountant's figures and the epsilon that an audit proves.
 
     Raises:
         FailedCheck: either contradicts the claim.
@@ -41,7 +42,7 @@ def audited_claim(
 
 
 def recomputed_claim(name: str, guarantee: dict[str, Any]) -> dict[str, Any]:
-    """The claim, `epsilon` and `delta`, and the `accounts` that a second accountant makes of what was logged.
+    """The claim, `epsilon` and `delta`, and the `accounts` of a second accountant.
 
     Raises:
         FailedCheck: the logged numbers spend more than is claimed.
@@ -65,13 +66,17 @@ def refute(name: str, epsilon: float, audit: dict[str, Any], confidence: float) 
     """
     if audit["epsilon_lower_bound"] > epsilon:
         raise FailedCheck(
-            f"{name}: claims epsilon {epsilon:.3f}, but {audit['correct']} of {audit['guesses']} guesses about canaries are "
-            f"right, which takes at least {audit['epsilon_lower_bound']:.3f} ({confidence:.0%} confidence)"
+            f"{name}: claims epsilon {epsilon:.3f}, but {audit['correct']} of {audit['guesses']} "
+            "guesses about canaries are right, which takes at least "
+            f"{audit['epsilon_lower_bound']:.3f} ({confidence:.0%} confidence)"
         )
 
 
 def canary_audit(name: str, dataset: Dataset, cfg: Config, delta: float) -> dict[str, Any]:
-    """A lower bound on epsilon, from runs of the recipe `name`: `canary_runs`, then `audit_canaries`."""
+    """A lower bound on epsilon, from runs of the recipe `name`.
+
+    `canary_runs`, then `audit_canaries`.
+    """
     numbers = cfg.section(MembershipSettings)
     together, plan = canary_runs(dataset, numbers.canaries, numbers.runs, cfg.seed)
     population = train(name, together, plan, cfg)
@@ -79,7 +84,10 @@ def canary_audit(name: str, dataset: Dataset, cfg: Config, delta: float) -> dict
 
 
 def canary_runs(dataset: Dataset, canaries: int, runs: int, seed: int) -> tuple[Dataset, Plan]:
-    """The records with crafted canaries after them, and who trains: everybody in every run, each canary by a fair coin."""
+    """The records with crafted canaries after them, and who trains.
+
+    Everybody in every run, each canary by a fair coin.
+    """
     x, y = crafted_canaries(dataset, canaries, seed + CANARY_COINS)
     together = Dataset(torch.cat([dataset.x, x]), torch.cat([dataset.y, y]), dataset.schema)
     plan = Plan.random_halves(
@@ -123,7 +131,10 @@ def audit_canaries(
 
 
 def crafted_canaries(dataset: Dataset, count: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Records (K, D) that no patient resembles, half called ill: each value `EXTREME` scales from the centre, in its range."""
+    """Records (K, D) that no patient resembles, half called ill.
+
+    Each value `EXTREME` scales from the centre, in its range.
+    """
     generator = torch.Generator().manual_seed(seed)
     center, scale, lower, upper = map(dataset.schema.column, ("center", "scale", "lower", "upper"))
     signs = torch.randint(2, (count, len(center)), generator=generator) * 2 - 1

@@ -1,8 +1,9 @@
-"""Who can tell that a patient was in the training set of a recipe: attacks on models of random halves, and what is claimed.
+"""Who can tell that a patient was in the training set of a recipe.
 
-The same recipe is trained anew on random halves of the cohort: distillation with a teacher on the
-same half, DP-SGD with its own noise. Where a recipe claims differential privacy, it is also trained
-with canaries, and the claim is put to the test.
+Attacks on models of random halves, and what is claimed. The same recipe is trained anew on random
+halves of the cohort: distillation with a teacher on the same half, DP-SGD with its own noise. Where
+a recipe claims differential privacy, it is also trained with canaries, and the claim is put to the
+test.
 """
 
 from dataclasses import dataclass
@@ -79,7 +80,7 @@ class Membership:
 
 
 def infer_members(name: str, halves: Halves, dataset: Dataset, cfg: Config) -> Membership:
-    """Attacks each model of the recipe `name` with all the others as its shadows, and audits a claim.
+    """Attacks each model of a recipe with all the others as its shadows, and audits a claim.
 
     Raises: FailedCheck: the recipe claims less than an audit proves that it spends, or than its own
         numbers add up to.

@@ -1,4 +1,6 @@
-"""Finding and dropping poisoned records before the undefended recipe is trained, without knowing how many there are.
+"""Finding and dropping poisoned records before the undefended recipe is trained.
+
+Whoever filters does not know how many there are.
 
 A job is one attack, all filters: they share its training sets, and two of them share their scores.
 The batches of a set that lost records are others than before, so what a filter changes is what it
@@ -32,7 +34,7 @@ from pipeline.risks.poisoning.measure.recipes import (
     BACKDOOR,
     NONE,
     ONE_PATIENT,
-    Poisonings,
+    CraftedPoison,
     held_out_margins,
     trained_on,
     triggered_margins,
@@ -40,14 +42,16 @@ from pipeline.risks.poisoning.measure.recipes import (
 from pipeline.risks.poisoning.measure.settings import PoisoningSettings
 from pipeline.risks.poisoning.measure.training_sets import TrainingSets, unpoisoned
 
-FILTERED = "filtered_"  # the first part of the name of a file
-RECIPE = BASELINE  # who cleans trains as usual
+PREFIX = "filtered_"  # of the name of a file
+RECIPE = BASELINE  # who filters trains as usual
 FIELDS = ("margins", "triggered", "drop_rate", "precision", "recall", "false_alarm_rate")
 
 
 @dataclass(frozen=True)
-class Cleansing:
-    """What cleaning does against one attack, by filter. E doses, R training sets of each, S repetitions, N patients.
+class Filtered:
+    """What filters do against one attack, by filter.
+
+    E doses, R training sets of each, S repetitions, N patients.
 
     Attributes: margins: (E, S, N) float32, the margin of the true class out of fold, in logits, of
         the recipe trained on what is left. triggered: (E, S, N) float32, likewise with the trigger
@@ -76,7 +80,7 @@ class Cleansing:
         write_tensors(path, tensors, {"filters": ",".join(self.margins)})
 
     @classmethod
-    def load(cls, path: Path) -> "Cleansing":
+    def load(cls, path: Path) -> "Filtered":
         """Reads what `save` wrote, bit for bit.
 
         Raises:
@@ -90,17 +94,20 @@ class Cleansing:
             )
         except KeyError as error:
             raise BadInput(
-                f"{path}: not what cleaning did ({error}); run `dvc repro poisoning`"
+                f"{path}: not what filters did ({error}); run `dvc repro poisoning`"
             ) from error
 
 
-def cleansed_attacks(poison: Poisonings) -> list[str]:
-    """The attacks that are cleaned up after: those on everybody and the backdoor; `none` first, which cleaning can only harm."""
+def filtered_attacks(poison: CraftedPoison) -> list[str]:
+    """Attacks on everybody and the backdoor.
+
+    First the control `none`, where filtering cannot help.
+    """
     return [NONE, *(attack for attack in poison.sets if attack != ONE_PATIENT)]
 
 
-def cleanse(attack: str, poison: Poisonings, cfg: Config) -> Cleansing:
-    """Cleans every training set of an attack (or `none`) by every filter, and trains the undefended recipe on what is left."""
+def filter_poison(attack: str, poison: CraftedPoison, cfg: Config) -> Filtered:
+    """Filters every training set of an attack (or `none`); trains the undefended recipe on it."""
     sets = unpoisoned(poison.dataset, poison.plan) if attack == NONE else poison.sets[attack]
     doses = int(sets.dose.max()) + 1
     rules = cfg.section(PoisoningSettings).filters
@@ -120,7 +127,7 @@ def cleanse(attack: str, poison: Poisonings, cfg: Config) -> Cleansing:
         results[rule] = _outcome(
             sets.plan.train & ~left, sets, poison, cfg, doses, triggered=attack == BACKDOOR
         )
-    return Cleansing(
+    return Filtered(
         **{field: {rule: result[field] for rule, result in results.items()} for field in FIELDS}
     )
 
@@ -128,13 +135,13 @@ def cleanse(attack: str, poison: Poisonings, cfg: Config) -> Cleansing:
 def _outcome(
     dropped: Tensor,
     sets: TrainingSets,
-    poison: Poisonings,
+    poison: CraftedPoison,
     cfg: Config,
     doses: int,
     *,
     triggered: bool,
 ) -> dict[str, Tensor]:
-    """The fields of a `Cleansing` where these rows (E * R, N * V) are dropped."""
+    """The fields of a `Filtered` where these rows (E * R, N * V) are dropped."""
     models = trained_on(RECIPE, sets.without(dropped), cfg)
     found = detection(dropped, sets.poisoned, sets.plan.train)
     rates = {"drop_rate": dropped.sum(1).double() / sets.plan.train.sum(1), **found._asdict()}

@@ -1,4 +1,4 @@
-"""Find and drop: filters that score how suspicious each training record is, before (or instead of) training on it.
+"""Filters score how suspicious each training record is, before (or instead of) training on it.
 
 A filter maps (dataset, plan, recipe) to scores (M, N), HIGHER = MORE SUSPICIOUS, one row for each
 training set; NaN where a
@@ -28,19 +28,18 @@ NEIGHBOURS = 10
 FOLDS = 5
 MAJORITY = 0.5  # of the neighbours: more of them disagree than agree
 BLOCK = 2**23  # numbers that one step of a filter holds at once, 64 MB in float64
-FOLD_SEED, TIE_SEED = (
-    86_028_121,
-    122_949_823,
-)  # added to a model's seed, so that no draw is shared with its training
+# added to a model's seed, so that no draw is shared with its training
+FOLD_SEED, TIE_SEED = (86_028_121, 122_949_823)
 
 
 def neighbours(
     dataset: Dataset, plan: Plan, recipe: Recipe | None = None, *, k: int = NEIGHBOURS
 ) -> Tensor:
-    """The share of a record's k nearest neighbours that carry another label (Wilson 1972; Paudice et al. 2018, arXiv:1803.00992).
+    """The share of a record's k nearest neighbours that carry another label.
 
-    The distance of two records is the mean square difference, in units of each feature's public
-    scale, of the values that both have. Records that have no value in common are farthest.
+    Wilson 1972; Paudice et al. 2018, arXiv:1803.00992. The distance of two records is the mean
+    square difference, in units of each feature's public scale, of the values that both have.
+    Records that have no value in common are farthest.
 
     Args:
         dataset: the records.
@@ -75,10 +74,10 @@ def neighbours(
 
 
 def loss(dataset: Dataset, plan: Plan, recipe: Recipe, *, folds: int = FOLDS) -> Tensor:
-    """Cross-entropy of each record under a model that did not train on it (trimming: Jagielski et al. 2018, arXiv:1804.00308).
+    """Cross-entropy of each record under a model that did not train on it.
 
-    Out of sample, because a model that has learned a wrong label agrees with it. Each training set
-    is cut into folds at random.
+    Trimming: Jagielski et al. 2018, arXiv:1804.00308. Out of sample, because a model that has
+    learned a wrong label agrees with it. Each training set is cut into folds at random.
 
     Args:
         dataset: the records.
@@ -92,9 +91,8 @@ def loss(dataset: Dataset, plan: Plan, recipe: Recipe, *, folds: int = FOLDS) ->
     scores = []
     for one in _blocks(plan, folds * dataset.x.numel()):
         fold = _folds(one, folds)
-        left_out = torch.stack([fold == part for part in range(folds)], 1).flatten(
-            0, 1
-        )  # (m * F, N), a set's folds together
+        # (m * F, N), a set's folds together
+        left_out = torch.stack([fold == part for part in range(folds)], 1).flatten(0, 1)
         train = one.train.repeat_interleave(folds, 0) & ~left_out
         seeds, nobody = one.seeds.repeat_interleave(folds), torch.full((len(train),), -1)
         labels = tuple(f"{label}-part{part}" for label in one.labels for part in range(folds))
@@ -141,9 +139,8 @@ def spectral(dataset: Dataset, plan: Plan, recipe: Recipe) -> Tensor:
             own = (valid & (dataset.y[index] == label)).double()[..., None]
             count = own.sum(1, keepdim=True).clamp(min=1)
             centred = (hidden - (hidden * own).sum(1, keepdim=True) / count) * own
-            first = torch.linalg.eigh(centred.mT @ centred).eigenvectors[
-                ..., -1:
-            ]  # the first right singular vector
+            # the first right singular vector
+            first = torch.linalg.eigh(centred.mT @ centred).eigenvectors[..., -1:]
             square = (centred @ first).square()
             mean = square.sum(1, keepdim=True) / count
             score += torch.where(mean > 0, square / mean, 0.0)[..., 0]
@@ -155,7 +152,7 @@ FILTERS: dict[str, Filter] = {"neighbours": neighbours, "loss": loss, "spectral"
 
 
 class Rule(NamedTuple):
-    """Who is dropped: those whose score by a filter is above a threshold, or (None) a share of the training set."""
+    """Who is dropped: whoever scores above a threshold, or (None) a share of the training set."""
 
     filter: str
     threshold: float | None = None
@@ -168,7 +165,7 @@ RULES: dict[str, Rule] = {
 
 
 def left_by(rule: str, scores: Tensor, train: Tensor, share: float, *, seed: int = 0) -> Tensor:
-    """(M, N) bool: the training sets (M, N) less those whom a rule drops, given the scores of its filter; see `drop`."""
+    """(M, N) bool: training sets less whom a rule drops by its filter's scores; see `drop`."""
     threshold = RULES[rule].threshold
     return (
         drop(scores, train, share, seed=seed)
@@ -200,7 +197,7 @@ def drop(scores: Tensor, train: Tensor, share: float, *, seed: int = 0) -> Tenso
 
 
 def drop_above(scores: Tensor, train: Tensor, threshold: float) -> Tensor:
-    """Each training set (M, N) without the records that score above a threshold, as `MAJORITY` of the neighbours."""
+    """Each training set (M, N) without the records that score above a threshold."""
     return train & ~(scores > threshold)
 
 
@@ -219,7 +216,10 @@ class Detection(NamedTuple):
 
 
 def detection(dropped: Tensor, poisoned: Tensor, train: Tensor) -> Detection:
-    """Compares what was dropped with what was poisoned; both (M, N) bool, and only the records of `train` (M, N) count."""
+    """Compares what was dropped with what was poisoned.
+
+    Both (M, N) bool, and only the records of `train` (M, N) count.
+    """
     dropped, poisoned, clean = dropped & train, poisoned & train, ~poisoned & train
 
     def share(part: Tensor, whole: Tensor) -> Tensor:
@@ -244,7 +244,10 @@ def _scatter(values: Tensor, index: Tensor, valid: Tensor, train: Tensor) -> Ten
 
 
 def _folds(plan: Plan, folds: int) -> Tensor:
-    """(M, N) int64: the fold of each training record, in sizes that differ by one at most; -1 = not a training record."""
+    """(M, N) int64: the fold of each training record, in sizes that differ by one at most.
+
+    -1 = not a training record.
+    """
     result = torch.full(plan.train.shape, -1)
     for member, rows in enumerate(plan.train):
         own = rows.nonzero()[:, 0]

@@ -1,8 +1,9 @@
-"""What poisoned training data do to a recipe: it is trained anew on every poisoned set, and scored on patients it never saw.
+"""What poisoned training data do to a recipe.
 
-`poisonings` crafts the sets once, for all recipes; `damage` trains one recipe on them. Attackers
-know no defense. Who writes a filter asks `poisonings(...).sets[attack]` for the training sets and
-for the rows in them that are poisoned (`TrainingSets`), and retrains on `sets.without(dropped)`.
+It is trained anew on every poisoned set, and scored on patients it never saw. `craft_poison` crafts
+the sets once, for all recipes; `measure_harm` trains one recipe on them. Attackers know no defense.
+Who writes a filter asks `craft_poison(...).sets[attack]` for the training sets and for the rows in
+them that are poisoned (`TrainingSets`), and retrains on `sets.without(dropped)`.
 """
 
 from collections.abc import Callable
@@ -22,8 +23,9 @@ from pipeline.defenses import train
 from pipeline.defenses.undefended import baseline
 from pipeline.files import BadInput, read_tensors, write_tensors
 from pipeline.models.answers import margin
+from pipeline.models.networks import Networks
 from pipeline.models.out_of_fold import Grid
-from pipeline.models.population import Networks, networks_of
+from pipeline.models.population import networks_of
 from pipeline.risks.poisoning.measure.settings import PoisoningSettings
 from pipeline.risks.poisoning.measure.training_sets import TrainingSets, training_sets
 from pipeline.verify.quick import quickly_proved
@@ -34,7 +36,7 @@ CHUNK = 60  # training sets that a recipe learns from at once, for memory's sake
 
 
 @dataclass(frozen=True)
-class Poisonings:
+class CraftedPoison:
     """Everything that is the same for all recipes.
 
     Attributes:
@@ -55,8 +57,10 @@ class Poisonings:
 
 
 @dataclass(frozen=True)
-class Damage:
-    """What is reported of one recipe; every figure is a function of it. E doses, S repetitions, N patients, T targets.
+class Harm:
+    """What is reported of one recipe; every figure is a function of it.
+
+    E doses, S repetitions, N patients, T targets.
 
     Attributes: y: (N,) int64, class indices. margins: by attack (E, S, N) float32, the margin of
         the true class out of fold, in logits; `none`: (1, S, N) clean. proved: by attack, likewise
@@ -96,7 +100,7 @@ class Damage:
         write_tensors(path, {**tensors, **alone}, {"attacks": ",".join(self.poisoned)})
 
     @classmethod
-    def load(cls, path: Path) -> "Damage":
+    def load(cls, path: Path) -> "Harm":
         """Reads what `save` wrote, bit for bit.
 
         Raises:
@@ -124,8 +128,8 @@ class Damage:
         return cls(margins=margins, proved=proved, poisoned=poisoned, share=share, **alone)
 
 
-def poisonings(dataset: Dataset, plan: Plan, cfg: Config) -> Poisonings:
-    """Crafts every attack at every dose, against the models of the first repetitions of a cross-validation.
+def craft_poison(dataset: Dataset, plan: Plan, cfg: Config) -> CraftedPoison:
+    """Crafts every attack at every dose, against models of the first repetitions.
 
     Raises: BadInput: fewer ill patients are answered rightly by the undefended models than are to
         be named.
@@ -153,11 +157,11 @@ def poisonings(dataset: Dataset, plan: Plan, cfg: Config) -> Poisonings:
         attack: training_sets(POISONS[attack](attacker), dataset, plan, numbers.doses)
         for attack in numbers.attacks
     }
-    return Poisonings(dataset, plan, threat, trigger, targets, sets)
+    return CraftedPoison(dataset, plan, threat, trigger, targets, sets)
 
 
 def _targets(dataset: Dataset, plan: Plan, cfg: Config, generator: torch.Generator) -> Tensor:
-    """Ill patients whom the undefended models call ill in every repetition, at random, as many in each fold of the first."""
+    """Ill patients, at random, as many in each fold, whom undefended models always call ill."""
     margins = held_out_margins(baseline(dataset, plan, cfg), dataset.x, dataset.y, plan, 1)[0]
     right = torch.zeros(len(dataset.y), dtype=torch.bool)
     right[Grid(plan, [0.0]).patients] = (margins > 0).all(0)
@@ -165,16 +169,16 @@ def _targets(dataset: Dataset, plan: Plan, cfg: Config, generator: torch.Generat
     possible = possible[torch.randperm(len(possible), generator=generator)]
     if len(possible) < cfg.section(PoisoningSettings).targets:
         raise BadInput(
-            f"poisoning.targets: only {len(possible)} ill patients are called ill without poison; lower it"
+            f"poisoning.targets: only {len(possible)} ill patients are called ill without poison; "
+            "lower it"
         )
     fold = plan.held_out[plan.repetition == 0][:, possible].byte().argmax(0)
-    turn = torch.stack(
-        [(fold[:place] == one).sum() for place, one in enumerate(fold)]
-    )  # one of each fold, then the next
+    # one of each fold, then the next
+    turn = torch.stack([(fold[:place] == one).sum() for place, one in enumerate(fold)])
     return possible[torch.argsort(turn, stable=True)[: cfg.section(PoisoningSettings).targets]]
 
 
-def damage(name: str, poison: Poisonings, cfg: Config) -> Damage:
+def measure_harm(name: str, poison: CraftedPoison, cfg: Config) -> Harm:
     """Trains the recipe `name` without poison and on every poisoned set."""
     dataset, plan, numbers = poison.dataset, poison.plan, cfg.section(PoisoningSettings)
     doses = len(numbers.doses)
@@ -202,7 +206,7 @@ def damage(name: str, poison: Poisonings, cfg: Config) -> Damage:
     totals = {
         attack: sets.plan.train.sum(1).view(doses, -1) for attack, sets in poison.sets.items()
     }
-    return Damage(
+    return Harm(
         y=dataset.y[patients],
         margins=margins,
         proved=proved,
@@ -217,10 +221,12 @@ def damage(name: str, poison: Poisonings, cfg: Config) -> Damage:
 def trained_on(
     name: str, sets: TrainingSets, cfg: Config, drop: Callable[[TrainingSets], Tensor] | None = None
 ) -> Networks:
-    """The recipe `name` on every training set, a few at a time; `drop` names rows (M, N * V) to leave out, right or wrong."""
-    at_once = max(
-        1, CHUNK // int((sets.dose == 0).sum())
-    )  # doses: every chunk harms the same models, and takes as many steps
+    """The recipe `name` on every training set, a few at a time.
+
+    `drop` names rows (M, N * V) to leave out, right or wrong.
+    """
+    # doses: every chunk harms the same models, and takes as many steps
+    at_once = max(1, CHUNK // int((sets.dose == 0).sum()))
     parts = []
     for first in range(0, int(sets.dose.max()) + 1, at_once):
         some = sets.select((sets.dose >= first) & (sets.dose < first + at_once))
@@ -245,8 +251,11 @@ def held_out_margins(population: Networks, x: Tensor, y: Tensor, plan: Plan, dos
     return Grid(plan, [0.0] * doses).scatter(found.view(doses, *index.shape), index, valid).float()
 
 
-def triggered_margins(population: Networks, poison: Poisonings, doses: int) -> Tensor:
-    """(E, S, N) float32: likewise, with the trigger in every record; NaN = the record lacks a measurement that it needs."""
+def triggered_margins(population: Networks, poison: CraftedPoison, doses: int) -> Tensor:
+    """(E, S, N) float32: likewise, with the trigger in every record.
+
+    NaN = the record lacks a measurement that it needs.
+    """
     dataset, plan = poison.dataset, poison.plan
     margins = held_out_margins(
         population, stamped(dataset.x, poison.trigger), dataset.y, plan, doses
@@ -256,7 +265,7 @@ def triggered_margins(population: Networks, poison: Poisonings, doses: int) -> T
     )
 
 
-def _proved(population: Networks, poison: Poisonings, cfg: Config, doses: int) -> Tensor:
+def _proved(population: Networks, poison: CraftedPoison, cfg: Config, doses: int) -> Tensor:
     """(E, S, N) bool: which right answers no change within the radius turns."""
     dataset, (index, valid) = poison.dataset, poison.plan.held_out_index()
     rows = index.repeat(doses, 1)
@@ -279,7 +288,10 @@ def _margins_at(population: Networks, dataset: Dataset, patients: Tensor) -> Ten
 
 
 def _by_target(values: Tensor, sets: TrainingSets, plan: Plan, targets: Tensor) -> Tensor:
-    """(1 + E, S, T) float32 of what each set's target got (2, E * R), before and after; before is the same for every dose."""
+    """(1 + E, S, T) float32 of what each set's target got (2, E * R), before and after.
+
+    Before is the same for every dose.
+    """
     place = (sets.target[:, None] == targets).byte().argmax(1)
     table = torch.zeros(2, int(sets.dose.max()) + 1, int(plan.repetition.max()) + 1, len(targets))
     table[:, sets.dose, plan.repetition[sets.model], place] = values.float()

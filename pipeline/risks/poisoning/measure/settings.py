@@ -10,12 +10,12 @@ Dose = Count | Annotated[float, Field(gt=0, lt=1)]
 
 
 class PoisoningSettings(Section):
-    """What is written into training sets: all `attacks` at all `doses`, against the first `repetitions` of the cross-validation.
+    """What is written into training sets.
 
-    A dose is a number of records, or a share of a model's training records, rounded up; people read
-    first of the one nearest to
-    `headline_dose`. `eps`: radius of the proofs. Who trains cleans by each of `filters`, which drop
-    the share `drop`; `folds` of the filter that trains models.
+    All `attacks` at all `doses`, against the first `repetitions` of the cross-validation. A dose is
+    a number of records, or a share of a model's training records, rounded up; people read first of
+    the one nearest to `headline_dose`. `eps`: radius of the proofs. Each of `filters` is tried on
+    them, which drop the share `drop`; `folds` of the filter that trains models.
     """
 
     recipes: Annotated[list[str], Field(min_length=1)]

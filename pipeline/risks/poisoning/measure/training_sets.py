@@ -1,4 +1,4 @@
-"""Poisoned training sets: every record in every version of it, and a plan that says which model learns from which version.
+"""Poisoned training sets: every version of every record, and a plan of who learns from which.
 
 The versions of a record lie side by side: row n * V + v of one data set is version v of record n,
 and version 0 is the record itself. A training set is a row of a plan that takes exactly one version
@@ -24,7 +24,9 @@ from pipeline.risks.poisoning.measure.settings import Dose
 
 @dataclass(frozen=True)
 class TrainingSets:
-    """Poisoned training sets as one data set and one plan: E doses x R harmed models, all doses of the smallest first.
+    """Poisoned training sets as one data set and one plan.
+
+    E doses x R harmed models, all doses of the smallest first.
 
     Attributes: dataset: N * V records; row n * V + v is version v of record n, version 0 the record
         itself. plan: (E * R, N * V); models are scored on version 0 of those whom the harmed model
@@ -53,14 +55,18 @@ class TrainingSets:
 
 
 def poisoned_records(dose: Dose, records: int) -> int:
-    """How many of a model's training records a dose is: a whole number of records, or a share of them, rounded up."""
+    """How many of a model's training records a dose is.
+
+    A whole number of records, or a share of them, rounded up.
+    """
     return dose if isinstance(dose, int) else max(1, math.ceil(dose * records - 1e-9))
 
 
 def training_sets(poison: Poison, dataset: Dataset, plan: Plan, doses: list[Dose]) -> TrainingSets:
-    """Every dose of a poison in every training set that it harms. Smaller doses are parts of larger ones.
+    """Every dose of a poison in every training set that it harms.
 
-    Where fewer records may be poisoned than the dose asks for, all of them are.
+    Smaller doses are parts of larger ones. Where fewer records may be poisoned than the dose asks
+    for, all of them are.
     """
     train, versions = plan.train[poison.model], 1 + len(poison.x)
     priority = poison.priority.masked_fill(~train, -torch.inf)

@@ -8,7 +8,7 @@ without any diagnosis; the rest are for testing.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 import torch
@@ -36,18 +36,16 @@ from pipeline.defenses import train
 from pipeline.files import BadInput, read_tensors, write_tensors
 from pipeline.models.answers import margin
 from pipeline.models.mlp import Architecture
-from pipeline.models.population import Networks, networks_of
+from pipeline.models.networks import Networks
+from pipeline.models.population import networks_of
 from pipeline.risks.theft.measure.settings import TheftSettings
 
 PLAIN, ENSEMBLE = "plain", "ensemble"  # how an API answers, beside the kinds of noise
-TRUE_LABELS, EQUATIONS = (
-    "true_labels",
-    "equations",
-)  # diagnoses instead of answers; a linear victim, solved
+# diagnoses instead of answers; a linear victim, solved
+TRUE_LABELS, EQUATIONS = ("true_labels", "equations")
 COINS = 15_487_469  # added to the seed, so that no plan shares coins with another
-INPUTS = (
-    1_000  # uniform records on which a copy is compared with its victim, beside the test patients
-)
+# uniform records on which a copy is compared with its victim, beside the test patients
+INPUTS = 1_000
 ROWS, ANSWERS = "copies.parquet", "answers.safetensors"
 # A copy by its name: how fast it learns. A few were tried on Pima, on these very splits: what
 # converges in a few hundred steps.
@@ -113,13 +111,13 @@ class Theft:
         return cls(rows, **arrays)
 
 
-def theft(name: str, dataset: Dataset, cfg: Config) -> Theft:
-    """Trains victims by the recipe `name`, lets them be asked, and tries what the copies are good for."""
+def steal(name: str, dataset: Dataset, cfg: Config) -> Theft:
+    """Trains victims by a recipe, lets them be asked, and tries what copies are good for."""
     scene = Scene.of(name, dataset, cfg)
-    parts = [scene.measured(*copied) for copied in _all_copies(scene, undefended=name == BASELINE)]
+    parts = [scene.judged(copies) for copies in _all_copies(scene, undefended=name == BASELINE)]
     with torch.no_grad():
         victims = {api: plain(model)(scene.everyone).float() for api, model in scene.models.items()}
-        told = {
+        answers = {
             f"{api}/{access}": shown(answer(scene.everyone), access).float()
             for api, answer in scene.apis.items()
             for access in (
@@ -135,22 +133,39 @@ def theft(name: str, dataset: Dataset, cfg: Config) -> Theft:
     rows, *tensors = zip(*parts, strict=True)
     log_odds, broken, agrees = map(torch.cat, tensors)
     return Theft(
-        pd.concat(rows, ignore_index=True),
-        log_odds,
-        broken,
-        agrees,
-        scene.member,
-        scene.test,
-        dataset.y,
-        victims,
-        direct,
-        told,
+        rows=pd.concat(rows, ignore_index=True),
+        log_odds=log_odds,
+        broken=broken,
+        agrees=agrees,
+        member=scene.member,
+        test=scene.test,
+        y=dataset.y,
+        victims=victims,
+        direct=direct,
+        shown=answers,
     )
+
+
+class Copies(NamedTuple):
+    """Copies by A attackers of V victims, for B budgets.
+
+    Attributes: attackers: what names each attacker: `strategy, api, access, surrogate`. population:
+        A x V x B models; budgets run fastest, then victims. budgets: how many records were asked
+        about. counts: (A, B), what the oracles counted.
+    """
+
+    attackers: list[dict[str, Any]]
+    population: Networks
+    budgets: list[int]
+    counts: Tensor
 
 
 @dataclass(frozen=True)
 class Scene:
-    """Victims, what stands in front of them, and who belongs to whom. V victims, N patients, T test patients of each."""
+    """Victims, what stands in front of them, and who belongs to whom.
+
+    V victims, N patients, T test patients of each.
+    """
 
     dataset: Dataset
     cfg: Config
@@ -162,7 +177,10 @@ class Scene:
 
     @classmethod
     def of(cls, name: str, dataset: Dataset, cfg: Config) -> "Scene":
-        """Draws the halves and trains the victims; the undefended ones with companions, for an API that answers with a mean."""
+        """Draws the halves and trains the victims.
+
+        The undefended ones with companions, for an API that answers with a mean.
+        """
         numbers, schema = cfg.section(TheftSettings), dataset.schema
         plan = Plan.random_halves(len(dataset.y), models=numbers.victims, seed=cfg.seed + COINS)
         coins = (
@@ -194,14 +212,13 @@ class Scene:
         """The attacker's own records, for each victim."""
         return [self.dataset.x[rows] for rows in ~self.member & ~self.test]
 
-    def measured(
-        self, named: list[dict[str, Any]], copies: Networks, budgets: list[int], counts: Tensor
-    ) -> tuple[pd.DataFrame, Tensor, Tensor, Tensor]:
-        """What the copies of A attackers (A x V x budgets) say and do: rows, log-odds, whom they break, and where they agree."""
+    def judged(self, copies: Copies) -> tuple[pd.DataFrame, Tensor, Tensor, Tensor]:
+        """What copies say and do: rows, log-odds, whom they break, and where they agree."""
+        attackers, models, budgets, counts = copies
         victims, width = len(self.test), len(budgets)
         rows = [
             {**name, "budget": budget, "queries": int(counts[a, b]), "victim": victim}
-            for a, name in enumerate(named)
+            for a, name in enumerate(attackers)
             for victim in range(victims)
             for b, budget in enumerate(budgets)
         ]
@@ -211,15 +228,17 @@ class Scene:
             INPUTS,
             torch.Generator().manual_seed(self.cfg.seed + COINS),
         )
-        owner = torch.arange(copies.size) // width % victims
-        x_adv = self.evaded(copies, owner).view(len(named), victims, -1, self.dataset.x.shape[1])
+        owner = torch.arange(models.size) // width % victims
+        x_adv = self.evaded(models, owner).view(
+            len(attackers), victims, -1, self.dataset.x.shape[1]
+        )
         broken, agrees = [], []
         with torch.no_grad():
-            log_odds = plain(copies)(self.dataset.x.expand(copies.size, -1, -1)).float()
-            guesses = (plain(copies)(inputs.expand(copies.size, -1, -1)) > 0).view(
-                len(named), victims, width, -1
+            log_odds = plain(models)(self.dataset.x.expand(models.size, -1, -1)).float()
+            guesses = (plain(models)(inputs.expand(models.size, -1, -1)) > 0).view(
+                len(attackers), victims, width, -1
             )
-            for a, name in enumerate(named):
+            for a, name in enumerate(attackers):
                 model = self.models.get(name["api"], self.models[PLAIN])
                 truth = plain(model)(inputs.expand(victims, -1, -1)) > 0
                 agrees.append((guesses[a] == truth[:, None]).flatten(0, 1))
@@ -232,7 +251,10 @@ class Scene:
         )
 
     def evaded(self, models: LogitsFn, owner: Tensor | None = None) -> Tensor:
-        """Test patients (M, T, D), as an attack on M models changes them; `owner` (M,) says whose patients each model gets."""
+        """Test patients (M, T, D), as an attack on M models changes them.
+
+        `owner` (M,) says whose patients each model gets.
+        """
         threat = Threat.of(self.dataset.schema.features, self.cfg.threat[self.cfg.audit.headline])
         index = rectangle(self.test)[0] if owner is None else rectangle(self.test)[0][owner]
         x, y = self.dataset.x[index].double(), self.dataset.y[index]
@@ -255,7 +277,7 @@ class Scene:
 
     @torch.no_grad()
     def broken_by(self, x_adv: Tensor, model: LogitsFn) -> Tensor:
-        """Whether the victims are wrong about test patients (V, B x T, D), any number B of versions of each; (V, B x T)."""
+        """(V, B x T): whether victims err on test patients (V, B x T, D), B versions of each."""
         y = self.dataset.y[rectangle(self.test)[0]]
         return margin(model(x_adv), y.repeat(1, x_adv.shape[1] // y.shape[1])) <= 0
 
@@ -272,7 +294,10 @@ class Scene:
 
 
 def companions(plan: Plan, size: int) -> Plan:
-    """Each model of the plan `size` times, on the same records, the first on its own seed; those of one model stand together."""
+    """Each model of the plan `size` times, on the same records, the first on its own seed.
+
+    Those of one model stand together.
+    """
     every = [
         tensor.repeat_interleave(size, 0) for tensor in (plan.train, plan.held_out, plan.repetition)
     ]
@@ -286,11 +311,11 @@ def companions(plan: Plan, size: int) -> Plan:
     )
 
 
-Copied = tuple[list[dict[str, Any]], Networks, list[int], Tensor]
+def _all_copies(scene: Scene, undefended: bool) -> Iterator[Copies]:
+    """Every strategy on the undefended models, the headline on others.
 
-
-def _all_copies(scene: Scene, undefended: bool) -> Iterator[Copied]:
-    """What each row is called, its copies, their budgets, and what their oracles counted."""
+    Then what needs no answers.
+    """
     numbers = scene.cfg.section(TheftSettings)
     for strategy in numbers.strategies if undefended else [numbers.headline]:
         others = [api for api in scene.apis if api != PLAIN] if strategy == numbers.headline else []
@@ -310,18 +335,17 @@ def _all_copies(scene: Scene, undefended: bool) -> Iterator[Copied]:
             "access": "probabilities",
             "surrogate": "linear",
         }
-        yield [named], copies, [oracle.asked], torch.tensor([[oracle.asked]])
+        yield Copies([named], copies, [oracle.asked], torch.tensor([[oracle.asked]]))
 
 
 def _copies(
     scene: Scene, strategy: Strategy, surrogate: str, attackers: list[tuple[str, Access]]
-) -> Copied:
+) -> Copies:
     numbers, schema, publics = scene.cfg.section(TheftSettings), scene.dataset.schema, scene.publics
     budgets, shape = list(numbers.budgets), (len(attackers), -1, -1, -1)
     oracles = [Oracle(scene.apis[api], access, budgets[-1]) for api, access in attackers]
-    seeds = torch.full(
-        (len(attackers),), scene.cfg.seed
-    )  # the same luck for everybody: attackers differ by what they are told
+    # the same luck for everybody: attackers differ by what they are told
+    seeds = torch.full((len(attackers),), scene.cfg.seed)
 
     def learn(x: Tensor, answers: Tensor, *sizes: int) -> Networks:
         return train_copies(
@@ -349,11 +373,14 @@ def _copies(
         {"strategy": strategy, "api": api, "access": access, "surrogate": surrogate}
         for api, access in attackers
     ]
-    return names, copies, budgets, counts
+    return Copies(names, copies, budgets, counts)
 
 
-def _from_diagnoses(scene: Scene, surrogate: str) -> Copied:
-    """What the attacker's own patients would teach, were their diagnoses known: what a copy must beat."""
+def _from_diagnoses(scene: Scene, surrogate: str) -> Copies:
+    """What the attacker's own patients would teach, were their diagnoses known.
+
+    What a copy must beat.
+    """
     theirs = ~scene.member & ~scene.test
     count = int(theirs.sum(1).min())
     index = torch.stack([rows.nonzero()[:, 0][:count] for rows in theirs])
@@ -369,7 +396,7 @@ def _from_diagnoses(scene: Scene, surrogate: str) -> Copied:
         _effort(scene, surrogate),
     )
     named = {"strategy": TRUE_LABELS, "api": "none", "access": "diagnoses", "surrogate": surrogate}
-    return [named], copies, budgets, torch.zeros(1, len(budgets), dtype=torch.long)
+    return Copies([named], copies, budgets, torch.zeros(1, len(budgets), dtype=torch.long))
 
 
 def _architecture(scene: Scene, surrogate: str) -> Architecture:

@@ -10,7 +10,10 @@ from pipeline.config import Count, Positive, Section
 
 
 class TheftSettings(Section):
-    """How `victims` models of each recipe are copied from their answers: undefended by all strategies, else by the `headline`."""
+    """How `victims` models of each recipe are copied from their answers.
+
+    Undefended by all strategies, else by the `headline`.
+    """
 
     recipes: Annotated[list[str], Field(min_length=1)]
     victims: Annotated[int, Field(ge=2)]

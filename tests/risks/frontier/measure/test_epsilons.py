@@ -13,10 +13,11 @@ from pipeline.models.mlp import Architecture
 from pipeline.risks.frontier.measure import epsilons as module
 from pipeline.risks.frontier.measure.epsilons import (
     Frontier,
+    Training,
     at_each_noise,
     claim_of,
-    frontier,
     proofs,
+    trace_frontier,
     training_numbers,
 )
 from pipeline.validation import check_options
@@ -41,7 +42,7 @@ def changed(cfg):
 @pytest.fixture
 def found(dataset, changed):
     plan = tiny.plan(dataset, release=True)
-    return frontier(
+    return trace_frontier(
         dataset,
         plan,
         changed(epsilons=[1.0, 8.0, None], models={"mlp": [6], "linear": []}, repetitions=1),
@@ -88,7 +89,7 @@ def test_epsilons_differ_by_their_noise_alone(dataset, changed):
     plan = tiny.plan(dataset)
     claims = [claim_of(epsilon, plan, **numbers) for epsilon in (0.5, 4.0, None)]
     numbers.pop("delta")
-    together = at_each_noise(dataset, plan, LINEAR, claims, numbers, "")
+    together = at_each_noise(Training("linear", LINEAR, claims, numbers), dataset, plan, "")
     for population, claim in zip(together, claims, strict=True):
         assert population.labels == plan.labels
         alone = fit_private(dataset, plan, LINEAR, claim["noise_multiplier"], **numbers)
@@ -100,7 +101,8 @@ def test_epsilons_differ_by_their_noise_alone(dataset, changed):
 def test_a_linear_model_is_proved_where_its_worst_corner_is_right(dataset, changed):
     plan = tiny.plan(dataset, seeds=1)
     cfg, models = changed(radius=0.3, boxes=1), tiny.untrained(plan, dataset, hidden=())
-    margins, below, breaks = torch.from_numpy(proofs([models], dataset, plan, cfg))[:, 0]
+    answers = proofs([models], dataset, plan, cfg)
+    margins, below, breaks = (torch.from_numpy(values)[0] for values in answers)
     threat = Threat.of(tiny.SCHEMA.features, cfg.threat["clinical"])
     low, high = threat.box(dataset.x, 0.3)
     slope = tiny.slope(models, dataset.y.expand(plan.size, -1), threat)
@@ -139,7 +141,7 @@ def test_without_dp_train_there_are_no_numbers_to_train_with(values, dataset):
     with pytest.raises(
         BadInput, match=r"^params\.yaml: dp_train: missing; the frontier trains with its numbers"
     ):
-        frontier(dataset, tiny.plan(dataset), params.parse(values, "conf"))
+        trace_frontier(dataset, tiny.plan(dataset), params.parse(values, "conf"))
 
 
 def test_the_numbers_are_those_of_dp_train(changed):
@@ -152,7 +154,7 @@ def test_the_numbers_are_those_of_dp_train(changed):
 
 def test_a_delta_of_one_in_the_cohort_is_refused(dataset, changed):
     with pytest.raises(BadInput, match=r"^dp_train\.delta: .* is not below 1 / records"):
-        frontier(dataset, tiny.plan(dataset), changed({"delta": 0.5}))
+        trace_frontier(dataset, tiny.plan(dataset), changed({"delta": 0.5}))
 
 
 @pytest.mark.parametrize("epsilon", [0.5, None])
@@ -165,11 +167,11 @@ def test_noise_that_was_forgotten_is_found_unless_nothing_was_claimed(
     )
     cfg = changed({"steps": 80}, epsilons=[epsilon], models={"linear": []}, canaries=1, runs=128)
     if epsilon is None:
-        claims = frontier(few, tiny.plan(few), cfg).claims
+        claims = trace_frontier(few, tiny.plan(few), cfg).claims
         assert claims[0][0]["audit"]["epsilon_lower_bound"] > 0.5
         return
     with pytest.raises(
         FailedCheck,
         match=r"^frontier, linear: claims epsilon 0\.500, but \d+ of \d+ guesses about canaries",
     ):
-        frontier(few, tiny.plan(few), cfg)
+        trace_frontier(few, tiny.plan(few), cfg)

@@ -15,10 +15,10 @@ from pipeline.models.answers import margin
 from pipeline.risks.poisoning.measure.recipes import (
     NONE,
     ONE_PATIENT,
-    Damage,
-    Poisonings,
-    damage,
-    poisonings,
+    CraftedPoison,
+    Harm,
+    craft_poison,
+    measure_harm,
     trained_on,
 )
 
@@ -48,8 +48,8 @@ def change(smoke_text):
 
 @pytest.fixture(scope="module")
 def outcome(change):
-    poison = poisonings(DATA, PLAN, change())
-    return poison, damage("baseline", poison, change())
+    poison = craft_poison(DATA, PLAN, change())
+    return poison, measure_harm("baseline", poison, change())
 
 
 def right(margins):
@@ -72,7 +72,7 @@ def test_many_flips_destroy_and_one_does_not(outcome):
 
 def test_the_backdoor_takes_and_leaves_others_alone(change):
     numbers = change(attacks=["backdoor"], doses=[0.15], trigger_features=2, trigger_size=2.5)
-    found = damage("baseline", poisonings(DATA, PLAN, numbers), numbers)
+    found = measure_harm("baseline", craft_poison(DATA, PLAN, numbers), numbers)
     ill = (found.y == 1) & ~found.triggered[0, 0].isnan()
     success = (found.triggered[:, :, ill] <= 0).double().mean((1, 2))
     assert success[1] > success[0] + 0.3
@@ -154,9 +154,9 @@ def test_counts_are_what_was_asked_for(outcome):
 def test_it_survives_the_disk(outcome, tmp_path):
     _, found = outcome
     found.save(tmp_path / "baseline.safetensors")
-    again = Damage.load(tmp_path / "baseline.safetensors")
+    again = Harm.load(tmp_path / "baseline.safetensors")
     assert ONE_PATIENT not in again.margins
-    for field in fields(Damage):
+    for field in fields(Harm):
         here, there = getattr(found, field.name), getattr(again, field.name)
         pairs = [(here[k], there[k]) for k in here] if isinstance(here, dict) else [(here, there)]
         assert not isinstance(here, dict) or list(here) == list(there)
@@ -170,12 +170,12 @@ def test_another_file_is_refused(tmp_path):
     tiny_file = tmp_path / "plan.safetensors"
     PLAN.save(tiny_file)
     with pytest.raises(BadInput, match="not what poison did to a recipe"):
-        Damage.load(tiny_file)
+        Harm.load(tiny_file)
 
 
 def test_a_perfect_filter_gives_the_model_of_the_rest(change):
     numbers = change(attacks=["worst_flips"], doses=[0.4], repetitions=1)
-    poison: Poisonings = poisonings(DATA, PLAN, numbers)
+    poison: CraftedPoison = craft_poison(DATA, PLAN, numbers)
     sets = poison.sets["worst_flips"]
     filtered = trained_on("baseline", sets, numbers, drop=lambda some: some.poisoned)
     rest = replace(poison.plan, train=(sets.plan.train & ~sets.poisoned).view(3, 150, 2)[..., 0])
@@ -191,4 +191,4 @@ def test_more_targets_than_possible_is_one_line(change):
         BadInput,
         match=r"^poisoning\.targets: only \d+ ill patients are called ill without poison; lower it",
     ):
-        poisonings(DATA, PLAN, change(targets=1000))
+        craft_poison(DATA, PLAN, change(targets=1000))

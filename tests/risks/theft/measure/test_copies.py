@@ -14,10 +14,11 @@ from pipeline.risks.theft.measure.copies import (
     EQUATIONS,
     PLAIN,
     TRUE_LABELS,
+    Copies,
     Scene,
     Theft,
     companions,
-    theft,
+    steal,
 )
 
 DATA = tiny.records(120, seed=0)
@@ -40,7 +41,7 @@ def scene(quick):
 
 @pytest.fixture(scope="module")
 def stolen(quick):
-    return theft("baseline", DATA, quick)
+    return steal("baseline", DATA, quick)
 
 
 def test_the_attackers_patients_trained_nobody_and_test_nobody(scene):
@@ -54,8 +55,8 @@ def test_the_attackers_patients_trained_nobody_and_test_nobody(scene):
 
 def test_a_copy_with_the_victims_weights_agrees_everywhere_and_harms_as_much(scene):
     victims = scene.models[PLAIN]
-    rows, odds, broken, agrees = scene.measured(
-        [{"api": PLAIN}], victims, [10], torch.tensor([[10]])
+    rows, odds, broken, agrees = scene.judged(
+        Copies([{"api": PLAIN}], victims, [10], torch.tensor([[10]]))
     )
     assert agrees.all()
     torch.testing.assert_close(odds, plain(victims)(scene.everyone).float())
@@ -105,7 +106,7 @@ def test_an_api_with_noise_is_judged_by_the_clean_model_and_an_ensemble_by_itsel
 
 
 def test_a_defended_recipe_is_attacked_by_the_headline_strategy_alone(quick):
-    stolen = theft(
+    stolen = steal(
         "distill", DATA, quick.model_copy(update={"distill": {"temperature": 5.0, "epochs": 2}})
     )
     assert set(stolen.rows["strategy"]) == {quick.theft.headline, TRUE_LABELS}
@@ -114,7 +115,7 @@ def test_a_defended_recipe_is_attacked_by_the_headline_strategy_alone(quick):
 
 def test_linear_victims_are_solved(quick):
     linear = quick.model_copy(update={"model": ModelConfig(name="linear", hidden=[])})
-    stolen = theft("baseline", DATA, linear)
+    stolen = steal("baseline", DATA, linear)
     rows = stolen.rows[stolen.rows["strategy"] == EQUATIONS]
     assert rows["queries"].tolist() == [11, 11]
     torch.testing.assert_close(
@@ -137,7 +138,7 @@ def test_it_survives_the_disk(stolen, tmp_path):
 
 
 def test_the_same_seed_gives_the_same_copies(stolen, quick):
-    again = theft("baseline", DATA, quick)
+    again = steal("baseline", DATA, quick)
     assert torch.equal(again.log_odds, stolen.log_odds)
     assert torch.equal(again.broken, stolen.broken)
 
