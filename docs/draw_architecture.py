@@ -60,7 +60,7 @@ def _short(module: str) -> str:
 
 
 def _names(modules: list[str]) -> str:
-    return " and ".join(f"`{_short(module)}`" for module in modules)
+    return ", ".join(f"`{_short(module)}`" for module in modules)
 
 
 def _plain(room: str) -> str:

@@ -448,13 +448,13 @@ def test_a_module_is_no_longer_than_one_can_read(path):
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 400
 
 
-MIRRORS_NOTHING = {Path("test_contract.py"), Path("test_guides.py")}
+MIRRORS_NOTHING = {Path(f"test_{name}.py") for name in ("contract", "docs", "guides")}
 
 
 def mirrored(test):
     """The module or package that a test module is about."""
     place = (
-        (ROOT if test.parts[0] in ("benchmarks", "docs") else PACKAGE)
+        (ROOT if test.parts[0] == "benchmarks" else PACKAGE)
         / test.parent
         / test.stem.removeprefix("test_")
     )
