@@ -9,6 +9,8 @@ import yaml
 
 import tiny
 from guides import NewFile, guide
+from pipeline.defenses import DEFENSES
+from pipeline.risks import RISKS
 from pipeline.risks.risk import Risk
 
 ROOT = tiny.ROOT
@@ -121,10 +123,12 @@ def test_the_table_of_rooms_has_the_floors_of_the_contract():
     assert [sorted(rooms) for rooms in floors] == [sorted(rooms) for rooms in wanted]
 
 
-def test_the_page_names_every_stage():
+def test_the_page_names_the_stages_there_are():
     section = ARCHITECTURE.split("## Stages, folders, DVC")[1].split("\n## ")[0]
     first = re.findall(r"^\| ([^|]*) \|", section, re.MULTILINE)[2:]
-    assert {name for cell in first for name in re.findall(r"`(\w+)`", cell)} == set(DVC["stages"])
+    named = {name for cell in first for name in re.findall(r"`(\w+)`", cell)}
+    one_of_many = {*DEFENSES, *(risk.name for risk in RISKS)}  # a new one changes no page
+    assert set(DVC["stages"]) - one_of_many <= named <= set(DVC["stages"])
 
 
 def test_the_page_names_every_part_of_a_risk():
