@@ -96,11 +96,8 @@ def test_a_convolutional_network_on_images_with_an_official_split(stored, values
     assert len(table(folder, "membership")) > 0
     why = table(folder, "inversion_not_applicable").set_index("defense")["why"]
     assert set(why.index) == {"baseline", "again"}
+    assert "<td>exact</td>" not in (folder / "report.html").read_text()
     page = words(folder)
-    assert (
-        "exact"
-        not in page.split("Under the clinical threat", 2)[2].split("Which patients")[0][:2000]
-    )
     assert page.count(f"not applicable: {why['again']}") == 2
     assert "not applicable" in page.split("Inversion")[-1]
 

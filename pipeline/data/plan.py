@@ -7,7 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.files import BadInput, read_tensors, write_tensors
+from pipeline.artifact import read_artifact, write_artifact
+from pipeline.files import BadInput
 
 RELEASE = "release"
 
@@ -131,27 +132,17 @@ class Plan:
         return rectangle(self.held_out)
 
     def save(self, path: Path) -> None:
-        """Writes the tables as safetensors."""
-        tensors = {
-            "train": self.train,
-            "held_out": self.held_out,
-            "repetition": self.repetition,
-            "seeds": self.seeds,
-        }
-        write_tensors(path, tensors, {"labels": ",".join(self.labels)})
+        """Writes one safetensors file."""
+        write_artifact(path, self)
 
     @classmethod
     def load(cls, path: Path) -> "Plan":
         """Reads what `save` wrote.
 
         Raises:
-            BadInput: the file is missing or damaged.
+            BadInput: the file is missing, damaged, or holds something else.
         """
-        tensors, metadata = read_tensors(path, advice="run `dvc repro prepare`")
-        try:
-            return cls(**tensors, labels=tuple(metadata["labels"].split(",")))
-        except (KeyError, TypeError) as error:
-            raise BadInput(f"{path}: not a plan ({error}); run `dvc repro prepare`") from error
+        return read_artifact(path, cls, what="a plan", advice="run `dvc repro prepare`")
 
 
 def rectangle(table: Tensor) -> tuple[Tensor, Tensor]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,10 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from pipeline.artifact import read_artifact, write_artifact
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
 from pipeline.data.threat import Threat
-from pipeline.files import BadInput, read_tensors, write_tensors
 from pipeline.models.answers import margin
 from pipeline.models.out_of_fold import Grid
 from pipeline.models.population import Population, networks_of
@@ -57,8 +57,8 @@ class Verified:
     alone_value: Tensor
 
     def save(self, path: Path) -> None:
-        """Writes the tensors as safetensors."""
-        write_tensors(path, {field.name: getattr(self, field.name) for field in fields(self)})
+        """Writes one safetensors file."""
+        write_artifact(path, self)
 
     @classmethod
     def load(cls, path: Path) -> "Verified":
@@ -67,13 +67,7 @@ class Verified:
         Raises:
             BadInput: the file is missing, damaged, or holds something else.
         """
-        tensors, _ = read_tensors(path, ADVICE)
-        expected = {field.name for field in fields(cls)}
-        if set(tensors) != expected:
-            raise BadInput(
-                f"{path}: not what was proved about patients (it holds {', '.join(sorted(tensors))}); {ADVICE}"
-            )
-        return cls(**tensors)
+        return read_artifact(path, cls, what="what was proved about patients", advice=ADVICE)
 
     def robust_at(self, radii: list[float]) -> Tensor:
         """(E, S, N) bool: proved that no record within each radius changes a right answer."""

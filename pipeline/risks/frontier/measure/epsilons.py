@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pipeline.artifact import read_artifact, write_artifact
 from pipeline.attacks.membership import MEMBERSHIP, signals
 from pipeline.config import Config
 from pipeline.data.plan import Plan
@@ -23,7 +24,7 @@ from pipeline.data.schema import Dataset
 from pipeline.data.tabular import Array
 from pipeline.data.threat import Threat
 from pipeline.defenses.privacy import dp_train, fit_private, guarantee_for
-from pipeline.files import BadInput, read_json, read_tensors, write_json, write_tensors
+from pipeline.files import BadInput
 from pipeline.models.mlp import MODELS, Architecture
 from pipeline.models.networks import Networks
 from pipeline.parallel import share_out, workers
@@ -75,30 +76,22 @@ class Frontier:
 
     def save(self, folder: Path) -> None:
         """Writes `frontier.safetensors` and `frontier.json`."""
-        tensors = {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
-        write_tensors(folder / TENSORS, tensors)
-        write_json(
-            folder / DESCRIPTION,
-            {name: value for name, value in vars(self).items() if name not in tensors},
-        )
+        write_artifact(folder / TENSORS, self, facts=folder / DESCRIPTION)
 
     @classmethod
     def load(cls, folder: Path) -> "Frontier":
         """Reads what `save` wrote.
 
         Raises:
-            BadInput: a file is missing or damaged.
+            BadInput: a file is missing, damaged, or holds something else.
         """
-        tensors, _ = read_tensors(folder / TENSORS, advice="run `dvc repro frontier`")
-        described = read_json(folder / DESCRIPTION)
-        try:
-            models, epsilons = (tuple(described.pop(name)) for name in ("models", "epsilons"))
-            parts: dict[str, Any] = {**described, **tensors}
-            return cls(models, epsilons, **parts)
-        except (AttributeError, KeyError, TypeError) as error:
-            raise BadInput(
-                f"{folder}: no privacy frontier ({error}); run `dvc repro frontier`"
-            ) from error
+        return read_artifact(
+            folder / TENSORS,
+            cls,
+            what="a privacy frontier",
+            advice="run `dvc repro frontier`",
+            facts=folder / DESCRIPTION,
+        )
 
 
 class Answers(NamedTuple):

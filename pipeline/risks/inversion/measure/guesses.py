@@ -1,12 +1,12 @@
 """What models tell about a patient's measurement and about a typical patient, as data."""
 
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from pipeline.artifact import read_artifact, write_artifact
 from pipeline.attacks.inversion import (
     attribute_inference,
     by_side,
@@ -15,7 +15,7 @@ from pipeline.attacks.inversion import (
 )
 from pipeline.config import Config
 from pipeline.data.schema import Dataset
-from pipeline.files import NotApplicable, read_tensors, write_tensors
+from pipeline.files import NotApplicable
 from pipeline.models.population import Population, networks_of
 from pipeline.risks.inversion.measure.settings import InversionSettings
 
@@ -57,29 +57,17 @@ class Inversion:
     def save(self, folder: Path) -> None:
         """Writes `guesses.safetensors` into a new folder."""
         folder.mkdir(parents=True)
-        tensors = {"alone": self.alone, "aided": self.aided, "typical": self.typical}
-        tensors |= {f"distances.{name}": value for name, value in self.distances.items()}
-        write_tensors(
-            folder / FILE,
-            tensors,
-            {"questions": json.dumps([asdict(question) for question in self.questions])},
-        )
+        write_artifact(folder / FILE, self)
 
     @classmethod
     def load(cls, folder: Path) -> "Inversion":
         """Reads what `save` wrote.
 
         Raises:
-            BadInput: the file is missing or damaged.
+            BadInput: the file is missing, damaged, or holds something else.
         """
-        tensors, metadata = read_tensors(folder / FILE, advice="run `dvc repro` to make it")
-        distances = {
-            name.removeprefix("distances."): tensor
-            for name, tensor in tensors.items()
-            if name.startswith("distances.")
-        }
-        questions = tuple(Question(**question) for question in json.loads(metadata["questions"]))
-        return cls(questions, tensors["alone"], tensors["aided"], tensors["typical"], distances)
+        advice = "run `dvc repro` to make it"
+        return read_artifact(folder / FILE, cls, what="guesses of measurements", advice=advice)
 
 
 def guess_measurements(

@@ -13,18 +13,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pipeline.artifact import read_artifact, write_artifact
 from pipeline.attacks.membership import MEMBERSHIP, blind, signals
 from pipeline.config import Config
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
 from pipeline.defenses import train
-from pipeline.files import read_json, read_tensors, write_json, write_tensors
+from pipeline.files import read_json, write_json
 from pipeline.models.population import Population
 from pipeline.risks.membership.measure.claims import COINS, audited_claim
 from pipeline.risks.membership.measure.settings import MembershipSettings
 
 BLIND = "blind"  # a classifier that sees the records and no model: there is nothing to be found
 SCORES, CLAIM = "scores.safetensors", "claim.json"
+WHAT, ADVICE = "membership scores", "run `dvc repro` to make it"
 
 
 @dataclass(frozen=True)
@@ -63,8 +65,7 @@ class Membership:
     def save(self, folder: Path) -> None:
         """Writes `scores.safetensors` and `claim.json` into a new folder."""
         folder.mkdir(parents=True)
-        tensors = {**self.scores, "member": self.member, "log_odds": self.log_odds}
-        write_tensors(folder / SCORES, tensors, {"order": ",".join(self.scores)})
+        write_artifact(folder / SCORES, self, beside=["claim"])
         write_json(folder / CLAIM, self.claim)
 
     @classmethod
@@ -72,11 +73,10 @@ class Membership:
         """Reads what `save` wrote.
 
         Raises:
-            BadInput: a file is missing or damaged.
+            BadInput: a file is missing, damaged, or holds something else.
         """
-        tensors, metadata = read_tensors(folder / SCORES, advice="run `dvc repro` to make it")
-        scores = {name: tensors[name] for name in metadata["order"].split(",")}
-        return cls(scores, tensors["member"], tensors["log_odds"], read_json(folder / CLAIM))
+        claim = read_json(folder / CLAIM)
+        return read_artifact(folder / SCORES, cls, what=WHAT, advice=ADVICE, claim=claim)
 
 
 def infer_members(name: str, halves: Halves, dataset: Dataset, cfg: Config) -> Membership:

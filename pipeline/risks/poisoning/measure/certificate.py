@@ -5,10 +5,10 @@ from pathlib import Path
 
 from torch import Tensor
 
+from pipeline.artifact import read_artifact, write_artifact
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
 from pipeline.defenses.partition import certified_records
-from pipeline.files import read_tensors, write_tensors
 from pipeline.models.out_of_fold import Grid
 from pipeline.models.population import Population, networks_of
 
@@ -31,17 +31,17 @@ class Certificate:
     def save(self, folder: Path) -> None:
         """Writes `certificate.safetensors` into a new folder."""
         folder.mkdir(parents=True)
-        write_tensors(folder / FILE, {"y": self.y, "records": self.records})
+        write_artifact(folder / FILE, self)
 
     @classmethod
     def load(cls, folder: Path) -> "Certificate":
         """Reads what `save` wrote.
 
         Raises:
-            BadInput: the file is missing or damaged.
+            BadInput: the file is missing, damaged, or holds something else.
         """
-        tensors, _ = read_tensors(folder / FILE, advice="run `dvc repro` to make it")
-        return cls(tensors["y"], tensors["records"])
+        advice = "run `dvc repro` to make it"
+        return read_artifact(folder / FILE, cls, what="certified records", advice=advice)
 
 
 def certify(population: Population, dataset: Dataset, plan: Plan) -> Certificate | None:

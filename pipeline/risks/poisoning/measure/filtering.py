@@ -15,11 +15,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from pipeline.artifact import read_artifact, write_artifact
 from pipeline.config import BASELINE, Config
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
 from pipeline.defenses import train
-from pipeline.files import BadInput, read_tensors, write_tensors
 from pipeline.models.population import Networks, networks_of
 from pipeline.risks.poisoning.measure.filters import (
     FILTERS,
@@ -71,13 +71,8 @@ class Filtered:
     false_alarm_rate: dict[str, Tensor]
 
     def save(self, path: Path) -> None:
-        """Writes the tensors as safetensors."""
-        tensors = {
-            f"{field}.{name}": tensor
-            for field in FIELDS
-            for name, tensor in getattr(self, field).items()
-        }
-        write_tensors(path, tensors, {"filters": ",".join(self.margins)})
+        """Writes one safetensors file."""
+        write_artifact(path, self)
 
     @classmethod
     def load(cls, path: Path) -> "Filtered":
@@ -86,16 +81,8 @@ class Filtered:
         Raises:
             BadInput: the file is missing, damaged, or holds something else.
         """
-        tensors, metadata = read_tensors(path, advice="run `dvc repro poisoning`")
-        try:
-            names = metadata["filters"].split(",")
-            return cls(
-                **{field: {name: tensors[f"{field}.{name}"] for name in names} for field in FIELDS}
-            )
-        except KeyError as error:
-            raise BadInput(
-                f"{path}: not what filters did ({error}); run `dvc repro poisoning`"
-            ) from error
+        advice = "run `dvc repro poisoning`"
+        return read_artifact(path, cls, what="what filters did", advice=advice)
 
 
 def filtered_attacks(poison: CraftedPoison) -> list[str]:

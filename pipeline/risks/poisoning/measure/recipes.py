@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from pipeline.artifact import read_artifact, write_artifact
 from pipeline.attacks.poisoning import POISONS, Attacker, carries, make_trigger, stamped
 from pipeline.attacks.surrogate import train_linear_surrogate
 from pipeline.config import Config
@@ -21,7 +22,7 @@ from pipeline.data.schema import Dataset
 from pipeline.data.threat import Threat
 from pipeline.defenses import train
 from pipeline.defenses.undefended import baseline
-from pipeline.files import BadInput, read_tensors, write_tensors
+from pipeline.files import BadInput
 from pipeline.models.answers import margin
 from pipeline.models.networks import Networks
 from pipeline.models.out_of_fold import Grid
@@ -82,22 +83,8 @@ class Harm:
     share: dict[str, Tensor]
 
     def save(self, path: Path) -> None:
-        """Writes the tensors as safetensors."""
-        groups = {
-            "margins": self.margins,
-            "proved": self.proved,
-            "poisoned": self.poisoned,
-            "share": self.share,
-        }
-        tensors = {
-            f"{group}.{name}": tensor
-            for group, named in groups.items()
-            for name, tensor in named.items()
-        }
-        alone = {
-            name: getattr(self, name) for name in ("y", "triggered", "targets", "target_margins")
-        }
-        write_tensors(path, {**tensors, **alone}, {"attacks": ",".join(self.poisoned)})
+        """Writes one safetensors file."""
+        write_artifact(path, self)
 
     @classmethod
     def load(cls, path: Path) -> "Harm":
@@ -106,26 +93,8 @@ class Harm:
         Raises:
             BadInput: the file is missing, damaged, or holds something else.
         """
-        tensors, metadata = read_tensors(path, advice="run `dvc repro poisoning`")
-        try:
-            order = metadata["attacks"].split(",")
-            scored = [NONE, *(name for name in order if name != ONE_PATIENT)]
-            margins, proved = (
-                {name: tensors[f"{group}.{name}"] for name in scored}
-                for group in ("margins", "proved")
-            )
-            poisoned, share = (
-                {name: tensors[f"{group}.{name}"] for name in order}
-                for group in ("poisoned", "share")
-            )
-            alone = {
-                name: tensors[name] for name in ("y", "triggered", "targets", "target_margins")
-            }
-        except KeyError as error:
-            raise BadInput(
-                f"{path}: not what poison did to a recipe ({error}); run `dvc repro poisoning`"
-            ) from error
-        return cls(margins=margins, proved=proved, poisoned=poisoned, share=share, **alone)
+        advice = "run `dvc repro poisoning`"
+        return read_artifact(path, cls, what="what poison did to a recipe", advice=advice)
 
 
 def craft_poison(dataset: Dataset, plan: Plan, cfg: Config) -> CraftedPoison:

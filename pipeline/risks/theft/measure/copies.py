@@ -14,6 +14,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from pipeline.artifact import read_artifact, write_artifact
 from pipeline.attacks.evasion.gradient import fgsm, pgd
 from pipeline.attacks.evasion.records import LogitsFn
 from pipeline.attacks.evasion.sparse import sparse
@@ -33,7 +34,7 @@ from pipeline.data.plan import Plan, rectangle
 from pipeline.data.schema import Dataset
 from pipeline.data.threat import Threat
 from pipeline.defenses import train
-from pipeline.files import BadInput, read_tensors, write_tensors
+from pipeline.files import BadInput
 from pipeline.models.answers import margin
 from pipeline.models.mlp import Architecture
 from pipeline.models.networks import Networks
@@ -50,7 +51,6 @@ ROWS, ANSWERS = "copies.parquet", "answers.safetensors"
 # A copy by its name: how fast it learns. A few were tried on Pima, on these very splits: what
 # converges in a few hundred steps.
 EFFORTS = {"linear": {"learning_rate": 3e-2}, "mlp": {"learning_rate": 3e-3}}
-ARRAYS = ("log_odds", "broken", "agrees", "member", "test", "y")
 
 
 @dataclass(frozen=True)
@@ -83,32 +83,23 @@ class Theft:
         """Writes `copies.parquet` and `answers.safetensors` into a new folder."""
         folder.mkdir(parents=True)
         self.rows.to_parquet(folder / ROWS, index=False, compression="zstd")
-        tensors = {name: getattr(self, name) for name in ARRAYS}
-        for group in ("victims", "direct", "shown"):
-            tensors |= {f"{group}.{name}": value for name, value in getattr(self, group).items()}
-        write_tensors(folder / ANSWERS, tensors, {"order": ",".join(tensors)})
+        write_artifact(folder / ANSWERS, self, beside=["rows"])
 
     @classmethod
     def load(cls, folder: Path) -> "Theft":
         """Reads what `save` wrote.
 
         Raises:
-            BadInput: a file is missing or damaged.
+            BadInput: a file is missing, damaged, or holds something else.
         """
-        tensors, metadata = read_tensors(folder / ANSWERS, advice="run `dvc repro theft`")
+        advice = "run `dvc repro theft`"
         try:
             rows = pd.read_parquet(folder / ROWS)
         except (OSError, ValueError) as error:
-            raise BadInput(
-                f"{folder / ROWS}: cannot be read ({error}); run `dvc repro theft`"
-            ) from error
-        groups: dict[str, dict[str, Tensor]] = {"victims": {}, "direct": {}, "shown": {}}
-        for key in metadata["order"].split(","):
-            group, _, name = key.partition(".")
-            if name:
-                groups[group][name] = tensors[key]
-        arrays: dict[str, Any] = {name: tensors[name] for name in ARRAYS} | groups
-        return cls(rows, **arrays)
+            raise BadInput(f"{folder / ROWS}: cannot be read ({error}); {advice}") from error
+        return read_artifact(
+            folder / ANSWERS, cls, what="answers of copies", advice=advice, rows=rows
+        )
 
 
 def steal(name: str, dataset: Dataset, cfg: Config) -> Theft:

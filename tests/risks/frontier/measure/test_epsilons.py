@@ -130,7 +130,7 @@ def test_it_survives_the_disk(found, tmp_path):
 def test_what_is_no_frontier_is_one_line(found, tmp_path):
     found.save(tmp_path)
     (tmp_path / module.DESCRIPTION).write_text('{"models": ["mlp"]}')
-    with pytest.raises(BadInput, match="no privacy frontier"):
+    with pytest.raises(BadInput, match="not a privacy frontier"):
         Frontier.load(tmp_path)
 
 
