@@ -28,14 +28,21 @@ def smallest_breaking_radius(
     the radius. Where it is not (a failed attempt below a radius that breaks the record is not
     repeated), the answer is an upper bound of the smallest radius, as with any attack.
 
-    Args: attacks: each called as `attack(logits_fn, x, y, threat, eps=..., generator=...)` with one
-        radius per record. logits_fn: maps records (M, B, D) to logits (M, B, C), whatever B. x:
-        records in clinical units, (M, B, D); NaN = missing. y: class indices, broadcastable to (M,
-        B). threat: what may be changed, and to what. eps: (E,) ascending radii in units of
-        threat.scale. generator: passed to the attacks.
+    Args:
+        attacks: each called as `attack(logits_fn, x, y, threat, eps=..., generator=...)` with one
+            radius per record.
+        logits_fn: maps records (M, B, D) to logits (M, B, C), whatever B.
+        x: records in clinical units, (M, B, D); NaN = missing.
+        y: class indices, broadcastable to (M, B).
+        threat: what may be changed, and to what.
+        eps: (E,) ascending radii in units of threat.scale.
+        generator: passed to the attacks.
 
-    Returns: (M, B) int64: the index into `eps` of the smallest radius that breaks the record; E =
-        none does. And the records (M, B, D) that break it there; x itself where none does."""
+    Returns:
+        (M, B) int64: the index into `eps` of the smallest radius that breaks the record; E = none
+            does. And the
+        records (M, B, D) that break it there; x itself where none does.
+    """
     y = y.expand(x.shape[:-1])
     known_robust = torch.zeros_like(y)
     known_broken = torch.where(margin(logits_fn(x), y).detach() <= 0, 0, len(eps))

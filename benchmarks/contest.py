@@ -17,9 +17,12 @@ OURS = "medsecure"
 class Contender:
     """One way to do the task.
 
-    Attributes: run: does it; takes the number of the round, so that a peer that trains one model
-        can train another each round. quality: of what the rounds returned. models: how many models
-        one run trains, where the task is to train models."""
+    Attributes:
+        run: does it; takes the number of the round, so that a peer that trains one model can train
+            another each round.
+        quality: of what the rounds returned.
+        models: how many models one run trains, where the task is to train models.
+    """
 
     run: Callable[[int], Any]
     quality: Callable[[list[Any]], float]
@@ -30,11 +33,16 @@ class Contender:
 class Case:
     """A task.
 
-    Attributes: title: what is timed, for people. quality: what the quality is, for people. better:
-        which quality is better: an attack is better when it leaves less accuracy. targets: for each
-        peer, by its name on the package index, how many times faster we mean to be. contenders:
-        builds them, `OURS` first. models: seconds are given for this many models, however many a
-        contender trains in one run. repeats: counted rounds."""
+    Attributes:
+        title: what is timed, for people.
+        quality: what the quality is, for people.
+        better: which quality is better: an attack is better when it leaves less accuracy.
+        targets: for each peer, by its name on the package index, how many times faster we mean to
+            be.
+        contenders: builds them, `OURS` first.
+        models: seconds are given for this many models, however many a contender trains in one run.
+        repeats: counted rounds.
+    """
 
     title: str
     quality: str

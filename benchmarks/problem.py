@@ -24,12 +24,16 @@ THREADS = 2
 class Problem:
     """Pima, and what may be done to it.
 
-    Attributes: cfg: the committed configuration. recorded: the records as they were written down,
-        NaN = missing. complete: the same with medians in place of missing values, because no peer
-        takes a missing value. plan: 5 folds x 5 seeds; no release model, which nobody could be
-        scored on. threat: anything between the least and the largest recorded value; eps = 1 is the
-        whole range. In units of this range the records fill the unit box, which is the one threat
-        model that every peer knows."""
+    Attributes:
+        cfg: the committed configuration.
+        recorded: the records as they were written down, NaN = missing.
+        complete: the same with medians in place of missing values, because no peer takes a missing
+            value.
+        plan: 5 folds x 5 seeds; no release model, which nobody could be scored on.
+        threat: anything between the least and the largest recorded value; eps = 1 is the whole
+            range. In units of this range the records fill the unit box, which is the one threat
+            model that every peer knows.
+    """
 
     cfg: Config
     recorded: Dataset

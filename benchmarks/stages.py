@@ -26,8 +26,11 @@ PASSES = 3
 def measure_stages(root: Path, passes: int = PASSES) -> list[dict[str, Any]]:
     """Runs the whole pipeline `passes` times, cold; medians per stage.
 
-    Returns: one entry per stage: `wall_s`, the seconds of each phase (they add up to about the wall
-        time; `start_up` is the interpreter and all imports), and `peak_memory_mib`."""
+    Returns:
+        one entry per stage: `wall_s`, the seconds of each phase (they add up to about the wall
+            time; `start_up` is the
+        interpreter and all imports), and `peak_memory_mib`.
+    """
     runs: dict[str, list[dict[str, float]]] = {}
     for number in range(passes):
         with fresh_copy(root) as copy:

@@ -256,8 +256,9 @@ def check(
         sections: what the sections of risks must look like, by name.
         origin: where the values stand, for the message.
 
-    Raises: BadInput: a key is unknown, missing, ill-typed or out of its range; the message names it
-        and the nearest valid one.
+    Raises:
+        BadInput: a key is unknown, missing, ill-typed or out of its range; the message names it and
+            the nearest valid one.
     """
     if not isinstance(values, dict):
         raise BadInput(

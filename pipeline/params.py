@@ -44,8 +44,9 @@ def load(path: Path = Path("params.yaml")) -> Config:
 def parse(values: Any, origin: str) -> Config:
     """Checks a composed configuration, with the sections of risks and the options of defenses.
 
-    Raises: BadInput: one line that begins with `origin` and names the key at fault and the nearest
-        valid one.
+    Raises:
+        BadInput: one line that begins with `origin` and names the key at fault and the nearest
+            valid one.
     """
     known = [*Config.model_fields, *SECTIONS, *DEFENSES]
     for name in values if isinstance(values, dict) else ():

@@ -185,13 +185,17 @@ def describe_threat(
 
     As Carlini et al. 2019 (arXiv:1902.06705) ask for.
 
-    Args: norm: a key of `EPS_UNIT`. goal: one of `GOALS`: any wrong answer, a missed disease, a
-        false alarm. mutable: names of the features that may change; at least one. access: a key of
-        `EVASION_BY_ACCESS`. query_budget: questions to the model per record; None = not limited,
-        which only an attacker who holds a model can afford.
+    Args:
+        norm: a key of `EPS_UNIT`.
+        goal: one of `GOALS`: any wrong answer, a missed disease, a false alarm.
+        mutable: names of the features that may change; at least one.
+        access: a key of `EVASION_BY_ACCESS`.
+        query_budget: questions to the model per record; None = not limited, which only an attacker
+            who holds a model can afford.
 
-    Returns: a string for each of `THREAT_COLUMNS`, none of them empty; several names or ids are
-        joined by a blank.
+    Returns:
+        a string for each of `THREAT_COLUMNS`, none of them empty; several names or ids are joined
+        by a blank.
 
     Raises:
         ValueError: something is missing or unknown.

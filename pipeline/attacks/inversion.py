@@ -26,11 +26,14 @@ SMALLEST_SPREAD = 1e-3
 class Guess:
     """How far guesses of one attribute are off, with and without a model, by the same attacker.
 
-    Attributes: attribute: the measurement that is guessed; all others are known. diagnosis: whether
-        the attacker knows it, too. access: what the model said of the true record: its log-odds, or
-        only its label. attacker: `posterior` weighs candidates by the model's answers, `learned`
-        regresses on them. imputation: (V, N) absolute error without a model, in units of the
-        feature's scale; NaN = nothing to guess. model: (V, N) the same with the victim's answers.
+    Attributes:
+        attribute: the measurement that is guessed; all others are known.
+        diagnosis: whether the attacker knows it, too.
+        access: what the model said of the true record: its log-odds, or only its label.
+        attacker: `posterior` weighs candidates by the model's answers, `learned` regresses on them.
+        imputation: (V, N) absolute error without a model, in units of the feature's scale; NaN =
+            nothing to guess.
+        model: (V, N) the same with the victim's answers.
     """
 
     attribute: str
@@ -67,14 +70,20 @@ def attribute_inference(
     member's to guess anybody's. A victim that trained on everybody in a half leaves the other half
     without a guess.
 
-    Args: population: V victims of two classes. x: (N, D) records in clinical units, NaN = missing.
-        y: (N,) diagnoses. member: (V, N) bool, who trained each victim. schema: what the D
-        measurements are. attributes: the names of those to guess, one at a time. candidates: values
-        tried, evenly from `lower` to `upper`; those that the clinic would record as one count once.
+    Args:
+        population: V victims of two classes.
+        x: (N, D) records in clinical units, NaN = missing.
+        y: (N,) diagnoses.
+        member: (V, N) bool, who trained each victim.
+        schema: what the D measurements are.
+        attributes: the names of those to guess, one at a time.
+        candidates: values tried, evenly from `lower` to `upper`; those that the clinic would record
+            as one count once.
         generator: halves the records.
 
-    Returns: for each attribute, without and with the diagnosis, by scores and by labels:
-        `posterior`, then `learned`.
+    Returns:
+        for each attribute, without and with the diagnosis, by scores and by labels: `posterior`,
+            then `learned`.
 
     Raises:
         ValueError: an attribute is not among the names.
@@ -207,9 +216,10 @@ def ridge(inputs: Tensor, wanted: Tensor, rows: Tensor) -> tuple[Tensor, Tensor,
         wanted: (N,), read only where a row is used.
         rows: (V, N) bool, those to learn from.
 
-    Returns: predictions (V, N); for the rows learned from, what the regression without that row
-        would predict (V, N), elsewhere meaningless; the root-mean-square error of these (V,). NaN
-        where fewer than two rows are there to learn from.
+    Returns:
+        predictions (V, N); for the rows learned from, what the regression without that row would
+        predict (V, N), elsewhere meaningless; the root-mean-square error of these (V,). NaN where
+        fewer than two rows are there to learn from.
     """
     weight = rows.to(inputs.dtype)
     count = weight.sum(1, keepdim=True)
@@ -314,7 +324,8 @@ def compare_with_people(
         schema: of the D measurements.
         target_class: the class that the records are typical of.
 
-    Returns: each (V,): `to_class_mean`, from the record to the mean of the people of the class;
+    Returns:
+        each (V,): `to_class_mean`, from the record to the mean of the people of the class;
         `center_to_class_mean`, the same of the public centre, which needs no model;
         `to_nearest_member` and `to_nearest_non_member`, of any class (inf = there are none; the
         more there are, the nearer the nearest); `between_people`, the median distance from a person

@@ -29,10 +29,12 @@ RIDGE = 1.0  # penalty of the blind classifier, beside about N / 2 of each stand
 class Signals:
     """What the attacker reads off every model for every record, each (T, N) float64.
 
-    Attributes: log_odds: log p_y / (1 - p_y) of the recorded class y. It has no ceiling, as the
-        probability has. confidence: the same of the class that is largest, for which no diagnosis
-        need be known. label_share: in [0, 1], how much of the record and its noisy copies is
-        answered with the recorded class.
+    Attributes:
+        log_odds: log p_y / (1 - p_y) of the recorded class y. It has no ceiling, as the probability
+            has.
+        confidence: the same of the class that is largest, for which no diagnosis need be known.
+        label_share: in [0, 1], how much of the record and its noisy copies is answered with the
+            recorded class.
     """
 
     log_odds: Tensor
@@ -132,7 +134,8 @@ def lira(signals: Signals, member: Tensor) -> Tensor:
         signals: of all models.
         member: (T, N) bool.
 
-    Returns: (T, N), natural logarithm of the ratio. With a single shadow on one side, that side's
+    Returns:
+        (T, N), natural logarithm of the ratio. With a single shadow on one side, that side's
         variance is the pooled one of `lira_fixed`; with none, nothing is known, and the score is 0.
     """
     return _likelihood_ratio(signals.log_odds, member, own_variance=True)
@@ -154,9 +157,10 @@ def lira_offline(signals: Signals, member: Tensor) -> Tensor:
     Carlini et al. 2022, arXiv:2112.03570, offline. One-sided: only shadows that did not train on
     the record are read, with one pooled variance.
 
-    Returns: (T, N): log cdf / (1 - cdf) of the Gaussian of these shadows at the target's log-odds.
-        It orders as the paper's cdf does (and as log cdf), without its ties where that rounds to 0
-        or 1. Without a shadow: 0, the cdf being 1/2.
+    Returns:
+        (T, N): log cdf / (1 - cdf) of the Gaussian of these shadows at the target's log-odds. It
+        orders as the paper's cdf does (and as log cdf), without its ties where that rounds to 0 or
+        1. Without a shadow: 0, the cdf being 1/2.
     """
     count, mean, squares = _shadows(signals.log_odds, ~member)
     pooled, known = _pooled(count, squares)
@@ -173,10 +177,11 @@ def rmia(signals: Signals, member: Tensor) -> Tensor:
     share of the other records z with r(x) / r(z) >= gamma = 1. The z are the N audited records
     themselves.
 
-    Returns: (T, N) in [0, 1 + 1/N). The paper's share takes only N values, each of them once for
-        every target; so the rank of log r(x) among all targets and records is added, scaled into
-        the gap below 1/N: it orders equal shares only. Where the log-odds exceed about 700
-        everywhere, probabilities are 1 to the last digit of a double, and records tie.
+    Returns:
+        (T, N) in [0, 1 + 1/N). The paper's share takes only N values, each of them once for every
+        target; so the rank of log r(x) among all targets and records is added, scaled into the gap
+        below 1/N: it orders equal shares only. Where the log-odds exceed about 700 everywhere,
+        probabilities are 1 to the last digit of a double, and records tie.
     """
     gain = _log_gain(signals.log_odds)
     records = gain.shape[1]
@@ -270,8 +275,9 @@ def blind(x: Tensor, y: Tensor, member: Tensor) -> Tensor:
         y: (N,) recorded classes.
         member: (T, N) bool.
 
-    Returns: scores (T, N). A half's own share of members is left out: it would betray that of the
-        other half.
+    Returns:
+        scores (T, N). A half's own share of members is left out: it would betray that of the other
+        half.
     """
     base = torch.cat([_standardised(x.double()), _standardised(y.double()[:, None])], 1)
     left, right = zip(*combinations_with_replacement(range(base.shape[1]), 2), strict=True)

@@ -41,9 +41,12 @@ class Oracle:
     is answered, so a call that fails has been paid for; so has a repeat. A call that goes beyond
     the budget is refused as a whole, and costs nothing, because it tells nothing.
 
-    Attributes: log_odds: maps records (..., V, B, D) to the log-odds of class 1 (..., V, B); may
-        hold a defense. access: how much of the answer is shown. budget: records that each victim
-        answers at most. asked: records that each victim has been asked about.
+    Attributes:
+        log_odds: maps records (..., V, B, D) to the log-odds of class 1 (..., V, B); may hold a
+            defense.
+        access: how much of the answer is shown.
+        budget: records that each victim answers at most.
+        asked: records that each victim has been asked about.
     """
 
     log_odds: Answer
@@ -102,8 +105,9 @@ def ensemble(population: Population, size: int) -> LogitsFn:
         population: V x K models; those of one victim stand together.
         size: K.
 
-    Returns: maps records (..., V, B, D) to logits (..., V, B, 2), differentiable: the logarithms of
-        the mean probabilities.
+    Returns:
+        maps records (..., V, B, D) to logits (..., V, B, 2), differentiable: the logarithms of the
+            mean probabilities.
     """
 
     def logits(x: Tensor) -> Tensor:

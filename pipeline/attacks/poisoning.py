@@ -60,11 +60,13 @@ class Poison:
 
     R models are harmed, V versions of each record are ready.
 
-    Attributes: x: (V, N, D) float32 in clinical units, as the attacker would enter each record; `y`
-        (V, N): the diagnosis beside it. priority: (R, N) float64, the larger, the earlier; -inf =
-        never. model: (R,) int64, which row of the plan is harmed. version: (R,) int64, which
-        version it gets. target: (R,) int64, the patient who is to be called healthy; -1 = nobody in
-        particular.
+    Attributes:
+        x: (V, N, D) float32 in clinical units, as the attacker would enter each record; `y` (V, N):
+            the diagnosis beside it.
+        priority: (R, N) float64, the larger, the earlier; -inf = never.
+        model: (R,) int64, which row of the plan is harmed.
+        version: (R,) int64, which version it gets.
+        target: (R,) int64, the patient who is to be called healthy; -1 = nobody in particular.
     """
 
     x: Tensor
@@ -301,9 +303,12 @@ def make_trigger(schema: Schema, recorded: Tensor, *, features: int, size: float
     apart are rare. On the clinic's grid, inside the plausible range. Whether the trigger looks
     healthy by itself is seen on models without poison, which are reported beside the others.
 
-    Args: schema: of the records; only mutable features are used. recorded: (D,) in how many records
-        each feature is known; the most usual ones are used, so that most records carry it.
-        features: of the trigger; fewer where there are not so many. size: in units of scale.
+    Args:
+        schema: of the records; only mutable features are used.
+        recorded: (D,) in how many records each feature is known; the most usual ones are used, so
+            that most records carry it.
+        features: of the trigger; fewer where there are not so many.
+        size: in units of scale.
 
     Returns:
         (D,) float32; NaN = no part of the trigger.

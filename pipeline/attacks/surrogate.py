@@ -27,11 +27,14 @@ def train_linear_surrogate(
     Papernot et al. 2017, arXiv:1602.02697, on surrogates. It sees what the owner of a member's
     training records sees, and nothing of the member: no weights, no scores.
 
-    Args: x: (N, D) records in clinical units, NaN = missing. answers: what is imitated, class
-        indices (N,), or (M, N) where each member has its own: diagnoses, or a victim's labels.
-        plan: `plan.train` (M, N) are the records that each surrogate learns from. classes: C; with
-        more than two, each class against the rest. ridge: penalty on half the squared weights, of
-        standardised records; not on the intercept. steps: of Newton's method.
+    Args:
+        x: (N, D) records in clinical units, NaN = missing.
+        answers: what is imitated, class indices (N,), or (M, N) where each member has its own:
+            diagnoses, or a victim's labels.
+        plan: `plan.train` (M, N) are the records that each surrogate learns from.
+        classes: C; with more than two, each class against the rest.
+        ridge: penalty on half the squared weights, of standardised records; not on the intercept.
+        steps: of Newton's method.
 
     Returns:
         a population of linear models with the plan's labels; its logits are float32.

@@ -163,13 +163,17 @@ def ask_actively(
 
     Tramer et al. 2016, arXiv:1609.02943.
 
-    Args: oracles: A. candidates: maps a round and a number to so many records for every attacker
-        and victim, (A, V, number, D). budgets: rising; the first round's records are not chosen.
+    Args:
+        oracles: A.
+        candidates: maps a round and a number to so many records for every attacker and victim, (A,
+            V, number, D).
+        budgets: rising; the first round's records are not chosen.
         learn: maps all records so far (A, V, n, D), their answers (A, V, n) and n to copies,
-        attacker by attacker (A x V).
+            attacker by attacker (A x V).
 
-    Returns: the copies of all budgets, ordered as those of `train_copies` are; and the oracles'
-        counts (A, budgets).
+    Returns:
+        the copies of all budgets, ordered as those of `train_copies` are; and the oracles' counts
+        (A, budgets).
     """
     copies: list[Networks] = []
     counts: list[list[int]] = []
@@ -339,8 +343,9 @@ def steal_linear(oracle: Oracle, schema: Schema, victims: int) -> Networks:
         schema: centre and scale of each feature.
         victims: V.
 
-    Returns: V linear models in float64 that answer as the victims do, missing values included. What
-        a victim that gives a value no weight imputes does not matter, and is the centre.
+    Returns:
+        V linear models in float64 that answer as the victims do, missing values included. What a
+        victim that gives a value no weight imputes does not matter, and is the centre.
     """
     center, scale = schema.column("center"), schema.column("scale")
     features = len(center)

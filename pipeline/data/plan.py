@@ -17,10 +17,13 @@ RELEASE = "release"
 class Plan:
     """One row per model, one column per patient.
 
-    Attributes: train: (M, N) bool, who trains this model. held_out: (M, N) bool, whom this model
-        may be scored on; never overlaps `train`. repetition: (M,) int64, which repetition of the
-        cross-validation a model belongs to; -1 = none (the release model). seeds: (M,) int64, the
-        seed of each model's initial weights and batch order. labels: a readable name of each model.
+    Attributes:
+        train: (M, N) bool, who trains this model.
+        held_out: (M, N) bool, whom this model may be scored on; never overlaps `train`.
+        repetition: (M,) int64, which repetition of the cross-validation a model belongs to; -1 =
+            none (the release model).
+        seeds: (M,) int64, the seed of each model's initial weights and batch order.
+        labels: a readable name of each model.
     """
 
     train: Tensor
@@ -126,8 +129,9 @@ class Plan:
     def held_out_index(self) -> tuple[Tensor, Tensor]:
         """Whom each model is scored on, as a rectangle.
 
-        Returns: index (M, B) int64 into the patients, and valid (M, B) bool: False where a shorter
-            row was filled up.
+        Returns:
+            index (M, B) int64 into the patients, and valid (M, B) bool: False where a shorter row
+                was filled up.
         """
         return rectangle(self.held_out)
 

@@ -25,11 +25,13 @@ def read_raw(cfg: DataConfig, root: Path) -> tuple[Dataset, dict[str, Any]]:
         cfg: names the file and describes its columns.
         root: the folder that the file's path starts from.
 
-    Returns: the dataset, and a JSON-able report: `records, positives, missing, off_grid` (per
-        feature), `duplicates, out_of_range`.
+    Returns:
+        the dataset, and a JSON-able report: `records, positives, missing, off_grid` (per feature),
+        `duplicates, out_of_range`.
 
-    Raises: BadInput: one line with file, column and line (as an editor counts, the header is line
-        1), and what would be right.
+    Raises:
+        BadInput: one line with file, column and line (as an editor counts, the header is line 1),
+            and what would be right.
     """
     schema = Schema.of(cfg)
     if cfg.source == "sklearn":

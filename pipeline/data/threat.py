@@ -8,9 +8,8 @@ from torch import Tensor
 
 from pipeline.config import FeatureConfig, Goal, Norm, ThreatConfig
 
-TICK_TOLERANCE = (
-    1e-4  # of a step: float32 clinical values lie this close to the grid they were written on
-)
+# of a step: float32 clinical values lie this close to the grid they were written on
+TICK_TOLERANCE = 1e-4
 ROUNDING = 2**-22  # of a value: float32 may move it by this much when a record is written down
 
 
@@ -77,8 +76,9 @@ class Threat:
         Args:
             y: class indices, of any shape; class 0 = healthy, every other one a disease.
 
-        Returns: bool like y: `any` everybody, `miss` the ill (a disease is to be missed), `alarm`
-            the healthy (a false alarm).
+        Returns:
+            bool like y: `any` everybody, `miss` the ill (a disease is to be missed), `alarm` the
+            healthy (a false alarm).
         """
         if self.goal == "any":
             return torch.ones_like(y, dtype=torch.bool)
@@ -106,11 +106,14 @@ class Threat:
         Under linf every record between the corners can be reached; under l2 and l0 the box only
         bounds what can.
 
-        Args: x: records (..., B, D) in clinical units; NaN = missing. eps: radius in units of
-            `scale` (l0: a number of values); a float, or a tensor that broadcasts over (..., B, D).
+        Args:
+            x: records (..., B, D) in clinical units; NaN = missing.
+            eps: radius in units of `scale` (l0: a number of values); a float, or a tensor that
+                broadcasts over (..., B, D).
 
-        Returns: lower and upper corner, float64, of the shape that x and eps broadcast to.
-            Immutable values are points. Missing values stay NaN.
+        Returns:
+            lower and upper corner, float64, of the shape that x and eps broadcast to. Immutable
+            values are points. Missing values stay NaN.
         """
         low, high = self._box(x, eps)
         if self.norm == "l0":  # a value recorded outside its range may stay there
@@ -159,8 +162,9 @@ class Threat:
             x: true records (..., B, D).
             eps: as for `box`.
 
-        Returns: records like `x_adv`; a value that the attacker leaves alone equals that of x bit
-            for bit.
+        Returns:
+            records like `x_adv`; a value that the attacker leaves alone equals that of x bit for
+            bit.
         """
         if self.norm == "l2":
             return self._project_l2(x_adv, x, eps)

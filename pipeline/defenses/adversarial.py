@@ -57,11 +57,15 @@ def adv_train(
     one single-step attack learns that radius or that attack (Wong et al. 2020, arXiv:2001.03994, on
     catastrophic overfitting).
 
-    Args: dataset: the records. plan: who trains. cfg: model, training numbers and threat models.
-        eps: largest radius, in units of the features' scale. threat: name of the threat model whose
-        attacker is trained against. clean_share: the share of each batch that stays clean. mixture:
-        attackers of the rest; each a `method` with its options, `radius` (a fraction of eps) and
-        `share` (of the attacked records; the shares add up to 1).
+    Args:
+        dataset: the records.
+        plan: who trains.
+        cfg: model, training numbers and threat models.
+        eps: largest radius, in units of the features' scale.
+        threat: name of the threat model whose attacker is trained against.
+        clean_share: the share of each batch that stays clean.
+        mixture: attackers of the rest; each a `method` with its options, `radius` (a fraction of
+            eps) and `share` (of the attacked records; the shares add up to 1).
     """
     attacker = Threat.of(dataset.schema.features, cfg.threat[threat])
     components = [

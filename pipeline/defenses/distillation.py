@@ -22,14 +22,16 @@ def distill(
 
     The teacher is trained at `temperature` on the plan; the student, on the same plan, learns the
     teacher's softened answers at the same temperature and is used at temperature 1. Carlini and
-    Wagner (2016, arXiv:1607.04311) show that
-    this defends nothing: it saturates the softmax, so cross-entropy attacks lose their gradient
-    while margin attacks do not.
+    Wagner (2016, arXiv:1607.04311) show that this defends nothing: it saturates the softmax, so
+    cross-entropy attacks lose their gradient while margin attacks do not.
 
-    Args: dataset: the records. plan: who trains; a student learns only from records that its
-        teacher trained on. cfg: model and training numbers. temperature: divides the logits in
-        training. epochs: of teacher and student; more than ordinary training needs, because the
-        logits must grow with the temperature.
+    Args:
+        dataset: the records.
+        plan: who trains; a student learns only from records that its teacher trained on.
+        cfg: model and training numbers.
+        temperature: divides the logits in training.
+        epochs: of teacher and student; more than ordinary training needs, because the logits must
+            grow with the temperature.
     """
     cfg = cfg.model_copy(update={"train": cfg.train.model_copy(update={"epochs": epochs})})
 

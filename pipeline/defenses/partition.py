@@ -45,11 +45,16 @@ def train_by_parts(
     Imputation and standardisation use the schema's public constants: fitted ones would let one
     record reach every part.
 
-    Args: dataset: the records, of two classes. plan: who trains. cfg: not read; the network follows
-        from `parts`. parts: K. clip: log-odds at which a base model's vote is a full one. ridge:
-        penalty on half the squared coefficients of each base model, of standardised features.
+    Args:
+        dataset: the records, of two classes.
+        plan: who trains.
+        cfg: not read; the network follows from `parts`.
+        parts: K.
+        clip: log-odds at which a base model's vote is a full one.
+        ridge: penalty on half the squared coefficients of each base model, of standardised
+            features.
         certainty: log-odds of a unanimous vote: a constant, because a calibration on records would
-        reach every part.
+            reach every part.
 
     Returns:
         networks with 2K hidden units; `facts["certificate"]` says what `certified_records` covers.
@@ -123,8 +128,11 @@ def deal(x: Tensor, y: Tensor, parts: int) -> tuple[Array, Array]:
 def logistic_regression(inputs: Array, y: Array, ridge: float) -> Array:
     """Coefficients of one base model by Newton's method from 0, where they stay without a record.
 
-    Args: inputs: (n, D + 1), standardised, the last column 1. y: (n,) 0 or 1. ridge: penalty on
-        half the squared coefficients, the intercept's too: a part may hold one class alone.
+    Args:
+        inputs: (n, D + 1), standardised, the last column 1.
+        y: (n,) 0 or 1.
+        ridge: penalty on half the squared coefficients, the intercept's too: a part may hold one
+            class alone.
 
     Returns:
         (D + 1,) float64, a function of the arguments alone, whatever else is computed beside.
@@ -148,8 +156,9 @@ def vote_network(beta: Tensor, clip: float, certainty: float) -> Parameters:
         clip: log-odds of a full vote, t.
         certainty: log-odds of a unanimous vote.
 
-    Returns: weights of a network with 2K hidden units, whose first K carry the sign +, and with
-        logits (-s, +s), float32.
+    Returns:
+        weights of a network with 2K hidden units, whose first K carry the sign +, and with logits
+        (-s, +s), float32.
     """
     members, parts, _ = beta.shape
     slope = (beta[..., :-1] / clip).mT.float()  # (M, D, K)
@@ -194,8 +203,9 @@ def certified_records(population: Networks, x: Tensor, y: Tensor) -> Tensor:
         x: (M, B, D) records in clinical units, NaN = missing.
         y: (M, B) true classes; to certify an answer instead of a right one, the answers.
 
-    Returns: (M, B) int64, 0 ... K - 1; 0 = right, but one record might change that; -1 = wrong
-        already, a tie included.
+    Returns:
+        (M, B) int64, 0 ... K - 1; 0 = right, but one record might change that; -1 = wrong already,
+        a tie included.
     """
     own = votes(population, x) * (2 * y - 1)[..., None]
     lost = (own + 1).sort(-1, descending=True).values.cumsum(-1)

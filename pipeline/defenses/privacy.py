@@ -57,13 +57,22 @@ def dp_train(
     model's weights under adding or removing one record; it does not cover hyper-parameters,
     thresholds or the report.
 
-    Args: dataset: the records. plan: who trains. cfg: the model. epsilon: target, met from below.
-        delta: must be below 1 / records. sample_rate: of the Poisson draw. expected_batch: the
-        public denominator. max_grad_norm: clipping bound, L2, over all weights of a model. steps:
-        noisy steps. learning_rate: of Adam. engine: `population` trains all members at once;
-        `opacus` trains each through `opacus.PrivacyEngine`.
+    Args:
+        dataset: the records.
+        plan: who trains.
+        cfg: the model.
+        epsilon: target, met from below.
+        delta: must be below 1 / records.
+        sample_rate: of the Poisson draw.
+        expected_batch: the public denominator.
+        max_grad_norm: clipping bound, L2, over all weights of a model.
+        steps: noisy steps.
+        learning_rate: of Adam.
+        engine: `population` trains all members at once; `opacus` trains each through
+            `opacus.PrivacyEngine`.
 
-    Returns: the population; `facts["guarantee"]` holds what is claimed and everything needed to
+    Returns:
+        the population; `facts["guarantee"]` holds what is claimed and everything needed to
         recompute it.
 
     Raises:
@@ -109,14 +118,21 @@ def fit_private(
 
     What `dp_train` does once its noise is known.
 
-    Args: dataset: the records. plan: who trains, M members. architecture: of every member. noise:
-        multiplier of the clipping norm, one for all or (M,) one for each member; 0 = clipping
-        alone, which claims nothing. sample_rate: of the Poisson draw. expected_batch: the public
-        denominator. max_grad_norm: clipping bound, L2, over all weights of a model. steps: noisy
-        steps. learning_rate: of Adam. perturb: replaces the records of a batch before the gradient.
-        What it makes of a record may depend on that record and on the weights as they stand, and on
-        nothing else, or one record would move more than one clipped gradient. name: shown beside
-        the progress bar.
+    Args:
+        dataset: the records.
+        plan: who trains, M members.
+        architecture: of every member.
+        noise: multiplier of the clipping norm, one for all or (M,) one for each member; 0 =
+            clipping alone, which claims nothing.
+        sample_rate: of the Poisson draw.
+        expected_batch: the public denominator.
+        max_grad_norm: clipping bound, L2, over all weights of a model.
+        steps: noisy steps.
+        learning_rate: of Adam.
+        perturb: replaces the records of a batch before the gradient. What it makes of a record may
+            depend on that record and on the weights as they stand, and on nothing else, or one
+            record would move more than one clipped gradient.
+        name: shown beside the progress bar.
     """
     return fit(
         dataset,
@@ -138,8 +154,9 @@ def guarantee_for(
 ) -> dict[str, Any]:
     """What `calibrate` says, for a plan whose largest training set the delta must suit.
 
-    Raises: BadInput: delta is too large for the cohort, or `calibrate` refuses; the line begins
-        with `name`.
+    Raises:
+        BadInput: delta is too large for the cohort, or `calibrate` refuses; the line begins with
+            `name`.
     """
     records = int(plan.train.sum(1).max())
     if delta * records >= 1:
@@ -161,11 +178,13 @@ def calibrate(
     0.1, RDP lies 6 to 15 % above PRV for 100 to 2000 steps, more for fewer. The claim is the larger
     of the two.
 
-    Returns: the claim: epsilon (RDP, or exact), epsilon_prv (None above `PRV_LIMIT` or where
-        epsilon is exact), delta, noise_multiplier, sample_rate, steps, and what it covers.
+    Returns:
+        the claim: epsilon (RDP, or exact), epsilon_prv (None above `PRV_LIMIT` or where epsilon is
+        exact), delta, noise_multiplier, sample_rate, steps, and what it covers.
 
-    Raises: BadInput: PRV exceeds RDP, which means that one of them is wrong; or no noise reaches
-        the target.
+    Raises:
+        BadInput: PRV exceeds RDP, which means that one of them is wrong; or no noise reaches the
+            target.
     """
     covers = {
         "epsilon_target": epsilon,

@@ -21,11 +21,13 @@ WEIGHTS, DESCRIPTION = "population.safetensors", "population.json"
 class Networks:
     """M models that share an architecture: a `Population` that can be differentiated and proved.
 
-    Attributes: architecture: the common shape. preprocessing: `impute`, `center`, `scale`, each (M,
-        D) in clinical units, fitted on the member's own training rows or public. parameters:
-        stacked weights, as `pipeline.models.mlp.initialise` lays them out. labels: a readable name
-        of each member. facts: what the recipe says of itself, JSON-able (for example a privacy
-        guarantee).
+    Attributes:
+        architecture: the common shape.
+        preprocessing: `impute`, `center`, `scale`, each (M, D) in clinical units, fitted on the
+            member's own training rows or public.
+        parameters: stacked weights, as `pipeline.models.mlp.initialise` lays them out.
+        labels: a readable name of each member.
+        facts: what the recipe says of itself, JSON-able (for example a privacy guarantee).
     """
 
     architecture: Architecture
@@ -135,8 +137,9 @@ class Networks:
     def load(cls, folder: Path) -> "Networks":
         """Reads what `save` wrote, bit for bit; nothing is unpickled.
 
-        Raises: BadInput: a file is missing, truncated, or not the one that its description was
-            written for.
+        Raises:
+            BadInput: a file is missing, truncated, or not the one that its description was written
+                for.
         """
         described, weights = read_json(folder / DESCRIPTION), folder / WEIGHTS
         try:

@@ -21,9 +21,12 @@ Preprocessing = dict[str, Tensor]
 class Batch:
     """One step's records of every member.
 
-    Attributes: x: (M, B, D) clinical units. y: (M, B) class indices. index: (M, B) which patients
-        they are. weight: (M, B) 1 = in the batch, 0 = filler (a member drew fewer records than its
-        neighbour).
+    Attributes:
+        x: (M, B, D) clinical units.
+        y: (M, B) class indices.
+        index: (M, B) which patients they are.
+        weight: (M, B) 1 = in the batch, 0 = filler (a member drew fewer records than its
+            neighbour).
     """
 
     x: Tensor

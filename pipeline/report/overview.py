@@ -25,7 +25,8 @@ COLUMNS = [
 def headline_table(results: Results, cfg: Config) -> pd.DataFrame:
     """Every headline figure of every risk, in the digits of a CSV file.
 
-    Returns: a row per figure and defense, `risk, figure, good, defense, value, low, high`.
+    Returns:
+        a row per figure and defense, `risk, figure, good, defense, value, low, high`.
     """
     columns = [*KEY, "defense", *BOUNDS]
     frames = [
@@ -45,8 +46,9 @@ def overview(headlines: pd.DataFrame, judged: Mapping[str, Judgement]) -> pd.Dat
         headlines: as `headline_table` returns it.
         judged: by defense; a flagged one is no best defense.
 
-    Returns: `risk, figure, good`; `undefended` with its interval; `best` with its interval and the
-        name `defense` of the defense that does best. It is the best of several, hence a little
+    Returns:
+        `risk, figure, good`; `undefended` with its interval; `best` with its interval and the name
+        `defense` of the defense that does best. It is the best of several, hence a little
         flattered; empty where none does better.
     """
     flagged = {name for name, one in judged.items() if one.flags}

@@ -66,8 +66,9 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
 def defenses_table(judged: Mapping[str, Judgement]) -> pd.DataFrame:
     """One row per defense, with what speaks against its figures.
 
-    Returns: `defense`; `rank`, empty where it has none; `flags`, joined by a blank; `evidence`,
-        joined by "; ".
+    Returns:
+        `defense`; `rank`, empty where it has none; `flags`, joined by a blank; `evidence`, joined
+        by "; ".
     """
     return pd.DataFrame(
         {

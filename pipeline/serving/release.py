@@ -57,16 +57,19 @@ def _usual(feature: FeatureConfig) -> float | int:
 def probabilities(population: Networks, schema: Schema, records: pd.DataFrame) -> pd.DataFrame:
     """What a population of one says of raw records, rounded to float32 as records are, and answered in float64.
 
-    Args: population: M = 1. schema: of the records. records: one column per feature, in clinical
-        units, in any order, whole numbers or not; a missing value is NaN, None or the schema's
-        missing code.
+    Args:
+        population: M = 1.
+        schema: of the records.
+        records: one column per feature, in clinical units, in any order, whole numbers or not; a
+            missing value is NaN, None or the schema's missing code.
 
     Returns:
         one column per class, rows as given, each adding up to 1.
 
-    Raises: BadInput: a value is no number, is outside the plausible range, or not a whole number
-        where it must be. KeyError: a column is missing (MLflow's own check of the signature comes
-        first).
+    Raises:
+        BadInput: a value is no number, is outside the plausible range, or not a whole number where
+            it must be.
+        KeyError: a column is missing (MLflow's own check of the signature comes first).
     """
     values = np.stack([_numbers(records[name], name) for name in schema.names], 1)
     x = torch.from_numpy(checked_values(values, schema, "records", first_line=0).astype(np.float32))

@@ -29,8 +29,10 @@ def gaussian_delta(epsilon: float, mu: float) -> float:
 def gaussian_epsilon(mu: float, delta: float) -> float:
     """Exact epsilon of a mu-GDP mechanism.
 
-    Args: mu: Sensitivity over noise. `steps` steps on the whole data set have mu = sqrt(steps) /
-        noise_multiplier (Dong, Roth & Su 2019, arXiv:1905.02383, corollary 3.3). delta: In (0, 1).
+    Args:
+        mu: Sensitivity over noise. `steps` steps on the whole data set have mu = sqrt(steps) /
+            noise_multiplier (Dong, Roth & Su 2019, arXiv:1905.02383, corollary 3.3).
+        delta: In (0, 1).
 
     Returns:
         The least epsilon of at least 0 for which the mechanism is (epsilon, delta)-private.

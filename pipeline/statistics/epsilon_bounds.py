@@ -101,13 +101,17 @@ def audit_one_run(
     Independent runs on coins of their own are one mechanism: a coin moves one run only, so all R x
     K slots count together.
 
-    Args: scores: (R, K), or (K,) of a single run. member: Likewise, bool: each slot's own fair
-        coin. delta: Of the claim under audit. confidence: Of the bound, over all shares together
-        (Bonferroni). shares: How many slots are guessed on each side, at least 1, as shares of all.
-        Fixed before looking.
+    Args:
+        scores: (R, K), or (K,) of a single run.
+        member: Likewise, bool: each slot's own fair coin.
+        delta: Of the claim under audit.
+        confidence: Of the bound, over all shares together (Bonferroni).
+        shares: How many slots are guessed on each side, at least 1, as shares of all. Fixed before
+            looking.
 
-    Returns: epsilon_lower_bound; guesses, correct and canaries of the share that gave it; ceiling:
-        the best bound of any share had all its guesses been right.
+    Returns:
+        epsilon_lower_bound; guesses, correct and canaries of the share that gave it; ceiling: the
+        best bound of any share had all its guesses been right.
     """
     scores, member = _same_shape(scores, member)
     ranked = member[np.argsort(scores, kind="stable")]
@@ -192,8 +196,9 @@ def audit_many_runs(
         delta: Of the claim under audit.
         confidence: Of the bound.
 
-    Returns: epsilon_lower_bound, guesses (all runs), correct, ceiling: the bound had all guesses
-        been right.
+    Returns:
+        epsilon_lower_bound, guesses (all runs), correct, ceiling: the bound had all guesses been
+        right.
     """
     scores, member = _same_shape(scores, member)
     called, positives = scores >= threshold, int(member.sum())
@@ -249,12 +254,17 @@ def lower_bound(
 ) -> dict[str, Any]:
     """The better of both kinds of bound, each allowed half of the error.
 
-    Args: reference_scores: (R1, K) of runs that are not audited. The canary and its threshold are
-        chosen on them. reference_member: (R1, K) bool. scores: (R2, K) of the audited runs, on the
-        same canaries. member: (R2, K) bool: independent fair coins. delta: Of the claim under
-        audit. confidence: Of the better bound.
+    Args:
+        reference_scores: (R1, K) of runs that are not audited. The canary and its threshold are
+            chosen on them.
+        reference_member: (R1, K) bool.
+        scores: (R2, K) of the audited runs, on the same canaries.
+        member: (R2, K) bool: independent fair coins.
+        delta: Of the claim under audit.
+        confidence: Of the better bound.
 
-    Returns: epsilon_lower_bound; ceiling: the larger one; one_run and many_runs: the answers of
+    Returns:
+        epsilon_lower_bound; ceiling: the larger one; one_run and many_runs: the answers of
         `audit_one_run` and `audit_many_runs`; guesses and correct of the kind that gave the bound;
         canary (column) and threshold of the many runs.
     """

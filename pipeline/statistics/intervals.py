@@ -69,8 +69,9 @@ def paired_difference(
         weights: (R, N) of `bootstrap_weights`.
         confidence: of the interval.
 
-    Returns: difference, low, high, se, and smallest_detectable: (z of the confidence + z of 80 %
-        power) x se.
+    Returns:
+        difference, low, high, se, and smallest_detectable: (z of the confidence + z of 80 % power)
+        x se.
     """
     from statistics import NormalDist
 

@@ -114,8 +114,9 @@ def bootstrap(
         weights: (R, N) of `metrics.bootstrap_weights`.
         fprs: F false-positive rates.
 
-    Returns: (R,) AUROCs; (R, F) TPRs, each the largest of any edge with FPR <= the rate asked for.
-        Not a number in a resample without members or without others.
+    Returns:
+        (R,) AUROCs; (R, F) TPRs, each the largest of any edge with FPR <= the rate asked for. Not a
+        number in a resample without members or without others.
     """
     edges = _edges(scores, member)
     patients, bins = scores.shape[1], len(edges)

@@ -42,11 +42,14 @@ BATCH = 1000  # metrics that MLflow takes at once
 class Evaluated:
     """What an evaluation leaves to be logged.
 
-    Attributes: results: the tables of every risk. context: whose they are. folder: where the report
-        was written. examined: for each defence the folder of what was measured of it. populations:
-        of each defence the trained models, the release model among them. overrides: `key=value` of
-        whatever sets this evaluation apart from others of its defence; they stand in the runs'
-        names.
+    Attributes:
+        results: the tables of every risk.
+        context: whose they are.
+        folder: where the report was written.
+        examined: for each defence the folder of what was measured of it.
+        populations: of each defence the trained models, the release model among them.
+        overrides: `key=value` of whatever sets this evaluation apart from others of its defence;
+            they stand in the runs' names.
     """
 
     results: Results

@@ -37,10 +37,14 @@ def verify(
 ) -> Nearest:
     """The smallest radius at which each answer of one network can be changed.
 
-    Args: network: the network. x: (P, D) float32 records in clinical units, NaN = missing. y: (P,)
-        class indices. threat: what may be changed; under `l0` radii count measurements. largest:
-        radius up to which to look; finite. budget: branch-and-bound boxes for one record (and wrong
-        class, and subset of measurements under `l0`). When it is spent, `robust_below < breaks_at`.
+    Args:
+        network: the network.
+        x: (P, D) float32 records in clinical units, NaN = missing.
+        y: (P,) class indices.
+        threat: what may be changed; under `l0` radii count measurements.
+        largest: radius up to which to look; finite.
+        budget: branch-and-bound boxes for one record (and wrong class, and subset of measurements
+            under `l0`). When it is spent, `robust_below < breaks_at`.
         spared: (P,) bool, records that may not be changed at all.
 
     Returns:

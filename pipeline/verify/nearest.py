@@ -35,10 +35,12 @@ TRIED = (
 class Nearest:
     """The answers to P problems.
 
-    Attributes: robust_below: (P,) no record nearer than this changes the answer: proved. inf = none
-        at all between the corners. breaks_at: (P,) distance of the nearest record found that
-        changes it; inf = none. record: (P, D) float32, that record; the patient's own where there
-        is none. boxes: (P,) int64, how many boxes it took.
+    Attributes:
+        robust_below: (P,) no record nearer than this changes the answer: proved. inf = none at all
+            between the corners.
+        breaks_at: (P,) distance of the nearest record found that changes it; inf = none.
+        record: (P, D) float32, that record; the patient's own where there is none.
+        boxes: (P,) int64, how many boxes it took.
     """
 
     robust_below: Tensor
@@ -53,9 +55,12 @@ def nearest(
 ) -> Nearest:
     """Solves every problem, or leaves it open after `budget` boxes.
 
-    Args: network: the network. problem: P problems. budget: boxes for one problem. any_will_do:
-        stop at the first record found, near or far; `robust_below` then says no more than whether
-        there is one.
+    Args:
+        network: the network.
+        problem: P problems.
+        budget: boxes for one problem.
+        any_will_do: stop at the first record found, near or far; `robust_below` then says no more
+            than whether there is one.
     """
     search = _Search(network, problem, any_will_do)
     search.offer_patients()

@@ -18,11 +18,13 @@ PASSES = 4
 class Network:
     """ReLU layers that take clinical records without missing values.
 
-    Attributes: layers: (weight (inputs, outputs), bias (outputs,)) of each layer, float64. impute:
-        (D,) what stands in for a missing value. folded: (outputs,) the absolute terms that the
-        first bias is the sum of; they may cancel. steps: for each hidden layer but the first, (n, m
-        * k): the products of the two weights around the layer before it, so that its linear bounds
-        over many boxes are one matrix product.
+    Attributes:
+        layers: (weight (inputs, outputs), bias (outputs,)) of each layer, float64.
+        impute: (D,) what stands in for a missing value.
+        folded: (outputs,) the absolute terms that the first bias is the sum of; they may cancel.
+        steps: for each hidden layer but the first, (n, m * k): the products of the two weights
+            around the layer before it, so that its linear bounds over many boxes are one matrix
+            product.
     """
 
     layers: list[tuple[Tensor, Tensor]]

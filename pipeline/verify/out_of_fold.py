@@ -22,9 +22,8 @@ from pipeline.verify import one_at_a_time, provable, verify
 from pipeline.verify.network import Network
 
 ADVICE = "run `dvc repro` to make it"
-SAME_RADIUS = (
-    1e-9  # of eps: a distance of 3 mg/dL / 30 mg/dL is eps 0.1, whatever float64 makes of either
-)
+# of eps: a distance of 3 mg/dL / 30 mg/dL is eps 0.1, whatever float64 makes of either
+SAME_RADIUS = 1e-9
 
 
 @dataclass(frozen=True)
@@ -33,16 +32,20 @@ class Verified:
 
     S repetitions x N patients, each judged by the model that did not train on them.
 
-    Attributes: patients: (N,) int64, row of the data set. y: (N,) int64, class indices; class 1 =
-        disease present. margin: (S, N) float64, of the true class on the unchanged record, in
-        logits. robust_below: (S, N) float64, no record nearer than this changes the answer
-        (proved), in units of scale; 0 = already wrong; inf = none up to the largest radius looked
-        at. breaks_at: (S, N) float64, distance of the nearest record found that does; inf = none.
-        robust_below <= breaks_at; equal = exact. counterexample: (S, N, D) float32, that record in
-        clinical units; the record itself where there is none. NaN = missing. counter_margin: (S, N)
-        float64, margin there. alone: (S, N, D) float64, the smallest change of this measurement
-        alone, in units of scale, that changes the answer, anywhere in its plausible range; inf =
-        none; NaN = not mutable or missing. Where the budget was spent, the smallest found.
+    Attributes:
+        patients: (N,) int64, row of the data set.
+        y: (N,) int64, class indices; class 1 = disease present.
+        margin: (S, N) float64, of the true class on the unchanged record, in logits.
+        robust_below: (S, N) float64, no record nearer than this changes the answer (proved), in
+            units of scale; 0 = already wrong; inf = none up to the largest radius looked at.
+        breaks_at: (S, N) float64, distance of the nearest record found that does; inf = none.
+            robust_below <= breaks_at; equal = exact.
+        counterexample: (S, N, D) float32, that record in clinical units; the record itself where
+            there is none. NaN = missing.
+        counter_margin: (S, N) float64, margin there.
+        alone: (S, N, D) float64, the smallest change of this measurement alone, in units of scale,
+            that changes the answer, anywhere in its plausible range; inf = none; NaN = not mutable
+            or missing. Where the budget was spent, the smallest found.
         alone_value: (S, N, D) float64, the value it takes then; NaN = none.
     """
 
@@ -122,12 +125,18 @@ def proofs_out_of_fold(
 ) -> Callable[[], Verified]:
     """Sets out to prove what can be proved of each patient, on the models that did not train on them.
 
-    Args: pool: who does the work; one task for each model. population: M models, all of which hold
-        somebody out. dataset: the records. plan: who trained on whom. threat: what may be changed;
-        records that its goal spares count as never broken. radii: of interest. exact_to: radius up
-        to which to look, and beyond which nobody is proved safe; None = the largest of `radii`.
-        budget: branch-and-bound boxes for one record. alone: whether to look for single
-        measurements that suffice; needs a plausible range of each that is mutable.
+    Args:
+        pool: who does the work; one task for each model.
+        population: M models, all of which hold somebody out.
+        dataset: the records.
+        plan: who trained on whom.
+        threat: what may be changed; records that its goal spares count as never broken.
+        radii: of interest.
+        exact_to: radius up to which to look, and beyond which nobody is proved safe; None = the
+            largest of `radii`.
+        budget: branch-and-bound boxes for one record.
+        alone: whether to look for single measurements that suffice; needs a plausible range of each
+            that is mutable.
 
     Returns:
         what waits for the work to be done, and returns the proofs.

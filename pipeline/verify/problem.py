@@ -20,13 +20,18 @@ class Problem:
     Distance is the largest change of any value in units of its `scale` (linf), or the Euclidean
     length of all changes (l2).
 
-    Attributes: record: (P, D) float32, the patient's record; NaN = missing. x: (P, D) float64, the
-        same with missing values imputed; a value on the clinic's grid is an exact multiple of its
-        step. low: (P, D) float64, least value that may be presented; `high`: the largest. Both on
-        the grid, or x. blur: (P, D) how far a float32 record may lie from the grid point that it
-        stands for. own: (P,) class indices; `other` likewise. step: (D,) grid, 1 where there is
-        none; `gridded`: (D,) where there is one; `scale`: (D,) unit of distance. norm: of the
-        distance. largest: distance up to which to look.
+    Attributes:
+        record: (P, D) float32, the patient's record; NaN = missing.
+        x: (P, D) float64, the same with missing values imputed; a value on the clinic's grid is an
+            exact multiple of its step.
+        low: (P, D) float64, least value that may be presented; `high`: the largest. Both on the
+            grid, or x.
+        blur: (P, D) how far a float32 record may lie from the grid point that it stands for.
+        own: (P,) class indices; `other` likewise.
+        step: (D,) grid, 1 where there is none; `gridded`: (D,) where there is one; `scale`: (D,)
+            unit of distance.
+        norm: of the distance.
+        largest: distance up to which to look.
     """
 
     record: Tensor

@@ -18,13 +18,18 @@ def one_at_a_time(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """For each measurement, the smallest change of it alone that changes the answer, anywhere in its plausible range.
 
-    Args: network: the network. x: (P, D) float32 records, NaN = missing. classes: own and other
-        class indices, (P,) each. threat: an L0 threat: its box at radius 1 is the range of every
-        measurement that may be forged. budget: boxes for one measurement of one record.
+    Args:
+        network: the network.
+        x: (P, D) float32 records, NaN = missing.
+        classes: own and other class indices, (P,) each.
+        threat: an L0 threat: its box at radius 1 is the range of every measurement that may be
+            forged.
+        budget: boxes for one measurement of one record.
 
-    Returns: proved (P, D), no smaller change does, in units of scale; distance (P, D) of the
-        smallest that does, inf = none; and the value (P, D) it takes then. NaN where the
-        measurement cannot be forged or is missing.
+    Returns:
+        proved (P, D), no smaller change does, in units of scale; distance (P, D) of the smallest
+        that does, inf = none; and the value (P, D) it takes then. NaN where the measurement cannot
+        be forged or is missing.
     """
     subsets = torch.eye(x.shape[1], dtype=torch.bool)
     rows, feature, answer = _forge(network, x, classes, threat, subsets, budget, any_will_do=False)

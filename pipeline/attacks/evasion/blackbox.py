@@ -50,21 +50,26 @@ def square(
     """Square attack (Andriushchenko et al. 2020, arXiv:1912.00049): random search by scores.
 
     Each query changes a random part of the best record so far: of an image a square, of a record a
-    random subset of the
-    values that may change. linf: the part goes to random corners of the box (one per channel of a
-    square). l2: a simple
-    variant of ours: inside the part, the change is turned in a random direction, by less and less,
-    and stretched to eps.
+    random subset of the values that may change. linf: the part goes to random corners of the box
+    (one per channel of a square). l2: a simple variant of ours: inside the part, the change is
+    turned in a random direction, by less and less, and stretched to eps.
 
-    Args: logits_fn: maps records (..., B, D) to logits (..., B, C). x: records in clinical units,
-        (..., B, D); NaN = missing. y: class indices, broadcastable to (..., B). threat: what may be
-        changed, and to what. eps: radius in units of threat.scale; a float, or a tensor that
-        broadcasts over the leading axes. queries: answers asked for, per record and radius, the
-        record's own included. share: the part of the values that a query changes at first; halved
-        nine times on the way, as in the paper. generator: of the search.
+    Args:
+        logits_fn: maps records (..., B, D) to logits (..., B, C).
+        x: records in clinical units, (..., B, D); NaN = missing.
+        y: class indices, broadcastable to (..., B).
+        threat: what may be changed, and to what.
+        eps: radius in units of threat.scale; a float, or a tensor that broadcasts over the leading
+            axes.
+        queries: answers asked for, per record and radius, the record's own included.
+        share: the part of the values that a query changes at first; halved nine times on the way,
+            as in the paper.
+        generator: of the search.
 
-    Returns: x_adv of the shape that x and eps broadcast to, detached, inside the threat model: of
-        the record itself and all that were tried, the one with the smallest margin.
+    Returns:
+        x_adv of the shape that x and eps broadcast to, detached, inside the threat model: of the
+            record itself and
+        all that were tried, the one with the smallest margin.
     """
     return _square(
         logits_fn,
@@ -183,16 +188,23 @@ def hop_skip_jump(
     wrong, and again. The queries may lie off the grid; what is returned was asked about on the
     grid. One search for the nearest wrong record answers all radii.
 
-    Args: logits_fn: maps records (..., B, D) to logits (..., B, C); only the largest logit's index
-        is read. x: records in clinical units, (..., B, D); NaN = missing. y: class indices,
-        broadcastable to (..., B). threat: what may be changed, and to what. eps: radius in units of
-        threat.scale; a float, or a tensor that broadcasts over the leading axes. queries: answers
-        asked for, per record, for all radii of a grid together. samples: neighbours asked about in
-        the first round; their number grows with the root of the round, as in the paper. generator:
-        of the search.
+    Args:
+        logits_fn: maps records (..., B, D) to logits (..., B, C); only the largest logit's index is
+            read.
+        x: records in clinical units, (..., B, D); NaN = missing.
+        y: class indices, broadcastable to (..., B).
+        threat: what may be changed, and to what.
+        eps: radius in units of threat.scale; a float, or a tensor that broadcasts over the leading
+            axes.
+        queries: answers asked for, per record, for all radii of a grid together.
+        samples: neighbours asked about in the first round; their number grows with the root of the
+            round, as in the paper.
+        generator: of the search.
 
-    Returns: x_adv of the shape that x and eps broadcast to, detached, inside the threat model: the
-        nearest wrong record found where it lies within eps, or else the record itself.
+    Returns:
+        x_adv of the shape that x and eps broadcast to, detached, inside the threat model: the
+            nearest wrong record found where
+        it lies within eps, or else the record itself.
     """
     widest = torch.as_tensor(largest_radius(eps, x), dtype=x.dtype)
     low, high = corners(threat, x, FURTHER * widest)

@@ -24,10 +24,15 @@ def noise(
 
     Under l2 a corner is drawn back to the ball; under l0 it is that of eps random values.
 
-    Args: logits_fn: maps records (..., B, D) to logits (..., B, C). x: records in clinical units,
-        (..., B, D); NaN = missing. y: class indices, broadcastable to (..., B). threat: what may be
-        changed, and to what. eps: radius in units of threat.scale; a float, or a tensor that
-        broadcasts over the leading axes. draws: corners tried. generator: of the draws.
+    Args:
+        logits_fn: maps records (..., B, D) to logits (..., B, C).
+        x: records in clinical units, (..., B, D); NaN = missing.
+        y: class indices, broadcastable to (..., B).
+        threat: what may be changed, and to what.
+        eps: radius in units of threat.scale; a float, or a tensor that broadcasts over the leading
+            axes.
+        draws: corners tried.
+        generator: of the draws.
 
     Returns:
         x_adv of the shape that x and eps broadcast to, detached, inside the threat model.

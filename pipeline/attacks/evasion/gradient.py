@@ -32,11 +32,15 @@ def fgsm(
 
     The gradient does not depend on the radius, so all radii of a grid share one.
 
-    Args: logits_fn: maps records (..., B, D) to logits (..., B, C). x: records in clinical units,
-        (..., B, D); NaN = missing. y: class indices, broadcastable to (..., B). threat: what may be
-        changed, and to what. eps: radius in units of threat.scale; a float, or a tensor that
-        broadcasts over the leading axes. loss: what is increased. generator: not used; here because
-        every attack takes one.
+    Args:
+        logits_fn: maps records (..., B, D) to logits (..., B, C).
+        x: records in clinical units, (..., B, D); NaN = missing.
+        y: class indices, broadcastable to (..., B).
+        threat: what may be changed, and to what.
+        eps: radius in units of threat.scale; a float, or a tensor that broadcasts over the leading
+            axes.
+        loss: what is increased.
+        generator: not used; here because every attack takes one.
 
     Returns:
         x_adv of the shape that x and eps broadcast to, detached, inside the threat model.
@@ -67,17 +71,24 @@ def pgd(
 ) -> Tensor:
     """Projected gradient descent (Madry et al. 2018, arXiv:1706.06083), untargeted.
 
-    Args: logits_fn: maps records (..., B, D) to logits (..., B, C). x: records in clinical units,
-        (..., B, D); NaN = missing. y: class indices, broadcastable to (..., B). threat: what may be
-        changed, and to what. eps: radius in units of threat.scale; a float, or a tensor that
-        broadcasts over the leading axes, so that a whole grid of radii is one call. steps: gradient
-        steps of each restart. step_size: length of a step, as a fraction of eps. restarts: the
-        first starts at the record itself, the others at random points of the box. loss: what is
-        increased. generator: of the random starts.
+    Args:
+        logits_fn: maps records (..., B, D) to logits (..., B, C).
+        x: records in clinical units, (..., B, D); NaN = missing.
+        y: class indices, broadcastable to (..., B).
+        threat: what may be changed, and to what.
+        eps: radius in units of threat.scale; a float, or a tensor that broadcasts over the leading
+            axes, so that a whole grid of radii is one call.
+        steps: gradient steps of each restart.
+        step_size: length of a step, as a fraction of eps.
+        restarts: the first starts at the record itself, the others at random points of the box.
+        loss: what is increased.
+        generator: of the random starts.
 
-    Returns: x_adv of the shape that x and eps broadcast to, detached, inside the threat model: of
-        the record itself and those that the restarts end at, the one with the smallest margin. The
-        model's mode, weights and .grad are unchanged.
+    Returns:
+        x_adv of the shape that x and eps broadcast to, detached, inside the threat model: of the
+            record itself and
+        those that the restarts end at, the one with the smallest margin. The model's mode, weights
+        and .grad are unchanged.
     """
     low, high = corners(threat, x, eps)
     limits = (
@@ -126,16 +137,22 @@ def apgd(
     since the last checkpoint. The paper's ratio loss (DLR) is not offered: it is undefined for two
     classes.
 
-    Args: logits_fn: maps records (..., B, D) to logits (..., B, C). x: records in clinical units,
-        (..., B, D); NaN = missing. y: class indices, broadcastable to (..., B). threat: what may be
-        changed, and to what. eps: radius in units of threat.scale; a float, or a tensor that
-        broadcasts over the leading axes. steps: gradient steps of each restart. restarts: the first
-        starts at the record itself, the others at random points of the box. loss: what is
-        increased. generator: of the random starts.
+    Args:
+        logits_fn: maps records (..., B, D) to logits (..., B, C).
+        x: records in clinical units, (..., B, D); NaN = missing.
+        y: class indices, broadcastable to (..., B).
+        threat: what may be changed, and to what.
+        eps: radius in units of threat.scale; a float, or a tensor that broadcasts over the leading
+            axes.
+        steps: gradient steps of each restart.
+        restarts: the first starts at the record itself, the others at random points of the box.
+        loss: what is increased.
+        generator: of the random starts.
 
-    Returns: x_adv of the shape that x and eps broadcast to, detached, inside the threat model: of
-        the record itself and each restart's point of largest loss, the one with the smallest
-        margin.
+    Returns:
+        x_adv of the shape that x and eps broadcast to, detached, inside the threat model: of the
+            record itself and
+        each restart's point of largest loss, the one with the smallest margin.
     """
     low, high = corners(threat, x, eps)
     limits = (low, high) if threat.norm == "linf" else threat.limits(x)

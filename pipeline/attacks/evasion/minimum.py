@@ -36,18 +36,24 @@ def fab(
     wrong, it steps back toward the record. One run for the largest radius answers all others. No
     step ever leaves that radius' box, since nothing beyond counts.
 
-    Args: logits_fn: maps records (..., B, D) to logits (..., B, C). x: records in clinical units,
-        (..., B, D); NaN = missing. y: class indices, broadcastable to (..., B). threat: what may be
-        changed, and to what. eps: radius in units of threat.scale; a float, or a tensor that
-        broadcasts over the leading axes. steps: of each restart; C - 1 gradients each. restarts:
-        the first starts at the record itself, the others at random points of the box. backward: how
-        much of a change that broke a record the next step keeps; beta of the paper. bias: the
-        largest weight of the record itself in a step; alpha_max of the paper. generator: of the
-        random starts.
+    Args:
+        logits_fn: maps records (..., B, D) to logits (..., B, C).
+        x: records in clinical units, (..., B, D); NaN = missing.
+        y: class indices, broadcastable to (..., B).
+        threat: what may be changed, and to what.
+        eps: radius in units of threat.scale; a float, or a tensor that broadcasts over the leading
+            axes.
+        steps: of each restart; C - 1 gradients each.
+        restarts: the first starts at the record itself, the others at random points of the box.
+        backward: how much of a change that broke a record the next step keeps; beta of the paper.
+        bias: the largest weight of the record itself in a step; alpha_max of the paper.
+        generator: of the random starts.
 
-    Returns: x_adv of the shape that x and eps broadcast to, detached, inside the threat model: of
-        the record itself, the nearest point that breaks it and the same direction taken as far as
-        eps allows, the one with the smallest margin.
+    Returns:
+        x_adv of the shape that x and eps broadcast to, detached, inside the threat model: of the
+            record itself, the nearest point
+        that breaks it and the same direction taken as far as eps allows, the one with the smallest
+        margin.
     """
     widest = largest_radius(eps, x)
     low, high = corners(threat, x, widest)

@@ -41,9 +41,10 @@ def sparse(
         points: values tried of each feature, spread evenly over its whole range.
         generator: not used; here because every attack takes one.
 
-    Returns: x_adv of the shape that x and eps broadcast to, detached, inside the threat model: of
-        all records tried with at most eps changes, the one with the smallest margin on the greedy
-        path.
+    Returns:
+        x_adv of the shape that x and eps broadcast to, detached, inside the threat model: of all
+            records tried with at
+        most eps changes, the one with the smallest margin on the greedy path.
     """
     radius = torch.as_tensor(eps)
     features = x.shape[-1]

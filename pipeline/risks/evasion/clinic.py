@@ -21,10 +21,12 @@ def eps_table(features: Mapping[str, FeatureConfig], eps_list: Sequence[float]) 
         features: the features of the schema, by name.
         eps_list: radii; 0 is left out.
 
-    Returns: one row per feature, as text: the change that each eps allows and, in brackets, what
-        the grid leaves of it on which the clinic records the value; the step of that grid; the
-        usual error (one standard deviation of a repeated measurement) with the eps that it amounts
-        to, and its source; whether an attacker of the clinical threat may change it.
+    Returns:
+        one row per feature, as text: the change that each eps allows and, in brackets, what the
+            grid leaves of it on which the
+        clinic records the value; the step of that grid; the usual error (one standard deviation of
+        a repeated measurement) with the eps that it amounts to, and its source; whether an attacker
+        of the clinical threat may change it.
     """
     lines = []
     for name, feature in features.items():

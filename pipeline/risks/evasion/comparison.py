@@ -23,12 +23,16 @@ def compare(
 ) -> pd.DataFrame:
     """The comparison: one row per (defense, threat, eps).
 
-    Args: audits: findings of each defence; the differences are against `baseline`, where it is
-        among them. cfg: confidence, resamples and the headline threat, whose robust balanced
-        accuracy ranks the defences. seed: of the bootstrap. auroc_ceiling: above it a clean AUROC
-        is taken for a leak.
+    Args:
+        audits: findings of each defence; the differences are against `baseline`, where it is among
+            them.
+        cfg: confidence, resamples and the headline threat, whose robust balanced accuracy ranks the
+            defences.
+        seed: of the bootstrap.
+        auroc_ceiling: above it a clean AUROC is taken for a leak.
 
-    Returns: a table; `_low` and `_high` bound 95 % (or `cfg.confidence`) bootstrap intervals over
+    Returns:
+        a table; `_low` and `_high` bound 95 % (or `cfg.confidence`) bootstrap intervals over
         patients, seeds averaged first. `flags` holds names joined by a blank, `evidence` a sentence
         for each, joined by "; ". `rank` is empty where there is one. `verified_accuracy` is the
         share of patients of whom it is proved that no record within the radius changes their right
@@ -250,11 +254,15 @@ def ranking(table: pd.DataFrame, headline: str) -> dict[str, int]:
 class Evaluation:
     """Everything that one evaluation reports; all of it a pure function of the rows.
 
-    Attributes: comparison: as `compare` returns it. attacks: as `by_attack` returns it.
+    Attributes:
+        comparison: as `compare` returns it.
+        attacks: as `by_attack` returns it.
         classification: precision, recall, F1 and support per (defense, eps, class) under the
-        headline threat. confusion: how many patients, seeds averaged, per (defense, eps, actual
-        class, predicted class). exact: as `exact_curves` returns it. roc: clean ROC of each defence
-        on a fixed grid of false-alarm rates.
+            headline threat.
+        confusion: how many patients, seeds averaged, per (defense, eps, actual class, predicted
+            class).
+        exact: as `exact_curves` returns it.
+        roc: clean ROC of each defence on a fixed grid of false-alarm rates.
     """
 
     comparison: pd.DataFrame

@@ -22,13 +22,16 @@ MEASUREMENTS = {
 class Evidence:
     """All that is known of one defence.
 
-    Attributes: by_threat: what the attacks did, by threat model. access: for each attack, what it
-        needs of the model (a key of `pipeline.standards.KNOWLEDGE`). diagnostics: some of
-        `MEASUREMENTS`; what is absent was not measured and raises nothing. auroc_ceiling: above it
-        a clean AUROC is taken for a leak.
+    Attributes:
+        by_threat: what the attacks did, by threat model.
+        access: for each attack, what it needs of the model (a key of
+            `pipeline.standards.KNOWLEDGE`).
+        diagnostics: some of `MEASUREMENTS`; what is absent was not measured and raises nothing.
+        auroc_ceiling: above it a clean AUROC is taken for a leak.
 
-    Raises: ValueError: a measurement or an access is unknown, or that of an attack is missing: it
-        would silently count for nothing.
+    Raises:
+        ValueError: a measurement or an access is unknown, or that of an attack is missing: it would
+            silently count for nothing.
     """
 
     by_threat: Mapping[str, Outcome]

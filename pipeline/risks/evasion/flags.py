@@ -14,21 +14,18 @@ from pipeline.risks.evasion.evidence import Duel, Evidence, Sides, duels
 from pipeline.risks.evasion.measure.margins import Outcome
 from pipeline.statistics import rates
 
-MASKING_GAP = (
-    0.02  # cross-entropy may fail by chance on this share of records where the margin succeeds
-)
+# cross-entropy may fail by chance on this share of records where the margin succeeds
+MASKING_GAP = 0.02
 # nobody with less knowledge may beat the model's own gradients by more: Croce and Hein 2020,
 # 2003.01690
 OUTSIDER_GAP = 0.002
 ZERO_GRADIENT_SHARE = 0.01  # of rightly answered records; Croce and Hein 2020's checks warn of any
 # of a right gradient with finite differences; float32 rounding alone leaves more than 0.9999
 COSINE = 0.99
-CONVERGENCE_GAP = (
-    0.005  # what twice the steps may gain: Carlini et al. 2019, 1902.06705, set at half a point
-)
-OVERFITTING_GAP = (
-    0.10  # FGSM against PGD; on honest networks of either data set they differ by up to 0.08
-)
+# what twice the steps may gain: Carlini et al. 2019, 1902.06705, set at half a point
+CONVERGENCE_GAP = 0.005
+# FGSM against PGD; on honest networks of either data set they differ by up to 0.08
+OVERFITTING_GAP = 0.10
 # ... and FGSM finds less than this share of the accuracy that PGD takes: Wong et al. 2020,
 # 2001.03994
 OVERFITTING_SHARE = 0.5

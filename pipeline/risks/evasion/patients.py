@@ -25,21 +25,24 @@ Array = np.ndarray[Any, Any]
 def patients(verified: Verified, x: Tensor, schema: Schema) -> pd.DataFrame:
     """One row per patient, of the repetition whose `breaks_at` is the (lower) median; the first of those that tie.
 
-    Args: verified: what is proved, S repetitions x N patients. x: (N, D) unchanged records in
-        clinical units, in the order of `verified.patients`; NaN = missing. schema: of the D
-        features; two classes.
+    Args:
+        verified: what is proved, S repetitions x N patients.
+        x: (N, D) unchanged records in clinical units, in the order of `verified.patients`; NaN =
+            missing.
+        schema: of the D features; two classes.
 
-    Returns: a table of `patient, y, diagnosis, correct, repetition`: who, the truth, the model's
-        answer, whether it is right, the repetition; `radius, breaks_at, decided, radius_min,
-        radius_max`: no nearer record changes the answer (proved); one at this distance does (inf =
-        none found); whether both agree; and the range of `radius` over the repetitions; `change,
-        changed`: the record found, as text, and how many values of it differ; nothing where the
-        answer is already wrong; `alone`: every measurement that can turn the answer by itself, the
-        smallest change first; `confidence_before, confidence_after`: probability of the model's own
-        answer, before and after the change (NaN = none); `largest_change_in_errors`: in units of
-        the usual error of each measurement (NaN = none changed has a known error); `within_error`:
-        there is a change, and none of its values moves by more than the usual error of its
-        measurement. One error for each value at once: rarer than one error of one value.
+    Returns:
+        a table of `patient, y, diagnosis, correct, repetition`: who, the truth, the model's answer,
+        whether it is right, the repetition; `radius, breaks_at, decided, radius_min, radius_max`:
+        no nearer record changes the answer (proved); one at this distance does (inf = none found);
+        whether both agree; and the range of `radius` over the repetitions; `change, changed`: the
+        record found, as text, and how many values of it differ; nothing where the answer is already
+        wrong; `alone`: every measurement that can turn the answer by itself, the smallest change
+        first; `confidence_before, confidence_after`: probability of the model's own answer, before
+        and after the change (NaN = none); `largest_change_in_errors`: in units of the usual error
+        of each measurement (NaN = none changed has a known error); `within_error`: there is a
+        change, and none of its values moves by more than the usual error of its measurement. One
+        error for each value at once: rarer than one error of one value.
     """
     chosen = typical(verified.breaks_at)
     everyone = torch.arange(len(chosen))
@@ -194,10 +197,13 @@ def alone_shares(
         resamples: of the bootstrap over patients.
         seed: of the bootstrap.
 
-    Returns: one row per feature: `feature`, and for all patients, the ill and the healthy the share
-        of those answered correctly (a patient counts by the share of repetitions), with `_low` and
-        `_high` of its bootstrap interval. NaN: the measurement cannot be changed, or nobody in the
-        group is answered correctly. A patient who lacks the measurement is not turned by it.
+    Returns:
+        one row per feature: `feature`, and for all patients, the ill and the healthy the share of
+            those answered correctly (a
+        patient counts by the share of repetitions), with `_low` and `_high` of its bootstrap
+            interval. NaN: the measurement
+        cannot be changed, or nobody in the group is answered correctly. A patient who lacks the
+        measurement is not turned by it.
     """
     y = verified.y.numpy()
     right = (verified.margin > 0).numpy()

@@ -29,7 +29,8 @@ def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
 def frontier_table(found: Frontier, cfg: AuditConfig, seed: int) -> pd.DataFrame:
     """One row per kind of model and epsilon.
 
-    Returns: `epsilon_claimed` and `epsilon_recomputed` (empty without noise), `delta`,
+    Returns:
+        `epsilon_claimed` and `epsilon_recomputed` (empty without noise), `delta`,
         `noise_multiplier`; `accuracy`, `auroc`, `sensitivity`, and `proved_accuracy`: the share of
         patients who are answered rightly whatever a forger does within `radius` of `threat`, each
         out of fold, seeds averaged; `proved_exact`: whether every patient was decided, otherwise

@@ -42,7 +42,8 @@ def inversion_table(
 
     `members` of the victim, `others`, and members minus others.
 
-    Returns: `error_alone` and `error_aided`: mean absolute error of the guess without and with the
+    Returns:
+        `error_alone` and `error_aided`: mean absolute error of the guess without and with the
         model, in `unit`; `uplift`, how much nearer the model brings it, with `uplift_low` and
         `uplift_high`: bootstrap over patients, victims averaged first. In the rows `difference` all
         three are what members have more than others. `finding`: where the whole interval of the
@@ -120,8 +121,9 @@ def _gains(without: rates.Array, aided: rates.Array, cfg: AuditConfig, seed: int
 def typical_table(told: Mapping[str, Inversion], dataset: Dataset) -> pd.DataFrame:
     """One row per defense: its most typical ill record, and how near that is to people.
 
-    Returns: each measurement in clinical units; then root mean square distances in units of scale,
-        mean over victims with `_low` and `_high`, the least and the largest of any victim:
+    Returns:
+        each measurement in clinical units; then root mean square distances in units of scale, mean
+        over victims with `_low` and `_high`, the least and the largest of any victim:
         `to_class_mean`, `center_to_class_mean` (the public centre, which needs no model),
         `to_nearest_member`, `to_nearest_non_member`, `between_people`.
     """

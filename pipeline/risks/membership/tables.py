@@ -73,11 +73,12 @@ def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
 def membership_table(found: Mapping[str, Membership], cfg: AuditConfig, seed: int) -> pd.DataFrame:
     """One row per defense and attack.
 
-    Returns: `auroc`, `tpr_at_1pct` and `tpr_at_01pct` (empty where too few decisions about
-        non-members could show it), each pooled over targets, with `_low` and `_high`: bootstrap
-        over patients. `advantage` is TPR - FPR at a threshold chosen on other targets.
-        `train_accuracy`, `test_accuracy` and `gap` are those of the targets. `epsilon_*` are empty
-        where nothing is claimed.
+    Returns:
+        `auroc`, `tpr_at_1pct` and `tpr_at_01pct` (empty where too few decisions about non-members
+        could show it), each pooled over targets, with `_low` and `_high`: bootstrap over patients.
+        `advantage` is TPR - FPR at a threshold chosen on other targets. `train_accuracy`,
+        `test_accuracy` and `gap` are those of the targets. `epsilon_*` are empty where nothing is
+        claimed.
     """
     lines: list[dict[str, Any]] = []
     patients = next(iter(found.values())).member.shape[1]
@@ -183,7 +184,8 @@ def exposure(one: Membership, dataset: Dataset) -> pd.DataFrame:
     below 0.5 where there is nothing to find: a target that answers high leaves the others of its
     side lower.)
 
-    Returns: `patient` (row of the records), `y`, `exposure` (AUROC over targets; 0.5 = not at all),
+    Returns:
+        `patient` (row of the records), `y`, `exposure` (AUROC over targets; 0.5 = not at all),
         `most_exposed` (the top 1 %), and the measurements (of images none).
     """
     risk = by_patient(one.log_odds.numpy(), one.member.numpy())

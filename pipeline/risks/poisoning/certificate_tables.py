@@ -19,7 +19,8 @@ def certificate_table(
 ) -> pd.DataFrame:
     """One row per certified defense and number of poisoned records, from 0 on.
 
-    Returns: `records`, and as many whose values are changed count double: `changed`;
+    Returns:
+        `records`, and as many whose values are changed count double: `changed`;
         `certified_accuracy` and `certified_sensitivity`, out of fold, with `_low` and `_high`:
         bootstrap over patients, seeds averaged. At 0 records they are accuracy and sensitivity. In
         the last row nobody is certified. Without a certified defense there is no row.

@@ -34,15 +34,16 @@ def filter_table(filtered: Mapping[str, Filtered], harm: Harm, cfg: Config) -> p
         harm: of the same recipe on the same training sets, not filtered.
         cfg: of both.
 
-    Returns: `poison_rate` of a training set before filtering, mean over sets. Each of `RATES` with
+    Returns:
+        `poison_rate` of a training set before filtering, mean over sets. Each of `RATES` with
         `_low, _high`: mean over training sets, and their RANGE, least to largest, which is no
         confidence interval: the sets share most of their records. Empty where no set has anything
         to count. Each of `FIGURES` after filtering, and as `<name>_without` not filtered, both with
         `_low, _high`; and `<metric>_difference, _difference_low, _difference_high`: filtered less
-        not filtered, the same training sets, paired on the same patients (bootstrap over
-        patients, repetitions averaged). `attack_success_rate` is that of the backdoor, as
-        `harm_tables.harm_table` counts it. `goal, knowledge, access, atlas, nist, owasp` name
-        the attack.
+        not filtered, the same training sets, paired on the same patients (bootstrap over patients,
+        repetitions averaged). `attack_success_rate` is that of the backdoor, as
+        `harm_tables.harm_table` counts it. `goal, knowledge, access, atlas, nist, owasp` name the
+        attack.
     """
     confidence = cfg.audit.confidence
     weights = intervals.bootstrap_weights(len(harm.y), cfg.audit.resamples, cfg.seed)

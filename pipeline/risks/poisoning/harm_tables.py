@@ -33,7 +33,8 @@ def harm_table(harms: Mapping[str, Harm], cfg: Config) -> pd.DataFrame:
 
     Without poison once per defense, as attack `none` at dose 0.
 
-    Returns: `dose` as configured, `poisoned` records of a training set and `poison_rate` among its
+    Returns:
+        `dose` as configured, `poisoned` records of a training set and `poison_rate` among its
         records, means over models; each of `FIGURES` with `_low, _high`, and `_difference,
         _difference_low, _difference_high`: to the same defense without poison, paired on the same
         patients (bootstrap over patients, repetitions averaged). Empty where a figure means
@@ -193,9 +194,10 @@ def turned_by_trigger(harm: Harm, stamped: Array) -> tuple[Array, Array]:
         harm: of the recipe; its models without poison say whom there is to win.
         stamped: (S, N) margins of the models in question on the records with the trigger.
 
-    Returns: (K,) for each of the K ill who carry the trigger's measurements and are called ill
-        without poison, the share of the repetitions in which they were called so; and (N,) bool,
-        who these patients are.
+    Returns:
+        (K,) for each of the K ill who carry the trigger's measurements and are called ill without
+        poison, the share of the repetitions in which they were called so; and (N,) bool, who these
+        patients are.
     """
     called_ill = harm.margins[NONE][0].numpy() > 0
     chosen = (harm.y.numpy() == 1) & ~np.isnan(harm.triggered[0, 0].numpy()) & called_ill.any(0)

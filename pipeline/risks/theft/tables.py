@@ -13,8 +13,9 @@ from pipeline.attacks.theft import KNOWLEDGE
 from pipeline.config import AuditConfig
 from pipeline.parallel import share_out
 from pipeline.risks.risk import Context, Sources
-from pipeline.risks.theft.measure.copies import EQUATIONS, PLAIN, TRUE_LABELS, Theft
+from pipeline.risks.theft.measure.copies import EQUATIONS, PLAIN, TRUE_LABELS
 from pipeline.risks.theft.measure.settings import TheftSettings
+from pipeline.risks.theft.measure.stolen import Theft
 from pipeline.standards import RISKS
 from pipeline.statistics import intervals, rates
 from pipeline.statistics.rates import Array
@@ -52,7 +53,8 @@ def theft_table(thefts: Mapping[str, Theft], cfg: AuditConfig, seed: int) -> pd.
         cfg: confidence and resamples.
         seed: of the bootstrap.
 
-    Returns: `budget` is how many records were asked about (`true_labels`: how many diagnoses were
+    Returns:
+        `budget` is how many records were asked about (`true_labels`: how many diagnoses were
         known), `queries` what the oracle counted for one victim. Each figure has `_low` and
         `_high`: bootstrap over patients (`uniform_fidelity`: over the inputs). fidelity: the share
         of test patients whom copy and victim give the same class. uniform_fidelity: likewise of
@@ -104,8 +106,9 @@ def api_table(
 
     What it costs an honest user, and what it leaves a thief.
 
-    Returns: `brier` (0.25 = a coin) and `auroc` of the answers to test patients, and the `fidelity`
-        of the better copy at the budget, by the `headline` strategy; each with `_low` and `_high`.
+    Returns:
+        `brier` (0.25 = a coin) and `auroc` of the answers to test patients, and the `fidelity` of
+        the better copy at the budget, by the `headline` strategy; each with `_low` and `_high`.
     """
     lines: list[dict[str, Any]] = []
     weights = intervals.bootstrap_weights(len(next(iter(thefts.values())).y), cfg.resamples, seed)

@@ -3,7 +3,8 @@
 import pandas as pd
 import torch
 
-from pipeline.risks.theft.measure.copies import PLAIN, TRUE_LABELS, Theft
+from pipeline.risks.theft.measure.copies import PLAIN, TRUE_LABELS
+from pipeline.risks.theft.measure.stolen import Theft
 
 
 def made_up(agreement: float, *, patients: int = 400, seed: int = 0) -> Theft:

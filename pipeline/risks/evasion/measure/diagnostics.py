@@ -31,8 +31,12 @@ def zero_gradient_share(
 ) -> float:
     """The share of rightly answered records at which the loss has no gradient at all, in float32: gradient attacks stand still.
 
-    Args: model: to be measured. x: records (M, B, D) in clinical units, NaN = missing; a record
-        without any value does not count. y: class indices (M, B). loss: whose gradient.
+    Args:
+        model: to be measured.
+        x: records (M, B, D) in clinical units, NaN = missing; a record without any value does not
+            count.
+        y: class indices (M, B).
+        loss: whose gradient.
 
     Returns:
         in [0, 1]; 0 where no record is answered rightly.
@@ -162,13 +166,18 @@ def diagnose(
 ) -> dict[str, float]:
     """All measurements of one population, by the names that `pipeline.risks.evasion.flags` reads.
 
-    Args: population: M models. x: records (M, B, D) in clinical units, each member's own, out of
-        fold; filler of the rectangle counts too. y: class indices (M, B). threat: for
-        `convergence_gap`; its scale is the unit of all. eps: radius of `convergence_gap`, in units
-        of threat.scale; where the audit's figures are read. seed: of the sample for finite
-        differences.
+    Args:
+        population: M models.
+        x: records (M, B, D) in clinical units, each member's own, out of fold; filler of the
+            rectangle counts too.
+        y: class indices (M, B).
+        threat: for `convergence_gap`; its scale is the unit of all.
+        eps: radius of `convergence_gap`, in units of threat.scale; where the audit's figures are
+            read.
+        seed: of the sample for finite differences.
 
-    Returns: zero_gradient_share, gradient_agreement, nondeterminism, answers_are_probabilities,
+    Returns:
+        zero_gradient_share, gradient_agreement, nondeterminism, answers_are_probabilities,
         convergence_gap and unbounded_accuracy. Of images, and of a model that gives scores alone,
         only what needs no gradient.
     """

@@ -43,12 +43,14 @@ ROWS, RECORDS, DIAGNOSTICS, VERIFIED = (
 class Findings:
     """What is reported of one population; every figure and flag is a function of it.
 
-    Attributes: rows: one row per threat x attack x eps x repetition x patient, in this order:
-        `threat, attack`, the columns of `pipeline.standards.THREAT_COLUMNS`, `eps, repetition,
-        patient, model, y, margin, broken, changed`. `margin` is that of the true class, in logits;
-        `broken` means the answer is wrong; `changed` counts the values that differ. verified: what
-        is proved, by threat. diagnostics: measurements of gradients and answers, and how often a
-        check of the audit itself failed.
+    Attributes:
+        rows: one row per threat x attack x eps x repetition x patient, in this order: `threat,
+            attack`, the columns of `pipeline.standards.THREAT_COLUMNS`, `eps, repetition, patient,
+            model, y, margin, broken, changed`. `margin` is that of the true class, in logits;
+            `broken` means the answer is wrong; `changed` counts the values that differ.
+        verified: what is proved, by threat.
+        diagnostics: measurements of gradients and answers, and how often a check of the audit
+            itself failed.
     """
 
     rows: pd.DataFrame
@@ -148,10 +150,14 @@ def audit(
     neither is the verifier: what they propose is projected onto the threat model, checked against
     its definition, and scored in float64, here.
 
-    Args: population: M models; those that hold nobody out are left alone. dataset: the records.
-        plan: who trained on whom. cfg: radii, threat models and attacks. name: of the defence,
-        beside the progress bar. transfer: adversarial records of another population, as
-        `Audit.x_adv`; all of them are tried on this one too.
+    Args:
+        population: M models; those that hold nobody out are left alone.
+        dataset: the records.
+        plan: who trained on whom.
+        cfg: radii, threat models and attacks.
+        name: of the defence, beside the progress bar.
+        transfer: adversarial records of another population, as `Audit.x_adv`; all of them are tried
+            on this one too.
     """
     scored = plan.scored()
     population, plan = population.select(scored), plan.select(scored)

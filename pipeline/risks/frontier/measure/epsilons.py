@@ -51,14 +51,18 @@ class Frontier:
 
     S repetitions x N patients, each judged by models that did not train on them; T targets.
 
-    Attributes: models: names of the kinds. epsilons: targets as configured; None = no noise.
+    Attributes:
+        models: names of the kinds.
+        epsilons: targets as configured; None = no noise.
         claims: for each kind and epsilon `epsilon, delta, accounts` as in `Membership.claim` of the
-        membership risk (None where nothing is claimed), `noise_multiplier`, and the `audit`.
-        threat: name of the threat model of the proofs, and their `radius` in units of scale. y:
-        (N,) class indices. margin: (K, E, S, N) float64, of the true class on the unchanged record,
-        in logits. proved: (K, E, S, N) bool, right on every record within the radius. broken: (K,
-        E, S, N) bool, a record within the radius is answered wrongly, and known. Neither =
-        undecided. scores: (K, E, T, records) float32, of `ATTACK`; HIGHER = MORE LIKELY A MEMBER.
+            membership risk (None where nothing is claimed), `noise_multiplier`, and the `audit`.
+        threat: name of the threat model of the proofs, and their `radius` in units of scale.
+        y: (N,) class indices.
+        margin: (K, E, S, N) float64, of the true class on the unchanged record, in logits.
+        proved: (K, E, S, N) bool, right on every record within the radius.
+        broken: (K, E, S, N) bool, a record within the radius is answered wrongly, and known.
+            Neither = undecided.
+        scores: (K, E, T, records) float32, of `ATTACK`; HIGHER = MORE LIKELY A MEMBER.
         member: (T, records) bool, who trained each target; the same for all kinds and epsilons.
     """
 
@@ -97,8 +101,10 @@ class Frontier:
 class Answers(NamedTuple):
     """How far answers are from an error, each (E, S, N) float64, out of fold.
 
-    Attributes: margin: of the true class on unchanged records. robust_below: no record nearer than
-        this changes the answer, which is proved. breaks_at: distance of the nearest one that does.
+    Attributes:
+        margin: of the true class on unchanged records.
+        robust_below: no record nearer than this changes the answer, which is proved.
+        breaks_at: distance of the nearest one that does.
     """
 
     margin: Array
@@ -110,7 +116,10 @@ class Answers(NamedTuple):
 class Training:
     """How one kind of model is trained at every epsilon; the noise alone differs.
 
-    Attributes: kind: its name. architecture: its network. claims: E, as `claim_of` returns them.
+    Attributes:
+        kind: its name.
+        architecture: its network.
+        claims: E, as `claim_of` returns them.
         numbers: the options of `fit_private`.
     """
 
@@ -123,9 +132,11 @@ class Training:
 def trace_frontier(dataset: Dataset, plan: Plan, cfg: Config) -> Frontier:
     """Trains, attacks and audits every kind of model at every epsilon.
 
-    Args: dataset: the records. plan: of the cross-validation, of which the first `repetitions` are
-        trained. cfg: sections `frontier`, `audit`, `threat`, and that of `dp_train`: delta,
-        clipping, steps and learning rate.
+    Args:
+        dataset: the records.
+        plan: of the cross-validation, of which the first `repetitions` are trained.
+        cfg: sections `frontier`, `audit`, `threat`, and that of `dp_train`: delta, clipping, steps
+            and learning rate.
 
     Raises:
         BadInput: `dp_train` is not configured, or its delta is too large for the cohort.
@@ -203,7 +214,8 @@ def claim_of(
 def at_each_noise(training: Training, dataset: Dataset, plan: Plan, purpose: str) -> list[Networks]:
     """The models of `plan` (P) at each claim's noise (E), trained as one population of E x P.
 
-    Returns: one population for each claim; `purpose` is shown beside the progress bar.
+    Returns:
+        one population for each claim; `purpose` is shown beside the progress bar.
     """
     size, claims = plan.size, training.claims
     noise = torch.tensor([claim["noise_multiplier"] for claim in claims], dtype=torch.float64)

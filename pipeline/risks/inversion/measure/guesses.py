@@ -40,12 +40,15 @@ class Inversion:
 
     G questions, N patients, V victims, D features.
 
-    Attributes: questions: G. alone: (G, 2, N) float32, mean absolute error of the guess without a
-        model, in units of the feature's scale: over the victims that were trained on the patient,
-        and over the others; NaN = nothing to guess. aided: (G, 2, N) float32, the same with the
-        victim's answers. typical: (V, D) float64, the record that each victim finds most typical of
-        disease, in clinical units. distances: each (V,) float64, of
-        `pipeline.attacks.inversion.compare_with_people`.
+    Attributes:
+        questions: G.
+        alone: (G, 2, N) float32, mean absolute error of the guess without a model, in units of the
+            feature's scale: over the victims that were trained on the patient, and over the others;
+            NaN = nothing to guess.
+        aided: (G, 2, N) float32, the same with the victim's answers.
+        typical: (V, D) float64, the record that each victim finds most typical of disease, in
+            clinical units.
+        distances: each (V,) float64, of `pipeline.attacks.inversion.compare_with_people`.
     """
 
     questions: tuple[Question, ...]

@@ -49,12 +49,14 @@ def train_halves(name: str, dataset: Dataset, cfg: Config) -> Halves:
 class Membership:
     """What is reported of one recipe; every figure is a function of it.
 
-    Attributes: scores: for each membership attack and `BLIND` (T, N) float32, of target t for
-        record n; HIGHER = MORE LIKELY A MEMBER. member: (T, N) bool, who trained each target.
+    Attributes:
+        scores: for each membership attack and `BLIND` (T, N) float32, of target t for record n;
+            HIGHER = MORE LIKELY A MEMBER.
+        member: (T, N) bool, who trained each target.
         log_odds: (T, N) float32, of the recorded class: what a target answers; above 0 it is right.
         claim: empty where nothing is claimed; else `epsilon, delta`, the accounts that a second
-        accountant makes of what was logged (`accounts`), and the `audit` of
-        `pipeline.statistics.epsilon_bounds.lower_bound`.
+            accountant makes of what was logged (`accounts`), and the `audit` of
+            `pipeline.statistics.epsilon_bounds.lower_bound`.
     """
 
     scores: dict[str, Tensor]
@@ -82,8 +84,9 @@ class Membership:
 def infer_members(name: str, halves: Halves, dataset: Dataset, cfg: Config) -> Membership:
     """Attacks each model of a recipe with all the others as its shadows, and audits a claim.
 
-    Raises: FailedCheck: the recipe claims less than an audit proves that it spends, or than its own
-        numbers add up to.
+    Raises:
+        FailedCheck: the recipe claims less than an audit proves that it spends, or than its own
+            numbers add up to.
     """
     numbers, member = cfg.section(MembershipSettings), halves.plan.train
     seen = signals(

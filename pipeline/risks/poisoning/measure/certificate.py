@@ -20,9 +20,10 @@ FILE = "certificate.safetensors"
 class Certificate:
     """What is certified of one defense. S repetitions x N patients.
 
-    Attributes: y: (N,) int64, class indices. records: (S, N) int64, so many training records may be
-        inserted, removed or relabelled without changing the right answer; -1 = the answer is wrong
-        as it is.
+    Attributes:
+        y: (N,) int64, class indices.
+        records: (S, N) int64, so many training records may be inserted, removed or relabelled
+            without changing the right answer; -1 = the answer is wrong as it is.
     """
 
     y: Tensor

@@ -53,14 +53,17 @@ class Filtered:
 
     E doses, R training sets of each, S repetitions, N patients.
 
-    Attributes: margins: (E, S, N) float32, the margin of the true class out of fold, in logits, of
-        the recipe trained on what is left. triggered: (E, S, N) float32, likewise with the trigger
-        in the record; NaN = it lacks a measurement that the trigger needs. Empty unless the attack
-        is the backdoor. drop_rate: (E, R) float64, of a training set, the share that was dropped.
+    Attributes:
+        margins: (E, S, N) float32, the margin of the true class out of fold, in logits, of the
+            recipe trained on what is left.
+        triggered: (E, S, N) float32, likewise with the trigger in the record; NaN = it lacks a
+            measurement that the trigger needs. Empty unless the attack is the backdoor.
+        drop_rate: (E, R) float64, of a training set, the share that was dropped.
         precision: (E, R) float64, of the dropped records, the share that was poisoned; NaN =
-        nothing was dropped. recall: (E, R) float64, of the poisoned records, the share that was
-        dropped; NaN = there were none. false_alarm_rate: (E, R) float64, of the other records, the
-        share that was dropped.
+            nothing was dropped.
+        recall: (E, R) float64, of the poisoned records, the share that was dropped; NaN = there
+            were none.
+        false_alarm_rate: (E, R) float64, of the other records, the share that was dropped.
     """
 
     margins: dict[str, Tensor]

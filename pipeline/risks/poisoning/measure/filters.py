@@ -123,8 +123,9 @@ def spectral(dataset: Dataset, plan: Plan, recipe: Recipe) -> Tensor:
         plan: M training sets.
         recipe: trains the M models.
 
-    Returns: (M, N) float64, at least 0; on average 1 among the records of one label, 0 where they
-        are all alike.
+    Returns:
+        (M, N) float64, at least 0; on average 1 among the records of one label, 0 where they are
+        all alike.
     """
     scores = []
     for one in _blocks(plan, 4 * dataset.x.numel()):
@@ -177,9 +178,12 @@ def left_by(rule: str, scores: Tensor, train: Tensor, share: float, *, seed: int
 def drop(scores: Tensor, train: Tensor, share: float, *, seed: int = 0) -> Tensor:
     """Each training set without its most suspicious records.
 
-    Args: scores: (M, N), higher = more suspicious. train: (M, N) bool, the training sets. share: of
-        each training set, in [0, 1]; rounded to whole records. seed: of the coin that decides
-        between equal scores: their order would favour who stands first.
+    Args:
+        scores: (M, N), higher = more suspicious.
+        train: (M, N) bool, the training sets.
+        share: of each training set, in [0, 1]; rounded to whole records.
+        seed: of the coin that decides between equal scores: their order would favour who stands
+            first.
 
     Returns:
         (M, N) bool, the training sets that are left.

@@ -59,18 +59,20 @@ class CraftedPoison:
 
 @dataclass(frozen=True)
 class Harm:
-    """What is reported of one recipe; every figure is a function of it.
+    """What is reported of one recipe; every figure is a function of it. E doses, S repetitions, N patients, T targets.
 
-    E doses, S repetitions, N patients, T targets.
-
-    Attributes: y: (N,) int64, class indices. margins: by attack (E, S, N) float32, the margin of
-        the true class out of fold, in logits; `none`: (1, S, N) clean. proved: by attack, likewise
-        bool: right, and proved to stay so within `poisoning.eps`. triggered: (1 + E, S, N) float32,
-        the margin with the trigger in the record, first without poison; NaN = the record lacks a
-        measurement that the trigger needs. Empty without the backdoor. targets: (T,) int64,
-        patients that `one_patient` names; `target_margins` (1 + E, S, T) float32, first without
-        poison. poisoned: by attack (E,) float32, poisoned records in a training set, mean over
-        sets; `share`: of its records.
+    Attributes:
+        y: (N,) int64, class indices.
+        margins: by attack (E, S, N) float32, the margin of the true class out of fold, in logits;
+            `none`: (1, S, N) clean.
+        proved: by attack, likewise bool: right, and proved to stay so within `poisoning.eps`.
+        triggered: (1 + E, S, N) float32, the margin with the trigger in the record, first without
+            poison; NaN = the record lacks a measurement that the trigger needs. Empty without the
+            backdoor.
+        targets: (T,) int64, patients that `one_patient` names; `target_margins` (1 + E, S, T)
+            float32, first without poison.
+        poisoned: by attack (E,) float32, poisoned records in a training set, mean over sets;
+            `share`: of its records.
     """
 
     y: Tensor
@@ -100,8 +102,9 @@ class Harm:
 def craft_poison(dataset: Dataset, plan: Plan, cfg: Config) -> CraftedPoison:
     """Crafts every attack at every dose, against models of the first repetitions.
 
-    Raises: BadInput: fewer ill patients are answered rightly by the undefended models than are to
-        be named.
+    Raises:
+        BadInput: fewer ill patients are answered rightly by the undefended models than are to be
+            named.
     """
     plan = plan.select(
         (plan.repetition >= 0) & (plan.repetition < cfg.section(PoisoningSettings).repetitions)

@@ -28,11 +28,14 @@ class TrainingSets:
 
     E doses x R harmed models, all doses of the smallest first.
 
-    Attributes: dataset: N * V records; row n * V + v is version v of record n, version 0 the record
-        itself. plan: (E * R, N * V); models are scored on version 0 of those whom the harmed model
-        holds out. poisoned: (E * R, N * V) bool, the rows among `plan.train` that the attacker
-        wrote. dose: (E * R,) int64, index of the dose; `model` likewise, the row of the clean plan
-        that is harmed. target: (E * R,) int64, as `Poison.target`.
+    Attributes:
+        dataset: N * V records; row n * V + v is version v of record n, version 0 the record itself.
+        plan: (E * R, N * V); models are scored on version 0 of those whom the harmed model holds
+            out.
+        poisoned: (E * R, N * V) bool, the rows among `plan.train` that the attacker wrote.
+        dose: (E * R,) int64, index of the dose; `model` likewise, the row of the clean plan that is
+            harmed.
+        target: (E * R,) int64, as `Poison.target`.
     """
 
     dataset: Dataset

@@ -7,14 +7,12 @@ without any diagnosis; the rest are for testing.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
 import torch
 from torch import Tensor
 
-from pipeline.artifact import read_artifact, write_artifact
 from pipeline.attacks.evasion.gradient import fgsm, pgd
 from pipeline.attacks.evasion.records import LogitsFn
 from pipeline.attacks.evasion.sparse import sparse
@@ -34,12 +32,12 @@ from pipeline.data.plan import Plan, rectangle
 from pipeline.data.schema import Dataset
 from pipeline.data.threat import Threat
 from pipeline.defenses import train
-from pipeline.files import BadInput
 from pipeline.models.answers import margin
 from pipeline.models.mlp import Architecture
 from pipeline.models.networks import Networks
 from pipeline.models.population import networks_of
 from pipeline.risks.theft.measure.settings import TheftSettings
+from pipeline.risks.theft.measure.stolen import Theft
 
 PLAIN, ENSEMBLE = "plain", "ensemble"  # how an API answers, beside the kinds of noise
 # diagnoses instead of answers; a linear victim, solved
@@ -47,59 +45,9 @@ TRUE_LABELS, EQUATIONS = ("true_labels", "equations")
 COINS = 15_487_469  # added to the seed, so that no plan shares coins with another
 # uniform records on which a copy is compared with its victim, beside the test patients
 INPUTS = 1_000
-ROWS, ANSWERS = "copies.parquet", "answers.safetensors"
 # A copy by its name: how fast it learns. A few were tried on Pima, on these very splits: what
 # converges in a few hundred steps.
 EFFORTS = {"linear": {"learning_rate": 3e-2}, "mlp": {"learning_rate": 3e-3}}
-
-
-@dataclass(frozen=True)
-class Theft:
-    """What is reported of one recipe; every figure is a function of it.
-
-    Attributes: rows: one row per copy: `strategy, api, access, surrogate, budget, queries` (as the
-        oracle counted), `victim`. log_odds: (R, N) float32, of class 1, what each copy says of each
-        patient. broken: (R, N) bool, test patients only: the victim is wrong about the record that
-        was made on the copy. agrees: (R, U) bool, whether copy and victim give a uniformly drawn
-        record the same class. member: (V, N) bool, who trained each victim. test: (V, N) bool, who
-        neither trained it nor was the attacker's. y: (N,) class indices. victims: for `plain` and,
-        if tried, `ensemble` (V, N) float32 log-odds of class 1. direct: likewise (V, N) bool,
-        `broken` by the same attack on the victim itself. shown: for each "api/access" (V, N)
-        float32, the chance of class 1 that an honest user is told.
-    """
-
-    rows: pd.DataFrame
-    log_odds: Tensor
-    broken: Tensor
-    agrees: Tensor
-    member: Tensor
-    test: Tensor
-    y: Tensor
-    victims: dict[str, Tensor]
-    direct: dict[str, Tensor]
-    shown: dict[str, Tensor]
-
-    def save(self, folder: Path) -> None:
-        """Writes `copies.parquet` and `answers.safetensors` into a new folder."""
-        folder.mkdir(parents=True)
-        self.rows.to_parquet(folder / ROWS, index=False, compression="zstd")
-        write_artifact(folder / ANSWERS, self, beside=["rows"])
-
-    @classmethod
-    def load(cls, folder: Path) -> "Theft":
-        """Reads what `save` wrote.
-
-        Raises:
-            BadInput: a file is missing, damaged, or holds something else.
-        """
-        advice = "run `dvc repro theft`"
-        try:
-            rows = pd.read_parquet(folder / ROWS)
-        except (OSError, ValueError) as error:
-            raise BadInput(f"{folder / ROWS}: cannot be read ({error}); {advice}") from error
-        return read_artifact(
-            folder / ANSWERS, cls, what="answers of copies", advice=advice, rows=rows
-        )
 
 
 def steal(name: str, dataset: Dataset, cfg: Config) -> Theft:
@@ -140,9 +88,11 @@ def steal(name: str, dataset: Dataset, cfg: Config) -> Theft:
 class Copies(NamedTuple):
     """Copies by A attackers of V victims, for B budgets.
 
-    Attributes: attackers: what names each attacker: `strategy, api, access, surrogate`. population:
-        A x V x B models; budgets run fastest, then victims. budgets: how many records were asked
-        about. counts: (A, B), what the oracles counted.
+    Attributes:
+        attackers: what names each attacker: `strategy, api, access, surrogate`.
+        population: A x V x B models; budgets run fastest, then victims.
+        budgets: how many records were asked about.
+        counts: (A, B), what the oracles counted.
     """
 
     attackers: list[dict[str, Any]]

@@ -16,10 +16,10 @@ from pipeline.risks.theft.measure.copies import (
     TRUE_LABELS,
     Copies,
     Scene,
-    Theft,
     companions,
     steal,
 )
+from pipeline.risks.theft.measure.stolen import Theft
 
 DATA = tiny.records(120, seed=0)
 
