@@ -21,9 +21,9 @@ from pipeline.models.networks import Networks, fitted_preprocessing
 from pipeline.models.population import Population
 from pipeline.risks.inversion.measure.guesses import guess_measurements
 from pipeline.risks.inversion.tables import inversion_table
-from pipeline.risks.membership.measure.claims import COINS
 from pipeline.risks.membership.measure.shadows import infer_members, train_halves
 from pipeline.risks.membership.tables import membership_table
+from pipeline.seeds import MEMBERSHIP_HALVES
 from pipeline.statistics.separation import auroc
 
 SHADOWS, EPOCHS = 128, 100
@@ -154,7 +154,7 @@ def leaks_table(entries: list[dict[str, Any]]) -> str:
 
 def _halves(problem: Problem) -> Plan:
     return Plan.random_halves(
-        len(problem.recorded.y), models=SHADOWS, seed=problem.cfg.seed + COINS
+        len(problem.recorded.y), models=SHADOWS, seed=problem.cfg.seed + MEMBERSHIP_HALVES
     )
 
 

@@ -25,6 +25,7 @@ from pipeline.models.mlp import (
 )
 from pipeline.models.networks import Networks, public_preprocessing, standardise
 from pipeline.models.training import Batch, Draw, Gradient, Preprocessing, fit
+from pipeline.seeds import COPY_BATCHES
 
 Strategy = Literal["uniform", "marginals", "public", "active"]
 
@@ -327,7 +328,7 @@ def with_replacement(steps: int, batch_size: int) -> Draw:
 
 def _uniforms(count: int, seed: int) -> Tensor:
     return torch.rand(
-        count, generator=torch.Generator().manual_seed(seed + 15_013), dtype=torch.float64
+        count, generator=torch.Generator().manual_seed(seed + COPY_BATCHES), dtype=torch.float64
     )
 
 

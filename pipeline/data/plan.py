@@ -9,6 +9,7 @@ from torch import Tensor
 
 from pipeline.artifact import read_artifact, write_artifact
 from pipeline.files import BadInput
+from pipeline.seeds import of_folds, of_halves, of_partition
 
 RELEASE = "release"
 
@@ -64,9 +65,7 @@ class Plan:
             )
         held_out, labels = [], []
         for repetition in range(seeds):
-            state = (
-                seed * 1_000 + repetition
-            ) % 2**32  # all that scikit-learn takes; a date is a seed too
+            state = of_partition(seed, repetition)
             splitter = StratifiedKFold(folds, shuffle=True, random_state=state)
             for fold, (_, test) in enumerate(splitter.split(np.zeros(len(y)), y.numpy())):
                 row = torch.zeros(len(y), dtype=torch.bool)
@@ -76,7 +75,7 @@ class Plan:
         table = torch.stack(held_out)
         repetitions = torch.arange(seeds).repeat_interleave(folds)
         plan = cls(
-            ~table, table, repetitions, seed * 1_000_003 + torch.arange(len(labels)), tuple(labels)
+            ~table, table, repetitions, of_folds(seed) + torch.arange(len(labels)), tuple(labels)
         )
         return plan.with_release() if release else plan
 
@@ -92,9 +91,7 @@ class Plan:
         """
         train = torch.rand(models, records, generator=torch.Generator().manual_seed(seed)) < 0.5
         train[:, :always] = True
-        seeds = (
-            (seed + 1) * 1_000_003 + 500_000 + torch.arange(models)
-        )  # others than those of the cross-validation
+        seeds = of_halves(seed) + torch.arange(models)
         return cls(
             train,
             ~train,

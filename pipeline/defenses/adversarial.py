@@ -16,6 +16,7 @@ from pipeline.defenses.undefended import fit_as_configured
 from pipeline.files import BadInput
 from pipeline.models.networks import Networks
 from pipeline.models.training import Batch
+from pipeline.seeds import ADVERSARIAL_TRAINING
 
 Component = tuple[Attack, float, float]  # attack, radius, share of the batch
 
@@ -72,7 +73,8 @@ def adv_train(
         (attack, radius * eps, share * (1 - clean_share))
         for attack, radius, share in map(_component, mixture, range(len(mixture)))
     ]
-    perturb = attack_part_of_batch(attacker, components, torch.Generator().manual_seed(cfg.seed))
+    generator = torch.Generator().manual_seed(cfg.seed + ADVERSARIAL_TRAINING)
+    perturb = attack_part_of_batch(attacker, components, generator)
     return fit_as_configured(dataset, plan, cfg, "adv_train", perturb=perturb)
 
 

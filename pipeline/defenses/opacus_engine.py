@@ -16,6 +16,7 @@ from pipeline.data.schema import Dataset
 from pipeline.files import BadInput
 from pipeline.models.mlp import Architecture, Parameters, as_module, initialise, parameters_of
 from pipeline.models.networks import Networks, public_preprocessing
+from pipeline.seeds import DP_NOISE, POISSON_DRAW
 
 
 def fit_through_opacus(
@@ -57,7 +58,7 @@ def fit_through_opacus(
         module = as_module(initial, preprocessing, member)
         rows = plan.train[member]
         records = TensorDataset(dataset.x[rows], dataset.y[rows])
-        generator = torch.Generator().manual_seed(int(plan.seeds[member]) + 15_485_863)
+        generator = torch.Generator().manual_seed(int(plan.seeds[member]) + POISSON_DRAW)
         loader = DataLoader(records, batch_size=-(-len(records) // batches), generator=generator)
         private, optimiser, *criterion, private_loader = PrivacyEngine().make_private(
             module=module,
@@ -65,7 +66,7 @@ def fit_through_opacus(
             data_loader=loader,
             noise_multiplier=noise_multiplier,
             max_grad_norm=max_grad_norm,
-            noise_generator=torch.Generator().manual_seed(int(plan.seeds[member]) + 32_452_843),
+            noise_generator=torch.Generator().manual_seed(int(plan.seeds[member]) + DP_NOISE),
             grad_sample_mode=grad_sample_mode,
         )
         if not math.isclose(private_loader.sample_rate, sample_rate):

@@ -24,6 +24,7 @@ from pipeline.models.mlp import (
 )
 from pipeline.models.networks import Networks, public_preprocessing, standardise
 from pipeline.models.training import Batch, Draw, Gradient, Perturb, Preprocessing, fit
+from pipeline.seeds import DP_NOISE, POISSON_DRAW
 
 Rate = Annotated[float, Field(gt=0, lt=1)]
 SampleRate = Annotated[float, Field(gt=0, le=1)]  # 1 = every record in every step
@@ -262,7 +263,7 @@ def poisson(sample_rate: float, steps: int) -> Draw:
     """
 
     def draw(train: Tensor, seeds: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        generators = [torch.Generator().manual_seed(int(seed) + 15_485_863) for seed in seeds]
+        generators = [torch.Generator().manual_seed(int(seed) + POISSON_DRAW) for seed in seeds]
         for _ in range(steps):
             chance = torch.stack(
                 [torch.rand(train.shape[1], generator=generator) for generator in generators]
@@ -331,7 +332,7 @@ def private_gradient(
         .float()
         .reshape(-1, 1)
     )
-    generators = [torch.Generator().manual_seed(int(seed) + 32_452_843) for seed in seeds]
+    generators = [torch.Generator().manual_seed(int(seed) + DP_NOISE) for seed in seeds]
 
     @torch.no_grad()
     def gradient(

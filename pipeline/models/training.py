@@ -13,6 +13,7 @@ from pipeline.data.plan import Plan, rectangle
 from pipeline.data.schema import Dataset
 from pipeline.models.mlp import Architecture, Parameters, initialise, logits
 from pipeline.models.networks import Networks, fitted_preprocessing, standardise
+from pipeline.seeds import BATCHES
 
 Preprocessing = dict[str, Tensor]
 
@@ -87,7 +88,7 @@ def shuffled(cfg: TrainConfig) -> Draw:
 
 
 def _stream(rows: Tensor, length: int, seed: int) -> Tensor:
-    generator = torch.Generator().manual_seed(seed + 7_919)  # not the stream that drew the weights
+    generator = torch.Generator().manual_seed(seed + BATCHES)
     passes = -(-length // len(rows))
     return rows[
         torch.cat([torch.randperm(len(rows), generator=generator) for _ in range(passes)])[:length]

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.seeds import BOOTSTRAP
 from pipeline.statistics.rates import pairwise_wins
 
 Array = np.ndarray[Any, Any]
@@ -21,7 +22,7 @@ def bootstrap_weights(n: int, resamples: int, seed: int) -> Array:
     Patients are drawn, never predictions.
     """
     weights = (
-        np.random.default_rng(seed)
+        np.random.default_rng(seed + BOOTSTRAP)
         .multinomial(n, np.full(n, 1 / n), size=resamples)
         .astype(np.float32)
     )

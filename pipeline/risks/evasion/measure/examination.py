@@ -26,6 +26,7 @@ from pipeline.models.population import Networks, Population
 from pipeline.parallel import workers
 from pipeline.risks.evasion.measure.diagnostics import diagnose
 from pipeline.risks.evasion.measure.margins import Outcome, outcomes
+from pipeline.seeds import of_attack
 from pipeline.standards import describe_threat
 from pipeline.verify import provable
 from pipeline.verify.out_of_fold import Verified, proofs_out_of_fold
@@ -324,7 +325,7 @@ def _attacks(
     ):
         if asks_for_gradients(attack_name, cfg) and not subject.population.gradients:
             continue
-        generator = torch.Generator().manual_seed(cfg.seed * 1_000 + number)
+        generator = torch.Generator().manual_seed(of_attack(cfg.seed, number))
         proposed = attack(subject.population, x, y, threat, eps=eps, generator=generator)
         options = cfg.attack[attack_name]
         yield (

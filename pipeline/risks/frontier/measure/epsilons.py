@@ -30,12 +30,12 @@ from pipeline.models.networks import Networks
 from pipeline.parallel import share_out, workers
 from pipeline.risks.frontier.measure.settings import FrontierSettings
 from pipeline.risks.membership.measure.claims import (
-    COINS,
     audit_canaries,
     canary_runs,
     recomputed_claim,
     refute,
 )
+from pipeline.seeds import MEMBERSHIP_HALVES
 from pipeline.validation import check_options
 from pipeline.verify.out_of_fold import SAME_RADIUS, proofs_out_of_fold
 
@@ -144,7 +144,8 @@ def trace_frontier(dataset: Dataset, plan: Plan, cfg: Config) -> Frontier:
     """
     numbers, wanted = training_numbers(cfg), cfg.section(FrontierSettings)
     scored = plan.select((plan.repetition >= 0) & (plan.repetition < wanted.repetitions))
-    halves = Plan.random_halves(len(dataset.y), models=wanted.targets, seed=cfg.seed + COINS)
+    coins = cfg.seed + MEMBERSHIP_HALVES
+    halves = Plan.random_halves(len(dataset.y), models=wanted.targets, seed=coins)
     claims = [claim_of(epsilon, scored, **numbers) for epsilon in wanted.epsilons]
     options = {name: value for name, value in numbers.items() if name != "delta"}
     features, classes = dataset.x.shape[1], len(dataset.schema.classes)

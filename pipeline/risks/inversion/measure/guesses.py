@@ -18,6 +18,7 @@ from pipeline.data.schema import Dataset
 from pipeline.files import NotApplicable
 from pipeline.models.population import Population, networks_of
 from pipeline.risks.inversion.measure.settings import InversionSettings
+from pipeline.seeds import INVERSION_HALVES
 
 FILE = "guesses.safetensors"
 ILL = 1
@@ -101,7 +102,7 @@ def guess_measurements(
         dataset.schema,
         private,
         candidates=cfg.section(InversionSettings).candidates,
-        generator=torch.Generator().manual_seed(cfg.seed),
+        generator=torch.Generator().manual_seed(cfg.seed + INVERSION_HALVES),
     )
     # question x (alone, aided) x (members, others) x patient
     errors = torch.zeros(len(guesses), 2, 2, len(dataset.y))

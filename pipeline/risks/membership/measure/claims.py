@@ -16,11 +16,10 @@ from pipeline.defenses import train
 from pipeline.files import FailedCheck
 from pipeline.models.population import Population
 from pipeline.risks.membership.measure.settings import MembershipSettings
+from pipeline.seeds import CANARIES
 from pipeline.statistics import accounting
 from pipeline.statistics.epsilon_bounds import lower_bound
 
-# added to the seed, so that no plan shares coins with another
-COINS, CANARY_COINS = (104_729, 1_299_709)
 # of a canary's values, in units of scale from the centre: rare, and what clipping is for
 EXTREME = 2.5
 # by how much our accountant may exceed the claimed epsilon: Opacus rounds, and so do we
@@ -88,10 +87,10 @@ def canary_runs(dataset: Dataset, canaries: int, runs: int, seed: int) -> tuple[
 
     Everybody in every run, each canary by a fair coin.
     """
-    x, y = crafted_canaries(dataset, canaries, seed + CANARY_COINS)
+    x, y = crafted_canaries(dataset, canaries, seed + CANARIES)
     together = Dataset(torch.cat([dataset.x, x]), torch.cat([dataset.y, y]), dataset.schema)
     plan = Plan.random_halves(
-        len(together.y), models=runs, seed=seed + CANARY_COINS, always=len(dataset.y)
+        len(together.y), models=runs, seed=seed + CANARIES, always=len(dataset.y)
     )
     return together, plan
 

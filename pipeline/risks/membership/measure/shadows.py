@@ -21,8 +21,9 @@ from pipeline.data.schema import Dataset
 from pipeline.defenses import train
 from pipeline.files import read_json, write_json
 from pipeline.models.population import Population
-from pipeline.risks.membership.measure.claims import COINS, audited_claim
+from pipeline.risks.membership.measure.claims import audited_claim
 from pipeline.risks.membership.measure.settings import MembershipSettings
+from pipeline.seeds import MEMBERSHIP_HALVES, MEMBERSHIP_NOISE
 
 BLIND = "blind"  # a classifier that sees the records and no model: there is nothing to be found
 SCORES, CLAIM = "scores.safetensors", "claim.json"
@@ -39,9 +40,8 @@ class Halves:
 
 def train_halves(name: str, dataset: Dataset, cfg: Config) -> Halves:
     """Trains the recipe `name` on as many random halves as there are targets."""
-    plan = Plan.random_halves(
-        len(dataset.y), models=cfg.section(MembershipSettings).targets, seed=cfg.seed + COINS
-    )
+    targets, coins = cfg.section(MembershipSettings).targets, cfg.seed + MEMBERSHIP_HALVES
+    plan = Plan.random_halves(len(dataset.y), models=targets, seed=coins)
     return Halves(train(name, dataset, plan, cfg), plan)
 
 
@@ -96,7 +96,7 @@ def infer_members(name: str, halves: Halves, dataset: Dataset, cfg: Config) -> M
         copies=numbers.copies,
         spread=numbers.spread,
         scale=dataset.schema.column("scale"),
-        generator=torch.Generator().manual_seed(cfg.seed),
+        generator=torch.Generator().manual_seed(cfg.seed + MEMBERSHIP_NOISE),
     )
     scores = {attack: MEMBERSHIP[attack](seen, member).float() for attack in numbers.attacks}
     scores[BLIND] = blind(dataset.x.flatten(1), dataset.y, member).float()

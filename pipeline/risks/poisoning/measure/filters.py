@@ -20,6 +20,7 @@ from pipeline.data.plan import Plan, rectangle
 from pipeline.data.schema import Dataset
 from pipeline.models.mlp import forward, layers_of
 from pipeline.models.networks import Networks
+from pipeline.seeds import FILTER_FOLDS, FILTER_TIES
 
 Recipe = Callable[[Dataset, Plan], Networks]
 Filter = Callable[[Dataset, Plan, Recipe], Tensor]
@@ -28,8 +29,6 @@ NEIGHBOURS = 10
 FOLDS = 5
 MAJORITY = 0.5  # of the neighbours: more of them disagree than agree
 BLOCK = 2**23  # numbers that one step of a filter holds at once, 64 MB in float64
-# added to a model's seed, so that no draw is shared with its training
-FOLD_SEED, TIE_SEED = (86_028_121, 122_949_823)
 
 
 def neighbours(
@@ -189,7 +188,7 @@ def drop(scores: Tensor, train: Tensor, share: float, *, seed: int = 0) -> Tenso
         (M, N) bool, the training sets that are left.
     """
     order = torch.randperm(
-        scores.shape[1], generator=torch.Generator().manual_seed(seed + TIE_SEED)
+        scores.shape[1], generator=torch.Generator().manual_seed(seed + FILTER_TIES)
     )
     ranked = scores.masked_fill(~train, -torch.inf)[:, order].argsort(
         dim=1, descending=True, stable=True
@@ -255,7 +254,7 @@ def _folds(plan: Plan, folds: int) -> Tensor:
     result = torch.full(plan.train.shape, -1)
     for member, rows in enumerate(plan.train):
         own = rows.nonzero()[:, 0]
-        generator = torch.Generator().manual_seed(int(plan.seeds[member]) + FOLD_SEED)
+        generator = torch.Generator().manual_seed(int(plan.seeds[member]) + FILTER_FOLDS)
         result[member, own[torch.randperm(len(own), generator=generator)]] = (
             torch.arange(len(own)) % folds
         )

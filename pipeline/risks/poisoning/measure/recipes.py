@@ -29,9 +29,9 @@ from pipeline.models.out_of_fold import Grid
 from pipeline.models.population import networks_of
 from pipeline.risks.poisoning.measure.settings import PoisoningSettings
 from pipeline.risks.poisoning.measure.training_sets import TrainingSets, training_sets
+from pipeline.seeds import POISONERS
 from pipeline.verify.quick import quickly_proved
 
-COINS = 32_452_867  # added to the seed of the attackers' choices
 NONE, BACKDOOR, ONE_PATIENT = "none", "backdoor", "one_patient"
 CHUNK = 60  # training sets that a recipe learns from at once, for memory's sake
 
@@ -116,7 +116,7 @@ def craft_poison(dataset: Dataset, plan: Plan, cfg: Config) -> CraftedPoison:
     trigger = make_trigger(
         dataset.schema, recorded, features=numbers.trigger_features, size=numbers.trigger_size
     )
-    generator = torch.Generator().manual_seed(cfg.seed + COINS)
+    generator = torch.Generator().manual_seed(cfg.seed + POISONERS)
     named = ONE_PATIENT in numbers.attacks
     targets = (
         _targets(dataset, plan, cfg, generator) if named else torch.zeros(0, dtype=torch.int64)

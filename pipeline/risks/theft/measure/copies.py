@@ -38,11 +38,20 @@ from pipeline.models.networks import Networks
 from pipeline.models.population import networks_of
 from pipeline.risks.theft.measure.settings import TheftSettings
 from pipeline.risks.theft.measure.stolen import Theft
+from pipeline.seeds import (
+    COMPANION,
+    COPIES,
+    EVASION_BY_COPIES,
+    THEFT_HALVES,
+    THEFT_INPUTS,
+    THEFT_NOISE,
+    THEFT_TESTS,
+    of_proposals,
+)
 
 PLAIN, ENSEMBLE = "plain", "ensemble"  # how an API answers, beside the kinds of noise
 # diagnoses instead of answers; a linear victim, solved
 TRUE_LABELS, EQUATIONS = ("true_labels", "equations")
-COINS = 15_487_469  # added to the seed, so that no plan shares coins with another
 # uniform records on which a copy is compared with its victim, beside the test patients
 INPUTS = 1_000
 # A copy by its name: how fast it learns. A few were tried on Pima, on these very splits: what
@@ -123,10 +132,12 @@ class Scene:
         The undefended ones with companions, for an API that answers with a mean.
         """
         numbers, schema = cfg.section(TheftSettings), dataset.schema
-        plan = Plan.random_halves(len(dataset.y), models=numbers.victims, seed=cfg.seed + COINS)
+        plan = Plan.random_halves(
+            len(dataset.y), models=numbers.victims, seed=cfg.seed + THEFT_HALVES
+        )
         coins = (
             torch.rand(
-                plan.train.shape, generator=torch.Generator().manual_seed(cfg.seed + COINS + 1)
+                plan.train.shape, generator=torch.Generator().manual_seed(cfg.seed + THEFT_TESTS)
             )
             < 0.5
         )
@@ -137,7 +148,9 @@ class Scene:
         apis = {PLAIN: plain(models[PLAIN])}
         if name == BASELINE:
             for kind, noise in NOISE.items():
-                apis[kind] = noisy(apis[PLAIN], noise, numbers.spread, schema, cfg.seed + COINS)
+                apis[kind] = noisy(
+                    apis[PLAIN], noise, numbers.spread, schema, cfg.seed + THEFT_NOISE
+                )
             models[ENSEMBLE] = ensemble(together.double(), size)
             apis[ENSEMBLE] = plain(models[ENSEMBLE])
         linear = not single.architecture.hidden
@@ -167,7 +180,7 @@ class Scene:
             self.dataset.schema,
             self.dataset.x,
             INPUTS,
-            torch.Generator().manual_seed(self.cfg.seed + COINS),
+            torch.Generator().manual_seed(self.cfg.seed + THEFT_INPUTS),
         )
         owner = torch.arange(models.size) // width % victims
         x_adv = self.evaded(models, owner).view(
@@ -209,7 +222,7 @@ class Scene:
             isinstance(models, Networks) and not models.architecture.hidden
         ):  # one step is exact on a linear model
             return threat.project(fgsm(models, x, y, threat, eps=eps), x, eps)
-        generator = torch.Generator().manual_seed(self.cfg.seed)
+        generator = torch.Generator().manual_seed(self.cfg.seed + EVASION_BY_COPIES)
         return threat.project(
             pgd(models, x, y, threat, eps=eps, steps=10, step_size=0.25, generator=generator),
             x,
@@ -242,7 +255,7 @@ def companions(plan: Plan, size: int) -> Plan:
     every = [
         tensor.repeat_interleave(size, 0) for tensor in (plan.train, plan.held_out, plan.repetition)
     ]
-    seeds = (plan.seeds[:, None] + 7_000 * torch.arange(size)).flatten()
+    seeds = (plan.seeds[:, None] + COMPANION * torch.arange(size)).flatten()
     return Plan(
         every[0],
         every[1],
@@ -286,7 +299,7 @@ def _copies(
     budgets, shape = list(numbers.budgets), (len(attackers), -1, -1, -1)
     oracles = [Oracle(scene.apis[api], access, budgets[-1]) for api, access in attackers]
     # the same luck for everybody: attackers differ by what they are told
-    seeds = torch.full((len(attackers),), scene.cfg.seed)
+    seeds = torch.full((len(attackers),), scene.cfg.seed + COPIES)
 
     def learn(x: Tensor, answers: Tensor, *sizes: int) -> Networks:
         return train_copies(
@@ -300,9 +313,9 @@ def _copies(
         )
 
     def drawn(number: int, count: int) -> Tensor:
-        return proposals(strategy, schema, publics, count, scene.cfg.seed * 1_000 + number).expand(
-            shape
-        )
+        return proposals(
+            strategy, schema, publics, count, of_proposals(scene.cfg.seed, number)
+        ).expand(shape)
 
     if strategy == "active":
         copies, counts = ask_actively(oracles, drawn, budgets, learn)
@@ -331,7 +344,7 @@ def _from_diagnoses(scene: Scene, surrogate: str) -> Copies:
         x,
         y,
         budgets,
-        torch.tensor([scene.cfg.seed]),
+        torch.tensor([scene.cfg.seed + COPIES]),
         _architecture(scene, surrogate),
         scene.dataset.schema,
         _effort(scene, surrogate),
