@@ -1,4 +1,4 @@
-"""Runs that are done once: a recipe end to end, kept under the digest of everything that decides its result."""
+"""Runs that are done once: a recipe end to end, under the digest of all that decides its result."""
 
 import hashlib
 import math
@@ -50,7 +50,7 @@ SHOWN = ("clean_accuracy", "auroc", "sensitivity")
 
 
 def run_recipes(cfg: Config, overrides: Sequence[str] = ()) -> list[dict[str, Any]]:
-    """Runs every defence that `cfg` holds; a finished one is not run again. Returns a line of figures for each."""
+    """Runs every defense that `cfg` holds, each once; a line of figures for each."""
     import torch
 
     torch.set_num_threads(cfg.threads)
@@ -89,7 +89,7 @@ def _run_once(cfg: Config, name: str, dataset: Dataset, overrides: Sequence[str]
 
 
 def only(cfg: Config, name: str) -> Config:
-    """The configuration without the sections of the other defences, so that they do not enter the run's key."""
+    """The configuration without the other defenses, so that they do not enter the key."""
     values = {field: getattr(cfg, field) for field in Config.model_fields} | dict(cfg.sections)
     return Config.model_construct(
         None, **{**values, "examine": [name], "extra": []}, **{name: cfg.defenses[name]}
@@ -120,7 +120,7 @@ def _python(place: Path) -> Iterator[Path]:
 
 
 def drawn_by() -> str:
-    """The digest of all code: tables and pages of other code are drawn up again, which takes seconds."""
+    """The digest of all code: tables of other code are drawn up again, which takes seconds."""
     return sha256(*sorted(Path(__file__).parent.rglob("*.py")))
 
 

@@ -1,4 +1,4 @@
-"""The release model as an MLflow model: raw clinical records in, probabilities out, nothing unpickled.
+"""The release model as an MLflow model: raw clinical records in, probabilities out.
 
 MLflow stores this file as the model's code ("models from code") and runs it where the model is
 loaded.
@@ -25,7 +25,7 @@ from pipeline.models.networks import Networks
 
 
 def signature(schema: Schema) -> ModelSignature:
-    """What goes in and what comes out, from the schema alone: every column is required, every value may be missing.
+    """What goes in and out, from the schema alone: columns are required, values may be missing.
 
     The columns are of any type, because MLflow would refuse whole numbers in a column of doubles,
     and a column of a CSV holds those as soon as no value is missing. `probabilities` checks the
@@ -38,14 +38,14 @@ def signature(schema: Schema) -> ModelSignature:
 
 
 def input_example(schema: Schema) -> pd.DataFrame:
-    """Two records of nobody: all measurements at their public centres, and the same with every other one missing (None)."""
+    """Two records of nobody: all values at their public centres; every other one missing (None)."""
     usual = [_usual(feature) for feature in schema.features]
     gaps = [None if place % 2 else value for place, value in enumerate(usual)]
     return pd.DataFrame([usual, gaps], columns=list(schema.names), dtype=object)
 
 
 def _usual(feature: FeatureConfig) -> float | int:
-    """The centre as a clinic would write it down: on its grid, inside its range, whole where it must be."""
+    """The centre as a clinic would write it: on its grid, in its range, whole where it must be."""
     step = feature.step or (1.0 if feature.kind == "integer" else None)
     if step is None:
         return min(max(feature.center, feature.lower), feature.upper)
@@ -55,7 +55,7 @@ def _usual(feature: FeatureConfig) -> float | int:
 
 
 def probabilities(population: Networks, schema: Schema, records: pd.DataFrame) -> pd.DataFrame:
-    """What a population of one says of raw records, rounded to float32 as records are, and answered in float64.
+    """What a population of one says of raw records: taken as float32, answered in float64.
 
     Args:
         population: M = 1.

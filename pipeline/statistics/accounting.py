@@ -1,4 +1,4 @@
-"""What epsilon a DP-SGD run spent, recomputed from its log alone: a second opinion on the accountant that trained it.
+"""What epsilon a DP-SGD run spent, recomputed from its log alone, as a second opinion.
 
 It comes from Google's dp-accounting; at sample rate 1 from the closed form, which is here. The
 library's distribution of the privacy loss is independent of Opacus; its RDP and Opacus' have one
@@ -22,7 +22,7 @@ FINEST = 1e-5  # their least distance, where that bound comes to nothing
 
 
 def gaussian_delta(epsilon: float, mu: float) -> float:
-    """Exact delta of a mu-GDP mechanism at an epsilon of at least 0 (Balle & Wang 2018, arXiv:1805.06530, theorem 8)."""
+    """Exact delta of a mu-GDP mechanism (Balle & Wang 2018, arXiv:1805.06530, theorem 8)."""
     return math.exp(_log_gaussian_delta(epsilon, mu)) if mu > 0 else 0.0
 
 
@@ -54,7 +54,7 @@ def gaussian_epsilon(mu: float, delta: float) -> float:
 
 
 def gaussian_mu(epsilon: float, delta: float) -> float:
-    """The largest mu of which the mechanism is (epsilon, delta)-private: the noise that a budget asks for is 1 / mu."""
+    """The largest mu of which the mechanism is (epsilon, delta)-private: the noise is 1 / mu."""
     _in_unit_interval(delta)
     low = high = 1.0
     while gaussian_delta(epsilon, high) < delta:
@@ -67,7 +67,7 @@ def gaussian_mu(epsilon: float, delta: float) -> float:
 
 
 def _log_gaussian_delta(epsilon: float, mu: float) -> float:
-    """log(cdf(mu / 2 - epsilon / mu) - e^epsilon cdf(-mu / 2 - epsilon / mu)), without leaving the logarithms."""
+    """log(cdf(mu/2 - epsilon/mu) - e^epsilon cdf(-mu/2 - epsilon/mu)), all in logarithms."""
     first = float(log_ndtr(mu / 2 - epsilon / mu))
     gap = epsilon + float(log_ndtr(-mu / 2 - epsilon / mu)) - first
     return first + math.log(-math.expm1(gap)) if gap < 0 else -math.inf
@@ -122,7 +122,7 @@ def _spent(account: Any, rate: float, noise_multiplier: float, steps: int, delta
 def recompute(
     sample_rate: float, noise_multiplier: float, steps: int, delta: float
 ) -> dict[str, float | None]:
-    """Epsilon of a logged run: `exact` (None if records were sampled), and two upper bounds, `pld` (tight) and `rdp` (loose)."""
+    """Epsilon of a logged run: `exact` (None if sampled), `pld` (tight) and `rdp` (loose)."""
     logged = (sample_rate, noise_multiplier, steps, delta)
     pld = pld_epsilon(*logged)
     return {"exact": pld if sample_rate == 1 else None, "pld": pld, "rdp": rdp_epsilon(*logged)}

@@ -1,4 +1,4 @@
-"""Exact verification: the nearest record that a clinic could hold and that changes an answer, or the proof that there is none.
+"""Exact verification: the nearest record that changes an answer, or the proof of none.
 
 "Exact" means: of the network with its float32 weights, evaluated in float64, on float32 records. A
 proof demands more of the margin than float64 rounding could take away (`Network.rounding`), a

@@ -17,7 +17,7 @@ from pipeline.verify.problem import GRID_SLACK, Boxes, Problem
 
 @dataclass(frozen=True)
 class Linear:
-    """margin >= slope . x + offset for every x of a box, and for the float32 record that stands for x.
+    """margin >= slope . x + offset for every x of a box, and for its float32 records.
 
     Attributes:
         slope: (B, D).
@@ -40,7 +40,7 @@ class Linear:
         ) + self.offset
 
     def cut(self, boxes: Boxes, problem: Problem, slack: Tensor) -> Boxes:
-        """Cuts off slices in which the margin exceeds `slack`: no value leaves its worst end by more than the bound can spare."""
+        """Cuts off slices in which the margin exceeds `slack`, as the bound can prove."""
         spare = (slack - self.least(boxes))[:, None].clamp_min(0)
         room = torch.where(self.slope == 0, torch.inf, spare / self.slope.abs())
         ticks, step = torch.floor(room / problem.step + GRID_SLACK), problem.step
@@ -80,7 +80,7 @@ class Linear:
         return torch.minimum(torch.maximum(moved, boxes.low), boxes.high)
 
     def reach(self, boxes: Boxes, problem: Problem, slack: Tensor) -> tuple[Tensor, Tensor]:
-        """(B,) each: when the worst point brings the bound down to `slack` (its end if never), and how far it is by then.
+        """(B,) each: when the worst point brings the bound to `slack`, and how far it is by then.
 
         The bound falls along straight lines between the times at which values start and stop to
         move: these are tried, and the line solved.
@@ -137,7 +137,7 @@ class Relaxation:
 
 
 def margin_bound(network: Network, boxes: Boxes, problem: Problem) -> Linear:
-    """Bounds the lead of class `own` over class `other` over each box, widened to hold the float32 records in it."""
+    """Bounds the lead of class `own` over `other` over each box and its float32 records."""
     blur = problem.blur[boxes.index]
     low, high = boxes.low - blur, boxes.high + blur
     centre, radius = (low + high) / 2, (high - low) / 2
@@ -166,7 +166,7 @@ def margin_bound(network: Network, boxes: Boxes, problem: Problem) -> Linear:
 def _neurons(
     network: Network, depth: int, relaxed: list[Relaxation], centre: Tensor, radius: Tensor
 ) -> tuple[Tensor, Relaxation]:
-    """How steep what each neuron of a layer receives is in each feature, at most, and the lines around its ReLU."""
+    """How steep each neuron's input is in each feature, at most, and the lines of its ReLU."""
     weight, bias = network.layers[depth]
     if depth == 0:  # linear in the record: exact
         middle, reach = centre @ weight + bias, radius @ weight.abs()

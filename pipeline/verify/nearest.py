@@ -1,4 +1,4 @@
-"""The nearest record that changes an answer, by branch and bound over boxes of the grid; and the proof.
+"""The nearest record that changes an answer, by branch and bound over boxes; and the proof.
 
 From the linear bound of a box follow: the proof that no record in it changes the answer; how far
 from the patient one that does must be at least; which records to try; which slices to cut off. What
@@ -23,12 +23,8 @@ DESCENTS, DESCENT_STEPS = (
     (0.0, 0.5, 1.0),
     4,
 )  # where the search for a first record starts, as shares of the way to the corner
-TRIED = (
-    0.0,
-    0.2,
-    0.4,
-    0.7,
-)  # where in a box records are tried, as shares of the way from the nearest possible one to the corner
+# Where in a box records are tried: shares of the way from the nearest possible one to the corner.
+TRIED = (0.0, 0.2, 0.4, 0.7)
 
 
 @dataclass(frozen=True)
@@ -95,7 +91,7 @@ class _Search:
         self.resolution = torch.where((moves & ~problem.gridded).any(1), RESOLUTION, 0.0)
 
     def offer(self, index: Tensor, records: Tensor) -> Tensor:
-        """Keeps the records (B, D) that break problems `index` (B,) nearer than any before; returns their margins (B,)."""
+        """Keeps records (B, D) that break problems `index` (B,) nearest; returns their margins."""
         problem = self.problem
         margin = self.network.margin(
             self.network.filled(records), problem.own[index], problem.other[index]
@@ -119,7 +115,7 @@ class _Search:
         self.open[margin.abs() <= self.slack] = 0.0
 
     def descend(self) -> None:
-        """Looks for near records before boxes are drawn: a step solves the linear network around the last record."""
+        """Looks for near records before boxes are drawn: steps on the network's linear pieces."""
         problem = self.problem
         boxes = Boxes(torch.arange(len(problem)), problem.x, problem.low, problem.high)
         for share in DESCENTS:
@@ -137,7 +133,7 @@ class _Search:
                 point = self.try_records(bound, boxes, *step_to, shares=(0.0,))
 
     def process(self, boxes: Boxes, least: Tensor) -> tuple[Boxes, Tensor]:
-        """Bounds boxes, tries records in them, and halves those that stay open; and the least distance (B,) in each half."""
+        """Bounds boxes, tries records in them, halves the open ones; the least distance in each."""
         problem, best = self.problem, self.best[boxes.index]
         boxes = boxes.nearer(problem, best.clamp_max(self.limit))
         least = torch.maximum(least, boxes.distance(problem))
@@ -173,7 +169,7 @@ class _Search:
     def try_records(
         self, bound: Linear, boxes: Boxes, time: Tensor, distance: Tensor, shares: tuple[float, ...]
     ) -> Tensor:
-        """Offers records on the path of the bound from `time` and `distance` (B,) on; returns the first point (B, D)."""
+        """Offers records on the bound's path from `time` on; returns the first point (B, D)."""
         problem = self.problem
         later = 1 + RESOLUTION / 2 / distance.clamp_min(
             RESOLUTION
@@ -191,14 +187,14 @@ class _Search:
         return points[0]
 
     def settle_points(self, boxes: Boxes) -> None:
-        """A box of one record is decided by that record; one whose margin drowns in rounding stays open."""
+        """A box of one record is decided by it; one drowned in rounding stays open."""
         points = boxes.where((boxes.low == boxes.high).all(1))
         margin = self.offer(points.index, self.problem.as_records(points.index, points.low))
         unsure = margin.abs() <= self.slack[points.index]
         self.leave_open(points.where(unsure), points.distance(self.problem)[unsure])
 
     def leave_open(self, boxes: Boxes, distance: Tensor) -> None:
-        """Nothing is proved of these boxes: their records may break the answer from `distance` (B,) on."""
+        """Nothing is proved of these boxes: records may break from `distance` (B,) on."""
         self.open.scatter_reduce_(0, boxes.index, distance, "amin")
 
     def result(self) -> Nearest:

@@ -1,4 +1,4 @@
-"""One member of a population as plain float64 layers, its preprocessing folded into the first; and how far rounding may reach."""
+"""One member as plain float64 layers, its preprocessing folded in; and how far rounding reaches."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -34,7 +34,7 @@ class Network:
 
     @classmethod
     def of(cls, population: Networks, member: int) -> "Network":
-        """The given member, in float64; exact up to rounding, because float32 weights are float64 numbers."""
+        """The given member, in float64; exact, because float32 weights are float64 numbers."""
         one = population.select(torch.tensor([member])).double()
         impute, center, scale = (
             one.preprocessing[name][0] for name in ("impute", "center", "scale")
@@ -55,14 +55,14 @@ class Network:
         return torch.where(x.isnan(), self.impute, x.double())
 
     def margin(self, x: Tensor, own: Tensor, other: Tensor) -> Tensor:
-        """By how much class `own` (B,) is ahead of class `other` (B,) at records (B, D) without missing values."""
+        """By how much class `own` (B,) leads `other` (B,) at records (B, D), none missing."""
         logits = forward(
             x[None], [(weight[None], bias[None, None]) for weight, bias in self.layers]
         )[-1][0]
         return logits.gather(1, own[:, None])[:, 0] - logits.gather(1, other[:, None])[:, 0]
 
     def linear_at(self, x: Tensor, own: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
-        """The linear function that `margin` is around each record (B, D): slope (B, D) and offset (B,)."""
+        """The linear function that `margin` is around each record: slope (B, D), offset (B,)."""
         layers = [(weight[None], bias[None, None]) for weight, bias in self.layers]
         signals = forward(x[None], layers)
         lead = (
@@ -76,7 +76,7 @@ class Network:
         return slope, margin - (slope * x).sum(1)
 
     def rounding(self, largest: Tensor) -> Tensor:
-        """How far the float64 arithmetic of a bound or of an answer may lie from exact arithmetic, in logits.
+        """How far float64 arithmetic may lie from exact arithmetic, in logits.
 
         The textbook bound of a dot product of n terms, n u / (1 - n u) times the sum of the
         absolute terms (Higham 2002, chapter 3), carried through the layers with absolute weights;

@@ -1,4 +1,4 @@
-"""What is proved about each patient, as data: nine tensors, written and read as safetensors; and how they come about."""
+"""What is proved about each patient, as data, and how it comes about."""
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
@@ -86,14 +86,14 @@ class Verified:
         )
 
     def records_at(self, radii: list[float], x: Tensor) -> Tensor:
-        """(E, S, N, D): the counterexample where it lies within the radius, otherwise the record itself; x (all, D)."""
+        """(E, S, N, D): the counterexample within the radius, else the record itself."""
         broken = self.broken_at(radii)
         broken = broken.view(*broken.shape, *([1] * (x.dim() - 1)))
         return torch.where(broken, self.counterexample, x[self.patients])
 
 
 def verdicts(verified: Mapping[str, Verified]) -> pd.DataFrame:
-    """One row per threat x repetition x patient: `margin` of the unchanged record, `robust_below` and `breaks_at`."""
+    """One row per threat x repetition x patient: `margin`, `robust_below` and `breaks_at`."""
     frames = []
     for threat, proof in verified.items():
         repetitions, patients = proof.margin.shape
@@ -123,7 +123,7 @@ def proofs_out_of_fold(
     budget: int,
     alone: bool,
 ) -> Callable[[], Verified]:
-    """Sets out to prove what can be proved of each patient, on the models that did not train on them.
+    """Sets out to prove what can be proved of each patient, out of fold.
 
     Args:
         pool: who does the work; one task for each model.
@@ -216,7 +216,7 @@ def _proofs(
     budget: int,
     alone: bool,
 ) -> dict[str, np.ndarray[Any, Any]]:
-    """The columns of `Verified` for the records of one model, as arrays, which travel between processes as they are."""
+    """The columns of `Verified` for one model's records, as arrays, which travel as they are."""
     found = verify(
         network, x, y, threat, largest=largest, budget=budget, spared=~threat.attackable(y)
     )

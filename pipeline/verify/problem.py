@@ -1,4 +1,4 @@
-"""What is asked about each record, and the geometry of boxes of records around it: distances, grids, halves. No network here."""
+"""What is asked about each record, and the geometry of boxes of records. No network here."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ GRID_SLACK = 1e-9  # of a step, for float64 division
 
 @dataclass(frozen=True)
 class Problem:
-    """One question per row: the nearest record between the corners for which class `other` is at least as likely as `own`.
+    """One question per row: the nearest record for which `other` is at least as likely as `own`.
 
     Distance is the largest change of any value in units of its `scale` (linf), or the Euclidean
     length of all changes (l2).
@@ -57,7 +57,7 @@ class Problem:
         threat: Threat,
         largest: float = torch.inf,
     ) -> "Problem":
-        """Problems of records (P, D), between the corners (low, high), of `classes` (own, other)."""
+        """Problems of records (P, D), between the corners (low, high), of (own, other)."""
         low, high = (network.filled(corner) for corner in corners)
         x, gridded = network.filled(record), threat.step > 0
         step = torch.where(gridded, threat.step, 1.0)
@@ -85,7 +85,7 @@ class Problem:
         return len(self.x)
 
     def boxes(self) -> "Boxes":
-        """One box per problem; more where a value lies off the grid: it may stay, or move to the grid, to nothing between."""
+        """One box per problem; more where a value off the grid may stay, or move to the grid."""
         boxes = Boxes(torch.arange(len(self)), self.x, self.low, self.high)
         for feature in torch.nonzero(self.gridded)[:, 0].tolist():
             at, step = self.x[boxes.index, feature], self.step[feature]
@@ -111,7 +111,7 @@ class Problem:
         return torch.where(self.gridded, torch.round(values / self.step) * self.step, values)
 
     def distance(self, index: Tensor, records: Tensor) -> Tensor:
-        """(B,): how far float32 records (B, D) are from those of problems `index`. A missing value is nowhere else."""
+        """(B,): how far float32 records (B, D) are from those of problems `index`."""
         change = (self.on_grid(records.double()) - self.x[index]).abs().nan_to_num(0.0) / self.scale
         return self.length(torch.where(records == self.record[index], 0.0, change))
 
@@ -120,7 +120,7 @@ class Problem:
         return change.norm(dim=-1) if self.norm == "l2" else change.abs().amax(-1)
 
     def as_records(self, index: Tensor, points: Tensor) -> Tensor:
-        """The float32 records that float64 values stand for; a value left alone keeps its bits, a missing one stays missing."""
+        """The float32 records that float64 values stand for; values left alone keep their bits."""
         record = self.record[index]
         alone = (points - self.x[index]).abs() <= torch.where(
             self.gridded, GRID_SLACK * self.step, 0.0
@@ -130,7 +130,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class Boxes:
-    """Boxes of records. `index` (B,): of which problem; `x` (B, D): its record; `low`, `high` (B, D): corners, on the grid."""
+    """Boxes of records. `index` (B,): problems; `x` (B, D): records; `low`, `high`: corners."""
 
     index: Tensor
     x: Tensor
@@ -168,7 +168,7 @@ class Boxes:
         )
 
     def nearer(self, problem: Problem, than: Tensor) -> "Boxes":
-        """What of each box lies strictly nearer than a distance (B,), on the grid; low > high somewhere = nothing."""
+        """What of each box lies strictly nearer than a distance (B,); low > high = nothing."""
         x, known = (
             self.x,
             than.isfinite()[:, None],
@@ -191,7 +191,7 @@ class Boxes:
         )
 
     def outward(self, problem: Problem, slope: Tensor, points: Tensor) -> Tensor:
-        """Points (B, D) moved to the grid, in the direction in which `slope` (B, D) falls, inside the boxes."""
+        """Points (B, D) moved to the grid, in the direction in which `slope` falls, inside."""
         down = torch.floor(points / problem.step + GRID_SLACK) * problem.step
         up = torch.ceil(points / problem.step - GRID_SLACK) * problem.step
         moved = torch.where(
@@ -200,7 +200,7 @@ class Boxes:
         return torch.minimum(torch.maximum(moved, self.low), self.high)
 
     def halves(self, problem: Problem, weight: Tensor) -> "Boxes":
-        """Two boxes of each, cut across the feature of the largest weight (B, D) that has a width; all lower halves first."""
+        """Two boxes of each, cut across the feature of the largest weight; lower halves first."""
         width = self.high - self.low
         rank = torch.where(width > 0, weight + 1e-12 * width / problem.scale, -1.0)
         feature = rank.argmax(1, keepdim=True)

@@ -1,4 +1,4 @@
-"""One linear bound for each record, and no search: sound, fast enough for hundreds of models, and sometimes silent."""
+"""One linear bound for each record, and no search: sound, fast, and sometimes silent."""
 
 from typing import Any
 

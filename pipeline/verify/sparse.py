@@ -1,4 +1,4 @@
-"""How few forged measurements change an answer: every subset of measurements, each over its whole plausible range."""
+"""How few forged measurements change an answer: every subset, over its whole range."""
 
 from itertools import combinations
 
@@ -16,7 +16,7 @@ Classes = tuple[Tensor, Tensor]
 def one_at_a_time(
     network: Network, x: Tensor, classes: Classes, threat: Threat, budget: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """For each measurement, the smallest change of it alone that changes the answer, anywhere in its plausible range.
+    """For each measurement, the smallest change of it alone that changes the answer.
 
     Args:
         network: the network.
@@ -50,7 +50,7 @@ def fewest(
     most: int,
     spared: Tensor,
 ) -> Nearest:
-    """The least number of measurements whose forgery changes each answer, up to `most`; distances count measurements.
+    """The least number of measurements whose forgery changes each answer, up to `most`.
 
     Args:
         network: the network.
@@ -105,7 +105,7 @@ def _forge(
     *,
     any_will_do: bool,
 ) -> tuple[Tensor, Tensor, Nearest]:
-    """Every record with every subset (K, D) of its measurements forged: which record, which subset, and what it reaches."""
+    """Every record with every subset (K, D) forged: which record, which subset, what it reaches."""
     low, high = threat.box(x, 1.0)
     rows, chosen = ((low < high)[:, None] | ~subsets).all(2).nonzero(as_tuple=True)
     own, forged = x[rows].double(), subsets[chosen]
