@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeline.attacks.evasion import ACCESS, EVASION, NORMS, SET_BY_PROGRAM
+from pipeline.attacks.evasion import ACCESS_LEVELS, EVASION, MUST_BEAT, SET_BY_PROGRAM
 from pipeline.config import ThreatConfig
 from pipeline.defenses import DEFENSES
 from pipeline.models.mlp import MODELS
 from pipeline.risks import RISKS
+from pipeline.standards import KNOWLEDGE
 from tiny import ROOT
 
 CONF, PACKAGE, TESTS = ROOT / "conf", ROOT / "pipeline", ROOT / "tests"
@@ -102,8 +103,9 @@ def test_every_threat_says_all_of_itself():
     assert all(ThreatConfig(**content(path)) for path in presets("threat").values())
 
 
-def test_the_tables_of_attacks_name_the_same_attacks():
-    assert list(NORMS) == list(ACCESS) == list(EVASION)
+def test_every_access_of_an_attack_has_its_standards_and_its_rank():
+    assert set(ACCESS_LEVELS) == set(MUST_BEAT) == set(KNOWLEDGE)
+    assert {attack.access for attack in EVASION.values()} <= set(KNOWLEDGE)
 
 
 def test_defences_are_run_in_the_order_of_their_registry():
@@ -131,15 +133,15 @@ def test_a_defence_is_a_recipe(name):
 
 @pytest.mark.parametrize("name", EVASION)
 def test_an_attack_takes_records_and_a_threat_and_a_generator(name):
-    positional, options, count = parameters(EVASION[name])
+    positional, options, count = parameters(EVASION[name].run)
     assert positional == ["logits_fn", "x", "y", "threat"]
     assert count == 4 + len(options)
     assert next(iter(options)) == "eps"
     assert set(SET_BY_PROGRAM) <= set(options)
     assert options["eps"].default is options["eps"].empty
     assert all(option.annotation is not option.empty for option in options.values())
-    assert EVASION[name].__name__ == name
-    assert EVASION[name].__doc__
+    assert EVASION[name].run.__name__ == name
+    assert EVASION[name].run.__doc__
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -74,7 +74,7 @@ def test_options_are_a_mapping(wrong):
 def test_what_the_program_sets_cannot_be_configured(name):
     for given in SET_BY_PROGRAM:
         assert f"{given}: unknown key" in complaint(
-            check_options, EVASION[name], {given: 0.1}, name, given=SET_BY_PROGRAM
+            check_options, EVASION[name].run, {given: 0.1}, name, given=SET_BY_PROGRAM
         )
 
 

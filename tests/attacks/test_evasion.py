@@ -1,13 +1,15 @@
 """What every evasion attack must keep, under every threat model that it is made for."""
 
+import inspect
 from dataclasses import dataclass, replace
 
 import pytest
 import torch
+import yaml
 from torch import Tensor, nn
 
 import tiny
-from pipeline.attacks.evasion import ACCESS, EVASION, NORMS, evasion_suite
+from pipeline.attacks.evasion import ACCESS_LEVELS, EVASION, MUST_BEAT, attackers_of, evasion_suite
 from pipeline.attacks.evasion.gradient import pgd
 from pipeline.data.threat import Threat
 from pipeline.files import BadInput
@@ -16,7 +18,7 @@ from pipeline.models.networks import Networks
 from tiny import BALL, CLINICAL, EUCLIDEAN, SPARSE, UNCONSTRAINED, same_bits
 
 PGD = {"steps": 5, "step_size": 0.4}
-ATTACKS = {
+CHOSEN = {
     "noise": ("noise", {"draws": 2}),
     "fgsm_margin": ("fgsm", {"loss": "margin"}),
     "pgd": ("pgd", {**PGD}),
@@ -28,7 +30,31 @@ ATTACKS = {
     "hop_skip_jump": ("hop_skip_jump", {"queries": 60, "samples": 8}),
     "sparse": ("sparse", {"points": 7}),
 }
-DETERMINISTIC = ["fgsm_margin", "pgd", "apgd", "sparse"]
+COVERED = {method for method, _ in CHOSEN.values()}
+
+
+def presets():
+    """The attacks of `conf/attack/`: name to method and options."""
+    for path in sorted((tiny.ROOT / "conf" / "attack").glob("*.yaml")):
+        options = yaml.safe_load(path.read_text(encoding="utf-8"))
+        yield path.stem, (options.pop("method"), options)
+
+
+# An attack that is not chosen above is tested as its file in `conf/attack/` configures it.
+ATTACKS = CHOSEN | {name: one for name, one in presets() if one[0] not in COVERED}
+
+
+def draws(method):
+    """An attack that draws nothing may be called without a generator."""
+    parameter = inspect.signature(EVASION[method].run).parameters["generator"]
+    return parameter.default is parameter.empty
+
+
+DETERMINISTIC = [
+    "pgd",
+    "apgd",
+    *(name for name, (method, _) in ATTACKS.items() if not draws(method)),
+]
 BUDGETED = ["square", "hop_skip_jump"]
 ONE_RUN_FOR_ALL_RADII = ["fab_restarts", "hop_skip_jump", "sparse"]
 MAY_HARM_ITSELF = {"noise", "fgsm_margin"}  # a single step or draw is returned as it is
@@ -99,7 +125,7 @@ PAIRS = [
     pytest.param(name, CASES[threat], id=f"{name}-{threat}")
     for name, (method, _) in ATTACKS.items()
     for threat in CASES
-    if CASES[threat].threat.norm in NORMS[method]
+    if CASES[threat].threat.norm in EVASION[method].norms
 ]
 
 every_attack = pytest.mark.parametrize("name", ATTACKS)
@@ -110,17 +136,22 @@ def attacked(name, case, eps, models=None, seed=0):
     method, options = ATTACKS[name]
     models = case.models if models is None else models
     generator = torch.Generator().manual_seed(seed)
-    return EVASION[method](
+    return EVASION[method].run(
         models, case.x, case.y, case.threat, eps=eps, generator=generator, **options
     )
 
 
+def counts(name):
+    """Whether the attack is made for counted changes alone."""
+    return EVASION[ATTACKS[name][0]].norms == {"l0"}
+
+
 def one_of(name):
     """A case on records that the attack is made for."""
-    return CASES["sparse"] if name == "sparse" else CASES["clinical"]
+    return CASES["sparse"] if counts(name) else CASES["clinical"]
 
 
-def test_the_table_holds_every_registered_attack():
+def test_every_registered_attack_is_tested():
     assert {method for method, _ in ATTACKS.values()} == set(EVASION)
 
 
@@ -196,12 +227,12 @@ def test_never_worse_than_the_record_itself(name, case):
 @every_attack
 def test_an_attack_refuses_a_norm_that_it_is_not_made_for(name):
     case, (method, options) = one_of(name), ATTACKS[name]
-    for norm in {"linf", "l2", "l0"} - NORMS[method]:
+    for norm in {"linf", "l2", "l0"} - EVASION[method].norms:
         threat = replace(case.threat, norm=norm)
         with pytest.raises(
             BadInput, match=rf"^{method}: attacks under .* only; the threat model's norm is {norm}$"
         ):
-            EVASION[method](
+            EVASION[method].run(
                 case.models, case.x, case.y, threat, eps=1.0, generator=torch.Generator(), **options
             )
 
@@ -212,7 +243,7 @@ def test_an_attack_refuses_a_norm_that_it_is_not_made_for(name):
 @every_attack
 @pytest.mark.parametrize("image", [False, True], ids=["record", "image"])
 def test_detached_and_a_tensor_of_its_own(name, image):
-    case = CASES["image_l0" if name == "sparse" else "image"] if image else one_of(name)
+    case = CASES["image_l0" if counts(name) else "image"] if image else one_of(name)
     before = case.x.clone()
     x_adv = attacked(name, case, 0.0)
     assert not x_adv.requires_grad
@@ -236,8 +267,8 @@ class Convolution(nn.Sequential):
 
 def module_case(name, image):
     """A case whose model is an ordinary network, which knows one batch axis."""
-    kind = "l0" if name == "sparse" else "l2"
-    case = CASES[f"image_{kind}"] if image else CASES["sparse" if name == "sparse" else "ball"]
+    kind = "l0" if counts(name) else "l2"
+    case = CASES[f"image_{kind}"] if image else CASES["sparse" if counts(name) else "ball"]
     network = Convolution() if image else Dense()
     generator = torch.Generator().manual_seed(5)
     for parameter in network.parameters():
@@ -311,12 +342,12 @@ def test_a_grid_in_one_call_equals_a_call_per_radius(name, case):
 
 @every_attack
 def test_more_leading_axes(name):
-    case = CASES["sparse"] if name == "sparse" else CASES["unconstrained"]
+    case = CASES["sparse" if counts(name) else "unconstrained"]
     x = case.x
     many = replace(case, x=torch.stack([torch.stack([x, x + 1]), torch.stack([x + 2, x + 3])]))
     x_adv = attacked(name, many, 1.0)
     assert x_adv.shape == (2, 2, 3, 30, 5)
-    if name == "sparse":
+    if counts(name):
         return  # shifted records lie out of their range
     assert case.threat.violations(x_adv, many.x, 1.0) == 0
     if name in DETERMINISTIC:
@@ -326,7 +357,7 @@ def test_more_leading_axes(name):
 
 @every_attack
 def test_an_image_is_attacked_as_the_record_of_its_pixels(name):
-    norm = "l0" if name == "sparse" else "l2"
+    norm = "l0" if counts(name) else "l2"
     image = case_of(image_threat(norm), classes=3)
     names = ("mutable", "lower", "upper", "step", "scale")
     flat_threat = replace(
@@ -403,7 +434,7 @@ class Counting:
 def test_no_more_answers_than_the_budget_and_none_for_gradients(name, threat, queries):
     case, method = CASES[threat], ATTACKS[name][0]
     counted = Counting(case.models)
-    x_adv = EVASION[method](
+    x_adv = EVASION[method].run(
         counted,
         case.x,
         case.y,
@@ -420,7 +451,7 @@ def test_no_more_answers_than_the_budget_and_none_for_gradients(name, threat, qu
 
 
 @pytest.mark.parametrize(
-    "name", [name for name, (method, _) in ATTACKS.items() if ACCESS[method] != "gradients"]
+    "name", [name for name, (method, _) in ATTACKS.items() if EVASION[method].access != "gradients"]
 )
 def test_an_attack_that_is_said_to_see_no_gradient_asks_for_none(name):
     case = one_of(name)
@@ -431,7 +462,7 @@ def test_an_attack_that_is_said_to_see_no_gradient_asks_for_none(name):
 
 
 @pytest.mark.parametrize(
-    "name", [name for name, (method, _) in ATTACKS.items() if ACCESS[method] == "labels"]
+    "name", [name for name, (method, _) in ATTACKS.items() if EVASION[method].access == "labels"]
 )
 def test_an_attack_by_labels_sees_nothing_of_the_scores(name):
     def only_labels(x):
@@ -461,6 +492,75 @@ def test_more_radii_cost_no_more_searches(name):
         name, 0
     )  # of each further radius and start: the nearest wrong record, and one further on
     assert rows(case.grid) == rows(case.eps[-1]) + to_choose * 3
+
+
+# ---- what the registry says of them ----
+
+
+class Stepping:
+    """Models that count how often they are differentiated."""
+
+    def __init__(self, models):
+        self.models, self.pulls = models, 0
+
+    def __call__(self, x):
+        return self.models(x)
+
+    def pullback(self, x):
+        logits, pull = self.models.pullback(x)
+
+        def counted(grad):
+            self.pulls += 1
+            return pull(grad)
+
+        return logits, counted
+
+
+@every_attack
+def test_an_attack_takes_as_many_steps_along_the_gradient_as_is_said(name):
+    case = one_of(name)
+    models = Stepping(case.models)
+    attacked(name, case, case.grid[-1], models=models)
+    said = EVASION[ATTACKS[name][0]].steps
+    assert said == ("none" if not models.pulls else "one" if models.pulls == 1 else "many")
+
+
+@every_pair
+def test_an_attack_asks_no_more_than_its_budget(name, case):
+    method, options = ATTACKS[name]
+    entry = EVASION[method]
+    budget = entry.budget(options, case.threat, float(case.eps[-1]))
+    if budget is None:
+        assert entry.access in ("gradients", "none")
+        return
+    counted = Counting(case.models)
+    attacked(name, case, case.eps[-1], models=counted)
+    assert 0 < counted.rows <= budget * case.y.numel()
+
+
+def test_an_attacker_is_known_by_its_method_and_all_its_options():
+    known = attackers_of(
+        {
+            "mine": {"method": "pgd", **PGD, "loss": "cross_entropy"},
+            "yours": {"method": "fab", "steps": 4},
+        }
+    )
+    mine, yours = known["mine"], known["yours"]
+    assert (mine.method, mine.access, mine.steps, mine.loss) == (
+        "pgd",
+        "gradients",
+        "many",
+        "cross_entropy",
+    )
+    assert mine.options == {**PGD, "restarts": 1}  # the default is one of them
+    assert (yours.method, yours.loss) == ("fab", None)
+
+
+def test_who_sees_more_must_beat_whoever_sees_less_and_nobody_the_solver():
+    for level, access in enumerate(ACCESS_LEVELS):
+        weaker = MUST_BEAT[access]
+        assert weaker <= set(ACCESS_LEVELS[level + 1 :])
+        assert access not in weaker
 
 
 # ---- the suite ----

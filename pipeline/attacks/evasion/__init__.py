@@ -1,15 +1,17 @@
-"""One module per risk. `EVASION` lists the evasion attacks by the `method` that a file in `conf/attack/` names."""
+"""Evasion attacks. `EVASION` holds each by the `method` that a file in `conf/attack/` names."""
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, Literal, get_args
 
 from torch import Tensor
 
 from pipeline.attacks.evasion.blackbox import hop_skip_jump, square
 from pipeline.attacks.evasion.control import noise
 from pipeline.attacks.evasion.gradient import apgd, fgsm, pgd
+from pipeline.attacks.evasion.losses import Loss
 from pipeline.attacks.evasion.minimum import fab
 from pipeline.attacks.evasion.sparse import sparse
 from pipeline.config import Norm
@@ -19,46 +21,115 @@ from pipeline.validation import check_options, nearest
 
 Attack = Callable[..., Tensor]
 
-EVASION: dict[str, Attack] = {
-    "noise": noise,
-    "fgsm": fgsm,
-    "pgd": pgd,
-    "apgd": apgd,
-    "fab": fab,
-    "square": square,
-    "hop_skip_jump": hop_skip_jump,
-    "sparse": sparse,
+# The most that an attack sees of the model it attacks, from most to least; keys of
+# `pipeline.standards.KNOWLEDGE`. The control only looks which of its draws is worst.
+Access = Literal["exact", "gradients", "scores", "labels", "transfer", "none"]
+ACCESS_LEVELS: tuple[Access, ...] = get_args(Access)
+
+# Whom an attack must beat, if it is any good: those who see less. A solver may find what no attack
+# finds, and need not.
+MUST_BEAT: Mapping[Access, frozenset[Access]] = {
+    "exact": frozenset(),
+    "gradients": frozenset({"scores", "labels", "transfer", "none"}),
+    "scores": frozenset({"none"}),
+    "labels": frozenset({"none"}),
+    "transfer": frozenset({"none"}),
+    "none": frozenset(),
 }
 
-# The norms under which each method attacks; under any other it refuses.
-NORMS: dict[str, frozenset[Norm]] = {
-    "noise": frozenset({"linf", "l2", "l0"}),
-    "fgsm": frozenset({"linf", "l2"}),
-    "pgd": frozenset({"linf", "l2"}),
-    "apgd": frozenset({"linf", "l2"}),
-    "fab": frozenset({"linf", "l2"}),
-    "square": frozenset({"linf", "l2"}),
-    "hop_skip_jump": frozenset({"linf", "l2"}),
-    "sparse": frozenset({"l0"}),
+Steps = Literal["none", "one", "many"]
+Budget = Callable[[Mapping[str, Any], Threat, float], int | None]
+
+
+def unlimited(options: Mapping[str, Any], threat: Threat, largest: float) -> None:
+    """The budget of an attack that asks as often as it likes."""
+
+
+def as_configured(options: Mapping[str, Any], threat: Threat, largest: float) -> int:
+    """The budget of an attack whose option `queries` says how often it asks."""
+    return int(options["queries"])
+
+
+def greedily(options: Mapping[str, Any], threat: Threat, largest: float) -> int:
+    """The budget of `sparse`: the record, then some points of every value for each change."""
+    return 1 + int(largest) * int(threat.mutable.sum()) * int(options["points"])
+
+
+@dataclass(frozen=True)
+class EvasionAttack:
+    """An attack, and what is known of it before it is run.
+
+    Attributes:
+        run: the function.
+        norms: the norms under which it attacks; under any other it refuses.
+        access: the most that it sees of the model.
+        steps: how many steps it takes along a gradient.
+        budget: how many answers of the model it reads for one record at the most, by its options,
+            the threat and the largest radius; None = not limited.
+    """
+
+    run: Attack
+    norms: frozenset[Norm]
+    access: Access
+    steps: Steps
+    budget: Budget = unlimited
+
+
+BALLS: frozenset[Norm] = frozenset({"linf", "l2"})
+COUNT: frozenset[Norm] = frozenset({"l0"})
+
+EVASION: dict[str, EvasionAttack] = {
+    "noise": EvasionAttack(noise, BALLS | COUNT, "none", steps="none"),
+    "fgsm": EvasionAttack(fgsm, BALLS, "gradients", steps="one"),
+    "pgd": EvasionAttack(pgd, BALLS, "gradients", steps="many"),
+    "apgd": EvasionAttack(apgd, BALLS, "gradients", steps="many"),
+    "fab": EvasionAttack(fab, BALLS, "gradients", steps="many"),
+    "square": EvasionAttack(square, BALLS, "scores", steps="none", budget=as_configured),
+    "hop_skip_jump": EvasionAttack(
+        hop_skip_jump, BALLS, "labels", steps="none", budget=as_configured
+    ),
+    "sparse": EvasionAttack(sparse, COUNT, "scores", steps="none", budget=greedily),
 }
 
-# The most that each method sees of the model; the control only looks which of its draws is worst.
-ACCESS: dict[str, str] = {
-    "noise": "none",
-    "fgsm": "gradients",
-    "pgd": "gradients",
-    "apgd": "gradients",
-    "fab": "gradients",
-    "square": "scores",
-    "hop_skip_jump": "labels",
-    "sparse": "scores",
-}
+
+@dataclass(frozen=True)
+class Attacker:
+    """A configured attack by what it does, never by what it is called.
+
+    Attributes:
+        method: a key of `EVASION`, or the name of what an examination adds by itself.
+        access: the most that it sees of the model.
+        steps: how many steps it takes along a gradient.
+        loss: what it increases, where that is an option of the method.
+        options: all other options, those at their default included.
+    """
+
+    method: str
+    access: Access
+    steps: Steps = "none"
+    loss: Loss | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def must_beat(self) -> frozenset[Access]:
+        """The access of those whom it must beat."""
+        return MUST_BEAT[self.access]
+
+    def differs_by_loss(self, other: "Attacker") -> bool:
+        """Whether both are the same attack, but for what they increase."""
+        same = (self.method, self.options) == (other.method, other.options)
+        return same and self.loss != other.loss
+
 
 SET_BY_PROGRAM = ("eps", "generator")
 
 
-def evasion_attack(options: dict[str, Any], key: str) -> Attack:
-    """The attack that `options` describes: a `method` of `EVASION` and its options, checked against its signature.
+def evasion_attack(options: dict[str, Any], key: str) -> "partial[Tensor]":
+    """The attack that `options` describes, its options bound and checked against its signature.
+
+    Args:
+        options: a `method` of `EVASION`, and the keyword-only arguments of its function.
+        key: where the options stand, for the message.
 
     Raises:
         BadInput: the method or an option is unknown, missing, ill-typed or out of its range.
@@ -76,15 +147,19 @@ def evasion_attack(options: dict[str, Any], key: str) -> Attack:
             f"{key}.method: {method!r} is no evasion attack; {nearest(str(method), EVASION)}"
         )
     rest = {name: value for name, value in options.items() if name != "method"}
-    return partial(
-        EVASION[method], **check_options(EVASION[method], rest, key, given=SET_BY_PROGRAM)
-    )
+    run = EVASION[method].run
+    return partial(run, **check_options(run, rest, key, given=SET_BY_PROGRAM))
 
 
 def evasion_suite(
     configured: dict[str, dict[str, Any]], origin: str = "params.yaml", norm: Norm | None = None
 ) -> dict[str, Attack]:
-    """The attacks of an `attack:` section, by their names there; only those that know `norm`, if given.
+    """The attacks of an `attack:` section, by their names there.
+
+    Args:
+        configured: the section.
+        origin: where it stands, for the message.
+        norm: those that are not made for it are left out; None = all.
 
     Raises:
         BadInput: as for `evasion_attack`.
@@ -96,12 +171,21 @@ def evasion_suite(
     return {
         name: attack
         for name, attack in suite.items()
-        if norm is None or norm in NORMS[configured[name]["method"]]
+        if norm is None or norm in EVASION[configured[name]["method"]].norms
     }
 
 
-def query_budget(options: dict[str, Any], threat: Threat, largest: float) -> int | None:
-    """How many answers of the model a configured attack reads for one record at the most; None = it holds the model."""
-    if options["method"] == "sparse":
-        return 1 + int(largest) * int(threat.mutable.sum()) * int(options["points"])
-    return options.get("queries")
+def attackers_of(
+    configured: dict[str, dict[str, Any]], origin: str = "params.yaml"
+) -> dict[str, Attacker]:
+    """What is known of the attacks of an `attack:` section, by their names there.
+
+    Raises:
+        BadInput: as for `evasion_attack`.
+    """
+    known = {}
+    for name, options in configured.items():
+        rest = dict(evasion_attack(options, f"{origin}: attack.{name}").keywords)
+        loss, entry = rest.pop("loss", None), EVASION[options["method"]]
+        known[name] = Attacker(options["method"], entry.access, entry.steps, loss, rest)
+    return known

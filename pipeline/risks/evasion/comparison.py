@@ -7,10 +7,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pipeline.attacks.evasion import ACCESS_LEVELS, Attacker
 from pipeline.config import BASELINE, AuditConfig, Config
+from pipeline.files import BadInput
 from pipeline.models.answers import disease_probability, disease_score, predicted
 from pipeline.risks.evasion.evidence import Evidence
 from pipeline.risks.evasion.flags import raise_flags
+from pipeline.risks.evasion.measure.attackers import all_attackers
 from pipeline.risks.evasion.measure.examination import Findings
 from pipeline.risks.evasion.measure.margins import Array, Outcome
 from pipeline.standards import THREAT_COLUMNS
@@ -19,15 +22,21 @@ from pipeline.verify.out_of_fold import Verified
 
 
 def compare(
-    audits: Mapping[str, Findings], cfg: AuditConfig, seed: int, auroc_ceiling: float | None
+    audits: Mapping[str, Findings],
+    cfg: AuditConfig,
+    attackers: Mapping[str, Attacker],
+    *,
+    seed: int,
+    auroc_ceiling: float | None,
 ) -> pd.DataFrame:
     """The comparison: one row per (defense, threat, eps).
 
     Args:
-        audits: findings of each defence; the differences are against `baseline`, where it is among
+        audits: findings of each defense; the differences are against `baseline`, where it is among
             them.
         cfg: confidence, resamples and the headline threat, whose robust balanced accuracy ranks the
-            defences.
+            defenses.
+        attackers: what is known of each attack, by its name in the findings.
         seed: of the bootstrap.
         auroc_ceiling: above it a clean AUROC is taken for a leak.
 
@@ -38,6 +47,9 @@ def compare(
         share of patients of whom it is proved that no record within the radius changes their right
         answer; `robust_accuracy` that of patients for whom none is known; `undecided` is their
         difference.
+
+    Raises:
+        BadInput: an attack of the findings is not among the attackers.
     """
     by_defense = {name: findings.outcomes for name, findings in audits.items()}
     patients = len(next(iter(by_defense.values()))[cfg.headline].y)
@@ -46,9 +58,8 @@ def compare(
     lines: list[dict[str, Any]] = []
     for name, by_threat in by_defense.items():
         findings = audits[name]
-        raised = raise_flags(
-            Evidence(by_threat, access_of(findings.rows), findings.diagnostics, auroc_ceiling)
-        )
+        _check_known(by_threat, attackers)
+        raised = raise_flags(Evidence(by_threat, attackers, findings.diagnostics, auroc_ceiling))
         judged = {"flags": " ".join(raised), "evidence": "; ".join(raised.values())}
         for threat, outcome in by_threat.items():
             against = reference[threat] if reference and name != BASELINE else None
@@ -66,15 +77,27 @@ def compare(
     return table
 
 
-def access_of(rows: pd.DataFrame) -> dict[str, str]:
-    """What each attack needs of the model, as its rows say."""
-    return dict(rows[["attack", "access"]].drop_duplicates().astype(str).itertuples(index=False))
+def _check_known(by_threat: Mapping[str, Outcome], attackers: Mapping[str, Attacker]) -> None:
+    for outcome in by_threat.values():
+        for name in outcome.margins:
+            if name not in attackers:
+                raise BadInput(
+                    f"params.yaml: attack.{name}: missing, but results hold it; run `dvc repro`"
+                )
 
 
 def threat_columns(rows: pd.DataFrame, threat: str) -> dict[str, str]:
-    """What names a threat completely; of its attackers the last, who knows most: the weights, and has no limit of questions."""
-    last = rows[rows["threat"] == threat].iloc[-1]
-    return {column: str(last[column]) for column in THREAT_COLUMNS}
+    """What names a threat completely; of its attackers the strongest, in whatever order they stand.
+
+    The strongest is of those who see most of the model the one who leaves least.
+    """
+    lines = rows[rows["threat"] == threat]
+    broken = lines.groupby(["attack", "access"], observed=True)["broken"].mean()
+    strongest, _ = min(
+        broken.index, key=lambda line: (ACCESS_LEVELS.index(line[1]), -broken[line], line[0])
+    )
+    line = lines[lines["attack"] == strongest].iloc[0]
+    return {column: str(line[column]) for column in THREAT_COLUMNS}
 
 
 def proved(
@@ -276,7 +299,9 @@ class Evaluation:
 def evaluate_audits(audits: Mapping[str, Findings], cfg: Config) -> Evaluation:
     """Compares the audits and draws up the tables beside the comparison."""
     threat, classes = cfg.audit.headline, list(cfg.data.classes)
-    comparison = compare(audits, cfg.audit, cfg.seed, cfg.data.auroc_ceiling)
+    comparison = compare(
+        audits, cfg.audit, all_attackers(cfg), seed=cfg.seed, auroc_ceiling=cfg.data.auroc_ceiling
+    )
     reports, matrices, curves = [], [], []
     for name, findings in audits.items():
         outcome = findings.outcomes[threat]

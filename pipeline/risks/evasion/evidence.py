@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from pipeline.attacks.evasion import Access, Attacker, Steps
 from pipeline.risks.evasion.measure.margins import Outcome
-from pipeline.standards import KNOWLEDGE
 
 MEASUREMENTS = {
     "zero_gradient_share": "share of rightly answered records without a gradient",
@@ -18,24 +18,26 @@ MEASUREMENTS = {
 }
 
 
+Sides = tuple[list[str], list[str]]  # favourites, outsiders
+
+
 @dataclass(frozen=True)
 class Evidence:
     """All that is known of one defence.
 
     Attributes:
         by_threat: what the attacks did, by threat model.
-        access: for each attack, what it needs of the model (a key of
-            `pipeline.standards.KNOWLEDGE`).
+        attackers: what is known of each attack, by its name there; rules read this, not the name.
         diagnostics: some of `MEASUREMENTS`; what is absent was not measured and raises nothing.
         auroc_ceiling: above it a clean AUROC is taken for a leak.
 
     Raises:
-        ValueError: a measurement or an access is unknown, or that of an attack is missing: it would
-            silently count for nothing.
+        ValueError: a measurement is unknown, or nothing is known of an attack: it would silently
+            count for nothing.
     """
 
     by_threat: Mapping[str, Outcome]
-    access: Mapping[str, str]
+    attackers: Mapping[str, Attacker]
     diagnostics: Mapping[str, float] = field(default_factory=dict)
     auroc_ceiling: float | None = None
 
@@ -45,27 +47,33 @@ class Evidence:
             raise ValueError(
                 f"no rule reads the measurement {', '.join(unknown)}; known: {', '.join(MEASUREMENTS)}"
             )
-        if unknown := [access for access in self.access.values() if access not in KNOWLEDGE]:
-            raise ValueError(f"unknown access {', '.join(unknown)}; known: {', '.join(KNOWLEDGE)}")
         attacks = dict.fromkeys(
             name for outcome in self.by_threat.values() for name in outcome.margins
         )
-        if lacking := [name for name in attacks if name not in self.access]:
-            raise ValueError(
-                f"access of {', '.join(lacking)}: missing; known: {', '.join(KNOWLEDGE)}"
-            )
+        if lacking := [name for name in attacks if name not in self.attackers]:
+            raise ValueError(f"nothing is known of the attack {', '.join(lacking)}")
 
-    def attacks(self, outcome: Outcome, *access: str) -> list[str]:
-        """The attacks of an outcome that need one of these kinds of access."""
-        return [name for name in outcome.margins if self.access[name] in access]
+    def attacks(self, outcome: Outcome, *access: Access, steps: Steps | None = None) -> list[str]:
+        """The attacks of an outcome with one of these kinds of access, and so many steps."""
+        known = {name: self.attackers[name] for name in outcome.margins}
+        return [
+            name
+            for name, one in known.items()
+            if one.access in access and steps in (None, one.steps)
+        ]
+
+    def must_beat(self, outcome: Outcome, *access: Access) -> Sides:
+        """The attacks of an outcome that must beat those with one of these kinds of access, and these."""
+        others = self.attacks(outcome, *access)
+        named = [
+            name for name in outcome.margins if self.attackers[name].must_beat.intersection(access)
+        ]
+        return named, others
 
     @property
     def first(self) -> Outcome:
         """Any outcome: unchanged records are the same under every threat."""
         return next(iter(self.by_threat.values()))
-
-
-Sides = tuple[list[str], list[str]]  # favourites, outsiders
 
 
 @dataclass(frozen=True)

@@ -59,66 +59,66 @@ def _lost(fought: Iterable[Duel], limit: float) -> str | None:
 
 
 def masked_gradients(evidence: Evidence) -> str | None:
-    """Cross-entropy loses where the margin wins, or a stranger's records win where the model's own gradients lose."""
+    """Cross-entropy loses where the margin wins, or records made elsewhere win where gradients lose."""
 
     def losses(outcome: Outcome) -> Iterable[Sides]:
-        pairs = [
-            (name, f"{name.removesuffix('_ce')}_margin")
-            for name in outcome.margins
-            if name.endswith("_ce")
+        known = evidence.attackers
+        of = {
+            loss: [name for name in outcome.margins if known[name].loss == loss]
+            for loss in ("cross_entropy", "margin")
+        }
+        return [
+            ([one], [other])
+            for one in of["cross_entropy"]
+            for other in of["margin"]
+            if known[one].differs_by_loss(known[other])
         ]
-        return [([ce], [by_margin]) for ce, by_margin in pairs if by_margin in outcome.margins]
 
-    def strangers(outcome: Outcome) -> Iterable[Sides]:
-        return [(evidence.attacks(outcome, "gradients"), evidence.attacks(outcome, "transfer"))]
+    def elsewhere(outcome: Outcome) -> Iterable[Sides]:
+        return [evidence.must_beat(outcome, "transfer")]
 
     found = [
         _lost(duels(evidence, losses), MASKING_GAP),
-        _lost(duels(evidence, strangers), OUTSIDER_GAP),
+        _lost(duels(evidence, elsewhere), OUTSIDER_GAP),
     ]
     return " and ".join(sentence for sentence in found if sentence is not None) or None
 
 
 def black_box_wins(evidence: Evidence) -> str | None:
     """An attack that only asks questions beats all that use gradients."""
-
-    def sides(outcome: Outcome) -> Iterable[Sides]:
-        return [
-            (evidence.attacks(outcome, "gradients"), evidence.attacks(outcome, "scores", "labels"))
-        ]
-
-    return _lost(duels(evidence, sides), OUTSIDER_GAP)
+    return _lost(
+        duels(evidence, lambda o: [evidence.must_beat(o, "scores", "labels")]), OUTSIDER_GAP
+    )
 
 
 def noise_beats_attack(evidence: Evidence) -> str | None:
     """Random noise breaks more than the best attack."""
+    return _lost(duels(evidence, lambda o: [evidence.must_beat(o, "none")]), OUTSIDER_GAP)
+
+
+def pgd_loses_to_fgsm(evidence: Evidence) -> str | None:
+    """One step breaks more than many: the iterative attacks are broken."""
 
     def sides(outcome: Outcome) -> Iterable[Sides]:
         return [
             (
-                evidence.attacks(outcome, "gradients", "scores", "labels", "transfer"),
-                evidence.attacks(outcome, "none"),
+                evidence.attacks(outcome, "gradients", steps="many"),
+                evidence.attacks(outcome, "gradients", steps="one"),
             )
         ]
 
     return _lost(duels(evidence, sides), OUTSIDER_GAP)
 
 
-def pgd_loses_to_fgsm(evidence: Evidence) -> str | None:
-    """One step breaks more than many: the iterative attacks are broken."""
-    return _lost(
-        duels(evidence, lambda o: [(_iterative(evidence, o), _single_step(evidence, o))]),
-        OUTSIDER_GAP,
-    )
-
-
 def catastrophic_overfitting(evidence: Evidence) -> str | None:
-    """FGSM sees a robust model where PGD on the same loss sees none: training has learnt to fool a single step."""
+    """One step sees a robust model where many on the same loss see none: training fooled one step."""
 
     def sides(outcome: Outcome) -> Iterable[Sides]:
-        iterative = _iterative(evidence, outcome)
-        same_loss = [name for name in iterative if name.endswith("_ce")] or iterative
-        return [([fgsm], same_loss) for fgsm in _single_step(evidence, outcome)]
+        known = evidence.attackers
+        many = evidence.attacks(outcome, "gradients", steps="many")
+        for one in evidence.attacks(outcome, "gradients", steps="one"):
+            same_loss = [name for name in many if known[name].loss == known[one].loss]
+            yield [one], same_loss or many
 
     # An honest model that loses nearly everything, loses nearly everything to FGSM too: not every
     # gap is a sign.
@@ -129,14 +129,6 @@ def catastrophic_overfitting(evidence: Evidence) -> str | None:
         < OVERFITTING_SHARE * (duel.clean - duel.under_outsider)
     ]
     return _lost(blind, OVERFITTING_GAP)
-
-
-def _single_step(evidence: Evidence, outcome: Outcome) -> list[str]:
-    return [name for name in evidence.attacks(outcome, "gradients") if name.startswith("fgsm")]
-
-
-def _iterative(evidence: Evidence, outcome: Outcome) -> list[str]:
-    return [name for name in evidence.attacks(outcome, "gradients") if not name.startswith("fgsm")]
 
 
 # ---- measurements of the model; comparisons are written so that NaN raises the flag ----

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from pipeline.attacks.evasion import evasion_suite
 from pipeline.config import Config
+from pipeline.risks.evasion.measure.attackers import all_attackers
 from pipeline.risks.risk import (
     Figure,
     HeadlineFigure,
@@ -35,7 +35,7 @@ AT_RADII = ("robust_accuracy", "verified_accuracy", "undecided", "missed_diagnos
 
 def check(cfg: Config, origin: str) -> None:
     """Refuses attacks that are in no registry, and options that do not fit them."""
-    evasion_suite(cfg.attack, origin)
+    all_attackers(cfg, origin)
 
 
 def judge(tables: Tables) -> Mapping[str, Judgement]:

@@ -131,7 +131,7 @@ def test_the_order_of_strength(threat, seed):
     y = models(x).argmax(-1)
 
     def mean_margin(name, **options):
-        x_adv = EVASION[name](models, x, y, threat, eps=0.3, generator=generator(0), **options)
+        x_adv = EVASION[name].run(models, x, y, threat, eps=0.3, generator=generator(0), **options)
         return margin(models(x_adv), y).mean()
 
     clean, single = margin(models(x), y).mean(), mean_margin("fgsm")

@@ -1,27 +1,42 @@
 """Made-up results of evasion: rows of an audit with known answers."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import torch
 import yaml
 
 from pipeline import params
-from pipeline.attacks.evasion import ACCESS
+from pipeline.attacks.evasion import attackers_of
 from pipeline.config import AuditConfig, Config
 from pipeline.defenses import train
-from pipeline.risks.evasion.measure.examination import EXACT, SURROGATE, TRANSFER, Findings
+from pipeline.risks.evasion.measure.attackers import ADDED, TRANSFER
+from pipeline.risks.evasion.measure.examination import Findings
 from pipeline.standards import describe_threat
 from pipeline.verify.out_of_fold import Verified
 from tiny import plan, records
 
-BY_GRADIENTS = ("pgd_ce", "pgd_margin", "apgd_ce", "apgd_margin", "a", "b")
-KNOWS = {
-    **ACCESS,
-    **dict.fromkeys(BY_GRADIENTS, "gradients"),
-    TRANSFER: "transfer",
-    SURROGATE: "transfer",
-    EXACT: "exact",
+PGD = {"method": "pgd", "steps": 20, "step_size": 0.2}
+APGD = {"method": "apgd", "steps": 20}
+CONFIGURED = {
+    "noise": {"method": "noise"},
+    "fgsm": {"method": "fgsm"},
+    "pgd_ce": {**PGD, "loss": "cross_entropy"},
+    "pgd_margin": {**PGD, "loss": "margin"},
+    "apgd_ce": {**APGD, "loss": "cross_entropy"},
+    "apgd_margin": {**APGD, "loss": "margin"},
+    "square": {"method": "square", "queries": 100},
+    "hop_skip_jump": {"method": "hop_skip_jump", "queries": 100},
+    "a": {**PGD, "restarts": 2},
+    "b": {**PGD, "restarts": 3},
 }
+KNOWN = {**attackers_of(CONFIGURED), **ADDED}
+
+
+def seeing(access, *names):
+    """The same attackers, but that these have another access to the model."""
+    return KNOWN | {name: replace(KNOWN[name], access=access) for name in names}
 
 
 def threat_columns(access: str) -> dict[str, str]:
@@ -48,8 +63,8 @@ EPS = [0.0, 0.1, 0.5]
 CFG = AuditConfig(eps=EPS, headline="clinical", headline_eps=0.3, confidence=0.95, resamples=300)
 
 
-def rows(margins, y, eps=EPS, threat="clinical", access=KNOWS):
-    """The rows of an audit whose margins are {attack: (E, S, N)}, and what each attack needs of the model."""
+def rows(margins, y, eps=EPS, threat="clinical", known=KNOWN):
+    """The rows of an examination whose margins are {attack: (E, S, N)}."""
     frames = []
     for attack, values in margins.items():
         values = np.asarray(values, dtype=np.float32)
@@ -59,7 +74,7 @@ def rows(margins, y, eps=EPS, threat="clinical", access=KNOWS):
                 {
                     "threat": threat,
                     "attack": attack,
-                    **threat_columns(access[attack]),
+                    **threat_columns(known[attack].access),
                     "eps": np.array(eps)[radii],
                     "repetition": seeds,
                     "patient": patients,

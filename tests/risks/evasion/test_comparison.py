@@ -7,16 +7,17 @@ import pandas as pd
 import pytest
 import torch
 
+from pipeline.attacks.evasion import attackers_of
+from pipeline.files import BadInput
 from pipeline.models.answers import clean_metrics, disease_probability, predicted
 from pipeline.risks.evasion.comparison import (
-    access_of,
     by_attack,
-    compare,
     evaluate_audits,
     headline_metrics,
     proved,
     ranking,
 )
+from pipeline.risks.evasion.comparison import compare as compare_with
 from pipeline.risks.evasion.comparison import threat_columns as columns_of
 from pipeline.risks.evasion.flags import FLAGS
 from pipeline.risks.evasion.measure.examination import EXACT, TRANSFER, Findings
@@ -24,7 +25,7 @@ from pipeline.risks.evasion.measure.margins import outcomes
 from pipeline.standards import THREAT_COLUMNS
 from pipeline.statistics import intervals, rates
 from pipeline.verify.out_of_fold import Verified
-from risks.evasion.made_up import CFG, EPS, KNOWS, found, model, rows, threat_columns
+from risks.evasion.made_up import CFG, EPS, KNOWN, found, model, rows, seeing, threat_columns
 from tiny import records
 
 COLUMNS = [
@@ -67,6 +68,10 @@ BOUNDED = [
 PREFIX = {"clean_accuracy": "clean", "robust_accuracy": "robust"}
 
 
+def compare(examined, cfg=CFG, *, seed=0, auroc_ceiling=None, known=KNOWN):
+    return compare_with(examined, cfg, known, seed=seed, auroc_ceiling=auroc_ceiling)
+
+
 @pytest.fixture(scope="module")
 def y():
     return records(200, seed=0).y.numpy()
@@ -83,7 +88,7 @@ def audits(y):
 
 @pytest.fixture(scope="module")
 def table(audits):
-    return compare(audits, CFG, seed=3, auroc_ceiling=None)
+    return compare(audits, seed=3)
 
 
 def line(table, defense, eps=0.0, threat="clinical"):
@@ -100,9 +105,7 @@ def line(table, defense, eps=0.0, threat="clinical"):
 def test_the_comparison_of_those_three_patients():
     a = [[[3, 3, 3, 3]], [[-1, 3, 3, 3]], [[2, 3, 1, 3]]]
     b = [[[3, 3, 3, 3]], [[3, 2, 3, 3]], [[3, -2, 3, 3]]]
-    table = compare(
-        {"baseline": found({"a": a, "b": b}, [0, 1, 1, 1])}, CFG, seed=0, auroc_ceiling=None
-    )
+    table = compare({"baseline": found({"a": a, "b": b}, [0, 1, 1, 1])})
     assert table["robust_accuracy"].tolist() == [1, 0.75, 0.5]
     assert table["clean_accuracy"].tolist() == [1, 1, 1]
     np.testing.assert_allclose(table["sensitivity"], [1, 1, 2 / 3])
@@ -132,7 +135,7 @@ def test_robust_accuracy_never_rises_and_starts_at_clean_accuracy(y):
     }
     for values in noisy.values():
         values[0] = noisy["a"][0]
-    table = compare({"baseline": found(noisy, y)}, CFG, seed=0, auroc_ceiling=None)
+    table = compare({"baseline": found(noisy, y)})
     assert (table["robust_accuracy"].diff().dropna() <= 0).all()
     assert (table["sensitivity"].diff().dropna() <= 0).all()
     assert table["robust_accuracy"].iloc[0] == table["clean_accuracy"].iloc[0]
@@ -184,15 +187,13 @@ def test_intervals_are_those_of_a_bootstrap_over_patients_seeds_averaged(audits,
 def test_a_repeated_seed_does_not_narrow_an_interval(y):
     one = model(1.0, y, seeds=1)
     five = {attack: np.repeat(values, 5, axis=1) for attack, values in one.items()}
-    single, many = (
-        compare({"baseline": found(m, y)}, CFG, seed=0, auroc_ceiling=None) for m in (one, five)
-    )
+    single, many = (compare({"baseline": found(m, y)}) for m in (one, five))
     pd.testing.assert_frame_equal(single, many)
 
 
 def test_the_same_rows_and_seed_give_the_same_table(audits, table):
-    pd.testing.assert_frame_equal(compare(audits, CFG, seed=3, auroc_ceiling=None), table)
-    other = compare(audits, CFG, seed=4, auroc_ceiling=None)
+    pd.testing.assert_frame_equal(compare(audits, seed=3), table)
+    other = compare(audits, seed=4)
     assert (other["robust_low"] != table["robust_low"]).any()
     np.testing.assert_array_equal(other["robust_accuracy"], table["robust_accuracy"])
 
@@ -233,7 +234,7 @@ def verified(y):
 
 
 def test_verified_accuracy_is_the_share_proved_and_what_is_not_known_is_the_difference(verified):
-    table = compare({"baseline": verified}, CFG, seed=0, auroc_ceiling=None)
+    table = compare({"baseline": verified})
     proof_of = verified.verified["clinical"]
     for at, eps in enumerate(EPS):
         assert table["verified_accuracy"][at] == pytest.approx(
@@ -277,32 +278,57 @@ def test_of_whom_nothing_is_proved_nothing_is_said(audits, table):
 @pytest.fixture(scope="module")
 def knowing(y):
     """A defence attacked by four who know different things, the verifier last."""
-    margins = model(1.0, y, attacks=("fgsm",))
+    margins, attacked = model(1.0, y, attacks=("fgsm",))["fgsm"], np.sign(EPS)[:, None, None]
     return found(
         {
-            name: margins["fgsm"] - shift
+            name: margins - shift * attacked
             for shift, name in enumerate(("noise", "square", TRANSFER, EXACT))
         },
         y,
     )
 
 
-def test_access_is_read_from_the_rows(knowing):
-    assert access_of(knowing.rows) == {
-        "noise": "none",
-        "square": "scores",
-        TRANSFER: "transfer",
-        EXACT: "exact",
-    }
-
-
-def test_a_line_of_the_comparison_names_its_threat_as_the_last_attacker_does(knowing):
+def test_a_line_of_the_comparison_names_its_threat_as_the_strongest_attacker_does(knowing):
     wanted = threat_columns("exact")
     assert columns_of(knowing.rows, "clinical") == wanted
-    table = compare({"baseline": knowing}, CFG, seed=0, auroc_ceiling=None)
+    table = compare({"baseline": knowing})
     assert set(THREAT_COLUMNS) <= set(table)
     for _, row in table.iterrows():
         assert row[list(THREAT_COLUMNS)].to_dict() == wanted
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_order_of_rows_does_not_decide_who_is_strongest(knowing, seed):
+    assert columns_of(knowing.rows.sample(frac=1, random_state=seed), "clinical") == threat_columns(
+        "exact"
+    )
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_the_order_of_attacks_changes_no_figure(knowing, reverse):
+    by_name = knowing.rows.sort_values("attack", kind="stable", ascending=not reverse)
+    before, after = (
+        compare({"baseline": replace(knowing, rows=rows)}) for rows in (knowing.rows, by_name)
+    )
+    pd.testing.assert_frame_equal(after[list(before)], before)
+
+
+def test_of_those_who_see_most_the_one_who_leaves_least_is_strongest(y):
+    """The weaker one comes first by name and last by row; access counts before what is left."""
+    margins = model(1.0, y, attacks=("fgsm",))["fgsm"]
+    three = {"square": margins, "hop_skip_jump": margins - 2, "a": margins - 1}
+    known = seeing("labels", "a")
+    table = rows(three, y, known=known)
+    table.loc[table["attack"] == "a", "query_budget"] = "7"
+    table.loc[table["attack"] == "hop_skip_jump", "query_budget"] = "8"
+    by_labels = table[table["attack"] != "square"]
+    assert columns_of(by_labels, "clinical")["query_budget"] == "8"
+    assert columns_of(table, "clinical")["access"] == "scores"
+
+
+def test_an_attack_that_is_no_longer_configured_is_one_line(audits):
+    with pytest.raises(BadInput, match=r"attack\.fgsm: missing.*dvc repro"):
+        compare(audits, known={name: one for name, one in KNOWN.items() if name != "fgsm"})
 
 
 def test_every_attack_has_a_line_with_its_interval_and_its_threat_in_full(knowing, audits, y):
@@ -330,10 +356,47 @@ def test_every_attack_has_a_line_with_its_interval_and_its_threat_in_full(knowin
         low, high = np.quantile(intervals.bootstrap_mean(right.mean(0), weights), [0.025, 0.975])
         np.testing.assert_allclose([row.accuracy_low, row.accuracy_high], [low, high], atol=1e-6)
     for attack, of_attack in table.groupby("attack"):
-        wanted = threat_columns(KNOWS[attack])
+        wanted = threat_columns(KNOWN[attack].access)
         assert all(line == wanted for line in of_attack[list(THREAT_COLUMNS)].to_dict("records")), (
             attack
         )
+
+
+@pytest.fixture(scope="module")
+def renamed(y):
+    """Two defenses that hide their gradients from cross-entropy, one attacked under other names."""
+    masked = {"fgsm": np.full((3, 2, len(y)), 1.0), "pgd_ce": np.full((3, 2, len(y)), 1.0)}
+    masked["pgd_margin"] = np.where(np.array(EPS)[:, None, None] > 0, -1.0, masked["pgd_ce"])
+    names = {"fgsm": "quick", "pgd_ce": "my_pgd", "pgd_margin": "zeta"}
+    return masked, {names[name]: margins for name, margins in masked.items()}, names
+
+
+def test_a_name_raises_no_flag_and_hides_none(renamed, y):
+    usual, strange, names = renamed
+    known = {names.get(name, name): one for name, one in KNOWN.items()}
+    before = compare({"baseline": found(usual, y)})
+    after = compare({"baseline": found(strange, y, known=known)}, known=known)
+    assert "masked_gradients" in before["flags"][0].split()
+    assert set(before["flags"]) == set(after["flags"])
+    said = before["evidence"][0]
+    for usual_name, other in names.items():
+        said = said.replace(f"under {usual_name}", f"under {other}")
+    assert set(after["evidence"]) == {said}
+
+
+def test_the_configuration_says_who_is_who(renamed, y, cfg):
+    _, strange, _ = renamed
+    pgd = {"method": "pgd", "steps": 5, "step_size": 0.2}
+    suite = {
+        "quick": {"method": "fgsm"},
+        "my_pgd": {**pgd, "loss": "cross_entropy"},
+        "zeta": {**pgd, "loss": "margin"},
+    }
+    known = attackers_of(suite)
+    mine = cfg.model_copy(update={"audit": CFG, "attack": suite})
+    examined = {"baseline": found(strange, y, known=known)}
+    flags = evaluate_audits(examined, mine).comparison["flags"][0].split()
+    assert "masked_gradients" in flags
 
 
 # ---- paired with the baseline ----
@@ -361,19 +424,14 @@ def test_the_difference_is_paired_with_the_baseline_on_the_same_patients(audits,
 
 
 def test_the_baseline_has_no_difference_and_its_twin_has_none_either(audits):
-    table = compare(
-        {"twin": audits["baseline"], "baseline": audits["baseline"]},
-        CFG,
-        seed=0,
-        auroc_ceiling=None,
-    )
+    table = compare({"twin": audits["baseline"], "baseline": audits["baseline"]})
     columns = ["difference", "difference_low", "difference_high", "smallest_detectable"]
     assert table.loc[table["defense"] == "baseline", columns].isna().all().all()
     assert (table.loc[table["defense"] == "twin", columns] == 0).all().all()
 
 
 def test_without_a_baseline_there_is_nothing_to_compare_with(audits):
-    table = compare({"sturdy": audits["sturdy"]}, CFG, seed=0, auroc_ceiling=None)
+    table = compare({"sturdy": audits["sturdy"]})
     assert not [column for column in table if column.startswith("difference")]
     assert line(table, "sturdy")["rank"] == 1
 
@@ -401,7 +459,7 @@ def test_a_flagged_defence_has_no_rank_however_robust(audits, y, flag):
         },
         "suspected_leak": {"fgsm": np.full((3, 2, len(y)), 9.0)},
     }[flag]
-    table = compare({**audits, "suspect": found(suspect, y)}, CFG, seed=0, auroc_ceiling=0.9999)
+    table = compare({**audits, "suspect": found(suspect, y)}, auroc_ceiling=0.9999)
     judged = line(table, "suspect")
     assert flag in judged["flags"].split()
     assert judged["evidence"].count("; ") == len(judged["flags"].split()) - 1
@@ -420,7 +478,7 @@ def test_every_flag_costs_the_rank(table, flag):
 
 def test_measurements_of_a_defence_flag_that_defence_alone(audits):
     measured = {**audits, "weak": replace(audits["weak"], diagnostics={"violations": 3})}
-    table = compare(measured, CFG, seed=0, auroc_ceiling=None)
+    table = compare(measured)
     assert table.drop_duplicates("defense").set_index("defense")["flags"].to_dict() == {
         "baseline": "",
         "sturdy": "",
@@ -430,10 +488,8 @@ def test_measurements_of_a_defence_flag_that_defence_alone(audits):
 
 
 def test_what_the_attacks_know_decides_how_they_are_compared(y):
-    by_labels = dict.fromkeys(("fgsm", "pgd_ce", "pgd_margin"), "labels")
-    table = compare(
-        {"baseline": found(model(1.2, y), y, access=by_labels)}, CFG, seed=0, auroc_ceiling=None
-    )
+    known = seeing("labels", "fgsm", "pgd_ce", "pgd_margin")
+    table = compare({"baseline": found(model(1.2, y), y, known=known)}, known=known)
     assert set(table["flags"]) == {"not_adaptive"}
     assert table["rank"].isna().all()
 
@@ -457,7 +513,7 @@ def test_evaluation_tables(audits, cfg):
     cfg = cfg.model_copy(update={"audit": CFG, "seed": 3})
     evaluation = evaluate_audits(audits, cfg)
     pd.testing.assert_frame_equal(
-        evaluation.comparison, compare(audits, CFG, 3, cfg.data.auroc_ceiling)
+        evaluation.comparison, compare(audits, seed=3, auroc_ceiling=cfg.data.auroc_ceiling)
     )
     pd.testing.assert_frame_equal(evaluation.attacks, by_attack(audits, CFG, 3))
     confusion = evaluation.confusion
@@ -497,7 +553,7 @@ def test_clean_metrics_of_a_training_stage_are_those_of_the_comparison(audits, t
 def test_headline_metrics_are_the_table_under_the_headline_threat(audits, y):
     other = rows({"fgsm": np.ones((3, 2, len(y)))}, y, threat="other")
     both = {name: replace(one, rows=pd.concat([one.rows, other])) for name, one in audits.items()}
-    table = compare(both, CFG, seed=3, auroc_ceiling=None)
+    table = compare(both, seed=3)
     figures = headline_metrics(table, "clinical")
     assert list(figures) == ["baseline", "sturdy", "weak"]
     for name, of_defense in figures.items():

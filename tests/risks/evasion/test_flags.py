@@ -8,18 +8,18 @@ import pandas as pd
 import pytest
 import torch
 
+from pipeline.attacks.evasion import Attacker, attackers_of
 from pipeline.models.answers import disease_score
 from pipeline.presentation.pictures import display_name
 from pipeline.risks.evasion import flags
-from pipeline.risks.evasion.comparison import access_of
 from pipeline.risks.evasion.evidence import MEASUREMENTS, Evidence
 from pipeline.risks.evasion.flags import FLAGS, raise_flags
 from pipeline.risks.evasion.measure import diagnostics
+from pipeline.risks.evasion.measure.attackers import ADDED, EXACT, TRANSFER
 from pipeline.risks.evasion.measure.diagnostics import diagnose
-from pipeline.risks.evasion.measure.examination import EXACT, TRANSFER
 from pipeline.risks.evasion.measure.margins import Outcome, outcomes
 from pipeline.statistics import rates
-from risks.evasion.made_up import EPS, KNOWS, Liar, Still, model, rows, trained_models
+from risks.evasion.made_up import APGD, EPS, KNOWN, PGD, Liar, Still, model, rows, trained_models
 from tiny import CLINICAL, ROOT, records
 
 Y = records(200, seed=0).y.numpy()
@@ -42,12 +42,12 @@ def suite(y=Y, strength=1.2, loss=2.0):
     }
 
 
-def judged(margins, y=Y, access=KNOWS, **known):
+def judged(margins, y=Y, known=KNOWN, **further):
     """The evidence of an audit with the same margins under two threats."""
     table = pd.concat(
-        [rows(margins, y, threat=threat, access=access) for threat in ("clinical", "unconstrained")]
+        [rows(margins, y, threat=threat, known=known) for threat in ("clinical", "unconstrained")]
     )
-    return Evidence(outcomes(table), access_of(table), **known)
+    return Evidence(outcomes(table), known, **further)
 
 
 def flat(share, y=Y, value=1.0):
@@ -107,7 +107,7 @@ def moved_at_eps_zero(_):
 
 
 def radii_in_disorder(_):
-    return Evidence({"clinical": Outcome(np.array([0.0, 0.5, 0.1]), Y, suite())}, KNOWS)
+    return Evidence({"clinical": Outcome(np.array([0.0, 0.5, 0.1]), Y, suite())}, KNOWN)
 
 
 def cross_entropy_blind(_):
@@ -354,7 +354,7 @@ def test_the_sentence_shows_the_radius_where_most_is_lost_and_what_the_suite_fin
 def test_a_fault_under_any_threat_counts():
     honest, blind = judged(suite()), cross_entropy_blind(None)
     both = Evidence(
-        {"clinical": honest.by_threat["clinical"], "other": blind.by_threat["clinical"]}, KNOWS
+        {"clinical": honest.by_threat["clinical"], "other": blind.by_threat["clinical"]}, KNOWN
     )
     assert raise_flags(both)["masked_gradients"].startswith("other, eps 0.5: ")
 
@@ -365,21 +365,80 @@ def test_a_stranger_may_break_other_patients_as_long_as_it_breaks_no_more():
     assert raise_flags(judged(margins)) == {}
 
 
-def test_access_decides_who_is_who():
+def with_mystery(access):
+    return KNOWN | {"mystery": Attacker("mystery", access, steps="many")}
+
+
+@pytest.mark.parametrize(
+    ("access", "flags_raised"),
+    [
+        ("gradients", set()),
+        ("scores", {"black_box_wins"}),
+        ("labels", {"black_box_wins"}),
+        ("transfer", {"masked_gradients"}),
+        ("none", {"noise_beats_attack"}),
+        ("exact", set()),  # a solver may find what no attack finds
+    ],
+)
+def test_access_decides_who_is_who(access, flags_raised):
     margins = {"pgd_margin": flat(0.9), "mystery": broken(flat(0.9), 0.3)}
-    assert raise_flags(judged(margins, access=KNOWS | {"mystery": "gradients"})) == {}
-    for access, flag in (
-        ("scores", "black_box_wins"),
-        ("labels", "black_box_wins"),
-        ("transfer", "masked_gradients"),
-    ):
-        assert set(raise_flags(judged(margins, access=KNOWS | {"mystery": access}))) == {flag}
-    assert set(raise_flags(judged(margins, access=KNOWS | {"mystery": "none"}))) == {
-        "noise_beats_attack"
+    assert set(raise_flags(judged(margins, known=with_mystery(access)))) == flags_raised
+
+
+# ---- names mean nothing ----
+
+OWN = {
+    "my_pgd": {**PGD, "loss": "cross_entropy"},
+    "other": {**PGD, "loss": "margin"},
+    "swift": {"method": "fgsm"},
+}
+AS_USUAL = {"my_pgd": "pgd_ce", "other": "pgd_margin", "swift": "fgsm"}
+FAULTS = {
+    "masked_gradients": {"my_pgd": 0.0, "other": 0.3},
+    "pgd_loses_to_fgsm": {"my_pgd": 0.0, "swift": 0.3},
+    "catastrophic_overfitting": {"swift": 0.05, "my_pgd": 0.9, "other": 0.9},
+}
+
+
+@pytest.mark.parametrize("flag", FAULTS)
+def test_an_attack_of_any_name_raises_the_same_flags(flag):
+    own = {name: broken(flat(0.9), share) for name, share in FAULTS[flag].items()}
+    usual = {AS_USUAL[name]: margins for name, margins in own.items()}
+    mine = raise_flags(judged(own, known={**attackers_of(OWN), **ADDED}))
+    assert mine.keys() == raise_flags(judged(usual)).keys() == {flag}
+    named = next(iter(FAULTS[flag]))
+    assert f"under {named}" in mine[flag]
+
+
+def test_a_name_alone_is_no_loss_and_no_step():
+    """Called like the usual three, but all on the margin, and none of a single step."""
+    called = {
+        "pgd_ce": {**PGD, "loss": "margin"},
+        "pgd_margin": {**PGD, "loss": "margin", "restarts": 5},
+        "fgsm": {**APGD, "loss": "margin"},
     }
-    assert (
-        raise_flags(judged(margins, access=KNOWS | {"mystery": "exact"})) == {}
-    )  # a solver may find what no attack finds
+    won = broken(flat(0.9), 0.3)
+    margins = {"pgd_ce": flat(0.9), "pgd_margin": flat(0.9), "fgsm": won}
+    assert raise_flags(judged(margins, known=attackers_of(called))) == {}
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "pair"),
+    [
+        ({**PGD, "loss": "cross_entropy"}, {**PGD, "loss": "margin"}, True),
+        ({**PGD, "loss": "cross_entropy"}, PGD, True),  # the margin is PGD's default
+        ({**PGD, "loss": "cross_entropy", "restarts": 1}, {**PGD, "loss": "margin"}, True),
+        ({**PGD, "loss": "cross_entropy"}, {**PGD, "loss": "margin", "restarts": 2}, False),
+        ({**PGD, "loss": "cross_entropy"}, {**APGD, "loss": "margin"}, False),
+        ({"method": "fgsm"}, {"method": "fgsm", "loss": "margin"}, True),
+    ],
+)
+def test_a_pair_is_the_same_method_with_the_same_options_but_for_the_loss(first, second, pair):
+    """Otherwise the one with more steps would always win."""
+    known = attackers_of({"x": first, "y": second})
+    assert known["x"].differs_by_loss(known["y"]) == pair
+    margins = {"x": flat(0.9), "y": broken(flat(0.9), 0.3)}
+    assert ("masked_gradients" in raise_flags(judged(margins, known=known))) == pair
 
 
 def test_a_verifier_is_adaptive():
@@ -469,18 +528,16 @@ def test_only_the_ill_is_named():
 # ---- evidence that no rule would read ----
 
 
-def test_an_unknown_measurement_or_access_is_refused():
+def test_an_unknown_measurement_is_refused():
     with pytest.raises(ValueError, match=r"zero_gradients_share.*zero_gradient_share"):
         judged(suite(), diagnostics={"zero_gradients_share": 0.5})
-    with pytest.raises(ValueError, match=r"weights.*gradients"):
-        Evidence(outcomes(rows(suite(), Y)), KNOWS | {"fgsm": "weights"})
 
 
-def test_an_attack_of_whom_nobody_says_what_it_knows_is_refused():
+def test_an_attack_of_whom_nothing_is_known_is_refused():
     """It must not silently count as one that has the gradients."""
-    knows = {name: access for name, access in KNOWS.items() if name != "fgsm"}
-    with pytest.raises(ValueError, match=r"access of fgsm: missing"):
-        Evidence(outcomes(rows(suite(), Y)), knows)
+    known = {name: one for name, one in KNOWN.items() if name != "fgsm"}
+    with pytest.raises(ValueError, match=r"nothing is known of the attack fgsm"):
+        Evidence(outcomes(rows(suite(), Y)), known)
 
 
 # ---- what people read about flags ----

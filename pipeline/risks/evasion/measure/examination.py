@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from pipeline.attacks.evasion import ACCESS, evasion_suite, query_budget
+from pipeline.attacks.evasion import EVASION, Attacker, evasion_suite
 from pipeline.attacks.evasion.control import worst
 from pipeline.attacks.evasion.gradient import fgsm
 from pipeline.attacks.evasion.records import LogitsFn
@@ -24,6 +24,7 @@ from pipeline.models.answers import margin
 from pipeline.models.out_of_fold import Grid
 from pipeline.models.population import Networks, Population
 from pipeline.parallel import workers
+from pipeline.risks.evasion.measure.attackers import EXACT, SURROGATE, TRANSFER, all_attackers
 from pipeline.risks.evasion.measure.diagnostics import diagnose
 from pipeline.risks.evasion.measure.margins import Outcome, outcomes
 from pipeline.seeds import of_attack
@@ -31,7 +32,6 @@ from pipeline.standards import describe_threat
 from pipeline.verify import provable
 from pipeline.verify.out_of_fold import Verified, proofs_out_of_fold
 
-TRANSFER, SURROGATE, EXACT = "transfer", "surrogate", "exact"
 ROWS, RECORDS, DIAGNOSTICS, VERIFIED = (
     "rows.parquet",
     "adversarial.safetensors",
@@ -231,17 +231,17 @@ def audit(
     )
     skipped = {
         attack: "it needs gradients, and the model gives scores alone"
-        for attack in cfg.attack
-        if asks_for_gradients(attack, cfg) and not population.gradients
+        for attack, who in all_attackers(cfg).items()
+        if not offers(population, who)
     }
     if why := provable(population):
         skipped["proofs"] = why
     return Audit(Findings(_joined(frames), verified, measured | checks), records, skipped)
 
 
-def asks_for_gradients(attack: str, cfg: Config) -> bool:
-    """Whether a configured attack looks into the model."""
-    return ACCESS[cfg.attack[attack]["method"]] == "gradients"
+def offers(population: Population, who: Attacker) -> bool:
+    """Whether a population offers what an attacker must see of it."""
+    return population.gradients or who.access != "gradients"
 
 
 def _of_images(surrogate: Networks, dataset: Dataset) -> LogitsFn:
@@ -319,21 +319,17 @@ def _attacks(
     transfer: dict[str, Tensor] | None,
 ) -> Iterator[Proposal]:
     """The name, access, query budget and records (E, M, B, D) of each attack in turn."""
-    x, y = subject.x, subject.y
+    x, y, known = subject.x, subject.y, all_attackers(cfg)
     for number, (attack_name, attack) in enumerate(
         evasion_suite(cfg.attack, norm=threat.norm).items()
     ):
-        if asks_for_gradients(attack_name, cfg) and not subject.population.gradients:
+        who = known[attack_name]
+        if not offers(subject.population, who):
             continue
         generator = torch.Generator().manual_seed(of_attack(cfg.seed, number))
         proposed = attack(subject.population, x, y, threat, eps=eps, generator=generator)
-        options = cfg.attack[attack_name]
-        yield (
-            attack_name,
-            ACCESS[options["method"]],
-            query_budget(options, threat, grid.eps[-1]),
-            proposed,
-        )
+        budget = EVASION[who.method].budget(who.options, threat, grid.eps[-1])
+        yield attack_name, who.access, budget, proposed
     if threat.norm != "l0":  # the gradient step is exact on a linear model
         yield SURROGATE, "transfer", None, fgsm(subject.surrogate, x, y, threat, eps=eps)
     if transfer is not None:

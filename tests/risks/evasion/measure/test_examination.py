@@ -11,7 +11,7 @@ from torch import Tensor
 
 import tiny
 from pipeline import params
-from pipeline.attacks.evasion import ACCESS, NORMS
+from pipeline.attacks.evasion import EVASION
 from pipeline.data.plan import Plan
 from pipeline.data.threat import Threat
 from pipeline.defenses import train
@@ -21,15 +21,8 @@ from pipeline.models.out_of_fold import out_of_fold
 from pipeline.risks.evasion.comparison import compare
 from pipeline.risks.evasion.evidence import MEASUREMENTS
 from pipeline.risks.evasion.measure import examination as audit_module
-from pipeline.risks.evasion.measure.examination import (
-    EXACT,
-    SURROGATE,
-    TRANSFER,
-    Findings,
-    audit,
-    load_adversarial,
-    load_rows,
-)
+from pipeline.risks.evasion.measure.attackers import EXACT, SURROGATE, TRANSFER, all_attackers
+from pipeline.risks.evasion.measure.examination import Findings, audit, load_adversarial, load_rows
 from pipeline.risks.evasion.measure.margins import outcomes
 from pipeline.standards import ATLAS, EVASION_BY_ACCESS, KNOWLEDGE, NIST, OWASP, THREAT_COLUMNS
 from pipeline.statistics import intervals, rates
@@ -103,7 +96,9 @@ def only(cfg, *threats):
 def attacks_of(cfg, threat, *, transfer=False):
     """The attacks under a threat, in their order."""
     norm = cfg.threat[threat].norm
-    suite = [name for name, options in cfg.attack.items() if norm in NORMS[options["method"]]]
+    suite = [
+        name for name, options in cfg.attack.items() if norm in EVASION[options["method"]].norms
+    ]
     return [
         *suite,
         *([SURROGATE] if norm != "l0" else []),
@@ -124,6 +119,10 @@ def block(rows, threat, attack):
     """One attack's rows as arrays (E, S, N) by column."""
     chosen = rows[(rows["threat"] == threat) & (rows["attack"] == attack)]
     return {column: chosen[column].to_numpy().reshape(3, 2, 61).copy() for column in chosen}
+
+
+def compared(examined, cfg):
+    return compare(examined, cfg.audit, all_attackers(cfg), seed=0, auroc_ceiling=None)
 
 
 # ---- who is scored, and by whom ----
@@ -147,13 +146,12 @@ def test_one_row_for_each_threat_attack_radius_repetition_and_patient_in_this_or
     assert not rows.isna().any().any()
 
 
-def test_under_l0_only_those_who_count_measurements_attack(rows):
-    assert list(rows.loc[rows["threat"] == "sparse", "attack"].unique()) == [
-        "noise",
-        "sparse",
-        EXACT,
-    ]
-    assert "sparse" not in set(rows.loc[rows["threat"] != "sparse", "attack"])
+def test_under_l0_only_those_who_count_measurements_attack(rows, cfg):
+    here = set(rows.loc[rows["threat"] == "sparse", "attack"])
+    there = set(rows.loc[rows["threat"] != "sparse", "attack"])
+    assert {"noise", "sparse", EXACT} <= here
+    assert "sparse" not in there
+    assert not [name for name in here if name.startswith(("pgd", "fgsm", SURROGATE))]
 
 
 def test_every_patient_is_scored_once_per_seed_by_a_model_that_did_not_train_on_them(rows, plan):
@@ -323,7 +321,7 @@ def test_no_adversarial_record_leaves_the_threat_model(result, rows, dataset, cf
 
 def test_every_row_names_its_threat_completely(rows, cfg):
     known = {"atlas": ATLAS, "nist": NIST, "owasp": OWASP}
-    access = {name: ACCESS[options["method"]] for name, options in cfg.attack.items()}
+    access = {name: EVASION[options["method"]].access for name, options in cfg.attack.items()}
     access |= {SURROGATE: "transfer", EXACT: "exact"}
     for (name, attack), some in rows.groupby(["threat", "attack"], observed=True):
         (line,) = some[list(THREAT_COLUMNS)].astype(str).drop_duplicates().to_dict("records")
@@ -388,7 +386,7 @@ def test_a_projection_that_fails_is_counted_and_flagged(
     monkeypatch.setattr(audit_module.Threat, "project", lambda self, x_adv, x, eps: x_adv + 7)
     found = audit(population, dataset, plan, quick, name="models").findings
     assert found.diagnostics["violations"] > 1000
-    assert "violations" in compare({"models": found}, quick.audit, 0, None)["flags"].iloc[0].split()
+    assert "violations" in compared({"models": found}, quick)["flags"].iloc[0].split()
 
 
 def test_an_attack_cannot_claim_a_success_it_does_not_have(
@@ -417,7 +415,7 @@ def test_where_all_is_decided_robust_accuracy_is_verified_accuracy(result, rows,
     assert (block(rows, threat, EXACT)["broken"] == broken.numpy()).all()
     for attack in attacks_of(cfg, threat):
         assert not (block(rows, threat, attack)["broken"] & robust.numpy()).any(), attack
-    table = compare({"baseline": result.findings}, cfg.audit, 0, None)
+    table = compared({"baseline": result.findings}, cfg)
     of_threat = table[table["threat"] == threat]
     np.testing.assert_allclose(
         of_threat["robust_accuracy"], of_threat["verified_accuracy"], atol=1e-12
@@ -455,10 +453,7 @@ def test_a_verifier_that_proves_what_is_not_true_is_caught(
     )
     found = audit(population, dataset, plan, quick, name="models").findings
     assert found.diagnostics["attack_beats_proof"] == found.rows["broken"].sum() > 100
-    assert (
-        "attack_beats_proof"
-        in compare({"models": found}, quick.audit, 0, None)["flags"].iloc[0].split()
-    )
+    assert "attack_beats_proof" in compared({"models": found}, quick)["flags"].iloc[0].split()
 
 
 def test_a_record_that_breaks_nothing_is_no_success_of_the_verifier(
