@@ -57,6 +57,14 @@ def values(smoke_values):
     return copy.deepcopy(smoke_values)
 
 
+@pytest.fixture(scope="session")
+def evaluated(smoke_values, tmp_path_factory):
+    """A tiny clinic (`clinic.Clinic`) with three defenses, evaluated; to be read only."""
+    import clinic  # and with it all that draws tables and pages
+
+    return clinic.evaluated(smoke_values, tmp_path_factory.mktemp("clinic"))
+
+
 @pytest.fixture
 def cfg(values):
     """The composed configuration, checked."""

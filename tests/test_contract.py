@@ -449,7 +449,8 @@ def test_a_module_is_no_longer_than_one_can_read(path):
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 400
 
 
-MIRRORS_NOTHING = {Path(f"test_{name}.py") for name in ("contract", "docs", "guides", "kinds")}
+TOOLS = ("contract", "docs", "guides", "kinds", "search")
+MIRRORS_NOTHING = {Path(f"test_{name}.py") for name in TOOLS}
 
 
 def mirrored(test):

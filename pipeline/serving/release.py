@@ -27,9 +27,9 @@ from pipeline.models.networks import Networks
 def signature(schema: Schema) -> ModelSignature:
     """What goes in and out, from the schema alone: columns are required, values may be missing.
 
-    The columns are of any type, because MLflow would refuse whole numbers in a column of doubles,
-    and a column of a CSV holds those as soon as no value is missing. `probabilities` checks the
-    values.
+    Every column is required, every value may be missing. The columns are of any type, because
+    MLflow would refuse whole numbers in a column of doubles, and a column of a CSV holds those as
+    soon as no value is missing. `probabilities` checks the values.
     """
     into = [ColSpec(AnyType(), name) for name in schema.names]
     return ModelSignature(

@@ -1,1 +1,1 @@
-"""MLflow's view of the results: the only room that imports MLflow, beside the model that is served."""
+"""MLflow's view of the results: the only room that imports MLflow, beside the served model."""

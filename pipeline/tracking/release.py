@@ -1,4 +1,7 @@
-"""The release model as an MLflow model: code, weights and schema as plain files; its example is made from the schema alone."""
+"""The release model as an MLflow model: code, weights and schema as plain files.
+
+Its example is made from the schema alone.
+"""
 
 import shutil
 import sys
@@ -20,9 +23,9 @@ SERVED = PACKAGE / "serving" / "release.py"
 
 
 def source_tags() -> dict[str, str]:
-    """What MLflow would say of the script that runs: its name, but not its place, nor the address of a remote of git.
+    """What MLflow would say of the script that runs: its name, and nothing of its place.
 
-    That address can be a folder of this machine, and it can hold a password.
+    The address of a remote of git can be a folder of this machine, and it can hold a password.
     """
     return {"mlflow.source.name": Path(sys.argv[0]).name, "mlflow.source.git.repoURL": ""}
 
@@ -61,7 +64,7 @@ def log_release(population: Population, schema: Schema) -> None:
 
 
 def _copy_code(script: Path, place: Path) -> None:
-    """Copies the modules of the package that a script imports, and nothing else that may lie beside them."""
+    """Copies the modules of the package that a script imports, and nothing that lies beside."""
     finder = ModuleFinder([str(PACKAGE.parent)])
     finder.run_script(str(script))
     for module in finder.modules.values():
@@ -73,9 +76,9 @@ def _copy_code(script: Path, place: Path) -> None:
 
 
 def _save_model(path: str, mlflow_model: "Model", **kwargs: Any) -> None:
-    """Saves a model as `mlflow.pyfunc` does, and takes out of its description where everything lay on this machine.
+    """Saves a model as `mlflow.pyfunc` does, without the places on this machine.
 
-    MLflow finds all of it by paths within the model.
+    MLflow finds everything by paths within the model.
     """
     import mlflow
 

@@ -1,21 +1,22 @@
-"""MLflow's view of the results. No stage reads it back; the files under `artifacts/` are the record.
+"""MLflow's view of the results. No stage reads it; the files under `artifacts/` are the record.
 
 Whoever may look at the store sees no patient's record in it, and not where this project lies on
 this machine.
 
-One parent run per evaluated defence holds its parameters, headline figures, curves (metrics with
+One parent run per evaluated defense holds its parameters, headline figures, curves (metrics with
 steps), artifacts and the release model. Nested runs, one per setting of an attacker, hold the same
 figures as plain metrics, for the compare page.
 """
 
 import hashlib
-import json
 import os
+import re
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
@@ -29,13 +30,13 @@ from pipeline.risks.risk import Context, Figure, Judgement, Point
 from pipeline.tracking.release import log_release, source_tags
 from pipeline.tracking.store import find_finished, one_writer, open_store, readable_errors
 
-if TYPE_CHECKING:
-    from mlflow.entities import Metric, Param, RunTag
-
 PARENT_TAG = "mlflow.parentRunId"
 PAGE = "report"  # shows single patients
 KINDS = (".html", ".csv", ".png", ".json")
-BATCH = 1000  # metrics that MLflow takes at once
+METRICS_AT_ONCE, PARAMS_AT_ONCE = 800, 100  # that MLflow takes, tags beside them
+NO_NAME = re.compile(r"[^/\w.\- :]")  # what MLflow takes in no name of a metric or a parameter
+# What becomes parameters: neither the features nor the sections of risks and of other defenses.
+SECTIONS = {"seed", "plan", "model", "train", "threat", "attack", "audit"}
 
 
 @dataclass(frozen=True)
@@ -46,9 +47,9 @@ class Evaluated:
         results: the tables of every risk.
         context: whose they are.
         folder: where the report was written.
-        examined: for each defence the folder of what was measured of it.
-        populations: of each defence the trained models, the release model among them.
-        overrides: `key=value` of whatever sets this evaluation apart from others of its defence;
+        examined: for each defense the folder of what was measured of it, in the order of the page.
+        populations: of each defense the trained models, the release model among them.
+        overrides: `key=value` of whatever sets this evaluation apart from others of its defense;
             they stand in the runs' names.
     """
 
@@ -61,7 +62,7 @@ class Evaluated:
 
 
 def log_evaluations(evaluated: Evaluated) -> None:
-    """Logs every defence of an evaluation; one that is there already, unchanged, is not logged again.
+    """Logs every defense of an evaluation; what is there already, unchanged, is not logged again.
 
     Raises:
         BadInput: the store cannot be reached or written.
@@ -74,62 +75,63 @@ def log_evaluations(evaluated: Evaluated) -> None:
         log_evaluation(evaluated, name)
 
 
-def run_key(evaluated: Evaluated, name: str) -> str:
-    """The digest of the configuration, the weights, and what is reported of a defence."""
-    digest = hashlib.sha256(canonical(evaluated.context.cfg))
-    digest.update(evaluated.populations[name].digest.encode())
-    for risk in RISKS:
-        for table in evaluated.results[risk.name].values():
-            rows = table[table["defense"] == name] if "defense" in table else table
-            digest.update(rows.to_csv(index=False).encode())
-    return digest.hexdigest()
-
-
 def log_evaluation(evaluated: Evaluated, name: str) -> None:
-    """Logs one defence: a parent run, nested runs, the files of the report, and the release model."""
-    cfg, population, key = (
-        evaluated.context.cfg,
-        evaluated.populations[name],
-        run_key(evaluated, name),
-    )
-    experiment = open_store(cfg)
+    """Logs one defense: a parent run, nested runs, the files of the report, the release model.
+
+    Nothing is logged when a finished run has the same `run_key`.
+
+    Raises:
+        BadInput: the store cannot be reached or written.
+    """
+    cfg, results, population = evaluated.context.cfg, evaluated.results, evaluated.populations[name]
+    key, experiment = run_key(evaluated, name), open_store(cfg)
     import mlflow
 
-    client = mlflow.MlflowClient()
-    judged = judgements(evaluated.results).get(name, Judgement())
-    title = run_name(name, judged, evaluated.overrides)
-    run = (
-        mlflow.start_run
-    )  # a context manager: a run that fails is closed as failed, and logged anew
+    judged = judgements(results).get(name, Judgement())
+    title, tags = run_name(name, judged, evaluated.overrides), tags_of(evaluated, name, judged)
+    figures = [one for risk in RISKS for one in risk.figures(results[risk.name], name, cfg)]
+    points = [one for risk in RISKS for one in risk.points(results[risk.name], name, cfg)]
+    run = mlflow.start_run  # one that fails is closed as failed, and is logged anew next time
     with readable_errors(), one_writer():
-        if find_finished(
-            experiment, key
-        ):  # asked inside: the same run may be started twice at once
+        if find_finished(experiment, key):
             return
-        tags = _tags(cfg, name, judged, population, key)
         with run(experiment_id=experiment, run_name=title, tags=source_tags()) as parent:
-            client.log_batch(parent.info.run_id, params=_params(cfg, name, population), tags=tags)
-            results = [(risk, evaluated.results[risk.name]) for risk in RISKS]
-            metrics = _metrics(one for risk, own in results for one in risk.figures(own, name, cfg))
-            for start in range(0, len(metrics), BATCH):
-                client.log_batch(parent.info.run_id, metrics=metrics[start : start + BATCH])
+            run_id, whole = parent.info.run_id, {**tags, "run_key": key}
+            _log(run_id, figures, parameters(cfg, name, population), whole)
             for file, place in files_of(evaluated, name):
                 mlflow.log_artifact(str(file), place)
             log_release(population, evaluated.context.dataset.schema)
-            shared = [
-                tag for tag in tags if tag.key != "run_key"
-            ]  # the parent's stands for the whole
-            for point in (one for risk, own in results for one in risk.points(own, name, cfg)):
-                what = ", ".join(f"{setting} {value}" for setting, value in point.params.items())
-                parent_of = {PARENT_TAG: parent.info.run_id}
-                child = client.create_run(experiment, tags=parent_of, run_name=f"{title}, {what}")
-                params = _point_params(cfg, name, point, evaluated.overrides)
-                client.log_batch(child.info.run_id, _metrics(point.figures), params, shared)
-                client.set_terminated(child.info.run_id)
+            for point in points:
+                setting = ", ".join(f"{what} {value}" for what, value in point.params.items())
+                known = point_parameters(cfg, name, point, evaluated.overrides)
+                client = mlflow.MlflowClient()
+                child = client.create_run(
+                    experiment, tags={PARENT_TAG: run_id}, run_name=f"{title}, {setting}"
+                ).info.run_id
+                _log(child, point.figures, known, tags)
+                client.set_terminated(child)
+
+
+def run_key(evaluated: Evaluated, name: str) -> str:
+    """The digest of the configuration, the weights, and what is reported of a defense.
+
+    Tables in folders (for plots, or with a row per patient) are other views of the same results.
+    """
+    digest = hashlib.sha256(canonical(evaluated.context.cfg) + name.encode())
+    digest.update(evaluated.populations[name].digest.encode())
+    for risk in RISKS:
+        for table_name, table in evaluated.results[risk.name].items():
+            if "/" not in table_name:
+                rows = table[table["defense"] == name] if "defense" in table else table
+                digest.update(rows.to_csv(index=False).encode())
+    return digest.hexdigest()
 
 
 def run_name(name: str, judged: Judgement, overrides: Sequence[str] = ()) -> str:
-    """The defence, what sets this run of it apart, and its flags: `dp_train (epsilon=8)`, as lists of runs show few letters."""
+    """The defense, what sets this run of it apart, and its flags: `dp_train (epsilon=8)`.
+
+    Short, because lists of runs show few letters.
+    """
     apart = (
         f" ({', '.join(one.removeprefix(f'{name}.') for one in overrides)})" if overrides else ""
     )
@@ -137,11 +139,11 @@ def run_name(name: str, judged: Judgement, overrides: Sequence[str] = ()) -> str
 
 
 def files_of(evaluated: Evaluated, name: str) -> list[tuple[Path, str | None]]:
-    """What is sent of an evaluation, and into which folder: the report and its tables, and the rows of this defence.
+    """What is sent, and into which folder: the report, its tables, the rows of this defense.
 
     What shows single patients stays where it is; of the page there is a copy without them.
     """
-    kept = {PAGE, *(name for risk in RISKS for name in risk.private | risk.per_patient)}
+    kept = {PAGE, *(table for risk in RISKS for table in risk.private | risk.per_patient)}
     found: list[tuple[Path, str | None]] = []
     for file in sorted(evaluated.folder.rglob("*")):
         place = file.relative_to(evaluated.folder)
@@ -151,39 +153,32 @@ def files_of(evaluated: Evaluated, name: str) -> list[tuple[Path, str | None]]:
     return found + [(file, f"measured/{file.parent.name}") for file in rows]
 
 
-def _params(cfg: Config, name: str, population: Population) -> "list[Param]":
-    """The flattened configuration, without the features (an artifact) and without the other defences."""
-    from mlflow.entities import Param
-
-    sections = {
-        section: getattr(cfg, section)
-        for section in ("seed", "plan", "model", "train", "threat", "attack", "audit")
-    }
-    values = {
+def parameters(cfg: Config, name: str, population: Population) -> dict[str, Any]:
+    """The flattened configuration of one defense, and what its recipe says of the models."""
+    return {
         "defense": name,
         "data": cfg.data.name,
-        **_flat(json.loads(json.dumps(sections, default=lambda s: s.model_dump()))),
-    }
-    values |= _flat({name: cfg.defenses[name]}) | _flat(population.facts)
-    return [Param(key, str(value)) for key, value in values.items()]
-
-
-def _flat(values: Any, prefix: str = "") -> dict[str, Any]:
-    if not isinstance(values, dict):
-        return {prefix.rstrip("."): values}
-    return {
-        key: value
-        for name, inner in values.items()
-        for key, value in _flat(inner, f"{prefix}{name}.").items()
+        **_flat(cfg.model_dump(include=SECTIONS)),
+        **_flat({name: cfg.defenses[name]}),
+        **_flat(population.facts),
     }
 
 
-def _tags(
-    cfg: Config, name: str, judged: Judgement, population: Population, key: str
-) -> "list[RunTag]":
-    from mlflow.entities import RunTag
+def point_parameters(
+    cfg: Config, name: str, point: Point, overrides: Sequence[str]
+) -> dict[str, Any]:
+    """Few, as MLflow's compare page offers the first that differ: the defense and the setting."""
+    apart = {}
+    for override in overrides:
+        key, _, value = override.partition("=")
+        apart[key.lstrip("+~")] = "removed" if key.startswith("~") else value
+    return {"seed": cfg.seed, "model": cfg.model.name, **apart, "defense": name, **point.params}
 
-    values = {
+
+def tags_of(evaluated: Evaluated, name: str, judged: Judgement) -> dict[str, str]:
+    """What a run is found by, and where it comes from."""
+    cfg = evaluated.context.cfg
+    tags = {
         "defense": name,
         "data": cfg.data.name,
         "model": cfg.model.name,
@@ -191,27 +186,16 @@ def _tags(
         "git_commit": _git_commit(),
         "dvc_exp_name": os.environ.get("DVC_EXP_NAME", ""),
         "params_sha256": hashlib.sha256(canonical(cfg)).hexdigest(),
-        "population_sha256": population.digest,
-        "run_key": key,
-        "mlflow.runColor": _colour(cfg, name),
+        "population_sha256": evaluated.populations[name].digest,
+        "mlflow.runColor": _colour(list(evaluated.examined), name),
         **{f"flag.{flag}": why for flag, why in judged.flags.items()},
     }
-    return [RunTag(key, value) for key, value in values.items() if value]
+    return {key: value for key, value in tags.items() if value}
 
 
-def _colour(cfg: Config, name: str) -> str:
-    """That of the report's pictures; none for a run of one defence, which is compared with others of the same defence."""
-    return COLOURS[list(cfg.defenses).index(name) % len(COLOURS)] if len(cfg.defenses) > 1 else ""
-
-
-def _metrics(figures: Iterable[Figure]) -> "list[Metric]":
-    from mlflow.entities import Metric
-
-    return [
-        Metric(name, float(value), timestamp=0, step=step)
-        for name, value, step in figures
-        if not pd.isna(value)
-    ]
+def _colour(defenses: Sequence[str], name: str) -> str:
+    """That of the report's pictures; none for a run of one, to be compared with its like."""
+    return COLOURS[defenses.index(name) % len(COLOURS)] if len(defenses) > 1 else ""
 
 
 def _git_commit() -> str:
@@ -225,12 +209,39 @@ def _git_commit() -> str:
     return asked.stdout.strip()
 
 
-def _point_params(cfg: Config, name: str, point: Point, overrides: Sequence[str]) -> "list[Param]":
-    """Few, because MLflow's compare page offers the first that differ: the defence and the setting must be among them."""
-    from mlflow.entities import Param
+def _flat(values: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(values, dict):
+        return {prefix.rstrip("."): values}
+    return {
+        key: value
+        for name, inner in values.items()
+        for key, value in _flat(inner, f"{prefix}{name}.").items()
+    }
 
-    values = {"seed": cfg.seed, "model": cfg.model.name} | dict(
-        one.split("=", 1) for one in overrides
+
+def _log(
+    run_id: str, figures: Iterable[Figure], params: Mapping[str, Any], tags: Mapping[str, str]
+) -> None:
+    """Writes metrics, parameters and tags of a run, as many at once as MLflow takes."""
+    from mlflow import MlflowClient
+    from mlflow.entities import Metric, Param, RunTag
+
+    metrics = [
+        Metric(NO_NAME.sub("_", name), float(value), timestamp=0, step=step)
+        for name, value, step in figures
+        if not pd.isna(value)
+    ]
+    described = [Param(NO_NAME.sub("_", name), str(value)) for name, value in params.items()]
+    client = MlflowClient()
+    batches = zip_longest(
+        _batches(metrics, METRICS_AT_ONCE),
+        _batches(described, PARAMS_AT_ONCE),
+        [[RunTag(key, value) for key, value in tags.items()]],
+        fillvalue=(),
     )
-    values |= {"defense": name, **point.params}
-    return [Param(key, str(value)) for key, value in values.items()]
+    for batch in batches:
+        client.log_batch(run_id, *batch)
+
+
+def _batches(items: list[Any], size: int) -> list[list[Any]]:
+    return [items[start : start + size] for start in range(0, len(items), size)]

@@ -1,4 +1,4 @@
-"""MLflow's store: where it lies, that many may open it at once, and what is said when it cannot be reached."""
+"""MLflow's store: where it lies, many openers at once, and one line when it is out of reach."""
 
 import os
 from collections.abc import Iterator
@@ -7,7 +7,6 @@ from pathlib import Path
 
 from pipeline.config import Config
 from pipeline.files import BadInput, repository_root
-from pipeline.risks import RISKS
 
 # MLflow waits minutes for a server that is not there, and asks the network for nothing we need.
 QUIET = {
@@ -16,19 +15,12 @@ QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
-STEPS = "; ".join(
-    f"under `{prefix}` {step}" for risk in RISKS for prefix, step in risk.steps.items()
-)
-EXPERIMENT_TAGS = {
-    # or MLflow 3 opens its page for language-model traces
-    "mlflow.experimentKind": "custom_model_development",
-    "mlflow.note.content": "One run per defense, a nested run per setting of an attacker. A defense with flags beside its name is "
-    f"not ranked. What the step of a curve is: {STEPS}.",
-}
 
 
 def tracking_uri() -> str:
-    """`MLFLOW_TRACKING_URI` where it is set, else a SQLite file in the repository, also from DVC's temporary clones.
+    """`MLFLOW_TRACKING_URI` where it is set, else a SQLite file in the repository.
+
+    The repository is the one that DVC was started in, also from its temporary clones.
 
     Raises:
         BadInput: the address names a file store, which MLflow refuses.
@@ -36,7 +28,8 @@ def tracking_uri() -> str:
     uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{repository_root() / 'mlflow.db'}"
     if uri.startswith("file:") or "://" not in uri:
         raise BadInput(
-            f"MLFLOW_TRACKING_URI: {uri!r} is a file store, which MLflow refuses; use sqlite:///... or http://..."
+            f"MLFLOW_TRACKING_URI: {uri!r} is a file store, which MLflow refuses; "
+            "use sqlite:///... or http://..."
         )
     return uri
 
@@ -62,10 +55,8 @@ def open_store(cfg: Config) -> str:
     with readable_errors(), one_writer():
         import mlflow
 
-        logging.getLogger("mlflow").setLevel(
-            logging.ERROR
-        )  # migrations and hints, one line each, on every start
-        logging.getLogger("alembic").setLevel(logging.ERROR)
+        for noisy in ("mlflow", "alembic"):  # migrations and hints, one line each, on every start
+            logging.getLogger(noisy).setLevel(logging.ERROR)
         mlflow.set_tracking_uri(tracking_uri())
         client = mlflow.MlflowClient()
         found = client.get_experiment_by_name(experiment_name(cfg))
@@ -77,9 +68,25 @@ def open_store(cfg: Config) -> str:
         place = (repository_root() / "mlartifacts").as_uri() if local else None
         return str(
             client.create_experiment(
-                experiment_name(cfg), artifact_location=place, tags=EXPERIMENT_TAGS
+                experiment_name(cfg), artifact_location=place, tags=experiment_tags()
             )
         )
+
+
+def experiment_tags() -> dict[str, str]:
+    """What the page of an experiment opens with."""
+    from pipeline.risks import RISKS  # and with them every attack: seconds, once in a store's life
+
+    steps = "; ".join(
+        f"under `{prefix}` {step}" for risk in RISKS for prefix, step in risk.steps.items()
+    )
+    return {
+        # or MLflow 3 opens its page for language-model traces
+        "mlflow.experimentKind": "custom_model_development",
+        "mlflow.note.content": "One run per defense, a nested run per setting of an attacker. "
+        "A defense with flags beside its name is not ranked. "
+        f"What the step of a curve is: {steps}.",
+    }
 
 
 @contextmanager
@@ -124,7 +131,8 @@ def readable_errors() -> Iterator[None]:
 def _unreachable(error: Exception) -> BadInput:
     reason = " ".join(str(error).split())[:200]
     return BadInput(
-        f"MLflow at {tracking_uri()}: {reason}; the results are on disk, and MLFLOW_TRACKING_URI names another store"
+        f"MLflow at {tracking_uri()}: {reason}; the results are on disk, "
+        "and MLFLOW_TRACKING_URI names another store"
     )
 
 

@@ -1,0 +1,96 @@
+"""A tiny clinic, examined and evaluated as `dvc repro` does it, in seconds."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from matplotlib.figure import Figure
+
+from pipeline import params
+from pipeline.config import BASELINE, Config
+from pipeline.data.plan import Plan
+from pipeline.data.schema import Dataset
+from pipeline.defenses import train
+from pipeline.models.population import Population
+from pipeline.report.write import write_evaluation
+from pipeline.risks.results import Results, draw_up_all
+from pipeline.risks.risk import Context, Sources
+from pipeline.stages._examining import Subject, examine
+from tiny import FEATURES, SCHEMA, plan, records
+
+DEFENSES = ("baseline", "adv_train", "partition")
+SUITE, BOXES = ("noise", "fgsm", "pgd_margin", "sparse"), 20
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def configuration(values, defenses=DEFENSES) -> Config:
+    """The composed values, for the tiny features: few cheap attacks, little patience for proofs."""
+    data = {
+        **values["data"],
+        "name": "tiny",
+        "target": SCHEMA.target,
+        "classes": list(SCHEMA.classes),
+        "bands": {},
+        "features": {name: feature.model_dump() for name, feature in FEATURES.items()},
+    }
+    small = {
+        "data": data,
+        "train": {**values["train"], "epochs": 3},
+        "audit": {**values["audit"], "resamples": 100},
+        "model": {**values["model"], "hidden": [8]},
+        "membership": {**values["membership"], "attacks": ["loss"], "targets": 4},
+        "attack": {name: values["attack"][name] for name in SUITE},
+        "threat": {name: {**one, "boxes": BOXES} for name, one in values["threat"].items()},
+        "examine": [name for name in defenses if name != BASELINE],
+        "partition": {**values["partition"], "parts": 5},
+    }
+    kept = {name for name in values if name not in params.DEFENSES or name in defenses}
+    return params.parse(
+        {name: small.get(name, values[name]) for name in values if name in kept}, "conf"
+    )
+
+
+@dataclass(frozen=True)
+class Clinic:
+    """What an evaluation starts from and leaves.
+
+    Attributes: examined: for each defense the folder of what was measured of it. folder: where the
+        report was written.
+    """
+
+    cfg: Config
+    dataset: Dataset
+    plan: Plan
+    populations: Mapping[str, Population]
+    examined: Mapping[str, Path]
+    results: Results
+    folder: Path
+
+    @property
+    def context(self) -> Context:
+        return Context(self.dataset, self.cfg)
+
+
+def undrawn(patch) -> None:
+    """Pictures are files that look like one: drawing them takes longer than all the rest."""
+    patch.setattr(Figure, "savefig", lambda self, path, **_: Path(path).write_bytes(PNG))
+
+
+def evaluated(values, root: Path) -> Clinic:
+    """Trains, examines and reports on three defenses of 90 patients, in folders below `root`."""
+    cfg, dataset = configuration(values), records(90, seed=3)
+    of_whom = plan(dataset, seeds=1, release=True)
+    populations = {name: train(name, dataset, of_whom, cfg) for name in cfg.defenses}
+    examined = {name: root / "examined" / name for name in populations}
+    for name, population in populations.items():
+        examined[name].mkdir(parents=True)
+        transfer = None if name == BASELINE else examined[BASELINE]
+        examine(Subject(name, population, dataset, of_whom, cfg), examined[name], transfer)
+    context, folder = Context(dataset, cfg), root / "evaluate"
+    results = draw_up_all(Sources(examined), context)
+    folder.mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        undrawn(patch)
+        write_evaluation(results, context, folder)
+    return Clinic(cfg, dataset, of_whom, populations, examined, results, folder)

@@ -1,0 +1,117 @@
+"""The release model in MLflow: it answers raw records, carries its code, and no pickle."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import tiny
+
+
+def run_of(logged, defense):
+    return next(run for run in logged.parents if run.data.tags["defense"] == defense)
+
+
+def test_the_release_model_answers_raw_records_in_a_fresh_process(
+    logged, evaluated, store, tmp_path
+):
+    """Gaps, columns in another order, a folder outside the project; unpickling is a failure."""
+    data, populations = evaluated.dataset, evaluated.populations
+    run = run_of(logged, "adv_train")
+    frame = pd.DataFrame(data.x.double().numpy(), columns=list(data.schema.names)).round(6)
+    frame[list(frame)[::-1]].to_json(tmp_path / "records.json")
+    script = f"""
+import pickle, sys
+def refuse(*_, **__): raise AssertionError("something was unpickled")
+import mlflow, pandas as pd, torch
+model_records = pd.read_json({str(tmp_path / "records.json")!r}, dtype=float)
+pickle.load = pickle.loads = pickle.Unpickler = torch.load = refuse
+mlflow.set_tracking_uri("sqlite:///{store / "mlflow.db"}")
+model = mlflow.pyfunc.load_model("runs:/{run.info.run_id}/model")
+model.predict(model_records).to_json({str(tmp_path / "answers.json")!r})
+"""
+    environment = {
+        k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "MLFLOW_TRACKING_URI")
+    }
+    subprocess.run(
+        [sys.executable, "-c", script],
+        check=True,
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+    )
+    answers = pd.read_json(tmp_path / "answers.json", dtype=float)
+    release = populations["adv_train"].release()
+    expected = torch.softmax(release(data.x[None])[0].double(), -1)
+    assert list(answers) == list(data.schema.classes)
+    torch.testing.assert_close(torch.tensor(answers.to_numpy()), expected, rtol=1e-4, atol=1e-5)
+    assert data.x.isnan().any()
+
+
+def test_no_artifact_of_the_model_is_a_pickle(logged, store):
+    files = [path for path in (store / "mlartifacts").rglob("*") if path.is_file()]
+    assert any(path.suffix == ".safetensors" for path in files)
+    assert not [
+        path.name for path in files if path.suffix in (".pkl", ".pickle", ".pt", ".pth", ".joblib")
+    ]
+
+
+def test_a_model_carries_the_code_that_it_runs_and_no_other_file(logged, store):
+    codes = list((store / "mlartifacts").rglob("code/pipeline"))
+    assert codes
+    for code in codes:
+        names = {path.relative_to(code).as_posix() for path in code.rglob("*") if path.is_file()}
+        assert {"__init__.py", "data/schema.py", "models/networks.py"} <= names
+        assert all(
+            (tiny.ROOT / "pipeline" / name).read_text() == (code / name).read_text()
+            for name in names
+        )
+        assert not [name for name in names if "attacks" in name or "tracking" in name]
+
+
+# ---- what the model takes ----
+
+
+@pytest.fixture
+def served(logged):
+    """The release model of the baseline, as anybody loads it."""
+    import mlflow
+
+    run = run_of(logged, "baseline")
+    return mlflow.pyfunc.load_model(f"runs:/{run.info.run_id}/model")
+
+
+def test_a_model_takes_whole_numbers_gaps_and_its_own_example(served):
+    frame = pd.DataFrame([{"glucose": 148, "bmi": 30, "ratio": 5, "pedigree": 1, "age": 40}] * 2)
+    assert set(frame.dtypes) == {np.dtype("int64")}
+    answer = served.predict(frame)
+    assert (answer.dtypes == np.float64).all()
+    pd.testing.assert_frame_equal(served.predict(frame.astype(float)), answer)
+    for gap in (None, float("nan"), pd.NA):
+        for name in frame:
+            assert served.predict(frame.astype(object).assign(**{name: gap})).notna().all().all()
+    assert len(served.predict(served.input_example)) == 2
+    assert served.input_example.isna().any().any()
+
+
+def test_a_model_names_a_column_that_is_not_there(served):
+    import mlflow
+
+    frame = pd.DataFrame([{"glucose": 148, "bmi": 30, "ratio": 5, "age": 40}])
+    with pytest.raises(mlflow.exceptions.MlflowException, match="pedigree"):
+        served.predict(frame)
+
+
+def test_the_example_of_a_served_request_is_json_as_the_standard_has_it(served, store):
+    from mlflow.pyfunc.scoring_server import _parse_json_data
+
+    for path in (store / "mlartifacts").rglob("*input_example.json"):
+        json.loads(path.read_text(), parse_constant=pytest.fail)
+    text = next((store / "mlartifacts").rglob("serving_input_example.json")).read_text()
+    parsed = _parse_json_data(text, served.metadata, served.metadata.get_input_schema())
+    assert len(served.predict(parsed.data)) == 2
