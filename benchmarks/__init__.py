@@ -1,1 +1,4 @@
-"""Speed and quality side by side with other tools, measured in one process; never a test that can fail on a slow day."""
+"""Speed and quality side by side with other tools, measured in one process.
+
+Never a test: it could fail on a slow day.
+"""

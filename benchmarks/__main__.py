@@ -1,11 +1,12 @@
 """Speed and quality side by side with other tools.
 
-    python -m benchmarks                       everything python -m benchmarks fgsm_grid pgd_grid
-    these cases; the other entries of the file stay as they are
+    python -m benchmarks                       everything
+    python -m benchmarks fgsm_grid pgd_grid    these; other entries of the file stay as they are
 
 Writes into `benchmarks/`: `latest.json` (an entry per case and peer), `stages.json` (an entry per
-stage), `decided.json` (what the verifier decides), `leaks.json` (seconds of the privacy audit) and
-`scaling.json` (what more work costs)."""
+stage), `decided.json` (what the verifier decides), `leaks.json` (seconds of membership inference
+and inversion) and `scaling.json` (what more work costs).
+"""
 
 import argparse
 import os
@@ -14,9 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault(
-    "TQDM_DISABLE", "1"
-)  # read when tqdm is imported; peers draw bars for work of milliseconds
+# Read when tqdm is imported; peers draw bars for work of milliseconds.
+os.environ.setdefault("TQDM_DISABLE", "1")
 
 import torch
 
@@ -34,9 +34,8 @@ from pipeline.validation import nearest
 HERE = Path(__file__).parent
 LATEST = HERE / "latest.json"
 # Measurements of ourselves alone: what makes the entries, and how people read them.
-ALONE: dict[
-    str, tuple[Callable[[], list[dict[str, Any]]], Callable[[list[dict[str, Any]]], str]]
-] = {
+Entries = list[dict[str, Any]]
+ALONE: dict[str, tuple[Callable[[], Entries], Callable[[Entries], str]]] = {
     "decided": (lambda: measure_decided(repository_root()), decided_table),
     "leaks": (lambda: measure_leaks(load_problem()), leaks_table),
     "scaling": (lambda: measure_scaling(load_problem().cfg), scaling_table),
@@ -72,7 +71,7 @@ def run_contests(names: list[str]) -> None:
     """Measures the named cases and keeps each as soon as it is done."""
     torch.set_num_threads(THREADS)
     problem = load_problem()
-    entries: list[dict[str, Any]] = []
+    entries: Entries = []
     for name in names:
         print(f"{name}: {CASES[name].title} ...", file=sys.stderr, flush=True)
         entries += measure(name, CASES[name], problem)

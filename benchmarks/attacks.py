@@ -1,4 +1,4 @@
-"""Robustness grids: 20 radii x 5 models x every record, in one call against one cell after another."""
+"""Robustness grids: 20 radii x 5 models x every record, all in one call or cell by cell."""
 
 from collections.abc import Callable
 from functools import partial
@@ -18,10 +18,7 @@ from pipeline.models.answers import margin
 
 MODELS = 5
 RADII = [round(0.01 * step, 2) for step in range(1, 21)]  # of each feature's range
-STEPS, STEP_SIZE = (
-    40,
-    0.125,
-)  # every contender starts at the record itself, so nobody is luckier than another
+STEPS, STEP_SIZE = 40, 0.125  # every contender starts at the record itself: none is luckier
 
 Cell = Callable[[int, float], float]  # model, radius -> robust accuracy
 
@@ -46,7 +43,10 @@ def fgsm_grid(problem: Problem) -> dict[str, Contender]:
 
 
 def pgd_grid(problem: Problem) -> dict[str, Contender]:
-    """PGD-40: broken at one radius is broken at every larger one, so bisection spares most attacks, and FGSM half the rest."""
+    """PGD-40: broken at one radius is broken at every larger one, so bisection needs few attacks.
+
+    FGSM, tried first, spares half of these.
+    """
     from art.attacks.evasion import ProjectedGradientDescentPyTorch
     from torchattacks import PGD
 
@@ -65,9 +65,8 @@ def pgd_grid(problem: Problem) -> dict[str, Contender]:
             eps=torch.tensor(RADII),
             generator=generator,
         )
-        return float(first.float().mean()) / len(
-            RADII
-        )  # a record counts at every radius below the one that breaks it
+        # A record counts at every radius below the one that breaks it.
+        return float(first.float().mean()) / len(RADII)
 
     def toolbox(classifier: Any, radius: float) -> Any:
         return ProjectedGradientDescentPyTorch(
@@ -119,7 +118,7 @@ def _peers(
     toolbox: Callable[[Any, float], Any],
     torchattack: Callable[[torch.nn.Module, float], Any],
 ) -> dict[str, Contender]:
-    """Both peers on the same networks and the same points of the unit box; each scores what it made."""
+    """Both peers on the same networks and points of the unit box; each scores what it made."""
     population = _victims(problem)
     networks = [attackable_network(population, member, problem.threat) for member in range(MODELS)]
     classifiers = [art_classifier(network) for network in networks]

@@ -1,4 +1,8 @@
-"""The smallest radius that breaks a record, by bisection: broken at 0.1 is broken at 0.2, so most radii need no attack."""
+"""The smallest radius that breaks a record, by bisection: most radii then need no attack.
+
+What is broken at 0.1 counts as broken at 0.2. The audit does not run this: it attacks at every
+radius, and proves what can be proved. Only the benchmarks of whole grids of radii use it.
+"""
 
 from collections.abc import Callable, Sequence
 
@@ -21,7 +25,7 @@ def smallest_breaking_radius(
     eps: Tensor,
     generator: torch.Generator,
 ) -> tuple[Tensor, Tensor]:
-    """Bisects an ascending grid of radii, each record on its own: log2(E) rounds in place of E attacks.
+    """Bisects an ascending grid of radii, each record on its own: log2(E) rounds, not E attacks.
 
     In a round each attack is given only the records that those before it did not break, so a cheap
     one first (FGSM) spares a dear one (PGD) half of its work. Success is taken to be monotone in
@@ -40,8 +44,7 @@ def smallest_breaking_radius(
 
     Returns:
         (M, B) int64: the index into `eps` of the smallest radius that breaks the record; E = none
-            does. And the
-        records (M, B, D) that break it there; x itself where none does.
+        does. And the records (M, B, D) that break it there; x itself where none does.
     """
     y = y.expand(x.shape[:-1])
     known_robust = torch.zeros_like(y)

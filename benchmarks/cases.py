@@ -53,7 +53,8 @@ CASES: dict[str, Case] = {
         repeats=3,
     ),
     "poisoning": Case(
-        title=f"{poisoned.RETRAININGS} retrainings on records of which {poisoned.FLIPPED:.0%} are flipped, MLP 8-64-64-2",
+        title=f"{poisoned.RETRAININGS} retrainings, {poisoned.FLIPPED:.0%} of the records flipped, "
+        "MLP 8-64-64-2",
         quality="accuracy on held-out patients",
         better="higher",
         targets={TORCH: 10},
@@ -78,7 +79,8 @@ CASES: dict[str, Case] = {
     ),
     "exact_accuracy": Case(
         title="exact robust accuracy of one MLP, 768 records, eps 0.3, measurements only",
-        quality="robust accuracy (ours exact; AutoAttack's attacks for two classes: an upper bound)",
+        quality="robust accuracy "
+        "(ours exact; AutoAttack's attacks for two classes: an upper bound)",
         better="lower",
         targets={TORCHATTACKS: 20},
         contenders=exact.exact_accuracy,

@@ -1,4 +1,4 @@
-"""How many records the verifier decides, and what it takes: by data set, threat, defence and radius."""
+"""How many records the verifier decides, and its work: by data set, threat, defense and radius."""
 
 import time
 from pathlib import Path
@@ -20,8 +20,7 @@ from pipeline.verify import verify
 from pipeline.verify.network import Network
 from pipeline.verify.out_of_fold import SAME_RADIUS
 
-# data set, threat, which models, largest radius, boxes for one record, the least share to be
-# decided
+# Data set, threat, which models, largest radius, boxes for one record, least share to be decided.
 CASES: list[tuple[str, str, str, float, int, float]] = [
     ("pima", "clinical", "every fold model", 1.0, 20_000, 1.0),
     ("pima", "unconstrained", "release", 0.5, 50_000, 0.999),
@@ -30,7 +29,10 @@ CASES: list[tuple[str, str, str, float, int, float]] = [
 
 
 def measure_decided(root: Path) -> list[dict[str, Any]]:
-    """One entry per case and defence: shares robust, broken and undecided at the largest radius, seconds, boxes a record."""
+    """One entry per case and defense: shares at the largest radius, boxes a record, seconds.
+
+    The shares are of records that are robust, broken, and decided at all.
+    """
     entries = []
     for data, threat_name, models, largest, budget, wanted in CASES:
         cfg, dataset, plan = _loaded(root, data)

@@ -1,4 +1,4 @@
-"""How many epochs? Asked of an inner split of each model's own training rows, never of the patients it is scored on.
+"""How many epochs? Asked of each model's own training rows, never of those it is scored on.
 
     python -m benchmarks.epochs                          # baseline
     python -m benchmarks.epochs distill                  # teacher and student
@@ -6,7 +6,8 @@
 
 Each member of the configured cross-validation splits its training rows again, 80/20, stratified. It
 trains on the 80 % and is measured on the 20 %. docs/training.md holds the table and what follows
-from it."""
+from it.
+"""
 
 import sys
 
@@ -35,7 +36,7 @@ INNER_SHARE = 0.2
 
 
 def inner_plan(outer: Plan, y: Tensor) -> Plan:
-    """A plan that knows only `outer.train`: a fifth of each member's training rows is held out from its training."""
+    """A plan that knows only `outer.train`: a fifth of each member's training rows is held out."""
     inner_train, inner_held_out = torch.zeros_like(outer.train), torch.zeros_like(outer.train)
     for member in range(outer.size):
         rows = outer.train[member].nonzero()[:, 0].numpy()
@@ -60,7 +61,7 @@ def with_epochs(cfg: Config, defense: str, epochs: int) -> Config:
 
 @torch.no_grad()
 def member_figures(defense: str, dataset: Dataset, plan: Plan, cfg: Config) -> pd.DataFrame:
-    """Figures of each member on its inner validation rows; the log-loss at the temperature it was trained at."""
+    """Figures of each member on its inner validation rows; log-loss at its training temperature."""
     with torch.enable_grad():
         population = train(defense, dataset, plan, cfg)
     temperature = float(cfg.defenses[defense].get("temperature", 1.0))
@@ -80,7 +81,10 @@ def member_figures(defense: str, dataset: Dataset, plan: Plan, cfg: Config) -> p
 
 
 def study(defense: str, cfg: Config) -> pd.DataFrame:
-    """One line per number of epochs: mean (standard error) over the members, and the paired gap to the configured number."""
+    """One line per number of epochs: mean (standard error) over the members.
+
+    And the paired gap of the log-loss to the configured number.
+    """
     dataset, _ = read_raw(cfg.data, repository_root())
     outer = Plan.cross_validation(dataset.y, **dict(cfg.plan), seed=cfg.seed, release=False)
     plan = inner_plan(outer, dataset.y)

@@ -1,4 +1,7 @@
-"""The exact robust accuracy of a model, against the attacks of AutoAttack that run on two classes (its DLR loss does not)."""
+"""The exact robust accuracy of a model, against AutoAttack.
+
+Of its attacks those run that know two classes; its DLR loss does not.
+"""
 
 from dataclasses import replace
 
@@ -20,11 +23,12 @@ STEPS, QUERIES = 100, 5_000  # as AutoAttack's standard version
 
 
 def exact_accuracy(problem: Problem) -> dict[str, Contender]:
-    """One undefended model, everybody's complete record; the measurements may move by 0.3 reference standard deviations.
+    """One undefended model, everybody's complete record; measurements may move by `EPS`.
 
     The peer knows one box and one radius for all inputs: it gets the measurements in units of
     `scale`, and each record's number in binary, which no perturbation of this size changes, to look
-    up what may not be forged. No grid, which the peer has not."""
+    up what may not be forged. No grid, which the peer has not.
+    """
     population = train(
         "baseline", problem.complete, problem.plan.select(torch.tensor([0])), problem.cfg
     )
@@ -80,7 +84,7 @@ def widest(threat: Threat) -> float:
 
 
 def numbered(x: Tensor, threat: Threat) -> Tensor:
-    """Records as points of the unit box (N, 1, 1, K): the measurements, then the record's number in binary."""
+    """Records in the unit box (N, 1, 1, K): measurements, then the record's number in binary."""
     unit = ((x - threat.lower) / threat.scale / widest(threat))[:, threat.mutable]
     bits = torch.arange(len(x))[:, None] >> torch.arange(len(x).bit_length()) & 1
     return torch.cat([unit, bits], 1).float()[:, None, None]

@@ -1,6 +1,11 @@
-"""Privacy: shadow models at once against one after another, scoring against a loop over targets, and the whole audit alone."""
+"""Leaks: shadow models at once against one after another; LiRA scores against a loop over targets.
+
+And, of ourselves alone, all of membership inference and inversion.
+"""
 
 import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -19,10 +24,11 @@ from pipeline.defenses.undefended import architecture_for, fit_as_configured
 from pipeline.models.mlp import as_module, initialise, parameters_of
 from pipeline.models.networks import Networks, fitted_preprocessing
 from pipeline.models.population import Population
+from pipeline.risks.inversion import tables as inversion
 from pipeline.risks.inversion.measure.guesses import guess_measurements
-from pipeline.risks.inversion.tables import inversion_table
+from pipeline.risks.membership import tables as membership
 from pipeline.risks.membership.measure.shadows import infer_members, train_halves
-from pipeline.risks.membership.tables import membership_table
+from pipeline.risks.risk import Context, Sources
 from pipeline.seeds import MEMBERSHIP_HALVES
 from pipeline.statistics.separation import auroc
 
@@ -31,7 +37,10 @@ ONE_BY_ONE = 2  # shadow models that a peer trains in one run
 
 
 def shadow_models(problem: Problem) -> dict[str, Contender]:
-    """128 shadow models of 100 epochs on random halves, against one after another: with a DataLoader, and in a tight loop."""
+    """128 shadow models of 100 epochs on random halves, against one after another.
+
+    Of these once with a DataLoader, and once in a tight loop.
+    """
     cfg = problem.cfg.model_copy(
         update={"train": problem.cfg.train.model_copy(update={"epochs": EPOCHS})}
     )
@@ -42,7 +51,7 @@ def shadow_models(problem: Problem) -> dict[str, Contender]:
     start = initialise(architecture, some.seeds)
 
     def one_by_one(loader: bool) -> Population:
-        """Records are imputed and standardised by the network's first layer, once, before the first step."""
+        """The network's first layer imputes and standardises the records once, at the start."""
         trained = []
         for member in range(some.size):
             network = as_module(start, constants, member)
@@ -94,7 +103,10 @@ def _batches(x: Tensor, y: Tensor, size: int, generator: torch.Generator, loader
 
 
 def lira_scoring(problem: Problem) -> dict[str, Contender]:
-    """LiRA scores of 128 targets from the log-odds of all models, against a loop over targets that writes the paper down."""
+    """LiRA scores of 128 targets from the log-odds of all models, against a loop over targets.
+
+    The loop is the paper, written down.
+    """
     plan = _halves(problem)
     population = train("baseline", problem.recorded, plan, problem.cfg)
     odds = recorded_log_odds(population, problem.recorded.x, problem.recorded.y)
@@ -127,23 +139,27 @@ def lira_scoring(problem: Problem) -> dict[str, Contender]:
 
 
 def measure_leaks(problem: Problem) -> list[dict[str, Any]]:
-    """Seconds of membership inference, inversion and the claim's audit, by defense; of the tables."""
+    """Seconds of membership inference, a claim's audit and inversion, by defense; of the tables."""
     dataset, cfg = problem.recorded, problem.cfg
-    entries, found, told = [], {}, {}
-    for name in cfg.defenses:
+    entries: list[dict[str, Any]] = []
+    with TemporaryDirectory() as place:
+        examined = {name: Path(place) / name for name in cfg.defenses}
+        for name, folder in examined.items():
+            begin = time.perf_counter()
+            halves = train_halves(name, dataset, cfg)
+            infer_members(name, halves, dataset, cfg).save(folder / "membership")
+            guessed = guess_measurements(halves.population, halves.plan.train, dataset, cfg)
+            guessed.save(folder / "inversion")
+            entries.append({"part": name, "s": round(time.perf_counter() - begin, 2)})
         begin = time.perf_counter()
-        halves = train_halves(name, dataset, cfg)
-        found[name] = infer_members(name, halves, dataset, cfg)
-        told[name] = guess_measurements(halves.population, halves.plan.train, dataset, cfg)
-        entries.append({"part": name, "s": round(time.perf_counter() - begin, 2)})
-    begin = time.perf_counter()
-    membership_table(found, cfg.audit, cfg.seed)
-    inversion_table(told, dataset, cfg.audit, cfg.seed)
-    return [*entries, {"part": "tables", "s": round(time.perf_counter() - begin, 2)}]
+        for risk in (membership, inversion):
+            risk.draw_up(Sources(examined), Context(dataset, cfg))
+        entries.append({"part": "tables", "s": round(time.perf_counter() - begin, 2)})
+    return entries
 
 
 def leaks_table(entries: list[dict[str, Any]]) -> str:
-    """One line per defence, and the sum."""
+    """One line per defense, and the sum."""
     lines = [[entry["part"], f"{entry['s']:.2f}"] for entry in entries]
     return table(
         ["privacy of, seconds", "s"],

@@ -1,10 +1,13 @@
-"""How many parts, how sharp a vote? Asked of made-up patients, never of the cohort, so that the answer owes nothing to a record.
+"""How many parts, how sharp a vote? Asked of made-up patients, never of the cohort.
+
+So the answer owes nothing to a record.
 
     python -m benchmarks.partition_numbers
 
 Each line is the mean over the cohorts of `benchmarks.private_numbers`, out of fold: accuracy,
 sensitivity, AUROC, Brier score, and the share of patients whose right answer no 1, 5 or 10 poisoned
-records can change."""
+records can change.
+"""
 
 from itertools import product
 

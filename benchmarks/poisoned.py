@@ -1,7 +1,8 @@
 """Poisoning: a model retrained on 20 poisoned training sets, all at once against one after another.
 
 Both sides train on the same sets, from the same first weights, as many passes. The sets are crafted
-before the clock starts."""
+before the clock starts.
+"""
 
 from dataclasses import replace
 
@@ -27,7 +28,10 @@ FLIPPED = 0.1  # of the training records of each model, at random
 
 
 def retraining(problem: Problem) -> dict[str, Contender]:
-    """20 undefended models, each on its own 10 % of random flips, against a DataLoader and Adam for one after another."""
+    """20 undefended models, each on its own 10 % of random flips, against one after another.
+
+    The peer is a DataLoader and Adam.
+    """
     cfg, sets = problem.cfg, random_flips(problem)
     dataset, plan = sets.dataset, sets.plan
     architecture = architecture_for(dataset, cfg)
@@ -38,7 +42,7 @@ def retraining(problem: Problem) -> dict[str, Contender]:
     index, valid = plan.held_out_index()
 
     def one_by_one(_: int) -> Population:
-        """Records are imputed and standardised by the network's first layer, once, before the first step."""
+        """The network's first layer imputes and standardises the records once, at the start."""
         trained: list[dict[str, Tensor]] = []
         for member in range(RETRAININGS):
             network, rows = as_module(start, constants, member), plan.train[member]

@@ -1,4 +1,6 @@
-"""Which public numbers for DP-SGD? Asked of made-up patients, never of the cohort, so that the answer costs no privacy.
+"""Which public numbers for DP-SGD? Asked of made-up patients, never of the cohort.
+
+So the answer costs no privacy.
 
     python -m benchmarks.private_numbers
 
@@ -7,7 +9,8 @@ trains against.
 
 Patients are drawn around the schema's public centres, with public spreads; the diagnosis follows a
 random logistic rule with one interaction; a tenth of the values is missing. Each line is the mean
-over three such cohorts, out of fold."""
+over three such cohorts, out of fold.
+"""
 
 import pandas as pd
 import torch
@@ -21,15 +24,10 @@ from pipeline.defenses import train
 from pipeline.models.answers import clean_metrics, margin
 from pipeline.models.out_of_fold import out_of_fold
 from pipeline.models.population import Population
-from pipeline.params import load
+from pipeline.params import configured
 
-EPSILONS, STEPS, LEARNING_RATES, COHORTS, RECORDS = (
-    (0.5, 1.0, 3.0, 8.0),
-    (20, 40, 80),
-    (0.005, 0.01, 0.02, 0.05),
-    3,
-    768,
-)
+EPSILONS, STEPS, LEARNING_RATES = (0.5, 1.0, 3.0, 8.0), (20, 40, 80), (0.005, 0.01, 0.02, 0.05)
+COHORTS, RECORDS = 3, 768
 RADII, ATTACKED = (0.1, 0.15, 0.2, 0.3), 0.3
 
 
@@ -49,7 +47,10 @@ def made_up(schema: Schema, seed: int) -> Dataset:
 
 
 def figures_of(name: str, options: dict, cohorts: list[Dataset], cfg: Config) -> pd.Series:
-    """Means over the cohorts, out of fold: what the training stages report, and the accuracy under attack at `ATTACKED`."""
+    """Means over the cohorts, out of fold: what the training stages report, and `robust`.
+
+    `robust` is the accuracy under attack at `ATTACKED`.
+    """
     one = cfg.model_copy(update={name: {**cfg.defenses[name], **options}})
     figures = []
     for data in cohorts:
@@ -86,7 +87,7 @@ def withstands(population: Population, data: Dataset, plan: Plan, cfg: Config) -
 
 
 def main() -> None:
-    cfg = load()
+    cfg = configured(["defense=[baseline,dp_train,dp_adv_train]"])
     torch.set_num_threads(cfg.threads)
     cohorts = [made_up(Schema.of(cfg.data), seed) for seed in range(COHORTS)]
     lines = []

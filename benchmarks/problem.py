@@ -1,4 +1,4 @@
-"""The problem that all contenders solve: the same records, the same members, the same norm ball, the same first weights."""
+"""The problem that all contenders solve: same records, members, norm ball and first weights."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -92,7 +92,10 @@ def gain_and_offset(preprocessing: dict[str, Tensor], threat: Threat) -> tuple[T
 
 
 def trainable_network(problem: Problem, parameters: Parameters, member: int) -> nn.Sequential:
-    """A member with the given weights as an ordinary network on the unit box, which standardises as ours does."""
+    """A member with the given weights as an ordinary network on the unit box.
+
+    It standardises as ours does.
+    """
     preprocessing = fitted_preprocessing(
         problem.complete.x, problem.plan.train[member : member + 1]
     )
@@ -102,9 +105,10 @@ def trainable_network(problem: Problem, parameters: Parameters, member: int) -> 
 
 
 def attackable_network(population: Population, member: int, threat: Threat) -> nn.Sequential:
-    """A trained member as an ordinary network on the unit box, its preprocessing folded into the first layer.
+    """A trained member as an ordinary network on the unit box.
 
-    Folded, so that a peer pays for three linear layers and nothing else.
+    Its preprocessing is folded into the first layer, so that a peer pays for three linear layers
+    and nothing else.
     """
     gain, offset = gain_and_offset(population.preprocessing, threat)
     first, bias = population.parameters["weight0"].double(), population.parameters["bias0"].double()

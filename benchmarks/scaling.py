@@ -32,7 +32,10 @@ LARGEST, BUDGET, REPEATS = 0.2, 200, 3
 
 
 def measure_scaling(cfg: Config) -> list[dict[str, Any]]:
-    """One entry per task and kind of work: sizes, median seconds, and the exponent of seconds in size (least squares in logs)."""
+    """One entry per task and kind of work: sizes, median seconds, and the exponent.
+
+    Seconds grow as size to that power (least squares in logs).
+    """
     entries = []
     for kind, sizes in GROWTH.items():
         seconds: dict[str, list[float]] = {"PGD grid": [], "verification": []}
@@ -64,7 +67,10 @@ def measure_scaling(cfg: Config) -> list[dict[str, Any]]:
 def _times(
     cfg: Config, *, records: int, radii: int, models: int, features: int
 ) -> tuple[float, float, float]:
-    """Seconds of a PGD-40 grid and of verification on networks trained on made-up records, and the share undecided."""
+    """Seconds of a PGD-40 grid and of verification, and the share undecided.
+
+    On networks trained on made-up records.
+    """
     dataset = _made_up(records, features)
     plan = Plan.cross_validation(dataset.y, folds=2, seeds=models // 2, seed=0, release=False)
     population = train("baseline", dataset, plan, cfg)

@@ -1,9 +1,10 @@
-"""Runs one stage as `python -m pipeline.stages.<name>` does, and writes where its time went.
+"""Runs one stage as `python -m <module> [argument ...]` does, and writes where its time went.
 
-python stage_driver.py <stage> <report.json>     in a copy of the repository
+python stage_driver.py <report.json> <module> [argument ...]     in a copy of the repository
 """
 
 import builtins
+import functools
 import json
 import runpy
 import sys
@@ -15,26 +16,25 @@ from pathlib import Path
 from typing import Any
 
 START_UP, OTHER = "start_up", "other"
-# Module, function, what its time counts as. Wrapped before the stage imports them.
+# Module, function, what its time counts as: wrapped as soon as the module is there, before anybody
+# takes the function from it. None is imported for this: a stage is timed with its own imports.
 WATCHED = (
+    ("pipeline.defenses", "train", "training"),
+    ("pipeline.stages._examining", "examine", "attack"),
+    ("pipeline.parallel", "share_out", "attack"),  # what this process does of it, and its waiting
+    ("pipeline.risks.results", "draw_up_all", "statistics"),
+    ("pipeline.report.write", "write_evaluation", "report"),
     ("pipeline.tracking.store", "open_store", "logging"),
-    ("pipeline.stages._training", "train", "training"),
-    ("pipeline.risks.evasion.measure.examination", "audit", "attack"),
-    ("pipeline.risks.membership.measure.shadows", "leakage", "attack"),
-    (
-        "pipeline.parallel",
-        "share_out",
-        "attack",
-    ),  # what this process does of it, and what it waits for
-    ("pipeline.risks.evasion.tables", "compare", "statistics"),
-    ("pipeline.risks.evasion.tables", "evaluate_audits", "statistics"),
-    ("pipeline.report", "write_evaluation", "report"),
     ("pipeline.tracking.runs", "log_evaluations", "logging"),
 )
 
 
 class Clock:
-    """Every moment counts for the innermost phase alone, so that the phases add up to the whole."""
+    """Every moment counts for one phase alone, so that the phases add up to the whole.
+
+    A phase counts as a whole: shadow models that an attack trains are part of the attack. Imports
+    alone count as start-up wherever they happen: heavy ones are put off until they are needed.
+    """
 
     def __init__(self) -> None:
         self.spent: dict[str, float] = defaultdict(float)
@@ -48,8 +48,10 @@ class Clock:
     def within(self, phase: str, function: Callable[..., Any]) -> Callable[..., Any]:
         """`function`, its time counted as `phase`."""
 
+        @functools.wraps(function)  # other processes look the function up by its name
         def timed(*args: Any, **kwargs: Any) -> Any:
-            if threading.current_thread() is not threading.main_thread():
+            beside = threading.current_thread() is not threading.main_thread()
+            if beside or (phase != START_UP and len(self.phases) > 1):
                 return function(*args, **kwargs)
             self._settle()
             self.phases.append(phase)
@@ -67,21 +69,36 @@ class Clock:
         return dict(self.spent)
 
 
-def main(stage: str, report: Path) -> None:
-    """Imports count as start-up wherever they happen: heavy ones are put off until they are needed."""
+def watch(clock: Clock) -> None:
+    """From here on imports are timed, and so are the watched functions of what is imported."""
+    load, waiting = clock.within(START_UP, builtins.__import__), set(WATCHED)
+
+    def imported(*args: Any, **kwargs: Any) -> Any:
+        result = load(*args, **kwargs)
+        for one in tuple(waiting):
+            name, function, phase = one
+            module = sys.modules.get(name)
+            if hasattr(module, function):  # not before the module has defined it
+                waiting.discard(one)
+                setattr(module, function, clock.within(phase, getattr(module, function)))
+        return result
+
+    builtins.__import__ = imported
+
+
+def main(report: Path, module: str, arguments: list[str]) -> None:
+    """Runs the stage and writes the seconds of each phase, also when the stage fails."""
     sys.path.insert(0, str(Path.cwd()))
+    sys.argv = [module, *arguments]
     clock = Clock()
-    builtins.__import__ = clock.within(START_UP, builtins.__import__)
-    for module_name, function, phase in WATCHED:
-        module = __import__(module_name, fromlist=["_"])
-        setattr(module, function, clock.within(phase, getattr(module, function)))
+    watch(clock)
     try:
         # The stage is __main__ for others, too: the processes that it shares its work with look its
         # functions up there.
-        runpy.run_module(f"pipeline.stages.{stage}", run_name="__main__", alter_sys=True)
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
     finally:
         report.write_text(json.dumps(clock.report()))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]))
+    main(Path(sys.argv[1]), sys.argv[2], sys.argv[3:])

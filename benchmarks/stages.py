@@ -1,12 +1,16 @@
-"""Where the time of a cold pipeline goes: each stage in its own process, in a fresh copy of the repository."""
+"""Where the time of a cold pipeline goes: each stage in a process of its own.
+
+The stages run in a fresh copy of the repository.
+"""
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
@@ -28,19 +32,15 @@ def measure_stages(root: Path, passes: int = PASSES) -> list[dict[str, Any]]:
 
     Returns:
         one entry per stage: `wall_s`, the seconds of each phase (they add up to about the wall
-            time; `start_up` is the
-        interpreter and all imports), and `peak_memory_mib`.
+        time; `start_up` is the interpreter and all imports), and `peak_memory_mib`.
     """
     runs: dict[str, list[dict[str, float]]] = {}
     for number in range(passes):
         with fresh_copy(root) as copy:
-            for stage in yaml.safe_load((copy / "dvc.yaml").read_text(encoding="utf-8"))["stages"]:
-                print(
-                    f"stages, pass {number + 1} of {passes}: {stage} ...",
-                    file=sys.stderr,
-                    flush=True,
-                )
-                runs.setdefault(stage, []).append(run_stage(copy, stage))
+            for stage, command in commands(copy).items():
+                doing = f"stages, pass {number + 1} of {passes}: {stage} ..."
+                print(doing, file=sys.stderr, flush=True)
+                runs.setdefault(stage, []).append(run_stage(copy, stage, command))
     return [
         {
             "stage": stage,
@@ -51,53 +51,81 @@ def measure_stages(root: Path, passes: int = PASSES) -> list[dict[str, Any]]:
     ]
 
 
+def commands(root: Path) -> dict[str, list[str]]:
+    """Module and arguments of every stage of `dvc.yaml`, named and expanded as DVC does.
+
+    In the order of the file, which lists each stage after those that it reads.
+    """
+    stages, values = (
+        yaml.safe_load((root / name).read_text(encoding="utf-8"))
+        for name in ("dvc.yaml", "params.yaml")
+    )
+    return {
+        name: shlex.split(command)[2:]  # without `python -m`
+        for stage, entry in stages["stages"].items()
+        for name, command in _expanded(stage, entry, values)
+    }
+
+
+def _expanded(
+    stage: str, entry: Mapping[str, Any], values: Mapping[str, Any]
+) -> Iterator[tuple[str, str]]:
+    """Name and command of a stage; of a `foreach` once for each of its items."""
+    if "foreach" not in entry:
+        yield stage, entry["cmd"]
+        return
+    for item in values[entry["foreach"].strip("${}")]:
+        yield f"{stage}@{item}", entry["do"]["cmd"].replace("${item}", item)
+
+
 @contextmanager
 def fresh_copy(root: Path) -> Iterator[Path]:
-    """A copy of what the stages need, without results, compiled code or a tracking store."""
+    """A copy of what the stages need, without results, compiled code or a tracking store.
+
+    Raises:
+        BadInput: the records are not there.
+    """
+    if not (root / "data").is_dir():
+        raise BadInput("benchmarks: data: not found; `dvc pull data.dvc` fetches it")
     with TemporaryDirectory() as place:
         copy = Path(place)
         for name in COPIED:
             if (root / name).is_dir():
-                shutil.copytree(
-                    root / name, copy / name, ignore=shutil.ignore_patterns("__pycache__")
-                )
+                ignored = shutil.ignore_patterns("__pycache__")
+                shutil.copytree(root / name, copy / name, ignore=ignored)
             else:
                 shutil.copy(root / name, copy / name)
         yield copy
 
 
-def run_stage(copy: Path, stage: str) -> dict[str, float]:
-    """One stage in a process of its own.
+def run_stage(copy: Path, stage: str, command: list[str]) -> dict[str, float]:
+    """One stage in a process of its own; `command` is its module and arguments.
 
     Raises:
         BadInput: it failed.
     """
-    report = copy / f"{stage}.json"
-    command = [sys.executable, str(Path(__file__).with_name("stage_driver.py")), stage, str(report)]
+    report, log = copy / f"{stage}.json", copy / f"{stage}.log"
+    driver = [sys.executable, str(Path(__file__).with_name("stage_driver.py")), str(report)]
     surroundings = os.environ | {
         "DVC_ROOT": str(copy),
         "MLFLOW_TRACKING_URI": f"sqlite:///{copy / 'mlflow.db'}",
     }
-    surroundings.pop(
-        "PYTHONPATH", None
-    )  # the copy is measured, not the tree that it was taken from
-    log = copy / f"{stage}.log"
+    surroundings.pop("PYTHONPATH", None)  # the copy is measured, not the tree it was taken from
     with log.open("w") as output:
         begin = time.perf_counter()
         process = subprocess.Popen(
-            command, cwd=copy, env=surroundings, stdout=output, stderr=subprocess.STDOUT
+            [*driver, *command], cwd=copy, env=surroundings, stdout=output, stderr=subprocess.STDOUT
         )
-        _, status, usage = os.wait4(
-            process.pid, 0
-        )  # the usage of this one child, not the maximum over all of them
+        # The usage of this one child, not the maximum over all of them.
+        _, status, usage = os.wait4(process.pid, 0)
         wall = time.perf_counter() - begin
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
-        raise BadInput(
-            f"benchmarks: stage {stage} failed: {(log.read_text().strip().splitlines() or ['no output'])[-1]}"
-        )
+        said = log.read_text().strip().splitlines() or ["no output"]
+        raise BadInput(f"benchmarks: stage {stage} failed: {said[-1]}")
     spent = json.loads(report.read_text())
-    spent["start_up"] += wall - sum(spent.values())  # the interpreter itself, before and after
+    # The interpreter itself, before and after.
+    spent["start_up"] = spent.get("start_up", 0.0) + wall - sum(spent.values())
     kibibytes = usage.ru_maxrss / (1024 if sys.platform == "darwin" else 1)
     return {
         "wall_s": wall,

@@ -7,7 +7,7 @@ from typing import Any
 def merged(
     earlier: list[dict[str, Any]], fresh: list[dict[str, Any]], order: list[str]
 ) -> list[dict[str, Any]]:
-    """The earlier entries with the fresh ones in place of those of the same case and peer, in the order of the cases."""
+    """All entries in the order of the cases; a fresh one replaces that of its case and peer."""
     by_key = {
         (entry["case"], entry["peer"]): entry
         for entry in [*earlier, *fresh]

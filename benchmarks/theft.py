@@ -1,8 +1,11 @@
-"""Model theft: copies of several victims at once from 1000 answers each, against ART's extraction attacks, one after another.
+"""Model theft: surrogates of several victims at once, from 1000 answers each.
+
+Against the extraction attacks of ART, one after another.
 
 The number of answers, the copy's architecture, first weights and steps are the same. We choose most
 of our questions by what the first ones taught; the peer draws all of its questions from the same
-distribution."""
+distribution.
+"""
 
 from collections.abc import Callable
 from functools import partial
@@ -35,7 +38,10 @@ Peer = Literal["KnockoffNets", "CopycatCNN"]
 def contest(
     problem: Problem, access: Literal["probabilities", "labels"], peer: Peer
 ) -> dict[str, Contender]:
-    """The same victims, number of questions, architecture of the copy, first weights and steps of a training on both sides."""
+    """Both sides have the same victims, and as many questions and steps of a training.
+
+    The surrogates have the same architecture and the same first weights.
+    """
     from art.attacks.extraction import CopycatCNN, KnockoffNets
 
     schema, data = problem.complete.schema, problem.complete

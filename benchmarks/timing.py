@@ -1,4 +1,7 @@
-"""Timing on a machine that others use too: contenders take turns, so a slow minute hits all of them alike."""
+"""Timing on a machine that others use too: contenders take turns.
+
+So a slow minute hits all of them alike.
+"""
 
 import gc
 import time
@@ -38,9 +41,8 @@ def interleaved(contenders: Mapping[str, Callable[[int], Any]], repeats: int) ->
     for name in names:
         contenders[name](0)
     for repeat in range(repeats):
-        start = repeat % len(
-            names
-        )  # nobody always runs in the cache that the same neighbour left behind
+        # Nobody always runs in the cache that the same neighbour left behind.
+        start = repeat % len(names)
         for name in names[start:] + names[:start]:
             gc.collect()
             begin = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Training: a population at once against one model after another, plainly, adversarially and privately."""
+"""Training, plain, adversarial and private: a population at once, or one model after another."""
 
 from collections.abc import Callable
 from functools import partial
@@ -24,24 +24,18 @@ from pipeline.models.answers import margin
 from pipeline.models.mlp import initialise
 from pipeline.models.population import Population
 
-# the members whose quality is compared: the folds of the first seed, so every patient is scored
-# once
-SCORED = 5
+SCORED = 5  # members whose quality is compared: the folds of the first seed, so all patients once
 AT_ONCE = 16
 EPS = 0.05  # of each feature's range; about 8 mg/dL of glucose
-SAMPLED = {
-    "sample_rate": 0.1,
-    "steps": 500,
-    "expected_batch": 64,
-    "learning_rate": 2e-3,
-}  # what both sides are written for
+# What both sides are written for.
+SAMPLED = {"sample_rate": 0.1, "steps": 500, "expected_batch": 64, "learning_rate": 2e-3}
 TRAINING_ATTACK = {"method": "pgd", "steps": 7, "step_size": 0.25}
 
 LogitsFn = Callable[[Tensor], Tensor]
 
 
 def plain(problem: Problem) -> dict[str, Contender]:
-    """25 undefended models against a DataLoader and Adam for one model after another, as most people write it."""
+    """25 undefended models at once, against a DataLoader and Adam for one after another."""
     cfg = problem.cfg
 
     def ours(_: int) -> Population:
@@ -99,7 +93,7 @@ def plain(problem: Problem) -> dict[str, Contender]:
 
 
 def adversarial(problem: Problem) -> dict[str, Contender]:
-    """16 models trained against PGD-7 at once, against the trainer of the Adversarial Robustness Toolbox."""
+    """16 models trained against PGD-7 at once, or by the Adversarial Robustness Toolbox."""
     from art.attacks.evasion import ProjectedGradientDescentPyTorch
     from art.defences.trainer import AdversarialTrainer
 
@@ -166,7 +160,10 @@ def adversarial(problem: Problem) -> dict[str, Contender]:
 
 
 def private(problem: Problem) -> dict[str, Contender]:
-    """16 models by DP-SGD at once, against Opacus' hooks and ghost clipping. The noise is calibrated before the clock starts."""
+    """16 models by DP-SGD at once, against Opacus' hooks and ghost clipping.
+
+    The noise is calibrated before the clock starts.
+    """
     cfg, options = problem.cfg, {**problem.cfg.defenses["dp_train"], **SAMPLED}
     sigma = calibrate(
         options["epsilon"], options["delta"], options["sample_rate"], options["steps"]
@@ -238,7 +235,7 @@ def _held_out(
     plan: Plan,
     attacked: Callable[[LogitsFn, Tensor, Tensor], Tensor] | None = None,
 ) -> float:
-    """The accuracy of members on the records that they did not train on, as recorded or as an attack leaves them."""
+    """The accuracy of members on records that they did not train on, as recorded or attacked."""
     right: list[Tensor] = []
     for member, logits_fn in of_member.items():
         rows = plan.held_out[member]
