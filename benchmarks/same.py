@@ -8,9 +8,10 @@ and is not run again.
     python -m benchmarks.same BASE [override ...]
 
 Exit status 0 where every file is the same bytes, here or under another name; 1 where any differs or
-is missing, 2 where a run fails. A file whose bytes
-differ is opened: tables, tensors and JSON say where and by how much their figures differ, so that
-new digits, columns or metadata are told from new results."""
+is missing, 2 where a run fails. A file whose bytes differ is opened: tables, tensors and JSON say
+where and by how much their figures differ, so that new digits, columns or metadata are told from
+new results.
+"""
 
 import hashlib
 import json
@@ -163,20 +164,14 @@ def _distance(one: Any, other: Any) -> float:
     if one.shape != other.shape:
         return math.inf
     if one.dtype.kind not in "biuf" or other.dtype.kind not in "biuf":
-        return (
-            0.0
-            if [str(value) for value in one.ravel()] == [str(value) for value in other.ravel()]
-            else math.inf
-        )
+        same = [str(value) for value in one.ravel()] == [str(value) for value in other.ravel()]
+        return 0.0 if same else math.inf
     one, other = one.astype(float), other.astype(float)
+    equal = (one == other) | (np.isnan(one) & np.isnan(other))
     with np.errstate(invalid="ignore"):
-        apart = np.where(
-            (one == other) | (np.isnan(one) & np.isnan(other)), 0.0, np.abs(one - other)
-        )
-        relative = apart / np.maximum(np.maximum(np.abs(one), np.abs(other)), 1e-300)
-    return float(
-        np.where(np.isnan(relative), math.inf, np.where(apart == 0, 0.0, relative)).max(initial=0.0)
-    )
+        largest = np.maximum(np.maximum(np.abs(one), np.abs(other)), 1e-300)
+        relative = np.nan_to_num(np.abs(one - other) / largest, nan=math.inf, posinf=math.inf)
+    return float(np.where(equal, 0.0, relative).max(initial=0.0))
 
 
 def _table(path: Path) -> dict[str, Any]:
