@@ -204,7 +204,7 @@ def test_every_patient_has_a_proof_under_the_clinical_threat(repository):
 
 
 def test_a_broken_record_is_broken_in_the_stored_model_too(repository):
-    """The change that the table names, typed into the raw record, turns the stored model's answer."""
+    """The change that the table names, typed into the record, turns the stored model's answer."""
     from pipeline.data.plan import Plan
     from pipeline.data.schema import load_dataset
     from pipeline.models.networks import Networks

@@ -1,4 +1,4 @@
-"""One question for all norms, classes and goals: rounds, wrong classes and spared records change nothing in the answer."""
+"""One question for all norms, classes and goals: rounds and spared records change no answer."""
 
 from dataclasses import replace
 from functools import cache

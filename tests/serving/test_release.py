@@ -1,4 +1,4 @@
-"""What the served model takes, and the example that goes with it: made of the schema, never of a record."""
+"""What the served model takes, and its example: made of the schema, never of a record."""
 
 import json
 

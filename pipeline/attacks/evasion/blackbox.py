@@ -1,4 +1,7 @@
-"""Attacks that see no gradient: by scores (Square), by labels alone (HopSkipJump). Both count the answers they ask for."""
+"""Attacks that see no gradient: by scores (Square), by labels alone (HopSkipJump).
+
+Both count the answers they ask for.
+"""
 
 from collections.abc import Callable
 from typing import Annotated
@@ -124,7 +127,7 @@ def _square(
 def _subset_of(
     free: Tensor, shape: torch.Size, part: float, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Each free value of a record with probability `part`, at least one of them; and a random sign for each."""
+    """Each free value of a record with probability `part`, one at least; a random sign for each."""
     drawn = torch.rand(free.shape, generator=generator) * free
     region = drawn >= drawn.amax(-1, keepdim=True).clamp(max=1 - part)
     return region, torch.rand(free.shape, generator=generator) < 0.5
@@ -133,7 +136,10 @@ def _subset_of(
 def _square_of(
     free: Tensor, shape: torch.Size, part: float, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """A random square of each image, and a random sign for each channel; vertical stripes where the square is everything."""
+    """A random square of each image, a random sign for each channel.
+
+    Vertical stripes where the square is everything.
+    """
     channels, height, width = shape
     lead = free.shape[:-1]
     if part == 1:
@@ -161,7 +167,7 @@ def _turned(
     by: Tensor,
     generator: torch.Generator,
 ) -> Tensor:
-    """The record with its change turned toward a random one, weighted by `by`, and stretched to the radius of the l2 ball."""
+    """The record, its change turned toward a random one by `by` and stretched to the l2 ball."""
     scale = threat.scale.to(x.dtype)
     change = _unit(((best - x) / scale).nan_to_num(), "l2")
     drawn = _unit(torch.randn(x.shape, generator=generator) * by, "l2") * by.amax(-1, keepdim=True)
@@ -279,7 +285,7 @@ def _start(
 
 
 def _first(moves: Tensor, ok: Tensor) -> tuple[Tensor, Tensor]:
-    """Of moves (K, ..., B, D), each record's first one that is ok (K, ..., B, 1); and whether there is one."""
+    """Each record's first of the moves (K, ..., B, D) that is ok (K, ..., B, 1); is there one?"""
     at = ok.int().argmax(0, keepdim=True).expand(1, *moves.shape[1:])
     return moves.gather(0, at)[0], ok.any(0)
 
@@ -311,7 +317,7 @@ def _estimate(
     norm: Norm,
     generator: torch.Generator,
 ) -> Tensor:
-    """The direction in which wrong answers lie, from random neighbours; their mean taken out, as in the paper."""
+    """The direction in which wrong answers lie, from random neighbours less their mean."""
     shape = (ask, *move.shape)
     free = (least < most).to(move.dtype)
     drawn = (

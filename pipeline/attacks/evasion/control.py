@@ -20,7 +20,7 @@ def noise(
     draws: Count = 1,
     generator: torch.Generator,
 ) -> Tensor:
-    """The control: random corners of the same box, the worst of `draws`. Not an attack; what an attack must beat.
+    """The control: random corners of the same box, the worst of `draws`; what an attack must beat.
 
     Under l2 a corner is drawn back to the ball; under l0 it is that of eps random values.
 

@@ -1,4 +1,4 @@
-"""Attacks along the gradient: one step (FGSM), many (PGD), many with momentum and a step size that adapts (APGD).
+"""Attacks along the gradient: one step (FGSM), many (PGD), many with a step that adapts (APGD).
 
 An attack takes a whole grid of radii in one call: `eps` may be a tensor that broadcasts over the
 records' leading axes.
@@ -28,7 +28,9 @@ def fgsm(
     loss: Loss = "cross_entropy",
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Fast gradient method (Goodfellow et al. 2015, arXiv:1412.6572), untargeted: the sign under linf, the direction under l2.
+    """Fast gradient method (Goodfellow et al. 2015, arXiv:1412.6572), untargeted.
+
+    Along the sign of the gradient under linf, along the gradient itself under l2.
 
     The gradient does not depend on the radius, so all radii of a grid share one.
 
@@ -130,7 +132,9 @@ def apgd(
     loss: Loss = "margin",
     generator: torch.Generator,
 ) -> Tensor:
-    """Auto-PGD (Croce & Hein 2020, arXiv:2003.01690), untargeted: momentum, and a step size of each record's own.
+    """Auto-PGD (Croce & Hein 2020, arXiv:2003.01690), untargeted.
+
+    With momentum, and a step size of each record's own.
 
     A step is 2 eps at first. At checkpoints that grow denser it is halved, and the record goes back
     to the best point it has seen, where the loss rose in too few steps or nothing has improved
@@ -223,7 +227,7 @@ def _auto_pgd(
 
 
 def _checkpoints(steps: int) -> set[int]:
-    """After which steps a halving is considered: at first every 22 %, then denser, down to every 6 %."""
+    """After which steps a halving is considered: first every 22 %, in the end every 6 %."""
     before, percent = 0, 22
     numbers = set()
     while percent < 100:
@@ -235,7 +239,7 @@ def _checkpoints(steps: int) -> set[int]:
 def _steepest(
     logits_fn: LogitsFn, x: Tensor, y: Tensor, loss: Loss, threat: Threat
 ) -> tuple[Tensor, Tensor]:
-    """In units of scale, the direction of the ball's surface in which the loss rises fastest; and the model's answer."""
+    """In units of scale, the direction in which the loss rises fastest; and the model's answer."""
     if threat.norm == "linf":
         return ascent_sign(logits_fn, x, y, loss)
     grad, logits = ascent(logits_fn, x, y, loss)
@@ -244,7 +248,7 @@ def _steepest(
 
 
 def _into_ball(x_adv: Tensor, x: Tensor, threat: Threat, eps: float | Tensor) -> Tensor:
-    """Draws records toward x until they are in the l2 ball; the grid is left to `Threat.project`."""
+    """Draws records toward x until they are in the l2 ball; `Threat.project` sees to the grid."""
     change = x_adv - x
     size: Tensor = (change / threat.scale.to(x.dtype)).nan_to_num().norm(dim=-1, keepdim=True)
     share = (torch.as_tensor(eps, dtype=x.dtype) / size.clamp(min=torch.finfo(x.dtype).tiny)).clamp(

@@ -49,7 +49,7 @@ ASCENT: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 
 
 def pullback(logits_fn: LogitsFn, x: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-    """The model's answer, and what turns gradients at the logits into gradients at the records, as often as wanted.
+    """The model's answer, and what turns gradients at the logits into gradients at the records.
 
     Args:
         logits_fn: maps records (..., B, D) to logits (..., B, C).

@@ -89,7 +89,10 @@ def _nearest_wrong(
     backward: float,
     bias: float,
 ) -> Tensor:
-    """One run of FAB: the nearest wrong record it meets; where it meets none, its last one, whose direction may serve."""
+    """One run of FAB: the nearest wrong record it meets.
+
+    Where it meets none, its last record, whose direction may serve.
+    """
     low, high = corners(threat, x, widest)
     scale = threat.scale.to(x.dtype)
     # Everything below is a move away from the record, in units of scale.
@@ -132,7 +135,10 @@ def _nearest_wrong(
 def _nearest_boundary(
     logits_fn: LogitsFn, x: Tensor, y: Tensor, threat: Threat
 ) -> tuple[Tensor, Tensor]:
-    """The lead over the class whose boundary is nearest, (..., B, 1), and the gradient of minus that lead, per unit of scale."""
+    """The lead over the class whose boundary is nearest, (..., B, 1), and its negative gradient.
+
+    The gradient is per unit of scale.
+    """
     logits, pull = pullback(logits_fn, x)
     classes = logits.shape[-1]
     own = y.expand(logits.shape[:-1])[..., None]
@@ -161,7 +167,7 @@ def _nearest_boundary(
 
 
 def _onto(gap: Tensor, slope: Tensor, least: Tensor, most: Tensor, norm: Norm) -> Tensor:
-    """The smallest move u in [least, most] with slope . u = gap; as far as the box allows where none is.
+    """The smallest move u in [least, most] with slope . u = gap, or as far as the box allows.
 
     Each value moves at its own speed (linf: all alike, l2: by its slope) until its room is used up:
     the solution is the time at which the gap is closed, found among the moments at which a value

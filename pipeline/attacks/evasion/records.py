@@ -1,4 +1,7 @@
-"""One shape for every attack: records (..., B, D). An image is a record of its pixels while it is attacked."""
+"""One shape for every attack: records (..., B, D).
+
+An image is a record of its pixels while it is attacked.
+"""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -40,7 +43,8 @@ def on_records(*norms: Norm) -> Callable[[A], A]:
             if threat.norm not in norms:
                 name = attack.__name__.lstrip("_")
                 raise BadInput(
-                    f"{name}: attacks under {' and '.join(norms)} only; the threat model's norm is {threat.norm}"
+                    f"{name}: attacks under {' and '.join(norms)} only; "
+                    f"the threat model's norm is {threat.norm}"
                 )
             shape = threat.mutable.shape
             flat_x = x.flatten(-len(shape)) if len(shape) > 1 else x
@@ -100,7 +104,7 @@ def _flat_radius(eps: float | Tensor, axes: int) -> float | Tensor:
 
 
 def largest_radius(eps: float | Tensor, x: Tensor) -> float | Tensor:
-    """The largest radius of each record: what remains of a grid when its own leading axes are taken away.
+    """The largest radius of each record: a grid without its own leading axes.
 
     Args:
         eps: a float, or a tensor that broadcasts over (..., B, D) or has further axes in front.

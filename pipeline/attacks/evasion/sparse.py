@@ -24,7 +24,7 @@ def sparse(
     points: Annotated[int, Field(ge=2)],
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Greedy coordinate search: the one value whose change harms most, then the next, until eps values are changed.
+    """Greedy coordinate search: the value whose change harms most, then the next, up to eps.
 
     A simple search of our own, in the line of Papernot et al. 2016 (arXiv:1511.07528), without
     gradients: a value may leave the neighbourhood in which a gradient says anything. Exact for one

@@ -40,7 +40,7 @@ def seeing(access, *names):
 
 
 def threat_columns(access: str) -> dict[str, str]:
-    """What names the threat of a hand-made row, for an attacker who has this access to the model."""
+    """What names the threat of a hand-made row, for an attacker with this access to the model."""
     budget = 100 if access in ("scores", "labels") else None
     return describe_threat(
         norm="linf", goal="any", mutable=["glucose", "bmi"], access=access, query_budget=budget
@@ -95,7 +95,7 @@ def found(margins, y, *, diagnostics=None, **how):
 
 
 def model(strength, y, *, seeds=2, seed=0, loss=2.0, attacks=("fgsm", "pgd_ce", "pgd_margin")):
-    """Margins of a model of a given strength that loses `loss` logits at eps 1; PGD a little more than FGSM."""
+    """Margins of a model that loses `loss` logits at eps 1; under PGD a little more than FGSM."""
     rng = np.random.default_rng(seed)
     clean = strength + rng.normal(0, 1.5, (seeds, len(y)))
     extra = {"fgsm": 0.0, "pgd_ce": 0.2, "pgd_margin": 0.2}
@@ -104,7 +104,9 @@ def model(strength, y, *, seeds=2, seed=0, loss=2.0, attacks=("fgsm", "pgd_ce", 
 
 
 def proof_of(margins, data, sure=1.0):
-    """What is proved where no attack is weaker than the verifier; `sure` is how much of each distance is certain.
+    """What is proved where no attack is weaker than the verifier.
+
+    `sure` is how much of each distance is certain.
 
     A record is known to break at the first radius at which an attack breaks it, by the next glucose
     value."""

@@ -29,7 +29,7 @@ ALONE_NONE = [INF, INF, INF, NAN, NAN]
 
 
 def one(**changes):
-    """One patient in one repetition: ill, found, and missed at eps 0.3 when glucose and BMI fall."""
+    """One patient in one repetition: ill, found, missed at eps 0.3 when glucose and BMI fall."""
     usual = {
         "record": RECORD,
         "y": 1,

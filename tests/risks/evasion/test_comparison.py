@@ -220,7 +220,7 @@ def proof(y, robust_below, breaks_at):
 
 @pytest.fixture(scope="module")
 def verified(y):
-    """Patients of whom a third is decided exactly, a third somewhere below, and a third never broken; an attack finds all."""
+    """A third of the patients is decided exactly, a third somewhere below, a third never broken."""
     generator = torch.Generator().manual_seed(0)
     breaks_at = 0.7 * torch.rand(2, len(y), generator=generator, dtype=torch.float64)
     robust_below = breaks_at.clone()

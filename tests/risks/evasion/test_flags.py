@@ -51,7 +51,7 @@ def judged(margins, y=Y, known=KNOWN, **further):
 
 
 def flat(share, y=Y, value=1.0):
-    """Margins that no attack moves, at every radius, for a model that is right about `share` of the patients."""
+    """Margins that no attack moves, of a model that is right about `share` of the patients."""
     margins = np.full((3, 2, len(y)), value)
     margins[:, :, np.argsort(np.arange(len(y)) % 10, kind="stable")[round(share * len(y)) :]] *= -1
     return margins

@@ -59,7 +59,9 @@ class CraftedPoison:
 
 @dataclass(frozen=True)
 class Harm:
-    """What is reported of one recipe; every figure is a function of it. E doses, S repetitions, N patients, T targets.
+    """What is reported of one recipe: E doses, S repetitions, N patients, T targets.
+
+    Every figure is a function of it.
 
     Attributes:
         y: (N,) int64, class indices.

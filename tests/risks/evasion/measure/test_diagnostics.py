@@ -127,7 +127,7 @@ def test_the_length_of_a_gradient_does_not_matter(models, x):
 
 
 def test_a_straight_through_estimator_is_seen(models, x):
-    """Rounded forwards, as if not backwards: the model is flat where its gradient says it is not."""
+    """Rounded forwards only: the model is flat where its gradient says it is not."""
 
     def rounded(records):
         return torch.where(records.isnan(), records, torch.round(records / 10) * 10)
@@ -185,7 +185,7 @@ def test_probabilities_are_told_from_logits(models, x):
 
 
 def test_on_a_linear_model_the_gap_is_the_ground_that_the_missing_steps_cover(linear, x):
-    """PGD walks straight: after n steps of 0.2 eps a margin has lost 0.2 n eps times the l1 norm of its gradient."""
+    """PGD walks straight: n steps of 0.2 eps cost 0.2 n eps times the l1 norm of the gradient."""
     y = answered(linear, x)
     logits, pull = linear.pullback(x)
     away = torch.stack([2 * y - 1.0, 1.0 - 2 * y], -1).flip(-1)

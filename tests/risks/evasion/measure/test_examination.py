@@ -1,4 +1,4 @@
-"""The one audit: nobody is scored by a model that saw them, nothing leaves the threat model, every number can be recomputed."""
+"""Nobody is scored by a model that saw them; nothing leaves the threat model; all can be recomputed."""
 
 from dataclasses import fields, replace
 
@@ -254,7 +254,7 @@ def linear(dataset, plan):
 
 @pytest.fixture(scope="module")
 def of_linear(linear, dataset, plan, cfg):
-    """What is found of linear models, and what their margins (S, N) lose at eps 1 by the closed form."""
+    """What is found of linear models; what their margins (S, N) lose at eps 1 by the closed form."""
     threats = only(cfg, "unconstrained", "clinical")
     suite = {name: cfg.attack[name] for name in ("noise", "fgsm", "pgd_ce", "pgd_margin")}
     findings = audit(
@@ -267,7 +267,7 @@ def of_linear(linear, dataset, plan, cfg):
 
 
 def slopes(population, plan, y):
-    """(S, N, D): by how much the margin of the true class grows with each feature, in the model that holds a patient out."""
+    """(S, N, D): how the margin of the true class grows with each feature, out of fold."""
     weight = population.parameters["weight0"]  # (M, D, 2)
     towards_ill = (weight[..., 1] - weight[..., 0]) / population.preprocessing["scale"]
     result = torch.zeros(2, len(y), 5)
@@ -408,7 +408,7 @@ def test_no_check_of_the_audit_itself_fails(result):
 
 @pytest.mark.parametrize("threat", RADII)
 def test_where_all_is_decided_robust_accuracy_is_verified_accuracy(result, rows, cfg, threat):
-    """No attack breaks more than the verifier does, and it breaks whoever it says: nothing is lost on the way to float32."""
+    """No attack breaks more than the verifier, which breaks whoever it says: float32 loses nothing."""
     one = result.findings.verified[threat]
     robust, broken = one.robust_at(RADII[threat]), one.broken_at(RADII[threat])
     assert torch.equal(robust, ~broken)  # decided

@@ -33,7 +33,7 @@ def test_the_probability_of_disease_is_the_softmax_of_the_logits():
 
 
 def test_a_saturated_model_keeps_its_ranking():
-    """Log-odds of 50 and 90 are both a probability of 1 in floating point; the patients differ all the same."""
+    """Log-odds of 50 and 90 both give a probability of 1 in floating point; the patients differ."""
     y, margins = np.array([1, 1, 0, 0]), np.array([[90.0, 95.0, -50.0, -60.0]])
     assert rates.auroc(disease_probability(margins, y), y) == 0.5
     assert rates.auroc(disease_score(margins, y), y) == 1.0
