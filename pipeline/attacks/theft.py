@@ -205,21 +205,8 @@ def least_sure(copies: Networks, candidates: Tensor, count: int) -> Tensor:
 
 def _interleaved(copies: Sequence[Networks]) -> Networks:
     """Populations of A x V members, one for each budget, as one whose budgets run fastest."""
-
-    def together(parts: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-        return {
-            name: torch.stack([part[name] for part in parts], 1).flatten(0, 1) for name in parts[0]
-        }
-
-    labels = tuple(
-        label
-        for of_member in zip(*(one.labels for one in copies), strict=True)
-        for label in of_member
-    )
-    parameters, constants = (
-        [getattr(one, name) for one in copies] for name in ("parameters", "preprocessing")
-    )
-    return Networks(copies[0].architecture, together(constants), together(parameters), labels)
+    order = torch.arange(len(copies) * copies[0].size).view(len(copies), -1).T
+    return Networks.join(copies).select(order.flatten())
 
 
 def train_copies(

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
 from pipeline.files import BadInput
-from pipeline.models.mlp import Architecture, Parameters, as_module, initialise, parameters_of
+from pipeline.models.mlp import Architecture, as_module, initialise, parameters_of
 from pipeline.models.networks import Networks, public_preprocessing
 from pipeline.seeds import DP_NOISE, POISSON_DRAW
 
@@ -53,7 +53,7 @@ def fit_through_opacus(
     center, scale = dataset.schema.column("center"), dataset.schema.column("scale")
     preprocessing = public_preprocessing(center, scale, plan.size)
     initial = initialise(architecture, plan.seeds)
-    trained: list[Parameters] = []
+    trained: list[Networks] = []
     for member in tqdm(range(plan.size), desc="dp_train (opacus)", disable=None, leave=False):
         module = as_module(initial, preprocessing, member)
         rows = plan.train[member]
@@ -78,9 +78,10 @@ def fit_through_opacus(
         # ghost clipping brings a loss of its own
         loss = criterion[0] if criterion else nn.functional.cross_entropy
         _steps(private, loss, optimiser, private_loader, steps)
-        trained.append(parameters_of(module))
-    stacked = {name: torch.cat([member[name] for member in trained]) for name in trained[0]}
-    return Networks(architecture, preprocessing, stacked, plan.labels)
+        constants = {name: value[member : member + 1] for name, value in preprocessing.items()}
+        weights, label = parameters_of(module), plan.labels[member]
+        trained.append(Networks(architecture, constants, weights, (label,)))
+    return Networks.join(trained)
 
 
 def _steps(

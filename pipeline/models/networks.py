@@ -1,7 +1,7 @@
 """Networks of one architecture as one population, preprocessing included; saved without pickle."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -96,6 +96,26 @@ class Networks:
             {name: value[rows] for name, value in self.parameters.items()},
             tuple(self.labels[row] for row in rows.tolist()),
             self.facts,
+        )
+
+    @classmethod
+    def join(cls, parts: Sequence["Networks"]) -> "Networks":
+        """The members of several populations, one after another.
+
+        Args:
+            parts: at least one, all of one architecture and of the same facts: those of the first
+                are kept.
+        """
+
+        def together(tensors: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+            return {name: torch.cat([one[name] for one in tensors]) for name in tensors[0]}
+
+        return cls(
+            parts[0].architecture,
+            together([part.preprocessing for part in parts]),
+            together([part.parameters for part in parts]),
+            tuple(label for part in parts for label in part.labels),
+            parts[0].facts,
         )
 
     def double(self) -> "Networks":

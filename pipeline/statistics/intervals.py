@@ -59,6 +59,20 @@ def interval(estimate: float, samples: Array, confidence: float = 0.95) -> tuple
     return min(float(low), estimate), max(float(high), estimate)
 
 
+def bounded(name: str, value: float, samples: Array, confidence: float) -> dict[str, float]:
+    """A figure and its bootstrap interval as the columns `<name>, <name>_low, <name>_high`."""
+    low, high = interval(value, samples, confidence)
+    return {name: value, f"{name}_low": low, f"{name}_high": high}
+
+
+def bounded_mean(
+    name: str, each: Array, weights: Array, confidence: float, where: Array | None = None
+) -> dict[str, float]:
+    """`bounded` of the mean of per-patient values (N,), over the patients `where` alone."""
+    value = float((each if where is None else each[where]).mean())
+    return bounded(name, value, bootstrap_mean(each, weights, where), confidence)
+
+
 def paired_difference(
     a: Array, b: Array, weights: Array, confidence: float = 0.95
 ) -> dict[str, float]:

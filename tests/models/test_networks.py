@@ -1,6 +1,7 @@
 """Many models as one object: preprocessing inside, leading axes block by block, saved bit for bit."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -234,3 +235,21 @@ def test_the_digest_is_that_of_the_file_and_of_its_description(models, tmp_path)
     )
     assert Networks.load(tmp_path).digest == models.digest
     assert models.select(torch.tensor([0])).digest != models.digest
+
+
+def test_parts_joined_are_the_whole_bit_for_bit(models, x):
+    parts = [models.select(torch.tensor(rows)) for rows in ([0], [1, 2], [3])]
+    again = Networks.join(parts)
+    assert (again.labels, again.facts) == (models.labels, models.facts)
+    assert again.architecture == models.architecture
+    for kind in ("preprocessing", "parameters"):
+        whole, joined = getattr(models, kind), getattr(again, kind)
+        assert list(whole) == list(joined)
+        assert all(same_bits(joined[name], value) for name, value in whole.items())
+    swapped = Networks.join(parts[::-1])
+    assert torch.equal(swapped(x.expand(4, -1, -1))[0], models(x.expand(4, -1, -1))[3])
+
+
+def test_joined_members_keep_the_facts_of_the_first(models):
+    told = replace(models, facts={"guarantee": 1})
+    assert Networks.join([told, models]).facts == {"guarantee": 1}

@@ -11,7 +11,7 @@ import pandas as pd
 from pipeline.config import AuditConfig
 from pipeline.models.answers import disease_score, predicted
 from pipeline.risks.frontier.measure.epsilons import ATTACK, Frontier
-from pipeline.risks.membership.tables import ids_of, score_figures
+from pipeline.risks.membership.tables import attacker_columns, score_figures
 from pipeline.risks.risk import Context, Sources
 from pipeline.statistics import intervals, rates
 
@@ -57,7 +57,9 @@ def frontier_table(found: Frontier, cfg: AuditConfig, seed: int) -> pd.DataFrame
                     **_answers(margins, y, judged, cfg.confidence),
                     "threat": found.threat,
                     "radius": found.radius,
-                    **_with_interval("proved_accuracy", proved.mean(0), judged, cfg.confidence),
+                    **intervals.bounded_mean(
+                        "proved_accuracy", proved.mean(0), judged, cfg.confidence
+                    ),
                     "proved_exact": bool((proved | broken).all()),
                     **{
                         f"lira_{name}": value
@@ -69,7 +71,7 @@ def frontier_table(found: Frontier, cfg: AuditConfig, seed: int) -> pd.DataFrame
                     "degenerate": rates.is_degenerate(answers, y),
                     "attack": ATTACK,
                     "targets": len(found.member),
-                    **ids_of(ATTACK),
+                    **attacker_columns(ATTACK),
                 }
             )
     return pd.DataFrame(lines)
@@ -90,27 +92,9 @@ def _answers(
 ) -> dict[str, float]:
     """Accuracy, sensitivity and AUROC of margins (S, N) on unchanged records."""
     right, score = (margins > 0).mean(0), disease_score(margins, y)
-    area = rates.auroc(score, y)
-    low, high = intervals.interval(area, intervals.bootstrap_auroc(score, y, weights), confidence)
+    area, samples = rates.auroc(score, y), intervals.bootstrap_auroc(score, y, weights)
     return {
-        **_with_interval("accuracy", right, weights, confidence),
-        "auroc": area,
-        "auroc_low": low,
-        "auroc_high": high,
-        **_with_interval("sensitivity", right, weights, confidence, y == 1),
+        **intervals.bounded_mean("accuracy", right, weights, confidence),
+        **intervals.bounded("auroc", area, samples, confidence),
+        **intervals.bounded_mean("sensitivity", right, weights, confidence, y == 1),
     }
-
-
-def _with_interval(
-    name: str,
-    each: rates.Array,
-    weights: rates.Array,
-    confidence: float,
-    where: rates.Array | None = None,
-) -> dict[str, float]:
-    """The mean of per-patient values (N,), over the patients `where`, with its interval."""
-    value = float((each if where is None else each[where]).mean())
-    low, high = intervals.interval(
-        value, intervals.bootstrap_mean(each, weights, where), confidence
-    )
-    return {name: value, f"{name}_low": low, f"{name}_high": high}

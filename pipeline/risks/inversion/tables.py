@@ -101,14 +101,8 @@ def _gains(without: rates.Array, aided: rates.Array, cfg: AuditConfig, seed: int
     for row, (alone, helped) in enumerate(
         zip(without.sum(1) / some, aided.sum(1) / some, strict=True)
     ):
-        low, high = intervals.interval(alone - helped, samples[:, row], cfg.confidence)
-        figures = {
-            "error_alone": alone,
-            "error_aided": helped,
-            "uplift": alone - helped,
-            "uplift_low": low,
-            "uplift_high": high,
-        }
+        uplift = intervals.bounded("uplift", alone - helped, samples[:, row], cfg.confidence)
+        figures = {"error_alone": alone, "error_aided": helped, **uplift}
         lines.append(
             {
                 "patients": patients[row],

@@ -100,7 +100,7 @@ def membership_table(found: Mapping[str, Membership], cfg: AuditConfig, seed: in
                     "test_accuracy": others,
                     "gap": trained - others,
                     **_claim(one.claim),
-                    **ids_of(attack),
+                    **attacker_columns(attack),
                 }
             )
     return pd.DataFrame(lines)
@@ -115,18 +115,14 @@ def score_figures(
     """
     inside, outside = scores[member], scores[~member]
     areas, shares = bootstrap(scores, member, weights, list(RATES.values()))
-    figures = {"auroc": auroc(inside, outside)}
-    figures["auroc_low"], figures["auroc_high"] = intervals.interval(
-        figures["auroc"], areas, confidence
-    )
+    figures = intervals.bounded("auroc", auroc(inside, outside), areas, confidence)
     figures["advantage"] = advantage(scores, member)
     for (name, rate), samples in zip(RATES.items(), shares.T, strict=True):
-        shown = enough_for(rate, outside.size)
-        figures[name] = tpr_at_fpr(inside, outside, rate) if shown else np.nan
-        low, high = (
-            intervals.interval(figures[name], samples, confidence) if shown else (np.nan, np.nan)
-        )
-        figures[f"{name}_low"], figures[f"{name}_high"] = low, high
+        if enough_for(rate, outside.size):
+            found = tpr_at_fpr(inside, outside, rate)
+            figures |= intervals.bounded(name, found, samples, confidence)
+        else:
+            figures |= dict.fromkeys((name, f"{name}_low", f"{name}_high"), np.nan)
     return figures
 
 
@@ -151,7 +147,7 @@ def _claim(claim: Mapping[str, Any]) -> dict[str, float]:
     }
 
 
-def ids_of(attack: str) -> dict[str, str]:
+def attacker_columns(attack: str) -> dict[str, str]:
     """Who attacks: what is seen, and the ids; the control is no technique of any catalogue."""
     if attack == BLIND:
         return {"knowledge": "none", "access": "none", **Standards().columns()}
@@ -219,18 +215,8 @@ def subgroups(
             if not len(values):
                 continue
             weights = intervals.bootstrap_weights(len(values), cfg.resamples, seed)
-            low, high = intervals.interval(
-                float(values.mean()), intervals.bootstrap_mean(values, weights), cfg.confidence
-            )
             key = {"defense": defense, "by": kind, "group": group, "patients": len(values)}
-            lines.append(
-                {
-                    **key,
-                    "exposure": float(values.mean()),
-                    "exposure_low": low,
-                    "exposure_high": high,
-                }
-            )
+            lines.append(key | intervals.bounded_mean("exposure", values, weights, cfg.confidence))
     return pd.DataFrame(lines)
 
 

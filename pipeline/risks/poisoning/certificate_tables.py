@@ -44,11 +44,6 @@ def _certified(certificate: Certificate, cfg: AuditConfig, seed: int) -> pd.Data
             ("certified_accuracy", np.ones_like(ill)),
             ("certified_sensitivity", ill),
         ):
-            value = float(share[among].mean())
-            samples = intervals.bootstrap_mean(share, weights, where=among)
-            line[figure] = value
-            line[f"{figure}_low"], line[f"{figure}_high"] = intervals.interval(
-                value, samples, cfg.confidence
-            )
+            line |= intervals.bounded_mean(figure, share, weights, cfg.confidence, among)
         lines.append(line)
     return pd.DataFrame(lines)

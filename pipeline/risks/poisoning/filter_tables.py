@@ -8,8 +8,8 @@ import pandas as pd
 
 from pipeline.config import Config
 from pipeline.risks.poisoning.harm_tables import (
+    attacker_columns,
     compared,
-    named,
     success_compared,
     turned_by_trigger,
 )
@@ -67,12 +67,12 @@ def filter_table(filtered: Mapping[str, Filtered], harm: Harm, cfg: Config) -> p
                 if attack == BACKDOOR:
                     stamps = one.triggered[rule][at].numpy(), harm.triggered[1 + at].numpy()
                     line |= _success(harm, stamps, weights, confidence)
-                lines.append(line | named(attack))
+                lines.append(line | attacker_columns(attack))
     table = pd.DataFrame(lines)
     suffixes = ("", "_without", "_difference")
     figures_of = [*RATES, *(f"{metric}{suffix}" for metric in FIGURES for suffix in suffixes)]
     columns = [f"{figure}{end}" for figure in figures_of for end in ("", "_low", "_high")]
-    return table.reindex(columns=[*list(lines[0])[:5], *columns, *named(NONE)])
+    return table.reindex(columns=[*list(lines[0])[:5], *columns, *attacker_columns(NONE)])
 
 
 def _ranged(name: str, rates: Array) -> dict[str, float]:

@@ -14,6 +14,7 @@ from pipeline.config import Config
 from pipeline.models.answers import disease_score
 from pipeline.risks.poisoning.measure.recipes import BACKDOOR, NONE, ONE_PATIENT, Harm
 from pipeline.risks.poisoning.measure.settings import Dose, PoisoningSettings
+from pipeline.standards import Standards
 from pipeline.statistics import intervals, rates
 
 Array = np.ndarray[Any, Any]
@@ -62,7 +63,7 @@ def harm_table(harms: Mapping[str, Harm], cfg: Config) -> pd.DataFrame:
                 "poisoned": 0.0,
                 "poison_rate": 0.0,
                 **none,
-                **named(NONE),
+                **attacker_columns(NONE),
             }
         )
         for attack, counts in harm.poisoned.items():
@@ -80,11 +81,13 @@ def harm_table(harms: Mapping[str, Harm], cfg: Config) -> pd.DataFrame:
                     else _figures(_views(harm, attack, at), clean, area, y, weights, confidence)
                 )
                 success = _success(harm, attack, at, weights, cfg)
-                lines.append({**key, **figures, **success, **named(attack)})
+                lines.append({**key, **figures, **success, **attacker_columns(attack)})
     table = pd.DataFrame(lines)
     suffixes = ("", "_low", "_high", "_difference", "_difference_low", "_difference_high")
     columns = [f"{metric}{suffix}" for metric in FIGURES for suffix in suffixes]
-    return table.reindex(columns=[*list(lines[0])[:5], *columns, "control", *named(NONE)])
+    return table.reindex(
+        columns=[*list(lines[0])[:5], *columns, "control", *attacker_columns(NONE)]
+    )
 
 
 def dose_name(dose: Dose) -> str:
@@ -94,18 +97,16 @@ def dose_name(dose: Dose) -> str:
     return f"{100 * dose:g} %"
 
 
-def named(attack: str) -> dict[str, str]:
+def attacker_columns(attack: str) -> dict[str, str]:
     """The columns `goal, knowledge, access, atlas, nist, owasp` of an attack.
 
     `none` in each where nothing was written.
     """
     if attack == NONE:
-        return dict.fromkeys(("goal", "knowledge", "access", "atlas", "nist", "owasp"), "none")
+        return dict.fromkeys(("goal", "knowledge", "access"), "none") | Standards().columns()
     facts = POISON_FACTS[attack]
-    ids = {
-        name: " ".join(getattr(facts.ids, name)) or "none" for name in ("atlas", "nist", "owasp")
-    }
-    return {"goal": facts.goal, "knowledge": facts.knowledge, "access": facts.access, **ids}
+    who = {"goal": facts.goal, "knowledge": facts.knowledge, "access": facts.access}
+    return who | facts.ids.columns()
 
 
 def _views(harm: Harm, attack: str, at: int) -> tuple[Array, Array]:
@@ -137,8 +138,8 @@ def _figures(
     }
     score = disease_score(after[0], y)
     area, drawn = rates.auroc(score, y), intervals.bootstrap_auroc(score, y, weights)
-    figures |= bounded("auroc", area, drawn, confidence)
-    return figures | bounded(
+    figures |= intervals.bounded("auroc", area, drawn, confidence)
+    return figures | intervals.bounded(
         "auroc_difference", area - area_before[0], drawn - area_before[1], confidence
     )
 
@@ -149,17 +150,9 @@ def compared(
     """A mean (N,), its interval, and the paired difference to `before` (N,); weights (R, N)."""
     after, before = after.astype(np.float64), before.astype(np.float64)
     paired = intervals.paired_difference(after, before, weights, confidence)
-    figures = bounded(
-        name, float(after.mean()), intervals.bootstrap_mean(after, weights), confidence
-    )
+    figures = intervals.bounded_mean(name, after, weights, confidence)
     names = {"": "difference", "_low": "low", "_high": "high"}
     return figures | {f"{name}_difference{suffix}": paired[key] for suffix, key in names.items()}
-
-
-def bounded(name: str, value: float, samples: Array, confidence: float) -> dict[str, float]:
-    """A figure and its bootstrap interval."""
-    low, high = intervals.interval(value, samples, confidence)
-    return {name: value, f"{name}_low": low, f"{name}_high": high}
 
 
 def _success(harm: Harm, attack: str, at: int, weights: Array, cfg: Config) -> dict[str, float]:

@@ -16,7 +16,7 @@ from pipeline.risks.risk import Context, Sources
 from pipeline.risks.theft.measure.copies import EQUATIONS, PLAIN, TRUE_LABELS
 from pipeline.risks.theft.measure.settings import TheftSettings
 from pipeline.risks.theft.measure.stolen import Theft
-from pipeline.standards import RISKS
+from pipeline.standards import RISKS, Standards
 from pipeline.statistics import intervals, rates
 from pipeline.statistics.rates import Array
 
@@ -88,7 +88,7 @@ def theft_table(thefts: Mapping[str, Theft], cfg: AuditConfig, seed: int) -> pd.
                     **queries,
                     **figures,
                     **of_victims[str(truth)],
-                    **_standards(named),
+                    **_attacker_columns(named),
                 }
             )
     return pd.DataFrame(lines)
@@ -203,7 +203,7 @@ def _mean(
     # the weights' own precision: whole numbers are exact
     both = weights @ np.stack([total, count], 1).astype(np.float32)
     samples = both[:, 0] / np.maximum(both[:, 1], 1e-9)
-    return _with_interval(name, estimate, samples, confidence)
+    return intervals.bounded(name, estimate, samples, confidence)
 
 
 def _auroc(
@@ -215,25 +215,10 @@ def _auroc(
         y = is_positive[counts].astype(int)
         estimates.append(rates.auroc(one[counts], y))
         samples.append(intervals.bootstrap_auroc(one[counts], y, weights[:, counts]))
-    return _with_interval(name, float(np.mean(estimates)), np.mean(samples, 0), confidence)
+    return intervals.bounded(name, float(np.mean(estimates)), np.mean(samples, 0), confidence)
 
 
-def _with_interval(
-    name: str, estimate: float, samples: Array, confidence: float
-) -> dict[str, float]:
-    low, high = intervals.interval(estimate, samples, confidence)
-    return {name: estimate, f"{name}_low": low, f"{name}_high": high}
-
-
-def _standards(named: Mapping[Any, Any]) -> dict[str, str]:
+def _attacker_columns(named: Mapping[Any, Any]) -> dict[str, str]:
     """Who attacks, and the ids; a model of one's own diagnoses is no technique of any catalogue."""
-    knowledge = {"knowledge": KNOWS[named["strategy"]]}
-    if named["strategy"] == TRUE_LABELS:
-        return {**knowledge, "atlas": "none", "nist": "none", "owasp": "none"}
-    ids = RISKS["extraction"]
-    return {
-        **knowledge,
-        "atlas": " ".join(ids.atlas),
-        "nist": " ".join(ids.nist),
-        "owasp": " ".join(ids.owasp),
-    }
+    ids = Standards() if named["strategy"] == TRUE_LABELS else RISKS["extraction"]
+    return {"knowledge": KNOWS[named["strategy"]], **ids.columns()}

@@ -206,14 +206,7 @@ def trained_on(
         some = sets.select((sets.dose >= first) & (sets.dose < first + at_once))
         some = some if drop is None else some.without(drop(some))
         parts.append(networks_of(train(name, some.dataset, some.plan, cfg)))
-    constants, weights = (
-        {
-            key: torch.cat([getattr(part, field)[key] for part in parts])
-            for key in getattr(parts[0], field)
-        }
-        for field in ("preprocessing", "parameters")
-    )
-    return Networks(parts[0].architecture, constants, weights, sets.plan.labels, parts[0].facts)
+    return Networks.join(parts)
 
 
 @torch.no_grad()

@@ -1,0 +1,230 @@
+"""Intervals equal naive resampling or a closed form, and cover as often as they say."""
+
+import numpy as np
+import pytest
+from sklearn import metrics as reference
+
+from pipeline.statistics.intervals import (
+    bootstrap_auroc,
+    bootstrap_mean,
+    bootstrap_weights,
+    bounded,
+    bounded_mean,
+    interval,
+    paired_difference,
+    wilson,
+)
+
+SEEDS, N = 3, 150
+
+
+def close(a, b, tolerance=1e-9):
+    np.testing.assert_allclose(a, b, rtol=0, atol=tolerance)
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+@pytest.fixture
+def y(rng):
+    return (rng.random(N) < 0.35).astype(np.int64)
+
+
+@pytest.fixture
+def score(rng, y):
+    """Coarse, so that ties abound."""
+    return np.round(np.clip(0.3 * y + 0.7 * rng.random((SEEDS, N)), 0, 1), 1)
+
+
+# ---- bootstrap ----
+
+
+def naive_resamples(weights):
+    for row in weights.astype(int):
+        yield np.repeat(np.arange(len(row)), row)
+
+
+def test_each_resample_draws_as_many_patients_as_there_are():
+    weights = bootstrap_weights(N, 1000, seed=0)
+    assert weights.shape == (1000, N)
+    assert (weights.sum(1) == N).all()
+    assert (weights >= 0).all()
+    # Multinomial: mean 1 and variance 1 - 1/N for each patient.
+    close(weights.mean(), 1)
+    close(weights.var(0).mean(), 1 - 1 / N, 0.02)
+
+
+def test_the_same_seed_draws_the_same():
+    np.testing.assert_array_equal(
+        bootstrap_weights(N, 10, seed=1), bootstrap_weights(N, 10, seed=1)
+    )
+    assert (bootstrap_weights(N, 10, seed=1) != bootstrap_weights(N, 10, seed=2)).any()
+
+
+def test_bootstrap_mean_equals_naive_resampling(rng, y):
+    values, weights = rng.random(N), bootstrap_weights(N, 20, seed=9)
+    drawn = list(naive_resamples(weights))
+    close(bootstrap_mean(values, weights), [values[d].mean() for d in drawn], 1e-6)
+    ill = y == 1
+    close(
+        bootstrap_mean(values, weights, where=ill), [values[d][ill[d]].mean() for d in drawn], 1e-6
+    )
+
+
+def test_a_resample_without_the_patients_asked_for_is_finite():
+    weights = np.array([[2, 0], [0, 2]], dtype=np.float32)
+    assert (
+        bootstrap_mean(np.array([0.3, 0.8]), weights, where=np.array([True, False])).tolist()[1]
+        == 0
+    )
+    assert np.isfinite(bootstrap_auroc(np.array([[0.1, 0.9]]), np.array([0, 1]), weights)).all()
+
+
+def test_bootstrap_auroc_equals_naive_resampling(score, y):
+    weights = bootstrap_weights(N, 20, seed=9)
+    naive = [
+        np.mean([reference.roc_auc_score(y[d], one[d]) for one in score])
+        for d in naive_resamples(weights)
+    ]
+    close(bootstrap_auroc(score, y, weights), naive, 1e-5)
+
+
+def test_interval_is_the_percentile_interval():
+    samples = np.arange(1001) / 1000
+    close(interval(0.5, samples), (0.025, 0.975))
+    close(interval(0.5, samples, confidence=0.8), (0.1, 0.9))
+
+
+@pytest.mark.parametrize("estimate", [-0.3, 1.4])
+def test_interval_contains_its_estimate(estimate):
+    low, high = interval(estimate, np.linspace(0, 1, 101))
+    assert low <= estimate <= high
+
+
+def test_a_bounded_figure_is_three_columns():
+    samples = np.linspace(0, 1, 101)
+    low, high = interval(0.5, samples, 0.9)
+    expected = {"x": 0.5, "x_low": low, "x_high": high}
+    assert bounded("x", 0.5, samples, 0.9) == expected
+    assert list(bounded("x", 0.5, samples, 0.9)) == ["x", "x_low", "x_high"]
+
+
+def test_a_bounded_mean_is_that_of_the_patients_asked_for(rng, y):
+    values, weights, ill = rng.random(N), bootstrap_weights(N, 200, seed=3), y == 1
+    found = bounded_mean("x", values, weights, 0.95, where=ill)
+    naive = [values[d][ill[d]].mean() for d in naive_resamples(weights)]
+    assert found["x"] == values[ill].mean()
+    close([found["x_low"], found["x_high"]], np.quantile(naive, [0.025, 0.975]), 1e-6)
+    assert bounded_mean("x", values, weights, 0.95)["x"] == values.mean()
+
+
+@pytest.mark.parametrize("confidence", [0.8, 0.95])
+def test_interval_of_a_proportion_covers_at_its_nominal_rate(confidence):
+    truth, n, repeats = 0.8, 300, 600
+    weights = bootstrap_weights(n, 500, seed=0)
+    people = np.random.default_rng(1).random((repeats, n)) < truth
+    bounds = [
+        interval(one.mean(), bootstrap_mean(one.astype(float), weights), confidence)
+        for one in people
+    ]
+    covered = np.mean([low <= truth <= high for low, high in bounds])
+    # Three standard errors of the simulation, and half a point because a proportion jumps by 1/n.
+    assert abs(covered - confidence) < 3 * (confidence * (1 - confidence) / repeats) ** 0.5 + 0.005
+
+
+# ---- paired comparison ----
+
+
+def test_paired_difference_against_its_closed_form(rng):
+    a, b = rng.random(N), rng.random(N)
+    paired = paired_difference(a, b, bootstrap_weights(N, 5000, seed=0))
+    se = (a - b).std() / N**0.5
+    close(paired["difference"], a.mean() - b.mean())
+    close(paired["se"] / se, 1, 0.05)
+    close(
+        [paired["low"], paired["high"]],
+        [paired["difference"] - 1.96 * se, paired["difference"] + 1.96 * se],
+        0.1 * se,
+    )
+    close(paired["smallest_detectable"], (1.959964 + 0.841621) * paired["se"], 1e-6)
+
+
+def test_paired_difference_follows_the_confidence_asked_for(rng):
+    a, b, weights = rng.random(N), rng.random(N), bootstrap_weights(N, 500, seed=0)
+    wide, narrow = (paired_difference(a, b, weights, confidence) for confidence in (0.99, 0.8))
+    assert wide["low"] < narrow["low"] < narrow["high"] < wide["high"]
+    close(narrow["smallest_detectable"], (1.281552 + 0.841621) * narrow["se"], 1e-6)
+
+
+def test_what_is_paired_does_not_pay_for_the_spread_between_patients(rng):
+    easy = (rng.random(N) < 0.5).astype(float)
+    paired = paired_difference(easy, easy - 0.01, bootstrap_weights(N, 200, seed=0))
+    close([paired["low"], paired["high"]], 0.01, 1e-6)
+    close(paired["se"], 0, 1e-6)
+
+
+def test_no_difference_is_no_difference(rng):
+    a = rng.random(N)
+    paired = paired_difference(a, a, bootstrap_weights(N, 200, seed=0))
+    assert set(paired.values()) == {0.0}
+
+
+def test_paired_difference_changes_its_sign_with_its_sides(rng):
+    a, b, weights = rng.random(N), rng.random(N), bootstrap_weights(N, 500, seed=0)
+    one, other = paired_difference(a, b, weights), paired_difference(b, a, weights)
+    close(
+        [one["difference"], one["low"], one["high"]],
+        [-other["difference"], -other["high"], -other["low"]],
+        1e-6,
+    )
+    close(one["se"], other["se"], 1e-6)
+
+
+def test_the_smallest_detectable_difference_is_detected_four_times_in_five():
+    n, repeats, spread = 200, 400, 0.5
+    weights, rng = bootstrap_weights(n, 400, seed=0), np.random.default_rng(1)
+    b = np.zeros(n)
+    truth = np.mean(
+        [
+            paired_difference(rng.normal(0, spread, n), b, weights)["smallest_detectable"]
+            for _ in range(20)
+        ]
+    )
+    found = [
+        paired_difference(truth + rng.normal(0, spread, n), b, weights)["low"] > 0
+        for _ in range(repeats)
+    ]
+    assert 0.73 < np.mean(found) < 0.87  # 0.8, give or take three standard errors
+    nothing = [
+        paired_difference(rng.normal(0, spread, n), b, weights)["low"] > 0 for _ in range(repeats)
+    ]
+    assert np.mean(nothing) < 0.06  # 0.025
+
+
+# Newcombe 1998, Statistics in Medicine 17:857, table I, method 3.
+@pytest.mark.parametrize(
+    ("successes", "n", "low", "high"),
+    [
+        (81, 263, 0.2553, 0.3662),
+        (15, 148, 0.0624, 0.1605),
+        (0, 20, 0.0, 0.1611),
+        (1, 29, 0.0061, 0.1718),
+    ],
+)
+def test_wilson_equals_published_values(successes, n, low, high):
+    close(wilson(successes, n), (low, high), 5e-5)
+    close(wilson(n - successes, n), (1 - high, 1 - low), 5e-5)
+
+
+def test_wilson_stays_inside_and_widens_with_confidence():
+    assert wilson(0, 5)[0] == pytest.approx(0, abs=1e-15)
+    assert wilson(5, 5)[1] == 1
+    assert (
+        wilson(3, 10, 0.99)[0]
+        < wilson(3, 10, 0.8)[0]
+        < 0.3
+        < wilson(3, 10, 0.8)[1]
+        < wilson(3, 10, 0.99)[1]
+    )
