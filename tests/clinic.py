@@ -55,8 +55,9 @@ def configuration(values, defenses=DEFENSES) -> Config:
 class Clinic:
     """What an evaluation starts from and leaves.
 
-    Attributes: examined: for each defense the folder of what was measured of it. folder: where the
-        report was written.
+    Attributes:
+        examined: for each defense the folder of what was measured of it.
+        folder: where the report was written.
     """
 
     cfg: Config
