@@ -1,4 +1,4 @@
-"""Runs that are done once: a recipe end to end, under the digest of all that decides its result."""
+"""Runs that are done once: a recipe end to end, kept under the digest of all that decides it."""
 
 import hashlib
 import math
@@ -50,7 +50,10 @@ SHOWN = ("clean_accuracy", "auroc", "sensitivity")
 
 
 def run_recipes(cfg: Config, overrides: Sequence[str] = ()) -> list[dict[str, Any]]:
-    """Runs every defense that `cfg` holds, each once; a line of figures for each."""
+    """Runs every defense that `cfg` holds; a finished one is not run again.
+
+    Returns: a line of figures for each.
+    """
     import torch
 
     torch.set_num_threads(cfg.threads)
@@ -89,7 +92,7 @@ def _run_once(cfg: Config, name: str, dataset: Dataset, overrides: Sequence[str]
 
 
 def only(cfg: Config, name: str) -> Config:
-    """The configuration without the other defenses, so that they do not enter the key."""
+    """The configuration without what belongs to other defenses, which is no part of the key."""
     values = {field: getattr(cfg, field) for field in Config.model_fields} | dict(cfg.sections)
     return Config.model_construct(
         None, **{**values, "examine": [name], "extra": []}, **{name: cfg.defenses[name]}
@@ -120,8 +123,9 @@ def _python(place: Path) -> Iterator[Path]:
 
 
 def drawn_by() -> str:
-    """The digest of all code: tables of other code are drawn up again, which takes seconds."""
-    return sha256(*sorted(Path(__file__).parent.rglob("*.py")))
+    """The digest of all code and the page's frame: what other code drew is drawn up again."""
+    package = Path(__file__).parent
+    return sha256(*sorted([*package.rglob("*.py"), *package.rglob("*.jinja")]))
 
 
 def _figures(evaluation: Path, name: str) -> dict[str, Any]:
@@ -172,5 +176,5 @@ class Summary(Callback):
 
     def _print(self) -> None:
         if self.lines:
-            print(pd.DataFrame(self.lines).to_string(index=False))
+            print(pd.DataFrame(self.lines).to_string(index=False, na_rep="-"))
             print(f"\n{HOW_TO_COMPARE}")
