@@ -1,4 +1,7 @@
-"""Every record that may be presented, one by one, from the definition of the threat: what `pipeline.verify` must agree with."""
+"""Every record that may be presented, one by one, from the definition of the threat.
+
+What `pipeline.verify` must agree with.
+"""
 
 from dataclasses import dataclass, replace
 
@@ -37,7 +40,7 @@ def off_grid(x: Tensor, *, seed: int) -> Tensor:
 
 
 def written(values: Tensor, feature: int, threat: Threat) -> Tensor:
-    """What float32 values of a feature stand for: float64, a multiple of the step if that is what was meant."""
+    """What float32 values of a feature mean: float64, a multiple of the step if meant as one."""
     step = float(threat.step[feature])
     if step == 0:
         return values.double()
@@ -46,7 +49,10 @@ def written(values: Tensor, feature: int, threat: Threat) -> Tensor:
 
 
 def choices(record: Tensor, feature: int, threat: Threat, radius: float) -> Tensor:
-    """The float32 values that may be presented for one value of a record: itself, and the grid points in reach and in range."""
+    """The float32 values that may be presented for one value of a record.
+
+    Itself, and the grid points in reach and in range.
+    """
     own = record[feature : feature + 1]
     if own.isnan() or not threat.mutable[feature]:
         return own
@@ -75,7 +81,7 @@ def everything(
 
 
 def margin(models: Population, x: Tensor, y: int, other: int | None = None) -> Tensor:
-    """(K,) float64: lead of class y over `other`, or over every other class, of the first member."""
+    """(K,) float64: lead of class y over `other`, or over all others, of the first member."""
     logits = models.select(torch.tensor([0])).double()(x[None].double())[0]
     if other is not None:
         return logits[:, y] - logits[:, other]
@@ -96,7 +102,10 @@ def change(x_adv: Tensor, x: Tensor, threat: Threat) -> Tensor:
 
 @dataclass(frozen=True)
 class Truth:
-    """The least distances (P,) at which a record breaks, in both norms; `within` (P, E): whether one between the corners does."""
+    """The least distances (P,) at which a record breaks, in both norms.
+
+    And `within` (P, E): whether one between the corners does.
+    """
 
     linf: Tensor
     l2: Tensor

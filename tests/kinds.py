@@ -45,7 +45,7 @@ def scans(n: int, *, seed: int) -> Dataset:
 
 
 def official_split(dataset: Dataset, *, train: int, seeds: int) -> Plan:
-    """The first records are for training, the others for testing, once per seed; and a release model."""
+    """The first records train, the others test, once per seed; and a release model."""
     test = (torch.arange(len(dataset.y)) >= train).expand(seeds, -1)
     labels = tuple(f"seed{seed}" for seed in range(seeds))
     return Plan(~test, test, torch.arange(seeds), torch.arange(seeds), labels).with_release()
@@ -124,7 +124,7 @@ def convolutions(dataset: Dataset, plan: Plan, cfg: Any) -> Convolutions:
 
 @dataclass(frozen=True)
 class ScoresOnly:
-    """Models of somebody else, behind an interface: a `Population` that gives scores and no more."""
+    """Models of somebody else, behind an interface: a `Population` that gives only scores."""
 
     inside: Networks
     gradients = False

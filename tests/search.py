@@ -1,4 +1,4 @@
-"""Looks for whole records of a cohort in files of any kind: the test of "no patient's record lies here"."""
+"""Looks for whole records of a cohort in files of any kind: no patient's record may lie there."""
 
 import io
 import json
@@ -29,7 +29,10 @@ Array = np.ndarray[Any, Any]
 
 
 def records_in(place: Path, dataset: Dataset) -> dict[str, list[int]]:
-    """Which patients' records stand in which file of a folder, in whatever layout: rows, named rows, columns, text."""
+    """Which patients' records stand in which file of a folder, in whatever layout.
+
+    As rows, named rows, columns or text.
+    """
     wanted, names = _wanted(dataset), list(dataset.schema.names)
     known = [
         np.array([value for value in values if value is not None])
@@ -54,7 +57,7 @@ def as_written(dataset: Dataset, row: int) -> list[float | None]:
 
 
 def _wanted(dataset: Dataset) -> dict[tuple[float | None, ...], int]:
-    """Each record as it may stand there, a missing value as a gap or as its code, and whose it is."""
+    """Each record as it may stand there, a missing value as a gap or its code, and whose it is."""
     wanted = {}
     for row in range(len(dataset.y)):
         record = as_written(dataset, row)
@@ -90,7 +93,10 @@ def _numbers(cells: Iterable[Any]) -> Array:
 
 
 def _candidates(table: Array, known: list[Array]) -> Iterator[tuple[float | None, ...]]:
-    """What stands side by side in a row and could be a record, as each value is one that some record has there."""
+    """What stands side by side in a row and could be a record.
+
+    That is where each value is one that some record has in its place.
+    """
     if table.shape[1] < len(known):
         return
     beside = np.lib.stride_tricks.sliding_window_view(table, len(known), axis=1).reshape(
@@ -164,7 +170,7 @@ def _of_json(value: Any, names: list[str]) -> Iterator[Array]:
 
 
 def _of_columns(columns: list[Any]) -> Iterator[Array]:
-    """Rows of one value each, of lists side by side, or of mappings from a row's name to its value."""
+    """Rows of one value each, of lists side by side, or of mappings from a row to its value."""
     if columns and all(isinstance(column, list) for column in columns):
         yield from (_row(cells) for cells in zip(*columns, strict=False))
     elif columns and all(isinstance(column, dict) for column in columns):

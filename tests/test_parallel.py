@@ -1,4 +1,4 @@
-"""Work beside this process: the same results, and no process left with more threads than it may have."""
+"""Work beside this process: the same results, and no process has more threads than it may."""
 
 import os
 import time

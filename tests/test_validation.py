@@ -1,4 +1,4 @@
-"""Options of attacks and defences: whatever does not fit a signature is one line that names it."""
+"""Options of attacks and defenses: whatever does not fit a signature is one line that names it."""
 
 import math
 

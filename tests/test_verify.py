@@ -1,4 +1,7 @@
-"""One question for all norms, classes and goals: rounds and spared records change no answer."""
+"""One question for all norms, classes and goals.
+
+Rounds, wrong classes and records left alone change nothing in the answer.
+"""
 
 from dataclasses import replace
 from functools import cache

@@ -1,4 +1,4 @@
-"""Whom the attacks are tried on: small untrained networks, and linear models, of which the truth is a formula."""
+"""What attacks are tried on: small untrained networks, and linear models with a closed form."""
 
 import pytest
 

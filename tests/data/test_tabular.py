@@ -1,4 +1,4 @@
-"""Records are read bit for bit, and a file that is wrong is answered with one line that says where."""
+"""Records are read bit for bit; a wrong file is answered with one line that says where."""
 
 import numpy as np
 import pytest
@@ -231,8 +231,8 @@ def test_a_missing_file_says_how_to_fetch_it(tmp_path):
     with pytest.raises(BadInput) as caught:
         read_raw(CFG, tmp_path)
     assert (
-        str(caught.value)
-        == "ward.csv: not found; `dvc pull data.dvc` fetches data/pima.csv, your own files lie in data/local/"
+        str(caught.value) == "ward.csv: not found; `dvc pull data.dvc` fetches data/pima.csv, "
+        "your own files lie in data/local/"
     )
 
 

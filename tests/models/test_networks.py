@@ -1,4 +1,4 @@
-"""Many models as one object: preprocessing inside, leading axes block by block, saved bit for bit."""
+"""Many models as one object: preprocessing inside, axes block by block, saved bit for bit."""
 
 import json
 from dataclasses import replace

@@ -1,4 +1,7 @@
-"""The rectangle that models work on and the patients: each way and back, and rows in an order that everybody relies on."""
+"""The rectangle that models work on and the patients: each way and back.
+
+Rows come in an order that everybody relies on.
+"""
 
 import numpy as np
 import pandas as pd

@@ -1,4 +1,7 @@
-"""The accountant equals closed forms where there are any, and other people's accountants elsewhere, never below the truth."""
+"""The accountant equals closed forms where there are any, and other accountants elsewhere.
+
+It is never below the truth.
+"""
 
 import math
 import subprocess
@@ -193,7 +196,8 @@ def test_renyi_gives_the_recorded_epsilon(line):
 
 def test_the_closed_form_does_not_wait_for_the_library():
     script = (
-        "import sys; from pipeline.statistics import accounting as a; a.gaussian_epsilon(1.0, 1e-5); "
+        "import sys; from pipeline.statistics import accounting as a; "
+        "a.gaussian_epsilon(1.0, 1e-5); "
         "a.pld_epsilon(1.0, 1.0, 1, 1e-5); sys.exit('dp_accounting' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True)

@@ -29,7 +29,7 @@ def questions(models, threat, n=40, largest=1.0, seed=1):
 
 
 def random_boxes(problem, width, per=4, seed=0):
-    """Boxes inside those of the problems, about `width` of their sides wide; some sides are points."""
+    """Boxes inside those of the problems, `width` of their sides wide; some sides are points."""
     index = torch.arange(len(problem)).repeat(per)
     low, high = problem.low[index], problem.high[index]
     a, b = uniform(2, *low.shape, seed=seed)

@@ -1,4 +1,7 @@
-"""The nearest counterexample is the one that trying every record finds; what is proved, no attack of anybody's breaks."""
+"""The nearest counterexample is the one that trying every record finds.
+
+What is proved, no attack of anybody's breaks.
+"""
 
 import warnings
 from dataclasses import replace
@@ -32,7 +35,7 @@ every_norm = pytest.mark.parametrize("norm", ["linf", "l2"])
 
 @cache
 def asked(case):
-    """A model, records with missing values, what the model says of most of them, and what trying everything finds."""
+    """A model, records with missing values, its answers for most, and what trying all finds."""
     hidden, seed, stray = CASES[case]
     models = tiny.population(1, hidden=hidden, seed=seed)
     x = brute.on_grid(15, GRIDDED, seed=seed, missing=0.15)
@@ -100,7 +103,7 @@ def test_the_counterexample_may_be_presented_and_breaks_the_answer_at_that_dista
 
 @every_case
 def test_the_verdict_at_a_radius_is_that_of_its_box(case):
-    """Radii whose reach is a whole number of ticks are on the side that `Threat.box` puts them on."""
+    """Radii that reach a whole number of ticks are on the side that `Threat.box` puts them on."""
     answer, truth = solved(case, "linf"), asked(case)[3]
     for column, eps in enumerate(EPS):
         assert torch.equal(answer.breaks_at <= eps + 1e-9, truth.within[:, column]), eps
@@ -221,7 +224,7 @@ def test_nothing_is_proved_of_a_network_that_is_no_number():
 
 
 def test_a_record_on_the_very_boundary_is_undecided_and_the_next_one_is_not():
-    """The margin of class 1 is glucose minus 120, exactly: 119 breaks the answer, and of 120 nobody can be sure."""
+    """The margin of class 1 is glucose minus 120, exactly: 119 breaks it, at 120 none is sure."""
     models, zero = tiny.population(1, hidden=()), torch.zeros(1, 5)
     weight, bias = torch.zeros(1, 5, 2), torch.tensor([[[0.0, -120.0]]])
     weight[0, 0, 1] = 1.0
@@ -337,7 +340,7 @@ def test_the_distance_of_a_linear_model_within_ranges_is_found_by_bisection():
 
 
 def attacked(models, x, y, threat, eps, seed=0):
-    """The least margin (P,) that random corners, random records and ascent reach inside the ball, in float64."""
+    """The least margin (P,) that random corners, records and ascent reach in the ball, float64."""
     generator = torch.Generator().manual_seed(seed)
     one, limits = models.select(torch.tensor([0])).double(), (threat.lower, threat.upper)
     reach = eps[:, None] * torch.where(threat.mutable, threat.scale, 0.0)
@@ -424,7 +427,7 @@ class Single(torch.nn.Module):
 
 @cache
 def contest():
-    """Complete records as points of the unit box, an ordinary network on it, and what we say of them at one radius."""
+    """Complete records in the unit box, an ordinary network, and our verdicts at one radius."""
     models, x = tiny.population(1), complete(60, 11)
     lower, upper = x.amin(0).double(), x.amax(0).double()
     zero = torch.zeros_like(lower)
@@ -450,7 +453,7 @@ def contest():
 
 
 def judge(unit_adv):
-    """Whether an attack broke nothing that is proved, and how much of what can be broken it broke, in float64."""
+    """Whether an attack broke nothing proved, and how much of what can break; in float64."""
     models, x, y, threat, _, _, robust, broken = contest()
     x_adv = threat.lower + unit_adv.double() * threat.scale
     reach = EPS_OF_PEERS * threat.scale  # a peer's float32 may overstep by an ulp

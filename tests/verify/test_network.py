@@ -77,7 +77,7 @@ def exact_margin(models, record, own, other):
 
 
 def cancelling(models):
-    """Centres far larger than the records, which the first bias takes back: what is left is mostly rounding."""
+    """Centres far larger than the records; the first bias takes them back: rounding is left."""
     center = torch.tensor([[123456.7, 98765.4, 55555.5, 77777.7, 31415.9]])
     preprocessing = {**models.preprocessing, "center": center, "scale": torch.full((1, 5), 0.37)}
     shift = (center.double() / 0.37)[0] @ models.parameters["weight0"][0].double()

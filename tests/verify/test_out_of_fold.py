@@ -1,4 +1,7 @@
-"""What is proved about patients: who is judged by whom, what counts at a radius, and files that hold nothing else."""
+"""What is proved about patients: who is judged by whom, and what counts at a radius.
+
+Files hold nothing else.
+"""
 
 from dataclasses import fields, replace
 

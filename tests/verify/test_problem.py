@@ -121,7 +121,7 @@ def test_the_distance_of_a_box_is_that_of_its_nearest_point(models, x, norm):
 
 
 def test_halving_down_to_single_records_loses_none_and_doubles_none(models):
-    """From one box of each record to boxes of one record each, features in turn: corners must stay on the grid."""
+    """From one box of each record to boxes of single records: corners must stay on the grid."""
     x = brute.on_grid(8, brute.GRIDDED, seed=9, missing=0.0)
     problem = asked(models, x, brute.GRIDDED, 0.15)
     boxes, finished = problem.boxes(), []
@@ -174,7 +174,7 @@ def test_halves_of_a_whole_range_share_no_tick_and_lack_none(models, feature):
 
 @pytest.mark.parametrize("threat", [brute.GRIDDED, brute.COARSE], ids=["fine", "coarse"])
 def test_what_is_strictly_nearer_stays_and_nothing_else(models, threat):
-    """Under linf: the points of `nearer` are those of the box at smaller distances, at every distance that occurs."""
+    """Under linf: the points of `nearer` are those of the box at smaller distances, at each one."""
     x = brute.on_grid(20, threat, seed=3, missing=0.0)
     problem = asked(models, x, threat, 1.0)
     boxes = problem.boxes()

@@ -39,7 +39,7 @@ def asked(case, threat):
 
 @cache
 def rough(case):
-    """Records on a coarse grid, and the smallest number of measurements that breaks each, at most three."""
+    """Records on a coarse grid, and the fewest measurements that break each, at most three."""
     models, x, y = asked(case, ROUGH)
     least = []
     for record, label in zip(x, y.tolist(), strict=True):

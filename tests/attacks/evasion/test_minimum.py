@@ -1,4 +1,7 @@
-"""FAB finds the distance to the boundary: in closed form on a linear model, no further than PGD on a network."""
+"""FAB finds the distance to the boundary.
+
+On a linear model that is the closed form; on a network it is no larger than what PGD finds.
+"""
 
 from dataclasses import replace
 
@@ -121,7 +124,7 @@ def test_on_a_network_it_breaks_about_what_pgd_breaks(threat, classes):
 
 
 def test_the_radii_of_a_grid_share_one_search(linear, complete):
-    """Broken at one radius is broken at every larger one, which separate searches do not promise."""
+    """Broken at one radius is broken at all larger ones, which separate searches do not promise."""
     models = tiny.population(3)
     y = models(complete).argmax(-1)
     grid = torch.linspace(0, 1, 15)[:, None, None, None]
