@@ -1,4 +1,4 @@
-"""A small clinic: five features, synthetic records on the clinic's grid, and untrained networks for them."""
+"""A small clinic: five features, synthetic records on its grid, and untrained networks."""
 
 from pathlib import Path
 
@@ -70,7 +70,7 @@ SPARSE = Threat.of(SCHEMA.features, threat_config(norm="l0", eps=[0, 1, 2]))
 
 
 def records(n: int, *, seed: int, missing: float = 0.1, signal: float = 1.5) -> Dataset:
-    """Records on the clinic's grid; the mutable features carry the diagnosis, `missing` of all values are NaN."""
+    """Records on the clinic's grid; mutable features carry the diagnosis, `missing` are NaN."""
     generator = torch.Generator().manual_seed(seed)
     z = torch.randn(n, len(FEATURES), generator=generator)
     score = signal * (z[:, 0] + 0.7 * z[:, 1] - 0.5 * z[:, 2]) + torch.randn(n, generator=generator)
@@ -123,7 +123,7 @@ def same_bits(a: Tensor, b: Tensor) -> bool:
 
 
 def slope(models: Population, y: Tensor, threat: Threat) -> Tensor:
-    """(M, B, D): of linear models, by how much the margin of the true class changes per unit of `eps` along each feature."""
+    """(M, B, D): of linear models, how the true margin changes per unit of `eps` by feature."""
     weight = models.parameters["weight0"] / models.preprocessing["scale"][..., None]
     across = (weight[..., 1] - weight[..., 0])[:, None]
     return torch.where(y[..., None] == 1, across, -across) * threat.scale.float()

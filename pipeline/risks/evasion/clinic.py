@@ -15,7 +15,7 @@ GROUPS = {"all": "of all", "ill": "of the ill", "healthy": "of the healthy"}
 
 
 def eps_table(features: Mapping[str, FeatureConfig], eps_list: Sequence[float]) -> pd.DataFrame:
-    """What each radius means in the unit of each measurement, beside how well that is measured at all.
+    """What each radius means in the unit of each measurement, and how well that is measured.
 
     Args:
         features: the features of the schema, by name.
@@ -66,9 +66,12 @@ def patient_parts(
     parts: list[Part] = [
         Heading("Which patients, and what it takes"),
         Note(
-            "Per patient: the repetition with the median distance. The change is the nearest record found that the model answers "
-            "wrongly; it is proved that no nearer one does below the smaller radius given. The usual error is one standard "
-            "deviation of a repeated measurement; from day to day a patient varies more. A change within measurement error needs "
+            "Per patient: the repetition with the median distance. The change is the "
+            "nearest record found that the model answers "
+            "wrongly; it is proved that no nearer one does below the smaller radius "
+            "given. The usual error is one standard "
+            "deviation of a repeated measurement; from day to day a patient varies more. "
+            "A change within measurement error needs "
             "no attacker."
         ),
     ]
@@ -84,13 +87,18 @@ def patient_parts(
             parts.append(Table(fragile, "patients"))
         turned = shares[shares["defense"] == name]
         if len(turned):
-            said = "Correct answers that one measurement can turn by itself, anywhere in its plausible range:"
+            said = (
+                "Correct answers that one measurement can turn by itself, anywhere in "
+                "its plausible range:"
+            )
             parts += [Note(said, small=False), Table(shares_in_words(turned))]
     return parts
 
 
 def within_error_sentence(table: pd.DataFrame, confidence: float = 0.95) -> str:
-    """How many correct answers change although no value moved by more than its usual error, with Wilson's interval.
+    """How many correct answers change although no value moved by more than its usual error.
+
+    With Wilson's interval.
 
     At least so many: of each patient only the record that is nearest in units of scale was looked
     at.
@@ -102,11 +110,15 @@ def within_error_sentence(table: pd.DataFrame, confidence: float = 0.95) -> str:
         if len(right):
             low, high = intervals.wilson(turned, len(right), confidence)
             said.append(
-                f"{turned} of {len(right)} correct {what} ({turned / len(right):.1%}; {low:.1%} to {high:.1%})"
+                f"{turned} of {len(right)} correct {what} ({turned / len(right):.1%}; "
+                f"{low:.1%} to {high:.1%})"
             )
     if not said:
         return "No patient is answered correctly."
-    return f"Turned by changes within the usual measurement error of every value, at least: {' and '.join(said)}."
+    return (
+        "Turned by changes within the usual measurement error of every value, at least: "
+        f"{' and '.join(said)}."
+    )
 
 
 def shares_in_words(shares: pd.DataFrame) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""From rows to the comparison that people read: every figure with its interval, every defence paired with the baseline."""
+"""From rows to the comparison that people read: figures, intervals, paired differences."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -103,7 +103,7 @@ def threat_columns(rows: pd.DataFrame, threat: str) -> dict[str, str]:
 def proved(
     verified: Verified | None, outcome: Outcome, weights: Array, confidence: float
 ) -> list[dict[str, float]]:
-    """One line per radius: the share of patients proved robust, its interval, and the share of whom nothing is known."""
+    """One line per radius: the shares of patients proved robust and undecided, with an interval."""
     if verified is None:
         return [{} for _ in outcome.eps]
     lines = []
@@ -126,7 +126,10 @@ def proved(
 
 
 def by_attack(audits: Mapping[str, Findings], cfg: AuditConfig, seed: int) -> pd.DataFrame:
-    """One row per (defense, threat, attack, eps): the accuracy each attack leaves, its interval, and its threat in full."""
+    """One row per (defense, threat, attack, eps): the accuracy each attack leaves, its interval.
+
+    And what the threat allows, in full.
+    """
     lines: list[dict[str, Any]] = []
     weights: Array | None = None
     for defense, findings in audits.items():
@@ -167,7 +170,7 @@ def by_attack(audits: Mapping[str, Findings], cfg: AuditConfig, seed: int) -> pd
 
 
 def exact_curves(audits: Mapping[str, Findings], points: int = 201) -> pd.DataFrame:
-    """The whole curve of what is proved, from the radii: the share of patients `proved` robust against eps."""
+    """The whole curve of what is proved: the share of patients `proved` robust against eps."""
     frames = []
     for defense, findings in audits.items():
         for threat, verified in findings.verified.items():
@@ -188,7 +191,7 @@ def exact_curves(audits: Mapping[str, Findings], points: int = 201) -> pd.DataFr
 def curve(
     outcome: Outcome, reference: Outcome | None, weights: Array, confidence: float
 ) -> list[dict[str, Any]]:
-    """One line per radius: figures under the worst of all attacks, their intervals, and the difference to `reference`."""
+    """One line per radius: figures under all attacks, intervals, the difference to `reference`."""
     y, worst = outcome.y, outcome.worst
     clean = _figures(worst[0], y, weights, confidence)
     lines = []
@@ -332,7 +335,10 @@ def evaluate_audits(audits: Mapping[str, Findings], cfg: Config) -> Evaluation:
 
 
 def headline_metrics(table: pd.DataFrame, threat: str) -> dict[str, dict[str, float]]:
-    """The few figures of each defence that `dvc metrics` shows: clean ones, robust accuracy at each radius, what is undecided."""
+    """The few figures of each defense that `dvc metrics` shows.
+
+    Clean ones, robust accuracy at each radius, and what is undecided.
+    """
     result: dict[str, dict[str, float]] = {}
     for defense, lines in table[table["threat"] == threat].groupby("defense", sort=False):
         first = lines.iloc[0]

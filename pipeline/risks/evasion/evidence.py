@@ -1,4 +1,4 @@
-"""All that is known of one defence when it is judged: outcomes, measurements, and what each attack knew."""
+"""All that is known of a defense when it is judged: outcomes, measurements, access."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -45,7 +45,8 @@ class Evidence:
         """Refuses what no rule would read."""
         if unknown := [name for name in self.diagnostics if name not in MEASUREMENTS]:
             raise ValueError(
-                f"no rule reads the measurement {', '.join(unknown)}; known: {', '.join(MEASUREMENTS)}"
+                f"no rule reads the measurement {', '.join(unknown)}; known: "
+                f"{', '.join(MEASUREMENTS)}"
             )
         attacks = dict.fromkeys(
             name for outcome in self.by_threat.values() for name in outcome.margins
@@ -63,7 +64,7 @@ class Evidence:
         ]
 
     def must_beat(self, outcome: Outcome, *access: Access) -> Sides:
-        """The attacks of an outcome that must beat those with one of these kinds of access, and these."""
+        """The attacks of an outcome that must beat those with such access; and those with it."""
         others = self.attacks(outcome, *access)
         named = [
             name for name in outcome.margins if self.attackers[name].must_beat.intersection(access)
@@ -96,7 +97,10 @@ class Duel:
 
 
 def duels(evidence: Evidence, sides: Callable[[Outcome], Iterable[Sides]]) -> Iterator[Duel]:
-    """A duel at every radius of every threat, between the sides that an outcome has; none where a side is empty."""
+    """A duel at every radius of every threat between the sides of an outcome.
+
+    None where a side is empty.
+    """
     for threat, outcome in evidence.by_threat.items():
         accuracy, suite = outcome.accuracy, (outcome.worst > 0).mean((1, 2))
         for favourites, outsiders in sides(outcome):

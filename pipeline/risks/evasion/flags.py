@@ -1,4 +1,4 @@
-"""What makes a defence's figures suspect, whatever they say: one rule per flag, each a pure function of the evidence.
+"""What makes a defense's figures suspect: one rule per flag, a function of the evidence.
 
 A flag is an alarm, not a proof, and no flag is no proof either. **Every flag costs the rank**
 (`tables.ranking` ranks those without any), because each of them means that the robust accuracy may
@@ -39,7 +39,7 @@ Rule = Callable[
 
 
 def raise_flags(evidence: Evidence) -> dict[str, str]:
-    """The flags that the evidence raises, each with one sentence: figures, and where (threat, eps); without ";" inside."""
+    """The flags that the evidence raises, each with one sentence: figures, threat, eps; no ";"."""
     sentences = {name: rule(evidence) for name, rule in FLAGS.items()}
     return {name: sentence for name, sentence in sentences.items() if sentence is not None}
 
@@ -53,13 +53,15 @@ def _lost(fought: Iterable[Duel], limit: float) -> str | None:
     if worst is None or worst.gap <= limit:
         return None
     return (
-        f"{worst.threat}, eps {worst.eps:g}: accuracy {worst.under_favourite:.3f} under {worst.favourite} but "
-        f"{worst.under_outsider:.3f} under {worst.outsider} ({worst.under_all:.3f} under all attacks together)"
+        f"{worst.threat}, eps {worst.eps:g}: accuracy {worst.under_favourite:.3f} under "
+        f"{worst.favourite} but "
+        f"{worst.under_outsider:.3f} under {worst.outsider} ({worst.under_all:.3f} under "
+        "all attacks together)"
     )
 
 
 def masked_gradients(evidence: Evidence) -> str | None:
-    """Cross-entropy loses where the margin wins, or records made elsewhere win where gradients lose."""
+    """Cross-entropy loses where the margin wins, or foreign records win where gradients lose."""
 
     def losses(outcome: Outcome) -> Iterable[Sides]:
         known = evidence.attackers
@@ -111,7 +113,7 @@ def pgd_loses_to_fgsm(evidence: Evidence) -> str | None:
 
 
 def catastrophic_overfitting(evidence: Evidence) -> str | None:
-    """One step sees a robust model where many on the same loss see none: training fooled one step."""
+    """One step sees a robust model, many on the same loss see none: training fooled one step."""
 
     def sides(outcome: Outcome) -> Iterable[Sides]:
         known = evidence.attackers
@@ -165,7 +167,10 @@ def not_converged(evidence: Evidence) -> str | None:
 
 
 def randomised(evidence: Evidence) -> str | None:
-    """The same question gets two answers; attacks would have to average over them (Athalye et al. 2018, 1802.00420)."""
+    """The same question gets two answers.
+
+    Attacks would have to average over them (Athalye et al. 2018, arXiv:1802.00420).
+    """
     difference = evidence.diagnostics.get("nondeterminism", 0.0)
     return (
         None
@@ -192,7 +197,10 @@ def unbounded_survivor(evidence: Evidence) -> str | None:
     )
     if left <= constant:
         return None
-    return f"accuracy {left:.3f} survives an attack without limits, while a constant answer gets {constant:.3f}"
+    return (
+        f"accuracy {left:.3f} survives an attack without limits, while a constant answer "
+        f"gets {constant:.3f}"
+    )
 
 
 def violations(evidence: Evidence) -> str | None:
@@ -238,13 +246,16 @@ def suspected_leak(evidence: Evidence) -> str | None:
 
 
 def clean_mismatch(evidence: Evidence) -> str | None:
-    """At eps 0 nothing may change: every attack, under every threat, must leave the same clean margins."""
+    """At eps 0 nothing may change: every attack must leave the same clean margins."""
     clean = next(iter(evidence.first.margins.values()))[0]
     for threat, outcome in evidence.by_threat.items():
         for attack, margins in outcome.margins.items() if outcome.eps[0] == 0 else ():
             differ = ~(np.abs(margins[0] - clean) <= CLEAN_MISMATCH * np.maximum(np.abs(clean), 1))
             if differ.any():
-                return f"{threat}, eps 0: {differ.sum()} of {differ.size} answers under {attack} are not those without any attack"
+                return (
+                    f"{threat}, eps 0: {differ.sum()} of {differ.size} answers under "
+                    f"{attack} are not those without any attack"
+                )
     return None
 
 
@@ -256,7 +267,10 @@ def not_monotone(evidence: Evidence) -> str | None:
         if (rise := np.diff(accuracy, prepend=accuracy[0])).max() > 0:
             at = int(rise.argmax())
             before, after = accuracy[at - 1], accuracy[at]
-            return f"{threat}, eps {outcome.eps[order][at]:g}: robust accuracy rises from {before:.3f} to {after:.3f}"
+            return (
+                f"{threat}, eps {outcome.eps[order][at]:g}: robust accuracy rises from "
+                f"{before:.3f} to {after:.3f}"
+            )
     return None
 
 

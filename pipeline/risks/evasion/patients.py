@@ -1,4 +1,4 @@
-"""From what is proved about each patient to what a clinician reads: which change, in which unit, within which error."""
+"""From what is proved about a patient to what a clinician reads: change, unit, error."""
 
 import math
 from collections.abc import Mapping
@@ -23,7 +23,9 @@ Array = np.ndarray[Any, Any]
 
 
 def patients(verified: Verified, x: Tensor, schema: Schema) -> pd.DataFrame:
-    """One row per patient, of the repetition whose `breaks_at` is the (lower) median; the first of those that tie.
+    """One row per patient, of the repetition whose `breaks_at` is the (lower) median.
+
+    The first of those that tie.
 
     Args:
         verified: what is proved, S repetitions x N patients.
@@ -102,19 +104,28 @@ def patients(verified: Verified, x: Tensor, schema: Schema) -> pd.DataFrame:
 
 
 def typical(breaks_at: Tensor) -> Tensor:
-    """(N,) the repetition of each patient whose distance (S, N) is the lower median; the first of those that tie."""
+    """(N,) the repetition of each patient whose distance (S, N) is the lower median.
+
+    The first of those that tie.
+    """
     median = breaks_at.sort(0).values[(len(breaks_at) - 1) // 2]
     return (breaks_at == median).int().argmax(0)
 
 
 def differing(x: Array, other: Array, schema: Schema) -> Array:
-    """(N, D) bool: where two records (N, D) hold different values; a missing value never differs, nor does a rounding error."""
+    """(N, D) bool: where two records (N, D) hold different values.
+
+    A missing value never differs, nor does a rounding error.
+    """
     slack = np.array([TICK_TOLERANCE * (feature.step or 0.0) for feature in schema.features])
     return np.asarray(np.abs(other - x) > slack)
 
 
 def within_errors(x: Array, other: Array, schema: Schema) -> Array:
-    """(N, D) bool: where a value moved by no more than the usual error of its measurement; no known error, no."""
+    """(N, D) bool: where a value moved by no more than the usual error of its measurement.
+
+    Never where no error is known.
+    """
     error = np.array([feature.error or math.nan for feature in schema.features])
     slack = np.array(
         [TICK_TOLERANCE * (feature.step or feature.error or 0.0) for feature in schema.features]
@@ -123,7 +134,10 @@ def within_errors(x: Array, other: Array, schema: Schema) -> Array:
 
 
 def decimals(feature: FeatureConfig) -> int:
-    """How many decimals its values are written with: those of its step, or three significant places of its scale."""
+    """How many decimals its values are written with.
+
+    Those of its step, or three significant places of its scale.
+    """
     if feature.step is None:
         return max(0, 2 - math.floor(math.log10(feature.scale)))
     return max(0, -int(Decimal(str(feature.step)).normalize().as_tuple().exponent))
@@ -157,7 +171,9 @@ def _largest(row: Array) -> float:
 
 
 def most_fragile(table: pd.DataFrame, top: int = 20) -> pd.DataFrame:
-    """The correct diagnoses of disease that the smallest change turns into a missed one, the most fragile first.
+    """The correct diagnoses of disease that the smallest change turns into a missed one.
+
+    The most fragile first.
 
     Args:
         table: as `patients` returns it.
@@ -188,7 +204,7 @@ def most_fragile(table: pd.DataFrame, top: int = 20) -> pd.DataFrame:
 def alone_shares(
     verified: Verified, schema: Schema, *, confidence: float, resamples: int, seed: int
 ) -> pd.DataFrame:
-    """How many of the correct diagnoses each measurement can turn by itself, anywhere in its plausible range.
+    """How many correct diagnoses each measurement can turn alone, within its plausible range.
 
     Args:
         verified: what is proved, S repetitions x N patients.
@@ -239,7 +255,10 @@ def _share(
 
 @dataclass(frozen=True)
 class Clinic:
-    """What a clinician reads of an evaluation, for each defence, under the headline threat: `patients` and `alone_shares`."""
+    """What a clinician reads of each defense under the headline threat.
+
+    `patients` and `alone_shares`.
+    """
 
     patients: dict[str, pd.DataFrame]
     alone: dict[str, pd.DataFrame]

@@ -35,7 +35,10 @@ def draw_all(tables: Tables, cfg: AuditConfig, folder: Path) -> list[Picture]:
 
 
 def robustness(comparison: pd.DataFrame, exact: pd.DataFrame, threat: str) -> "Figure":
-    """Robust accuracy, and sensitivity under attack, against the radius, with interval bands; what is proved at every radius."""
+    """Robust accuracy, and sensitivity under attack, against the radius, with interval bands.
+
+    And what is proved at every radius.
+    """
     figure, axes = axes_of(1, 2, (11, 4.2))
     lines = comparison[comparison["threat"] == threat]
     for colour, (defense, curve) in zip(

@@ -1,4 +1,4 @@
-"""What is said of evasion: what the attacks do to each defence, to which patients, who attacks, and what one eps means."""
+"""What is said of evasion: who attacks, what it does to which patients, what eps means."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ from pipeline.risks.risk import Context, Tables
 
 
 def chapters(tables: Tables, context: Context, folder: Path) -> Sequence[Chapter]:
-    """The headline threat, the others, what each attack leaves, who attacks, the classification report, and what one eps means."""
+    """The headline threat, the others, each attack, who attacks, classification, what eps means."""
     if not len(tables.get("comparison", ())):
         return ()
     cfg, comparison = context.cfg, tables["comparison"]
@@ -25,24 +25,29 @@ def chapters(tables: Tables, context: Context, folder: Path) -> Sequence[Chapter
     )
     parts: list[Part] = [
         Note(
-            "Robust accuracy counts the patients for whom no record within the radius is known that changes the right answer: "
-            'neither an attack nor the verifier found one. "exact": for each of them it is proved that there is none. eps is in '
-            "reference standard deviations of each feature. Ranked by the area under robust balanced accuracy."
+            "Robust accuracy counts the patients for whom no record within the radius is known "
+            "that changes the right answer: neither an attack nor the verifier found one. "
+            '"exact": for each of them it is proved that there is none. eps is in reference '
+            "standard deviations of each feature. Ranked by the area under robust balanced "
+            "accuracy."
         ),
         Table(_headline(comparison[comparison["threat"] == headline], shown), "numbers"),
         *draw_all(tables, cfg.audit, folder),
         *_patients(tables, shown),
     ]
     left = Note(
-        'Accuracy under each attack alone. Where all is decided none leaves less than "exact"; one that leaves much more is weak, '
+        "Accuracy under each attack alone. Where all is decided none leaves less than "
+        '"exact"; one that leaves much more is weak, '
         "or misled."
     )
     who = Note(
-        "What each attack sees of the model, how many answers it may ask for per record, and its ids in MITRE ATLAS, NIST AI 100-2 "
+        "What each attack sees of the model, how many answers it may ask for per record, "
+        "and its ids in MITRE ATLAS, NIST AI 100-2 "
         "E2025 and the OWASP Machine Learning Security Top 10."
     )
     means = Note(
-        "The change that each eps allows; in brackets, what is left of it on the clinic's grid. The usual error is one standard "
+        "The change that each eps allows; in brackets, what is left of it on the "
+        "clinic's grid. The usual error is one standard "
         "deviation of a repeated measurement; the eps beside it is what it amounts to."
     )
     title = f"Classification report, clean and at eps {cfg.audit.eps[-1]:g}"

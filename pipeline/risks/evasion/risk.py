@@ -97,7 +97,7 @@ def figures(tables: Tables, name: str, cfg: Config) -> Iterator[Figure]:
 
 
 def points(tables: Tables, name: str, cfg: Config) -> Sequence[Point]:
-    """A nested run per radius of the headline threat, with the threats that measure radii in the same unit."""
+    """A nested run per radius of the headline threat, with all threats of the same unit."""
     if "comparison" not in tables:
         return ()
     table = own(tables, "comparison", name)
@@ -114,7 +114,7 @@ def points(tables: Tables, name: str, cfg: Config) -> Sequence[Point]:
 
 
 def _at_radius(lines: "pd.DataFrame", threat: str) -> list[Figure]:
-    """Every figure at one radius; those of the threat models beside the headline carry its name in front."""
+    """Every figure at one radius; those of threats beside the headline carry their name."""
     values: dict[str, float] = {}
     for _, line in lines.sort_values("threat", key=lambda threats: threats != threat).iterrows():
         prefix = "" if line["threat"] == threat else f"{line['threat']}/"
@@ -146,7 +146,10 @@ def summary(tables: Tables, cfg: Config) -> str:
     from pipeline.risks.evasion.summary import defenses_by_radius
 
     said = "intervals: bootstrap over patients; exact: proved for every patient"
-    return f"Out of fold, threat model: {cfg.audit.headline}; {said}\n\n{defenses_by_radius(tables['comparison'], cfg.audit.headline)}"
+    return (
+        f"Out of fold, threat model: {cfg.audit.headline}; "
+        f"{said}\n\n{defenses_by_radius(tables['comparison'], cfg.audit.headline)}"
+    )
 
 
 RISK = Risk(

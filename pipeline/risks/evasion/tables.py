@@ -1,4 +1,4 @@
-"""Every table about evasion: the comparison of defences, what each attack leaves, and what it means for single patients."""
+"""Every table about evasion: defenses compared, each attack, and single patients."""
 
 import pandas as pd
 
@@ -11,7 +11,10 @@ from pipeline.verify.out_of_fold import verdicts
 
 
 def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
-    """`comparison, attacks, fragile, alone, classification, confusion`, curves for plots, and `patients` and `verdicts` of each."""
+    """`comparison, attacks, fragile, alone, classification, confusion`, and those of each defense.
+
+    Curves for plots; `patients` and `verdicts` of each defense.
+    """
     audits = {name: Findings.load(place) for name, place in sources.of("evasion").items()}
     if not audits:
         return {}

@@ -1,4 +1,4 @@
-"""Gradient attacks reach the closed form on a linear model, and the stronger ones are stronger on a network."""
+"""Gradient attacks reach the closed form on a linear model; the stronger are stronger."""
 
 from itertools import pairwise
 
@@ -33,7 +33,7 @@ def y(models, x):
 
 
 def expected(linear, x, y, threat, eps):
-    """The smallest margin in the ball, whatever range and grid: it falls by eps times the dual norm of the slope."""
+    """The smallest margin in the ball falls by eps times the dual norm of the slope."""
     steepness = slope(linear, y, threat) * threat.mutable
     fastest = steepness.abs().sum(-1) if threat.norm == "linf" else steepness.norm(dim=-1)
     return margin(linear(x), y) - eps * fastest
@@ -176,7 +176,7 @@ def test_more_restarts_never_hurt_any_record(models, x, y, loss, threat, attack)
 
 @pytest.mark.parametrize("attack", [pgd, apgd])
 def test_the_margin_sees_through_a_saturated_softmax(models, x, attack):
-    """Masking: at a thousandth of the temperature the cross-entropy's gradient is exactly 0 in float32, the margin's is not."""
+    """Masking: at a thousandth of the temperature only cross-entropy's gradient is exactly 0."""
     last = max(name for name in models.parameters if name.startswith("weight"))[-1]
     hot = {
         n: t * 1e4 if n in (f"weight{last}", f"bias{last}") else t

@@ -311,7 +311,10 @@ def test_who_must_not_lose_to_whom_and_by_how_much(favourites, outsiders, limit,
         raised = raise_flags(judged(margins, y))
         assert set(raised) == expected
         for sentence in raised.values():
-            figures = f"eps {EPS[at]:g}: accuracy 0.900 under {favourites[0]} but {0.9 - share:.3f} under {outsiders[0]}"
+            figures = (
+                f"eps {EPS[at]:g}: accuracy 0.900 under {favourites[0]} but "
+                f"{0.9 - share:.3f} under {outsiders[0]}"
+            )
             assert sentence == f"clinical, {figures} ({0.9 - share:.3f} under all attacks together)"
     other = dict.fromkeys(favourites, broken(flat(0.9, y), 0.3, at)) | dict.fromkeys(
         outsiders, flat(0.9, y)
@@ -343,11 +346,13 @@ def test_the_sentence_shows_the_radius_where_most_is_lost_and_what_the_suite_fin
     }
     sentence = raise_flags(judged(margins))["masked_gradients"]
     assert sentence == (
-        "clinical, eps 0.5: accuracy 0.900 under pgd_ce but 0.500 under pgd_margin (0.500 under all attacks together)"
+        "clinical, eps 0.5: accuracy 0.900 under pgd_ce but 0.500 under pgd_margin "
+        "(0.500 under all attacks together)"
     )
     both = raise_flags(judged({**margins, TRANSFER: broken(flat(0.9), 0.8, 1)}))["masked_gradients"]
     assert both.startswith(
-        f"{sentence[: sentence.index('(')]}(0.100 under all attacks together) and clinical, eps 0.1: "
+        f"{sentence[: sentence.index('(')]}(0.100 under all attacks together) and "
+        "clinical, eps 0.1: "
     )
 
 
@@ -489,7 +494,9 @@ def test_a_model_that_says_the_same_of_everyone_is_degenerate(answer):
         judged({"fgsm": np.broadcast_to(np.where(answer == Y, 3.0, -3.0), (3, 2, len(Y)))})
     )
     assert raised == {
-        "degenerate": f"unattacked, {answer:.1%} of the patients are called ill, balanced accuracy 0.500"
+        "degenerate": (
+            f"unattacked, {answer:.1%} of the patients are called ill, balanced accuracy 0.500"
+        )
     }
 
 

@@ -1,4 +1,4 @@
-"""Whether an attack can trust a model: measurements of its gradients and answers, as evidence for `pipeline.risks.evasion.flags`.
+"""Whether an attack can trust a model: what its gradients and answers are, for `flags`.
 
 Each is a pure function; the model is any callable from records (M, B, D) in clinical units to
 logits (M, B, C). After Carlini et al. 2019 (arXiv:1902.06705), Athalye et al. 2018
@@ -30,7 +30,9 @@ SUM_TOLERANCE = 1e-4  # float32 softmaxes add up to 1 within this
 def zero_gradient_share(
     model: LogitsFn, x: Tensor, y: Tensor, loss: Loss = "cross_entropy"
 ) -> float:
-    """The share of rightly answered records at which the loss has no gradient at all, in float32: gradient attacks stand still.
+    """The share of rightly answered records at which the loss has no gradient in float32.
+
+    Gradient attacks stand still there.
 
     Args:
         model: to be measured.
@@ -51,7 +53,9 @@ def zero_gradient_share(
 def gradient_agreement(
     model: LogitsFn, x: Tensor, y: Tensor, scale: Tensor, *, reference: LogitsFn
 ) -> float:
-    """Cosine between the margin's gradient, as an attack gets it, and central differences of the margin in float64.
+    """Cosine between the margin's gradient and its central differences in float64.
+
+    The gradient as an attack gets it.
 
     In units of `scale`, so that no feature counts by the size of its unit. The median over a
     member's records, because a kink of a ReLU may lie between the two points; then the worst
@@ -89,7 +93,10 @@ def nondeterminism(model: LogitsFn, x: Tensor) -> float:
 
 @torch.no_grad()
 def answers_are_probabilities(model: LogitsFn, x: Tensor) -> float:
-    """The share of answers that lie in [0, 1] and sum to 1: a softmax, whose gradient vanishes where the model is certain."""
+    """The share of answers that lie in [0, 1] and sum to 1: a softmax.
+
+    Its gradient vanishes where the model is certain.
+    """
     answers = model(x)
     like_probabilities = ((answers >= 0) & (answers <= 1)).all(-1) & (
         (answers.sum(-1) - 1).abs() <= SUM_TOLERANCE
@@ -108,7 +115,9 @@ def convergence_gap(
     steps: int = PGD_STEPS,
     step_size: float = PGD_STEP_SIZE,
 ) -> float:
-    """How much accuracy twice the steps of PGD on the margin take away beyond the steps given; a share of records.
+    """How much accuracy twice the steps of PGD on the margin take beyond the steps given.
+
+    A share of the records.
 
     Positive = the attack had not converged. Chance can make it a little negative.
     """

@@ -1,4 +1,4 @@
-"""The one audit: what every attack does to a population, out of fold, and what is proved. `attack` and `evaluate` call it."""
+"""What every attack does to a population, out of fold, and what is proved."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -266,7 +266,10 @@ def _mutable(dataset: Dataset, threat: Threat) -> list[str]:
 
 @dataclass(frozen=True)
 class Subject:
-    """Whom an audit is about: M models, the patients that each may be scored on (M, B), and a linear stand-in for each model."""
+    """Whom an examination is about: M models and the patients each may be scored on (M, B).
+
+    And a linear stand-in for each model.
+    """
 
     population: Population
     surrogate: LogitsFn
@@ -286,7 +289,7 @@ class Subject:
         return self.dataset.y[self.index]
 
     def radius(self, threat: Threat, radii: list[float]) -> Tensor:
-        """Radii that broadcast over (E, M, B, D): 0 for those whom the goal of the threat spares."""
+        """Radii that broadcast over (E, M, B, D): 0 for those whom the threat's goal spares."""
         event = (1,) * threat.mutable.dim()
         eps = torch.tensor(radii).view(-1, 1, 1, *event)
         return (
@@ -297,7 +300,7 @@ class Subject:
 
     @torch.no_grad()
     def scored(self, grid: Grid, x_adv: Tensor) -> tuple[Tensor, Tensor]:
-        """Margins in float64, and how many values changed, of records (E, M, B, D); both (E, S, N)."""
+        """Of records (E, M, B, D), float64 margins and how many values changed; both (E, S, N)."""
         margins = margin(self.population.double()(x_adv.double()), self.y)
         differs = (x_adv != self.x) & ~self.x.isnan()
         changed = differs.flatten(1 - self.dataset.x.dim()).sum(-1)

@@ -1,4 +1,4 @@
-"""What the attacks did to one defence, as arrays: between an audit's rows and whoever judges or compares them."""
+"""What the attacks did to one defense, as arrays for whoever judges or compares them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,12 +26,12 @@ class Outcome:
 
     @property
     def worst(self) -> Array:
-        """(E, S, N): the smallest margin over the suite and over all smaller radii, whose boxes lie inside."""
+        """(E, S, N): the smallest margin over the suite and all smaller radii: boxes lie inside."""
         return np.minimum.accumulate(np.minimum.reduce(list(self.margins.values())), axis=0)
 
     @property
     def accuracy(self) -> dict[str, Array]:
-        """For each attack alone, (E,): the share of patients still answered rightly, seeds averaged."""
+        """For each attack, (E,): the share of patients still answered rightly, seeds averaged."""
         return {name: (margins > 0).mean((1, 2)) for name, margins in self.margins.items()}
 
 

@@ -1,4 +1,4 @@
-"""Nobody is scored by a model that saw them; nothing leaves the threat model; all can be recomputed."""
+"""Nobody is scored by a model that saw them; no record leaves the threat model."""
 
 from dataclasses import fields, replace
 
@@ -254,7 +254,7 @@ def linear(dataset, plan):
 
 @pytest.fixture(scope="module")
 def of_linear(linear, dataset, plan, cfg):
-    """What is found of linear models; what their margins (S, N) lose at eps 1 by the closed form."""
+    """What is found of linear models; what margins (S, N) lose at eps 1 in closed form."""
     threats = only(cfg, "unconstrained", "clinical")
     suite = {name: cfg.attack[name] for name in ("noise", "fgsm", "pgd_ce", "pgd_margin")}
     findings = audit(
@@ -408,7 +408,7 @@ def test_no_check_of_the_audit_itself_fails(result):
 
 @pytest.mark.parametrize("threat", RADII)
 def test_where_all_is_decided_robust_accuracy_is_verified_accuracy(result, rows, cfg, threat):
-    """No attack breaks more than the verifier, which breaks whoever it says: float32 loses nothing."""
+    """No attack breaks more than the verifier, and float32 loses nothing of what it breaks."""
     one = result.findings.verified[threat]
     robust, broken = one.robust_at(RADII[threat]), one.broken_at(RADII[threat])
     assert torch.equal(robust, ~broken)  # decided
