@@ -8,8 +8,6 @@ import torch
 import yaml
 
 import tiny
-from pipeline import params
-from pipeline.tracking.store import one_writer, tracking_uri
 
 # More threads than the models are wide only add noise to the timing, and parallel test runners
 # share the cores.
@@ -29,12 +27,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def smoke_text() -> str:
     """`params.yaml` as the preset for tests composes it."""
+    from pipeline import params  # and with it every risk
+
     return params.compose(["experiment=smoke"], tiny.ROOT / "conf")
 
 
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory) -> Path:
     """A database that MLflow has set up, to be copied: setting one up takes seconds."""
+    from pipeline.tracking.store import one_writer, tracking_uri
+
     path = tmp_path_factory.mktemp("store") / "mlflow.db"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{path}")
@@ -68,6 +70,8 @@ def evaluated(smoke_values, tmp_path_factory):
 @pytest.fixture
 def cfg(values):
     """The composed configuration, checked."""
+    from pipeline import params
+
     return params.parse(values, "conf")
 
 

@@ -1,4 +1,7 @@
-"""A small clinic: five features, synthetic records on its grid, and untrained networks."""
+"""A small clinic: five features, synthetic records on its grid, untrained networks for them.
+
+It imports the floors below the risks alone: a broken risk must not break every test.
+"""
 
 from pathlib import Path
 
@@ -70,7 +73,10 @@ SPARSE = Threat.of(SCHEMA.features, threat_config(norm="l0", eps=[0, 1, 2]))
 
 
 def records(n: int, *, seed: int, missing: float = 0.1, signal: float = 1.5) -> Dataset:
-    """Records on the clinic's grid; mutable features carry the diagnosis, `missing` are NaN."""
+    """Records on the clinic's grid; mutable features carry the diagnosis.
+
+    Of all values the share `missing` is NaN.
+    """
     generator = torch.Generator().manual_seed(seed)
     z = torch.randn(n, len(FEATURES), generator=generator)
     score = signal * (z[:, 0] + 0.7 * z[:, 1] - 0.5 * z[:, 2]) + torch.randn(n, generator=generator)
@@ -123,7 +129,10 @@ def same_bits(a: Tensor, b: Tensor) -> bool:
 
 
 def slope(models: Population, y: Tensor, threat: Threat) -> Tensor:
-    """(M, B, D): of linear models, how the true margin changes per unit of `eps` by feature."""
+    """(M, B, D): how much a linear model's margin changes per unit of `eps` along each feature.
+
+    The margin of the true class `y`.
+    """
     weight = models.parameters["weight0"] / models.preprocessing["scale"][..., None]
     across = (weight[..., 1] - weight[..., 0])[:, None]
     return torch.where(y[..., None] == 1, across, -across) * threat.scale.float()
