@@ -37,18 +37,16 @@ def chapters(tables: Tables, context: Context, folder: Path) -> Sequence[Chapter
     ]
     left = Note(
         "Accuracy under each attack alone. Where all is decided none leaves less than "
-        '"exact"; one that leaves much more is weak, '
-        "or misled."
+        '"exact"; one that leaves much more is weak, or misled.'
     )
     who = Note(
-        "What each attack sees of the model, how many answers it may ask for per record, "
-        "and its ids in MITRE ATLAS, NIST AI 100-2 "
-        "E2025 and the OWASP Machine Learning Security Top 10."
+        "What each attack sees of the model, how many answers it may ask for per record, and its "
+        "ids in MITRE ATLAS, NIST AI 100-2 E2025 and the OWASP Machine Learning Security Top 10."
     )
     means = Note(
-        "The change that each eps allows; in brackets, what is left of it on the "
-        "clinic's grid. The usual error is one standard "
-        "deviation of a repeated measurement; the eps beside it is what it amounts to."
+        "The change that each eps allows; in brackets, what is left of it on the clinic's grid. "
+        "The usual error is one standard deviation of a repeated measurement; the eps beside it "
+        "is what it amounts to."
     )
     title = f"Classification report, clean and at eps {cfg.audit.eps[-1]:g}"
     report = tables["classification"][
