@@ -63,10 +63,10 @@ def contest(
     unit = problem.unit(x).numpy()
 
     def ours(_: int) -> Callable[[int, Tensor], Tensor]:
-        effort = Effort(STEPS, BATCH, RATE, DECAY)
+        effort = Effort(architecture, STEPS, BATCH, RATE, DECAY)
 
         def learn(records: Tensor, answers: Tensor, count: int) -> Population:
-            return train_copies(records, answers, [count], seeds, architecture, schema, effort)
+            return train_copies(records, answers, [count], seeds, schema, effort)
 
         def drawn(number: int, count: int) -> Tensor:
             generator = torch.Generator().manual_seed(number)

@@ -18,7 +18,7 @@ from pipeline.data.schema import Dataset
 from pipeline.defenses import train
 from pipeline.defenses.adversarial import attack_part_of_batch
 from pipeline.defenses.opacus_engine import fit_through_opacus
-from pipeline.defenses.privacy import calibrate, fit_private
+from pipeline.defenses.privacy import NoisySteps, PrivacyBudget, calibrate, fit_private
 from pipeline.defenses.undefended import architecture_for, fit_as_configured
 from pipeline.models.answers import margin
 from pipeline.models.mlp import initialise
@@ -165,27 +165,23 @@ def private(problem: Problem) -> dict[str, Contender]:
     The noise is calibrated before the clock starts.
     """
     cfg, options = problem.cfg, {**problem.cfg.defenses["dp_train"], **SAMPLED}
-    sigma = calibrate(
-        options["epsilon"], options["delta"], options["sample_rate"], options["steps"]
-    )["noise_multiplier"]
+    spent = ("epsilon", "delta", "sample_rate", "steps")
+    budget = PrivacyBudget(**{name: options[name] for name in spent})
     architecture = architecture_for(problem.recorded, cfg)
     chosen = ("sample_rate", "expected_batch", "max_grad_norm", "steps", "learning_rate")
     numbers = {name: options[name] for name in chosen}
+    how = NoisySteps(calibrate(budget)["noise_multiplier"], **numbers)
 
     def ours(_: int) -> Population:
         return fit_private(
-            problem.recorded,
-            problem.plan.select(torch.arange(AT_ONCE)),
-            architecture,
-            sigma,
-            **numbers,
+            problem.recorded, problem.plan.select(torch.arange(AT_ONCE)), architecture, how
         )
 
     def opacus(repeat: int, mode: Literal["hooks", "ghost"]) -> tuple[int, Population]:
         member = repeat % SCORED
         plan = problem.plan.select(torch.tensor([member]))
         return member, fit_through_opacus(
-            problem.recorded, plan, architecture, sigma, grad_sample_mode=mode, **numbers
+            problem.recorded, plan, architecture, how, grad_sample_mode=mode
         )
 
     def accuracy(of_member: dict[int, LogitsFn]) -> float:

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from pipeline.config import Count, FeatureConfig, Positive
-from pipeline.data.schema import Schema
+from pipeline.data.schema import Dataset, Schema
 from pipeline.models.networks import Networks
 
 Access = Literal["scores", "labels"]
@@ -46,10 +46,8 @@ class Guess:
 
 def attribute_inference(
     population: Networks,
-    x: Tensor,
-    y: Tensor,
+    dataset: Dataset,
     member: Tensor,
-    schema: Schema,
     attributes: Sequence[str],
     *,
     candidates: Count,
@@ -72,11 +70,9 @@ def attribute_inference(
 
     Args:
         population: V victims of two classes.
-        x: (N, D) records in clinical units, NaN = missing.
-        y: (N,) diagnoses.
+        dataset: N records and diagnoses.
         member: (V, N) bool, who trained each victim.
-        schema: what the D measurements are.
-        attributes: the names of those to guess, one at a time.
+        attributes: the names of the measurements to guess, one at a time.
         candidates: values tried, evenly from `lower` to `upper`; those that the clinic would record
             as one count once.
         generator: halves the records.
@@ -88,7 +84,7 @@ def attribute_inference(
     Raises:
         ValueError: an attribute is not among the names.
     """
-    models, x = population.double(), x.double()
+    models, x, schema = population.double(), dataset.x.double(), dataset.schema
     first_half = torch.randperm(x.shape[0], generator=generator) % 2 == 0
     known = ~x.isnan()
     # the attacker fills gaps with the public centre, and marks them
@@ -96,35 +92,27 @@ def attribute_inference(
     guesses: list[Guess] = []
     for attribute in attributes:
         column = schema.names.index(attribute)
-        feature, others = (
-            schema.features[column],
-            [other for other in range(x.shape[1]) if other != column],
-        )
+        feature, others = schema.features[column], torch.arange(x.shape[1]) != column
         values = candidate_values(feature, candidates)
-        seen, if_value = answers(models, x, column, values)
-        evidence = _evidence(seen, if_value)
+        evidence = _evidence(*answers(models, x, column, values))
         grid, wanted = (values - feature.center) / feature.scale, standard[:, column]
-        usable = known[:, column] & ~member
+        unknown = ~known[:, column]
+        inputs = torch.cat(
+            [standard[:, others], (~known[:, others]).double(), dataset.y.double()[:, None]], 1
+        )
         for diagnosis in (False, True):
-            inputs = torch.cat(
-                [standard[:, others], (~known[:, others]).double(), y.double()[:, None]], 1
-            )
-            inputs = inputs if diagnosis else inputs[:, :-1]
-            halves = [
-                _estimates(inputs, wanted, usable & half, grid, evidence)
+            given = inputs if diagnosis else inputs[:, :-1]
+            first, second = (
+                _estimates(given, wanted, half & ~unknown & ~member, grid, evidence)
                 for half in (~first_half, first_half)
-            ]
-            for key in evidence:
-                for attacker in ("posterior", "learned"):
-                    pairs = [half[key, attacker] for half in halves]
-                    alone, aided = (
-                        torch.where(first_half, a, b) for a, b in zip(*pairs, strict=True)
-                    )
-                    errors = [
-                        (one - wanted).abs().masked_fill(~known[:, column], torch.nan)
-                        for one in (alone, aided)
-                    ]
-                    guesses.append(Guess(attribute, diagnosis, key, attacker, *errors))
+            )
+            for (access, attacker), pair in first.items():
+                errors = [
+                    (torch.where(first_half, one, other) - wanted).abs()
+                    for one, other in zip(pair, second[access, attacker], strict=True)
+                ]
+                alone, aided = (error.masked_fill(unknown, torch.nan) for error in errors)
+                guesses.append(Guess(attribute, diagnosis, access, attacker, alone, aided))
     return guesses
 
 
@@ -155,9 +143,8 @@ def answers(models: Networks, x: Tensor, column: int, values: Tensor) -> tuple[T
     records = x.expand(models.size, -1, -1)
     seen = _log_odds(models(records))
     trial, out = records.clone(), seen.new_empty(len(values), *seen.shape)
-    for index, value in enumerate(
-        values.tolist()
-    ):  # one block of records after another: hidden layers fit the cache
+    # one block of records after another: hidden layers fit the cache
+    for index, value in enumerate(values.tolist()):
         trial[..., column] = value
         out[index] = _log_odds(models(trial))
     return seen, out
@@ -309,7 +296,7 @@ def typical_record(
 
 
 def compare_with_people(
-    records: Tensor, x: Tensor, y: Tensor, member: Tensor, schema: Schema, target_class: int = 1
+    records: Tensor, dataset: Dataset, member: Tensor, target_class: int = 1
 ) -> dict[str, Tensor]:
     """Whether a typical record tells more of its class than is public, and whether it is a person.
 
@@ -318,10 +305,8 @@ def compare_with_people(
 
     Args:
         records: (V, D) typical records in clinical units, one per victim.
-        x: (N, D) records of people, NaN = missing.
-        y: (N,) diagnoses.
+        dataset: N people.
         member: (V, N) bool, who trained each victim.
-        schema: of the D measurements.
         target_class: the class that the records are typical of.
 
     Returns:
@@ -332,9 +317,9 @@ def compare_with_people(
         to the nearest other one. A record much nearer to a member than `between_people` is that
         person.
     """
-    center, scale = schema.column("center"), schema.column("scale")
-    people, points = x.double() / scale, records.double() / scale
-    mean = people[y == target_class].nanmean(0)
+    center, scale = dataset.schema.column("center"), dataset.schema.column("scale")
+    people, points = dataset.x.double() / scale, records.double() / scale
+    mean = people[dataset.y == target_class].nanmean(0)
     to_people = _distances(points, people)
     among = _distances(people, people).fill_diagonal_(torch.inf).amin(1)
     return {

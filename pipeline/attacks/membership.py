@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
+from pipeline.data.schema import Dataset
 from pipeline.models.answers import margin
 from pipeline.models.population import Population
 
@@ -45,33 +46,29 @@ class Signals:
 @torch.no_grad()
 def signals(
     population: Population,
-    x: Tensor,
-    y: Tensor,
+    dataset: Dataset,
     *,
     copies: int,
     spread: float,
-    scale: Tensor,
     generator: torch.Generator,
 ) -> Signals:
     """Asks every model about every record, and about noisy copies of it, the same for all models.
 
     Args:
         population: T models.
-        x: (N, D) records in clinical units; a missing value (NaN) stays missing.
-        y: (N,) recorded classes.
+        dataset: N records and their recorded classes; a missing value (NaN) stays missing.
         copies: noisy copies of each record, at least 0; with none, `label_share` is 0 or 1.
-        spread: standard deviation of the noise, in units of `scale`.
-        scale: (D,) in clinical units.
+        spread: standard deviation of the noise, in units of the schema's `scale`.
         generator: of the noise.
     """
-    models, x = population.double(), x.double()
-    shape = (population.size, *x.shape)
+    models, x, y = population.double(), dataset.x.double(), dataset.y
+    shape, scale = (population.size, *x.shape), dataset.schema.column("scale").double()
     logits = models(x.expand(shape))
     odds = _log_odds(logits)
     hits = (margin(logits, y) > 0).double()
     for _ in range(copies):  # one after another, for memory's sake
         noise = torch.randn(x.shape, generator=generator, dtype=torch.float64)
-        hits += margin(models((x + spread * scale.double() * noise).expand(shape)), y) > 0
+        hits += margin(models((x + spread * scale * noise).expand(shape)), y) > 0
     return Signals(_of_class(odds, y), odds.amax(-1), hits / (copies + 1))
 
 

@@ -37,15 +37,17 @@ LIMIT = 36.0  # log-odds beyond which a float64 probability is 0 or 1
 
 @dataclass(frozen=True)
 class Effort:
-    """How long a copy is trained: the same number of steps, whatever the budget.
+    """What a copy is, and how long it is trained: equally many steps, whatever the budget.
 
     Attributes:
+        architecture: of every copy.
         steps: of Adam.
         batch_size: records of a step, drawn with replacement from those that were asked about.
         learning_rate: of Adam.
         weight_decay: L2 penalty.
     """
 
+    architecture: Architecture
     steps: int
     batch_size: int
     learning_rate: float
@@ -214,7 +216,6 @@ def train_copies(
     answers: Tensor,
     budgets: Sequence[int],
     seeds: Tensor,
-    architecture: Architecture,
     schema: Schema,
     effort: Effort,
 ) -> Networks:
@@ -229,9 +230,8 @@ def train_copies(
         answers: (A, V, n) in [0, 1].
         budgets: each at most n.
         seeds: (A,) of each attacker's weights and batches.
-        architecture: of every copy.
         schema: centre and scale of each feature.
-        effort: how long is trained.
+        effort: what is trained, and how long.
 
     Returns:
         A x V x budgets copies; budgets run fastest, then victims.
@@ -242,7 +242,7 @@ def train_copies(
     return fit(
         dataset,
         plan,
-        architecture,
+        effort.architecture,
         draw=with_replacement(effort.steps, effort.batch_size),
         gradient=imitation(answers.flatten().float()),
         learning_rate=effort.learning_rate,

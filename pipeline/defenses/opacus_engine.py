@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
+from pipeline.defenses.privacy import NoisySteps
 from pipeline.files import BadInput
 from pipeline.models.mlp import Architecture, as_module, initialise, parameters_of
 from pipeline.models.networks import Networks, public_preprocessing
@@ -23,13 +24,8 @@ def fit_through_opacus(
     dataset: Dataset,
     plan: Plan,
     architecture: Architecture,
-    noise_multiplier: float,
+    how: NoisySteps,
     *,
-    sample_rate: float,
-    expected_batch: float,
-    max_grad_norm: float,
-    steps: int,
-    learning_rate: float,
     grad_sample_mode: Literal["hooks", "ghost"] = "hooks",
 ) -> Networks:
     """Trains the members of `plan` one after another with `opacus.PrivacyEngine`.
@@ -44,11 +40,11 @@ def fit_through_opacus(
     from opacus import PrivacyEngine
     from tqdm import tqdm
 
-    batches = round(1 / sample_rate)
-    if not math.isclose(batches * sample_rate, 1):
+    batches = round(1 / how.sample_rate)
+    if not math.isclose(batches * how.sample_rate, 1):
         raise BadInput(
             "dp_train.sample_rate: the opacus engine needs 1 / sample_rate to be whole; "
-            f"{sample_rate} is not"
+            f"{how.sample_rate} is not"
         )
     center, scale = dataset.schema.column("center"), dataset.schema.column("scale")
     preprocessing = public_preprocessing(center, scale, plan.size)
@@ -62,22 +58,22 @@ def fit_through_opacus(
         loader = DataLoader(records, batch_size=-(-len(records) // batches), generator=generator)
         private, optimiser, *criterion, private_loader = PrivacyEngine().make_private(
             module=module,
-            optimizer=torch.optim.Adam(module.parameters(), lr=learning_rate),
+            optimizer=torch.optim.Adam(module.parameters(), lr=how.learning_rate),
             data_loader=loader,
-            noise_multiplier=noise_multiplier,
-            max_grad_norm=max_grad_norm,
+            noise_multiplier=float(how.noise),
+            max_grad_norm=how.max_grad_norm,
             noise_generator=torch.Generator().manual_seed(int(plan.seeds[member]) + DP_NOISE),
             grad_sample_mode=grad_sample_mode,
         )
-        if not math.isclose(private_loader.sample_rate, sample_rate):
+        if not math.isclose(private_loader.sample_rate, how.sample_rate):
             raise BadInput(
                 f"dp_train.sample_rate: opacus would draw with {private_loader.sample_rate}, not "
-                f"{sample_rate}"
+                f"{how.sample_rate}"
             )
-        optimiser.expected_batch_size = expected_batch
+        optimiser.expected_batch_size = how.expected_batch
         # ghost clipping brings a loss of its own
         loss = criterion[0] if criterion else nn.functional.cross_entropy
-        _steps(private, loss, optimiser, private_loader, steps)
+        _steps(private, loss, optimiser, private_loader, how.steps)
         constants = {name: value[member : member + 1] for name, value in preprocessing.items()}
         weights, label = parameters_of(module), plan.labels[member]
         trained.append(Networks(architecture, constants, weights, (label,)))

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import astuple, dataclass
 from typing import Annotated, Any, Literal
 
 import torch
@@ -32,6 +33,44 @@ SampleRate = Annotated[float, Field(gt=0, le=1)]  # 1 = every record in every st
 BLOCK = 5000
 # above this epsilon Opacus' PRV accountant takes minutes and overflows (meta-pytorch/opacus#604)
 PRV_LIMIT = 50.0
+
+
+@dataclass(frozen=True)
+class PrivacyBudget:
+    """What may be spent in so many steps.
+
+    Attributes:
+        epsilon: target, met from below.
+        delta: must be below 1 / records.
+        sample_rate: of the Poisson draw.
+        steps: noisy steps.
+    """
+
+    epsilon: float
+    delta: float
+    sample_rate: float
+    steps: int
+
+
+@dataclass(frozen=True)
+class NoisySteps:
+    """How DP-SGD trains.
+
+    Attributes:
+        noise: multiplier, standard deviation over the clipping norm: one for all members, or (M,).
+        sample_rate: of the Poisson draw.
+        steps: noisy steps.
+        expected_batch: the public denominator.
+        max_grad_norm: clipping bound, L2, over all weights of a model.
+        learning_rate: of Adam.
+    """
+
+    noise: float | Tensor
+    sample_rate: float
+    steps: int
+    expected_batch: float
+    max_grad_norm: float
+    learning_rate: float
 
 
 def dp_train(
@@ -79,24 +118,23 @@ def dp_train(
     Raises:
         BadInput: delta is too large for the cohort, or the two accountants contradict each other.
     """
-    guarantee = guarantee_for(plan, "dp_train", epsilon, delta, sample_rate, steps)
+    budget = PrivacyBudget(epsilon, delta, sample_rate, steps)
+    guarantee = guarantee_for(plan, budget, "dp_train")
     guarantee |= {"max_grad_norm": max_grad_norm, "denominator": expected_batch, "engine": engine}
     trainer: Callable[..., Networks] = fit_private
     if engine == "opacus":
         from pipeline.defenses.opacus_engine import fit_through_opacus
 
         trainer = fit_through_opacus
-    population = trainer(
-        dataset,
-        plan,
-        architecture_for(dataset, cfg),
+    how = NoisySteps(
         guarantee["noise_multiplier"],
-        sample_rate=sample_rate,
-        expected_batch=expected_batch,
-        max_grad_norm=max_grad_norm,
-        steps=steps,
-        learning_rate=learning_rate,
+        sample_rate,
+        steps,
+        expected_batch,
+        max_grad_norm,
+        learning_rate,
     )
+    population = trainer(dataset, plan, architecture_for(dataset, cfg), how)
     population.facts["guarantee"] = guarantee
     return population
 
@@ -105,13 +143,8 @@ def fit_private(
     dataset: Dataset,
     plan: Plan,
     architecture: Architecture,
-    noise: float | Tensor,
+    how: NoisySteps,
     *,
-    sample_rate: float,
-    expected_batch: float,
-    max_grad_norm: float,
-    steps: int,
-    learning_rate: float,
     perturb: Perturb | None = None,
     name: str = "dp_train",
 ) -> Networks:
@@ -123,13 +156,7 @@ def fit_private(
         dataset: the records.
         plan: who trains, M members.
         architecture: of every member.
-        noise: multiplier of the clipping norm, one for all or (M,) one for each member; 0 =
-            clipping alone, which claims nothing.
-        sample_rate: of the Poisson draw.
-        expected_batch: the public denominator.
-        max_grad_norm: clipping bound, L2, over all weights of a model.
-        steps: noisy steps.
-        learning_rate: of Adam.
+        how: noise, draw, clipping and steps.
         perturb: replaces the records of a batch before the gradient. What it makes of a record may
             depend on that record and on the weights as they stand, and on nothing else, or one
             record would move more than one clipped gradient.
@@ -139,9 +166,9 @@ def fit_private(
         dataset,
         plan,
         architecture,
-        draw=poisson(sample_rate, steps),
-        gradient=private_gradient(max_grad_norm, noise, expected_batch, plan.seeds),
-        learning_rate=learning_rate,
+        draw=poisson(how.sample_rate, how.steps),
+        gradient=private_gradient(how.max_grad_norm, how.noise, how.expected_batch, plan.seeds),
+        learning_rate=how.learning_rate,
         preprocessing=public_preprocessing(
             dataset.schema.column("center"), dataset.schema.column("scale"), plan.size
         ),
@@ -150,9 +177,7 @@ def fit_private(
     )
 
 
-def guarantee_for(
-    plan: Plan, name: str, epsilon: float, delta: float, sample_rate: float, steps: int
-) -> dict[str, Any]:
+def guarantee_for(plan: Plan, budget: PrivacyBudget, name: str) -> dict[str, Any]:
     """What `calibrate` says, for a plan whose largest training set the delta must suit.
 
     Raises:
@@ -160,18 +185,16 @@ def guarantee_for(
             `name`.
     """
     records = int(plan.train.sum(1).max())
-    if delta * records >= 1:
+    if budget.delta * records >= 1:
         raise BadInput(
-            f"{name}.delta: {delta:g} is not below 1 / records = {1 / records:.2g}; such a claim "
-            "allows a leak"
+            f"{name}.delta: {budget.delta:g} is not below 1 / records = {1 / records:.2g}; such a "
+            "claim allows a leak"
         )
-    return calibrate(epsilon, delta, sample_rate, steps, name)
+    return calibrate(budget, name)
 
 
-def calibrate(
-    epsilon: float, delta: float, sample_rate: float, steps: int, name: str = "dp_train"
-) -> dict[str, Any]:
-    """The least noise that spends at most `epsilon`, by Opacus' accountants.
+def calibrate(budget: PrivacyBudget, name: str = "dp_train") -> dict[str, Any]:
+    """The least noise that spends at most the budget, by Opacus' accountants.
 
     With `sample_rate` 1 every step is the Gaussian mechanism, and the claim is exact: the closed
     form of Balle and Wang (2018, arXiv:1805.06530) for all steps together. Otherwise RDP is an
@@ -187,6 +210,7 @@ def calibrate(
         BadInput: PRV exceeds RDP, which means that one of them is wrong; or no noise reaches the
             target.
     """
+    epsilon, delta, sample_rate, steps = astuple(budget)
     covers = {
         "epsilon_target": epsilon,
         "delta": delta,

@@ -13,7 +13,14 @@ from pipeline.config import Config, Count, Positive
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
 from pipeline.data.threat import Threat
-from pipeline.defenses.privacy import Rate, SampleRate, fit_private, guarantee_for
+from pipeline.defenses.privacy import (
+    NoisySteps,
+    PrivacyBudget,
+    Rate,
+    SampleRate,
+    fit_private,
+    guarantee_for,
+)
 from pipeline.defenses.undefended import architecture_for
 from pipeline.models.networks import Networks
 from pipeline.models.training import Batch
@@ -72,26 +79,25 @@ def dp_adv_train(
         BadInput: delta is too large for the cohort, or the two accountants contradict each other.
     """
     name = "dp_adv_train"
-    guarantee = guarantee_for(plan, name, epsilon, delta, sample_rate, steps)
+    budget = PrivacyBudget(epsilon, delta, sample_rate, steps)
+    guarantee = guarantee_for(plan, budget, name)
     guarantee |= {
         "max_grad_norm": max_grad_norm,
         "denominator": expected_batch,
         "engine": "population",
     }
     attacker = Threat.of(dataset.schema.features, cfg.threat[threat])
-    population = fit_private(
-        dataset,
-        plan,
-        architecture_for(dataset, cfg),
+    how = NoisySteps(
         guarantee["noise_multiplier"],
-        sample_rate=sample_rate,
-        expected_batch=expected_batch,
-        max_grad_norm=max_grad_norm,
-        steps=steps,
-        learning_rate=learning_rate,
-        perturb=attack_each_record(attacker, eps, attack_steps, attack_step_size),
-        name=name,
+        sample_rate,
+        steps,
+        expected_batch,
+        max_grad_norm,
+        learning_rate,
     )
+    perturb = attack_each_record(attacker, eps, attack_steps, attack_step_size)
+    architecture = architecture_for(dataset, cfg)
+    population = fit_private(dataset, plan, architecture, how, perturb=perturb, name=name)
     population.facts["guarantee"] = guarantee
     return population
 
@@ -105,7 +111,7 @@ def attack_each_record(
     """
 
     def perturb(population: Networks, batch: Batch) -> Tensor:
-        spared = torch.Generator()  # one restart draws nothing
+        unused = torch.Generator()  # one restart draws nothing
         return pgd(
             population,
             batch.x,
@@ -114,7 +120,7 @@ def attack_each_record(
             eps=eps,
             steps=steps,
             step_size=step_size,
-            generator=spared,
+            generator=unused,
         )
 
     return perturb

@@ -20,6 +20,7 @@ from pipeline.attacks.inversion import (
     ridge,
     typical_record,
 )
+from pipeline.data.schema import Dataset
 from pipeline.models.networks import public_preprocessing
 from tiny import FEATURES, SCHEMA
 
@@ -63,7 +64,12 @@ def half_of_them(victims, n, seed=5):
 def infer(models, x, y, member, attributes=("glucose",), candidates=CANDIDATES):
     generator = torch.Generator().manual_seed(3)
     return attribute_inference(
-        models, x, y, member, SCHEMA, attributes, candidates=candidates, generator=generator
+        models,
+        Dataset(x, y, SCHEMA),
+        member,
+        attributes,
+        candidates=candidates,
+        generator=generator,
     )
 
 
@@ -454,7 +460,7 @@ def test_people_are_compared_one_by_one(people):
         ]
         return (sum(gaps) / len(gaps)) ** 0.5
 
-    found = compare_with_people(records, x, y, member, SCHEMA, 0)
+    found = compare_with_people(records, Dataset(x, y, SCHEMA), member, 0)
     mean = torch.stack([column[~column.isnan()].mean() for column in x[y == 0].T])
     nearest = torch.tensor([min(apart(x[i], x[j]) for j in range(30) if j != i) for i in range(30)])
     for v in range(2):
@@ -477,7 +483,7 @@ def test_a_person_is_found_among_the_members_only_where_it_is_one(people):
     person = int((~x.isnan()).all(1).nonzero()[0])
     member = torch.zeros(2, len(x), dtype=torch.bool)
     member[0, person] = True
-    found = compare_with_people(x[person].expand(2, -1), x, y, member, SCHEMA)
+    found = compare_with_people(x[person].expand(2, -1), Dataset(x, y, SCHEMA), member)
     assert found["to_nearest_member"].tolist() == [0.0, torch.inf]
     assert float(found["to_nearest_non_member"][0]) > 0
     assert float(found["to_nearest_non_member"][1]) == 0

@@ -18,6 +18,7 @@ from pipeline.attacks.membership import (
     rmia,
     signals,
 )
+from pipeline.data.schema import Dataset
 from pipeline.statistics.separation import auroc
 
 PHI = NormalDist().cdf
@@ -59,9 +60,8 @@ def some(member):
 
 def ask(models, x, y, *, copies=3, spread=0.5, seed=0):
     generator = torch.Generator().manual_seed(seed)
-    return signals(
-        models, x, y, copies=copies, spread=spread, scale=tiny.CLINICAL.scale, generator=generator
-    )
+    dataset = Dataset(x, y, tiny.SCHEMA)
+    return signals(models, dataset, copies=copies, spread=spread, generator=generator)
 
 
 @pytest.mark.parametrize("classes", [2, 3])

@@ -26,7 +26,6 @@ from pipeline.models.training import Batch, mean_gradient
 from tiny import SCHEMA
 
 BUDGETS = [5, 20, 60]
-EFFORT = Effort(steps=30, batch_size=16, learning_rate=1e-2, weight_decay=0.0)
 SMALL, LINEAR = Architecture("mlp", 5, 2, (8,)), Architecture("linear", 5, 2, ())
 PUBLIC = [tiny.records(25, seed=seed).x for seed in (3, 4)]
 
@@ -43,7 +42,8 @@ def asked(victims, access=("probabilities", "labels")):
 
 
 def copies_of(x, answers, seeds=(0, 0), budgets=BUDGETS, architecture=SMALL):
-    return train_copies(x, answers, budgets, torch.tensor(seeds), architecture, SCHEMA, EFFORT)
+    effort = Effort(architecture, steps=30, batch_size=16, learning_rate=1e-2, weight_decay=0.0)
+    return train_copies(x, answers, budgets, torch.tensor(seeds), SCHEMA, effort)
 
 
 # ---- what is asked ----
@@ -194,8 +194,8 @@ def test_a_copy_approaches_a_victim_that_it_can_represent():
     oracle = Oracle(plain(victims.double()), "probabilities", 500)
     x = proposals("marginals", SCHEMA, PUBLIC, 500, 0)[None]
     answers, _ = ask([oracle], x, [500])
-    effort = Effort(steps=400, batch_size=64, learning_rate=5e-2, weight_decay=0.0)
-    copies = train_copies(x, answers, [500], torch.tensor([0]), LINEAR, SCHEMA, effort)
+    effort = Effort(LINEAR, steps=400, batch_size=64, learning_rate=5e-2, weight_decay=0.0)
+    copies = train_copies(x, answers, [500], torch.tensor([0]), SCHEMA, effort)
     fresh = proposals("marginals", SCHEMA, PUBLIC, 500, 1)
     torch.testing.assert_close(plain(copies)(fresh), plain(victims)(fresh), rtol=0, atol=0.2)
 

@@ -12,6 +12,8 @@ import tiny
 from pipeline.data.plan import Plan
 from pipeline.defenses import privacy, train
 from pipeline.defenses.privacy import (
+    NoisySteps,
+    PrivacyBudget,
     calibrate,
     clipped_sum,
     fit_private,
@@ -153,9 +155,10 @@ def test_a_noise_for_each_member_is_what_each_would_have_alone(dataset, hidden):
         "steps": 4,
         "learning_rate": 0.01,
     }
-    together = fit_private(dataset, plan, shape, noises, **numbers)
+    together = fit_private(dataset, plan, shape, NoisySteps(noises, **numbers))
     for member, noise in enumerate(noises.tolist()):
-        alone = fit_private(dataset, plan.select(torch.tensor([member])), shape, noise, **numbers)
+        one = plan.select(torch.tensor([member]))
+        alone = fit_private(dataset, one, shape, NoisySteps(noise, **numbers))
         for name, value in alone.parameters.items():
             torch.testing.assert_close(
                 together.parameters[name][member], value[0], rtol=1e-4, atol=1e-6
@@ -172,7 +175,7 @@ def test_one_noise_for_all_is_the_same_noise_for_each(dataset):
         "learning_rate": 0.01,
     }
     runs = [
-        fit_private(dataset, plan, shape, noise, **numbers)
+        fit_private(dataset, plan, shape, NoisySteps(noise, **numbers))
         for noise in (1.3, torch.full((plan.size,), 1.3, dtype=torch.float64))
     ]
     assert tiny.same_bits(*(run.parameters["weight0"] for run in runs))
@@ -319,7 +322,7 @@ def test_the_draw_of_a_member_depends_on_its_own_seed_alone():
 
 @pytest.mark.parametrize("epsilon", [0.5, 1.0, 3.0, 8.0])
 def test_the_claim_meets_its_target_and_a_second_accountant_confirms_it(epsilon):
-    claim = calibrate(epsilon, 1e-4, 0.1, 500)
+    claim = calibrate(PrivacyBudget(epsilon, 1e-4, 0.1, 500))
     assert 0.98 * epsilon < claim["epsilon"] <= epsilon
     assert claim["epsilon"] == spent("rdp", claim["noise_multiplier"], 1e-4, 0.1, 500)
     # RDP is an upper bound; PRV, tight to 0.01, may only be lower.
@@ -367,12 +370,12 @@ def test_more_noise_fewer_steps_or_a_rarer_draw_spend_less():
 
 def test_an_epsilon_out_of_reach_is_one_line():
     with pytest.raises(BadInput, match=r"dp_train\.epsilon: 1e-05 cannot be reached"):
-        calibrate(1e-5, 1e-4, 0.1, 500)
+        calibrate(PrivacyBudget(1e-5, 1e-4, 0.1, 500))
 
 
 @pytest.mark.parametrize("steps", [1, 40, 500])
 def test_without_sampling_the_claim_is_the_closed_form(steps):
-    claim = calibrate(3.0, 1e-4, 1.0, steps)
+    claim = calibrate(PrivacyBudget(3.0, 1e-4, 1.0, steps))
     assert claim["accountant"] == "gaussian, exact"
     assert claim["epsilon"] == pytest.approx(3.0, rel=1e-6)
     assert claim["epsilon"] <= 3.0

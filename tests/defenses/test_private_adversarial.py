@@ -9,7 +9,7 @@ from pipeline.config import ModelConfig
 from pipeline.data.plan import Plan
 from pipeline.defenses import train
 from pipeline.defenses.adversarial import attack_part_of_batch
-from pipeline.defenses.privacy import clipped_sum, fit_private
+from pipeline.defenses.privacy import NoisySteps, clipped_sum, fit_private
 from pipeline.defenses.private_adversarial import attack_each_record
 from pipeline.files import BadInput
 from pipeline.models.answers import margin
@@ -73,18 +73,15 @@ def one_step(data, present, monkeypatch, perturb):
     )
     plan = Plan(present[None], ~present[None], torch.tensor([-1]), torch.tensor([5]), ("one",))
     shape = Architecture("mlp", 5, 2, (6,))
-    trained = fit_private(
-        data,
-        plan,
-        shape,
-        2.0,
+    how = NoisySteps(
+        noise=2.0,
         sample_rate=1.0,
+        steps=1,
         expected_batch=DENOMINATOR,
         max_grad_norm=CLIP,
-        steps=1,
         learning_rate=1.0,
-        perturb=perturb,
     )
+    trained = fit_private(data, plan, shape, how, perturb=perturb)
     before = initialise(shape, plan.seeds)
     moved = [(trained.parameters[name] - before[name]).flatten() for name in before]
     return -torch.cat(moved) * DENOMINATOR, trained.preprocessing, before

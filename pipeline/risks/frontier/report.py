@@ -37,9 +37,10 @@ def draw(table: pd.DataFrame, folder: Path) -> Picture:
     ):
         x = [ticks[label] for label in _labels(curve)]
         _audited(axes[0], x, curve, colour, str(model))
-        _band(axes[1], x, curve, "lira_tpr_at_1pct", colour, "-", str(model))
-        _band(axes[2], x, curve, "accuracy", colour, "-", f"{model}: accuracy")
-        _band(axes[2], x, curve, "sensitivity", colour, "--", f"{model}: sensitivity")
+        _band(axes[1], x, curve, "lira_tpr_at_1pct", color=colour, label=str(model))
+        _band(axes[2], x, curve, "accuracy", color=colour, label=f"{model}: accuracy")
+        label = f"{model}: sensitivity"
+        _band(axes[2], x, curve, "sensitivity", color=colour, linestyle="--", label=label)
     claimed = table.drop_duplicates("epsilon_claimed").dropna(subset="epsilon_claimed")
     at = [ticks[label] for label in _labels(claimed)]
     axes[0].plot(at, claimed["epsilon_claimed"], color="#999999", linewidth=1, label="claimed")
@@ -102,19 +103,10 @@ def _audited(axis: "Axes", x: list[float], curve: pd.DataFrame, colour: str, lab
     )
 
 
-def _band(
-    axis: "Axes",
-    x: list[float],
-    curve: pd.DataFrame,
-    name: str,
-    colour: str,
-    style: str,
-    label: str,
-) -> None:
-    axis.plot(x, curve[name], style, marker="o", markersize=3, color=colour, label=label)
-    axis.fill_between(
-        x, curve[f"{name}_low"], curve[f"{name}_high"], color=colour, alpha=0.12, linewidth=0
-    )
+def _band(axis: "Axes", x: list[float], curve: pd.DataFrame, name: str, **line: Any) -> None:
+    axis.plot(x, curve[name], marker="o", markersize=3, **line)
+    low, high = curve[f"{name}_low"], curve[f"{name}_high"]
+    axis.fill_between(x, low, high, color=line["color"], alpha=0.12, linewidth=0)
 
 
 def chapters(tables: Tables, context: Context, folder: Path) -> Sequence[Chapter]:

@@ -7,8 +7,8 @@ compared on equal luck.
 """
 
 import operator
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,7 +23,13 @@ from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
 from pipeline.data.tabular import Array
 from pipeline.data.threat import Threat
-from pipeline.defenses.privacy import dp_train, fit_private, guarantee_for
+from pipeline.defenses.privacy import (
+    NoisySteps,
+    PrivacyBudget,
+    dp_train,
+    fit_private,
+    guarantee_for,
+)
 from pipeline.files import BadInput
 from pipeline.models.mlp import MODELS, Architecture
 from pipeline.models.networks import Networks
@@ -116,17 +122,14 @@ class Answers(NamedTuple):
 class Training:
     """How one kind of model is trained at every epsilon; the noise alone differs.
 
-    Attributes:
-        kind: its name.
-        architecture: its network.
-        claims: E, as `claim_of` returns them.
-        numbers: the options of `fit_private`.
+    Attributes: kind: its name. architecture: its network. claims: E, as `claim_of` returns them.
+        how: noise aside, which each claim brings.
     """
 
     kind: str
     architecture: Architecture
     claims: Sequence[Claim]
-    numbers: Mapping[str, Any]
+    how: NoisySteps
 
 
 def trace_frontier(dataset: Dataset, plan: Plan, cfg: Config) -> Frontier:
@@ -142,15 +145,14 @@ def trace_frontier(dataset: Dataset, plan: Plan, cfg: Config) -> Frontier:
         BadInput: `dp_train` is not configured, or its delta is too large for the cohort.
         FailedCheck: an audit proves more than is claimed, or a claim's own numbers add up to more.
     """
-    numbers, wanted = training_numbers(cfg), cfg.section(FrontierSettings)
+    (delta, how), wanted = training_numbers(cfg), cfg.section(FrontierSettings)
     scored = plan.select((plan.repetition >= 0) & (plan.repetition < wanted.repetitions))
     coins = cfg.seed + MEMBERSHIP_HALVES
     halves = Plan.random_halves(len(dataset.y), models=wanted.targets, seed=coins)
-    claims = [claim_of(epsilon, scored, **numbers) for epsilon in wanted.epsilons]
-    options = {name: value for name, value in numbers.items() if name != "delta"}
+    claims = [claim_of(epsilon, scored, delta, how) for epsilon in wanted.epsilons]
     features, classes = dataset.x.shape[1], len(dataset.schema.classes)
     kinds = [
-        Training(kind, MODELS[kind](features, classes, hidden), claims, options)
+        Training(kind, MODELS[kind](features, classes, hidden), claims, how)
         for kind, hidden in wanted.models.items()
     ]
     jobs: list[tuple[Any, ...]] = []
@@ -178,26 +180,27 @@ def trace_frontier(dataset: Dataset, plan: Plan, cfg: Config) -> Frontier:
     )
 
 
-def training_numbers(cfg: Config) -> dict[str, Any]:
-    """The options of `dp_train` but for its epsilon and its engine.
+def training_numbers(cfg: Config) -> tuple[float, NoisySteps]:
+    """Delta, and how `dp_train` trains, without its noise.
 
-    Here the whole population is always trained at once.
+    Its engine does not count: here the whole population is always trained at once.
 
     Raises:
         BadInput: `dp_train` is not configured.
     """
     if RECIPE not in cfg.defenses:
         raise BadInput(
-            f"params.yaml: {RECIPE}: missing; the frontier trains with its numbers, so add "
-            f"{RECIPE} to the defenses"
+            f"params.yaml: {RECIPE}: missing; the frontier trains with its numbers, so add {RECIPE}"
+            " to the defenses"
         )
     options = check_options(dp_train, cfg.defenses[RECIPE], RECIPE)
-    return {name: value for name, value in options.items() if name not in ("epsilon", "engine")}
+    delta = options.pop("delta")
+    for name in ("epsilon", "engine"):
+        del options[name]
+    return delta, NoisySteps(noise=0.0, **options)
 
 
-def claim_of(
-    epsilon: float | None, plan: Plan, *, delta: float, sample_rate: float, steps: int, **_: Any
-) -> dict[str, Any]:
+def claim_of(epsilon: float | None, plan: Plan, delta: float, how: NoisySteps) -> Claim:
     """What is claimed at one epsilon, recomputed by a second accountant, and its noise.
 
     Raises:
@@ -205,7 +208,8 @@ def claim_of(
     """
     if epsilon is None:
         return {"epsilon": None, "delta": delta, "accounts": None, "noise_multiplier": 0.0}
-    guarantee = guarantee_for(plan, RECIPE, epsilon, delta, sample_rate, steps)
+    budget = PrivacyBudget(epsilon, delta, how.sample_rate, how.steps)
+    guarantee = guarantee_for(plan, budget, RECIPE)
     return {
         **recomputed_claim(RECIPE, guarantee),
         "noise_multiplier": guarantee["noise_multiplier"],
@@ -221,14 +225,9 @@ def at_each_noise(training: Training, dataset: Dataset, plan: Plan, purpose: str
     size, claims = plan.size, training.claims
     noise = torch.tensor([claim["noise_multiplier"] for claim in claims], dtype=torch.float64)
     everywhere = plan.select(torch.arange(size).repeat(len(claims)))
-    population = fit_private(
-        dataset,
-        everywhere,
-        training.architecture,
-        noise.repeat_interleave(size),
-        name=f"{training.kind}, {purpose}",
-        **training.numbers,
-    )
+    how = replace(training.how, noise=noise.repeat_interleave(size))
+    name = f"{training.kind}, {purpose}"
+    population = fit_private(dataset, everywhere, training.architecture, how, name=name)
     return [population.select(members) for members in torch.arange(everywhere.size).split(size)]
 
 
@@ -290,8 +289,6 @@ def membership_scores(training: Training, dataset: Dataset, plan: Plan) -> Array
 
 def scores_of(population: Networks, dataset: Dataset, plan: Plan) -> Tensor:
     """(T, N) float32: `ATTACK` on each target of one population."""
-    unused, scale = torch.Generator().manual_seed(0), dataset.schema.column("scale")
-    seen = signals(
-        population, dataset.x, dataset.y, copies=0, spread=1.0, scale=scale, generator=unused
-    )
+    unused = torch.Generator()  # without copies nothing is drawn
+    seen = signals(population, dataset, copies=0, spread=1.0, generator=unused)
     return MEMBERSHIP[ATTACK](seen, plan.train).float()

@@ -96,10 +96,8 @@ def guess_measurements(
     ]
     guesses = attribute_inference(
         victims,
-        dataset.x,
-        dataset.y,
+        dataset,
         member,
-        dataset.schema,
         private,
         candidates=cfg.section(InversionSettings).candidates,
         generator=torch.Generator().manual_seed(cfg.seed + INVERSION_HALVES),
@@ -115,7 +113,7 @@ def guess_measurements(
         for guess in guesses
     )
     typical = typical_record(victims, dataset.schema, ILL, steps=STEPS, learning_rate=LEARNING_RATE)
-    distances = compare_with_people(typical, dataset.x, dataset.y, member, dataset.schema, ILL)
+    distances = compare_with_people(typical, dataset, member, ILL)
     return Inversion(
         questions, errors[:, 0].contiguous(), errors[:, 1].contiguous(), typical, distances
     )

@@ -91,11 +91,9 @@ def infer_members(name: str, halves: Halves, dataset: Dataset, cfg: Config) -> M
     numbers, member = cfg.section(MembershipSettings), halves.plan.train
     seen = signals(
         halves.population,
-        dataset.x,
-        dataset.y,
+        dataset,
         copies=numbers.copies,
         spread=numbers.spread,
-        scale=dataset.schema.column("scale"),
         generator=torch.Generator().manual_seed(cfg.seed + MEMBERSHIP_NOISE),
     )
     scores = {attack: MEMBERSHIP[attack](seen, member).float() for attack in numbers.attacks}

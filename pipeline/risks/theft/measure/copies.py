@@ -302,15 +302,7 @@ def _copies(
     seeds = torch.full((len(attackers),), scene.cfg.seed + COPIES)
 
     def learn(x: Tensor, answers: Tensor, *sizes: int) -> Networks:
-        return train_copies(
-            x,
-            answers,
-            sizes,
-            seeds,
-            _architecture(scene, surrogate),
-            schema,
-            _effort(scene, surrogate),
-        )
+        return train_copies(x, answers, sizes, seeds, schema, _effort(scene, surrogate))
 
     def drawn(number: int, count: int) -> Tensor:
         return proposals(
@@ -345,7 +337,6 @@ def _from_diagnoses(scene: Scene, surrogate: str) -> Copies:
         y,
         budgets,
         torch.tensor([scene.cfg.seed + COPIES]),
-        _architecture(scene, surrogate),
         scene.dataset.schema,
         _effort(scene, surrogate),
     )
@@ -353,16 +344,12 @@ def _from_diagnoses(scene: Scene, surrogate: str) -> Copies:
     return Copies([named], copies, budgets, torch.zeros(1, len(budgets), dtype=torch.long))
 
 
-def _architecture(scene: Scene, surrogate: str) -> Architecture:
-    hidden = tuple(scene.cfg.section(TheftSettings).hidden) if surrogate == "mlp" else ()
-    return Architecture(
-        surrogate, scene.dataset.x.shape[1], len(scene.dataset.schema.classes), hidden
-    )
-
-
 def _effort(scene: Scene, surrogate: str) -> Effort:
+    numbers, features = scene.cfg.section(TheftSettings), scene.dataset.x.shape[1]
+    hidden = tuple(numbers.hidden) if surrogate == "mlp" else ()
     return Effort(
-        steps=scene.cfg.section(TheftSettings).steps,
+        Architecture(surrogate, features, len(scene.dataset.schema.classes), hidden),
+        steps=numbers.steps,
         batch_size=64,
         weight_decay=1e-3,
         **EFFORTS[surrogate],

@@ -1,5 +1,7 @@
 """All epsilons at once are each alone, linear proofs are exact, no broken mechanism passes."""
 
+from dataclasses import asdict, replace
+
 import pytest
 import torch
 
@@ -85,14 +87,14 @@ def test_nobody_is_both_proved_and_broken_and_who_is_wrong_is_broken(found):
 
 
 def test_epsilons_differ_by_their_noise_alone(dataset, changed):
-    numbers = training_numbers(changed())
+    delta, how = training_numbers(changed())
     plan = tiny.plan(dataset)
-    claims = [claim_of(epsilon, plan, **numbers) for epsilon in (0.5, 4.0, None)]
-    numbers.pop("delta")
-    together = at_each_noise(Training("linear", LINEAR, claims, numbers), dataset, plan, "")
+    claims = [claim_of(epsilon, plan, delta, how) for epsilon in (0.5, 4.0, None)]
+    together = at_each_noise(Training("linear", LINEAR, claims, how), dataset, plan, "")
     for population, claim in zip(together, claims, strict=True):
         assert population.labels == plan.labels
-        alone = fit_private(dataset, plan, LINEAR, claim["noise_multiplier"], **numbers)
+        noisy = replace(how, noise=claim["noise_multiplier"])
+        alone = fit_private(dataset, plan, LINEAR, noisy)
         for name, weights in alone.parameters.items():
             torch.testing.assert_close(population.parameters[name], weights, rtol=1e-4, atol=1e-5)
     assert not torch.equal(together[0].parameters["weight0"], together[2].parameters["weight0"])
@@ -147,9 +149,12 @@ def test_without_dp_train_there_are_no_numbers_to_train_with(values, dataset):
 def test_the_numbers_are_those_of_dp_train(changed):
     cfg = changed({"steps": 7, "max_grad_norm": 0.3})
     options = check_options(dp_train, cfg.defenses["dp_train"], "dp_train")
-    assert training_numbers(cfg) == {
-        name: options[name] for name in options if name not in ("epsilon", "engine")
+    delta, how = training_numbers(cfg)
+    assert delta == options["delta"]
+    expected = {
+        name: value for name, value in options.items() if name not in ("epsilon", "delta", "engine")
     }
+    assert asdict(how) == {**expected, "noise": 0.0}
 
 
 def test_a_delta_of_one_in_the_cohort_is_refused(dataset, changed):

@@ -27,10 +27,8 @@ def test_errors_are_those_of_the_first_victims_by_side(told, cfg):
     first = torch.arange(4) < cfg.inversion.victims
     guesses = attribute_inference(
         tiny.population(4).select(first),
-        DATA.x,
-        DATA.y,
+        DATA,
         MEMBER[first],
-        tiny.SCHEMA,
         ["glucose"],
         candidates=cfg.inversion.candidates,
         generator=torch.Generator().manual_seed(cfg.seed),
