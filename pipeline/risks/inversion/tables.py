@@ -125,7 +125,7 @@ def typical_table(told: Mapping[str, Inversion], dataset: Dataset) -> pd.DataFra
     for defense, one in told.items():
         line = {"defense": defense, "victims": len(one.typical)}
         line |= dict(zip(dataset.schema.names, one.typical.mean(0).tolist(), strict=True))
-        for name, values in one.distances.items():
+        for name, values in sorted(one.distances.items()):
             line |= {
                 name: float(values.mean()),
                 f"{name}_low": float(values.min()),

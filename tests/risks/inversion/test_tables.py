@@ -1,5 +1,7 @@
 """Figures of guesses: known errors in clinical units, honest words, and members against others."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -97,3 +99,13 @@ def test_the_typical_record_is_the_mean_of_the_victims():
         3,
     )
     assert not np.isnan(line["age"])
+
+
+def test_columns_do_not_depend_on_the_order_in_which_distances_were_kept():
+    one = told(0.1, 0.1)
+    more = {"b": one.distances["to_class_mean"], "a": one.distances["to_class_mean"]}
+    tables = [
+        typical_table({"baseline": replace(one, distances=dict(order))}, DATA)
+        for order in (more.items(), reversed(more.items()))
+    ]
+    assert list(tables[0]) == list(tables[1])
