@@ -52,7 +52,8 @@ SHOWN = ("clean_accuracy", "auroc", "sensitivity")
 def run_recipes(cfg: Config, overrides: Sequence[str] = ()) -> list[dict[str, Any]]:
     """Runs every defense that `cfg` holds; a finished one is not run again.
 
-    Returns: a line of figures for each.
+    Returns:
+        a line of figures for each.
     """
     import torch
 

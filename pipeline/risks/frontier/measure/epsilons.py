@@ -122,7 +122,10 @@ class Answers(NamedTuple):
 class Training:
     """How one kind of model is trained at every epsilon; the noise alone differs.
 
-    Attributes: kind: its name. architecture: its network. claims: E, as `claim_of` returns them.
+    Attributes:
+        kind: its name.
+        architecture: its network.
+        claims: E, as `claim_of` returns them.
         how: noise aside, which each claim brings.
     """
 
