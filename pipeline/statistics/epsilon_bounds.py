@@ -22,13 +22,11 @@ SHARES = (0.005, 0.02, 0.1, 0.5)
 MAX_EPSILON = 50.0  # no audit shows more: it would need e^50 guesses
 
 
-def clopper_pearson(successes: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Exact two-sided interval of a proportion (Clopper & Pearson 1934); (0, 1) for no trials."""
-    low, high = _clopper_pearson(np.asarray(successes), np.asarray(n), confidence)
-    return float(low), float(high)
-
-
-def _clopper_pearson(successes: Array, n: Array, confidence: float) -> tuple[Array, Array]:
+def clopper_pearson(
+    successes: Array | int, n: Array | int, confidence: float = 0.95
+) -> tuple[Array, Array]:
+    """Exact two-sided intervals of proportions (Clopper & Pearson 1934); (0, 1) for no trials."""
+    successes, n = np.asarray(successes), np.asarray(n)
     tail = (1 - confidence) / 2
     low = np.where(successes > 0, beta.ppf(tail, np.maximum(successes, 1), n - successes + 1), 0.0)
     high = np.where(
@@ -173,8 +171,8 @@ def _log_ratio(
 ) -> Array:
     """The bound of `many_run_bound` before it is cut off at 0; -inf where nothing can be said."""
     tpr, fpr = (
-        _clopper_pearson(tp, positives, confidence)[0],
-        _clopper_pearson(fp, negatives, confidence)[1],
+        clopper_pearson(tp, positives, confidence)[0],
+        clopper_pearson(fp, negatives, confidence)[1],
     )
     with np.errstate(divide="ignore", invalid="ignore"):
         called, not_called = (

@@ -169,18 +169,10 @@ def by_patient(scores: Array, member: Array) -> Array:
     Returns:
         (N,), ties half; not a number for a patient on whom all models trained, or none.
     """
-    order = np.argsort(scores, axis=0, kind="stable")
-    ranked = np.take_along_axis(scores, order, 0)
-    place = np.broadcast_to(np.arange(1.0, len(scores) + 1)[:, None], ranked.shape)
-    starts = np.ones(ranked.shape, dtype=bool)
-    starts[1:] = ranked[1:] != ranked[:-1]
-    ends = np.ones(ranked.shape, dtype=bool)
-    ends[:-1] = starts[1:]
-    first = np.maximum.accumulate(np.where(starts, place, 0), 0)
-    last = np.minimum.accumulate(np.where(ends, place, np.inf)[::-1], 0)[::-1]
-    trained = np.take_along_axis(member, order, 0)
-    members, others = trained.sum(0), (~trained).sum(0)
-    wins = ((first + last) / 2 * trained).sum(0) - members * (members + 1) / 2
+    from scipy.stats import rankdata  # here, because it takes long to import
+
+    members, others = member.sum(0), (~member).sum(0)
+    wins = (rankdata(scores, axis=0) * member).sum(0) - members * (members + 1) / 2
     with np.errstate(invalid="ignore"):
         return np.asarray(wins / (members * others))
 
