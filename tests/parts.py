@@ -1,4 +1,4 @@
-"""What a chapter holds, by kind, and what was drawn: so that tests look at data, not at a page."""
+"""What a chapter holds, by kind, and what was drawn; which columns of tables are explained."""
 
 from pathlib import Path
 
@@ -6,6 +6,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from pipeline.presentation.chapter import Chapter, Heading, Items, Note, Picture, Table
+from pipeline.risks.columns import MEASUREMENT
+from pipeline.risks.risk import SUFFIXES, Risk, Tables
 
 
 def of_kind(chapter: Chapter, kind):
@@ -59,3 +61,22 @@ def curve(figure: Figure, panel: int, label: str) -> list[tuple[float, float]]:
     """The points of one line of a panel."""
     (line,) = [one for one in figure.axes[panel].lines if one.get_label() == label]
     return [(float(x), float(y)) for x, y in zip(line.get_xdata(), line.get_ydata(), strict=True)]
+
+
+def unsuffixed(column: str) -> str:
+    """The name of a column without what `SUFFIXES` put behind it."""
+    for suffix in SUFFIXES:
+        if column.endswith(suffix):
+            return unsuffixed(column.removesuffix(suffix))
+    return column
+
+
+def unlike_its_explanation(risk: Risk, tables: Tables, measurements) -> dict[str, set[str]]:
+    """By table, columns that nobody explains, and explained ones that are not there."""
+    explained, found = risk.columns(), {}
+    for name in {*tables, *explained}:
+        there = {unsuffixed(column) for column in tables.get(name, pd.DataFrame())}
+        there = {next(iter(MEASUREMENT)) if one in measurements else one for one in there}
+        if different := there ^ set(explained.get(name, ())):
+            found[name] = different
+    return found

@@ -10,10 +10,38 @@ import pandas as pd
 
 from pipeline.config import AuditConfig
 from pipeline.models.answers import disease_score, predicted
+from pipeline.risks.columns import ACCESS, IDS, KNOWLEDGE
 from pipeline.risks.frontier.measure.epsilons import ATTACK, Frontier
 from pipeline.risks.membership.tables import attacker_columns, score_figures
 from pipeline.risks.risk import Context, Sources
 from pipeline.statistics import intervals, rates
+
+COLUMNS = {
+    "frontier": {
+        "model": "the kind of model",
+        "epsilon_claimed": "epsilon that is claimed; empty = trained without noise",
+        "epsilon_recomputed": "epsilon by our own accountant, from what was logged",
+        "delta": "delta of the claim",
+        "noise_multiplier": "standard deviation of the noise over the clipping norm",
+        "accuracy": "right answers, out of fold",
+        "auroc": "chance that an ill patient outscores a healthy one, out of fold",
+        "sensitivity": "ill patients who are called ill, out of fold",
+        "threat": "the threat model of the proofs",
+        "radius": "up to which answers are proved, in units of scale",
+        "proved_accuracy": "right answers that no record within the radius changes",
+        "proved_exact": "whether every patient was decided; if not, the share is a lower bound",
+        "lira_auroc": "AUROC of the membership attack; 0.5 = guessing",
+        "lira_tpr_at_1pct": "members found while 1 % of the others are taken for members",
+        "epsilon_lower_bound": "epsilon that the audit with canaries proves to be spent",
+        "epsilon_ceiling": "the most that this audit could have proved",
+        "degenerate": "whether the answers carry next to no information",
+        "attack": "the membership attack",
+        "targets": "models that it attacks at each epsilon",
+        **KNOWLEDGE,
+        **ACCESS,
+        **IDS,
+    }
+}
 
 
 def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:

@@ -10,9 +10,11 @@ import pandas as pd
 
 from pipeline.config import AuditConfig
 from pipeline.data.schema import Dataset
+from pipeline.risks.columns import ACCESS, DEFENSE, IDS, KNOWLEDGE, MEASUREMENT
 from pipeline.risks.inversion.measure.guesses import Inversion
 from pipeline.risks.risk import Context, Sources
-from pipeline.standards import KNOWLEDGE, RISKS
+from pipeline.standards import KNOWLEDGE as KNOWN
+from pipeline.standards import RISKS
 from pipeline.statistics import intervals, rates
 
 GROUPS = ("members", "others", "difference")
@@ -20,6 +22,36 @@ FINDINGS = {  # the whole interval is above 0; 0 lies in it; it is below
     "members": ("uplift", "no uplift", "harm"),
     "others": ("uplift", "no uplift", "harm"),
     "difference": ("more", "no difference", "less"),
+}
+
+COLUMNS = {
+    "inversion": {
+        **DEFENSE,
+        "attribute": "the measurement that is guessed",
+        "unit": "its clinical unit, also of the errors and of the uplift",
+        "diagnosis": "whether the attacker knows it, too",
+        **ACCESS,
+        "attacker": "posterior weighs candidate values by the answers, learned regresses on them",
+        **KNOWLEDGE,
+        **IDS,
+        "group": "patients the model was trained on, others, or the former less the latter",
+        "patients": "those with something to guess",
+        "error_alone": "mean absolute error of the guess without a model",
+        "error_aided": "mean absolute error of the guess with the model",
+        "uplift": "by how much the model brings the guess nearer",
+        "finding": "where the interval of the uplift lies",
+    },
+    "typical": {
+        **DEFENSE,
+        "victims": "models whose typical ill records are averaged; bounds are of any one of them",
+        **MEASUREMENT,
+        "to_class_mean": "distance to the mean of the ill, in units of scale",
+        "center_to_class_mean": "distance of the public centre to that mean, likewise",
+        "to_nearest_member": "distance to the nearest patient trained on, likewise",
+        "to_nearest_non_member": "distance to the nearest other patient, likewise",
+        "between_people": "median distance of a patient to the nearest other one, likewise",
+        **IDS,
+    },
 }
 
 
@@ -65,7 +97,7 @@ def inversion_table(
                 "diagnosis": "known" if question.diagnosis else "unknown",
                 "access": question.access,
                 "attacker": question.attacker,
-                "knowledge": f"{KNOWLEDGE[question.access]}, all other measurements",
+                "knowledge": f"{KNOWN[question.access]}, all other measurements",
                 **RISKS["inversion"].columns(),
             }
             keys += [key | {"group": group} for group in GROUPS]

@@ -15,6 +15,7 @@ from pipeline.config import AuditConfig, DataConfig
 from pipeline.data.schema import Dataset
 from pipeline.parallel import share_out
 from pipeline.presentation.frames import by_defense
+from pipeline.risks.columns import ACCESS, DEFENSE, IDS, KNOWLEDGE, MEASUREMENT
 from pipeline.risks.membership.measure.shadows import BLIND, Membership
 from pipeline.risks.risk import Context, Sources
 from pipeline.standards import RISKS, Standards
@@ -41,6 +42,54 @@ VARIANTS = {
     "rmia": "online, gamma 1, all other records",
     "label_only": "share of noisy copies answered alike, online, one variance",
     BLIND: "control: sees the records, not the model",
+}
+
+_PATIENTS = {
+    **DEFENSE,
+    "patient": "row of the records, from 0",
+    "y": "recorded class; 1 = disease present",
+    "exposure": "AUROC of models that trained on the patient against the others; 0.5 = not at all",
+    "most_exposed": "whether the patient is among the most exposed 1 % of the defense",
+    **MEASUREMENT,
+}
+COLUMNS = {
+    "membership": {
+        **DEFENSE,
+        "attack": "the membership attack; blind = the control, which sees no model",
+        "variant": "which variant of the attack this is",
+        "shadows": "models that the attacker trains for it",
+        "targets": "models that are attacked, each trained on its own random half",
+        "auroc": "chance that a member outscores somebody else, over all targets; 0.5 = guessing",
+        "advantage": "true less false positives at a threshold chosen on other targets",
+        "tpr_at_1pct": "members found while 1 % of the others are taken for members",
+        "tpr_at_01pct": "members found while 0.1 % of the others are taken for members",
+        "train_accuracy": "right answers of a target to those whom it was trained on",
+        "test_accuracy": "right answers of a target to the others",
+        "gap": "train_accuracy less test_accuracy",
+        "epsilon_claimed": "epsilon that the recipe claims; empty = it claims none",
+        "epsilon_recomputed": "epsilon by our own accountant, from what was logged",
+        "delta": "delta of the claim",
+        "epsilon_lower_bound": "epsilon that the audit with canaries proves to be spent",
+        "epsilon_ceiling": "the most that this audit could have proved",
+        **KNOWLEDGE,
+        **ACCESS,
+        **IDS,
+    },
+    "exposed": _PATIENTS,
+    "exposure": _PATIENTS,
+    "subgroups": {
+        **DEFENSE,
+        "by": "what divides the patients: the diagnosis or a measurement",
+        "group": "the group",
+        "patients": "its patients whose exposure is known",
+        "exposure": "mean exposure of the group",
+    },
+    "plots/membership_roc": {
+        **DEFENSE,
+        "attack": "the membership attack",
+        "fpr": "share of the others who are taken for members, over all targets",
+        "tpr": "share of the members who are found",
+    },
 }
 
 

@@ -3,6 +3,7 @@
 import pandas as pd
 
 from pipeline.parallel import share_out
+from pipeline.risks.columns import DEFENSE, IDS
 from pipeline.risks.poisoning.certificate_tables import certificate_table
 from pipeline.risks.poisoning.filter_tables import filter_table
 from pipeline.risks.poisoning.harm_tables import harm_table
@@ -11,6 +12,55 @@ from pipeline.risks.poisoning.measure.filtering import PREFIX, RECIPE, Filtered
 from pipeline.risks.poisoning.measure.recipes import NONE, Harm
 from pipeline.risks.poisoning.measure.settings import PoisoningSettings
 from pipeline.risks.risk import Context, Sources
+
+_ATTACKER = {
+    "goal": "what the attacker wants: availability, a backdoor, one patient (targeted); none",
+    "knowledge": "what the attacker knows",
+    "access": "what the attacker writes",
+    **IDS,
+}
+_DOSE = {
+    "attack": "the poisoning attack; none = the control without poison",
+    "dose": "as configured: a number of records, or a share of a training set",
+    "poison_rate": "share of a training set that is poisoned, mean over models",
+}
+_ANSWERS = {
+    "accuracy": "right answers, out of fold",
+    "sensitivity": "ill patients who are called ill, out of fold",
+    "attack_success_rate": "patients whom the attacker wants called healthy and who are",
+}
+COLUMNS = {
+    "poisoning": {
+        **DEFENSE,
+        **_DOSE,
+        "poisoned": "poisoned records of a training set, mean over models",
+        **_ANSWERS,
+        "missed_diagnosis_rate": "ill patients who are called healthy, out of fold",
+        "auroc": "chance that an ill patient outscores a healthy one, out of fold",
+        "proved_accuracy": "right answers proved to stay so within poisoning.eps; a lower bound",
+        "control": "attack_success_rate of the same records and patients without poison",
+        **_ATTACKER,
+    },
+    "filters": {
+        "recipe": "the recipe that is trained on what is left",
+        "filter": "by which records are dropped",
+        **_DOSE,
+        "drop_rate": "dropped records; bounds are the range over training sets, here and below",
+        "precision": "of the dropped records, the share that was poisoned",
+        "recall": "of the poisoned records, the share that was dropped",
+        "false_alarm_rate": "of the other records, the share that was dropped",
+        **_ANSWERS,
+        **_ATTACKER,
+    },
+    "certificate": {
+        **DEFENSE,
+        "records": "training records that are inserted, removed or relabelled",
+        "changed": "as many whose values are changed: each counts twice",
+        "certified_accuracy": "right answers that so many records provably leave right",
+        "certified_sensitivity": "ill patients who provably stay called ill",
+        **IDS,
+    },
+}
 
 
 def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.attacks.theft import KNOWLEDGE
+from pipeline.attacks.theft import KNOWLEDGE as KNOWN
 from pipeline.config import AuditConfig
 from pipeline.parallel import share_out
+from pipeline.risks.columns import DEFENSE, IDS, KNOWLEDGE
 from pipeline.risks.risk import Context, Sources
 from pipeline.risks.theft.measure.copies import EQUATIONS, PLAIN, TRUE_LABELS
 from pipeline.risks.theft.measure.settings import TheftSettings
@@ -24,8 +25,44 @@ from pipeline.statistics.rates import Array
 # ranking
 SECONDARY = 400
 ATTACKER = ["strategy", "api", "access", "surrogate", "budget"]
-KNOWS = {str(strategy): knows for strategy, knows in KNOWLEDGE.items()}
+KNOWS = {str(strategy): knows for strategy, knows in KNOWN.items()}
 KNOWS |= {EQUATIONS: "black box, schema", TRUE_LABELS: "no access, other patients and diagnoses"}
+
+_ATTACKER = {
+    **DEFENSE,
+    "api": "how the API answers: plainly, with noise, with an ensemble's mean; none = not asked",
+    "access": "what an answer shows",
+}
+_COPY = {
+    "surrogate": "the kind of model that the copy is",
+    "queries": "records that the API counted for one victim",
+    "fidelity": "test patients to whom copy and victim give the same class",
+}
+COLUMNS = {
+    "theft": {
+        **_ATTACKER,
+        "strategy": "which records are asked about",
+        "budget": "how many records are asked about, or how many diagnoses are known",
+        **_COPY,
+        "uniform_fidelity": "the same of records drawn uniformly from the plausible ranges",
+        "accuracy": "right answers of the copy to test patients",
+        "auroc": "AUROC of the copy's answers to test patients",
+        "evasion": "rightly answered test patients; the share that an attack on the copy turns",
+        "membership": "AUROC of the copy's loss for who trained the victim; 0.5 = guessing",
+        "victim_accuracy": "right answers of the victim",
+        "victim_auroc": "AUROC of the victim's answers",
+        "victim_evasion": "the same attack, made on the victim itself",
+        "victim_membership": "AUROC of the victim's own loss",
+        **KNOWLEDGE,
+        **IDS,
+    },
+    "theft_api": {
+        **_ATTACKER,
+        "brier": "mean squared error of the answers to test patients; 0.25 = a coin",
+        "auroc": "AUROC of these answers",
+        **_COPY,
+    },
+}
 
 
 def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:

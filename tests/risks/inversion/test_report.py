@@ -67,3 +67,7 @@ def test_nothing_measured_nothing_said(tables, context, tmp_path):
     assert RISK.chapters({}, context, tmp_path) == ()
     empty = {name: table.iloc[:0] for name, table in tables.items()}
     assert RISK.chapters(empty, context, tmp_path) == ()
+
+
+def test_every_column_is_explained_and_none_that_is_not_there(tables):
+    assert parts.unlike_its_explanation(RISK, tables, tiny.FEATURES) == {}

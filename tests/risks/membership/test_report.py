@@ -97,3 +97,7 @@ def test_the_same_tables_give_the_same_picture(tables, chapter, tmp_path):
 def test_nothing_measured_nothing_said(context, tmp_path):
     assert RISK.tables(Sources({"baseline": tmp_path}), context) == {}
     assert RISK.chapters({}, context, tmp_path) == ()
+
+
+def test_every_column_is_explained_and_none_that_is_not_there(tables):
+    assert parts.unlike_its_explanation(RISK, tables, tiny.FEATURES) == {}

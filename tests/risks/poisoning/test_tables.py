@@ -1,181 +1,57 @@
-"""Figures of harm: by plain loops over patients, paired with the same patients without poison."""
+"""The tables about poisoning from the folders of its stages: which there are, columns explained."""
 
-import numpy as np
 import pytest
 import torch
 
+import parts
 from pipeline.attacks.poisoning import POISONS
-from pipeline.risks.poisoning.harm_tables import FIGURES, compared, dose_name, harm_table
-from pipeline.standards import ATLAS, NIST, OWASP
-from pipeline.statistics import intervals
-from risks.poisoning.made_up import made_up_harm
+from pipeline.risks.poisoning.measure.certificate import CERTIFICATE, Certificate
+from pipeline.risks.poisoning.measure.filtering import PREFIX
+from pipeline.risks.poisoning.risk import RISK
+from pipeline.risks.risk import Context, Sources
+from risks.poisoning.made_up import made_up_filtered, made_up_harm
 
-DOSES = [1, 0.1]
-
-
-@pytest.fixture
-def setting(cfg):
-    poisoning = cfg.poisoning.model_copy(update={"attacks": list(POISONS), "doses": DOSES})
-    return cfg.model_copy(update={"poisoning": poisoning})
+DOSES, FILTERS = [1, 0.1], ("neighbours", "loss")
+RECIPES = ("baseline", "distill")
 
 
 @pytest.fixture
-def found():
-    return made_up_harm(60, doses=2, harm=2.0)
+def context(cfg, dataset):
+    numbers = {"attacks": list(POISONS), "doses": DOSES, "recipes": [*RECIPES, "not_configured"]}
+    poisoning = cfg.poisoning.model_copy(update=numbers)
+    return Context(dataset, cfg.model_copy(update={"poisoning": poisoning}))
 
 
 @pytest.fixture
-def table(found, setting):
-    return harm_table({"baseline": found, "distill": found}, setting)
+def sources(tmp_path):
+    stage, examined = tmp_path / "poisoning", {name: tmp_path / name for name in RECIPES}
+    stage.mkdir()
+    for name in RECIPES:
+        made_up_harm(60, doses=2, harm=2.0).save(stage / f"{name}.safetensors")
+    harm = made_up_harm(60, doses=2, harm=2.0)
+    for attack, one in made_up_filtered(harm, filters=FILTERS, gain=1.0).items():
+        one.save(stage / f"{PREFIX}{attack}.safetensors")
+    y = torch.arange(60) % 2
+    records = torch.arange(60).expand(2, -1).clone() - 1
+    Certificate(y, records).save(examined["distill"] / CERTIFICATE)
+    return Sources(examined, tmp_path)
 
 
-def row(table, attack, dose):
-    return table[
-        (table["defense"] == "baseline") & (table["attack"] == attack) & (table["dose"] == dose)
-    ].iloc[0]
+def test_each_recipe_filter_and_certificate_has_its_rows(sources, context):
+    tables = RISK.tables(sources, context)
+    assert list(tables) == ["poisoning", "filters", "certificate"]
+    assert list(tables["poisoning"]["defense"].unique()) == list(RECIPES)
+    assert list(tables["filters"]["filter"].unique()) == list(FILTERS)
+    order = ["none", *(name for name in POISONS if name != "one_patient")]
+    assert list(tables["filters"]["attack"].unique()) == order
+    assert set(tables["certificate"]["defense"]) == {"distill"}
 
 
-def test_one_row_per_attack_and_dose_and_one_without_poison_per_defense(table):
-    assert len(table) == 2 * (1 + len(POISONS) * 2)
-    assert table.groupby("defense", sort=False)["attack"].first().tolist() == ["none", "none"]
-    assert not table.duplicated(["defense", "attack", "dose"]).any()
+def test_what_was_not_run_has_no_table(sources, context):
+    assert list(RISK.tables(Sources(sources.examined), context)) == ["certificate"]
+    assert list(RISK.tables(Sources({}, sources.stages), context)) == ["poisoning", "filters"]
+    assert RISK.tables(Sources({}), context) == {}
 
 
-def test_figures_are_those_of_a_plain_loop(table, found):
-    line, y = row(table, "random_flips", 0.1), found.y.numpy()
-    after, before = found.margins["random_flips"][1].numpy(), found.margins["none"][0].numpy()
-    hits = [np.mean([m[n] > 0 for m in after]) for n in range(60)]
-    hits_before = [np.mean([m[n] > 0 for m in before]) for n in range(60)]
-    ill = [n for n in range(60) if y[n] == 1]
-    assert line["accuracy"] == pytest.approx(np.mean(hits))
-    assert line["accuracy_difference"] == pytest.approx(
-        np.mean([a - b for a, b in zip(hits, hits_before, strict=True)])
-    )
-    assert line["sensitivity"] == pytest.approx(np.mean([hits[n] for n in ill]))
-    assert line["sensitivity_difference"] == pytest.approx(
-        np.mean([hits[n] - hits_before[n] for n in ill])
-    )
-    assert line["missed_diagnosis_rate"] == pytest.approx(1 - line["sensitivity"])
-    assert line["missed_diagnosis_rate_difference"] == pytest.approx(
-        -line["sensitivity_difference"]
-    )
-    assert line["proved_accuracy"] == pytest.approx(found.proved["random_flips"][1].double().mean())
-    scores = [
-        [
-            (m[i] if y[i] else -m[i]) > (m[j] if y[j] else -m[j])
-            for i in ill
-            for j in range(60)
-            if y[j] == 0
-        ]
-        for m in after
-    ]
-    assert line["auroc"] == pytest.approx(np.mean(scores))
-
-
-def test_the_interval_of_a_difference_is_that_of_resampled_patients():
-    generator = np.random.default_rng(0)
-    after, before = generator.random(40), generator.random(40)
-    weights = intervals.bootstrap_weights(40, 500, 0)
-    figures = compared("x", after, before, weights, 0.95)
-    drawn = [np.repeat(after - before, weight.astype(int)).mean() for weight in weights]
-    assert figures["x_difference_low"] == pytest.approx(np.quantile(drawn, 0.025), abs=1e-6)
-    assert figures["x_difference_high"] == pytest.approx(np.quantile(drawn, 0.975), abs=1e-6)
-    assert figures["x_difference"] == pytest.approx(np.mean(after) - np.mean(before))
-
-
-def test_without_poison_nothing_differs(table):
-    line = row(table, "none", 0)
-    assert all(
-        line[f"{metric}_difference{end}"] == 0
-        for metric in FIGURES[:-1]
-        for end in ("", "_low", "_high")
-    )
-    assert (line["poisoned"], line["poison_rate"], line["goal"], line["atlas"]) == (
-        0,
-        0,
-        "none",
-        "none",
-    )
-
-
-def test_every_figure_lies_in_its_interval(table):
-    for metric in FIGURES:
-        for name in (metric, f"{metric}_difference"):
-            shown = table.dropna(subset=name)
-            assert len(shown)
-            assert (shown[f"{name}_low"] <= shown[name]).all()
-            assert (shown[name] <= shown[f"{name}_high"]).all()
-
-
-def test_the_backdoor_succeeds_where_only_the_trigger_turns_the_answer(table, found):
-    y, at = found.y.numpy(), 1
-    counted, success, control = [], [], []
-    for n in range(60):
-        stamps = found.triggered[:, :, n]
-        before = found.margins["none"][0, :, n] > 0
-        if y[n] != 1 or bool(stamps[0, 0].isnan()) or not before.any():
-            continue
-        counted.append(n)
-        turned = (stamps[1 + at] <= 0) & before
-        success.append(float(turned.sum() / before.sum()))
-        control.append(float(((stamps[0] <= 0) & before).sum() / before.sum()))
-    line = row(table, "backdoor", 0.1)
-    assert 5 < len(counted) < 60
-    assert line["attack_success_rate"] == pytest.approx(np.mean(success))
-    assert line["control"] == pytest.approx(np.mean(control))
-    assert line["attack_success_rate_difference"] == pytest.approx(
-        np.mean(success) - np.mean(control)
-    )
-
-
-def test_a_target_is_won_where_it_is_called_healthy(table, found):
-    line = row(table, "one_patient", 1)
-    assert line["attack_success_rate"] == pytest.approx(
-        float((found.target_margins[1] <= 0).double().mean())
-    )
-    assert line["control"] == pytest.approx(float((found.target_margins[0] <= 0).double().mean()))
-    assert np.isnan(line["accuracy"])
-    assert np.isnan(row(table, "random_flips", 1)["attack_success_rate"])
-
-
-def test_every_attack_names_goal_knowledge_access_and_known_ids(table):
-    attacks = table[table["attack"] != "none"]
-    assert set(attacks["goal"]) == {"availability", "backdoor", "targeted"}
-    assert (attacks[["knowledge", "access"]] != "").all(axis=None)
-    for column, known in (("atlas", ATLAS), ("nist", NIST), ("owasp", OWASP)):
-        assert all(one in known for ids in attacks[column] for one in ids.split())
-
-
-def test_the_table_survives_csv(table, tmp_path):
-    import pandas as pd
-
-    table.to_csv(tmp_path / "t.csv", index=False)
-    again = pd.read_csv(tmp_path / "t.csv", keep_default_na=False, na_values=[""])
-    assert again["attack"].tolist() == table["attack"].tolist()
-    assert [dose_name(dose) for dose in again["dose"]] == [
-        dose_name(dose) for dose in table["dose"]
-    ]
-
-
-def test_doses_in_words():
-    assert [dose_name(dose) for dose in (1, 1.0, 3, 0.1, 0.015)] == [
-        "1 record",
-        "1 record",
-        "3 records",
-        "10 %",
-        "1.5 %",
-    ]
-
-
-def test_nobody_to_win_is_no_figure(found, setting):
-    found.triggered[:] = torch.nan
-    assert np.isnan(
-        row(harm_table({"baseline": found}, setting), "backdoor", 1)["attack_success_rate"]
-    )
-
-
-def test_all_of_a_few_targets_are_no_certainty(found, setting):
-    found.target_margins[1] = -1.0
-    line = row(harm_table({"baseline": found}, setting), "one_patient", 1)
-    assert (line["attack_success_rate"], line["attack_success_rate_high"]) == (1, 1)
-    assert line["attack_success_rate_low"] == pytest.approx(intervals.wilson(4, 4)[0])
+def test_every_column_is_explained_and_none_that_is_not_there(sources, context):
+    assert parts.unlike_its_explanation(RISK, RISK.tables(sources, context), ()) == {}

@@ -105,3 +105,14 @@ def test_nothing_measured_nothing_said(tables, context, tmp_path):
     assert RISK.chapters({}, context, tmp_path) == ()
     empty = {name: table.iloc[:0] for name, table in tables.items()}
     assert RISK.chapters(empty, context, tmp_path) == ()
+
+
+def test_every_column_is_explained_and_none_that_is_not_there(tables):
+    assert parts.unlike_its_explanation(RISK, tables, ()) == {}
+
+
+def test_a_column_too_many_or_too_few_is_found(tables):
+    table = tables["theft_api"]
+    fewer = table.drop(columns=[name for name in table if name.startswith("brier")])
+    changed = {**tables, "theft_api": fewer.assign(new_low=1)}
+    assert parts.unlike_its_explanation(RISK, changed, ()) == {"theft_api": {"brier", "new"}}
