@@ -22,6 +22,7 @@ def test_the_command_prints_the_last_evaluation(tmp_path, monkeypatch, capsys):
 
 
 def test_the_command_says_what_is_missing(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     with pytest.raises(SystemExit) as caught:
         main()
