@@ -32,4 +32,4 @@ def test_the_name_of_an_attack_that_is_added_is_taken(cfg, name):
 
 def test_a_wrong_option_is_one_line(cfg):
     mine = with_attack(cfg, "mine", {"method": "pgd", "steps": 3})
-    assert complaint(all_attackers, mine, "conf") == "conf: attack.mine: step_size: missing"
+    assert complaint(all_attackers, mine, "conf") == "conf: attack.mine.step_size: missing"
