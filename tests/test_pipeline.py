@@ -484,14 +484,14 @@ def test_a_full_disk_is_one_line_and_leaves_the_results_alone(restored, stage):
 HALF_WRITTEN = """
 import os, signal, sys
 from pipeline import stages
-from pipeline.models import population
+from pipeline.models import networks
 from pipeline.stages.train import train_one
 
 def save(self, folder):
     (folder / "population.safetensors").write_bytes(b"half")
     os.kill(os.getpid(), signal.SIGKILL)
 
-population.Population.save = save
+networks.Networks.save = save
 sys.argv[1:] = ["train_baseline"]
 stages.run(train_one)
 """
