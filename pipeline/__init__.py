@@ -1,1 +1,1 @@
-"""How a clinical model breaks, which defence helps, what it costs, and how sure the answer is."""
+"""How a clinical model breaks, which defense helps, what it costs, and how sure the answer is."""

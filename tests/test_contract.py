@@ -25,7 +25,7 @@ DEFAULTS = {
     if isinstance(entry, dict)
     for group, value in entry.items()
 }
-# A defence that would take every `dvc repro` a minute longer: `python -m pipeline defense=...`
+# A defense that would take every `dvc repro` a minute longer: `python -m pipeline defense=...`
 # trains and evaluates it.
 FOR_SWEEPS = {"dp_adv_train"}
 STAGED = [name for name in DEFENSES if name not in FOR_SWEEPS]
@@ -55,7 +55,7 @@ def test_every_attack_has_a_file_and_every_file_an_attack():
     assert {content(path)["method"] for path in presets("attack").values()} == set(EVASION)
 
 
-def test_every_defence_has_a_file_and_every_file_a_defence():
+def test_every_defense_has_a_file_and_every_file_a_defense():
     assert set(presets("defense")) == set(DEFENSES)
 
 
@@ -87,7 +87,7 @@ def test_every_attack_there_is_runs_by_default():
     assert set(DEFAULTS["attack"]) == set(presets("attack"))
 
 
-def test_every_defence_runs_by_default_but_those_for_sweeps():
+def test_every_defense_runs_by_default_but_those_for_sweeps():
     assert set(DEFAULTS["defense"]) | FOR_SWEEPS == set(presets("defense"))
 
 
@@ -108,7 +108,7 @@ def test_every_access_of_an_attack_has_its_standards_and_its_rank():
     assert {attack.access for attack in EVASION.values()} <= set(KNOWLEDGE)
 
 
-def test_defences_are_run_in_the_order_of_their_registry():
+def test_defenses_are_run_in_the_order_of_their_registry():
     assert DEFAULTS["defense"] == STAGED
 
 
@@ -122,7 +122,7 @@ def parameters(function):
 
 
 @pytest.mark.parametrize("name", DEFENSES)
-def test_a_defence_is_a_recipe(name):
+def test_a_defense_is_a_recipe(name):
     positional, options, count = parameters(DEFENSES[name])
     assert positional == ["dataset", "plan", "cfg"]
     assert count == 3 + len(options)

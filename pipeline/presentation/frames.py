@@ -1,4 +1,4 @@
-"""Tables of several defences as one, and as text."""
+"""Tables of several defenses as one, and as text."""
 
 from collections.abc import Mapping
 

@@ -18,7 +18,7 @@ ARTIFACTS = Path("artifacts")
 PLAN = "plan.safetensors"
 STAGE_OF = {
     BASELINE: "train_baseline"
-}  # the other defences are trained by the stage of their own name
+}  # the other defenses are trained by the stage of their own name
 
 
 def run(stage: Callable[[Config], None]) -> None:
@@ -40,7 +40,7 @@ def prepared() -> tuple[Dataset, Plan]:
 
 
 def trained_by(cfg: Config, arguments: list[str]) -> str:
-    """The defence that the command line names.
+    """The defense that the command line names.
 
     Raises:
         BadInput: it names none, or one that is not configured.

@@ -1,4 +1,4 @@
-"""What is measured of one defence: the same for all of them, in `attack` and `examine`."""
+"""What is measured of one defense: the same for all of them, in `attack` and `examine`."""
 
 import operator
 from dataclasses import dataclass

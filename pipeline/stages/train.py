@@ -1,4 +1,4 @@
-"""Trains one defence, and scores it out of fold. Defences differ by their recipe alone.
+"""Trains one defense, and scores it out of fold. Defenses differ by their recipe alone.
 
 Command:  python -m pipeline.stages.train <stage>
 Reads:    artifacts/prepare/

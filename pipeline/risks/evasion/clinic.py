@@ -57,9 +57,9 @@ def patient_parts(
     """What is said of single patients.
 
     Args:
-        patients: of every defence, what `patients.patients` returns.
+        patients: of every defense, what `patients.patients` returns.
         shares: likewise, what `patients.alone_shares` returns.
-        shown: the displayed name of each defence.
+        shown: the displayed name of each defense.
     """
     if not len(patients):
         return []

@@ -259,7 +259,7 @@ def _figures(margins: Array, y: Array, weights: Array, confidence: float) -> dic
 
 
 def ranking(table: pd.DataFrame, headline: str) -> dict[str, int]:
-    """Ranks by the area under robust balanced accuracy; a defence with a flag has no rank.
+    """Ranks by the area under robust balanced accuracy; a defense with a flag has no rank.
 
     Balanced, because on an unequal data set a model that calls everyone healthy would otherwise
     win.
@@ -288,7 +288,7 @@ class Evaluation:
         confusion: how many patients, seeds averaged, per (defense, eps, actual class, predicted
             class).
         exact: as `exact_curves` returns it.
-        roc: clean ROC of each defence on a fixed grid of false-alarm rates.
+        roc: clean ROC of each defense on a fixed grid of false-alarm rates.
     """
 
     comparison: pd.DataFrame

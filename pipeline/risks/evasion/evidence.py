@@ -23,7 +23,7 @@ Sides = tuple[list[str], list[str]]  # favourites, outsiders
 
 @dataclass(frozen=True)
 class Evidence:
-    """All that is known of one defence.
+    """All that is known of one defense.
 
     Attributes:
         by_threat: what the attacks did, by threat model.

@@ -265,7 +265,7 @@ class Clinic:
 
 
 def clinic_tables(audits: Mapping[str, Findings], dataset: Dataset, cfg: Config) -> Clinic:
-    """The tables of every defence of an evaluation; none of one of whom nothing was verified."""
+    """The tables of every defense of an evaluation; none of one of whom nothing was verified."""
     proofs = {
         name: one.verified[cfg.audit.headline]
         for name, one in audits.items()

@@ -86,7 +86,7 @@ def robustness(comparison: pd.DataFrame, exact: pd.DataFrame, threat: str) -> "F
 
 
 def roc_curves(roc: pd.DataFrame, comparison: pd.DataFrame) -> "Figure":
-    """Clean ROC of each defence, out of fold; `roc` has a column per defence."""
+    """Clean ROC of each defense, out of fold; `roc` has a column per defense."""
     figure, axes = axes_of(1, 1, (4.6, 4.4))
     auroc = comparison.drop_duplicates("defense").set_index("defense")
     for colour, defense in zip(cycle(COLOURS), auroc.index, strict=False):
@@ -109,7 +109,7 @@ def roc_curves(roc: pd.DataFrame, comparison: pd.DataFrame) -> "Figure":
 def confusion_matrices(
     confusion: pd.DataFrame, comparison: pd.DataFrame, headline: str, eps: float
 ) -> "Figure":
-    """Before and under attack, per defence: how many patients get which answer."""
+    """Before and under attack, per defense: how many patients get which answer."""
     attacked = confusion.loc[confusion["eps"] > 0, "eps"]
     radii = [0.0, *([nearest_of(attacked, eps)] if len(attacked) else [])]
     first = comparison.drop_duplicates("defense")

@@ -104,7 +104,7 @@ def _other(lines: pd.DataFrame, shown: Mapping[str, str]) -> pd.DataFrame:
 
 
 def _attacks(attacks: pd.DataFrame, headline: str, shown: Mapping[str, str]) -> pd.DataFrame:
-    """Defence x attack: the accuracy left at each radius."""
+    """Defense x attack: the accuracy left at each radius."""
     lines = attacks[attacks["threat"] == headline]
     wide = lines.pivot(index=["defense", "attack"], columns="eps", values="accuracy")
     table = wide.loc[list(dict.fromkeys(zip(lines["defense"], lines["attack"], strict=True)))]

@@ -39,7 +39,7 @@ def check(cfg: Config, origin: str) -> None:
 
 
 def judge(tables: Tables) -> Mapping[str, Judgement]:
-    """The flags and the rank of each defence."""
+    """The flags and the rank of each defense."""
     if "comparison" not in tables:
         return {}
     import pandas as pd
@@ -140,7 +140,7 @@ def metrics(tables: Tables, cfg: Config) -> Mapping[str, Mapping[str, float]]:
 
 
 def summary(tables: Tables, cfg: Config) -> str:
-    """Defence x eps under the headline threat."""
+    """Defense x eps under the headline threat."""
     if "comparison" not in tables:
         return ""
     from pipeline.risks.evasion.summary import defenses_by_radius

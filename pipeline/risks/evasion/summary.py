@@ -7,7 +7,7 @@ from pipeline.presentation.pictures import display_name
 
 
 def defenses_by_radius(comparison: pd.DataFrame, headline: str) -> str:
-    """Defence x eps under the headline threat, as text."""
+    """Defense x eps under the headline threat, as text."""
     lines = comparison[comparison["threat"] == headline]
     shown = pd.DataFrame(
         {

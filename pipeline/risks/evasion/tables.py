@@ -33,7 +33,7 @@ def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
         "alone": by_defense(clinic.alone),
         "classification": evaluation.classification,
         "confusion": evaluation.confusion,
-        # One column per defence, as `dvc plots` overlays them.
+        # One column per defense, as `dvc plots` overlays them.
         "plots/robustness": headline.pivot(
             index="eps", columns="defense", values="robust_accuracy"
         ).reset_index(),

@@ -120,7 +120,7 @@ def test_the_comparison_of_those_three_patients():
     ]
 
 
-def test_one_line_for_each_defence_threat_and_radius_with_the_columns_that_people_read(table):
+def test_one_line_for_each_defense_threat_and_radius_with_the_columns_that_people_read(table):
     assert set(COLUMNS) <= set(table)
     assert table[["defense", "eps"]].to_numpy().tolist() == [
         [d, e] for d in ("baseline", "sturdy", "weak") for e in EPS
@@ -277,7 +277,7 @@ def test_of_whom_nothing_is_proved_nothing_is_said(audits, table):
 
 @pytest.fixture(scope="module")
 def knowing(y):
-    """A defence attacked by four who know different things, the verifier last."""
+    """A defense attacked by four who know different things, the verifier last."""
     margins, attacked = model(1.0, y, attacks=("fgsm",))["fgsm"], np.sign(EPS)[:, None, None]
     return found(
         {
@@ -450,7 +450,7 @@ def test_ranks_follow_robust_balanced_accuracy(table):
 
 
 @pytest.mark.parametrize("flag", ["degenerate", "masked_gradients", "suspected_leak"])
-def test_a_flagged_defence_has_no_rank_however_robust(audits, y, flag):
+def test_a_flagged_defense_has_no_rank_however_robust(audits, y, flag):
     suspect = {
         "degenerate": {"fgsm": np.broadcast_to(np.where(y == 0, 9.0, -9.0), (3, 2, len(y)))},
         "masked_gradients": {
@@ -476,7 +476,7 @@ def test_every_flag_costs_the_rank(table, flag):
     )
 
 
-def test_measurements_of_a_defence_flag_that_defence_alone(audits):
+def test_measurements_of_a_defense_flag_that_defense_alone(audits):
     measured = {**audits, "weak": replace(audits["weak"], diagnostics={"violations": 3})}
     table = compare(measured)
     assert table.drop_duplicates("defense").set_index("defense")["flags"].to_dict() == {

@@ -156,7 +156,7 @@ def audit(
         dataset: the records.
         plan: who trained on whom.
         cfg: radii, threat models and attacks.
-        name: of the defence, beside the progress bar.
+        name: of the defense, beside the progress bar.
         transfer: adversarial records of another population, as `Audit.x_adv`; all of them are tried
             on this one too.
     """

@@ -12,7 +12,7 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one threat model's attacks did to one defence.
+    """What one threat model's attacks did to one defense.
 
     Attributes:
         eps: (E,) radii.
