@@ -88,7 +88,7 @@ def test_every_link_to_a_heading_finds_it(page):
 def test_prose_is_short_lines_in_one_spelling(page):
     for number, line in prose(PAGES[page]):
         assert len(line) <= 200, f"{page}, line {number}"
-    assert "defense" not in PAGES[page].lower()
+    assert "defence" not in PAGES[page].lower()
 
 
 # ---- architecture ----
