@@ -96,7 +96,10 @@ def test_a_convolutional_network_on_images_with_an_official_split(stored, values
     assert len(table(folder, "membership")) > 0
     why = table(folder, "inversion_not_applicable").set_index("defense")["why"]
     assert set(why.index) == {"baseline", "again"}
-    assert "<td>exact</td>" not in (folder / "report.html").read_text()
+    # Known exactly is only where everybody is broken.
+    html = (folder / "report.html").read_text()
+    before = re.findall(r"<td>([^<]*)</td><td>exact</td>", html)
+    assert all(robust.startswith("0.000 (") for robust in before)
     page = words(folder)
     assert page.count(f"not applicable: {why['again']}") == 2
     assert "not applicable" in page.split("Inversion")[-1]
