@@ -1,10 +1,11 @@
 """The types of the configuration."""
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from pipeline.files import BadInput
 from pipeline.validation import STRICT, checked_model, nearest
@@ -15,6 +16,15 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
+
+
+def _check_name(name: str) -> str:
+    if not re.fullmatch(r"\w[\w.-]*", name):
+        raise ValueError("must be letters, digits, `_`, `.` or `-`, as files are named after it")
+    return name
+
+
+Name = Annotated[str, AfterValidator(_check_name)]  # of what somebody adds to `conf/`
 
 Norm = Literal["linf", "l2", "l0"]
 Goal = Literal["any", "miss", "alarm"]
@@ -194,8 +204,8 @@ class Config(BaseModel):
     plan: PlanConfig
     model: ModelConfig
     train: TrainConfig
-    threat: dict[str, ThreatConfig] = Field(min_length=1)
-    attack: dict[str, dict[str, Any]] = Field(min_length=1)
+    threat: dict[Name, ThreatConfig] = Field(min_length=1)
+    attack: dict[Name, dict[str, Any]] = Field(min_length=1)
     audit: AuditConfig
     examine: list[str]
     extra: list[str]

@@ -79,7 +79,7 @@ def _joined(between: str, *parts: str) -> str:
 
 
 # What pydantic puts into the path of a value beside keys.
-NO_KEYS = ("function-", "constrained-")
+NO_KEYS = ("function-", "constrained-", "[key]")
 
 
 def _one_line(model: type[BaseModel], error: ValidationError, origin: str, within: str) -> str:

@@ -295,6 +295,20 @@ def test_the_headline_is_a_configured_threat(values):
     )
 
 
+@pytest.mark.parametrize("section", ["threat", "attack"])
+@pytest.mark.parametrize("name", ["<i>x</i>", "a/b", "..", "", "two words", "-rf"])
+def test_a_name_that_files_are_called_by_is_one_that_they_can_have(values, section, name):
+    values[section][name] = next(iter(values[section].values()))
+    said = "must be letters, digits, `_`, `.` or `-`, as files are named after it"
+    path = f"{section}.{name}" if name else section
+    assert complaint(fits, values) == f"params.yaml: {path}: {said}, not {name!r}"
+
+
+def test_a_name_may_hold_what_a_file_name_may(values):
+    values["threat"]["größer-2.0_b"] = values["threat"]["clinical"]
+    assert "größer-2.0_b" in fits(values).threat
+
+
 @pytest.mark.parametrize("classes", [["healthy", "ill", "very ill"], ["ill", "ill"]])
 def test_the_figures_know_two_classes_of_different_names(values, classes):
     assert complaint(fits, planted(values, "data.classes", classes)).startswith("params.yaml: data")

@@ -67,6 +67,7 @@ def finished(place):
 
 
 @pytest.mark.pipeline
+@pytest.mark.timeout(600)
 def test_a_killed_sweep_goes_on_where_it_stopped(place):
     sweep = ["-m", *SMALL, *CHEAP, "data=breast_cancer", "defense=baseline", "seed=0,1"]
     process = start(place, *sweep)

@@ -14,7 +14,6 @@ import re
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +32,6 @@ from pipeline.tracking.store import find_finished, one_writer, open_store, reada
 PARENT_TAG = "mlflow.parentRunId"
 PAGE = "report"  # shows single patients
 KINDS = (".html", ".csv", ".png", ".json")
-METRICS_AT_ONCE, PARAMS_AT_ONCE = 800, 100  # that MLflow takes, tags beside them
 NO_NAME = re.compile(r"[^/\w.\- :]")  # what MLflow takes in no name of a metric or a parameter
 # What becomes parameters: neither the features nor the sections of risks and of other defenses.
 SECTIONS = {"seed", "plan", "model", "train", "threat", "attack", "audit"}
@@ -222,7 +220,7 @@ def _flat(values: Any, prefix: str = "") -> dict[str, Any]:
 def _log(
     run_id: str, figures: Iterable[Figure], params: Mapping[str, Any], tags: Mapping[str, str]
 ) -> None:
-    """Writes metrics, parameters and tags of a run, as many at once as MLflow takes."""
+    """Writes metrics, parameters and tags of a run, by names that MLflow takes."""
     from mlflow import MlflowClient
     from mlflow.entities import Metric, Param, RunTag
 
@@ -232,16 +230,5 @@ def _log(
         if not pd.isna(value)
     ]
     described = [Param(NO_NAME.sub("_", name), str(value)) for name, value in params.items()]
-    client = MlflowClient()
-    batches = zip_longest(
-        _batches(metrics, METRICS_AT_ONCE),
-        _batches(described, PARAMS_AT_ONCE),
-        [[RunTag(key, value) for key, value in tags.items()]],
-        fillvalue=(),
-    )
-    for batch in batches:
-        client.log_batch(run_id, *batch)
-
-
-def _batches(items: list[Any], size: int) -> list[list[Any]]:
-    return [items[start : start + size] for start in range(0, len(items), size)]
+    marks = [RunTag(key, value) for key, value in tags.items()]
+    MlflowClient().log_batch(run_id, metrics, described, marks)

@@ -408,7 +408,7 @@ def test_a_made_up_risk_is_logged_as_the_others_are(told):
     assert "mlflow.runColor" not in by_name["baseline"].data.tags  # compared with its like
 
 
-def test_more_than_mlflow_takes_at_once_is_logged_in_parts(told):
+def test_more_than_mlflow_takes_at_once_is_logged_whole(told):
     many = [Figure(f"a{number}", number) for number in range(1900)]
     risk = replace(SILENCE, figures=lambda tables, name, cfg: many)
     _, _, (run,) = told(risk, facts={f"fact{number}": number for number in range(230)})
