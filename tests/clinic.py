@@ -1,4 +1,7 @@
-"""A tiny clinic, examined and evaluated as `dvc repro` does it, in seconds."""
+"""A tiny clinic, examined and evaluated as `dvc repro` does it, in seconds.
+
+What takes minutes (the stages of single risks) is made up.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,15 +11,21 @@ import pytest
 from matplotlib.figure import Figure
 
 from pipeline import params
+from pipeline.attacks.poisoning import POISONS
 from pipeline.config import BASELINE, Config
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
 from pipeline.defenses import train
 from pipeline.models.population import Population
 from pipeline.report.write import write_evaluation
+from pipeline.risks.poisoning.measure.filtering import PREFIX, RECIPE
+from pipeline.risks.poisoning.measure.settings import PoisoningSettings
 from pipeline.risks.results import Results, draw_up_all
 from pipeline.risks.risk import Context, Sources
 from pipeline.stages._examining import Subject, examine
+from risks.frontier.made_up import made_up as trace_made_up
+from risks.poisoning.made_up import made_up_filtered, made_up_harm
+from risks.theft.made_up import made_up as made_up_copies
 from tiny import FEATURES, SCHEMA, plan, records
 
 DEFENSES = ("baseline", "adv_train", "partition")
@@ -45,6 +54,13 @@ def configuration(values, defenses=DEFENSES) -> Config:
         "threat": {name: {**one, "boxes": BOXES} for name, one in values["threat"].items()},
         "examine": [name for name in defenses if name != BASELINE],
         "partition": {**values["partition"], "parts": 5},
+        "poisoning": {**values["poisoning"], "attacks": list(POISONS)},
+        "theft": {
+            **values["theft"],
+            "headline": "public",
+            "budgets": [100],
+            "headline_budget": 100,
+        },
     }
     kept = {name for name in values if name not in params.DEFENSES or name in defenses}
     return params.parse(
@@ -74,6 +90,28 @@ class Clinic:
         return Context(self.dataset, self.cfg)
 
 
+def stages(cfg: Config, place: Path) -> Path:
+    """What the stages of single risks would have measured, made up."""
+    numbers = cfg.section(PoisoningSettings)
+    trace_made_up().save(_made(place / "frontier"))
+    harms = {
+        name: made_up_harm(60, doses=len(numbers.doses), harm=1.0, seed=seed)
+        for seed, name in enumerate(cfg.defenses)
+    }
+    for name, harm in harms.items():
+        made_up_copies(0.9).save(place / "theft" / name)
+        harm.save(_made(place / "poisoning") / f"{name}.safetensors")
+    filtered = made_up_filtered(harms[RECIPE], filters=tuple(numbers.filters), gain=1.0)
+    for attack, one in filtered.items():
+        one.save(place / "poisoning" / f"{PREFIX}{attack}.safetensors")
+    return place
+
+
+def _made(place: Path) -> Path:
+    place.mkdir(parents=True, exist_ok=True)
+    return place
+
+
 def undrawn(patch) -> None:
     """Pictures are files that look like one: drawing them takes longer than all the rest."""
     patch.setattr(Figure, "savefig", lambda self, path, **_: Path(path).write_bytes(PNG))
@@ -90,7 +128,7 @@ def evaluated(values, root: Path) -> Clinic:
         transfer = None if name == BASELINE else examined[BASELINE]
         examine(Subject(name, population, dataset, of_whom, cfg), examined[name], transfer)
     context, folder = Context(dataset, cfg), root / "evaluate"
-    results = draw_up_all(Sources(examined), context)
+    results = draw_up_all(Sources(examined, stages(cfg, root / "stages")), context)
     folder.mkdir()
     with pytest.MonkeyPatch.context() as patch:
         undrawn(patch)

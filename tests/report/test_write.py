@@ -1,6 +1,8 @@
 """What people read: the files, the digits in them, the same bytes each time, and whose they are."""
 
 import json
+import math
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -16,6 +18,7 @@ from pipeline.report.write import (
     write_evaluation,
     write_table,
 )
+from pipeline.risks import RISKS
 from pipeline.risks.results import as_written, draw_up_all
 from pipeline.risks.risk import Context, Judgement, Sources
 from report.made_up import EARS, HEARD, NAMED, RUMOUR, SECRET, SILENCE, WHY, only_risks
@@ -193,3 +196,40 @@ def test_risks_that_measured_nothing_are_no_reason_to_fail(write, context):
     assert files_in(folder) == COMMON | PAGES
     assert headline_metrics(results, context) == {}
     assert summary(results, overview(headline_table(results, context.cfg), {}), context) == "\n"
+
+
+# ---- the risks that there are ----
+
+
+@pytest.mark.parametrize("name", sorted(PAGES))
+def test_the_page_of_the_real_risks_is_in_order_and_says_nan_nowhere(evaluated, name):
+    page = check((evaluated.folder / name).read_text(encoding="utf-8"))
+    assert len([title for tag, title in page.headings if tag == "h2"]) > len(RISKS)
+    assert len(page.pictures) >= len(RISKS)
+    assert len({one["alt"] for one in page.pictures}) == len(page.pictures)
+    assert not re.findall(r"\b(?:nan|None|NaN|inf)\b", page.text)
+
+
+def test_every_risk_is_in_the_overview_or_has_no_headline(evaluated):
+    table = pd.read_csv(evaluated.folder / "overview.csv")
+    said = [
+        risk.name for risk in RISKS if risk.headline(evaluated.results[risk.name], evaluated.cfg)
+    ]
+    assert list(table["risk"].unique()) == said
+    assert table["undefended"].notna().all()
+
+
+def test_every_csv_reads_back_as_the_table_in_memory(evaluated):
+    tables = {
+        name: table
+        for risk in RISKS
+        for name, table in evaluated.results[risk.name].items()
+        if not risk.is_per_patient(name)
+    }
+    assert len(tables) > 15
+    for name, table in tables.items():
+        read = pd.read_csv(evaluated.folder / f"{name}.csv", dtype=str, keep_default_na=False)
+        assert list(read) == [str(column) for column in table]
+        for column in table.select_dtypes("float"):
+            found = [float(cell) if cell else math.nan for cell in read[str(column)]]
+            np.testing.assert_array_equal(found, table[column], err_msg=f"{name}, {column}")

@@ -6,7 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.risks.results import as_written, draw_up_all, judgements
+from pipeline.files import write_json
+from pipeline.presentation.chapter import Chapter, NotApplicable, Note
+from pipeline.risks import RISKS
+from pipeline.risks.results import as_written, chapters_of, draw_up_all, judgements
 from pipeline.risks.risk import Context, Judgement, Sources
 from report.made_up import EARS, HEARD, RUMOUR, SILENCE, WHY, only_risks
 
@@ -102,3 +105,75 @@ def test_a_flag_of_one_risk_takes_the_rank_that_another_gave(monkeypatch, flaggi
     judged = judged_by(monkeypatch, *(both if flagging_first else both[::-1]))
     assert judged["hard"] == Judgement({"a": "x"}, None)
     assert judged["soft"] == Judgement({}, 2)
+
+
+# ---- what could not be asked ----
+
+
+@pytest.fixture
+def gaps(tmp_path):
+    """Sources in which silence could not be asked of one defense, nor loud silence of another."""
+    for name, whys in (("baseline", {"": "no ears"}), ("hard", {"loudly": "too quiet"})):
+        (tmp_path / name).mkdir()
+        write_json(tmp_path / name / "not_applicable.json", {"silence": whys})
+    return Sources({name: tmp_path / name for name in ("baseline", "hard")})
+
+
+def test_what_could_not_be_asked_is_a_table_of_its_risk(drawn, gaps):
+    results = drawn(RUMOUR, SILENCE, sources=gaps)
+    assert set(results["silence"]) == {"silence_not_applicable"}
+    assert results["silence"]["silence_not_applicable"].to_numpy().tolist() == [
+        ["baseline", "", "no ears"],
+        ["hard", "loudly", "too quiet"],
+    ]
+    assert "rumour_not_applicable" not in results["rumour"]
+
+
+@pytest.mark.parametrize("spoken", [True, False])
+def test_what_could_not_be_asked_ends_the_last_chapter_or_is_one(
+    drawn, gaps, dataset, cfg, tmp_path, spoken
+):
+    chapters = [Chapter("First", [Note("a")]), Chapter("Last", [Note("b")])] if spoken else []
+    risk = replace(SILENCE, written=lambda *_: chapters)
+    results = drawn(risk, sources=gaps)
+    written = chapters_of(risk, results, Context(dataset, cfg), tmp_path)
+    said = [NotApplicable("baseline", "no ears"), NotApplicable("hard, loudly", "too quiet")]
+    assert [one.title for one in written] == (["First", "Last"] if spoken else ["Silence"])
+    assert list(written[-1].parts)[-2:] == said
+    assert len(written[-1].parts) == (3 if spoken else 2)
+
+
+def test_without_a_gap_the_chapters_are_those_of_the_risk(drawn, dataset, cfg, tmp_path):
+    written = chapters_of(SILENCE, drawn(SILENCE), Context(dataset, cfg), tmp_path)
+    assert written == []
+
+
+# ---- the risks that there are ----
+
+
+@pytest.mark.parametrize("risk", RISKS, ids=lambda risk: risk.name)
+def test_every_figure_of_a_risk_is_a_number_that_stands_in_its_tables(evaluated, risk):
+    """But for the mark of a flag; also of the one defense that the frontier is about."""
+    tables = evaluated.results[risk.name]
+    said = 0
+    for name in (*evaluated.examined, "dp_train"):
+        rows = [
+            table[table["defense"] == name] if "defense" in table else table
+            for table in tables.values()
+        ]
+        cells = {
+            float(cell)
+            for table in rows
+            for cell in table.select_dtypes("number").to_numpy(dtype=float, na_value=np.nan).flat
+        }
+        if not any(map(len, rows)) or (name == "dp_train" and risk.judge(tables)):
+            continue
+        figures = [
+            *risk.figures(tables, name, evaluated.cfg),
+            *(one for point in risk.points(tables, name, evaluated.cfg) for one in point.figures),
+        ]
+        for figure in figures:
+            if not (pd.isna(figure.value) or figure.name.startswith("flag/")):
+                said += 1
+                assert float(figure.value) in cells, (name, figure)
+    assert said
