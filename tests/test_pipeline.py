@@ -209,7 +209,7 @@ def test_a_broken_record_is_broken_in_the_stored_model_too(repository):
     from pipeline.data.schema import load_dataset
     from pipeline.models.networks import Networks
     from pipeline.serving.release import probabilities
-    from pipeline.verify.out_of_fold import Verified
+    from pipeline.verify.out_of_fold import Proofs
 
     artifacts = repository.root / "artifacts"
     dataset, plan = (
@@ -217,7 +217,7 @@ def test_a_broken_record_is_broken_in_the_stored_model_too(repository):
         Plan.load(artifacts / "prepare/plan.safetensors"),
     )
     population = Networks.load(artifacts / "train_baseline")
-    proof = Verified.load(artifacts / "attack/evasion/verified/clinical.safetensors")
+    proof = Proofs.load(artifacts / "attack/evasion/verified/clinical.safetensors")
     model_of = {
         int(patient): row
         for row in range(plan.size)

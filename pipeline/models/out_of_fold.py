@@ -11,7 +11,7 @@ from pipeline.models.answers import margin
 from pipeline.models.population import Population
 
 
-class Grid:
+class OutOfFold:
     """Radii E x models M x held-out patients B, against radii x repetitions S x patients N."""
 
     def __init__(self, plan: Plan, eps: list[float]) -> None:
@@ -76,7 +76,7 @@ def out_of_fold(population: Population, dataset: Dataset, plan: Plan) -> tuple[T
     """Margins (1, S, N) of unchanged records, by models that did not train on them; y (N,)."""
     scored = plan.scored()
     population, plan = population.select(scored), plan.select(scored)
-    grid = Grid(plan, [0.0])
+    grid = OutOfFold(plan, [0.0])
     index, valid = plan.held_out_index()
     margins = margin(population.double()(dataset.x[index].double()), dataset.y[index])
     return grid.scatter(margins[None], index, valid), dataset.y[grid.patients]

@@ -7,10 +7,11 @@ from pathlib import Path
 from pipeline.config import Config
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
-from pipeline.files import NOT_APPLICABLE, NotApplicable, write_json, write_tensors
+from pipeline.files import NOT_APPLICABLE, NotApplicable, write_json
 from pipeline.models.population import Population
 from pipeline.parallel import share_out
-from pipeline.risks.evasion.measure.examination import RECORDS, audit, load_adversarial
+from pipeline.risks.evasion.measure import examination
+from pipeline.risks.evasion.measure.subject import cannot_be_asked
 from pipeline.risks.inversion.measure.guesses import guess_measurements
 from pipeline.risks.membership.measure.shadows import infer_members, train_halves
 from pipeline.risks.poisoning.measure.certificate import CERTIFICATE, certify
@@ -61,8 +62,8 @@ def examine(subject: Subject, place: Path, transfer: Path | None = None) -> None
 
 def _attacked(subject: Subject, place: Path, transfer: Path | None) -> Gaps:
     """What attacks do to the defense, by whichever process is free."""
-    sent = None if transfer is None else load_adversarial(transfer)
-    result = audit(
+    sent = None if transfer is None else examination.load_adversarial(transfer)
+    found, x_adv = examination.examine(
         subject.population,
         subject.dataset,
         subject.plan,
@@ -71,10 +72,11 @@ def _attacked(subject: Subject, place: Path, transfer: Path | None) -> Gaps:
         transfer=sent,
     )
     (place / "evasion").mkdir()
-    result.findings.save(place / "evasion")
+    found.save(place / "evasion")
     if transfer is None:
-        write_tensors(place / RECORDS, result.x_adv)
-    return {"evasion": result.skipped} if result.skipped else {}
+        examination.save_adversarial(x_adv, place)
+    gaps = cannot_be_asked(subject.population, subject.cfg)
+    return {"evasion": gaps} if gaps else {}
 
 
 def _leaking(subject: Subject, place: Path, _: Path | None) -> Gaps:

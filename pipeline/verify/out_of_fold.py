@@ -1,4 +1,4 @@
-"""What is proved about each patient, as data, and how it comes about."""
+"""What is proved about each patient, as data: nine tensors, and how they come about."""
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
@@ -16,7 +16,7 @@ from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
 from pipeline.data.threat import Threat
 from pipeline.models.answers import margin
-from pipeline.models.out_of_fold import Grid
+from pipeline.models.out_of_fold import OutOfFold
 from pipeline.models.population import Population, networks_of
 from pipeline.verify import one_at_a_time, provable, verify
 from pipeline.verify.network import Network
@@ -27,7 +27,7 @@ SAME_RADIUS = 1e-9
 
 
 @dataclass(frozen=True)
-class Verified:
+class Proofs:
     """What is proved about each patient under one threat model.
 
     S repetitions x N patients, each judged by the model that did not train on them.
@@ -64,7 +64,7 @@ class Verified:
         write_artifact(path, self)
 
     @classmethod
-    def load(cls, path: Path) -> "Verified":
+    def load(cls, path: Path) -> "Proofs":
         """Reads what `save` wrote, bit for bit.
 
         Raises:
@@ -86,87 +86,104 @@ class Verified:
         )
 
     def records_at(self, radii: list[float], x: Tensor) -> Tensor:
-        """(E, S, N, D): the counterexample within the radius, else the record itself."""
+        """(E, S, N, D): the counterexample within the radius, or else the record; x (all, D)."""
         broken = self.broken_at(radii)
         broken = broken.view(*broken.shape, *([1] * (x.dim() - 1)))
         return torch.where(broken, self.counterexample, x[self.patients])
 
 
-def verdicts(verified: Mapping[str, Verified]) -> pd.DataFrame:
-    """One row per threat x repetition x patient: `margin`, `robust_below` and `breaks_at`."""
+def verdicts(by_threat: Mapping[str, Proofs]) -> pd.DataFrame:
+    """One row per threat x repetition x patient, beside its key what is proved.
+
+    `margin` is that of the unchanged record, `robust_below` and `breaks_at` are as in `Proofs`.
+    """
     frames = []
-    for threat, proof in verified.items():
-        repetitions, patients = proof.margin.shape
+    for threat, proofs in by_threat.items():
+        repetitions, patients = proofs.margin.shape
         columns = {
-            name: getattr(proof, name).flatten().numpy()
+            name: getattr(proofs, name).flatten().numpy()
             for name in ("margin", "robust_below", "breaks_at")
         }
         place = {
             "repetition": np.repeat(np.arange(repetitions), patients),
-            "patient": np.tile(proof.patients, repetitions),
+            "patient": np.tile(proofs.patients, repetitions),
         }
-        frames.append(
-            pd.DataFrame({"threat": threat, **place, "y": np.tile(proof.y, repetitions), **columns})
-        )
+        y = np.tile(proofs.y, repetitions)
+        frames.append(pd.DataFrame({"threat": threat, **place, "y": y, **columns}))
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
 
+@dataclass(frozen=True)
+class ProofSearch:
+    """How far, and how long, a proof is looked for.
+
+    Attributes:
+        threat: what may be changed; records that its goal spares count as never broken.
+        radii: of interest.
+        exact_to: radius up to which to look, and beyond which nobody is proved safe; None = the
+            largest of `radii`.
+        budget: branch-and-bound boxes for one record.
+        alone: whether to look for single measurements that suffice; none is looked for where one
+            that is mutable has no plausible range.
+    """
+
+    threat: Threat
+    radii: list[float]
+    exact_to: float | None
+    budget: int
+    alone: bool
+
+    @property
+    def largest(self) -> float:
+        """The radius up to which to look."""
+        return min(self.radii[-1], self.exact_to or torch.inf)
+
+    @property
+    def silence(self) -> float:
+        """What finding nothing proves: no float32 record lies between `largest` and this."""
+        return torch.inf if self.largest == self.radii[-1] else self.largest + 2 * SAME_RADIUS
+
+    @property
+    def bounded(self) -> bool:
+        """Whether everything that is mutable has a plausible range."""
+        mutable = self.threat.mutable
+        ends = (self.threat.lower[mutable], self.threat.upper[mutable])
+        return all(bool(end.isfinite().all()) for end in ends)
+
+
 def proofs_out_of_fold(
-    pool: Executor,
-    population: Population,
-    dataset: Dataset,
-    plan: Plan,
-    threat: Threat,
-    *,
-    radii: list[float],
-    exact_to: float | None,
-    budget: int,
-    alone: bool,
-) -> Callable[[], Verified]:
-    """Sets out to prove what can be proved of each patient, out of fold.
+    pool: Executor, population: Population, dataset: Dataset, plan: Plan, search: ProofSearch
+) -> Callable[[], Proofs]:
+    """Sets out to prove what can be proved, by the models that did not train on a patient.
+
+    Of a population that is not `provable` nothing is proved, and nothing is found.
 
     Args:
         pool: who does the work; one task for each model.
         population: M models, all of which hold somebody out.
         dataset: the records.
         plan: who trained on whom.
-        threat: what may be changed; records that its goal spares count as never broken.
-        radii: of interest.
-        exact_to: radius up to which to look, and beyond which nobody is proved safe; None = the
-            largest of `radii`.
-        budget: branch-and-bound boxes for one record.
-        alone: whether to look for single measurements that suffice; needs a plausible range of each
-            that is mutable.
+        search: how far to look.
 
     Returns:
         what waits for the work to be done, and returns the proofs.
     """
-    grid, (index, valid) = Grid(plan, radii), plan.held_out_index()
+    folds, (index, valid) = OutOfFold(plan, search.radii), plan.held_out_index()
     if provable(population):
-        nothing = _undecided(population, dataset, plan, grid)
+        nothing = _undecided(population, dataset, plan, folds)
         return lambda: nothing
-    largest = min(radii[-1], exact_to or torch.inf)
-    # What finding nothing proves: no float32 record lies between `largest` and this.
-    silence = torch.inf if largest == radii[-1] else largest + 2 * SAME_RADIUS
-    bounded = bool(
-        (threat.lower[threat.mutable].isfinite() & threat.upper[threat.mutable].isfinite()).all()
-    )
     tasks = [
         pool.submit(
-            _proofs,
+            _columns,
             Network.of(networks_of(population), member),
             dataset.x[rows],
             dataset.y[rows],
-            threat,
-            largest,
-            silence,
-            budget,
-            alone and bounded,
+            search,
         )
         for member, rows in enumerate(index[member][inside] for member, inside in enumerate(valid))
     ]
 
-    def wait() -> Verified:
+    def wait() -> Proofs:
         columns: dict[str, list[Tensor]] = {}
         for inside, task in zip(valid, tasks, strict=True):
             for name, values in task.result().items():
@@ -176,25 +193,25 @@ def proofs_out_of_fold(
                 rectangle[inside] = torch.from_numpy(values)
                 columns.setdefault(name, []).append(rectangle)
         tensors = {
-            name: grid.scatter(torch.stack(parts)[None], index, valid)[0]
+            name: folds.scatter(torch.stack(parts)[None], index, valid)[0]
             for name, parts in columns.items()
         }
-        return Verified(patients=grid.patients, y=dataset.y[grid.patients], **tensors)
+        return Proofs(patients=folds.patients, y=dataset.y[folds.patients], **tensors)
 
     return wait
 
 
 @torch.no_grad()
-def _undecided(population: Population, dataset: Dataset, plan: Plan, grid: Grid) -> Verified:
+def _undecided(population: Population, dataset: Dataset, plan: Plan, folds: OutOfFold) -> Proofs:
     """Of a population that cannot be proved: its margins, and that nothing else is known."""
     index, valid = plan.held_out_index()
     margins = margin(population.double()(dataset.x[index].double()), dataset.y[index])
-    own = grid.scatter(margins[None], index, valid)[0]
-    x = dataset.x[grid.patients].expand(len(own), *([-1] * dataset.x.dim())).contiguous()
+    own = folds.scatter(margins[None], index, valid)[0]
+    x = dataset.x[folds.patients].expand(len(own), *([-1] * dataset.x.dim())).contiguous()
     unknown = torch.full(x.shape, torch.nan, dtype=torch.float64)
-    return Verified(
-        patients=grid.patients,
-        y=dataset.y[grid.patients],
+    return Proofs(
+        patients=folds.patients,
+        y=dataset.y[folds.patients],
         margin=own,
         robust_below=torch.zeros_like(own),
         breaks_at=torch.where(own > 0, torch.inf, 0.0),
@@ -206,28 +223,22 @@ def _undecided(population: Population, dataset: Dataset, plan: Plan, grid: Grid)
 
 
 @torch.no_grad()
-def _proofs(
-    network: Network,
-    x: Tensor,
-    y: Tensor,
-    threat: Threat,
-    largest: float,
-    silence: float,
-    budget: int,
-    alone: bool,
+def _columns(
+    network: Network, x: Tensor, y: Tensor, search: ProofSearch
 ) -> dict[str, np.ndarray[Any, Any]]:
-    """The columns of `Verified` for one model's records, as arrays, which travel as they are."""
+    """The columns of `Proofs` for the records of one model, as arrays, which travel as they are."""
+    threat, budget = search.threat, search.budget
     found = verify(
-        network, x, y, threat, largest=largest, budget=budget, spared=~threat.attackable(y)
+        network, x, y, threat, largest=search.largest, budget=budget, spared=~threat.attackable(y)
     )
     distance = value = torch.full(x.shape, torch.nan, dtype=torch.float64)
-    if alone:
+    if search.alone and search.bounded:
         _, distance, value = one_at_a_time(
             network, x, (y, 1 - y), replace(threat, norm="l0"), budget
         )
     columns = {
         "margin": network.margin(network.filled(x), y, 1 - y),
-        "robust_below": found.robust_below.clamp_max(silence),
+        "robust_below": found.robust_below.clamp_max(search.silence),
         "breaks_at": found.breaks_at,
         "counterexample": found.record,
         "counter_margin": network.margin(network.filled(found.record), y, 1 - y),

@@ -10,7 +10,7 @@ import torch
 
 import tiny
 from pipeline.data.plan import Plan
-from pipeline.models.out_of_fold import Grid
+from pipeline.models.out_of_fold import OutOfFold
 
 EPS = [0.0, 0.1, 0.5]
 COLUMNS = [
@@ -47,7 +47,7 @@ def without(plan, patients):
 
 @pytest.mark.parametrize("trailing", [(), (4,), (2, 3)])
 def test_scatter_and_gather_are_inverse(plan, trailing):
-    grid, (index, valid) = Grid(plan, EPS), plan.held_out_index()
+    grid, (index, valid) = OutOfFold(plan, EPS), plan.held_out_index()
     shape = (3, 2, 61, *trailing)
     dense = torch.arange(int(np.prod(shape)), dtype=torch.float32).view(shape)
     rectangle = grid.gather(dense, index)
@@ -57,7 +57,7 @@ def test_scatter_and_gather_are_inverse(plan, trailing):
 
 
 def test_a_value_lands_at_the_patient_and_the_repetition_it_belongs_to(plan):
-    grid, (index, valid) = Grid(plan, [0.0]), plan.held_out_index()
+    grid, (index, valid) = OutOfFold(plan, [0.0]), plan.held_out_index()
     dense = grid.scatter((100 * torch.arange(plan.size)[:, None] + index)[None], index, valid)[0]
     for repetition in range(2):
         for patient in range(61):
@@ -66,7 +66,7 @@ def test_a_value_lands_at_the_patient_and_the_repetition_it_belongs_to(plan):
 
 
 def test_filler_never_arrives(plan):
-    grid, (index, valid) = Grid(plan, [0.0]), plan.held_out_index()
+    grid, (index, valid) = OutOfFold(plan, [0.0]), plan.held_out_index()
     values = torch.where(valid, 1.0, torch.nan)[None]
     assert torch.equal(grid.scatter(values, index, valid), torch.ones(1, 2, 61))
 
@@ -74,7 +74,7 @@ def test_filler_never_arrives(plan):
 def test_a_plan_may_leave_patients_out_altogether(plan):
     out = torch.arange(61) % 4 == 1
     part = without(plan, out)
-    grid, (index, valid) = Grid(part, EPS), part.held_out_index()
+    grid, (index, valid) = OutOfFold(part, EPS), part.held_out_index()
     assert torch.equal(grid.patients, (~out).nonzero()[:, 0])
     dense = torch.rand(3, 2, len(grid.patients), generator=torch.Generator().manual_seed(0))
     assert torch.equal(grid.scatter(grid.gather(dense, index), index, valid), dense)
@@ -87,7 +87,7 @@ def test_a_plan_that_scores_unevenly_is_refused(plan, change):
     table[1, 0] = change == "twice"
     table[2, 0] = False
     with pytest.raises(ValueError, match="the same patients, each of them once"):
-        Grid(Plan(plan.train, table, plan.repetition, plan.seeds, plan.labels), EPS)
+        OutOfFold(Plan(plan.train, table, plan.repetition, plan.seeds, plan.labels), EPS)
 
 
 # ---- rows ----
@@ -101,7 +101,7 @@ def margins():
 @pytest.fixture(scope="module")
 def frame(plan, dataset, margins):
     changed = torch.arange(margins.numel()).view(margins.shape) % 5
-    return Grid(plan, EPS).frame(
+    return OutOfFold(plan, EPS).frame(
         {"threat": "clinical", "attack": "fgsm"}, margins, changed, dataset.y
     )
 
@@ -148,13 +148,13 @@ def test_a_tie_is_an_error_even_where_float32_cannot_tell(plan, dataset):
     """A margin of 1e-50 is right, and is 0 as float32."""
     margins = torch.zeros(1, 2, 61, dtype=torch.float64)
     margins[0, 0, :30] = 1e-50
-    rows = Grid(plan, [0.0]).frame({}, margins, torch.zeros(1, 2, 61), dataset.y)
+    rows = OutOfFold(plan, [0.0]).frame({}, margins, torch.zeros(1, 2, 61), dataset.y)
     assert (~rows["broken"]).sum() == 30
 
 
 def test_rows_name_the_patients_that_were_scored(plan, dataset):
     out = torch.arange(61) < 3
     part = without(plan, out)
-    rows = Grid(part, [0.0]).frame({}, torch.zeros(1, 2, 58), torch.zeros(1, 2, 58), dataset.y)
+    rows = OutOfFold(part, [0.0]).frame({}, torch.zeros(1, 2, 58), torch.zeros(1, 2, 58), dataset.y)
     assert rows["patient"].tolist() == 2 * list(range(3, 61))
     np.testing.assert_array_equal(rows["y"], dataset.y[3:].repeat(2))

@@ -15,7 +15,7 @@ from pipeline.models.out_of_fold import out_of_fold
 from pipeline.parallel import Inline, workers
 from pipeline.verify import verify
 from pipeline.verify.network import Network
-from pipeline.verify.out_of_fold import Verified, proofs_out_of_fold, verdicts
+from pipeline.verify.out_of_fold import Proofs, ProofSearch, proofs_out_of_fold, verdicts
 from tiny import CLINICAL, SPARSE, UNCONSTRAINED, same_bits
 
 LARGEST = {"clinical": 0.5, "unconstrained": 0.5, "sparse": 2.0}
@@ -26,7 +26,7 @@ BUDGET = 60
 def verified():
     generator = torch.Generator().manual_seed(0)
     inf, nan = torch.inf, torch.nan
-    return Verified(
+    return Proofs(
         patients=torch.tensor([3, 0, 7]),
         y=torch.tensor([1, 0, 1]),
         margin=torch.randn(2, 3, generator=generator, dtype=torch.float64),
@@ -46,7 +46,7 @@ def tensors(one):
 def test_everything_reads_back_bit_for_bit(tmp_path):
     one = verified()
     one.save(tmp_path / "clinical.safetensors")
-    again = Verified.load(tmp_path / "clinical.safetensors")
+    again = Proofs.load(tmp_path / "clinical.safetensors")
     for name, tensor in tensors(one).items():
         other = getattr(again, name)
         assert other.dtype == tensor.dtype, name
@@ -71,12 +71,12 @@ def test_another_file_is_not_taken_for_it(tmp_path, change):
     change(content)
     write_tensors(tmp_path / "other", content)
     with pytest.raises(BadInput, match=r"other: not what was proved .*dvc repro"):
-        Verified.load(tmp_path / "other")
+        Proofs.load(tmp_path / "other")
 
 
 def test_a_missing_file_says_how_to_make_it(tmp_path):
     with pytest.raises(BadInput, match=r"none: cannot be read .*dvc repro"):
-        Verified.load(tmp_path / "none")
+        Proofs.load(tmp_path / "none")
 
 
 # ---- radii ----
@@ -88,7 +88,7 @@ def of_radii(robust_below, breaks_at):
     )
     nothing = torch.zeros(1, len(robust_below), 1)
     count = torch.arange(len(robust_below))
-    return Verified(
+    return Proofs(
         count,
         0 * count,
         robust,
@@ -179,18 +179,8 @@ def models(plan, dataset):
 def proof(
     models, dataset, plan, threat, *, radii=(0.0, 0.5), exact_to=None, alone=False, pool=None
 ):
-    found = proofs_out_of_fold(
-        pool or Inline(),
-        models,
-        dataset,
-        plan,
-        threat,
-        radii=list(radii),
-        exact_to=exact_to,
-        budget=BUDGET,
-        alone=alone,
-    )
-    return found()
+    search = ProofSearch(threat, list(radii), exact_to=exact_to, budget=BUDGET, alone=alone)
+    return proofs_out_of_fold(pool or Inline(), models, dataset, plan, search)()
 
 
 @pytest.fixture(scope="module")
@@ -358,6 +348,6 @@ def test_other_processes_prove_the_same_bit_for_bit(models, dataset, plan):
             apart = proof(models, dataset, plan, CLINICAL, alone=True, pool=pool)
     finally:
         torch.set_num_threads(1)
-    for field in fields(Verified):
+    for field in fields(Proofs):
         mine, theirs = getattr(inline, field.name), getattr(apart, field.name)
         assert torch.equal(mine.nan_to_num(-1.0), theirs.nan_to_num(-1.0)), field.name

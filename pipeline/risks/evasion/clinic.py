@@ -57,7 +57,7 @@ def patient_parts(
     """What is said of single patients.
 
     Args:
-        patients: of every defense, what `patients.patients` returns.
+        patients: of every defense, what `patients.patients_table` returns.
         shares: likewise, what `patients.alone_shares` returns.
         shown: the displayed name of each defense.
     """

@@ -1,28 +1,25 @@
-"""From rows to the comparison that people read: figures, intervals, paired differences."""
+"""The comparison that people read: figures with intervals, defenses paired with the baseline."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from pipeline.attacks.evasion import ACCESS_LEVELS, Attacker
-from pipeline.config import BASELINE, AuditConfig, Config
+from pipeline.config import BASELINE, AuditConfig
 from pipeline.files import BadInput
 from pipeline.models.answers import disease_probability, disease_score, predicted
 from pipeline.risks.evasion.evidence import Evidence
 from pipeline.risks.evasion.flags import raise_flags
-from pipeline.risks.evasion.measure.attackers import all_attackers
-from pipeline.risks.evasion.measure.examination import Findings
-from pipeline.risks.evasion.measure.margins import Array, Outcome
+from pipeline.risks.evasion.measure.examination import Examination
+from pipeline.risks.evasion.measure.margins import Array, Margins
 from pipeline.standards import THREAT_COLUMNS
 from pipeline.statistics import intervals, rates
-from pipeline.verify.out_of_fold import Verified
+from pipeline.verify.out_of_fold import Proofs
 
 
 def compare(
-    audits: Mapping[str, Findings],
+    examined: Mapping[str, Examination],
     cfg: AuditConfig,
     attackers: Mapping[str, Attacker],
     *,
@@ -32,44 +29,40 @@ def compare(
     """The comparison: one row per (defense, threat, eps).
 
     Args:
-        audits: findings of each defense; the differences are against `baseline`, where it is among
-            them.
+        examined: what was measured of each defense; the differences are against `baseline`, where
+            it is among them.
         cfg: confidence, resamples and the headline threat, whose robust balanced accuracy ranks the
             defenses.
-        attackers: what is known of each attack, by its name in the findings.
+        attackers: what is known of each attack, by its name in the rows.
         seed: of the bootstrap.
         auroc_ceiling: above it a clean AUROC is taken for a leak.
 
     Returns:
-        a table; `_low` and `_high` bound 95 % (or `cfg.confidence`) bootstrap intervals over
-        patients, seeds averaged first. `flags` holds names joined by a blank, `evidence` a sentence
-        for each, joined by "; ". `rank` is empty where there is one. `verified_accuracy` is the
-        share of patients of whom it is proved that no record within the radius changes their right
-        answer; `robust_accuracy` that of patients for whom none is known; `undecided` is their
-        difference.
+        a table; `COLUMNS` of `pipeline.risks.evasion.tables` says what each column is. Intervals
+        are those of a bootstrap over patients, seeds averaged first.
 
     Raises:
-        BadInput: an attack of the findings is not among the attackers.
+        BadInput: an attack of the rows is not among the attackers.
     """
-    by_defense = {name: findings.outcomes for name, findings in audits.items()}
+    by_defense = {name: one.margins for name, one in examined.items()}
     patients = len(next(iter(by_defense.values()))[cfg.headline].y)
     weights = intervals.bootstrap_weights(patients, cfg.resamples, seed)
     reference = by_defense.get(BASELINE)
     lines: list[dict[str, Any]] = []
     for name, by_threat in by_defense.items():
-        findings = audits[name]
+        one = examined[name]
         _check_known(by_threat, attackers)
-        raised = raise_flags(Evidence(by_threat, attackers, findings.diagnostics, auroc_ceiling))
+        raised = raise_flags(Evidence(by_threat, attackers, one.diagnostics, auroc_ceiling))
         judged = {"flags": " ".join(raised), "evidence": "; ".join(raised.values())}
-        for threat, outcome in by_threat.items():
+        for threat, margins in by_threat.items():
             against = reference[threat] if reference and name != BASELINE else None
             key = {"defense": name, "threat": threat, **judged}
-            proofs = proved(findings.verified.get(threat), outcome, weights, cfg.confidence)
-            strongest = threat_columns(findings.rows, threat)
+            proved = proof_columns(one.proofs.get(threat), margins, weights, cfg.confidence)
+            strongest = threat_columns(one.rows, threat)
             lines += [
                 key | line | proof | strongest
                 for line, proof in zip(
-                    curve(outcome, against, weights, cfg.confidence), proofs, strict=True
+                    curve(margins, against, weights, cfg.confidence), proved, strict=True
                 )
             ]
     table = pd.DataFrame(lines)
@@ -77,9 +70,9 @@ def compare(
     return table
 
 
-def _check_known(by_threat: Mapping[str, Outcome], attackers: Mapping[str, Attacker]) -> None:
-    for outcome in by_threat.values():
-        for name in outcome.margins:
+def _check_known(by_threat: Mapping[str, Margins], attackers: Mapping[str, Attacker]) -> None:
+    for margins in by_threat.values():
+        for name in margins.by_attack:
             if name not in attackers:
                 raise BadInput(
                     f"params.yaml: attack.{name}: missing, but results hold it; run `dvc repro`"
@@ -100,20 +93,18 @@ def threat_columns(rows: pd.DataFrame, threat: str) -> dict[str, str]:
     return {column: str(line[column]) for column in THREAT_COLUMNS}
 
 
-def proved(
-    verified: Verified | None, outcome: Outcome, weights: Array, confidence: float
+def proof_columns(
+    proofs: Proofs | None, margins: Margins, weights: Array, confidence: float
 ) -> list[dict[str, float]]:
-    """One line per radius: the shares of patients proved robust and undecided, with an interval."""
-    if verified is None:
-        return [{} for _ in outcome.eps]
+    """One line per radius: the share proved, its interval, the share neither proved nor broken."""
+    if proofs is None:
+        return [{} for _ in margins.eps]
     lines = []
-    for robust, worst in zip(
-        verified.robust_at(list(outcome.eps)).numpy(), outcome.worst, strict=True
-    ):
+    proved = proofs.robust_at(list(margins.eps)).numpy()
+    for robust, worst in zip(proved, margins.worst, strict=True):
         share, known = robust.mean(0), (worst > 0).mean(0)
-        low, high = intervals.interval(
-            float(share.mean()), intervals.bootstrap_mean(share, weights), confidence
-        )
+        samples = intervals.bootstrap_mean(share, weights)
+        low, high = intervals.interval(float(share.mean()), samples, confidence)
         lines.append(
             {
                 "verified_accuracy": float(share.mean()),
@@ -125,77 +116,14 @@ def proved(
     return lines
 
 
-def by_attack(audits: Mapping[str, Findings], cfg: AuditConfig, seed: int) -> pd.DataFrame:
-    """One row per (defense, threat, attack, eps): the accuracy each attack leaves, its interval.
-
-    And what the threat allows, in full.
-    """
-    lines: list[dict[str, Any]] = []
-    weights: Array | None = None
-    for defense, findings in audits.items():
-        named = findings.rows.drop_duplicates(["threat", "attack"]).set_index(["threat", "attack"])[
-            list(THREAT_COLUMNS)
-        ]
-        in_full: dict[Any, dict[str, Any]] = named.astype(str).to_dict("index")  # type: ignore[assignment]
-        for threat, outcome in findings.outcomes.items():
-            if weights is None:
-                weights = intervals.bootstrap_weights(len(outcome.y), cfg.resamples, seed)
-            right = np.stack(
-                [(margins > 0).mean(1) for margins in outcome.margins.values()]
-            )  # attack x eps x patient
-            samples = (
-                weights @ right.reshape(-1, len(outcome.y)).T.astype(np.float32) / len(outcome.y)
-            )
-            drawn = samples.T.reshape(*right.shape[:2], -1)
-            for at, attack in enumerate(outcome.margins):
-                for eps, each, sample in zip(outcome.eps, right[at], drawn[at], strict=True):
-                    low, high = intervals.interval(float(each.mean()), sample, cfg.confidence)
-                    figures = {
-                        "eps": float(eps),
-                        "accuracy": float(each.mean()),
-                        "accuracy_low": low,
-                        "accuracy_high": high,
-                    }
-                    figures |= {"missed_diagnosis_rate": 1 - float(each[outcome.y == 1].mean())}
-                    lines.append(
-                        {
-                            "defense": defense,
-                            "threat": threat,
-                            "attack": attack,
-                            **figures,
-                            **in_full[threat, attack],
-                        }
-                    )
-    return pd.DataFrame(lines)
-
-
-def exact_curves(audits: Mapping[str, Findings], points: int = 201) -> pd.DataFrame:
-    """The whole curve of what is proved: the share of patients `proved` robust against eps."""
-    frames = []
-    for defense, findings in audits.items():
-        for threat, verified in findings.verified.items():
-            radii = np.linspace(
-                0, float(findings.rows.loc[findings.rows["threat"] == threat, "eps"].max()), points
-            ).tolist()
-            share = verified.robust_at(radii).numpy().mean((1, 2))
-            frames.append(
-                pd.DataFrame({"defense": defense, "threat": threat, "eps": radii, "proved": share})
-            )
-    return (
-        pd.concat(frames, ignore_index=True)
-        if frames
-        else pd.DataFrame(columns=["defense", "threat"])
-    )
-
-
 def curve(
-    outcome: Outcome, reference: Outcome | None, weights: Array, confidence: float
+    margins: Margins, reference: Margins | None, weights: Array, confidence: float
 ) -> list[dict[str, Any]]:
-    """One line per radius: figures under all attacks, intervals, the difference to `reference`."""
-    y, worst = outcome.y, outcome.worst
+    """One line per radius: figures under the worst of all attacks, and the gain on `reference`."""
+    y, worst = margins.y, margins.worst
     clean = _figures(worst[0], y, weights, confidence)
     lines = []
-    for at, eps in enumerate(outcome.eps):
+    for at, eps in enumerate(margins.eps):
         figures = _figures(worst[at], y, weights, confidence)
         line = {
             "eps": float(eps),
@@ -214,7 +142,7 @@ def curve(
             },
         }
         if reference is not None:
-            mine, theirs = ((o.worst[at] > 0).mean(0) for o in (outcome, reference))
+            mine, theirs = ((o.worst[at] > 0).mean(0) for o in (margins, reference))
             paired = intervals.paired_difference(mine, theirs, weights, confidence)
             line |= {
                 f"difference{suffix}": paired[key]
@@ -222,7 +150,8 @@ def curve(
             }
             line["smallest_detectable"] = paired["smallest_detectable"]
         line |= {
-            f"accuracy_{name}": float((m[at] > 0).mean()) for name, m in outcome.margins.items()
+            f"accuracy_{name}": float((own[at] > 0).mean())
+            for name, own in margins.by_attack.items()
         }
         lines.append(line)
     return lines
@@ -276,68 +205,10 @@ def ranking(table: pd.DataFrame, headline: str) -> dict[str, int]:
     }
 
 
-@dataclass(frozen=True)
-class Evaluation:
-    """Everything that one evaluation reports; all of it a pure function of the rows.
-
-    Attributes:
-        comparison: as `compare` returns it.
-        attacks: as `by_attack` returns it.
-        classification: precision, recall, F1 and support per (defense, eps, class) under the
-            headline threat.
-        confusion: how many patients, seeds averaged, per (defense, eps, actual class, predicted
-            class).
-        exact: as `exact_curves` returns it.
-        roc: clean ROC of each defense on a fixed grid of false-alarm rates.
-    """
-
-    comparison: pd.DataFrame
-    attacks: pd.DataFrame
-    classification: pd.DataFrame
-    confusion: pd.DataFrame
-    exact: pd.DataFrame
-    roc: pd.DataFrame
-
-
-def evaluate_audits(audits: Mapping[str, Findings], cfg: Config) -> Evaluation:
-    """Compares the audits and draws up the tables beside the comparison."""
-    threat, classes = cfg.audit.headline, list(cfg.data.classes)
-    comparison = compare(
-        audits, cfg.audit, all_attackers(cfg), seed=cfg.seed, auroc_ceiling=cfg.data.auroc_ceiling
-    )
-    reports, matrices, curves = [], [], []
-    for name, findings in audits.items():
-        outcome = findings.outcomes[threat]
-        for at, eps in enumerate(outcome.eps):
-            answer = predicted(outcome.worst[at], outcome.y)
-            key = {"defense": name, "threat": threat, "eps": float(eps)}
-            reports += [
-                key | line for line in rates.classification_report(answer, outcome.y, classes)
-            ]
-            counts = rates.confusion(answer, outcome.y)
-            matrices += [
-                key
-                | {"actual": classes[actual], "predicted": classes[guess], "patients": counts[cell]}
-                for cell, actual, guess in (("tn", 0, 0), ("fp", 0, 1), ("fn", 1, 0), ("tp", 1, 1))
-            ]
-        fpr, tpr = rates.roc_curve(
-            disease_score(outcome.worst[0], outcome.y), outcome.y, points=101
-        )
-        curves.append(pd.DataFrame({"defense": name, "fpr": fpr, "tpr": tpr}))
-    return Evaluation(
-        comparison=comparison,
-        attacks=by_attack(audits, cfg.audit, cfg.seed),
-        classification=pd.DataFrame(reports),
-        confusion=pd.DataFrame(matrices),
-        exact=exact_curves(audits),
-        roc=pd.concat(curves, ignore_index=True),
-    )
-
-
 def headline_metrics(table: pd.DataFrame, threat: str) -> dict[str, dict[str, float]]:
     """The few figures of each defense that `dvc metrics` shows.
 
-    Clean ones, robust accuracy at each radius, and what is undecided.
+    Clean ones, robust accuracy at each radius, and how much is undecided at the most.
     """
     result: dict[str, dict[str, float]] = {}
     for defense, lines in table[table["threat"] == threat].groupby("defense", sort=False):

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from pipeline.attacks.evasion import Access, Attacker, Steps
-from pipeline.risks.evasion.measure.margins import Outcome
+from pipeline.risks.evasion.measure.margins import Margins
 
 MEASUREMENTS = {
     "zero_gradient_share": "share of rightly answered records without a gradient",
@@ -36,7 +36,7 @@ class Evidence:
             count for nothing.
     """
 
-    by_threat: Mapping[str, Outcome]
+    by_threat: Mapping[str, Margins]
     attackers: Mapping[str, Attacker]
     diagnostics: Mapping[str, float] = field(default_factory=dict)
     auroc_ceiling: float | None = None
@@ -49,31 +49,33 @@ class Evidence:
                 f"{', '.join(MEASUREMENTS)}"
             )
         attacks = dict.fromkeys(
-            name for outcome in self.by_threat.values() for name in outcome.margins
+            name for margins in self.by_threat.values() for name in margins.by_attack
         )
         if lacking := [name for name in attacks if name not in self.attackers]:
             raise ValueError(f"nothing is known of the attack {', '.join(lacking)}")
 
-    def attacks(self, outcome: Outcome, *access: Access, steps: Steps | None = None) -> list[str]:
-        """The attacks of an outcome with one of these kinds of access, and so many steps."""
-        known = {name: self.attackers[name] for name in outcome.margins}
+    def attacks(self, margins: Margins, *access: Access, steps: Steps | None = None) -> list[str]:
+        """The attacks with one of these kinds of access, and so many steps."""
+        known = {name: self.attackers[name] for name in margins.by_attack}
         return [
             name
             for name, one in known.items()
             if one.access in access and steps in (None, one.steps)
         ]
 
-    def must_beat(self, outcome: Outcome, *access: Access) -> Sides:
-        """The attacks of an outcome that must beat those with such access; and those with it."""
-        others = self.attacks(outcome, *access)
+    def must_beat(self, margins: Margins, *access: Access) -> Sides:
+        """The attacks that must beat those with such access; and those with it."""
+        others = self.attacks(margins, *access)
         named = [
-            name for name in outcome.margins if self.attackers[name].must_beat.intersection(access)
+            name
+            for name in margins.by_attack
+            if self.attackers[name].must_beat.intersection(access)
         ]
         return named, others
 
     @property
-    def first(self) -> Outcome:
-        """Any outcome: unchanged records are the same under every threat."""
+    def first(self) -> Margins:
+        """Those of any threat: unchanged records are the same under every threat."""
         return next(iter(self.by_threat.values()))
 
 
@@ -96,15 +98,15 @@ class Duel:
         return self.under_favourite - self.under_outsider
 
 
-def duels(evidence: Evidence, sides: Callable[[Outcome], Iterable[Sides]]) -> Iterator[Duel]:
-    """A duel at every radius of every threat between the sides of an outcome.
+def duels(evidence: Evidence, sides: Callable[[Margins], Iterable[Sides]]) -> Iterator[Duel]:
+    """A duel at every radius of every threat between the sides there are.
 
     None where a side is empty.
     """
-    for threat, outcome in evidence.by_threat.items():
-        accuracy, suite = outcome.accuracy, (outcome.worst > 0).mean((1, 2))
-        for favourites, outsiders in sides(outcome):
-            for at, eps in enumerate(outcome.eps if favourites and outsiders else ()):
+    for threat, margins in evidence.by_threat.items():
+        accuracy, suite = margins.accuracy, (margins.worst > 0).mean((1, 2))
+        for favourites, outsiders in sides(margins):
+            for at, eps in enumerate(margins.eps if favourites and outsiders else ()):
                 ours, theirs = (
                     min(names, key=lambda name: accuracy[name][at])
                     for names in (favourites, outsiders)

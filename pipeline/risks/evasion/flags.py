@@ -11,7 +11,7 @@ import numpy as np
 
 from pipeline.models.answers import disease_score, predicted
 from pipeline.risks.evasion.evidence import Duel, Evidence, Sides, duels
-from pipeline.risks.evasion.measure.margins import Outcome
+from pipeline.risks.evasion.measure.margins import Margins
 from pipeline.statistics import rates
 
 # cross-entropy may fail by chance on this share of records where the margin succeeds
@@ -63,10 +63,10 @@ def _lost(fought: Iterable[Duel], limit: float) -> str | None:
 def masked_gradients(evidence: Evidence) -> str | None:
     """Cross-entropy loses where the margin wins, or foreign records win where gradients lose."""
 
-    def losses(outcome: Outcome) -> Iterable[Sides]:
+    def losses(margins: Margins) -> Iterable[Sides]:
         known = evidence.attackers
         of = {
-            loss: [name for name in outcome.margins if known[name].loss == loss]
+            loss: [name for name in margins.by_attack if known[name].loss == loss]
             for loss in ("cross_entropy", "margin")
         }
         return [
@@ -76,8 +76,8 @@ def masked_gradients(evidence: Evidence) -> str | None:
             if known[one].differs_by_loss(known[other])
         ]
 
-    def elsewhere(outcome: Outcome) -> Iterable[Sides]:
-        return [evidence.must_beat(outcome, "transfer")]
+    def elsewhere(margins: Margins) -> Iterable[Sides]:
+        return [evidence.must_beat(margins, "transfer")]
 
     found = [
         _lost(duels(evidence, losses), MASKING_GAP),
@@ -101,11 +101,11 @@ def noise_beats_attack(evidence: Evidence) -> str | None:
 def pgd_loses_to_fgsm(evidence: Evidence) -> str | None:
     """One step breaks more than many: the iterative attacks are broken."""
 
-    def sides(outcome: Outcome) -> Iterable[Sides]:
+    def sides(margins: Margins) -> Iterable[Sides]:
         return [
             (
-                evidence.attacks(outcome, "gradients", steps="many"),
-                evidence.attacks(outcome, "gradients", steps="one"),
+                evidence.attacks(margins, "gradients", steps="many"),
+                evidence.attacks(margins, "gradients", steps="one"),
             )
         ]
 
@@ -115,10 +115,10 @@ def pgd_loses_to_fgsm(evidence: Evidence) -> str | None:
 def catastrophic_overfitting(evidence: Evidence) -> str | None:
     """One step sees a robust model, many on the same loss see none: training fooled one step."""
 
-    def sides(outcome: Outcome) -> Iterable[Sides]:
+    def sides(margins: Margins) -> Iterable[Sides]:
         known = evidence.attackers
-        many = evidence.attacks(outcome, "gradients", steps="many")
-        for one in evidence.attacks(outcome, "gradients", steps="one"):
+        many = evidence.attacks(margins, "gradients", steps="many")
+        for one in evidence.attacks(margins, "gradients", steps="one"):
             same_loss = [name for name in many if known[name].loss == known[one].loss]
             yield [one], same_loss or many
 
@@ -247,28 +247,27 @@ def suspected_leak(evidence: Evidence) -> str | None:
 
 def clean_mismatch(evidence: Evidence) -> str | None:
     """At eps 0 nothing may change: every attack must leave the same clean margins."""
-    clean = next(iter(evidence.first.margins.values()))[0]
-    for threat, outcome in evidence.by_threat.items():
-        for attack, margins in outcome.margins.items() if outcome.eps[0] == 0 else ():
-            differ = ~(np.abs(margins[0] - clean) <= CLEAN_MISMATCH * np.maximum(np.abs(clean), 1))
+    clean = next(iter(evidence.first.by_attack.values()))[0]
+    allowed = CLEAN_MISMATCH * np.maximum(np.abs(clean), 1)
+    for threat, margins in evidence.by_threat.items():
+        for attack, own in margins.by_attack.items() if margins.eps[0] == 0 else ():
+            differ = ~(np.abs(own[0] - clean) <= allowed)
             if differ.any():
-                return (
-                    f"{threat}, eps 0: {differ.sum()} of {differ.size} answers under "
-                    f"{attack} are not those without any attack"
-                )
+                count = f"{differ.sum()} of {differ.size} answers"
+                return f"{threat}, eps 0: {count} under {attack} are not those without any attack"
     return None
 
 
 def not_monotone(evidence: Evidence) -> str | None:
     """A larger radius may not leave more accuracy."""
-    for threat, outcome in evidence.by_threat.items():
-        order = np.argsort(outcome.eps)
-        accuracy = (outcome.worst > 0).mean((1, 2))[order]
+    for threat, margins in evidence.by_threat.items():
+        order = np.argsort(margins.eps)
+        accuracy = (margins.worst > 0).mean((1, 2))[order]
         if (rise := np.diff(accuracy, prepend=accuracy[0])).max() > 0:
             at = int(rise.argmax())
             before, after = accuracy[at - 1], accuracy[at]
             return (
-                f"{threat}, eps {outcome.eps[order][at]:g}: robust accuracy rises from "
+                f"{threat}, eps {margins.eps[order][at]:g}: robust accuracy rises from "
                 f"{before:.3f} to {after:.3f}"
             )
     return None
@@ -276,27 +275,27 @@ def not_monotone(evidence: Evidence) -> str | None:
 
 def one_class_only(evidence: Evidence) -> str | None:
     """Robustness of one class alone says nothing: a constant answer is perfectly robust on it."""
-    for threat, outcome in evidence.by_threat.items():
-        if _largest_class(outcome) == 1:
-            return f"{threat}: all {len(outcome.y)} patients are of class {outcome.y[0]}"
+    for threat, margins in evidence.by_threat.items():
+        if _largest_class(margins) == 1:
+            return f"{threat}: all {len(margins.y)} patients are of class {margins.y[0]}"
     return None
 
 
 def not_adaptive(evidence: Evidence) -> str | None:
     """No attack of the suite looks into this very model (Tramer et al. 2020, 2002.08347)."""
     if any(
-        evidence.attacks(outcome, "gradients", "exact") for outcome in evidence.by_threat.values()
+        evidence.attacks(margins, "gradients", "exact") for margins in evidence.by_threat.values()
     ):
         return None
     names = dict.fromkeys(
-        name for outcome in evidence.by_threat.values() for name in outcome.margins
+        name for margins in evidence.by_threat.values() for name in margins.by_attack
     )
     return f"no attack uses this model's gradients, only: {', '.join(names)}"
 
 
-def _largest_class(outcome: Outcome) -> float:
+def _largest_class(margins: Margins) -> float:
     """What the best constant answer gets."""
-    return float(np.bincount(outcome.y).max() / len(outcome.y))
+    return float(np.bincount(margins.y).max() / len(margins.y))
 
 
 FLAGS: dict[str, Rule] = {

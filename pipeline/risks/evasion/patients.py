@@ -15,21 +15,21 @@ from pipeline.config import Config, FeatureConfig
 from pipeline.data.schema import Dataset, Schema
 from pipeline.data.threat import TICK_TOLERANCE
 from pipeline.models.answers import logistic, predicted
-from pipeline.risks.evasion.measure.examination import Findings
+from pipeline.risks.evasion.measure.examination import Examination
 from pipeline.statistics import intervals
-from pipeline.verify.out_of_fold import Verified
+from pipeline.verify.out_of_fold import Proofs
 
 Array = np.ndarray[Any, Any]
 
 
-def patients(verified: Verified, x: Tensor, schema: Schema) -> pd.DataFrame:
+def patients_table(proofs: Proofs, x: Tensor, schema: Schema) -> pd.DataFrame:
     """One row per patient, of the repetition whose `breaks_at` is the (lower) median.
 
     The first of those that tie.
 
     Args:
-        verified: what is proved, S repetitions x N patients.
-        x: (N, D) unchanged records in clinical units, in the order of `verified.patients`; NaN =
+        proofs: what is proved, S repetitions x N patients.
+        x: (N, D) unchanged records in clinical units, in the order of `proofs.patients`; NaN =
             missing.
         schema: of the D features; two classes.
 
@@ -46,29 +46,29 @@ def patients(verified: Verified, x: Tensor, schema: Schema) -> pd.DataFrame:
         change, and none of its values moves by more than the usual error of its measurement. One
         error for each value at once: rarer than one error of one value.
     """
-    chosen = typical(verified.breaks_at)
+    chosen = typical(proofs.breaks_at)
     everyone = torch.arange(len(chosen))
     margin, breaks_at, radius = (
         of[chosen, everyone].numpy()
-        for of in (verified.margin, verified.breaks_at, verified.robust_below)
+        for of in (proofs.margin, proofs.breaks_at, proofs.robust_below)
     )
     correct = margin > 0
     broken = correct & np.isfinite(breaks_at)
-    records, found = x.double().numpy(), verified.counterexample[chosen, everyone].double().numpy()
+    records, found = x.double().numpy(), proofs.counterexample[chosen, everyone].double().numpy()
     differs = differing(records, found, schema) & broken[:, None]
     in_errors = np.abs(found - records) / np.array(
         [feature.error or math.nan for feature in schema.features]
     )
     alone, alone_value = (
-        of[chosen, everyone].double().numpy() for of in (verified.alone, verified.alone_value)
+        of[chosen, everyone].double().numpy() for of in (proofs.alone, proofs.alone_value)
     )
     own = np.where(
         correct, 1.0, -1.0
     )  # the margin is that of the true class; a wrong answer's own margin is its opposite
-    y = verified.y.numpy()
+    y = proofs.y.numpy()
     return pd.DataFrame(
         {
-            "patient": verified.patients.numpy(),
+            "patient": proofs.patients.numpy(),
             "y": y,
             "diagnosis": [schema.classes[answer] for answer in predicted(margin, y)],
             "correct": correct,
@@ -76,8 +76,8 @@ def patients(verified: Verified, x: Tensor, schema: Schema) -> pd.DataFrame:
             "radius": radius,
             "breaks_at": breaks_at,
             "decided": radius == breaks_at,
-            "radius_min": verified.robust_below.min(0).values.numpy(),
-            "radius_max": verified.robust_below.max(0).values.numpy(),
+            "radius_min": proofs.robust_below.min(0).values.numpy(),
+            "radius_max": proofs.robust_below.max(0).values.numpy(),
             "change": [
                 ", ".join(
                     transition(schema, d, records[n, d], found[n, d])
@@ -92,7 +92,7 @@ def patients(verified: Verified, x: Tensor, schema: Schema) -> pd.DataFrame:
             ],
             "confidence_before": logistic(own * margin),
             "confidence_after": np.where(
-                broken, logistic(own * verified.counter_margin[chosen, everyone].numpy()), np.nan
+                broken, logistic(own * proofs.counter_margin[chosen, everyone].numpy()), np.nan
             ),
             "largest_change_in_errors": [
                 _largest(row) for row in np.where(differs, in_errors, np.nan)
@@ -176,7 +176,7 @@ def most_fragile(table: pd.DataFrame, top: int = 20) -> pd.DataFrame:
     The most fragile first.
 
     Args:
-        table: as `patients` returns it.
+        table: as `patients_table` returns it.
         top: how many rows at most.
 
     Returns:
@@ -202,12 +202,12 @@ def most_fragile(table: pd.DataFrame, top: int = 20) -> pd.DataFrame:
 
 
 def alone_shares(
-    verified: Verified, schema: Schema, *, confidence: float, resamples: int, seed: int
+    proofs: Proofs, schema: Schema, *, confidence: float, resamples: int, seed: int
 ) -> pd.DataFrame:
     """How many correct diagnoses each measurement can turn alone, within its plausible range.
 
     Args:
-        verified: what is proved, S repetitions x N patients.
+        proofs: what is proved, S repetitions x N patients.
         schema: of the D features.
         confidence: of the intervals.
         resamples: of the bootstrap over patients.
@@ -221,9 +221,9 @@ def alone_shares(
         cannot be changed, or nobody in the group is answered correctly. A patient who lacks the
         measurement is not turned by it.
     """
-    y = verified.y.numpy()
-    right = (verified.margin > 0).numpy()
-    alone = verified.alone.numpy()
+    y = proofs.y.numpy()
+    right = (proofs.margin > 0).numpy()
+    alone = proofs.alone.numpy()
     turned = (right[..., None] & np.isfinite(alone)).mean(0)
     answered = right.mean(0)
     weights = intervals.bootstrap_weights(len(y), resamples, seed)
@@ -257,19 +257,19 @@ def _share(
 class Clinic:
     """What a clinician reads of each defense under the headline threat.
 
-    `patients` and `alone_shares`.
+    `patients_table` and `alone_shares`.
     """
 
     patients: dict[str, pd.DataFrame]
     alone: dict[str, pd.DataFrame]
 
 
-def clinic_tables(audits: Mapping[str, Findings], dataset: Dataset, cfg: Config) -> Clinic:
-    """The tables of every defense of an evaluation; none of one of whom nothing was verified."""
+def clinic_tables(examined: Mapping[str, Examination], dataset: Dataset, cfg: Config) -> Clinic:
+    """The tables of every defense of an evaluation, but of those of whom nothing was proved."""
     proofs = {
-        name: one.verified[cfg.audit.headline]
-        for name, one in audits.items()
-        if cfg.audit.headline in one.verified
+        name: one.proofs[cfg.audit.headline]
+        for name, one in examined.items()
+        if cfg.audit.headline in one.proofs
     }
     how: dict[str, Any] = {
         "confidence": cfg.audit.confidence,
@@ -278,8 +278,8 @@ def clinic_tables(audits: Mapping[str, Findings], dataset: Dataset, cfg: Config)
     }
     return Clinic(
         {
-            name: patients(proof, dataset.x[proof.patients], dataset.schema)
-            for name, proof in proofs.items()
+            name: patients_table(one, dataset.x[one.patients], dataset.schema)
+            for name, one in proofs.items()
         },
-        {name: alone_shares(proof, dataset.schema, **how) for name, proof in proofs.items()},
+        {name: alone_shares(one, dataset.schema, **how) for name, one in proofs.items()},
     )

@@ -3,8 +3,8 @@
 import pandas as pd
 
 from pipeline.presentation.frames import by_defense
-from pipeline.risks.evasion.comparison import evaluate_audits
-from pipeline.risks.evasion.measure.examination import Findings
+from pipeline.risks.evasion.evaluation import evaluate_all
+from pipeline.risks.evasion.measure.examination import Examination
 from pipeline.risks.evasion.patients import clinic_tables, most_fragile
 from pipeline.risks.risk import Context, Sources
 from pipeline.verify.out_of_fold import verdicts
@@ -15,14 +15,14 @@ def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
 
     Curves for plots; `patients` and `verdicts` of each defense.
     """
-    audits = {name: Findings.load(place) for name, place in sources.of("evasion").items()}
-    if not audits:
+    examined = {name: Examination.load(place) for name, place in sources.of("evasion").items()}
+    if not examined:
         return {}
     cfg = context.cfg
-    evaluation = evaluate_audits(audits, cfg)
+    evaluation = evaluate_all(examined, cfg)
     headline = evaluation.comparison[evaluation.comparison["threat"] == cfg.audit.headline]
     # Changes of single values say something of records, not of pixels.
-    whom = {} if context.dataset.schema.image else audits
+    whom = {} if context.dataset.schema.image else examined
     clinic = clinic_tables(whom, context.dataset, cfg)
     return {
         "comparison": evaluation.comparison,
@@ -42,5 +42,5 @@ def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
         ).reset_index(),
         "plots/proved": evaluation.exact,
         "patients": by_defense(clinic.patients),
-        **{f"verdicts/{name}": verdicts(one.verified) for name, one in audits.items()},
+        **{f"verdicts/{name}": verdicts(one.proofs) for name, one in examined.items()},
     }

@@ -1,4 +1,4 @@
-"""Made-up results of evasion: rows of an audit with known answers."""
+"""Made-up results of evasion: rows of an examination with known answers."""
 
 from dataclasses import replace
 
@@ -12,9 +12,9 @@ from pipeline.attacks.evasion import attackers_of
 from pipeline.config import AuditConfig, Config
 from pipeline.defenses import train
 from pipeline.risks.evasion.measure.attackers import ADDED, TRANSFER
-from pipeline.risks.evasion.measure.examination import Findings
+from pipeline.risks.evasion.measure.examination import Examination
 from pipeline.standards import describe_threat
-from pipeline.verify.out_of_fold import Verified
+from pipeline.verify.out_of_fold import Proofs
 from tiny import plan, records
 
 PGD = {"method": "pgd", "steps": 20, "step_size": 0.2}
@@ -90,8 +90,8 @@ def rows(margins, y, eps=EPS, threat="clinical", known=KNOWN):
 
 
 def found(margins, y, *, diagnostics=None, **how):
-    """The findings of an audit with these margins, of whom nothing is proved."""
-    return Findings(rows(margins, y, **how), {}, diagnostics or {})
+    """An examination with these margins; nothing is proved."""
+    return Examination(rows(margins, y, **how), {}, diagnostics or {})
 
 
 def model(strength, y, *, seeds=2, seed=0, loss=2.0, attacks=("fgsm", "pgd_ce", "pgd_margin")):
@@ -120,7 +120,7 @@ def proof_of(margins, data, sure=1.0):
     )
     nowhere = torch.full(found.shape, torch.nan, dtype=torch.float64)
     everyone = torch.arange(len(data.y))
-    return Verified(
+    return Proofs(
         everyone,
         data.y,
         clean,
@@ -156,7 +156,7 @@ def _under_both(margins, data):
         ignore_index=True,
     )
     proofs = {HEADLINE: proof_of(margins, data), OTHER: proof_of(margins, data, sure=0.1)}
-    return Findings(table.astype({"threat": pd.CategoricalDtype([HEADLINE, OTHER])}), proofs, {})
+    return Examination(table.astype({"threat": pd.CategoricalDtype([HEADLINE, OTHER])}), proofs, {})
 
 
 MEMBERS, RECORDS = 3, 40

@@ -6,8 +6,8 @@ import torch
 
 import tiny
 from pipeline.data.schema import Schema
-from pipeline.risks.evasion.patients import patients
-from pipeline.verify.out_of_fold import Verified
+from pipeline.risks.evasion.patients import patients_table
+from pipeline.verify.out_of_fold import Proofs
 
 INF, NAN = math.inf, math.nan
 ERRORS = {"glucose": 3.0, "bmi": 0.2, "ratio": None, "pedigree": None, "age": None}
@@ -44,7 +44,7 @@ def one(**changes):
     return usual | changes
 
 
-def verified(*people):
+def proofs_of(*people):
     """People, each a list of repetitions or a single one, as results; their records beside."""
     people = [person if isinstance(person, list) else [person] for person in people]
 
@@ -53,7 +53,7 @@ def verified(*people):
             [[person[s][key] for person in people] for s in range(len(people[0]))], dtype=dtype
         )
 
-    proved = Verified(
+    proved = Proofs(
         patients=torch.arange(len(people)) + 10,
         y=torch.tensor([person[0]["y"] for person in people]),
         margin=stack("margin"),
@@ -68,7 +68,7 @@ def verified(*people):
 
 
 def table(*people):
-    return patients(*verified(*people), SCHEMA)
+    return patients_table(*proofs_of(*people), SCHEMA)
 
 
 def row(*repetitions):

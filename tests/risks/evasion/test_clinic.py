@@ -18,8 +18,8 @@ from risks.evasion.made_up_patients import (
     UNCHANGED,
     WRONG,
     one,
+    proofs_of,
     table,
-    verified,
 )
 from tiny import ROOT
 
@@ -28,7 +28,7 @@ NOISE = [146.0, 33.6, 5.0, 0.5, 50.0]  # glucose, within one error
 
 
 def shares(*people):
-    return alone_shares(verified(*people)[0], SCHEMA, confidence=0.95, resamples=200, seed=0)
+    return alone_shares(proofs_of(*people)[0], SCHEMA, confidence=0.95, resamples=200, seed=0)
 
 
 # ---- what one eps means ----

@@ -7,24 +7,18 @@ import pandas as pd
 import pytest
 import torch
 
-from pipeline.attacks.evasion import attackers_of
 from pipeline.files import BadInput
 from pipeline.models.answers import clean_metrics, disease_probability, predicted
-from pipeline.risks.evasion.comparison import (
-    by_attack,
-    evaluate_audits,
-    headline_metrics,
-    proved,
-    ranking,
-)
 from pipeline.risks.evasion.comparison import compare as compare_with
+from pipeline.risks.evasion.comparison import headline_metrics, proof_columns, ranking
 from pipeline.risks.evasion.comparison import threat_columns as columns_of
 from pipeline.risks.evasion.flags import FLAGS
-from pipeline.risks.evasion.measure.examination import EXACT, TRANSFER, Findings
-from pipeline.risks.evasion.measure.margins import outcomes
+from pipeline.risks.evasion.measure.attackers import EXACT, TRANSFER
+from pipeline.risks.evasion.measure.examination import Examination
+from pipeline.risks.evasion.measure.margins import margins_by_threat
 from pipeline.standards import THREAT_COLUMNS
 from pipeline.statistics import intervals, rates
-from pipeline.verify.out_of_fold import Verified
+from pipeline.verify.out_of_fold import Proofs
 from risks.evasion.made_up import CFG, EPS, KNOWN, found, model, rows, seeing, threat_columns
 from tiny import records
 
@@ -78,7 +72,7 @@ def y():
 
 
 @pytest.fixture(scope="module")
-def audits(y):
+def three(y):
     return {
         "baseline": found(model(1.2, y), y),
         "sturdy": found(model(1.0, y, loss=0.5), y),
@@ -87,8 +81,8 @@ def audits(y):
 
 
 @pytest.fixture(scope="module")
-def table(audits):
-    return compare(audits, seed=3)
+def table(three):
+    return compare(three, seed=3)
 
 
 def line(table, defense, eps=0.0, threat="clinical"):
@@ -144,19 +138,19 @@ def test_robust_accuracy_never_rises_and_starts_at_clean_accuracy(y):
         assert (table["robust_accuracy"] <= table[f"accuracy_{name}"]).all()
 
 
-def test_figures_are_those_of_metrics(audits, table):
-    outcome = outcomes(audits["weak"].rows)["clinical"]
+def test_figures_are_those_of_metrics(three, table):
+    margins = margins_by_threat(three["weak"].rows)["clinical"]
     got = line(table, "weak", 0.5)
     answer, score = (
-        predicted(outcome.worst[2], outcome.y),
-        disease_probability(outcome.worst[2], outcome.y),
+        predicted(margins.worst[2], margins.y),
+        disease_probability(margins.worst[2], margins.y),
     )
-    for name, value in rates.classification(answer, outcome.y).items():
+    for name, value in rates.classification(answer, margins.y).items():
         assert got["robust_accuracy" if name == "accuracy" else name] == pytest.approx(value)
-    assert got["robust_auroc"] == pytest.approx(rates.auroc(score, outcome.y))
-    assert got["brier"] == pytest.approx(rates.brier(score, outcome.y))
-    clean = disease_probability(outcome.margins["fgsm"][0], outcome.y)
-    assert got["auroc"] == pytest.approx(rates.auroc(clean, outcome.y))
+    assert got["robust_auroc"] == pytest.approx(rates.auroc(score, margins.y))
+    assert got["brier"] == pytest.approx(rates.brier(score, margins.y))
+    clean = disease_probability(margins.by_attack["fgsm"][0], margins.y)
+    assert got["auroc"] == pytest.approx(rates.auroc(clean, margins.y))
 
 
 @pytest.mark.parametrize("name", BOUNDED)
@@ -169,8 +163,8 @@ def test_every_interval_contains_its_estimate_and_stays_inside(table, name):
     assert (high - low > 0.02).any()
 
 
-def test_intervals_are_those_of_a_bootstrap_over_patients_seeds_averaged(audits, table, y):
-    correct = (outcomes(audits["baseline"].rows)["clinical"].worst[1] > 0).mean(0)
+def test_intervals_are_those_of_a_bootstrap_over_patients_seeds_averaged(three, table, y):
+    correct = (margins_by_threat(three["baseline"].rows)["clinical"].worst[1] > 0).mean(0)
     weights = intervals.bootstrap_weights(len(y), 300, seed=3)
     low, high = np.quantile(intervals.bootstrap_mean(correct, weights), [0.025, 0.975])
     got = line(table, "baseline", 0.1)
@@ -191,9 +185,9 @@ def test_a_repeated_seed_does_not_narrow_an_interval(y):
     pd.testing.assert_frame_equal(single, many)
 
 
-def test_the_same_rows_and_seed_give_the_same_table(audits, table):
-    pd.testing.assert_frame_equal(compare(audits, seed=3), table)
-    other = compare(audits, seed=4)
+def test_the_same_rows_and_seed_give_the_same_table(three, table):
+    pd.testing.assert_frame_equal(compare(three, seed=3), table)
+    other = compare(three, seed=4)
     assert (other["robust_low"] != table["robust_low"]).any()
     np.testing.assert_array_equal(other["robust_accuracy"], table["robust_accuracy"])
 
@@ -205,7 +199,7 @@ def proof(y, robust_below, breaks_at):
     """What is proved of patients, radii (S, N) given; the rest is of no concern here."""
     robust_below, breaks_at = torch.as_tensor(robust_below), torch.as_tensor(breaks_at)
     nothing = torch.full((*breaks_at.shape, 1), torch.nan)
-    return Verified(
+    return Proofs(
         torch.arange(len(y)),
         torch.as_tensor(y),
         breaks_at,
@@ -230,12 +224,12 @@ def verified(y):
     robust_below[:, ::3] = breaks_at[:, ::3] = torch.inf
     robust_below[:, ::9] = breaks_at[:, ::9] = 0.0  # wrong from the start
     margins = {EXACT: np.where(breaks_at.numpy() > np.array(EPS)[:, None, None], 1.0, -1.0)}
-    return Findings(rows(margins, y), {"clinical": proof(y, robust_below, breaks_at)}, {})
+    return Examination(rows(margins, y), {"clinical": proof(y, robust_below, breaks_at)}, {})
 
 
 def test_verified_accuracy_is_the_share_proved_and_what_is_not_known_is_the_difference(verified):
     table = compare({"baseline": verified})
-    proof_of = verified.verified["clinical"]
+    proof_of = verified.proofs["clinical"]
     for at, eps in enumerate(EPS):
         assert table["verified_accuracy"][at] == pytest.approx(
             (proof_of.robust_below > eps).double().mean().item()
@@ -252,11 +246,11 @@ def test_verified_accuracy_is_the_share_proved_and_what_is_not_known_is_the_diff
 
 def test_the_interval_of_verified_accuracy_is_that_of_a_bootstrap_over_patients(verified, y):
     weights = intervals.bootstrap_weights(len(y), 300, seed=0)
-    outcome = outcomes(verified.rows)["clinical"]
+    margins = margins_by_threat(verified.rows)["clinical"]
     for line, eps in zip(
-        proved(verified.verified["clinical"], outcome, weights, 0.9), EPS, strict=True
+        proof_columns(verified.proofs["clinical"], margins, weights, 0.9), EPS, strict=True
     ):
-        share = (verified.verified["clinical"].robust_below > eps).double().mean(0).numpy()
+        share = (verified.proofs["clinical"].robust_below > eps).double().mean(0).numpy()
         low, high = np.quantile(intervals.bootstrap_mean(share, weights), [0.05, 0.95])
         np.testing.assert_allclose(
             [line["verified_low"], line["verified_high"]], [low, high], atol=1e-6
@@ -264,9 +258,9 @@ def test_the_interval_of_verified_accuracy_is_that_of_a_bootstrap_over_patients(
         assert line["verified_low"] < line["verified_accuracy"] < line["verified_high"]
 
 
-def test_of_whom_nothing_is_proved_nothing_is_said(audits, table):
-    outcome = outcomes(audits["weak"].rows)["clinical"]
-    assert proved(None, outcome, np.ones((1, 1)), 0.95) == [{}, {}, {}]
+def test_of_whom_nothing_is_proved_nothing_is_said(three, table):
+    margins = margins_by_threat(three["weak"].rows)["clinical"]
+    assert proof_columns(None, margins, np.ones((1, 1)), 0.95) == [{}, {}, {}]
     assert not [
         column for column in table if column.startswith("verified") or column == "undecided"
     ]
@@ -326,40 +320,9 @@ def test_of_those_who_see_most_the_one_who_leaves_least_is_strongest(y):
     assert columns_of(table, "clinical")["access"] == "scores"
 
 
-def test_an_attack_that_is_no_longer_configured_is_one_line(audits):
+def test_an_attack_that_is_no_longer_configured_is_one_line(three):
     with pytest.raises(BadInput, match=r"attack\.fgsm: missing.*dvc repro"):
-        compare(audits, known={name: one for name, one in KNOWN.items() if name != "fgsm"})
-
-
-def test_every_attack_has_a_line_with_its_interval_and_its_threat_in_full(knowing, audits, y):
-    every = {**audits, "known": knowing}
-    table = by_attack(every, CFG, seed=3)
-    keys = [
-        (d, "clinical", a, e)
-        for d, one in every.items()
-        for a in outcomes(one.rows)["clinical"].margins
-        for e in EPS
-    ]
-    assert (
-        list(table[["defense", "threat", "attack", "eps"]].itertuples(index=False, name=None))
-        == keys
-    )
-    assert not table.isna().any().any()
-    weights = intervals.bootstrap_weights(len(y), CFG.resamples, 3)
-    for row in table.itertuples():
-        right = (
-            outcomes(every[row.defense].rows)["clinical"].margins[row.attack][EPS.index(row.eps)]
-            > 0
-        )
-        assert row.accuracy == pytest.approx(right.mean())
-        assert row.missed_diagnosis_rate == pytest.approx(1 - right[:, y == 1].mean())
-        low, high = np.quantile(intervals.bootstrap_mean(right.mean(0), weights), [0.025, 0.975])
-        np.testing.assert_allclose([row.accuracy_low, row.accuracy_high], [low, high], atol=1e-6)
-    for attack, of_attack in table.groupby("attack"):
-        wanted = threat_columns(KNOWN[attack].access)
-        assert all(line == wanted for line in of_attack[list(THREAT_COLUMNS)].to_dict("records")), (
-            attack
-        )
+        compare(three, known={name: one for name, one in KNOWN.items() if name != "fgsm"})
 
 
 @pytest.fixture(scope="module")
@@ -384,27 +347,12 @@ def test_a_name_raises_no_flag_and_hides_none(renamed, y):
     assert set(after["evidence"]) == {said}
 
 
-def test_the_configuration_says_who_is_who(renamed, y, cfg):
-    _, strange, _ = renamed
-    pgd = {"method": "pgd", "steps": 5, "step_size": 0.2}
-    suite = {
-        "quick": {"method": "fgsm"},
-        "my_pgd": {**pgd, "loss": "cross_entropy"},
-        "zeta": {**pgd, "loss": "margin"},
-    }
-    known = attackers_of(suite)
-    mine = cfg.model_copy(update={"audit": CFG, "attack": suite})
-    examined = {"baseline": found(strange, y, known=known)}
-    flags = evaluate_audits(examined, mine).comparison["flags"][0].split()
-    assert "masked_gradients" in flags
-
-
 # ---- paired with the baseline ----
 
 
-def test_the_difference_is_paired_with_the_baseline_on_the_same_patients(audits, table, y):
+def test_the_difference_is_paired_with_the_baseline_on_the_same_patients(three, table, y):
     mine, theirs = (
-        (outcomes(audits[name].rows)["clinical"].worst[2] > 0).mean(0)
+        (margins_by_threat(three[name].rows)["clinical"].worst[2] > 0).mean(0)
         for name in ("sturdy", "baseline")
     )
     each = mine - theirs
@@ -423,15 +371,15 @@ def test_the_difference_is_paired_with_the_baseline_on_the_same_patients(audits,
     assert got["difference_low"] <= got["difference"] <= got["difference_high"]
 
 
-def test_the_baseline_has_no_difference_and_its_twin_has_none_either(audits):
-    table = compare({"twin": audits["baseline"], "baseline": audits["baseline"]})
+def test_the_baseline_has_no_difference_and_its_twin_has_none_either(three):
+    table = compare({"twin": three["baseline"], "baseline": three["baseline"]})
     columns = ["difference", "difference_low", "difference_high", "smallest_detectable"]
     assert table.loc[table["defense"] == "baseline", columns].isna().all().all()
     assert (table.loc[table["defense"] == "twin", columns] == 0).all().all()
 
 
-def test_without_a_baseline_there_is_nothing_to_compare_with(audits):
-    table = compare({"sturdy": audits["sturdy"]})
+def test_without_a_baseline_there_is_nothing_to_compare_with(three):
+    table = compare({"sturdy": three["sturdy"]})
     assert not [column for column in table if column.startswith("difference")]
     assert line(table, "sturdy")["rank"] == 1
 
@@ -450,7 +398,7 @@ def test_ranks_follow_robust_balanced_accuracy(table):
 
 
 @pytest.mark.parametrize("flag", ["degenerate", "masked_gradients", "suspected_leak"])
-def test_a_flagged_defense_has_no_rank_however_robust(audits, y, flag):
+def test_a_flagged_defense_has_no_rank_however_robust(three, y, flag):
     suspect = {
         "degenerate": {"fgsm": np.broadcast_to(np.where(y == 0, 9.0, -9.0), (3, 2, len(y)))},
         "masked_gradients": {
@@ -459,7 +407,7 @@ def test_a_flagged_defense_has_no_rank_however_robust(audits, y, flag):
         },
         "suspected_leak": {"fgsm": np.full((3, 2, len(y)), 9.0)},
     }[flag]
-    table = compare({**audits, "suspect": found(suspect, y)}, auroc_ceiling=0.9999)
+    table = compare({**three, "suspect": found(suspect, y)}, auroc_ceiling=0.9999)
     judged = line(table, "suspect")
     assert flag in judged["flags"].split()
     assert judged["evidence"].count("; ") == len(judged["flags"].split()) - 1
@@ -476,8 +424,8 @@ def test_every_flag_costs_the_rank(table, flag):
     )
 
 
-def test_measurements_of_a_defense_flag_that_defense_alone(audits):
-    measured = {**audits, "weak": replace(audits["weak"], diagnostics={"violations": 3})}
+def test_measurements_of_a_defense_flag_that_defense_alone(three):
+    measured = {**three, "weak": replace(three["weak"], diagnostics={"violations": 3})}
     table = compare(measured)
     assert table.drop_duplicates("defense").set_index("defense")["flags"].to_dict() == {
         "baseline": "",
@@ -506,38 +454,11 @@ def test_the_headline_threat_ranks():
     assert ranking(frame, "y") == {"a": 1, "b": 2}
 
 
-# ---- the tables beside it ----
+# ---- its figures elsewhere ----
 
 
-def test_evaluation_tables(audits, cfg):
-    cfg = cfg.model_copy(update={"audit": CFG, "seed": 3})
-    evaluation = evaluate_audits(audits, cfg)
-    pd.testing.assert_frame_equal(
-        evaluation.comparison, compare(audits, seed=3, auroc_ceiling=cfg.data.auroc_ceiling)
-    )
-    pd.testing.assert_frame_equal(evaluation.attacks, by_attack(audits, CFG, 3))
-    confusion = evaluation.confusion
-    assert len(confusion) == 3 * 3 * 4
-    assert confusion.groupby(["defense", "eps"])["patients"].sum().eq(200).all()
-    attacked = line(evaluation.comparison, "weak", 0.5)
-    cells = confusion[(confusion["defense"] == "weak") & (confusion["eps"] == 0.5)]["patients"]
-    assert cells.tolist() == attacked[["tn", "fp", "fn", "tp"]].tolist()
-    report = evaluation.classification
-    assert len(report) == 3 * 3 * 2
-    ill = report[
-        (report["defense"] == "weak") & (report["eps"] == 0.5) & (report["class"] == "diabetes")
-    ].iloc[0]
-    assert ill["recall"] == pytest.approx(attacked["sensitivity"])
-    assert ill["precision"] == pytest.approx(attacked["precision"])
-    assert len(evaluation.roc) == 3 * 101
-    for name, findings in audits.items():
-        outcome = outcomes(findings.rows)["clinical"]
-        _, tpr = rates.roc_curve(disease_probability(outcome.worst[0], outcome.y), outcome.y, 101)
-        np.testing.assert_array_equal(evaluation.roc[evaluation.roc["defense"] == name]["tpr"], tpr)
-
-
-def test_clean_metrics_of_a_training_stage_are_those_of_the_comparison(audits, table, y):
-    margins = outcomes(audits["weak"].rows)["clinical"].margins["fgsm"][:1]
+def test_clean_metrics_of_a_training_stage_are_those_of_the_comparison(three, table, y):
+    margins = margins_by_threat(three["weak"].rows)["clinical"].by_attack["fgsm"][:1]
     figures = clean_metrics(margins, y)
     got = line(table, "weak")
     expected = {
@@ -550,9 +471,9 @@ def test_clean_metrics_of_a_training_stage_are_those_of_the_comparison(audits, t
     }
 
 
-def test_headline_metrics_are_the_table_under_the_headline_threat(audits, y):
+def test_headline_metrics_are_the_table_under_the_headline_threat(three, y):
     other = rows({"fgsm": np.ones((3, 2, len(y)))}, y, threat="other")
-    both = {name: replace(one, rows=pd.concat([one.rows, other])) for name, one in audits.items()}
+    both = {name: replace(one, rows=pd.concat([one.rows, other])) for name, one in three.items()}
     table = compare(both, seed=3)
     figures = headline_metrics(table, "clinical")
     assert list(figures) == ["baseline", "sturdy", "weak"]

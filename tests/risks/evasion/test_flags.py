@@ -17,7 +17,7 @@ from pipeline.risks.evasion.flags import FLAGS, raise_flags
 from pipeline.risks.evasion.measure import diagnostics
 from pipeline.risks.evasion.measure.attackers import ADDED, EXACT, TRANSFER
 from pipeline.risks.evasion.measure.diagnostics import diagnose
-from pipeline.risks.evasion.measure.margins import Outcome, outcomes
+from pipeline.risks.evasion.measure.margins import Margins, margins_by_threat
 from pipeline.statistics import rates
 from risks.evasion.made_up import APGD, EPS, KNOWN, PGD, Liar, Still, model, rows, trained_models
 from tiny import CLINICAL, ROOT, records
@@ -43,11 +43,11 @@ def suite(y=Y, strength=1.2, loss=2.0):
 
 
 def judged(margins, y=Y, known=KNOWN, **further):
-    """The evidence of an audit with the same margins under two threats."""
+    """The evidence of an examination with the same margins under two threats."""
     table = pd.concat(
         [rows(margins, y, threat=threat, known=known) for threat in ("clinical", "unconstrained")]
     )
-    return Evidence(outcomes(table), known, **further)
+    return Evidence(margins_by_threat(table), known, **further)
 
 
 def flat(share, y=Y, value=1.0):
@@ -97,17 +97,17 @@ def too_clean(_):
 
 def moved_at_eps_zero(_):
     evidence = judged(suite())
-    margins = dict(evidence.by_threat["unconstrained"].margins)
+    margins = dict(evidence.by_threat["unconstrained"].by_attack)
     margins["square"] = margins["square"].copy()
     margins["square"][0, 1, 7] += 0.01
     return replace(
         evidence,
-        by_threat={**evidence.by_threat, "unconstrained": Outcome(np.array(EPS), Y, margins)},
+        by_threat={**evidence.by_threat, "unconstrained": Margins(np.array(EPS), Y, margins)},
     )
 
 
 def radii_in_disorder(_):
-    return Evidence({"clinical": Outcome(np.array([0.0, 0.5, 0.1]), Y, suite())}, KNOWN)
+    return Evidence({"clinical": Margins(np.array([0.0, 0.5, 0.1]), Y, suite())}, KNOWN)
 
 
 def cross_entropy_blind(_):
@@ -544,7 +544,7 @@ def test_an_attack_of_whom_nothing_is_known_is_refused():
     """It must not silently count as one that has the gradients."""
     known = {name: one for name, one in KNOWN.items() if name != "fgsm"}
     with pytest.raises(ValueError, match=r"nothing is known of the attack fgsm"):
-        Evidence(outcomes(rows(suite(), Y)), known)
+        Evidence(margins_by_threat(rows(suite(), Y)), known)
 
 
 # ---- what people read about flags ----

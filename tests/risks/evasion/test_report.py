@@ -5,7 +5,7 @@ import pytest
 
 from pipeline.presentation.chapter import Note, Picture, Table
 from pipeline.risks.evasion import report
-from pipeline.risks.evasion.measure.examination import TRANSFER
+from pipeline.risks.evasion.measure.attackers import TRANSFER
 from pipeline.risks.evasion.report import chapters
 from risks.evasion.made_up import DEFENSES, EPS, HEADLINE, LABELS, OTHER
 

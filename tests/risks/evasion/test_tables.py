@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from pipeline.risks.evasion.comparison import evaluate_audits
+from pipeline.risks.evasion.evaluation import evaluate_all
 from pipeline.risks.evasion.patients import clinic_tables, most_fragile
 from pipeline.risks.evasion.risk import RISK
 from pipeline.risks.evasion.tables import draw_up
@@ -27,17 +27,17 @@ def test_of_whom_nothing_was_measured_there_is_no_table(context, tmp_path):
 
 
 def test_what_was_measured_reads_back_into_the_same_tables(tables, examined, context):
-    straight = evaluate_audits(examined, context.cfg)
+    straight = evaluate_all(examined, context.cfg)
     for name in ("comparison", "attacks", "classification", "confusion"):
         pd.testing.assert_frame_equal(tables[name], getattr(straight, name))
     pd.testing.assert_frame_equal(tables["plots/proved"], straight.exact)
     for name, one in examined.items():
-        pd.testing.assert_frame_equal(tables[f"verdicts/{name}"], verdicts(one.verified))
+        pd.testing.assert_frame_equal(tables[f"verdicts/{name}"], verdicts(one.proofs))
 
 
 def test_curves_have_a_column_for_each_defense(tables, examined, context):
     """As `dvc plots` overlays them."""
-    straight = evaluate_audits(examined, context.cfg)
+    straight = evaluate_all(examined, context.cfg)
     headline = straight.comparison[straight.comparison["threat"] == HEADLINE]
     for name, source, x, y in (
         ("plots/robustness", headline, "eps", "robust_accuracy"),

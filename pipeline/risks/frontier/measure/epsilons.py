@@ -43,7 +43,7 @@ from pipeline.risks.membership.measure.claims import (
 )
 from pipeline.seeds import MEMBERSHIP_HALVES
 from pipeline.validation import check_options
-from pipeline.verify.out_of_fold import SAME_RADIUS, proofs_out_of_fold
+from pipeline.verify.out_of_fold import SAME_RADIUS, ProofSearch, proofs_out_of_fold
 
 RECIPE = "dp_train"  # whose numbers
 ATTACK = "lira_fixed"  # the likelihood ratio that needs few shadows
@@ -263,21 +263,9 @@ def proofs(populations: Sequence[Networks], dataset: Dataset, plan: Plan, cfg: C
     """The answers of each population, proved up to the radius of the section."""
     threat = Threat.of(dataset.schema.features, cfg.threat[cfg.audit.headline])
     wanted = cfg.section(FrontierSettings)
+    search = ProofSearch(threat, [wanted.radius], exact_to=None, budget=wanted.boxes, alone=False)
     with workers() as pool:
-        waiting = [
-            proofs_out_of_fold(
-                pool,
-                one,
-                dataset,
-                plan,
-                threat,
-                radii=[wanted.radius],
-                exact_to=None,
-                budget=wanted.boxes,
-                alone=False,
-            )
-            for one in populations
-        ]
+        waiting = [proofs_out_of_fold(pool, one, dataset, plan, search) for one in populations]
         found = [wait() for wait in waiting]
     return Answers(
         *(np.stack([getattr(one, name).numpy() for one in found]) for name in Answers._fields)

@@ -9,7 +9,7 @@ from pipeline.artifact import read_artifact, write_artifact
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
 from pipeline.defenses.partition import certified_records
-from pipeline.models.out_of_fold import Grid
+from pipeline.models.out_of_fold import OutOfFold
 from pipeline.models.population import Population, networks_of
 
 CERTIFICATE = "certificate"  # in the facts of a population whose recipe has one
@@ -51,6 +51,6 @@ def certify(population: Population, dataset: Dataset, plan: Plan) -> Certificate
         return None
     scored = plan.scored()
     population, plan = population.select(scored), plan.select(scored)
-    grid, (index, valid) = Grid(plan, [0.0]), plan.held_out_index()
+    grid, (index, valid) = OutOfFold(plan, [0.0]), plan.held_out_index()
     certified = certified_records(networks_of(population), dataset.x[index], dataset.y[index])
     return Certificate(dataset.y[grid.patients], grid.scatter(certified[None], index, valid)[0])

@@ -25,7 +25,7 @@ from pipeline.defenses.undefended import baseline
 from pipeline.files import BadInput
 from pipeline.models.answers import margin
 from pipeline.models.networks import Networks
-from pipeline.models.out_of_fold import Grid
+from pipeline.models.out_of_fold import OutOfFold
 from pipeline.models.population import networks_of
 from pipeline.risks.poisoning.measure.settings import PoisoningSettings
 from pipeline.risks.poisoning.measure.training_sets import TrainingSets, training_sets
@@ -138,7 +138,7 @@ def _targets(dataset: Dataset, plan: Plan, cfg: Config, generator: torch.Generat
     """Ill patients, at random, as many in each fold, whom undefended models always call ill."""
     margins = held_out_margins(baseline(dataset, plan, cfg), dataset.x, dataset.y, plan, 1)[0]
     right = torch.zeros(len(dataset.y), dtype=torch.bool)
-    right[Grid(plan, [0.0]).patients] = (margins > 0).all(0)
+    right[OutOfFold(plan, [0.0]).patients] = (margins > 0).all(0)
     possible = (right & (dataset.y == 1)).nonzero()[:, 0]
     possible = possible[torch.randperm(len(possible), generator=generator)]
     if len(possible) < cfg.section(PoisoningSettings).targets:
@@ -156,7 +156,7 @@ def measure_harm(name: str, poison: CraftedPoison, cfg: Config) -> Harm:
     """Trains the recipe `name` without poison and on every poisoned set."""
     dataset, plan, numbers = poison.dataset, poison.plan, cfg.section(PoisoningSettings)
     doses = len(numbers.doses)
-    patients = Grid(plan, [0.0]).patients
+    patients = OutOfFold(plan, [0.0]).patients
     clean = networks_of(train(name, dataset, plan, cfg))
     margins = {NONE: held_out_margins(clean, dataset.x, dataset.y, plan, 1)}
     proved = {NONE: _proved(clean, poison, cfg, 1)}
@@ -215,7 +215,11 @@ def held_out_margins(population: Networks, x: Tensor, y: Tensor, plan: Plan, dos
     index, valid = plan.held_out_index()
     rows = index.repeat(doses, 1)
     found = margin(population.double()(x[rows].double()), y[rows])
-    return Grid(plan, [0.0] * doses).scatter(found.view(doses, *index.shape), index, valid).float()
+    return (
+        OutOfFold(plan, [0.0] * doses)
+        .scatter(found.view(doses, *index.shape), index, valid)
+        .float()
+    )
 
 
 def triggered_margins(population: Networks, poison: CraftedPoison, doses: int) -> Tensor:
@@ -228,7 +232,7 @@ def triggered_margins(population: Networks, poison: CraftedPoison, doses: int) -
         population, stamped(dataset.x, poison.trigger), dataset.y, plan, doses
     )
     return margins.masked_fill(
-        ~carries(dataset.x[Grid(plan, [0.0]).patients], poison.trigger), torch.nan
+        ~carries(dataset.x[OutOfFold(plan, [0.0]).patients], poison.trigger), torch.nan
     )
 
 
@@ -243,7 +247,9 @@ def _proved(population: Networks, poison: CraftedPoison, cfg: Config, doses: int
         poison.threat,
         cfg.section(PoisoningSettings).eps,
     )
-    return Grid(poison.plan, [0.0] * doses).scatter(found.view(doses, *index.shape), index, valid)
+    return OutOfFold(poison.plan, [0.0] * doses).scatter(
+        found.view(doses, *index.shape), index, valid
+    )
 
 
 @torch.no_grad()

@@ -1,4 +1,4 @@
-"""Nobody is scored by a model that saw them; no record leaves the threat model."""
+"""The examination: nobody is scored by a model that saw them, every number can be recomputed."""
 
 from dataclasses import fields, replace
 
@@ -20,10 +20,16 @@ from pipeline.models.answers import disease_probability, margin
 from pipeline.models.out_of_fold import out_of_fold
 from pipeline.risks.evasion.comparison import compare
 from pipeline.risks.evasion.evidence import MEASUREMENTS
-from pipeline.risks.evasion.measure import examination as audit_module
+from pipeline.risks.evasion.measure import examination as examination_module
+from pipeline.risks.evasion.measure import subject as subject_module
 from pipeline.risks.evasion.measure.attackers import EXACT, SURROGATE, TRANSFER, all_attackers
-from pipeline.risks.evasion.measure.examination import Findings, audit, load_adversarial, load_rows
-from pipeline.risks.evasion.measure.margins import outcomes
+from pipeline.risks.evasion.measure.examination import (
+    Examination,
+    examine,
+    load_adversarial,
+    load_rows,
+    save_adversarial,
+)
 from pipeline.standards import ATLAS, EVASION_BY_ACCESS, KNOWLEDGE, NIST, OWASP, THREAT_COLUMNS
 from pipeline.statistics import intervals, rates
 from risks.evasion.made_up import small
@@ -80,13 +86,23 @@ def quick(cfg):
 
 
 @pytest.fixture(scope="module")
-def result(population, dataset, plan, cfg):
-    return audit(population, dataset, plan, cfg, name="models")
+def result_and_records(population, dataset, plan, cfg):
+    return examine(population, dataset, plan, cfg, name="models")
+
+
+@pytest.fixture(scope="module")
+def result(result_and_records):
+    return result_and_records[0]
+
+
+@pytest.fixture(scope="module")
+def x_adv(result_and_records):
+    return result_and_records[1]
 
 
 @pytest.fixture(scope="module")
 def rows(result):
-    return result.findings.rows
+    return result.rows
 
 
 def only(cfg, *threats):
@@ -165,11 +181,11 @@ def test_every_patient_is_scored_once_per_seed_by_a_model_that_did_not_train_on_
         assert (plan.repetition[members].numpy() == some["repetition"]).all()
 
 
-def test_the_margin_is_the_named_models_own_in_float64(result, rows, population, dataset, plan):
+def test_the_margin_is_the_named_models_own_in_float64(x_adv, rows, population, dataset, plan):
     double = population.double()
     for row in rows.sample(80, random_state=0).itertuples():
         member = plan.labels.index(str(row.model))
-        records = result.x_adv[f"{row.threat}/{row.attack}"][
+        records = x_adv[f"{row.threat}/{row.attack}"][
             RADII[row.threat].index(row.eps), row.repetition, row.patient
         ]
         value = margin(
@@ -184,12 +200,12 @@ def test_the_release_model_scores_no_one(rows):
     assert "release" not in set(rows["model"])
 
 
-def test_a_plan_without_release_gives_the_same_findings(population, dataset, plan, quick):
+def test_a_plan_without_release_gives_the_same_results(population, dataset, plan, quick):
     scored = plan.scored()
-    with_it = audit(population, dataset, plan, quick, name="models").findings
-    alone = audit(
-        population.select(scored), dataset, plan.select(scored), quick, name="models"
-    ).findings
+    with_it = examine(population, dataset, plan, quick, name="models")[0]
+    alone = examine(population.select(scored), dataset, plan.select(scored), quick, name="models")[
+        0
+    ]
     pd.testing.assert_frame_equal(alone.rows, with_it.rows)
     assert alone.diagnostics == with_it.diagnostics
 
@@ -203,7 +219,7 @@ def test_some_are_broken_and_some_are_not(rows):
 # ---- radius zero ----
 
 
-def test_radius_zero_is_the_clean_margin_bit_for_bit(result, rows, population, dataset, plan, cfg):
+def test_radius_zero_is_the_clean_margin_bit_for_bit(x_adv, rows, population, dataset, plan, cfg):
     clean, y = out_of_fold(population, dataset, plan)
     assert clean.shape == (1, 2, 61)
     assert clean.dtype == torch.float64
@@ -217,7 +233,7 @@ def test_radius_zero_is_the_clean_margin_bit_for_bit(result, rows, population, d
             )
             assert (of_attack["changed"][0] == 0).all()
             assert same_bits(
-                result.x_adv[f"{threat}/{attack}"][0], dataset.x.expand(2, -1, -1).contiguous()
+                x_adv[f"{threat}/{attack}"][0], dataset.x.expand(2, -1, -1).contiguous()
             )
 
 
@@ -257,11 +273,11 @@ def of_linear(linear, dataset, plan, cfg):
     """What is found of linear models; what margins (S, N) lose at eps 1 in closed form."""
     threats = only(cfg, "unconstrained", "clinical")
     suite = {name: cfg.attack[name] for name in ("noise", "fgsm", "pgd_ce", "pgd_margin")}
-    findings = audit(
+    result = examine(
         linear, dataset, plan, threats.model_copy(update={"attack": suite}), name="linear"
-    ).findings
+    )[0]
     measured = ~dataset.x.isnan()
-    return findings, (
+    return result, (
         slopes(linear, plan, dataset.y).abs() * UNCONSTRAINED.scale.float() * measured
     ).sum(-1)
 
@@ -279,8 +295,8 @@ def slopes(population, plan, y):
 
 @pytest.mark.parametrize("attack", ["fgsm", "pgd_ce", "pgd_margin"])
 def test_a_linear_model_loses_what_the_closed_form_says(of_linear, attack):
-    findings, loss = of_linear
-    got = block(findings.rows, "unconstrained", attack)["margin"]
+    result, loss = of_linear
+    got = block(result.rows, "unconstrained", attack)["margin"]
     expected = torch.from_numpy(got[0]) - torch.tensor(RADII["unconstrained"])[:, None, None] * loss
     torch.testing.assert_close(torch.from_numpy(got), expected, rtol=1e-4, atol=2e-4)
     assert (loss > 0.5).any()
@@ -295,8 +311,8 @@ def test_a_linear_models_noise_loses_less(of_linear):
 
 
 def test_a_linear_model_breaks_at_the_distance_of_its_boundary(of_linear):
-    findings, loss = of_linear
-    one = findings.verified["unconstrained"]
+    result, loss = of_linear
+    one = result.proofs["unconstrained"]
     distance = (one.margin / loss).clamp(min=0)
     near = distance <= 0.5
     assert 0.1 < near.float().mean() < 0.9
@@ -309,12 +325,12 @@ def test_a_linear_model_breaks_at_the_distance_of_its_boundary(of_linear):
 
 
 @pytest.mark.parametrize("threat", RADII)
-def test_no_adversarial_record_leaves_the_threat_model(result, rows, dataset, cfg, threat):
+def test_no_adversarial_record_leaves_the_threat_model(x_adv, rows, dataset, cfg, threat):
     for attack in attacks_of(cfg, threat):
-        x_adv = result.x_adv[f"{threat}/{attack}"]
-        assert x_adv.shape == (3, 2, 61, 5)
-        assert threat_of(cfg, threat).violations(x_adv, dataset.x, radius(threat)) == 0
-        changed = ((x_adv != dataset.x) & ~dataset.x.isnan()).sum(-1)
+        records = x_adv[f"{threat}/{attack}"]
+        assert records.shape == (3, 2, 61, 5)
+        assert threat_of(cfg, threat).violations(records, dataset.x, radius(threat)) == 0
+        changed = ((records != dataset.x) & ~dataset.x.isnan()).sum(-1)
         assert (block(rows, threat, attack)["changed"] == changed.numpy()).all()
         assert changed[1:].any()
 
@@ -348,7 +364,7 @@ def test_every_row_names_its_threat_completely(rows, cfg):
 
 def planted(monkeypatch, attack):
     """In place of the suite."""
-    monkeypatch.setattr(audit_module, "evasion_suite", lambda configured, norm: {"fgsm": attack})
+    monkeypatch.setattr(subject_module, "evasion_suite", lambda configured, norm: {"fgsm": attack})
 
 
 def test_an_attack_that_leaves_the_threat_model_is_brought_back_and_judged_there(
@@ -359,23 +375,23 @@ def test_an_attack_that_leaves_the_threat_model_is_brought_back_and_judged_there
         lambda model, x, y, threat, *, eps, generator: x + 5 * eps * threat.scale.float(),
     )
     both = only(cfg, "clinical", "unconstrained")
-    result = audit(population, dataset, plan, both, name="models")
+    result, x_adv = examine(population, dataset, plan, both, name="models")
     for name in both.threat:
         threat = threat_of(cfg, name)
         legal = threat.project(
             dataset.x + 5 * radius(name) * threat.scale.float(), dataset.x, radius(name)
         )
         assert torch.equal(
-            result.x_adv[f"{name}/fgsm"].nan_to_num(), legal.expand(3, 2, -1, -1).nan_to_num()
+            x_adv[f"{name}/fgsm"].nan_to_num(), legal.expand(3, 2, -1, -1).nan_to_num()
         )
-    assert result.findings.diagnostics["violations"] == 0
+    assert result.diagnostics["violations"] == 0
 
 
 def test_values_that_an_attack_makes_missing_are_counted(
     monkeypatch, population, dataset, plan, quick
 ):
     planted(monkeypatch, lambda model, x, y, threat, *, eps, generator: x + torch.nan * eps)
-    found = audit(population, dataset, plan, quick, name="models").findings
+    found = examine(population, dataset, plan, quick, name="models")[0]
     index, _ = plan.select(plan.scored()).held_out_index()
     assert found.diagnostics["violations"] == 3 * (~dataset.x[index].isnan()).sum()
 
@@ -383,8 +399,8 @@ def test_values_that_an_attack_makes_missing_are_counted(
 def test_a_projection_that_fails_is_counted_and_flagged(
     monkeypatch, population, dataset, plan, quick
 ):
-    monkeypatch.setattr(audit_module.Threat, "project", lambda self, x_adv, x, eps: x_adv + 7)
-    found = audit(population, dataset, plan, quick, name="models").findings
+    monkeypatch.setattr(Threat, "project", lambda self, x_adv, x, eps: x_adv + 7)
+    found = examine(population, dataset, plan, quick, name="models")[0]
     assert found.diagnostics["violations"] > 1000
     assert "violations" in compared({"models": found}, quick)["flags"].iloc[0].split()
 
@@ -393,7 +409,7 @@ def test_an_attack_cannot_claim_a_success_it_does_not_have(
     monkeypatch, population, dataset, plan, quick
 ):
     planted(monkeypatch, lambda model, x, y, threat, *, eps, generator: x + 0 * eps)
-    found = audit(population, dataset, plan, quick, name="models").findings.rows
+    found = examine(population, dataset, plan, quick, name="models")[0].rows
     clean = out_of_fold(population, dataset, plan)[0].float().numpy()
     assert (block(found, "clinical", "fgsm")["margin"] == clean).all()
 
@@ -401,21 +417,21 @@ def test_an_attack_cannot_claim_a_success_it_does_not_have(
 # ---- what is proved ----
 
 
-def test_no_check_of_the_audit_itself_fails(result):
-    assert {name: result.findings.diagnostics[name] for name in COUNTS} == COUNTS
-    assert result.findings.diagnostics.keys() == MEASUREMENTS.keys()
+def test_no_check_of_the_examination_itself_fails(result):
+    assert {name: result.diagnostics[name] for name in COUNTS} == COUNTS
+    assert result.diagnostics.keys() == MEASUREMENTS.keys()
 
 
 @pytest.mark.parametrize("threat", RADII)
 def test_where_all_is_decided_robust_accuracy_is_verified_accuracy(result, rows, cfg, threat):
-    """No attack breaks more than the verifier, and float32 loses nothing of what it breaks."""
-    one = result.findings.verified[threat]
+    """No attack breaks more than the verifier, and that breaks whoever it says."""
+    one = result.proofs[threat]
     robust, broken = one.robust_at(RADII[threat]), one.broken_at(RADII[threat])
     assert torch.equal(robust, ~broken)  # decided
     assert (block(rows, threat, EXACT)["broken"] == broken.numpy()).all()
     for attack in attacks_of(cfg, threat):
         assert not (block(rows, threat, attack)["broken"] & robust.numpy()).any(), attack
-    table = compared({"baseline": result.findings}, cfg)
+    table = compared({"baseline": result}, cfg)
     of_threat = table[table["threat"] == threat]
     np.testing.assert_allclose(
         of_threat["robust_accuracy"], of_threat["verified_accuracy"], atol=1e-12
@@ -429,19 +445,19 @@ def test_where_all_is_decided_robust_accuracy_is_verified_accuracy(result, rows,
 
 def test_single_measurements_are_looked_for_under_the_headline_alone(result, cfg):
     assert cfg.audit.headline == "clinical"
-    looked = {name: not one.alone.isnan().all() for name, one in result.findings.verified.items()}
+    looked = {name: not one.alone.isnan().all() for name, one in result.proofs.items()}
     assert looked == {"clinical": True, "unconstrained": False, "sparse": False}
 
 
 def verifier_says(monkeypatch, twist):
     """What an honest verifier says, twisted."""
-    honest = audit_module.proofs_out_of_fold
+    honest = examination_module.proofs_out_of_fold
 
     def dishonest(*args, **options):
         proved = honest(*args, **options)
         return lambda: twist(proved())
 
-    monkeypatch.setattr(audit_module, "proofs_out_of_fold", dishonest)
+    monkeypatch.setattr(examination_module, "proofs_out_of_fold", dishonest)
 
 
 def test_a_verifier_that_proves_what_is_not_true_is_caught(
@@ -451,7 +467,7 @@ def test_a_verifier_that_proves_what_is_not_true_is_caught(
         monkeypatch,
         lambda one: replace(one, robust_below=torch.full_like(one.robust_below, torch.inf)),
     )
-    found = audit(population, dataset, plan, quick, name="models").findings
+    found = examine(population, dataset, plan, quick, name="models")[0]
     assert found.diagnostics["attack_beats_proof"] == found.rows["broken"].sum() > 100
     assert "attack_beats_proof" in compared({"models": found}, quick)["flags"].iloc[0].split()
 
@@ -459,7 +475,7 @@ def test_a_verifier_that_proves_what_is_not_true_is_caught(
 def test_a_record_that_breaks_nothing_is_no_success_of_the_verifier(
     monkeypatch, population, dataset, plan, quick
 ):
-    """Whatever it says of its distance: the record is scored by the audit."""
+    """Whatever it says of its distance: the record is scored by the examination."""
 
     def boasting(one):
         x = dataset.x.expand(one.counterexample.shape).clone()
@@ -467,7 +483,7 @@ def test_a_record_that_breaks_nothing_is_no_success_of_the_verifier(
         return replace(one, breaks_at=nothing, robust_below=nothing, counterexample=x)
 
     verifier_says(monkeypatch, boasting)
-    found = audit(population, dataset, plan, quick, name="models").findings.rows
+    found = examine(population, dataset, plan, quick, name="models")[0].rows
     clean = out_of_fold(population, dataset, plan)[0].float().numpy()
     assert (block(found, "clinical", EXACT)["margin"] == clean).all()
 
@@ -483,9 +499,9 @@ def test_only_those_whom_the_goal_names_are_changed(
     aimed = aimed.model_copy(
         update={"threat": {"clinical": cfg.threat["clinical"].model_copy(update={"goal": goal})}}
     )
-    result = audit(population, dataset, plan, aimed, name="models")
-    found = result.findings.rows
-    assert {name: result.findings.diagnostics[name] for name in COUNTS} == COUNTS
+    result, _ = examine(population, dataset, plan, aimed, name="models")
+    found = result.rows
+    assert {name: result.diagnostics[name] for name in COUNTS} == COUNTS
     spared = found[found["y"] != attacked]
     assert (spared["changed"] == 0).all()
     clean = out_of_fold(population, dataset, plan)[0][0].float().numpy()
@@ -519,18 +535,18 @@ def other(plan, dataset):
     return untrained(plan, dataset, seed=77)
 
 
-def test_transferred_records_are_scored_on_this_population(result, other, dataset, plan, cfg):
+def test_transferred_records_are_scored_on_this_population(x_adv, other, dataset, plan, cfg):
     few = small(cfg)
-    audited = audit(other, dataset, plan, few, name="other", transfer=result.x_adv).findings.rows
+    found = examine(other, dataset, plan, few, name="other", transfer=x_adv)[0].rows
     index, valid = plan.select(plan.scored()).held_out_index()
     for threat in cfg.threat:
-        got = block(audited, threat, TRANSFER)["margin"]
+        got = block(found, threat, TRANSFER)["margin"]
         for member in range(6):
             people = index[member][valid[member]]
             repetition = int(plan.repetition[member])
             alone = other.select(torch.tensor([member]))
             sent = [
-                result.x_adv[f"{threat}/{attack}"][:, repetition, people][:, None]
+                x_adv[f"{threat}/{attack}"][:, repetition, people][:, None]
                 for attack in attacks_of(cfg, threat)
             ]
             expected = torch.stack(
@@ -539,64 +555,62 @@ def test_transferred_records_are_scored_on_this_population(result, other, datase
             torch.testing.assert_close(
                 torch.from_numpy(got[:, repetition, people]), expected, rtol=1e-4, atol=1e-4
             )
-        attacks = list(audited.loc[audited["threat"] == threat, "attack"].unique())
+        attacks = list(found.loc[found["threat"] == threat, "attack"].unique())
         assert attacks == attacks_of(few, threat, transfer=True)
 
 
-def test_without_transfer_there_are_no_such_rows(result, rows):
+def test_without_transfer_there_are_no_such_rows(x_adv, rows):
     assert TRANSFER not in set(rows["attack"])
-    assert not [key for key in result.x_adv if key.endswith(TRANSFER)]
+    assert not [key for key in x_adv if key.endswith(TRANSFER)]
 
 
 def test_of_the_records_sent_the_most_harmful_counts(
-    population, dataset, plan, cfg, quick, rows, result
+    population, dataset, plan, cfg, quick, rows, x_adv
 ):
     """Sent back to the models they were made on, they are as strong as the whole suite."""
-    audited = audit(
-        population, dataset, plan, quick, name="models", transfer=result.x_adv
-    ).findings.rows
+    found = examine(population, dataset, plan, quick, name="models", transfer=x_adv)[0].rows
     suite = np.minimum.reduce(
         [block(rows, "clinical", attack)["margin"] for attack in attacks_of(cfg, "clinical")]
     )
-    np.testing.assert_allclose(block(audited, "clinical", TRANSFER)["margin"], suite, atol=1e-4)
+    np.testing.assert_allclose(block(found, "clinical", TRANSFER)["margin"], suite, atol=1e-4)
 
 
 # ---- files ----
 
 
-def test_saved_and_loaded_bit_for_bit(result, tmp_path):
+def test_saved_and_loaded_bit_for_bit(result, x_adv, tmp_path):
     result.save(tmp_path)
-    findings = result.findings
-    pd.testing.assert_frame_equal(load_rows(tmp_path), findings.rows)
+    save_adversarial(x_adv, tmp_path)
+    pd.testing.assert_frame_equal(load_rows(tmp_path), result.rows)
     loaded = load_adversarial(tmp_path)
-    assert loaded.keys() == result.x_adv.keys()
-    assert all(same_bits(loaded[key], result.x_adv[key]) for key in loaded)
-    again = Findings.load(tmp_path)
-    pd.testing.assert_frame_equal(again.rows, findings.rows)
-    assert outcomes(again.rows).keys() == outcomes(findings.rows).keys()
-    assert again.diagnostics == findings.diagnostics
-    assert list(again.verified) == list(findings.verified)
-    for name, one in findings.verified.items():
+    assert loaded.keys() == x_adv.keys()
+    assert all(same_bits(loaded[key], x_adv[key]) for key in loaded)
+    again = Examination.load(tmp_path)
+    pd.testing.assert_frame_equal(again.rows, result.rows)
+    assert again.margins.keys() == result.margins.keys()
+    assert again.diagnostics == result.diagnostics
+    assert list(again.proofs) == list(result.proofs)
+    for name, one in result.proofs.items():
         for field in fields(one):
-            before, after = getattr(one, field.name), getattr(again.verified[name], field.name)
+            before, after = getattr(one, field.name), getattr(again.proofs[name], field.name)
             assert before.dtype == after.dtype
-            assert torch.equal(before.view(torch.uint8), after.view(torch.uint8)), (
-                field.name
-            )  # missing values too
+            # missing values too
+            assert torch.equal(before.view(torch.uint8), after.view(torch.uint8)), field.name
 
 
 FILES = {
-    "rows.parquet": Findings.load,
-    "diagnostics.json": Findings.load,
-    "verified/clinical.safetensors": Findings.load,
+    "rows.parquet": Examination.load,
+    "diagnostics.json": Examination.load,
+    "verified/clinical.safetensors": Examination.load,
     "adversarial.safetensors": load_adversarial,
 }
 
 
 @pytest.mark.parametrize("damage", ["missing", "truncated"])
 @pytest.mark.parametrize("file", FILES)
-def test_a_damaged_file_is_one_line(result, tmp_path, file, damage):
+def test_a_damaged_file_is_one_line(result, x_adv, tmp_path, file, damage):
     result.save(tmp_path)
+    save_adversarial(x_adv, tmp_path)
     path = tmp_path / file
     if damage == "missing":
         path.unlink()
@@ -609,13 +623,14 @@ def test_a_damaged_file_is_one_line(result, tmp_path, file, damage):
 
 
 def test_the_same_configuration_is_the_same_bytes_whatever_the_global_state(
-    population, dataset, plan, cfg, result, tmp_path
+    population, dataset, plan, cfg, result_and_records, tmp_path
 ):
     torch.manual_seed(99)
-    again = audit(population, dataset, plan, cfg, name="another name")
-    for name, one in (("a", result), ("b", again)):
+    again = examine(population, dataset, plan, cfg, name="another name")
+    for name, (one, x_adv) in (("a", result_and_records), ("b", again)):
         (tmp_path / name).mkdir()
         one.save(tmp_path / name)
+        save_adversarial(x_adv, tmp_path / name)
     files = [
         path.relative_to(tmp_path / "a") for path in (tmp_path / "a").rglob("*") if path.is_file()
     ]
@@ -624,12 +639,11 @@ def test_the_same_configuration_is_the_same_bytes_whatever_the_global_state(
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes(), file
 
 
-def test_another_seed_draws_other_noise(population, dataset, plan, quick, result):
-    other = audit(population, dataset, plan, quick.model_copy(update={"seed": 1}), name="models")
-    assert not torch.equal(
-        other.x_adv["clinical/noise"].nan_to_num(), result.x_adv["clinical/noise"].nan_to_num()
-    )
-    assert same_bits(other.x_adv["clinical/fgsm"], result.x_adv["clinical/fgsm"])
+def test_another_seed_draws_other_noise(population, dataset, plan, quick, x_adv):
+    other = quick.model_copy(update={"seed": 1})
+    _, found = examine(population, dataset, plan, other, name="models")
+    assert not same_bits(found["clinical/noise"], x_adv["clinical/noise"])
+    assert same_bits(found["clinical/fgsm"], x_adv["clinical/fgsm"])
 
 
 # ---- no leak ----

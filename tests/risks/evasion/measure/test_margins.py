@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from pipeline.models.answers import clean_metrics, disease_probability, disease_score, predicted
-from pipeline.risks.evasion.measure.margins import Outcome, outcomes
+from pipeline.risks.evasion.measure.margins import Margins, margins_by_threat
 from pipeline.statistics import rates
 from risks.evasion.made_up import EPS, model, rows
 from tiny import records
@@ -40,20 +40,20 @@ def test_a_saturated_model_keeps_its_ranking():
     assert clean_metrics(margins[None], y)["auroc"] == 1.0
 
 
-def test_outcomes_give_each_patient_back(y):
+def test_margins_give_each_patient_back(y):
     margins = model(1.0, y)
-    by_threat = outcomes(
+    by_threat = margins_by_threat(
         pd.concat([rows(margins, y), rows({"fgsm": margins["fgsm"] - 1}, y, threat="other")])
     )
     assert list(by_threat) == ["clinical", "other"]
-    outcome = by_threat["clinical"]
-    assert outcome.eps.tolist() == EPS
-    np.testing.assert_array_equal(outcome.y, y)
-    assert list(outcome.margins) == ["fgsm", "pgd_ce", "pgd_margin"]
+    margins_of = by_threat["clinical"]
+    assert margins_of.eps.tolist() == EPS
+    np.testing.assert_array_equal(margins_of.y, y)
+    assert list(margins_of.by_attack) == ["fgsm", "pgd_ce", "pgd_margin"]
     for attack, values in margins.items():
-        np.testing.assert_array_equal(outcome.margins[attack], values.astype(np.float32))
+        np.testing.assert_array_equal(margins_of.by_attack[attack], values.astype(np.float32))
     np.testing.assert_array_equal(
-        by_threat["other"].margins["fgsm"], (margins["fgsm"] - 1).astype(np.float32)
+        by_threat["other"].by_attack["fgsm"], (margins["fgsm"] - 1).astype(np.float32)
     )
 
 
@@ -62,15 +62,15 @@ def test_the_worst_case_is_taken_per_record_over_attacks_and_smaller_radii():
     # a smaller one found.
     a = [[[3, 3, 3]], [[-1, 3, 3]], [[2, 3, 1]]]
     b = [[[3, 3, 3]], [[3, 2, 3]], [[3, -2, 3]]]
-    outcome = Outcome(np.array(EPS), np.array([0, 1, 1]), {"a": np.array(a), "b": np.array(b)})
-    assert outcome.worst.tolist() == [[[3, 3, 3]], [[-1, 2, 3]], [[-1, -2, 1]]]
+    margins_of = Margins(np.array(EPS), np.array([0, 1, 1]), {"a": np.array(a), "b": np.array(b)})
+    assert margins_of.worst.tolist() == [[[3, 3, 3]], [[-1, 2, 3]], [[-1, -2, 1]]]
 
 
 def test_the_accuracy_of_each_attack_alone_is_the_share_of_positive_margins(y):
     margins = model(1.0, y)
-    for attack, accuracy in outcomes(rows(margins, y))["clinical"].accuracy.items():
+    for attack, accuracy in margins_by_threat(rows(margins, y))["clinical"].accuracy.items():
         assert accuracy.tolist() == [
             pytest.approx((margins[attack][at] > 0).mean()) for at in range(len(EPS))
         ]
-    tie = Outcome(np.array([0.0]), np.array([0, 1]), {"a": np.array([[[0.0, 1.0]]])})
+    tie = Margins(np.array([0.0]), np.array([0, 1]), {"a": np.array([[[0.0, 1.0]]])})
     assert tie.accuracy["a"].tolist() == [0.5]

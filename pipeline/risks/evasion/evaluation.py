@@ -1,0 +1,150 @@
+"""Everything that one evaluation reports: the comparison, and the tables beside it."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipeline.config import AuditConfig, Config
+from pipeline.models.answers import disease_score, predicted
+from pipeline.risks.evasion.comparison import compare
+from pipeline.risks.evasion.measure.attackers import all_attackers
+from pipeline.risks.evasion.measure.examination import Examination
+from pipeline.risks.evasion.measure.margins import Array, Margins
+from pipeline.standards import THREAT_COLUMNS
+from pipeline.statistics import intervals, rates
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Everything that one evaluation reports; all of it a pure function of the rows.
+
+    Attributes:
+        comparison: as `compare` returns it.
+        attacks: as `attacks_table` returns it.
+        classification: precision, recall, F1 and support per (defense, eps, class) under the
+            headline threat.
+        confusion: how many patients, seeds averaged, per (defense, eps, actual class, predicted
+            class).
+        exact: as `proved_curves` returns it.
+        roc: clean ROC of each defense on a fixed grid of false-alarm rates.
+    """
+
+    comparison: pd.DataFrame
+    attacks: pd.DataFrame
+    classification: pd.DataFrame
+    confusion: pd.DataFrame
+    exact: pd.DataFrame
+    roc: pd.DataFrame
+
+
+def evaluate_all(examined: Mapping[str, Examination], cfg: Config) -> Evaluation:
+    """Compares what was examined, by defense, and draws up the tables beside the comparison."""
+    audit = cfg.audit
+    headline = {name: one.margins[audit.headline] for name, one in examined.items()}
+    classes = list(cfg.data.classes)
+    known = all_attackers(cfg)
+    return Evaluation(
+        comparison=compare(
+            examined, audit, known, seed=cfg.seed, auroc_ceiling=cfg.data.auroc_ceiling
+        ),
+        attacks=attacks_table(examined, audit, cfg.seed),
+        classification=_at_each_radius(headline, audit.headline, classes, _class_by_class),
+        confusion=_at_each_radius(headline, audit.headline, classes, _cell_by_cell),
+        exact=proved_curves(examined),
+        roc=pd.concat([_roc(name, one) for name, one in headline.items()], ignore_index=True),
+    )
+
+
+Lines = list[dict[str, Any]]
+
+
+def _at_each_radius(
+    headline: Mapping[str, Margins],
+    threat: str,
+    classes: list[str],
+    lines_of: Callable[[Array, Array, list[str]], Lines],
+) -> pd.DataFrame:
+    """Lines about the answers under attack, for each defense and radius of the headline threat."""
+    return pd.DataFrame(
+        [
+            {"defense": name, "threat": threat, "eps": float(eps)} | line
+            for name, margins in headline.items()
+            for eps, worst in zip(margins.eps, margins.worst, strict=True)
+            for line in lines_of(predicted(worst, margins.y), margins.y, classes)
+        ]
+    )
+
+
+def _class_by_class(answer: Array, y: Array, classes: list[str]) -> Lines:
+    return [dict(line) for line in rates.classification_report(answer, y, classes)]
+
+
+def _cell_by_cell(answer: Array, y: Array, classes: list[str]) -> Lines:
+    counts = rates.confusion(answer, y)
+    return [
+        {"actual": classes[actual], "predicted": classes[guess], "patients": counts[cell]}
+        for cell, actual, guess in (("tn", 0, 0), ("fp", 0, 1), ("fn", 1, 0), ("tp", 1, 1))
+    ]
+
+
+def _roc(name: str, margins: Margins) -> pd.DataFrame:
+    """The clean ROC of one defense."""
+    score = disease_score(margins.worst[0], margins.y)
+    fpr, tpr = rates.roc_curve(score, margins.y, points=101)
+    return pd.DataFrame({"defense": name, "fpr": fpr, "tpr": tpr})
+
+
+def attacks_table(examined: Mapping[str, Examination], cfg: AuditConfig, seed: int) -> pd.DataFrame:
+    """One row per (defense, threat, attack, eps): what the attack leaves, its threat in full."""
+    lines: Lines = []
+    weights: Array | None = None
+    for defense, one in examined.items():
+        first = one.rows.drop_duplicates(["threat", "attack"]).set_index(["threat", "attack"])
+        columns = first[list(THREAT_COLUMNS)].astype(str)
+        in_full: dict[Any, dict[str, Any]] = columns.to_dict("index")  # type: ignore[assignment]
+        for threat, margins in one.margins.items():
+            if weights is None:
+                weights = intervals.bootstrap_weights(len(margins.y), cfg.resamples, seed)
+            lines += [
+                {"defense": defense, "threat": threat, **line, **in_full[threat, line["attack"]]}
+                for line in _left_by_each(margins, weights, cfg.confidence)
+            ]
+    return pd.DataFrame(lines)
+
+
+def _left_by_each(margins: Margins, weights: Array, confidence: float) -> Iterator[dict[str, Any]]:
+    """The accuracy that each attack leaves at each radius, with its interval."""
+    patients = len(margins.y)
+    each_attack = margins.by_attack.values()
+    right = np.stack([(one > 0).mean(1) for one in each_attack])  # attack x eps x patient
+    samples = weights @ right.reshape(-1, patients).T.astype(np.float32) / patients
+    drawn = samples.T.reshape(*right.shape[:2], -1)
+    for attack, of_attack, its_samples in zip(margins.by_attack, right, drawn, strict=True):
+        for eps, each, sample in zip(margins.eps, of_attack, its_samples, strict=True):
+            low, high = intervals.interval(float(each.mean()), sample, confidence)
+            yield {
+                "attack": attack,
+                "eps": float(eps),
+                "accuracy": float(each.mean()),
+                "accuracy_low": low,
+                "accuracy_high": high,
+                "missed_diagnosis_rate": 1 - float(each[margins.y == 1].mean()),
+            }
+
+
+def proved_curves(examined: Mapping[str, Examination], points: int = 201) -> pd.DataFrame:
+    """The whole curve of what is proved: the share of patients `proved` robust against eps."""
+    frames = []
+    for defense, one in examined.items():
+        for threat, proofs in one.proofs.items():
+            largest = one.rows.loc[one.rows["threat"] == threat, "eps"].max()
+            radii = np.linspace(0, float(largest), points).tolist()
+            share = proofs.robust_at(radii).numpy().mean((1, 2))
+            curve = {"defense": defense, "threat": threat, "eps": radii, "proved": share}
+            frames.append(pd.DataFrame(curve))
+    if not frames:
+        return pd.DataFrame(columns=["defense", "threat"])
+    return pd.concat(frames, ignore_index=True)

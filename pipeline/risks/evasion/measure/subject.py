@@ -1,0 +1,189 @@
+"""Whom an examination is about, and what each attacker proposes to present to it."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from pipeline.attacks.evasion import EVASION, Attacker, evasion_suite
+from pipeline.attacks.evasion.control import worst
+from pipeline.attacks.evasion.gradient import fgsm
+from pipeline.attacks.evasion.records import LogitsFn
+from pipeline.attacks.surrogate import train_linear_surrogate
+from pipeline.config import Config, ThreatConfig
+from pipeline.data.plan import Plan
+from pipeline.data.schema import Dataset
+from pipeline.data.threat import Threat
+from pipeline.models.answers import margin
+from pipeline.models.out_of_fold import OutOfFold
+from pipeline.models.population import Networks, Population
+from pipeline.risks.evasion.measure.attackers import ADDED, SURROGATE, TRANSFER, all_attackers
+from pipeline.seeds import of_attack
+from pipeline.standards import describe_threat
+from pipeline.verify import provable
+
+PROOFS = "proofs"  # what cannot be asked of a population that no verifier knows
+UNSEEN = "it needs gradients, and the model gives scores alone"
+
+
+def cannot_be_asked(population: Population, cfg: Config) -> dict[str, str]:
+    """What cannot be asked of a population, and why: configured attacks by name, and `proofs`."""
+    lacking = {
+        name: UNSEEN for name, who in all_attackers(cfg).items() if not _offers(population, who)
+    }
+    return {**lacking, PROOFS: why} if (why := provable(population)) else lacking
+
+
+def _offers(population: Population, who: Attacker) -> bool:
+    """Whether a population offers what an attacker must see of it."""
+    return population.gradients or who.access != "gradients"
+
+
+def radii_of(threat: ThreatConfig, cfg: Config) -> list[float]:
+    """The radii at which a threat is tried."""
+    return cfg.audit.eps if threat.eps is None else threat.eps
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A threat as it is tried: its name, what may be changed, at which radii."""
+
+    name: str
+    threat: Threat
+    radii: list[float]
+
+    @classmethod
+    def of(cls, name: str, dataset: Dataset, cfg: Config) -> "Trial":
+        """The trial of a configured threat on these records."""
+        limits, schema = cfg.threat[name], dataset.schema
+        threat = Threat.of(schema.features, limits, schema.image)
+        return cls(name, threat, radii_of(limits, cfg))
+
+
+class Proposal(NamedTuple):
+    """What an attacker proposes: records (E, M, B, D), after so many questions for each at most."""
+
+    attack: str
+    who: Attacker
+    budget: int | None
+    records: Tensor
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Whom an examination is about.
+
+    Attributes:
+        population: M models.
+        surrogate: a linear stand-in for each of them.
+        dataset: the records.
+        plan: who trained on whom.
+        index: (M, B) the patients that each model may be scored on.
+        valid: (M, B) which of these are patients, and no filler of the rectangle.
+    """
+
+    population: Population
+    surrogate: LogitsFn
+    dataset: Dataset
+    plan: Plan
+    index: Tensor
+    valid: Tensor
+
+    @classmethod
+    def of(cls, population: Population, dataset: Dataset, plan: Plan) -> "Subject":
+        """The models that hold somebody out, and those patients."""
+        scored = plan.scored()
+        population, plan = population.select(scored), plan.select(scored)
+        surrogate = train_linear_surrogate(dataset.x.flatten(1), dataset.y, plan)
+        stand_in = _of_images(surrogate, len(dataset.schema.image))
+        return cls(population, stand_in, dataset, plan, *plan.held_out_index())
+
+    @property
+    def x(self) -> Tensor:
+        """(M, B, D) records."""
+        return self.dataset.x[self.index]
+
+    @property
+    def y(self) -> Tensor:
+        """(M, B) classes."""
+        return self.dataset.y[self.index]
+
+    def radius(self, trial: Trial) -> Tensor:
+        """Radii that broadcast over (E, M, B, D); 0 for those whom the threat's goal spares."""
+        event = (1,) * trial.threat.mutable.dim()
+        eps = torch.tensor(trial.radii).view(-1, 1, 1, *event)
+        if trial.threat.goal == "any":
+            return eps
+        return eps * trial.threat.attackable(self.y).view(*self.y.shape, *event)
+
+    @torch.no_grad()
+    def scored(self, folds: OutOfFold, x_adv: Tensor) -> tuple[Tensor, Tensor]:
+        """Margins in float64, and how many values changed, of (E, M, B, D); both (E, S, N)."""
+        margins = margin(self.population.double()(x_adv.double()), self.y)
+        differs = (x_adv != self.x) & ~self.x.isnan()
+        changed = differs.flatten(1 - self.dataset.x.dim()).sum(-1)
+        return folds.scatter(margins, self.index, self.valid), folds.scatter(
+            changed, self.index, self.valid
+        )
+
+    def described(self, threat: Threat, proposal: Proposal) -> dict[str, str]:
+        """What names the threat of a proposal completely."""
+        names = self.dataset.schema.names
+        mutable = threat.mutable
+        if self.dataset.schema.image:  # one feature, that of every pixel
+            mutable = mutable.any().view(1)
+        return describe_threat(
+            norm=threat.norm,
+            goal=threat.goal,
+            mutable=[name for name, may in zip(names, mutable.tolist(), strict=True) if may],
+            access=proposal.who.access,
+            query_budget=proposal.budget,
+        )
+
+
+def proposals(
+    subject: Subject, trial: Trial, cfg: Config, transfer: Mapping[str, Tensor] | None
+) -> Iterator[Proposal]:
+    """What each attacker proposes in turn; those who need what the population lacks are left out.
+
+    Args:
+        subject: whom to attack.
+        trial: under which threat.
+        cfg: the attacks.
+        transfer: adversarial records of another population, by "threat/attack"; None = none.
+    """
+    x, y, threat, eps = subject.x, subject.y, trial.threat, subject.radius(trial)
+    known = all_attackers(cfg)
+    for number, (name, attack) in enumerate(evasion_suite(cfg.attack, norm=threat.norm).items()):
+        who = known[name]
+        if not _offers(subject.population, who):
+            continue
+        generator = torch.Generator().manual_seed(of_attack(cfg.seed, number))
+        proposed = attack(subject.population, x, y, threat, eps=eps, generator=generator)
+        budget = EVASION[who.method].budget(who.options, threat, trial.radii[-1])
+        yield Proposal(name, who, budget, proposed)
+    if threat.norm != "l0":  # the gradient step is exact on a linear model
+        step = fgsm(subject.surrogate, x, y, threat, eps=eps)
+        yield Proposal(SURROGATE, ADDED[SURROGATE], None, step)
+    if transfer is not None:
+        folds = OutOfFold(subject.plan, trial.radii)
+        sent = [
+            folds.gather(records, subject.index)
+            for key, records in transfer.items()
+            if key.startswith(f"{trial.name}/")
+        ]
+        most_harmful = worst(subject.population, sent, y)
+        yield Proposal(TRANSFER, ADDED[TRANSFER], None, most_harmful)
+
+
+def _of_images(surrogate: Networks, axes: int) -> LogitsFn:
+    """A model of records that is asked about images of so many axes, as records of their values."""
+    if not axes:
+        return surrogate
+
+    def logits(x: Tensor) -> Tensor:
+        return surrogate(x.flatten(-axes))
+
+    return logits
