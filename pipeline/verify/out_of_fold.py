@@ -214,7 +214,7 @@ def _undecided(population: Population, dataset: Dataset, plan: Plan, folds: OutO
         y=dataset.y[folds.patients],
         margin=own,
         robust_below=torch.zeros_like(own),
-        breaks_at=torch.where(own > 0, torch.inf, 0.0),
+        breaks_at=torch.where(own > 0, torch.inf, 0.0).double(),
         counterexample=x,
         counter_margin=own.clone(),
         alone=unknown,

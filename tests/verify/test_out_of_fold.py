@@ -10,10 +10,11 @@ import pytest
 import torch
 
 import tiny
+from kinds import ScoresOnly
 from pipeline.files import BadInput, write_tensors
 from pipeline.models.out_of_fold import out_of_fold
 from pipeline.parallel import Inline, workers
-from pipeline.verify import verify
+from pipeline.verify import provable, verify
 from pipeline.verify.network import Network
 from pipeline.verify.out_of_fold import Proofs, ProofSearch, proofs_out_of_fold, verdicts
 from tiny import CLINICAL, SPARSE, UNCONSTRAINED, same_bits
@@ -351,3 +352,34 @@ def test_other_processes_prove_the_same_bit_for_bit(models, dataset, plan):
     for field in fields(Proofs):
         mine, theirs = getattr(inline, field.name), getattr(apart, field.name)
         assert torch.equal(mine.nan_to_num(-1.0), theirs.nan_to_num(-1.0)), field.name
+
+
+# ---- what no verifier knows ----
+
+
+def test_networks_can_be_proved_and_others_say_why_not(models):
+    assert provable(models) == ""
+    why = provable(ScoresOnly(models))
+    assert why
+    assert "\n" not in why
+
+
+def test_of_what_cannot_be_proved_nothing_is_proved_and_nothing_found(
+    models, dataset, plan, proofs
+):
+    """Undecided, and no error; whoever is answered wrongly is so at radius 0."""
+    beyond = proof(ScoresOnly(models), dataset, plan, THREATS["clinical"], alone=True)
+    known = proofs["clinical"]
+    torch.testing.assert_close(beyond.margin, known.margin, rtol=1e-12, atol=1e-9)
+    wrong = beyond.margin <= 0
+    assert wrong.any()
+    assert not wrong.all()
+    radii = [0.0, 0.5, 1e9]
+    assert not beyond.robust_at(radii).any()
+    assert torch.equal(beyond.broken_at(radii), wrong.expand(3, -1, -1))
+    x = dataset.x.expand(3, *beyond.margin.shape, -1).contiguous()
+    assert same_bits(beyond.records_at(radii, dataset.x), x)
+    assert beyond.alone.isnan().all()
+    for field in fields(Proofs):
+        ours, theirs = getattr(beyond, field.name), getattr(known, field.name)
+        assert (ours.shape, ours.dtype) == (theirs.shape, theirs.dtype), field.name

@@ -1,15 +1,16 @@
 """What is said of evasion: who attacks, what it does to which patients, what eps means."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from pipeline.presentation.chapter import Chapter, Note, Part, Table
-from pipeline.presentation.numbers import proved, with_interval
+from pipeline.presentation.numbers import with_interval
 from pipeline.presentation.pictures import display_name
 from pipeline.risks.evasion.clinic import eps_table, patient_parts
 from pipeline.risks.evasion.pictures import draw_all
+from pipeline.risks.evasion.proofs import proofs_in_words, unprovable
 from pipeline.risks.risk import Context, Tables
 
 
@@ -18,20 +19,21 @@ def chapters(tables: Tables, context: Context, folder: Path) -> Sequence[Chapter
     if not len(tables.get("comparison", ())):
         return ()
     cfg, comparison = context.cfg, tables["comparison"]
-    headline = cfg.audit.headline
+    headline, beyond_proof = cfg.audit.headline, unprovable(tables)
     first = comparison.drop_duplicates("defense")
     shown = dict(
         zip(first["defense"], map(display_name, first["defense"], first["flags"]), strict=True)
     )
+    of_headline = comparison[comparison["threat"] == headline]
     parts: list[Part] = [
         Note(
             "Robust accuracy counts the patients for whom no record within the radius is known "
             "that changes the right answer: neither an attack nor the verifier found one. "
-            '"exact": for each of them it is proved that there is none. eps is in reference '
-            "standard deviations of each feature. Ranked by the area under robust balanced "
-            "accuracy."
+            '"exact": for each of them it is proved that there is none; "undecided": it is not. '
+            "eps is in reference standard deviations of each feature. Ranked by the area under "
+            "robust balanced accuracy."
         ),
-        Table(_headline(comparison[comparison["threat"] == headline], shown), "numbers"),
+        Table(_headline(of_headline, shown, beyond_proof), "numbers"),
         *draw_all(tables, cfg.audit, folder),
         *_patients(tables, shown),
     ]
@@ -56,7 +58,9 @@ def chapters(tables: Tables, context: Context, folder: Path) -> Sequence[Chapter
     return (
         Chapter(f"Under the {headline} threat", parts),
         *(
-            Chapter(f"Under the {threat} threat", [Table(_other(lines, shown), "numbers")])
+            Chapter(
+                f"Under the {threat} threat", [Table(_other(lines, shown, beyond_proof), "numbers")]
+            )
             for threat, lines in others
         ),
         Chapter(
@@ -75,13 +79,15 @@ def _patients(tables: Tables, shown: Mapping[str, str]) -> list[Part]:
     return patient_parts(tables.get("patients", nobody), tables.get("alone", nobody), shown)
 
 
-def _headline(lines: pd.DataFrame, shown: Mapping[str, str]) -> pd.DataFrame:
+def _headline(
+    lines: pd.DataFrame, shown: Mapping[str, str], beyond_proof: Collection[str]
+) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "defense": lines["defense"].map(shown),
             "eps": lines["eps"].map("{:g}".format),
             "robust accuracy": with_interval(lines, "robust_accuracy", "robust_low", "robust_high"),
-            "proved": proved(lines),
+            "proved": proofs_in_words(lines, beyond_proof),
             "sensitivity": with_interval(lines, "sensitivity"),
             "specificity": with_interval(lines, "specificity"),
             "balanced accuracy": lines["balanced_accuracy"].map("{:.3f}".format),
@@ -91,13 +97,15 @@ def _headline(lines: pd.DataFrame, shown: Mapping[str, str]) -> pd.DataFrame:
     )
 
 
-def _other(lines: pd.DataFrame, shown: Mapping[str, str]) -> pd.DataFrame:
+def _other(
+    lines: pd.DataFrame, shown: Mapping[str, str], beyond_proof: Collection[str]
+) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "defense": lines["defense"].map(shown),
             f"eps ({lines['eps_unit'].iloc[0]})": lines["eps"].map("{:g}".format),
             "robust accuracy": with_interval(lines, "robust_accuracy", "robust_low", "robust_high"),
-            "proved": proved(lines),
+            "proved": proofs_in_words(lines, beyond_proof),
             "sensitivity": with_interval(lines, "sensitivity"),
         }
     )

@@ -143,13 +143,13 @@ def summary(tables: Tables, cfg: Config) -> str:
     """Defense x eps under the headline threat."""
     if "comparison" not in tables:
         return ""
+    from pipeline.risks.evasion.proofs import unprovable
     from pipeline.risks.evasion.summary import defenses_by_radius
 
+    threat = cfg.audit.headline
+    shown = defenses_by_radius(tables["comparison"], threat, unprovable(tables))
     said = "intervals: bootstrap over patients; exact: proved for every patient"
-    return (
-        f"Out of fold, threat model: {cfg.audit.headline}; "
-        f"{said}\n\n{defenses_by_radius(tables['comparison'], cfg.audit.headline)}"
-    )
+    return f"Out of fold, threat model: {threat}; {said}\n\n{shown}"
 
 
 RISK = Risk(

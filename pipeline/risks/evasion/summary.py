@@ -1,13 +1,18 @@
 """The table that a run ends with on the terminal."""
 
+from collections.abc import Collection
+
 import pandas as pd
 
-from pipeline.presentation.numbers import proved, with_interval
+from pipeline.presentation.numbers import with_interval
 from pipeline.presentation.pictures import display_name
+from pipeline.risks.evasion.proofs import proofs_in_words
 
 
-def defenses_by_radius(comparison: pd.DataFrame, headline: str) -> str:
-    """Defense x eps under the headline threat, as text."""
+def defenses_by_radius(
+    comparison: pd.DataFrame, headline: str, beyond_proof: Collection[str] = ()
+) -> str:
+    """Defense x eps under the headline threat, as text; `beyond_proof` as in `proofs_in_words`."""
     lines = comparison[comparison["threat"] == headline]
     shown = pd.DataFrame(
         {
@@ -17,7 +22,7 @@ def defenses_by_radius(comparison: pd.DataFrame, headline: str) -> str:
             "eps": [f"{eps:g}" for eps in lines["eps"]],
             "clean accuracy": with_interval(lines, "clean_accuracy", "clean_low", "clean_high"),
             "robust accuracy": with_interval(lines, "robust_accuracy", "robust_low", "robust_high"),
-            "proved": proved(lines),
+            "proved": proofs_in_words(lines, beyond_proof),
             "sensitivity": with_interval(lines, "sensitivity"),
             "missed diagnoses": with_interval(lines, "missed_diagnosis_rate"),
             "vs baseline": [

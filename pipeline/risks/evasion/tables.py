@@ -1,10 +1,13 @@
 """Every table about evasion: defenses compared, each attack, and single patients."""
 
+from collections.abc import Mapping
+
 import pandas as pd
 
 from pipeline.presentation.frames import by_defense
 from pipeline.risks.evasion.evaluation import evaluate_all
 from pipeline.risks.evasion.measure.examination import Examination
+from pipeline.risks.evasion.measure.subject import PROOFS
 from pipeline.risks.evasion.patients import clinic_tables, most_fragile
 from pipeline.risks.risk import Context, Sources
 from pipeline.verify.out_of_fold import verdicts
@@ -21,9 +24,7 @@ def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
     cfg = context.cfg
     evaluation = evaluate_all(examined, cfg)
     headline = evaluation.comparison[evaluation.comparison["threat"] == cfg.audit.headline]
-    # Changes of single values say something of records, not of pixels.
-    whom = {} if context.dataset.schema.image else examined
-    clinic = clinic_tables(whom, context.dataset, cfg)
+    clinic = clinic_tables(_of_single_values(examined, sources, context), context.dataset, cfg)
     return {
         "comparison": evaluation.comparison,
         "attacks": evaluation.attacks,
@@ -44,3 +45,14 @@ def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
         "patients": by_defense(clinic.patients),
         **{f"verdicts/{name}": verdicts(one.proofs) for name, one in examined.items()},
     }
+
+
+def _of_single_values(
+    examined: Mapping[str, Examination], sources: Sources, context: Context
+) -> dict[str, Examination]:
+    """Those of whom the nearest change is known: a change of values, not of pixels, and proved."""
+    if context.dataset.schema.image:
+        return {}
+    gaps = sources.not_applicable("evasion")
+    unproved = {defense for defense, what, _ in gaps if what == PROOFS}
+    return {name: one for name, one in examined.items() if name not in unproved}

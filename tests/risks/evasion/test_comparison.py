@@ -266,6 +266,16 @@ def test_of_whom_nothing_is_proved_nothing_is_said(three, table):
     ]
 
 
+def test_where_nothing_can_be_proved_all_that_is_left_is_undecided(y):
+    margins = model(1.0, y, attacks=("fgsm", "pgd_ce"))
+    clean = margins["fgsm"][0]
+    nothing = proof(y, np.zeros_like(clean), np.where(clean > 0, np.inf, 0.0))
+    table = compare({"baseline": Examination(rows(margins, y), {"clinical": nothing}, {})})
+    assert (table["verified_accuracy"] == 0).all()
+    np.testing.assert_array_equal(table["undecided"], table["robust_accuracy"])
+    assert set(table["access"]) == {"gradients"}  # nobody claims to know all
+
+
 # ---- who attacks ----
 
 

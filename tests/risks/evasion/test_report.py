@@ -6,6 +6,7 @@ import pytest
 from pipeline.presentation.chapter import Note, Picture, Table
 from pipeline.risks.evasion import report
 from pipeline.risks.evasion.measure.attackers import TRANSFER
+from pipeline.risks.evasion.measure.subject import PROOFS
 from pipeline.risks.evasion.report import chapters
 from risks.evasion.made_up import DEFENSES, EPS, HEADLINE, LABELS, OTHER
 
@@ -111,6 +112,21 @@ def test_the_page_says_what_is_proved_and_what_is_left_undecided(written, compar
     for said, line in zip(other["proved"], lines.to_dict("records"), strict=True):
         left = f"{line['verified_accuracy']:.3f}, undecided {line['undecided']:.3f}"
         assert said == (left if line["undecided"] > 0 else "exact")
+
+
+def test_of_whom_nothing_can_be_proved_nothing_is_called_exact(tables, context, tmp_path):
+    """Not even where nobody is left to be proved of."""
+    nobody = tables["comparison"].assign(robust_accuracy=0.0, verified_accuracy=0.0, undecided=0.0)
+    gaps = pd.DataFrame([["adv_train", PROOFS, "why"]], columns=["defense", "what", "why"])
+    known = {**tables, "comparison": nobody, "evasion_not_applicable": gaps}
+    for parts in pair({one.title: one.parts for one in chapters(known, context, tmp_path)}):
+        shown = next(part.table for part in parts if isinstance(part, Table))
+        said = shown.groupby("defense", sort=False)["proved"].unique().map(list).to_dict()
+        assert said == {
+            LABELS["baseline"]: ["exact"],
+            LABELS["adv_train"]: ["undecided"],
+            LABELS["distill"]: ["exact"],
+        }
 
 
 def pair(written):

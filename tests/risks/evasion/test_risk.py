@@ -7,6 +7,7 @@ import pytest
 
 from pipeline.files import BadInput
 from pipeline.risks.evasion.comparison import headline_metrics
+from pipeline.risks.evasion.measure.subject import PROOFS
 from pipeline.risks.evasion.risk import AT_RADII, CLEAN, CURVES, RISK
 from pipeline.risks.evasion.summary import defenses_by_radius
 from risks.evasion.made_up import DEFENSES, HEADLINE
@@ -180,6 +181,13 @@ def test_the_terminal_is_told_under_which_threat_it_is(tables, context):
     text = RISK.summary(tables, context.cfg)
     assert defenses_by_radius(tables["comparison"], HEADLINE) in text
     assert f"threat model: {HEADLINE}" in text.splitlines()[0]
+
+
+def test_the_terminal_never_calls_exact_what_cannot_be_proved(tables, context):
+    gaps = pd.DataFrame({"defense": DEFENSES, "what": PROOFS, "why": "why"})
+    text = RISK.summary({**tables, "evasion_not_applicable": gaps}, context.cfg)
+    title, *lines = text.split("\n\n")[1].splitlines()
+    assert all(line[title.index("proved") :].startswith("undecided") for line in lines)
 
 
 def test_an_unknown_attack_is_refused(cfg):

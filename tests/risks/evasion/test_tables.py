@@ -3,7 +3,9 @@
 import numpy as np
 import pandas as pd
 
+from pipeline.files import NOT_APPLICABLE, write_json
 from pipeline.risks.evasion.evaluation import evaluate_all
+from pipeline.risks.evasion.measure.subject import PROOFS
 from pipeline.risks.evasion.patients import clinic_tables, most_fragile
 from pipeline.risks.evasion.risk import RISK
 from pipeline.risks.evasion.tables import draw_up
@@ -60,3 +62,15 @@ def test_the_tables_of_patients_are_those_of_every_defense(tables, examined, con
             of_defense = tables[table][tables[table]["defense"] == name]
             got = of_defense.drop(columns="defense").reset_index(drop=True)
             pd.testing.assert_frame_equal(got, mine)
+
+
+def test_of_whom_nothing_can_be_proved_there_are_no_patients(examined, context, tmp_path):
+    """Of such a defense no nearest change was looked for: its absence would read as robustness."""
+    for name in ("baseline", "distill"):
+        (tmp_path / name / "evasion").mkdir(parents=True)
+        examined[name].save(tmp_path / name / "evasion")
+    write_json(tmp_path / "distill" / NOT_APPLICABLE, {"evasion": {PROOFS: "why"}})
+    drawn = draw_up(Sources({name: tmp_path / name for name in ("baseline", "distill")}), context)
+    for table in ("patients", "alone", "fragile"):
+        assert set(drawn[table]["defense"]) == {"baseline"}
+    assert set(drawn["comparison"]["defense"]) == {"baseline", "distill"}

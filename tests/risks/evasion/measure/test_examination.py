@@ -10,6 +10,7 @@ import yaml
 from torch import Tensor
 
 import tiny
+from kinds import ScoresOnly
 from pipeline import params
 from pipeline.attacks.evasion import EVASION
 from pipeline.data.plan import Plan
@@ -30,6 +31,7 @@ from pipeline.risks.evasion.measure.examination import (
     load_rows,
     save_adversarial,
 )
+from pipeline.risks.evasion.measure.subject import PROOFS, cannot_be_asked
 from pipeline.standards import ATLAS, EVASION_BY_ACCESS, KNOWLEDGE, NIST, OWASP, THREAT_COLUMNS
 from pipeline.statistics import intervals, rates
 from risks.evasion.made_up import small
@@ -486,6 +488,26 @@ def test_a_record_that_breaks_nothing_is_no_success_of_the_verifier(
     found = examine(population, dataset, plan, quick, name="models")[0].rows
     clean = out_of_fold(population, dataset, plan)[0].float().numpy()
     assert (block(found, "clinical", EXACT)["margin"] == clean).all()
+
+
+def test_of_models_that_give_scores_alone_what_can_be_asked_is_asked(
+    population, dataset, plan, quick, x_adv
+):
+    """No gradient, no proof; whoever else attacks does what it does to the model inside."""
+    beyond = ScoresOnly(population)
+    found, records = examine(beyond, dataset, plan, quick, name="box", transfer=x_adv)
+    gaps = cannot_be_asked(beyond, quick)
+    known = all_attackers(quick)
+    by_gradients = [name for name, who in known.items() if who.access == "gradients"]
+    assert list(gaps) == [*by_gradients, PROOFS]
+    assert all(gaps.values())
+    tried = set(found.rows["attack"])
+    assert tried == {"noise", SURROGATE, TRANSFER}
+    assert same_bits(records["clinical/noise"], x_adv["clinical/noise"])
+    assert not found.proofs["clinical"].robust_at(RADII["clinical"]).any()
+    flags = compared({"box": found}, quick)["flags"].iloc[0].split()
+    assert "not_adaptive" in flags
+    assert cannot_be_asked(population, quick) == {}
 
 
 # ---- goals ----
