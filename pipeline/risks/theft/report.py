@@ -14,8 +14,9 @@ from pipeline.presentation.chapter import Chapter, Heading, Note, Part, Picture,
 from pipeline.presentation.numbers import with_interval
 from pipeline.presentation.pictures import COLOURS, axes_of, save_figure
 from pipeline.risks.risk import Context, Tables
-from pipeline.risks.theft.measure.copies import EQUATIONS, PLAIN, TRUE_LABELS
+from pipeline.risks.theft.measure.copies import EQUATIONS, TRUE_LABELS
 from pipeline.risks.theft.measure.settings import TheftSettings
+from pipeline.risks.theft.measure.victims import PLAIN
 
 ANSWERS = {
     "probabilities": "probabilities",

@@ -14,9 +14,10 @@ from pipeline.config import AuditConfig
 from pipeline.parallel import share_out
 from pipeline.risks.columns import DEFENSE, IDS, KNOWLEDGE
 from pipeline.risks.risk import Context, Sources
-from pipeline.risks.theft.measure.copies import EQUATIONS, PLAIN, TRUE_LABELS
+from pipeline.risks.theft.measure.copies import EQUATIONS, TRUE_LABELS
 from pipeline.risks.theft.measure.settings import TheftSettings
 from pipeline.risks.theft.measure.stolen import Theft
+from pipeline.risks.theft.measure.victims import PLAIN
 from pipeline.standards import RISKS, Standards
 from pipeline.statistics import intervals, rates
 from pipeline.statistics.rates import Array

@@ -3,8 +3,9 @@
 import pandas as pd
 import torch
 
-from pipeline.risks.theft.measure.copies import PLAIN, TRUE_LABELS
+from pipeline.risks.theft.measure.copies import TRUE_LABELS
 from pipeline.risks.theft.measure.stolen import Theft
+from pipeline.risks.theft.measure.victims import PLAIN
 
 
 def made_up(agreement: float, *, patients: int = 400, seed: int = 0) -> Theft:

@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from pipeline.config import AuditConfig
-from pipeline.risks.theft.measure.copies import PLAIN, TRUE_LABELS
+from pipeline.risks.theft.measure.copies import TRUE_LABELS
 from pipeline.risks.theft.measure.stolen import Theft
+from pipeline.risks.theft.measure.victims import PLAIN
 from pipeline.risks.theft.tables import api_table, theft_table
 from pipeline.standards import ATLAS, NIST, OWASP
 from risks.theft.made_up import made_up

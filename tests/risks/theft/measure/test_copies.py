@@ -7,19 +7,10 @@ import torch
 import tiny
 from pipeline.attacks.oracle import plain
 from pipeline.config import ModelConfig
-from pipeline.data.plan import Plan
 from pipeline.files import BadInput
-from pipeline.risks.theft.measure.copies import (
-    ENSEMBLE,
-    EQUATIONS,
-    PLAIN,
-    TRUE_LABELS,
-    Copies,
-    Scene,
-    companions,
-    steal,
-)
+from pipeline.risks.theft.measure.copies import EQUATIONS, TRUE_LABELS, Copies, judge, steal
 from pipeline.risks.theft.measure.stolen import Theft
+from pipeline.risks.theft.measure.victims import ENSEMBLE, PLAIN, Victims
 
 DATA = tiny.records(120, seed=0)
 
@@ -35,8 +26,8 @@ def quick(request):
 
 
 @pytest.fixture(scope="module")
-def scene(quick):
-    return Scene.of("baseline", DATA, quick)
+def victims(quick):
+    return Victims.of("baseline", DATA, quick)
 
 
 @pytest.fixture(scope="module")
@@ -44,34 +35,15 @@ def stolen(quick):
     return steal("baseline", DATA, quick)
 
 
-def test_the_attackers_patients_trained_nobody_and_test_nobody(scene):
-    public = ~scene.member & ~scene.test
-    assert not (scene.member & scene.test).any()
-    assert (scene.member.float().mean(1) - 0.5).abs().max() < 0.15
-    assert ((public.float().mean(1) - 0.25).abs() < 0.15).all()
-    for records, rows in zip(scene.publics, public, strict=True):
-        assert tiny.same_bits(records, DATA.x[rows])
-
-
-def test_a_copy_with_the_victims_weights_agrees_everywhere_and_harms_as_much(scene):
-    victims = scene.models[PLAIN]
-    rows, odds, broken, agrees = scene.judged(
-        Copies([{"api": PLAIN}], victims, [10], torch.tensor([[10]]))
-    )
+def test_a_copy_with_the_victims_weights_agrees_everywhere_and_harms_as_much(victims):
+    models = victims.models[PLAIN]
+    copies = Copies([{"api": PLAIN}], models, [10], torch.tensor([[10]]))
+    rows, odds, broken, agrees = judge(victims, copies)
     assert agrees.all()
-    torch.testing.assert_close(odds, plain(victims)(scene.everyone).float())
-    assert torch.equal(broken, scene.spread_out(scene.broken_by(scene.evaded(victims), victims)))
+    torch.testing.assert_close(odds, plain(models)(victims.everyone).float())
+    expected = victims.spread_out(victims.broken_by(victims.evaded(models), models))
+    assert torch.equal(broken, expected)
     assert rows["victim"].tolist() == [0, 1]
-
-
-def test_records_sent_to_the_victim_are_allowed(scene, quick):
-    from pipeline.data.plan import rectangle
-    from pipeline.data.threat import Threat
-
-    threat = Threat.of(DATA.schema.features, quick.threat[quick.audit.headline])
-    x = DATA.x[rectangle(scene.test)[0]].double()
-    assert threat.violations(scene.evaded(scene.models[PLAIN]), x, quick.theft.eps) == 0
-    assert (scene.evaded(scene.models[PLAIN]) != x).any()
 
 
 def test_every_attacker_has_a_row_for_every_budget_and_victim(stolen, quick):
@@ -141,11 +113,3 @@ def test_the_same_seed_gives_the_same_copies(stolen, quick):
     again = steal("baseline", DATA, quick)
     assert torch.equal(again.log_odds, stolen.log_odds)
     assert torch.equal(again.broken, stolen.broken)
-
-
-def test_companions_share_records_and_not_luck():
-    plan = Plan.random_halves(30, models=2, seed=0)
-    many = companions(plan, 3)
-    assert torch.equal(many.train, plan.train.repeat_interleave(3, 0))
-    assert many.seeds[::3].tolist() == plan.seeds.tolist()
-    assert len(many.seeds.unique()) == 6

@@ -1,0 +1,145 @@
+"""Victims of theft: models on random halves, the APIs in front of them, and who belongs to whom.
+
+Unlike the release model, which is trained on everyone, a victim is trained on a random half of the
+cohort, so that there are people it has never seen. A random half of those belong to the attacker,
+without any diagnosis; the rest are for testing.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pipeline.attacks.evasion.gradient import fgsm, pgd
+from pipeline.attacks.evasion.records import LogitsFn
+from pipeline.attacks.evasion.sparse import sparse
+from pipeline.attacks.oracle import NOISE, Answer, ensemble, noisy, plain
+from pipeline.config import BASELINE, Config
+from pipeline.data.plan import Plan, rectangle
+from pipeline.data.schema import Dataset
+from pipeline.data.threat import Threat
+from pipeline.defenses import train
+from pipeline.models.answers import margin
+from pipeline.models.networks import Networks
+from pipeline.models.population import networks_of
+from pipeline.risks.theft.measure.settings import TheftSettings
+from pipeline.seeds import COMPANION, EVASION_BY_COPIES, THEFT_HALVES, THEFT_NOISE, THEFT_TESTS
+
+PLAIN, ENSEMBLE = "plain", "ensemble"  # how an API answers, beside the kinds of noise
+
+
+@dataclass(frozen=True)
+class Victims:
+    """Victims, what stands in front of them, and who belongs to whom.
+
+    V victims, N patients, T test patients of each.
+    """
+
+    dataset: Dataset
+    cfg: Config
+    models: dict[str, LogitsFn]
+    apis: dict[str, Answer]
+    member: Tensor
+    test: Tensor
+    linear: bool
+
+    @classmethod
+    def of(cls, name: str, dataset: Dataset, cfg: Config) -> "Victims":
+        """Draws the halves and trains the victims.
+
+        The undefended ones with companions, for an API that answers with a mean.
+        """
+        numbers, schema = cfg.section(TheftSettings), dataset.schema
+        plan = Plan.random_halves(
+            len(dataset.y), models=numbers.victims, seed=cfg.seed + THEFT_HALVES
+        )
+        coins = (
+            torch.rand(
+                plan.train.shape, generator=torch.Generator().manual_seed(cfg.seed + THEFT_TESTS)
+            )
+            < 0.5
+        )
+        size = numbers.ensemble if name == BASELINE else 1
+        together = networks_of(train(name, dataset, companions(plan, size), cfg))
+        single = together.select(torch.arange(plan.size) * size)
+        models: dict[str, LogitsFn] = {PLAIN: single.double()}
+        apis = {PLAIN: plain(models[PLAIN])}
+        if name == BASELINE:
+            for kind, noise in NOISE.items():
+                apis[kind] = noisy(
+                    apis[PLAIN], noise, numbers.spread, schema, cfg.seed + THEFT_NOISE
+                )
+            models[ENSEMBLE] = ensemble(together.double(), size)
+            apis[ENSEMBLE] = plain(models[ENSEMBLE])
+        linear = not single.architecture.hidden
+        return cls(dataset, cfg, models, apis, plan.train, plan.held_out & coins, linear)
+
+    @property
+    def everyone(self) -> Tensor:
+        """(V, N, D) records."""
+        return self.dataset.x.expand(len(self.test), -1, -1)
+
+    @property
+    def publics(self) -> list[Tensor]:
+        """The attacker's own records, for each victim."""
+        return [self.dataset.x[rows] for rows in ~self.member & ~self.test]
+
+    def evaded(self, models: LogitsFn, owner: Tensor | None = None) -> Tensor:
+        """Test patients (M, T, D), as an attack on M models changes them.
+
+        `owner` (M,) says whose patients each model gets.
+        """
+        threat = Threat.of(self.dataset.schema.features, self.cfg.threat[self.cfg.audit.headline])
+        index = rectangle(self.test)[0] if owner is None else rectangle(self.test)[0][owner]
+        x, y = self.dataset.x[index].double(), self.dataset.y[index]
+        radius = self.cfg.section(TheftSettings).eps if threat.norm != "l0" else 1.0
+        eps = radius * threat.attackable(y)[..., None].double()
+        if isinstance(models, Networks):
+            models = models.double()
+        if threat.norm == "l0":
+            return threat.project(sparse(models, x, y, threat, eps=eps, points=8), x, eps)
+        if (
+            isinstance(models, Networks) and not models.architecture.hidden
+        ):  # one step is exact on a linear model
+            return threat.project(fgsm(models, x, y, threat, eps=eps), x, eps)
+        generator = torch.Generator().manual_seed(self.cfg.seed + EVASION_BY_COPIES)
+        return threat.project(
+            pgd(models, x, y, threat, eps=eps, steps=10, step_size=0.25, generator=generator),
+            x,
+            eps,
+        )
+
+    @torch.no_grad()
+    def broken_by(self, x_adv: Tensor, model: LogitsFn) -> Tensor:
+        """(V, B x T): whether victims err on test patients (V, B x T, D), B versions of each."""
+        y = self.dataset.y[rectangle(self.test)[0]]
+        return margin(model(x_adv), y.repeat(1, x_adv.shape[1] // y.shape[1])) <= 0
+
+    def spread_out(self, values: Tensor, owner: Tensor | None = None) -> Tensor:
+        """(M, T) of test patients as (M, N) of all patients; the others are False."""
+        index, valid = rectangle(self.test)
+        if owner is not None:
+            index, valid = index[owner], valid[owner]
+        dense = torch.zeros(len(values), self.test.shape[1], dtype=torch.bool)
+        dense[torch.arange(len(values))[:, None].expand(index.shape)[valid], index[valid]] = values[
+            valid
+        ]
+        return dense
+
+
+def companions(plan: Plan, size: int) -> Plan:
+    """Each model of the plan `size` times, on the same records, the first on its own seed.
+
+    Those of one model stand together.
+    """
+    every = [
+        tensor.repeat_interleave(size, 0) for tensor in (plan.train, plan.held_out, plan.repetition)
+    ]
+    seeds = (plan.seeds[:, None] + COMPANION * torch.arange(size)).flatten()
+    return Plan(
+        every[0],
+        every[1],
+        every[2],
+        seeds,
+        tuple(f"{label}-{one}" for label in plan.labels for one in range(size)),
+    )
