@@ -184,9 +184,9 @@ def _estimates(
         aided = _mean_over(grid, log_prior + log_likelihood)
         # A model that ignores the attribute moves nothing: its columns are constant, and the
         # regression as without them.
-        told = torch.cat([inputs, torch.stack([answer, (aided - alone).nan_to_num()], -1)], -1)
+        informed = torch.cat([inputs, torch.stack([answer, (aided - alone).nan_to_num()], -1)], -1)
         estimates[key, "posterior"] = alone, aided
-        estimates[key, "learned"] = imputed, ridge(told, wanted, auxiliary)[0]
+        estimates[key, "learned"] = imputed, ridge(informed, wanted, auxiliary)[0]
     return estimates
 
 

@@ -186,11 +186,11 @@ def ask_actively(
         fresh = candidates(number, wanted if number == 0 else CANDIDATES * wanted)
         if number:
             fresh = least_sure(copies[-1], fresh, wanted)
-        told = torch.stack(
+        fresh_answers = torch.stack(
             [oracle(records) for oracle, records in zip(oracles, fresh, strict=True)]
         )
         x = torch.cat([x, fresh], 2) if number else fresh
-        answers = torch.cat([answers, told], 2) if number else told
+        answers = torch.cat([answers, fresh_answers], 2) if number else fresh_answers
         counts.append([oracle.asked for oracle in oracles])
         copies.append(learn(x, answers, budget))
     return _interleaved(copies), torch.tensor(counts).T
@@ -254,7 +254,7 @@ def train_copies(
     )
 
 
-def imitation(told: Tensor) -> Gradient:
+def imitation(chances: Tensor) -> Gradient:
     """The gradient of the mean cross-entropy against the chances of class 1 that were told, (N,).
 
     Written out, because a copy is so small that automatic differentiation costs more than the
@@ -267,7 +267,7 @@ def imitation(told: Tensor) -> Gradient:
     ) -> dict[str, Tensor]:
         layers = layers_of(parameters)
         signals = forward(standardise(batch.x, preprocessing), layers)
-        excess = torch.sigmoid(signals[-1][..., 1] - signals[-1][..., 0]) - told[batch.index]
+        excess = torch.sigmoid(signals[-1][..., 1] - signals[-1][..., 0]) - chances[batch.index]
         excess = excess * batch.weight / batch.weight.sum(1, keepdim=True)
         result: dict[str, Tensor] = {}
         for number, grad in enumerate(

@@ -104,8 +104,8 @@ def _uplift(line: pd.Series) -> str:
 
 def shown_typical(table: pd.DataFrame) -> pd.DataFrame:
     """A row per measurement and distance, a column per defense."""
-    beside = ("defense", "victims", "atlas", "nist", "owasp", *DISTANCES)
-    values = [name for name in table.columns if not name.startswith(beside)]
+    no_measurement = ("defense", "victims", "atlas", "nist", "owasp", *DISTANCES)
+    values = [name for name in table.columns if not name.startswith(no_measurement)]
     columns = {}
     for _, line in table.iterrows():
         distances = [

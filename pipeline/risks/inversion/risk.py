@@ -38,10 +38,10 @@ def headline(tables: Tables, cfg: Config) -> Sequence[HeadlineFigure]:
         lines = lines.assign(**{bound: lines[bound] / lines["error_alone"]})
     first = lines[lines["defense"] == lines["defense"].iloc[0]]
     attribute = str(first.loc[first["uplift"].idxmax(), "attribute"])
-    told = lines[lines["attribute"] == attribute]
+    chosen = lines[lines["attribute"] == attribute]
     return (
         HeadlineFigure.of(
-            f"error of a guess of {attribute} that scores take away", "low", told, "uplift"
+            f"error of a guess of {attribute} that scores take away", "low", chosen, "uplift"
         ),
     )
 
@@ -50,9 +50,9 @@ def figures(tables: Tables, name: str, cfg: Config) -> Iterator[Figure]:
     """The uplift of who learns and knows the diagnosis, by measurement, access and group."""
     if "inversion" not in tables:
         return
-    told = own(tables, "inversion", name)
-    for _, line in told[
-        (told["attacker"] == "learned") & (told["diagnosis"] == "known")
+    table = own(tables, "inversion", name)
+    for _, line in table[
+        (table["attacker"] == "learned") & (table["diagnosis"] == "known")
     ].iterrows():
         yield Figure(
             f"inversion/{line['attribute']}/{line['access']}/uplift_{line['group']}", line["uplift"]

@@ -57,18 +57,18 @@ COLUMNS = {
 
 def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
     """Every table about inversion: `inversion` and `typical`."""
-    told = {name: Inversion.load(place) for name, place in sources.of("inversion").items()}
-    if not told:
+    found = {name: Inversion.load(place) for name, place in sources.of("inversion").items()}
+    if not found:
         return {}
     dataset, cfg = context.dataset, context.cfg
     return {
-        "inversion": inversion_table(told, dataset, cfg.audit, cfg.seed),
-        "typical": typical_table(told, dataset),
+        "inversion": inversion_table(found, dataset, cfg.audit, cfg.seed),
+        "typical": typical_table(found, dataset),
     }
 
 
 def inversion_table(
-    told: Mapping[str, Inversion], dataset: Dataset, cfg: AuditConfig, seed: int
+    found: Mapping[str, Inversion], dataset: Dataset, cfg: AuditConfig, seed: int
 ) -> pd.DataFrame:
     """One row per defense, question and group of patients.
 
@@ -85,7 +85,7 @@ def inversion_table(
     without: list[rates.Array] = []
     aided: list[rates.Array] = []
     features = dict(zip(dataset.schema.names, dataset.schema.features, strict=True))
-    for defense, one in told.items():
+    for defense, one in found.items():
         for question, *errors in zip(
             one.questions, one.alone.numpy(), one.aided.numpy(), strict=True
         ):
@@ -101,9 +101,9 @@ def inversion_table(
                 **RISKS["inversion"].columns(),
             }
             keys += [key | {"group": group} for group in GROUPS]
-            for found, each in zip((without, aided), errors, strict=True):
+            for side, each in zip((without, aided), errors, strict=True):
                 members, others = each.astype(np.float64) * feature.scale
-                found += [members, others, members - others]
+                side += [members, others, members - others]
     if not keys:
         return pd.DataFrame(
             columns=["defense", "attribute", "diagnosis", "access", "attacker", "group", "uplift"]
@@ -144,7 +144,7 @@ def _gains(without: rates.Array, aided: rates.Array, cfg: AuditConfig, seed: int
     return pd.DataFrame(lines)
 
 
-def typical_table(told: Mapping[str, Inversion], dataset: Dataset) -> pd.DataFrame:
+def typical_table(found: Mapping[str, Inversion], dataset: Dataset) -> pd.DataFrame:
     """One row per defense: its most typical ill record, and how near that is to people.
 
     Returns:
@@ -154,7 +154,7 @@ def typical_table(told: Mapping[str, Inversion], dataset: Dataset) -> pd.DataFra
         `to_nearest_member`, `to_nearest_non_member`, `between_people`.
     """
     lines = []
-    for defense, one in told.items():
+    for defense, one in found.items():
         line = {"defense": defense, "victims": len(one.typical)}
         line |= dict(zip(dataset.schema.names, one.typical.mean(0).tolist(), strict=True))
         for name, values in sorted(one.distances.items()):

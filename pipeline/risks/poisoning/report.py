@@ -238,12 +238,12 @@ def worst_line(table: pd.DataFrame, dose: float) -> str:
     worst = undefended.iloc[int(undefended["accuracy"].argmin())]
     against = at[at["attack"] == worst["attack"]]
     best = against.iloc[int(against["accuracy"].argmax())]
-    said = (
+    worst_case = (
         f"{worst['attack']} at {dose_name(dose)}: accuracy {in_words(worst, 'accuracy')} undefended"
     )
     if best["defense"] == BASELINE:
-        return f"{said}; no defense does better"
-    return f"{said}, {in_words(best, 'accuracy')} with {best['defense']}"
+        return f"{worst_case}; no defense does better"
+    return f"{worst_case}, {in_words(best, 'accuracy')} with {best['defense']}"
 
 
 def in_words(line: pd.Series, name: str) -> str:

@@ -58,7 +58,7 @@ def headline(tables: Tables, cfg: Config) -> Sequence[HeadlineFigure]:
     dose = nearest_of(
         table.loc[table["dose"] > 0, "dose"], cfg.section(PoisoningSettings).headline_dose
     )
-    said = f"{100 * dose:g} % of the records" if dose < 1 else f"{dose:g} records"
+    dose_in_words = f"{100 * dose:g} % of the records" if dose < 1 else f"{dose:g} records"
     at, found = table[table["dose"] == dose], []
     crowd = at[at["goal"] == "availability"]
     for (
@@ -69,12 +69,14 @@ def headline(tables: Tables, cfg: Config) -> Sequence[HeadlineFigure]:
     ):  # a model that calls everybody healthy has high accuracy: that alone would not tell
         worst = crowd.loc[crowd.groupby("defense", sort=False)[value].idxmin()]
         if len(worst):
-            found.append(HeadlineFigure.of(f"{figure}, {said} poisoned", "high", worst, value))
+            found.append(
+                HeadlineFigure.of(f"{figure}, {dose_in_words} poisoned", "high", worst, value)
+            )
     for goal, figure in ON_SOME.items():
         lines = at[at["goal"] == goal].dropna(subset="attack_success_rate")
         if len(lines):
             found.append(
-                HeadlineFigure.of(f"{figure}, {said}", "low", lines, "attack_success_rate")
+                HeadlineFigure.of(f"{figure}, {dose_in_words}", "low", lines, "attack_success_rate")
             )
     return found
 

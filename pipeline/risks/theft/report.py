@@ -146,12 +146,14 @@ def theft_line(table: pd.DataFrame, strategy: str, budget: int) -> str:
     asked = table[(table["strategy"] == strategy) & (table["budget"] == budget)]
     best = best_copies(asked)
     whole = best["access"].iloc[0]
-    bare = (best["defense"] == BASELINE) & (best["api"] == PLAIN) & (best["access"] == whole)
+    undefended = (best["defense"] == BASELINE) & (best["api"] == PLAIN) & (best["access"] == whole)
     least = best.nsmallest(1, "fidelity")
     defense, api, access = (str(least[column].iloc[0]) for column in ("defense", "api", "access"))
     name = defense if api == PLAIN else f"{defense} + {api}"
     name += "" if access == whole else f", {ANSWERS[access]}"
-    start = f"undefended {with_interval(best[bare], 'fidelity')[0]} -> " if bare.any() else ""
+    start = ""
+    if undefended.any():
+        start = f"undefended {with_interval(best[undefended], 'fidelity')[0]} -> "
     least_text = with_interval(least, "fidelity")[0]
     return f"Fidelity of a copy after {budget} questions: {start}least {least_text} ({name})."
 

@@ -153,9 +153,9 @@ def api_table(
     at_budget = table[(table["strategy"] == headline) & (table["budget"] == budget)]
     for defense, theft in thefts.items():
         y, test = theft.y.numpy(), theft.test.numpy()
-        for name, told in theft.shown.items():
+        for name, chances in theft.shown.items():
             api, _, access = name.partition("/")
-            score = told.numpy().astype(np.float64)
+            score = chances.numpy().astype(np.float64)
             figures = _mean("brier", (score - y) ** 2, test, weights, cfg.confidence)
             figures |= _auroc(
                 "auroc", score, np.broadcast_to(y == 1, test.shape), test, weights, cfg.confidence
