@@ -7,13 +7,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 
 from pipeline.config import DataConfig
 from pipeline.data.schema import Dataset, Schema
 from pipeline.files import BadInput
 from pipeline.validation import nearest
-
-Array = np.ndarray[Any, Any]
 
 GRID_TOLERANCE = 1e-6  # of a step, for decimals as they were typed
 
@@ -110,7 +109,7 @@ def _check_header(header: list[str], expected: list[str], name: str) -> None:
         )
 
 
-def _numbers(cells: pd.Series, column: str, name: str) -> np.ndarray[Any, np.dtype[np.float64]]:
+def _numbers(cells: pd.Series, column: str, name: str) -> NDArray[np.float64]:
     """Cells as numbers; an empty cell is NaN."""
     empty = cells.str.strip().str.lower().isin(["", "nan", "na"])
     numbers = pd.to_numeric(cells.mask(empty), errors="coerce")
@@ -124,7 +123,7 @@ def _numbers(cells: pd.Series, column: str, name: str) -> np.ndarray[Any, np.dty
     return np.asarray(numbers, dtype=np.float64)
 
 
-def _target(cells: pd.Series, schema: Schema, name: str) -> np.ndarray[Any, np.dtype[np.int64]]:
+def _target(cells: pd.Series, schema: Schema, name: str) -> NDArray[np.int64]:
     numbers = _numbers(cells, schema.target, name)
     wrong = ~np.isin(numbers, np.arange(len(schema.classes)))
     if wrong.any():
@@ -137,7 +136,7 @@ def _target(cells: pd.Series, schema: Schema, name: str) -> np.ndarray[Any, np.d
     return numbers.astype(np.int64)
 
 
-def _refuse_duplicates(values: Array, target: Array, name: str) -> None:
+def _refuse_duplicates(values: NDArray[Any], target: NDArray[Any], name: str) -> None:
     rows = pd.DataFrame(np.column_stack([values, target])).fillna(
         np.inf
     )  # infinite cells were refused: inf = empty
@@ -152,7 +151,9 @@ def _refuse_duplicates(values: Array, target: Array, name: str) -> None:
         )
 
 
-def checked_values(values: Array, schema: Schema, name: str, first_line: int) -> Array:
+def checked_values(
+    values: NDArray[Any], schema: Schema, name: str, first_line: int
+) -> NDArray[Any]:
     """Missing codes turned into NaN, in place; what no clinic would have written down is refused.
 
     Args:
@@ -186,7 +187,7 @@ def checked_values(values: Array, schema: Schema, name: str, first_line: int) ->
     return values
 
 
-def _census(values: Array, schema: Schema, name: str) -> dict[str, dict[str, int]]:
+def _census(values: NDArray[Any], schema: Schema, name: str) -> dict[str, dict[str, int]]:
     """How many checked values of each feature are missing, and how many lie off the grid."""
     missing, off_grid = {}, {}
     for column, feature, cells in zip(schema.names, schema.features, values.T, strict=True):
@@ -203,7 +204,7 @@ def _census(values: Array, schema: Schema, name: str) -> dict[str, dict[str, int
     return {"missing": missing, "off_grid": off_grid}
 
 
-def _bundled(cfg: DataConfig, schema: Schema) -> tuple[Array, Array]:
+def _bundled(cfg: DataConfig, schema: Schema) -> tuple[NDArray[Any], NDArray[Any]]:
     """A data set of scikit-learn; its first class is the disease, so classes are turned round."""
     from sklearn import datasets
 

@@ -16,11 +16,11 @@ from torch import Tensor
 from pipeline.config import Config, Count, Positive
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
-from pipeline.data.tabular import Array
 from pipeline.files import BadInput
 from pipeline.models.answers import logistic
 from pipeline.models.mlp import Parameters, layers_of, mlp
 from pipeline.models.networks import Networks, public_preprocessing, standardise
+from pipeline.statistics import Array
 
 STEPS = 12  # of Newton's method; always all of them, so that no part waits for another
 # votes: what float32 may make of a sum of them, where an answer is not computed in float64

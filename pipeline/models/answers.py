@@ -1,12 +1,10 @@
 """From what a model says of two classes to who is answered rightly."""
 
-from typing import Any
-
 import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.statistics import rates
+from pipeline.statistics import Array, rates
 
 
 def margin(logits: Tensor, y: Tensor) -> Tensor:
@@ -24,9 +22,6 @@ def margin(logits: Tensor, y: Tensor) -> Tensor:
     index = y.expand(logits.shape[:-1])[..., None]
     own = logits.gather(-1, index)[..., 0]
     return own - logits.scatter(-1, index, -torch.inf).amax(-1)
-
-
-Array = np.ndarray[Any, Any]
 
 
 def predicted(margins: Array, y: Array) -> Array:

@@ -1,7 +1,5 @@
 """Between the rectangle that models work on, (E, M, B, ...), and the patients, (E, S, N, ...)."""
 
-import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor
 
@@ -43,32 +41,6 @@ class OutOfFold:
         position = torch.zeros(self.plan.held_out.shape[1], dtype=torch.int64)
         position[self.patients] = torch.arange(len(self.patients))
         return dense[:, self.plan.repetition[:, None].expand(index.shape), position[index]]
-
-    def frame(
-        self, named: dict[str, str], margins: Tensor, changed: Tensor, y: Tensor
-    ) -> pd.DataFrame:
-        """Rows in the order radius, repetition, patient; `named` are columns of one value."""
-        radii, repetitions, patients = margins.shape
-        nothing = np.zeros(margins.numel(), np.int8)
-        model = self.model_of[:, self.patients].expand(radii, -1, -1).flatten().numpy()
-        return pd.DataFrame(
-            {
-                **{
-                    column: pd.Categorical.from_codes(nothing, pd.Index([value]))
-                    for column, value in named.items()
-                },
-                "eps": np.repeat(self.eps, repetitions * patients),
-                "repetition": np.tile(
-                    np.repeat(np.arange(repetitions, dtype=np.int16), patients), radii
-                ),
-                "patient": np.tile(self.patients.numpy().astype(np.int32), radii * repetitions),
-                "model": pd.Categorical.from_codes(model, pd.Index(self.plan.labels)),
-                "y": np.tile(y[self.patients].numpy().astype(np.int8), radii * repetitions),
-                "margin": margins.float().flatten().numpy(),
-                "broken": (margins <= 0).flatten().numpy(),
-                "changed": changed.flatten().numpy().astype(np.int16),
-            }
-        )
 
 
 @torch.no_grad()

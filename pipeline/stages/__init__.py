@@ -4,7 +4,11 @@ A stage reads `params.yaml` and its own inputs, writes its own folder `artifacts
 piece, and holds no mathematics.
 """
 
+import gc
 import sys
+
+gc.set_threshold(100_000)  # before the imports: looking for cycles took a sixth of them
+
 from collections.abc import Callable
 from pathlib import Path
 

@@ -12,9 +12,6 @@ data sets differ by one record added or removed.
 import math
 from typing import Any
 
-from scipy.optimize import brentq
-from scipy.special import log_ndtr, ndtri
-
 # Of Rényi divergences. Whole: at fractions the library's series may fail to converge, and log it.
 ORDERS = range(2, 257)
 SHARE = 3e-5  # of the Rényi bound: how far apart the grid's losses are
@@ -37,6 +34,9 @@ def gaussian_epsilon(mu: float, delta: float) -> float:
     Returns:
         The least epsilon of at least 0 for which the mechanism is (epsilon, delta)-private.
     """
+    from scipy.optimize import brentq  # here, as below: SciPy takes a second to import
+    from scipy.special import ndtri
+
     _in_unit_interval(delta)
     if gaussian_delta(0.0, mu) <= delta:
         return 0.0
@@ -55,6 +55,8 @@ def gaussian_epsilon(mu: float, delta: float) -> float:
 
 def gaussian_mu(epsilon: float, delta: float) -> float:
     """The largest mu of which the mechanism is (epsilon, delta)-private: the noise is 1 / mu."""
+    from scipy.optimize import brentq
+
     _in_unit_interval(delta)
     low = high = 1.0
     while gaussian_delta(epsilon, high) < delta:
@@ -68,6 +70,8 @@ def gaussian_mu(epsilon: float, delta: float) -> float:
 
 def _log_gaussian_delta(epsilon: float, mu: float) -> float:
     """log(cdf(mu/2 - epsilon/mu) - e^epsilon cdf(-mu/2 - epsilon/mu)), all in logarithms."""
+    from scipy.special import log_ndtr
+
     first = float(log_ndtr(mu / 2 - epsilon / mu))
     gap = epsilon + float(log_ndtr(-mu / 2 - epsilon / mu)) - first
     return first + math.log(-math.expm1(gap)) if gap < 0 else -math.inf

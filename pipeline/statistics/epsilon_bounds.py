@@ -13,9 +13,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from scipy.stats import beta, binom
 
-Array = np.ndarray[Any, Any]
+from pipeline.statistics import Array
 
 # of the canaries called members, and as many non-members; half and half guesses all of them
 SHARES = (0.005, 0.02, 0.1, 0.5)
@@ -26,6 +25,8 @@ def clopper_pearson(
     successes: Array | int, n: Array | int, confidence: float = 0.95
 ) -> tuple[Array, Array]:
     """Exact two-sided intervals of proportions (Clopper & Pearson 1934); (0, 1) for no trials."""
+    from scipy.stats import beta  # here, as below: it takes a second to import
+
     successes, n = np.asarray(successes), np.asarray(n)
     tail = (1 - confidence) / 2
     low = np.where(successes > 0, beta.ppf(tail, np.maximum(successes, 1), n - successes + 1), 0.0)
@@ -59,6 +60,8 @@ def one_run_p_value(
         raise ValueError(
             f"need 0 <= correct <= guesses <= canaries, not {correct}, {guesses} and {canaries}"
         )
+    from scipy.stats import binom
+
     right = 1 / (1 + math.exp(-epsilon))
     p_value = float(binom.sf(correct - 1, guesses, right))
     if delta > 0 and correct > 0:

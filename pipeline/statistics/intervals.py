@@ -4,14 +4,13 @@ Shapes: N patients, S seeds, R bootstrap resamples; `y` (N,) is 0 or 1; `score` 
 """
 
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 
 from pipeline.seeds import BOOTSTRAP
+from pipeline.statistics import Array
 from pipeline.statistics.rates import pairwise_wins
 
-Array = np.ndarray[Any, Any]
 POWER = 0.8
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-Array = np.ndarray[Any, Any]
+from pipeline.statistics import Array
 
 DEGENERATE_SHARE = 0.95  # one class predicted for more than this share of the records
 DEGENERATE_BALANCED_ACCURACY = 0.6

@@ -7,7 +7,7 @@ members that are called so, FPR = share of others.
 
 import numpy as np
 
-from pipeline.statistics.rates import Array
+from pipeline.statistics import Array
 
 BINS = 1000  # of the bootstrap's histograms, at most
 # so many others must be expected above a threshold before its false-positive rate means anything

@@ -15,10 +15,10 @@ from pipeline.verify.network import Network
 from pipeline.verify.problem import Problem
 from pipeline.verify.sparse import fewest, one_at_a_time
 
-__all__ = ["Nearest", "one_at_a_time", "provable", "verify"]
+__all__ = ["Nearest", "one_at_a_time", "verify", "why_no_proof"]
 
 
-def provable(population: Population) -> str:
+def why_no_proof(population: Population) -> str:
     """Why nothing can be proved of a population; empty = it can."""
     if isinstance(population, Networks):
         return ""

@@ -1,13 +1,10 @@
 """What is proved about each patient, as data: nine tensors, and how they come about."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor
 
@@ -18,7 +15,8 @@ from pipeline.data.threat import Threat
 from pipeline.models.answers import margin
 from pipeline.models.out_of_fold import OutOfFold
 from pipeline.models.population import Population, networks_of
-from pipeline.verify import one_at_a_time, provable, verify
+from pipeline.statistics import Array
+from pipeline.verify import one_at_a_time, verify, why_no_proof
 from pipeline.verify.network import Network
 
 ADVICE = "run `dvc repro` to make it"
@@ -92,27 +90,6 @@ class Proofs:
         return torch.where(broken, self.counterexample, x[self.patients])
 
 
-def verdicts(by_threat: Mapping[str, Proofs]) -> pd.DataFrame:
-    """One row per threat x repetition x patient, beside its key what is proved.
-
-    `margin` is that of the unchanged record, `robust_below` and `breaks_at` are as in `Proofs`.
-    """
-    frames = []
-    for threat, proofs in by_threat.items():
-        repetitions, patients = proofs.margin.shape
-        columns = {
-            name: getattr(proofs, name).flatten().numpy()
-            for name in ("margin", "robust_below", "breaks_at")
-        }
-        place = {
-            "repetition": np.repeat(np.arange(repetitions), patients),
-            "patient": np.tile(proofs.patients, repetitions),
-        }
-        y = np.tile(proofs.y, repetitions)
-        frames.append(pd.DataFrame({"threat": threat, **place, "y": y, **columns}))
-    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
-
-
 @dataclass(frozen=True)
 class ProofSearch:
     """How far, and how long, a proof is looked for.
@@ -169,7 +146,7 @@ def proofs_out_of_fold(
         what waits for the work to be done, and returns the proofs.
     """
     folds, (index, valid) = OutOfFold(plan, search.radii), plan.held_out_index()
-    if provable(population):
+    if why_no_proof(population):
         nothing = _undecided(population, dataset, plan, folds)
         return lambda: nothing
     tasks = [
@@ -223,9 +200,7 @@ def _undecided(population: Population, dataset: Dataset, plan: Plan, folds: OutO
 
 
 @torch.no_grad()
-def _columns(
-    network: Network, x: Tensor, y: Tensor, search: ProofSearch
-) -> dict[str, np.ndarray[Any, Any]]:
+def _columns(network: Network, x: Tensor, y: Tensor, search: ProofSearch) -> dict[str, Array]:
     """The columns of `Proofs` for the records of one model, as arrays, which travel as they are."""
     threat, budget = search.threat, search.budget
     found = verify(

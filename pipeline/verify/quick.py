@@ -1,7 +1,5 @@
 """One linear bound for each record, and no search: sound, fast, and sometimes silent."""
 
-from typing import Any
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -9,6 +7,7 @@ from torch import Tensor
 from pipeline.data.threat import Threat
 from pipeline.models.networks import Networks
 from pipeline.parallel import workers
+from pipeline.statistics import Array
 from pipeline.verify.bounds import margin_bound
 from pipeline.verify.network import Network
 from pipeline.verify.problem import Problem
@@ -43,9 +42,7 @@ def quickly_proved(
 
 
 @torch.no_grad()
-def _proved(
-    network: Network, x: Tensor, y: Tensor, threat: Threat, eps: float
-) -> np.ndarray[Any, Any]:
+def _proved(network: Network, x: Tensor, y: Tensor, threat: Threat, eps: float) -> Array:
     """(B,) bool, as an array, which travels between processes as it is."""
     problem = Problem.of(network, x, threat.box(x, eps), (y, 1 - y), threat, eps)
     boxes = problem.boxes()

@@ -5,7 +5,6 @@ Files hold nothing else.
 
 from dataclasses import fields, replace
 
-import numpy as np
 import pytest
 import torch
 
@@ -14,9 +13,9 @@ from kinds import ScoresOnly
 from pipeline.files import BadInput, write_tensors
 from pipeline.models.out_of_fold import out_of_fold
 from pipeline.parallel import Inline, workers
-from pipeline.verify import provable, verify
+from pipeline.verify import verify, why_no_proof
 from pipeline.verify.network import Network
-from pipeline.verify.out_of_fold import Proofs, ProofSearch, proofs_out_of_fold, verdicts
+from pipeline.verify.out_of_fold import Proofs, ProofSearch, proofs_out_of_fold
 from tiny import CLINICAL, SPARSE, UNCONSTRAINED, same_bits
 
 LARGEST = {"clinical": 0.5, "unconstrained": 0.5, "sparse": 2.0}
@@ -136,27 +135,6 @@ def test_the_record_at_a_radius_is_the_counterexample_within_it():
     one = of_radii([0.0, 0.2, torch.inf], [0.0, 0.2, torch.inf])
     x = torch.arange(3.0)[:, None]
     assert one.records_at([0.0, 0.2], x)[:, 0, :, 0].tolist() == [[7, 1, 2], [7, 7, 2]]
-
-
-def test_verdicts_are_one_row_per_threat_repetition_and_patient():
-    one = verified()
-    table = verdicts({"clinical": one, "sparse": one})
-    assert list(table) == [
-        "threat",
-        "repetition",
-        "patient",
-        "y",
-        "margin",
-        "robust_below",
-        "breaks_at",
-    ]
-    assert table["threat"].tolist() == ["clinical"] * 6 + ["sparse"] * 6
-    assert table["repetition"].tolist() == [0, 0, 0, 1, 1, 1] * 2
-    assert table["patient"].tolist() == [3, 0, 7] * 4
-    assert table["y"].tolist() == [1, 0, 1] * 4
-    for name in ("margin", "robust_below", "breaks_at"):
-        np.testing.assert_array_equal(table[name], getattr(one, name).flatten().repeat(2))
-    assert verdicts({}).empty
 
 
 # ---- a population ----
@@ -358,8 +336,8 @@ def test_other_processes_prove_the_same_bit_for_bit(models, dataset, plan):
 
 
 def test_networks_can_be_proved_and_others_say_why_not(models):
-    assert provable(models) == ""
-    why = provable(ScoresOnly(models))
+    assert why_no_proof(models) == ""
+    why = why_no_proof(ScoresOnly(models))
     assert why
     assert "\n" not in why
 

@@ -12,9 +12,9 @@ from pipeline.models.answers import disease_probability, disease_score, predicte
 from pipeline.risks.evasion.evidence import Evidence
 from pipeline.risks.evasion.flags import raise_flags
 from pipeline.risks.evasion.measure.examination import Examination
-from pipeline.risks.evasion.measure.margins import Array, Margins
+from pipeline.risks.evasion.measure.margins import Margins
 from pipeline.standards import THREAT_COLUMNS
-from pipeline.statistics import intervals, rates
+from pipeline.statistics import Array, intervals, rates
 from pipeline.verify.out_of_fold import Proofs
 
 

@@ -12,9 +12,9 @@ from pipeline.models.answers import disease_score, predicted
 from pipeline.risks.evasion.comparison import compare
 from pipeline.risks.evasion.measure.attackers import all_attackers
 from pipeline.risks.evasion.measure.examination import Examination
-from pipeline.risks.evasion.measure.margins import Array, Margins
+from pipeline.risks.evasion.measure.margins import Margins
 from pipeline.standards import THREAT_COLUMNS
-from pipeline.statistics import intervals, rates
+from pipeline.statistics import Array, intervals, rates
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,8 @@ from pipeline.data.schema import Dataset, Schema
 from pipeline.data.threat import TICK_TOLERANCE
 from pipeline.models.answers import logistic, predicted
 from pipeline.risks.evasion.measure.examination import Examination
-from pipeline.statistics import intervals
+from pipeline.statistics import Array, intervals
 from pipeline.verify.out_of_fold import Proofs
-
-Array = np.ndarray[Any, Any]
 
 
 def patients_table(proofs: Proofs, x: Tensor, schema: Schema) -> pd.DataFrame:

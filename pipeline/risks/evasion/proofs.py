@@ -1,14 +1,37 @@
-"""What is proved of each defense, in words; and of which defenses nothing can be."""
+"""What is proved of each defense, in a table and in words; and of which nothing can be."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
+import numpy as np
 import pandas as pd
 
 from pipeline.presentation.numbers import proved
 from pipeline.risks.evasion.measure.subject import PROOFS
 from pipeline.risks.risk import Tables
+from pipeline.verify.out_of_fold import Proofs
 
 GAPS = "evasion_not_applicable"  # the table of what could not be asked of whom
+
+
+def verdicts(by_threat: Mapping[str, Proofs]) -> pd.DataFrame:
+    """One row per threat x repetition x patient, beside its key what is proved.
+
+    `margin` is that of the unchanged record, `robust_below` and `breaks_at` are as in `Proofs`.
+    """
+    frames = []
+    for threat, proofs in by_threat.items():
+        repetitions, patients = proofs.margin.shape
+        columns = {
+            name: getattr(proofs, name).flatten().numpy()
+            for name in ("margin", "robust_below", "breaks_at")
+        }
+        place = {
+            "repetition": np.repeat(np.arange(repetitions), patients),
+            "patient": np.tile(proofs.patients, repetitions),
+        }
+        y = np.tile(proofs.y, repetitions)
+        frames.append(pd.DataFrame({"threat": threat, **place, "y": y, **columns}))
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
 
 def unprovable(tables: Tables) -> set[str]:

@@ -9,8 +9,8 @@ from pipeline.risks.evasion.evaluation import evaluate_all
 from pipeline.risks.evasion.measure.examination import Examination
 from pipeline.risks.evasion.measure.subject import PROOFS
 from pipeline.risks.evasion.patients import clinic_tables, most_fragile
+from pipeline.risks.evasion.proofs import verdicts
 from pipeline.risks.risk import Context, Sources
-from pipeline.verify.out_of_fold import verdicts
 
 
 def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:

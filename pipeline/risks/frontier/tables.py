@@ -14,7 +14,7 @@ from pipeline.risks.columns import ACCESS, IDS, KNOWLEDGE
 from pipeline.risks.frontier.measure.epsilons import ATTACK, Frontier
 from pipeline.risks.membership.tables import attacker_columns, score_figures
 from pipeline.risks.risk import Context, Sources
-from pipeline.statistics import intervals, rates
+from pipeline.statistics import Array, intervals, rates
 
 COLUMNS = {
     "frontier": {
@@ -115,9 +115,7 @@ def _claim(claim: dict[str, Any]) -> dict[str, float]:
     }
 
 
-def _answers(
-    margins: rates.Array, y: rates.Array, weights: rates.Array, confidence: float
-) -> dict[str, float]:
+def _answers(margins: Array, y: Array, weights: Array, confidence: float) -> dict[str, float]:
     """Accuracy, sensitivity and AUROC of margins (S, N) on unchanged records."""
     right, score = (margins > 0).mean(0), disease_score(margins, y)
     area, samples = rates.auroc(score, y), intervals.bootstrap_auroc(score, y, weights)

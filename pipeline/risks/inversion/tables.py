@@ -15,7 +15,7 @@ from pipeline.risks.inversion.measure.guesses import Inversion
 from pipeline.risks.risk import Context, Sources
 from pipeline.standards import KNOWLEDGE as KNOWN
 from pipeline.standards import RISKS
-from pipeline.statistics import intervals, rates
+from pipeline.statistics import Array, intervals
 
 GROUPS = ("members", "others", "difference")
 FINDINGS = {  # the whole interval is above 0; 0 lies in it; it is below
@@ -82,8 +82,8 @@ def inversion_table(
         uplift lies (`FINDINGS`). No rows where nothing is private.
     """
     keys: list[dict[str, str]] = []
-    without: list[rates.Array] = []
-    aided: list[rates.Array] = []
+    without: list[Array] = []
+    aided: list[Array] = []
     features = dict(zip(dataset.schema.names, dataset.schema.features, strict=True))
     for defense, one in found.items():
         for question, *errors in zip(
@@ -121,7 +121,7 @@ def _finding(group: str, low: float, high: float) -> str:
     return "nobody asked" if np.isnan(low) else more if low > 0 else less if high < 0 else none
 
 
-def _gains(without: rates.Array, aided: rates.Array, cfg: AuditConfig, seed: int) -> pd.DataFrame:
+def _gains(without: Array, aided: Array, cfg: AuditConfig, seed: int) -> pd.DataFrame:
     """Errors (L, N) of L rows as means over patients, differences and intervals; NaN = no guess."""
     asked = ~np.isnan(without - aided)
     without, aided = (np.where(asked, errors, 0.0) for errors in (without, aided))

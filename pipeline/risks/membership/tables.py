@@ -19,7 +19,7 @@ from pipeline.risks.columns import ACCESS, DEFENSE, IDS, KNOWLEDGE, MEASUREMENT
 from pipeline.risks.membership.measure.shadows import BLIND, Membership
 from pipeline.risks.risk import Context, Sources
 from pipeline.standards import RISKS, Standards
-from pipeline.statistics import intervals, rates
+from pipeline.statistics import Array, intervals
 from pipeline.statistics.separation import (
     advantage,
     auroc,
@@ -156,7 +156,7 @@ def membership_table(found: Mapping[str, Membership], cfg: AuditConfig, seed: in
 
 
 def score_figures(
-    scores: rates.Array, member: rates.Array, weights: rates.Array, confidence: float
+    scores: Array, member: Array, weights: Array, confidence: float
 ) -> dict[str, float]:
     """How well scores (T, N) tell members (T, N) from others.
 

@@ -16,9 +16,7 @@ from pipeline.risks.poisoning.harm_tables import (
 from pipeline.risks.poisoning.measure.filtering import RECIPE, Filtered
 from pipeline.risks.poisoning.measure.recipes import BACKDOOR, NONE, Harm
 from pipeline.risks.poisoning.measure.settings import PoisoningSettings
-from pipeline.statistics import intervals
-
-Array = np.ndarray[Any, Any]
+from pipeline.statistics import Array, intervals
 
 RATES = ("drop_rate", "precision", "recall", "false_alarm_rate")
 FIGURES = ("accuracy", "sensitivity", "attack_success_rate")

@@ -15,9 +15,7 @@ from pipeline.models.answers import disease_score
 from pipeline.risks.poisoning.measure.recipes import BACKDOOR, NONE, ONE_PATIENT, Harm
 from pipeline.risks.poisoning.measure.settings import Dose, PoisoningSettings
 from pipeline.standards import Standards
-from pipeline.statistics import intervals, rates
-
-Array = np.ndarray[Any, Any]
+from pipeline.statistics import Array, intervals, rates
 
 FIGURES = (
     "accuracy",

@@ -19,8 +19,7 @@ from pipeline.risks.theft.measure.settings import TheftSettings
 from pipeline.risks.theft.measure.stolen import Theft
 from pipeline.risks.theft.measure.victims import PLAIN
 from pipeline.standards import RISKS, Standards
-from pipeline.statistics import intervals, rates
-from pipeline.statistics.rates import Array
+from pipeline.statistics import Array, intervals, rates
 
 # resamples at most of the AUROC over members, who are many: an interval of a figure that heads no
 # ranking

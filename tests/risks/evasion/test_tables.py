@@ -7,10 +7,10 @@ from pipeline.files import NOT_APPLICABLE, write_json
 from pipeline.risks.evasion.evaluation import evaluate_all
 from pipeline.risks.evasion.measure.subject import PROOFS
 from pipeline.risks.evasion.patients import clinic_tables, most_fragile
+from pipeline.risks.evasion.proofs import verdicts
 from pipeline.risks.evasion.risk import RISK
 from pipeline.risks.evasion.tables import draw_up
 from pipeline.risks.risk import Sources
-from pipeline.verify.out_of_fold import verdicts
 from risks.evasion.made_up import DEFENSES, HEADLINE
 
 PER_PATIENT = {"patients", *(f"verdicts/{name}" for name in DEFENSES)}

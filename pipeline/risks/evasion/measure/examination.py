@@ -11,18 +11,19 @@ from tqdm import tqdm
 from pipeline.config import Config
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
-from pipeline.files import BadInput, read_json, read_tensors, write_json, write_tensors
+from pipeline.files import read_json, read_tensors, write_json, write_tensors
 from pipeline.models.out_of_fold import OutOfFold
 from pipeline.models.population import Population
 from pipeline.parallel import workers
 from pipeline.risks.evasion.measure.attackers import ADDED, EXACT
 from pipeline.risks.evasion.measure.diagnostics import diagnose
 from pipeline.risks.evasion.measure.margins import Margins, margins_by_threat
+from pipeline.risks.evasion.measure.rows import ROWS, joined, load_rows, rows_of
 from pipeline.risks.evasion.measure.subject import Proposal, Subject, Trial, proposals
-from pipeline.verify import provable
+from pipeline.verify import why_no_proof
 from pipeline.verify.out_of_fold import Proofs, ProofSearch, proofs_out_of_fold
 
-ROWS, RECORDS = "rows.parquet", "adversarial.safetensors"
+RECORDS = "adversarial.safetensors"
 DIAGNOSTICS, VERIFIED = "diagnostics.json", "verified"
 
 
@@ -70,23 +71,6 @@ class Examination:
             threat: Proofs.load(folder / VERIFIED / f"{threat}.safetensors") for threat in threats
         }
         return cls(rows, proofs, read_json(folder / DIAGNOSTICS))
-
-
-def load_rows(folder: Path) -> pd.DataFrame:
-    """Reads `rows.parquet`.
-
-    Raises:
-        BadInput: the file is missing or damaged.
-    """
-    try:
-        rows = pd.read_parquet(folder / ROWS)
-        if not isinstance(rows["threat"].dtype, pd.CategoricalDtype):
-            raise ValueError("its threats are no categories")
-        return rows
-    except (OSError, ValueError, KeyError) as error:
-        raise BadInput(
-            f"{folder / ROWS}: cannot be read ({error}); run `dvc repro` to make it"
-        ) from error
 
 
 def save_adversarial(x_adv: dict[str, Tensor], folder: Path) -> None:
@@ -157,7 +141,7 @@ def examine(
         eps=_middle(cfg.audit.eps),
         seed=cfg.seed,
     )
-    rows = _joined(found.frames)
+    rows = joined(found.frames)
     return Examination(rows, found.proofs, measured | found.checks), found.x_adv
 
 
@@ -178,7 +162,7 @@ class _Found:
             trial.threat,
         )
         self.proofs[trial.name] = proofs
-        if not provable(subject.population):
+        if not why_no_proof(subject.population):
             nearest = proofs.records_at(trial.radii, subject.dataset.x)
             by_verifier = folds.gather(nearest, subject.index)
             proposed = [*proposed, Proposal(EXACT, ADDED[EXACT], None, by_verifier)]
@@ -189,7 +173,7 @@ class _Found:
             margins, changed = subject.scored(folds, x_adv)
             self.checks["attack_beats_proof"] += int(((margins <= 0) & proved).sum())
             named = {"threat": trial.name, "attack": one.attack, **subject.described(threat, one)}
-            self.frames.append(folds.frame(named, margins, changed, subject.dataset.y))
+            self.frames.append(rows_of(folds, named, margins, changed, subject.dataset.y))
             scattered = folds.scatter(x_adv, subject.index, subject.valid)
             self.x_adv[f"{trial.name}/{one.attack}"] = scattered
 
@@ -208,16 +192,3 @@ def _search(trial: Trial, cfg: Config) -> ProofSearch:
 def _middle(radii: list[float]) -> float:
     """The radius at which gradients are examined: the middle one."""
     return radii[len(radii) // 2]
-
-
-def _joined(frames: list[pd.DataFrame]) -> pd.DataFrame:
-    """All rows, with every column of few values as a category, in the order of first appearance."""
-    for column in [
-        name for name, kind in frames[0].dtypes.items() if isinstance(kind, pd.CategoricalDtype)
-    ]:
-        values = list(
-            dict.fromkeys(value for frame in frames for value in frame[column].cat.categories)
-        )
-        for frame in frames:
-            frame[column] = frame[column].cat.set_categories(values)
-    return pd.concat(frames, ignore_index=True)

@@ -22,7 +22,7 @@ from pipeline.models.population import Networks, Population
 from pipeline.risks.evasion.measure.attackers import ADDED, SURROGATE, TRANSFER, all_attackers
 from pipeline.seeds import of_attack
 from pipeline.standards import describe_threat
-from pipeline.verify import provable
+from pipeline.verify import why_no_proof
 
 PROOFS = "proofs"  # what cannot be asked of a population that no verifier knows
 UNSEEN = "it needs gradients, and the model gives scores alone"
@@ -33,7 +33,7 @@ def cannot_be_asked(population: Population, cfg: Config) -> dict[str, str]:
     lacking = {
         name: UNSEEN for name, who in all_attackers(cfg).items() if not _offers(population, who)
     }
-    return {**lacking, PROOFS: why} if (why := provable(population)) else lacking
+    return {**lacking, PROOFS: why} if (why := why_no_proof(population)) else lacking
 
 
 def _offers(population: Population, who: Attacker) -> bool:

@@ -21,7 +21,6 @@ from pipeline.attacks.membership import MEMBERSHIP, signals
 from pipeline.config import Config
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
-from pipeline.data.tabular import Array
 from pipeline.data.threat import Threat
 from pipeline.defenses.privacy import (
     NoisySteps,
@@ -42,6 +41,7 @@ from pipeline.risks.membership.measure.claims import (
     refute,
 )
 from pipeline.seeds import MEMBERSHIP_HALVES
+from pipeline.statistics import Array
 from pipeline.validation import check_options
 from pipeline.verify.out_of_fold import SAME_RADIUS, ProofSearch, proofs_out_of_fold
 

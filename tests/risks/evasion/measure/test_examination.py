@@ -28,9 +28,9 @@ from pipeline.risks.evasion.measure.examination import (
     Examination,
     examine,
     load_adversarial,
-    load_rows,
     save_adversarial,
 )
+from pipeline.risks.evasion.measure.rows import load_rows
 from pipeline.risks.evasion.measure.subject import PROOFS, cannot_be_asked
 from pipeline.standards import ATLAS, EVASION_BY_ACCESS, KNOWLEDGE, NIST, OWASP, THREAT_COLUMNS
 from pipeline.statistics import intervals, rates
