@@ -29,8 +29,8 @@ repro: setup  ## fetch the data, run the whole pipeline, print the comparison
 	@dvc repro
 	@python -m pipeline.report
 
-quick: setup  ## the tests that train nothing and run no stage: under a minute
-	@python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not trains and not pipeline and not slow"
+quick: setup  ## the tests that neither train nor run a stage: under a minute
+	@python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not heavy and not slow"
 
 test: setup  ## all tests but the slow ones: under five minutes, with Python alone
 	@test -e data/pima.csv || dvc pull --remote repository data.dvc

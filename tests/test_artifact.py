@@ -16,6 +16,8 @@ from mistakes import complaint
 from pipeline.artifact import FACTS, read_artifact, write_artifact
 from pipeline.files import write_tensors
 
+pytestmark = pytest.mark.heavy
+
 
 @dataclass(frozen=True)
 class Question:

@@ -23,6 +23,8 @@ from pipeline.files import (
 )
 from tiny import ROOT
 
+pytestmark = pytest.mark.heavy
+
 
 def test_a_folder_appears_when_the_block_ends(tmp_path):
     place = tmp_path / "deep" / "result"

@@ -15,7 +15,7 @@ from pipeline.defenses import DEFENSES, train
 from pipeline.models.population import KINDS, load_population
 from pipeline.stages import PLAN, attack, evaluate, examine
 
-pytestmark = pytest.mark.trains
+pytestmark = pytest.mark.heavy
 
 SUITE = ("noise", "fgsm", "pgd_margin", "square")
 

@@ -12,6 +12,8 @@ import tiny
 from pipeline.files import BadInput
 from pipeline.params import check_command_line, configured
 
+pytestmark = pytest.mark.heavy
+
 SMALL = [
     "threads=1",
     "train.epochs=2",
@@ -66,7 +68,7 @@ def finished(place):
     ]
 
 
-@pytest.mark.pipeline
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_killed_sweep_goes_on_where_it_stopped(place):
     sweep = ["-m", *SMALL, *CHEAP, "data=breast_cancer", "defense=baseline", "seed=0,1"]
@@ -134,6 +136,7 @@ def test_a_preset_may_adjust_a_defense_that_is_not_chosen(place):
     ]
 
 
+@pytest.mark.slow
 def test_a_folder_below_the_root_is_as_good_as_the_root(place):
     """Composed from the root's `conf/`, and nothing is left where it was started."""
     (place / "dvc.yaml").touch()

@@ -11,6 +11,8 @@ from mistakes import complaint, planted
 from pipeline import params
 from tiny import ROOT
 
+pytestmark = pytest.mark.heavy
+
 CONF = ROOT / "conf"
 PRESETS = {path.relative_to(CONF).with_suffix("").as_posix() for path in CONF.glob("*/**/*.yaml")}
 BY_DEFAULT = {"data/pima", "model/mlp", "train/default", "audit/default"}

@@ -22,7 +22,7 @@ import tiny
 from pipeline import params
 from search import records_in
 
-pytestmark = [pytest.mark.pipeline, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 SMALL = [
     "experiment=smoke",

@@ -20,6 +20,8 @@ from pipeline.risks.results import draw_up_all
 from pipeline.risks.risk import Sources
 from report.reader import check
 
+pytestmark = pytest.mark.heavy
+
 
 @pytest.fixture(scope="module")
 def composed():

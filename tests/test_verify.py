@@ -16,6 +16,8 @@ from pipeline.verify import verify
 from pipeline.verify.network import Network
 from tiny import same_bits
 
+pytestmark = pytest.mark.heavy
+
 LARGEST = 1.0
 BUDGET = 100_000
 every_norm = pytest.mark.parametrize("norm", ["linf", "l2"])

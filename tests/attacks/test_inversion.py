@@ -24,6 +24,8 @@ from pipeline.data.schema import Dataset
 from pipeline.models.networks import public_preprocessing
 from tiny import FEATURES, SCHEMA
 
+pytestmark = pytest.mark.heavy
+
 CENTER = torch.tensor([feature.center for feature in SCHEMA.features], dtype=torch.float64)
 SCALE = torch.tensor([feature.scale for feature in SCHEMA.features], dtype=torch.float64)
 CANDIDATES = 24

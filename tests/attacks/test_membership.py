@@ -21,6 +21,8 @@ from pipeline.attacks.membership import (
 from pipeline.data.schema import Dataset
 from pipeline.statistics.separation import auroc
 
+pytestmark = pytest.mark.heavy
+
 PHI = NormalDist().cdf
 
 

@@ -25,6 +25,8 @@ from pipeline.models.mlp import Architecture
 from pipeline.models.training import Batch, mean_gradient
 from tiny import SCHEMA
 
+pytestmark = pytest.mark.heavy
+
 BUDGETS = [5, 20, 60]
 SMALL, LINEAR = Architecture("mlp", 5, 2, (8,)), Architecture("linear", 5, 2, ())
 PUBLIC = [tiny.records(25, seed=seed).x for seed in (3, 4)]

@@ -48,7 +48,7 @@ def test_the_last_line_of_the_table_is_the_sum():
     assert last == ["all", "7.00", *["1.00"] * len(PHASES), "300"]
 
 
-@pytest.mark.pipeline
+@pytest.mark.slow
 def test_a_stage_is_measured_in_a_copy_and_a_failed_one_is_one_clear_line(smoke_text):
     with fresh_copy(ROOT) as copy:
         (copy / "params.yaml").write_text(smoke_text)

@@ -22,6 +22,8 @@ from tiny import (
     threat_config,
 )
 
+pytestmark = pytest.mark.heavy
+
 GLUCOSE, BMI, RATIO, PEDIGREE, AGE = range(5)
 RECORD = torch.tensor([[148.0, 33.6, 5.25, 0.627, 50.0]])
 RADII = [0.0, 0.003, 0.05, 0.1, 0.37, 1.0, 30.0]

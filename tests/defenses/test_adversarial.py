@@ -15,6 +15,8 @@ from pipeline.files import BadInput
 from pipeline.models.answers import margin
 from pipeline.models.training import Batch
 
+pytestmark = pytest.mark.heavy
+
 EPS = 0.4
 
 

@@ -1,5 +1,6 @@
 """Distillation hides gradients; it does not defend."""
 
+import pytest
 import torch
 
 import tiny
@@ -7,6 +8,8 @@ from pipeline.attacks.evasion.gradient import pgd
 from pipeline.defenses import train
 from pipeline.models.answers import margin
 from pipeline.models.training import Batch, fit
+
+pytestmark = pytest.mark.heavy
 
 
 def with_temperature(cfg, temperature, epochs=40):

@@ -26,6 +26,8 @@ from pipeline.models.answers import margin
 from pipeline.models.mlp import mlp
 from pipeline.models.networks import Networks, public_preprocessing
 
+pytestmark = pytest.mark.heavy
+
 PARTS, CLIP = 9, 1.0
 fitted = partial(train_by_parts, cfg=None, clip=CLIP, ridge=0.3, certainty=3.0)
 

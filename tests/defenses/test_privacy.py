@@ -26,6 +26,8 @@ from pipeline.models.mlp import Architecture, as_module, initialise
 from pipeline.models.out_of_fold import out_of_fold
 from pipeline.models.training import Batch, mean_gradient
 
+pytestmark = pytest.mark.heavy
+
 CLIPS = [0.05, 0.5, 5.0]
 
 

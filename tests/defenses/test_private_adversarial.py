@@ -18,6 +18,8 @@ from pipeline.models.out_of_fold import out_of_fold
 from pipeline.models.training import Batch
 from pipeline.params import configured
 
+pytestmark = pytest.mark.heavy
+
 CLIP, DENOMINATOR = 0.3, 50.0
 PERTURB = attack_each_record(tiny.CLINICAL, 0.5, 3, 0.5)
 

@@ -15,6 +15,8 @@ from pipeline.models.training import Batch, fit, mean_gradient, shuffled
 from pipeline.statistics.intervals import bootstrap_auroc, bootstrap_weights, interval
 from pipeline.statistics.rates import auroc
 
+pytestmark = pytest.mark.heavy
+
 TRAIN = TrainConfig(epochs=3, batch_size=16, learning_rate=1e-2, weight_decay=1e-3)
 MLP = Architecture("mlp", 5, 2, (8, 6))
 

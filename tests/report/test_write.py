@@ -24,6 +24,8 @@ from pipeline.risks.risk import Context, Judgement, Sources
 from report.made_up import EARS, HEARD, NAMED, RUMOUR, SECRET, SILENCE, WHY, only_risks
 from report.reader import check
 
+pytestmark = pytest.mark.heavy
+
 COMMON = {"headline.csv", "overview.csv", "defenses.csv", "metrics.json", "summary.txt"}
 PAGES = {"report.html", "report_shared.html"}
 

@@ -13,6 +13,8 @@ from pipeline.risks.results import as_written, chapters_of, draw_up_all, judgeme
 from pipeline.risks.risk import Context, Judgement, Sources
 from report.made_up import EARS, HEARD, RUMOUR, SILENCE, WHY, only_risks
 
+pytestmark = pytest.mark.heavy
+
 NOTHING = Sources({})
 
 

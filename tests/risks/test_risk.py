@@ -12,6 +12,8 @@ from pipeline.risks.risk import nearest_of, own
 from report.made_up import HEARD, RUMOUR, SILENCE
 from tiny import ROOT
 
+pytestmark = pytest.mark.heavy
+
 NAMES = [risk.name for risk in RISKS]
 # They learn from `RISKS` alone what there is, so that a new risk is no edit of any of them.
 NAMELESS = [

@@ -15,6 +15,8 @@ from pipeline.files import BadInput
 from pipeline.params import configured
 from pipeline.serving.release import input_example, probabilities, signature
 
+pytestmark = pytest.mark.heavy
+
 
 def schema(**features):
     usual = tiny.feature(0.0, 10.0, 1.0, True, 5.0, 1.0).model_dump()

@@ -9,7 +9,6 @@ import sys
 
 import numpy as np
 import pytest
-from opacus.accountants import create_accountant
 from scipy.optimize import brentq
 from scipy.stats import norm
 
@@ -22,6 +21,8 @@ from pipeline.statistics.accounting import (
     recompute,
 )
 from tiny import ROOT
+
+pytestmark = pytest.mark.heavy
 
 DELTA = 1e-5
 RUNS = [
@@ -56,6 +57,8 @@ RECORDED = [
 
 
 def opacus_epsilon(mechanism, sample_rate, noise_multiplier, steps, delta=DELTA):
+    from opacus.accountants import create_accountant  # here: who collects tests need not wait
+
     accountant = create_accountant(mechanism)
     accountant.history = [(noise_multiplier, sample_rate, steps)]
     return accountant.get_epsilon(delta)
@@ -127,6 +130,7 @@ def test_renyi_without_sampling_has_a_closed_form():
 # ---- the privacy loss distribution ----
 
 
+@pytest.mark.slow  # the distribution of the loss takes seconds
 @pytest.mark.parametrize("run", RUNS)
 def test_the_loss_distribution_agrees_with_opacus_and_is_below_renyi(run):
     epsilon = pld_epsilon(*run, DELTA)
@@ -136,6 +140,7 @@ def test_the_loss_distribution_agrees_with_opacus_and_is_below_renyi(run):
     assert epsilon < rdp_epsilon(*run, DELTA)
 
 
+@pytest.mark.slow  # the distribution of the loss takes seconds
 @pytest.mark.parametrize(("noise", "steps"), [(1.0, 1), (2.0, 20), (20.0, 400), (0.5, 30)])
 def test_almost_every_record_is_the_gaussian_mechanism(noise, steps):
     exact = gaussian_epsilon(math.sqrt(steps) / noise, DELTA)
@@ -143,6 +148,7 @@ def test_almost_every_record_is_the_gaussian_mechanism(noise, steps):
     assert exact * (1 - 1e-6) <= epsilon <= exact * 1.005
 
 
+@pytest.mark.slow  # the distribution of the loss takes seconds
 @pytest.mark.parametrize("sample_rate", [0.02, 0.3])
 @pytest.mark.parametrize("noise", [0.6, 1.5])
 def test_one_step_is_an_upper_bound_of_the_integral_and_close_to_it(sample_rate, noise):
@@ -155,6 +161,7 @@ def test_one_step_is_an_upper_bound_of_the_integral_and_close_to_it(sample_rate,
     assert exact - 1e-4 <= pld_epsilon(sample_rate, noise, 1, DELTA) <= exact * 1.005
 
 
+@pytest.mark.slow  # the distribution of the loss takes seconds
 def test_epsilon_grows_with_steps_and_rate_and_shrinks_with_noise_and_delta():
     base = pld_epsilon(0.05, 1.0, 100, DELTA)
     assert pld_epsilon(0.05, 1.0, 200, DELTA) > base
@@ -170,6 +177,7 @@ def test_a_delta_that_covers_all_leaves_no_epsilon():
 # ---- what was recorded ----
 
 
+@pytest.mark.slow  # the distribution of the loss takes seconds
 @pytest.mark.parametrize("line", RECORDED)
 def test_the_loss_distribution_gives_the_recorded_epsilon(line):
     """Within 2e-3 above (the library's grid is the coarser where epsilon is large) and 3e-4 below.

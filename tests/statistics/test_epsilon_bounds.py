@@ -20,6 +20,8 @@ from pipeline.statistics.epsilon_bounds import (
     select_threshold,
 )
 
+pytestmark = pytest.mark.heavy
+
 AUDITS = 400
 MOST_WRONG = binom.ppf(
     0.999, AUDITS, 0.05

@@ -12,11 +12,14 @@ import torch
 
 import tiny
 
+pytestmark = pytest.mark.heavy
+
 
 def run_of(logged, defense):
     return next(run for run in logged.parents if run.data.tags["defense"] == defense)
 
 
+@pytest.mark.slow
 def test_the_release_model_answers_raw_records_in_a_fresh_process(
     logged, evaluated, store, tmp_path
 ):

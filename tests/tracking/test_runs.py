@@ -24,6 +24,8 @@ from pipeline.tracking import runs as tracking
 from report.made_up import RUMOUR, SILENCE, TABLES, only_risks
 from search import records_in
 
+pytestmark = pytest.mark.heavy
+
 BY_NAME = {risk.name: risk for risk in RISKS}
 
 

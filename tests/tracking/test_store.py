@@ -40,6 +40,7 @@ def test_a_damaged_store_is_one_line(cfg, monkeypatch, tmp_path):
 PROCESSES = 3
 
 
+@pytest.mark.slow
 def test_processes_share_a_fresh_store(tmp_path):
     """MLflow's own first use of a fresh SQLite file is not safe in parallel; ours loses no run."""
     script = """

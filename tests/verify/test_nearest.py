@@ -20,6 +20,8 @@ from pipeline.verify.nearest import RESOLUTION, nearest
 from pipeline.verify.network import Network
 from tiny import UNCONSTRAINED, same_bits
 
+pytestmark = pytest.mark.heavy
+
 EPS = (0.0, 0.05, 0.1, 0.3, 0.5, 1.0)
 LARGEST = 1.0
 CASES = {  # hidden layers, seed, whether values lie off the grid

@@ -18,6 +18,8 @@ from pipeline.verify.network import Network
 from pipeline.verify.out_of_fold import Proofs, ProofSearch, proofs_out_of_fold
 from tiny import CLINICAL, SPARSE, UNCONSTRAINED, same_bits
 
+pytestmark = pytest.mark.heavy
+
 LARGEST = {"clinical": 0.5, "unconstrained": 0.5, "sparse": 2.0}
 THREATS = {"clinical": CLINICAL, "unconstrained": UNCONSTRAINED, "sparse": SPARSE}
 BUDGET = 60

@@ -14,6 +14,8 @@ from pipeline.verify.network import Network
 from pipeline.verify.sparse import fewest, one_at_a_time
 from tiny import same_bits
 
+pytestmark = pytest.mark.heavy
+
 ANYWHERE = 1000.0  # a radius that no range is as wide as
 FINE, ROUGH = replace(GRIDDED, norm="l0"), replace(COARSE, norm="l0")
 MUTABLE = (0, 1, 2)

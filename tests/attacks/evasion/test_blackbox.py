@@ -9,6 +9,8 @@ from pipeline.attacks.evasion.gradient import pgd
 from pipeline.models.answers import margin
 from tiny import BALL, CLINICAL, EUCLIDEAN, UNCONSTRAINED, slope
 
+pytestmark = pytest.mark.heavy
+
 generator = torch.Generator().manual_seed
 THREATS = {
     "clinical": CLINICAL,

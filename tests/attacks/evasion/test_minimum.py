@@ -14,6 +14,8 @@ from pipeline.attacks.evasion.minimum import _onto, fab
 from pipeline.models.answers import margin
 from tiny import BALL, CLINICAL, EUCLIDEAN, UNCONSTRAINED, slope
 
+pytestmark = pytest.mark.heavy
+
 NORMS = {"linf": UNCONSTRAINED, "l2": BALL}
 generator = torch.Generator().manual_seed
 

@@ -22,6 +22,8 @@ from pipeline.statistics import rates
 from risks.evasion.made_up import APGD, EPS, KNOWN, PGD, Liar, Still, model, rows, trained_models
 from tiny import CLINICAL, ROOT, records
 
+pytestmark = pytest.mark.heavy
+
 Y = records(200, seed=0).y.numpy()
 GRADIENTS = ("fgsm", "pgd_ce", "pgd_margin")
 SUITE = {

@@ -8,6 +8,8 @@ from pipeline.presentation.pictures import save_figure
 from pipeline.risks.evasion.pictures import confusion_matrices, draw_all, robustness, roc_curves
 from risks.evasion.made_up import CFG, DEFENSES, EPS, HEADLINE, LABELS, OTHER
 
+pytestmark = pytest.mark.heavy
+
 UNPROVED = pd.DataFrame(columns=["defense", "threat", "eps", "proved"])
 
 

@@ -10,6 +10,8 @@ from pipeline.risks.evasion.measure.subject import PROOFS
 from pipeline.risks.evasion.report import chapters
 from risks.evasion.made_up import DEFENSES, EPS, HEADLINE, LABELS, OTHER
 
+pytestmark = pytest.mark.heavy
+
 
 @pytest.fixture(autouse=True)
 def undrawn(monkeypatch):

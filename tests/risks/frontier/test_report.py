@@ -13,6 +13,8 @@ from pipeline.risks.frontier.report import NOT_COVERED
 from pipeline.risks.frontier.risk import RISK
 from pipeline.risks.risk import Context
 
+pytestmark = pytest.mark.heavy
+
 EPSILONS = [0.5, 4.0, np.nan]
 FIGURES = {
     "accuracy": 0.75,

@@ -14,6 +14,8 @@ from pipeline.risks.membership.risk import RISK
 from pipeline.risks.risk import Context, Sources
 from risks.membership.made_up import CLAIM, made_up_leak
 
+pytestmark = pytest.mark.heavy
+
 DATA = tiny.records(80, seed=2)
 
 

@@ -9,6 +9,8 @@ from pipeline.risks.poisoning.harm_tables import harm_table
 from pipeline.standards import ATLAS, NIST, OWASP
 from risks.poisoning.made_up import made_up_filtered, made_up_harm
 
+pytestmark = pytest.mark.heavy
+
 DOSES, FILTERS = [1, 0.1], ("neighbours", "loss")
 CROWD = [attack for attack in POISONS if attack != "one_patient"]
 

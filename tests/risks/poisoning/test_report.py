@@ -15,6 +15,8 @@ from pipeline.risks.poisoning.risk import RISK
 from pipeline.risks.risk import Context
 from risks.poisoning.made_up import CERTIFICATE, made_up_filtered, made_up_harm
 
+pytestmark = pytest.mark.heavy
+
 FILTERS = ("neighbours", "majority", "loss")
 HARMS = {  # what an attack is after, where it is not everybody's right answer
     "backdoor": "attack_success_rate",

@@ -15,6 +15,8 @@ from pipeline.risks.theft.report import best_copies, theft_line
 from pipeline.risks.theft.risk import RISK
 from risks.theft.made_up import made_up
 
+pytestmark = pytest.mark.heavy
+
 STRATEGY, BUDGET = "public", 100
 DEFENSES = (BASELINE, "dp_train")
 

@@ -37,6 +37,8 @@ from pipeline.statistics import intervals, rates
 from risks.evasion.made_up import small
 from tiny import SCHEMA, UNCONSTRAINED, same_bits, untrained
 
+pytestmark = pytest.mark.heavy
+
 RADII = {"clinical": [0.0, 0.1, 0.5], "unconstrained": [0.0, 0.1, 0.5], "sparse": [0.0, 1.0, 2.0]}
 KEYS = ["threat", "attack", "eps", "repetition", "patient"]
 COLUMNS = [

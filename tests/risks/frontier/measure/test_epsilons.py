@@ -25,6 +25,8 @@ from pipeline.risks.frontier.measure.epsilons import (
 from pipeline.validation import check_options
 from pipeline.verify.out_of_fold import SAME_RADIUS
 
+pytestmark = pytest.mark.heavy
+
 LINEAR = Architecture("linear", 5, 2, ())
 
 

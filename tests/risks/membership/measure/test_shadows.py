@@ -15,6 +15,8 @@ from pipeline.risks.membership.measure.claims import canary_audit, crafted_canar
 from pipeline.risks.membership.measure.shadows import BLIND, Membership, infer_members, train_halves
 from pipeline.statistics.separation import auroc
 
+pytestmark = pytest.mark.heavy
+
 
 @pytest.fixture
 def private(cfg):

@@ -11,6 +11,8 @@ from pipeline.models.out_of_fold import out_of_fold
 from pipeline.risks.poisoning.certificate_tables import certificate_table
 from pipeline.risks.poisoning.measure.certificate import CERTIFICATE, Certificate, certify
 
+pytestmark = pytest.mark.heavy
+
 
 @pytest.fixture
 def plan(dataset):

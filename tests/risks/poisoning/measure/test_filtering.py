@@ -20,6 +20,8 @@ from pipeline.risks.poisoning.measure.filtering import (
 from pipeline.risks.poisoning.measure.filters import FILTERS, RULES, Rule, drop, neighbours
 from pipeline.risks.poisoning.measure.recipes import NONE, craft_poison, measure_harm, trained_on
 
+pytestmark = pytest.mark.heavy
+
 DATA = tiny.records(150, seed=1, missing=0.05, signal=4.0)
 PLAN = tiny.plan(DATA, folds=3, seeds=2, release=True)
 

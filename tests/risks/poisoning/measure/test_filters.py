@@ -28,6 +28,8 @@ from pipeline.risks.poisoning.measure.filters import (
 )
 from pipeline.statistics import rates
 
+pytestmark = pytest.mark.heavy
+
 LONGER = {"epochs": 30, "learning_rate": 5e-3}
 
 

@@ -22,6 +22,8 @@ from pipeline.risks.poisoning.measure.recipes import (
     trained_on,
 )
 
+pytestmark = pytest.mark.heavy
+
 DATA = tiny.records(150, seed=1, missing=0.05, signal=4.0)
 PLAN = tiny.plan(DATA, folds=3, seeds=2, release=True)
 

@@ -15,6 +15,8 @@ from pipeline.risks.poisoning.measure.training_sets import (
     unpoisoned,
 )
 
+pytestmark = pytest.mark.heavy
+
 DATA = tiny.records(60, seed=2)
 PLAN = tiny.plan(DATA, folds=3, seeds=1)
 DOSES = [1, 0.03, 0.1, 0.5, 1000]

@@ -12,6 +12,8 @@ from pipeline.risks.theft.measure.copies import EQUATIONS, TRUE_LABELS, Copies, 
 from pipeline.risks.theft.measure.stolen import Theft
 from pipeline.risks.theft.measure.victims import ENSEMBLE, PLAIN, Victims
 
+pytestmark = pytest.mark.heavy
+
 DATA = tiny.records(120, seed=0)
 
 
