@@ -19,7 +19,6 @@ from omegaconf import DictConfig, OmegaConf
 
 from pipeline.files import BadInput, FailedCheck, repository_root
 from pipeline.params import check_command_line, parse_chosen
-from pipeline.sweep import run_recipes
 
 CONF = repository_root() / "conf"
 
@@ -27,6 +26,8 @@ CONF = repository_root() / "conf"
 @hydra.main(version_base=None, config_path=str(CONF), config_name="config")
 def run(composed: DictConfig) -> list[dict[str, Any]]:
     """One job."""
+    from pipeline.sweep import run_recipes  # a mistake on the command line need not wait for it
+
     overrides = list(HydraConfig.get().overrides.task)
     try:
         cfg = parse_chosen(OmegaConf.to_yaml(composed, resolve=True), overrides)

@@ -27,7 +27,7 @@ from pipeline.report import HEADLINE, HOW_TO_COMPARE, METRICS
 from pipeline.report.write import write_evaluation
 from pipeline.risks.results import draw_up_all
 from pipeline.risks.risk import Context, Sources
-from pipeline.stages._examining import Subject, examine
+from pipeline.stages._examining import Examinee, examine
 from pipeline.tracking.runs import Evaluated, log_evaluation
 from pipeline.tracking.store import open_store
 
@@ -76,7 +76,7 @@ def _run_once(cfg: Config, name: str, dataset: Dataset, overrides: Sequence[str]
         population = train(name, dataset, plan, alone)
         with folder(place, keep=True) as unfinished:
             (unfinished / MEASURED / name).mkdir(parents=True)
-            examine(Subject(name, population, dataset, plan, alone), unfinished / MEASURED / name)
+            examine(Examinee(name, population, dataset, plan, alone), unfinished / MEASURED / name)
             (unfinished / POPULATION).mkdir()
             population.save(unfinished / POPULATION)
             write_json(unfinished / "params.json", alone.model_dump())

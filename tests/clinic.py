@@ -22,7 +22,7 @@ from pipeline.risks.poisoning.measure.filtering import PREFIX, RECIPE
 from pipeline.risks.poisoning.measure.settings import PoisoningSettings
 from pipeline.risks.results import Results, draw_up_all
 from pipeline.risks.risk import Context, Sources
-from pipeline.stages._examining import Subject, examine
+from pipeline.stages._examining import Examinee, examine
 from risks.frontier.made_up import made_up as trace_made_up
 from risks.poisoning.made_up import made_up_filtered, made_up_harm
 from risks.theft.made_up import made_up as made_up_copies
@@ -126,7 +126,7 @@ def evaluated(values, root: Path) -> Clinic:
     for name, population in populations.items():
         examined[name].mkdir(parents=True)
         transfer = None if name == BASELINE else examined[BASELINE]
-        examine(Subject(name, population, dataset, of_whom, cfg), examined[name], transfer)
+        examine(Examinee(name, population, dataset, of_whom, cfg), examined[name], transfer)
     context, folder = Context(dataset, cfg), root / "evaluate"
     results = draw_up_all(Sources(examined, stages(cfg, root / "stages")), context)
     folder.mkdir()

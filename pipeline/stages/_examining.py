@@ -18,7 +18,7 @@ from pipeline.risks.poisoning.measure.certificate import CERTIFICATE, certify
 
 
 @dataclass(frozen=True)
-class Subject:
+class Examinee:
     """A defense that is examined.
 
     Attributes:
@@ -39,49 +39,49 @@ class Subject:
 Gaps = dict[str, dict[str, str]]  # risk -> what could not be asked ("" = anything) -> why
 
 
-def examine(subject: Subject, place: Path, transfer: Path | None = None) -> None:
+def examine(examinee: Examinee, place: Path, transfer: Path | None = None) -> None:
     """Attacks a defense, looks for what it leaks, certifies what can be; a folder for each risk.
 
     What cannot be asked of such a model or such records is said, not left out.
 
     Args:
-        subject: the defense.
+        examinee: the defense.
         place: an existing folder.
         transfer: the folder of the undefended models' adversarial records, which are tried on this
             defense too; None = these are the undefended models, and their records are kept.
     """
-    jobs = [(job, subject, place, transfer) for job in (_attacked, _leaking)]  # the longer first
+    jobs = [(job, examinee, place, transfer) for job in (_attacked, _leaking)]  # the longer first
     gaps: Gaps = {}
     for found in share_out(operator.call, jobs):
         gaps |= found
-    if certificate := certify(subject.population, subject.dataset, subject.plan):
+    if certificate := certify(examinee.population, examinee.dataset, examinee.plan):
         certificate.save(place / CERTIFICATE)
     if gaps:
         write_json(place / NOT_APPLICABLE, gaps)
 
 
-def _attacked(subject: Subject, place: Path, transfer: Path | None) -> Gaps:
+def _attacked(examinee: Examinee, place: Path, transfer: Path | None) -> Gaps:
     """What attacks do to the defense, by whichever process is free."""
     sent = None if transfer is None else examination.load_adversarial(transfer)
     found, x_adv = examination.examine(
-        subject.population,
-        subject.dataset,
-        subject.plan,
-        subject.cfg,
-        name=subject.name,
+        examinee.population,
+        examinee.dataset,
+        examinee.plan,
+        examinee.cfg,
+        name=examinee.name,
         transfer=sent,
     )
     (place / "evasion").mkdir()
     found.save(place / "evasion")
     if transfer is None:
         examination.save_adversarial(x_adv, place)
-    gaps = cannot_be_asked(subject.population, subject.cfg)
+    gaps = cannot_be_asked(examinee.population, examinee.cfg)
     return {"evasion": gaps} if gaps else {}
 
 
-def _leaking(subject: Subject, place: Path, _: Path | None) -> Gaps:
+def _leaking(examinee: Examinee, place: Path, _: Path | None) -> Gaps:
     """What the recipe leaks, likewise: from models of random halves."""
-    name, dataset, cfg = subject.name, subject.dataset, subject.cfg
+    name, dataset, cfg = examinee.name, examinee.dataset, examinee.cfg
     halves = train_halves(name, dataset, cfg)
     infer_members(name, halves, dataset, cfg).save(place / "membership")
     try:

@@ -9,14 +9,14 @@ from pipeline.config import BASELINE, Config
 from pipeline.files import folder
 from pipeline.models.population import load_population
 from pipeline.stages import ARTIFACTS, prepared, run
-from pipeline.stages._examining import Subject, examine
+from pipeline.stages._examining import Examinee, examine
 
 
 def attack(cfg: Config) -> None:
     """The stage."""
     population = load_population(ARTIFACTS / "train_baseline")
     with folder(ARTIFACTS / "attack") as out:
-        examine(Subject(BASELINE, population, *prepared(), cfg), out)
+        examine(Examinee(BASELINE, population, *prepared(), cfg), out)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from pipeline.config import Config
 from pipeline.files import folder
 from pipeline.models.population import load_population
 from pipeline.stages import ARTIFACTS, prepared, run, trained_by
-from pipeline.stages._examining import Subject, examine
+from pipeline.stages._examining import Examinee, examine
 
 
 def examine_one(cfg: Config) -> None:
@@ -19,8 +19,8 @@ def examine_one(cfg: Config) -> None:
     name = trained_by(cfg, sys.argv[1:])
     population = load_population(ARTIFACTS / name)
     with folder(ARTIFACTS / "examine" / name) as out:
-        subject = Subject(name, population, *prepared(), cfg)
-        examine(subject, out, transfer=ARTIFACTS / "attack")
+        examinee = Examinee(name, population, *prepared(), cfg)
+        examine(examinee, out, transfer=ARTIFACTS / "attack")
 
 
 if __name__ == "__main__":
