@@ -38,12 +38,13 @@ def share_out(function: Callable[..., Any], jobs: Sequence[tuple[Any, ...]]) -> 
 
 
 @contextmanager
-def workers() -> Iterator[Executor]:
-    """As many processes as torch has threads beyond the first, for who works on meanwhile.
+def workers(*, beside: bool = True) -> Iterator[Executor]:
+    """As many processes as torch has threads, less one where the caller works `beside` them.
 
-    Every process, this one too, computes on one thread as long as they are there.
+    Every process, this one too, computes on one thread as long as they are there. Results that they
+    return are arrays, not tensors. After a failure of the caller no further job is begun.
     """
-    with _pool(torch.get_num_threads() - 1, beside=True) as pool:
+    with _pool(torch.get_num_threads() - beside, beside=beside) as pool:
         yield pool
 
 
@@ -56,14 +57,19 @@ def _pool(processes: int, *, beside: bool = False) -> Iterator[Executor]:
     """
     alone = processes < (1 if beside else 2)
     if alone or "fork" not in multiprocessing.get_all_start_methods():
-        yield Inline()
+        with threadpool_limits(1, user_api="blas"):  # the last digits are those of a process
+            yield Inline()
         return
     threads, context = torch.get_num_threads(), multiprocessing.get_context("fork")
     was = _one_thread()
     try:
         with ProcessPoolExecutor(processes, mp_context=context, initializer=_one_thread) as pool:
             pool.submit(int)  # forks here and now: later a thread of this process could hold a lock
-            yield pool
+            try:
+                yield pool
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
     finally:
         was.restore_original_limits()  # of torch as well, as they were a moment ago
         torch.set_num_threads(threads)

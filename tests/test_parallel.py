@@ -28,6 +28,11 @@ def blas(_=0):
     }
 
 
+def slow_process(_):
+    time.sleep(0.05)
+    return os.getpid()
+
+
 def fail():
     raise ValueError("what went wrong")
 
@@ -52,6 +57,32 @@ def test_numpy_computes_on_one_thread_too_and_gets_its_own_back(two_threads):
     with threadpool_limits(2, user_api="blas"):
         assert share_out(blas, [(number,) for number in range(6)]) == [{1}] * 6
         assert blas() == {2}
+
+
+def test_numpy_computes_on_one_thread_inline_too():
+    """Sums of float32 end in other digits with more threads: results must not depend on them."""
+    with threadpool_limits(2, user_api="blas"):
+        assert share_out(blas, [(0,)]) == [{1}]
+        assert blas() == {2}
+
+
+def test_who_only_waits_has_a_process_for_every_thread(two_threads):
+    with workers(beside=False) as pool:
+        waiting = [pool.submit(slow_process, number) for number in range(8)]
+        assert len({one.result() for one in waiting} - {os.getpid()}) == 2
+
+
+def hand_out_and_fail(folder):
+    with workers(beside=False) as pool:
+        for number in range(100):
+            pool.submit(slowly, folder, number)
+        fail()
+
+
+def test_after_a_failure_of_the_caller_no_job_is_begun(two_threads, tmp_path):
+    with pytest.raises(ValueError, match="what went wrong"):
+        hand_out_and_fail(tmp_path)
+    assert len(list(tmp_path.iterdir())) < 50
 
 
 def test_an_error_comes_back_and_the_threads_too(two_threads):

@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline.files import write_json, write_text
+from pipeline.parallel import share_out
 from pipeline.presentation.frames import left_justified
 from pipeline.report import DEFENSES, HEADLINE, METRICS, OVERVIEW, PLOTS, REPORT, SHARED, SUMMARY
 from pipeline.report.overview import headline_table, in_words, overview
@@ -37,9 +38,10 @@ def write_evaluation(results: Results, context: Context, folder: Path) -> None:
     for name, table in {**of_risks, **common}.items():
         write_table(table, folder / name)
     write_json(folder / METRICS, headline_metrics(results, context))
-    chapters = [
-        one for risk in RISKS for one in chapters_of(risk, results, context, folder / PLOTS)
-    ]
+    written = share_out(
+        chapters_of, [(risk, results[risk.name], context, folder / PLOTS) for risk in RISKS]
+    )
+    chapters = [one for of_risk in written for one in of_risk]  # drawing takes most of the time
     for name, patients in ((REPORT, True), (SHARED, False)):
         write_text(folder / name, page(chapters, in_words(lines), judged, cfg, patients=patients))
     write_text(folder / SUMMARY, summary(results, lines, context))

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from pipeline.parallel import share_out
 from pipeline.presentation.chapter import Chapter, NotApplicable, Part
 from pipeline.risks import RISKS
 from pipeline.risks.risk import Context, Judgement, Risk, Sources, Tables
@@ -24,8 +25,11 @@ def draw_up_all(sources: Sources, context: Context) -> dict[str, Tables]:
     """
     results: dict[str, Tables] = {}
     owners: dict[str, str] = {}
-    for risk in RISKS:
-        tables = {**risk.tables(sources, context), f"{risk.name}_{GAPS}": gaps_of(risk, sources)}
+    # each risk beside the others, the last first: they have the most rows
+    jobs = [(risk, sources, context) for risk in reversed(RISKS)]
+    measured = reversed(share_out(Risk.tables, jobs))
+    for risk, found in zip(RISKS, measured, strict=True):
+        tables = {**found, f"{risk.name}_{GAPS}": gaps_of(risk, sources)}
         drawn = {name: table for name, table in tables.items() if len(table)}
         for name in drawn:
             if owners.setdefault(name, risk.name) != risk.name:
@@ -67,9 +71,8 @@ def judgements(results: Results) -> dict[str, Judgement]:
     return judged
 
 
-def chapters_of(risk: Risk, results: Results, context: Context, folder: Path) -> list[Chapter]:
+def chapters_of(risk: Risk, tables: Tables, context: Context, folder: Path) -> list[Chapter]:
     """The chapters of a risk, and at the end of the last what could not be asked, and why."""
-    tables = results[risk.name]
     written = list(risk.chapters(tables, context, folder))
     gaps = tables.get(f"{risk.name}_{GAPS}", pd.DataFrame())
     if not len(gaps):

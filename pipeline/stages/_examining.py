@@ -1,6 +1,6 @@
 """What is measured of one defense: the same for all of them, in `attack` and `examine`."""
 
-import operator
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
 from pipeline.files import NOT_APPLICABLE, NotApplicable, write_json
 from pipeline.models.population import Population
-from pipeline.parallel import share_out
+from pipeline.parallel import workers
 from pipeline.risks.evasion.measure import examination
 from pipeline.risks.evasion.measure.subject import cannot_be_asked
 from pipeline.risks.inversion.measure.guesses import guess_measurements
@@ -50,26 +50,21 @@ def examine(examinee: Examinee, place: Path, transfer: Path | None = None) -> No
         transfer: the folder of the undefended models' adversarial records, which are tried on this
             defense too; None = these are the undefended models, and their records are kept.
     """
-    jobs = [(job, examinee, place, transfer) for job in (_attacked, _leaking)]  # the longer first
-    gaps: Gaps = {}
-    for found in share_out(operator.call, jobs):
-        gaps |= found
+    with workers(beside=False) as pool:
+        leaking = pool.submit(_leaking, examinee, place)  # the longest job, so it is the first
+        gaps = _attacked(examinee, place, transfer, pool)
+        gaps |= leaking.result()
     if certificate := certify(examinee.population, examinee.dataset, examinee.plan):
         certificate.save(place / CERTIFICATE)
     if gaps:
         write_json(place / NOT_APPLICABLE, gaps)
 
 
-def _attacked(examinee: Examinee, place: Path, transfer: Path | None) -> Gaps:
+def _attacked(examinee: Examinee, place: Path, transfer: Path | None, pool: Executor) -> Gaps:
     """What attacks do to the defense, by whichever process is free."""
     sent = None if transfer is None else examination.load_adversarial(transfer)
     found, x_adv = examination.examine(
-        examinee.population,
-        examinee.dataset,
-        examinee.plan,
-        examinee.cfg,
-        name=examinee.name,
-        transfer=sent,
+        examinee.population, examinee.dataset, examinee.plan, examinee.cfg, pool=pool, transfer=sent
     )
     (place / "evasion").mkdir()
     found.save(place / "evasion")
@@ -79,7 +74,7 @@ def _attacked(examinee: Examinee, place: Path, transfer: Path | None) -> Gaps:
     return {"evasion": gaps} if gaps else {}
 
 
-def _leaking(examinee: Examinee, place: Path, _: Path | None) -> Gaps:
+def _leaking(examinee: Examinee, place: Path) -> Gaps:
     """What the recipe leaks, likewise: from models of random halves."""
     name, dataset, cfg = examinee.name, examinee.dataset, examinee.cfg
     halves = train_halves(name, dataset, cfg)

@@ -5,6 +5,8 @@ Its example is made from the schema alone.
 
 import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from modulefinder import ModuleFinder
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -42,7 +44,7 @@ def log_release(population: Population, schema: Schema) -> None:
 
     from pipeline.serving.release import input_example, signature
 
-    with TemporaryDirectory() as scratch:
+    with TemporaryDirectory() as scratch, _no_bytecode():
         place, code = Path(scratch) / "release", Path(scratch) / PACKAGE.name
         place.mkdir()
         release.save(place)
@@ -61,6 +63,16 @@ def log_release(population: Population, schema: Schema) -> None:
             input_example=input_example(schema),
             pip_requirements=_requirements(),
         )
+
+
+@contextmanager
+def _no_bytecode() -> Iterator[None]:
+    """MLflow runs a model's code where it lies; compiled code left there would name the place."""
+    was, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    try:
+        yield
+    finally:
+        sys.dont_write_bytecode = was
 
 
 def _copy_code(script: Path, place: Path) -> None:

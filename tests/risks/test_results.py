@@ -138,7 +138,7 @@ def test_what_could_not_be_asked_ends_the_last_chapter_or_is_one(
     chapters = [Chapter("First", [Note("a")]), Chapter("Last", [Note("b")])] if spoken else []
     risk = replace(SILENCE, written=lambda *_: chapters)
     results = drawn(risk, sources=gaps)
-    written = chapters_of(risk, results, Context(dataset, cfg), tmp_path)
+    written = chapters_of(risk, results[risk.name], Context(dataset, cfg), tmp_path)
     said = [NotApplicable("baseline", "no ears"), NotApplicable("hard, loudly", "too quiet")]
     assert [one.title for one in written] == (["First", "Last"] if spoken else ["Silence"])
     assert list(written[-1].parts)[-2:] == said
@@ -146,7 +146,7 @@ def test_what_could_not_be_asked_ends_the_last_chapter_or_is_one(
 
 
 def test_without_a_gap_the_chapters_are_those_of_the_risk(drawn, dataset, cfg, tmp_path):
-    written = chapters_of(SILENCE, drawn(SILENCE), Context(dataset, cfg), tmp_path)
+    written = chapters_of(SILENCE, drawn(SILENCE)[SILENCE.name], Context(dataset, cfg), tmp_path)
     assert written == []
 
 

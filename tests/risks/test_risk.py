@@ -1,5 +1,6 @@
 """The protocol: who shows results names no risk, and who only checks waits for nothing."""
 
+import pickle
 import re
 import subprocess
 import sys
@@ -122,3 +123,8 @@ print(sorted(asked & set({SLOW!r})))
 """
     ran = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
     assert ran.stdout == "[]\n", ran.stderr
+
+
+@pytest.mark.parametrize("risk", RISKS, ids=NAMES)
+def test_a_risk_travels_between_processes(risk):
+    assert pickle.loads(pickle.dumps(risk)) == risk

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pipeline.config import Config
 from pipeline.models.mlp import MODELS
 from pipeline.risks.frontier.measure.settings import FrontierSettings
-from pipeline.risks.risk import Figure, Risk, Tables
+from pipeline.risks.risk import Figure, HeadlineFigure, Risk, Tables
 from pipeline.validation import check_names
 
 CURVES = (
@@ -28,6 +28,11 @@ def check(cfg: Config, origin: str) -> None:
     check_names(cfg.section(FrontierSettings).models, MODELS, f"{origin}: frontier.models", "model")
 
 
+def headline(tables: Tables, cfg: Config) -> tuple[HeadlineFigure, ...]:
+    """None: a curve has no figure of its own."""
+    return ()
+
+
 def figures(tables: Tables, name: str, cfg: Config) -> Iterator[Figure]:
     """Against epsilon in thousandths; the models without noise have a name of their own."""
     if name != VARIED or "frontier" not in tables:
@@ -45,7 +50,7 @@ RISK = Risk(
     name="frontier",
     settings=FrontierSettings,
     check=check,
-    headline=lambda tables, cfg: (),
+    headline=headline,
     figures=figures,
     steps={"frontier": "epsilon in thousandths"},
 )

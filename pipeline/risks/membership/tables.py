@@ -13,7 +13,6 @@ import pandas as pd
 from pipeline.attacks.membership import MEMBERSHIP_ACCESS, NEEDS_SHADOWS
 from pipeline.config import AuditConfig, DataConfig
 from pipeline.data.schema import Dataset
-from pipeline.parallel import share_out
 from pipeline.presentation.frames import by_defense
 from pipeline.risks.columns import ACCESS, DEFENSE, IDS, KNOWLEDGE, MEASUREMENT
 from pipeline.risks.membership.measure.shadows import BLIND, Membership
@@ -107,11 +106,8 @@ def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
     exposed = everyone[everyone["most_exposed"]].sort_values(
         "exposure", ascending=False, kind="stable"
     )
-    tables = share_out(
-        membership_table, [({name: one}, cfg.audit, cfg.seed) for name, one in found.items()]
-    )
     return {
-        "membership": pd.concat(tables, ignore_index=True),
+        "membership": membership_table(found, cfg.audit, cfg.seed),
         "exposed": pd.concat([exposed[exposed["defense"] == name] for name in each]),
         "subgroups": subgroups(each, cfg.data, cfg.audit, cfg.seed),
         "plots/membership_roc": roc_table(found),

@@ -2,7 +2,6 @@
 
 import pandas as pd
 
-from pipeline.parallel import share_out
 from pipeline.risks.columns import DEFENSE, IDS
 from pipeline.risks.poisoning.certificate_tables import certificate_table
 from pipeline.risks.poisoning.filter_tables import filter_table
@@ -83,7 +82,6 @@ def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
         name: Harm.load(place / f"{name}.safetensors")
         for name in cfg.chosen(cfg.section(PoisoningSettings).recipes)
     }
-    rows = share_out(harm_table, [({name: harm}, cfg) for name, harm in harms.items()])
     filtered = {
         file.stem.removeprefix(PREFIX): Filtered.load(file)
         for file in sorted(place.glob(f"{PREFIX}*.safetensors"))
@@ -92,7 +90,7 @@ def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
         attack: filtered[attack] for attack in (NONE, *harms[RECIPE].poisoned) if attack in filtered
     }
     return {
-        "poisoning": pd.concat(rows, ignore_index=True),
+        "poisoning": harm_table(harms, cfg),
         "filters": filter_table(filtered, harms[RECIPE], cfg),
         **tables,
     }

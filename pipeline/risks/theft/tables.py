@@ -11,7 +11,6 @@ import pandas as pd
 
 from pipeline.attacks.theft import KNOWLEDGE as KNOWN
 from pipeline.config import AuditConfig
-from pipeline.parallel import share_out
 from pipeline.risks.columns import DEFENSE, IDS, KNOWLEDGE
 from pipeline.risks.risk import Context, Sources
 from pipeline.risks.theft.measure.copies import EQUATIONS, TRUE_LABELS
@@ -72,10 +71,7 @@ def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
         return {}
     numbers = cfg.section(TheftSettings)
     thefts = {name: Theft.load(place / name) for name in cfg.chosen(numbers.recipes)}
-    rows = share_out(
-        theft_table, [({name: stolen}, cfg.audit, cfg.seed) for name, stolen in thefts.items()]
-    )
-    table = pd.concat(rows, ignore_index=True)
+    table = theft_table(thefts, cfg.audit, cfg.seed)
     answers = api_table(
         thefts, table, cfg.audit, cfg.seed, numbers.headline, numbers.headline_budget
     )

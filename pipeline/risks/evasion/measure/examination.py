@@ -1,10 +1,12 @@
 """The one examination: what every attack does to a population, out of fold, and what is proved."""
 
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
+import torch
 from torch import Tensor
 from tqdm import tqdm
 
@@ -14,7 +16,7 @@ from pipeline.data.schema import Dataset
 from pipeline.files import read_json, read_tensors, write_json, write_tensors
 from pipeline.models.out_of_fold import OutOfFold
 from pipeline.models.population import Population
-from pipeline.parallel import workers
+from pipeline.parallel import Inline
 from pipeline.risks.evasion.measure.attackers import ADDED, EXACT
 from pipeline.risks.evasion.measure.diagnostics import diagnose
 from pipeline.risks.evasion.measure.margins import Margins, margins_by_threat
@@ -93,7 +95,7 @@ def examine(
     plan: Plan,
     cfg: Config,
     *,
-    name: str,
+    pool: Executor | None = None,
     transfer: dict[str, Tensor] | None = None,
 ) -> tuple[Examination, dict[str, Tensor]]:
     """Attacks every model on the patients it did not train on, and proves what no attack can do.
@@ -107,7 +109,7 @@ def examine(
         dataset: the records.
         plan: who trained on whom.
         cfg: radii, threat models and attacks.
-        name: of the defense, beside the progress bar.
+        pool: who does the work, in as many tasks as can be told apart; None = this process.
         transfer: adversarial records of another population, as this function returns them; all of
             them are tried on this one too.
 
@@ -118,20 +120,22 @@ def examine(
     subject = Subject.of(population, dataset, plan)
     trials = [Trial.of(threat, dataset, cfg) for threat in cfg.threat]
     found = _Found()
-    with workers() as pool:
-        waiting = [
-            proofs_out_of_fold(pool, subject.population, dataset, subject.plan, _search(trial, cfg))
-            for trial in trials
-        ]
-        for trial, proved in tqdm(
-            list(zip(trials, waiting, strict=True)),
-            desc=f"attacking {name}",
-            unit="threat",
-            disable=None,
-            leave=False,
-        ):
-            proposed = list(proposals(subject, trial, cfg, transfer))
-            found.add(subject, trial, proposed, proved())
+    workers = pool or Inline()
+    proposing = [
+        workers.submit(_proposed, subject, trial, cfg, _sent(transfer, trial)) for trial in trials
+    ]
+    proving = [
+        proofs_out_of_fold(workers, subject.population, dataset, subject.plan, _search(trial, cfg))
+        for trial in trials
+    ]
+    for trial, proposed, proved in tqdm(
+        list(zip(trials, proposing, proving, strict=True)),
+        desc="attacking",
+        unit="threat",
+        disable=None,
+        leave=False,
+    ):
+        found.add(subject, trial, proposed.result(), proved())
     (headline,) = (trial for trial in trials if trial.name == cfg.audit.headline)
     measured = diagnose(
         subject.population,
@@ -143,6 +147,20 @@ def examine(
     )
     rows = joined(found.frames)
     return Examination(rows, found.proofs, measured | found.checks), found.x_adv
+
+
+def _sent(transfer: dict[str, Tensor] | None, trial: Trial) -> list[Tensor] | None:
+    """The records of another population that were made under this threat."""
+    if transfer is None:
+        return None
+    return [x_adv for key, x_adv in transfer.items() if key.startswith(f"{trial.name}/")]
+
+
+def _proposed(
+    subject: Subject, trial: Trial, cfg: Config, sent: list[Tensor] | None
+) -> list[Proposal]:
+    """All proposals under one threat, as one task."""
+    return list(proposals(subject, trial, cfg, sent))
 
 
 class _Found:
@@ -165,10 +183,10 @@ class _Found:
         if not why_no_proof(subject.population):
             nearest = proofs.records_at(trial.radii, subject.dataset.x)
             by_verifier = folds.gather(nearest, subject.index)
-            proposed = [*proposed, Proposal(EXACT, ADDED[EXACT], None, by_verifier)]
+            proposed = [*proposed, Proposal(EXACT, ADDED[EXACT], None, by_verifier.numpy())]
         proved = proofs.robust_at(trial.radii)
         for one in proposed:
-            x_adv = threat.project(one.records, subject.x, eps)
+            x_adv = threat.project(torch.from_numpy(one.records), subject.x, eps)
             self.checks["violations"] += threat.violations(x_adv, subject.x, eps)
             margins, changed = subject.scored(folds, x_adv)
             self.checks["attack_beats_proof"] += int(((margins <= 0) & proved).sum())

@@ -1,6 +1,6 @@
 """Whom an examination is about, and what each attacker proposes to present to it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -18,10 +18,11 @@ from pipeline.data.schema import Dataset
 from pipeline.data.threat import Threat
 from pipeline.models.answers import margin
 from pipeline.models.out_of_fold import OutOfFold
-from pipeline.models.population import Networks, Population
+from pipeline.models.population import Population
 from pipeline.risks.evasion.measure.attackers import ADDED, SURROGATE, TRANSFER, all_attackers
 from pipeline.seeds import of_attack
 from pipeline.standards import describe_threat
+from pipeline.statistics import Array
 from pipeline.verify import why_no_proof
 
 PROOFS = "proofs"  # what cannot be asked of a population that no verifier knows
@@ -63,12 +64,15 @@ class Trial:
 
 
 class Proposal(NamedTuple):
-    """What an attacker proposes: records (E, M, B, D), after so many questions for each at most."""
+    """What an attacker proposes: records (E, M, B, D), after so many questions for each at most.
+
+    They are an array, which travels between processes as it is.
+    """
 
     attack: str
     who: Attacker
     budget: int | None
-    records: Tensor
+    records: Array
 
 
 @dataclass(frozen=True)
@@ -97,7 +101,8 @@ class Subject:
         scored = plan.scored()
         population, plan = population.select(scored), plan.select(scored)
         surrogate = train_linear_surrogate(dataset.x.flatten(1), dataset.y, plan)
-        stand_in = _of_images(surrogate, len(dataset.schema.image))
+        axes = len(dataset.schema.image)
+        stand_in = OfImages(surrogate, axes) if axes else surrogate
         return cls(population, stand_in, dataset, plan, *plan.held_out_index())
 
     @property
@@ -144,7 +149,7 @@ class Subject:
 
 
 def proposals(
-    subject: Subject, trial: Trial, cfg: Config, transfer: Mapping[str, Tensor] | None
+    subject: Subject, trial: Trial, cfg: Config, sent: Sequence[Tensor] | None
 ) -> Iterator[Proposal]:
     """What each attacker proposes in turn; those who need what the population lacks are left out.
 
@@ -152,7 +157,8 @@ def proposals(
         subject: whom to attack.
         trial: under which threat.
         cfg: the attacks.
-        transfer: adversarial records of another population, by "threat/attack"; None = none.
+        sent: adversarial records of another population under this threat, (E, S, N, D) of each
+            attack; None = none.
     """
     x, y, threat, eps = subject.x, subject.y, trial.threat, subject.radius(trial)
     known = all_attackers(cfg)
@@ -163,27 +169,25 @@ def proposals(
         generator = torch.Generator().manual_seed(of_attack(cfg.seed, number))
         proposed = attack(subject.population, x, y, threat, eps=eps, generator=generator)
         budget = EVASION[who.method].budget(who.options, threat, trial.radii[-1])
-        yield Proposal(name, who, budget, proposed)
+        yield Proposal(name, who, budget, proposed.numpy())
     if threat.norm != "l0":  # the gradient step is exact on a linear model
         step = fgsm(subject.surrogate, x, y, threat, eps=eps)
-        yield Proposal(SURROGATE, ADDED[SURROGATE], None, step)
-    if transfer is not None:
+        yield Proposal(SURROGATE, ADDED[SURROGATE], None, step.numpy())
+    if sent is not None:
         folds = OutOfFold(subject.plan, trial.radii)
-        sent = [
-            folds.gather(records, subject.index)
-            for key, records in transfer.items()
-            if key.startswith(f"{trial.name}/")
-        ]
-        most_harmful = worst(subject.population, sent, y)
-        yield Proposal(TRANSFER, ADDED[TRANSFER], None, most_harmful)
+        most_harmful = worst(
+            subject.population, [folds.gather(records, subject.index) for records in sent], y
+        )
+        yield Proposal(TRANSFER, ADDED[TRANSFER], None, most_harmful.numpy())
 
 
-def _of_images(surrogate: Networks, axes: int) -> LogitsFn:
+@dataclass(frozen=True)
+class OfImages:
     """A model of records that is asked about images of so many axes, as records of their values."""
-    if not axes:
-        return surrogate
 
-    def logits(x: Tensor) -> Tensor:
-        return surrogate(x.flatten(-axes))
+    records: LogitsFn
+    axes: int
 
-    return logits
+    def __call__(self, x: Tensor) -> Tensor:
+        """(..., *image) to logits (..., K)."""
+        return self.records(x.flatten(-self.axes))

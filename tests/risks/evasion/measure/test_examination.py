@@ -19,6 +19,7 @@ from pipeline.defenses import train
 from pipeline.files import BadInput
 from pipeline.models.answers import disease_probability, margin
 from pipeline.models.out_of_fold import out_of_fold
+from pipeline.parallel import Inline, workers
 from pipeline.risks.evasion.comparison import compare
 from pipeline.risks.evasion.evidence import MEASUREMENTS
 from pipeline.risks.evasion.measure import examination as examination_module
@@ -91,7 +92,7 @@ def quick(cfg):
 
 @pytest.fixture(scope="module")
 def result_and_records(population, dataset, plan, cfg):
-    return examine(population, dataset, plan, cfg, name="models")
+    return examine(population, dataset, plan, cfg)
 
 
 @pytest.fixture(scope="module")
@@ -206,10 +207,8 @@ def test_the_release_model_scores_no_one(rows):
 
 def test_a_plan_without_release_gives_the_same_results(population, dataset, plan, quick):
     scored = plan.scored()
-    with_it = examine(population, dataset, plan, quick, name="models")[0]
-    alone = examine(population.select(scored), dataset, plan.select(scored), quick, name="models")[
-        0
-    ]
+    with_it = examine(population, dataset, plan, quick)[0]
+    alone = examine(population.select(scored), dataset, plan.select(scored), quick)[0]
     pd.testing.assert_frame_equal(alone.rows, with_it.rows)
     assert alone.diagnostics == with_it.diagnostics
 
@@ -277,9 +276,7 @@ def of_linear(linear, dataset, plan, cfg):
     """What is found of linear models; what margins (S, N) lose at eps 1 in closed form."""
     threats = only(cfg, "unconstrained", "clinical")
     suite = {name: cfg.attack[name] for name in ("noise", "fgsm", "pgd_ce", "pgd_margin")}
-    result = examine(
-        linear, dataset, plan, threats.model_copy(update={"attack": suite}), name="linear"
-    )[0]
+    result = examine(linear, dataset, plan, threats.model_copy(update={"attack": suite}))[0]
     measured = ~dataset.x.isnan()
     return result, (
         slopes(linear, plan, dataset.y).abs() * UNCONSTRAINED.scale.float() * measured
@@ -379,7 +376,7 @@ def test_an_attack_that_leaves_the_threat_model_is_brought_back_and_judged_there
         lambda model, x, y, threat, *, eps, generator: x + 5 * eps * threat.scale.float(),
     )
     both = only(cfg, "clinical", "unconstrained")
-    result, x_adv = examine(population, dataset, plan, both, name="models")
+    result, x_adv = examine(population, dataset, plan, both)
     for name in both.threat:
         threat = threat_of(cfg, name)
         legal = threat.project(
@@ -395,7 +392,7 @@ def test_values_that_an_attack_makes_missing_are_counted(
     monkeypatch, population, dataset, plan, quick
 ):
     planted(monkeypatch, lambda model, x, y, threat, *, eps, generator: x + torch.nan * eps)
-    found = examine(population, dataset, plan, quick, name="models")[0]
+    found = examine(population, dataset, plan, quick)[0]
     index, _ = plan.select(plan.scored()).held_out_index()
     assert found.diagnostics["violations"] == 3 * (~dataset.x[index].isnan()).sum()
 
@@ -404,7 +401,7 @@ def test_a_projection_that_fails_is_counted_and_flagged(
     monkeypatch, population, dataset, plan, quick
 ):
     monkeypatch.setattr(Threat, "project", lambda self, x_adv, x, eps: x_adv + 7)
-    found = examine(population, dataset, plan, quick, name="models")[0]
+    found = examine(population, dataset, plan, quick)[0]
     assert found.diagnostics["violations"] > 1000
     assert "violations" in compared({"models": found}, quick)["flags"].iloc[0].split()
 
@@ -413,7 +410,7 @@ def test_an_attack_cannot_claim_a_success_it_does_not_have(
     monkeypatch, population, dataset, plan, quick
 ):
     planted(monkeypatch, lambda model, x, y, threat, *, eps, generator: x + 0 * eps)
-    found = examine(population, dataset, plan, quick, name="models")[0].rows
+    found = examine(population, dataset, plan, quick)[0].rows
     clean = out_of_fold(population, dataset, plan)[0].float().numpy()
     assert (block(found, "clinical", "fgsm")["margin"] == clean).all()
 
@@ -471,7 +468,7 @@ def test_a_verifier_that_proves_what_is_not_true_is_caught(
         monkeypatch,
         lambda one: replace(one, robust_below=torch.full_like(one.robust_below, torch.inf)),
     )
-    found = examine(population, dataset, plan, quick, name="models")[0]
+    found = examine(population, dataset, plan, quick)[0]
     assert found.diagnostics["attack_beats_proof"] == found.rows["broken"].sum() > 100
     assert "attack_beats_proof" in compared({"models": found}, quick)["flags"].iloc[0].split()
 
@@ -487,7 +484,7 @@ def test_a_record_that_breaks_nothing_is_no_success_of_the_verifier(
         return replace(one, breaks_at=nothing, robust_below=nothing, counterexample=x)
 
     verifier_says(monkeypatch, boasting)
-    found = examine(population, dataset, plan, quick, name="models")[0].rows
+    found = examine(population, dataset, plan, quick)[0].rows
     clean = out_of_fold(population, dataset, plan)[0].float().numpy()
     assert (block(found, "clinical", EXACT)["margin"] == clean).all()
 
@@ -497,7 +494,7 @@ def test_of_models_that_give_scores_alone_what_can_be_asked_is_asked(
 ):
     """No gradient, no proof; whoever else attacks does what it does to the model inside."""
     beyond = ScoresOnly(population)
-    found, records = examine(beyond, dataset, plan, quick, name="box", transfer=x_adv)
+    found, records = examine(beyond, dataset, plan, quick, transfer=x_adv)
     gaps = cannot_be_asked(beyond, quick)
     known = all_attackers(quick)
     by_gradients = [name for name, who in known.items() if who.access == "gradients"]
@@ -523,7 +520,7 @@ def test_only_those_whom_the_goal_names_are_changed(
     aimed = aimed.model_copy(
         update={"threat": {"clinical": cfg.threat["clinical"].model_copy(update={"goal": goal})}}
     )
-    result, _ = examine(population, dataset, plan, aimed, name="models")
+    result, _ = examine(population, dataset, plan, aimed)
     found = result.rows
     assert {name: result.diagnostics[name] for name in COUNTS} == COUNTS
     spared = found[found["y"] != attacked]
@@ -561,7 +558,7 @@ def other(plan, dataset):
 
 def test_transferred_records_are_scored_on_this_population(x_adv, other, dataset, plan, cfg):
     few = small(cfg)
-    found = examine(other, dataset, plan, few, name="other", transfer=x_adv)[0].rows
+    found = examine(other, dataset, plan, few, transfer=x_adv)[0].rows
     index, valid = plan.select(plan.scored()).held_out_index()
     for threat in cfg.threat:
         got = block(found, threat, TRANSFER)["margin"]
@@ -592,7 +589,7 @@ def test_of_the_records_sent_the_most_harmful_counts(
     population, dataset, plan, cfg, quick, rows, x_adv
 ):
     """Sent back to the models they were made on, they are as strong as the whole suite."""
-    found = examine(population, dataset, plan, quick, name="models", transfer=x_adv)[0].rows
+    found = examine(population, dataset, plan, quick, transfer=x_adv)[0].rows
     suite = np.minimum.reduce(
         [block(rows, "clinical", attack)["margin"] for attack in attacks_of(cfg, "clinical")]
     )
@@ -650,7 +647,7 @@ def test_the_same_configuration_is_the_same_bytes_whatever_the_global_state(
     population, dataset, plan, cfg, result_and_records, tmp_path
 ):
     torch.manual_seed(99)
-    again = examine(population, dataset, plan, cfg, name="another name")
+    again = examine(population, dataset, plan, cfg)
     for name, (one, x_adv) in (("a", result_and_records), ("b", again)):
         (tmp_path / name).mkdir()
         one.save(tmp_path / name)
@@ -663,9 +660,29 @@ def test_the_same_configuration_is_the_same_bytes_whatever_the_global_state(
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes(), file
 
 
+@pytest.fixture
+def two_threads():
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(1)
+
+
+def test_processes_find_what_one_process_finds(
+    two_threads, population, dataset, plan, cfg, result_and_records
+):
+    one, x_adv = result_and_records
+    with workers(beside=False) as pool:
+        assert not isinstance(pool, Inline)
+        again, records = examine(population, dataset, plan, cfg, pool=pool)
+    pd.testing.assert_frame_equal(again.rows, one.rows)
+    assert again.diagnostics == one.diagnostics
+    assert list(records) == list(x_adv)
+    assert all(same_bits(records[name], x_adv[name]) for name in x_adv)
+
+
 def test_another_seed_draws_other_noise(population, dataset, plan, quick, x_adv):
     other = quick.model_copy(update={"seed": 1})
-    _, found = examine(population, dataset, plan, other, name="models")
+    _, found = examine(population, dataset, plan, other)
     assert not same_bits(found["clinical/noise"], x_adv["clinical/noise"])
     assert same_bits(found["clinical/fgsm"], x_adv["clinical/fgsm"])
 
