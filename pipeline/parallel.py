@@ -1,6 +1,7 @@
 """Processes beside this one, for work that is many small steps and would not use a thread more."""
 
 import multiprocessing
+import pickle
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
@@ -20,6 +21,35 @@ class Inline(Executor):
         return done
 
 
+class Processes(ProcessPoolExecutor):
+    """Processes to which all that they need is copied, when it is handed in; so are their results.
+
+    Left to itself the queue would pickle later, in a thread of its own, and torch would move the
+    memory of a tensor to where processes share it while this thread computes with it.
+    """
+
+    def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> "Future[Any]":
+        """What waits for the result."""
+        packed = super().submit(_unpack_and_do, pickle.dumps((function, args, kwargs)))
+        unpacked: Future[Any] = Future()
+
+        def unpack(done: "Future[bytes]") -> None:
+            if done.cancelled():
+                unpacked.cancel()
+            elif (error := done.exception()) is not None:
+                unpacked.set_exception(error)
+            else:
+                unpacked.set_result(pickle.loads(done.result()))
+
+        packed.add_done_callback(unpack)
+        return unpacked
+
+
+def _unpack_and_do(job: bytes) -> bytes:
+    function, args, kwargs = pickle.loads(job)
+    return pickle.dumps(function(*args, **kwargs))
+
+
 def share_out(function: Callable[..., Any], jobs: Sequence[tuple[Any, ...]]) -> list[Any]:
     """Does every job, function(*job), in as many processes as torch has threads.
 
@@ -27,7 +57,7 @@ def share_out(function: Callable[..., Any], jobs: Sequence[tuple[Any, ...]]) -> 
     a failure no further job is begun.
 
     Returns:
-        what each returned, in the order of the jobs. Between processes travel arrays, not tensors.
+        what each returned, in the order of the jobs.
     """
     with _pool(min(torch.get_num_threads(), len(jobs))) as pool:
         waiting = [pool.submit(function, *job) for job in jobs]
@@ -41,8 +71,8 @@ def share_out(function: Callable[..., Any], jobs: Sequence[tuple[Any, ...]]) -> 
 def workers(*, beside: bool = True) -> Iterator[Executor]:
     """As many processes as torch has threads, less one where the caller works `beside` them.
 
-    Every process, this one too, computes on one thread as long as they are there. Results that they
-    return are arrays, not tensors. After a failure of the caller no further job is begun.
+    Every process, this one too, computes on one thread as long as they are there. After a failure
+    of the caller no further job is begun.
     """
     with _pool(torch.get_num_threads() - beside, beside=beside) as pool:
         yield pool
@@ -63,7 +93,7 @@ def _pool(processes: int, *, beside: bool = False) -> Iterator[Executor]:
     threads, context = torch.get_num_threads(), multiprocessing.get_context("fork")
     was = _one_thread()
     try:
-        with ProcessPoolExecutor(processes, mp_context=context, initializer=_one_thread) as pool:
+        with Processes(processes, mp_context=context, initializer=_one_thread) as pool:
             pool.submit(int)  # forks here and now: later a thread of this process could hold a lock
             try:
                 yield pool

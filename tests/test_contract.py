@@ -481,6 +481,20 @@ def test_a_test_module_mirrors_a_module(test):
     )
 
 
+@pytest.mark.parametrize(
+    "test", sorted(TESTS.rglob("*.py")), ids=lambda path: path.relative_to(TESTS).as_posix()
+)
+def test_no_test_module_is_imported(test):
+    """What two of them share stands beside them, in a module that is no test."""
+    taken = set()
+    for node in ast.walk(ast.parse(test.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            taken |= {node.module or "", *(one.name for one in node.names)}
+        elif isinstance(node, ast.Import):
+            taken |= {one.name for one in node.names}
+    assert not [name for name in taken if name.split(".")[-1].startswith("test_")]
+
+
 BELOW_RISKS = {"config", "data", "models"}  # what these import, the floors keep below as well
 
 

@@ -85,6 +85,22 @@ def test_after_a_failure_of_the_caller_no_job_is_begun(two_threads, tmp_path):
     assert len(list(tmp_path.iterdir())) < 50
 
 
+def total(tensor):
+    return tensor.sum()
+
+
+def test_tensors_stay_where_they_are_while_copies_travel(two_threads):
+    """A queue of torch's own moves their memory, beneath whoever computes with them."""
+    tensor = torch.arange(1_000_000.0)
+    place = tensor.data_ptr()
+    with workers(beside=False) as pool:
+        waiting = [pool.submit(total, tensor) for _ in range(8)]
+        tensor[:] = 0  # what was handed in is what counts
+        assert [one.result() for one in waiting] == [torch.arange(1_000_000.0).sum()] * 8
+    assert tensor.data_ptr() == place
+    assert not tensor.is_shared()
+
+
 def test_an_error_comes_back_and_the_threads_too(two_threads):
     with pytest.raises(ValueError, match="what went wrong"), workers() as pool:
         pool.submit(fail).result()

@@ -6,7 +6,6 @@ from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
-import torch
 from torch import Tensor
 from tqdm import tqdm
 
@@ -183,10 +182,10 @@ class _Found:
         if not why_no_proof(subject.population):
             nearest = proofs.records_at(trial.radii, subject.dataset.x)
             by_verifier = folds.gather(nearest, subject.index)
-            proposed = [*proposed, Proposal(EXACT, ADDED[EXACT], None, by_verifier.numpy())]
+            proposed = [*proposed, Proposal(EXACT, ADDED[EXACT], None, by_verifier)]
         proved = proofs.robust_at(trial.radii)
         for one in proposed:
-            x_adv = threat.project(torch.from_numpy(one.records), subject.x, eps)
+            x_adv = threat.project(one.records, subject.x, eps)
             self.checks["violations"] += threat.violations(x_adv, subject.x, eps)
             margins, changed = subject.scored(folds, x_adv)
             self.checks["attack_beats_proof"] += int(((margins <= 0) & proved).sum())

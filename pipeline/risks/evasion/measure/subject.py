@@ -22,7 +22,6 @@ from pipeline.models.population import Population
 from pipeline.risks.evasion.measure.attackers import ADDED, SURROGATE, TRANSFER, all_attackers
 from pipeline.seeds import of_attack
 from pipeline.standards import describe_threat
-from pipeline.statistics import Array
 from pipeline.verify import why_no_proof
 
 PROOFS = "proofs"  # what cannot be asked of a population that no verifier knows
@@ -64,15 +63,12 @@ class Trial:
 
 
 class Proposal(NamedTuple):
-    """What an attacker proposes: records (E, M, B, D), after so many questions for each at most.
-
-    They are an array, which travels between processes as it is.
-    """
+    """What an attacker proposes: records (E, M, B, D), after so many questions for each at most."""
 
     attack: str
     who: Attacker
     budget: int | None
-    records: Array
+    records: Tensor
 
 
 @dataclass(frozen=True)
@@ -169,16 +165,16 @@ def proposals(
         generator = torch.Generator().manual_seed(of_attack(cfg.seed, number))
         proposed = attack(subject.population, x, y, threat, eps=eps, generator=generator)
         budget = EVASION[who.method].budget(who.options, threat, trial.radii[-1])
-        yield Proposal(name, who, budget, proposed.numpy())
+        yield Proposal(name, who, budget, proposed)
     if threat.norm != "l0":  # the gradient step is exact on a linear model
         step = fgsm(subject.surrogate, x, y, threat, eps=eps)
-        yield Proposal(SURROGATE, ADDED[SURROGATE], None, step.numpy())
+        yield Proposal(SURROGATE, ADDED[SURROGATE], None, step)
     if sent is not None:
         folds = OutOfFold(subject.plan, trial.radii)
         most_harmful = worst(
             subject.population, [folds.gather(records, subject.index) for records in sent], y
         )
-        yield Proposal(TRANSFER, ADDED[TRANSFER], None, most_harmful.numpy())
+        yield Proposal(TRANSFER, ADDED[TRANSFER], None, most_harmful)
 
 
 @dataclass(frozen=True)
