@@ -20,7 +20,7 @@ from pipeline.data.schema import Dataset, Schema
 from pipeline.defenses import train
 from pipeline.defenses.partition import certified_records
 from pipeline.models.answers import clean_metrics
-from pipeline.models.out_of_fold import out_of_fold
+from pipeline.models.out_of_fold import margins_out_of_fold
 from pipeline.params import load
 
 PARTS, CLIPS, RIDGES, POISONED = (25, 35, 50), (0.5, 1.0, 2.0), (0.1, 0.3, 1.0), (1, 5, 10)
@@ -30,7 +30,7 @@ CERTAINTY = (2.0, 3.0, 4.0, 6.0)
 def figures(name: str, data: Dataset, cfg) -> dict[str, float]:
     plan = Plan.cross_validation(data.y, folds=5, seeds=1, seed=cfg.seed, release=False)
     population = train(name, data, plan, cfg)
-    margins, y = out_of_fold(population, data, plan)
+    margins, y = margins_out_of_fold(population, data, plan)
     result = clean_metrics(margins.numpy(), y.numpy())
     line = {key: result[key] for key in ("accuracy", "sensitivity", "auroc", "brier")}
     if name == "partition":

@@ -20,7 +20,7 @@ from pipeline.models.answers import margin
 from pipeline.models.mlp import as_module, initialise, parameters_of
 from pipeline.models.networks import Networks, fitted_preprocessing
 from pipeline.models.population import Population
-from pipeline.risks.poisoning.measure.training_sets import TrainingSets, training_sets
+from pipeline.risks.poisoning.measure.training_sets import TrainingSets, draw_training_sets
 
 FOLDS, DRAWS = 5, 4  # of the first seed, so that every patient is scored; and poisoned sets of each
 RETRAININGS = FOLDS * DRAWS
@@ -91,4 +91,4 @@ def random_flips(problem: Problem) -> TrainingSets:
     generator = torch.Generator().manual_seed(problem.cfg.seed)
     order = torch.rand(RETRAININGS, len(data.y), generator=generator, dtype=torch.float64)
     poison = replace(Poison.of_everyone(data.x, 1 - data.y, order), model=rows)
-    return training_sets(poison, data, plan, [FLIPPED])
+    return draw_training_sets(poison, data, plan, [FLIPPED])

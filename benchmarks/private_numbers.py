@@ -22,7 +22,7 @@ from pipeline.data.schema import Dataset, Schema
 from pipeline.data.threat import Threat
 from pipeline.defenses import train
 from pipeline.models.answers import clean_metrics, margin
-from pipeline.models.out_of_fold import out_of_fold
+from pipeline.models.out_of_fold import margins_out_of_fold
 from pipeline.models.population import Population
 from pipeline.params import configured
 
@@ -56,7 +56,7 @@ def figures_of(name: str, options: dict, cohorts: list[Dataset], cfg: Config) ->
     for data in cohorts:
         plan = Plan.cross_validation(data.y, folds=5, seeds=1, seed=cfg.seed, release=False)
         population = train(name, data, plan, one)
-        margins, y = out_of_fold(population, data, plan)
+        margins, y = margins_out_of_fold(population, data, plan)
         figures.append(
             {
                 **clean_metrics(margins.numpy(), y.numpy()),

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pipeline.data.threat import Threat
 from pipeline.models.population import Population
-from pipeline.verify.nearest import Nearest, nearest
+from pipeline.verify.nearest import Nearest, nearest_record
 from pipeline.verify.network import Network
 from pipeline.verify.problem import Problem
 from tiny import CLINICAL, records
@@ -169,7 +169,9 @@ def solve(
     budget: int = 100_000,
 ) -> Nearest:
     """The answer for the first member, of two classes."""
-    return nearest(Network.of(models, 0), problem(models, x, y, threat, largest), budget=budget)
+    return nearest_record(
+        Network.of(models, 0), problem(models, x, y, threat, largest), budget=budget
+    )
 
 
 def answers(models: Population, x: Tensor) -> Tensor:

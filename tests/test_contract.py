@@ -449,6 +449,13 @@ def test_a_module_is_no_longer_than_one_can_read(path):
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 400
 
 
+@pytest.mark.parametrize("path", MODULES, ids=FILES)
+def test_no_function_is_named_as_its_module(path):
+    """`page.page` says once less than it could."""
+    body = ast.parse(path.read_text(encoding="utf-8")).body
+    assert path.stem not in {node.name for node in body if isinstance(node, ast.FunctionDef)}
+
+
 TOOLS = ("contract", "docs", "guides", "kinds", "search")
 MIRRORS_NOTHING = {Path(f"test_{name}.py") for name in TOOLS}
 

@@ -41,11 +41,11 @@ def road(place, dataset, plan, cfg, monkeypatch):
         folder = place / "artifacts" / ("train_baseline" if name == "baseline" else name)
         folder.mkdir()
         train(name, dataset, plan, cfg).save(folder)
-    attack.attack(cfg)
+    attack.attack_baseline(cfg)
     for name in cfg.examine:
         monkeypatch.setattr(sys, "argv", ["examine", name])
         examine.examine_one(cfg)
-    evaluate.evaluate(cfg)
+    evaluate.evaluate_everything(cfg)
     return place / "artifacts" / "evaluate"
 
 

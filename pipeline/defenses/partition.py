@@ -18,7 +18,7 @@ from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
 from pipeline.files import BadInput
 from pipeline.models.answers import logistic
-from pipeline.models.mlp import Parameters, layers_of, mlp
+from pipeline.models.mlp import Parameters, layers_of, perceptron
 from pipeline.models.networks import Networks, public_preprocessing, standardise
 from pipeline.statistics import Array
 
@@ -96,7 +96,9 @@ def train_by_parts(
             "hyper-parameters and decision threshold",
         }
     }
-    return Networks(mlp(z.shape[1], 2, [2 * parts]), preprocessing, network, plan.labels, facts)
+    return Networks(
+        perceptron(z.shape[1], 2, [2 * parts]), preprocessing, network, plan.labels, facts
+    )
 
 
 def deal(x: Tensor, y: Tensor, parts: int) -> tuple[Array, Array]:

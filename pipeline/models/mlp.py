@@ -187,7 +187,7 @@ def parameters_of(module: nn.Sequential) -> Parameters:
     return result
 
 
-def mlp(features: int, classes: int, hidden: list[int]) -> Architecture:
+def perceptron(features: int, classes: int, hidden: list[int]) -> Architecture:
     """A multilayer perceptron with ReLU."""
     return Architecture("mlp", features, classes, tuple(hidden))
 
@@ -201,4 +201,7 @@ def linear(features: int, classes: int, hidden: list[int]) -> Architecture:
     return Architecture("linear", features, classes, ())
 
 
-MODELS: dict[str, Callable[[int, int, list[int]], Architecture]] = {"mlp": mlp, "linear": linear}
+MODELS: dict[str, Callable[[int, int, list[int]], Architecture]] = {
+    "mlp": perceptron,
+    "linear": linear,
+}

@@ -44,7 +44,9 @@ class OutOfFold:
 
 
 @torch.no_grad()
-def out_of_fold(population: Population, dataset: Dataset, plan: Plan) -> tuple[Tensor, Tensor]:
+def margins_out_of_fold(
+    population: Population, dataset: Dataset, plan: Plan
+) -> tuple[Tensor, Tensor]:
     """Margins (1, S, N) of unchanged records, by models that did not train on them; y (N,)."""
     scored = plan.scored()
     population, plan = population.select(scored), plan.select(scored)

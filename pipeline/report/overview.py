@@ -39,7 +39,7 @@ def headline_table(results: Results, cfg: Config) -> pd.DataFrame:
     return as_written(pd.concat(frames, ignore_index=True)[columns])
 
 
-def overview(headlines: pd.DataFrame, judged: Mapping[str, Judgement]) -> pd.DataFrame:
+def overview_table(headlines: pd.DataFrame, judged: Mapping[str, Judgement]) -> pd.DataFrame:
     """Draws up one line per figure.
 
     Args:

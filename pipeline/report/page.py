@@ -17,7 +17,7 @@ TEMPLATE = "page.html.jinja"
 MISSING = ("nan", "<NA>", "None", "NaT")
 
 
-def page(
+def render(
     chapters: Sequence[Chapter],
     overview: pd.DataFrame,
     judged: Mapping[str, Judgement],

@@ -9,8 +9,8 @@ from pipeline.files import write_json, write_text
 from pipeline.parallel import share_out
 from pipeline.presentation.frames import left_justified
 from pipeline.report import DEFENSES, HEADLINE, METRICS, OVERVIEW, PLOTS, REPORT, SHARED, SUMMARY
-from pipeline.report.overview import headline_table, in_words, overview
-from pipeline.report.page import page
+from pipeline.report.overview import headline_table, in_words, overview_table
+from pipeline.report.page import render
 from pipeline.risks import RISKS
 from pipeline.risks.results import DIGITS, Results, chapters_of, judgements
 from pipeline.risks.risk import Context, Judgement
@@ -29,7 +29,7 @@ def write_evaluation(results: Results, context: Context, folder: Path) -> None:
     """
     cfg, judged = context.cfg, judgements(results)
     headlines = headline_table(results, cfg)
-    lines = overview(headlines, judged)
+    lines = overview_table(headlines, judged)
     common = {HEADLINE: headlines, OVERVIEW: lines, DEFENSES: defenses_table(judged)}
     of_risks = table_files(results)
     if taken := common.keys() & of_risks.keys():
@@ -43,7 +43,7 @@ def write_evaluation(results: Results, context: Context, folder: Path) -> None:
     )
     chapters = [one for of_risk in written for one in of_risk]  # drawing takes most of the time
     for name, patients in ((REPORT, True), (SHARED, False)):
-        write_text(folder / name, page(chapters, in_words(lines), judged, cfg, patients=patients))
+        write_text(folder / name, render(chapters, in_words(lines), judged, cfg, patients=patients))
     write_text(folder / SUMMARY, summary(results, lines, context))
 
 

@@ -12,7 +12,7 @@ from pipeline.stages import ARTIFACTS, prepared, run
 from pipeline.stages._examining import Examinee, examine
 
 
-def attack(cfg: Config) -> None:
+def attack_baseline(cfg: Config) -> None:
     """The stage."""
     population = load_population(ARTIFACTS / "train_baseline")
     with folder(ARTIFACTS / "attack") as out:
@@ -20,4 +20,4 @@ def attack(cfg: Config) -> None:
 
 
 if __name__ == "__main__":
-    run(attack)
+    run(attack_baseline)

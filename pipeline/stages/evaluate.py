@@ -18,7 +18,7 @@ from pipeline.tracking.runs import Evaluated, log_evaluations
 from pipeline.tracking.store import open_store
 
 
-def evaluate(cfg: Config) -> None:
+def evaluate_everything(cfg: Config) -> None:
     """The stage."""
     open_store(cfg)  # before the work, so that an unreachable server costs no one a minute
     dataset, _ = prepared()
@@ -38,4 +38,4 @@ def evaluate(cfg: Config) -> None:
 
 
 if __name__ == "__main__":
-    run(evaluate)
+    run(evaluate_everything)

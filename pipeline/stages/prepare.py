@@ -13,7 +13,7 @@ from pipeline.files import folder, repository_root, write_json
 from pipeline.stages import ARTIFACTS, PLAN, run
 
 
-def prepare(cfg: Config) -> None:
+def prepare_cohort(cfg: Config) -> None:
     """The stage."""
     dataset, report = read_raw(cfg.data, repository_root())
     plan = Plan.cross_validation(
@@ -33,4 +33,4 @@ def prepare(cfg: Config) -> None:
 
 
 if __name__ == "__main__":
-    run(prepare)
+    run(prepare_cohort)

@@ -11,7 +11,7 @@ from pipeline.config import BASELINE, Config
 from pipeline.defenses import train
 from pipeline.files import folder, write_json
 from pipeline.models.answers import clean_metrics
-from pipeline.models.out_of_fold import out_of_fold
+from pipeline.models.out_of_fold import margins_out_of_fold
 from pipeline.stages import ARTIFACTS, STAGE_OF, prepared, run, trained_by
 
 
@@ -23,7 +23,7 @@ def train_one(cfg: Config) -> None:
     population = train(name, dataset, plan, cfg)
     with folder(ARTIFACTS / STAGE_OF.get(name, name)) as out:
         population.save(out)
-        margins, y = out_of_fold(population, dataset, plan)
+        margins, y = margins_out_of_fold(population, dataset, plan)
         write_json(out / "metrics.json", clean_metrics(margins.numpy(), y.numpy()))
 
 

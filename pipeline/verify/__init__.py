@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pipeline.data.threat import Threat
 from pipeline.models.population import Networks, Population
-from pipeline.verify.nearest import Nearest, nearest
+from pipeline.verify.nearest import Nearest, nearest_record
 from pipeline.verify.network import Network
 from pipeline.verify.problem import Problem
 from pipeline.verify.sparse import fewest, one_at_a_time
@@ -72,7 +72,9 @@ def verify(
     )
     return _least(
         [
-            nearest(network, Problem.of(network, x, corners, pair, threat, largest), budget=budget)
+            nearest_record(
+                network, Problem.of(network, x, corners, pair, threat, largest), budget=budget
+            )
             for pair in against
         ]
     )

@@ -46,7 +46,7 @@ class Nearest:
 
 
 @torch.no_grad()
-def nearest(
+def nearest_record(
     network: Network, problem: Problem, *, budget: int, any_will_do: bool = False
 ) -> Nearest:
     """Solves every problem, or leaves it open after `budget` boxes.
@@ -75,7 +75,7 @@ def nearest(
 
 
 class _Search:
-    """The state of `nearest`: the best record of each problem so far, and what was left open."""
+    """The state of `nearest_record`: the best record of each problem, and what was left open."""
 
     def __init__(self, network: Network, problem: Problem, any_will_do: bool) -> None:
         self.network, self.problem, self.any_will_do = network, problem, any_will_do

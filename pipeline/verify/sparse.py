@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from pipeline.data.threat import Threat
-from pipeline.verify.nearest import Nearest, nearest
+from pipeline.verify.nearest import Nearest, nearest_record
 from pipeline.verify.network import Network
 from pipeline.verify.problem import Problem
 
@@ -111,4 +111,4 @@ def _forge(
     own, forged = x[rows].double(), subsets[chosen]
     corners = (torch.where(forged, low[rows], own), torch.where(forged, high[rows], own))
     problem = Problem.of(network, x[rows], corners, (classes[0][rows], classes[1][rows]), threat)
-    return rows, chosen, nearest(network, problem, budget=budget, any_will_do=any_will_do)
+    return rows, chosen, nearest_record(network, problem, budget=budget, any_will_do=any_will_do)

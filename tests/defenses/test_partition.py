@@ -23,7 +23,7 @@ from pipeline.defenses.partition import (
 )
 from pipeline.files import BadInput
 from pipeline.models.answers import margin
-from pipeline.models.mlp import mlp
+from pipeline.models.mlp import perceptron
 from pipeline.models.networks import Networks, public_preprocessing
 
 pytestmark = pytest.mark.heavy
@@ -294,7 +294,7 @@ def constant_votes(values):
     beta[0, :, -1] = torch.tensor(values)
     constants = public_preprocessing(tiny.SCHEMA.column("center"), tiny.SCHEMA.column("scale"), 1)
     return Networks(
-        mlp(len(tiny.FEATURES), 2, [2 * len(values)]),
+        perceptron(len(tiny.FEATURES), 2, [2 * len(values)]),
         constants,
         vote_network(beta, 1.0, 3.0),
         ("m",),

@@ -23,7 +23,7 @@ from pipeline.defenses.privacy import (
 )
 from pipeline.files import BadInput
 from pipeline.models.mlp import Architecture, as_module, initialise
-from pipeline.models.out_of_fold import out_of_fold
+from pipeline.models.out_of_fold import margins_out_of_fold
 from pipeline.models.training import Batch, mean_gradient
 
 pytestmark = pytest.mark.heavy
@@ -470,7 +470,7 @@ def test_little_noise_learns_and_much_noise_does_not(dp):
 
     def accuracy(epsilon):
         options = dp(epsilon=epsilon, steps=100, expected_batch=20, learning_rate=1e-2)
-        margins, _ = out_of_fold(train("dp_train", data, plan, options), data, plan)
+        margins, _ = margins_out_of_fold(train("dp_train", data, plan, options), data, plan)
         return float((margins > 0).float().mean())
 
     assert accuracy(1000.0) > 0.75
@@ -487,7 +487,7 @@ def test_both_engines_make_the_same_claim_and_learn_alike(dp):
         claims.append(
             {name: value for name, value in models.facts["guarantee"].items() if name != "engine"}
         )
-        accuracies.append(float((out_of_fold(models, data, plan)[0] > 0).float().mean()))
+        accuracies.append(float((margins_out_of_fold(models, data, plan)[0] > 0).float().mean()))
     assert claims[0] == claims[1]
     assert min(accuracies) > 0.7
     assert abs(accuracies[0] - accuracies[1]) < 0.08

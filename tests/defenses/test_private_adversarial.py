@@ -14,7 +14,7 @@ from pipeline.defenses.private_adversarial import attack_each_record
 from pipeline.files import BadInput
 from pipeline.models.answers import margin
 from pipeline.models.mlp import Architecture, initialise
-from pipeline.models.out_of_fold import out_of_fold
+from pipeline.models.out_of_fold import margins_out_of_fold
 from pipeline.models.training import Batch
 from pipeline.params import configured
 
@@ -156,7 +156,7 @@ def test_with_little_noise_it_withstands_more_than_dp_train(recipe):
         index, valid = plan.held_out_index()
         batch = batch_of(data, index)
         copies = attack_each_record(tiny.CLINICAL, 0.3, 10, 0.2)(models, batch)
-        assert (out_of_fold(models, data, plan)[0] > 0).float().mean() > 0.6
+        assert (margins_out_of_fold(models, data, plan)[0] > 0).float().mean() > 0.6
         return float((margin(models(copies), batch.y) > 0)[valid].float().mean())
 
     assert withstands("dp_adv_train") > withstands("dp_train")

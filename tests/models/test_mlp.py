@@ -13,8 +13,8 @@ from pipeline.models.mlp import (
     initialise,
     linear,
     logits,
-    mlp,
     parameters_of,
+    perceptron,
 )
 from tiny import population, records
 
@@ -135,7 +135,7 @@ def test_as_module_is_a_copy_and_parameters_of_is_its_inverse():
 
 
 def test_the_registry_builds_what_its_names_say():
-    assert mlp(8, 2, [64, 64]).widths == (8, 64, 64, 2)
+    assert perceptron(8, 2, [64, 64]).widths == (8, 64, 64, 2)
     assert linear(8, 2, []).widths == (8, 2)
     assert MODELS["linear"] is linear
     with pytest.raises(BadInput, match=r"model\.hidden: a linear model has no hidden layers"):

@@ -10,7 +10,7 @@ from pipeline.data.schema import Dataset
 from pipeline.models.answers import disease_probability
 from pipeline.models.mlp import Architecture, as_module, initialise, parameters_of
 from pipeline.models.networks import fitted_preprocessing
-from pipeline.models.out_of_fold import out_of_fold
+from pipeline.models.out_of_fold import margins_out_of_fold
 from pipeline.models.training import Batch, fit, mean_gradient, shuffled
 from pipeline.statistics.intervals import bootstrap_auroc, bootstrap_weights, interval
 from pipeline.statistics.rates import auroc
@@ -178,7 +178,7 @@ def out_of_fold_auroc(data):
     """The AUROC and its interval."""
     plan = tiny.plan(data, folds=5, seeds=3)
     models = trained(data, plan, TRAIN.model_copy(update={"epochs": 15, "learning_rate": 3e-3}))
-    margins, y = (tensor.numpy() for tensor in out_of_fold(models, data, plan))
+    margins, y = (tensor.numpy() for tensor in margins_out_of_fold(models, data, plan))
     score = disease_probability(margins[0], y)
     estimate = auroc(score, y)
     return estimate, *interval(

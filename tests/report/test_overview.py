@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.report.overview import headline_table, in_words, overview
+from pipeline.report.overview import headline_table, in_words, overview_table
 from pipeline.risks.risk import BOUNDS, HeadlineFigure, Judgement
 from report.made_up import HEARD, RUMOUR, SILENCE, only_risks
 
@@ -26,7 +26,7 @@ def lines_of(monkeypatch, *figures, judged=JUDGED):
     """The overview of two risks that say the same figures, of which one says nothing."""
     talker = replace(RUMOUR, headline=lambda tables, cfg: figures)
     only_risks(monkeypatch, talker, SILENCE)
-    return overview(headline_table({"rumour": {}, "silence": {}}, None), judged)
+    return overview_table(headline_table({"rumour": {}, "silence": {}}, None), judged)
 
 
 def test_the_headline_table_has_a_row_per_figure_and_defense(monkeypatch):

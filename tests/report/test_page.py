@@ -20,7 +20,7 @@ from pipeline.presentation.chapter import (
     Picture,
     Table,
 )
-from pipeline.report.page import cells, page
+from pipeline.report.page import cells, render
 from pipeline.risks.risk import Judgement
 from report.reader import check, read
 
@@ -50,7 +50,7 @@ def drawn(cfg):
     """Draws a page of these parts in one chapter."""
 
     def draw(*parts, judged=HONEST, patients=True, title="A chapter", lines=LINES, cfg=cfg):
-        return page([Chapter(title, parts)], lines, judged, cfg, patients=patients)
+        return render([Chapter(title, parts)], lines, judged, cfg, patients=patients)
 
     return draw
 
@@ -159,7 +159,7 @@ def test_the_page_says_what_its_numbers_are(drawn, cfg):
 def test_every_chapter_is_linked_to_by_its_title(cfg):
     titles = ["First", "Second & last"]
     chapters = [Chapter(title, [Note("a")]) for title in titles]
-    found = check(page(chapters, LINES, HONEST, cfg, patients=True))
+    found = check(render(chapters, LINES, HONEST, cfg, patients=True))
     assert found.headings[1:] == [["h2", title] for title in ("All risks", *titles)]
     assert (
         found.links == ["#overview", "#chapter1", "#chapter2"] == [f"#{one}" for one in found.ids]
@@ -167,7 +167,7 @@ def test_every_chapter_is_linked_to_by_its_title(cfg):
 
 
 def test_without_chapters_and_defenses_the_page_is_still_one(cfg):
-    found = check(page([], LINES.iloc[:0], {}, cfg, patients=True))
+    found = check(render([], LINES.iloc[:0], {}, cfg, patients=True))
     assert [title for _, title in found.headings] == [cfg.data.title, "All risks"]
     assert "Defenses" not in found.text
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from pipeline.presentation.chapter import Chapter, Note
-from pipeline.report.overview import headline_table, in_words, overview
+from pipeline.report.overview import headline_table, in_words, overview_table
 from pipeline.report.write import (
     defenses_table,
     headline_metrics,
@@ -186,7 +186,7 @@ def test_the_summary_says_what_risks_say_and_a_line_per_figure(write, context):
     assert said == "Rumours are counted twice"
     assert "best of several" in title
     words = in_words(
-        overview(headline_table(results, context.cfg), {"masked": Judgement({"a": ""})})
+        overview_table(headline_table(results, context.cfg), {"masked": Judgement({"a": ""})})
     )
     header, line = table.splitlines()
     assert header.split() == " ".join(words).split()
@@ -197,7 +197,9 @@ def test_risks_that_measured_nothing_are_no_reason_to_fail(write, context):
     folder, results = write(SILENCE)
     assert files_in(folder) == COMMON | PAGES
     assert headline_metrics(results, context) == {}
-    assert summary(results, overview(headline_table(results, context.cfg), {}), context) == "\n"
+    assert (
+        summary(results, overview_table(headline_table(results, context.cfg), {}), context) == "\n"
+    )
 
 
 # ---- the risks that there are ----

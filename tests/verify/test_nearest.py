@@ -16,7 +16,7 @@ import tiny
 from brute import CONTINUOUS, GRIDDED, INFINITY, solve
 from pipeline.data.threat import Threat
 from pipeline.models.mlp import as_module
-from pipeline.verify.nearest import RESOLUTION, nearest
+from pipeline.verify.nearest import RESOLUTION, nearest_record
 from pipeline.verify.network import Network
 from tiny import UNCONSTRAINED, same_bits
 
@@ -145,7 +145,7 @@ def test_any_will_do_says_whether_there_is_one():
     for case in CASES:
         models, x, y, truth = asked(case)
         question = brute.problem(models, x, y, GRIDDED, LARGEST)
-        answer = nearest(Network.of(models, 0), question, budget=100_000, any_will_do=True)
+        answer = nearest_record(Network.of(models, 0), question, budget=100_000, any_will_do=True)
         assert torch.equal(answer.breaks_at.isfinite(), truth.linf.isfinite())
         assert torch.equal(answer.robust_below.isfinite(), truth.linf.isfinite())
         assert (answer.breaks_at >= truth.linf - 1e-9).all()

@@ -11,7 +11,7 @@ import torch
 import tiny
 from kinds import ScoresOnly
 from pipeline.files import BadInput, write_tensors
-from pipeline.models.out_of_fold import out_of_fold
+from pipeline.models.out_of_fold import margins_out_of_fold
 from pipeline.parallel import Inline, workers
 from pipeline.verify import verify, why_no_proof
 from pipeline.verify.network import Network
@@ -206,7 +206,7 @@ def test_it_is_what_the_verifier_says_of_the_model_that_held_the_patient_out(
 
 
 def test_the_margin_is_that_of_the_out_of_fold_answer(proofs, models, dataset, plan):
-    margins, y = out_of_fold(models, dataset, plan)
+    margins, y = margins_out_of_fold(models, dataset, plan)
     for one in proofs.values():
         torch.testing.assert_close(one.margin, margins[0], rtol=1e-9, atol=1e-9)
         assert torch.equal(one.y, y)

@@ -160,7 +160,7 @@ def test_what_is_open_at_one_measurement_is_not_proved_at_two(monkeypatch):
         zero = torch.zeros(len(problem), dtype=torch.float64)
         return sparse.Nearest(zero, zero + torch.inf, problem.record, zero.long())
 
-    monkeypatch.setattr(sparse, "nearest", undecided)
+    monkeypatch.setattr(sparse, "nearest_record", undecided)
     answer = search("two_layers", most=3)
     _, x, _, least = rough("two_layers")
     right = (least > 0) & (COARSE.mutable & ~x.isnan()).any(1)

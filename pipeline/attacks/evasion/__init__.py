@@ -11,9 +11,9 @@ from torch import Tensor
 from pipeline.attacks.evasion.blackbox import hop_skip_jump, square
 from pipeline.attacks.evasion.control import noise
 from pipeline.attacks.evasion.gradient import apgd, fgsm, pgd
+from pipeline.attacks.evasion.greedy import sparse
 from pipeline.attacks.evasion.losses import Loss
 from pipeline.attacks.evasion.minimum import fab
-from pipeline.attacks.evasion.sparse import sparse
 from pipeline.config import Norm
 from pipeline.data.threat import Threat
 from pipeline.files import BadInput

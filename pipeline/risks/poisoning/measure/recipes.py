@@ -28,7 +28,7 @@ from pipeline.models.networks import Networks
 from pipeline.models.out_of_fold import OutOfFold
 from pipeline.models.population import networks_of
 from pipeline.risks.poisoning.measure.settings import PoisoningSettings
-from pipeline.risks.poisoning.measure.training_sets import TrainingSets, training_sets
+from pipeline.risks.poisoning.measure.training_sets import TrainingSets, draw_training_sets
 from pipeline.seeds import POISONERS
 from pipeline.verify.quick import quickly_proved
 
@@ -128,7 +128,7 @@ def craft_poison(dataset: Dataset, plan: Plan, cfg: Config) -> CraftedPoison:
         dataset, plan, surrogate, threat, numbers.clean_label_eps, trigger, targets, generator
     )
     sets = {
-        attack: training_sets(POISONS[attack](attacker), dataset, plan, numbers.doses)
+        attack: draw_training_sets(POISONS[attack](attacker), dataset, plan, numbers.doses)
         for attack in numbers.attacks
     }
     return CraftedPoison(dataset, plan, threat, trigger, targets, sets)

@@ -65,7 +65,9 @@ def poisoned_records(dose: Dose, records: int) -> int:
     return dose if isinstance(dose, int) else max(1, math.ceil(dose * records - 1e-9))
 
 
-def training_sets(poison: Poison, dataset: Dataset, plan: Plan, doses: list[Dose]) -> TrainingSets:
+def draw_training_sets(
+    poison: Poison, dataset: Dataset, plan: Plan, doses: list[Dose]
+) -> TrainingSets:
     """Every dose of a poison in every training set that it harms.
 
     Smaller doses are parts of larger ones. Where fewer records may be poisoned than the dose asks

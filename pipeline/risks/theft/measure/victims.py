@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from pipeline.attacks.evasion.gradient import fgsm, pgd
+from pipeline.attacks.evasion.greedy import sparse
 from pipeline.attacks.evasion.records import LogitsFn
-from pipeline.attacks.evasion.sparse import sparse
 from pipeline.attacks.oracle import NOISE, Answer, ensemble, noisy, plain
 from pipeline.config import BASELINE, Config
 from pipeline.data.plan import Plan, rectangle

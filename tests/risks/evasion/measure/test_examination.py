@@ -18,7 +18,7 @@ from pipeline.data.threat import Threat
 from pipeline.defenses import train
 from pipeline.files import BadInput
 from pipeline.models.answers import disease_probability, margin
-from pipeline.models.out_of_fold import out_of_fold
+from pipeline.models.out_of_fold import margins_out_of_fold
 from pipeline.parallel import Inline, workers
 from pipeline.risks.evasion.comparison import compare
 from pipeline.risks.evasion.evidence import MEASUREMENTS
@@ -223,7 +223,7 @@ def test_some_are_broken_and_some_are_not(rows):
 
 
 def test_radius_zero_is_the_clean_margin_bit_for_bit(x_adv, rows, population, dataset, plan, cfg):
-    clean, y = out_of_fold(population, dataset, plan)
+    clean, y = margins_out_of_fold(population, dataset, plan)
     assert clean.shape == (1, 2, 61)
     assert clean.dtype == torch.float64
     assert torch.equal(y, dataset.y)
@@ -241,7 +241,7 @@ def test_radius_zero_is_the_clean_margin_bit_for_bit(x_adv, rows, population, da
 
 
 def test_out_of_fold_asks_the_model_that_held_the_patient_out(population, dataset, plan):
-    margins, _ = out_of_fold(population, dataset, plan)
+    margins, _ = margins_out_of_fold(population, dataset, plan)
     everyone = margin(
         population.double()(dataset.x.double().expand(plan.size, -1, -1).contiguous()), dataset.y
     )
@@ -257,8 +257,8 @@ def test_out_of_fold_of_a_plan_that_leaves_patients_out(dataset, plan):
     part = plan.select(plan.scored())
     part = Plan(part.train, part.held_out & known, part.repetition, part.seeds, part.labels)
     models = untrained(part, dataset)
-    margins, y = out_of_fold(models, dataset, part)
-    whole, _ = out_of_fold(models, dataset, plan.select(plan.scored()))
+    margins, y = margins_out_of_fold(models, dataset, part)
+    whole, _ = margins_out_of_fold(models, dataset, plan.select(plan.scored()))
     torch.testing.assert_close(margins, whole[:, :, :40], rtol=1e-12, atol=1e-12)
     assert torch.equal(y, dataset.y[:40])
 
@@ -411,7 +411,7 @@ def test_an_attack_cannot_claim_a_success_it_does_not_have(
 ):
     planted(monkeypatch, lambda model, x, y, threat, *, eps, generator: x + 0 * eps)
     found = examine(population, dataset, plan, quick)[0].rows
-    clean = out_of_fold(population, dataset, plan)[0].float().numpy()
+    clean = margins_out_of_fold(population, dataset, plan)[0].float().numpy()
     assert (block(found, "clinical", "fgsm")["margin"] == clean).all()
 
 
@@ -485,7 +485,7 @@ def test_a_record_that_breaks_nothing_is_no_success_of_the_verifier(
 
     verifier_says(monkeypatch, boasting)
     found = examine(population, dataset, plan, quick)[0].rows
-    clean = out_of_fold(population, dataset, plan)[0].float().numpy()
+    clean = margins_out_of_fold(population, dataset, plan)[0].float().numpy()
     assert (block(found, "clinical", EXACT)["margin"] == clean).all()
 
 
@@ -525,7 +525,7 @@ def test_only_those_whom_the_goal_names_are_changed(
     assert {name: result.diagnostics[name] for name in COUNTS} == COUNTS
     spared = found[found["y"] != attacked]
     assert (spared["changed"] == 0).all()
-    clean = out_of_fold(population, dataset, plan)[0][0].float().numpy()
+    clean = margins_out_of_fold(population, dataset, plan)[0][0].float().numpy()
     for attack in attacks_of(aimed, "clinical"):
         one = block(found, "clinical", attack)
         free = one["y"][0] != attacked
@@ -695,7 +695,7 @@ def shuffled_interval(cfg, plan_of) -> tuple[float, float]:
     y = dataset.y[torch.randperm(240, generator=torch.Generator().manual_seed(1))]
     dataset = type(dataset)(dataset.x, y, dataset.schema)
     plan = plan_of(tiny.plan(dataset))
-    margins, _ = out_of_fold(train("baseline", dataset, plan, cfg), dataset, plan)
+    margins, _ = margins_out_of_fold(train("baseline", dataset, plan, cfg), dataset, plan)
     score = disease_probability(margins[0].numpy(), y.numpy())
     samples = intervals.bootstrap_auroc(
         score, y.numpy(), intervals.bootstrap_weights(240, 500, seed=3)

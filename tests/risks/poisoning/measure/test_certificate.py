@@ -7,7 +7,7 @@ import torch
 import tiny
 from pipeline.defenses import train
 from pipeline.defenses.partition import certified_records
-from pipeline.models.out_of_fold import out_of_fold
+from pipeline.models.out_of_fold import margins_out_of_fold
 from pipeline.risks.poisoning.certificate_tables import certificate_table
 from pipeline.risks.poisoning.measure.certificate import CERTIFICATE, Certificate, certify
 
@@ -41,7 +41,7 @@ def test_only_a_defense_with_a_certificate_is_certified(table, population, datas
 
 
 def test_without_poison_it_is_accuracy(table, population, dataset, plan):
-    margins, y = out_of_fold(population, dataset, plan)
+    margins, y = margins_out_of_fold(population, dataset, plan)
     right = (margins[0] > 0).float().mean(0)
     assert table["certified_accuracy"][0] == pytest.approx(float(right.mean()), abs=1e-6)
     assert table["certified_sensitivity"][0] == pytest.approx(float(right[y == 1].mean()), abs=1e-6)

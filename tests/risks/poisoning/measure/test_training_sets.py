@@ -10,8 +10,8 @@ from pipeline.defenses import DEFENSES, train
 from pipeline.models.training import shuffled
 from pipeline.params import configured
 from pipeline.risks.poisoning.measure.training_sets import (
+    draw_training_sets,
     poisoned_records,
-    training_sets,
     unpoisoned,
 )
 
@@ -53,7 +53,7 @@ def every_defense():
 
 @pytest.fixture
 def sets(poison):
-    return training_sets(poison, DATA, PLAN, DOSES)
+    return draw_training_sets(poison, DATA, PLAN, DOSES)
 
 
 def test_a_dose_is_a_count_or_a_share_rounded_up():
@@ -119,7 +119,7 @@ def test_batches_are_those_of_the_clean_plan(sets):
 def test_without_poison_the_models_are_the_clean_ones_bit_for_bit(name, poison, every_defense):
     cfg = every_defense
     poison.priority[0] = -torch.inf  # model 0 is spared, at every dose
-    sets = training_sets(poison, DATA, PLAN, [1, 0.2])
+    sets = draw_training_sets(poison, DATA, PLAN, [1, 0.2])
     clean, harmed = (
         train(name, DATA, PLAN.select(sets.model), cfg),
         train(name, sets.dataset, sets.plan, cfg),

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import tiny
-from pipeline.attacks.evasion.sparse import sparse
+from pipeline.attacks.evasion.greedy import sparse
 from pipeline.models.answers import margin
 from tiny import SPARSE
 
