@@ -79,3 +79,11 @@ def cfg(values):
 def dataset():
     """120 records with missing values."""
     return tiny.records(120, seed=0)
+
+
+@pytest.fixture
+def two_threads():
+    """For what shares work out to processes."""
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(1)

@@ -10,13 +10,6 @@ from threadpoolctl import threadpool_info, threadpool_limits
 from pipeline.parallel import Inline, share_out, workers
 
 
-@pytest.fixture
-def two_threads():
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(1)
-
-
 def here(number):
     return number, os.getpid(), torch.get_num_threads()
 

@@ -123,6 +123,11 @@ def plan(
     return Plan.cross_validation(dataset.y, folds=folds, seeds=seeds, seed=seed, release=release)
 
 
+def without(plan: Plan, patients: Tensor) -> Plan:
+    """The plan that scores nobody of these."""
+    return Plan(plan.train, plan.held_out & ~patients, plan.repetition, plan.seeds, plan.labels)
+
+
 def same_bits(a: Tensor, b: Tensor) -> bool:
     """Equal bit for bit, missing values included."""
     return a.dtype == b.dtype and torch.equal(a.view(torch.int32), b.view(torch.int32))

@@ -21,11 +21,6 @@ def plan(dataset):
     return tiny.plan(dataset)
 
 
-def without(plan, patients):
-    """The plan that scores nobody of these."""
-    return Plan(plan.train, plan.held_out & ~patients, plan.repetition, plan.seeds, plan.labels)
-
-
 # ---- scatter and gather ----
 
 
@@ -57,7 +52,7 @@ def test_filler_never_arrives(plan):
 
 def test_a_plan_may_leave_patients_out_altogether(plan):
     out = torch.arange(61) % 4 == 1
-    part = without(plan, out)
+    part = tiny.without(plan, out)
     grid, (index, valid) = OutOfFold(part, EPS), part.held_out_index()
     assert torch.equal(grid.patients, (~out).nonzero()[:, 0])
     dense = torch.rand(3, 2, len(grid.patients), generator=torch.Generator().manual_seed(0))

@@ -660,13 +660,6 @@ def test_the_same_configuration_is_the_same_bytes_whatever_the_global_state(
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes(), file
 
 
-@pytest.fixture
-def two_threads():
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(1)
-
-
 def test_processes_find_what_one_process_finds(
     two_threads, population, dataset, plan, cfg, result_and_records
 ):

@@ -6,7 +6,6 @@ import pytest
 import torch
 
 import tiny
-from pipeline.data.plan import Plan
 from pipeline.models.out_of_fold import OutOfFold
 from pipeline.risks.evasion.measure.rows import rows_of
 
@@ -33,11 +32,6 @@ def dataset():
 @pytest.fixture(scope="module")
 def plan(dataset):
     return tiny.plan(dataset)
-
-
-def without(plan, patients):
-    """The plan that scores nobody of these."""
-    return Plan(plan.train, plan.held_out & ~patients, plan.repetition, plan.seeds, plan.labels)
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +95,7 @@ def test_a_tie_is_an_error_even_where_float32_cannot_tell(plan, dataset):
 
 def test_rows_name_the_patients_that_were_scored(plan, dataset):
     out = torch.arange(61) < 3
-    part = without(plan, out)
+    part = tiny.without(plan, out)
     rows = rows_of(
         OutOfFold(part, [0.0]), {}, torch.zeros(1, 2, 58), torch.zeros(1, 2, 58), dataset.y
     )

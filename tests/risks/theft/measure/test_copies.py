@@ -4,37 +4,19 @@ import pandas as pd
 import pytest
 import torch
 
-import tiny
 from pipeline.attacks.oracle import plain
 from pipeline.config import ModelConfig
 from pipeline.files import BadInput
 from pipeline.risks.theft.measure.copies import EQUATIONS, TRUE_LABELS, Copies, judge, steal
 from pipeline.risks.theft.measure.stolen import Theft
-from pipeline.risks.theft.measure.victims import ENSEMBLE, PLAIN, Victims
+from pipeline.risks.theft.measure.victims import ENSEMBLE, PLAIN
 
 pytestmark = pytest.mark.heavy
 
-DATA = tiny.records(120, seed=0)
-
 
 @pytest.fixture(scope="module")
-def quick(request):
-    import yaml
-
-    from pipeline import params
-
-    cfg = params.parse(yaml.safe_load(request.getfixturevalue("smoke_text")), "conf")
-    return cfg.model_copy(update={"model": ModelConfig(name="mlp", hidden=[6])})
-
-
-@pytest.fixture(scope="module")
-def victims(quick):
-    return Victims.of("baseline", DATA, quick)
-
-
-@pytest.fixture(scope="module")
-def stolen(quick):
-    return steal("baseline", DATA, quick)
+def stolen(quick, cohort):
+    return steal("baseline", cohort, quick)
 
 
 def test_a_copy_with_the_victims_weights_agrees_everywhere_and_harms_as_much(victims):
@@ -79,17 +61,17 @@ def test_an_api_with_noise_is_judged_by_the_clean_model_and_an_ensemble_by_itsel
     assert float(noise.std()) == pytest.approx(quick.theft.spread, rel=0.25)
 
 
-def test_a_defended_recipe_is_attacked_by_the_headline_strategy_alone(quick):
+def test_a_defended_recipe_is_attacked_by_the_headline_strategy_alone(quick, cohort):
     stolen = steal(
-        "distill", DATA, quick.model_copy(update={"distill": {"temperature": 5.0, "epochs": 2}})
+        "distill", cohort, quick.model_copy(update={"distill": {"temperature": 5.0, "epochs": 2}})
     )
     assert set(stolen.rows["strategy"]) == {quick.theft.headline, TRUE_LABELS}
     assert list(stolen.victims) == [PLAIN]
 
 
-def test_linear_victims_are_solved(quick):
+def test_linear_victims_are_solved(quick, cohort):
     linear = quick.model_copy(update={"model": ModelConfig(name="linear", hidden=[])})
-    stolen = steal("baseline", DATA, linear)
+    stolen = steal("baseline", cohort, linear)
     rows = stolen.rows[stolen.rows["strategy"] == EQUATIONS]
     assert rows["queries"].tolist() == [11, 11]
     torch.testing.assert_close(
@@ -111,7 +93,7 @@ def test_it_survives_the_disk(stolen, tmp_path):
         Theft.load(tmp_path / "theft")
 
 
-def test_the_same_seed_gives_the_same_copies(stolen, quick):
-    again = steal("baseline", DATA, quick)
+def test_the_same_seed_gives_the_same_copies(stolen, quick, cohort):
+    again = steal("baseline", cohort, quick)
     assert torch.equal(again.log_odds, stolen.log_odds)
     assert torch.equal(again.broken, stolen.broken)
