@@ -126,6 +126,27 @@ class TrainConfig(Section):
     weight_decay: NonNegative
 
 
+Rule = Literal["threshold", "sensitivity", "specificity", "youden", "prevalence"]
+WITHOUT_VALUE = ("youden", "prevalence")
+
+
+class DecisionConfig(Section):
+    """From which probability on a patient is called ill: a rule of `operating_point.RULES`.
+
+    `value` is the probability or the share that the rule asks for; null where it asks for none.
+    """
+
+    rule: Rule
+    value: Annotated[float, Field(gt=0, lt=1)] | None
+
+    @model_validator(mode="after")
+    def _fits(self) -> "DecisionConfig":
+        if (self.rule in WITHOUT_VALUE) != (self.value is None):
+            asked = "takes no value: give null" if self.value else "needs a value, above 0, below 1"
+            raise ValueError(f"rule {self.rule} {asked}")
+        return self
+
+
 Radii = Annotated[list[NonNegative], Field(min_length=1)]
 
 
@@ -204,6 +225,7 @@ class Config(BaseModel):
     plan: PlanConfig
     model: ModelConfig
     train: TrainConfig
+    decision: DecisionConfig
     threat: dict[Name, ThreatConfig] = Field(min_length=1)
     attack: dict[Name, dict[str, Any]] = Field(min_length=1)
     audit: AuditConfig

@@ -44,6 +44,11 @@ def of_folds(seed: int) -> int:
     return seed * 1_000_003
 
 
+def of_inner_folds(one: Any, other: Any) -> Any:
+    """The seeds of models that score the training rows of two others."""
+    return (one * 48_611 + other) % 2**53 + 200_003
+
+
 def of_halves(seed: int) -> int:
     """The seed of the first model that trains on a random half, given where its coins start.
 

@@ -18,7 +18,7 @@ from pipeline.config import Config, canonical
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
 from pipeline.data.tabular import read_raw
-from pipeline.defenses import train
+from pipeline.defenses import train_reported
 from pipeline.files import folder, read_json, repository_root, sha256, write_json
 from pipeline.models.population import load_population
 from pipeline.presentation.numbers import with_interval
@@ -73,7 +73,7 @@ def _run_once(cfg: Config, name: str, dataset: Dataset, overrides: Sequence[str]
         plan = Plan.cross_validation(
             dataset.y, folds=cfg.plan.folds, seeds=cfg.plan.seeds, seed=cfg.seed
         )
-        population = train(name, dataset, plan, alone)
+        population = train_reported(name, dataset, plan, alone)
         with folder(place, keep=True) as unfinished:
             (unfinished / MEASURED / name).mkdir(parents=True)
             examine(Examinee(name, population, dataset, plan, alone), unfinished / MEASURED / name)

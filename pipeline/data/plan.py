@@ -111,6 +111,38 @@ class Plan:
             (*self.labels, RELEASE),
         )
 
+    def inner(self) -> tuple["Plan", Tensor]:
+        """Models that score each model's training rows without having trained on them.
+
+        Of each pair of a repetition, one model on whom both train: held out are whom the other one
+        of the pair holds out.
+
+        Returns:
+            the plan of these models, scored on no one, and (P, 2) int64, which rows of this plan
+            are the pairs.
+        """
+        pairs = torch.tensor(
+            [
+                (one, other)
+                for one in range(self.size)
+                for other in range(one + 1, self.size)
+                if self.repetition[one] == self.repetition[other] >= 0
+            ],
+            dtype=torch.int64,
+        ).view(-1, 2)
+        one, other = pairs.T
+        train = self.train[one] & self.train[other]
+        return (
+            Plan(
+                train,
+                torch.zeros_like(train),
+                torch.full_like(one, -1),
+                of_inner_folds(self.seeds[one], self.seeds[other]),
+                tuple(f"{self.labels[a]} and {self.labels[b]}" for a, b in pairs.tolist()),
+            ),
+            pairs,
+        )
+
     def select(self, members: Tensor) -> "Plan":
         """The rows `members` (indices or a mask) as a plan of their own."""
         rows = torch.arange(self.size)[members]

@@ -16,6 +16,7 @@ from torch import Tensor
 from pipeline.config import Config, Count, Positive
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
+from pipeline.defenses.decision import at_public_cut
 from pipeline.files import BadInput
 from pipeline.models.answers import logistic
 from pipeline.models.mlp import Parameters, layers_of, perceptron
@@ -36,6 +37,7 @@ def train_by_parts(
     clip: Positive,
     ridge: Positive,
     certainty: Positive,
+    cut: float,
 ) -> Networks:
     """Deep partition aggregation, with clipped votes in place of a majority.
 
@@ -48,13 +50,15 @@ def train_by_parts(
     Args:
         dataset: the records, of two classes.
         plan: who trains.
-        cfg: not read; the network follows from `parts`.
+        cfg: the decision; the network follows from `parts`.
         parts: K.
         clip: log-odds at which a base model's vote is a full one.
         ridge: penalty on half the squared coefficients of each base model, of standardised
             features.
         certainty: log-odds of a unanimous vote: a constant, because a calibration on records would
             reach every part.
+        cut: log-odds from which on a patient is called ill, a constant likewise; read unless the
+            configured decision is a constant itself.
 
     Returns:
         networks with 2K hidden units; `facts["certificate"]` says what `certified_records` covers.
@@ -93,12 +97,13 @@ def train_by_parts(
             "counts": "training records inserted, removed or relabelled, by whoever knows "
             "everything; changed values count twice",
             "not_covered": "records forged at prediction time (evasion); choice of "
-            "hyper-parameters and decision threshold",
+            "hyper-parameters",
         }
     }
-    return Networks(
+    trained = Networks(
         perceptron(z.shape[1], 2, [2 * parts]), preprocessing, network, plan.labels, facts
     )
+    return at_public_cut(trained, cfg.decision, otherwise=cut)
 
 
 def deal(x: Tensor, y: Tensor, parts: int) -> tuple[Array, Array]:
@@ -209,9 +214,13 @@ def certified_records(population: Networks, x: Tensor, y: Tensor) -> Tensor:
         (M, B) int64, 0 ... K - 1; 0 = right, but one record might change that; -1 = wrong already,
         a tie included.
     """
-    own = votes(population, x) * (2 * y - 1)[..., None]
+    sign = 2 * y - 1
+    own = votes(population, x) * sign[..., None]
     lost = (own + 1).sort(-1, descending=True).values.cumsum(-1)
-    total = own.sum(-1, keepdim=True)
+    # log-odds that one full vote is worth
+    worth = 2 * layers_of(population.double().parameters)[1][0][:, 0, 1]
+    cut = (population.cut / worth)[:, None] * sign
+    total = (own.sum(-1) - cut)[..., None]
     # it only grows, so this counts the parts that may be touched
     safe = (total - lost > SLACK).sum(-1)
     return torch.where(total[..., 0] > 0, safe, -1)

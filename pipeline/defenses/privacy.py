@@ -13,6 +13,7 @@ from torch.nn.functional import one_hot, softmax
 from pipeline.config import Config, Count, Positive
 from pipeline.data.plan import Plan, rectangle
 from pipeline.data.schema import Dataset
+from pipeline.defenses.decision import at_public_cut
 from pipeline.defenses.undefended import architecture_for
 from pipeline.files import BadInput
 from pipeline.models.mlp import (
@@ -136,7 +137,7 @@ def dp_train(
     )
     population = trainer(dataset, plan, architecture_for(dataset, cfg), how)
     population.facts["guarantee"] = guarantee
-    return population
+    return at_public_cut(population, cfg.decision, otherwise=0.0)
 
 
 def fit_private(

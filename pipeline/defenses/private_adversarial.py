@@ -21,6 +21,7 @@ from pipeline.defenses.privacy import (
     fit_private,
     guarantee_for,
 )
+from pipeline.defenses.decision import at_public_cut
 from pipeline.defenses.undefended import architecture_for
 from pipeline.models.networks import Networks
 from pipeline.models.training import Batch
@@ -99,7 +100,7 @@ def dp_adv_train(
     architecture = architecture_for(dataset, cfg)
     population = fit_private(dataset, plan, architecture, how, perturb=perturb, name=name)
     population.facts["guarantee"] = guarantee
-    return population
+    return at_public_cut(population, cfg.decision, otherwise=0.0)
 
 
 def attack_each_record(

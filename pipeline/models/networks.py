@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,9 @@ class Networks:
         parameters: stacked weights, as `pipeline.models.mlp.initialise` lays them out.
         labels: a readable name of each member.
         facts: what the recipe says of itself, JSON-able (for example a privacy guarantee).
+        cut: (M,) float64, the log-odds from which on each member calls a patient ill. It is already
+            taken off the logit of class 1, so that class 1 leads exactly where a patient is called
+            ill; log-odds are the lead plus the cut.
     """
 
     architecture: Architecture
@@ -35,6 +38,12 @@ class Networks:
     parameters: Parameters
     labels: tuple[str, ...]
     facts: dict[str, Any] = field(default_factory=dict)
+    cut: Tensor = None  # type: ignore[assignment]  # zeros by default, which M is known for
+
+    def __post_init__(self) -> None:
+        """Without a cut they decide at log-odds of 0."""
+        if self.cut is None:
+            object.__setattr__(self, "cut", torch.zeros(self.size, dtype=torch.float64))
 
     @property
     def gradients(self) -> bool:
@@ -87,6 +96,20 @@ class Networks:
         """What the first layer receives: (M, B, D), imputed, centred and scaled."""
         return standardise(x, self.preprocessing)
 
+    def decide_at(self, cut: Tensor) -> "Networks":
+        """The same networks of two classes, calling ill from other log-odds on.
+
+        Args:
+            cut: (M,) log-odds; kept as far as float32 can take it off a bias.
+        """
+        last = f"bias{len(self.architecture.hidden)}"
+        bias = self.parameters[last].double()
+        moved = bias.clone()
+        moved[:, 0, 1] += self.cut - cut.double()
+        stored = moved.to(self.parameters[last].dtype)
+        exact = self.cut + (bias - stored.double())[:, 0, 1]
+        return replace(self, parameters={**self.parameters, last: stored}, cut=exact)
+
     def select(self, members: Tensor) -> "Networks":
         """The given members (indices or a mask) as a population of their own."""
         rows = torch.arange(self.size)[members]
@@ -96,6 +119,7 @@ class Networks:
             {name: value[rows] for name, value in self.parameters.items()},
             tuple(self.labels[row] for row in rows.tolist()),
             self.facts,
+            self.cut[rows],
         )
 
     @classmethod
@@ -116,6 +140,7 @@ class Networks:
             together([part.parameters for part in parts]),
             tuple(label for part in parts for label in part.labels),
             parts[0].facts,
+            torch.cat([part.cut for part in parts]),
         )
 
     def double(self) -> "Networks":
@@ -124,7 +149,7 @@ class Networks:
             {name: value.double() for name, value in part.items()}
             for part in (self.preprocessing, self.parameters)
         )
-        return Networks(self.architecture, constants, weights, self.labels, self.facts)
+        return replace(self, preprocessing=constants, parameters=weights)
 
     def release(self) -> "Networks":
         """The model that is deployed: the one trained on everyone."""
@@ -140,6 +165,7 @@ class Networks:
     def _tensors(self) -> dict[str, Tensor]:
         tensors = {f"preprocessing.{name}": value for name, value in self.preprocessing.items()}
         tensors |= {f"parameters.{name}": value for name, value in self.parameters.items()}
+        tensors["decision.cut"] = self.cut
         return {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
 
     def save(self, folder: Path) -> None:
@@ -184,7 +210,7 @@ class Networks:
             }
             for part in ("preprocessing.", "parameters.")
         )
-        return cls(architecture, preprocessing, parameters, labels, facts)
+        return cls(architecture, preprocessing, parameters, labels, facts, tensors["decision.cut"])
 
 
 def standardise(

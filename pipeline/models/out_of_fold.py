@@ -36,6 +36,10 @@ class OutOfFold:
         dense[:, repetition[valid], index[valid]] = values[:, valid]
         return dense[:, :, self.patients].contiguous()
 
+    def of_models(self, values: Tensor) -> Tensor:
+        """(M, ...) to (S, N, ...): of each patient, the value of the model that holds him out."""
+        return values[self.model_of[:, self.patients]]
+
     def gather(self, dense: Tensor, index: Tensor) -> Tensor:
         """(E, S, N, ...) to (E, M, B, ...)."""
         position = torch.zeros(self.plan.held_out.shape[1], dtype=torch.int64)
@@ -54,3 +58,9 @@ def margins_out_of_fold(
     index, valid = plan.held_out_index()
     margins = margin(population.double()(dataset.x[index].double()), dataset.y[index])
     return grid.scatter(margins[None], index, valid), dataset.y[grid.patients]
+
+
+def cuts_out_of_fold(population: Population, plan: Plan) -> Tensor:
+    """(S, N) float64: `Population.cut` of the model that holds each patient out."""
+    scored = plan.scored()
+    return OutOfFold(plan.select(scored), [0.0]).of_models(population.select(scored).cut)

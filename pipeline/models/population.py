@@ -36,11 +36,21 @@ class Population(Protocol):
         """Whether it can be differentiated in its records; otherwise it gives scores alone."""
 
     @property
+    def cut(self) -> Tensor:
+        """(M,) float64: log-odds from which on a member calls ill, of two classes.
+
+        They are taken off the logit of class 1: it leads exactly where a patient is called ill.
+        """
+
+    @property
     def digest(self) -> str:
         """The sha256 of what decides its answers."""
 
     def __call__(self, x: Tensor) -> Tensor:
         """Logits (..., M, B, C) of events (..., M, B, *event) in clinical units, NaN = missing."""
+
+    def decide_at(self, cut: Tensor) -> "Population":
+        """The same models of two classes, calling ill from other log-odds (M,) on."""
 
     def select(self, members: Tensor) -> "Population":
         """The given members (indices or a mask) as a population of their own."""

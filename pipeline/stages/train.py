@@ -8,10 +8,10 @@ Writes:   artifacts/<stage>/: population.safetensors, population.json, metrics.j
 import sys
 
 from pipeline.config import BASELINE, Config
-from pipeline.defenses import train
+from pipeline.defenses import train_reported
 from pipeline.files import folder, write_json
 from pipeline.models.answers import clean_metrics
-from pipeline.models.out_of_fold import margins_out_of_fold
+from pipeline.models.out_of_fold import cuts_out_of_fold, margins_out_of_fold
 from pipeline.stages import ARTIFACTS, STAGE_OF, prepared, run, trained_by
 
 
@@ -20,11 +20,12 @@ def train_one(cfg: Config) -> None:
     stage = sys.argv[1:]
     name = trained_by(cfg, [BASELINE] if stage == [STAGE_OF[BASELINE]] else stage)
     dataset, plan = prepared()
-    population = train(name, dataset, plan, cfg)
+    population = train_reported(name, dataset, plan, cfg)
     with folder(ARTIFACTS / STAGE_OF.get(name, name)) as out:
         population.save(out)
         margins, y = margins_out_of_fold(population, dataset, plan)
-        write_json(out / "metrics.json", clean_metrics(margins.numpy(), y.numpy()))
+        cuts = cuts_out_of_fold(population, plan)
+        write_json(out / "metrics.json", clean_metrics(margins.numpy(), y.numpy(), cuts.numpy()))
 
 
 if __name__ == "__main__":

@@ -73,7 +73,11 @@ def bounded_mean(
 
 
 def paired_difference(
-    a: Array, b: Array, weights: Array, confidence: float = 0.95
+    a: Array,
+    b: Array,
+    weights: Array,
+    confidence: float = 0.95,
+    where: Array | None = None,
 ) -> dict[str, float]:
     """Mean of a - b over the same patients, its interval, and the least difference that would show.
 
@@ -82,6 +86,7 @@ def paired_difference(
         b: (N,) likewise, of what a is compared with.
         weights: (R, N) of `bootstrap_weights`.
         confidence: of the interval.
+        where: (N,) bool, the patients who count; None = all.
 
     Returns:
         difference, low, high, se, and smallest_detectable: (z of the confidence + z of 80 % power)
@@ -90,12 +95,13 @@ def paired_difference(
     from statistics import NormalDist
 
     each = np.asarray(a, dtype=np.float64) - np.asarray(b, dtype=np.float64)
-    samples = bootstrap_mean(each, weights)
-    low, high = interval(float(each.mean()), samples, confidence)
+    difference = float((each if where is None else each[where]).mean())
+    samples = bootstrap_mean(each, weights, where)
+    low, high = interval(difference, samples, confidence)
     z = NormalDist().inv_cdf((1 + confidence) / 2) + NormalDist().inv_cdf(POWER)
     se = float(samples.std())
     return {
-        "difference": float(each.mean()),
+        "difference": difference,
         "low": low,
         "high": high,
         "se": se,

@@ -3,19 +3,22 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from pipeline.attacks.evasion import ACCESS_LEVELS, Attacker
-from pipeline.config import BASELINE, AuditConfig
+from pipeline.config import BASELINE, AuditConfig, DecisionConfig
 from pipeline.files import BadInput
-from pipeline.models.answers import disease_probability, disease_score, predicted
+from pipeline.models.answers import logistic, predicted
 from pipeline.risks.evasion.evidence import Evidence
 from pipeline.risks.evasion.flags import raise_flags
 from pipeline.risks.evasion.measure.examination import Examination
 from pipeline.risks.evasion.measure.margins import Margins
 from pipeline.standards import THREAT_COLUMNS
-from pipeline.statistics import Array, intervals, rates
+from pipeline.statistics import Array, calibration, intervals, rates
 from pipeline.verify.out_of_fold import Proofs
+
+BOUNDS = ("", "_low", "_high")
 
 
 def compare(
@@ -23,6 +26,7 @@ def compare(
     cfg: AuditConfig,
     attackers: Mapping[str, Attacker],
     *,
+    decision: DecisionConfig,
     seed: int,
     auroc_ceiling: float | None,
 ) -> pd.DataFrame:
@@ -34,6 +38,7 @@ def compare(
         cfg: confidence, resamples and the headline threat, whose robust balanced accuracy ranks the
             defenses.
         attackers: what is known of each attack, by its name in the rows.
+        decision: the rule by which patients are called ill.
         seed: of the bootstrap.
         auroc_ceiling: above it a clean AUROC is taken for a leak.
 
@@ -48,6 +53,7 @@ def compare(
     patients = len(next(iter(by_defense.values()))[cfg.headline].y)
     weights = intervals.bootstrap_weights(patients, cfg.resamples, seed)
     reference = by_defense.get(BASELINE)
+    odds = worth_of_a_false_alarm(decision, next(iter(by_defense.values()))[cfg.headline].y)
     lines: list[dict[str, Any]] = []
     for name, by_threat in by_defense.items():
         one = examined[name]
@@ -62,12 +68,22 @@ def compare(
             lines += [
                 key | line | proof | strongest
                 for line, proof in zip(
-                    curve(margins, against, weights, cfg.confidence), proved, strict=True
+                    curve(margins, against, weights, cfg.confidence, odds), proved, strict=True
                 )
             ]
     table = pd.DataFrame(lines)
     table.insert(0, "rank", table["defense"].map(ranking(table, cfg.headline)).astype("Int64"))
     return table
+
+
+def worth_of_a_false_alarm(decision: DecisionConfig, y: Array) -> float:
+    """Found illnesses that a false alarm costs, for the net benefit: the odds of a probability.
+
+    Of the configured threshold, where the rule is one; otherwise of the share of the ill. Then the
+    net benefit is that share times the sum of sensitivity and specificity, less 1.
+    """
+    chance = decision.value if decision.rule == "threshold" and decision.value else y.mean()
+    return float(chance / (1 - chance))
 
 
 def _check_known(by_threat: Mapping[str, Margins], attackers: Mapping[str, Attacker]) -> None:
@@ -117,38 +133,29 @@ def proof_columns(
 
 
 def curve(
-    margins: Margins, reference: Margins | None, weights: Array, confidence: float
+    margins: Margins, reference: Margins | None, weights: Array, confidence: float, odds: float
 ) -> list[dict[str, Any]]:
     """One line per radius: figures under the worst of all attacks, and the gain on `reference`."""
-    y, worst = margins.y, margins.worst
-    clean = _figures(worst[0], y, weights, confidence)
+    worst = margins.worst
+    clean = _figures(margins, worst[0], weights, confidence, odds)
+    probabilities = _probabilities(margins, weights, confidence)
     lines = []
     for at, eps in enumerate(margins.eps):
-        figures = _figures(worst[at], y, weights, confidence)
+        figures = _figures(margins, worst[at], weights, confidence, odds)
         line = {
             "eps": float(eps),
             "clean_accuracy": clean["accuracy"],
             "clean_low": clean["accuracy_low"],
             "clean_high": clean["accuracy_high"],
-            "auroc": clean["auroc"],
-            "auroc_low": clean["auroc_low"],
-            "auroc_high": clean["auroc_high"],
+            **{f"auroc{suffix}": clean[f"attacked_auc{suffix}"] for suffix in BOUNDS},
+            **probabilities,
             "robust_accuracy": figures.pop("accuracy"),
             "robust_low": figures.pop("accuracy_low"),
             "robust_high": figures.pop("accuracy_high"),
-            **{
-                f"robust_{name}" if name.startswith("auroc") else name: value
-                for name, value in figures.items()
-            },
+            **figures,
         }
         if reference is not None:
-            mine, theirs = ((o.worst[at] > 0).mean(0) for o in (margins, reference))
-            paired = intervals.paired_difference(mine, theirs, weights, confidence)
-            line |= {
-                f"difference{suffix}": paired[key]
-                for suffix, key in (("", "difference"), ("_low", "low"), ("_high", "high"))
-            }
-            line["smallest_detectable"] = paired["smallest_detectable"]
+            line |= _gains(margins, worst[at], reference, reference.worst[at], weights, confidence)
         line |= {
             f"accuracy_{name}": float((own[at] > 0).mean())
             for name, own in margins.by_attack.items()
@@ -157,24 +164,25 @@ def curve(
     return lines
 
 
-def _figures(margins: Array, y: Array, weights: Array, confidence: float) -> dict[str, float]:
-    answer, score = predicted(margins, y), disease_score(margins, y)
+def _figures(
+    margins: Margins, found: Array, weights: Array, confidence: float, odds: float
+) -> dict[str, float]:
+    """Figures at the cut, and of the ranking, from margins (S, N) of this defense."""
+    y = margins.y
+    answer, score = predicted(found, y), margins.score(found)
     correct = (answer == y).mean(0)
+    worth = calibration.net_benefit(answer == 1, y, odds)
     figures: dict[str, float] = {**rates.classification(answer, y), **rates.confusion(answer, y)}
-    figures |= {
-        "auroc": rates.auroc(score, y),
-        "brier": rates.brier(disease_probability(margins, y), y),
-    }
+    figures |= {"attacked_auc": rates.auroc(score, y), "net_benefit": float(worth.mean())}
     samples = {
         "accuracy": intervals.bootstrap_mean(correct, weights),
         "sensitivity": intervals.bootstrap_mean(correct, weights, where=y == 1),
         "specificity": intervals.bootstrap_mean(correct, weights, where=y == 0),
-        "auroc": intervals.bootstrap_auroc(score, y, weights),
+        "attacked_auc": intervals.bootstrap_auroc(score, y, weights),
+        "net_benefit": intervals.bootstrap_mean(worth, weights),
     }
     for name, drawn in samples.items():
-        figures[f"{name}_low"], figures[f"{name}_high"] = intervals.interval(
-            figures[name], drawn, confidence
-        )
+        figures |= intervals.bounded(name, figures[name], drawn, confidence)
     # 1 - sensitivity and 1 - specificity, so their intervals are the mirrored ones.
     for name, mirrored in (
         ("missed_diagnosis_rate", "sensitivity"),
@@ -185,6 +193,44 @@ def _figures(margins: Array, y: Array, weights: Array, confidence: float) -> dic
             1 - figures[f"{mirrored}_low"],
         )
     return figures
+
+
+def _probabilities(margins: Margins, weights: Array, confidence: float) -> dict[str, float]:
+    """Whether the probabilities of unchanged records are what they say."""
+    y, score = margins.y, margins.score(margins.worst[0])
+    chance = logistic(score)
+    error, drawn = calibration.expected_calibration_error(chance, y, weights)
+    each = ((chance - y) ** 2).mean(0)
+    return {
+        **calibration.slope_and_intercept(score, y, confidence),
+        **intervals.bounded_mean("brier", each, weights, confidence),
+        **intervals.bounded("ece", error, drawn, confidence),
+    }
+
+
+def _gains(
+    margins: Margins,
+    found: Array,
+    reference: Margins,
+    theirs: Array,
+    weights: Array,
+    confidence: float,
+) -> dict[str, float]:
+    """What a defense gains on the reference, paired on the same patients."""
+    y = margins.y
+    right, right_there = (found > 0).mean(0), (theirs > 0).mean(0)
+    gains: dict[str, float] = {}
+    for name, where in (("", None), ("sensitivity_", y == 1), ("specificity_", y == 0)):
+        paired = intervals.paired_difference(right, right_there, weights, confidence, where)
+        gains |= {
+            f"{name}difference{suffix}": paired[key]
+            for suffix, key in (("", "difference"), ("_low", "low"), ("_high", "high"))
+        }
+        gains[f"{name}smallest_detectable"] = paired["smallest_detectable"]
+    scores = margins.score(found), reference.score(theirs)
+    drawn = np.subtract(*(intervals.bootstrap_auroc(one, y, weights) for one in scores))
+    gain = rates.auroc(scores[0], y) - rates.auroc(scores[1], y)
+    return gains | intervals.bounded("attacked_auc_difference", gain, drawn, confidence)
 
 
 def ranking(table: pd.DataFrame, headline: str) -> dict[str, int]:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.config import AuditConfig, Config
-from pipeline.models.answers import disease_score, predicted
+from pipeline.models.answers import predicted
 from pipeline.risks.evasion.comparison import compare
 from pipeline.risks.evasion.measure.attackers import all_attackers
 from pipeline.risks.evasion.measure.examination import Examination
@@ -48,7 +48,12 @@ def evaluate_all(examined: Mapping[str, Examination], cfg: Config) -> Evaluation
     known = all_attackers(cfg)
     return Evaluation(
         comparison=compare(
-            examined, audit, known, seed=cfg.seed, auroc_ceiling=cfg.data.auroc_ceiling
+            examined,
+            audit,
+            known,
+            decision=cfg.decision,
+            seed=cfg.seed,
+            auroc_ceiling=cfg.data.auroc_ceiling,
         ),
         attacks=attacks_table(examined, audit, cfg.seed),
         classification=_at_each_radius(headline, audit.headline, classes, _class_by_class),
@@ -92,7 +97,7 @@ def _cell_by_cell(answer: Array, y: Array, classes: list[str]) -> Lines:
 
 def _roc(name: str, margins: Margins) -> pd.DataFrame:
     """The clean ROC of one defense."""
-    score = disease_score(margins.worst[0], margins.y)
+    score = margins.score(margins.worst[0])
     fpr, tpr = rates.roc_curve(score, margins.y, points=101)
     return pd.DataFrame({"defense": name, "fpr": fpr, "tpr": tpr})
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from pipeline.models.answers import disease_score, predicted
+from pipeline.models.answers import predicted
 from pipeline.risks.evasion.evidence import Duel, Evidence, Sides, duels
 from pipeline.risks.evasion.measure.margins import Margins
 from pipeline.statistics import rates
@@ -239,7 +239,7 @@ def suspected_leak(evidence: Evidence) -> str | None:
     first, ceiling = evidence.first, evidence.auroc_ceiling
     if ceiling is None or _largest_class(first) == 1:
         return None
-    area = rates.auroc(disease_score(first.worst[0], first.y), first.y)
+    area = rates.auroc(first.score(first.worst[0]), first.y)
     return (
         None if area <= ceiling else f"clean AUROC {area:.3f} is above the ceiling of {ceiling:g}"
     )

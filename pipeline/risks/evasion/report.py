@@ -91,8 +91,8 @@ def _headline(
             "sensitivity": with_interval(lines, "sensitivity"),
             "specificity": with_interval(lines, "specificity"),
             "balanced accuracy": lines["balanced_accuracy"].map("{:.3f}".format),
-            "AUROC": with_interval(lines, "robust_auroc"),
-            "Brier": lines["brier"].map("{:.3f}".format),
+            "AUROC": with_interval(lines, "attacked_auc"),
+            "net benefit": with_interval(lines, "net_benefit"),
         }
     )
 

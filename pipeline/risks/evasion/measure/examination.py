@@ -13,7 +13,7 @@ from pipeline.config import Config
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
 from pipeline.files import read_json, read_tensors, write_json, write_tensors
-from pipeline.models.out_of_fold import OutOfFold
+from pipeline.models.out_of_fold import OutOfFold, cuts_out_of_fold
 from pipeline.models.population import Population
 from pipeline.parallel import Inline
 from pipeline.risks.evasion.measure.attackers import ADDED, EXACT
@@ -25,7 +25,8 @@ from pipeline.verify import why_no_proof
 from pipeline.verify.out_of_fold import Proofs, ProofSearch, proofs_out_of_fold
 
 RECORDS = "adversarial.safetensors"
-DIAGNOSTICS, VERIFIED = "diagnostics.json", "verified"
+DIAGNOSTICS, VERIFIED, CUT = "diagnostics.json", "verified", "cut.safetensors"
+ADVICE = "run `dvc repro attack`"
 
 
 @dataclass(frozen=True)
@@ -40,21 +41,27 @@ class Examination:
         proofs: what is proved, by threat.
         diagnostics: measurements of gradients and answers, and how often a check of the examination
             itself failed.
+        cut: (S, N) float64, the log-odds at which the model that holds a patient out draws the
+            line; margins are counted from there. None = at 0.
     """
 
     rows: pd.DataFrame
     proofs: dict[str, Proofs]
     diagnostics: dict[str, float]
+    cut: Tensor | None = None
 
     @cached_property
     def margins(self) -> dict[str, Margins]:
         """The rows as arrays, by threat."""
-        return margins_by_threat(self.rows)
+        cut = 0.0 if self.cut is None else self.cut.numpy()
+        return margins_by_threat(self.rows, cut)
 
     def save(self, folder: Path) -> None:
-        """Writes `rows.parquet`, `diagnostics.json` and `verified/<threat>.safetensors`."""
+        """Writes `rows.parquet`, `diagnostics.json`, `cut.safetensors`, `verified/<threat>...`."""
         self.rows.to_parquet(folder / ROWS, index=False, compression="zstd")
         write_json(folder / DIAGNOSTICS, self.diagnostics)
+        if self.cut is not None:
+            write_tensors(folder / CUT, {"cut": self.cut})
         (folder / VERIFIED).mkdir()
         for threat, proofs in self.proofs.items():
             proofs.save(folder / VERIFIED / f"{threat}.safetensors")
@@ -71,7 +78,8 @@ class Examination:
         proofs = {
             threat: Proofs.load(folder / VERIFIED / f"{threat}.safetensors") for threat in threats
         }
-        return cls(rows, proofs, read_json(folder / DIAGNOSTICS))
+        cut = read_tensors(folder / CUT, ADVICE)[0]["cut"] if (folder / CUT).exists() else None
+        return cls(rows, proofs, read_json(folder / DIAGNOSTICS), cut)
 
 
 def save_adversarial(x_adv: dict[str, Tensor], folder: Path) -> None:
@@ -85,7 +93,7 @@ def load_adversarial(folder: Path) -> dict[str, Tensor]:
     Raises:
         BadInput: the file is missing or damaged.
     """
-    return read_tensors(folder / RECORDS, advice="run `dvc repro attack`")[0]
+    return read_tensors(folder / RECORDS, advice=ADVICE)[0]
 
 
 def examine(
@@ -145,7 +153,8 @@ def examine(
         seed=cfg.seed,
     )
     rows = joined(found.frames)
-    return Examination(rows, found.proofs, measured | found.checks), found.x_adv
+    cut = cuts_out_of_fold(subject.population, subject.plan)
+    return Examination(rows, found.proofs, measured | found.checks, cut), found.x_adv
 
 
 def _sent(transfer: dict[str, Tensor] | None, trial: Trial) -> list[Tensor] | None:
