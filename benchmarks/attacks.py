@@ -13,7 +13,7 @@ from benchmarks.contest import OURS, Contender
 from benchmarks.problem import Problem, attackable_network
 from benchmarks.training import art_classifier
 from pipeline.attacks.evasion.gradient import fgsm, pgd
-from pipeline.defenses import train
+from pipeline.defenses.trained import train
 from pipeline.models.answers import margin
 
 MODELS = 5

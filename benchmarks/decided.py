@@ -14,7 +14,7 @@ from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
 from pipeline.data.tabular import read_raw
 from pipeline.data.threat import Threat
-from pipeline.defenses import train
+from pipeline.defenses.trained import train
 from pipeline.models.population import Population
 from pipeline.verify import verify
 from pipeline.verify.network import Network

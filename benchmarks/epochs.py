@@ -23,7 +23,7 @@ from pipeline.config import Config
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
 from pipeline.data.tabular import read_raw
-from pipeline.defenses import train
+from pipeline.defenses.trained import train
 from pipeline.files import BadInput, repository_root
 from pipeline.params import compose, parse
 from pipeline.statistics.rates import auroc

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from benchmarks.contest import OURS, Contender
 from benchmarks.problem import Problem
 from pipeline.data.threat import Threat
-from pipeline.defenses import train
+from pipeline.defenses.trained import train
 from pipeline.models.mlp import as_module
 from pipeline.models.population import Population
 from pipeline.verify import verify

@@ -19,7 +19,7 @@ from benchmarks.table import table
 from pipeline.attacks.membership import Signals, lira, recorded_log_odds
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
-from pipeline.defenses import train
+from pipeline.defenses.trained import train
 from pipeline.defenses.undefended import architecture_for, fit_as_configured
 from pipeline.models.mlp import as_module, initialise, parameters_of
 from pipeline.models.networks import Networks, fitted_preprocessing

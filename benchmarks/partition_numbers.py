@@ -17,8 +17,8 @@ import torch
 from benchmarks.private_numbers import COHORTS, made_up
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset, Schema
-from pipeline.defenses import train
 from pipeline.defenses.partition import certified_records
+from pipeline.defenses.trained import train
 from pipeline.models.answers import clean_metrics
 from pipeline.models.out_of_fold import margins_out_of_fold
 from pipeline.params import load

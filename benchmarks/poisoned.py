@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from benchmarks.contest import OURS, Contender
 from benchmarks.problem import Problem
 from pipeline.attacks.poisoning import Poison
-from pipeline.defenses import train
+from pipeline.defenses.trained import train
 from pipeline.defenses.undefended import architecture_for
 from pipeline.models.answers import margin
 from pipeline.models.mlp import as_module, initialise, parameters_of

@@ -20,7 +20,7 @@ from pipeline.config import Config
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset, Schema
 from pipeline.data.threat import Threat
-from pipeline.defenses import train
+from pipeline.defenses.trained import train
 from pipeline.models.answers import clean_metrics, margin
 from pipeline.models.out_of_fold import margins_out_of_fold
 from pipeline.models.population import Population

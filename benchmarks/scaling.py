@@ -16,7 +16,7 @@ from pipeline.config import Config, FeatureConfig
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset, Schema
 from pipeline.data.threat import Threat
-from pipeline.defenses import train
+from pipeline.defenses.trained import train
 from pipeline.verify import verify
 from pipeline.verify.network import Network
 

@@ -20,7 +20,7 @@ from benchmarks.problem import Affine, Problem, attackable_network, gain_and_off
 from benchmarks.training import art_classifier
 from pipeline.attacks.oracle import Oracle, plain
 from pipeline.attacks.theft import Effort, ask_actively, marginals, train_copies
-from pipeline.defenses import train
+from pipeline.defenses.trained import train
 from pipeline.defenses.undefended import architecture_for
 from pipeline.models.mlp import as_module, initialise
 from pipeline.models.networks import public_preprocessing

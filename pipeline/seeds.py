@@ -44,8 +44,8 @@ def of_folds(seed: int) -> int:
     return seed * 1_000_003
 
 
-def of_inner_folds(one: Any, other: Any) -> Any:
-    """The seeds of models that score the training rows of two others."""
+def of_inner_folds(one: int, other: int) -> int:
+    """The seed of a model that scores the training rows of two others, given theirs."""
     return (one * 48_611 + other) % 2**53 + 200_003
 
 

@@ -18,7 +18,7 @@ from pipeline.config import Config, canonical
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
 from pipeline.data.tabular import read_raw
-from pipeline.defenses import train_reported
+from pipeline.defenses.trained import train_reported
 from pipeline.files import folder, read_json, repository_root, sha256, write_json
 from pipeline.models.population import load_population
 from pipeline.presentation.numbers import with_interval

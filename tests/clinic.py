@@ -15,7 +15,7 @@ from pipeline.attacks.poisoning import POISONS
 from pipeline.config import BASELINE, Config
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
-from pipeline.defenses import train
+from pipeline.defenses.trained import train
 from pipeline.models.population import Population
 from pipeline.report.write import write_evaluation
 from pipeline.risks.poisoning.measure.filtering import PREFIX, RECIPE

@@ -11,7 +11,8 @@ import kinds
 import tiny
 from pipeline import params
 from pipeline.data.schema import save_dataset
-from pipeline.defenses import DEFENSES, train
+from pipeline.defenses import DEFENSES
+from pipeline.defenses.trained import train
 from pipeline.models.population import KINDS, load_population
 from pipeline.stages import PLAN, attack, evaluate, examine
 

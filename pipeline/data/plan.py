@@ -9,7 +9,7 @@ from torch import Tensor
 
 from pipeline.artifact import read_artifact, write_artifact
 from pipeline.files import BadInput
-from pipeline.seeds import of_folds, of_halves, of_partition
+from pipeline.seeds import of_folds, of_halves, of_inner_folds, of_partition
 
 RELEASE = "release"
 
@@ -137,7 +137,10 @@ class Plan:
                 train,
                 torch.zeros_like(train),
                 torch.full_like(one, -1),
-                of_inner_folds(self.seeds[one], self.seeds[other]),
+                torch.tensor(
+                    [of_inner_folds(*self.seeds[pair].tolist()) for pair in pairs],
+                    dtype=torch.int64,
+                ),
                 tuple(f"{self.labels[a]} and {self.labels[b]}" for a, b in pairs.tolist()),
             ),
             pairs,

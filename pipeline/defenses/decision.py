@@ -4,7 +4,7 @@ It is chosen on training records alone, and under a guarantee it is part of what
 recipe that claims something decides for itself, by a cut that is public or paid for.
 """
 
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -20,16 +20,17 @@ from pipeline.statistics.operating_point import cut_by, logit
 DECISION = "decision"  # in the facts of a population that decides at a cut that somebody chose
 PUBLIC, PAID = "public", "paid for"
 OWN, INNER = "scores of its own training rows", "inner folds of its training rows"
+Models = TypeVar("Models", bound=Population)
 GUARANTEES = ("guarantee", "certificate")  # facts that a cut must not undermine
 
 
 def decided(
-    population: Population,
+    population: Models,
     dataset: Dataset,
     plan: Plan,
     decision: DecisionConfig,
     unseen: Tensor | None = None,
-) -> Population:
+) -> Models:
     """The population with a cut of each member's own, by the configured rule.
 
     Args:
@@ -60,9 +61,7 @@ def decided(
     return _marked(population.decide_at(torch.tensor(cuts, dtype=torch.float64)), decision, where)
 
 
-def at_public_cut(
-    population: Population, decision: DecisionConfig, otherwise: float
-) -> Population:
+def at_public_cut(population: Models, decision: DecisionConfig, otherwise: float) -> Models:
     """The population with one cut for all, which no record was looked at for.
 
     Args:
@@ -75,7 +74,7 @@ def at_public_cut(
     return _marked(population.decide_at(cuts), decision, PUBLIC)
 
 
-def _marked(population: Population, decision: DecisionConfig, where: str) -> Population:
+def _marked(population: Models, decision: DecisionConfig, where: str) -> Models:
     population.facts[DECISION] = {**decision.model_dump(), "chosen_on": where}
     return population
 

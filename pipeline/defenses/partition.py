@@ -18,12 +18,11 @@ from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
 from pipeline.defenses.decision import at_public_cut
 from pipeline.files import BadInput
-from pipeline.models.answers import logistic
+from pipeline.models.logistic import logistic_regression
 from pipeline.models.mlp import Parameters, layers_of, perceptron
 from pipeline.models.networks import Networks, public_preprocessing, standardise
 from pipeline.statistics import Array
 
-STEPS = 12  # of Newton's method; always all of them, so that no part waits for another
 # votes: what float32 may make of a sum of them, where an answer is not computed in float64
 SLACK = 1e-3
 
@@ -130,27 +129,6 @@ def deal(x: Tensor, y: Tensor, parts: int) -> tuple[Array, Array]:
     labels = y.tolist()
     order = sorted(range(len(written)), key=lambda row: (written[row], labels[row]))
     return part, np.array(order, dtype=np.int64)
-
-
-def logistic_regression(inputs: Array, y: Array, ridge: float) -> Array:
-    """Coefficients of one base model by Newton's method from 0, where they stay without a record.
-
-    Args:
-        inputs: (n, D + 1), standardised, the last column 1.
-        y: (n,) 0 or 1.
-        ridge: penalty on half the squared coefficients, the intercept's too: a part may hold one
-            class alone.
-
-    Returns:
-        (D + 1,) float64, a function of the arguments alone, whatever else is computed beside.
-    """
-    beta = np.zeros(inputs.shape[1])
-    for _ in range(STEPS):
-        chance = logistic(inputs @ beta)
-        slope = inputs.T @ (y - chance) - ridge * beta
-        curvature = (inputs * (chance * (1 - chance))[:, None]).T @ inputs
-        beta = beta + np.linalg.solve(curvature + ridge * np.eye(len(beta)), slope)
-    return beta
 
 
 def vote_network(beta: Tensor, clip: float, certainty: float) -> Parameters:

@@ -13,6 +13,7 @@ from pipeline.config import Config, Count, Positive
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
 from pipeline.data.threat import Threat
+from pipeline.defenses.decision import at_public_cut
 from pipeline.defenses.privacy import (
     NoisySteps,
     PrivacyBudget,
@@ -21,7 +22,6 @@ from pipeline.defenses.privacy import (
     fit_private,
     guarantee_for,
 )
-from pipeline.defenses.decision import at_public_cut
 from pipeline.defenses.undefended import architecture_for
 from pipeline.models.networks import Networks
 from pipeline.models.training import Batch

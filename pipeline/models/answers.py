@@ -71,8 +71,5 @@ def clean_metrics(margins: Array, y: Array, cut: Array | float = 0.0) -> dict[st
     answer, score = predicted(margins[0], y), disease_score(margins[0], y, cut)
     chosen = ("accuracy", "balanced_accuracy", "sensitivity", "specificity")
     figures = {name: rates.classification(answer, y)[name] for name in chosen}
-    figures |= {
-        "auroc": rates.auroc(score, y),
-        "brier": rates.brier(logistic(score), y),
-    }
+    figures |= {"auroc": rates.auroc(score, y), "brier": rates.brier(logistic(score), y)}
     return {name: round(float(value), 4) for name, value in figures.items()}

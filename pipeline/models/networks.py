@@ -38,11 +38,11 @@ class Networks:
     parameters: Parameters
     labels: tuple[str, ...]
     facts: dict[str, Any] = field(default_factory=dict)
-    cut: Tensor = None  # type: ignore[assignment]  # zeros by default, which M is known for
+    cut: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.float64))  # all zero
 
     def __post_init__(self) -> None:
         """Without a cut they decide at log-odds of 0."""
-        if self.cut is None:
+        if not len(self.cut):
             object.__setattr__(self, "cut", torch.zeros(self.size, dtype=torch.float64))
 
     @property

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 from torch import Tensor
 
@@ -49,7 +49,7 @@ class Population(Protocol):
     def __call__(self, x: Tensor) -> Tensor:
         """Logits (..., M, B, C) of events (..., M, B, *event) in clinical units, NaN = missing."""
 
-    def decide_at(self, cut: Tensor) -> "Population":
+    def decide_at(self, cut: Tensor) -> Self:
         """The same models of two classes, calling ill from other log-odds (M,) on."""
 
     def select(self, members: Tensor) -> "Population":

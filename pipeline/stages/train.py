@@ -8,7 +8,7 @@ Writes:   artifacts/<stage>/: population.safetensors, population.json, metrics.j
 import sys
 
 from pipeline.config import BASELINE, Config
-from pipeline.defenses import train_reported
+from pipeline.defenses.trained import train_reported
 from pipeline.files import folder, write_json
 from pipeline.models.answers import clean_metrics
 from pipeline.models.out_of_fold import cuts_out_of_fold, margins_out_of_fold

@@ -73,11 +73,7 @@ def bounded_mean(
 
 
 def paired_difference(
-    a: Array,
-    b: Array,
-    weights: Array,
-    confidence: float = 0.95,
-    where: Array | None = None,
+    a: Array, b: Array, weights: Array, confidence: float = 0.95, where: Array | None = None
 ) -> dict[str, float]:
     """Mean of a - b over the same patients, its interval, and the least difference that would show.
 

@@ -9,8 +9,8 @@ from pipeline.attacks.evasion.gradient import pgd
 from pipeline.config import TrainConfig
 from pipeline.data.schema import Dataset, Schema
 from pipeline.data.threat import Threat
-from pipeline.defenses import train
 from pipeline.defenses.adversarial import attack_part_of_batch
+from pipeline.defenses.trained import train
 from pipeline.files import BadInput
 from pipeline.models.answers import margin
 from pipeline.models.training import Batch

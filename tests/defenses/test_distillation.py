@@ -5,7 +5,7 @@ import torch
 
 import tiny
 from pipeline.attacks.evasion.gradient import pgd
-from pipeline.defenses import train
+from pipeline.defenses.trained import train
 from pipeline.models.answers import margin
 from pipeline.models.training import Batch, fit
 

@@ -11,7 +11,6 @@ from scipy.special import expit
 import tiny
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset, Schema
-from pipeline.defenses import train
 from pipeline.defenses.partition import (
     SLACK,
     certified_records,
@@ -21,6 +20,7 @@ from pipeline.defenses.partition import (
     vote_network,
     votes,
 )
+from pipeline.defenses.trained import train
 from pipeline.files import BadInput
 from pipeline.models.answers import margin
 from pipeline.models.mlp import perceptron

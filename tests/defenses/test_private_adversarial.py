@@ -7,10 +7,10 @@ import tiny
 from pipeline.attacks.evasion import evasion_attack
 from pipeline.config import ModelConfig
 from pipeline.data.plan import Plan
-from pipeline.defenses import train
 from pipeline.defenses.adversarial import attack_part_of_batch
 from pipeline.defenses.privacy import NoisySteps, clipped_sum, fit_private
 from pipeline.defenses.private_adversarial import attack_each_record
+from pipeline.defenses.trained import train
 from pipeline.files import BadInput
 from pipeline.models.answers import margin
 from pipeline.models.mlp import Architecture, initialise

@@ -10,7 +10,7 @@ import yaml
 from pipeline import params
 from pipeline.attacks.evasion import attackers_of
 from pipeline.config import AuditConfig, Config
-from pipeline.defenses import train
+from pipeline.defenses.trained import train
 from pipeline.risks.evasion.measure.attackers import ADDED, TRANSFER
 from pipeline.risks.evasion.measure.examination import Examination
 from pipeline.standards import describe_threat

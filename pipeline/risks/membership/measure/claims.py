@@ -12,7 +12,7 @@ from pipeline.attacks.membership import recorded_log_odds
 from pipeline.config import Config
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
-from pipeline.defenses import train
+from pipeline.defenses.trained import train
 from pipeline.files import FailedCheck
 from pipeline.models.population import Population
 from pipeline.risks.membership.measure.settings import MembershipSettings

@@ -18,7 +18,7 @@ from pipeline.attacks.membership import MEMBERSHIP, blind, signals
 from pipeline.config import Config
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
-from pipeline.defenses import train
+from pipeline.defenses.trained import train
 from pipeline.files import read_json, write_json
 from pipeline.models.population import Population
 from pipeline.risks.membership.measure.claims import audited_claim

@@ -19,7 +19,7 @@ from pipeline.artifact import read_artifact, write_artifact
 from pipeline.config import BASELINE, Config
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
-from pipeline.defenses import train
+from pipeline.defenses.trained import train
 from pipeline.models.population import Networks, networks_of
 from pipeline.risks.poisoning.measure.filters import (
     FILTERS,

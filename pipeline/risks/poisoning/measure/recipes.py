@@ -20,7 +20,7 @@ from pipeline.config import BASELINE, Config
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
 from pipeline.data.threat import Threat
-from pipeline.defenses import train
+from pipeline.defenses.trained import train
 from pipeline.files import BadInput
 from pipeline.models.answers import margin
 from pipeline.models.networks import Networks
@@ -136,7 +136,8 @@ def craft_poison(dataset: Dataset, plan: Plan, cfg: Config) -> CraftedPoison:
 def _targets(dataset: Dataset, plan: Plan, cfg: Config, generator: torch.Generator) -> Tensor:
     """Ill patients, at random, as many in each fold, whom undefended models always call ill."""
     margins = held_out_margins(
-        networks_of(train(BASELINE, dataset, plan, cfg)), dataset.x, dataset.y, plan, 1)[0]
+        networks_of(train(BASELINE, dataset, plan, cfg)), dataset.x, dataset.y, plan, 1
+    )[0]
     right = torch.zeros(len(dataset.y), dtype=torch.bool)
     right[OutOfFold(plan, [0.0]).patients] = (margins > 0).all(0)
     possible = (right & (dataset.y == 1)).nonzero()[:, 0]

@@ -18,7 +18,7 @@ from pipeline.config import BASELINE, Config
 from pipeline.data.plan import Plan, rectangle
 from pipeline.data.schema import Dataset
 from pipeline.data.threat import Threat
-from pipeline.defenses import train
+from pipeline.defenses.trained import train
 from pipeline.models.answers import margin
 from pipeline.models.networks import Networks
 from pipeline.models.population import networks_of

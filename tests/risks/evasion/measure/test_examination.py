@@ -15,7 +15,7 @@ from pipeline import params
 from pipeline.attacks.evasion import EVASION
 from pipeline.data.plan import Plan
 from pipeline.data.threat import Threat
-from pipeline.defenses import train
+from pipeline.defenses.trained import train
 from pipeline.files import BadInput
 from pipeline.models.answers import disease_probability, margin
 from pipeline.models.out_of_fold import margins_out_of_fold

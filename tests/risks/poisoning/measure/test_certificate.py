@@ -5,8 +5,8 @@ import pytest
 import torch
 
 import tiny
-from pipeline.defenses import train
 from pipeline.defenses.partition import certified_records
+from pipeline.defenses.trained import train
 from pipeline.models.out_of_fold import margins_out_of_fold
 from pipeline.risks.poisoning.certificate_tables import certificate_table
 from pipeline.risks.poisoning.measure.certificate import CERTIFICATE, Certificate, certify

@@ -9,7 +9,7 @@ import yaml
 
 import tiny
 from pipeline import params
-from pipeline.defenses import train
+from pipeline.defenses.trained import train
 from pipeline.files import BadInput
 from pipeline.risks.poisoning.measure.filtering import (
     FIELDS,

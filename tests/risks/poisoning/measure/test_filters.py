@@ -11,7 +11,7 @@ from pipeline.attacks.surrogate import train_linear_surrogate
 from pipeline.config import ModelConfig
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
-from pipeline.defenses import train
+from pipeline.defenses.trained import train
 from pipeline.models.mlp import as_module
 from pipeline.risks.poisoning.measure import filters
 from pipeline.risks.poisoning.measure.filters import (

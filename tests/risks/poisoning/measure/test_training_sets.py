@@ -6,7 +6,8 @@ import torch
 import tiny
 from pipeline.attacks.poisoning import Poison
 from pipeline.config import TrainConfig
-from pipeline.defenses import DEFENSES, train
+from pipeline.defenses import DEFENSES
+from pipeline.defenses.trained import train
 from pipeline.models.training import shuffled
 from pipeline.params import configured
 from pipeline.risks.poisoning.measure.training_sets import (

@@ -1,0 +1,47 @@
+"""Logistic regression: what a network has to be better than, and what a clinic can read."""
+
+import torch
+
+from pipeline.config import Config, Positive
+from pipeline.data.plan import Plan
+from pipeline.data.schema import Dataset
+from pipeline.files import BadInput
+from pipeline.models.logistic import logistic_regression
+from pipeline.models.mlp import linear
+from pipeline.models.networks import Networks, fitted_preprocessing, standardise
+
+
+def logistic(dataset: Dataset, plan: Plan, cfg: Config, *, ridge: Positive) -> Networks:
+    """Logistic regression of standardised measurements, each member fitted to the end.
+
+    Args:
+        dataset: the records, of two classes.
+        plan: who trains.
+        cfg: not read; a linear model has no shape to choose.
+        ridge: penalty on half the squared coefficients, but not on the intercept.
+
+    Returns:
+        linear networks, with logits (0, log-odds).
+
+    Raises:
+        BadInput: there are more than two classes.
+    """
+    classes = len(dataset.schema.classes)
+    if classes != 2:
+        raise BadInput(f"logistic: answers about one disease, but there are {classes} classes")
+    preprocessing = fitted_preprocessing(dataset.x, plan.train)
+    exact = {name: value.double() for name, value in preprocessing.items()}
+    z = standardise(dataset.x.double().expand(plan.size, -1, -1), exact)
+    inputs = torch.cat([z, torch.ones_like(z[..., :1])], -1).numpy()
+    penalty = torch.full((z.shape[-1] + 1,), ridge, dtype=torch.float64)
+    penalty[-1] = 0
+    y = dataset.y.double().numpy()
+    beta = torch.stack(
+        [
+            torch.from_numpy(logistic_regression(rows[who], y[who], penalty.numpy()))
+            for rows, who in zip(inputs, plan.train.numpy(), strict=True)
+        ]
+    )
+    for_ill = torch.stack([torch.zeros_like(beta), beta], -1).float()  # (M, D + 1, 2)
+    parameters = {"weight0": for_ill[:, :-1].contiguous(), "bias0": for_ill[:, -1:].contiguous()}
+    return Networks(linear(z.shape[-1], 2, []), preprocessing, parameters, plan.labels)

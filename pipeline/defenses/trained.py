@@ -1,0 +1,46 @@
+"""Recipes run as they are configured, and models that decide."""
+
+from pipeline.config import Config
+from pipeline.data.plan import Plan
+from pipeline.data.schema import Dataset
+from pipeline.defenses import DEFENSES
+from pipeline.defenses.decision import DECISION, decided, out_of_sample
+from pipeline.models.population import Population
+from pipeline.validation import check_options
+
+
+def train(name: str, dataset: Dataset, plan: Plan, cfg: Config) -> Population:
+    """Trains the defense `name` with the options that `cfg` holds for it.
+
+    Each model decides at a cut that is chosen on its own scores of its training rows, which is what
+    hundreds of models can afford; `train_reported` does better. A recipe that decides for itself
+    is left alone.
+
+    Raises:
+        BadInput: an option does not fit the recipe.
+    """
+    population = _undecided(name, dataset, plan, cfg)
+    if DECISION in population.facts:
+        return population
+    return decided(population, dataset, plan, cfg.decision)
+
+
+def train_reported(name: str, dataset: Dataset, plan: Plan, cfg: Config) -> Population:
+    """`train`, but that others choose each model's cut: models of folds of its training rows.
+
+    So what is reported and released stands among patients whom it has not seen where the rule says.
+    """
+    population = _undecided(name, dataset, plan, cfg)
+    if DECISION in population.facts:
+        return population
+    if cfg.decision.rule == "threshold":
+        return decided(population, dataset, plan, cfg.decision)
+    folds, pairs = plan.inner()
+    inner = _undecided(name, dataset, folds, cfg) if len(pairs) else population.select(pairs[:, 0])
+    unseen = out_of_sample(population, inner, pairs, dataset, plan)
+    return decided(population, dataset, plan, cfg.decision, unseen)
+
+
+def _undecided(name: str, dataset: Dataset, plan: Plan, cfg: Config) -> Population:
+    recipe = DEFENSES[name]
+    return recipe(dataset, plan, cfg, **check_options(recipe, cfg.defenses[name], name))
