@@ -1,4 +1,4 @@
-"""The release model as an MLflow model: raw clinical records in, probabilities out.
+"""The release model as an MLflow model: raw clinical records in, probabilities and a decision out.
 
 MLflow stores this file as the model's code ("models from code") and runs it where the model is
 loaded.
@@ -21,7 +21,10 @@ from pipeline.config import FeatureConfig
 from pipeline.data.schema import Schema, load_schema
 from pipeline.data.tabular import checked_values
 from pipeline.files import BadInput
+from pipeline.models.answers import log_odds, logistic
 from pipeline.models.networks import Networks
+
+DECISION = "decision"  # the column of the class that the model decides for
 
 
 def signature(schema: Schema) -> ModelSignature:
@@ -29,12 +32,11 @@ def signature(schema: Schema) -> ModelSignature:
 
     Every column is required, every value may be missing. The columns are of any type, because
     MLflow would refuse whole numbers in a column of doubles, and a column of a CSV holds those as
-    soon as no value is missing. `probabilities` checks the values.
+    soon as no value is missing. `answers` checks the values.
     """
     into = [ColSpec(AnyType(), name) for name in schema.names]
-    return ModelSignature(
-        Columns(into), Columns([ColSpec(DataType.double, name) for name in schema.classes])
-    )
+    out = [ColSpec(DataType.double, name) for name in schema.classes]
+    return ModelSignature(Columns(into), Columns([*out, ColSpec(DataType.string, DECISION)]))
 
 
 def input_example(schema: Schema) -> pd.DataFrame:
@@ -54,7 +56,7 @@ def _usual(feature: FeatureConfig) -> float | int:
     return int(value) if feature.kind == "integer" else value
 
 
-def probabilities(population: Networks, schema: Schema, records: pd.DataFrame) -> pd.DataFrame:
+def answers(population: Networks, schema: Schema, records: pd.DataFrame) -> pd.DataFrame:
     """What a population of one says of raw records: taken as float32, answered in float64.
 
     Args:
@@ -64,7 +66,8 @@ def probabilities(population: Networks, schema: Schema, records: pd.DataFrame) -
             missing value is NaN, None or the schema's missing code.
 
     Returns:
-        one column per class, rows as given, each adding up to 1.
+        rows as given: one column per class, which add up to 1, and the class that the model decides
+        for, by its own threshold.
 
     Raises:
         BadInput: a value is no number, is outside the plausible range, or not a whole number where
@@ -73,9 +76,11 @@ def probabilities(population: Networks, schema: Schema, records: pd.DataFrame) -
     """
     values = np.stack([_numbers(records[name], name) for name in schema.names], 1)
     x = torch.from_numpy(checked_values(values, schema, "records", first_line=0).astype(np.float32))
-    with torch.no_grad():
-        answer = torch.softmax(population.double()(x[None].double())[0], -1).numpy()
-    return pd.DataFrame(answer, columns=list(schema.classes), index=records.index)
+    ill = log_odds(population, x[None])[0].numpy()
+    healthy, called = schema.classes
+    chances = {healthy: logistic(-ill), called: logistic(ill)}
+    decided = np.where(ill > float(population.cut[0]), called, healthy)
+    return pd.DataFrame({**chances, DECISION: decided}, index=records.index)
 
 
 def _numbers(cells: pd.Series, name: str) -> np.ndarray[Any, np.dtype[np.float64]]:
@@ -89,7 +94,7 @@ def _numbers(cells: pd.Series, name: str) -> np.ndarray[Any, np.dtype[np.float64
 
 
 class ReleaseModel(mlflow.pyfunc.PythonModel):
-    """Loads weights (safetensors) and schema (JSON) and answers with `probabilities`."""
+    """Loads weights (safetensors) and schema (JSON) and gives `answers`."""
 
     def load_context(self, context: Any) -> None:
         """Reads the folder that was logged beside this code."""
@@ -99,8 +104,8 @@ class ReleaseModel(mlflow.pyfunc.PythonModel):
     def predict(
         self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> pd.DataFrame:
-        """Probabilities of each class for a data frame of raw records."""
-        return probabilities(self.population, self.schema, model_input)
+        """Probabilities and decisions for a data frame of raw records."""
+        return answers(self.population, self.schema, model_input)
 
 
 mlflow.models.set_model(ReleaseModel())
