@@ -49,8 +49,8 @@ lint: setup  ## style, types, and the floors of the house
 params: setup  ## write params.yaml from conf/
 	@python -m pipeline.params
 
-same: setup  ## prove that results did not change: make same BASE=<commit> [OVERRIDES=experiment=smoke]
-	@python -m benchmarks.same "$(BASE)" $(OVERRIDES)
+same: setup  ## prove that results did not change: make same BASE=<commit or folder> [TOLERANCE=1e-6] [OVERRIDES=experiment=smoke]
+	@python -m benchmarks.same "$(BASE)" $(if $(TOLERANCE),--tolerance=$(TOLERANCE)) $(OVERRIDES)
 
 ui: setup  ## open MLflow's view on http://127.0.0.1:5000
 	@mlflow server --host 127.0.0.1 --port 5000 --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///$(CURDIR)/mlflow.db}"

@@ -29,7 +29,7 @@ from pipeline.risks.inversion.measure.guesses import guess_measurements
 from pipeline.risks.membership import tables as membership
 from pipeline.risks.membership.measure.shadows import infer_members, train_halves
 from pipeline.risks.risk import Context, Sources
-from pipeline.seeds import MEMBERSHIP_HALVES
+from pipeline.seeds import Stream, of
 from pipeline.statistics.separation import auroc
 
 SHADOWS, EPOCHS = 128, 100
@@ -169,9 +169,8 @@ def leaks_table(entries: list[dict[str, Any]]) -> str:
 
 
 def _halves(problem: Problem) -> Plan:
-    return Plan.random_halves(
-        len(problem.recorded.y), models=SHADOWS, seed=problem.cfg.seed + MEMBERSHIP_HALVES
-    )
+    seed = of(Stream.MEMBERSHIP_HALVES, problem.cfg.seed)
+    return Plan.random_halves(len(problem.recorded.y), models=SHADOWS, seed=seed)
 
 
 def _on_others(population: Population, dataset: Dataset, plan: Plan) -> float:

@@ -1,16 +1,19 @@
 """Whether two versions give the same results on this machine: `make same BASE=<commit>`.
 
-Bytes differ between processors, so a committed list of digests would not do: the old commit and the
-work tree are both run here, each as a clone with a DVC cache of its own, and every result file of
-one is held against that of the other. A clone of a commit that ran to its end stays under `.same/`
-and is not run again.
+Bytes differ between makers of processors, so a committed list of digests would not do: the old
+commit and the work tree are both run here, each as a clone with a DVC cache of its own, and every
+result file of one is held against that of the other. A clone of a commit that ran to its end stays
+under `.same/` and is not run again. BASE may also be a folder of results, such as `artifacts` of
+another machine.
 
-    python -m benchmarks.same BASE [override ...]
+    python -m benchmarks.same BASE [--tolerance=NUMBER] [override ...]
 
 Exit status 0 where every file is the same bytes, here or under another name; 1 where any differs or
 is missing, 2 where a run fails. A file whose bytes differ is opened: tables, tensors and JSON say
 where and by how much their figures differ, so that new digits, columns or metadata are told from
-new results.
+new results. With a tolerance files pass whose figures differ by no more, absolutely below 1 and
+relative to the larger above, and the words around them not at all; pictures, which are drawn from
+tables, are named and pass.
 """
 
 import hashlib
@@ -32,20 +35,44 @@ ROOT = Path(__file__).parents[1]
 PLACE = ROOT / ".same"
 DONE = ".ran-to-its-end"
 RESULTS = "artifacts"
+TOLERANCE = "--tolerance="
+PASSES = ("moved", "within", "drawn")
+PICTURES = (".png", ".svg")
+NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
 
 
 def main() -> None:
-    base, *overrides = sys.argv[1:] or [""]
+    base, *overrides = [one for one in sys.argv[1:] if not one.startswith(TOLERANCE)] or [""]
+    tolerance = _tolerance(sys.argv[1:])
     sha = _git("rev-parse", "--verify", "--quiet", f"{base}^{{commit}}")
-    if not base or not sha:
-        print(f"error: BASE: {base!r} is no commit here; give one, as in `make same BASE=HEAD`")
+    if base and Path(base).is_dir():
+        old, name = Path(base), base
+    elif base and sha:
+        old, name = run_commit(sha, overrides) / RESULTS, sha[:10]
+    else:
+        print(
+            f"error: BASE: {base!r} is no commit here and no folder; give one, as in "
+            "`make same BASE=HEAD`"
+        )
         raise SystemExit(2)
-    old, new = run_commit(sha, overrides), run_tree(overrides)
-    report = list(compare(old / RESULTS, new / RESULTS))
-    print(
-        "\n".join(report) or f"the same: every file of {RESULTS}/ as at {sha[:10]}, byte for byte"
-    )
-    raise SystemExit(0 if all(line.startswith("moved") for line in report) else 1)
+    report = list(compare(old, run_tree(overrides) / RESULTS, tolerance))
+    print("\n".join(report) or f"the same: every file of {RESULTS}/ as at {name}, byte for byte")
+    raise SystemExit(0 if all(line.startswith(PASSES) for line in report) else 1)
+
+
+def _tolerance(arguments: list[str]) -> float | None:
+    """By how much figures may differ; None = not at all."""
+    given = [one.removeprefix(TOLERANCE) for one in arguments if one.startswith(TOLERANCE)]
+    if not given:
+        return None
+    try:
+        tolerance = float(given[-1])
+    except ValueError:
+        tolerance = math.nan
+    if not 0 <= tolerance < math.inf:
+        print(f"error: TOLERANCE: {given[-1]!r} is no number of at least 0, such as 1e-6")
+        raise SystemExit(2)
+    return tolerance
 
 
 def run_commit(sha: str, overrides: list[str]) -> Path:
@@ -106,8 +133,14 @@ def _git(*arguments: str) -> str:
     ).stdout.strip()
 
 
-def compare(old: Path, new: Path) -> Iterator[str]:
-    """A line for each file that is missing on one side, or differs: then with what differs."""
+def compare(old: Path, new: Path, tolerance: float | None = None) -> Iterator[str]:
+    """A line for each file that is missing on one side, or differs: then with what differs.
+
+    Args:
+        old: folder of results.
+        new: likewise.
+        tolerance: figures that differ by no more are `within` it; None = bytes decide.
+    """
     before, after = (
         {path.relative_to(side).as_posix() for path in side.rglob("*") if path.is_file()}
         for side in (old, new)
@@ -123,7 +156,12 @@ def compare(old: Path, new: Path) -> Iterator[str]:
     yield from (f"new      {name}" for name in added if name not in moved.values())
     for name in sorted(before & after):
         if (old / name).read_bytes() != (new / name).read_bytes():
-            yield f"differs  {name}: {difference(old / name, new / name)}"
+            largest, said = difference(old / name, new / name, floor=tolerance is not None)
+            verdict = "differs"
+            if tolerance is not None:
+                verdict = "within " if largest <= tolerance else verdict
+                verdict = "drawn  " if name.endswith(PICTURES) else verdict
+            yield f"{verdict}  {name}: {said}"
 
 
 def _digest(path: Path) -> str:
@@ -138,38 +176,49 @@ def _moved(gone: dict[str, str], added: dict[str, str]) -> dict[str, str]:
     return {name: places[digest].pop(0) for name, digest in gone.items() if places.get(digest)}
 
 
-def difference(old: Path, new: Path) -> str:
-    """What differs between two files of one name, in one line."""
+def difference(old: Path, new: Path, *, floor: bool = False) -> tuple[float, str]:
+    """By how much figures of two files of one name differ at most, and what differs, in one line.
+
+    With `floor` a figure below 1 differs absolutely.
+    """
     reader = READERS.get(old.suffix)
     if reader is None:
-        return "bytes"
+        return math.inf, "bytes"
     one, other = reader(old), reader(new)
     if gone := [key for key in one if key not in other]:
-        return f"no more {', '.join(gone[:5])}"
+        return math.inf, f"no more {', '.join(gone[:5])}"
     if added := [key for key in other if key not in one]:
-        return f"now also {', '.join(added[:5])}"
-    apart = {key: _distance(one[key], other[key]) for key in one}
+        return math.inf, f"now also {', '.join(added[:5])}"
+    least = 1.0 if floor else 1e-300
+    apart = {key: _distance(one[key], other[key], least) for key in one}
     largest = max(apart, key=lambda key: apart[key], default="")
     if not largest or apart[largest] == 0:
-        return "equal figures, other bytes" + (
-            "" if list(one) == list(other) else " (another order)"
-        )
+        order = "" if list(one) == list(other) else " (another order)"
+        return 0.0, f"equal figures, other bytes{order}"
     count = sum(distance > 0 for distance in apart.values())
-    return f"{count} of {len(apart)} parts; most in {largest}, by {apart[largest]:.3g}"
+    said = f"{count} of {len(apart)} parts; most in {largest}, by {apart[largest]:.3g}"
+    return apart[largest], said
 
 
-def _distance(one: Any, other: Any) -> float:
-    """The largest difference relative to the larger figure; infinite where no numbers differ."""
+def _distance(one: Any, other: Any, least: float) -> float:
+    """The largest difference relative to the larger figure, or to `least` where that is larger.
+
+    Infinite where something else than a number differs. Text is compared with the numbers in it.
+    """
     one, other = np.asarray(one), np.asarray(other)
     if one.shape != other.shape:
         return math.inf
     if one.dtype.kind not in "biuf" or other.dtype.kind not in "biuf":
-        same = [str(value) for value in one.ravel()] == [str(value) for value in other.ravel()]
-        return 0.0 if same else math.inf
+        texts = ["\n".join(map(str, side.ravel())) for side in (one, other)]
+        if texts[0] == texts[1]:
+            return 0.0
+        if NUMBER.sub("#", texts[0]) != NUMBER.sub("#", texts[1]):
+            return math.inf
+        one, other = (np.array([float(found) for found in NUMBER.findall(text)]) for text in texts)
     one, other = one.astype(float), other.astype(float)
     equal = (one == other) | (np.isnan(one) & np.isnan(other))
     with np.errstate(invalid="ignore"):
-        largest = np.maximum(np.maximum(np.abs(one), np.abs(other)), 1e-300)
+        largest = np.maximum(np.maximum(np.abs(one), np.abs(other)), least)
         relative = np.nan_to_num(np.abs(one - other) / largest, nan=math.inf, posinf=math.inf)
     return float(np.where(equal, 0.0, relative).max(initial=0.0))
 

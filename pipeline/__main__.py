@@ -13,6 +13,10 @@ import os
 import sys
 from typing import Any, NoReturn
 
+from pipeline.kernels import fix_kernels
+
+fix_kernels()  # before torch and NumPy, which look at the processor once
+
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf

@@ -1,67 +1,102 @@
-"""Where every stream of random numbers starts: all that is ever added to a seed, in one table.
+"""Where every stream of random numbers starts: one registry of streams, and one function.
 
-A stream is what one generator draws. It starts at the configured seed, or at that of a model, plus
-the number of the stream. Generators of one kind that start at the same number draw the same
-numbers: `tests/test_seeds.py` lists the starts of the default configuration and those that meet.
-Models that are compared with each other share a seed on purpose: epsilons of the frontier, doses of
-poison, teacher and student, the parts that a filter trains on.
+A stream is what one generator draws. It starts at a hash of its name, of a seed and of what else
+tells it apart, so that no two of the default configuration start together
+(`tests/test_seeds.py`). The seed is the configured one, or one that was made from it: models have
+seeds of their own. Models that are compared with each other share a seed on purpose: epsilons of
+the frontier, doses of poison, teacher and student, the parts that a filter trains on, a recipe
+beside the undefended one.
 """
 
-# ---- added to the seed of a model; its initial weights start at the seed itself ----
-BATCHES = 7_919  # the order in which ordinary training takes its records
-POISSON_DRAW = 15_485_863  # who joins each step of DP-SGD
-DP_NOISE = 32_452_843  # the noise of DP-SGD
-COPY_BATCHES = 15_013  # which answers a stolen copy learns from in each step
-FILTER_FOLDS = 86_028_121  # how a filter against poison cuts a training set into folds
+from enum import StrEnum, unique
+from hashlib import blake2b
+from typing import TYPE_CHECKING
 
-# ---- added to the configured seed ----
-BOOTSTRAP = 0  # which patients a resample draws (NumPy's generator)
-ADVERSARIAL_TRAINING = 0  # random starts of the attacks that a model is trained against
-DIAGNOSTICS = 0  # which records are sampled, and random starts, when gradients are checked
-MEMBERSHIP_NOISE = 0  # the noisy copies of a record whose labels are asked for
-INVERSION_HALVES = 0  # from which half of the records a guess of the other is learned
-COPIES = 0  # the seed of every stolen copy: attackers differ by what they are told
-EVASION_BY_COPIES = 0  # random starts of the attack on a stolen copy
-MEMBERSHIP_HALVES = 104_729  # whom models of membership, inversion and frontier train on
-CANARIES = 1_299_709  # the values of canaries, and which run each of them joins
-POISONERS = 32_452_867  # whose records are poisoned, and who is named
-THEFT_HALVES = 15_487_469  # whom each victim of theft trains on
-THEFT_INPUTS = 15_487_469  # the uniform records on which copies and victims are compared
-THEFT_NOISE = 15_487_469  # the secret key of a noisy API: it is hashed, no generator starts at it
-THEFT_TESTS = 15_487_470  # who of the others is tested, and who belongs to the attacker
-FILTER_TIES = 122_949_823  # the order of equally suspicious records
+import numpy as np
 
-COMPANION = 7_000  # between the seeds of models that stand behind one API and answer together
+if TYPE_CHECKING:
+    import torch
 
 
-def of_partition(seed: int, repetition: int) -> int:
-    """The cut into folds of one repetition: 32 bits for scikit-learn, as a date is a seed too."""
-    return (seed * 1_000 + repetition) % 2**32
+@unique
+class Stream(StrEnum):
+    """What is drawn, or whose seeds are made."""
+
+    # ---- of the configured seed ----
+    PARTITION = "partition"  # the cut into folds of each repetition
+    CROSS_VALIDATION = "cross-validation"  # the seed of each of its models
+    MEMBERSHIP_HALVES = "halves for membership"  # also of inversion and frontier
+    CANARY_RUNS = "runs with canaries"  # which run each canary joins
+    CANARIES = "canaries"  # their values
+    THEFT_HALVES = "halves for theft"  # whom each victim trains on
+    THEFT_TESTS = "tests of theft"  # who of the others is tested, and who is the attacker's own
+    THEFT_INPUTS = "inputs of theft"  # the uniform records on which copies and victims are compared
+    THEFT_NOISE = "noise of an API"  # its secret key
+    PROPOSALS = "proposals"  # the records that a thief proposes in each round
+    COPIES = "copies"  # the seed of every stolen copy: attackers differ by what they are told
+    EVASION = "evasion"  # the random choices of each attack of the suite
+    EVASION_BY_COPIES = "evasion by copies"  # random starts of the attack on a stolen copy
+    DIAGNOSTICS = "diagnostics"  # sampled records, and random starts, when gradients are checked
+    MEMBERSHIP_NOISE = "noisy copies"  # of a record, whose labels are asked for
+    INVERSION_HALVES = "halves for inversion"  # from which half a guess of the other is learned
+    POISONERS = "poisoners"  # whose records are poisoned, and who is named
+    FILTER_TIES = "ties"  # the order of equally suspicious records
+    BOOTSTRAP = "bootstrap"  # which patients a resample draws
+
+    # ---- of a seed that was made for halves ----
+    COINS = "coins"  # who trains each model
+    HALF = "half"  # the seed of each model
+
+    # ---- of the seeds of a plan's models ----
+    RELEASE = "release"  # the seed of the release model
+    INNER_FOLD = "inner fold"  # the seed of a model that scores the training rows of two others
+    COMPANION = "companion"  # the seeds of models that stand behind one API and answer together
+    ADVERSARIAL_TRAINING = "adversarial training"  # random starts of the attacks trained against
+
+    # ---- of the seed of one model ----
+    WEIGHTS = "weights"  # as they are before training
+    BATCHES = "batches"  # the order in which ordinary training takes its records
+    POISSON_DRAW = "Poisson draw"  # who joins each step of DP-SGD
+    DP_NOISE = "noise of DP-SGD"
+    COPY_BATCHES = "batches of a copy"  # which answers it learns from in each step
+    FILTER_FOLDS = "folds of a filter"  # how it cuts a training set
 
 
-def of_folds(seed: int) -> int:
-    """The seed of the first model of a cross-validation; the next models follow."""
-    return seed * 1_000_003
+def of(stream: Stream, seed: int, *numbers: int) -> int:
+    """Where a stream starts: the first 63 bits of BLAKE2b over its name, the seed and the numbers.
 
+    Args:
+        stream: what is drawn.
+        seed: any whole number: a date, or another start.
+        *numbers: what else tells it apart, such as the row of a model or the number of a round.
 
-def of_inner_folds(one: int, other: int) -> int:
-    """The seed of a model that scores the training rows of two others, given theirs."""
-    return (one * 48_611 + other) % 2**53 + 200_003
-
-
-def of_halves(seed: int) -> int:
-    """The seed of the first model that trains on a random half, given where its coins start.
-
-    The next models follow; they are others than those of a cross-validation.
+    Returns:
+        in 0 ... 2^63 - 1, so that a tensor of int64 holds it. Torch's generator on a CPU starts at
+            its last 32 bits.
     """
-    return (seed + 1) * 1_000_003 + 500_000
+    written = "/".join([stream, *(str(int(number)) for number in (seed, *numbers))])
+    return int.from_bytes(blake2b(written.encode(), digest_size=8).digest()) >> 1
 
 
-def of_attack(seed: int, number: int) -> int:
-    """The random choices of an evasion attack, by its place in the suite."""
-    return seed * 1_000 + number
+def of_each(stream: Stream, seed: int, count: int) -> "torch.Tensor":
+    """(count,) int64: the seeds of so many models, each by its place."""
+    import torch
+
+    return torch.tensor([of(stream, seed, place) for place in range(count)])
 
 
-def of_proposals(seed: int, number: int) -> int:
-    """The records that a thief proposes in each round."""
-    return seed * 1_000 + number
+def generator(stream: Stream, seed: int, *numbers: int) -> "torch.Generator":
+    """Torch's generator at the start of a stream."""
+    import torch
+
+    return torch.Generator().manual_seed(of(stream, seed, *numbers))
+
+
+def numpy_generator(stream: Stream, seed: int, *numbers: int) -> np.random.Generator:
+    """NumPy's generator at the start of a stream."""
+    return np.random.default_rng(of(stream, seed, *numbers))
+
+
+def random_state(stream: Stream, seed: int, *numbers: int) -> int:
+    """The start of a stream for scikit-learn, which takes 32 bits."""
+    return of(stream, seed, *numbers) % 2**32

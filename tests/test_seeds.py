@@ -1,110 +1,103 @@
-"""Streams of random numbers: which start at the same number, and no offset stands elsewhere.
+"""Streams of random numbers: none meet, those that are compared share one, no other place starts.
 
-A known collision is listed below until the streams are parted; a new one fails.
+`drawn` lists what each stream of the default configuration starts at; a stream of the registry that
+it lacks fails. `started` watches a recipe instead of a list.
 """
 
 import ast
-from itertools import combinations
+from dataclasses import replace
+from itertools import pairwise
 
+import numpy as np
 import pytest
+import torch
 import yaml
 
 import tiny
 from pipeline import params, seeds
+from pipeline.data.plan import Plan
+from pipeline.defenses import train
+from pipeline.models.mlp import Architecture
+from pipeline.risks.frontier.measure.epsilons import Training, at_each_noise, training_numbers
 from pipeline.risks.frontier.measure.settings import FrontierSettings
 from pipeline.risks.membership.measure.settings import MembershipSettings
+from pipeline.risks.poisoning.measure.filters import loss
 from pipeline.risks.theft.measure.settings import TheftSettings
+from pipeline.risks.theft.measure.victims import companions
+from pipeline.seeds import Stream
 
-# Each set: streams that start at the same number with seed 0. The first all start at the seed
-# itself, those of several starts (models, attacks, rounds) with their first one.
-KNOWN = (
-    {
-        "weights of the cross-validation",
-        "evasion attacks",
-        "adversarial training",
-        "diagnostics",
-        "noisy copies for membership",
-        "halves for inversion",
-        "weights of stolen copies",
-        "evasion by stolen copies",
-        "records that a thief proposes",
-    },
-    # Both belong to one experiment, and draw different kinds of numbers.
-    {"coins of the halves for theft", "uniform records for theft"},
-    {"coins of the canaries", "values of the canaries"},
-    # The 25th model of the cross-validation.
-    {"noise of DP-SGD, cross-validation", "choices of the poisoners"},
+OF_A_MODEL = (
+    Stream.WEIGHTS,
+    Stream.BATCHES,
+    Stream.POISSON_DRAW,
+    Stream.DP_NOISE,
+    Stream.FILTER_FOLDS,
 )
+LOW = 2**32  # torch's generator on a CPU reads the last 32 bits of a seed
 
 
-def numbered(first: int, count: int) -> range:
-    return range(first, first + count)
+def halves(stream: Stream, seed: int, count: int) -> Plan:
+    return Plan.random_halves(8, models=count, seed=seeds.of(stream, seed))
 
 
-def of_models(first: int, count: int, what: str) -> dict[str, range]:
-    """What a recipe draws for models whose seeds follow each other."""
-    streams = {
-        "weights": 0,
-        "batches": seeds.BATCHES,
-        "draws of DP-SGD": seeds.POISSON_DRAW,
-        "noise of DP-SGD": seeds.DP_NOISE,
-    }
-    return {f"{name}, {what}": numbered(first + offset, count) for name, offset in streams.items()}
-
-
-def streams(cfg) -> dict[str, range | list[int]]:
-    """By name, where each generator of torch starts."""
+def drawn(cfg) -> dict[tuple[str, ...], list[int]]:
+    """Where each stream of a configuration starts, by its name and by whose it is."""
     seed, theft = cfg.seed, cfg.section(TheftSettings)
     members, frontier = cfg.section(MembershipSettings), cfg.section(FrontierSettings)
-    models = cfg.plan.folds * cfg.plan.seeds + 1
-    halves = {
-        "membership": (seed + seeds.MEMBERSHIP_HALVES, max(members.targets, frontier.targets)),
-        "canaries": (seed + seeds.CANARIES, max(members.runs, frontier.runs)),
-        "theft": (seed + seeds.THEFT_HALVES, theft.victims),
+    y = torch.arange(4 * cfg.plan.folds) % 2
+    cross = Plan.cross_validation(y, folds=cfg.plan.folds, seeds=cfg.plan.seeds, seed=seed)
+    counts = {
+        Stream.MEMBERSHIP_HALVES: max(members.targets, frontier.targets),
+        Stream.CANARY_RUNS: max(members.runs, frontier.runs),
+        Stream.THEFT_HALVES: theft.victims,
     }
-    cross = of_models(seeds.of_folds(seed), models, "cross-validation")
-    found: dict[str, range | list[int]] = {
-        "weights of the cross-validation": cross.pop("weights, cross-validation"),
-        **cross,
-        "folds of the filter": numbered(seeds.of_folds(seed) + seeds.FILTER_FOLDS, models),
+    models = {what: halves(what, seed, count).seeds for what, count in counts.items()}
+    behind = companions(halves(Stream.THEFT_HALVES, seed, theft.victims), theft.ensemble).seeds
+    plans = {Stream.CROSS_VALIDATION: cross.seeds, **models, Stream.THEFT_HALVES: behind}
+    copy = seeds.of(Stream.COPIES, seed)
+    times = {
+        Stream.PARTITION: cfg.plan.seeds,
+        Stream.EVASION: len(cfg.attack),
+        Stream.PROPOSALS: len(theft.budgets),
     }
-    for what, (_, count) in halves.items():
-        found |= of_models(seeds.of_halves(halves[what][0]), count, f"{what} halves")
-    victims = [seeds.of_halves(halves["theft"][0]) + one for one in range(theft.victims)]
-    companions = [
-        one + seeds.COMPANION * place for one in victims for place in range(1, theft.ensemble)
-    ]
-    return {
-        **found,
-        "weights of companions": companions,
-        "batches of companions": [one + seeds.BATCHES for one in companions],
-        "coins of the halves for membership": numbered(halves["membership"][0], 1),
-        "coins of the canaries": numbered(halves["canaries"][0], 1),
-        "values of the canaries": numbered(seed + seeds.CANARIES, 1),
-        "coins of the halves for theft": numbered(halves["theft"][0], 1),
-        "coins of the test patients for theft": numbered(seed + seeds.THEFT_TESTS, 1),
-        "uniform records for theft": numbered(seed + seeds.THEFT_INPUTS, 1),
-        "weights of stolen copies": numbered(seed + seeds.COPIES, 1),
-        "batches of stolen copies": numbered(seed + seeds.COPIES + seeds.COPY_BATCHES, 1),
-        "evasion by stolen copies": numbered(seed + seeds.EVASION_BY_COPIES, 1),
-        "records that a thief proposes": numbered(seeds.of_proposals(seed, 0), len(theft.budgets)),
-        "choices of the poisoners": numbered(seed + seeds.POISONERS, 1),
-        "ties of the filters": numbered(seed + seeds.FILTER_TIES, 1),
-        "evasion attacks": numbered(seeds.of_attack(seed, 0), len(cfg.attack)),
-        "adversarial training": numbered(seed + seeds.ADVERSARIAL_TRAINING, 1),
-        "diagnostics": numbered(seed + seeds.DIAGNOSTICS, 1),
-        "noisy copies for membership": numbered(seed + seeds.MEMBERSHIP_NOISE, 1),
-        "halves for inversion": numbered(seed + seeds.INVERSION_HALVES, 1),
-    }
+    once = (
+        *(Stream.CANARIES, Stream.THEFT_TESTS, Stream.THEFT_INPUTS, Stream.THEFT_NOISE),
+        *(Stream.EVASION_BY_COPIES, Stream.DIAGNOSTICS, Stream.MEMBERSHIP_NOISE),
+        *(Stream.INVERSION_HALVES, Stream.POISONERS, Stream.FILTER_TIES, Stream.BOOTSTRAP),
+    )
+    found = {(stream,): [seeds.of(stream, seed)] for stream in once}
+    for stream, count in times.items():
+        found[stream,] = [seeds.of(stream, seed, number) for number in range(count)]
+    for what, own in plans.items():
+        for stream in OF_A_MODEL:
+            found[stream, what] = [seeds.of(stream, one) for one in own.tolist()]
+        found[Stream.ADVERSARIAL_TRAINING, what] = [
+            seeds.of(Stream.ADVERSARIAL_TRAINING, int(own[0]))
+        ]
+    for what in counts:
+        found[Stream.COINS, what] = [seeds.of(Stream.COINS, seeds.of(what, seed))]
+    for stream in (Stream.WEIGHTS, Stream.COPY_BATCHES):
+        found[stream, Stream.COPIES] = [seeds.of(stream, copy)]
+    return found
 
 
-def meeting(starts) -> set[frozenset[str]]:
-    """Pairs of streams of which two generators start at the same number."""
-    return {
-        frozenset((one, other))
-        for one, other in combinations(starts, 2)
-        if set(starts[one]) & set(starts[other])
-    }
+# Names of seeds, from which the streams above start; nothing is drawn from them.
+ORIGINS = {
+    *(Stream.CROSS_VALIDATION, Stream.MEMBERSHIP_HALVES, Stream.CANARY_RUNS, Stream.THEFT_HALVES),
+    *(Stream.COPIES, Stream.HALF, Stream.RELEASE, Stream.COMPANION),
+}
+
+
+def meeting(starts) -> list[tuple[object, object]]:
+    """Pairs of starts that are one to a generator of 32 bits, within a stream or between two."""
+    owner: dict[int, object] = {}
+    met = []
+    for name, own in starts.items():
+        for start in own:
+            if start % LOW in owner:
+                met.append((owner[start % LOW], name))
+            owner[start % LOW] = name
+    return met
 
 
 @pytest.fixture(scope="module")
@@ -112,67 +105,196 @@ def default():
     return params.parse(yaml.safe_load((tiny.ROOT / "params.yaml").read_text()), "params.yaml")
 
 
-def test_no_streams_meet_but_those_that_are_known_to(default):
-    known = {frozenset(pair) for group in KNOWN for pair in combinations(sorted(group), 2)}
-    assert meeting(streams(default)) == known
+@pytest.fixture
+def started(monkeypatch):
+    """A list that fills with (stream, numbers) of every generator that starts."""
+    found, real = [], seeds.generator
 
+    def watched(stream, *numbers):
+        found.append((stream, *numbers))
+        return real(stream, *numbers)
 
-def test_two_streams_of_one_offset_would_be_found(default, monkeypatch):
-    before = meeting(streams(default))
-    monkeypatch.setattr(seeds, "FILTER_TIES", seeds.MEMBERSHIP_HALVES)
-    new = meeting(streams(default)) - before
-    assert new == {frozenset(("coins of the halves for membership", "ties of the filters"))}
-
-
-@pytest.mark.parametrize("seed", [1, 2, 20_261_126, 2**32 - 1])
-def test_another_seed_has_no_more_collisions_and_fits_a_generator(default, seed):
-    import torch
-
-    starts = streams(default.model_copy(update={"seed": seed}))
-    known = {frozenset(pair) for group in KNOWN for pair in combinations(sorted(group), 2)}
-    assert meeting(starts) <= known
-    for numbers in starts.values():
-        torch.Generator().manual_seed(max(numbers))
-    assert 0 <= seeds.of_partition(seed, default.plan.seeds) < 2**32
-
-
-def shifted(tree: ast.AST) -> list[str]:
-    """Sums and products of a large whole number and something with a seed in its name."""
-    found = []
-    for node in ast.walk(tree):
-        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add | ast.Mult):
-            sides = (node.left, node.right)
-            large = [
-                one.value
-                for one in sides
-                if isinstance(one, ast.Constant) and isinstance(one.value, int) and one.value > 99
-            ]
-            if large and "seed" in ast.unparse(node):
-                found.append(ast.unparse(node))
+    for module in ("mlp", "training"):
+        monkeypatch.setattr(f"pipeline.models.{module}.generator", watched)
+    for module in ("defenses.privacy", "risks.poisoning.measure.filters"):
+        monkeypatch.setattr(f"pipeline.{module}.generator", watched)
     return found
 
 
+def of_stream(stream, found) -> list[tuple[int, ...]]:
+    return [numbers for name, *numbers in found if name == stream]
+
+
+# ---- no two meet ----
+
+
+def test_every_stream_of_the_registry_is_listed(default):
+    assert {name[0] for name in drawn(default)} | ORIGINS == set(Stream)
+    assert not {name[0] for name in drawn(default)} & ORIGINS
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2, 20_261_126, 2**32, 2**63 - 1])
+def test_no_two_streams_of_the_default_configuration_meet(default, seed):
+    starts = drawn(default.model_copy(update={"seed": seed}))
+    assert meeting(starts) == []
+    assert sum(map(len, starts.values())) > 1000
+    assert all(0 <= start < 2**63 for own in starts.values() for start in own)
+
+
+def test_two_streams_that_meet_would_be_found():
+    assert meeting({"one": [1, 2], "other": [3, 2 + LOW]}) == [("one", "other")]
+    assert meeting({"one": [1, 1 + LOW], "other": [3]}) == [("one", "one")]
+
+
+def test_numbers_are_told_apart_by_place_and_size():
+    starts = [
+        seeds.of(Stream.EVASION, 1),
+        seeds.of(Stream.EVASION, 11),
+        seeds.of(Stream.EVASION, 1, 1),
+        seeds.of(Stream.EVASION, 1, 1, 1),
+        seeds.of(Stream.EVASION, 11, 1),
+        seeds.of(Stream.EVASION, 1, 11),
+        seeds.of(Stream.EVASION, -1, 11),
+        seeds.of(Stream.PROPOSALS, 1),
+    ]
+    assert len(set(starts)) == len(starts)
+    assert not any("/" in stream for stream in Stream)
+
+
+def test_a_start_never_changes_and_takes_any_whole_number():
+    """The value is that of `printf weights/0 | b2sum -l 64`."""
+    assert seeds.of(Stream.WEIGHTS, 0) == 0x5F8E_2440_4377_BAB6 >> 1
+    for number in (np.int64(7), torch.tensor(7)):
+        assert seeds.of(Stream.WEIGHTS, number) == seeds.of(Stream.WEIGHTS, 7)
+
+
+def test_neighbouring_seeds_start_far_apart():
+    """Half of the bits differ on average: 31.5, with a standard error of 0.13 over 1000."""
+    starts = [seeds.of(Stream.WEIGHTS, seed) for seed in range(1001)]
+    differ = [(a ^ b).bit_count() for a, b in pairwise(starts)]
+    assert np.mean(differ) == pytest.approx(31.5, abs=0.6)
+
+
+def test_generators_start_where_they_should():
+    start = seeds.of(Stream.CANARIES, 3, 4)
+    assert torch.equal(
+        torch.rand(5, generator=seeds.generator(Stream.CANARIES, 3, 4)),
+        torch.rand(5, generator=torch.Generator().manual_seed(start)),
+    )
+    ours, theirs = seeds.numpy_generator(Stream.CANARIES, 3, 4), np.random.default_rng(start)
+    assert (ours.random(5) == theirs.random(5)).all()
+    assert seeds.random_state(Stream.CANARIES, 3, 4) == start % LOW
+    assert seeds.of_each(Stream.HALF, 3, 5)[4] == seeds.of(Stream.HALF, 3, 4)
+
+
+# ---- those that are compared share a seed ----
+
+
+def test_a_recipe_starts_at_the_weights_of_the_undefended_one(dataset, cfg, started):
+    plan, weights = tiny.plan(dataset), []
+    for name in ("baseline", "dp_train", "adv_train"):
+        started.clear()
+        train(name, dataset, plan, cfg)
+        weights.append(of_stream(Stream.WEIGHTS, started))
+    assert weights[0] == weights[1] == weights[2] == [[seed] for seed in plan.seeds.tolist()]
+
+
+def test_teacher_and_student_share_weights_and_batches(dataset, cfg, started):
+    plan = tiny.plan(dataset)
+    train("distill", dataset, plan, cfg)
+    for stream in (Stream.WEIGHTS, Stream.BATCHES):
+        assert of_stream(stream, started) == 2 * [[seed] for seed in plan.seeds.tolist()]
+
+
+def test_every_epsilon_has_the_same_weights_draws_and_noise(dataset, cfg, started):
+    plan, (_, how) = tiny.plan(dataset), training_numbers(cfg)
+    claims = [{"noise_multiplier": noise} for noise in (2.0, 1.0, 0.0)]
+    training = Training("linear", Architecture("linear", 5, 2, ()), claims, replace(how, steps=2))
+    at_each_noise(training, dataset, plan, "test")
+    for stream in (Stream.WEIGHTS, Stream.POISSON_DRAW, Stream.DP_NOISE):
+        assert of_stream(stream, started) == 3 * [[seed] for seed in plan.seeds.tolist()]
+
+
+def test_the_parts_of_a_filter_share_the_seed_of_their_set(dataset, cfg, started):
+    plan = tiny.plan(dataset, seeds=1)
+    loss(dataset, plan, lambda data, parts: train("baseline", data, parts, cfg), folds=2)
+    once = [[seed] for seed in plan.seeds.tolist()]
+    assert of_stream(Stream.FILTER_FOLDS, started) == once
+    assert of_stream(Stream.BATCHES, started) == [one for one in once for _ in range(2)]
+
+
+# ---- no other place starts a generator ----
+
+STARTS = ("manual_seed", "default_rng", "RandomState", "SeedSequence", "seed_all")
+
+
+def scanned(places=("pipeline", "benchmarks")):
+    for place in places:
+        for path in sorted((tiny.ROOT / place).rglob("*.py")):
+            if path != tiny.ROOT / "pipeline" / "seeds.py":
+                yield path.relative_to(tiny.ROOT).as_posix(), ast.parse(path.read_text())
+
+
+def is_a_seed(node: ast.AST) -> bool:
+    """Whether an operand is a seed itself: `seed`, `cfg.seed`, `plan.seeds[0]`, `int(seed)`."""
+    if isinstance(node, ast.Call):
+        whole = isinstance(node.func, ast.Name) and node.func.id == "int"
+        return whole and any(map(is_a_seed, node.args))
+    if isinstance(node, ast.Subscript):
+        return is_a_seed(node.value)
+    name = node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
+    return name in ("seed", "seeds")
+
+
+def shifted(tree: ast.AST) -> list[str]:
+    """Arithmetic on a seed. The number of repetitions, `plan.seeds` of a configuration, is none."""
+    return [
+        ast.unparse(node)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.BinOp)
+        and not isinstance(node.op, ast.Mod)
+        and (is_a_seed(node.left) or is_a_seed(node.right))
+        and "cfg.plan.seeds" not in ast.unparse(node)
+    ]
+
+
 def test_the_scan_sees_what_it_looks_for():
-    assert shifted(ast.parse("manual_seed(int(seed) + 7_919)")) == ["int(seed) + 7919"]
-    assert shifted(ast.parse("generator(cfg.seed * 1000 + number)")) == ["cfg.seed * 1000"]
-    assert shifted(ast.parse("seed + 1; seed + OFFSET; patients + 1000")) == []
+    for line in ("int(seed) + 7", "cfg.seed * 1000", "plan.seeds[0] + OFFSET", "OFFSET ^ seed"):
+        assert shifted(ast.parse(f"manual_seed({line})")) == [line]
+    assert shifted(ast.parse("of(stream, seed) % 2**32; seeds.of_each(s, 0, 5)")) == []
 
 
-def test_nobody_else_adds_a_number_to_a_seed():
-    found = {}
-    for path in sorted((tiny.ROOT / "pipeline").rglob("*.py")):
-        if path.name != "seeds.py" and (places := shifted(ast.parse(path.read_text()))):
-            found[path.relative_to(tiny.ROOT).as_posix()] = places
-    assert found == {}
+def test_nobody_does_arithmetic_on_a_seed():
+    assert {path: places for path, tree in scanned() if (places := shifted(tree))} == {}
 
 
-def test_no_generator_starts_at_the_configured_seed_without_a_name():
-    """`cfg.seed` alone says nothing of what is drawn; a stream at offset 0 has a name, too."""
-    found = []
-    for path in sorted((tiny.ROOT / "pipeline").rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-                bare = [ast.unparse(one) for one in node.args if ast.unparse(one).endswith(".seed")]
-                if node.func.attr in ("manual_seed", "default_rng") and bare:
-                    found.append((path.name, bare))
+def test_every_generator_of_the_pipeline_starts_in_one_place():
+    found = [
+        (path, ast.unparse(node))
+        for path, tree in scanned(["pipeline"])
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr in STARTS
+    ]
     assert found == []
+
+
+# Who draws from a stream beside another place, and why that is one stream.
+SHARED = {
+    Stream.MEMBERSHIP_HALVES: 2,  # the frontier is read beside the membership of every defense
+    Stream.POISSON_DRAW: 2,  # our engine of DP-SGD and Opacus'
+    Stream.DP_NOISE: 2,
+    Stream.COPIES: 2,  # an attacker, and what diagnoses alone would teach
+}
+
+
+def test_every_stream_has_one_place_that_draws_from_it():
+    used = [
+        node.attr
+        for _, tree in scanned(["pipeline"])
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "Stream"
+    ]
+    counts = {stream: used.count(stream.name) for stream in Stream}
+    assert counts == {stream: SHARED.get(stream, 1) for stream in Stream}

@@ -25,7 +25,8 @@ from pipeline.models.mlp import (
 )
 from pipeline.models.networks import Networks, public_preprocessing, standardise
 from pipeline.models.training import Batch, Draw, Gradient, Preprocessing, fit
-from pipeline.seeds import COPY_BATCHES
+from pipeline.seeds import Stream
+from pipeline.seeds import generator as generator_of
 
 Strategy = Literal["uniform", "marginals", "public", "active"]
 
@@ -121,13 +122,16 @@ KNOWLEDGE: dict[Strategy, str] = {
 
 
 def proposals(
-    strategy: Strategy, schema: Schema, publics: Sequence[Tensor], count: int, seed: int
+    strategy: Strategy,
+    schema: Schema,
+    publics: Sequence[Tensor],
+    count: int,
+    generator: torch.Generator,
 ) -> Tensor:
     """Records for every victim, (V, count, D).
 
     `publics` are the attacker's own records for each, (P_v, D).
     """
-    generator = torch.Generator().manual_seed(seed)
     return torch.stack(
         [STRATEGIES[strategy](schema, records, count, generator) for records in publics]
     )
@@ -314,9 +318,7 @@ def with_replacement(steps: int, batch_size: int) -> Draw:
 
 
 def _uniforms(count: int, seed: int) -> Tensor:
-    return torch.rand(
-        count, generator=torch.Generator().manual_seed(seed + COPY_BATCHES), dtype=torch.float64
-    )
+    return torch.rand(count, generator=generator_of(Stream.COPY_BATCHES, seed), dtype=torch.float64)
 
 
 def steal_linear(oracle: Oracle, schema: Schema, victims: int) -> Networks:

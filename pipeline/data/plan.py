@@ -9,7 +9,7 @@ from torch import Tensor
 
 from pipeline.artifact import read_artifact, write_artifact
 from pipeline.files import BadInput
-from pipeline.seeds import of_folds, of_halves, of_inner_folds, of_partition
+from pipeline.seeds import Stream, generator, of, of_each, random_state
 
 RELEASE = "release"
 
@@ -65,7 +65,7 @@ class Plan:
             )
         held_out, labels = [], []
         for repetition in range(seeds):
-            state = of_partition(seed, repetition)
+            state = random_state(Stream.PARTITION, seed, repetition)
             splitter = StratifiedKFold(folds, shuffle=True, random_state=state)
             for fold, (_, test) in enumerate(splitter.split(np.zeros(len(y)), y.numpy())):
                 row = torch.zeros(len(y), dtype=torch.bool)
@@ -74,9 +74,8 @@ class Plan:
                 labels.append(f"seed{repetition}-fold{fold}")
         table = torch.stack(held_out)
         repetitions = torch.arange(seeds).repeat_interleave(folds)
-        plan = cls(
-            ~table, table, repetitions, of_folds(seed) + torch.arange(len(labels)), tuple(labels)
-        )
+        own = of_each(Stream.CROSS_VALIDATION, seed, len(labels))
+        plan = cls(~table, table, repetitions, own, tuple(labels))
         return plan.with_release() if release else plan
 
     @classmethod
@@ -89,14 +88,14 @@ class Plan:
             seed: of the coins and of the models' own seeds.
             always: the first so many records are trained on by every model, and scored by none.
         """
-        train = torch.rand(models, records, generator=torch.Generator().manual_seed(seed)) < 0.5
+        coins = torch.rand(models, records, generator=generator(Stream.COINS, seed))
+        train = coins < 0.5
         train[:, :always] = True
-        seeds = of_halves(seed) + torch.arange(models)
         return cls(
             train,
             ~train,
             torch.full((models,), -1),
-            seeds,
+            of_each(Stream.HALF, seed, models),
             tuple(f"half{model}" for model in range(models)),
         )
 
@@ -107,7 +106,7 @@ class Plan:
             torch.cat([self.train, everyone]),
             torch.cat([self.held_out, ~everyone]),
             torch.cat([self.repetition, torch.tensor([-1])]),
-            torch.cat([self.seeds, self.seeds.max()[None] + 1]),
+            torch.cat([self.seeds, torch.tensor([of(Stream.RELEASE, *self.seeds.tolist())])]),
             (*self.labels, RELEASE),
         )
 
@@ -138,7 +137,7 @@ class Plan:
                 torch.zeros_like(train),
                 torch.full_like(one, -1),
                 torch.tensor(
-                    [of_inner_folds(*self.seeds[pair].tolist()) for pair in pairs],
+                    [of(Stream.INNER_FOLD, *self.seeds[pair].tolist()) for pair in pairs],
                     dtype=torch.int64,
                 ),
                 tuple(f"{self.labels[a]} and {self.labels[b]}" for a, b in pairs.tolist()),

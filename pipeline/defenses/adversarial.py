@@ -16,7 +16,7 @@ from pipeline.defenses.undefended import fit_as_configured
 from pipeline.files import BadInput
 from pipeline.models.networks import Networks
 from pipeline.models.training import Batch
-from pipeline.seeds import ADVERSARIAL_TRAINING
+from pipeline.seeds import Stream, generator
 
 Component = tuple[Attack, float, float]  # attack, radius, share of the batch
 
@@ -73,8 +73,9 @@ def adv_train(
         (attack, radius * eps, share * (1 - clean_share))
         for attack, radius, share in map(_component, mixture, range(len(mixture)))
     ]
-    generator = torch.Generator().manual_seed(cfg.seed + ADVERSARIAL_TRAINING)
-    perturb = attack_part_of_batch(attacker, components, generator)
+    # of the first model: a poisoned training set starts as the clean one does
+    starts = generator(Stream.ADVERSARIAL_TRAINING, int(plan.seeds[0]))
+    perturb = attack_part_of_batch(attacker, components, starts)
     return fit_as_configured(dataset, plan, cfg, "adv_train", perturb=perturb)
 
 

@@ -17,7 +17,7 @@ from pipeline.defenses.privacy import NoisySteps
 from pipeline.files import BadInput
 from pipeline.models.mlp import Architecture, as_module, initialise, parameters_of
 from pipeline.models.networks import Networks, public_preprocessing
-from pipeline.seeds import DP_NOISE, POISSON_DRAW
+from pipeline.seeds import Stream, generator
 
 
 def fit_through_opacus(
@@ -54,15 +54,19 @@ def fit_through_opacus(
         module = as_module(initial, preprocessing, member)
         rows = plan.train[member]
         records = TensorDataset(dataset.x[rows], dataset.y[rows])
-        generator = torch.Generator().manual_seed(int(plan.seeds[member]) + POISSON_DRAW)
-        loader = DataLoader(records, batch_size=-(-len(records) // batches), generator=generator)
+        seed = int(plan.seeds[member])
+        loader = DataLoader(
+            records,
+            batch_size=-(-len(records) // batches),
+            generator=generator(Stream.POISSON_DRAW, seed),
+        )
         private, optimiser, *criterion, private_loader = PrivacyEngine().make_private(
             module=module,
             optimizer=torch.optim.Adam(module.parameters(), lr=how.learning_rate),
             data_loader=loader,
             noise_multiplier=float(how.noise),
             max_grad_norm=how.max_grad_norm,
-            noise_generator=torch.Generator().manual_seed(int(plan.seeds[member]) + DP_NOISE),
+            noise_generator=generator(Stream.DP_NOISE, seed),
             grad_sample_mode=grad_sample_mode,
         )
         if not math.isclose(private_loader.sample_rate, how.sample_rate):

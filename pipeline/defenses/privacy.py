@@ -26,7 +26,7 @@ from pipeline.models.mlp import (
 )
 from pipeline.models.networks import Networks, public_preprocessing, standardise
 from pipeline.models.training import Batch, Draw, Gradient, Perturb, Preprocessing, fit
-from pipeline.seeds import DP_NOISE, POISSON_DRAW
+from pipeline.seeds import Stream, generator
 
 Rate = Annotated[float, Field(gt=0, lt=1)]
 SampleRate = Annotated[float, Field(gt=0, le=1)]  # 1 = every record in every step
@@ -288,10 +288,10 @@ def poisson(sample_rate: float, steps: int) -> Draw:
     """
 
     def draw(train: Tensor, seeds: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        generators = [torch.Generator().manual_seed(int(seed) + POISSON_DRAW) for seed in seeds]
+        generators = [generator(Stream.POISSON_DRAW, seed) for seed in seeds.tolist()]
         for _ in range(steps):
             chance = torch.stack(
-                [torch.rand(train.shape[1], generator=generator) for generator in generators]
+                [torch.rand(train.shape[1], generator=drawn) for drawn in generators]
             )
             index, weight = rectangle(train & (chance < sample_rate))
             yield index, weight.float()
@@ -357,7 +357,7 @@ def private_gradient(
         .float()
         .reshape(-1, 1)
     )
-    generators = [torch.Generator().manual_seed(int(seed) + DP_NOISE) for seed in seeds]
+    generators = [generator(Stream.DP_NOISE, seed) for seed in seeds.tolist()]
 
     @torch.no_grad()
     def gradient(
@@ -365,9 +365,7 @@ def private_gradient(
     ) -> dict[str, Tensor]:
         sums = clipped_sum(parameters, preprocessing, batch, max_grad_norm)
         sizes = [tensor[0].numel() for tensor in sums.values()]
-        drawn = torch.stack(
-            [torch.randn(sum(sizes), generator=generator) for generator in generators]
-        )
+        drawn = torch.stack([torch.randn(sum(sizes), generator=own) for own in generators])
         noise = (drawn * deviation).split(sizes, 1)
         return {
             name: (tensor + part.view_as(tensor)) / denominator

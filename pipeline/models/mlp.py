@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from pipeline.files import BadInput
+from pipeline.seeds import Stream, generator
 
 Parameters = dict[str, Tensor]
 NARROW = 16  # columns below which a batched product is several times slower than its transpose
@@ -54,16 +55,16 @@ def initialise(architecture: Architecture, seeds: Tensor) -> Parameters:
     """
     members: list[Parameters] = []
     for seed in seeds.tolist():
-        generator = torch.Generator().manual_seed(seed)
+        drawn = generator(Stream.WEIGHTS, seed)
         member: Parameters = {}
         for layer, (inputs, outputs) in enumerate(
             zip(architecture.widths, architecture.widths[1:], strict=False)
         ):
             bound = inputs**-0.5
             member[f"weight{layer}"] = (
-                torch.rand(inputs, outputs, generator=generator) * 2 - 1
+                torch.rand(inputs, outputs, generator=drawn) * 2 - 1
             ) * bound
-            member[f"bias{layer}"] = (torch.rand(1, outputs, generator=generator) * 2 - 1) * bound
+            member[f"bias{layer}"] = (torch.rand(1, outputs, generator=drawn) * 2 - 1) * bound
         members.append(member)
     return {name: torch.stack([member[name] for member in members]) for name in members[0]}
 

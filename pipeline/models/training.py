@@ -13,7 +13,7 @@ from pipeline.data.plan import Plan, rectangle
 from pipeline.data.schema import Dataset
 from pipeline.models.mlp import Architecture, Parameters, initialise, logits
 from pipeline.models.networks import Networks, fitted_preprocessing, standardise
-from pipeline.seeds import BATCHES
+from pipeline.seeds import Stream, generator
 
 Preprocessing = dict[str, Tensor]
 
@@ -76,8 +76,8 @@ def shuffled(cfg: TrainConfig) -> Draw:
         steps = cfg.epochs * -(-int(counts.min()) // cfg.batch_size)
         streams = torch.stack(
             [
-                _stream(rows[m, : counts[m]], steps * cfg.batch_size, int(seed))
-                for m, seed in enumerate(seeds)
+                _stream(rows[m, : counts[m]], steps * cfg.batch_size, seed)
+                for m, seed in enumerate(seeds.tolist())
             ]
         )
         weight = torch.ones(len(seeds), cfg.batch_size)
@@ -88,10 +88,9 @@ def shuffled(cfg: TrainConfig) -> Draw:
 
 
 def _stream(rows: Tensor, length: int, seed: int) -> Tensor:
-    generator = torch.Generator().manual_seed(seed + BATCHES)
-    passes = -(-length // len(rows))
+    passes, drawn = -(-length // len(rows)), generator(Stream.BATCHES, seed)
     return rows[
-        torch.cat([torch.randperm(len(rows), generator=generator) for _ in range(passes)])[:length]
+        torch.cat([torch.randperm(len(rows), generator=drawn) for _ in range(passes)])[:length]
     ]
 
 

@@ -7,7 +7,10 @@ piece, and holds no mathematics.
 import gc
 import sys
 
+from pipeline.kernels import fix_kernels
+
 gc.set_threshold(100_000)  # before the imports: looking for cycles took a sixth of them
+fix_kernels()  # before torch and NumPy, which look at the processor once
 
 from collections.abc import Callable
 from pathlib import Path

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from pipeline.seeds import BOOTSTRAP
+from pipeline.seeds import Stream, numpy_generator
 from pipeline.statistics import Array
 from pipeline.statistics.rates import pairwise_wins
 
@@ -21,7 +21,7 @@ def bootstrap_weights(n: int, resamples: int, seed: int) -> Array:
     Patients are drawn, never predictions.
     """
     weights = (
-        np.random.default_rng(seed + BOOTSTRAP)
+        numpy_generator(Stream.BOOTSTRAP, seed)
         .multinomial(n, np.full(n, 1 / n), size=resamples)
         .astype(np.float32)
     )

@@ -37,9 +37,14 @@ def victims():
     return tiny.population(2)
 
 
+def proposed(strategy, count, *, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return proposals(strategy, SCHEMA, PUBLIC, count, generator)
+
+
 def asked(victims, access=("probabilities", "labels")):
     oracles = [Oracle(plain(victims.double()), one, BUDGETS[-1]) for one in access]
-    x = proposals("marginals", SCHEMA, PUBLIC, BUDGETS[-1], 0).expand(len(oracles), -1, -1, -1)
+    x = proposed("marginals", BUDGETS[-1]).expand(len(oracles), -1, -1, -1)
     return x, *ask(oracles, x, BUDGETS)
 
 
@@ -53,7 +58,7 @@ def copies_of(x, answers, seeds=(0, 0), budgets=BUDGETS, architecture=SMALL):
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_records_are_plausible_and_on_the_grid(strategy):
-    x = proposals(strategy, SCHEMA, PUBLIC, 200, 0)
+    x = proposed(strategy, 200)
     assert x.shape == (2, 200, 5)
     for column, feature in zip(x.unbind(-1), SCHEMA.features, strict=True):
         known = column[~column.isnan()].double()
@@ -64,7 +69,7 @@ def test_records_are_plausible_and_on_the_grid(strategy):
 
 
 def test_public_records_are_asked_about_once_each_and_then_moved():
-    x = proposals("public", SCHEMA, PUBLIC, 60, 0)
+    x = proposed("public", 60)
     for mine, own in zip(x, PUBLIC, strict=True):
         first = {tuple(row) for row in mine[:25].nan_to_num(-1).tolist()}
         assert first == {tuple(row) for row in own.nan_to_num(-1).tolist()}
@@ -75,7 +80,7 @@ def test_public_records_are_asked_about_once_each_and_then_moved():
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_the_seed_decides_what_is_asked(strategy):
-    first, same, other = (proposals(strategy, SCHEMA, PUBLIC, 40, seed) for seed in (0, 0, 1))
+    first, same, other = (proposed(strategy, 40, seed=seed) for seed in (0, 0, 1))
     assert tiny.same_bits(first, same)
     assert not tiny.same_bits(first, other)
 
@@ -88,7 +93,7 @@ def test_the_oracle_has_counted_each_budget(victims):
 
 
 def test_the_least_sure_are_nearest_to_the_boundary(victims):
-    candidates = proposals("uniform", SCHEMA, PUBLIC, 50, 0)[None]
+    candidates = proposed("uniform", 50)[None]
     chosen = least_sure(victims, candidates, 10)
     doubt, all_doubt = (plain(victims)(x[0]).abs() for x in (chosen, candidates))
     torch.testing.assert_close(doubt, all_doubt.sort(-1).values[:, :10], rtol=1e-4, atol=1e-4)
@@ -103,7 +108,7 @@ def test_an_active_attacker_pays_for_its_records_and_not_for_its_candidates(vict
         return copies_of(x, answers, (0,), [budget])
 
     def drawn(number, count):
-        return proposals("active", SCHEMA, PUBLIC, count, number)[None]
+        return proposed("active", count, seed=number)[None]
 
     copies, counts = ask_actively(oracles, drawn, BUDGETS, learn)
     assert counts.tolist() == [BUDGETS]
@@ -194,11 +199,11 @@ def test_the_gradient_is_that_of_cross_entropy_against_what_was_told(victims):
 def test_a_copy_approaches_a_victim_that_it_can_represent():
     victims = tiny.population(2, hidden=())
     oracle = Oracle(plain(victims.double()), "probabilities", 500)
-    x = proposals("marginals", SCHEMA, PUBLIC, 500, 0)[None]
+    x = proposed("marginals", 500)[None]
     answers, _ = ask([oracle], x, [500])
     effort = Effort(LINEAR, steps=400, batch_size=64, learning_rate=5e-2, weight_decay=0.0)
     copies = train_copies(x, answers, [500], torch.tensor([0]), SCHEMA, effort)
-    fresh = proposals("marginals", SCHEMA, PUBLIC, 500, 1)
+    fresh = proposed("marginals", 500, seed=1)
     torch.testing.assert_close(plain(copies)(fresh), plain(victims)(fresh), rtol=0, atol=0.2)
 
 
@@ -246,7 +251,7 @@ def test_d_plus_one_answers_are_enough_for_complete_records():
 def test_an_mlp_is_not_stolen_by_equations():
     victims = tiny.population(2).double()
     stolen = steal_linear(Oracle(plain(victims), "probabilities", 11), SCHEMA, 2)
-    x = proposals("uniform", SCHEMA, PUBLIC, 200, 0).double()
+    x = proposed("uniform", 200).double()
     assert (plain(stolen)(x) - plain(victims)(x)).abs().max() > 0.1
 
 

@@ -43,6 +43,17 @@ def only(places):
     return line
 
 
+def ended(monkeypatch, places, *arguments):
+    """The exit status, without running anything."""
+    monkeypatch.setattr(sys, "argv", ["same", *arguments])
+    monkeypatch.setattr(same, "_git", lambda *_: "0" * 40)
+    monkeypatch.setattr(same, "run_commit", lambda *_: places[0])
+    monkeypatch.setattr(same, "run_tree", lambda *_: places[1])
+    with pytest.raises(SystemExit) as end:
+        same.main()
+    return end.value.code
+
+
 def changed(values, **changes):
     return {**values, **changes}
 
@@ -195,7 +206,7 @@ def test_a_file_of_no_known_kind_says_bytes_alone(tmp_path):
     one, other = tmp_path / "one.txt", tmp_path / "other.txt"
     one.write_text("1")
     other.write_text("2")
-    assert difference(one, other) == "bytes"
+    assert difference(one, other) == (float("inf"), "bytes")
 
 
 @pytest.mark.parametrize(
@@ -214,13 +225,7 @@ def test_the_exit_status_is_0_only_where_every_file_is_the_same_bytes(
             (new / "metrics.json").write_text(json.dumps(METRICS, indent=2))
         case "lose":
             (new / "curve.png").unlink()
-    monkeypatch.setattr(sys, "argv", ["same", "a commit"])
-    monkeypatch.setattr(same, "_git", lambda *_: "0" * 40)
-    monkeypatch.setattr(same, "run_commit", lambda *_: places[0])
-    monkeypatch.setattr(same, "run_tree", lambda *_: places[1])
-    with pytest.raises(SystemExit) as end:
-        same.main()
-    assert end.value.code == status
+    assert ended(monkeypatch, places, "a commit") == status
     assert ("the same: every file" in capsys.readouterr().out) == (done == "nothing")
 
 
@@ -230,5 +235,103 @@ def test_a_base_that_is_no_commit_is_one_clear_line(monkeypatch, capsys):
         same.main()
     assert end.value.code == 2
     assert capsys.readouterr().out == (
-        "error: BASE: 'no-such-commit' is no commit here; give one, as in `make same BASE=HEAD`\n"
+        "error: BASE: 'no-such-commit' is no commit here and no folder; give one, as in "
+        "`make same BASE=HEAD`\n"
+    )
+
+
+# ---- by a tolerance ----
+
+APART = {
+    "scores": changed(SCORES, accuracy=[0.75, 0.5004]),
+    "margins": changed(SCORES, flag=["", "masked"], accuracy=[0.7503, 0.5]),
+    "tensors": changed(TENSORS, weight=TENSORS["weight"] * np.float32(1 + 3e-4)),
+    "metrics": changed(METRICS, baseline={"accuracy": 0.7502, "curve": [1.0, 0.5]}),
+}
+SAID = {
+    "margins.parquet": "1 of 3 parts; most in accuracy, by 0.0003",
+    "metrics.json": "1 of 4 parts; most in .baseline.accuracy, by 0.0002",
+    "population.safetensors": "1 of 2 parts; most in weight, by 0.0003",
+    "scores.csv": "1 of 3 parts; most in accuracy, by 0.0004",
+}
+
+
+@pytest.mark.parametrize(
+    ("tolerance", "within"), [(1e-3, 4), (3.5e-4, 3), (2.5e-4, 1), (1e-6, 0), (0.0, 0)]
+)
+def test_files_pass_whose_figures_differ_by_no_more_and_are_measured(places, tolerance, within):
+    write(places[1] / "evaluate", **APART)
+    lines = list(compare(*places, tolerance))
+    assert [line.split(": ", 1)[1] for line in lines] == list(SAID.values())
+    assert sum(line.startswith("within ") for line in lines) == within
+    assert sum(line.startswith("differs ") for line in lines) == 4 - within
+
+
+def test_small_figures_differ_absolutely_and_large_ones_relatively(places):
+    """Twice a weight of 1e-9 is nothing; 1000 for 1001 is a thousandth."""
+    for place, small, large in zip(places, (1e-9, 2e-9), (1000.0, 1001.0), strict=True):
+        write(place / "evaluate", tensors={"small": np.array([small]), "large": np.array([large])})
+    assert next(iter(compare(*places, 1e-3))).startswith("within ")
+    assert only(places).endswith("2 of 2 parts; most in small, by 0.5")
+    (line,) = compare(*places, 1e-4)
+    assert line.startswith("differs ")
+    assert "most in large" in line
+
+
+def test_numbers_in_words_are_figures_and_words_are_not(places):
+    old, new = (place / "evaluate" / "page.html" for place in places)
+    old.write_text("<p>found 0.593 (0.584 to 0.602), 141 mg/dL</p>")
+    new.write_text("<p>found 0.594 (0.584 to 0.602), 141 mg/dL</p>")
+    assert list(compare(*places, 2e-3)) == [
+        "within   evaluate/page.html: 1 of 1 parts; most in words, by 0.001"
+    ]
+    assert next(iter(compare(*places, 5e-4))).startswith("differs ")
+    new.write_text("<p>found 0.593 (0.584 to 0.602), 141 mg/dl</p>")
+    assert next(iter(compare(*places, 1e9))).startswith("differs ")
+
+
+def test_what_is_missing_or_no_number_passes_no_tolerance(places):
+    _old, new = (place / "evaluate" for place in places)
+    write(new, tensors=changed(TENSORS, bias=np.array([1, np.nan], np.float32)))
+    assert next(iter(compare(*places, 1e9))).startswith("differs ")
+    write(new, scores=changed(SCORES, flag=["", "other"]))
+    assert next(iter(compare(*places, 1e9))).startswith("differs ")
+    write(new)
+    (new / "metrics.json").unlink()
+    assert list(compare(*places, 1e9)) == ["gone     evaluate/metrics.json"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"), [([], 1), (["--tolerance=1e-6"], 1), (["--tolerance=1e-3"], 0)]
+)
+def test_the_switch_decides_and_pictures_pass_with_it(
+    places, monkeypatch, capsys, arguments, status
+):
+    for place in places:
+        write(place / same.RESULTS)
+    write(places[1] / same.RESULTS, **APART)
+    (places[1] / same.RESULTS / "curve.png").write_bytes(b"another")
+    assert ended(monkeypatch, places, "a commit", *arguments) == status
+    said = capsys.readouterr().out
+    assert ("drawn    curve.png: bytes" in said) == bool(arguments)
+    assert ("within   scores.csv" in said) == (status == 0)
+
+
+def test_a_folder_of_another_machine_is_a_base(places, monkeypatch, capsys):
+    for place in places:
+        write(place / same.RESULTS)
+    monkeypatch.setattr(same, "run_commit", lambda *_: pytest.fail("nothing is to be run"))
+    monkeypatch.setattr(sys, "argv", ["same", str(places[0] / same.RESULTS)])
+    monkeypatch.setattr(same, "run_tree", lambda *_: places[1])
+    with pytest.raises(SystemExit) as end:
+        same.main()
+    assert end.value.code == 0
+    assert "byte for byte" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("wrong", ["", "much", "-1", "nan", "inf"])
+def test_a_tolerance_that_is_no_number_is_one_clear_line(places, monkeypatch, capsys, wrong):
+    assert ended(monkeypatch, places, "a commit", f"--tolerance={wrong}") == 2
+    assert capsys.readouterr().out == (
+        f"error: TOLERANCE: {wrong!r} is no number of at least 0, such as 1e-6\n"
     )

@@ -16,7 +16,8 @@ from pipeline.attacks.evasion.records import LogitsFn
 from pipeline.data.threat import Threat
 from pipeline.models.answers import margin
 from pipeline.models.population import Population
-from pipeline.seeds import DIAGNOSTICS
+from pipeline.seeds import Stream
+from pipeline.seeds import generator as generator_of
 
 # of a reference SD: in float64 rounding stays below 1e-9, and few records have a kink of a ReLU so
 # near
@@ -191,7 +192,7 @@ def diagnose(
         convergence_gap and unbounded_accuracy. Of images, and of a model that gives scores alone,
         only what needs no gradient.
     """
-    generator = torch.Generator().manual_seed(seed + DIAGNOSTICS)
+    generator = generator_of(Stream.DIAGNOSTICS, seed)
     sample = torch.randperm(x.shape[1], generator=generator)[:SAMPLED_RECORDS]
     if not population.gradients or x.dim() > 3:
         return {

@@ -20,7 +20,7 @@ from pipeline.models.answers import margin
 from pipeline.models.out_of_fold import OutOfFold
 from pipeline.models.population import Population
 from pipeline.risks.evasion.measure.attackers import ADDED, SURROGATE, TRANSFER, all_attackers
-from pipeline.seeds import of_attack
+from pipeline.seeds import Stream, generator
 from pipeline.standards import describe_threat
 from pipeline.verify import why_no_proof
 
@@ -162,8 +162,8 @@ def proposals(
         who = known[name]
         if not _offers(subject.population, who):
             continue
-        generator = torch.Generator().manual_seed(of_attack(cfg.seed, number))
-        proposed = attack(subject.population, x, y, threat, eps=eps, generator=generator)
+        choices = generator(Stream.EVASION, cfg.seed, number)
+        proposed = attack(subject.population, x, y, threat, eps=eps, generator=choices)
         budget = EVASION[who.method].budget(who.options, threat, trial.radii[-1])
         yield Proposal(name, who, budget, proposed)
     if threat.norm != "l0":  # the gradient step is exact on a linear model

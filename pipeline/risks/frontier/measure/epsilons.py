@@ -40,7 +40,7 @@ from pipeline.risks.membership.measure.claims import (
     recomputed_claim,
     refute,
 )
-from pipeline.seeds import MEMBERSHIP_HALVES
+from pipeline.seeds import Stream, of
 from pipeline.statistics import Array
 from pipeline.validation import check_options
 from pipeline.verify.out_of_fold import SAME_RADIUS, ProofSearch, proofs_out_of_fold
@@ -150,7 +150,7 @@ def trace_frontier(dataset: Dataset, plan: Plan, cfg: Config) -> Frontier:
     """
     (delta, how), wanted = training_numbers(cfg), cfg.section(FrontierSettings)
     scored = plan.select((plan.repetition >= 0) & (plan.repetition < wanted.repetitions))
-    coins = cfg.seed + MEMBERSHIP_HALVES
+    coins = of(Stream.MEMBERSHIP_HALVES, cfg.seed)
     halves = Plan.random_halves(len(dataset.y), models=wanted.targets, seed=coins)
     claims = [claim_of(epsilon, scored, delta, how) for epsilon in wanted.epsilons]
     features, classes = dataset.x.shape[1], len(dataset.schema.classes)

@@ -18,7 +18,7 @@ from pipeline.data.schema import Dataset
 from pipeline.files import NotApplicable
 from pipeline.models.population import Population, networks_of
 from pipeline.risks.inversion.measure.settings import InversionSettings
-from pipeline.seeds import INVERSION_HALVES
+from pipeline.seeds import Stream, generator
 
 FILE = "guesses.safetensors"
 ILL = 1
@@ -100,7 +100,7 @@ def guess_measurements(
         member,
         private,
         candidates=cfg.section(InversionSettings).candidates,
-        generator=torch.Generator().manual_seed(cfg.seed + INVERSION_HALVES),
+        generator=generator(Stream.INVERSION_HALVES, cfg.seed),
     )
     # question x (alone, aided) x (members, others) x patient
     errors = torch.zeros(len(guesses), 2, 2, len(dataset.y))

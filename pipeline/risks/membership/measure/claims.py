@@ -16,7 +16,7 @@ from pipeline.defenses.trained import train
 from pipeline.files import FailedCheck
 from pipeline.models.population import Population
 from pipeline.risks.membership.measure.settings import MembershipSettings
-from pipeline.seeds import CANARIES
+from pipeline.seeds import Stream, generator, of
 from pipeline.statistics import accounting
 from pipeline.statistics.epsilon_bounds import lower_bound
 
@@ -87,11 +87,10 @@ def canary_runs(dataset: Dataset, canaries: int, runs: int, seed: int) -> tuple[
 
     Everybody in every run, each canary by a fair coin.
     """
-    x, y = crafted_canaries(dataset, canaries, seed + CANARIES)
+    x, y = crafted_canaries(dataset, canaries, seed)
     together = Dataset(torch.cat([dataset.x, x]), torch.cat([dataset.y, y]), dataset.schema)
-    plan = Plan.random_halves(
-        len(together.y), models=runs, seed=seed + CANARIES, always=len(dataset.y)
-    )
+    coins, patients = of(Stream.CANARY_RUNS, seed), len(dataset.y)
+    plan = Plan.random_halves(len(together.y), models=runs, seed=coins, always=patients)
     return together, plan
 
 
@@ -134,7 +133,7 @@ def crafted_canaries(dataset: Dataset, count: int, seed: int) -> tuple[Tensor, T
 
     Each value `EXTREME` scales from the centre, in its range.
     """
-    generator = torch.Generator().manual_seed(seed)
     center, scale, lower, upper = map(dataset.schema.column, ("center", "scale", "lower", "upper"))
-    signs = torch.randint(2, (count, len(center)), generator=generator) * 2 - 1
+    coins = torch.randint(2, (count, len(center)), generator=generator(Stream.CANARIES, seed))
+    signs = coins * 2 - 1
     return (center + EXTREME * scale * signs).clamp(lower, upper).float(), torch.arange(count) % 2

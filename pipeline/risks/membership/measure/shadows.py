@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from pipeline.artifact import read_artifact, write_artifact
@@ -23,7 +22,7 @@ from pipeline.files import read_json, write_json
 from pipeline.models.population import Population
 from pipeline.risks.membership.measure.claims import audited_claim
 from pipeline.risks.membership.measure.settings import MembershipSettings
-from pipeline.seeds import MEMBERSHIP_HALVES, MEMBERSHIP_NOISE
+from pipeline.seeds import Stream, generator, of
 
 BLIND = "blind"  # a classifier that sees the records and no model: there is nothing to be found
 SCORES, CLAIM = "scores.safetensors", "claim.json"
@@ -40,8 +39,9 @@ class Halves:
 
 def train_halves(name: str, dataset: Dataset, cfg: Config) -> Halves:
     """Trains the recipe `name` on as many random halves as there are targets."""
-    targets, coins = cfg.section(MembershipSettings).targets, cfg.seed + MEMBERSHIP_HALVES
-    plan = Plan.random_halves(len(dataset.y), models=targets, seed=coins)
+    targets = cfg.section(MembershipSettings).targets
+    seed = of(Stream.MEMBERSHIP_HALVES, cfg.seed)
+    plan = Plan.random_halves(len(dataset.y), models=targets, seed=seed)
     return Halves(train(name, dataset, plan, cfg), plan)
 
 
@@ -94,7 +94,7 @@ def infer_members(name: str, halves: Halves, dataset: Dataset, cfg: Config) -> M
         dataset,
         copies=numbers.copies,
         spread=numbers.spread,
-        generator=torch.Generator().manual_seed(cfg.seed + MEMBERSHIP_NOISE),
+        generator=generator(Stream.MEMBERSHIP_NOISE, cfg.seed),
     )
     scores = {attack: MEMBERSHIP[attack](seen, member).float() for attack in numbers.attacks}
     scores[BLIND] = blind(dataset.x.flatten(1), dataset.y, member).float()

@@ -20,7 +20,7 @@ from pipeline.data.plan import Plan, rectangle
 from pipeline.data.schema import Dataset
 from pipeline.models.mlp import forward, layers_of
 from pipeline.models.networks import Networks
-from pipeline.seeds import FILTER_FOLDS, FILTER_TIES
+from pipeline.seeds import Stream, generator
 
 Recipe = Callable[[Dataset, Plan], Networks]
 Filter = Callable[[Dataset, Plan, Recipe], Tensor]
@@ -187,9 +187,7 @@ def drop(scores: Tensor, train: Tensor, share: float, *, seed: int = 0) -> Tenso
     Returns:
         (M, N) bool, the training sets that are left.
     """
-    order = torch.randperm(
-        scores.shape[1], generator=torch.Generator().manual_seed(seed + FILTER_TIES)
-    )
+    order = torch.randperm(scores.shape[1], generator=generator(Stream.FILTER_TIES, seed))
     ranked = scores.masked_fill(~train, -torch.inf)[:, order].argsort(
         dim=1, descending=True, stable=True
     )
@@ -254,8 +252,7 @@ def _folds(plan: Plan, folds: int) -> Tensor:
     result = torch.full(plan.train.shape, -1)
     for member, rows in enumerate(plan.train):
         own = rows.nonzero()[:, 0]
-        generator = torch.Generator().manual_seed(int(plan.seeds[member]) + FILTER_FOLDS)
-        result[member, own[torch.randperm(len(own), generator=generator)]] = (
-            torch.arange(len(own)) % folds
-        )
+        drawn = generator(Stream.FILTER_FOLDS, int(plan.seeds[member]))
+        shuffled = own[torch.randperm(len(own), generator=drawn)]
+        result[member, shuffled] = torch.arange(len(own)) % folds
     return result

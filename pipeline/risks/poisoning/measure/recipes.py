@@ -28,7 +28,8 @@ from pipeline.models.out_of_fold import OutOfFold
 from pipeline.models.population import networks_of
 from pipeline.risks.poisoning.measure.settings import PoisoningSettings
 from pipeline.risks.poisoning.measure.training_sets import TrainingSets, draw_training_sets
-from pipeline.seeds import POISONERS
+from pipeline.seeds import Stream
+from pipeline.seeds import generator as generator_of
 from pipeline.verify.quick import quickly_proved
 
 NONE, BACKDOOR, ONE_PATIENT = "none", "backdoor", "one_patient"
@@ -117,7 +118,7 @@ def craft_poison(dataset: Dataset, plan: Plan, cfg: Config) -> CraftedPoison:
     trigger = make_trigger(
         dataset.schema, recorded, features=numbers.trigger_features, size=numbers.trigger_size
     )
-    generator = torch.Generator().manual_seed(cfg.seed + POISONERS)
+    generator = generator_of(Stream.POISONERS, cfg.seed)
     named = ONE_PATIENT in numbers.attacks
     targets = (
         _targets(dataset, plan, cfg, generator) if named else torch.zeros(0, dtype=torch.int64)

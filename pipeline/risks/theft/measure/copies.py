@@ -25,7 +25,7 @@ from pipeline.models.networks import Networks
 from pipeline.risks.theft.measure.settings import TheftSettings
 from pipeline.risks.theft.measure.stolen import Theft
 from pipeline.risks.theft.measure.victims import PLAIN, Victims
-from pipeline.seeds import COPIES, THEFT_INPUTS, of_proposals
+from pipeline.seeds import Stream, generator, of
 
 # diagnoses instead of answers; a linear victim, solved
 TRUE_LABELS, EQUATIONS = ("true_labels", "equations")
@@ -99,7 +99,7 @@ def judge(victims: Victims, copies: Copies) -> tuple[pd.DataFrame, Tensor, Tenso
         victims.dataset.schema,
         victims.dataset.x,
         INPUTS,
-        torch.Generator().manual_seed(victims.cfg.seed + THEFT_INPUTS),
+        generator(Stream.THEFT_INPUTS, victims.cfg.seed),
     )
     owner = torch.arange(models.size) // width % number
     x_adv = victims.evaded(models, owner).view(
@@ -155,14 +155,14 @@ def _copies(
     budgets, shape = list(numbers.budgets), (len(attackers), -1, -1, -1)
     oracles = [Oracle(victims.apis[api], access, budgets[-1]) for api, access in attackers]
     # the same luck for everybody: attackers differ by what they are told
-    seeds = torch.full((len(attackers),), victims.cfg.seed + COPIES)
+    seeds = torch.full((len(attackers),), of(Stream.COPIES, victims.cfg.seed))
 
     def learn(x: Tensor, answers: Tensor, *sizes: int) -> Networks:
         return train_copies(x, answers, sizes, seeds, schema, _effort(victims, surrogate))
 
     def drawn(number: int, count: int) -> Tensor:
-        seed = of_proposals(victims.cfg.seed, number)
-        return proposals(strategy, schema, publics, count, seed).expand(shape)
+        choices = generator(Stream.PROPOSALS, victims.cfg.seed, number)
+        return proposals(strategy, schema, publics, count, choices).expand(shape)
 
     if strategy == "active":
         copies, counts = ask_actively(oracles, drawn, budgets, learn)
@@ -188,7 +188,7 @@ def _from_diagnoses(victims: Victims, surrogate: str) -> Copies:
         x,
         y,
         budgets,
-        torch.tensor([victims.cfg.seed + COPIES]),
+        torch.tensor([of(Stream.COPIES, victims.cfg.seed)]),
         victims.dataset.schema,
         _effort(victims, surrogate),
     )

@@ -23,7 +23,7 @@ from pipeline.models.answers import margin
 from pipeline.models.networks import Networks
 from pipeline.models.population import networks_of
 from pipeline.risks.theft.measure.settings import TheftSettings
-from pipeline.seeds import COMPANION, EVASION_BY_COPIES, THEFT_HALVES, THEFT_NOISE, THEFT_TESTS
+from pipeline.seeds import Stream, generator, of
 
 PLAIN, ENSEMBLE = "plain", "ensemble"  # how an API answers, beside the kinds of noise
 
@@ -51,14 +51,9 @@ class Victims:
         """
         numbers, schema = cfg.section(TheftSettings), dataset.schema
         plan = Plan.random_halves(
-            len(dataset.y), models=numbers.victims, seed=cfg.seed + THEFT_HALVES
+            len(dataset.y), models=numbers.victims, seed=of(Stream.THEFT_HALVES, cfg.seed)
         )
-        coins = (
-            torch.rand(
-                plan.train.shape, generator=torch.Generator().manual_seed(cfg.seed + THEFT_TESTS)
-            )
-            < 0.5
-        )
+        coins = torch.rand(plan.train.shape, generator=generator(Stream.THEFT_TESTS, cfg.seed))
         size = numbers.ensemble if name == BASELINE else 1
         together = networks_of(train(name, dataset, companions(plan, size), cfg))
         single = together.select(torch.arange(plan.size) * size)
@@ -66,13 +61,12 @@ class Victims:
         apis = {PLAIN: plain(models[PLAIN])}
         if name == BASELINE:
             for kind, noise in NOISE.items():
-                apis[kind] = noisy(
-                    apis[PLAIN], noise, numbers.spread, schema, cfg.seed + THEFT_NOISE
-                )
+                key = of(Stream.THEFT_NOISE, cfg.seed)
+                apis[kind] = noisy(apis[PLAIN], noise, numbers.spread, schema, key)
             models[ENSEMBLE] = ensemble(together.double(), size)
             apis[ENSEMBLE] = plain(models[ENSEMBLE])
         linear = not single.architecture.hidden
-        return cls(dataset, cfg, models, apis, plan.train, plan.held_out & coins, linear)
+        return cls(dataset, cfg, models, apis, plan.train, plan.held_out & (coins < 0.5), linear)
 
     @property
     def everyone(self) -> Tensor:
@@ -102,11 +96,9 @@ class Victims:
             isinstance(models, Networks) and not models.architecture.hidden
         ):  # one step is exact on a linear model
             return threat.project(fgsm(models, x, y, threat, eps=eps), x, eps)
-        generator = torch.Generator().manual_seed(self.cfg.seed + EVASION_BY_COPIES)
+        starts = generator(Stream.EVASION_BY_COPIES, self.cfg.seed)
         return threat.project(
-            pgd(models, x, y, threat, eps=eps, steps=10, step_size=0.25, generator=generator),
-            x,
-            eps,
+            pgd(models, x, y, threat, eps=eps, steps=10, step_size=0.25, generator=starts), x, eps
         )
 
     @torch.no_grad()
@@ -135,11 +127,15 @@ def companions(plan: Plan, size: int) -> Plan:
     every = [
         tensor.repeat_interleave(size, 0) for tensor in (plan.train, plan.held_out, plan.repetition)
     ]
-    seeds = (plan.seeds[:, None] + COMPANION * torch.arange(size)).flatten()
+    seeds = [
+        seed if place == 0 else of(Stream.COMPANION, seed, place)
+        for seed in plan.seeds.tolist()
+        for place in range(size)
+    ]
     return Plan(
         every[0],
         every[1],
         every[2],
-        seeds,
+        torch.tensor(seeds),
         tuple(f"{label}-{one}" for label in plan.labels for one in range(size)),
     )

@@ -6,6 +6,7 @@ import torch
 import tiny
 from pipeline.attacks.inversion import attribute_inference
 from pipeline.risks.inversion.measure.guesses import Inversion, guess_measurements
+from pipeline.seeds import Stream, generator
 
 DATA = tiny.records(60, seed=3)
 MEMBER = torch.rand(4, 60, generator=torch.Generator().manual_seed(1)) < 0.5
@@ -31,7 +32,7 @@ def test_errors_are_those_of_the_first_victims_by_side(told, cfg):
         MEMBER[first],
         ["glucose"],
         candidates=cfg.inversion.candidates,
-        generator=torch.Generator().manual_seed(cfg.seed),
+        generator=generator(Stream.INVERSION_HALVES, cfg.seed),
     )
     for row, guess in enumerate(guesses):
         assert (told.questions[row].access, told.questions[row].attacker) == (
