@@ -1,0 +1,202 @@
+"""How far a figure of a recipe moves from one cohort to the next: new patients and new trainings.
+
+A cross-validated figure answers one of two questions. "These models on new patients": the models
+stand, patients vary. "This recipe on a new cohort of this size": the models would be others, too.
+To the first order the figure of a cohort of n patients is
+
+    figure = its mean over cohorts + (1 / n) sum over patients of (e + a),
+
+where e is what a patient adds as one of those who are asked, and a as one of those who are learned
+from (Hoeffding 1948; the influence of a record in the infinitesimal jackknife, Efron 2014,
+doi:10.1080/01621459.2013.823775). Hence
+
+    variance = [mean of e² + mean of a² + 2 x mean of e x a] / n + the seeds' share.
+
+The first term is what a bootstrap over patients gives. The others are read off models that train on
+random halves of the same patients. One that trains on the half S answers, up to a constant, with
+the quality (2 / n) sum over S of a, so that half the mean square of the difference d of two of them
+is the mean of a² over n: halves vary as much as cohorts of n do, since they are half as large and
+share half of their patients. Nothing is scaled afterwards, but for this one assumption: the
+variance of a training falls as 1 / n between n / 2 and n. The mean of e x a over n is likewise the
+mean of d x (the difference of the sums of e over the two halves) / n. All d are taken on patients
+whom neither model saw.
+
+Shapes: M half models, N patients, P of them ill and Q healthy; `train` (M, N) bool says who learned
+from whom: equal rows are trainings on one half with other seeds.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from pipeline.statistics import Array
+
+Figure = Literal["accuracy", "sensitivity", "specificity", "auroc"]
+Question = Literal["these models on new patients", "this recipe on a new cohort of this size"]
+RECIPE: Question = "this recipe on a new cohort of this size"
+MODELS: Question = "these models on new patients"
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Half models against each other, on the patients whom neither saw.
+
+    Attributes:
+        difference: (M, M) figure of model i less that of model j.
+        noise: (M, M) variance of that difference over the patients asked, unbiased; not a number
+            where fewer than two could be asked.
+    """
+
+    difference: Array
+    noise: Array
+
+
+def asked(figure: Figure, y: Array) -> Array:
+    """(N,) bool: the patients of whom a figure is a mean of right answers."""
+    return {"accuracy": y >= 0, "sensitivity": y == 1, "specificity": y == 0}[figure]
+
+
+def pairs_of_means(values: Array, train: Array, where: Array) -> Pairs:
+    """Every pair of half models, by a figure that is a mean over patients.
+
+    Args:
+        values: (M, N) what each model scores with each patient: 1 where right, else 0; of a paired
+            difference, one recipe's less the other's.
+        train: (M, N) bool.
+        where: (N,) bool, the patients of whom the figure is the mean (`asked`).
+    """
+    each = np.asarray(values, dtype=np.float64)
+    free = (~train & where).astype(np.float64)
+    count, scored = free @ free.T, (free * each) @ free.T
+    squares = (free * each**2) @ free.T
+    crossed = (free * each) @ (free * each).T
+    with np.errstate(invalid="ignore", divide="ignore"):
+        difference = (scored - scored.T) / count
+        spread = (squares + squares.T - 2 * crossed) / count - difference**2
+        noise = np.where(count > 1, np.maximum(spread, 0) / (count - 1), np.nan)
+    return Pairs(difference, noise)
+
+
+def pairs_of_auroc(
+    scores: Array, train: Array, y: Array, against: Array | None = None
+) -> Pairs:
+    """Every pair of half models, by AUROC: the noise is that of DeLong et al. (1988).
+
+    Args:
+        scores: (M, N) HIGHER = MORE LIKELY ILL.
+        train: (M, N) bool.
+        y: (N,) 0 or 1.
+        against: (M, N) scores of another recipe on the same halves: its AUROC is subtracted.
+    """
+    ill, healthy = (~train[:, y == label] for label in (1, 0))
+    free_ill, free_healthy = ill.astype(np.float32), healthy.astype(np.float32)
+    models = len(train)
+    # of model i on the patients whom neither i nor j saw: wins of each ill one, of each healthy one
+    of_ill = np.empty((models, models, ill.shape[1]), dtype=np.float32)
+    of_healthy = np.empty((models, models, healthy.shape[1]), dtype=np.float32)
+    for one in range(models):
+        wins = _wins(scores[one], y)
+        if against is not None:
+            wins = wins - _wins(against[one], y)
+        wins = wins * free_ill[one][:, None] * free_healthy[one]
+        of_ill[one] = (wins @ free_healthy.T).T * free_ill
+        of_healthy[one] = (wins.T @ free_ill.T).T * free_healthy
+    ills = (free_ill @ free_ill.T).astype(np.float64)
+    healthies = (free_healthy @ free_healthy.T).astype(np.float64)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        placed = [
+            (of_ill - of_ill.transpose(1, 0, 2), ills, healthies),
+            (of_healthy - of_healthy.transpose(1, 0, 2), healthies, ills),
+        ]
+        total = placed[0][0].sum(2, dtype=np.float64)
+        noise = np.zeros_like(total)
+        for won, own, other in placed:
+            mean = total / own
+            spread = (won.astype(np.float64) ** 2).sum(2) / own - mean**2
+            noise += np.where(own > 1, np.maximum(spread, 0) / (own - 1), np.nan) / other**2
+        return Pairs(total / (ills * healthies), noise)
+
+
+def _wins(score: Array, y: Array) -> Array:
+    """(P, Q) float32: 1 where the ill one scores higher, a half for a tie."""
+    ill, healthy = score[y == 1][:, None], score[y == 0]
+    return ((ill > healthy) + np.float32(0.5) * (ill == healthy)).astype(np.float32)
+
+
+def influence_of_mean(each: Array, where: Array) -> Array:
+    """(N,): what each patient adds to a mean over the patients `where`; its own mean is 0.
+
+    Args:
+        each: (N,) per-patient values, models averaged.
+        where: (N,) bool.
+    """
+    return np.where(where, each - each[where].mean(), 0.0) * (len(each) / where.sum())
+
+
+def influence_of_auroc(scores: Array, y: Array, against: Array | None = None) -> Array:
+    """(N,): what each patient adds to the AUROC, by placement (DeLong et al. 1988); mean 0.
+
+    Args:
+        scores: (S, N), AUROCs are averaged over S.
+        y: (N,) 0 or 1.
+        against: (S, N) scores of another recipe, whose AUROC is subtracted.
+    """
+    won = np.mean([_wins(one, y) for one in scores], 0, dtype=np.float64)
+    if against is not None:
+        won = won - np.mean([_wins(one, y) for one in against], 0, dtype=np.float64)
+    each = np.empty(len(y))
+    each[y == 1] = (won.mean(1) - won.mean()) * (len(y) / (y == 1).sum())
+    each[y == 0] = (won.mean(0) - won.mean()) * (len(y) / (y == 0).sum())
+    return each
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Where the variance of a recipe's figure comes from; each is a variance of the figure.
+
+    Attributes:
+        patients: of whom is asked, the models as they are.
+        trainings: of whom is learned from, the seeds' noise taken out; below 0 by chance.
+        seeds: of one model's seed.
+        together: twice the covariance of being asked and being learned from; either sign.
+        models: how many models, each with its own seed, the figure is the mean of.
+    """
+
+    patients: float
+    trainings: float
+    seeds: float
+    together: float
+    models: int
+
+    @property
+    def variance(self) -> float:
+        """Of the figure over new cohorts of this size."""
+        raise NotImplementedError
+
+
+def spread(influence: Array, pairs: Pairs, train: Array, models: int) -> Spread:
+    """Takes the variance of a recipe's figure apart.
+
+    Args:
+        influence: (N,) of `influence_of_mean` or `influence_of_auroc`, of the reported models.
+        pairs: of `pairs_of_means` or `pairs_of_auroc`, of the half models.
+        train: (M, N) bool; at least two different rows, and at least one row twice.
+        models: that the reported figure is the mean of, each with a seed of its own.
+    """
+    patients = len(influence)
+    half = np.unique(train, axis=0, return_inverse=True)[1].reshape(-1)
+    upper = np.triu(np.ones((len(half), len(half)), dtype=bool), 1) & np.isfinite(pairs.noise)
+    same = half[:, None] == half
+    squares = (pairs.difference**2 - pairs.noise) / 2
+    seeds = float(squares[upper & same].mean())
+    learned = train @ influence
+    together = pairs.difference * (learned[:, None] - learned) / patients
+    others = upper & ~same
+    return Spread(
+        patients=float((influence**2).sum() / patients**2),
+        trainings=float(squares[others].mean()) - seeds,
+        seeds=seeds,
+        together=2 * float(together[others].mean()),
+        models=models,
+    )
