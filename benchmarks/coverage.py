@@ -15,7 +15,7 @@ that a run that was stopped goes on; `benchmarks/coverage.json` is the table.
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,17 +33,16 @@ from pipeline.defenses import train
 from pipeline.files import BadInput, write_json
 from pipeline.models.population import Networks, networks_of
 from pipeline.params import load
-from pipeline.statistics import Array, rates
+from pipeline.statistics import Array
 from pipeline.statistics.intervals import wilson
+from pipeline.statistics.trainings import MODELS as THESE
 from pipeline.statistics.trainings import (
-    Pairs,
+    RECIPE,
+    Estimate,
     Spread,
     asked,
-    influence_of_auroc,
-    influence_of_mean,
-    pairs_of_auroc,
-    pairs_of_means,
-    spread,
+    estimate_auroc,
+    estimate_mean,
 )
 
 HERE = Path(__file__).parent
@@ -186,9 +185,7 @@ def _answers(
 
     def attacked(models, x: Tensor, y: Tensor) -> Tensor:
         generator = torch.Generator().manual_seed(0)
-        found = pgd(
-            models, x, y, threat, eps=EPS, steps=STEPS, step_size=0.25, generator=generator
-        )
+        found = pgd(models, x, y, threat, eps=EPS, steps=STEPS, step_size=0.25, generator=generator)
         return log_odds(models(found))
 
     index, valid = plan.held_out_index()
@@ -231,7 +228,11 @@ def cohort(kind: str, number: int, cfg: Config) -> dict[str, list[float]]:
     model_of = model_of_patient(plan)
     first, *others = scored
     found: dict[str, list[float]] = {}
-    for name, against in [(first, None), *((o, None) for o in others), *((o, first) for o in others)]:
+    for name, against in [
+        (first, None),
+        *((o, None) for o in others),
+        *((o, first) for o in others),
+    ]:
         minus = None if against is None else above[against]
         label = name if against is None else f"{name} - {against}"
         for figure in FIGURES:
@@ -304,21 +305,20 @@ def _figure(
     both = [pick(scored) for scored in (one, minus) if scored is not None]
     if name == "auroc":
         reported = [scores[model_of, patients] for scores, _ in both]
-        of_halves = [scores[MODELS:] for scores, _ in both]
-        each = influence_of_auroc(reported[0], y, *reported[1:])
-        pairs = pairs_of_auroc(of_halves[0], halves, y, *of_halves[1:])
-        estimate = less([rates.auroc(scores, y) for scores in reported])
+        against = (reported[1], both[1][0][MODELS:]) if minus is not None else None
+        found = estimate_auroc(
+            reported[0], both[0][0][MODELS:], halves, y, models=MODELS, against=against
+        )
         reached = less([np.mean([mann_whitney(s, fresh_y) for s in fresh]) for _, fresh in both])
     else:
-        where = asked(name, y)
         right = less([((scores > 0) == (y == 1)).astype(float) for scores, _ in both])
-        values = right[model_of, patients].mean(0)
-        each, pairs = influence_of_mean(values, where), pairs_of_means(right[MODELS:], halves, where)
-        estimate = values[where].mean()
+        found = estimate_mean(
+            right[model_of, patients], right[MODELS:], halves, asked(name, y), models=MODELS
+        )
         fresh_right = less([((fresh > 0) == (fresh_y == 1)).astype(float) for _, fresh in both])
         reached = fresh_right[:, asked(name, fresh_y)].mean()
-    found = spread(each, pairs, halves, MODELS)
-    return [estimate, reached, found.patients, found.trainings, found.seeds, found.together]
+    parts = found.spread
+    return [found.value, reached, *(getattr(parts, name) for name in PARTS[2:])]
 
 
 def less(sides: list):
@@ -385,9 +385,92 @@ def read(place: Path) -> dict[int, dict[str, list[float]]]:
     return {line["cohort"]: line["figures"] for line in lines}
 
 
+# ---- what they say ----
+
+
+def covered(cohorts: list[dict[str, list[float]]]) -> list[dict]:
+    """One entry per figure: how often an interval holds what it is meant to hold, and its width.
+
+    Args:
+        cohorts: of one kind, each a figure's values in the order of `PARTS`.
+
+    Returns:
+        `coverage` of the recipe's interval, with the simulation's own 95 % interval (`low`,
+        `high`); `width`, the mean standard error over the figure's true spread over cohorts;
+        `these_models`, how often the interval for these models holds what they reach; and
+        `patients_only`, how often that interval holds what the recipe reaches.
+    """
+    entries = []
+    for figure in cohorts[0]:
+        values = np.array([cohort[figure] for cohort in cohorts])
+        estimate, reached = values[:, 0], values[:, 1]
+        spreads = [Spread(*line, models=MODELS) for line in values[:, 2:].tolist()]
+        estimates = [Estimate(*pair) for pair in zip(estimate, spreads, strict=True)]
+        se, narrow = (np.array([one.se(asks) for one in estimates]) for asks in (RECIPE, THESE))
+        truth = reached.mean()
+        # the fresh patients are a sample, too
+        fresh = np.hypot(narrow, narrow * (RECORDS / FRESH) ** 0.5)
+        held = np.abs(estimate - truth) <= Z * se
+        low, high = wilson(int(held.sum()), len(held))
+        entries.append(
+            {
+                "figure": figure,
+                "cohorts": len(held),
+                "mean": round(float(truth), 4),
+                "spread": round(float(((estimate - truth) ** 2).mean() ** 0.5), 4),
+                "coverage": round(float(held.mean()), 3),
+                "low": round(low, 3),
+                "high": round(high, 3),
+                "width": round(float(se.mean() / ((estimate - truth) ** 2).mean() ** 0.5), 2),
+                "these_models": round(float((np.abs(estimate - reached) <= Z * fresh).mean()), 3),
+                "patients_only": round(float((np.abs(estimate - truth) <= Z * narrow).mean()), 3),
+            }
+        )
+    return entries
+
+
+def verdict(entries: list[dict]) -> dict:
+    """Whether the intervals pass, by the rules that were fixed beforehand.
+
+    A figure fails only where the simulation's own interval lies outside 92 to 98 %; the mean over
+    figures must be 93 to 97 %; no interval may be wider than 1.4 times what is needed.
+    """
+    mean = float(np.mean([entry["coverage"] for entry in entries]))
+    return {
+        "cohorts": entries[0]["cohorts"],
+        "mean_coverage": round(mean, 3),
+        "mean_passes": MEAN_GATE[0] <= mean <= MEAN_GATE[1],
+        "too_rarely": [entry["figure"] for entry in entries if entry["high"] < GATE[0]],
+        "too_often": [entry["figure"] for entry in entries if entry["low"] > GATE[1]],
+        "too_wide": [entry["figure"] for entry in entries if entry["width"] > WIDEST],
+    }
+
+
+def result() -> dict[str, dict]:
+    """The table of every kind that has cohorts, and its verdict."""
+    found = {}
+    for kind in KINDS:
+        cohorts = list(read(COHORTS / f"{kind}.jsonl").values())
+        if len(cohorts) > 1:
+            entries = covered(cohorts)
+            found[kind] = {"verdict": verdict(entries), "figures": entries}
+    return found
+
+
+def coverage_table(entries: list[dict]) -> str:
+    columns = list(entries[0])
+    return table(columns, [[str(entry[name]) for name in columns] for entry in entries], left=1)
+
+
 def main(arguments: list[str]) -> None:
     if arguments:
+        if len(arguments) != 2 or arguments[0] not in KINDS or not arguments[1].isdigit():
+            raise BadInput(f"usage: python -m benchmarks.coverage [{'|'.join(KINDS)} COHORTS]")
         run(arguments[0], int(arguments[1]))
+    found = result()
+    write_json(RESULT, found)
+    for kind, one in found.items():
+        print(f"{kind}: {one['verdict']}\n{coverage_table(one['figures'])}\n")
 
 
 if __name__ == "__main__":

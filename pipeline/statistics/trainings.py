@@ -26,16 +26,19 @@ from whom: equal rows are trainings on one half with other seeds.
 """
 
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Literal
 
 import numpy as np
 
 from pipeline.statistics import Array
+from pipeline.statistics.rates import auroc, pairwise_wins
 
 Figure = Literal["accuracy", "sensitivity", "specificity", "auroc"]
 Question = Literal["these models on new patients", "this recipe on a new cohort of this size"]
 RECIPE: Question = "this recipe on a new cohort of this size"
 MODELS: Question = "these models on new patients"
+LEAST = 0.5  # of the larger part, below which no sum of all parts is believed
 
 
 @dataclass(frozen=True)
@@ -78,9 +81,7 @@ def pairs_of_means(values: Array, train: Array, where: Array) -> Pairs:
     return Pairs(difference, noise)
 
 
-def pairs_of_auroc(
-    scores: Array, train: Array, y: Array, against: Array | None = None
-) -> Pairs:
+def pairs_of_auroc(scores: Array, train: Array, y: Array, against: Array | None = None) -> Pairs:
     """Every pair of half models, by AUROC: the noise is that of DeLong et al. (1988).
 
     Args:
@@ -96,9 +97,9 @@ def pairs_of_auroc(
     of_ill = np.empty((models, models, ill.shape[1]), dtype=np.float32)
     of_healthy = np.empty((models, models, healthy.shape[1]), dtype=np.float32)
     for one in range(models):
-        wins = _wins(scores[one], y)
+        wins = pairwise_wins(scores[one], y).astype(np.float32)
         if against is not None:
-            wins = wins - _wins(against[one], y)
+            wins -= pairwise_wins(against[one], y).astype(np.float32)
         wins = wins * free_ill[one][:, None] * free_healthy[one]
         of_ill[one] = (wins @ free_healthy.T).T * free_ill
         of_healthy[one] = (wins.T @ free_ill.T).T * free_healthy
@@ -116,12 +117,6 @@ def pairs_of_auroc(
             spread = (won.astype(np.float64) ** 2).sum(2) / own - mean**2
             noise += np.where(own > 1, np.maximum(spread, 0) / (own - 1), np.nan) / other**2
         return Pairs(total / (ills * healthies), noise)
-
-
-def _wins(score: Array, y: Array) -> Array:
-    """(P, Q) float32: 1 where the ill one scores higher, a half for a tie."""
-    ill, healthy = score[y == 1][:, None], score[y == 0]
-    return ((ill > healthy) + np.float32(0.5) * (ill == healthy)).astype(np.float32)
 
 
 def influence_of_mean(each: Array, where: Array) -> Array:
@@ -142,9 +137,9 @@ def influence_of_auroc(scores: Array, y: Array, against: Array | None = None) ->
         y: (N,) 0 or 1.
         against: (S, N) scores of another recipe, whose AUROC is subtracted.
     """
-    won = np.mean([_wins(one, y) for one in scores], 0, dtype=np.float64)
+    won = pairwise_wins(scores, y)
     if against is not None:
-        won = won - np.mean([_wins(one, y) for one in against], 0, dtype=np.float64)
+        won = won - pairwise_wins(against, y)
     each = np.empty(len(y))
     each[y == 1] = (won.mean(1) - won.mean()) * (len(y) / (y == 1).sum())
     each[y == 0] = (won.mean(0) - won.mean()) * (len(y) / (y == 0).sum())
@@ -156,10 +151,10 @@ class Spread:
     """Where the variance of a recipe's figure comes from; each is a variance of the figure.
 
     Attributes:
-        patients: of whom is asked, the models as they are.
-        trainings: of whom is learned from, the seeds' noise taken out; below 0 by chance.
-        seeds: of one model's seed.
-        together: twice the covariance of being asked and being learned from; either sign.
+        patients: of who is asked, the models as they are.
+        trainings: of who is learned from, the seeds' noise taken out; below 0 by chance.
+        seeds: of one model's seed; below 0 by chance.
+        together: twice the covariance of being asked and being learned from; of either sign.
         models: how many models, each with its own seed, the figure is the mean of.
     """
 
@@ -169,30 +164,114 @@ class Spread:
     together: float
     models: int
 
-    @property
-    def variance(self) -> float:
-        """Of the figure over new cohorts of this size."""
-        raise NotImplementedError
+    def variance(self, question: Question = RECIPE) -> float:
+        """Of the figure: for the recipe all parts together, for these models that of patients.
+
+        Estimated parts may cancel each other almost entirely, or beyond zero. What is left is
+        therefore never taken for less than `LEAST` of the larger part.
+        """
+        if question == MODELS:
+            return self.patients
+        learned = max(self.trainings, 0.0) + max(self.seeds, 0.0) / self.models
+        return max(self.patients + learned + self.together, LEAST * max(self.patients, learned))
 
 
-def spread(influence: Array, pairs: Pairs, train: Array, models: int) -> Spread:
+@dataclass(frozen=True)
+class Estimate:
+    """A figure and where its variance comes from."""
+
+    value: float
+    spread: Spread
+
+    def se(self, question: Question = RECIPE) -> float:
+        """The standard error."""
+        return float(self.spread.variance(question) ** 0.5)
+
+    def interval(
+        self,
+        confidence: float = 0.95,
+        question: Question = RECIPE,
+        limits: tuple[float, float] = (0.0, 1.0),
+    ) -> tuple[float, float]:
+        """The normal interval, cut off at the figure's limits: (-1, 1) for a difference."""
+        reach = NormalDist().inv_cdf((1 + confidence) / 2) * self.se(question)
+        return max(self.value - reach, limits[0]), min(self.value + reach, limits[1])
+
+
+def estimate_mean(
+    reported: Array, halves: Array, train: Array, where: Array, *, models: int
+) -> Estimate:
+    """A figure that is a mean over patients, or the paired difference of two recipes in it.
+
+    Args:
+        reported: (S, N) out-of-fold values of the reported models, one row a repetition; of a
+            difference, one recipe's less the other's, patient by patient.
+        halves: (M, N) values of the half models; only those of patients outside are read.
+        train: (M, N) bool.
+        where: (N,) bool, whom the figure is the mean of (`asked`).
+        models: how many models the reported figure is the mean of.
+
+    Raises:
+        ValueError: the half models do not allow an estimate; see `spread`.
+    """
+    each = np.asarray(reported, dtype=np.float64).mean(0)
+    pairs = pairs_of_means(halves, train, where)
+    found = spread(influence_of_mean(each, where), pairs, train, models=models)
+    return Estimate(float(each[where].mean()), found)
+
+
+def estimate_auroc(
+    reported: Array,
+    halves: Array,
+    train: Array,
+    y: Array,
+    *,
+    models: int,
+    against: tuple[Array, Array] | None = None,
+) -> Estimate:
+    """AUROC, or the paired difference of two recipes in it.
+
+    Args:
+        reported: (S, N) out-of-fold scores of the reported models, HIGHER = MORE LIKELY ILL.
+        halves: (M, N) scores of the half models; only those of patients outside are read.
+        train: (M, N) bool.
+        y: (N,) 0 or 1.
+        models: how many models the reported figure is the mean of.
+        against: the other recipe's reported scores and its half models' scores.
+
+    Raises:
+        ValueError: the half models do not allow an estimate; see `spread`.
+    """
+    others, half_others = against or (None, None)
+    pairs = pairs_of_auroc(halves, train, y, half_others)
+    found = spread(influence_of_auroc(reported, y, others), pairs, train, models=models)
+    value = auroc(reported, y) - (0.0 if others is None else auroc(others, y))
+    return Estimate(value, found)
+
+
+def spread(influence: Array, pairs: Pairs, train: Array, *, models: int) -> Spread:
     """Takes the variance of a recipe's figure apart.
 
     Args:
         influence: (N,) of `influence_of_mean` or `influence_of_auroc`, of the reported models.
         pairs: of `pairs_of_means` or `pairs_of_auroc`, of the half models.
-        train: (M, N) bool; at least two different rows, and at least one row twice.
+        train: (M, N) bool.
         models: that the reported figure is the mean of, each with a seed of its own.
+
+    Raises:
+        ValueError: no two different halves, or no half with two seeds, whose pair leaves enough
+            patients to be asked.
     """
-    patients = len(influence)
-    half = np.unique(train, axis=0, return_inverse=True)[1].reshape(-1)
-    upper = np.triu(np.ones((len(half), len(half)), dtype=bool), 1) & np.isfinite(pairs.noise)
-    same = half[:, None] == half
+    patients, half = len(influence), np.unique(train, axis=0, return_inverse=True)[1].reshape(-1)
+    usable = np.triu(np.isfinite(pairs.noise), 1)
+    same = usable & (half[:, None] == half)
+    others = usable & ~same
+    if not same.any() or not others.any():
+        raise ValueError("half models must train on several halves, and on some of them twice")
     squares = (pairs.difference**2 - pairs.noise) / 2
-    seeds = float(squares[upper & same].mean())
     learned = train @ influence
     together = pairs.difference * (learned[:, None] - learned) / patients
-    others = upper & ~same
+    seeds = float(squares[same].mean())
     return Spread(
         patients=float((influence**2).sum() / patients**2),
         trainings=float(squares[others].mean()) - seeds,
