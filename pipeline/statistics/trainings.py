@@ -69,8 +69,8 @@ def pairs_of_means(values: Array, train: Array, where: Array) -> Pairs:
         train: (M, N) bool.
         where: (N,) bool, the patients of whom the figure is the mean (`asked`).
     """
-    each = np.asarray(values, dtype=np.float64)
-    free = (~train & where).astype(np.float64)
+    inside = ~train & where
+    each, free = np.where(inside, values, 0.0), inside.astype(np.float64)
     count, scored = free @ free.T, (free * each) @ free.T
     squares = (free * each**2) @ free.T
     crossed = (free * each) @ (free * each).T
@@ -91,32 +91,33 @@ def pairs_of_auroc(scores: Array, train: Array, y: Array, against: Array | None 
         against: (M, N) scores of another recipe on the same halves: its AUROC is subtracted.
     """
     ill, healthy = (~train[:, y == label] for label in (1, 0))
-    free_ill, free_healthy = ill.astype(np.float32), healthy.astype(np.float32)
-    models = len(train)
+    free_ill, free_healthy = (free.astype(np.float32) for free in (ill, healthy))
     # of model i on the patients whom neither i nor j saw: wins of each ill one, of each healthy one
-    of_ill = np.empty((models, models, ill.shape[1]), dtype=np.float32)
-    of_healthy = np.empty((models, models, healthy.shape[1]), dtype=np.float32)
-    for one in range(models):
-        wins = pairwise_wins(scores[one], y).astype(np.float32)
+    of_ill = np.zeros((len(train), *ill.shape), dtype=np.float32)
+    of_healthy = np.zeros((len(train), *healthy.shape), dtype=np.float32)
+    for one, (asked_ill, asked_healthy) in enumerate(zip(ill, healthy, strict=True)):
+        free = ~train[one]
+        wins = pairwise_wins(scores[one][free], y[free])
         if against is not None:
-            wins -= pairwise_wins(against[one], y).astype(np.float32)
-        wins = wins * free_ill[one][:, None] * free_healthy[one]
-        of_ill[one] = (wins @ free_healthy.T).T * free_ill
-        of_healthy[one] = (wins.T @ free_ill.T).T * free_healthy
-    ills = (free_ill @ free_ill.T).astype(np.float64)
-    healthies = (free_healthy @ free_healthy.T).astype(np.float64)
+            wins = wins - pairwise_wins(against[one][free], y[free])
+        wins = wins.astype(np.float32)
+        both_ill, both_healthy = free_ill[:, asked_ill], free_healthy[:, asked_healthy]
+        of_ill[one][:, asked_ill] = (both_healthy @ wins.T) * both_ill
+        of_healthy[one][:, asked_healthy] = (both_ill @ wins) * both_healthy
+    total = of_ill.sum(2, dtype=np.float64)
+    total = total - total.T
+    ills, healthies = (free.astype(np.float64) @ free.T for free in (free_ill, free_healthy))
     with np.errstate(invalid="ignore", divide="ignore"):
-        placed = [
-            (of_ill - of_ill.transpose(1, 0, 2), ills, healthies),
-            (of_healthy - of_healthy.transpose(1, 0, 2), healthies, ills),
-        ]
-        total = placed[0][0].sum(2, dtype=np.float64)
-        noise = np.zeros_like(total)
-        for won, own, other in placed:
-            mean = total / own
-            spread = (won.astype(np.float64) ** 2).sum(2) / own - mean**2
-            noise += np.where(own > 1, np.maximum(spread, 0) / (own - 1), np.nan) / other**2
+        noise = _of_placements(of_ill, total, ills) / healthies**2
+        noise += _of_placements(of_healthy, total, healthies) / ills**2
         return Pairs(total / (ills * healthies), noise)
+
+
+def _of_placements(won: Array, total: Array, count: Array) -> Array:
+    """(M, M): variance of the mean over `count` patients of what model i won more than model j."""
+    more = won - won.transpose(1, 0, 2)
+    spread = np.einsum("ijk,ijk->ij", more, more) / count - (total / count) ** 2
+    return np.where(count > 1, np.maximum(spread, 0) / (count - 1), np.nan)
 
 
 def influence_of_mean(each: Array, where: Array) -> Array:
