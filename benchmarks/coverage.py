@@ -244,16 +244,14 @@ def cohort(kind: str, number: int, cfg: Config) -> dict[str, list[float]]:
 def whole_plan(y: Tensor, number: int) -> Plan:
     """Cross-validation, random halves, and some of these once more; all seeds differ."""
     folds = Plan.cross_validation(y, folds=FOLDS, seeds=REPETITIONS, seed=number, release=False)
-    halves = Plan.random_halves(len(y), models=HALVES, seed=number)
-    again = halves.select(torch.arange(AGAIN))
-    parts = (folds, halves, again)
-    models = sum(part.size for part in parts)
+    halves = Plan.random_halves(len(y), models=HALVES, seed=number).with_second_seeds(AGAIN)
+    parts = (folds, halves)
     return Plan(
         torch.cat([part.train for part in parts]),
         torch.cat([part.held_out for part in parts]),
         torch.cat([part.repetition for part in parts]),
-        10_000 * number + torch.arange(models),
-        tuple(f"model{row}" for row in range(models)),
+        10_000 * number + torch.arange(folds.size + halves.size),
+        folds.labels + halves.labels,
     )
 
 

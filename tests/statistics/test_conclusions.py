@@ -1,4 +1,4 @@
-"""Verdicts follow the rules: Holm by hand, families hold their level, nobody dominates in a ring."""
+"""Verdicts follow the rules: Holm by hand, families hold their level, nobody is in a ring."""
 
 from itertools import combinations
 from math import inf
