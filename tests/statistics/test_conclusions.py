@@ -103,6 +103,12 @@ def test_the_leader_of_equals_is_seldom_called_best():
     assert np.mean(wrong) < 0.05
 
 
+def test_whoever_leads_is_corrected_over_all_pairs():
+    figures = {"a": 0.0, "b": 2.5, "c": 0.0, "d": 0.0}  # p 0.0124: of 3 comparisons, not of 6
+    found = best(figures, all_pairs(figures, 1.0), patients=768)
+    assert (found.leader, found.proved, found.rivals) == ("b", False, ("a", "c", "d"))
+
+
 def test_one_defense_is_not_the_best():
     with pytest.raises(ValueError, match="alone"):
         best({"a": 1.0}, {}, patients=768)
