@@ -11,7 +11,7 @@ export DVC_NO_ANALYTICS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro quick test test-slow lint params same ui bench clean
+.PHONY: help setup repro quick test test-slow lint params same ui bench coverage clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
@@ -59,6 +59,10 @@ bench: setup  ## speed and quality side by side with other tools; writes benchma
 	@"$(BIN)/python" -m pip install --quiet -c constraints.txt -e '.[bench]'
 	@"$(BIN)/python" -m pip install --quiet -c constraints.txt --no-deps torchattacks
 	@python -m benchmarks
+
+coverage: setup  ## how often intervals hold what they should, in made-up cohorts: hours, goes on where it stopped
+	@python -m benchmarks.coverage stand_ins 500
+	@python -m benchmarks.coverage own 100
 
 clean:  ## remove what the pipeline made; keeps the data and the environment
 	rm -rf artifacts sweeps multirun .same mlflow.db mlflow.db.lock mlartifacts

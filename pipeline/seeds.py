@@ -50,6 +50,7 @@ class Stream(StrEnum):
     # ---- of the seeds of a plan's models ----
     RELEASE = "release"  # the seed of the release model
     INNER_FOLD = "inner fold"  # the seed of a model that scores the training rows of two others
+    AGAIN = "again"  # the second seed of a model, on the same records
     COMPANION = "companion"  # the seeds of models that stand behind one API and answer together
     ADVERSARIAL_TRAINING = "adversarial training"  # random starts of the attacks trained against
 

@@ -145,6 +145,24 @@ class Plan:
             pairs,
         )
 
+    def with_second_seeds(self, models: int) -> "Plan":
+        """This plan, and its first rows once more: who trains is the same, the seed is another.
+
+        Models that differ by their seed alone show how much of a difference is the seed's.
+
+        Args:
+            models: how many rows, at most all.
+        """
+        again = self.select(torch.arange(models))
+        seeds = torch.tensor([of(Stream.AGAIN, seed) for seed in again.seeds.tolist()])
+        return Plan(
+            torch.cat([self.train, again.train]),
+            torch.cat([self.held_out, again.held_out]),
+            torch.cat([self.repetition, again.repetition]),
+            torch.cat([self.seeds, seeds]),
+            (*self.labels, *(f"{label}-again" for label in again.labels)),
+        )
+
     def select(self, members: Tensor) -> "Plan":
         """The rows `members` (indices or a mask) as a plan of their own."""
         rows = torch.arange(self.size)[members]

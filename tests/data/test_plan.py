@@ -134,3 +134,14 @@ def test_held_out_index_covers_exactly_the_held_out():
     index, valid = tested.held_out_index()
     for row in range(tested.size):
         assert index[row][valid[row]].tolist() == tested.held_out[row].nonzero()[:, 0].tolist()
+
+
+def test_second_seeds_repeat_who_trains_and_nothing_else():
+    plan = Plan.random_halves(40, models=6, seed=1)
+    both = plan.with_second_seeds(4)
+    assert both.size == 10
+    assert torch.equal(both.train[6:], plan.train[:4])
+    assert torch.equal(both.held_out[6:], plan.held_out[:4])
+    assert torch.equal(both.seeds[:6], plan.seeds)
+    assert len(set(both.seeds.tolist())) == 10
+    assert len(set(both.labels)) == 10

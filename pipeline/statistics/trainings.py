@@ -1,0 +1,282 @@
+"""How far a figure of a recipe moves from one cohort to the next: new patients and new trainings.
+
+A cross-validated figure answers one of two questions. "These models on new patients": the models
+stand, patients vary. "This recipe on a new cohort of this size": the models would be others, too.
+To the first order the figure of a cohort of n patients is
+
+    figure = its mean over cohorts + (1 / n) sum over patients of (e + a),
+
+where e is what a patient adds as one of those who are asked, and a as one of those who are learned
+from (Hoeffding 1948; the influence of a record in the infinitesimal jackknife, Efron 2014,
+doi:10.1080/01621459.2013.823775). Hence
+
+    variance = [mean of e² + mean of a² + 2 x mean of e x a] / n + the seeds' share.
+
+The first term is what a bootstrap over patients gives. The others are read off models that train on
+random halves of the same patients. One that trains on the half S answers, up to a constant, with
+the quality (2 / n) sum over S of a, so that half the mean square of the difference d of two of them
+is the mean of a² over n: halves vary as much as cohorts of n do, since they are half as large and
+share half of their patients. Nothing is scaled afterwards, but for this one assumption: the
+variance of a training falls as 1 / n between n / 2 and n. The mean of e x a over n is likewise the
+mean of d x (the difference of the sums of e over the two halves) / n. All d are taken on patients
+whom neither model saw.
+
+Shapes: M half models, N patients, P of them ill and Q healthy; `train` (M, N) bool says who learned
+from whom: equal rows are trainings on one half with other seeds.
+"""
+
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Literal
+
+import numpy as np
+
+from pipeline.statistics import Array
+from pipeline.statistics.rates import auroc, pairwise_wins
+
+Figure = Literal["accuracy", "sensitivity", "specificity", "auroc"]
+Question = Literal["these models on new patients", "this recipe on a new cohort of this size"]
+RECIPE: Question = "this recipe on a new cohort of this size"
+MODELS: Question = "these models on new patients"
+LEAST = 0.5  # of the larger part, below which no sum of all parts is believed
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Half models against each other, on the patients whom neither saw.
+
+    Attributes:
+        difference: (M, M) figure of model i less that of model j.
+        noise: (M, M) variance of that difference over the patients asked, unbiased; not a number
+            where fewer than two could be asked.
+    """
+
+    difference: Array
+    noise: Array
+
+
+def asked(figure: Figure, y: Array) -> Array:
+    """(N,) bool: the patients of whom a figure is a mean of right answers."""
+    return {"accuracy": y >= 0, "sensitivity": y == 1, "specificity": y == 0}[figure]
+
+
+def pairs_of_means(values: Array, train: Array, where: Array) -> Pairs:
+    """Every pair of half models, by a figure that is a mean over patients.
+
+    Args:
+        values: (M, N) what each model scores with each patient: 1 where right, else 0; of a paired
+            difference, one recipe's less the other's.
+        train: (M, N) bool.
+        where: (N,) bool, the patients of whom the figure is the mean (`asked`).
+    """
+    inside = ~train & where
+    each, free = np.where(inside, values, 0.0), inside.astype(np.float64)
+    count, scored = free @ free.T, (free * each) @ free.T
+    squares = (free * each**2) @ free.T
+    crossed = (free * each) @ (free * each).T
+    with np.errstate(invalid="ignore", divide="ignore"):
+        difference = (scored - scored.T) / count
+        spread = (squares + squares.T - 2 * crossed) / count - difference**2
+        noise = np.where(count > 1, np.maximum(spread, 0) / (count - 1), np.nan)
+    return Pairs(difference, noise)
+
+
+def pairs_of_auroc(scores: Array, train: Array, y: Array, against: Array | None = None) -> Pairs:
+    """Every pair of half models, by AUROC: the noise is that of DeLong et al. (1988).
+
+    Args:
+        scores: (M, N) HIGHER = MORE LIKELY ILL.
+        train: (M, N) bool.
+        y: (N,) 0 or 1.
+        against: (M, N) scores of another recipe on the same halves: its AUROC is subtracted.
+    """
+    ill, healthy = (~train[:, y == label] for label in (1, 0))
+    free_ill, free_healthy = (free.astype(np.float32) for free in (ill, healthy))
+    # of model i on the patients whom neither i nor j saw: wins of each ill one, of each healthy one
+    of_ill = np.zeros((len(train), *ill.shape), dtype=np.float32)
+    of_healthy = np.zeros((len(train), *healthy.shape), dtype=np.float32)
+    for one, (asked_ill, asked_healthy) in enumerate(zip(ill, healthy, strict=True)):
+        free = ~train[one]
+        wins = pairwise_wins(scores[one][free], y[free])
+        if against is not None:
+            wins = wins - pairwise_wins(against[one][free], y[free])
+        wins = wins.astype(np.float32)
+        both_ill, both_healthy = free_ill[:, asked_ill], free_healthy[:, asked_healthy]
+        of_ill[one][:, asked_ill] = (both_healthy @ wins.T) * both_ill
+        of_healthy[one][:, asked_healthy] = (both_ill @ wins) * both_healthy
+    total = of_ill.sum(2, dtype=np.float64)
+    total = total - total.T
+    ills, healthies = (free.astype(np.float64) @ free.T for free in (free_ill, free_healthy))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        noise = _of_placements(of_ill, total, ills) / healthies**2
+        noise += _of_placements(of_healthy, total, healthies) / ills**2
+        return Pairs(total / (ills * healthies), noise)
+
+
+def _of_placements(won: Array, total: Array, count: Array) -> Array:
+    """(M, M): variance of the mean over `count` patients of what model i won more than model j."""
+    more = won - won.transpose(1, 0, 2)
+    spread = np.einsum("ijk,ijk->ij", more, more) / count - (total / count) ** 2
+    return np.where(count > 1, np.maximum(spread, 0) / (count - 1), np.nan)
+
+
+def influence_of_mean(each: Array, where: Array) -> Array:
+    """(N,): what each patient adds to a mean over the patients `where`; its own mean is 0.
+
+    Args:
+        each: (N,) per-patient values, models averaged.
+        where: (N,) bool.
+    """
+    return np.where(where, each - each[where].mean(), 0.0) * (len(each) / where.sum())
+
+
+def influence_of_auroc(scores: Array, y: Array, against: Array | None = None) -> Array:
+    """(N,): what each patient adds to the AUROC, by placement (DeLong et al. 1988); mean 0.
+
+    Args:
+        scores: (S, N), AUROCs are averaged over S.
+        y: (N,) 0 or 1.
+        against: (S, N) scores of another recipe, whose AUROC is subtracted.
+    """
+    won = pairwise_wins(scores, y)
+    if against is not None:
+        won = won - pairwise_wins(against, y)
+    each = np.empty(len(y))
+    each[y == 1] = (won.mean(1) - won.mean()) * (len(y) / (y == 1).sum())
+    each[y == 0] = (won.mean(0) - won.mean()) * (len(y) / (y == 0).sum())
+    return each
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Where the variance of a recipe's figure comes from; each is a variance of the figure.
+
+    Attributes:
+        patients: of who is asked, the models as they are.
+        trainings: of who is learned from, the seeds' noise taken out; below 0 by chance.
+        seeds: of one model's seed; below 0 by chance.
+        together: twice the covariance of being asked and being learned from; of either sign.
+        models: how many models, each with its own seed, the figure is the mean of.
+    """
+
+    patients: float
+    trainings: float
+    seeds: float
+    together: float
+    models: int
+
+    def variance(self, question: Question = RECIPE) -> float:
+        """Of the figure: for the recipe all parts together, for these models that of patients.
+
+        Estimated parts may cancel each other almost entirely, or beyond zero. What is left is
+        therefore never taken for less than `LEAST` of the larger part.
+        """
+        if question == MODELS:
+            return self.patients
+        learned = max(self.trainings, 0.0) + max(self.seeds, 0.0) / self.models
+        return max(self.patients + learned + self.together, LEAST * max(self.patients, learned))
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A figure and where its variance comes from."""
+
+    value: float
+    spread: Spread
+
+    def se(self, question: Question = RECIPE) -> float:
+        """The standard error."""
+        return float(self.spread.variance(question) ** 0.5)
+
+    def interval(
+        self,
+        confidence: float = 0.95,
+        question: Question = RECIPE,
+        limits: tuple[float, float] = (0.0, 1.0),
+    ) -> tuple[float, float]:
+        """The normal interval, cut off at the figure's limits: (-1, 1) for a difference."""
+        reach = NormalDist().inv_cdf((1 + confidence) / 2) * self.se(question)
+        return max(self.value - reach, limits[0]), min(self.value + reach, limits[1])
+
+
+def estimate_mean(
+    reported: Array, halves: Array, train: Array, where: Array, *, models: int
+) -> Estimate:
+    """A figure that is a mean over patients, or the paired difference of two recipes in it.
+
+    Args:
+        reported: (S, N) out-of-fold values of the reported models, one row a repetition; of a
+            difference, one recipe's less the other's, patient by patient.
+        halves: (M, N) values of the half models; only those of patients outside are read.
+        train: (M, N) bool.
+        where: (N,) bool, whom the figure is the mean of (`asked`).
+        models: how many models the reported figure is the mean of.
+
+    Raises:
+        ValueError: the half models do not allow an estimate; see `spread`.
+    """
+    each = np.asarray(reported, dtype=np.float64).mean(0)
+    pairs = pairs_of_means(halves, train, where)
+    found = spread(influence_of_mean(each, where), pairs, train, models=models)
+    return Estimate(float(each[where].mean()), found)
+
+
+def estimate_auroc(
+    reported: Array,
+    halves: Array,
+    train: Array,
+    y: Array,
+    *,
+    models: int,
+    against: tuple[Array, Array] | None = None,
+) -> Estimate:
+    """AUROC, or the paired difference of two recipes in it.
+
+    Args:
+        reported: (S, N) out-of-fold scores of the reported models, HIGHER = MORE LIKELY ILL.
+        halves: (M, N) scores of the half models; only those of patients outside are read.
+        train: (M, N) bool.
+        y: (N,) 0 or 1.
+        models: how many models the reported figure is the mean of.
+        against: the other recipe's reported scores and its half models' scores.
+
+    Raises:
+        ValueError: the half models do not allow an estimate; see `spread`.
+    """
+    others, half_others = against or (None, None)
+    pairs = pairs_of_auroc(halves, train, y, half_others)
+    found = spread(influence_of_auroc(reported, y, others), pairs, train, models=models)
+    value = auroc(reported, y) - (0.0 if others is None else auroc(others, y))
+    return Estimate(value, found)
+
+
+def spread(influence: Array, pairs: Pairs, train: Array, *, models: int) -> Spread:
+    """Takes the variance of a recipe's figure apart.
+
+    Args:
+        influence: (N,) of `influence_of_mean` or `influence_of_auroc`, of the reported models.
+        pairs: of `pairs_of_means` or `pairs_of_auroc`, of the half models.
+        train: (M, N) bool.
+        models: that the reported figure is the mean of, each with a seed of its own.
+
+    Raises:
+        ValueError: no two different halves, or no half with two seeds, whose pair leaves enough
+            patients to be asked.
+    """
+    patients, half = len(influence), np.unique(train, axis=0, return_inverse=True)[1].reshape(-1)
+    usable = np.triu(np.isfinite(pairs.noise), 1)
+    same = usable & (half[:, None] == half)
+    others = usable & ~same
+    if not same.any() or not others.any():
+        raise ValueError("half models must train on several halves, and on some of them twice")
+    squares = (pairs.difference**2 - pairs.noise) / 2
+    learned = train @ influence
+    together = pairs.difference * (learned[:, None] - learned) / patients
+    seeds = float(squares[same].mean())
+    return Spread(
+        patients=float((influence**2).sum() / patients**2),
+        trainings=float(squares[others].mean()) - seeds,
+        seeds=seeds,
+        together=2 * float(together[others].mean()),
+        models=models,
+    )

@@ -1,0 +1,231 @@
+"""Pairs equal loops over pairs; the parts of a variance are unbiased where they are known."""
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from pipeline.statistics.trainings import (
+    LEAST,
+    MODELS,
+    RECIPE,
+    Estimate,
+    Spread,
+    asked,
+    estimate_auroc,
+    estimate_mean,
+    influence_of_auroc,
+    influence_of_mean,
+    pairs_of_auroc,
+    pairs_of_means,
+    spread,
+)
+
+M, N = 10, 60
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+@pytest.fixture
+def train(rng):
+    """Six halves, four of them twice."""
+    halves = rng.random((6, N)) < 0.5
+    return np.concatenate([halves, halves[:4]])
+
+
+@pytest.fixture
+def y(rng):
+    return (rng.random(N) < 0.4).astype(np.int64)
+
+
+@pytest.fixture
+def scores(rng):
+    """Coarse, so that ties abound."""
+    return np.round(rng.normal(size=(M, N)), 1)
+
+
+def both_free(train, i, j):
+    return ~train[i] & ~train[j]
+
+
+# ---- pairs, against a loop over them ----
+
+
+@pytest.mark.parametrize("figure", ["accuracy", "sensitivity", "specificity"])
+def test_pairs_of_means_equal_a_loop(rng, train, y, figure):
+    values, where = rng.integers(-1, 2, size=(M, N)), asked(figure, y)
+    pairs = pairs_of_means(values, train, where)
+    for i, j in combinations(range(M), 2):
+        each = (values[i] - values[j])[both_free(train, i, j) & where]
+        assert pairs.difference[i, j] == pytest.approx(each.mean())
+        assert pairs.difference[j, i] == pytest.approx(-each.mean())
+        assert pairs.noise[i, j] == pytest.approx(each.var(ddof=1) / len(each))
+
+
+def test_answers_to_who_was_seen_are_not_read(rng, train, y, scores):
+    blank = np.where(train, np.nan, scores)
+    for pairs, blanked in [
+        (pairs_of_means(scores, train, y >= 0), pairs_of_means(blank, train, y >= 0)),
+        (pairs_of_auroc(scores, train, y), pairs_of_auroc(blank, train, y)),
+    ]:
+        np.testing.assert_array_equal(pairs.difference, blanked.difference)
+        np.testing.assert_array_equal(pairs.noise, blanked.noise)
+
+
+def placed(score, y):
+    """Placements of the ill and of the healthy, by counting."""
+    wins = np.array([[(a > b) + (a == b) / 2 for b in score[y == 0]] for a in score[y == 1]])
+    return wins.mean(1), wins.mean(0)
+
+
+@pytest.mark.parametrize("paired", [False, True])
+def test_pairs_of_auroc_equal_a_loop(rng, train, y, scores, paired):
+    against = np.round(rng.normal(size=(M, N)), 1) if paired else None
+    pairs = pairs_of_auroc(scores, train, y, against)
+    for i, j in combinations(range(M), 2):
+        free = both_free(train, i, j)
+        sides = [(1, scores[i]), (-1, scores[j])]
+        if paired:
+            sides += [(-1, against[i]), (1, against[j])]
+        expected = sum(sign * roc_auc_score(y[free], side[free]) for sign, side in sides)
+        parts = [(sign, *placed(side[free], y[free])) for sign, side in sides]
+        ill, healthy = (sum(part[0] * part[at] for part in parts) for at in (1, 2))
+        assert pairs.difference[i, j] == pytest.approx(expected, abs=1e-6)
+        noise = ill.var(ddof=1) / len(ill) + healthy.var(ddof=1) / len(healthy)
+        assert pairs.noise[i, j] == pytest.approx(noise, rel=1e-4)
+
+
+def test_a_pair_without_two_patients_to_ask_is_no_number():
+    train = np.ones((2, 5), dtype=bool)
+    train[:, :1] = False
+    assert np.isnan(pairs_of_means(np.ones((2, 5)), train, np.ones(5, dtype=bool)).noise).all()
+
+
+# ---- influence ----
+
+
+def test_influence_of_a_mean_is_what_a_patient_more_would_change(rng, y):
+    each, where = rng.random(N), y == 1
+    influence = influence_of_mean(each, where)
+    assert influence.sum() == pytest.approx(0)
+    step = 1e-6
+    for k in range(N):
+        weights = np.ones(N)
+        weights[k] += step
+        moved = np.average(each[where], weights=weights[where])
+        assert (moved - each[where].mean()) / step * N == pytest.approx(influence[k], abs=1e-4)
+
+
+def test_influence_of_auroc_is_what_a_patient_more_would_change(y, scores):
+    influence = influence_of_auroc(scores[:3], y)
+    assert influence.sum() == pytest.approx(0)
+    step = 1e-6
+    plain = np.mean([roc_auc_score(y, one) for one in scores[:3]])
+    for k in range(0, N, 7):
+        weights = np.ones(N)
+        weights[k] += step
+        moved = np.mean([roc_auc_score(y, one, sample_weight=weights) for one in scores[:3]])
+        assert (moved - plain) / step * N == pytest.approx(influence[k], abs=1e-3)
+
+
+def test_the_influence_of_a_difference_is_the_difference_of_influences(y, scores):
+    both = influence_of_auroc(scores[:3], y, scores[3:6])
+    apart = influence_of_auroc(scores[:3], y) - influence_of_auroc(scores[3:6], y)
+    np.testing.assert_allclose(both, apart)
+
+
+# ---- the parts, where they are known ----
+
+
+def made_up(rng, *, n, halves, again, seed_noise, correlation):
+    """Patients with a known e and a; models whose quality is the mean of a over their half.
+
+    What model i scores with patient k is its quality + its seed's luck + e of k + noise of both.
+    """
+    e = rng.normal(0, 0.6, n)
+    a = correlation * e + rng.normal(0, 0.5, n)
+    train = rng.random((halves, n)) < 0.5
+    train = np.concatenate([train, train[:again]])
+    luck = seed_noise * rng.normal(size=len(train))
+    quality = 2 / n * (train @ a) + luck
+    values = quality[:, None] + e + rng.normal(0, 0.4, train.shape)
+    reported = a.mean() + e + seed_noise * rng.normal(size=(25, 1)).mean()
+    return reported[None], values, train
+
+
+@pytest.mark.parametrize("correlation", [0.0, -0.7, 0.5])
+def test_every_part_is_unbiased_and_their_sum_is_the_variance_over_cohorts(correlation):
+    rng, n, seed_noise = np.random.default_rng(1), 80, 0.1
+    found, figures = [], []
+    for _ in range(400):
+        reported, values, train = made_up(
+            rng, n=n, halves=24, again=12, seed_noise=seed_noise, correlation=correlation
+        )
+        one = estimate_mean(reported, values, train, np.ones(n, dtype=bool), models=25)
+        figures.append(one.value)
+        parts = one.spread
+        found.append([parts.patients, parts.trainings, parts.seeds, parts.together])
+    a_squared = correlation**2 * 0.36 + 0.25
+    known = np.array([0.36 / n, a_squared / n, seed_noise**2, 2 * correlation * 0.36 / n])
+    mean, error = np.mean(found, 0), np.std(found, 0) / len(found) ** 0.5
+    assert (abs(mean - known) < 4 * error + 0.03 * known[0]).all(), (mean, known, error)
+    total = mean @ [1, 1, 1 / 25, 1]
+    assert total / np.var(figures) == pytest.approx(1, abs=0.25)  # 400 cohorts: 0.07 either way
+
+
+def test_without_a_second_seed_the_luck_of_a_seed_would_count_as_training():
+    rng, n = np.random.default_rng(2), 80
+    parts = []
+    for _ in range(60):
+        _, values, train = made_up(rng, n=n, halves=24, again=12, seed_noise=0.3, correlation=0)
+        pairs = pairs_of_means(values, train, np.ones(n, dtype=bool))
+        parts.append(spread(np.zeros(n), pairs, train, models=25))
+    assert np.mean([one.seeds for one in parts]) == pytest.approx(0.09, rel=0.15)
+    assert abs(np.mean([one.trainings for one in parts]) - 0.25 / n) < 0.004
+
+
+def test_a_recipe_that_answers_alike_whoever_it_learned_from_has_no_variance_of_training(y, train):
+    values = np.broadcast_to(y.astype(float), (M, N))
+    parts = estimate_mean(values[:2], values, train, y >= 0, models=25).spread
+    assert (parts.trainings, parts.seeds, parts.together) == (0, 0, 0)
+
+
+def test_the_paired_difference_of_a_recipe_with_itself_is_surely_none(y, train, scores):
+    same = (scores[:3], scores)
+    one = estimate_auroc(scores[:3], scores, train, y, models=25, against=same)
+    assert (one.value, one.se()) == (0, 0)
+
+
+def test_more_models_carry_less_of_the_luck_of_their_seeds():
+    many, one = (Spread(1.0, 1.0, 0.5, 0.0, models) for models in (25, 1))
+    assert many.variance() == pytest.approx(2.02)
+    assert one.variance() == pytest.approx(2.5)
+
+
+def test_what_chance_makes_negative_counts_as_nothing():
+    assert Spread(1.0, -0.4, -0.1, 0.0, 25).variance() == 1.0
+
+
+def test_parts_that_cancel_leave_a_share_of_the_larger():
+    assert Spread(1.0, 3.0, 0.0, -3.9, 25).variance() == 3 * LEAST
+    assert Spread(2.0, 1.0, 0.0, -2.9, 25).variance() == 2 * LEAST
+
+
+def test_each_question_has_its_own_interval():
+    one = Estimate(0.6, Spread(0.01, 0.02, 0.0, 0.01, 25))
+    low, high = one.interval(0.95, MODELS)
+    assert (low, high) == pytest.approx((0.6 - 0.196, 0.6 + 0.196), abs=1e-4)
+    assert one.se(RECIPE) == pytest.approx(0.2)
+    assert one.interval(0.95, RECIPE) == pytest.approx((0.6 - 0.392, 0.992), abs=1e-4)
+    assert one.interval(0.99, RECIPE) == (pytest.approx(0.6 - 0.5152, abs=1e-4), 1.0)
+    assert Estimate(-0.9, one.spread).interval(limits=(-1, 1))[0] == -1
+
+
+@pytest.mark.parametrize("rows", [slice(0, 6), slice(0, 1)])
+def test_halves_without_a_second_seed_are_refused(train, y, scores, rows):
+    with pytest.raises(ValueError, match="several halves, and on some of them twice"):
+        estimate_mean(scores[:2], scores[rows], train[rows], y >= 0, models=25)
