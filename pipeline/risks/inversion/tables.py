@@ -144,15 +144,15 @@ def _gains(without: Array, aided: Array, cfg: AuditConfig, seed: int) -> pd.Data
         for group, asked in enumerate(patients):
             line: dict[str, float] = {"patients": asked}
             for name, sides in of_sides.items():
-                value, *samples = (
+                figures = (
                     paired[name][question, 0] - paired[name][question, 1]
                     if GROUPS[group] == "difference"
                     else sides[question, group]
                 )
                 line |= (
-                    intervals.bounded(name, value, np.array(samples), cfg.confidence)
+                    intervals.bounded(name, figures[0], figures[1:], cfg.confidence)
                     if name in BOUNDED
-                    else {name: value}
+                    else {name: figures[0]}
                 )
             lines.append(line if asked else dict.fromkeys(line, np.nan) | {"patients": 0})
     return pd.DataFrame(lines)
