@@ -187,8 +187,16 @@ def strongest(scores: Mapping[str, Array], member: Array) -> tuple[str, ...]:
 def most_exposing(exposures: Mapping[str, tuple[Array, ...]]) -> tuple[str, ...]:
     """The same by the mean over patients of `by_patient`, which is given for each half (N,)."""
     return tuple(
-        max(exposures, key=lambda name: _known(float(np.nanmean(exposures[name][other]))))
+        max(exposures, key=lambda name: _known(float(mean_known(exposures[name][other], 0))))
         for other in (1, 0)
+    )
+
+
+def mean_known(values: Array, axis: int) -> Array:
+    """The mean of what is a number; where nothing is, not a number."""
+    count = np.asarray((~np.isnan(values)).sum(axis))
+    return np.divide(
+        np.nansum(values, axis), count, out=np.full(count.shape, np.nan), where=count > 0
     )
 
 

@@ -103,9 +103,9 @@ def _claim(line: pd.Series) -> str:
 def _headlines(table: pd.DataFrame, groups: pd.DataFrame) -> pd.DataFrame:
     """A row per defense: its strongest attack beside the control, and whom it exposes most."""
     lines = table[table["attack"] == STRONGEST].reset_index(drop=True)
-    exposed = groups[groups["group"] == MOST].set_index("defense").loc[lines["defense"]]
+    exposed = groups[groups["group"] == MOST].set_index("defense").reindex(lines["defense"])
     named = groups[groups["group"] != MOST].drop_duplicates("defense").set_index("defense")
-    worst = named.loc[lines["defense"]]
+    worst = named.reindex(lines["defense"])
     return pd.DataFrame(
         {
             "defense": lines["defense"],

@@ -27,6 +27,7 @@ from pipeline.statistics.separation import (
     bootstrap,
     by_patient,
     enough_for,
+    mean_known,
     most_exposing,
     roc_log,
     strongest,
@@ -303,11 +304,11 @@ def exposure(one: Membership, dataset: Dataset) -> pd.DataFrame:
     by the other half.
 
     Returns:
-        `patient` (row of the records), `y`, `exposure` (AUROC over targets, the mean of both
-        halves; 0.5 = not at all), `most_exposed` (the top 1 %), and the measurements (of images
+        `patient` (row of the records), `y`, `exposure` (AUROC over targets, mean of the halves
+        that know; 0.5 = not at all), `most_exposed` (the top 1 %), and the measurements (of images
         none).
     """
-    risk = np.mean(exposure_by_half(one), axis=0)
+    risk = mean_known(exposure_by_half(one), 0)
     table = pd.DataFrame(
         {"patient": np.arange(len(risk)), "y": dataset.y.numpy(), "exposure": risk}
     )
@@ -350,10 +351,12 @@ def _most_exposed(by_half: Array, cfg: AuditConfig, seed: int) -> dict[str, Any]
     """A line of `subgroups`: patients are drawn with all that is told of them."""
     told, times = worst_off(by_half)
     told, times = told[times > 0], times[times > 0]
+    key = {"by": "exposure", "group": MOST, "patients": len(times)}
+    if not len(times):
+        return key | dict.fromkeys(("exposure", "exposure_low", "exposure_high"), np.nan)
     weights = intervals.bootstrap_weights(len(times), cfg.resamples, seed)
     samples = (weights @ told) / (weights @ times)
     value = float(told.sum() / times.sum())
-    key = {"by": "exposure", "group": MOST, "patients": len(times)}
     return key | intervals.bounded("exposure", value, samples, cfg.confidence)
 
 

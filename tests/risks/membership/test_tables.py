@@ -123,6 +123,14 @@ def test_exposure_of_nobody_is_a_half_on_average():
     assert table["exposure"].mean() == pytest.approx(0.5, abs=0.02)
 
 
+def test_a_patient_whom_one_half_knows_nothing_of_is_judged_by_the_other():
+    leak = made_up_leak(DATA, targets=20, effect=1.0)
+    leak.member[::2, 3] = True
+    assert not np.isnan(exposure(leak, DATA).loc[3, "exposure"])
+    leak.member[:, 3] = True
+    assert np.isnan(exposure(leak, DATA).loc[3, "exposure"])
+
+
 def groups_of(leak, cfg):
     return subgroups({"baseline": leak}, {"baseline": exposure(leak, DATA)}, cfg.data, CFG, seed=0)
 
