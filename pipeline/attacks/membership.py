@@ -28,7 +28,7 @@ VARIANCE_FLOOR = 1e-6  # of a signal: models that agree to the last digit are no
 # median size of log-odds on the common scale: half of the answers give a class more than 3 in 4
 COMMON_SCALE = math.log(3)
 # how far to distrust that other models predict a model's answers, in units of their variance
-DRIFT_PENALTIES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
+DRIFT_PENALTIES = (1.0, 2.0, 8.0, 32.0)
 LEAST_DISPERSION = 1e-3  # squared coefficient of variation of variances, below which they are one
 RIDGE = 1.0  # penalty of the blind classifier, beside about N / 2 of each standardised feature
 

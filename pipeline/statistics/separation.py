@@ -195,9 +195,8 @@ def most_exposing(exposures: Mapping[str, tuple[Array, ...]]) -> tuple[str, ...]
 def mean_known(values: Array, axis: int) -> Array:
     """The mean of what is a number; where nothing is, not a number."""
     count = np.asarray((~np.isnan(values)).sum(axis))
-    return np.divide(
-        np.nansum(values, axis), count, out=np.full(count.shape, np.nan), where=count > 0
-    )
+    total = np.asarray(np.nansum(values, axis))
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
 def _area(scores: Array, member: Array) -> float:

@@ -118,7 +118,8 @@ def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
     if not found:
         return {}
     cfg = context.cfg
-    each = {name: exposure(one, context.dataset) for name, one in found.items()}
+    by_half = {name: exposure_by_half(one) for name, one in found.items()}
+    each = {name: exposure(told, context.dataset) for name, told in by_half.items()}
     everyone = by_defense(each)
     exposed = everyone[everyone["most_exposed"]].sort_values(
         "exposure", ascending=False, kind="stable"
@@ -126,7 +127,7 @@ def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
     return {
         "membership": membership_table(found, cfg.audit, cfg.seed),
         "exposed": pd.concat([exposed[exposed["defense"] == name] for name in each]),
-        "subgroups": subgroups(found, each, cfg.data, cfg.audit, cfg.seed),
+        "subgroups": subgroups(by_half, each, cfg.data, cfg.audit, cfg.seed),
         "plots/membership_roc": roc_table(found),
         "exposure": everyone,
     }
@@ -138,11 +139,12 @@ def membership_table(found: Mapping[str, Membership], cfg: AuditConfig, seed: in
     Returns:
         `auroc`, `tpr_at_1pct` and `tpr_at_01pct` (empty where too few decisions about non-members
         could show it), each pooled over targets, with `_low` and `_high`: bootstrap over patients.
-        `advantage` is TPR - FPR at a threshold chosen on other targets. The row `strongest` is the
-        mean of two halves of the targets: each half is attacked by the attack that has the largest
-        AUROC on the other half, and `variant` names them; its interval holds for the attacks that
-        were chosen. `auroc_control` and `tpr_at_1pct_control` repeat the row `blind`, and are empty
-        without one. `train_accuracy`, `test_accuracy` and `gap` are those of the targets.
+        `advantage` is TPR - FPR at a threshold chosen on other targets. In the row `strongest`
+        each half of the targets is attacked by the attack that has the largest AUROC on the other
+        half, and `variant` names it; where they differ, the figures are the mean of the halves. Its
+        interval holds for the attacks that were chosen. `auroc_control` and `tpr_at_1pct_control`
+        repeat the row `blind`, and are empty without one. `train_accuracy`, `test_accuracy` and
+        `gap` are those of the targets.
         `epsilon_*` are empty where nothing is claimed.
     """
     lines: list[dict[str, Any]] = []
@@ -155,14 +157,18 @@ def membership_table(found: Mapping[str, Membership], cfg: AuditConfig, seed: in
         attacks = {attack: each for attack, each in scores.items() if attack != BLIND}
         chosen = strongest(attacks, member)
         control = _control(scores, member)
-        rows = {
-            STRONGEST: _figures_of_halves(
+        each = {
+            attack: score_figures(one_score, member, weights, cfg.confidence)
+            for attack, one_score in scores.items()
+        }
+        best = (
+            each[chosen[0]]  # one attack on all targets: they compare with each other, too
+            if len(set(chosen)) == 1
+            else _figures_of_halves(
                 [attacks[name] for name in chosen], member, weights, cfg.confidence
             )
-        } | {
-            attack: score_figures(each, member, weights, cfg.confidence)
-            for attack, each in scores.items()
-        }
+        )
+        rows = {STRONGEST: best, **each}
         for attack, figures in rows.items():
             by = tuple(dict.fromkeys(chosen)) if attack == STRONGEST else (attack,)
             lines.append(
@@ -294,21 +300,19 @@ def roc_table(found: Mapping[str, Membership], points: int = 60) -> pd.DataFrame
     return pd.concat(frames, ignore_index=True)
 
 
-def exposure(one: Membership, dataset: Dataset) -> pd.DataFrame:
+def exposure(by_half: Array, dataset: Dataset) -> pd.DataFrame:
     """One row per patient: how well models of them can be told from the others by their answer.
 
-    Within one patient the log-odds of models compare without shadows, and so do the scores of
-    `OF_PATIENTS`, which read nobody's membership. (Likelihood ratios that leave the target out
-    would fall below 0.5 where there is nothing to find: a target that answers high leaves the
-    others of its side lower.) Each half of the targets is judged by whichever of them exposes most
-    by the other half.
+    Args:
+        by_half: of `exposure_by_half`.
+        dataset: the N patients.
 
     Returns:
         `patient` (row of the records), `y`, `exposure` (AUROC over targets, mean of the halves
         that know; 0.5 = not at all), `most_exposed` (the top 1 %), and the measurements (of images
         none).
     """
-    risk = mean_known(exposure_by_half(one), 0)
+    risk = mean_known(by_half, 0)
     table = pd.DataFrame(
         {"patient": np.arange(len(risk)), "y": dataset.y.numpy(), "exposure": risk}
     )
@@ -320,7 +324,14 @@ def exposure(one: Membership, dataset: Dataset) -> pd.DataFrame:
 
 
 def exposure_by_half(one: Membership) -> Array:
-    """(2, N): the exposure of each patient by either half of the targets."""
+    """(2, N): the exposure of each patient by either half of the targets.
+
+    Within one patient the log-odds of models compare without shadows, and so do the scores of
+    `OF_PATIENTS`, which read nobody's membership. (Likelihood ratios that leave the target out
+    would fall below 0.5 where there is nothing to find: a target that answers high leaves the
+    others of its side lower.) Each half of the targets is judged by whichever of them exposes most
+    by the other half.
+    """
     member = one.member.numpy()
     signals = {"loss": one.log_odds.numpy()} | {
         attack: one.scores[attack].numpy() for attack in OF_PATIENTS if attack in one.scores
@@ -367,7 +378,7 @@ def _highest(values: Array, share: float) -> Array:
 
 
 def subgroups(
-    found: Mapping[str, Membership],
+    by_half: Mapping[str, Array],
     exposures: Mapping[str, pd.DataFrame],
     data: DataConfig,
     cfg: AuditConfig,
@@ -387,7 +398,7 @@ def subgroups(
             edges = [-np.inf, *cuts, np.inf]
             for band, (low, high) in zip(band_names(cuts), pairwise(edges), strict=True):
                 groups[name, band] = table[name].between(low, high, inclusive="left")
-        own = [_most_exposed(exposure_by_half(found[defense]), cfg, seed)]
+        own = [_most_exposed(by_half[defense], cfg, seed)]
         for (kind, group), chosen in groups.items():
             values = table.loc[chosen, "exposure"].dropna().to_numpy()
             if not len(values):
