@@ -10,6 +10,7 @@ the rows of `member` that belong to the shadows; the scores of target t do not d
 `member[t]`, not even in the last bit.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import combinations_with_replacement
@@ -21,8 +22,14 @@ from torch.nn.functional import logsigmoid
 from pipeline.data.schema import Dataset
 from pipeline.models.answers import margin
 from pipeline.models.population import Population
+from pipeline.statistics.separation import auroc
 
 VARIANCE_FLOOR = 1e-6  # of a signal: models that agree to the last digit are no infinite evidence
+# median size of log-odds on the common scale: half of the answers give a class more than 3 in 4
+COMMON_SCALE = math.log(3)
+# how far to distrust that other models predict a model's answers, in units of their variance
+DRIFT_PENALTIES = (1.0, 2.0, 8.0, 32.0)
+LEAST_DISPERSION = 1e-3  # squared coefficient of variation of variances, below which they are one
 RIDGE = 1.0  # penalty of the blind classifier, beside about N / 2 of each standardised feature
 
 
@@ -166,27 +173,120 @@ def lira_offline(signals: Signals, member: Tensor) -> Tensor:
     return torch.where(known & (count > 0), score, 0.0)
 
 
+def lira_bayes(signals: Signals, member: Tensor) -> Tensor:
+    """`lira` with priors that the records share: on the variance, and on what membership moves.
+
+    After BaVarIA-t (Brännvall 2026, arXiv:2603.11799): a normal-inverse-gamma prior, hence a ratio
+    of Student's t densities. The prior of the variance has the mean and the dispersion of all
+    records' variances (by moments). Other than there, members and others have one variance, and the
+    prior of the shift between them follows how badly a record is answered: a straight line in the
+    mean probability of a wrong answer, on the common scale, fitted over all records, and the
+    scatter about it. So a record's few shadows need not tell its shift alone.
+
+    Returns:
+        (T, N), natural logarithm of the ratio; 0 without shadows on both sides.
+    """
+    odds = signals.log_odds
+    inside, outside = (_shadows(odds, chosen) for chosen in (member, ~member))
+    known = ((inside[0] > 0) & (outside[0] > 0)).double()
+    free = (inside[0] - 1).clamp(min=0) + (outside[0] - 1).clamp(min=0)
+    freedom, variance = _shrunk_variance(inside[2] + outside[2], free)
+    shift = (inside[1] - outside[1]) / variance.sqrt()
+    noise = 1 / inside[0].clamp(min=1) + 1 / outside[0].clamp(min=1)
+    expected = _straight_line(shift, torch.sigmoid(-on_common_scale(odds).mean(0)), known)
+    scatter = _mean((shift - expected).square() - noise, known).clamp(min=0)
+    trusted = scatter / (scatter + noise)
+    half = (expected + trusted * (shift - expected)) * variance.sqrt() / 2
+    centred = odds - (inside[1] + outside[1]) / 2
+    spread = freedom * variance * (1 + 1 / (inside[0] + outside[0]).clamp(min=1))
+    with_it, without_it = (
+        torch.log1p((centred - side).square() / spread) for side in (half, -half)
+    )
+    return torch.where(known.bool() & (free > 0), (freedom + 1) / 2 * (without_it - with_it), 0.0)
+
+
 def rmia(signals: Signals, member: Tensor) -> Tensor:
     """The share of other records that gain less by this model.
 
     Zarifzadeh et al. 2024, arXiv:2312.03262, online. A record gains r(x) = p(x | target) / mean of
     p(x) over all other models, p being the probability of the recorded class; the score is the
     share of the other records z with r(x) / r(z) >= gamma = 1. The z are the N audited records
-    themselves.
+    themselves. Probabilities are those of `on_common_scale`: models whose logits are large, as a
+    distilled student's, would answer 0 or 1, and all ratios would be alike.
 
     Returns:
         (T, N) in [0, 1 + 1/N). The paper's share takes only N values, each of them once for every
         target; so the rank of log r(x) among all targets and records is added, scaled into the gap
-        below 1/N: it orders equal shares only. Where the log-odds exceed about 700 everywhere,
-        probabilities are 1 to the last digit of a double, and records tie.
+        below 1/N: it orders equal shares only.
     """
-    gain = _log_gain(signals.log_odds)
+    return _share_that_gains_less(on_common_scale(signals.log_odds))
+
+
+def rmia_drift(signals: Signals, member: Tensor) -> Tensor:
+    """`rmia` after what is common to models has been taken out of each model's answers.
+
+    Models drift: the luck of a training moves the answers to many records at once, and other models
+    have drifted alike. What they predict of the target's answers is no sign of membership
+    (`without_drift`). How far to trust that prediction is chosen on other targets, by AUROC: for
+    those of even number on the odd ones, and the other way round.
+    """
+    scaled = on_common_scale(signals.log_odds)
+    tried = [_share_that_gains_less(without_drift(scaled, penalty)) for penalty in DRIFT_PENALTIES]
+    scores, even = torch.empty_like(scaled), torch.arange(len(scaled)) % 2 == 0
+    for judged in (even, ~even):
+        areas = torch.tensor([_area(one[~judged], member[~judged]) for one in tried])
+        scores[judged] = tried[int(areas.nan_to_num(nan=-1).argmax())][judged]
+    return scores
+
+
+def on_common_scale(log_odds: Tensor) -> Tensor:
+    """Log-odds (T, N) divided by one temperature for all models, so that half of them are large.
+
+    The temperature brings the median of their sizes to `COMMON_SCALE`. It reads no membership, and
+    takes nothing away: a defense that multiplies logits hides nobody.
+    """
+    size = log_odds.abs().median()
+    return log_odds * (COMMON_SCALE / size) if size > 0 else log_odds
+
+
+def without_drift(log_odds: Tensor, penalty: float) -> Tensor:
+    """What the other models do not predict of each model's answers, around the records' means.
+
+    Ridge regression of one model's deviations from the means, over all records, on those of every
+    other model: kriging, whose leave-one-out residuals have a closed form (Dubrule 1983,
+    doi:10.1007/BF01033232). It reads no membership.
+
+    Args:
+        log_odds: (T, N).
+        penalty: in units of the models' mean squared deviation, above 0; the larger, the less is
+            taken out.
+    """
+    means = log_odds.mean(0)
+    centred = log_odds - means
+    alike = centred @ centred.T
+    unit = alike.diagonal().mean().clamp(min=torch.finfo(alike.dtype).tiny)
+    inverse = torch.linalg.inv(alike / unit + penalty * torch.eye(len(alike), dtype=alike.dtype))
+    residuals: Tensor = inverse @ centred / inverse.diagonal()[:, None]
+    return means + residuals
+
+
+def _share_that_gains_less(log_odds: Tensor) -> Tensor:
+    """`rmia` of log-odds (T, N) as they are.
+
+    Where they exceed about 700 everywhere, probabilities are 1 to the last digit of a double, and
+    records tie.
+    """
+    gain = _log_gain(log_odds)
     records = gain.shape[1]
     # a record is not compared with itself
     below = torch.searchsorted(gain.sort(1).values, gain, right=True) - 1
     values, rank = gain.unique(return_inverse=True)
     tie_break: Tensor = rank.double() / (len(values) * records)
     return below.double() / max(records - 1, 1) + tie_break
+
+
+def _area(scores: Tensor, member: Tensor) -> float:
+    return auroc(scores[member].numpy(), scores[~member].numpy())
 
 
 def label_only(signals: Signals, member: Tensor) -> Tensor:
@@ -228,6 +328,39 @@ def _pooled(count: Tensor, squares: Tensor) -> tuple[Tensor, Tensor]:
     """
     free = (count - 1).clamp(min=0).sum(1, keepdim=True)
     return squares.sum(1, keepdim=True) / free.clamp(min=1), free > 0
+
+
+def _shrunk_variance(squares: Tensor, free: Tensor) -> tuple[Tensor, Tensor]:
+    """Degrees of freedom and variance of each record, its prior shared by all, each (T, N).
+
+    A scaled inverse chi-squared prior by moments: the more the records' variances differ beyond
+    what chance makes of as many shadows, the less each leans on the others.
+    """
+    some = (free > 0).double()
+    pooled = (squares.sum(1, keepdim=True) / free.sum(1, keepdim=True).clamp(min=1)).clamp(
+        min=VARIANCE_FLOOR
+    )
+    chance = 1 + 2 / _mean(free, some).clamp(min=1)
+    ratios = squares / free.clamp(min=1) / pooled
+    dispersion = (_mean(ratios.square(), some) / chance - 1).clamp(min=LEAST_DISPERSION)
+    prior = 4 + 2 / dispersion
+    freedom = prior + free
+    return freedom, ((prior - 2) * pooled + squares) / freedom
+
+
+def _mean(values: Tensor, weight: Tensor) -> Tensor:
+    """(T, 1): the mean over records, by weight."""
+    return (weight * values).sum(1, keepdim=True) / weight.sum(1, keepdim=True).clamp(min=1)
+
+
+def _straight_line(values: Tensor, at: Tensor, weight: Tensor) -> Tensor:
+    """(T, N): the least-squares line of values (T, N) at (N,), for each target."""
+    centred = at - _mean(at.expand_as(values), weight)
+    level = _mean(values, weight)
+    slope = _mean(centred * (values - level), weight) / _mean(centred.square(), weight).clamp(
+        min=torch.finfo(values.dtype).tiny
+    )
+    return level + slope * centred
 
 
 def _likelihood_ratio(signal: Tensor, member: Tensor, own_variance: bool) -> Tensor:
@@ -308,7 +441,9 @@ MEMBERSHIP: dict[str, Callable[[Signals, Tensor], Tensor]] = {
     "lira": lira,
     "lira_fixed": lira_fixed,
     "lira_offline": lira_offline,
+    "lira_bayes": lira_bayes,
     "rmia": rmia,
+    "rmia_drift": rmia_drift,
     "label_only": label_only,
 }
 

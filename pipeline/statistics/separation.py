@@ -5,6 +5,8 @@ MEMBER; `member` (T, N) bool. A decision is "member" where score >= threshold. T
 members that are called so, FPR = share of others.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from pipeline.statistics import Array
@@ -12,6 +14,8 @@ from pipeline.statistics import Array
 BINS = 1000  # of the bootstrap's histograms, at most
 # so many others must be expected above a threshold before its false-positive rate means anything
 RULE_OF_THREE = 3
+# of the targets, even and odd: what is chosen on one half is judged on the other, both ways
+HALVES = (slice(0, None, 2), slice(1, None, 2))
 SLACK = 1 + 1e-12  # 0.29 x 100 is 28.999999999999996
 
 
@@ -72,12 +76,14 @@ def advantage(scores: Array, member: Array) -> float:
         scores: (T, N) with T >= 2.
         member: (T, N) bool.
     """
-    halves = (slice(0, None, 2), slice(1, None, 2))
-    both = []
-    for chosen, judged in (halves, halves[::-1]):
-        called = scores[judged] >= _best_threshold(scores[chosen], member[chosen])
-        both.append(called[member[judged]].mean() - called[~member[judged]].mean())
-    return float(np.mean(both))
+    return float(np.mean([advantage_on(half, scores, member) for half in range(len(HALVES))]))
+
+
+def advantage_on(half: int, scores: Array, member: Array) -> float:
+    """TPR - FPR on one half of the targets, at the best threshold of the other half."""
+    chosen, judged = HALVES[1 - half], HALVES[half]
+    called = scores[judged] >= _best_threshold(scores[chosen], member[chosen])
+    return float(called[member[judged]].mean() - called[~member[judged]].mean())
 
 
 def _best_threshold(scores: Array, member: Array) -> float:
@@ -157,6 +163,48 @@ def _edges(scores: Array, member: Array) -> Array:
     ranks = np.r_[np.arange(top), np.geomspace(top, others.size, BINS // 4).astype(int) - 1]
     just_above = np.searchsorted(pooled, others[ranks], side="right")
     return np.unique(np.r_[even, pooled[just_above[just_above < len(pooled)]]])
+
+
+def strongest(scores: Mapping[str, Array], member: Array) -> tuple[str, ...]:
+    """The attack with the largest AUROC, for each half of the targets chosen on the other half.
+
+    Chosen and judged on the same targets, the largest of several figures would look better than it
+    is.
+
+    Args:
+        scores: of each attack, (T, N).
+        member: (T, N) bool.
+
+    Returns:
+        a name for each of `HALVES`; of equals, the first.
+    """
+    return tuple(
+        max(scores, key=lambda name: _known(_area(scores[name][other], member[other])))
+        for other in HALVES[::-1]
+    )
+
+
+def most_exposing(exposures: Mapping[str, tuple[Array, ...]]) -> tuple[str, ...]:
+    """The same by the mean over patients of `by_patient`, which is given for each half (N,)."""
+    return tuple(
+        max(exposures, key=lambda name: _known(float(mean_known(exposures[name][other], 0))))
+        for other in (1, 0)
+    )
+
+
+def mean_known(values: Array, axis: int) -> Array:
+    """The mean of what is a number; where nothing is, not a number."""
+    count = np.asarray((~np.isnan(values)).sum(axis))
+    total = np.asarray(np.nansum(values, axis))
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+def _area(scores: Array, member: Array) -> float:
+    return auroc(scores[member], scores[~member])
+
+
+def _known(value: float) -> float:
+    return -np.inf if np.isnan(value) else value
 
 
 def by_patient(scores: Array, member: Array) -> Array:

@@ -6,6 +6,7 @@ from torch.nn.functional import one_hot
 
 import tiny
 from pipeline.attacks.membership import (
+    COMMON_SCALE,
     MEMBERSHIP,
     MEMBERSHIP_ACCESS,
     NEEDS_SHADOWS,
@@ -13,10 +14,14 @@ from pipeline.attacks.membership import (
     Signals,
     blind,
     lira,
+    lira_bayes,
     lira_fixed,
     lira_offline,
+    on_common_scale,
     rmia,
+    rmia_drift,
     signals,
+    without_drift,
 )
 from pipeline.data.schema import Dataset
 from pipeline.statistics.separation import auroc
@@ -167,7 +172,7 @@ def test_only_shadows_are_needed_that_are_used(name, member, some):
 
 @pytest.mark.parametrize("name", MEMBERSHIP)
 def test_labels_are_enough_for_those_that_say_so(name, member, some):
-    blurred = Signals(some.log_odds * 3, some.confidence * 3, some.label_share)
+    blurred = Signals(some.log_odds.sinh(), some.confidence.sinh(), some.label_share)
     same = torch.equal(MEMBERSHIP[name](some, member), MEMBERSHIP[name](blurred, member))
     assert same == (MEMBERSHIP_ACCESS[name] == "labels")
 
@@ -222,7 +227,7 @@ def test_offline_lira_reads_no_model_with_the_record(member, some):
 
 
 def test_rmia_is_the_share_that_a_double_loop_finds(member, some):
-    p = torch.sigmoid(some.log_odds)
+    p = torch.sigmoid(on_common_scale(some.log_odds))
     targets, records = p.shape
     scores = rmia(some, member)
     for t in range(targets):
@@ -238,7 +243,7 @@ def test_rmia_is_the_share_that_a_double_loop_finds(member, some):
 def test_rmia_breaks_ties_across_targets_by_the_ratio(member, some):
     scores = rmia(some, member)
     assert len(scores.unique()) == scores.numel()
-    p = torch.sigmoid(some.log_odds)
+    p = torch.sigmoid(on_common_scale(some.log_odds))
     ratio = p / ((p.sum(0) - p) / (len(p) - 1))
     best = scores.amax(1)  # the same share, 1, for every target
     assert torch.equal(best.argsort(), ratio.amax(1).argsort())
@@ -250,7 +255,7 @@ def test_rmia_counts_a_record_that_gains_as_much():
 
 
 @pytest.mark.parametrize("mu", [0.5, 1.5])
-@pytest.mark.parametrize("attack", [lira_fixed, lira_offline, lira])
+@pytest.mark.parametrize("attack", [lira_fixed, lira_offline, lira, lira_bayes])
 def test_lira_finds_the_truth_of_gaussians(attack, mu):
     member = coins(128, 300, seed=4)
     odds = 3 * normal(300, seed=5) + mu * member + normal(128, 300, seed=6)
@@ -280,7 +285,7 @@ def test_models_that_are_certain_give_finite_scores(name):
     scores = MEMBERSHIP[name](made_up(odds), member)
     assert scores.dtype == torch.float64
     assert scores.isfinite().all()
-    if name not in ("gap", "label_only", "rmia"):  # whose signals are certain, too
+    if name not in ("gap", "label_only", "rmia", "rmia_drift"):  # whose signals are certain, too
         assert len(scores.unique()) == scores.numel()
     if name.startswith("lira"):
         assert area(scores, member) > 0.95
@@ -303,11 +308,12 @@ def test_models_that_agree_tell_nothing(name):
     if name not in (
         "label_only",
         "rmia",
-    ):  # one is made up with noise of its own, the other ranks what rounding leaves
+        "rmia_drift",
+    ):  # one is made up with noise of its own, the others rank what rounding leaves
         assert (scores.std(0) < 1e-12).all()
 
 
-@pytest.mark.parametrize("attack", [lira, lira_fixed, lira_offline])
+@pytest.mark.parametrize("attack", [lira, lira_fixed, lira_offline, lira_bayes])
 def test_a_record_with_too_few_shadows_has_a_finite_score(attack, member, some):
     few = member.clone()
     few[:, 0], few[:, 1] = True, False  # nobody to compare with
@@ -334,7 +340,7 @@ def test_a_single_shadow_gets_the_pooled_variance(member, some):
 
 def test_two_models_know_nothing_of_the_spread():
     member = torch.tensor([[True, False], [False, True]])
-    for attack in (lira, lira_fixed, lira_offline):
+    for attack in (lira, lira_fixed, lira_offline, lira_bayes):
         assert torch.equal(
             attack(made_up(normal(2, 2, seed=1)), member), torch.zeros(2, 2, dtype=torch.float64)
         )
@@ -346,6 +352,125 @@ def test_the_variance_has_a_floor():
     odds[0] = 0.5
     limit = 0.5 / VARIANCE_FLOOR
     assert lira(made_up(odds), member).abs().max() <= limit * (1 + 1e-9)
+
+
+# ---- one scale for all defenses ----
+
+
+def test_on_the_common_scale_half_of_the_answers_are_large(some):
+    scaled = on_common_scale(some.log_odds)
+    assert float(scaled.abs().median()) == pytest.approx(COMMON_SCALE)
+    torch.testing.assert_close(on_common_scale(20 * some.log_odds), scaled)
+    nothing = torch.zeros(4, 5, dtype=torch.float64)
+    assert torch.equal(on_common_scale(nothing), nothing)
+
+
+def test_a_defense_that_multiplies_its_logits_hides_nobody():
+    member = coins(64, 150, seed=7)
+    odds = 1.5 * normal(150, seed=8) + 2 * member + normal(64, 150, seed=9)
+    sure = made_up(1000 * odds)
+    assert area(rmia(sure, member), member) == pytest.approx(
+        area(rmia(made_up(odds), member), member), abs=1e-9
+    )
+    assert torch.equal(rmia(sure, member).argsort(1), rmia(made_up(odds), member).argsort(1))
+
+
+# ---- priors that the records share ----
+
+
+def test_bayesian_lira_is_the_ratio_that_a_loop_over_targets_finds(member, some):
+    odds, expected = some.log_odds, torch.empty(member.shape, dtype=torch.float64)
+    wrong = torch.sigmoid(-on_common_scale(odds).mean(0))
+    records = member.shape[1]
+    for t in range(len(member)):
+        rest = torch.arange(len(member)) != t
+        sides = [[odds[rest & side[:, i], i] for i in range(records)] for side in (member, ~member)]
+        means, counts = (
+            [torch.tensor([float(f(one)) for one in side]).double() for side in sides]
+            for f in (torch.mean, len)
+        )
+        squares = sum(
+            torch.stack([((one - one.mean()) ** 2).sum() for one in side]) for side in sides
+        )
+        free = counts[0] + counts[1] - 2
+        pooled = squares.sum() / free.sum()
+        dispersion = ((squares / free / pooled) ** 2).mean() / (1 + 2 / free.mean()) - 1
+        prior = 4 + 2 / max(float(dispersion), 1e-3)
+        variance = ((prior - 2) * pooled + squares) / (prior + free)
+        noise = 1 / counts[0] + 1 / counts[1]
+        shift = (means[0] - means[1]) / variance.sqrt()
+        design = torch.stack([torch.ones(records).double(), wrong], 1)
+        line = design @ torch.linalg.lstsq(design, shift[:, None]).solution[:, 0]
+        scatter = max(float(((shift - line) ** 2 - noise).mean()), 0.0)
+        half = (line + scatter / (scatter + noise) * (shift - line)) * variance.sqrt() / 2
+        width = (variance * (1 + 1 / (counts[0] + counts[1]))).sqrt()
+        middle = (means[0] + means[1]) / 2
+        with_it, without_it = (
+            torch.distributions.StudentT(prior + free, middle + side, width).log_prob(odds[t])
+            for side in (half, -half)
+        )
+        expected[t] = with_it - without_it
+    torch.testing.assert_close(lira_bayes(some, member), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_shared_priors_help_where_shadows_are_few():
+    member, records = coins(16, 400, seed=30), 2 * normal(400, seed=31)
+    spread = torch.exp(0.5 * normal(400, seed=32))
+    odds = made_up(records + spread * (member + normal(16, 400, seed=33)))
+    found = area(lira_bayes(odds, member), member)
+    assert found > area(lira(odds, member), member) + 0.05
+    assert found > area(lira_fixed(odds, member), member) + 0.02
+
+
+# ---- drift ----
+
+
+def drifting(seed, *, memory):
+    """Models that share three directions in which luck moves the answers to many records."""
+    member = coins(48, 160, seed=seed)
+    luck = 1.5 * normal(48, 3, seed=seed + 1) @ normal(3, 160, seed=seed + 2)
+    noise = 0.7 * normal(48, 160, seed=seed + 3)
+    return made_up(normal(160, seed=seed + 4) + memory * member + luck + noise), member
+
+
+def test_what_other_models_predict_is_what_a_regression_without_the_model_predicts(some):
+    odds, penalty = some.log_odds, 2.0
+    means = odds.mean(0)
+    centred = odds - means
+    unit = (centred**2).sum(1).mean()
+    for t in (0, 7, 31):
+        others = centred[torch.arange(len(centred)) != t]
+        ridge = others @ others.T + penalty * unit * torch.eye(len(others)).double()
+        predicted = torch.linalg.solve(ridge, others @ centred[t]) @ others
+        torch.testing.assert_close(
+            without_drift(odds, penalty)[t], odds[t] - predicted, rtol=1e-8, atol=1e-8
+        )
+
+
+def test_a_large_penalty_takes_nothing_out(some):
+    torch.testing.assert_close(without_drift(some.log_odds, 1e12), some.log_odds)
+
+
+def test_drift_hides_members_until_it_is_taken_out():
+    odds, member = drifting(40, memory=1.0)
+    assert area(rmia_drift(odds, member), member) > area(rmia(odds, member), member) + 0.08
+
+
+def test_taking_drift_out_finds_nobody_where_nothing_is_remembered():
+    found = []
+    for seed in range(50, 110, 6):
+        odds, member = drifting(seed, memory=0.0)
+        found.append(area(rmia_drift(odds, member), member))
+    # 38400 members in all and as many others: one standard deviation is about 0.002.
+    assert sum(found) / len(found) == pytest.approx(0.5, abs=0.008)
+
+
+def test_how_much_drift_is_taken_out_is_chosen_on_other_targets():
+    odds, member = drifting(40, memory=1.0)
+    flipped = member.clone()
+    flipped[::2] = coins(48, 160, seed=99)[::2]
+    before, after = rmia_drift(odds, member), rmia_drift(odds, flipped)
+    assert torch.equal(before[::2], after[::2])
 
 
 # ---- the control ----

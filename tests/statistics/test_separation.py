@@ -5,12 +5,17 @@ from sklearn.metrics import roc_auc_score
 from pipeline.statistics.intervals import bootstrap_weights
 from pipeline.statistics.separation import (
     BINS,
+    HALVES,
     advantage,
+    advantage_on,
     auroc,
     bootstrap,
     by_patient,
     enough_for,
+    mean_known,
+    most_exposing,
     roc_log,
+    strongest,
     tpr_at_fpr,
 )
 
@@ -178,3 +183,54 @@ def test_the_rule_of_three():
     assert not enough_for(0.001, 2999)
     assert enough_for(0.01, 300)
     assert not enough_for(0.01, 299)
+
+
+def test_halves_hold_every_target_once():
+    assert sorted(t for half in HALVES for t in range(7)[half]) == list(range(7))
+
+
+def test_the_strongest_on_one_half_is_named_for_the_other():
+    _, member = drawn(10, 60, seed=17)
+    scores = {}
+    for name, good in (("even", 0), ("odd", 1)):
+        scores[name] = np.random.default_rng(18).normal(size=member.shape)
+        scores[name][HALVES[good]] += 3 * member[HALVES[good]]
+    assert strongest(scores, member) == ("odd", "even")
+    risks = {
+        name: tuple(by_patient(one[half], member[half]) for half in HALVES)
+        for name, one in scores.items()
+    }
+    assert most_exposing(risks) == ("odd", "even")
+
+
+def test_what_is_judged_chooses_nothing():
+    scores, member = drawn(10, 60, seed=19)
+    several = {"a": scores, "b": scores + np.random.default_rng(20).normal(size=scores.shape)}
+    flipped = member.copy()
+    flipped[HALVES[0]] = ~flipped[HALVES[0]]
+    assert strongest(several, member)[0] == strongest(several, flipped)[0] == "a"
+    assert strongest(several, flipped)[1] == "b"
+
+
+def test_an_attack_that_cannot_be_judged_is_not_the_strongest():
+    scores, member = drawn(10, 60, seed=21)
+    nobody = np.full_like(scores, np.nan)
+    risks = {"none": (nobody[0], nobody[0]), "some": (scores[0], scores[1])}
+    assert most_exposing(risks) == ("some", "some")
+    assert strongest({"first": scores, "same": scores}, np.ones_like(member)) == ("first", "first")
+
+
+def test_the_advantage_is_the_mean_of_that_on_each_half():
+    scores, member = drawn(11, 60, seed=22)
+    halves = [advantage_on(half, scores, member) for half in (0, 1)]
+    assert advantage(scores, member) == pytest.approx(np.mean(halves))
+    swapped = member.copy()
+    swapped[HALVES[0]] = ~swapped[HALVES[0]]  # judged, not used to choose
+    assert advantage_on(0, scores, swapped) == pytest.approx(-halves[0])
+
+
+def test_a_mean_is_of_what_is_known():
+    values = np.array([[0.2, np.nan, np.nan], [0.4, 0.7, np.nan]])
+    assert mean_known(values, 0)[:2] == pytest.approx([0.3, 0.7])
+    assert np.isnan(mean_known(values, 0)[2])
+    assert mean_known(values[1], 0) == pytest.approx(0.55)

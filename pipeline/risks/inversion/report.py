@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.presentation.chapter import Chapter, Heading, Note, Part, Table
+from pipeline.presentation.numbers import interval_text
 from pipeline.risks.risk import Context, Tables
 
 DISTANCES = {
@@ -33,12 +34,15 @@ def chapters(tables: Tables, context: Context, folder: Path) -> Sequence[Chapter
             Note(
                 "The attacker knows all other measurements and the diagnosis, and guesses the one "
                 "that is missing: first without a model, by a regression learned from other "
-                "patients, then with the model's answer to the true record. By how much the mean "
-                "absolute error shrinks, in clinical units: for patients that the model was "
-                "trained on, and how much more that is than for the others. Only the second is "
-                "about the training set; the first is what any accurate model tells. "
-                '"no uplift": 0 lies in the interval; "more", "less": it does not. Other '
-                "attackers, and those who do not know the diagnosis: inversion.csv."
+                "patients, then with the model's answer to the true record. The figure about "
+                "privacy is how much more the guess gains for patients that the model was trained "
+                "on than for others, paired by patient, in clinical units. What it gains for both "
+                "is information in the answer: any accurate model gives it, and it ranks no "
+                "defense. In brackets: intervals, bootstrap over patients. "
+                '"no uplift": 0 lies in the interval; "more", "less": it does not. '
+                f"{guesses['victims'].iloc[0]} models of each recipe are asked, each trained on "
+                "its own random half of the patients. Other attackers, and those who do not know "
+                "the diagnosis: inversion.csv."
             ),
             Table(shown_guesses(guesses)),
         ]
@@ -70,20 +74,21 @@ def shown_guesses(table: pd.DataFrame) -> pd.DataFrame:
             "defense": lines["defense"],
             "group": lines["group"],
             "without a model": lines["error_alone"].map("{:.3g}".format),
+            "patients": lines["patients"],
             "uplift": [_uplift(line) for _, line in lines.iterrows()],
         }
     )
     place = ["measurement", "attacker sees"]
     first = shown[(shown["defense"] == shown["defense"].iloc[0]) & (shown["group"] == "members")]
     wide = (
-        first[[*place, "without a model"]]
+        first[[*place, "patients", "without a model"]]
         .rename(columns={"without a model": "error without a model"})
         .set_index(place)
     )
     for defense in dict.fromkeys(shown["defense"]):
         for group, title in (
-            ("members", "uplift, trained on"),
             ("difference", "more than for others"),
+            ("members", "information in the answer"),
         ):
             chosen = shown[(shown["defense"] == defense) & (shown["group"] == group)]
             wide[f"{defense}: {title}"] = chosen.set_index(place)["uplift"]
@@ -92,14 +97,16 @@ def shown_guesses(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _uplift(line: pd.Series) -> str:
+    """How much nearer the guess comes; of members also which share of its error that is."""
     if np.isnan(line["uplift"]):
         return "-"
     figures = f"{line['uplift']:.2g} ({line['uplift_low']:.2g} to {line['uplift_high']:.2g})"
-    return (
-        figures
-        if line["finding"] in ("uplift", "no difference")
-        else f"{figures}, {line['finding']}"
-    )
+    if line["finding"] not in ("uplift", "no difference"):
+        figures = f"{figures}, {line['finding']}"
+    if line["group"] == "difference":
+        return figures
+    share = interval_text(line["share"], line["share_low"], line["share_high"])
+    return f"{figures}; of the error {share}"
 
 
 def shown_typical(table: pd.DataFrame) -> pd.DataFrame:

@@ -24,6 +24,8 @@ FINDINGS = {  # the whole interval is above 0; 0 lies in it; it is below
     "difference": ("more", "no difference", "less"),
 }
 
+BOUNDED = ("uplift", "share")
+
 COLUMNS = {
     "inversion": {
         **DEFENSE,
@@ -36,9 +38,11 @@ COLUMNS = {
         **IDS,
         "group": "patients the model was trained on, others, or the former less the latter",
         "patients": "those with something to guess",
+        "victims": "models that are asked, each trained on its own random half of the patients",
         "error_alone": "mean absolute error of the guess without a model",
         "error_aided": "mean absolute error of the guess with the model",
         "uplift": "by how much the model brings the guess nearer",
+        "share": "the uplift as a share of the error without a model; of the difference: likewise",
         "finding": "where the interval of the uplift lies",
     },
     "typical": {
@@ -77,11 +81,13 @@ def inversion_table(
     Returns:
         `error_alone` and `error_aided`: mean absolute error of the guess without and with the
         model, in `unit`; `uplift`, how much nearer the model brings it, with `uplift_low` and
-        `uplift_high`: bootstrap over patients, victims averaged first. In the rows `difference` all
-        three are what members have more than others. `finding`: where the whole interval of the
-        uplift lies (`FINDINGS`). No rows where nothing is private.
+        `uplift_high`: bootstrap over patients, victims averaged first; `share`, the uplift over
+        `error_alone`, numerator and denominator resampled together. In the rows `difference` all
+        are what members have more than others, paired: over the patients who are both to some
+        victim. `finding`: where the whole interval of the uplift lies (`FINDINGS`). No rows where
+        nothing is private.
     """
-    keys: list[dict[str, str]] = []
+    keys: list[dict[str, str | int]] = []
     without: list[Array] = []
     aided: list[Array] = []
     features = dict(zip(dataset.schema.names, dataset.schema.features, strict=True))
@@ -99,11 +105,11 @@ def inversion_table(
                 "attacker": question.attacker,
                 "knowledge": f"{KNOWN[question.access]}, all other measurements",
                 **RISKS["inversion"].columns(),
+                "victims": len(one.typical),
             }
             keys += [key | {"group": group} for group in GROUPS]
-            for side, each in zip((without, aided), errors, strict=True):
-                members, others = each.astype(np.float64) * feature.scale
-                side += [members, others, members - others]
+            without.append(errors[0].astype(np.float64) * feature.scale)
+            aided.append(errors[1].astype(np.float64) * feature.scale)
     if not keys:
         return pd.DataFrame(
             columns=["defense", "attribute", "diagnosis", "access", "attacker", "group", "uplift"]
@@ -122,26 +128,50 @@ def _finding(group: str, low: float, high: float) -> str:
 
 
 def _gains(without: Array, aided: Array, cfg: AuditConfig, seed: int) -> pd.DataFrame:
-    """Errors (L, N) of L rows as means over patients, differences and intervals; NaN = no guess."""
-    asked = ~np.isnan(without - aided)
-    without, aided = (np.where(asked, errors, 0.0) for errors in (without, aided))
-    patients = asked.sum(1)
-    some = np.maximum(patients, 1)
-    weights = intervals.bootstrap_weights(asked.shape[1], cfg.resamples, seed)
-    samples = (weights @ (without - aided).T) / np.maximum(weights @ asked.T, 1)
+    """Errors (Q, 2, N) of Q questions, members and others, as means over patients; NaN = no guess.
+
+    Returns:
+        a row per question and group, in the order of `GROUPS`.
+    """
+    known = ~np.isnan(without - aided)
+    both = np.broadcast_to(known.all(1, keepdims=True), known.shape)
+    weights = intervals.bootstrap_weights(known.shape[2], cfg.resamples, seed).astype(np.float64)
+    weights = np.vstack([np.ones_like(weights[:1]), weights])  # first everybody, once
+    of_sides, paired = (_means(without, aided, asked, weights) for asked in (known, both))
     lines = []
-    for row, (alone, helped) in enumerate(
-        zip(without.sum(1) / some, aided.sum(1) / some, strict=True)
-    ):
-        uplift = intervals.bounded("uplift", alone - helped, samples[:, row], cfg.confidence)
-        figures = {"error_alone": alone, "error_aided": helped, **uplift}
-        lines.append(
-            {
-                "patients": patients[row],
-                **(figures if patients[row] else dict.fromkeys(figures, np.nan)),
-            }
-        )
+    for question, counts in enumerate(known.sum(2)):
+        patients = (*counts, both[question, 0].sum())
+        for group, asked in enumerate(patients):
+            line: dict[str, float] = {"patients": asked}
+            for name, sides in of_sides.items():
+                figures = (
+                    paired[name][question, 0] - paired[name][question, 1]
+                    if GROUPS[group] == "difference"
+                    else sides[question, group]
+                )
+                line |= (
+                    intervals.bounded(name, figures[0], figures[1:], cfg.confidence)
+                    if name in BOUNDED
+                    else {name: figures[0]}
+                )
+            lines.append(line if asked else dict.fromkeys(line, np.nan) | {"patients": 0})
     return pd.DataFrame(lines)
+
+
+def _means(without: Array, aided: Array, asked: Array, weights: Array) -> dict[str, Array]:
+    """Figures of errors (Q, 2, N) over the patients `asked` (Q, 2, N), in each resample (R, N).
+
+    Returns:
+        each (Q, 2, R). `share` is the ratio of two means over the same resample: its interval needs
+        both to move together.
+    """
+    count = np.maximum(asked @ weights.T, 1)
+    alone, helped = (
+        (np.where(asked, errors, 0.0) @ weights.T) / count for errors in (without, aided)
+    )
+    gain = alone - helped
+    share = np.divide(gain, alone, out=np.zeros_like(gain), where=alone > 0)
+    return {"error_alone": alone, "error_aided": helped, "uplift": gain, "share": share}
 
 
 def typical_table(found: Mapping[str, Inversion], dataset: Dataset) -> pd.DataFrame:

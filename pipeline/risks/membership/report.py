@@ -14,6 +14,7 @@ from pipeline.presentation.chapter import Chapter, Heading, Items, Note, Part, P
 from pipeline.presentation.numbers import with_interval
 from pipeline.presentation.pictures import COLOURS, axes_of, save_figure
 from pipeline.risks.membership.measure.shadows import BLIND
+from pipeline.risks.membership.tables import MOST, STRONGEST
 from pipeline.risks.risk import Context, Tables
 
 
@@ -27,19 +28,24 @@ def chapters(tables: Tables, context: Context, folder: Path) -> Sequence[Chapter
     parts: list[Part] = [
         Note(
             f"Membership inference on {first['targets']} models of each recipe, each trained on "
-            "its own random half of the cohort and attacked with the others as shadow models. "
-            'AUROC 0.5 is guessing. "found at 1 %": the share of members that '
-            "are recognised while 1 % of the others are taken for members. Intervals: bootstrap "
-            f"over patients. {BLIND}: a control that sees no model."
+            f"its own random half of the {first['patients']} patients (about "
+            f"{first['trained_on']:.0f} of them; a model of all patients remembers each of them "
+            "less) and attacked with the others as shadow models. Each target is asked about "
+            'every patient. AUROC 0.5 is guessing. "found at 1 %": the share of members that are '
+            "recognised while 1 % of the others are taken for members. Intervals: bootstrap over "
+            f"patients. {STRONGEST}: each half of the targets is attacked by what is strongest on "
+            f"the other half. {BLIND}: a control that sees no model, so that nothing is found."
         ),
+        Table(_headlines(table, tables["subgroups"])),
         Table(_shown(table)),
         Items([(str(line["defense"]), _claim(line)) for _, line in claimed.iterrows()]),
         draw(tables["plots/membership_roc"], folder),
         Heading("Whose data show most"),
         Note(
             "exposure: how well models that trained on a patient can be told from the others by "
-            "their answer to that patient (AUROC over models), mean of the group. The most exposed "
-            "patients stand in exposed.csv."
+            "their answer to that patient (AUROC over models; 0.5: not at all), mean of the group. "
+            f"The worst group comes first. {MOST}: chosen by one half of the models, measured by "
+            "the other. The most exposed patients stand in exposed.csv."
         ),
         Table(_groups(tables["subgroups"])),
     ]
@@ -94,6 +100,27 @@ def _claim(line: pd.Series) -> str:
     )
 
 
+def _headlines(table: pd.DataFrame, groups: pd.DataFrame) -> pd.DataFrame:
+    """A row per defense: its strongest attack beside the control, and whom it exposes most."""
+    lines = table[table["attack"] == STRONGEST].reset_index(drop=True)
+    exposed = groups[groups["group"] == MOST].set_index("defense").reindex(lines["defense"])
+    named = groups[groups["group"] != MOST].drop_duplicates("defense").set_index("defense")
+    worst = named.reindex(lines["defense"])
+    return pd.DataFrame(
+        {
+            "defense": lines["defense"],
+            "strongest attack": lines["variant"],
+            "AUROC": with_interval(lines, "auroc"),
+            "found at 1 %": with_interval(lines, "tpr_at_1pct"),
+            "AUROC without a model": lines["auroc_control"].map("{:.3f}".format),
+            "targets": lines["targets"],
+            f"exposure, {MOST}": with_interval(exposed, "exposure"),
+            "worst group": (worst["by"] + ": " + worst["group"]).to_list(),
+            "its exposure": with_interval(worst, "exposure"),
+        }
+    )
+
+
 def _shown(table: pd.DataFrame) -> pd.DataFrame:
     shown = pd.DataFrame(
         {
@@ -117,7 +144,10 @@ def _groups(table: pd.DataFrame) -> pd.DataFrame:
         exposure=with_interval(table, "exposure"), group=table["by"] + ": " + table["group"]
     )
     wide = shown.pivot(index=["group", "patients"], columns="defense", values="exposure")
-    order = shown.drop_duplicates("group").set_index(["group", "patients"]).index
+    worst_first = table.assign(group=shown["group"]).sort_values(
+        "exposure", ascending=False, kind="stable"
+    )
+    order = worst_first.drop_duplicates("group").set_index(["group", "patients"]).index
     return (
         wide.loc[order, list(dict.fromkeys(table["defense"]))]
         .reset_index()

@@ -30,15 +30,19 @@ def check(cfg: Config, origin: str) -> None:
 
 
 def headline(tables: Tables, cfg: Config) -> Sequence[HeadlineFigure]:
-    """The strongest of the membership attacks on each defense."""
+    """The strongest attack on each defense, and the patients whom it exposes most."""
     if not len(tables.get("membership", ())):
         return ()
-    from pipeline.risks.membership.measure.shadows import BLIND
+    from pipeline.risks.membership.tables import MOST, STRONGEST
 
-    attacks = tables["membership"][tables["membership"]["attack"] != BLIND].dropna(subset="auroc")
-    strongest = attacks.loc[attacks.groupby("defense", sort=False)["auroc"].idxmax()]
+    attacks, groups = tables["membership"], tables["subgroups"]
+    strongest = attacks[attacks["attack"] == STRONGEST].dropna(subset="auroc")
+    exposed = groups[groups["group"] == MOST]
     return (
-        HeadlineFigure.of("AUROC of the best attack (0.5: guessing)", "low", strongest, "auroc"),
+        HeadlineFigure.of(
+            "AUROC of the strongest attack (0.5: guessing)", "low", strongest, "auroc"
+        ),
+        HeadlineFigure.of(f"AUROC, patients {MOST}", "low", exposed, "exposure"),
     )
 
 

@@ -20,17 +20,27 @@ from pipeline.risks.risk import Context, Sources
 from pipeline.standards import RISKS, Standards
 from pipeline.statistics import Array, intervals
 from pipeline.statistics.separation import (
+    HALVES,
     advantage,
+    advantage_on,
     auroc,
     bootstrap,
     by_patient,
     enough_for,
+    mean_known,
+    most_exposing,
     roc_log,
+    strongest,
     tpr_at_fpr,
 )
 
 RATES = {"tpr_at_1pct": 0.01, "tpr_at_01pct": 0.001}
-MOST_EXPOSED = 0.01  # of the patients
+STRONGEST = "strongest"  # of the attacks, chosen on other targets than those that are judged
+MOST_EXPOSED = 0.01  # of the patients, in a list that stays with the owner of the cohort
+MOST = "most exposed 5 %"
+WORST_OFF = 0.05  # of the patients, a group that is large enough to be shared
+# within a patient these compare targets without reading who trained the others
+OF_PATIENTS = ("rmia", "rmia_drift")
 VARIANTS = {
     "loss": "threshold on the loss",
     "confidence": "threshold on the confidence, diagnosis not known",
@@ -38,7 +48,9 @@ VARIANTS = {
     "lira": "online, log-density, variance per record",
     "lira_fixed": "online, log-density, one variance",
     "lira_offline": "offline, log-cdf, one variance",
-    "rmia": "online, gamma 1, all other records",
+    "lira_bayes": "online, log-density, variance and shift with priors that all records share",
+    "rmia": "online, gamma 1, all other records, on the common scale",
+    "rmia_drift": "as rmia, without what other models predict of the answers",
     "label_only": "share of noisy copies answered alike, online, one variance",
     BLIND: "control: sees the records, not the model",
 }
@@ -54,14 +66,19 @@ _PATIENTS = {
 COLUMNS = {
     "membership": {
         **DEFENSE,
-        "attack": "the membership attack; blind = the control, which sees no model",
-        "variant": "which variant of the attack this is",
+        "attack": "the membership attack; strongest = the best of them, chosen on other targets; "
+        "blind = the control, which sees no model",
+        "variant": "which variant of the attack this is; which attacks were chosen",
         "shadows": "models that the attacker trains for it",
         "targets": "models that are attacked, each trained on its own random half",
+        "patients": "patients about whom each target is asked",
+        "trained_on": "patients whom a target was trained on, mean",
         "auroc": "chance that a member outscores somebody else, over all targets; 0.5 = guessing",
         "advantage": "true less false positives at a threshold chosen on other targets",
         "tpr_at_1pct": "members found while 1 % of the others are taken for members",
         "tpr_at_01pct": "members found while 0.1 % of the others are taken for members",
+        "auroc_control": "AUROC of the control, which sees no model",
+        "tpr_at_1pct_control": "members that the control finds at a rate of 1 %",
         "train_accuracy": "right answers of a target to those whom it was trained on",
         "test_accuracy": "right answers of a target to the others",
         "gap": "train_accuracy less test_accuracy",
@@ -78,8 +95,8 @@ COLUMNS = {
     "exposure": _PATIENTS,
     "subgroups": {
         **DEFENSE,
-        "by": "what divides the patients: the diagnosis or a measurement",
-        "group": "the group",
+        "by": "what divides the patients: the exposure itself, the diagnosis or a measurement",
+        "group": "the group; most exposed: the top 5 %, chosen by other targets",
         "patients": "its patients whose exposure is known",
         "exposure": "mean exposure of the group",
     },
@@ -101,7 +118,8 @@ def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
     if not found:
         return {}
     cfg = context.cfg
-    each = {name: exposure(one, context.dataset) for name, one in found.items()}
+    by_half = {name: exposure_by_half(one) for name, one in found.items()}
+    each = {name: exposure(told, context.dataset) for name, told in by_half.items()}
     everyone = by_defense(each)
     exposed = everyone[everyone["most_exposed"]].sort_values(
         "exposure", ascending=False, kind="stable"
@@ -109,21 +127,25 @@ def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
     return {
         "membership": membership_table(found, cfg.audit, cfg.seed),
         "exposed": pd.concat([exposed[exposed["defense"] == name] for name in each]),
-        "subgroups": subgroups(each, cfg.data, cfg.audit, cfg.seed),
+        "subgroups": subgroups(by_half, each, cfg.data, cfg.audit, cfg.seed),
         "plots/membership_roc": roc_table(found),
         "exposure": everyone,
     }
 
 
 def membership_table(found: Mapping[str, Membership], cfg: AuditConfig, seed: int) -> pd.DataFrame:
-    """One row per defense and attack.
+    """One row per defense and attack, the strongest of them first.
 
     Returns:
         `auroc`, `tpr_at_1pct` and `tpr_at_01pct` (empty where too few decisions about non-members
         could show it), each pooled over targets, with `_low` and `_high`: bootstrap over patients.
-        `advantage` is TPR - FPR at a threshold chosen on other targets. `train_accuracy`,
-        `test_accuracy` and `gap` are those of the targets. `epsilon_*` are empty where nothing is
-        claimed.
+        `advantage` is TPR - FPR at a threshold chosen on other targets. In the row `strongest`
+        each half of the targets is attacked by the attack that has the largest AUROC on the other
+        half, and `variant` names it; where they differ, the figures are the mean of the halves. Its
+        interval holds for the attacks that were chosen. `auroc_control` and `tpr_at_1pct_control`
+        repeat the row `blind`, and are empty without one. `train_accuracy`, `test_accuracy` and
+        `gap` are those of the targets.
+        `epsilon_*` are empty where nothing is claimed.
     """
     lines: list[dict[str, Any]] = []
     patients = next(iter(found.values())).member.shape[1]
@@ -131,24 +153,57 @@ def membership_table(found: Mapping[str, Membership], cfg: AuditConfig, seed: in
     for defense, one in found.items():
         member, correct = one.member.numpy(), one.log_odds.numpy() > 0
         trained, others = float(correct[member].mean()), float(correct[~member].mean())
-        for attack, scores in one.scores.items():
-            figures = score_figures(scores.numpy(), member, weights, cfg.confidence)
+        scores = {attack: each.numpy() for attack, each in one.scores.items()}
+        attacks = {attack: each for attack, each in scores.items() if attack != BLIND}
+        chosen = strongest(attacks, member)
+        control = _control(scores, member)
+        each = {
+            attack: score_figures(one_score, member, weights, cfg.confidence)
+            for attack, one_score in scores.items()
+        }
+        best = (
+            each[chosen[0]]  # one attack on all targets: they compare with each other, too
+            if len(set(chosen)) == 1
+            else _figures_of_halves(
+                [attacks[name] for name in chosen], member, weights, cfg.confidence
+            )
+        )
+        rows = {STRONGEST: best, **each}
+        for attack, figures in rows.items():
+            by = tuple(dict.fromkeys(chosen)) if attack == STRONGEST else (attack,)
             lines.append(
                 {
                     "defense": defense,
                     "attack": attack,
-                    "variant": VARIANTS[attack],
-                    "shadows": len(member) - 1 if NEEDS_SHADOWS.get(attack, False) else 0,
+                    "variant": " and ".join(by) if attack == STRONGEST else VARIANTS[attack],
+                    "shadows": len(member) - 1 if any(map(NEEDS_SHADOWS.get, by)) else 0,
                     "targets": len(member),
+                    "patients": patients,
+                    "trained_on": float(member.sum(1).mean()),
                     **figures,
+                    **control,
                     "train_accuracy": trained,
                     "test_accuracy": others,
                     "gap": trained - others,
                     **_claim(one.claim),
-                    **attacker_columns(attack),
+                    **attacker_columns(*by),
                 }
             )
     return pd.DataFrame(lines)
+
+
+def _control(scores: Mapping[str, Array], member: Array) -> dict[str, float]:
+    """What is found without a model, beside every figure of an attack."""
+    if BLIND not in scores:
+        return dict.fromkeys(("auroc_control", "tpr_at_1pct_control"), np.nan)
+    inside, outside = scores[BLIND][member], scores[BLIND][~member]
+    rate = RATES["tpr_at_1pct"]
+    return {
+        "auroc_control": auroc(inside, outside),
+        "tpr_at_1pct_control": tpr_at_fpr(inside, outside, rate)
+        if enough_for(rate, outside.size)
+        else np.nan,
+    }
 
 
 def score_figures(
@@ -158,14 +213,38 @@ def score_figures(
 
     Columns of `membership_table`, intervals from weights (R, N).
     """
-    inside, outside = scores[member], scores[~member]
-    areas, shares = bootstrap(scores, member, weights, list(RATES.values()))
-    figures = intervals.bounded("auroc", auroc(inside, outside), areas, confidence)
-    figures["advantage"] = advantage(scores, member)
-    for (name, rate), samples in zip(RATES.items(), shares.T, strict=True):
-        if enough_for(rate, outside.size):
-            found = tpr_at_fpr(inside, outside, rate)
-            figures |= intervals.bounded(name, found, samples, confidence)
+    return _figures([(scores, member)], weights, confidence) | {
+        "advantage": advantage(scores, member)
+    }
+
+
+def _figures_of_halves(
+    scores: Sequence[Array], member: Array, weights: Array, confidence: float
+) -> dict[str, float]:
+    """The same of two halves of the targets.
+
+    Each is judged by scores (T, N) of its own kind; figures are the mean of both, in every
+    resample.
+    """
+    parts = [(one[half], member[half]) for one, half in zip(scores, HALVES, strict=True)]
+    gains = [advantage_on(half, one, member) for half, one in enumerate(scores)]
+    return _figures(parts, weights, confidence) | {"advantage": float(np.mean(gains))}
+
+
+def _figures(
+    parts: Sequence[tuple[Array, Array]], weights: Array, confidence: float
+) -> dict[str, float]:
+    """AUROC and rates of scores and members, each (T, N): the mean over parts, with intervals."""
+    sides = [(scores[member], scores[~member]) for scores, member in parts]
+    samples = [bootstrap(*part, weights, list(RATES.values())) for part in parts]
+    area = float(np.mean([auroc(*side) for side in sides]))
+    areas = np.mean([one for one, _ in samples], axis=0)
+    figures = intervals.bounded("auroc", area, areas, confidence)
+    for column, (name, rate) in enumerate(RATES.items()):
+        if all(enough_for(rate, outside.size) for _, outside in sides):
+            found = float(np.mean([tpr_at_fpr(*side, rate) for side in sides]))
+            shares = np.mean([rates[:, column] for _, rates in samples], axis=0)
+            figures |= intervals.bounded(name, found, shares, confidence)
         else:
             figures |= dict.fromkeys((name, f"{name}_low", f"{name}_high"), np.nan)
     return figures
@@ -192,14 +271,18 @@ def _claim(claim: Mapping[str, Any]) -> dict[str, float]:
     }
 
 
-def attacker_columns(attack: str) -> dict[str, str]:
-    """Who attacks: what is seen, and the ids; the control is no technique of any catalogue."""
-    if attack == BLIND:
+def attacker_columns(*attacks: str) -> dict[str, str]:
+    """Who attacks: what is seen, and the ids; the control is no technique of any catalogue.
+
+    Of several attacks, whatever one of them needs.
+    """
+    if BLIND in attacks:
         return {"knowledge": "none", "access": "none", **Standards().columns()}
-    knows = "black box and shadow models" if NEEDS_SHADOWS[attack] else "black box"
+    shadows = any(NEEDS_SHADOWS[attack] for attack in attacks)
+    scores = any(MEMBERSHIP_ACCESS[attack] == "scores" for attack in attacks)
     return {
-        "knowledge": knows,
-        "access": MEMBERSHIP_ACCESS[attack],
+        "knowledge": "black box and shadow models" if shadows else "black box",
+        "access": "scores" if scores else "labels",
         **RISKS["membership"].columns(),
     }
 
@@ -217,35 +300,95 @@ def roc_table(found: Mapping[str, Membership], points: int = 60) -> pd.DataFrame
     return pd.concat(frames, ignore_index=True)
 
 
-def exposure(one: Membership, dataset: Dataset) -> pd.DataFrame:
+def exposure(by_half: Array, dataset: Dataset) -> pd.DataFrame:
     """One row per patient: how well models of them can be told from the others by their answer.
 
-    Within one patient the log-odds of models compare without shadows. (Likelihood ratios that leave
-    the target out would fall
-    below 0.5 where there is nothing to find: a target that answers high leaves the others of its
-    side lower.)
+    Args:
+        by_half: of `exposure_by_half`.
+        dataset: the N patients.
 
     Returns:
-        `patient` (row of the records), `y`, `exposure` (AUROC over targets; 0.5 = not at all),
-        `most_exposed` (the top 1 %), and the measurements (of images none).
+        `patient` (row of the records), `y`, `exposure` (AUROC over targets, mean of the halves
+        that know; 0.5 = not at all), `most_exposed` (the top 1 %), and the measurements (of images
+        none).
     """
-    risk = by_patient(one.log_odds.numpy(), one.member.numpy())
-    known = np.nan_to_num(risk, nan=-1.0)
-    top = np.argsort(-known, kind="stable")[: max(1, round(MOST_EXPOSED * len(risk)))]
+    risk = mean_known(by_half, 0)
     table = pd.DataFrame(
         {"patient": np.arange(len(risk)), "y": dataset.y.numpy(), "exposure": risk}
     )
-    table["most_exposed"] = np.isin(np.arange(len(risk)), top)
+    table["most_exposed"] = _highest(risk, MOST_EXPOSED)
     if dataset.schema.image:
         return table
     values = dict(zip(dataset.schema.names, dataset.x.numpy().T, strict=True))
     return pd.concat([table, pd.DataFrame(values)], axis=1)
 
 
+def exposure_by_half(one: Membership) -> Array:
+    """(2, N): the exposure of each patient by either half of the targets.
+
+    Within one patient the log-odds of models compare without shadows, and so do the scores of
+    `OF_PATIENTS`, which read nobody's membership. (Likelihood ratios that leave the target out
+    would fall below 0.5 where there is nothing to find: a target that answers high leaves the
+    others of its side lower.) Each half of the targets is judged by whichever of them exposes most
+    by the other half.
+    """
+    member = one.member.numpy()
+    signals = {"loss": one.log_odds.numpy()} | {
+        attack: one.scores[attack].numpy() for attack in OF_PATIENTS if attack in one.scores
+    }
+    found = {
+        name: tuple(by_patient(signal[half], member[half]) for half in HALVES)
+        for name, signal in signals.items()
+    }
+    return np.stack([found[name][half] for half, name in enumerate(most_exposing(found))])
+
+
+def worst_off(by_half: Array) -> tuple[Array, Array]:
+    """The exposure of the most exposed patients by the targets that did not choose them.
+
+    Of exposures (2, N), by each half of the targets: who is highest by chance in one half is not so
+    in the other.
+
+    Returns:
+        for each patient (N,) the sum of what is told of them, and by how many halves; 0 and 0 of
+        who was not chosen.
+    """
+    first, second = (_highest(one, WORST_OFF) for one in by_half)
+    told = np.stack([np.where(second, by_half[0], np.nan), np.where(first, by_half[1], np.nan)])
+    return np.nansum(told, axis=0), (~np.isnan(told)).sum(0)
+
+
+def _most_exposed(by_half: Array, cfg: AuditConfig, seed: int) -> dict[str, Any]:
+    """A line of `subgroups`: patients are drawn with all that is told of them."""
+    told, times = worst_off(by_half)
+    told, times = told[times > 0], times[times > 0]
+    key = {"by": "exposure", "group": MOST, "patients": len(times)}
+    if not len(times):
+        return key | dict.fromkeys(("exposure", "exposure_low", "exposure_high"), np.nan)
+    weights = intervals.bootstrap_weights(len(times), cfg.resamples, seed)
+    samples = (weights @ told) / (weights @ times)
+    value = float(told.sum() / times.sum())
+    return key | intervals.bounded("exposure", value, samples, cfg.confidence)
+
+
+def _highest(values: Array, share: float) -> Array:
+    """(N,) bool: at least one; values that are not a number come last."""
+    order = np.argsort(-np.nan_to_num(values, nan=-1.0), kind="stable")
+    return np.isin(np.arange(len(values)), order[: max(1, round(share * len(values)))])
+
+
 def subgroups(
-    exposures: Mapping[str, pd.DataFrame], data: DataConfig, cfg: AuditConfig, seed: int
+    by_half: Mapping[str, Array],
+    exposures: Mapping[str, pd.DataFrame],
+    data: DataConfig,
+    cfg: AuditConfig,
+    seed: int,
 ) -> pd.DataFrame:
-    """Mean exposure by diagnosis and by the data set's bands, with intervals over patients."""
+    """Mean exposure of groups of patients, the worst first, with intervals over patients.
+
+    The groups: the most exposed 5 %, chosen by other targets than those that measure them; by
+    diagnosis; by the data set's bands.
+    """
     lines = []
     for defense, table in exposures.items():
         groups = {
@@ -255,13 +398,16 @@ def subgroups(
             edges = [-np.inf, *cuts, np.inf]
             for band, (low, high) in zip(band_names(cuts), pairwise(edges), strict=True):
                 groups[name, band] = table[name].between(low, high, inclusive="left")
+        own = [_most_exposed(by_half[defense], cfg, seed)]
         for (kind, group), chosen in groups.items():
             values = table.loc[chosen, "exposure"].dropna().to_numpy()
             if not len(values):
                 continue
             weights = intervals.bootstrap_weights(len(values), cfg.resamples, seed)
-            key = {"defense": defense, "by": kind, "group": group, "patients": len(values)}
-            lines.append(key | intervals.bounded_mean("exposure", values, weights, cfg.confidence))
+            key = {"by": kind, "group": group, "patients": len(values)}
+            own.append(key | intervals.bounded_mean("exposure", values, weights, cfg.confidence))
+        own.sort(key=lambda line: -line["exposure"])
+        lines += [{"defense": defense, **line} for line in own]
     return pd.DataFrame(lines)
 
 

@@ -36,7 +36,10 @@ def test_a_row_per_measurement_and_access_two_columns_per_defense(tables):
     (line,) = shown_guesses(tables["inversion"]).to_dict("records")
     assert line["attacker sees"] == "scores"
     assert line["error without a model"] == "30"
-    assert line["baseline: uplift, trained on"] == "6 (6 to 6)"
+    assert line["patients"] == 40
+    assert line["baseline: information in the answer"] == (
+        "6 (6 to 6); of the error 0.200 (0.200 to 0.200)"
+    )
     assert line["baseline: more than for others"] == "3 (3 to 3), more"
     assert line["other: more than for others"] == "0 (0 to 0)"
 

@@ -7,7 +7,7 @@ from pipeline.files import BadInput
 from pipeline.risks.inversion.risk import RISK
 from pipeline.risks.risk import Figure
 
-GUESSES = pd.DataFrame(
+TOLD = pd.DataFrame(
     {
         "defense": ["baseline"] * 2 + ["hard"] * 2,
         "attribute": ["age", "glucose"] * 2,
@@ -15,26 +15,43 @@ GUESSES = pd.DataFrame(
         "diagnosis": "known",
         "access": "scores",
         "group": "members",
-        "error_alone": [6.0, 20.0] * 2,
         "uplift": [3.0, 16.0, 5.0, 18.0],
+        "share": [0.5, 0.8, 0.83, 0.9],
     }
 )
-GUESSES = GUESSES.assign(uplift_low=GUESSES["uplift"] - 0.01, uplift_high=GUESSES["uplift"] + 0.01)
+MORE = TOLD.assign(group="difference", uplift=[0.6, 0.2, 0.3, 0.4], share=[0.1, 0.01, 0.05, 0.02])
+GUESSES = pd.concat([TOLD, MORE], ignore_index=True)
+GUESSES = GUESSES.assign(share_low=GUESSES["share"] - 0.01, share_high=GUESSES["share"] + 0.03)
 
 
-def test_the_figure_is_about_what_the_first_defense_tells_most(cfg):
+def test_the_figure_is_members_less_others_of_what_the_first_defense_tells_most(cfg):
     (figure,) = RISK.headline({"inversion": GUESSES}, cfg)
     assert "glucose" in figure.figure
+    assert "members less others" in figure.figure
     assert figure.good == "low"
-    assert figure.table.loc["baseline"].tolist() == pytest.approx([0.8, 15.99 / 20, 16.01 / 20])
-    assert figure.table.loc["hard", "value"] == pytest.approx(0.9)
+    assert figure.table.loc["baseline"].tolist() == pytest.approx([0.01, 0.0, 0.04])
+    assert figure.table.loc["hard", "value"] == pytest.approx(0.02)
+
+
+def test_reading_a_score_back_ranks_nobody(cfg):
+    told_most = GUESSES.assign(
+        share=GUESSES["share"].where(GUESSES["group"] == "difference", GUESSES["share"] + 0.05)
+    )
+    (figure,), (same,) = (RISK.headline({"inversion": one}, cfg) for one in (GUESSES, told_most))
+    assert same.table.equals(figure.table)
 
 
 def test_only_the_attacker_who_learns_sees_scores_and_knows_the_diagnosis_heads(cfg):
     others = [("attacker", "posterior"), ("diagnosis", "unknown"), ("access", "labels")]
-    stronger = [GUESSES.assign(**{column: value}, uplift=20.0) for column, value in others]
+    stronger = [GUESSES.assign(**{column: value}, share=0.95) for column, value in others]
     (figure,) = RISK.headline({"inversion": pd.concat([*stronger, GUESSES])}, cfg)
-    assert figure.table.loc["baseline", "value"] == pytest.approx(0.8)
+    assert figure.table.loc["baseline", "value"] == pytest.approx(0.01)
+
+
+def test_where_nobody_could_be_asked_the_other_measurement_heads(cfg):
+    nobody = GUESSES["share"].where(GUESSES["attribute"] == "age")
+    (figure,) = RISK.headline({"inversion": GUESSES.assign(share=nobody)}, cfg)
+    assert "age" in figure.figure
 
 
 def test_nothing_asked_no_figure(cfg):
@@ -46,7 +63,7 @@ def test_nothing_asked_no_figure(cfg):
 
 
 def test_a_defense_logs_its_own_uplifts_by_group(cfg):
-    both = pd.concat([GUESSES, GUESSES.assign(group="others", uplift=1.0)])
+    both = pd.concat([TOLD, TOLD.assign(group="others", uplift=1.0)])
     assert list(RISK.figures({"inversion": both}, "hard", cfg)) == [
         Figure("inversion/age/scores/uplift_members", 5.0),
         Figure("inversion/glucose/scores/uplift_members", 18.0),

@@ -10,6 +10,7 @@ import tiny
 from pipeline.config import AuditConfig
 from pipeline.risks.inversion.measure.guesses import Inversion, Question
 from pipeline.risks.inversion.tables import inversion_table, typical_table
+from pipeline.statistics.intervals import bootstrap_weights
 
 CFG = AuditConfig(
     eps=[0.0, 0.1], headline="clinical", headline_eps=0.1, confidence=0.95, resamples=200
@@ -61,6 +62,60 @@ def test_uplift_is_the_mean_gain_of_those_with_something_to_guess(table):
     assert (
         (table["uplift_low"] <= table["uplift"]) & (table["uplift"] <= table["uplift_high"])
     ).all()
+
+
+def in_a_loop(alone, aided, weights):
+    """The share of each resample: patients are written down as often as they are drawn."""
+    shares = []
+    for line in weights.astype(int):
+        drawn = np.repeat(np.arange(len(line)), line)
+        drawn = drawn[~np.isnan(alone[drawn])]
+        shares.append(1 - aided[drawn].sum() / alone[drawn].sum())
+    return np.array(shares)
+
+
+def unequal(seed):
+    """Errors of very different sizes, of which a model takes about the same share of each."""
+    rng = np.random.default_rng(seed)
+    alone = np.exp(rng.normal(size=(1, 2, 80)))
+    aided = alone * rng.uniform(0.1, 0.3, size=alone.shape)
+    for side in range(2):
+        alone[0, side, 10 * side : 10 * side + 5] = np.nan
+    return alone, aided
+
+
+def shares_of(alone, aided):
+    alone, aided = (torch.tensor(one, dtype=torch.float32) for one in (alone, aided))
+    one = replace(told(0.1, 0.1), questions=QUESTIONS[:1], alone=alone, aided=aided)
+    return inversion_table({"baseline": one}, DATA, CFG, seed=0).set_index("group")
+
+
+def test_the_share_is_resampled_as_one_ratio_as_by_a_naive_bootstrap():
+    alone, aided = unequal(seed=1)
+    table, weights = shares_of(alone, aided), bootstrap_weights(80, CFG.resamples, 0)
+    for side, group in enumerate(("members", "others")):
+        known = ~np.isnan(alone[0, side])
+        expected = 1 - aided[0, side, known].sum() / alone[0, side, known].sum()
+        samples = in_a_loop(alone[0, side], aided[0, side], weights)
+        found = table.loc[group, ["share_low", "share", "share_high"]].tolist()
+        low, high = np.quantile(samples, [0.025, 0.975])
+        assert found == pytest.approx([low, expected, high], rel=1e-5)
+
+
+def test_the_difference_of_shares_is_paired_over_those_who_are_both():
+    alone, aided = unequal(seed=2)
+    table, weights = shares_of(alone, aided), bootstrap_weights(80, CFG.resamples, 0)
+    alone = np.where(np.isnan(alone).any(1, keepdims=True), np.nan, alone)
+    members, others = (in_a_loop(alone[0, side], aided[0, side], weights) for side in range(2))
+    found = table.loc["difference", ["share_low", "share_high"]].tolist()
+    assert found == pytest.approx(np.quantile(members - others, [0.025, 0.975]).tolist(), rel=1e-5)
+    assert table["patients"].tolist() == [75, 75, 70]
+
+
+def test_bounds_divided_by_a_point_would_be_several_times_too_wide():
+    line = shares_of(*unequal(seed=3)).loc["members"]
+    divided = (line["uplift_high"] - line["uplift_low"]) / line["error_alone"]
+    assert divided > 4 * (line["share_high"] - line["share_low"])
 
 
 @pytest.mark.parametrize(("gain", "finding"), [(0.2, "uplift"), (-0.2, "harm"), (0.0, "no uplift")])

@@ -11,6 +11,7 @@ from pipeline import params
 from pipeline.risks.membership import report
 from pipeline.risks.membership.measure.shadows import BLIND
 from pipeline.risks.membership.risk import RISK
+from pipeline.risks.membership.tables import MOST, STRONGEST
 from pipeline.risks.risk import Context, Sources
 from risks.membership.made_up import CLAIM, made_up_leak
 
@@ -61,7 +62,7 @@ def test_a_claim_stands_beside_the_audit_and_what_it_leaves_out(chapter):
 
 
 def test_every_attack_on_every_defense_has_a_line_with_its_interval(chapter, tables):
-    shown, groups = parts.tables(chapter)
+    heads, shown, groups = parts.tables(chapter)
     table = tables["membership"]
     assert shown["defense"].tolist() == table["defense"].tolist()
     assert shown["attack"].tolist() == table["attack"].tolist()
@@ -69,13 +70,37 @@ def test_every_attack_on_every_defense_has_a_line_with_its_interval(chapter, tab
     assert shown["AUROC"][1] == (
         f"{line['auroc']:.3f} ({line['auroc_low']:.3f} to {line['auroc_high']:.3f})"
     )
+    assert heads["defense"].tolist() == ["baseline", "dp_train"]
+    strongest = table[table["attack"] == STRONGEST].reset_index()
+    assert heads["strongest attack"].tolist() == strongest["variant"].tolist()
+    assert heads["AUROC without a model"].tolist() == [
+        f"{value:.3f}" for value in strongest["auroc_control"]
+    ]
+    assert heads["AUROC"][0] == (
+        f"{strongest['auroc'][0]:.3f} "
+        f"({strongest['auroc_low'][0]:.3f} to {strongest['auroc_high'][0]:.3f})"
+    )
     assert list(groups) == ["group", "patients", "baseline", "dp_train"]
     assert parts.bare_numbers(groups, "group", "patients") == []
 
 
+def test_it_is_said_that_targets_know_half_of_the_patients(chapter, tables):
+    trained_on = tables["membership"]["trained_on"].iloc[0]
+    assert f"half of the 80 patients (about {trained_on:.0f} of them" in parts.notes(chapter)
+
+
+def test_the_worst_group_is_named_and_comes_first(chapter, tables):
+    heads, _, groups = parts.tables(chapter)
+    worst = tables["subgroups"].sort_values("exposure", ascending=False).iloc[0]
+    assert groups["group"][0] == f"{worst['by']}: {worst['group']}"
+    table = tables["subgroups"]
+    own = table[(table["defense"] == "baseline") & (table["group"] != MOST)].iloc[0]
+    assert heads["worst group"][0] == f"{own['by']}: {own['group']}"
+
+
 def test_what_cannot_be_said_is_a_dash(chapter, tables):
     assert tables["membership"]["tpr_at_01pct"].isna().all()
-    assert (parts.tables(chapter)[0]["found at 0.1 %"] == "-").all()
+    assert (parts.tables(chapter)[1]["found at 0.1 %"] == "-").all()
 
 
 def test_a_curve_is_the_roc_of_its_attack(tables, context, tmp_path, monkeypatch):

@@ -9,19 +9,36 @@ from pipeline.risks.risk import Figure
 
 FOUND = pd.DataFrame(
     {
-        "defense": ["baseline"] * 3 + ["hard"] * 3,
-        "attack": ["loss", "lira", "blind"] * 2,
-        "auroc": [0.55, 0.6, 0.9, 0.58, 0.57, 0.9],
+        "defense": ["baseline"] * 4 + ["hard"] * 4,
+        "attack": ["strongest", "loss", "lira", "blind"] * 2,
+        "auroc": [0.6, 0.55, 0.61, 0.9, 0.58, 0.585, 0.57, 0.9],
     }
 )
 FOUND = FOUND.assign(auroc_low=FOUND["auroc"] - 0.01, auroc_high=FOUND["auroc"] + 0.01)
 
 
-def test_each_defense_meets_the_attack_that_finds_most_the_control_aside(cfg):
-    (figure,) = RISK.headline({"membership": FOUND}, cfg)
+GROUPS = pd.DataFrame(
+    {
+        "defense": ["baseline"] * 2 + ["hard"] * 2,
+        "group": ["most exposed 5 %", "ill"] * 2,
+        "exposure": [0.8, 0.6, 0.7, 0.9],
+        "exposure_low": 0.5,
+        "exposure_high": 0.95,
+    }
+)
+
+
+def test_each_defense_meets_what_was_chosen_elsewhere_not_the_largest_of_its_row(cfg):
+    figure, _ = RISK.headline({"membership": FOUND, "subgroups": GROUPS}, cfg)
     assert figure.good == "low"
     assert figure.table.loc["baseline"].tolist() == pytest.approx([0.6, 0.59, 0.61])
     assert figure.table.loc["hard"].tolist() == pytest.approx([0.58, 0.57, 0.59])
+
+
+def test_the_most_exposed_patients_have_a_line_of_their_own(cfg):
+    _, figure = RISK.headline({"membership": FOUND, "subgroups": GROUPS}, cfg)
+    assert "5 %" in figure.figure
+    assert figure.table["value"].to_dict() == {"baseline": 0.8, "hard": 0.7}
 
 
 def test_what_was_not_measured_has_no_figure(cfg):
@@ -35,7 +52,7 @@ def test_a_defense_logs_its_own_rows_and_its_recipe_once(cfg):
     found = list(RISK.figures({"membership": table}, "hard", cfg))
     assert Figure("membership/lira/auroc", 0.57) in found
     names = [figure.name for figure in found]
-    assert len(names) == len(set(names)) == 3 * len(OF_ATTACKS) + len(OF_RECIPES)
+    assert len(names) == len(set(names)) == 4 * len(OF_ATTACKS) + len(OF_RECIPES)
     assert Figure("epsilon_claimed", 0.5) in found
     assert list(RISK.figures({"membership": table}, "other", cfg)) == []
 

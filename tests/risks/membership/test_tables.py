@@ -7,16 +7,21 @@ import pytest
 import torch
 
 import tiny
+from pipeline.attacks.membership import MEMBERSHIP, Signals
 from pipeline.config import AuditConfig
-from pipeline.risks.membership.measure.shadows import BLIND
+from pipeline.risks.membership.measure.shadows import BLIND, Membership
 from pipeline.risks.membership.tables import (
+    MOST,
     RATES,
+    STRONGEST,
     VARIANTS,
     band_names,
     exposure,
+    exposure_by_half,
     membership_table,
     roc_table,
     subgroups,
+    worst_off,
 )
 from pipeline.standards import ATLAS, NIST, OWASP
 from risks.membership.made_up import CLAIM, made_up_leak
@@ -38,8 +43,8 @@ def table(leak):
 
 
 def test_a_row_for_each_attack_and_the_control(table):
-    assert list(table.index) == ["loss", "lira", BLIND]
-    assert set(VARIANTS) >= set(table.index)
+    assert list(table.index) == [STRONGEST, "loss", "lira", BLIND]
+    assert {*VARIANTS, STRONGEST} >= set(table.index)
 
 
 def test_figures_lie_inside_their_intervals(table):
@@ -67,7 +72,7 @@ def test_few_decisions_show_no_rare_rate(table):
 def test_the_gap_is_between_members_and_others(table, leak):
     right = leak.log_odds > 0
     gap = right[leak.member].float().mean() - right[~leak.member].float().mean()
-    assert table["gap"].to_numpy() == pytest.approx(np.full(3, float(gap)), abs=1e-6)
+    assert table["gap"].to_numpy() == pytest.approx(np.full(4, float(gap)), abs=1e-6)
 
 
 def test_only_who_claims_has_an_epsilon(leak):
@@ -106,26 +111,129 @@ def test_the_roc_runs_from_rare_accusations_to_everybody(leak):
     assert curve["tpr"].iloc[-1] == 1
 
 
+def exposures(leak):
+    return exposure(exposure_by_half(leak), DATA)
+
+
 def test_who_shows_most_stands_first(leak):
     leak.log_odds[:, 7] = leak.member[:, 7].float() * 5
-    table = exposure(leak, DATA)
+    table = exposures(leak)
     assert table.loc[7, "exposure"] == 1
     assert table.loc[table["most_exposed"], "patient"].tolist() == [7]
     assert table["glucose"].equals(table["glucose"].astype(np.float32))
 
 
 def test_exposure_of_nobody_is_a_half_on_average():
-    table = exposure(made_up_leak(DATA, targets=100, effect=0.0), DATA)
+    table = exposures(made_up_leak(DATA, targets=100, effect=0.0))
     assert table["exposure"].mean() == pytest.approx(0.5, abs=0.02)
 
 
+def test_a_patient_whom_one_half_knows_nothing_of_is_judged_by_the_other():
+    leak = made_up_leak(DATA, targets=20, effect=1.0)
+    leak.member[::2, 3] = True
+    assert not np.isnan(exposures(leak).loc[3, "exposure"])
+    leak.member[:, 3] = True
+    assert np.isnan(exposures(leak).loc[3, "exposure"])
+
+
+def groups_of(leak, cfg):
+    told = exposure_by_half(leak)
+    return subgroups({"baseline": told}, {"baseline": exposure(told, DATA)}, cfg.data, CFG, seed=0)
+
+
+def test_the_worst_group_stands_first(leak, cfg):
+    leak.log_odds[:, DATA.y == 1] += 4 * leak.member[:, DATA.y == 1]
+    table = groups_of(leak, cfg)
+    assert (table["exposure"].diff().dropna() <= 0).all()
+    assert table.loc[table["by"] == "outcome", "group"].tolist()[0] == cfg.data.classes[1]
+
+
+def test_who_is_highest_by_chance_is_not_so_by_other_targets(cfg):
+    same, other = [], []
+    for seed in range(10):
+        nothing = made_up_leak(DATA, targets=100, effect=0.0, seed=seed)
+        same.append(exposures(nothing)["exposure"].nlargest(4).mean())
+        other.append(groups_of(nothing, cfg).set_index("group").loc[MOST, "exposure"])
+    assert np.mean(same) > 0.58  # chosen and judged by the same targets
+    assert np.mean(other) == pytest.approx(0.5, abs=0.03)
+
+
+def test_who_is_told_apart_by_either_half_is_told_of_by_the_other():
+    by_half = np.array([[0.9, 0.5, 0.4] + [0.3] * 17, [0.2, 0.8, 0.4] + [0.3] * 17])
+    told, times = worst_off(by_half)
+    assert told[:3].tolist() == [0.2, 0.5, 0.0]
+    assert times.tolist() == [1, 1] + [0] * 18
+
+
+def weaker_and_stronger(**effects):
+    """Attacks that find members by as much as `effects` says, on targets of even and odd number."""
+    leak = made_up_leak(DATA, targets=60, effect=0.0)
+    noise = torch.Generator().manual_seed(5)
+    scores = {}
+    for attack, halves in effects.items():
+        scores[attack] = torch.randn(leak.member.shape, generator=noise)
+        for half, effect in enumerate(halves):
+            scores[attack][half::2] += effect * leak.member[half::2]
+    return replace(leak, scores=scores | {BLIND: leak.scores[BLIND]})
+
+
+def strongest_row(leak):
+    table = membership_table({"baseline": leak}, CFG, seed=0).set_index("attack")
+    return table.loc[STRONGEST], table
+
+
+def test_the_strongest_attack_is_named_with_all_that_it_needs():
+    line, table = strongest_row(weaker_and_stronger(loss=(0.2, 0.2), rmia=(1.0, 1.0)))
+    assert line["variant"] == "rmia"
+    assert (line["shadows"], line["knowledge"]) == (59, "black box and shadow models")
+    same = ["auroc", "auroc_low", "auroc_high", "tpr_at_1pct", "advantage"]
+    assert line[same].tolist() == table.loc["rmia", same].tolist()
+
+
+def test_an_attack_is_chosen_on_other_targets_than_those_that_it_is_judged_on():
+    # each is good on one half alone: chosen elsewhere, each meets the half where it finds nothing
+    line, table = strongest_row(weaker_and_stronger(loss=(2.0, 0.0), rmia=(0.0, 2.0)))
+    assert line["variant"] == "rmia and loss"
+    assert line["auroc"] == pytest.approx(0.5, abs=0.03)
+    assert line["advantage"] == pytest.approx(0.0, abs=0.06)
+    assert table.loc["loss", "auroc"] > 0.65
+
+
+def test_the_control_is_never_the_strongest_and_stands_beside_every_figure():
+    leak = weaker_and_stronger(loss=(0.0, 0.0))
+    leak.scores[BLIND] += 3 * leak.member
+    line, table = strongest_row(leak)
+    assert line["variant"] == "loss"
+    assert (table["auroc_control"] == table.loc[BLIND, "auroc"]).all()
+    assert (table["tpr_at_1pct_control"] == table.loc[BLIND, "tpr_at_1pct"]).all()
+    assert (table["patients"] == 80).all()
+    assert table["trained_on"].to_numpy() == pytest.approx(float(leak.member.sum(1).float().mean()))
+
+
+def test_the_best_of_many_attacks_on_nothing_is_nothing():
+    """Of forty populations without memory the interval holds 0.5 as often as it says."""
+    names, holds, found = list(MEMBERSHIP), [], []
+    for seed in range(40):
+        generator = torch.Generator().manual_seed(seed)
+        member = torch.rand(24, 60, generator=generator) < 0.5
+        odds = torch.randn(60, generator=generator) + torch.randn(24, 60, generator=generator)
+        signals = Signals(odds.double(), odds.abs().double(), torch.sigmoid(odds.double()))
+        scores = {name: MEMBERSHIP[name](signals, member).float() for name in names}
+        leak = Membership(scores | {BLIND: torch.zeros(24, 60)}, member, odds, {})
+        line, _ = strongest_row(leak)
+        holds.append(line["auroc_low"] <= 0.5 <= line["auroc_high"])
+        found.append(line["auroc"])
+    assert np.mean(found) == pytest.approx(0.5, abs=3 * np.std(found) / len(found) ** 0.5)
+    assert np.mean(holds) >= 0.85
+
+
 def test_groups_cover_everybody_once(leak, cfg):
-    table = subgroups({"baseline": exposure(leak, DATA)}, cfg.data, CFG, seed=0)
-    assert table.loc[table["by"] == "age", "group"].tolist() == [
+    table = groups_of(leak, cfg)
+    assert set(table.loc[table["by"] == "age", "group"]) == {
         "below 30",
         "30 to below 45",
         "45 and above",
-    ]
+    }
     for by in ("outcome", "age"):
         chosen = table[table["by"] == by]
         known = len(DATA.y) if by == "outcome" else int((~torch.isnan(DATA.x[:, 4])).sum())
