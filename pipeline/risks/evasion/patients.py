@@ -17,7 +17,7 @@ from pipeline.data.threat import TICK_TOLERANCE
 from pipeline.models.answers import logistic, predicted
 from pipeline.risks.evasion.measure.examination import Examination
 from pipeline.statistics import Array, intervals
-from pipeline.verify.out_of_fold import Proofs
+from pipeline.verify.out_of_fold import Proofs, typical
 
 
 def patients_table(proofs: Proofs, x: Tensor, schema: Schema) -> pd.DataFrame:
@@ -99,15 +99,6 @@ def patients_table(proofs: Proofs, x: Tensor, schema: Schema) -> pd.DataFrame:
             & ~(differs & ~within_errors(records, found, schema)).any(1),
         }
     )
-
-
-def typical(breaks_at: Tensor) -> Tensor:
-    """(N,) the repetition of each patient whose distance (S, N) is the lower median.
-
-    The first of those that tie.
-    """
-    median = breaks_at.sort(0).values[(len(breaks_at) - 1) // 2]
-    return (breaks_at == median).int().argmax(0)
 
 
 def differing(x: Array, other: Array, schema: Schema) -> Array:

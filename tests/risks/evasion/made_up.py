@@ -130,6 +130,7 @@ def proof_of(margins, data, sure=1.0):
         -clean.abs(),
         alone.expand(found.shape).clone(),
         nowhere,
+        -clean.abs(),
     )
 
 
