@@ -170,5 +170,5 @@ RISK = Risk(
     summary=summary,
     per_patient=frozenset({"patients", "verdicts"}),
     private=frozenset({"fragile"}),
-    steps={"the name of a threat": "eps in thousandths of a reference standard deviation"},
+    steps={"the name of a threat": "eps in thousandths of the unit of that threat"},
 )

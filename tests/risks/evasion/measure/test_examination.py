@@ -40,12 +40,7 @@ from tiny import SCHEMA, UNCONSTRAINED, same_bits, untrained
 
 pytestmark = pytest.mark.heavy
 
-RADII = {
-    "clinical": [0.0, 0.1, 0.5],
-    "unconstrained": [0.0, 0.1, 0.5],
-    "sparse": [0.0, 1.0, 2.0],
-    "repeat": [0.0, 1.0, 2.0, 3.0],
-}
+RADII = {"clinical": [0.0, 0.1, 0.5], "unconstrained": [0.0, 0.1, 0.5], "sparse": [0.0, 1.0, 2.0]}
 KEYS = ["threat", "attack", "eps", "repetition", "patient"]
 COLUMNS = [
     "threat",
