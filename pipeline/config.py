@@ -28,6 +28,7 @@ Name = Annotated[str, AfterValidator(_check_name)]  # of what somebody adds to `
 
 Norm = Literal["linf", "l2", "l0"]
 Goal = Literal["any", "miss", "alarm"]
+Unit = Literal["scale", "error"]  # what a radius of 1 allows: a key of `FeatureConfig`
 
 
 class Section(BaseModel):
@@ -161,14 +162,19 @@ class ThreatConfig(Section):
     """Which limits of the schema bind the attacker, how changes add up, which errors are wanted.
 
     `eps` are the radii of this threat model; null = those of the audit. Under l0 a radius is a
-    number of measurements. The verifier looks up to radius `exact_to` (null = the largest), and may
-    spend `boxes` of branch and bound on one record before it counts as undecided.
+    number of measurements. `unit: error` counts in standard deviations of a repeated measurement
+    instead of scales; what has no known error does not move then. Under l0, `within` narrows what a
+    value may become to so many scales around the center of its feature, and around what was
+    recorded (null = anything in its range). The verifier looks up to radius `exact_to` (null = the
+    largest), and may spend `boxes` of branch and bound on one record before it counts as undecided.
     """
 
     mutable_only: bool
     plausible_range: bool
     recorded_grid: bool
     norm: Norm
+    within: Positive | None
+    unit: Unit
     goal: Goal
     eps: Radii | None
     exact_to: Positive | None
@@ -184,7 +190,18 @@ class ThreatConfig(Section):
             )
         if self.norm == "l0" and (self.eps is None or any(radius % 1 for radius in self.eps)):
             raise ValueError("norm l0 counts measurements: eps must be a list of whole numbers")
+        if self.norm == "l0" and self.unit != "scale":
+            raise ValueError("norm l0 counts measurements, not their errors: unit must be scale")
+        if self.within is not None and self.norm != "l0":
+            raise ValueError(
+                "within is for norm l0: under the others eps says how far a value moves"
+            )
         return self
+
+    def moves(self, feature: FeatureConfig) -> bool:
+        """Whether this threat lets a feature change at all."""
+        known = self.unit == "scale" or feature.error is not None
+        return known and (feature.mutable or not self.mutable_only)
 
 
 class AuditConfig(Section):

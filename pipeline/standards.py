@@ -162,6 +162,10 @@ EPS_UNIT: dict[str, str] = {
     "l2": "reference SD, Euclidean",
     "l0": "measurements",
 }
+ERROR_UNIT: dict[str, str] = {
+    "linf": "measurement errors, each value",
+    "l2": "measurement errors, Euclidean",
+}
 GOALS = ("any", "miss", "alarm")
 
 THREAT_COLUMNS = (
@@ -179,7 +183,13 @@ THREAT_COLUMNS = (
 
 
 def describe_threat(
-    *, norm: str, goal: str, mutable: Sequence[str], access: str, query_budget: int | None = None
+    *,
+    norm: str,
+    goal: str,
+    mutable: Sequence[str],
+    access: str,
+    query_budget: int | None = None,
+    unit: str = "scale",
 ) -> dict[str, str]:
     """The columns that name a row completely: who attacks, what for, with what, how far.
 
@@ -192,6 +202,7 @@ def describe_threat(
         access: a key of `EVASION_BY_ACCESS`.
         query_budget: questions to the model per record; None = not limited, which only an attacker
             who holds a model can afford.
+        unit: of a radius: `scale`, or `error` for standard deviations of a repeated measurement.
 
     Returns:
         a string for each of `THREAT_COLUMNS`, none of them empty; several names or ids are joined
@@ -200,8 +211,9 @@ def describe_threat(
     Raises:
         ValueError: something is missing or unknown.
     """
+    units = ERROR_UNIT if unit == "error" else EPS_UNIT
     for what, value, known in (
-        ("norm", norm, EPS_UNIT),
+        ("norm", norm, units),
         ("goal", goal, GOALS),
         ("access", access, EVASION_BY_ACCESS),
     ):
@@ -221,7 +233,7 @@ def describe_threat(
             "knowledge": KNOWLEDGE[access],
             "access": access,
             "norm": norm,
-            "eps_unit": EPS_UNIT[norm],
+            "eps_unit": units[norm],
             "mutable": " ".join(mutable),
             "query_budget": "unlimited" if query_budget is None else str(query_budget),
             **EVASION_BY_ACCESS[access].columns(),

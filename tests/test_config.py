@@ -290,8 +290,8 @@ def test_a_feature_says_that_no_error_is_known(values, key):
 def test_the_headline_is_a_configured_threat(values):
     line = complaint(fits, planted(values, "audit.headline", "clinicl"))
     assert (
-        line
-        == "params.yaml: audit.headline: 'clinicl' is not one of clinical, unconstrained, sparse"
+        line == "params.yaml: audit.headline: 'clinicl' is not one of clinical, "
+        "unconstrained, sparse, repeat"
     )
 
 

@@ -91,8 +91,8 @@ def test_every_defense_runs_by_default_but_those_for_sweeps():
     assert set(DEFAULTS["defense"]) | FOR_SWEEPS == set(presets("defense"))
 
 
-def test_clinical_unconstrained_and_sparse_run_by_default_the_other_threats_are_presets():
-    assert DEFAULTS["threat"] == ["clinical", "unconstrained", "sparse"]
+def test_four_threats_run_by_default_the_others_are_presets():
+    assert DEFAULTS["threat"] == ["clinical", "unconstrained", "sparse", "repeat"]
     assert set(DEFAULTS["threat"]) <= set(presets("threat"))
 
 

@@ -51,6 +51,8 @@ LIMITS = {
     "plausible_range": True,
     "recorded_grid": True,
     "norm": "linf",
+    "within": None,
+    "unit": "scale",
     "goal": "any",
     "eps": None,
     "exact_to": None,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pipeline.config import FeatureConfig, Goal, Norm, ThreatConfig
+from pipeline.config import FeatureConfig, Goal, Norm, ThreatConfig, Unit
 
 # of a step: float32 clinical values lie this close to the grid they were written on
 TICK_TOLERANCE = 1e-4
@@ -24,16 +24,21 @@ class Threat:
     The radius eps bounds the change dx of the values that are mutable and recorded (not missing):
         linf: |dx_i| <= eps * scale_i for every value.
         l2: sum_i (dx_i / scale_i)^2 <= eps^2.
-        l0: at most eps values, a whole number, become anything in their range.
+        l0: at most eps values, a whole number, become anything in their range: |dx_i| <= within *
+            scale_i.
+
+    A value recorded outside its range may stay there, or come nearer.
 
     Attributes:
         mutable: (D,) bool, what the attacker may change at all.
         lower: (D,) float64, the least plausible value; -inf = no limit.
         upper: (D,) float64, the largest plausible value; inf = no limit.
         step: (D,) float64, the resolution at which the clinic records the feature; 0 = any value.
-        scale: (D,) float64, the change that `eps = 1` allows.
+        scale: (D,) float64, the change that `eps = 1` allows, in multiples of `unit`.
         norm: how changes of several values add up.
         goal: which wrong answers the attacker wants; see `attackable`.
+        unit: what `scale` is: the scale of each feature, or the error of its measurement.
+        within: how far one value may move under l0, in units of `scale`; inf = anywhere.
     """
 
     mutable: Tensor
@@ -43,6 +48,8 @@ class Threat:
     scale: Tensor
     norm: Norm = "linf"
     goal: Goal = "any"
+    unit: Unit = "scale"
+    within: float = torch.inf
 
     @classmethod
     def of(
@@ -54,15 +61,18 @@ class Threat:
             each = torch.tensor(values, dtype=kind)
             return each.expand(image).clone() if image else each
 
-        bounded, grid = cfg.plausible_range, cfg.recorded_grid
+        grid = cfg.recorded_grid
+        lower, upper = zip(*(_believed(feature, cfg) for feature in features), strict=True)
         return cls(
-            mutable=column([f.mutable or not cfg.mutable_only for f in features], torch.bool),
-            lower=column([f.lower if bounded else -torch.inf for f in features]),
-            upper=column([f.upper if bounded else torch.inf for f in features]),
+            mutable=column([cfg.moves(f) for f in features], torch.bool),
+            lower=column(lower),
+            upper=column(upper),
             step=column([(f.step or 0.0) if grid else 0.0 for f in features]),
-            scale=column([f.scale for f in features]),
+            scale=column([(f.error if cfg.unit == "error" else None) or f.scale for f in features]),
             norm=cfg.norm,
             goal=cfg.goal,
+            unit=cfg.unit,
+            within=torch.inf if cfg.within is None else cfg.within,
         )
 
     @property
@@ -115,14 +125,6 @@ class Threat:
             lower and upper corner, float64, of the shape that x and eps broadcast to. Immutable
             values are points. Missing values stay NaN.
         """
-        low, high = self._box(x, eps)
-        if self.norm == "l0":  # a value recorded outside its range may stay there
-            x = x.double()
-            low, high = torch.minimum(low, x), torch.maximum(high, x)
-        return low, high
-
-    def _box(self, x: Tensor, eps: float | Tensor) -> tuple[Tensor, Tensor]:
-        """The corners of what a value may be changed to."""
         x = x.double()
         low, high = self._ball(x, eps)
         if not self.recorded:
@@ -140,9 +142,11 @@ class Threat:
     def _ball(self, x: Tensor, eps: float | Tensor) -> tuple[Tensor, Tensor]:
         """Both corners of what is in reach, whatever the grid, of the type of x."""
         if self.norm == "l0":
-            free = self.mutable & torch.as_tensor(eps >= 1) & ~x.isnan()
-            return torch.where(free, self.lower.to(x.dtype), x), torch.where(
-                free, self.upper.to(x.dtype), x
+            free, (low, high) = torch.as_tensor(eps >= 1), self.limits(x)
+            reach = (self.within * self.scale).to(x.dtype)
+            return (
+                torch.where(free, torch.maximum(low, x - reach), x),
+                torch.where(free, torch.minimum(high, x + reach), x),
             )
         reach = torch.where(self.mutable, self.scale, 0.0).to(x.dtype) * eps
         low = torch.maximum(x - reach, torch.minimum(self.lower.to(x.dtype), x))
@@ -178,7 +182,7 @@ class Threat:
         ):  # without a grid to hit, the precision of the record itself is enough
             low, high = self._ball(x, eps)
             return torch.where(x.isnan(), x, torch.clamp(x_adv, low, high))
-        low, high = self._box(x, eps)
+        low, high = self.box(x, eps)
         inside = torch.clamp(x_adv.double(), low, high)
         step = torch.where(self.step > 0, self.step, 1.0)
         inside = torch.where(
@@ -246,7 +250,8 @@ class Threat:
         outside_ball = self._outside_ball(change, slack, eps)
         forbidden = ~self.mutable & (change != 0)
         outside_range = (change != 0) & (
-            (x_adv < self.lower - slack) | (x_adv > self.upper + slack)
+            (x_adv < torch.minimum(self.lower, x) - slack)
+            | (x_adv > torch.maximum(self.upper, x) + slack)
         )
         step = torch.where(self.step > 0, self.step, 1.0)
         off_grid = (self.step > 0) & (change != 0)
@@ -262,10 +267,19 @@ class Threat:
         event = tuple(range(-self.mutable.dim(), 0))
         changed = change.nan_to_num() > 0
         if self.norm == "l0":
-            return changed & (changed.sum(event, keepdim=True) > eps)
+            too_far = change > self.within * self.scale + slack
+            return too_far | (changed & (changed.sum(event, keepdim=True) > eps))
         certain = (
             ((change - slack - TICK_TOLERANCE * self.step) / self.scale).nan_to_num().clamp(min=0)
         )
         return changed & (
             certain.square().sum(event, keepdim=True) > torch.as_tensor(eps).double() ** 2
         )
+
+
+def _believed(feature: FeatureConfig, cfg: ThreatConfig) -> tuple[float, float]:
+    """The least and the largest value that passes for one of this feature."""
+    if not cfg.plausible_range:
+        return -torch.inf, torch.inf
+    reach = torch.inf if cfg.within is None else cfg.within * feature.scale
+    return max(feature.lower, feature.center - reach), min(feature.upper, feature.center + reach)

@@ -1,8 +1,8 @@
-"""What is proved about each patient, as data: nine tensors, and how they come about."""
+"""What is proved about each patient, as data: ten tensors, and how they come about."""
 
 from collections.abc import Callable
 from concurrent.futures import Executor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -18,6 +18,7 @@ from pipeline.models.population import Population, networks_of
 from pipeline.statistics import Array
 from pipeline.verify import one_at_a_time, verify, why_no_proof
 from pipeline.verify.network import Network
+from pipeline.verify.prune import pruned
 
 ADVICE = "run `dvc repro` to make it"
 # of eps: a distance of 3 mg/dL / 30 mg/dL is eps 0.1, whatever float64 makes of either
@@ -42,9 +43,11 @@ class Proofs:
             there is none. NaN = missing.
         counter_margin: (S, N) float64, margin there.
         alone: (S, N, D) float64, the smallest change of this measurement alone, in units of scale,
-            that changes the answer, anywhere in its plausible range; inf = none; NaN = not mutable
-            or missing. Where the budget was spent, the smallest found.
+            that changes the answer, as far as a single forged measurement may go; inf = none; NaN =
+            not mutable or missing. Where the budget was spent, the smallest found.
         alone_value: (S, N, D) float64, the value it takes then; NaN = none.
+        typical_margin: (S, N) float64, margin of every repetition's model at one record, that of
+            the `typical` repetition.
     """
 
     patients: Tensor
@@ -56,6 +59,7 @@ class Proofs:
     counter_margin: Tensor
     alone: Tensor
     alone_value: Tensor
+    typical_margin: Tensor
 
     def save(self, path: Path) -> None:
         """Writes one safetensors file."""
@@ -100,15 +104,18 @@ class ProofSearch:
         exact_to: radius up to which to look, and beyond which nobody is proved safe; None = the
             largest of `radii`.
         budget: branch-and-bound boxes for one record.
-        alone: whether to look for single measurements that suffice; none is looked for where one
-            that is mutable has no plausible range.
+        alone: an L0 threat: what a single measurement may become, to look for those that suffice;
+            None = not to look. None is looked for where one that is mutable has no plausible range.
+        pruned: whether a person will read the records that are found: superfluous changes are
+            taken back then.
     """
 
     threat: Threat
     radii: list[float]
     exact_to: float | None
     budget: int
-    alone: bool
+    alone: Threat | None
+    pruned: bool
 
     @property
     def largest(self) -> float:
@@ -122,10 +129,11 @@ class ProofSearch:
 
     @property
     def bounded(self) -> bool:
-        """Whether everything that is mutable has a plausible range."""
-        mutable = self.threat.mutable
-        ends = (self.threat.lower[mutable], self.threat.upper[mutable])
-        return all(bool(end.isfinite().all()) for end in ends)
+        """Whether everything that may be forged alone has a plausible range."""
+        if self.alone is None:
+            return False
+        ends = (self.alone.lower, self.alone.upper)
+        return all(bool(end[self.alone.mutable].isfinite().all()) for end in ends)
 
 
 def proofs_out_of_fold(
@@ -173,17 +181,43 @@ def proofs_out_of_fold(
             name: folds.scatter(torch.stack(parts)[None], index, valid)[0]
             for name, parts in columns.items()
         }
-        return Proofs(patients=folds.patients, y=dataset.y[folds.patients], **tensors)
+        everyone = torch.arange(len(folds.patients))
+        record = tensors["counterexample"][typical(tensors["breaks_at"]), everyone]
+        return Proofs(
+            patients=folds.patients,
+            y=dataset.y[folds.patients],
+            typical_margin=_margins_at(population, dataset, plan, folds, record),
+            **tensors,
+        )
 
     return wait
+
+
+def typical(breaks_at: Tensor) -> Tensor:
+    """(N,) the repetition of each patient whose distance (S, N) is the lower median.
+
+    The first of those that tie.
+    """
+    median = breaks_at.sort(0).values[(len(breaks_at) - 1) // 2]
+    return (breaks_at == median).int().argmax(0)
+
+
+@torch.no_grad()
+def _margins_at(
+    population: Population, dataset: Dataset, plan: Plan, folds: OutOfFold, record: Tensor
+) -> Tensor:
+    """(S, N) float64: what every repetition's model makes of one record (N, D) per patient."""
+    index, valid = plan.held_out_index()
+    x = dataset.x.clone()
+    x[folds.patients] = record
+    margins = margin(population.double()(x[index].double()), dataset.y[index])
+    return folds.scatter(margins[None], index, valid)[0]
 
 
 @torch.no_grad()
 def _undecided(population: Population, dataset: Dataset, plan: Plan, folds: OutOfFold) -> Proofs:
     """Of a population that cannot be proved: its margins, and that nothing else is known."""
-    index, valid = plan.held_out_index()
-    margins = margin(population.double()(dataset.x[index].double()), dataset.y[index])
-    own = folds.scatter(margins[None], index, valid)[0]
+    own = _margins_at(population, dataset, plan, folds, dataset.x[folds.patients])
     x = dataset.x[folds.patients].expand(len(own), *([-1] * dataset.x.dim())).contiguous()
     unknown = torch.full(x.shape, torch.nan, dtype=torch.float64)
     return Proofs(
@@ -194,6 +228,7 @@ def _undecided(population: Population, dataset: Dataset, plan: Plan, folds: OutO
         breaks_at=torch.where(own > 0, torch.inf, 0.0).double(),
         counterexample=x,
         counter_margin=own.clone(),
+        typical_margin=own.clone(),
         alone=unknown,
         alone_value=unknown.clone(),
     )
@@ -206,11 +241,11 @@ def _columns(network: Network, x: Tensor, y: Tensor, search: ProofSearch) -> dic
     found = verify(
         network, x, y, threat, largest=search.largest, budget=budget, spared=~threat.attackable(y)
     )
+    if search.pruned:
+        found = pruned(network, x, (y, 1 - y), threat, found, budget=budget)
     distance = value = torch.full(x.shape, torch.nan, dtype=torch.float64)
-    if search.alone and search.bounded:
-        _, distance, value = one_at_a_time(
-            network, x, (y, 1 - y), replace(threat, norm="l0"), budget
-        )
+    if search.alone is not None and search.bounded:
+        _, distance, value = one_at_a_time(network, x, (y, 1 - y), search.alone, budget)
     columns = {
         "margin": network.margin(network.filled(x), y, 1 - y),
         "robust_below": found.robust_below.clamp_max(search.silence),

@@ -45,11 +45,14 @@ def quickly_proved(
 def _proved(network: Network, x: Tensor, y: Tensor, threat: Threat, eps: float) -> Array:
     """(B,) bool, as an array, which travels between processes as it is."""
     problem = Problem.of(network, x, threat.box(x, eps), (y, 1 - y), threat, eps)
+    return proved_at_once(network, problem).numpy()
+
+
+def proved_at_once(network: Network, problem: Problem) -> Tensor:
+    """(P,) bool: the bound over the whole box already proves that no record in it is an answer."""
     boxes = problem.boxes()
     slack = network.rounding(torch.maximum(problem.low.abs(), problem.high.abs()))
     lost = ~(margin_bound(network, boxes, problem).least(boxes) > slack[boxes.index])
-    return (
-        torch.ones_like(y, dtype=torch.bool)
-        .index_put((boxes.index[lost],), torch.tensor(False))
-        .numpy()
+    return torch.ones(len(problem), dtype=torch.bool).index_put(
+        (boxes.index[lost],), torch.tensor(False)
     )

@@ -327,7 +327,10 @@ def test_l0_leaves_a_value_recorded_outside_its_range_as_it_is():
     assert same_bits(SPARSE.project(x_adv, x, 1), x_adv)
     assert SPARSE.box(x, 1)[1][0, GLUCOSE] == 500
     assert SPARSE.violations(x_adv, x, 1) == 0
-    assert SPARSE.project(torch.where(x == 500, 480.0, x), x, 1)[0, GLUCOSE] in (450, 500)
+    nearer = torch.where(x == 500, 480.0, x)  # no farther out than what was believed
+    assert same_bits(SPARSE.project(nearer, x, 1), nearer)
+    assert SPARSE.violations(nearer, x, 1) == 0
+    assert SPARSE.violations(torch.where(x == 500, 510.0, x), x, 1) == 1
 
 
 @pytest.mark.parametrize(
@@ -434,3 +437,47 @@ def test_any_proposal_under_another_norm(norm, seed, spread, eps, grid, mutable_
     x_adv = threat.project(proposals(x, seed=seed, spread=spread), x, eps)
     assert threat.violations(x_adv, x, eps) == 0
     assert same_bits(threat.project(x_adv, x, eps), x_adv)
+
+
+# ---- how far one forged value may go, and repeated measurements ----
+
+BELIEVED = Threat.of(SCHEMA.features, threat_config(norm="l0", eps=[0, 1], within=2.0))
+
+
+def test_one_forged_value_stays_near_what_adults_have_and_near_what_was_recorded():
+    low, high = BELIEVED.box(RECORD, 1)  # glucose 148, around 120 by 60: not above 180
+    assert (low[0, GLUCOSE], high[0, GLUCOSE]) == (88, 180)
+    assert (low[0, BMI], high[0, BMI]) == (pytest.approx(19.6), pytest.approx(44.0))
+    low, high = BELIEVED.box(with_value(GLUCOSE, 197.0), 1)  # recorded farther out: it may stay
+    assert (low[0, GLUCOSE], high[0, GLUCOSE]) == (137, 197)
+    low, high = SPARSE.box(RECORD, 1)
+    assert (low[0, GLUCOSE], high[0, GLUCOSE]) == (40, 450)
+
+
+@pytest.mark.parametrize(
+    ("recorded", "forged", "count"),
+    [(148, 45, 1), (148, 88, 0), (148, 87, 1), (148, 180, 0), (148, 181, 1), (197, 190, 0)],
+)
+def test_a_value_that_somebody_would_ask_about_is_a_violation(recorded, forged, count):
+    x, x_adv = with_value(GLUCOSE, float(recorded)), with_value(GLUCOSE, float(forged))
+    assert BELIEVED.violations(x_adv, x, 1) == count
+    inside = BELIEVED.project(x_adv, x, 1)
+    assert BELIEVED.violations(inside, x, 1) == 0
+    assert same_bits(inside, x_adv) == (count == 0)
+
+
+def test_errors_of_measurement_are_the_unit_and_only_what_has_one_moves():
+    features = tuple(
+        one.model_copy(update={"error": error})
+        for one, error in zip(SCHEMA.features, (3.0, None, None, None, 2.0), strict=True)
+    )
+    cfg = threat_config(unit="error", mutable_only=False, eps=[0, 1, 2])
+    repeat = Threat.of(features, cfg)
+    assert repeat.mutable.tolist() == [True, False, False, False, True]
+    low, high = repeat.box(RECORD, 2.0)
+    assert low.tolist()[0] == pytest.approx([142, 33.6, 5.25, 0.627, 46])
+    assert high.tolist()[0] == pytest.approx([154, 33.6, 5.25, 0.627, 54])
+    assert repeat.distance(with_value(AGE, 54.0), RECORD).item() == 2
+    assert not Threat.of(SCHEMA.features, cfg).mutable.any()
+    only_mutable = Threat.of(features, threat_config(unit="error", eps=[0, 1]))
+    assert only_mutable.mutable.tolist() == [True, False, False, False, False]

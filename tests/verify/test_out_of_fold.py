@@ -22,6 +22,7 @@ pytestmark = pytest.mark.heavy
 
 LARGEST = {"clinical": 0.5, "unconstrained": 0.5, "sparse": 2.0}
 THREATS = {"clinical": CLINICAL, "unconstrained": UNCONSTRAINED, "sparse": SPARSE}
+ANYWHERE = replace(UNCONSTRAINED, norm="l0")
 BUDGET = 60
 
 
@@ -38,6 +39,7 @@ def verified():
         counter_margin=torch.randn(2, 3, generator=generator, dtype=torch.float64),
         alone=torch.tensor([[[inf, nan]] * 3] * 2, dtype=torch.float64),
         alone_value=torch.full((2, 3, 2), nan, dtype=torch.float64),
+        typical_margin=torch.randn(2, 3, generator=generator, dtype=torch.float64),
     )
 
 
@@ -100,6 +102,7 @@ def of_radii(robust_below, breaks_at):
         broken,
         nothing.double(),
         nothing.double(),
+        broken,
     )
 
 
@@ -158,9 +161,20 @@ def models(plan, dataset):
 
 
 def proof(
-    models, dataset, plan, threat, *, radii=(0.0, 0.5), exact_to=None, alone=False, pool=None
+    models,
+    dataset,
+    plan,
+    threat,
+    *,
+    radii=(0.0, 0.5),
+    exact_to=None,
+    alone=None,
+    pruned=False,
+    pool=None,
 ):
-    search = ProofSearch(threat, list(radii), exact_to=exact_to, budget=BUDGET, alone=alone)
+    search = ProofSearch(
+        threat, list(radii), exact_to=exact_to, budget=BUDGET, alone=alone, pruned=pruned
+    )
     return proofs_out_of_fold(pool or Inline(), models, dataset, plan, search)()
 
 
@@ -168,7 +182,12 @@ def proof(
 def proofs(models, dataset, plan):
     return {
         name: proof(
-            models, dataset, plan, threat, radii=(0.0, LARGEST[name]), alone=name == "clinical"
+            models,
+            dataset,
+            plan,
+            threat,
+            radii=(0.0, LARGEST[name]),
+            alone=SPARSE if name == "clinical" else None,
         )
         for name, threat in THREATS.items()
     }
@@ -274,7 +293,7 @@ def test_single_measurements_are_looked_for_only_when_asked(models, dataset, pla
 def test_a_measurement_without_a_plausible_range_cannot_be_tried_over_all_of_it(
     models, dataset, plan
 ):
-    one = proof(models, dataset, plan, UNCONSTRAINED, radii=(0.0, 0.05), alone=True)
+    one = proof(models, dataset, plan, UNCONSTRAINED, radii=(0.0, 0.05), alone=ANYWHERE)
     assert one.alone.isnan().all()
     assert one.alone_value.isnan().all()
 
@@ -321,12 +340,12 @@ def test_beyond_the_radius_to_which_it_looks_nobody_is_proved_safe(models, datas
 
 
 def test_other_processes_prove_the_same_bit_for_bit(models, dataset, plan):
-    inline = proof(models, dataset, plan, CLINICAL, alone=True)
+    inline = proof(models, dataset, plan, CLINICAL, alone=SPARSE)
     torch.set_num_threads(2)
     try:
         with workers() as pool:
             assert not isinstance(pool, Inline)
-            apart = proof(models, dataset, plan, CLINICAL, alone=True, pool=pool)
+            apart = proof(models, dataset, plan, CLINICAL, alone=SPARSE, pool=pool)
     finally:
         torch.set_num_threads(1)
     for field in fields(Proofs):
@@ -348,7 +367,7 @@ def test_of_what_cannot_be_proved_nothing_is_proved_and_nothing_found(
     models, dataset, plan, proofs
 ):
     """Undecided, and no error; whoever is answered wrongly is so at radius 0."""
-    beyond = proof(ScoresOnly(models), dataset, plan, THREATS["clinical"], alone=True)
+    beyond = proof(ScoresOnly(models), dataset, plan, THREATS["clinical"], alone=SPARSE)
     known = proofs["clinical"]
     torch.testing.assert_close(beyond.margin, known.margin, rtol=1e-12, atol=1e-9)
     wrong = beyond.margin <= 0

@@ -69,7 +69,9 @@ def patient_parts(
             "Per patient: the repetition with the median distance. The change is the "
             "nearest record found that the model answers "
             "wrongly; it is proved that no nearer one does below the smaller radius "
-            "given. The usual error is one standard "
+            "given. No changed value can be put back, nor moved by one step towards the patient's; "
+            "the models that it turns are those of all repetitions that held the patient out. "
+            "The usual error is one standard "
             "deviation of a repeated measurement; from day to day a patient varies more. "
             "A change within measurement error needs "
             "no attacker."
@@ -88,8 +90,8 @@ def patient_parts(
         turned = shares[shares["defense"] == name]
         if len(turned):
             said = (
-                "Correct answers that one measurement can turn by itself, anywhere in "
-                "its plausible range:"
+                "Correct answers that one measurement can turn by itself, as far as a single "
+                "forged value may go:"
             )
             parts += [Note(said, small=False), Table(shares_in_words(turned))]
     return parts

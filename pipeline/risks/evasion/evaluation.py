@@ -46,21 +46,29 @@ def evaluate_all(examined: Mapping[str, Examination], cfg: Config) -> Evaluation
     headline = {name: one.margins[audit.headline] for name, one in examined.items()}
     classes = list(cfg.data.classes)
     known = all_attackers(cfg)
+    comparison = compare(
+        examined,
+        audit,
+        known,
+        decision=cfg.decision,
+        seed=cfg.seed,
+        auroc_ceiling=cfg.data.auroc_ceiling,
+    )
     return Evaluation(
-        comparison=compare(
-            examined,
-            audit,
-            known,
-            decision=cfg.decision,
-            seed=cfg.seed,
-            auroc_ceiling=cfg.data.auroc_ceiling,
-        ),
+        comparison=comparison.assign(verified_to=_verified_to(comparison, cfg)),
         attacks=attacks_table(examined, audit, cfg.seed),
         classification=_at_each_radius(headline, audit.headline, classes, _class_by_class),
         confusion=_at_each_radius(headline, audit.headline, classes, _cell_by_cell),
         exact=proved_curves(examined),
         roc=pd.concat([_roc(name, one) for name, one in headline.items()], ignore_index=True),
     )
+
+
+def _verified_to(comparison: pd.DataFrame, cfg: Config) -> list[float]:
+    """The radius up to which the verifier looked, of each line."""
+    largest = comparison.groupby("threat")["eps"].max()
+    limits = {name: threat.exact_to or np.inf for name, threat in cfg.threat.items()}
+    return [min(float(largest[threat]), limits[threat]) for threat in comparison["threat"]]
 
 
 Lines = list[dict[str, Any]]

@@ -17,7 +17,7 @@ from pipeline.data.threat import TICK_TOLERANCE
 from pipeline.models.answers import logistic, predicted
 from pipeline.risks.evasion.measure.examination import Examination
 from pipeline.statistics import Array, intervals
-from pipeline.verify.out_of_fold import Proofs
+from pipeline.verify.out_of_fold import Proofs, typical
 
 
 def patients_table(proofs: Proofs, x: Tensor, schema: Schema) -> pd.DataFrame:
@@ -42,7 +42,11 @@ def patients_table(proofs: Proofs, x: Tensor, schema: Schema) -> pd.DataFrame:
         and after the change (NaN = none); `largest_change_in_errors`: in units of the usual error
         of each measurement (NaN = none changed has a known error); `within_error`: there is a
         change, and none of its values moves by more than the usual error of its measurement. One
-        error for each value at once: rarer than one error of one value.
+        error for each value at once: rarer than one error of one value; `margin_before,
+        margin_after`: log-odds by which the right answer leads, before and after the change: how
+        far each is from the cut (NaN = no change); `repetitions, wrong_before, turned_by`: how
+        many models held the patient out, how many of them were wrong already, and how many right
+        answers of theirs this very change turns.
     """
     chosen = typical(proofs.breaks_at)
     everyone = torch.arange(len(chosen))
@@ -60,6 +64,9 @@ def patients_table(proofs: Proofs, x: Tensor, schema: Schema) -> pd.DataFrame:
     alone, alone_value = (
         of[chosen, everyone].double().numpy() for of in (proofs.alone, proofs.alone_value)
     )
+    counter_margin = proofs.counter_margin[chosen, everyone].numpy()
+    everyones = proofs.margin.numpy() > 0
+    turned = everyones & (proofs.typical_margin.numpy() <= 0) & broken
     own = np.where(
         correct, 1.0, -1.0
     )  # the margin is that of the true class; a wrong answer's own margin is its opposite
@@ -89,25 +96,19 @@ def patients_table(proofs: Proofs, x: Tensor, schema: Schema) -> pd.DataFrame:
                 for n in range(len(y))
             ],
             "confidence_before": logistic(own * margin),
-            "confidence_after": np.where(
-                broken, logistic(own * proofs.counter_margin[chosen, everyone].numpy()), np.nan
-            ),
+            "confidence_after": np.where(broken, logistic(own * counter_margin), np.nan),
             "largest_change_in_errors": [
                 _largest(row) for row in np.where(differs, in_errors, np.nan)
             ],
             "within_error": differs.any(1)
             & ~(differs & ~within_errors(records, found, schema)).any(1),
+            "margin_before": margin,
+            "margin_after": np.where(broken, counter_margin, np.nan),
+            "repetitions": len(everyones),
+            "wrong_before": (~everyones).sum(0),
+            "turned_by": turned.sum(0),
         }
     )
-
-
-def typical(breaks_at: Tensor) -> Tensor:
-    """(N,) the repetition of each patient whose distance (S, N) is the lower median.
-
-    The first of those that tie.
-    """
-    median = breaks_at.sort(0).values[(len(breaks_at) - 1) // 2]
-    return (breaks_at == median).int().argmax(0)
 
 
 def differing(x: Array, other: Array, schema: Schema) -> Array:
@@ -188,6 +189,11 @@ def most_fragile(table: pd.DataFrame, top: int = 20) -> pd.DataFrame:
             "missed at eps": first["breaks_at"].map("{:.3g}".format),
             "proved safe below eps": first["radius"].map("{:.3g}".format),
             "change that misses the diagnosis": first["change"],
+            "models that it turns": [
+                f"{turned} of {of}"
+                for turned, of in zip(first["turned_by"], first["repetitions"], strict=True)
+            ],
+            "distance to the cut, log-odds": first["margin_before"].map("{:.2f}".format),
             "confidence before": first["confidence_before"].map("{:.1%}".format),
             "confidence after": first["confidence_after"].map("{:.1%}".format),
             "largest change in measurement errors": first["largest_change_in_errors"].map(
@@ -202,7 +208,7 @@ def most_fragile(table: pd.DataFrame, top: int = 20) -> pd.DataFrame:
 def alone_shares(
     proofs: Proofs, schema: Schema, *, confidence: float, resamples: int, seed: int
 ) -> pd.DataFrame:
-    """How many correct diagnoses each measurement can turn alone, within its plausible range.
+    """How many correct diagnoses each measurement can turn alone, as far as it may be forged.
 
     Args:
         proofs: what is proved, S repetitions x N patients.
@@ -232,7 +238,7 @@ def alone_shares(
         for group, where in groups.items():
             known = answered[where].any() and not np.isnan(alone[..., index]).all()
             figures = (
-                _share(turned[:, index], answered, weights, where, confidence)
+                share_of(turned[:, index], answered, weights, where, confidence)
                 if known
                 else (math.nan,) * 3
             )
@@ -241,9 +247,12 @@ def alone_shares(
     return pd.DataFrame(lines)
 
 
-def _share(
+def share_of(
     part: Array, whole: Array, weights: Array, where: Array, confidence: float
 ) -> tuple[float, float, float]:
+    """A part (N,) of a whole (N,) over some patients, and its interval; NaN of nothing."""
+    if not whole[where].sum():
+        return (math.nan,) * 3
     share = float(part[where].sum() / whole[where].sum())
     drawn = intervals.bootstrap_mean(part, weights, where) / np.maximum(
         intervals.bootstrap_mean(whole, weights, where), 1e-9

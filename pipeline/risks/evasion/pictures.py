@@ -35,24 +35,26 @@ def draw_all(tables: Tables, cfg: AuditConfig, folder: Path) -> list[Picture]:
 
 
 def robustness(comparison: pd.DataFrame, exact: pd.DataFrame, threat: str) -> "Figure":
-    """Robust accuracy, and sensitivity under attack, against the radius, with interval bands.
+    """What is proved at every radius, and sensitivity under attack, with interval bands.
 
-    And what is proved at every radius.
+    The points are those of all attacks together, the verifier's records among them; beyond what was
+    verified they are an upper bound, and a line says so.
     """
     figure, axes = axes_of(1, 2, (11, 4.2))
     lines = comparison[comparison["threat"] == threat]
+    reached = lines.get("verified_to", lines["eps"])
+    beyond = reached[reached < lines["eps"]]
     for colour, (defense, curve) in zip(
         cycle(COLOURS), lines.groupby("defense", sort=False), strict=False
     ):
         label = display_name(str(defense), str(curve["flags"].iloc[0]))
         style = "--" if curve["flags"].iloc[0] else "-"
         proofs = exact[(exact["threat"] == threat) & (exact["defense"] == defense)]
-        proofs = proofs[
-            proofs["proved"] > 0
-        ]  # farther out nothing is proved, or nothing was looked for
+        verified = curve.get("verified_to", curve["eps"]).iloc[-1]
+        proofs = proofs[(proofs["eps"] <= verified) & (proofs["proved"] > 0)]
         if len(proofs):
             axes[0].step(
-                proofs["eps"], proofs["proved"], ":", where="post", color=colour, linewidth=1
+                proofs["eps"], proofs["proved"], style, where="post", color=colour, label=label
             )
         for axis, (value, low, high) in zip(
             axes,
@@ -62,23 +64,28 @@ def robustness(comparison: pd.DataFrame, exact: pd.DataFrame, threat: str) -> "F
             ),
             strict=True,
         ):
+            proved_here = axis is axes[0] and len(proofs) > 0
             axis.plot(
                 curve["eps"],
                 curve[value],
-                style,
+                ":" if proved_here else style,
                 marker="o",
                 markersize=3,
+                linewidth=1 if proved_here else None,
                 color=colour,
-                label=label,
+                label=None if proved_here else label,
             )
             axis.fill_between(
                 curve["eps"], curve[low], curve[high], color=colour, alpha=0.12, linewidth=0
             )
     for axis, title in zip(
         axes,
-        ("robust accuracy (dotted: proved, at every radius)", "sensitivity under attack"),
+        ("proved robust accuracy (points: all attacks)", "sensitivity under all attacks"),
         strict=True,
     ):
+        if len(beyond):
+            axis.axvline(beyond.iloc[0], color="#999999", linewidth=0.8)
+            axis.text(beyond.iloc[0], 0.02, f" not verified beyond {beyond.iloc[0]:g}", fontsize=7)
         axis.set(title=title, xlabel=f"eps ({lines['eps_unit'].iloc[0]})", ylim=(0, 1))
     axes[0].legend(frameon=False, fontsize=8)
     figure.suptitle(f"threat model: {threat}", fontsize=11)

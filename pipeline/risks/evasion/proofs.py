@@ -8,7 +8,7 @@ import pandas as pd
 from pipeline.presentation.numbers import proved
 from pipeline.risks.evasion.measure.subject import PROOFS
 from pipeline.risks.risk import Tables
-from pipeline.verify.out_of_fold import Proofs
+from pipeline.verify.out_of_fold import SAME_RADIUS, Proofs
 
 GAPS = "evasion_not_applicable"  # the table of what could not be asked of whom
 
@@ -43,11 +43,31 @@ def unprovable(tables: Tables) -> set[str]:
 def proofs_in_words(lines: pd.DataFrame, beyond_proof: Collection[str]) -> list[str]:
     """`exact`, or what share is proved and what undecided; `undecided` where nothing can be proved.
 
+    Beyond the radius that was verified, that it was not, and which attack leaves least there.
+
     Args:
         lines: of the comparison.
         beyond_proof: the defenses of which nothing can be proved, whatever the figures are.
     """
-    return [
-        "undecided" if defense in beyond_proof else said
-        for defense, said in zip(lines["defense"], proved(lines), strict=True)
-    ]
+    words = []
+    for said, (_, line) in zip(proved(lines), lines.iterrows(), strict=True):
+        if line["defense"] in beyond_proof:
+            words.append("undecided")
+        elif is_verified(line):
+            words.append(said)
+        else:
+            words.append(f"not verified beyond {line['verified_to']:g}; {strongest(line)} alone")
+    return words
+
+
+def is_verified(line: pd.Series) -> bool:
+    """Whether the verifier looked as far as the radius of a line of the comparison."""
+    return bool(line["eps"] <= line.get("verified_to", np.inf) + SAME_RADIUS)
+
+
+def strongest(line: pd.Series) -> str:
+    """The attack that leaves the least accuracy at the radius of a line of the comparison."""
+    prefix = "accuracy_"
+    left = {name: line[name] for name in map(str, line.index) if name.startswith(prefix)}
+    known = {name: value for name, value in left.items() if not pd.isna(value)}
+    return min(known, key=lambda name: known[name]).removeprefix(prefix) if known else "no attack"

@@ -11,6 +11,7 @@ from pipeline.presentation.pictures import display_name
 from pipeline.risks.evasion.clinic import eps_table, patient_parts
 from pipeline.risks.evasion.pictures import draw_all
 from pipeline.risks.evasion.proofs import proofs_in_words, unprovable
+from pipeline.risks.evasion.repeats import repeat_parts
 from pipeline.risks.risk import Context, Tables
 
 
@@ -54,12 +55,17 @@ def chapters(tables: Tables, context: Context, folder: Path) -> Sequence[Chapter
     report = tables["classification"][
         tables["classification"]["eps"].isin([0.0, cfg.audit.eps[-1]])
     ]
+    repeats = tables.get("repeats", pd.DataFrame(columns=["threat"]))
     others = comparison[comparison["threat"] != headline].groupby("threat", sort=False)
     return (
         Chapter(f"Under the {headline} threat", parts),
         *(
             Chapter(
-                f"Under the {threat} threat", [Table(_other(lines, shown, beyond_proof), "numbers")]
+                f"Under the {threat} threat",
+                [
+                    *repeat_parts(repeats, str(threat), shown),
+                    Table(_other(lines, shown, beyond_proof), "numbers"),
+                ],
             )
             for threat, lines in others
         ),

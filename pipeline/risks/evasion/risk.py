@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from pipeline.config import Config
+from pipeline.files import BadInput
 from pipeline.risks.evasion.measure.attackers import all_attackers
 from pipeline.risks.risk import (
     Figure,
@@ -34,8 +35,14 @@ AT_RADII = ("robust_accuracy", "verified_accuracy", "undecided", "missed_diagnos
 
 
 def check(cfg: Config, origin: str) -> None:
-    """Refuses attacks that are in no registry, and options that do not fit them."""
+    """Refuses attacks in no registry, options that do not fit them, a headline that is idle."""
     all_attackers(cfg, origin)
+    name = cfg.audit.headline
+    if not any(map(cfg.threat[name].moves, cfg.data.features.values())):
+        raise BadInput(
+            f"{origin}: audit.headline: under {name!r} no value of these records can change, "
+            "because none states its error or none is mutable; choose another threat"
+        )
 
 
 def judge(tables: Tables) -> Mapping[str, Judgement]:
@@ -163,5 +170,5 @@ RISK = Risk(
     summary=summary,
     per_patient=frozenset({"patients", "verdicts"}),
     private=frozenset({"fragile"}),
-    steps={"the name of a threat": "eps in thousandths of a reference standard deviation"},
+    steps={"the name of a threat": "eps in thousandths of the unit of that threat"},
 )

@@ -10,11 +10,12 @@ from pipeline.risks.evasion.measure.examination import Examination
 from pipeline.risks.evasion.measure.subject import PROOFS
 from pipeline.risks.evasion.patients import clinic_tables, most_fragile
 from pipeline.risks.evasion.proofs import verdicts
+from pipeline.risks.evasion.repeats import repeated_shares
 from pipeline.risks.risk import Context, Sources
 
 
 def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
-    """`comparison, attacks, fragile, alone, classification, confusion`, and those of each defense.
+    """`comparison, attacks, fragile, alone, repeats, classification, confusion`; and more.
 
     Curves for plots; `patients` and `verdicts` of each defense.
     """
@@ -32,6 +33,7 @@ def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
             {name: most_fragile(table) for name, table in clinic.patients.items()}
         ),
         "alone": by_defense(clinic.alone),
+        "repeats": repeated_shares(_provable(examined, sources), cfg),
         "classification": evaluation.classification,
         "confusion": evaluation.confusion,
         # One column per defense, as `dvc plots` overlays them.
@@ -53,6 +55,11 @@ def _of_single_values(
     """Those of whom the nearest change is known: a change of values, not of pixels, and proved."""
     if context.dataset.schema.image:
         return {}
+    return _provable(examined, sources)
+
+
+def _provable(examined: Mapping[str, Examination], sources: Sources) -> dict[str, Examination]:
+    """Those of whom something can be proved."""
     gaps = sources.not_applicable("evasion")
     unproved = {defense for defense, what, _ in gaps if what == PROOFS}
     return {name: one for name, one in examined.items() if name not in unproved}

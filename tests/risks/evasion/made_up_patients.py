@@ -40,6 +40,7 @@ def one(**changes):
         "counter_margin": -0.5,
         "alone": ALONE_NONE,
         "alone_value": NOTHING,
+        "typical_margin": -0.5,
     }
     return usual | changes
 
@@ -63,6 +64,7 @@ def proofs_of(*people):
         counter_margin=stack("counter_margin"),
         alone=stack("alone"),
         alone_value=stack("alone_value"),
+        typical_margin=stack("typical_margin"),
     )
     return proved, torch.tensor([person[0]["record"] for person in people])
 

@@ -209,6 +209,7 @@ def proof(y, robust_below, breaks_at):
         breaks_at,
         nothing,
         nothing,
+        breaks_at,
     )
 
 

@@ -250,6 +250,21 @@ def test_the_most_fragile_are_told_in_words():
     assert unknown["largest change in measurement errors"] == "not known"
 
 
+def test_how_many_models_turn_with_the_same_change_and_how_far_from_the_cut():
+    right = one(margin=1.5, counter_margin=-0.25, typical_margin=-0.25)
+    holds = one(margin=2.0, typical_margin=0.5)
+    wrong = {**one(**WRONG), "typical_margin": -1.0}
+    line = row(right, holds, right, wrong, right)
+    assert (line["repetitions"], line["wrong_before"], line["turned_by"]) == (5, 1, 3)
+    assert (line["margin_before"], line["margin_after"]) == (1.5, -0.25)
+    shown = most_fragile(table([right, holds, right, wrong, right])).iloc[0]
+    assert shown["models that it turns"] == "3 of 5"
+    assert shown["distance to the cut, log-odds"] == "1.50"
+    nothing = row(one(**UNCHANGED))
+    assert nothing["turned_by"] == 0
+    assert math.isnan(nothing["margin_after"])
+
+
 # ---- one measurement alone ----
 
 

@@ -63,7 +63,7 @@ def test_the_curves_are_the_comparison(comparison, panel, value):
         np.testing.assert_array_equal(curve.get_ydata(), lines[value])
 
 
-def test_what_is_proved_is_a_dotted_line_of_its_own_up_to_where_something_is(comparison):
+def test_what_is_proved_is_the_curve_and_attacks_are_points_on_a_dotted_line(comparison):
     radii, shares = [0.0, 0.2, 0.4], [0.8, 0.7, 0.0]
     proofs = pd.DataFrame(
         {"defense": DEFENSES[0], "threat": HEADLINE, "eps": radii, "proved": shares}
@@ -72,7 +72,20 @@ def test_what_is_proved_is_a_dotted_line_of_its_own_up_to_where_something_is(com
     axis = robustness(comparison, both, HEADLINE).axes[0]
     dotted = [line for line in axis.lines if line.get_linestyle() == ":"]
     assert len(axis.lines) == len(DEFENSES) + 1
-    assert [list(line.get_ydata()) for line in dotted] == [[0.8, 0.7]]
+    assert [list(line.get_ydata()) for line in axis.lines[:1]] == [[0.8, 0.7]]
+    lines = comparison[(comparison["defense"] == DEFENSES[0]) & (comparison["threat"] == HEADLINE)]
+    assert [list(line.get_ydata()) for line in dotted] == [lines["robust_accuracy"].tolist()]
+    assert not [text for text in axis.texts if "not verified" in text.get_text()]
+
+
+def test_the_curve_ends_where_verification_did_and_the_picture_says_so(comparison):
+    proofs = pd.DataFrame(
+        {"defense": DEFENSES[0], "threat": OTHER, "eps": [0.0, 0.3, 0.4], "proved": [0.8, 0.7, 0.6]}
+    )
+    for axis in robustness(comparison, proofs, OTHER).axes:
+        assert [text.get_text().strip() for text in axis.texts] == ["not verified beyond 0.3"]
+    axis = robustness(comparison, proofs, OTHER).axes[0]
+    assert list(axis.lines[0].get_ydata()) == [0.8, 0.7]
 
 
 def test_every_one_of_many_defenses_is_drawn(comparison, tables):

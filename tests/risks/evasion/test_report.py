@@ -113,12 +113,20 @@ def test_the_page_says_what_is_proved_and_what_is_left_undecided(written, compar
     assert (lines["undecided"] > 0).any()
     for said, line in zip(other["proved"], lines.to_dict("records"), strict=True):
         left = f"{line['verified_accuracy']:.3f}, undecided {line['undecided']:.3f}"
-        assert said == (left if line["undecided"] > 0 else "exact")
+        if line["eps"] > 0.3:
+            attacks = {k: v for k, v in line.items() if k.startswith("accuracy_") and v == v}
+            name = min(attacks, key=attacks.get).removeprefix("accuracy_")
+            assert said == f"not verified beyond 0.3; {name} alone"
+        else:
+            assert said == (left if line["undecided"] > 0 else "exact")
+    assert any(said.startswith("not verified") for said in other["proved"])
 
 
 def test_of_whom_nothing_can_be_proved_nothing_is_called_exact(tables, context, tmp_path):
     """Not even where nobody is left to be proved of."""
-    nobody = tables["comparison"].assign(robust_accuracy=0.0, verified_accuracy=0.0, undecided=0.0)
+    nobody = tables["comparison"].assign(
+        robust_accuracy=0.0, verified_accuracy=0.0, undecided=0.0, verified_to=1.0
+    )
     gaps = pd.DataFrame([["adv_train", PROOFS, "why"]], columns=["defense", "what", "why"])
     known = {**tables, "comparison": nobody, "evasion_not_applicable": gaps}
     for parts in pair({one.title: one.parts for one in chapters(known, context, tmp_path)}):

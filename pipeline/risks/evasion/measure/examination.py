@@ -1,7 +1,7 @@
 """The one examination: what every attack does to a population, out of fold, and what is proved."""
 
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -125,15 +125,16 @@ def examine(
         D) in clinical units.
     """
     subject = Subject.of(population, dataset, plan)
-    trials = [Trial.of(threat, dataset, cfg) for threat in cfg.threat]
+    every = [Trial.of(threat, dataset, cfg) for threat in cfg.threat]
+    trials = [trial for trial in every if trial.threat.mutable.any()]
     found = _Found()
     workers = pool or Inline()
     proposing = [
         workers.submit(_proposed, subject, trial, cfg, _sent(transfer, trial)) for trial in trials
     ]
     proving = [
-        proofs_out_of_fold(workers, subject.population, dataset, subject.plan, _search(trial, cfg))
-        for trial in trials
+        proofs_out_of_fold(workers, subject.population, dataset, subject.plan, search)
+        for search in searches(trials, cfg)
     ]
     for trial, proposed, proved in tqdm(
         list(zip(trials, proposing, proving, strict=True)),
@@ -204,15 +205,26 @@ class _Found:
             self.x_adv[f"{trial.name}/{one.attack}"] = scattered
 
 
-def _search(trial: Trial, cfg: Config) -> ProofSearch:
-    limits = cfg.threat[trial.name]
-    return ProofSearch(
-        trial.threat,
-        trial.radii,
-        exact_to=limits.exact_to,
-        budget=limits.boxes,
-        alone=trial.name == cfg.audit.headline,
-    )
+def searches(trials: list[Trial], cfg: Config) -> list[ProofSearch]:
+    """How far proofs are looked for under each threat.
+
+    Of the headline threat, which people read, the records found are pruned, and single measurements
+    that suffice are looked for: as far as an l0 threat that is tried too lets one go, otherwise
+    anywhere in its range.
+    """
+    sparse = next((trial.threat for trial in trials if trial.threat.norm == "l0"), None)
+    return [
+        ProofSearch(
+            trial.threat,
+            trial.radii,
+            exact_to=cfg.threat[trial.name].exact_to,
+            budget=cfg.threat[trial.name].boxes,
+            alone=(sparse or replace(trial.threat, norm="l0")) if headline else None,
+            pruned=headline,
+        )
+        for trial in trials
+        for headline in [trial.name == cfg.audit.headline]
+    ]
 
 
 def _middle(radii: list[float]) -> float:

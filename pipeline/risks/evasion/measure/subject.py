@@ -33,6 +33,11 @@ def cannot_be_asked(population: Population, cfg: Config) -> dict[str, str]:
     lacking = {
         name: UNSEEN for name, who in all_attackers(cfg).items() if not _offers(population, who)
     }
+    lacking |= {
+        f"threat {name}": "no measurement of these records states its error, or none may change"
+        for name, threat in cfg.threat.items()
+        if not any(map(threat.moves, cfg.data.features.values()))
+    }
     return {**lacking, PROOFS: why} if (why := why_no_proof(population)) else lacking
 
 
@@ -141,6 +146,7 @@ class Subject:
             mutable=[name for name, may in zip(names, mutable.tolist(), strict=True) if may],
             access=proposal.who.access,
             query_budget=proposal.budget,
+            unit=threat.unit,
         )
 
 
@@ -148,6 +154,8 @@ def proposals(
     subject: Subject, trial: Trial, cfg: Config, sent: Sequence[Tensor] | None
 ) -> Iterator[Proposal]:
     """What each attacker proposes in turn; those who need what the population lacks are left out.
+
+    A measurement that is repeated has no attacker, only chance: of errors the verifier says all.
 
     Args:
         subject: whom to attack.
@@ -158,14 +166,17 @@ def proposals(
     """
     x, y, threat, eps = subject.x, subject.y, trial.threat, subject.radius(trial)
     known = all_attackers(cfg)
+    nobody = threat.unit == "error" and not why_no_proof(subject.population)
     for number, (name, attack) in enumerate(evasion_suite(cfg.attack, norm=threat.norm).items()):
         who = known[name]
-        if not _offers(subject.population, who):
+        if not _offers(subject.population, who) or (nobody and who.access != "none"):
             continue
         choices = generator(Stream.EVASION, cfg.seed, number)
         proposed = attack(subject.population, x, y, threat, eps=eps, generator=choices)
         budget = EVASION[who.method].budget(who.options, threat, trial.radii[-1])
         yield Proposal(name, who, budget, proposed)
+    if nobody:
+        return
     if threat.norm != "l0":  # the gradient step is exact on a linear model
         step = fgsm(subject.surrogate, x, y, threat, eps=eps)
         yield Proposal(SURROGATE, ADDED[SURROGATE], None, step)

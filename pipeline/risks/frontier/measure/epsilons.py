@@ -263,7 +263,9 @@ def proofs(populations: Sequence[Networks], dataset: Dataset, plan: Plan, cfg: C
     """The answers of each population, proved up to the radius of the section."""
     threat = Threat.of(dataset.schema.features, cfg.threat[cfg.audit.headline])
     wanted = cfg.section(FrontierSettings)
-    search = ProofSearch(threat, [wanted.radius], exact_to=None, budget=wanted.boxes, alone=False)
+    search = ProofSearch(
+        threat, [wanted.radius], exact_to=None, budget=wanted.boxes, alone=None, pruned=False
+    )
     with workers() as pool:
         waiting = [proofs_out_of_fold(pool, one, dataset, plan, search) for one in populations]
         found = [wait() for wait in waiting]

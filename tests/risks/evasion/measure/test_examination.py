@@ -35,6 +35,7 @@ from pipeline.risks.evasion.measure.rows import load_rows
 from pipeline.risks.evasion.measure.subject import PROOFS, cannot_be_asked
 from pipeline.standards import ATLAS, EVASION_BY_ACCESS, KNOWLEDGE, NIST, OWASP, THREAT_COLUMNS
 from pipeline.statistics import intervals, rates
+from pipeline.verify.out_of_fold import typical
 from risks.evasion.made_up import small
 from tiny import SCHEMA, UNCONSTRAINED, same_bits, untrained
 
@@ -80,6 +81,7 @@ def cfg(smoke_text):
     threats = {
         name: threat.model_copy(update={"boxes": 200, "exact_to": None})
         for name, threat in whole.threat.items()
+        if threat.unit == "scale"  # the features of `tiny` have no error
     }
     return whole.model_copy(update={"threat": threats})
 
@@ -507,6 +509,96 @@ def test_of_models_that_give_scores_alone_what_can_be_asked_is_asked(
     flags = compared({"box": found}, quick)["flags"].iloc[0].split()
     assert "not_adaptive" in flags
     assert cannot_be_asked(population, quick) == {}
+
+
+# ---- repeated measurements ----
+
+
+@pytest.fixture(scope="module")
+def measured(dataset):
+    """The same records, of which two measurements have a known error."""
+    errors = (6.0, 1.4, None, None, None)
+    features = tuple(
+        feature.model_copy(update={"error": error})
+        for feature, error in zip(dataset.schema.features, errors, strict=True)
+    )
+    return replace(dataset, schema=replace(dataset.schema, features=features))
+
+
+@pytest.fixture(scope="module")
+def repeating(smoke_text):
+    return only(small(params.parse(yaml.safe_load(smoke_text), "conf")), "clinical"), params.parse(
+        yaml.safe_load(smoke_text), "conf"
+    ).threat["repeat"]
+
+
+def test_of_repeated_measurements_all_is_proved_and_only_chance_attacks(
+    population, measured, plan, repeating
+):
+    clinical, repeat = repeating
+    both = clinical.model_copy(update={"threat": {**clinical.threat, "repeat": repeat}})
+    found, _ = examine(population, measured, plan, both)
+    here = found.rows[found.rows["threat"] == "repeat"]
+    assert set(here["attack"]) == {"noise", EXACT}
+    assert set(here["eps_unit"]) == {"measurement errors, each value"}
+    assert set(here["mutable"]) == {"glucose bmi"}
+    one = found.proofs["repeat"]
+    assert torch.equal(one.robust_at([1.0, 3.0]), ~one.broken_at([1.0, 3.0]))
+    moved = (one.counterexample - measured.x).abs().nan_to_num()
+    assert not moved[..., 2:].any()
+    # An error is a fifth of a scale here, so three of them are eps 0.6 of these two values.
+    schema = replace(measured.schema, features=_only_two_move(measured.schema.features))
+    same = examine(
+        population,
+        replace(measured, schema=schema),
+        plan,
+        clinical.model_copy(
+            update={
+                "threat": {
+                    "clinical": clinical.threat["clinical"].model_copy(update={"eps": [0, 0.6]})
+                }
+            }
+        ),
+    )[0].proofs["clinical"]
+    assert torch.equal(one.broken_at([3.0]), same.broken_at([0.6]))
+    assert one.broken_at([3.0]).sum() > one.broken_at([1.0]).sum() > one.broken_at([0.0]).sum()
+
+
+def _only_two_move(features):
+    return tuple(
+        feature.model_copy(update={"mutable": feature.error is not None}) for feature in features
+    )
+
+
+def test_where_no_error_is_known_repeats_are_not_tried_and_the_page_can_say_why(
+    population, dataset, plan, repeating
+):
+    clinical, repeat = repeating
+    both = clinical.model_copy(update={"threat": {**clinical.threat, "repeat": repeat}})
+    found, _ = examine(population, dataset, plan, both)
+    assert list(found.proofs) == ["clinical"]
+    unknown = {
+        name: feature.model_copy(update={"error": None, "error_source": None})
+        for name, feature in both.data.features.items()
+    }
+    data = both.data.model_copy(update={"features": unknown})
+    (gap,) = cannot_be_asked(population, both.model_copy(update={"data": data})).items()
+    assert gap == ("threat repeat", gap[1])
+    assert "error" in gap[1]
+
+
+def test_every_repetitions_model_is_put_to_the_change_of_the_typical_one(
+    result, population, dataset, plan
+):
+    one = result.proofs["clinical"]
+    chosen = typical(one.breaks_at)
+    for patient in range(0, len(dataset.y), 7):
+        record = one.counterexample[chosen[patient], patient].double()
+        for repetition in range(2):
+            held = plan.held_out[:, patient] & (plan.repetition == repetition)
+            model = population.select(held.nonzero()[:, 0]).double()
+            said = margin(model(record[None, None]), dataset.y[patient].view(1, 1))
+            assert float(said) == pytest.approx(float(one.typical_margin[repetition, patient]))
 
 
 # ---- goals ----
