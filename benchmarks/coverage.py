@@ -29,7 +29,7 @@ from pipeline.config import Config
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset, Schema
 from pipeline.data.threat import Threat
-from pipeline.defenses import train
+from pipeline.defenses.trained import train
 from pipeline.files import BadInput, write_json
 from pipeline.models.population import Networks, networks_of
 from pipeline.params import load

@@ -16,7 +16,7 @@ import yaml
 import tiny
 from pipeline import params, seeds
 from pipeline.data.plan import Plan
-from pipeline.defenses import train
+from pipeline.defenses.trained import train
 from pipeline.models.mlp import Architecture
 from pipeline.risks.frontier.measure.epsilons import Training, at_each_noise, training_numbers
 from pipeline.risks.frontier.measure.settings import FrontierSettings

@@ -11,6 +11,7 @@ import numpy as np
 from pipeline.statistics import Array
 
 Rule = Callable[[Array, Array, float], float]
+ROUNDING = 1e-9  # records; a share times a count is rarely whole
 BEYOND = 1.0  # log-odds from the last score to a cut that nobody, or everybody, passes
 
 
@@ -21,13 +22,15 @@ def cut_at_threshold(score: Array, y: Array, threshold: float) -> float:
 
 def cut_at_specificity(score: Array, y: Array, specificity: float) -> float:
     """The smallest cut below which at least this share of the healthy lies."""
-    return _with_below(score[y == 0], np.ceil(specificity * (y == 0).sum() - 1e-9))
+    values, below = _below(score, y == 0)
+    return _after(values, int(np.searchsorted(below, specificity * below[-1] - ROUNDING)))
 
 
 def cut_at_sensitivity(score: Array, y: Array, sensitivity: float) -> float:
     """The largest cut above which at least this share of the ill lies."""
-    ill = (y == 1).sum()
-    return _with_below(score[y == 1], ill - np.ceil(sensitivity * ill - 1e-9))
+    values, below = _below(score, y == 1)
+    missed = (1 - sensitivity) * below[-1] + ROUNDING
+    return _after(values, int(np.searchsorted(below, missed, side="right")) - 1)
 
 
 def cut_of_youden(score: Array, y: Array, unused: float) -> float:
@@ -35,16 +38,14 @@ def cut_of_youden(score: Array, y: Array, unused: float) -> float:
 
     Youden 1950, doi:10.1002/1097-0142(1950)3:1<32::AID-CNCR2820030106>3.0.CO;2-3.
     """
-    values, place = np.unique(score, return_inverse=True)
-    healthy, ill = (np.bincount(place[y == one], minlength=len(values)) for one in (0, 1))
-    below = np.cumsum(healthy) / healthy.sum() - np.cumsum(ill) / ill.sum()
-    gain = np.concatenate([[0.0], below])  # of a cut below all scores, after the first, ...
-    return _after(values, int(gain.argmax()))
+    (values, healthy), (_, ill) = (_below(score, y == one) for one in (0, 1))
+    return _after(values, int((healthy / healthy[-1] - ill / ill[-1]).argmax()))
 
 
 def cut_at_prevalence(score: Array, y: Array, unused: float) -> float:
-    """The cut above which as many lie as are ill."""
-    return _with_below(score, (y == 0).sum())
+    """The smallest cut above which at most as many lie as are ill."""
+    values, below = _below(score, y >= 0)
+    return _after(values, int(np.searchsorted(below, (y == 0).sum())))
 
 
 RULES: Mapping[str, Rule] = {
@@ -76,11 +77,11 @@ def cut_by(rule: str, score: Array, y: Array, value: float | None) -> float:
     return RULES[rule](np.asarray(score, np.float64), y, 0.0 if value is None else value)
 
 
-def _with_below(score: Array, count: float) -> float:
-    """The smallest cut below which at least so many scores lie."""
-    values, counts = np.unique(score, return_counts=True)
-    below = np.concatenate([[0], np.cumsum(counts)])
-    return _after(values, int(np.searchsorted(below, count)))
+def _below(score: Array, counted: Array) -> tuple[Array, Array]:
+    """All scores, sorted, each once; and how many of some lie below a cut after each place."""
+    values, place = np.unique(score, return_inverse=True)
+    counts = np.bincount(place, weights=counted, minlength=len(values))
+    return values, np.concatenate([[0], np.cumsum(counts)])
 
 
 def _after(values: Array, place: int) -> float:

@@ -57,7 +57,7 @@ class Pairs:
 
 def asked(figure: Figure, y: Array) -> Array:
     """(N,) bool: the patients of whom a figure is a mean of right answers."""
-    return {"accuracy": y >= 0, "sensitivity": y == 1, "specificity": y == 0}[figure]
+    return np.asarray({"accuracy": y >= 0, "sensitivity": y == 1, "specificity": y == 0}[figure])
 
 
 def pairs_of_means(values: Array, train: Array, where: Array) -> Pairs:
@@ -127,7 +127,8 @@ def influence_of_mean(each: Array, where: Array) -> Array:
         each: (N,) per-patient values, models averaged.
         where: (N,) bool.
     """
-    return np.where(where, each - each[where].mean(), 0.0) * (len(each) / where.sum())
+    centred = np.where(where, each - each[where].mean(), 0.0)
+    return np.asarray(centred * (len(each) / where.sum()))
 
 
 def influence_of_auroc(scores: Array, y: Array, against: Array | None = None) -> Array:
@@ -272,11 +273,11 @@ def spread(influence: Array, pairs: Pairs, train: Array, *, models: int) -> Spre
     squares = (pairs.difference**2 - pairs.noise) / 2
     learned = train @ influence
     together = pairs.difference * (learned[:, None] - learned) / patients
-    seeds = float(squares[same].mean())
+    of_seeds = float(squares[same].mean())
     return Spread(
         patients=float((influence**2).sum() / patients**2),
-        trainings=float(squares[others].mean()) - seeds,
-        seeds=seeds,
+        trainings=float(squares[others].mean()) - of_seeds,
+        seeds=of_seeds,
         together=2 * float(together[others].mean()),
         models=models,
     )

@@ -37,6 +37,26 @@ def test_the_release_model_trains_on_everyone_and_is_scored_on_no_one(cv):
     assert cv.repetition[-1] == -1
 
 
+def test_inner_models_score_all_training_rows_and_have_trained_on_none_of_those(cv):
+    inner, pairs = cv.inner()
+    assert inner.size == len(pairs) == 3 * 10
+    assert len(set(inner.seeds.tolist()) | set(cv.seeds.tolist())) == inner.size + cv.size
+    asked = torch.zeros_like(cv.train, dtype=torch.int64)
+    for row, (one, other) in enumerate(pairs.tolist()):
+        assert cv.repetition[one] == cv.repetition[other]
+        for member, held_out in ((one, cv.held_out[other]), (other, cv.held_out[one])):
+            asked[member] += held_out
+            assert not (inner.train[row] & held_out).any()
+            assert not (inner.train[row] & ~cv.train[member]).any()  # nor on those it is scored on
+    assert torch.equal(asked[cv.scored()], cv.train[cv.scored()].long())
+    assert not asked[-1].any()  # the release model has no pair
+
+
+def test_without_repetitions_there_are_no_inner_models():
+    inner, pairs = Plan.random_halves(20, models=4, seed=0).inner()
+    assert (inner.size, pairs.shape) == (0, (0, 2))
+
+
 def test_without_release(y):
     assert "release" not in Plan.cross_validation(y, folds=5, seeds=1, seed=0, release=False).labels
 

@@ -10,7 +10,7 @@ from torch.nn.functional import cross_entropy
 
 import tiny
 from pipeline.data.plan import Plan
-from pipeline.defenses import privacy, train
+from pipeline.defenses import privacy
 from pipeline.defenses.privacy import (
     NoisySteps,
     PrivacyBudget,
@@ -21,6 +21,7 @@ from pipeline.defenses.privacy import (
     private_gradient,
     spent,
 )
+from pipeline.defenses.trained import train
 from pipeline.files import BadInput
 from pipeline.models.mlp import Architecture, as_module, initialise
 from pipeline.models.out_of_fold import margins_out_of_fold

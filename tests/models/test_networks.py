@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from pipeline.files import BadInput, read_json, sha256
+from pipeline.models.answers import log_odds
 from pipeline.models.networks import (
     DESCRIPTION,
     WEIGHTS,
@@ -85,6 +86,38 @@ def test_in_float64_it_is_the_same_model(models, x):
     assert answers.dtype == torch.float64
     torch.testing.assert_close(answers.float(), models(x))
     assert models.parameters["weight0"].dtype == torch.float32  # left as it was
+
+
+@pytest.mark.parametrize("hidden", [(), (6,), (8, 6)])
+def test_a_cut_moves_the_line_and_no_log_odds(hidden, x):
+    models = population(3, hidden=hidden)
+    cut = torch.tensor([-1.5, 0.0, 2.25], dtype=torch.float64)
+    moved = models.decide_at(cut)
+    events = x.expand(3, -1, -1)
+    before, after = models(events), moved(events)
+    torch.testing.assert_close(moved.cut, cut, rtol=0, atol=1e-6)
+    torch.testing.assert_close(
+        log_odds(moved, events), log_odds(models, events), rtol=0, atol=1e-12
+    )
+    called = log_odds(models, events) > moved.cut[:, None]
+    assert torch.equal(moved.double()(events.double()).argmax(-1) == 1, called)
+    assert not torch.equal(before.argmax(-1), after.argmax(-1))
+    # moved again it is as if it were moved once
+    torch.testing.assert_close(moved.decide_at(-cut).cut, -cut, rtol=0, atol=1e-6)
+    torch.testing.assert_close(moved.decide_at(torch.zeros(3))(events), before, rtol=0, atol=1e-5)
+
+
+def test_a_cut_stays_with_its_member(models, tmp_path):
+    moved = models.decide_at(torch.arange(4.0))
+    kept = [0.0, 1.0, 2.0, 3.0]
+    assert moved.cut.tolist() == pytest.approx(kept, abs=1e-6)
+    chosen = torch.tensor([3, 1])
+    assert torch.equal(moved.select(chosen).cut, moved.cut[chosen])
+    assert torch.equal(moved.double().cut, moved.cut)
+    assert torch.equal(Networks.join([moved, models]).cut[:4], moved.cut)
+    moved.save(tmp_path)
+    assert torch.equal(Networks.load(tmp_path).cut, moved.cut)
+    assert moved.digest != models.digest
 
 
 def test_save_and_load_bit_for_bit(models, x, tmp_path):
