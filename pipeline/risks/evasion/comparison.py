@@ -12,6 +12,7 @@ from pipeline.files import BadInput
 from pipeline.models.answers import logistic, predicted
 from pipeline.risks.evasion.evidence import Evidence
 from pipeline.risks.evasion.flags import raise_flags
+from pipeline.risks.evasion.groups import HARMS
 from pipeline.risks.evasion.measure.examination import Examination
 from pipeline.risks.evasion.measure.margins import Margins
 from pipeline.standards import THREAT_COLUMNS
@@ -27,6 +28,7 @@ def compare(
     attackers: Mapping[str, Attacker],
     *,
     decision: DecisionConfig,
+    harmful: Mapping[str, str] | None = None,
     seed: int,
     auroc_ceiling: float | None,
 ) -> pd.DataFrame:
@@ -39,6 +41,8 @@ def compare(
             defenses.
         attackers: what is known of each attack, by its name in the rows.
         decision: the rule by which patients are called ill.
+        harmful: of each defense that serves a group of patients worse, a sentence (`groups.harms`);
+            None = of none.
         seed: of the bootstrap.
         auroc_ceiling: above it a clean AUROC is taken for a leak.
 
@@ -59,6 +63,7 @@ def compare(
         one = examined[name]
         _check_known(by_threat, attackers)
         raised = raise_flags(Evidence(by_threat, attackers, one.diagnostics, auroc_ceiling))
+        raised |= {HARMS: harmful[name]} if harmful and name in harmful else {}
         judged = {"flags": " ".join(raised), "evidence": "; ".join(raised.values())}
         for threat, margins in by_threat.items():
             against = reference[threat] if reference and name != BASELINE else None

@@ -40,8 +40,13 @@ class Evaluation:
     roc: pd.DataFrame
 
 
-def evaluate_all(examined: Mapping[str, Examination], cfg: Config) -> Evaluation:
-    """Compares what was examined, by defense, and draws up the tables beside the comparison."""
+def evaluate_all(
+    examined: Mapping[str, Examination], cfg: Config, harmful: Mapping[str, str] | None = None
+) -> Evaluation:
+    """Compares what was examined, by defense, and draws up the tables beside the comparison.
+
+    `harmful` as in `comparison.compare`.
+    """
     audit = cfg.audit
     headline = {name: one.margins[audit.headline] for name, one in examined.items()}
     classes = list(cfg.data.classes)
@@ -51,6 +56,7 @@ def evaluate_all(examined: Mapping[str, Examination], cfg: Config) -> Evaluation
         audit,
         known,
         decision=cfg.decision,
+        harmful=harmful,
         seed=cfg.seed,
         auroc_ceiling=cfg.data.auroc_ceiling,
     )

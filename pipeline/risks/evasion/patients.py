@@ -20,7 +20,9 @@ from pipeline.statistics import Array, intervals
 from pipeline.verify.out_of_fold import Proofs, typical
 
 
-def patients_table(proofs: Proofs, x: Tensor, schema: Schema) -> pd.DataFrame:
+def patients_table(
+    proofs: Proofs, x: Tensor, schema: Schema, cut: Tensor | None = None
+) -> pd.DataFrame:
     """One row per patient, of the repetition whose `breaks_at` is the (lower) median.
 
     The first of those that tie.
@@ -30,6 +32,7 @@ def patients_table(proofs: Proofs, x: Tensor, schema: Schema) -> pd.DataFrame:
         x: (N, D) unchanged records in clinical units, in the order of `proofs.patients`; NaN =
             missing.
         schema: of the D features; two classes.
+        cut: (S, N) log-odds at which each model draws the line; None = at 0.
 
     Returns:
         a table of `patient, y, diagnosis, correct, repetition`: who, the truth, the model's answer,
@@ -71,6 +74,8 @@ def patients_table(proofs: Proofs, x: Tensor, schema: Schema) -> pd.DataFrame:
         correct, 1.0, -1.0
     )  # the margin is that of the true class; a wrong answer's own margin is its opposite
     y = proofs.y.numpy()
+    line = np.zeros(len(y)) if cut is None else cut[chosen, everyone].numpy()
+    line = np.where(y == 1, line, -line)  # what the line adds to the log-odds of the true class
     return pd.DataFrame(
         {
             "patient": proofs.patients.numpy(),
@@ -95,8 +100,8 @@ def patients_table(proofs: Proofs, x: Tensor, schema: Schema) -> pd.DataFrame:
                 _alone(schema, records[n], alone[n], alone_value[n]) if correct[n] else ""
                 for n in range(len(y))
             ],
-            "confidence_before": logistic(own * margin),
-            "confidence_after": np.where(broken, logistic(own * counter_margin), np.nan),
+            "confidence_before": logistic(own * (margin + line)),
+            "confidence_after": np.where(broken, logistic(own * (counter_margin + line)), np.nan),
             "largest_change_in_errors": [
                 _largest(row) for row in np.where(differs, in_errors, np.nan)
             ],
@@ -285,7 +290,7 @@ def clinic_tables(examined: Mapping[str, Examination], dataset: Dataset, cfg: Co
     }
     return Clinic(
         {
-            name: patients_table(one, dataset.x[one.patients], dataset.schema)
+            name: patients_table(one, dataset.x[one.patients], dataset.schema, examined[name].cut)
             for name, one in proofs.items()
         },
         {name: alone_shares(one, dataset.schema, **how) for name, one in proofs.items()},

@@ -6,6 +6,7 @@ import pandas as pd
 
 from pipeline.presentation.frames import by_defense
 from pipeline.risks.evasion.evaluation import evaluate_all
+from pipeline.risks.evasion.groups import groups_table, harms
 from pipeline.risks.evasion.measure.examination import Examination
 from pipeline.risks.evasion.measure.subject import PROOFS
 from pipeline.risks.evasion.patients import clinic_tables, most_fragile
@@ -23,12 +24,14 @@ def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
     if not examined:
         return {}
     cfg = context.cfg
-    evaluation = evaluate_all(examined, cfg)
+    groups = groups_table(examined, context.dataset, cfg)
+    evaluation = evaluate_all(examined, cfg, harms(groups))
     headline = evaluation.comparison[evaluation.comparison["threat"] == cfg.audit.headline]
     clinic = clinic_tables(_of_single_values(examined, sources, context), context.dataset, cfg)
     return {
         "comparison": evaluation.comparison,
         "attacks": evaluation.attacks,
+        "groups": groups,
         "fragile": by_defense(
             {name: most_fragile(table) for name, table in clinic.patients.items()}
         ),

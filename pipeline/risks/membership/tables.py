@@ -4,7 +4,6 @@ Every attack on every defense with its interval, and who is most exposed.
 """
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from pipeline.config import AuditConfig, DataConfig
 from pipeline.data.schema import Dataset
 from pipeline.presentation.frames import by_defense
 from pipeline.risks.columns import ACCESS, DEFENSE, IDS, KNOWLEDGE, MEASUREMENT
+from pipeline.risks.groups import groups_of
 from pipeline.risks.membership.measure.shadows import BLIND, Membership
 from pipeline.risks.risk import Context, Sources
 from pipeline.standards import RISKS, Standards
@@ -391,13 +391,8 @@ def subgroups(
     """
     lines = []
     for defense, table in exposures.items():
-        groups = {
-            (data.target, name): table["y"] == index for index, name in enumerate(data.classes)
-        }
-        for name, cuts in data.bands.items():
-            edges = [-np.inf, *cuts, np.inf]
-            for band, (low, high) in zip(band_names(cuts), pairwise(edges), strict=True):
-                groups[name, band] = table[name].between(low, high, inclusive="left")
+        named = table[[name for name in data.features if name in table]].to_numpy()
+        groups = groups_of(named, table["y"].to_numpy(), data)
         own = [_most_exposed(by_half[defense], cfg, seed)]
         for (kind, group), chosen in groups.items():
             values = table.loc[chosen, "exposure"].dropna().to_numpy()
@@ -409,9 +404,3 @@ def subgroups(
         own.sort(key=lambda line: -line["exposure"])
         lines += [{"defense": defense, **line} for line in own]
     return pd.DataFrame(lines)
-
-
-def band_names(cuts: Sequence[float]) -> list[str]:
-    """What people call the groups between cuts: `below 30`, `30 to below 45`, `45 and above`."""
-    between = [f"{low:g} to below {high:g}" for low, high in pairwise(cuts)]
-    return [f"below {cuts[0]:g}", *between, f"{cuts[-1]:g} and above"]

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
+from pipeline.config import DecisionConfig
 from pipeline.files import BadInput
 from pipeline.models.answers import clean_metrics, disease_probability, predicted
 from pipeline.risks.evasion.comparison import compare as compare_with
@@ -22,6 +23,7 @@ from pipeline.verify.out_of_fold import Proofs
 from risks.evasion.made_up import CFG, EPS, KNOWN, found, model, rows, seeing, threat_columns
 from tiny import records
 
+AT_HALF = DecisionConfig(rule="threshold", value=0.5)
 COLUMNS = [
     "rank",
     "defense",
@@ -63,7 +65,8 @@ PREFIX = {"clean_accuracy": "clean", "robust_accuracy": "robust"}
 
 
 def compare(examined, cfg=CFG, *, seed=0, auroc_ceiling=None, known=KNOWN):
-    return compare_with(examined, cfg, known, seed=seed, auroc_ceiling=auroc_ceiling)
+    numbers = {"decision": AT_HALF, "seed": seed, "auroc_ceiling": auroc_ceiling}
+    return compare_with(examined, cfg, known, **numbers)
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +136,7 @@ def test_robust_accuracy_never_rises_and_starts_at_clean_accuracy(y):
     assert (table["robust_accuracy"].diff().dropna() <= 0).all()
     assert (table["sensitivity"].diff().dropna() <= 0).all()
     assert table["robust_accuracy"].iloc[0] == table["clean_accuracy"].iloc[0]
-    assert table["robust_auroc"].iloc[0] == table["auroc"].iloc[0]
+    assert table["attacked_auc"].iloc[0] == table["auroc"].iloc[0]
     for name in ("a", "b"):
         assert (table["robust_accuracy"] <= table[f"accuracy_{name}"]).all()
 
@@ -147,7 +150,7 @@ def test_figures_are_those_of_metrics(three, table):
     )
     for name, value in rates.classification(answer, margins.y).items():
         assert got["robust_accuracy" if name == "accuracy" else name] == pytest.approx(value)
-    assert got["robust_auroc"] == pytest.approx(rates.auroc(score, margins.y))
+    assert got["attacked_auc"] == pytest.approx(rates.auroc(score, margins.y))
     assert got["brier"] == pytest.approx(rates.brier(score, margins.y))
     clean = disease_probability(margins.by_attack["fgsm"][0], margins.y)
     assert got["auroc"] == pytest.approx(rates.auroc(clean, margins.y))

@@ -88,7 +88,7 @@ def evaluation(examined, cfg):
 
 
 def test_the_comparison_is_that_of_the_configuration(evaluation, examined, cfg):
-    numbers = {"seed": cfg.seed, "auroc_ceiling": cfg.data.auroc_ceiling}
+    numbers = {"decision": cfg.decision, "seed": cfg.seed, "auroc_ceiling": cfg.data.auroc_ceiling}
     assert evaluation.comparison.groupby("threat")["verified_to"].first()["clinical"] == 0.5
     pd.testing.assert_frame_equal(
         evaluation.comparison.drop(columns="verified_to"),

@@ -15,7 +15,6 @@ from pipeline.risks.membership.tables import (
     RATES,
     STRONGEST,
     VARIANTS,
-    band_names,
     exposure,
     exposure_by_half,
     membership_table,
@@ -239,7 +238,3 @@ def test_groups_cover_everybody_once(leak, cfg):
         known = len(DATA.y) if by == "outcome" else int((~torch.isnan(DATA.x[:, 4])).sum())
         assert chosen["patients"].sum() == known
         assert (chosen["exposure_low"] <= chosen["exposure"]).all()
-
-
-def test_one_cut_makes_two_bands():
-    assert band_names([18]) == ["below 18", "18 and above"]

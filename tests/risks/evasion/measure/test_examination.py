@@ -145,7 +145,14 @@ def block(rows, threat, attack):
 
 
 def compared(examined, cfg):
-    return compare(examined, cfg.audit, all_attackers(cfg), seed=0, auroc_ceiling=None)
+    return compare(
+        examined,
+        cfg.audit,
+        all_attackers(cfg),
+        decision=cfg.decision,
+        seed=0,
+        auroc_ceiling=None,
+    )
 
 
 # ---- who is scored, and by whom ----

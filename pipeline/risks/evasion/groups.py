@@ -1,0 +1,118 @@
+"""Whom a defense serves worse than no defense does: figures by group, paired with the baseline."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipeline.config import BASELINE, Config
+from pipeline.data.schema import Dataset
+from pipeline.models.answers import logistic
+from pipeline.risks.evasion.measure.examination import Examination
+from pipeline.risks.evasion.measure.margins import Margins
+from pipeline.risks.groups import LEAST, groups_of
+from pipeline.statistics import Array, intervals
+from pipeline.statistics.conclusions import Difference, compare
+
+HARMS = "harms_a_group"  # the flag
+KEY = ["defense", "by", "group"]
+
+
+def groups_table(
+    examined: Mapping[str, Examination], dataset: Dataset, cfg: Config
+) -> pd.DataFrame:
+    """One row per defense and group, at each model's own cut.
+
+    Of the ill: sensitivity without attack and under the headline threat at its headline radius. Of
+    all: how far the mean probability is from the share of the ill (`calibration_gap`). A figure of
+    fewer than `LEAST` patients is not given.
+
+    Returns:
+        `defense, by, group, patients, ill, eps`; `sensitivity`, `attacked_sensitivity`,
+        `specificity`, `calibration_gap`, each with `_low, _high`; of both sensitivities the
+        `_difference` to the baseline with its bounds, and `_p`, corrected after Holm over all
+        groups, defenses and both sensitivities; `harmed`: one of them is told to be lower.
+    """
+    audit = cfg.audit
+    headline = {name: one.margins[audit.headline] for name, one in examined.items()}
+    first = next(iter(headline.values()))
+    patients = np.sort(next(iter(examined.values())).rows["patient"].unique())
+    x = dataset.x[patients].flatten(1).numpy()
+    cuts = groups_of(x, dataset.schema.names, first.y, cfg.data)
+    at = int(np.abs(first.eps - audit.headline_eps).argmin())
+    weights = intervals.bootstrap_weights(len(first.y), audit.resamples, cfg.seed)
+    lines, differences = [], {}
+    for name, margins in headline.items():
+        against = headline.get(BASELINE) if name != BASELINE else None
+        for (by, group), inside in cuts.items():
+            key = {"defense": name, "by": by, "group": group}
+            counts = {"patients": int(inside.sum()), "ill": int((inside & (first.y == 1)).sum())}
+            figures = _figures(margins, inside, at, weights, audit.confidence)
+            line = {**key, **counts, "eps": float(first.eps[at]), **figures}
+            for figure, radius in (("sensitivity", 0), ("attacked_sensitivity", at)):
+                if against is None or np.isnan(line[figure]):
+                    continue
+                found = _paired(margins, against, inside, radius, weights, audit.confidence)
+                differences[name, by, group, figure] = Difference(found["difference"], found["se"])
+                line |= {
+                    f"{figure}_difference{suffix}": found[key]
+                    for suffix, key in (("", "difference"), ("_low", "low"), ("_high", "high"))
+                }
+            lines.append(line)
+    judged = compare(differences, patients=len(first.y), confidence=audit.confidence)
+    for line in lines:
+        mine = {
+            figure: judged[line["defense"], line["by"], line["group"], figure]
+            for figure in ("sensitivity", "attacked_sensitivity")
+            if (line["defense"], line["by"], line["group"], figure) in judged
+        }
+        line |= {f"{figure}_p": one.p for figure, one in mine.items()}
+        line["harmed"] = any(one.verdict == "worse" for one in mine.values())
+    return pd.DataFrame(lines)
+
+
+def _figures(
+    margins: Margins, inside: Array, at: int, weights: Array, confidence: float
+) -> dict[str, float]:
+    """The figures of one group; NaN where too few patients are asked."""
+    y, worst = margins.y, margins.worst
+    right, left = (worst[0] > 0).mean(0), (worst[at] > 0).mean(0)
+    gap = (logistic(margins.score(worst[0])) - y).mean(0)
+    asked = (
+        ("sensitivity", right, y == 1),
+        ("attacked_sensitivity", left, y == 1),
+        ("specificity", right, y == 0),
+        ("calibration_gap", gap, y >= 0),
+    )
+    figures: dict[str, float] = {}
+    for name, each, of in asked:
+        where = inside & of
+        if where.sum() >= LEAST:
+            figures |= intervals.bounded_mean(name, each, weights, confidence, where)
+        else:
+            figures |= {f"{name}{suffix}": np.nan for suffix in ("", "_low", "_high")}
+    return figures
+
+
+def _paired(
+    margins: Margins, against: Margins, inside: Array, at: int, weights: Array, confidence: float
+) -> dict[str, float]:
+    mine, theirs = ((one.worst[at] > 0).mean(0) for one in (margins, against))
+    return intervals.paired_difference(mine, theirs, weights, confidence, inside & (margins.y == 1))
+
+
+def harms(groups: pd.DataFrame) -> dict[str, str]:
+    """For each defense that serves a group worse than no defense, a sentence with the figures."""
+    said: dict[str, list[str]] = {}
+    for _, line in groups[groups["harmed"]].iterrows():
+        said.setdefault(str(line["defense"]), []).append(_sentence(line))
+    return {name: " and ".join(sentences) for name, sentences in said.items()}
+
+
+def _sentence(line: Mapping[Any, Any]) -> str:
+    clean, attacked = line["sensitivity_difference"], line["attacked_sensitivity_difference"]
+    return (
+        f"{line['by']} {line['group']}: {clean:+.3f} of the ill found without attack and "
+        f"{attacked:+.3f} at eps {line['eps']:g}, against no defense"
+    )
