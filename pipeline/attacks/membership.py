@@ -10,26 +10,31 @@ the rows of `member` that belong to the shadows; the scores of target t do not d
 `member[t]`, not even in the last bit.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import combinations_with_replacement
 
 import torch
 from torch import Tensor
-from torch.nn.functional import logsigmoid
 
+from pipeline.attacks.log_odds import (
+    VARIANCE_FLOOR,
+    log_gain,
+    on_common_scale,
+    pooled_variance,
+    shrunk_variance,
+    straight_line,
+    told_by_shadows,
+    weighted_mean,
+    without_drift,
+)
 from pipeline.data.schema import Dataset
 from pipeline.models.answers import margin
 from pipeline.models.population import Population
 from pipeline.statistics.separation import auroc
 
-VARIANCE_FLOOR = 1e-6  # of a signal: models that agree to the last digit are no infinite evidence
-# median size of log-odds on the common scale: half of the answers give a class more than 3 in 4
-COMMON_SCALE = math.log(3)
 # how far to distrust that other models predict a model's answers, in units of their variance
 DRIFT_PENALTIES = (1.0, 2.0, 8.0, 32.0)
-LEAST_DISPERSION = 1e-3  # squared coefficient of variation of variances, below which they are one
 RIDGE = 1.0  # penalty of the blind classifier, beside about N / 2 of each standardised feature
 
 
@@ -166,8 +171,8 @@ def lira_offline(signals: Signals, member: Tensor) -> Tensor:
         orders as the paper's cdf does (and as log cdf), without its ties where that rounds to 0 or
         1. Without a shadow: 0, the cdf being 1/2.
     """
-    count, mean, squares = _shadows(signals.log_odds, ~member)
-    pooled, known = _pooled(count, squares)
+    count, mean, squares = told_by_shadows(signals.log_odds, ~member)
+    pooled, known = pooled_variance(count, squares)
     z = (signals.log_odds - mean) / pooled.clamp(min=VARIANCE_FLOOR).sqrt()
     score = torch.special.log_ndtr(z) - torch.special.log_ndtr(-z)
     return torch.where(known & (count > 0), score, 0.0)
@@ -187,14 +192,14 @@ def lira_bayes(signals: Signals, member: Tensor) -> Tensor:
         (T, N), natural logarithm of the ratio; 0 without shadows on both sides.
     """
     odds = signals.log_odds
-    inside, outside = (_shadows(odds, chosen) for chosen in (member, ~member))
+    inside, outside = (told_by_shadows(odds, chosen) for chosen in (member, ~member))
     known = ((inside[0] > 0) & (outside[0] > 0)).double()
     free = (inside[0] - 1).clamp(min=0) + (outside[0] - 1).clamp(min=0)
-    freedom, variance = _shrunk_variance(inside[2] + outside[2], free)
+    freedom, variance = shrunk_variance(inside[2] + outside[2], free)
     shift = (inside[1] - outside[1]) / variance.sqrt()
     noise = 1 / inside[0].clamp(min=1) + 1 / outside[0].clamp(min=1)
-    expected = _straight_line(shift, torch.sigmoid(-on_common_scale(odds).mean(0)), known)
-    scatter = _mean((shift - expected).square() - noise, known).clamp(min=0)
+    expected = straight_line(shift, torch.sigmoid(-on_common_scale(odds).mean(0)), known)
+    scatter = weighted_mean((shift - expected).square() - noise, known).clamp(min=0)
     trusted = scatter / (scatter + noise)
     half = (expected + trusted * (shift - expected)) * variance.sqrt() / 2
     centred = odds - (inside[1] + outside[1]) / 2
@@ -239,44 +244,13 @@ def rmia_drift(signals: Signals, member: Tensor) -> Tensor:
     return scores
 
 
-def on_common_scale(log_odds: Tensor) -> Tensor:
-    """Log-odds (T, N) divided by one temperature for all models, so that half of them are large.
-
-    The temperature brings the median of their sizes to `COMMON_SCALE`. It reads no membership, and
-    takes nothing away: a defense that multiplies logits hides nobody.
-    """
-    size = log_odds.abs().median()
-    return log_odds * (COMMON_SCALE / size) if size > 0 else log_odds
-
-
-def without_drift(log_odds: Tensor, penalty: float) -> Tensor:
-    """What the other models do not predict of each model's answers, around the records' means.
-
-    Ridge regression of one model's deviations from the means, over all records, on those of every
-    other model: kriging, whose leave-one-out residuals have a closed form (Dubrule 1983,
-    doi:10.1007/BF01033232). It reads no membership.
-
-    Args:
-        log_odds: (T, N).
-        penalty: in units of the models' mean squared deviation, above 0; the larger, the less is
-            taken out.
-    """
-    means = log_odds.mean(0)
-    centred = log_odds - means
-    alike = centred @ centred.T
-    unit = alike.diagonal().mean().clamp(min=torch.finfo(alike.dtype).tiny)
-    inverse = torch.linalg.inv(alike / unit + penalty * torch.eye(len(alike), dtype=alike.dtype))
-    residuals: Tensor = inverse @ centred / inverse.diagonal()[:, None]
-    return means + residuals
-
-
 def _share_that_gains_less(log_odds: Tensor) -> Tensor:
     """`rmia` of log-odds (T, N) as they are.
 
     Where they exceed about 700 everywhere, probabilities are 1 to the last digit of a double, and
     records tie.
     """
-    gain = _log_gain(log_odds)
+    gain = log_gain(log_odds)
     records = gain.shape[1]
     # a record is not compared with itself
     below = torch.searchsorted(gain.sort(1).values, gain, right=True) - 1
@@ -298,98 +272,17 @@ def label_only(signals: Signals, member: Tensor) -> Tensor:
     return _likelihood_ratio(signals.label_share, member, own_variance=False)
 
 
-def _others(values: Tensor) -> Tensor:
-    """(T, N): the sum over all models but the target: of those before it, and of those after it.
-
-    Subtracting the target from the sum of all would leave a rounding error that depends on whether
-    it was a member.
-    """
-
-    def before(values: Tensor) -> Tensor:
-        return torch.cat([torch.zeros_like(values[:1]), values[:-1].cumsum(0)])
-
-    return before(values) + before(values.flip(0)).flip(0)
-
-
-def _shadows(signal: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Number, mean signal, squared deviations of the chosen models but the target, each (T, N)."""
-    centre = signal.mean(0)  # reads no membership; without it, squares would cancel
-    centred, weight = signal - centre, chosen.double()
-    count = _others(weight)
-    mean = _others(weight * centred) / count.clamp(min=1)
-    squares = _others(weight * centred**2) - count * mean**2
-    return count, mean + centre, squares.clamp(min=0)
-
-
-def _pooled(count: Tensor, squares: Tensor) -> tuple[Tensor, Tensor]:
-    """(T, 1): the variance within records, over all of them.
-
-    Beside it, whether any record has two shadows to tell it from.
-    """
-    free = (count - 1).clamp(min=0).sum(1, keepdim=True)
-    return squares.sum(1, keepdim=True) / free.clamp(min=1), free > 0
-
-
-def _shrunk_variance(squares: Tensor, free: Tensor) -> tuple[Tensor, Tensor]:
-    """Degrees of freedom and variance of each record, its prior shared by all, each (T, N).
-
-    A scaled inverse chi-squared prior by moments: the more the records' variances differ beyond
-    what chance makes of as many shadows, the less each leans on the others.
-    """
-    some = (free > 0).double()
-    pooled = (squares.sum(1, keepdim=True) / free.sum(1, keepdim=True).clamp(min=1)).clamp(
-        min=VARIANCE_FLOOR
-    )
-    chance = 1 + 2 / _mean(free, some).clamp(min=1)
-    ratios = squares / free.clamp(min=1) / pooled
-    dispersion = (_mean(ratios.square(), some) / chance - 1).clamp(min=LEAST_DISPERSION)
-    prior = 4 + 2 / dispersion
-    freedom = prior + free
-    return freedom, ((prior - 2) * pooled + squares) / freedom
-
-
-def _mean(values: Tensor, weight: Tensor) -> Tensor:
-    """(T, 1): the mean over records, by weight."""
-    return (weight * values).sum(1, keepdim=True) / weight.sum(1, keepdim=True).clamp(min=1)
-
-
-def _straight_line(values: Tensor, at: Tensor, weight: Tensor) -> Tensor:
-    """(T, N): the least-squares line of values (T, N) at (N,), for each target."""
-    centred = at - _mean(at.expand_as(values), weight)
-    level = _mean(values, weight)
-    slope = _mean(centred * (values - level), weight) / _mean(centred.square(), weight).clamp(
-        min=torch.finfo(values.dtype).tiny
-    )
-    return level + slope * centred
-
-
 def _likelihood_ratio(signal: Tensor, member: Tensor, own_variance: bool) -> Tensor:
     """(T, N): log density of the target's signal among shadows with the record, less without it."""
     densities, all_known = [], torch.ones_like(member)
     for chosen in (member, ~member):
-        count, mean, squares = _shadows(signal, chosen)
-        pooled, known = _pooled(count, squares)
+        count, mean, squares = told_by_shadows(signal, chosen)
+        pooled, known = pooled_variance(count, squares)
         own = squares / (count - 1).clamp(min=1)
         variance = torch.where((count > 1) & own_variance, own, pooled).clamp(min=VARIANCE_FLOOR)
         densities.append(-((signal - mean) ** 2 / variance + variance.log()) / 2)
         all_known = all_known & known & (count > 0)
     return torch.where(all_known, densities[0] - densities[1], 0.0)
-
-
-def _log_gain(log_odds: Tensor) -> Tensor:
-    """(T, N): log p(x | target) less the log of its mean over other models, precise everywhere."""
-    shadows = max(len(log_odds) - 1, 1)
-    doubt = _others(torch.sigmoid(-log_odds)) / shadows
-
-    def before(logs: Tensor) -> Tensor:
-        return torch.cat([torch.full_like(logs[:1], -torch.inf), logs[:-1].logcumsumexp(0)])
-
-    log_p = logsigmoid(log_odds)
-    total = torch.logaddexp(before(log_p), before(log_p.flip(0)).flip(0))
-    mean = torch.where(
-        doubt < 0.5, torch.log1p(-doubt), total - torch.tensor(shadows).double().log()
-    )
-    return log_p - mean
 
 
 def blind(x: Tensor, y: Tensor, member: Tensor) -> Tensor:

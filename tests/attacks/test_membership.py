@@ -5,23 +5,20 @@ import torch
 from torch.nn.functional import one_hot
 
 import tiny
+from pipeline.attacks.log_odds import VARIANCE_FLOOR, on_common_scale
 from pipeline.attacks.membership import (
-    COMMON_SCALE,
     MEMBERSHIP,
     MEMBERSHIP_ACCESS,
     NEEDS_SHADOWS,
-    VARIANCE_FLOOR,
     Signals,
     blind,
     lira,
     lira_bayes,
     lira_fixed,
     lira_offline,
-    on_common_scale,
     rmia,
     rmia_drift,
     signals,
-    without_drift,
 )
 from pipeline.data.schema import Dataset
 from pipeline.statistics.separation import auroc
@@ -357,14 +354,6 @@ def test_the_variance_has_a_floor():
 # ---- one scale for all defenses ----
 
 
-def test_on_the_common_scale_half_of_the_answers_are_large(some):
-    scaled = on_common_scale(some.log_odds)
-    assert float(scaled.abs().median()) == pytest.approx(COMMON_SCALE)
-    torch.testing.assert_close(on_common_scale(20 * some.log_odds), scaled)
-    nothing = torch.zeros(4, 5, dtype=torch.float64)
-    assert torch.equal(on_common_scale(nothing), nothing)
-
-
 def test_a_defense_that_multiplies_its_logits_hides_nobody():
     member = coins(64, 150, seed=7)
     odds = 1.5 * normal(150, seed=8) + 2 * member + normal(64, 150, seed=9)
@@ -431,24 +420,6 @@ def drifting(seed, *, memory):
     luck = 1.5 * normal(48, 3, seed=seed + 1) @ normal(3, 160, seed=seed + 2)
     noise = 0.7 * normal(48, 160, seed=seed + 3)
     return made_up(normal(160, seed=seed + 4) + memory * member + luck + noise), member
-
-
-def test_what_other_models_predict_is_what_a_regression_without_the_model_predicts(some):
-    odds, penalty = some.log_odds, 2.0
-    means = odds.mean(0)
-    centred = odds - means
-    unit = (centred**2).sum(1).mean()
-    for t in (0, 7, 31):
-        others = centred[torch.arange(len(centred)) != t]
-        ridge = others @ others.T + penalty * unit * torch.eye(len(others)).double()
-        predicted = torch.linalg.solve(ridge, others @ centred[t]) @ others
-        torch.testing.assert_close(
-            without_drift(odds, penalty)[t], odds[t] - predicted, rtol=1e-8, atol=1e-8
-        )
-
-
-def test_a_large_penalty_takes_nothing_out(some):
-    torch.testing.assert_close(without_drift(some.log_odds, 1e12), some.log_odds)
 
 
 def test_drift_hides_members_until_it_is_taken_out():

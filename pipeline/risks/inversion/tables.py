@@ -165,10 +165,14 @@ def _means(without: Array, aided: Array, asked: Array, weights: Array) -> dict[s
         each (Q, 2, R). `share` is the ratio of two means over the same resample: its interval needs
         both to move together.
     """
-    count = np.maximum(asked @ weights.T, 1)
-    alone, helped = (
-        (np.where(asked, errors, 0.0) @ weights.T) / count for errors in (without, aided)
-    )
+
+    def summed(values: Array) -> Array:
+        """One product for all questions and groups: (Q, 2, N) to (Q, 2, R)."""
+        total = weights @ values.reshape(-1, values.shape[2]).T
+        return np.asarray(total.T.reshape(*values.shape[:2], -1))
+
+    count = np.maximum(summed(asked.astype(np.float64)), 1)
+    alone, helped = (summed(np.where(asked, errors, 0.0)) / count for errors in (without, aided))
     gain = alone - helped
     share = np.divide(gain, alone, out=np.zeros_like(gain), where=alone > 0)
     return {"error_alone": alone, "error_aided": helped, "uplift": gain, "share": share}

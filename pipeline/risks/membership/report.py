@@ -14,7 +14,8 @@ from pipeline.presentation.chapter import Chapter, Heading, Items, Note, Part, P
 from pipeline.presentation.numbers import with_interval
 from pipeline.presentation.pictures import COLOURS, axes_of, save_figure
 from pipeline.risks.membership.measure.shadows import BLIND
-from pipeline.risks.membership.tables import MOST, STRONGEST
+from pipeline.risks.membership.patients import MOST
+from pipeline.risks.membership.tables import STRONGEST
 from pipeline.risks.risk import Context, Tables
 
 

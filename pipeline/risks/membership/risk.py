@@ -33,7 +33,8 @@ def headline(tables: Tables, cfg: Config) -> Sequence[HeadlineFigure]:
     """The strongest attack on each defense, and the patients whom it exposes most."""
     if not len(tables.get("membership", ())):
         return ()
-    from pipeline.risks.membership.tables import MOST, STRONGEST
+    from pipeline.risks.membership.patients import MOST
+    from pipeline.risks.membership.tables import STRONGEST
 
     attacks, groups = tables["membership"], tables["subgroups"]
     strongest = attacks[attacks["attack"] == STRONGEST].dropna(subset="auroc")

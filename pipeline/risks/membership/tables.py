@@ -10,12 +10,11 @@ import numpy as np
 import pandas as pd
 
 from pipeline.attacks.membership import MEMBERSHIP_ACCESS, NEEDS_SHADOWS
-from pipeline.config import AuditConfig, DataConfig
-from pipeline.data.schema import Dataset
+from pipeline.config import AuditConfig
 from pipeline.presentation.frames import by_defense
 from pipeline.risks.columns import ACCESS, DEFENSE, IDS, KNOWLEDGE, MEASUREMENT
-from pipeline.risks.groups import groups_of
 from pipeline.risks.membership.measure.shadows import BLIND, Membership
+from pipeline.risks.membership.patients import exposure, exposure_by_half, subgroups
 from pipeline.risks.risk import Context, Sources
 from pipeline.standards import RISKS, Standards
 from pipeline.statistics import Array, intervals
@@ -25,10 +24,7 @@ from pipeline.statistics.separation import (
     advantage_on,
     auroc,
     bootstrap,
-    by_patient,
     enough_for,
-    mean_known,
-    most_exposing,
     roc_log,
     strongest,
     tpr_at_fpr,
@@ -36,11 +32,6 @@ from pipeline.statistics.separation import (
 
 RATES = {"tpr_at_1pct": 0.01, "tpr_at_01pct": 0.001}
 STRONGEST = "strongest"  # of the attacks, chosen on other targets than those that are judged
-MOST_EXPOSED = 0.01  # of the patients, in a list that stays with the owner of the cohort
-MOST = "most exposed 5 %"
-WORST_OFF = 0.05  # of the patients, a group that is large enough to be shared
-# within a patient these compare targets without reading who trained the others
-OF_PATIENTS = ("rmia", "rmia_drift")
 VARIANTS = {
     "loss": "threshold on the loss",
     "confidence": "threshold on the confidence, diagnosis not known",
@@ -298,109 +289,3 @@ def roc_table(found: Mapping[str, Membership], points: int = 60) -> pd.DataFrame
                 pd.DataFrame({"defense": defense, "attack": attack, "fpr": fpr, "tpr": tpr})
             )
     return pd.concat(frames, ignore_index=True)
-
-
-def exposure(by_half: Array, dataset: Dataset) -> pd.DataFrame:
-    """One row per patient: how well models of them can be told from the others by their answer.
-
-    Args:
-        by_half: of `exposure_by_half`.
-        dataset: the N patients.
-
-    Returns:
-        `patient` (row of the records), `y`, `exposure` (AUROC over targets, mean of the halves
-        that know; 0.5 = not at all), `most_exposed` (the top 1 %), and the measurements (of images
-        none).
-    """
-    risk = mean_known(by_half, 0)
-    table = pd.DataFrame(
-        {"patient": np.arange(len(risk)), "y": dataset.y.numpy(), "exposure": risk}
-    )
-    table["most_exposed"] = _highest(risk, MOST_EXPOSED)
-    if dataset.schema.image:
-        return table
-    values = dict(zip(dataset.schema.names, dataset.x.numpy().T, strict=True))
-    return pd.concat([table, pd.DataFrame(values)], axis=1)
-
-
-def exposure_by_half(one: Membership) -> Array:
-    """(2, N): the exposure of each patient by either half of the targets.
-
-    Within one patient the log-odds of models compare without shadows, and so do the scores of
-    `OF_PATIENTS`, which read nobody's membership. (Likelihood ratios that leave the target out
-    would fall below 0.5 where there is nothing to find: a target that answers high leaves the
-    others of its side lower.) Each half of the targets is judged by whichever of them exposes most
-    by the other half.
-    """
-    member = one.member.numpy()
-    signals = {"loss": one.log_odds.numpy()} | {
-        attack: one.scores[attack].numpy() for attack in OF_PATIENTS if attack in one.scores
-    }
-    found = {
-        name: tuple(by_patient(signal[half], member[half]) for half in HALVES)
-        for name, signal in signals.items()
-    }
-    return np.stack([found[name][half] for half, name in enumerate(most_exposing(found))])
-
-
-def worst_off(by_half: Array) -> tuple[Array, Array]:
-    """The exposure of the most exposed patients by the targets that did not choose them.
-
-    Of exposures (2, N), by each half of the targets: who is highest by chance in one half is not so
-    in the other.
-
-    Returns:
-        for each patient (N,) the sum of what is told of them, and by how many halves; 0 and 0 of
-        who was not chosen.
-    """
-    first, second = (_highest(one, WORST_OFF) for one in by_half)
-    told = np.stack([np.where(second, by_half[0], np.nan), np.where(first, by_half[1], np.nan)])
-    return np.nansum(told, axis=0), (~np.isnan(told)).sum(0)
-
-
-def _most_exposed(by_half: Array, cfg: AuditConfig, seed: int) -> dict[str, Any]:
-    """A line of `subgroups`: patients are drawn with all that is told of them."""
-    told, times = worst_off(by_half)
-    told, times = told[times > 0], times[times > 0]
-    key = {"by": "exposure", "group": MOST, "patients": len(times)}
-    if not len(times):
-        return key | dict.fromkeys(("exposure", "exposure_low", "exposure_high"), np.nan)
-    weights = intervals.bootstrap_weights(len(times), cfg.resamples, seed)
-    samples = (weights @ told) / (weights @ times)
-    value = float(told.sum() / times.sum())
-    return key | intervals.bounded("exposure", value, samples, cfg.confidence)
-
-
-def _highest(values: Array, share: float) -> Array:
-    """(N,) bool: at least one; values that are not a number come last."""
-    order = np.argsort(-np.nan_to_num(values, nan=-1.0), kind="stable")
-    return np.isin(np.arange(len(values)), order[: max(1, round(share * len(values)))])
-
-
-def subgroups(
-    by_half: Mapping[str, Array],
-    exposures: Mapping[str, pd.DataFrame],
-    data: DataConfig,
-    cfg: AuditConfig,
-    seed: int,
-) -> pd.DataFrame:
-    """Mean exposure of groups of patients, the worst first, with intervals over patients.
-
-    The groups: the most exposed 5 %, chosen by other targets than those that measure them; by
-    diagnosis; by the data set's bands.
-    """
-    lines = []
-    for defense, table in exposures.items():
-        named = table[[name for name in data.features if name in table]].to_numpy()
-        groups = groups_of(named, table["y"].to_numpy(), data)
-        own = [_most_exposed(by_half[defense], cfg, seed)]
-        for (kind, group), chosen in groups.items():
-            values = table.loc[chosen, "exposure"].dropna().to_numpy()
-            if not len(values):
-                continue
-            weights = intervals.bootstrap_weights(len(values), cfg.resamples, seed)
-            key = {"by": kind, "group": group, "patients": len(values)}
-            own.append(key | intervals.bounded_mean("exposure", values, weights, cfg.confidence))
-        own.sort(key=lambda line: -line["exposure"])
-        lines += [{"defense": defense, **line} for line in own]
-    return pd.DataFrame(lines)

@@ -10,8 +10,9 @@ import tiny
 from pipeline import params
 from pipeline.risks.membership import report
 from pipeline.risks.membership.measure.shadows import BLIND
+from pipeline.risks.membership.patients import MOST
 from pipeline.risks.membership.risk import RISK
-from pipeline.risks.membership.tables import MOST, STRONGEST
+from pipeline.risks.membership.tables import STRONGEST
 from pipeline.risks.risk import Context, Sources
 from risks.membership.made_up import CLAIM, made_up_leak
 

@@ -10,18 +10,14 @@ import tiny
 from pipeline.attacks.membership import MEMBERSHIP, Signals
 from pipeline.config import AuditConfig
 from pipeline.risks.membership.measure.shadows import BLIND, Membership
-from pipeline.risks.membership.tables import (
+from pipeline.risks.membership.patients import (
     MOST,
-    RATES,
-    STRONGEST,
-    VARIANTS,
     exposure,
     exposure_by_half,
-    membership_table,
-    roc_table,
     subgroups,
     worst_off,
 )
+from pipeline.risks.membership.tables import RATES, STRONGEST, VARIANTS, membership_table, roc_table
 from pipeline.standards import ATLAS, NIST, OWASP
 from risks.membership.made_up import CLAIM, made_up_leak
 
