@@ -29,7 +29,7 @@ from pipeline.attacks.log_odds import (
     without_drift,
 )
 from pipeline.data.schema import Dataset
-from pipeline.models.answers import margin
+from pipeline.models.answers import as_said, margin
 from pipeline.models.population import Population
 from pipeline.statistics.separation import auroc
 
@@ -76,7 +76,7 @@ def signals(
     models, x, y = population.double(), dataset.x.double(), dataset.y
     shape, scale = (population.size, *x.shape), dataset.schema.column("scale").double()
     logits = models(x.expand(shape))
-    odds = _log_odds(logits)
+    odds = _log_odds(as_said(population, logits))
     hits = (margin(logits, y) > 0).double()
     for _ in range(copies):  # one after another, for memory's sake
         noise = torch.randn(x.shape, generator=generator, dtype=torch.float64)
@@ -87,9 +87,8 @@ def signals(
 @torch.no_grad()
 def recorded_log_odds(population: Population, x: Tensor, y: Tensor) -> Tensor:
     """`Signals.log_odds` alone, (T, N) float64."""
-    return _of_class(
-        _log_odds(population.double()(x.double().expand(population.size, *x.shape))), y
-    )
+    logits = population.double()(x.double().expand(population.size, *x.shape))
+    return _of_class(_log_odds(as_said(population, logits)), y)
 
 
 def _of_class(values: Tensor, y: Tensor) -> Tensor:
@@ -126,7 +125,7 @@ def confidence(signals: Signals, member: Tensor) -> Tensor:
 
 
 def gap(signals: Signals, member: Tensor) -> Tensor:
-    """1 if the model answers with the recorded class, otherwise 0.
+    """1 if the model finds the recorded class the likelier one, otherwise 0.
 
     Yeom et al. 2018, arXiv:1709.01604.
     """

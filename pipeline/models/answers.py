@@ -25,6 +25,13 @@ def margin(logits: Tensor, y: Tensor) -> Tensor:
     return own - logits.scatter(-1, index, -torch.inf).amax(-1)
 
 
+def as_said(population: Population, logits: Tensor) -> Tensor:
+    """The logits (..., M, B, C) behind what the models say, wherever they draw the line."""
+    line = torch.zeros_like(logits)
+    line[..., 1] = population.cut[:, None]
+    return logits + line
+
+
 @torch.no_grad()
 def log_odds(population: Population, x: Tensor) -> Tensor:
     """(..., M, B) float64: the log-odds of class 1 of two, wherever the models draw the line.

@@ -37,12 +37,13 @@ def groups_table(
     audit = cfg.audit
     headline = {name: one.margins[audit.headline] for name, one in examined.items()}
     first = next(iter(headline.values()))
-    patients = np.sort(next(iter(examined.values())).rows["patient"].unique())
-    x = dataset.x[patients].flatten(1).numpy()
+    patients = next(iter(examined.values())).rows["patient"].drop_duplicates().sort_values()
+    x = dataset.x[patients.to_numpy()].flatten(1).numpy()
     cuts = groups_of(x, dataset.schema.names, first.y, cfg.data)
     at = int(np.abs(first.eps - audit.headline_eps).argmin())
     weights = intervals.bootstrap_weights(len(first.y), audit.resamples, cfg.seed)
-    lines, differences = [], {}
+    lines: list[dict[str, Any]] = []
+    differences: dict[tuple[str, ...], Difference] = {}
     for name, margins in headline.items():
         against = headline.get(BASELINE) if name != BASELINE else None
         for (by, group), inside in cuts.items():
@@ -62,11 +63,8 @@ def groups_table(
             lines.append(line)
     judged = compare(differences, patients=len(first.y), confidence=audit.confidence)
     for line in lines:
-        mine = {
-            figure: judged[line["defense"], line["by"], line["group"], figure]
-            for figure in ("sensitivity", "attacked_sensitivity")
-            if (line["defense"], line["by"], line["group"], figure) in judged
-        }
+        whose = tuple(str(line[name]) for name in KEY)
+        mine = {key[-1]: one for key, one in judged.items() if key[:-1] == whose}
         line |= {f"{figure}_p": one.p for figure, one in mine.items()}
         line["harmed"] = any(one.verdict == "worse" for one in mine.values())
     return pd.DataFrame(lines)
@@ -105,7 +103,7 @@ def _paired(
 def harms(groups: pd.DataFrame) -> dict[str, str]:
     """For each defense that serves a group worse than no defense, a sentence with the figures."""
     said: dict[str, list[str]] = {}
-    for _, line in groups[groups["harmed"]].iterrows():
+    for line in groups[groups["harmed"]].to_dict("records"):
         said.setdefault(str(line["defense"]), []).append(_sentence(line))
     return {name: " and ".join(sentences) for name, sentences in said.items()}
 

@@ -124,4 +124,3 @@ def subgroups(
         own.sort(key=lambda line: -line["exposure"])
         lines += [{"defense": defense, **line} for line in own]
     return pd.DataFrame(lines)
-

@@ -14,7 +14,16 @@ from pipeline.risks.risk import Sources
 from risks.evasion.made_up import DEFENSES, HEADLINE
 
 PER_PATIENT = {"patients", *(f"verdicts/{name}" for name in DEFENSES)}
-FOR_PEOPLE = {"comparison", "groups", "attacks", "fragile", "alone", "classification", "confusion"}
+FOR_PEOPLE = {
+    "comparison",
+    "groups",
+    "attacks",
+    "fragile",
+    "alone",
+    "repeats",
+    "classification",
+    "confusion",
+}
 CURVES = {"plots/robustness", "plots/roc", "plots/proved"}
 
 

@@ -146,12 +146,7 @@ def block(rows, threat, attack):
 
 def compared(examined, cfg):
     return compare(
-        examined,
-        cfg.audit,
-        all_attackers(cfg),
-        decision=cfg.decision,
-        seed=0,
-        auroc_ceiling=None,
+        examined, cfg.audit, all_attackers(cfg), decision=cfg.decision, seed=0, auroc_ceiling=None
     )
 
 

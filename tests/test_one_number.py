@@ -1,0 +1,101 @@
+"""One number per quantity: page, terminal, tables and what MLflow is given do not differ."""
+
+import pandas as pd
+import pytest
+
+from pipeline.presentation.numbers import with_interval
+from pipeline.risks.evasion.risk import RISK
+from report.reader import read
+
+pytestmark = pytest.mark.heavy
+
+WRITTEN = 1e-6  # tables are written with six digits
+
+
+@pytest.fixture(scope="module")
+def comparison(evaluated):
+    """The headline threat in `comparison.csv`, as anybody reads it."""
+    table = pd.read_csv(evaluated.folder / "comparison.csv", keep_default_na=True)
+    return table[table["threat"] == evaluated.cfg.audit.headline].reset_index(drop=True)
+
+
+@pytest.fixture(scope="module")
+def page(evaluated):
+    """Every table of the page, as rows of text under their titles."""
+    tables = read((evaluated.folder / "report.html").read_text()).tables
+    return [pd.DataFrame(rows[1:], columns=rows[0]) for rows in tables]
+
+
+FIGURES = {
+    "robust accuracy": ("robust_accuracy", "robust_low", "robust_high"),
+    "sensitivity": ("sensitivity", "sensitivity_low", "sensitivity_high"),
+}
+
+
+@pytest.mark.parametrize("title", FIGURES)
+def test_page_and_terminal_say_what_the_table_holds(evaluated, comparison, page, title):
+    shown = next(table for table in page if {"eps", title, "proved"} <= set(table))
+    said = with_interval(comparison, *FIGURES[title])
+    assert shown[title].str.strip().tolist() == said
+    lines = (evaluated.folder / "summary.txt").read_text().splitlines()
+    start = next(number for number, line in enumerate(lines) if "clean accuracy" in line) + 1
+    for line, words, eps in zip(lines[start:], said, comparison["eps"], strict=False):
+        assert words in line, eps
+
+
+def test_the_overview_says_what_the_table_holds(evaluated, comparison, page):
+    at = comparison[comparison["defense"] == "baseline"]
+    (figure,) = RISK.headline(evaluated.results["evasion"], evaluated.cfg)
+    eps = float(figure.figure.rsplit(" ", 1)[1])
+    (said,) = with_interval(at[at["eps"] == eps], *FIGURES["robust accuracy"])
+    cells = [cell.strip() for table in page for row in table.to_numpy().tolist() for cell in row]
+    assert said in cells
+    overview = pd.read_csv(evaluated.folder / "overview.csv")
+    planted = float(at.loc[at["eps"] == eps, "robust_accuracy"].iloc[0])
+    assert (overview["undefended"] - planted).abs().min() < WRITTEN
+
+
+def test_mlflow_is_given_what_the_table_holds(evaluated, comparison):
+    for name, lines in comparison.groupby("defense"):
+        given = {
+            (one.name, one.step): one.value
+            for one in RISK.figures(evaluated.results["evasion"], name, evaluated.cfg)
+        }
+        threat = evaluated.cfg.audit.headline
+        for line in lines.to_dict("records"):
+            for key in ("robust_accuracy", "sensitivity", "verified_accuracy"):
+                step = round(line["eps"] * 1000)
+                assert given[f"{threat}/{key}", step] == pytest.approx(line[key], abs=WRITTEN)
+
+
+def test_tables_that_tell_the_same_agree(evaluated, comparison):
+    """Each quantity that stands in two tables is the same number there."""
+    folder, threat = evaluated.folder, evaluated.cfg.audit.headline
+    attacks = pd.read_csv(folder / "attacks.csv")
+    attacks = attacks[attacks["threat"] == threat].set_index(["defense", "eps", "attack"])
+    report = pd.read_csv(folder / "classification.csv").set_index(["defense", "eps", "class"])
+    cells = pd.read_csv(folder / "confusion.csv")
+    ill = evaluated.cfg.data.classes[1]
+    tried = {(defense, eps, attack) for defense, eps, attack in attacks.index}
+    for line in comparison.to_dict("records"):
+        place = line["defense"], line["eps"]
+        for attack in [name for *where, name in tried if tuple(where) == place]:
+            left = attacks["accuracy"].to_dict()[(*place, attack)]
+            assert line[f"accuracy_{attack}"] == pytest.approx(left, abs=WRITTEN)
+            assert line["robust_accuracy"] <= left + WRITTEN
+        assert report.loc[(*place, ill), "recall"] == pytest.approx(
+            line["sensitivity"], abs=WRITTEN
+        )
+        here = cells[(cells["defense"] == place[0]) & (cells["eps"] == place[1])]
+        assert here["patients"].tolist() == pytest.approx(
+            [line[cell] for cell in ("tn", "fp", "fn", "tp")], abs=WRITTEN
+        )
+
+
+def test_patients_and_the_proved_figure_agree(evaluated, comparison):
+    """With one repetition, who is proved in `patients` is who is counted as proved."""
+    patients = evaluated.results["evasion"]["patients"]
+    for line in comparison.to_dict("records"):
+        own = patients[patients["defense"] == line["defense"]]
+        share = (own["radius"] > line["eps"] + 1e-9).mean()
+        assert share == pytest.approx(line["verified_accuracy"], abs=WRITTEN)
