@@ -59,7 +59,8 @@ def share_out(function: Callable[..., Any], jobs: Sequence[tuple[Any, ...]]) -> 
     Returns:
         what each returned, in the order of the jobs.
     """
-    with _pool(min(torch.get_num_threads(), len(jobs))) as pool:
+    processes = min(torch.get_num_threads(), len(jobs))
+    with _pool(processes if processes > 1 else 0) as pool:
         waiting = [pool.submit(function, *job) for job in jobs]
         try:
             return [one.result() for one in waiting]
@@ -74,19 +75,19 @@ def workers(*, beside: bool = True) -> Iterator[Executor]:
     Every process, this one too, computes on one thread as long as they are there. After a failure
     of the caller no further job is begun.
     """
-    with _pool(torch.get_num_threads() - beside, beside=beside) as pool:
+    processes = torch.get_num_threads() - beside
+    with _pool(processes if beside or processes > 1 else 0) as pool:
         yield pool
 
 
 @contextmanager
-def _pool(processes: int, *, beside: bool = False) -> Iterator[Executor]:
-    """Processes of one thread each, or none at all: then the work is done inline.
+def _pool(processes: int) -> Iterator[Executor]:
+    """Processes of one thread each, or 0: then the work is done inline.
 
     They are forked, as torch's own data loaders are, so that they start in milliseconds; a system
     that cannot fork works inline. Results do not depend on it.
     """
-    alone = processes < (1 if beside else 2)
-    if alone or "fork" not in multiprocessing.get_all_start_methods():
+    if not processes or "fork" not in multiprocessing.get_all_start_methods():
         with threadpool_limits(1, user_api="blas"):  # the last digits are those of a process
             yield Inline()
         return

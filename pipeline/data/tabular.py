@@ -163,7 +163,8 @@ def checked_values(
         first_line: the number by which the reader knows the first row.
 
     Raises:
-        BadInput: a value lies outside its plausible range, or is not whole where it must be.
+        BadInput: a value lies outside its plausible range, or is not whole where it must be; or a
+            record holds no measurement at all.
     """
     for index, (column, feature) in enumerate(zip(schema.names, schema.features, strict=True)):
         cells = values[:, index]
@@ -184,7 +185,27 @@ def checked_values(
                 raise BadInput(
                     f"{name}: line {row + first_line}, column {column!r}: {cells[row]:g} is {right}"
                 )
+    _refuse_unmeasured(values, schema, name, first_line)
     return values
+
+
+def _refuse_unmeasured(values: NDArray[Any], schema: Schema, name: str, first_line: int) -> None:
+    """Refuses records whose every mutable value is missing: nothing about them was measured.
+
+    A model would answer from what it imputes, with a chance that looks like any other. Age and the
+    like are no measurement: they are known of everybody.
+    """
+    measured = np.array([feature.mutable for feature in schema.features])
+    if not measured.any():
+        measured[:] = True
+    empty = np.flatnonzero(np.isnan(values[:, measured]).all(1))
+    if len(empty):
+        wanted = [one for one, own in zip(schema.names, measured, strict=True) if own]
+        places = ", ".join(str(row + first_line) for row in empty[:5])
+        raise BadInput(
+            f"{name}: line {places}: no measurement ({len(empty)} in all); at least one of "
+            f"{', '.join(wanted[:8])}{', ...' if len(wanted) > 8 else ''} must be known"
+        )
 
 
 def _census(values: NDArray[Any], schema: Schema, name: str) -> dict[str, dict[str, int]]:

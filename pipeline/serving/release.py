@@ -71,7 +71,7 @@ def answers(population: Networks, schema: Schema, records: pd.DataFrame) -> pd.D
 
     Raises:
         BadInput: a value is no number, is outside the plausible range, or not a whole number where
-            it must be.
+            it must be; or a record holds no measurement.
         KeyError: a column is missing (MLflow's own check of the signature comes first).
     """
     values = np.stack([_numbers(records[name], name) for name in schema.names], 1)

@@ -1,4 +1,4 @@
-"""What is proved about each patient, as data: ten tensors, and how they come about."""
+"""What is proved about each patient, as data, and how it comes about."""
 
 from collections.abc import Callable
 from concurrent.futures import Executor
@@ -141,7 +141,7 @@ def proofs_out_of_fold(
 ) -> Callable[[], Proofs]:
     """Sets out to prove what can be proved, by the models that did not train on a patient.
 
-    Of a population that is not `provable` nothing is proved, and nothing is found.
+    Of a population for which `why_no_proof` has a reason nothing is proved, and nothing is found.
 
     Args:
         pool: who does the work; one task for each model.

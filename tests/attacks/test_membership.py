@@ -120,7 +120,7 @@ def test_a_missing_value_stays_missing_in_every_copy():
 
 def test_noise_is_measured_in_the_scale_of_each_feature():
     class Reader:
-        size = 1
+        size, cut = 1, torch.zeros(1, dtype=torch.float64)
 
         def double(self):
             return self

@@ -336,6 +336,10 @@ BAD_FILES = {
         text("50,0,33.6,1", "31,,26.6,0"),
         "column 'glucose': every value is missing; drop it from the schema",
     ),
+    "no measurement": (
+        with_row(",0,,0"),
+        "line 3: no measurement (1 in all); at least one of age, glucose, bmi must be known",
+    ),
     "a blank line": (text(ROWS[0], "", *ROWS[1:]), "line 3"),
     "a blank line at the end": (GOOD_TEXT + "\n", "line 5"),
 }
@@ -449,10 +453,21 @@ def test_checked_values_numbers_rows_as_its_caller_does():
 
 
 def test_checked_values_accepts_the_edges_of_a_range_and_what_is_missing():
-    values = np.array([[0.0, 40.0, 12.0], [120.0, 450.0, 80.0], [np.nan, 0.0, np.nan]])
+    values = np.array([[0.0, 40.0, 12.0], [120.0, 450.0, 80.0], [np.nan, 0.0, 20.0]])
     checked = checked_values(values.copy(), SCHEMA, "records", first_line=0)
     np.testing.assert_array_equal(checked[:2], values[:2])
-    assert np.isnan(checked[2]).all()
+    assert np.isnan(checked[2]).tolist() == [True, True, False]
+
+
+def test_every_record_without_a_measurement_is_named_and_age_is_none():
+    """Missing as code or as empty cell; what nobody can forge is known of everybody."""
+    schema = Schema.of(
+        CFG.model_copy(update={"features": {**FEATURES, "age": column(mutable=False)}})
+    )
+    empty = np.array([[50.0, 0.0, np.nan], [50.0, 90.0, np.nan], [51.0, np.nan, np.nan]])
+    with pytest.raises(BadInput, match=r"^records: line 0, 2: no measurement \(2 in all\)"):
+        checked_values(empty.copy(), schema, "records", first_line=0)
+    checked_values(empty[1:2].copy(), schema, "records", first_line=0)
 
 
 # ---- the two data sets of the house ----

@@ -115,3 +115,16 @@ def test_a_word_is_one_line_that_says_where(release):
     with pytest.raises(BadInput) as caught:
         probabilities(release, tiny.SCHEMA, frame)
     assert str(caught.value) == "records: line 1, column 'glucose': 'high' is not a number"
+
+
+def test_a_record_without_a_measurement_gets_no_answer(release):
+    gone = {name: None for name, feature in tiny.FEATURES.items() if feature.mutable}
+    frame = pd.DataFrame([RECORD, {**RECORD, **gone}]).astype(object)
+    with pytest.raises(BadInput) as caught:
+        probabilities(release, tiny.SCHEMA, frame)
+    assert str(caught.value) == (
+        "records: line 1: no measurement (1 in all); at least one of glucose, bmi, ratio must be "
+        "known"
+    )
+    frame.loc[1, "bmi"] = 30.5
+    assert len(probabilities(release, tiny.SCHEMA, frame)) == 2

@@ -54,9 +54,8 @@ def _lost(fought: Iterable[Duel], limit: float) -> str | None:
         return None
     return (
         f"{worst.threat}, eps {worst.eps:g}: accuracy {worst.under_favourite:.3f} under "
-        f"{worst.favourite} but "
-        f"{worst.under_outsider:.3f} under {worst.outsider} ({worst.under_all:.3f} under "
-        "all attacks together)"
+        f"{worst.favourite} but {worst.under_outsider:.3f} under {worst.outsider} "
+        f"({worst.under_all:.3f} under all attacks together)"
     )
 
 

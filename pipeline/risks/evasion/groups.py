@@ -1,5 +1,6 @@
 """Whom a defense serves worse than no defense does: figures by group, paired with the baseline."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -38,7 +39,7 @@ def groups_table(
     headline = {name: one.margins[audit.headline] for name, one in examined.items()}
     first = next(iter(headline.values()))
     patients = next(iter(examined.values())).rows["patient"].drop_duplicates().sort_values()
-    x = dataset.x[patients.to_numpy()].flatten(1).numpy()
+    x = dataset.x[patients.tolist()].flatten(1).numpy()
     cuts = groups_of(x, dataset.schema.names, first.y, cfg.data)
     at = int(np.abs(first.eps - audit.headline_eps).argmin())
     weights = intervals.bootstrap_weights(len(first.y), audit.resamples, cfg.seed)
@@ -52,7 +53,7 @@ def groups_table(
             figures = _figures(margins, inside, at, weights, audit.confidence)
             line = {**key, **counts, "eps": float(first.eps[at]), **figures}
             for figure, radius in (("sensitivity", 0), ("attacked_sensitivity", at)):
-                if against is None or np.isnan(line[figure]):
+                if against is None or math.isnan(figures[figure]):
                     continue
                 found = _paired(margins, against, inside, radius, weights, audit.confidence)
                 differences[name, by, group, figure] = Difference(found["difference"], found["se"])
