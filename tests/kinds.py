@@ -17,6 +17,7 @@ from pipeline.files import read_json, read_tensors, write_json, write_tensors
 from pipeline.models.networks import DESCRIPTION, WEIGHTS, Networks
 
 LEVELS, SIDE, FILTERS = 16, 8, 4
+NO_CUT = torch.zeros(1, dtype=torch.float64)
 PIXEL = FeatureConfig(
     unit="grey level",
     kind="integer",
@@ -61,6 +62,13 @@ class Convolutions:
     gradients = True
 
     @property
+    def cut(self) -> Tensor:
+        return self.parameters["cut"]
+
+    def decide_at(self, cut: Tensor) -> "Convolutions":
+        return replace(self, parameters={**self.parameters, "cut": cut.double()})
+
+    @property
     def size(self) -> int:
         return len(self.labels)
 
@@ -75,7 +83,9 @@ class Convolutions:
             flat = events.flatten(0, -4) / LEVELS - 0.5
             seen = conv2d(flat, filters[member], bias[member], stride=2).relu().flatten(1)
             answers.append((seen @ weight[member]).view(*events.shape[:-3], 2))
-        return torch.stack(answers, -3)
+        logits = torch.stack(answers, -3)
+        line = torch.stack([torch.zeros_like(self.cut), self.cut], -1)[:, None]
+        return logits - line.to(logits.dtype)
 
     def select(self, members: Tensor) -> "Convolutions":
         rows = torch.arange(self.size)[members]
@@ -113,12 +123,13 @@ def convolutions(dataset: Dataset, plan: Plan, cfg: Any) -> Convolutions:
         }
         optimiser = torch.optim.Adam(own.values(), lr=0.02)
         for _ in range(8 * cfg.train.epochs):
-            logits = Convolutions(own, ("one",))(dataset.x[train][None])[0]
+            logits = Convolutions({**own, "cut": NO_CUT}, ("one",))(dataset.x[train][None])[0]
             optimiser.zero_grad()
             cross_entropy(logits, dataset.y[train]).backward()
             optimiser.step()
         trained.append({name: value.detach() for name, value in own.items()})
     stacked = {name: torch.cat([one[name] for one in trained]) for name in trained[0]}
+    stacked["cut"] = NO_CUT.expand(plan.size).clone()
     return Convolutions(stacked, plan.labels)
 
 
@@ -144,6 +155,13 @@ class ScoresOnly:
     @property
     def digest(self) -> str:
         return self.inside.digest
+
+    @property
+    def cut(self) -> Tensor:
+        return self.inside.cut
+
+    def decide_at(self, cut: Tensor) -> "ScoresOnly":
+        return ScoresOnly(self.inside.decide_at(cut))
 
     @torch.no_grad()
     def __call__(self, x: Tensor) -> Tensor:

@@ -101,7 +101,7 @@ def test_all_models_see_the_same_copies():
 
 def test_a_missing_value_stays_missing_in_every_copy():
     class Seen:
-        size, asked = 2, []
+        size, asked, cut = 2, [], torch.zeros(2, dtype=torch.float64)
 
         def double(self):
             return self

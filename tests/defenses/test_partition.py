@@ -317,6 +317,17 @@ def test_the_certificate_by_hand():
     assert withstands([5.0] * 5) == 2  # a vote is never more than a full one
 
 
+def test_the_certificate_counts_from_where_the_line_is_drawn():
+    """A full vote of five is worth 3 / 5 of log-odds; so a cut of 1.2 is worth two of them."""
+    x, ill, healthy = torch.zeros(1, 1, len(tiny.FEATURES)), *torch.tensor([[[1]], [[0]]])
+    for cut, of_ill in ((0.0, 2), (1.1, 1), (1.9, 0), (-0.7, 3), (3.1, -1)):
+        moved = constant_votes([1.0] * 5).decide_at(torch.tensor([cut]))
+        assert int(certified_records(moved, x, ill)) == of_ill
+    low = constant_votes([-1.0] * 5).decide_at(torch.tensor([1.1]))
+    assert int(certified_records(low, x, healthy)) == 3  # -5, -3, -1 and 1 lie below 1.8, 3 above
+    assert int(certified_records(low, x, ill)) == -1
+
+
 def test_the_certificate_equals_the_worst_of_all_choices_of_parts(dataset):
     models, asked = one_model(dataset), tiny.records(60, seed=7)
     found = certified_records(models, asked.x[None], asked.y[None])[0]

@@ -13,7 +13,7 @@ from pipeline.data.schema import Schema
 from pipeline.data.tabular import checked_values
 from pipeline.files import BadInput
 from pipeline.params import configured
-from pipeline.serving.release import input_example, probabilities, signature
+from pipeline.serving.release import DECISION, answers, input_example, signature
 
 pytestmark = pytest.mark.heavy
 
@@ -68,7 +68,7 @@ def test_the_example_of_every_data_set_here_is_a_record_that_a_clinic_could_hold
         np.testing.assert_array_equal(checked_values(values.copy(), of, "example", 0), values)
 
 
-def test_every_column_is_required_and_every_class_a_double():
+def test_every_column_is_required_every_class_a_double_and_the_decision_a_word():
     made = signature(tiny.SCHEMA).to_dict()
     assert [(c["name"], c["type"], c["required"]) for c in json.loads(made["inputs"])] == [
         (name, "any", True) for name in tiny.SCHEMA.names
@@ -76,6 +76,7 @@ def test_every_column_is_required_and_every_class_a_double():
     assert [(c["name"], c["type"]) for c in json.loads(made["outputs"])] == [
         ("healthy", "double"),
         ("ill", "double"),
+        (DECISION, "string"),
     ]
 
 
@@ -84,7 +85,7 @@ RECORD = {"glucose": 148, "bmi": 30.5, "ratio": 5, "pedigree": 0.5, "age": 40}
 
 def test_the_same_record_however_its_numbers_are_stored(release):
     frame = pd.DataFrame([RECORD, RECORD])
-    answer = probabilities(release, tiny.SCHEMA, frame.astype(float))
+    answer = answers(release, tiny.SCHEMA, frame.astype(float))
     for same in (
         frame,
         frame.convert_dtypes(),
@@ -92,9 +93,10 @@ def test_the_same_record_however_its_numbers_are_stored(release):
         frame.astype(str),
         frame.astype("float32"),
     ):
-        pd.testing.assert_frame_equal(probabilities(release, tiny.SCHEMA, same), answer)
+        pd.testing.assert_frame_equal(answers(release, tiny.SCHEMA, same), answer)
     torch.testing.assert_close(
-        torch.tensor(answer.sum(axis=1).to_numpy()), torch.ones(2, dtype=torch.float64)
+        torch.tensor(answer[["healthy", "ill"]].sum(axis=1).to_numpy()),
+        torch.ones(2, dtype=torch.float64),
     )
 
 
@@ -106,14 +108,14 @@ def test_the_same_gap_however_it_is_written(release, gap, kind):
     expected = pd.DataFrame([RECORD, RECORD]).astype(float)
     expected.loc[0 if kind == "object" else [0, 1], "glucose"] = np.nan
     pd.testing.assert_frame_equal(
-        probabilities(release, tiny.SCHEMA, frame), probabilities(release, tiny.SCHEMA, expected)
+        answers(release, tiny.SCHEMA, frame), answers(release, tiny.SCHEMA, expected)
     )
 
 
 def test_a_word_is_one_line_that_says_where(release):
     frame = pd.DataFrame([RECORD, {**RECORD, "glucose": "high"}])
     with pytest.raises(BadInput) as caught:
-        probabilities(release, tiny.SCHEMA, frame)
+        answers(release, tiny.SCHEMA, frame)
     assert str(caught.value) == "records: line 1, column 'glucose': 'high' is not a number"
 
 
@@ -121,10 +123,21 @@ def test_a_record_without_a_measurement_gets_no_answer(release):
     gone = {name: None for name, feature in tiny.FEATURES.items() if feature.mutable}
     frame = pd.DataFrame([RECORD, {**RECORD, **gone}]).astype(object)
     with pytest.raises(BadInput) as caught:
-        probabilities(release, tiny.SCHEMA, frame)
+        answers(release, tiny.SCHEMA, frame)
     assert str(caught.value) == (
         "records: line 1: no measurement (1 in all); at least one of glucose, bmi, ratio must be "
         "known"
     )
     frame.loc[1, "bmi"] = 30.5
-    assert len(probabilities(release, tiny.SCHEMA, frame)) == 2
+    assert len(answers(release, tiny.SCHEMA, frame)) == 2
+
+
+def test_a_model_decides_at_its_own_line_and_says_what_it_said_before(release):
+    frame = pd.DataFrame([{**RECORD, "glucose": value} for value in range(60, 260, 10)])
+    chance = answers(release, tiny.SCHEMA, frame)["ill"]
+    line = float(chance.sort_values().iloc[7:9].mean())
+    moved = release.decide_at(torch.tensor([np.log(line / (1 - line))]))
+    found = answers(moved, tiny.SCHEMA, frame)
+    np.testing.assert_allclose(found["ill"], chance, rtol=0, atol=1e-9)
+    assert (found[DECISION] == np.where(chance > line, "ill", "healthy")).all()
+    assert set(found[DECISION]) == {"ill", "healthy"}

@@ -137,7 +137,11 @@ def proof_of(margins, data, sure=1.0):
 
 
 DEFENSES = ("baseline", "adv_train", "distill")
-LABELS = {"baseline": "baseline", "adv_train": "adv_train", "distill": "distill [masked gradients]"}
+LABELS = {
+    "baseline": "baseline",
+    "adv_train": "adv_train",
+    "distill": "distill [masked gradients, harms a group]",
+}
 HEADLINE, OTHER = "clinical", "unconstrained"
 
 

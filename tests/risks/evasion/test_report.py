@@ -75,7 +75,7 @@ INTERVALS = {
     "robust accuracy": ("robust_accuracy", "robust_low", "robust_high"),
     "sensitivity": ("sensitivity", "sensitivity_low", "sensitivity_high"),
     "specificity": ("specificity", "specificity_low", "specificity_high"),
-    "AUROC": ("robust_auroc", "robust_auroc_low", "robust_auroc_high"),
+    "AUROC": ("attacked_auc", "attacked_auc_low", "attacked_auc_high"),
 }
 
 
@@ -94,13 +94,11 @@ def test_every_figure_stands_in_its_own_column_with_its_interval(
     assert title not in beside or (beside[title] == planted).all()
 
 
-@pytest.mark.parametrize(
-    ("title", "column"), [("balanced accuracy", "balanced_accuracy"), ("Brier", "brier")]
-)
-def test_a_figure_without_interval_stands_in_its_own_column(written, comparison, title, column):
+def test_a_figure_without_interval_stands_in_its_own_column(written, comparison):
     shown = next(part.table for part in next(iter(written.values())) if isinstance(part, Table))
     lines = comparison[comparison["threat"] == HEADLINE]
-    assert shown[title].tolist() == [f"{value:.3f}" for value in lines[column]]
+    said = [f"{value:.3f}" for value in lines["balanced_accuracy"]]
+    assert shown["balanced accuracy"].tolist() == said
     assert shown["eps"].tolist() == [f"{eps:g}" for eps in lines["eps"]]
 
 

@@ -749,7 +749,7 @@ def test_the_same_configuration_is_the_same_bytes_whatever_the_global_state(
     files = [
         path.relative_to(tmp_path / "a") for path in (tmp_path / "a").rglob("*") if path.is_file()
     ]
-    assert len(files) == 3 + len(cfg.threat)
+    assert len(files) == 4 + len(cfg.threat)
     for file in files:
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes(), file
 
