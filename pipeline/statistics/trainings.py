@@ -57,7 +57,7 @@ class Pairs:
 
 def asked(figure: Figure, y: Array) -> Array:
     """(N,) bool: the patients of whom a figure is a mean of right answers."""
-    return {"accuracy": y >= 0, "sensitivity": y == 1, "specificity": y == 0}[figure]
+    return np.asarray({"accuracy": y >= 0, "sensitivity": y == 1, "specificity": y == 0}[figure])
 
 
 def pairs_of_means(values: Array, train: Array, where: Array) -> Pairs:
@@ -117,7 +117,7 @@ def _of_placements(won: Array, total: Array, count: Array) -> Array:
     """(M, M): variance of the mean over `count` patients of what model i won more than model j."""
     more = won - won.transpose(1, 0, 2)
     spread = np.einsum("ijk,ijk->ij", more, more) / count - (total / count) ** 2
-    return np.where(count > 1, np.maximum(spread, 0) / (count - 1), np.nan)
+    return np.asarray(np.where(count > 1, np.maximum(spread, 0) / (count - 1), np.nan))
 
 
 def influence_of_mean(each: Array, where: Array) -> Array:
