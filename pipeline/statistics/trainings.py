@@ -127,7 +127,8 @@ def influence_of_mean(each: Array, where: Array) -> Array:
         each: (N,) per-patient values, models averaged.
         where: (N,) bool.
     """
-    return np.where(where, each - each[where].mean(), 0.0) * (len(each) / where.sum())
+    centred = np.where(where, each - each[where].mean(), 0.0)
+    return np.asarray(centred * (len(each) / where.sum()))
 
 
 def influence_of_auroc(scores: Array, y: Array, against: Array | None = None) -> Array:

@@ -1,5 +1,7 @@
 """Figures of a recipe and paired differences of two, with the spread between trainings."""
 
+import numpy as np
+
 from pipeline.models.answers import disease_score
 from pipeline.statistics import Array
 from pipeline.statistics.trainings import Estimate, Figure, asked, estimate_auroc, estimate_mean
@@ -21,13 +23,23 @@ def recipe_figures(
         models: that the reported margins come from, each with a seed of its own.
         against: the margins of another recipe on the same plans, which is subtracted.
     """
-    right = [side > 0 for side in recipe]
-    if against is not None:
-        right = [mine * 1.0 - (theirs > 0) for mine, theirs in zip(right, against, strict=True)]
+    sides = [recipe] if against is None else [recipe, against]
+    right, right_halves = (
+        _less([(margins > 0).astype(float) for margins in each])
+        for each in zip(*sides, strict=True)
+    )
     found: dict[Figure, Estimate] = {
-        figure: estimate_mean(*right, train, asked(figure, y), models=models) for figure in MEANS
+        figure: estimate_mean(right, right_halves, train, asked(figure, y), models=models)
+        for figure in MEANS
     }
-    scores = [disease_score(side, y) for side in recipe]
-    others = None if against is None else tuple(disease_score(side, y) for side in against)
-    found["auroc"] = estimate_auroc(*scores, train, y, models=models, against=others)
+    scores, *others = [
+        (disease_score(one, y), disease_score(of_halves, y)) for one, of_halves in sides
+    ]
+    found["auroc"] = estimate_auroc(
+        *scores, train=train, y=y, models=models, against=others[0] if others else None
+    )
     return found
+
+
+def _less(sides: list[Array]) -> Array:
+    return sides[0] if len(sides) == 1 else np.asarray(sides[0] - sides[1])
