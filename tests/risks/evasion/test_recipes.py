@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.models.answers import disease_score, predicted
-from pipeline.risks.evasion.recipe_figures import recipe_figures
+from pipeline.risks.evasion.recipes import recipe_figures
 from pipeline.statistics import rates
 
 N = 80
