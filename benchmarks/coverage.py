@@ -237,7 +237,7 @@ def cohort(kind: str, number: int, cfg: Config) -> dict[str, list[float]]:
         label = name if against is None else f"{name} - {against}"
         for figure in FIGURES:
             line = _figure(figure, above[name], minus, seen, model_of, y, fresh_y)
-            found[f"{label}: {figure}"] = [float(f"{value:.4g}") for value in line]
+            found[f"{label}: {figure}"] = line
     return found
 
 
@@ -333,6 +333,7 @@ def mann_whitney(score: Array, y: Array) -> float:
 # ---- many cohorts ----
 
 PARTS = ("estimate", "reached", "patients", "trainings", "seeds", "together")
+MILLIONTH = 1e-6  # the unit in which variances are written down
 DESIGN = {
     "records": RECORDS,
     "fresh": FRESH,
@@ -351,14 +352,23 @@ def run(kind: str, cohorts: int) -> None:
     torch.set_num_threads(1)
     COHORTS.mkdir(exist_ok=True)
     done = read(place)
-    if not done:
-        place.write_text(_line(DESIGN), encoding="utf-8")
     for number in range(cohorts):
         if number not in done:
             found = cohort(kind, number, cfg)
+            if not place.exists():
+                place.write_text(_line(DESIGN | {"figures": list(found)}), encoding="utf-8")
             with place.open("a", encoding="utf-8") as file:
-                file.write(_line({"cohort": number, "figures": found}))
+                file.write(written(number, found))
             print(f"{kind}: cohort {number}", file=sys.stderr, flush=True)
+
+
+def written(number: int, found: dict[str, list[float]]) -> str:
+    """A cohort's line: figures to five digits behind the point, variances to four in all."""
+    values = [
+        [round(one, 5) for one in line[:2]] + [float(f"{one / MILLIONTH:.4g}") for one in line[2:]]
+        for line in found.values()
+    ]
+    return _line({"cohort": number, "values": values})
 
 
 def _line(values: dict) -> str:
@@ -377,10 +387,20 @@ def read(place: Path) -> dict[int, dict[str, list[float]]]:
     whole = text[: text.rfind("\n") + 1]
     if whole != text:
         place.write_text(whole, encoding="utf-8")
-    first, *lines = [json.loads(line) for line in whole.splitlines()] or [None]
+    if not whole:
+        place.unlink()
+        return {}
+    first, *lines = [json.loads(line) for line in whole.splitlines()]
+    figures = first.pop("figures", None)
     if first != DESIGN:
         raise BadInput(f"{place}: of another design than this version's; move it away")
-    return {line["cohort"]: line["figures"] for line in lines}
+    return {
+        line["cohort"]: {
+            figure: [*values[:2], *(one * MILLIONTH for one in values[2:])]
+            for figure, values in zip(figures, line["values"], strict=True)
+        }
+        for line in lines
+    }
 
 
 # ---- what they say ----

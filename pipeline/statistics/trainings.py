@@ -117,7 +117,7 @@ def _of_placements(won: Array, total: Array, count: Array) -> Array:
     """(M, M): variance of the mean over `count` patients of what model i won more than model j."""
     more = won - won.transpose(1, 0, 2)
     spread = np.einsum("ijk,ijk->ij", more, more) / count - (total / count) ** 2
-    return np.where(count > 1, np.maximum(spread, 0) / (count - 1), np.nan)
+    return np.asarray(np.where(count > 1, np.maximum(spread, 0) / (count - 1), np.nan))
 
 
 def influence_of_mean(each: Array, where: Array) -> Array:

@@ -43,12 +43,19 @@ def test_a_run_goes_on_where_it_was_stopped(stand_in):
     coverage.run("stand_ins", 3)
     place = coverage.COHORTS / "stand_ins.jsonl"
     text = place.read_text()
-    place.write_text(text[: text.rfind('"figures"')])  # killed while it wrote the third
+    place.write_text(text[: text.rfind('"values"')])  # killed while it wrote the third
     coverage.run("stand_ins", 5)
     assert stand_in == [0, 1, 2, 2, 3, 4]
     assert list(coverage.read(place)) == [0, 1, 2, 3, 4]
     coverage.run("stand_ins", 5)
     assert len(stand_in) == 6
+
+
+def test_a_run_that_was_killed_before_its_first_line_begins_anew(stand_in):
+    coverage.COHORTS.mkdir()
+    (coverage.COHORTS / "stand_ins.jsonl").write_text('{"records"')
+    coverage.run("stand_ins", 1)
+    assert list(coverage.read(coverage.COHORTS / "stand_ins.jsonl")) == [0]
 
 
 def test_cohorts_of_another_design_are_not_mixed(stand_in, monkeypatch):

@@ -1,0 +1,78 @@
+"""Half models are asked about everybody, and attacked on those whom they did not see."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from pipeline.data.plan import Plan
+from pipeline.files import NotApplicable
+from pipeline.models.answers import margin
+from pipeline.risks.evasion.measure.half_models import HalfModels, answers_of_halves
+from tiny import CLINICAL, records, untrained
+
+RADII = [0.1, 0.3]
+
+
+@pytest.fixture(scope="module")
+def asked():
+    data = records(40, seed=0)
+    plan = Plan.random_halves(40, models=5, seed=1).with_second_seeds(2)
+    models = untrained(plan, data)
+    generator = torch.Generator().manual_seed(0)
+    return (
+        data,
+        plan,
+        models,
+        answers_of_halves(models, data, plan, CLINICAL, RADII, generator=generator),
+    )
+
+
+def test_unchanged_records_are_answered_as_the_models_answer_them(asked):
+    data, plan, models, found = asked
+    for row in range(plan.size):
+        one = models.select(torch.tensor([row]))
+        torch.testing.assert_close(
+            found.margins[0, row], margin(one(data.x[None]), data.y)[0], rtol=0, atol=1e-5
+        )
+
+
+def test_only_who_was_not_seen_is_attacked_and_never_helped(asked):
+    _, plan, _, found = asked
+    assert found.margins.shape == (3, 7, 40)
+    assert torch.equal(found.margins[1:].isnan(), plan.train.expand(2, -1, -1))
+    outside = plan.held_out
+    for weaker, stronger in zip(found.margins, found.margins[1:], strict=False):
+        assert (stronger[outside] <= weaker[outside]).all()
+    assert (found.margins[2][outside] < found.margins[0][outside]).float().mean() > 0.5
+
+
+def test_no_radius_asks_for_no_attack(asked):
+    data, plan, models, found = asked
+    generator = torch.Generator().manual_seed(0)
+    clean = answers_of_halves(models, data, plan, CLINICAL, [], generator=generator)
+    assert torch.equal(clean.margins, found.margins[:1])
+
+
+def test_what_was_asked_is_read_as_it_was_written(asked, tmp_path):
+    found = asked[-1]
+    found.save(tmp_path / "halves.safetensors")
+    again = HalfModels.load(tmp_path / "halves.safetensors")
+    for name in ("eps", "train", "margins"):
+        assert torch.equal(getattr(again, name).nan_to_num(), getattr(found, name).nan_to_num())
+
+
+def test_models_that_give_scores_alone_are_not_attacked(asked):
+    data, plan, models, _ = asked
+
+    class ScoresAlone:
+        gradients = False
+
+        def __call__(self, x):
+            return models(x)
+
+    alone, generator = ScoresAlone(), torch.Generator()
+    with pytest.raises(NotApplicable, match="scores alone"):
+        answers_of_halves(alone, data, plan, CLINICAL, RADII, generator=generator)
+    found = answers_of_halves(alone, data, plan, replace(CLINICAL), [], generator=generator)
+    assert found.margins.shape == (1, 7, 40)
