@@ -208,7 +208,7 @@ def test_a_broken_record_is_broken_in_the_stored_model_too(repository):
     from pipeline.data.plan import Plan
     from pipeline.data.schema import load_dataset
     from pipeline.models.networks import Networks
-    from pipeline.serving.release import probabilities
+    from pipeline.serving.release import DECISION, answers
     from pipeline.verify.out_of_fold import Proofs
 
     artifacts = repository.root / "artifacts"
@@ -237,10 +237,11 @@ def test_a_broken_record_is_broken_in_the_stored_model_too(repository):
                 proof.counterexample[0, at].double().tolist(), decimals, strict=True
             )
         ]
-        answer = probabilities(
+        answer = answers(
             member, dataset.schema, pd.DataFrame([typed], columns=list(dataset.schema.names))
         )
-        assert int(answer.to_numpy().argmax()) != int(dataset.y[patient])
+        said = dataset.schema.classes.index(answer[DECISION].iloc[0])
+        assert said != int(dataset.y[patient])
 
 
 def test_the_summary_ends_with_two_lines_that_help(repository):

@@ -3,12 +3,14 @@
 import json
 from functools import partial
 from itertools import product
+from types import SimpleNamespace
 
 import pytest
 import torch
 from scipy.special import expit
 
 import tiny
+from pipeline.config import DecisionConfig
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset, Schema
 from pipeline.defenses.partition import (
@@ -29,7 +31,8 @@ from pipeline.models.networks import Networks, public_preprocessing
 pytestmark = pytest.mark.heavy
 
 PARTS, CLIP = 9, 1.0
-fitted = partial(train_by_parts, cfg=None, clip=CLIP, ridge=0.3, certainty=3.0)
+AT_HALF = SimpleNamespace(decision=DecisionConfig(rule="threshold", value=0.5))
+fitted = partial(train_by_parts, cfg=AT_HALF, clip=CLIP, ridge=0.3, certainty=3.0, cut=1.0)
 
 
 def everyone(data, members=1):
@@ -256,7 +259,14 @@ def test_the_network_is_the_mean_of_the_clipped_votes(dataset):
 def test_a_sharp_clip_is_the_majority_vote(dataset):
     asked = tiny.records(200, seed=5).x
     models = train_by_parts(
-        dataset, everyone(dataset), None, parts=PARTS, clip=1e-4, ridge=0.3, certainty=3.0
+        dataset,
+        everyone(dataset),
+        AT_HALF,
+        parts=PARTS,
+        clip=1e-4,
+        ridge=0.3,
+        certainty=3.0,
+        cut=0.0,
     )
     majority = (naive_votes(dataset, asked, 1e6) > 0).double().mean(
         1
@@ -421,7 +431,7 @@ def test_one_record_more_than_certified_can_change_the_answer():
 
     def learn(data):
         return train_by_parts(
-            data, everyone(data), None, parts=parts, clip=0.05, ridge=0.3, certainty=3.0
+            data, everyone(data), AT_HALF, parts=parts, clip=0.05, ridge=0.3, certainty=3.0, cut=0.0
         )
 
     answer, budget = certified(learn(ill), asked)
