@@ -13,6 +13,8 @@ from torch.nn.functional import one_hot, softmax
 from pipeline.config import Config, Count, Positive
 from pipeline.data.plan import Plan, rectangle
 from pipeline.data.schema import Dataset
+from pipeline.defenses.noise import SECRET, SEEDED, normals, uniforms
+from pipeline.defenses.self_measurement import Mechanism, SelfMeasurement
 from pipeline.defenses.undefended import architecture_for
 from pipeline.files import BadInput
 from pipeline.models.mlp import (
@@ -24,7 +26,7 @@ from pipeline.models.mlp import (
     weight_gradient,
 )
 from pipeline.models.networks import Networks, public_preprocessing, standardise
-from pipeline.models.training import Batch, Draw, Gradient, Perturb, Preprocessing, fit
+from pipeline.models.training import Batch, Draw, Gradient, Perturb, Preprocessing, Watch, fit
 from pipeline.seeds import DP_NOISE, POISSON_DRAW
 
 Rate = Annotated[float, Field(gt=0, lt=1)]
@@ -63,6 +65,7 @@ class NoisySteps:
         expected_batch: the public denominator.
         max_grad_norm: clipping bound, L2, over all weights of a model.
         learning_rate: of Adam.
+        secret: noise and draw come from the operating system instead of the plan's seeds.
     """
 
     noise: float | Tensor
@@ -71,12 +74,18 @@ class NoisySteps:
     expected_batch: float
     max_grad_norm: float
     learning_rate: float
+    secret: bool = False
+
+    def claimed(self, noise: float) -> Mechanism:
+        """What is claimed of a step of the models with this noise multiplier."""
+        return Mechanism(noise, self.max_grad_norm, self.expected_batch, self.sample_rate)
 
 
 def dp_train(
     dataset: Dataset,
     plan: Plan,
     cfg: Config,
+    secret: bool = False,
     *,
     epsilon: Positive,
     delta: Rate,
@@ -101,6 +110,7 @@ def dp_train(
         dataset: the records.
         plan: who trains.
         cfg: the model.
+        secret: noise and draw come from the operating system; no option of a configuration.
         epsilon: target, met from below.
         delta: must be below 1 / records.
         sample_rate: of the Poisson draw.
@@ -113,10 +123,13 @@ def dp_train(
 
     Returns:
         the population; `facts["guarantee"]` holds what is claimed and everything needed to
-        recompute it.
+        recompute it, `facts["measured"]` what the training measured of itself, `facts["noise"]`
+        where it came from.
 
     Raises:
-        BadInput: delta is too large for the cohort, or the two accountants contradict each other.
+        BadInput: delta is too large for the cohort, the two accountants contradict each other, or
+            the engine has no secret noise.
+        FailedCheck: the training measured that its mechanism is not what is claimed.
     """
     budget = PrivacyBudget(epsilon, delta, sample_rate, steps)
     guarantee = guarantee_for(plan, budget, "dp_train")
@@ -125,6 +138,11 @@ def dp_train(
     if engine == "opacus":
         from pipeline.defenses.opacus_engine import fit_through_opacus
 
+        if secret:
+            raise BadInput(
+                "dp_train.engine: opacus draws from a seeded generator, so it makes no model for "
+                "release; take population"
+            )
         trainer = fit_through_opacus
     how = NoisySteps(
         guarantee["noise_multiplier"],
@@ -133,6 +151,7 @@ def dp_train(
         expected_batch,
         max_grad_norm,
         learning_rate,
+        secret,
     )
     population = trainer(dataset, plan, architecture_for(dataset, cfg), how)
     population.facts["guarantee"] = guarantee
@@ -148,7 +167,7 @@ def fit_private(
     perturb: Perturb | None = None,
     name: str = "dp_train",
 ) -> Networks:
-    """DP-SGD with a given noise, on public preprocessing.
+    """DP-SGD with a given noise, on public preprocessing, that measures its own mechanism.
 
     What `dp_train` does once its noise is known.
 
@@ -157,6 +176,42 @@ def fit_private(
         plan: who trains, M members.
         architecture: of every member.
         how: noise, draw, clipping and steps.
+        perturb: as in `noisy_fit`.
+        name: shown beside the progress bar, and the beginning of an error.
+
+    Returns:
+        the population; `facts["measured"]` as `SelfMeasurement.measured`, `facts["noise"]`.
+
+    Raises:
+        FailedCheck: the mechanism is not what `how` says.
+    """
+    own = SelfMeasurement(plan, how.noise, how.claimed)
+    population = noisy_fit(
+        dataset, plan, architecture, how, perturb=perturb, watch=own.see, name=name
+    )
+    population.facts["measured"] = own.measured(name)
+    population.facts["noise"] = SECRET if how.secret else SEEDED
+    return population
+
+
+def noisy_fit(
+    dataset: Dataset,
+    plan: Plan,
+    architecture: Architecture,
+    how: NoisySteps,
+    *,
+    watch: Watch,
+    perturb: Perturb | None = None,
+    name: str = "dp_train",
+) -> Networks:
+    """DP-SGD under the eyes of `watch`.
+
+    Args:
+        dataset: the records.
+        plan: who trains, M members.
+        architecture: of every member.
+        how: noise, draw, clipping and steps.
+        watch: sees each step before it is taken: weights, constants, batch and noisy gradient.
         perturb: replaces the records of a batch before the gradient. What it makes of a record may
             depend on that record and on the weights as they stand, and on nothing else, or one
             record would move more than one clipped gradient.
@@ -166,13 +221,16 @@ def fit_private(
         dataset,
         plan,
         architecture,
-        draw=poisson(how.sample_rate, how.steps),
-        gradient=private_gradient(how.max_grad_norm, how.noise, how.expected_batch, plan.seeds),
+        draw=poisson(how.sample_rate, how.steps, how.secret),
+        gradient=private_gradient(
+            how.max_grad_norm, how.noise, how.expected_batch, plan.seeds, how.secret
+        ),
         learning_rate=how.learning_rate,
         preprocessing=public_preprocessing(
             dataset.schema.column("center"), dataset.schema.column("scale"), plan.size
         ),
         perturb=perturb,
+        watch=watch,
         name=name,
     )
 
@@ -280,18 +338,16 @@ def spent(
     return float(account.get_epsilon(delta=delta))
 
 
-def poisson(sample_rate: float, steps: int) -> Draw:
+def poisson(sample_rate: float, steps: int, secret: bool = False) -> Draw:
     """Each record joins each step's batch independently, with probability `sample_rate`.
 
-    A batch may be empty.
+    A batch may be empty. Where it is `secret`, chance comes from the operating system.
     """
 
     def draw(train: Tensor, seeds: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        generators = [torch.Generator().manual_seed(int(seed) + POISSON_DRAW) for seed in seeds]
+        sources = uniforms(seeds, POISSON_DRAW, secret)
         for _ in range(steps):
-            chance = torch.stack(
-                [torch.rand(train.shape[1], generator=generator) for generator in generators]
-            )
+            chance = torch.stack([source(train.shape[1]) for source in sources])
             index, weight = rectangle(train & (chance < sample_rate))
             yield index, weight.float()
 
@@ -341,7 +397,11 @@ def clipped_sum(
 
 
 def private_gradient(
-    max_grad_norm: float, noise_multiplier: float | Tensor, denominator: float, seeds: Tensor
+    max_grad_norm: float,
+    noise_multiplier: float | Tensor,
+    denominator: float,
+    seeds: Tensor,
+    secret: bool = False,
 ) -> Gradient:
     """The Gaussian mechanism on `clipped_sum`; each member draws its own noise from its own seed.
 
@@ -350,13 +410,14 @@ def private_gradient(
         noise_multiplier: one for all members, or (M,) one for each.
         denominator: public constant.
         seeds: (M,) of the noise. Members of one seed draw the same noise, each in its own size.
+        secret: the noise comes from the operating system instead.
     """
     deviation = (
         (torch.as_tensor(noise_multiplier, dtype=torch.float64) * max_grad_norm)
         .float()
         .reshape(-1, 1)
     )
-    generators = [torch.Generator().manual_seed(int(seed) + DP_NOISE) for seed in seeds]
+    sources = normals(seeds, DP_NOISE, secret)
 
     @torch.no_grad()
     def gradient(
@@ -364,9 +425,7 @@ def private_gradient(
     ) -> dict[str, Tensor]:
         sums = clipped_sum(parameters, preprocessing, batch, max_grad_norm)
         sizes = [tensor[0].numel() for tensor in sums.values()]
-        drawn = torch.stack(
-            [torch.randn(sum(sizes), generator=generator) for generator in generators]
-        )
+        drawn = torch.stack([source(sum(sizes)) for source in sources])
         noise = (drawn * deviation).split(sizes, 1)
         return {
             name: (tensor + part.view_as(tensor)) / denominator

@@ -30,6 +30,7 @@ def dp_adv_train(
     dataset: Dataset,
     plan: Plan,
     cfg: Config,
+    secret: bool = False,
     *,
     epsilon: Positive,
     delta: Rate,
@@ -60,6 +61,7 @@ def dp_adv_train(
         dataset: the records.
         plan: who trains.
         cfg: the model and the threat models.
+        secret: noise and draw come from the operating system; no option of a configuration.
         epsilon: target, met from below.
         delta: must be below 1 / records.
         sample_rate: of the Poisson draw.
@@ -73,10 +75,11 @@ def dp_adv_train(
         attack_step_size: length of one, as a fraction of eps.
 
     Returns:
-        the population; `facts["guarantee"]` as that of `dp_train`.
+        the population; its facts as those of `dp_train`.
 
     Raises:
         BadInput: delta is too large for the cohort, or the two accountants contradict each other.
+        FailedCheck: the training measured that its mechanism is not what is claimed.
     """
     name = "dp_adv_train"
     budget = PrivacyBudget(epsilon, delta, sample_rate, steps)
@@ -94,6 +97,7 @@ def dp_adv_train(
         expected_batch,
         max_grad_norm,
         learning_rate,
+        secret,
     )
     perturb = attack_each_record(attacker, eps, attack_steps, attack_step_size)
     architecture = architecture_for(dataset, cfg)
