@@ -133,7 +133,12 @@ def dp_train(
     """
     budget = PrivacyBudget(epsilon, delta, sample_rate, steps)
     guarantee = guarantee_for(plan, budget, "dp_train")
-    guarantee |= {"max_grad_norm": max_grad_norm, "denominator": expected_batch, "engine": engine}
+    guarantee |= {
+        "max_grad_norm": max_grad_norm,
+        "denominator": expected_batch,
+        "engine": engine,
+        "composition": composed(plan, guarantee),
+    }
     trainer: Callable[..., Networks] = fit_private
     if engine == "opacus":
         from pipeline.defenses.opacus_engine import fit_through_opacus
@@ -251,6 +256,14 @@ def guarantee_for(plan: Plan, budget: PrivacyBudget, name: str) -> dict[str, Any
     return calibrate(budget, name)
 
 
+def composed(plan: Plan, guarantee: dict[str, Any]) -> dict[str, Any]:
+    """What all models of a plan spend together, those of one patient, and one replaced record."""
+    from pipeline.statistics.accounting import composition
+
+    numbers = (guarantee[key] for key in ("sample_rate", "noise_multiplier", "steps", "delta"))
+    return dict(composition(*numbers, plan.size, int(plan.train.sum(0).max())))
+
+
 def calibrate(budget: PrivacyBudget, name: str = "dp_train") -> dict[str, Any]:
     """The least noise that spends at most the budget, by Opacus' accountants.
 
@@ -345,6 +358,10 @@ def poisson(sample_rate: float, steps: int, secret: bool = False) -> Draw:
     """
 
     def draw(train: Tensor, seeds: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        if sample_rate == 1:
+            index, weight = rectangle(train)
+            yield from [(index, weight.float())] * steps
+            return
         sources = uniforms(seeds, POISSON_DRAW, secret)
         for _ in range(steps):
             chance = torch.stack([source(train.shape[1]) for source in sources])

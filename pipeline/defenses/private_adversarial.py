@@ -18,6 +18,7 @@ from pipeline.defenses.privacy import (
     PrivacyBudget,
     Rate,
     SampleRate,
+    composed,
     fit_private,
     guarantee_for,
 )
@@ -88,6 +89,7 @@ def dp_adv_train(
         "max_grad_norm": max_grad_norm,
         "denominator": expected_batch,
         "engine": "population",
+        "composition": composed(plan, guarantee),
     }
     attacker = Threat.of(dataset.schema.features, cfg.threat[threat])
     how = NoisySteps(
