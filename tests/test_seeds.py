@@ -31,7 +31,6 @@ KNOWN = (
     },
     # Both belong to one experiment, and draw different kinds of numbers.
     {"coins of the halves for theft", "uniform records for theft"},
-    {"coins of the canaries", "values of the canaries"},
     # The 25th model of the cross-validation.
     {"noise of DP-SGD, cross-validation", "choices of the poisoners"},
 )
@@ -59,7 +58,7 @@ def streams(cfg) -> dict[str, range | list[int]]:
     models = cfg.plan.folds * cfg.plan.seeds + 1
     halves = {
         "membership": (seed + seeds.MEMBERSHIP_HALVES, max(members.targets, frontier.targets)),
-        "canaries": (seed + seeds.CANARIES, max(members.runs, frontier.runs)),
+        "canaries": (seed + seeds.CANARIES, max(members.canaries, frontier.canaries)),
         "theft": (seed + seeds.THEFT_HALVES, theft.victims),
     }
     cross = of_models(seeds.of_folds(seed), models, "cross-validation")
@@ -80,7 +79,6 @@ def streams(cfg) -> dict[str, range | list[int]]:
         "batches of companions": [one + seeds.BATCHES for one in companions],
         "coins of the halves for membership": numbered(halves["membership"][0], 1),
         "coins of the canaries": numbered(halves["canaries"][0], 1),
-        "values of the canaries": numbered(seed + seeds.CANARIES, 1),
         "coins of the halves for theft": numbered(halves["theft"][0], 1),
         "coins of the test patients for theft": numbered(seed + seeds.THEFT_TESTS, 1),
         "uniform records for theft": numbered(seed + seeds.THEFT_INPUTS, 1),
