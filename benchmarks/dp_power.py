@@ -22,7 +22,9 @@ from pipeline.config import Config
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
 from pipeline.data.tabular import read_raw
-from pipeline.defenses.privacy import NoisySteps, PrivacyBudget, calibrate, dp_train, fit_private
+from pipeline.defenses import SET_BY_PROGRAM
+from pipeline.defenses.budget import PrivacyBudget, calibrate
+from pipeline.defenses.privacy import NoisySteps, dp_train, fit_private
 from pipeline.defenses.undefended import architecture_for
 from pipeline.files import FailedCheck, read_json, repository_root, write_json
 from pipeline.params import configured
@@ -39,7 +41,10 @@ SAMPLED = {"sample_rate": 0.1, "expected_batch": 60.0}
 
 def mechanism(cfg: Config, **changes: float) -> tuple[NoisySteps, float, float]:
     """How `dp_train` trains as configured, but for `changes`; its epsilon and delta."""
-    options = {**check_options(dp_train, cfg.defenses["dp_train"], "dp_train"), **changes}
+    options = {
+        **check_options(dp_train, cfg.defenses["dp_train"], "dp_train", given=SET_BY_PROGRAM),
+        **changes,
+    }
     budget = PrivacyBudget(
         options["epsilon"], options["delta"], options["sample_rate"], options["steps"]
     )

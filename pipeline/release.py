@@ -27,7 +27,7 @@ from pipeline.validation import check_options
 SECRET = "secret"  # the parameter of a recipe that can draw its noise from the operating system
 
 
-def release(cfg: Config) -> None:
+def hand_out(cfg: Config) -> None:
     """The command."""
     if len(sys.argv) != 3:
         raise BadInput(
@@ -63,8 +63,8 @@ def train_for_release(name: str, dataset: Dataset, plan: Plan, cfg: Config) -> P
     everyone = torch.ones(1, len(dataset.y), dtype=torch.bool)
     own = int(plan.seeds[plan.labels.index(RELEASE)]) if RELEASE in plan.labels else cfg.seed
     alone = Plan(everyone, ~everyone, torch.tensor([-1]), torch.tensor([own]), (RELEASE,))
-    options = check_options(recipe, cfg.defenses[name], name)
-    population = recipe(dataset, alone, cfg, True, **options)
+    options = check_options(recipe, cfg.defenses[name], name, given=[SECRET])
+    population = recipe(dataset, alone, cfg, secret=True, **options)
     guarantee = population.facts["guarantee"]
     recomputed_claim(name, guarantee)
     audit_claim(name, dataset, cfg, guarantee)
@@ -72,4 +72,4 @@ def train_for_release(name: str, dataset: Dataset, plan: Plan, cfg: Config) -> P
 
 
 if __name__ == "__main__":
-    run(release)
+    run(hand_out)

@@ -56,9 +56,10 @@ def streams(cfg) -> dict[str, range | list[int]]:
     seed, theft = cfg.seed, cfg.section(TheftSettings)
     members, frontier = cfg.section(MembershipSettings), cfg.section(FrontierSettings)
     models = cfg.plan.folds * cfg.plan.seeds + 1
+    runs = -(-max(members.canaries, frontier.canaries) // len(cfg.data.features))
     halves = {
         "membership": (seed + seeds.MEMBERSHIP_HALVES, max(members.targets, frontier.targets)),
-        "canaries": (seed + seeds.CANARIES, max(members.canaries, frontier.canaries)),
+        "canaries": (seed + seeds.CANARIES, runs),
         "theft": (seed + seeds.THEFT_HALVES, theft.victims),
     }
     cross = of_models(seeds.of_folds(seed), models, "cross-validation")

@@ -18,6 +18,7 @@ from pipeline.defenses.undefended import baseline
 from pipeline.models.population import Population
 from pipeline.validation import check_options
 
+SET_BY_PROGRAM = ("secret",)  # where noise comes from is no option of a configuration
 DEFENSES: dict[str, Callable[..., Population]] = {
     "baseline": baseline,
     "adv_train": adv_train,
@@ -35,4 +36,5 @@ def train(name: str, dataset: Dataset, plan: Plan, cfg: Config) -> Population:
         BadInput: an option does not fit the recipe.
     """
     recipe = DEFENSES[name]
-    return recipe(dataset, plan, cfg, **check_options(recipe, cfg.defenses[name], name))
+    options = check_options(recipe, cfg.defenses[name], name, given=SET_BY_PROGRAM)
+    return recipe(dataset, plan, cfg, **options)

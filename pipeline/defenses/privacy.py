@@ -1,9 +1,8 @@
 """Differential privacy: DP-SGD for a whole population at once, or through Opacus, one by one."""
 
-import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import astuple, dataclass
-from typing import Annotated, Any, Literal
+from dataclasses import dataclass
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
@@ -13,6 +12,7 @@ from torch.nn.functional import one_hot, softmax
 from pipeline.config import Config, Count, Positive
 from pipeline.data.plan import Plan, rectangle
 from pipeline.data.schema import Dataset
+from pipeline.defenses.budget import PrivacyBudget, composed, guarantee_for
 from pipeline.defenses.noise import SECRET, SEEDED, normals, uniforms
 from pipeline.defenses.self_measurement import Mechanism, SelfMeasurement
 from pipeline.defenses.undefended import architecture_for
@@ -33,25 +33,6 @@ Rate = Annotated[float, Field(gt=0, lt=1)]
 SampleRate = Annotated[float, Field(gt=0, le=1)]  # 1 = every record in every step
 # records, of all members together, whose gradients are computed at once: what fits the cache
 BLOCK = 5000
-# above this epsilon Opacus' PRV accountant takes minutes and overflows (meta-pytorch/opacus#604)
-PRV_LIMIT = 50.0
-
-
-@dataclass(frozen=True)
-class PrivacyBudget:
-    """What may be spent in so many steps.
-
-    Attributes:
-        epsilon: target, met from below.
-        delta: must be below 1 / records.
-        sample_rate: of the Poisson draw.
-        steps: noisy steps.
-    """
-
-    epsilon: float
-    delta: float
-    sample_rate: float
-    steps: int
 
 
 @dataclass(frozen=True)
@@ -85,7 +66,6 @@ def dp_train(
     dataset: Dataset,
     plan: Plan,
     cfg: Config,
-    secret: bool = False,
     *,
     epsilon: Positive,
     delta: Rate,
@@ -95,6 +75,7 @@ def dp_train(
     steps: Count,
     learning_rate: Positive,
     engine: Literal["population", "opacus"] = "population",
+    secret: bool = False,
 ) -> Networks:
     """DP-SGD to a target epsilon, with Adam on the noisy gradients.
 
@@ -110,7 +91,6 @@ def dp_train(
         dataset: the records.
         plan: who trains.
         cfg: the model.
-        secret: noise and draw come from the operating system; no option of a configuration.
         epsilon: target, met from below.
         delta: must be below 1 / records.
         sample_rate: of the Poisson draw.
@@ -120,6 +100,7 @@ def dp_train(
         learning_rate: of Adam.
         engine: `population` trains all members at once; `opacus` trains each through
             `opacus.PrivacyEngine`.
+        secret: noise and draw come from the operating system; no option of a configuration.
 
     Returns:
         the population; `facts["guarantee"]` holds what is claimed and everything needed to
@@ -238,117 +219,6 @@ def noisy_fit(
         watch=watch,
         name=name,
     )
-
-
-def guarantee_for(plan: Plan, budget: PrivacyBudget, name: str) -> dict[str, Any]:
-    """What `calibrate` says, for a plan whose largest training set the delta must suit.
-
-    Raises:
-        BadInput: delta is too large for the cohort, or `calibrate` refuses; the line begins with
-            `name`.
-    """
-    records = int(plan.train.sum(1).max())
-    if budget.delta * records >= 1:
-        raise BadInput(
-            f"{name}.delta: {budget.delta:g} is not below 1 / records = {1 / records:.2g}; such a "
-            "claim allows a leak"
-        )
-    return calibrate(budget, name)
-
-
-def composed(plan: Plan, guarantee: dict[str, Any]) -> dict[str, Any]:
-    """What all models of a plan spend together, those of one patient, and one replaced record."""
-    from pipeline.statistics.accounting import composition
-
-    numbers = (guarantee[key] for key in ("sample_rate", "noise_multiplier", "steps", "delta"))
-    return dict(composition(*numbers, plan.size, int(plan.train.sum(0).max())))
-
-
-def calibrate(budget: PrivacyBudget, name: str = "dp_train") -> dict[str, Any]:
-    """The least noise that spends at most the budget, by Opacus' accountants.
-
-    With `sample_rate` 1 every step is the Gaussian mechanism, and the claim is exact: the closed
-    form of Balle and Wang (2018, arXiv:1805.06530) for all steps together. Otherwise RDP is an
-    upper bound and PRV is tight, so PRV may only be lower. At delta = 1e-4 and a sample rate of
-    0.1, RDP lies 6 to 15 % above PRV for 100 to 2000 steps, more for fewer. The claim is the larger
-    of the two.
-
-    Returns:
-        the claim: epsilon (RDP, or exact), epsilon_prv (None above `PRV_LIMIT` or where epsilon is
-        exact), delta, noise_multiplier, sample_rate, steps, and what it covers.
-
-    Raises:
-        BadInput: PRV exceeds RDP, which means that one of them is wrong; or no noise reaches the
-            target.
-    """
-    epsilon, delta, sample_rate, steps = astuple(budget)
-    covers = {
-        "epsilon_target": epsilon,
-        "delta": delta,
-        "sample_rate": sample_rate,
-        "steps": steps,
-        "neighbouring": "add or remove one record",
-        "preprocessing": "public constants",
-        "not_covered": "choice of hyper-parameters, decision threshold, reported metrics; "
-        "readers who know the noise's seed",
-    }
-    if sample_rate == 1:
-        from pipeline.statistics.accounting import gaussian_epsilon, gaussian_mu
-
-        # from below, whatever the last digit
-        sigma = steps**0.5 / gaussian_mu(epsilon, delta) * (1 + 1e-9)
-        exact = gaussian_epsilon(steps**0.5 / sigma, delta)
-        return {
-            "epsilon": exact,
-            "epsilon_prv": None,
-            "accountant": "gaussian, exact",
-            "noise_multiplier": sigma,
-            **covers,
-        }
-    from opacus.accountants.utils import get_noise_multiplier
-
-    try:
-        with warnings.catch_warnings(
-            action="ignore"
-        ):  # the search tries noises at which no order of RDP is good
-            sigma = get_noise_multiplier(
-                target_epsilon=epsilon,
-                target_delta=delta,
-                sample_rate=sample_rate,
-                steps=steps,
-                accountant="rdp",
-                epsilon_tolerance=0.001,
-            )
-    except ValueError as error:
-        raise BadInput(
-            f"{name}.epsilon: {epsilon:g} cannot be reached ({error}); raise it or lower "
-            f"{name}.steps"
-        ) from error
-    rdp = spent("rdp", sigma, delta, sample_rate, steps)
-    prv = spent("prv", sigma, delta, sample_rate, steps) if rdp <= PRV_LIMIT else None
-    if prv is not None and not prv <= 1.005 * rdp:
-        raise BadInput(
-            f"{name}: the accountants contradict each other: RDP says epsilon {rdp:.3f}, PRV says "
-            f"{prv:.3f}"
-        )
-    return {
-        "epsilon": rdp,
-        "epsilon_prv": prv,
-        "accountant": "rdp",
-        "noise_multiplier": sigma,
-        **covers,
-    }
-
-
-def spent(
-    accountant: str, noise_multiplier: float, delta: float, sample_rate: float, steps: int
-) -> float:
-    """The epsilon that `steps` steps spend, by one of Opacus' accountants."""
-    from opacus.accountants import create_accountant
-
-    account = create_accountant(accountant)
-    account.history = [(noise_multiplier, sample_rate, steps)]
-    return float(account.get_epsilon(delta=delta))
 
 
 def poisson(sample_rate: float, steps: int, secret: bool = False) -> Draw:

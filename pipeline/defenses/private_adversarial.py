@@ -13,15 +13,8 @@ from pipeline.config import Config, Count, Positive
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
 from pipeline.data.threat import Threat
-from pipeline.defenses.privacy import (
-    NoisySteps,
-    PrivacyBudget,
-    Rate,
-    SampleRate,
-    composed,
-    fit_private,
-    guarantee_for,
-)
+from pipeline.defenses.budget import PrivacyBudget, composed, guarantee_for
+from pipeline.defenses.privacy import NoisySteps, Rate, SampleRate, fit_private
 from pipeline.defenses.undefended import architecture_for
 from pipeline.models.networks import Networks
 from pipeline.models.training import Batch
@@ -31,7 +24,6 @@ def dp_adv_train(
     dataset: Dataset,
     plan: Plan,
     cfg: Config,
-    secret: bool = False,
     *,
     epsilon: Positive,
     delta: Rate,
@@ -44,6 +36,7 @@ def dp_adv_train(
     threat: str,
     attack_steps: Count,
     attack_step_size: Positive,
+    secret: bool = False,
 ) -> Networks:
     """DP-SGD on attacked records.
 
@@ -62,7 +55,6 @@ def dp_adv_train(
         dataset: the records.
         plan: who trains.
         cfg: the model and the threat models.
-        secret: noise and draw come from the operating system; no option of a configuration.
         epsilon: target, met from below.
         delta: must be below 1 / records.
         sample_rate: of the Poisson draw.
@@ -74,6 +66,7 @@ def dp_adv_train(
         threat: name of the threat model whose attacker is trained against.
         attack_steps: gradient steps of the attack on each record.
         attack_step_size: length of one, as a fraction of eps.
+        secret: noise and draw come from the operating system; no option of a configuration.
 
     Returns:
         the population; its facts as those of `dp_train`.

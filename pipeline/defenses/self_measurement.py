@@ -14,12 +14,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import one_hot, softmax
 
 from pipeline.data.plan import Plan
+from pipeline.defenses.second_look import clipped_and_cut_off, flat, only
 from pipeline.files import FailedCheck
-from pipeline.models.mlp import Parameters, backward, forward, layers_of
-from pipeline.models.networks import standardise
+from pipeline.models.mlp import Parameters
 from pipeline.models.training import Batch, Preprocessing
 from pipeline.statistics import p_values
 
@@ -28,7 +27,6 @@ FALSE_ALARM = 1e-6  # probability, over all checks of one training, that a true 
 # measured in the first `EVERYBODY` steps.
 WATCHED = 40_000
 EVERYBODY = 2
-AT_ONCE = 5_000  # records, of all models together, whose gradients are computed at once
 FINGERPRINT, FINGERPRINTS = 32, 2_000  # numbers kept of a draw, and of how many draws
 FINGERPRINTED = 16  # models whose draws are kept
 FAR = 2.0  # standard deviations beyond which a number counts as far out
@@ -95,7 +93,7 @@ class Witness:
         panel = self._panel(sum(value[0].numel() for value in parameters.values()))
         watched = torch.arange(len(rows)) if int(self.steps[0]) < EVERYBODY else panel
         self._see_noise(
-            watched, panel, *_only(rows[watched], parameters, preprocessing, batch, grads)
+            watched, panel, *only(rows[watched], parameters, preprocessing, batch, grads)
         )
         self.steps += 1
 
@@ -236,53 +234,6 @@ def repeats(fingerprints: list[Tensor]) -> dict[str, Check]:
     return {"likest draws": Check(largest, 0.0, p_value)}
 
 
-def clipped_and_cut_off(
-    parameters: Parameters, preprocessing: Preprocessing, batch: Batch, max_grad_norm: float
-) -> tuple[Tensor, Tensor]:
-    """Each model's sum of clipped gradients of its records, and of what clipping cuts off.
-
-    Computed apart from the code that trains.
-
-    Returns:
-        both (M, P), in the order of `parameters`.
-    """
-    models = batch.y.shape[0]
-    at_once = max(1, AT_ONCE // max(1, batch.y.shape[1]))
-    if models > at_once:
-        parts = [
-            clipped_and_cut_off(
-                *_only(rows, parameters, preprocessing, batch, {})[:3], max_grad_norm
-            )
-            for rows in torch.arange(models).split(at_once)
-        ]
-        clipped, cut = zip(*parts, strict=True)
-        return torch.cat(clipped), torch.cat(cut)
-    layers = layers_of({name: value.detach() for name, value in parameters.items()})
-    signals = forward(standardise(batch.x, preprocessing), layers)
-    wrong = softmax(signals[-1], -1) - one_hot(batch.y, signals[-1].shape[-1])
-    grads = backward(signals, layers, wrong)
-    squares = torch.stack(
-        [
-            (signal.square().sum(-1) + 1) * grad.square().sum(-1)
-            for signal, grad in zip(signals, grads, strict=False)
-        ]
-    )
-    kept = (max_grad_norm / squares.sum(0).sqrt().clamp(min=1e-12)).clamp(max=1)
-    both = torch.stack([batch.weight * kept, batch.weight * (1 - kept)], 1)  # (M, 2, B)
-    result: list[Tensor] = []
-    for signal, grad in zip(signals, grads, strict=False):
-        weighted = both[..., None] * grad[:, None]
-        result.append((signal.transpose(1, 2)[:, None] @ weighted).flatten(2))
-        result.append(weighted.sum(2))
-    clipped, cut = torch.cat(result, -1).unbind(1)
-    return clipped, cut
-
-
-def flat(values: Parameters) -> Tensor:
-    """(M, P): all weights of each model in a row."""
-    return torch.cat([value.detach().flatten(1) for value in values.values()], 1)
-
-
 class SelfMeasurement:
     """Witnesses of all models of a population, one for each noise; without noise there is none."""
 
@@ -373,22 +324,6 @@ def held_against_claim(
             for claim, checks in found
         ],
     }
-
-
-def _only(
-    rows: Tensor,
-    parameters: Parameters,
-    preprocessing: Preprocessing,
-    batch: Batch,
-    grads: Parameters,
-) -> tuple[Parameters, Preprocessing, Batch, Parameters]:
-    """The step of some of the models."""
-    return (
-        {name: value.detach()[rows] for name, value in parameters.items()},
-        {name: value[rows] for name, value in preprocessing.items()},
-        Batch(batch.x[rows], batch.y[rows], batch.index[rows], batch.weight[rows]),
-        {name: value[rows] for name, value in grads.items()},
-    )
 
 
 def _of_distinct_seeds(seeds: Tensor, wanted: Tensor) -> Tensor:

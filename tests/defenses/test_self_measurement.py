@@ -11,18 +11,10 @@ from benchmarks.faults import FAULTS, SAMPLING, planted
 from pipeline.data.plan import Plan
 from pipeline.defenses import self_measurement
 from pipeline.defenses.opacus_engine import fit_through_opacus
-from pipeline.defenses.privacy import NoisySteps, clipped_sum, fit_private
-from pipeline.defenses.self_measurement import (
-    Check,
-    Mechanism,
-    clipped_and_cut_off,
-    flat,
-    held_against_claim,
-    worst_of,
-)
+from pipeline.defenses.privacy import NoisySteps, fit_private
+from pipeline.defenses.self_measurement import Check, Mechanism, held_against_claim, worst_of
 from pipeline.files import FailedCheck
 from pipeline.models.mlp import Architecture
-from pipeline.models.training import Batch
 
 pytestmark = pytest.mark.heavy
 
@@ -143,21 +135,6 @@ def test_where_models_are_large_some_are_watched_throughout(data, monkeypatch):
     fit_private(data, tiny.plan(data), MLP, steps())
     with planted(FAULTS["noise 10 % too small"]), pytest.raises(FailedCheck):
         fit_private(data, tiny.plan(data), MLP, steps())
-
-
-@pytest.mark.parametrize("shape", [(), (8, 6)])
-def test_the_second_computation_of_clipped_sums_agrees_with_the_first(data, shape, monkeypatch):
-    models = tiny.population(3, hidden=shape)
-    index = torch.arange(40).expand(3, -1)
-    weight = (torch.rand(3, 40, generator=torch.Generator().manual_seed(1)) < 0.8).float()
-    batch = Batch(data.x[index], data.y[index], index, weight)
-    numbers = (models.parameters, models.preprocessing, batch)
-    everything = flat(clipped_sum(*numbers, 1e9))
-    for at_once in (5000, 40):
-        monkeypatch.setattr(self_measurement, "AT_ONCE", at_once)
-        clipped, cut = clipped_and_cut_off(*numbers, 0.5)
-        torch.testing.assert_close(clipped, flat(clipped_sum(*numbers, 0.5)), rtol=1e-4, atol=1e-4)
-        torch.testing.assert_close(clipped + cut, everything, rtol=1e-4, atol=1e-4)
 
 
 def test_opacus_is_watched_too(data):

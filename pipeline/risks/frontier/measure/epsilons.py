@@ -22,13 +22,9 @@ from pipeline.config import Config
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
 from pipeline.data.threat import Threat
-from pipeline.defenses.privacy import (
-    NoisySteps,
-    PrivacyBudget,
-    dp_train,
-    fit_private,
-    guarantee_for,
-)
+from pipeline.defenses import SET_BY_PROGRAM
+from pipeline.defenses.budget import PrivacyBudget, guarantee_for
+from pipeline.defenses.privacy import NoisySteps, dp_train, fit_private
 from pipeline.files import BadInput
 from pipeline.models.mlp import MODELS, Architecture
 from pipeline.models.networks import Networks
@@ -192,7 +188,7 @@ def training_numbers(cfg: Config) -> tuple[float, NoisySteps]:
             f"params.yaml: {RECIPE}: missing; the frontier trains with its numbers, so add {RECIPE}"
             " to the defenses"
         )
-    options = check_options(dp_train, cfg.defenses[RECIPE], RECIPE)
+    options = check_options(dp_train, cfg.defenses[RECIPE], RECIPE, given=SET_BY_PROGRAM)
     delta = options.pop("delta")
     for name in ("epsilon", "engine"):
         del options[name]

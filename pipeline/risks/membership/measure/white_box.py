@@ -15,14 +15,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import one_hot, softmax
 
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset, Schema
 from pipeline.defenses.privacy import NoisySteps, noisy_fit
-from pipeline.defenses.self_measurement import FALSE_ALARM, flat
-from pipeline.models.mlp import Architecture, Parameters, backward, forward, layers_of
-from pipeline.models.networks import standardise
+from pipeline.defenses.second_look import clipped_each, flat
+from pipeline.defenses.self_measurement import FALSE_ALARM
+from pipeline.models.mlp import Architecture, Parameters
 from pipeline.models.training import Batch, Preprocessing
 from pipeline.seeds import CANARIES
 from pipeline.statistics.epsilon_bounds import Slots, bounds
@@ -168,20 +167,3 @@ def canaries(schema: Schema) -> Dataset:
     offsets = torch.diag(FAR * scale)
     x = center + torch.cat([offsets, -offsets])
     return Dataset(x.repeat(2, 1), torch.arange(2).repeat_interleave(len(x)), schema)
-
-
-@torch.no_grad()
-def clipped_each(
-    parameters: Parameters, preprocessing: Preprocessing, records: Dataset, max_grad_norm: float
-) -> Tensor:
-    """(M, K, P): the clipped gradient of each record at each model's weights, one by one."""
-    models, layers = next(iter(parameters.values())).shape[0], layers_of(parameters)
-    x = records.x.expand(models, -1, -1)
-    signals = forward(standardise(x, preprocessing), layers)
-    wrong = softmax(signals[-1], -1) - one_hot(records.y, signals[-1].shape[-1])
-    grads = backward(signals, layers, wrong)
-    parts = []
-    for signal, grad in zip(signals, grads, strict=False):
-        parts += [(signal[..., None] * grad[:, :, None]).flatten(2), grad]
-    each = torch.cat(parts, 2)
-    return each * (max_grad_norm / each.norm(dim=2, keepdim=True).clamp(min=1e-12)).clamp(max=1)

@@ -6,7 +6,7 @@ import tiny
 from benchmarks.faults import FAULTS, planted
 from pipeline.config import ModelConfig
 from pipeline.defenses import train
-from pipeline.defenses.privacy import PrivacyBudget, calibrate
+from pipeline.defenses.budget import PrivacyBudget, calibrate
 from pipeline.files import FailedCheck
 from pipeline.risks.membership.measure import claims
 from pipeline.risks.membership.measure.claims import audit_claim, audited_claim, refute
