@@ -6,6 +6,7 @@ secret draw asks the operating system for every single number, and nothing of it
 
 import os
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
@@ -36,7 +37,7 @@ def uniforms(seeds: Tensor, offset: int, secret: bool) -> list[Draws]:
 
 def _seeded(seeds: Tensor, offset: int, draw: Callable[..., Tensor]) -> list[Draws]:
     generators = [torch.Generator().manual_seed(int(seed) + offset) for seed in seeds]
-    return [lambda count, own=own: draw(count, generator=own) for own in generators]
+    return [partial(draw, generator=own) for own in generators]
 
 
 def secret_uniforms(count: int) -> Tensor:

@@ -31,8 +31,7 @@ def clipped_and_cut_off(
             )
             for rows in torch.arange(models).split(at_once)
         ]
-        clipped, cut = zip(*parts, strict=True)
-        return torch.cat(clipped), torch.cat(cut)
+        return torch.cat([one for one, _ in parts]), torch.cat([one for _, one in parts])
     layers = layers_of({name: value.detach() for name, value in parameters.items()})
     signals = forward(standardise(batch.x, preprocessing), layers)
     wrong = softmax(signals[-1], -1) - one_hot(batch.y, signals[-1].shape[-1])
@@ -73,7 +72,10 @@ def clipped_each(
     for signal, grad in zip(signals, grads, strict=False):
         parts += [(signal[..., None] * grad[:, :, None]).flatten(2), grad]
     each = torch.cat(parts, 2)
-    return each * (max_grad_norm / each.norm(dim=2, keepdim=True).clamp(min=1e-12)).clamp(max=1)
+    clipped: Tensor = each * (
+        max_grad_norm / each.norm(dim=2, keepdim=True).clamp(min=1e-12)
+    ).clamp(max=1)
+    return clipped
 
 
 def only(
