@@ -16,8 +16,9 @@ from pipeline.attacks.evasion.gradient import pgd
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
 from pipeline.defenses.adversarial import attack_part_of_batch
+from pipeline.defenses.budget import PrivacyBudget, calibrate
 from pipeline.defenses.opacus_engine import fit_through_opacus
-from pipeline.defenses.privacy import NoisySteps, PrivacyBudget, calibrate, fit_private
+from pipeline.defenses.privacy import NoisySteps, fit_private
 from pipeline.defenses.trained import train
 from pipeline.defenses.undefended import architecture_for, fit_as_configured
 from pipeline.models.answers import margin

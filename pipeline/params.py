@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from pipeline.config import BASELINE, Config, check
-from pipeline.defenses import DEFENSES
+from pipeline.defenses import DEFENSES, SET_BY_PROGRAM
 from pipeline.files import BadInput, repository_root, write_text
 from pipeline.models.mlp import MODELS
 from pipeline.risks import RISKS
@@ -58,7 +58,7 @@ def parse(values: Any, origin: str) -> Config:
     for risk in RISKS:
         risk.check(cfg, origin)
     for name, options in cfg.defenses.items():
-        checked = check_options(DEFENSES[name], options, f"{origin}: {name}")
+        checked = check_options(DEFENSES[name], options, f"{origin}: {name}", given=SET_BY_PROGRAM)
         threat = checked.get("threat", cfg.audit.headline)
         check_names([threat], cfg.threat, f"{origin}: {name}.threat", "threat model")
     return cfg

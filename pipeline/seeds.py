@@ -26,8 +26,7 @@ class Stream(StrEnum):
     PARTITION = "partition"  # the cut into folds of each repetition
     CROSS_VALIDATION = "cross-validation"  # the seed of each of its models
     MEMBERSHIP_HALVES = "halves for membership"  # also of inversion and frontier
-    CANARY_RUNS = "runs with canaries"  # which run each canary joins
-    CANARIES = "canaries"  # their values
+    CANARY_RUNS = "runs with canaries"  # which audited run each canary joins
     THEFT_HALVES = "halves for theft"  # whom each victim trains on
     THEFT_TESTS = "tests of theft"  # who of the others is tested, and who is the attacker's own
     THEFT_INPUTS = "inputs of theft"  # the uniform records on which copies and victims are compared

@@ -48,7 +48,7 @@ def drawn(cfg) -> dict[tuple[str, ...], list[int]]:
     cross = Plan.cross_validation(y, folds=cfg.plan.folds, seeds=cfg.plan.seeds, seed=seed)
     counts = {
         Stream.MEMBERSHIP_HALVES: max(members.targets, frontier.targets),
-        Stream.CANARY_RUNS: max(members.runs, frontier.runs),
+        Stream.CANARY_RUNS: -(-max(members.canaries, frontier.canaries) // len(cfg.data.features)),
         Stream.THEFT_HALVES: theft.victims,
     }
     models = {what: halves(what, seed, count).seeds for what, count in counts.items()}
@@ -61,7 +61,7 @@ def drawn(cfg) -> dict[tuple[str, ...], list[int]]:
         Stream.PROPOSALS: len(theft.budgets),
     }
     once = (
-        *(Stream.CANARIES, Stream.THEFT_TESTS, Stream.THEFT_INPUTS, Stream.THEFT_NOISE),
+        *(Stream.THEFT_TESTS, Stream.THEFT_INPUTS, Stream.THEFT_NOISE),
         *(Stream.EVASION_BY_COPIES, Stream.DIAGNOSTICS, Stream.MEMBERSHIP_NOISE),
         *(Stream.INVERSION_HALVES, Stream.POISONERS, Stream.FILTER_TIES, Stream.BOOTSTRAP),
     )
@@ -177,14 +177,14 @@ def test_neighbouring_seeds_start_far_apart():
 
 
 def test_generators_start_where_they_should():
-    start = seeds.of(Stream.CANARIES, 3, 4)
+    start = seeds.of(Stream.PROPOSALS, 3, 4)
     assert torch.equal(
-        torch.rand(5, generator=seeds.generator(Stream.CANARIES, 3, 4)),
+        torch.rand(5, generator=seeds.generator(Stream.PROPOSALS, 3, 4)),
         torch.rand(5, generator=torch.Generator().manual_seed(start)),
     )
-    ours, theirs = seeds.numpy_generator(Stream.CANARIES, 3, 4), np.random.default_rng(start)
+    ours, theirs = seeds.numpy_generator(Stream.PROPOSALS, 3, 4), np.random.default_rng(start)
     assert (ours.random(5) == theirs.random(5)).all()
-    assert seeds.random_state(Stream.CANARIES, 3, 4) == start % LOW
+    assert seeds.random_state(Stream.PROPOSALS, 3, 4) == start % LOW
     assert seeds.of_each(Stream.HALF, 3, 5)[4] == seeds.of(Stream.HALF, 3, 4)
 
 

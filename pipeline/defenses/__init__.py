@@ -1,8 +1,8 @@
 """Recipes: `recipe(dataset, plan, cfg, **options) -> Population`.
 
 `DEFENSES` lists them in the order people read them. A recipe's keyword-only parameters are its
-options; `conf/defense/<name>.yaml` gives their values. What a recipe
-trains decides nothing yet, unless it claims a guarantee, of which the decision is a part.
+options; `conf/defense/<name>.yaml` gives their values. What a recipe trains decides nothing yet,
+unless it claims a guarantee, of which the decision is a part.
 """
 
 from collections.abc import Callable
@@ -16,6 +16,7 @@ from pipeline.defenses.regression import logistic
 from pipeline.defenses.undefended import baseline
 from pipeline.models.population import Population
 
+SET_BY_PROGRAM = ("secret",)  # where noise comes from is no option of a configuration
 DEFENSES: dict[str, Callable[..., Population]] = {
     "baseline": baseline,
     "logistic": logistic,

@@ -4,8 +4,8 @@ The two are tested against each other.
 """
 
 import math
-from collections.abc import Callable
-from typing import Any, Literal
+from collections.abc import Iterator
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -13,10 +13,13 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
+from pipeline.defenses.noise import SEEDED
 from pipeline.defenses.privacy import NoisySteps
+from pipeline.defenses.self_measurement import FALSE_ALARM, Witness, held_against_claim, worst_of
 from pipeline.files import BadInput
-from pipeline.models.mlp import Architecture, as_module, initialise, parameters_of
+from pipeline.models.mlp import Architecture, Parameters, as_module, initialise, parameters_of
 from pipeline.models.networks import Networks, public_preprocessing
+from pipeline.models.training import Batch
 from pipeline.seeds import Stream, generator
 
 
@@ -34,8 +37,16 @@ def fit_through_opacus(
     be whole. Its expected batch size comes from the size of the cohort, which leaks
     (meta-pytorch/opacus#571, #819): the public one takes its place.
 
+    Each model measures itself as our engine does, one after another: what Opacus hands to Adam less
+    the clipped sum that is computed here.
+
+    Returns:
+        the population; `facts["measured"]`: of each check the model that is furthest from the
+        claim, its p-value for the number of models (Bonferroni).
+
     Raises:
         BadInput: 1 / sample_rate is not a whole number.
+        FailedCheck: a mechanism is not what `how` says.
     """
     from opacus import PrivacyEngine
     from tqdm import tqdm
@@ -49,11 +60,13 @@ def fit_through_opacus(
     center, scale = dataset.schema.column("center"), dataset.schema.column("scale")
     preprocessing = public_preprocessing(center, scale, plan.size)
     initial = initialise(architecture, plan.seeds)
+    claim = how.claimed(float(how.noise))
     trained: list[Networks] = []
+    witnesses: list[Witness] = []
     for member in tqdm(range(plan.size), desc="dp_train (opacus)", disable=None, leave=False):
         module = as_module(initial, preprocessing, member)
         rows = plan.train[member]
-        records = TensorDataset(dataset.x[rows], dataset.y[rows])
+        records = TensorDataset(dataset.x[rows], dataset.y[rows], rows.nonzero()[:, 0])
         seed = int(plan.seeds[member])
         loader = DataLoader(
             records,
@@ -77,26 +90,37 @@ def fit_through_opacus(
         optimiser.expected_batch_size = how.expected_batch
         # ghost clipping brings a loss of its own
         loss = criterion[0] if criterion else nn.functional.cross_entropy
-        _steps(private, loss, optimiser, private_loader, how.steps)
         constants = {name: value[member : member + 1] for name, value in preprocessing.items()}
+        witness = Witness(claim, torch.tensor([0]), plan.train[member : member + 1])
+        for _, batch in zip(range(how.steps), _batches(private_loader), strict=False):
+            before = parameters_of(module)
+            optimiser.zero_grad()
+            loss(private(batch.x[0]), batch.y[0]).backward()
+            optimiser.step()
+            witness.see(before, constants, batch, _gradients(module))
+        witnesses.append(witness)
         weights, label = parameters_of(module), plan.labels[member]
         trained.append(Networks(architecture, constants, weights, (label,)))
-    return Networks.join(trained)
+    population = Networks.join(trained)
+    checks = worst_of([witness.checks() for witness in witnesses])
+    measured = held_against_claim("dp_train", [(claim, checks)], FALSE_ALARM)
+    population.facts.update(measured=measured, noise=SEEDED)
+    return population
 
 
-def _steps(
-    module: nn.Module,
-    loss: Callable[[Tensor, Tensor], Any],
-    optimiser: torch.optim.Optimizer,
-    loader: DataLoader[tuple[Tensor, ...]],
-    steps: int,
-) -> None:
-    done = 0
-    while done < steps:
-        for x, y in loader:
-            optimiser.zero_grad()
-            loss(module(x), y).backward()
-            optimiser.step()
-            done += 1
-            if done == steps:
-                break
+def _batches(loader: DataLoader[tuple[Tensor, ...]]) -> Iterator[Batch]:
+    """Batches of a population of one, without end."""
+    while True:
+        for x, y, index in loader:
+            yield Batch(x[None], y[None], index[None], torch.ones(1, len(y)))
+
+
+def _gradients(module: nn.Sequential) -> Parameters:
+    """What the optimiser was handed, as gradients of a population of one."""
+    found: Parameters = {}
+    for layer, linear in enumerate(part for part in module if isinstance(part, nn.Linear)):
+        assert linear.weight.grad is not None
+        assert linear.bias.grad is not None
+        found[f"weight{layer}"] = linear.weight.grad.T[None]
+        found[f"bias{layer}"] = linear.bias.grad[None, None]
+    return found

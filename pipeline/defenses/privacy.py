@@ -1,9 +1,8 @@
 """Differential privacy: DP-SGD for a whole population at once, or through Opacus, one by one."""
 
-import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import astuple, dataclass
-from typing import Annotated, Any, Literal
+from dataclasses import dataclass
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
@@ -13,7 +12,10 @@ from torch.nn.functional import one_hot, softmax
 from pipeline.config import Config, Count, Positive
 from pipeline.data.plan import Plan, rectangle
 from pipeline.data.schema import Dataset
+from pipeline.defenses.budget import PrivacyBudget, composed, guarantee_for
 from pipeline.defenses.decision import at_public_cut
+from pipeline.defenses.noise import SECRET, SEEDED, normals, uniforms
+from pipeline.defenses.self_measurement import Mechanism, SelfMeasurement
 from pipeline.defenses.undefended import architecture_for
 from pipeline.files import BadInput
 from pipeline.models.mlp import (
@@ -25,32 +27,13 @@ from pipeline.models.mlp import (
     weight_gradient,
 )
 from pipeline.models.networks import Networks, public_preprocessing, standardise
-from pipeline.models.training import Batch, Draw, Gradient, Perturb, Preprocessing, fit
-from pipeline.seeds import Stream, generator
+from pipeline.models.training import Batch, Draw, Gradient, Perturb, Preprocessing, Watch, fit
+from pipeline.seeds import Stream
 
 Rate = Annotated[float, Field(gt=0, lt=1)]
 SampleRate = Annotated[float, Field(gt=0, le=1)]  # 1 = every record in every step
 # records, of all members together, whose gradients are computed at once: what fits the cache
 BLOCK = 5000
-# above this epsilon Opacus' PRV accountant takes minutes and overflows (meta-pytorch/opacus#604)
-PRV_LIMIT = 50.0
-
-
-@dataclass(frozen=True)
-class PrivacyBudget:
-    """What may be spent in so many steps.
-
-    Attributes:
-        epsilon: target, met from below.
-        delta: must be below 1 / records.
-        sample_rate: of the Poisson draw.
-        steps: noisy steps.
-    """
-
-    epsilon: float
-    delta: float
-    sample_rate: float
-    steps: int
 
 
 @dataclass(frozen=True)
@@ -64,6 +47,7 @@ class NoisySteps:
         expected_batch: the public denominator.
         max_grad_norm: clipping bound, L2, over all weights of a model.
         learning_rate: of Adam.
+        secret: noise and draw come from the operating system instead of the plan's seeds.
     """
 
     noise: float | Tensor
@@ -72,6 +56,11 @@ class NoisySteps:
     expected_batch: float
     max_grad_norm: float
     learning_rate: float
+    secret: bool = False
+
+    def claimed(self, noise: float) -> Mechanism:
+        """What is claimed of a step of the models with this noise multiplier."""
+        return Mechanism(noise, self.max_grad_norm, self.expected_batch, self.sample_rate)
 
 
 def dp_train(
@@ -86,7 +75,9 @@ def dp_train(
     max_grad_norm: Positive,
     steps: Count,
     learning_rate: Positive,
+    cut: float,
     engine: Literal["population", "opacus"] = "population",
+    secret: bool = False,
 ) -> Networks:
     """DP-SGD to a target epsilon, with Adam on the noisy gradients.
 
@@ -109,23 +100,39 @@ def dp_train(
         max_grad_norm: clipping bound, L2, over all weights of a model.
         steps: noisy steps.
         learning_rate: of Adam.
+        cut: log-odds from which on a patient is called ill: a public constant, which costs
+            nothing; read unless the configured decision is a constant itself.
         engine: `population` trains all members at once; `opacus` trains each through
             `opacus.PrivacyEngine`.
+        secret: noise and draw come from the operating system; no option of a configuration.
 
     Returns:
         the population; `facts["guarantee"]` holds what is claimed and everything needed to
-        recompute it.
+        recompute it, `facts["measured"]` what the training measured of itself, `facts["noise"]`
+        where it came from.
 
     Raises:
-        BadInput: delta is too large for the cohort, or the two accountants contradict each other.
+        BadInput: delta is too large for the cohort, the two accountants contradict each other, or
+            the engine has no secret noise.
+        FailedCheck: the training measured that its mechanism is not what is claimed.
     """
     budget = PrivacyBudget(epsilon, delta, sample_rate, steps)
     guarantee = guarantee_for(plan, budget, "dp_train")
-    guarantee |= {"max_grad_norm": max_grad_norm, "denominator": expected_batch, "engine": engine}
+    guarantee |= {
+        "max_grad_norm": max_grad_norm,
+        "denominator": expected_batch,
+        "engine": engine,
+        "composition": composed(plan, guarantee),
+    }
     trainer: Callable[..., Networks] = fit_private
     if engine == "opacus":
         from pipeline.defenses.opacus_engine import fit_through_opacus
 
+        if secret:
+            raise BadInput(
+                "dp_train.engine: opacus draws from a seeded generator, so it makes no model for "
+                "release; take population"
+            )
         trainer = fit_through_opacus
     how = NoisySteps(
         guarantee["noise_multiplier"],
@@ -134,10 +141,11 @@ def dp_train(
         expected_batch,
         max_grad_norm,
         learning_rate,
+        secret,
     )
     population = trainer(dataset, plan, architecture_for(dataset, cfg), how)
     population.facts["guarantee"] = guarantee
-    return at_public_cut(population, cfg.decision, otherwise=0.0)
+    return at_public_cut(population, cfg.decision, otherwise=cut)
 
 
 def fit_private(
@@ -149,7 +157,7 @@ def fit_private(
     perturb: Perturb | None = None,
     name: str = "dp_train",
 ) -> Networks:
-    """DP-SGD with a given noise, on public preprocessing.
+    """DP-SGD with a given noise, on public preprocessing, that measures its own mechanism.
 
     What `dp_train` does once its noise is known.
 
@@ -158,6 +166,42 @@ def fit_private(
         plan: who trains, M members.
         architecture: of every member.
         how: noise, draw, clipping and steps.
+        perturb: as in `noisy_fit`.
+        name: shown beside the progress bar, and the beginning of an error.
+
+    Returns:
+        the population; `facts["measured"]` as `SelfMeasurement.measured`, `facts["noise"]`.
+
+    Raises:
+        FailedCheck: the mechanism is not what `how` says.
+    """
+    own = SelfMeasurement(plan, how.noise, how.claimed)
+    population = noisy_fit(
+        dataset, plan, architecture, how, perturb=perturb, watch=own.see, name=name
+    )
+    population.facts["measured"] = own.measured(name)
+    population.facts["noise"] = SECRET if how.secret else SEEDED
+    return population
+
+
+def noisy_fit(
+    dataset: Dataset,
+    plan: Plan,
+    architecture: Architecture,
+    how: NoisySteps,
+    *,
+    watch: Watch,
+    perturb: Perturb | None = None,
+    name: str = "dp_train",
+) -> Networks:
+    """DP-SGD under the eyes of `watch`.
+
+    Args:
+        dataset: the records.
+        plan: who trains, M members.
+        architecture: of every member.
+        how: noise, draw, clipping and steps.
+        watch: sees each step before it is taken: weights, constants, batch and noisy gradient.
         perturb: replaces the records of a batch before the gradient. What it makes of a record may
             depend on that record and on the weights as they stand, and on nothing else, or one
             record would move more than one clipped gradient.
@@ -167,132 +211,34 @@ def fit_private(
         dataset,
         plan,
         architecture,
-        draw=poisson(how.sample_rate, how.steps),
-        gradient=private_gradient(how.max_grad_norm, how.noise, how.expected_batch, plan.seeds),
+        draw=poisson(how.sample_rate, how.steps, how.secret),
+        gradient=private_gradient(
+            how.max_grad_norm, how.noise, how.expected_batch, plan.seeds, how.secret
+        ),
         learning_rate=how.learning_rate,
         preprocessing=public_preprocessing(
             dataset.schema.column("center"), dataset.schema.column("scale"), plan.size
         ),
         perturb=perturb,
+        watch=watch,
         name=name,
     )
 
 
-def guarantee_for(plan: Plan, budget: PrivacyBudget, name: str) -> dict[str, Any]:
-    """What `calibrate` says, for a plan whose largest training set the delta must suit.
-
-    Raises:
-        BadInput: delta is too large for the cohort, or `calibrate` refuses; the line begins with
-            `name`.
-    """
-    records = int(plan.train.sum(1).max())
-    if budget.delta * records >= 1:
-        raise BadInput(
-            f"{name}.delta: {budget.delta:g} is not below 1 / records = {1 / records:.2g}; such a "
-            "claim allows a leak"
-        )
-    return calibrate(budget, name)
-
-
-def calibrate(budget: PrivacyBudget, name: str = "dp_train") -> dict[str, Any]:
-    """The least noise that spends at most the budget, by Opacus' accountants.
-
-    With `sample_rate` 1 every step is the Gaussian mechanism, and the claim is exact: the closed
-    form of Balle and Wang (2018, arXiv:1805.06530) for all steps together. Otherwise RDP is an
-    upper bound and PRV is tight, so PRV may only be lower. At delta = 1e-4 and a sample rate of
-    0.1, RDP lies 6 to 15 % above PRV for 100 to 2000 steps, more for fewer. The claim is the larger
-    of the two.
-
-    Returns:
-        the claim: epsilon (RDP, or exact), epsilon_prv (None above `PRV_LIMIT` or where epsilon is
-        exact), delta, noise_multiplier, sample_rate, steps, and what it covers.
-
-    Raises:
-        BadInput: PRV exceeds RDP, which means that one of them is wrong; or no noise reaches the
-            target.
-    """
-    epsilon, delta, sample_rate, steps = astuple(budget)
-    covers = {
-        "epsilon_target": epsilon,
-        "delta": delta,
-        "sample_rate": sample_rate,
-        "steps": steps,
-        "neighbouring": "add or remove one record",
-        "preprocessing": "public constants",
-        "not_covered": "choice of hyper-parameters, decision threshold, reported metrics; "
-        "readers who know the noise's seed",
-    }
-    if sample_rate == 1:
-        from pipeline.statistics.accounting import gaussian_epsilon, gaussian_mu
-
-        # from below, whatever the last digit
-        sigma = steps**0.5 / gaussian_mu(epsilon, delta) * (1 + 1e-9)
-        exact = gaussian_epsilon(steps**0.5 / sigma, delta)
-        return {
-            "epsilon": exact,
-            "epsilon_prv": None,
-            "accountant": "gaussian, exact",
-            "noise_multiplier": sigma,
-            **covers,
-        }
-    from opacus.accountants.utils import get_noise_multiplier
-
-    try:
-        with warnings.catch_warnings(
-            action="ignore"
-        ):  # the search tries noises at which no order of RDP is good
-            sigma = get_noise_multiplier(
-                target_epsilon=epsilon,
-                target_delta=delta,
-                sample_rate=sample_rate,
-                steps=steps,
-                accountant="rdp",
-                epsilon_tolerance=0.001,
-            )
-    except ValueError as error:
-        raise BadInput(
-            f"{name}.epsilon: {epsilon:g} cannot be reached ({error}); raise it or lower "
-            f"{name}.steps"
-        ) from error
-    rdp = spent("rdp", sigma, delta, sample_rate, steps)
-    prv = spent("prv", sigma, delta, sample_rate, steps) if rdp <= PRV_LIMIT else None
-    if prv is not None and not prv <= 1.005 * rdp:
-        raise BadInput(
-            f"{name}: the accountants contradict each other: RDP says epsilon {rdp:.3f}, PRV says "
-            f"{prv:.3f}"
-        )
-    return {
-        "epsilon": rdp,
-        "epsilon_prv": prv,
-        "accountant": "rdp",
-        "noise_multiplier": sigma,
-        **covers,
-    }
-
-
-def spent(
-    accountant: str, noise_multiplier: float, delta: float, sample_rate: float, steps: int
-) -> float:
-    """The epsilon that `steps` steps spend, by one of Opacus' accountants."""
-    from opacus.accountants import create_accountant
-
-    account = create_accountant(accountant)
-    account.history = [(noise_multiplier, sample_rate, steps)]
-    return float(account.get_epsilon(delta=delta))
-
-
-def poisson(sample_rate: float, steps: int) -> Draw:
+def poisson(sample_rate: float, steps: int, secret: bool = False) -> Draw:
     """Each record joins each step's batch independently, with probability `sample_rate`.
 
-    A batch may be empty.
+    A batch may be empty. Where it is `secret`, chance comes from the operating system.
     """
 
     def draw(train: Tensor, seeds: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        generators = [generator(Stream.POISSON_DRAW, seed) for seed in seeds.tolist()]
+        if sample_rate == 1:
+            index, weight = rectangle(train)
+            yield from [(index, weight.float())] * steps
+            return
+        sources = uniforms(seeds, Stream.POISSON_DRAW, secret)
         for _ in range(steps):
-            chance = torch.stack(
-                [torch.rand(train.shape[1], generator=drawn) for drawn in generators]
-            )
+            chance = torch.stack([source(train.shape[1]) for source in sources])
             index, weight = rectangle(train & (chance < sample_rate))
             yield index, weight.float()
 
@@ -342,7 +288,11 @@ def clipped_sum(
 
 
 def private_gradient(
-    max_grad_norm: float, noise_multiplier: float | Tensor, denominator: float, seeds: Tensor
+    max_grad_norm: float,
+    noise_multiplier: float | Tensor,
+    denominator: float,
+    seeds: Tensor,
+    secret: bool = False,
 ) -> Gradient:
     """The Gaussian mechanism on `clipped_sum`; each member draws its own noise from its own seed.
 
@@ -351,13 +301,14 @@ def private_gradient(
         noise_multiplier: one for all members, or (M,) one for each.
         denominator: public constant.
         seeds: (M,) of the noise. Members of one seed draw the same noise, each in its own size.
+        secret: the noise comes from the operating system instead.
     """
     deviation = (
         (torch.as_tensor(noise_multiplier, dtype=torch.float64) * max_grad_norm)
         .float()
         .reshape(-1, 1)
     )
-    generators = [generator(Stream.DP_NOISE, seed) for seed in seeds.tolist()]
+    sources = normals(seeds, Stream.DP_NOISE, secret)
 
     @torch.no_grad()
     def gradient(
@@ -365,7 +316,7 @@ def private_gradient(
     ) -> dict[str, Tensor]:
         sums = clipped_sum(parameters, preprocessing, batch, max_grad_norm)
         sizes = [tensor[0].numel() for tensor in sums.values()]
-        drawn = torch.stack([torch.randn(sum(sizes), generator=own) for own in generators])
+        drawn = torch.stack([source(sum(sizes)) for source in sources])
         noise = (drawn * deviation).split(sizes, 1)
         return {
             name: (tensor + part.view_as(tensor)) / denominator

@@ -13,15 +13,9 @@ from pipeline.config import Config, Count, Positive
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
 from pipeline.data.threat import Threat
+from pipeline.defenses.budget import PrivacyBudget, composed, guarantee_for
 from pipeline.defenses.decision import at_public_cut
-from pipeline.defenses.privacy import (
-    NoisySteps,
-    PrivacyBudget,
-    Rate,
-    SampleRate,
-    fit_private,
-    guarantee_for,
-)
+from pipeline.defenses.privacy import NoisySteps, Rate, SampleRate, fit_private
 from pipeline.defenses.undefended import architecture_for
 from pipeline.models.networks import Networks
 from pipeline.models.training import Batch
@@ -39,10 +33,12 @@ def dp_adv_train(
     max_grad_norm: Positive,
     steps: Count,
     learning_rate: Positive,
+    cut: float,
     eps: Positive,
     threat: str,
     attack_steps: Count,
     attack_step_size: Positive,
+    secret: bool = False,
 ) -> Networks:
     """DP-SGD on attacked records.
 
@@ -68,16 +64,20 @@ def dp_adv_train(
         max_grad_norm: clipping bound, L2, over all weights of a model.
         steps: noisy steps.
         learning_rate: of Adam.
+        cut: log-odds from which on a patient is called ill: a public constant, which costs
+            nothing; read unless the configured decision is a constant itself.
         eps: radius of the attack, in units of the features' scale.
         threat: name of the threat model whose attacker is trained against.
         attack_steps: gradient steps of the attack on each record.
         attack_step_size: length of one, as a fraction of eps.
+        secret: noise and draw come from the operating system; no option of a configuration.
 
     Returns:
-        the population; `facts["guarantee"]` as that of `dp_train`.
+        the population; its facts as those of `dp_train`.
 
     Raises:
         BadInput: delta is too large for the cohort, or the two accountants contradict each other.
+        FailedCheck: the training measured that its mechanism is not what is claimed.
     """
     name = "dp_adv_train"
     budget = PrivacyBudget(epsilon, delta, sample_rate, steps)
@@ -86,6 +86,7 @@ def dp_adv_train(
         "max_grad_norm": max_grad_norm,
         "denominator": expected_batch,
         "engine": "population",
+        "composition": composed(plan, guarantee),
     }
     attacker = Threat.of(dataset.schema.features, cfg.threat[threat])
     how = NoisySteps(
@@ -95,12 +96,13 @@ def dp_adv_train(
         expected_batch,
         max_grad_norm,
         learning_rate,
+        secret,
     )
     perturb = attack_each_record(attacker, eps, attack_steps, attack_step_size)
     architecture = architecture_for(dataset, cfg)
     population = fit_private(dataset, plan, architecture, how, perturb=perturb, name=name)
     population.facts["guarantee"] = guarantee
-    return at_public_cut(population, cfg.decision, otherwise=0.0)
+    return at_public_cut(population, cfg.decision, otherwise=cut)
 
 
 def attack_each_record(

@@ -3,7 +3,7 @@
 from pipeline.config import Config
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
-from pipeline.defenses import DEFENSES
+from pipeline.defenses import DEFENSES, SET_BY_PROGRAM
 from pipeline.defenses.decision import DECISION, decided, out_of_sample
 from pipeline.models.population import Population
 from pipeline.validation import check_options
@@ -43,4 +43,6 @@ def train_reported(name: str, dataset: Dataset, plan: Plan, cfg: Config) -> Popu
 
 def _undecided(name: str, dataset: Dataset, plan: Plan, cfg: Config) -> Population:
     recipe = DEFENSES[name]
-    return recipe(dataset, plan, cfg, **check_options(recipe, cfg.defenses[name], name))
+    return recipe(
+        dataset, plan, cfg, **check_options(recipe, cfg.defenses[name], name, given=SET_BY_PROGRAM)
+    )

@@ -40,6 +40,7 @@ Gradient = Callable[[Parameters, Preprocessing, Batch], dict[str, Tensor]]
 Loss = Callable[[Tensor, Batch], Tensor]
 Perturb = Callable[[Networks, Batch], Tensor]
 Draw = Callable[[Tensor, Tensor], Iterator[tuple[Tensor, Tensor]]]
+Watch = Callable[[Parameters, Preprocessing, Batch, dict[str, Tensor]], None]
 
 
 def supervised(out: Tensor, batch: Batch) -> Tensor:
@@ -105,6 +106,7 @@ def fit(
     weight_decay: float = 0.0,
     preprocessing: Preprocessing | None = None,
     perturb: Perturb | None = None,
+    watch: Watch | None = None,
     name: str = "training",
 ) -> Networks:
     """Trains one population with Adam.
@@ -119,6 +121,7 @@ def fit(
         weight_decay: L2 penalty.
         preprocessing: constants to use; by default fitted on each member's own training rows.
         perturb: replaces the records of a batch before the gradient (adversarial training).
+        watch: sees weights, constants, batch and gradient of each step before it is taken.
         name: shown beside the progress bar.
 
     Returns:
@@ -143,7 +146,10 @@ def fit(
         )  # x[index], three times as fast
         if perturb is not None:
             batch = Batch(perturb(current, batch), batch.y, index, weight)
-        for key, grad in gradient(parameters, preprocessing, batch).items():
+        grads = gradient(parameters, preprocessing, batch)
+        if watch is not None:
+            watch(frozen, preprocessing, batch, grads)
+        for key, grad in grads.items():
             parameters[key].grad = grad
         optimiser.step()
     return current

@@ -10,6 +10,7 @@ data sets differ by one record added or removed.
 """
 
 import math
+from functools import cache
 from typing import Any
 
 # Of Rényi divergences. Whole: at fractions the library's series may fail to converge, and log it.
@@ -85,10 +86,7 @@ def rdp_epsilon(sample_rate: float, noise_multiplier: float, steps: int, delta: 
     Canonne, Kamath & Steinke 2020 (arXiv:2004.00010, proposition 12).
     """
     _check(sample_rate, noise_multiplier, steps, delta)
-    from dp_accounting import NeighboringRelation, rdp
-
-    account = rdp.RdpAccountant(ORDERS, NeighboringRelation.ADD_OR_REMOVE_ONE)
-    return _spent(account, sample_rate, noise_multiplier, steps, delta)
+    return _spent(_rdp_account(), sample_rate, noise_multiplier, steps, delta)
 
 
 def pld_epsilon(sample_rate: float, noise_multiplier: float, steps: int, delta: float) -> float:
@@ -130,6 +128,67 @@ def recompute(
     logged = (sample_rate, noise_multiplier, steps, delta)
     pld = pld_epsilon(*logged)
     return {"exact": pld if sample_rate == 1 else None, "pld": pld, "rdp": rdp_epsilon(*logged)}
+
+
+@cache
+def composition(
+    sample_rate: float, noise_multiplier: float, steps: int, delta: float, models: int, own: int
+) -> dict[str, Any]:
+    """What several models of one recipe spend together, and one model if a record is replaced.
+
+    Exact at sample rate 1, where k models are one Gaussian mechanism with sqrt(k) times the mu, and
+    a replaced record moves a sum by twice the clipping bound. Else upper bounds: Rényi divergences
+    of k times the steps, and two records' group privacy.
+
+    Args:
+        sample_rate: Of each model's Poisson draw.
+        noise_multiplier: Of each model.
+        steps: Of each model.
+        delta: Of each figure.
+        models: How many are trained.
+        own: In how many of them one record takes part, at most.
+
+    Returns:
+        models, models_of_a_patient; epsilon_all of an attacker who sees all of them,
+        epsilon_patient of those that a patient takes part in, epsilon_replace_one of one model.
+    """
+    _check(sample_rate, noise_multiplier, steps, delta)
+
+    everything = [steps * models, steps * own]
+    if sample_rate == 1:
+        mus = [math.sqrt(count) / noise_multiplier for count in (*everything, 4 * steps)]
+        figures = [gaussian_epsilon(mu, delta) for mu in mus]
+    else:
+        figures = [rdp_epsilon(sample_rate, noise_multiplier, count, delta) for count in everything]
+        figures.append(_replaced(sample_rate, noise_multiplier, steps, delta))
+    names = ("epsilon_all", "epsilon_patient", "epsilon_replace_one")
+    return {"models": models, "models_of_a_patient": own, **dict(zip(names, figures, strict=True))}
+
+
+def _replaced(sample_rate: float, noise_multiplier: float, steps: int, delta: float) -> float:
+    """Epsilon of one model where one record is replaced: one is removed and another added.
+
+    Twice epsilon, at the delta' for which (1 + e^epsilon) delta' is `delta`.
+    """
+    account = _rdp_account()
+    _spent(account, sample_rate, noise_multiplier, steps, delta)
+
+    def of_two(log_delta: float) -> tuple[float, float]:
+        """Epsilon and log(delta) of both."""
+        one = float(account.get_epsilon(math.exp(log_delta)))
+        return 2 * one, log_delta + one + math.log1p(math.exp(-one))
+
+    low, high = math.log(delta) - 100.0, math.log(delta)
+    for _ in range(40):
+        middle = (low + high) / 2
+        low, high = (middle, high) if of_two(middle)[1] <= math.log(delta) else (low, middle)
+    return of_two(low)[0]
+
+
+def _rdp_account() -> Any:
+    from dp_accounting import NeighboringRelation, rdp
+
+    return rdp.RdpAccountant(ORDERS, NeighboringRelation.ADD_OR_REMOVE_ONE)
 
 
 def _check(sample_rate: float, noise_multiplier: float, steps: int, delta: float) -> None:

@@ -185,6 +185,7 @@ def tags_of(evaluated: Evaluated, name: str, judged: Judgement) -> dict[str, str
         "dvc_exp_name": os.environ.get("DVC_EXP_NAME", ""),
         "params_sha256": hashlib.sha256(canonical(cfg)).hexdigest(),
         "population_sha256": evaluated.populations[name].digest,
+        "noise": str(evaluated.populations[name].facts.get("noise", "")),
         "mlflow.runColor": _colour(list(evaluated.examined), name),
         **{f"flag.{flag}": why for flag, why in judged.flags.items()},
     }

@@ -10,16 +10,14 @@ from torch.nn.functional import cross_entropy
 
 import tiny
 from pipeline.data.plan import Plan
-from pipeline.defenses import privacy
+from pipeline.defenses import budget, privacy
+from pipeline.defenses.budget import PrivacyBudget, calibrate, spent
 from pipeline.defenses.privacy import (
     NoisySteps,
-    PrivacyBudget,
-    calibrate,
     clipped_sum,
     fit_private,
     poisson,
     private_gradient,
-    spent,
 )
 from pipeline.defenses.trained import train
 from pipeline.files import BadInput
@@ -411,7 +409,7 @@ calibrated = cache(calibrate)  # seconds; the claims themselves are tested above
 
 @pytest.fixture
 def dp(cfg, monkeypatch):
-    monkeypatch.setattr(privacy, "calibrate", lambda *numbers: dict(calibrated(*numbers)))
+    monkeypatch.setattr(budget, "calibrate", lambda *numbers: dict(calibrated(*numbers)))
 
     def change(**options):
         return cfg.model_copy(

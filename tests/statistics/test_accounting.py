@@ -13,6 +13,7 @@ from scipy.optimize import brentq
 from scipy.stats import norm
 
 from pipeline.statistics.accounting import (
+    composition,
     gaussian_delta,
     gaussian_epsilon,
     gaussian_mu,
@@ -232,3 +233,33 @@ def test_a_claim_is_recomputed_three_ways():
 def test_what_no_run_can_have_logged_is_refused(logged):
     with pytest.raises(ValueError, match="must be"):
         recompute(*logged)
+
+
+# ---- several models ----
+
+
+def test_models_without_sampling_add_up_as_one_gaussian_mechanism():
+    """The default configuration: 26 models, each patient in 20 folds and the release."""
+    sigma = 80**0.5 / gaussian_mu(3.0, 1e-4)
+    assert 80**0.5 / sigma == pytest.approx(0.8176, abs=1e-4)
+    found = composition(1.0, sigma, 80, 1e-4, 26, 20)
+    assert found["epsilon_all"] == pytest.approx(23.48, abs=0.01)
+    assert found["epsilon_patient"] == pytest.approx(19.60, abs=0.01)
+    assert found["epsilon_replace_one"] == pytest.approx(6.90, abs=0.01)
+    assert (found["models"], found["models_of_a_patient"]) == (26, 20)
+    assert composition(1.0, sigma, 80, 1e-4, 1, 1)["epsilon_all"] == pytest.approx(3.0, abs=1e-6)
+
+
+def test_models_with_sampling_are_that_many_times_the_steps():
+    found = composition(0.1, 3.0, 100, 1e-4, 4, 3)
+    assert found["epsilon_all"] == rdp_epsilon(0.1, 3.0, 400, 1e-4)
+    assert found["epsilon_patient"] == rdp_epsilon(0.1, 3.0, 300, 1e-4)
+
+
+def test_a_replaced_record_is_one_removed_and_one_added():
+    """Twice epsilon at a smaller delta: checked against the definition, at that delta."""
+    found = composition(0.1, 3.0, 100, 1e-4, 1, 1)["epsilon_replace_one"]
+    each = found / 2
+    own = 1e-4 / (1 + math.exp(each))
+    assert each == pytest.approx(rdp_epsilon(0.1, 3.0, 100, own), rel=1e-3)
+    assert found > 2 * rdp_epsilon(0.1, 3.0, 100, 1e-4)

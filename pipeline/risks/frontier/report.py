@@ -119,9 +119,7 @@ def chapters(tables: Tables, context: Context, folder: Path) -> Sequence[Chapter
         f"{line['model']} {line['epsilon_lower_bound']:.2f}" for _, line in silent.iterrows()
     )
     control = (
-        f" Without noise, where epsilon has no limit, it shows {power}: it finds gross errors only."
-        if len(silent)
-        else ""
+        f" Without noise, where epsilon has no limit, it shows {power}." if len(silent) else ""
     )
     how = Note(
         f"The same models at several epsilons, delta {first['delta']:g}, one record added or "
@@ -130,8 +128,8 @@ def chapters(tables: Tables, context: Context, folder: Path) -> Sequence[Chapter
         "each epsilon, each trained on a random half, while 1 % of the others are taken for "
         f'members. "proved": answered rightly, whatever is forged within eps {first["radius"]:g} '
         f'of the threat model {first["threat"]}; "at least" where some patients are undecided. '
-        'Intervals: bootstrap over patients. "spends at least": from models trained with canaries, '
-        f"and the most that this audit could have shown.{control}"
+        'Intervals: bootstrap over patients. "spends at least": shown by an auditor who sees every '
+        f"noisy gradient, and the most that so many guesses could have shown.{control}"
     )
     return (
         Chapter(

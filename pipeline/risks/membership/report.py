@@ -91,13 +91,28 @@ def draw(curves: pd.DataFrame, folder: Path) -> Picture:
 
 
 def _claim(line: pd.Series) -> str:
-    """What is claimed, what was recomputed, what an audit shows, and what none of them covers."""
+    """What is claimed, recomputed, measured and audited, what it adds up to, what it leaves out."""
     return (
         f"claims epsilon {line['epsilon_claimed']:.3f} at delta {line['delta']:g} for one model's "
-        f"weights, one record added or removed; recomputed: {line['epsilon_recomputed']:.3f}; "
-        f"audited: at least {line['epsilon_lower_bound']:.3f} (it could show "
-        f"{line['epsilon_ceiling']:.2f} at most). Not covered: the choice of hyper-parameters, of "
-        "a checkpoint or a threshold; this page's figures; readers who know the noise's seed."
+        f"weights, one record added or removed ({line['epsilon_replace_one']:.2f} if one is "
+        f"replaced); recomputed: {line['epsilon_recomputed']:.3f}; {_audited(line)}; noise as "
+        f"measured in training: {line['noise_measured']:.3g} of what is claimed. All models of "
+        f"this run together spend {line['epsilon_all']:.1f}, those that one patient takes part in "
+        f"{line['epsilon_patient']:.1f}. Noise {line['noise_source']}. Not covered: the choice of "
+        "hyper-parameters, of a checkpoint or a threshold; this page's figures; readers who know "
+        "the noise's seed."
+    )
+
+
+def _audited(line: pd.Series) -> str:
+    if pd.isna(line["epsilon_lower_bound"]):
+        return "not audited (Opacus' steps are not run by the audit)"
+    normal = line["epsilon_gaussian"]
+    also = "" if pd.isna(normal) else f"; {normal:.3f} if the noise is normal"
+    return (
+        f"audited, every noisy gradient seen: at least {line['epsilon_lower_bound']:.3f} (it could "
+        f"show {line['epsilon_ceiling']:.2f} at most){also}; {line['epsilon_counts']:.3f} if "
+        "nothing is known of the mechanism (95 % each)"
     )
 
 

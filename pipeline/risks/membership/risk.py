@@ -16,6 +16,11 @@ OF_RECIPES = (
     "epsilon_claimed",
     "epsilon_lower_bound",
     "epsilon_ceiling",
+    "epsilon_gaussian",
+    "epsilon_replace_one",
+    "epsilon_patient",
+    "epsilon_all",
+    "noise_measured",
 )
 
 

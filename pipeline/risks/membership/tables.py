@@ -46,6 +46,19 @@ VARIANTS = {
     BLIND: "control: sees the records, not the model",
 }
 
+CLAIMED = (
+    "epsilon_claimed",
+    "epsilon_recomputed",
+    "delta",
+    "epsilon_lower_bound",
+    "epsilon_ceiling",
+    "epsilon_gaussian",
+    "epsilon_counts",
+    "noise_measured",
+    "epsilon_replace_one",
+    "epsilon_patient",
+    "epsilon_all",
+)
 _PATIENTS = {
     **DEFENSE,
     "patient": "row of the records, from 0",
@@ -76,8 +89,16 @@ COLUMNS = {
         "epsilon_claimed": "epsilon that the recipe claims; empty = it claims none",
         "epsilon_recomputed": "epsilon by our own accountant, from what was logged",
         "delta": "delta of the claim",
-        "epsilon_lower_bound": "epsilon that the audit with canaries proves to be spent",
-        "epsilon_ceiling": "the most that this audit could have proved",
+        "epsilon_lower_bound": "epsilon that an audit of every noisy gradient shows to be spent; "
+        "95 %, from right guesses, for noise of any shape that is as private as claimed",
+        "epsilon_ceiling": "the most that so many guesses could have shown",
+        "epsilon_gaussian": "the same if the noise is normal; empty below sample rate 1",
+        "epsilon_counts": "the same if nothing is known of the mechanism",
+        "noise_measured": "noise that the training measured of itself, over what is claimed",
+        "epsilon_replace_one": "epsilon of one model where one record is replaced",
+        "epsilon_patient": "epsilon of all models together that one patient takes part in",
+        "epsilon_all": "epsilon of all models of the cross-validation and the release together",
+        "noise_source": "where the noise came from, and whether such models may be released",
         **KNOWLEDGE,
         **ACCESS,
         **IDS,
@@ -241,25 +262,28 @@ def _figures(
     return figures
 
 
-def _claim(claim: Mapping[str, Any]) -> dict[str, float]:
+def _claim(claim: Mapping[str, Any]) -> dict[str, Any]:
+    """The columns of a claim, empty where there is none, and where no audit was made."""
+    figures = dict.fromkeys(CLAIMED, np.nan) | {"noise_source": ""}
     if not claim:
-        return dict.fromkeys(
-            (
-                "epsilon_claimed",
-                "epsilon_recomputed",
-                "delta",
-                "epsilon_lower_bound",
-                "epsilon_ceiling",
-            ),
-            np.nan,
-        )
-    return {
+        return figures
+    together, audit = claim["composition"], claim["audit"]
+    figures |= {
         "epsilon_claimed": claim["epsilon"],
         "epsilon_recomputed": claim["accounts"]["pld"],
         "delta": claim["delta"],
-        "epsilon_lower_bound": claim["audit"]["epsilon_lower_bound"],
-        "epsilon_ceiling": claim["audit"]["ceiling"],
+        "noise_measured": claim["measured"]["checks"][0]["noise"]["measured"],
+        **{name: together[name] for name in CLAIMED if name in together},
+        "noise_source": claim["noise"],
     }
+    if audit is not None:
+        shown = {name: audit["bounds"][name] for name in ("gaussian", "counts")}
+        figures |= {
+            "epsilon_lower_bound": audit["epsilon_lower_bound"],
+            "epsilon_ceiling": audit["ceiling"],
+            **{f"epsilon_{name}": np.nan if one is None else one for name, one in shown.items()},
+        }
+    return figures
 
 
 def attacker_columns(*attacks: str) -> dict[str, str]:

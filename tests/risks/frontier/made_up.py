@@ -8,7 +8,7 @@ from risks.membership.made_up import made_up_leak
 
 
 def claim(epsilon):
-    audit = {"epsilon_lower_bound": 0.4, "ceiling": 3.8}
+    audit = {"epsilon_lower_bound": 0.4, "ceiling": 3.8, "bounds": {"gaussian": 0.5}}
     accounts = None if epsilon is None else {"pld": epsilon + 0.001}
     return {
         "epsilon": epsilon,

@@ -33,6 +33,7 @@ def test_a_row_for_each_kind_and_epsilon(table):
     assert table.loc[[1, 3], "noise_multiplier"].tolist() == [0.0, 0.0]
     assert (table["epsilon_lower_bound"] == 0.4).all()
     assert (table["epsilon_ceiling"] == 3.8).all()
+    assert (table["epsilon_gaussian"] == 0.5).all()
     assert (table["delta"] == 1e-4).all()
 
 

@@ -9,7 +9,20 @@ CLAIM = {
     "epsilon": 3.0,
     "delta": 1e-4,
     "accounts": {"pld": 2.9},
-    "audit": {"epsilon_lower_bound": 0.4, "ceiling": 3.8},
+    "composition": {
+        "models": 26,
+        "models_of_a_patient": 21,
+        "epsilon_all": 23.5,
+        "epsilon_patient": 20.3,
+        "epsilon_replace_one": 6.9,
+    },
+    "measured": {"checks": [{"noise": {"measured": 0.998}}]},
+    "noise": "seeded: not for release",
+    "audit": {
+        "epsilon_lower_bound": 2.4,
+        "ceiling": 47.0,
+        "bounds": {"gaussian": 2.7, "counts": 1.3},
+    },
 }
 
 

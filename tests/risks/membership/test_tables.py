@@ -17,7 +17,14 @@ from pipeline.risks.membership.patients import (
     subgroups,
     worst_off,
 )
-from pipeline.risks.membership.tables import RATES, STRONGEST, VARIANTS, membership_table, roc_table
+from pipeline.risks.membership.tables import (
+    CLAIMED,
+    RATES,
+    STRONGEST,
+    VARIANTS,
+    membership_table,
+    roc_table,
+)
 from pipeline.standards import ATLAS, NIST, OWASP
 from risks.membership.made_up import CLAIM, made_up_leak
 
@@ -80,10 +87,22 @@ def test_only_who_claims_has_an_epsilon(leak):
         "epsilon_lower_bound",
         "epsilon_ceiling",
     ]
-    assert table.loc[table["defense"] == "baseline", named].isna().all(axis=None)
-    assert (table.loc[table["defense"] == "dp_train", named] == [3.0, 2.9, 1e-4, 0.4, 3.8]).all(
-        axis=None
-    )
+    assert table.loc[table["defense"] == "baseline", list(CLAIMED)].isna().all(axis=None)
+    private = table[table["defense"] == "dp_train"]
+    assert (private[named] == [3.0, 2.9, 1e-4, 2.4, 47.0]).all(axis=None)
+    more = ["epsilon_gaussian", "epsilon_counts", "noise_measured", "epsilon_replace_one"]
+    assert (private[more] == [2.7, 1.3, 0.998, 6.9]).all(axis=None)
+    assert (private[["epsilon_patient", "epsilon_all"]] == [20.3, 23.5]).all(axis=None)
+    assert (private["noise_source"] == "seeded: not for release").all()
+
+
+@pytest.mark.parametrize(
+    "audit", [None, {**CLAIM["audit"], "bounds": {"gaussian": None, "counts": 1.3}}]
+)
+def test_what_an_audit_does_not_say_is_empty(leak, audit):
+    table = membership_table({"dp_train": replace(leak, claim={**CLAIM, "audit": audit})}, CFG, 0)
+    assert table["epsilon_gaussian"].isna().all()
+    assert table["epsilon_lower_bound"].isna().all() == (audit is None)
 
 
 def test_every_row_names_known_ids(table):

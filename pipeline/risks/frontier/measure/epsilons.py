@@ -22,24 +22,16 @@ from pipeline.config import Config
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
 from pipeline.data.threat import Threat
-from pipeline.defenses.privacy import (
-    NoisySteps,
-    PrivacyBudget,
-    dp_train,
-    fit_private,
-    guarantee_for,
-)
+from pipeline.defenses import SET_BY_PROGRAM
+from pipeline.defenses.budget import PrivacyBudget, guarantee_for
+from pipeline.defenses.privacy import NoisySteps, dp_train, fit_private
 from pipeline.files import BadInput
 from pipeline.models.mlp import MODELS, Architecture
 from pipeline.models.networks import Networks
 from pipeline.parallel import share_out, workers
 from pipeline.risks.frontier.measure.settings import FrontierSettings
-from pipeline.risks.membership.measure.claims import (
-    audit_canaries,
-    canary_runs,
-    recomputed_claim,
-    refute,
-)
+from pipeline.risks.membership.measure.claims import recomputed_claim, refute
+from pipeline.risks.membership.measure.white_box import AuditSize, white_box_audit
 from pipeline.seeds import Stream, of
 from pipeline.statistics import Array
 from pipeline.validation import check_options
@@ -196,7 +188,7 @@ def training_numbers(cfg: Config) -> tuple[float, NoisySteps]:
             f"params.yaml: {RECIPE}: missing; the frontier trains with its numbers, so add {RECIPE}"
             " to the defenses"
         )
-    options = check_options(dp_train, cfg.defenses[RECIPE], RECIPE)
+    options = check_options(dp_train, cfg.defenses[RECIPE], RECIPE, given=SET_BY_PROGRAM)
     delta = options.pop("delta")
     for name in ("epsilon", "engine"):
         del options[name]
@@ -235,21 +227,26 @@ def at_each_noise(training: Training, dataset: Dataset, plan: Plan, purpose: str
 
 
 def audited_claims(training: Training, dataset: Dataset, cfg: Config) -> list[Claim]:
-    """Each claim with the audit of models trained with canaries.
+    """Each claim with the audit of its mechanism; without noise, of what the audit can show.
 
     Raises:
         FailedCheck: an audit proves more than is claimed.
     """
-    wanted, confidence = cfg.section(FrontierSettings), cfg.audit.confidence
-    together, plan = canary_runs(dataset, wanted.canaries, wanted.runs, cfg.seed)
-    populations = at_each_noise(training, together, plan, "with canaries")
+    wanted = cfg.section(FrontierSettings)
+    size = AuditSize(wanted.canaries, wanted.audited_weights)
     audited = []
-    for claim, population in zip(training.claims, populations, strict=True):
-        audit = audit_canaries(
-            population, together, plan, wanted.canaries, claim["delta"], confidence
+    for claim in training.claims:
+        audit = white_box_audit(
+            dataset.schema,
+            training.architecture,
+            replace(training.how, noise=claim["noise_multiplier"]),
+            size,
+            seed=cfg.seed,
+            delta=claim["delta"],
+            confidence=cfg.audit.confidence,
         )
         if claim["epsilon"] is not None:
-            refute(f"frontier, {training.kind}", claim["epsilon"], audit, confidence)
+            refute(f"frontier, {training.kind}", claim["epsilon"], audit)
         audited.append({**claim, "audit": audit})
     return audited
 

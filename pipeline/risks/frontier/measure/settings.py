@@ -11,9 +11,9 @@ class FrontierSettings(Section):
     """Private models of several `epsilons` (null = no noise) and kinds, side by side.
 
     `models` maps a kind's name to its hidden widths. They are trained on the first `repetitions` of
-    the cross-validation; `targets`, `canaries` and `runs` as in `MembershipSettings`, for each
-    epsilon. Right answers are to be proved up to `radius` of the headline threat, with `boxes` for
-    one record.
+    the cross-validation; `targets`, `canaries` and `audited_weights` as in `MembershipSettings`,
+    for each epsilon. Right answers are to be proved up to `radius` of the headline threat, with
+    `boxes` for one record.
     """
 
     epsilons: Annotated[list[Positive | None], Field(min_length=1)]
@@ -23,4 +23,4 @@ class FrontierSettings(Section):
     boxes: Count
     targets: Annotated[int, Field(ge=4)]
     canaries: Count
-    runs: Annotated[int, Field(ge=4)]
+    audited_weights: Count

@@ -12,8 +12,8 @@ class MembershipSettings(Section):
 
     `targets` models of a recipe are trained on random halves and attacked by `attacks`. `copies`
     noisy copies of a record, with a `spread` in units of each feature's scale, are asked about
-    where only labels are seen. Where differential privacy is claimed, `runs` further models are
-    trained with `canaries`.
+    where only labels are seen. Where differential privacy is claimed, its mechanism is audited with
+    about so many `canaries` in models of at most so many weights together (`audited_weights`).
     """
 
     attacks: Annotated[list[str], Field(min_length=1)]
@@ -21,4 +21,4 @@ class MembershipSettings(Section):
     copies: Annotated[int, Field(ge=0)]
     spread: Positive
     canaries: Count
-    runs: Annotated[int, Field(ge=4)]
+    audited_weights: Count

@@ -2,7 +2,7 @@
 
 Attacks on models of random halves, and what is claimed. The same recipe is trained anew on random
 halves of the cohort: distillation with a teacher on the same half, DP-SGD with its own noise. Where
-a recipe claims differential privacy, it is also trained with canaries, and the claim is put to the
+a recipe claims differential privacy, its mechanism is run on canaries, and the claim is put to the
 test.
 """
 
@@ -17,6 +17,7 @@ from pipeline.attacks.membership import MEMBERSHIP, blind, signals
 from pipeline.config import Config
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
+from pipeline.defenses.decision import check_decision
 from pipeline.defenses.trained import train
 from pipeline.files import read_json, write_json
 from pipeline.models.population import Population
@@ -54,9 +55,8 @@ class Membership:
             HIGHER = MORE LIKELY A MEMBER.
         member: (T, N) bool, who trained each target.
         log_odds: (T, N) float32, of the recorded class: what a target answers; above 0 it is right.
-        claim: empty where nothing is claimed; else `epsilon, delta`, the accounts that a second
-            accountant makes of what was logged (`accounts`), and the `audit` of
-            `pipeline.statistics.epsilon_bounds.lower_bound`.
+        claim: empty where nothing is claimed; else as `claims.audited_claim`, and what these models
+            `measured` of themselves and where their `noise` came from.
     """
 
     scores: dict[str, Tensor]
@@ -98,6 +98,10 @@ def infer_members(name: str, halves: Halves, dataset: Dataset, cfg: Config) -> M
     )
     scores = {attack: MEMBERSHIP[attack](seen, member).float() for attack in numbers.attacks}
     scores[BLIND] = blind(dataset.x.flatten(1), dataset.y, member).float()
+    check_decision(halves.population.facts, name)
     guarantee = halves.population.facts.get("guarantee")
-    claim = {} if guarantee is None else audited_claim(name, dataset, cfg, guarantee)
+    claim: dict[str, Any] = {}
+    if guarantee is not None:
+        facts = {key: halves.population.facts[key] for key in ("measured", "noise")}
+        claim = {**audited_claim(name, dataset, cfg, guarantee), **facts}
     return Membership(scores, member, seen.log_odds.float(), claim)

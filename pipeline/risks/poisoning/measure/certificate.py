@@ -8,6 +8,7 @@ from torch import Tensor
 from pipeline.artifact import read_artifact, write_artifact
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
+from pipeline.defenses.decision import check_decision
 from pipeline.defenses.partition import certified_records
 from pipeline.models.out_of_fold import OutOfFold
 from pipeline.models.population import Population, networks_of
@@ -49,6 +50,7 @@ def certify(population: Population, dataset: Dataset, plan: Plan) -> Certificate
     """What is certified of a population, out of fold; None if its recipe has no certificate."""
     if CERTIFICATE not in population.facts:
         return None
+    check_decision(population.facts, CERTIFICATE)
     scored = plan.scored()
     population, plan = population.select(scored), plan.select(scored)
     grid, (index, valid) = OutOfFold(plan, [0.0]), plan.held_out_index()

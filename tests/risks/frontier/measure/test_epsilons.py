@@ -6,8 +6,8 @@ import pytest
 import torch
 
 import tiny
+from benchmarks.faults import FAULTS, planted
 from pipeline.data.threat import Threat
-from pipeline.defenses import privacy
 from pipeline.defenses.privacy import dp_train, fit_private
 from pipeline.files import BadInput, FailedCheck
 from pipeline.models.answers import margin
@@ -17,6 +17,7 @@ from pipeline.risks.frontier.measure.epsilons import (
     Frontier,
     Training,
     at_each_noise,
+    audited_claims,
     claim_of,
     proofs,
     trace_frontier,
@@ -150,13 +151,13 @@ def test_without_dp_train_there_are_no_numbers_to_train_with(values, dataset):
 
 def test_the_numbers_are_those_of_dp_train(changed):
     cfg = changed({"steps": 7, "max_grad_norm": 0.3})
-    options = check_options(dp_train, cfg.defenses["dp_train"], "dp_train")
+    options = check_options(dp_train, cfg.defenses["dp_train"], "dp_train", given=["secret"])
     delta, how = training_numbers(cfg)
     assert delta == options["delta"]
     expected = {
         name: value for name, value in options.items() if name not in ("epsilon", "delta", "engine")
     }
-    assert asdict(how) == {**expected, "noise": 0.0}
+    assert asdict(how) == {**expected, "noise": 0.0, "secret": False}
 
 
 def test_a_delta_of_one_in_the_cohort_is_refused(dataset, changed):
@@ -165,20 +166,21 @@ def test_a_delta_of_one_in_the_cohort_is_refused(dataset, changed):
 
 
 @pytest.mark.parametrize("epsilon", [0.5, None])
-def test_noise_that_was_forgotten_is_found_unless_nothing_was_claimed(
-    changed, monkeypatch, epsilon
-):
-    few, original = tiny.records(60, seed=0), privacy.private_gradient
-    monkeypatch.setattr(
-        privacy, "private_gradient", lambda clip, _, *rest: original(clip, 0.0, *rest)
-    )
-    cfg = changed({"steps": 80}, epsilons=[epsilon], models={"linear": []}, canaries=1, runs=128)
-    if epsilon is None:
-        claims = trace_frontier(few, tiny.plan(few), cfg).claims
-        assert claims[0][0]["audit"]["epsilon_lower_bound"] > 0.5
-        return
-    with pytest.raises(
-        FailedCheck,
-        match=r"^frontier, linear: claims epsilon 0\.500, but \d+ of \d+ guesses about canaries",
-    ):
-        trace_frontier(few, tiny.plan(few), cfg)
+def test_noise_that_was_forgotten_is_found_unless_nothing_was_claimed(changed, epsilon):
+    few = tiny.records(60, seed=0)
+    cfg = changed({"steps": 80}, epsilons=[epsilon], models={"linear": []}, canaries=1000)
+    delta, how = training_numbers(cfg)
+    claims = [claim_of(epsilon, tiny.plan(few), delta, how)]
+    training = Training("linear", LINEAR, claims, how)
+    with planted(FAULTS["no noise"]):
+        if epsilon is None:
+            (claim,) = audited_claims(training, few, cfg)
+            assert claim["audit"]["epsilon_lower_bound"] == claim["audit"]["ceiling"] > 8
+            return
+        with pytest.raises(
+            FailedCheck,
+            match=r"^frontier, linear: claims epsilon 0\.500, but \d+ of \d+ guesses about",
+        ):
+            audited_claims(training, few, cfg)
+        with pytest.raises(FailedCheck, match=r"^linear, : the mechanism is not what is claimed"):
+            at_each_noise(training, few, tiny.plan(few), "")

@@ -1,64 +1,22 @@
-"""Who is attacked by whom; an audit finds a broken mechanism and leaves an honest one alone."""
+"""Who is attacked by whom, and what stands beside it."""
 
 import pytest
 import torch
 
 import tiny
+from benchmarks.faults import FAULTS, planted
 from pipeline import params
 from pipeline.attacks.membership import MEMBERSHIP
-from pipeline.config import ModelConfig
 from pipeline.data.tabular import read_raw
-from pipeline.defenses import privacy
 from pipeline.files import FailedCheck
-from pipeline.risks.membership.measure import claims
-from pipeline.risks.membership.measure.claims import canary_audit, crafted_canaries
 from pipeline.risks.membership.measure.shadows import BLIND, Membership, infer_members, train_halves
 from pipeline.statistics.separation import auroc
 
 pytestmark = pytest.mark.heavy
 
 
-@pytest.fixture
-def private(cfg):
-    """Returns what changes the recipe: a linear model, few records, enough runs for an audit."""
-
-    def change(runs=128, canaries=1, **options):
-        numbers = cfg.membership.model_copy(update={"canaries": canaries, "runs": runs})
-        recipe = {**cfg.defenses["dp_train"], "expected_batch": 60, **options}
-        return cfg.model_copy(
-            update={
-                "membership": numbers,
-                "dp_train": recipe,
-                "model": ModelConfig(name="linear", hidden=[]),
-            }
-        )
-
-    return change
-
-
 def leaked(name, dataset, cfg) -> Membership:
     return infer_members(name, train_halves(name, dataset, cfg), dataset, cfg)
-
-
-@pytest.fixture
-def few():
-    return tiny.records(60, seed=0)
-
-
-@pytest.fixture
-def no_noise(monkeypatch):
-    original = privacy.private_gradient
-    monkeypatch.setattr(
-        privacy,
-        "private_gradient",
-        lambda clip, _, denominator, seeds: original(clip, 0.0, denominator, seeds),
-    )
-
-
-@pytest.fixture
-def no_clipping(monkeypatch):
-    original = privacy.clipped_sum
-    monkeypatch.setattr(privacy, "clipped_sum", lambda p, q, batch, _: original(p, q, batch, 1e9))
 
 
 def test_every_attack_scores_every_record_for_every_target(dataset, cfg):
@@ -133,50 +91,13 @@ def test_the_same_seed_gives_the_same_scores(dataset, cfg):
     assert torch.equal(first.scores["lira_fixed"], second.scores["lira_fixed"])
 
 
-def test_a_claim_comes_with_its_accounts_and_its_audit(few, private):
-    claim = leaked("dp_train", few, private(epsilon=1.0)).claim
-    assert claim["epsilon"] == pytest.approx(1.0, abs=1e-6)
-    assert claim["accounts"]["exact"] == pytest.approx(claim["epsilon"], rel=1e-6)
-    assert claim["audit"]["epsilon_lower_bound"] <= claim["epsilon"] < claim["audit"]["ceiling"]
+def test_a_claim_comes_with_its_accounts_its_audit_and_what_was_measured(dataset, cfg):
+    claim = leaked("dp_train", dataset, cfg).claim
+    assert claim["audit"]["epsilon_lower_bound"] <= claim["audit"]["ceiling"]
+    assert claim["measured"]["checks"][0]["noise"]["measured"] == pytest.approx(1.0, abs=0.02)
+    assert claim["noise"] == "seeded: not for release"
 
 
-def test_without_noise_the_audit_exceeds_the_claim(few, private, no_noise):
-    assert canary_audit("dp_train", few, private(epsilon=1.0), 1e-4)["epsilon_lower_bound"] > 1.0
-
-
-def test_without_clipping_the_audit_exceeds_the_claim(few, private, no_clipping):
-    audit = canary_audit("dp_train", few, private(epsilon=0.5, max_grad_norm=0.05), 1e-4)
-    assert audit["epsilon_lower_bound"] > 0.5
-
-
-def test_a_refuted_claim_is_one_line(few, private, no_noise):
-    with pytest.raises(
-        FailedCheck,
-        match=r"^dp_train: claims epsilon 0\.500, but \d+ of \d+ guesses about canaries are right",
-    ):
-        leaked("dp_train", few, private(epsilon=0.5))
-
-
-def test_a_claim_that_its_own_numbers_contradict_is_refused(few, private):
-    guarantee = {
-        "epsilon": 0.5,
-        "delta": 1e-4,
-        "sample_rate": 1.0,
-        "noise_multiplier": 1.0,
-        "steps": 80,
-    }
-    with pytest.raises(
-        FailedCheck,
-        match=r"^dp_train: claims epsilon 0\.500, but sample_rate, noise_multiplier and steps sp",
-    ):
-        claims.audited_claim("dp_train", few, private(), guarantee)
-
-
-def test_canaries_are_rare_and_possible():
-    data = tiny.records(20, seed=1)
-    x, y = crafted_canaries(data, 6, seed=0)
-    lower, upper, center = map(tiny.SCHEMA.column, ("lower", "upper", "center"))
-    assert ((x >= lower) & (x <= upper)).all()
-    assert (x != center).all()
-    assert y.tolist() == [0, 1, 0, 1, 0, 1]
-    assert len(x.unique(dim=0)) > 1
+def test_a_fault_of_the_mechanism_stops_it(dataset, cfg):
+    with planted(FAULTS["half the noise"]), pytest.raises(FailedCheck, match=r"noise 0\.49"):
+        leaked("dp_train", dataset, cfg)

@@ -1,0 +1,94 @@
+"""Clipped gradients computed apart from the code that trains, for whoever checks that code."""
+
+import torch
+from torch import Tensor
+from torch.nn.functional import one_hot, softmax
+
+from pipeline.data.schema import Dataset
+from pipeline.models.mlp import Parameters, backward, forward, layers_of
+from pipeline.models.networks import standardise
+from pipeline.models.training import Batch, Preprocessing
+
+AT_ONCE = 5_000  # records, of all models together, whose gradients are computed at once
+
+
+def clipped_and_cut_off(
+    parameters: Parameters, preprocessing: Preprocessing, batch: Batch, max_grad_norm: float
+) -> tuple[Tensor, Tensor]:
+    """Each model's sum of clipped gradients of its records, and of what clipping cuts off.
+
+    Computed apart from the code that trains.
+
+    Returns:
+        both (M, P), in the order of `parameters`.
+    """
+    models = batch.y.shape[0]
+    at_once = max(1, AT_ONCE // max(1, batch.y.shape[1]))
+    if models > at_once:
+        parts = [
+            clipped_and_cut_off(
+                *only(rows, parameters, preprocessing, batch, {})[:3], max_grad_norm
+            )
+            for rows in torch.arange(models).split(at_once)
+        ]
+        return torch.cat([one for one, _ in parts]), torch.cat([one for _, one in parts])
+    layers = layers_of({name: value.detach() for name, value in parameters.items()})
+    signals = forward(standardise(batch.x, preprocessing), layers)
+    wrong = softmax(signals[-1], -1) - one_hot(batch.y, signals[-1].shape[-1])
+    grads = backward(signals, layers, wrong)
+    squares = torch.stack(
+        [
+            (signal.square().sum(-1) + 1) * grad.square().sum(-1)
+            for signal, grad in zip(signals, grads, strict=False)
+        ]
+    )
+    kept = (max_grad_norm / squares.sum(0).sqrt().clamp(min=1e-12)).clamp(max=1)
+    both = torch.stack([batch.weight * kept, batch.weight * (1 - kept)], 1)  # (M, 2, B)
+    result: list[Tensor] = []
+    for signal, grad in zip(signals, grads, strict=False):
+        weighted = both[..., None] * grad[:, None]
+        result.append((signal.transpose(1, 2)[:, None] @ weighted).flatten(2))
+        result.append(weighted.sum(2))
+    clipped, cut = torch.cat(result, -1).unbind(1)
+    return clipped, cut
+
+
+def flat(values: Parameters) -> Tensor:
+    """(M, P): all weights of each model in a row."""
+    return torch.cat([value.detach().flatten(1) for value in values.values()], 1)
+
+
+@torch.no_grad()
+def clipped_each(
+    parameters: Parameters, preprocessing: Preprocessing, records: Dataset, max_grad_norm: float
+) -> Tensor:
+    """(M, K, P): the clipped gradient of each record at each model's weights, one by one."""
+    models, layers = next(iter(parameters.values())).shape[0], layers_of(parameters)
+    x = records.x.expand(models, -1, -1)
+    signals = forward(standardise(x, preprocessing), layers)
+    wrong = softmax(signals[-1], -1) - one_hot(records.y, signals[-1].shape[-1])
+    grads = backward(signals, layers, wrong)
+    parts = []
+    for signal, grad in zip(signals, grads, strict=False):
+        parts += [(signal[..., None] * grad[:, :, None]).flatten(2), grad]
+    each = torch.cat(parts, 2)
+    clipped: Tensor = each * (
+        max_grad_norm / each.norm(dim=2, keepdim=True).clamp(min=1e-12)
+    ).clamp(max=1)
+    return clipped
+
+
+def only(
+    rows: Tensor,
+    parameters: Parameters,
+    preprocessing: Preprocessing,
+    batch: Batch,
+    grads: Parameters,
+) -> tuple[Parameters, Preprocessing, Batch, Parameters]:
+    """The step of some of the models."""
+    return (
+        {name: value.detach()[rows] for name, value in parameters.items()},
+        {name: value[rows] for name, value in preprocessing.items()},
+        Batch(batch.x[rows], batch.y[rows], batch.index[rows], batch.weight[rows]),
+        {name: value[rows] for name, value in grads.items()},
+    )

@@ -1,0 +1,114 @@
+"""What leaves the project: secret noise, its facts, and one clear line for a mistake."""
+
+import json
+import sys
+
+import pytest
+import torch
+
+import tiny
+from pipeline import release as module
+from pipeline.config import ModelConfig
+from pipeline.data.plan import RELEASE
+from pipeline.data.schema import load_schema
+from pipeline.defenses import train
+from pipeline.files import BadInput, FailedCheck
+from pipeline.models.population import load_population
+from pipeline.release import hand_out, train_for_release
+
+pytestmark = pytest.mark.heavy
+
+DATA = tiny.records(120, seed=0)
+PLAN = tiny.plan(DATA, release=True, seed=7)
+
+
+@pytest.fixture
+def linear(cfg):
+    recipe = {**cfg.defenses["dp_train"], "expected_batch": 60, "steps": 10}
+    return cfg.model_copy(
+        update={"dp_train": recipe, "model": ModelConfig(name="linear", hidden=[])}
+    )
+
+
+@pytest.fixture
+def called(linear, monkeypatch, tmp_path):
+    monkeypatch.setattr(module, "prepared", lambda: (DATA, PLAN))
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["release", *map(str, arguments)])
+        hand_out(linear)
+
+    return call
+
+
+def test_two_calls_give_two_models_that_say_so(called, tmp_path, linear, capsys):
+    for name in ("one", "two"):
+        called("dp_train", tmp_path / name)
+    first, second = (load_population(tmp_path / name) for name in ("one", "two"))
+    assert not torch.equal(first.parameters["weight0"], second.parameters["weight0"])
+    assert first.labels == (RELEASE,)
+    assert first.facts["noise"].endswith("not kept: for release")
+    assert first.facts["measured"]["checks"][0]["noise"]["measured"] == pytest.approx(1, abs=0.3)
+    assert first.facts["guarantee"]["composition"]["models"] == 1
+    assert load_schema(tmp_path / "one") == DATA.schema
+    assert "epsilon 3.000 at delta 0.0001" in capsys.readouterr().out
+    everything = json.loads((tmp_path / "one" / "population.json").read_text())
+    assert str(int(PLAN.seeds[-1])) not in json.dumps(everything["facts"])
+
+
+def test_a_seeded_model_is_marked(linear):
+    facts = train("dp_train", DATA, PLAN, linear).facts
+    assert facts["noise"] == "seeded: not for release"
+
+
+def test_it_starts_where_the_seeded_release_model_starts(linear, monkeypatch):
+    from pipeline.defenses import noise
+
+    monkeypatch.setattr(noise, "secret_normals", torch.zeros)
+    monkeypatch.setattr("pipeline.defenses.self_measurement.FALSE_ALARM", -1.0)
+    monkeypatch.setattr(module, "audit_claim", lambda *_: None)
+    still = linear.model_copy(
+        update={"dp_train": {**linear.defenses["dp_train"], "learning_rate": 1e-30}}
+    )
+    secret = train_for_release("dp_train", DATA, PLAN, still)
+    seeded = train("dp_train", DATA, PLAN, still).release()
+    for name, value in secret.parameters.items():
+        assert torch.equal(value, seeded.parameters[name])
+
+
+def test_an_earlier_release_is_left_alone(called, tmp_path):
+    (tmp_path / "there").mkdir()
+    with pytest.raises(BadInput, match="there: is there already; name a new folder"):
+        called("dp_train", tmp_path / "there")
+    assert list((tmp_path / "there").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        ((), "^command line: expected a defense and a new folder, not nothing"),
+        (("dp_train",), r"^command line: expected a defense and a new folder, not \['dp_train'\]"),
+        (("dp_tran", "x"), r"^params\.yaml: dp_tran: missing"),
+        (("baseline", "x"), "^command line: baseline claims no privacy"),
+    ],
+)
+def test_a_mistake_is_one_line(called, tmp_path, monkeypatch, arguments, line):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BadInput, match=line):
+        called(*arguments)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_opacus_makes_no_release(linear, monkeypatch):
+    recipe = {**linear.defenses["dp_train"], "engine": "opacus"}
+    with pytest.raises(BadInput, match=r"^dp_train\.engine: opacus draws from a seeded generator"):
+        train_for_release("dp_train", DATA, PLAN, linear.model_copy(update={"dp_train": recipe}))
+
+
+def test_a_weak_generator_is_refused(called, tmp_path, monkeypatch):
+    from pipeline.defenses import noise
+
+    monkeypatch.setattr(noise, "secret_normals", torch.ones)
+    with pytest.raises(FailedCheck, match="the mechanism is not what is claimed"):
+        called("dp_train", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
