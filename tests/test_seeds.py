@@ -117,7 +117,7 @@ def started(monkeypatch):
 
     for module in ("mlp", "training"):
         monkeypatch.setattr(f"pipeline.models.{module}.generator", watched)
-    for module in ("defenses.privacy", "risks.poisoning.measure.filters"):
+    for module in ("defenses.noise", "risks.poisoning.measure.filters"):
         monkeypatch.setattr(f"pipeline.{module}.generator", watched)
     return found
 

@@ -43,6 +43,5 @@ def train_reported(name: str, dataset: Dataset, plan: Plan, cfg: Config) -> Popu
 
 def _undecided(name: str, dataset: Dataset, plan: Plan, cfg: Config) -> Population:
     recipe = DEFENSES[name]
-    return recipe(
-        dataset, plan, cfg, **check_options(recipe, cfg.defenses[name], name, given=SET_BY_PROGRAM)
-    )
+    options = check_options(recipe, cfg.defenses[name], name, given=SET_BY_PROGRAM)
+    return recipe(dataset, plan, cfg, **options)

@@ -24,6 +24,7 @@ from pipeline.data.schema import Dataset
 from pipeline.data.threat import Threat
 from pipeline.defenses import SET_BY_PROGRAM
 from pipeline.defenses.budget import PrivacyBudget, guarantee_for
+from pipeline.defenses.decision import at_public_cut
 from pipeline.defenses.privacy import NoisySteps, dp_train, fit_private
 from pipeline.files import BadInput
 from pipeline.models.mlp import MODELS, Architecture
@@ -190,7 +191,7 @@ def training_numbers(cfg: Config) -> tuple[float, NoisySteps]:
         )
     options = check_options(dp_train, cfg.defenses[RECIPE], RECIPE, given=SET_BY_PROGRAM)
     delta = options.pop("delta")
-    for name in ("epsilon", "engine"):
+    for name in ("epsilon", "engine", "cut"):
         del options[name]
     return delta, NoisySteps(noise=0.0, **options)
 
@@ -253,7 +254,12 @@ def audited_claims(training: Training, dataset: Dataset, cfg: Config) -> list[Cl
 
 def answers(training: Training, dataset: Dataset, plan: Plan, cfg: Config) -> Answers:
     """What models that did not train on a patient answer at every epsilon, and what is proved."""
-    return proofs(at_each_noise(training, dataset, plan, "answers"), dataset, plan, cfg)
+    cut = cfg.defenses[RECIPE]["cut"]
+    deciding = [
+        at_public_cut(one, cfg.decision, otherwise=cut)
+        for one in at_each_noise(training, dataset, plan, "answers")
+    ]
+    return proofs(deciding, dataset, plan, cfg)
 
 
 def proofs(populations: Sequence[Networks], dataset: Dataset, plan: Plan, cfg: Config) -> Answers:
