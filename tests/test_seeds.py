@@ -210,7 +210,9 @@ def test_teacher_and_student_share_weights_and_batches(dataset, cfg, started):
 def test_every_epsilon_has_the_same_weights_draws_and_noise(dataset, cfg, started):
     plan, (_, how) = tiny.plan(dataset), training_numbers(cfg)
     claims = [{"noise_multiplier": noise} for noise in (2.0, 1.0, 0.0)]
-    training = Training("linear", Architecture("linear", 5, 2, ()), claims, replace(how, steps=2))
+    training = Training(
+        "linear", Architecture("linear", 5, 2, ()), claims, replace(how, steps=2, sample_rate=0.5)
+    )
     at_each_noise(training, dataset, plan, "test")
     for stream in (Stream.WEIGHTS, Stream.POISSON_DRAW, Stream.DP_NOISE):
         assert of_stream(stream, started) == 3 * [[seed] for seed in plan.seeds.tolist()]

@@ -77,7 +77,7 @@ def calibrate(budget: PrivacyBudget, name: str = "dp_train") -> dict[str, Any]:
         "steps": steps,
         "neighbouring": "add or remove one record",
         "preprocessing": "public constants",
-        "not_covered": "choice of hyper-parameters, decision threshold, reported metrics; "
+        "not_covered": "choice of hyper-parameters, reported metrics; "
         "readers who know the noise's seed",
     }
     if sample_rate == 1:

@@ -7,8 +7,19 @@ import pandas as pd
 
 from pipeline.files import write_json, write_text
 from pipeline.parallel import share_out
+from pipeline.presentation import SCHEMA_VERSION
 from pipeline.presentation.frames import left_justified
-from pipeline.report import DEFENSES, HEADLINE, METRICS, OVERVIEW, PLOTS, REPORT, SHARED, SUMMARY
+from pipeline.report import (
+    DEFENSES,
+    HEADLINE,
+    METRICS,
+    OVERVIEW,
+    PLOTS,
+    REPORT,
+    SCHEMA,
+    SHARED,
+    SUMMARY,
+)
 from pipeline.report.overview import headline_table, in_words, overview_table
 from pipeline.report.page import render
 from pipeline.risks import RISKS
@@ -38,6 +49,7 @@ def write_evaluation(results: Results, context: Context, folder: Path) -> None:
     for name, table in {**of_risks, **common}.items():
         write_table(table, folder / name)
     write_json(folder / METRICS, headline_metrics(results, context))
+    write_json(folder / SCHEMA, {"schema_version": SCHEMA_VERSION})
     written = share_out(
         chapters_of, [(risk, results[risk.name], context, folder / PLOTS) for risk in RISKS]
     )

@@ -22,6 +22,7 @@ import pandas as pd
 from pipeline.config import Config, canonical
 from pipeline.files import repository_root
 from pipeline.models.population import Population
+from pipeline.presentation import SCHEMA_VERSION
 from pipeline.presentation.pictures import COLOURS
 from pipeline.risks import RISKS
 from pipeline.risks.results import Results, judgements
@@ -180,6 +181,7 @@ def tags_of(evaluated: Evaluated, name: str, judged: Judgement) -> dict[str, str
         "defense": name,
         "data": cfg.data.name,
         "model": cfg.model.name,
+        "schema_version": str(SCHEMA_VERSION),
         "flags": " ".join(judged.flags) or "none",
         "git_commit": _git_commit(),
         "dvc_exp_name": os.environ.get("DVC_EXP_NAME", ""),

@@ -1,10 +1,12 @@
 """`python -m pipeline.report` prints the last summary, or one line that says how to make one."""
 
+import json
 import subprocess
 import sys
 
 import pytest
 
+from pipeline.presentation import SCHEMA_VERSION
 from pipeline.report.__main__ import main
 from tiny import ROOT
 
@@ -12,7 +14,9 @@ from tiny import ROOT
 def test_the_command_prints_the_last_evaluation(tmp_path, monkeypatch, capsys):
     (tmp_path / "artifacts" / "evaluate").mkdir(parents=True)
     text = "defense  eps\nbaseline  0 → 1\n"
-    (tmp_path / "artifacts" / "evaluate" / "summary.txt").write_text(text, encoding="utf-8")
+    place = tmp_path / "artifacts" / "evaluate"
+    (place / "summary.txt").write_text(text, encoding="utf-8")
+    (place / "schema.json").write_text(json.dumps({"schema_version": SCHEMA_VERSION}))
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     main()
     out = capsys.readouterr().out
@@ -31,6 +35,24 @@ def test_the_command_says_what_is_missing(tmp_path, monkeypatch, capsys):
     assert out == ""
     said = "artifacts/evaluate/summary.txt: not found; run `dvc repro` to make it"
     assert err == f"error: {said}\n"
+
+
+@pytest.mark.parametrize(("schema", "found"), [(None, 1), (SCHEMA_VERSION + 1, SCHEMA_VERSION + 1)])
+def test_figures_of_another_version_are_not_read_as_if_they_were_of_this_one(
+    schema, found, tmp_path, monkeypatch, capsys
+):
+    place = tmp_path / "artifacts" / "evaluate"
+    place.mkdir(parents=True)
+    (place / "summary.txt").write_text("old", encoding="utf-8")
+    if schema is not None:
+        (place / "schema.json").write_text(json.dumps({"schema_version": schema}))
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as caught:
+        main()
+    out, err = capsys.readouterr()
+    assert (caught.value.code, out) == (2, "")
+    assert f"figures of schema version {found}, not {SCHEMA_VERSION}" in err
 
 
 def test_who_prints_a_text_waits_for_nothing_that_computes():
