@@ -19,7 +19,8 @@ START_UP, OTHER = "start_up", "other"
 # Module, function, what its time counts as: wrapped as soon as the module is there, before anybody
 # takes the function from it. None is imported for this: a stage is timed with its own imports.
 WATCHED = (
-    ("pipeline.defenses", "train", "training"),
+    ("pipeline.defenses.trained", "train", "training"),
+    ("pipeline.defenses.trained", "train_reported", "training"),
     ("pipeline.stages._examining", "examine", "attack"),
     ("pipeline.parallel", "share_out", "attack"),  # what this process does of it, and its waiting
     ("pipeline.risks.results", "draw_up_all", "statistics"),

@@ -12,6 +12,10 @@ import inspect
 import sys
 from pathlib import Path
 
+from pipeline.kernels import fix_kernels
+
+fix_kernels()  # before torch and NumPy, which look at the processor once
+
 import torch
 
 from pipeline.config import Config

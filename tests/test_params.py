@@ -15,18 +15,20 @@ pytestmark = pytest.mark.heavy
 
 CONF = ROOT / "conf"
 PRESETS = {path.relative_to(CONF).with_suffix("").as_posix() for path in CONF.glob("*/**/*.yaml")}
-BY_DEFAULT = {"data/pima", "model/mlp", "train/default", "audit/default"}
+BY_DEFAULT = {"data/pima", "model/mlp", "train/default", "audit/default", "decision/specificity"}
 BY_DEFAULT |= {
     preset for preset in PRESETS if preset.startswith(("threat/", "attack/", "defense/", "risk/"))
 }
 OTHER_THREATS = ["euclidean", "false_alarm", "missed_diagnosis"]
 BY_DEFAULT -= {f"threat/{name}" for name in OTHER_THREATS} | {"defense/dp_adv_train"}
+OTHER_RULES = ["threshold", "sensitivity", "youden", "prevalence"]
 CHOSEN = {
     **{f"threat/{name}": [f"threat=[clinical,{name}]"] for name in OTHER_THREATS},
     "defense/dp_adv_train": ["defense=[baseline,dp_adv_train]"],
     "data/breast_cancer": ["data=breast_cancer"],
     "model/linear": ["model=linear"],
     "experiment/breast_cancer": ["experiment=breast_cancer"],
+    **{f"decision/{rule}": [f"decision={rule}"] for rule in OTHER_RULES},
     "experiment/smoke": ["experiment=smoke"],
     "experiment/thorough": ["experiment=thorough"],
 }
@@ -125,7 +127,7 @@ def test_every_other_file_of_conf_composes_and_fits(preset):
     cfg = params.parse(composed(*CHOSEN[preset]), "conf")
     group, name = preset.split("/")
     assert cfg != params.parse(composed(), "conf")
-    named = {"threat": cfg.threat, "defense": cfg.defenses}
+    named = {"threat": cfg.threat, "defense": cfg.defenses, "decision": [cfg.decision.rule]}
     assert group == "experiment" or (
         name in named[group] if group in named else getattr(cfg, group).name == name
     )
@@ -501,7 +503,7 @@ def test_what_the_sections_of_risks_say_fits_the_rest(values, path, value, said)
 def test_a_defense_that_is_not_configured_is_not_checked(values):
     for name in STAGED[2:]:
         del values[name]
-    assert list(params.parse(values, "conf").defenses) == ["baseline", "adv_train"]
+    assert list(params.parse(values, "conf").defenses) == ["baseline", "logistic"]
 
 
 # ---- load ----

@@ -11,7 +11,7 @@ from pipeline import release as module
 from pipeline.config import ModelConfig
 from pipeline.data.plan import RELEASE
 from pipeline.data.schema import load_schema
-from pipeline.defenses import train
+from pipeline.defenses.trained import train
 from pipeline.files import BadInput, FailedCheck
 from pipeline.models.population import load_population
 from pipeline.release import hand_out, train_for_release

@@ -57,9 +57,9 @@ def place(tmp_path, monkeypatch, empty_store, small):
     monkeypatch.setattr(sweep, "read_raw", lambda *_: (data, {}))
     clinic.undrawn(monkeypatch)
     trained, drawn = [], []
-    train, write = sweep.train, sweep.write_evaluation
+    train, write = sweep.train_reported, sweep.write_evaluation
     monkeypatch.setattr(
-        sweep, "train", lambda name, *rest: trained.append(name) or train(name, *rest)
+        sweep, "train_reported", lambda name, *rest: trained.append(name) or train(name, *rest)
     )
     monkeypatch.setattr(sweep, "write_evaluation", lambda *all: drawn.append(1) or write(*all))
 
@@ -193,7 +193,7 @@ def test_a_sweep_and_an_evaluation_of_the_same_models_hold_the_same_figures(
     clinic.undrawn(monkeypatch)
     monkeypatch.setattr(sweep, "read_raw", lambda *_: (evaluated.dataset, {}))
     monkeypatch.setattr(sweep.Plan, "cross_validation", lambda *_, **__: evaluated.plan)
-    monkeypatch.setattr(sweep, "train", lambda name, *_: evaluated.populations[name])
+    monkeypatch.setattr(sweep, "train_reported", lambda name, *_: evaluated.populations[name])
     cfg = sweep.only(evaluated.cfg, "baseline")
     sweep.run_recipes(cfg)
     (run,), _ = runs_in(tmp_path)

@@ -19,8 +19,8 @@ def main() -> None:
         _refuse(f"{place / SUMMARY}: not found; run `dvc repro` to make it")
     if (found := _version(place / SCHEMA)) != SCHEMA_VERSION:
         _refuse(
-            f"{place}: figures of schema version {found}, not {SCHEMA_VERSION}: their names or what "
-            "they mean have changed (docs/names.md); run `dvc repro` to make them anew"
+            f"{place}: figures of schema version {found}, not {SCHEMA_VERSION}: their names or what"
+            " they mean have changed (docs/names.md); run `dvc repro` to make them anew"
         )
     print(f"\n{text}\n{HOW_TO_COMPARE}")
     print(f"Results:            {place / REPORT}, and the tables beside it")

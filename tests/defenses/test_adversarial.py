@@ -6,7 +6,7 @@ import torch
 import tiny
 from pipeline import params
 from pipeline.attacks.evasion.gradient import pgd
-from pipeline.config import TrainConfig
+from pipeline.config import DecisionConfig, TrainConfig
 from pipeline.data.schema import Dataset, Schema
 from pipeline.data.threat import Threat
 from pipeline.defenses.adversarial import attack_part_of_batch
@@ -40,6 +40,7 @@ def fragile_problem(seed: int, n: int = 300) -> Dataset:
 def cfg(cfg):
     return cfg.model_copy(
         update={
+            "decision": DecisionConfig(rule="threshold", value=0.5),
             "train": TrainConfig(epochs=15, batch_size=32, learning_rate=5e-3, weight_decay=1e-4),
             "adv_train": {**cfg.defenses["adv_train"], "eps": EPS},
         }

@@ -7,6 +7,7 @@ from scipy import stats
 
 from pipeline.defenses import noise
 from pipeline.defenses.noise import normals, secret_normals, secret_uniforms, uniforms
+from pipeline.seeds import Stream, generator
 
 
 def test_secret_normals_are_normal():
@@ -37,11 +38,11 @@ def test_seeds_repeat_and_secrets_do_not(draw):
     seeds = torch.tensor([3, 4])
 
     def numbers(secret):
-        return np.stack([source(5).numpy() for source in draw(seeds, 7, secret)])
+        return np.stack([source(5).numpy() for source in draw(seeds, Stream.DP_NOISE, secret)])
 
     assert np.array_equal(numbers(False), numbers(False))
     assert not np.array_equal(numbers(False)[0], numbers(False)[1])
     assert not np.intersect1d(numbers(True), numbers(True)).size
-    expected = torch.Generator().manual_seed(10)
+    expected = generator(Stream.DP_NOISE, 3)
     one = torch.randn if draw is normals else torch.rand
     assert np.array_equal(numbers(False)[0], one(5, generator=expected).numpy())

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import tiny
+from pipeline.models.answers import log_odds
 
 pytestmark = pytest.mark.heavy
 
@@ -48,11 +49,14 @@ model.predict(model_records).to_json({str(tmp_path / "answers.json")!r})
         env=environment,
         capture_output=True,
     )
-    answers = pd.read_json(tmp_path / "answers.json", dtype=float)
+    answers = pd.read_json(tmp_path / "answers.json")
     release = populations["adv_train"].release()
-    expected = torch.softmax(release(data.x[None])[0].double(), -1)
-    assert list(answers) == list(data.schema.classes)
-    torch.testing.assert_close(torch.tensor(answers.to_numpy()), expected, rtol=1e-4, atol=1e-5)
+    expected = torch.sigmoid(log_odds(release, data.x[None])[0])
+    healthy, ill = data.schema.classes
+    assert list(answers) == [healthy, ill, "decision"]
+    torch.testing.assert_close(torch.tensor(answers[ill]), expected, rtol=1e-4, atol=1e-5)
+    called = (release(data.x[None])[0].argmax(-1) == 1).numpy()
+    assert (answers["decision"] == np.where(called, ill, healthy)).all()
     assert data.x.isnan().any()
 
 
@@ -93,7 +97,8 @@ def test_a_model_takes_whole_numbers_gaps_and_its_own_example(served):
     frame = pd.DataFrame([{"glucose": 148, "bmi": 30, "ratio": 5, "pedigree": 1, "age": 40}] * 2)
     assert set(frame.dtypes) == {np.dtype("int64")}
     answer = served.predict(frame)
-    assert (answer.dtypes == np.float64).all()
+    assert (answer.drop(columns="decision").dtypes == np.float64).all()
+    assert answer["decision"].isin(["healthy", "ill"]).all()
     pd.testing.assert_frame_equal(served.predict(frame.astype(float)), answer)
     for gap in (None, float("nan"), pd.NA):
         for name in frame:

@@ -28,6 +28,8 @@ from pipeline.verify.out_of_fold import SAME_RADIUS
 
 pytestmark = pytest.mark.heavy
 
+NOT_NUMBERS = ("epsilon", "delta", "engine", "cut")  # of training
+
 LINEAR = Architecture("linear", 5, 2, ())
 
 
@@ -154,9 +156,7 @@ def test_the_numbers_are_those_of_dp_train(changed):
     options = check_options(dp_train, cfg.defenses["dp_train"], "dp_train", given=["secret"])
     delta, how = training_numbers(cfg)
     assert delta == options["delta"]
-    expected = {
-        name: value for name, value in options.items() if name not in ("epsilon", "delta", "engine")
-    }
+    expected = {name: value for name, value in options.items() if name not in NOT_NUMBERS}
     assert asdict(how) == {**expected, "noise": 0.0, "secret": False}
 
 

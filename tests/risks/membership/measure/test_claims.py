@@ -5,8 +5,8 @@ import pytest
 import tiny
 from benchmarks.faults import FAULTS, planted
 from pipeline.config import ModelConfig
-from pipeline.defenses import train
 from pipeline.defenses.budget import PrivacyBudget, calibrate
+from pipeline.defenses.trained import train
 from pipeline.files import FailedCheck
 from pipeline.risks.membership.measure import claims
 from pipeline.risks.membership.measure.claims import audit_claim, audited_claim, refute
