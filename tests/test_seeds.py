@@ -51,7 +51,10 @@ def drawn(cfg) -> dict[tuple[str, ...], list[int]]:
         Stream.CANARY_RUNS: max(members.runs, frontier.runs),
         Stream.THEFT_HALVES: theft.victims,
     }
-    models = {what: halves(what, seed, count).seeds for what, count in counts.items()}
+    plans_of = {what: halves(what, seed, count) for what, count in counts.items()}
+    again = plans_of[Stream.MEMBERSHIP_HALVES].with_second_seeds(members.second_seeds)
+    plans_of[Stream.MEMBERSHIP_HALVES] = again
+    models = {what: plan.seeds for what, plan in plans_of.items()}
     behind = companions(halves(Stream.THEFT_HALVES, seed, theft.victims), theft.ensemble).seeds
     plans = {Stream.CROSS_VALIDATION: cross.seeds, **models, Stream.THEFT_HALVES: behind}
     copy = seeds.of(Stream.COPIES, seed)

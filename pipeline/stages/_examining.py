@@ -80,7 +80,8 @@ def _leaking(examinee: Examinee, place: Path) -> Gaps:
     halves = train_halves(name, dataset, cfg)
     infer_members(name, halves, dataset, cfg).save(place / "membership")
     try:
-        guessed = guess_measurements(halves.population, halves.plan.train, dataset, cfg)
+        targets = halves.targets
+        guessed = guess_measurements(targets.population, targets.plan.train, dataset, cfg)
     except NotApplicable as why:
         return {"inversion": {"": str(why)}}
     guessed.save(place / "inversion")
