@@ -210,7 +210,22 @@ def test_a_line_names_the_figures_whose_interval_is_of_the_recipe(moved, bootstr
             assert one[f"{bounds}_low"] < one[name] < one[f"{bounds}_high"]
 
 
-def test_values_of_estimates_are_those_of_the_table(examined, diagnoses, bootstrapped):
+def test_of_whom_a_rate_misses_the_interval_is_the_mirrored_one(moved):
+    for eps, wrong, right in (
+        (0.0, "missed_diagnosis_rate", "sensitivity"),
+        (AT, "missed_diagnosis_rate", "sensitivity"),
+        (0.0, "false_alarm_rate", "specificity"),
+    ):
+        one = line(moved, "sturdy", eps)
+        mirrored = [1 - one[f"{right}_high"], 1 - one[f"{right}_low"]]
+        assert [one[f"{wrong}_low"], one[f"{wrong}_high"]] == mirrored
+
+
+def test_values_of_estimates_are_those_of_the_table(examined, diagnoses):
+    cut = torch.tensor([[-1.0], [2.0]]).expand(2, len(diagnoses)).double()
+    cut = cut + torch.randn(cut.shape, generator=torch.Generator().manual_seed(0))
+    examined = {name: replace(one, cut=cut) for name, one in examined.items()}
+    bootstrapped = compared(examined)
     halves = {name: half_models(diagnoses, 1.0) for name in examined}
     own = figures_of(recipes_of(examined, halves, HEADLINE)["sturdy"])
     assert own.eps == AT
