@@ -113,8 +113,9 @@ def figures_of(
     def found(side: Answers | None, other: Answers | None, figures: Collection[Figure]) -> Figures:
         if side is None or (against is not None and other is None):
             return {}
-        how = {"models": recipe.models, "against": other, "figures": figures}
-        return recipe_figures(side, recipe.train, recipe.y, **how)
+        return recipe_figures(
+            side, recipe.train, recipe.y, models=recipe.models, against=other, figures=figures
+        )
 
     theirs = against.attacked if against is not None and against.eps == recipe.eps else None
     unchanged = found(recipe.clean, None if against is None else against.clean, clean)
