@@ -148,7 +148,9 @@ def measure_leaks(problem: Problem) -> list[dict[str, Any]]:
             begin = time.perf_counter()
             halves = train_halves(name, dataset, cfg)
             infer_members(name, halves, dataset, cfg).save(folder / "membership")
-            guessed = guess_measurements(halves.population, halves.plan.train, dataset, cfg)
+            guessed = guess_measurements(
+                halves.targets.population, halves.targets.plan.train, dataset, cfg
+            )
             guessed.save(folder / "inversion")
             entries.append({"part": name, "s": round(time.perf_counter() - begin, 2)})
         begin = time.perf_counter()

@@ -51,7 +51,10 @@ def drawn(cfg) -> dict[tuple[str, ...], list[int]]:
         Stream.CANARY_RUNS: -(-max(members.canaries, frontier.canaries) // len(cfg.data.features)),
         Stream.THEFT_HALVES: theft.victims,
     }
-    models = {what: halves(what, seed, count).seeds for what, count in counts.items()}
+    plans_of = {what: halves(what, seed, count) for what, count in counts.items()}
+    again = plans_of[Stream.MEMBERSHIP_HALVES].with_second_seeds(members.second_seeds)
+    plans_of[Stream.MEMBERSHIP_HALVES] = again
+    models = {what: plan.seeds for what, plan in plans_of.items()}
     behind = companions(halves(Stream.THEFT_HALVES, seed, theft.victims), theft.ensemble).seeds
     plans = {Stream.CROSS_VALIDATION: cross.seeds, **models, Stream.THEFT_HALVES: behind}
     copy = seeds.of(Stream.COPIES, seed)
@@ -62,7 +65,8 @@ def drawn(cfg) -> dict[tuple[str, ...], list[int]]:
     }
     once = (
         *(Stream.THEFT_TESTS, Stream.THEFT_INPUTS, Stream.THEFT_NOISE),
-        *(Stream.EVASION_BY_COPIES, Stream.DIAGNOSTICS, Stream.MEMBERSHIP_NOISE),
+        *(Stream.EVASION_BY_COPIES, Stream.EVASION_OF_HALVES),
+        *(Stream.DIAGNOSTICS, Stream.MEMBERSHIP_NOISE),
         *(Stream.INVERSION_HALVES, Stream.POISONERS, Stream.FILTER_TIES, Stream.BOOTSTRAP),
     )
     found = {(stream,): [seeds.of(stream, seed)] for stream in once}

@@ -11,6 +11,7 @@ from pipeline.files import NOT_APPLICABLE, NotApplicable, write_json
 from pipeline.models.population import Population
 from pipeline.parallel import workers
 from pipeline.risks.evasion.measure import examination
+from pipeline.risks.evasion.measure.half_models import HALF_MODELS, answers_at_headline
 from pipeline.risks.evasion.measure.subject import cannot_be_asked
 from pipeline.risks.inversion.measure.guesses import guess_measurements
 from pipeline.risks.membership.measure.shadows import infer_members, train_halves
@@ -75,12 +76,16 @@ def _attacked(examinee: Examinee, place: Path, transfer: Path | None, pool: Exec
 
 
 def _leaking(examinee: Examinee, place: Path) -> Gaps:
-    """What the recipe leaks, likewise: from models of random halves."""
+    """What the recipe leaks, likewise: from models of random halves; and what these answer."""
     name, dataset, cfg = examinee.name, examinee.dataset, examinee.cfg
     halves = train_halves(name, dataset, cfg)
+    every = halves.every
+    answers = answers_at_headline(every.population, dataset, every.plan, cfg)
+    answers.save(place / HALF_MODELS)
     infer_members(name, halves, dataset, cfg).save(place / "membership")
     try:
-        guessed = guess_measurements(halves.population, halves.plan.train, dataset, cfg)
+        targets = halves.targets
+        guessed = guess_measurements(targets.population, targets.plan.train, dataset, cfg)
     except NotApplicable as why:
         return {"inversion": {"": str(why)}}
     guessed.save(place / "inversion")

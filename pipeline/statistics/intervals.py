@@ -85,24 +85,27 @@ def paired_difference(
         where: (N,) bool, the patients who count; None = all.
 
     Returns:
-        difference, low, high, se, and smallest_detectable: (z of the confidence + z of 80 % power)
-        x se.
+        difference, low, high, se, and `smallest_detectable`.
     """
-    from statistics import NormalDist
-
     each = np.asarray(a, dtype=np.float64) - np.asarray(b, dtype=np.float64)
     difference = float((each if where is None else each[where]).mean())
     samples = bootstrap_mean(each, weights, where)
     low, high = interval(difference, samples, confidence)
-    z = NormalDist().inv_cdf((1 + confidence) / 2) + NormalDist().inv_cdf(POWER)
     se = float(samples.std())
     return {
         "difference": difference,
         "low": low,
         "high": high,
         "se": se,
-        "smallest_detectable": z * se,
+        "smallest_detectable": smallest_detectable(se, confidence),
     }
+
+
+def smallest_detectable(se: float, confidence: float = 0.95) -> float:
+    """The difference that 80 of 100 studies with this standard error would show."""
+    from statistics import NormalDist
+
+    return se * (NormalDist().inv_cdf((1 + confidence) / 2) + NormalDist().inv_cdf(POWER))
 
 
 def wilson(successes: int, n: int, confidence: float = 0.95) -> tuple[float, float]:

@@ -41,6 +41,10 @@ MODELS: Question = "these models on new patients"
 LEAST = 0.5  # of the larger part, below which no sum of all parts is believed
 
 
+class TooFewHalves(ValueError):
+    """Half models that do not allow an estimate."""
+
+
 @dataclass(frozen=True)
 class Pairs:
     """Half models against each other, on the patients whom neither saw.
@@ -214,7 +218,7 @@ def estimate_mean(
         models: how many models the reported figure is the mean of.
 
     Raises:
-        ValueError: the half models do not allow an estimate; see `spread`.
+        TooFewHalves: the half models do not allow an estimate; see `spread`.
     """
     each = np.asarray(reported, dtype=np.float64).mean(0)
     pairs = pairs_of_means(halves, train, where)
@@ -242,7 +246,7 @@ def estimate_auroc(
         against: the other recipe's reported scores and its half models' scores.
 
     Raises:
-        ValueError: the half models do not allow an estimate; see `spread`.
+        TooFewHalves: the half models do not allow an estimate; see `spread`.
     """
     others, half_others = against or (None, None)
     pairs = pairs_of_auroc(halves, train, y, half_others)
@@ -261,7 +265,7 @@ def spread(influence: Array, pairs: Pairs, train: Array, *, models: int) -> Spre
         models: that the reported figure is the mean of, each with a seed of its own.
 
     Raises:
-        ValueError: no two different halves, or no half with two seeds, whose pair leaves enough
+        TooFewHalves: no two different halves, or no half with two seeds, whose pair leaves enough
             patients to be asked.
     """
     patients, half = len(influence), np.unique(train, axis=0, return_inverse=True)[1].reshape(-1)
@@ -269,7 +273,7 @@ def spread(influence: Array, pairs: Pairs, train: Array, *, models: int) -> Spre
     same = usable & (half[:, None] == half)
     others = usable & ~same
     if not same.any() or not others.any():
-        raise ValueError("half models must train on several halves, and on some of them twice")
+        raise TooFewHalves("half models must train on several halves, and on some of them twice")
     squares = (pairs.difference**2 - pairs.noise) / 2
     learned = train @ influence
     together = pairs.difference * (learned[:, None] - learned) / patients

@@ -1,6 +1,7 @@
 """The comparison that people read: figures with intervals, defenses paired with the baseline."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from pipeline.risks.evasion.flags import raise_flags
 from pipeline.risks.evasion.groups import HARMS
 from pipeline.risks.evasion.measure.examination import Examination
 from pipeline.risks.evasion.measure.margins import Margins
+from pipeline.risks.evasion.recipes import Found, Recipe, figures_of, recipe_columns
 from pipeline.standards import THREAT_COLUMNS
 from pipeline.statistics import Array, calibration, intervals, rates
 from pipeline.verify.out_of_fold import Proofs
@@ -29,6 +31,7 @@ def compare(
     *,
     decision: DecisionConfig,
     harmful: Mapping[str, str] | None = None,
+    recipes: Mapping[str, Recipe] | None = None,
     seed: int,
     auroc_ceiling: float | None,
 ) -> pd.DataFrame:
@@ -43,12 +46,15 @@ def compare(
         decision: the rule by which patients are called ill.
         harmful: of each defense that serves a group of patients worse, a sentence (`groups.harms`);
             None = of none.
+        recipes: half models of each defense, where they were asked: clean figures, and those of the
+            headline radius, get intervals for the recipe on a new cohort.
         seed: of the bootstrap.
         auroc_ceiling: above it a clean AUROC is taken for a leak.
 
     Returns:
         a table; `COLUMNS` of `pipeline.risks.evasion.tables` says what each column is. Intervals
-        are those of a bootstrap over patients, seeds averaged first.
+        are those of a bootstrap over patients, seeds averaged first, but for the figures that
+        `of_recipe` names.
 
     Raises:
         BadInput: an attack of the rows is not among the attackers.
@@ -56,7 +62,7 @@ def compare(
     by_defense = {name: one.margins for name, one in examined.items()}
     patients = len(next(iter(by_defense.values()))[cfg.headline].y)
     weights = intervals.bootstrap_weights(patients, cfg.resamples, seed)
-    reference = by_defense.get(BASELINE)
+    reference, known = by_defense.get(BASELINE), recipes or {}
     odds = worth_of_a_false_alarm(decision, next(iter(by_defense.values()))[cfg.headline].y)
     lines: list[dict[str, Any]] = []
     for name, by_threat in by_defense.items():
@@ -65,13 +71,17 @@ def compare(
         raised = raise_flags(Evidence(by_threat, attackers, one.diagnostics, auroc_ceiling))
         raised |= {HARMS: harmful[name]} if harmful and name in harmful else {}
         judged = {"flags": " ".join(raised), "evidence": "; ".join(raised.values())}
+        of_recipe = _of_recipe(name, known)
         for threat, margins in by_threat.items():
             against = reference[threat] if reference and name != BASELINE else None
             key = {"defense": name, "threat": threat, **judged}
             proved = proof_columns(one.proofs.get(threat), margins, weights, cfg.confidence)
             strongest = threat_columns(one.rows, threat)
+            where = partial(
+                recipe_columns, *of_recipe, threat == cfg.headline, confidence=cfg.confidence
+            )
             lines += [
-                key | line | proof | strongest
+                key | line | where(line["eps"]) | proof | strongest
                 for line, proof in zip(
                     curve(margins, against, weights, cfg.confidence, odds), proved, strict=True
                 )
@@ -79,6 +89,16 @@ def compare(
     table = pd.DataFrame(lines)
     table.insert(0, "rank", table["defense"].map(ranking(table, cfg.headline)).astype("Int64"))
     return table
+
+
+def _of_recipe(name: str, recipes: Mapping[str, Recipe]) -> tuple[Found | None, Found | None]:
+    """Figures of a recipe, and what it gains on the reference; None = half models are unknown."""
+    if name not in recipes:
+        return None, None
+    paired = name != BASELINE and BASELINE in recipes
+    return figures_of(recipes[name]), (
+        figures_of(recipes[name], recipes[BASELINE]) if paired else None
+    )
 
 
 def worth_of_a_false_alarm(decision: DecisionConfig, y: Array) -> float:

@@ -13,6 +13,7 @@ from pipeline.risks.evasion.comparison import compare
 from pipeline.risks.evasion.measure.attackers import all_attackers
 from pipeline.risks.evasion.measure.examination import Examination
 from pipeline.risks.evasion.measure.margins import Margins
+from pipeline.risks.evasion.recipes import Recipe
 from pipeline.standards import THREAT_COLUMNS
 from pipeline.statistics import Array, intervals, rates
 
@@ -41,11 +42,14 @@ class Evaluation:
 
 
 def evaluate_all(
-    examined: Mapping[str, Examination], cfg: Config, harmful: Mapping[str, str] | None = None
+    examined: Mapping[str, Examination],
+    cfg: Config,
+    harmful: Mapping[str, str] | None = None,
+    recipes: Mapping[str, Recipe] | None = None,
 ) -> Evaluation:
     """Compares what was examined, by defense, and draws up the tables beside the comparison.
 
-    `harmful` as in `comparison.compare`.
+    `harmful` and `recipes` as in `comparison.compare`.
     """
     audit = cfg.audit
     headline = {name: one.margins[audit.headline] for name, one in examined.items()}
@@ -57,6 +61,7 @@ def evaluate_all(
         known,
         decision=cfg.decision,
         harmful=harmful,
+        recipes=recipes,
         seed=cfg.seed,
         auroc_ceiling=cfg.data.auroc_ceiling,
     )

@@ -1,45 +1,284 @@
 """Figures of a recipe and paired differences of two, with the spread between trainings."""
 
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from itertools import combinations
+from typing import NamedTuple, get_args
+
 import numpy as np
 
 from pipeline.models.answers import disease_score
+from pipeline.risks.evasion.measure.examination import Examination
+from pipeline.risks.evasion.measure.half_models import HalfModels
+from pipeline.risks.evasion.questions import OF_RECIPE
 from pipeline.statistics import Array
-from pipeline.statistics.trainings import Estimate, Figure, asked, estimate_auroc, estimate_mean
+from pipeline.statistics.intervals import smallest_detectable
+from pipeline.statistics.trainings import (
+    Estimate,
+    Figure,
+    TooFewHalves,
+    asked,
+    estimate_auroc,
+    estimate_mean,
+)
 
-MEANS: tuple[Figure, ...] = ("accuracy", "sensitivity", "specificity")
-Sides = tuple[Array, Array]  # margins of the reported models (S, N), of the half models (M, N)
+EVERY: tuple[Figure, ...] = get_args(Figure)
+ATTACKED: tuple[Figure, ...] = ("accuracy", "sensitivity")  # whose coverage was put to the test
+DIFFERENCE_LIMITS = (-1.0, 1.0)
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Margins of the true class of one recipe at one radius.
+
+    Attributes:
+        reported: (S, N), out of fold, counted from where each model draws the line.
+        halves: (M, N), of half models; those of patients whom they saw are not read.
+        cut: (S, N), the log-odds at which the reported models draw the line.
+    """
+
+    reported: Array
+    halves: Array
+    cut: Array | float = 0.0
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What is known of a recipe beside its reported models.
+
+    Attributes:
+        clean: answers to unchanged records.
+        attacked: answers under attack at the headline radius; None = half models were not attacked.
+        eps: that radius.
+        train: (M, N) bool, who trained each half model.
+        y: (N,) 0 or 1.
+        models: that the reported answers come from, each with a seed of its own.
+    """
+
+    clean: Answers
+    attacked: Answers | None
+    eps: float
+    train: Array
+    y: Array
+    models: int
+
+
+Figures = dict[Figure, Estimate]
+
+
+class Found(NamedTuple):
+    """Figures of a recipe on unchanged records, and under attack at its radius `eps`."""
+
+    clean: Figures
+    attacked: Figures
+    eps: float
+
+
+def recipes_of(
+    examined: Mapping[str, Examination], halves: Mapping[str, HalfModels], headline: str
+) -> dict[str, Recipe]:
+    """The recipe of each defense whose half models were asked."""
+    return {
+        name: _recipe(one, halves[name], headline)
+        for name, one in examined.items()
+        if name in halves
+    }
+
+
+def _recipe(one: Examination, halves: HalfModels, headline: str) -> Recipe:
+    margins, patients = one.margins[headline], one.rows["patient"].unique()
+    left, attacked, eps = halves.margins[..., patients].numpy(), None, 0.0
+    if len(left) > 1:
+        at = int(np.abs(margins.eps - float(halves.eps[1])).argmin())
+        eps = float(margins.eps[at])
+        attacked = Answers(margins.worst[at], left[1], margins.cut)
+    clean = Answers(margins.worst[0], left[0], margins.cut)
+    train = halves.train[:, patients].numpy()
+    return Recipe(clean, attacked, eps, train, margins.y, one.rows["model"].nunique())
+
+
+def figures_of(
+    recipe: Recipe, against: Recipe | None = None, *, clean: Collection[Figure] = EVERY
+) -> Found:
+    """The figures that half models allow; those of `against`, on the same halves, subtracted.
+
+    Args:
+        recipe: of whom.
+        against: of another one, whose halves and radius must be the same: nothing is found else.
+        clean: the figures of unchanged records that are asked for; under attack it is `ATTACKED`.
+    """
+    if against is not None and not np.array_equal(recipe.train, against.train):
+        return Found({}, {}, recipe.eps)
+
+    def found(side: Answers | None, other: Answers | None, figures: Collection[Figure]) -> Figures:
+        if side is None or (against is not None and other is None):
+            return {}
+        return recipe_figures(
+            side, recipe.train, recipe.y, models=recipe.models, against=other, figures=figures
+        )
+
+    theirs = against.attacked if against is not None and against.eps == recipe.eps else None
+    unchanged = found(recipe.clean, None if against is None else against.clean, clean)
+    return Found(unchanged, found(recipe.attacked, theirs, ATTACKED), recipe.eps)
 
 
 def recipe_figures(
-    recipe: Sides, train: Array, y: Array, *, models: int, against: Sides | None = None
-) -> dict[Figure, Estimate]:
+    recipe: Answers,
+    train: Array,
+    y: Array,
+    *,
+    models: int,
+    against: Answers | None = None,
+    figures: Collection[Figure] = EVERY,
+) -> Figures:
     """Accuracy, sensitivity, specificity and AUROC of a recipe at one radius.
 
+    A figure of which half models are too few to say anything is left out.
+
     Args:
-        recipe: margins of the true class, out of fold (S, N), and of half models (M, N); those of
-            half models for patients whom they saw are not read.
+        recipe: its answers.
         train: (M, N) bool, who trained each half model.
         y: (N,) 0 or 1.
-        models: that the reported margins come from, each with a seed of its own.
-        against: the margins of another recipe on the same plans, which is subtracted.
+        models: that the reported answers come from, each with a seed of its own.
+        against: the answers of another recipe on the same plans, which is subtracted.
+        figures: those that are asked for.
     """
     sides = [recipe] if against is None else [recipe, against]
     right, right_halves = (
         _less([(margins > 0).astype(float) for margins in each])
-        for each in zip(*sides, strict=True)
+        for each in zip(*((side.reported, side.halves) for side in sides), strict=True)
     )
-    found: dict[Figure, Estimate] = {
-        figure: estimate_mean(right, right_halves, train, asked(figure, y), models=models)
-        for figure in MEANS
-    }
     scores, *others = [
-        (disease_score(one, y), disease_score(of_halves, y)) for one, of_halves in sides
+        (disease_score(side.reported, y, side.cut), disease_score(side.halves, y)) for side in sides
     ]
-    found["auroc"] = estimate_auroc(
-        *scores, train=train, y=y, models=models, against=others[0] if others else None
-    )
+    found: Figures = {}
+    for figure in figures:
+        try:
+            if figure == "auroc":
+                found[figure] = estimate_auroc(
+                    *scores, train=train, y=y, models=models, against=others[0] if others else None
+                )
+            else:
+                where = asked(figure, y)
+                found[figure] = estimate_mean(right, right_halves, train, where, models=models)
+        except TooFewHalves:
+            continue
     return found
 
 
 def _less(sides: list[Array]) -> Array:
     return sides[0] if len(sides) == 1 else np.asarray(sides[0] - sides[1])
+
+
+# ---- in the comparison ----
+
+# the columns of a figure at a line's own radius, and the beginning of those of its bounds
+AT_RADIUS: dict[Figure, tuple[str, str]] = {
+    "accuracy": ("robust_accuracy", "robust"),
+    "sensitivity": ("sensitivity", "sensitivity"),
+    "specificity": ("specificity", "specificity"),
+    "auroc": ("attacked_auc", "attacked_auc"),
+}
+UNCHANGED: dict[Figure, tuple[str, str]] = {
+    "accuracy": ("clean_accuracy", "clean"),
+    "auroc": ("auroc", "auroc"),
+}
+COMPLEMENT: dict[Figure, str] = {
+    "sensitivity": "missed_diagnosis_rate",
+    "specificity": "false_alarm_rate",
+}
+GAIN: dict[Figure, str] = {
+    "accuracy": "",
+    "sensitivity": "sensitivity_",
+    "specificity": "specificity_",
+    "auroc": "attacked_auc_",
+}
+
+
+def recipe_columns(
+    own: Found | None, gain: Found | None, headline: bool, eps: float, *, confidence: float
+) -> dict[str, float | str]:
+    """What a line of the comparison says of the recipe instead of these models.
+
+    Args:
+        own: figures of the defense; None = its half models were not asked.
+        gain: the same less those of the reference; None = there is none.
+        headline: whether the line is of the headline threat.
+        eps: its radius.
+        confidence: of the intervals.
+
+    Returns:
+        bounds and smallest detectable differences that take the place of those of a bootstrap over
+        patients; and `of_recipe`, the figures that they belong to.
+    """
+    columns: dict[str, float | str] = {}
+    named: list[str] = []
+    if own is not None:
+        for figure, (name, prefix) in UNCHANGED.items():
+            if figure in own.clean:
+                columns |= _bounds(prefix, own.clean[figure].interval(confidence))
+                named.append(name)
+        for figure, estimate in _at(own, headline, eps).items():
+            low, high = estimate.interval(confidence)
+            name, prefix = AT_RADIUS[figure]
+            columns |= _bounds(prefix, (low, high))
+            named.append(name)
+            if figure in COMPLEMENT:
+                columns |= _bounds(COMPLEMENT[figure], (1 - high, 1 - low))
+                named.append(COMPLEMENT[figure])
+    if gain is not None:
+        for figure, estimate in _at(gain, headline, eps).items():
+            name = f"{GAIN[figure]}difference"
+            columns |= _bounds(name, estimate.interval(confidence, limits=DIFFERENCE_LIMITS))
+            named.append(name)
+            if figure != "auroc":
+                least = smallest_detectable(estimate.se(), confidence)
+                columns[f"{GAIN[figure]}smallest_detectable"] = least
+    return columns | {OF_RECIPE: " ".join(named)}
+
+
+def _at(found: Found, headline: bool, eps: float) -> Figures:
+    """The figures of the line of this radius: unchanged records are the same under all threats."""
+    if eps == 0:
+        return found.clean
+    return found.attacked if headline and eps == found.eps else {}
+
+
+def _bounds(prefix: str, interval: tuple[float, float]) -> dict[str, float]:
+    return dict(zip((f"{prefix}_low", f"{prefix}_high"), interval, strict=True))
+
+
+# ---- two by two ----
+
+
+class Pair(NamedTuple):
+    """One figure of one defense less that of another: these recipes on a new cohort."""
+
+    figure: str
+    defense: str
+    other: str
+    difference: float
+    se: float
+
+
+def recipe_pairs(recipes: Mapping[str, Recipe]) -> list[Pair]:
+    """Every two recipes whose half models allow it, the later one less the earlier one.
+
+    Returns:
+        `missed_diagnosis_rate` and `robust_accuracy` at the headline radius, and
+        `clean_missed_diagnosis_rate` and `clean_false_alarm_rate`: each as the rate itself is, so
+        of misses and alarms LOWER = BETTER.
+    """
+    pairs = []
+    for earlier, later in combinations(recipes, 2):
+        found = figures_of(recipes[later], recipes[earlier], clean=("sensitivity", "specificity"))
+        attacked, clean = found.attacked, found.clean
+        for figure, estimate, sign in (
+            ("missed_diagnosis_rate", attacked.get("sensitivity"), -1),
+            ("robust_accuracy", attacked.get("accuracy"), 1),
+            ("clean_missed_diagnosis_rate", clean.get("sensitivity"), -1),
+            ("clean_false_alarm_rate", clean.get("specificity"), -1),
+        ):
+            if estimate is not None:
+                pairs.append(Pair(figure, later, earlier, sign * estimate.value, estimate.se()))
+    return pairs

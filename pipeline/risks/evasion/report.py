@@ -11,6 +11,7 @@ from pipeline.presentation.pictures import display_name
 from pipeline.risks.evasion.clinic import eps_table, patient_parts
 from pipeline.risks.evasion.pictures import draw_all
 from pipeline.risks.evasion.proofs import proofs_in_words, unprovable
+from pipeline.risks.evasion.questions import in_words
 from pipeline.risks.evasion.repeats import repeat_parts
 from pipeline.risks.risk import Context, Tables
 
@@ -28,6 +29,7 @@ def chapters(tables: Tables, context: Context, folder: Path) -> Sequence[Chapter
     of_headline = comparison[comparison["threat"] == headline]
     parts: list[Part] = [
         Note(
+            f"Confidence {cfg.audit.confidence:.0%}; {in_words(of_headline)}. "
             "Robust accuracy counts the patients for whom no record within the radius is known "
             "that changes the right answer: neither an attack nor the verifier found one. "
             '"exact": for each of them it is proved that there is none; "undecided": it is not. '

@@ -151,11 +151,13 @@ def summary(tables: Tables, cfg: Config) -> str:
     if "comparison" not in tables:
         return ""
     from pipeline.risks.evasion.proofs import unprovable
+    from pipeline.risks.evasion.questions import in_words
     from pipeline.risks.evasion.summary import defenses_by_radius
 
     threat = cfg.audit.headline
     shown = defenses_by_radius(tables["comparison"], threat, unprovable(tables))
-    said = "intervals: bootstrap over patients; exact: proved for every patient"
+    of_headline = tables["comparison"][tables["comparison"]["threat"] == threat]
+    said = f"{in_words(of_headline)}; exact: proved for every patient"
     return f"Out of fold, threat model: {threat}; {said}\n\n{shown}"
 
 

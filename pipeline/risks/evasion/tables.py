@@ -8,9 +8,11 @@ from pipeline.presentation.frames import by_defense
 from pipeline.risks.evasion.evaluation import evaluate_all
 from pipeline.risks.evasion.groups import groups_table, harms
 from pipeline.risks.evasion.measure.examination import Examination
+from pipeline.risks.evasion.measure.half_models import HALF_MODELS, HalfModels
 from pipeline.risks.evasion.measure.subject import PROOFS
 from pipeline.risks.evasion.patients import clinic_tables, most_fragile
 from pipeline.risks.evasion.proofs import verdicts
+from pipeline.risks.evasion.recipes import Recipe, recipes_of
 from pipeline.risks.evasion.repeats import repeated_shares
 from pipeline.risks.risk import Context, Sources
 
@@ -25,7 +27,8 @@ def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
         return {}
     cfg = context.cfg
     groups = groups_table(examined, context.dataset, cfg)
-    evaluation = evaluate_all(examined, cfg, harms(groups))
+    recipes = _recipes(examined, sources, context)
+    evaluation = evaluate_all(examined, cfg, harms(groups), recipes)
     headline = evaluation.comparison[evaluation.comparison["threat"] == cfg.audit.headline]
     clinic = clinic_tables(_of_single_values(examined, sources, context), context.dataset, cfg)
     return {
@@ -50,6 +53,15 @@ def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
         "patients": by_defense(clinic.patients),
         **{f"verdicts/{name}": verdicts(one.proofs) for name, one in examined.items()},
     }
+
+
+def _recipes(
+    examined: Mapping[str, Examination], sources: Sources, context: Context
+) -> dict[str, Recipe]:
+    """The recipes whose half models were asked: none in what was measured before they were."""
+    files = {name: sources.examined[name] / HALF_MODELS for name in examined}
+    asked = {name: HalfModels.load(file) for name, file in files.items() if file.exists()}
+    return recipes_of(examined, asked, context.cfg.audit.headline)
 
 
 def _of_single_values(

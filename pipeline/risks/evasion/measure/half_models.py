@@ -9,14 +9,18 @@ from torch import Tensor
 
 from pipeline.artifact import read_artifact, write_artifact
 from pipeline.attacks.evasion.gradient import pgd
+from pipeline.config import Config
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
 from pipeline.data.threat import Threat
 from pipeline.files import NotApplicable
 from pipeline.models.answers import margin
 from pipeline.models.population import Population
-from pipeline.risks.evasion.measure.subject import UNSEEN
+from pipeline.risks.evasion.measure.subject import UNSEEN, Trial
+from pipeline.seeds import Stream
+from pipeline.seeds import generator as generator_of
 
+HALF_MODELS = "half_models.safetensors"  # in the folder of what was measured of a defense
 STEPS, STEP_SIZE = 10, 0.25  # of PGD; 5, 10 and 20 steps leave shares within 0.001 of each other
 
 
@@ -50,6 +54,26 @@ class HalfModels:
         return read_artifact(path, cls, what=what, advice=advice)
 
 
+def answers_at_headline(
+    population: Population, dataset: Dataset, plan: Plan, cfg: Config
+) -> HalfModels:
+    """`answers_of_halves` at the headline radius of the headline threat.
+
+    Models are only asked where they give scores alone, and where PGD is no attack under the threat.
+    """
+    trial = Trial.of(cfg.audit.headline, dataset, cfg)
+    eps = min(trial.radii, key=lambda radius: abs(radius - cfg.audit.headline_eps))
+    attacked = eps > 0 and population.gradients and trial.threat.norm != "l0"
+    return answers_of_halves(
+        population,
+        dataset,
+        plan,
+        trial.threat,
+        [eps] if attacked else [],
+        generator=generator_of(Stream.EVASION_OF_HALVES, cfg.seed),
+    )
+
+
 @torch.no_grad()
 def answers_of_halves(
     population: Population,
@@ -67,7 +91,8 @@ def answers_of_halves(
         dataset: the records.
         plan: random halves, some of them with a second seed (`Plan.with_second_seeds`).
         threat: what an attacker may change.
-        radii: above 0, rising; none asks for no attack.
+        radii: above 0, rising; none asks for no attack. Whom the threat's goal spares keeps the
+            margin of the unchanged record.
         generator: of the attack.
 
     Raises:
@@ -93,6 +118,8 @@ def answers_of_halves(
             generator=generator,
         )
         left = margin(population(found), y[index])
+        spared = ~threat.attackable(y[index])
+        left[spared] = clean[rows, index][spared]
         margins[at, rows[valid], index[valid]] = left[valid]
         # what breaks at a smaller radius breaks at a larger one
         margins[at] = torch.minimum(margins[at], margins[at - 1])

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pipeline.config import Count, Positive, Section
 
@@ -10,15 +10,26 @@ from pipeline.config import Count, Positive, Section
 class MembershipSettings(Section):
     """What is measured of a model's memory of its patients.
 
-    `targets` models of a recipe are trained on random halves and attacked by `attacks`. `copies`
-    noisy copies of a record, with a `spread` in units of each feature's scale, are asked about
-    where only labels are seen. Where differential privacy is claimed, its mechanism is audited with
-    about so many `canaries` in models of at most so many weights together (`audited_weights`).
+    `targets` models of a recipe are trained on random halves and attacked by `attacks`;
+    `second_seeds` of these halves are trained on once more with another seed, which nobody attacks:
+    they say how much of a difference between two halves is luck. `copies` noisy copies of a record,
+    with a `spread` in units of each feature's scale, are asked about where only labels are seen.
+    Where differential privacy is claimed, its mechanism is audited with about so many `canaries` in
+    models of at most so many weights together (`audited_weights`).
     """
 
     attacks: Annotated[list[str], Field(min_length=1)]
     targets: Annotated[int, Field(ge=4)]
+    second_seeds: Count
     copies: Annotated[int, Field(ge=0)]
     spread: Positive
     canaries: Count
     audited_weights: Count
+
+    @model_validator(mode="after")
+    def _again(self) -> "MembershipSettings":
+        if self.second_seeds > self.targets:
+            raise ValueError(
+                f"second_seeds {self.second_seeds} must not be above targets {self.targets}"
+            )
+        return self

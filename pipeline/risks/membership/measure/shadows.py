@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from pipeline.artifact import read_artifact, write_artifact
@@ -31,19 +32,37 @@ WHAT, ADVICE = "membership scores", "run `dvc repro` to make it"
 
 
 @dataclass(frozen=True)
-class Halves:
+class HalfTrained:
     """Models of one recipe, each trained on a random half of the patients; `plan` says on whom."""
 
     population: Population
     plan: Plan
 
 
+@dataclass(frozen=True)
+class Halves:
+    """What was trained on random halves, for two purposes that must not be mixed.
+
+    Attributes:
+        targets: each on a half of its own, for whoever looks for leaks: a shadow that was trained
+            on its target's own half would tell who is a member.
+        every: the targets, and some of their halves once more with another seed, for how much a
+            training matters.
+    """
+
+    targets: HalfTrained
+    every: HalfTrained
+
+
 def train_halves(name: str, dataset: Dataset, cfg: Config) -> Halves:
-    """Trains the recipe `name` on as many random halves as there are targets."""
-    targets = cfg.section(MembershipSettings).targets
+    """Trains the recipe `name` on as many random halves as there are targets, on some twice."""
+    numbers = cfg.section(MembershipSettings)
     seed = of(Stream.MEMBERSHIP_HALVES, cfg.seed)
-    plan = Plan.random_halves(len(dataset.y), models=targets, seed=seed)
-    return Halves(train(name, dataset, plan, cfg), plan)
+    once = Plan.random_halves(len(dataset.y), models=numbers.targets, seed=seed)
+    plan = once.with_second_seeds(numbers.second_seeds)
+    population = train(name, dataset, plan, cfg)
+    targets = HalfTrained(population.select(torch.arange(numbers.targets)), once)
+    return Halves(targets, HalfTrained(population, plan))
 
 
 @dataclass(frozen=True)
@@ -82,15 +101,16 @@ class Membership:
 
 
 def infer_members(name: str, halves: Halves, dataset: Dataset, cfg: Config) -> Membership:
-    """Attacks each model of a recipe with all the others as its shadows, and audits a claim.
+    """Attacks each target of a recipe with all the others as its shadows, and audits a claim.
 
     Raises:
         FailedCheck: the recipe claims less than an audit proves that it spends, or than its own
             numbers add up to.
     """
-    numbers, member = cfg.section(MembershipSettings), halves.plan.train
+    numbers, targets = cfg.section(MembershipSettings), halves.targets
+    member = targets.plan.train
     seen = signals(
-        halves.population,
+        targets.population,
         dataset,
         copies=numbers.copies,
         spread=numbers.spread,
@@ -98,10 +118,10 @@ def infer_members(name: str, halves: Halves, dataset: Dataset, cfg: Config) -> M
     )
     scores = {attack: MEMBERSHIP[attack](seen, member).float() for attack in numbers.attacks}
     scores[BLIND] = blind(dataset.x.flatten(1), dataset.y, member).float()
-    check_decision(halves.population.facts, name)
-    guarantee = halves.population.facts.get("guarantee")
+    check_decision(targets.population.facts, name)
+    guarantee = targets.population.facts.get("guarantee")
     claim: dict[str, Any] = {}
     if guarantee is not None:
-        facts = {key: halves.population.facts[key] for key in ("measured", "noise")}
+        facts = {key: targets.population.facts[key] for key in ("measured", "noise")}
         claim = {**audited_claim(name, dataset, cfg, guarantee), **facts}
     return Membership(scores, member, seen.log_odds.float(), claim)

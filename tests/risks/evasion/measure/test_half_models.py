@@ -8,7 +8,11 @@ import torch
 from pipeline.data.plan import Plan
 from pipeline.files import NotApplicable
 from pipeline.models.answers import margin
-from pipeline.risks.evasion.measure.half_models import HalfModels, answers_of_halves
+from pipeline.risks.evasion.measure.half_models import (
+    HalfModels,
+    answers_at_headline,
+    answers_of_halves,
+)
 from tiny import CLINICAL, records, untrained
 
 RADII = [0.1, 0.3]
@@ -60,6 +64,29 @@ def test_what_was_asked_is_read_as_it_was_written(asked, tmp_path):
     again = HalfModels.load(tmp_path / "halves.safetensors")
     for name in ("eps", "train", "margins"):
         assert torch.equal(getattr(again, name).nan_to_num(), getattr(found, name).nan_to_num())
+
+
+def test_whom_the_goal_spares_keeps_the_margin_of_the_unchanged_record(asked):
+    data, plan, models, _ = asked
+    misses, generator = replace(CLINICAL, goal="miss"), torch.Generator().manual_seed(0)
+    found = answers_of_halves(models, data, plan, misses, [0.3], generator=generator).margins
+    clean, attacked = (one[:, data.y == 0] for one in found)
+    outside = plan.held_out[:, data.y == 0]
+    assert torch.equal(clean[outside], attacked[outside])
+    ill = plan.held_out & (data.y == 1)
+    assert (found[1][ill] < found[0][ill]).any()
+
+
+def test_the_headline_radius_is_attacked_where_it_can_be(asked, cfg):
+    data, plan, models, _ = asked
+    found = answers_at_headline(models, data, plan, cfg)
+    assert found.eps.tolist() == pytest.approx([0.0, 0.1])  # of 0, 0.1 and 0.5, nearest to 0.3
+    again = answers_at_headline(models, data, plan, cfg)
+    assert torch.equal(found.margins.nan_to_num(), again.margins.nan_to_num())
+    for change in ({"headline": "sparse"}, {"headline_eps": 0.0}):
+        audit = cfg.audit.model_copy(update=change)
+        clean = answers_at_headline(models, data, plan, cfg.model_copy(update={"audit": audit}))
+        assert clean.eps.tolist() == [0.0]
 
 
 def test_models_that_give_scores_alone_are_not_attacked(asked):

@@ -6,9 +6,9 @@ import torch
 import tiny
 from benchmarks.faults import FAULTS, planted
 from pipeline import params
-from pipeline.attacks.membership import MEMBERSHIP
+from pipeline.attacks.membership import MEMBERSHIP, recorded_log_odds
 from pipeline.data.tabular import read_raw
-from pipeline.files import FailedCheck
+from pipeline.files import BadInput, FailedCheck
 from pipeline.risks.membership.measure.shadows import BLIND, Membership, infer_members, train_halves
 from pipeline.statistics.separation import auroc
 
@@ -36,6 +36,27 @@ def test_each_target_is_trained_on_a_half_of_its_own(dataset, cfg):
     member = leaked("baseline", dataset, cfg).member
     assert 0.35 < member.float().mean() < 0.65
     assert not torch.equal(member[0], member[1])
+
+
+def test_no_shadow_was_trained_on_the_half_of_a_target(dataset, cfg):
+    """Second seeds on a target's own half are for intervals; membership and inversion see none."""
+    halves, targets = train_halves("baseline", dataset, cfg), cfg.membership.targets
+    again = cfg.membership.second_seeds
+    assert halves.targets.plan.size == halves.targets.population.size == targets
+    assert len(halves.targets.plan.train.unique(dim=0)) == targets
+    assert halves.every.plan.size == halves.every.population.size == targets + again
+    assert torch.equal(halves.every.plan.train[targets:], halves.targets.plan.train[:again])
+    leak = infer_members("baseline", halves, dataset, cfg)
+    assert torch.equal(leak.member, halves.targets.plan.train)
+    said = recorded_log_odds(halves.every.population, dataset.x, dataset.y)
+    assert torch.equal(leak.log_odds, said[:targets].float())
+    assert (said[targets:] != said[:again]).any(1).all()
+
+
+def test_there_are_no_more_second_seeds_than_halves(values):
+    values["membership"]["second_seeds"] = values["membership"]["targets"] + 1
+    with pytest.raises(BadInput, match="second_seeds 9 must not be above targets 8"):
+        params.parse(values, "conf")
 
 
 @pytest.fixture
