@@ -69,13 +69,11 @@ def defenses_table(judged: Mapping[str, Judgement]) -> pd.DataFrame:
     """One row per defense, with what speaks against its figures.
 
     Returns:
-        `defense`; `rank`, empty where it has none; `flags`, joined by a blank; `evidence`, joined
-        by "; ".
+        `defense`; `flags`, joined by a blank; `evidence`, joined by "; ".
     """
     return pd.DataFrame(
         {
             "defense": list(judged),
-            "rank": pd.array([one.rank for one in judged.values()], dtype="Int64"),
             "flags": [" ".join(one.flags) for one in judged.values()],
             "evidence": ["; ".join(one.flags.values()) for one in judged.values()],
         }

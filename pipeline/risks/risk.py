@@ -78,15 +78,13 @@ class Sources:
 
 @dataclass(frozen=True)
 class Judgement:
-    """What speaks against the figures of a defense, and its rank among those without a flag.
+    """What speaks against the figures of a defense.
 
     Attributes:
         flags: for each flag why it was raised.
-        rank: 1 = first; None = not ranked.
     """
 
     flags: Mapping[str, str] = field(default_factory=dict)
-    rank: int | None = None
 
 
 @dataclass(frozen=True)

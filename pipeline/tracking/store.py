@@ -84,7 +84,7 @@ def experiment_tags() -> dict[str, str]:
         # or MLflow 3 opens its page for language-model traces
         "mlflow.experimentKind": "custom_model_development",
         "mlflow.note.content": "One run per defense, a nested run per setting of an attacker. "
-        "A defense with flags beside its name is not ranked. "
+        "A defense with flags beside its name is called best in nothing. "
         f"What the step of a curve is: {steps}.",
     }
 

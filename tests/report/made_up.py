@@ -60,8 +60,8 @@ def figures(tables, name, cfg):
 
 def judge(tables):
     return {
-        "baseline": Judgement(rank=2),
-        "hard": Judgement(rank=1),
+        "baseline": Judgement(),
+        "hard": Judgement(),
         "masked": Judgement({"masked_mouth": WHY, "deaf": "no ear"}),
     }
 

@@ -114,14 +114,13 @@ def test_the_table_of_defenses_says_what_speaks_against_each(write):
     rows = pd.read_csv(folder / "defenses.csv", dtype=str, keep_default_na=False)
     assert rows.to_dict("list") == {
         "defense": ["baseline", "hard", "masked"],
-        "rank": ["2", "1", ""],
         "flags": ["", "", "masked_mouth deaf"],
         "evidence": ["", "", f"{WHY}; no ear"],
     }
 
 
 def test_a_table_of_no_defense_has_its_columns():
-    assert list(defenses_table({})) == ["defense", "rank", "flags", "evidence"]
+    assert list(defenses_table({})) == ["defense", "flags", "evidence"]
 
 
 def test_the_metrics_are_those_of_all_risks_by_defense(write):

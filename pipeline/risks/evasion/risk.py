@@ -30,7 +30,7 @@ CURVES = (
     "robust_low",
     "robust_high",
 )
-CLEAN = ("clean_accuracy", "clean_low", "clean_high", "auroc", "auroc_low", "auroc_high", "rank")
+CLEAN = ("clean_accuracy", "clean_low", "clean_high", "auroc", "auroc_low", "auroc_high")
 AT_RADII = ("robust_accuracy", "verified_accuracy", "undecided", "missed_diagnosis_rate")
 
 
@@ -46,11 +46,9 @@ def check(cfg: Config, origin: str) -> None:
 
 
 def judge(tables: Tables) -> Mapping[str, Judgement]:
-    """The flags and the rank of each defense."""
+    """The flags of each defense."""
     if "comparison" not in tables:
         return {}
-    import pandas as pd
-
     first = tables["comparison"].drop_duplicates("defense").set_index("defense")
     judged = {}
     for name, line in first.iterrows():
@@ -59,7 +57,7 @@ def judge(tables: Tables) -> Mapping[str, Judgement]:
             if line["flags"]
             else {}
         )
-        judged[str(name)] = Judgement(flags, None if pd.isna(line["rank"]) else int(line["rank"]))
+        judged[str(name)] = Judgement(flags)
     return judged
 
 

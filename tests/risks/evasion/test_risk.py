@@ -17,20 +17,20 @@ RADII = {"clinical": [0.0, 0.3], "unconstrained": [0.0, 0.3], "sparse": [0.0, 1.
 UNITS = {"clinical": "SD", "unconstrained": "SD", "sparse": "measurements"}
 
 
-def planted(defense, flags="", evidence="", rank=1.0):
+def planted(defense, flags="", evidence=""):
     """A comparison of one defense in which no two figures are the same."""
     lines = []
     for of_threat, (threat, radii) in enumerate(RADII.items()):
         for at, eps in enumerate(radii):
             figures = {key: of_threat + at / 10 + i / 1000 for i, key in enumerate(KEYS)}
             place = {"defense": defense, "threat": threat, "eps": eps, "eps_unit": UNITS[threat]}
-            lines.append(figures | place | {"flags": flags, "evidence": evidence, "rank": rank})
+            lines.append(figures | place | {"flags": flags, "evidence": evidence})
     return pd.DataFrame(lines)
 
 
 @pytest.fixture
 def both():
-    hard = planted("hard", rank=2.0).assign(robust_accuracy=lambda t: t["robust_accuracy"] / 2)
+    hard = planted("hard").assign(robust_accuracy=lambda t: t["robust_accuracy"] / 2)
     return {"comparison": pd.concat([planted("baseline"), hard], ignore_index=True)}
 
 
@@ -150,14 +150,13 @@ def test_of_an_examination_every_number_is_finite_or_left_out_as_nan(tables, con
 # ---- judgement ----
 
 
-def test_flags_carry_their_reasons_and_cost_the_rank():
+def test_flags_carry_their_reasons():
     table = pd.concat(
-        [planted("baseline"), planted("hard", "randomised violations", "why; why not", math.nan)]
+        [planted("baseline"), planted("hard", "randomised violations", "why; why not")]
     )
     judged = RISK.judge({"comparison": table})
-    assert (judged["baseline"].flags, judged["baseline"].rank) == ({}, 1)
+    assert judged["baseline"].flags == {}
     assert judged["hard"].flags == {"randomised": "why", "violations": "why not"}
-    assert judged["hard"].rank is None
 
 
 def test_a_defense_that_masks_its_gradients_is_judged_with_its_evidence(tables):
@@ -165,8 +164,6 @@ def test_a_defense_that_masks_its_gradients_is_judged_with_its_evidence(tables):
     assert list(judged) == list(DEFENSES)
     assert [bool(one.flags) for one in judged.values()] == [False, False, True]
     assert judged["distill"].flags["masked_gradients"].startswith(f"{HEADLINE}, eps ")
-    assert sorted(judged[name].rank for name in DEFENSES[:2]) == [1, 2]
-    assert judged["distill"].rank is None
 
 
 # ---- metrics, the terminal, the configuration ----
