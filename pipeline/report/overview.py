@@ -1,7 +1,7 @@
 """The headline figures of all risks, and what is concluded from them, in words."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import pandas as pd
 
@@ -38,7 +38,9 @@ def in_words(
     cells = [
         f"{said}{', ' * bool(verdict)}{verdict}"
         for said, verdict in zip(
-            with_interval(headlines, "value", "low", "high"), _verdicts(headlines), strict=True
+            with_interval(headlines, "value", "low", "high"),
+            _verdicts(headlines, {name for name, one in judged.items() if one.flags}),
+            strict=True,
         )
     ]
     order = list(dict.fromkeys([*judged, *headlines["defense"]]))
@@ -54,12 +56,14 @@ def in_words(
     return shown.assign(**{BEST: lines["conclusion"]})
 
 
-def _verdicts(headlines: pd.DataFrame) -> list[str]:
+def _verdicts(headlines: pd.DataFrame, flagged: Collection[str]) -> list[str]:
     """`better by 0.045`; empty where nothing was compared."""
     said = []
     for line in headlines.to_dict("records"):
         if line["verdict"] in ("better", "worse"):
-            said.append(f"{line['verdict']} by {abs(line['difference']):.3f}")
+            suspect = line["verdict"] == "better" and line["defense"] in flagged
+            size = f"{line['verdict']} by {abs(line['difference']):.3f}"
+            said.append(f"{size}, but flagged" if suspect else size)
         elif line["verdict"] == "not told apart":
             said.append(f"not told apart ({line['smallest_detectable']:.3f} would have shown)")
         else:

@@ -178,9 +178,9 @@ def overview_table(
 
     Returns:
         `risk, figure, good`; `undefended` with its interval; the names of those who are told to be
-        `better` and `worse` than it, joined by a blank; `best`, the one that is told apart from
-        every other one, the undefended models among them, else empty; the `leader`, its `rivals`
-        who are not told apart from it, how far it is `ahead` of the closest, the
+        `better` (without a flag) and `worse` than it, joined by a blank; `best`, the one that is
+        told apart from every other one, the undefended models among them, else empty; the `leader`,
+        its `rivals` who are not told apart from it, how far it is `ahead` of the closest, the
         `smallest_detectable` such difference, and the `patients_to_settle` it; the `conclusion` in
         words.
     """
@@ -198,8 +198,9 @@ def _line(
     line: dict[str, Any] = dict(one.key)
     for bound, suffix in SUFFIXES.items():
         line[f"undefended{suffix}"] = undefended[bound].iloc[0] if len(undefended) else math.nan
-    for verdict in ("better", "worse"):
-        line[verdict] = " ".join(own.loc[own["verdict"] == verdict, "defense"])
+    better, worse = (own.loc[own["verdict"] == which, "defense"] for which in ("better", "worse"))
+    line["better"] = " ".join(name for name in better if name not in flagged)
+    line["worse"] = " ".join(worse)
     return line | _best(one, flagged, confidence)
 
 
@@ -262,8 +263,8 @@ def said_of(name: str, results: Results, cfg: Config) -> dict[str, str]:
     """What is concluded of one defense, in words; what is not concluded is left out.
 
     Returns:
-        `better, worse` (than no defense) and `best`: the figures, joined by "; ". `pareto_front`:
-        "yes", or "no" and because of whom.
+        `better` (never of a flagged one), `worse` than no defense, and `best`: the figures, joined
+        by "; ". `pareto_front`: "yes", or "no" and because of whom.
     """
     asked, confidence, judged = questions(results, cfg), cfg.audit.confidence, judgements(results)
     headlines = headline_table(asked, confidence)
@@ -272,6 +273,8 @@ def said_of(name: str, results: Results, cfg: Config) -> dict[str, str]:
         verdict: "; ".join(own.loc[own["verdict"] == verdict, "figure"])
         for verdict in ("better", "worse")
     }
+    if name in judged and judged[name].flags:
+        del said["better"]
     lines = overview_table(asked, judged, confidence)
     said["best"] = "; ".join(lines.loc[lines["best"] == name, "figure"])
     front = front_of(asked, judged, confidence)

@@ -70,7 +70,7 @@ def test_every_cell_carries_its_interval_and_its_verdict(words):
 
 def test_who_is_flagged_is_shown_with_its_verdict_and_never_best(words):
     line = words(figure(**VALUES)).iloc[0]
-    assert line["masked [masked gradients]"].endswith(", better by 0.400")
+    assert line["masked [masked gradients]"].endswith(", better by 0.400, but flagged")
     assert line["best"] == "hard; flagged, hence never best: masked"
 
 

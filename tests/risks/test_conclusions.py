@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pipeline.risks import conclusions
 from pipeline.risks.conclusions import (
     NOT_COMPARED,
     Question,
@@ -137,7 +138,8 @@ def test_a_flagged_defense_is_compared_and_never_best():
     figure = planted({"baseline": 0.5, "masked": 0.9, "hard": 0.7})
     found = line(figure, FLAGGED)
     assert verdicts(figure)["masked"] == "better"
-    assert (found["best"], found["leader"]) == ("hard", "hard")
+    assert (found["best"], found["leader"], found["better"]) == ("hard", "hard", "hard")
+    assert line(figure)["better"] == "masked hard"
     assert found["conclusion"] == "hard; flagged, hence never best: masked"
     assert line(figure)["best"] == "masked"  # it is the flag that costs it
     alone = line(planted({"baseline": 0.5, "masked": 0.9}), FLAGGED)
@@ -236,3 +238,5 @@ def test_what_is_said_of_a_defense_is_what_the_tables_say(monkeypatch, cfg):
         "pareto_front": "no: dominated by baseline, a",
     }
     assert said_of("nobody", results, cfg) == {}
+    monkeypatch.setattr(conclusions, "judgements", lambda results: {"a": FLAGGED["masked"]})
+    assert said_of("a", results, cfg) == {}

@@ -99,7 +99,7 @@ def test_tags_tell_where_a_run_comes_from(logged, evaluated):
 
 def test_tags_say_what_is_concluded_of_a_defense(logged, evaluated):
     said = {name: said_of(name, evaluated.results, evaluated.cfg) for name in evaluated.examined}
-    assert said["partition"]["better"]
+    assert said["partition"]["worse"]
     for run in logged.parents:
         tags = run.data.tags
         kept = {
