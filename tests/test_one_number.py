@@ -43,16 +43,33 @@ def test_page_and_terminal_say_what_the_table_holds(evaluated, comparison, page,
         assert words in line, eps
 
 
-def test_the_overview_says_what_the_table_holds(evaluated, comparison, page):
-    at = comparison[comparison["defense"] == "baseline"]
-    (figure,) = RISK.headline(evaluated.results["evasion"], evaluated.cfg)
-    eps = float(figure.figure.rsplit(" ", 1)[1])
-    (said,) = with_interval(at[at["eps"] == eps], *FIGURES["robust accuracy"])
-    cells = [cell.strip() for table in page for row in table.to_numpy().tolist() for cell in row]
-    assert said in cells
-    overview = pd.read_csv(evaluated.folder / "overview.csv")
-    planted = float(at.loc[at["eps"] == eps, "robust_accuracy"].iloc[0])
-    assert (overview["undefended"] - planted).abs().min() < WRITTEN
+HEADLINES = {
+    "missed_diagnosis_rate": ("missed diagnoses under attack", 1),
+    "robust_accuracy": ("right answers under attack", 1),
+    "clean missed_diagnosis_rate": ("missed diagnoses without attack", 0),
+    "clean false_alarm_rate": ("false alarms without attack", 0),
+}
+
+
+@pytest.mark.parametrize("column", HEADLINES)
+def test_the_overview_says_what_the_table_holds(evaluated, comparison, page, column):
+    words, attacked = HEADLINES[column]
+    name = column.removeprefix("clean ")
+    first, *_ = RISK.headline(evaluated.results["evasion"], evaluated.cfg)
+    eps = attacked * float(first.figure.rsplit(" ", 1)[1])
+    at = comparison[comparison["eps"] == eps].reset_index(drop=True)
+    stem = name.removesuffix("_accuracy")
+    said = with_interval(at, name, f"{stem}_low", f"{stem}_high")
+    (row,) = [row for row in page[0].to_dict("records") if row["figure"].startswith(words)]
+    cells = [cell.split(",")[0].strip() for cell in list(row.values())[3:-1]]
+    assert cells == said
+    headline = pd.read_csv(evaluated.folder / "headline.csv")
+    headline = headline[headline["figure"].str.startswith(words)]
+    assert headline["defense"].tolist() == at["defense"].tolist()
+    assert headline["value"].tolist() == pytest.approx(at[name].tolist(), abs=WRITTEN)
+    gains = at[name] - at.loc[at["defense"] == "baseline", name].iloc[0]
+    found = headline["difference"].fillna(0.0).tolist()
+    assert found == pytest.approx(gains.tolist(), abs=3 * WRITTEN)
 
 
 def test_mlflow_is_given_what_the_table_holds(evaluated, comparison):

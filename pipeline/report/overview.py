@@ -1,102 +1,105 @@
-"""One line per figure: what a risk does to the undefended model, and to the best defense."""
+"""The headline figures of all risks, and what is concluded from them, in words."""
 
 import math
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Collection, Mapping
 
 import pandas as pd
 
-from pipeline.config import BASELINE, Config
 from pipeline.presentation.numbers import with_interval
-from pipeline.risks import RISKS
-from pipeline.risks.results import Results, as_written
-from pipeline.risks.risk import BOUNDS, Judgement
+from pipeline.presentation.pictures import display_name
+from pipeline.risks.conclusions import KEY, Front
+from pipeline.risks.risk import Judgement
 
-SUFFIXES = dict(zip(BOUNDS, ("", "_low", "_high"), strict=True))
-KEY = ["risk", "figure", "good"]
-COLUMNS = [
-    *KEY,
-    *(f"undefended{suffix}" for suffix in SUFFIXES.values()),
-    "defense",
-    *(f"best{suffix}" for suffix in SUFFIXES.values()),
-]
-
-
-def headline_table(results: Results, cfg: Config) -> pd.DataFrame:
-    """Every headline figure of every risk, in the digits of a CSV file.
-
-    Returns:
-        a row per figure and defense, `risk, figure, good, defense, value, low, high`.
-    """
-    columns = [*KEY, "defense", *BOUNDS]
-    frames = [
-        figure.table.reset_index().assign(risk=risk.name, figure=figure.figure, good=figure.good)
-        for risk in RISKS
-        for figure in risk.headline(results[risk.name], cfg)
-    ]
-    if not frames:
-        return pd.DataFrame(columns=columns)
-    return as_written(pd.concat(frames, ignore_index=True)[columns])
+ENDS = {"low": "low", "high": "high", "zero": "0"}
+BEST = "best"
+RULE = (
+    "Better, worse or not told apart: from the difference to the undefended models on the same "
+    "patients, after Holm over the defenses of a line. Best: told apart from every other one, no "
+    "defense among them; never a flagged defense. The intervals answer: these models on new "
+    "patients. A new training would move the figures further. Figures of different lines do not "
+    "compare."
+)
 
 
-def overview_table(headlines: pd.DataFrame, judged: Mapping[str, Judgement]) -> pd.DataFrame:
-    """Draws up one line per figure.
+def in_words(
+    headlines: pd.DataFrame, lines: pd.DataFrame, judged: Mapping[str, Judgement]
+) -> pd.DataFrame:
+    """The overview as text: a row per figure, a column per defense.
 
     Args:
-        headlines: as `headline_table` returns it.
-        judged: by defense; a flagged one is no best defense.
+        headlines: of `conclusions.headline_table`.
+        lines: of `conclusions.overview_table`.
+        judged: by defense, in the order of the columns, which carry their flags.
 
     Returns:
-        `risk, figure, good`; `undefended` with its interval; `best` with its interval and the name
-        `defense` of the defense that does best. It is the best of several, hence a little
-        flattered; empty where none does better.
+        `risk, figure, good`; for each defense its figure with its interval, and what it says
+        against no defense; `best`. A defense that was not measured is missing.
     """
-    flagged = {name for name, one in judged.items() if one.flags}
-    groups = headlines.groupby(KEY, sort=False)
-    lines = [_line(key, of_figure.set_index("defense"), flagged) for key, of_figure in groups]
-    return pd.DataFrame(lines, columns=COLUMNS)
-
-
-def _line(key: Iterable[Any], lines: pd.DataFrame, flagged: set[str]) -> dict[str, Any]:
-    risk, figure, good = key
-    sign = 1 if good == "high" else -1
-    figures: dict[str, dict[str, float]] = lines[list(BOUNDS)].astype(float).to_dict("index")  # type: ignore[assignment]
-    unknown = dict.fromkeys(BOUNDS, math.nan)
-    undefended = figures.pop(BASELINE, unknown)
-    scores = {
-        name: sign * one["value"]
-        for name, one in figures.items()
-        if name not in flagged and not math.isnan(one["value"])
-    }
-    best = max(scores, key=lambda name: scores[name], default="")
-    if best and scores[best] <= sign * undefended["value"]:
-        best = ""
-    return {
-        "risk": risk,
-        "figure": figure,
-        "good": good,
-        **_named("undefended", undefended),
-        "defense": best,
-        **_named("best", figures.get(best, unknown)),
-    }
-
-
-def _named(name: str, figure: Mapping[str, float]) -> dict[str, float]:
-    return {f"{name}{suffix}": figure[bound] for bound, suffix in SUFFIXES.items()}
-
-
-def in_words(table: pd.DataFrame) -> pd.DataFrame:
-    """The overview as text."""
-    best = [
-        f"{said}  {name}" if name else "no defense does better"
-        for said, name in zip(with_interval(table, "best"), table["defense"], strict=True)
+    cells = [
+        f"{said}{', ' * bool(verdict)}{verdict}"
+        for said, verdict in zip(
+            with_interval(headlines, "value", "low", "high"),
+            _verdicts(headlines, {name for name, one in judged.items() if one.flags}),
+            strict=True,
+        )
     ]
-    return pd.DataFrame(
-        {
-            "risk": table["risk"],
-            "figure": table["figure"],
-            "good": table["good"],
-            "undefended": with_interval(table, "undefended"),
-            "best defense": best,
-        }
+    order = list(dict.fromkeys([*judged, *headlines["defense"]]))
+    said = headlines.assign(cell=cells).pivot(index=KEY, columns="defense", values="cell")
+    of_lines = pd.MultiIndex.from_frame(lines[KEY])
+    shown = pd.DataFrame(
+        {"risk": lines["risk"], "figure": lines["figure"], "good": lines["good"].map(ENDS)}
     )
+    for name in order:
+        if name in said:
+            flags = " ".join(judged[name].flags) if name in judged else ""
+            shown[display_name(name, flags)] = said[name].reindex(of_lines).to_numpy()
+    return shown.assign(**{BEST: lines["conclusion"]})
+
+
+def _verdicts(headlines: pd.DataFrame, flagged: Collection[str]) -> list[str]:
+    """`better by 0.045`; empty where nothing was compared."""
+    said = []
+    for line in headlines.to_dict("records"):
+        if line["verdict"] in ("better", "worse"):
+            suspect = line["verdict"] == "better" and line["defense"] in flagged
+            size = f"{line['verdict']} by {abs(line['difference']):.3f}"
+            said.append(f"{size}, but flagged" if suspect else size)
+        elif line["verdict"] == "not told apart":
+            said.append(f"not told apart ({line['smallest_detectable']:.3f} would have shown)")
+        else:
+            said.append("")
+    return said
+
+
+def as_text(words: pd.DataFrame) -> str:
+    """The overview for a terminal: a block per figure, a line per defense that was measured."""
+    defenses = [str(name) for name in words if name not in (*KEY, BEST)]
+    width = max(map(len, [*defenses, BEST]), default=0)
+    blocks = []
+    for line in words.to_dict("records"):
+        block = [f"{line['risk']}: {line['figure']}; good: {line['good']}"]
+        block += [
+            f"  {name:<{width}}  {line[name]}"
+            for name in [*defenses, BEST]
+            if not _missing(line[name])
+        ]
+        blocks.append("\n".join(block))
+    return "\n\n".join(blocks)
+
+
+def _missing(cell: object) -> bool:
+    return isinstance(cell, float) and math.isnan(cell)
+
+
+def front_in_words(front: Front | None) -> str:
+    """One line: who is on the Pareto front of what; empty where nothing was weighed."""
+    if front is None:
+        return ""
+    on = [name for name, by in front.dominated.items() if not by]
+    off = [f"{name} (by {', '.join(by)})" for name, by in front.dominated.items() if by]
+    said = f"Pareto front of {'; '.join(front.figures)}: {', '.join(on)}."
+    said += f" Dominated: {', '.join(off)}." if off else " Nobody is dominated."
+    said += f" Not asked, because flagged or not measured: {', '.join(front.left_out)}." * bool(
+        front.left_out
+    )
+    return f"{said} Being on it is no praise: it may mean that nothing was told apart."

@@ -23,6 +23,7 @@ def render(
     judged: Mapping[str, Judgement],
     cfg: Config,
     *,
+    notes: Sequence[str] = (),
     patients: bool,
 ) -> str:
     """The HTML of the page; whatever text it is given is escaped.
@@ -32,6 +33,7 @@ def render(
         overview: one line per figure, in words.
         judged: each defense, in the order of the page, with what speaks against its figures.
         cfg: whose cohort it is, and how often its records were scored.
+        notes: by what rule the overview concludes, and what follows from all of it.
         patients: whether tables of single patients are shown; False = for wherever others may look.
 
     Raises:
@@ -52,6 +54,7 @@ def render(
         confidence=cfg.audit.confidence,
         defenses=names,
         overview=overview,
+        notes=[text for text in notes if text],
         chapters=chapters,
         patients=patients,
     )

@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from textwrap import fill
 
 import pandas as pd
 
 from pipeline.files import write_json, write_text
 from pipeline.parallel import share_out
 from pipeline.presentation import SCHEMA_VERSION
-from pipeline.presentation.frames import left_justified
 from pipeline.report import (
     DEFENSES,
     HEADLINE,
@@ -20,11 +20,14 @@ from pipeline.report import (
     SHARED,
     SUMMARY,
 )
-from pipeline.report.overview import headline_table, in_words, overview_table
+from pipeline.report.overview import RULE, as_text, front_in_words, in_words
 from pipeline.report.page import render
 from pipeline.risks import RISKS
+from pipeline.risks.conclusions import Front, front_of, headline_table, overview_table, questions
 from pipeline.risks.results import DIGITS, Results, chapters_of, judgements
 from pipeline.risks.risk import Context, Judgement
+
+WIDE = 100  # columns of a terminal that running text fills
 
 
 def write_evaluation(results: Results, context: Context, folder: Path) -> None:
@@ -38,10 +41,13 @@ def write_evaluation(results: Results, context: Context, folder: Path) -> None:
     Raises:
         ValueError: a risk calls a table as a table of all risks is called.
     """
-    cfg, judged = context.cfg, judgements(results)
-    headlines = headline_table(results, cfg)
-    lines = overview_table(headlines, judged)
-    common = {HEADLINE: headlines, OVERVIEW: lines, DEFENSES: defenses_table(judged)}
+    cfg, judged, confidence = context.cfg, judgements(results), context.cfg.audit.confidence
+    asked = questions(results, cfg)
+    headlines = headline_table(asked, confidence)
+    lines = overview_table(asked, judged, confidence)
+    front = front_of(asked, judged, confidence)
+    words = in_words(headlines, lines, judged)
+    common = {HEADLINE: headlines, OVERVIEW: lines, DEFENSES: defenses_table(judged, front)}
     of_risks = table_files(results)
     if taken := common.keys() & of_risks.keys():
         raise ValueError(f"{', '.join(sorted(taken))}: the name of a table of all risks")
@@ -54,9 +60,11 @@ def write_evaluation(results: Results, context: Context, folder: Path) -> None:
         chapters_of, [(risk, results[risk.name], context, folder / PLOTS) for risk in RISKS]
     )
     chapters = [one for of_risk in written for one in of_risk]  # drawing takes most of the time
+    notes = [RULE, front_in_words(front)]
     for name, patients in ((REPORT, True), (SHARED, False)):
-        write_text(folder / name, render(chapters, in_words(lines), judged, cfg, patients=patients))
-    write_text(folder / SUMMARY, summary(results, lines, context))
+        page = render(chapters, words, judged, cfg, notes=notes, patients=patients)
+        write_text(folder / name, page)
+    write_text(folder / SUMMARY, summary(results, words, front, context))
 
 
 def table_files(results: Results) -> dict[str, pd.DataFrame]:
@@ -77,19 +85,23 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
         table.to_csv(path, index=False, float_format=f"%.{DIGITS}g")
 
 
-def defenses_table(judged: Mapping[str, Judgement]) -> pd.DataFrame:
-    """One row per defense, with what speaks against its figures.
+def defenses_table(judged: Mapping[str, Judgement], front: Front | None) -> pd.DataFrame:
+    """One row per defense, with what speaks against its figures, and against choosing it.
 
     Returns:
-        `defense`; `rank`, empty where it has none; `flags`, joined by a blank; `evidence`, joined
-        by "; ".
+        `defense`; `flags`, joined by a blank; `evidence`, joined by "; "; `pareto_front`: yes or
+        no, empty where it was not asked; `dominated_by`, joined by a blank.
     """
+    by = front.dominated if front else {}
     return pd.DataFrame(
         {
             "defense": list(judged),
-            "rank": pd.array([one.rank for one in judged.values()], dtype="Int64"),
             "flags": [" ".join(one.flags) for one in judged.values()],
             "evidence": ["; ".join(one.flags.values()) for one in judged.values()],
+            "pareto_front": [
+                "" if name not in by else "no" if by[name] else "yes" for name in judged
+            ],
+            "dominated_by": [" ".join(by.get(name, ())) for name in judged],
         }
     )
 
@@ -103,12 +115,10 @@ def headline_metrics(results: Results, context: Context) -> dict[str, dict[str, 
     return gathered
 
 
-def summary(results: Results, lines: pd.DataFrame, context: Context) -> str:
-    """What a run ends with on the terminal: what risks have to say, and a line per figure."""
+def summary(results: Results, words: pd.DataFrame, front: Front | None, context: Context) -> str:
+    """What a run ends with on the terminal: what risks have to say, and a block per figure."""
     said = [text for risk in RISKS if (text := risk.summary(results[risk.name], context.cfg))]
-    if len(lines):
-        said += [
-            "All risks; the best defense is the best of several, hence a little flattered",
-            left_justified(in_words(lines)),
-        ]
+    if len(words):
+        said += [fill(f"All risks. {RULE}", WIDE), as_text(words)]
+        said += [fill(front_in_words(front), WIDE)] if front else []
     return "\n\n".join(said) + "\n"

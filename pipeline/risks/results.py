@@ -58,16 +58,12 @@ def as_written(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def judgements(results: Results) -> dict[str, Judgement]:
-    """What all risks together say against each defense.
-
-    Ranked where one of them ranks it and none raises a flag.
-    """
+    """What all risks together say against each defense."""
     judged: dict[str, Judgement] = {}
     for risk in RISKS:
         for name, one in risk.judge(results[risk.name]).items():
             known = judged.get(name, Judgement())
-            flags = {**known.flags, **one.flags}
-            judged[name] = Judgement(flags, None if flags else one.rank or known.rank)
+            judged[name] = Judgement({**known.flags, **one.flags})
     return judged
 
 

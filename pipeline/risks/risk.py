@@ -78,15 +78,13 @@ class Sources:
 
 @dataclass(frozen=True)
 class Judgement:
-    """What speaks against the figures of a defense, and its rank among those without a flag.
+    """What speaks against the figures of a defense.
 
     Attributes:
         flags: for each flag why it was raised.
-        rank: 1 = first; None = not ranked.
     """
 
     flags: Mapping[str, str] = field(default_factory=dict)
-    rank: int | None = None
 
 
 @dataclass(frozen=True)
@@ -95,29 +93,44 @@ class HeadlineFigure:
 
     Attributes:
         figure: what the figure is, for people.
-        good: which end of it is good.
+        good: which end of it is good, or whether 0 is.
         table: indexed by defense, columns `value, low, high`.
+        pairs: what its defenses differ by: columns `defense, other, difference, se, patients` of
+            `pipeline.risks.pairs`; None = nothing is concluded.
+        weighed: whether the Pareto front weighs it: one of the few that a clinician decides by.
     """
 
     figure: str
-    good: Literal["low", "high"]
+    good: Literal["low", "high", "zero"]
     table: "pd.DataFrame"
+    pairs: "pd.DataFrame | None" = None
+    weighed: bool = False
 
     @classmethod
     def of(
-        cls, figure: str, good: Literal["low", "high"], lines: "pd.DataFrame", *columns: str
+        cls,
+        figure: str,
+        good: Literal["low", "high", "zero"],
+        lines: "pd.DataFrame",
+        *columns: str,
+        pairs: "pd.DataFrame | None" = None,
+        compared: str = "",
+        weighed: bool = False,
     ) -> "HeadlineFigure":
         """From rows, one for each defense.
 
         `columns` are those of the value and of its bounds; of the value alone, where the bounds
-        stand in `<column>_low` and `<column>_high`.
+        stand in `<column>_low` and `<column>_high`. `pairs` is a table of `pipeline.risks.pairs`,
+        and `compared` the name of the figure in it.
         """
         names = (
             list(columns)
             if len(columns) > 1
             else [f"{columns[0]}{suffix}" for suffix in ("", "_low", "_high")]
         )
-        return cls(figure, good, lines.set_index("defense")[names].set_axis(BOUNDS, axis=1))
+        own = None if pairs is None else pairs[pairs["figure"] == compared]
+        table = lines.set_index("defense")[names].set_axis(BOUNDS, axis=1)
+        return cls(figure, good, table, own, weighed)
 
 
 class Figure(NamedTuple):

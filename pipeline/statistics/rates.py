@@ -115,10 +115,3 @@ def is_degenerate(predicted: Array, y: Array) -> bool:
         max(positive, 1 - positive) > DEGENERATE_SHARE
         or figures["balanced_accuracy"] < DEGENERATE_BALANCED_ACCURACY
     )
-
-
-def area_under_curve(eps: Array, values: Array) -> float:
-    """Mean height of a curve over its radii (trapezoid); a single radius gives its value."""
-    if len(eps) == 1:
-        return float(values[0])
-    return float(np.trapezoid(values, eps) / (eps[-1] - eps[0]))

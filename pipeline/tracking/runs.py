@@ -25,6 +25,7 @@ from pipeline.models.population import Population
 from pipeline.presentation import SCHEMA_VERSION
 from pipeline.presentation.pictures import COLOURS
 from pipeline.risks import RISKS
+from pipeline.risks.conclusions import said_of
 from pipeline.risks.results import Results, judgements
 from pipeline.risks.risk import Context, Figure, Judgement, Point
 from pipeline.tracking.release import log_release, source_tags
@@ -123,6 +124,9 @@ def run_key(evaluated: Evaluated, name: str) -> str:
             if "/" not in table_name:
                 rows = table[table["defense"] == name] if "defense" in table else table
                 digest.update(rows.to_csv(index=False).encode())
+    # a verdict depends on the rows of others, too
+    said = said_of(name, evaluated.results, evaluated.context.cfg)
+    digest.update(repr(sorted(said.items())).encode())
     return digest.hexdigest()
 
 
@@ -189,6 +193,7 @@ def tags_of(evaluated: Evaluated, name: str, judged: Judgement) -> dict[str, str
         "population_sha256": evaluated.populations[name].digest,
         "noise": str(evaluated.populations[name].facts.get("noise", "")),
         "mlflow.runColor": _colour(list(evaluated.examined), name),
+        **said_of(name, evaluated.results, cfg),
         **{f"flag.{flag}": why for flag, why in judged.flags.items()},
     }
     return {key: value for key, value in tags.items() if value}

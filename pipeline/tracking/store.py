@@ -84,7 +84,9 @@ def experiment_tags() -> dict[str, str]:
         # or MLflow 3 opens its page for language-model traces
         "mlflow.experimentKind": "custom_model_development",
         "mlflow.note.content": "One run per defense, a nested run per setting of an attacker. "
-        "A defense with flags beside its name is not ranked. "
+        "A defense with flags beside its name is called best in nothing. "
+        "What is concluded stands in tags: the figures in which a defense is told to be `better` "
+        "or `worse` than none, or `best`; whether it is on the `pareto_front`. "
         f"What the step of a curve is: {steps}.",
     }
 

@@ -23,11 +23,22 @@ HEARD = pd.DataFrame(
         "said": ["one", "two"] * 3,
     }
 )
+PAIRS = pd.DataFrame(
+    {
+        "figure": "heard",
+        "defense": ["hard", "masked", "masked"],
+        "other": ["baseline", "baseline", "hard"],
+        "difference": [0.2 - 2 / 3, 0.05 - 2 / 3, -0.15],
+        "se": 0.01,
+        "patients": 3,
+    }
+)
 HEARD = HEARD.assign(heard_low=HEARD["heard"] * 0.9, heard_high=HEARD["heard"] * 1.1)
 EARS = pd.DataFrame({"defense": ["baseline"] * 3, "patient": [0, 1, 2], "heard": [1 / 3, 0.5, 1.0]})
 NAMED = pd.DataFrame({"defense": ["baseline"], "patient": [1], "change": [SECRET]})
 TABLES = {
     "rumour": HEARD,
+    "rumour_pairs": PAIRS,
     "named": NAMED,
     "plots/rumour": HEARD[["tongues", "heard"]].iloc[:2],
     "ears": EARS,
@@ -48,7 +59,8 @@ class MadeUp(Risk):
 
 def headline(tables, cfg):
     lines = tables["rumour"][tables["rumour"]["tongues"] == 2]
-    return [HeadlineFigure.of("heard from two tongues", "low", lines, "heard")]
+    carried = {"pairs": tables.get("rumour_pairs"), "compared": "heard", "weighed": True}
+    return [HeadlineFigure.of("heard from two tongues", "low", lines, "heard", **carried)]
 
 
 def figures(tables, name, cfg):
@@ -60,8 +72,8 @@ def figures(tables, name, cfg):
 
 def judge(tables):
     return {
-        "baseline": Judgement(rank=2),
-        "hard": Judgement(rank=1),
+        "baseline": Judgement(),
+        "hard": Judgement(),
         "masked": Judgement({"masked_mouth": WHY, "deaf": "no ear"}),
     }
 

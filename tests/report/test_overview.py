@@ -1,104 +1,126 @@
-"""One line per figure: a flagged defense never wins, and better is better at either end."""
+"""The overview in words: every defense with its interval and its verdict, and who is best."""
 
-import math
 from dataclasses import replace
 
-import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.report.overview import headline_table, in_words, overview_table
+from pipeline.report.overview import as_text, front_in_words, in_words
+from pipeline.risks.conclusions import Front, headline_table, overview_table, questions
 from pipeline.risks.risk import BOUNDS, HeadlineFigure, Judgement
 from report.made_up import HEARD, RUMOUR, SILENCE, only_risks
 
 JUDGED = {name: Judgement() for name in ("baseline", "soft", "hard")}
 JUDGED["masked"] = Judgement({"masked_gradients": "why"})
+VALUES = {"baseline": 0.5, "soft": 0.51, "hard": 0.7, "masked": 0.9}
 
 
-def figure(name, good, **values):
+def figure(name="a", good="high", se=0.01, paired=True, **values):
     """A headline figure by defense, with an interval of 0.01 on either side."""
     table = pd.DataFrame({"value": values}).astype(float)
     table = table.assign(low=table["value"] - 0.01, high=table["value"] + 0.01)
-    return HeadlineFigure(name, good, table.rename_axis("defense"))
+    pairs = pd.DataFrame(
+        [
+            {"defense": a, "other": b, "difference": values[a] - values[b], "se": se}
+            for a in values
+            for b in values
+            if a != b
+        ]
+    ).assign(figure=name, patients=400)
+    return HeadlineFigure(name, good, table.rename_axis("defense"), pairs if paired else None)
 
 
-def lines_of(monkeypatch, *figures, judged=JUDGED):
-    """The overview of two risks that say the same figures, of which one says nothing."""
-    talker = replace(RUMOUR, headline=lambda tables, cfg: figures)
-    only_risks(monkeypatch, talker, SILENCE)
-    return overview_table(headline_table({"rumour": {}, "silence": {}}, None), judged)
+@pytest.fixture
+def words(monkeypatch, cfg):
+    """The overview of two risks, of which one says nothing."""
+
+    def words(*figures, judged=JUDGED):
+        talker = replace(RUMOUR, headline=lambda tables, cfg: figures)
+        only_risks(monkeypatch, talker, SILENCE)
+        asked = questions({"rumour": {}, "silence": {}}, cfg)
+        lines = overview_table(asked, judged, 0.95)
+        return in_words(headline_table(asked, 0.95), lines, judged)
+
+    return words
 
 
-def test_the_headline_table_has_a_row_per_figure_and_defense(monkeypatch):
-    only_risks(monkeypatch, SILENCE, RUMOUR)
-    table = headline_table({"silence": {}, "rumour": {"rumour": HEARD}}, None)
-    assert list(table) == ["risk", "figure", "good", "defense", *BOUNDS]
-    assert table[["risk", "good", "defense"]].to_numpy().tolist() == [
-        ["rumour", "low", name] for name in ("baseline", "hard", "masked")
+def test_a_row_per_figure_in_the_order_of_risks_and_a_column_per_defense(words):
+    table = words(figure("b", **VALUES), figure("a", "low", **VALUES))
+    assert table["figure"].tolist() == ["b", "a"]
+    assert list(table) == [
+        "risk",
+        "figure",
+        "good",
+        "baseline",
+        "soft",
+        "hard",
+        "masked [masked gradients]",
+        "best",
     ]
-    assert table["value"].tolist() == [0.666667, 0.2, 0.05]  # as the file holds them
 
 
-def test_a_line_per_figure_in_the_order_of_risks(monkeypatch):
-    first, second = (figure(name, "low", baseline=1, hard=0.5) for name in ("b", "a"))
-    assert lines_of(monkeypatch, first, second)["figure"].tolist() == ["b", "a"]
+def test_every_cell_carries_its_interval_and_its_verdict(words):
+    line = words(figure(**VALUES)).iloc[0]
+    assert line["baseline"] == "0.500 (0.490 to 0.510)"
+    assert line["hard"] == "0.700 (0.690 to 0.710), better by 0.200"
+    assert line["soft"].startswith("0.510 (0.500 to 0.520), not told apart (0.03")
+    assert line["soft"].endswith(" would have shown)")
+    assert words(figure(good="low", **VALUES)).iloc[0]["hard"].endswith(", worse by 0.200")
 
 
-@pytest.mark.parametrize(("good", "best"), [("high", "soft"), ("low", "hard")])
-def test_the_best_defense_is_the_one_at_the_good_end(monkeypatch, good, best):
-    values = {"baseline": 0.5, "hard": 0.3, "soft": 0.7}
-    line = lines_of(monkeypatch, figure("a", good, **values)).iloc[0]
-    assert (line["defense"], line["best"], line["undefended"]) == (best, values[best], 0.5)
-    assert line[["best_low", "best_high"]].tolist() == pytest.approx(
-        [values[best] - 0.01, values[best] + 0.01]
-    )
+def test_who_is_flagged_is_shown_with_its_verdict_and_never_best(words):
+    line = words(figure(**VALUES)).iloc[0]
+    assert line["masked [masked gradients]"].endswith(", better by 0.400, but flagged")
+    assert line["best"] == "hard; flagged, hence never best: masked"
 
 
-def test_a_flagged_defense_never_wins(monkeypatch):
-    line = lines_of(monkeypatch, figure("a", "high", baseline=0.6, hard=0.7, masked=0.9)).iloc[0]
-    assert (line["defense"], line["best"]) == ("hard", 0.7)
+def test_without_pairs_no_verdict_stands_there(words):
+    line = words(figure(paired=False, **VALUES), judged={}).iloc[0]
+    assert line["hard"] == "0.700 (0.690 to 0.710)"
+    assert line["best"] == "not compared: no paired differences are known"
 
 
-@pytest.mark.parametrize("hard", [0.6, 0.5, math.nan])
-def test_where_no_defense_does_better_none_is_named(monkeypatch, hard):
-    table = lines_of(monkeypatch, figure("a", "high", baseline=0.6, hard=hard))
-    assert table["defense"].tolist() == [""]
-    assert np.isnan(table["best"][0])
-    assert table["undefended"][0] == 0.6
-    assert in_words(table)["best defense"].tolist() == ["no defense does better"]
+def test_a_defense_without_this_figure_has_an_empty_cell(words):
+    few = {name: VALUES[name] for name in ("baseline", "hard")}
+    table = words(figure("a", **VALUES), figure("b", **few))
+    assert table["soft"].isna().tolist() == [False, True]
+    assert "soft" not in as_text(table).split("\n\n")[1]
 
 
-@pytest.mark.parametrize("undefended", [{}, {"baseline": math.nan}])
-def test_without_a_baseline_the_best_is_still_named(monkeypatch, undefended):
-    table = lines_of(monkeypatch, figure("a", "high", hard=0.6, soft=0.5, **undefended))
-    assert np.isnan(table["undefended"][0])
-    assert table["defense"].tolist() == ["hard"]
-    assert in_words(table)["undefended"].tolist() == ["-"]
+def test_where_zero_is_good_it_says_so(words):
+    assert words(figure(good="zero", **VALUES))["good"].tolist() == ["0"]
 
 
-def test_without_a_figure_there_is_no_line(monkeypatch):
-    table = lines_of(monkeypatch)
+def test_the_terminal_has_a_block_per_figure_with_the_same_words(words):
+    table = words(figure("b", **VALUES), figure("a", "low", **VALUES))
+    blocks = as_text(table).split("\n\n")
+    assert [block.splitlines()[0] for block in blocks] == [
+        "rumour: b; good: high",
+        "rumour: a; good: low",
+    ]
+    for block, line in zip(blocks, table.to_dict("records"), strict=True):
+        said = dict(text.strip().split("  ", 1) for text in block.splitlines()[1:])
+        assert {name: cell.strip() for name, cell in said.items()} == {
+            name: line[name] for name in (*table.columns[3:],)
+        }
+
+
+def test_without_a_figure_there_is_no_line(words):
+    table = words()
     assert len(table) == 0
-    assert len(in_words(table)) == 0
-    assert {"risk", "figure", "undefended_low", "defense", "best_high"} <= set(table)
+    assert list(table) == ["risk", "figure", "good", "best"]
+    assert as_text(table) == ""
 
 
-def test_one_defense_twice_in_a_figure_is_an_error(monkeypatch):
-    one = figure("a", "high", baseline=0.5)
-    twice = replace(one, table=pd.concat([one.table, one.table]))
-    with pytest.raises(ValueError, match="unique"):
-        lines_of(monkeypatch, twice)
-
-
-def test_words_carry_the_interval(monkeypatch):
-    said = in_words(lines_of(monkeypatch, figure("a", "low", baseline=0.6, hard=0.58))).iloc[0]
-    assert said.tolist() == [
-        "rumour",
-        "a",
-        "low",
-        "0.600 (0.590 to 0.610)",
-        "0.580 (0.570 to 0.590)  hard",
-    ]
+def test_the_front_is_one_line():
+    front = Front(("missed", "spared"), {"a": (), "b": ("a",), "c": ("a", "b")}, ("masked",))
+    assert front_in_words(front) == (
+        "Pareto front of missed; spared: a. Dominated: b (by a), c (by a, b). "
+        "Not asked, because flagged or not measured: masked. "
+        "Being on it is no praise: it may mean that nothing was told apart."
+    )
+    assert "Nobody is dominated." in front_in_words(Front(("missed",), {"a": (), "b": ()}, ()))
+    assert front_in_words(None) == ""
 
 
 def test_a_headline_figure_finds_its_bounds_by_their_names_or_where_it_is_told():
@@ -109,3 +131,11 @@ def test_a_headline_figure_finds_its_bounds_by_their_names_or_where_it_is_told()
     assert told["low"].tolist() == [0.0] * 3
     assert list(usual) == list(told) == list(BOUNDS)
     assert usual.index.tolist() == ["baseline", "hard", "masked"]
+
+
+def test_a_headline_figure_takes_its_own_pairs_of_the_table():
+    lines = HEARD[HEARD["tongues"] == 2]
+    pairs = pd.DataFrame({"figure": ["a", "b", "a"], "difference": [0.1, 0.2, 0.3]})
+    one = HeadlineFigure.of("said", "low", lines, "heard", pairs=pairs, compared="a")
+    assert one.pairs["difference"].tolist() == [0.1, 0.3]
+    assert HeadlineFigure.of("said", "low", lines, "heard", compared="a").pairs is None

@@ -26,7 +26,7 @@ from report.reader import check, read
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(40))
 LINES = pd.DataFrame({"risk": ["rumour"], "figure": ["heard"]})
-HONEST = {"baseline": Judgement(rank=2), "hard": Judgement(rank=1)}
+HONEST = {"baseline": Judgement(), "hard": Judgement()}
 FLAGGED = {**HONEST, "masked": Judgement({"masked_mouth": "why so", "deaf": "and so"})}
 HOSTILE = "<script>alert('x')</script> & \"co\""
 
@@ -172,11 +172,11 @@ def test_without_chapters_and_defenses_the_page_is_still_one(cfg):
     assert "Defenses" not in found.text
 
 
-def test_a_flag_stands_beside_the_name_with_its_reasons_and_without_a_rank(drawn):
+def test_a_flag_stands_beside_the_name_with_its_reasons(drawn):
     text = drawn(judged=FLAGGED)
     label = "masked [masked mouth, deaf]"
-    said = f"baseline, rank 2; hard, rank 1; {label}, not ranked."
-    assert said in re.sub(r"<.*?>", "", text)
+    said = f"baseline; hard; {label}. A flagged defense is called best in nothing."
+    assert said in " ".join(re.sub(r"<.*?>", "", text).split())
     assert f'<ul class="note">\n<li><b>{label}</b>: why so; and so</li>\n</ul>' in text
     assert text.count("<li>") == 1
 
@@ -210,7 +210,7 @@ def test_whatever_a_risk_says_is_escaped(drawn, parts, kind):
 def test_a_hostile_data_set_threat_defense_and_reason_are_escaped(drawn, cfg):
     data = cfg.data.model_copy(update={"title": HOSTILE})
     lines = pd.DataFrame({"figure": ["right answers under <i>x</i>"]})
-    judged = {"a & b": Judgement({"<u>": HOSTILE}), "<b>c</b>": Judgement(rank=1)}
+    judged = {"a & b": Judgement({"<u>": HOSTILE}), "<b>c</b>": Judgement()}
     text = drawn(judged=judged, lines=lines, cfg=cfg.model_copy(update={"data": data}))
     for tag in ("<script", "<i>", "<u>", "<b>c"):
         assert tag not in text

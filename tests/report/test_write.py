@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 
 from pipeline.presentation.chapter import Chapter, Note
-from pipeline.report.overview import headline_table, in_words, overview_table
+from pipeline.presentation.numbers import interval_text
+from pipeline.report.overview import RULE, as_text, front_in_words, in_words
 from pipeline.report.write import (
     defenses_table,
     headline_metrics,
@@ -19,8 +20,16 @@ from pipeline.report.write import (
     write_table,
 )
 from pipeline.risks import RISKS
-from pipeline.risks.results import as_written, draw_up_all
-from pipeline.risks.risk import Context, Judgement, Sources
+from pipeline.risks.conclusions import (
+    NOT_COMPARED,
+    front_of,
+    headline_table,
+    overview_table,
+    questions,
+    said_of,
+)
+from pipeline.risks.results import as_written, draw_up_all, judgements
+from pipeline.risks.risk import BOUNDS, Context, Sources
 from report.made_up import EARS, HEARD, NAMED, RUMOUR, SECRET, SILENCE, WHY, only_risks
 from report.reader import check
 
@@ -59,7 +68,14 @@ def files_in(folder):
 
 def test_every_table_is_written_once_those_of_patients_as_parquet(write):
     folder, _ = write(RUMOUR, SILENCE)
-    tables = {"rumour.csv", "named.csv", "plots/rumour.csv", "ears.parquet", "by/baseline.parquet"}
+    tables = {
+        "rumour.csv",
+        "rumour_pairs.csv",
+        "named.csv",
+        "plots/rumour.csv",
+        "ears.parquet",
+        "by/baseline.parquet",
+    }
     assert files_in(folder) == COMMON | PAGES | tables
     pd.testing.assert_frame_equal(pd.read_parquet(folder / "ears.parquet"), EARS)
 
@@ -102,11 +118,22 @@ def test_a_table_of_one_risk_is_not_called_as_one_of_all(write, name):
 
 def test_the_overview_and_the_headline_are_those_of_the_results(write, context):
     folder, results = write(RUMOUR, SILENCE)
-    headline = pd.read_csv(folder / "headline.csv", float_precision="round_trip")
-    pd.testing.assert_frame_equal(headline, headline_table(results, context.cfg), check_exact=True)
-    lines = pd.read_csv(folder / "overview.csv", float_precision="round_trip").iloc[0]
-    assert lines["undefended"] == 0.666667
-    assert (lines["defense"], lines["best"]) == ("hard", 0.2)  # `masked` is flagged
+    asked = questions(results, context.cfg)
+    tables = {
+        "headline": headline_table(asked, 0.95),
+        "overview": overview_table(asked, judgements(results), 0.95),
+    }
+    for name, table in tables.items():
+        read = pd.read_csv(folder / f"{name}.csv", float_precision="round_trip")
+        pd.testing.assert_frame_equal(
+            read.fillna({"verdict": "", "worse": "", "rivals": ""}),
+            table,
+            check_exact=True,
+            check_dtype=False,
+        )
+    (line,) = tables["overview"].to_dict("records")
+    assert line["undefended"] == 0.666667
+    assert (line["better"], line["best"]) == ("hard", "hard")  # `masked` is flagged
 
 
 def test_the_table_of_defenses_says_what_speaks_against_each(write):
@@ -114,14 +141,16 @@ def test_the_table_of_defenses_says_what_speaks_against_each(write):
     rows = pd.read_csv(folder / "defenses.csv", dtype=str, keep_default_na=False)
     assert rows.to_dict("list") == {
         "defense": ["baseline", "hard", "masked"],
-        "rank": ["2", "1", ""],
         "flags": ["", "", "masked_mouth deaf"],
         "evidence": ["", "", f"{WHY}; no ear"],
+        "pareto_front": ["no", "yes", ""],
+        "dominated_by": ["hard", "", ""],
     }
 
 
 def test_a_table_of_no_defense_has_its_columns():
-    assert list(defenses_table({})) == ["defense", "rank", "flags", "evidence"]
+    columns = ["defense", "flags", "evidence", "pareto_front", "dominated_by"]
+    assert list(defenses_table({}, None)) == columns
 
 
 def test_the_metrics_are_those_of_all_risks_by_defense(write):
@@ -140,7 +169,7 @@ def test_the_metrics_are_those_of_all_risks_by_defense(write):
 
 
 def test_the_page_shows_the_rounding_of_what_the_file_holds(write):
-    folder, _ = write(RUMOUR)
+    folder, results = write(RUMOUR)
     page = check((folder / "report.html").read_text(encoding="utf-8"))
     table = pd.read_csv(folder / "rumour.csv", dtype=str)
     shown = [
@@ -148,8 +177,11 @@ def test_the_page_shows_the_rounding_of_what_the_file_holds(write):
         for value, low, high in table[["heard", "heard_low", "heard_high"]].to_numpy()
     ]
     assert [row[2] for row in page.tables[1][1:]] == shown
-    lines = pd.read_csv(folder / "overview.csv", float_precision="round_trip")
-    assert page.tables[0][1:] == in_words(lines).to_numpy().tolist()
+    tables = [
+        pd.read_csv(folder / f"{name}.csv", float_precision="round_trip")
+        for name in ("headline", "overview")
+    ]
+    assert page.tables[0][1:] == in_words(*tables, judgements(results)).to_numpy().tolist()
 
 
 def test_the_shared_page_holds_no_table_of_single_patients(write):
@@ -179,27 +211,35 @@ def test_pictures_are_drawn_into_the_folder_of_plots(write):
 # ---- the summary ----
 
 
-def test_the_summary_says_what_risks_say_and_a_line_per_figure(write, context):
+def test_the_summary_says_what_risks_say_and_a_block_per_figure(write, context):
     folder, results = write(RUMOUR, SILENCE)
     text = (folder / "summary.txt").read_text(encoding="utf-8")
-    said, title, table = text.strip().split("\n\n")
+    said, title, block, front = text.strip().split("\n\n")
     assert said == "Rumours are counted twice"
-    assert "best of several" in title
-    words = in_words(
-        overview_table(headline_table(results, context.cfg), {"masked": Judgement({"a": ""})})
-    )
-    header, line = table.splitlines()
-    assert header.split() == " ".join(words).split()
-    assert line.split() == " ".join(words.iloc[0]).split()
+    assert " ".join(title.split()) == f"All risks. {RULE}"
+    asked, judged = questions(results, context.cfg), judgements(results)
+    lines = overview_table(asked, judged, 0.95)
+    assert block == as_text(in_words(headline_table(asked, 0.95), lines, judged))
+    assert " ".join(front.split()) == front_in_words(front_of(asked, judged, 0.95))
+    assert max(map(len, [*title.splitlines(), *front.splitlines()])) <= 100
+
+
+def test_page_and_terminal_conclude_alike(write):
+    folder, _ = write(RUMOUR, SILENCE)
+    page = " ".join(check((folder / "report.html").read_text(encoding="utf-8")).text.split())
+    text = " ".join((folder / "summary.txt").read_text(encoding="utf-8").split())
+    front = "Pareto front of heard from two tongues: hard. Dominated: baseline (by hard)."
+    for said in (RULE, front, "hard; flagged, hence never best: masked", ", better by 0.467"):
+        assert said in page
+        assert said in text
 
 
 def test_risks_that_measured_nothing_are_no_reason_to_fail(write, context):
     folder, results = write(SILENCE)
     assert files_in(folder) == COMMON | PAGES
     assert headline_metrics(results, context) == {}
-    assert (
-        summary(results, overview_table(headline_table(results, context.cfg), {}), context) == "\n"
-    )
+    words = in_words(headline_table([], 0.95), overview_table([], {}, 0.95), {})
+    assert summary(results, words, None, context) == "\n"
 
 
 # ---- the risks that there are ----
@@ -221,6 +261,37 @@ def test_every_risk_is_in_the_overview_or_has_no_headline(evaluated):
     ]
     assert list(table["risk"].unique()) == said
     assert table["undefended"].notna().all()
+
+
+def test_conclusions_of_the_real_risks_are_the_same_wherever_they_stand(evaluated):
+    """In tables, on the page, on the terminal, and among the tags of MLflow."""
+    page = " ".join(
+        check((evaluated.folder / "report.html").read_text(encoding="utf-8")).text.split()
+    )
+    text = " ".join((evaluated.folder / "summary.txt").read_text(encoding="utf-8").split())
+    headline = pd.read_csv(evaluated.folder / "headline.csv", keep_default_na=False)
+    overview = pd.read_csv(evaluated.folder / "overview.csv", keep_default_na=False)
+    defenses = pd.read_csv(evaluated.folder / "defenses.csv", keep_default_na=False)
+    assert (headline["verdict"] != NOT_COMPARED).sum() > len(headline) / 2
+    for line in headline.to_dict("records"):
+        value, low, high = (float(line[bound]) for bound in BOUNDS)
+        said = interval_text(value, low, high)
+        if line["verdict"] in ("better", "worse"):
+            said += f", {line['verdict']} by {abs(float(line['difference'])):.3f}"
+        assert said in page
+        assert said in text
+    for line in overview.to_dict("records"):
+        assert line["conclusion"] in page
+        assert line["conclusion"] in text
+        assert line["best"] == "" or line["conclusion"].startswith(line["best"])
+    for line in defenses.to_dict("records"):
+        said = said_of(line["defense"], evaluated.results, evaluated.cfg)
+        own = headline[headline["defense"] == line["defense"]]
+        for verdict in ("better", "worse"):
+            figures = own.loc[own["verdict"] == verdict, "figure"]
+            suspect = verdict == "better" and line["flags"]
+            assert said.get(verdict, "") == ("" if suspect else "; ".join(figures))
+        assert said.get("pareto_front", "").split(":")[0] == line["pareto_front"]
 
 
 def test_every_csv_reads_back_as_the_table_in_memory(evaluated):

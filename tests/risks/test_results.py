@@ -98,15 +98,15 @@ def test_the_flags_of_all_risks_are_joined(monkeypatch):
     only_risks(monkeypatch, RUMOUR, SILENCE)
     judged = judgements({"rumour": {}, "silence": {}})
     assert judged["masked"] == Judgement({"masked_mouth": WHY, "deaf": "no ear"})
-    assert (judged["baseline"].rank, judged["hard"].rank) == (2, 1)
+    assert judged["baseline"] == judged["hard"] == Judgement()
 
 
 @pytest.mark.parametrize("flagging_first", [True, False])
-def test_a_flag_of_one_risk_takes_the_rank_that_another_gave(monkeypatch, flagging_first):
-    both = [{"hard": Judgement({"a": "x"})}, {"hard": Judgement(rank=1), "soft": Judgement(rank=2)}]
+def test_a_flag_of_one_risk_stands_whatever_another_says(monkeypatch, flagging_first):
+    both = [{"hard": Judgement({"a": "x"})}, {"hard": Judgement(), "soft": Judgement()}]
     judged = judged_by(monkeypatch, *(both if flagging_first else both[::-1]))
-    assert judged["hard"] == Judgement({"a": "x"}, None)
-    assert judged["soft"] == Judgement({}, 2)
+    assert judged["hard"] == Judgement({"a": "x"})
+    assert judged["soft"] == Judgement()
 
 
 # ---- what could not be asked ----

@@ -5,7 +5,6 @@ import pytest
 from sklearn import metrics as reference
 
 from pipeline.statistics.rates import (
-    area_under_curve,
     auroc,
     brier,
     classification,
@@ -177,16 +176,6 @@ def test_area_under_the_roc_curve_is_close_to_auroc(rng, y):
     fine = y + rng.normal(size=(SEEDS, N))
     grid, tpr = roc_curve(fine, y, 1001)
     close(np.trapezoid(tpr, grid), auroc(fine, y), 0.01)
-
-
-def test_area_under_curve():
-    assert area_under_curve(np.array([0.0]), np.array([0.7])) == 0.7
-    assert area_under_curve(np.array([0.0, 1.0]), np.array([1.0, 0.0])) == 0.5
-    close(
-        area_under_curve(np.array([0.0, 0.1, 0.5]), np.array([0.9, 0.7, 0.3])),
-        (0.1 * 0.8 + 0.4 * 0.5) / 0.5,
-    )
-    close(area_under_curve(np.array([0.0, 0.05, 0.2, 1.0]), np.full(4, 0.6)), 0.6)
 
 
 # ---- degenerate models ----

@@ -19,6 +19,7 @@ from pipeline import report
 from pipeline.config import Config
 from pipeline.presentation.pictures import COLOURS
 from pipeline.risks import RISKS
+from pipeline.risks.conclusions import said_of
 from pipeline.risks.risk import Context, Figure, Judgement, Point
 from pipeline.tracking import runs as tracking
 from report.made_up import RUMOUR, SILENCE, TABLES, only_risks
@@ -94,6 +95,17 @@ def test_tags_tell_where_a_run_comes_from(logged, evaluated):
         assert (tags["data"], tags["model"]) == ("tiny", "mlp")
         assert re.fullmatch(r"[0-9a-f]{64}", tags["params_sha256"])
         assert tags["population_sha256"] == evaluated.populations[tags["defense"]].digest
+
+
+def test_tags_say_what_is_concluded_of_a_defense(logged, evaluated):
+    said = {name: said_of(name, evaluated.results, evaluated.cfg) for name in evaluated.examined}
+    assert said["partition"]["worse"]
+    for run in logged.parents:
+        tags = run.data.tags
+        kept = {
+            key: tags[key] for key in ("better", "worse", "best", "pareto_front") if key in tags
+        }
+        assert kept == said[tags["defense"]]
 
 
 # ---- digits ----

@@ -40,8 +40,7 @@ def compare(
     Args:
         examined: what was measured of each defense; the differences are against `baseline`, where
             it is among them.
-        cfg: confidence, resamples and the headline threat, whose robust balanced accuracy ranks the
-            defenses.
+        cfg: confidence, resamples and the headline threat.
         attackers: what is known of each attack, by its name in the rows.
         decision: the rule by which patients are called ill.
         harmful: of each defense that serves a group of patients worse, a sentence (`groups.harms`);
@@ -86,9 +85,7 @@ def compare(
                     curve(margins, against, weights, cfg.confidence, odds), proved, strict=True
                 )
             ]
-    table = pd.DataFrame(lines)
-    table.insert(0, "rank", table["defense"].map(ranking(table, cfg.headline)).astype("Int64"))
-    return table
+    return pd.DataFrame(lines)
 
 
 def _of_recipe(name: str, recipes: Mapping[str, Recipe]) -> tuple[Found | None, Found | None]:
@@ -256,24 +253,6 @@ def _gains(
     drawn = np.subtract(*(intervals.bootstrap_auroc(one, y, weights) for one in scores))
     gain = rates.auroc(scores[0], y) - rates.auroc(scores[1], y)
     return gains | intervals.bounded("attacked_auc_difference", gain, drawn, confidence)
-
-
-def ranking(table: pd.DataFrame, headline: str) -> dict[str, int]:
-    """Ranks by the area under robust balanced accuracy; a defense with a flag has no rank.
-
-    Balanced, because on an unequal data set a model that calls everyone healthy would otherwise
-    win.
-    """
-    honest = table[(table["threat"] == headline) & (table["flags"] == "")]
-    areas = {
-        str(name): rates.area_under_curve(
-            group["eps"].to_numpy(), group["balanced_accuracy"].to_numpy()
-        )
-        for name, group in honest.groupby("defense")
-    }
-    return {
-        name: place for place, name in enumerate(sorted(areas, key=lambda n: -areas[n]), start=1)
-    }
 
 
 def headline_metrics(table: pd.DataFrame, threat: str) -> dict[str, dict[str, float]]:

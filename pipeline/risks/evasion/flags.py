@@ -1,7 +1,7 @@
 """What makes a defense's figures suspect: one rule per flag, a function of the evidence.
 
-A flag is an alarm, not a proof, and no flag is no proof either. **Every flag costs the rank**
-(`tables.ranking` ranks those without any), because each of them means that the robust accuracy may
+A flag is an alarm, not a proof, and no flag is no proof either. **Who has any is called best in
+nothing** (`pipeline/risks/conclusions.py`), because each of them means that the robust accuracy may
 be too high, or that something is broken.
 """
 

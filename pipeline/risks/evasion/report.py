@@ -33,8 +33,7 @@ def chapters(tables: Tables, context: Context, folder: Path) -> Sequence[Chapter
             "Robust accuracy counts the patients for whom no record within the radius is known "
             "that changes the right answer: neither an attack nor the verifier found one. "
             '"exact": for each of them it is proved that there is none; "undecided": it is not. '
-            "eps is in reference standard deviations of each feature. Ranked by the area under "
-            "robust balanced accuracy."
+            "eps is in reference standard deviations of each feature."
         ),
         Table(_headline(of_headline, shown, beyond_proof), "numbers"),
         *draw_all(tables, cfg.audit, folder),

@@ -1,6 +1,7 @@
 """The entry of evasion in `RISKS`."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from pipeline.config import Config
@@ -30,7 +31,7 @@ CURVES = (
     "robust_low",
     "robust_high",
 )
-CLEAN = ("clean_accuracy", "clean_low", "clean_high", "auroc", "auroc_low", "auroc_high", "rank")
+CLEAN = ("clean_accuracy", "clean_low", "clean_high", "auroc", "auroc_low", "auroc_high")
 AT_RADII = ("robust_accuracy", "verified_accuracy", "undecided", "missed_diagnosis_rate")
 
 
@@ -46,11 +47,9 @@ def check(cfg: Config, origin: str) -> None:
 
 
 def judge(tables: Tables) -> Mapping[str, Judgement]:
-    """The flags and the rank of each defense."""
+    """The flags of each defense."""
     if "comparison" not in tables:
         return {}
-    import pandas as pd
-
     first = tables["comparison"].drop_duplicates("defense").set_index("defense")
     judged = {}
     for name, line in first.iterrows():
@@ -59,18 +58,44 @@ def judge(tables: Tables) -> Mapping[str, Judgement]:
             if line["flags"]
             else {}
         )
-        judged[str(name)] = Judgement(flags, None if pd.isna(line["rank"]) else int(line["rank"]))
+        judged[str(name)] = Judgement(flags)
     return judged
 
 
 def headline(tables: Tables, cfg: Config) -> Sequence[HeadlineFigure]:
-    """Robust accuracy at the headline radius of the headline threat."""
+    """Missed diagnoses first: at the headline radius of the headline threat, then without attack.
+
+    At each model's own cut.
+    """
     if "comparison" not in tables:
         return ()
     lines = tables["comparison"][tables["comparison"]["threat"] == cfg.audit.headline]
     eps = nearest_of(lines["eps"], cfg.audit.headline_eps)
-    at, columns = lines[lines["eps"] == eps], ("robust_accuracy", "robust_low", "robust_high")
-    return (HeadlineFigure.of(f"right answers under attack, eps {eps:g}", "high", at, *columns),)
+    at, clean = lines[lines["eps"] == eps], lines[lines["eps"] == 0]
+    robust = ("robust_accuracy", "robust_low", "robust_high")
+    attacked, pairs = f"under attack, eps {eps:g}", tables.get("evasion_pairs")
+    of = partial(HeadlineFigure.of, pairs=pairs)
+    missed, alarms = "missed_diagnosis_rate", "false_alarm_rate"
+    return (
+        of(f"missed diagnoses {attacked}", "low", at, missed, compared=missed, weighed=True),
+        of(f"right answers {attacked}", "high", at, *robust, compared=robust[0]),
+        of(
+            "missed diagnoses without attack",
+            "low",
+            clean,
+            missed,
+            compared=f"clean_{missed}",
+            weighed=True,
+        ),
+        of(
+            "false alarms without attack",
+            "low",
+            clean,
+            alarms,
+            compared=f"clean_{alarms}",
+            weighed=True,
+        ),
+    )
 
 
 def figures(tables: Tables, name: str, cfg: Config) -> Iterator[Figure]:

@@ -10,6 +10,7 @@ from pipeline.risks.evasion.groups import groups_table, harms
 from pipeline.risks.evasion.measure.examination import Examination
 from pipeline.risks.evasion.measure.half_models import HALF_MODELS, HalfModels
 from pipeline.risks.evasion.measure.subject import PROOFS
+from pipeline.risks.evasion.pairs import headline_pairs
 from pipeline.risks.evasion.patients import clinic_tables, most_fragile
 from pipeline.risks.evasion.proofs import verdicts
 from pipeline.risks.evasion.recipes import Recipe, recipes_of
@@ -18,7 +19,7 @@ from pipeline.risks.risk import Context, Sources
 
 
 def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
-    """`comparison, attacks, fragile, alone, repeats, classification, confusion`; and more.
+    """`comparison, attacks, evasion_pairs, fragile, alone, repeats, classification, confusion`.
 
     Curves for plots; `patients` and `verdicts` of each defense.
     """
@@ -34,6 +35,7 @@ def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
     return {
         "comparison": evaluation.comparison,
         "attacks": evaluation.attacks,
+        "evasion_pairs": headline_pairs(examined, cfg.audit, cfg.seed),
         "groups": groups,
         "fragile": by_defense(
             {name: most_fragile(table) for name, table in clinic.patients.items()}

@@ -37,8 +37,8 @@ def chapters(tables: Tables, context: Context, folder: Path) -> Sequence[Chapter
                 "patients, then with the model's answer to the true record. The figure about "
                 "privacy is how much more the guess gains for patients that the model was trained "
                 "on than for others, paired by patient, in clinical units. What it gains for both "
-                "is information in the answer: any accurate model gives it, and it ranks no "
-                "defense. In brackets: intervals, bootstrap over patients. "
+                "is information in the answer: any accurate model gives it, and it speaks against "
+                "no defense. In brackets: intervals, bootstrap over patients. "
                 '"no uplift": 0 lies in the interval; "more", "less": it does not. '
                 f"{guesses['victims'].iloc[0]} models of each recipe are asked, each trained on "
                 "its own random half of the patients. Other attackers, and those who do not know "

@@ -26,8 +26,8 @@ def headline(tables: Tables, cfg: Config) -> Sequence[HeadlineFigure]:
     """How much more a model tells about those it was trained on than about others.
 
     Of the measurement that the first defense's models tell most about: the share of a guess's error
-    that scores take away, members less others. What both are told alike is information in the
-    answer, which an accurate model has to give, and ranks no defense.
+    that scores take away, members less others; 0 is best. What both are told alike is information
+    in the answer, which an accurate model has to give, and speaks against no defense.
     """
     if not len(tables.get("inversion", ())):
         return ()
@@ -39,9 +39,11 @@ def headline(tables: Tables, cfg: Config) -> Sequence[HeadlineFigure]:
     return (
         HeadlineFigure.of(
             f"error of a guess of {attribute} that scores take away, members less others",
-            "low",
+            "zero",
             chosen,
             "share",
+            pairs=tables.get("inversion_pairs"),
+            compared=attribute,
         ),
     )
 

@@ -12,6 +12,7 @@ from pipeline.config import AuditConfig
 from pipeline.data.schema import Dataset
 from pipeline.risks.columns import ACCESS, DEFENSE, IDS, KNOWLEDGE, MEASUREMENT
 from pipeline.risks.inversion.measure.guesses import Inversion
+from pipeline.risks.pairs import PAIRS, Drawn, pairs_table
 from pipeline.risks.risk import Context, Sources
 from pipeline.standards import KNOWLEDGE as KNOWN
 from pipeline.standards import RISKS
@@ -25,6 +26,7 @@ FINDINGS = {  # the whole interval is above 0; 0 lies in it; it is below
 }
 
 BOUNDED = ("uplift", "share")
+HEADLINE = (True, "scores", "learned")  # of a question: diagnosis known, access, attacker
 
 COLUMNS = {
     "inversion": {
@@ -45,6 +47,7 @@ COLUMNS = {
         "share": "the uplift as a share of the error without a model; of the difference: likewise",
         "finding": "where the interval of the uplift lies",
     },
+    "inversion_pairs": PAIRS,
     "typical": {
         **DEFENSE,
         "victims": "models whose typical ill records are averaged; bounds are of any one of them",
@@ -60,13 +63,14 @@ COLUMNS = {
 
 
 def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
-    """Every table about inversion: `inversion` and `typical`."""
+    """Every table about inversion: `inversion`, `inversion_pairs` and `typical`."""
     found = {name: Inversion.load(place) for name, place in sources.of("inversion").items()}
     if not found:
         return {}
     dataset, cfg = context.dataset, context.cfg
     return {
         "inversion": inversion_table(found, dataset, cfg.audit, cfg.seed),
+        "inversion_pairs": headline_pairs(found, cfg.audit, cfg.seed),
         "typical": typical_table(found, dataset),
     }
 
@@ -120,6 +124,37 @@ def inversion_table(
         for line in table[["group", "uplift_low", "uplift_high"]].itertuples(index=False)
     ]
     return table
+
+
+def headline_pairs(found: Mapping[str, Inversion], cfg: AuditConfig, seed: int) -> pd.DataFrame:
+    """Of each measurement, what members are told more than others: its distance from 0, compared.
+
+    By who learns, knows the diagnosis and sees scores (`HEADLINE`). 0 is best: a model that tells
+    less of members than of others gives them away, too.
+
+    Returns:
+        `pairs_table`; its figures are the names of the measurements.
+    """
+    patients = next(iter(found.values())).alone.shape[2]
+    weights = intervals.bootstrap_weights(patients, cfg.resamples, seed).astype(np.float64)
+    weights = np.vstack([np.ones_like(weights[:1]), weights])
+    drawn: dict[str, dict[str, Drawn]] = {}
+    for defense, one in found.items():
+        for question, alone, aided in zip(
+            one.questions, one.alone.numpy(), one.aided.numpy(), strict=True
+        ):
+            asked = ~np.isnan(alone - aided).any(0)
+            if (question.diagnosis, question.access, question.attacker) != HEADLINE:
+                continue
+            if not asked.any():
+                continue
+            both = np.broadcast_to(asked, alone.shape)
+            without, helped = (one[None].astype(np.float64) for one in (alone, aided))
+            share = _means(without, helped, both[None], weights)["share"][0]
+            more = share[0] - share[1]
+            of_attribute = drawn.setdefault(question.attribute, {})
+            of_attribute[defense] = Drawn(float(more[0]), more[1:]).distance_from_zero()
+    return pairs_table(drawn, patients)
 
 
 def _finding(group: str, low: float, high: float) -> str:

@@ -10,6 +10,7 @@ from pipeline.config import AuditConfig, DataConfig
 from pipeline.data.schema import Dataset
 from pipeline.risks.groups import groups_of
 from pipeline.risks.membership.measure.shadows import Membership
+from pipeline.risks.pairs import Drawn
 from pipeline.statistics import Array, intervals
 from pipeline.statistics.separation import HALVES, by_patient, mean_known, most_exposing
 
@@ -89,6 +90,20 @@ def _most_exposed(by_half: Array, cfg: AuditConfig, seed: int) -> dict[str, Any]
     samples = (weights @ told) / (weights @ times)
     value = float(told.sum() / times.sum())
     return key | intervals.bounded("exposure", value, samples, cfg.confidence)
+
+
+def drawn_most_exposed(by_half: Array, cfg: AuditConfig, seed: int) -> Drawn | None:
+    """The same, resampled with everybody: so that two defenses, who expose others, are paired.
+
+    None where nothing is known of anybody.
+    """
+    told, times = worst_off(by_half)
+    if not times.any():
+        return None
+    weights = intervals.bootstrap_weights(len(times), cfg.resamples, seed)
+    with np.errstate(invalid="ignore"):  # a resample may hold none of them
+        samples = (weights @ told) / (weights @ times)
+    return Drawn(float(told.sum() / times.sum()), samples)
 
 
 def _highest(values: Array, share: float) -> Array:

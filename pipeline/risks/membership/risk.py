@@ -44,11 +44,20 @@ def headline(tables: Tables, cfg: Config) -> Sequence[HeadlineFigure]:
     attacks, groups = tables["membership"], tables["subgroups"]
     strongest = attacks[attacks["attack"] == STRONGEST].dropna(subset="auroc")
     exposed = groups[groups["group"] == MOST]
+    pairs = tables.get("membership_pairs")
     return (
         HeadlineFigure.of(
-            "AUROC of the strongest attack (0.5: guessing)", "low", strongest, "auroc"
+            "AUROC of the strongest attack (0.5: guessing)",
+            "low",
+            strongest,
+            "auroc",
+            pairs=pairs,
+            compared="auroc",
+            weighed=True,
         ),
-        HeadlineFigure.of(f"AUROC, patients {MOST}", "low", exposed, "exposure"),
+        HeadlineFigure.of(
+            f"AUROC, patients {MOST}", "low", exposed, "exposure", pairs=pairs, compared="exposure"
+        ),
     )
 
 

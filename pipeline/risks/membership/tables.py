@@ -14,7 +14,13 @@ from pipeline.config import AuditConfig
 from pipeline.presentation.frames import by_defense
 from pipeline.risks.columns import ACCESS, DEFENSE, IDS, KNOWLEDGE, MEASUREMENT
 from pipeline.risks.membership.measure.shadows import BLIND, Membership
-from pipeline.risks.membership.patients import exposure, exposure_by_half, subgroups
+from pipeline.risks.membership.patients import (
+    drawn_most_exposed,
+    exposure,
+    exposure_by_half,
+    subgroups,
+)
+from pipeline.risks.pairs import PAIRS, Drawn, pairs_table
 from pipeline.risks.risk import Context, Sources
 from pipeline.standards import RISKS, Standards
 from pipeline.statistics import Array, intervals
@@ -103,6 +109,7 @@ COLUMNS = {
         **ACCESS,
         **IDS,
     },
+    "membership_pairs": PAIRS,
     "exposed": _PATIENTS,
     "exposure": _PATIENTS,
     "subgroups": {
@@ -124,7 +131,8 @@ COLUMNS = {
 def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
     """Every table about membership.
 
-    `membership, exposed, subgroups, plots/membership_roc`, and `exposure` of every patient.
+    `membership, membership_pairs, exposed, subgroups, plots/membership_roc`, and `exposure` of
+    every patient.
     """
     found = {name: Membership.load(place) for name, place in sources.of("membership").items()}
     if not found:
@@ -136,8 +144,16 @@ def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
     exposed = everyone[everyone["most_exposed"]].sort_values(
         "exposure", ascending=False, kind="stable"
     )
+    table, drawn = _measured(found, cfg.audit, cfg.seed)
+    worst = {
+        name: one
+        for name, halves in by_half.items()
+        if (one := drawn_most_exposed(halves, cfg.audit, cfg.seed))
+    }
+    patients = len(context.dataset.y)
     return {
-        "membership": membership_table(found, cfg.audit, cfg.seed),
+        "membership": table,
+        "membership_pairs": pairs_table({"auroc": drawn, "exposure": worst}, patients),
         "exposed": pd.concat([exposed[exposed["defense"] == name] for name in each]),
         "subgroups": subgroups(by_half, each, cfg.data, cfg.audit, cfg.seed),
         "plots/membership_roc": roc_table(found),
@@ -159,7 +175,15 @@ def membership_table(found: Mapping[str, Membership], cfg: AuditConfig, seed: in
         `gap` are those of the targets.
         `epsilon_*` are empty where nothing is claimed.
     """
+    return _measured(found, cfg, seed)[0]
+
+
+def _measured(
+    found: Mapping[str, Membership], cfg: AuditConfig, seed: int
+) -> tuple[pd.DataFrame, dict[str, Drawn]]:
+    """`membership_table`, and of each defense the resampled AUROC of the strongest attack."""
     lines: list[dict[str, Any]] = []
+    drawn: dict[str, Drawn] = {}
     patients = next(iter(found.values())).member.shape[1]
     weights = intervals.bootstrap_weights(patients, cfg.resamples, seed)
     for defense, one in found.items():
@@ -170,17 +194,18 @@ def membership_table(found: Mapping[str, Membership], cfg: AuditConfig, seed: in
         chosen = strongest(attacks, member)
         control = _control(scores, member)
         each = {
-            attack: score_figures(one_score, member, weights, cfg.confidence)
+            attack: _of_scores(one_score, member, weights, cfg.confidence)
             for attack, one_score in scores.items()
         }
-        best = (
+        best, areas = (
             each[chosen[0]]  # one attack on all targets: they compare with each other, too
             if len(set(chosen)) == 1
             else _figures_of_halves(
                 [attacks[name] for name in chosen], member, weights, cfg.confidence
             )
         )
-        rows = {STRONGEST: best, **each}
+        drawn[defense] = Drawn(best["auroc"], areas)
+        rows = {STRONGEST: best} | {attack: figures for attack, (figures, _) in each.items()}
         for attack, figures in rows.items():
             by = tuple(dict.fromkeys(chosen)) if attack == STRONGEST else (attack,)
             lines.append(
@@ -201,7 +226,7 @@ def membership_table(found: Mapping[str, Membership], cfg: AuditConfig, seed: in
                     **attacker_columns(*by),
                 }
             )
-    return pd.DataFrame(lines)
+    return pd.DataFrame(lines), drawn
 
 
 def _control(scores: Mapping[str, Array], member: Array) -> dict[str, float]:
@@ -225,14 +250,19 @@ def score_figures(
 
     Columns of `membership_table`, intervals from weights (R, N).
     """
-    return _figures([(scores, member)], weights, confidence) | {
-        "advantage": advantage(scores, member)
-    }
+    return _of_scores(scores, member, weights, confidence)[0]
+
+
+def _of_scores(
+    scores: Array, member: Array, weights: Array, confidence: float
+) -> tuple[dict[str, float], Array]:
+    figures, areas = _figures([(scores, member)], weights, confidence)
+    return figures | {"advantage": advantage(scores, member)}, areas
 
 
 def _figures_of_halves(
     scores: Sequence[Array], member: Array, weights: Array, confidence: float
-) -> dict[str, float]:
+) -> tuple[dict[str, float], Array]:
     """The same of two halves of the targets.
 
     Each is judged by scores (T, N) of its own kind; figures are the mean of both, in every
@@ -240,13 +270,17 @@ def _figures_of_halves(
     """
     parts = [(one[half], member[half]) for one, half in zip(scores, HALVES, strict=True)]
     gains = [advantage_on(half, one, member) for half, one in enumerate(scores)]
-    return _figures(parts, weights, confidence) | {"advantage": float(np.mean(gains))}
+    figures, areas = _figures(parts, weights, confidence)
+    return figures | {"advantage": float(np.mean(gains))}, areas
 
 
 def _figures(
     parts: Sequence[tuple[Array, Array]], weights: Array, confidence: float
-) -> dict[str, float]:
-    """AUROC and rates of scores and members, each (T, N): the mean over parts, with intervals."""
+) -> tuple[dict[str, float], Array]:
+    """AUROC and rates of scores and members, each (T, N): the mean over parts, with intervals.
+
+    Beside them the resampled AUROCs (R,).
+    """
     sides = [(scores[member], scores[~member]) for scores, member in parts]
     samples = [bootstrap(*part, weights, list(RATES.values())) for part in parts]
     area = float(np.mean([auroc(*side) for side in sides]))
@@ -259,7 +293,7 @@ def _figures(
             figures |= intervals.bounded(name, found, shares, confidence)
         else:
             figures |= dict.fromkeys((name, f"{name}_low", f"{name}_high"), np.nan)
-    return figures
+    return figures, areas
 
 
 def _claim(claim: Mapping[str, Any]) -> dict[str, Any]:

@@ -140,8 +140,7 @@ def draw(table: pd.DataFrame, strategy: str, folder: Path) -> Picture:
 def theft_line(table: pd.DataFrame, strategy: str, budget: int) -> str:
     """One line: how faithful the best copy of the undefended model is, and where it is least.
 
-    Training and what an API does to an answer count alike. The least is the smallest of many
-    figures, hence a little flattered.
+    Training and what an API does to an answer count alike.
     """
     asked = table[(table["strategy"] == strategy) & (table["budget"] == budget)]
     best = best_copies(asked)
@@ -155,7 +154,10 @@ def theft_line(table: pd.DataFrame, strategy: str, budget: int) -> str:
     if undefended.any():
         start = f"undefended {with_interval(best[undefended], 'fidelity')[0]} -> "
     least_text = with_interval(least, "fidelity")[0]
-    return f"Fidelity of a copy after {budget} questions: {start}least {least_text} ({name})."
+    return (
+        f"Fidelity of a copy after {budget} questions: {start}least {least_text} ({name}), "
+        f"the smallest of {len(best)} figures, hence flattered by the choice; no conclusion."
+    )
 
 
 def _shown(table: pd.DataFrame) -> pd.DataFrame:

@@ -5,13 +5,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pipeline.config import BASELINE, Config
 from pipeline.defenses import DEFENSES
 from pipeline.files import BadInput
-from pipeline.risks.risk import Figure, HeadlineFigure, Risk, Tables, nearest_of, own
+from pipeline.risks.risk import Figure, HeadlineFigure, Risk, Tables, own
 from pipeline.risks.theft.measure.settings import TheftSettings
 from pipeline.validation import check_names
 
 CURVES = ("fidelity", "accuracy", "auroc", "evasion", "membership")
-# copies made without asking about records of the attacker's choice
-NO_QUESTIONS = ("true_labels", "equations")
 
 
 def check(cfg: Config, origin: str) -> None:
@@ -33,14 +31,18 @@ def headline(tables: Tables, cfg: Config) -> Sequence[HeadlineFigure]:
     """The most faithful copy, whatever answers show, of a plain API."""
     if not len(tables.get("theft", ())):
         return ()
-    copies = tables["theft"]
-    asked = copies[(copies["api"] == "plain") & ~copies["strategy"].isin(NO_QUESTIONS)]
-    budget = nearest_of(asked["budget"], cfg.section(TheftSettings).headline_budget)
-    asked = asked[asked["budget"] == budget]
-    best = asked.loc[asked.groupby("defense", sort=False)["fidelity"].idxmax()]
+    from pipeline.risks.theft.tables import headline_copies
+
+    copies = headline_copies(tables["theft"], cfg.section(TheftSettings).headline_budget)
+    budget, victims = copies["budget"].iloc[0], copies["victims"].iloc[0]
     return (
         HeadlineFigure.of(
-            f"fidelity of a surrogate after {budget:g} queries", "low", best, "fidelity"
+            f"fidelity of a surrogate after {budget:g} queries, {victims} victims",
+            "low",
+            copies,
+            "fidelity",
+            pairs=tables.get("theft_pairs"),
+            compared="fidelity",
         ),
     )
 

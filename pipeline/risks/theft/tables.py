@@ -12,7 +12,8 @@ import pandas as pd
 from pipeline.attacks.theft import KNOWLEDGE as KNOWN
 from pipeline.config import AuditConfig
 from pipeline.risks.columns import DEFENSE, IDS, KNOWLEDGE
-from pipeline.risks.risk import Context, Sources
+from pipeline.risks.pairs import PAIRS, Drawn, pairs_table
+from pipeline.risks.risk import Context, Sources, nearest_of
 from pipeline.risks.theft.measure.copies import EQUATIONS, TRUE_LABELS
 from pipeline.risks.theft.measure.settings import TheftSettings
 from pipeline.risks.theft.measure.stolen import Theft
@@ -41,6 +42,7 @@ COLUMNS = {
     "theft": {
         **_ATTACKER,
         "strategy": "which records are asked about",
+        "victims": "models that are copied, each trained on its own random half of the patients",
         "budget": "how many records are asked about, or how many diagnoses are known",
         **_COPY,
         "uniform_fidelity": "the same of records drawn uniformly from the plausible ranges",
@@ -55,6 +57,7 @@ COLUMNS = {
         **KNOWLEDGE,
         **IDS,
     },
+    "theft_pairs": PAIRS,
     "theft_api": {
         **_ATTACKER,
         "brier": "mean squared error of the answers to test patients; 0.25 = a coin",
@@ -65,7 +68,10 @@ COLUMNS = {
 
 
 def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
-    """The tables about theft: `theft`, a row per attacker, `theft_api`, a row per way to answer."""
+    """The tables about theft: `theft`, a row per attacker, `theft_api`, a row per way to answer.
+
+    And `theft_pairs`: the headline copies of defenses compared.
+    """
     place, cfg = sources.stage("theft"), context.cfg
     if place is None:
         return {}
@@ -75,7 +81,9 @@ def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
     answers = api_table(
         thefts, table, cfg.audit, cfg.seed, numbers.headline, numbers.headline_budget
     )
-    return {"theft": table, "theft_api": answers}
+    copies = headline_copies(table, numbers.headline_budget)
+    pairs = headline_pairs(thefts, copies, cfg.audit, cfg.seed)
+    return {"theft": table, "theft_pairs": pairs, "theft_api": answers}
 
 
 def theft_table(thefts: Mapping[str, Theft], cfg: AuditConfig, seed: int) -> pd.DataFrame:
@@ -118,6 +126,7 @@ def theft_table(thefts: Mapping[str, Theft], cfg: AuditConfig, seed: int) -> pd.
                 {
                     "defense": defense,
                     **named,
+                    "victims": len(theft.test),
                     **queries,
                     **figures,
                     **of_victims[str(truth)],
@@ -168,6 +177,40 @@ def api_table(
             }
             lines.append({"defense": defense, "api": api, "access": access, **figures, **found})
     return pd.DataFrame(lines)
+
+
+def headline_copies(table: pd.DataFrame, budget: float) -> pd.DataFrame:
+    """Of each defense the most faithful copy of a plain API, whatever answers show.
+
+    Made by asking about records of the attacker's choice, with the budget nearest to this one.
+    """
+    asked = table[(table["api"] == PLAIN) & ~table["strategy"].isin((EQUATIONS, TRUE_LABELS))]
+    at = asked[asked["budget"] == nearest_of(asked["budget"], budget)]
+    return at.loc[at.groupby("defense", sort=False)["fidelity"].idxmax()]
+
+
+def headline_pairs(
+    thefts: Mapping[str, Theft], copies: pd.DataFrame, cfg: AuditConfig, seed: int
+) -> pd.DataFrame:
+    """The fidelity of these copies, one of each defense, compared.
+
+    Paired are the patients: every recipe's victims are trained on the same halves, and the same
+    patients test their copies. Victims are few and are not resampled: what other halves or another
+    training of the copies would change is not in `se`.
+
+    Returns:
+        `pairs_table`, of `fidelity`.
+    """
+    patients = len(next(iter(thefts.values())).y)
+    weights = intervals.bootstrap_weights(patients, cfg.resamples, seed)
+    drawn = {}
+    for line in copies.to_dict("records"):
+        theft = thefts[str(line["defense"])]
+        own = (theft.rows[ATTACKER] == [line[name] for name in ATTACKER]).all(axis=1)
+        chosen = theft.rows[own].sort_values("victim").index.to_numpy()
+        same = (theft.log_odds.numpy()[chosen] > 0) == (theft.victims[PLAIN].numpy() > 0)
+        drawn[str(line["defense"])] = Drawn(*_resampled(same, theft.test.numpy(), weights))
+    return pairs_table({"fidelity": drawn}, patients)
 
 
 def _copied(
@@ -231,12 +274,17 @@ def _mean(
 
     A patient who is drawn brings all victims' along.
     """
+    estimate, samples = _resampled(values, among, weights)
+    return intervals.bounded(name, estimate, samples, confidence)
+
+
+def _resampled(values: Array, among: Array, weights: Array) -> tuple[float, Array]:
+    """The mean of values (V, N) over those that count, as measured and in each resample (R,)."""
     total, count = (values * among).sum(0), among.sum(0)
     estimate = float(total.sum() / max(count.sum(), 1))
     # the weights' own precision: whole numbers are exact
     both = weights @ np.stack([total, count], 1).astype(np.float32)
-    samples = both[:, 0] / np.maximum(both[:, 1], 1e-9)
-    return intervals.bounded(name, estimate, samples, confidence)
+    return estimate, both[:, 0] / np.maximum(both[:, 1], 1e-9)
 
 
 def _auroc(

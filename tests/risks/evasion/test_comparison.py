@@ -11,9 +11,8 @@ from pipeline.config import DecisionConfig
 from pipeline.files import BadInput
 from pipeline.models.answers import clean_metrics, disease_probability, predicted
 from pipeline.risks.evasion.comparison import compare as compare_with
-from pipeline.risks.evasion.comparison import headline_metrics, proof_columns, ranking
+from pipeline.risks.evasion.comparison import headline_metrics, proof_columns
 from pipeline.risks.evasion.comparison import threat_columns as columns_of
-from pipeline.risks.evasion.flags import FLAGS
 from pipeline.risks.evasion.measure.attackers import EXACT, TRANSFER
 from pipeline.risks.evasion.measure.examination import Examination
 from pipeline.risks.evasion.measure.margins import margins_by_threat
@@ -25,7 +24,6 @@ from tiny import records
 
 AT_HALF = DecisionConfig(rule="threshold", value=0.5)
 COLUMNS = [
-    "rank",
     "defense",
     "threat",
     "eps",
@@ -395,24 +393,13 @@ def test_the_baseline_has_no_difference_and_its_twin_has_none_either(three):
 def test_without_a_baseline_there_is_nothing_to_compare_with(three):
     table = compare({"sturdy": three["sturdy"]})
     assert not [column for column in table if column.startswith("difference")]
-    assert line(table, "sturdy")["rank"] == 1
 
 
-# ---- ranking ----
-
-
-def test_ranks_follow_robust_balanced_accuracy(table):
-    ranks = table.drop_duplicates("defense").set_index("defense")["rank"]
-    areas = {
-        name: rates.area_under_curve(group["eps"].to_numpy(), group["balanced_accuracy"].to_numpy())
-        for name, group in table.groupby("defense")
-    }
-    assert ranks.to_dict() == {"sturdy": 1, "baseline": 2, "weak": 3}
-    assert areas["sturdy"] > areas["baseline"] > areas["weak"]
+# ---- flags ----
 
 
 @pytest.mark.parametrize("flag", ["degenerate", "masked_gradients", "suspected_leak"])
-def test_a_flagged_defense_has_no_rank_however_robust(three, y, flag):
+def test_a_suspect_defense_is_flagged_however_robust(three, y, flag):
     suspect = {
         "degenerate": {"fgsm": np.broadcast_to(np.where(y == 0, 9.0, -9.0), (3, 2, len(y)))},
         "masked_gradients": {
@@ -425,17 +412,7 @@ def test_a_flagged_defense_has_no_rank_however_robust(three, y, flag):
     judged = line(table, "suspect")
     assert flag in judged["flags"].split()
     assert judged["evidence"].count("; ") == len(judged["flags"].split()) - 1
-    assert table.loc[table["defense"] == "suspect", "rank"].isna().all()
-    assert table.loc[table["defense"] != "suspect", "rank"].notna().all()
-    assert sorted(table["rank"].dropna().unique()) == [1, 2, 3]
     assert (table.loc[table["defense"] != "suspect", ["flags", "evidence"]] == "").all().all()
-
-
-@pytest.mark.parametrize("flag", FLAGS)
-def test_every_flag_costs_the_rank(table, flag):
-    assert "sturdy" not in ranking(
-        table.assign(flags=np.where(table["defense"] == "sturdy", flag, "")), "clinical"
-    )
 
 
 def test_measurements_of_a_defense_flag_that_defense_alone(three):
@@ -453,19 +430,6 @@ def test_what_the_attacks_know_decides_how_they_are_compared(y):
     known = seeing("labels", "fgsm", "pgd_ce", "pgd_margin")
     table = compare({"baseline": found(model(1.2, y), y, known=known)}, known=known)
     assert set(table["flags"]) == {"not_adaptive"}
-    assert table["rank"].isna().all()
-
-
-def test_the_headline_threat_ranks():
-    frame = pd.DataFrame(
-        [
-            {"defense": d, "threat": t, "eps": e, "flags": "", "balanced_accuracy": b}
-            for d, t, b in (("a", "x", 0.6), ("a", "y", 0.9), ("b", "x", 0.7), ("b", "y", 0.8))
-            for e in EPS
-        ]
-    )
-    assert ranking(frame, "x") == {"b": 1, "a": 2}
-    assert ranking(frame, "y") == {"a": 1, "b": 2}
 
 
 # ---- its figures elsewhere ----

@@ -12,25 +12,30 @@ from pipeline.risks.evasion.risk import AT_RADII, CLEAN, CURVES, RISK
 from pipeline.risks.evasion.summary import defenses_by_radius
 from risks.evasion.made_up import DEFENSES, HEADLINE
 
-KEYS = dict.fromkeys((*CLEAN, *CURVES, "specificity", "brier"))
+RATES = [
+    f"{rate}{end}"
+    for rate in ("missed_diagnosis_rate", "false_alarm_rate")
+    for end in ("", "_low", "_high")
+]
+KEYS = dict.fromkeys((*CLEAN, *CURVES, *RATES, "specificity", "brier"))
 RADII = {"clinical": [0.0, 0.3], "unconstrained": [0.0, 0.3], "sparse": [0.0, 1.0]}
 UNITS = {"clinical": "SD", "unconstrained": "SD", "sparse": "measurements"}
 
 
-def planted(defense, flags="", evidence="", rank=1.0):
+def planted(defense, flags="", evidence=""):
     """A comparison of one defense in which no two figures are the same."""
     lines = []
     for of_threat, (threat, radii) in enumerate(RADII.items()):
         for at, eps in enumerate(radii):
             figures = {key: of_threat + at / 10 + i / 1000 for i, key in enumerate(KEYS)}
             place = {"defense": defense, "threat": threat, "eps": eps, "eps_unit": UNITS[threat]}
-            lines.append(figures | place | {"flags": flags, "evidence": evidence, "rank": rank})
+            lines.append(figures | place | {"flags": flags, "evidence": evidence})
     return pd.DataFrame(lines)
 
 
 @pytest.fixture
 def both():
-    hard = planted("hard", rank=2.0).assign(robust_accuracy=lambda t: t["robust_accuracy"] / 2)
+    hard = planted("hard").assign(robust_accuracy=lambda t: t["robust_accuracy"] / 2)
     return {"comparison": pd.concat([planted("baseline"), hard], ignore_index=True)}
 
 
@@ -57,20 +62,48 @@ def test_where_nothing_was_measured_nothing_is_said(cfg, entry):
 # ---- headline ----
 
 
-def test_the_overview_shows_robust_accuracy_at_the_headline_radius(both, cfg):
-    wide = both["comparison"].assign(robust_low=0.01, robust_high=0.99)
-    (figure,) = RISK.headline({"comparison": wide}, cfg)
+def test_missed_diagnoses_lead_then_what_robustness_costs_without_attack(both, cfg):
+    said = RISK.headline(both, cfg)
+    assert [one.figure for one in said] == [
+        "missed diagnoses under attack, eps 0.3",
+        "right answers under attack, eps 0.3",
+        "missed diagnoses without attack",
+        "false alarms without attack",
+    ]
+    assert [one.good for one in said] == ["low", "high", "low", "low"]
+    assert [one.weighed for one in said] == [True, False, True, True]
     assert (cfg.audit.headline, cfg.audit.headline_eps) == (HEADLINE, 0.3)
-    assert figure.good == "high"
-    for name in ("baseline", "hard"):
-        wanted = line(both, name, HEADLINE, 0.3)["robust_accuracy"]
-        assert figure.table.loc[name].tolist() == [wanted, 0.01, 0.99]
-    assert "eps 0.3" in figure.figure
+    columns = [
+        ("missed_diagnosis_rate", 0.3),
+        ("robust_accuracy", 0.3),
+        ("missed_diagnosis_rate", 0.0),
+        ("false_alarm_rate", 0.0),
+    ]
+    for one, (column, eps) in zip(said, columns, strict=True):
+        stem = column.removesuffix("_accuracy")
+        for name in ("baseline", "hard"):
+            here = line(both, name, HEADLINE, eps)
+            wanted = [here[column], here[f"{stem}_low"], here[f"{stem}_high"]]
+            assert one.table.loc[name].tolist() == wanted
+
+
+def test_every_headline_figure_has_the_pairs_of_its_own_values(tables, context):
+    for one in RISK.headline(tables, context.cfg):
+        assert len(one.pairs) == 3
+        for pair in one.pairs.to_dict("records"):
+            value = one.table["value"]
+            gain = value[pair["defense"]] - value[pair["other"]]
+            assert pair["difference"] == pytest.approx(gain, abs=1e-12)
+
+
+def test_without_pairs_the_figures_still_stand(tables, context):
+    alone = {name: table for name, table in tables.items() if name != "evasion_pairs"}
+    assert [one.pairs for one in RISK.headline(alone, context.cfg)] == [None] * 4
 
 
 def test_the_headline_radius_is_the_nearest_that_was_examined(both, cfg):
     audit = cfg.audit.model_copy(update={"headline_eps": 0.1})
-    (figure,) = RISK.headline(both, cfg.model_copy(update={"audit": audit}))
+    _, figure, *_ = RISK.headline(both, cfg.model_copy(update={"audit": audit}))
     wanted = line(both, "baseline", HEADLINE, 0.0)["robust_accuracy"]
     assert figure.table.loc["baseline", "value"] == wanted
 
@@ -150,14 +183,13 @@ def test_of_an_examination_every_number_is_finite_or_left_out_as_nan(tables, con
 # ---- judgement ----
 
 
-def test_flags_carry_their_reasons_and_cost_the_rank():
+def test_flags_carry_their_reasons():
     table = pd.concat(
-        [planted("baseline"), planted("hard", "randomised violations", "why; why not", math.nan)]
+        [planted("baseline"), planted("hard", "randomised violations", "why; why not")]
     )
     judged = RISK.judge({"comparison": table})
-    assert (judged["baseline"].flags, judged["baseline"].rank) == ({}, 1)
+    assert judged["baseline"].flags == {}
     assert judged["hard"].flags == {"randomised": "why", "violations": "why not"}
-    assert judged["hard"].rank is None
 
 
 def test_a_defense_that_masks_its_gradients_is_judged_with_its_evidence(tables):
@@ -165,8 +197,6 @@ def test_a_defense_that_masks_its_gradients_is_judged_with_its_evidence(tables):
     assert list(judged) == list(DEFENSES)
     assert [bool(one.flags) for one in judged.values()] == [False, False, True]
     assert judged["distill"].flags["masked_gradients"].startswith(f"{HEADLINE}, eps ")
-    assert sorted(judged[name].rank for name in DEFENSES[:2]) == [1, 2]
-    assert judged["distill"].rank is None
 
 
 # ---- metrics, the terminal, the configuration ----

@@ -28,12 +28,12 @@ def test_the_figure_is_members_less_others_of_what_the_first_defense_tells_most(
     (figure,) = RISK.headline({"inversion": GUESSES}, cfg)
     assert "glucose" in figure.figure
     assert "members less others" in figure.figure
-    assert figure.good == "low"
+    assert figure.good == "zero"
     assert figure.table.loc["baseline"].tolist() == pytest.approx([0.01, 0.0, 0.04])
     assert figure.table.loc["hard", "value"] == pytest.approx(0.02)
 
 
-def test_reading_a_score_back_ranks_nobody(cfg):
+def test_reading_a_score_back_speaks_against_nobody(cfg):
     told_most = GUESSES.assign(
         share=GUESSES["share"].where(GUESSES["group"] == "difference", GUESSES["share"] + 0.05)
     )

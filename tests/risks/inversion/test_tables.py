@@ -9,7 +9,7 @@ import torch
 import tiny
 from pipeline.config import AuditConfig
 from pipeline.risks.inversion.measure.guesses import Inversion, Question
-from pipeline.risks.inversion.tables import inversion_table, typical_table
+from pipeline.risks.inversion.tables import headline_pairs, inversion_table, typical_table
 from pipeline.statistics.intervals import bootstrap_weights
 
 CFG = AuditConfig(
@@ -164,3 +164,30 @@ def test_columns_do_not_depend_on_the_order_in_which_distances_were_kept():
         for order in (more.items(), reversed(more.items()))
     ]
     assert list(tables[0]) == list(tables[1])
+
+
+def test_what_members_are_told_more_is_compared_by_its_distance_from_zero():
+    spread = torch.linspace(0.1, 0.3, 80)
+    found = {
+        "baseline": told(spread, 0.1),
+        "less": told(0.1, spread + 0.1),
+        "even": told(spread, spread),
+    }
+    pairs = headline_pairs(found, CFG, seed=0)
+    assert set(pairs["figure"]) == {"glucose"}  # of the other the diagnosis is unknown
+    table = inversion_table(found, DATA, CFG, seed=0)
+    own = table[(table["attribute"] == "glucose") & (table["group"] == "difference")]
+    share = own.set_index("defense")["share"]
+    assert share["less"] < 0 < share["baseline"]
+    for line in pairs.to_dict("records"):
+        further = abs(share[line["defense"]]) - abs(share[line["other"]])
+        assert line["difference"] == pytest.approx(further, abs=1e-6)
+    even = pairs[pairs["defense"] == "even"].set_index("other")
+    expected = spread[5:].std().item() / 75**0.5
+    assert even.loc["baseline", "se"] == pytest.approx(expected, rel=0.15)
+    assert (pairs["patients"] == 80).all()
+
+
+def test_without_anybody_who_is_both_nothing_is_compared():
+    found = {name: told(float("nan"), 0.1) for name in ("baseline", "hard")}
+    assert len(headline_pairs(found, CFG, seed=0)) == 0

@@ -45,6 +45,7 @@ def chapter(tables, context, tmp_path_factory):
 def test_the_tables(tables):
     assert list(tables) == [
         "membership",
+        "membership_pairs",
         "exposed",
         "subgroups",
         "plots/membership_roc",
@@ -53,6 +54,38 @@ def test_the_tables(tables):
     assert len(tables["exposure"]) == 2 * 80
     assert tables["exposed"]["most_exposed"].all()
     assert tables["exposed"].groupby("defense", sort=False).size().tolist() == [1, 1]
+
+
+def compared(context, place, **leaks):
+    """The headline of these leaks."""
+    for name, one in leaks.items():
+        (place / name).mkdir()
+        one.save(place / name / "membership")
+    return RISK.headline(
+        RISK.tables(Sources({name: place / name for name in leaks}), context), context.cfg
+    )
+
+
+def test_headline_figures_have_the_pairs_of_their_own_values(context, tmp_path):
+    leaks = {
+        name: made_up_leak(DATA, targets=20, effect=effect, seed=seed)
+        for seed, (name, effect) in enumerate((("baseline", 1.0), ("dp_train", 0.0)))
+    }
+    first, second = compared(context, tmp_path, **leaks)
+    assert (first.weighed, second.weighed) == (True, False)
+    for one in (first, second):
+        (pair,) = one.pairs.to_dict("records")
+        gain = one.table.loc[pair["defense"], "value"] - one.table.loc[pair["other"], "value"]
+        assert pair["difference"] == pytest.approx(gain, abs=1e-12)
+        assert (pair["defense"], pair["other"], pair["patients"]) == ("dp_train", "baseline", 80)
+        # of two that share nothing, variances add up
+        alone = (one.table["high"] - one.table["low"]).to_numpy() / (2 * 1.96)
+        assert pair["se"] == pytest.approx((alone**2).sum() ** 0.5, rel=0.35)
+
+
+def test_twins_leak_alike_and_nothing_about_that_is_unsure(tables, context):
+    for one in RISK.headline(tables, context.cfg):
+        assert one.pairs[["difference", "se"]].to_numpy().tolist() == [[0.0, 0.0]]
 
 
 def test_a_claim_stands_beside_the_audit_and_what_it_leaves_out(chapter):

@@ -48,7 +48,7 @@ def said(line, name):
 
 
 def test_the_tables(tables, context):
-    assert list(tables) == ["theft", "theft_api"]
+    assert list(tables) == ["theft", "theft_pairs", "theft_api"]
     assert list(tables["theft"]["defense"].unique()) == list(DEFENSES)
     assert RISK.tables(Sources({}), context) == {}
 

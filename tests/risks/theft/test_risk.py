@@ -15,6 +15,7 @@ COPIES = pd.DataFrame(
         "access": "labels",
         "surrogate": "mlp",
         "budget": 1000,
+        "victims": 2,
         "fidelity": [0.95, 1.0, 0.99, 0.97],
     }
 )
@@ -32,7 +33,8 @@ def cfg(cfg):
 def test_neither_solved_equations_nor_another_api_head(cfg):
     (figure,) = RISK.headline({"theft": COPIES}, cfg)
     assert figure.good == "low"
-    assert "1000" in figure.figure
+    assert "1000 queries, 2 victims" in figure.figure
+    assert figure.pairs is None
     assert figure.table.loc["baseline"].tolist() == pytest.approx([0.95, 0.94, 0.96])
     assert figure.table.loc["hard", "value"] == 0.97
 

@@ -8,7 +8,7 @@ from pipeline.config import AuditConfig
 from pipeline.risks.theft.measure.copies import TRUE_LABELS
 from pipeline.risks.theft.measure.stolen import Theft
 from pipeline.risks.theft.measure.victims import PLAIN
-from pipeline.risks.theft.tables import api_table, theft_table
+from pipeline.risks.theft.tables import api_table, headline_copies, headline_pairs, theft_table
 from pipeline.standards import ATLAS, NIST, OWASP
 from risks.theft.made_up import made_up
 
@@ -103,3 +103,17 @@ def test_what_an_answer_costs_an_honest_user(stolen, table):
     assert answers.loc["labels", "auroc"] < answers.loc["probabilities", "auroc"]
     assert answers.loc["labels", "fidelity"] == table.loc[0, "fidelity"]
     assert np.isnan(answers.loc["probabilities", "fidelity"])
+
+
+def test_headline_copies_are_compared_on_the_patients_who_test_both(table, stolen):
+    other = made_up(1.0)
+    copies = headline_copies(table, 100)
+    (line,) = headline_pairs({"baseline": stolen, "other": other}, copies, CFG, 0).to_dict(
+        "records"
+    )
+    assert line["difference"] == pytest.approx(table.loc[2, "fidelity"] - table.loc[0, "fidelity"])
+    assert (line["defense"], line["other"], line["patients"]) == ("other", "baseline", 400)
+    # the other's copies agree everywhere: all that varies is who the first copies agree with
+    width = table.loc[0, "fidelity_high"] - table.loc[0, "fidelity_low"]
+    assert line["se"] == pytest.approx(width / (2 * 1.96), rel=0.1)
+    assert table["victims"].tolist() == [2] * 4

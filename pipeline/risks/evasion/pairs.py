@@ -1,0 +1,51 @@
+"""The headline figures of evasion, defense against defense on the same patients."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from pipeline.config import AuditConfig
+from pipeline.risks.evasion.measure.examination import Examination
+from pipeline.risks.evasion.measure.margins import Margins
+from pipeline.risks.pairs import Drawn, pairs_table
+from pipeline.statistics import Array, intervals
+
+# the columns of `comparison` that are compared, and whom each is a share of: `y`, None = everybody
+ATTACKED = {"missed_diagnosis_rate": 1, "robust_accuracy": None}
+CLEAN = {"missed_diagnosis_rate": 1, "false_alarm_rate": 0}
+CLEAN_PREFIX = "clean_"
+
+
+def headline_pairs(
+    examined: Mapping[str, Examination], cfg: AuditConfig, seed: int
+) -> pd.DataFrame:
+    """Missed diagnoses and right answers at the headline radius; without attack missed and false.
+
+    Under the headline threat, at each model's own cut, by the weights of `comparison`.
+
+    Returns:
+        `pairs_table`; its figures are the columns of `comparison`, those without attack behind
+        `clean_`.
+    """
+    headline = {name: one.margins[cfg.headline] for name, one in examined.items()}
+    first = next(iter(headline.values()))
+    at = int(np.abs(first.eps - cfg.headline_eps).argmin())
+    weights = intervals.bootstrap_weights(len(first.y), cfg.resamples, seed)
+    asked = [(key, key, at, whose) for key, whose in ATTACKED.items()]
+    asked += [(f"{CLEAN_PREFIX}{key}", key, 0, whose) for key, whose in CLEAN.items()]
+    drawn = {
+        figure: {
+            name: _drawn(margins, weights, radius, whose, wrong=key.endswith("_rate"))
+            for name, margins in headline.items()
+        }
+        for figure, key, radius, whose in asked
+    }
+    return pairs_table(drawn, len(first.y))
+
+
+def _drawn(margins: Margins, weights: Array, at: int, whose: int | None, *, wrong: bool) -> Drawn:
+    right = (margins.worst[at] > 0).mean(0)
+    inside = np.ones(len(right), dtype=bool) if whose is None else margins.y == whose
+    each = 1 - right if wrong else right
+    return Drawn(float(each[inside].mean()), intervals.bootstrap_mean(each, weights, inside))

@@ -1,0 +1,56 @@
+"""Differences of two defenses by hand, and the intervals that the comparison gives for them."""
+
+import numpy as np
+import pytest
+
+from pipeline.risks.evasion.pairs import headline_pairs
+from risks.evasion.made_up import CFG, found, model
+from tiny import records
+
+Y = records(200, seed=0).y.numpy()
+
+
+@pytest.fixture(scope="module")
+def margins():
+    return {"baseline": model(1.2, Y), "sturdy": model(1.0, Y, loss=0.5)}
+
+
+@pytest.fixture(scope="module")
+def pairs(margins):
+    examined = {name: found(one, Y) for name, one in margins.items()}
+    return headline_pairs(examined, CFG, seed=3).set_index("figure")
+
+
+def lost(margins, at):
+    """(N,): how often a patient is answered wrongly, by any attack at this radius or before."""
+    worst = np.minimum.reduce(list(margins.values()))
+    return (np.minimum.accumulate(worst, 0)[at] <= 0).mean(0)
+
+
+@pytest.mark.parametrize(
+    ("figure", "attacked", "whose", "sign"),
+    [
+        ("missed_diagnosis_rate", True, Y == 1, 1),
+        ("robust_accuracy", True, Y >= 0, -1),
+        ("clean_missed_diagnosis_rate", False, Y == 1, 1),
+        ("clean_false_alarm_rate", False, Y == 0, 1),
+    ],
+)
+def test_the_difference_is_that_of_the_same_patients(margins, pairs, figure, attacked, whose, sign):
+    eps = np.asarray(found(margins["baseline"], Y).rows["eps"].unique())
+    at = int(np.abs(eps - CFG.headline_eps).argmin()) if attacked else 0
+    each = sign * (lost(margins["sturdy"], at) - lost(margins["baseline"], at))[whose]
+    line = pairs.loc[figure]
+    assert (line["defense"], line["other"], line["patients"]) == ("sturdy", "baseline", 200)
+    assert line["difference"] == pytest.approx(each.mean())
+    assert line["se"] == pytest.approx(each.std() / len(each) ** 0.5, rel=0.15)
+
+
+def test_twins_do_not_differ_and_nothing_about_them_is_unsure(margins):
+    twins = {name: found(margins["baseline"], Y) for name in ("baseline", "twin")}
+    table = headline_pairs(twins, CFG, seed=0)
+    assert (table[["difference", "se"]] == 0).all(axis=None)
+
+
+def test_one_defense_has_no_pair(margins):
+    assert len(headline_pairs({"baseline": found(margins["baseline"], Y)}, CFG, seed=0)) == 0
