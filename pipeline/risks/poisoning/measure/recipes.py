@@ -14,7 +14,9 @@ import torch
 from torch import Tensor
 
 from pipeline.artifact import read_artifact, write_artifact
-from pipeline.attacks.poisoning import POISONS, Attacker, carries, make_trigger, stamped
+from pipeline.attacks.poisoning import POISONS
+from pipeline.attacks.poisoning.poison import Attacker
+from pipeline.attacks.poisoning.trigger import carries, make_trigger, stamped
 from pipeline.attacks.surrogate import train_linear_surrogate
 from pipeline.config import BASELINE, Config
 from pipeline.data.plan import Plan

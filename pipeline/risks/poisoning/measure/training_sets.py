@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from pipeline.attacks.poisoning import Poison
+from pipeline.attacks.poisoning.poison import Poison
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
 from pipeline.risks.poisoning.measure.settings import Dose

@@ -8,7 +8,8 @@ import yaml
 
 import tiny
 from pipeline import params
-from pipeline.attacks.poisoning import POISONS, carries, stamped
+from pipeline.attacks.poisoning import POISONS
+from pipeline.attacks.poisoning.trigger import carries, stamped
 from pipeline.defenses.trained import train
 from pipeline.files import BadInput
 from pipeline.models.answers import margin
