@@ -7,8 +7,8 @@ import torch
 
 import tiny
 from pipeline.attacks.poisoning import POISON_FACTS, POISONS
-from pipeline.attacks.poisoning.poison import Attacker
 from pipeline.attacks.poisoning.influence import Influence
+from pipeline.attacks.poisoning.poison import Attacker
 from pipeline.attacks.poisoning.trigger import carries, make_trigger, stamped
 from pipeline.attacks.surrogate import train_linear_surrogate
 

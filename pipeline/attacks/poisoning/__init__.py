@@ -2,8 +2,8 @@
 
 An attack says how it would enter each record (`Poison.x, y`) and which records it would enter first
 (`priority`). It knows the training records of the model that it harms and a linear stand-in that it
-trained on them; never the held-out patients (but for the one that `one_patient` names), never the
-defended model.
+trained on them; never the held-out patients (but for the one that `one_patient` names). Adaptive
+attacks know the recipe as well, and train it themselves with other seeds.
 """
 
 from collections.abc import Callable
@@ -18,6 +18,7 @@ from pipeline.attacks.poisoning.before import (
     worst_flips,
     worst_missed,
 )
+from pipeline.attacks.poisoning.goals import GOALS
 from pipeline.attacks.poisoning.poison import Attacker, Poison
 from pipeline.standards import RISKS, Standards
 
@@ -60,6 +61,11 @@ POISONS: dict[str, Callable[[Attacker], Poison]] = {
     "one_patient": one_patient,
 }
 
+_RECIPE = "training records and the recipe, not its seeds"
+
+# All attacks: those of `POISONS` are made once for all recipes, those of `GOALS` for each.
+ATTACKS = (*POISONS, *GOALS)
+
 POISON_FACTS: dict[str, PoisonFacts] = {
     "random_flips": PoisonFacts("availability", "accuracy", _NOTHING, "diagnoses", _AVAILABILITY),
     "missed_disease": PoisonFacts(
@@ -74,4 +80,11 @@ POISON_FACTS: dict[str, PoisonFacts] = {
     "one_patient": PoisonFacts(
         "targeted", _SUCCESS, f"{_RECORDS} and the patient's", "diagnoses", _TARGETED
     ),
+    "adaptive_missed": PoisonFacts(
+        "availability", "sensitivity", _RECIPE, "diagnoses", _AVAILABILITY
+    ),
+    "adaptive_hidden": PoisonFacts(
+        "availability", "sensitivity at clean false alarms", _RECIPE, "diagnoses", _AVAILABILITY
+    ),
+    "adaptive_auroc": PoisonFacts("availability", "auroc", _RECIPE, "diagnoses", _AVAILABILITY),
 }

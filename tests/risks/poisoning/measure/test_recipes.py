@@ -44,7 +44,9 @@ def change(smoke_text):
             **numbers,
         }
         poisoning = cfg.poisoning.model_copy(update=every)
-        return cfg.model_copy(update={"poisoning": poisoning, "model": model, "train": schooling})
+        half = cfg.decision.model_copy(update={"rule": "threshold", "value": 0.5})
+        every = {"poisoning": poisoning, "model": model, "train": schooling, "decision": half}
+        return cfg.model_copy(update=every)
 
     return changed
 
