@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import tiny
-from pipeline.attacks.poisoning import POISON_FACTS, POISONS
+from pipeline.attacks.poisoning import ATTACKS, POISON_FACTS, POISONS
 from pipeline.attacks.poisoning.influence import Influence
 from pipeline.attacks.poisoning.poison import Attacker
 from pipeline.attacks.poisoning.trigger import carries, make_trigger, stamped
@@ -40,7 +40,7 @@ def crafted(name, **changes):
 
 
 def test_every_attack_says_who_it_is():
-    assert list(POISON_FACTS) == list(POISONS)
+    assert list(POISON_FACTS) == list(ATTACKS)
 
 
 @pytest.mark.parametrize("name", POISONS)

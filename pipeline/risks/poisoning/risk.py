@@ -46,13 +46,13 @@ def check(cfg: Config, origin: str) -> None:
         raise BadInput(
             f"{origin}: poisoning.recipes: must hold {BASELINE}, with which the others are compared"
         )
+    if len(set(numbers.doses)) < len(numbers.doses):
+        raise BadInput(f"{origin}: poisoning.doses: must differ, not {numbers.doses}")
     unknown = [dose for dose in numbers.adaptive_doses if dose not in numbers.doses]
     if unknown and set(numbers.attacks) & set(GOALS):
         raise BadInput(
             f"{origin}: poisoning.adaptive_doses: {unknown[0]} is none of poisoning.doses"
         )
-    if len(set(numbers.doses)) < len(numbers.doses):
-        raise BadInput(f"{origin}: poisoning.doses: must differ, not {numbers.doses}")
     if numbers.repetitions > cfg.plan.seeds:
         raise BadInput(
             f"{origin}: poisoning.repetitions: {numbers.repetitions} is more than plan.seeds "
