@@ -58,10 +58,10 @@ def _harm(table: pd.DataFrame, dose: float, folder: Path) -> list[Part]:
         "(AUROC), by sensitivity where as many of the healthy are called ill as without poison, "
         "and by sensitivity where the poisoned model draws the line itself: relabelled ill move "
         "that line, and whoever watches how many are called ill can move it back. adaptive_ "
-        "attacks know the recipe and retrain it; the others know none. None is proved to be the "
-        "worst. backdoor: of the ill rightly called so without poison, those called healthy with "
-        "the trigger in their record; the trigger was chosen so that it does not look healthy by "
-        "itself. one_patient: of the ill who are named, those called healthy."
+        "attacks know the recipe and retrain it; the others know none. No attack is proved to be "
+        "the worst. backdoor: of the ill rightly called so without poison, those called healthy "
+        "with the trigger in their record; the trigger was chosen so that it does not look healthy "
+        "by itself. one_patient: of the ill who are named, those called healthy."
     )
     parts: list[Part] = [Note(how)]
     if len(worst := worst_attacks(table, dose)):
