@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from benchmarks.contest import OURS, Contender
 from benchmarks.problem import Problem
-from pipeline.attacks.poisoning import Poison
+from pipeline.attacks.poisoning.poison import Poison
 from pipeline.defenses.trained import train
 from pipeline.defenses.undefended import architecture_for
 from pipeline.models.answers import margin

@@ -51,6 +51,7 @@ class Stream(StrEnum):
     RELEASE = "release"  # the seed of the release model
     INNER_FOLD = "inner fold"  # the seed of a model that scores the training rows of two others
     AGAIN = "again"  # the second seed of a model, on the same records
+    REHEARSAL = "rehearsal"  # the seeds of a poisoner's own models
     COMPANION = "companion"  # the seeds of models that stand behind one API and answer together
     ADVERSARIAL_TRAINING = "adversarial training"  # random starts of the attacks trained against
 

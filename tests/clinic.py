@@ -11,7 +11,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from pipeline import params
-from pipeline.attacks.poisoning import POISONS
+from pipeline.attacks.poisoning import ATTACKS
 from pipeline.config import BASELINE, Config
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
@@ -54,7 +54,7 @@ def configuration(values, defenses=DEFENSES) -> Config:
         "threat": {name: {**one, "boxes": BOXES} for name, one in values["threat"].items()},
         "examine": [name for name in defenses if name != BASELINE],
         "partition": {**values["partition"], "parts": 5},
-        "poisoning": {**values["poisoning"], "attacks": list(POISONS)},
+        "poisoning": {**values["poisoning"], "attacks": list(ATTACKS)},
         "theft": {
             **values["theft"],
             "headline": "public",
@@ -95,7 +95,9 @@ def stages(cfg: Config, place: Path) -> Path:
     numbers = cfg.section(PoisoningSettings)
     trace_made_up().save(_made(place / "frontier"))
     harms = {
-        name: made_up_harm(60, doses=len(numbers.doses), harm=1.0, seed=seed)
+        name: made_up_harm(
+            60, doses={one: len(numbers.doses_of(one)) for one in ATTACKS}, harm=1.0, seed=seed
+        )
         for seed, name in enumerate(cfg.defenses)
     }
     for name, harm in harms.items():

@@ -6,15 +6,10 @@ import pytest
 import torch
 
 import tiny
-from pipeline.attacks.poisoning import (
-    POISON_FACTS,
-    POISONS,
-    Attacker,
-    _Influence,
-    carries,
-    make_trigger,
-    stamped,
-)
+from pipeline.attacks.poisoning import ATTACKS, POISON_FACTS, POISONS
+from pipeline.attacks.poisoning.influence import Influence
+from pipeline.attacks.poisoning.poison import Attacker
+from pipeline.attacks.poisoning.trigger import carries, make_trigger, stamped
 from pipeline.attacks.surrogate import train_linear_surrogate
 
 DATA = tiny.records(90, seed=4)
@@ -45,7 +40,7 @@ def crafted(name, **changes):
 
 
 def test_every_attack_says_who_it_is():
-    assert list(POISON_FACTS) == list(POISONS)
+    assert list(POISON_FACTS) == list(ATTACKS)
 
 
 @pytest.mark.parametrize("name", POISONS)
@@ -99,10 +94,10 @@ def test_influence_is_what_a_refitted_surrogate_does(whom):
     """First-order change of the mean right probability against Newton's refit after one flip."""
     one = PLAN.select(torch.tensor([0]))
     inside = one.train[0]
-    predicted = _Influence.of(attacker(plan=one), whom).of_flips()[0]
+    predicted = Influence.of(attacker(plan=one), whom).of_flips()[0]
 
     def right(y):
-        fitted = _Influence.of(
+        fitted = Influence.of(
             replace(attacker(plan=one), surrogate=train_linear_surrogate(DATA.x, y, one)), whom
         )
         chance = torch.sigmoid(fitted.inputs[0] @ fitted.beta[0])
@@ -120,7 +115,7 @@ def test_influence_is_what_a_refitted_surrogate_does(whom):
 
 
 def test_the_slope_of_the_harm_is_its_derivative():
-    influence = _Influence.of(attacker(), EVERYBODY)
+    influence = Influence.of(attacker(), EVERYBODY)
     x = DATA.x.expand(3, -1, -1).double()
     _, slope = influence.harm(x)
     for feature in range(5):
@@ -143,7 +138,7 @@ def test_clean_labels_are_clean_and_their_values_inside_the_threat_model():
 
 
 def test_clean_label_never_helps_where_it_is_used():
-    poison, influence = crafted("clean_label"), _Influence.of(attacker(), EVERYBODY)
+    poison, influence = crafted("clean_label"), Influence.of(attacker(), EVERYBODY)
     gain = influence.harm(poison.x)[0] - influence.harm(DATA.x.expand(3, -1, -1))[0]
     assert (gain >= 0).all()
     assert (gain > 0).float().mean() > 0.9

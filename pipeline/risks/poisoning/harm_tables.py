@@ -4,7 +4,7 @@ Every attack at every dose, beside the same recipe without poison.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -12,16 +12,19 @@ import pandas as pd
 from pipeline.attacks.poisoning import POISON_FACTS
 from pipeline.config import Config
 from pipeline.models.answers import disease_score
-from pipeline.risks.poisoning.measure.recipes import BACKDOOR, NONE, ONE_PATIENT, Harm
+from pipeline.risks.poisoning.measure.recipes import AT_CLEAN, BACKDOOR, NONE, ONE_PATIENT, Harm
 from pipeline.risks.poisoning.measure.settings import Dose, PoisoningSettings
 from pipeline.standards import Standards
 from pipeline.statistics import Array, intervals, rates
 
+NOTICED = 1 / 3  # of those called ill without poison: so many fewer or more are noticed
 FIGURES = (
     "accuracy",
+    "auroc",
+    AT_CLEAN,
     "sensitivity",
     "missed_diagnosis_rate",
-    "auroc",
+    "share_called_ill",
     "proved_accuracy",
     "attack_success_rate",
 )
@@ -37,22 +40,27 @@ def harm_table(harms: Mapping[str, Harm], cfg: Config) -> pd.DataFrame:
         records, means over models; each of `FIGURES` with `_low, _high`, and `_difference,
         _difference_low, _difference_high`: to the same defense without poison, paired on the same
         patients (bootstrap over patients, repetitions averaged). Empty where a figure means
-        nothing. `proved_accuracy` is a lower bound: right, and proved to stay so within
-        `poisoning.eps`. `attack_success_rate` of the backdoor: of the ill who carry the trigger's
-        measurements and are called ill without poison, those called healthy with the trigger; of
+        nothing. Without poison are the figures of the control. `sensitivity` is that of the
+        poisoned model where it draws the line itself; `sensitivity_at_clean_false_alarms` with the
+        line moved to where as few of the healthy are called ill as without poison, which tells a
+        lost ranking from a moved line. `patients` and `ill` say how many were asked; `warning`
+        where many fewer or many more are called ill than without poison. `proved_accuracy` is a
+        lower bound: right, and proved to stay so within `poisoning.eps`. `attack_success_rate` of
+        the backdoor: of the ill who carry the trigger's measurements and are called ill without
+        poison, those called healthy with the trigger; of
         `one_patient`: of the targets, those called healthy. `control` is the success rate of the
         same records without poison; the difference is to it. `goal, knowledge, access, atlas, nist,
         owasp` name the attack.
     """
-    doses, confidence = cfg.section(PoisoningSettings).doses, cfg.audit.confidence
+    numbers, confidence = cfg.section(PoisoningSettings), cfg.audit.confidence
     lines: list[dict[str, Any]] = []
     for defense, harm in harms.items():
         y = harm.y.numpy()
         weights = intervals.bootstrap_weights(len(y), cfg.audit.resamples, cfg.seed)
-        clean = _views(harm, NONE, 0)
-        score = disease_score(clean[0], y)
-        area = rates.auroc(score, y), intervals.bootstrap_auroc(score, y, weights)
+        clean = View.of(harm, NONE, 0)
+        area = rates.auroc(clean.score, y), intervals.bootstrap_auroc(clean.score, y, weights)
         none = _figures(clean, clean, area, y, weights, confidence)
+        asked = {"patients": len(y), "ill": int((y == 1).sum())}
         lines.append(
             {
                 "defense": defense,
@@ -61,11 +69,13 @@ def harm_table(harms: Mapping[str, Harm], cfg: Config) -> pd.DataFrame:
                 "poisoned": 0.0,
                 "poison_rate": 0.0,
                 **none,
+                **asked,
+                "warning": warning(none),
                 **attacker_columns(NONE),
             }
         )
         for attack, counts in harm.poisoned.items():
-            for at, dose in enumerate(doses):
+            for at, dose in enumerate(numbers.doses_of(attack)):
                 key = {
                     "defense": defense,
                     "attack": attack,
@@ -76,15 +86,25 @@ def harm_table(harms: Mapping[str, Harm], cfg: Config) -> pd.DataFrame:
                 figures = (
                     {}
                     if attack == ONE_PATIENT
-                    else _figures(_views(harm, attack, at), clean, area, y, weights, confidence)
+                    else _figures(View.of(harm, attack, at), clean, area, y, weights, confidence)
+                    | asked
                 )
                 success = _success(harm, attack, at, weights, cfg)
-                lines.append({**key, **figures, **success, **attacker_columns(attack)})
+                said = {"warning": warning(figures)}
+                lines.append({**key, **figures, **success, **said, **attacker_columns(attack)})
     table = pd.DataFrame(lines)
     suffixes = ("", "_low", "_high", "_difference", "_difference_low", "_difference_high")
     columns = [f"{metric}{suffix}" for metric in FIGURES for suffix in suffixes]
     return table.reindex(
-        columns=[*list(lines[0])[:5], *columns, "control", *attacker_columns(NONE)]
+        columns=[
+            *list(lines[0])[:5],
+            *columns,
+            "control",
+            "patients",
+            "ill",
+            "warning",
+            *attacker_columns(NONE),
+        ]
     )
 
 
@@ -107,39 +127,89 @@ def attacker_columns(attack: str) -> dict[str, str]:
     return who | facts.ids.columns()
 
 
-def _views(harm: Harm, attack: str, at: int) -> tuple[Array, Array]:
-    """Margins and proofs (S, N) of an attack at a dose."""
-    return harm.margins[attack][at].numpy(), harm.proved[attack][at].numpy()
+class View(NamedTuple):
+    """What an attack at a dose left: (S, N) of N patients in S repetitions.
+
+    Attributes:
+        margins: of the true class, counted from where each model draws the line.
+        score: log-odds of disease.
+        proved: right, and proved to stay so.
+    """
+
+    margins: Array
+    score: Array
+    proved: Array
+
+    @classmethod
+    def of(cls, harm: Harm, attack: str, at: int) -> "View":
+        """Of a dose, by its place."""
+        margins, cut = (table[attack][at].numpy() for table in (harm.margins, harm.cuts))
+        return cls(
+            margins, disease_score(margins, harm.y.numpy(), cut), harm.proved[attack][at].numpy()
+        )
 
 
 def _figures(
-    after: tuple[Array, Array],
-    before: tuple[Array, Array],
+    after: View,
+    before: View,
     area_before: tuple[float, Array],
     y: Array,
     weights: Array,
     confidence: float,
 ) -> dict[str, float]:
-    ill = y == 1
-    right, right_before = ((margins > 0).mean(0) for margins, _ in (after, before))
-    figures = {
-        **compared("accuracy", right, right_before, weights, confidence),
-        **compared("sensitivity", right[ill], right_before[ill], weights[:, ill], confidence),
-        **compared(
-            "missed_diagnosis_rate",
-            1 - right[ill],
-            1 - right_before[ill],
-            weights[:, ill],
-            confidence,
-        ),
-        **compared("proved_accuracy", after[1].mean(0), before[1].mean(0), weights, confidence),
-    }
-    score = disease_score(after[0], y)
-    area, drawn = rates.auroc(score, y), intervals.bootstrap_auroc(score, y, weights)
+    ill, figures = y == 1, dict[str, float]()
+    for name, whom, each in (
+        ("accuracy", ..., lambda view: view.margins > 0),
+        ("sensitivity", ill, lambda view: view.margins > 0),
+        ("missed_diagnosis_rate", ill, lambda view: view.margins <= 0),
+        (AT_CLEAN, ill, lambda view: called_at_clean(view.margins, before.margins, y)),
+        ("share_called_ill", ..., lambda view: disease_score(view.margins, y) > 0),
+        ("proved_accuracy", ..., lambda view: view.proved),
+    ):
+        found, control = (each(view).mean(0)[whom] for view in (after, before))
+        figures |= compared(name, found, control, weights[:, whom], confidence)
+    area = rates.auroc(after.score, y)
+    drawn = intervals.bootstrap_auroc(after.score, y, weights)
     figures |= intervals.bounded("auroc", area, drawn, confidence)
     return figures | intervals.bounded(
         "auroc_difference", area - area_before[0], drawn - area_before[1], confidence
     )
+
+
+def warning(figures: Mapping[str, float]) -> str:
+    """What a clinic would notice: a share called ill that moved a lot; else `none`."""
+    name = "share_called_ill"
+    if name not in figures:
+        return NONE
+    share, moved = figures[name], figures[f"{name}_difference"]
+    clean = share - moved
+    if abs(moved) <= NOTICED * clean:
+        return NONE
+    return f"share called ill {'fell' if moved < 0 else 'rose'} from {clean:.2f} to {share:.2f}"
+
+
+def called_at_clean(margins: Array, clean: Array, y: Array) -> Array:
+    """Who is called ill once as many of the healthy are called ill as by the clean models.
+
+    In each repetition all models move their line by one amount, which only takes knowing whom the
+    clean models would have called ill: to where the healthy are split as the clean line splits
+    them, between two of them by its place there.
+
+    Args:
+        margins: (S, N) of the true class, counted from where each model draws the line.
+        clean: (S, N) likewise, of the same recipe without poison.
+        y: (N,) class indices.
+
+    Returns:
+        (S, N) bool; for the clean models themselves whom they call ill anyway.
+    """
+    healthy, score, before = y == 0, disease_score(margins, y), disease_score(clean, y)
+    lines = []
+    for own, control in zip(score[:, healthy], before[:, healthy], strict=True):
+        places = np.arange(len(own))
+        place = np.interp(0.0, np.sort(control), places)
+        lines.append(np.interp(place, places, np.sort(own)))
+    return np.asarray(score > np.array(lines)[:, None])
 
 
 def compared(

@@ -11,22 +11,24 @@ import numpy as np
 import pandas as pd
 
 from pipeline.attacks.poisoning import POISON_FACTS
-from pipeline.config import BASELINE
 from pipeline.presentation.chapter import Chapter, Heading, Note, Part, Picture, Table
 from pipeline.presentation.numbers import interval_text, with_interval
 from pipeline.presentation.pictures import COLOURS, axes_of, save_figure
 from pipeline.risks.poisoning.harm_tables import dose_name
-from pipeline.risks.poisoning.measure.recipes import NONE
+from pipeline.risks.poisoning.measure.recipes import AT_CLEAN, NONE
 from pipeline.risks.poisoning.measure.settings import PoisoningSettings
 from pipeline.risks.risk import Context, Tables
 
+WORST = ("AUROC", "sensitivity at clean false alarms", "sensitivity at the operating point")
 # records, in the table of the page; certificate.csv has all
 SHOWN_RECORDS = (0, 1, 2, 3, 5, 10, 15, 20, 30, 50)
-# What is shown of each goal.
+# What is shown of each goal; the ranking first, because a moved line can be moved back.
 SHOWN_FIGURES = {
     "availability": {
-        "change of accuracy": "accuracy_difference",
-        "change of sensitivity": "sensitivity_difference",
+        "AUROC": "auroc",
+        "sensitivity at clean false alarms": AT_CLEAN,
+        "sensitivity at the operating point": "sensitivity",
+        "share called ill": "share_called_ill",
     },
     "backdoor": {"success": "attack_success_rate"},
     "targeted": {"success": "attack_success_rate"},
@@ -49,23 +51,29 @@ def chapters(tables: Tables, context: Context, folder: Path) -> Sequence[Chapter
 def _harm(table: pd.DataFrame, dose: float, folder: Path) -> list[Part]:
     how = (
         "Every recipe is trained anew on poisoned records and scored on patients that it never "
-        "saw, with the batches and seeds of the clean training: differences are paired, on the "
-        "same patients. Intervals: bootstrap over patients, of success rates no narrower than "
-        f"Wilson's; trained models are taken as they are. The table: {dose_name(dose)} of a "
-        "model's training records poisoned. Attacks on everybody: change of accuracy, and of "
-        "sensitivity, because a model that calls everybody healthy has high accuracy; worst_flips "
-        "and worst_missed are worst to first order, no proof that nothing is worse. backdoor: of "
-        "the ill rightly called so without poison, those called healthy with the trigger in their "
-        "record; the trigger was chosen so that it does not look healthy by itself, as the figure "
-        "in square brackets shows. one_patient: of the ill who are named, those called healthy. In "
-        "square brackets: the same records and models without poison."
+        "saw, with the batches and seeds of the clean training. Intervals: bootstrap over "
+        "patients, of success rates no narrower than Wilson's; trained models are taken as they "
+        f"are. {dose_name(dose)} of a model's training records poisoned; in square brackets the "
+        "same recipe, patients and models without poison. Attacks on everybody, by the ranking "
+        "(AUROC), by sensitivity where as many of the healthy are called ill as without poison, "
+        "and by sensitivity where the poisoned model draws the line itself: relabelled ill move "
+        "that line, and whoever watches how many are called ill can move it back. adaptive_ "
+        "attacks know the recipe and retrain it; the others know none. No attack is proved to be "
+        "the worst. backdoor: of the ill rightly called so without poison, those called healthy "
+        "with the trigger in their record; the trigger was chosen so that it does not look healthy "
+        "by itself. one_patient: of the ill who are named, those called healthy."
     )
-    return [
-        Note(how),
-        Note(worst_line(table, dose), small=False),
-        Table(_shown(table, dose)),
-        *draw(table, folder),
-    ]
+    parts: list[Part] = [Note(how)]
+    if len(worst := worst_attacks(table, dose)):
+        asked = table.dropna(subset="patients").iloc[0]
+        who = f"{asked['patients']:.0f} patients, {asked['ill']:.0f} of them ill"
+        parts += [Note(f"Each defense under its worst attack ({who}):", small=False), Table(worst)]
+    parts += [Note("Every attack:", small=False), Table(_shown(table, dose))]
+    if moved := called_otherwise(table, dose):
+        parts.append(
+            Note(f"Warning, seen in any clinic that counts whom it calls ill: {moved}", small=False)
+        )
+    return [*parts, *draw(table, folder)]
 
 
 def _filters(table: pd.DataFrame, dose: float) -> list[Part]:
@@ -119,7 +127,7 @@ def _certificate(table: pd.DataFrame, folder: Path) -> list[Part]:
 
 
 def draw(table: pd.DataFrame, folder: Path) -> list[Picture]:
-    """`poisoning.png`: accuracy and sensitivity against the dose.
+    """`poisoning.png`: AUROC and both sensitivities against the dose.
 
     `poison_success.png`: who gets what they want.
     """
@@ -127,8 +135,9 @@ def draw(table: pd.DataFrame, folder: Path) -> list[Picture]:
     aimed = table[table["goal"].isin(["backdoor", "targeted"])]
     drawn = []
     if (crowd["attack"] != NONE).any():
-        shows = "accuracy and sensitivity of each defense against the dose of poison"
-        drawn.append(_panels(crowd, ["accuracy", "sensitivity"], folder / "poisoning.png", shows))
+        shows = "AUROC and sensitivity of each defense against the dose of poison"
+        measures = ["auroc", AT_CLEAN, "sensitivity"]
+        drawn.append(_panels(crowd, measures, folder / "poisoning.png", shows))
     if len(aimed):
         shows = "success of backdoor and targeted attack on each defense against the dose of poison"
         drawn.append(_panels(aimed, ["attack_success_rate"], folder / "poison_success.png", shows))
@@ -157,7 +166,7 @@ def _panels(table: pd.DataFrame, measures: list[str], path: Path, shows: str) ->
                 {f"{measure}{end}": curve["control"].iloc[:1] for end in ("", "_low", "_high")}
             )
             whole = pd.concat([clean if len(clean) else start, curve])
-            x = np.r_[0, places]
+            x = np.r_[0, [1 + doses.index(dose) for dose in curve["dose"]]]
             axis.plot(
                 x,
                 whole[measure],
@@ -182,11 +191,11 @@ def _panels(table: pd.DataFrame, measures: list[str], path: Path, shows: str) ->
         axis.set_xticks(np.r_[0, places], names, fontsize=7)
         axis.set(ylim=(-0.02, 1.02), title=str(defense) if measure == measures[0] else "")
     for row, measure in enumerate(measures):
-        axes[row * len(defenses)].set_ylabel(measure.replace("_", " "))
+        axes[row * len(defenses)].set_ylabel(measure.replace("_", " ").replace(" at ", "\nat "))
     for axis in axes[-len(defenses) :]:
         axis.set_xlabel("poison (records, or share of them)", fontsize=8)
     axes[0].legend(
-        frameon=False, fontsize=7, loc="lower left" if measures[0] == "accuracy" else "upper left"
+        frameon=False, fontsize=7, loc="lower left" if measures[0] == "auroc" else "upper left"
     )
     return Picture(save_figure(figure, path), shows)
 
@@ -226,24 +235,33 @@ def headline_dose(table: pd.DataFrame, wanted: float) -> float:
     return nearest
 
 
-def worst_line(table: pd.DataFrame, dose: float) -> str:
-    """One line: the attack on everybody that costs most accuracy, undefended and best defended.
+def worst_attacks(table: pd.DataFrame, dose: float) -> pd.DataFrame:
+    """One row per figure of the attacks on everybody, one column per defense.
 
-    Empty where no such attack or no undefended recipe was run.
+    Each defense meets the attack that leaves it least, which is named; the control stands beside
+    it.
     """
-    at = table[(table["dose"] == dose) & (table["goal"] == "availability")]
-    undefended = at[at["defense"] == BASELINE]
-    if not len(undefended):
-        return ""
-    worst = undefended.iloc[int(undefended["accuracy"].argmin())]
-    against = at[at["attack"] == worst["attack"]]
-    best = against.iloc[int(against["accuracy"].argmax())]
-    worst_case = (
-        f"{worst['attack']} at {dose_name(dose)}: accuracy {in_words(worst, 'accuracy')} undefended"
+    crowd = table[(table["dose"] == dose) & (table["goal"] == "availability")]
+    clean = table[table["attack"] == NONE].set_index("defense")
+    lines: list[dict[str, str]] = []
+    for figure in WORST if len(crowd) else ():
+        measure = SHOWN_FIGURES["availability"][figure]
+        line = {"figure": figure}
+        for _, row in crowd.loc[crowd.groupby("defense", sort=False)[measure].idxmin()].iterrows():
+            without = clean.loc[row["defense"], measure]
+            line[str(row["defense"])] = (
+                f"{in_words(row, measure)} by {row['attack']} [without: {without:.3f}]"
+            )
+        lines.append(line)
+    return pd.DataFrame(lines)
+
+
+def called_otherwise(table: pd.DataFrame, dose: float) -> str:
+    """Whom poison gives itself away with: a share called ill that moved a lot; empty = nobody."""
+    at = table[(table["dose"] == dose) & table["warning"].ne("none")]
+    return "; ".join(
+        f"{line['defense']} under {line['attack']}: {line['warning']}" for _, line in at.iterrows()
     )
-    if best["defense"] == BASELINE:
-        return f"{worst_case}; no defense does better"
-    return f"{worst_case}, {in_words(best, 'accuracy')} with {best['defense']}"
 
 
 def in_words(line: pd.Series, name: str) -> str:
@@ -254,13 +272,16 @@ def in_words(line: pd.Series, name: str) -> str:
 def _shown(table: pd.DataFrame, dose: float) -> pd.DataFrame:
     """One row per attack and figure, one column per defense."""
     at = table[table["dose"] == dose]
+    clean = table[table["attack"] == NONE].set_index("defense")
     lines = []
     for attack, rows in at.groupby("attack", sort=False):
         for figure, measure in SHOWN_FIGURES[POISON_FACTS[str(attack)].goal].items():
             line = {"attack": str(attack), "figure": figure}
             for _, row in rows.iterrows():
-                without = f" [without: {row['control']:.3f}]" if figure == "success" else ""
-                line[str(row["defense"])] = in_words(row, measure) + without
+                without = (
+                    row["control"] if figure == "success" else clean.loc[row["defense"], measure]
+                )
+                line[str(row["defense"])] = f"{in_words(row, measure)} [without: {without:.3f}]"
             lines.append(line)
     return pd.DataFrame(lines)
 

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 
-from pipeline.attacks.poisoning import POISONS
+from pipeline.attacks.poisoning import ATTACKS
+from pipeline.attacks.poisoning.goals import GOALS
 from pipeline.config import BASELINE, Config
 from pipeline.defenses import DEFENSES
 from pipeline.files import BadInput
 from pipeline.risks.poisoning.measure.filters import RULES
+from pipeline.risks.poisoning.measure.recipes import AT_CLEAN
 from pipeline.risks.poisoning.measure.settings import PoisoningSettings
 from pipeline.risks.risk import Figure, HeadlineFigure, Risk, Tables, nearest_of, own
 from pipeline.validation import check_names
@@ -15,13 +17,19 @@ CURVES = (
     "accuracy",
     "accuracy_difference",
     "sensitivity",
+    AT_CLEAN,
+    "share_called_ill",
     "missed_diagnosis_rate",
     "auroc",
     "proved_accuracy",
     "attack_success_rate",
 )
 CERTIFIED = ("certified_accuracy", "certified_sensitivity")
-ON_EVERYBODY = {"accuracy": "right answers", "sensitivity": "ill patients found"}
+# a moved line can be moved back; what is lost at equal false alarms, or of the ranking, is lost
+ON_EVERYBODY = {
+    AT_CLEAN: "ill patients found at the false alarms of clean models",
+    "auroc": "AUROC",
+}
 ON_SOME = {
     "backdoor": "ill patients whom a trigger hides",
     "targeted": "named ill patients called healthy",
@@ -32,7 +40,7 @@ def check(cfg: Config, origin: str) -> None:
     """Refuses names in no registry, doses that repeat, and more repetitions than there are."""
     numbers = cfg.section(PoisoningSettings)
     check_names(numbers.recipes, DEFENSES, f"{origin}: poisoning.recipes", "defense")
-    check_names(numbers.attacks, POISONS, f"{origin}: poisoning.attacks", "poisoning attack")
+    check_names(numbers.attacks, ATTACKS, f"{origin}: poisoning.attacks", "poisoning attack")
     check_names(numbers.filters, RULES, f"{origin}: poisoning.filters", "filter")
     if BASELINE not in numbers.recipes:
         raise BadInput(
@@ -40,6 +48,11 @@ def check(cfg: Config, origin: str) -> None:
         )
     if len(set(numbers.doses)) < len(numbers.doses):
         raise BadInput(f"{origin}: poisoning.doses: must differ, not {numbers.doses}")
+    unknown = [dose for dose in numbers.adaptive_doses if dose not in numbers.doses]
+    if unknown and set(numbers.attacks) & set(GOALS):
+        raise BadInput(
+            f"{origin}: poisoning.adaptive_doses: {unknown[0]} is none of poisoning.doses"
+        )
     if numbers.repetitions > cfg.plan.seeds:
         raise BadInput(
             f"{origin}: poisoning.repetitions: {numbers.repetitions} is more than plan.seeds "
@@ -61,12 +74,7 @@ def headline(tables: Tables, cfg: Config) -> Sequence[HeadlineFigure]:
     dose_in_words = f"{100 * dose:g} % of the records" if dose < 1 else f"{dose:g} records"
     at, found = table[table["dose"] == dose], []
     crowd = at[at["goal"] == "availability"]
-    for (
-        value,
-        figure,
-    ) in (
-        ON_EVERYBODY.items()
-    ):  # a model that calls everybody healthy has high accuracy: that alone would not tell
+    for value, figure in ON_EVERYBODY.items():
         worst = crowd.loc[crowd.groupby("defense", sort=False)[value].idxmin()]
         if len(worst):
             found.append(

@@ -36,8 +36,14 @@ COLUMNS = {
         **_ANSWERS,
         "missed_diagnosis_rate": "ill patients who are called healthy, out of fold",
         "auroc": "chance that an ill patient outscores a healthy one, out of fold",
+        "sensitivity_at_clean_false_alarms": "sensitivity where as many of the healthy are called "
+        "ill as by the same recipe without poison",
+        "share_called_ill": "patients who are called ill, out of fold",
         "proved_accuracy": "right answers proved to stay so within poisoning.eps; a lower bound",
         "control": "attack_success_rate of the same records and patients without poison",
+        "patients": "patients who are asked about",
+        "ill": "how many of them are ill",
+        "warning": "what a clinic would notice; none = nothing",
         **_ATTACKER,
     },
     "filters": {

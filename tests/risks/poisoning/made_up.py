@@ -4,12 +4,12 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from pipeline.attacks.poisoning import POISONS
+from pipeline.attacks.poisoning import ATTACKS, POISONS
 from pipeline.risks.poisoning.measure.filtering import Filtered
 from pipeline.risks.poisoning.measure.recipes import Harm
 
 
-def made_up_harm(patients: int, *, doses: int, harm: float, seed: int = 0) -> Harm:
+def made_up_harm(patients: int, *, doses: int | dict[str, int], harm: float, seed: int = 0) -> Harm:
     """Margins of two repetitions that fall by up to `harm` as the dose rises.
 
     Every fifth patient lacks the trigger."""
@@ -17,10 +17,12 @@ def made_up_harm(patients: int, *, doses: int, harm: float, seed: int = 0) -> Ha
     shape = (2, patients)
     y = torch.arange(patients) % 3 % 2
     clean = 1.5 + torch.randn(shape, generator=generator)
+    each = doses if isinstance(doses, dict) else dict.fromkeys(ATTACKS, doses)
+    doses = max(each.values())
     falls = harm * torch.linspace(0.1, 1, doses)[:, None, None]
-    crowd = [name for name in POISONS if name != "one_patient"]
+    crowd = [name for name in ATTACKS if name != "one_patient"]
     margins = {
-        name: clean - falls + 0.3 * torch.randn(doses, *shape, generator=generator)
+        name: (clean - falls + 0.3 * torch.randn(doses, *shape, generator=generator))[: each[name]]
         for name in crowd
     }
     margins = {"none": clean[None], **margins}
@@ -31,11 +33,13 @@ def made_up_harm(patients: int, *, doses: int, harm: float, seed: int = 0) -> Ha
         - 0.5
     )
     triggered[..., ::5] = torch.nan
+    cuts = {name: torch.full_like(values, -0.3) for name, values in margins.items()}
     targets = (y == 1).nonzero()[:4, 0]
-    counts = {name: torch.arange(1, doses + 1).float() for name in POISONS}
+    counts = {name: torch.arange(1, each[name] + 1).float() for name in ATTACKS}
     return Harm(
         y=y,
         margins=margins,
+        cuts=cuts,
         proved={name: values > 0.5 for name, values in margins.items()},
         triggered=triggered,
         targets=targets,
@@ -63,6 +67,8 @@ def made_up_filtered(
 
     found = {}
     for attack, margins in harmed.margins.items():
+        if attack not in ("none", *POISONS):
+            continue
         triggered = {
             name: raised(harmed.triggered[1:]) if attack == "backdoor" else torch.zeros(0)
             for name in filters

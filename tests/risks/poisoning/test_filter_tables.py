@@ -17,7 +17,9 @@ CROWD = [attack for attack in POISONS if attack != "one_patient"]
 
 @pytest.fixture
 def setting(cfg):
-    poisoning = cfg.poisoning.model_copy(update={"attacks": list(POISONS), "doses": DOSES})
+    poisoning = cfg.poisoning.model_copy(
+        update={"attacks": list(POISONS), "doses": DOSES, "adaptive_doses": DOSES}
+    )
     return cfg.model_copy(update={"poisoning": poisoning})
 
 

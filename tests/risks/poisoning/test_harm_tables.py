@@ -1,11 +1,13 @@
 """Figures of harm: by plain loops over patients, paired with the same patients without poison."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
-from pipeline.attacks.poisoning import POISONS
-from pipeline.risks.poisoning.harm_tables import FIGURES, compared, dose_name, harm_table
+from pipeline.attacks.poisoning import ATTACKS
+from pipeline.risks.poisoning.harm_tables import FIGURES, compared, dose_name, harm_table, warning
 from pipeline.standards import ATLAS, NIST, OWASP
 from pipeline.statistics import intervals
 from risks.poisoning.made_up import made_up_harm
@@ -15,7 +17,9 @@ DOSES = [1, 0.1]
 
 @pytest.fixture
 def setting(cfg):
-    poisoning = cfg.poisoning.model_copy(update={"attacks": list(POISONS), "doses": DOSES})
+    poisoning = cfg.poisoning.model_copy(
+        update={"attacks": list(ATTACKS), "doses": DOSES, "adaptive_doses": DOSES}
+    )
     return cfg.model_copy(update={"poisoning": poisoning})
 
 
@@ -36,7 +40,7 @@ def row(table, attack, dose):
 
 
 def test_one_row_per_attack_and_dose_and_one_without_poison_per_defense(table):
-    assert len(table) == 2 * (1 + len(POISONS) * 2)
+    assert len(table) == 2 * (1 + len(ATTACKS) * 2)
     assert table.groupby("defense", sort=False)["attack"].first().tolist() == ["none", "none"]
     assert not table.duplicated(["defense", "attack", "dose"]).any()
 
@@ -70,6 +74,70 @@ def test_figures_are_those_of_a_plain_loop(table, found):
         for m in after
     ]
     assert line["auroc"] == pytest.approx(np.mean(scores))
+
+
+def test_sensitivity_at_clean_false_alarms_is_that_of_a_plain_search(table, found):
+    line, y = row(table, "worst_missed", 0.1), found.y.numpy()
+    kept = []
+    for after, before in zip(
+        found.margins["worst_missed"][1].numpy(), found.margins["none"][0].numpy(), strict=True
+    ):
+        ill, healthy = after[y == 1], -after[y == 0]
+        alarms = (-before[y == 0] > 0).sum()
+        # any line between these two healthy patients makes as many alarms
+        high, low = np.sort(healthy)[::-1][[alarms - 1, alarms]]
+        kept.append(((ill > high).mean(), (ill > low).mean()))
+    least, most = np.mean(kept, 0)
+    assert least <= line["sensitivity_at_clean_false_alarms"] <= most
+    assert line["sensitivity_at_clean_false_alarms"] != line["sensitivity"]
+
+
+@pytest.mark.parametrize("shift", [-3.0, 1.0, 5.0])
+def test_a_line_that_moves_costs_nothing_at_clean_false_alarms(found, setting, shift):
+    """Poison that moves every score alike is no loss of ranking, whatever sensitivity says."""
+    towards = torch.where(found.y == 1, shift, -shift)
+    moved = found.margins | {"random_flips": (found.margins["none"] + towards).expand(2, -1, -1)}
+    line = row(harm_table({"baseline": replace(found, margins=moved)}, setting), "random_flips", 1)
+    assert line["sensitivity_at_clean_false_alarms_difference"] == 0
+    assert line["auroc_difference"] == pytest.approx(0, abs=1e-12)
+    assert line["sensitivity_difference"] * shift > 0
+
+
+def test_the_ranking_is_of_log_odds_and_not_of_distances_to_the_cut(found, setting):
+    cuts = found.cuts["none"].clone()
+    cuts[..., ::2] += 9.0  # other models, which draw the line elsewhere
+    there = replace(found, cuts=found.cuts | {"none": cuts})
+    first, other = (
+        row(harm_table({"baseline": one}, setting), "none", 0) for one in (found, there)
+    )
+    assert first["auroc"] != other["auroc"]
+    assert first["sensitivity"] == other["sensitivity"]
+
+
+def test_the_share_called_ill_warns_where_it_moves_a_third(table, found):
+    y = found.y.numpy()
+    share = [
+        np.mean([(m > 0) == (y == 1) for m in found.margins[name][at].numpy()])
+        for name, at in (("none", 0), ("worst_missed", 1))
+    ]
+    line = row(table, "worst_missed", 0.1)
+    assert line["share_called_ill"] == pytest.approx(share[1])
+    assert row(table, "none", 0)["warning"] == "none"
+    figures = {"share_called_ill": 0.2, "share_called_ill_difference": -0.11}
+    assert warning(figures) == "share called ill fell from 0.31 to 0.20"
+    assert warning(figures | {"share_called_ill_difference": 0.09}) == (
+        "share called ill rose from 0.11 to 0.20"
+    )
+    assert warning(figures | {"share_called_ill_difference": -0.09}) == "none"
+
+
+def test_an_attack_at_some_doses_has_rows_at_these(setting):
+    numbers = setting.poisoning.model_copy(update={"adaptive_doses": [0.1]})
+    doses = {one: 1 if one.startswith("adaptive") else 2 for one in ATTACKS}
+    harm = made_up_harm(60, doses=doses, harm=2.0)
+    table = harm_table({"baseline": harm}, setting.model_copy(update={"poisoning": numbers}))
+    assert table.loc[table["attack"] == "adaptive_auroc", "dose"].tolist() == [0.1]
+    assert table.loc[table["attack"] == "worst_flips", "dose"].tolist() == DOSES
 
 
 def test_the_interval_of_a_difference_is_that_of_resampled_patients():

@@ -5,12 +5,18 @@ import pandas as pd
 import pytest
 
 import parts
-from pipeline.attacks.poisoning import POISON_FACTS, POISONS
+from pipeline.attacks.poisoning import ATTACKS, POISON_FACTS, POISONS
 from pipeline.presentation.numbers import interval_text
 from pipeline.risks.poisoning import report
 from pipeline.risks.poisoning.filter_tables import filter_table
 from pipeline.risks.poisoning.harm_tables import harm_table
-from pipeline.risks.poisoning.report import headline_dose, worst_line
+from pipeline.risks.poisoning.measure.recipes import AT_CLEAN
+from pipeline.risks.poisoning.report import (
+    SHOWN_FIGURES,
+    called_otherwise,
+    headline_dose,
+    worst_attacks,
+)
 from pipeline.risks.poisoning.risk import RISK
 from pipeline.risks.risk import Context
 from risks.poisoning.made_up import CERTIFICATE, made_up_filtered, made_up_harm
@@ -29,7 +35,8 @@ DOSE = 0.1
 @pytest.fixture
 def change(cfg):
     def changed(doses):
-        numbers = {"attacks": list(POISONS), "doses": doses, "headline_dose": DOSE}
+        numbers = {"attacks": list(ATTACKS), "doses": doses, "adaptive_doses": doses}
+        numbers |= {"headline_dose": DOSE}
         poisoning = cfg.poisoning.model_copy(update=numbers)
         return cfg.model_copy(update={"poisoning": poisoning})
 
@@ -104,26 +111,46 @@ def test_the_headline_is_the_share_nearest_to_the_one_wanted(table):
     assert headline_dose(table[table["dose"].isin([0, 1])], 0.1) == 1
 
 
-def test_the_worst_attack_and_the_best_defense_are_named_with_intervals(table):
-    at = table[(table["dose"] == DOSE) & (table["goal"] == "availability")]
-    worst = at[at["defense"] == "baseline"].sort_values("accuracy").iloc[0]
-    best = at[at["attack"] == worst["attack"]].sort_values("accuracy").iloc[-1]
-    assert best["defense"] == "dp_train"
-    line = worst_line(table, DOSE)
-    for text in (worst["attack"], "10 %", said(worst, "accuracy"), said(best, "accuracy")):
-        assert text in line
-    assert line.index(said(worst, "accuracy")) < line.index("undefended") < line.index("dp_train")
+def test_each_defense_meets_its_own_worst_attack_with_its_control(table):
+    worst = worst_attacks(table, DOSE).set_index("figure")
+    assert list(worst.index) == list(SHOWN_FIGURES["availability"])[:3]
+    assert list(worst) == ["baseline", "dp_train"]
+    for figure, measure in list(SHOWN_FIGURES["availability"].items())[:3]:
+        for defense in worst:
+            own = table[table["defense"] == defense]
+            crowd = own[(own["dose"] == DOSE) & (own["goal"] == "availability")]
+            least = min(crowd.to_dict("records"), key=lambda line: line[measure])
+            clean = own[own["attack"] == "none"].iloc[0]
+            assert worst.loc[figure, defense] == (
+                f"{said(least, measure)} by {least['attack']} [without: {clean[measure]:.3f}]"
+            )
 
 
-def test_where_no_defense_helps_it_says_so(table):
-    alone = worst_line(table[table["defense"] == "baseline"], DOSE)
-    assert alone.endswith("no defense does better")
-    assert worst_line(table[table["defense"] == "dp_train"], DOSE) == ""
+def test_without_an_attack_on_everybody_there_is_no_worst(table):
+    assert not len(worst_attacks(table[table["goal"] != "availability"], DOSE))
+
+
+def test_a_share_called_ill_that_moved_is_a_warning(write, table, undrawn):
+    quiet = table.assign(warning="none")
+    assert called_otherwise(quiet, DOSE) == ""
+    assert "Warning" not in parts.notes(write(poisoning=quiet))
+    at = (quiet["defense"] == "dp_train") & (quiet["attack"] == "worst_missed")
+    loud = quiet.assign(warning=quiet["warning"].mask(at & (quiet["dose"] == DOSE), "it fell"))
+    assert called_otherwise(loud, DOSE) == "dp_train under worst_missed: it fell"
+    assert "worst_missed: it fell" in parts.notes(write(poisoning=loud))
+
+
+def test_an_attack_at_some_doses_is_drawn_at_these(table, tmp_path, monkeypatch):
+    figures = parts.drawn(monkeypatch, report)
+    some = table[(table["attack"] != "adaptive_missed") | (table["dose"] == DOSE)]
+    report.draw(some, tmp_path)
+    places = [place for place, _ in parts.curve(figures[0], 1, "adaptive_missed")]
+    assert places == [0, 3]
 
 
 def test_every_attack_is_shown_at_the_headline_dose_and_no_number_is_bare(write, table, undrawn):
-    shown, *_ = parts.tables(write(poisoning=table))
-    assert list(dict.fromkeys(shown["attack"])) == list(POISONS)
+    _, shown, *_ = parts.tables(write(poisoning=table))
+    assert list(dict.fromkeys(shown["attack"])) == list(ATTACKS)
     assert list(shown)[2:] == ["baseline", "dp_train"]
     assert parts.bare_numbers(shown) == []
     lines = shown.set_index(["attack", "figure"])
@@ -132,9 +159,10 @@ def test_every_attack_is_shown_at_the_headline_dose_and_no_number_is_bare(write,
             (table["attack"] == attack) & (table["dose"] == DOSE) & (table["defense"] == "dp_train")
         ].to_dict("records")
         if facts.goal == "availability":
-            for name in ("accuracy", "sensitivity"):
-                cell = lines.loc[(attack, f"change of {name}"), "dp_train"]
-                assert cell == said(row, f"{name}_difference")
+            clean = table[(table["attack"] == "none") & (table["defense"] == "dp_train")].iloc[0]
+            for name, measure in SHOWN_FIGURES["availability"].items():
+                cell = lines.loc[(attack, name), "dp_train"]
+                assert cell == f"{said(row, measure)} [without: {clean[measure]:.3f}]"
         else:
             cell = lines.loc[(attack, "success"), "dp_train"]
             assert cell.startswith(said(row, "attack_success_rate"))
@@ -146,7 +174,7 @@ def test_what_was_not_run_is_neither_shown_nor_drawn(write, table):
     assert not np.isnan(flips["accuracy"]).any()
     chapter = write(poisoning=flips)
     assert [path.name for path in parts.pictures(chapter)] == ["poisoning.png"]
-    assert set(parts.tables(chapter)[0]["attack"]) == {"random_flips"}
+    assert set(parts.tables(chapter)[1]["attack"]) == {"random_flips"}
 
 
 def test_a_curve_runs_from_no_poison_over_the_doses(table, tmp_path, monkeypatch):
@@ -154,9 +182,10 @@ def test_a_curve_runs_from_no_poison_over_the_doses(table, tmp_path, monkeypatch
     report.draw(table, tmp_path)
     own = table[table["defense"] == "dp_train"].set_index(["attack", "dose"])
     doses = [1, 0.05, 0.1, 0.2]
-    sensitivity = [own.loc[("worst_flips", dose), "sensitivity"] for dose in doses]
-    expected = [own.loc[("none", 0), "sensitivity"], *sensitivity]
-    assert parts.curve(figures[0], 3, "worst_flips") == list(enumerate(expected))
+    for panel, measure in ((1, "auroc"), (3, AT_CLEAN), (5, "sensitivity")):
+        after = [own.loc[("worst_flips", dose), measure] for dose in doses]
+        expected = [own.loc[("none", 0), measure], *after]
+        assert parts.curve(figures[0], panel, "worst_flips") == list(enumerate(expected))
     success = [own.loc[("backdoor", dose), "attack_success_rate"] for dose in doses]
     expected = [own.loc[("backdoor", 1), "control"], *success]
     assert parts.curve(figures[1], 1, "backdoor") == list(enumerate(expected))

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pipeline.risks.poisoning.measure.recipes import AT_CLEAN
 from pipeline.risks.poisoning.risk import CURVES, RISK
 from pipeline.risks.risk import Figure
 from risks.poisoning.made_up import CERTIFICATE
@@ -20,9 +21,9 @@ HARM = pd.DataFrame(
         ("hard", "backdoor", 0.1, "backdoor", NOTHING, NOTHING, 0.3),
         ("hard", "flips", 0.4, "availability", 0.1, 0.1, NOTHING),
     ],
-    columns=["defense", "attack", "dose", "goal", "accuracy", "sensitivity", "attack_success_rate"],
+    columns=["defense", "attack", "dose", "goal", "auroc", AT_CLEAN, "attack_success_rate"],
 )
-for figure in ("accuracy", "sensitivity", "attack_success_rate"):
+for figure in ("auroc", AT_CLEAN, "attack_success_rate"):
     HARM[f"{figure}_low"], HARM[f"{figure}_high"] = HARM[figure] - 0.01, HARM[figure] + 0.01
 
 
@@ -36,11 +37,11 @@ def values(figure):
 
 
 def test_each_defense_meets_the_attack_that_hurts_it_most_at_the_headline_dose(figures):
-    accuracy, sensitivity, _ = figures
-    assert (accuracy.good, sensitivity.good) == ("high", "high")
-    assert values(accuracy) == {"baseline": 0.65, "hard": 0.66}  # by other attacks
-    assert values(sensitivity) == {"baseline": 0.1, "hard": 0.3}
-    assert accuracy.table.loc["hard"].tolist() == pytest.approx([0.66, 0.65, 0.67])
+    found, ranking, _ = figures
+    assert (ranking.good, found.good) == ("high", "high")
+    assert values(ranking) == {"baseline": 0.65, "hard": 0.66}  # by other attacks
+    assert values(found) == {"baseline": 0.1, "hard": 0.3}
+    assert ranking.table.loc["hard"].tolist() == pytest.approx([0.66, 0.65, 0.67])
 
 
 def test_who_wins_patients_is_a_figure_of_its_own(figures):
@@ -51,9 +52,9 @@ def test_who_wins_patients_is_a_figure_of_its_own(figures):
 def test_the_dose_is_the_nearest_to_the_one_configured(cfg):
     numbers = cfg.poisoning.model_copy(update={"headline_dose": 0.5})
     changed = cfg.model_copy(update={"poisoning": numbers})
-    accuracy, *_ = RISK.headline({"poisoning": HARM}, changed)
-    assert "40 %" in accuracy.figure
-    assert values(accuracy) == {"hard": 0.1}
+    found, *_ = RISK.headline({"poisoning": HARM}, changed)
+    assert "40 %" in found.figure
+    assert values(found) == {"hard": 0.1}
 
 
 def test_what_was_not_measured_has_no_figure(cfg):
@@ -64,11 +65,11 @@ def test_what_was_not_measured_has_no_figure(cfg):
 
 
 def test_poison_steps_in_thousandths_of_the_records(cfg):
-    table = HARM.iloc[:2].assign(poison_rate=[0.0, 0.1008], accuracy_difference=0.0)
+    table = HARM.iloc[:2].assign(poison_rate=[0.0, 0.1008], accuracy=0.7, accuracy_difference=0.0)
     table = table.assign(**dict.fromkeys(set(CURVES) - set(table), 0.5))
     found = list(RISK.figures({"poisoning": table}, "baseline", cfg))
     assert Figure("poisoning/flips/accuracy", 0.7, 101) in found
-    assert Figure("poisoning/none/accuracy", 0.76, 0) in found
+    assert Figure("poisoning/none/auroc", 0.76, 0) in found
     assert list(RISK.figures({"poisoning": table}, "hard", cfg)) == []
 
 

@@ -17,7 +17,8 @@ RECIPES = ("baseline", "distill")
 
 @pytest.fixture
 def context(cfg, dataset):
-    numbers = {"attacks": list(POISONS), "doses": DOSES, "recipes": [*RECIPES, "not_configured"]}
+    numbers = {"attacks": list(POISONS), "doses": DOSES, "adaptive_doses": DOSES}
+    numbers |= {"recipes": [*RECIPES, "not_configured"]}
     poisoning = cfg.poisoning.model_copy(update=numbers)
     return Context(dataset, cfg.model_copy(update={"poisoning": poisoning}))
 

@@ -1,20 +1,24 @@
 """What poisoned training data do to a recipe.
 
 It is trained anew on every poisoned set, and scored on patients it never saw. `craft_poison` crafts
-the sets once, for all recipes; `measure_harm` trains one recipe on them. Attackers know no defense.
+the sets once, for all recipes; `measure_harm` trains one recipe on them, and on those that
+`rehearsal` makes for it alone.
 Who writes a filter asks `craft_poison(...).sets[attack]` for the training sets and for the rows in
 them that are poisoned (`TrainingSets`), and retrains on `sets.without(dropped)`.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from pipeline.artifact import read_artifact, write_artifact
-from pipeline.attacks.poisoning import POISONS, Attacker, carries, make_trigger, stamped
+from pipeline.attacks.poisoning import POISONS
+from pipeline.attacks.poisoning.poison import Attacker
+from pipeline.attacks.poisoning.trigger import carries, make_trigger, stamped
 from pipeline.attacks.surrogate import train_linear_surrogate
 from pipeline.config import BASELINE, Config
 from pipeline.data.plan import Plan
@@ -26,6 +30,7 @@ from pipeline.models.answers import margin
 from pipeline.models.networks import Networks
 from pipeline.models.out_of_fold import OutOfFold
 from pipeline.models.population import networks_of
+from pipeline.risks.poisoning.measure.rehearsal import craft_adaptive
 from pipeline.risks.poisoning.measure.settings import PoisoningSettings
 from pipeline.risks.poisoning.measure.training_sets import TrainingSets, draw_training_sets
 from pipeline.seeds import Stream
@@ -33,6 +38,7 @@ from pipeline.seeds import generator as generator_of
 from pipeline.verify.quick import quickly_proved
 
 NONE, BACKDOOR, ONE_PATIENT = "none", "backdoor", "one_patient"
+AT_CLEAN = "sensitivity_at_clean_false_alarms"  # a figure of every attack on everybody
 CHUNK = 60  # training sets that a recipe learns from at once, for memory's sake
 
 
@@ -65,8 +71,10 @@ class Harm:
 
     Attributes:
         y: (N,) int64, class indices.
-        margins: by attack (E, S, N) float32, the margin of the true class out of fold, in logits;
-            `none`: (1, S, N) clean.
+        margins: by attack (E, S, N) float32, the margin of the true class out of fold, in logits,
+            counted from the model's own cut; `none`: (1, S, N) clean.
+        cuts: by attack, likewise float32: the log-odds at which the model that holds a patient out
+            draws the line; it chose them on the records that it trained on, poison included.
         proved: by attack, likewise bool: right, and proved to stay so within `poisoning.eps`.
         triggered: (1 + E, S, N) float32, the margin with the trigger in the record, first without
             poison; NaN = the record lacks a measurement that the trigger needs. Empty without the
@@ -79,6 +87,7 @@ class Harm:
 
     y: Tensor
     margins: dict[str, Tensor]
+    cuts: dict[str, Tensor]
     proved: dict[str, Tensor]
     triggered: Tensor
     targets: Tensor
@@ -130,6 +139,7 @@ def craft_poison(dataset: Dataset, plan: Plan, cfg: Config) -> CraftedPoison:
     sets = {
         attack: draw_training_sets(POISONS[attack](attacker), dataset, plan, numbers.doses)
         for attack in numbers.attacks
+        if attack in POISONS
     }
     return CraftedPoison(dataset, plan, threat, trigger, targets, sets)
 
@@ -157,34 +167,45 @@ def _targets(dataset: Dataset, plan: Plan, cfg: Config, generator: torch.Generat
 def measure_harm(name: str, poison: CraftedPoison, cfg: Config) -> Harm:
     """Trains the recipe `name` without poison and on every poisoned set."""
     dataset, plan, numbers = poison.dataset, poison.plan, cfg.section(PoisoningSettings)
-    doses = len(numbers.doses)
     patients = OutOfFold(plan, [0.0]).patients
     clean = networks_of(train(name, dataset, plan, cfg))
     margins = {NONE: held_out_margins(clean, dataset.x, dataset.y, plan, 1)}
+    cuts = {NONE: held_out_cuts(clean, plan, 1)}
     proved = {NONE: _proved(clean, poison, cfg, 1)}
     triggered = target_margins = torch.zeros(0)
-    for attack, sets in poison.sets.items():
-        harmed = trained_on(name, sets, cfg)
+    everything = poison.sets | craft_adaptive(
+        [attack for attack in numbers.attacks if attack not in POISONS],
+        dataset,
+        plan,
+        numbers.adaptive(),
+        partial(trained_on, name, cfg=cfg),
+        cfg.defenses[name],
+    )
+    for attack, sets in everything.items():
+        harmed, doses = trained_on(name, sets, cfg), sets.doses
         if attack == ONE_PATIENT:
             after = _margins_at(harmed, dataset, sets.target)
             before = _margins_at(clean.select(sets.model), dataset, sets.target)
             target_margins = _by_target(torch.stack([before, after]), sets, plan, poison.targets)
             continue
         margins[attack] = held_out_margins(harmed, dataset.x, dataset.y, plan, doses)
+        cuts[attack] = held_out_cuts(harmed, plan, doses)
         proved[attack] = _proved(harmed, poison, cfg, doses)
         if attack == BACKDOOR:
             triggered = torch.cat(
                 [triggered_margins(clean, poison, 1), triggered_margins(harmed, poison, doses)]
             )
     counts = {
-        attack: sets.poisoned.sum(1).view(doses, -1).float() for attack, sets in poison.sets.items()
+        attack: sets.poisoned.sum(1).view(sets.doses, -1).float()
+        for attack, sets in everything.items()
     }
     totals = {
-        attack: sets.plan.train.sum(1).view(doses, -1) for attack, sets in poison.sets.items()
+        attack: sets.plan.train.sum(1).view(sets.doses, -1) for attack, sets in everything.items()
     }
     return Harm(
         y=dataset.y[patients],
         margins=margins,
+        cuts=cuts,
         proved=proved,
         triggered=triggered,
         targets=poison.targets,
@@ -222,6 +243,12 @@ def held_out_margins(population: Networks, x: Tensor, y: Tensor, plan: Plan, dos
         .scatter(found.view(doses, *index.shape), index, valid)
         .float()
     )
+
+
+def held_out_cuts(population: Networks, plan: Plan, doses: int) -> Tensor:
+    """(E, S, N) float32: where the models (E * R) that hold each patient out draw the line."""
+    grid = OutOfFold(plan, [0.0] * doses)
+    return torch.stack([grid.of_models(cut) for cut in population.cut.view(doses, -1)]).float()
 
 
 def triggered_margins(population: Networks, poison: CraftedPoison, doses: int) -> Tensor:

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from pipeline.attacks.poisoning import POISONS
 from pipeline.config import Count, Positive, Section
 
 Dose = Count | Annotated[float, Field(gt=0, lt=1)]
@@ -14,13 +15,16 @@ class PoisoningSettings(Section):
 
     All `attacks` at all `doses`, against the first `repetitions` of the cross-validation. A dose is
     a number of records, or a share of a model's training records, rounded up; people read first of
-    the one nearest to `headline_dose`. `eps`: radius of the proofs. Each of `filters` is tried on
-    them, which drop the share `drop`; `folds` of the filter that trains models.
+    the one nearest to `headline_dose`. Attacks that are made for each recipe come at
+    `adaptive_doses` alone, which must be among `doses`: they train it many times. `eps`: radius of
+    the proofs. Each of `filters` is tried on the others, which drop the share `drop`; `folds` of
+    the filter that trains models.
     """
 
     recipes: Annotated[list[str], Field(min_length=1)]
     attacks: Annotated[list[str], Field(min_length=1)]
     doses: Annotated[list[Dose], Field(min_length=1)]
+    adaptive_doses: Annotated[list[Dose], Field(min_length=1)]
     headline_dose: Dose
     repetitions: Count
     eps: Positive
@@ -31,3 +35,11 @@ class PoisoningSettings(Section):
     filters: Annotated[list[str], Field(min_length=1)]
     drop: Annotated[float, Field(gt=0, lt=1)]
     folds: Annotated[int, Field(ge=2)]
+
+    def doses_of(self, attack: str) -> list[Dose]:
+        """The doses at which an attack is tried, in the order of `doses`."""
+        return self.doses if attack in POISONS else self.adaptive()
+
+    def adaptive(self) -> list[Dose]:
+        """The doses of attacks that are made for each recipe, in the order of `doses`."""
+        return [dose for dose in self.doses if dose in self.adaptive_doses]

@@ -11,12 +11,13 @@ sample rate below 1, tosses another one for each version.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from pipeline.attacks.poisoning import Poison
+from pipeline.attacks.poisoning.poison import Poison
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
 from pipeline.risks.poisoning.measure.settings import Dose
@@ -45,11 +46,35 @@ class TrainingSets:
     model: Tensor
     target: Tensor
 
+    @property
+    def doses(self) -> int:
+        """E."""
+        return int(self.dose.max()) + 1
+
     def select(self, members: Tensor) -> "TrainingSets":
         """Some of the sets (indices or a mask)."""
         plan, poisoned = self.plan.select(members), self.poisoned[members]
         rest = (one[members] for one in (self.dose, self.model, self.target))
         return TrainingSets(self.dataset, plan, poisoned, *rest)
+
+    @classmethod
+    def join(cls, doses: Sequence["TrainingSets"]) -> "TrainingSets":
+        """Sets of one dose each, from the same versions of the same records, as doses of one."""
+        plans = [one.plan for one in doses]
+        train, held_out, repetition, seeds = (
+            torch.cat([getattr(plan, name) for plan in plans])
+            for name in ("train", "held_out", "repetition", "seeds")
+        )
+        labels = tuple(
+            f"{label}-dose{place}" for place, plan in enumerate(plans) for label in plan.labels
+        )
+        dose = torch.arange(len(doses)).repeat_interleave(len(doses[0].dose))
+        poisoned, model, target = (
+            torch.cat([getattr(one, name) for one in doses])
+            for name in ("poisoned", "model", "target")
+        )
+        plan = Plan(train, held_out, repetition, seeds, labels)
+        return cls(doses[0].dataset, plan, poisoned, dose, model, target)
 
     def without(self, dropped: Tensor) -> "TrainingSets":
         """The sets less the rows (E * R, N * V) that somebody threw out, rightly or wrongly."""

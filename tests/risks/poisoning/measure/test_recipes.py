@@ -8,7 +8,8 @@ import yaml
 
 import tiny
 from pipeline import params
-from pipeline.attacks.poisoning import POISONS, carries, stamped
+from pipeline.attacks.poisoning import POISONS
+from pipeline.attacks.poisoning.trigger import carries, stamped
 from pipeline.defenses.trained import train
 from pipeline.files import BadInput
 from pipeline.models.answers import margin
@@ -43,7 +44,9 @@ def change(smoke_text):
             **numbers,
         }
         poisoning = cfg.poisoning.model_copy(update=every)
-        return cfg.model_copy(update={"poisoning": poisoning, "model": model, "train": schooling})
+        half = cfg.decision.model_copy(update={"rule": "threshold", "value": 0.5})
+        every = {"poisoning": poisoning, "model": model, "train": schooling, "decision": half}
+        return cfg.model_copy(update=every)
 
     return changed
 

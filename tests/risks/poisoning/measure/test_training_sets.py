@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import tiny
-from pipeline.attacks.poisoning import Poison
+from pipeline.attacks.poisoning.poison import Poison
 from pipeline.config import TrainConfig
 from pipeline.defenses import DEFENSES
 from pipeline.defenses.trained import train
