@@ -19,7 +19,8 @@ PAIRS = {
     **DEFENSE,
     "other": "the recipe that it is compared with",
     "difference": "the figure of the defense less that of the other",
-    "se": "its standard error: these models on new patients",
+    "se": "its standard error: of evasion for the recipes on a new cohort of this size, where half "
+    "models were asked; otherwise for these models on new patients",
     "patients": "who were drawn, or could have been",
 }
 
@@ -56,8 +57,7 @@ def pairs_table(figures: Mapping[str, Mapping[str, Drawn]], patients: int) -> pd
 
     Returns:
         `figure, defense, other, difference, se, patients`. `se` is the spread over resamples of
-        patients, hence of these models on new patients; what another training would change is a
-        variance to be added to its square, here and nowhere else.
+        patients, hence of these models on new patients.
     """
     lines = [
         {

@@ -35,7 +35,14 @@ from report.reader import check
 
 pytestmark = pytest.mark.heavy
 
-COMMON = {"headline.csv", "overview.csv", "defenses.csv", "metrics.json", "summary.txt"}
+COMMON = {
+    "headline.csv",
+    "overview.csv",
+    "defenses.csv",
+    "metrics.json",
+    "schema.json",
+    "summary.txt",
+}
 PAGES = {"report.html", "report_shared.html"}
 
 

@@ -8,6 +8,7 @@ import pandas as pd
 from pipeline.config import AuditConfig
 from pipeline.risks.evasion.measure.examination import Examination
 from pipeline.risks.evasion.measure.margins import Margins
+from pipeline.risks.evasion.recipes import Recipe, recipe_pairs
 from pipeline.risks.pairs import Drawn, pairs_table
 from pipeline.statistics import Array, intervals
 
@@ -18,11 +19,15 @@ CLEAN_PREFIX = "clean_"
 
 
 def headline_pairs(
-    examined: Mapping[str, Examination], cfg: AuditConfig, seed: int
+    examined: Mapping[str, Examination],
+    cfg: AuditConfig,
+    seed: int,
+    recipes: Mapping[str, Recipe] | None = None,
 ) -> pd.DataFrame:
     """Missed diagnoses and right answers at the headline radius; without attack missed and false.
 
-    Under the headline threat, at each model's own cut, by the weights of `comparison`.
+    Under the headline threat, at each model's own cut, by the weights of `comparison`. Where half
+    models of both defenses were asked, the standard error is that of the recipes on a new cohort.
 
     Returns:
         `pairs_table`; its figures are the columns of `comparison`, those without attack behind
@@ -41,7 +46,11 @@ def headline_pairs(
         }
         for figure, key, radius, whose in asked
     }
-    return pairs_table(drawn, len(first.y))
+    table = pairs_table(drawn, len(first.y))
+    for pair in recipe_pairs(recipes or {}):
+        ours = (table["defense"] == pair.defense) & (table["other"] == pair.other)
+        table.loc[ours & (table["figure"] == pair.figure), "se"] = pair.se
+    return table
 
 
 def _drawn(margins: Margins, weights: Array, at: int, whose: int | None, *, wrong: bool) -> Drawn:

@@ -35,7 +35,7 @@ def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
     return {
         "comparison": evaluation.comparison,
         "attacks": evaluation.attacks,
-        "evasion_pairs": headline_pairs(examined, cfg.audit, cfg.seed),
+        "evasion_pairs": headline_pairs(examined, cfg.audit, cfg.seed, recipes),
         "groups": groups,
         "fragile": by_defense(
             {name: most_fragile(table) for name, table in clinic.patients.items()}
