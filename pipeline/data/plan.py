@@ -114,7 +114,7 @@ class Plan:
         """Models that score each model's training rows without having trained on them.
 
         Of each pair of a repetition, one model on whom both train: held out are whom the other one
-        of the pair holds out.
+        of the pair holds out. A pair that trains on nobody in common, as of two folds, has none.
 
         Returns:
             the plan of these models, scored on no one, and (P, 2) int64, which rows of this plan
@@ -129,6 +129,7 @@ class Plan:
             ],
             dtype=torch.int64,
         ).view(-1, 2)
+        pairs = pairs[(self.train[pairs[:, 0]] & self.train[pairs[:, 1]]).any(1)]
         one, other = pairs.T
         train = self.train[one] & self.train[other]
         return (

@@ -52,6 +52,11 @@ def test_inner_models_score_all_training_rows_and_have_trained_on_none_of_those(
     assert not asked[-1].any()  # the release model has no pair
 
 
+def test_of_two_folds_nobody_is_left_to_train_an_inner_model(y):
+    inner, pairs = Plan.cross_validation(y, folds=2, seeds=2, seed=0).inner()
+    assert (inner.size, len(pairs)) == (0, 0)
+
+
 def test_without_repetitions_there_are_no_inner_models():
     inner, pairs = Plan.random_halves(20, models=4, seed=0).inner()
     assert (inner.size, pairs.shape) == (0, (0, 2))

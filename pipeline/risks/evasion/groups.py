@@ -51,6 +51,8 @@ def groups_table(
             key = {"defense": name, "by": by, "group": group}
             counts = {"patients": int(inside.sum()), "ill": int((inside & (first.y == 1)).sum())}
             figures = _figures(margins, inside, at, weights, audit.confidence)
+            if by == cfg.data.target:  # a probability is not meant to be right among the ill alone
+                figures |= {f"calibration_gap{bound}": math.nan for bound in ("", "_low", "_high")}
             line = {**key, **counts, "eps": float(first.eps[at]), **figures}
             for figure, radius in (("sensitivity", 0), ("attacked_sensitivity", at)):
                 if against is None or math.isnan(figures[figure]):

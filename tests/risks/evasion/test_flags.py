@@ -14,6 +14,7 @@ from pipeline.presentation.pictures import display_name
 from pipeline.risks.evasion import flags
 from pipeline.risks.evasion.evidence import MEASUREMENTS, Evidence
 from pipeline.risks.evasion.flags import FLAGS, raise_flags
+from pipeline.risks.evasion.groups import HARMS
 from pipeline.risks.evasion.measure import diagnostics
 from pipeline.risks.evasion.measure.attackers import ADDED, EXACT, TRANSFER
 from pipeline.risks.evasion.measure.diagnostics import diagnose
@@ -559,7 +560,7 @@ def test_the_page_on_threats_explains_every_flag_and_no_other():
         .split("## Flags")[1]
         .split("\n## ")[0]
     )
-    assert re.findall(r"^\| `(\w+)`", section, re.MULTILINE) == list(FLAGS)
+    assert re.findall(r"^\| `(\w+)`", section, re.MULTILINE) == [*FLAGS, HARMS]
 
 
 def test_every_flag_has_a_readable_label():
