@@ -15,9 +15,9 @@ BEST = "best"
 RULE = (
     "Better, worse or not told apart: from the difference to the undefended models on the same "
     "patients, after Holm over the defenses of a line. Best: told apart from every other one, no "
-    "defense among them; never a flagged defense. Differences and intervals of right answers, missed "
-    "diagnoses and false alarms are those of the recipes on a new cohort of this size; all others are "
-    "those of these models on new patients. Figures of different lines do not compare."
+    "defense among them; never a flagged defense. Differences and intervals of right answers, "
+    "missed diagnoses and false alarms are those of the recipes on a new cohort of this size; all "
+    "others are those of these models on new patients. Figures of different lines do not compare."
 )
 
 
