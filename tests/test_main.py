@@ -26,6 +26,7 @@ SMALL += [
     "model=linear",
     "membership.attacks=[loss]",
     "membership.targets=4",
+    "membership.second_seeds=2",
     "inversion.victims=1",
     "inversion.candidates=2",
 ]
