@@ -201,7 +201,7 @@ def test_every_patient_has_a_proof_under_the_clinical_threat(repository):
     assert patients["decided"].all()
     turned = patients[patients["correct"] & (patients["breaks_at"] < float("inf"))]
     assert turned["change"].str.contains("→").all()
-    assert (turned["confidence_after"] <= 0.5).all()
+    assert (turned["margin_after"] <= 0).all()  # at the model's own line, wherever it is
 
 
 def test_a_broken_record_is_broken_in_the_stored_model_too(repository):
