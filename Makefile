@@ -61,8 +61,8 @@ bench: setup  ## speed and quality side by side with other tools; writes benchma
 	@python -m benchmarks
 
 coverage: setup  ## how often intervals hold what they should, in made-up cohorts: hours, goes on where it stopped
-	@python -m benchmarks.coverage stand_ins 500
-	@python -m benchmarks.coverage own 100
+	@python -m benchmarks.coverage stand_ins 1000
+	@python -m benchmarks.coverage own 200
 
 clean:  ## remove what the pipeline made; keeps the data and the environment
 	rm -rf artifacts sweeps multirun .same mlflow.db mlflow.db.lock mlartifacts

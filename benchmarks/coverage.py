@@ -5,10 +5,15 @@
     python -m benchmarks.coverage                  the table alone, from the cohorts there are
 
 Each cohort of 768 is drawn anew from one population, and a recipe is cross-validated on it as in a
-run: five folds, five repetitions, a cut chosen on each model's training rows. What its models reach
-is measured on fresh patients; the mean of that over all cohorts is what the recipe reaches, which
-an interval must hold. `stand_ins` are cheap recipes of the same kind: random ReLU features with
-logistic regression (undefended), and the same fitted again on records attacked by FGSM (defended).
+run: five folds, five repetitions, a cut for each model as the recipe chooses it. What its models
+reach is measured on fresh patients; the mean of that over all cohorts is what the recipe reaches,
+which an interval must hold.
+
+`stand_ins` are cheap recipes of the same kind: random ReLU features with logistic regression
+(undefended), and the same fitted again on records attacked by FGSM (defended); both choose each
+model's cut on its own scores of its training rows. `own` are recipes of this project as a run
+trains them, with their cuts: from inner folds, `dp_train`'s a public constant.
+
 A cohort's result is one line of `benchmarks/coverage/<kind>.jsonl`, written when it is done, so
 that a run that was stopped goes on; `benchmarks/coverage.json` is the table.
 """
@@ -16,21 +21,23 @@ that a run that was stopped goes on; `benchmarks/coverage.json` is the table.
 import json
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from benchmarks.jobs import as_done
 from benchmarks.table import table
 from pipeline.attacks.evasion.gradient import pgd
 from pipeline.config import Config
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset, Schema
 from pipeline.data.threat import Threat
-from pipeline.defenses.trained import train
-from pipeline.files import BadInput, write_json
+from pipeline.defenses.decision import DECISION, PUBLIC
+from pipeline.defenses.trained import train, train_reported
+from pipeline.files import BadInput, write_json, write_text
 from pipeline.models.population import Networks, networks_of
 from pipeline.params import load
 from pipeline.statistics import Array
@@ -51,6 +58,7 @@ RECORDS, FRESH, FOLDS, REPETITIONS = 768, 4000, 5, 5
 HALVES, AGAIN = 128, 32  # half models, and how many halves are trained on with a second seed
 MODELS = FOLDS * REPETITIONS
 SPECIFICITY, EPS, STEPS = 0.85, 0.3, 10
+HELD = "specificity"  # the figure that the rule of decision holds where it wants it
 FIGURES = (
     "accuracy",
     "sensitivity",
@@ -61,6 +69,7 @@ FIGURES = (
 )
 RECIPES = {"stand_ins": ("undefended", "defended"), "own": ("baseline", "adv_train", "dp_train")}
 Z = 1.959963984540054
+Line = list[float | None]  # a figure's values, in the order of `PARTS`
 GATE, MEAN_GATE, WIDEST = (0.92, 0.98), (0.93, 0.97), 1.4
 
 # ---- a population ----
@@ -90,16 +99,17 @@ def draw(records: int, schema: Schema, generator: torch.Generator) -> Dataset:
 
 @dataclass(frozen=True)
 class Scored:
-    """Log-odds of disease: `clean` of all, `attacked` where a model did not learn from the patient.
+    """Log-odds of disease from the cut on: `attacked` where a model did not learn from the patient.
 
     The first `MODELS` rows are the cross-validation, the others half models. The reported models
-    also answer fresh patients, (MODELS, FRESH).
+    also answer fresh patients, (MODELS, FRESH). `held`: cuts were chosen on training rows.
     """
 
     clean: Array
     attacked: Array
     fresh: Array
     fresh_attacked: Array
+    held: bool = True
 
 
 WIDTH, RIDGE, NEWTON = 32, 10.0, 5
@@ -137,7 +147,8 @@ def stand_ins(data: Dataset, fresh: Dataset, plan: Plan, cfg: Config) -> dict[st
             )
             return clean, attacked
 
-        return Scored(*of(data, slice(None)), *of(fresh, slice(MODELS)))
+        found = Scored(*of(data, slice(None)), *of(fresh, slice(MODELS)))
+        return above_cut(found, data.y.numpy(), plan.train.numpy())
 
     z, free = standard(data.x)
     everyone, who = slice(None), plan.train.float()
@@ -172,8 +183,10 @@ def own(data: Dataset, fresh: Dataset, plan: Plan, cfg: Config) -> dict[str, Sco
 def _own(name: str, data: Dataset, fresh: Dataset, plan: Plan, cfg: Config) -> Scored:
     # apart, because the smallest training set says how many steps all members take
     folds, halves = plan.select(torch.arange(MODELS)), plan.select(torch.arange(MODELS, plan.size))
-    parts = [networks_of(train(name, data, part, cfg)) for part in (folds, halves)]
-    return _answers(Networks.join(parts), data, fresh, plan, cfg)
+    reported = train_reported(name, data, folds, cfg)
+    parts = [networks_of(one) for one in (reported, train(name, data, halves, cfg))]
+    found = _answers(Networks.join(parts), data, fresh, plan, cfg)
+    return replace(found, held=reported.facts[DECISION]["chosen_on"] != PUBLIC)
 
 
 @torch.no_grad()
@@ -211,12 +224,12 @@ KINDS: dict[str, Callable[..., dict[str, Scored]]] = {"stand_ins": stand_ins, "o
 # ---- one cohort ----
 
 
-def cohort(kind: str, number: int, cfg: Config) -> dict[str, list[float]]:
+def cohort(kind: str, number: int, cfg: Config) -> dict[str, Line]:
     """What one cohort says of every figure, by `<recipe> <figure>` and `<recipe> - <first> ...`.
 
     Returns:
-        the cross-validated figure, what these models reach on fresh patients, and the four parts of
-        `Spread`, which are variances.
+        the cross-validated figure, what these models reach on fresh patients, and the parts of
+        `Spread`, which are variances (the last one None where no rule holds the figure).
     """
     generator = torch.Generator().manual_seed(1_000 + number)
     schema = Schema.of(cfg.data)
@@ -224,19 +237,18 @@ def cohort(kind: str, number: int, cfg: Config) -> dict[str, list[float]]:
     plan = whole_plan(data.y, number)
     scored = KINDS[kind](data, fresh, plan, cfg)
     seen, y, fresh_y = plan.train.numpy(), data.y.numpy(), fresh.y.numpy()
-    above = {name: above_cut(one, y, seen) for name, one in scored.items()}
     model_of = model_of_patient(plan)
     first, *others = scored
-    found: dict[str, list[float]] = {}
+    found: dict[str, Line] = {}
     for name, against in [
         (first, None),
         *((o, None) for o in others),
         *((o, first) for o in others),
     ]:
-        minus = None if against is None else above[against]
+        minus = None if against is None else scored[against]
         label = name if against is None else f"{name} - {against}"
         for figure in FIGURES:
-            line = _figure(figure, above[name], minus, seen, model_of, y, fresh_y)
+            line = _figure(figure, scored[name], minus, seen, model_of, y, fresh_y)
             found[f"{label}: {figure}"] = line
     return found
 
@@ -291,7 +303,7 @@ def _figure(
     model_of: Array,
     y: Array,
     fresh_y: Array,
-) -> list[float]:
+) -> Line:
     attacked, name = figure.startswith("robust "), figure.removeprefix("robust ")
     halves, patients = seen[MODELS:], np.arange(len(y))
 
@@ -311,7 +323,12 @@ def _figure(
     else:
         right = less([((scores > 0) == (y == 1)).astype(float) for scores, _ in both])
         found = estimate_mean(
-            right[model_of, patients], right[MODELS:], halves, asked(name, y), models=MODELS
+            right[model_of, patients],
+            right[MODELS:],
+            halves,
+            asked(name, y),
+            models=MODELS,
+            held=figure == HELD and one.held and (minus is None or minus.held),
         )
         fresh_right = less([((fresh > 0) == (fresh_y == 1)).astype(float) for _, fresh in both])
         reached = fresh_right[:, asked(name, fresh_y)].mean()
@@ -332,7 +349,7 @@ def mann_whitney(score: Array, y: Array) -> float:
 
 # ---- many cohorts ----
 
-PARTS = ("estimate", "reached", "patients", "trainings", "seeds", "together")
+PARTS = ("estimate", "reached", "patients", "trainings", "seeds", "together", "held")
 MILLIONTH = 1e-6  # the unit in which variances are written down
 DESIGN = {
     "records": RECORDS,
@@ -347,25 +364,31 @@ DESIGN = {
 
 
 def run(kind: str, cohorts: int) -> None:
-    """Adds the cohorts that are missing, one line each."""
+    """Adds the cohorts that are missing, one line each, in as many processes as torch has threads.
+
+    The lines are in order when all are there; a run that was stopped leaves them as they came.
+    """
     cfg, place = load(), COHORTS / f"{kind}.jsonl"
-    torch.set_num_threads(1)
     COHORTS.mkdir(exist_ok=True)
     done = read(place)
-    for number in range(cohorts):
-        if number not in done:
-            found = cohort(kind, number, cfg)
-            if not place.exists():
-                place.write_text(_line(DESIGN | {"figures": list(found)}), encoding="utf-8")
-            with place.open("a", encoding="utf-8") as file:
-                file.write(written(number, found))
-            print(f"{kind}: cohort {number}", file=sys.stderr, flush=True)
+    missing = [number for number in range(cohorts) if number not in done]
+    for (_, number, _), found in as_done(cohort, [(kind, one, cfg) for one in missing]):
+        if not place.exists():
+            place.write_text(_line(DESIGN | {"figures": list(found)}), encoding="utf-8")
+        with place.open("a", encoding="utf-8") as file:
+            file.write(written(number, found))
+        print(f"{kind}: cohort {number}", file=sys.stderr, flush=True)
+    if missing:
+        first, *lines = place.read_text(encoding="utf-8").splitlines(keepends=True)
+        lines.sort(key=lambda line: json.loads(line)["cohort"])
+        write_text(place, first + "".join(lines))
 
 
-def written(number: int, found: dict[str, list[float]]) -> str:
+def written(number: int, found: dict[str, Line]) -> str:
     """A cohort's line: figures to five digits behind the point, variances to four in all."""
     values = [
-        [round(one, 5) for one in line[:2]] + [float(f"{one / MILLIONTH:.4g}") for one in line[2:]]
+        [round(one, 5) for one in line[:2]]
+        + [None if one is None else float(f"{one / MILLIONTH:.4g}") for one in line[2:]]
         for line in found.values()
     ]
     return _line({"cohort": number, "values": values})
@@ -375,7 +398,7 @@ def _line(values: dict) -> str:
     return json.dumps(values, separators=(",", ":")) + "\n"
 
 
-def read(place: Path) -> dict[int, dict[str, list[float]]]:
+def read(place: Path) -> dict[int, dict[str, Line]]:
     """The cohorts of a file, by their number; a last line that a killed run cut off is removed.
 
     Raises:
@@ -396,7 +419,7 @@ def read(place: Path) -> dict[int, dict[str, list[float]]]:
         raise BadInput(f"{place}: of another design than this version's; move it away")
     return {
         line["cohort"]: {
-            figure: [*values[:2], *(one * MILLIONTH for one in values[2:])]
+            figure: [*values[:2], *(None if one is None else one * MILLIONTH for one in values[2:])]
             for figure, values in zip(figures, line["values"], strict=True)
         }
         for line in lines
@@ -406,7 +429,7 @@ def read(place: Path) -> dict[int, dict[str, list[float]]]:
 # ---- what they say ----
 
 
-def covered(cohorts: list[dict[str, list[float]]]) -> list[dict]:
+def covered(cohorts: list[dict[str, Line]]) -> list[dict]:
     """One entry per figure: how often an interval holds what it is meant to hold, and its width.
 
     Args:
@@ -420,9 +443,9 @@ def covered(cohorts: list[dict[str, list[float]]]) -> list[dict]:
     """
     entries = []
     for figure in cohorts[0]:
-        values = np.array([cohort[figure] for cohort in cohorts])
-        estimate, reached = values[:, 0], values[:, 1]
-        spreads = [Spread(*line, models=MODELS) for line in values[:, 2:].tolist()]
+        values = [cohort[figure] for cohort in cohorts]
+        estimate, reached = np.array([line[:2] for line in values]).T
+        spreads = [Spread(*line[2:-1], models=MODELS, held=line[-1]) for line in values]
         estimates = [Estimate(*pair) for pair in zip(estimate, spreads, strict=True)]
         se, narrow = (np.array([one.se(asks) for one in estimates]) for asks in (RECIPE, THESE))
         truth = reached.mean()

@@ -1,6 +1,6 @@
 """Faults of DP-SGD that are planted on purpose: what refuses them, and what the audit can show.
 
-    python -m benchmarks.dp_power            # all of it, into dp_power.json; an hour on one core
+    python -m benchmarks.dp_power            # all of it, into dp_power.json; an hour of one core
     python -m benchmarks.dp_power linear     # one kind of model; entries of others stay
 
 On the default configuration and cohort. For each fault a training of the whole cross-validation
@@ -11,13 +11,14 @@ the frontier's (a quarter).
 """
 
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
-from benchmarks.faults import FAULTS, SAMPLING, Fault, planted
+from benchmarks.faults import FAULTS, SAMPLING, planted
+from benchmarks.jobs import as_done
 from pipeline.config import Config
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
@@ -36,6 +37,7 @@ from pipeline.validation import check_options
 RESULT = Path(__file__).parent / "dp_power.json"
 AUDITS = {"linear": 20, "mlp": 5}
 EPSILONS = (1.0, 3.0, 8.0)
+HONEST = "none"  # no fault is planted
 SAMPLED = {"sample_rate": 0.1, "expected_batch": 60.0}
 
 
@@ -60,65 +62,68 @@ def mechanism(cfg: Config, **changes: float) -> tuple[NoisySteps, float, float]:
     return how, claim["epsilon"], options["delta"]
 
 
-def measure_fault(name: str, fault: Fault, model: str, **changes: float) -> dict[str, Any]:
-    """How many trainings and audits refuse a fault, and which checks say so."""
+def try_fault(name: str, model: str, seed: int, changes: dict[str, float]) -> dict[str, Any]:
+    """One training and one audit with a fault: which checks refuse it, and the audit's bounds."""
     cfg, dataset = problem(model)
     how, epsilon, delta = mechanism(cfg, **changes)
     architecture, wanted = architecture_for(dataset, cfg), cfg.section(FrontierSettings)
     size = AuditSize(wanted.canaries, wanted.audited_weights)
-    checks: dict[str, int] = {}
-    by_run, by_audit, missed, shown = 0, 0, 0, []
-    for seed in range(AUDITS[model]):
-        plan = Plan.cross_validation(dataset.y, **dict(cfg.plan), seed=seed)
-        with planted(fault):
-            try:
-                fit_private(dataset, plan, architecture, how)
-                refused = False
-            except FailedCheck as why:
-                refused = True
-                said = str(why).partition("claimed: ")[2].partition(" (a true")[0]
-                for one in said.split("; "):
-                    check = one.partition(", claimed")[0].rpartition(" ")[0]
-                    checks[check] = checks.get(check, 0) + 1
-            audit = white_box_audit(
-                dataset.schema, architecture, how, size, seed=seed, delta=delta, confidence=0.95
-            )
-        proved = audit["surely"] > epsilon
-        by_run, by_audit = by_run + refused, by_audit + proved
-        missed += not (refused or proved)
-        shown.append(audit["epsilon_lower_bound"])
+    plan = Plan.cross_validation(dataset.y, **dict(cfg.plan), seed=seed)
+    faults = SAMPLING if changes else FAULTS
+    checks = []
+    with planted(faults.get(name, dict)):
+        try:
+            fit_private(dataset, plan, architecture, how)
+            refused = False
+        except FailedCheck as why:
+            refused = True
+            said = str(why).partition("claimed: ")[2].partition(" (a true")[0]
+            checks = [one.partition(", claimed")[0].rpartition(" ")[0] for one in said.split("; ")]
+        audit = white_box_audit(
+            dataset.schema, architecture, how, size, seed=seed, delta=delta, confidence=0.95
+        )
     return {
-        "model": model,
-        "fault": name,
         "sample_rate": how.sample_rate,
         "claimed": round(epsilon, 3),
-        "audits": AUDITS[model],
-        "refused_by_self_measurement": by_run,
-        "refused_by_audit": by_audit,
-        "passed": missed,
-        "median_bound": round(float(np.median(shown)), 3),
-        "checks": dict(sorted(checks.items(), key=lambda one: -one[1])),
+        "by_run": refused,
+        "by_audit": audit["surely"] > epsilon,
+        "bound": audit["epsilon_lower_bound"],
+        "checks": checks,
     }
 
 
-def measure_claim(model: str, epsilon: float) -> dict[str, Any]:
-    """What audits of the default size show of the honest mechanism."""
+def fault_entry(name: str, model: str, tries: list[dict[str, Any]]) -> dict[str, Any]:
+    """How many trainings and audits refuse a fault, and which checks say so."""
+    checks = Counter(check for one in tries for check in one["checks"])
+    return {
+        "model": model,
+        "fault": name,
+        "sample_rate": tries[0]["sample_rate"],
+        "claimed": tries[0]["claimed"],
+        "audits": len(tries),
+        "refused_by_self_measurement": sum(one["by_run"] for one in tries),
+        "refused_by_audit": sum(one["by_audit"] for one in tries),
+        "passed": sum(not (one["by_run"] or one["by_audit"]) for one in tries),
+        "median_bound": round(float(np.median([one["bound"] for one in tries])), 3),
+        "checks": dict(checks.most_common()),
+    }
+
+
+def try_claim(model: str, epsilon: float, seed: int) -> dict[str, Any]:
+    """One audit of the default size of the honest mechanism."""
     cfg, dataset = problem(model)
     how, claimed, delta = mechanism(cfg, epsilon=epsilon)
     wanted = cfg.section(MembershipSettings)
     size = AuditSize(wanted.canaries, wanted.audited_weights)
-    found = [
-        white_box_audit(
-            dataset.schema,
-            architecture_for(dataset, cfg),
-            how,
-            size,
-            seed=seed,
-            delta=delta,
-            confidence=0.95,
-        )
-        for seed in range(AUDITS[model])
-    ]
+    architecture = architecture_for(dataset, cfg)
+    return {"claimed": claimed} | white_box_audit(
+        dataset.schema, architecture, how, size, seed=seed, delta=delta, confidence=0.95
+    )
+
+
+def claim_entry(model: str, found: list[dict[str, Any]]) -> dict[str, Any]:
+    """What audits of the default size show of the honest mechanism."""
+    claimed = found[0]["claimed"]
     entry: dict[str, Any] = {"model": model, "claimed": round(claimed, 3), "audits": len(found)}
     for kind in ("guessing", "gaussian", "counts"):
         values = np.array([one["bounds"][kind] for one in found])
@@ -140,17 +145,33 @@ def problem(model: str) -> tuple[Config, Dataset]:
 
 
 def main(models: list[str]) -> None:
-    """Measures and keeps each entry as soon as it is there."""
-    torch.set_num_threads(1)
-    none = {"none": dict}
+    """Measures in as many processes as torch has threads; keeps an entry when all tries are in."""
+    jobs = []
     for model in models or list(AUDITS):
-        for epsilon in EPSILONS:
-            keep("bounds", measure_claim(model, epsilon), ("model", "claimed"))
-        for name, fault in (none | FAULTS).items():
-            keep("faults", measure_fault(name, fault, model), ("model", "fault", "sample_rate"))
-        for name, fault in (none | SAMPLING).items():
-            entry = measure_fault(name, fault, model, **SAMPLED)
-            keep("faults", entry, ("model", "fault", "sample_rate"))
+        lines: list[tuple[str, str | float, dict[str, float]]] = [
+            *(("bounds", epsilon, {}) for epsilon in EPSILONS),
+            *(("faults", name, {}) for name in (HONEST, *FAULTS)),
+            *(("faults", name, SAMPLED) for name in (HONEST, *SAMPLING)),
+        ]
+        jobs += [(*line, model, seed) for line in lines for seed in range(AUDITS[model])]
+    tries: dict[tuple[str, str | float, bool, str], list[dict[str, Any]]] = {}
+    for (kind, what, changes, model, _), found in as_done(try_line, jobs):
+        same = tries.setdefault((kind, what, bool(changes), model), [])
+        same.append(found)
+        if len(same) == AUDITS[model]:
+            if kind == "bounds":
+                keep(kind, claim_entry(model, same), ("model", "claimed"))
+            else:
+                keep(kind, fault_entry(str(what), model, same), ("model", "fault", "sample_rate"))
+
+
+def try_line(
+    kind: str, what: Any, changes: dict[str, float], model: str, seed: int
+) -> dict[str, Any]:
+    """One try of one line of a table."""
+    if kind == "bounds":
+        return try_claim(model, what, seed)
+    return try_fault(what, model, seed, changes)
 
 
 def keep(kind: str, entry: dict[str, Any], key: tuple[str, ...]) -> None:

@@ -21,11 +21,16 @@ variance of a training falls as 1 / n between n / 2 and n. The mean of e x a ove
 mean of d x (the difference of the sums of e over the two halves) / n. All d are taken on patients
 whom neither model saw.
 
+One figure is another matter: the one that a rule holds where it wants it, by a cut at a quantile of
+the very patients who are learned from (specificity under the rule "specificity"). There a = -e, and
+the first order is nothing, whatever parts show that are estimated apart. What is left is how the
+cohort falls into folds, and the seeds: the repetitions of the cross-validation vary by just that.
+
 Shapes: M half models, N patients, P of them ill and Q healthy; `train` (M, N) bool says who learned
 from whom: equal rows are trainings on one half with other seeds.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import Literal
 
@@ -39,6 +44,7 @@ Question = Literal["these models on new patients", "this recipe on a new cohort 
 RECIPE: Question = "this recipe on a new cohort of this size"
 MODELS: Question = "these models on new patients"
 LEAST = 0.5  # of the larger part, below which no sum of all parts is believed
+REPETITIONS = 3  # that show how much they vary, at the least
 
 
 class TooFewHalves(ValueError):
@@ -162,6 +168,8 @@ class Spread:
         seeds: of one model's seed; below 0 by chance.
         together: twice the covariance of being asked and being learned from; of either sign.
         models: how many models, each with its own seed, the figure is the mean of.
+        held: None, or of a figure that a rule holds where it wants it: the variance of the figure
+            by folds and seeds, which is all that is left.
     """
 
     patients: float
@@ -169,16 +177,19 @@ class Spread:
     seeds: float
     together: float
     models: int
+    held: float | None = None
 
     def variance(self, question: Question = RECIPE) -> float:
         """Of the figure: for the recipe all parts together, for these models that of patients.
 
-        Estimated parts may cancel each other almost entirely, or beyond zero. What is left is
-        therefore never taken for less than `LEAST` of the larger part.
+        Estimated parts may cancel each other almost entirely, or beyond zero: their sum is never
+        taken for less than `LEAST` of the larger part.
         """
         if question == MODELS:
             return self.patients
-        learned = max(self.trainings, 0.0) + max(self.seeds, 0.0) / self.models
+        if self.held is not None:
+            return self.held
+        learned = self.trainings + self.seeds / self.models
         return max(self.patients + learned + self.together, LEAST * max(self.patients, learned))
 
 
@@ -205,7 +216,7 @@ class Estimate:
 
 
 def estimate_mean(
-    reported: Array, halves: Array, train: Array, where: Array, *, models: int
+    reported: Array, halves: Array, train: Array, where: Array, *, models: int, held: bool = False
 ) -> Estimate:
     """A figure that is a mean over patients, or the paired difference of two recipes in it.
 
@@ -216,14 +227,38 @@ def estimate_mean(
         train: (M, N) bool.
         where: (N,) bool, whom the figure is the mean of (`asked`).
         models: how many models the reported figure is the mean of.
+        held: whether a rule holds it where it wants it, by a cut chosen on the training patients.
 
     Raises:
         TooFewHalves: the half models do not allow an estimate; see `spread`.
     """
-    each = np.asarray(reported, dtype=np.float64).mean(0)
+    reported = np.asarray(reported, dtype=np.float64)
+    each = reported.mean(0)
     pairs = pairs_of_means(halves, train, where)
     found = spread(influence_of_mean(each, where), pairs, train, models=models)
+    if held:
+        found = replace(found, held=between_repetitions(reported[:, where].mean(1)))
     return Estimate(float(each[where].mean()), found)
+
+
+def between_repetitions(figures: Array) -> float | None:
+    """The variance of the mean of S repetitions by what is drawn anew in each: folds and seeds.
+
+    It is made larger, by what makes a normal interval of 95 % as wide as Student's with S - 1
+    degrees of freedom, since so few values know their own variance badly.
+
+    Args:
+        figures: (S,) of the repetitions of a cross-validation.
+
+    Returns:
+        None where S is below `REPETITIONS`.
+    """
+    if len(figures) < REPETITIONS:
+        return None
+    from scipy.stats import norm, t
+
+    wider = t.ppf(0.975, len(figures) - 1) / norm.ppf(0.975)
+    return float(figures.var(ddof=1) / len(figures) * wider**2)
 
 
 def estimate_auroc(

@@ -17,7 +17,7 @@ def lines(n, *, sd=0.02, claimed=0.02, shift=0.0, seed=0):
     """Cohorts whose figure varies with `sd` around 0.7, while `claimed` is the standard error."""
     rng = np.random.default_rng(seed)
     return [
-        {FIGURE: [0.7 + shift + rng.normal(0, sd), 0.7, claimed**2, 0.0, 0.0, 0.0]}
+        {FIGURE: [0.7 + shift + rng.normal(0, sd), 0.7, claimed**2, 0.0, 0.0, 0.0, None]}
         for _ in range(n)
     ]
 
@@ -29,7 +29,7 @@ def stand_in(monkeypatch, tmp_path):
 
     def cohort(kind, number, cfg):
         asked.append(number)
-        return {FIGURE: [0.7, 0.7, 0.0004, 0.0, 0.0, 0.0]}
+        return {FIGURE: [0.7, 0.7, 0.0004, 0.0, 0.0, 0.0, None]}
 
     monkeypatch.setattr(coverage, "COHORTS", tmp_path / "coverage")
     monkeypatch.setattr(coverage, "cohort", cohort)
@@ -49,6 +49,17 @@ def test_a_run_goes_on_where_it_was_stopped(stand_in):
     assert list(coverage.read(place)) == [0, 1, 2, 3, 4]
     coverage.run("stand_ins", 5)
     assert len(stand_in) == 6
+
+
+def test_lines_are_in_order_whoever_was_first(stand_in, monkeypatch):
+    def backwards(function, jobs):
+        for job in reversed(jobs):
+            yield job, function(*job)
+
+    monkeypatch.setattr(coverage, "as_done", backwards)
+    coverage.run("stand_ins", 4)
+    assert stand_in == [3, 2, 1, 0]
+    assert list(coverage.read(coverage.COHORTS / "stand_ins.jsonl")) == [0, 1, 2, 3]
 
 
 def test_a_run_that_was_killed_before_its_first_line_begins_anew(stand_in):
@@ -148,6 +159,7 @@ def test_the_attack_on_a_stand_in_lowers_every_right_answer(cfg):
     found = coverage.stand_ins(data, fresh, plan, cfg)
     sign = 2 * data.y.numpy() - 1
     for one in found.values():
+        assert one.held
         assert one.clean.shape == (plan.size, 120)
         assert one.fresh.shape == (coverage.MODELS, 60)
         assert (sign * (one.attacked - one.clean)).mean() < 0

@@ -1,5 +1,6 @@
 """Pairs equal loops over pairs; the parts of a variance are unbiased where they are known."""
 
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -13,6 +14,7 @@ from pipeline.statistics.trainings import (
     Estimate,
     Spread,
     asked,
+    between_repetitions,
     estimate_auroc,
     estimate_mean,
     influence_of_auroc,
@@ -206,8 +208,38 @@ def test_more_models_carry_less_of_the_luck_of_their_seeds():
     assert one.variance() == pytest.approx(2.5)
 
 
-def test_what_chance_makes_negative_counts_as_nothing():
-    assert Spread(1.0, -0.4, -0.1, 0.0, 25).variance() == 1.0
+def test_parts_are_summed_as_they_are_so_that_their_errors_cancel():
+    assert Spread(1.0, -0.4, 5.0, 0.1, 25).variance() == pytest.approx(0.9)
+
+
+def test_a_figure_that_a_rule_holds_varies_by_folds_and_seeds_alone():
+    held = Spread(1.0, 3.0, 0.0, -3.9, 25, held=0.1)
+    assert held.variance() == 0.1
+    assert held.variance(MODELS) == 1.0
+    figures = np.array([0.80, 0.82, 0.84, 0.86, 0.88])
+    mean_variance = 0.001 / 5
+    assert between_repetitions(figures) == pytest.approx(
+        mean_variance * (2.776 / 1.96) ** 2, rel=1e-3
+    )
+    assert between_repetitions(figures[:2]) is None
+
+
+def test_few_repetitions_are_widened_to_the_interval_of_student(rng):
+    draws = rng.normal(0, 1, (4000, 4))
+    reach = 1.959964 * np.sqrt([between_repetitions(one) for one in draws])
+    held = np.abs(draws.mean(1)) <= reach
+    assert held.mean() == pytest.approx(0.95, abs=0.012)
+
+
+def test_only_a_figure_that_is_said_to_be_held_is(y, train, scores, rng):
+    reported, values = rng.integers(0, 2, (4, N)), rng.integers(0, 2, (M, N))
+    free, held = (
+        estimate_mean(reported, values, train, y == 0, models=4, held=one).spread
+        for one in (False, True)
+    )
+    assert free.held is None
+    assert held.held == between_repetitions(reported[:, y == 0].mean(1))
+    assert replace(held, held=None) == free
 
 
 def test_parts_that_cancel_leave_a_share_of_the_larger():

@@ -25,6 +25,8 @@ from pipeline.statistics.trainings import (
 EVERY: tuple[Figure, ...] = get_args(Figure)
 ATTACKED: tuple[Figure, ...] = ("accuracy", "sensitivity")  # whose coverage was put to the test
 DIFFERENCE_LIMITS = (-1.0, 1.0)
+# rules of decision that hold a figure where they want it
+HELD: dict[str, Figure] = {"specificity": "specificity", "sensitivity": "sensitivity"}
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,8 @@ class Recipe:
         train: (M, N) bool, who trained each half model.
         y: (N,) 0 or 1.
         models: that the reported answers come from, each with a seed of its own.
+        held: the figure of unchanged records that the rule of decision holds where it wants it, by
+            cuts chosen on training rows; None = none, or the cut is one constant.
     """
 
     clean: Answers
@@ -61,6 +65,7 @@ class Recipe:
     train: Array
     y: Array
     models: int
+    held: Figure | None = None
 
 
 Figures = dict[Figure, Estimate]
@@ -75,17 +80,17 @@ class Found(NamedTuple):
 
 
 def recipes_of(
-    examined: Mapping[str, Examination], halves: Mapping[str, HalfModels], headline: str
+    examined: Mapping[str, Examination], halves: Mapping[str, HalfModels], headline: str, rule: str
 ) -> dict[str, Recipe]:
-    """The recipe of each defense whose half models were asked."""
+    """The recipe of each defense whose half models were asked; `rule` is the one they decide by."""
     return {
-        name: _recipe(one, halves[name], headline)
+        name: _recipe(one, halves[name], headline, HELD.get(rule))
         for name, one in examined.items()
         if name in halves
     }
 
 
-def _recipe(one: Examination, halves: HalfModels, headline: str) -> Recipe:
+def _recipe(one: Examination, halves: HalfModels, headline: str, held: Figure | None) -> Recipe:
     margins, patients = one.margins[headline], one.rows["patient"].unique()
     left, attacked, eps = halves.margins[..., patients].numpy(), None, 0.0
     if len(left) > 1:
@@ -94,7 +99,9 @@ def _recipe(one: Examination, halves: HalfModels, headline: str) -> Recipe:
         attacked = Answers(margins.worst[at], left[1], margins.cut)
     clean = Answers(margins.worst[0], left[0], margins.cut)
     train = halves.train[:, patients].numpy()
-    return Recipe(clean, attacked, eps, train, margins.y, one.rows["model"].nunique())
+    chosen = np.ptp(margins.cut) > 0  # a public cut is one constant
+    models = one.rows["model"].nunique()
+    return Recipe(clean, attacked, eps, train, margins.y, models, held if chosen else None)
 
 
 def figures_of(
@@ -110,15 +117,27 @@ def figures_of(
     if against is not None and not np.array_equal(recipe.train, against.train):
         return Found({}, {}, recipe.eps)
 
-    def found(side: Answers | None, other: Answers | None, figures: Collection[Figure]) -> Figures:
+    def found(
+        side: Answers | None,
+        other: Answers | None,
+        figures: Collection[Figure],
+        held: Figure | None = None,
+    ) -> Figures:
         if side is None or (against is not None and other is None):
             return {}
         return recipe_figures(
-            side, recipe.train, recipe.y, models=recipe.models, against=other, figures=figures
+            side,
+            recipe.train,
+            recipe.y,
+            models=recipe.models,
+            against=other,
+            figures=figures,
+            held=held,
         )
 
     theirs = against.attacked if against is not None and against.eps == recipe.eps else None
-    unchanged = found(recipe.clean, None if against is None else against.clean, clean)
+    held = recipe.held if against is None or against.held == recipe.held else None
+    unchanged = found(recipe.clean, None if against is None else against.clean, clean, held)
     return Found(unchanged, found(recipe.attacked, theirs, ATTACKED), recipe.eps)
 
 
@@ -130,6 +149,7 @@ def recipe_figures(
     models: int,
     against: Answers | None = None,
     figures: Collection[Figure] = EVERY,
+    held: Figure | None = None,
 ) -> Figures:
     """Accuracy, sensitivity, specificity and AUROC of a recipe at one radius.
 
@@ -142,6 +162,7 @@ def recipe_figures(
         models: that the reported answers come from, each with a seed of its own.
         against: the answers of another recipe on the same plans, which is subtracted.
         figures: those that are asked for.
+        held: the one among them that a rule holds where it wants it, of both sides.
     """
     sides = [recipe] if against is None else [recipe, against]
     right, right_halves = (
@@ -160,7 +181,9 @@ def recipe_figures(
                 )
             else:
                 where = asked(figure, y)
-                found[figure] = estimate_mean(right, right_halves, train, where, models=models)
+                found[figure] = estimate_mean(
+                    right, right_halves, train, where, models=models, held=figure == held
+                )
         except TooFewHalves:
             continue
     return found

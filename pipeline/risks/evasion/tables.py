@@ -63,7 +63,7 @@ def _recipes(
     """The recipes whose half models were asked: none in what was measured before they were."""
     files = {name: sources.examined[name] / HALF_MODELS for name in examined}
     asked = {name: HalfModels.load(file) for name, file in files.items() if file.exists()}
-    return recipes_of(examined, asked, context.cfg.audit.headline)
+    return recipes_of(examined, asked, context.cfg.audit.headline, context.cfg.decision.rule)
 
 
 def _of_single_values(

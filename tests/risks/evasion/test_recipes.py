@@ -129,7 +129,7 @@ def examined(diagnoses):
 
 
 def compared(examined, halves=None):
-    recipes = recipes_of(examined, halves or {}, HEADLINE)
+    recipes = recipes_of(examined, halves or {}, HEADLINE, "threshold")
     at_half = DecisionConfig(rule="threshold", value=0.5)
     how = {"decision": at_half, "seed": 0, "auroc_ceiling": None}
     return compare_with(examined, CFG, KNOWN, recipes=recipes, **how)
@@ -227,7 +227,7 @@ def test_values_of_estimates_are_those_of_the_table(examined, diagnoses):
     examined = {name: replace(one, cut=cut) for name, one in examined.items()}
     bootstrapped = compared(examined)
     halves = {name: half_models(diagnoses, 1.0) for name in examined}
-    own = figures_of(recipes_of(examined, halves, HEADLINE)["sturdy"])
+    own = figures_of(recipes_of(examined, halves, HEADLINE, "threshold")["sturdy"])
     assert own.eps == AT
     assert set(own.clean) == set(EVERY)
     for figures, eps in ((own.clean, 0.0), (own.attacked, AT)):
@@ -295,6 +295,41 @@ def test_half_models_are_read_where_they_lie(context, tmp_path):
     assert set(named.loc[named["threat"] == HEADLINE, "eps"]) == {0.0, AT}
 
 
+# ---- a figure that the rule of decision holds where it wants it ----
+
+
+def test_a_rule_holds_its_figure_where_cuts_were_chosen(examined, diagnoses):
+    halves = {name: half_models(diagnoses, 1.0) for name in examined}
+    chosen = torch.randn(2, len(diagnoses), generator=torch.Generator().manual_seed(0)).double()
+    sturdy = replace(examined["sturdy"], cut=chosen)
+    public = replace(examined["baseline"], cut=torch.full_like(chosen, 0.3))
+    both = {"baseline": public, "sturdy": sturdy}
+    for rule, held in (("specificity", "specificity"), ("sensitivity", "sensitivity")):
+        recipes = recipes_of(both, halves, HEADLINE, rule)
+        assert recipes["sturdy"].held == held
+        assert recipes["baseline"].held is None
+    for rule in ("youden", "prevalence", "threshold"):
+        assert recipes_of(both, halves, HEADLINE, rule)["sturdy"].held is None
+
+
+def test_only_what_both_sides_hold_is_held_of_a_difference(examined, diagnoses):
+    three = replace(
+        recipes_of(examined, {"sturdy": half_models(diagnoses, 1.0)}, HEADLINE, "specificity")[
+            "sturdy"
+        ],
+        held="specificity",
+    )
+    reported = np.concatenate([three.clean.reported] * 2)
+    three = replace(three, clean=replace(three.clean, reported=reported))
+    free = replace(three, held=None)
+    assert figures_of(three).clean["specificity"].spread.held is not None
+    assert figures_of(three).clean["sensitivity"].spread.held is None
+    assert figures_of(three).attacked["sensitivity"].spread.held is None
+    assert figures_of(three, three).clean["specificity"].spread.held is not None
+    for one, other in ((three, free), (free, three), (free, free)):
+        assert figures_of(one, other).clean["specificity"].spread.held is None
+
+
 # ---- two by two ----
 
 
@@ -304,7 +339,9 @@ def test_pairs_are_the_differences_of_the_comparison(examined, diagnoses):
     other = halves["sturdy"].margins + torch.randn(20, 1, generator=rng, dtype=torch.float64)
     halves["sturdy"] = replace(halves["sturdy"], margins=other)
     table = compared(examined, halves)
-    pairs = {one.figure: one for one in recipe_pairs(recipes_of(examined, halves, HEADLINE))}
+    pairs = {
+        one.figure: one for one in recipe_pairs(recipes_of(examined, halves, HEADLINE, "threshold"))
+    }
     assert {(one.defense, one.other) for one in pairs.values()} == {("sturdy", "baseline")}
     for figure, eps, column, sign in (
         ("missed_diagnosis_rate", AT, "sensitivity_difference", -1),
@@ -316,4 +353,4 @@ def test_pairs_are_the_differences_of_the_comparison(examined, diagnoses):
         assert pairs[figure].difference == pytest.approx(sign * one[column])
         reach = (one[f"{column}_high"] - one[f"{column}_low"]) / 2
         assert pairs[figure].se == pytest.approx(reach / 1.959964, rel=1e-4)
-    assert recipe_pairs(recipes_of(examined, {}, HEADLINE)) == []
+    assert recipe_pairs(recipes_of(examined, {}, HEADLINE, "threshold")) == []
