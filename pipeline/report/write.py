@@ -23,8 +23,8 @@ from pipeline.report import (
 from pipeline.report.overview import RULE, as_text, front_in_words, in_words
 from pipeline.report.page import render
 from pipeline.risks import RISKS
-from pipeline.risks.conclusions import Front, front_of, headline_table, overview_table, questions
-from pipeline.risks.results import DIGITS, Results, chapters_of, judgements
+from pipeline.risks.conclusions import Conclusions, Front
+from pipeline.risks.results import DIGITS, Results, chapters_of
 from pipeline.risks.risk import Context, Judgement
 
 WIDE = 100  # columns of a terminal that running text fills
@@ -41,13 +41,14 @@ def write_evaluation(results: Results, context: Context, folder: Path) -> None:
     Raises:
         ValueError: a risk calls a table as a table of all risks is called.
     """
-    cfg, judged, confidence = context.cfg, judgements(results), context.cfg.audit.confidence
-    asked = questions(results, cfg)
-    headlines = headline_table(asked, confidence)
-    lines = overview_table(asked, judged, confidence)
-    front = front_of(asked, judged, confidence)
-    words = in_words(headlines, lines, judged)
-    common = {HEADLINE: headlines, OVERVIEW: lines, DEFENSES: defenses_table(judged, front)}
+    cfg = context.cfg
+    found = Conclusions.of(results, cfg)
+    words = in_words(found.headlines, found.overview, found.judged)
+    common = {
+        HEADLINE: found.headlines,
+        OVERVIEW: found.overview,
+        DEFENSES: defenses_table(found.judged, found.front),
+    }
     of_risks = table_files(results)
     if taken := common.keys() & of_risks.keys():
         raise ValueError(f"{', '.join(sorted(taken))}: the name of a table of all risks")
@@ -60,11 +61,11 @@ def write_evaluation(results: Results, context: Context, folder: Path) -> None:
         chapters_of, [(risk, results[risk.name], context, folder / PLOTS) for risk in RISKS]
     )
     chapters = [one for of_risk in written for one in of_risk]  # drawing takes most of the time
-    notes = [RULE, front_in_words(front)]
+    notes = [RULE, front_in_words(found.front)]
     for name, patients in ((REPORT, True), (SHARED, False)):
-        page = render(chapters, words, judged, cfg, notes=notes, patients=patients)
+        page = render(chapters, words, found.judged, cfg, notes=notes, patients=patients)
         write_text(folder / name, page)
-    write_text(folder / SUMMARY, summary(results, words, front, context))
+    write_text(folder / SUMMARY, summary(results, words, found.front, context))
 
 
 def table_files(results: Results) -> dict[str, pd.DataFrame]:

@@ -167,12 +167,16 @@ def _verdict(one: Question, name: str, found: Compared | None) -> dict[str, Any]
 
 
 def overview_table(
-    asked: Sequence[Question], judged: Mapping[str, Judgement], confidence: float
+    asked: Sequence[Question],
+    headlines: pd.DataFrame,
+    judged: Mapping[str, Judgement],
+    confidence: float,
 ) -> pd.DataFrame:
     """One row per figure: who differs from no defense, and whether anybody is the best.
 
     Args:
         asked: as `questions` returns them.
+        headlines: their `headline_table`.
         judged: by defense; a flagged one is best in nothing.
         confidence: of every verdict.
 
@@ -185,7 +189,6 @@ def overview_table(
         words.
     """
     flagged = {name for name, one in judged.items() if one.flags}
-    headlines = headline_table(asked, confidence)
     lines = [_line(one, headlines, flagged, confidence) for one in asked]
     return as_written(_numbers(pd.DataFrame(lines, columns=LINE), "conclusion"))
 
@@ -259,26 +262,54 @@ def front_of(
     return Front(tuple(one.figure.figure for one in weighed), found, left_out)
 
 
-def said_of(name: str, results: Results, cfg: Config) -> dict[str, str]:
-    """What is concluded of one defense, in words; what is not concluded is left out.
+@dataclass(frozen=True)
+class Conclusions:
+    """All that is concluded of an evaluation.
 
-    Returns:
-        `better` (never of a flagged one), `worse` than no defense, and `best`: the figures, joined
-        by "; ". `pareto_front`: "yes", or "no" and because of whom.
+    Attributes:
+        judged: what speaks against each defense.
+        headlines: `headline_table`.
+        overview: `overview_table`.
+        front: `front_of`.
     """
-    asked, confidence, judged = questions(results, cfg), cfg.audit.confidence, judgements(results)
-    headlines = headline_table(asked, confidence)
-    own = headlines[headlines["defense"] == name]
-    said = {
-        verdict: "; ".join(own.loc[own["verdict"] == verdict, "figure"])
-        for verdict in ("better", "worse")
-    }
-    if name in judged and judged[name].flags:
-        del said["better"]
-    lines = overview_table(asked, judged, confidence)
-    said["best"] = "; ".join(lines.loc[lines["best"] == name, "figure"])
-    front = front_of(asked, judged, confidence)
-    if front and name in front.dominated:
-        by = front.dominated[name]
-        said["pareto_front"] = f"no: dominated by {', '.join(by)}" if by else "yes"
-    return {key: value for key, value in said.items() if value}
+
+    judged: Mapping[str, Judgement]
+    headlines: pd.DataFrame
+    overview: pd.DataFrame
+    front: Front | None
+
+    @classmethod
+    def of(cls, results: Results, cfg: Config) -> "Conclusions":
+        """From the tables of every risk.
+
+        Raises:
+            ValueError: a figure has two values of one defense.
+        """
+        asked, confidence, judged = (
+            questions(results, cfg),
+            cfg.audit.confidence,
+            judgements(results),
+        )
+        headlines = headline_table(asked, confidence)
+        overview = overview_table(asked, headlines, judged, confidence)
+        return cls(judged, headlines, overview, front_of(asked, judged, confidence))
+
+    def of_defense(self, name: str) -> dict[str, str]:
+        """What is concluded of one defense, in words; what is not concluded is left out.
+
+        Returns:
+            `better` (never of a flagged one), `worse` than no defense, and `best`: the figures,
+            joined by "; ". `pareto_front`: "yes", or "no" and because of whom.
+        """
+        own = self.headlines[self.headlines["defense"] == name]
+        said = {
+            verdict: "; ".join(own.loc[own["verdict"] == verdict, "figure"])
+            for verdict in ("better", "worse")
+        }
+        if name in self.judged and self.judged[name].flags:
+            del said["better"]
+        said["best"] = "; ".join(self.overview.loc[self.overview["best"] == name, "figure"])
+        if self.front and name in self.front.dominated:
+            by = self.front.dominated[name]
+            said["pareto_front"] = f"no: dominated by {', '.join(by)}" if by else "yes"
+        return {key: value for key, value in said.items() if value}

@@ -14,6 +14,7 @@ import re
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,8 @@ from pipeline.models.population import Population
 from pipeline.presentation import SCHEMA_VERSION
 from pipeline.presentation.pictures import COLOURS
 from pipeline.risks import RISKS
-from pipeline.risks.conclusions import said_of
-from pipeline.risks.results import Results, judgements
+from pipeline.risks.conclusions import Conclusions
+from pipeline.risks.results import Results
 from pipeline.risks.risk import Context, Figure, Judgement, Point
 from pipeline.tracking.release import log_release, source_tags
 from pipeline.tracking.store import find_finished, one_writer, open_store, readable_errors
@@ -60,6 +61,11 @@ class Evaluated:
     populations: Mapping[str, Population]
     overrides: Sequence[str] = field(default=())
 
+    @cached_property
+    def conclusions(self) -> Conclusions:
+        """What is concluded of all defenses together."""
+        return Conclusions.of(self.results, self.context.cfg)
+
 
 def log_evaluations(evaluated: Evaluated) -> None:
     """Logs every defense of an evaluation; what is there already, unchanged, is not logged again.
@@ -87,7 +93,7 @@ def log_evaluation(evaluated: Evaluated, name: str) -> None:
     key, experiment = run_key(evaluated, name), open_store(cfg)
     import mlflow
 
-    judged = judgements(results).get(name, Judgement())
+    judged = evaluated.conclusions.judged.get(name, Judgement())
     title, tags = run_name(name, judged, evaluated.overrides), tags_of(evaluated, name, judged)
     figures = [one for risk in RISKS for one in risk.figures(results[risk.name], name, cfg)]
     points = [one for risk in RISKS for one in risk.points(results[risk.name], name, cfg)]
@@ -125,7 +131,7 @@ def run_key(evaluated: Evaluated, name: str) -> str:
                 rows = table[table["defense"] == name] if "defense" in table else table
                 digest.update(rows.to_csv(index=False).encode())
     # a verdict depends on the rows of others, too
-    said = said_of(name, evaluated.results, evaluated.context.cfg)
+    said = evaluated.conclusions.of_defense(name)
     digest.update(repr(sorted(said.items())).encode())
     return digest.hexdigest()
 
@@ -193,7 +199,7 @@ def tags_of(evaluated: Evaluated, name: str, judged: Judgement) -> dict[str, str
         "population_sha256": evaluated.populations[name].digest,
         "noise": str(evaluated.populations[name].facts.get("noise", "")),
         "mlflow.runColor": _colour(list(evaluated.examined), name),
-        **said_of(name, evaluated.results, cfg),
+        **evaluated.conclusions.of_defense(name),
         **{f"flag.{flag}": why for flag, why in judged.flags.items()},
     }
     return {key: value for key, value in tags.items() if value}

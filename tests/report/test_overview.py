@@ -38,8 +38,8 @@ def words(monkeypatch, cfg):
         talker = replace(RUMOUR, headline=lambda tables, cfg: figures)
         only_risks(monkeypatch, talker, SILENCE)
         asked = questions({"rumour": {}, "silence": {}}, cfg)
-        lines = overview_table(asked, judged, 0.95)
-        return in_words(headline_table(asked, 0.95), lines, judged)
+        headlines = headline_table(asked, 0.95)
+        return in_words(headlines, overview_table(asked, headlines, judged, 0.95), judged)
 
     return words
 

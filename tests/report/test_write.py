@@ -20,14 +20,7 @@ from pipeline.report.write import (
     write_table,
 )
 from pipeline.risks import RISKS
-from pipeline.risks.conclusions import (
-    NOT_COMPARED,
-    front_of,
-    headline_table,
-    overview_table,
-    questions,
-    said_of,
-)
+from pipeline.risks.conclusions import NOT_COMPARED, Conclusions, headline_table, overview_table
 from pipeline.risks.results import as_written, draw_up_all, judgements
 from pipeline.risks.risk import BOUNDS, Context, Sources
 from report.made_up import EARS, HEARD, NAMED, RUMOUR, SECRET, SILENCE, WHY, only_risks
@@ -125,11 +118,8 @@ def test_a_table_of_one_risk_is_not_called_as_one_of_all(write, name):
 
 def test_the_overview_and_the_headline_are_those_of_the_results(write, context):
     folder, results = write(RUMOUR, SILENCE)
-    asked = questions(results, context.cfg)
-    tables = {
-        "headline": headline_table(asked, 0.95),
-        "overview": overview_table(asked, judgements(results), 0.95),
-    }
+    found = Conclusions.of(results, context.cfg)
+    tables = {"headline": found.headlines, "overview": found.overview}
     for name, table in tables.items():
         read = pd.read_csv(folder / f"{name}.csv", float_precision="round_trip")
         pd.testing.assert_frame_equal(
@@ -224,10 +214,9 @@ def test_the_summary_says_what_risks_say_and_a_block_per_figure(write, context):
     said, title, block, front = text.strip().split("\n\n")
     assert said == "Rumours are counted twice"
     assert " ".join(title.split()) == f"All risks. {RULE}"
-    asked, judged = questions(results, context.cfg), judgements(results)
-    lines = overview_table(asked, judged, 0.95)
-    assert block == as_text(in_words(headline_table(asked, 0.95), lines, judged))
-    assert " ".join(front.split()) == front_in_words(front_of(asked, judged, 0.95))
+    found = Conclusions.of(results, context.cfg)
+    assert block == as_text(in_words(found.headlines, found.overview, found.judged))
+    assert " ".join(front.split()) == front_in_words(found.front)
     assert max(map(len, [*title.splitlines(), *front.splitlines()])) <= 100
 
 
@@ -245,7 +234,8 @@ def test_risks_that_measured_nothing_are_no_reason_to_fail(write, context):
     folder, results = write(SILENCE)
     assert files_in(folder) == COMMON | PAGES
     assert headline_metrics(results, context) == {}
-    words = in_words(headline_table([], 0.95), overview_table([], {}, 0.95), {})
+    none = headline_table([], 0.95)
+    words = in_words(none, overview_table([], none, {}, 0.95), {})
     assert summary(results, words, None, context) == "\n"
 
 
@@ -291,8 +281,9 @@ def test_conclusions_of_the_real_risks_are_the_same_wherever_they_stand(evaluate
         assert line["conclusion"] in page
         assert line["conclusion"] in text
         assert line["best"] == "" or line["conclusion"].startswith(line["best"])
+    concluded = Conclusions.of(evaluated.results, evaluated.cfg)
     for line in defenses.to_dict("records"):
-        said = said_of(line["defense"], evaluated.results, evaluated.cfg)
+        said = concluded.of_defense(line["defense"])
         own = headline[headline["defense"] == line["defense"]]
         for verdict in ("better", "worse"):
             figures = own.loc[own["verdict"] == verdict, "figure"]

@@ -10,12 +10,12 @@ import pytest
 from pipeline.risks import conclusions
 from pipeline.risks.conclusions import (
     NOT_COMPARED,
+    Conclusions,
     Question,
     front_of,
     headline_table,
     overview_table,
     questions,
-    said_of,
 )
 from pipeline.risks.pairs import Drawn, pairs_table
 from pipeline.risks.risk import HeadlineFigure, Judgement
@@ -49,7 +49,9 @@ def verdicts(figure):
 
 
 def line(figure, judged=None):
-    return overview_table(asked(figure), judged or {}, 0.95).iloc[0]
+    return overview_table(
+        asked(figure), headline_table(asked(figure), 0.95), judged or {}, 0.95
+    ).iloc[0]
 
 
 def population(rng, weights, **gains):
@@ -228,15 +230,16 @@ def test_what_is_said_of_a_defense_is_what_the_tables_say(monkeypatch, cfg):
     ]
     only_risks(monkeypatch, replace(SILENCE, headline=lambda tables, cfg: figures))
     results = {"silence": {}}
-    assert said_of("a", results, cfg) == {
+    found = Conclusions.of(results, cfg)
+    assert found.of_defense("a") == {
         "better": "missed; spared",
         "best": "missed; spared",
         "pareto_front": "yes",
     }
-    assert said_of("b", results, cfg) == {
+    assert found.of_defense("b") == {
         "worse": "spared",
         "pareto_front": "no: dominated by baseline, a",
     }
-    assert said_of("nobody", results, cfg) == {}
+    assert found.of_defense("nobody") == {}
     monkeypatch.setattr(conclusions, "judgements", lambda results: {"a": FLAGGED["masked"]})
-    assert said_of("a", results, cfg) == {}
+    assert Conclusions.of(results, cfg).of_defense("a") == {}

@@ -19,7 +19,7 @@ from pipeline import report
 from pipeline.config import Config
 from pipeline.presentation.pictures import COLOURS
 from pipeline.risks import RISKS
-from pipeline.risks.conclusions import said_of
+from pipeline.risks.conclusions import Conclusions
 from pipeline.risks.risk import Context, Figure, Judgement, Point
 from pipeline.tracking import runs as tracking
 from report.made_up import RUMOUR, SILENCE, TABLES, only_risks
@@ -98,7 +98,8 @@ def test_tags_tell_where_a_run_comes_from(logged, evaluated):
 
 
 def test_tags_say_what_is_concluded_of_a_defense(logged, evaluated):
-    said = {name: said_of(name, evaluated.results, evaluated.cfg) for name in evaluated.examined}
+    found = Conclusions.of(evaluated.results, evaluated.cfg)
+    said = {name: found.of_defense(name) for name in evaluated.examined}
     assert said["partition"]["worse"]
     for run in logged.parents:
         tags = run.data.tags

@@ -41,7 +41,7 @@ def groups_table(
     patients = next(iter(examined.values())).rows["patient"].drop_duplicates().sort_values()
     x = dataset.x[patients.tolist()].flatten(1).numpy()
     cuts = groups_of(x, dataset.schema.names, first.y, cfg.data)
-    at = int(np.abs(first.eps - audit.headline_eps).argmin())
+    at = first.nearest(audit.headline_eps)
     weights = intervals.bootstrap_weights(len(first.y), audit.resamples, cfg.seed)
     lines: list[dict[str, Any]] = []
     differences: dict[tuple[str, ...], Difference] = {}

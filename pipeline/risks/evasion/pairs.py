@@ -35,7 +35,7 @@ def headline_pairs(
     """
     headline = {name: one.margins[cfg.headline] for name, one in examined.items()}
     first = next(iter(headline.values()))
-    at = int(np.abs(first.eps - cfg.headline_eps).argmin())
+    at = first.nearest(cfg.headline_eps)
     weights = intervals.bootstrap_weights(len(first.y), cfg.resamples, seed)
     asked = [(key, key, at, whose) for key, whose in ATTACKED.items()]
     asked += [(f"{CLEAN_PREFIX}{key}", key, 0, whose) for key, whose in CLEAN.items()]

@@ -94,7 +94,7 @@ def _recipe(one: Examination, halves: HalfModels, headline: str, held: Figure | 
     margins, patients = one.margins[headline], one.rows["patient"].unique()
     left, attacked, eps = halves.margins[..., patients].numpy(), None, 0.0
     if len(left) > 1:
-        at = int(np.abs(margins.eps - float(halves.eps[1])).argmin())
+        at = margins.nearest(float(halves.eps[1]))
         eps = float(margins.eps[at])
         attacked = Answers(margins.worst[at], left[1], margins.cut)
     clean = Answers(margins.worst[0], left[0], margins.cut)

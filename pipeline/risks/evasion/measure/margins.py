@@ -33,6 +33,10 @@ class Margins:
         least = np.minimum.reduce(list(self.by_attack.values()))
         return np.minimum.accumulate(least, axis=0)
 
+    def nearest(self, eps: float) -> int:
+        """The place of the radius that is nearest to `eps`."""
+        return int(np.abs(self.eps - eps).argmin())
+
     def score(self, margins: Array) -> Array:
         """The log-odds of class 1 behind margins (..., S, N) of the true class."""
         return disease_score(margins, self.y, self.cut)
