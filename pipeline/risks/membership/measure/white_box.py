@@ -28,6 +28,7 @@ from pipeline.statistics.epsilon_bounds import Slots, bounds
 
 FAR = 1000.0  # of a canary's one value, in scales from the centre: the claim is of any record
 STRONG = 0.5  # share of the clipping bound along its own direction that makes a canary a slot
+CLEAR = 0.8  # from which on slots bound epsilon, if there are any; all of them may refuse a claim
 AT_ONCE = 320_000  # weights of all runs that take a step together: what fits the cache
 
 
@@ -82,17 +83,30 @@ def white_box_audit(
         once in a million audits; `runs`.
     """
     found, gaussian = slots(schema, architecture, how, size, seed), how.sample_rate == 1
-    shown = bounds(found, delta, confidence, gaussian)
+    clear = clearest(found)
+    shown = bounds(clear, delta, confidence, gaussian)
     kinds = ("guessing", "gaussian", "counts") if gaussian else ("counts",)
-    strict = bounds(found, delta, 1 - FALSE_ALARM / len(kinds), gaussian)
+    readings = len(kinds) * 2
+    strict = [bounds(one, delta, 1 - FALSE_ALARM / readings, gaussian) for one in (found, clear)]
     headline = "guessing" if gaussian else "counts"
     return {
         "epsilon_lower_bound": shown[headline],
         "ceiling": shown[f"{headline}_ceiling"],
         "bounds": shown,
-        "surely": max(strict[kind] for kind in kinds),
+        "surely": max(one[kind] for one in strict for kind in kinds),
         "runs": size.runs(architecture),
     }
+
+
+def clearest(found: Slots) -> Slots:
+    """The slots whose canary has `CLEAR` of the bound to itself; all where none has.
+
+    Strength hangs on weights and records, never on a coin or the noise, so this chooses nothing.
+    """
+    clear = found.strength > CLEAR
+    if not clear.any():
+        return found
+    return Slots(found.score[clear], found.member[clear], found.strength[clear], found.mu)
 
 
 def slots(

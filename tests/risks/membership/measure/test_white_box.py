@@ -11,8 +11,10 @@ from benchmarks.faults import FAULTS, SAMPLING, planted
 from pipeline.defenses.privacy import NoisySteps
 from pipeline.models.mlp import Architecture
 from pipeline.risks.membership.measure.white_box import (
+    CLEAR,
     AuditSize,
     canaries,
+    clearest,
     slots,
     weights_of,
     white_box_audit,
@@ -48,7 +50,19 @@ def test_canaries_of_a_linear_model_are_orthogonal_and_full():
     assert len(found.score) == 5 * SIZE.runs(LINEAR)
 
 
-@pytest.mark.parametrize(("shape", "share"), [(LINEAR, 0.85), (MLP, 0.6)])
+def test_the_clearest_slots_are_chosen_by_their_strength_alone():
+    found = slots(tiny.SCHEMA, MLP, HOW, SIZE, 0)
+    clear = clearest(found)
+    assert 0 < len(clear.score) < len(found.score)
+    assert set(clear.strength) == {one for one in found.strength if one > CLEAR}
+    turned = clearest(found._replace(score=-found.score, member=~found.member))
+    np.testing.assert_array_equal(turned.strength, clear.strength)
+    np.testing.assert_array_equal(turned.score, -clear.score)
+    weak = found._replace(strength=found.strength * CLEAR / found.strength.max())
+    assert clearest(weak) is weak
+
+
+@pytest.mark.parametrize(("shape", "share"), [(LINEAR, 0.85), (MLP, 0.65)])
 def test_an_honest_mechanism_is_seen_almost_whole(shape, share):
     shown = audit(shape)
     assert share * CLAIM < shown["epsilon_lower_bound"] <= CLAIM * 1.05 < shown["ceiling"]
