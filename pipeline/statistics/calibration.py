@@ -9,6 +9,7 @@ from statistics import NormalDist
 import numpy as np
 
 from pipeline.statistics import Array
+from pipeline.statistics.operating_point import logistic
 
 BINS = 10  # of the expected calibration error, of equally many answers
 STEPS = 50  # of Newton's method, at most
@@ -39,14 +40,14 @@ def slope_and_intercept(score: Array, y: Array, confidence: float) -> dict[str, 
     inputs = np.stack([np.ones_like(score), score / spread], -1)
     beta = np.zeros(2)
     for _ in range(STEPS):
-        chance = _sigmoid(inputs @ beta)
+        chance = logistic(inputs @ beta)
         slope = np.einsum("snk,sn->k", inputs, y - chance)
         bread = np.einsum("snk,snl,sn->kl", inputs, inputs, chance * (1 - chance))
         step = np.linalg.solve(bread, slope)
         beta = beta + step
         if np.abs(step).max() < 1e-10:
             break
-    each = np.einsum("snk,sn->nk", inputs, y - _sigmoid(inputs @ beta))
+    each = np.einsum("snk,sn->nk", inputs, y - logistic(inputs @ beta))
     inverse = np.linalg.inv(bread)
     units = np.array([1, 1 / spread])
     se = np.sqrt(np.diag(inverse @ (each.T @ each) @ inverse)) * units
@@ -91,7 +92,7 @@ def platt(score: Array, y: Array) -> tuple[float, float]:
 
     beta = np.zeros(2)
     for _ in range(STEPS):
-        chance = _sigmoid(inputs @ beta)
+        chance = logistic(inputs @ beta)
         curvature = (inputs * (chance * (1 - chance))[:, None]).T @ inputs
         step = np.linalg.solve(curvature + RIDGE * np.eye(2), inputs.T @ (target - chance))
         share, before = 1.0, loss(beta)
@@ -143,7 +144,3 @@ def net_benefit(called: Array, y: Array, odds: float) -> Array:
     """
     share = np.atleast_2d(called).mean(0)
     return np.asarray(np.where(y == 1, share, -odds * share))
-
-
-def _sigmoid(value: Array) -> Array:
-    return np.asarray(0.5 * (1 + np.tanh(value / 2)))

@@ -10,7 +10,7 @@ import pandas as pd
 from pipeline.attacks.evasion import ACCESS_LEVELS, Attacker
 from pipeline.config import BASELINE, AuditConfig, DecisionConfig
 from pipeline.files import BadInput
-from pipeline.models.answers import logistic, predicted
+from pipeline.models.answers import predicted
 from pipeline.risks.evasion.evidence import Evidence
 from pipeline.risks.evasion.flags import raise_flags
 from pipeline.risks.evasion.groups import HARMS
@@ -19,6 +19,7 @@ from pipeline.risks.evasion.measure.margins import Margins
 from pipeline.risks.evasion.recipes import Found, Recipe, figures_of, recipe_columns
 from pipeline.standards import THREAT_COLUMNS
 from pipeline.statistics import Array, calibration, intervals, rates
+from pipeline.statistics.operating_point import logistic
 from pipeline.verify.least import Least
 from pipeline.verify.out_of_fold import Proofs
 
