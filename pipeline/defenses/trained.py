@@ -4,7 +4,7 @@ from pipeline.config import Config
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
 from pipeline.defenses import DEFENSES, SET_BY_PROGRAM
-from pipeline.defenses.decision import DECISION, decided, out_of_sample
+from pipeline.defenses.decision import DECISION, check_decision, decided, out_of_sample
 from pipeline.models.population import Population
 from pipeline.validation import check_options
 
@@ -18,6 +18,7 @@ def train(name: str, dataset: Dataset, plan: Plan, cfg: Config) -> Population:
 
     Raises:
         BadInput: an option does not fit the recipe.
+        FailedCheck: it claims a guarantee that does not cover what it decided by.
     """
     population = _undecided(name, dataset, plan, cfg)
     if DECISION in population.facts:
@@ -46,4 +47,6 @@ def train_reported(name: str, dataset: Dataset, plan: Plan, cfg: Config) -> Popu
 def _undecided(name: str, dataset: Dataset, plan: Plan, cfg: Config) -> Population:
     recipe = DEFENSES[name]
     options = check_options(recipe, cfg.defenses[name], name, given=SET_BY_PROGRAM)
-    return recipe(dataset, plan, cfg, **options)
+    population = recipe(dataset, plan, cfg, **options)
+    check_decision(population.facts, name)
+    return population

@@ -1,5 +1,7 @@
 """Where models draw the line: on training records alone, and never behind a guarantee's back."""
 
+from functools import wraps
+
 import pytest
 import torch
 
@@ -8,6 +10,7 @@ from kinds import ScoresOnly
 from pipeline.config import DecisionConfig
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
+from pipeline.defenses import DEFENSES
 from pipeline.defenses.decision import (
     DECISION,
     INNER,
@@ -256,6 +259,21 @@ def test_a_certificate_refuses_what_was_chosen_for_nothing(decision, dataset, pl
     free = decided(models, dataset, plan, decision)
     with pytest.raises(FailedCheck, match="certificate: its guarantee does not cover"):
         certify(free, dataset, plan)
+
+
+@pytest.mark.parametrize("how", [train, train_reported])
+@pytest.mark.parametrize("decision", [AT, HALF_PLATT], ids=["cut", "recalibration"])
+def test_a_recipe_that_claims_and_chooses_for_nothing_is_refused_where_it_is_trained(
+    how, decision, dataset, plan, cfg, monkeypatch
+):
+    honest = DEFENSES["partition"]
+
+    def free(dataset, plan, cfg, **options):
+        return decided(honest(dataset, plan, cfg, **options), dataset, plan, decision)
+
+    monkeypatch.setitem(DEFENSES, "partition", wraps(honest)(free))
+    with pytest.raises(FailedCheck, match=r"^partition: its guarantee does not cover"):
+        how("partition", dataset, plan, cfg)
 
 
 # ---- on records that are set aside ----
