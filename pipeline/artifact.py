@@ -1,6 +1,7 @@
 """A frozen dataclass of tensors and facts as one safetensors file, and back, bit for bit.
 
-Fields are `Tensor`, `dict[str, Tensor]`, or facts: whatever JSON can hold, dataclasses included.
+Fields are `Tensor`, `Tensor | None` (None leaves no trace), `dict[str, Tensor]`, or facts: whatever
+JSON can hold, dataclasses included.
 Facts, and the order of dictionaries, stand in the file's metadata under one key, because several
 keys have no order of their own there.
 """
@@ -17,6 +18,7 @@ from torch import Tensor
 from pipeline.files import BadInput, read_json, read_tensors, write_json, write_tensors
 
 FACTS = "facts"
+OPTIONAL = Tensor | None
 Kind = TypeVar("Kind")
 
 
@@ -35,8 +37,10 @@ def write_artifact(
     others: dict[str, Any] = {}
     for name, hint in _hints(type(result), beside).items():
         value = getattr(result, name)
-        if hint is Tensor:
+        if hint is Tensor or (hint == OPTIONAL and value is not None):
             tensors[name] = value
+        elif hint == OPTIONAL:
+            continue
         elif hint == dict[str, Tensor]:
             tensors |= {f"{name}.{key}": one for key, one in value.items()}
             others[name] = list(value)
@@ -77,6 +81,8 @@ def read_artifact(
         for name, hint in _hints(kind, beside).items():
             if hint is Tensor:
                 values[name] = tensors.pop(name)
+            elif hint == OPTIONAL:
+                values[name] = tensors.pop(name, None)
             elif hint == dict[str, Tensor]:
                 values[name] = {key: tensors.pop(f"{name}.{key}") for key in others.pop(name)}
             else:

@@ -105,10 +105,15 @@ class DataConfig(Section):
 
 
 class PlanConfig(Section):
-    """Cross-validation: every patient is held out once per seed."""
+    """Cross-validation: every patient is held out once per seed.
+
+    `tune`: the share of each model's training records that is set aside to choose its cut and its
+    recalibration on; 0 = inner folds choose.
+    """
 
     folds: Annotated[int, Field(ge=2)]
     seeds: Count
+    tune: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
 
 class ModelConfig(Section):
@@ -128,6 +133,7 @@ class TrainConfig(Section):
 
 
 Rule = Literal["threshold", "sensitivity", "specificity", "youden", "prevalence"]
+Recalibration = Literal["none", "platt"]
 WITHOUT_VALUE = ("youden", "prevalence")
 
 
@@ -135,10 +141,12 @@ class DecisionConfig(Section):
     """From which probability on a patient is called ill: a rule of `operating_point.RULES`.
 
     `value` is the probability or the share that the rule asks for; null where it asks for none.
+    `recalibrate` says how the probabilities are put right beforehand, on the same scores.
     """
 
     rule: Rule
     value: Annotated[float, Field(gt=0, lt=1)] | None
+    recalibrate: Recalibration = "none"
 
     @model_validator(mode="after")
     def _fits(self) -> "DecisionConfig":

@@ -4,8 +4,9 @@ Command:  python -m pipeline.release <defense> <folder>
 Reads:    artifacts/prepare/, params.yaml
 Writes:   <folder>: population.safetensors, population.json, schema.json
 
-On everyone, with the numbers of `params.yaml`. Nobody can draw the noise again, so two calls give
-two models, and each is a release whose budget adds up with the others'. No stage depends on it.
+On everyone but those whom the plan sets aside, with the numbers of `params.yaml`. Nobody can draw
+the noise again, so two calls give two models, and each is a release whose budget adds up with the
+others'. No stage depends on it.
 """
 
 import inspect
@@ -51,7 +52,9 @@ def hand_out(cfg: Config) -> None:
 
 
 def train_for_release(name: str, dataset: Dataset, plan: Plan, cfg: Config) -> Population:
-    """One model of a private recipe, trained on everyone with noise that nobody can draw again.
+    """One model of a private recipe, its noise such that nobody can draw it again.
+
+    It trains on everyone, but for those whom the plan sets aside.
 
     Its initial weights are public, those of the plan's release model. It measures itself, and its
     claim is recomputed and audited, before it is returned.
@@ -65,9 +68,11 @@ def train_for_release(name: str, dataset: Dataset, plan: Plan, cfg: Config) -> P
         raise BadInput(
             f"command line: {name} claims no privacy, so its release model is that of its stage"
         )
-    everyone = torch.ones(1, len(dataset.y), dtype=torch.bool)
-    own = int(plan.seeds[plan.labels.index(RELEASE)]) if RELEASE in plan.labels else cfg.seed
-    alone = Plan(everyone, ~everyone, torch.tensor([-1]), torch.tensor([own]), (RELEASE,))
+    if RELEASE in plan.labels:
+        alone = plan.select(torch.tensor([plan.labels.index(RELEASE)]))
+    else:
+        everyone = torch.ones(1, len(dataset.y), dtype=torch.bool)
+        alone = Plan(everyone, ~everyone, torch.tensor([-1]), torch.tensor([cfg.seed]), (RELEASE,))
     options = check_options(recipe, cfg.defenses[name], name, given=[SECRET])
     population = recipe(dataset, alone, cfg, secret=True, **options)
     check_decision(population.facts, name)

@@ -56,6 +56,7 @@ class Stream(StrEnum):
     ADVERSARIAL_TRAINING = "adversarial training"  # random starts of the attacks trained against
 
     # ---- of the seed of one model ----
+    TUNE = "tune"  # who of its training rows is set aside for choosing
     WEIGHTS = "weights"  # as they are before training
     BATCHES = "batches"  # the order in which ordinary training takes its records
     POISSON_DRAW = "Poisson draw"  # who joins each step of DP-SGD

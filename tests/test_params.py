@@ -166,7 +166,11 @@ def test_what_an_experiment_says_wins(preset):
 
 
 def test_an_override_wins_over_an_experiment():
-    assert composed("experiment=smoke", "plan.folds=4")["plan"] == {"folds": 4, "seeds": 2}
+    assert composed("experiment=smoke", "plan.folds=4")["plan"] == {
+        "folds": 4,
+        "seeds": 2,
+        "tune": 0.0,
+    }
 
 
 # ---- overrides ----

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from functools import wraps
 
 import pytest
 import torch
@@ -54,6 +55,21 @@ def test_two_calls_give_two_models_that_say_so(called, tmp_path, linear, capsys)
     assert "epsilon 3.000 at delta 0.0001" in capsys.readouterr().out
     everything = json.loads((tmp_path / "one" / "population.json").read_text())
     assert str(int(PLAN.seeds[-1])) not in json.dumps(everything["facts"])
+
+
+def test_it_does_not_train_on_whom_the_plan_sets_aside(linear, monkeypatch):
+    honest, seen = module.DEFENSES["dp_train"], []
+
+    def watched(dataset, plan, cfg, **options):
+        seen.append(plan)
+        return honest(dataset, plan, cfg, **options)
+
+    monkeypatch.setitem(module.DEFENSES, "dp_train", wraps(honest)(watched))
+    aside = PLAN.with_tune(DATA.y, 0.25)
+    model = train_for_release("dp_train", DATA, aside, linear)
+    assert torch.equal(seen[0].train, aside.train[-1:])
+    assert torch.equal(seen[0].tune, aside.tune[-1:])
+    assert model.facts["decision"]["not_covered"].startswith("records of the tune table")
 
 
 def test_a_seeded_model_is_marked(linear):

@@ -70,6 +70,8 @@ def drawn(cfg) -> dict[tuple[str, ...], list[int]]:
         *(Stream.INVERSION_HALVES, Stream.POISONERS, Stream.FILTER_TIES, Stream.BOOTSTRAP),
     )
     found = {(stream,): [seeds.of(stream, seed)] for stream in once}
+    # where records are set aside; the default sets nobody aside
+    found[Stream.TUNE,] = [seeds.of(Stream.TUNE, one) for one in cross.seeds.tolist()]
     for stream, count in times.items():
         found[stream,] = [seeds.of(stream, seed, number) for number in range(count)]
     for what, own in plans.items():

@@ -1,6 +1,6 @@
-"""Who trains on whom: two boolean tables."""
+"""Who trains on whom: two boolean tables, and a third where some are set aside to choose on."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +25,11 @@ class Plan:
             none (the release model).
         seeds: (M,) int64, the seed of each model's initial weights and batch order.
         labels: a readable name of each model.
+        tune: (M, N) bool, on whom each model's cut and recalibration are chosen: nobody whom it
+            trains on or is scored on. None = nobody is set aside for that.
+
+    Raises:
+        ValueError: the tables overlap, or nobody is set aside for some model.
     """
 
     train: Tensor
@@ -32,6 +37,16 @@ class Plan:
     repetition: Tensor
     seeds: Tensor
     labels: tuple[str, ...]
+    tune: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        """Checks the table of those who are set aside."""
+        if self.tune is None:
+            return
+        if (self.tune & (self.train | self.held_out)).any():
+            raise ValueError("the tune table overlaps those trained on or held out")
+        if not self.tune.any(1).all():
+            raise ValueError("the tune table sets nobody aside for some model")
 
     @property
     def size(self) -> int:
@@ -40,7 +55,14 @@ class Plan:
 
     @classmethod
     def cross_validation(
-        cls, y: Tensor, *, folds: int, seeds: int, seed: int, release: bool = True
+        cls,
+        y: Tensor,
+        *,
+        folds: int,
+        seeds: int,
+        seed: int,
+        release: bool = True,
+        tune: float = 0.0,
     ) -> "Plan":
         """Stratified `folds` x `seeds`, and one release model that trains on everyone.
 
@@ -50,6 +72,8 @@ class Plan:
             seeds: repetitions, each with its own partition.
             seed: of the partitions and of the models' own seeds.
             release: append the release model.
+            tune: the share of each model's training records, the release model's too, that it does
+                not train on, but is tuned on; 0 = none.
 
         Raises:
             BadInput: a class has fewer records than there are folds.
@@ -76,7 +100,8 @@ class Plan:
         repetitions = torch.arange(seeds).repeat_interleave(folds)
         own = of_each(Stream.CROSS_VALIDATION, seed, len(labels))
         plan = cls(~table, table, repetitions, own, tuple(labels))
-        return plan.with_release() if release else plan
+        plan = plan.with_release() if release else plan
+        return plan.with_tune(y, tune) if tune else plan
 
     @classmethod
     def random_halves(cls, records: int, *, models: int, seed: int, always: int = 0) -> "Plan":
@@ -99,8 +124,42 @@ class Plan:
             tuple(f"half{model}" for model in range(models)),
         )
 
+    def with_tune(self, y: Tensor, share: float) -> "Plan":
+        """This plan, but that each model trains on fewer: some of its rows are for choosing.
+
+        Args:
+            y: (N,) class indices.
+            share: of each class of a model's training rows, at least one record; in 0 to 1.
+
+        Raises:
+            BadInput: a model would train on nobody of a class.
+        """
+        tune = torch.zeros_like(self.train)
+        for row, seed in enumerate(self.seeds.tolist()):
+            drawn = generator(Stream.TUNE, seed)
+            for label in y.unique().tolist():
+                who = (self.train[row] & (y == label)).nonzero()[:, 0]
+                count = max(1, round(share * len(who)))
+                if count >= len(who):
+                    raise BadInput(
+                        f"plan.tune: {share:g} leaves {self.labels[row]} no record of class "
+                        f"{label} to train on; lower it"
+                    )
+                tune[row, who[torch.randperm(len(who), generator=drawn)[:count]]] = True
+        return replace(self, train=self.train & ~tune, tune=tune)
+
+    def without_tune(self) -> "Plan":
+        """This plan, but that nobody is set aside: models choose on whom they train on."""
+        return replace(self, tune=None)
+
     def with_release(self) -> "Plan":
-        """This plan and one more model, trained on everyone and scored on no one."""
+        """This plan and one more model, trained on everyone and scored on no one.
+
+        Raises:
+            ValueError: records were set aside before, of which the new model would have none.
+        """
+        if self.tune is not None:
+            raise ValueError("add the release model before records are set aside")
         everyone = torch.ones_like(self.train[:1])
         return Plan(
             torch.cat([self.train, everyone]),
@@ -162,6 +221,7 @@ class Plan:
             torch.cat([self.repetition, again.repetition]),
             torch.cat([self.seeds, seeds]),
             (*self.labels, *(f"{label}-again" for label in again.labels)),
+            None if self.tune is None else torch.cat([self.tune, self.tune[:models]]),
         )
 
     def select(self, members: Tensor) -> "Plan":
@@ -169,7 +229,12 @@ class Plan:
         rows = torch.arange(self.size)[members]
         labels = tuple(self.labels[row] for row in rows.tolist())
         return Plan(
-            self.train[rows], self.held_out[rows], self.repetition[rows], self.seeds[rows], labels
+            self.train[rows],
+            self.held_out[rows],
+            self.repetition[rows],
+            self.seeds[rows],
+            labels,
+            None if self.tune is None else self.tune[rows],
         )
 
     def scored(self) -> Tensor:

@@ -1,10 +1,11 @@
-"""From which log-odds on the models of a recipe call a patient ill: one constant for each model.
+"""What a recipe's models say and from where on they call a patient ill: a line and a cut for each.
 
-It is chosen on training records alone, and under a guarantee it is part of what is claimed: a
-recipe that claims something decides for itself, by a cut that is public or paid for.
+Both are chosen on training records alone, or on those that a plan sets aside to choose on. Under a
+guarantee they are part of what is claimed: a recipe that claims something decides for itself, by
+constants that are public, or on the records set aside, which the claim does not cover.
 """
 
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -12,16 +13,29 @@ from torch import Tensor
 from pipeline.config import DecisionConfig
 from pipeline.data.plan import Plan, rectangle
 from pipeline.data.schema import Dataset
-from pipeline.files import FailedCheck
+from pipeline.files import BadInput, FailedCheck
 from pipeline.models.answers import log_odds
+from pipeline.models.networks import Networks
 from pipeline.models.population import Population
+from pipeline.statistics.calibration import platt
 from pipeline.statistics.operating_point import cut_by, logit
 
 DECISION = "decision"  # in the facts of a population that decides at a cut that somebody chose
-PUBLIC, PAID = "public", "paid for"
+RECALIBRATION = "recalibration"  # in the facts, where it was asked for
+PUBLIC, TUNED = "public", "the plan's tune table"
 OWN, INNER = "scores of its own training rows", "inner folds of its training rows"
+NOT_COVERED = "records of the tune table, on which it was chosen"
 Models = TypeVar("Models", bound=Population)
-GUARANTEES = ("guarantee", "certificate")  # facts that a cut must not undermine
+GUARANTEES = ("guarantee", "certificate")  # facts that neither choice must undermine
+
+
+class _Seen(NamedTuple):
+    """Scores (M, B) of patients `rows` (M, B), as far as `known`, and whose they are."""
+
+    rows: Tensor
+    scores: Tensor
+    known: Tensor
+    where: str
 
 
 def decided(
@@ -31,51 +45,131 @@ def decided(
     decision: DecisionConfig,
     unseen: Tensor | None = None,
 ) -> Models:
-    """The population with a cut of each member's own, by the configured rule.
+    """The population recalibrated if that is asked for, with a cut of each member's own.
 
     Args:
         population: M models, of two classes.
         dataset: the records.
-        plan: who trained on whom.
+        plan: who trained on whom. Where it sets patients aside, they alone choose.
         decision: the rule.
         unseen: (M, N), as `out_of_sample` returns it. Without it, or where it knows nobody of a
             member's training rows, they are scored by the member itself, which remembers them: its
-            cut is a little too low.
+            cut is a little too low, and it is taken for better calibrated than it is.
 
     Returns:
-        the same models; `facts["decision"]` says by which rule they decide, and where it looked.
+        the same models; `facts["decision"]` says by which rule they decide, and where it looked,
+        `facts["recalibration"]` likewise.
+
+    Raises:
+        BadInput: it is to be recalibrated, and is no stack of linear layers.
     """
-    if decision.rule == "threshold":
+    ruled = decision.rule != "threshold"
+    if not ruled and decision.recalibrate == "none":
         return at_public_cut(population, decision, otherwise=0.0)
-    index, valid = rectangle(plan.train)
+    seen = _seen(population, dataset, plan, unseen)
+    if decision.recalibrate != "none":
+        population, seen = _recalibrated(population, dataset, decision, seen)
+    if not ruled:
+        return _at(population, decision, otherwise=0.0)
+    each = zip(seen.scores, seen.rows, seen.known, strict=True)
+    cuts = [
+        cut_by(decision.rule, score[of].numpy(), dataset.y[rows[of]].numpy(), decision.value)
+        for score, rows, of in each
+    ]
+    moved = population.decide_at(torch.tensor(cuts, dtype=torch.float64))
+    return _marked(moved, decision, seen.where)
+
+
+def _seen(population: Population, dataset: Dataset, plan: Plan, unseen: Tensor | None) -> _Seen:
+    """The scores that choose: of patients set aside, else of training rows."""
+    index, valid = rectangle(plan.train if plan.tune is None else plan.tune)
     own = log_odds(population, dataset.x[index])
+    if plan.tune is not None:
+        return _Seen(index, own, valid, TUNED)
     scores = own if unseen is None else unseen.gather(1, index)
     nobody = (scores.isnan() | ~valid).all(1)
     scores = torch.where(nobody[:, None], own, scores)
-    known = valid & ~scores.isnan()
-    cuts = [
-        cut_by(decision.rule, score[of].numpy(), dataset.y[rows[of]].numpy(), decision.value)
-        for score, rows, of in zip(scores, index, known, strict=True)
-    ]
     where = OWN if unseen is None or bool(nobody.all()) else INNER
-    return _marked(population.decide_at(torch.tensor(cuts, dtype=torch.float64)), decision, where)
+    return _Seen(index, scores, valid & ~scores.isnan(), where)
+
+
+def _recalibrated(
+    population: Models, dataset: Dataset, decision: DecisionConfig, seen: _Seen
+) -> tuple[Models, _Seen]:
+    """The population with other log-odds, and the same scores on their scale.
+
+    A member that scores the healthy higher has no line that keeps its order: it is left as it is,
+    and counted.
+    """
+    if not isinstance(population, Networks):
+        raise BadInput(
+            f"decision.recalibrate: {decision.recalibrate}: only stacks of linear layers can be "
+            "recalibrated; take none"
+        )
+    each = zip(seen.scores, seen.rows, seen.known, strict=True)
+    lines = torch.tensor(
+        [platt(score[of].numpy(), dataset.y[rows[of]].numpy()) for score, rows, of in each],
+        dtype=torch.float64,
+    )
+    rises = lines[:, 0] > 0
+    slope = torch.where(rises, lines[:, 0], 1.0)
+    intercept = torch.where(rises, lines[:, 1], 0.0)
+    line = population.recalibrate(slope, intercept)
+    line.facts[RECALIBRATION] = {
+        "method": decision.recalibrate,
+        "chosen_on": seen.where,
+        "left_as_they_were": int((~rises).sum()),
+    }
+    scores = slope[:, None] * seen.scores + intercept[:, None]
+    return cast(Models, line), seen._replace(scores=scores)
+
+
+def under_guarantee(
+    population: Models, dataset: Dataset, plan: Plan, decision: DecisionConfig, otherwise: float
+) -> Models:
+    """The population of a recipe that claims something: what it chooses costs the claim nothing.
+
+    Where the plan sets patients aside they choose, as in `decided`: the claim does not cover them,
+    and the facts say so. Otherwise the cut is `at_public_cut`, and nothing is recalibrated.
+
+    Args:
+        population: M models.
+        dataset: the records.
+        plan: who trained on whom.
+        decision: the rule.
+        otherwise: log-odds, where there is no tune table and the rule is no threshold itself.
+    """
+    if plan.tune is None:
+        return at_public_cut(population, decision, otherwise)
+    chosen = decided(population, dataset, plan, decision)
+    for one in (DECISION, RECALIBRATION):
+        if chosen.facts.get(one, {}).get("chosen_on") == TUNED:
+            chosen.facts[one]["not_covered"] = NOT_COVERED
+    return chosen
 
 
 def at_public_cut(population: Models, decision: DecisionConfig, otherwise: float) -> Models:
-    """The population with one cut for all, which no record was looked at for.
+    """The population with one cut for all, and its own log-odds: no record was looked at.
 
     Args:
         population: M models.
         decision: the rule.
         otherwise: log-odds, where the rule is no threshold itself.
     """
+    if decision.recalibrate != "none":
+        population.facts[RECALIBRATION] = {"method": "none", "chosen_on": PUBLIC}
+    return _at(population, decision, otherwise)
+
+
+def _at(population: Models, decision: DecisionConfig, otherwise: float) -> Models:
     cut = logit(decision.value) if decision.rule == "threshold" and decision.value else otherwise
     cuts = torch.full((population.size,), cut, dtype=torch.float64)
     return _marked(population.decide_at(cuts), decision, PUBLIC)
 
 
 def _marked(population: Models, decision: DecisionConfig, where: str) -> Models:
-    population.facts[DECISION] = {**decision.model_dump(), "chosen_on": where}
+    rule = decision.model_dump(exclude={"recalibrate"})
+    population.facts[DECISION] = {**rule, "chosen_on": where}
     return population
 
 
@@ -113,14 +207,22 @@ def out_of_sample(
 
 
 def check_decision(facts: dict[str, Any], name: str) -> None:
-    """Whether a cut leaves a guarantee standing: it must be public, or part of what was paid.
+    """Whether cut and recalibration leave a guarantee standing.
+
+    They must be public, or chosen on patients set aside, whom the facts say that it does not cover.
 
     Raises:
-        FailedCheck: it was chosen on the training records for nothing.
+        FailedCheck: one was chosen on the training records, or on patients who are not told of.
     """
-    where = facts.get(DECISION, {}).get("chosen_on", PUBLIC)
-    if any(one in facts for one in GUARANTEES) and where not in (PUBLIC, PAID):
-        raise FailedCheck(
-            f"{name}: its guarantee does not cover the decision threshold, which was chosen on "
-            f"{where}; it must be public or paid for"
-        )
+    if not any(one in facts for one in GUARANTEES):
+        return
+    for key, what in ((DECISION, "decision threshold"), (RECALIBRATION, "recalibration")):
+        chosen = facts.get(key, {})
+        where = chosen.get("chosen_on", PUBLIC)
+        told = where == TUNED and chosen.get("not_covered") == NOT_COVERED
+        if where != PUBLIC and not told:
+            raise FailedCheck(
+                f"{name}: its guarantee does not cover the {what}, which was chosen on {where}; "
+                "it must be public, or chosen on a tune table whose patients it names as not "
+                "covered"
+            )

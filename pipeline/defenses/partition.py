@@ -16,7 +16,7 @@ from torch import Tensor
 from pipeline.config import Config, Count, Positive
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
-from pipeline.defenses.decision import at_public_cut
+from pipeline.defenses.decision import under_guarantee
 from pipeline.files import BadInput
 from pipeline.models.logistic import logistic_regression
 from pipeline.models.mlp import Parameters, layers_of, perceptron
@@ -57,7 +57,7 @@ def train_by_parts(
         certainty: log-odds of a unanimous vote: a constant, because a calibration on records would
             reach every part.
         cut: log-odds from which on a patient is called ill, a constant likewise; read unless the
-            configured decision is a constant itself.
+            configured decision is a constant itself, or the plan sets patients aside to choose on.
 
     Returns:
         networks with 2K hidden units; `facts["certificate"]` says what `certified_records` covers.
@@ -102,7 +102,7 @@ def train_by_parts(
     trained = Networks(
         perceptron(z.shape[1], 2, [2 * parts]), preprocessing, network, plan.labels, facts
     )
-    return at_public_cut(trained, cfg.decision, otherwise=cut)
+    return under_guarantee(trained, dataset, plan, cfg.decision, otherwise=cut)
 
 
 def deal(x: Tensor, y: Tensor, parts: int) -> tuple[Array, Array]:
@@ -195,10 +195,11 @@ def certified_records(population: Networks, x: Tensor, y: Tensor) -> Tensor:
     sign = 2 * y - 1
     own = votes(population, x) * sign[..., None]
     lost = (own + 1).sort(-1, descending=True).values.cumsum(-1)
-    # log-odds that one full vote is worth
-    worth = 2 * layers_of(population.double().parameters)[1][0][:, 0, 1]
-    cut = (population.cut / worth)[:, None] * sign
-    total = (own.sum(-1) - cut)[..., None]
+    weight, bias = layers_of(population.double().parameters)[1]
+    worth = 2 * weight[:, 0, 1]  # of one full vote, in log-odds
+    # where the answer turns, in votes, whatever log-odds are called there
+    line = (bias[:, 0, 0] - bias[:, 0, 1]) / worth - own.shape[-1]
+    total = (own.sum(-1) - line[:, None] * sign)[..., None]
     # it only grows, so this counts the parts that may be touched
     safe = (total - lost > SLACK).sum(-1)
     return torch.where(total[..., 0] > 0, safe, -1)

@@ -13,7 +13,7 @@ from pipeline.config import Config, Count, Positive
 from pipeline.data.plan import Plan, rectangle
 from pipeline.data.schema import Dataset
 from pipeline.defenses.budget import PrivacyBudget, composed, guarantee_for
-from pipeline.defenses.decision import at_public_cut
+from pipeline.defenses.decision import under_guarantee
 from pipeline.defenses.noise import SECRET, SEEDED, normals, uniforms
 from pipeline.defenses.self_measurement import Mechanism, SelfMeasurement
 from pipeline.defenses.undefended import architecture_for
@@ -101,7 +101,8 @@ def dp_train(
         steps: noisy steps.
         learning_rate: of Adam.
         cut: log-odds from which on a patient is called ill: a public constant, which costs
-            nothing; read unless the configured decision is a constant itself.
+            nothing; read unless the configured decision is a constant itself, or the plan sets
+            patients aside to choose on.
         engine: `population` trains all members at once; `opacus` trains each through
             `opacus.PrivacyEngine`.
         secret: noise and draw come from the operating system; no option of a configuration.
@@ -145,7 +146,7 @@ def dp_train(
     )
     population = trainer(dataset, plan, architecture_for(dataset, cfg), how)
     population.facts["guarantee"] = guarantee
-    return at_public_cut(population, cfg.decision, otherwise=cut)
+    return under_guarantee(population, dataset, plan, cfg.decision, otherwise=cut)
 
 
 def fit_private(

@@ -14,7 +14,7 @@ from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
 from pipeline.data.threat import Threat
 from pipeline.defenses.budget import PrivacyBudget, composed, guarantee_for
-from pipeline.defenses.decision import at_public_cut
+from pipeline.defenses.decision import under_guarantee
 from pipeline.defenses.privacy import NoisySteps, Rate, SampleRate, fit_private
 from pipeline.defenses.undefended import architecture_for
 from pipeline.models.networks import Networks
@@ -65,7 +65,8 @@ def dp_adv_train(
         steps: noisy steps.
         learning_rate: of Adam.
         cut: log-odds from which on a patient is called ill: a public constant, which costs
-            nothing; read unless the configured decision is a constant itself.
+            nothing; read unless the configured decision is a constant itself, or the plan sets
+            patients aside to choose on.
         eps: radius of the attack, in units of the features' scale.
         threat: name of the threat model whose attacker is trained against.
         attack_steps: gradient steps of the attack on each record.
@@ -102,7 +103,7 @@ def dp_adv_train(
     architecture = architecture_for(dataset, cfg)
     population = fit_private(dataset, plan, architecture, how, perturb=perturb, name=name)
     population.facts["guarantee"] = guarantee
-    return at_public_cut(population, cfg.decision, otherwise=cut)
+    return under_guarantee(population, dataset, plan, cfg.decision, otherwise=cut)
 
 
 def attack_each_record(

@@ -4,7 +4,7 @@ from pipeline.config import Config
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
 from pipeline.defenses import DEFENSES, SET_BY_PROGRAM
-from pipeline.defenses.decision import DECISION, decided, out_of_sample
+from pipeline.defenses.decision import DECISION, check_decision, decided, out_of_sample
 from pipeline.models.population import Population
 from pipeline.validation import check_options
 
@@ -12,12 +12,13 @@ from pipeline.validation import check_options
 def train(name: str, dataset: Dataset, plan: Plan, cfg: Config) -> Population:
     """Trains the defense `name` with the options that `cfg` holds for it.
 
-    Each model decides at a cut that is chosen on its own scores of its training rows, which is what
-    hundreds of models can afford; `train_reported` does better. A recipe that decides for itself
-    is left alone.
+    Each model decides at a cut, and is recalibrated by a line where that is configured, that are
+    chosen on its own scores of its training rows, which is what hundreds of models can afford;
+    `train_reported` does better. A recipe that decides for itself is left alone.
 
     Raises:
         BadInput: an option does not fit the recipe.
+        FailedCheck: it claims a guarantee that does not cover what it decided by.
     """
     population = _undecided(name, dataset, plan, cfg)
     if DECISION in population.facts:
@@ -26,14 +27,16 @@ def train(name: str, dataset: Dataset, plan: Plan, cfg: Config) -> Population:
 
 
 def train_reported(name: str, dataset: Dataset, plan: Plan, cfg: Config) -> Population:
-    """`train`, but that others choose each model's cut: models of folds of its training rows.
+    """`train`, but that others choose for each model: models of folds of its training rows.
 
     So what is reported and released stands among patients whom it has not seen where the rule says.
+    Where the plan sets patients aside, they choose, and no further model is trained.
     """
     population = _undecided(name, dataset, plan, cfg)
     if DECISION in population.facts:
         return population
-    if cfg.decision.rule == "threshold":
+    constant = cfg.decision.rule == "threshold" and cfg.decision.recalibrate == "none"
+    if constant or plan.tune is not None:
         return decided(population, dataset, plan, cfg.decision)
     folds, pairs = plan.inner()
     inner = _undecided(name, dataset, folds, cfg) if len(pairs) else population.select(pairs[:, 0])
@@ -44,4 +47,6 @@ def train_reported(name: str, dataset: Dataset, plan: Plan, cfg: Config) -> Popu
 def _undecided(name: str, dataset: Dataset, plan: Plan, cfg: Config) -> Population:
     recipe = DEFENSES[name]
     options = check_options(recipe, cfg.defenses[name], name, given=SET_BY_PROGRAM)
-    return recipe(dataset, plan, cfg, **options)
+    population = recipe(dataset, plan, cfg, **options)
+    check_decision(population.facts, name)
+    return population

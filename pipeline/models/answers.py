@@ -6,6 +6,7 @@ from torch import Tensor
 
 from pipeline.models.population import Population
 from pipeline.statistics import Array, rates
+from pipeline.statistics.operating_point import logistic
 
 
 def margin(logits: Tensor, y: Tensor) -> Tensor:
@@ -66,11 +67,6 @@ def disease_score(margins: Array, y: Array, cut: Array | float = 0.0) -> Array:
 def disease_probability(margins: Array, y: Array, cut: Array | float = 0.0) -> Array:
     """P(class 1) of a two-class model; arguments as those of `disease_score`."""
     return logistic(disease_score(margins, y, cut))
-
-
-def logistic(logit: Array) -> Array:
-    """The probability of log-odds."""
-    return np.asarray(0.5 * (1 + np.tanh(logit / 2)))
 
 
 def clean_metrics(margins: Array, y: Array, cut: Array | float = 0.0) -> dict[str, float]:

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from pipeline.models.answers import logistic
 from pipeline.statistics import Array
+from pipeline.statistics.operating_point import logistic
 
 STEPS = 12  # of Newton's method; always all of them, so that nobody waits for another
 

@@ -110,6 +110,22 @@ class Networks:
         exact = self.cut + (bias - stored.double())[:, 0, 1]
         return replace(self, parameters={**self.parameters, last: stored}, cut=exact)
 
+    def recalibrate(self, slope: Tensor, intercept: Tensor) -> "Networks":
+        """The same networks of two classes, with log-odds that are a line of what they were.
+
+        Who is called ill stays, as far as float32 can keep weights times a slope.
+
+        Args:
+            slope: (M,) above 0, what log-odds are multiplied by.
+            intercept: (M,), what is added then.
+        """
+        parameters = dict(self.parameters)
+        last = len(self.architecture.hidden)
+        for name in (f"weight{last}", f"bias{last}"):
+            before = parameters[name]
+            parameters[name] = (before.double() * slope.double()[:, None, None]).to(before.dtype)
+        return replace(self, parameters=parameters, cut=self.cut * slope + intercept)
+
     def select(self, members: Tensor) -> "Networks":
         """The given members (indices or a mask) as a population of their own."""
         rows = torch.arange(self.size)[members]

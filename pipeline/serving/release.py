@@ -21,8 +21,9 @@ from pipeline.config import FeatureConfig
 from pipeline.data.schema import Schema, load_schema
 from pipeline.data.tabular import checked_values
 from pipeline.files import BadInput
-from pipeline.models.answers import log_odds, logistic
+from pipeline.models.answers import log_odds
 from pipeline.models.networks import Networks
+from pipeline.statistics.operating_point import logistic
 
 DECISION = "decision"  # the column of the class that the model decides for
 

@@ -33,7 +33,9 @@ def run_one(
 
 def harm_and_filter(cfg: Config) -> None:
     """The stage."""
-    poison = craft_poison(*prepared(), cfg)
+    dataset, plan = prepared()
+    # nobody promises that whom a model is tuned on is clean
+    poison = craft_poison(dataset, plan.without_tune(), cfg)
     recipes = cfg.chosen(cfg.section(PoisoningSettings).recipes)
     with folder(ARTIFACTS / "poisoning") as out:
         jobs = [(measure_harm, name, poison, cfg, out / f"{name}.safetensors") for name in recipes]

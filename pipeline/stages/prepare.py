@@ -16,9 +16,7 @@ from pipeline.stages import ARTIFACTS, PLAN, run
 def prepare_cohort(cfg: Config) -> None:
     """The stage."""
     dataset, report = read_raw(cfg.data, repository_root())
-    plan = Plan.cross_validation(
-        dataset.y, folds=cfg.plan.folds, seeds=cfg.plan.seeds, seed=cfg.seed
-    )
+    plan = Plan.cross_validation(dataset.y, **dict(cfg.plan), seed=cfg.seed)
     with folder(ARTIFACTS / "prepare") as out:
         save_dataset(dataset, out)
         plan.save(out / PLAN)

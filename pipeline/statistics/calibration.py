@@ -9,9 +9,11 @@ from statistics import NormalDist
 import numpy as np
 
 from pipeline.statistics import Array
+from pipeline.statistics.operating_point import logistic
 
 BINS = 10  # of the expected calibration error, of equally many answers
 STEPS = 50  # of Newton's method, at most
+RIDGE = 1e-12  # on the curvature, which a saturated score leaves next to singular
 
 
 def slope_and_intercept(score: Array, y: Array, confidence: float) -> dict[str, float]:
@@ -38,14 +40,14 @@ def slope_and_intercept(score: Array, y: Array, confidence: float) -> dict[str, 
     inputs = np.stack([np.ones_like(score), score / spread], -1)
     beta = np.zeros(2)
     for _ in range(STEPS):
-        chance = _sigmoid(inputs @ beta)
+        chance = logistic(inputs @ beta)
         slope = np.einsum("snk,sn->k", inputs, y - chance)
         bread = np.einsum("snk,snl,sn->kl", inputs, inputs, chance * (1 - chance))
         step = np.linalg.solve(bread, slope)
         beta = beta + step
         if np.abs(step).max() < 1e-10:
             break
-    each = np.einsum("snk,sn->nk", inputs, y - _sigmoid(inputs @ beta))
+    each = np.einsum("snk,sn->nk", inputs, y - logistic(inputs @ beta))
     inverse = np.linalg.inv(bread)
     units = np.array([1, 1 / spread])
     se = np.sqrt(np.diag(inverse @ (each.T @ each) @ inverse)) * units
@@ -60,6 +62,47 @@ def slope_and_intercept(score: Array, y: Array, confidence: float) -> dict[str, 
 def _separates(score: Array, y: Array) -> bool:
     ill, healthy = score[:, y == 1], score[:, y == 0]
     return bool(ill.min() >= healthy.max() or healthy.min() >= ill.max())
+
+
+def platt(score: Array, y: Array) -> tuple[float, float]:
+    """By what line log-odds become probabilities: Platt scaling, by maximum likelihood.
+
+    Platt 1999, with his smoothed targets, which keep the line finite where scores separate the
+    classes; Newton's method with halved steps (Lin, Lin and Weng 2007,
+    doi:10.1007/s10994-007-5018-6).
+
+    Args:
+        score: (N,) log-odds of class 1, by models that did not train on the patient.
+        y: (N,) 0 or 1, both present.
+
+    Returns:
+        slope and intercept; the slope is above 0 only where the ill score higher.
+    """
+    score, ill = np.asarray(score, np.float64), int((y == 1).sum())
+    target = np.where(y == 1, (ill + 1) / (ill + 2), 1 / (len(y) - ill + 2))
+    spread = score.std()
+    if spread == 0:
+        return 0.0, float(np.log(target.sum()) - np.log((1 - target).sum()))
+    centre = score.mean()
+    inputs = np.stack([np.ones_like(score), (score - centre) / spread], -1)
+
+    def loss(beta: Array) -> float:
+        value = inputs @ beta
+        return float((np.logaddexp(0, value) - target * value).sum())
+
+    beta = np.zeros(2)
+    for _ in range(STEPS):
+        chance = logistic(inputs @ beta)
+        curvature = (inputs * (chance * (1 - chance))[:, None]).T @ inputs
+        step = np.linalg.solve(curvature + RIDGE * np.eye(2), inputs.T @ (target - chance))
+        share, before = 1.0, loss(beta)
+        while loss(beta + share * step) > before and share > 1e-6:
+            share /= 2
+        beta = beta + share * step
+        if np.abs(step).max() < 1e-10:
+            break
+    slope = beta[1] / spread
+    return float(slope), float(beta[0] - slope * centre)
 
 
 def expected_calibration_error(probability: Array, y: Array, weights: Array) -> tuple[float, Array]:
@@ -101,7 +144,3 @@ def net_benefit(called: Array, y: Array, odds: float) -> Array:
     """
     share = np.atleast_2d(called).mean(0)
     return np.asarray(np.where(y == 1, share, -odds * share))
-
-
-def _sigmoid(value: Array) -> Array:
-    return np.asarray(0.5 * (1 + np.tanh(value / 2)))

@@ -62,6 +62,11 @@ def logit(probability: float) -> float:
     return float(np.log(probability) - np.log1p(-probability))
 
 
+def logistic(log_odds: Array) -> Array:
+    """The probability of log-odds: the inverse of `logit`, for arrays of any shape."""
+    return np.asarray(0.5 * (1 + np.tanh(log_odds / 2)))
+
+
 def cut_by(rule: str, score: Array, y: Array, value: float | None) -> float:
     """The cut that a rule of `RULES` finds.
 

@@ -1,10 +1,14 @@
 """Nobody is scored by a model that trained on them, and everybody is scored."""
 
+import json
+from dataclasses import replace
+
 import pytest
 import torch
+from safetensors import safe_open
 
 from pipeline.data.plan import Plan, rectangle
-from pipeline.files import BadInput
+from pipeline.files import BadInput, write_tensors
 from tiny import plan, records
 
 
@@ -105,6 +109,80 @@ def test_select_by_index_and_by_mask(cv):
     assert torch.equal(chosen.train, cv.train[[3, 15]])
     assert torch.equal(chosen.seeds, cv.seeds[[3, 15]])
     assert cv.select(cv.scored()).labels == cv.labels[:-1]
+
+
+# ---- records that are set aside ----
+
+
+@pytest.fixture(scope="module")
+def aside(y):
+    return Plan.cross_validation(y, folds=5, seeds=3, seed=7, tune=0.2)
+
+
+def test_who_is_set_aside_is_neither_trained_on_nor_held_out(aside, cv):
+    assert not (aside.tune & (aside.train | aside.held_out)).any()
+    assert torch.equal(aside.train | aside.tune, cv.train)  # of the release model, too
+    assert torch.equal(aside.held_out, cv.held_out)
+    assert torch.equal(aside.seeds, cv.seeds)
+
+
+def test_the_share_set_aside_is_that_of_each_class(aside, cv, y):
+    for label in (0, 1):
+        count = (aside.tune & (y == label)).sum(1)
+        expected = (cv.train & (y == label)).sum(1) * 0.2
+        assert ((count - expected).abs() <= 0.5 + 1e-6).all()
+    tiny_share = Plan.cross_validation(y, folds=5, seeds=1, seed=7, tune=1e-6).tune
+    assert ((tiny_share & (y == 0)).sum(1) == 1).all()
+    assert ((tiny_share & (y == 1)).sum(1) == 1).all()
+
+
+def test_who_is_set_aside_is_drawn_by_each_models_own_seed(aside, y):
+    again = Plan.cross_validation(y, folds=5, seeds=3, seed=7, tune=0.2)
+    assert torch.equal(again.tune, aside.tune)
+    other = replace(aside, train=aside.train | aside.tune, tune=None, seeds=aside.seeds + 1)
+    assert not (other.with_tune(y, 0.2).tune == aside.tune).all(1).any()
+    drawn = aside.tune.double().mean(0)
+    assert drawn.std() < 0.15  # nobody is meant
+
+
+def test_too_large_a_share_is_one_line(y):
+    with pytest.raises(BadInput, match=r"^plan.tune: 0.999 leaves seed0-fold0 no record of class"):
+        Plan.cross_validation(y, folds=5, seeds=1, seed=7, tune=0.999)
+
+
+def test_tables_that_overlap_are_refused(aside, cv):
+    for wrong in (aside.train, aside.held_out, aside.tune & False):
+        with pytest.raises(ValueError, match="the tune table"):
+            replace(aside, tune=wrong)
+    with pytest.raises(ValueError, match="before records are set aside"):
+        aside.with_release()
+
+
+def test_rows_keep_whom_they_set_aside(aside):
+    rows = torch.tensor([3, 15])
+    assert torch.equal(aside.select(rows).tune, aside.tune[rows])
+    assert torch.equal(aside.with_second_seeds(2).tune[-2:], aside.tune[:2])
+    assert aside.without_tune().tune is None
+    assert torch.equal(aside.without_tune().train, aside.train)
+
+
+def test_a_plan_that_sets_nobody_aside_has_the_file_it_had(aside, cv, tmp_path):
+    aside.save(tmp_path / "aside")
+    cv.save(tmp_path / "plan")
+    again = Plan.load(tmp_path / "aside")
+    assert torch.equal(again.tune, aside.tune)
+    assert Plan.load(tmp_path / "plan").tune is None
+    with safe_open(tmp_path / "plan", "pt") as file:
+        assert sorted(file.keys()) == ["held_out", "repetition", "seeds", "train"]
+        assert list(json.loads(file.metadata()["facts"])) == ["labels"]
+    overlapping = {name: getattr(aside, name) for name in ("train", "held_out", "repetition")}
+    write_tensors(
+        tmp_path / "wrong",
+        {**overlapping, "seeds": aside.seeds, "tune": aside.train.clone()},
+        {"facts": json.dumps({"labels": aside.labels})},
+    )
+    with pytest.raises(BadInput, match=r"wrong: not a plan \(the tune table overlaps"):
+        Plan.load(tmp_path / "wrong")
 
 
 def test_save_and_load(cv, tmp_path):

@@ -1,30 +1,42 @@
 """Where models draw the line: on training records alone, and never behind a guarantee's back."""
 
+from functools import wraps
+
 import pytest
 import torch
 
 import tiny
+from kinds import ScoresOnly
 from pipeline.config import DecisionConfig
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
+from pipeline.defenses import DEFENSES
 from pipeline.defenses.decision import (
     DECISION,
     INNER,
+    NOT_COVERED,
     OWN,
     PUBLIC,
+    RECALIBRATION,
+    TUNED,
     at_public_cut,
     check_decision,
     decided,
     out_of_sample,
+    under_guarantee,
 )
 from pipeline.defenses.trained import train, train_reported
-from pipeline.files import FailedCheck
+from pipeline.files import BadInput, FailedCheck
 from pipeline.models.answers import log_odds, margin
 from pipeline.params import parse
+from pipeline.risks.poisoning.measure.certificate import certify
+from pipeline.statistics.calibration import platt
 from pipeline.statistics.operating_point import cut_by
 
 AT = DecisionConfig(rule="specificity", value=0.85)
 HALF = DecisionConfig(rule="threshold", value=0.5)
+PLATT = AT.model_copy(update={"recalibrate": "platt"})
+HALF_PLATT = HALF.model_copy(update={"recalibrate": "platt"})
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +74,8 @@ def test_each_model_stands_where_the_rule_says_on_its_own_training_rows(dataset,
         )
         specificity = (score[y == 0] <= float(models.cut[member])).mean()
         assert 0.85 <= specificity <= 0.85 + 2 / (y == 0).sum()
-    assert models.facts[DECISION] == {**AT.model_dump(), "chosen_on": OWN}
+    assert models.facts[DECISION] == {"rule": "specificity", "value": 0.85, "chosen_on": OWN}
+    assert RECALIBRATION not in models.facts
 
 
 def test_what_a_model_is_not_trained_on_does_not_move_its_cut(dataset, plan):
@@ -149,6 +162,178 @@ def test_a_guarantee_covers_the_line(name, dataset, plan, cfg):
     models = train(name, dataset, plan, cfg)
     check_decision(models.facts, name)
     free = decided(models, dataset, plan, AT)
-    with pytest.raises(FailedCheck, match=f"^{name}: its guarantee does not cover the decision"):
+    with pytest.raises(
+        FailedCheck, match=f"^{name}: its guarantee does not cover the decision threshold"
+    ):
         check_decision(free.facts, name)
     check_decision({DECISION: free.facts[DECISION]}, name)  # nothing is claimed
+
+
+# ---- recalibrated ----
+
+
+def answers(population, dataset):
+    everybody = dataset.x.double().expand(population.size, -1, -1)
+    return population.double()(everybody).argmax(-1)
+
+
+def test_recalibrated_each_model_is_right_on_the_scores_that_chose_and_answers_as_before(
+    dataset, plan
+):
+    models = tiny.untrained(plan, dataset)
+    models = models.recalibrate(torch.full((plan.size,), 9.0), torch.full((plan.size,), 0.5))
+    before, after = (decided(models, dataset, plan, how) for how in (AT, PLATT))
+    was, said = scores(before, dataset), scores(after, dataset)
+    slopes = []
+    for member in range(plan.size):
+        rows = plan.train[member]
+        slope, intercept = platt(was[member, rows].numpy(), dataset.y[rows].numpy())
+        if slope <= 0:
+            slope, intercept = 1.0, 0.0
+        slopes.append(slope)
+        torch.testing.assert_close(
+            said[member], slope * was[member] + intercept, rtol=1e-5, atol=1e-4
+        )
+    assert min(slopes) < 0.5
+    assert torch.equal(answers(before, dataset), answers(after, dataset))
+    assert after.facts[DECISION] == {"rule": "specificity", "value": 0.85, "chosen_on": OWN}
+    left = sum(slope == 1 for slope in slopes)
+    assert after.facts[RECALIBRATION] == {
+        "method": "platt",
+        "chosen_on": OWN,
+        "left_as_they_were": left,
+    }
+
+
+def test_a_model_that_scores_the_healthy_higher_is_left_and_counted(dataset, plan):
+    models = tiny.untrained(plan, dataset)
+    ill = scores(models, dataset) > scores(models, dataset).median()
+    turned = Dataset(dataset.x, 1 - ill[0].long(), dataset.schema)  # the first is always wrong
+    said = decided(models, turned, plan, PLATT)
+    assert said.facts[RECALIBRATION]["left_as_they_were"] >= 1
+    torch.testing.assert_close(scores(said, dataset)[0], scores(models, dataset)[0])
+
+
+def test_reported_models_are_recalibrated_by_others_and_the_rest_by_themselves(dataset, plan, cfg):
+    asked = cfg.model_copy(update={"decision": PLATT})
+    own, reported = (one("baseline", dataset, plan, asked) for one in (train, train_reported))
+    assert own.facts[RECALIBRATION]["chosen_on"] == OWN
+    assert reported.facts[RECALIBRATION]["chosen_on"] == INNER
+    plain = train_reported("baseline", dataset, plan, cfg)
+    assert torch.equal(answers(plain, dataset), answers(reported, dataset))
+    assert not torch.allclose(scores(own, dataset), scores(reported, dataset))
+
+
+def test_a_probability_as_threshold_is_one_of_the_recalibrated_ones(dataset, plan):
+    models = decided(tiny.untrained(plan, dataset), dataset, plan, HALF_PLATT)
+    torch.testing.assert_close(models.cut, torch.zeros_like(models.cut), rtol=0, atol=1e-6)
+    assert models.facts[DECISION]["chosen_on"] == PUBLIC
+    assert models.facts[RECALIBRATION]["chosen_on"] == OWN
+    assert torch.equal(answers(models, dataset) == 1, scores(models, dataset) > models.cut[:, None])
+
+
+def test_what_gives_scores_alone_is_not_recalibrated(dataset, plan):
+    models = ScoresOnly(tiny.untrained(plan, dataset))
+    with pytest.raises(BadInput, match=r"^decision\.recalibrate: platt: only stacks of linear"):
+        decided(models, dataset, plan, PLATT)
+    assert decided(models, dataset, plan, AT).facts[DECISION]["chosen_on"] == OWN
+
+
+@pytest.mark.parametrize("name", ["dp_train", "partition"])
+def test_a_guarantee_is_not_recalibrated_for_nothing(name, dataset, plan, cfg):
+    asked = cfg.model_copy(update={"decision": PLATT})
+    plain, models = (train_reported(name, dataset, plan, one) for one in (cfg, asked))
+    assert models.facts[RECALIBRATION] == {"method": "none", "chosen_on": PUBLIC}
+    assert torch.equal(scores(plain, dataset), scores(models, dataset))
+    check_decision(models.facts, name)
+    free = decided(models, dataset, plan, HALF_PLATT)  # its cut is public
+    said = f"^{name}: its guarantee does not cover the recalibration, which was chosen on {OWN}"
+    with pytest.raises(FailedCheck, match=said):
+        check_decision(free.facts, name)
+
+
+@pytest.mark.parametrize("decision", [AT, HALF_PLATT], ids=["cut", "recalibration"])
+def test_a_certificate_refuses_what_was_chosen_for_nothing(decision, dataset, plan, cfg):
+    models = train("partition", dataset, plan, cfg)
+    assert certify(models, dataset, plan).records.max() > 0
+    free = decided(models, dataset, plan, decision)
+    with pytest.raises(FailedCheck, match="certificate: its guarantee does not cover"):
+        certify(free, dataset, plan)
+
+
+@pytest.mark.parametrize("how", [train, train_reported])
+@pytest.mark.parametrize("decision", [AT, HALF_PLATT], ids=["cut", "recalibration"])
+def test_a_recipe_that_claims_and_chooses_for_nothing_is_refused_where_it_is_trained(
+    how, decision, dataset, plan, cfg, monkeypatch
+):
+    honest = DEFENSES["partition"]
+
+    def free(dataset, plan, cfg, **options):
+        return decided(honest(dataset, plan, cfg, **options), dataset, plan, decision)
+
+    monkeypatch.setitem(DEFENSES, "partition", wraps(honest)(free))
+    with pytest.raises(FailedCheck, match=r"^partition: its guarantee does not cover"):
+        how("partition", dataset, plan, cfg)
+
+
+# ---- on records that are set aside ----
+
+
+@pytest.fixture(scope="module")
+def aside(plan, dataset):
+    return plan.with_tune(dataset.y, 0.3)
+
+
+def test_who_is_set_aside_chooses_and_nobody_else(dataset, aside):
+    models = tiny.untrained(aside, dataset)
+    one = decided(models, dataset, aside, PLATT)
+    for member in range(aside.size):
+        rows = aside.tune[member]
+        score, y = scores(models, dataset)[member, rows].numpy(), dataset.y[rows].numpy()
+        slope, intercept = platt(score, y)
+        slope, intercept = (slope, intercept) if slope > 0 else (1.0, 0.0)
+        cut = slope * cut_by("specificity", score, y, 0.85) + intercept
+        assert float(one.cut[member]) == pytest.approx(cut, abs=1e-4)
+    for facts in (one.facts[DECISION], one.facts[RECALIBRATION]):
+        assert facts["chosen_on"] == TUNED == "the plan's tune table"
+    first = Dataset(dataset.x, torch.where(aside.tune[0], dataset.y, 1 - dataset.y), dataset.schema)
+    again = decided(models, first, aside, PLATT)
+    assert again.cut[0] == one.cut[0]
+    assert (again.cut != one.cut).any()
+
+
+@pytest.mark.parametrize("decision", [AT, HALF_PLATT], ids=["cut", "recalibration"])
+def test_no_further_models_are_trained_where_records_are_set_aside(
+    decision, dataset, aside, cfg, monkeypatch
+):
+    asked = cfg.model_copy(update={"decision": decision})
+    monkeypatch.setattr(Plan, "inner", None)
+    own, reported = (one("baseline", dataset, aside, asked) for one in (train, train_reported))
+    assert torch.equal(own.cut, reported.cut)
+    chosen = own.facts[DECISION if decision is AT else RECALIBRATION]
+    assert chosen["chosen_on"] == TUNED
+
+
+@pytest.mark.parametrize("name", ["dp_train", "partition", "dp_adv_train"])
+def test_under_a_guarantee_those_set_aside_may_choose_and_the_facts_say_whom_it_leaves_out(
+    name, dataset, aside, cfg
+):
+    private = {key: value for key, value in cfg.defenses["dp_train"].items() if key != "engine"}
+    attack = {"eps": 0.15, "threat": "clinical", "attack_steps": 1, "attack_step_size": 1.0}
+    asked = cfg.model_copy(update={"decision": PLATT, "dp_adv_train": private | attack})
+    models = train_reported(name, dataset, aside, asked)
+    assert models.facts[DECISION]["chosen_on"] == TUNED
+    assert models.facts[RECALIBRATION]["not_covered"] == NOT_COVERED
+    check_decision(models.facts, name)
+    for key in (DECISION, RECALIBRATION):
+        untold = {**models.facts, key: {**models.facts[key], "not_covered": ""}}
+        with pytest.raises(FailedCheck, match=f"chosen on {TUNED}"):
+            check_decision(untold, name)
+    plain = train_reported(name, dataset, aside.without_tune(), asked)
+    assert len(set(plain.cut.tolist())) <= len(set(models.cut.tolist()))
+    assert plain.facts[DECISION]["chosen_on"] == PUBLIC
+
+
+def test_under_a_guarantee_a_constant_stays_public(dataset, aside):
+    models = under_guarantee(tiny.untrained(aside, dataset), dataset, aside, HALF, otherwise=9.0)
+    assert models.facts[DECISION] == {"rule": "threshold", "value": 0.5, "chosen_on": PUBLIC}

@@ -338,6 +338,15 @@ def test_the_certificate_counts_from_where_the_line_is_drawn():
     assert int(certified_records(low, x, ill)) == -1
 
 
+def test_a_certificate_is_of_answers_whatever_log_odds_are_called():
+    """Recalibrated by a line, answers turn at the same votes."""
+    x, ill = torch.zeros(1, 1, len(tiny.FEATURES)), torch.tensor([[1]])
+    for cut, of_ill in ((0.0, 2), (1.1, 1), (1.9, 0), (-0.7, 3), (3.1, -1)):
+        moved = constant_votes([1.0] * 5).decide_at(torch.tensor([cut]))
+        said = moved.recalibrate(torch.tensor([0.4]), torch.tensor([-1.7]))
+        assert int(certified_records(said, x, ill)) == of_ill
+
+
 def test_the_certificate_equals_the_worst_of_all_choices_of_parts(dataset):
     models, asked = one_model(dataset), tiny.records(60, seed=7)
     found = certified_records(models, asked.x[None], asked.y[None])[0]

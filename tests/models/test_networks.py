@@ -107,6 +107,27 @@ def test_a_cut_moves_the_line_and_no_log_odds(hidden, x):
     torch.testing.assert_close(moved.decide_at(torch.zeros(3))(events), before, rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("hidden", [(), (6,), (8, 6)])
+def test_recalibrated_log_odds_are_a_line_of_what_they_were_and_answers_stay(hidden, x):
+    models = population(3, hidden=hidden).decide_at(torch.tensor([-1.5, 0.0, 0.25]))
+    slope, intercept = torch.tensor([[0.04, 1.0, 3.5], [0.3, -2.0, 0.0]], dtype=torch.float64)
+    said, events = models.recalibrate(slope, intercept), x.expand(3, -1, -1)
+    torch.testing.assert_close(
+        log_odds(said, events),
+        slope[:, None] * log_odds(models, events) + intercept[:, None],
+        rtol=0,
+        atol=1e-5,
+    )
+    before, after = (one.double()(events.double()).argmax(-1) for one in (models, said))
+    assert torch.equal(before, after)
+    called = log_odds(said, events) > said.cut[:, None]
+    assert torch.equal(after == 1, called)
+    assert said.parameters["weight0"].dtype == torch.float32
+    unchanged = models.recalibrate(torch.ones(3).double(), torch.zeros(3).double())
+    assert torch.equal(unchanged.cut, models.cut)
+    assert torch.equal(unchanged(events), models(events))
+
+
 def test_a_cut_stays_with_its_member(models, tmp_path):
     moved = models.decide_at(torch.arange(4.0))
     kept = [0.0, 1.0, 2.0, 3.0]

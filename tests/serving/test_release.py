@@ -141,3 +141,13 @@ def test_a_model_decides_at_its_own_line_and_says_what_it_said_before(release):
     np.testing.assert_allclose(found["ill"], chance, rtol=0, atol=1e-9)
     assert (found[DECISION] == np.where(chance > line, "ill", "healthy")).all()
     assert set(found[DECISION]) == {"ill", "healthy"}
+
+
+def test_a_recalibrated_model_answers_with_other_probabilities_and_the_same_decisions(release):
+    frame = pd.DataFrame([{**RECORD, "glucose": value} for value in range(60, 260, 10)])
+    at = release.decide_at(torch.tensor([0.3]))
+    said = at.recalibrate(torch.tensor([0.5]), torch.tensor([-1.0]))
+    before, after = (answers(one, tiny.SCHEMA, frame) for one in (at, said))
+    odds = np.log(before["ill"] / before["healthy"])
+    np.testing.assert_allclose(after["ill"], 1 / (1 + np.exp(1 - odds / 2)), rtol=0, atol=1e-6)
+    assert (after[DECISION] == before[DECISION]).all()

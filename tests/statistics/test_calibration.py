@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
+from sklearn.calibration import _sigmoid_calibration
 from sklearn.linear_model import LogisticRegression
 
 from pipeline.statistics.calibration import (
     expected_calibration_error,
     net_benefit,
+    platt,
     slope_and_intercept,
 )
 from pipeline.statistics.intervals import bootstrap_weights
@@ -53,6 +55,50 @@ def test_where_there_is_none_none_is_made_up():
     y = np.array([0, 0, 1, 1])
     for score in (np.array([-2.0, -1.0, 1.0, 2.0]), np.zeros(4)):
         assert np.isnan(list(slope_and_intercept(score, y, 0.95).values())).all()
+
+
+@pytest.mark.parametrize("stretch", [0.05, 1.0, 4.0])
+def test_a_line_is_that_of_scikit_learn(stretch):
+    score, y = cohort(2, stretch=stretch, shift=0.7)
+    slope, intercept = platt(score, y)
+    a, b = _sigmoid_calibration(score, y)  # of 1 / (1 + exp(a score + b)), with Platt's targets
+    assert (slope, intercept) == pytest.approx((-a, -b), rel=1e-3, abs=1e-3)
+
+
+def test_a_line_makes_its_own_scores_right_but_for_its_smoothed_targets():
+    score, y = cohort(3, n=5000, stretch=0.2, shift=-0.5)
+    slope, intercept = platt(score, y)
+    again = slope_and_intercept(slope * score + intercept, y, 0.95)
+    assert again["calibration_slope"] == pytest.approx(1, abs=0.01)
+    assert again["calibration_intercept"] == pytest.approx(0, abs=0.01)
+    assert platt(slope * score + intercept, y) == pytest.approx((1, 0), abs=1e-6)
+
+
+def test_no_small_change_of_a_line_makes_its_records_likelier():
+    score, y = cohort(4, n=80)
+    ill = (y == 1).sum()
+    target = np.where(y == 1, (ill + 1) / (ill + 2), 1 / (len(y) - ill + 2))
+
+    def loss(slope, intercept):
+        value = slope * score + intercept
+        return (np.logaddexp(0, value) - target * value).sum()
+
+    best = platt(score, y)
+    steps = [(d, e) for d in (-1e-3, 0, 1e-3) for e in (-1e-3, 0, 1e-3) if d or e]
+    assert all(loss(best[0] + d, best[1] + e) > loss(*best) for d, e in steps)
+
+
+def test_a_line_stays_finite_and_says_when_the_order_is_wrong():
+    y = np.array([0, 0, 0, 1, 1])
+    apart = np.array([-300.0, -200.0, -100.0, 100.0, 200.0])
+    slope, intercept = platt(apart, y)
+    assert 0 < slope < np.inf
+    assert np.isfinite(intercept)
+    assert platt(-apart, y)[0] == pytest.approx(-slope)
+    flat, same = platt(np.full(5, 7.0), y)
+    assert flat == 0
+    share = (2 * 3 / 4 + 3 * 1 / 5) / 5  # of the smoothed targets
+    assert same == pytest.approx(np.log(share / (1 - share)))
 
 
 def test_the_error_of_a_constant_is_how_far_it_is_from_the_share_of_the_ill():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.config import Rule
-from pipeline.statistics.operating_point import RULES, cut_by, logit
+from pipeline.statistics.operating_point import RULES, cut_by, logistic, logit
 
 Y = np.array([0, 0, 0, 0, 1, 0, 1, 1])
 SCORE = np.array([-3.0, -2.0, -1.0, 0.5, 0.0, 1.0, 1.0, 2.0])
@@ -65,3 +65,9 @@ def test_whoever_scores_all_the_same_calls_nobody_or_everybody():
     same = np.full(len(Y), 2.0)
     assert rates(same, Y, cut_by("specificity", same, Y, 0.85)) == (0, 1)
     assert rates(same, Y, cut_by("sensitivity", same, Y, 0.85)) == (1, 0)
+
+
+def test_a_probability_is_the_inverse_of_its_log_odds():
+    for probability in (1e-9, 0.2, 0.5, 0.999):
+        assert float(logistic(np.array(logit(probability)))) == pytest.approx(probability)
+    assert logistic(np.array([-1000.0, 0.0, 1000.0])).tolist() == [0.0, 0.5, 1.0]

@@ -10,7 +10,7 @@ import pandas as pd
 from pipeline.attacks.evasion import ACCESS_LEVELS, Attacker
 from pipeline.config import BASELINE, AuditConfig, DecisionConfig
 from pipeline.files import BadInput
-from pipeline.models.answers import logistic, predicted
+from pipeline.models.answers import predicted
 from pipeline.risks.evasion.evidence import Evidence
 from pipeline.risks.evasion.flags import raise_flags
 from pipeline.risks.evasion.groups import HARMS
@@ -19,6 +19,8 @@ from pipeline.risks.evasion.measure.margins import Margins
 from pipeline.risks.evasion.recipes import Found, Recipe, figures_of, recipe_columns
 from pipeline.standards import THREAT_COLUMNS
 from pipeline.statistics import Array, calibration, intervals, rates
+from pipeline.statistics.operating_point import logistic
+from pipeline.verify.least import Least
 from pipeline.verify.out_of_fold import Proofs
 
 BOUNDS = ("", "_low", "_high")
@@ -75,6 +77,11 @@ def compare(
             against = reference[threat] if reference and name != BASELINE else None
             key = {"defense": name, "threat": threat, **judged}
             proved = proof_columns(one.proofs.get(threat), margins, weights, cfg.confidence)
+            if threat == cfg.headline:
+                proved = [
+                    columns | certified_columns(one.least, margins, at, weights, cfg.confidence)
+                    for at, columns in enumerate(proved)
+                ]
             strongest = threat_columns(one.rows, threat)
             where = partial(
                 recipe_columns, *of_recipe, threat == cfg.headline, confidence=cfg.confidence
@@ -152,6 +159,23 @@ def proof_columns(
             }
         )
     return lines
+
+
+def certified_columns(
+    least: Least | None, margins: Margins, at: int, weights: Array, confidence: float
+) -> dict[str, float]:
+    """AUROC that no record within the radius can take: of proved bounds of every score.
+
+    Every ill patient counts at the lower bound of the score, every healthy one at the upper. Of the
+    headline radius, and without attack; nothing of others, nor where nothing is proved.
+    """
+    eps = float(margins.eps[at])
+    if least is None or eps not in (0.0, least.eps):
+        return {}
+    score = margins.score(margins.worst[0] if eps == 0 else least.margins.numpy())
+    drawn = intervals.bootstrap_auroc(score, margins.y, weights)
+    value = rates.auroc(score, margins.y)
+    return intervals.bounded("certified_auc", value, drawn, confidence)
 
 
 def curve(

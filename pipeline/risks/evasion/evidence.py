@@ -14,7 +14,7 @@ MEASUREMENTS = {
     "convergence_gap": "accuracy that twice the steps take away",
     "unbounded_accuracy": "accuracy left without any limit",
     "violations": "values outside the threat model",
-    "attack_beats_proof": "records broken below the radius proved safe",
+    "attack_beats_proof": "records broken, or pushed further, than was proved possible",
 }
 
 

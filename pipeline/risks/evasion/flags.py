@@ -214,7 +214,7 @@ def attack_beats_proof(evidence: Evidence) -> str | None:
     return (
         None
         if count <= 0
-        else f"{count:g} records were broken below the radius that was proved safe"
+        else f"{count:g} records were broken or pushed further than was proved possible"
     )
 
 

@@ -9,12 +9,12 @@ import pandas as pd
 
 from pipeline.config import BASELINE, Config
 from pipeline.data.schema import Dataset
-from pipeline.models.answers import logistic
 from pipeline.risks.evasion.measure.examination import Examination
 from pipeline.risks.evasion.measure.margins import Margins
 from pipeline.risks.groups import LEAST, groups_of
 from pipeline.statistics import Array, intervals
 from pipeline.statistics.conclusions import Difference, compare
+from pipeline.statistics.operating_point import logistic
 
 HARMS = "harms_a_group"  # the flag
 KEY = ["defense", "by", "group"]

@@ -14,9 +14,10 @@ from torch import Tensor
 from pipeline.config import Config, FeatureConfig
 from pipeline.data.schema import Dataset, Schema
 from pipeline.data.threat import TICK_TOLERANCE
-from pipeline.models.answers import logistic, predicted
+from pipeline.models.answers import predicted
 from pipeline.risks.evasion.measure.examination import Examination
 from pipeline.statistics import Array, intervals
+from pipeline.statistics.operating_point import logistic
 from pipeline.verify.out_of_fold import Proofs, typical
 
 

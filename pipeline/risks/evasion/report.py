@@ -15,6 +15,8 @@ from pipeline.risks.evasion.questions import in_words
 from pipeline.risks.evasion.repeats import repeat_parts
 from pipeline.risks.risk import Context, Tables
 
+CERTIFIED = ["certified_auc", "certified_auc_low", "certified_auc_high"]  # where it is proved
+
 
 def chapters(tables: Tables, context: Context, folder: Path) -> Sequence[Chapter]:
     """The headline threat, the others, each attack, who attacks, classification, what eps means."""
@@ -33,6 +35,8 @@ def chapters(tables: Tables, context: Context, folder: Path) -> Sequence[Chapter
             "Robust accuracy counts the patients for whom no record within the radius is known "
             "that changes the right answer: neither an attack nor the verifier found one. "
             '"exact": for each of them it is proved that there is none; "undecided": it is not. '
+            "AUROC ranks patients by scores that attacks moved, certified AUROC by proved bounds "
+            "of how far any record can move them: the worst case lies between. "
             "eps is in reference standard deviations of each feature."
         ),
         Table(_headline(of_headline, shown, beyond_proof), "numbers"),
@@ -99,6 +103,9 @@ def _headline(
             "specificity": with_interval(lines, "specificity"),
             "balanced accuracy": lines["balanced_accuracy"].map("{:.3f}".format),
             "AUROC": with_interval(lines, "attacked_auc"),
+            "certified AUROC": with_interval(
+                lines.reindex(columns=lines.columns.union(CERTIFIED)), CERTIFIED[0]
+            ),
             "net benefit": with_interval(lines, "net_benefit"),
         }
     )

@@ -91,9 +91,9 @@ def rows(margins, y, eps=EPS, threat="clinical", known=KNOWN):
     return pd.concat(frames, ignore_index=True)
 
 
-def found(margins, y, *, diagnostics=None, **how):
+def found(margins, y, *, diagnostics=None, cut=None, **how):
     """An examination with these margins; nothing is proved."""
-    return Examination(rows(margins, y, **how), {}, diagnostics or {})
+    return Examination(rows(margins, y, **how), {}, diagnostics or {}, cut)
 
 
 def model(strength, y, *, seeds=2, seed=0, loss=2.0, attacks=("fgsm", "pgd_ce", "pgd_margin")):

@@ -18,6 +18,7 @@ from pipeline.risks.evasion.measure.examination import Examination
 from pipeline.risks.evasion.measure.margins import margins_by_threat
 from pipeline.standards import THREAT_COLUMNS
 from pipeline.statistics import intervals, rates
+from pipeline.verify.least import Least
 from pipeline.verify.out_of_fold import Proofs
 from risks.evasion.made_up import CFG, EPS, KNOWN, found, model, rows, seeing, threat_columns
 from tiny import records
@@ -137,6 +138,23 @@ def test_robust_accuracy_never_rises_and_starts_at_clean_accuracy(y):
     assert table["attacked_auc"].iloc[0] == table["auroc"].iloc[0]
     for name in ("a", "b"):
         assert (table["robust_accuracy"] <= table[f"accuracy_{name}"]).all()
+
+
+def test_certified_auroc_is_that_of_the_bounds_at_their_radius_alone(y):
+    cut = np.array([[0.5], [-0.5]])  # of two repetitions
+    one = found(model(1.2, y), y, cut=torch.from_numpy(cut).expand(-1, len(y)))
+    bounds = margins_by_threat(one.rows)["clinical"].worst[1] - 0.7
+    one = replace(one, least=Least(EPS[1], torch.from_numpy(bounds)))
+    table = compare({"baseline": one}).set_index("eps")
+    score = np.where(y == 1, bounds, -bounds) + cut
+    assert table.loc[EPS[1], "certified_auc"] == pytest.approx(rates.auroc(score, y))
+    for name in ("certified_auc", "certified_auc_low", "certified_auc_high"):
+        clean = name.replace("certified_auc", "auroc")
+        assert table.loc[0.0, name] == table.loc[0.0, clean]
+        assert np.isnan(table.loc[EPS[2], name])
+    low, high = (table.loc[EPS[1], f"certified_auc_{side}"] for side in ("low", "high"))
+    assert low < table.loc[EPS[1], "certified_auc"] < high
+    assert table.loc[EPS[1], "certified_auc"] < table.loc[EPS[1], "attacked_auc"]
 
 
 def test_figures_are_those_of_metrics(three, table):

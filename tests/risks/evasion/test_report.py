@@ -76,6 +76,7 @@ INTERVALS = {
     "sensitivity": ("sensitivity", "sensitivity_low", "sensitivity_high"),
     "specificity": ("specificity", "specificity_low", "specificity_high"),
     "AUROC": ("attacked_auc", "attacked_auc_low", "attacked_auc_high"),
+    "certified AUROC": ("certified_auc", "certified_auc_low", "certified_auc_high"),
 }
 
 
@@ -92,6 +93,14 @@ def test_every_figure_stands_in_its_own_column_with_its_interval(
     assert not (shown.drop(columns=title) == planted).any().any()
     beside = next(part.table for part in other.parts if isinstance(part, Table))
     assert title not in beside or (beside[title] == planted).all()
+
+
+def test_where_no_auroc_is_certified_there_is_a_dash(tables, context, comparison, tmp_path):
+    names = [name for name in comparison if name.startswith("certified_auc")]
+    known = comparison.drop(columns=names)
+    (first, *_) = chapters({**tables, "comparison": known}, context, tmp_path)
+    shown = next(part.table for part in first.parts if isinstance(part, Table))
+    assert (shown["certified AUROC"] == "-").all()
 
 
 def test_a_figure_without_interval_stands_in_its_own_column(written, comparison):

@@ -1,5 +1,6 @@
 """The one examination: what every attack does to a population, out of fold, and what is proved."""
 
+from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -14,7 +15,7 @@ from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
 from pipeline.files import read_json, read_tensors, write_json, write_tensors
 from pipeline.models.out_of_fold import OutOfFold, cuts_out_of_fold
-from pipeline.models.population import Population
+from pipeline.models.population import Population, networks_of
 from pipeline.parallel import Inline
 from pipeline.risks.evasion.measure.attackers import ADDED, EXACT
 from pipeline.risks.evasion.measure.diagnostics import diagnose
@@ -22,10 +23,12 @@ from pipeline.risks.evasion.measure.margins import Margins, margins_by_threat
 from pipeline.risks.evasion.measure.rows import ROWS, joined, load_rows, rows_of
 from pipeline.risks.evasion.measure.subject import Proposal, Subject, Trial, proposals
 from pipeline.verify import why_no_proof
+from pipeline.verify.least import Least, least_out_of_fold
 from pipeline.verify.out_of_fold import Proofs, ProofSearch, proofs_out_of_fold
 
 RECORDS = "adversarial.safetensors"
 DIAGNOSTICS, VERIFIED, CUT = "diagnostics.json", "verified", "cut.safetensors"
+LEAST = "least.safetensors"
 ADVICE = "run `dvc repro attack`"
 
 
@@ -43,12 +46,15 @@ class Examination:
             itself failed.
         cut: (S, N) float64, the log-odds at which the model that holds a patient out draws the
             line; margins are counted from there. None = at 0.
+        least: proved bounds of the margins at the headline radius of the headline threat; None =
+            nothing can be proved.
     """
 
     rows: pd.DataFrame
     proofs: dict[str, Proofs]
     diagnostics: dict[str, float]
     cut: Tensor | None = None
+    least: Least | None = None
 
     @cached_property
     def margins(self) -> dict[str, Margins]:
@@ -57,11 +63,13 @@ class Examination:
         return margins_by_threat(self.rows, cut)
 
     def save(self, folder: Path) -> None:
-        """Writes `rows.parquet`, `diagnostics.json`, `cut.safetensors`, `verified/<threat>...`."""
+        """Writes rows, diagnostics, cut, bounds of margins, and `verified/<threat>.safetensors`."""
         self.rows.to_parquet(folder / ROWS, index=False, compression="zstd")
         write_json(folder / DIAGNOSTICS, self.diagnostics)
         if self.cut is not None:
             write_tensors(folder / CUT, {"cut": self.cut})
+        if self.least is not None:
+            self.least.save(folder / LEAST)
         (folder / VERIFIED).mkdir()
         for threat, proofs in self.proofs.items():
             proofs.save(folder / VERIFIED / f"{threat}.safetensors")
@@ -79,7 +87,8 @@ class Examination:
             threat: Proofs.load(folder / VERIFIED / f"{threat}.safetensors") for threat in threats
         }
         cut = read_tensors(folder / CUT, ADVICE)[0]["cut"] if (folder / CUT).exists() else None
-        return cls(rows, proofs, read_json(folder / DIAGNOSTICS), cut)
+        least = Least.load(folder / LEAST) if (folder / LEAST).exists() else None
+        return cls(rows, proofs, read_json(folder / DIAGNOSTICS), cut, least)
 
 
 def save_adversarial(x_adv: dict[str, Tensor], folder: Path) -> None:
@@ -136,6 +145,8 @@ def examine(
         proofs_out_of_fold(workers, subject.population, dataset, subject.plan, search)
         for search in searches(trials, cfg)
     ]
+    (headline,) = (trial for trial in trials if trial.name == cfg.audit.headline)
+    bounding = _bounding(workers, subject, headline, cfg)
     for trial, proposed, proved in tqdm(
         list(zip(trials, proposing, proving, strict=True)),
         desc="attacking",
@@ -144,7 +155,9 @@ def examine(
         leave=False,
     ):
         found.add(subject, trial, proposed.result(), proved())
-    (headline,) = (trial for trial in trials if trial.name == cfg.audit.headline)
+    least = bounding() if bounding else None
+    if least is not None:
+        found.hold_against(least, headline)
     measured = diagnose(
         subject.population,
         subject.x,
@@ -155,7 +168,18 @@ def examine(
     )
     rows = joined(found.frames)
     cut = cuts_out_of_fold(subject.population, subject.plan)
-    return Examination(rows, found.proofs, measured | found.checks, cut), found.x_adv
+    return Examination(rows, found.proofs, measured | found.checks, cut, least), found.x_adv
+
+
+def _bounding(
+    workers: Executor, subject: Subject, headline: Trial, cfg: Config
+) -> Callable[[], Least] | None:
+    """What waits for bounds of the margins at the headline radius; None where there are none."""
+    if why_no_proof(subject.population):
+        return None
+    eps = min(headline.radii, key=lambda radius: abs(radius - cfg.audit.headline_eps))
+    networks = networks_of(subject.population)
+    return least_out_of_fold(workers, networks, subject.dataset, subject.plan, headline.threat, eps)
 
 
 def _sent(transfer: dict[str, Tensor] | None, trial: Trial) -> list[Tensor] | None:
@@ -203,6 +227,15 @@ class _Found:
             self.frames.append(rows_of(folds, named, margins, changed, subject.dataset.y))
             scattered = folds.scatter(x_adv, subject.index, subject.valid)
             self.x_adv[f"{trial.name}/{one.attack}"] = scattered
+
+    def hold_against(self, least: Least, headline: Trial) -> None:
+        """Counts margins that an attack left below their proved bound."""
+        bound = least.margins.flatten().numpy()
+        for frame in self.frames:
+            if frame["threat"].iloc[0] == headline.name:
+                inside = frame.loc[frame["eps"] <= least.eps, "margin"].to_numpy()
+                below = inside.reshape(-1, len(bound)) < bound
+                self.checks["attack_beats_proof"] += int(below.sum())
 
 
 def searches(trials: list[Trial], cfg: Config) -> list[ProofSearch]:

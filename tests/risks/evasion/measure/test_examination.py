@@ -15,6 +15,7 @@ from pipeline import params
 from pipeline.attacks.evasion import EVASION
 from pipeline.data.plan import Plan
 from pipeline.data.threat import Threat
+from pipeline.defenses import DEFENSES
 from pipeline.defenses.trained import train
 from pipeline.files import BadInput
 from pipeline.models.answers import disease_probability, margin
@@ -454,6 +455,44 @@ def test_single_measurements_are_looked_for_under_the_headline_alone(result, cfg
     assert looked == {"clinical": True, "unconstrained": False, "sparse": False}
 
 
+@pytest.mark.parametrize("recipe", DEFENSES)
+def test_auroc_that_is_certified_is_at_most_what_attacks_leave_of_every_recipe(
+    recipe, dataset, plan, quick
+):
+    options = quick.model_dump()["dp_train"] | {"expected_batch": 40}
+    cfg = quick.model_copy(update={"dp_train": options, "dp_adv_train": _also_private(options)})
+    models = train(recipe, dataset, plan, cfg)
+    found = examine(models, dataset, plan, cfg)[0]
+    assert found.diagnostics["attack_beats_proof"] == 0
+    margins = found.margins["clinical"]
+    at = margins.eps.tolist().index(found.least.eps)
+    assert (found.least.margins.numpy() <= margins.worst[at]).all()
+    table = compared({"baseline": found}, cfg).set_index("eps")
+    assert table.loc[0.0, "certified_auc"] == table.loc[0.0, "auroc"]
+    line = table.loc[found.least.eps]
+    assert 0 < line["certified_auc"] <= line["attacked_auc"] < table.loc[0.0, "auroc"]
+    assert line["certified_auc"] > line["attacked_auc"] - 0.05  # worth printing
+
+
+def _also_private(options):
+    kept = {name: value for name, value in options.items() if name != "engine"}
+    attack = {"eps": 0.15, "threat": "clinical", "attack_steps": 3, "attack_step_size": 0.5}
+    return kept | attack
+
+
+def test_a_bound_that_is_too_good_is_caught(monkeypatch, population, dataset, plan, quick):
+    honest = examination_module.least_out_of_fold
+
+    def boasting(*args):
+        found = honest(*args)()
+        return lambda: replace(found, margins=found.margins + 100)
+
+    monkeypatch.setattr(examination_module, "least_out_of_fold", boasting)
+    found = examine(population, dataset, plan, quick)[0]
+    inside = found.rows["eps"] <= found.least.eps
+    assert found.diagnostics["attack_beats_proof"] == inside.sum() > 100
+
+
 def verifier_says(monkeypatch, twist):
     """What an honest verifier says, twisted."""
     honest = examination_module.proofs_out_of_fold
@@ -508,6 +547,8 @@ def test_of_models_that_give_scores_alone_what_can_be_asked_is_asked(
     assert tried == {"noise", SURROGATE, TRANSFER}
     assert same_bits(records["clinical/noise"], x_adv["clinical/noise"])
     assert not found.proofs["clinical"].robust_at(RADII["clinical"]).any()
+    assert found.least is None
+    assert "certified_auc" not in compared({"box": found}, quick)
     flags = compared({"box": found}, quick)["flags"].iloc[0].split()
     assert "not_adaptive" in flags
     assert cannot_be_asked(population, quick) == {}
@@ -704,6 +745,8 @@ def test_saved_and_loaded_bit_for_bit(result, x_adv, tmp_path):
     pd.testing.assert_frame_equal(again.rows, result.rows)
     assert again.margins.keys() == result.margins.keys()
     assert again.diagnostics == result.diagnostics
+    assert again.least.eps == result.least.eps
+    assert same_bits(again.least.margins, result.least.margins)
     assert list(again.proofs) == list(result.proofs)
     for name, one in result.proofs.items():
         for field in fields(one):
@@ -749,7 +792,7 @@ def test_the_same_configuration_is_the_same_bytes_whatever_the_global_state(
     files = [
         path.relative_to(tmp_path / "a") for path in (tmp_path / "a").rglob("*") if path.is_file()
     ]
-    assert len(files) == 4 + len(cfg.threat)
+    assert len(files) == 5 + len(cfg.threat)
     for file in files:
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes(), file
 
@@ -763,6 +806,7 @@ def test_processes_find_what_one_process_finds(
         again, records = examine(population, dataset, plan, cfg, pool=pool)
     pd.testing.assert_frame_equal(again.rows, one.rows)
     assert again.diagnostics == one.diagnostics
+    assert same_bits(again.least.margins, one.least.margins)
     assert list(records) == list(x_adv)
     assert all(same_bits(records[name], x_adv[name]) for name in x_adv)
 
