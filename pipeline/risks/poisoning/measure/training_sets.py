@@ -60,7 +60,7 @@ class TrainingSets:
 
     @classmethod
     def join(cls, some: Sequence["TrainingSets"]) -> "TrainingSets":
-        """Sets from the same versions of the same records, as doses of one: one's after another's."""
+        """Sets of the same versions of the same records; their doses follow one another."""
         plans = [one.plan for one in some]
         train, held_out, repetition, seeds = (
             torch.cat([getattr(plan, name) for plan in plans])
