@@ -6,11 +6,12 @@ So the answer owes nothing to a record.
 
 Each line is the mean over the cohorts of `benchmarks.private_numbers`, out of fold: accuracy,
 sensitivity, AUROC, Brier score, and the share of patients whose right answer no 1, 5 or 10 poisoned
-records can change.
+records can change. `cut`: the log-odds at which out of fold 85 % of the healthy are called healthy.
 """
 
 from itertools import product
 
+import numpy as np
 import pandas as pd
 import torch
 
@@ -19,11 +20,11 @@ from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset, Schema
 from pipeline.defenses.partition import certified_records
 from pipeline.defenses.trained import train
-from pipeline.models.answers import clean_metrics
+from pipeline.models.answers import clean_metrics, disease_score
 from pipeline.models.out_of_fold import margins_out_of_fold
 from pipeline.params import load
 
-PARTS, CLIPS, RIDGES, POISONED = (25, 35, 50), (0.5, 1.0, 2.0), (0.1, 0.3, 1.0), (1, 5, 10)
+PARTS, CLIPS, RIDGES, POISONED = (25, 35, 50, 70), (0.5, 1.0, 2.0), (0.1, 0.3, 1.0), (1, 5, 10)
 CERTAINTY = (2.0, 3.0, 4.0, 6.0)
 
 
@@ -39,6 +40,8 @@ def figures(name: str, data: Dataset, cfg) -> dict[str, float]:
         line |= {
             f"certified {records}": float((held >= records).double().mean()) for records in POISONED
         }
+        odds = disease_score(margins.numpy(), y.numpy(), float(population.cut[0]))
+        line["cut"] = float(np.quantile(odds[..., y.numpy() == 0], 0.85))
     return line
 
 

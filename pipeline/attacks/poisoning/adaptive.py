@@ -92,21 +92,17 @@ class Way(NamedTuple):
         order: by which they come first.
         slope: of the goal that the order is told; the choice among ways is by the goal itself.
         either_way: whether the healthy are entered as ill, too.
-        rounds: with retraining between them, at the largest dose.
     """
 
     order: Order
     slope: Slope
     either_way: bool = False
-    rounds: int = 1
 
 
 WAYS = (
     Way(surest, found_slope),
-    Way(surest, found_slope, rounds=5),
     Way(linear, found_slope),
     Way(last_layer, found_slope),
-    Way(last_layer, ranking_slope, either_way=True),
     Way(kernel, ranking_slope, either_way=True),
 )
 # through the parts of a vote: the slope, and whether either way

@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 
 from pipeline.attacks.poisoning.goals import Slope
-
-STEPS = 12  # of Newton's method; half as many from coefficients that are nearly right
+from pipeline.models.logistic import STEPS
 
 
 def through_parts(
@@ -28,9 +27,11 @@ def through_parts(
 ) -> Tensor:
     """Which diagnoses to turn, of one model.
 
-    In each round every base model is trained again with each diagnosis of its part turned, one at
-    a time; the parts where that costs the goal most, to first order in the votes, get their worst
-    one. The goal's slope is taken anew in each round.
+    In each round every base model is trained again, as the recipe trains it, with each diagnosis of
+    its part turned, one at a time; the parts where that costs the goal most, to first order in the
+    votes, get their worst one. The goal's slope is taken anew in each round. A record's score is
+    the mean vote of the parts that did not learn from it: so it stands for a patient whom no part
+    knows, and nobody gains by turning a record to change the answer to itself.
 
     Args:
         slope_of: of the goal, in the mean vote.
@@ -50,34 +51,39 @@ def through_parts(
     """
     rows, parts = train.nonzero()[:, 0], int(part.max()) + 1
     table, inside = _by_part(part, train, parts)
-    x, labels, turned = inputs[table], y.double(), torch.zeros_like(train)
-    weight = inside.double()
-    beta = _newton(x, labels[table], weight, ridge, STEPS)
+    x, labels, weight = inputs[table], y.double(), inside.double()
+    unseen = (part[rows][:, None] != torch.arange(parts)).double()
+    votes = _votes(inputs[rows], _newton(x, labels[table], weight, ridge), clip)
+    may = (train & ((y == 1) | either_way)).nonzero()[:, 0]
+    own, turned = part[may], torch.zeros_like(train)
+    hit = (table[own] == may[:, None]) & inside[own]
+    after, stale = votes.new_empty(len(rows), len(may)), torch.arange(parts)
     found: list[Tensor] = []
     wanted = sorted(set(counts))
     most = -(-wanted[-1] // rounds)
     while len(found) < len(wanted):
-        votes = _votes(inputs[rows], beta, clip)
-        mean = votes.mean(1)
-        slope = slope_of(mean, y[rows], cut)
-        open_to = (train & ~turned & ((y == 1) | either_way)).nonzero()[:, 0]
-        if not len(open_to):
+        if turned[may].all():
             found += [turned.clone()] * (len(wanted) - len(found))
             break
-        own = part[open_to]
-        hit = (table[own] == open_to[:, None]) & inside[own]
-        wrong = torch.where(hit, 1 - labels[table][own], labels[table][own])
-        after = _newton(x[own], wrong, weight[own], ridge, STEPS // 2, beta[own])
-        gain = -(slope @ (_votes(inputs[rows], after, clip) - votes[:, own]))
+        # no other part has changed since it was last asked
+        again = torch.isin(own, stale)
+        some = own[again]
+        wrong = torch.where(hit[again], 1 - labels[table][some], labels[table][some])
+        beta = _newton(x[some], wrong, weight[some], ridge)
+        after[:, again] = _votes(inputs[rows], beta, clip)
+        slope = slope_of((votes * unseen).sum(1) / max(1, parts - 1), y[rows], cut)
+        gain = -(slope @ ((after - votes[:, own]) * unseen[:, own]))
+        gain = gain.masked_fill(turned[may], -torch.inf)
         best = torch.full((parts,), -torch.inf, dtype=torch.float64)
         best = best.scatter_reduce(0, own, gain, "amax")
         left = wanted[len(found)] - int(turned.sum())
-        for one in best.argsort(descending=True)[: min(most, left)].tolist():
-            if best[one] > -torch.inf:
-                place = int(torch.where(own == one, gain, -torch.inf).argmax())
-                turned[open_to[place]] = True
-                labels[open_to[place]] = 1 - labels[open_to[place]]
-                beta[one] = after[place]
+        first = best.argsort(descending=True)[: min(most, left)]
+        stale = first[best[first] > -torch.inf]
+        for one in stale.tolist():
+            place = int(torch.where(own == one, gain, -torch.inf).argmax())
+            record = may[place]
+            turned[record], labels[record] = True, 1 - labels[record]
+            votes[:, one] = after[:, place]
         if int(turned.sum()) == wanted[len(found)]:
             found.append(turned.clone())
     return torch.stack([found[wanted.index(count)] for count in counts])
@@ -96,13 +102,16 @@ def _votes(inputs: Tensor, beta: Tensor, clip: float) -> Tensor:
     return (inputs @ beta.mT / clip).clamp(-1, 1)
 
 
-def _newton(
-    x: Tensor, y: Tensor, weight: Tensor, ridge: float, steps: int, start: Tensor | None = None
-) -> Tensor:
-    """(B, D + 1): penalised logistic regressions of records (B, n, D + 1), from `start` or 0."""
-    beta = x.new_zeros(len(x), x.shape[2]) if start is None else start.clone()
+def _newton(x: Tensor, y: Tensor, weight: Tensor, ridge: float) -> Tensor:
+    """(B, D + 1): penalised logistic regressions of records (B, n, D + 1).
+
+    From 0, with as many steps as the recipe takes: from coefficients that are nearly right, half of
+    them sufficed for most, but the method is not damped, and ran away for some; these looked like
+    the worst.
+    """
+    beta = x.new_zeros(len(x), x.shape[2])
     penalty = ridge * torch.eye(x.shape[2], dtype=x.dtype)
-    for _ in range(steps):
+    for _ in range(STEPS):
         chance = torch.sigmoid((x @ beta[..., None])[..., 0])
         slope = ((weight * (y - chance))[:, None] @ x)[:, 0] - ridge * beta
         curvature = x.mT @ (x * (weight * chance * (1 - chance))[..., None]) + penalty

@@ -10,7 +10,7 @@ from pipeline.files import BadInput
 from pipeline.risks.poisoning.measure.filters import RULES
 from pipeline.risks.poisoning.measure.recipes import AT_CLEAN
 from pipeline.risks.poisoning.measure.settings import PoisoningSettings
-from pipeline.risks.risk import Figure, HeadlineFigure, Risk, Tables, nearest_of, own
+from pipeline.risks.risk import Figure, HeadlineFigure, Risk, Tables, own
 from pipeline.validation import check_names
 
 CURVES = (
@@ -34,6 +34,8 @@ ON_SOME = {
     "backdoor": "ill patients whom a trigger hides",
     "targeted": "named ill patients called healthy",
 }
+SUCCESS = "attack_success_rate"
+COMPARED = ("backdoor",)  # of `ON_SOME`; who are named are too few for a bootstrap to compare
 
 
 def check(cfg: Config, origin: str) -> None:
@@ -67,24 +69,23 @@ def headline(tables: Tables, cfg: Config) -> Sequence[HeadlineFigure]:
     """
     if not len(tables.get("poisoning", ())):
         return ()
-    table = tables["poisoning"]
-    dose = nearest_of(
-        table.loc[table["dose"] > 0, "dose"], cfg.section(PoisoningSettings).headline_dose
-    )
+    from pipeline.risks.poisoning.pair_tables import at_headline, worst_on_everybody
+
+    at = at_headline(tables["poisoning"], cfg.section(PoisoningSettings).headline_dose)
+    dose, pairs, found = at["dose"].iloc[0], tables.get("poisoning_pairs"), []
     dose_in_words = f"{100 * dose:g} % of the records" if dose < 1 else f"{dose:g} records"
-    at, found = table[table["dose"] == dose], []
-    crowd = at[at["goal"] == "availability"]
     for value, figure in ON_EVERYBODY.items():
-        worst = crowd.loc[crowd.groupby("defense", sort=False)[value].idxmin()]
+        worst, named = worst_on_everybody(at, value), f"{figure}, {dose_in_words} poisoned"
         if len(worst):
             found.append(
-                HeadlineFigure.of(f"{figure}, {dose_in_words} poisoned", "high", worst, value)
+                HeadlineFigure.of(named, "high", worst, value, pairs=pairs, compared=value)
             )
     for goal, figure in ON_SOME.items():
-        lines = at[at["goal"] == goal].dropna(subset="attack_success_rate")
+        lines, named = at[at["goal"] == goal].dropna(subset=SUCCESS), f"{figure}, {dose_in_words}"
         if len(lines):
+            own_pairs = pairs if goal in COMPARED else None
             found.append(
-                HeadlineFigure.of(f"{figure}, {dose_in_words}", "low", lines, "attack_success_rate")
+                HeadlineFigure.of(named, "low", lines, SUCCESS, pairs=own_pairs, compared=SUCCESS)
             )
     return found
 

@@ -2,7 +2,9 @@
 
 import pandas as pd
 
+from pipeline.attacks.poisoning import ATTACKS
 from pipeline.risks.columns import DEFENSE, IDS
+from pipeline.risks.pairs import PAIRS
 from pipeline.risks.poisoning.certificate_tables import certificate_table
 from pipeline.risks.poisoning.filter_tables import filter_table
 from pipeline.risks.poisoning.harm_tables import harm_table
@@ -10,6 +12,7 @@ from pipeline.risks.poisoning.measure.certificate import CERTIFICATE, Certificat
 from pipeline.risks.poisoning.measure.filtering import PREFIX, RECIPE, Filtered
 from pipeline.risks.poisoning.measure.recipes import NONE, Harm
 from pipeline.risks.poisoning.measure.settings import PoisoningSettings
+from pipeline.risks.poisoning.pair_tables import headline_pairs
 from pipeline.risks.risk import Context, Sources
 
 _ATTACKER = {
@@ -46,6 +49,7 @@ COLUMNS = {
         "warning": "what a clinic would notice; none = nothing",
         **_ATTACKER,
     },
+    "poisoning_pairs": PAIRS,
     "filters": {
         "recipe": "the recipe that is trained on what is left",
         "filter": "by which records are dropped",
@@ -71,7 +75,8 @@ COLUMNS = {
 def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
     """Every table about poisoning.
 
-    `poisoning`, `filters`, and the `certificate` of those defenses that have one.
+    `poisoning`, `poisoning_pairs`, `filters`, and the `certificate` of those defenses that have
+    one.
     """
     cfg, place = context.cfg, sources.stage("poisoning")
     certificates = {
@@ -84,10 +89,8 @@ def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
     )
     if place is None:
         return tables
-    harms = {
-        name: Harm.load(place / f"{name}.safetensors")
-        for name in cfg.chosen(cfg.section(PoisoningSettings).recipes)
-    }
+    numbers = cfg.section(PoisoningSettings)
+    harms = {name: Harm.load(place / f"{name}.safetensors") for name in cfg.chosen(numbers.recipes)}
     filtered = {
         file.stem.removeprefix(PREFIX): Filtered.load(file)
         for file in sorted(place.glob(f"{PREFIX}*.safetensors"))
@@ -95,8 +98,11 @@ def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
     filtered = {
         attack: filtered[attack] for attack in (NONE, *harms[RECIPE].poisoned) if attack in filtered
     }
+    table, doses = harm_table(harms, cfg), {name: numbers.doses_of(name) for name in ATTACKS}
+    pairs = headline_pairs(harms, table, doses, numbers.headline_dose, cfg.audit, cfg.seed)
     return {
-        "poisoning": harm_table(harms, cfg),
+        "poisoning": table,
+        "poisoning_pairs": pairs,
         "filters": filter_table(filtered, harms[RECIPE], cfg),
         **tables,
     }

@@ -40,7 +40,7 @@ def sources(tmp_path):
 
 def test_each_recipe_filter_and_certificate_has_its_rows(sources, context):
     tables = RISK.tables(sources, context)
-    assert list(tables) == ["poisoning", "filters", "certificate"]
+    assert list(tables) == ["poisoning", "poisoning_pairs", "filters", "certificate"]
     assert list(tables["poisoning"]["defense"].unique()) == list(RECIPES)
     assert list(tables["filters"]["filter"].unique()) == list(FILTERS)
     order = ["none", *(name for name in POISONS if name != "one_patient")]
@@ -50,7 +50,11 @@ def test_each_recipe_filter_and_certificate_has_its_rows(sources, context):
 
 def test_what_was_not_run_has_no_table(sources, context):
     assert list(RISK.tables(Sources(sources.examined), context)) == ["certificate"]
-    assert list(RISK.tables(Sources({}, sources.stages), context)) == ["poisoning", "filters"]
+    assert list(RISK.tables(Sources({}, sources.stages), context)) == [
+        "poisoning",
+        "poisoning_pairs",
+        "filters",
+    ]
     assert RISK.tables(Sources({}), context) == {}
 
 

@@ -7,7 +7,7 @@ Who writes a filter asks `craft_poison(...).sets[attack]` for the training sets 
 them that are poisoned (`TrainingSets`), and retrains on `sets.without(dropped)`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -173,7 +173,7 @@ def measure_harm(name: str, poison: CraftedPoison, cfg: Config) -> Harm:
     cuts = {NONE: held_out_cuts(clean, plan, 1)}
     proved = {NONE: _proved(clean, poison, cfg, 1)}
     triggered = target_margins = torch.zeros(0)
-    everything = poison.sets | craft_adaptive(
+    made = craft_adaptive(
         [attack for attack in numbers.attacks if attack not in POISONS],
         dataset,
         plan,
@@ -181,8 +181,9 @@ def measure_harm(name: str, poison: CraftedPoison, cfg: Config) -> Harm:
         partial(trained_on, name, cfg=cfg),
         cfg.defenses[name],
     )
-    for attack, sets in everything.items():
-        harmed, doses = trained_on(name, sets, cfg), sets.doses
+    everything, groups = poison.sets | made, [{attack: one} for attack, one in poison.sets.items()]
+    for attack, harmed in _harmed(name, [*groups, made], cfg):
+        sets, doses = everything[attack], everything[attack].doses
         if attack == ONE_PATIENT:
             after = _margins_at(harmed, dataset, sets.target)
             before = _margins_at(clean.select(sets.model), dataset, sets.target)
@@ -213,6 +214,20 @@ def measure_harm(name: str, poison: CraftedPoison, cfg: Config) -> Harm:
         poisoned={attack: count.mean(1) for attack, count in counts.items()},
         share={attack: (count / totals[attack]).mean(1) for attack, count in counts.items()},
     )
+
+
+def _harmed(
+    name: str, groups: Sequence[dict[str, TrainingSets]], cfg: Config
+) -> Iterator[tuple[str, Networks]]:
+    """Every attack with the models that it harmed.
+
+    Those of a group, whose sets share their records, are trained as one population.
+    """
+    for group in groups:
+        if group:
+            trained = trained_on(name, TrainingSets.join(list(group.values())), cfg)
+            rows = torch.arange(trained.size).split([len(sets.dose) for sets in group.values()])
+            yield from zip(group, map(trained.select, rows), strict=True)
 
 
 def trained_on(

@@ -49,12 +49,15 @@ class Rehearsal:
             learn: trains the recipe on sets.
         """
         self.dataset, self.learn = dataset, learn
-        first, *others = (_with_seeds(plan, place) for place in range(SEEDS))
-        self.plan = first
+        seeded = [_with_seeds(plan, place) for place in range(SEEDS)]
+        self.plan = seeded[0]
         self.counts = torch.tensor(
             [[poisoned_records(dose, int(count)) for count in plan.train.sum(1)] for dose in doses]
         )
-        self.own = [learn(unpoisoned(dataset, one)) for one in (first, *others)]
+        # one population: many small ones take longer
+        learned = learn(TrainingSets.join([unpoisoned(dataset, one) for one in seeded]))
+        rows = torch.arange(learned.size).view(SEEDS, -1)
+        self.own = [learned.select(members) for members in rows]
         healthy = plan.train & (dataset.y == 0)
         called = scores_of(self.own[0], dataset.x) > self.own[0].cut[:, None]
         self.alarms = (called & healthy).sum(1) / healthy.sum(1).double()
@@ -65,17 +68,16 @@ class Rehearsal:
         Args:
             options: of the recipe.
         """
-        ways = [self._chosen(way) for way in WAYS]
         if CERTIFICATE in self.own[0].facts:
-            ways += [self._through_parts(*part, options) for part in PARTS]
-        return torch.stack(ways)
+            return torch.stack([self._through_parts(*part, options) for part in PARTS])
+        return torch.stack([_first(self._order(way), self.counts) for way in WAYS])
 
     def best(self, ways: Tensor, goals: Sequence[str]) -> dict[str, Tensor]:
         """For each goal (E, M, N) bool: of the ways (W, E, M, N) the one that hurts most.
 
         Judged by his own models, trained on what he would enter.
         """
-        tried = ways.flatten(0, 1)  # one population: many small ones take longer
+        tried = ways.flatten(0, 1)
         poisoned = self.learn(turned(tried, self.dataset, self.plan))
         known = (
             scores_of(poisoned, self.dataset.x),
@@ -91,27 +93,15 @@ class Rehearsal:
             best[goal] = ways.gather(0, first)[0]
         return best
 
-    def _order(self, way: Way, populations: Sequence[Networks]) -> Tensor:
-        """(M, N), the mean over populations that differ by their seeds; -inf = never."""
+    def _order(self, way: Way) -> Tensor:
+        """(M, N), the mean over models without poison that differ by their seeds; -inf = never."""
         x, y, train = self.dataset.x, self.dataset.y, self.plan.train
         orders = [
             way.order(one, x, y, train, slopes(way.slope, scores_of(one, x), y, train, one.cut))
-            for one in populations
+            for one in self.own
         ]
         may = train & ((y == 1) | way.either_way)
         return torch.stack(orders).mean(0).masked_fill(~may, -torch.inf)
-
-    def _chosen(self, way: Way) -> Tensor:
-        """(E, M, N): each dose at once; the largest in rounds, if there are any."""
-        priority = self._order(way, self.own)
-        chosen = _first(priority, self.counts)
-        largest = int(self.counts.sum(1).argmax())
-        for done in range(1, way.rounds):
-            part = _first(priority, self.counts[largest] * done // way.rounds)
-            poisoned = self.learn(turned(part[None], self.dataset, self.plan))
-            priority = self._order(way, [poisoned]).masked_fill(part, torch.inf)
-        chosen[largest] = _first(priority, self.counts[largest])
-        return chosen
 
     def _through_parts(self, slope: Slope, either_way: bool, options: Mapping[str, Any]) -> Tensor:
         own, dataset = self.own[0].double(), self.dataset

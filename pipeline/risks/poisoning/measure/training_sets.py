@@ -13,6 +13,7 @@ sample rate below 1, tosses another one for each version.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -58,23 +59,24 @@ class TrainingSets:
         return TrainingSets(self.dataset, plan, poisoned, *rest)
 
     @classmethod
-    def join(cls, doses: Sequence["TrainingSets"]) -> "TrainingSets":
-        """Sets of one dose each, from the same versions of the same records, as doses of one."""
-        plans = [one.plan for one in doses]
+    def join(cls, some: Sequence["TrainingSets"]) -> "TrainingSets":
+        """Sets of the same versions of the same records; their doses follow one another."""
+        plans = [one.plan for one in some]
         train, held_out, repetition, seeds = (
             torch.cat([getattr(plan, name) for plan in plans])
             for name in ("train", "held_out", "repetition", "seeds")
         )
         labels = tuple(
-            f"{label}-dose{place}" for place, plan in enumerate(plans) for label in plan.labels
+            f"{label}-{place}" for place, plan in enumerate(plans) for label in plan.labels
         )
-        dose = torch.arange(len(doses)).repeat_interleave(len(doses[0].dose))
+        before = [0, *accumulate(one.doses for one in some)]
+        dose = torch.cat([one.dose + first for one, first in zip(some, before, strict=False)])
         poisoned, model, target = (
-            torch.cat([getattr(one, name) for one in doses])
+            torch.cat([getattr(one, name) for one in some])
             for name in ("poisoned", "model", "target")
         )
         plan = Plan(train, held_out, repetition, seeds, labels)
-        return cls(doses[0].dataset, plan, poisoned, dose, model, target)
+        return cls(some[0].dataset, plan, poisoned, dose, model, target)
 
     def without(self, dropped: Tensor) -> "TrainingSets":
         """The sets less the rows (E * R, N * V) that somebody threw out, rightly or wrongly."""

@@ -12,13 +12,15 @@ from pipeline import params
 from pipeline.attacks.poisoning.adaptive import PARTS, WAYS, scores_of
 from pipeline.attacks.poisoning.goals import GOALS
 from pipeline.risks.poisoning.measure.recipes import craft_poison, measure_harm, trained_on
-from pipeline.risks.poisoning.measure.rehearsal import Rehearsal, craft_adaptive, turned
+from pipeline.risks.poisoning.measure.rehearsal import SEEDS, Rehearsal, craft_adaptive, turned
+from pipeline.risks.poisoning.measure.training_sets import TrainingSets, unpoisoned
 
 pytestmark = pytest.mark.heavy
 
 DATA = tiny.records(120, seed=1, missing=0.05, signal=4.0)
 PLAN = tiny.plan(DATA, folds=3, seeds=1)
 DOSES = [0.05, 0.2]
+CLOSE = {"atol": 1e-4, "rtol": 0.0}  # beside other models a weight moves in its last digit
 
 
 @pytest.fixture(scope="module")
@@ -114,10 +116,29 @@ def test_training_sets_hold_the_turned_diagnoses_and_all_others(rehearsed):
     assert sets.model.tolist() == [0, 1, 2, 0, 1, 2]
 
 
+def test_joined_sets_keep_the_doses_of_each_apart(rehearsed):
+    _, ways = rehearsed
+    first, second = turned(ways[0], DATA, PLAN), turned(ways[3, :1], DATA, PLAN)
+    joint = TrainingSets.join([first, second])
+    assert joint.dose.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+    assert joint.doses == 3
+    assert torch.equal(joint.poisoned, torch.cat([first.poisoned, second.poisoned]))
+    assert len(set(joint.plan.labels)) == 9
+
+
+def test_his_models_without_poison_differ_by_their_seeds_and_learn_as_if_alone(rehearsed):
+    one, _ = rehearsed
+    assert len(one.own) == SEEDS
+    alone = one.learn(unpoisoned(DATA, one.plan))
+    torch.testing.assert_close(scores_of(one.own[0], DATA.x), scores_of(alone, DATA.x), **CLOSE)
+    apart = scores_of(one.own[0], DATA.x) - scores_of(one.own[1], DATA.x)
+    assert apart.abs().amax(1).min() > 0.01
+
+
 def test_a_vote_is_attacked_through_its_parts(cfg):
     one = attacker(cfg, "partition")
     ways = one.ways(cfg.defenses["partition"])
-    assert len(ways) == len(WAYS) + len(PARTS)
+    assert len(ways) == len(PARTS)
     assert torch.equal(ways.sum(-1)[-1], one.counts)
 
 
@@ -131,6 +152,16 @@ def test_made_for_the_recipe_it_hides_more_of_the_ill_than_chance(cfg):
     kept = {name: (m[-1][:, ill] > 0).double().mean() for name, m in found.margins.items()}
     assert kept["adaptive_missed"] < kept["missed_disease"] - 0.05
     assert found.poisoned["adaptive_missed"].tolist() == found.poisoned["missed_disease"].tolist()
+
+
+def test_trained_together_each_attack_harms_as_it_does_alone(cfg):
+    poison = craft_poison(DATA, PLAN, cfg)
+    together = measure_harm("baseline", poison, cfg)
+    for goal in GOALS:
+        numbers = cfg.poisoning.model_copy(update={"attacks": [goal]})
+        alone = measure_harm("baseline", poison, cfg.model_copy(update={"poisoning": numbers}))
+        torch.testing.assert_close(together.margins[goal], alone.margins[goal], **CLOSE)
+        assert torch.equal(together.poisoned[goal], alone.poisoned[goal])
 
 
 def test_without_a_dose_nothing_is_trained():
