@@ -1,10 +1,9 @@
 """The comparison that people read: figures with intervals, defenses paired with the baseline."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
-import numpy as np
 import pandas as pd
 
 from pipeline.attacks.evasion import ACCESS_LEVELS, Attacker
@@ -64,6 +63,9 @@ def compare(
     patients = len(next(iter(by_defense.values()))[cfg.headline].y)
     weights = intervals.bootstrap_weights(patients, cfg.resamples, seed)
     reference, known = by_defense.get(BASELINE), recipes or {}
+    ranked_there = {
+        threat: rankings(margins, weights) for threat, margins in (reference or {}).items()
+    }
     odds = worth_of_a_false_alarm(decision, next(iter(by_defense.values()))[cfg.headline].y)
     lines: list[dict[str, Any]] = []
     for name, by_threat in by_defense.items():
@@ -74,7 +76,11 @@ def compare(
         judged = {"flags": " ".join(raised), "evidence": "; ".join(raised.values())}
         of_recipe = _of_recipe(name, known)
         for threat, margins in by_threat.items():
-            against = reference[threat] if reference and name != BASELINE else None
+            first = name == BASELINE
+            ranked = ranked_there[threat] if first else rankings(margins, weights)
+            against = None
+            if reference and not first:
+                against = reference[threat], ranked_there[threat]
             key = {"defense": name, "threat": threat, **judged}
             proved = proof_columns(one.proofs.get(threat), margins, weights, cfg.confidence)
             if threat == cfg.headline:
@@ -89,7 +95,9 @@ def compare(
             lines += [
                 key | line | where(line["eps"]) | proof | strongest
                 for line, proof in zip(
-                    curve(margins, against, weights, cfg.confidence, odds), proved, strict=True
+                    curve(margins, ranked, against, weights, cfg.confidence, odds),
+                    proved,
+                    strict=True,
                 )
             ]
     return pd.DataFrame(lines)
@@ -178,16 +186,40 @@ def certified_columns(
     return intervals.bounded("certified_auc", value, drawn, confidence)
 
 
+class Ranking(NamedTuple):
+    """AUROC at one radius, and that of each resample (R,)."""
+
+    auroc: float
+    drawn: Array
+
+
+def rankings(margins: Margins, weights: Array) -> list[Ranking]:
+    """Of each radius, under the worst of all attacks."""
+    scores = [margins.score(found) for found in margins.worst]
+    return [
+        Ranking(rates.auroc(one, margins.y), intervals.bootstrap_auroc(one, margins.y, weights))
+        for one in scores
+    ]
+
+
 def curve(
-    margins: Margins, reference: Margins | None, weights: Array, confidence: float, odds: float
+    margins: Margins,
+    ranked: Sequence[Ranking],
+    against: tuple[Margins, Sequence[Ranking]] | None,
+    weights: Array,
+    confidence: float,
+    odds: float,
 ) -> list[dict[str, Any]]:
-    """One line per radius: figures under the worst of all attacks, and the gain on `reference`."""
+    """One line per radius: figures under the worst of all attacks, and the gain on `against`."""
     worst = margins.worst
-    clean = _figures(margins, worst[0], weights, confidence, odds)
+    every = [
+        _figures(margins, found, one, weights, confidence, odds)
+        for found, one in zip(worst, ranked, strict=True)
+    ]
+    clean = dict(every[0])
     probabilities = _probabilities(margins, weights, confidence)
     lines = []
-    for at, eps in enumerate(margins.eps):
-        figures = _figures(margins, worst[at], weights, confidence, odds)
+    for at, (eps, figures) in enumerate(zip(margins.eps, every, strict=True)):
         line = {
             "eps": float(eps),
             "clean_accuracy": clean["accuracy"],
@@ -200,8 +232,12 @@ def curve(
             "robust_high": figures.pop("accuracy_high"),
             **figures,
         }
-        if reference is not None:
-            line |= _gains(margins, worst[at], reference, reference.worst[at], weights, confidence)
+        if against is not None:
+            theirs, ranked_there = against
+            line |= _gains(margins.y, worst[at], theirs.worst[at], weights, confidence)
+            gain = ranked[at].auroc - ranked_there[at].auroc
+            drawn = ranked[at].drawn - ranked_there[at].drawn
+            line |= intervals.bounded("attacked_auc_difference", gain, drawn, confidence)
         line |= {
             f"accuracy_{name}": float((own[at] > 0).mean())
             for name, own in margins.by_attack.items()
@@ -211,20 +247,20 @@ def curve(
 
 
 def _figures(
-    margins: Margins, found: Array, weights: Array, confidence: float, odds: float
+    margins: Margins, found: Array, ranked: Ranking, weights: Array, confidence: float, odds: float
 ) -> dict[str, float]:
     """Figures at the cut, and of the ranking, from margins (S, N) of this defense."""
     y = margins.y
-    answer, score = predicted(found, y), margins.score(found)
+    answer = predicted(found, y)
     correct = (answer == y).mean(0)
     worth = calibration.net_benefit(answer == 1, y, odds)
     figures: dict[str, float] = {**rates.classification(answer, y), **rates.confusion(answer, y)}
-    figures |= {"attacked_auc": rates.auroc(score, y), "net_benefit": float(worth.mean())}
+    figures |= {"attacked_auc": ranked.auroc, "net_benefit": float(worth.mean())}
     samples = {
         "accuracy": intervals.bootstrap_mean(correct, weights),
         "sensitivity": intervals.bootstrap_mean(correct, weights, where=y == 1),
         "specificity": intervals.bootstrap_mean(correct, weights, where=y == 0),
-        "attacked_auc": intervals.bootstrap_auroc(score, y, weights),
+        "attacked_auc": ranked.drawn,
         "net_benefit": intervals.bootstrap_mean(worth, weights),
     }
     for name, drawn in samples.items():
@@ -255,15 +291,9 @@ def _probabilities(margins: Margins, weights: Array, confidence: float) -> dict[
 
 
 def _gains(
-    margins: Margins,
-    found: Array,
-    reference: Margins,
-    theirs: Array,
-    weights: Array,
-    confidence: float,
+    y: Array, found: Array, theirs: Array, weights: Array, confidence: float
 ) -> dict[str, float]:
-    """What a defense gains on the reference, paired on the same patients."""
-    y = margins.y
+    """What a defense gains on another at the cut, paired on the same patients."""
     right, right_there = (found > 0).mean(0), (theirs > 0).mean(0)
     gains: dict[str, float] = {}
     for name, where in (("", None), ("sensitivity_", y == 1), ("specificity_", y == 0)):
@@ -273,10 +303,7 @@ def _gains(
             for suffix, key in (("", "difference"), ("_low", "low"), ("_high", "high"))
         }
         gains[f"{name}smallest_detectable"] = paired["smallest_detectable"]
-    scores = margins.score(found), reference.score(theirs)
-    drawn = np.subtract(*(intervals.bootstrap_auroc(one, y, weights) for one in scores))
-    gain = rates.auroc(scores[0], y) - rates.auroc(scores[1], y)
-    return gains | intervals.bounded("attacked_auc_difference", gain, drawn, confidence)
+    return gains
 
 
 def headline_metrics(table: pd.DataFrame, threat: str) -> dict[str, dict[str, float]]:
