@@ -33,7 +33,8 @@ def groups_table(
         `defense, by, group, patients, ill, eps`; `sensitivity`, `attacked_sensitivity`,
         `specificity`, `calibration_gap`, each with `_low, _high`; of both sensitivities the
         `_difference` to the baseline with its bounds, and `_p`, corrected after Holm over all
-        groups, defenses and both sensitivities; `harmed`: one of them is told to be lower.
+        groups, defenses and both sensitivities; `harmed`: one of them is told to be lower. The
+        other two have their `_difference`, too, of which nothing is concluded.
     """
     audit = cfg.audit
     headline = {name: one.margins[audit.headline] for name, one in examined.items()}
@@ -63,6 +64,8 @@ def groups_table(
                     f"{figure}_difference{suffix}": found[key]
                     for suffix, key in (("", "difference"), ("_low", "low"), ("_high", "high"))
                 }
+            if against is not None:
+                line |= _beside(margins, against, inside, weights, audit.confidence, figures)
             lines.append(line)
     judged = compare(differences, patients=len(first.y), confidence=audit.confidence)
     for line in lines:
@@ -101,6 +104,30 @@ def _paired(
 ) -> dict[str, float]:
     mine, theirs = ((one.worst[at] > 0).mean(0) for one in (margins, against))
     return intervals.paired_difference(mine, theirs, weights, confidence, inside & (margins.y == 1))
+
+
+def _beside(
+    margins: Margins,
+    against: Margins,
+    inside: Array,
+    weights: Array,
+    confidence: float,
+    figures: Mapping[str, float],
+) -> dict[str, float]:
+    """What no verdict hangs on, less that of the baseline on the same patients, where it is given.
+
+    Of the calibration gap, how much higher the probabilities are.
+    """
+    sides = (margins, against)
+    right = np.subtract(*((one.worst[0] > 0).mean(0) for one in sides))
+    higher = np.subtract(*(logistic(one.score(one.worst[0])).mean(0) for one in sides))
+    asked = (("specificity", right, inside & (margins.y == 0)), ("calibration_gap", higher, inside))
+    line: dict[str, float] = {}
+    for name, each, where in asked:
+        if not np.isnan(figures[name]):
+            key = f"{name}_difference"
+            line |= intervals.bounded_mean(key, each, weights, confidence, where)
+    return line
 
 
 def harms(groups: pd.DataFrame) -> dict[str, str]:

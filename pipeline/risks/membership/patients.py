@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.config import AuditConfig, DataConfig
+from pipeline.config import BASELINE, AuditConfig, DataConfig
 from pipeline.data.schema import Dataset
 from pipeline.risks.groups import groups_of
 from pipeline.risks.membership.measure.shadows import Membership
@@ -122,20 +122,30 @@ def subgroups(
     """Mean exposure of groups of patients, the worst first, with intervals over patients.
 
     The groups: the most exposed 5 %, chosen by other targets than those that measure them; by
-    diagnosis; by the data set's bands.
+    diagnosis; by the data set's bands. Of the last two `exposure_difference` is that to the
+    undefended models, on the same patients; the most exposed are others with each defense.
     """
     lines = []
+    undefended = exposures.get(BASELINE)
     for defense, table in exposures.items():
         names = [name for name in data.features if name in table]
         groups = groups_of(table[names].to_numpy(), names, table["y"].to_numpy(), data)
         own = [_most_exposed(by_half[defense], cfg, seed)]
         for (kind, group), chosen in groups.items():
-            values = table.loc[chosen, "exposure"].dropna().to_numpy()
+            known = chosen & table["exposure"].notna().to_numpy()
+            values = table.loc[known, "exposure"].to_numpy()
             if not len(values):
                 continue
             weights = intervals.bootstrap_weights(len(values), cfg.resamples, seed)
             key = {"by": kind, "group": group, "patients": len(values)}
-            own.append(key | intervals.bounded_mean("exposure", values, weights, cfg.confidence))
+            line = key | intervals.bounded_mean("exposure", values, weights, cfg.confidence)
+            if undefended is not None and defense != BASELINE:
+                more = values - undefended.loc[known, "exposure"].to_numpy()
+                if not np.isnan(more).any():
+                    line |= intervals.bounded_mean(
+                        "exposure_difference", more, weights, cfg.confidence
+                    )
+            own.append(line)
         own.sort(key=lambda line: -line["exposure"])
         lines += [{"defense": defense, **line} for line in own]
     return pd.DataFrame(lines)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from pipeline.files import NOT_APPLICABLE, write_json
 from pipeline.risks.evasion.evaluation import evaluate_all
@@ -47,6 +48,23 @@ def test_what_was_measured_reads_back_into_the_same_tables(tables, examined, con
     pd.testing.assert_frame_equal(tables["plots/proved"], straight.exact)
     for name, one in examined.items():
         pd.testing.assert_frame_equal(tables[f"verdicts/{name}"], verdicts(one.proofs))
+
+
+def test_every_figure_of_a_group_is_paired_with_the_undefended_models(tables):
+    groups = tables["groups"].set_index(["by", "group", "defense"])
+    first = groups.xs("baseline", level="defense")
+    paired = ("sensitivity", "attacked_sensitivity", "specificity", "calibration_gap")
+    for figure in paired:
+        known = 0
+        for key, line in groups.iterrows():
+            more = line[f"{figure}_difference"]
+            if key[2] == "baseline" or np.isnan(line[figure]):
+                assert np.isnan(more)
+                continue
+            known += 1
+            assert more == pytest.approx(line[figure] - first.loc[key[:2], figure], abs=1e-9)
+            assert line[f"{figure}_difference_low"] <= more <= line[f"{figure}_difference_high"]
+        assert known
 
 
 def test_curves_have_a_column_for_each_defense(tables, examined, context):

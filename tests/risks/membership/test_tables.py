@@ -162,6 +162,27 @@ def test_the_worst_group_stands_first(leak, cfg):
     assert table.loc[table["by"] == "outcome", "group"].tolist()[0] == cfg.data.classes[1]
 
 
+def test_the_exposure_of_a_group_is_paired_with_the_undefended_models(leak, cfg):
+    more = made_up_leak(DATA, targets=20, effect=2.0, seed=1)
+    told = {"baseline": exposure_by_half(leak), "b": exposure_by_half(more)}
+    each = {name: exposure(one, DATA) for name, one in told.items()}
+    table = (
+        subgroups(told, each, cfg.data, CFG, seed=0)
+        .set_index(["by", "group", "defense"])
+        .sort_index()
+    )
+    of_groups = table.drop("exposure", level="by")
+    assert len(of_groups) > 2
+    for (by, group, name), line in of_groups.iterrows():
+        gap = line["exposure"] - table.loc[(by, group, "baseline"), "exposure"]
+        if name == "baseline":
+            assert np.isnan(line["exposure_difference"])
+        else:
+            assert line["exposure_difference"] == pytest.approx(gap)
+            assert line["exposure_difference_low"] <= gap <= line["exposure_difference_high"]
+    assert table.loc["exposure", "exposure_difference"].isna().all()
+
+
 def test_who_is_highest_by_chance_is_not_so_by_other_targets(cfg):
     same, other = [], []
     for seed in range(10):
