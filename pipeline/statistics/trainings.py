@@ -189,7 +189,8 @@ class Spread:
             return self.patients
         if self.held is not None:
             return self.held
-        learned = self.trainings + self.seeds / self.models
+        luck = self.seeds
+        learned = self.trainings + luck / self.models
         return max(self.patients + learned + self.together, LEAST * max(self.patients, learned))
 
 
