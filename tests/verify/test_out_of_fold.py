@@ -150,16 +150,6 @@ def dataset():
     return tiny.records(40, seed=0)
 
 
-@pytest.fixture(scope="module")
-def plan(dataset):
-    return tiny.plan(dataset)
-
-
-@pytest.fixture(scope="module")
-def models(plan, dataset):
-    return tiny.untrained(plan, dataset)
-
-
 def proof(
     models,
     dataset,
