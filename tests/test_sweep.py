@@ -285,7 +285,7 @@ def test_what_draws_up_shows_and_logs_is_no_part_of_it():
     names = {file.relative_to(PACKAGE).as_posix() for file in sweep.measuring_code()}
     assert not {name for name in names if name.startswith(("report", "tracking", "presentation"))}
     assert not {name for name in names if name.endswith(("tables.py", "report.py", "risk.py"))}
-    assert {"config.py", "files.py", "stages/_examining.py", "models/training.py"} <= names
+    assert {"config/cohort.py", "files.py", "stages/_examining.py", "models/training.py"} <= names
     assert not {"sweep.py", "params.py", "__main__.py"} & names
 
 

@@ -21,7 +21,7 @@ NAMELESS = [
     "report",
     "tracking",
     "presentation",
-    "config.py",
+    "config",
     "params.py",
     "validation.py",
     "sweep.py",

@@ -1,107 +1,15 @@
-"""The types of the configuration."""
+"""The sections of the configuration, and the whole."""
 
 import json
-import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from pipeline.config.base import Count, Goal, Name, NonNegative, Norm, Positive, Section, Unit
+from pipeline.config.cohort import DataConfig, FeatureConfig
 from pipeline.files import BadInput
-from pipeline.validation import STRICT, checked_model, nearest
-
-BASELINE = "baseline"  # the recipe without a defense, with which all others are compared
-
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Share = Annotated[float, Field(ge=0, le=1)]
-Count = Annotated[int, Field(ge=1)]
-
-
-def _check_name(name: str) -> str:
-    if not re.fullmatch(r"\w[\w.-]*", name):
-        raise ValueError("must be letters, digits, `_`, `.` or `-`, as files are named after it")
-    return name
-
-
-Name = Annotated[str, AfterValidator(_check_name)]  # of what somebody adds to `conf/`
-
-Norm = Literal["linf", "l2", "l0"]
-Goal = Literal["any", "miss", "alarm"]
-Unit = Literal["scale", "error"]  # what a radius of 1 allows: a key of `FeatureConfig`
-
-
-class Section(BaseModel):
-    """A part of the configuration: no unknown key, no silent conversion, immutable."""
-
-    model_config = STRICT
-
-
-class FeatureConfig(Section):
-    """One measurement: its unit, its range, how it is recorded, who may forge it, how sure it is.
-
-    `private` = an attacker may want to learn it of a patient, and an audit tries.
-
-    `error` is one standard deviation of a repeated measurement, in `unit`: of the same specimen in
-    one laboratory, or of the same person on the same day where it is taken by hand. Null where a
-    value is not measured, or nobody says how well.
-    """
-
-    unit: str
-    kind: Literal["integer", "real"]
-    lower: float
-    upper: float
-    step: Positive | None
-    missing: float | None
-    mutable: bool
-    private: bool
-    center: float
-    scale: Positive
-    source: str
-    error: Positive | None
-    error_source: str | None
-
-    @model_validator(mode="after")
-    def _ordered(self) -> "FeatureConfig":
-        if self.lower >= self.upper:
-            raise ValueError(f"lower {self.lower} must be below upper {self.upper}")
-        return self
-
-    @model_validator(mode="after")
-    def _sourced(self) -> "FeatureConfig":
-        if (self.error is None) != (not self.error_source):
-            raise ValueError("error and error_source go together: give both, or null for both")
-        return self
-
-
-class DataConfig(Section):
-    """A data set: where it lies and what its columns mean. Class 1 is always *disease present*.
-
-    `file`: the records; where they come with scikit-learn, by the loader `name`, the file of
-    `conf/` that describes them. `bands` cuts a measurement into groups of patients, each cut the
-    least value of the group above it.
-    """
-
-    name: str
-    title: str
-    source: Literal["file", "sklearn"]
-    file: str
-    target: str
-    classes: list[str] = Field(min_length=2, max_length=2)
-    auroc_ceiling: Share | None
-    bands: dict[str, Annotated[list[float], Field(min_length=1)]]
-    features: dict[str, FeatureConfig] = Field(min_length=1)
-
-    @model_validator(mode="after")
-    def _names(self) -> "DataConfig":
-        if len(set(self.classes)) < len(self.classes):
-            raise ValueError(f"classes must differ: {', '.join(self.classes)}")
-        for name, cuts in self.bands.items():
-            if name not in self.features:
-                raise ValueError(f"bands: {name!r} is no feature; {nearest(name, self.features)}")
-            if sorted(set(cuts)) != cuts:
-                raise ValueError(f"bands.{name}: the cuts must rise, not {cuts}")
-        return self
+from pipeline.validation import checked_model
 
 
 class PlanConfig(Section):

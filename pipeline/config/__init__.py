@@ -1,0 +1,52 @@
+"""The types of the configuration."""
+
+from pipeline.config.base import (
+    BASELINE,
+    Count,
+    Goal,
+    Name,
+    NonNegative,
+    Norm,
+    Positive,
+    Section,
+    Share,
+    Unit,
+)
+from pipeline.config.cohort import DataConfig, FeatureConfig
+from pipeline.config.settings import (
+    AuditConfig,
+    Config,
+    DecisionConfig,
+    ModelConfig,
+    PlanConfig,
+    Rule,
+    ThreatConfig,
+    TrainConfig,
+    canonical,
+    check,
+)
+
+__all__ = [
+    "BASELINE",
+    "AuditConfig",
+    "Config",
+    "Count",
+    "DataConfig",
+    "DecisionConfig",
+    "FeatureConfig",
+    "Goal",
+    "ModelConfig",
+    "Name",
+    "NonNegative",
+    "Norm",
+    "PlanConfig",
+    "Positive",
+    "Rule",
+    "Section",
+    "Share",
+    "ThreatConfig",
+    "TrainConfig",
+    "Unit",
+    "canonical",
+    "check",
+]

@@ -1,0 +1,34 @@
+"""What the types of the configuration are made of."""
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, Field
+
+from pipeline.validation import STRICT
+
+BASELINE = "baseline"  # the recipe without a defense, with which all others are compared
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
+
+
+def _check_name(name: str) -> str:
+    if not re.fullmatch(r"\w[\w.-]*", name):
+        raise ValueError("must be letters, digits, `_`, `.` or `-`, as files are named after it")
+    return name
+
+
+Name = Annotated[str, AfterValidator(_check_name)]  # of what somebody adds to `conf/`
+
+Norm = Literal["linf", "l2", "l0"]
+Goal = Literal["any", "miss", "alarm"]
+Unit = Literal["scale", "error"]  # what a radius of 1 allows: a key of `FeatureConfig`
+
+
+class Section(BaseModel):
+    """A part of the configuration: no unknown key, no silent conversion, immutable."""
+
+    model_config = STRICT
