@@ -123,7 +123,7 @@ def _made_up(records: int, features: int) -> Dataset:
         lower=-10.0,
         upper=10.0,
         step=None,
-        missing=None,
+        missing=[],
         mutable=True,
         private=False,
         center=0.0,

@@ -70,8 +70,8 @@ def _wanted(dataset: Dataset) -> dict[tuple[float | None, ...], int]:
 
 
 def _coded(record: Row, schema: Schema) -> list[float | None]:
-    pairs = zip(record, schema.features, strict=True)
-    return [feature.missing if value is None else value for value, feature in pairs]
+    codes = [next(iter(feature.missing), None) for feature in schema.features]
+    return [code if value is None else value for value, code in zip(record, codes, strict=True)]
 
 
 def _numbers(cells: Iterable[Any]) -> Array:

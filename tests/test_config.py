@@ -15,7 +15,7 @@ ONE_FEATURE = {
     "lower": 40,
     "upper": 450,
     "step": 1.0,
-    "missing": 0,
+    "missing": [0],
     "mutable": True,
     "private": False,
     "center": 120.0,
@@ -127,7 +127,7 @@ WRONG_TYPES = [
     ("data.auroc_ceiling", "0.88"),
     ("data.features.glucose.mutable", "yes"),
     ("data.features.glucose.missing", "0"),
-    ("data.features.glucose.missing", False),
+    ("data.features.glucose.missing", [False]),
     ("data.features.glucose.error", "3"),
     ("data.features.glucose.error_source", 3),
     ("data.features.glucose.step", "1"),
@@ -221,7 +221,8 @@ def test_a_value_out_of_its_range_is_refused(values, path, value):
         ("train.learning_rate", 1),
         ("data.auroc_ceiling", None),
         ("data.features.glucose.step", None),
-        ("data.features.glucose.missing", None),
+        ("data.features.glucose.missing", []),
+        ("data.features.glucose.missing", ["?", -1, 999]),
     ],
 )
 def test_a_value_at_the_edge_of_its_range_fits(values, path, value):

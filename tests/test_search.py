@@ -87,7 +87,7 @@ def test_the_search_finds_a_record_in_files_that_are_no_text(tmp_path, name):
 
 def test_the_search_knows_codes_for_missing_values(tmp_path):
     coded_schema = {
-        name: feature.model_copy(update={"missing": -9.0})
+        name: feature.model_copy(update={"missing": [-9.0]})
         for name, feature in tiny.FEATURES.items()
     }
     data = tiny.records(90, seed=3)

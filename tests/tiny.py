@@ -29,7 +29,7 @@ def feature(lower, upper, step, mutable, center, scale) -> FeatureConfig:
         lower=lower,
         upper=upper,
         step=step,
-        missing=None,
+        missing=[],
         mutable=mutable,
         private=mutable,
         center=center,

@@ -1,36 +1,81 @@
 """A data set, its columns, and what a clinic and a forger make of each."""
 
-from typing import Annotated, Literal
+import re
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from pipeline.config.base import Positive, Section, Share
 from pipeline.validation import nearest
 
+Kind = Literal["integer", "real", "binary", "ordinal", "categorical"]
+NUMBERS = ("integer", "real")
+Origin = Literal["dictionary", "data", "guess", "you"]
+# What only a person can know of a feature: proposed by a program, it stops an audit.
+JUDGED = ("lower", "upper", "step", "mutable", "scale")
+PROPOSED = ("data", "guess")
+
+Code = str | int | float  # a cell of a file, as YAML reads it
+
+
+def same_cell(code: Code) -> str:
+    """A cell as it is compared: numbers by value (`3.0` is `3`), texts as they are.
+
+    A number with a leading zero is a code, and stays a text.
+    """
+    text = str(code).strip()
+    if re.fullmatch(r"[+-]?(0|[1-9]\d*)?(\.\d+)?([eE][+-]?\d+)?", text) and re.search(r"\d", text):
+        number = float(text)
+        return str(int(number)) if number.is_integer() and abs(number) < 1e15 else repr(number)
+    return text
+
 
 class FeatureConfig(Section):
-    """One measurement: its unit, its range, how it is recorded, who may forge it, how sure it is.
+    """One column: its kind, its range, how it is recorded, who may forge it, how sure it is.
+
+    `kind`: a number, `integer` or `real`, or one of `levels`: `binary` (two), `ordinal` (they rise)
+    or `categorical`. `levels` maps what the file says to a label, in order; a record then holds the
+    place of its level, from 0, so that levels are a grid of step 1, one level is the scale, and
+    range, step, centre and scale need not be given.
+
+    `missing` are the cells that mean "not measured", numbers or texts, beside the empty one.
 
     `private` = an attacker may want to learn it of a patient, and an audit tries.
+
+    `source` says where the line comes from: a text, whose author is a person, or the origin of each
+    field: a dictionary, the data, a guess, or you. What a program proposed (`data`, `guess`) of
+    `JUDGED` stops an audit until somebody has looked at it.
 
     `error` is one standard deviation of a repeated measurement, in `unit`: of the same specimen in
     one laboratory, or of the same person on the same day where it is taken by hand. Null where a
     value is not measured, or nobody says how well.
     """
 
-    unit: str
-    kind: Literal["integer", "real"]
+    unit: str = ""
+    kind: Kind
+    levels: dict[Code, str] = Field(default_factory=dict)
     lower: float
     upper: float
     step: Positive | None
-    missing: float | None
+    missing: list[Code] = Field(default_factory=list)
     mutable: bool
     private: bool
     center: float
     scale: Positive
-    source: str
+    source: str | dict[str, Origin]
     error: Positive | None
     error_source: str | None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_levels(cls, given: Any) -> Any:
+        """Levels are their own range, grid and unit of change."""
+        if not isinstance(given, dict) or given.get("kind") in (*NUMBERS, None):
+            return given
+        last = max(len(given.get("levels") or ()) - 1, 1)
+        filled = {"lower": 0.0, "upper": float(last), "step": 1.0, "center": last / 2, "scale": 1.0}
+        filled |= {"error": None, "error_source": None}
+        return filled | {name: value for name, value in given.items() if value is not None}
 
     @model_validator(mode="after")
     def _ordered(self) -> "FeatureConfig":
@@ -39,26 +84,90 @@ class FeatureConfig(Section):
         return self
 
     @model_validator(mode="after")
+    def _levelled(self) -> "FeatureConfig":
+        if self.kind in NUMBERS:
+            if self.levels:
+                raise ValueError(f"levels are for binary, ordinal and categorical, not {self.kind}")
+            return self
+        least = 3 if self.kind == "categorical" else 2
+        if len(self.levels) < least or (self.kind == "binary" and len(self.levels) != least):
+            wanted = "two levels" if self.kind == "binary" else f"at least {least} levels"
+            raise ValueError(f"kind {self.kind} needs {wanted}, not {len(self.levels)}")
+        cells = [same_cell(cell) for cell in self.levels]
+        labels = list(self.levels.values())
+        for what, values in (("cells", cells), ("labels", labels)):
+            if len(set(values)) < len(values):
+                raise ValueError(f"levels: the {what} must differ: {', '.join(values)}")
+        if (self.lower, self.upper, self.step) != (0, len(self.levels) - 1, 1):
+            raise ValueError("levels are their own range and grid: leave lower, upper, step out")
+        both = set(cells) & {same_cell(code) for code in self.missing}
+        if both:
+            raise ValueError(f"{sorted(both)[0]!r} is a level and means missing: keep one")
+        return self
+
+    @model_validator(mode="after")
     def _sourced(self) -> "FeatureConfig":
         if (self.error is None) != (not self.error_source):
             raise ValueError("error and error_source go together: give both, or null for both")
+        if isinstance(self.source, dict):
+            for name in self.source:
+                if name not in FeatureConfig.model_fields:
+                    raise ValueError(f"source: {nearest(name, FeatureConfig.model_fields)}")
         return self
+
+    @property
+    def columns(self) -> int:
+        """How many inputs of a model it becomes: one, or one for each level of a category."""
+        return len(self.levels) if self.kind == "categorical" else 1
+
+    @property
+    def proposed(self) -> dict[str, str]:
+        """Of what only a person can know, the origin of what a program proposed."""
+        origins = self.source if isinstance(self.source, dict) else {}
+        return {name: origins[name] for name in JUDGED if origins.get(name) in PROPOSED}
+
+
+class ReadingConfig(Section):
+    """How a file of records is read; null = as the file itself shows.
+
+    `names` are those of the columns, of a file without a line that names them.
+    """
+
+    separator: str | None = None
+    decimal: Literal[".", ","] | None = None
+    encoding: str | None = None
+    names: list[str] | None = None
 
 
 class DataConfig(Section):
     """A data set: where it lies and what its columns mean. Class 1 is always *disease present*.
 
     `file`: the records; where they come with scikit-learn, by the loader `name`, the file of
-    `conf/` that describes them. `bands` cuts a measurement into groups of patients, each cut the
-    least value of the group above it.
+    `conf/` that describes them. `outcomes` maps the cells of the target to classes; empty = 0, 1,
+    and the names of the classes. `ignore` are columns that are read by nobody.
+
+    `group`, `site`, `time` are columns that are no features: whose record it is, where it was made
+    and when. All records of one patient stay on one side of every split.
+
+    `bands` cuts a measurement into groups of patients, each cut the least value of the group above
+    it. `patients`: whether tables of single patients may reach the page and MLflow.
+    `accept_guesses` lets an audit run on what a program proposed; every page says so then.
     """
 
     name: str
     title: str
     source: Literal["file", "sklearn"]
     file: str
+    reading: ReadingConfig = ReadingConfig()
     target: str
     classes: list[str] = Field(min_length=2, max_length=2)
+    outcomes: dict[Code, str] = Field(default_factory=dict)
+    ignore: list[str] = Field(default_factory=list)
+    group: str | None = None
+    site: str | None = None
+    time: str | None = None
+    patients: Literal["hidden", "shown"] = "hidden"
+    accept_guesses: bool = False
     auroc_ceiling: Share | None
     bands: dict[str, Annotated[list[float], Field(min_length=1)]]
     features: dict[str, FeatureConfig] = Field(min_length=1)
@@ -67,9 +176,44 @@ class DataConfig(Section):
     def _names(self) -> "DataConfig":
         if len(set(self.classes)) < len(self.classes):
             raise ValueError(f"classes must differ: {', '.join(self.classes)}")
+        for cell, label in self.outcomes.items():
+            if label not in self.classes:
+                raise ValueError(f"outcomes.{cell}: {label!r}: {nearest(label, self.classes)}")
+        if self.outcomes and set(self.outcomes.values()) != set(self.classes):
+            raise ValueError(f"outcomes: both classes need a cell: {', '.join(self.classes)}")
         for name, cuts in self.bands.items():
             if name not in self.features:
                 raise ValueError(f"bands: {name!r} is no feature; {nearest(name, self.features)}")
             if sorted(set(cuts)) != cuts:
                 raise ValueError(f"bands.{name}: the cuts must rise, not {cuts}")
         return self
+
+    @model_validator(mode="after")
+    def _parts(self) -> "DataConfig":
+        """Each column of the file has one part to play."""
+        parts = dict.fromkeys(self.features, "a feature")
+        others = {"target": self.target, "group": self.group, "site": self.site, "time": self.time}
+        others |= {f"ignore.{place}": name for place, name in enumerate(self.ignore)}
+        for key, name in others.items():
+            if name is None:
+                continue
+            if name in parts and not ({parts[name], key} <= {"group", "site", "time"}):
+                raise ValueError(f"{key}: {name!r} is {parts[name]} already; give it one part")
+            parts.setdefault(name, key)
+        return self
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns that the file must have: features, target, group, site and time."""
+        named = [self.target, self.group, self.site, self.time]
+        return [*self.features, *dict.fromkeys(name for name in named if name is not None)]
+
+    @property
+    def unreviewed(self) -> list[str]:
+        """One line a feature that a program proposed and nobody has looked at."""
+        proposed = {name: feature.proposed for name, feature in self.features.items()}
+        return [
+            f"{name}: {', '.join(f'{key} ({origin})' for key, origin in found.items())}"
+            for name, found in proposed.items()
+            if found
+        ]

@@ -168,8 +168,8 @@ def checked_values(
     """
     for index, (column, feature) in enumerate(zip(schema.names, schema.features, strict=True)):
         cells = values[:, index]
-        if feature.missing is not None:
-            cells[cells == feature.missing] = np.nan
+        codes = [code for code in feature.missing if not isinstance(code, str)]
+        cells[np.isin(cells, codes)] = np.nan
         outside = (cells < feature.lower) | (cells > feature.upper)
         broken = (feature.kind == "integer") & ~np.isnan(cells) & (cells != np.round(cells))
         for wrong, right in (

@@ -19,7 +19,7 @@ def column(**changes):
         "lower": 0.0,
         "upper": 120.0,
         "step": 1.0,
-        "missing": None,
+        "missing": [],
         "mutable": True,
         "private": False,
         "center": 1.0,
@@ -33,7 +33,7 @@ def column(**changes):
 
 FEATURES = {
     "age": column(),
-    "glucose": column(unit="mg/dL", lower=40.0, upper=450.0, missing=0.0),
+    "glucose": column(unit="mg/dL", lower=40.0, upper=450.0, missing=[0.0]),
     "bmi": column(unit="kg/m2", kind="real", lower=12.0, upper=80.0, step=0.1),
 }
 CFG = DataConfig(
