@@ -17,8 +17,13 @@ class Largest(TorchDispatchMode):
         self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
         """The operation itself; views of what exists cost nothing and do not count."""
+        given = {one.untyped_storage().data_ptr() for one in _tensors((args, kwargs))}
         found = func(*args, **(kwargs or {}))
-        for one in tree_leaves(found):
-            if isinstance(one, torch.Tensor) and not one._is_view():
-                self.numbers = max(self.numbers, one.untyped_storage().size() // one.itemsize)
+        for one in _tensors(found):
+            if one.untyped_storage().data_ptr() not in given:
+                self.numbers = max(self.numbers, one.untyped_storage().nbytes() // one.itemsize)
         return found
+
+
+def _tensors(tree: Any) -> list[torch.Tensor]:
+    return [one for one in tree_leaves(tree) if isinstance(one, torch.Tensor)]
