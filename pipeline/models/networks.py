@@ -245,25 +245,26 @@ def fitted_preprocessing(x: Tensor, train: Tensor) -> dict[str, Tensor]:
         train: (M, N) bool.
 
     Returns:
-        `impute`, `center`, `scale`, each (M, D) float32. A constant feature gets scale 1.
-
-    Raises:
-        BadInput: a feature is missing in every training row of a member.
+        `impute`, `center`, `scale`, each (M, D) float32. A feature that never varies among a
+        member's rows gets scale inf: whatever a record holds there, the first layer receives 0, so
+        that no weight counts which nothing trained. One that is never measured is imputed as 0.
     """
-    rows = torch.where(train[..., None], x.double(), torch.nan)
-    impute = rows.nanmedian(1).values
-    if impute.isnan().any():
-        raise BadInput(
-            "a feature is missing in every training row of a model; drop it from the "
-            "schema or add records"
-        )
-    filled = torch.where(rows.isnan(), impute[:, None], rows)
-    weight = train[..., None].double()
-    count = weight.sum(1)
-    center = (filled * weight).sum(1) / count
-    spread = (((filled - center[:, None]) ** 2 * weight).sum(1) / count).sqrt()
-    scale = torch.where(spread > 0, spread, 1.0)
-    return {"impute": impute.float(), "center": center.float(), "scale": scale.float()}
+    each = [_fitted(x.double(), rows) for rows in train]  # all at once would be M copies of x
+    return {
+        name: torch.stack(values).float()
+        for name, values in zip(("impute", "center", "scale"), zip(*each, strict=True), strict=True)
+    }
+
+
+def _fitted(x: Tensor, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Median, mean and standard deviation (D,) of the rows (N,) of one member."""
+    known = x[rows]
+    impute = known.nanmedian(0).values.nan_to_num(nan=0.0)
+    filled = torch.where(known.isnan(), impute, known)
+    center = filled.mean(0)
+    spread = (filled - center).square().mean(0).sqrt()
+    varies = (filled != filled[:1]).any(0)
+    return impute, center, torch.where(varies, spread, torch.inf)
 
 
 def public_preprocessing(center: Tensor, scale: Tensor, members: int) -> dict[str, Tensor]:

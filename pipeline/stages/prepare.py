@@ -5,7 +5,10 @@ Reads:    ${data.file}: the records, or the description of a data set that comes
 Writes:   artifacts/prepare/{records.parquet,schema.json,plan.safetensors,report.json}
 """
 
+from dataclasses import asdict
+
 from pipeline.config import Config
+from pipeline.data.columns import Columns, refuse_unmeasured
 from pipeline.data.plan import Plan
 from pipeline.data.schema import save_dataset
 from pipeline.data.tabular import read_raw
@@ -17,10 +20,12 @@ def prepare_cohort(cfg: Config) -> None:
     """The stage."""
     dataset, report = read_raw(cfg.data, repository_root())
     plan = Plan.cross_validation(dataset.y, **dict(cfg.plan), seed=cfg.seed)
+    refuse_unmeasured(dataset, plan, cfg.data.file)
+    columns = Columns.of(dataset)
     with folder(ARTIFACTS / "prepare") as out:
         save_dataset(dataset, out)
         plan.save(out / PLAN)
-        write_json(out / "report.json", report)
+        write_json(out / "report.json", report | asdict(columns))
     missing = (
         ", ".join(f"{name} {count}" for name, count in report["missing"].items() if count) or "none"
     )
@@ -28,6 +33,8 @@ def prepare_cohort(cfg: Config) -> None:
         f"{cfg.data.title}: {report['records']} records, {report['positives']} positive; "
         f"missing: {missing}"
     )
+    for remark in columns.remarks:
+        print(remark)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,8 @@ import pytest
 import torch
 
 import tiny
+from largest import Largest
+from pipeline.attacks import inversion
 from pipeline.attacks.inversion import (
     BANDWIDTH,
     OTHER_LABEL,
@@ -489,3 +491,30 @@ def test_a_person_is_found_among_the_members_only_where_it_is_one(people):
     assert found["to_nearest_member"].tolist() == [0.0, torch.inf]
     assert float(found["to_nearest_non_member"][0]) > 0
     assert float(found["to_nearest_non_member"][1]) == 0
+
+
+def test_the_distance_to_the_nearest_other_person_is_the_same_block_by_block(people, monkeypatch):
+    x = people[0].double() / SCALE
+    every = (x[:, None] - x).square().nanmean(-1).sqrt().nan_to_num(nan=torch.inf)
+    nearest = every.fill_diagonal_(torch.inf).amin(1)
+    assert torch.equal(inversion._to_nearest_other(x), nearest)
+    monkeypatch.setattr(inversion, "BLOCK", 3 * x.numel())
+    assert torch.equal(inversion._to_nearest_other(x), nearest)
+    monkeypatch.setattr(inversion, "PEOPLE", 7)
+    assert set(inversion._to_nearest_other(x).tolist()) <= set(nearest.tolist())
+
+
+def test_no_table_grows_with_the_square_of_the_people():
+    x, y = clinic(4000)
+    member = half_of_them(2, len(x))
+    with Largest() as largest:
+        compare_with_people(x[:2], Dataset(x, y, SCHEMA), member)
+    assert largest.numbers <= inversion.BLOCK
+
+
+def test_all_victims_together_are_not_one_table():
+    x, y = clinic(400)
+    models = tiny.population(6)
+    with Largest() as largest:
+        infer(models, x, y, half_of_them(6, len(x)), candidates=20)
+    assert largest.numbers < 6 * 20 * len(x)

@@ -6,8 +6,10 @@ from dataclasses import replace
 import pytest
 import torch
 
+from largest import Largest
 from pipeline.files import BadInput, read_json, sha256
 from pipeline.models.answers import log_odds
+from pipeline.models.mlp import as_module
 from pipeline.models.networks import (
     DESCRIPTION,
     WEIGHTS,
@@ -15,7 +17,9 @@ from pipeline.models.networks import (
     fitted_preprocessing,
     public_preprocessing,
 )
-from tiny import population, records, same_bits
+from pipeline.verify import verify
+from pipeline.verify.network import Network
+from tiny import UNCONSTRAINED, population, records, same_bits
 
 
 @pytest.fixture(scope="module")
@@ -249,17 +253,68 @@ def test_a_held_out_record_changes_nothing():
             assert not torch.equal(before[name][1], after[name][1])
 
 
-@pytest.mark.parametrize("value", [0.0, 0.1, 33.6, 1e6])
+@pytest.mark.parametrize("value", [0.0, 0.1, 33.6, 1e6, torch.nan])
 @pytest.mark.parametrize("rows", [3, 37, 50])
-def test_a_constant_feature_has_scale_one(value, rows):
+def test_a_feature_that_never_varies_has_no_scale(value, rows):
     x = torch.full((rows, 1), value)
-    assert fitted_preprocessing(x, torch.ones(1, rows, dtype=torch.bool))["scale"].item() == 1.0
+    fitted = fitted_preprocessing(x, torch.ones(1, rows, dtype=torch.bool))
+    assert fitted["scale"].item() == torch.inf
+    assert fitted["impute"].item() == (0.0 if value != value else pytest.approx(value))
 
 
-def test_a_feature_missing_in_all_training_rows_is_refused():
-    x = torch.tensor([[torch.nan, 1.0], [torch.nan, 2.0], [5.0, 3.0]])
-    with pytest.raises(BadInput, match="missing in every training row"):
-        fitted_preprocessing(x, torch.tensor([[True, True, False]]))
+def with_a_constant(hidden):
+    """Two models, of which the second has seen one value of feature 1 only, and none of 3."""
+    x, models = records(40, seed=3).x.clone(), population(2, hidden=hidden)
+    x[20:, 1], x[20:, 3] = 7.5, torch.nan
+    train = torch.arange(40) < 20
+    fitted = fitted_preprocessing(x, torch.stack([train, ~train]))
+    return replace(models, preprocessing=fitted), x
+
+
+@pytest.mark.parametrize("hidden", [(), (8, 6)])
+def test_what_never_varied_counts_for_nothing_whatever_a_record_holds(hidden):
+    models, x = with_a_constant(hidden)
+    forged = x.clone()
+    forged[:, 1], forged[:, 3] = torch.linspace(-1e6, 1e6, 40), torch.linspace(0, 300, 40)
+    before, after = (models(one.expand(2, -1, -1)) for one in (x, forged))
+    assert before.isfinite().all()
+    assert after.isfinite().all()
+    assert torch.equal(before[1], after[1])
+    assert not torch.equal(before[0], after[0])
+    logits, pull = models.pullback(forged.expand(2, -1, -1))
+    grad = pull(torch.ones_like(logits) * torch.tensor([-1.0, 1.0]))
+    assert (grad[1][:, [1, 3]] == 0).all()
+    assert (grad[0][:, 1] != 0).all()
+    alone = as_module(models.parameters, models.preprocessing, 1)
+    torch.testing.assert_close(alone(forged), after[1])
+
+
+@pytest.mark.parametrize("hidden", [(), (8, 6)])
+def test_the_verifier_knows_what_never_varied(hidden):
+    models, x = with_a_constant(hidden)
+    network = Network.of(models, 1)
+    own = models(x.expand(2, -1, -1))[1].argmax(-1)
+    found = verify(network, x, own, UNCONSTRAINED, largest=2.0, budget=50)
+    moved = found.record != x
+    assert found.breaks_at.isfinite().any()
+    assert not moved[:, [1, 3]].logical_and(~x[:, [1, 3]].isnan()).any()
+    assert float((network.layers[0][0][[1, 3]]).abs().sum()) == 0
+    assert network.rounding(x.nan_to_num().double().abs()).isfinite().all()
+
+
+def test_models_whose_feature_never_varied_are_loaded_bit_for_bit(tmp_path):
+    models, _ = with_a_constant((8,))
+    models.save(tmp_path)
+    loaded = Networks.load(tmp_path).preprocessing
+    assert all(same_bits(loaded[name], value) for name, value in models.preprocessing.items())
+
+
+def test_each_member_is_fitted_by_itself():
+    x = records(2000, seed=4).x
+    train = torch.rand(12, 2000, generator=torch.Generator().manual_seed(0)) < 0.5
+    with Largest() as largest:
+        fitted_preprocessing(x, train)
+    assert largest.numbers <= x.numel()
 
 
 def test_public_preprocessing_is_the_given_constants():
