@@ -1,0 +1,677 @@
+"""Any table file as text cells, each with the line that its owner finds it by.
+
+One reader for `prepare`, `init` and `check`: how a file is written (separator, decimal sign,
+encoding, quotes, line ends, with or without header) is found out from the file unless the
+configuration says it. What a cell means is left to the schema.
+"""
+
+import csv
+import gzip
+import io
+import re
+import zlib
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.data.spreadsheet import Damaged, first_sheet
+from pipeline.files import BadInput
+
+Place = Literal["line", "row", "record"]
+Rows = list[tuple[int, list[str]]]  # the place of each row, and its cells
+
+SEPARATORS = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a |", " ": "blanks"}
+SAMPLE = 2000  # lines that the separator is found out from; every line is held against it
+SHOWN = 5  # faults of one kind that are shown with their places
+
+# What people write where nothing was measured; a schema says which of them a column uses.
+MISSING_SIGNS = (
+    "?",
+    "-",
+    "--",
+    ".",
+    "..",
+    "*",
+    "#n/a",
+    "#na",
+    "#null!",
+    "#div/0!",
+    "#value!",
+    "#num!",
+)
+MISSING_WORDS = frozenset(
+    (
+        *MISSING_SIGNS,
+        *("na", "n/a", "<na>", "nan", "nil", "none", "null", "(null)", "missing", "unk", "unknown"),
+        *("nd", "n.d.", "not done", "not_done", "not available", "not measured"),
+    )
+)
+
+_NUMBER = r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
+NUMBER = re.compile(_NUMBER)
+COMMA_NUMBER = re.compile(r"[+-]?[0-9]*,[0-9]+(?:[eE][+-]?[0-9]+)?")
+POINT_NUMBER = re.compile(r"[+-]?[0-9]*\.[0-9]+(?:[eE][+-]?[0-9]+)?")
+THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2}(?:,[0-9]{3})+")
+DATE = re.compile(
+    r"[0-9]{4}[-/.][0-9]{1,2}[-/.][0-9]{1,2}([ T][0-9]{1,2}:[0-9]{2}.*)?"
+    r"|[0-9]{1,2}[-/.][0-9]{1,2}[-/.]([0-9]{4}|[0-9]{2})([ T][0-9]{1,2}:[0-9]{2}.*)?"
+)
+COMMENT = ("#", "%", "//")
+CONFLICT = re.compile(r"(<<<<<<< .*|=======|>>>>>>> .*|\|\|\|\|\|\|\| .*)")
+
+# How files of other kinds begin, and what to do with them.
+FOREIGN = {
+    b"\xd0\xcf\x11\xe0": "an Excel file of the old kind (.xls); save it as .xlsx or as CSV",
+    b"$FL2": "an SPSS file; export it as CSV",
+    b"$FL3": "an SPSS file; export it as CSV",
+    b"<stata_dta>": "a Stata file; export it as CSV",
+    b"%PDF": "a PDF; export the table behind it as CSV",
+    b"\x00" * 12 + b"\xc2\xea\x81\x60": "a SAS file; export it as CSV",
+    b"7z\xbc\xaf": "a 7z archive; unpack it",
+    b"\xfd7zXZ": "compressed with xz; unpack it, or use gzip",
+    b"BZh": "compressed with bzip2; unpack it, or use gzip",
+    b"\x28\xb5\x2f\xfd": "compressed with zstd; unpack it, or use gzip",
+    b"SQLite format 3": "a database; export the table as CSV",
+    b"X\n\x00\x00\x00": "a file of R (.rds); export it by write.csv",
+    b"RDX": "a file of R (.RData); export the table by write.csv",
+    b"\x80\x04": "a pickle, and none is ever loaded; export the table as CSV",
+    b"\x80\x05": "a pickle, and none is ever loaded; export the table as CSV",
+}
+
+
+class Reading(Protocol):
+    """How a file is written; None = as the file shows."""
+
+    @property
+    def separator(self) -> str | None:
+        """Between cells."""
+
+    @property
+    def decimal(self) -> str | None:
+        """The decimal sign, `.` or `,`."""
+
+    @property
+    def encoding(self) -> str | None:
+        """By its usual name, such as `utf-8` or `latin-1`."""
+
+    @property
+    def names(self) -> Sequence[str] | None:
+        """Of the columns, in order, of a file without a header."""
+
+
+@dataclass(frozen=True)
+class Cells:
+    """A table as it stands in its file.
+
+    Attributes:
+        header: the names of the columns, in order.
+        columns: (N,) stripped texts of each column; an empty cell is "".
+        lines: (N,) int64, where each record stands, as its owner counts.
+        place: what `lines` counts: lines of a text, rows of a sheet, records of a Parquet file.
+        decimal: the decimal sign of the numbers.
+        unnamed: those of the columns whose name is made up, because the file gives none.
+        found: what was found out about the file, in plain words.
+    """
+
+    header: tuple[str, ...]
+    columns: dict[str, NDArray[np.object_]]
+    lines: NDArray[np.int64]
+    place: Place
+    decimal: str = "."
+    unnamed: tuple[str, ...] = ()
+    found: tuple[str, ...] = ()
+
+    def where(self, record: int) -> str:
+        """The place of a record, such as `line 12`."""
+        return f"{self.place} {self.lines[record]}"
+
+
+def read_cells(path: Path, name: str, reading: Reading, *, number_columns: bool = False) -> Cells:
+    """Reads a table: CSV in any of its spellings, also compressed by gzip, Parquet, or XLSX.
+
+    Args:
+        path: the file.
+        name: what messages call it.
+        reading: how it is written.
+        number_columns: a file without a header gets `column 1`, `column 2`, ...; else it is
+            refused, unless `reading.names` gives the names.
+
+    Raises:
+        BadInput: one line with the file, the line and what would be right.
+    """
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise BadInput(f"{name}: not found") from None
+    except IsADirectoryError:
+        raise BadInput(f"{name}: a folder; name the file in it") from None
+    except OSError as error:
+        raise BadInput(f"{name}: cannot be read ({error.strerror})") from error
+    if content.startswith(b"\x1f\x8b"):
+        try:
+            content = gzip.decompress(content)
+        except (OSError, EOFError, zlib.error) as error:
+            raise BadInput(
+                f"{name}: begins like a file of gzip, but is damaged or cut off; copy it again"
+            ) from error
+    if content.startswith(b"PAR1"):
+        return _parquet(content, name, reading)
+    for beginning, what in FOREIGN.items():
+        if content.startswith(beginning):
+            raise BadInput(f"{name}: this is {what}")
+    place: Place
+    if content.startswith(b"PK\x03\x04"):
+        place = "row"
+        rows, found = _sheet(content, name)
+    else:
+        place = "line"
+        rows, found = _text_rows(content, name, reading)
+    return _table(rows, name, reading, place, found, number_columns)
+
+
+def number_text(cell: str, decimal: str = ".") -> str | None:
+    """A cell as a program writes a number, or None where it is none.
+
+    Args:
+        cell: stripped.
+        decimal: the file's decimal sign.
+    """
+    text = cell.replace("\u2212", "-")  # the typographic minus
+    if decimal != ".":
+        if "." in text:
+            return None
+        text = text.replace(decimal, ".")
+    return text if NUMBER.fullmatch(text) else None
+
+
+def numbers(cells: NDArray[np.object_], decimal: str = ".") -> NDArray[np.float64]:
+    """(N,) cells as numbers; NaN where a cell is none."""
+    known: dict[str, float] = {}
+    for cell in set(cells.tolist()):
+        text = number_text(cell, decimal)
+        known[cell] = np.nan if text is None else float(text)
+    return np.array([known[cell] for cell in cells.tolist()], dtype=np.float64)
+
+
+def not_a_number(cell: str, decimal: str = ".") -> str:
+    """Why a cell is no number, and what would be right: the end of a message."""
+    compact = re.sub(r"\s", "", cell)
+    number = r"[+-]?[0-9]+(?:[.,][0-9]+)?"
+    if compact.lower().lstrip("+-") in ("inf", "infinity", "∞"):
+        return "is infinite"
+    if cell.lower() in MISSING_WORDS:
+        return f"is not a number; if it means 'not measured', name it: `missing: ['{cell}']`"
+    if re.fullmatch(rf"(?:[<>≤≥]=?|~){number}", compact):
+        return (
+            "is not a number but a limit; write the limit itself, or name the cell as not measured "
+            f"(`missing: ['{cell}']`)"
+        )
+    if DATE.fullmatch(cell):
+        return "is not a number but a date; put the column under `ignore`, or name it as `time`"
+    if re.fullmatch(rf"{number}%", compact):
+        return "is not a number; take the % out of the cells, it is the unit of the schema"
+    if compact != cell and re.fullmatch(number, compact):
+        return "is not a number; take the blank out"
+    if decimal == "." and THOUSANDS.fullmatch(cell):
+        return (
+            "is not a number; is its comma a decimal sign (`reading.decimal: ','`) or between "
+            "thousands (take it out)?"
+        )
+    if decimal == "." and COMMA_NUMBER.fullmatch(cell):
+        return "is not a number; others have a decimal point, so write a point here, too"
+    if decimal == "," and POINT_NUMBER.fullmatch(cell):
+        return "is not a number; the decimal sign is a comma here, so write a comma, too"
+    if re.fullmatch(rf"{number}[^0-9,.]+(/[^/]+)?", compact):
+        return "is not a number; take the unit out of the cells, it belongs into the schema"
+    return "is not a number"
+
+
+# --- text ---------------------------------------------------------------------------------------
+
+
+def _text_rows(content: bytes, name: str, reading: Reading) -> tuple[Rows, list[str]]:
+    text, encoding = _decoded(content, name, reading.encoding)
+    if not text.strip():
+        raise BadInput(f"{name}: the file is empty; expected a header and records")
+    beginning = text.lstrip()[:200].lower()
+    if beginning.startswith(("<!doctype html", "<html", "<table", "<?xml")):
+        raise BadInput(f"{name}: this is a web page or XML; export the table as CSV")
+    if re.match(r'[\[{]\s*(["{\[]|$)', beginning):
+        raise BadInput(f"{name}: this is JSON; export the table as CSV")
+    lines = re.split("\r\n|\n|\r", text)
+    found = [f"encoding {encoding}"] if encoding != "UTF-8" else []
+    start, announced = 0, re.fullmatch(r'"?sep=(.)"?[,;\t]*', lines[0].strip(" "), re.I)
+    if announced:
+        start = 1
+    for number, line in enumerate(lines, 1):
+        if "\0" in line:
+            raise BadInput(
+                f"{name}: line {number}: holds a byte without a sign (NUL): the file is damaged; "
+                "export it again"
+            )
+        if line[:1] in "<=>|" and CONFLICT.fullmatch(line):
+            raise BadInput(
+                f"{name}: line {number}: {line[:7]!r} is a mark of a merge in git that was not "
+                "finished; resolve it"
+            )
+    separator, quote = _asked(reading.separator, name), _quote(lines)
+    if separator is None:
+        separator = announced[1] if announced else _separator(lines[start:], quote)
+        if separator is None:
+            raise BadInput(
+                f"{name}: line {start + 1}: only one column; cells are to be separated by a comma, "
+                "a semicolon, a tab or a |"
+            )
+    if separator != ",":
+        found.append(f"separator {SEPARATORS.get(separator, repr(separator))}")
+    rows = _parsed(lines, start, separator, quote, name)
+    if reading.separator is not None and max(len(row) for _, row in rows) == 1:
+        other = _separator(lines[start:], quote)
+        hint = f"; by {SEPARATORS[other]} it has more" if other else ""
+        raise BadInput(
+            f"{name}: line {rows[0][0]}: only one column when separated by {separator!r} "
+            f"(`reading.separator`){hint}"
+        )
+    return rows, found
+
+
+def _asked(separator: str | None, name: str) -> str | None:
+    separator = "\t" if separator == "tab" else separator
+    if separator is not None and (len(separator) != 1 or separator in '"\r\n'):
+        raise BadInput(
+            f"{name}: reading.separator: must be one sign, or `tab`, not {separator!r}; "
+            "leave it out to have it found out"
+        )
+    return separator
+
+
+def _decoded(content: bytes, name: str, encoding: str | None) -> tuple[str, str]:
+    """The text of a file, and the plain name of its encoding."""
+    if encoding is not None:
+        try:
+            return content.decode(encoding).removeprefix("\ufeff"), encoding
+        except LookupError:
+            raise BadInput(
+                f"{name}: reading.encoding: {encoding!r} is no encoding; known are utf-8, utf-16, "
+                "latin-1, cp1252 and others"
+            ) from None
+        except UnicodeError as error:
+            start = getattr(error, "start", 0)
+            raise BadInput(
+                f"{name}: line {_line_of(content, start)}: cannot be read as {encoding} "
+                "(`reading.encoding`); leave it out to have it found out"
+            ) from error
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return _utf16(content, "utf-16", name), "UTF-16"
+    half = content[:4000]
+    for zeros, codec in ((half[1::2], "utf-16-le"), (half[::2], "utf-16-be")):
+        if len(half) > 3 and zeros.count(0) > 0.7 * len(zeros):  # Latin letters have a zero half
+            return _utf16(content, codec, name), "UTF-16"
+    try:
+        return content.decode("utf-8-sig"), "UTF-8"
+    except UnicodeDecodeError as error:
+        text = content.decode("utf-8", "replace")
+        wrong = text.count("\ufffd")
+        right = sum(sign > "\x7f" for sign in text) - wrong
+        if right > wrong:  # a file of UTF-8 that something else got into
+            raise BadInput(
+                f"{name}: line {_line_of(content, error.start)}: holds a sign that is not UTF-8, "
+                "though the rest of the file is; save the file as UTF-8"
+            ) from error
+    try:
+        return content.decode("cp1252"), "Windows-1252 (Latin-1)"
+    except UnicodeDecodeError:
+        return content.decode("latin-1"), "Latin-1"
+
+
+def _utf16(content: bytes, codec: str, name: str) -> str:
+    try:
+        return content.decode(codec)
+    except UnicodeDecodeError as error:
+        raise BadInput(
+            f"{name}: begins like UTF-16, but is cut off or damaged; save it as UTF-8"
+        ) from error
+
+
+def _line_of(content: bytes, byte: int) -> int:
+    """The line that a byte stands in; of LF, CRLF and CR."""
+    return len(re.findall(b"\r\n|\n|\r", content[:byte])) + 1
+
+
+def _quote(lines: list[str]) -> str:
+    """The quotation mark: `'` where no `"` occurs and lines are full of cells in single quotes."""
+    sample = [line for line in lines[:SAMPLE] if line.strip()]
+    if any('"' in line for line in sample):
+        return '"'
+    single = sum(
+        bool(re.search(r"(^|[,;\t| ])\s*'[^',;\t|]*'\s*($|[,;\t| ])", line)) for line in sample
+    )
+    return "'" if single > 0.5 * len(sample) else '"'
+
+
+def _separator(lines: list[str], quote: str) -> str | None:
+    """The separator by which most lines have as many cells as the first; None = one column."""
+    sample = [line for line in lines[:SAMPLE] if line.strip()]
+    best: tuple[float, int, str] | None = None
+    for separator in SEPARATORS:
+        if separator == " " and best is not None:
+            break  # names and texts hold blanks, too
+        widths = [
+            len(row) for row in csv.reader(_split(sample, separator), **_csv(separator, quote))
+        ]
+        width, count = Counter(widths).most_common(1)[0]
+        if width < 2 or (separator == " " and count < len(widths)):
+            continue
+        # Decimal commas split the records alike, but not the header.
+        agrees = count / len(widths) if width == widths[0] else 0.5 * count / len(widths)
+        if best is None or (agrees, width) > best[:2]:
+            best = (agrees, width, separator)
+    return best[2] if best else None
+
+
+def _csv(separator: str, quote: str) -> dict[str, Any]:
+    return {"delimiter": separator, "quotechar": quote, "skipinitialspace": separator != " "}
+
+
+def _split(lines: Iterable[str], separator: str) -> Iterable[str]:
+    """Lines as the reader wants them: each ends, and runs of blanks are one separator."""
+    if separator == " ":
+        return (re.sub(r"\s+", " ", line.strip()) + "\n" for line in lines)
+    return (line + "\n" for line in lines)
+
+
+def _parsed(lines: list[str], start: int, separator: str, quote: str, name: str) -> Rows:
+    """The rows that hold anything, each with the line that it begins on.
+
+    A quoted cell may go on over several lines; an open quote that swallows records may not.
+    """
+    reader = csv.reader(_split(lines[start:], separator), **_csv(separator, quote))
+    rows: Rows = []
+    begun = start + 1
+    try:
+        for row in reader:
+            ended = start + reader.line_num
+            if ended > begun or ended == len(lines):
+                width = len(rows[0][1]) if rows else len(row)
+                pieces = [piece for cell in row for piece in cell.rstrip("\n").split("\n")[1:]]
+                swallowed = any(piece.count(separator) >= max(width - 1, 1) for piece in pieces)
+                uneven = ended > begun and len(row) != width
+                if swallowed or uneven or _is_open(lines[begun - 1 : ended], separator, quote):
+                    raise csv.Error
+            cells = [" ".join(cell.split("\n")).strip() for cell in row]
+            if any(cells):
+                rows.append((begun, cells))
+            begun = ended + 1
+    except csv.Error as error:  # also of a cell of more than 131 072 signs
+        raise BadInput(
+            f"{name}: line {begun}: a quoted cell goes on to line {start + reader.line_num}; "
+            "close the quote"
+        ) from error
+    if not rows:
+        raise BadInput(f"{name}: the file is empty; expected a header and records")
+    return rows
+
+
+def _is_open(lines: list[str], separator: str, quote: str) -> bool:
+    """Whether a quote is still open behind the last of these lines of one record."""
+    try:
+        list(csv.reader(_split(lines, separator), **_csv(separator, quote), strict=True))
+    except csv.Error as error:
+        return "end of data" in str(error)
+    return False
+
+
+# --- spreadsheets and Parquet -------------------------------------------------------------------
+
+
+def _sheet(content: bytes, name: str) -> tuple[Rows, list[str]]:
+    if b"xl/workbook.xml" not in content:
+        raise BadInput(f"{name}: this is a zip archive, no workbook; unpack it")
+    try:
+        title, others, rows = first_sheet(content)
+    except Damaged as error:
+        raise BadInput(
+            f"{name}: the workbook cannot be read ({error}); save it again as .xlsx or as CSV"
+        ) from error
+    if not rows:
+        raise BadInput(f"{name}: sheet {title!r} is empty; expected a header and records")
+    found = [f"sheet {title!r}; not read: {', '.join(map(repr, others))}"] if others else []
+    return rows, found
+
+
+def _parquet(content: bytes, name: str, reading: Reading) -> Cells:
+    import pyarrow
+    from pyarrow import parquet
+
+    try:
+        table = parquet.read_table(io.BytesIO(content))
+    except (OSError, pyarrow.ArrowException) as error:
+        raise BadInput(f"{name}: a Parquet file, but damaged or cut off; copy it again") from error
+    if not table.num_rows:
+        raise BadInput(f"{name}: columns but no records")
+    names = tuple(
+        "" if column.startswith("__index_level_") else column.strip()  # an index of pandas
+        for column in table.column_names
+    )
+    cells = [
+        _array(_arrow_texts(values, column, name))
+        for column, values in zip(names, table.columns, strict=True)
+    ]
+    lines = np.arange(1, table.num_rows + 1, dtype=np.int64)
+    return _named(names, cells, lines, f"{name}: the file", reading, "record", [])
+
+
+def _arrow_texts(values: Any, column: str, name: str) -> list[str]:
+    """Cells of a Parquet column; a number with as many digits as its type tells apart."""
+    from pyarrow import types
+
+    kind = values.type
+    if types.is_dictionary(kind):
+        kind = kind.value_type
+        values = values.cast(kind)
+    if types.is_nested(kind) or types.is_binary(kind) or types.is_large_binary(kind):
+        raise BadInput(f"{name}: column {column!r} holds {kind}, not single values; take it out")
+    if types.is_float32(kind) or types.is_float16(kind):
+        cast = np.float32 if types.is_float32(kind) else np.float16
+        return ["" if one is None or one != one else str(cast(one)) for one in values.to_pylist()]
+    return [
+        "" if one is None or one != one else str(one).strip()  # NaN differs from itself
+        for one in values.to_pylist()
+    ]
+
+
+# --- rows into columns --------------------------------------------------------------------------
+
+
+def _table(
+    rows: Rows, name: str, reading: Reading, place: Place, found: list[str], number_columns: bool
+) -> Cells:
+    rows = _without_empty_ends(rows)
+    names = None if reading.names is None else tuple(reading.names)
+    _check_widths(rows, name, place, names)
+    table = [_array(column) for column in zip(*(cells for _, cells in rows), strict=True)]
+    why = _no_header(table)
+    if names is not None:
+        if [column[0] for column in table] == list(names):
+            names = None
+        elif why is None:
+            raise BadInput(
+                f"{name}: {place} {rows[0][0]}: looks like a header, but `reading.names` gives "
+                "other names; take the names out of the configuration, or the header out of the "
+                "file"
+            )
+    if names is None and why is not None:
+        if not number_columns:
+            raise BadInput(
+                f"{name}: {place} {rows[0][0]}: looks like a record, not a header ({why}); put the "
+                "columns' names into a first line, or give them as `reading.names`"
+            )
+        names = tuple(f"column {number}" for number in range(1, len(table) + 1))
+        found = [*found, "no header: columns are numbered"]
+    header = rows[0][0]
+    if names is None:
+        names = tuple(str(column[0]) for column in table)
+        _check_repeated(rows, name, place)
+        table, rows = [column[1:] for column in table], rows[1:]
+        if not rows:
+            raise BadInput(f"{name}: a header but no records")
+    lines = np.array([line for line, _ in rows], dtype=np.int64)
+    return _named(names, table, lines, f"{name}: {place} {header}", reading, place, found)
+
+
+def _named(
+    names: tuple[str, ...],
+    table: list[NDArray[np.object_]],
+    lines: NDArray[np.int64],
+    where: str,
+    reading: Reading,
+    place: Place,
+    found: list[str],
+) -> Cells:
+    """Columns with their names; what has neither a name nor a cell is left out."""
+    for given, count in Counter(names).items():
+        if given and count > 1:
+            places = [str(number) for number, other in enumerate(names, 1) if other == given]
+            raise BadInput(
+                f"{where}: column {given!r} occurs {count} times (as columns "
+                f"{', '.join(places)}); keep one"
+            )
+    columns: dict[str, NDArray[np.object_]] = {}
+    unnamed = []
+    for number, (given, column) in enumerate(zip(names, table, strict=True), 1):
+        if not given and number in (1, len(names)) and _counts(column):
+            found = [*found, f"column {number} has no name and counts the records: left out"]
+        elif given:
+            columns[given] = column
+        elif column.astype(bool).any():
+            title = f"column {number}"
+            while title in names:
+                title += "'"
+            columns[title] = column
+            unnamed.append(title)
+    decimal = reading.decimal or _decimal(columns.values())
+    found = [*found, "decimal comma"] if decimal == "," else found
+    return Cells(tuple(columns), columns, lines, place, decimal, tuple(unnamed), tuple(found))
+
+
+def _array(cells: Iterable[str]) -> NDArray[np.object_]:
+    return np.array(list(cells), dtype=object)
+
+
+def _without_empty_ends(rows: Rows) -> Rows:
+    """Rows without the empty cells at their ends that all of them have beyond the header's last.
+
+    Spreadsheets write a separator behind every row of a sheet that once was wider.
+    """
+    width = len(rows[0][1])
+    if any(len(cells) != width for _, cells in rows):
+        return rows
+    full = max(index for _, cells in rows for index, cell in enumerate(cells, 1) if cell)
+    return [(line, cells[:full]) for line, cells in rows]
+
+
+def _check_widths(rows: Rows, name: str, place: Place, names: tuple[str, ...] | None) -> None:
+    """Refuses rows of another length than the header's, and says which line is to blame."""
+    first = len(rows[0][1])
+    usual = Counter(len(cells) for _, cells in rows).most_common(1)[0][0]
+    if names is not None:
+        if usual != len(names):
+            raise BadInput(
+                f"{name}: {place} {rows[0][0]}: {first} cells, but `reading.names` names "
+                f"{len(names)} columns"
+            )
+        first = len(names)
+    line, cells = rows[0]
+    filled = sum(map(bool, cells))
+    title = first != usual or (filled == 1 and usual > 2)  # sheets are as wide in every row
+    if names is None and title and filled == 1 < usual and len(rows) > 2:
+        what = "a comment" if cells[0].startswith(COMMENT) else "a title"
+        raise BadInput(
+            f"{name}: {place} {line}: one cell, but the rest has {usual} columns; is this {what}? "
+            f"Take out every {place} above the header"
+        )
+    wrong = [(line, cells) for line, cells in rows if len(cells) != first]
+    if not wrong:
+        return
+    line, cells = wrong[0]
+    if cells[0].startswith(COMMENT):
+        raise BadInput(f"{name}: {place} {line}: looks like a comment; take it out")
+    everyone = len(wrong) == len(rows) - 1 > 1 and len({len(cells) for _, cells in wrong}) == 1
+    hint = f" ({len(wrong)} such {place}s)" if len(wrong) > 1 else ""
+    if everyone and usual == first + 1:
+        hint += (
+            "; do the records end with a separator, which the header does not?"
+            if not any(cells[-1] for _, cells in wrong)
+            else "; does the header lack the name of a column, such as that of row numbers?"
+        )
+    elif len(cells) > first:
+        hint += "; is there a separator inside a cell, such as a decimal comma? Put it in quotes"
+    elif line == rows[-1][0]:
+        hint = "; is this a footer? Take it out"
+    counted = "1 cell" if len(cells) == 1 else f"{len(cells)} cells"
+    header = "`reading.names`" if names is not None else "the header"
+    raise BadInput(f"{name}: {place} {line}: {counted}, but {header} names {first} columns{hint}")
+
+
+def _no_header(table: list[NDArray[np.object_]]) -> str | None:
+    """Why the first row is no header, or None where it is one.
+
+    A name of a column is no number, no date and no missing code; nor, where no column holds
+    numbers, a value of its own column.
+    """
+    for column in table:
+        cell = column[0]
+        if number_text(cell) or number_text(cell, ","):
+            return f"{cell!r} is a number"
+        if DATE.fullmatch(cell):
+            return f"{cell!r} is a date"
+        if cell.lower() in MISSING_SIGNS:  # words may be names: Na is sodium
+            return f"{cell!r} stands for a missing value"
+    if any(_is_numeric(column[1:]) for column in table):
+        return None
+    for column in table:
+        if column[0] and (column[1:] == column[0]).any():
+            return f"{column[0]!r} is also a value of its column"
+    return None
+
+
+def _is_numeric(column: NDArray[np.object_]) -> bool:
+    full = [cell for cell in column.tolist() if cell]
+    return sum(bool(number_text(c) or number_text(c, ",")) for c in full) > 0.5 * len(full)
+
+
+def _check_repeated(rows: Rows, name: str, place: Place) -> None:
+    again = [line for line, cells in rows[1:] if cells == rows[0][1]]
+    if again:
+        raise BadInput(
+            f"{name}: {place} {', '.join(map(str, again[:SHOWN]))}: repeats the header; were "
+            "several files joined? Take it out"
+        )
+
+
+def _counts(column: NDArray[np.object_]) -> bool:
+    """Whether a column numbers the records, from 0 or from 1."""
+    return any(
+        column.tolist() == [str(number) for number in range(first, first + len(column))]
+        for first in (0, 1)
+    )
+
+
+def _decimal(columns: Iterable[NDArray[np.object_]]) -> str:
+    """The decimal sign: a comma where numbers have commas, none a point, and it is no thousands.
+
+    `1,234` may be either, so one number must show that its comma is a decimal sign.
+    """
+    shown = False
+    for column in columns:
+        for cell in set(column.tolist()):
+            if "." in cell and POINT_NUMBER.fullmatch(cell):
+                return "."
+            if "," in cell and COMMA_NUMBER.fullmatch(cell) and not THOUSANDS.fullmatch(cell):
+                shown = True
+    return "," if shown else "."
