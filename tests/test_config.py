@@ -127,7 +127,7 @@ WRONG_TYPES = [
     ("data.auroc_ceiling", "0.88"),
     ("data.features.glucose.mutable", "yes"),
     ("data.features.glucose.missing", "0"),
-    ("data.features.glucose.missing", [False]),
+    ("data.features.glucose.missing.0", False),
     ("data.features.glucose.error", "3"),
     ("data.features.glucose.error_source", 3),
     ("data.features.glucose.step", "1"),

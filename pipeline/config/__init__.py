@@ -12,7 +12,7 @@ from pipeline.config.base import (
     Share,
     Unit,
 )
-from pipeline.config.cohort import DataConfig, FeatureConfig
+from pipeline.config.cohort import DataConfig, FeatureConfig, ReadingConfig, same_cell
 from pipeline.config.settings import (
     AuditConfig,
     Config,
@@ -41,6 +41,7 @@ __all__ = [
     "Norm",
     "PlanConfig",
     "Positive",
+    "ReadingConfig",
     "Rule",
     "Section",
     "Share",
@@ -49,4 +50,5 @@ __all__ = [
     "Unit",
     "canonical",
     "check",
+    "same_cell",
 ]

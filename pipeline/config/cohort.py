@@ -1,9 +1,9 @@
 """A data set, its columns, and what a clinic and a forger make of each."""
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field, model_validator
+from pydantic import Field, PlainValidator, model_validator
 
 from pipeline.config.base import Positive, Section, Share
 from pipeline.validation import nearest
@@ -15,7 +15,19 @@ Origin = Literal["dictionary", "data", "guess", "you"]
 JUDGED = ("lower", "upper", "step", "mutable", "scale")
 PROPOSED = ("data", "guess")
 
-Code = str | int | float  # a cell of a file, as YAML reads it
+
+def _check_code(cell: Any) -> Any:
+    if isinstance(cell, bool) or not isinstance(cell, str | int | float):
+        raise ValueError("must be a number or a text; put quotes around yes, no, on, off")
+    return cell
+
+
+Code = Annotated[str | int | float, PlainValidator(_check_code)]  # a cell, as YAML reads it
+
+
+# a number without a zero in front, of no more digits than a float tells apart
+PLAIN = r"[+-]?(?=\.?\d)(0|[1-9]\d*)?(\.\d+)?([eE][+-]?\d{1,3})?"
+DIGITS = 15
 
 
 def same_cell(code: Code) -> str:
@@ -24,10 +36,23 @@ def same_cell(code: Code) -> str:
     A number with a leading zero is a code, and stays a text.
     """
     text = str(code).strip()
-    if re.fullmatch(r"[+-]?(0|[1-9]\d*)?(\.\d+)?([eE][+-]?\d+)?", text) and re.search(r"\d", text):
+    if len(text) <= DIGITS and re.fullmatch(PLAIN, text):
         number = float(text)
-        return str(int(number)) if number.is_integer() and abs(number) < 1e15 else repr(number)
+        return (
+            str(int(number)) if number.is_integer() and abs(number) < 10**DIGITS else repr(number)
+        )
     return text
+
+
+def _check_source(source: Any) -> Any:
+    if not isinstance(source, str | dict):
+        raise ValueError("must be a text, or say of each field where it comes from")
+    for field, origin in source.items() if isinstance(source, dict) else ():
+        if origin not in get_args(Origin):
+            raise ValueError(f"{field}: must be {', '.join(get_args(Origin))}, not {origin!r}")
+        if field not in FeatureConfig.model_fields:
+            raise ValueError(nearest(str(field), FeatureConfig.model_fields))
+    return source
 
 
 class FeatureConfig(Section):
@@ -62,7 +87,7 @@ class FeatureConfig(Section):
     private: bool
     center: float
     scale: Positive
-    source: str | dict[str, Origin]
+    source: Annotated[str | dict[str, Origin], PlainValidator(_check_source)]
     error: Positive | None
     error_source: str | None
 
@@ -73,9 +98,16 @@ class FeatureConfig(Section):
         if not isinstance(given, dict) or given.get("kind") in (*NUMBERS, None):
             return given
         last = max(len(given.get("levels") or ()) - 1, 1)
-        filled = {"lower": 0.0, "upper": float(last), "step": 1.0, "center": last / 2, "scale": 1.0}
-        filled |= {"error": None, "error_source": None}
-        return filled | {name: value for name, value in given.items() if value is not None}
+        numbers = {
+            "lower": 0.0,
+            "upper": float(last),
+            "step": 1.0,
+            "center": last / 2,
+            "scale": 1.0,
+        }
+        return {"error": None, "error_source": None, **numbers} | {
+            name: value for name, value in given.items() if value is not None
+        }
 
     @model_validator(mode="after")
     def _ordered(self) -> "FeatureConfig":
@@ -109,10 +141,6 @@ class FeatureConfig(Section):
     def _sourced(self) -> "FeatureConfig":
         if (self.error is None) != (not self.error_source):
             raise ValueError("error and error_source go together: give both, or null for both")
-        if isinstance(self.source, dict):
-            for name in self.source:
-                if name not in FeatureConfig.model_fields:
-                    raise ValueError(f"source: {nearest(name, FeatureConfig.model_fields)}")
         return self
 
     @property

@@ -1,6 +1,6 @@
 """Records in clinical units, what their columns mean, and how both are kept."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ from pipeline.config import DataConfig, FeatureConfig
 from pipeline.files import BadInput, read_json, read_tensors, write_json, write_tensors
 
 RECORDS, IMAGES, SCHEMA = "records.parquet", "images.safetensors", "schema.json"
+ORIGINS = "origins.safetensors"
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Schema:
         classes: names of the classes; class 1 = disease present.
         image: (C, H, W) where an event is an image whose values all are the one feature; empty = an
             event is a record of the features.
+        sites: names of the places where records were made; empty = nobody says.
     """
 
     names: tuple[str, ...]
@@ -31,6 +33,7 @@ class Schema:
     target: str
     classes: tuple[str, ...]
     image: tuple[int, ...] = ()
+    sites: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, cfg: DataConfig) -> "Schema":
@@ -57,16 +60,43 @@ class Dataset:
         x: (N, D) records or (N, C, H, W) images, float32, clinical units; NaN = missing.
         y: (N,) int64, class indices.
         schema: what the columns mean.
+        patient: (N,) int64, whose record it is, from 0; by default everybody has one.
+        together: (N,) int64, records of one number stay on one side of every split: those of one
+            patient, and equal ones, whosever they are; by default as `patient`.
+        site: (N,) int64 places in `schema.sites`; None = nobody says.
+        time: (N,) float64 days of the record from any one day on; None = nobody says.
     """
 
     x: Tensor
     y: Tensor
     schema: Schema
+    patient: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int64))
+    together: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int64))
+    site: Tensor | None = None
+    time: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        """Without a word about patients, each record is one."""
+        if len(self.patient) != len(self.y):
+            object.__setattr__(self, "patient", torch.arange(len(self.y)))
+        if len(self.together) != len(self.y):
+            object.__setattr__(self, "together", self.patient)
+
+    @property
+    def origins(self) -> dict[str, Tensor]:
+        """Whose each record is, where it was made and when, as far as anybody says."""
+        named = {"patient": self.patient, "together": self.together.clone()}
+        given = {"site": self.site, "time": self.time}
+        return named | {name: tensor for name, tensor in given.items() if tensor is not None}
 
 
 def save_dataset(dataset: Dataset, folder: Path) -> None:
-    """Writes `records.parquet` (features and target; of images a safetensors) and `schema.json`."""
+    """Writes `records.parquet` (features and target; of images a safetensors) and `schema.json`.
+
+    And `origins.safetensors`: whose each record is, where it was made and when, as numbers alone.
+    """
     schema = dataset.schema
+    write_tensors(folder / ORIGINS, dataset.origins)
     if schema.image:
         write_tensors(folder / IMAGES, {"x": dataset.x, "y": dataset.y})
         save_schema(schema, folder)
@@ -85,9 +115,10 @@ def save_schema(schema: Schema, folder: Path) -> None:
         name: feature.model_dump()
         for name, feature in zip(schema.names, schema.features, strict=True)
     }
-    image = {"image": list(schema.image)} if schema.image else {}
+    lists = {"image": list(schema.image), "sites": list(schema.sites)}
+    others = {name: values for name, values in lists.items() if values}
     described = {"target": schema.target, "classes": list(schema.classes), "features": features}
-    write_json(folder / SCHEMA, described | image)
+    write_json(folder / SCHEMA, described | others)
 
 
 def load_schema(folder: Path) -> Schema:
@@ -108,6 +139,7 @@ def load_schema(folder: Path) -> Schema:
             described["target"],
             tuple(described["classes"]),
             tuple(described.get("image", ())),
+            tuple(described.get("sites", ())),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise BadInput(
@@ -124,16 +156,15 @@ def load_dataset(folder: Path) -> Dataset:
     from pyarrow import ArrowException
     from pyarrow.parquet import read_table
 
-    schema = load_schema(folder)
+    schema, advice = load_schema(folder), "run `dvc repro prepare`"
+    origins, _ = read_tensors(folder / ORIGINS, advice)
     if schema.image:
-        tensors, _ = read_tensors(folder / IMAGES, advice="run `dvc repro prepare`")
-        return Dataset(tensors["x"], tensors["y"], schema)
+        tensors, _ = read_tensors(folder / IMAGES, advice)
+        return Dataset(tensors["x"], tensors["y"], schema, **origins)
     try:
         table = read_table(folder / RECORDS)
         columns = [table.column(name).to_numpy() for name in (*schema.names, schema.target)]
         x, y = np.stack(columns[:-1], 1).astype(np.float32), columns[-1].astype(np.int64)
     except (OSError, ValueError, KeyError, ArrowException) as error:
-        raise BadInput(
-            f"{folder / RECORDS}: cannot be read ({error}); run `dvc repro prepare`"
-        ) from error
-    return Dataset(torch.from_numpy(x), torch.from_numpy(y), schema)
+        raise BadInput(f"{folder / RECORDS}: cannot be read ({error}); {advice}") from error
+    return Dataset(torch.from_numpy(x), torch.from_numpy(y), schema, **origins)

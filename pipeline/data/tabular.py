@@ -1,6 +1,8 @@
-"""Reading raw files of records, and saying in one line what is wrong with them."""
+"""Reading raw files of records, and saying in one line each what is wrong with them."""
 
-import csv
+import difflib
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +12,24 @@ import torch
 from numpy.typing import NDArray
 
 from pipeline.config import DataConfig
+from pipeline.data.cells import Cells, read_cells
+from pipeline.data.grid import finer_step, off_grid
 from pipeline.data.schema import Dataset, Schema
+from pipeline.data.values import (
+    Fault,
+    Values,
+    as_text,
+    classes_of,
+    is_missing,
+    values_of,
+    wrong_values,
+)
 from pipeline.files import BadInput
-from pipeline.validation import nearest
 
-GRID_TOLERANCE = 1e-6  # of a step, for decimals as they were typed
+OURS = "data/pima.csv"
+OTHERS = "data.file is a path from the project's folder on, or one from / on"
+SHOWN = 5  # places of one fault that are told
+MOST = 20  # faults that are told at once
 
 
 def read_raw(cfg: DataConfig, root: Path) -> tuple[Dataset, dict[str, Any]]:
@@ -25,139 +40,197 @@ def read_raw(cfg: DataConfig, root: Path) -> tuple[Dataset, dict[str, Any]]:
         root: the folder that the file's path starts from.
 
     Returns:
-        the dataset, and a JSON-able report: `records, positives, missing, off_grid` (per feature),
-        `duplicates, out_of_range`.
+        the dataset, and a JSON-able report: see `_report`.
 
     Raises:
-        BadInput: one line with file, column and line (as an editor counts, the header is line 1),
-            and what would be right.
+        BadInput: a line for each fault, with file, column and line (as an editor counts, the header
+            is line 1), and what would be right.
     """
     schema = Schema.of(cfg)
     if cfg.source == "sklearn":
         name, values, target = f"scikit-learn's {cfg.name}", *_bundled(cfg, schema)
+        values = checked_values(values, schema, name, first_line=2)
+        dataset = Dataset(torch.from_numpy(values), torch.from_numpy(target), schema)
     else:
-        name = cfg.file
-        cells = _cells(root / cfg.file, name, [*schema.names, schema.target])
-        values = np.stack([_numbers(cells[column], column, name) for column in schema.names], 1)
-        target = _target(cells[schema.target], schema, name)
-    values = checked_values(values, schema, name, first_line=2)
-    _refuse_duplicates(values, target, name)
-    census = _census(values, schema, name)
-    if len(np.unique(target)) < 2:
-        raise BadInput(
-            f"{name}: column {schema.target!r}: only class {int(target[0])}; "
-            "a model needs both classes"
-        )
-    dataset = Dataset(torch.from_numpy(values.astype(np.float32)), torch.from_numpy(target), schema)
-    refused = {"duplicates": 0, "out_of_range": 0}  # one of either and there is no report
-    return dataset, {
-        "records": len(target),
-        "positives": int((target == 1).sum()),
-        **census,
-        **refused,
-    }
+        name, cells = cfg.file, cells_of(cfg, root / cfg.file)
+        dataset, found = checked(cells, cfg)
+        if found:
+            raise BadInput(told(found, cells, name))
+    _refuse(dataset, name)
+    dataset = replace(dataset, together=kept_together(dataset))
+    report = _report(dataset, cfg)
+    return replace(dataset, x=dataset.x.float()), report
 
 
-def _cells(path: Path, name: str, expected: list[str]) -> pd.DataFrame:
-    """The file's cells as text, its header checked against the expected columns."""
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file, skipinitialspace=True)
-            header = next(reader, [])
-            rows = []
-            for line, row in enumerate(reader, start=2):
-                if reader.line_num != line:
-                    raise BadInput(
-                        f"{name}: line {line}: a quoted cell goes on over several lines; "
-                        "close the quote"
-                    )
-                if len(row) != len(header):
-                    raise BadInput(
-                        f"{name}: line {line}: {len(row)} cells, but the header names "
-                        f"{len(header)} columns"
-                    )
-                rows.append(row)
-        if not header:
-            raise BadInput(f"{name}: the file is empty; expected a header and records")
-        _check_header([column.strip() for column in header], expected, name)
-        cells = pd.DataFrame(rows, columns=header, dtype=str)
-    except FileNotFoundError:
-        hint = "`dvc pull data.dvc` fetches data/pima.csv, your own files lie in data/local/"
-        raise BadInput(f"{name}: not found; {hint}") from None
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise BadInput(f"{name}: cannot be read as CSV ({' '.join(str(error).split())})") from error
-    if cells.empty:
-        raise BadInput(f"{name}: a header but no records")
-    cells.columns = cells.columns.str.strip()
+def cells_of(cfg: DataConfig, path: Path) -> Cells:
+    """The cells of a file, its header checked against the columns of the schema.
+
+    Raises:
+        BadInput: the file cannot be read, or a column is missing, doubled or unknown.
+    """
+    if not path.exists():
+        hint = "`dvc pull data.dvc` fetches it" if cfg.file == OURS else OTHERS
+        raise BadInput(f"{cfg.file}: not found; {hint}")
+    cells = read_cells(path, cfg.file, cfg.reading)
+    wrong = header_faults(cells.header, cfg)
+    if wrong:
+        raise BadInput("\n".join(f"{cfg.file}: {line}" for line in wrong))
     return cells
 
 
-def _check_header(header: list[str], expected: list[str], name: str) -> None:
-    for column in header:
-        if header.count(column) > 1:
+def header_faults(header: Sequence[str], cfg: DataConfig) -> list[str]:
+    """What is wrong with the names of a file's columns, one line each."""
+    known = [*cfg.columns, *cfg.ignore]
+    absent = [name for name in cfg.columns if name not in header]
+    if len(absent) == len(cfg.columns):
+        found = ", ".join(repr(name) for name in header[:5])
+        return [
+            f"no column of the schema stands in the first line ({found}): it names none, or the "
+            "separator is another; see data.reading"
+        ]
+    faults = []
+    for name in header:
+        if name not in known:
+            meant = difflib.get_close_matches(name, absent, n=1, cutoff=0.5)
+            absent = [other for other in absent if other not in meant]
+            hint = f"did you mean {meant[0]!r}?" if meant else "name it in data.ignore, or drop it"
+            faults.append(f"column {name!r} is not in the schema; {hint}")
+    lacking = f"the schema expects {', '.join(cfg.columns)}"
+    return faults + [f"column {name!r} is missing; {lacking}" for name in absent]
+
+
+def checked(cells: Cells, cfg: DataConfig) -> tuple[Dataset, list[Fault]]:
+    """The records of a file whose header is right, and all that is wrong with its cells.
+
+    Returns:
+        the records, float64, with NaN where a cell is at fault, and the faults.
+    """
+    schema, decimal = Schema.of(cfg), cfg.reading.decimal or cells.decimal
+    faults: list[Fault] = []
+    columns = []
+    for name, feature in cfg.features.items():
+        values, wrong = values_of(cells.columns[name], name, feature, decimal)
+        columns.append(values)
+        faults += wrong
+    values = np.stack(columns, 1)
+    target, wrong = classes_of(cells.columns[cfg.target], cfg)
+    empty = _unmeasured(values, schema) if not faults else []
+    faults += wrong + empty
+    origins: dict[str, torch.Tensor] = {}
+    if cfg.group is not None:
+        origins["patient"], wrong = _patients(cells.columns[cfg.group], cfg.group)
+        faults += wrong
+    if cfg.site is not None:
+        named, place = np.unique(cells.columns[cfg.site].astype(str), return_inverse=True)
+        origins["site"] = torch.from_numpy(place.reshape(-1).astype(np.int64))
+        schema = replace(schema, sites=tuple(named.tolist()))
+        faults += _empty(cells.columns[cfg.site], cfg.site, "no site")
+    if cfg.time is not None:
+        days, wrong = _days(cells.columns[cfg.time], cfg.time)
+        origins["time"] = torch.from_numpy(days)
+        faults += wrong
+    dataset = Dataset(torch.from_numpy(values), torch.from_numpy(target), schema, **origins)
+    if cfg.group is not None and not faults:
+        faults += _recorded_twice(dataset, cfg.group)
+    return dataset, faults
+
+
+def told(faults: list[Fault], cells: Cells, name: str) -> str:
+    """Faults for people, one line each, in the order of the file."""
+    faults = sorted(faults, key=lambda fault: int(fault.rows[0]))
+    lines = []
+    for fault in faults[:MOST]:
+        more = f" ({len(fault.rows)} in all)" if len(fault.rows) > 1 else ""
+        place = f"{cells.place} {', '.join(map(str, cells.lines[fault.rows[:SHOWN]]))}"
+        column = f", column {fault.column!r}" if fault.column else ""
+        lines.append(f"{name}: {place}{column}: {fault.said}{more}")
+    if len(faults) > MOST:
+        lines.append(f"{name}: and {len(faults) - MOST} faults more")
+    return "\n".join(lines)
+
+
+def _patients(cells: Any, name: str) -> tuple[torch.Tensor, list[Fault]]:
+    """Numbers of patients from 0, in the order in which they come; names do not leave here."""
+    numbers = pd.factorize(pd.Series(cells, dtype=object))[0]
+    return torch.from_numpy(numbers.astype(np.int64)), _empty(cells, name, "no patient")
+
+
+def _empty(cells: Any, name: str, what: str) -> list[Fault]:
+    rows = np.flatnonzero(is_missing(cells))
+    return [Fault(name, rows, f"empty: {what}; every record needs one")] if len(rows) else []
+
+
+def _days(cells: Any, name: str) -> tuple[Values, list[Fault]]:
+    """Dates as `2024-05-31` (with or without a time of day), or numbers, as days."""
+    numbers = pd.to_numeric(pd.Series(cells, dtype=object), errors="coerce")
+    dates = pd.to_datetime(pd.Series(cells, dtype=object), errors="coerce", format="ISO8601")
+    days = (dates.dt.tz_localize(None) - pd.Timestamp("1970-01-01")) / pd.Timedelta(days=1)
+    values = numbers.fillna(days) if numbers.isna().any() else numbers
+    rows = np.flatnonzero(values.isna())
+    said = f"{str(cells[rows[0]])!r} is no date like 2024-05-31" if len(rows) else ""
+    return values.to_numpy(np.float64), [Fault(name, rows, said)] if len(rows) else []
+
+
+def _recorded_twice(dataset: Dataset, group: str) -> list[Fault]:
+    """The same record of the same patient, of the same time where there is one."""
+    rows = pd.DataFrame(np.column_stack([dataset.x, dataset.y, dataset.patient]))
+    if dataset.time is not None:
+        rows["time"] = dataset.time.numpy()
+    again = np.flatnonzero(rows.duplicated())
+    if not len(again):
+        return []
+    said = "the same patient and the same record as before; remove one"
+    return [Fault(group, again, f"{said}, or name the column of its date as data.time")]
+
+
+def kept_together(dataset: Dataset) -> torch.Tensor:
+    """(N,) int64: records that stay on one side of every split have one number.
+
+    Those of one patient, and equal ones, whatever their diagnosis: of coarse values equal records
+    are most often different people, but a model that has learned one of them knows the other.
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    equal = _equal_rows(dataset)
+    patient = dataset.patient.numpy()
+    if len(np.unique(equal)) == len(equal):
+        return dataset.patient
+    count = int(patient.max()) + 1
+    edges = coo_array(
+        (np.ones(len(patient)), (patient, count + equal)),
+        shape=(count + len(equal), count + len(equal)),
+    )
+    part = connected_components(edges, directed=False)[1][patient]
+    return torch.from_numpy(pd.factorize(part)[0].astype(np.int64))
+
+
+def _equal_rows(dataset: Dataset) -> NDArray[np.int64]:
+    """(N,): equal records have one number."""
+    rows = pd.DataFrame(dataset.x.float().numpy()).fillna(np.inf)  # inf = missing
+    return np.asarray(rows.groupby(list(rows.columns), sort=False).ngroup(), dtype=np.int64)
+
+
+def _refuse(dataset: Dataset, name: str) -> None:
+    """Refuses a cohort from which nothing can be learned."""
+    present = dataset.y.unique()
+    if len(present) < 2:
+        target = dataset.schema.target
+        raise BadInput(
+            f"{name}: column {target!r}: only class {int(present[0])}; a model needs both classes"
+        )
+    for column, values in zip(dataset.schema.names, dataset.x.T, strict=True):
+        if values.isnan().all():
             raise BadInput(
-                f"{name}: column {column!r} occurs {header.count(column)} times; keep one"
+                f"{name}: column {column!r}: every value is missing; drop it from the schema"
             )
-    absent = [column for column in expected if column not in header]
-    for column in header:
-        if column not in expected:
-            hint = nearest(column, absent or expected)
-            raise BadInput(f"{name}: column {column!r} is not in the schema; {hint}")
-    if absent:
-        raise BadInput(
-            f"{name}: column {absent[0]!r} is missing; the schema expects {', '.join(expected)}"
-        )
 
 
-def _numbers(cells: pd.Series, column: str, name: str) -> NDArray[np.float64]:
-    """Cells as numbers; an empty cell is NaN."""
-    empty = cells.str.strip().str.lower().isin(["", "nan", "na"])
-    numbers = pd.to_numeric(cells.mask(empty), errors="coerce")
-    for wrong, why in (
-        (numbers.isna() & ~empty, "is not a number"),
-        (np.isinf(numbers), "is infinite"),
-    ):
-        if wrong.any():
-            row = int(np.flatnonzero(wrong)[0])
-            raise BadInput(f"{name}: line {row + 2}, column {column!r}: {cells.iloc[row]!r} {why}")
-    return np.asarray(numbers, dtype=np.float64)
-
-
-def _target(cells: pd.Series, schema: Schema, name: str) -> NDArray[np.int64]:
-    numbers = _numbers(cells, schema.target, name)
-    wrong = ~np.isin(numbers, np.arange(len(schema.classes)))
-    if wrong.any():
-        row = int(np.flatnonzero(wrong)[0])
-        allowed = " or ".join(f"{index} ({label})" for index, label in enumerate(schema.classes))
-        raise BadInput(
-            f"{name}: line {row + 2}, column {schema.target!r}: {cells.iloc[row]!r} is not "
-            f"{allowed}"
-        )
-    return numbers.astype(np.int64)
-
-
-def _refuse_duplicates(values: NDArray[Any], target: NDArray[Any], name: str) -> None:
-    rows = pd.DataFrame(np.column_stack([values, target])).fillna(
-        np.inf
-    )  # infinite cells were refused: inf = empty
-    again = rows.duplicated()
-    if again.any():
-        second = int(np.flatnonzero(again)[0])
-        first = int(np.flatnonzero((rows == rows.iloc[second]).all(axis=1))[0])
-        raise BadInput(
-            f"{name}: lines {first + 2} and {second + 2} are the same patient; "
-            "a duplicate could be trained on and "
-            f"tested on at once ({int(again.sum())} in all); remove one"
-        )
-
-
-def checked_values(
-    values: NDArray[Any], schema: Schema, name: str, first_line: int
-) -> NDArray[Any]:
+def checked_values(values: Values, schema: Schema, name: str, first_line: int) -> Values:
     """Missing codes turned into NaN, in place; what no clinic would have written down is refused.
 
     Args:
-        values: (N, D) in clinical units, as recorded.
+        values: (N, D) in clinical units, as recorded; levels as their place.
         schema: of the columns.
         name: where the values come from, for the message.
         first_line: the number by which the reader knows the first row.
@@ -166,31 +239,42 @@ def checked_values(
         BadInput: a value lies outside its plausible range, or is not whole where it must be; or a
             record holds no measurement at all.
     """
+    faults: list[Fault] = []
     for index, (column, feature) in enumerate(zip(schema.names, schema.features, strict=True)):
-        cells = values[:, index]
         codes = [code for code in feature.missing if not isinstance(code, str)]
-        cells[np.isin(cells, codes)] = np.nan
-        outside = (cells < feature.lower) | (cells > feature.upper)
-        broken = (feature.kind == "integer") & ~np.isnan(cells) & (cells != np.round(cells))
-        for wrong, right in (
-            (
-                outside,
-                f"outside the plausible range {feature.lower:g} to {feature.upper:g} "
-                f"{feature.unit}",
-            ),
-            (broken, "not a whole number"),
-        ):
-            if wrong.any():
-                row = int(np.flatnonzero(wrong)[0])
-                raise BadInput(
-                    f"{name}: line {row + first_line}, column {column!r}: {cells[row]:g} is {right}"
-                )
-    _refuse_unmeasured(values, schema, name, first_line)
+        if not feature.levels:
+            values[np.isin(values[:, index], codes), index] = np.nan
+        faults += wrong_values(values[:, index], column, feature)
+    _raise(faults or _unmeasured(values, schema), name, first_line)
     return values
 
 
-def _refuse_unmeasured(values: NDArray[Any], schema: Schema, name: str, first_line: int) -> None:
-    """Refuses records whose every mutable value is missing: nothing about them was measured.
+def checked_frame(frame: pd.DataFrame, schema: Schema, name: str, first_line: int) -> Values:
+    """Raw records of a data frame, however its columns are stored, as `checked_values`.
+
+    Raises:
+        BadInput: as for `checked_values`; or a cell is no number, or no level.
+    """
+    faults: list[Fault] = []
+    columns = []
+    for column, feature in zip(schema.names, schema.features, strict=True):
+        values, wrong = values_of(as_text(frame[column]), column, feature)
+        columns.append(values)
+        faults += wrong
+    values = np.stack(columns, 1)
+    _raise(faults or _unmeasured(values, schema), name, first_line)
+    return values
+
+
+def _raise(faults: list[Fault], name: str, first_line: int) -> None:
+    if faults:
+        rows = max(int(fault.rows.max()) for fault in faults) + 1
+        lines = np.arange(rows, dtype=np.int64) + first_line
+        raise BadInput(told(faults, Cells((), {}, lines, "line"), name))
+
+
+def _unmeasured(values: Values, schema: Schema) -> list[Fault]:
+    """Records whose every mutable value is missing: nothing about them was measured.
 
     A model would answer from what it imputes, with a chance that looks like any other. Age and the
     like are no measurement: they are known of everybody.
@@ -199,33 +283,42 @@ def _refuse_unmeasured(values: NDArray[Any], schema: Schema, name: str, first_li
     if not measured.any():
         measured[:] = True
     empty = np.flatnonzero(np.isnan(values[:, measured]).all(1))
-    if len(empty):
-        wanted = [one for one, own in zip(schema.names, measured, strict=True) if own]
-        places = ", ".join(str(row + first_line) for row in empty[:5])
-        raise BadInput(
-            f"{name}: line {places}: no measurement ({len(empty)} in all); at least one of "
-            f"{', '.join(wanted[:8])}{', ...' if len(wanted) > 8 else ''} must be known"
-        )
+    if not len(empty):
+        return []
+    wanted = [one for one, own in zip(schema.names, measured, strict=True) if own]
+    among = f"{', '.join(wanted[:8])}{', ...' if len(wanted) > 8 else ''}"
+    return [Fault("", empty, f"no measurement; at least one of {among} must be known")]
 
 
-def _census(values: NDArray[Any], schema: Schema, name: str) -> dict[str, dict[str, int]]:
-    """How many checked values of each feature are missing, and how many lie off the grid."""
-    missing, off_grid = {}, {}
-    for column, feature, cells in zip(schema.names, schema.features, values.T, strict=True):
-        missing[column] = int(np.isnan(cells).sum())
-        if missing[column] == len(cells):
-            raise BadInput(
-                f"{name}: column {column!r}: every value is missing; drop it from the schema"
-            )
-        ticks = cells / (feature.step or 1.0)
-        stray = np.abs(ticks - np.round(ticks)) > GRID_TOLERANCE * np.maximum(
-            1, np.abs(np.nan_to_num(ticks))
-        )
-        off_grid[column] = int(stray.sum()) if feature.step else 0
-    return {"missing": missing, "off_grid": off_grid}
+def _report(dataset: Dataset, cfg: DataConfig) -> dict[str, Any]:
+    """What a reader wants to know of a cohort before anything is learned from it.
+
+    Counts alone: `records, positives, patients, sites`; `equal_rows`, records that another one
+    equals; of each feature `missing` and `off_grid`, and of those with values between the steps
+    `finer_step`, the grid that holds them all.
+    """
+    x, names = dataset.x.double().numpy(), dataset.schema.names
+    missing, strays, finer = {}, {}, {}
+    for name, feature, values in zip(names, dataset.schema.features, x.T, strict=True):
+        missing[name] = int(np.isnan(values).sum())
+        strays[name] = int(off_grid(values, feature.step).sum()) if feature.step else 0
+        step = finer_step(values, feature.step) if strays[name] and feature.step else None
+        if step is not None:
+            finer[name] = step
+    counts = np.bincount(_equal_rows(dataset))
+    return {
+        "records": len(x),
+        "positives": int((dataset.y == 1).sum()),
+        "patients": len(dataset.patient.unique()),
+        "sites": len(dataset.schema.sites),
+        "equal_rows": int(counts[counts > 1].sum()),
+        "missing": missing,
+        "off_grid": strays,
+        "finer_step": finer,
+    }
 
 
-def _bundled(cfg: DataConfig, schema: Schema) -> tuple[NDArray[Any], NDArray[Any]]:
+def _bundled(cfg: DataConfig, schema: Schema) -> tuple[Values, NDArray[np.int64]]:
     """A data set of scikit-learn; its first class is the disease, so classes are turned round."""
     from sklearn import datasets
 

@@ -19,8 +19,7 @@ from mlflow.types.schema import AnyType
 
 from pipeline.config import FeatureConfig
 from pipeline.data.schema import Schema, load_schema
-from pipeline.data.tabular import checked_values
-from pipeline.files import BadInput
+from pipeline.data.tabular import checked_frame
 from pipeline.models.answers import log_odds
 from pipeline.models.networks import Networks
 from pipeline.statistics.operating_point import logistic
@@ -75,23 +74,13 @@ def answers(population: Networks, schema: Schema, records: pd.DataFrame) -> pd.D
             it must be; or a record holds no measurement.
         KeyError: a column is missing (MLflow's own check of the signature comes first).
     """
-    values = np.stack([_numbers(records[name], name) for name in schema.names], 1)
-    x = torch.from_numpy(checked_values(values, schema, "records", first_line=0).astype(np.float32))
+    values = checked_frame(records, schema, "records", first_line=0)
+    x = torch.from_numpy(values.astype(np.float32))
     ill = log_odds(population, x[None])[0].numpy()
     healthy, called = schema.classes
     chances = {healthy: logistic(-ill), called: logistic(ill)}
     decided = np.where(ill > float(population.cut[0]), called, healthy)
     return pd.DataFrame({**chances, DECISION: decided}, index=records.index)
-
-
-def _numbers(cells: pd.Series, name: str) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """A column as numbers, however it is stored; an empty cell is NaN."""
-    numbers = pd.to_numeric(cells, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
-    wrong = np.isnan(numbers) & ~(cells.isna() | (cells.astype(str).str.strip() == "")).to_numpy()
-    if wrong.any():
-        row = int(np.flatnonzero(wrong)[0])
-        raise BadInput(f"records: line {row}, column {name!r}: {cells.iloc[row]!r} is not a number")
-    return numbers
 
 
 class ReleaseModel(mlflow.pyfunc.PythonModel):

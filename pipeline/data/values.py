@@ -1,0 +1,151 @@
+"""From what the cells of a column say to values, and to what is wrong with them."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from pipeline.config import DataConfig, FeatureConfig, same_cell
+from pipeline.data.cells import not_a_number, numbers
+
+Values = NDArray[np.float64]
+Text = NDArray[np.object_]
+EMPTY = ("", "nan", "na")  # in small letters: cells that are a missing value everywhere
+LONG = 40  # signs of a cell that a message shows
+FEW = 8  # levels that a message names
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What is wrong with some cells of a column.
+
+    Attributes:
+        column: its name.
+        rows: (n,) int64, the records at fault.
+        said: what the first of them holds, and what would be right.
+    """
+
+    column: str
+    rows: NDArray[np.int64]
+    said: str
+
+
+def as_text(cells: Iterable[object]) -> Text:
+    """(N,) cells of any type as stripped text; None and NaN are empty."""
+    column = pd.Series(cells, dtype=object)
+    text = column.where(column.notna(), "").astype(str).str.strip()
+    return np.asarray(text, dtype=object)
+
+
+def is_missing(cells: Text, codes: Iterable[str | int | float] = ()) -> NDArray[np.bool_]:
+    """(N,) bool: cells that are empty, or one of the codes for "not measured"."""
+    column = pd.Series(cells, dtype=object)
+    wanted = {same_cell(code) for code in codes}
+    found = column.str.lower().isin(EMPTY)
+    if wanted:
+        found |= column.map(same_cell).isin(wanted)
+    return np.asarray(found)
+
+
+def values_of(
+    cells: Text, name: str, feature: FeatureConfig, decimal: str = "."
+) -> tuple[Values, list[Fault]]:
+    """Cells (N,) of one feature as values, NaN = missing; levels as their place, from 0.
+
+    Args:
+        cells: stripped text.
+        name: of the column.
+        feature: what it should hold.
+        decimal: the sign between a whole number and its decimals.
+
+    Returns:
+        (N,) float64, and every fault; a cell at fault is NaN.
+    """
+    missing = is_missing(cells, feature.missing)
+    if feature.levels:
+        return _levels(cells, missing, name, feature.levels)
+    return _numbers(cells, missing, name, feature, decimal)
+
+
+def _levels(
+    cells: Text, missing: NDArray[np.bool_], name: str, levels: Mapping[str | int | float, str]
+) -> tuple[Values, list[Fault]]:
+    """A cell is a level by what the file says, or by its label, whatever its capitals."""
+    known = {label.lower(): place for place, label in enumerate(levels.values())}
+    known |= {same_cell(cell).lower(): place for place, cell in enumerate(levels)}
+    column = pd.Series(cells, dtype=object).map(same_cell).str.lower()
+    values = np.array(column.map(known), dtype=np.float64)
+    values[missing] = np.nan
+    return values, _faults(name, cells, np.isnan(values) & ~missing, f"is no level: {said(levels)}")
+
+
+def said(levels: Mapping[str | int | float, str]) -> str:
+    """Levels for a message: the cells and what they mean."""
+    named = [
+        str(cell) if str(cell) == label else f"{cell} ({label})" for cell, label in levels.items()
+    ]
+    return ", ".join(named[:FEW]) + (", ..." if len(named) > FEW else "")
+
+
+def _numbers(
+    cells: Text, missing: NDArray[np.bool_], name: str, feature: FeatureConfig, decimal: str
+) -> tuple[Values, list[Fault]]:
+    values = numbers(np.where(missing, "", cells), decimal)
+    faults = _faults(name, cells, np.isinf(values), "is infinite")
+    missing = missing | np.isinf(values)
+    values[missing] = np.nan
+    wrong = np.isnan(values) & ~missing
+    whys = pd.Series(cells[wrong], dtype=object).map(lambda cell: not_a_number(cell, decimal))
+    for why in dict.fromkeys(whys):
+        rows = np.flatnonzero(wrong)[(whys == why).to_numpy()]
+        faults.append(Fault(name, rows, f"{_shown(cells[rows[0]])} {why}"))
+    return values, faults + wrong_values(values, name, feature)
+
+
+def wrong_values(values: Values, name: str, feature: FeatureConfig) -> list[Fault]:
+    """Values (N,) outside the plausible range, or not whole where they must be."""
+    outside = (values < feature.lower) | (values > feature.upper)
+    broken = (feature.kind == "integer") & ~np.isnan(values) & (values != np.round(values))
+    range_ = f"{digits(feature.lower)} to {digits(feature.upper)} {feature.unit}".strip()
+    faults = []
+    for wrong, right in (
+        (outside, f"outside the plausible range {range_}"),
+        (broken & ~outside, "not a whole number"),
+    ):
+        rows = np.flatnonzero(wrong)
+        if len(rows):
+            faults.append(Fault(name, rows, f"{digits(values[rows[0]])} is {right}"))
+    return faults
+
+
+def digits(value: float) -> str:
+    """A number with as many digits as tell it from its neighbours."""
+    short = f"{value:g}"
+    return short if float(short) == value else repr(float(value))
+
+
+def classes_of(cells: Text, data: DataConfig) -> tuple[NDArray[np.int64], list[Fault]]:
+    """Cells (N,) of the target as classes, 1 = disease present; -1 where a cell is none."""
+    healthy, ill = data.classes
+    outcomes: Mapping[str | int | float, str] = data.outcomes or {"0": healthy, "1": ill}
+    known = {} if data.outcomes else {healthy.lower(): 0, ill.lower(): 1}
+    known |= {same_cell(cell).lower(): int(label == ill) for cell, label in outcomes.items()}
+    column = pd.Series(cells, dtype=object).map(same_cell).str.lower()
+    values = np.array(column.map(known).fillna(-1), dtype=np.int64)
+    allowed = " or ".join(f"{cell} ({label})" for cell, label in outcomes.items())
+    return values, _faults(data.target, cells, values < 0, f"is not {allowed}")
+
+
+def _faults(name: str, cells: Text, wrong: NDArray[np.bool_], why: str) -> list[Fault]:
+    """One fault for the cells that are wrong in one way; none where none is."""
+    rows = np.flatnonzero(wrong)
+    if not len(rows):
+        return []
+    return [Fault(name, rows, f"{_shown(cells[rows[0]])} {why}")]
+
+
+def _shown(cell: str) -> str:
+    """A cell for a message: quoted, and not longer than a line."""
+    return repr(cell if len(cell) <= LONG else f"{cell[:LONG]}...")
