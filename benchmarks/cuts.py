@@ -26,7 +26,7 @@ def main() -> None:
     cfg = configured(sys.argv[1:])
     torch.set_num_threads(cfg.threads)
     dataset, _ = read_raw(cfg.data, repository_root())
-    plan = Plan.cross_validation(dataset.y, **dict(cfg.plan), seed=cfg.seed)
+    plan = Plan.of(dataset, cfg.plan, cfg.seed)
     lines = []
     for name in cfg.chosen(["baseline", *cfg.examine]):
         for recipe in (train_reported, train):

@@ -68,7 +68,7 @@ def try_fault(name: str, model: str, seed: int, changes: dict[str, float]) -> di
     how, epsilon, delta = mechanism(cfg, **changes)
     architecture, wanted = architecture_for(dataset, cfg), cfg.section(FrontierSettings)
     size = AuditSize(wanted.canaries, wanted.audited_weights)
-    plan = Plan.cross_validation(dataset.y, **dict(cfg.plan), seed=seed)
+    plan = Plan.of(dataset, cfg.plan, seed)
     faults = SAMPLING if changes else FAULTS
     checks = []
     with planted(faults.get(name, dict)):

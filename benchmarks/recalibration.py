@@ -126,7 +126,7 @@ def main() -> None:
             found = leaks(whose, dataset, one)
             lines.append({"recalibrate": one.decision.recalibrate} | found)
     else:
-        plan = Plan.cross_validation(dataset.y, **dict(cfg.plan), seed=cfg.seed)
+        plan = Plan.of(dataset, cfg.plan, cfg.seed)
         for name in cfg.chosen(["baseline", *cfg.examine]):
             for one in recalibrated(cfg):
                 models = train_reported(name, dataset, plan, one)

@@ -70,7 +70,7 @@ def _run_once(cfg: Config, name: str, dataset: Dataset, overrides: Sequence[str]
     place = repository_root() / "sweeps" / key[:16]
     done = place.exists()
     if not done:
-        plan = Plan.cross_validation(dataset.y, **dict(cfg.plan), seed=cfg.seed)
+        plan = Plan.of(dataset, cfg.plan, cfg.seed)
         population = train_reported(name, dataset, plan, alone)
         with folder(place, keep=True) as unfinished:
             (unfinished / MEASURED / name).mkdir(parents=True)

@@ -1,13 +1,17 @@
 """Who trains on whom: two boolean tables, and a third where some are set aside to choose on."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from pipeline.artifact import read_artifact, write_artifact
+from pipeline.config import PlanConfig
+from pipeline.data.schema import Dataset
 from pipeline.files import BadInput
 from pipeline.seeds import Stream, generator, of, of_each, random_state
 
@@ -54,6 +58,18 @@ class Plan:
         return len(self.labels)
 
     @classmethod
+    def of(cls, dataset: Dataset, cfg: PlanConfig, seed: int) -> "Plan":
+        """The configured cross-validation of a data set."""
+        return cls.cross_validation(
+            dataset.y,
+            folds=cfg.folds,
+            seeds=cfg.seeds,
+            seed=seed,
+            tune=cfg.tune,
+            together=dataset.together,
+        )
+
+    @classmethod
     def cross_validation(
         cls,
         y: Tensor,
@@ -63,6 +79,7 @@ class Plan:
         seed: int,
         release: bool = True,
         tune: float = 0.0,
+        together: Tensor | None = None,
     ) -> "Plan":
         """Stratified `folds` x `seeds`, and one release model that trains on everyone.
 
@@ -74,24 +91,18 @@ class Plan:
             release: append the release model.
             tune: the share of each model's training records, the release model's too, that it does
                 not train on, but is tuned on; 0 = none.
+            together: (N,) int64, records of one number are held out by the same model; None =
+                each by itself.
 
         Raises:
-            BadInput: a class has fewer records than there are folds.
+            BadInput: a class has fewer records than there are folds, or fewer groups of records
+                that stay together.
         """
-        from sklearn.model_selection import StratifiedKFold
-
-        counts = torch.bincount(y)
-        if int(counts.min()) < folds:
-            rare = int(counts.argmin())
-            raise BadInput(
-                f"plan.folds: {folds} folds need at least {folds} records of each class, "
-                f"but class {rare} has {int(counts[rare])}; lower plan.folds"
-            )
+        _enough_for(folds, y, together)
         held_out, labels = [], []
         for repetition in range(seeds):
             state = random_state(Stream.PARTITION, seed, repetition)
-            splitter = StratifiedKFold(folds, shuffle=True, random_state=state)
-            for fold, (_, test) in enumerate(splitter.split(np.zeros(len(y)), y.numpy())):
+            for fold, test in enumerate(_stratified(y, folds, state, together)):
                 row = torch.zeros(len(y), dtype=torch.bool)
                 row[torch.from_numpy(test)] = True
                 held_out.append(row)
@@ -101,10 +112,18 @@ class Plan:
         own = of_each(Stream.CROSS_VALIDATION, seed, len(labels))
         plan = cls(~table, table, repetitions, own, tuple(labels))
         plan = plan.with_release() if release else plan
-        return plan.with_tune(y, tune) if tune else plan
+        return plan.with_tune(y, tune, together) if tune else plan
 
     @classmethod
-    def random_halves(cls, records: int, *, models: int, seed: int, always: int = 0) -> "Plan":
+    def random_halves(
+        cls,
+        records: int,
+        *,
+        models: int,
+        seed: int,
+        always: int = 0,
+        together: Tensor | None = None,
+    ) -> "Plan":
         """Each record joins each model by a fair coin of its own, as membership inference asks for.
 
         Args:
@@ -112,8 +131,12 @@ class Plan:
             models: M.
             seed: of the coins and of the models' own seeds.
             always: the first so many records are trained on by every model, and scored by none.
+            together: (n,) int64 of the first n records: those of one number share a coin; None =
+                none do.
         """
         coins = torch.rand(models, records, generator=generator(Stream.COINS, seed))
+        if together is not None:
+            coins[:, : len(together)] = coins[:, first_of(together)]
         train = coins < 0.5
         train[:, :always] = True
         return cls(
@@ -124,21 +147,25 @@ class Plan:
             tuple(f"half{model}" for model in range(models)),
         )
 
-    def with_tune(self, y: Tensor, share: float) -> "Plan":
+    def with_tune(self, y: Tensor, share: float, together: Tensor | None = None) -> "Plan":
         """This plan, but that each model trains on fewer: some of its rows are for choosing.
 
         Args:
             y: (N,) class indices.
             share: of each class of a model's training rows, at least one record; in 0 to 1.
+            together: (N,) int64, records of one number are set aside together, and counted as one
+                of the class of the first; None = each by itself.
 
         Raises:
             BadInput: a model would train on nobody of a class.
         """
         tune = torch.zeros_like(self.train)
+        first = torch.arange(len(y)) if together is None else first_of(together)
+        heads = first == torch.arange(len(y))
         for row, seed in enumerate(self.seeds.tolist()):
             drawn = generator(Stream.TUNE, seed)
             for label in y.unique().tolist():
-                who = (self.train[row] & (y == label)).nonzero()[:, 0]
+                who = (self.train[row] & (y == label) & heads).nonzero()[:, 0]
                 count = max(1, round(share * len(who)))
                 if count >= len(who):
                     raise BadInput(
@@ -146,6 +173,7 @@ class Plan:
                         f"{label} to train on; lower it"
                     )
                 tune[row, who[torch.randperm(len(who), generator=drawn)[:count]]] = True
+        tune = tune[:, first] & self.train
         return replace(self, train=self.train & ~tune, tune=tune)
 
     def without_tune(self) -> "Plan":
@@ -262,6 +290,41 @@ class Plan:
             BadInput: the file is missing, damaged, or holds something else.
         """
         return read_artifact(path, cls, what="a plan", advice="run `dvc repro prepare`")
+
+
+def first_of(together: Tensor) -> Tensor:
+    """(N,) int64: for each record the first one of its number."""
+    _, number = together.unique(return_inverse=True)
+    place = torch.arange(len(together))
+    first = torch.full((int(number.max()) + 1,), len(together))
+    return first.scatter_reduce_(0, number, place, "amin")[number]
+
+
+def _enough_for(folds: int, y: Tensor, together: Tensor | None) -> None:
+    """Refuses more folds than the rarest class has records, or groups of them."""
+    for label, count in enumerate(torch.bincount(y).tolist()):
+        groups = count if together is None else len(together[y == label].unique())
+        if min(count, groups) < folds:
+            what = "records" if count < folds else "patients, or groups of equal records,"
+            raise BadInput(
+                f"plan.folds: {folds} folds need at least {folds} {what} of each class, "
+                f"but class {label} has {min(count, groups)}; lower plan.folds"
+            )
+
+
+def _stratified(
+    y: Tensor, folds: int, state: int, together: Tensor | None
+) -> Iterator[NDArray[np.int64]]:
+    """Who is held out by each fold, as indices."""
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
+    nobody = np.zeros(len(y))
+    if together is None or len(together.unique()) == len(together):
+        alone = StratifiedKFold(folds, shuffle=True, random_state=state)
+        yield from (test for _, test in alone.split(nobody, y.numpy()))
+    else:
+        grouped = StratifiedGroupKFold(folds, shuffle=True, random_state=state)
+        yield from (test for _, test in grouped.split(nobody, y.numpy(), together.numpy()))
 
 
 def rectangle(table: Tensor) -> tuple[Tensor, Tensor]:

@@ -19,7 +19,7 @@ from pipeline.stages import ARTIFACTS, PLAN, run
 def prepare_cohort(cfg: Config) -> None:
     """The stage."""
     dataset, report = read_raw(cfg.data, repository_root())
-    plan = Plan.cross_validation(dataset.y, **dict(cfg.plan), seed=cfg.seed)
+    plan = Plan.of(dataset, cfg.plan, cfg.seed)
     refuse_unmeasured(dataset, plan, cfg.data.file)
     columns = Columns.of(dataset)
     with folder(ARTIFACTS / "prepare") as out:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from pipeline.data.plan import Plan, rectangle
+from pipeline.data.plan import Plan, first_of, rectangle
 from pipeline.files import BadInput, write_tensors
 from tiny import plan, records
 
@@ -248,3 +248,66 @@ def test_second_seeds_repeat_who_trains_and_nothing_else():
     assert torch.equal(both.seeds[:6], plan.seeds)
     assert len(set(both.seeds.tolist())) == 10
     assert len(set(both.labels)) == 10
+
+
+# ---- patients with several records ----
+
+
+@pytest.fixture(scope="module")
+def visits():
+    """(300,) classes and 100 patients, some with one record and some with many."""
+    drawn = torch.Generator().manual_seed(3)
+    patient = torch.randint(0, 100, (300,), generator=drawn)
+    return (torch.rand(300, generator=drawn) < 0.3).long(), patient
+
+
+def splits_nobody(table, patient):
+    return all(
+        (table[:, patient == one] == table[:, patient == one][:, :1]).all()
+        for one in patient.unique()
+    )
+
+
+@pytest.mark.parametrize("tune", [0.0, 0.3])
+def test_all_records_of_a_patient_lie_on_one_side_of_every_split(visits, tune):
+    y, patient = visits
+    made = Plan.cross_validation(y, folds=5, seeds=3, seed=7, tune=tune, together=patient)
+    for table in (made.train, made.held_out, *([made.tune] if tune else [])):
+        assert splits_nobody(table, patient)
+    for repetition in range(3):
+        assert (made.held_out[made.repetition == repetition].sum(0) == 1).all()
+    inner, _ = made.inner()
+    assert splits_nobody(inner.train, patient)
+    ill = (made.held_out[:-1].float() @ y.float()) / made.held_out[:-1].sum(1)
+    assert ((ill - y.float().mean()).abs() < 0.12).all()  # stratified as far as patients allow
+
+
+def test_records_that_stay_together_share_their_coin(visits):
+    _, patient = visits
+    halves = Plan.random_halves(310, models=64, seed=3, together=patient)
+    assert splits_nobody(halves.train[:, :300], patient)
+    own = halves.train[:, 300:].float().mean(1)
+    assert len(own.unique()) > 2  # the others have coins of their own
+    assert abs(float(halves.train.float().mean()) - 0.5) < 0.05
+
+
+def test_patients_of_one_record_change_nothing(y):
+    alone = torch.randperm(len(y), generator=torch.Generator().manual_seed(1))
+    plain = Plan.cross_validation(y, folds=5, seeds=2, seed=7, tune=0.2)
+    grouped = Plan.cross_validation(y, folds=5, seeds=2, seed=7, tune=0.2, together=alone)
+    for name in ("train", "held_out", "tune", "seeds"):
+        assert torch.equal(getattr(plain, name), getattr(grouped, name))
+    halves = [
+        Plan.random_halves(len(y), models=4, seed=1, together=who).train for who in (None, alone)
+    ]
+    assert torch.equal(*halves)
+
+
+def test_the_first_record_of_each_patient():
+    assert first_of(torch.tensor([7, 3, 7, 3, 9])).tolist() == [0, 1, 0, 1, 4]
+
+
+def test_too_few_patients_of_a_class_are_named():
+    y, patient = torch.tensor([0] * 20 + [1] * 20), torch.tensor([*range(20), *[20, 21] * 10])
+    with pytest.raises(BadInput, match=r"at least 3 patients, or groups .* class 1 has 2"):
+        Plan.cross_validation(y, folds=3, seeds=1, seed=0, together=patient)

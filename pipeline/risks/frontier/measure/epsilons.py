@@ -144,7 +144,9 @@ def trace_frontier(dataset: Dataset, plan: Plan, cfg: Config) -> Frontier:
     (delta, how), wanted = training_numbers(cfg), cfg.section(FrontierSettings)
     scored = plan.select((plan.repetition >= 0) & (plan.repetition < wanted.repetitions))
     coins = of(Stream.MEMBERSHIP_HALVES, cfg.seed)
-    halves = Plan.random_halves(len(dataset.y), models=wanted.targets, seed=coins)
+    halves = Plan.random_halves(
+        len(dataset.y), models=wanted.targets, seed=coins, together=dataset.together
+    )
     claims = [claim_of(epsilon, scored, delta, how) for epsilon in wanted.epsilons]
     features, classes = dataset.x.shape[1], len(dataset.schema.classes)
     kinds = [

@@ -58,7 +58,9 @@ def train_halves(name: str, dataset: Dataset, cfg: Config) -> Halves:
     """Trains the recipe `name` on as many random halves as there are targets, on some twice."""
     numbers = cfg.section(MembershipSettings)
     seed = of(Stream.MEMBERSHIP_HALVES, cfg.seed)
-    once = Plan.random_halves(len(dataset.y), models=numbers.targets, seed=seed)
+    once = Plan.random_halves(
+        len(dataset.y), models=numbers.targets, seed=seed, together=dataset.together
+    )
     plan = once.with_second_seeds(numbers.second_seeds)
     population = train(name, dataset, plan, cfg)
     targets = HalfTrained(population.select(torch.arange(numbers.targets)), once)

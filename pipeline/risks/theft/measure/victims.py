@@ -15,7 +15,7 @@ from pipeline.attacks.evasion.greedy import sparse
 from pipeline.attacks.evasion.records import LogitsFn
 from pipeline.attacks.oracle import NOISE, Answer, ensemble, noisy, plain
 from pipeline.config import BASELINE, Config
-from pipeline.data.plan import Plan, rectangle
+from pipeline.data.plan import Plan, first_of, rectangle
 from pipeline.data.schema import Dataset
 from pipeline.data.threat import Threat
 from pipeline.defenses.trained import train
@@ -51,9 +51,13 @@ class Victims:
         """
         numbers, schema = cfg.section(TheftSettings), dataset.schema
         plan = Plan.random_halves(
-            len(dataset.y), models=numbers.victims, seed=of(Stream.THEFT_HALVES, cfg.seed)
+            len(dataset.y),
+            models=numbers.victims,
+            seed=of(Stream.THEFT_HALVES, cfg.seed),
+            together=dataset.together,
         )
         coins = torch.rand(plan.train.shape, generator=generator(Stream.THEFT_TESTS, cfg.seed))
+        coins = coins[:, first_of(dataset.together)]
         size = numbers.ensemble if name == BASELINE else 1
         together = networks_of(train(name, dataset, companions(plan, size), cfg))
         single = together.select(torch.arange(plan.size) * size)
