@@ -59,8 +59,12 @@ class Problem:
     ) -> "Problem":
         """Problems of records (P, D), between the corners (low, high), of (own, other)."""
         low, high = (network.filled(corner) for corner in corners)
-        x, gridded = network.filled(record), threat.step > 0
-        step = torch.where(gridded, threat.step, 1.0)
+        record, x = network.inputs(record), network.filled(record)
+        # a level's column is no value of its own: it stands as the category does
+        levels = threat.step.new_ones(len(network.hot))
+        gridded = torch.cat([threat.step > 0, levels < 0])
+        step = torch.where(gridded, torch.cat([threat.step, levels]), 1.0)
+        scale = torch.cat([threat.scale, levels])
 
         def presentable(values: Tensor) -> Tensor:
             ticks = torch.round(values / step) * step
@@ -79,7 +83,7 @@ class Problem:
         )
         blur = torch.where(gridded & ~still, blur, 0.0)
         norm: Norm = "l2" if threat.norm == "l2" else "linf"
-        return cls(record, x, low, high, blur, *classes, step, gridded, threat.scale, norm, largest)
+        return cls(record, x, low, high, blur, *classes, step, gridded, scale, norm, largest)
 
     def __len__(self) -> int:
         return len(self.x)
