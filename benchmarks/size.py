@@ -44,9 +44,9 @@ def made_up(rows: int) -> pd.DataFrame:
     draw = np.random.default_rng(rows)
     ill = draw.random(rows) < ILL
     common = draw.standard_normal((rows, 1))
-    signal = np.linspace(0.1, 0.8, FEATURES) * ill[:, None]
+    signal = np.linspace(0.2, 1.2, FEATURES) * ill[:, None]
     values = np.round(
-        100 + 10 * (0.8 * draw.standard_normal((rows, FEATURES)) + 0.6 * common + signal), 1
+        100 + 10 * (0.8 * draw.standard_normal((rows, FEATURES)) + 0.6 * common + signal)
     )
     values = np.clip(values, 40, 160)
     values[draw.random(values.shape) < MISSING] = np.nan
@@ -64,7 +64,7 @@ def install(copy: Path, rows: int, experiment: str) -> None:
         "unit": "unit",
         "lower": 40,
         "upper": 160,
-        "step": 0.1,
+        "step": 1.0,
         "mutable": True,
         "private": False,
         "center": 100.0,
