@@ -6,7 +6,7 @@ answer to change, and asks how low a score can be pushed.
 
 from collections.abc import Callable
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from pipeline.artifact import read_artifact, write_artifact
 from pipeline.data.plan import Plan
+from pipeline.data.recodes import variants
 from pipeline.data.schema import Dataset
 from pipeline.data.threat import ROUNDING, Threat
 from pipeline.models.out_of_fold import OutOfFold
@@ -124,6 +125,12 @@ def least_margins(
     Returns:
         (P,) float64, of the true class, in logits; -inf where arithmetic has no bound.
     """
+    if threat.discrete:
+        made = variants(threat, x, eps, budget, ~threat.attackable(y))
+        numbers = replace(threat, costs=(), withhold=torch.inf)
+        each = least_margins(network, made.x, y[made.row], numbers, eps, budget=budget)
+        bound = each.new_full((len(x),), torch.inf).scatter_reduce_(0, made.row, each, "amin")
+        return torch.where(made.unlisted <= eps, -torch.inf, bound)
     problem = Problem.of(network, x, _corners(x, y, threat, eps), (y, 1 - y), threat, eps)
     slack = network.rounding(torch.maximum(problem.low.abs(), problem.high.abs()))
     found = network.margin(problem.x, problem.own, problem.other)  # the least of any record so far

@@ -17,7 +17,7 @@ from brute import CONTINUOUS, GRIDDED, INFINITY, solve
 from largest import Largest
 from pipeline.data.threat import Threat
 from pipeline.models.mlp import as_module, initialise, perceptron
-from pipeline.models.networks import Networks, public_preprocessing
+from pipeline.models.networks import Networks
 from pipeline.verify.nearest import RESOLUTION, nearest_record
 from pipeline.verify.network import Network
 from tiny import UNCONSTRAINED, same_bits
@@ -565,7 +565,16 @@ def test_many_values_off_the_grid_cost_no_more_boxes_than_the_budget():
     threat = Threat(every.bool(), -9 * every, 9 * every, 0.1 * every, every)
     shape = perceptron(20, 2, [8, 6])
     parameters = initialise(shape, torch.tensor([0]))
-    models = Networks(shape, public_preprocessing(0 * every, every, 1), parameters, ("one",))
+    models = Networks(
+        shape,
+        {
+            "impute": 0 * every[None].float(),
+            "center": 0 * every[None].float(),
+            "scale": every[None].float(),
+        },
+        parameters,
+        ("one",),
+    )
     y, budget = brute.answers(models, x), 40
     problem = brute.problem(models, x, y, threat, 0.3)
     assert int(problem.stray.sum(1).min()) > 10
