@@ -107,7 +107,7 @@ class FeatureConfig(Section):
             "lower": 0.0,
             "upper": float(last),
             "step": 1.0,
-            "center": last / 2,
+            "center": float(last // 2),
             "scale": 1.0,
         }
         cost = given.get("cost")
