@@ -84,8 +84,23 @@ def pairwise_wins(score: Array, y: Array) -> Array:
 
 
 def auroc(score: Array, y: Array) -> float:
-    """Area under the ROC curve (the Mann-Whitney statistic), averaged over seeds."""
-    return float(pairwise_wins(score, y).mean())
+    """Area under the ROC curve (the Mann-Whitney statistic), averaged over seeds; NaN of one class.
+
+    Args:
+        score: (N,) or (S, N).
+        y: (N,) 0 or 1.
+    """
+    ill, healthy = int((y == 1).sum()), int((y == 0).sum())
+    if not ill or not healthy:
+        return float("nan")
+    wins = 0.0
+    for one in np.atleast_2d(score):
+        others = np.sort(one[y == 0])
+        wins += sum(
+            float(np.searchsorted(others, one[y == 1], side=side).sum())
+            for side in ("left", "right")
+        )
+    return wins / (2 * ill * healthy * len(np.atleast_2d(score)))
 
 
 def roc_curve(score: Array, y: Array, points: int) -> tuple[Array, Array]:
