@@ -37,7 +37,7 @@ from typing import Literal
 import numpy as np
 
 from pipeline.statistics import Array
-from pipeline.statistics.rates import auroc, pairwise_wins
+from pipeline.statistics.rates import auroc, placements
 
 Figure = Literal["accuracy", "sensitivity", "specificity", "auroc"]
 Question = Literal["these models on new patients", "this recipe on a new cohort of this size"]
@@ -106,14 +106,14 @@ def pairs_of_auroc(scores: Array, train: Array, y: Array, against: Array | None 
     of_ill = np.zeros((len(train), *ill.shape), dtype=np.float32)
     of_healthy = np.zeros((len(train), *healthy.shape), dtype=np.float32)
     for one, (asked_ill, asked_healthy) in enumerate(zip(ill, healthy, strict=True)):
-        free = ~train[one]
-        wins = pairwise_wins(scores[one][free], y[free])
-        if against is not None:
-            wins = wins - pairwise_wins(against[one][free], y[free])
-        wins = wins.astype(np.float32)
         both_ill, both_healthy = free_ill[:, asked_ill], free_healthy[:, asked_healthy]
-        of_ill[one][:, asked_ill] = (both_healthy @ wins.T) * both_ill
-        of_healthy[one][:, asked_healthy] = (both_ill @ wins) * both_healthy
+        for table, sign in ((scores, 1), (against, -1)):
+            if table is None:
+                continue
+            own = table[one, y == 1][asked_ill], table[one, y == 0][asked_healthy]
+            of_ill[one][:, asked_ill] += sign * _lost_to(*own, both_healthy) * both_ill
+            won = both_ill.sum(1, keepdims=True) - _lost_to(*own[::-1], both_ill)
+            of_healthy[one][:, asked_healthy] += sign * won * both_healthy
     total = of_ill.sum(2, dtype=np.float64)
     total = total - total.T
     ills, healthies = (free.astype(np.float64) @ free.T for free in (free_ill, free_healthy))
@@ -121,6 +121,19 @@ def pairs_of_auroc(scores: Array, train: Array, y: Array, against: Array | None 
         noise = _of_placements(of_ill, total, ills) / healthies**2
         noise += _of_placements(of_healthy, total, healthies) / ills**2
         return Pairs(total / (ills * healthies), noise)
+
+
+def _lost_to(scores: Array, others: Array, counts: Array) -> Array:
+    """(M, K): how many of the others (L,) each of the scores (K,) outscores, ties half.
+
+    By their order, not pair by pair; of each model's own others alone, `counts` (M, L), 0 or 1.
+    """
+    order = np.argsort(others, kind="stable")
+    below = np.zeros((len(counts), len(others) + 1), dtype=np.float32)
+    np.cumsum(counts[:, order], axis=1, out=below[:, 1:])
+    ranked = others[order]
+    left, right = (np.searchsorted(ranked, scores, side=side) for side in ("left", "right"))
+    return np.asarray((below[:, left] + below[:, right]) / 2)
 
 
 def _of_placements(won: Array, total: Array, count: Array) -> Array:
@@ -137,6 +150,8 @@ def influence_of_mean(each: Array, where: Array) -> Array:
         each: (N,) per-patient values, models averaged.
         where: (N,) bool.
     """
+    if not where.any():
+        return np.full(len(each), np.nan)
     centred = np.where(where, each - each[where].mean(), 0.0)
     return np.asarray(centred * (len(each) / where.sum()))
 
@@ -149,12 +164,13 @@ def influence_of_auroc(scores: Array, y: Array, against: Array | None = None) ->
         y: (N,) 0 or 1.
         against: (S, N) scores of another recipe, whose AUROC is subtracted.
     """
-    won = pairwise_wins(scores, y)
+    won = placements(scores, y)
     if against is not None:
-        won = won - pairwise_wins(against, y)
+        won = won - placements(against, y)
     each = np.empty(len(y))
-    each[y == 1] = (won.mean(1) - won.mean()) * (len(y) / (y == 1).sum())
-    each[y == 0] = (won.mean(0) - won.mean()) * (len(y) / (y == 0).sum())
+    for label in (0, 1):
+        own = y == label
+        each[own] = (won[own] - won[own].mean()) * (len(y) / max(own.sum(), 1))
     return each
 
 

@@ -21,7 +21,7 @@ from pipeline.models.out_of_fold import OutOfFold
 from pipeline.models.population import Networks
 from pipeline.statistics import Array
 from pipeline.verify.bounds import margin_bound
-from pipeline.verify.nearest import CHUNK
+from pipeline.verify.nearest import CHUNK, TOGETHER
 from pipeline.verify.network import Network
 from pipeline.verify.problem import Boxes, Problem
 
@@ -98,7 +98,8 @@ def least_out_of_fold(
 
 def _of_model(network: Network, x: Tensor, y: Tensor, threat: Threat, eps: float) -> Array:
     """(B,) float32, as an array, which travels between processes as it is."""
-    exact = least_margins(network, x, y, threat, eps)
+    parts = zip(x.split(TOGETHER), y.split(TOGETHER), strict=True)
+    exact = torch.cat([least_margins(network, *part, threat, eps) for part in parts])
     rounded = exact.float()
     down = torch.nextafter(rounded, torch.full_like(rounded, -torch.inf))
     return torch.where(rounded.double() > exact, down, rounded).numpy()
