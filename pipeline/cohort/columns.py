@@ -454,12 +454,10 @@ def _codes(amounts: Counter[float], entry: Entry) -> dict[float, str]:
 
 
 def _impossible_zero(values: list[float]) -> bool:
-    """Whether 0 stands apart: its distance from the rest is many times that within the rest."""
-    low = values[1:22]
-    if len(low) < 3:
-        return False
+    """Whether 0 stands apart: far from the rest by its own distances, and by its middle."""
+    low, middle = values[1:22], values[1 + len(values) // 2]
     steps = sorted(after - before for before, after in pairwise(low))
-    return values[1] >= 5 * steps[len(steps) // 2]
+    return len(low) > 2 and values[1] >= max(5 * steps[len(steps) // 2], 0.1 * middle)
 
 
 def _with_codes(

@@ -14,7 +14,7 @@ from pipeline.cohort.columns import Column, few
 from pipeline.cohort.proposal import Proposal, fields_of, positives, suspects
 from pipeline.config.cohort import JUDGED, PROPOSED
 
-PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*")
 WORDS_OF_YAML = frozenset(
     ("y", "n", "yes", "no", "on", "off", "true", "false", "null", "nan", "inf")
 )
@@ -133,9 +133,9 @@ def schema_text(proposal: Proposal) -> str:
     wishes, outcome = proposal.wishes, proposal.outcome
     pages = f"docs/data/{wishes.name}"
     lines = [
-        f"# Proposed by `medsecure init`; the questions behind it stand in {pages}-questions.md.",
         f"# Proposed by `medsecure init`; its questions stand in {pages}-questions.md.",
-        f"#   say of {', '.join(JUDGED)} stops an audit: look at the line,",
+        "# source: where each field comes from: a dictionary, the data, a guess. What data or",
+        f"#   guess say of {', '.join(JUDGED)} stops an audit: look at the line,",
         "#   correct it, and sign it with `source: you` (or with who says so, and where).",
         "# lower, upper: what a clinic would believe    step: how it is written down",
         "# scale: what eps = 1 lets a forger change     mutable: whether one can change it at all",
@@ -216,8 +216,9 @@ def _mapping(pairs: Iterable[tuple[str, str]]) -> str:
 
 
 def _code(cell: str) -> str:
-    """A cell of the file: a whole number as it is, anything else in quotes."""
-    return cell if re.fullmatch(r"-?(0|[1-9][0-9]{0,14})", cell) and cell != "-0" else _quoted(cell)
+    """A cell of the file; a whole number stays one."""
+    whole = re.fullmatch(r"-?(0|[1-9][0-9]{0,14})", cell) and cell != "-0"
+    return cell if whole else scalar(cell)
 
 
 def number(value: float) -> str:

@@ -14,7 +14,10 @@ from pipeline.config import same_cell
 from pipeline.files import BadInput
 from pipeline.validation import nearest
 
-NUMBERS = {str(number) for number in range(-1, 10)}
+# Cells that answer a question, but do not name a class.
+NO_NAMES = frozenset(("yes", "no", "y", "n", "true", "false", "t", "f", "b", "m", "+", "-")) | {
+    str(number) for number in range(-9, 10)
+}
 
 
 @dataclass(frozen=True)
@@ -102,8 +105,7 @@ def _label(cell: str, entry: Entry) -> str:
 def _class(cells: list[str], entry: Entry, otherwise: str) -> str:
     """The name of a class: that of its one cell where this is a word, else the given one."""
     label = _label(cells[0], entry)
-    short = label.lower() in ("y", "n", "t", "f", "b", "m", "+", "-")
-    if len(cells) > 1 or label in NUMBERS or short or label.lower() in ("true", "false"):
+    if len(cells) > 1 or label.lower() in NO_NAMES:
         return otherwise
     return label
 

@@ -93,8 +93,8 @@ def repeats(values: Values, ill: NDArray[np.bool_]) -> Repeats:
 
 def _by_chance(codes: NDArray[np.int64]) -> float:
     """Expected pairs of records that differ in exactly one column, were the columns unrelated."""
-    records = len(codes)
-    same = np.array([((np.bincount(column) / records) ** 2).sum() for column in codes.T])
+    pairs = len(codes) * (len(codes) - 1) / 2
+    counts = [np.bincount(column) for column in codes.T]
+    same = np.array([(count * (count - 1.0)).sum() / 2 for count in counts]) / max(pairs, 1)
     same = np.clip(same, 1e-12, 1)
-    exactly_one = np.exp(np.log(same).sum()) * ((1 - same) / same).sum()
-    return float(records * (records - 1) / 2 * exactly_one)
+    return float(pairs * np.exp(np.log(same).sum()) * ((1 - same) / same).sum())
