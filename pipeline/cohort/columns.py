@@ -448,16 +448,18 @@ def _codes(amounts: Counter[float], entry: Entry) -> dict[float, str]:
             break
         found[last] = "codes for missing"
         natural = others
-    if len(natural) > 2 and natural[0] == 0 and (outside(0.0) or _impossible_zero(natural)):
+    known = Counter({value: amounts[value] for value in natural})
+    if len(natural) > 2 and natural[0] == 0 and (outside(0.0) or _impossible_zero(known)):
         found[0.0] = "zeros"
     return found
 
 
-def _impossible_zero(values: list[float]) -> bool:
+def _impossible_zero(amounts: Counter[float]) -> bool:
     """Whether 0 stands apart: far from the rest by its own distances, and by its middle."""
-    low, middle = values[1:22], values[1 + len(values) // 2]
+    low = sorted(amounts)[1:22]
     steps = sorted(after - before for before, after in pairwise(low))
-    return len(low) > 2 and values[1] >= max(5 * steps[len(steps) // 2], 0.1 * middle)
+    middle = float(np.median([value for value in amounts.elements() if value]))
+    return len(low) > 2 and low[0] >= max(5 * steps[len(steps) // 2], 0.1 * middle)
 
 
 def _with_codes(

@@ -151,7 +151,7 @@ def schema_text(proposal: Proposal) -> str:
     if proposal.decimal != ".":
         reading["decimal"] = scalar(proposal.decimal)
     if reading:
-        lines += ["reading:", *(f"  {key}: {value}" for key, value in reading.items())]
+        lines += ["reading:", *(f"  {name}: {value}" for name, value in reading.items())]
     lines += [
         f"target: {scalar(wishes.target)}",
         f"classes: [{', '.join(scalar(name) for name in outcome.classes)}]  # healthy, ill",
@@ -160,9 +160,9 @@ def schema_text(proposal: Proposal) -> str:
     if proposal.ignored:
         lines.append("ignore:")
         lines += [f"  - {scalar(name)}  # {why}" for name, why in proposal.ignored.items()]
-    for key in ("group", "site", "time"):
-        column = getattr(wishes, key)
-        lines.append(f"{key}: {'null' if column is None else scalar(column)}")
+    for part in ("group", "site", "time"):
+        column = getattr(wishes, part)
+        lines.append(f"{part}: {'null' if column is None else scalar(column)}")
     lines += [
         "patients: hidden  # no table of single patients on the page or in MLflow",
         "accept_guesses: false",
@@ -183,15 +183,15 @@ def _feature(column: Column, warning: str) -> list[str]:
     fields = fields_of(column)
     source = fields.pop("source")
     assert isinstance(source, dict)
-    parts = {key: _value(value) for key, value in fields.items()}
+    parts = {name: _value(value) for name, value in fields.items()}
     rows = [
-        ", ".join(f"{key}: {parts[key]}" for key in keys if key in parts)
-        for keys in (VALUES, JUDGEMENTS)
+        ", ".join(f"{name}: {parts[name]}" for name in names if name in parts)
+        for names in (VALUES, JUDGEMENTS)
     ]
-    origin = ", ".join(f"{key}: {value}" for key, value in source.items())
+    origin = ", ".join(f"{name}: {value}" for name, value in source.items())
     return [
         *said,
-        f"  {scalar(column.name)}: {{",
+        f"  {key(column.name)}: {{",
         *(f"    {row}," for row in rows),
         f"    source: {{{origin}}}}}",
     ]
@@ -205,20 +205,20 @@ def _value(value: object) -> str:
     if isinstance(value, float):
         return number(value)
     if isinstance(value, list):
-        return f"[{', '.join(_code(str(one)) for one in value)}]"
+        return f"[{', '.join(_code(_literal(str(one))) for one in value)}]"
     if isinstance(value, dict):
         return _mapping((_code(cell), scalar(label)) for cell, label in value.items())
     return scalar(str(value))
 
 
 def _mapping(pairs: Iterable[tuple[str, str]]) -> str:
-    return f"{{{', '.join(f'{key}: {value}' for key, value in pairs)}}}"
+    return f"{{{', '.join(f'{name}: {value}' for name, value in pairs)}}}"
 
 
 def _code(cell: str) -> str:
     """A cell of the file; a whole number stays one."""
     whole = re.fullmatch(r"-?(0|[1-9][0-9]{0,14})", cell) and cell != "-0"
-    return cell if whole else scalar(cell)
+    return cell if whole else key(cell)
 
 
 def number(value: float) -> str:
@@ -229,13 +229,21 @@ def number(value: float) -> str:
 
 
 def scalar(text: str) -> str:
-    """A text of YAML, in quotes where it could be taken for something else."""
+    """A text as a value of YAML that means itself, and no reference to another key."""
+    return key(_literal(text))
+
+
+def _literal(text: str) -> str:
+    return text.replace("${", "\\${")
+
+
+def key(text: str) -> str:
+    """A text of YAML, in quotes where it could be taken for something else; no key is resolved."""
     plain = PLAIN.fullmatch(text) and text.lower() not in WORDS_OF_YAML
     return text if plain else _quoted(text)
 
 
 def _quoted(text: str) -> str:
-    text = text.replace("${", "\\${")  # a value of its own, no reference to another key
     signs = {'"': '\\"', "\\": "\\\\"}
     return (
         '"'
