@@ -382,6 +382,7 @@ def typical_record(
         ahead = _log_odds(models((center + scale * trial)[:, None])) * (2 * target_class - 1)
         value = logsigmoid(ahead) - 0.5 * trial.square().sum(-1, keepdim=True)
         (slope,) = torch.autograd.grad(value.sum(), trial)
+        slope[:, schema.hot[:, 0]] = 0
         better = value.detach() > best_value
         best, uphill = torch.where(better, trial.detach(), best), torch.where(better, slope, uphill)
         best_value, rate = (

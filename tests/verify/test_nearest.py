@@ -17,7 +17,7 @@ from brute import CONTINUOUS, GRIDDED, INFINITY, solve
 from largest import Largest
 from pipeline.data.threat import Threat
 from pipeline.models.mlp import as_module, initialise, perceptron
-from pipeline.models.networks import Networks, public_preprocessing
+from pipeline.models.networks import Networks
 from pipeline.verify import nearest
 from pipeline.verify.nearest import RESOLUTION, nearest_record
 from pipeline.verify.network import Network
