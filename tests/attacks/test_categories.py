@@ -4,10 +4,11 @@ import pytest
 import torch
 
 import mixed
+from pipeline.attacks.equations import answers_needed, steal_linear
 from pipeline.attacks.inversion import attribute_inference, compare_with_people, typical_record
 from pipeline.attacks.oracle import Oracle, plain
 from pipeline.attacks.poisoning.trigger import make_trigger
-from pipeline.attacks.theft import STRATEGIES, answers_needed, steal_linear
+from pipeline.attacks.theft import STRATEGIES
 from pipeline.data.plan import Plan
 from pipeline.models.answers import log_odds
 

@@ -6,6 +6,7 @@ from torch.nn.functional import cross_entropy
 
 import tiny
 from pipeline.attacks import theft
+from pipeline.attacks.equations import steal_linear
 from pipeline.attacks.oracle import Oracle, plain
 from pipeline.attacks.theft import (
     STRATEGIES,
@@ -16,7 +17,6 @@ from pipeline.attacks.theft import (
     least_sure,
     prefixes,
     proposals,
-    steal_linear,
     train_copies,
     with_replacement,
 )
