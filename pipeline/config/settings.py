@@ -92,7 +92,7 @@ class ThreatConfig(Section):
     recorded_grid: bool
     norm: Norm
     within: Positive | None
-    withhold: Positive | None = None
+    withhold: Positive | None
     unit: Unit
     goal: Goal
     eps: Radii | None
