@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from pipeline.config import Config
+from pipeline.data.recodes import variants
 from pipeline.data.schema import Dataset
 from pipeline.data.threat import TICK_TOLERANCE, Threat
 from pipeline.risks.evasion.measure.examination import Examination
@@ -38,7 +39,7 @@ def movable_shares(
 
 
 def can_move(x: Tensor, threat: Threat, eps: float) -> Tensor:
-    """(N,) bool: whether any value of a record may be another one within the radius.
+    """(N,) bool: whether any value of a record may be another one, or withheld, within the radius.
 
     Under every norm a single value alone may go as far as its box does.
 
@@ -53,7 +54,11 @@ def can_move(x: Tensor, threat: Threat, eps: float) -> Tensor:
         # float32 values lie beside the grid point that they stand for
         elsewhere = (low - part.double()).abs() > TICK_TOLERANCE * threat.step
         moves = (low < high) | (elsewhere & (threat.step > 0))
-        parts.append(moves.flatten(1).any(1))
+        moved = moves.flatten(1).any(1)
+        if threat.discrete:  # its own record and the cheapest other one
+            found = variants(threat, part, eps, most=2)
+            moved[found.row[found.cost > 0]] = True
+        parts.append(moved)
     return torch.cat(parts)
 
 
