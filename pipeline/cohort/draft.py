@@ -234,7 +234,8 @@ def scalar(text: str) -> str:
 
 
 def _literal(text: str) -> str:
-    return text.replace("${", "\\${")
+    """A text in which Hydra resolves nothing; backslashes count only before what it would."""
+    return re.sub(r"(\\*)\$\{", lambda found: f"{2 * found[1]}\\${{", text)
 
 
 def key(text: str) -> str:
