@@ -384,9 +384,10 @@ def _judgements(numbered: int, proposal: Proposal) -> list[str]:
         "",
         *_table(("column", "unit", *JUDGED), rows),
         "",
-        "*Changes:* the threat model, and with it every figure of evasion. What is marked stops "
-        "the audit until its line is signed: `source: you`, or who says so. `accept_guesses: true` "
-        "lets it run, and every page says that nobody has reviewed the threat model.",
+        "*Changes:* The threat model, and with it every figure of evasion.",
+        "What is marked stops the audit until its line is signed: `source: you`, or who says so.",
+        "`accept_guesses: true` lets it run, and every page says that nobody has reviewed the "
+        "threat model.",
     ]
 
 

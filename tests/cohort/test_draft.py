@@ -96,6 +96,14 @@ def test_every_question_is_numbered_once_and_says_what_its_answer_changes():
     assert all(TOPICS[topic].question in page for topic in topics)
 
 
+def test_pages_are_short_lines():
+    asked = proposal(
+        **{"very long name of a column " * 9: [*range(30)] * 2, "mrn": ["a", "b"] * 30}
+    )
+    for page in (card_text(asked), questions_text(asked)):
+        assert all(len(line) <= 200 for line in page.splitlines() if not line.startswith("|"))
+
+
 def test_a_leak_by_missing_values_is_found():
     asked = proposal(died=["", "4"] * 30, dose=[*range(30), *[""] * 30])
     assert "died" not in {topic for topic, _, _ in asked.asked}
