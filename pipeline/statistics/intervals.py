@@ -3,6 +3,7 @@
 Shapes: N patients, S seeds, R bootstrap resamples; `y` (N,) is 0 or 1; `score` (S, N).
 """
 
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -12,6 +13,25 @@ from pipeline.statistics import Array
 from pipeline.statistics.rates import pairwise_wins
 
 POWER = 0.8
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How a figure gets its interval: whom a bootstrap draws, how often, and how sure it is.
+
+    Attributes:
+        resamples: R.
+        confidence: of the intervals, in 0 to 1.
+        seed: of the resamples.
+    """
+
+    resamples: int
+    confidence: float
+    seed: int
+
+    def weights(self, records: int) -> Array:
+        """(R, N) float32, read only: how often each of N records is drawn."""
+        return bootstrap_weights(records, self.resamples, self.seed)
 
 
 @lru_cache(maxsize=8)  # many tables ask for the same ones

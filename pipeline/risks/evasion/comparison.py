@@ -18,6 +18,7 @@ from pipeline.risks.evasion.measure.margins import Margins
 from pipeline.risks.evasion.recipes import Found, Recipe, figures_of, recipe_columns
 from pipeline.standards import THREAT_COLUMNS
 from pipeline.statistics import Array, calibration, intervals, rates
+from pipeline.statistics.intervals import Sampling
 from pipeline.statistics.operating_point import logistic
 from pipeline.verify.least import Least
 from pipeline.verify.out_of_fold import Proofs
@@ -33,7 +34,7 @@ def compare(
     decision: DecisionConfig,
     harmful: Mapping[str, str] | None = None,
     recipes: Mapping[str, Recipe] | None = None,
-    seed: int,
+    sampling: Sampling,
     auroc_ceiling: float | None,
 ) -> pd.DataFrame:
     """The comparison: one row per (defense, threat, eps).
@@ -41,14 +42,14 @@ def compare(
     Args:
         examined: what was measured of each defense; the differences are against `baseline`, where
             it is among them.
-        cfg: confidence, resamples and the headline threat.
+        cfg: names the headline threat.
         attackers: what is known of each attack, by its name in the rows.
         decision: the rule by which patients are called ill.
         harmful: of each defense that serves a group of patients worse, a sentence (`groups.harms`);
             None = of none.
         recipes: half models of each defense, where they were asked: clean figures, and those of the
             headline radius, get intervals for the recipe on a new cohort.
-        seed: of the bootstrap.
+        sampling: of the intervals.
         auroc_ceiling: above it a clean AUROC is taken for a leak.
 
     Returns:
@@ -61,7 +62,7 @@ def compare(
     """
     by_defense = {name: one.margins for name, one in examined.items()}
     patients = len(next(iter(by_defense.values()))[cfg.headline].y)
-    weights = intervals.bootstrap_weights(patients, cfg.resamples, seed)
+    weights = sampling.weights(patients)
     reference, known = by_defense.get(BASELINE), recipes or {}
     ranked_there = {
         threat: rankings(margins, weights) for threat, margins in (reference or {}).items()
@@ -82,20 +83,21 @@ def compare(
             if reference and not first:
                 against = reference[threat], ranked_there[threat]
             key = {"defense": name, "threat": threat, **judged}
-            proved = proof_columns(one.proofs.get(threat), margins, weights, cfg.confidence)
+            proved = proof_columns(one.proofs.get(threat), margins, weights, sampling.confidence)
             if threat == cfg.headline:
                 proved = [
-                    columns | certified_columns(one.least, margins, at, weights, cfg.confidence)
+                    columns
+                    | certified_columns(one.least, margins, at, weights, sampling.confidence)
                     for at, columns in enumerate(proved)
                 ]
             strongest = threat_columns(one.rows, threat)
             where = partial(
-                recipe_columns, *of_recipe, threat == cfg.headline, confidence=cfg.confidence
+                recipe_columns, *of_recipe, threat == cfg.headline, confidence=sampling.confidence
             )
             lines += [
                 key | line | where(line["eps"]) | proof | strongest
                 for line, proof in zip(
-                    curve(margins, ranked, against, weights, cfg.confidence, odds),
+                    curve(margins, ranked, against, weights, sampling.confidence, odds),
                     proved,
                     strict=True,
                 )

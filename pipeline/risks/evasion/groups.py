@@ -14,6 +14,7 @@ from pipeline.risks.evasion.measure.margins import Margins
 from pipeline.risks.groups import LEAST, groups_of
 from pipeline.statistics import Array, intervals
 from pipeline.statistics.conclusions import Difference, compare
+from pipeline.statistics.intervals import Sampling
 from pipeline.statistics.operating_point import logistic
 
 HARMS = "harms_a_group"  # the flag
@@ -21,7 +22,7 @@ KEY = ["defense", "by", "group"]
 
 
 def groups_table(
-    examined: Mapping[str, Examination], dataset: Dataset, cfg: Config
+    examined: Mapping[str, Examination], dataset: Dataset, cfg: Config, sampling: Sampling
 ) -> pd.DataFrame:
     """One row per defense and group, at each model's own cut.
 
@@ -43,7 +44,7 @@ def groups_table(
     x = dataset.x[patients.tolist()].flatten(1).numpy()
     cuts = groups_of(x, dataset.schema.names, first.y, cfg.data)
     at = first.nearest(audit.headline_eps)
-    weights = intervals.bootstrap_weights(len(first.y), audit.resamples, cfg.seed)
+    weights = sampling.weights(len(first.y))
     lines: list[dict[str, Any]] = []
     differences: dict[tuple[str, ...], Difference] = {}
     for name, margins in headline.items():
@@ -51,23 +52,23 @@ def groups_table(
         for (by, group), inside in cuts.items():
             key = {"defense": name, "by": by, "group": group}
             counts = {"patients": int(inside.sum()), "ill": int((inside & (first.y == 1)).sum())}
-            figures = _figures(margins, inside, at, weights, audit.confidence)
+            figures = _figures(margins, inside, at, weights, sampling.confidence)
             if by == cfg.data.target:  # a probability is not meant to be right among the ill alone
                 figures |= {f"calibration_gap{bound}": math.nan for bound in ("", "_low", "_high")}
             line = {**key, **counts, "eps": float(first.eps[at]), **figures}
             for figure, radius in (("sensitivity", 0), ("attacked_sensitivity", at)):
                 if against is None or math.isnan(figures[figure]):
                     continue
-                found = _paired(margins, against, inside, radius, weights, audit.confidence)
+                found = _paired(margins, against, inside, radius, weights, sampling.confidence)
                 differences[name, by, group, figure] = Difference(found["difference"], found["se"])
                 line |= {
                     f"{figure}_difference{suffix}": found[key]
                     for suffix, key in (("", "difference"), ("_low", "low"), ("_high", "high"))
                 }
             if against is not None:
-                line |= _beside(margins, against, inside, weights, audit.confidence, figures)
+                line |= _beside(margins, against, inside, weights, sampling.confidence, figures)
             lines.append(line)
-    judged = compare(differences, patients=len(first.y), confidence=audit.confidence)
+    judged = compare(differences, patients=len(first.y), confidence=sampling.confidence)
     for line in lines:
         whose = tuple(str(line[name]) for name in KEY)
         mine = {key[-1]: one for key, one in judged.items() if key[:-1] == whose}

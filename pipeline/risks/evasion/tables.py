@@ -26,22 +26,23 @@ def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
     examined = {name: Examination.load(place) for name, place in sources.of("evasion").items()}
     if not examined:
         return {}
-    cfg = context.cfg
-    groups = groups_table(examined, context.dataset, cfg)
+    cfg, sampling = context.cfg, context.sampling
+    groups = groups_table(examined, context.dataset, cfg, sampling)
     recipes = _recipes(examined, sources, context)
-    evaluation = evaluate_all(examined, cfg, harms(groups), recipes)
+    evaluation = evaluate_all(examined, cfg, sampling, harms(groups), recipes)
     headline = evaluation.comparison[evaluation.comparison["threat"] == cfg.audit.headline]
-    clinic = clinic_tables(_of_single_values(examined, sources, context), context.dataset, cfg)
+    single = _of_single_values(examined, sources, context)
+    clinic = clinic_tables(single, context.dataset, cfg, sampling)
     return {
         "comparison": evaluation.comparison,
         "attacks": evaluation.attacks,
-        "evasion_pairs": headline_pairs(examined, cfg.audit, cfg.seed, recipes),
+        "evasion_pairs": headline_pairs(examined, cfg.audit, sampling, recipes),
         "groups": groups,
         "fragile": by_defense(
             {name: most_fragile(table) for name, table in clinic.patients.items()}
         ),
         "alone": by_defense(clinic.alone),
-        "repeats": repeated_shares(_provable(examined, sources), cfg),
+        "repeats": repeated_shares(_provable(examined, sources), cfg, sampling),
         "classification": evaluation.classification,
         "confusion": evaluation.confusion,
         # One column per defense, as `dvc plots` overlays them.

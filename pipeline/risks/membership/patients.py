@@ -6,12 +6,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.config import BASELINE, AuditConfig, DataConfig
+from pipeline.config import BASELINE, DataConfig
 from pipeline.data.schema import Dataset
 from pipeline.risks.groups import groups_of
 from pipeline.risks.membership.measure.shadows import Membership
 from pipeline.risks.pairs import Drawn
 from pipeline.statistics import Array, intervals
+from pipeline.statistics.intervals import Sampling
 from pipeline.statistics.separation import HALVES, by_patient, mean_known, most_exposing
 
 MOST_EXPOSED = 0.01  # of the patients, in a list that stays with the owner of the cohort
@@ -79,20 +80,20 @@ def worst_off(by_half: Array) -> tuple[Array, Array]:
     return np.nansum(told, axis=0), (~np.isnan(told)).sum(0)
 
 
-def _most_exposed(by_half: Array, cfg: AuditConfig, seed: int) -> dict[str, Any]:
+def _most_exposed(by_half: Array, sampling: Sampling) -> dict[str, Any]:
     """A line of `subgroups`: patients are drawn with all that is told of them."""
     told, times = worst_off(by_half)
     told, times = told[times > 0], times[times > 0]
     key = {"by": "exposure", "group": MOST, "patients": len(times)}
     if not len(times):
         return key | dict.fromkeys(("exposure", "exposure_low", "exposure_high"), np.nan)
-    weights = intervals.bootstrap_weights(len(times), cfg.resamples, seed)
+    weights = sampling.weights(len(times))
     samples = (weights @ told) / (weights @ times)
     value = float(told.sum() / times.sum())
-    return key | intervals.bounded("exposure", value, samples, cfg.confidence)
+    return key | intervals.bounded("exposure", value, samples, sampling.confidence)
 
 
-def drawn_most_exposed(by_half: Array, cfg: AuditConfig, seed: int) -> Drawn | None:
+def drawn_most_exposed(by_half: Array, sampling: Sampling) -> Drawn | None:
     """The same, resampled with everybody: so that two defenses, who expose others, are paired.
 
     None where nothing is known of anybody.
@@ -100,7 +101,7 @@ def drawn_most_exposed(by_half: Array, cfg: AuditConfig, seed: int) -> Drawn | N
     told, times = worst_off(by_half)
     if not times.any():
         return None
-    weights = intervals.bootstrap_weights(len(times), cfg.resamples, seed)
+    weights = sampling.weights(len(times))
     with np.errstate(invalid="ignore"):  # a resample may hold none of them
         samples = (weights @ told) / (weights @ times)
     return Drawn(float(told.sum() / times.sum()), samples)
@@ -116,8 +117,7 @@ def subgroups(
     by_half: Mapping[str, Array],
     exposures: Mapping[str, pd.DataFrame],
     data: DataConfig,
-    cfg: AuditConfig,
-    seed: int,
+    sampling: Sampling,
 ) -> pd.DataFrame:
     """Mean exposure of groups of patients, the worst first, with intervals over patients.
 
@@ -130,20 +130,20 @@ def subgroups(
     for defense, table in exposures.items():
         names = [name for name in data.features if name in table]
         groups = groups_of(table[names].to_numpy(), names, table["y"].to_numpy(), data)
-        own = [_most_exposed(by_half[defense], cfg, seed)]
+        own = [_most_exposed(by_half[defense], sampling)]
         for (kind, group), chosen in groups.items():
             known = chosen & table["exposure"].notna().to_numpy()
             values = table.loc[known, "exposure"].to_numpy()
             if not len(values):
                 continue
-            weights = intervals.bootstrap_weights(len(values), cfg.resamples, seed)
+            weights = sampling.weights(len(values))
             key = {"by": kind, "group": group, "patients": len(values)}
-            line = key | intervals.bounded_mean("exposure", values, weights, cfg.confidence)
+            line = key | intervals.bounded_mean("exposure", values, weights, sampling.confidence)
             if undefended is not None and defense != BASELINE:
                 more = values - undefended.loc[known, "exposure"].to_numpy()
                 if not np.isnan(more).any():
                     line |= intervals.bounded_mean(
-                        "exposure_difference", more, weights, cfg.confidence
+                        "exposure_difference", more, weights, sampling.confidence
                     )
             own.append(line)
         own.sort(key=lambda line: -line["exposure"])

@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 
 from pipeline.attacks.membership import MEMBERSHIP_ACCESS, NEEDS_SHADOWS
-from pipeline.config import AuditConfig
 from pipeline.presentation.frames import by_defense
 from pipeline.risks.columns import ACCESS, DEFENSE, IDS, KNOWLEDGE, MEASUREMENT
 from pipeline.risks.membership.measure.shadows import BLIND, Membership
@@ -24,6 +23,7 @@ from pipeline.risks.pairs import PAIRS, Drawn, pairs_table
 from pipeline.risks.risk import Context, Sources
 from pipeline.standards import RISKS, Standards
 from pipeline.statistics import Array, intervals
+from pipeline.statistics.intervals import Sampling
 from pipeline.statistics.separation import (
     HALVES,
     advantage,
@@ -137,31 +137,31 @@ def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
     found = {name: Membership.load(place) for name, place in sources.of("membership").items()}
     if not found:
         return {}
-    cfg = context.cfg
+    sampling = context.sampling
     by_half = {name: exposure_by_half(one) for name, one in found.items()}
     each = {name: exposure(told, context.dataset) for name, told in by_half.items()}
     everyone = by_defense(each)
     exposed = everyone[everyone["most_exposed"]].sort_values(
         "exposure", ascending=False, kind="stable"
     )
-    table, drawn = _measured(found, cfg.audit, cfg.seed)
+    table, drawn = _measured(found, sampling)
     worst = {
         name: one
         for name, halves in by_half.items()
-        if (one := drawn_most_exposed(halves, cfg.audit, cfg.seed))
+        if (one := drawn_most_exposed(halves, sampling))
     }
     patients = len(context.dataset.y)
     return {
         "membership": table,
         "membership_pairs": pairs_table({"auroc": drawn, "exposure": worst}, patients),
         "exposed": pd.concat([exposed[exposed["defense"] == name] for name in each]),
-        "subgroups": subgroups(by_half, each, cfg.data, cfg.audit, cfg.seed),
+        "subgroups": subgroups(by_half, each, context.cfg.data, sampling),
         "plots/membership_roc": roc_table(found),
         "exposure": everyone,
     }
 
 
-def membership_table(found: Mapping[str, Membership], cfg: AuditConfig, seed: int) -> pd.DataFrame:
+def membership_table(found: Mapping[str, Membership], sampling: Sampling) -> pd.DataFrame:
     """One row per defense and attack, the strongest of them first.
 
     Returns:
@@ -175,17 +175,17 @@ def membership_table(found: Mapping[str, Membership], cfg: AuditConfig, seed: in
         `gap` are those of the targets.
         `epsilon_*` are empty where nothing is claimed.
     """
-    return _measured(found, cfg, seed)[0]
+    return _measured(found, sampling)[0]
 
 
 def _measured(
-    found: Mapping[str, Membership], cfg: AuditConfig, seed: int
+    found: Mapping[str, Membership], sampling: Sampling
 ) -> tuple[pd.DataFrame, dict[str, Drawn]]:
     """`membership_table`, and of each defense the resampled AUROC of the strongest attack."""
     lines: list[dict[str, Any]] = []
     drawn: dict[str, Drawn] = {}
     patients = next(iter(found.values())).member.shape[1]
-    weights = intervals.bootstrap_weights(patients, cfg.resamples, seed)
+    weights = sampling.weights(patients)
     for defense, one in found.items():
         member, correct = one.member.numpy(), one.log_odds.numpy() > 0
         trained, others = float(correct[member].mean()), float(correct[~member].mean())
@@ -194,14 +194,14 @@ def _measured(
         chosen = strongest(attacks, member)
         control = _control(scores, member)
         each = {
-            attack: _of_scores(one_score, member, weights, cfg.confidence)
+            attack: _of_scores(one_score, member, weights, sampling.confidence)
             for attack, one_score in scores.items()
         }
         best, areas = (
             each[chosen[0]]  # one attack on all targets: they compare with each other, too
             if len(set(chosen)) == 1
             else _figures_of_halves(
-                [attacks[name] for name in chosen], member, weights, cfg.confidence
+                [attacks[name] for name in chosen], member, weights, sampling.confidence
             )
         )
         drawn[defense] = Drawn(best["auroc"], areas)

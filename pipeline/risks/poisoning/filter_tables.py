@@ -16,13 +16,16 @@ from pipeline.risks.poisoning.harm_tables import (
 from pipeline.risks.poisoning.measure.filtering import RECIPE, Filtered
 from pipeline.risks.poisoning.measure.recipes import BACKDOOR, NONE, Harm
 from pipeline.risks.poisoning.measure.settings import PoisoningSettings
-from pipeline.statistics import Array, intervals
+from pipeline.statistics import Array
+from pipeline.statistics.intervals import Sampling
 
 RATES = ("drop_rate", "precision", "recall", "false_alarm_rate")
 FIGURES = ("accuracy", "sensitivity", "attack_success_rate")
 
 
-def filter_table(filtered: Mapping[str, Filtered], harm: Harm, cfg: Config) -> pd.DataFrame:
+def filter_table(
+    filtered: Mapping[str, Filtered], harm: Harm, cfg: Config, sampling: Sampling
+) -> pd.DataFrame:
     """One row per attack, filter and dose.
 
     Without poison once per filter, as attack `none` at dose 0.
@@ -31,6 +34,7 @@ def filter_table(filtered: Mapping[str, Filtered], harm: Harm, cfg: Config) -> p
         filtered: by attack; `none` = filtering where there is no poison.
         harm: of the same recipe on the same training sets, not filtered.
         cfg: of both.
+        sampling: of the intervals.
 
     Returns:
         `poison_rate` of a training set before filtering, mean over sets. Each of `RATES` with
@@ -43,8 +47,8 @@ def filter_table(filtered: Mapping[str, Filtered], harm: Harm, cfg: Config) -> p
         `harm_tables.harm_table` counts it. `goal, knowledge, access, atlas, nist, owasp` name the
         attack.
     """
-    confidence = cfg.audit.confidence
-    weights = intervals.bootstrap_weights(len(harm.y), cfg.audit.resamples, cfg.seed)
+    confidence = sampling.confidence
+    weights = sampling.weights(len(harm.y))
     lines: list[dict[str, Any]] = []
     for attack, one in filtered.items():
         for rule, margins in one.margins.items():

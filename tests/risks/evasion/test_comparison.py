@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
+import tiny
 from pipeline.config import DecisionConfig
 from pipeline.files import BadInput
 from pipeline.models.answers import clean_metrics, disease_probability, predicted
@@ -64,7 +65,11 @@ PREFIX = {"clean_accuracy": "clean", "robust_accuracy": "robust"}
 
 
 def compare(examined, cfg=CFG, *, seed=0, auroc_ceiling=None, known=KNOWN):
-    numbers = {"decision": AT_HALF, "seed": seed, "auroc_ceiling": auroc_ceiling}
+    numbers = {
+        "decision": AT_HALF,
+        "sampling": tiny.sampling(cfg, seed),
+        "auroc_ceiling": auroc_ceiling,
+    }
     return compare_with(examined, cfg, known, **numbers)
 
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+import tiny
 from pipeline.config import AuditConfig
 from pipeline.risks.frontier.tables import frontier_table
 from pipeline.standards import ATLAS, NIST, OWASP
@@ -22,7 +23,7 @@ def found():
 
 @pytest.fixture
 def table(found):
-    return frontier_table(found, CFG, seed=0)
+    return frontier_table(found, tiny.sampling(CFG))
 
 
 def test_a_row_for_each_kind_and_epsilon(table):
@@ -67,7 +68,7 @@ def test_one_undecided_patient_makes_a_proof_a_lower_bound(found, table):
     assert table["proved_exact"].all()
     broken = found.broken.clone()
     broken[0, 1, 0, 0] = False
-    open_ = frontier_table(replace(found, broken=broken), CFG, seed=0)
+    open_ = frontier_table(replace(found, broken=broken), tiny.sampling(CFG))
     assert open_["proved_exact"].tolist() == [True, False, True, True]
     assert open_["proved_accuracy"].equals(table["proved_accuracy"])
 

@@ -41,7 +41,7 @@ def leak():
 
 @pytest.fixture
 def table(leak):
-    return membership_table({"baseline": leak}, CFG, seed=0).set_index("attack")
+    return membership_table({"baseline": leak}, tiny.sampling(CFG)).set_index("attack")
 
 
 def test_a_row_for_each_attack_and_the_control(table):
@@ -79,7 +79,7 @@ def test_the_gap_is_between_members_and_others(table, leak):
 
 def test_only_who_claims_has_an_epsilon(leak):
     private = replace(leak, claim=CLAIM)
-    table = membership_table({"baseline": leak, "dp_train": private}, CFG, seed=0)
+    table = membership_table({"baseline": leak, "dp_train": private}, tiny.sampling(CFG))
     named = [
         "epsilon_claimed",
         "epsilon_recomputed",
@@ -100,7 +100,9 @@ def test_only_who_claims_has_an_epsilon(leak):
     "audit", [None, {**CLAIM["audit"], "bounds": {"gaussian": None, "counts": 1.3}}]
 )
 def test_what_an_audit_does_not_say_is_empty(leak, audit):
-    table = membership_table({"dp_train": replace(leak, claim={**CLAIM, "audit": audit})}, CFG, 0)
+    table = membership_table(
+        {"dp_train": replace(leak, claim={**CLAIM, "audit": audit})}, tiny.sampling(CFG)
+    )
     assert table["epsilon_gaussian"].isna().all()
     assert table["epsilon_lower_bound"].isna().all() == (audit is None)
 
@@ -152,7 +154,9 @@ def test_a_patient_whom_one_half_knows_nothing_of_is_judged_by_the_other():
 
 def groups_of(leak, cfg):
     told = exposure_by_half(leak)
-    return subgroups({"baseline": told}, {"baseline": exposure(told, DATA)}, cfg.data, CFG, seed=0)
+    return subgroups(
+        {"baseline": told}, {"baseline": exposure(told, DATA)}, cfg.data, tiny.sampling(CFG)
+    )
 
 
 def test_the_worst_group_stands_first(leak, cfg):
@@ -167,7 +171,7 @@ def test_the_exposure_of_a_group_is_paired_with_the_undefended_models(leak, cfg)
     told = {"baseline": exposure_by_half(leak), "b": exposure_by_half(more)}
     each = {name: exposure(one, DATA) for name, one in told.items()}
     table = (
-        subgroups(told, each, cfg.data, CFG, seed=0)
+        subgroups(told, each, cfg.data, tiny.sampling(CFG))
         .set_index(["by", "group", "defense"])
         .sort_index()
     )
@@ -213,7 +217,7 @@ def weaker_and_stronger(**effects):
 
 
 def strongest_row(leak):
-    table = membership_table({"baseline": leak}, CFG, seed=0).set_index("attack")
+    table = membership_table({"baseline": leak}, tiny.sampling(CFG)).set_index("attack")
     return table.loc[STRONGEST], table
 
 

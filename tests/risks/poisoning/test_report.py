@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 import parts
+import tiny
 from pipeline.attacks.poisoning import ATTACKS, POISON_FACTS, POISONS
 from pipeline.presentation.numbers import interval_text
 from pipeline.risks.poisoning import report
@@ -49,14 +50,16 @@ def table(change):
         name: made_up_harm(80, doses=4, harm=harm)
         for name, harm in (("baseline", 3.0), ("dp_train", 1.0))
     }
-    return harm_table(harms, change([1, 0.05, 0.1, 0.2]))
+    return harm_table(harms, (setting := change([1, 0.05, 0.1, 0.2])), tiny.sampling(setting.audit))
 
 
 @pytest.fixture
 def filtered(change):
     harmed = made_up_harm(60, doses=3, harm=2.0)
     found = made_up_filtered(harmed, filters=FILTERS, gain=1.5)
-    return filter_table(found, harmed, change([1, 0.1, 0.2]))
+    return filter_table(
+        found, harmed, (setting := change([1, 0.1, 0.2])), tiny.sampling(setting.audit)
+    )
 
 
 @pytest.fixture
