@@ -51,7 +51,7 @@ def contest(
         architecture_for(data, problem.cfg),
     )
     x = marginals(schema, data.x, QUERIES, torch.Generator().manual_seed(0))
-    constants = public_preprocessing(schema.column("center"), schema.column("scale"), 1)
+    constants = public_preprocessing(schema, 1)
     gain, offset = gain_and_offset(constants, problem.threat)
     seeds = torch.tensor([0])
     first = initialise(architecture, seeds)

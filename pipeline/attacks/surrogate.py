@@ -10,7 +10,7 @@ from torch.nn.functional import one_hot
 from pipeline.config import Count, Positive
 from pipeline.data.plan import Plan
 from pipeline.models.mlp import Architecture
-from pipeline.models.networks import Networks, fitted_preprocessing, standardise
+from pipeline.models.networks import NONE_HOT, Networks, fitted_preprocessing, standardise
 
 
 def train_linear_surrogate(
@@ -19,6 +19,7 @@ def train_linear_surrogate(
     plan: Plan,
     *,
     classes: int = 2,
+    hot: Tensor = NONE_HOT,
     ridge: Positive = 1.0,
     steps: Count = 15,
 ) -> Networks:
@@ -32,6 +33,7 @@ def train_linear_surrogate(
         answers: what is imitated, class indices (N,), or (M, N) where each member has its own:
             diagnoses, or a victim's labels.
         plan: `plan.train` (M, N) are the records that each surrogate learns from.
+        hot: (H, 2) `Schema.hot`, which values are categories.
         classes: C; with more than two, each class against the rest.
         ridge: penalty on half the squared weights, of standardised records; not on the intercept.
         steps: of Newton's method.
@@ -39,9 +41,10 @@ def train_linear_surrogate(
     Returns:
         a population of linear models with the plan's labels; its logits are float32.
     """
-    preprocessing = fitted_preprocessing(x, plan.train)
-    members, features = plan.size, x.shape[1]
+    preprocessing = fitted_preprocessing(x, plan.train, hot)
+    members = plan.size
     inputs = standardise(x.expand(members, -1, -1), preprocessing).double()
+    features = inputs.shape[-1]
     inputs = torch.cat([inputs, torch.ones_like(inputs[..., :1])], -1)
     wanted = one_hot(answers.expand(members, -1), classes).double()
     weight = plan.train.double()

@@ -251,9 +251,7 @@ def train_copies(
         gradient=imitation(answers.flatten().float()),
         learning_rate=effort.learning_rate,
         weight_decay=effort.weight_decay,
-        preprocessing=public_preprocessing(
-            schema.column("center"), schema.column("scale"), plan.size
-        ),
+        preprocessing=public_preprocessing(schema, plan.size),
         name="theft",
     )
 

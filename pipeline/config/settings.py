@@ -117,7 +117,8 @@ class ThreatConfig(Section):
     def moves(self, feature: FeatureConfig) -> bool:
         """Whether this threat lets a feature change at all."""
         known = self.unit == "scale" or feature.error is not None
-        return known and (feature.mutable or not self.mutable_only)
+        ordered = feature.kind != "categorical"  # what has no order has no step to take
+        return known and ordered and (feature.mutable or not self.mutable_only)
 
 
 class AuditConfig(Section):

@@ -57,6 +57,7 @@ NUMBER = re.compile(_NUMBER)
 COMMA_NUMBER = re.compile(r"[+-]?[0-9]*,[0-9]+(?:[eE][+-]?[0-9]+)?")
 POINT_NUMBER = re.compile(r"[+-]?[0-9]*\.[0-9]+(?:[eE][+-]?[0-9]+)?")
 THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2}(?:,[0-9]{3})+")
+LIMIT = re.compile(r"(?:[<>≤≥]=?|~)\s*[+-]?[0-9]+(?:[.,][0-9]+)?")  # of an assay
 DATE = re.compile(
     r"[0-9]{4}[-/.][0-9]{1,2}[-/.][0-9]{1,2}([ T][0-9]{1,2}:[0-9]{2}.*)?"
     r"|[0-9]{1,2}[-/.][0-9]{1,2}[-/.]([0-9]{4}|[0-9]{2})([ T][0-9]{1,2}:[0-9]{2}.*)?"
@@ -206,7 +207,7 @@ def not_a_number(cell: str, decimal: str = ".") -> str:
         return "is infinite"
     if cell.lower() in MISSING_WORDS:
         return f"is not a number; if it means 'not measured', name it: `missing: ['{cell}']`"
-    if re.fullmatch(rf"(?:[<>≤≥]=?|~){number}", compact):
+    if LIMIT.fullmatch(cell):
         return (
             "is not a number but a limit; write the limit itself, or name the cell as not measured "
             f"(`missing: ['{cell}']`)"

@@ -42,6 +42,22 @@ class Schema:
             tuple(cfg.features), tuple(cfg.features.values()), cfg.target, tuple(cfg.classes)
         )
 
+    @property
+    def hot(self) -> Tensor:
+        """(H, 2) int64, feature and level of each input that a category becomes; H = 0 of none."""
+        pairs = [
+            (place, level)
+            for place, feature in enumerate(self.features)
+            if feature.kind == "categorical"
+            for level in range(feature.columns)
+        ]
+        return torch.tensor(pairs, dtype=torch.int64).view(-1, 2)
+
+    @property
+    def inputs(self) -> int:
+        """How many inputs a record becomes: its values, and a column for each level."""
+        return len(self.features) + len(self.hot)
+
     def column(self, name: str) -> Tensor:
         """A public number of every value (`center`, `scale`, `lower`, `upper`), float64.
 

@@ -67,7 +67,7 @@ class Threat:
             mutable=column([cfg.moves(f) for f in features], torch.bool),
             lower=column(lower),
             upper=column(upper),
-            step=column([(f.step or 0.0) if grid else 0.0 for f in features]),
+            step=column([(f.step or 0.0) if grid or f.levels else 0.0 for f in features]),
             scale=column([(f.error if cfg.unit == "error" else None) or f.scale for f in features]),
             norm=cfg.norm,
             goal=cfg.goal,
@@ -279,7 +279,7 @@ class Threat:
 
 def _believed(feature: FeatureConfig, cfg: ThreatConfig) -> tuple[float, float]:
     """The least and the largest value that passes for one of this feature."""
-    if not cfg.plausible_range:
+    if not cfg.plausible_range and not feature.levels:
         return -torch.inf, torch.inf
     reach = torch.inf if cfg.within is None else cfg.within * feature.scale
     return max(feature.lower, feature.center - reach), min(feature.upper, feature.center + reach)

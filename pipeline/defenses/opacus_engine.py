@@ -57,8 +57,7 @@ def fit_through_opacus(
             "dp_train.sample_rate: the opacus engine needs 1 / sample_rate to be whole; "
             f"{how.sample_rate} is not"
         )
-    center, scale = dataset.schema.column("center"), dataset.schema.column("scale")
-    preprocessing = public_preprocessing(center, scale, plan.size)
+    preprocessing = public_preprocessing(dataset.schema, plan.size)
     initial = initialise(architecture, plan.seeds)
     claim = how.claimed(float(how.noise))
     trained: list[Networks] = []

@@ -70,13 +70,11 @@ def train_by_parts(
             "partition: votes for or against one disease, but there are "
             f"{len(dataset.schema.classes)} classes"
         )
-    limits = [dataset.schema.column(name) for name in ("center", "scale", "lower", "upper")]
-    preprocessing = public_preprocessing(limits[0], limits[1], plan.size)
+    limits = [dataset.schema.column(name) for name in ("lower", "upper")]
+    preprocessing = public_preprocessing(dataset.schema, plan.size)
     # A poisoned record may hold anything: cut at the plausible range, it cannot make a sum
     # overflow.
-    inside = torch.where(
-        dataset.x.isnan(), dataset.x, dataset.x.clamp(limits[2], limits[3]).float()
-    )
+    inside = torch.where(dataset.x.isnan(), dataset.x, dataset.x.clamp(*limits).float())
     one = {name: value[:1].double() for name, value in preprocessing.items()}
     z = standardise(inside[None].double(), one)[0].numpy()
     inputs = np.concatenate([z, np.ones((len(z), 1))], 1)

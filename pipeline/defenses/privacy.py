@@ -217,9 +217,7 @@ def noisy_fit(
             how.max_grad_norm, how.noise, how.expected_batch, plan.seeds, how.secret
         ),
         learning_rate=how.learning_rate,
-        preprocessing=public_preprocessing(
-            dataset.schema.column("center"), dataset.schema.column("scale"), plan.size
-        ),
+        preprocessing=public_preprocessing(dataset.schema, plan.size),
         perturb=perturb,
         watch=watch,
         name=name,

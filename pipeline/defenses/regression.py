@@ -29,7 +29,7 @@ def logistic(dataset: Dataset, plan: Plan, cfg: Config, *, ridge: Positive) -> N
     classes = len(dataset.schema.classes)
     if classes != 2:
         raise BadInput(f"logistic: answers about one disease, but there are {classes} classes")
-    preprocessing = fitted_preprocessing(dataset.x, plan.train)
+    preprocessing = fitted_preprocessing(dataset.x, plan.train, dataset.schema.hot)
     exact = {name: value.double() for name, value in preprocessing.items()}
     z = standardise(dataset.x.double().expand(plan.size, -1, -1), exact)
     inputs = torch.cat([z, torch.ones_like(z[..., :1])], -1).numpy()

@@ -14,8 +14,8 @@ def architecture_for(dataset: Dataset, cfg: Config) -> Architecture:
     Raises:
         BadInput: the layers do not fit the model.
     """
-    features, classes = dataset.x.shape[1], len(dataset.schema.classes)
-    return MODELS[cfg.model.name](features, classes, list(cfg.model.hidden))
+    inputs, classes = dataset.schema.inputs, len(dataset.schema.classes)
+    return MODELS[cfg.model.name](inputs, classes, list(cfg.model.hidden))
 
 
 def fit_as_configured(

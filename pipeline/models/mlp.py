@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from pipeline.files import BadInput
+from pipeline.models.one_hot import extended
 from pipeline.seeds import Stream, generator
 
 Parameters = dict[str, Tensor]
@@ -150,14 +151,20 @@ class Preprocessing(nn.Module):
     center: Tensor
     scale: Tensor
 
-    def __init__(self, impute: Tensor, center: Tensor, scale: Tensor) -> None:
-        """Takes constants (D,) in clinical units."""
+    hot: Tensor
+
+    def __init__(
+        self, impute: Tensor, center: Tensor, scale: Tensor, hot: Tensor | None = None
+    ) -> None:
+        """Takes constants (D + H,) in clinical units; (H, 2) feature and level of the last H."""
         super().__init__()
-        for name, value in (("impute", impute), ("center", center), ("scale", scale)):
+        hot = torch.zeros(0, 2) if hot is None else hot
+        for name, value in (("impute", impute), ("center", center), ("scale", scale), ("hot", hot)):
             self.register_buffer(name, value.clone())
 
     def forward(self, x: Tensor) -> Tensor:
         """Records (B, D) in clinical units, NaN = missing, to standardised records."""
+        x = extended(x, self.hot)
         filled = torch.where(x.isnan(), self.impute, x)
         return (filled - self.center) / self.scale
 

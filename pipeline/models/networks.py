@@ -11,10 +11,14 @@ import torch
 from torch import Tensor
 
 from pipeline.data.plan import RELEASE
+from pipeline.data.schema import Schema
 from pipeline.files import BadInput, read_json, read_tensors, sha256, write_json, write_tensors
 from pipeline.models.mlp import Architecture, Parameters, backward, forward, layers_of, logits
+from pipeline.models.one_hot import HOT, extended
 
 WEIGHTS, DESCRIPTION = "population.safetensors", "population.json"
+NONE_HOT = torch.zeros(0, 2, dtype=torch.int64)
+LEVEL_SCALE = 0.5  # public: the largest standard deviation of what is 0 or 1
 
 
 @dataclass(frozen=True)
@@ -24,7 +28,8 @@ class Networks:
     Attributes:
         architecture: the common shape.
         preprocessing: `impute`, `center`, `scale`, each (M, D) in clinical units, fitted on the
-            member's own training rows or public.
+            member's own training rows or public; where categories become H columns more, (M, D + H)
+            and `hot`: see `pipeline.models.one_hot`.
         parameters: stacked weights, as `pipeline.models.mlp.initialise` lays them out.
         labels: a readable name of each member.
         facts: what the recipe says of itself, JSON-able (for example a privacy guarantee).
@@ -88,12 +93,12 @@ class Networks:
                 torch.bmm(first, layers[0][0].transpose(1, 2))
                 / self.preprocessing["scale"][:, None]
             )
-            return grad.masked_fill_(missing, 0)
+            return grad[..., : x.shape[-1]].masked_fill(missing, 0)
 
         return signals[-1], pull
 
     def standardise(self, x: Tensor) -> Tensor:
-        """What the first layer receives: (M, B, D), imputed, centred and scaled."""
+        """What the first layer receives: (M, B, D + H), imputed, centred and scaled."""
         return standardise(x, self.preprocessing)
 
     def decide_at(self, cut: Tensor) -> "Networks":
@@ -232,34 +237,57 @@ class Networks:
 def standardise(
     x: Tensor, preprocessing: dict[str, Tensor], missing: Tensor | None = None
 ) -> Tensor:
-    """Imputes, centres and scales records (M, B, D) with constants; `missing` = x.isnan()."""
+    """Imputes, centres and scales records (M, B, D) with constants; `missing` = x.isnan().
+
+    Categories become a column for each level behind the D: (M, B, D + H).
+    """
+    if HOT in preprocessing:
+        x, missing = extended(x, preprocessing[HOT][0]), None
     impute, center, scale = (preprocessing[name][:, None] for name in ("impute", "center", "scale"))
     return (torch.where(x.isnan() if missing is None else missing, impute, x) - center) / scale
 
 
-def fitted_preprocessing(x: Tensor, train: Tensor) -> dict[str, Tensor]:
+def fitted_preprocessing(x: Tensor, train: Tensor, hot: Tensor = NONE_HOT) -> dict[str, Tensor]:
     """Medians, means and standard deviations of each member's own training rows.
 
     Args:
         x: (N, D) records, NaN = missing.
         train: (M, N) bool.
+        hot: (H, 2) int64, `Schema.hot`.
 
     Returns:
-        `impute`, `center`, `scale`, each (M, D) float32. A feature that never varies among a
-        member's rows gets scale inf: whatever a record holds there, the first layer receives 0, so
-        that no weight counts which nothing trained. One that is never measured is imputed as 0.
+        `impute`, `center`, `scale`, each (M, D + H) float32, and `hot` where H > 0. A feature that
+        never varies among a member's rows gets scale inf: whatever a record holds there, the first
+        layer receives 0, so that no weight counts which nothing trained; so does the place of a
+        category's level. One that is never measured is imputed as 0, a level by its share.
     """
-    each = [_fitted(x.double(), rows) for rows in train]  # all at once would be M copies of x
-    return {
+    inputs = extended(x.double(), hot)
+    each = [_fitted(inputs, rows, x.shape[1]) for rows in train]  # all at once: M copies of x
+    found = {
         name: torch.stack(values).float()
         for name, values in zip(("impute", "center", "scale"), zip(*each, strict=True), strict=True)
     }
+    return _with_levels(found, hot)
 
 
-def _fitted(x: Tensor, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Median, mean and standard deviation (D,) of the rows (N,) of one member."""
+def _with_levels(constants: dict[str, Tensor], hot: Tensor) -> dict[str, Tensor]:
+    """The constants of D + H inputs, with those of levels; a category's own place counts for 0."""
+    if not len(hot):
+        return constants
+    scale = constants["scale"]
+    scale[:, hot[:, 0]] = torch.inf
+    return {**constants, HOT: hot.float().expand(len(scale), -1, -1).clone()}
+
+
+def _fitted(x: Tensor, rows: Tensor, features: int) -> tuple[Tensor, Tensor, Tensor]:
+    """What stands in, mean and standard deviation (E,) of the rows (N,) of one member.
+
+    The first so many of the E are features, with their median; the others are levels.
+    """
     known = x[rows]
-    impute = known.nanmedian(0).values.nan_to_num(nan=0.0)
+    impute = known.nanmedian(0).values
+    impute[features:] = known[:, features:].nanmean(0)
+    impute = impute.nan_to_num(nan=0.0)
     filled = torch.where(known.isnan(), impute, known)
     center = filled.mean(0)
     spread = (filled - center).square().mean(0).sqrt()
@@ -267,7 +295,17 @@ def _fitted(x: Tensor, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return impute, center, torch.where(varies, spread, torch.inf)
 
 
-def public_preprocessing(center: Tensor, scale: Tensor, members: int) -> dict[str, Tensor]:
-    """Public constants (D,) for every member: nothing is learned from a record."""
-    center, scale = center.float().expand(members, -1), scale.float().expand(members, -1)
-    return {"impute": center.clone(), "center": center.clone(), "scale": scale.clone()}
+def public_preprocessing(schema: Schema, members: int) -> dict[str, Tensor]:
+    """Public constants for every member: nothing is learned from a record.
+
+    The schema's centres and scales; of a category of K levels, each level is centred at 1 / K, as
+    if all were as frequent.
+    """
+    hot = schema.hot
+    levels = torch.tensor([1 / schema.features[place].columns for place in hot[:, 0].tolist()])
+    center, scale = (
+        torch.cat([schema.column(name).float(), values]).expand(members, -1)
+        for name, values in (("center", levels), ("scale", torch.full_like(levels, LEVEL_SCALE)))
+    )
+    constants = {"impute": center.clone(), "center": center.clone(), "scale": scale.clone()}
+    return _with_levels(constants, hot)

@@ -127,7 +127,7 @@ def fit(
     Returns:
         the trained population, on the plan's seeds: the same plan gives the same weights.
     """
-    preprocessing = preprocessing or fitted_preprocessing(dataset.x, plan.train)
+    preprocessing = preprocessing or fitted_preprocessing(dataset.x, plan.train, dataset.schema.hot)
     parameters = initialise(architecture, plan.seeds)
     for tensor in parameters.values():
         tensor.requires_grad_()

@@ -50,6 +50,8 @@ class Linear:
         top = torch.where(
             problem.gridded, (torch.round(boxes.low / step) + ticks) * step, boxes.low + room
         )
+        if problem.strays:
+            bottom, top = _cut_around(boxes, problem, room, bottom, top)
         wide = boxes.low < boxes.high
         low = torch.where(wide & (self.slope < 0), torch.maximum(boxes.low, bottom), boxes.low)
         high = torch.where(wide & (self.slope > 0), torch.minimum(boxes.high, top), boxes.high)
@@ -105,6 +107,21 @@ class Linear:
         time = (first + share * (last - first))[:, 0]
         moved = self.towards(boxes, problem, time) - boxes.x
         return time, problem.length(moved / problem.scale)
+
+
+def _cut_around(
+    boxes: Boxes, problem: Problem, room: Tensor, bottom: Tensor, top: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Where to cut (B, D) boxes that hold, and may end in, own values between two grid points."""
+    stray, step = problem.stray[boxes.index], problem.step
+    least, most = boxes.high - room, boxes.low + room
+    bottom = torch.where(stray, torch.ceil(least / step - GRID_SLACK) * step, bottom)
+    top = torch.where(stray, torch.floor(most / step + GRID_SLACK) * step, top)
+    kept = boxes.keeps_stray(problem)
+    return (
+        torch.where(kept & (boxes.x >= least), torch.minimum(bottom, boxes.x), bottom),
+        torch.where(kept & (boxes.x <= most), torch.maximum(top, boxes.x), top),
+    )
 
 
 @dataclass(frozen=True)

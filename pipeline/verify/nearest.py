@@ -200,4 +200,5 @@ class _Search:
     def result(self) -> Nearest:
         """What is known."""
         proved = torch.minimum(self.best - self.resolution, self.open).clamp_min(0)
-        return Nearest(proved, self.best, self.found, self.boxes)
+        found = self.found[:, : self.network.features]
+        return Nearest(proved, self.best, found, self.boxes)

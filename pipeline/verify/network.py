@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from pipeline.models.mlp import backward, forward, layers_of
-from pipeline.models.networks import Networks
+from pipeline.models.networks import NONE_HOT, Networks
+from pipeline.models.one_hot import HOT, extended
 
 UNIT_ROUNDOFF = torch.finfo(torch.float64).eps / 2
 # the bounds of a layer cost at most this many passes of the arithmetic that `rounding` bounds
@@ -20,7 +21,9 @@ class Network:
 
     Attributes:
         layers: (weight (inputs, outputs), bias (outputs,)) of each layer, float64.
-        impute: (D,) what stands in for a missing value.
+        impute: (E,) what stands in for a missing value.
+        hot: (H, 2) int64, feature and level of the last H of E = D + H inputs: what categories
+            become, where there are any.
         folded: (outputs,) the absolute terms that the first bias is the sum of; they may cancel.
         steps: for each hidden layer but the first, (n, m * k): the products of the two weights
             around the layer before it, so that its linear bounds over many boxes are one matrix
@@ -31,6 +34,7 @@ class Network:
     impute: Tensor
     folded: Tensor
     steps: list[Tensor]
+    hot: Tensor = NONE_HOT
 
     @classmethod
     def of(cls, population: Networks, member: int) -> "Network":
@@ -48,10 +52,21 @@ class Network:
             torch.einsum("kn,nm->nmk", before, after).flatten(1)
             for (before, _), (after, _) in pairs
         ]
-        return cls(layers, impute, folded, steps)
+        hot = one.preprocessing[HOT][0].long() if HOT in one.preprocessing else NONE_HOT
+        return cls(layers, impute, folded, steps, hot)
+
+    @property
+    def features(self) -> int:
+        """D, the values of a record."""
+        return len(self.impute) - len(self.hot)
+
+    def inputs(self, x: Tensor) -> Tensor:
+        """Records (..., D), or inputs already, as inputs (..., E), with a column for each level."""
+        return x if x.shape[-1] == len(self.impute) else extended(x, self.hot)
 
     def filled(self, x: Tensor) -> Tensor:
-        """Records (..., D) as float64, imputed."""
+        """Records (..., D) or inputs (..., E) as float64 inputs, imputed."""
+        x = self.inputs(x)
         return torch.where(x.isnan(), self.impute, x.double())
 
     def margin(self, x: Tensor, own: Tensor, other: Tensor) -> Tensor:

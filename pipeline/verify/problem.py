@@ -1,6 +1,7 @@
 """What is asked about each record, and the geometry of boxes of records. No network here."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -59,8 +60,12 @@ class Problem:
     ) -> "Problem":
         """Problems of records (P, D), between the corners (low, high), of (own, other)."""
         low, high = (network.filled(corner) for corner in corners)
-        x, gridded = network.filled(record), threat.step > 0
-        step = torch.where(gridded, threat.step, 1.0)
+        record, x = network.inputs(record), network.filled(record)
+        # a level's column is no value of its own: it stands as the category does
+        levels = threat.step.new_ones(len(network.hot))
+        gridded = torch.cat([threat.step > 0, levels < 0])
+        step = torch.where(gridded, torch.cat([threat.step, levels]), 1.0)
+        scale = torch.cat([threat.scale, levels])
 
         def presentable(values: Tensor) -> Tensor:
             ticks = torch.round(values / step) * step
@@ -79,32 +84,30 @@ class Problem:
         )
         blur = torch.where(gridded & ~still, blur, 0.0)
         norm: Norm = "l2" if threat.norm == "l2" else "linf"
-        return cls(record, x, low, high, blur, *classes, step, gridded, threat.scale, norm, largest)
+        return cls(record, x, low, high, blur, *classes, step, gridded, scale, norm, largest)
 
     def __len__(self) -> int:
         return len(self.x)
 
+    @cached_property
+    def stray(self) -> Tensor:
+        """(P, D): own values off the grid that may stay where they are, or move to the grid."""
+        ticks = torch.round(self.x / self.step) * self.step
+        off_grid = (self.x - ticks).abs() > GRID_SLACK * self.step
+        return self.gridded & (self.low < self.high) & off_grid
+
+    @cached_property
+    def strays(self) -> bool:
+        """Whether there are any."""
+        return bool(self.stray.any())
+
     def boxes(self) -> "Boxes":
-        """One box per problem; more where a value off the grid may stay, or move to the grid."""
-        boxes = Boxes(torch.arange(len(self)), self.x, self.low, self.high)
-        for feature in torch.nonzero(self.gridded)[:, 0].tolist():
-            at, step = self.x[boxes.index, feature], self.step[feature]
-            below, above = torch.floor(at / step) * step, torch.ceil(at / step) * step
-            ticks = torch.round(at / step) * step
-            stray = (boxes.low[:, feature] < boxes.high[:, feature]) & (
-                (at - ticks).abs() > GRID_SLACK * step
-            )
-            if stray.any():
-                sides = [
-                    boxes.where(stray).with_feature(feature, *(corner[stray] for corner in side))
-                    for side in (
-                        (boxes.low[:, feature], below),
-                        (at, at),
-                        (above, boxes.high[:, feature]),
-                    )
-                ]
-                boxes = Boxes.join([boxes.where(~stray), *sides])
-        return boxes
+        """One box per problem: all that may be presented lies in it.
+
+        A value off the grid is not divided from the grid here, as so many boxes would be three to
+        the power of such values; `halves` does it where it matters.
+        """
+        return Boxes(torch.arange(len(self)), self.x, self.low, self.high)
 
     def on_grid(self, values: Tensor) -> Tensor:
         """The float64 values that float32 values stand for."""
@@ -130,7 +133,11 @@ class Problem:
 
 @dataclass(frozen=True)
 class Boxes:
-    """Boxes of records. `index` (B,): problems; `x` (B, D): records; `low`, `high`: corners."""
+    """Boxes of records. `index` (B,): problems; `x` (B, D): records; `low`, `high`: corners.
+
+    What may be presented of a box are, where there is a grid, its grid points and the patient's own
+    value, if that lies in it.
+    """
 
     index: Tensor
     x: Tensor
@@ -154,11 +161,10 @@ class Boxes:
         """The boxes of a mask, or of indices."""
         return Boxes(self.index[chosen], self.x[chosen], self.low[chosen], self.high[chosen])
 
-    def with_feature(self, feature: int, low: Tensor, high: Tensor) -> "Boxes":
-        """The same boxes with other limits (B,) of one feature."""
-        lows, highs = self.low.clone(), self.high.clone()
-        lows[:, feature], highs[:, feature] = low, high
-        return Boxes(self.index, self.x, lows, highs)
+    def keeps_stray(self, problem: Problem) -> Tensor:
+        """(B, D): where a box that is no point holds the patient's own value, off the grid."""
+        inside = (self.low <= self.x) & (self.x <= self.high) & (self.low < self.high)
+        return problem.stray[self.index] & inside
 
     def distance(self, problem: Problem) -> Tensor:
         """(B,): of the nearest point of each box."""
@@ -185,6 +191,10 @@ class Boxes:
             x - reach,
         )
         shrinks = known & (self.low < self.high)
+        if problem.strays:  # the patient's own value is as near as can be
+            kept = self.keeps_stray(problem)
+            bottom = torch.where(kept, torch.minimum(bottom, x), bottom)
+            top = torch.where(kept, torch.maximum(top, x), top)
         low = torch.where(shrinks, torch.maximum(self.low, bottom), self.low)
         return Boxes(
             self.index, self.x, low, torch.where(shrinks, torch.minimum(self.high, top), self.high)
@@ -200,7 +210,10 @@ class Boxes:
         return torch.minimum(torch.maximum(moved, self.low), self.high)
 
     def halves(self, problem: Problem, weight: Tensor) -> "Boxes":
-        """Two boxes of each, cut across the feature of the largest weight; lower halves first."""
+        """Two boxes of each, cut across the feature of the largest weight; lower halves first.
+
+        A value off the grid first parts from the grid points below it, then from those above.
+        """
         width = self.high - self.low
         rank = torch.where(width > 0, weight + 1e-12 * width / problem.scale, -1.0)
         feature = rank.argmax(1, keepdim=True)
@@ -210,11 +223,13 @@ class Boxes:
         # tick.
         ticks = torch.round(low / step) + torch.floor((high - low) / step / 2 + GRID_SLACK)
         middle = torch.where(gridded, ticks * step, (low + high) / 2)
+        then = torch.where(gridded, (ticks + 1) * step, middle)
+        if problem.strays:
+            at, stray = (part.gather(1, feature) for part in (self.x, self.keeps_stray(problem)))
+            first = low < at
+            grid_below, grid_above = torch.floor(at / step) * step, torch.ceil(at / step) * step
+            middle = torch.where(stray, torch.where(first, grid_below, at), middle)
+            then = torch.where(stray, torch.where(first, at, grid_above), then)
         below = Boxes(self.index, self.x, self.low, self.high.scatter(1, feature, middle))
-        above = Boxes(
-            self.index,
-            self.x,
-            self.low.scatter(1, feature, torch.where(gridded, (ticks + 1) * step, middle)),
-            self.high,
-        )
+        above = Boxes(self.index, self.x, self.low.scatter(1, feature, then), self.high)
         return Boxes.join([below, above])

@@ -99,7 +99,7 @@ class _Pruning:
     def distance(self, record: Tensor, radius: Tensor) -> Tensor:
         """(P,): how far records within a distance (P,) are, as the search measures it."""
         problem = self.problem(radius, torch.ones_like(self.changed(record)))
-        return problem.distance(torch.arange(len(record)), record)
+        return problem.distance(torch.arange(len(record)), self.network.inputs(record))
 
     def margin(self, record: Tensor) -> Tensor:
         """(P,): what is left of the margin beyond rounding; not above 0 = it changes the answer."""

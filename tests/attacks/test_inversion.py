@@ -57,7 +57,7 @@ def linear(weights):
     return replace(
         models,
         parameters=parameters,
-        preprocessing=public_preprocessing(CENTER, SCALE, len(weights)),
+        preprocessing=public_preprocessing(SCHEMA, len(weights)),
     )
 
 

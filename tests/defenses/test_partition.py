@@ -302,7 +302,7 @@ def constant_votes(values):
     """A model whose base models answer everybody with these votes."""
     beta = torch.zeros(1, len(values), len(tiny.FEATURES) + 1, dtype=torch.float64)
     beta[0, :, -1] = torch.tensor(values)
-    constants = public_preprocessing(tiny.SCHEMA.column("center"), tiny.SCHEMA.column("scale"), 1)
+    constants = public_preprocessing(tiny.SCHEMA, 1)
     return Networks(
         perceptron(len(tiny.FEATURES), 2, [2 * len(values)]),
         constants,

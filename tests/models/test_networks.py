@@ -19,7 +19,7 @@ from pipeline.models.networks import (
 )
 from pipeline.verify import verify
 from pipeline.verify.network import Network
-from tiny import UNCONSTRAINED, population, records, same_bits
+from tiny import SCHEMA, UNCONSTRAINED, population, records, same_bits
 
 
 @pytest.fixture(scope="module")
@@ -318,9 +318,12 @@ def test_each_member_is_fitted_by_itself():
 
 
 def test_public_preprocessing_is_the_given_constants():
-    constants = public_preprocessing(torch.tensor([120.0, 30.0]), torch.tensor([30.0, 7.0]), 3)
-    assert constants["impute"].tolist() == constants["center"].tolist() == [[120.0, 30.0]] * 3
-    assert constants["scale"].tolist() == [[30.0, 7.0]] * 3
+    constants = public_preprocessing(SCHEMA, 3)
+    center, scale = (SCHEMA.column(name).float() for name in ("center", "scale"))
+    assert torch.equal(constants["impute"], center.expand(3, -1))
+    assert torch.equal(constants["center"], center.expand(3, -1))
+    assert torch.equal(constants["scale"], scale.expand(3, -1))
+    assert set(constants) == {"impute", "center", "scale"}
 
 
 @pytest.mark.parametrize("hidden", [(), (8, 6)])

@@ -14,8 +14,10 @@ import torch
 import brute
 import tiny
 from brute import CONTINUOUS, GRIDDED, INFINITY, solve
+from largest import Largest
 from pipeline.data.threat import Threat
-from pipeline.models.mlp import as_module
+from pipeline.models.mlp import as_module, initialise, perceptron
+from pipeline.models.networks import Networks, public_preprocessing
 from pipeline.verify.nearest import RESOLUTION, nearest_record
 from pipeline.verify.network import Network
 from tiny import UNCONSTRAINED, same_bits
@@ -550,3 +552,35 @@ def test_the_first_answer_is_already_wrong_where_the_patient_was_misread():
         assert torch.equal(answer.breaks_at == 0, wrong)
         assert same_bits(answer.record[wrong], x[wrong])
         assert INFINITY not in answer.breaks_at[wrong].tolist()
+
+
+# ---- many values between the steps of the grid ----
+
+
+def test_many_values_off_the_grid_cost_no_more_boxes_than_the_budget():
+    """Twenty columns of two decimals on a grid of one: 3^20 boxes, if all were told apart."""
+    generator = torch.Generator().manual_seed(4)
+    x = (torch.randn(50, 20, generator=generator) * 100).round() / 100
+    every = torch.ones(20, dtype=torch.float64)
+    threat = Threat(every.bool(), -9 * every, 9 * every, 0.1 * every, every)
+    shape = perceptron(20, 2, [8, 6])
+    parameters = initialise(shape, torch.tensor([0]))
+    models = Networks(shape, public_preprocessing(0 * every, every, 1), parameters, ("one",))
+    y, budget = brute.answers(models, x), 40
+    problem = brute.problem(models, x, y, threat, 0.3)
+    assert int(problem.stray.sum(1).min()) > 10
+    with Largest() as largest:
+        found = nearest_record(Network.of(models, 0), problem, budget=budget)
+    assert int(found.boxes.max()) <= 2 * budget
+    assert largest.numbers < 20 * 8 * 2 * budget * len(x)
+    assert 0 < float((found.robust_below > 0.3).float().mean()) < 1
+    broken = found.breaks_at.isfinite()
+    assert broken.any()
+    assert (brute.margin(models, found.record[broken], 0) * (1 - 2 * y[broken]) <= 0).all()
+    for eps in (0.1, 0.2, 0.3):  # nobody who is proved is broken by chance
+        for _ in range(200):
+            low, high = threat.box(x, eps)
+            drawn = low + (high - low) * torch.rand(x.shape, generator=generator).round()
+            drawn = threat.project(drawn.float(), x, eps)
+            right = brute.margin(models, drawn, 0) * (1 - 2 * y) > 0
+            assert right[found.robust_below > eps].all()

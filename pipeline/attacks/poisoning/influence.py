@@ -57,7 +57,7 @@ class Influence:
             wrong[..., None] * self.lever[:, None]
             + (chance * (1 - chance) * along)[..., None] * self.beta[:, None]
         )
-        return wrong * along, slope[..., :-1]
+        return wrong * along, slope[..., : x.shape[-1]]
 
 
 def _with_one(inputs: Tensor) -> Tensor:

@@ -101,7 +101,9 @@ class Subject:
         """The models that hold somebody out, and those patients."""
         scored = plan.scored()
         population, plan = population.select(scored), plan.select(scored)
-        surrogate = train_linear_surrogate(dataset.x.flatten(1), dataset.y, plan)
+        surrogate = train_linear_surrogate(
+            dataset.x.flatten(1), dataset.y, plan, hot=dataset.schema.hot
+        )
         axes = len(dataset.schema.image)
         stand_in = OfImages(surrogate, axes) if axes else surrogate
         return cls(population, stand_in, dataset, plan, *plan.held_out_index())

@@ -148,9 +148,9 @@ def trace_frontier(dataset: Dataset, plan: Plan, cfg: Config) -> Frontier:
         len(dataset.y), models=wanted.targets, seed=coins, together=dataset.together
     )
     claims = [claim_of(epsilon, scored, delta, how) for epsilon in wanted.epsilons]
-    features, classes = dataset.x.shape[1], len(dataset.schema.classes)
+    inputs, classes = dataset.schema.inputs, len(dataset.schema.classes)
     kinds = [
-        Training(kind, MODELS[kind](features, classes, hidden), claims, how)
+        Training(kind, MODELS[kind](inputs, classes, hidden), claims, how)
         for kind, hidden in wanted.models.items()
     ]
     jobs: list[tuple[Any, ...]] = []

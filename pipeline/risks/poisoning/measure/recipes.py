@@ -132,7 +132,7 @@ def craft_poison(dataset: Dataset, plan: Plan, cfg: Config) -> CraftedPoison:
     targets = (
         _targets(dataset, plan, cfg, generator) if named else torch.zeros(0, dtype=torch.int64)
     )
-    surrogate = train_linear_surrogate(dataset.x, dataset.y, plan)
+    surrogate = train_linear_surrogate(dataset.x, dataset.y, plan, hot=dataset.schema.hot)
     attacker = Attacker(
         dataset, plan, surrogate, threat, numbers.clean_label_eps, trigger, targets, generator
     )

@@ -197,10 +197,10 @@ def _from_diagnoses(victims: Victims, surrogate: str) -> Copies:
 
 
 def _effort(victims: Victims, surrogate: str) -> Effort:
-    numbers, features = victims.cfg.section(TheftSettings), victims.dataset.x.shape[1]
+    numbers, inputs = victims.cfg.section(TheftSettings), victims.dataset.schema.inputs
     hidden = tuple(numbers.hidden) if surrogate == "mlp" else ()
     return Effort(
-        Architecture(surrogate, features, len(victims.dataset.schema.classes), hidden),
+        Architecture(surrogate, inputs, len(victims.dataset.schema.classes), hidden),
         steps=numbers.steps,
         batch_size=64,
         weight_decay=1e-3,

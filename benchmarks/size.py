@@ -1,0 +1,240 @@
+"""What more records cost: the stages on made-up cohorts of several sizes, each in its process.
+
+    python -m benchmarks.size                      every size, with experiment=smoke
+    python -m benchmarks.size 768 5000             these
+    python -m benchmarks.size 70000 -e large       with another preset of conf/experiment
+    python -m benchmarks.size 768 -s attack        this stage, after what it reads
+
+Wall and processor seconds, and the most memory that a stage and its helpers held together. Kept in
+`benchmarks/size.json` size by size; what is there already is not measured again (`--again` does).
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import threading
+import time
+from math import log
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from benchmarks.stages import commands, fresh_copy
+from benchmarks.table import table
+from pipeline import params
+from pipeline.files import BadInput, read_json, repository_root, write_json, write_text
+from pipeline.statistics import Array
+
+KEPT = Path(__file__).with_name("size.json")
+SIZES, FEATURES = (768, 5_000, 20_000, 70_000), 12
+LIMIT = 1.1  # of the exponent of seconds and of memory
+THREADS = 2
+STAGES = ("prepare", "train_baseline", "attack", "evaluate")
+MISSING, ILL = 0.05, 0.35  # shares of the values, and of the patients
+INTERVAL = 0.2  # seconds between two looks at the memory
+NAME = "made_up"
+
+
+def made_up(rows: int) -> pd.DataFrame:
+    """Twelve measurements on a clinic's grid, each with a little of the outcome, some missing."""
+    draw = np.random.default_rng(rows)
+    ill = draw.random(rows) < ILL
+    common = draw.standard_normal((rows, 1))
+    signal = np.linspace(0.2, 1.2, FEATURES) * ill[:, None]
+    values = np.round(
+        100 + 10 * (0.8 * draw.standard_normal((rows, FEATURES)) + 0.6 * common + signal)
+    )
+    values = np.clip(values, 40, 160)
+    values[draw.random(values.shape) < MISSING] = np.nan
+    frame = pd.DataFrame(values, columns=[f"m{number}" for number in range(FEATURES)])
+    return frame.assign(outcome=ill.astype(int))
+
+
+def install(copy: Path, rows: int, experiment: str) -> None:
+    """Puts a cohort, its description and `params.yaml` into a copy of the repository."""
+    place = copy / "data" / "local" / f"{NAME}.csv"
+    place.parent.mkdir(parents=True, exist_ok=True)
+    made_up(rows).to_csv(place, index=False)
+    known = yaml.safe_load((copy / "conf" / "data" / "pima.yaml").read_text(encoding="utf-8"))
+    feature = next(one for one in known["features"].values() if one["kind"] == "real") | {
+        "unit": "unit",
+        "lower": 40,
+        "upper": 160,
+        "step": 1.0,
+        "mutable": True,
+        "private": False,
+        "center": 100.0,
+        "scale": 10.0,
+        "error": 3.0,
+        "error_source": "made up",
+        "source": "made up",
+    }
+    features = {f"m{number}": feature for number in range(FEATURES)}
+    features["m0"] = feature | {"mutable": False}
+    features["m11"] = features["m10"] = feature | {"private": True}
+    described = known | {
+        "name": NAME,
+        "title": "Made-up patients",
+        "file": f"data/local/{NAME}.csv",
+        "target": "outcome",
+        "auroc_ceiling": None,
+        "bands": {},
+        "features": features,
+    }
+    write_text(copy / "conf" / "data" / f"{NAME}.yaml", yaml.safe_dump(described, sort_keys=False))
+    chosen = [f"data={NAME}", f"experiment={experiment}", "examine=[]", f"threads={THREADS}"]
+    write_text(copy / "params.yaml", params.compose(chosen, copy / "conf"))
+
+
+def measure(copy: Path, stage: str, command: list[str]) -> dict[str, float]:
+    """One stage in a process of its own.
+
+    Returns:
+        wall_s, cpu_s of it and of its helpers, and peak_mib: the most that they held at once,
+        shared pages counted once.
+
+    Raises:
+        BadInput: it failed.
+    """
+    log_file = copy / f"{stage}.log"
+    surroundings = os.environ | {
+        "DVC_ROOT": str(copy),
+        "MLFLOW_TRACKING_URI": f"sqlite:///{copy / 'mlflow.db'}",
+    }
+    surroundings.pop("PYTHONPATH", None)
+    with log_file.open("w") as output:
+        begin = time.perf_counter()
+        process = subprocess.Popen(
+            [sys.executable, "-m", *command],
+            cwd=copy,
+            env=surroundings,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+        memory = _Memory(process.pid)
+        memory.start()
+        _, status, usage = os.wait4(process.pid, 0)
+        wall = time.perf_counter() - begin
+        memory.stop()
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        said = log_file.read_text().strip().splitlines() or ["no output"]
+        raise BadInput(f"benchmarks: stage {stage} failed: {said[-1]}")
+    kibibytes = usage.ru_maxrss / (1024 if sys.platform == "darwin" else 1)
+    return {
+        "wall_s": round(wall, 2),
+        "cpu_s": round(usage.ru_utime + usage.ru_stime, 2),
+        "peak_mib": round(max(kibibytes, memory.most) / 1024),
+    }
+
+
+class _Memory(threading.Thread):
+    """Looks again and again at what a process and all that it started hold together, in KiB."""
+
+    def __init__(self, root: int) -> None:
+        super().__init__(daemon=True)
+        self.root, self.most, self.over = root, 0, threading.Event()
+
+    def run(self) -> None:
+        while not self.over.wait(INTERVAL):
+            self.most = max(self.most, sum(map(_proportional, _family(self.root))))
+
+    def stop(self) -> None:
+        self.over.set()
+        self.join()
+
+
+def _family(root: int) -> list[int]:
+    try:
+        children = [
+            int(child)
+            for task in Path(f"/proc/{root}/task").iterdir()
+            for child in (task / "children").read_text().split()
+        ]
+    except OSError:  # gone, or no such system
+        return [root]
+    return [root, *(member for child in children for member in _family(child))]
+
+
+def _proportional(process: int) -> int:
+    try:
+        lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)
+
+
+def measure_size(rows: int, experiment: str, stages: tuple[str, ...]) -> list[dict[str, Any]]:
+    """An entry for every stage, one after another on one cohort."""
+    entries = []
+    with fresh_copy(repository_root()) as copy:
+        install(copy, rows, experiment)
+        known = commands(copy)
+        for stage in stages:
+            print(f"{rows} rows: {stage} ...", file=sys.stderr, flush=True)
+            found = measure(copy, stage, known[stage])
+            entries.append({"experiment": experiment, "stage": stage, "rows": rows, **found})
+            print(f"  {found}", file=sys.stderr, flush=True)
+    return entries
+
+
+def exponent(sizes: list[int], costs: list[float]) -> float:
+    """The power of the size by which a cost grows: least squares in logs; NaN of one size."""
+    if len(sizes) < 2:
+        return float("nan")
+    logs: Array = np.log(np.maximum(costs, 1e-9))
+    return float(np.polyfit([log(size) for size in sizes], logs, 1)[0])
+
+
+def size_table(entries: list[dict[str, Any]]) -> str:
+    """One line per stage and size, and one of exponents per stage."""
+    lines = []
+    keys = ("wall_s", "cpu_s", "peak_mib")
+    for experiment, stage in dict.fromkeys((one["experiment"], one["stage"]) for one in entries):
+        own = [one for one in entries if (one["experiment"], one["stage"]) == (experiment, stage)]
+        own.sort(key=lambda one: one["rows"])
+        lines += [
+            [experiment, stage, str(one["rows"]), *(f"{one[key]:g}" for key in keys)] for one in own
+        ]
+        if len(own) > 1:
+            grown = [exponent([o["rows"] for o in own], [o[key] for o in own]) for key in keys]
+            lines.append([experiment, stage, "exponent", *(f"{one:.2f}" for one in grown)])
+    return table(["experiment", "stage", "rows", "wall s", "CPU s", "MiB"], lines, left=2)
+
+
+def main(arguments: list[str]) -> None:
+    """Measures what is not there yet, keeps it, and shows all."""
+    parser = argparse.ArgumentParser(
+        "python -m benchmarks.size",
+        description=__doc__,
+        formatter_class=argparse.RawTextHelpFormatter,
+    )
+    parser.add_argument("rows", nargs="*", type=int, help="sizes; default: all")
+    parser.add_argument("-e", "--experiment", default="smoke")
+    parser.add_argument("-s", "--stage", choices=STAGES, help="the last stage to run")
+    parser.add_argument("--again", action="store_true", help="measure what is there, too")
+    given = parser.parse_args(arguments)
+    stages = STAGES[: STAGES.index(given.stage) + 1] if given.stage else STAGES
+    entries: list[dict[str, Any]] = read_json(KEPT) if KEPT.exists() else []
+    for rows in given.rows or SIZES:
+        key = [(given.experiment, stage, rows) for stage in stages]
+        known = {(one["experiment"], one["stage"], one["rows"]) for one in entries}
+        if set(key) <= known and not given.again:
+            continue
+        fresh = measure_size(rows, given.experiment, stages)
+        others = [o for o in entries if (o["experiment"], o["stage"], o["rows"]) not in key]
+        entries = [*others, *fresh]
+        write_json(KEPT, entries)
+    print(size_table(entries))
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1:])
+    except BadInput as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
