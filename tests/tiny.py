@@ -41,9 +41,9 @@ def feature(lower, upper, step, mutable, center, scale) -> FeatureConfig:
     )
 
 
-def sampling(audit, seed=0) -> Sampling:
+def sampling(audit, seed=0, patient=None) -> Sampling:
     """Intervals as an audit's section of the configuration asks for."""
-    return Sampling(audit.resamples, audit.confidence, seed)
+    return Sampling(audit.resamples, audit.confidence, seed, patient)
 
 
 FEATURES = {

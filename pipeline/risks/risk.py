@@ -44,11 +44,13 @@ class Context:
 
     @property
     def sampling(self) -> "Sampling":
-        """How its figures get their intervals."""
+        """How its figures get their intervals: patients are drawn, with all their records."""
         from pipeline.statistics.intervals import Sampling
 
         audit = self.cfg.audit
-        return Sampling(audit.resamples, audit.confidence, self.cfg.seed)
+        return Sampling(
+            audit.resamples, audit.confidence, self.cfg.seed, self.dataset.patient.numpy()
+        )
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,7 @@ def compare(
     """
     by_defense = {name: one.margins for name, one in examined.items()}
     patients = len(next(iter(by_defense.values()))[cfg.headline].y)
-    weights = sampling.weights(patients)
+    weights, whose = sampling.weights(patients), sampling.whose(patients)
     reference, known = by_defense.get(BASELINE), recipes or {}
     ranked_there = {
         threat: rankings(margins, weights) for threat, margins in (reference or {}).items()
@@ -97,7 +97,7 @@ def compare(
             lines += [
                 key | line | where(line["eps"]) | proof | strongest
                 for line, proof in zip(
-                    curve(margins, ranked, against, weights, sampling.confidence, odds),
+                    curve(margins, ranked, against, weights, sampling.confidence, odds, whose),
                     proved,
                     strict=True,
                 )
@@ -211,6 +211,7 @@ def curve(
     weights: Array,
     confidence: float,
     odds: float,
+    whose: Array,
 ) -> list[dict[str, Any]]:
     """One line per radius: figures under the worst of all attacks, and the gain on `against`."""
     worst = margins.worst
@@ -219,7 +220,7 @@ def curve(
         for found, one in zip(worst, ranked, strict=True)
     ]
     clean = dict(every[0])
-    probabilities = _probabilities(margins, weights, confidence)
+    probabilities = _probabilities(margins, weights, confidence, whose)
     lines = []
     for at, (eps, figures) in enumerate(zip(margins.eps, every, strict=True)):
         line = {
@@ -279,14 +280,16 @@ def _figures(
     return figures
 
 
-def _probabilities(margins: Margins, weights: Array, confidence: float) -> dict[str, float]:
+def _probabilities(
+    margins: Margins, weights: Array, confidence: float, whose: Array
+) -> dict[str, float]:
     """Whether the probabilities of unchanged records are what they say."""
     y, score = margins.y, margins.score(margins.worst[0])
     chance = logistic(score)
     error, drawn = calibration.expected_calibration_error(chance, y, weights)
     each = ((chance - y) ** 2).mean(0)
     return {
-        **calibration.slope_and_intercept(score, y, confidence),
+        **calibration.slope_and_intercept(score, y, confidence, whose),
         **intervals.bounded_mean("brier", each, weights, confidence),
         **intervals.bounded("ece", error, drawn, confidence),
     }

@@ -146,7 +146,8 @@ def _left_by_each(margins: Margins, weights: Array, confidence: float) -> Iterat
     patients = len(margins.y)
     each_attack = margins.by_attack.values()
     right = np.stack([(one > 0).mean(1) for one in each_attack])  # attack x eps x patient
-    samples = weights @ right.reshape(-1, patients).T.astype(np.float32) / patients
+    samples = weights @ right.reshape(-1, patients).T.astype(np.float32)
+    samples /= weights.sum(1, keepdims=True)
     drawn = samples.T.reshape(*right.shape[:2], -1)
     for attack, of_attack, its_samples in zip(margins.by_attack, right, drawn, strict=True):
         for eps, each, sample in zip(margins.eps, of_attack, its_samples, strict=True):

@@ -51,8 +51,11 @@ def groups_table(
         against = headline.get(BASELINE) if name != BASELINE else None
         for (by, group), inside in cuts.items():
             key = {"defense": name, "by": by, "group": group}
-            counts = {"patients": int(inside.sum()), "ill": int((inside & (first.y == 1)).sum())}
-            figures = _figures(margins, inside, at, weights, sampling.confidence)
+            counts = {
+                "patients": sampling.patients(len(first.y), inside),
+                "ill": sampling.patients(len(first.y), inside & (first.y == 1)),
+            }
+            figures = _figures(margins, inside, at, weights, sampling)
             if by == cfg.data.target:  # a probability is not meant to be right among the ill alone
                 figures |= {f"calibration_gap{bound}": math.nan for bound in ("", "_low", "_high")}
             line = {**key, **counts, "eps": float(first.eps[at]), **figures}
@@ -68,7 +71,9 @@ def groups_table(
             if against is not None:
                 line |= _beside(margins, against, inside, weights, sampling.confidence, figures)
             lines.append(line)
-    judged = compare(differences, patients=len(first.y), confidence=sampling.confidence)
+    judged = compare(
+        differences, patients=sampling.patients(len(first.y)), confidence=sampling.confidence
+    )
     for line in lines:
         whose = tuple(str(line[name]) for name in KEY)
         mine = {key[-1]: one for key, one in judged.items() if key[:-1] == whose}
@@ -78,7 +83,7 @@ def groups_table(
 
 
 def _figures(
-    margins: Margins, inside: Array, at: int, weights: Array, confidence: float
+    margins: Margins, inside: Array, at: int, weights: Array, sampling: Sampling
 ) -> dict[str, float]:
     """The figures of one group; NaN where too few patients are asked."""
     y, worst = margins.y, margins.worst
@@ -93,8 +98,8 @@ def _figures(
     figures: dict[str, float] = {}
     for name, each, of in asked:
         where = inside & of
-        if where.sum() >= LEAST:
-            figures |= intervals.bounded_mean(name, each, weights, confidence, where)
+        if sampling.patients(len(y), where) >= LEAST:
+            figures |= intervals.bounded_mean(name, each, weights, sampling.confidence, where)
         else:
             figures |= {f"{name}{suffix}": np.nan for suffix in ("", "_low", "_high")}
     return figures

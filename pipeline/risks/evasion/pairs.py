@@ -47,7 +47,7 @@ def headline_pairs(
         }
         for figure, key, radius, whose in asked
     }
-    table = pairs_table(drawn, len(first.y))
+    table = pairs_table(drawn, sampling.patients(len(first.y)))
     for pair in recipe_pairs(recipes or {}):
         ours = (table["defense"] == pair.defense) & (table["other"] == pair.other)
         table.loc[ours & (table["figure"] == pair.figure), "se"] = pair.se

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from pipeline.config import Config
 from pipeline.presentation.frames import by_defense
 from pipeline.risks.evasion.evaluation import evaluate_all
 from pipeline.risks.evasion.groups import groups_table, harms
@@ -16,6 +17,7 @@ from pipeline.risks.evasion.proofs import verdicts
 from pipeline.risks.evasion.recipes import Recipe, recipes_of
 from pipeline.risks.evasion.repeats import repeated_shares
 from pipeline.risks.risk import Context, Sources
+from pipeline.statistics.intervals import Sampling
 
 
 def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
@@ -26,9 +28,9 @@ def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
     examined = {name: Examination.load(place) for name, place in sources.of("evasion").items()}
     if not examined:
         return {}
-    cfg, sampling = context.cfg, context.sampling
+    cfg, sampling = context.cfg, _of_records(examined, context)
     groups = groups_table(examined, context.dataset, cfg, sampling)
-    recipes = _recipes(examined, sources, context)
+    recipes = _recipes(examined, sources, context.cfg, sampling)
     evaluation = evaluate_all(examined, cfg, sampling, harms(groups), recipes)
     headline = evaluation.comparison[evaluation.comparison["threat"] == cfg.audit.headline]
     single = _of_single_values(examined, sources, context)
@@ -59,12 +61,18 @@ def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
 
 
 def _recipes(
-    examined: Mapping[str, Examination], sources: Sources, context: Context
+    examined: Mapping[str, Examination], sources: Sources, cfg: Config, sampling: Sampling
 ) -> dict[str, Recipe]:
     """The recipes whose half models were asked: none in what was measured before they were."""
     files = {name: sources.examined[name] / HALF_MODELS for name in examined}
     asked = {name: HalfModels.load(file) for name, file in files.items() if file.exists()}
-    return recipes_of(examined, asked, context.cfg.audit.headline, context.cfg.decision.rule)
+    return recipes_of(examined, asked, cfg.audit.headline, cfg.decision.rule, sampling)
+
+
+def _of_records(examined: Mapping[str, Examination], context: Context) -> Sampling:
+    """How intervals are drawn of the records that were examined, in their order."""
+    records = next(iter(examined.values())).rows["patient"].unique()
+    return context.sampling.of(records)
 
 
 def _of_single_values(

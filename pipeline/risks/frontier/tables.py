@@ -15,6 +15,7 @@ from pipeline.risks.membership.tables import attacker_columns, score_figures
 from pipeline.risks.risk import Context, Sources
 from pipeline.statistics import Array, intervals, rates
 from pipeline.statistics.intervals import Sampling
+from pipeline.statistics.patients import added, first_records
 
 COLUMNS = {
     "frontier": {
@@ -70,7 +71,10 @@ def frontier_table(found: Frontier, sampling: Sampling) -> pd.DataFrame:
     """
     y = found.y.numpy()
     judged = sampling.weights(len(y))
-    attacked = sampling.weights(found.member.shape[1])
+    records = found.member.shape[1]
+    attacked = sampling.each_alone().weights(sampling.patients(records))
+    whose, member = sampling.whose(records), found.member.numpy()
+    member = member[:, first_records(whose)]
     lines: list[dict[str, Any]] = []
     for k, model in enumerate(found.models):
         for e in range(len(found.epsilons)):
@@ -78,7 +82,7 @@ def frontier_table(found: Frontier, sampling: Sampling) -> pd.DataFrame:
             proved, broken = found.proved[k, e].numpy(), found.broken[k, e].numpy()
             answers = predicted(margins, y)
             leak = score_figures(
-                found.scores[k, e].numpy(), found.member.numpy(), attacked, sampling.confidence
+                added(found.scores[k, e].numpy(), whose), member, attacked, sampling.confidence
             )
             lines.append(
                 {

@@ -4,9 +4,11 @@ By how much a model brings the guess of a private measurement nearer, with inter
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+import torch
 
 from pipeline.data.schema import Dataset
 from pipeline.risks.columns import ACCESS, DEFENSE, IDS, KNOWLEDGE, MEASUREMENT
@@ -17,6 +19,7 @@ from pipeline.standards import KNOWLEDGE as KNOWN
 from pipeline.standards import RISKS
 from pipeline.statistics import Array, intervals
 from pipeline.statistics.intervals import Sampling
+from pipeline.statistics.patients import averaged
 
 GROUPS = ("members", "others", "difference")
 FINDINGS = {  # the whole interval is above 0; 0 lies in it; it is below
@@ -67,12 +70,25 @@ def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
     found = {name: Inversion.load(place) for name, place in sources.of("inversion").items()}
     if not found:
         return {}
-    dataset, sampling = context.dataset, context.sampling
+    dataset, sampling = context.dataset, context.sampling.each_alone()
+    whose = context.sampling.whose(len(dataset.y))
+    found = {name: by_patient(one, whose) for name, one in found.items()}
     return {
         "inversion": inversion_table(found, dataset, sampling),
         "inversion_pairs": headline_pairs(found, sampling),
         "typical": typical_table(found, dataset),
     }
+
+
+def by_patient(one: Inversion, whose: Array) -> Inversion:
+    """The same with the mean error of each patient's records in place of each record's.
+
+    Args:
+        one: of N records.
+        whose: (N,) int64, the patient of each, from 0.
+    """
+    alone, aided = (averaged(errors.numpy(), whose) for errors in (one.alone, one.aided))
+    return replace(one, alone=torch.from_numpy(alone), aided=torch.from_numpy(aided))
 
 
 def inversion_table(

@@ -1,11 +1,14 @@
 """Whose data show most: how well models that trained on a patient are told from the others."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 
+from pipeline.attacks.membership import ADDS_UP
 from pipeline.config import BASELINE, DataConfig
 from pipeline.data.schema import Dataset
 from pipeline.risks.groups import groups_of
@@ -13,6 +16,7 @@ from pipeline.risks.membership.measure.shadows import Membership
 from pipeline.risks.pairs import Drawn
 from pipeline.statistics import Array, intervals
 from pipeline.statistics.intervals import Sampling
+from pipeline.statistics.patients import added, are_alone, averaged, first_records, numbered
 from pipeline.statistics.separation import HALVES, by_patient, mean_known, most_exposing
 
 MOST_EXPOSED = 0.01  # of the patients, in a list that stays with the owner of the cohort
@@ -22,26 +26,57 @@ WORST_OFF = 0.05  # of the patients, a group that is large enough to be shared
 OF_PATIENTS = ("rmia", "rmia_drift")
 
 
+def of_patients(one: Membership, whose: Array) -> Membership:
+    """The same with a column for each patient in place of each record.
+
+    A patient is a member if his records are, which are so together. What is said of them is added
+    up where an attack's scores are likelihood ratios (`ADDS_UP`), otherwise averaged, since it
+    would only tell how many records somebody has.
+
+    Args:
+        one: of N records.
+        whose: (N,) int64, the patient of each, from 0.
+
+    Raises:
+        ValueError: a target trained on some records of a patient, but not on others.
+    """
+    if are_alone(whose):
+        return one
+    first = first_records(whose)
+    if (one.member != one.member[:, first][:, whose]).any():
+        raise ValueError("targets trained on some records of a patient, but not on others")
+    scores = {
+        attack: (added if ADDS_UP.get(attack) else averaged)(values.numpy(), whose)
+        for attack, values in one.scores.items()
+    }
+    return replace(
+        one,
+        scores={attack: torch.from_numpy(values) for attack, values in scores.items()},
+        member=one.member[:, first],
+        log_odds=torch.from_numpy(averaged(one.log_odds.numpy(), whose)),
+    )
+
+
 def exposure(by_half: Array, dataset: Dataset) -> pd.DataFrame:
     """One row per patient: how well models of them can be told from the others by their answer.
 
     Args:
-        by_half: of `exposure_by_half`.
-        dataset: the N patients.
+        by_half: of `exposure_by_half`, (2, P).
+        dataset: the records of the P patients.
 
     Returns:
-        `patient` (row of the records), `y`, `exposure` (AUROC over targets, mean of the halves
-        that know; 0.5 = not at all), `most_exposed` (the top 1 %), and the measurements (of images
-        none).
+        `patient` (row of the records, of several of a patient the first), `y`, `exposure` (AUROC
+        over targets, mean of the halves that know; 0.5 = not at all), `most_exposed` (the top 1 %),
+        and the measurements of that row (of images none).
     """
     risk = mean_known(by_half, 0)
-    table = pd.DataFrame(
-        {"patient": np.arange(len(risk)), "y": dataset.y.numpy(), "exposure": risk}
-    )
+    whose = numbered(dataset.patient.numpy())
+    rows = first_records(whose)
+    table = pd.DataFrame({"patient": rows, "y": dataset.y.numpy()[rows], "exposure": risk})
     table["most_exposed"] = _highest(risk, MOST_EXPOSED)
     if dataset.schema.image:
         return table
-    values = dict(zip(dataset.schema.names, dataset.x.numpy().T, strict=True))
+    values = dict(zip(dataset.schema.names, dataset.x[rows].numpy().T, strict=True))
     return pd.concat([table, pd.DataFrame(values)], axis=1)
 
 

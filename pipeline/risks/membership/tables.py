@@ -17,6 +17,7 @@ from pipeline.risks.membership.patients import (
     drawn_most_exposed,
     exposure,
     exposure_by_half,
+    of_patients,
     subgroups,
 )
 from pipeline.risks.pairs import PAIRS, Drawn, pairs_table
@@ -67,7 +68,7 @@ CLAIMED = (
 )
 _PATIENTS = {
     **DEFENSE,
-    "patient": "row of the records, from 0",
+    "patient": "row of the records, from 0; of several of a patient the first",
     "y": "recorded class; 1 = disease present",
     "exposure": "AUROC of models that trained on the patient against the others; 0.5 = not at all",
     "most_exposed": "whether the patient is among the most exposed 1 % of the defense",
@@ -134,23 +135,25 @@ def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
     `membership, membership_pairs, exposed, subgroups, plots/membership_roc`, and `exposure` of
     every patient.
     """
-    found = {name: Membership.load(place) for name, place in sources.of("membership").items()}
-    if not found:
+    records = {name: Membership.load(place) for name, place in sources.of("membership").items()}
+    if not records:
         return {}
-    sampling = context.sampling
+    sampling = context.sampling.each_alone()
+    whose = context.sampling.whose(len(context.dataset.y))
+    found = {name: of_patients(one, whose) for name, one in records.items()}
     by_half = {name: exposure_by_half(one) for name, one in found.items()}
     each = {name: exposure(told, context.dataset) for name, told in by_half.items()}
     everyone = by_defense(each)
     exposed = everyone[everyone["most_exposed"]].sort_values(
         "exposure", ascending=False, kind="stable"
     )
-    table, drawn = _measured(found, sampling)
+    table, drawn = _measured(found, sampling, records)
     worst = {
         name: one
         for name, halves in by_half.items()
         if (one := drawn_most_exposed(halves, sampling))
     }
-    patients = len(context.dataset.y)
+    patients = context.sampling.patients(len(whose))
     return {
         "membership": table,
         "membership_pairs": pairs_table({"auroc": drawn, "exposure": worst}, patients),
@@ -179,16 +182,23 @@ def membership_table(found: Mapping[str, Membership], sampling: Sampling) -> pd.
 
 
 def _measured(
-    found: Mapping[str, Membership], sampling: Sampling
+    found: Mapping[str, Membership],
+    sampling: Sampling,
+    records: Mapping[str, Membership] | None = None,
 ) -> tuple[pd.DataFrame, dict[str, Drawn]]:
-    """`membership_table`, and of each defense the resampled AUROC of the strongest attack."""
+    """`membership_table`, and of each defense the resampled AUROC of the strongest attack.
+
+    `records` are the same before they were taken together by patient: answers are counted there.
+    """
     lines: list[dict[str, Any]] = []
     drawn: dict[str, Drawn] = {}
     patients = next(iter(found.values())).member.shape[1]
     weights = sampling.weights(patients)
     for defense, one in found.items():
-        member, correct = one.member.numpy(), one.log_odds.numpy() > 0
-        trained, others = float(correct[member].mean()), float(correct[~member].mean())
+        answered = one if records is None else records[defense]
+        inside, correct = answered.member.numpy(), answered.log_odds.numpy() > 0
+        trained, others = float(correct[inside].mean()), float(correct[~inside].mean())
+        member = one.member.numpy()
         scores = {attack: each.numpy() for attack, each in one.scores.items()}
         attacks = {attack: each for attack, each in scores.items() if attack != BLIND}
         chosen = strongest(attacks, member)

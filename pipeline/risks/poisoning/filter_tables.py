@@ -18,6 +18,7 @@ from pipeline.risks.poisoning.measure.recipes import BACKDOOR, NONE, Harm
 from pipeline.risks.poisoning.measure.settings import PoisoningSettings
 from pipeline.statistics import Array
 from pipeline.statistics.intervals import Sampling
+from pipeline.statistics.patients import numbered
 
 RATES = ("drop_rate", "precision", "recall", "false_alarm_rate")
 FIGURES = ("accuracy", "sensitivity", "attack_success_rate")
@@ -68,7 +69,7 @@ def filter_table(
                 line |= _right(after, before, harm.y.numpy(), weights, confidence)
                 if attack == BACKDOOR:
                     stamps = one.triggered[rule][at].numpy(), harm.triggered[1 + at].numpy()
-                    line |= _success(harm, stamps, weights, confidence)
+                    line |= _success(harm, stamps, weights, sampling)
                 lines.append(line | attacker_columns(attack))
     table = pd.DataFrame(lines)
     suffixes = ("", "_without", "_difference")
@@ -105,17 +106,17 @@ def _right(
 
 
 def _success(
-    harm: Harm, stamps: tuple[Array, Array], weights: Array, confidence: float
+    harm: Harm, stamps: tuple[Array, Array], weights: Array, sampling: Sampling
 ) -> dict[str, float]:
     """The backdoor's success from margins (S, N) with the trigger, filtered and not filtered."""
     (after, chosen), (before, _) = (turned_by_trigger(harm, one) for one in stamps)
     if not len(after):
         return {}
-    figures = success_compared(after, before, weights[:, chosen], confidence)
+    drawn, confidence = weights[:, chosen], sampling.confidence
+    whose = numbered(sampling.whose(len(harm.y))[chosen])
+    figures = success_compared(after, before, drawn, whose, confidence)
     name = "attack_success_rate"
-    return figures | _without(
-        success_compared(before, before, weights[:, chosen], confidence), name
-    )
+    return figures | _without(success_compared(before, before, drawn, whose, confidence), name)
 
 
 def _without(figures: dict[str, float], name: str) -> dict[str, float]:

@@ -17,6 +17,7 @@ from pipeline.risks.poisoning.measure.settings import Dose, PoisoningSettings
 from pipeline.standards import Standards
 from pipeline.statistics import Array, intervals, rates
 from pipeline.statistics.intervals import Sampling
+from pipeline.statistics.patients import numbered
 
 NOTICED = 1 / 3  # of those called ill without poison: so many fewer or more are noticed
 FIGURES = (
@@ -61,7 +62,7 @@ def harm_table(harms: Mapping[str, Harm], cfg: Config, sampling: Sampling) -> pd
         clean = View.of(harm, NONE, 0)
         area = rates.auroc(clean.score, y), intervals.bootstrap_auroc(clean.score, y, weights)
         none = _figures(clean, clean, area, y, weights, confidence)
-        asked = {"patients": len(y), "ill": int((y == 1).sum())}
+        asked = {"patients": sampling.patients(len(y)), "ill": sampling.patients(len(y), y == 1)}
         lines.append(
             {
                 "defense": defense,
@@ -234,17 +235,18 @@ def _success(
     if attack == ONE_PATIENT:
         healthy = (harm.target_margins.numpy() <= 0).mean(1)
         after, before = healthy[1 + at], healthy[0]
-        weights = sampling.weights(len(before))
+        named = sampling.of(harm.targets.numpy())
+        weights, whose = named.weights(len(before)), named.whose(len(before))
     elif attack == BACKDOOR:
         stamped = harm.triggered.numpy()
         before, _ = turned_by_trigger(harm, stamped[0])
         after, chosen = turned_by_trigger(harm, stamped[1 + at])
-        weights = weights[:, chosen]
+        weights, whose = weights[:, chosen], numbered(sampling.whose(len(harm.y))[chosen])
     else:
         return {}
     if not len(after):
         return {}
-    return success_compared(after, before, weights, sampling.confidence) | {
+    return success_compared(after, before, weights, whose, sampling.confidence) | {
         "control": float(before.mean())
     }
 
@@ -271,15 +273,16 @@ def turned_by_trigger(harm: Harm, stamped: Array) -> tuple[Array, Array]:
 
 
 def success_compared(
-    after: Array, before: Array, weights: Array, confidence: float
+    after: Array, before: Array, weights: Array, whose: Array, confidence: float
 ) -> dict[str, float]:
     """`compared` of success rates, their interval no narrower than Wilson's.
 
-    Where everybody or nobody is won, the bootstrap is as sure as if there were no others.
+    Where everybody or nobody is won, the bootstrap is as sure as if there were no others. Of a
+    patient with several records `whose` (N,) says that they are no independent ones.
     """
     name = "attack_success_rate"
     figures = compared(name, after, before, weights, confidence)
-    low, high = intervals.wilson(round(float(after.sum())), len(after), confidence)
+    low, high = intervals.wilson_of_patients(round(float(after.sum())), whose, confidence)
     return figures | {
         f"{name}_low": min(figures[f"{name}_low"], low),
         f"{name}_high": max(figures[f"{name}_high"], high),

@@ -69,7 +69,7 @@ def headline_pairs(
         each = np.zeros(patients)
         each[chosen] = turned
         drawn.setdefault(SUCCESS, {})[str(line["defense"])] = _mean(each, weights, chosen)
-    return pairs_table(drawn, patients)
+    return pairs_table(drawn, sampling.patients(patients))
 
 
 def _auroc(after: View, _: View, y: Array, weights: Array) -> Drawn:

@@ -106,7 +106,7 @@ def theft_table(thefts: Mapping[str, Theft], sampling: Sampling) -> pd.DataFrame
     lines: list[dict[str, Any]] = []
     confidence = sampling.confidence
     weights = sampling.weights(len(next(iter(thefts.values())).y))
-    inputs = sampling.weights(next(iter(thefts.values())).agrees.shape[1])
+    inputs = sampling.each_alone().weights(next(iter(thefts.values())).agrees.shape[1])
     for defense, theft in thefts.items():
         of_victims = {api: _own(theft, api, weights, confidence) for api in theft.victims}
         for key, group in theft.rows.groupby(ATTACKER, sort=False, observed=True):
@@ -202,7 +202,7 @@ def headline_pairs(
         chosen = theft.rows[own].sort_values("victim").index.to_numpy()
         same = (theft.log_odds.numpy()[chosen] > 0) == (theft.victims[PLAIN].numpy() > 0)
         drawn[str(line["defense"])] = Drawn(*_resampled(same, theft.test.numpy(), weights))
-    return pairs_table({"fidelity": drawn}, patients)
+    return pairs_table({"fidelity": drawn}, sampling.patients(patients))
 
 
 def _copied(

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import tiny
@@ -82,3 +83,18 @@ def test_a_shift_of_one_standard_deviation_gives_its_auroc(table):
 def test_every_row_names_known_ids(table):
     for column, known in (("atlas", ATLAS), ("nist", NIST), ("owasp", OWASP)):
         assert all(one in known for ids in table[column] for one in ids.split())
+
+
+def test_copied_visits_leave_every_figure_as_it_is(found, table):
+    visits = np.arange(80).repeat(3)
+    often = replace(
+        found,
+        **{
+            name: getattr(found, name)[..., visits]
+            for name in ("y", "margin", "proved", "broken", "scores", "member")
+        },
+    )
+    again = frontier_table(often, tiny.sampling(CFG, patient=visits))
+    pd.testing.assert_frame_equal(again, table, rtol=1e-5)
+    unaware = frontier_table(often, tiny.sampling(CFG))
+    assert (unaware["accuracy_low"] > again["accuracy_low"]).all()

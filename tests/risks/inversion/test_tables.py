@@ -3,13 +3,19 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 import tiny
 from pipeline.config import AuditConfig
 from pipeline.risks.inversion.measure.guesses import Inversion, Question
-from pipeline.risks.inversion.tables import headline_pairs, inversion_table, typical_table
+from pipeline.risks.inversion.tables import (
+    by_patient,
+    headline_pairs,
+    inversion_table,
+    typical_table,
+)
 from pipeline.statistics.intervals import bootstrap_weights
 
 CFG = AuditConfig(
@@ -191,3 +197,15 @@ def test_what_members_are_told_more_is_compared_by_its_distance_from_zero():
 def test_without_anybody_who_is_both_nothing_is_compared():
     found = {name: told(float("nan"), 0.1) for name in ("baseline", "hard")}
     assert len(headline_pairs(found, tiny.sampling(CFG))) == 0
+
+
+def test_copied_visits_leave_every_figure_as_it_is():
+    visits = np.arange(80).repeat(3)
+    once = told(torch.linspace(0.1, 0.3, 80), 0.1)
+    often = replace(once, alone=once.alone[..., visits], aided=once.aided[..., visits])
+    tables = [
+        inversion_table({"baseline": one}, DATA, tiny.sampling(CFG))
+        for one in (once, by_patient(often, visits))
+    ]
+    pd.testing.assert_frame_equal(*tables, rtol=1e-5)
+    assert torch.equal(by_patient(once, np.arange(80)).alone.nan_to_num(), once.alone.nan_to_num())

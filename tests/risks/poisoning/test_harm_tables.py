@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -227,8 +228,6 @@ def test_every_attack_names_goal_knowledge_access_and_known_ids(table):
 
 
 def test_the_table_survives_csv(table, tmp_path):
-    import pandas as pd
-
     table.to_csv(tmp_path / "t.csv", index=False)
     again = pd.read_csv(tmp_path / "t.csv", keep_default_na=False, na_values=[""])
     assert again["attack"].tolist() == table["attack"].tolist()
@@ -263,3 +262,21 @@ def test_all_of_a_few_targets_are_no_certainty(found, setting):
     )
     assert (line["attack_success_rate"], line["attack_success_rate_high"]) == (1, 1)
     assert line["attack_success_rate_low"] == pytest.approx(intervals.wilson(4, 4)[0])
+
+
+def test_copied_visits_leave_every_figure_as_it_is(found, setting, table):
+    visits = np.arange(60).repeat(3)
+    copies = {"y": found.y[visits], "triggered": found.triggered[..., visits]}
+    for name in ("margins", "cuts", "proved"):
+        copies[name] = {attack: one[..., visits] for attack, one in getattr(found, name).items()}
+    copies["targets"] = (found.targets[:, None] * 3 + torch.arange(3)).flatten()
+    copies["target_margins"] = found.target_margins.repeat_interleave(3, -1)
+    often = replace(found, **copies)
+    again = harm_table(
+        {"baseline": often, "distill": often}, setting, tiny.sampling(setting.audit, 0, visits)
+    )
+    ranked = [name for name in table if name.startswith("sensitivity_at_clean")]  # between records
+    rounded = [f"attack_success_rate_{side}" for side in ("low", "high")]  # Wilson's whole numbers
+    others = table.columns.difference(ranked + rounded)
+    pd.testing.assert_frame_equal(again[others], table[others], rtol=1e-4, atol=1e-6)
+    pd.testing.assert_frame_equal(again[rounded], table[rounded], atol=0.1)
