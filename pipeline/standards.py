@@ -168,6 +168,7 @@ ERROR_UNIT: dict[str, str] = {
 }
 GOALS = ("any", "miss", "alarm")
 
+NOTHING = "nothing"  # may be changed
 THREAT_COLUMNS = (
     "goal",
     "knowledge",
@@ -198,7 +199,7 @@ def describe_threat(
     Args:
         norm: a key of `EPS_UNIT`.
         goal: one of `GOALS`: any wrong answer, a missed disease, a false alarm.
-        mutable: names of the features that may change; at least one.
+        mutable: names of the features that may change.
         access: a key of `EVASION_BY_ACCESS`.
         query_budget: questions to the model per record; None = not limited, which only an attacker
             who holds a model can afford.
@@ -206,7 +207,7 @@ def describe_threat(
 
     Returns:
         a string for each of `THREAT_COLUMNS`, none of them empty; several names or ids are joined
-        by a blank.
+        by a blank, a name that holds one in quotes; `nothing` where no feature may change.
 
     Raises:
         ValueError: something is missing or unknown.
@@ -225,8 +226,6 @@ def describe_threat(
         )
     if query_budget is not None and query_budget < 0:
         raise ValueError(f"query_budget: {query_budget} is negative")
-    if any(" " in name for name in mutable):
-        raise ValueError(f"mutable: a name holds a blank: {', '.join(mutable)}")
     return checked_row(
         {
             "goal": goal,
@@ -234,11 +233,17 @@ def describe_threat(
             "access": access,
             "norm": norm,
             "eps_unit": units[norm],
-            "mutable": " ".join(mutable),
+            "mutable": " ".join(map(_quoted, mutable)) or NOTHING,
             "query_budget": "unlimited" if query_budget is None else str(query_budget),
             **EVASION_BY_ACCESS[access].columns(),
         }
     )
+
+
+def _quoted(name: str) -> str:
+    """A name as one word: in quotes where it holds a blank or a quote."""
+    plain = name and not any(letter.isspace() or letter == '"' for letter in name)
+    return name if plain else '"' + name.replace('"', '""') + '"'
 
 
 def checked_row(row: Mapping[str, str]) -> dict[str, str]:

@@ -11,6 +11,7 @@ from torch.nn.functional import logsigmoid
 from pipeline.config import Count, FeatureConfig, Positive
 from pipeline.data.schema import Dataset, Schema
 from pipeline.models.networks import Networks
+from pipeline.models.one_hot import extended
 
 Access = Literal["scores", "labels"]
 Attacker = Literal["posterior", "learned"]
@@ -19,6 +20,7 @@ RIDGE = 1.0  # penalty on squared weights, of inputs in public units; not on the
 BANDWIDTH = 0.1  # in log-odds: how near a candidate's score must come to the one that was seen
 OTHER_LABEL = 0.05  # likelihood of a candidate that gets another label than the one that was seen
 # in units of a feature's scale: an attribute that follows from the others still has a prior
+LEAST_CHANCE = 1e-3  # of a level that a regression rules out
 SMALLEST_SPREAD = 1e-3
 PEOPLE = 1000  # of whom the distance to the nearest other person is measured, at most
 BLOCK = 2**21  # numbers of a table of differences that exist at once
@@ -118,34 +120,59 @@ def _guesses(
 ) -> list[Guess]:
     """Guesses with the help of these victims, all candidates of one attribute at a time."""
     x, schema = dataset.x.double(), dataset.schema
-    known = ~x.isnan()
+    known, hot = ~x.isnan(), schema.hot
     # the attacker fills gaps with the public centre, and marks them
     standard = torch.where(known, (x - schema.column("center")) / schema.column("scale"), 0.0)
+    levels = extended(x, hot)[:, x.shape[1] :].nan_to_num(0.0)
+    standard[:, hot[:, 0]] = 0.0  # a category is told by the columns of its levels
     guesses: list[Guess] = []
     for attribute in attributes:
         column = schema.names.index(attribute)
         feature, others = schema.features[column], torch.arange(x.shape[1]) != column
-        values = candidate_values(feature, candidates)
+        nominal = feature.kind == "categorical"
+        values = candidate_values(feature, feature.columns if nominal else candidates)
         evidence = _evidence(*answers(models, x, column, values))
-        grid, wanted = (values - feature.center) / feature.scale, standard[:, column]
-        unknown = ~known[:, column]
+        grid = (values - feature.center) / feature.scale
+        unknown, theirs = ~known[:, column], levels[:, hot[:, 0] != column]
         inputs = torch.cat(
-            [standard[:, others], (~known[:, others]).double(), dataset.y.double()[:, None]], 1
+            [
+                standard[:, others],
+                theirs,
+                (~known[:, others]).double(),
+                dataset.y.double()[:, None],
+            ],
+            1,
         )
+        if nominal:
+            wanted, estimates = levels[:, hot[:, 0] == column], _level_estimates
+        else:
+            wanted, estimates = standard[:, column], _estimates
         for diagnosis in (False, True):
             given = inputs if diagnosis else inputs[:, :-1]
             first, second = (
-                _estimates(given, wanted, half & ~unknown & ~member, grid, evidence)
+                estimates(given, wanted, half & ~unknown & ~member, grid, evidence)
                 for half in (~first_half, first_half)
             )
             for (access, attacker), pair in first.items():
                 errors = [
-                    (torch.where(first_half, one, other) - wanted).abs()
+                    _off(_of_halves(first_half, one, other), wanted)
                     for one, other in zip(pair, second[access, attacker], strict=True)
                 ]
                 alone, aided = (error.masked_fill(unknown, torch.nan) for error in errors)
                 guesses.append(Guess(attribute, diagnosis, access, attacker, alone, aided))
     return guesses
+
+
+def _of_halves(first_half: Tensor, one: Tensor, other: Tensor) -> Tensor:
+    """Guesses (V, N) or (V, N, K), those of the first half from `one`."""
+    return torch.where(first_half.view(-1, *[1] * (one.dim() - 2)), one, other)
+
+
+def _off(guess: Tensor, wanted: Tensor) -> Tensor:
+    """(V, N) how far guesses are off; of chances (V, N, K), what the true level's lacks."""
+    if guess.dim() == 2:
+        return (guess - wanted).abs()
+    return 1 - (guess * wanted).sum(-1)
 
 
 def candidate_values(feature: FeatureConfig, count: int) -> Tensor:
@@ -220,6 +247,41 @@ def _estimates(
         estimates[key, "posterior"] = alone, aided
         estimates[key, "learned"] = imputed, ridge(informed, wanted, auxiliary)[0]
     return estimates
+
+
+def _level_estimates(
+    inputs: Tensor,
+    wanted: Tensor,
+    auxiliary: Tensor,
+    grid: Tensor,
+    evidence: dict[Access, tuple[Tensor, Tensor]],
+) -> dict[tuple[Access, Attacker], tuple[Tensor, Tensor]]:
+    """Chances (V, N, K) of each level of a category, without and with the model.
+
+    As `_estimates`, with a regression for each level (`wanted` (N, K) is 1 at the true one), whose
+    predictions are made chances.
+    """
+    inputs, levels = inputs.expand(auxiliary.shape[0], -1, -1), range(wanted.shape[1])
+    fits = [ridge(inputs, wanted[:, level], auxiliary) for level in levels]
+    imputed, left_out = (torch.stack([fit[part] for fit in fits], -1) for part in (0, 1))
+    prior = _chances(torch.where(auxiliary[..., None], left_out, imputed))
+    estimates: dict[tuple[Access, Attacker], tuple[Tensor, Tensor]] = {}
+    for key, (answer, log_likelihood) in evidence.items():
+        aided = torch.softmax(prior.log() + log_likelihood.movedim(0, -1), -1)
+        moved = (aided - prior).nan_to_num()
+        informed = torch.cat([inputs, answer[..., None], moved], -1)
+        learned = torch.stack(
+            [ridge(informed, wanted[:, level], auxiliary)[0] for level in levels], -1
+        )
+        estimates[key, "posterior"] = prior, aided
+        estimates[key, "learned"] = _chances(imputed), _chances(learned)
+    return estimates
+
+
+def _chances(predicted: Tensor) -> Tensor:
+    """Predictions (..., K) as chances, none of them 0, which add up to 1."""
+    positive = predicted.clamp(LEAST_CHANCE, 1)
+    return positive / positive.sum(-1, keepdim=True)
 
 
 def _mean_over(grid: Tensor, log_weight: Tensor) -> Tensor:
@@ -303,6 +365,12 @@ def typical_record(
     center, scale, lower, upper = map(schema.column, ("center", "scale", "lower", "upper"))
     low, high = (lower - center) / scale, (upper - center) / scale
     trial = torch.zeros(models.size, len(center), dtype=torch.float64).clamp(low, high)
+    for place in schema.hot[:, 0].unique().tolist():  # a category has no slope: its best level
+        values = torch.arange(schema.features[place].columns, dtype=torch.float64)
+        tried = trial.expand(len(values), *trial.shape).clone()
+        tried[..., place] = ((values - center[place]) / scale[place])[:, None]
+        ahead = _log_odds(models((center + scale * tried).movedim(0, 1))) * (2 * target_class - 1)
+        trial[:, place] = tried[ahead.argmax(1), torch.arange(models.size), place]
     best, uphill, rate = (
         trial,
         torch.zeros_like(trial),
@@ -350,19 +418,30 @@ def compare_with_people(
         a member than `between_people` is that person.
     """
     center, scale = dataset.schema.column("center"), dataset.schema.column("scale")
-    people, points = dataset.x.double() / scale, records.double() / scale
+    hot = dataset.schema.hot
+    people, points, here = (
+        _coordinates(one.double(), scale, hot) for one in (dataset.x, records, center[None])
+    )
     mean = people[dataset.y == target_class].nanmean(0)
     to_people = _distances(points, people)
     among = _to_nearest_other(people)
     return {
         "to_class_mean": _distances(points, mean[None])[:, 0],
-        "center_to_class_mean": _distances((center / scale)[None], mean[None])[:, 0].expand(
-            len(points)
-        ),
+        "center_to_class_mean": _distances(here, mean[None])[:, 0].expand(len(points)),
         "to_nearest_member": to_people.masked_fill(~member, torch.inf).amin(1),
         "to_nearest_non_member": to_people.masked_fill(member, torch.inf).amin(1),
         "between_people": among.median().expand(len(points)),
     }
+
+
+def _coordinates(x: Tensor, scale: Tensor, hot: Tensor) -> Tensor:
+    """Records (N, D) as points: numbers in units of scale, a category by its levels.
+
+    Two different levels are as far apart as two values that differ by one scale.
+    """
+    values = x / scale
+    values[:, hot[:, 0]] = torch.nan  # left out of the mean
+    return torch.cat([values, extended(x, hot)[:, x.shape[1] :] * 0.5**0.5], 1)
 
 
 def _to_nearest_other(people: Tensor) -> Tensor:

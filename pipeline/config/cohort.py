@@ -1,5 +1,6 @@
 """A data set, its columns, and what a clinic and a forger make of each."""
 
+import math
 import re
 from typing import Annotated, Any, Literal, get_args
 
@@ -61,7 +62,9 @@ class FeatureConfig(Section):
     `kind`: a number, `integer` or `real`, or one of `levels`: `binary` (two), `ordinal` (they rise)
     or `categorical`. `levels` maps what the file says to a label, in order; a record then holds the
     place of its level, from 0, so that levels are a grid of step 1, one level is the scale, and
-    range, step, centre and scale need not be given.
+    range, step, centre and scale need not be given. Of a category `recodes` says which cells may be
+    forged into which (`{3: [6, 7]}`, none by default), and `cost` what one recode counts, in eps;
+    so it does of a binary value, which may be either where it is mutable.
 
     `missing` are the cells that mean "not measured", numbers or texts, beside the empty one.
 
@@ -79,6 +82,8 @@ class FeatureConfig(Section):
     unit: str = ""
     kind: Kind
     levels: dict[Code, str] = Field(default_factory=dict)
+    recodes: dict[Code, list[Code]] = Field(default_factory=dict)
+    cost: Positive = 1.0
     lower: float
     upper: float
     step: Positive | None
@@ -102,9 +107,12 @@ class FeatureConfig(Section):
             "lower": 0.0,
             "upper": float(last),
             "step": 1.0,
-            "center": last / 2,
+            "center": float(last // 2),
             "scale": 1.0,
         }
+        cost = given.get("cost")
+        if given["kind"] == "binary" and isinstance(cost, int | float) and cost > 0:
+            numbers["scale"] = 1 / cost
         return {"error": None, "error_source": None, **numbers} | {
             name: value for name, value in given.items() if value is not None
         }
@@ -117,6 +125,8 @@ class FeatureConfig(Section):
 
     @model_validator(mode="after")
     def _levelled(self) -> "FeatureConfig":
+        if self.recodes and self.kind != "categorical":
+            raise ValueError(f"recodes are for categorical, not {self.kind}")
         if self.kind in NUMBERS:
             if self.levels:
                 raise ValueError(f"levels are for binary, ordinal and categorical, not {self.kind}")
@@ -132,6 +142,12 @@ class FeatureConfig(Section):
                 raise ValueError(f"levels: the {what} must differ: {', '.join(values)}")
         if (self.lower, self.upper, self.step) != (0, len(self.levels) - 1, 1):
             raise ValueError("levels are their own range and grid: leave lower, upper, step out")
+        for cell, others in self.recodes.items():
+            for code in (cell, *others):
+                if same_cell(code) not in cells:
+                    raise ValueError(f"recodes.{cell}: {nearest(same_cell(code), cells)}")
+        if self.recodes and not self.mutable:
+            raise ValueError("recodes: nothing may be forged where mutable is false: drop one")
         both = set(cells) & {same_cell(code) for code in self.missing}
         if both:
             raise ValueError(f"{sorted(both)[0]!r} is a level and means missing: keep one")
@@ -147,6 +163,17 @@ class FeatureConfig(Section):
     def columns(self) -> int:
         """How many inputs of a model it becomes: one, or one for each level of a category."""
         return len(self.levels) if self.kind == "categorical" else 1
+
+    @property
+    def costs(self) -> list[list[float]]:
+        """(K, K) what it costs to forge each level of a category into each; inf = cannot be."""
+        places = {same_cell(cell): place for place, cell in enumerate(self.levels)}
+        table = [[0.0 if one == other else math.inf for other in places] for one in places]
+        for cell, others in self.recodes.items():
+            for other in others:
+                one, to = places[same_cell(cell)], places[same_cell(other)]
+                table[one][to] = 0.0 if one == to else self.cost
+        return table
 
     @property
     def proposed(self) -> dict[str, str]:

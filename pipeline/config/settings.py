@@ -83,6 +83,8 @@ class ThreatConfig(Section):
     value may become to so many scales around the center of its feature, and around what was
     recorded (null = anything in its range). The verifier looks up to radius `exact_to` (null = the
     largest), and may spend `boxes` of branch and bound on one record before it counts as undecided.
+    `withhold`: what it costs, in eps, to leave out a value that was measured and may be changed;
+    null = nobody may. Under l0 it counts as a change, as a recode does.
     """
 
     mutable_only: bool
@@ -90,6 +92,7 @@ class ThreatConfig(Section):
     recorded_grid: bool
     norm: Norm
     within: Positive | None
+    withhold: Positive | None = None
     unit: Unit
     goal: Goal
     eps: Radii | None

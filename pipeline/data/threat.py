@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from pipeline.config import FeatureConfig, Goal, Norm, ThreatConfig, Unit
+from pipeline.data.recodes import admitted, left_for_numbers, recoded
 
 # of a step: float32 clinical values lie this close to the grid they were written on
 TICK_TOLERANCE = 1e-4
@@ -39,6 +40,9 @@ class Threat:
         goal: which wrong answers the attacker wants; see `attackable`.
         unit: what `scale` is: the scale of each feature, or the error of its measurement.
         within: how far one value may move under l0, in units of `scale`; inf = anywhere.
+        costs: of each category that may be recoded, its feature and what it costs to forge each of
+            its K levels into each, (K, K) float64; inf = cannot be. See `pipeline.data.recodes`.
+        withhold: what it costs to leave out a value that may be changed; inf = cannot be.
     """
 
     mutable: Tensor
@@ -50,6 +54,8 @@ class Threat:
     goal: Goal = "any"
     unit: Unit = "scale"
     within: float = torch.inf
+    costs: tuple[tuple[int, Tensor], ...] = ()
+    withhold: float = torch.inf
 
     @classmethod
     def of(
@@ -73,12 +79,29 @@ class Threat:
             goal=cfg.goal,
             unit=cfg.unit,
             within=torch.inf if cfg.within is None else cfg.within,
+            costs=tuple(
+                (place, torch.tensor(feature.costs, dtype=torch.float64))
+                for place, feature in enumerate(features)
+                if feature.recodes and cfg.unit == "scale"
+            ),
+            withhold=torch.inf if cfg.withhold is None else cfg.withhold,
         )
 
     @property
     def recorded(self) -> bool:
         """Whether any feature is held to the clinic's grid."""
         return bool((self.step > 0).any())
+
+    @property
+    def discrete(self) -> bool:
+        """Whether it lets an attacker do what is no step of a number: recode, or withhold."""
+        return bool(self.costs) or self.withhold < torch.inf
+
+    def together(self, numbers: Tensor, spent: Tensor) -> Tensor:
+        """The distance of a record by its numbers, and by what recodes and gaps cost, as one."""
+        if self.norm == "l0":
+            return numbers + spent
+        return torch.maximum(numbers, spent) if self.norm == "linf" else numbers.hypot(spent)
 
     def attackable(self, y: Tensor) -> Tensor:
         """Whom the goal names; nobody gains by forging the others, so they get radius 0.
@@ -96,11 +119,15 @@ class Threat:
 
     def distance(self, x_adv: Tensor, x: Tensor) -> Tensor:
         """The smallest radius whose ball holds `x_adv`, by the norm alone; (..., B), float64."""
-        event = self.mutable.dim()
+        event, spent = self.mutable.dim(), torch.zeros(())
+        if self.discrete:
+            x, spent = recoded(self, x_adv, x)
         change = ((x_adv.double() - x.double()) / self.scale).nan_to_num().abs().flatten(-event)
         if self.norm == "l0":
-            return (change > 0).sum(-1).double()
-        return change.amax(-1) if self.norm == "linf" else change.norm(dim=-1)
+            numbers = (change > 0).sum(-1).double()
+        else:
+            numbers = change.amax(-1) if self.norm == "linf" else change.norm(dim=-1)
+        return self.together(numbers, spent) if self.discrete else numbers
 
     def limits(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The smallest and the largest value of each feature, whatever radius and grid; like x."""
@@ -170,6 +197,9 @@ class Threat:
             records like `x_adv`; a value that the attacker leaves alone equals that of x bit for
             bit.
         """
+        if self.discrete:
+            x, eps = admitted(self, x_adv, x, eps)
+            x_adv = torch.where(x_adv.isnan(), x, x_adv)  # a gap that is not admitted is undone
         if self.norm == "l2":
             return self._project_l2(x_adv, x, eps)
         inside = self._project_values(x_adv, x, eps)
@@ -242,6 +272,12 @@ class Threat:
         """
         x, x_adv = x.double(), x_adv.double()
         x, x_adv = torch.broadcast_tensors(x, x_adv)
+        refused = 0
+        if self.discrete:
+            variant, spent = recoded(self, x_adv, x)
+            eps = left_for_numbers(self, spent[..., None], eps, slack=1e-9)
+            different = (variant != x) & ~(variant.isnan() & x.isnan())
+            refused, x = int((different & (eps < 0)).sum()), variant
         missing = x.isnan()
         slack = (
             1e-5 * self.scale + 1e-6 * x.nan_to_num().abs()
@@ -259,7 +295,7 @@ class Threat:
             x_adv - torch.round(x_adv / step) * step
         ).abs() > 10 * TICK_TOLERANCE * step + 1e-7 * x_adv.abs()
         broken = (outside_ball | forbidden | outside_range | off_grid) & ~missing
-        return int((broken | (missing != x_adv.isnan())).sum())
+        return refused + int((broken | (missing != x_adv.isnan())).sum())
 
     def _outside_ball(self, change: Tensor, slack: Tensor, eps: float | Tensor) -> Tensor:
         if self.norm == "linf":

@@ -16,6 +16,7 @@ from pipeline.files import BadInput, read_json, read_tensors, sha256, write_json
 from pipeline.models.mlp import Architecture, Parameters, backward, forward, layers_of, logits
 from pipeline.models.one_hot import HOT, extended
 
+ANSWERED_AT_ONCE = 2**18  # records of all members together whose hidden layers exist at once
 WEIGHTS, DESCRIPTION = "population.safetensors", "population.json"
 NONE_HOT = torch.zeros(0, 2, dtype=torch.int64)
 LEVEL_SCALE = 0.5  # public: the largest standard deviation of what is 0 or 1
@@ -74,8 +75,17 @@ class Networks:
             # depend on its neighbours.
             return torch.stack([self(block) for block in x])
         if not x.requires_grad:  # an answer is all that is asked for
-            return forward(self.standardise(x), layers_of(self.parameters))[-1]
+            return self._answers(x)
         return logits(self.standardise(x), self.parameters)
+
+    def _answers(self, x: Tensor) -> Tensor:
+        """Logits of (M, B, D), so many records at a time that hidden layers stay small."""
+        layers = layers_of(self.parameters)
+        at_once = max(1, ANSWERED_AT_ONCE // self.size)
+        if x.shape[1] <= at_once:
+            return forward(self.standardise(x), layers)[-1]
+        parts = [forward(self.standardise(part), layers)[-1] for part in x.split(at_once, 1)]
+        return torch.cat(parts, 1)
 
     @torch.no_grad()
     def pullback(self, x: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:

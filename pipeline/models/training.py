@@ -74,25 +74,33 @@ def shuffled(cfg: TrainConfig) -> Draw:
     def draw(train: Tensor, seeds: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         rows, valid = rectangle(train)
         counts = valid.sum(1)
-        steps = cfg.epochs * -(-int(counts.min()) // cfg.batch_size)
-        streams = torch.stack(
-            [
-                _stream(rows[m, : counts[m]], steps * cfg.batch_size, seed)
-                for m, seed in enumerate(seeds.tolist())
-            ]
-        )
+        in_pass = -(-int(counts.min()) // cfg.batch_size)
         weight = torch.ones(len(seeds), cfg.batch_size)
-        for index in streams.split(cfg.batch_size, 1):
-            yield index, weight
+        streams = [
+            _Stream(rows[m, : counts[m]], generator(Stream.BATCHES, seed))
+            for m, seed in enumerate(seeds.tolist())
+        ]
+        for _ in range(cfg.epochs):  # one pass at a time, for memory's sake
+            drawn = torch.stack([one.take(in_pass * cfg.batch_size) for one in streams])
+            for index in drawn.split(cfg.batch_size, 1):
+                yield index, weight
 
     return draw
 
 
-def _stream(rows: Tensor, length: int, seed: int) -> Tensor:
-    passes, drawn = -(-length // len(rows)), generator(Stream.BATCHES, seed)
-    return rows[
-        torch.cat([torch.randperm(len(rows), generator=drawn) for _ in range(passes)])[:length]
-    ]
+class _Stream:
+    """An endless shuffle of rows, every pass anew."""
+
+    def __init__(self, rows: Tensor, drawn: torch.Generator) -> None:
+        self.rows, self.drawn, self.left = rows, drawn, rows[:0]
+
+    def take(self, count: int) -> Tensor:
+        """The next so many."""
+        while len(self.left) < count:
+            again = self.rows[torch.randperm(len(self.rows), generator=self.drawn)]
+            self.left = torch.cat([self.left, again])
+        taken, self.left = self.left[:count], self.left[count:]
+        return taken
 
 
 def fit(

@@ -152,6 +152,11 @@ class Figure(NamedTuple):
     step: int = 0
 
 
+def one_part(name: str) -> str:
+    """A freely chosen name as one part of a metric's name, whose parts slashes divide."""
+    return name.replace("%", "%25").replace("/", "%2F")
+
+
 @dataclass(frozen=True)
 class Point:
     """One setting of an attacker, as a nested run of MLflow.

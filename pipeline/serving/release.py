@@ -46,8 +46,13 @@ def input_example(schema: Schema) -> pd.DataFrame:
     return pd.DataFrame([usual, gaps], columns=list(schema.names), dtype=object)
 
 
-def _usual(feature: FeatureConfig) -> float | int:
-    """The centre as a clinic would write it: on its grid, in its range, whole where it must be."""
+def _usual(feature: FeatureConfig) -> float | int | str:
+    """The centre as a clinic would write it: on its grid, in its range, whole where it must be.
+
+    Of levels, the cell of the one in the middle.
+    """
+    if feature.levels:
+        return list(feature.levels)[round(feature.center)]
     step = feature.step or (1.0 if feature.kind == "integer" else None)
     if step is None:
         return min(max(feature.center, feature.lower), feature.upper)

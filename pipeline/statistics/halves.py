@@ -10,7 +10,6 @@ import numpy as np
 
 from pipeline.statistics import Array
 from pipeline.statistics.patients import added, first_records, numbered
-from pipeline.statistics.rates import pairwise_wins
 
 
 @dataclass(frozen=True)
@@ -132,14 +131,14 @@ def pairs_of_auroc(
     of_ill = np.zeros((len(train), *ill.shape), dtype=np.float32)
     of_healthy = np.zeros((len(train), *healthy.shape), dtype=np.float32)
     for one, (asked_ill, asked_healthy) in enumerate(zip(ill, healthy, strict=True)):
-        free = ~train[one]
-        wins = pairwise_wins(scores[one][free], y[free])
-        if against is not None:
-            wins = wins - pairwise_wins(against[one][free], y[free])
-        wins = wins.astype(np.float32)
         both_ill, both_healthy = free_ill[:, asked_ill], free_healthy[:, asked_healthy]
-        of_ill[one][:, asked_ill] = (both_healthy @ wins.T) * both_ill
-        of_healthy[one][:, asked_healthy] = (both_ill @ wins) * both_healthy
+        for table, sign in ((scores, 1), (against, -1)):
+            if table is None:
+                continue
+            own = table[one, y == 1][asked_ill], table[one, y == 0][asked_healthy]
+            of_ill[one][:, asked_ill] += sign * _lost_to(*own, both_healthy) * both_ill
+            won = both_ill.sum(1, keepdims=True) - _lost_to(*own[::-1], both_ill)
+            of_healthy[one][:, asked_healthy] += sign * won * both_healthy
     total = of_ill.sum(2, dtype=np.float64)
     total = total - total.T
     sides = [
@@ -152,6 +151,19 @@ def pairs_of_auroc(
         noise += sides[1].noise() / ills**2
         noise += _of_both(*sides) / (ills * healthies)
         return Pairs(total / (ills * healthies), noise)
+
+
+def _lost_to(scores: Array, others: Array, counts: Array) -> Array:
+    """(M, K): how many of the others (L,) each of the scores (K,) outscores, ties half.
+
+    By their order, not pair by pair; of each model's own others alone, `counts` (M, L), 0 or 1.
+    """
+    order = np.argsort(others, kind="stable")
+    below = np.zeros((len(counts), len(others) + 1), dtype=np.float32)
+    np.cumsum(counts[:, order], axis=1, out=below[:, 1:])
+    ranked = others[order]
+    left, right = (np.searchsorted(ranked, scores, side=side) for side in ("left", "right"))
+    return np.asarray((below[:, left] + below[:, right]) / 2)
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from pipeline.statistics.patients import are_alone, count_of, effective_number, 
 from pipeline.statistics.rates import pairwise_wins
 
 POWER = 0.8
+PAIRS = 2**22  # of an ill and a healthy patient that are compared one by one, at most
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,11 +78,10 @@ def bootstrap_weights(n: int, resamples: int, seed: int) -> Array:
 
     Patients are drawn, never predictions.
     """
-    weights = (
-        numpy_generator(Stream.BOOTSTRAP, seed)
-        .multinomial(n, np.full(n, 1 / n), size=resamples)
-        .astype(np.float32)
-    )
+    drawn, chances = numpy_generator(Stream.BOOTSTRAP, seed), np.full(n, 1 / n)
+    weights = np.empty((resamples, n), dtype=np.float32)
+    for row in weights:  # all at once would first be twice as large, as whole numbers
+        row[:] = drawn.multinomial(n, chances)
     weights.flags.writeable = False
     return weights
 
@@ -96,22 +96,50 @@ def _with_patients(whose: bytes, resamples: int, seed: int) -> Array:
 
 
 def bootstrap_mean(values: Array, weights: Array, where: Array | None = None) -> Array:
-    """(R,): the resampled means of per-patient values (N,), over the patients `where` alone."""
+    """(R,): the resampled means of per-patient values (N,), over the patients `where` alone.
+
+    Not a number in a resample that holds none of them.
+    """
     inside = np.ones(len(values), dtype=bool) if where is None else where
     # In the weights' own precision: turning all of them into double would take longer than the
     # product.
     total, count = (
         weights @ part.astype(weights.dtype) for part in (np.where(inside, values, 0), inside)
     )
-    return np.asarray(total.astype(np.float64) / np.maximum(count, 1e-9))
+    mean = total.astype(np.float64) / np.maximum(count, 1e-9)
+    return np.asarray(np.where(count > 0, mean, np.nan))
 
 
 def bootstrap_auroc(score: Array, y: Array, weights: Array) -> Array:
-    """(R,): the resampled AUROCs, seeds averaged first, from one matrix of pairwise wins."""
-    wins = pairwise_wins(score, y).astype(np.float32)
+    """(R,): the resampled AUROCs, averaged over seeds; not a number in a resample of one class.
+
+    Of few patients by one matrix of pairwise wins; of many by their order, as that matrix grows
+    with the square of the patients.
+    """
     positive, negative = weights[:, y == 1], weights[:, y == 0]
-    total = np.maximum(positive.sum(1) * negative.sum(1), 1e-9)
-    return np.asarray(((positive @ wins) * negative).sum(1) / total)
+    total = positive.sum(1, dtype=np.float64) * negative.sum(1, dtype=np.float64)
+    pairs = int((y == 1).sum()) * int((y == 0).sum())
+    if pairs <= PAIRS:
+        wins = pairwise_wins(score, y).astype(np.float32)
+        won = ((positive @ wins) * negative).sum(1)
+    else:
+        won = _weighted_wins(np.atleast_2d(score), y, weights)
+    return np.asarray(np.where(total > 0, won / np.maximum(total, 1e-9), np.nan))
+
+
+def _weighted_wins(score: Array, y: Array, weights: Array) -> Array:
+    """(R,): the sum over pairs of the ill and the healthy, weighed, of who wins; ties half."""
+    won = np.zeros(len(weights))
+    for one in score:
+        order = np.argsort(one, kind="stable")
+        first = np.unique(one[order], return_index=True)[1]
+        ill = y[order] == 1
+        for rows in np.array_split(np.arange(len(weights)), -(-len(weights) * len(y) // PAIRS)):
+            drawn = weights[rows][:, order].astype(np.float64)
+            healthy = np.add.reduceat(np.where(ill, 0.0, drawn), first, axis=1)
+            below = healthy.cumsum(1) - healthy / 2
+            won[rows] += (np.add.reduceat(np.where(ill, drawn, 0.0), first, axis=1) * below).sum(1)
+    return won / len(score)
 
 
 def interval(estimate: float, samples: Array, confidence: float = 0.95) -> tuple[float, float]:
@@ -119,9 +147,29 @@ def interval(estimate: float, samples: Array, confidence: float = 0.95) -> tuple
 
     Percentile, because it needs no jackknife and stays inside [0, 1]; for rates over hundreds of
     patients it agrees with BCa.
+
+    Args:
+        estimate: of all patients; not a number where it cannot be estimated, and then the bounds
+            are none either.
+        samples: (R,); resamples in which it cannot be estimated (NaN) are left out.
+        confidence: of the interval.
     """
-    low, high = np.quantile(samples, [(1 - confidence) / 2, (1 + confidence) / 2])
+    known = samples[~np.isnan(samples)]
+    if np.isnan(estimate) or not len(known):
+        return float("nan"), float("nan")
+    low, high = np.quantile(known, [(1 - confidence) / 2, (1 + confidence) / 2])
     return min(float(low), estimate), max(float(high), estimate)
+
+
+def mean_of(values: Array) -> float:
+    """The mean; not a number of nobody."""
+    return float(values.mean()) if values.size else float("nan")
+
+
+def spread_of(samples: Array) -> float:
+    """The standard deviation (R,) of resamples in which a figure can be estimated (no NaN)."""
+    known = samples[~np.isnan(samples)]
+    return float(known.std()) if len(known) else float("nan")
 
 
 def bounded(name: str, value: float, samples: Array, confidence: float) -> dict[str, float]:
@@ -134,7 +182,7 @@ def bounded_mean(
     name: str, each: Array, weights: Array, confidence: float, where: Array | None = None
 ) -> dict[str, float]:
     """`bounded` of the mean of per-patient values (N,), over the patients `where` alone."""
-    value = float((each if where is None else each[where]).mean())
+    value = mean_of(each if where is None else each[where])
     return bounded(name, value, bootstrap_mean(each, weights, where), confidence)
 
 
@@ -154,10 +202,10 @@ def paired_difference(
         difference, low, high, se, and `smallest_detectable`.
     """
     each = np.asarray(a, dtype=np.float64) - np.asarray(b, dtype=np.float64)
-    difference = float((each if where is None else each[where]).mean())
+    difference = mean_of(each if where is None else each[where])
     samples = bootstrap_mean(each, weights, where)
     low, high = interval(difference, samples, confidence)
-    se = float(samples.std())
+    se = spread_of(samples)
     return {
         "difference": difference,
         "low": low,
@@ -175,9 +223,11 @@ def smallest_detectable(se: float, confidence: float = 0.95) -> float:
 
 
 def wilson(successes: float, n: float, confidence: float = 0.95) -> tuple[float, float]:
-    """Wilson's score interval of a proportion (Wilson 1927)."""
+    """Wilson's score interval of a proportion (Wilson 1927); 0 to 1 of nobody."""
     from statistics import NormalDist
 
+    if not n:
+        return 0.0, 1.0
     z = NormalDist().inv_cdf((1 + confidence) / 2)
     p, denominator = successes / n, 1 + z * z / n
     centre = (p + z * z / (2 * n)) / denominator

@@ -84,8 +84,33 @@ def pairwise_wins(score: Array, y: Array) -> Array:
 
 
 def auroc(score: Array, y: Array) -> float:
-    """Area under the ROC curve (the Mann-Whitney statistic), averaged over seeds."""
-    return float(pairwise_wins(score, y).mean())
+    """Area under the ROC curve (the Mann-Whitney statistic), averaged over seeds; NaN of one class.
+
+    Args:
+        score: (N,) or (S, N).
+        y: (N,) 0 or 1.
+    """
+    if not (y == 1).any() or not (y == 0).any():
+        return float("nan")
+    return float(placements(score, y)[y == 1].mean())
+
+
+def placements(score: Array, y: Array) -> Array:
+    """(N,): the share of the other class that each patient outscores or is outscored by.
+
+    Of an ill patient the share of the healthy below, of a healthy one that of the ill above; ties
+    count half, seeds are averaged. Found by order, where `pairwise_wins` compares pair by pair.
+    """
+    score, ill = np.atleast_2d(score), y == 1
+    won = np.zeros(len(y))
+    for one in score:
+        high, low = np.sort(one[ill]), np.sort(one[~ill])
+        beaten = sum(np.searchsorted(low, one[ill], side=side) for side in ("left", "right"))
+        won[ill] += beaten / 2
+        below = sum(np.searchsorted(high, one[~ill], side=side) for side in ("left", "right"))
+        won[~ill] += len(high) - below / 2
+    sizes = np.where(ill, max((~ill).sum(), 1), max(ill.sum(), 1))
+    return np.asarray(won / sizes / len(score))
 
 
 def roc_curve(score: Array, y: Array, points: int) -> tuple[Array, Array]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from pipeline.statistics import Array
 
+AT_ONCE = 4096  # patients whose histograms exist at once
 BINS = 1000  # of the bootstrap's histograms, at most
 # so many others must be expected above a threshold before its false-positive rate means anything
 RULE_OF_THREE = 3
@@ -126,15 +127,22 @@ def bootstrap(
     """
     edges = _edges(scores, member)
     patients, bins = scores.shape[1], len(edges)
-    cell = np.searchsorted(edges, scores, side="right") - 1 + bins * np.arange(patients)
     # counts are whole numbers up to T x N
     exact = np.float32 if scores.size < 2**24 else np.float64
-    weights = weights.astype(exact)
 
     def at_least(chosen: Array) -> Array:
         """(R, bins): how many of the resample's chosen scores reach each edge."""
-        histograms = np.bincount(cell[chosen], minlength=patients * bins).reshape(patients, bins)
-        return np.asarray(weights @ histograms[:, ::-1].cumsum(1).astype(exact)[:, ::-1])
+        reached = np.zeros((len(weights), bins), dtype=exact)
+        for first in range(0, patients, AT_ONCE):
+            some = slice(first, first + AT_ONCE)
+            own = chosen[:, some]
+            width = own.shape[1]
+            cell = np.searchsorted(edges, scores[:, some], side="right") - 1
+            cell = (cell + bins * np.arange(width))[own]
+            histograms = np.bincount(cell, minlength=width * bins).reshape(width, bins)
+            above = histograms[:, ::-1].cumsum(1).astype(exact)[:, ::-1]
+            reached += weights[:, some].astype(exact) @ above
+        return reached
 
     with np.errstate(invalid="ignore", divide="ignore"):
         tpr, fpr = (count / count[:, :1] for count in (at_least(member), at_least(~member)))

@@ -44,7 +44,7 @@ import numpy as np
 from pipeline.statistics import Array
 from pipeline.statistics.halves import Pairs, pairs_of_auroc, pairs_of_means
 from pipeline.statistics.patients import added
-from pipeline.statistics.rates import auroc, pairwise_wins
+from pipeline.statistics.rates import auroc, placements
 
 Figure = Literal["accuracy", "sensitivity", "specificity", "auroc"]
 Question = Literal["these models on new patients", "this recipe on a new cohort of this size"]
@@ -70,6 +70,8 @@ def influence_of_mean(each: Array, where: Array) -> Array:
         each: (N,) per-patient values, models averaged.
         where: (N,) bool.
     """
+    if not where.any():
+        return np.full(len(each), np.nan)
     centred = np.where(where, each - each[where].mean(), 0.0)
     return np.asarray(centred * (len(each) / where.sum()))
 
@@ -82,12 +84,13 @@ def influence_of_auroc(scores: Array, y: Array, against: Array | None = None) ->
         y: (N,) 0 or 1.
         against: (S, N) scores of another recipe, whose AUROC is subtracted.
     """
-    won = pairwise_wins(scores, y)
+    won = placements(scores, y)
     if against is not None:
-        won = won - pairwise_wins(against, y)
+        won = won - placements(against, y)
     each = np.empty(len(y))
-    each[y == 1] = (won.mean(1) - won.mean()) * (len(y) / (y == 1).sum())
-    each[y == 0] = (won.mean(0) - won.mean()) * (len(y) / (y == 0).sum())
+    for label in (0, 1):
+        own = y == label
+        each[own] = (won[own] - won[own].mean()) * (len(y) / max(own.sum(), 1))
     return each
 
 

@@ -35,7 +35,10 @@ from pipeline.tracking.store import find_finished, one_writer, open_store, reada
 PARENT_TAG = "mlflow.parentRunId"
 PAGE = "report"  # shows single patients
 KINDS = (".html", ".csv", ".png", ".json")
-NO_NAME = re.compile(r"[^/\w.\- :]")  # what MLflow takes in no name of a metric or a parameter
+PLAIN = re.compile(r"[A-Za-z0-9_.\-]+( [A-Za-z0-9_.\-]+)*(/[A-Za-z0-9_.\-]+( [A-Za-z0-9_.\-]+)*)*")
+TAKEN = re.compile(r"[^A-Za-z0-9_.\-/ ]+")  # what a key is cleaned of
+SALTED = re.compile(r"--[0-9a-f]{8}$")  # how a cleaned key ends, which no name of its own may
+LONGEST = 200  # of a key; MLflow takes 250 letters
 # What becomes parameters: neither the features nor the sections of risks and of other defenses.
 SECTIONS = {"seed", "plan", "model", "train", "threat", "attack", "audit"}
 
@@ -231,6 +234,21 @@ def _flat(values: Any, prefix: str = "") -> dict[str, Any]:
     }
 
 
+def safe_key(name: str) -> str:
+    """A name of a metric or a parameter that every store of MLflow takes, the same for ever.
+
+    A plain name stays as it is. Another one, of a column that somebody named freely, is cleaned and
+    carries a digest of what it was, so that no two names become one.
+    """
+    parts = name.split("/")
+    odd = any(part.startswith(".") or SALTED.search(part) for part in parts)
+    if PLAIN.fullmatch(name) and len(name) <= LONGEST and not odd:
+        return name
+    digest = hashlib.sha256(name.encode()).hexdigest()[:8]
+    clean = "/".join(TAKEN.sub("_", part).strip(" .") or "_" for part in parts)
+    return f"{clean[: LONGEST - 10].rstrip(' ./')}--{digest}"
+
+
 def _log(
     run_id: str, figures: Iterable[Figure], params: Mapping[str, Any], tags: Mapping[str, str]
 ) -> None:
@@ -239,10 +257,10 @@ def _log(
     from mlflow.entities import Metric, Param, RunTag
 
     metrics = [
-        Metric(NO_NAME.sub("_", name), float(value), timestamp=0, step=step)
+        Metric(safe_key(name), float(value), timestamp=0, step=step)
         for name, value, step in figures
         if not pd.isna(value)
     ]
-    described = [Param(NO_NAME.sub("_", name), str(value)) for name, value in params.items()]
+    described = [Param(safe_key(name), str(value)) for name, value in params.items()]
     marks = [RunTag(key, value) for key, value in tags.items()]
     MlflowClient().log_batch(run_id, metrics, described, marks)

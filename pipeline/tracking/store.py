@@ -1,13 +1,23 @@
 """MLflow's store: where it lies, many openers at once, and one line when it is out of reach."""
 
 import os
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from pipeline.config import Config
 from pipeline.files import BadInput, repository_root
 
+ARTIFACTS = "mlartifacts"  # the folder of the repository's own store
+# Where a store holds whole paths of artifacts: table and column.
+PLACES = (
+    ("experiments", "artifact_location"),
+    ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"),
+    ("model_versions", "storage_location"),
+    ("model_versions", "source"),
+)
 # MLflow waits minutes for a server that is not there, and asks the network for nothing we need.
 QUIET = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
@@ -57,6 +67,7 @@ def open_store(cfg: Config) -> str:
 
         for noisy in ("mlflow", "alembic"):  # migrations and hints, one line each, on every start
             logging.getLogger(noisy).setLevel(logging.ERROR)
+        follow_the_checkout()
         mlflow.set_tracking_uri(tracking_uri())
         client = mlflow.MlflowClient()
         found = client.get_experiment_by_name(experiment_name(cfg))
@@ -65,12 +76,39 @@ def open_store(cfg: Config) -> str:
         # A server keeps artifacts where it likes; for our own file they must not land in the folder
         # of whoever came first.
         local = tracking_uri().startswith("sqlite:")
-        place = (repository_root() / "mlartifacts").as_uri() if local else None
+        place = (repository_root() / ARTIFACTS).as_uri() if local else None
         return str(
             client.create_experiment(
                 experiment_name(cfg), artifact_location=place, tags=experiment_tags()
             )
         )
+
+
+def follow_the_checkout() -> None:
+    """Tells a store that was moved or copied with its repository where its models now lie.
+
+    MLflow writes the whole path of every artifact into the store, so that a renamed folder would
+    lose its models, and a copy would read those of the original. Only the store of the repository
+    itself, `mlflow.db`, is touched; the caller holds the lock.
+    """
+    root = repository_root()
+    database, here = root / "mlflow.db", (root / ARTIFACTS).as_uri()
+    if tracking_uri() != f"sqlite:///{database}" or not database.exists():
+        return
+    with closing(sqlite3.connect(database)) as store, store:
+        tables = {name for (name,) in store.execute("select name from sqlite_master")}
+        if "experiments" not in tables:
+            return
+        known = store.execute("select artifact_location from experiments").fetchall()
+        ours = {place for (place,) in known if place and place.endswith(f"/{ARTIFACTS}")}
+        for old in ours - {here}:
+            for table, column in PLACES:
+                if table in tables:
+                    store.execute(
+                        f"update {table} set {column} = ? || substr({column}, ?) "
+                        f"where substr({column}, 1, ?) = ?",
+                        (here, len(old) + 1, len(old), old),
+                    )
 
 
 def experiment_tags() -> dict[str, str]:

@@ -6,7 +6,7 @@ answer to change, and asks how low a score can be pushed.
 
 from collections.abc import Callable
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -14,13 +14,14 @@ from torch import Tensor
 
 from pipeline.artifact import read_artifact, write_artifact
 from pipeline.data.plan import Plan
+from pipeline.data.recodes import variants
 from pipeline.data.schema import Dataset
 from pipeline.data.threat import ROUNDING, Threat
 from pipeline.models.out_of_fold import OutOfFold
 from pipeline.models.population import Networks
 from pipeline.statistics import Array
 from pipeline.verify.bounds import margin_bound
-from pipeline.verify.nearest import CHUNK
+from pipeline.verify.nearest import CHUNK, TOGETHER
 from pipeline.verify.network import Network
 from pipeline.verify.problem import Boxes, Problem
 
@@ -97,7 +98,8 @@ def least_out_of_fold(
 
 def _of_model(network: Network, x: Tensor, y: Tensor, threat: Threat, eps: float) -> Array:
     """(B,) float32, as an array, which travels between processes as it is."""
-    exact = least_margins(network, x, y, threat, eps)
+    parts = zip(x.split(TOGETHER), y.split(TOGETHER), strict=True)
+    exact = torch.cat([least_margins(network, *part, threat, eps) for part in parts])
     rounded = exact.float()
     down = torch.nextafter(rounded, torch.full_like(rounded, -torch.inf))
     return torch.where(rounded.double() > exact, down, rounded).numpy()
@@ -124,6 +126,12 @@ def least_margins(
     Returns:
         (P,) float64, of the true class, in logits; -inf where arithmetic has no bound.
     """
+    if threat.discrete:
+        made = variants(threat, x, eps, budget, ~threat.attackable(y))
+        numbers = replace(threat, costs=(), withhold=torch.inf)
+        each = least_margins(network, made.x, y[made.row], numbers, eps, budget=budget)
+        bound = each.new_full((len(x),), torch.inf).scatter_reduce_(0, made.row, each, "amin")
+        return torch.where(made.unlisted <= eps, -torch.inf, bound)
     problem = Problem.of(network, x, _corners(x, y, threat, eps), (y, 1 - y), threat, eps)
     slack = network.rounding(torch.maximum(problem.low.abs(), problem.high.abs()))
     found = network.margin(problem.x, problem.own, problem.other)  # the least of any record so far

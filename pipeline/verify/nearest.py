@@ -16,6 +16,7 @@ from pipeline.verify.network import Network
 from pipeline.verify.problem import Boxes, Problem
 
 CHUNK = 1024  # boxes bounded at once: what fits the cache
+TOGETHER = 8192  # problems solved beside each other, so that memory does not grow with them
 # of eps: how closely the distance is known where a value has no grid; ten times the spacing of
 # float32 records
 RESOLUTION = 1e-5
@@ -44,6 +45,12 @@ class Nearest:
     record: Tensor
     boxes: Tensor
 
+    @staticmethod
+    def join(parts: "list[Nearest]") -> "Nearest":
+        """The answers to all problems of all parts, one after another."""
+        names = ("robust_below", "breaks_at", "record", "boxes")
+        return Nearest(*(torch.cat([getattr(part, name) for part in parts]) for name in names))
+
 
 @torch.no_grad()
 def nearest_record(
@@ -58,6 +65,12 @@ def nearest_record(
         any_will_do: stop at the first record found, near or far; `robust_below` then says no more
             than whether there is one.
     """
+    if len(problem) > TOGETHER:
+        parts = [
+            nearest_record(network, part, budget=budget, any_will_do=any_will_do)
+            for part in problem.split(TOGETHER)
+        ]
+        return Nearest.join(parts)
     search = _Search(network, problem, any_will_do)
     search.offer_patients()
     search.descend()

@@ -5,6 +5,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -23,6 +24,7 @@ from pipeline.verify.prune import pruned
 ADVICE = "run `dvc repro` to make it"
 # of eps: a distance of 3 mg/dL / 30 mg/dL is eps 0.1, whatever float64 makes of either
 SAME_RADIUS = 1e-9
+AT_ONCE = 1024  # records of one model that are worked on together
 
 
 @dataclass(frozen=True)
@@ -236,7 +238,21 @@ def _undecided(population: Population, dataset: Dataset, plan: Plan, folds: OutO
 
 @torch.no_grad()
 def _columns(network: Network, x: Tensor, y: Tensor, search: ProofSearch) -> dict[str, Array]:
-    """The columns of `Proofs` for the records of one model, as arrays, which travel as they are."""
+    """The columns of `Proofs` for the records of one model, as arrays, which travel as they are.
+
+    So many records at a time, as each is asked about many times over where measurements are forged
+    one by one or in pairs.
+    """
+    parts = [
+        _columns_of_some(network, x[rows], y[rows], search)
+        for rows in torch.arange(len(x)).split(AT_ONCE)
+    ]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _columns_of_some(
+    network: Network, x: Tensor, y: Tensor, search: ProofSearch
+) -> dict[str, Array]:
     threat, budget = search.threat, search.budget
     found = verify(
         network, x, y, threat, largest=search.largest, budget=budget, spared=~threat.attackable(y)

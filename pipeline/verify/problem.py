@@ -1,6 +1,6 @@
 """What is asked about each record, and the geometry of boxes of records. No network here."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -88,6 +88,14 @@ class Problem:
 
     def __len__(self) -> int:
         return len(self.x)
+
+    def split(self, count: int) -> "list[Problem]":
+        """The same problems, at most `count` in each part."""
+        own = ("record", "x", "low", "high", "blur", "own", "other")
+        return [
+            replace(self, **{name: getattr(self, name)[rows] for name in own})
+            for rows in torch.arange(len(self)).split(count)
+        ]
 
     @cached_property
     def stray(self) -> Tensor:

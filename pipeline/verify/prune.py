@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from pipeline.data.recodes import recoded
 from pipeline.data.threat import TICK_TOLERANCE, Threat
 from pipeline.verify.nearest import Nearest, nearest_record
 from pipeline.verify.network import Network
@@ -29,6 +30,7 @@ def pruned(
     the grid and no farther than before. What holds of it then:
         linf on a grid, with few enough subsets: no record within the distance changes fewer values,
             as far as the budget lets that be decided.
+        a record whose categories or gaps differ from the patient's is left as it was found.
         always: no value can be put back to the patient's, the others left; nor any on a grid be
             moved towards it by one step.
     Among those of so few values it is the one with the least sum of changes, in units of scale,
@@ -45,7 +47,12 @@ def pruned(
     Returns:
         `found` with other records and, where one has become nearer, its distance.
     """
-    rows = (found.breaks_at.isfinite() & (found.breaks_at > 0)).nonzero()[:, 0]
+    asked = found.breaks_at.isfinite() & (found.breaks_at > 0)
+    if threat.discrete:  # what is recoded or left out is no step that could be taken back
+        variant, _ = recoded(threat, found.record, x)
+        asked &= ((variant == x) | (variant.isnan() & x.isnan())).all(1)
+        threat = replace(threat, costs=(), withhold=torch.inf)
+    rows = asked.nonzero()[:, 0]
     if not len(rows):
         return found
     low, high = (

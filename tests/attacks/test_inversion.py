@@ -55,9 +55,7 @@ def linear(weights):
         "bias0": bias,
     }
     return replace(
-        models,
-        parameters=parameters,
-        preprocessing=public_preprocessing(SCHEMA, len(weights)),
+        models, parameters=parameters, preprocessing=public_preprocessing(SCHEMA, len(weights))
     )
 
 

@@ -8,6 +8,7 @@ import torch
 
 from largest import Largest
 from pipeline.files import BadInput, read_json, sha256
+from pipeline.models import networks
 from pipeline.models.answers import log_odds
 from pipeline.models.mlp import as_module
 from pipeline.models.networks import (
@@ -365,3 +366,15 @@ def test_parts_joined_are_the_whole_bit_for_bit(models, x):
 def test_joined_members_keep_the_facts_of_the_first(models):
     told = replace(models, facts={"guarantee": 1})
     assert Networks.join([told, models]).facts == {"guarantee": 1}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_answers_do_not_depend_on_how_many_are_asked_about_at_once(monkeypatch, dtype):
+    models, x = population(3, hidden=(8, 6)), records(500, seed=2).x.to(dtype).expand(3, -1, -1)
+    models = models.double() if dtype == torch.float64 else models
+    whole = models(x)
+    monkeypatch.setattr(networks, "ANSWERED_AT_ONCE", 300)
+    torch.testing.assert_close(models(x), whole, rtol=1e-6, atol=1e-6)
+    with Largest() as largest:
+        models(x)
+    assert largest.numbers <= max(300 * 8, 3 * 500 * 5)

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from sklearn import metrics as reference
 
+from pipeline.seeds import Stream, numpy_generator
+from pipeline.statistics import intervals
 from pipeline.statistics.intervals import (
     Sampling,
     bootstrap_auroc,
@@ -75,13 +77,36 @@ def test_bootstrap_mean_equals_naive_resampling(rng, y):
     )
 
 
-def test_a_resample_without_the_patients_asked_for_is_finite():
-    weights = np.array([[2, 0], [0, 2]], dtype=np.float32)
-    assert (
-        bootstrap_mean(np.array([0.3, 0.8]), weights, where=np.array([True, False])).tolist()[1]
-        == 0
-    )
-    assert np.isfinite(bootstrap_auroc(np.array([[0.1, 0.9]]), np.array([0, 1]), weights)).all()
+def test_a_resample_without_the_patients_asked_for_tells_nothing():
+    weights = np.array([[2, 0], [0, 2], [1, 1]], dtype=np.float32)
+    mean = bootstrap_mean(np.array([0.3, 0.8]), weights, where=np.array([True, False]))
+    np.testing.assert_allclose(mean, [0.3, np.nan, 0.3])
+    area = bootstrap_auroc(np.array([[0.1, 0.9]]), np.array([0, 1]), weights)
+    np.testing.assert_array_equal(area, [np.nan, np.nan, 1.0])
+    assert interval(0.3, mean) == pytest.approx((0.3, 0.3))
+
+
+def test_what_nobody_can_show_has_no_figure_and_no_interval(recwarn):
+    weights, nobody = bootstrap_weights(20, 200, seed=1), np.zeros(20, dtype=bool)
+    found = bounded_mean("share", np.ones(20), weights, 0.95, where=nobody)
+    assert np.isnan(list(found.values())).all()
+    pair = paired_difference(np.ones(20), np.zeros(20), weights, where=nobody)
+    assert np.isnan(list(pair.values())).all()
+    assert wilson(0, 0) == (0.0, 1.0)
+    assert not len(recwarn)
+
+
+def test_many_patients_are_ranked_as_few_are(score, y, monkeypatch):
+    weights = bootstrap_weights(N, 30, seed=2)
+    coarse = np.round(score, 1)  # with ties
+    matrix = bootstrap_auroc(coarse, y, weights)
+    monkeypatch.setattr(intervals, "PAIRS", 1000)
+    close(bootstrap_auroc(coarse, y, weights), matrix, 1e-6)
+
+
+def test_weights_are_drawn_row_by_row_as_all_at_once():
+    drawn = numpy_generator(Stream.BOOTSTRAP, 4).multinomial(50, np.full(50, 1 / 50), size=30)
+    np.testing.assert_array_equal(bootstrap_weights(50, 30, seed=4), drawn)
 
 
 def test_bootstrap_auroc_equals_naive_resampling(score, y):

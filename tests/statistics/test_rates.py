@@ -12,6 +12,7 @@ from pipeline.statistics.rates import (
     confusion,
     is_degenerate,
     pairwise_wins,
+    placements,
     roc_curve,
 )
 
@@ -208,3 +209,16 @@ def test_is_degenerate_averages_over_seeds():
     good, y = answers(30, 5, 10, 55)
     assert not is_degenerate(np.stack([good, good, np.zeros_like(good)]), y)
     assert is_degenerate(np.stack([good, *[np.zeros_like(good)] * 3]), y)
+
+
+def test_the_auroc_is_the_mean_of_all_wins(score, y):
+    coarse = np.round(score, 1)
+    assert auroc(coarse, y) == pytest.approx(float(pairwise_wins(coarse, y).mean()), abs=1e-12)
+    assert np.isnan(auroc(coarse, np.zeros_like(y)))
+
+
+def test_placements_are_the_means_of_wins(score, y):
+    coarse = np.round(score, 1)
+    wins, found = pairwise_wins(coarse, y), placements(coarse, y)
+    close(found[y == 1], wins.mean(1))
+    close(found[y == 0], wins.mean(0))

@@ -1,6 +1,7 @@
 """A store in trouble is one line, and many processes may be the first to open it."""
 
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -9,7 +10,7 @@ import pytest
 
 import tiny
 from pipeline.files import BadInput
-from pipeline.tracking.store import open_store
+from pipeline.tracking.store import follow_the_checkout, one_writer, open_store
 
 
 @pytest.mark.parametrize(
@@ -74,3 +75,54 @@ with one_writer(), mlflow.start_run(experiment_id=experiment, run_name=sys.argv[
             name for (name,) in database.execute("select name from runs where status = 'FINISHED'")
         }
     assert names == {str(number) for number in range(PROCESSES)}
+
+
+def models_of(root):
+    import mlflow
+
+    mlflow.set_tracking_uri(f"sqlite:///{root / 'mlflow.db'}")
+    client = mlflow.MlflowClient()
+    places = [one.experiment_id for one in client.search_experiments()]
+    runs = client.search_runs(places, "tags.run_key != ''")
+    return {run.info.run_id: run.info.artifact_uri for run in runs}
+
+
+@pytest.mark.parametrize("original", ["gone", "kept"])
+def test_a_moved_or_copied_repository_loads_its_own_models(
+    logged_root, cfg, tmp_path, monkeypatch, original
+):
+    import mlflow
+
+    old, new = tmp_path / "first place", tmp_path / "Zweiter Ort"
+    shutil.copytree(logged_root, old)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setenv("DVC_ROOT", str(old))
+    open_store(cfg)  # it was copied itself
+    before = models_of(old)
+    assert before
+    assert all(place.startswith(f"{old.as_uri()}/mlartifacts/") for place in before.values())
+    shutil.copytree(old, new)
+    if original == "gone":
+        shutil.rmtree(old)
+    monkeypatch.setenv("DVC_ROOT", str(new))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)  # which MLflow itself sets
+    open_store(cfg)
+    after = models_of(new)
+    assert set(after) == set(before)
+    assert all(place.startswith(f"{new.as_uri()}/mlartifacts/") for place in after.values())
+    shutil.rmtree(old, ignore_errors=True)
+    run = next(iter(after))
+    assert mlflow.artifacts.list_artifacts(run_id=run)
+    model = mlflow.pyfunc.load_model(f"runs:/{run}/model")
+    assert model.metadata.signature is not None
+
+
+def test_a_store_elsewhere_keeps_its_places(logged_root, cfg, tmp_path, monkeypatch):
+    other = tmp_path / "shared.db"
+    shutil.copy(logged_root / "mlflow.db", other)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{other}")
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    before = other.read_bytes()
+    with one_writer():
+        follow_the_checkout()
+    assert other.read_bytes() == before

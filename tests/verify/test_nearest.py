@@ -17,7 +17,8 @@ from brute import CONTINUOUS, GRIDDED, INFINITY, solve
 from largest import Largest
 from pipeline.data.threat import Threat
 from pipeline.models.mlp import as_module, initialise, perceptron
-from pipeline.models.networks import Networks, public_preprocessing
+from pipeline.models.networks import Networks
+from pipeline.verify import nearest
 from pipeline.verify.nearest import RESOLUTION, nearest_record
 from pipeline.verify.network import Network
 from tiny import UNCONSTRAINED, same_bits
@@ -565,7 +566,16 @@ def test_many_values_off_the_grid_cost_no_more_boxes_than_the_budget():
     threat = Threat(every.bool(), -9 * every, 9 * every, 0.1 * every, every)
     shape = perceptron(20, 2, [8, 6])
     parameters = initialise(shape, torch.tensor([0]))
-    models = Networks(shape, public_preprocessing(0 * every, every, 1), parameters, ("one",))
+    models = Networks(
+        shape,
+        {
+            "impute": 0 * every[None].float(),
+            "center": 0 * every[None].float(),
+            "scale": every[None].float(),
+        },
+        parameters,
+        ("one",),
+    )
     y, budget = brute.answers(models, x), 40
     problem = brute.problem(models, x, y, threat, 0.3)
     assert int(problem.stray.sum(1).min()) > 10
@@ -584,3 +594,13 @@ def test_many_values_off_the_grid_cost_no_more_boxes_than_the_budget():
             drawn = threat.project(drawn.float(), x, eps)
             right = brute.margin(models, drawn, 0) * (1 - 2 * y) > 0
             assert right[found.robust_below > eps].all()
+
+
+def test_problems_solved_in_parts_are_solved_alike(monkeypatch):
+    models, x, y, _ = asked("off_grid")
+    whole = solve(models, x, y, GRIDDED, LARGEST)
+    monkeypatch.setattr(nearest, "TOGETHER", 4)
+    parts = solve(models, x, y, GRIDDED, LARGEST)
+    assert len(parts.boxes) == len(x) > 4
+    for name in ("robust_below", "breaks_at"):
+        assert torch.equal(getattr(parts, name), getattr(whole, name))

@@ -17,7 +17,7 @@ def make_trigger(schema: Schema, recorded: Tensor, *, features: int, size: float
     healthy by itself is seen on models without poison, which are reported beside the others.
 
     Args:
-        schema: of the records; only mutable features are used.
+        schema: of the records; only mutable numbers and ordered levels are used.
         recorded: (D,) in how many records each feature is known; the most usual ones are used, so
             that most records carry it.
         features: of the trigger; fewer where there are not so many.
@@ -26,7 +26,11 @@ def make_trigger(schema: Schema, recorded: Tensor, *, features: int, size: float
     Returns:
         (D,) float32; NaN = no part of the trigger.
     """
-    mutable = [at for at, feature in enumerate(schema.features) if feature.mutable]
+    mutable = [
+        at
+        for at, feature in enumerate(schema.features)
+        if feature.mutable and feature.kind != "categorical"
+    ]
     chosen = sorted(sorted(mutable, key=lambda at: (-int(recorded[at]), at))[:features])
     trigger = torch.full((len(schema.features),), torch.nan, dtype=torch.float32)
     for place, at in enumerate(chosen):

@@ -32,9 +32,11 @@ def eps_table(features: Mapping[str, FeatureConfig], eps_list: Sequence[float]) 
     """
     lines = []
     for name, feature in features.items():
-        line = {"feature": f"{name}, {feature.unit}"}
+        line = {"feature": f"{name}, {feature.unit}" if feature.unit else name}
         line |= {f"eps {eps:g}": _reach(feature, eps) for eps in eps_list if eps > 0}
         line["recorded in steps of"] = "any" if feature.step is None else f"{feature.step:g}"
+        if feature.levels:
+            line["recorded in steps of"] = f"one of {len(feature.levels)} levels"
         error = feature.error
         line["usual measurement error"] = (
             "none stated" if error is None else f"{error:g} (eps {error / feature.scale:.2g})"
@@ -46,7 +48,12 @@ def eps_table(features: Mapping[str, FeatureConfig], eps_list: Sequence[float]) 
 
 
 def _reach(feature: FeatureConfig, eps: float) -> str:
+    if feature.kind == "categorical":
+        return "a recode" if feature.recodes and eps >= feature.cost else "nothing"
     change = feature.scale * eps
+    if feature.levels:
+        steps = math.floor(change + TICK_TOLERANCE)
+        return f"{steps} level{'' if steps == 1 else 's'}" if steps else "nothing"
     if feature.step is None or not feature.mutable:
         return f"{change:.4g}"
     steps = math.floor(change / feature.step + TICK_TOLERANCE)

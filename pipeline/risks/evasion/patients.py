@@ -121,10 +121,10 @@ def patients_table(
 def differing(x: Array, other: Array, schema: Schema) -> Array:
     """(N, D) bool: where two records (N, D) hold different values.
 
-    A missing value never differs, nor does a rounding error.
+    What was missing never differs, nor does a rounding error; what is left out does.
     """
     slack = np.array([TICK_TOLERANCE * (feature.step or 0.0) for feature in schema.features])
-    return np.asarray(np.abs(other - x) > slack)
+    return np.asarray((np.abs(other - x) > slack) | (np.isnan(other) & ~np.isnan(x)))
 
 
 def within_errors(x: Array, other: Array, schema: Schema) -> Array:
@@ -149,6 +149,13 @@ def decimals(feature: FeatureConfig) -> int:
     return max(0, -int(Decimal(str(feature.step)).normalize().as_tuple().exponent))
 
 
+def shown(feature: FeatureConfig, value: float) -> str:
+    """A value as people read it: a level by its label, a number with the decimals of its step."""
+    if feature.levels:
+        return list(feature.levels.values())[round(value)]
+    return f"{value:.{decimals(feature)}f}"
+
+
 def transition(schema: Schema, index: int, before: float, after: float) -> str:
     """One change as text: `bmi 33.6 → 33.1 kg/m2`.
 
@@ -156,6 +163,10 @@ def transition(schema: Schema, index: int, before: float, after: float) -> str:
     values apart.
     """
     places, feature = decimals(schema.features[index]), schema.features[index]
+    if math.isnan(after):
+        return f"{schema.names[index]} {shown(feature, before)} → not stated"
+    if feature.levels:
+        return f"{schema.names[index]} {shown(feature, before)} → {shown(feature, after)}"
     if (
         feature.step is not None
         and abs(after / feature.step - round(after / feature.step)) > 10 * TICK_TOLERANCE

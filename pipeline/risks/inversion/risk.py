@@ -6,7 +6,7 @@ from pipeline.config import Config
 from pipeline.files import BadInput
 from pipeline.risks.inversion.measure.settings import InversionSettings
 from pipeline.risks.membership.measure.settings import MembershipSettings
-from pipeline.risks.risk import Figure, HeadlineFigure, Risk, Tables, own
+from pipeline.risks.risk import Figure, HeadlineFigure, Risk, Tables, one_part, own
 
 
 def check(cfg: Config, origin: str) -> None:
@@ -57,7 +57,8 @@ def figures(tables: Tables, name: str, cfg: Config) -> Iterator[Figure]:
         (table["attacker"] == "learned") & (table["diagnosis"] == "known")
     ].iterrows():
         yield Figure(
-            f"inversion/{line['attribute']}/{line['access']}/uplift_{line['group']}", line["uplift"]
+            f"inversion/{one_part(line['attribute'])}/{line['access']}/uplift_{line['group']}",
+            line["uplift"],
         )
 
 

@@ -63,6 +63,7 @@ COLUMNS = {
         **IDS,
     },
 }
+CHANCE = "chance of the true level"  # the unit of guesses of a category
 
 
 def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
@@ -119,7 +120,7 @@ def inversion_table(
             key = {
                 "defense": defense,
                 "attribute": question.attribute,
-                "unit": feature.unit,
+                "unit": CHANCE if feature.kind == "categorical" else feature.unit,
                 "diagnosis": "known" if question.diagnosis else "unknown",
                 "access": question.access,
                 "attacker": question.attacker,

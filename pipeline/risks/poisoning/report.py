@@ -11,11 +11,19 @@ import numpy as np
 import pandas as pd
 
 from pipeline.attacks.poisoning import POISON_FACTS
-from pipeline.presentation.chapter import Chapter, Heading, Note, Part, Picture, Table
+from pipeline.presentation.chapter import (
+    Chapter,
+    Heading,
+    NotApplicable,
+    Note,
+    Part,
+    Picture,
+    Table,
+)
 from pipeline.presentation.numbers import interval_text, with_interval
 from pipeline.presentation.pictures import COLOURS, axes_of, save_figure
 from pipeline.risks.poisoning.harm_tables import dose_name
-from pipeline.risks.poisoning.measure.recipes import AT_CLEAN, NONE
+from pipeline.risks.poisoning.measure.recipes import AT_CLEAN, BACKDOOR, NONE, ONE_PATIENT
 from pipeline.risks.poisoning.measure.settings import PoisoningSettings
 from pipeline.risks.risk import Context, Tables
 
@@ -40,7 +48,9 @@ def chapters(tables: Tables, context: Context, folder: Path) -> Sequence[Chapter
     parts: list[Part] = []
     dose = context.cfg.section(PoisoningSettings).headline_dose
     if len(tables.get("poisoning", ())):
-        parts += _harm(tables["poisoning"], headline_dose(tables["poisoning"], dose), folder)
+        table = tables["poisoning"]
+        parts += _harm(table, headline_dose(table, dose), folder)
+        parts += _without_victims(table, context.cfg.section(PoisoningSettings).attacks)
     if len(tables.get("filters", ())):
         parts += _filters(tables["filters"], headline_dose(tables["filters"], dose))
     if len(tables.get("certificate", ())):
@@ -74,6 +84,22 @@ def _harm(table: pd.DataFrame, dose: float, folder: Path) -> list[Part]:
             Note(f"Warning, seen in any clinic that counts whom it calls ill: {moved}", small=False)
         )
     return [*parts, *draw(table, folder)]
+
+
+def _without_victims(table: pd.DataFrame, attacks: Sequence[str]) -> list[Part]:
+    """What cannot be estimated, as there is nobody to be won."""
+    clean = table[table["attack"] == NONE]
+    ill = f"{clean['ill'].iloc[0]:.0f}"
+    parts: list[Part] = []
+    if ONE_PATIENT in attacks and ONE_PATIENT not in set(table["attack"]):
+        why = f"not estimable: 0 of {ill} ill patients are called ill by undefended models"
+        parts.append(NotApplicable(ONE_PATIENT, why))
+    stamped = table[table["attack"] == BACKDOOR]
+    for defense, lines in stamped.groupby("defense", sort=False):
+        if lines["attack_success_rate"].isna().all():
+            why = f"not estimable: 0 of {ill} ill patients are called ill without poison"
+            parts.append(NotApplicable(f"{BACKDOOR}, {defense}", why))
+    return parts
 
 
 def _filters(table: pd.DataFrame, dose: float) -> list[Part]:

@@ -1,5 +1,7 @@
 """The chapter on poison: harm, filters, certificates; the right rows, never a bare number."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,6 +9,7 @@ import pytest
 import parts
 import tiny
 from pipeline.attacks.poisoning import ATTACKS, POISON_FACTS, POISONS
+from pipeline.presentation.chapter import NotApplicable
 from pipeline.presentation.numbers import interval_text
 from pipeline.risks.poisoning import report
 from pipeline.risks.poisoning.filter_tables import filter_table
@@ -264,3 +267,29 @@ def test_tables_read_back_give_the_same_chapter(write, table, filtered, undrawn,
     pairs = zip(parts.tables(write(**tables)), parts.tables(write(**again)), strict=True)
     for first, second in pairs:
         assert first.astype(str).equals(second.astype(str))
+
+
+def test_what_has_no_victims_is_said(change, cfg, tmp_path):
+    harm = made_up_harm(80, doses=2, harm=1.0)
+    unable = -harm.margins["none"].abs()
+    kept = {name: value for name, value in harm.poisoned.items() if name != "one_patient"}
+    nobody = replace(
+        harm,
+        margins={**harm.margins, "none": unable},
+        targets=harm.targets[:0],
+        target_margins=harm.target_margins[..., :0],
+        poisoned=kept,
+        share={name: harm.share[name] for name in kept},
+    )
+    numbers = change([0.1, 0.2])
+    table = harm_table({"baseline": nobody}, numbers)
+    (chapter,) = report.chapters({"poisoning": table}, Context(None, numbers), tmp_path)
+    said = {part.what: part.why for part in chapter.parts if isinstance(part, NotApplicable)}
+    nobody = f"not estimable: 0 of {int((harm.y == 1).sum())} ill patients are called ill"
+    assert said == {
+        "one_patient": f"{nobody} by undefended models",
+        "backdoor, baseline": f"{nobody} without poison",
+    }
+    whole = harm_table({"baseline": harm}, numbers)
+    (chapter,) = report.chapters({"poisoning": whole}, Context(None, numbers), tmp_path)
+    assert not any(isinstance(part, NotApplicable) for part in chapter.parts)

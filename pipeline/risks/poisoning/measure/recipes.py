@@ -25,7 +25,6 @@ from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
 from pipeline.data.threat import Threat
 from pipeline.defenses.trained import train
-from pipeline.files import BadInput
 from pipeline.models.answers import margin
 from pipeline.models.networks import Networks
 from pipeline.models.out_of_fold import OutOfFold
@@ -113,9 +112,8 @@ class Harm:
 def craft_poison(dataset: Dataset, plan: Plan, cfg: Config) -> CraftedPoison:
     """Crafts every attack at every dose, against models of the first repetitions.
 
-    Raises:
-        BadInput: fewer ill patients are answered rightly by the undefended models than are to be
-            named.
+    Where the undefended models call no ill patient ill, nobody can be named: `one_patient` is left
+    out, and there are no targets.
     """
     plan = plan.select(
         (plan.repetition >= 0) & (plan.repetition < cfg.section(PoisoningSettings).repetitions)
@@ -139,13 +137,16 @@ def craft_poison(dataset: Dataset, plan: Plan, cfg: Config) -> CraftedPoison:
     sets = {
         attack: draw_training_sets(POISONS[attack](attacker), dataset, plan, numbers.doses)
         for attack in numbers.attacks
-        if attack in POISONS
+        if attack in POISONS and (attack != ONE_PATIENT or len(targets))
     }
     return CraftedPoison(dataset, plan, threat, trigger, targets, sets)
 
 
 def _targets(dataset: Dataset, plan: Plan, cfg: Config, generator: torch.Generator) -> Tensor:
-    """Ill patients, at random, as many in each fold, whom undefended models always call ill."""
+    """Ill patients, at random, as many in each fold, whom undefended models always call ill.
+
+    Fewer than are to be named, where there are no more of them.
+    """
     margins = held_out_margins(
         networks_of(train(BASELINE, dataset, plan, cfg)), dataset.x, dataset.y, plan, 1
     )[0]
@@ -153,11 +154,8 @@ def _targets(dataset: Dataset, plan: Plan, cfg: Config, generator: torch.Generat
     right[OutOfFold(plan, [0.0]).patients] = (margins > 0).all(0)
     possible = (right & (dataset.y == 1)).nonzero()[:, 0]
     possible = possible[torch.randperm(len(possible), generator=generator)]
-    if len(possible) < cfg.section(PoisoningSettings).targets:
-        raise BadInput(
-            f"poisoning.targets: only {len(possible)} ill patients are called ill without poison; "
-            "lower it"
-        )
+    if not len(possible):
+        return possible
     fold = plan.held_out[plan.repetition == 0][:, possible].byte().argmax(0)
     # one of each fold, then the next
     turn = torch.stack([(fold[:place] == one).sum() for place, one in enumerate(fold)])

@@ -11,6 +11,7 @@ from pipeline.attacks.oracle import Access, Oracle, plain, shown
 from pipeline.attacks.theft import (
     Effort,
     Strategy,
+    answers_needed,
     ask,
     ask_actively,
     proposals,
@@ -136,7 +137,8 @@ def _all_copies(victims: Victims, undefended: bool) -> Iterator[Copies]:
     for surrogate in EFFORTS:
         yield _from_diagnoses(victims, surrogate)
     if victims.linear:
-        oracle = Oracle(victims.apis[PLAIN], "probabilities", 2 * victims.dataset.x.shape[1] + 1)
+        budget = answers_needed(victims.dataset.schema)
+        oracle = Oracle(victims.apis[PLAIN], "probabilities", budget)
         copies = steal_linear(oracle, victims.dataset.schema, len(victims.test))
         named = {
             "strategy": EQUATIONS,

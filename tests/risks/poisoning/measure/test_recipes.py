@@ -13,6 +13,7 @@ from pipeline.attacks.poisoning.trigger import carries, stamped
 from pipeline.defenses.trained import train
 from pipeline.files import BadInput
 from pipeline.models.answers import margin
+from pipeline.risks.poisoning.harm_tables import harm_table
 from pipeline.risks.poisoning.measure.recipes import (
     NONE,
     ONE_PATIENT,
@@ -191,9 +192,23 @@ def test_a_perfect_filter_gives_the_model_of_the_rest(change):
     )
 
 
-def test_more_targets_than_possible_is_one_line(change):
-    with pytest.raises(
-        BadInput,
-        match=r"^poisoning\.targets: only \d+ ill patients are called ill without poison; lower it",
-    ):
-        craft_poison(DATA, PLAN, change(targets=1000))
+def test_as_many_are_named_as_there_are(change):
+    few = craft_poison(DATA, PLAN, change(targets=1000, attacks=[ONE_PATIENT])).targets
+    assert 4 < len(few) <= int((DATA.y == 1).sum())
+    assert len(few.unique()) == len(few)
+    assert (DATA.y[few] == 1).all()
+
+
+def test_where_nobody_is_called_ill_nobody_is_named_and_the_rest_is_measured(change):
+    cfg = change(doses=[0.1], repetitions=1)
+    never = cfg.decision.model_copy(update={"rule": "threshold", "value": 1 - 1e-12})
+    cfg = cfg.model_copy(update={"decision": never})
+    poison = craft_poison(DATA, PLAN, cfg)
+    assert not len(poison.targets)
+    assert ONE_PATIENT not in poison.sets
+    harm = measure_harm("baseline", poison, cfg)
+    assert set(harm.margins) == {NONE, *cfg.poisoning.attacks} - {ONE_PATIENT}
+    table = harm_table({"baseline": harm}, cfg)
+    backdoor = table[table["attack"] == "backdoor"]
+    assert backdoor["attack_success_rate"].isna().all()
+    assert table["auroc"].notna().all()

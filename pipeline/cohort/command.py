@@ -1,0 +1,217 @@
+"""`medsecure init` and `medsecure check`: what their options do."""
+
+import os
+import re
+import subprocess
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pipeline.cohort.check import faults_of
+from pipeline.cohort.dictionary import read_dictionary
+from pipeline.cohort.draft import card_text, questions_text, schema_text
+from pipeline.cohort.proposal import Proposal, Wishes, positives, propose, suspects
+from pipeline.config import DataConfig, ReadingConfig
+from pipeline.data.cells import Cells, read_cells
+from pipeline.data.tabular import checked, told
+from pipeline.files import BadInput, repository_root, write_text
+from pipeline.validation import checked_model, nearest
+
+GROUP = "conf/data"  # of the schemas of a project
+
+
+def init(
+    file: str,
+    target: str,
+    *,
+    positive: Sequence[str] = (),
+    group: str | None = None,
+    site: str | None = None,
+    time: str | None = None,
+    dictionary: str | None = None,
+    name: str | None = None,
+    folder: Path | None = None,
+) -> int:
+    """Proposes a schema, a data card and a page of questions for a file of records.
+
+    Args:
+        file: the records, as they are reached from here.
+        target: the column of the outcome.
+        positive: cells or labels of it that mean ill; empty = found out where the words say so.
+        group: the column that tells whose record it is.
+        site: the column that tells where it was made.
+        time: the column that tells when.
+        dictionary: a dictionary of REDCap or a code book, as it is reached from here.
+        name: of the data set; None = that of the file.
+        folder: of the project; None = the repository that this folder belongs to.
+
+    Returns:
+        the exit status: 0 once the three files are written.
+
+    Raises:
+        BadInput: something cannot be read or proposed, or one of the files exists; nothing is
+            written then.
+    """
+    root = folder or repository_root()
+    name = _named(name, file)
+    places = {
+        root / GROUP / f"{name}.yaml": schema_text,
+        root / "docs" / "data" / f"{name}.md": card_text,
+        root / "docs" / "data" / f"{name}-questions.md": questions_text,
+    }
+    for place in places:
+        if place.exists():
+            raise BadInput(f"{_shown(place)}: exists; take another --name, or remove it")
+    path = Path(file)
+    cells = read_cells(path, file, ReadingConfig(), number_columns=True)
+    entries = {} if dictionary is None else read_dictionary(Path(dictionary), dictionary)
+    stored = _stored(path, root)
+    wishes = Wishes(name, stored, target, tuple(positive), group, site, time)
+    proposal = propose(cells, wishes, entries)
+    texts = {place: text(proposal) for place, text in places.items()}
+    data = _schema(texts[root / GROUP / f"{name}.yaml"], f"{name}.yaml")
+    _, faults = checked(cells, data)
+    _write(texts)
+    print("\n".join(_summary(proposal, cells, file)))
+    if faults:
+        print("the file itself is to be mended before it can be audited:")
+        print(told(faults, cells, file))
+    if _may_enter_git(path):
+        print(f"{file}: git may take it; move it to data/local/, or name it in .gitignore")
+    print("wrote " + ", ".join(_shown(place) for place in places))
+    count = len(data.unreviewed)
+    print(f"{count} of {len(data.features)} lines wait for your signature: {_shown([*places][2])}")
+    print(f"next: answer the questions, sign the lines, then medsecure run data={name}")
+    return 0
+
+
+def check(file: str, *, data: str | None = None, folder: Path | None = None) -> int:
+    """Holds a later file against a schema.
+
+    Args:
+        file: the records, as they are reached from here.
+        data: the name of the schema in `conf/data/`; None = that of `params.yaml`.
+        folder: of the project; None = the repository that this folder belongs to.
+
+    Returns:
+        the exit status: 0 where the file fits, 2 where it does not; every fault is printed.
+
+    Raises:
+        BadInput: the schema or the file cannot be read.
+    """
+    schema = schema_of(data, folder or repository_root())
+    faults = faults_of(Path(file), file, schema)
+    print("\n".join(faults) if faults else f"{file}: fits {schema.name}, every cell of it")
+    return 2 if faults else 0
+
+
+def schema_of(data: str | None, root: Path) -> DataConfig:
+    """The schema of this name, or that of `params.yaml`.
+
+    Raises:
+        BadInput: there is none, or it does not fit its type.
+    """
+    if data is None:
+        from pipeline.params import load
+
+        return load(root / "params.yaml").data
+    places = [root / GROUP, *_shipped()]
+    for place in places:
+        if (place / f"{data}.yaml").is_file():
+            path = place / f"{data}.yaml"
+            return _schema(path.read_text(encoding="utf-8"), _shown(path))
+    known = {path.stem for place in places for path in place.glob("*.yaml")}
+    raise BadInput(f"data={data}: no such schema in {GROUP}/; {nearest(data, known)}")
+
+
+def _shipped() -> list[Path]:
+    """Where the package's own schemas lie: inside a wheel, or beside the code of a checkout."""
+    package = Path(__file__).parents[1]
+    return [place for place in (package / GROUP, package.parent / GROUP) if place.is_dir()]
+
+
+def _schema(text: str, origin: str) -> DataConfig:
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
+
+    try:
+        values: Any = OmegaConf.to_container(OmegaConf.create(text), resolve=True)
+    except (OmegaConfBaseException, YAMLError) as error:
+        raise BadInput(f"{origin}: not valid YAML: {' '.join(str(error).split())}") from error
+    return checked_model(DataConfig, values, origin)
+
+
+def _named(name: str | None, file: str) -> str:
+    """The name of the data set: letters, digits, `_`, `.` or `-`."""
+    if name is None:
+        stem = re.sub(r"(\.(csv|tsv|txt|dat|data|parquet|xlsx|gz))+$", "", Path(file).name.lower())
+        name = re.sub(r"[^a-z0-9_.-]+", "_", stem).strip("_.-") or "cohort"
+    if not re.fullmatch(r"\w[\w.-]*", name):
+        raise BadInput(f"--name: {name!r}: must be letters, digits, `_`, `.` or `-`")
+    return name
+
+
+def _stored(path: Path, root: Path) -> str:
+    """The file as the schema names it: from the project's root where it lies below, else whole."""
+    absolute = path.resolve()
+    inside = absolute.is_relative_to(root.resolve())
+    return (absolute.relative_to(root.resolve()) if inside else absolute).as_posix()
+
+
+def _shown(place: Path) -> str:
+    return os.path.relpath(place)
+
+
+def _write(texts: dict[Path, str]) -> None:
+    """Writes all or none."""
+    written: list[Path] = []
+    try:
+        for place, text in texts.items():
+            place.parent.mkdir(parents=True, exist_ok=True)
+            write_text(place, text)
+            written.append(place)
+    except OSError as error:
+        for place in written:
+            place.unlink(missing_ok=True)
+        raise BadInput(f"{_shown(place)}: cannot write ({error.strerror or error})") from error
+
+
+def _may_enter_git(path: Path) -> bool:
+    """Whether the file lies in a working tree of git that does not ignore it."""
+    try:
+        asked = subprocess.run(
+            ["git", "check-ignore", "--quiet", path.name],
+            cwd=path.resolve().parent,
+            capture_output=True,
+            check=False,
+        )
+    except OSError:  # no git
+        return False
+    return asked.returncode == 1  # 0 = ignored, 128 = no working tree
+
+
+def _summary(proposal: Proposal, cells: Cells, file: str) -> list[str]:
+    """What was seen, in a few lines; counts below 10 are not told."""
+    wishes, outcome = proposal.wishes, proposal.outcome
+    kinds = Counter(str(column.kind) for column in proposal.features)
+    named = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
+    found = f" ({'; '.join(proposal.found)})" if proposal.found else ""
+    lines = [
+        f"{file}: {proposal.records} records, {len(cells.header)} columns{found}",
+        f"outcome {wishes.target}: {positives(outcome.ill)} {outcome.classes[1]}",
+        f"features: {len(proposal.features)} ({named})",
+    ]
+    if proposal.ignored:
+        left = ", ".join(f"{name} ({why})" for name, why in [*proposal.ignored.items()][:8])
+        more = len(proposal.ignored) - 8
+        lines.append(f"left out: {left}{f' and {more} more' if more > 0 else ''}")
+    if wishes.group is not None:
+        lines.append(f"all records of one {wishes.group} stay on one side of every split")
+    for column, seen in suspects(proposal).items():
+        lines.append(f"suspected leak: {column} ({seen}): is it known when the model is asked?")
+    for topic, column, seen in proposal.asked:
+        if topic == "group":
+            lines.append(f"several records a patient? {seen}{column and ': try --group ' + column}")
+    return lines
