@@ -282,7 +282,7 @@ def test_what_has_no_victims_is_said(change, cfg, tmp_path):
         share={name: harm.share[name] for name in kept},
     )
     numbers = change([0.1, 0.2])
-    table = harm_table({"baseline": nobody}, numbers)
+    table = harm_table({"baseline": nobody}, numbers, tiny.sampling(numbers.audit))
     (chapter,) = report.chapters({"poisoning": table}, Context(None, numbers), tmp_path)
     said = {part.what: part.why for part in chapter.parts if isinstance(part, NotApplicable)}
     nobody = f"not estimable: 0 of {int((harm.y == 1).sum())} ill patients are called ill"
@@ -290,6 +290,6 @@ def test_what_has_no_victims_is_said(change, cfg, tmp_path):
         "one_patient": f"{nobody} by undefended models",
         "backdoor, baseline": f"{nobody} without poison",
     }
-    whole = harm_table({"baseline": harm}, numbers)
+    whole = harm_table({"baseline": harm}, numbers, tiny.sampling(numbers.audit))
     (chapter,) = report.chapters({"poisoning": whole}, Context(None, numbers), tmp_path)
     assert not any(isinstance(part, NotApplicable) for part in chapter.parts)
