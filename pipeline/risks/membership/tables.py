@@ -63,6 +63,8 @@ CLAIMED = (
     "epsilon_counts",
     "noise_measured",
     "epsilon_replace_one",
+    "epsilon_one_patient",
+    "records_of_a_patient",
     "epsilon_patient",
     "epsilon_all",
 )
@@ -103,7 +105,11 @@ COLUMNS = {
         "epsilon_counts": "the same if nothing is known of the mechanism",
         "noise_measured": "noise that the training measured of itself, over what is claimed",
         "epsilon_replace_one": "epsilon of one model where one record is replaced",
-        "epsilon_patient": "epsilon of all models together that one patient takes part in",
+        "epsilon_one_patient": "epsilon of one model where all records of one patient are added or "
+        "removed; empty = each has one",
+        "records_of_a_patient": "records that one patient has at most; empty = each has one",
+        "epsilon_patient": "epsilon of all models together that one patient takes part in, with "
+        "all records",
         "epsilon_all": "epsilon of all models of the cross-validation and the release together",
         "noise_source": "where the noise came from, and whether such models may be released",
         **KNOWLEDGE,
