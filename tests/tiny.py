@@ -17,6 +17,7 @@ from pipeline.models import mlp
 from pipeline.models.mlp import Architecture, initialise
 from pipeline.models.networks import Networks, fitted_preprocessing
 from pipeline.models.population import Population
+from pipeline.statistics.intervals import Sampling
 
 ROOT = Path(__file__).parents[1]
 
@@ -38,6 +39,11 @@ def feature(lower, upper, step, mutable, center, scale) -> FeatureConfig:
         error=None,
         error_source=None,
     )
+
+
+def sampling(audit, seed=0, patient=None) -> Sampling:
+    """Intervals as an audit's section of the configuration asks for."""
+    return Sampling(audit.resamples, audit.confidence, seed, patient)
 
 
 FEATURES = {

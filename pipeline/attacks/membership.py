@@ -31,6 +31,7 @@ from pipeline.attacks.log_odds import (
 from pipeline.data.schema import Dataset
 from pipeline.models.answers import as_said, margin
 from pipeline.models.population import Population
+from pipeline.statistics.patients import numbered
 from pipeline.statistics.separation import auroc
 
 # how far to distrust that other models predict a model's answers, in units of their variance
@@ -284,7 +285,7 @@ def _likelihood_ratio(signal: Tensor, member: Tensor, own_variance: bool) -> Ten
     return torch.where(all_known, densities[0] - densities[1], 0.0)
 
 
-def blind(x: Tensor, y: Tensor, member: Tensor) -> Tensor:
+def blind(x: Tensor, y: Tensor, member: Tensor, together: Tensor | None = None) -> Tensor:
     """The control: guesses membership from the records, without any model.
 
     Ridge regression of membership on the standardised features, the diagnosis and all their
@@ -296,6 +297,8 @@ def blind(x: Tensor, y: Tensor, member: Tensor) -> Tensor:
         x: (N, D) records; a missing value counts as the feature's mean.
         y: (N,) recorded classes.
         member: (T, N) bool.
+        together: (N,) int64, records of one number are members together, and so on one side of the
+            fit; None = none are.
 
     Returns:
         scores (T, N). A half's own share of members is left out: it would betray that of the other
@@ -305,7 +308,10 @@ def blind(x: Tensor, y: Tensor, member: Tensor) -> Tensor:
     left, right = zip(*combinations_with_replacement(range(base.shape[1]), 2), strict=True)
     design = torch.cat([base, _standardised(base[:, list(left)] * base[:, list(right)])], 1)
     scores = torch.empty(member.shape, dtype=torch.float64)
-    even = torch.arange(len(x)) % 2 == 0
+    place = (
+        torch.arange(len(x)) if together is None else torch.from_numpy(numbered(together.numpy()))
+    )
+    even = place % 2 == 0
     for fit, rest in ((even, ~even), (~even, even)):
         rows, answers = design[fit] - design[fit].mean(0), member[:, fit].double()
         penalty = RIDGE * torch.eye(design.shape[1], dtype=torch.float64)
@@ -342,6 +348,11 @@ MEMBERSHIP: dict[str, Callable[[Signals, Tensor], Tensor]] = {
 # The most that each attack sees of a model's answer.
 MEMBERSHIP_ACCESS: dict[str, str] = {
     name: "labels" if name in ("gap", "label_only") else "scores" for name in MEMBERSHIP
+}
+
+# Whether what an attack says of several records of one patient is added up: likelihood ratios are.
+ADDS_UP: dict[str, bool] = {
+    name: name in ("lira", "lira_fixed", "lira_bayes", "label_only") for name in MEMBERSHIP
 }
 
 # Whether an attack needs models that are trained for it.

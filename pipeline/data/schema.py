@@ -99,6 +99,11 @@ class Dataset:
             object.__setattr__(self, "together", self.patient)
 
     @property
+    def records_of_a_patient(self) -> int:
+        """How many records one patient has, at most."""
+        return int(self.patient.unique(return_counts=True)[1].max())
+
+    @property
     def origins(self) -> dict[str, Tensor]:
         """Whose each record is, where it was made and when, as far as anybody says."""
         named = {"patient": self.patient, "together": self.together.clone()}

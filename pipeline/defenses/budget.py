@@ -4,6 +4,8 @@ import warnings
 from dataclasses import astuple, dataclass
 from typing import Any
 
+from torch import Tensor
+
 from pipeline.data.plan import Plan
 from pipeline.files import BadInput
 
@@ -44,12 +46,17 @@ def guarantee_for(plan: Plan, budget: PrivacyBudget, name: str) -> dict[str, Any
     return calibrate(budget, name)
 
 
-def composed(plan: Plan, guarantee: dict[str, Any]) -> dict[str, Any]:
-    """What all models of a plan spend together, those of one patient, and one replaced record."""
+def composed(plan: Plan, guarantee: dict[str, Any], patient: Tensor) -> dict[str, Any]:
+    """What all models of a plan spend together, those of one patient, and one replaced record.
+
+    `patient` (N,) says whose each record is; a patient counts with as many as one model trains on.
+    """
     from pipeline.statistics.accounting import composition
 
     numbers = (guarantee[key] for key in ("sample_rate", "noise_multiplier", "steps", "delta"))
-    return dict(composition(*numbers, plan.size, int(plan.train.sum(0).max())))
+    own = plan.train.sum(0).max()
+    records = max(int(patient[row].unique(return_counts=True)[1].max()) for row in plan.train)
+    return dict(composition(*numbers, plan.size, int(own), records))
 
 
 def calibrate(budget: PrivacyBudget, name: str = "dp_train") -> dict[str, Any]:

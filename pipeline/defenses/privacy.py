@@ -123,7 +123,7 @@ def dp_train(
         "max_grad_norm": max_grad_norm,
         "denominator": expected_batch,
         "engine": engine,
-        "composition": composed(plan, guarantee),
+        "composition": composed(plan, guarantee, dataset.patient),
     }
     trainer: Callable[..., Networks] = fit_private
     if engine == "opacus":

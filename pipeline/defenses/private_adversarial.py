@@ -87,7 +87,7 @@ def dp_adv_train(
         "max_grad_norm": max_grad_norm,
         "denominator": expected_batch,
         "engine": "population",
-        "composition": composed(plan, guarantee),
+        "composition": composed(plan, guarantee, dataset.patient),
     }
     attacker = Threat.of(dataset.schema.features, cfg.threat[threat])
     how = NoisySteps(

@@ -21,6 +21,17 @@ RULE = (
 )
 
 
+def whose_records(records: int, patients: int) -> str:
+    """What is counted where patients have several records; nothing where each has one."""
+    if records == patients:
+        return ""
+    return (
+        f"{records} records of {patients} patients. Figures of answers are means over records; "
+        "intervals and differences draw patients, all of their records with them. Membership and "
+        "inversion are told of patients. Nobody's records lie on two sides of a split."
+    )
+
+
 def in_words(
     headlines: pd.DataFrame, lines: pd.DataFrame, judged: Mapping[str, Judgement]
 ) -> pd.DataFrame:

@@ -20,7 +20,7 @@ from pipeline.report import (
     SHARED,
     SUMMARY,
 )
-from pipeline.report.overview import RULE, as_text, front_in_words, in_words
+from pipeline.report.overview import RULE, as_text, front_in_words, in_words, whose_records
 from pipeline.report.page import render, warnings
 from pipeline.risks import RISKS
 from pipeline.risks.conclusions import Conclusions, Front
@@ -61,7 +61,9 @@ def write_evaluation(results: Results, context: Context, folder: Path) -> None:
         chapters_of, [(risk, results[risk.name], context, folder / PLOTS) for risk in RISKS]
     )
     chapters = [one for of_risk in written for one in of_risk]  # drawing takes most of the time
-    notes = [RULE, front_in_words(found.front)]
+    records = len(context.dataset.y)
+    said = whose_records(records, context.sampling.patients(records))
+    notes = [RULE, front_in_words(found.front), *([said] if said else [])]
     for name, patients in ((REPORT, cfg.report.patients == "shown"), (SHARED, False)):
         page = render(chapters, words, found.judged, cfg, notes=notes, patients=patients)
         write_text(folder / name, page)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from pipeline.data.schema import Dataset
     from pipeline.presentation.chapter import Chapter
+    from pipeline.statistics.intervals import Sampling
 
 Tables = Mapping[str, "pd.DataFrame"]
 BOUNDS = ("value", "low", "high")
@@ -40,6 +41,16 @@ class Context:
 
     dataset: "Dataset"
     cfg: Config
+
+    @property
+    def sampling(self) -> "Sampling":
+        """How its figures get their intervals: patients are drawn, with all their records."""
+        from pipeline.statistics.intervals import Sampling
+
+        audit = self.cfg.audit
+        return Sampling(
+            audit.resamples, audit.confidence, self.cfg.seed, self.dataset.patient.numpy()
+        )
 
 
 @dataclass(frozen=True)

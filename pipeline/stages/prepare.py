@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pipeline.config import Config
 from pipeline.data.columns import Columns, refuse_unmeasured
 from pipeline.data.plan import Plan
+from pipeline.data.repeats import Repeats
 from pipeline.data.schema import save_dataset
 from pipeline.data.tabular import read_raw
 from pipeline.files import folder, repository_root, write_json
@@ -21,11 +22,11 @@ def prepare_cohort(cfg: Config) -> None:
     dataset, report = read_raw(cfg.data, repository_root())
     plan = Plan.of(dataset, cfg.plan, cfg.seed)
     refuse_unmeasured(dataset, plan, cfg.data.file)
-    columns = Columns.of(dataset)
+    columns, repeats = Columns.of(dataset), Repeats.of(dataset)
     with folder(ARTIFACTS / "prepare") as out:
         save_dataset(dataset, out)
         plan.save(out / PLAN)
-        write_json(out / "report.json", report | asdict(columns))
+        write_json(out / "report.json", report | asdict(columns) | asdict(repeats))
     missing = (
         ", ".join(f"{name} {count}" for name, count in report["missing"].items() if count) or "none"
     )
@@ -33,7 +34,7 @@ def prepare_cohort(cfg: Config) -> None:
         f"{cfg.data.title}: {report['records']} records, {report['positives']} positive; "
         f"missing: {missing}"
     )
-    for remark in columns.remarks:
+    for remark in columns.remarks + repeats.remarks:
         print(remark)
 
 

@@ -17,6 +17,7 @@ from typing import Any
 ORDERS = range(2, 257)
 SHARE = 3e-5  # of the Rényi bound: how far apart the grid's losses are
 FINEST = 1e-5  # their least distance, where that bound comes to nothing
+GROUPS = 1e-3  # their distance for several records of a patient; rounded upwards
 
 
 def gaussian_delta(epsilon: float, mu: float) -> float:
@@ -113,6 +114,45 @@ def pld_epsilon(sample_rate: float, noise_multiplier: float, steps: int, delta: 
     return _spent(account, sample_rate, noise_multiplier, steps, delta)
 
 
+@cache
+def patient_epsilon(
+    sample_rate: float, noise_multiplier: float, steps: int, delta: float, records: int
+) -> float:
+    """Upper bound of epsilon where all records of one patient are added or removed.
+
+    How many of them a step draws is binomial, and so many times the clipping bound is what they
+    move it by: a mixture of Gaussians, which dominates every group of so many records (Ganesh
+    2024, arXiv:2401.10294). Tighter than one draw that brings all of them, with chance
+    1 - (1 - sample_rate)^records and sensitivity `records`; never to be had by scaling epsilon.
+
+    Args:
+        sample_rate: of each record's own Poisson draw.
+        noise_multiplier: over the clipping norm of one record.
+        steps: of the run.
+        delta: of the figure, for patients.
+        records: that a patient has at most.
+
+    Returns:
+        epsilon of at least 0; `pld_epsilon` of one record; exact (closed form) at sample rate 1.
+    """
+    _check(sample_rate, noise_multiplier, steps, delta)
+    if records == 1:
+        return pld_epsilon(sample_rate, noise_multiplier, steps, delta)
+    if sample_rate == 1:
+        return gaussian_epsilon(records * math.sqrt(steps) / noise_multiplier, delta)
+    from dp_accounting.pld import privacy_loss_distribution
+    from scipy.stats import binom
+
+    drawn = range(records + 1)
+    one = privacy_loss_distribution.from_mixture_gaussian_mechanism(
+        noise_multiplier,
+        [float(count) for count in drawn],
+        [float(binom.pmf(count, records, sample_rate)) for count in drawn],
+        value_discretization_interval=GROUPS,
+    )
+    return float(one.self_compose(steps).get_epsilon_for_delta(delta))
+
+
 def _spent(account: Any, rate: float, noise_multiplier: float, steps: int, delta: float) -> float:
     """What an empty account of the library makes of a run: Gaussian noise on Poisson samples."""
     from dp_accounting import GaussianDpEvent, PoissonSampledDpEvent, SelfComposedDpEvent
@@ -132,9 +172,17 @@ def recompute(
 
 @cache
 def composition(
-    sample_rate: float, noise_multiplier: float, steps: int, delta: float, models: int, own: int
+    sample_rate: float,
+    noise_multiplier: float,
+    steps: int,
+    delta: float,
+    models: int,
+    own: int,
+    records: int = 1,
 ) -> dict[str, Any]:
     """What several models of one recipe spend together, and one model if a record is replaced.
+
+    Of a patient with up to `records` records, all of them added or removed (`patient_epsilon`).
 
     Exact at sample rate 1, where k models are one Gaussian mechanism with sqrt(k) times the mu, and
     a replaced record moves a sum by twice the clipping bound. Else upper bounds: Rényi divergences
@@ -146,23 +194,34 @@ def composition(
         steps: Of each model.
         delta: Of each figure.
         models: How many are trained.
-        own: In how many of them one record takes part, at most.
+        own: In how many of them one patient takes part, at most.
+        records: That one patient has, at most.
 
     Returns:
         models, models_of_a_patient; epsilon_all of an attacker who sees all of them,
         epsilon_patient of those that a patient takes part in, epsilon_replace_one of one model.
+        Where somebody has several records also `records_of_a_patient`, and epsilon_one_patient of
+        one model; only epsilon_replace_one is of a single record then.
     """
     _check(sample_rate, noise_multiplier, steps, delta)
 
     everything = [steps * models, steps * own]
     if sample_rate == 1:
-        mus = [math.sqrt(count) / noise_multiplier for count in (*everything, 4 * steps)]
+        mus = [records * math.sqrt(count) / noise_multiplier for count in everything]
+        mus.append(math.sqrt(4 * steps) / noise_multiplier)
         figures = [gaussian_epsilon(mu, delta) for mu in mus]
     else:
-        figures = [rdp_epsilon(sample_rate, noise_multiplier, count, delta) for count in everything]
+        numbers = [(sample_rate, noise_multiplier, count, delta) for count in everything]
+        figures = [
+            rdp_epsilon(*one) if records == 1 else patient_epsilon(*one, records) for one in numbers
+        ]
         figures.append(_replaced(sample_rate, noise_multiplier, steps, delta))
     names = ("epsilon_all", "epsilon_patient", "epsilon_replace_one")
-    return {"models": models, "models_of_a_patient": own, **dict(zip(names, figures, strict=True))}
+    found = {"models": models, "models_of_a_patient": own, **dict(zip(names, figures, strict=True))}
+    if records > 1:
+        one = patient_epsilon(sample_rate, noise_multiplier, steps, delta, records)
+        found |= {"records_of_a_patient": records, "epsilon_one_patient": one}
+    return found
 
 
 def _replaced(sample_rate: float, noise_multiplier: float, steps: int, delta: float) -> float:

@@ -1,7 +1,7 @@
 """Whether a probability is what it says, and what decisions are worth: pure functions of arrays.
 
-Shapes: N patients, S seeds (each patient is scored once per seed by a model that did not train on
-them), R bootstrap resamples. `y` (N,) is 0 or 1; `score` (S, N) are log-odds of class 1.
+Shapes: N records, S seeds (each record is scored once per seed by a model that did not train on
+it), R bootstrap resamples. `y` (N,) is 0 or 1; `score` (S, N) are log-odds of class 1.
 """
 
 from statistics import NormalDist
@@ -10,23 +10,27 @@ import numpy as np
 
 from pipeline.statistics import Array
 from pipeline.statistics.operating_point import logistic
+from pipeline.statistics.patients import added
 
 BINS = 10  # of the expected calibration error, of equally many answers
 STEPS = 50  # of Newton's method, at most
 RIDGE = 1e-12  # on the curvature, which a saturated score leaves next to singular
 
 
-def slope_and_intercept(score: Array, y: Array, confidence: float) -> dict[str, float]:
+def slope_and_intercept(
+    score: Array, y: Array, confidence: float, whose: Array | None = None
+) -> dict[str, float]:
     """How the log-odds would have to be stretched and moved to be right (Cox 1958).
 
     The logistic regression of y on the score: slope 1 and intercept 0 where a model is calibrated;
     a slope below 1 says that it is too sure. The interval is that of the sandwich variance with a
-    patient's seeds as one cluster (Liang and Zeger 1986, doi:10.1093/biomet/73.1.13).
+    patient's seeds and records as one cluster (Liang and Zeger 1986, doi:10.1093/biomet/73.1.13).
 
     Args:
         score: (S, N) log-odds.
         y: (N,).
         confidence: of the intervals.
+        whose: (N,) int64, the patient of each record from 0; None = each is of somebody else.
 
     Returns:
         `calibration_slope` and `calibration_intercept`, each with `_low, _high`; NaN where the
@@ -48,6 +52,7 @@ def slope_and_intercept(score: Array, y: Array, confidence: float) -> dict[str, 
         if np.abs(step).max() < 1e-10:
             break
     each = np.einsum("snk,sn->nk", inputs, y - logistic(inputs @ beta))
+    each = each if whose is None else added(each.T, whose).T
     inverse = np.linalg.inv(bread)
     units = np.array([1, 1 / spread])
     se = np.sqrt(np.diag(inverse @ (each.T @ each) @ inverse)) * units
@@ -122,11 +127,11 @@ def expected_calibration_error(probability: Array, y: Array, weights: Array) -> 
     probability = np.atleast_2d(probability)
     place = probability.argsort(1, kind="stable").argsort(1) * BINS // probability.shape[1]
     missed = probability - y
-    error, drawn = 0.0, np.zeros(len(weights))
+    error, drawn, size = 0.0, np.zeros(len(weights)), weights.sum(1)
     for one, bins in zip(missed, place, strict=True):
         of_bin = np.where(bins == np.arange(BINS)[:, None], one, 0.0)  # (BINS, N)
         error += np.abs(of_bin.sum(1)).sum() / len(y)
-        drawn += np.abs(weights @ of_bin.T.astype(weights.dtype)).sum(1) / len(y)
+        drawn += np.abs(weights @ of_bin.T.astype(weights.dtype)).sum(1) / size
     return float(error / len(missed)), drawn / len(missed)
 
 

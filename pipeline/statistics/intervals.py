@@ -1,18 +1,75 @@
 """How sure a figure is: bootstrap over patients, paired differences, intervals of proportions.
 
-Shapes: N patients, S seeds, R bootstrap resamples; `y` (N,) is 0 or 1; `score` (S, N).
+Shapes: N records, S seeds, R bootstrap resamples; `y` (N,) is 0 or 1; `score` (S, N). Patients are
+drawn, all records of a patient with them: records of one patient are no independent ones. Where
+each patient has one record, a record is a patient.
 """
 
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
 
 from pipeline.seeds import Stream, numpy_generator
 from pipeline.statistics import Array
+from pipeline.statistics.patients import are_alone, count_of, effective_number, numbered
 from pipeline.statistics.rates import pairwise_wins
 
 POWER = 0.8
 PAIRS = 2**22  # of an ill and a healthy patient that are compared one by one, at most
+
+
+@dataclass(frozen=True, eq=False)
+class Sampling:
+    """How a figure gets its interval: whom a bootstrap draws, how often, and how sure it is.
+
+    Attributes:
+        resamples: R.
+        confidence: of the intervals, in 0 to 1.
+        seed: of the resamples.
+        patient: (N,) whose each record is; None = each is of somebody else.
+    """
+
+    resamples: int
+    confidence: float
+    seed: int
+    patient: Array | None = None
+
+    def weights(self, records: int) -> Array:
+        """(R, N) float32, read only: how often each of N records is drawn, with its patient.
+
+        Raises:
+            ValueError: somebody has several records, and these are not the records.
+        """
+        whose = self.whose(records)
+        if are_alone(whose):
+            return bootstrap_weights(records, self.resamples, self.seed)
+        return _with_patients(whose.tobytes(), self.resamples, self.seed)
+
+    def whose(self, records: int) -> Array:
+        """(N,) int64: the patient of each of N records, from 0 in the order in which they come.
+
+        Raises:
+            ValueError: somebody has several records, and these are not the records.
+        """
+        whose = None if self.patient is None else numbered(self.patient)
+        if whose is None or (len(whose) != records and are_alone(whose)):
+            return np.arange(records)
+        if len(whose) != records:
+            raise ValueError(f"{records} records, but patients are known of {len(whose)}")
+        return whose
+
+    def patients(self, records: int, where: Array | None = None) -> int:
+        """How many patients N records are of, or those `where` (N,) alone."""
+        return count_of(self.whose(records), where)
+
+    def of(self, chosen: Array) -> "Sampling":
+        """The same for some of the records (indices or a mask)."""
+        return self if self.patient is None else replace(self, patient=self.patient[chosen])
+
+    def each_alone(self) -> "Sampling":
+        """The same for what is one row a patient, or no patient's record."""
+        return replace(self, patient=None)
 
 
 @lru_cache(maxsize=8)  # many tables ask for the same ones
@@ -25,6 +82,15 @@ def bootstrap_weights(n: int, resamples: int, seed: int) -> Array:
     weights = np.empty((resamples, n), dtype=np.float32)
     for row in weights:  # all at once would first be twice as large, as whole numbers
         row[:] = drawn.multinomial(n, chances)
+    weights.flags.writeable = False
+    return weights
+
+
+@lru_cache(maxsize=4)
+def _with_patients(whose: bytes, resamples: int, seed: int) -> Array:
+    """The weights of records, which are those of their patients."""
+    place = np.frombuffer(whose, dtype=np.int64)
+    weights = bootstrap_weights(int(place.max()) + 1, resamples, seed)[:, place]
     weights.flags.writeable = False
     return weights
 
@@ -156,7 +222,7 @@ def smallest_detectable(se: float, confidence: float = 0.95) -> float:
     return se * (NormalDist().inv_cdf((1 + confidence) / 2) + NormalDist().inv_cdf(POWER))
 
 
-def wilson(successes: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
+def wilson(successes: float, n: float, confidence: float = 0.95) -> tuple[float, float]:
     """Wilson's score interval of a proportion (Wilson 1927); 0 to 1 of nobody."""
     from statistics import NormalDist
 
@@ -167,3 +233,17 @@ def wilson(successes: int, n: int, confidence: float = 0.95) -> tuple[float, flo
     centre = (p + z * z / (2 * n)) / denominator
     half = z * (p * (1 - p) / n + z * z / (4 * n * n)) ** 0.5 / denominator
     return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def wilson_of_patients(
+    successes: int, whose: Array, confidence: float = 0.95
+) -> tuple[float, float]:
+    """`wilson` of records, several of which may be of one patient, as if those said the same.
+
+    Args:
+        successes: among the N records.
+        whose: (N,) int64, the patient of each, from 0.
+        confidence: of the interval.
+    """
+    n = effective_number(whose)
+    return wilson(successes * (n / len(whose)), n, confidence)

@@ -26,8 +26,13 @@ the very patients who are learned from (specificity under the rule "specificity"
 the first order is nothing, whatever parts show that are estimated apart. What is left is how the
 cohort falls into folds, and the seeds: the repetitions of the cross-validation vary by just that.
 
-Shapes: M half models, N patients, P of them ill and Q healthy; `train` (M, N) bool says who learned
-from whom: equal rows are trainings on one half with other seeds.
+A patient with several records is one patient: what his records add is added up before it is squared
+(Liang and Zeger 1986, doi:10.1093/biomet/73.1.13; of placements Obuchowski 1997,
+doi:10.2307/2533958), and a half holds all of his records or none.
+
+Shapes: M half models, N records, of P patients; `train` (M, N) bool says who learned from whom:
+equal rows are trainings on one half with other seeds. `whose` (N,) int64 numbers the patients from
+0; None = each record is of somebody else.
 """
 
 from dataclasses import dataclass, replace
@@ -37,6 +42,8 @@ from typing import Literal
 import numpy as np
 
 from pipeline.statistics import Array
+from pipeline.statistics.halves import Pairs, pairs_of_auroc, pairs_of_means
+from pipeline.statistics.patients import added
 from pipeline.statistics.rates import auroc, placements
 
 Figure = Literal["accuracy", "sensitivity", "specificity", "auroc"]
@@ -51,96 +58,9 @@ class TooFewHalves(ValueError):
     """Half models that do not allow an estimate."""
 
 
-@dataclass(frozen=True)
-class Pairs:
-    """Half models against each other, on the patients whom neither saw.
-
-    Attributes:
-        difference: (M, M) figure of model i less that of model j.
-        noise: (M, M) variance of that difference over the patients asked, unbiased; not a number
-            where fewer than two could be asked.
-    """
-
-    difference: Array
-    noise: Array
-
-
 def asked(figure: Figure, y: Array) -> Array:
     """(N,) bool: the patients of whom a figure is a mean of right answers."""
     return np.asarray({"accuracy": y >= 0, "sensitivity": y == 1, "specificity": y == 0}[figure])
-
-
-def pairs_of_means(values: Array, train: Array, where: Array) -> Pairs:
-    """Every pair of half models, by a figure that is a mean over patients.
-
-    Args:
-        values: (M, N) what each model scores with each patient: 1 where right, else 0; of a paired
-            difference, one recipe's less the other's.
-        train: (M, N) bool.
-        where: (N,) bool, the patients of whom the figure is the mean (`asked`).
-    """
-    inside = ~train & where
-    each, free = np.where(inside, values, 0.0), inside.astype(np.float64)
-    count, scored = free @ free.T, (free * each) @ free.T
-    squares = (free * each**2) @ free.T
-    crossed = (free * each) @ (free * each).T
-    with np.errstate(invalid="ignore", divide="ignore"):
-        difference = (scored - scored.T) / count
-        spread = (squares + squares.T - 2 * crossed) / count - difference**2
-        noise = np.where(count > 1, np.maximum(spread, 0) / (count - 1), np.nan)
-    return Pairs(difference, noise)
-
-
-def pairs_of_auroc(scores: Array, train: Array, y: Array, against: Array | None = None) -> Pairs:
-    """Every pair of half models, by AUROC: the noise is that of DeLong et al. (1988).
-
-    Args:
-        scores: (M, N) HIGHER = MORE LIKELY ILL.
-        train: (M, N) bool.
-        y: (N,) 0 or 1.
-        against: (M, N) scores of another recipe on the same halves: its AUROC is subtracted.
-    """
-    ill, healthy = (~train[:, y == label] for label in (1, 0))
-    free_ill, free_healthy = (free.astype(np.float32) for free in (ill, healthy))
-    # of model i on the patients whom neither i nor j saw: wins of each ill one, of each healthy one
-    of_ill = np.zeros((len(train), *ill.shape), dtype=np.float32)
-    of_healthy = np.zeros((len(train), *healthy.shape), dtype=np.float32)
-    for one, (asked_ill, asked_healthy) in enumerate(zip(ill, healthy, strict=True)):
-        both_ill, both_healthy = free_ill[:, asked_ill], free_healthy[:, asked_healthy]
-        for table, sign in ((scores, 1), (against, -1)):
-            if table is None:
-                continue
-            own = table[one, y == 1][asked_ill], table[one, y == 0][asked_healthy]
-            of_ill[one][:, asked_ill] += sign * _lost_to(*own, both_healthy) * both_ill
-            won = both_ill.sum(1, keepdims=True) - _lost_to(*own[::-1], both_ill)
-            of_healthy[one][:, asked_healthy] += sign * won * both_healthy
-    total = of_ill.sum(2, dtype=np.float64)
-    total = total - total.T
-    ills, healthies = (free.astype(np.float64) @ free.T for free in (free_ill, free_healthy))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        noise = _of_placements(of_ill, total, ills) / healthies**2
-        noise += _of_placements(of_healthy, total, healthies) / ills**2
-        return Pairs(total / (ills * healthies), noise)
-
-
-def _lost_to(scores: Array, others: Array, counts: Array) -> Array:
-    """(M, K): how many of the others (L,) each of the scores (K,) outscores, ties half.
-
-    By their order, not pair by pair; of each model's own others alone, `counts` (M, L), 0 or 1.
-    """
-    order = np.argsort(others, kind="stable")
-    below = np.zeros((len(counts), len(others) + 1), dtype=np.float32)
-    np.cumsum(counts[:, order], axis=1, out=below[:, 1:])
-    ranked = others[order]
-    left, right = (np.searchsorted(ranked, scores, side=side) for side in ("left", "right"))
-    return np.asarray((below[:, left] + below[:, right]) / 2)
-
-
-def _of_placements(won: Array, total: Array, count: Array) -> Array:
-    """(M, M): variance of the mean over `count` patients of what model i won more than model j."""
-    more = won - won.transpose(1, 0, 2)
-    spread = np.einsum("ijk,ijk->ij", more, more) / count - (total / count) ** 2
-    return np.asarray(np.where(count > 1, np.maximum(spread, 0) / (count - 1), np.nan))
 
 
 def influence_of_mean(each: Array, where: Array) -> Array:
@@ -233,7 +153,14 @@ class Estimate:
 
 
 def estimate_mean(
-    reported: Array, halves: Array, train: Array, where: Array, *, models: int, held: bool = False
+    reported: Array,
+    halves: Array,
+    train: Array,
+    where: Array,
+    *,
+    models: int,
+    held: bool = False,
+    whose: Array | None = None,
 ) -> Estimate:
     """A figure that is a mean over patients, or the paired difference of two recipes in it.
 
@@ -245,14 +172,16 @@ def estimate_mean(
         where: (N,) bool, whom the figure is the mean of (`asked`).
         models: how many models the reported figure is the mean of.
         held: whether a rule holds it where it wants it, by a cut chosen on the training patients.
+        whose: (N,) or None.
 
     Raises:
         TooFewHalves: the half models do not allow an estimate; see `spread`.
+        ValueError: some records of a patient were learned from, others not.
     """
     reported = np.asarray(reported, dtype=np.float64)
     each = reported.mean(0)
-    pairs = pairs_of_means(halves, train, where)
-    found = spread(influence_of_mean(each, where), pairs, train, models=models)
+    pairs = pairs_of_means(halves, train, where, whose)
+    found = spread(influence_of_mean(each, where), pairs, train, models=models, whose=whose)
     if held:
         found = replace(found, held=between_repetitions(reported[:, where].mean(1)))
     return Estimate(float(each[where].mean()), found)
@@ -286,6 +215,7 @@ def estimate_auroc(
     *,
     models: int,
     against: tuple[Array, Array] | None = None,
+    whose: Array | None = None,
 ) -> Estimate:
     """AUROC, or the paired difference of two recipes in it.
 
@@ -296,18 +226,23 @@ def estimate_auroc(
         y: (N,) 0 or 1.
         models: how many models the reported figure is the mean of.
         against: the other recipe's reported scores and its half models' scores.
+        whose: (N,) or None.
 
     Raises:
         TooFewHalves: the half models do not allow an estimate; see `spread`.
+        ValueError: some records of a patient were learned from, others not.
     """
     others, half_others = against or (None, None)
-    pairs = pairs_of_auroc(halves, train, y, half_others)
-    found = spread(influence_of_auroc(reported, y, others), pairs, train, models=models)
+    pairs = pairs_of_auroc(halves, train, y, half_others, whose)
+    influence = influence_of_auroc(reported, y, others)
+    found = spread(influence, pairs, train, models=models, whose=whose)
     value = auroc(reported, y) - (0.0 if others is None else auroc(others, y))
     return Estimate(value, found)
 
 
-def spread(influence: Array, pairs: Pairs, train: Array, *, models: int) -> Spread:
+def spread(
+    influence: Array, pairs: Pairs, train: Array, *, models: int, whose: Array | None = None
+) -> Spread:
     """Takes the variance of a recipe's figure apart.
 
     Args:
@@ -315,23 +250,25 @@ def spread(influence: Array, pairs: Pairs, train: Array, *, models: int) -> Spre
         pairs: of `pairs_of_means` or `pairs_of_auroc`, of the half models.
         train: (M, N) bool.
         models: that the reported figure is the mean of, each with a seed of its own.
+        whose: (N,) or None.
 
     Raises:
         TooFewHalves: no two different halves, or no half with two seeds, whose pair leaves enough
             patients to be asked.
     """
-    patients, half = len(influence), np.unique(train, axis=0, return_inverse=True)[1].reshape(-1)
+    records, half = len(influence), np.unique(train, axis=0, return_inverse=True)[1].reshape(-1)
     usable = np.triu(np.isfinite(pairs.noise), 1)
     same = usable & (half[:, None] == half)
     others = usable & ~same
     if not same.any() or not others.any():
         raise TooFewHalves("half models must train on several halves, and on some of them twice")
+    each = influence if whose is None else added(influence, whose)
     squares = (pairs.difference**2 - pairs.noise) / 2
     learned = train @ influence
-    together = pairs.difference * (learned[:, None] - learned) / patients
+    together = pairs.difference * (learned[:, None] - learned) / records
     of_seeds = float(squares[same].mean())
     return Spread(
-        patients=float((influence**2).sum() / patients**2),
+        patients=float((each**2).sum() / records**2),
         trainings=float(squares[others].mean()) - of_seeds,
         seeds=of_seeds,
         together=2 * float(together[others].mean()),

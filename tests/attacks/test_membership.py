@@ -454,6 +454,14 @@ def test_the_blind_classifier_finds_nothing_in_coins():
     assert area(blind(data.x, data.y, member), member) == pytest.approx(0.5, abs=0.015)
 
 
+def test_the_blind_classifier_never_knows_a_patient_by_another_visit():
+    data = tiny.records(100, seed=16)
+    patient = torch.arange(100).repeat_interleave(4)
+    x, y, member = data.x[patient], data.y[patient], coins(64, 100, seed=17)[:, patient]
+    assert area(blind(x, y, member), member) > 0.6
+    assert area(blind(x, y, member, patient), member) == pytest.approx(0.5, abs=0.03)
+
+
 def test_the_blind_classifier_finds_members_that_differ():
     data = tiny.records(300, seed=16, missing=0.1)
     product = (data.x[:, 0] - 120) * (data.x[:, 4] - 40)

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from pipeline.presentation.chapter import Chapter, Note
 from pipeline.presentation.numbers import interval_text
@@ -48,12 +49,12 @@ def context(dataset, cfg):
 def write(monkeypatch, context, tmp_path):
     """Draws up and writes what these risks have to say; returns the folder and the results."""
 
-    def write(*risks, into="evaluate"):
+    def write(*risks, into="evaluate", of=context):
         only_risks(monkeypatch, *risks)
         folder = tmp_path / into
         folder.mkdir()
-        results = draw_up_all(Sources({}), context)
-        write_evaluation(results, context, folder)
+        results = draw_up_all(Sources({}), of)
+        write_evaluation(results, of, folder)
         return folder, results
 
     return write
@@ -306,3 +307,13 @@ def test_every_csv_reads_back_as_the_table_in_memory(evaluated):
         for column in table.select_dtypes("float"):
             found = [float(cell) if cell else math.nan for cell in read[str(column)]]
             np.testing.assert_array_equal(found, table[column], err_msg=f"{name}, {column}")
+
+
+def test_the_page_says_how_many_patients_the_records_are_of(write, context):
+    folder, _ = write(RUMOUR)
+    assert "records of" not in (folder / "report.html").read_text(encoding="utf-8")
+    visits = torch.arange(len(context.dataset.y)) // 2
+    several = replace(context, dataset=replace(context.dataset, patient=visits))
+    folder, _ = write(RUMOUR, into="visits", of=several)
+    said = (folder / "report.html").read_text(encoding="utf-8")
+    assert f"{len(visits)} records of {len(visits.unique())} patients" in said

@@ -10,13 +10,14 @@ import sys
 import numpy as np
 import pytest
 from scipy.optimize import brentq
-from scipy.stats import norm
+from scipy.stats import binom, norm
 
 from pipeline.statistics.accounting import (
     composition,
     gaussian_delta,
     gaussian_epsilon,
     gaussian_mu,
+    patient_epsilon,
     pld_epsilon,
     rdp_epsilon,
     recompute,
@@ -263,3 +264,52 @@ def test_a_replaced_record_is_one_removed_and_one_added():
     own = 1e-4 / (1 + math.exp(each))
     assert each == pytest.approx(rdp_epsilon(0.1, 3.0, 100, own), rel=1e-3)
     assert found > 2 * rdp_epsilon(0.1, 3.0, 100, 1e-4)
+
+
+# ---- several records of one patient ----
+
+
+@pytest.mark.parametrize("records", [2, 5])
+def test_without_sampling_a_patient_is_one_record_of_so_many_times_the_weight(records):
+    found = patient_epsilon(1.0, 9.0, 80, 1e-4, records)
+    assert found == pld_epsilon(1.0, 9.0 / records, 80, 1e-4)
+    assert found > records * pld_epsilon(1.0, 9.0, 80, 1e-4)  # multiplying is not enough
+
+
+def test_one_record_is_a_patient():
+    assert patient_epsilon(0.1, 3.0, 100, 1e-4, 1) == pld_epsilon(0.1, 3.0, 100, 1e-4)
+    assert "epsilon_one_patient" not in composition(0.1, 3.0, 100, 1e-4, 4, 3, 1)
+
+
+@pytest.mark.parametrize("records", [2, 4])
+def test_with_sampling_it_lies_between_one_record_and_all_of_them_at_once(records):
+    """One draw that brings all records dominates; one record is a patient of fewer."""
+    found = patient_epsilon(0.1, 4.0, 100, 1e-4, records)
+    assert pld_epsilon(0.1, 4.0, 100, 1e-4) * records < found
+    assert found < pld_epsilon(1 - 0.9**records, 4.0 / records, 100, 1e-4)
+
+
+def test_one_step_of_a_mixture_is_no_less_than_its_definition():
+    """Delta by integrating the densities of one step, records added and removed."""
+    rate, sigma, records, delta = 0.3, 1.5, 3, 1e-3
+    epsilon = patient_epsilon(rate, sigma, 1, delta, records)
+    at = np.linspace(-30, 30, 600_001)
+    without = norm.pdf(at, 0, sigma)
+    with_him = sum(
+        binom.pmf(count, records, rate) * norm.pdf(at, count, sigma) for count in range(records + 1)
+    )
+    spent = max(
+        np.trapezoid(np.maximum(one - np.exp(epsilon) * other, 0), at)
+        for one, other in ((with_him, without), (without, with_him))
+    )
+    assert spent == pytest.approx(delta, rel=0.01)
+
+
+def test_all_models_are_told_of_a_patient_with_all_records():
+    one, three = (composition(1.0, 9.0, 80, 1e-4, 26, 20, records) for records in (1, 3))
+    assert three["epsilon_patient"] == pld_epsilon(1.0, 3.0, 80 * 20, 1e-4)
+    assert three["epsilon_replace_one"] == one["epsilon_replace_one"]
+    assert (three["records_of_a_patient"], three["epsilon_one_patient"]) == (
+        3,
+        patient_epsilon(1.0, 9.0, 80, 1e-4, 3),
+    )

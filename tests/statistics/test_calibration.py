@@ -11,7 +11,7 @@ from pipeline.statistics.calibration import (
     platt,
     slope_and_intercept,
 )
-from pipeline.statistics.intervals import bootstrap_weights
+from pipeline.statistics.intervals import Sampling, bootstrap_weights
 
 N, SEEDS = 600, 3
 
@@ -140,3 +140,26 @@ def test_net_benefit_by_hand_and_at_the_odds_of_the_prevalence():
     assert net_benefit(called, y, odds).mean() == pytest.approx(
         y.mean() * (sensitivity + specificity - 1)
     )
+
+
+@pytest.mark.parametrize("copies", [2, 4])
+def test_copied_records_of_a_patient_leave_all_intervals_as_they_are(copies):
+    score, y = cohort(3, n=200)
+    score = np.stack([score, score + 0.1])
+    whose = np.arange(200).repeat(copies)
+    once = slope_and_intercept(score, y, 0.95)
+    again = score.repeat(copies, 1), y.repeat(copies)
+    often = slope_and_intercept(*again, 0.95, whose)
+    assert often == pytest.approx(once, rel=1e-6)
+    narrow = slope_and_intercept(*again, 0.95)
+    assert narrow["calibration_slope_low"] > once["calibration_slope_low"]
+    assert slope_and_intercept(score, y, 0.95, np.arange(200)) == once
+    chance = 1 / (1 + np.exp(-score))
+    draws = [
+        expected_calibration_error(side, truth, Sampling(50, 0.95, 0, patients).weights(len(truth)))
+        for side, truth, patients in (
+            (chance, y, None),
+            (chance.repeat(copies, 1), y.repeat(copies), whose),
+        )
+    ]
+    np.testing.assert_allclose(draws[0][1], draws[1][1], rtol=1e-4)

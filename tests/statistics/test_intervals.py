@@ -7,6 +7,7 @@ from sklearn import metrics as reference
 from pipeline.seeds import Stream, numpy_generator
 from pipeline.statistics import intervals
 from pipeline.statistics.intervals import (
+    Sampling,
     bootstrap_auroc,
     bootstrap_mean,
     bootstrap_weights,
@@ -15,6 +16,7 @@ from pipeline.statistics.intervals import (
     interval,
     paired_difference,
     wilson,
+    wilson_of_patients,
 )
 
 SEEDS, N = 3, 150
@@ -253,3 +255,51 @@ def test_wilson_stays_inside_and_widens_with_confidence():
         < wilson(3, 10, 0.8)[1]
         < wilson(3, 10, 0.99)[1]
     )
+
+
+# ---- several records of a patient ----
+
+VISITS = np.array([0, 0, 0, 1, 2, 2, 3, 4, 4, 4])
+
+
+def test_patients_are_drawn_with_all_their_records():
+    weights = Sampling(300, 0.95, 0, VISITS * 10 + 3).weights(len(VISITS))
+    drawn = bootstrap_weights(5, 300, 0)
+    np.testing.assert_array_equal(weights, drawn[:, VISITS])
+
+
+@pytest.mark.parametrize("patient", [None, np.arange(N), np.arange(N)[::-1] * 3])
+def test_of_one_record_each_the_draws_are_those_of_records(patient):
+    sampling = Sampling(20, 0.95, 4, patient)
+    assert sampling.weights(N) is bootstrap_weights(N, 20, 4)
+    assert sampling.patients(N) == N
+    assert sampling.of(np.arange(5)).weights(5) is bootstrap_weights(5, 20, 4)
+
+
+def test_some_records_are_of_the_patients_who_have_them():
+    sampling = Sampling(20, 0.95, 0, VISITS)
+    assert sampling.patients(10) == 5
+    assert sampling.patients(10, VISITS > 2) == 2
+    some = sampling.of(np.array([9, 0, 8]))
+    np.testing.assert_array_equal(some.whose(3), [0, 1, 0])
+    np.testing.assert_array_equal(some.weights(3), bootstrap_weights(2, 20, 0)[:, [0, 1, 0]])
+    assert sampling.each_alone().patients(7) == 7
+    with pytest.raises(ValueError, match="9 records, but patients are known of 10"):
+        sampling.weights(9)
+
+
+@pytest.mark.parametrize("copies", [2, 5])
+def test_copied_records_leave_the_interval_of_a_bootstrap_as_it_is(rng, y, copies):
+    score = rng.normal(size=(2, N))
+    once, often = (
+        Sampling(200, 0.95, 0, np.arange(N).repeat(times)).weights(N * times)
+        for times in (1, copies)
+    )
+    again = score.repeat(copies, 1), y.repeat(copies)
+    close(bootstrap_auroc(*again, often), bootstrap_auroc(score, y, once), 1e-5)
+    close(bootstrap_mean(again[0][0], often), bootstrap_mean(score[0], once), 1e-5)
+
+
+def test_wilson_counts_records_that_say_the_same_once():
+    assert wilson_of_patients(15, np.arange(148)) == wilson(15, 148)
+    close(wilson_of_patients(60, np.arange(148).repeat(4)), wilson(15, 148), 1e-12)

@@ -1,12 +1,13 @@
 """Pairs equal loops over pairs; the parts of a variance are unbiased where they are known."""
 
-from dataclasses import replace
+from dataclasses import astuple, replace
 from itertools import combinations
 
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from pipeline.statistics.halves import pairs_of_auroc, pairs_of_means
 from pipeline.statistics.trainings import (
     LEAST,
     MODELS,
@@ -19,8 +20,6 @@ from pipeline.statistics.trainings import (
     estimate_mean,
     influence_of_auroc,
     influence_of_mean,
-    pairs_of_auroc,
-    pairs_of_means,
     spread,
 )
 
@@ -261,3 +260,104 @@ def test_each_question_has_its_own_interval():
 def test_halves_without_a_second_seed_are_refused(train, y, scores, rows):
     with pytest.raises(ValueError, match="several halves, and on some of them twice"):
         estimate_mean(scores[:2], scores[rows], train[rows], y >= 0, models=25)
+
+
+# ---- several records of a patient ----
+
+
+@pytest.fixture
+def visits(rng):
+    """Up to five records of 25 patients, in no order; some patients have none."""
+    return np.unique(rng.integers(0, 25, size=N), return_inverse=True)[1]
+
+
+@pytest.fixture
+def train_patients(train, visits):
+    return train[:, : visits.max() + 1][:, visits]
+
+
+def by_patient(each, visits):
+    return np.array([each[visits == one].sum() for one in np.unique(visits)])
+
+
+@pytest.mark.parametrize("figure", ["accuracy", "sensitivity"])
+def test_noise_of_a_mean_adds_up_the_records_of_a_patient(rng, train_patients, visits, y, figure):
+    values, where = rng.integers(-1, 2, size=(M, N)), asked(figure, y)
+    pairs = pairs_of_means(values, train_patients, where, visits)
+    for i, j in combinations(range(M), 2):
+        free = both_free(train_patients, i, j) & where
+        each = (values[i] - values[j])[free]
+        off = by_patient(each - each.mean(), visits[free])
+        assert pairs.difference[i, j] == pytest.approx(each.mean())
+        noise = (off**2).sum() / len(each) ** 2 * len(off) / (len(off) - 1)
+        assert pairs.noise[i, j] == pytest.approx(noise)
+
+
+def test_noise_of_auroc_adds_up_the_placements_of_a_patient(train_patients, visits, y, scores):
+    pairs = pairs_of_auroc(scores, train_patients, y, whose=visits)
+    for i, j in combinations(range(M), 2):
+        free = both_free(train_patients, i, j)
+        own, who = y[free], visits[free]
+        ill, healthy = (
+            one - other
+            for one, other in zip(
+                *(placed(side[free], own) for side in (scores[i], scores[j])), strict=True
+            )
+        )
+        off = np.zeros(len(own))
+        off[own == 1] = (ill - ill.mean()) / len(ill)
+        off[own == 0] = (healthy - healthy.mean()) / len(healthy)
+        people = np.unique(who)
+        sides = [
+            np.array([off[(who == one) & (own == label)].sum() for one in people])
+            for label in (1, 0)
+        ]
+        counts = [len(np.unique(who[own == label])) for label in (1, 0)]
+        noise = sum(
+            (side**2).sum() * count / (count - 1) for side, count in zip(sides, counts, strict=True)
+        )
+        noise += 2 * (sides[0] * sides[1]).sum() * len(people) / (len(people) - 1)
+        assert pairs.noise[i, j] == pytest.approx(noise, rel=1e-3)
+
+
+@pytest.mark.parametrize("copies", [2, 4])
+def test_identical_visits_are_as_sure_as_one(rng, train, y, scores, copies):
+    order = rng.permutation(N * copies)
+
+    def again(values):
+        return values.repeat(copies, axis=-1)[..., order]
+
+    visits, where = again(np.arange(N)), asked("sensitivity", y)
+    right, halves = (scores[:3] > 0).astype(float), (scores > 0).astype(float)
+    numbers = {"models": 3}
+    once = estimate_mean(right, halves, train, where, **numbers)
+    often = estimate_mean(
+        again(right), again(halves), again(train), again(where), **numbers, whose=visits
+    )
+    assert astuple(often.spread)[:4] == pytest.approx(astuple(once.spread)[:4])
+    assert often.se() == pytest.approx(once.se())
+    once = estimate_auroc(scores[:3], scores, train, y, **numbers)
+    often = estimate_auroc(
+        again(scores[:3]), again(scores), again(train), again(y), **numbers, whose=visits
+    )
+    assert astuple(often.spread)[:4] == pytest.approx(astuple(once.spread)[:4], rel=1e-4)
+    unaware = estimate_auroc(again(scores[:3]), again(scores), again(train), again(y), **numbers)
+    assert unaware.se(MODELS) == pytest.approx(once.se(MODELS) / copies**0.5)
+
+
+def test_of_one_record_each_nothing_changes(train, y, scores):
+    alone = np.arange(N)
+    for figure in ("accuracy", "specificity"):
+        sides = (scores[:3] > 0), (scores > 0), train, asked(figure, y)
+        assert estimate_mean(*sides, models=3, whose=alone) == estimate_mean(*sides, models=3)
+    sides = scores[:3], scores, train, y
+    assert estimate_auroc(*sides, models=3, whose=alone) == estimate_auroc(*sides, models=3)
+
+
+def test_halves_that_part_the_records_of_a_patient_are_refused(train, visits, y, scores):
+    for pairs in (
+        lambda: pairs_of_means(scores, train, y >= 0, visits),
+        lambda: pairs_of_auroc(scores, train, y, whose=visits),
+    ):
+        with pytest.raises(ValueError, match="some records of a patient"):
+            pairs()

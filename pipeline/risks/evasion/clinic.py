@@ -3,13 +3,15 @@
 import math
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import pandas as pd
 
 from pipeline.config import FeatureConfig
 from pipeline.data.threat import TICK_TOLERANCE
 from pipeline.presentation.chapter import Heading, Note, Part, Table
 from pipeline.risks.evasion.patients import most_fragile
-from pipeline.statistics import intervals
+from pipeline.statistics import Array, intervals
+from pipeline.statistics.patients import numbered
 
 GROUPS = {"all": "of all", "ill": "of the ill", "healthy": "of the healthy"}
 
@@ -59,7 +61,10 @@ def _reach(feature: FeatureConfig, eps: float) -> str:
 
 
 def patient_parts(
-    patients: pd.DataFrame, shares: pd.DataFrame, shown: Mapping[str, str]
+    patients: pd.DataFrame,
+    shares: pd.DataFrame,
+    shown: Mapping[str, str],
+    whose: Array | None = None,
 ) -> list[Part]:
     """What is said of single patients.
 
@@ -67,6 +72,7 @@ def patient_parts(
         patients: of every defense, what `patients.patients_table` returns.
         shares: likewise, what `patients.alone_shares` returns.
         shown: the displayed name of each defense.
+        whose: of every record of the cohort its patient, from 0; None = each has one record.
     """
     if not len(patients):
         return []
@@ -85,7 +91,9 @@ def patient_parts(
         ),
     ]
     for name, table in patients.groupby("defense", sort=False):
-        parts.append(Note(f"{shown[str(name)]}. {within_error_sentence(table)}", small=False))
+        parts.append(
+            Note(f"{shown[str(name)]}. {within_error_sentence(table, whose=whose)}", small=False)
+        )
         fragile = most_fragile(table)
         if len(fragile):
             parts.append(
@@ -104,10 +112,13 @@ def patient_parts(
     return parts
 
 
-def within_error_sentence(table: pd.DataFrame, confidence: float = 0.95) -> str:
+def within_error_sentence(
+    table: pd.DataFrame, confidence: float = 0.95, whose: Array | None = None
+) -> str:
     """How many correct answers change although no value moved by more than its usual error.
 
-    With Wilson's interval.
+    With Wilson's interval, records of one patient (`whose`, by row of the records) as if they said
+    the same.
 
     At least so many: of each patient only the record that is nearest in units of scale was looked
     at.
@@ -117,7 +128,9 @@ def within_error_sentence(table: pd.DataFrame, confidence: float = 0.95) -> str:
         right = table[table["correct"] & (table["y"] == of)]
         turned = int(right["within_error"].sum())
         if len(right):
-            low, high = intervals.wilson(turned, len(right), confidence)
+            rows = right["patient"].to_numpy()
+            each = np.arange(len(rows)) if whose is None else numbered(whose[rows])
+            low, high = intervals.wilson_of_patients(turned, each, confidence)
             said.append(
                 f"{turned} of {len(right)} correct {what} ({turned / len(right):.1%}; "
                 f"{low:.1%} to {high:.1%})"

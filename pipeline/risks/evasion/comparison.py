@@ -19,6 +19,7 @@ from pipeline.risks.evasion.movable import Movable
 from pipeline.risks.evasion.recipes import Found, Recipe, figures_of, recipe_columns
 from pipeline.standards import THREAT_COLUMNS
 from pipeline.statistics import Array, calibration, intervals, rates
+from pipeline.statistics.intervals import Sampling
 from pipeline.statistics.operating_point import logistic
 from pipeline.verify.least import Least
 from pipeline.verify.out_of_fold import Proofs
@@ -34,7 +35,7 @@ def compare(
     decision: DecisionConfig,
     harmful: Mapping[str, str] | None = None,
     recipes: Mapping[str, Recipe] | None = None,
-    seed: int,
+    sampling: Sampling,
     auroc_ceiling: float | None,
     movable: Movable | None = None,
 ) -> pd.DataFrame:
@@ -43,14 +44,14 @@ def compare(
     Args:
         examined: what was measured of each defense; the differences are against `baseline`, where
             it is among them.
-        cfg: confidence, resamples and the headline threat.
+        cfg: names the headline threat.
         attackers: what is known of each attack, by its name in the rows.
         decision: the rule by which patients are called ill.
         harmful: of each defense that serves a group of patients worse, a sentence (`groups.harms`);
             None = of none.
         recipes: half models of each defense, where they were asked: clean figures, and those of the
             headline radius, get intervals for the recipe on a new cohort.
-        seed: of the bootstrap.
+        sampling: of the intervals.
         auroc_ceiling: above it a clean AUROC is taken for a leak.
         movable: of `movable_shares`; None = not known.
 
@@ -64,7 +65,7 @@ def compare(
     """
     by_defense = {name: one.margins for name, one in examined.items()}
     patients = len(next(iter(by_defense.values()))[cfg.headline].y)
-    weights = intervals.bootstrap_weights(patients, cfg.resamples, seed)
+    weights, whose = sampling.weights(patients), sampling.whose(patients)
     reference, known = by_defense.get(BASELINE), recipes or {}
     ranked_there = {
         threat: rankings(margins, weights) for threat, margins in (reference or {}).items()
@@ -92,15 +93,16 @@ def compare(
             if reference and not first:
                 against = reference[threat], ranked_there[threat]
             key = {"defense": name, "threat": threat, **judged}
-            proved = proof_columns(one.proofs.get(threat), margins, weights, cfg.confidence)
+            proved = proof_columns(one.proofs.get(threat), margins, weights, sampling.confidence)
             if threat == cfg.headline:
                 proved = [
-                    columns | certified_columns(one.least, margins, at, weights, cfg.confidence)
+                    columns
+                    | certified_columns(one.least, margins, at, weights, sampling.confidence)
                     for at, columns in enumerate(proved)
                 ]
             strongest = threat_columns(one.rows, threat)
             where = partial(
-                recipe_columns, *of_recipe, threat == cfg.headline, confidence=cfg.confidence
+                recipe_columns, *of_recipe, threat == cfg.headline, confidence=sampling.confidence
             )
             lines += [
                 key
@@ -110,7 +112,7 @@ def compare(
                 | proof
                 | strongest
                 for line, proof in zip(
-                    curve(margins, ranked, against, weights, cfg.confidence, odds),
+                    curve(margins, ranked, against, weights, sampling.confidence, odds, whose),
                     proved,
                     strict=True,
                 )
@@ -228,6 +230,7 @@ def curve(
     weights: Array,
     confidence: float,
     odds: float,
+    whose: Array,
 ) -> list[dict[str, Any]]:
     """One line per radius: figures under the worst of all attacks, and the gain on `against`."""
     worst = margins.worst
@@ -236,7 +239,7 @@ def curve(
         for found, one in zip(worst, ranked, strict=True)
     ]
     clean = dict(every[0])
-    probabilities = _probabilities(margins, weights, confidence)
+    probabilities = _probabilities(margins, weights, confidence, whose)
     lines = []
     for at, (eps, figures) in enumerate(zip(margins.eps, every, strict=True)):
         line = {
@@ -296,14 +299,16 @@ def _figures(
     return figures
 
 
-def _probabilities(margins: Margins, weights: Array, confidence: float) -> dict[str, float]:
+def _probabilities(
+    margins: Margins, weights: Array, confidence: float, whose: Array
+) -> dict[str, float]:
     """Whether the probabilities of unchanged records are what they say."""
     y, score = margins.y, margins.score(margins.worst[0])
     chance = logistic(score)
     error, drawn = calibration.expected_calibration_error(chance, y, weights)
     each = ((chance - y) ** 2).mean(0)
     return {
-        **calibration.slope_and_intercept(score, y, confidence),
+        **calibration.slope_and_intercept(score, y, confidence, whose),
         **intervals.bounded_mean("brier", each, weights, confidence),
         **intervals.bounded("ece", error, drawn, confidence),
     }

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.config import AuditConfig, Config
+from pipeline.config import Config
 from pipeline.models.answers import predicted
 from pipeline.risks.evasion.comparison import compare
 from pipeline.risks.evasion.measure.attackers import all_attackers
@@ -17,6 +17,7 @@ from pipeline.risks.evasion.movable import Movable
 from pipeline.risks.evasion.recipes import Recipe
 from pipeline.standards import THREAT_COLUMNS
 from pipeline.statistics import Array, intervals, rates
+from pipeline.statistics.intervals import Sampling
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class Evaluation:
 def evaluate_all(
     examined: Mapping[str, Examination],
     cfg: Config,
+    sampling: Sampling,
     harmful: Mapping[str, str] | None = None,
     recipes: Mapping[str, Recipe] | None = None,
     movable: Movable | None = None,
@@ -64,13 +66,13 @@ def evaluate_all(
         decision=cfg.decision,
         harmful=harmful,
         recipes=recipes,
-        seed=cfg.seed,
+        sampling=sampling,
         auroc_ceiling=cfg.data.auroc_ceiling,
         movable=movable,
     )
     return Evaluation(
         comparison=comparison.assign(verified_to=_verified_to(comparison, cfg)),
-        attacks=attacks_table(examined, audit, cfg.seed),
+        attacks=attacks_table(examined, sampling),
         classification=_at_each_radius(headline, audit.headline, classes, _class_by_class),
         confusion=_at_each_radius(headline, audit.headline, classes, _cell_by_cell),
         exact=proved_curves(examined),
@@ -124,7 +126,7 @@ def _roc(name: str, margins: Margins) -> pd.DataFrame:
     return pd.DataFrame({"defense": name, "fpr": fpr, "tpr": tpr})
 
 
-def attacks_table(examined: Mapping[str, Examination], cfg: AuditConfig, seed: int) -> pd.DataFrame:
+def attacks_table(examined: Mapping[str, Examination], sampling: Sampling) -> pd.DataFrame:
     """One row per (defense, threat, attack, eps): what the attack leaves, its threat in full."""
     lines: Lines = []
     weights: Array | None = None
@@ -134,10 +136,10 @@ def attacks_table(examined: Mapping[str, Examination], cfg: AuditConfig, seed: i
         in_full: dict[Any, dict[str, Any]] = columns.to_dict("index")  # type: ignore[assignment]
         for threat, margins in one.margins.items():
             if weights is None:
-                weights = intervals.bootstrap_weights(len(margins.y), cfg.resamples, seed)
+                weights = sampling.weights(len(margins.y))
             lines += [
                 {"defense": defense, "threat": threat, **line, **in_full[threat, line["attack"]]}
-                for line in _left_by_each(margins, weights, cfg.confidence)
+                for line in _left_by_each(margins, weights, sampling.confidence)
             ]
     return pd.DataFrame(lines)
 
@@ -147,7 +149,8 @@ def _left_by_each(margins: Margins, weights: Array, confidence: float) -> Iterat
     patients = len(margins.y)
     each_attack = margins.by_attack.values()
     right = np.stack([(one > 0).mean(1) for one in each_attack])  # attack x eps x patient
-    samples = weights @ right.reshape(-1, patients).T.astype(np.float32) / patients
+    samples = weights @ right.reshape(-1, patients).T.astype(np.float32)
+    samples /= weights.sum(1, keepdims=True)
     drawn = samples.T.reshape(*right.shape[:2], -1)
     for attack, of_attack, its_samples in zip(margins.by_attack, right, drawn, strict=True):
         for eps, each, sample in zip(margins.eps, of_attack, its_samples, strict=True):

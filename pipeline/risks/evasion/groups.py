@@ -14,6 +14,7 @@ from pipeline.risks.evasion.measure.margins import Margins
 from pipeline.risks.groups import LEAST, groups_of
 from pipeline.statistics import Array, intervals
 from pipeline.statistics.conclusions import Difference, compare
+from pipeline.statistics.intervals import Sampling
 from pipeline.statistics.operating_point import logistic
 
 HARMS = "harms_a_group"  # the flag
@@ -21,7 +22,7 @@ KEY = ["defense", "by", "group"]
 
 
 def groups_table(
-    examined: Mapping[str, Examination], dataset: Dataset, cfg: Config
+    examined: Mapping[str, Examination], dataset: Dataset, cfg: Config, sampling: Sampling
 ) -> pd.DataFrame:
     """One row per defense and group, at each model's own cut.
 
@@ -43,31 +44,36 @@ def groups_table(
     x = dataset.x[patients.tolist()].flatten(1).numpy()
     cuts = groups_of(x, dataset.schema.names, first.y, cfg.data)
     at = first.nearest(audit.headline_eps)
-    weights = intervals.bootstrap_weights(len(first.y), audit.resamples, cfg.seed)
+    weights = sampling.weights(len(first.y))
     lines: list[dict[str, Any]] = []
     differences: dict[tuple[str, ...], Difference] = {}
     for name, margins in headline.items():
         against = headline.get(BASELINE) if name != BASELINE else None
         for (by, group), inside in cuts.items():
             key = {"defense": name, "by": by, "group": group}
-            counts = {"patients": int(inside.sum()), "ill": int((inside & (first.y == 1)).sum())}
-            figures = _figures(margins, inside, at, weights, audit.confidence)
+            counts = {
+                "patients": sampling.patients(len(first.y), inside),
+                "ill": sampling.patients(len(first.y), inside & (first.y == 1)),
+            }
+            figures = _figures(margins, inside, at, weights, sampling)
             if by == cfg.data.target:  # a probability is not meant to be right among the ill alone
                 figures |= {f"calibration_gap{bound}": math.nan for bound in ("", "_low", "_high")}
             line = {**key, **counts, "eps": float(first.eps[at]), **figures}
             for figure, radius in (("sensitivity", 0), ("attacked_sensitivity", at)):
                 if against is None or math.isnan(figures[figure]):
                     continue
-                found = _paired(margins, against, inside, radius, weights, audit.confidence)
+                found = _paired(margins, against, inside, radius, weights, sampling.confidence)
                 differences[name, by, group, figure] = Difference(found["difference"], found["se"])
                 line |= {
                     f"{figure}_difference{suffix}": found[key]
                     for suffix, key in (("", "difference"), ("_low", "low"), ("_high", "high"))
                 }
             if against is not None:
-                line |= _beside(margins, against, inside, weights, audit.confidence, figures)
+                line |= _beside(margins, against, inside, weights, sampling.confidence, figures)
             lines.append(line)
-    judged = compare(differences, patients=len(first.y), confidence=audit.confidence)
+    judged = compare(
+        differences, patients=sampling.patients(len(first.y)), confidence=sampling.confidence
+    )
     for line in lines:
         whose = tuple(str(line[name]) for name in KEY)
         mine = {key[-1]: one for key, one in judged.items() if key[:-1] == whose}
@@ -77,7 +83,7 @@ def groups_table(
 
 
 def _figures(
-    margins: Margins, inside: Array, at: int, weights: Array, confidence: float
+    margins: Margins, inside: Array, at: int, weights: Array, sampling: Sampling
 ) -> dict[str, float]:
     """The figures of one group; NaN where too few patients are asked."""
     y, worst = margins.y, margins.worst
@@ -92,8 +98,8 @@ def _figures(
     figures: dict[str, float] = {}
     for name, each, of in asked:
         where = inside & of
-        if where.sum() >= LEAST:
-            figures |= intervals.bounded_mean(name, each, weights, confidence, where)
+        if sampling.patients(len(y), where) >= LEAST:
+            figures |= intervals.bounded_mean(name, each, weights, sampling.confidence, where)
         else:
             figures |= {f"{name}{suffix}": np.nan for suffix in ("", "_low", "_high")}
     return figures

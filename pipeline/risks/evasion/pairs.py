@@ -11,6 +11,7 @@ from pipeline.risks.evasion.measure.margins import Margins
 from pipeline.risks.evasion.recipes import Recipe, recipe_pairs
 from pipeline.risks.pairs import Drawn, pairs_table
 from pipeline.statistics import Array, intervals
+from pipeline.statistics.intervals import Sampling
 
 # the columns of `comparison` that are compared, and whom each is a share of: `y`, None = everybody
 ATTACKED = {"missed_diagnosis_rate": 1, "robust_accuracy": None}
@@ -21,7 +22,7 @@ CLEAN_PREFIX = "clean_"
 def headline_pairs(
     examined: Mapping[str, Examination],
     cfg: AuditConfig,
-    seed: int,
+    sampling: Sampling,
     recipes: Mapping[str, Recipe] | None = None,
 ) -> pd.DataFrame:
     """Missed diagnoses and right answers at the headline radius; without attack missed and false.
@@ -36,7 +37,7 @@ def headline_pairs(
     headline = {name: one.margins[cfg.headline] for name, one in examined.items()}
     first = next(iter(headline.values()))
     at = first.nearest(cfg.headline_eps)
-    weights = intervals.bootstrap_weights(len(first.y), cfg.resamples, seed)
+    weights = sampling.weights(len(first.y))
     asked = [(key, key, at, whose) for key, whose in ATTACKED.items()]
     asked += [(f"{CLEAN_PREFIX}{key}", key, 0, whose) for key, whose in CLEAN.items()]
     drawn = {
@@ -46,7 +47,7 @@ def headline_pairs(
         }
         for figure, key, radius, whose in asked
     }
-    table = pairs_table(drawn, len(first.y))
+    table = pairs_table(drawn, sampling.patients(len(first.y)))
     for pair in recipe_pairs(recipes or {}):
         ours = (table["defense"] == pair.defense) & (table["other"] == pair.other)
         table.loc[ours & (table["figure"] == pair.figure), "se"] = pair.se

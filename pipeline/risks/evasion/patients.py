@@ -17,6 +17,7 @@ from pipeline.data.threat import TICK_TOLERANCE
 from pipeline.models.answers import predicted
 from pipeline.risks.evasion.measure.examination import Examination
 from pipeline.statistics import Array, intervals
+from pipeline.statistics.intervals import Sampling
 from pipeline.statistics.operating_point import logistic
 from pipeline.verify.out_of_fold import Proofs, typical
 
@@ -222,17 +223,13 @@ def most_fragile(table: pd.DataFrame, top: int = 20) -> pd.DataFrame:
     ).reset_index(drop=True)
 
 
-def alone_shares(
-    proofs: Proofs, schema: Schema, *, confidence: float, resamples: int, seed: int
-) -> pd.DataFrame:
+def alone_shares(proofs: Proofs, schema: Schema, sampling: Sampling) -> pd.DataFrame:
     """How many correct diagnoses each measurement can turn alone, as far as it may be forged.
 
     Args:
         proofs: what is proved, S repetitions x N patients.
         schema: of the D features.
-        confidence: of the intervals.
-        resamples: of the bootstrap over patients.
-        seed: of the bootstrap.
+        sampling: of the intervals.
 
     Returns:
         one row per feature: `feature`, and for all patients, the ill and the healthy the share of
@@ -247,7 +244,7 @@ def alone_shares(
     alone = proofs.alone.numpy()
     turned = (right[..., None] & np.isfinite(alone)).mean(0)
     answered = right.mean(0)
-    weights = intervals.bootstrap_weights(len(y), resamples, seed)
+    weights = sampling.weights(len(y))
     groups = {"all": y >= 0, "ill": y == 1, "healthy": y == 0}
     lines: list[dict[str, Any]] = []
     for index, name in enumerate(schema.names):
@@ -255,7 +252,7 @@ def alone_shares(
         for group, where in groups.items():
             known = answered[where].any() and not np.isnan(alone[..., index]).all()
             figures = (
-                share_of(turned[:, index], answered, weights, where, confidence)
+                share_of(turned[:, index], answered, weights, where, sampling.confidence)
                 if known
                 else (math.nan,) * 3
             )
@@ -288,22 +285,19 @@ class Clinic:
     alone: dict[str, pd.DataFrame]
 
 
-def clinic_tables(examined: Mapping[str, Examination], dataset: Dataset, cfg: Config) -> Clinic:
+def clinic_tables(
+    examined: Mapping[str, Examination], dataset: Dataset, cfg: Config, sampling: Sampling
+) -> Clinic:
     """The tables of every defense of an evaluation, but of those of whom nothing was proved."""
     proofs = {
         name: one.proofs[cfg.audit.headline]
         for name, one in examined.items()
         if cfg.audit.headline in one.proofs
     }
-    how: dict[str, Any] = {
-        "confidence": cfg.audit.confidence,
-        "resamples": cfg.audit.resamples,
-        "seed": cfg.seed,
-    }
     return Clinic(
         {
             name: patients_table(one, dataset.x[one.patients], dataset.schema, examined[name].cut)
             for name, one in proofs.items()
         },
-        {name: alone_shares(one, dataset.schema, **how) for name, one in proofs.items()},
+        {name: alone_shares(one, dataset.schema, sampling) for name, one in proofs.items()},
     )

@@ -12,7 +12,7 @@ from pipeline.risks.evasion.measure.examination import Examination
 from pipeline.risks.evasion.measure.half_models import HalfModels
 from pipeline.risks.evasion.questions import OF_RECIPE
 from pipeline.statistics import Array
-from pipeline.statistics.intervals import smallest_detectable
+from pipeline.statistics.intervals import Sampling, smallest_detectable
 from pipeline.statistics.trainings import (
     Estimate,
     Figure,
@@ -57,6 +57,7 @@ class Recipe:
         models: that the reported answers come from, each with a seed of its own.
         held: the figure of unchanged records that the rule of decision holds where it wants it, by
             cuts chosen on training rows; None = none, or the cut is one constant.
+        whose: (N,) int64, the patient of each record; None = each is of somebody else.
     """
 
     clean: Answers
@@ -66,6 +67,7 @@ class Recipe:
     y: Array
     models: int
     held: Figure | None = None
+    whose: Array | None = None
 
 
 Figures = dict[Figure, Estimate]
@@ -80,17 +82,23 @@ class Found(NamedTuple):
 
 
 def recipes_of(
-    examined: Mapping[str, Examination], halves: Mapping[str, HalfModels], headline: str, rule: str
+    examined: Mapping[str, Examination],
+    halves: Mapping[str, HalfModels],
+    headline: str,
+    rule: str,
+    sampling: Sampling,
 ) -> dict[str, Recipe]:
     """The recipe of each defense whose half models were asked; `rule` is the one they decide by."""
     return {
-        name: _recipe(one, halves[name], headline, HELD.get(rule))
+        name: _recipe(one, halves[name], headline, HELD.get(rule), sampling)
         for name, one in examined.items()
         if name in halves
     }
 
 
-def _recipe(one: Examination, halves: HalfModels, headline: str, held: Figure | None) -> Recipe:
+def _recipe(
+    one: Examination, halves: HalfModels, headline: str, held: Figure | None, sampling: Sampling
+) -> Recipe:
     margins, patients = one.margins[headline], one.rows["patient"].unique()
     left, attacked, eps = halves.margins[..., patients].numpy(), None, 0.0
     if len(left) > 1:
@@ -101,7 +109,8 @@ def _recipe(one: Examination, halves: HalfModels, headline: str, held: Figure | 
     train = halves.train[:, patients].numpy()
     chosen = np.ptp(margins.cut) > 0  # a public cut is one constant
     models = one.rows["model"].nunique()
-    return Recipe(clean, attacked, eps, train, margins.y, models, held if chosen else None)
+    whose = sampling.whose(len(margins.y))
+    return Recipe(clean, attacked, eps, train, margins.y, models, held if chosen else None, whose)
 
 
 def figures_of(
@@ -133,6 +142,7 @@ def figures_of(
             against=other,
             figures=figures,
             held=held,
+            whose=recipe.whose,
         )
 
     theirs = against.attacked if against is not None and against.eps == recipe.eps else None
@@ -150,6 +160,7 @@ def recipe_figures(
     against: Answers | None = None,
     figures: Collection[Figure] = EVERY,
     held: Figure | None = None,
+    whose: Array | None = None,
 ) -> Figures:
     """Accuracy, sensitivity, specificity and AUROC of a recipe at one radius.
 
@@ -163,6 +174,7 @@ def recipe_figures(
         against: the answers of another recipe on the same plans, which is subtracted.
         figures: those that are asked for.
         held: the one among them that a rule holds where it wants it, of both sides.
+        whose: (N,) int64, the patient of each record; None = each is of somebody else.
     """
     sides = [recipe] if against is None else [recipe, against]
     right, right_halves = (
@@ -177,12 +189,23 @@ def recipe_figures(
         try:
             if figure == "auroc":
                 found[figure] = estimate_auroc(
-                    *scores, train=train, y=y, models=models, against=others[0] if others else None
+                    *scores,
+                    train=train,
+                    y=y,
+                    models=models,
+                    against=others[0] if others else None,
+                    whose=whose,
                 )
             else:
                 where = asked(figure, y)
                 found[figure] = estimate_mean(
-                    right, right_halves, train, where, models=models, held=figure == held
+                    right,
+                    right_halves,
+                    train,
+                    where,
+                    models=models,
+                    held=figure == held,
+                    whose=whose,
                 )
         except TooFewHalves:
             continue

@@ -11,7 +11,7 @@ from pipeline.presentation.chapter import Note, Part, Table
 from pipeline.presentation.numbers import with_interval
 from pipeline.risks.evasion.measure.examination import Examination
 from pipeline.risks.evasion.patients import share_of
-from pipeline.statistics import intervals
+from pipeline.statistics.intervals import Sampling
 
 GROUPS = {
     "all": "of all right answers",
@@ -20,13 +20,15 @@ GROUPS = {
 }
 
 
-def repeated_shares(examined: Mapping[str, Examination], cfg: Config) -> pd.DataFrame:
+def repeated_shares(
+    examined: Mapping[str, Examination], cfg: Config, sampling: Sampling
+) -> pd.DataFrame:
     """How many right answers repeated measurement could turn, under each threat of errors.
 
     Args:
         examined: what was measured of each defense.
-        cfg: which threats count in measurement errors; confidence, resamples and seed of the
-            bootstrap over patients.
+        cfg: which threats count in measurement errors.
+        sampling: of the intervals.
 
     Returns:
         one row per defense, threat and number of errors above 0: of all patients, the ill and the
@@ -41,7 +43,7 @@ def repeated_shares(examined: Mapping[str, Examination], cfg: Config) -> pd.Data
             limits, y = cfg.threat[threat], proofs.y.numpy()
             if limits.unit != "error":
                 continue
-            weights = intervals.bootstrap_weights(len(y), cfg.audit.resamples, cfg.seed)
+            weights = sampling.weights(len(y))
             radii = [eps for eps in limits.eps or cfg.audit.eps if eps > 0]
             right = proofs.margin.numpy() > 0
             turned = proofs.broken_at(radii).numpy() & right
@@ -50,7 +52,7 @@ def repeated_shares(examined: Mapping[str, Examination], cfg: Config) -> pd.Data
                 line = {"defense": defense, "threat": threat, "errors": float(errors)}
                 for group, where in (("all", y >= 0), ("ill", y == 1), ("healthy", y == 0)):
                     figures = share_of(
-                        broken.mean(0), right.mean(0), weights, where, cfg.audit.confidence
+                        broken.mean(0), right.mean(0), weights, where, sampling.confidence
                     )
                     names = (group, f"{group}_low", f"{group}_high")
                     line |= dict(zip(names, figures, strict=True))

@@ -46,7 +46,7 @@ def chapters(tables: Tables, context: Context, folder: Path) -> Sequence[Chapter
         *_empty(of_headline),
         Table(_headline(of_headline, shown, beyond_proof), "numbers"),
         *draw_all(tables, cfg.audit, folder),
-        *_patients(tables, shown),
+        *_patients(tables, shown, context),
     ]
     left = Note(
         "Accuracy under each attack alone. Where all is decided none leaves less than "
@@ -95,10 +95,12 @@ def _empty(lines: pd.DataFrame) -> list[Part]:
     return [Note(said, small=False)] if said else []
 
 
-def _patients(tables: Tables, shown: Mapping[str, str]) -> list[Part]:
+def _patients(tables: Tables, shown: Mapping[str, str], context: Context) -> list[Part]:
     """What is said of single patients; nothing where records are images."""
     nobody = pd.DataFrame(columns=["defense"])
-    return patient_parts(tables.get("patients", nobody), tables.get("alone", nobody), shown)
+    whose = context.sampling.whose(len(context.dataset.y))
+    single, alone = (tables.get(name, nobody) for name in ("patients", "alone"))
+    return patient_parts(single, alone, shown, whose)
 
 
 def _headline(

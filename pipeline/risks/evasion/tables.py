@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from pipeline.config import Config
 from pipeline.presentation.frames import by_defense
 from pipeline.risks.evasion.evaluation import evaluate_all
 from pipeline.risks.evasion.groups import groups_table, harms
@@ -17,6 +18,7 @@ from pipeline.risks.evasion.proofs import verdicts
 from pipeline.risks.evasion.recipes import Recipe, recipes_of
 from pipeline.risks.evasion.repeats import repeated_shares
 from pipeline.risks.risk import Context, Sources
+from pipeline.statistics.intervals import Sampling
 
 
 def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
@@ -27,23 +29,24 @@ def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
     examined = {name: Examination.load(place) for name, place in sources.of("evasion").items()}
     if not examined:
         return {}
-    cfg = context.cfg
-    groups = groups_table(examined, context.dataset, cfg)
-    recipes = _recipes(examined, sources, context)
+    cfg, sampling = context.cfg, _of_records(examined, context)
+    groups = groups_table(examined, context.dataset, cfg, sampling)
+    recipes = _recipes(examined, sources, context.cfg, sampling)
     movable = movable_shares(examined, context.dataset, cfg)
-    evaluation = evaluate_all(examined, cfg, harms(groups), recipes, movable)
+    evaluation = evaluate_all(examined, cfg, sampling, harms(groups), recipes, movable)
     headline = evaluation.comparison[evaluation.comparison["threat"] == cfg.audit.headline]
-    clinic = clinic_tables(_of_single_values(examined, sources, context), context.dataset, cfg)
+    single = _of_single_values(examined, sources, context)
+    clinic = clinic_tables(single, context.dataset, cfg, sampling)
     return {
         "comparison": evaluation.comparison,
         "attacks": evaluation.attacks,
-        "evasion_pairs": headline_pairs(examined, cfg.audit, cfg.seed, recipes),
+        "evasion_pairs": headline_pairs(examined, cfg.audit, sampling, recipes),
         "groups": groups,
         "fragile": by_defense(
             {name: most_fragile(table) for name, table in clinic.patients.items()}
         ),
         "alone": by_defense(clinic.alone),
-        "repeats": repeated_shares(_provable(examined, sources), cfg),
+        "repeats": repeated_shares(_provable(examined, sources), cfg, sampling),
         "classification": evaluation.classification,
         "confusion": evaluation.confusion,
         # One column per defense, as `dvc plots` overlays them.
@@ -60,12 +63,18 @@ def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
 
 
 def _recipes(
-    examined: Mapping[str, Examination], sources: Sources, context: Context
+    examined: Mapping[str, Examination], sources: Sources, cfg: Config, sampling: Sampling
 ) -> dict[str, Recipe]:
     """The recipes whose half models were asked: none in what was measured before they were."""
     files = {name: sources.examined[name] / HALF_MODELS for name in examined}
     asked = {name: HalfModels.load(file) for name, file in files.items() if file.exists()}
-    return recipes_of(examined, asked, context.cfg.audit.headline, context.cfg.decision.rule)
+    return recipes_of(examined, asked, cfg.audit.headline, cfg.decision.rule, sampling)
+
+
+def _of_records(examined: Mapping[str, Examination], context: Context) -> Sampling:
+    """How intervals are drawn of the records that were examined, in their order."""
+    records = next(iter(examined.values())).rows["patient"].unique()
+    return context.sampling.of(records)
 
 
 def _of_single_values(

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.config import AuditConfig
 from pipeline.models.answers import disease_score, predicted
 from pipeline.risks.columns import ACCESS, IDS, KNOWLEDGE
 from pipeline.risks.frontier.measure.epsilons import ATTACK, Frontier
 from pipeline.risks.membership.tables import attacker_columns, score_figures
 from pipeline.risks.risk import Context, Sources
 from pipeline.statistics import Array, intervals, rates
+from pipeline.statistics.intervals import Sampling
+from pipeline.statistics.patients import added, first_records
 
 COLUMNS = {
     "frontier": {
@@ -52,11 +53,11 @@ def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
     return (
         {}
         if place is None
-        else {"frontier": frontier_table(Frontier.load(place), context.cfg.audit, context.cfg.seed)}
+        else {"frontier": frontier_table(Frontier.load(place), context.sampling)}
     )
 
 
-def frontier_table(found: Frontier, cfg: AuditConfig, seed: int) -> pd.DataFrame:
+def frontier_table(found: Frontier, sampling: Sampling) -> pd.DataFrame:
     """One row per kind of model and epsilon.
 
     Returns:
@@ -69,8 +70,11 @@ def frontier_table(found: Frontier, cfg: AuditConfig, seed: int) -> pd.DataFrame
         `epsilon_lower_bound` and `epsilon_ceiling` of the audit; `degenerate`; and who attacks.
     """
     y = found.y.numpy()
-    judged = intervals.bootstrap_weights(len(y), cfg.resamples, seed)
-    attacked = intervals.bootstrap_weights(found.member.shape[1], cfg.resamples, seed)
+    judged = sampling.weights(len(y))
+    records = found.member.shape[1]
+    attacked = sampling.each_alone().weights(sampling.patients(records))
+    whose, member = sampling.whose(records), found.member.numpy()
+    member = member[:, first_records(whose)]
     lines: list[dict[str, Any]] = []
     for k, model in enumerate(found.models):
         for e in range(len(found.epsilons)):
@@ -78,17 +82,17 @@ def frontier_table(found: Frontier, cfg: AuditConfig, seed: int) -> pd.DataFrame
             proved, broken = found.proved[k, e].numpy(), found.broken[k, e].numpy()
             answers = predicted(margins, y)
             leak = score_figures(
-                found.scores[k, e].numpy(), found.member.numpy(), attacked, cfg.confidence
+                added(found.scores[k, e].numpy(), whose), member, attacked, sampling.confidence
             )
             lines.append(
                 {
                     "model": model,
                     **_claim(claim),
-                    **_answers(margins, y, judged, cfg.confidence),
+                    **_answers(margins, y, judged, sampling.confidence),
                     "threat": found.threat,
                     "radius": found.radius,
                     **intervals.bounded_mean(
-                        "proved_accuracy", proved.mean(0), judged, cfg.confidence
+                        "proved_accuracy", proved.mean(0), judged, sampling.confidence
                     ),
                     "proved_exact": bool((proved | broken).all()),
                     **{

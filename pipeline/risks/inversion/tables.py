@@ -4,11 +4,12 @@ By how much a model brings the guess of a private measurement nearer, with inter
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+import torch
 
-from pipeline.config import AuditConfig
 from pipeline.data.schema import Dataset
 from pipeline.risks.columns import ACCESS, DEFENSE, IDS, KNOWLEDGE, MEASUREMENT, measurement_columns
 from pipeline.risks.inversion.measure.guesses import Inversion
@@ -17,6 +18,8 @@ from pipeline.risks.risk import Context, Sources
 from pipeline.standards import KNOWLEDGE as KNOWN
 from pipeline.standards import RISKS
 from pipeline.statistics import Array, intervals
+from pipeline.statistics.intervals import Sampling
+from pipeline.statistics.patients import averaged
 
 GROUPS = ("members", "others", "difference")
 FINDINGS = {  # the whole interval is above 0; 0 lies in it; it is below
@@ -68,16 +71,29 @@ def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
     found = {name: Inversion.load(place) for name, place in sources.of("inversion").items()}
     if not found:
         return {}
-    dataset, cfg = context.dataset, context.cfg
+    dataset, sampling = context.dataset, context.sampling.each_alone()
+    whose = context.sampling.whose(len(dataset.y))
+    found = {name: by_patient(one, whose) for name, one in found.items()}
     return {
-        "inversion": inversion_table(found, dataset, cfg.audit, cfg.seed),
-        "inversion_pairs": headline_pairs(found, cfg.audit, cfg.seed),
+        "inversion": inversion_table(found, dataset, sampling),
+        "inversion_pairs": headline_pairs(found, sampling),
         "typical": typical_table(found, dataset),
     }
 
 
+def by_patient(one: Inversion, whose: Array) -> Inversion:
+    """The same with the mean error of each patient's records in place of each record's.
+
+    Args:
+        one: of N records.
+        whose: (N,) int64, the patient of each, from 0.
+    """
+    alone, aided = (averaged(errors.numpy(), whose) for errors in (one.alone, one.aided))
+    return replace(one, alone=torch.from_numpy(alone), aided=torch.from_numpy(aided))
+
+
 def inversion_table(
-    found: Mapping[str, Inversion], dataset: Dataset, cfg: AuditConfig, seed: int
+    found: Mapping[str, Inversion], dataset: Dataset, sampling: Sampling
 ) -> pd.DataFrame:
     """One row per defense, question and group of patients.
 
@@ -119,7 +135,7 @@ def inversion_table(
         return pd.DataFrame(
             columns=["defense", "attribute", "diagnosis", "access", "attacker", "group", "uplift"]
         )
-    table = pd.DataFrame(keys).join(_gains(np.stack(without), np.stack(aided), cfg, seed))
+    table = pd.DataFrame(keys).join(_gains(np.stack(without), np.stack(aided), sampling))
     table["finding"] = [
         _finding(*line)
         for line in table[["group", "uplift_low", "uplift_high"]].itertuples(index=False)
@@ -127,7 +143,7 @@ def inversion_table(
     return table
 
 
-def headline_pairs(found: Mapping[str, Inversion], cfg: AuditConfig, seed: int) -> pd.DataFrame:
+def headline_pairs(found: Mapping[str, Inversion], sampling: Sampling) -> pd.DataFrame:
     """Of each measurement, what members are told more than others: its distance from 0, compared.
 
     By who learns, knows the diagnosis and sees scores (`HEADLINE`). 0 is best: a model that tells
@@ -137,7 +153,7 @@ def headline_pairs(found: Mapping[str, Inversion], cfg: AuditConfig, seed: int) 
         `pairs_table`; its figures are the names of the measurements.
     """
     patients = next(iter(found.values())).alone.shape[2]
-    weights = intervals.bootstrap_weights(patients, cfg.resamples, seed).astype(np.float64)
+    weights = sampling.weights(patients).astype(np.float64)
     weights = np.vstack([np.ones_like(weights[:1]), weights])
     drawn: dict[str, dict[str, Drawn]] = {}
     for defense, one in found.items():
@@ -163,7 +179,7 @@ def _finding(group: str, low: float, high: float) -> str:
     return "nobody asked" if np.isnan(low) else more if low > 0 else less if high < 0 else none
 
 
-def _gains(without: Array, aided: Array, cfg: AuditConfig, seed: int) -> pd.DataFrame:
+def _gains(without: Array, aided: Array, sampling: Sampling) -> pd.DataFrame:
     """Errors (Q, 2, N) of Q questions, members and others, as means over patients; NaN = no guess.
 
     Returns:
@@ -171,7 +187,7 @@ def _gains(without: Array, aided: Array, cfg: AuditConfig, seed: int) -> pd.Data
     """
     known = ~np.isnan(without - aided)
     both = np.broadcast_to(known.all(1, keepdims=True), known.shape)
-    weights = intervals.bootstrap_weights(known.shape[2], cfg.resamples, seed).astype(np.float64)
+    weights = sampling.weights(known.shape[2]).astype(np.float64)
     weights = np.vstack([np.ones_like(weights[:1]), weights])  # first everybody, once
     of_sides, paired = (_means(without, aided, asked, weights) for asked in (known, both))
     lines = []
@@ -186,7 +202,7 @@ def _gains(without: Array, aided: Array, cfg: AuditConfig, seed: int) -> pd.Data
                     else sides[question, group]
                 )
                 line |= (
-                    intervals.bounded(name, figures[0], figures[1:], cfg.confidence)
+                    intervals.bounded(name, figures[0], figures[1:], sampling.confidence)
                     if name in BOUNDED
                     else {name: figures[0]}
                 )

@@ -1,18 +1,23 @@
 """Whose data show most: how well models that trained on a patient are told from the others."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 
-from pipeline.config import BASELINE, AuditConfig, DataConfig
+from pipeline.attacks.membership import ADDS_UP
+from pipeline.config import BASELINE, DataConfig
 from pipeline.data.schema import Dataset
 from pipeline.risks.columns import measurement_columns
 from pipeline.risks.groups import groups_of
 from pipeline.risks.membership.measure.shadows import Membership
 from pipeline.risks.pairs import Drawn
 from pipeline.statistics import Array, intervals
+from pipeline.statistics.intervals import Sampling
+from pipeline.statistics.patients import added, are_alone, averaged, first_records, numbered
 from pipeline.statistics.separation import HALVES, by_patient, mean_known, most_exposing
 
 MOST_EXPOSED = 0.01  # of the patients, in a list that stays with the owner of the cohort
@@ -23,27 +28,58 @@ OWN = ("defense", "patient", "y", "exposure", "most_exposed")  # columns beside 
 OF_PATIENTS = ("rmia", "rmia_drift")
 
 
+def of_patients(one: Membership, whose: Array) -> Membership:
+    """The same with a column for each patient in place of each record.
+
+    A patient is a member if his records are, which are so together. What is said of them is added
+    up where an attack's scores are likelihood ratios (`ADDS_UP`), otherwise averaged, since it
+    would only tell how many records somebody has.
+
+    Args:
+        one: of N records.
+        whose: (N,) int64, the patient of each, from 0.
+
+    Raises:
+        ValueError: a target trained on some records of a patient, but not on others.
+    """
+    if are_alone(whose):
+        return one
+    first = first_records(whose)
+    if (one.member != one.member[:, first][:, whose]).any():
+        raise ValueError("targets trained on some records of a patient, but not on others")
+    scores = {
+        attack: (added if ADDS_UP.get(attack) else averaged)(values.numpy(), whose)
+        for attack, values in one.scores.items()
+    }
+    return replace(
+        one,
+        scores={attack: torch.from_numpy(values) for attack, values in scores.items()},
+        member=one.member[:, first],
+        log_odds=torch.from_numpy(averaged(one.log_odds.numpy(), whose)),
+    )
+
+
 def exposure(by_half: Array, dataset: Dataset) -> pd.DataFrame:
     """One row per patient: how well models of them can be told from the others by their answer.
 
     Args:
-        by_half: of `exposure_by_half`.
-        dataset: the N patients.
+        by_half: of `exposure_by_half`, (2, P).
+        dataset: the records of the P patients.
 
     Returns:
-        `patient` (row of the records), `y`, `exposure` (AUROC over targets, mean of the halves
-        that know; 0.5 = not at all), `most_exposed` (the top 1 %), and the measurements (of images
-        none).
+        `patient` (row of the records, of several of a patient the first), `y`, `exposure` (AUROC
+        over targets, mean of the halves that know; 0.5 = not at all), `most_exposed` (the top 1 %),
+        and the measurements of that row (of images none).
     """
     risk = mean_known(by_half, 0)
-    table = pd.DataFrame(
-        {"patient": np.arange(len(risk)), "y": dataset.y.numpy(), "exposure": risk}
-    )
+    whose = numbered(dataset.patient.numpy())
+    rows = first_records(whose)
+    table = pd.DataFrame({"patient": rows, "y": dataset.y.numpy()[rows], "exposure": risk})
     table["most_exposed"] = _highest(risk, MOST_EXPOSED)
     if dataset.schema.image:
         return table
     names = measurement_columns(dataset.schema.names, OWN)
-    values = dict(zip(names, dataset.x.numpy().T, strict=True))
+    values = dict(zip(names, dataset.x[rows].numpy().T, strict=True))
     return pd.concat([table, pd.DataFrame(values)], axis=1)
 
 
@@ -82,20 +118,20 @@ def worst_off(by_half: Array) -> tuple[Array, Array]:
     return np.nansum(told, axis=0), (~np.isnan(told)).sum(0)
 
 
-def _most_exposed(by_half: Array, cfg: AuditConfig, seed: int) -> dict[str, Any]:
+def _most_exposed(by_half: Array, sampling: Sampling) -> dict[str, Any]:
     """A line of `subgroups`: patients are drawn with all that is told of them."""
     told, times = worst_off(by_half)
     told, times = told[times > 0], times[times > 0]
     key = {"by": "exposure", "group": MOST, "patients": len(times)}
     if not len(times):
         return key | dict.fromkeys(("exposure", "exposure_low", "exposure_high"), np.nan)
-    weights = intervals.bootstrap_weights(len(times), cfg.resamples, seed)
+    weights = sampling.weights(len(times))
     samples = (weights @ told) / (weights @ times)
     value = float(told.sum() / times.sum())
-    return key | intervals.bounded("exposure", value, samples, cfg.confidence)
+    return key | intervals.bounded("exposure", value, samples, sampling.confidence)
 
 
-def drawn_most_exposed(by_half: Array, cfg: AuditConfig, seed: int) -> Drawn | None:
+def drawn_most_exposed(by_half: Array, sampling: Sampling) -> Drawn | None:
     """The same, resampled with everybody: so that two defenses, who expose others, are paired.
 
     None where nothing is known of anybody.
@@ -103,7 +139,7 @@ def drawn_most_exposed(by_half: Array, cfg: AuditConfig, seed: int) -> Drawn | N
     told, times = worst_off(by_half)
     if not times.any():
         return None
-    weights = intervals.bootstrap_weights(len(times), cfg.resamples, seed)
+    weights = sampling.weights(len(times))
     with np.errstate(invalid="ignore"):  # a resample may hold none of them
         samples = (weights @ told) / (weights @ times)
     return Drawn(float(told.sum() / times.sum()), samples)
@@ -119,8 +155,7 @@ def subgroups(
     by_half: Mapping[str, Array],
     exposures: Mapping[str, pd.DataFrame],
     data: DataConfig,
-    cfg: AuditConfig,
-    seed: int,
+    sampling: Sampling,
 ) -> pd.DataFrame:
     """Mean exposure of groups of patients, the worst first, with intervals over patients.
 
@@ -137,20 +172,20 @@ def subgroups(
         shown = [column for column in called if column in table]
         names = [called[column] for column in shown]
         groups = groups_of(table[shown].to_numpy(), names, table["y"].to_numpy(), data)
-        own = [_most_exposed(by_half[defense], cfg, seed)]
+        own = [_most_exposed(by_half[defense], sampling)]
         for (kind, group), chosen in groups.items():
             known = chosen & table["exposure"].notna().to_numpy()
             values = table.loc[known, "exposure"].to_numpy()
             if not len(values):
                 continue
-            weights = intervals.bootstrap_weights(len(values), cfg.resamples, seed)
+            weights = sampling.weights(len(values))
             key = {"by": kind, "group": group, "patients": len(values)}
-            line = key | intervals.bounded_mean("exposure", values, weights, cfg.confidence)
+            line = key | intervals.bounded_mean("exposure", values, weights, sampling.confidence)
             if undefended is not None and defense != BASELINE:
                 more = values - undefended.loc[known, "exposure"].to_numpy()
                 if not np.isnan(more).any():
                     line |= intervals.bounded_mean(
-                        "exposure_difference", more, weights, cfg.confidence
+                        "exposure_difference", more, weights, sampling.confidence
                     )
             own.append(line)
         own.sort(key=lambda line: -line["exposure"])

@@ -95,12 +95,23 @@ def _claim(line: pd.Series) -> str:
     return (
         f"claims epsilon {line['epsilon_claimed']:.3f} at delta {line['delta']:g} for one model's "
         f"weights, one record added or removed ({line['epsilon_replace_one']:.2f} if one is "
-        f"replaced); recomputed: {line['epsilon_recomputed']:.3f}; {_audited(line)}; noise as "
+        f"replaced); {_of_a_patient(line)}recomputed: {line['epsilon_recomputed']:.3f}; "
+        f"{_audited(line)}; noise as "
         f"measured in training: {line['noise_measured']:.3g} of what is claimed. All models of "
         f"this run together spend {line['epsilon_all']:.1f}, those that one patient takes part in "
         f"{line['epsilon_patient']:.1f}. Noise {line['noise_source']}. Not covered: the choice of "
         "hyper-parameters, of a checkpoint or a threshold; this page's figures; readers who know "
         "the noise's seed."
+    )
+
+
+def _of_a_patient(line: pd.Series) -> str:
+    """What is claimed where a patient has several records: the claim itself is of one."""
+    if pd.isna(line["epsilon_one_patient"]):
+        return ""
+    return (
+        f"per patient (up to {line['records_of_a_patient']:.0f} records): epsilon "
+        f"{line['epsilon_one_patient']:.3f}; "
     )
 
 

@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 
 from pipeline.attacks.membership import MEMBERSHIP_ACCESS, NEEDS_SHADOWS
-from pipeline.config import AuditConfig
 from pipeline.presentation.frames import by_defense
 from pipeline.risks.columns import ACCESS, DEFENSE, IDS, KNOWLEDGE, MEASUREMENT
 from pipeline.risks.membership.measure.shadows import BLIND, Membership
@@ -18,12 +17,14 @@ from pipeline.risks.membership.patients import (
     drawn_most_exposed,
     exposure,
     exposure_by_half,
+    of_patients,
     subgroups,
 )
 from pipeline.risks.pairs import PAIRS, Drawn, pairs_table
 from pipeline.risks.risk import Context, Sources
 from pipeline.standards import RISKS, Standards
 from pipeline.statistics import Array, intervals
+from pipeline.statistics.intervals import Sampling
 from pipeline.statistics.separation import (
     HALVES,
     advantage,
@@ -62,12 +63,14 @@ CLAIMED = (
     "epsilon_counts",
     "noise_measured",
     "epsilon_replace_one",
+    "epsilon_one_patient",
+    "records_of_a_patient",
     "epsilon_patient",
     "epsilon_all",
 )
 _PATIENTS = {
     **DEFENSE,
-    "patient": "row of the records, from 0",
+    "patient": "row of the records, from 0; of several of a patient the first",
     "y": "recorded class; 1 = disease present",
     "exposure": "AUROC of models that trained on the patient against the others; 0.5 = not at all",
     "most_exposed": "whether the patient is among the most exposed 1 % of the defense",
@@ -102,7 +105,11 @@ COLUMNS = {
         "epsilon_counts": "the same if nothing is known of the mechanism",
         "noise_measured": "noise that the training measured of itself, over what is claimed",
         "epsilon_replace_one": "epsilon of one model where one record is replaced",
-        "epsilon_patient": "epsilon of all models together that one patient takes part in",
+        "epsilon_one_patient": "epsilon of one model where all records of one patient are added or "
+        "removed; empty = each has one",
+        "records_of_a_patient": "records that one patient has at most; empty = each has one",
+        "epsilon_patient": "epsilon of all models together that one patient takes part in, with "
+        "all records",
         "epsilon_all": "epsilon of all models of the cross-validation and the release together",
         "noise_source": "where the noise came from, and whether such models may be released",
         **KNOWLEDGE,
@@ -134,34 +141,36 @@ def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
     `membership, membership_pairs, exposed, subgroups, plots/membership_roc`, and `exposure` of
     every patient.
     """
-    found = {name: Membership.load(place) for name, place in sources.of("membership").items()}
-    if not found:
+    records = {name: Membership.load(place) for name, place in sources.of("membership").items()}
+    if not records:
         return {}
-    cfg = context.cfg
+    sampling = context.sampling.each_alone()
+    whose = context.sampling.whose(len(context.dataset.y))
+    found = {name: of_patients(one, whose) for name, one in records.items()}
     by_half = {name: exposure_by_half(one) for name, one in found.items()}
     each = {name: exposure(told, context.dataset) for name, told in by_half.items()}
     everyone = by_defense(each)
     exposed = everyone[everyone["most_exposed"]].sort_values(
         "exposure", ascending=False, kind="stable"
     )
-    table, drawn = _measured(found, cfg.audit, cfg.seed)
+    table, drawn = _measured(found, sampling, records)
     worst = {
         name: one
         for name, halves in by_half.items()
-        if (one := drawn_most_exposed(halves, cfg.audit, cfg.seed))
+        if (one := drawn_most_exposed(halves, sampling))
     }
-    patients = len(context.dataset.y)
+    patients = context.sampling.patients(len(whose))
     return {
         "membership": table,
         "membership_pairs": pairs_table({"auroc": drawn, "exposure": worst}, patients),
         "exposed": pd.concat([exposed[exposed["defense"] == name] for name in each]),
-        "subgroups": subgroups(by_half, each, cfg.data, cfg.audit, cfg.seed),
+        "subgroups": subgroups(by_half, each, context.cfg.data, sampling),
         "plots/membership_roc": roc_table(found),
         "exposure": everyone,
     }
 
 
-def membership_table(found: Mapping[str, Membership], cfg: AuditConfig, seed: int) -> pd.DataFrame:
+def membership_table(found: Mapping[str, Membership], sampling: Sampling) -> pd.DataFrame:
     """One row per defense and attack, the strongest of them first.
 
     Returns:
@@ -175,33 +184,40 @@ def membership_table(found: Mapping[str, Membership], cfg: AuditConfig, seed: in
         `gap` are those of the targets.
         `epsilon_*` are empty where nothing is claimed.
     """
-    return _measured(found, cfg, seed)[0]
+    return _measured(found, sampling)[0]
 
 
 def _measured(
-    found: Mapping[str, Membership], cfg: AuditConfig, seed: int
+    found: Mapping[str, Membership],
+    sampling: Sampling,
+    records: Mapping[str, Membership] | None = None,
 ) -> tuple[pd.DataFrame, dict[str, Drawn]]:
-    """`membership_table`, and of each defense the resampled AUROC of the strongest attack."""
+    """`membership_table`, and of each defense the resampled AUROC of the strongest attack.
+
+    `records` are the same before they were taken together by patient: answers are counted there.
+    """
     lines: list[dict[str, Any]] = []
     drawn: dict[str, Drawn] = {}
     patients = next(iter(found.values())).member.shape[1]
-    weights = intervals.bootstrap_weights(patients, cfg.resamples, seed)
+    weights = sampling.weights(patients)
     for defense, one in found.items():
-        member, correct = one.member.numpy(), one.log_odds.numpy() > 0
-        trained, others = float(correct[member].mean()), float(correct[~member].mean())
+        answered = one if records is None else records[defense]
+        inside, correct = answered.member.numpy(), answered.log_odds.numpy() > 0
+        trained, others = float(correct[inside].mean()), float(correct[~inside].mean())
+        member = one.member.numpy()
         scores = {attack: each.numpy() for attack, each in one.scores.items()}
         attacks = {attack: each for attack, each in scores.items() if attack != BLIND}
         chosen = strongest(attacks, member)
         control = _control(scores, member)
         each = {
-            attack: _of_scores(one_score, member, weights, cfg.confidence)
+            attack: _of_scores(one_score, member, weights, sampling.confidence)
             for attack, one_score in scores.items()
         }
         best, areas = (
             each[chosen[0]]  # one attack on all targets: they compare with each other, too
             if len(set(chosen)) == 1
             else _figures_of_halves(
-                [attacks[name] for name in chosen], member, weights, cfg.confidence
+                [attacks[name] for name in chosen], member, weights, sampling.confidence
             )
         )
         drawn[defense] = Drawn(best["auroc"], areas)

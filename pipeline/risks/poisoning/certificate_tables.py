@@ -8,15 +8,13 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from pipeline.config import AuditConfig
 from pipeline.risks.poisoning.measure.certificate import Certificate
 from pipeline.standards import RISKS
 from pipeline.statistics import intervals
+from pipeline.statistics.intervals import Sampling
 
 
-def certificate_table(
-    certificates: Mapping[str, Certificate], cfg: AuditConfig, seed: int
-) -> pd.DataFrame:
+def certificate_table(certificates: Mapping[str, Certificate], sampling: Sampling) -> pd.DataFrame:
     """One row per certified defense and number of poisoned records, from 0 on.
 
     Returns:
@@ -25,18 +23,18 @@ def certificate_table(
         bootstrap over patients, seeds averaged. At 0 records they are accuracy and sensitivity. In
         the last row nobody is certified. Without a certified defense there is no row.
     """
-    frames = [_certified(one, cfg, seed).assign(defense=name) for name, one in certificates.items()]
+    frames = [_certified(one, sampling).assign(defense=name) for name, one in certificates.items()]
     if not frames:
         return pd.DataFrame(columns=["defense", "records"])
     return pd.concat(frames, ignore_index=True).assign(**RISKS["availability_poisoning"].columns())
 
 
-def _certified(certificate: Certificate, cfg: AuditConfig, seed: int) -> pd.DataFrame:
+def _certified(certificate: Certificate, sampling: Sampling) -> pd.DataFrame:
     bears = certificate.records.numpy()  # repetitions x patients
     records = np.arange(max(int(bears.max()), 0) + 2)
     shares = (bears >= records[:, None, None]).mean(1)  # records x patients
     ill = certificate.y.numpy() == 1
-    weights = intervals.bootstrap_weights(shares.shape[1], cfg.resamples, seed)
+    weights = sampling.weights(shares.shape[1])
     lines = []
     for count, share in zip(records, shares, strict=True):
         line: dict[str, float] = {"records": int(count), "changed": int(count) // 2}
@@ -44,6 +42,6 @@ def _certified(certificate: Certificate, cfg: AuditConfig, seed: int) -> pd.Data
             ("certified_accuracy", np.ones_like(ill)),
             ("certified_sensitivity", ill),
         ):
-            line |= intervals.bounded_mean(figure, share, weights, cfg.confidence, among)
+            line |= intervals.bounded_mean(figure, share, weights, sampling.confidence, among)
         lines.append(line)
     return pd.DataFrame(lines)

@@ -16,13 +16,17 @@ from pipeline.risks.poisoning.harm_tables import (
 from pipeline.risks.poisoning.measure.filtering import RECIPE, Filtered
 from pipeline.risks.poisoning.measure.recipes import BACKDOOR, NONE, Harm
 from pipeline.risks.poisoning.measure.settings import PoisoningSettings
-from pipeline.statistics import Array, intervals
+from pipeline.statistics import Array
+from pipeline.statistics.intervals import Sampling
+from pipeline.statistics.patients import numbered
 
 RATES = ("drop_rate", "precision", "recall", "false_alarm_rate")
 FIGURES = ("accuracy", "sensitivity", "attack_success_rate")
 
 
-def filter_table(filtered: Mapping[str, Filtered], harm: Harm, cfg: Config) -> pd.DataFrame:
+def filter_table(
+    filtered: Mapping[str, Filtered], harm: Harm, cfg: Config, sampling: Sampling
+) -> pd.DataFrame:
     """One row per attack, filter and dose.
 
     Without poison once per filter, as attack `none` at dose 0.
@@ -31,6 +35,7 @@ def filter_table(filtered: Mapping[str, Filtered], harm: Harm, cfg: Config) -> p
         filtered: by attack; `none` = filtering where there is no poison.
         harm: of the same recipe on the same training sets, not filtered.
         cfg: of both.
+        sampling: of the intervals.
 
     Returns:
         `poison_rate` of a training set before filtering, mean over sets. Each of `RATES` with
@@ -43,8 +48,8 @@ def filter_table(filtered: Mapping[str, Filtered], harm: Harm, cfg: Config) -> p
         `harm_tables.harm_table` counts it. `goal, knowledge, access, atlas, nist, owasp` name the
         attack.
     """
-    confidence = cfg.audit.confidence
-    weights = intervals.bootstrap_weights(len(harm.y), cfg.audit.resamples, cfg.seed)
+    confidence = sampling.confidence
+    weights = sampling.weights(len(harm.y))
     lines: list[dict[str, Any]] = []
     for attack, one in filtered.items():
         for rule, margins in one.margins.items():
@@ -64,7 +69,7 @@ def filter_table(filtered: Mapping[str, Filtered], harm: Harm, cfg: Config) -> p
                 line |= _right(after, before, harm.y.numpy(), weights, confidence)
                 if attack == BACKDOOR:
                     stamps = one.triggered[rule][at].numpy(), harm.triggered[1 + at].numpy()
-                    line |= _success(harm, stamps, weights, confidence)
+                    line |= _success(harm, stamps, weights, sampling)
                 lines.append(line | attacker_columns(attack))
     table = pd.DataFrame(lines)
     suffixes = ("", "_without", "_difference")
@@ -101,17 +106,17 @@ def _right(
 
 
 def _success(
-    harm: Harm, stamps: tuple[Array, Array], weights: Array, confidence: float
+    harm: Harm, stamps: tuple[Array, Array], weights: Array, sampling: Sampling
 ) -> dict[str, float]:
     """The backdoor's success from margins (S, N) with the trigger, filtered and not filtered."""
     (after, chosen), (before, _) = (turned_by_trigger(harm, one) for one in stamps)
     if not len(after):
         return {}
-    figures = success_compared(after, before, weights[:, chosen], confidence)
+    drawn, confidence = weights[:, chosen], sampling.confidence
+    whose = numbered(sampling.whose(len(harm.y))[chosen])
+    figures = success_compared(after, before, drawn, whose, confidence)
     name = "attack_success_rate"
-    return figures | _without(
-        success_compared(before, before, weights[:, chosen], confidence), name
-    )
+    return figures | _without(success_compared(before, before, drawn, whose, confidence), name)
 
 
 def _without(figures: dict[str, float], name: str) -> dict[str, float]:

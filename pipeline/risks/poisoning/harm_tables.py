@@ -16,6 +16,8 @@ from pipeline.risks.poisoning.measure.recipes import AT_CLEAN, BACKDOOR, NONE, O
 from pipeline.risks.poisoning.measure.settings import Dose, PoisoningSettings
 from pipeline.standards import Standards
 from pipeline.statistics import Array, intervals, rates
+from pipeline.statistics.intervals import Sampling
+from pipeline.statistics.patients import numbered
 
 NOTICED = 1 / 3  # of those called ill without poison: so many fewer or more are noticed
 FIGURES = (
@@ -30,7 +32,7 @@ FIGURES = (
 )
 
 
-def harm_table(harms: Mapping[str, Harm], cfg: Config) -> pd.DataFrame:
+def harm_table(harms: Mapping[str, Harm], cfg: Config, sampling: Sampling) -> pd.DataFrame:
     """One row per defense, attack and dose.
 
     Without poison once per defense, as attack `none` at dose 0.
@@ -52,15 +54,15 @@ def harm_table(harms: Mapping[str, Harm], cfg: Config) -> pd.DataFrame:
         same records without poison; the difference is to it. `goal, knowledge, access, atlas, nist,
         owasp` name the attack.
     """
-    numbers, confidence = cfg.section(PoisoningSettings), cfg.audit.confidence
+    numbers, confidence = cfg.section(PoisoningSettings), sampling.confidence
     lines: list[dict[str, Any]] = []
     for defense, harm in harms.items():
         y = harm.y.numpy()
-        weights = intervals.bootstrap_weights(len(y), cfg.audit.resamples, cfg.seed)
+        weights = sampling.weights(len(y))
         clean = View.of(harm, NONE, 0)
         area = rates.auroc(clean.score, y), intervals.bootstrap_auroc(clean.score, y, weights)
         none = _figures(clean, clean, area, y, weights, confidence)
-        asked = {"patients": len(y), "ill": int((y == 1).sum())}
+        asked = {"patients": sampling.patients(len(y)), "ill": sampling.patients(len(y), y == 1)}
         lines.append(
             {
                 "defense": defense,
@@ -89,7 +91,7 @@ def harm_table(harms: Mapping[str, Harm], cfg: Config) -> pd.DataFrame:
                     else _figures(View.of(harm, attack, at), clean, area, y, weights, confidence)
                     | asked
                 )
-                success = _success(harm, attack, at, weights, cfg)
+                success = _success(harm, attack, at, weights, sampling)
                 said = {"warning": warning(figures)}
                 lines.append({**key, **figures, **success, **said, **attacker_columns(attack)})
     table = pd.DataFrame(lines)
@@ -223,26 +225,30 @@ def compared(
     return figures | {f"{name}_difference{suffix}": paired[key] for suffix, key in names.items()}
 
 
-def _success(harm: Harm, attack: str, at: int, weights: Array, cfg: Config) -> dict[str, float]:
+def _success(
+    harm: Harm, attack: str, at: int, weights: Array, sampling: Sampling
+) -> dict[str, float]:
     """What the attacker wanted and got, and what is got without poison.
 
     Nothing for an attack on everybody.
     """
-    confidence = cfg.audit.confidence
     if attack == ONE_PATIENT:
         healthy = (harm.target_margins.numpy() <= 0).mean(1)
         after, before = healthy[1 + at], healthy[0]
-        weights = intervals.bootstrap_weights(len(before), cfg.audit.resamples, cfg.seed)
+        named = sampling.of(harm.targets.numpy())
+        weights, whose = named.weights(len(before)), named.whose(len(before))
     elif attack == BACKDOOR:
         stamped = harm.triggered.numpy()
         before, _ = turned_by_trigger(harm, stamped[0])
         after, chosen = turned_by_trigger(harm, stamped[1 + at])
-        weights = weights[:, chosen]
+        weights, whose = weights[:, chosen], numbered(sampling.whose(len(harm.y))[chosen])
     else:
         return {}
     if not len(after):
         return {}
-    return success_compared(after, before, weights, confidence) | {"control": float(before.mean())}
+    return success_compared(after, before, weights, whose, sampling.confidence) | {
+        "control": float(before.mean())
+    }
 
 
 def turned_by_trigger(harm: Harm, stamped: Array) -> tuple[Array, Array]:
@@ -267,15 +273,16 @@ def turned_by_trigger(harm: Harm, stamped: Array) -> tuple[Array, Array]:
 
 
 def success_compared(
-    after: Array, before: Array, weights: Array, confidence: float
+    after: Array, before: Array, weights: Array, whose: Array, confidence: float
 ) -> dict[str, float]:
     """`compared` of success rates, their interval no narrower than Wilson's.
 
-    Where everybody or nobody is won, the bootstrap is as sure as if there were no others.
+    Where everybody or nobody is won, the bootstrap is as sure as if there were no others. Of a
+    patient with several records `whose` (N,) says that they are no independent ones.
     """
     name = "attack_success_rate"
     figures = compared(name, after, before, weights, confidence)
-    low, high = intervals.wilson(round(float(after.sum())), len(after), confidence)
+    low, high = intervals.wilson_of_patients(round(float(after.sum())), whose, confidence)
     return figures | {
         f"{name}_low": min(figures[f"{name}_low"], low),
         f"{name}_high": max(figures[f"{name}_high"], high),

@@ -5,13 +5,13 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from pipeline.config import AuditConfig
 from pipeline.risks.pairs import Drawn, pairs_table
 from pipeline.risks.poisoning.harm_tables import View, called_at_clean, turned_by_trigger
 from pipeline.risks.poisoning.measure.recipes import AT_CLEAN, BACKDOOR, NONE, Harm
 from pipeline.risks.poisoning.measure.settings import Dose
 from pipeline.risks.risk import nearest_of
 from pipeline.statistics import Array, intervals, rates
+from pipeline.statistics.intervals import Sampling
 
 AUROC, SUCCESS = "auroc", "attack_success_rate"
 
@@ -32,8 +32,7 @@ def headline_pairs(
     table: pd.DataFrame,
     doses: Mapping[str, list[Dose]],
     wanted: float,
-    cfg: AuditConfig,
-    seed: int,
+    sampling: Sampling,
 ) -> pd.DataFrame:
     """Defenses under their worst attacks at the headline dose, compared on the same patients.
 
@@ -45,8 +44,7 @@ def headline_pairs(
         table: `harm_table` of them.
         doses: of each attack, in the order of its margins.
         wanted: the headline dose.
-        cfg: confidence and resamples.
-        seed: of the resamples.
+        sampling: of the resamples.
 
     Returns:
         `pairs_table`, of `sensitivity_at_clean_false_alarms`, `auroc` and `attack_success_rate`
@@ -55,7 +53,7 @@ def headline_pairs(
     at = at_headline(table, wanted)
     drawn: dict[str, dict[str, Drawn]] = {}
     patients = len(next(iter(harms.values())).y)
-    weights = intervals.bootstrap_weights(patients, cfg.resamples, seed)
+    weights = sampling.weights(patients)
     for figure in (AT_CLEAN, AUROC):
         for line in worst_on_everybody(at, figure).to_dict("records"):
             defense, attack = str(line["defense"]), str(line["attack"])
@@ -71,7 +69,7 @@ def headline_pairs(
         each = np.zeros(patients)
         each[chosen] = turned
         drawn.setdefault(SUCCESS, {})[str(line["defense"])] = _mean(each, weights, chosen)
-    return pairs_table(drawn, patients)
+    return pairs_table(drawn, sampling.patients(patients))
 
 
 def _auroc(after: View, _: View, y: Array, weights: Array) -> Drawn:

@@ -79,14 +79,11 @@ def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
     one.
     """
     cfg, place = context.cfg, sources.stage("poisoning")
+    sampling = context.sampling
     certificates = {
         name: Certificate.load(folder) for name, folder in sources.of(CERTIFICATE).items()
     }
-    tables = (
-        {"certificate": certificate_table(certificates, cfg.audit, cfg.seed)}
-        if certificates
-        else {}
-    )
+    tables = {"certificate": certificate_table(certificates, sampling)} if certificates else {}
     if place is None:
         return tables
     numbers = cfg.section(PoisoningSettings)
@@ -98,11 +95,12 @@ def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
     filtered = {
         attack: filtered[attack] for attack in (NONE, *harms[RECIPE].poisoned) if attack in filtered
     }
-    table, doses = harm_table(harms, cfg), {name: numbers.doses_of(name) for name in ATTACKS}
-    pairs = headline_pairs(harms, table, doses, numbers.headline_dose, cfg.audit, cfg.seed)
+    table = harm_table(harms, cfg, sampling)
+    doses = {name: numbers.doses_of(name) for name in ATTACKS}
+    pairs = headline_pairs(harms, table, doses, numbers.headline_dose, sampling)
     return {
         "poisoning": table,
         "poisoning_pairs": pairs,
-        "filters": filter_table(filtered, harms[RECIPE], cfg),
+        "filters": filter_table(filtered, harms[RECIPE], cfg, sampling),
         **tables,
     }

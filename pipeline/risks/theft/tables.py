@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 
 from pipeline.attacks.theft import KNOWLEDGE as KNOWN
-from pipeline.config import AuditConfig
 from pipeline.risks.columns import DEFENSE, IDS, KNOWLEDGE
 from pipeline.risks.pairs import PAIRS, Drawn, pairs_table
 from pipeline.risks.risk import Context, Sources, nearest_of
@@ -20,6 +19,7 @@ from pipeline.risks.theft.measure.stolen import Theft
 from pipeline.risks.theft.measure.victims import PLAIN
 from pipeline.standards import RISKS, Standards
 from pipeline.statistics import Array, intervals, rates
+from pipeline.statistics.intervals import Sampling
 
 # resamples at most of the AUROC over members, who are many: an interval of a figure that heads no
 # ranking
@@ -77,22 +77,19 @@ def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
         return {}
     numbers = cfg.section(TheftSettings)
     thefts = {name: Theft.load(place / name) for name in cfg.chosen(numbers.recipes)}
-    table = theft_table(thefts, cfg.audit, cfg.seed)
-    answers = api_table(
-        thefts, table, cfg.audit, cfg.seed, numbers.headline, numbers.headline_budget
-    )
+    table = theft_table(thefts, context.sampling)
+    answers = api_table(thefts, table, context.sampling, numbers.headline, numbers.headline_budget)
     copies = headline_copies(table, numbers.headline_budget)
-    pairs = headline_pairs(thefts, copies, cfg.audit, cfg.seed)
+    pairs = headline_pairs(thefts, copies, context.sampling)
     return {"theft": table, "theft_pairs": pairs, "theft_api": answers}
 
 
-def theft_table(thefts: Mapping[str, Theft], cfg: AuditConfig, seed: int) -> pd.DataFrame:
+def theft_table(thefts: Mapping[str, Theft], sampling: Sampling) -> pd.DataFrame:
     """One row per defense and attacker, victims averaged.
 
     Args:
         thefts: of each defense.
-        cfg: confidence and resamples.
-        seed: of the bootstrap.
+        sampling: of the intervals.
 
     Returns:
         `budget` is how many records were asked about (`true_labels`: how many diagnoses were
@@ -107,19 +104,18 @@ def theft_table(thefts: Mapping[str, Theft], cfg: AuditConfig, seed: int) -> pd.
         victim's.
     """
     lines: list[dict[str, Any]] = []
-    weights = intervals.bootstrap_weights(len(next(iter(thefts.values())).y), cfg.resamples, seed)
-    inputs = intervals.bootstrap_weights(
-        next(iter(thefts.values())).agrees.shape[1], cfg.resamples, seed
-    )
+    confidence = sampling.confidence
+    weights = sampling.weights(len(next(iter(thefts.values())).y))
+    inputs = sampling.each_alone().weights(next(iter(thefts.values())).agrees.shape[1])
     for defense, theft in thefts.items():
-        of_victims = {api: _own(theft, api, weights, cfg.confidence) for api in theft.victims}
+        of_victims = {api: _own(theft, api, weights, confidence) for api in theft.victims}
         for key, group in theft.rows.groupby(ATTACKER, sort=False, observed=True):
             named = dict(zip(ATTACKER, key, strict=True))
             chosen = group.sort_values("victim").index.to_numpy()
             truth = named["api"] if named["api"] in theft.victims else PLAIN
-            figures = _copied(theft, chosen, str(truth), weights, cfg.confidence)
+            figures = _copied(theft, chosen, str(truth), weights, confidence)
             figures |= _share(
-                "uniform_fidelity", theft.agrees.numpy()[chosen], None, inputs, cfg.confidence
+                "uniform_fidelity", theft.agrees.numpy()[chosen], None, inputs, confidence
             )
             queries = {"queries": int(group["queries"].max())}
             lines.append(
@@ -137,12 +133,7 @@ def theft_table(thefts: Mapping[str, Theft], cfg: AuditConfig, seed: int) -> pd.
 
 
 def api_table(
-    thefts: Mapping[str, Theft],
-    table: pd.DataFrame,
-    cfg: AuditConfig,
-    seed: int,
-    headline: str,
-    budget: int,
+    thefts: Mapping[str, Theft], table: pd.DataFrame, sampling: Sampling, headline: str, budget: int
 ) -> pd.DataFrame:
     """One row per defense and way to answer.
 
@@ -153,16 +144,17 @@ def api_table(
         the better copy at the budget, by the `headline` strategy; each with `_low` and `_high`.
     """
     lines: list[dict[str, Any]] = []
-    weights = intervals.bootstrap_weights(len(next(iter(thefts.values())).y), cfg.resamples, seed)
+    confidence = sampling.confidence
+    weights = sampling.weights(len(next(iter(thefts.values())).y))
     at_budget = table[(table["strategy"] == headline) & (table["budget"] == budget)]
     for defense, theft in thefts.items():
         y, test = theft.y.numpy(), theft.test.numpy()
         for name, chances in theft.shown.items():
             api, _, access = name.partition("/")
             score = chances.numpy().astype(np.float64)
-            figures = _mean("brier", (score - y) ** 2, test, weights, cfg.confidence)
+            figures = _mean("brier", (score - y) ** 2, test, weights, confidence)
             figures |= _auroc(
-                "auroc", score, np.broadcast_to(y == 1, test.shape), test, weights, cfg.confidence
+                "auroc", score, np.broadcast_to(y == 1, test.shape), test, weights, confidence
             )
             stolen = at_budget[
                 (at_budget["defense"] == defense)
@@ -190,7 +182,7 @@ def headline_copies(table: pd.DataFrame, budget: float) -> pd.DataFrame:
 
 
 def headline_pairs(
-    thefts: Mapping[str, Theft], copies: pd.DataFrame, cfg: AuditConfig, seed: int
+    thefts: Mapping[str, Theft], copies: pd.DataFrame, sampling: Sampling
 ) -> pd.DataFrame:
     """The fidelity of these copies, one of each defense, compared.
 
@@ -202,7 +194,7 @@ def headline_pairs(
         `pairs_table`, of `fidelity`.
     """
     patients = len(next(iter(thefts.values())).y)
-    weights = intervals.bootstrap_weights(patients, cfg.resamples, seed)
+    weights = sampling.weights(patients)
     drawn = {}
     for line in copies.to_dict("records"):
         theft = thefts[str(line["defense"])]
@@ -210,7 +202,7 @@ def headline_pairs(
         chosen = theft.rows[own].sort_values("victim").index.to_numpy()
         same = (theft.log_odds.numpy()[chosen] > 0) == (theft.victims[PLAIN].numpy() > 0)
         drawn[str(line["defense"])] = Drawn(*_resampled(same, theft.test.numpy(), weights))
-    return pairs_table({"fidelity": drawn}, patients)
+    return pairs_table({"fidelity": drawn}, sampling.patients(patients))
 
 
 def _copied(

@@ -11,6 +11,7 @@ from pipeline.presentation.frames import by_defense
 from pipeline.risks.evasion.clinic import eps_table, patient_parts, within_error_sentence
 from pipeline.risks.evasion.patients import alone_shares
 from pipeline.statistics import intervals
+from pipeline.statistics.intervals import Sampling
 from risks.evasion.made_up_patients import (
     BY_GLUCOSE,
     FEATURES,
@@ -28,7 +29,7 @@ NOISE = [146.0, 33.6, 5.0, 0.5, 50.0]  # glucose, within one error
 
 
 def shares(*people):
-    return alone_shares(proofs_of(*people)[0], SCHEMA, confidence=0.95, resamples=200, seed=0)
+    return alone_shares(proofs_of(*people)[0], SCHEMA, Sampling(200, 0.95, 0))
 
 
 # ---- what one eps means ----

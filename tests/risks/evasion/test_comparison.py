@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
+import tiny
 from pipeline.config import DecisionConfig
 from pipeline.files import BadInput
 from pipeline.models.answers import clean_metrics, disease_probability, predicted
@@ -64,7 +65,11 @@ PREFIX = {"clean_accuracy": "clean", "robust_accuracy": "robust"}
 
 
 def compare(examined, cfg=CFG, *, seed=0, auroc_ceiling=None, known=KNOWN):
-    numbers = {"decision": AT_HALF, "seed": seed, "auroc_ceiling": auroc_ceiling}
+    numbers = {
+        "decision": AT_HALF,
+        "sampling": tiny.sampling(cfg, seed),
+        "auroc_ceiling": auroc_ceiling,
+    }
     return compare_with(examined, cfg, known, **numbers)
 
 
@@ -480,3 +485,30 @@ def test_headline_metrics_are_the_table_under_the_headline_threat(three, y):
             assert of_defense[f"robust_accuracy_at_{eps:g}"] == round(
                 line(table, name, eps)["robust_accuracy"], 4
             )
+
+
+# ---- several records of a patient ----
+
+
+def test_copied_visits_leave_every_figure_and_interval_as_it_is(three, table, y):
+    visits = np.arange(len(y)).repeat(3)
+    models = {
+        "baseline": model(1.2, y),
+        "sturdy": model(1.0, y, loss=0.5),
+        "weak": model(0.9, y, loss=4.0, seed=1),
+    }
+    often = {
+        name: found({attack: one[..., visits] for attack, one in margins.items()}, y[visits])
+        for name, margins in models.items()
+    }
+    numbers = {"decision": AT_HALF, "auroc_ceiling": None}
+    again, unaware = (
+        compare_with(often, CFG, KNOWN, **numbers, sampling=tiny.sampling(CFG, 3, whose))
+        for whose in (visits, None)
+    )
+    counts, one_each = ["tn", "fp", "fn", "tp"], ["ece", "ece_low", "ece_high"]
+    pd.testing.assert_frame_equal(
+        again.drop(columns=counts + one_each), table.drop(columns=counts + one_each), rtol=1e-4
+    )
+    for figure in ("sensitivity", "attacked_auc", "calibration_slope"):
+        assert (unaware[f"{figure}_high"] < again[f"{figure}_high"]).any()

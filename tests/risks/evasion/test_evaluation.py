@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import tiny
 from pipeline.attacks.evasion import attackers_of
 from pipeline.models.answers import disease_probability
 from pipeline.risks.evasion.comparison import compare
@@ -42,7 +43,7 @@ def cfg(cfg):
 
 
 def test_every_attack_has_a_line_with_its_interval_and_its_threat_in_full(examined, y):
-    table = attacks_table(examined, CFG, seed=3)
+    table = attacks_table(examined, tiny.sampling(CFG, 3))
     keys = [
         (defense, HEADLINE, attack, eps)
         for defense, one in examined.items()
@@ -73,7 +74,9 @@ def test_the_configuration_says_who_is_who(y, cfg):
     margins = {"my_pgd": unmoved, "zeta": np.where(np.array(EPS)[:, None, None] > 0, -1.0, unmoved)}
     examined = {"baseline": found(margins, y, known=attackers_of(suite))}
     flags = [
-        evaluate_all(examined, cfg.model_copy(update={"attack": attack})).comparison["flags"][0]
+        evaluate_all(
+            examined, cfg.model_copy(update={"attack": attack}), tiny.sampling(CFG, 3)
+        ).comparison["flags"][0]
         for attack in (suite, {**suite, "zeta": {**suite["zeta"], "restarts": 9}})
     ]
     assert ["masked_gradients" in of_one.split() for of_one in flags] == [True, False]
@@ -84,17 +87,23 @@ def test_the_configuration_says_who_is_who(y, cfg):
 
 @pytest.fixture
 def evaluation(examined, cfg):
-    return evaluate_all(examined, cfg)
+    return evaluate_all(examined, cfg, tiny.sampling(CFG, 3))
 
 
 def test_the_comparison_is_that_of_the_configuration(evaluation, examined, cfg):
-    numbers = {"decision": cfg.decision, "seed": cfg.seed, "auroc_ceiling": cfg.data.auroc_ceiling}
+    numbers = {
+        "decision": cfg.decision,
+        "sampling": tiny.sampling(CFG, cfg.seed),
+        "auroc_ceiling": cfg.data.auroc_ceiling,
+    }
     assert evaluation.comparison.groupby("threat")["verified_to"].first()["clinical"] == 0.5
     pd.testing.assert_frame_equal(
         evaluation.comparison.drop(columns="verified_to"),
         compare(examined, CFG, all_attackers(cfg), **numbers),
     )
-    pd.testing.assert_frame_equal(evaluation.attacks, attacks_table(examined, CFG, cfg.seed))
+    pd.testing.assert_frame_equal(
+        evaluation.attacks, attacks_table(examined, tiny.sampling(CFG, cfg.seed))
+    )
 
 
 def under_attack(table, defense="known", eps=0.5):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import tiny
 from pipeline.risks.evasion.pairs import headline_pairs
 from risks.evasion.made_up import CFG, found, model
 from tiny import records
@@ -18,7 +19,7 @@ def margins():
 @pytest.fixture(scope="module")
 def pairs(margins):
     examined = {name: found(one, Y) for name, one in margins.items()}
-    return headline_pairs(examined, CFG, seed=3).set_index("figure")
+    return headline_pairs(examined, CFG, tiny.sampling(CFG, 3)).set_index("figure")
 
 
 def lost(margins, at):
@@ -48,9 +49,12 @@ def test_the_difference_is_that_of_the_same_patients(margins, pairs, figure, att
 
 def test_twins_do_not_differ_and_nothing_about_them_is_unsure(margins):
     twins = {name: found(margins["baseline"], Y) for name in ("baseline", "twin")}
-    table = headline_pairs(twins, CFG, seed=0)
+    table = headline_pairs(twins, CFG, tiny.sampling(CFG, 0))
     assert (table[["difference", "se"]] == 0).all(axis=None)
 
 
 def test_one_defense_has_no_pair(margins):
-    assert len(headline_pairs({"baseline": found(margins["baseline"], Y)}, CFG, seed=0)) == 0
+    assert (
+        len(headline_pairs({"baseline": found(margins["baseline"], Y)}, CFG, tiny.sampling(CFG, 0)))
+        == 0
+    )

@@ -15,6 +15,7 @@ from pipeline.risks.evasion.patients import (
     transition,
     typical,
 )
+from pipeline.statistics.intervals import Sampling
 from risks.evasion.made_up_patients import (
     BY_GLUCOSE,
     INF,
@@ -269,7 +270,7 @@ def test_how_many_models_turn_with_the_same_change_and_how_far_from_the_cut():
 
 
 def shares(*people):
-    table = alone_shares(proofs_of(*people)[0], SCHEMA, confidence=0.95, resamples=500, seed=0)
+    table = alone_shares(proofs_of(*people)[0], SCHEMA, Sampling(500, 0.95, 0))
     return table.set_index("feature")
 
 
@@ -308,13 +309,11 @@ def test_nobody_answered_correctly_is_no_share():
 
 def test_the_interval_is_that_of_a_proportion():
     people = [one(alone=BY_GLUCOSE)] * 30 + [one()] * 70
-    line = alone_shares(
-        proofs_of(*people)[0], SCHEMA, confidence=0.95, resamples=4000, seed=1
-    ).iloc[0]
+    line = alone_shares(proofs_of(*people)[0], SCHEMA, Sampling(4000, 0.95, 1)).iloc[0]
     half = 1.96 * math.sqrt(0.3 * 0.7 / 100)
     # 4000 resamples place a bound to 0.0013 (one standard error of a 2.5 % quantile) and the grid
     # of counts to 0.01.
     assert line["all_low"] == pytest.approx(0.3 - half, abs=0.015)
     assert line["all_high"] == pytest.approx(0.3 + half, abs=0.015)
-    same = alone_shares(proofs_of(*people)[0], SCHEMA, confidence=0.95, resamples=4000, seed=1)
+    same = alone_shares(proofs_of(*people)[0], SCHEMA, Sampling(4000, 0.95, 1))
     pd.testing.assert_series_equal(same.iloc[0], line)

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
+import tiny
 from pipeline.config import DecisionConfig
 from pipeline.models.answers import disease_score, predicted
 from pipeline.risks.evasion.comparison import compare as compare_with
@@ -129,9 +130,9 @@ def examined(diagnoses):
 
 
 def compared(examined, halves=None):
-    recipes = recipes_of(examined, halves or {}, HEADLINE, "threshold")
+    recipes = recipes_of(examined, halves or {}, HEADLINE, "threshold", tiny.sampling(CFG))
     at_half = DecisionConfig(rule="threshold", value=0.5)
-    how = {"decision": at_half, "seed": 0, "auroc_ceiling": None}
+    how = {"decision": at_half, "sampling": tiny.sampling(CFG), "auroc_ceiling": None}
     return compare_with(examined, CFG, KNOWN, recipes=recipes, **how)
 
 
@@ -227,7 +228,9 @@ def test_values_of_estimates_are_those_of_the_table(examined, diagnoses):
     examined = {name: replace(one, cut=cut) for name, one in examined.items()}
     bootstrapped = compared(examined)
     halves = {name: half_models(diagnoses, 1.0) for name in examined}
-    own = figures_of(recipes_of(examined, halves, HEADLINE, "threshold")["sturdy"])
+    own = figures_of(
+        recipes_of(examined, halves, HEADLINE, "threshold", tiny.sampling(CFG))["sturdy"]
+    )
     assert own.eps == AT
     assert set(own.clean) == set(EVERY)
     for figures, eps in ((own.clean, 0.0), (own.attacked, AT)):
@@ -305,18 +308,22 @@ def test_a_rule_holds_its_figure_where_cuts_were_chosen(examined, diagnoses):
     public = replace(examined["baseline"], cut=torch.full_like(chosen, 0.3))
     both = {"baseline": public, "sturdy": sturdy}
     for rule, held in (("specificity", "specificity"), ("sensitivity", "sensitivity")):
-        recipes = recipes_of(both, halves, HEADLINE, rule)
+        recipes = recipes_of(both, halves, HEADLINE, rule, tiny.sampling(CFG))
         assert recipes["sturdy"].held == held
         assert recipes["baseline"].held is None
     for rule in ("youden", "prevalence", "threshold"):
-        assert recipes_of(both, halves, HEADLINE, rule)["sturdy"].held is None
+        assert recipes_of(both, halves, HEADLINE, rule, tiny.sampling(CFG))["sturdy"].held is None
 
 
 def test_only_what_both_sides_hold_is_held_of_a_difference(examined, diagnoses):
     three = replace(
-        recipes_of(examined, {"sturdy": half_models(diagnoses, 1.0)}, HEADLINE, "specificity")[
-            "sturdy"
-        ],
+        recipes_of(
+            examined,
+            {"sturdy": half_models(diagnoses, 1.0)},
+            HEADLINE,
+            "specificity",
+            tiny.sampling(CFG),
+        )["sturdy"],
         held="specificity",
     )
     reported = np.concatenate([three.clean.reported] * 2)
@@ -340,7 +347,10 @@ def test_pairs_are_the_differences_of_the_comparison(examined, diagnoses):
     halves["sturdy"] = replace(halves["sturdy"], margins=other)
     table = compared(examined, halves)
     pairs = {
-        one.figure: one for one in recipe_pairs(recipes_of(examined, halves, HEADLINE, "threshold"))
+        one.figure: one
+        for one in recipe_pairs(
+            recipes_of(examined, halves, HEADLINE, "threshold", tiny.sampling(CFG))
+        )
     }
     assert {(one.defense, one.other) for one in pairs.values()} == {("sturdy", "baseline")}
     for figure, eps, column, sign in (
@@ -353,4 +363,4 @@ def test_pairs_are_the_differences_of_the_comparison(examined, diagnoses):
         assert pairs[figure].difference == pytest.approx(sign * one[column])
         reach = (one[f"{column}_high"] - one[f"{column}_low"]) / 2
         assert pairs[figure].se == pytest.approx(reach / 1.959964, rel=1e-4)
-    assert recipe_pairs(recipes_of(examined, {}, HEADLINE, "threshold")) == []
+    assert recipe_pairs(recipes_of(examined, {}, HEADLINE, "threshold", tiny.sampling(CFG))) == []

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+import tiny
 from pipeline.presentation.chapter import Note, Table
 from pipeline.risks.evasion.repeats import repeat_parts, repeated_shares
 
@@ -21,7 +22,7 @@ def shares(examined, context):
     twin = replace(one, proofs={"clinical": proofs, "repeat": errors})
     threat = context.cfg.threat["repeat"].model_copy(update={"eps": [0, 0.1, 0.5]})
     cfg = context.cfg.model_copy(update={"threat": {**context.cfg.threat, "repeat": threat}})
-    return errors, repeated_shares({"baseline": twin}, cfg)
+    return errors, repeated_shares({"baseline": twin}, cfg, tiny.sampling(cfg.audit))
 
 
 def test_a_line_for_each_number_of_errors_of_threats_that_count_them(shares):

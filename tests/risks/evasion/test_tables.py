@@ -42,9 +42,9 @@ def test_of_whom_nothing_was_measured_there_is_no_table(context, tmp_path):
 
 
 def test_what_was_measured_reads_back_into_the_same_tables(tables, examined, context):
-    harmful = harms(groups_table(examined, context.dataset, context.cfg))
+    harmful = harms(groups_table(examined, context.dataset, context.cfg, context.sampling))
     movable = movable_shares(examined, context.dataset, context.cfg)
-    straight = evaluate_all(examined, context.cfg, harmful, movable=movable)
+    straight = evaluate_all(examined, context.cfg, context.sampling, harmful, movable=movable)
     for name in ("comparison", "attacks", "classification", "confusion"):
         pd.testing.assert_frame_equal(tables[name], getattr(straight, name))
     pd.testing.assert_frame_equal(tables["plots/proved"], straight.exact)
@@ -71,7 +71,7 @@ def test_every_figure_of_a_group_is_paired_with_the_undefended_models(tables):
 
 def test_curves_have_a_column_for_each_defense(tables, examined, context):
     """As `dvc plots` overlays them."""
-    straight = evaluate_all(examined, context.cfg)
+    straight = evaluate_all(examined, context.cfg, context.sampling)
     headline = straight.comparison[straight.comparison["threat"] == HEADLINE]
     for name, source, x, y in (
         ("plots/robustness", headline, "eps", "robust_accuracy"),
@@ -84,7 +84,7 @@ def test_curves_have_a_column_for_each_defense(tables, examined, context):
 
 
 def test_the_tables_of_patients_are_those_of_every_defense(tables, examined, context):
-    clinic = clinic_tables(examined, context.dataset, context.cfg)
+    clinic = clinic_tables(examined, context.dataset, context.cfg, context.sampling)
     for name in DEFENSES:
         for table, mine in (
             ("patients", clinic.patients[name]),

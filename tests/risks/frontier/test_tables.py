@@ -3,8 +3,10 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
+import tiny
 from pipeline.config import AuditConfig
 from pipeline.risks.frontier.tables import frontier_table
 from pipeline.standards import ATLAS, NIST, OWASP
@@ -22,7 +24,7 @@ def found():
 
 @pytest.fixture
 def table(found):
-    return frontier_table(found, CFG, seed=0)
+    return frontier_table(found, tiny.sampling(CFG))
 
 
 def test_a_row_for_each_kind_and_epsilon(table):
@@ -67,7 +69,7 @@ def test_one_undecided_patient_makes_a_proof_a_lower_bound(found, table):
     assert table["proved_exact"].all()
     broken = found.broken.clone()
     broken[0, 1, 0, 0] = False
-    open_ = frontier_table(replace(found, broken=broken), CFG, seed=0)
+    open_ = frontier_table(replace(found, broken=broken), tiny.sampling(CFG))
     assert open_["proved_exact"].tolist() == [True, False, True, True]
     assert open_["proved_accuracy"].equals(table["proved_accuracy"])
 
@@ -81,3 +83,18 @@ def test_a_shift_of_one_standard_deviation_gives_its_auroc(table):
 def test_every_row_names_known_ids(table):
     for column, known in (("atlas", ATLAS), ("nist", NIST), ("owasp", OWASP)):
         assert all(one in known for ids in table[column] for one in ids.split())
+
+
+def test_copied_visits_leave_every_figure_as_it_is(found, table):
+    visits = np.arange(80).repeat(3)
+    often = replace(
+        found,
+        **{
+            name: getattr(found, name)[..., visits]
+            for name in ("y", "margin", "proved", "broken", "scores", "member")
+        },
+    )
+    again = frontier_table(often, tiny.sampling(CFG, patient=visits))
+    pd.testing.assert_frame_equal(again, table, rtol=1e-5)
+    unaware = frontier_table(often, tiny.sampling(CFG))
+    assert (unaware["accuracy_low"] > again["accuracy_low"]).all()

@@ -3,13 +3,19 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 import tiny
 from pipeline.config import AuditConfig
 from pipeline.risks.inversion.measure.guesses import Inversion, Question
-from pipeline.risks.inversion.tables import headline_pairs, inversion_table, typical_table
+from pipeline.risks.inversion.tables import (
+    by_patient,
+    headline_pairs,
+    inversion_table,
+    typical_table,
+)
 from pipeline.statistics.intervals import bootstrap_weights
 
 CFG = AuditConfig(
@@ -42,7 +48,7 @@ def told(members_gain, others_gain):
 @pytest.fixture
 def table():
     spread = torch.linspace(0.1, 0.3, 80)
-    return inversion_table({"baseline": told(spread, 0.1)}, DATA, CFG, seed=0).set_index(
+    return inversion_table({"baseline": told(spread, 0.1)}, DATA, tiny.sampling(CFG)).set_index(
         ["attribute", "group"]
     )
 
@@ -87,7 +93,7 @@ def unequal(seed):
 def shares_of(alone, aided):
     alone, aided = (torch.tensor(one, dtype=torch.float32) for one in (alone, aided))
     one = replace(told(0.1, 0.1), questions=QUESTIONS[:1], alone=alone, aided=aided)
-    return inversion_table({"baseline": one}, DATA, CFG, seed=0).set_index("group")
+    return inversion_table({"baseline": one}, DATA, tiny.sampling(CFG)).set_index("group")
 
 
 def test_the_share_is_resampled_as_one_ratio_as_by_a_naive_bootstrap():
@@ -122,7 +128,7 @@ def test_bounds_divided_by_a_point_would_be_several_times_too_wide():
 def test_what_was_found_is_said(gain, finding):
     noise = torch.randn(80, generator=torch.Generator().manual_seed(0)) * 0.1
     table = inversion_table(
-        {"baseline": told(gain + noise - noise[5:].mean(), 0.0)}, DATA, CFG, seed=0
+        {"baseline": told(gain + noise - noise[5:].mean(), 0.0)}, DATA, tiny.sampling(CFG)
     )
     assert set(table.loc[table["group"] == "members", "finding"]) == {finding}
     other = {"uplift": "more", "harm": "less", "no uplift": "no difference"}[finding]
@@ -130,7 +136,7 @@ def test_what_was_found_is_said(gain, finding):
 
 
 def test_nobody_to_ask_is_no_figure():
-    table = inversion_table({"baseline": told(float("nan"), 0.1)}, DATA, CFG, seed=0)
+    table = inversion_table({"baseline": told(float("nan"), 0.1)}, DATA, tiny.sampling(CFG))
     members = table[table["group"] == "members"]
     assert members["uplift"].isna().all()
     assert (members["patients"] == 0).all()
@@ -173,9 +179,9 @@ def test_what_members_are_told_more_is_compared_by_its_distance_from_zero():
         "less": told(0.1, spread + 0.1),
         "even": told(spread, spread),
     }
-    pairs = headline_pairs(found, CFG, seed=0)
+    pairs = headline_pairs(found, tiny.sampling(CFG))
     assert set(pairs["figure"]) == {"glucose"}  # of the other the diagnosis is unknown
-    table = inversion_table(found, DATA, CFG, seed=0)
+    table = inversion_table(found, DATA, tiny.sampling(CFG))
     own = table[(table["attribute"] == "glucose") & (table["group"] == "difference")]
     share = own.set_index("defense")["share"]
     assert share["less"] < 0 < share["baseline"]
@@ -190,4 +196,16 @@ def test_what_members_are_told_more_is_compared_by_its_distance_from_zero():
 
 def test_without_anybody_who_is_both_nothing_is_compared():
     found = {name: told(float("nan"), 0.1) for name in ("baseline", "hard")}
-    assert len(headline_pairs(found, CFG, seed=0)) == 0
+    assert len(headline_pairs(found, tiny.sampling(CFG))) == 0
+
+
+def test_copied_visits_leave_every_figure_as_it_is():
+    visits = np.arange(80).repeat(3)
+    once = told(torch.linspace(0.1, 0.3, 80), 0.1)
+    often = replace(once, alone=once.alone[..., visits], aided=once.aided[..., visits])
+    tables = [
+        inversion_table({"baseline": one}, DATA, tiny.sampling(CFG))
+        for one in (once, by_patient(often, visits))
+    ]
+    pd.testing.assert_frame_equal(*tables, rtol=1e-5)
+    assert torch.equal(by_patient(once, np.arange(80)).alone.nan_to_num(), once.alone.nan_to_num())

@@ -97,6 +97,15 @@ def test_a_claim_stands_beside_the_audit_and_what_it_leaves_out(chapter):
         assert text in said["dp_train"]
 
 
+def test_a_claim_of_records_says_what_it_is_of_a_patient_with_several(tables):
+    line = tables["membership"].dropna(subset="epsilon_claimed").iloc[0]
+    assert "per patient" not in report._claim(line)
+    line = line.copy()
+    line[["epsilon_one_patient", "records_of_a_patient"]] = 9.25, 4
+    assert "one record added or removed" in report._claim(line)
+    assert "per patient (up to 4 records): epsilon 9.250; recomputed" in report._claim(line)
+
+
 def test_every_attack_on_every_defense_has_a_line_with_its_interval(chapter, tables):
     heads, shown, groups = parts.tables(chapter)
     table = tables["membership"]

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -14,6 +15,7 @@ from pipeline.risks.membership.patients import (
     MOST,
     exposure,
     exposure_by_half,
+    of_patients,
     subgroups,
     worst_off,
 )
@@ -22,10 +24,13 @@ from pipeline.risks.membership.tables import (
     RATES,
     STRONGEST,
     VARIANTS,
+    draw_up,
     membership_table,
     roc_table,
 )
+from pipeline.risks.risk import Context, Sources
 from pipeline.standards import ATLAS, NIST, OWASP
+from pipeline.statistics.separation import auroc
 from risks.membership.made_up import CLAIM, made_up_leak
 
 CFG = AuditConfig(
@@ -41,7 +46,7 @@ def leak():
 
 @pytest.fixture
 def table(leak):
-    return membership_table({"baseline": leak}, CFG, seed=0).set_index("attack")
+    return membership_table({"baseline": leak}, tiny.sampling(CFG)).set_index("attack")
 
 
 def test_a_row_for_each_attack_and_the_control(table):
@@ -79,7 +84,7 @@ def test_the_gap_is_between_members_and_others(table, leak):
 
 def test_only_who_claims_has_an_epsilon(leak):
     private = replace(leak, claim=CLAIM)
-    table = membership_table({"baseline": leak, "dp_train": private}, CFG, seed=0)
+    table = membership_table({"baseline": leak, "dp_train": private}, tiny.sampling(CFG))
     named = [
         "epsilon_claimed",
         "epsilon_recomputed",
@@ -100,7 +105,9 @@ def test_only_who_claims_has_an_epsilon(leak):
     "audit", [None, {**CLAIM["audit"], "bounds": {"gaussian": None, "counts": 1.3}}]
 )
 def test_what_an_audit_does_not_say_is_empty(leak, audit):
-    table = membership_table({"dp_train": replace(leak, claim={**CLAIM, "audit": audit})}, CFG, 0)
+    table = membership_table(
+        {"dp_train": replace(leak, claim={**CLAIM, "audit": audit})}, tiny.sampling(CFG)
+    )
     assert table["epsilon_gaussian"].isna().all()
     assert table["epsilon_lower_bound"].isna().all() == (audit is None)
 
@@ -152,7 +159,9 @@ def test_a_patient_whom_one_half_knows_nothing_of_is_judged_by_the_other():
 
 def groups_of(leak, cfg):
     told = exposure_by_half(leak)
-    return subgroups({"baseline": told}, {"baseline": exposure(told, DATA)}, cfg.data, CFG, seed=0)
+    return subgroups(
+        {"baseline": told}, {"baseline": exposure(told, DATA)}, cfg.data, tiny.sampling(CFG)
+    )
 
 
 def test_the_worst_group_stands_first(leak, cfg):
@@ -167,7 +176,7 @@ def test_the_exposure_of_a_group_is_paired_with_the_undefended_models(leak, cfg)
     told = {"baseline": exposure_by_half(leak), "b": exposure_by_half(more)}
     each = {name: exposure(one, DATA) for name, one in told.items()}
     table = (
-        subgroups(told, each, cfg.data, CFG, seed=0)
+        subgroups(told, each, cfg.data, tiny.sampling(CFG))
         .set_index(["by", "group", "defense"])
         .sort_index()
     )
@@ -213,7 +222,7 @@ def weaker_and_stronger(**effects):
 
 
 def strongest_row(leak):
-    table = membership_table({"baseline": leak}, CFG, seed=0).set_index("attack")
+    table = membership_table({"baseline": leak}, tiny.sampling(CFG)).set_index("attack")
     return table.loc[STRONGEST], table
 
 
@@ -274,3 +283,69 @@ def test_groups_cover_everybody_once(leak, cfg):
         known = len(DATA.y) if by == "outcome" else int((~torch.isnan(DATA.x[:, 4])).sum())
         assert chosen["patients"].sum() == known
         assert (chosen["exposure_low"] <= chosen["exposure"]).all()
+
+
+# ---- several records of a patient ----
+
+COPIES = 3
+
+
+def visits_of(dataset):
+    """Everybody comes three times, and never changes."""
+    rows = torch.arange(len(dataset.y)).repeat_interleave(COPIES)
+    return replace(dataset, x=dataset.x[rows], y=dataset.y[rows], patient=rows, together=rows)
+
+
+def seen_again(leak):
+    """What is found is the same at every visit."""
+    return replace(
+        leak,
+        scores={name: one.repeat_interleave(COPIES, 1) for name, one in leak.scores.items()},
+        member=leak.member.repeat_interleave(COPIES, 1),
+        log_odds=leak.log_odds.repeat_interleave(COPIES, 1),
+    )
+
+
+def drawn_of(leak, dataset, cfg, folder):
+    leak.save(folder / "membership")
+    return draw_up(Sources({"baseline": folder}), Context(dataset, cfg))
+
+
+def test_copied_visits_leave_every_table_as_it_is(leak, cfg, tmp_path):
+    once, often = (
+        drawn_of(one, dataset, cfg, tmp_path / name)
+        for name, one, dataset in (
+            ("once", leak, DATA),
+            ("often", seen_again(leak), visits_of(DATA)),
+        )
+    )
+    exposed = often["exposure"]
+    exposed["patient"] //= COPIES
+    often["exposed"]["patient"] //= COPIES
+    for name, table in once.items():
+        pd.testing.assert_frame_equal(table, often[name], rtol=1e-5)
+
+
+def test_a_small_leak_of_every_record_adds_up_in_likelihood_ratios_alone():
+    patients = torch.arange(40).repeat_interleave(COPIES)
+    leak = made_up_leak(tiny.records(120, seed=3), targets=60, effect=0.0, seed=2)
+    member = leak.member[:, ::COPIES][:, patients]
+    ratio = leak.scores["lira"] / 2 + 0.5 * member
+    one = replace(leak, scores={"lira": ratio, "loss": ratio}, member=member)
+    whole = of_patients(one, patients.numpy())
+    assert whole.member.shape == (60, 40)
+    sides = [
+        float(scores[whole.member].mean() - scores[~whole.member].mean())
+        for scores in (whole.scores["lira"], whole.scores["loss"])
+    ]
+    assert sides[0] == pytest.approx(COPIES * sides[1], rel=1e-5)
+    areas = [
+        auroc(scores[inside].numpy(), scores[~inside].numpy())
+        for scores, inside in ((ratio, member), (whole.scores["lira"], whole.member))
+    ]
+    assert areas[1] > areas[0] + 0.05
+
+
+def test_targets_that_saw_some_visits_only_are_refused(leak):
+    with pytest.raises(ValueError, match="some records of a patient"):
+        of_patients(leak, np.arange(80) // 2)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import tiny
 from pipeline.attacks.poisoning import POISONS
 from pipeline.risks.poisoning.filter_tables import FIGURES, RATES, filter_table
 from pipeline.risks.poisoning.harm_tables import harm_table
@@ -35,7 +36,7 @@ def filtered(harmed):
 
 @pytest.fixture
 def table(filtered, harmed, setting):
-    return filter_table(filtered, harmed, setting)
+    return filter_table(filtered, harmed, setting, tiny.sampling(setting.audit))
 
 
 def row(table, attack, dose, name="loss"):
@@ -72,7 +73,9 @@ def test_figures_are_those_of_a_plain_loop(table, filtered, harmed):
 
 
 def test_not_filtered_is_what_the_table_of_harm_says(table, harmed, setting):
-    unfiltered = harm_table({"baseline": harmed}, setting).set_index(["attack", "dose"])
+    unfiltered = harm_table({"baseline": harmed}, setting, tiny.sampling(setting.audit)).set_index(
+        ["attack", "dose"]
+    )
     for _, line in table.iterrows():
         other = unfiltered.loc[(line["attack"], line["dose"])]
         for metric in FIGURES:
@@ -85,7 +88,7 @@ def test_not_filtered_is_what_the_table_of_harm_says(table, harmed, setting):
 def test_rates_are_means_and_ranges_over_training_sets_that_have_one(filtered, harmed, setting):
     filtered["worst_flips"].precision["loss"][1, 0] = np.nan
     filtered["worst_flips"].precision["loss"][0] = np.nan
-    table = filter_table(filtered, harmed, setting)
+    table = filter_table(filtered, harmed, setting, tiny.sampling(setting.audit))
     line = row(table, "worst_flips", 0.1)
     recalls = filtered["worst_flips"].recall["loss"][1].tolist()
     assert line["recall"] == pytest.approx(sum(recalls) / 2)
@@ -120,12 +123,19 @@ def test_the_backdoors_success_is_counted_on_the_same_patients(table, filtered, 
 def test_nobody_to_win_is_no_figure(filtered, harmed, setting):
     harmed.triggered[:] = np.nan
     assert np.isnan(
-        row(filter_table(filtered, harmed, setting), "backdoor", 1)["attack_success_rate"]
+        row(filter_table(filtered, harmed, setting, tiny.sampling(setting.audit)), "backdoor", 1)[
+            "attack_success_rate"
+        ]
     )
 
 
 def test_what_changed_nothing_differs_by_nothing(harmed, setting):
-    table = filter_table(made_up_filtered(harmed, filters=FILTERS, gain=0.0), harmed, setting)
+    table = filter_table(
+        made_up_filtered(harmed, filters=FILTERS, gain=0.0),
+        harmed,
+        setting,
+        tiny.sampling(setting.audit),
+    )
     for metric in FIGURES:
         found = table.dropna(subset=metric)
         assert (found[[f"{metric}_difference{end}" for end in ("", "_low", "_high")]] == 0).all(

@@ -3,9 +3,11 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
+import tiny
 from pipeline.attacks.poisoning import ATTACKS
 from pipeline.risks.poisoning.harm_tables import FIGURES, compared, dose_name, harm_table, warning
 from pipeline.standards import ATLAS, NIST, OWASP
@@ -30,7 +32,7 @@ def found():
 
 @pytest.fixture
 def table(found, setting):
-    return harm_table({"baseline": found, "distill": found}, setting)
+    return harm_table({"baseline": found, "distill": found}, setting, tiny.sampling(setting.audit))
 
 
 def row(table, attack, dose):
@@ -97,7 +99,13 @@ def test_a_line_that_moves_costs_nothing_at_clean_false_alarms(found, setting, s
     """Poison that moves every score alike is no loss of ranking, whatever sensitivity says."""
     towards = torch.where(found.y == 1, shift, -shift)
     moved = found.margins | {"random_flips": (found.margins["none"] + towards).expand(2, -1, -1)}
-    line = row(harm_table({"baseline": replace(found, margins=moved)}, setting), "random_flips", 1)
+    line = row(
+        harm_table(
+            {"baseline": replace(found, margins=moved)}, setting, tiny.sampling(setting.audit)
+        ),
+        "random_flips",
+        1,
+    )
     assert line["sensitivity_at_clean_false_alarms_difference"] == 0
     assert line["auroc_difference"] == pytest.approx(0, abs=1e-12)
     assert line["sensitivity_difference"] * shift > 0
@@ -108,7 +116,8 @@ def test_the_ranking_is_of_log_odds_and_not_of_distances_to_the_cut(found, setti
     cuts[..., ::2] += 9.0  # other models, which draw the line elsewhere
     there = replace(found, cuts=found.cuts | {"none": cuts})
     first, other = (
-        row(harm_table({"baseline": one}, setting), "none", 0) for one in (found, there)
+        row(harm_table({"baseline": one}, setting, tiny.sampling(setting.audit)), "none", 0)
+        for one in (found, there)
     )
     assert first["auroc"] != other["auroc"]
     assert first["sensitivity"] == other["sensitivity"]
@@ -135,7 +144,11 @@ def test_an_attack_at_some_doses_has_rows_at_these(setting):
     numbers = setting.poisoning.model_copy(update={"adaptive_doses": [0.1]})
     doses = {one: 1 if one.startswith("adaptive") else 2 for one in ATTACKS}
     harm = made_up_harm(60, doses=doses, harm=2.0)
-    table = harm_table({"baseline": harm}, setting.model_copy(update={"poisoning": numbers}))
+    table = harm_table(
+        {"baseline": harm},
+        (setting := setting.model_copy(update={"poisoning": numbers})),
+        tiny.sampling(setting.audit),
+    )
     assert table.loc[table["attack"] == "adaptive_auroc", "dose"].tolist() == [0.1]
     assert table.loc[table["attack"] == "worst_flips", "dose"].tolist() == DOSES
 
@@ -215,8 +228,6 @@ def test_every_attack_names_goal_knowledge_access_and_known_ids(table):
 
 
 def test_the_table_survives_csv(table, tmp_path):
-    import pandas as pd
-
     table.to_csv(tmp_path / "t.csv", index=False)
     again = pd.read_csv(tmp_path / "t.csv", keep_default_na=False, na_values=[""])
     assert again["attack"].tolist() == table["attack"].tolist()
@@ -238,12 +249,34 @@ def test_doses_in_words():
 def test_nobody_to_win_is_no_figure(found, setting):
     found.triggered[:] = torch.nan
     assert np.isnan(
-        row(harm_table({"baseline": found}, setting), "backdoor", 1)["attack_success_rate"]
+        row(harm_table({"baseline": found}, setting, tiny.sampling(setting.audit)), "backdoor", 1)[
+            "attack_success_rate"
+        ]
     )
 
 
 def test_all_of_a_few_targets_are_no_certainty(found, setting):
     found.target_margins[1] = -1.0
-    line = row(harm_table({"baseline": found}, setting), "one_patient", 1)
+    line = row(
+        harm_table({"baseline": found}, setting, tiny.sampling(setting.audit)), "one_patient", 1
+    )
     assert (line["attack_success_rate"], line["attack_success_rate_high"]) == (1, 1)
     assert line["attack_success_rate_low"] == pytest.approx(intervals.wilson(4, 4)[0])
+
+
+def test_copied_visits_leave_every_figure_as_it_is(found, setting, table):
+    visits = np.arange(60).repeat(3)
+    copies = {"y": found.y[visits], "triggered": found.triggered[..., visits]}
+    for name in ("margins", "cuts", "proved"):
+        copies[name] = {attack: one[..., visits] for attack, one in getattr(found, name).items()}
+    copies["targets"] = (found.targets[:, None] * 3 + torch.arange(3)).flatten()
+    copies["target_margins"] = found.target_margins.repeat_interleave(3, -1)
+    often = replace(found, **copies)
+    again = harm_table(
+        {"baseline": often, "distill": often}, setting, tiny.sampling(setting.audit, 0, visits)
+    )
+    ranked = [name for name in table if name.startswith("sensitivity_at_clean")]  # between records
+    rounded = [f"attack_success_rate_{side}" for side in ("low", "high")]  # Wilson's whole numbers
+    others = table.columns.difference(ranked + rounded)
+    pd.testing.assert_frame_equal(again[others], table[others], rtol=1e-4, atol=1e-6)
+    pd.testing.assert_frame_equal(again[rounded], table[rounded], atol=0.1)

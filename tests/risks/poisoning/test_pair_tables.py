@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+import tiny
 from pipeline.attacks.poisoning import ATTACKS
 from pipeline.risks.conclusions import Question, headline_table
 from pipeline.risks.poisoning.harm_tables import harm_table
@@ -31,8 +32,8 @@ def made_up(**harms):
 
 
 def compared(harms, cfg):
-    table = harm_table(harms, cfg)
-    return table, headline_pairs(harms, table, EACH, HEADLINE, cfg.audit, cfg.seed)
+    table = harm_table(harms, cfg, tiny.sampling(cfg.audit, cfg.seed))
+    return table, headline_pairs(harms, table, EACH, HEADLINE, tiny.sampling(cfg.audit, cfg.seed))
 
 
 @pytest.mark.parametrize("figure", [AT_CLEAN, "auroc"])

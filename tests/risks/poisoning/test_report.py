@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 import parts
+import tiny
 from pipeline.attacks.poisoning import ATTACKS, POISON_FACTS, POISONS
 from pipeline.presentation.chapter import NotApplicable
 from pipeline.presentation.numbers import interval_text
@@ -52,14 +53,16 @@ def table(change):
         name: made_up_harm(80, doses=4, harm=harm)
         for name, harm in (("baseline", 3.0), ("dp_train", 1.0))
     }
-    return harm_table(harms, change([1, 0.05, 0.1, 0.2]))
+    return harm_table(harms, (setting := change([1, 0.05, 0.1, 0.2])), tiny.sampling(setting.audit))
 
 
 @pytest.fixture
 def filtered(change):
     harmed = made_up_harm(60, doses=3, harm=2.0)
     found = made_up_filtered(harmed, filters=FILTERS, gain=1.5)
-    return filter_table(found, harmed, change([1, 0.1, 0.2]))
+    return filter_table(
+        found, harmed, (setting := change([1, 0.1, 0.2])), tiny.sampling(setting.audit)
+    )
 
 
 @pytest.fixture
@@ -279,7 +282,7 @@ def test_what_has_no_victims_is_said(change, cfg, tmp_path):
         share={name: harm.share[name] for name in kept},
     )
     numbers = change([0.1, 0.2])
-    table = harm_table({"baseline": nobody}, numbers)
+    table = harm_table({"baseline": nobody}, numbers, tiny.sampling(numbers.audit))
     (chapter,) = report.chapters({"poisoning": table}, Context(None, numbers), tmp_path)
     said = {part.what: part.why for part in chapter.parts if isinstance(part, NotApplicable)}
     nobody = f"not estimable: 0 of {int((harm.y == 1).sum())} ill patients are called ill"
@@ -287,6 +290,6 @@ def test_what_has_no_victims_is_said(change, cfg, tmp_path):
         "one_patient": f"{nobody} by undefended models",
         "backdoor, baseline": f"{nobody} without poison",
     }
-    whole = harm_table({"baseline": harm}, numbers)
+    whole = harm_table({"baseline": harm}, numbers, tiny.sampling(numbers.audit))
     (chapter,) = report.chapters({"poisoning": whole}, Context(None, numbers), tmp_path)
     assert not any(isinstance(part, NotApplicable) for part in chapter.parts)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+import tiny
 from pipeline.config import AuditConfig
 from pipeline.risks.theft.measure.copies import TRUE_LABELS
 from pipeline.risks.theft.measure.stolen import Theft
@@ -24,7 +25,7 @@ def stolen():
 
 @pytest.fixture(scope="module")
 def table(stolen):
-    return theft_table({"baseline": stolen, "other": made_up(1.0)}, CFG, seed=0)
+    return theft_table({"baseline": stolen, "other": made_up(1.0)}, tiny.sampling(CFG))
 
 
 def test_a_row_for_each_defense_and_attacker(table):
@@ -81,7 +82,10 @@ def test_membership_compares_members_with_test_patients_alone(stolen):
         2, 1
     )  # the attacker's: ignored
     betrayed = Theft(**{**vars(stolen), "log_odds": known * signs})
-    assert theft_table({"baseline": betrayed}, CFG, 0)["membership"].tolist() == [1.0, 1.0]
+    assert theft_table({"baseline": betrayed}, tiny.sampling(CFG))["membership"].tolist() == [
+        1.0,
+        1.0,
+    ]
     assert torch.equal(told, stolen.log_odds)
 
 
@@ -94,7 +98,9 @@ def test_every_row_names_known_ids_but_for_diagnoses_of_ones_own(table):
 
 
 def test_what_an_answer_costs_an_honest_user(stolen, table):
-    answers = api_table({"baseline": stolen}, table, CFG, 0, "public", 100).set_index("access")
+    answers = api_table({"baseline": stolen}, table, tiny.sampling(CFG), "public", 100).set_index(
+        "access"
+    )
     test, y = stolen.test, stolen.y.expand(2, -1)
     for access in ("labels", "probabilities"):
         squares = (stolen.shown[f"{PLAIN}/{access}"] - y) ** 2
@@ -108,9 +114,9 @@ def test_what_an_answer_costs_an_honest_user(stolen, table):
 def test_headline_copies_are_compared_on_the_patients_who_test_both(table, stolen):
     other = made_up(1.0)
     copies = headline_copies(table, 100)
-    (line,) = headline_pairs({"baseline": stolen, "other": other}, copies, CFG, 0).to_dict(
-        "records"
-    )
+    (line,) = headline_pairs(
+        {"baseline": stolen, "other": other}, copies, tiny.sampling(CFG)
+    ).to_dict("records")
     assert line["difference"] == pytest.approx(table.loc[2, "fidelity"] - table.loc[0, "fidelity"])
     assert (line["defense"], line["other"], line["patients"]) == ("other", "baseline", 400)
     # the other's copies agree everywhere: all that varies is who the first copies agree with

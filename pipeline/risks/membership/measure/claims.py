@@ -33,7 +33,9 @@ def audited_claim(
     claim = recomputed_claim(name, guarantee)
     folds, times = cfg.plan.folds, cfg.plan.seeds
     numbers = (guarantee[key] for key in ("sample_rate", "noise_multiplier", "steps", "delta"))
-    together = accounting.composition(*numbers, folds * times + 1, (folds - 1) * times + 1)
+    together = accounting.composition(
+        *numbers, folds * times + 1, (folds - 1) * times + 1, dataset.records_of_a_patient
+    )
     audit = audit_claim(name, dataset, cfg, guarantee) if _is_ours(guarantee) else None
     return {**claim, "composition": together, "audit": audit}
 

@@ -119,7 +119,7 @@ def infer_members(name: str, halves: Halves, dataset: Dataset, cfg: Config) -> M
         generator=generator(Stream.MEMBERSHIP_NOISE, cfg.seed),
     )
     scores = {attack: MEMBERSHIP[attack](seen, member).float() for attack in numbers.attacks}
-    scores[BLIND] = blind(dataset.x.flatten(1), dataset.y, member).float()
+    scores[BLIND] = blind(dataset.x.flatten(1), dataset.y, member, dataset.together).float()
     check_decision(targets.population.facts, name)
     guarantee = targets.population.facts.get("guarantee")
     claim: dict[str, Any] = {}

@@ -147,7 +147,12 @@ def block(rows, threat, attack):
 
 def compared(examined, cfg):
     return compare(
-        examined, cfg.audit, all_attackers(cfg), decision=cfg.decision, seed=0, auroc_ceiling=None
+        examined,
+        cfg.audit,
+        all_attackers(cfg),
+        decision=cfg.decision,
+        sampling=tiny.sampling(cfg.audit),
+        auroc_ceiling=None,
     )
 
 

@@ -1,15 +1,19 @@
 """A claim is recomputed, audited, and refused where either contradicts it."""
 
+from dataclasses import replace
+
 import pytest
+import torch
 
 import tiny
 from benchmarks.faults import FAULTS, planted
 from pipeline.config import ModelConfig
-from pipeline.defenses.budget import PrivacyBudget, calibrate
+from pipeline.defenses.budget import PrivacyBudget, calibrate, composed
 from pipeline.defenses.trained import train
 from pipeline.files import FailedCheck
 from pipeline.risks.membership.measure import claims
 from pipeline.risks.membership.measure.claims import audit_claim, audited_claim, refute
+from pipeline.statistics.accounting import gaussian_epsilon
 
 pytestmark = pytest.mark.heavy
 
@@ -38,6 +42,20 @@ def test_a_claim_comes_with_its_accounts_its_sum_and_its_audit(linear, guarantee
     folds, seeds = linear.plan.folds, linear.plan.seeds
     assert claim["composition"]["models"] == folds * seeds + 1
     assert claim["composition"]["models_of_a_patient"] == (folds - 1) * seeds + 1
+
+
+def test_a_claim_is_told_of_patients_who_have_several_records(linear, guarantee):
+    visits = replace(FEW, patient=torch.arange(60) // 3)
+    plan = tiny.plan(FEW, folds=2, seeds=1)
+    whole = composed(replace(plan, train=torch.ones_like(plan.train)), guarantee, visits.patient)
+    assert whole["records_of_a_patient"] == 3
+    mu = 80**0.5 / guarantee["noise_multiplier"]
+    assert whole["epsilon_one_patient"] == pytest.approx(gaussian_epsilon(3 * mu, 1e-4))
+    alone = torch.zeros_like(plan.train)
+    alone[:, ::3] = True
+    assert "epsilon_one_patient" not in composed(
+        replace(plan, train=alone), guarantee, visits.patient
+    )
 
 
 def test_the_sum_is_that_of_the_plan_that_is_trained(linear):

@@ -31,7 +31,7 @@ def certificate(population, dataset, plan):
 
 @pytest.fixture
 def table(certificate, cfg):
-    return certificate_table({"partition": certificate}, cfg.audit, seed=0)
+    return certificate_table({"partition": certificate}, tiny.sampling(cfg.audit))
 
 
 def test_only_a_defense_with_a_certificate_is_certified(table, population, dataset, plan):
@@ -77,7 +77,7 @@ def test_more_poison_certifies_less_until_nobody_is_left(table):
 
 
 def test_nothing_certified_no_row(cfg):
-    assert certificate_table({}, cfg.audit, seed=0).empty
+    assert certificate_table({}, tiny.sampling(cfg.audit)).empty
 
 
 def test_it_survives_the_disk(certificate, tmp_path):

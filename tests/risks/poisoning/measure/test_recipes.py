@@ -208,7 +208,7 @@ def test_where_nobody_is_called_ill_nobody_is_named_and_the_rest_is_measured(cha
     assert ONE_PATIENT not in poison.sets
     harm = measure_harm("baseline", poison, cfg)
     assert set(harm.margins) == {NONE, *cfg.poisoning.attacks} - {ONE_PATIENT}
-    table = harm_table({"baseline": harm}, cfg)
+    table = harm_table({"baseline": harm}, cfg, tiny.sampling(cfg.audit))
     backdoor = table[table["attack"] == "backdoor"]
     assert backdoor["attack_success_rate"].isna().all()
     assert table["auroc"].notna().all()
