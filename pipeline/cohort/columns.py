@@ -19,7 +19,7 @@ from pipeline.cohort.dictionary import Entry
 from pipeline.cohort.words import is_fixed, is_sensitive, names_person, ordered, pair, unit_of
 from pipeline.config import same_cell
 from pipeline.config.cohort import NUMBERS, Kind, Origin
-from pipeline.data.cells import DATE, LIMIT, MISSING_SIGNS, MISSING_WORDS, number_text
+from pipeline.data.cells import DATE, LIMIT, MISSING_SIGNS, MISSING_WORDS, POINT_NUMBER, number_text
 
 FEW = 6  # different whole numbers that may well be codes or steps of a scale
 MOST = 30  # different texts that may well be levels
@@ -142,9 +142,11 @@ def _no_feature(name: str, counts: Counter[str], records: int) -> str:
 
 def _found(column: Column, counts: Counter[str], decimal: str, entry: Entry) -> Column:
     texts = {cell: number_text(cell, decimal) for cell in counts}
-    numeric = {cell: text for cell, text in texts.items() if text is not None}
+    numeric = {cell: text for cell, text in texts.items() if text and _is_measurable(text)}
     words = {cell for cell in texts if cell not in numeric and cell.lower() in MISSING_WORDS}
     others = [cell for cell in texts if cell not in numeric and cell not in words]
+    if decimal == "," and any(POINT_NUMBER.fullmatch(cell) for cell in others):
+        return replace(column, ignored="decimal points in a file of decimal commas")
     different = {float(text) for text in numeric.values()}
     codes = any(re.fullmatch("0[0-9]+", cell) for cell in numeric)
     records = sum(counts[cell] for cell in numeric)
@@ -154,6 +156,11 @@ def _found(column: Column, counts: Counter[str], decimal: str, entry: Entry) -> 
     if codes or (others and (len(different) <= FEW or stray > records)):
         return _texts(column, counts, words)
     return _numbers(column, counts, numeric, [*words, *others], entry)
+
+
+def _is_measurable(text: str) -> bool:
+    """Whether a number can be one of a clinic's: neither beyond all bounds nor next to nothing."""
+    return float(text) == 0 or 1e-100 < abs(float(text)) < 1e100
 
 
 def _texts(column: Column, counts: Counter[str], words: set[str]) -> Column:
@@ -330,6 +337,9 @@ def _measured(
         "scale": "dictionary" if entry.scale else "data",
         "center": "data" if entry.center is None else "dictionary",
     }
+    for end, side in (_far(values), "above"), (_far(-values[::-1]), "below"):
+        if end:
+            asked.append(("far", f"a value lies farther {side} all others than these lie apart"))
     if not column.unit:
         asked.append(("unit", ""))
     return replace(
@@ -343,6 +353,11 @@ def _measured(
         source=source,
         asked=tuple(asked),
     )
+
+
+def _far(values: NDArray[np.float64]) -> bool:
+    """Whether the last of the values, rising, is farther off than the others lie apart."""
+    return len(values) > 3 and values[-1] - values[-2] > values[-2] - values[0]
 
 
 def step_of(texts: list[str]) -> float | None:

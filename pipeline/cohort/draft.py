@@ -88,6 +88,11 @@ TOPICS = {
         "What are these texts in a column of numbers?",
         "They are proposed as 'not measured'. If they are values, correct the file.",
     ),
+    "far": Topic(
+        "Is this a typing error?",
+        "The range was widened to hold it. Correct the file, or set the range back: then "
+        "`medsecure check` names the line.",
+    ),
     "codes": Topic(
         "Are these codes of a category, steps of a scale, or a count?",
         "A forger moves along a scale, but swaps categories. `kind: categorical`, `ordinal`, or "

@@ -39,6 +39,7 @@ ORDERS = (
     ("mild", "moderate", "severe"),
     ("none", "low", "medium", "high"),
     ("low", "medium", "high"),
+    ("low", "mid", "high"),
     ("low", "intermediate", "high"),
     ("low", "normal", "high"),
     ("small", "medium", "large"),
@@ -169,11 +170,10 @@ def ordered(levels: list[str]) -> list[str] | None:
 
 def _rank(level: str) -> float | None:
     """Of `40-49`, `<30`, `>=3`, `stage 2`, `G3`: the number that orders it."""
-    found = re.fullmatch(
-        r"(?:[a-z]{1,8}[ _-]?)?([<>≤≥]=?\s*)?([0-9]+(?:\.[0-9]+)?)"
-        r"(?:\s*(?:-|\u2013|to)\s*[0-9]+(?:\.[0-9]+)?|\+)?",
-        level.lower(),
-    )
+    before = r"(?:(?:stage|grade|class|level|degree|nyha|asa|ecog|ckd|g|t|n)[ _-]?)?"
+    number = r"([<>≤≥]=?\s*)?([0-9]+(?:\.[0-9]+)?)"
+    until = r"(?:\s*(?:-|\u2013|to)\s*[0-9]+(?:\.[0-9]+)?|\+)?"
+    found = re.fullmatch(before + number + until, level.lower())
     if not found:
         return None
     shift = {"<": -0.5, "≤": -0.5, ">": 0.5, "≥": 0.5}.get((found[1] or " ")[0], 0.0)

@@ -244,6 +244,8 @@ def _text_rows(content: bytes, name: str, reading: Reading) -> tuple[Rows, list[
         raise BadInput(f"{name}: this is a web page or XML; export the table as CSV")
     if re.match(r'[\[{]\s*(["{\[]|$)', beginning):
         raise BadInput(f"{name}: this is JSON; export the table as CSV")
+    if beginning.startswith("@relation"):
+        raise BadInput(f"{name}: this is an ARFF or KEEL file; export the table as CSV")
     lines = re.split("\r\n|\n|\r", text)
     found = [f"encoding {encoding}"] if encoding != "UTF-8" else []
     start, announced = 0, re.fullmatch(r'"?sep=(.)"?[,;\t]*', lines[0].strip(" "), re.I)

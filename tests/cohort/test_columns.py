@@ -44,6 +44,7 @@ REAL = DRAWN.normal(28, 4, 200).round(1)
         (["40-49", "30-39", "50-59"] * 20, "ordinal"),
         (["IV", "I", "III", "II"] * 20, "ordinal"),
         (["red", "green", "blue"] * 20, "categorical"),
+        (["A11", "A12", "A13"] * 20, "categorical"),
         (["01", "02", "10"] * 20, "categorical"),  # a code with a leading zero is a code
         (["0", "1", "2", "more"] * 20, "categorical"),
     ],
@@ -131,6 +132,7 @@ def test_a_kind_does_not_change_with_the_number_of_records():
         ([*REAL, "<0.2"], ("<0.2",), "censored"),
         ([*REAL, "> 300"], ("> 300",), "censored"),
         ([*WHOLE, "high"], ("high",), "strays"),
+        ([*WHOLE, "1e999", "5e-324"], ("1e999", "5e-324"), "strays"),
         (["m", "f", "?"] * 20, ("?",), None),
         (["m", "f", "unknown"] * 20, ("unknown",), "words for missing"),
     ],
@@ -201,7 +203,9 @@ def test_numbers_of_a_machine_have_no_step():
 
 @given(
     st.lists(
-        st.floats(-1e9, 1e9, allow_nan=False).map(lambda value: float(f"{value:.4g}")),
+        st.floats(-1e9, 1e9, allow_nan=False)
+        .map(lambda value: float(f"{value:.4g}"))
+        .filter(lambda value: value == 0 or abs(value) > 1e-100),
         min_size=2,
         max_size=50,
         unique=True,
@@ -231,6 +235,13 @@ def test_the_proposal_for_known_numbers():
     judged = {key: column.source[key] for key in ("lower", "upper", "step", "center", "scale")}
     assert set(judged.values()) == {"data"}
     assert column.source["mutable"] == column.source["private"] == "guess"
+
+
+@pytest.mark.parametrize(("end", "side"), [(500.5, "above"), (-400.5, "below")])
+def test_a_value_far_off_all_others_is_asked_but_not_told(end, side):
+    (seen,) = [seen for topic, seen in look([*REAL, end]).asked if topic == "far"]
+    assert seen == f"a value lies farther {side} all others than these lie apart"
+    assert "far" not in topics(look(REAL))
 
 
 def test_outliers_do_not_move_the_scale():

@@ -262,6 +262,7 @@ FAULTS = [
     (gzip.compress(PLAIN.encode())[:-9], "begins like a file of gzip, but is damaged or cut off"),
     (b"PAR1 nothing more", "a Parquet file, but damaged or cut off"),
     ('[{"age": 50, "ill": 1}]', "this is JSON; export the table as CSV"),
+    ("@relation ward\n@data\n1,2\n", "this is an ARFF or KEEL file; export the table as CSV"),
     ("<html><table></table></html>", "this is a web page or XML; export the table as CSV"),
     (
         b"\x80\x04\x95 a pickle",
