@@ -10,7 +10,8 @@ from typing import Any
 
 from pipeline.cohort.check import faults_of
 from pipeline.cohort.dictionary import read_dictionary
-from pipeline.cohort.draft import card_text, questions_text, schema_text
+from pipeline.cohort.draft import schema_text
+from pipeline.cohort.pages import card_text, questions_text
 from pipeline.cohort.proposal import Proposal, Wishes, positives, propose, suspects
 from pipeline.config import DataConfig, ReadingConfig
 from pipeline.data.cells import Cells, read_cells

@@ -13,7 +13,8 @@ from pathlib import Path
 from pipeline.cohort.words import looks_like_unit
 from pipeline.config import ReadingConfig
 from pipeline.config.cohort import NUMBERS, Kind
-from pipeline.data.cells import Cells, number_text, read_cells
+from pipeline.data.cells import Cells, read_cells
+from pipeline.data.numerals import number_text
 from pipeline.files import BadInput
 from pipeline.validation import nearest
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.cohort.columns import EMPTY, FEW, SMALL
 from pipeline.cohort.dictionary import Entry
+from pipeline.cohort.measured import FEW
+from pipeline.cohort.proposed import EMPTY, SMALL
 from pipeline.cohort.words import pair
 from pipeline.config import same_cell
 from pipeline.files import BadInput

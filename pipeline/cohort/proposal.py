@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.cohort.columns import SMALL, Column, column_of, few
+from pipeline.cohort.columns import column_of
 from pipeline.cohort.dictionary import Entry
 from pipeline.cohort.outcome import Outcome, outcome_of
+from pipeline.cohort.proposed import SMALL, Column, few
 from pipeline.cohort.suspects import LEAK, Values, repeats, separation
 from pipeline.cohort.words import known_afterwards, names_person
 from pipeline.config import FeatureConfig, same_cell

@@ -87,7 +87,7 @@ UNITS = {
 }  # fmt: skip
 
 
-def words(name: str) -> list[str]:
+def words_in(name: str) -> list[str]:
     """The words of a name in small letters: `PatientID_no` has patient, id, no."""
     parted = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", name)
     return [word for word in re.split(r"[^0-9a-zà-öø-ÿ]+", parted.lower()) if word]
@@ -95,7 +95,7 @@ def words(name: str) -> list[str]:
 
 def names_person(name: str) -> bool:
     """Whether a column's name says that it tells who a patient is."""
-    found = words(name)
+    found = words_in(name)
     whole = "".join(found)
     return (
         whole in IDENTITIES
@@ -107,7 +107,7 @@ def names_person(name: str) -> bool:
 
 def known_afterwards(name: str) -> bool:
     """Whether a column's name sounds like something that is only known after the outcome."""
-    found = words(name)
+    found = words_in(name)
     together = "".join(found)
     return (
         any(word in AFTERWARDS for word in found)
@@ -119,12 +119,12 @@ def known_afterwards(name: str) -> bool:
 
 def is_fixed(name: str) -> bool:
     """Whether a column's name sounds like something that nobody measures anew."""
-    return any(word in FIXED for word in words(name))
+    return any(word in FIXED for word in words_in(name))
 
 
 def is_sensitive(name: str) -> bool:
     """Whether a column's name sounds like something that patients would not want to be known."""
-    return any(word in SENSITIVE for word in words(name))
+    return any(word in SENSITIVE for word in words_in(name))
 
 
 def unit_of(name: str) -> str:

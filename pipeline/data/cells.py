@@ -5,10 +5,8 @@ encoding, quotes, line ends, with or without header) is found out from the file 
 configuration says it. What a cell means is left to the schema.
 """
 
-import csv
 import gzip
 import io
-import re
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -19,51 +17,16 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.data.numerals import DATE, MISSING_SIGNS, decimal_sign, number_text
 from pipeline.data.spreadsheet import Damaged, first_sheet
+from pipeline.data.text_table import Rows, text_rows
 from pipeline.files import BadInput
 
 Place = Literal["line", "row", "record"]
-Rows = list[tuple[int, list[str]]]  # the place of each row, and its cells
 
-SEPARATORS = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a |", " ": "blanks"}
-SAMPLE = 2000  # lines that the separator is found out from; every line is held against it
 SHOWN = 5  # faults of one kind that are shown with their places
 
-# What people write where nothing was measured; a schema says which of them a column uses.
-MISSING_SIGNS = (
-    "?",
-    "-",
-    "--",
-    ".",
-    "..",
-    "*",
-    "#n/a",
-    "#na",
-    "#null!",
-    "#div/0!",
-    "#value!",
-    "#num!",
-)
-MISSING_WORDS = frozenset(
-    (
-        *MISSING_SIGNS,
-        *("na", "n/a", "<na>", "nan", "nil", "none", "null", "(null)", "missing", "unk", "unknown"),
-        *("nd", "n.d.", "not done", "not_done", "not available", "not measured"),
-    )
-)
-
-_NUMBER = r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
-NUMBER = re.compile(_NUMBER)
-COMMA_NUMBER = re.compile(r"[+-]?[0-9]*,[0-9]+(?:[eE][+-]?[0-9]+)?")
-POINT_NUMBER = re.compile(r"[+-]?[0-9]*\.[0-9]+(?:[eE][+-]?[0-9]+)?")
-THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2}(?:,[0-9]{3})+")
-LIMIT = re.compile(r"(?:[<>≤≥]=?|~)\s*[+-]?[0-9]+(?:[.,][0-9]+)?")  # of an assay
-DATE = re.compile(
-    r"[0-9]{4}[-/.][0-9]{1,2}[-/.][0-9]{1,2}([ T][0-9]{1,2}:[0-9]{2}.*)?"
-    r"|[0-9]{1,2}[-/.][0-9]{1,2}[-/.]([0-9]{4}|[0-9]{2})([ T][0-9]{1,2}:[0-9]{2}.*)?"
-)
 COMMENT = ("#", "%", "//")
-CONFLICT = re.compile(r"(<<<<<<< .*|=======|>>>>>>> .*|\|\|\|\|\|\|\| .*)")
 
 # How files of other kinds begin, and what to do with them.
 FOREIGN = {
@@ -171,265 +134,8 @@ def read_cells(path: Path, name: str, reading: Reading, *, number_columns: bool 
         rows, found = _sheet(content, name)
     else:
         place = "line"
-        rows, found = _text_rows(content, name, reading)
+        rows, found = text_rows(content, name, reading.separator, reading.encoding)
     return _table(rows, name, reading, place, found, number_columns)
-
-
-def number_text(cell: str, decimal: str = ".") -> str | None:
-    """A cell as a program writes a number, or None where it is none.
-
-    Args:
-        cell: stripped.
-        decimal: the file's decimal sign.
-    """
-    text = cell.replace("\u2212", "-")  # the typographic minus
-    if decimal != ".":
-        if "." in text:
-            return None
-        text = text.replace(decimal, ".")
-    return text if NUMBER.fullmatch(text) else None
-
-
-def numbers(cells: NDArray[np.object_], decimal: str = ".") -> NDArray[np.float64]:
-    """(N,) cells as numbers; NaN where a cell is none."""
-    known: dict[str, float] = {}
-    for cell in set(cells.tolist()):
-        text = number_text(cell, decimal)
-        known[cell] = np.nan if text is None else float(text)
-    return np.array([known[cell] for cell in cells.tolist()], dtype=np.float64)
-
-
-def not_a_number(cell: str, decimal: str = ".") -> str:
-    """Why a cell is no number, and what would be right: the end of a message."""
-    compact = re.sub(r"\s", "", cell)
-    number = r"[+-]?[0-9]+(?:[.,][0-9]+)?"
-    if compact.lower().lstrip("+-") in ("inf", "infinity", "∞"):
-        return "is infinite"
-    if cell.lower() in MISSING_WORDS:
-        return f"is not a number; if it means 'not measured', name it: `missing: ['{cell}']`"
-    if LIMIT.fullmatch(cell):
-        return (
-            "is not a number but a limit; write the limit itself, or name the cell as not measured "
-            f"(`missing: ['{cell}']`)"
-        )
-    if DATE.fullmatch(cell):
-        return "is not a number but a date; put the column under `ignore`, or name it as `time`"
-    if re.fullmatch(rf"{number}%", compact):
-        return "is not a number; take the % out of the cells, it is the unit of the schema"
-    if compact != cell and re.fullmatch(number, compact):
-        return "is not a number; take the blank out"
-    if decimal == "." and THOUSANDS.fullmatch(cell):
-        return (
-            "is not a number; is its comma a decimal sign (`reading.decimal: ','`) or between "
-            "thousands (take it out)?"
-        )
-    if decimal == "." and COMMA_NUMBER.fullmatch(cell):
-        return "is not a number; others have a decimal point, so write a point here, too"
-    if decimal == "," and POINT_NUMBER.fullmatch(cell):
-        return "is not a number; the decimal sign is a comma here, so write a comma, too"
-    if re.fullmatch(rf"{number}[^0-9,.]+(/[^/]+)?", compact):
-        return "is not a number; take the unit out of the cells, it belongs into the schema"
-    return "is not a number"
-
-
-# --- text ---------------------------------------------------------------------------------------
-
-
-def _text_rows(content: bytes, name: str, reading: Reading) -> tuple[Rows, list[str]]:
-    text, encoding = _decoded(content, name, reading.encoding)
-    if not text.strip():
-        raise BadInput(f"{name}: the file is empty; expected a header and records")
-    beginning = text.lstrip()[:200].lower()
-    if beginning.startswith(("<!doctype html", "<html", "<table", "<?xml")):
-        raise BadInput(f"{name}: this is a web page or XML; export the table as CSV")
-    if re.match(r'[\[{]\s*(["{\[]|$)', beginning):
-        raise BadInput(f"{name}: this is JSON; export the table as CSV")
-    if beginning.startswith("@relation"):
-        raise BadInput(f"{name}: this is an ARFF or KEEL file; export the table as CSV")
-    lines = re.split("\r\n|\n|\r", text)
-    found = [f"encoding {encoding}"] if encoding != "UTF-8" else []
-    start, announced = 0, re.fullmatch(r'"?sep=(.)"?[,;\t]*', lines[0].strip(" "), re.I)
-    if announced:
-        start = 1
-    for number, line in enumerate(lines, 1):
-        if "\0" in line:
-            raise BadInput(
-                f"{name}: line {number}: holds a byte without a sign (NUL): the file is damaged; "
-                "export it again"
-            )
-        if line[:1] in "<=>|" and CONFLICT.fullmatch(line):
-            raise BadInput(
-                f"{name}: line {number}: {line[:7]!r} is a mark of a merge in git that was not "
-                "finished; resolve it"
-            )
-    separator, quote = _asked(reading.separator, name), _quote(lines)
-    if separator is None:
-        separator = announced[1] if announced else _separator(lines[start:], quote)
-        if separator is None:
-            raise BadInput(
-                f"{name}: line {start + 1}: only one column; cells are to be separated by a comma, "
-                "a semicolon, a tab or a |"
-            )
-    if separator != ",":
-        found.append(f"separator {SEPARATORS.get(separator, repr(separator))}")
-    rows = _parsed(lines, start, separator, quote, name)
-    if reading.separator is not None and max(len(row) for _, row in rows) == 1:
-        other = _separator(lines[start:], quote)
-        hint = f"; by {SEPARATORS[other]} it has more" if other else ""
-        raise BadInput(
-            f"{name}: line {rows[0][0]}: only one column when separated by {separator!r} "
-            f"(`reading.separator`){hint}"
-        )
-    return rows, found
-
-
-def _asked(separator: str | None, name: str) -> str | None:
-    separator = "\t" if separator == "tab" else separator
-    if separator is not None and (len(separator) != 1 or separator in '"\r\n'):
-        raise BadInput(
-            f"{name}: reading.separator: must be one sign, or `tab`, not {separator!r}; "
-            "leave it out to have it found out"
-        )
-    return separator
-
-
-def _decoded(content: bytes, name: str, encoding: str | None) -> tuple[str, str]:
-    """The text of a file, and the plain name of its encoding."""
-    if encoding is not None:
-        try:
-            return content.decode(encoding).removeprefix("\ufeff"), encoding
-        except LookupError:
-            raise BadInput(
-                f"{name}: reading.encoding: {encoding!r} is no encoding; known are utf-8, utf-16, "
-                "latin-1, cp1252 and others"
-            ) from None
-        except UnicodeError as error:
-            start = getattr(error, "start", 0)
-            raise BadInput(
-                f"{name}: line {_line_of(content, start)}: cannot be read as {encoding} "
-                "(`reading.encoding`); leave it out to have it found out"
-            ) from error
-    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return _utf16(content, "utf-16", name), "UTF-16"
-    half = content[:4000]
-    for zeros, codec in ((half[1::2], "utf-16-le"), (half[::2], "utf-16-be")):
-        if len(half) > 3 and zeros.count(0) > 0.7 * len(zeros):  # Latin letters have a zero half
-            return _utf16(content, codec, name), "UTF-16"
-    try:
-        return content.decode("utf-8-sig"), "UTF-8"
-    except UnicodeDecodeError as error:
-        text = content.decode("utf-8", "replace")
-        wrong = text.count("\ufffd")
-        right = sum(sign > "\x7f" for sign in text) - wrong
-        if right > wrong:  # a file of UTF-8 that something else got into
-            raise BadInput(
-                f"{name}: line {_line_of(content, error.start)}: holds a sign that is not UTF-8, "
-                "though the rest of the file is; save the file as UTF-8"
-            ) from error
-    try:
-        return content.decode("cp1252"), "Windows-1252 (Latin-1)"
-    except UnicodeDecodeError:
-        return content.decode("latin-1"), "Latin-1"
-
-
-def _utf16(content: bytes, codec: str, name: str) -> str:
-    try:
-        return content.decode(codec)
-    except UnicodeDecodeError as error:
-        raise BadInput(
-            f"{name}: begins like UTF-16, but is cut off or damaged; save it as UTF-8"
-        ) from error
-
-
-def _line_of(content: bytes, byte: int) -> int:
-    """The line that a byte stands in; of LF, CRLF and CR."""
-    return len(re.findall(b"\r\n|\n|\r", content[:byte])) + 1
-
-
-def _quote(lines: list[str]) -> str:
-    """The quotation mark: `'` where no `"` occurs and lines are full of cells in single quotes."""
-    sample = [line for line in lines[:SAMPLE] if line.strip()]
-    if any('"' in line for line in sample):
-        return '"'
-    single = sum(
-        bool(re.search(r"(^|[,;\t| ])\s*'[^',;\t|]*'\s*($|[,;\t| ])", line)) for line in sample
-    )
-    return "'" if single > 0.5 * len(sample) else '"'
-
-
-def _separator(lines: list[str], quote: str) -> str | None:
-    """The separator by which most lines have as many cells as the first; None = one column."""
-    sample = [line for line in lines[:SAMPLE] if line.strip()]
-    best: tuple[float, int, str] | None = None
-    for separator in SEPARATORS:
-        if separator == " " and best is not None:
-            break  # names and texts hold blanks, too
-        widths = [
-            len(row) for row in csv.reader(_split(sample, separator), **_csv(separator, quote))
-        ]
-        width, count = Counter(widths).most_common(1)[0]
-        if width < 2 or (separator == " " and count < len(widths)):
-            continue
-        # Decimal commas split the records alike, but not the header.
-        agrees = count / len(widths) if width == widths[0] else 0.5 * count / len(widths)
-        if best is None or (agrees, width) > best[:2]:
-            best = (agrees, width, separator)
-    return best[2] if best else None
-
-
-def _csv(separator: str, quote: str) -> dict[str, Any]:
-    return {"delimiter": separator, "quotechar": quote, "skipinitialspace": separator != " "}
-
-
-def _split(lines: Iterable[str], separator: str) -> Iterable[str]:
-    """Lines as the reader wants them: each ends, and runs of blanks are one separator."""
-    if separator == " ":
-        return (re.sub(r"\s+", " ", line.strip()) + "\n" for line in lines)
-    return (line + "\n" for line in lines)
-
-
-def _parsed(lines: list[str], start: int, separator: str, quote: str, name: str) -> Rows:
-    """The rows that hold anything, each with the line that it begins on.
-
-    A quoted cell may go on over several lines; an open quote that swallows records may not.
-    """
-    reader = csv.reader(_split(lines[start:], separator), **_csv(separator, quote))
-    rows: Rows = []
-    begun = start + 1
-    try:
-        for row in reader:
-            ended = start + reader.line_num
-            if ended > begun or ended == len(lines):
-                width = len(rows[0][1]) if rows else len(row)
-                pieces = [piece for cell in row for piece in cell.rstrip("\n").split("\n")[1:]]
-                swallowed = any(piece.count(separator) >= max(width - 1, 1) for piece in pieces)
-                uneven = ended > begun and len(row) != width
-                if swallowed or uneven or _is_open(lines[begun - 1 : ended], separator, quote):
-                    raise csv.Error
-            cells = [" ".join(cell.split("\n")).strip() for cell in row]
-            if any(cells):
-                rows.append((begun, cells))
-            begun = ended + 1
-    except csv.Error as error:  # also of a cell of more than 131 072 signs
-        raise BadInput(
-            f"{name}: line {begun}: a quoted cell goes on to line {start + reader.line_num}; "
-            "close the quote"
-        ) from error
-    if not rows:
-        raise BadInput(f"{name}: the file is empty; expected a header and records")
-    return rows
-
-
-def _is_open(lines: list[str], separator: str, quote: str) -> bool:
-    """Whether a quote is still open behind the last of these lines of one record."""
-    try:
-        list(csv.reader(_split(lines, separator), **_csv(separator, quote), strict=True))
-    except csv.Error as error:
-        return "end of data" in str(error)
-    return False
-
-
-# --- spreadsheets and Parquet -------------------------------------------------------------------
 
 
 def _sheet(content: bytes, name: str) -> tuple[Rows, list[str]]:
@@ -486,9 +192,6 @@ def _arrow_texts(values: Any, column: str, name: str) -> list[str]:
         "" if one is None or one != one else str(one).strip()  # NaN differs from itself
         for one in values.to_pylist()
     ]
-
-
-# --- rows into columns --------------------------------------------------------------------------
 
 
 def _table(
@@ -557,7 +260,7 @@ def _named(
                 title += "'"
             columns[title] = column
             unnamed.append(title)
-    decimal = reading.decimal or _decimal(columns.values())
+    decimal = reading.decimal or decimal_sign(columns.values())
     found = [*found, "decimal comma"] if decimal == "," else found
     return Cells(tuple(columns), columns, lines, place, decimal, tuple(unnamed), tuple(found))
 
@@ -663,18 +366,3 @@ def _counts(column: NDArray[np.object_]) -> bool:
         column.tolist() == [str(number) for number in range(first, first + len(column))]
         for first in (0, 1)
     )
-
-
-def _decimal(columns: Iterable[NDArray[np.object_]]) -> str:
-    """The decimal sign: a comma where numbers have commas, none a point, and it is no thousands.
-
-    `1,234` may be either, so one number must show that its comma is a decimal sign.
-    """
-    shown = False
-    for column in columns:
-        for cell in set(column.tolist()):
-            if "." in cell and POINT_NUMBER.fullmatch(cell):
-                return "."
-            if "," in cell and COMMA_NUMBER.fullmatch(cell) and not THOUSANDS.fullmatch(cell):
-                shown = True
-    return "," if shown else "."

@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.config import DataConfig, FeatureConfig, same_cell
-from pipeline.data.cells import not_a_number, numbers
+from pipeline.data.numerals import not_a_number, numbers
 
 Values = NDArray[np.float64]
 Text = NDArray[np.object_]

@@ -8,9 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.cohort.columns import SMALL, column_of, step_of, widened
+from pipeline.cohort.columns import column_of
 from pipeline.cohort.dictionary import Entry
+from pipeline.cohort.measured import step_of, widened
 from pipeline.cohort.proposal import feature_of
+from pipeline.cohort.proposed import SMALL
 from pipeline.data.values import values_of
 
 

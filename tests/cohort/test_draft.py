@@ -7,15 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from pipeline.cohort.draft import (
-    TOPICS,
-    card_text,
-    key,
-    number,
-    questions_text,
-    scalar,
-    schema_text,
-)
+from pipeline.cohort.draft import key, number, scalar, schema_text
+from pipeline.cohort.pages import TOPICS, card_text, questions_text
 from pipeline.cohort.proposal import Wishes, propose
 from pipeline.cohort.words import known_afterwards, names_person, ordered, pair, unit_of
 from pipeline.data.cells import Cells

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.data.cells import not_a_number, number_text, numbers, read_cells
+from pipeline.data.cells import read_cells
+from pipeline.data.numerals import not_a_number, number_text, numbers
 from pipeline.files import BadInput
 from workbook import DAY, OWN_DAY, OWN_NUMBER, Styled, workbook
 
