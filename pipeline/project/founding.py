@@ -14,10 +14,9 @@ from pipeline.files import PROJECT, BadInput, write_text
 from pipeline.project.composition import CONFIG, compose
 from pipeline.project.package import package_digest, package_version, shipped
 
-CHECKOUT = ("dvc.yaml", "conf/config.yaml", "pipeline/stages/__init__.py")
 CODE = "pipeline/"  # of a dependency on code in the package's own stages
 MODULE, INSTALLED = "python -m ", "python -P -m "  # -P: a folder here called `pipeline` is not it
-NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 SPECIAL = re.compile(r"([\\*?\[\] #!])")  # of patterns in .gitignore
 
 OUT_OF_GIT = """\
@@ -55,20 +54,6 @@ MARK_COMMENT = """\
 """
 
 
-def found(start: Path | None = None) -> Path | None:
-    """The project or checkout that a folder belongs to: itself, or the nearest above it."""
-    here = (start or Path.cwd()).resolve()
-    for place in (here, *here.parents):
-        if is_project(place) or all((place / name).is_file() for name in CHECKOUT):
-            return place
-    return None
-
-
-def is_project(root: Path) -> bool:
-    """Whether the folder is a project, run by the installed package; a checkout is none."""
-    return (root / PROJECT).is_file()
-
-
 def start(
     folder: Path, data_yaml: str, name: str, beside: Mapping[str, str] | None = None
 ) -> list[str]:
@@ -92,7 +77,9 @@ def start(
         BadInput: a file is there already or cannot be written, or the texts compose to nothing.
     """
     if not NAME.fullmatch(name) or yaml.safe_load(name) != name:
-        raise BadInput(f"--name: {name!r}: expected a word such as ward_3 (letters, digits, _)")
+        raise BadInput(
+            f"--name: {name!r}: expected a word such as ward_3: letters, digits, `_`, `.` or `-`"
+        )
     own = not _inside(folder, ".dvc", Path.is_dir)
     generated = _generated(name, cached=own)
     texts = {f"conf/data/{name}.yaml": data_yaml, **generated, **(beside or {})}
@@ -208,7 +195,7 @@ def _read_mark(root: Path) -> dict[str, Any]:
 def _chosen(root: Path) -> str:
     """The data set that the project is about: that of its `config.yaml`, or its first."""
     text = _text(root / "conf" / CONFIG) or ""
-    if chosen := re.search(r"^  - data: (\w+)", text, re.MULTILINE):
+    if chosen := re.search(r"^  - data: (\S+)", text, re.MULTILINE):
         return chosen[1]
     names = sorted(path.stem for path in (root / "conf" / "data").glob("*.yaml"))
     if not names:

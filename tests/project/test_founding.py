@@ -12,7 +12,8 @@ from mistakes import complaint
 from pipeline.files import PROJECT, BadInput, repository_root
 from pipeline.project import founding
 from pipeline.project.composition import compose
-from pipeline.project.founding import found, is_project, renew, start
+from pipeline.project.founding import renew, start
+from pipeline.project.place import found, is_project
 from tiny import ROOT
 
 pytestmark = pytest.mark.heavy
@@ -201,10 +202,19 @@ def test_a_failure_leaves_the_folder_as_it_was(folder, monkeypatch, number, erro
     assert [path.name for path in folder.iterdir()] == [".gitignore"]
 
 
-@pytest.mark.parametrize("name", ["", "a b", "../x", "null", "on", "1", "ä"])
+@pytest.mark.parametrize("name", ["", "a b", "../x", "null", "on", "1", "1.5", "-x", "ä"])
 def test_a_name_that_hydra_would_misread_is_refused(folder, name):
     assert complaint(start, folder, ward(), name).startswith("--name: ")
     assert files(folder) == {}
+
+
+@pytest.mark.parametrize("name", ["ward", "ward-3.b", "3rd_floor"])
+def test_a_name_is_what_the_configuration_chooses(folder, name):
+    start(folder, ward().replace("name: ward", f"name: {name}"), name)
+    assert yaml.safe_load(compose([]))["data"]["name"] == name
+    assert yaml.safe_load(compose([f"data={name}"])) == yaml.safe_load(compose([]))
+    (folder / "dvc.yaml").unlink()
+    assert len(renew(folder)) == 1
 
 
 def test_a_schema_that_cannot_be_read_makes_no_project(folder):
@@ -269,21 +279,6 @@ def test_a_damaged_mark_is_written_anew_and_overwrites_nothing_else(project, tex
     assert "every stage runs again" in renew(project)[0]
     assert (project / "dvc.yaml").read_text() == dag
     assert renew(project) == []
-
-
-# ---- where one is ----
-
-
-def test_a_checkout_is_found_and_is_no_project(monkeypatch):
-    monkeypatch.chdir(ROOT / "conf" / "data")
-    assert found() == ROOT
-    assert not is_project(ROOT)
-
-
-def test_somebodys_dvc_repository_is_neither(folder):
-    (folder / "dvc.yaml").touch()
-    (folder / "params.yaml").touch()
-    assert found() is None
 
 
 @pytest.mark.parametrize("place", ["audit", "audit/conf", ".dvc/tmp/exps/tmp1/audit"])
