@@ -171,19 +171,16 @@ def _call(root: Path, module: str, *arguments: str) -> int:
 # ---- verbs ----
 
 
-def _of_cohorts(name: str, given: argparse.Namespace) -> int:
-    """Calls what reads cohorts, by the names of its arguments."""
-    import importlib
-
-    return int(getattr(importlib.import_module("pipeline.cohort.command"), name)(**vars(given)))
-
-
 def _init(given: argparse.Namespace) -> int:
-    return _of_cohorts("init", given)
+    from pipeline.cohort.command import init
+
+    return init(**vars(given))
 
 
 def _check(given: argparse.Namespace) -> int:
-    return _of_cohorts("check", given)
+    from pipeline.cohort.command import check
+
+    return check(**vars(given))
 
 
 def _ready() -> Path:

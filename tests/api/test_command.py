@@ -17,6 +17,7 @@ from pipeline.project.founding import dag
 SMALL = [
     "experiment=smoke",
     "threads=1",
+    "data.accept_guesses=true",
     "threat=[clinical]",
     "threat.clinical.boxes=20",
     "audit.eps=[0.0,0.1]",
@@ -140,19 +141,9 @@ def project(installed, tmp_path_factory):
     (folder / "cohort.csv").write_text("".join(lines[: ROWS + 1]))
     (folder / "pipeline").mkdir()  # a folder of the user's, of which no code is run
     (folder / "pipeline" / "__init__.py").write_text("raise SystemExit(9)\n")
-    start(installed, folder)
+    installed.well(folder, "medsecure", "init", "cohort.csv", "--target", "outcome")
     (folder / "said.txt").write_text(installed.well(folder, "medsecure", "run", *SMALL))
     return folder
-
-
-def start(installed, folder):
-    pima = (tiny.ROOT / "conf/data/pima.yaml").read_text()
-    text = pima.replace("name: pima", "name: ward").replace("data/pima.csv", "cohort.csv")
-    code = (
-        "import sys; from pathlib import Path; from pipeline.project.founding import start;"
-        "start(Path('.'), sys.argv[1], 'ward')"
-    )
-    installed.well(folder, "python", "-P", "-c", code, text)
 
 
 @pytest.mark.slow
@@ -203,7 +194,7 @@ def test_dvc_composes_in_a_project_what_the_command_composes(installed, project)
     [
         (["run", "tran.epochs=3"], "tran.epochs: did you mean 'train.epochs'?"),
         (["run", "defense=adv_trian"], "did you mean 'adv_train'?"),
-        (["sweep", "data=ward,wrad"], "did you mean 'ward'?"),
+        (["sweep", "data=cohort,cohrot"], "did you mean 'cohort'?"),
     ],
 )
 def test_an_override_that_names_nothing_is_one_line(installed, project, arguments, said):

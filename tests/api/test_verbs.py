@@ -12,6 +12,7 @@ from pipeline.api import verbs
 from pipeline.api.verbs import VERBS, run_verb
 from pipeline.files import PROJECT
 from pipeline.project import founding
+from pipeline.project.place import found, is_project
 from tiny import ROOT
 
 HEAVY = ("torch", "numpy", "pandas", "pydantic", "hydra", "omegaconf", "mlflow", "dvc", "yaml")
@@ -226,6 +227,34 @@ def test_ui_serves_the_projects_store_under_any_path(project, called):
         "my ward", "mlflow", "server", "--host", "127.0.0.1", "--port", "5001",
         "--backend-store-uri", store,
     )  # fmt: skip
+
+
+# ---- cohorts ----
+
+
+@pytest.mark.heavy
+def test_init_makes_the_folder_a_project_and_check_needs_no_signature(folder, capsys):
+    rows = [f"{20 + number},{number % 7}.5,{'ny'[number % 3 == 0]}" for number in range(60)]
+    (folder / "cohort.csv").write_text("\n".join(["age,dose,ill", *rows, ""]))
+    assert run_verb(["init", "cohort.csv", "--target", "ill", "--positive", "y"]) == 0
+    assert found() == folder.resolve()
+    assert is_project(folder)
+    assert "/cohort.csv" in (folder / ".gitignore").read_text().splitlines()
+    assert "cohort.csv" not in capsys.readouterr().err
+    assert run_verb(["check", "cohort.csv"]) == 0
+    (folder / "later.csv").write_text("age,dose,ill\nold,1.5,n\n")
+    assert run_verb(["check", "later.csv"]) == 2
+    before = (folder / "dvc.yaml").read_bytes()
+    again = ["init", "cohort.csv", "--target", "ill", "--positive", "y"]
+    assert run_verb(again) == 2
+    assert run_verb([*again, "--name", "second"]) == 0
+    assert (folder / "conf/data/second.yaml").is_file()
+    assert (folder / "dvc.yaml").read_bytes() == before
+    (folder / "params.yaml").write_text("seed: 0\n")
+    capsys.readouterr()
+    assert run_verb(["check", "cohort.csv"]) == 2
+    assert "names no schema; say which with --data" in capsys.readouterr().err
+    assert run_verb(["check", "cohort.csv", "--data", "second"]) == 0
 
 
 # ---- processes ----
