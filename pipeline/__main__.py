@@ -23,11 +23,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from pipeline.files import BadInput, FailedCheck, repository_root
 from pipeline.params import check_command_line, parse_chosen
+from pipeline.project.composition import search_overrides, searched
 
-CONF = repository_root() / "conf"
+CONF = searched()
 
 
-@hydra.main(version_base=None, config_path=str(CONF), config_name="config")
+@hydra.main(version_base=None, config_path=str(CONF[0].resolve()), config_name="config")
 def run(composed: DictConfig) -> list[dict[str, Any]]:
     """One job."""
     from pipeline.sweep import run_recipes  # a mistake on the command line need not wait for it
@@ -58,6 +59,7 @@ def main() -> None:
     except BadInput as error:
         _fail(error)
     os.chdir(repository_root())  # where Hydra puts the folder of a sweep
+    sys.argv += search_overrides(CONF)
     run()
 
 

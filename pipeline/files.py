@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 MARKS = ("dvc.yaml", "params.yaml")  # of the repository's root
+PROJECT = ".medsecure"  # of a project's: which package runs its stages
 NOT_APPLICABLE = "not_applicable.json"  # risk -> what could not be asked -> why
 UNFINISHED, REPLACED = ".unfinished", ".replaced"  # ends of hidden names, which `.dvcignore` knows
 
@@ -34,15 +35,21 @@ class FailedCheck(Exception):
 def repository_root() -> Path:
     """The folder that holds `dvc.yaml` and `params.yaml`: this one, or the nearest above it.
 
-    DVC names it in `DVC_ROOT`, also from a temporary clone.
+    A stage is started there, also in a temporary clone of DVC's; `DVC_ROOT` then names the folder
+    that was cloned. A project may lie below that.
     """
-    if "DVC_ROOT" in os.environ:
-        return Path(os.environ["DVC_ROOT"]).resolve()
     here = Path.cwd().resolve()
     marked = (
         place for place in (here, *here.parents) if any((place / name).is_file() for name in MARKS)
     )
-    return next(marked, here)
+    root = next(marked, here)
+    if "DVC_ROOT" not in os.environ:
+        return root
+    whole = Path(os.environ["DVC_ROOT"]).resolve()
+    if not (root / PROJECT).is_file():
+        return whole
+    clone = next((place for place in (root, *root.parents) if (place / ".dvc").is_dir()), root)
+    return whole / root.relative_to(clone)
 
 
 def in_repository(name: str) -> Path:

@@ -3,11 +3,8 @@
 `python -m pipeline.params [override ...]` writes the same bytes that `dvc exp run` writes.
 """
 
-import difflib
 import re
 import sys
-from collections.abc import Iterable
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +15,7 @@ from pipeline.data.signing import unsigned
 from pipeline.defenses import DEFENSES, SET_BY_PROGRAM
 from pipeline.files import BadInput, repository_root, write_text
 from pipeline.models.mlp import MODELS
+from pipeline.project.composition import compose, jobs
 from pipeline.risks import RISKS
 from pipeline.validation import check_names, check_options, nearest
 
@@ -77,29 +75,6 @@ def _check_stages(cfg: Config, origin: str) -> None:
             raise BadInput(f"{origin}: {key}: must differ, not {', '.join(names)}")
 
 
-def compose(overrides: list[str], conf: Path | None = None) -> str:
-    """Composes `conf/config.yaml` with Hydra overrides, byte for byte as DVC does.
-
-    Raises:
-        BadInput: an override names no key or no file of `conf/`.
-    """
-    from hydra import compose as hydra_compose
-    from hydra import initialize_config_dir
-    from hydra.errors import HydraException
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-
-    conf = (conf or repository_root() / "conf").resolve()
-    try:
-        with initialize_config_dir(str(conf), version_base=None):
-            composed = hydra_compose(config_name="config", overrides=overrides)
-        OmegaConf.resolve(composed)
-    except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
-        message = " ".join(str(error).partition("Config search path")[0].split())
-        raise BadInput(f"conf: {message}{_override_hint(overrides, conf)}") from error
-    return OmegaConf.to_yaml(composed)
-
-
 def configured(overrides: list[str], conf: Path | None = None) -> Config:
     """Composes and checks the configuration of a run.
 
@@ -128,52 +103,16 @@ def parse_chosen(text: str, overrides: list[str]) -> Config:
     )
 
 
-def _override_hint(overrides: list[str], conf: Path) -> str:
-    """The nearest valid key for the first override that names none; empty when all name one."""
-    if not overrides:
-        return ""
-    known = yaml.safe_load(compose([], conf))
-    top = {*known, *(folder.name for folder in conf.iterdir() if folder.is_dir())}
-    keys = {*_flat_keys(known), *top}
-    for override in overrides:
-        key = override.split("=")[0].lstrip("+~")
-        if key not in keys and not key.startswith("hydra"):
-            close = difflib.get_close_matches(key, keys, cutoff=0.5)
-            return f"; {key}: {nearest(key, keys if close else top)}"
-    return ""
-
-
 def check_command_line(overrides: list[str]) -> None:
     """Composes and checks every job of a sweep, so that a mistake in the last one costs no hours.
 
     Raises:
         BadInput: as for `configured`.
     """
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.errors import HydraException
     from tqdm import tqdm
 
-    try:
-        parsed = OverridesParser.create().parse_overrides(overrides)
-    except HydraException as error:
-        raise BadInput(f"command line: {' '.join(str(error).split())}") from error
-    choices = [
-        [f"{one.get_key_element()}={value}" for value in one.sweep_string_iterator()]
-        if one.is_sweep_override()
-        else [str(one.input_line)]
-        for one in parsed
-    ]
-    for job in tqdm(
-        list(product(*choices)), desc="checking", unit="job", disable=None, leave=False
-    ):
-        configured(list(job))
-
-
-def _flat_keys(values: Any, prefix: str = "") -> Iterable[str]:
-    if isinstance(values, dict):
-        for key, value in values.items():
-            yield f"{prefix}{key}"
-            yield from _flat_keys(value, f"{prefix}{key}.")
+    for job in tqdm(jobs(overrides), desc="checking", unit="job", disable=None, leave=False):
+        configured(job)
 
 
 def main() -> None:

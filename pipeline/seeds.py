@@ -36,6 +36,7 @@ class Stream(StrEnum):
     EVASION = "evasion"  # the random choices of each attack of the suite
     EVASION_BY_COPIES = "evasion by copies"  # random starts of the attack on a stolen copy
     EVASION_OF_HALVES = "evasion of halves"  # random starts of the attack on half models
+    BY_HAND = "attack by hand"  # from a notebook
     DIAGNOSTICS = "diagnostics"  # sampled records, and random starts, when gradients are checked
     MEMBERSHIP_NOISE = "noisy copies"  # of a record, whose labels are asked for
     INVERSION_HALVES = "halves for inversion"  # from which half a guess of the other is learned

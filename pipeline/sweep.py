@@ -23,7 +23,7 @@ from pipeline.files import folder, read_json, repository_root, sha256, write_jso
 from pipeline.models.population import load_population
 from pipeline.presentation.numbers import with_interval
 from pipeline.report import DEFENSES as JUDGED
-from pipeline.report import HEADLINE, HOW_TO_COMPARE, METRICS
+from pipeline.report import HEADLINE, METRICS, how_to_compare
 from pipeline.report.write import write_evaluation
 from pipeline.risks.results import draw_up_all
 from pipeline.risks.risk import Context, Sources
@@ -176,4 +176,4 @@ class Summary(Callback):
     def _print(self) -> None:
         if self.lines:
             print(pd.DataFrame(self.lines).to_string(index=False, na_rep="-"))
-            print(f"\n{HOW_TO_COMPARE}")
+            print(f"\n{how_to_compare()}")

@@ -17,6 +17,8 @@ from pipeline.config import DataConfig, ReadingConfig
 from pipeline.data.cells import Cells, read_cells
 from pipeline.data.tabular import checked, told
 from pipeline.files import BadInput, repository_root, write_text
+from pipeline.project.founding import start
+from pipeline.project.place import found
 from pipeline.validation import checked_model, nearest
 
 GROUP = "conf/data"  # of the schemas of a project
@@ -45,16 +47,18 @@ def init(
         time: the column that tells when.
         dictionary: a dictionary of REDCap or a code book, as it is reached from here.
         name: of the data set; None = that of the file.
-        folder: of the project; None = the repository that this folder belongs to.
+        folder: of the project; None = the project or checkout that this folder belongs to, and
+            where there is none, this folder becomes a project.
 
     Returns:
-        the exit status: 0 once the three files are written.
+        the exit status: 0 once all files are written.
 
     Raises:
         BadInput: something cannot be read or proposed, or one of the files exists; nothing is
             written then.
     """
-    root = folder or repository_root()
+    known = folder or found()
+    root = known or Path.cwd()
     name = _named(name, file)
     places = {
         root / GROUP / f"{name}.yaml": schema_text,
@@ -73,7 +77,10 @@ def init(
     texts = {place: text(proposal) for place, text in places.items()}
     data = _schema(texts[root / GROUP / f"{name}.yaml"], f"{name}.yaml")
     _, faults = checked(cells, data)
-    _write(texts)
+    if known is None:
+        _start(root, name, texts)
+    else:
+        _write(texts)
     print("\n".join(_summary(proposal, cells, file)))
     if faults:
         print("the file itself is to be mended before it can be audited:")
@@ -81,6 +88,8 @@ def init(
     if _may_enter_git(path):
         print(f"{file}: git may take it; move it to data/local/, or name it in .gitignore")
     print("wrote " + ", ".join(_shown(place) for place in places))
+    if known is None:
+        print("this folder is a project now: what is in it, docs/command.md of medsecure says")
     count = len(data.unreviewed)
     print(f"{count} of {len(data.features)} lines wait for your signature: {_shown([*places][2])}")
     print(f"next: answer the questions, sign the lines, then medsecure run data={name}")
@@ -115,9 +124,7 @@ def schema_of(data: str | None, root: Path) -> DataConfig:
         BadInput: there is none, or it does not fit its type.
     """
     if data is None:
-        from pipeline.params import load
-
-        return load(root / "params.yaml").data
+        return _composed(root / "params.yaml")
     places = [root / GROUP, *_shipped()]
     for place in places:
         if (place / f"{data}.yaml").is_file():
@@ -125,6 +132,17 @@ def schema_of(data: str | None, root: Path) -> DataConfig:
             return _schema(path.read_text(encoding="utf-8"), _shown(path))
     known = {path.stem for place in places for path in place.glob("*.yaml")}
     raise BadInput(f"data={data}: no such schema in {GROUP}/; {nearest(data, known)}")
+
+
+def _composed(path: Path) -> DataConfig:
+    """The schema in `params.yaml`, also one that nobody has signed yet."""
+    from yaml import YAMLError, safe_load
+
+    try:
+        values = safe_load(path.read_text(encoding="utf-8"))["data"]
+    except (OSError, UnicodeDecodeError, YAMLError, KeyError, TypeError):
+        raise BadInput(f"{_shown(path)}: names no schema; say which with --data") from None
+    return checked_model(DataConfig, values, f"{_shown(path)}: data")
 
 
 def _shipped() -> list[Path]:
@@ -164,6 +182,12 @@ def _stored(path: Path, root: Path) -> str:
 
 def _shown(place: Path) -> str:
     return os.path.relpath(place)
+
+
+def _start(root: Path, name: str, texts: dict[Path, str]) -> None:
+    """Makes the folder a project with these files."""
+    beside = {place.relative_to(root).as_posix(): text for place, text in texts.items()}
+    start(root, beside.pop(f"{GROUP}/{name}.yaml"), name, beside)
 
 
 def _write(texts: dict[Path, str]) -> None:

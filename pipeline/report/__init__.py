@@ -1,7 +1,14 @@
 """What people read: tables, one page, and a short summary on the terminal."""
 
+from pipeline.files import PROJECT, repository_root
+
 HEADLINE, DEFENSES, OVERVIEW = "headline.csv", "defenses.csv", "overview.csv"  # of all risks
 REPORT, SHARED = "report.html", "report_shared.html"  # the second without single patients
 METRICS, SUMMARY, SCHEMA = "metrics.json", "summary.txt", "schema.json"
 PLOTS = "plots"
-HOW_TO_COMPARE = "Compare in MLflow:  make ui   (then open http://127.0.0.1:5000)"
+
+
+def how_to_compare() -> str:
+    """Where runs are compared: a checkout has `make`, a project the command."""
+    opens = "medsecure ui" if (repository_root() / PROJECT).is_file() else "make ui"
+    return f"Compare in MLflow:  {opens}   (then open http://127.0.0.1:5000)"

@@ -7,7 +7,7 @@ from typing import NoReturn
 
 from pipeline.files import in_repository
 from pipeline.presentation import SCHEMA_VERSION
-from pipeline.report import HOW_TO_COMPARE, REPORT, SCHEMA, SUMMARY
+from pipeline.report import REPORT, SCHEMA, SUMMARY, how_to_compare
 
 
 def main() -> None:
@@ -22,7 +22,7 @@ def main() -> None:
             f"{place}: figures of schema version {found}, not {SCHEMA_VERSION}: their names or what"
             " they mean have changed (docs/names.md); run `dvc repro` to make them anew"
         )
-    print(f"\n{text}\n{HOW_TO_COMPARE}")
+    print(f"\n{text}\n{how_to_compare()}")
     print(f"Results:            {place / REPORT}, and the tables beside it")
 
 

@@ -1,0 +1,322 @@
+"""The verbs of the command `medsecure`. What a verb needs is imported after it is known."""
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from pipeline.files import BadInput, FailedCheck
+
+QUIET = {"DVC_NO_ANALYTICS": "1", "DO_NOT_TRACK": "1", "MLFLOW_DISABLE_TELEMETRY": "true"}
+PAGE = Path("artifacts/evaluate/report.html")
+WIDTH = 100
+
+
+class Parser(argparse.ArgumentParser):
+    """A mistake is one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Ends with status 2."""
+        raise BadInput(f"{self.prog}: {message}; `{self.prog} -h` says more")
+
+
+@dataclass(frozen=True)
+class Verb:
+    """A verb of the command.
+
+    Attributes:
+        do: takes what was parsed, returns the exit status.
+        what: it does, in one line.
+        example: a command line.
+        arguments: adds the verb's own to a parser.
+        more: further lines of its help.
+    """
+
+    do: Callable[[argparse.Namespace], int]
+    what: str
+    example: str
+    arguments: Callable[[Parser], None]
+    more: str = ""
+
+    def parser(self, name: str) -> Parser:
+        """The verb's command line."""
+        parser = Parser(
+            prog=f"medsecure {name}",
+            description=f"{self.what}\n{self.more}",
+            epilog=f"example:\n  {self.example}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        self.arguments(parser)
+        return parser
+
+
+def run_verb(arguments: list[str]) -> int:
+    """Runs a command line without its program's name; returns the exit status."""
+    try:
+        if not arguments:
+            return _say_next_step()
+        name, *rest = arguments
+        if name in ("-h", "--help", "help"):
+            print(_overview())
+            return 0
+        if name == "--version":
+            from pipeline.project.package import package_version
+
+            print(f"medsecure {package_version()}")
+            return 0
+        if name not in VERBS:
+            from pipeline.validation import nearest
+
+            raise BadInput(f"{name!r} is no verb of medsecure; {nearest(name, VERBS)}")
+        return VERBS[name].do(VERBS[name].parser(name).parse_args(rest))
+    except (BadInput, FailedCheck) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2 if isinstance(error, BadInput) else 1
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    except SystemExit as end:  # of help, or of a command that is called
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+
+
+def _overview() -> str:
+    lines = [f"  {name:8}{verb.what}" for name, verb in VERBS.items()]
+    examples = [f"  {verb.example}" for verb in VERBS.values()]
+    return "\n".join(
+        [
+            "usage: medsecure [verb] [...]",
+            "",
+            "How a clinical model breaks, which defense helps, what it costs, how sure that is.",
+            "Without a verb: what to do next. `medsecure <verb> -h` says more.",
+            "",
+            *lines,
+            "",
+            "examples:",
+            *examples,
+        ]
+    )
+
+
+# ---- where we are ----
+
+
+def _root() -> Path:
+    """The project or checkout.
+
+    Raises:
+        BadInput: there is none.
+    """
+    from pipeline.project.place import found
+
+    root = found()
+    if root is None:
+        raise BadInput(
+            "no project here nor in a folder above; `medsecure init cohort.csv --target COLUMN`"
+            " makes one"
+        )
+    return root
+
+
+def _say_next_step() -> int:
+    from pipeline.project.place import found
+
+    print(_next_step(found()))
+    return 0
+
+
+def _next_step(root: Path | None) -> str:
+    """What somebody would sensibly do now."""
+    if root is None:
+        said, steps = "No project here. Make one of a table of patients:", [VERBS["init"].example]
+    elif not (root / PAGE).exists():
+        said = f"{root.name}: nothing was run yet. A first look in minutes, then the whole:"
+        steps = ["medsecure run experiment=smoke", "medsecure run"]
+    else:
+        said = f"{root.name}: there are results. Look at them, and compare runs:"
+        steps = ["medsecure report", "medsecure ui"]
+    return "\n".join([said, *(f"  {step}" for step in steps), "`medsecure -h` lists every verb."])
+
+
+# ---- other programs ----
+
+
+def _call(root: Path, module: str, *arguments: str) -> int:
+    """Runs a module of Python's in the root and waits for it, also while somebody presses Ctrl-C.
+
+    In a checkout its own code runs, else that of the installed package. Returns the exit status.
+    """
+    from pipeline.project.place import is_project
+
+    environment = QUIET | os.environ
+    programs = os.path.dirname(sys.executable)  # where `python` and `dvc` of this environment lie
+    environment["PATH"] = os.pathsep.join([programs, environment.get("PATH", os.defpath)])
+    safe = ["-P"]
+    if not is_project(root):
+        environment["PYTHONPATH"], safe = str(root), []
+    before = signal.signal(signal.SIGINT, lambda *_: None)
+    try:
+        status = subprocess.call(
+            [sys.executable, *safe, "-m", module, *arguments], cwd=root, env=environment
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
+    return 128 - status if status < 0 else status
+
+
+# ---- verbs ----
+
+
+def _init(given: argparse.Namespace) -> int:
+    from pipeline.cohort.command import init
+
+    return init(**vars(given))
+
+
+def _check(given: argparse.Namespace) -> int:
+    from pipeline.cohort.command import check
+
+    return check(**vars(given))
+
+
+def _ready() -> Path:
+    """The root; a project takes note there of the package that is installed."""
+    from pipeline.project.founding import renew
+    from pipeline.project.place import is_project
+
+    root = _root()
+    if is_project(root):
+        for line in renew(root):
+            print(line, flush=True)
+    return root
+
+
+def _run(given: argparse.Namespace) -> int:
+    from pipeline.project.composition import jobs
+
+    if (count := len(jobs(given.overrides))) > 1:
+        raise BadInput(f"run: these are {count} runs; `medsecure sweep` takes several values")
+    root = _ready()
+    if any(one.startswith("defense=") for one in given.overrides):
+        return _call(root, "pipeline", *given.overrides)
+    if status := _call(root, "pipeline.params", *given.overrides):
+        return status
+    if (root / "data.dvc").exists() and not (root / "data" / "pima.csv").exists():
+        _call(root, "dvc", "pull", "--remote", "repository", "data.dvc")
+    if status := _call(root, "dvc", "repro"):  # which has its own numbers for what failed
+        return status if status > 128 and status < 255 else 1
+    return _call(root, "pipeline.report")
+
+
+def _sweep(given: argparse.Namespace) -> int:
+    return _call(_ready(), "pipeline", "-m", *given.overrides)
+
+
+def _report(given: argparse.Namespace) -> int:
+    root = _root()
+    status = _call(root, "pipeline.report")
+    if not status and given.open:
+        import webbrowser
+
+        webbrowser.open((root / PAGE).as_uri())
+    return status
+
+
+def _ui(given: argparse.Namespace) -> int:
+    from pipeline.tracking.store import tracking_uri
+
+    root = _root()
+    store = tracking_uri()
+    if store.startswith("sqlite:///") and not Path(store.removeprefix("sqlite:///")).exists():
+        raise BadInput("ui: nothing was logged yet; `medsecure run` does that")
+    print(f"MLflow at http://127.0.0.1:{given.port}; Ctrl-C ends it")
+    where = ("--host", "127.0.0.1", "--port", str(given.port), "--backend-store-uri", store)
+    return _call(root, "mlflow", "server", *where)
+
+
+# ---- their command lines ----
+
+
+def _no_arguments(parser: Parser) -> None:
+    """Nothing."""
+
+
+def _overrides(parser: Parser) -> None:
+    parser.add_argument(
+        "overrides", nargs="*", metavar="key=value", help="in Hydra's syntax, for this call alone"
+    )
+
+
+def _init_arguments(parser: Parser) -> None:
+    add = parser.add_argument
+    add("file", help="the cohort: CSV (also .gz), Parquet or XLSX; it stays where it is")
+    add("--target", required=True, metavar="COLUMN", help="the column of the diagnosis")
+    add("--positive", metavar="VALUE", action="append", default=[], help="what it says of the ill")
+    add("--group", metavar="COLUMN", help="whose record it is, where patients have several")
+    add("--site", metavar="COLUMN", help="the hospital")
+    add("--time", metavar="COLUMN", help="the date")
+    add("--dictionary", metavar="FILE", help="a REDCap data dictionary, or a code book as CSV")
+    add("--name", help="of the data set; as the file, if not given")
+
+
+def _check_arguments(parser: Parser) -> None:
+    parser.add_argument("file", help="a later file of the same cohort")
+    parser.add_argument(
+        "--data", metavar="NAME", help="of the schema in conf/data/; the project's, if not given"
+    )
+
+
+def _report_arguments(parser: Parser) -> None:
+    parser.add_argument("--open", action="store_true", help="open the page in a browser")
+
+
+def _ui_arguments(parser: Parser) -> None:
+    parser.add_argument("--port", type=int, default=5000, help="of 127.0.0.1 (default: 5000)")
+
+
+VERBS = {
+    "init": Verb(
+        _init,
+        "Makes a project of a table of patients: schema, data card, questions, stages.",
+        "medsecure init cohort.csv --target readmitted --positive yes",
+        _init_arguments,
+        "In a checkout only the schema and its pages. Nothing is ever overwritten.",
+    ),
+    "run": Verb(
+        _run,
+        "Runs every stage that changed (DVC), then prints the comparison.",
+        "medsecure run experiment=smoke",
+        _overrides,
+        "params.yaml is composed anew from conf/ and the overrides of this call.\n"
+        "With `defense=NAME` that recipe alone, in one process, into sweeps/ and MLflow:\n"
+        "  medsecure run defense=adv_train adv_train.eps=0.2",
+    ),
+    "sweep": Verb(
+        _sweep,
+        "Runs recipes for every combination of values; what is done is not done again.",
+        "medsecure sweep defense=baseline,adv_train seed=0,1",
+        _overrides,
+    ),
+    "report": Verb(
+        _report,
+        "Prints the comparison of the last run, and where its page lies.",
+        "medsecure report --open",
+        _report_arguments,
+    ),
+    "ui": Verb(
+        _ui,
+        "Opens MLflow's view of all runs on http://127.0.0.1:5000.",
+        "medsecure ui --port 5001",
+        _ui_arguments,
+    ),
+    "check": Verb(
+        _check,
+        "Holds a later file against the schema; names every fault at once.",
+        "medsecure check cohort_2027.csv",
+        _check_arguments,
+    ),
+}

@@ -1,0 +1,132 @@
+"""A configuration composed from `conf/`: the project's own first, then the package's."""
+
+import difflib
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pipeline.files import BadInput, repository_root
+from pipeline.project.package import shipped
+from pipeline.validation import nearest
+
+CONFIG = "config.yaml"
+NO_FILE = re.compile(r"Could not (?:find|load) '(?P<group>[\w/]+)/(?P<name>[^/']+)'")
+
+
+def searched(conf: Path | None = None) -> list[Path]:
+    """The folders in which a file is looked for, in this order; the first holds `config.yaml`.
+
+    Args:
+        conf: the project's own files; None = those of the project that this folder belongs to.
+
+    Returns:
+        the project's own `conf/`, then the package's. A `conf/` without a `config.yaml` only adds
+        to the package's, because Hydra starts where that file lies.
+    """
+    own, ours = conf or repository_root() / "conf", shipped("conf")
+    if own.resolve() == ours.resolve():
+        return [own]
+    return [own, ours] if (own / CONFIG).is_file() else [ours, *([own] if own.is_dir() else [])]
+
+
+def search_overrides(places: list[Path]) -> list[str]:
+    """The overrides with which Hydra looks into all but the first of the folders, too."""
+    rest = [_quoted(f"file://{place.resolve()}") for place in places[1:]]
+    return [f"hydra.searchpath=[{','.join(rest)}]"] if rest else []
+
+
+def _quoted(text: str) -> str:
+    """A text that Hydra's grammar takes for itself, whatever a path may hold."""
+    escaped = re.sub(r"(\\*)('|$)", r"\1\1\2", text).replace("'", "\\'")
+    return f"'{escaped}'".replace("${", "\\${")
+
+
+def compose(overrides: list[str], conf: Path | None = None) -> str:
+    """Composes `config.yaml` with Hydra overrides, byte for byte as DVC does.
+
+    Args:
+        overrides: in Hydra's syntax.
+        conf: the project's own files; None = those of the project that this folder belongs to. What
+            it lacks is taken from the package.
+
+    Raises:
+        BadInput: an override names no key or no file of `conf/`.
+    """
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    places = searched(conf)
+    try:
+        with initialize_config_dir(str(places[0].resolve()), version_base=None):
+            composed = hydra_compose(
+                config_name="config", overrides=[*overrides, *search_overrides(places)]
+            )
+        OmegaConf.resolve(composed)
+    except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
+        message = " ".join(str(error).partition("Config search path")[0].split())
+        hint = _file_hint(message, places) or _override_hint(overrides, places, conf)
+        raise BadInput(f"conf: {message}{hint}") from error
+    return OmegaConf.to_yaml(composed)
+
+
+def _file_hint(message: str, places: list[Path]) -> str:
+    """The nearest file of the group in which the message misses one; empty = none is near."""
+    missed = NO_FILE.search(message)
+    if not missed:
+        return ""
+    files = (file for place in places for file in place.glob(f"{missed['group']}/*.yaml"))
+    close = difflib.get_close_matches(missed["name"], {file.stem for file in files}, n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def _override_hint(overrides: list[str], places: list[Path], conf: Path | None) -> str:
+    """The nearest valid key for the first override that names none; empty when all name one."""
+    if not overrides:
+        return ""
+    known = yaml.safe_load(compose([], conf))
+    folders = (folder for place in places for folder in place.iterdir() if folder.is_dir())
+    top = {*known, *(folder.name for folder in folders)}
+    keys = {*_flat_keys(known), *top}
+    for override in overrides:
+        key = override.split("=")[0].lstrip("+~")
+        if key not in keys and not key.startswith("hydra"):
+            close = difflib.get_close_matches(key, keys, cutoff=0.5)
+            return f"; {key}: {nearest(key, keys if close else top)}"
+    return ""
+
+
+def _flat_keys(values: Any, prefix: str = "") -> Iterator[str]:
+    if isinstance(values, dict):
+        for key, value in values.items():
+            yield f"{prefix}{key}"
+            yield from _flat_keys(value, f"{prefix}{key}.")
+
+
+def jobs(overrides: Iterable[str]) -> list[list[str]]:
+    """The overrides of each job of a sweep, as Hydra takes the product of all choices.
+
+    Raises:
+        BadInput: an override cannot be read.
+    """
+    from itertools import product
+
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    try:
+        parsed = OverridesParser.create().parse_overrides(list(overrides))
+    except HydraException as error:
+        raise BadInput(f"command line: {' '.join(str(error).split())}") from error
+    choices = [
+        [f"{one.get_key_element()}={value}" for value in one.sweep_string_iterator()]
+        if one.is_sweep_override()
+        else [str(one.input_line)]
+        for one in parsed
+    ]
+    return [list(job) for job in product(*choices)]

@@ -1,0 +1,32 @@
+"""The installed package seen from a project: which one it is, and what of it is no code."""
+
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from pipeline.files import sha256
+
+PACKAGE = Path(__file__).parents[1]
+CODE = ("*.py", "*.jinja")
+
+
+def shipped(name: str) -> Path:
+    """A file or folder of the package that is no code: `conf` or `dvc.yaml`.
+
+    The wheel holds them inside the package; in a checkout they lie beside it, where people edit
+    them.
+    """
+    inside = PACKAGE / name
+    return inside if inside.exists() else PACKAGE.parent / name
+
+
+def package_version() -> str:
+    """The version of the installed distribution; `unknown` of code that was never installed."""
+    try:
+        return version("medsecure")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def package_digest() -> str:
+    """The digest of all code, whether it lies in a wheel or in a checkout."""
+    return sha256(*sorted(file for kind in CODE for file in PACKAGE.rglob(kind)))
