@@ -64,8 +64,10 @@ def examine(examinee: Examinee, place: Path, transfer: Path | None = None) -> No
 def _attacked(examinee: Examinee, place: Path, transfer: Path | None, pool: Executor) -> Gaps:
     """What attacks do to the defense, by whichever process is free."""
     sent = None if transfer is None else examination.load_adversarial(transfer)
+    dataset, cfg = examinee.dataset, examinee.cfg
+    plan = examinee.plan.sampled(dataset.y, cfg.audit.sample, cfg.seed)
     found, x_adv = examination.examine(
-        examinee.population, examinee.dataset, examinee.plan, examinee.cfg, pool=pool, transfer=sent
+        examinee.population, dataset, plan, cfg, pool=pool, transfer=sent
     )
     (place / "evasion").mkdir()
     found.save(place / "evasion")

@@ -9,7 +9,7 @@ from pipeline.presentation.chapter import Chapter, Note, Part, Table
 from pipeline.presentation.numbers import with_interval
 from pipeline.presentation.pictures import display_name
 from pipeline.risks.evasion.clinic import eps_table, patient_parts
-from pipeline.risks.evasion.movable import empty_radii
+from pipeline.risks.evasion.movable import empty_radii, sample_in_words
 from pipeline.risks.evasion.movable import in_words as movable_in_words
 from pipeline.risks.evasion.pictures import draw_all
 from pipeline.risks.evasion.proofs import proofs_in_words, unprovable
@@ -91,8 +91,9 @@ def chapters(tables: Tables, context: Context, folder: Path) -> Sequence[Chapter
 
 
 def _empty(lines: pd.DataFrame) -> list[Part]:
-    said = empty_radii(lines)
-    return [Note(said, small=False)] if said else []
+    sample = sample_in_words(lines)
+    said = [f"Of {sample}." if sample else "", empty_radii(lines)]
+    return [Note(one, small=False) for one in said if one]
 
 
 def _patients(tables: Tables, shown: Mapping[str, str], context: Context) -> list[Part]:

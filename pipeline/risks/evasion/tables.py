@@ -37,8 +37,12 @@ def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
     headline = evaluation.comparison[evaluation.comparison["threat"] == cfg.audit.headline]
     single = _of_single_values(examined, sources, context)
     clinic = clinic_tables(single, context.dataset, cfg, sampling)
+    comparison = evaluation.comparison
+    attacked = next(iter(examined.values())).rows["patient"].nunique()
+    if attacked < len(context.dataset.y):
+        comparison = comparison.assign(attacked=attacked, records=len(context.dataset.y))
     return {
-        "comparison": evaluation.comparison,
+        "comparison": comparison,
         "attacks": evaluation.attacks,
         "evasion_pairs": headline_pairs(examined, cfg.audit, sampling, recipes),
         "groups": groups,

@@ -1,5 +1,6 @@
 """Records of which nothing may be forged: said, and everything else is measured."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -104,3 +105,21 @@ def test_adversarial_training_against_nobody_says_so(frozen):
     trained = train("adv_train", data, plan, frozen)
     assert trained.facts["attacked"].startswith("nobody: under clinical")
     assert torch.isfinite(trained(data.x.expand(plan.size, -1, -1))).all()
+
+
+def test_a_sample_is_attacked_and_every_figure_says_so(cfg):
+    data = tiny.records(90, seed=1)
+    plan = tiny.plan(data, folds=3, seeds=2, release=True)
+    chosen = {name: cfg.threat[name] for name in ("clinical", "sparse")}
+    few = cfg.model_copy(update={"threat": chosen})
+    population = train("baseline", data, plan, few)
+    found, _ = examine(population, data, plan.sampled(data.y, 30, 0), few)
+    assert found.rows["patient"].nunique() == 30
+    assert {len(one.margin[0]) for one in found.proofs.values()} == {30}
+    whole, _ = examine(population, data, plan, few)
+    own = found.rows["patient"].unique()
+    of_own = whole.margins["clinical"].by_attack["exact"][..., own]
+    np.testing.assert_allclose(found.margins["clinical"].by_attack["exact"], of_own, atol=1e-5)
+    table = evaluate_all({"baseline": found}, few).comparison.assign(attacked=30, records=90)
+    for one in headline({"comparison": table}, few):
+        assert one.figure.endswith("; a stratified sample of 30 of 90 records")
