@@ -54,7 +54,7 @@ def made_up(rows: int) -> pd.DataFrame:
     return frame.assign(outcome=ill.astype(int))
 
 
-def install(copy: Path, rows: int, experiment: str) -> None:
+def install(copy: Path, rows: int, experiment: str, threads: int = THREADS) -> None:
     """Puts a cohort, its description and `params.yaml` into a copy of the repository."""
     place = copy / "data" / "local" / f"{NAME}.csv"
     place.parent.mkdir(parents=True, exist_ok=True)
@@ -86,7 +86,7 @@ def install(copy: Path, rows: int, experiment: str) -> None:
         "features": features,
     }
     write_text(copy / "conf" / "data" / f"{NAME}.yaml", yaml.safe_dump(described, sort_keys=False))
-    chosen = [f"data={NAME}", f"experiment={experiment}", "examine=[]", f"threads={THREADS}"]
+    chosen = [f"data={NAME}", f"experiment={experiment}", "examine=[]", f"threads={threads}"]
     write_text(copy / "params.yaml", params.compose(chosen, copy / "conf"))
 
 
@@ -168,11 +168,13 @@ def _proportional(process: int) -> int:
     return next((int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)
 
 
-def measure_size(rows: int, experiment: str, stages: tuple[str, ...]) -> list[dict[str, Any]]:
+def measure_size(
+    rows: int, experiment: str, stages: tuple[str, ...], threads: int = THREADS
+) -> list[dict[str, Any]]:
     """An entry for every stage, one after another on one cohort."""
     entries = []
     with fresh_copy(repository_root()) as copy:
-        install(copy, rows, experiment)
+        install(copy, rows, experiment, threads)
         known = commands(copy)
         for stage in stages:
             print(f"{rows} rows: {stage} ...", file=sys.stderr, flush=True)
@@ -216,6 +218,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("rows", nargs="*", type=int, help="sizes; default: all")
     parser.add_argument("-e", "--experiment", default="smoke")
     parser.add_argument("-s", "--stage", choices=STAGES, help="the last stage to run")
+    parser.add_argument("-t", "--threads", type=int, default=THREADS)
     parser.add_argument("--again", action="store_true", help="measure what is there, too")
     given = parser.parse_args(arguments)
     stages = STAGES[: STAGES.index(given.stage) + 1] if given.stage else STAGES
@@ -225,7 +228,7 @@ def main(arguments: list[str]) -> None:
         known = {(one["experiment"], one["stage"], one["rows"]) for one in entries}
         if set(key) <= known and not given.again:
             continue
-        fresh = measure_size(rows, given.experiment, stages)
+        fresh = measure_size(rows, given.experiment, stages, given.threads)
         others = [o for o in entries if (o["experiment"], o["stage"], o["rows"]) not in key]
         entries = [*others, *fresh]
         write_json(KEPT, entries)

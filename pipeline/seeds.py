@@ -24,6 +24,7 @@ class Stream(StrEnum):
 
     # ---- of the configured seed ----
     PARTITION = "partition"  # the cut into folds of each repetition
+    SAMPLE = "sample"  # who is attacked, where not everybody is
     CROSS_VALIDATION = "cross-validation"  # the seed of each of its models
     MEMBERSHIP_HALVES = "halves for membership"  # also of inversion and frontier
     CANARY_RUNS = "runs with canaries"  # which audited run each canary joins

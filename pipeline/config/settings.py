@@ -128,7 +128,8 @@ class AuditConfig(Section):
     """What is measured on every population. `eps` is in units of each feature's scale.
 
     Defenses are compared first under the threat model `headline`, at the radius nearest to
-    `headline_eps`.
+    `headline_eps`. Attacks and proofs are of at most `sample` records, drawn from each class by its
+    share, the same for all defenses; null = of all.
     """
 
     eps: Radii
@@ -136,6 +137,7 @@ class AuditConfig(Section):
     headline_eps: NonNegative
     confidence: Annotated[float, Field(gt=0, lt=1)]
     resamples: Annotated[int, Field(ge=100)]
+    sample: Count | None = None
 
     @model_validator(mode="after")
     def _grid(self) -> "AuditConfig":

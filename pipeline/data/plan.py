@@ -176,6 +176,23 @@ class Plan:
         tune = tune[:, first] & self.train
         return replace(self, train=self.train & ~tune, tune=tune)
 
+    def sampled(self, y: Tensor, count: int | None, seed: int) -> "Plan":
+        """This plan, but that only some patients are scored, the same by every repetition.
+
+        Args:
+            y: (N,) class indices.
+            count: of each class its share of so many, rounded, at least one; None = everybody.
+            seed: of the choice.
+        """
+        if count is None or count >= len(y):
+            return self
+        drawn, chosen = generator(Stream.SAMPLE, seed), torch.zeros(len(y), dtype=torch.bool)
+        for label in y.unique().tolist():
+            who = (y == label).nonzero()[:, 0]
+            wanted = max(1, round(count * len(who) / len(y)))
+            chosen[who[torch.randperm(len(who), generator=drawn)[:wanted]]] = True
+        return replace(self, held_out=self.held_out & chosen)
+
     def without_tune(self) -> "Plan":
         """This plan, but that nobody is set aside: models choose on whom they train on."""
         return replace(self, tune=None)

@@ -11,6 +11,7 @@ from pipeline.files import NOT_APPLICABLE, NotApplicable, write_json
 from pipeline.models.population import Population
 from pipeline.parallel import workers
 from pipeline.risks.evasion.measure import examination
+from pipeline.risks.evasion.measure.everyone import EVERYONE, attack_everyone
 from pipeline.risks.evasion.measure.half_models import HALF_MODELS, answers_at_headline
 from pipeline.risks.evasion.measure.subject import cannot_be_asked
 from pipeline.risks.inversion.measure.guesses import guess_measurements
@@ -64,11 +65,15 @@ def examine(examinee: Examinee, place: Path, transfer: Path | None = None) -> No
 def _attacked(examinee: Examinee, place: Path, transfer: Path | None, pool: Executor) -> Gaps:
     """What attacks do to the defense, by whichever process is free."""
     sent = None if transfer is None else examination.load_adversarial(transfer)
+    dataset, cfg = examinee.dataset, examinee.cfg
+    plan = examinee.plan.sampled(dataset.y, cfg.audit.sample, cfg.seed)
     found, x_adv = examination.examine(
-        examinee.population, examinee.dataset, examinee.plan, examinee.cfg, pool=pool, transfer=sent
+        examinee.population, dataset, plan, cfg, pool=pool, transfer=sent
     )
     (place / "evasion").mkdir()
     found.save(place / "evasion")
+    if on_all := attack_everyone(examinee.population, dataset, examinee.plan, cfg):
+        on_all.save(place / "evasion" / EVERYONE)
     if transfer is None:
         examination.save_adversarial(x_adv, place)
     gaps = cannot_be_asked(examinee.population, examinee.cfg)

@@ -132,7 +132,7 @@ def bootstrap(
 
     def at_least(chosen: Array) -> Array:
         """(R, bins): how many of the resample's chosen scores reach each edge."""
-        reached = np.zeros((len(weights), bins), dtype=exact)
+        reached: Array = np.zeros((len(weights), bins), dtype=exact)
         for first in range(0, patients, AT_ONCE):
             some = slice(first, first + AT_ONCE)
             own = chosen[:, some]
@@ -140,8 +140,9 @@ def bootstrap(
             cell = np.searchsorted(edges, scores[:, some], side="right") - 1
             cell = (cell + bins * np.arange(width))[own]
             histograms = np.bincount(cell, minlength=width * bins).reshape(width, bins)
-            above = histograms[:, ::-1].cumsum(1).astype(exact)[:, ::-1]
-            reached += weights[:, some].astype(exact) @ above
+            above: Array = histograms[:, ::-1].cumsum(1).astype(exact)[:, ::-1]
+            drawn: Array = weights[:, some].astype(exact)
+            reached = reached + drawn @ above
         return reached
 
     with np.errstate(invalid="ignore", divide="ignore"):

@@ -311,3 +311,19 @@ def test_too_few_patients_of_a_class_are_named():
     y, patient = torch.tensor([0] * 20 + [1] * 20), torch.tensor([*range(20), *[20, 21] * 10])
     with pytest.raises(BadInput, match=r"at least 3 patients, or groups .* class 1 has 2"):
         Plan.cross_validation(y, folds=3, seeds=1, seed=0, together=patient)
+
+
+@pytest.mark.parametrize("count", [3, 40, 77])
+def test_a_sample_keeps_the_share_of_each_class_and_is_the_same_in_every_repetition(count):
+    y = (torch.arange(200) % 10 == 0).long()
+    whole = Plan.cross_validation(y, folds=5, seeds=3, seed=0)
+    some = whole.sampled(y, count, seed=4)
+    asked = torch.stack([some.held_out[some.repetition == s].any(0) for s in range(3)])
+    assert (asked == asked[0]).all()
+    assert int((asked[0] & (y == 1)).sum()) == max(1, round(count * 20 / 200))
+    assert int((asked[0] & (y == 0)).sum()) == round(count * 180 / 200)
+    assert not (some.held_out & ~whole.held_out).any()
+    assert torch.equal(some.train, whole.train)
+    assert torch.equal(some.sampled(y, None, 0).held_out, some.held_out)
+    assert not torch.equal(whole.sampled(y, count, seed=5).held_out, some.held_out)
+    assert torch.equal(whole.sampled(y, 200, seed=4).held_out, whole.held_out)

@@ -81,3 +81,11 @@ def empty_radii(lines: pd.DataFrame) -> str:
         "values are recorded is larger, or nothing may be forged. Robust accuracy there is clean "
         "accuracy, and shows nothing of robustness."
     )
+
+
+def sample_in_words(lines: pd.DataFrame) -> str:
+    """Whom the lines of a comparison are of, where not everybody was attacked; else nothing."""
+    if "attacked" not in lines:
+        return ""
+    first = lines.iloc[0]
+    return f"a stratified sample of {first['attacked']:.0f} of {first['records']:.0f} records"

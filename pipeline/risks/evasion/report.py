@@ -9,7 +9,8 @@ from pipeline.presentation.chapter import Chapter, Note, Part, Table
 from pipeline.presentation.numbers import with_interval
 from pipeline.presentation.pictures import display_name
 from pipeline.risks.evasion.clinic import eps_table, patient_parts
-from pipeline.risks.evasion.movable import empty_radii
+from pipeline.risks.evasion.everyone import in_words as everyone_in_words
+from pipeline.risks.evasion.movable import empty_radii, sample_in_words
 from pipeline.risks.evasion.movable import in_words as movable_in_words
 from pipeline.risks.evasion.pictures import draw_all
 from pipeline.risks.evasion.proofs import proofs_in_words, unprovable
@@ -45,6 +46,7 @@ def chapters(tables: Tables, context: Context, folder: Path) -> Sequence[Chapter
         ),
         *_empty(of_headline),
         Table(_headline(of_headline, shown, beyond_proof), "numbers"),
+        *_on_everyone(tables, shown),
         *draw_all(tables, cfg.audit, folder),
         *_patients(tables, shown, context),
     ]
@@ -90,9 +92,19 @@ def chapters(tables: Tables, context: Context, folder: Path) -> Sequence[Chapter
     )
 
 
+def _on_everyone(tables: Tables, shown: Mapping[str, str]) -> list[Part]:
+    """Two attacks on all, where the others are of a sample."""
+    table = tables.get("everyone", pd.DataFrame())
+    if not len(table):
+        return []
+    said = "On every patient, two attacks alone, without proofs: upper bounds of robust accuracy."
+    return [Note(said, small=False), Table(everyone_in_words(table, shown), "numbers")]
+
+
 def _empty(lines: pd.DataFrame) -> list[Part]:
-    said = empty_radii(lines)
-    return [Note(said, small=False)] if said else []
+    sample = sample_in_words(lines)
+    said = [f"Of {sample}." if sample else "", empty_radii(lines)]
+    return [Note(one, small=False) for one in said if one]
 
 
 def _patients(tables: Tables, shown: Mapping[str, str], context: Context) -> list[Part]:

@@ -1,8 +1,7 @@
 """The entry of evasion in `RISKS`."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipeline.config import Config
 from pipeline.files import BadInput
@@ -71,12 +70,19 @@ def headline(tables: Tables, cfg: Config) -> Sequence[HeadlineFigure]:
     """
     if "comparison" not in tables:
         return ()
+    from pipeline.risks.evasion.movable import sample_in_words
+
     lines = tables["comparison"][tables["comparison"]["threat"] == cfg.audit.headline]
     eps = nearest_of(lines["eps"], cfg.audit.headline_eps)
     at, clean = lines[lines["eps"] == eps], lines[lines["eps"] == 0]
     robust = ("robust_accuracy", "robust_low", "robust_high")
     attacked, pairs = f"under attack, eps {eps:g}", tables.get("evasion_pairs")
-    of = partial(HeadlineFigure.of, pairs=pairs)
+    sample = sample_in_words(lines)
+
+    def of(figure: str, *rest: Any, **more: Any) -> HeadlineFigure:
+        named = f"{figure}; {sample}" if sample else figure
+        return HeadlineFigure.of(named, *rest, **{"pairs": pairs, **more})
+
     missed, alarms = "missed_diagnosis_rate", "false_alarm_rate"
     under_attack: tuple[HeadlineFigure, ...] = (
         of(f"missed diagnoses {attacked}", "low", at, missed, compared=missed, weighed=True),
@@ -87,8 +93,8 @@ def headline(tables: Tables, cfg: Config) -> Sequence[HeadlineFigure]:
         changed = "with one measurement changed"
         under_attack = (
             (
-                HeadlineFigure.of(f"missed diagnoses {changed}", "low", one, missed),
-                HeadlineFigure.of(f"right answers {changed}", "high", one, *robust),
+                of(f"missed diagnoses {changed}", "low", one, missed, pairs=None),
+                of(f"right answers {changed}", "high", one, *robust, pairs=None),
             )
             if len(one)
             else ()

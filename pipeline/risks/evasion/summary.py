@@ -6,7 +6,7 @@ import pandas as pd
 
 from pipeline.presentation.numbers import with_interval
 from pipeline.presentation.pictures import display_name
-from pipeline.risks.evasion.movable import empty_radii, in_words
+from pipeline.risks.evasion.movable import empty_radii, in_words, sample_in_words
 from pipeline.risks.evasion.proofs import proofs_in_words
 
 
@@ -42,5 +42,6 @@ def defenses_by_radius(
     shown.loc[shown["defense"].duplicated(), "defense"] = ""
     width = max(map(len, shown["defense"]))
     shown["defense"] = shown["defense"].str.ljust(width)
-    said = empty_radii(lines)
+    sample = sample_in_words(lines)
+    said = "\n\n".join(one for one in (sample and f"Of {sample}.", empty_radii(lines)) if one)
     return shown.to_string(index=False, justify="left") + (f"\n\n{said}" if said else "")

@@ -7,7 +7,9 @@ import pandas as pd
 from pipeline.config import Config
 from pipeline.presentation.frames import by_defense
 from pipeline.risks.evasion.evaluation import evaluate_all
+from pipeline.risks.evasion.everyone import everyone_table
 from pipeline.risks.evasion.groups import groups_table, harms
+from pipeline.risks.evasion.measure.everyone import EVERYONE, Everyone
 from pipeline.risks.evasion.measure.examination import Examination
 from pipeline.risks.evasion.measure.half_models import HALF_MODELS, HalfModels
 from pipeline.risks.evasion.measure.subject import PROOFS
@@ -37,8 +39,15 @@ def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
     headline = evaluation.comparison[evaluation.comparison["threat"] == cfg.audit.headline]
     single = _of_single_values(examined, sources, context)
     clinic = clinic_tables(single, context.dataset, cfg, sampling)
+    comparison = evaluation.comparison
+    attacked = next(iter(examined.values())).rows["patient"].nunique()
+    if attacked < len(context.dataset.y):
+        comparison = comparison.assign(attacked=attacked, records=len(context.dataset.y))
+    files = {name: place / EVERYONE for name, place in sources.of("evasion").items()}
+    on_all = {name: Everyone.load(file) for name, file in files.items() if file.exists()}
     return {
-        "comparison": evaluation.comparison,
+        "comparison": comparison,
+        "everyone": everyone_table(on_all, cfg.audit, cfg.seed),
         "attacks": evaluation.attacks,
         "evasion_pairs": headline_pairs(examined, cfg.audit, sampling, recipes),
         "groups": groups,

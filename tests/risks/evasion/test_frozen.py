@@ -1,5 +1,6 @@
 """Records of which nothing may be forged: said, and everything else is measured."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -8,6 +9,8 @@ from pipeline.data.schema import Dataset, Schema
 from pipeline.defenses.trained import train
 from pipeline.files import BadInput
 from pipeline.risks.evasion.evaluation import evaluate_all
+from pipeline.risks.evasion.everyone import everyone_table
+from pipeline.risks.evasion.measure.everyone import Everyone, attack_everyone
 from pipeline.risks.evasion.measure.examination import examine
 from pipeline.risks.evasion.measure.subject import UNFORGEABLE, UNSTATED, cannot_be_asked
 from pipeline.risks.evasion.movable import movable_shares
@@ -104,3 +107,44 @@ def test_adversarial_training_against_nobody_says_so(frozen):
     trained = train("adv_train", data, plan, frozen)
     assert trained.facts["attacked"].startswith("nobody: under clinical")
     assert torch.isfinite(trained(data.x.expand(plan.size, -1, -1))).all()
+
+
+def test_a_sample_is_attacked_and_every_figure_says_so(cfg):
+    data = tiny.records(90, seed=1)
+    plan = tiny.plan(data, folds=3, seeds=2, release=True)
+    chosen = {name: cfg.threat[name] for name in ("clinical", "sparse")}
+    few = cfg.model_copy(update={"threat": chosen})
+    population = train("baseline", data, plan, few)
+    found, _ = examine(population, data, plan.sampled(data.y, 30, 0), few)
+    assert found.rows["patient"].nunique() == 30
+    assert {len(one.margin[0]) for one in found.proofs.values()} == {30}
+    whole, _ = examine(population, data, plan, few)
+    own = found.rows["patient"].unique()
+    of_own = whole.margins["clinical"].by_attack["exact"][..., own]
+    np.testing.assert_allclose(found.margins["clinical"].by_attack["exact"], of_own, atol=1e-5)
+    table = evaluate_all({"baseline": found}, few).comparison.assign(attacked=30, records=90)
+    for one in headline({"comparison": table}, few):
+        assert one.figure.endswith("; a stratified sample of 30 of 90 records")
+
+
+def test_beside_a_sample_everybody_is_attacked_with_one_step_and_with_many(cfg, tmp_path):
+    data = tiny.records(90, seed=1)
+    plan = tiny.plan(data, folds=3, seeds=2, release=True)
+    population = train("baseline", data, plan, cfg)
+    assert attack_everyone(population, data, plan, cfg) is None
+    few = cfg.model_copy(update={"audit": cfg.audit.model_copy(update={"sample": 30})})
+    found = attack_everyone(population, data, plan, few)
+    found.save(tmp_path / "x")
+    found = Everyone.load(tmp_path / "x")
+    table = everyone_table({"baseline": found}, few.audit, 0).set_index("attack")
+    assert list(table.index) == ["none", "fgsm", "pgd_margin", "any of them"]
+    assert (table["patients"] == 90).all()
+    chosen = {"threat": {"clinical": cfg.threat["clinical"]}}
+    whole, _ = examine(population, data, plan, cfg.model_copy(update=chosen))
+    at = whole.margins["clinical"].nearest(found.eps)
+    for name in ("fgsm", "pgd_margin"):
+        expected = whole.margins["clinical"].by_attack[name]
+        assert table.loc["none", "accuracy"] == pytest.approx((expected[0] > 0).mean())
+        left = (expected[at] > 0).mean()
+        assert table.loc[name, "accuracy"] == pytest.approx(left, abs=0.02)
+        assert table.loc["any of them", "accuracy"] <= table.loc[name, "accuracy"]

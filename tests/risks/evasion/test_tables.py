@@ -19,6 +19,7 @@ from risks.evasion.made_up import DEFENSES, HEADLINE
 PER_PATIENT = {"patients", *(f"verdicts/{name}" for name in DEFENSES)}
 FOR_PEOPLE = {
     "comparison",
+    "everyone",
     "evasion_pairs",
     "groups",
     "attacks",

@@ -1,0 +1,77 @@
+"""Two attacks on every patient at the headline radius, where the others are of a sample."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from pipeline.artifact import read_artifact, write_artifact
+from pipeline.attacks.evasion import evasion_suite
+from pipeline.config import Config
+from pipeline.data.plan import Plan
+from pipeline.data.schema import Dataset
+from pipeline.models.out_of_fold import OutOfFold
+from pipeline.models.population import Population
+from pipeline.risks.evasion.measure.subject import Subject, Trial
+from pipeline.seeds import Stream, generator
+
+EVERYONE = "everyone.safetensors"
+ON_ALL = ("fgsm", "pgd_margin")  # by their names in the configuration
+
+
+@dataclass(frozen=True)
+class Everyone:
+    """What these attacks leave: S repetitions x N patients.
+
+    Attributes:
+        eps: radius, in units of the headline threat's scale.
+        y: (N,) int64, class indices.
+        margins: by attack (S, N) float32, of the true class; `none`: of the unchanged record.
+    """
+
+    eps: float
+    y: Tensor
+    margins: dict[str, Tensor]
+
+    def save(self, path: Path) -> None:
+        """Writes one safetensors file."""
+        write_artifact(path, self)
+
+    @classmethod
+    def load(cls, path: Path) -> "Everyone":
+        """Reads what `save` wrote.
+
+        Raises:
+            BadInput: the file is missing, damaged, or holds something else.
+        """
+        advice = "run `dvc repro` to make it"
+        return read_artifact(path, cls, what="attacks on everyone", advice=advice)
+
+
+def attack_everyone(
+    population: Population, dataset: Dataset, plan: Plan, cfg: Config
+) -> Everyone | None:
+    """Attacks everybody whom the plan holds out; None where the sample is everybody anyway.
+
+    Nothing either of a population without gradients, or under a threat that counts measurements.
+    """
+    trial = Trial.of(cfg.audit.headline, dataset, cfg)
+    everybody = cfg.audit.sample is None or cfg.audit.sample >= len(dataset.y)
+    if everybody or not population.gradients or trial.threat.norm == "l0":
+        return None
+    eps = min(trial.radii, key=lambda radius: abs(radius - cfg.audit.headline_eps))
+    trial = Trial(trial.name, trial.threat, [eps])
+    subject = Subject.of(population, dataset, plan)
+    folds, radius = OutOfFold(subject.plan, trial.radii), subject.radius(trial)
+    left = {"none": subject.scored(folds, subject.x[None])[0][0].float()}
+    suite = evasion_suite(cfg.attack, norm=trial.threat.norm)
+    for number, (name, attack) in enumerate(suite.items()):
+        if name not in ON_ALL:
+            continue
+        choices = generator(Stream.EVASION, cfg.seed, number)
+        proposed = attack(
+            subject.population, subject.x, subject.y, trial.threat, eps=radius, generator=choices
+        )
+        x_adv = trial.threat.project(proposed, subject.x, radius)
+        left[name] = subject.scored(folds, x_adv)[0][0].float()
+    return Everyone(float(eps), dataset.y[folds.patients], left)
