@@ -21,7 +21,7 @@ def certificate_table(certificates: Mapping[str, Certificate], sampling: Samplin
     Returns:
         `records` (or patients with all of theirs, as `unit` says), and as many whose values are
         changed count double: `changed`; `certified_accuracy` and `certified_sensitivity`, out of
-        fold, with `_low` and `_high`: bootstrap over patients, seeds averaged. At 0 records they are
+        fold, with `_low` and `_high`: bootstrap over patients, seeds averaged. At 0 they are
         accuracy and sensitivity. In the last row nobody is certified. Without a certified defense
         there is no row.
     """
