@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from pipeline.config import BASELINE, Config, check
+from pipeline.data.signing import unsigned
 from pipeline.defenses import DEFENSES, SET_BY_PROGRAM
 from pipeline.files import BadInput, repository_root, write_text
 from pipeline.models.mlp import MODELS
@@ -53,6 +54,8 @@ def parse(values: Any, origin: str) -> Config:
         if name not in known:
             raise BadInput(f"{origin}: {name}: unknown key; {nearest(str(name), known)}")
     cfg = check(values, SECTIONS, origin)
+    if waiting := unsigned(cfg.data):
+        raise BadInput("\n".join(f"{origin}: {line}" for line in waiting))
     check_names([cfg.model.name], MODELS, f"{origin}: model.name", "model")
     _check_stages(cfg, origin)
     for risk in RISKS:

@@ -60,6 +60,7 @@ LIMITS = {
     "recorded_grid": True,
     "norm": "linf",
     "within": None,
+    "withhold": None,
     "unit": "scale",
     "goal": "any",
     "eps": None,

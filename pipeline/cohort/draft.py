@@ -234,7 +234,8 @@ def scalar(text: str) -> str:
 
 
 def _literal(text: str) -> str:
-    return text.replace("${", "\\${")
+    """A text in which Hydra resolves nothing; backslashes count only before what it would."""
+    return re.sub(r"(\\*)\$\{", lambda found: f"{2 * found[1]}\\${{", text)
 
 
 def key(text: str) -> str:
@@ -383,9 +384,10 @@ def _judgements(numbered: int, proposal: Proposal) -> list[str]:
         "",
         *_table(("column", "unit", *JUDGED), rows),
         "",
-        "*Changes:* the threat model, and with it every figure of evasion. What is marked stops "
-        "the audit until its line is signed: `source: you`, or who says so. `accept_guesses: true` "
-        "lets it run, and every page says that nobody has reviewed the threat model.",
+        "*Changes:* The threat model, and with it every figure of evasion.",
+        "What is marked stops the audit until its line is signed: `source: you`, or who says so.",
+        "`accept_guesses: true` lets it run, and every page says that nobody has reviewed the "
+        "threat model.",
     ]
 
 

@@ -65,7 +65,7 @@ def outcome_of(
             "which --positive names those that mean ill"
         )
     if positive:
-        ill = {_named(word, found, entry, f"--positive: column {target!r}") for word in positive}
+        ill = _ill(positive, found, entry, f"--positive: column {target!r}")
         if len(ill) == len(found):
             raise BadInput(f"--positive: every cell of column {target!r} would mean ill")
     else:
@@ -74,7 +74,7 @@ def outcome_of(
         if known is None:
             raise BadInput(
                 f"{where}: {_said(found, counts, entry)}; say which mean ill by --positive"
-                f"{', several separated by commas' if len(found) > 2 else ''}"
+                f"{', several by commas between them' if len(found) > 2 else ''}"
             )
         ill = {found[(found if known[1] in found else labels).index(known[1])]}
     healthy = [cell for cell in found if cell not in ill]
@@ -89,12 +89,24 @@ def outcome_of(
     return Outcome(classes, outcomes, is_ill, not positive)
 
 
-def _named(word: str, found: list[str], entry: Entry, where: str) -> str:
-    """The cell that a word of the command line means: itself, or the one of this label."""
-    for cell in found:
-        if same_cell(word).lower() in (cell.lower(), _label(cell, entry).lower()):
-            return cell
-    raise BadInput(f"{where}: {word!r} is none of its cells; {nearest(word, found)}")
+def _ill(positive: Sequence[str], found: list[str], entry: Entry, where: str) -> set[str]:
+    """The cells that the words of the command line mean: themselves, or those of these labels.
+
+    A word that is no cell may be several, with commas between them.
+    """
+    known = {_label(cell, entry).lower(): cell for cell in found}
+    known |= {cell.lower(): cell for cell in found}
+    ill = set()
+    for word in positive:
+        whole = same_cell(word).lower()
+        for part in [whole] if whole in known else word.split(","):
+            cell = known.get(same_cell(part).lower())
+            if cell is None:
+                raise BadInput(
+                    f"{where}: {part.strip()!r} is none of its cells; {nearest(part, found)}"
+                )
+            ill.add(cell)
+    return ill
 
 
 def _label(cell: str, entry: Entry) -> str:

@@ -92,7 +92,7 @@ class ThreatConfig(Section):
     recorded_grid: bool
     norm: Norm
     within: Positive | None
-    withhold: Positive | None = None
+    withhold: Positive | None
     unit: Unit
     goal: Goal
     eps: Radii | None
@@ -143,6 +143,15 @@ class AuditConfig(Section):
         return self
 
 
+class ReportConfig(Section):
+    """What others may see: `patients`, whether tables of single patients are shown, to whom ever.
+
+    Hidden, they stay in `artifacts/`: the page shows none, and MLflow gets no row of a record.
+    """
+
+    patients: Literal["hidden", "shown"]
+
+
 Kind = TypeVar("Kind", bound=Section)
 
 
@@ -166,6 +175,7 @@ class Config(BaseModel):
     threat: dict[Name, ThreatConfig] = Field(min_length=1)
     attack: dict[Name, dict[str, Any]] = Field(min_length=1)
     audit: AuditConfig
+    report: ReportConfig
     examine: list[str]
     extra: list[str]
 

@@ -12,6 +12,7 @@ from pipeline.presentation.chapter import Chapter, Part
 from pipeline.presentation.pictures import display_name
 from pipeline.risks.risk import Judgement
 
+PROPOSED = "Threat model proposed by the program, not reviewed"
 TEMPLATE = "page.html.jinja"
 # How a table may say that it has no value: a figure that was formatted, too.
 MISSING = ("nan", "<NA>", "None", "NaT")
@@ -50,6 +51,7 @@ def render(
     names = [(display_name(name, " ".join(one.flags)), one) for name, one in judged.items()]
     return shell.get_template(TEMPLATE).render(
         title=cfg.data.title,
+        warnings=warnings(cfg),
         plan=cfg.plan,
         confidence=cfg.audit.confidence,
         defenses=names,
@@ -58,6 +60,14 @@ def render(
         chapters=chapters,
         patients=patients,
     )
+
+
+def warnings(cfg: Config) -> list[str]:
+    """What stands on top of every page, and in MLflow, of a cohort that nobody has looked at."""
+    if not cfg.data.unreviewed:
+        return []
+    of = f"{len(cfg.data.unreviewed)} of {len(cfg.data.features)} features"
+    return [f"{PROPOSED}: what {of} may be forged into and by how much is a guess of a program."]
 
 
 def cells(table: pd.DataFrame) -> list[list[str]]:

@@ -21,7 +21,7 @@ from pipeline.report import (
     SUMMARY,
 )
 from pipeline.report.overview import RULE, as_text, front_in_words, in_words, whose_records
-from pipeline.report.page import render
+from pipeline.report.page import render, warnings
 from pipeline.risks import RISKS
 from pipeline.risks.conclusions import Conclusions, Front
 from pipeline.risks.results import DIGITS, Results, chapters_of
@@ -64,7 +64,7 @@ def write_evaluation(results: Results, context: Context, folder: Path) -> None:
     records = len(context.dataset.y)
     said = whose_records(records, context.sampling.patients(records))
     notes = [RULE, front_in_words(found.front), *([said] if said else [])]
-    for name, patients in ((REPORT, True), (SHARED, False)):
+    for name, patients in ((REPORT, cfg.report.patients == "shown"), (SHARED, False)):
         page = render(chapters, words, found.judged, cfg, notes=notes, patients=patients)
         write_text(folder / name, page)
     write_text(folder / SUMMARY, summary(results, words, found.front, context))
@@ -121,6 +121,7 @@ def headline_metrics(results: Results, context: Context) -> dict[str, dict[str, 
 def summary(results: Results, words: pd.DataFrame, front: Front | None, context: Context) -> str:
     """What a run ends with on the terminal: what risks have to say, and a block per figure."""
     said = [text for risk in RISKS if (text := risk.summary(results[risk.name], context.cfg))]
+    said = [fill(warning, WIDE) for warning in warnings(context.cfg)] + said
     if len(words):
         said += [fill(f"All risks. {RULE}", WIDE), as_text(words)]
         said += [fill(front_in_words(front), WIDE)] if front else []

@@ -37,6 +37,7 @@ PAGE = "report"  # shows single patients
 KINDS = (".html", ".csv", ".png", ".json")
 PLAIN = re.compile(r"[A-Za-z0-9_.\-]+( [A-Za-z0-9_.\-]+)*(/[A-Za-z0-9_.\-]+( [A-Za-z0-9_.\-]+)*)*")
 TAKEN = re.compile(r"[^A-Za-z0-9_.\-/ ]+")  # what a key is cleaned of
+THREAT_PROPOSED = "proposed by the program, not reviewed"
 SALTED = re.compile(r"--[0-9a-f]{8}$")  # how a cleaned key ends, which no name of its own may
 LONGEST = 200  # of a key; MLflow takes 250 letters
 # What becomes parameters: neither the features nor the sections of risks and of other defenses.
@@ -153,7 +154,8 @@ def run_name(name: str, judged: Judgement, overrides: Sequence[str] = ()) -> str
 def files_of(evaluated: Evaluated, name: str) -> list[tuple[Path, str | None]]:
     """What is sent, and into which folder: the report, its tables, the rows of this defense.
 
-    What shows single patients stays where it is; of the page there is a copy without them.
+    What shows single patients stays where it is; of the page there is a copy without them. The
+    rows of this defense, a row a record and attack, go only where `report.patients` is shown.
     """
     kept = {PAGE, *(table for risk in RISKS for table in risk.private | risk.per_patient)}
     found: list[tuple[Path, str | None]] = []
@@ -161,7 +163,8 @@ def files_of(evaluated: Evaluated, name: str) -> list[tuple[Path, str | None]]:
         place = file.relative_to(evaluated.folder)
         if file.suffix in KINDS and place.with_suffix("").parts[0] not in kept:
             found.append((file, None if place.parent == Path() else place.parent.as_posix()))
-    rows = sorted(evaluated.examined[name].rglob("*.parquet")) if name in evaluated.examined else []
+    shown = evaluated.context.cfg.report.patients == "shown" and name in evaluated.examined
+    rows = sorted(evaluated.examined[name].rglob("*.parquet")) if shown else []
     return found + [(file, f"measured/{file.parent.name}") for file in rows]
 
 
@@ -200,6 +203,7 @@ def tags_of(evaluated: Evaluated, name: str, judged: Judgement) -> dict[str, str
         "dvc_exp_name": os.environ.get("DVC_EXP_NAME", ""),
         "params_sha256": hashlib.sha256(canonical(cfg)).hexdigest(),
         "population_sha256": evaluated.populations[name].digest,
+        "threat_model": THREAT_PROPOSED if cfg.data.unreviewed else "",
         "noise": str(evaluated.populations[name].facts.get("noise", "")),
         "mlflow.runColor": _colour(list(evaluated.examined), name),
         **evaluated.conclusions.of_defense(name),

@@ -8,15 +8,14 @@ counterexample falls short by as much.
 import torch
 from torch import Tensor
 
-from pipeline.data.recodes import Variants, variants
+from pipeline.data.recodes import variants
 from pipeline.data.threat import Threat
 from pipeline.models.population import Networks, Population
+from pipeline.verify.categories import of_variants
 from pipeline.verify.nearest import Nearest, nearest_record
 from pipeline.verify.network import Network
 from pipeline.verify.problem import Problem
 from pipeline.verify.sparse import fewest, one_at_a_time
-
-SAME = 1e-9  # of a radius: float64 may add up a distance to a little more
 
 __all__ = ["Nearest", "one_at_a_time", "verify", "why_no_proof"]
 
@@ -64,32 +63,7 @@ def verify(
     made = variants(threat, x, largest, budget, spared)
     row = made.row
     each = _by_numbers(network, made.x, y[row], threat, largest, budget, spared[row])
-    return _of_variants(x, made, each, threat, largest)
-
-
-def _of_variants(
-    x: Tensor, made: Variants, each: Nearest, threat: Threat, largest: float
-) -> Nearest:
-    """What holds of the records, by what holds of all their variants."""
-    row, limit = made.row, largest * (1 + SAME)
-
-    def within(distance: Tensor) -> Tensor:
-        together = threat.together(distance, made.cost)
-        return torch.where(together <= limit, together, torch.inf)
-
-    def least(values: Tensor) -> Tensor:
-        return made.unlisted.new_full((len(x),), torch.inf).scatter_reduce_(0, row, values, "amin")
-
-    breaks = within(each.breaks_at)
-    nearest = least(breaks)
-    proved = torch.minimum(least(within(each.robust_below)), made.unlisted)
-    mine = ((breaks == nearest[row]) & breaks.isfinite()).nonzero()[:, 0]
-    first = torch.full((len(x),), len(row)).scatter_reduce_(0, row[mine], mine, "amin")
-    found = (first < len(row)).nonzero()[:, 0]
-    record = x.clone()
-    record[found] = each.record[first[found]]
-    boxes = torch.zeros(len(x), dtype=torch.int64).scatter_add_(0, row, each.boxes)
-    return Nearest(torch.minimum(proved, nearest), nearest, record, boxes)
+    return of_variants(x, made, each, threat, largest)
 
 
 def _by_numbers(

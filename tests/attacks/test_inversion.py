@@ -6,9 +6,10 @@ from dataclasses import replace
 import pytest
 import torch
 
+import mixed
 import tiny
 from largest import Largest
-from pipeline.attacks import inversion
+from pipeline.attacks import typical
 from pipeline.attacks.inversion import (
     BANDWIDTH,
     OTHER_LABEL,
@@ -18,10 +19,10 @@ from pipeline.attacks.inversion import (
     attribute_inference,
     by_side,
     candidate_values,
-    compare_with_people,
     ridge,
-    typical_record,
 )
+from pipeline.attacks.typical import compare_with_people, typical_record
+from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
 from pipeline.models.networks import public_preprocessing
 from tiny import FEATURES, SCHEMA
@@ -495,11 +496,11 @@ def test_the_distance_to_the_nearest_other_person_is_the_same_block_by_block(peo
     x = people[0].double() / SCALE
     every = (x[:, None] - x).square().nanmean(-1).sqrt().nan_to_num(nan=torch.inf)
     nearest = every.fill_diagonal_(torch.inf).amin(1)
-    assert torch.equal(inversion._to_nearest_other(x), nearest)
-    monkeypatch.setattr(inversion, "BLOCK", 3 * x.numel())
-    assert torch.equal(inversion._to_nearest_other(x), nearest)
-    monkeypatch.setattr(inversion, "PEOPLE", 7)
-    assert set(inversion._to_nearest_other(x).tolist()) <= set(nearest.tolist())
+    assert torch.equal(typical._to_nearest_other(x), nearest)
+    monkeypatch.setattr(typical, "BLOCK", 3 * x.numel())
+    assert torch.equal(typical._to_nearest_other(x), nearest)
+    monkeypatch.setattr(typical, "PEOPLE", 7)
+    assert set(typical._to_nearest_other(x).tolist()) <= set(nearest.tolist())
 
 
 def test_no_table_grows_with_the_square_of_the_people():
@@ -507,7 +508,7 @@ def test_no_table_grows_with_the_square_of_the_people():
     member = half_of_them(2, len(x))
     with Largest() as largest:
         compare_with_people(x[:2], Dataset(x, y, SCHEMA), member)
-    assert largest.numbers <= inversion.BLOCK
+    assert largest.numbers <= typical.BLOCK
 
 
 def test_all_victims_together_are_not_one_table():
@@ -516,3 +517,30 @@ def test_all_victims_together_are_not_one_table():
     with Largest() as largest:
         infer(models, x, y, half_of_them(6, len(x)), candidates=20)
     assert largest.numbers < 6 * 20 * len(x)
+
+
+# ---- categories ----
+
+
+def knowing(leak):
+    """Victims that know one category by heart, or that know nothing of it; and what was guessed."""
+    data = mixed.records(400, seed=2, missing=0.05)
+    victims = mixed.models(4, hidden=()).double()
+    weight = torch.zeros_like(victims.parameters["weight0"])
+    weight[:, 6:9, 1] = leak * torch.tensor([0.0, 3.0, 6.0])  # the levels of thal
+    victims.parameters["weight0"] = weight
+    member = Plan.random_halves(400, models=4, seed=1).train
+    found = attribute_inference(
+        victims, data, member, ["thal"], candidates=50, generator=torch.Generator().manual_seed(0)
+    )
+    return {(one.access, one.attacker, one.diagnosis): one for one in found}
+
+
+def test_a_category_is_guessed_from_a_model_that_knows_it():
+    key = ("scores", "posterior", True)
+    told, silent = knowing(1.0)[key], knowing(0.0)[key]
+    assert float(told.model.nanmean()) < 0.05 < 0.4 < float(told.imputation.nanmean())
+    torch.testing.assert_close(silent.model, silent.imputation, equal_nan=True)
+    assert float(told.imputation.nan_to_num().max()) <= 1
+    missing = mixed.records(400, seed=2, missing=0.05).x[:, 2].isnan()
+    assert torch.equal(told.model.isnan().any(0), missing)

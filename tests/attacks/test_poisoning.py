@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+import mixed
 import tiny
 from pipeline.attacks.poisoning import ATTACKS, POISON_FACTS, POISONS
 from pipeline.attacks.poisoning.influence import Influence
@@ -197,3 +198,11 @@ def test_the_nearest_ill_come_first_and_everyone_who_holds_the_target_out_is_har
                 float(change.square().mean()) if DATA.y[one] == 1 and both.any() else torch.inf
             )
         torch.testing.assert_close(-poison.priority[row], torch.tensor(apart, dtype=torch.float64))
+
+
+# ---- categories ----
+
+
+def test_a_trigger_is_made_of_what_has_an_order():
+    trigger = make_trigger(mixed.SCHEMA, torch.full((6,), 99), features=6, size=2.0)
+    assert trigger.isnan().tolist() == [False, False, True, False, True, True]

@@ -4,8 +4,10 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
+import mixed
 import tiny
 from pipeline.attacks import theft
+from pipeline.attacks.equations import steal_linear
 from pipeline.attacks.oracle import Oracle, plain
 from pipeline.attacks.theft import (
     STRATEGIES,
@@ -16,7 +18,6 @@ from pipeline.attacks.theft import (
     least_sure,
     prefixes,
     proposals,
-    steal_linear,
     train_copies,
     with_replacement,
 )
@@ -257,3 +258,17 @@ def test_an_mlp_is_not_stolen_by_equations():
 
 def test_every_strategy_says_what_it_knows():
     assert list(theft.KNOWLEDGE) == list(STRATEGIES)
+
+
+# ---- categories ----
+
+
+@pytest.mark.parametrize("strategy", list(STRATEGIES))
+def test_records_that_a_thief_proposes_could_be_a_clinics(strategy):
+    own = mixed.records(40, seed=1).x
+    made = STRATEGIES[strategy](mixed.SCHEMA, own, 400, torch.Generator().manual_seed(0))
+    for column, feature in zip(made.T, mixed.SCHEMA.features, strict=True):
+        known = column[~column.isnan()]
+        if feature.levels:
+            assert set(known.tolist()) <= set(map(float, range(len(feature.levels))))
+            assert len(known.unique()) == len(feature.levels)

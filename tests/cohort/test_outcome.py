@@ -57,6 +57,8 @@ def test_somebody_says_which_mean_ill():
     found = read([1, 2, 3] * 12, positive=["2", "3"])
     assert found.outcomes == {"1": "no death", "2": "death", "3": "death"}
     assert not found.guessed
+    assert read([1, 2, 3] * 12, positive=["2, 3"]).outcomes == found.outcomes
+    assert read(["a", "b,c", "d"] * 12, positive=["b,c"]).ill.sum() == 12
     assert read([0, 1] * 12, positive=["0"]).ill.tolist() == [True, False] * 12
     turned = read([1, 2] * 12, positive=["alive"], levels={"1": "Alive", "2": "Dead"})
     assert turned.classes == ("Dead", "Alive")
@@ -66,7 +68,7 @@ def test_somebody_says_which_mean_ill():
 @pytest.mark.parametrize(
     ("cells", "positive", "said"),
     [
-        ([1, 2, 3] * 12, (), "holds '1', '2', '3'; say which mean ill by --positive, several"),
+        ([1, 2, 3] * 12, (), "holds '1', '2', '3'; say which mean ill by --positive, several by"),
         (["red", "blue"] * 12, (), "holds 'blue', 'red'; say which mean ill by --positive"),
         (["red"] * 12 + ["blue"], (), "holds 'red' and 1 others; say which"),
         ([1] * 12, (), "holds '1'; an outcome has two kinds of cells"),

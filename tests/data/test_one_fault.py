@@ -1,7 +1,7 @@
 """Small files with one fault each: read rightly, or one line that says where and what is right.
 
-No traceback, no misleading line, no silent error: what a reader of cells cannot see (a code inside the
-plausible range, an outcome turned round) is counted in the report, or asked by `init`.
+No traceback, no misleading line, no silent error: what a reader of cells cannot see (a code inside
+the plausible range, an outcome turned round) is counted in the report, or asked by `init`.
 """
 
 import gzip

@@ -15,6 +15,7 @@ from pipeline.risks.evasion.flags import raise_flags
 from pipeline.risks.evasion.groups import HARMS
 from pipeline.risks.evasion.measure.examination import Examination
 from pipeline.risks.evasion.measure.margins import Margins
+from pipeline.risks.evasion.movable import Movable
 from pipeline.risks.evasion.recipes import Found, Recipe, figures_of, recipe_columns
 from pipeline.standards import THREAT_COLUMNS
 from pipeline.statistics import Array, calibration, intervals, rates
@@ -36,6 +37,7 @@ def compare(
     recipes: Mapping[str, Recipe] | None = None,
     sampling: Sampling,
     auroc_ceiling: float | None,
+    movable: Movable | None = None,
 ) -> pd.DataFrame:
     """The comparison: one row per (defense, threat, eps).
 
@@ -51,6 +53,7 @@ def compare(
             headline radius, get intervals for the recipe on a new cohort.
         sampling: of the intervals.
         auroc_ceiling: above it a clean AUROC is taken for a leak.
+        movable: of `movable_shares`; None = not known.
 
     Returns:
         a table; `COLUMNS` of `pipeline.risks.evasion.tables` says what each column is. Intervals
@@ -72,7 +75,14 @@ def compare(
     for name, by_threat in by_defense.items():
         one = examined[name]
         _check_known(by_threat, attackers)
-        raised = raise_flags(Evidence(by_threat, attackers, one.diagnostics, auroc_ceiling))
+        where_compared = {
+            key: share
+            for key, share in (movable or {}).items()
+            if key == (cfg.headline, _nearest_radius(by_threat[cfg.headline], cfg))
+        }
+        raised = raise_flags(
+            Evidence(by_threat, attackers, one.diagnostics, auroc_ceiling, where_compared)
+        )
         raised |= {HARMS: harmful[name]} if harmful and name in harmful else {}
         judged = {"flags": " ".join(raised), "evidence": "; ".join(raised.values())}
         of_recipe = _of_recipe(name, known)
@@ -95,7 +105,12 @@ def compare(
                 recipe_columns, *of_recipe, threat == cfg.headline, confidence=sampling.confidence
             )
             lines += [
-                key | line | where(line["eps"]) | proof | strongest
+                key
+                | line
+                | ({} if movable is None else {"movable": movable[threat, line["eps"]]})
+                | where(line["eps"])
+                | proof
+                | strongest
                 for line, proof in zip(
                     curve(margins, ranked, against, weights, sampling.confidence, odds, whose),
                     proved,
@@ -103,6 +118,10 @@ def compare(
                 )
             ]
     return pd.DataFrame(lines)
+
+
+def _nearest_radius(margins: Margins, cfg: AuditConfig) -> float:
+    return float(margins.eps[margins.nearest(cfg.headline_eps)])
 
 
 def _of_recipe(name: str, recipes: Mapping[str, Recipe]) -> tuple[Found | None, Found | None]:

@@ -13,6 +13,7 @@ from pipeline.risks.evasion.comparison import compare
 from pipeline.risks.evasion.measure.attackers import all_attackers
 from pipeline.risks.evasion.measure.examination import Examination
 from pipeline.risks.evasion.measure.margins import Margins
+from pipeline.risks.evasion.movable import Movable
 from pipeline.risks.evasion.recipes import Recipe
 from pipeline.standards import THREAT_COLUMNS
 from pipeline.statistics import Array, intervals, rates
@@ -48,10 +49,11 @@ def evaluate_all(
     sampling: Sampling,
     harmful: Mapping[str, str] | None = None,
     recipes: Mapping[str, Recipe] | None = None,
+    movable: Movable | None = None,
 ) -> Evaluation:
     """Compares what was examined, by defense, and draws up the tables beside the comparison.
 
-    `harmful` and `recipes` as in `comparison.compare`.
+    `harmful`, `recipes` and `movable` as in `comparison.compare`.
     """
     audit = cfg.audit
     headline = {name: one.margins[audit.headline] for name, one in examined.items()}
@@ -66,6 +68,7 @@ def evaluate_all(
         recipes=recipes,
         sampling=sampling,
         auroc_ceiling=cfg.data.auroc_ceiling,
+        movable=movable,
     )
     return Evaluation(
         comparison=comparison.assign(verified_to=_verified_to(comparison, cfg)),

@@ -29,7 +29,9 @@ class Evidence:
         by_threat: what the attacks did, by threat model.
         attackers: what is known of each attack, by its name there; rules read this, not the name.
         diagnostics: some of `MEASUREMENTS`; what is absent was not measured and raises nothing.
-        auroc_ceiling: above it a clean AUROC is taken for a leak.
+        auroc_ceiling: above it a clean AUROC is taken for a leak; None = nobody set one.
+        movable: by threat and radius, where people compare: the share of patients who have at least
+            one admitted change.
 
     Raises:
         ValueError: a measurement is unknown, or nothing is known of an attack: it would silently
@@ -40,6 +42,7 @@ class Evidence:
     attackers: Mapping[str, Attacker]
     diagnostics: Mapping[str, float] = field(default_factory=dict)
     auroc_ceiling: float | None = None
+    movable: Mapping[tuple[str, float], float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuses what no rule would read."""

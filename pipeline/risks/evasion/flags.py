@@ -31,6 +31,8 @@ OVERFITTING_GAP = 0.10
 OVERFITTING_SHARE = 0.5
 RANDOMNESS = 1e-5  # logits; the same float32 sum in another order differs by less
 PROBABILITY_SHARE = 0.01  # of answers that look like a softmax
+LEAK = 0.97  # clean AUROC from which on a leak is suspected where no ceiling is set
+EMPTY = "no patient's record has an admitted change within it, so robust accuracy tests nothing"
 CLEAN_MISMATCH = 1e-4  # relative to the margin; the audit's own attacks agree bit for bit
 
 Rule = Callable[
@@ -236,12 +238,26 @@ def degenerate(evidence: Evidence) -> str | None:
 def suspected_leak(evidence: Evidence) -> str | None:
     """Cleaner than honest data allow."""
     first, ceiling = evidence.first, evidence.auroc_ceiling
-    if ceiling is None or _largest_class(first) == 1:
+    if _largest_class(first) == 1:
         return None
     area = rates.auroc(first.score(first.worst[0]), first.y)
+    if ceiling is not None:
+        over = f"clean AUROC {area:.3f} is above the ceiling of {ceiling:g}"
+        return None if area <= ceiling else over
+    if area < LEAK:
+        return None
     return (
-        None if area <= ceiling else f"clean AUROC {area:.3f} is above the ceiling of {ceiling:g}"
+        f"clean AUROC {area:.3f} is {LEAK:g} or more, which clinical records seldom allow: does a "
+        "column hold the outcome, or what is known only after it? (auroc_ceiling says what is)"
     )
+
+
+def empty_radius(evidence: Evidence) -> str | None:
+    """At the radius that people compare first nobody's record can be changed: nothing is tested."""
+    for (threat, eps), share in evidence.movable.items():
+        if share == 0:
+            return f"{threat}, eps {eps:g}: {EMPTY}"
+    return None
 
 
 def clean_mismatch(evidence: Evidence) -> str | None:
@@ -303,6 +319,7 @@ FLAGS: dict[str, Rule] = {
         degenerate,
         one_class_only,
         suspected_leak,
+        empty_radius,
         clean_mismatch,
         not_monotone,
         violations,

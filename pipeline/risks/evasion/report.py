@@ -9,6 +9,8 @@ from pipeline.presentation.chapter import Chapter, Note, Part, Table
 from pipeline.presentation.numbers import with_interval
 from pipeline.presentation.pictures import display_name
 from pipeline.risks.evasion.clinic import eps_table, patient_parts
+from pipeline.risks.evasion.movable import empty_radii
+from pipeline.risks.evasion.movable import in_words as movable_in_words
 from pipeline.risks.evasion.pictures import draw_all
 from pipeline.risks.evasion.proofs import proofs_in_words, unprovable
 from pipeline.risks.evasion.questions import in_words
@@ -35,10 +37,13 @@ def chapters(tables: Tables, context: Context, folder: Path) -> Sequence[Chapter
             "Robust accuracy counts the patients for whom no record within the radius is known "
             "that changes the right answer: neither an attack nor the verifier found one. "
             '"exact": for each of them it is proved that there is none; "undecided": it is not. '
+            "Can be changed: the share of the patients whose record has at least one admitted "
+            "change within the radius; of the others nothing is tested. "
             "AUROC ranks patients by scores that attacks moved, certified AUROC by proved bounds "
             "of how far any record can move them: the worst case lies between. "
             "eps is in reference standard deviations of each feature."
         ),
+        *_empty(of_headline),
         Table(_headline(of_headline, shown, beyond_proof), "numbers"),
         *draw_all(tables, cfg.audit, folder),
         *_patients(tables, shown, context),
@@ -69,6 +74,7 @@ def chapters(tables: Tables, context: Context, folder: Path) -> Sequence[Chapter
                 f"Under the {threat} threat",
                 [
                     *repeat_parts(repeats, str(threat), shown),
+                    *_empty(lines),
                     Table(_other(lines, shown, beyond_proof), "numbers"),
                 ],
             )
@@ -82,6 +88,11 @@ def chapters(tables: Tables, context: Context, folder: Path) -> Sequence[Chapter
         Chapter(title, [Table(_classification(report, shown), "numbers")]),
         Chapter("What one eps means", [means, Table(eps_table(cfg.data.features, cfg.audit.eps))]),
     )
+
+
+def _empty(lines: pd.DataFrame) -> list[Part]:
+    said = empty_radii(lines)
+    return [Note(said, small=False)] if said else []
 
 
 def _patients(tables: Tables, shown: Mapping[str, str], context: Context) -> list[Part]:
@@ -100,6 +111,7 @@ def _headline(
             "defense": lines["defense"].map(shown),
             "eps": lines["eps"].map("{:g}".format),
             "robust accuracy": with_interval(lines, "robust_accuracy", "robust_low", "robust_high"),
+            "can be changed": movable_in_words(lines),
             "proved": proofs_in_words(lines, beyond_proof),
             "sensitivity": with_interval(lines, "sensitivity"),
             "specificity": with_interval(lines, "specificity"),
@@ -121,6 +133,7 @@ def _other(
             "defense": lines["defense"].map(shown),
             f"eps ({lines['eps_unit'].iloc[0]})": lines["eps"].map("{:g}".format),
             "robust accuracy": with_interval(lines, "robust_accuracy", "robust_low", "robust_high"),
+            "can be changed": movable_in_words(lines),
             "proved": proofs_in_words(lines, beyond_proof),
             "sensitivity": with_interval(lines, "sensitivity"),
         }

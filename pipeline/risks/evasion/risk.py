@@ -38,11 +38,12 @@ AT_RADII = ("robust_accuracy", "verified_accuracy", "undecided", "missed_diagnos
 def check(cfg: Config, origin: str) -> None:
     """Refuses attacks in no registry, options that do not fit them, a headline that is idle."""
     all_attackers(cfg, origin)
-    name = cfg.audit.headline
-    if not any(map(cfg.threat[name].moves, cfg.data.features.values())):
+    name, features = cfg.audit.headline, cfg.data.features.values()
+    forgeable = any(feature.mutable for feature in features)
+    if forgeable and not any(map(cfg.threat[name].moves, features)):
         raise BadInput(
             f"{origin}: audit.headline: under {name!r} no value of these records can change, "
-            "because none states its error or none is mutable; choose another threat"
+            "because none that is mutable states its error; choose another threat"
         )
 
 
@@ -65,7 +66,8 @@ def judge(tables: Tables) -> Mapping[str, Judgement]:
 def headline(tables: Tables, cfg: Config) -> Sequence[HeadlineFigure]:
     """Missed diagnoses first: at the headline radius of the headline threat, then without attack.
 
-    At each model's own cut.
+    At each model's own cut. Where nobody's record can be changed within that radius, as where every
+    value is a yes or a no, under one changed measurement instead, if a threat asks for it.
     """
     if "comparison" not in tables:
         return ()
@@ -76,9 +78,23 @@ def headline(tables: Tables, cfg: Config) -> Sequence[HeadlineFigure]:
     attacked, pairs = f"under attack, eps {eps:g}", tables.get("evasion_pairs")
     of = partial(HeadlineFigure.of, pairs=pairs)
     missed, alarms = "missed_diagnosis_rate", "false_alarm_rate"
-    return (
+    under_attack: tuple[HeadlineFigure, ...] = (
         of(f"missed diagnoses {attacked}", "low", at, missed, compared=missed, weighed=True),
         of(f"right answers {attacked}", "high", at, *robust, compared=robust[0]),
+    )
+    if "movable" in at and (at["movable"] == 0).all():
+        one = _one_changed(tables["comparison"])
+        changed = "with one measurement changed"
+        under_attack = (
+            (
+                HeadlineFigure.of(f"missed diagnoses {changed}", "low", one, missed),
+                HeadlineFigure.of(f"right answers {changed}", "high", one, *robust),
+            )
+            if len(one)
+            else ()
+        )
+    return (
+        *under_attack,
         of(
             "missed diagnoses without attack",
             "low",
@@ -96,6 +112,12 @@ def headline(tables: Tables, cfg: Config) -> Sequence[HeadlineFigure]:
             weighed=True,
         ),
     )
+
+
+def _one_changed(comparison: "pd.DataFrame") -> "pd.DataFrame":
+    """The lines of the first threat that counts measurements, at one of them; else none."""
+    counted = comparison[(comparison["norm"] == "l0") & (comparison["eps"] == 1)]
+    return counted[counted["threat"] == counted["threat"].iloc[0]] if len(counted) else counted
 
 
 def figures(tables: Tables, name: str, cfg: Config) -> Iterator[Figure]:

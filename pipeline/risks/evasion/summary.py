@@ -6,6 +6,7 @@ import pandas as pd
 
 from pipeline.presentation.numbers import with_interval
 from pipeline.presentation.pictures import display_name
+from pipeline.risks.evasion.movable import empty_radii, in_words
 from pipeline.risks.evasion.proofs import proofs_in_words
 
 
@@ -22,6 +23,7 @@ def defenses_by_radius(
             "eps": [f"{eps:g}" for eps in lines["eps"]],
             "clean accuracy": with_interval(lines, "clean_accuracy", "clean_low", "clean_high"),
             "robust accuracy": with_interval(lines, "robust_accuracy", "robust_low", "robust_high"),
+            "can be changed": in_words(lines),
             "proved": proofs_in_words(lines, beyond_proof),
             "sensitivity": with_interval(lines, "sensitivity"),
             "missed diagnoses": with_interval(lines, "missed_diagnosis_rate"),
@@ -40,4 +42,5 @@ def defenses_by_radius(
     shown.loc[shown["defense"].duplicated(), "defense"] = ""
     width = max(map(len, shown["defense"]))
     shown["defense"] = shown["defense"].str.ljust(width)
-    return shown.to_string(index=False, justify="left")
+    said = empty_radii(lines)
+    return shown.to_string(index=False, justify="left") + (f"\n\n{said}" if said else "")

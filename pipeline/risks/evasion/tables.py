@@ -11,6 +11,7 @@ from pipeline.risks.evasion.groups import groups_table, harms
 from pipeline.risks.evasion.measure.examination import Examination
 from pipeline.risks.evasion.measure.half_models import HALF_MODELS, HalfModels
 from pipeline.risks.evasion.measure.subject import PROOFS
+from pipeline.risks.evasion.movable import movable_shares
 from pipeline.risks.evasion.pairs import headline_pairs
 from pipeline.risks.evasion.patients import clinic_tables, most_fragile
 from pipeline.risks.evasion.proofs import verdicts
@@ -31,7 +32,8 @@ def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
     cfg, sampling = context.cfg, _of_records(examined, context)
     groups = groups_table(examined, context.dataset, cfg, sampling)
     recipes = _recipes(examined, sources, context.cfg, sampling)
-    evaluation = evaluate_all(examined, cfg, sampling, harms(groups), recipes)
+    movable = movable_shares(examined, context.dataset, cfg)
+    evaluation = evaluate_all(examined, cfg, sampling, harms(groups), recipes, movable)
     headline = evaluation.comparison[evaluation.comparison["threat"] == cfg.audit.headline]
     single = _of_single_values(examined, sources, context)
     clinic = clinic_tables(single, context.dataset, cfg, sampling)

@@ -11,6 +11,7 @@ import pandas as pd
 
 from pipeline.presentation.chapter import Chapter, Heading, Note, Part, Table
 from pipeline.presentation.numbers import interval_text
+from pipeline.risks.inversion.tables import beside_measurements
 from pipeline.risks.risk import Context, Tables
 
 DISTANCES = {
@@ -111,8 +112,8 @@ def _uplift(line: pd.Series) -> str:
 
 def shown_typical(table: pd.DataFrame) -> pd.DataFrame:
     """A row per measurement and distance, a column per defense."""
-    no_measurement = ("defense", "victims", "atlas", "nist", "owasp", *DISTANCES)
-    values = [name for name in table.columns if not name.startswith(no_measurement)]
+    beside = set(beside_measurements())
+    values = [name for name in table.columns if name not in beside]
     columns = {}
     for _, line in table.iterrows():
         distances = [

@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 
 from pipeline.data.schema import Dataset
-from pipeline.risks.columns import ACCESS, DEFENSE, IDS, KNOWLEDGE, MEASUREMENT
+from pipeline.risks.columns import ACCESS, DEFENSE, IDS, KNOWLEDGE, MEASUREMENT, measurement_columns
 from pipeline.risks.inversion.measure.guesses import Inversion
 from pipeline.risks.pairs import PAIRS, Drawn, pairs_table
 from pipeline.risks.risk import Context, Sources
@@ -240,9 +240,10 @@ def typical_table(found: Mapping[str, Inversion], dataset: Dataset) -> pd.DataFr
         `to_nearest_member`, `to_nearest_non_member`, `between_people`.
     """
     lines = []
+    names = measurement_columns(dataset.schema.names, beside_measurements())
     for defense, one in found.items():
         line = {"defense": defense, "victims": len(one.typical)}
-        line |= dict(zip(dataset.schema.names, one.typical.mean(0).tolist(), strict=True))
+        line |= dict(zip(names, one.typical.mean(0).tolist(), strict=True))
         for name, values in sorted(one.distances.items()):
             line |= {
                 name: float(values.mean()),
@@ -251,3 +252,9 @@ def typical_table(found: Mapping[str, Inversion], dataset: Dataset) -> pd.DataFr
             }
         lines.append(line | RISKS["inversion"].columns())
     return pd.DataFrame(lines)
+
+
+def beside_measurements() -> list[str]:
+    """The columns of `typical_table` that are no measurements."""
+    own = [name for name in COLUMNS["typical"] if name not in MEASUREMENT]
+    return [f"{name}{end}" for name in own for end in ("", "_low", "_high")]

@@ -11,6 +11,7 @@ import torch
 from pipeline.attacks.membership import ADDS_UP
 from pipeline.config import BASELINE, DataConfig
 from pipeline.data.schema import Dataset
+from pipeline.risks.columns import measurement_columns
 from pipeline.risks.groups import groups_of
 from pipeline.risks.membership.measure.shadows import Membership
 from pipeline.risks.pairs import Drawn
@@ -23,6 +24,7 @@ MOST_EXPOSED = 0.01  # of the patients, in a list that stays with the owner of t
 MOST = "most exposed 5 %"
 WORST_OFF = 0.05  # of the patients, a group that is large enough to be shared
 # within a patient these compare targets without reading who trained the others
+OWN = ("defense", "patient", "y", "exposure", "most_exposed")  # columns beside the measurements
 OF_PATIENTS = ("rmia", "rmia_drift")
 
 
@@ -76,7 +78,8 @@ def exposure(by_half: Array, dataset: Dataset) -> pd.DataFrame:
     table["most_exposed"] = _highest(risk, MOST_EXPOSED)
     if dataset.schema.image:
         return table
-    values = dict(zip(dataset.schema.names, dataset.x[rows].numpy().T, strict=True))
+    names = measurement_columns(dataset.schema.names, OWN)
+    values = dict(zip(names, dataset.x[rows].numpy().T, strict=True))
     return pd.concat([table, pd.DataFrame(values)], axis=1)
 
 
@@ -163,8 +166,12 @@ def subgroups(
     lines = []
     undefended = exposures.get(BASELINE)
     for defense, table in exposures.items():
-        names = [name for name in data.features if name in table]
-        groups = groups_of(table[names].to_numpy(), names, table["y"].to_numpy(), data)
+        called = dict(
+            zip(measurement_columns(list(data.features), OWN), data.features, strict=True)
+        )
+        shown = [column for column in called if column in table]
+        names = [called[column] for column in shown]
+        groups = groups_of(table[shown].to_numpy(), names, table["y"].to_numpy(), data)
         own = [_most_exposed(by_half[defense], sampling)]
         for (kind, group), chosen in groups.items():
             known = chosen & table["exposure"].notna().to_numpy()

@@ -98,6 +98,14 @@ def too_clean(_):
     return judged(suite(strength=9.0), auroc_ceiling=0.88)
 
 
+def too_clean_for_any_clinic(_):
+    return judged(suite(strength=9.0))
+
+
+def nobody_moves(_):
+    return judged(suite(), movable={("clinical", 0.3): 0.0})
+
+
 def moved_at_eps_zero(_):
     evidence = judged(suite())
     margins = dict(evidence.by_threat["unconstrained"].by_attack)
@@ -211,7 +219,8 @@ def proof_refuted(healthy):
 PLANTED = {
     "degenerate": [(constant_answer, set())],
     "one_class_only": [(only_the_ill, {"degenerate"})],
-    "suspected_leak": [(too_clean, set())],
+    "suspected_leak": [(too_clean, set()), (too_clean_for_any_clinic, set())],
+    "empty_radius": [(nobody_moves, set())],
     "clean_mismatch": [(moved_at_eps_zero, set())],
     "not_monotone": [(radii_in_disorder, set())],
     "violations": [(outside_the_box, set())],
@@ -508,6 +517,18 @@ def test_the_ceiling_is_measured_on_clean_records():
     area = rates.auroc(disease_score(margins["fgsm"][0].astype(np.float32), Y), Y)
     assert set(raise_flags(judged(margins, auroc_ceiling=area - 1e-6))) == {"suspected_leak"}
     assert raise_flags(judged(margins, auroc_ceiling=area + 1e-6)) == {}
+
+
+def test_without_a_ceiling_only_what_no_clinic_sees_is_a_leak():
+    margins = suite()
+    area = rates.auroc(disease_score(margins["fgsm"][0].astype(np.float32), Y), Y)
+    assert area < flags.LEAK
+    assert raise_flags(judged(margins)) == {}
+
+
+def test_one_patient_who_can_be_changed_makes_a_radius_count():
+    assert raise_flags(judged(suite(), movable={("clinical", 0.3): 0.01})) == {}
+    assert raise_flags(judged(suite(), movable={("clinical", 0.3): float("nan")})) == {}
 
 
 def test_rounding_is_no_mismatch():

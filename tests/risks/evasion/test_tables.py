@@ -8,6 +8,7 @@ from pipeline.files import NOT_APPLICABLE, write_json
 from pipeline.risks.evasion.evaluation import evaluate_all
 from pipeline.risks.evasion.groups import groups_table, harms
 from pipeline.risks.evasion.measure.subject import PROOFS
+from pipeline.risks.evasion.movable import movable_shares
 from pipeline.risks.evasion.patients import clinic_tables, most_fragile
 from pipeline.risks.evasion.proofs import verdicts
 from pipeline.risks.evasion.risk import RISK
@@ -42,7 +43,8 @@ def test_of_whom_nothing_was_measured_there_is_no_table(context, tmp_path):
 
 def test_what_was_measured_reads_back_into_the_same_tables(tables, examined, context):
     harmful = harms(groups_table(examined, context.dataset, context.cfg, context.sampling))
-    straight = evaluate_all(examined, context.cfg, context.sampling, harmful)
+    movable = movable_shares(examined, context.dataset, context.cfg)
+    straight = evaluate_all(examined, context.cfg, context.sampling, harmful, movable=movable)
     for name in ("comparison", "attacks", "classification", "confusion"):
         pd.testing.assert_frame_equal(tables[name], getattr(straight, name))
     pd.testing.assert_frame_equal(tables["plots/proved"], straight.exact)

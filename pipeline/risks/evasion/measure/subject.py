@@ -25,6 +25,8 @@ from pipeline.standards import describe_threat
 from pipeline.verify import why_no_proof
 
 PROOFS = "proofs"  # what cannot be asked of a population that no verifier knows
+UNFORGEABLE = "nothing can be forged: no measurement of these records is mutable"
+UNSTATED = "no measurement of these records that may change states its error"
 UNSEEN = "it needs gradients, and the model gives scores alone"
 
 
@@ -33,10 +35,12 @@ def cannot_be_asked(population: Population, cfg: Config) -> dict[str, str]:
     lacking = {
         name: UNSEEN for name, who in all_attackers(cfg).items() if not _offers(population, who)
     }
+    features = cfg.data.features.values()
+    forgeable = any(feature.mutable for feature in features)
     lacking |= {
-        f"threat {name}": "no measurement of these records states its error, or none may change"
+        f"threat {name}": UNSTATED if forgeable else UNFORGEABLE
         for name, threat in cfg.threat.items()
-        if not any(map(threat.moves, cfg.data.features.values()))
+        if not any(map(threat.moves, features))
     }
     return {**lacking, PROOFS: why} if (why := why_no_proof(population)) else lacking
 

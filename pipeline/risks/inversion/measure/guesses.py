@@ -7,12 +7,8 @@ import torch
 from torch import Tensor
 
 from pipeline.artifact import read_artifact, write_artifact
-from pipeline.attacks.inversion import (
-    attribute_inference,
-    by_side,
-    compare_with_people,
-    typical_record,
-)
+from pipeline.attacks.inversion import attribute_inference, by_side
+from pipeline.attacks.typical import compare_with_people, typical_record
 from pipeline.config import Config
 from pipeline.data.schema import Dataset
 from pipeline.files import NotApplicable

@@ -7,15 +7,14 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from pipeline.attacks.equations import answers_needed, steal_linear
 from pipeline.attacks.oracle import Access, Oracle, plain, shown
 from pipeline.attacks.theft import (
     Effort,
     Strategy,
-    answers_needed,
     ask,
     ask_actively,
     proposals,
-    steal_linear,
     train_copies,
     uniform,
 )
