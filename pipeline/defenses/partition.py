@@ -79,20 +79,25 @@ def train_by_parts(
     z = standardise(inside[None].double(), one)[0].numpy()
     inputs = np.concatenate([z, np.ones((len(z), 1))], 1)
     part, order = deal(dataset.x, dataset.y, parts)
+    alone = len(dataset.patient.unique()) == len(dataset.patient)
     y, beta = dataset.y.double().numpy(), np.zeros((plan.size, parts, inputs.shape[1]))
     for member, train in enumerate(plan.train.numpy()):
         rows = order[train[order]]
+        if not alone:  # whose records a poisoned set takes in another version, they lie elsewhere
+            of_rows = dataset.x[rows], dataset.y[rows], parts, dataset.patient[rows]
+            part[rows] = deal(*of_rows)[0]
         for k in range(parts):
             own = rows[part[rows] == k]
             beta[member, k] = logistic_regression(inputs[own], y[own], ridge)
     network = vote_network(torch.from_numpy(beta), clip, certainty)
+    what = "training records" if alone else "patients with all their training records"
     facts = {
         "certificate": {
             "parts": parts,
             "clip": clip,
             "preprocessing": "public constants",
-            "counts": "training records inserted, removed or relabelled, by whoever knows "
-            "everything; changed values count twice",
+            "counts": f"{what} inserted, removed or relabelled, by whoever knows everything; "
+            "changed values count twice",
             "not_covered": "records forged at prediction time (evasion); choice of "
             "hyper-parameters",
         }
@@ -103,10 +108,12 @@ def train_by_parts(
     return under_guarantee(trained, dataset, plan, cfg.decision, otherwise=cut)
 
 
-def deal(x: Tensor, y: Tensor, parts: int) -> tuple[Array, Array]:
+def deal(x: Tensor, y: Tensor, parts: int, patient: Tensor | None = None) -> tuple[Array, Array]:
     """Which part each record falls into, and the order in which a part sums over its records.
 
-    The part depends on a record's values alone, not on its label, its place or the other records.
+    The part depends on a record's values alone, not on its label, its place or the other records;
+    of a patient with several records on the values of all of them, so that they share a part: who
+    inserts, removes or relabels a patient reaches one part, and who changes values two.
     The order depends on values and labels, so that the weights of a part are those of its set of
     records, to the last bit.
 
@@ -114,6 +121,7 @@ def deal(x: Tensor, y: Tensor, parts: int) -> tuple[Array, Array]:
         x: (N, D) float32 in clinical units, NaN = missing.
         y: (N,) class indices.
         parts: K.
+        patient: (N,) int64, whose each record is; None = each is of somebody else.
 
     Returns:
         part (N,) int64 in 0 ... K - 1, and order (N,) int64, a permutation.
@@ -121,9 +129,15 @@ def deal(x: Tensor, y: Tensor, parts: int) -> tuple[Array, Array]:
     values = x.float().numpy() + np.float32(0)  # -0 and 0 are one value
     values[np.isnan(values)] = np.nan  # and so are all the ways to write NaN
     written = [record.tobytes() for record in np.ascontiguousarray(values)]
-    part = np.array(
-        [int.from_bytes(sha256(record).digest()) % parts for record in written], dtype=np.int64
-    )
+    held: dict[int, list[bytes]] = {}
+    whose = list(range(len(written))) if patient is None else patient.tolist()
+    for record, who in zip(written, whose, strict=True):
+        held.setdefault(who, []).append(record)
+    of_patient = {
+        who: int.from_bytes(sha256(b"".join(sorted(records))).digest()) % parts
+        for who, records in held.items()
+    }
+    part = np.array([of_patient[who] for who in whose], dtype=np.int64)
     labels = y.tolist()
     order = sorted(range(len(written)), key=lambda row: (written[row], labels[row]))
     return part, np.array(order, dtype=np.int64)

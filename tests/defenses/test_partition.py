@@ -1,6 +1,7 @@
 """Whatever is inserted, removed or relabelled, no certified answer changes; one record more can."""
 
 import json
+from dataclasses import replace
 from functools import partial
 from itertools import product
 from types import SimpleNamespace
@@ -448,3 +449,50 @@ def test_one_record_more_than_certified_can_change_the_answer():
     for records, expected in ((2, 1), (3, 0)):
         now, _ = certified(learn(changed(ill, flip=torch.arange(parts) < records)), asked)
         assert now.tolist() == [expected]
+
+
+# ---- several records of a patient ----
+
+
+def visits_of(data):
+    whose = torch.arange(len(data.y)) // 3
+    return replace(data, patient=whose, together=whose)
+
+
+def test_the_records_of_a_patient_share_a_part_that_hangs_on_their_values_alone(dataset):
+    visits = visits_of(dataset)
+    part = torch.from_numpy(deal(visits.x, visits.y, PARTS, visits.patient)[0])
+    assert torch.equal(part, part[::3].repeat_interleave(3))
+    assert set(part.tolist()) == set(range(PARTS))
+    shuffle = torch.randperm(120, generator=torch.Generator().manual_seed(0))
+    names = 1000 - 7 * visits.patient[shuffle]
+    moved = deal(visits.x[shuffle], 1 - visits.y[shuffle], PARTS, names)[0]
+    assert torch.equal(torch.from_numpy(moved), part[shuffle])
+    few = deal(visits.x[30:36], visits.y[30:36], PARTS, visits.patient[30:36])[0]
+    assert torch.equal(torch.from_numpy(few), part[30:36])
+    alone = deal(dataset.x, dataset.y, PARTS, torch.arange(120))[0]
+    assert torch.equal(torch.from_numpy(alone), part_of(dataset))
+
+
+@pytest.mark.parametrize("attack", ["remove", "relabel", "insert"])
+def test_a_patient_with_all_records_reaches_one_part(dataset, attack):
+    visits = visits_of(dataset)
+    his = visits.patient == 7
+    poisoned = {
+        "remove": lambda: Dataset(
+            visits.x[~his], visits.y[~his], visits.schema, patient=visits.patient[~his]
+        ),
+        "relabel": lambda: replace(visits, y=torch.where(his, 1 - visits.y, visits.y)),
+        "insert": lambda: Dataset(
+            torch.cat([visits.x, visits.x[his] + 1]),
+            torch.cat([visits.y, 1 - visits.y[his]]),
+            visits.schema,
+            patient=torch.cat([visits.patient, torch.full((3,), 99)]),
+        ),
+    }[attack]()
+    before, after = base_models(one_model(visits)), base_models(one_model(poisoned))
+    assert (before != after).any(-1).sum() <= 1
+    apart = base_models(one_model(replace(poisoned, patient=torch.arange(len(poisoned.y)))))
+    single = base_models(one_model(dataset))
+    assert (single != apart).any(-1).sum() > 1  # three records by themselves reach more
+    assert "patients with all" in one_model(visits).facts["certificate"]["counts"]

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from pipeline.risks.poisoning.harm_tables import unit_of
 from pipeline.risks.poisoning.measure.certificate import Certificate
 from pipeline.standards import RISKS
 from pipeline.statistics import intervals
@@ -18,15 +19,18 @@ def certificate_table(certificates: Mapping[str, Certificate], sampling: Samplin
     """One row per certified defense and number of poisoned records, from 0 on.
 
     Returns:
-        `records`, and as many whose values are changed count double: `changed`;
-        `certified_accuracy` and `certified_sensitivity`, out of fold, with `_low` and `_high`:
-        bootstrap over patients, seeds averaged. At 0 records they are accuracy and sensitivity. In
-        the last row nobody is certified. Without a certified defense there is no row.
+        `records` (or patients with all of theirs, as `unit` says), and as many whose values are
+        changed count double: `changed`; `certified_accuracy` and `certified_sensitivity`, out of
+        fold, with `_low` and `_high`: bootstrap over patients, seeds averaged. At 0 they are
+        accuracy and sensitivity. In the last row nobody is certified. Without a certified defense
+        there is no row.
     """
     frames = [_certified(one, sampling).assign(defense=name) for name, one in certificates.items()]
     if not frames:
         return pd.DataFrame(columns=["defense", "records"])
-    return pd.concat(frames, ignore_index=True).assign(**RISKS["availability_poisoning"].columns())
+    unit = unit_of(sampling, len(next(iter(certificates.values())).y))
+    table = pd.concat(frames, ignore_index=True).assign(unit=unit)
+    return table.assign(**RISKS["availability_poisoning"].columns())
 
 
 def _certified(certificate: Certificate, sampling: Sampling) -> pd.DataFrame:

@@ -38,9 +38,10 @@ def harm_table(harms: Mapping[str, Harm], cfg: Config, sampling: Sampling) -> pd
     Without poison once per defense, as attack `none` at dose 0.
 
     Returns:
-        `dose` as configured, `poisoned` records of a training set and `poison_rate` among its
-        records, means over models; each of `FIGURES` with `_low, _high`, and `_difference,
-        _difference_low, _difference_high`: to the same defense without poison, paired on the same
+        `dose` as configured, in `unit`: records, or patients with all their records; `poisoned`
+        records of a training set and `poison_rate` among its records, means over models; each of
+        `FIGURES` with `_low, _high`, and `_difference, _difference_low, _difference_high`: to the
+        same defense without poison, paired on the same
         patients (bootstrap over patients, repetitions averaged). Empty where a figure means
         nothing. Without poison are the figures of the control. `sensitivity` is that of the
         poisoned model where it draws the line itself; `sensitivity_at_clean_false_alarms` with the
@@ -62,12 +63,14 @@ def harm_table(harms: Mapping[str, Harm], cfg: Config, sampling: Sampling) -> pd
         clean = View.of(harm, NONE, 0)
         area = rates.auroc(clean.score, y), intervals.bootstrap_auroc(clean.score, y, weights)
         none = _figures(clean, clean, area, y, weights, confidence)
+        unit = unit_of(sampling, len(y))
         asked = {"patients": sampling.patients(len(y)), "ill": sampling.patients(len(y), y == 1)}
         lines.append(
             {
                 "defense": defense,
                 "attack": NONE,
                 "dose": 0,
+                "unit": unit,
                 "poisoned": 0.0,
                 "poison_rate": 0.0,
                 **none,
@@ -82,6 +85,7 @@ def harm_table(harms: Mapping[str, Harm], cfg: Config, sampling: Sampling) -> pd
                     "defense": defense,
                     "attack": attack,
                     "dose": dose,
+                    "unit": unit,
                     "poisoned": float(counts[at]),
                 }
                 key |= {"poison_rate": float(harm.share[attack][at])}
@@ -99,7 +103,7 @@ def harm_table(harms: Mapping[str, Harm], cfg: Config, sampling: Sampling) -> pd
     columns = [f"{metric}{suffix}" for metric in FIGURES for suffix in suffixes]
     return table.reindex(
         columns=[
-            *list(lines[0])[:5],
+            *list(lines[0])[:6],
             *columns,
             "control",
             "patients",
@@ -110,10 +114,15 @@ def harm_table(harms: Mapping[str, Harm], cfg: Config, sampling: Sampling) -> pd
     )
 
 
-def dose_name(dose: Dose) -> str:
-    """`1 record`, `3 records`, `10 %`."""
+def unit_of(sampling: Sampling, records: int) -> str:
+    """What a poisoner is counted by: `records`; `patients` where somebody has several records."""
+    return "records" if sampling.patients(records) == records else "patients"
+
+
+def dose_name(dose: Dose, unit: str = "records") -> str:
+    """`1 record`, `3 records`, `2 patients`, `10 %`."""
     if isinstance(dose, int) or dose >= 1:
-        return f"{dose:g} record{'' if dose == 1 else 's'}"
+        return f"{dose:g} {unit.removesuffix('s') if dose == 1 else unit}"
     return f"{100 * dose:g} %"
 
 

@@ -47,23 +47,24 @@ def chapters(tables: Tables, context: Context, folder: Path) -> Sequence[Chapter
     """One chapter: what poison does to every recipe, what filters find, and what is certified."""
     parts: list[Part] = []
     dose = context.cfg.section(PoisoningSettings).headline_dose
+    unit = _unit(tables)
     if len(tables.get("poisoning", ())):
         table = tables["poisoning"]
-        parts += _harm(table, headline_dose(table, dose), folder)
+        parts += _harm(table, headline_dose(table, dose), folder, unit)
         parts += _without_victims(table, context.cfg.section(PoisoningSettings).attacks)
     if len(tables.get("filters", ())):
-        parts += _filters(tables["filters"], headline_dose(tables["filters"], dose))
+        parts += _filters(tables["filters"], headline_dose(tables["filters"], dose), unit)
     if len(tables.get("certificate", ())):
-        parts += _certificate(tables["certificate"], folder)
+        parts += _certificate(tables["certificate"], folder, unit)
     return (Chapter("What poisoned training data do", parts),) if parts else ()
 
 
-def _harm(table: pd.DataFrame, dose: float, folder: Path) -> list[Part]:
+def _harm(table: pd.DataFrame, dose: float, folder: Path, unit: str) -> list[Part]:
     how = (
         "Every recipe is trained anew on poisoned records and scored on patients that it never "
         "saw, with the batches and seeds of the clean training. Intervals: bootstrap over "
         "patients, of success rates no narrower than Wilson's; trained models are taken as they "
-        f"are. {dose_name(dose)} of a model's training records poisoned; in square brackets the "
+        f"are. {_poisoned(dose, unit)}; in square brackets the "
         "same recipe, patients and models without poison. Attacks on everybody, by the ranking "
         "(AUROC), by sensitivity where as many of the healthy are called ill as without poison, "
         "and by sensitivity where the poisoned model draws the line itself: relabelled ill move "
@@ -102,7 +103,22 @@ def _without_victims(table: pd.DataFrame, attacks: Sequence[str]) -> list[Part]:
     return parts
 
 
-def _filters(table: pd.DataFrame, dose: float) -> list[Part]:
+def _unit(tables: Tables) -> str:
+    """What a poisoner is counted by: records, or patients with all of theirs."""
+    for name in ("poisoning", "certificate"):
+        table = tables.get(name, pd.DataFrame())
+        if len(table) and "unit" in table:
+            return str(table["unit"].iloc[0])
+    return "records"
+
+
+def _poisoned(dose: float, unit: str) -> str:
+    """How much of what is poisoned."""
+    owned = "" if unit == "records" else ", with all their records,"
+    return f"{dose_name(dose, unit)} of a model's training {unit}{owned} poisoned"
+
+
+def _filters(table: pd.DataFrame, dose: float, unit: str) -> list[Part]:
     poisoned, clean = table[table["attack"] != NONE], table[table["attack"] == NONE]
     parts: list[Part] = [
         Heading("Finding and dropping poisoned records"),
@@ -117,9 +133,7 @@ def _filters(table: pd.DataFrame, dose: float) -> list[Part]:
         ),
     ]
     if len(poisoned):
-        parts.append(
-            Note(f"{dose_name(dose)} of a model's training records poisoned:", small=False)
-        )
+        parts.append(Note(f"{_poisoned(dose, unit)}:", small=False))
         parts.append(Table(_shown_filters(poisoned[poisoned["dose"] == dose])))
     if len(clean):
         parts.append(Note("What filtering costs where there is no poison:", small=False))
@@ -127,12 +141,13 @@ def _filters(table: pd.DataFrame, dose: float) -> list[Part]:
     return parts
 
 
-def _certificate(table: pd.DataFrame, folder: Path) -> list[Part]:
+def _certificate(table: pd.DataFrame, folder: Path, unit: str) -> list[Part]:
     lines = table[table["records"].isin(SHOWN_RECORDS)]
+    what = "training records" if unit == "records" else "patients with all their training records"
     shown = pd.DataFrame(
         {
             "defense": lines["defense"],
-            "records poisoned": lines["records"],
+            f"{unit} poisoned": lines["records"],
             "of which values may be changed": lines["changed"],
             "certified accuracy": with_interval(lines, "certified_accuracy"),
             "certified sensitivity": with_interval(lines, "certified_sensitivity"),
@@ -140,7 +155,7 @@ def _certificate(table: pd.DataFrame, folder: Path) -> list[Part]:
     )
     how = (
         "Patients who are answered rightly, and provably still would be if somebody who knows "
-        "everything inserted, removed or relabelled so many training records; one whose values are "
+        f"everything inserted, removed or relabelled so many {what}; one whose values are "
         "changed counts double. Patients are out of fold; intervals: bootstrap over patients. It "
         "says nothing of records that are forged at prediction time."
     )
@@ -148,7 +163,7 @@ def _certificate(table: pd.DataFrame, folder: Path) -> list[Part]:
         Heading("What no poison can do"),
         Note(how),
         Table(shown),
-        draw_certificate(table, folder),
+        draw_certificate(table, folder, unit),
     ]
 
 
@@ -226,7 +241,7 @@ def _panels(table: pd.DataFrame, measures: list[str], path: Path, shows: str) ->
     return Picture(save_figure(figure, path), shows)
 
 
-def draw_certificate(table: pd.DataFrame, folder: Path) -> Picture:
+def draw_certificate(table: pd.DataFrame, folder: Path, unit: str) -> Picture:
     """Certified accuracy and sensitivity against the number of poisoned records."""
     figure, axes = axes_of(1, 1, (5.2, 3.6))
     for defense, curve in table.groupby("defense", sort=False):
@@ -243,7 +258,7 @@ def draw_certificate(table: pd.DataFrame, folder: Path) -> Picture:
             )
     axes[0].set(
         ylim=(0, 1),
-        xlabel="training records inserted, removed or relabelled",
+        xlabel=f"training {unit} inserted, removed or relabelled",
         title="right, whoever poisons (proved)",
     )
     axes[0].legend(frameon=False, fontsize=8)

@@ -23,7 +23,8 @@ _ATTACKER = {
 }
 _DOSE = {
     "attack": "the poisoning attack; none = the control without poison",
-    "dose": "as configured: a number of records, or a share of a training set",
+    "dose": "as configured: a number of records, or a share of a training set; of patients, where "
+    "somebody has several records",
     "poison_rate": "share of a training set that is poisoned, mean over models",
 }
 _ANSWERS = {
@@ -35,6 +36,7 @@ COLUMNS = {
     "poisoning": {
         **DEFENSE,
         **_DOSE,
+        "unit": "what a dose is a number or a share of: records, or patients with all of theirs",
         "poisoned": "poisoned records of a training set, mean over models",
         **_ANSWERS,
         "missed_diagnosis_rate": "ill patients who are called healthy, out of fold",
@@ -63,7 +65,8 @@ COLUMNS = {
     },
     "certificate": {
         **DEFENSE,
-        "records": "training records that are inserted, removed or relabelled",
+        "records": "how many are inserted, removed or relabelled",
+        "unit": "how many of what: training records, or patients with all of theirs",
         "changed": "as many whose values are changed: each counts twice",
         "certified_accuracy": "right answers that so many records provably leave right",
         "certified_sensitivity": "ill patients who provably stay called ill",

@@ -9,7 +9,7 @@ import pytest
 import parts
 import tiny
 from pipeline.attacks.poisoning import ATTACKS, POISON_FACTS, POISONS
-from pipeline.presentation.chapter import NotApplicable
+from pipeline.presentation.chapter import NotApplicable, Note
 from pipeline.presentation.numbers import interval_text
 from pipeline.risks.poisoning import report
 from pipeline.risks.poisoning.filter_tables import filter_table
@@ -252,7 +252,7 @@ def test_a_certificate_is_shown_with_intervals(write):
 
 def test_the_curve_of_a_certificate_is_its_column(tmp_path, monkeypatch):
     figures = parts.drawn(monkeypatch, report)
-    report.draw_certificate(CERTIFICATE, tmp_path)
+    report.draw_certificate(CERTIFICATE, tmp_path, "records")
     label = "partition: certified accuracy"
     assert parts.curve(figures[0], 0, label) == [(0, 0.75), (1, 0.5), (2, 0.0)]
 
@@ -293,3 +293,18 @@ def test_what_has_no_victims_is_said(change, cfg, tmp_path):
     whole = harm_table({"baseline": harm}, numbers, tiny.sampling(numbers.audit))
     (chapter,) = report.chapters({"poisoning": whole}, Context(None, numbers), tmp_path)
     assert not any(isinstance(part, NotApplicable) for part in chapter.parts)
+
+
+def test_where_patients_have_several_records_a_dose_is_of_patients(write, table, filtered):
+    said = " ".join(
+        str(part.text)
+        for part in write(
+            poisoning=table.assign(unit="patients"),
+            filters=filtered,
+            certificate=CERTIFICATE.assign(unit="patients"),
+        ).parts
+        if isinstance(part, Note)
+    )
+    assert "10 % of a model's training patients, with all their records, poisoned" in said
+    assert "so many patients with all their training records" in said
+    assert "training records poisoned" not in said

@@ -34,6 +34,7 @@ from pipeline.risks.poisoning.measure.settings import PoisoningSettings
 from pipeline.risks.poisoning.measure.training_sets import TrainingSets, draw_training_sets
 from pipeline.seeds import Stream
 from pipeline.seeds import generator as generator_of
+from pipeline.statistics.patients import numbered
 from pipeline.verify.quick import quickly_proved
 
 NONE, BACKDOOR, ONE_PATIENT = "none", "backdoor", "one_patient"
@@ -135,7 +136,13 @@ def craft_poison(dataset: Dataset, plan: Plan, cfg: Config) -> CraftedPoison:
         dataset, plan, surrogate, threat, numbers.clean_label_eps, trigger, targets, generator
     )
     sets = {
-        attack: draw_training_sets(POISONS[attack](attacker), dataset, plan, numbers.doses)
+        attack: draw_training_sets(
+            POISONS[attack](attacker),
+            dataset,
+            plan,
+            numbers.doses,
+            torch.from_numpy(numbered(dataset.patient.numpy())),
+        )
         for attack in numbers.attacks
         if attack in POISONS and (attack != ONE_PATIENT or len(targets))
     }

@@ -25,11 +25,13 @@ from pipeline.risks.poisoning.measure.certificate import CERTIFICATE
 from pipeline.risks.poisoning.measure.settings import Dose
 from pipeline.risks.poisoning.measure.training_sets import (
     TrainingSets,
+    doses_in,
     draw_training_sets,
-    poisoned_records,
+    first_patients,
     unpoisoned,
 )
 from pipeline.seeds import Stream, of
+from pipeline.statistics.patients import numbered
 
 SEEDS = 3  # of his models without poison, whose orders are averaged
 ROUNDS_OF_PARTS = 20  # where retraining costs next to nothing
@@ -51,9 +53,8 @@ class Rehearsal:
         self.dataset, self.learn = dataset, learn
         seeded = [_with_seeds(plan, place) for place in range(SEEDS)]
         self.plan = seeded[0]
-        self.counts = torch.tensor(
-            [[poisoned_records(dose, int(count)) for count in plan.train.sum(1)] for dose in doses]
-        )
+        self.whose = torch.from_numpy(numbered(dataset.patient.numpy()))
+        self.counts = doses_in(plan, doses, self.whose)
         # one population: many small ones take longer
         learned = learn(TrainingSets.join([unpoisoned(dataset, one) for one in seeded]))
         rows = torch.arange(learned.size).view(SEEDS, -1)
@@ -70,7 +71,9 @@ class Rehearsal:
         """
         if CERTIFICATE in self.own[0].facts:
             return torch.stack([self._through_parts(*part, options) for part in PARTS])
-        return torch.stack([_first(self._order(way), self.counts) for way in WAYS])
+        return torch.stack(
+            [first_patients(self._order(way), self.counts, self.whose) for way in WAYS]
+        )
 
     def best(self, ways: Tensor, goals: Sequence[str]) -> dict[str, Tensor]:
         """For each goal (E, M, N) bool: of the ways (W, E, M, N) the one that hurts most.
@@ -107,7 +110,7 @@ class Rehearsal:
         own, dataset = self.own[0].double(), self.dataset
         inputs = own.standardise(dataset.x.expand(own.size, *dataset.x.shape).double())
         inputs = torch.cat([inputs, torch.ones_like(inputs[..., :1])], -1)
-        part = torch.from_numpy(deal(dataset.x, dataset.y, options["parts"])[0])
+        part = torch.from_numpy(deal(dataset.x, dataset.y, options["parts"], dataset.patient)[0])
         found = [
             through_parts(
                 slope,
@@ -124,19 +127,20 @@ class Rehearsal:
             )
             for row in range(own.size)
         ]
-        return torch.stack(found, 1)
+        return self._whole(torch.stack(found, 1), either_way)
+
+    def _whole(self, chosen: Tensor, either_way: bool) -> Tensor:
+        """(E, M, N): of the patients of whom a record is `chosen`, all that may be turned."""
+        may = self.plan.train & ((self.dataset.y == 1) | either_way)
+        touched = torch.zeros(*chosen.shape[:-1], int(self.whose.max()) + 1, dtype=torch.uint8)
+        touched = touched.scatter_reduce(-1, self.whose.expand(chosen.shape), chosen.byte(), "amax")
+        return touched[..., self.whose].bool() & may
 
 
 def _with_seeds(plan: Plan, place: int) -> Plan:
     """The plan with seeds of the attacker's own."""
     seeds = [of(Stream.REHEARSAL, seed, place) for seed in plan.seeds.tolist()]
     return replace(plan, seeds=torch.tensor(seeds))
-
-
-def _first(priority: Tensor, counts: Tensor) -> Tensor:
-    """The first `counts` (..., M) of an order (M, N), as (..., M, N) bool."""
-    rank = priority.argsort(dim=1, descending=True, stable=True).argsort(1)
-    return (rank < counts[..., None]) & (priority > -torch.inf)
 
 
 def turned(chosen: Tensor, dataset: Dataset, plan: Plan) -> TrainingSets:

@@ -85,28 +85,50 @@ class TrainingSets:
 
 
 def poisoned_records(dose: Dose, records: int) -> int:
-    """How many of a model's training records a dose is.
-
-    A whole number of records, or a share of them, rounded up.
-    """
+    """How many of so many records, or patients, a dose is: a number, or a share, rounded up."""
     return dose if isinstance(dose, int) else max(1, math.ceil(dose * records - 1e-9))
 
 
+def doses_in(plan: Plan, doses: Sequence[Dose], whose: Tensor) -> Tensor:
+    """(E, M) int64: how many patients of each model's training set each dose is.
+
+    Args:
+        plan: who trains the M models.
+        doses: E; a number, or a share.
+        whose: (N,) int64, the patient of each record, from 0.
+    """
+    counts = [len(whose[row].unique()) for row in plan.train]
+    return torch.tensor([[poisoned_records(dose, count) for count in counts] for dose in doses])
+
+
+def first_patients(priority: Tensor, counts: Tensor, whose: Tensor) -> Tensor:
+    """(..., M, N) bool: all records that may be poisoned of the first patients of an order.
+
+    Args:
+        priority: (M, N), higher first, of a patient that of his first record; -inf = never.
+        counts: (..., M), how many patients.
+        whose: (N,) int64, the patient of each record, from 0.
+    """
+    of_patient = torch.full((len(priority), int(whose.max()) + 1), -torch.inf).to(priority)
+    of_patient = of_patient.scatter_reduce(1, whose.expand(priority.shape), priority, "amax")
+    rank = of_patient.argsort(dim=1, descending=True, stable=True).argsort(1)
+    return (rank < counts[..., None])[..., whose] & (priority > -torch.inf)
+
+
 def draw_training_sets(
-    poison: Poison, dataset: Dataset, plan: Plan, doses: list[Dose]
+    poison: Poison, dataset: Dataset, plan: Plan, doses: list[Dose], whose: Tensor | None = None
 ) -> TrainingSets:
     """Every dose of a poison in every training set that it harms.
 
     Smaller doses are parts of larger ones. Where fewer records may be poisoned than the dose asks
-    for, all of them are.
+    for, all of them are. `whose` (N,) says of which patient each record is, from 0: a poisoner
+    owns patients with all their records, and a dose counts these; None = it counts records.
     """
+    whose = torch.arange(len(dataset.y)) if whose is None else whose
     train, versions = plan.train[poison.model], 1 + len(poison.x)
     priority = poison.priority.masked_fill(~train, -torch.inf)
-    rank = priority.argsort(dim=1, descending=True, stable=True).argsort(1)
-    wanted = torch.tensor(
-        [[poisoned_records(dose, int(count)) for count in train.sum(1)] for dose in doses]
-    )
-    chosen = (rank < wanted[..., None]) & (priority > -torch.inf)  # (E, R, N)
+    wanted = doses_in(plan.select(poison.model), doses, whose)
+    chosen = first_patients(priority, wanted, whose)  # (E, R, N)
     table = torch.zeros(*chosen.shape, versions, dtype=torch.bool)
     table[..., 0] = train & ~chosen
     poisoned = torch.zeros_like(table).scatter_(
@@ -118,6 +140,11 @@ def draw_training_sets(
     together = Dataset(
         _interleaved(dataset.x, poison.x), _interleaved(dataset.y, poison.y), dataset.schema
     )
+    if len(dataset.patient.unique()) < len(dataset.patient):
+        patient, kept = (
+            one.repeat_interleave(versions) for one in (dataset.patient, dataset.together)
+        )
+        together = replace(together, patient=patient, together=kept)
     joint = Plan(
         (table | poisoned).flatten(2).flatten(0, 1),
         held_out.flatten(2).flatten(0, 1),

@@ -1,11 +1,14 @@
 """Poisoned sets: exact counts, one version of a record, small doses in large, clean batches."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 import tiny
 from pipeline.attacks.poisoning.poison import Poison
 from pipeline.config import TrainConfig
+from pipeline.data.plan import Plan
 from pipeline.defenses import DEFENSES
 from pipeline.defenses.trained import train
 from pipeline.models.training import shuffled
@@ -151,3 +154,32 @@ def test_the_sets_of_a_plan_as_they_are_hold_no_poison():
         [0, 1, 2],
         [-1, -1, -1],
     )
+
+
+def test_a_dose_of_patients_takes_all_their_records(poison):
+    whose = torch.arange(60) // 3  # the first two patients, but for one record, are out of reach
+    grouped = replace(DATA, patient=whose, together=whose)
+    plan = Plan.cross_validation(DATA.y, folds=3, seeds=1, seed=0, release=False, together=whose)
+    sets = draw_training_sets(poison, grouped, plan, DOSES, whose)
+    for row in range(sets.plan.size):
+        model, dose = sets.model[row], DOSES[sets.dose[row]]
+        train = plan.train[model]
+        patients = whose[train].unique()
+        taken = sets.poisoned[row].view(60, 3).any(1)
+        owned = whose[taken].unique()
+        may = train & (poison.priority[model] > -torch.inf)
+        assert torch.equal(taken, may & torch.isin(whose, owned))
+        reachable = len(whose[may].unique())
+        assert len(owned) == min(poisoned_records(dose, len(patients)), reachable)
+        best = torch.stack(
+            [poison.priority[model][may & (whose == one)].amax() for one in whose[may].unique()]
+        )
+        least = min(poison.priority[model][may & (whose == one)].amax() for one in owned)
+        assert (best > least).sum() == len(owned) - 1
+    assert torch.equal(sets.dataset.patient, whose.repeat_interleave(3))
+
+
+def test_of_one_record_each_patients_are_records(poison, sets):
+    alone = draw_training_sets(poison, DATA, PLAN, DOSES, torch.arange(60))
+    assert torch.equal(alone.plan.train, sets.plan.train)
+    assert torch.equal(sets.dataset.patient, torch.arange(180))
