@@ -36,6 +36,7 @@ class Stream(StrEnum):
     COPIES = "copies"  # the seed of every stolen copy: attackers differ by what they are told
     EVASION = "evasion"  # the random choices of each attack of the suite
     EVASION_BY_COPIES = "evasion by copies"  # random starts of the attack on a stolen copy
+    EVASION_OF_EVERYONE = "evasion of everyone"  # of the attacks on all, beside a sample
     EVASION_OF_HALVES = "evasion of halves"  # random starts of the attack on half models
     BY_HAND = "attack by hand"  # from a notebook
     DIAGNOSTICS = "diagnostics"  # sampled records, and random starts, when gradients are checked

@@ -61,11 +61,12 @@ def drawn(cfg) -> dict[tuple[str, ...], list[int]]:
     times = {
         Stream.PARTITION: cfg.plan.seeds,
         Stream.EVASION: len(cfg.attack),
+        Stream.EVASION_OF_EVERYONE: len(cfg.attack),
         Stream.PROPOSALS: len(theft.budgets),
     }
     once = (
         *(Stream.THEFT_TESTS, Stream.THEFT_INPUTS, Stream.THEFT_NOISE),
-        *(Stream.EVASION_BY_COPIES, Stream.EVASION_OF_HALVES),
+        *(Stream.EVASION_BY_COPIES, Stream.EVASION_OF_HALVES, Stream.SAMPLE),
         *(Stream.BY_HAND, Stream.DIAGNOSTICS, Stream.MEMBERSHIP_NOISE),
         *(Stream.INVERSION_HALVES, Stream.POISONERS, Stream.FILTER_TIES, Stream.BOOTSTRAP),
     )

@@ -27,8 +27,8 @@ def whose_records(records: int, patients: int) -> str:
         return ""
     return (
         f"{records} records of {patients} patients. Figures of answers are means over records; "
-        "intervals and differences draw patients, all of their records with them. Membership and "
-        "inversion are told of patients. Nobody's records lie on two sides of a split."
+        "intervals and differences draw patients, all of their records with them. What a model "
+        "gives away is told of patients. Nobody's records lie on two sides of a split."
     )
 
 

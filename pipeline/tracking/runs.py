@@ -10,7 +10,6 @@ figures as plain metrics, for the compare page.
 
 import hashlib
 import os
-import re
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -29,17 +28,14 @@ from pipeline.risks import RISKS
 from pipeline.risks.conclusions import Conclusions
 from pipeline.risks.results import Results
 from pipeline.risks.risk import Context, Figure, Judgement, Point
+from pipeline.tracking.keys import safe_key
 from pipeline.tracking.release import log_release, source_tags
 from pipeline.tracking.store import find_finished, one_writer, open_store, readable_errors
 
 PARENT_TAG = "mlflow.parentRunId"
 PAGE = "report"  # shows single patients
 KINDS = (".html", ".csv", ".png", ".json")
-PLAIN = re.compile(r"[A-Za-z0-9_.\-]+( [A-Za-z0-9_.\-]+)*(/[A-Za-z0-9_.\-]+( [A-Za-z0-9_.\-]+)*)*")
-TAKEN = re.compile(r"[^A-Za-z0-9_.\-/ ]+")  # what a key is cleaned of
 THREAT_PROPOSED = "proposed by the program, not reviewed"
-SALTED = re.compile(r"--[0-9a-f]{8}$")  # how a cleaned key ends, which no name of its own may
-LONGEST = 200  # of a key; MLflow takes 250 letters
 # What becomes parameters: neither the features nor the sections of risks and of other defenses.
 SECTIONS = {"seed", "plan", "model", "train", "threat", "attack", "audit"}
 
@@ -236,21 +232,6 @@ def _flat(values: Any, prefix: str = "") -> dict[str, Any]:
         for name, inner in values.items()
         for key, value in _flat(inner, f"{prefix}{name}.").items()
     }
-
-
-def safe_key(name: str) -> str:
-    """A name of a metric or a parameter that every store of MLflow takes, the same for ever.
-
-    A plain name stays as it is. Another one, of a column that somebody named freely, is cleaned and
-    carries a digest of what it was, so that no two names become one.
-    """
-    parts = name.split("/")
-    odd = any(part.startswith(".") or SALTED.search(part) for part in parts)
-    if PLAIN.fullmatch(name) and len(name) <= LONGEST and not odd:
-        return name
-    digest = hashlib.sha256(name.encode()).hexdigest()[:8]
-    clean = "/".join(TAKEN.sub("_", part).strip(" .") or "_" for part in parts)
-    return f"{clean[: LONGEST - 10].rstrip(' ./')}--{digest}"
 
 
 def _log(

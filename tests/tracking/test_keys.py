@@ -9,7 +9,7 @@ from hypothesis import strategies as some
 from pipeline.risks.inversion.risk import RISK as INVERSION
 from pipeline.risks.risk import Figure, one_part
 from pipeline.tracking import runs
-from pipeline.tracking.runs import safe_key
+from pipeline.tracking.keys import safe_key
 
 UGLY = [
     "Glucose(mg/dL)",

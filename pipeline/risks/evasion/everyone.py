@@ -5,15 +5,15 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from pipeline.config import AuditConfig
 from pipeline.presentation.numbers import with_interval
 from pipeline.risks.evasion.measure.everyone import Everyone
 from pipeline.statistics import intervals
+from pipeline.statistics.intervals import Sampling
 
 WORST = "any of them"
 
 
-def everyone_table(found: Mapping[str, Everyone], cfg: AuditConfig, seed: int) -> pd.DataFrame:
+def everyone_table(found: Mapping[str, Everyone], sampling: Sampling) -> pd.DataFrame:
     """One row per defense and attack, and of the worst of the attacks for each patient.
 
     Returns:
@@ -23,7 +23,7 @@ def everyone_table(found: Mapping[str, Everyone], cfg: AuditConfig, seed: int) -
     lines = []
     for defense, one in found.items():
         y = one.y.numpy()
-        weights = intervals.bootstrap_weights(len(y), cfg.resamples, seed)
+        weights = sampling.weights(len(y))
         attacked = {name: margins.numpy() for name, margins in one.margins.items()}
         worst = np.minimum.reduce(list(attacked.values()))
         for attack, margins in {**attacked, WORST: worst}.items():
@@ -33,9 +33,9 @@ def everyone_table(found: Mapping[str, Everyone], cfg: AuditConfig, seed: int) -
                 key["eps"] = 0.0
             lines.append(
                 key
-                | intervals.bounded_mean("accuracy", right, weights, cfg.confidence)
+                | intervals.bounded_mean("accuracy", right, weights, sampling.confidence)
                 | intervals.bounded_mean(
-                    "missed_diagnosis_rate", 1 - right, weights, cfg.confidence, y == 1
+                    "missed_diagnosis_rate", 1 - right, weights, sampling.confidence, y == 1
                 )
             )
     return pd.DataFrame(lines)

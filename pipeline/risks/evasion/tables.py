@@ -47,7 +47,7 @@ def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
     on_all = {name: Everyone.load(file) for name, file in files.items() if file.exists()}
     return {
         "comparison": comparison,
-        "everyone": everyone_table(on_all, cfg.audit, cfg.seed),
+        "everyone": everyone_table(on_all, context.sampling),
         "attacks": evaluation.attacks,
         "evasion_pairs": headline_pairs(examined, cfg.audit, sampling, recipes),
         "groups": groups,

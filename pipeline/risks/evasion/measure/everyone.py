@@ -68,7 +68,7 @@ def attack_everyone(
     for number, (name, attack) in enumerate(suite.items()):
         if name not in ON_ALL:
             continue
-        choices = generator(Stream.EVASION, cfg.seed, number)
+        choices = generator(Stream.EVASION_OF_EVERYONE, cfg.seed, number)
         proposed = attack(
             subject.population, subject.x, subject.y, trial.threat, eps=radius, generator=choices
         )

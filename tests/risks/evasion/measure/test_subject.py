@@ -9,14 +9,15 @@ from pipeline.data.schema import Dataset, Schema
 from pipeline.defenses.trained import train
 from pipeline.files import BadInput
 from pipeline.risks.evasion.evaluation import evaluate_all
-from pipeline.risks.evasion.everyone import everyone_table
-from pipeline.risks.evasion.measure.everyone import Everyone, attack_everyone
 from pipeline.risks.evasion.measure.examination import examine
 from pipeline.risks.evasion.measure.subject import UNFORGEABLE, UNSTATED, cannot_be_asked
 from pipeline.risks.evasion.movable import movable_shares
 from pipeline.risks.evasion.risk import RISK, headline
+from pipeline.statistics.intervals import Sampling
 
 pytestmark = pytest.mark.heavy
+
+DRAWN = Sampling(resamples=100, confidence=0.95, seed=0)
 
 
 @pytest.fixture
@@ -67,7 +68,7 @@ def test_the_headline_is_there_and_says_that_nothing_was_tested(frozen):
     examined = {"baseline": found}
     movable = movable_shares(examined, data, frozen)
     assert set(movable.values()) == {0.0}
-    table = evaluate_all(examined, frozen, movable=movable).comparison
+    table = evaluate_all(examined, frozen, DRAWN, movable=movable).comparison
     assert (table["robust_accuracy"] == table["clean_accuracy"]).all()
     assert "empty_radius" in table["flags"].iloc[0].split()
     assert set(table["mutable"]) == {"nothing"}
@@ -122,29 +123,6 @@ def test_a_sample_is_attacked_and_every_figure_says_so(cfg):
     own = found.rows["patient"].unique()
     of_own = whole.margins["clinical"].by_attack["exact"][..., own]
     np.testing.assert_allclose(found.margins["clinical"].by_attack["exact"], of_own, atol=1e-5)
-    table = evaluate_all({"baseline": found}, few).comparison.assign(attacked=30, records=90)
+    table = evaluate_all({"baseline": found}, few, DRAWN).comparison.assign(attacked=30, records=90)
     for one in headline({"comparison": table}, few):
         assert one.figure.endswith("; a stratified sample of 30 of 90 records")
-
-
-def test_beside_a_sample_everybody_is_attacked_with_one_step_and_with_many(cfg, tmp_path):
-    data = tiny.records(90, seed=1)
-    plan = tiny.plan(data, folds=3, seeds=2, release=True)
-    population = train("baseline", data, plan, cfg)
-    assert attack_everyone(population, data, plan, cfg) is None
-    few = cfg.model_copy(update={"audit": cfg.audit.model_copy(update={"sample": 30})})
-    found = attack_everyone(population, data, plan, few)
-    found.save(tmp_path / "x")
-    found = Everyone.load(tmp_path / "x")
-    table = everyone_table({"baseline": found}, few.audit, 0).set_index("attack")
-    assert list(table.index) == ["none", "fgsm", "pgd_margin", "any of them"]
-    assert (table["patients"] == 90).all()
-    chosen = {"threat": {"clinical": cfg.threat["clinical"]}}
-    whole, _ = examine(population, data, plan, cfg.model_copy(update=chosen))
-    at = whole.margins["clinical"].nearest(found.eps)
-    for name in ("fgsm", "pgd_margin"):
-        expected = whole.margins["clinical"].by_attack[name]
-        assert table.loc["none", "accuracy"] == pytest.approx((expected[0] > 0).mean())
-        left = (expected[at] > 0).mean()
-        assert table.loc[name, "accuracy"] == pytest.approx(left, abs=0.02)
-        assert table.loc["any of them", "accuracy"] <= table.loc[name, "accuracy"]
