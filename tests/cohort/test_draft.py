@@ -147,3 +147,9 @@ def test_orders_and_pairs():
     assert pair(["ckd", "non-ckd"]) == ("non-ckd", "ckd")
     assert pair(["m", "f"]) is None
     assert unit_of("a_kg_m2") == "kg/m2"
+
+
+def test_small_counts_are_not_told():
+    asked = proposal(y=[*range(20, 77), "", "?", "unknown"])
+    (row,) = [line for line in card_text(asked).splitlines() if line.startswith("| `y`")]
+    assert row.endswith("| fewer than 10 |")
