@@ -81,7 +81,7 @@ class Networks:
     def _answers(self, x: Tensor) -> Tensor:
         """Logits of (M, B, D), so many records at a time that hidden layers stay small."""
         layers = layers_of(self.parameters)
-        at_once = max(1, ANSWERED_AT_ONCE // self.size)
+        at_once = max(1, ANSWERED_AT_ONCE // max(1, self.size))
         if x.shape[1] <= at_once:
             return forward(self.standardise(x), layers)[-1]
         parts = [forward(self.standardise(part), layers)[-1] for part in x.split(at_once, 1)]

@@ -194,7 +194,7 @@ def test_dvc_composes_in_a_project_what_the_command_composes(installed, project)
     [
         (["run", "tran.epochs=3"], "tran.epochs: did you mean 'train.epochs'?"),
         (["run", "defense=adv_trian"], "did you mean 'adv_train'?"),
-        (["sweep", "data=cohort,cohrot"], "did you mean 'cohort'?"),
+        (["sweep", "data=cohrot,pima"], "did you mean 'cohort'?"),
     ],
 )
 def test_an_override_that_names_nothing_is_one_line(installed, project, arguments, said):

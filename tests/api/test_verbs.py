@@ -234,7 +234,9 @@ def test_ui_serves_the_projects_store_under_any_path(project, called):
 
 @pytest.mark.heavy
 def test_init_makes_the_folder_a_project_and_check_needs_no_signature(folder, capsys):
-    rows = [f"{20 + number},{number % 7}.5,{'ny'[number % 3 == 0]}" for number in range(60)]
+    rows = [
+        f"{20 + number * 7 % 40},{number % 7}.5,{'ny'[number % 3 == 0]}" for number in range(60)
+    ]
     (folder / "cohort.csv").write_text("\n".join(["age,dose,ill", *rows, ""]))
     assert run_verb(["init", "cohort.csv", "--target", "ill", "--positive", "y"]) == 0
     assert found() == folder.resolve()

@@ -378,3 +378,9 @@ def test_answers_do_not_depend_on_how_many_are_asked_about_at_once(monkeypatch, 
     with Largest() as largest:
         models(x)
     assert largest.numbers <= max(300 * 8, 3 * 500 * 5)
+
+
+def test_of_no_model_there_are_no_answers():
+    """With two folds no further model is trained that could choose a cut."""
+    nobody = population(2, hidden=()).select(torch.tensor([], dtype=torch.int64))
+    assert nobody(records(5, seed=1).x.expand(0, 5, -1)).shape == (0, 5, 2)
