@@ -48,8 +48,6 @@ class Stream(StrEnum):
 
     # ---- of a seed that was made for halves ----
     COINS = "coins"  # who trains each model
-    SITES = "sites"  # the seeds of models that are scored on one site each
-    DATES = "dates"  # the seed of the model that is scored on the last records
     HALF = "half"  # the seed of each model
 
     # ---- of the seeds of a plan's models ----

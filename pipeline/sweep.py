@@ -36,6 +36,7 @@ DRAWN_BY = "drawn_by.txt"
 # What decides a measurement: everything below the tables, the pages and MLflow.
 MEASURING = (
     "*.py",
+    "config",
     "statistics",
     "data",
     "models",

@@ -92,7 +92,7 @@ def drawn(cfg) -> dict[tuple[str, ...], list[int]]:
 ORIGINS = {
     *(Stream.CROSS_VALIDATION, Stream.MEMBERSHIP_HALVES, Stream.CANARY_RUNS, Stream.THEFT_HALVES),
     *(Stream.COPIES, Stream.HALF, Stream.RELEASE, Stream.COMPANION),
-    *(Stream.INNER_FOLD, Stream.AGAIN, Stream.REHEARSAL, Stream.SITES, Stream.DATES),
+    *(Stream.INNER_FOLD, Stream.AGAIN, Stream.REHEARSAL),
 }
 
 

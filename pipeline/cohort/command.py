@@ -93,7 +93,7 @@ def init(
     count = len(data.unreviewed)
     print(f"{count} of {len(data.features)} lines wait for your signature: {_shown([*places][2])}")
     print(f"next: answer the questions, sign the lines, then medsecure run data={name}")
-    print(f"to look around before: medsecure run data={name} data.accept_guesses=true")
+    print(f"to look around before: medsecure run data={name} --accept-guesses")
     return 0
 
 

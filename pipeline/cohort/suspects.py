@@ -6,13 +6,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from pipeline.data.repeats import cell_numbers
 from pipeline.statistics.separation import auroc
 
 Values = NDArray[np.float64]
 
 LEAK = 0.95  # AUROC of one column alone, from which on it is asked whether it is the outcome
 PAIRS = 10  # times as many near-equal pairs as chance makes of unrelated columns are suspect
-SEED = 17  # of the numbers that stand for values: any will do
 
 
 @dataclass(frozen=True)
@@ -74,12 +74,7 @@ def repeats(values: Values, ill: NDArray[np.bool_]) -> Repeats:
         ill: (N,).
     """
     codes = np.stack([pd.factorize(column, use_na_sentinel=False)[0] for column in values.T], 1)
-    # Each value is a random number of 64 bits; a record is their sum, in which one can be left out.
-    drawn = np.random.default_rng(SEED)
-    parts = np.stack(
-        [drawn.integers(0, 2**63, column.max() + 1, dtype=np.uint64)[column] for column in codes.T],
-        1,
-    )
+    parts = cell_numbers(values)  # a record is their sum, in which one can be left out
     whole = parts.sum(1, dtype=np.uint64)
     equal = pd.Series(whole).duplicated(keep=False).to_numpy()
     by_record = pd.Series(ill).groupby(whole).transform("nunique").to_numpy() > 1

@@ -56,7 +56,7 @@ class Repeats:
         return said
 
 
-def cell_numbers(x: NDArray[np.float32]) -> Numbers:
+def cell_numbers(x: NDArray[np.float32 | np.float64]) -> Numbers:
     """(N, D): a 64-bit hash of each different value of each column.
 
     Sums of them are equal for equal rows, and for others by a chance of about 2^-64.

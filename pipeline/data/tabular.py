@@ -1,7 +1,7 @@
 """Reading raw files of records, and saying in one line each what is wrong with them."""
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -127,7 +127,7 @@ def checked(cells: Cells, cfg: DataConfig) -> tuple[Dataset, list[Fault]]:
         faults += _empty(cells.columns[cfg.site], cfg.site, "no site")
     if cfg.time is not None:
         days, wrong = _days(cells.columns[cfg.time], cfg.time)
-        origins["time"] = torch.from_numpy(days)
+        origins["time"] = torch.from_numpy(days.copy())
         faults += wrong
     dataset = Dataset(torch.from_numpy(values), torch.from_numpy(target), schema, **origins)
     if cfg.group is not None and not faults:
@@ -316,6 +316,26 @@ def _report(dataset: Dataset, cfg: DataConfig) -> dict[str, Any]:
         "off_grid": strays,
         "finer_step": finer,
     }
+
+
+def census_in_words(report: Mapping[str, Any]) -> list[str]:
+    """What a person should hear of a cohort's report, one line for each kind of thing."""
+    said = []
+    if report["equal_rows"]:
+        said.append(
+            f"{report['equal_rows']} records equal another one; they are kept, on one side of "
+            "every split"
+        )
+    strays = {name: count for name, count in report["off_grid"].items() if count}
+    if strays:
+        each = [
+            f"{name} {count} (step {report['finer_step'][name]:g} holds all)"
+            if name in report["finer_step"]
+            else f"{name} {count}"
+            for name, count in strays.items()
+        ]
+        said.append(f"values between the steps of their grid: {', '.join(each)}")
+    return said
 
 
 def _bundled(cfg: DataConfig, schema: Schema) -> tuple[Values, NDArray[np.int64]]:

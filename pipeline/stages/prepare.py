@@ -12,7 +12,7 @@ from pipeline.data.columns import Columns, refuse_unmeasured
 from pipeline.data.plan import Plan
 from pipeline.data.repeats import Repeats
 from pipeline.data.schema import save_dataset
-from pipeline.data.tabular import read_raw
+from pipeline.data.tabular import census_in_words, read_raw
 from pipeline.files import folder, repository_root, write_json
 from pipeline.stages import ARTIFACTS, PLAN, run
 
@@ -34,7 +34,7 @@ def prepare_cohort(cfg: Config) -> None:
         f"{cfg.data.title}: {report['records']} records, {report['positives']} positive; "
         f"missing: {missing}"
     )
-    for remark in columns.remarks + repeats.remarks:
+    for remark in census_in_words(report) + columns.remarks + repeats.remarks:
         print(remark)
 
 

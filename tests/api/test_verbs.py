@@ -308,3 +308,10 @@ def test_ctrl_c_reaches_the_command_and_waits_for_it(project):
     os.killpg(process.pid, signal.SIGINT)
     out, _ = process.communicate(timeout=30)
     assert (out, process.returncode) == ("released\n", 0)
+
+
+@pytest.mark.parametrize("given", [["a=1", "--accept-guesses"], ["--accept-guesses", "a=1"]])
+def test_guesses_are_accepted_by_an_option_wherever_it_stands(given):
+    parsed = verbs.VERBS["run"].parser("run").parse_args(given)
+    assert verbs._asked(parsed) == ["a=1", "data.accept_guesses=true"]
+    assert verbs._asked(verbs.VERBS["sweep"].parser("sweep").parse_args(["b=2"])) == ["b=2"]

@@ -7,7 +7,7 @@ import yaml
 
 from pipeline.config import DataConfig, FeatureConfig
 from pipeline.data.schema import Schema, load_dataset, load_schema, save_dataset
-from pipeline.data.tabular import checked_values, read_raw
+from pipeline.data.tabular import census_in_words, checked_values, read_raw
 from pipeline.files import BadInput
 from tiny import ROOT, records, same_bits
 
@@ -108,6 +108,15 @@ def test_reads_clinical_units_and_reports_counts(read):
         "equal_rows": 0,
         "finer_step": {"bmi": 0.05},
     }
+
+
+def test_equal_records_and_values_between_steps_are_told_in_words(read):
+    report = read(text(*ROWS, "90,110,20.25,0", ROWS[0]))[1]
+    assert census_in_words(report) == [
+        "2 records equal another one; they are kept, on one side of every split",
+        "values between the steps of their grid: bmi 1 (step 0.05 holds all)",
+    ]
+    assert census_in_words(read(text(*ROWS))[1]) == []
 
 
 def test_decimals_of_many_digits_are_on_their_grid(read):

@@ -16,12 +16,13 @@ import pipeline.risks
 import tiny
 from digits import cells_of, curves_of
 from pipeline import report
-from pipeline.config import Config
+from pipeline.config import Config, ReportConfig
 from pipeline.presentation.pictures import COLOURS
 from pipeline.risks import RISKS
 from pipeline.risks.conclusions import Conclusions
 from pipeline.risks.risk import Context, Figure, Judgement, Point
 from pipeline.tracking import runs as tracking
+from pipeline.tracking.keys import safe_key
 from report.made_up import RUMOUR, SILENCE, TABLES, only_risks
 from search import records_in
 
@@ -242,6 +243,24 @@ def test_the_page_that_is_not_sent_is_the_one_that_the_report_writes():
     assert Path(report.SHARED).stem != tracking.PAGE
 
 
+def test_rows_of_records_are_sent_only_where_patients_are_shown(tmp_path):
+    (tmp_path / "evasion").mkdir()
+    (tmp_path / "evasion" / "rows.parquet").write_text("")
+
+    def rows(patients):
+        cfg = SimpleNamespace(report=ReportConfig(patients=patients))
+        asked = SimpleNamespace(
+            folder=tmp_path / "none",
+            examined={"baseline": tmp_path},
+            context=SimpleNamespace(cfg=cfg),
+        )
+        sent = tracking.files_of(asked, "baseline")
+        return [file for file, _ in sent if file.suffix == ".parquet"]
+
+    assert rows("shown")
+    assert not rows("hidden")
+
+
 def test_what_is_private_is_kept_whatever_its_risk(monkeypatch, tmp_path):
     only_risks(monkeypatch, RUMOUR, SILENCE)
     for name in ("report.html", "report_shared.html", "rumour.csv", "named.csv", "summary.txt"):
@@ -249,7 +268,8 @@ def test_what_is_private_is_kept_whatever_its_risk(monkeypatch, tmp_path):
     for name in ("plots/a.png", "plots/rumour.csv", "by/baseline.csv", "ears.parquet"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("")
-    asked = SimpleNamespace(folder=tmp_path, examined={})
+    hidden = SimpleNamespace(cfg=SimpleNamespace(report=SimpleNamespace(patients="hidden")))
+    asked = SimpleNamespace(folder=tmp_path, examined={}, context=hidden)
     assert [
         (file.relative_to(tmp_path).as_posix(), place)
         for file, place in tracking.files_of(asked, "baseline")
@@ -436,5 +456,5 @@ def test_a_name_that_mlflow_would_refuse_is_written_with_dashes_below(told):
     said = [Figure("Glucose (mg/dL), <b>/uplift", 0.5)]
     risk = replace(SILENCE, figures=lambda tables, name, cfg: said)
     _, _, (run,) = told(risk, facts={"a+b": 1})
-    assert run.data.metrics == {"Glucose _mg/dL__ _b_/uplift": 0.5}
-    assert run.data.params["a_b"] == "1"
+    assert run.data.metrics == {safe_key(said[0].name): 0.5}
+    assert run.data.params[safe_key("a+b")] == "1"
