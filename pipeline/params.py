@@ -120,10 +120,13 @@ def main() -> None:
     try:
         text = compose(sys.argv[1:])
         parse(yaml.safe_load(text), "conf")
+        write_text(repository_root() / "params.yaml", text)
     except BadInput as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
-    write_text(repository_root() / "params.yaml", text)
+    except OSError as error:
+        print(f"error: params.yaml: cannot write ({error.strerror})", file=sys.stderr)
+        raise SystemExit(2) from None
 
 
 if __name__ == "__main__":

@@ -596,3 +596,14 @@ def test_the_command_refuses_a_mistake_and_keeps_the_earlier_file(
 )
 def test_a_poison_that_cannot_be_is_one_line(override, said):
     assert complaint(params.configured, [override], CONF).startswith(f"conf: {said}")
+
+
+def test_a_place_where_nobody_may_write_is_one_line(tmp_path, monkeypatch, capsys):
+    def refused(path, text):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(params, "write_text", refused)
+    with pytest.raises(SystemExit) as caught:
+        run(monkeypatch, "seed=3")
+    assert caught.value.code == 2
+    assert capsys.readouterr().err == "error: params.yaml: cannot write (Permission denied)\n"

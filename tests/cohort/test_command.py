@@ -3,7 +3,9 @@
 import csv
 import gzip
 import io
+import os
 import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -432,3 +434,57 @@ def test_any_table_is_read_by_its_own_proposal(
     dataset, report = read_raw(schema_of("any", project), project)
     assert len(dataset.y) == count
     assert set(report["off_grid"].values()) <= {0}
+
+
+# --- from the file to the page
+
+
+FEW = ("threads=1", "train.epochs=10", "threat=clinical", "threat.clinical.boxes=50")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("name", ["redcap", "cancer"])
+def test_a_strangers_file_is_audited_from_init_to_the_page(name, project):
+    """A REDCap export with several visits a woman; thirty measurements with decimal commas."""
+    if name == "redcap":
+        files = export(PIMA, patients=150)
+        (project / "redcap.csv").write_bytes(files.records)
+        (project / "book.csv").write_bytes(files.dictionary)
+        given = {"site": "site", "time": "visit_date", "dictionary": "book.csv"}
+        assert init("redcap.csv", "diabetes", name=name, folder=project, **given) == 0
+    else:
+        frame = load_breast_cancer(as_frame=True).frame
+        frame["diagnosis"] = np.where(frame.pop("target") == 0, "malignant", "benign")
+        (project / "cancer.csv").write_bytes(text(frame, sep=";", decimal=","))
+        assert init("cancer.csv", "diagnosis", name=name, folder=project) == 0
+    environment = {key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"}
+    environment |= {"DVC_ROOT": str(project), "PYTHONPATH": str(tiny.ROOT), "OMP_NUM_THREADS": "1"}
+
+    def run(*overrides):
+        command = [sys.executable, "-m", "pipeline", "defense=baseline", f"data={name}"]
+        return subprocess.run(
+            [*command, "experiment=smoke", *FEW, *overrides],
+            cwd=project,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    unsigned_ = run()
+    assert unsigned_.returncode == 2
+    assert "proposed, not reviewed" in unsigned_.stderr
+    done = run("data.accept_guesses=true")
+    assert done.returncode == 0, done.stderr
+    (page,) = project.glob("sweeps/*/evaluation/report.html")
+    said = page.read_text()
+    assert "Threat model proposed by the program, not reviewed" in said
+    assert "Left out here, because it shows single patients" in said
+    sent = list(project.glob("mlartifacts/**/*"))
+    assert sent
+    assert not [path for path in sent if path.suffix == ".parquet"]
+    if name == "redcap":
+        assert "of 150 patients" in said
+        assert not [path for path in sent if path.is_file() and b"Person0" in path.read_bytes()]
+        assert b"Person0" not in (project / "mlflow.db").read_bytes()

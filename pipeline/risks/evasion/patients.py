@@ -174,7 +174,9 @@ def transition(schema: Schema, index: int, before: float, after: float) -> str:
         places += 2
     while before != after and f"{before:.{places}f}" == f"{after:.{places}f}":
         places += 1
-    return f"{schema.names[index]} {before:.{places}f} → {after:.{places}f} {feature.unit}"
+    before, after = round(before, places) + 0.0, round(after, places) + 0.0  # 0, not -0
+    said = f"{schema.names[index]} {before:.{places}f} → {after:.{places}f} {feature.unit}"
+    return said.rstrip()
 
 
 def _alone(schema: Schema, record: Array, alone: Array, value: Array) -> str:

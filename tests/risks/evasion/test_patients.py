@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
+import mixed
 import tiny
 from pipeline.risks.evasion.patients import (
     alone_shares,
@@ -36,6 +37,21 @@ def test_the_change_names_only_the_values_that_change_in_their_units():
     line = row(one())
     assert line["change"] == "glucose 148 → 141 mg/dL, bmi 33.6 → 33.1 kg/m2"
     assert line["changed"] == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "after", "text"),
+    [
+        ("thal", 1.0, 2.0, "thal label 1 → label 2"),
+        ("thal", 1.0, NAN, "thal label 1 → not stated"),
+        ("smoker", 0.0, 1.0, "smoker label 0 → label 1"),
+        ("glucose", 120.0, NAN, "glucose 120 → not stated"),
+        ("glucose", 10.0, -0.0, "glucose 10 → 0 unit"),
+        ("glucose", 10.0, -1e-9, "glucose 10 → 0 unit"),
+    ],
+)
+def test_levels_and_gaps_are_said_in_words_and_zero_has_no_sign(name, before, after, text):
+    assert transition(mixed.SCHEMA, mixed.SCHEMA.names.index(name), before, after) == text
 
 
 @pytest.mark.parametrize(
