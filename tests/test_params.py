@@ -16,6 +16,7 @@ pytestmark = pytest.mark.heavy
 CONF = ROOT / "conf"
 PRESETS = {path.relative_to(CONF).with_suffix("").as_posix() for path in CONF.glob("*/**/*.yaml")}
 BY_DEFAULT = {"data/pima", "model/mlp", "train/default", "audit/default", "decision/specificity"}
+BY_DEFAULT |= {"report/default"}
 BY_DEFAULT |= {
     preset for preset in PRESETS if preset.startswith(("threat/", "attack/", "defense/", "risk/"))
 }
@@ -28,6 +29,7 @@ CHOSEN = {
     "data/breast_cancer": ["data=breast_cancer"],
     "model/linear": ["model=linear"],
     "experiment/breast_cancer": ["experiment=breast_cancer"],
+    "experiment/large": ["experiment=large"],
     **{f"decision/{rule}": [f"decision={rule}"] for rule in OTHER_RULES},
     "experiment/smoke": ["experiment=smoke"],
     "experiment/thorough": ["experiment=thorough"],

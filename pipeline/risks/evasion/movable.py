@@ -68,6 +68,11 @@ def in_words(lines: pd.DataFrame) -> list[str]:
     return ["-" if np.isnan(share) else f"{share:.1%}" for share in shares.astype(float)]
 
 
+def everybody(lines: pd.DataFrame) -> bool:
+    """Whether everybody can be changed at every radius above 0, or nobody says."""
+    return "movable" not in lines or bool((lines.loc[lines["eps"] > 0, "movable"] == 1).all())
+
+
 def empty_radii(lines: pd.DataFrame) -> str:
     """A sentence about the radii above 0 within which nobody can be changed; empty = none."""
     if "movable" not in lines:

@@ -6,7 +6,7 @@ import pandas as pd
 
 from pipeline.presentation.numbers import with_interval
 from pipeline.presentation.pictures import display_name
-from pipeline.risks.evasion.movable import empty_radii, in_words, sample_in_words
+from pipeline.risks.evasion.movable import empty_radii, everybody, in_words, sample_in_words
 from pipeline.risks.evasion.proofs import proofs_in_words
 
 
@@ -23,8 +23,8 @@ def defenses_by_radius(
             "eps": [f"{eps:g}" for eps in lines["eps"]],
             "clean accuracy": with_interval(lines, "clean_accuracy", "clean_low", "clean_high"),
             "robust accuracy": with_interval(lines, "robust_accuracy", "robust_low", "robust_high"),
-            "can be changed": in_words(lines),
             "proved": proofs_in_words(lines, beyond_proof),
+            "can be changed": in_words(lines),
             "sensitivity": with_interval(lines, "sensitivity"),
             "missed diagnoses": with_interval(lines, "missed_diagnosis_rate"),
             "vs baseline": [
@@ -39,6 +39,8 @@ def defenses_by_radius(
             ],
         }
     )
+    if everybody(lines):
+        shown = shown.drop(columns="can be changed")
     shown.loc[shown["defense"].duplicated(), "defense"] = ""
     width = max(map(len, shown["defense"]))
     shown["defense"] = shown["defense"].str.ljust(width)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import brute
-from pipeline.risks.evasion.movable import can_move, empty_radii, in_words
+from pipeline.risks.evasion.movable import can_move, empty_radii, everybody, in_words
 from tiny import CLINICAL, EUCLIDEAN, records
 
 YES_OR_NO = replace(brute.GRIDDED, step=torch.tensor([1.0, 0.1, 0.25, 0.001, 1.0]).double() * 40)
@@ -48,3 +48,10 @@ def test_empty_radii_are_said_once_and_zero_is_none_of_them():
     assert empty_radii(lines[lines["movable"] > 0]) == ""
     assert empty_radii(lines.drop(columns="movable")) == ""
     assert in_words(lines.drop(columns="movable"))[0] == "-"
+
+
+def test_whether_everybody_can_be_changed_is_asked_above_radius_zero():
+    lines = pd.DataFrame({"eps": [0.0, 0.1, 0.3], "movable": [0.0, 1.0, 1.0]})
+    assert everybody(lines)
+    assert everybody(lines.drop(columns="movable"))
+    assert not everybody(lines.assign(movable=[0.0, 0.99, 1.0]))
