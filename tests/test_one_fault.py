@@ -102,7 +102,7 @@ READ = {
     "semicolon and decimal comma": COMMA,
     "sep= line": "sep=,\n" + PLAIN,
     "UTF-16": PLAIN.encode("utf-16"),
-    "gzip": gzip.compress(PLAIN.encode()),
+    "gzip": gzip.compress(PLAIN.encode(), mtime=0),
     "Parquet": parquet(),
     "XLSX": workbook(("ward", [COLUMNS, *ROWS])),
     "separator behind every line": text(end=",\n"),

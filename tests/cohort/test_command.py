@@ -79,7 +79,7 @@ MESSY = {
         TABLE.rename(columns={"age": "Größe (cm)"}).to_csv(index=False).encode("latin-1"),
     ),
     "utf-16": ("a.csv", TABLE.to_csv(index=False).encode("utf-16")),
-    "gzip": ("a.csv.gz", gzip.compress(text(TABLE))),
+    "gzip": ("a.csv.gz", gzip.compress(text(TABLE), mtime=0)),
     "missing codes": (
         "a.csv",
         text(with_cells(with_cells(TABLE, "age", "999", "?", "-9"), "sex", "?", "NA")),

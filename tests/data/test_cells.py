@@ -83,7 +83,7 @@ SPELLINGS = {
     "rows of separators": PLAIN + ",,,\n,,,\n",
     "separator at every end": joined(end=",\n"),
     "seven separators at every end": joined(end=",,,,,,,\n"),
-    "gzip": gzip.compress(PLAIN.encode()),
+    "gzip": gzip.compress(PLAIN.encode(), mtime=0),
     "numbered by pandas": pd.read_csv(
         io.StringIO(PLAIN), dtype=str, keep_default_na=False
     ).to_csv(),
@@ -260,7 +260,10 @@ FAULTS = [
     ),
     (b"PK\x03\x04 a zip", "this is a zip archive, no workbook; unpack it"),
     (b"\xd0\xcf\x11\xe0 old", "this is an Excel file of the old kind (.xls); save it as .xlsx"),
-    (gzip.compress(PLAIN.encode())[:-9], "begins like a file of gzip, but is damaged or cut off"),
+    (
+        gzip.compress(PLAIN.encode(), mtime=0)[:-9],
+        "begins like a file of gzip, but is damaged or cut off",
+    ),
     (b"PAR1 nothing more", "a Parquet file, but damaged or cut off"),
     ('[{"age": 50, "ill": 1}]', "this is JSON; export the table as CSV"),
     ("@relation ward\n@data\n1,2\n", "this is an ARFF or KEEL file; export the table as CSV"),
