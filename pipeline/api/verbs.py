@@ -14,7 +14,6 @@ from pipeline.files import BadInput, FailedCheck
 
 QUIET = {"DVC_NO_ANALYTICS": "1", "DO_NOT_TRACK": "1", "MLFLOW_DISABLE_TELEMETRY": "true"}
 PAGE = Path("artifacts/evaluate/report.html")
-WIDTH = 100
 ACCEPTED = "data.accept_guesses=true"
 
 
@@ -245,10 +244,6 @@ def _ui(given: argparse.Namespace) -> int:
 
 
 # ---- their command lines ----
-
-
-def _no_arguments(parser: Parser) -> None:
-    """Nothing."""
 
 
 def _overrides(parser: Parser) -> None:

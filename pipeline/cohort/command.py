@@ -14,10 +14,12 @@ from pipeline.cohort.draft import schema_text
 from pipeline.cohort.pages import card_text, questions_text
 from pipeline.cohort.proposal import Proposal, Wishes, positives, propose, suspects
 from pipeline.config import DataConfig, ReadingConfig
+from pipeline.config.base import NAME
 from pipeline.data.cells import Cells, read_cells
 from pipeline.data.tabular import checked, told
 from pipeline.files import BadInput, repository_root, write_text
 from pipeline.project.founding import start
+from pipeline.project.package import shipped
 from pipeline.project.place import found
 from pipeline.validation import checked_model, nearest
 
@@ -125,7 +127,7 @@ def schema_of(data: str | None, root: Path) -> DataConfig:
     """
     if data is None:
         return _composed(root / "params.yaml")
-    places = [root / GROUP, *_shipped()]
+    places = [root / GROUP, shipped("conf") / "data"]
     for place in places:
         if (place / f"{data}.yaml").is_file():
             path = place / f"{data}.yaml"
@@ -145,12 +147,6 @@ def _composed(path: Path) -> DataConfig:
     return checked_model(DataConfig, values, f"{_shown(path)}: data")
 
 
-def _shipped() -> list[Path]:
-    """Where the package's own schemas lie: inside a wheel, or beside the code of a checkout."""
-    package = Path(__file__).parents[1]
-    return [place for place in (package / GROUP, package.parent / GROUP) if place.is_dir()]
-
-
 def _schema(text: str, origin: str) -> DataConfig:
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
@@ -168,7 +164,7 @@ def _named(name: str | None, file: str) -> str:
     if name is None:
         stem = re.sub(r"(\.(csv|tsv|txt|dat|data|parquet|xlsx|gz))+$", "", Path(file).name.lower())
         name = re.sub(r"[^a-z0-9_.-]+", "_", stem).strip("_.-") or "cohort"
-    if not re.fullmatch(r"\w[\w.-]*", name):
+    if not NAME.fullmatch(name):
         raise BadInput(f"--name: {name!r}: must be letters, digits, `_`, `.` or `-`")
     return name
 

@@ -15,8 +15,11 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 
 
+NAME = re.compile(r"\w[\w.-]*")
+
+
 def _check_name(name: str) -> str:
-    if not re.fullmatch(r"\w[\w.-]*", name):
+    if not NAME.fullmatch(name):
         raise ValueError("must be letters, digits, `_`, `.` or `-`, as files are named after it")
     return name
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from pipeline.config import Norm
+
 if TYPE_CHECKING:
     from pipeline.data.threat import Threat
-
-IMPOSSIBLE = torch.inf
 
 
 def recoded(threat: "Threat", x_adv: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -40,11 +40,11 @@ def recoded(threat: "Threat", x_adv: Tensor, x: Tensor) -> tuple[Tensor, Tensor]
         costs[..., feature] = torch.where(known, table[before, after], 0.0)
         variant[..., feature] = torch.where(known, new, own)
     gone = x_adv.isnan() & ~x.isnan()
-    price = torch.full(threat.mutable.shape, IMPOSSIBLE, dtype=torch.float64)
+    price = torch.full(threat.mutable.shape, torch.inf, dtype=torch.float64)
     price[_may_go(threat)] = threat.withhold
     costs = torch.where(gone, price, costs)
     variant = torch.where(gone, x_adv, variant)
-    return variant, _together(threat, costs)
+    return variant, added_up(threat.norm, costs)
 
 
 def _places(values: Tensor, levels: int) -> Tensor:
@@ -58,11 +58,11 @@ def _may_go(threat: "Threat") -> Tensor:
     return threat.mutable | recodable
 
 
-def _together(threat: "Threat", costs: Tensor) -> Tensor:
-    """Costs (..., D) of single changes as one, (...)."""
-    if threat.norm == "l0":
-        return torch.where(costs.isinf(), costs, (costs > 0).double()).sum(-1)
-    return costs.amax(-1) if threat.norm == "linf" else costs.norm(dim=-1)
+def added_up(norm: Norm, changes: Tensor) -> Tensor:
+    """Changes (..., D) of single values as one, (...); inf = one of them may not be made."""
+    if norm == "l0":
+        return torch.where(changes.isinf(), changes, (changes > 0).double()).sum(-1)
+    return changes.amax(-1) if norm == "linf" else changes.norm(dim=-1)
 
 
 def left_for_numbers(

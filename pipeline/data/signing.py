@@ -2,6 +2,7 @@
 
 from pipeline.config import DataConfig
 
+NOT_REVIEWED = "proposed by the program, not reviewed"  # on every page of an audit that ran so
 HOW = (
     "look at each line of the schema, correct it, and sign it with `source: you` (or with who says "
     "so), or set data.accept_guesses=true, which then stands on every page"

@@ -17,6 +17,7 @@ from pipeline.data.grid import finer_step, off_grid
 from pipeline.data.schema import Dataset, Schema
 from pipeline.data.values import (
     Fault,
+    Text,
     Values,
     as_text,
     classes_of,
@@ -57,8 +58,9 @@ def read_raw(cfg: DataConfig, root: Path) -> tuple[Dataset, dict[str, Any]]:
         if found:
             raise BadInput(told(found, cells, name))
     _refuse(dataset, name)
-    dataset = replace(dataset, together=kept_together(dataset))
-    report = _report(dataset, cfg)
+    equal = _equal_rows(dataset)
+    dataset = replace(dataset, together=kept_together(dataset.patient, equal))
+    report = _report(dataset, equal)
     return replace(dataset, x=dataset.x.float()), report
 
 
@@ -106,13 +108,7 @@ def checked(cells: Cells, cfg: DataConfig) -> tuple[Dataset, list[Fault]]:
         the records, float64, with NaN where a cell is at fault, and the faults.
     """
     schema, decimal = Schema.of(cfg), cfg.reading.decimal or cells.decimal
-    faults: list[Fault] = []
-    columns = []
-    for name, feature in cfg.features.items():
-        values, wrong = values_of(cells.columns[name], name, feature, decimal)
-        columns.append(values)
-        faults += wrong
-    values = np.stack(columns, 1)
+    values, faults = _records(cells.columns, schema, decimal)
     target, wrong = classes_of(cells.columns[cfg.target], cfg)
     empty = _unmeasured(values, schema) if not faults else []
     faults += wrong + empty
@@ -133,6 +129,18 @@ def checked(cells: Cells, cfg: DataConfig) -> tuple[Dataset, list[Fault]]:
     if cfg.group is not None and not faults:
         faults += _recorded_twice(dataset, cfg.group)
     return dataset, faults
+
+
+def _records(
+    cells: Mapping[str, Text], schema: Schema, decimal: str = "."
+) -> tuple[Values, list[Fault]]:
+    """The features' cells as records (N, D), NaN where a cell is at fault, and the faults."""
+    columns, faults = [], []
+    for name, feature in zip(schema.names, schema.features, strict=True):
+        values, wrong = values_of(cells[name], name, feature, decimal)
+        columns.append(values)
+        faults += wrong
+    return np.stack(columns, 1), faults
 
 
 def told(faults: list[Fault], cells: Cells, name: str) -> str:
@@ -183,19 +191,22 @@ def _recorded_twice(dataset: Dataset, group: str) -> list[Fault]:
     return [Fault(group, again, f"{said}, or name the column of its date as data.time")]
 
 
-def kept_together(dataset: Dataset) -> torch.Tensor:
+def kept_together(of_patients: torch.Tensor, equal: NDArray[np.int64]) -> torch.Tensor:
     """(N,) int64: records that stay on one side of every split have one number.
 
     Those of one patient, and equal ones, whatever their diagnosis: of coarse values equal records
     are most often different people, but a model that has learned one of them knows the other.
+
+    Args:
+        of_patients: (N,) int64, whose each record is, from 0.
+        equal: (N,) of `_equal_rows`.
     """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    equal = _equal_rows(dataset)
-    patient = dataset.patient.numpy()
     if len(np.unique(equal)) == len(equal):
-        return dataset.patient
+        return of_patients
+    patient = of_patients.numpy()
     count = int(patient.max()) + 1
     edges = coo_array(
         (np.ones(len(patient)), (patient, count + equal)),
@@ -255,13 +266,7 @@ def checked_frame(frame: pd.DataFrame, schema: Schema, name: str, first_line: in
     Raises:
         BadInput: as for `checked_values`; or a cell is no number, or no level.
     """
-    faults: list[Fault] = []
-    columns = []
-    for column, feature in zip(schema.names, schema.features, strict=True):
-        values, wrong = values_of(as_text(frame[column]), column, feature)
-        columns.append(values)
-        faults += wrong
-    values = np.stack(columns, 1)
+    values, faults = _records({column: as_text(frame[column]) for column in schema.names}, schema)
     _raise(faults or _unmeasured(values, schema), name, first_line)
     return values
 
@@ -290,7 +295,7 @@ def _unmeasured(values: Values, schema: Schema) -> list[Fault]:
     return [Fault("", empty, f"no measurement; at least one of {among} must be known")]
 
 
-def _report(dataset: Dataset, cfg: DataConfig) -> dict[str, Any]:
+def _report(dataset: Dataset, equal: NDArray[np.int64]) -> dict[str, Any]:
     """What a reader wants to know of a cohort before anything is learned from it.
 
     Counts alone: `records, positives, patients, sites`; `equal_rows`, records that another one
@@ -305,7 +310,7 @@ def _report(dataset: Dataset, cfg: DataConfig) -> dict[str, Any]:
         step = finer_step(values, feature.step) if strays[name] and feature.step else None
         if step is not None:
             finer[name] = step
-    counts = np.bincount(_equal_rows(dataset))
+    counts = np.bincount(equal)
     return {
         "records": len(x),
         "positives": int((dataset.y == 1).sum()),

@@ -1,13 +1,13 @@
 """What an attacker may do to a record, as data: five tensors, a norm and a goal."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from pipeline.config import FeatureConfig, Goal, Norm, ThreatConfig, Unit
-from pipeline.data.recodes import admitted, left_for_numbers, recoded
+from pipeline.data.recodes import added_up, admitted, left_for_numbers, recoded
 
 # of a step: float32 clinical values lie this close to the grid they were written on
 TICK_TOLERANCE = 1e-4
@@ -97,6 +97,11 @@ class Threat:
         """Whether it lets an attacker do what is no step of a number: recode, or withhold."""
         return bool(self.costs) or self.withhold < torch.inf
 
+    @property
+    def of_numbers(self) -> "Threat":
+        """The same without recodes and gaps: categories and what is missing stay as they are."""
+        return replace(self, costs=(), withhold=torch.inf)
+
     def together(self, numbers: Tensor, spent: Tensor) -> Tensor:
         """The distance of a record by its numbers, and by what recodes and gaps cost, as one."""
         if self.norm == "l0":
@@ -123,10 +128,7 @@ class Threat:
         if self.discrete:
             x, spent = recoded(self, x_adv, x)
         change = ((x_adv.double() - x.double()) / self.scale).nan_to_num().abs().flatten(-event)
-        if self.norm == "l0":
-            numbers = (change > 0).sum(-1).double()
-        else:
-            numbers = change.amax(-1) if self.norm == "linf" else change.norm(dim=-1)
+        numbers = added_up(self.norm, change)
         return self.together(numbers, spent) if self.discrete else numbers
 
     def limits(self, x: Tensor) -> tuple[Tensor, Tensor]:

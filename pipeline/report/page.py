@@ -8,11 +8,11 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from pipeline.config import Config
+from pipeline.data.signing import NOT_REVIEWED
 from pipeline.presentation.chapter import Chapter, Part
 from pipeline.presentation.pictures import display_name
 from pipeline.risks.risk import Judgement
 
-PROPOSED = "Threat model proposed by the program, not reviewed"
 TEMPLATE = "page.html.jinja"
 # How a table may say that it has no value: a figure that was formatted, too.
 MISSING = ("nan", "<NA>", "None", "NaT")
@@ -67,7 +67,8 @@ def warnings(cfg: Config) -> list[str]:
     if not cfg.data.unreviewed:
         return []
     of = f"{len(cfg.data.unreviewed)} of {len(cfg.data.features)} features"
-    return [f"{PROPOSED}: what {of} may be forged into and by how much is a guess of a program."]
+    guess = f"what {of} may be forged into and by how much is a guess of a program."
+    return [f"Threat model {NOT_REVIEWED}: {guess}"]
 
 
 def cells(table: pd.DataFrame) -> list[list[str]]:

@@ -20,6 +20,7 @@ from typing import Any
 import pandas as pd
 
 from pipeline.config import Config, canonical
+from pipeline.data.signing import NOT_REVIEWED
 from pipeline.files import repository_root
 from pipeline.models.population import Population
 from pipeline.presentation import SCHEMA_VERSION
@@ -35,7 +36,6 @@ from pipeline.tracking.store import find_finished, one_writer, open_store, reada
 PARENT_TAG = "mlflow.parentRunId"
 PAGE = "report"  # shows single patients
 KINDS = (".html", ".csv", ".png", ".json")
-THREAT_PROPOSED = "proposed by the program, not reviewed"
 # What becomes parameters: neither the features nor the sections of risks and of other defenses.
 SECTIONS = {"seed", "plan", "model", "train", "threat", "attack", "audit"}
 
@@ -199,7 +199,7 @@ def tags_of(evaluated: Evaluated, name: str, judged: Judgement) -> dict[str, str
         "dvc_exp_name": os.environ.get("DVC_EXP_NAME", ""),
         "params_sha256": hashlib.sha256(canonical(cfg)).hexdigest(),
         "population_sha256": evaluated.populations[name].digest,
-        "threat_model": THREAT_PROPOSED if cfg.data.unreviewed else "",
+        "threat_model": NOT_REVIEWED if cfg.data.unreviewed else "",
         "noise": str(evaluated.populations[name].facts.get("noise", "")),
         "mlflow.runColor": _colour(list(evaluated.examined), name),
         **evaluated.conclusions.of_defense(name),

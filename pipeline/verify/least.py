@@ -6,7 +6,7 @@ answer to change, and asks how low a score can be pushed.
 
 from collections.abc import Callable
 from concurrent.futures import Executor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -128,8 +128,7 @@ def least_margins(
     """
     if threat.discrete:
         made = variants(threat, x, eps, budget, ~threat.attackable(y))
-        numbers = replace(threat, costs=(), withhold=torch.inf)
-        each = least_margins(network, made.x, y[made.row], numbers, eps, budget=budget)
+        each = least_margins(network, made.x, y[made.row], threat.of_numbers, eps, budget=budget)
         bound = each.new_full((len(x),), torch.inf).scatter_reduce_(0, made.row, each, "amin")
         return torch.where(made.unlisted <= eps, -torch.inf, bound)
     problem = Problem.of(network, x, _corners(x, y, threat, eps), (y, 1 - y), threat, eps)

@@ -51,7 +51,7 @@ def pruned(
     if threat.discrete:  # what is recoded or left out is no step that could be taken back
         variant, _ = recoded(threat, found.record, x)
         asked &= ((variant == x) | (variant.isnan() & x.isnan())).all(1)
-        threat = replace(threat, costs=(), withhold=torch.inf)
+        threat = threat.of_numbers
     rows = asked.nonzero()[:, 0]
     if not len(rows):
         return found

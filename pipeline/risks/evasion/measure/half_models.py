@@ -62,7 +62,7 @@ def answers_at_headline(
     Models are only asked where they give scores alone, and where PGD is no attack under the threat.
     """
     trial = Trial.of(cfg.audit.headline, dataset, cfg)
-    eps = min(trial.radii, key=lambda radius: abs(radius - cfg.audit.headline_eps))
+    eps = trial.nearest(cfg.audit.headline_eps)
     attacked = eps > 0 and population.gradients and trial.threat.norm != "l0"
     return answers_of_halves(
         population,

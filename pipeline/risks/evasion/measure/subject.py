@@ -70,6 +70,10 @@ class Trial:
         threat = Threat.of(schema.features, limits, schema.image)
         return cls(name, threat, radii_of(limits, cfg))
 
+    def nearest(self, eps: float) -> float:
+        """The radius that is nearest to `eps`."""
+        return min(self.radii, key=lambda radius: abs(radius - eps))
+
 
 class Proposal(NamedTuple):
     """What an attacker proposes: records (E, M, B, D), after so many questions for each at most."""
