@@ -193,7 +193,7 @@ def _own(name: str, data: Dataset, fresh: Dataset, plan: Plan, cfg: Config) -> S
 def _answers(
     population: Networks, data: Dataset, fresh: Dataset, plan: Plan, cfg: Config
 ) -> Scored:
-    threat = Threat.of(data.schema.features, cfg.threat[cfg.audit.headline])
+    threat = Threat.of(data.schema, cfg.threat[cfg.audit.headline])
     reported = population.select(torch.arange(MODELS))
 
     def attacked(models, x: Tensor, y: Tensor) -> Tensor:

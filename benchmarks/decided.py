@@ -36,7 +36,7 @@ def measure_decided(root: Path) -> list[dict[str, Any]]:
     entries = []
     for data, threat_name, models, largest, budget, wanted in CASES:
         cfg, dataset, plan = _loaded(root, data)
-        threat = Threat.of(dataset.schema.features, cfg.threat[threat_name])
+        threat = Threat.of(dataset.schema, cfg.threat[threat_name])
         for defense in cfg.defenses:
             population = train(defense, dataset, plan, cfg)
             begin = time.perf_counter()

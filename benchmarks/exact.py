@@ -70,7 +70,7 @@ def _last(results: list[tuple[float, float]]) -> float:
 
 def measurements(problem: Problem) -> Threat:
     """The clinical threat without a grid, and with one width of all ranges in units of scale."""
-    clinical = Threat.of(problem.complete.schema.features, problem.cfg.threat["clinical"])
+    clinical = Threat.of(problem.complete.schema, problem.cfg.threat["clinical"])
     free = replace(clinical, step=torch.zeros_like(clinical.step))
     return replace(
         free,

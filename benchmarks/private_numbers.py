@@ -69,7 +69,7 @@ def figures_of(name: str, options: dict, cohorts: list[Dataset], cfg: Config) ->
 def withstands(population: Population, data: Dataset, plan: Plan, cfg: Config) -> float:
     """Robust accuracy under the headline threat, by PGD on the margin."""
     threat, (index, valid) = (
-        Threat.of(data.schema.features, cfg.threat[cfg.audit.headline]),
+        Threat.of(data.schema, cfg.threat[cfg.audit.headline]),
         plan.held_out_index(),
     )
     x, y = data.x[index], data.y[index]

@@ -74,7 +74,7 @@ def _times(
     dataset = _made_up(records, features)
     plan = Plan.cross_validation(dataset.y, folds=2, seeds=models // 2, seed=0, release=False)
     population = train("baseline", dataset, plan, cfg)
-    threat = Threat.of(dataset.schema.features, cfg.threat["unconstrained"])
+    threat = Threat.of(dataset.schema, cfg.threat["unconstrained"])
     index, _ = plan.held_out_index()
     x, y, eps = dataset.x[index], dataset.y[index], torch.linspace(0, LARGEST, radii + 1)[1:]
     attack = partial(pgd, steps=40, step_size=0.1)

@@ -35,7 +35,7 @@ SCHEMA = Schema(tuple(FEATURES), tuple(FEATURES.values()), "outcome", ("healthy"
 
 
 def threat(**changes) -> Threat:
-    return Threat.of(SCHEMA.features, threat_config(**changes))
+    return Threat.of(SCHEMA, threat_config(**changes))
 
 
 def records(n: int, *, seed: int, missing: float = 0.1) -> Dataset:

@@ -75,12 +75,12 @@ def threat_config(**changes) -> ThreatConfig:
     return ThreatConfig(**{**LIMITS, **changes})
 
 
-CLINICAL = Threat.of(SCHEMA.features, threat_config())
-UNCONSTRAINED = Threat.of(SCHEMA.features, threat_config(**NO_LIMITS))
+CLINICAL = Threat.of(SCHEMA, threat_config())
+UNCONSTRAINED = Threat.of(SCHEMA, threat_config(**NO_LIMITS))
 THREATS = {"clinical": CLINICAL, "unconstrained": UNCONSTRAINED}
-EUCLIDEAN = Threat.of(SCHEMA.features, threat_config(norm="l2"))
-BALL = Threat.of(SCHEMA.features, threat_config(norm="l2", **NO_LIMITS))
-SPARSE = Threat.of(SCHEMA.features, threat_config(norm="l0", eps=[0, 1, 2]))
+EUCLIDEAN = Threat.of(SCHEMA, threat_config(norm="l2"))
+BALL = Threat.of(SCHEMA, threat_config(norm="l2", **NO_LIMITS))
+SPARSE = Threat.of(SCHEMA, threat_config(norm="l0", eps=[0, 1, 2]))
 
 
 def records(n: int, *, seed: int, missing: float = 0.1, signal: float = 1.5) -> Dataset:

@@ -6,7 +6,7 @@
     dataset = medsecure.read_cohort(cfg)
     plan = medsecure.Plan.cross_validation(dataset.y, folds=5, seeds=1, seed=cfg.seed)
     models = medsecure.train("baseline", dataset, plan, cfg)
-    threat = medsecure.Threat.of(dataset.schema.features, cfg.threat["clinical"])
+    threat = medsecure.Threat.of(dataset.schema, cfg.threat["clinical"])
     x, y = dataset.x[:10], dataset.y[:10]
     forged = medsecure.attack(models, x, y, threat, cfg.attack["pgd_margin"], eps=0.3)
     nearest = medsecure.verify(models, x, y, threat, largest=1.0)

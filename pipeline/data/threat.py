@@ -8,6 +8,7 @@ from torch import Tensor
 
 from pipeline.config import FeatureConfig, Goal, Norm, ThreatConfig, Unit
 from pipeline.data.recodes import added_up, admitted, left_for_numbers, recoded
+from pipeline.data.schema import Schema
 
 # of a step: float32 clinical values lie this close to the grid they were written on
 TICK_TOLERANCE = 1e-4
@@ -58,10 +59,9 @@ class Threat:
     withhold: float = torch.inf
 
     @classmethod
-    def of(
-        cls, features: tuple[FeatureConfig, ...], cfg: ThreatConfig, image: tuple[int, ...] = ()
-    ) -> "Threat":
+    def of(cls, schema: Schema, cfg: ThreatConfig) -> "Threat":
         """The threat that `cfg` describes on a schema's features, or on every value of an image."""
+        features, image = schema.features, schema.image
 
         def column(values: Sequence[float], kind: torch.dtype = torch.float64) -> Tensor:
             each = torch.tensor(values, dtype=kind)

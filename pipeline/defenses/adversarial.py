@@ -69,7 +69,7 @@ def adv_train(
         mixture: attackers of the rest; each a `method` with its options, `radius` (a fraction of
             eps) and `share` (of the attacked records; the shares add up to 1).
     """
-    attacker = Threat.of(dataset.schema.features, cfg.threat[threat])
+    attacker = Threat.of(dataset.schema, cfg.threat[threat])
     components = [
         (attack, radius * eps, share * (1 - clean_share))
         for attack, radius, share in map(_component, mixture, range(len(mixture)))

@@ -89,7 +89,7 @@ def dp_adv_train(
         "engine": "population",
         "composition": composed(plan, guarantee, dataset.patient),
     }
-    attacker = Threat.of(dataset.schema.features, cfg.threat[threat])
+    attacker = Threat.of(dataset.schema, cfg.threat[threat])
     how = NoisySteps(
         guarantee["noise_multiplier"],
         sample_rate,

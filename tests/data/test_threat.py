@@ -7,6 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.data.schema import Schema
 from pipeline.data.threat import Threat
 from tiny import (
     BALL,
@@ -53,7 +54,7 @@ def test_of_reads_the_schema():
 
 @pytest.mark.parametrize("option", ["mutable_only", "plausible_range", "recorded_grid"])
 def test_each_option_lifts_its_own_limit_alone(option):
-    lifted = Threat.of(SCHEMA.features, threat_config(**{option: False}))
+    lifted = Threat.of(SCHEMA, threat_config(**{option: False}))
     assert lifted.mutable.all() == (option == "mutable_only")
     assert lifted.upper.isinf().all() == (option == "plausible_range")
     assert (lifted.step == 0).all() == (option == "recorded_grid")
@@ -216,7 +217,8 @@ wide = st.floats(-500, 500, width=32)
 def test_any_feature_any_radius(step, value, proposal, eps, scale, width, mutable):
     center = torch.tensor(value * (step or 0.37), dtype=torch.float64).float()
     lower, upper = float(center) - width, float(center) + width / 2
-    threat = Threat.of((feature(lower, upper, step, mutable, 0.0, float(scale)),), threat_config())
+    one = feature(lower, upper, step, mutable, 0.0, float(scale))
+    threat = Threat.of(Schema(("one",), (one,), "outcome", ("healthy", "ill")), threat_config())
     x, x_adv = center[None, None], torch.tensor([[proposal]], dtype=torch.float32)
     inside = threat.project(x_adv, x, eps)
     assert threat.violations(inside, x, eps) == 0
@@ -413,7 +415,7 @@ def test_the_goal_says_who_is_attacked():
         "alarm": [[True, False, False], [False, True, True]],
     }
     for goal, who in expected.items():
-        threat = Threat.of(SCHEMA.features, threat_config(goal=goal))
+        threat = Threat.of(SCHEMA, threat_config(goal=goal))
         assert threat.goal == goal
         assert threat.attackable(y).tolist() == who
 
@@ -430,8 +432,7 @@ def test_the_goal_says_who_is_attacked():
 def test_any_proposal_under_another_norm(norm, seed, spread, eps, grid, mutable_only):
     radii = {"eps": [0, 1]} if norm == "l0" else {}
     threat = Threat.of(
-        SCHEMA.features,
-        threat_config(norm=norm, recorded_grid=grid, mutable_only=mutable_only, **radii),
+        SCHEMA, threat_config(norm=norm, recorded_grid=grid, mutable_only=mutable_only, **radii)
     )
     x = records(20, seed=seed).x
     x_adv = threat.project(proposals(x, seed=seed, spread=spread), x, eps)
@@ -441,7 +442,7 @@ def test_any_proposal_under_another_norm(norm, seed, spread, eps, grid, mutable_
 
 # ---- how far one forged value may go, and repeated measurements ----
 
-BELIEVED = Threat.of(SCHEMA.features, threat_config(norm="l0", eps=[0, 1], within=2.0))
+BELIEVED = Threat.of(SCHEMA, threat_config(norm="l0", eps=[0, 1], within=2.0))
 
 
 def test_one_forged_value_stays_near_what_adults_have_and_near_what_was_recorded():
@@ -472,12 +473,14 @@ def test_errors_of_measurement_are_the_unit_and_only_what_has_one_moves():
         for one, error in zip(SCHEMA.features, (3.0, None, None, None, 2.0), strict=True)
     )
     cfg = threat_config(unit="error", mutable_only=False, eps=[0, 1, 2])
-    repeat = Threat.of(features, cfg)
+    repeat = Threat.of(replace(SCHEMA, features=features), cfg)
     assert repeat.mutable.tolist() == [True, False, False, False, True]
     low, high = repeat.box(RECORD, 2.0)
     assert low.tolist()[0] == pytest.approx([142, 33.6, 5.25, 0.627, 46])
     assert high.tolist()[0] == pytest.approx([154, 33.6, 5.25, 0.627, 54])
     assert repeat.distance(with_value(AGE, 54.0), RECORD).item() == 2
-    assert not Threat.of(SCHEMA.features, cfg).mutable.any()
-    only_mutable = Threat.of(features, threat_config(unit="error", eps=[0, 1]))
+    assert not Threat.of(SCHEMA, cfg).mutable.any()
+    only_mutable = Threat.of(
+        replace(SCHEMA, features=features), threat_config(unit="error", eps=[0, 1])
+    )
     assert only_mutable.mutable.tolist() == [True, False, False, False, False]

@@ -51,7 +51,7 @@ def accuracies(models, data, plan):
     """Out of fold: clean, and under PGD."""
     index, _ = plan.held_out_index()
     x, y = data.x[index], data.y[index]
-    threat = Threat.of(data.schema.features, tiny.threat_config(recorded_grid=False))
+    threat = Threat.of(data.schema, tiny.threat_config(recorded_grid=False))
     x_adv = pgd(models, x, y, threat, eps=EPS, steps=15, step_size=0.2, generator=torch.Generator())
     return [float((margin(models(records), y) > 0).float().mean()) for records in (x, x_adv)]
 

@@ -67,7 +67,7 @@ class Trial:
     def of(cls, name: str, dataset: Dataset, cfg: Config) -> "Trial":
         """The trial of a configured threat on these records."""
         limits, schema = cfg.threat[name], dataset.schema
-        threat = Threat.of(schema.features, limits, schema.image)
+        threat = Threat.of(schema, limits)
         return cls(name, threat, radii_of(limits, cfg))
 
     def nearest(self, eps: float) -> float:

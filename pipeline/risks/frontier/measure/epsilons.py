@@ -266,7 +266,7 @@ def answers(training: Training, dataset: Dataset, plan: Plan, cfg: Config) -> An
 
 def proofs(populations: Sequence[Networks], dataset: Dataset, plan: Plan, cfg: Config) -> Answers:
     """The answers of each population, proved up to the radius of the section."""
-    threat = Threat.of(dataset.schema.features, cfg.threat[cfg.audit.headline])
+    threat = Threat.of(dataset.schema, cfg.threat[cfg.audit.headline])
     wanted = cfg.section(FrontierSettings)
     search = ProofSearch(
         threat, [wanted.radius], exact_to=None, budget=wanted.boxes, alone=None, pruned=False

@@ -120,7 +120,7 @@ def craft_poison(dataset: Dataset, plan: Plan, cfg: Config) -> CraftedPoison:
         (plan.repetition >= 0) & (plan.repetition < cfg.section(PoisoningSettings).repetitions)
     )
     limits = cfg.threat[cfg.audit.headline].model_copy(update={"norm": "linf", "goal": "any"})
-    threat = Threat.of(dataset.schema.features, limits)
+    threat = Threat.of(dataset.schema, limits)
     recorded = (~dataset.x.isnan()).sum(0)
     numbers = cfg.section(PoisoningSettings)
     trigger = make_trigger(

@@ -87,7 +87,7 @@ class Victims:
 
         `owner` (M,) says whose patients each model gets.
         """
-        threat = Threat.of(self.dataset.schema.features, self.cfg.threat[self.cfg.audit.headline])
+        threat = Threat.of(self.dataset.schema, self.cfg.threat[self.cfg.audit.headline])
         index = rectangle(self.test)[0] if owner is None else rectangle(self.test)[0][owner]
         x, y = self.dataset.x[index].double(), self.dataset.y[index]
         radius = self.cfg.section(TheftSettings).eps if threat.norm != "l0" else 1.0

@@ -132,7 +132,7 @@ def attacks_of(cfg, threat, *, transfer=False):
 
 
 def threat_of(cfg, name):
-    return Threat.of(SCHEMA.features, cfg.threat[name])
+    return Threat.of(SCHEMA, cfg.threat[name])
 
 
 def radius(threat):

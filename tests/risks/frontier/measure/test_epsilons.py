@@ -110,7 +110,7 @@ def test_a_linear_model_is_proved_where_its_worst_corner_is_right(dataset, chang
     cfg, models = changed(radius=0.3, boxes=1), tiny.untrained(plan, dataset, hidden=())
     answers = proofs([models], dataset, plan, cfg)
     margins, below, breaks = (torch.from_numpy(values)[0] for values in answers)
-    threat = Threat.of(tiny.SCHEMA.features, cfg.threat["clinical"])
+    threat = Threat.of(tiny.SCHEMA, cfg.threat["clinical"])
     low, high = threat.box(dataset.x, 0.3)
     slope = tiny.slope(models, dataset.y.expand(plan.size, -1), threat)
     corner = torch.where(slope > 0, low, high)

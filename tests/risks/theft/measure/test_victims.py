@@ -21,7 +21,7 @@ def test_the_attackers_patients_trained_nobody_and_test_nobody(victims, cohort):
 
 
 def test_records_sent_to_the_victim_are_allowed(victims, quick, cohort):
-    threat = Threat.of(cohort.schema.features, quick.threat[quick.audit.headline])
+    threat = Threat.of(cohort.schema, quick.threat[quick.audit.headline])
     x = cohort.x[rectangle(victims.test)[0]].double()
     assert threat.violations(victims.evaded(victims.models[PLAIN]), x, quick.theft.eps) == 0
     assert (victims.evaded(victims.models[PLAIN]) != x).any()
