@@ -292,7 +292,7 @@ def test_the_headline_is_a_configured_threat(values):
     line = complaint(fits, planted(values, "audit.headline", "clinicl"))
     assert (
         line == "params.yaml: audit.headline: 'clinicl' is not one of clinical, "
-        "unconstrained, sparse, repeat"
+        "careless, unconstrained, sparse, repeat"
     )
 
 

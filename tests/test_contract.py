@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from omegaconf import OmegaConf
 
 from pipeline.attacks.evasion import ACCESS_LEVELS, EVASION, MUST_BEAT, SET_BY_PROGRAM
 from pipeline.config import ThreatConfig
@@ -91,8 +92,8 @@ def test_every_defense_runs_by_default_but_those_for_sweeps():
     assert set(DEFAULTS["defense"]) | FOR_SWEEPS == set(presets("defense"))
 
 
-def test_four_threats_run_by_default_the_others_are_presets():
-    assert DEFAULTS["threat"] == ["clinical", "unconstrained", "sparse", "repeat"]
+def test_five_threats_run_by_default_the_others_are_presets():
+    assert DEFAULTS["threat"] == ["clinical", "careless", "unconstrained", "sparse", "repeat"]
     assert set(DEFAULTS["threat"]) <= set(presets("threat"))
 
 
@@ -100,7 +101,10 @@ def test_every_threat_says_all_of_itself():
     assert all(
         set(content(path)) == set(ThreatConfig.model_fields) for path in presets("threat").values()
     )
-    assert all(ThreatConfig(**content(path)) for path in presets("threat").values())
+    every = {name: content(path) for name, path in presets("threat").items()}
+    resolved = OmegaConf.to_container(OmegaConf.create({"threat": every}), resolve=True)
+    made = {name: ThreatConfig(**one) for name, one in resolved["threat"].items()}
+    assert made["careless"] == made["clinical"].model_copy(update={"consistent": False})
 
 
 def test_every_access_of_an_attack_has_its_standards_and_its_rank():

@@ -118,9 +118,8 @@ def test_by_default_every_attack_threat_defense_and_risk_is_configured():
         "risk": cfg.sections,
     }
     for group, names in found.items():
-        assert set(names) == {
-            preset.split("/")[1] for preset in BY_DEFAULT if preset.startswith(f"{group}/")
-        }
+        wanted = {preset.split("/")[1] for preset in BY_DEFAULT if preset.startswith(f"{group}/")}
+        assert set(names) == wanted - {"careless"}  # Pima states no relations
     assert (cfg.data.name, cfg.model.name) == ("pima", "mlp")
 
 
@@ -140,6 +139,16 @@ def test_every_other_file_of_conf_composes_and_fits(preset):
 def test_every_experiment_composes_and_fits_with_every_data_set(preset, data):
     cfg = params.parse(composed(*CHOSEN[preset], f"data={data}"), "conf")
     assert cfg.data.name == data
+
+
+def test_the_threat_that_keeps_no_relations_is_there_where_there_are_some():
+    values = composed()
+    assert "careless" in values["threat"]
+    assert params.parse(values, "conf").unrelated is None
+    values["data"]["relations"] = ["[blood_pressure] <= glucose"]
+    cfg = params.parse(values, "conf")
+    assert cfg.unrelated == "careless"
+    assert list(cfg.threat) == ["clinical", "careless", "unconstrained", "sparse", "repeat"]
 
 
 def test_one_attack_threat_and_defense_can_be_chosen():

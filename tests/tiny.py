@@ -58,6 +58,7 @@ LIMITS = {
     "mutable_only": True,
     "plausible_range": True,
     "recorded_grid": True,
+    "consistent": True,
     "norm": "linf",
     "within": None,
     "withhold": None,

@@ -13,6 +13,7 @@ from pipeline.config.base import (
     Unit,
 )
 from pipeline.config.cohort import DataConfig, FeatureConfig, ReadingConfig, same_cell
+from pipeline.config.formulas import Formula, Relation
 from pipeline.config.settings import (
     AuditConfig,
     Config,
@@ -35,6 +36,7 @@ __all__ = [
     "DataConfig",
     "DecisionConfig",
     "FeatureConfig",
+    "Formula",
     "Goal",
     "ModelConfig",
     "Name",
@@ -43,6 +45,7 @@ __all__ = [
     "PlanConfig",
     "Positive",
     "ReadingConfig",
+    "Relation",
     "ReportConfig",
     "Rule",
     "Section",

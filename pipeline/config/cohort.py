@@ -2,11 +2,13 @@
 
 import math
 import re
-from typing import Annotated, Any, Literal, get_args
+from collections.abc import Callable
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import Field, PlainValidator, model_validator
 
 from pipeline.config.base import Positive, Section, Share
+from pipeline.config.formulas import Formula, Relation
 from pipeline.validation import nearest
 
 Kind = Literal["integer", "real", "binary", "ordinal", "categorical"]
@@ -182,6 +184,20 @@ class FeatureConfig(Section):
         return {name: origins[name] for name in JUDGED if origins.get(name) in PROPOSED}
 
 
+Read = TypeVar("Read", Formula, Relation)
+
+
+def _read(key: str, read: Callable[[str], Read], text: str) -> Read:
+    try:
+        return read(text)
+    except ValueError as error:
+        raise ValueError(f"{key}: {error}") from None
+
+
+def _whole(parts: float) -> bool:
+    return abs(parts - round(parts)) < 1e-6 and round(parts) > 0
+
+
 class ReadingConfig(Section):
     """How a file of records is read; null = as the file itself shows.
 
@@ -204,6 +220,11 @@ class DataConfig(Section):
     `group`, `site`, `time` are columns that are no features: whose record it is, where it was made
     and when. All records of one patient stay on one side of every split.
 
+    `relations` are what the numbers of a record keep (`diastolic + 5 <= systolic`), `derived` which
+    of them follow from others, and how (`bmi: round(weight / (height / 100) ** 2, 1)`): a forger of
+    the others changes them too, as a form would. Records that break a relation themselves may break
+    it as far as they do.
+
     `bands` cuts a measurement into groups of patients, each cut the least value of the group above
     it. `patients`: whether tables of single patients may reach the page and MLflow.
     `accept_guesses` lets an audit run on what a program proposed; every page says so then.
@@ -224,6 +245,8 @@ class DataConfig(Section):
     patients: Literal["hidden", "shown"] = "hidden"
     accept_guesses: bool = False
     auroc_ceiling: Share | None
+    relations: list[str] = Field(default_factory=list)
+    derived: dict[str, str] = Field(default_factory=dict)
     bands: dict[str, Annotated[list[float], Field(min_length=1)]]
     features: dict[str, FeatureConfig] = Field(min_length=1)
 
@@ -241,6 +264,37 @@ class DataConfig(Section):
                 raise ValueError(f"bands: {name!r} is no feature; {nearest(name, self.features)}")
             if sorted(set(cuts)) != cuts:
                 raise ValueError(f"bands.{name}: the cuts must rise, not {cuts}")
+        return self
+
+    @model_validator(mode="after")
+    def _related(self) -> "DataConfig":
+        """Relations are of numbers among the features; what follows has a formula of the others."""
+        formulas = {
+            name: _read(f"derived.{name}", Formula.of, x) for name, x in self.derived.items()
+        }
+        mentioned = {
+            f"relations.{place}": tuple(_read(f"relations.{place}", Relation.of, text).weights)
+            for place, text in enumerate(self.relations)
+        }
+        mentioned |= {f"derived.{name}": (name, *one.names) for name, one in formulas.items()}
+        for key, names in mentioned.items():
+            for name in names:
+                if name not in self.features:
+                    raise ValueError(
+                        f"{key}: {name!r} is no feature; {nearest(name, self.features)}"
+                    )
+                if (kind := self.features[name].kind) not in NUMBERS:
+                    raise ValueError(f"{key}: {name} is {kind}; relations are of numbers")
+        for name, formula in formulas.items():
+            if circular := set(formula.names) & set(self.derived):
+                raise ValueError(
+                    f"derived.{name}: {sorted(circular)[0]} is derived itself; write it out"
+                )
+            step = self.features[name].step
+            if step and formula.decimals is not None and not _whole(10.0**-formula.decimals / step):
+                raise ValueError(
+                    f"derived.{name}: rounds to {formula.decimals} decimals, off the step {step:g}"
+                )
         return self
 
     @model_validator(mode="after")

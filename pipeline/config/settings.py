@@ -83,6 +83,9 @@ class ThreatConfig(Section):
     value may become to so many scales around the center of its feature, and around what was
     recorded (null = anything in its range). The verifier looks up to radius `exact_to` (null = the
     largest), and may spend `boxes` of branch and bound on one record before it counts as undecided.
+    `consistent`: a forged record keeps the relations of its data set, and what is derived follows;
+    otherwise every value is forged by itself. Of a data set without relations, a threat that
+    differs from another one by that alone is left out.
     `withhold`: what it costs, in eps, to leave out a value that was measured and may be changed;
     null = nobody may. Under l0 it counts as a change, as a recode does.
     """
@@ -90,6 +93,7 @@ class ThreatConfig(Section):
     mutable_only: bool
     plausible_range: bool
     recorded_grid: bool
+    consistent: bool
     norm: Norm
     within: Positive | None
     withhold: Positive | None
@@ -190,6 +194,32 @@ class Config(BaseModel):
         return self
 
     @property
+    def unrelated(self) -> str | None:
+        """The threat that is the headline's, but for the relations that it does not keep."""
+        wanted = self.threat[self.audit.headline].model_copy(update={"consistent": False})
+        return next(
+            (
+                name
+                for name, threat in self.threat.items()
+                if name != self.audit.headline and threat == wanted
+            ),
+            None,
+        )
+
+    def without_twins(self) -> "Config":
+        """The same without threats that relations alone tell apart, where there are none."""
+        if self.data.relations or self.data.derived:
+            return self
+        kept = {
+            name: threat
+            for name, threat in self.threat.items()
+            if threat.consistent
+            or name == self.audit.headline
+            or threat.model_copy(update={"consistent": True}) not in self.threat.values()
+        }
+        return self.model_copy(update={"threat": kept})
+
+    @property
     def sections(self) -> dict[str, Section]:
         """The sections of risks, by name."""
         return {
@@ -249,4 +279,4 @@ def check(
         if name not in values:
             raise BadInput(f"{origin}: {name}: missing")
         values = {**values, name: checked_model(kind, values[name], origin, within=name)}
-    return checked_model(Config, values, origin)
+    return checked_model(Config, values, origin).without_twins()

@@ -6,6 +6,8 @@ from pipeline.statistics import Array
 
 TOLERANCE = 1e-6  # of a step, for decimals as they were typed
 ROUNDING = 1e-9  # of a value, in float64
+# of a step: float32 clinical values lie this close to the grid they were written on
+TICK_TOLERANCE = 1e-4
 PARTS = (2, 4, 5, 10, 20, 25, 50, 100, 1000, 10_000, 100_000, 1_000_000)
 
 

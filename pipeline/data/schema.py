@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,6 +27,8 @@ class Schema:
         image: (C, H, W) where an event is an image whose values all are the one feature; empty = an
             event is a record of the features.
         sites: names of the places where records were made; empty = nobody says.
+        relations: what the values of a record keep, as text; see `pipeline.config.formulas`.
+        derived: names of values that follow from others, and how, as text.
     """
 
     names: tuple[str, ...]
@@ -34,12 +37,19 @@ class Schema:
     classes: tuple[str, ...]
     image: tuple[int, ...] = ()
     sites: tuple[str, ...] = ()
+    relations: tuple[str, ...] = ()
+    derived: tuple[tuple[str, str], ...] = ()
 
     @classmethod
     def of(cls, cfg: DataConfig) -> "Schema":
         """The schema of a data configuration."""
         return cls(
-            tuple(cfg.features), tuple(cfg.features.values()), cfg.target, tuple(cfg.classes)
+            tuple(cfg.features),
+            tuple(cfg.features.values()),
+            cfg.target,
+            tuple(cfg.classes),
+            relations=tuple(cfg.relations),
+            derived=tuple(cfg.derived.items()),
         )
 
     @property
@@ -136,7 +146,8 @@ def save_schema(schema: Schema, folder: Path) -> None:
         name: feature.model_dump()
         for name, feature in zip(schema.names, schema.features, strict=True)
     }
-    lists = {"image": list(schema.image), "sites": list(schema.sites)}
+    lists: dict[str, Any] = {"image": list(schema.image), "sites": list(schema.sites)}
+    lists |= {"relations": list(schema.relations), "derived": dict(schema.derived)}
     others = {name: values for name, values in lists.items() if values}
     described = {"target": schema.target, "classes": list(schema.classes), "features": features}
     write_json(folder / SCHEMA, described | others)
@@ -161,6 +172,8 @@ def load_schema(folder: Path) -> Schema:
             tuple(described["classes"]),
             tuple(described.get("image", ())),
             tuple(described.get("sites", ())),
+            tuple(described.get("relations", ())),
+            tuple(described.get("derived", {}).items()),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise BadInput(

@@ -7,11 +7,12 @@ import torch
 from torch import Tensor
 
 from pipeline.config import FeatureConfig, Goal, Norm, ThreatConfig, Unit
+from pipeline.data.grid import TICK_TOLERANCE
 from pipeline.data.recodes import added_up, admitted, left_for_numbers, recoded
+from pipeline.data.relations import Relations
 from pipeline.data.schema import Schema
 
-# of a step: float32 clinical values lie this close to the grid they were written on
-TICK_TOLERANCE = 1e-4
+LESS = (0.75, 0.5, 0.25)  # of a change that breaks a relation and cannot be repaired
 ROUNDING = 2**-22  # of a value: float32 may move it by this much when a record is written down
 
 
@@ -44,6 +45,8 @@ class Threat:
         costs: of each category that may be recoded, its feature and what it costs to forge each of
             its K levels into each, (K, K) float64; inf = cannot be. See `pipeline.data.recodes`.
         withhold: what it costs to leave out a value that may be changed; inf = cannot be.
+        relations: what a forged record keeps, and what follows from what is forged: of that nothing
+            is `mutable`, and no change of it counts. None = every value is forged by itself.
     """
 
     mutable: Tensor
@@ -57,6 +60,7 @@ class Threat:
     within: float = torch.inf
     costs: tuple[tuple[int, Tensor], ...] = ()
     withhold: float = torch.inf
+    relations: Relations | None = None
 
     @classmethod
     def of(cls, schema: Schema, cfg: ThreatConfig) -> "Threat":
@@ -68,12 +72,17 @@ class Threat:
             return each.expand(image).clone() if image else each
 
         grid = cfg.recorded_grid
-        lower, upper = zip(*(_believed(feature, cfg) for feature in features), strict=True)
+        lower, upper = map(
+            column, zip(*(_believed(feature, cfg) for feature in features), strict=True)
+        )
+        step = column([(f.step or 0.0) if grid or f.levels else 0.0 for f in features])
+        mutable = column([cfg.moves(f) for f in features], torch.bool)
+        relations = Relations.of_schema(schema, step, (lower, upper)) if cfg.consistent else None
         return cls(
-            mutable=column([cfg.moves(f) for f in features], torch.bool),
-            lower=column(lower),
-            upper=column(upper),
-            step=column([(f.step or 0.0) if grid or f.levels else 0.0 for f in features]),
+            mutable=mutable & ~relations.following if relations else mutable,
+            lower=lower,
+            upper=upper,
+            step=step,
             scale=column([(f.error if cfg.unit == "error" else None) or f.scale for f in features]),
             norm=cfg.norm,
             goal=cfg.goal,
@@ -85,6 +94,7 @@ class Threat:
                 if feature.recodes and cfg.unit == "scale"
             ),
             withhold=torch.inf if cfg.withhold is None else cfg.withhold,
+            relations=relations,
         )
 
     @property
@@ -127,6 +137,8 @@ class Threat:
         event, spent = self.mutable.dim(), torch.zeros(())
         if self.discrete:
             x, spent = recoded(self, x_adv, x)
+        if self.relations:
+            x_adv = torch.where(self.relations.following, x, x_adv)
         change = ((x_adv.double() - x.double()) / self.scale).nan_to_num().abs().flatten(-event)
         numbers = added_up(self.norm, change)
         return self.together(numbers, spent) if self.discrete else numbers
@@ -202,10 +214,41 @@ class Threat:
         if self.discrete:
             x, eps = admitted(self, x_adv, x, eps)
             x_adv = torch.where(x_adv.isnan(), x, x_adv)  # a gap that is not admitted is undone
+        inside = self._project_numbers(x_adv, x, eps)
+        return self._related(inside, x, eps) if self.relations else inside
+
+    def _project_numbers(self, x_adv: Tensor, x: Tensor, eps: float | Tensor) -> Tensor:
+        """Numbers alone, whatever they have to do with each other."""
         if self.norm == "l2":
             return self._project_l2(x_adv, x, eps)
         inside = self._project_values(x_adv, x, eps)
         return self._largest_changes(inside, x, eps) if self.norm == "l0" else inside
+
+    def _related(self, x_adv: Tensor, x: Tensor, eps: float | Tensor) -> Tensor:
+        """What is derived filled in, broken relations repaired, or less of the change made."""
+        assert self.relations is not None
+        relations = self.relations
+        x_adv, x = torch.broadcast_tensors(relations.completed(x_adv, x), x)
+        broken = relations.broken(x_adv, x) > 0
+        if not broken.any():
+            return x_adv
+        own, proposed = x[broken], x_adv[broken]
+        radius = torch.as_tensor(eps, dtype=torch.float64)
+        radius = radius.expand(*x.shape[:-1], 1)[broken] if radius.dim() else radius
+        low, high = torch.minimum(own, proposed), torch.maximum(own, proposed)
+        if self.norm == "linf":  # there each value may move, whatever the others do
+            low, high = self.box(own, radius)
+        mended = relations.completed(relations.repaired(proposed, own, low, high), own)
+        left = relations.broken(mended, own) > 0
+        for share in LESS:
+            less = self._project_numbers(own + share * (proposed - own), own, radius)
+            less = relations.completed(less.to(x.dtype), own)
+            holds = left & (relations.broken(less, own) == 0)
+            mended = torch.where(holds[:, None], less, mended)
+            left &= ~holds
+        result = x_adv.clone()
+        result[broken] = torch.where(left[:, None], own, mended)
+        return result
 
     def _project_values(self, x_adv: Tensor, x: Tensor, eps: float | Tensor) -> Tensor:
         """Each value on its own: the nearest that it may become, or its true one if nearer."""
@@ -280,6 +323,9 @@ class Threat:
             eps = left_for_numbers(self, spent[..., None], eps, slack=1e-9)
             different = (variant != x) & ~(variant.isnan() & x.isnan())
             refused, x = int((different & (eps < 0)).sum()), variant
+        if self.relations:
+            refused += int(self.relations.broken(x_adv, x).sum())
+            x_adv = torch.where(self.relations.following, x, x_adv)
         missing = x.isnan()
         slack = (
             1e-5 * self.scale + 1e-6 * x.nan_to_num().abs()

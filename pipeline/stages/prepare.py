@@ -12,6 +12,7 @@ from pipeline.data.columns import Columns, refuse_unmeasured
 from pipeline.data.plan import Plan
 from pipeline.data.repeats import Repeats
 from pipeline.data.schema import save_dataset
+from pipeline.data.slips import Slips
 from pipeline.data.tabular import census_in_words, read_raw
 from pipeline.files import folder, repository_root, write_json
 from pipeline.stages import ARTIFACTS, PLAN, run
@@ -22,11 +23,12 @@ def prepare_cohort(cfg: Config) -> None:
     dataset, report = read_raw(cfg.data, repository_root())
     plan = Plan.of(dataset, cfg.plan, cfg.seed)
     refuse_unmeasured(dataset, plan, cfg.data.file)
-    columns, repeats = Columns.of(dataset), Repeats.of(dataset)
+    columns, repeats, slips = Columns.of(dataset), Repeats.of(dataset), Slips.of(dataset)
     with folder(ARTIFACTS / "prepare") as out:
         save_dataset(dataset, out)
         plan.save(out / PLAN)
-        write_json(out / "report.json", report | asdict(columns) | asdict(repeats))
+        found = asdict(columns) | asdict(repeats) | asdict(slips)
+        write_json(out / "report.json", report | found)
     missing = (
         ", ".join(f"{name} {count}" for name, count in report["missing"].items() if count) or "none"
     )
@@ -34,7 +36,7 @@ def prepare_cohort(cfg: Config) -> None:
         f"{cfg.data.title}: {report['records']} records, {report['positives']} positive; "
         f"missing: {missing}"
     )
-    for remark in census_in_words(report) + columns.remarks + repeats.remarks:
+    for remark in census_in_words(report) + columns.remarks + repeats.remarks + slips.remarks:
         print(remark)
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from pipeline.verify.network import Network
 from pipeline.verify.problem import GRID_SLACK, Boxes, Problem
+from pipeline.verify.related import Line
 
 
 @dataclass(frozen=True)
@@ -155,8 +156,11 @@ class Relaxation:
 
 def margin_bound(network: Network, boxes: Boxes, problem: Problem) -> Linear:
     """Bounds the lead of class `own` over `other` over each box and its float32 records."""
-    blur = problem.blur[boxes.index]
-    low, high = boxes.low - blur, boxes.high + blur
+    blur, lines = problem.blur[boxes.index], list[Line]()
+    low, high = boxes.low, boxes.high
+    if problem.kept:
+        low, high, lines = problem.kept.spread(boxes)
+    low, high = low - blur, high + blur
     centre, radius = (low + high) / 2, (high - low) / 2
     relaxed: list[Relaxation] = []
     slopes: list[Tensor] = []
@@ -177,7 +181,21 @@ def margin_bound(network: Network, boxes: Boxes, problem: Problem) -> Linear:
         carried = torch.where(carried >= 0, relaxation.lower, relaxation.chord) * carried
         offset = offset + carried @ bias
         carried = carried @ weight.T
-    return Linear(carried, offset - (carried.abs() * blur).sum(1), loose * radius)
+    bound = Linear(carried, offset - (carried.abs() * blur).sum(1), loose * radius)
+    return problem.kept.bounded(bound, boxes, lines) if problem.kept else bound
+
+
+def tangent(network: Network, points: Tensor, problem: Problem) -> Linear:
+    """The linear function that the margin is around one point (P, D) of each problem."""
+    everyone = torch.arange(len(problem))
+    around = Boxes(everyone, problem.x, points, points)
+    lines: list[Line] = []
+    if problem.kept:
+        low, high, lines = problem.kept.spread(around)
+        points = (low + high) / 2
+    slope, offset = network.linear_at(points, problem.own, problem.other)
+    bound = Linear(slope, offset, torch.zeros_like(slope))
+    return problem.kept.bounded(bound, around, lines) if problem.kept else bound
 
 
 def _neurons(

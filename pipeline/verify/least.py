@@ -132,7 +132,7 @@ def least_margins(
         bound = each.new_full((len(x),), torch.inf).scatter_reduce_(0, made.row, each, "amin")
         return torch.where(made.unlisted <= eps, -torch.inf, bound)
     problem = Problem.of(network, x, _corners(x, y, threat, eps), (y, 1 - y), threat, eps)
-    slack = network.rounding(torch.maximum(problem.low.abs(), problem.high.abs()))
+    slack = network.rounding(problem.size)
     found = network.margin(problem.x, problem.own, problem.other)  # the least of any record so far
     bound, spent = torch.full_like(found, torch.inf), torch.zeros_like(y)
     boxes = problem.boxes()
@@ -140,12 +140,18 @@ def least_margins(
     while len(boxes):
         order = torch.argsort(least, stable=True)
         now, later = boxes.where(order[:CHUNK]), order[CHUNK:]
+        now, possible = now.narrowed(problem)
+        now, before = now.where(possible), least[order[:CHUNK]][possible]
         linear = margin_bound(network, now, problem)
         # what holds of a box holds of its halves
-        here = torch.maximum(linear.least(now), least[order[:CHUNK]])
+        here = torch.maximum(linear.least(now), before)
         lowest = torch.where(linear.slope > 0, now.low, now.high)
-        records = network.filled(problem.as_records(now.index, lowest))
+        kept = problem.as_records(now.index, lowest)
+        records = network.filled(kept)
         there = network.margin(records, problem.own[now.index], problem.other[now.index])
+        if problem.kept:  # a box of one record is that record, or nothing
+            there = torch.where(problem.holds(now.index, kept), there, torch.inf)
+            here = torch.where((now.low >= now.high).all(1), there, here)
         found.scatter_reduce_(0, now.index, there, "amin")
         spent += torch.bincount(now.index, minlength=len(spent))
         done = here >= found[now.index] - TIGHT

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pipeline.verify.bounds import Linear, margin_bound
+from pipeline.verify.bounds import Linear, margin_bound, tangent
 from pipeline.verify.network import Network
 from pipeline.verify.problem import Boxes, Problem
 
@@ -95,7 +95,7 @@ class _Search:
         self.best = torch.full((len(problem),), torch.inf, dtype=torch.float64)
         self.found = problem.record.clone()
         self.boxes = torch.zeros(len(problem), dtype=torch.int64)
-        self.slack = network.rounding(torch.maximum(problem.low.abs(), problem.high.abs()))
+        self.slack = network.rounding(problem.size)
         self.open = torch.where(
             self.slack.isfinite(), torch.inf, 0.0
         ).double()  # what has no bound stays open
@@ -109,7 +109,7 @@ class _Search:
         margin = self.network.margin(
             self.network.filled(records), problem.own[index], problem.other[index]
         )
-        breaks = margin <= -self.slack[index]
+        breaks = (margin <= -self.slack[index]) & problem.holds(index, records)
         distance = problem.distance(index, records)
         distance = torch.where(breaks & (distance <= self.limit), distance, torch.inf)
         before = self.best.clone()
@@ -134,14 +134,13 @@ class _Search:
         for share in DESCENTS:
             point = problem.x
             for step in range(DESCENT_STEPS):
-                slope, offset = self.network.linear_at(point, problem.own, problem.other)
-                bound = Linear(slope, offset, torch.zeros_like(slope))
+                bound = tangent(self.network, point, problem)
                 end = bound.ends(boxes, problem).amax(1)
                 start = step == 0 and share > 0
                 step_to = (
                     (share * end, end)
                     if start
-                    else bound.reach(boxes, problem, torch.zeros_like(offset))
+                    else bound.reach(boxes, problem, torch.zeros_like(bound.offset))
                 )
                 point = self.try_records(bound, boxes, *step_to, shares=(0.0,))
 
@@ -151,7 +150,8 @@ class _Search:
         boxes = boxes.nearer(problem, best.clamp_max(self.limit))
         least = torch.maximum(least, boxes.distance(problem))
         wanted = best.isinf() if self.any_will_do else self.counts(boxes, least)
-        wanted &= (boxes.low <= boxes.high).all(1)
+        boxes, possible = boxes.narrowed(problem)
+        wanted &= possible
         boxes, least = boxes.where(wanted), least[wanted]
         self.boxes += torch.bincount(boxes.index, minlength=len(problem))
         bound = margin_bound(self.network, boxes, problem)
@@ -202,8 +202,10 @@ class _Search:
     def settle_points(self, boxes: Boxes) -> None:
         """A box of one record is decided by it; one drowned in rounding stays open."""
         points = boxes.where((boxes.low == boxes.high).all(1))
-        margin = self.offer(points.index, self.problem.as_records(points.index, points.low))
+        records = self.problem.as_records(points.index, points.low)
+        margin = self.offer(points.index, records)
         unsure = margin.abs() <= self.slack[points.index]
+        unsure &= self.problem.holds(points.index, records)
         self.leave_open(points.where(unsure), points.distance(self.problem)[unsure])
 
     def leave_open(self, boxes: Boxes, distance: Tensor) -> None:

@@ -7,8 +7,10 @@ import torch
 from torch import Tensor
 
 from pipeline.config import Norm
-from pipeline.data.threat import TICK_TOLERANCE, Threat
+from pipeline.data.grid import TICK_TOLERANCE
+from pipeline.data.threat import Threat
 from pipeline.verify.network import Network
+from pipeline.verify.related import Kept
 
 FLOAT32_ROUNDING = 2.0**-24  # relative; records are float32
 GRID_SLACK = 1e-9  # of a step, for float64 division
@@ -33,6 +35,7 @@ class Problem:
             unit of distance.
         norm: of the distance.
         largest: distance up to which to look.
+        kept: the relations that every version keeps; None = there are none.
     """
 
     record: Tensor
@@ -47,6 +50,7 @@ class Problem:
     scale: Tensor
     norm: Norm
     largest: float
+    kept: Kept | None = None
 
     @classmethod
     def of(
@@ -59,6 +63,7 @@ class Problem:
         largest: float = torch.inf,
     ) -> "Problem":
         """Problems of records (P, D), between the corners (low, high), of (own, other)."""
+        kept = Kept.of(threat.relations, record) if threat.relations else None
         low, high = (network.filled(corner) for corner in corners)
         record, x = network.inputs(record), network.filled(record)
         # a level's column is no value of its own: it stands as the category does
@@ -84,7 +89,7 @@ class Problem:
         )
         blur = torch.where(gridded & ~still, blur, 0.0)
         norm: Norm = "l2" if threat.norm == "l2" else "linf"
-        return cls(record, x, low, high, blur, *classes, step, gridded, scale, norm, largest)
+        return cls(record, x, low, high, blur, *classes, step, gridded, scale, norm, largest, kept)
 
     def __len__(self) -> int:
         return len(self.x)
@@ -93,9 +98,21 @@ class Problem:
         """The same problems, at most `count` in each part."""
         own = ("record", "x", "low", "high", "blur", "own", "other")
         return [
-            replace(self, **{name: getattr(self, name)[rows] for name in own})
+            replace(
+                self,
+                **{name: getattr(self, name)[rows] for name in own},
+                kept=self.kept and self.kept.where(rows),
+            )
             for rows in torch.arange(len(self)).split(count)
         ]
+
+    @cached_property
+    def size(self) -> Tensor:
+        """(P, D): the largest absolute value that may be presented of each feature."""
+        low, high = self.low, self.high
+        if self.kept:
+            low, high, _ = self.kept.spread(self.boxes())
+        return torch.maximum(low.abs(), high.abs())
 
     @cached_property
     def stray(self) -> Tensor:
@@ -124,7 +141,14 @@ class Problem:
     def distance(self, index: Tensor, records: Tensor) -> Tensor:
         """(B,): how far float32 records (B, D) are from those of problems `index`."""
         change = (self.on_grid(records.double()) - self.x[index]).abs().nan_to_num(0.0) / self.scale
-        return self.length(torch.where(records == self.record[index], 0.0, change))
+        change = torch.where(records == self.record[index], 0.0, change)
+        return self.length(self.kept.uncounted(change) if self.kept else change)
+
+    def holds(self, index: Tensor, records: Tensor) -> Tensor:
+        """(B,) bool: whether float32 records (B, D) keep what problems `index` ask to be kept."""
+        if self.kept is None:
+            return torch.ones(len(index), dtype=torch.bool)
+        return self.kept.holds(index, records)
 
     def length(self, change: Tensor) -> Tensor:
         """(...): the norm of changes (..., D) in units of scale."""
@@ -136,7 +160,8 @@ class Problem:
         alone = (points - self.x[index]).abs() <= torch.where(
             self.gridded, GRID_SLACK * self.step, 0.0
         )
-        return torch.where(alone | record.isnan(), record, points.float())
+        records = torch.where(alone | record.isnan(), record, points.float())
+        return self.kept.completed(index, records) if self.kept else records
 
 
 @dataclass(frozen=True)
@@ -207,6 +232,12 @@ class Boxes:
         return Boxes(
             self.index, self.x, low, torch.where(shrinks, torch.minimum(self.high, top), self.high)
         )
+
+    def narrowed(self, problem: Problem) -> tuple["Boxes", Tensor]:
+        """What of each box relations leave, and which boxes hold anything at all."""
+        if problem.kept is None:
+            return self, (self.low <= self.high).all(1)
+        return problem.kept.narrowed(self, problem)
 
     def outward(self, problem: Problem, slope: Tensor, points: Tensor) -> Tensor:
         """Points (B, D) moved to the grid, in the direction in which `slope` falls, inside."""

@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from pipeline.data.grid import TICK_TOLERANCE
 from pipeline.data.recodes import recoded
-from pipeline.data.threat import TICK_TOLERANCE, Threat
+from pipeline.data.threat import Threat
 from pipeline.verify.nearest import Nearest, nearest_record
 from pipeline.verify.network import Network
 from pipeline.verify.problem import Problem
@@ -55,11 +56,8 @@ def pruned(
     rows = asked.nonzero()[:, 0]
     if not len(rows):
         return found
-    low, high = (
-        network.filled(corner).abs()
-        for corner in threat.box(x, found.breaks_at.nan_to_num(posinf=0)[:, None])
-    )
-    slack = network.rounding(torch.maximum(low, high))
+    corners = threat.box(x, found.breaks_at.nan_to_num(posinf=0)[:, None])
+    slack = network.rounding(Problem.of(network, x, corners, classes, threat).size)
     pruning = _Pruning(network, x, classes, threat, slack).where(rows)
     radius = found.breaks_at[rows]
     best = _taken_back(pruning, found.record[rows])
@@ -89,11 +87,12 @@ class _Pruning:
 
     def changed(self, record: Tensor) -> Tensor:
         """(P, D) bool: the values that differ from the patient's."""
-        return (record != self.x) & ~self.x.isnan()
+        return (record != self.x) & ~self.x.isnan() & self.threat.mutable
 
     def size(self, record: Tensor) -> Tensor:
         """(P, 2): how many values are changed, and the sum of their changes in units of scale."""
         change = (record.double() - self.x.double()).abs().nan_to_num() / self.threat.scale
+        change = torch.where(self.threat.mutable, change, 0.0)
         return torch.stack([self.changed(record).sum(1).double(), change.sum(1)], 1)
 
     def problem(self, radius: Tensor, free: Tensor) -> Problem:
@@ -109,8 +108,20 @@ class _Pruning:
         return problem.distance(torch.arange(len(record)), self.network.inputs(record))
 
     def margin(self, record: Tensor) -> Tensor:
-        """(P,): what is left of the margin beyond rounding; not above 0 = it changes the answer."""
-        return self.network.margin(self.network.filled(record), *self.classes) + self.slack
+        """(P,): what is left of the margin beyond rounding; not above 0 = it changes the answer.
+
+        Without limit where the record breaks a relation.
+        """
+        margin = self.network.margin(self.network.filled(record), *self.classes) + self.slack
+        relations = self.threat.relations
+        if relations is None:
+            return margin
+        return torch.where(relations.broken(record, self.x) > 0, torch.inf, margin)
+
+    def completed(self, record: Tensor) -> Tensor:
+        """The records with what is derived as it follows."""
+        relations = self.threat.relations
+        return relations.completed(record, self.x) if relations else record
 
     def ticks(self, record: Tensor, feature: int) -> Tensor:
         """(P,): by how many steps a value can move towards the patient's without reaching it."""
@@ -125,13 +136,13 @@ class _Pruning:
         result = record.clone()
         nearer = (torch.round(value / step) + towards) * step
         result[:, feature] = torch.where(ticks > 0, nearer.float(), record[:, feature])
-        return result
+        return self.completed(result)
 
     def put_back(self, record: Tensor, feature: int) -> Tensor:
         """The records with one value as the patient's."""
         result = record.clone()
         result[:, feature] = self.x[:, feature]
-        return result
+        return self.completed(result)
 
 
 def _taken_back(pruning: _Pruning, record: Tensor) -> Tensor:

@@ -59,7 +59,7 @@ def _proved(network: Network, x: Tensor, y: Tensor, threat: Threat, eps: float) 
 def proved_at_once(network: Network, problem: Problem) -> Tensor:
     """(P,) bool: the bound over the whole box already proves that no record in it is an answer."""
     boxes = problem.boxes()
-    slack = network.rounding(torch.maximum(problem.low.abs(), problem.high.abs()))
+    slack = network.rounding(problem.size)
     lost = ~(margin_bound(network, boxes, problem).least(boxes) > slack[boxes.index])
     return torch.ones(len(problem), dtype=torch.bool).index_put(
         (boxes.index[lost],), torch.tensor(False)

@@ -124,6 +124,33 @@ def test_each_column_has_one_part_to_play(change, line):
     assert said(DataConfig, DATA | change) == line
 
 
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        ({"relations": ["glucose <= glucos"]}, "relations.0: 'glucos' is no feature; did you mean"),
+        (
+            {"relations": ["glucose <= 3", "sex <= glucose"]},
+            "relations.1: sex is binary; relations",
+        ),
+        ({"relations": ["glucose < 3"]}, "relations.0: 'glucose < 3' must compare by <= or >="),
+        (
+            {"derived": {"thal": "glucose * 2"}},
+            "derived.thal: thal is categorical; relations are of",
+        ),
+        ({"derived": {"glucose": "round(other, 1)"}}, "derived.glucose: 'other' is no feature"),
+        ({"derived": {"glucose": "glucose + 1"}}, "derived.glucose: glucose is derived itself"),
+        ({"derived": {"glucose": "lactate +"}}, "derived.glucose: 'lactate +' cannot be read"),
+        (
+            {"derived": {"glucose": "round(lactate, 1)"}},
+            "derived.glucose: rounds to 1 decimals, off the step 1",
+        ),
+    ],
+)
+def test_relations_are_of_numbers_that_are_there(change, line):
+    features = DATA["features"] | {"lactate": NUMBER}
+    assert said(DataConfig, DATA | {"features": features} | change).startswith(line)
+
+
 def test_one_column_may_say_who_and_where():
     data = DataConfig(**DATA | {"group": "id", "site": "id"})
     assert data.columns == ["glucose", "sex", "thal", "ill", "id"]

@@ -1,5 +1,6 @@
 """Few values, changed by a lot."""
 
+from dataclasses import replace
 from typing import Annotated
 
 import numpy as np
@@ -50,9 +51,8 @@ def sparse(
     features = x.shape[-1]
     low, high = corners(threat, x, float(features))
     share = torch.linspace(0, 1, points).view(-1, *[1] * x.dim())
-    values = threat.project(
-        low + (high - low) * share, x, float(features)
-    )  # (points, ..., B, D), each one legal
+    alone = replace(threat, relations=None)  # (points, ..., B, D), each one legal by itself
+    values = alone.project(low + (high - low) * share, x, float(features))
     best, best_margin = x, margin(logits_fn(x), y)
     x_adv = x.expand(
         np.broadcast_shapes(x.shape, radius.shape)
@@ -64,7 +64,12 @@ def sparse(
                 continue
             tried = start.repeat(points, *[1] * x.dim())
             tried[..., feature] = values[..., feature]
-            lowest, at = margin(logits_fn(tried), y).min(0)
+            margins = margin(logits_fn(tried), y)
+            if threat.relations:
+                related = threat.relations.completed(tried, x)
+                refused = threat.relations.broken(related, x) > 0
+                margins = torch.where(refused, torch.inf, margins)
+            lowest, at = margins.min(0)
             chosen = tried.gather(0, at[None, ..., None].expand(1, *x.shape))[0]
             improves = lowest < best_margin
             best = torch.where(improves[..., None], chosen, best)

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.config import FeatureConfig
-from pipeline.data.threat import TICK_TOLERANCE
+from pipeline.data.grid import TICK_TOLERANCE
 from pipeline.presentation.chapter import Heading, Note, Part, Table
 from pipeline.risks.evasion.patients import most_fragile
 from pipeline.statistics import Array, intervals

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from pipeline.config import Config
+from pipeline.data.grid import TICK_TOLERANCE
 from pipeline.data.recodes import variants
 from pipeline.data.schema import Dataset
-from pipeline.data.threat import TICK_TOLERANCE, Threat
+from pipeline.data.threat import Threat
 from pipeline.risks.evasion.measure.examination import Examination
 from pipeline.risks.evasion.measure.subject import Trial
 
@@ -55,11 +56,29 @@ def can_move(x: Tensor, threat: Threat, eps: float) -> Tensor:
         elsewhere = (low - part.double()).abs() > TICK_TOLERANCE * threat.step
         moves = (low < high) | (elsewhere & (threat.step > 0))
         moved = moves.flatten(1).any(1)
+        if threat.relations:
+            moved &= _keeps_relations(part, threat, eps)
         if threat.discrete:  # its own record and the cheapest other one
             found = variants(threat, part, eps, most=2)
             moved[found.row[found.cost > 0]] = True
         parts.append(moved)
     return torch.cat(parts)
+
+
+def _keeps_relations(x: Tensor, threat: Threat, eps: float) -> Tensor:
+    """(N,) bool: whether a version of records (N, D) is found that keeps what they keep.
+
+    One value a step or a tenth of a scale away, or all values together: there may be others, where
+    only some values together may move.
+    """
+    size = torch.where(threat.step > 0, threat.step, threat.scale / 10)
+    steps = torch.diag(torch.where(threat.mutable, size, 0.0))[threat.mutable]
+    proposals = torch.cat([steps, steps.sum(0, keepdim=True)])
+    found = torch.zeros(len(x), dtype=torch.bool)
+    for proposal in (*proposals, *-proposals):
+        version = threat.project((x.double() + proposal).to(x.dtype), x, eps)
+        found |= ((version != x) & ~x.isnan()).any(1)
+    return found
 
 
 def in_words(lines: pd.DataFrame) -> list[str]:

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from pipeline.config import Config, FeatureConfig
+from pipeline.data.grid import TICK_TOLERANCE
 from pipeline.data.schema import Dataset, Schema
-from pipeline.data.threat import TICK_TOLERANCE
 from pipeline.models.answers import predicted
 from pipeline.risks.evasion.measure.examination import Examination
 from pipeline.statistics import Array, intervals

@@ -10,6 +10,7 @@ from pipeline.presentation.numbers import with_interval
 from pipeline.presentation.pictures import display_name
 from pipeline.risks.evasion.clinic import eps_table, patient_parts
 from pipeline.risks.evasion.everyone import in_words as everyone_in_words
+from pipeline.risks.evasion.kept import kept_parts
 from pipeline.risks.evasion.movable import empty_radii, sample_in_words
 from pipeline.risks.evasion.movable import in_words as movable_in_words
 from pipeline.risks.evasion.pictures import draw_all
@@ -46,6 +47,7 @@ def chapters(tables: Tables, context: Context, folder: Path) -> Sequence[Chapter
         ),
         *_empty(of_headline),
         Table(_headline(of_headline, shown, beyond_proof), "numbers"),
+        *kept_parts(comparison, shown, cfg),
         *_on_everyone(tables, shown),
         *draw_all(tables, cfg.audit, folder),
         *_patients(tables, shown, context),

@@ -7,8 +7,10 @@ import pytest
 import torch
 
 import brute
+from pipeline.data.schema import Schema
+from pipeline.data.threat import Threat
 from pipeline.risks.evasion.movable import can_move, empty_radii, everybody, in_words
-from tiny import CLINICAL, EUCLIDEAN, records
+from tiny import CLINICAL, EUCLIDEAN, feature, records, threat_config
 
 YES_OR_NO = replace(brute.GRIDDED, step=torch.tensor([1.0, 0.1, 0.25, 0.001, 1.0]).double() * 40)
 
@@ -55,3 +57,16 @@ def test_whether_everybody_can_be_changed_is_asked_above_radius_zero():
     assert everybody(lines)
     assert everybody(lines.drop(columns="movable"))
     assert not everybody(lines.assign(movable=[0.0, 0.99, 1.0]))
+
+
+def test_what_relations_forbid_is_no_admitted_change():
+    """A value that may only fall, and another one that may only rise with it at its limit."""
+    one, other = feature(0.0, 10.0, 1.0, True, 5.0, 2.0), feature(0.0, 10.0, 1.0, False, 5.0, 2.0)
+    names, classes = ("one", "other"), ("healthy", "ill")
+    kept = ("one <= other", "other <= one")
+    schema = Schema(names, (one, other), "outcome", classes, relations=kept)
+    x = torch.tensor([[5.0, 5.0], [7.0, 5.0], [5.0, torch.nan]])
+    bound = Threat.of(schema, threat_config())
+    assert can_move(x, bound, 1.0).tolist() == [False, True, True]
+    free = Threat.of(schema, threat_config(consistent=False))
+    assert can_move(x, free, 1.0).tolist() == [True, True, True]

@@ -63,7 +63,7 @@ def attack_everyone(
     trial = Trial(trial.name, trial.threat, [eps])
     subject = Subject.of(population, dataset, plan)
     folds, radius = OutOfFold(subject.plan, trial.radii), subject.radius(trial)
-    left = {"none": subject.scored(folds, subject.x[None])[0][0].float()}
+    left = {"none": subject.scored(folds, subject.x[None], trial.threat)[0][0].float()}
     suite = evasion_suite(cfg.attack, norm=trial.threat.norm)
     for number, (name, attack) in enumerate(suite.items()):
         if name not in ON_ALL:
@@ -73,5 +73,5 @@ def attack_everyone(
             subject.population, subject.x, subject.y, trial.threat, eps=radius, generator=choices
         )
         x_adv = trial.threat.project(proposed, subject.x, radius)
-        left[name] = subject.scored(folds, x_adv)[0][0].float()
+        left[name] = subject.scored(folds, x_adv, trial.threat)[0][0].float()
     return Everyone(float(eps), dataset.y[folds.patients], left)

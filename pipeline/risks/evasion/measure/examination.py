@@ -222,7 +222,7 @@ class _Found:
         for one in proposed:
             x_adv = threat.project(one.records, subject.x, eps)
             self.checks["violations"] += threat.violations(x_adv, subject.x, eps)
-            margins, changed = subject.scored(folds, x_adv)
+            margins, changed = subject.scored(folds, x_adv, threat)
             self.checks["attack_beats_proof"] += int(((margins <= 0) & proved).sum())
             named = {"threat": trial.name, "attack": one.attack, **subject.described(threat, one)}
             self.frames.append(rows_of(folds, named, margins, changed, subject.dataset.y))

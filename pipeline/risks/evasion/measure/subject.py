@@ -135,10 +135,15 @@ class Subject:
         return eps * trial.threat.attackable(self.y).view(*self.y.shape, *event)
 
     @torch.no_grad()
-    def scored(self, folds: OutOfFold, x_adv: Tensor) -> tuple[Tensor, Tensor]:
-        """Margins in float64, and how many values changed, of (E, M, B, D); both (E, S, N)."""
+    def scored(self, folds: OutOfFold, x_adv: Tensor, threat: Threat) -> tuple[Tensor, Tensor]:
+        """Margins in float64, and how many values changed, of (E, M, B, D); both (E, S, N).
+
+        What follows from a forged value is no change of its own.
+        """
         margins = margin(self.population.double()(x_adv.double()), self.y)
         differs = (x_adv != self.x) & ~self.x.isnan()
+        if threat.relations:
+            differs &= ~threat.relations.following
         changed = differs.flatten(1 - self.dataset.x.dim()).sum(-1)
         return folds.scatter(margins, self.index, self.valid), folds.scatter(
             changed, self.index, self.valid
