@@ -97,13 +97,11 @@ def everything(record: Tensor, limits: Threat) -> list[tuple[Tensor, Tensor]]:
                 options.append((float("nan"), limits.withhold))
         choices.append(options)
     made = []
-    mutable = [place for place, one in enumerate(SCHEMA.features) if one.mutable]
     for some in product(*choices):
         values, changes = (
             torch.tensor(part, dtype=torch.float64) for part in zip(*some, strict=True)
         )
-        unmeasured = bool(values[mutable].isnan().all())
-        if not unmeasured or not changes.any():
+        if not values.isnan().all() or not changes.any():
             made.append((values.float(), changes))
     return made
 

@@ -118,10 +118,16 @@ class ThreatConfig(Section):
         return self
 
     def moves(self, feature: FeatureConfig) -> bool:
-        """Whether this threat lets a feature change at all."""
+        """Whether this threat lets a feature move in steps, as numbers and ordered levels do."""
         known = self.unit == "scale" or feature.error is not None
         ordered = feature.kind != "categorical"  # what has no order has no step to take
         return known and ordered and (feature.mutable or not self.mutable_only)
+
+    def forges(self, feature: FeatureConfig) -> bool:
+        """Whether this threat lets a category be recoded, or left out."""
+        asked = bool(feature.recodes) or self.withhold is not None
+        category = feature.kind == "categorical" and feature.mutable
+        return category and asked and self.unit == "scale"
 
 
 class AuditConfig(Section):
