@@ -73,13 +73,15 @@ def plan(dataset: Dataset) -> Plan:
     return Plan.cross_validation(dataset.y, folds=3, seeds=2, seed=0, release=False)
 
 
-def everything(record: Tensor, limits: Threat) -> list[tuple[Tensor, Tensor]]:
+def everything(
+    record: Tensor, limits: Threat, features: tuple[FeatureConfig, ...] = SCHEMA.features
+) -> list[tuple[Tensor, Tensor]]:
     """Every record (D,) that could be presented at any radius, and the change (D,) of each value.
 
     By the definition of the threat, value by value; a change is in units of eps.
     """
     choices: list[list[tuple[float, float]]] = []
-    for place, one in enumerate(SCHEMA.features):
+    for place, one in enumerate(features):
         own = float(record[place])
         options = [(own, 0.0)]
         if own == own and one.mutable:

@@ -13,6 +13,8 @@ from torch import Tensor
 
 from pipeline.config import Norm
 
+SAME = 2**-22  # of a radius: float32 may move it by this much
+
 if TYPE_CHECKING:
     from pipeline.data.threat import Threat
 
@@ -73,7 +75,7 @@ def left_for_numbers(
     radius = torch.as_tensor(eps, dtype=torch.float64)
     if threat.norm == "l0":
         return radius - spent
-    enough = spent <= radius + slack
+    enough = spent <= radius * (1 + SAME) + slack
     left = radius if threat.norm == "linf" else (radius**2 - spent**2).clamp_min(0).sqrt()
     return torch.where(enough, left.expand(enough.shape) if left.dim() == 0 else left, -1.0)
 

@@ -179,6 +179,8 @@ def proposals(
         who = known[name]
         if not _offers(subject.population, who) or (nobody and who.access != "none"):
             continue
+        if who.discrete and not threat.discrete:
+            continue
         choices = generator(Stream.EVASION, cfg.seed, number)
         proposed = attack(subject.population, x, y, threat, eps=eps, generator=choices)
         budget = EVASION[who.method].budget(who.options, threat, trial.radii[-1])
@@ -190,9 +192,13 @@ def proposals(
         yield Proposal(SURROGATE, ADDED[SURROGATE], None, step)
     if sent is not None:
         folds = OutOfFold(subject.plan, trial.radii)
-        most_harmful = worst(
-            subject.population, [folds.gather(records, subject.index) for records in sent], y
-        )
+        offered = [folds.gather(records, subject.index) for records in sent]
+        if threat.discrete:  # what others recode, a gradient cannot: each attack does its own
+            offered = [
+                threat.of_numbers.project(torch.where(one.isnan(), x, one), x, eps)
+                for one in offered
+            ]
+        most_harmful = worst(subject.population, offered, y)
         yield Proposal(TRANSFER, ADDED[TRANSFER], None, most_harmful)
 
 

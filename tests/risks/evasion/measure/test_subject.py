@@ -97,6 +97,7 @@ def test_a_category_alone_is_attacked_and_verified(cfg):
     found, _ = examine(population, data, plan, only)
     assert list(found.margins) == ["clinical", "sparse"]
     assert set(found.rows["mutable"]) == {"thal"}
+    assert set(found.rows["attack"]) >= {"recodes", "exact"}
     assert found.diagnostics["violations"] == found.diagnostics["attack_beats_proof"] == 0
     movable = movable_shares({"baseline": found}, data, only)
     may = (data.x[:, 2] < 2).double().mean()  # out of level 2 nothing may be forged
@@ -110,6 +111,7 @@ def test_the_headline_is_there_and_says_that_nothing_was_tested(frozen):
     population = train("baseline", data, plan, frozen)
     found, x_adv = examine(population, data, plan, frozen)
     assert list(found.margins) == ["clinical"]
+    assert "recodes" not in set(found.rows["attack"])  # nobody could use it
     assert found.diagnostics["violations"] == found.diagnostics["attack_beats_proof"] == 0
     for records in x_adv.values():
         assert tiny.same_bits(records, data.x.expand_as(records).contiguous())
