@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from pipeline.config.base import Count, Goal, Name, NonNegative, Norm, Positive, Section, Unit
 from pipeline.config.cohort import DataConfig, FeatureConfig
-from pipeline.files import BadInput
+from pipeline.files import BadInput, writes_params
 from pipeline.validation import checked_model
 
 
@@ -249,7 +249,7 @@ def check(
     """
     if not isinstance(values, dict):
         raise BadInput(
-            f"{origin}: empty or not a mapping; run `make params` to write it from conf/"
+            f"{origin}: empty or not a mapping; run {writes_params()} to write it from conf/"
         )
     for name, kind in sections.items():
         if name not in values:
