@@ -53,7 +53,7 @@ same: setup  ## prove that results did not change: make same BASE=<commit or fol
 	@python -m benchmarks.same "$(BASE)" $(if $(TOLERANCE),--tolerance=$(TOLERANCE)) $(OVERRIDES)
 
 ui: setup  ## open MLflow's view on http://127.0.0.1:5000
-	@mlflow server --host 127.0.0.1 --port 5000 --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///$(CURDIR)/mlflow.db}"
+	@medsecure ui
 
 bench: setup  ## speed and quality side by side with other tools; writes benchmarks/latest.json
 	@"$(BIN)/python" -m pip install --quiet -c constraints.txt -e '.[bench]'

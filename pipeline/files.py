@@ -52,6 +52,16 @@ def repository_root() -> Path:
     return whole / root.relative_to(clone)
 
 
+def in_project() -> bool:
+    """Whether this is a project, run by the installed package, and no checkout."""
+    return (repository_root() / PROJECT).is_file()
+
+
+def writes_params() -> str:
+    """What writes `params.yaml` from `conf/`: a checkout has `make`, a project the command."""
+    return "`medsecure run`" if in_project() else "`make params`"
+
+
 def in_repository(name: str) -> Path:
     """A place in the repository, as it is reached from here: whoever reads it can open it."""
     return Path(os.path.relpath(repository_root() / name))

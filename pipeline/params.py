@@ -13,7 +13,7 @@ import yaml
 from pipeline.config import BASELINE, Config, check
 from pipeline.data.signing import unsigned
 from pipeline.defenses import DEFENSES, SET_BY_PROGRAM
-from pipeline.files import BadInput, repository_root, write_text
+from pipeline.files import BadInput, repository_root, write_text, writes_params
 from pipeline.models.mlp import MODELS
 from pipeline.project.composition import compose, jobs
 from pipeline.risks import RISKS
@@ -32,7 +32,7 @@ def load(path: Path = Path("params.yaml")) -> Config:
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise BadInput(f"{path}: not found; run `make params` to write it from conf/") from None
+        raise BadInput(f"{path}: not found; run {writes_params()} to write it from conf/") from None
     except OSError as error:
         raise BadInput(f"{path}: cannot be read ({error.strerror})") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:

@@ -73,13 +73,15 @@ def plan(dataset: Dataset) -> Plan:
     return Plan.cross_validation(dataset.y, folds=3, seeds=2, seed=0, release=False)
 
 
-def everything(record: Tensor, limits: Threat) -> list[tuple[Tensor, Tensor]]:
+def everything(
+    record: Tensor, limits: Threat, features: tuple[FeatureConfig, ...] = SCHEMA.features
+) -> list[tuple[Tensor, Tensor]]:
     """Every record (D,) that could be presented at any radius, and the change (D,) of each value.
 
     By the definition of the threat, value by value; a change is in units of eps.
     """
     choices: list[list[tuple[float, float]]] = []
-    for place, one in enumerate(SCHEMA.features):
+    for place, one in enumerate(features):
         own = float(record[place])
         options = [(own, 0.0)]
         if own == own and one.mutable:
@@ -97,13 +99,11 @@ def everything(record: Tensor, limits: Threat) -> list[tuple[Tensor, Tensor]]:
                 options.append((float("nan"), limits.withhold))
         choices.append(options)
     made = []
-    mutable = [place for place, one in enumerate(SCHEMA.features) if one.mutable]
     for some in product(*choices):
         values, changes = (
             torch.tensor(part, dtype=torch.float64) for part in zip(*some, strict=True)
         )
-        unmeasured = bool(values[mutable].isnan().all())
-        if not unmeasured or not changes.any():
+        if not values.isnan().all() or not changes.any():
             made.append((values.float(), changes))
     return made
 

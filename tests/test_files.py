@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.files import (
+    PROJECT,
     BadInput,
     folder,
     in_repository,
@@ -20,6 +21,7 @@ from pipeline.files import (
     sha256,
     write_json,
     write_text,
+    writes_params,
 )
 from tiny import ROOT
 
@@ -290,3 +292,12 @@ def test_of_two_roots_the_nearest_counts_and_what_dvc_says_counts_before_either(
     assert repository_root() == (tmp_path / "inner").resolve()
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     assert repository_root() == tmp_path.resolve()
+
+
+def test_a_project_outside_a_checkout_is_told_of_its_own_command(tmp_path, monkeypatch):
+    (tmp_path / "params.yaml").touch()
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    monkeypatch.chdir(tmp_path)
+    assert writes_params() == "`make params`"
+    (tmp_path / PROJECT).touch()
+    assert writes_params() == "`medsecure run`"

@@ -232,12 +232,10 @@ def _report(given: argparse.Namespace) -> int:
 
 
 def _ui(given: argparse.Namespace) -> int:
-    from pipeline.tracking.store import tracking_uri
+    from pipeline.tracking.store import store_to_look_at
 
     root = _root()
-    store = tracking_uri()
-    if store.startswith("sqlite:///") and not Path(store.removeprefix("sqlite:///")).exists():
-        raise BadInput("ui: nothing was logged yet; `medsecure run` does that")
+    store = store_to_look_at()
     print(f"MLflow at http://127.0.0.1:{given.port}; Ctrl-C ends it")
     where = ("--host", "127.0.0.1", "--port", str(given.port), "--backend-store-uri", store)
     return _call(root, "mlflow", "server", *where)

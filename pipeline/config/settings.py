@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from pipeline.config.base import Count, Goal, Name, NonNegative, Norm, Positive, Section, Unit
 from pipeline.config.cohort import DataConfig, FeatureConfig
-from pipeline.files import BadInput
+from pipeline.files import BadInput, writes_params
 from pipeline.validation import checked_model
 
 
@@ -122,10 +122,16 @@ class ThreatConfig(Section):
         return self
 
     def moves(self, feature: FeatureConfig) -> bool:
-        """Whether this threat lets a feature change at all."""
+        """Whether this threat lets a feature move in steps, as numbers and ordered levels do."""
         known = self.unit == "scale" or feature.error is not None
         ordered = feature.kind != "categorical"  # what has no order has no step to take
         return known and ordered and (feature.mutable or not self.mutable_only)
+
+    def forges(self, feature: FeatureConfig) -> bool:
+        """Whether this threat lets a category be recoded, or left out."""
+        asked = bool(feature.recodes) or self.withhold is not None
+        category = feature.kind == "categorical" and feature.mutable
+        return category and asked and self.unit == "scale"
 
 
 class AuditConfig(Section):
@@ -273,7 +279,7 @@ def check(
     """
     if not isinstance(values, dict):
         raise BadInput(
-            f"{origin}: empty or not a mapping; run `make params` to write it from conf/"
+            f"{origin}: empty or not a mapping; run {writes_params()} to write it from conf/"
         )
     for name, kind in sections.items():
         if name not in values:

@@ -13,6 +13,8 @@ from torch import Tensor
 
 from pipeline.config import Norm
 
+SAME = 2**-22  # of a radius: float32 may move it by this much
+
 if TYPE_CHECKING:
     from pipeline.data.threat import Threat
 
@@ -28,7 +30,7 @@ def recoded(threat: "Threat", x_adv: Tensor, x: Tensor) -> tuple[Tensor, Tensor]
     Returns:
         the variants (..., B, D), with the levels and gaps of `x_adv`, and their costs (..., B),
         float64: together under the norm, the number of changes under l0; inf where one of them may
-        not be made at all.
+        not be made at all, or nothing is left in the record.
     """
     x, x_adv = torch.broadcast_tensors(x, x_adv)
     costs = torch.zeros(x.shape, dtype=torch.float64)
@@ -41,18 +43,19 @@ def recoded(threat: "Threat", x_adv: Tensor, x: Tensor) -> tuple[Tensor, Tensor]
         variant[..., feature] = torch.where(known, new, own)
     gone = x_adv.isnan() & ~x.isnan()
     price = torch.full(threat.mutable.shape, torch.inf, dtype=torch.float64)
-    price[_may_go(threat)] = threat.withhold
+    price[forgeable(threat)] = threat.withhold
     costs = torch.where(gone, price, costs)
     variant = torch.where(gone, x_adv, variant)
-    return variant, added_up(threat.norm, costs)
+    emptied = variant.isnan().all(-1) & ~x.isnan().all(-1)
+    return variant, torch.where(emptied, torch.inf, added_up(threat.norm, costs))
 
 
 def _places(values: Tensor, levels: int) -> Tensor:
     return values.round().long().clamp(0, levels - 1)
 
 
-def _may_go(threat: "Threat") -> Tensor:
-    """(D,) bool: values that somebody who may leave out anything may leave out."""
+def forgeable(threat: "Threat") -> Tensor:
+    """(D,) bool: what may be moved or recoded, and so left out where anything may be."""
     recodable = torch.zeros_like(threat.mutable)
     recodable[[feature for feature, _ in threat.costs]] = True
     return threat.mutable | recodable
@@ -72,7 +75,7 @@ def left_for_numbers(
     radius = torch.as_tensor(eps, dtype=torch.float64)
     if threat.norm == "l0":
         return radius - spent
-    enough = spent <= radius + slack
+    enough = spent <= radius * (1 + SAME) + slack
     left = radius if threat.norm == "linf" else (radius**2 - spent**2).clamp_min(0).sqrt()
     return torch.where(enough, left.expand(enough.shape) if left.dim() == 0 else left, -1.0)
 
@@ -137,7 +140,7 @@ def variants(
         return found
     spared = torch.zeros(len(x), dtype=torch.bool) if spared is None else spared
     tables = dict(threat.costs)
-    for feature in _may_go(threat).nonzero()[:, 0].tolist():
+    for feature in forgeable(threat).nonzero()[:, 0].tolist():
         parts = [found]
         own = found.x[:, feature]
         free = ~own.isnan() & ~spared[found.row]
@@ -149,7 +152,7 @@ def variants(
             price = torch.full_like(found.cost, threat.withhold)
             parts.append(_changed(threat, found, feature, torch.nan, price, free))
         found = _cheapest(parts, largest, most)
-    return _measured(threat, found)
+    return _filled(found)
 
 
 def _changed(
@@ -181,7 +184,7 @@ def _cheapest(parts: list[Variants], largest: float, most: int) -> Variants:
     return Variants(row[~left_out], x[~left_out], cost[~left_out], unlisted)
 
 
-def _measured(threat: "Threat", found: Variants) -> Variants:
-    """Without variants that leave nothing measured: nobody would take them for a record."""
-    some = (~found.x.isnan() & _may_go(threat)).any(1) | (found.cost == 0)
+def _filled(found: Variants) -> Variants:
+    """Without variants that leave nothing in a record: nobody would take them for one."""
+    some = ~found.x.isnan().all(1) | (found.cost == 0)
     return Variants(found.row[some], found.x[some], found.cost[some], found.unlisted)

@@ -25,7 +25,7 @@ from pipeline.data.values import (
     values_of,
     wrong_values,
 )
-from pipeline.files import BadInput
+from pipeline.files import BadInput, in_project
 
 OURS = "data/pima.csv"
 OTHERS = "data.file is a path from the project's folder on, or one from / on"
@@ -71,7 +71,8 @@ def cells_of(cfg: DataConfig, path: Path) -> Cells:
         BadInput: the file cannot be read, or a column is missing, doubled or unknown.
     """
     if not path.exists():
-        hint = "`dvc pull data.dvc` fetches it" if cfg.file == OURS else OTHERS
+        ours = cfg.file == OURS and not in_project()
+        hint = "`dvc pull data.dvc` fetches it" if ours else OTHERS
         raise BadInput(f"{cfg.file}: not found; {hint}")
     cells = read_cells(path, cfg.file, cfg.reading)
     wrong = header_faults(cells.header, cfg)

@@ -42,7 +42,7 @@ class Threat:
         goal: which wrong answers the attacker wants; see `attackable`.
         unit: what `scale` is: the scale of each feature, or the error of its measurement.
         within: how far one value may move under l0, in units of `scale`; inf = anywhere.
-        costs: of each category that may be recoded, its feature and what it costs to forge each of
+        costs: of each category that may be forged, its feature and what it costs to make each of
             its K levels into each, (K, K) float64; inf = cannot be. See `pipeline.data.recodes`.
         withhold: what it costs to leave out a value that may be changed; inf = cannot be.
         relations: what a forged record keeps, and what follows from what is forged: of that nothing
@@ -91,7 +91,7 @@ class Threat:
             costs=tuple(
                 (place, torch.tensor(feature.costs, dtype=torch.float64))
                 for place, feature in enumerate(features)
-                if feature.recodes and cfg.unit == "scale"
+                if cfg.forges(feature)
             ),
             withhold=torch.inf if cfg.withhold is None else cfg.withhold,
             relations=relations,

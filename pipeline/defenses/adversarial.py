@@ -81,7 +81,8 @@ def adv_train(
     if attacker.mutable.any():
         return trained
     # said, because it is no other recipe then than the undefended one
-    idle = {"attacked": f"nobody: under {threat} no measurement may be forged"}
+    may = "may be forged" if not attacker.discrete else "moves in steps, and recodes are not tried"
+    idle = {"attacked": f"nobody: under {threat} no measurement {may}"}
     return replace(trained, facts=trained.facts | idle)
 
 

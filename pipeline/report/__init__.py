@@ -1,6 +1,6 @@
 """What people read: tables, one page, and a short summary on the terminal."""
 
-from pipeline.files import PROJECT, repository_root
+from pipeline.files import in_project
 
 HEADLINE, DEFENSES, OVERVIEW = "headline.csv", "defenses.csv", "overview.csv"  # of all risks
 REPORT, SHARED = "report.html", "report_shared.html"  # the second without single patients
@@ -10,5 +10,5 @@ PLOTS = "plots"
 
 def how_to_compare() -> str:
     """Where runs are compared: a checkout has `make`, a project the command."""
-    opens = "medsecure ui" if (repository_root() / PROJECT).is_file() else "make ui"
+    opens = "medsecure ui" if in_project() else "make ui"
     return f"Compare in MLflow:  {opens}   (then open http://127.0.0.1:5000)"

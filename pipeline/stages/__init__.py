@@ -18,7 +18,7 @@ from pathlib import Path
 from pipeline.config import BASELINE, Config
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset, load_dataset
-from pipeline.files import BadInput, FailedCheck
+from pipeline.files import BadInput, FailedCheck, writes_params
 from pipeline.params import load
 
 ARTIFACTS = Path("artifacts")
@@ -56,7 +56,7 @@ def trained_by(cfg: Config, arguments: list[str]) -> str:
         raise BadInput(f"command line: expected one defense, one of {', '.join(cfg.defenses)}")
     if arguments[0] not in cfg.defenses:
         raise BadInput(
-            f"params.yaml: {arguments[0]}: missing; `make params` writes it from "
+            f"params.yaml: {arguments[0]}: missing; {writes_params()} writes it from "
             f"conf/defense/{arguments[0]}.yaml"
         )
     return arguments[0]

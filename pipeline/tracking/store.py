@@ -84,6 +84,23 @@ def open_store(cfg: Config) -> str:
         )
 
 
+def store_to_look_at() -> str:
+    """The address of the store, which knows where its models lie, whoever opens it next.
+
+    Raises:
+        BadInput: nothing was logged yet, or the store cannot be read.
+    """
+    uri = tracking_uri()
+    if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
+        raise BadInput("ui: nothing was logged yet; `medsecure run` does that")
+    try:
+        with one_writer():
+            follow_the_checkout()
+    except sqlite3.Error as error:
+        raise BadInput(f"MLflow at {uri}: {error}") from error
+    return uri
+
+
 def follow_the_checkout() -> None:
     """Tells a store that was moved or copied with its repository where its models now lie.
 

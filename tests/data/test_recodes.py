@@ -114,3 +114,18 @@ def test_too_many_variants_are_told():
     made = variants(limits, data.x, 0.9, most=3)
     assert int(torch.bincount(made.row).max()) == 3
     assert (made.unlisted <= 0.9).any()
+
+
+def test_a_record_of_which_nothing_is_left_is_none():
+    limits = mixed.threat(withhold=0.1)
+    x = torch.full_like(X, NAN)
+    x[0, 0] = 120.0  # nothing else was measured
+    gone = torch.full_like(X, NAN)
+    assert torch.isinf(limits.distance(gone, x))
+    assert limits.violations(gone, x, 9.0) > 0
+    assert torch.equal(limits.project(gone, x, 9.0).nan_to_num(), x.nan_to_num())
+    found = variants(limits, x, 9.0, most=50)
+    assert not found.x.isnan().all(1).any()
+    everything = changed(glucose=NAN, nyha=NAN, thal=NAN, smoker=NAN)  # ward and age stay
+    assert limits.violations(everything, X, 0.1) == 0
+    assert float(limits.distance(everything, X)) == pytest.approx(0.1)

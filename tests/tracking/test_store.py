@@ -5,12 +5,13 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 
 import pytest
 
 import tiny
 from pipeline.files import BadInput
-from pipeline.tracking.store import follow_the_checkout, one_writer, open_store
+from pipeline.tracking.store import follow_the_checkout, one_writer, open_store, store_to_look_at
 
 
 @pytest.mark.parametrize(
@@ -46,6 +47,7 @@ def test_processes_share_a_fresh_store(tmp_path):
     """MLflow's own first use of a fresh SQLite file is not safe in parallel; ours loses no run."""
     script = """
 import sys
+from contextlib import closing
 from types import SimpleNamespace
 from pipeline.tracking import store
 from pipeline.tracking.store import one_writer, open_store
@@ -126,3 +128,20 @@ def test_a_store_elsewhere_keeps_its_places(logged_root, cfg, tmp_path, monkeypa
     with one_writer():
         follow_the_checkout()
     assert other.read_bytes() == before
+
+
+def test_whoever_looks_at_a_moved_store_first_finds_its_places(tmp_path, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    with pytest.raises(BadInput, match="nothing was logged yet"):
+        store_to_look_at()
+    with closing(sqlite3.connect(tmp_path / "mlflow.db")) as store, store:
+        store.execute("create table experiments (artifact_location text)")
+        store.execute("insert into experiments values ('file:///elsewhere/mlartifacts')")
+    assert store_to_look_at() == f"sqlite:///{tmp_path / 'mlflow.db'}"
+    with closing(sqlite3.connect(tmp_path / "mlflow.db")) as store:
+        ((place,),) = store.execute("select artifact_location from experiments")
+    assert place == (tmp_path / "mlartifacts").as_uri()
+    (tmp_path / "mlflow.db").write_bytes(b"not a database" * 100)
+    with pytest.raises(BadInput, match="MLflow at sqlite"):
+        store_to_look_at()

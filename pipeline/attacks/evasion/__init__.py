@@ -10,6 +10,7 @@ from torch import Tensor
 
 from pipeline.attacks.evasion.blackbox import hop_skip_jump, square
 from pipeline.attacks.evasion.control import noise
+from pipeline.attacks.evasion.discrete import recodes
 from pipeline.attacks.evasion.gradient import apgd, fgsm, pgd
 from pipeline.attacks.evasion.greedy import sparse
 from pipeline.attacks.evasion.losses import Loss
@@ -55,6 +56,11 @@ def greedily(options: Mapping[str, Any], threat: Threat, largest: float) -> int:
     return 1 + int(largest) * int(threat.mutable.sum()) * int(options["points"])
 
 
+def of_variants(options: Mapping[str, Any], threat: Threat, largest: float) -> int:
+    """The budget of `recodes`: the variants, both ends of every number twice, a last choice."""
+    return int(options["listed"]) + 4 * int(threat.mutable.sum()) + 1
+
+
 @dataclass(frozen=True)
 class EvasionAttack:
     """An attack, and what is known of it before it is run.
@@ -66,6 +72,8 @@ class EvasionAttack:
         steps: how many steps it takes along a gradient.
         budget: how many answers of the model it reads for one record at the most, by its options,
             the threat and the largest radius; None = not limited.
+        discrete: whether it recodes and leaves out; such an attack is run only under a threat that
+            lets it, and beats those that cannot without their being suspect.
     """
 
     run: Attack
@@ -73,6 +81,7 @@ class EvasionAttack:
     access: Access
     steps: Steps
     budget: Budget = unlimited
+    discrete: bool = False
 
 
 BALLS: frozenset[Norm] = frozenset({"linf", "l2"})
@@ -89,6 +98,9 @@ EVASION: dict[str, EvasionAttack] = {
         hop_skip_jump, BALLS, "labels", steps="none", budget=as_configured
     ),
     "sparse": EvasionAttack(sparse, COUNT, "scores", steps="none", budget=greedily),
+    "recodes": EvasionAttack(
+        recodes, BALLS | COUNT, "scores", steps="none", budget=of_variants, discrete=True
+    ),
 }
 
 
@@ -102,6 +114,7 @@ class Attacker:
         steps: how many steps it takes along a gradient.
         loss: what it increases, where that is an option of the method.
         options: all other options, those at their default included.
+        discrete: whether it recodes and leaves out.
     """
 
     method: str
@@ -109,6 +122,7 @@ class Attacker:
     steps: Steps = "none"
     loss: Loss | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    discrete: bool = False
 
     @property
     def must_beat(self) -> frozenset[Access]:
@@ -187,5 +201,7 @@ def attackers_of(
     for name, options in configured.items():
         rest = dict(evasion_attack(options, f"{origin}: attack.{name}").keywords)
         loss, entry = rest.pop("loss", None), EVASION[options["method"]]
-        known[name] = Attacker(options["method"], entry.access, entry.steps, loss, rest)
+        known[name] = Attacker(
+            options["method"], entry.access, entry.steps, loss, rest, entry.discrete
+        )
     return known

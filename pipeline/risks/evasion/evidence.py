@@ -67,8 +67,13 @@ class Evidence:
         ]
 
     def must_beat(self, margins: Margins, *access: Access) -> Sides:
-        """The attacks that must beat those with such access; and those with it."""
-        others = self.attacks(margins, *access)
+        """The attacks that must beat those with such access; and those with it.
+
+        Who recodes does what the others cannot, so nobody must beat him.
+        """
+        others = [
+            name for name in self.attacks(margins, *access) if not self.attackers[name].discrete
+        ]
         named = [
             name
             for name in margins.by_attack

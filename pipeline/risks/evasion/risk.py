@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.config import Config
 from pipeline.files import BadInput
 from pipeline.risks.evasion.measure.attackers import all_attackers
+from pipeline.risks.evasion.measure.idle import UNSTATED, why_idle
 from pipeline.risks.risk import (
     Figure,
     HeadlineFigure,
@@ -37,9 +38,8 @@ AT_RADII = ("robust_accuracy", "verified_accuracy", "undecided", "missed_diagnos
 def check(cfg: Config, origin: str) -> None:
     """Refuses attacks in no registry, options that do not fit them, a headline that is idle."""
     all_attackers(cfg, origin)
-    name, features = cfg.audit.headline, cfg.data.features.values()
-    forgeable = any(feature.mutable for feature in features)
-    if forgeable and not any(map(cfg.threat[name].moves, features)):
+    name = cfg.audit.headline
+    if why_idle(cfg.threat[name], cfg.data.features.values()) == UNSTATED:
         raise BadInput(
             f"{origin}: audit.headline: under {name!r} no value of these records can change, "
             "because none that is mutable states its error; choose another threat"

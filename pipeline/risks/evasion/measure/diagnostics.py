@@ -162,7 +162,7 @@ def unconstrained(threat: Threat) -> Threat:
     limit = torch.full_like(threat.upper, torch.inf)
     everything = torch.ones_like(threat.mutable)
     return replace(
-        threat,
+        threat.of_numbers,
         mutable=everything,
         lower=-limit,
         upper=limit,

@@ -19,6 +19,7 @@ from pipeline.models.population import Population, networks_of
 from pipeline.parallel import Inline
 from pipeline.risks.evasion.measure.attackers import ADDED, EXACT
 from pipeline.risks.evasion.measure.diagnostics import diagnose
+from pipeline.risks.evasion.measure.idle import why_idle
 from pipeline.risks.evasion.measure.margins import Margins, margins_by_threat
 from pipeline.risks.evasion.measure.rows import ROWS, joined, load_rows, rows_of
 from pipeline.risks.evasion.measure.subject import Proposal, Subject, Trial, proposals
@@ -136,7 +137,12 @@ def examine(
     subject = Subject.of(population, dataset, plan)
     every = [Trial.of(threat, dataset, cfg) for threat in cfg.threat]
     # the one that people read first is there also where nothing can be forged
-    trials = [one for one in every if one.threat.mutable.any() or one.name == cfg.audit.headline]
+    features = dataset.schema.features
+    trials = [
+        one
+        for one in every
+        if one.name == cfg.audit.headline or not why_idle(cfg.threat[one.name], features)
+    ]
     found = _Found()
     workers = pool or Inline()
     proposing = [

@@ -14,19 +14,19 @@ from pipeline.attacks.evasion.records import LogitsFn
 from pipeline.attacks.surrogate import train_linear_surrogate
 from pipeline.config import Config, ThreatConfig
 from pipeline.data.plan import Plan
+from pipeline.data.recodes import forgeable
 from pipeline.data.schema import Dataset
 from pipeline.data.threat import Threat
 from pipeline.models.answers import margin
 from pipeline.models.out_of_fold import OutOfFold
 from pipeline.models.population import Population
 from pipeline.risks.evasion.measure.attackers import ADDED, SURROGATE, TRANSFER, all_attackers
+from pipeline.risks.evasion.measure.idle import why_idle
 from pipeline.seeds import Stream, generator
 from pipeline.standards import describe_threat
 from pipeline.verify import why_no_proof
 
 PROOFS = "proofs"  # what cannot be asked of a population that no verifier knows
-UNFORGEABLE = "nothing can be forged: no measurement of these records is mutable"
-UNSTATED = "no measurement of these records that may change states its error"
 UNSEEN = "it needs gradients, and the model gives scores alone"
 
 
@@ -35,12 +35,10 @@ def cannot_be_asked(population: Population, cfg: Config) -> dict[str, str]:
     lacking = {
         name: UNSEEN for name, who in all_attackers(cfg).items() if not _offers(population, who)
     }
-    features = cfg.data.features.values()
-    forgeable = any(feature.mutable for feature in features)
     lacking |= {
-        f"threat {name}": UNSTATED if forgeable else UNFORGEABLE
+        f"threat {name}": why
         for name, threat in cfg.threat.items()
-        if not any(map(threat.moves, features))
+        if (why := why_idle(threat, cfg.data.features.values()))
     }
     return {**lacking, PROOFS: why} if (why := why_no_proof(population)) else lacking
 
@@ -152,7 +150,7 @@ class Subject:
     def described(self, threat: Threat, proposal: Proposal) -> dict[str, str]:
         """What names the threat of a proposal completely."""
         names = self.dataset.schema.names
-        mutable = threat.mutable
+        mutable = forgeable(threat)
         if self.dataset.schema.image:  # one feature, that of every pixel
             mutable = mutable.any().view(1)
         return describe_threat(
@@ -186,6 +184,8 @@ def proposals(
         who = known[name]
         if not _offers(subject.population, who) or (nobody and who.access != "none"):
             continue
+        if who.discrete and not threat.discrete:
+            continue
         choices = generator(Stream.EVASION, cfg.seed, number)
         proposed = attack(subject.population, x, y, threat, eps=eps, generator=choices)
         budget = EVASION[who.method].budget(who.options, threat, trial.radii[-1])
@@ -197,9 +197,13 @@ def proposals(
         yield Proposal(SURROGATE, ADDED[SURROGATE], None, step)
     if sent is not None:
         folds = OutOfFold(subject.plan, trial.radii)
-        most_harmful = worst(
-            subject.population, [folds.gather(records, subject.index) for records in sent], y
-        )
+        offered = [folds.gather(records, subject.index) for records in sent]
+        if threat.discrete:  # what others recode, a gradient cannot: each attack does its own
+            offered = [
+                threat.of_numbers.project(torch.where(one.isnan(), x, one), x, eps)
+                for one in offered
+            ]
+        most_harmful = worst(subject.population, offered, y)
         yield Proposal(TRANSFER, ADDED[TRANSFER], None, most_harmful)
 
 

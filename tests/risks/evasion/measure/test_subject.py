@@ -4,13 +4,15 @@ import numpy as np
 import pytest
 import torch
 
+import mixed
 import tiny
 from pipeline.data.schema import Dataset, Schema
 from pipeline.defenses.trained import train
 from pipeline.files import BadInput
 from pipeline.risks.evasion.evaluation import evaluate_all
 from pipeline.risks.evasion.measure.examination import examine
-from pipeline.risks.evasion.measure.subject import UNFORGEABLE, UNSTATED, cannot_be_asked
+from pipeline.risks.evasion.measure.idle import UNFORGEABLE, UNLISTED, UNSTATED
+from pipeline.risks.evasion.measure.subject import cannot_be_asked
 from pipeline.risks.evasion.movable import movable_shares
 from pipeline.risks.evasion.risk import RISK, headline
 from pipeline.statistics.intervals import Sampling
@@ -56,12 +58,60 @@ def test_a_headline_in_errors_that_nobody_states_still_is_one(cfg):
     assert cannot_be_asked(tiny.population(1), unstated)["threat repeat"] == UNSTATED
 
 
+def of_categories(cfg, *, recodes, withhold=None, **threats):
+    """The mixed clinic where no number may be forged: `thal` alone, by what is listed of it."""
+    features = {
+        name: feature.model_copy(update={"mutable": False})
+        for name, feature in mixed.FEATURES.items()
+    }
+    thal = {} if recodes else {"recodes": {}}
+    features["thal"] = mixed.FEATURES["thal"].model_copy(update=thal)
+    data = cfg.data.model_copy(update={"features": features, "bands": {}})
+    threat = {
+        name: cfg.threat[name].model_copy(update={"withhold": withhold})
+        for name in ("clinical", "sparse", "repeat")
+    }
+    return cfg.model_copy(update={"data": data, "threat": threat})
+
+
+@pytest.mark.parametrize(
+    ("recodes", "withhold", "why"),
+    [(True, None, None), (False, 0.3, None), (True, 0.3, None), (False, None, UNLISTED)],
+)
+def test_a_category_alone_that_may_be_recoded_or_left_out_can_be_forged(
+    cfg, recodes, withhold, why
+):
+    only = of_categories(cfg, recodes=recodes, withhold=withhold)
+    RISK.check(only, "params.yaml")
+    said = cannot_be_asked(tiny.population(1), only)
+    assert said.pop("threat repeat") == UNSTATED
+    assert said == ({} if why is None else dict.fromkeys(("threat clinical", "threat sparse"), why))
+
+
+def test_a_category_alone_is_attacked_and_verified(cfg):
+    only = of_categories(cfg, recodes=True, withhold=0.9)
+    records = mixed.records(60, seed=1)
+    data = Dataset(records.x, records.y, Schema.of(only.data))
+    plan = tiny.plan(data, folds=3, seeds=1, release=True)
+    population = train("baseline", data, plan, only)
+    found, _ = examine(population, data, plan, only)
+    assert list(found.margins) == ["clinical", "sparse"]
+    assert set(found.rows["mutable"]) == {"thal"}
+    assert set(found.rows["attack"]) >= {"recodes", "exact"}
+    assert found.diagnostics["violations"] == found.diagnostics["attack_beats_proof"] == 0
+    movable = movable_shares({"baseline": found}, data, only)
+    may = (data.x[:, 2] < 2).double().mean()  # out of level 2 nothing may be forged
+    assert movable["clinical", 0.5] == pytest.approx(float(may))
+    assert movable["sparse", 1.0] == pytest.approx(float((~data.x[:, 2].isnan()).double().mean()))
+
+
 def test_the_headline_is_there_and_says_that_nothing_was_tested(frozen):
     data = cohort(frozen)
     plan = tiny.plan(data, folds=3, seeds=1, release=True)
     population = train("baseline", data, plan, frozen)
     found, x_adv = examine(population, data, plan, frozen)
     assert list(found.margins) == ["clinical"]
+    assert "recodes" not in set(found.rows["attack"])  # nobody could use it
     assert found.diagnostics["violations"] == found.diagnostics["attack_beats_proof"] == 0
     for records in x_adv.values():
         assert tiny.same_bits(records, data.x.expand_as(records).contiguous())
