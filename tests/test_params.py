@@ -144,10 +144,10 @@ def test_every_experiment_composes_and_fits_with_every_data_set(preset, data):
 def test_the_threat_that_keeps_no_relations_is_there_where_there_are_some():
     values = composed()
     assert "careless" in values["threat"]
-    assert params.parse(values, "conf").unrelated is None
+    assert params.parse(values, "conf").twins == {}
     values["data"]["relations"] = ["[blood_pressure] <= glucose"]
     cfg = params.parse(values, "conf")
-    assert cfg.unrelated == "careless"
+    assert cfg.twins == {"clinical": "careless"}
     assert list(cfg.threat) == ["clinical", "careless", "unconstrained", "sparse", "repeat"]
 
 

@@ -200,17 +200,15 @@ class Config(BaseModel):
         return self
 
     @property
-    def unrelated(self) -> str | None:
-        """The threat that is the headline's, but for the relations that it does not keep."""
-        wanted = self.threat[self.audit.headline].model_copy(update={"consistent": False})
-        return next(
-            (
-                name
-                for name, threat in self.threat.items()
-                if name != self.audit.headline and threat == wanted
-            ),
-            None,
-        )
+    def twins(self) -> dict[str, str]:
+        """Of threats that keep relations, the one that is the same but for that."""
+        found = {}
+        for name, threat in self.threat.items():
+            wanted = threat.model_copy(update={"consistent": False})
+            others = (other for other, one in self.threat.items() if one == wanted)
+            if threat.consistent and (twin := next(others, None)):
+                found[name] = twin
+        return found
 
     def without_twins(self) -> "Config":
         """The same without threats that relations alone tell apart, where there are none."""

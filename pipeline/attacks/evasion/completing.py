@@ -9,7 +9,7 @@ from torch import Tensor
 from pipeline.data.relations import Relations
 
 
-def completing(
+def complete(
     logits_fn: Callable[[Tensor], Tensor], relations: Relations, x: Tensor
 ) -> Callable[[Tensor], Tensor]:
     """A model that is shown versions of records x with what is derived as it follows.

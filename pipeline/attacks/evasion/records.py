@@ -11,7 +11,7 @@ from typing import Any, TypeVar, cast
 import torch
 from torch import Tensor, nn
 
-from pipeline.attacks.evasion.completing import completing
+from pipeline.attacks.evasion.completing import complete
 from pipeline.config import Norm
 from pipeline.data.threat import Threat
 from pipeline.files import BadInput
@@ -51,7 +51,7 @@ def on_records(*norms: Norm) -> Callable[[A], A]:
             flat_x = x.flatten(-len(shape)) if len(shape) > 1 else x
             model = _flat_model(logits_fn, shape)
             x_adv = attack(
-                completing(model, threat.relations, x) if threat.relations else model,
+                complete(model, threat.relations, x) if threat.relations else model,
                 flat_x,
                 y,
                 _flat_threat(threat),

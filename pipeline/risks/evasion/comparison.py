@@ -1,6 +1,6 @@
 """The comparison that people read: figures with intervals, defenses paired with the baseline."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -38,6 +38,7 @@ def compare(
     sampling: Sampling,
     auroc_ceiling: float | None,
     movable: Movable | None = None,
+    repaired: Collection[str] = (),
 ) -> pd.DataFrame:
     """The comparison: one row per (defense, threat, eps).
 
@@ -54,6 +55,7 @@ def compare(
         sampling: of the intervals.
         auroc_ceiling: above it a clean AUROC is taken for a leak.
         movable: of `movable_shares`; None = not known.
+        repaired: threats under which no attack is held against another one; see `Evidence`.
 
     Returns:
         a table; `COLUMNS` of `pipeline.risks.evasion.tables` says what each column is. Intervals
@@ -80,9 +82,8 @@ def compare(
             for key, share in (movable or {}).items()
             if key == (cfg.headline, _nearest_radius(by_threat[cfg.headline], cfg))
         }
-        raised = raise_flags(
-            Evidence(by_threat, attackers, one.diagnostics, auroc_ceiling, where_compared)
-        )
+        known_of_it = (by_threat, attackers, one.diagnostics, auroc_ceiling, where_compared)
+        raised = raise_flags(Evidence(*known_of_it, frozenset(repaired)))
         raised |= {HARMS: harmful[name]} if harmful and name in harmful else {}
         judged = {"flags": " ".join(raised), "evidence": "; ".join(raised.values())}
         of_recipe = _of_recipe(name, known)

@@ -69,6 +69,7 @@ def evaluate_all(
         sampling=sampling,
         auroc_ceiling=cfg.data.auroc_ceiling,
         movable=movable,
+        repaired=cfg.twins,
     )
     return Evaluation(
         comparison=comparison.assign(verified_to=_verified_to(comparison, cfg)),

@@ -32,6 +32,9 @@ class Evidence:
         auroc_ceiling: above it a clean AUROC is taken for a leak; None = nobody set one.
         movable: by threat and radius, where people compare: the share of patients who have at least
             one admitted change.
+        repaired: threats whose records are repaired until they keep relations, where the same one
+            without them is there too: no attack duels there, as what a repair takes from a gradient
+            says nothing of the model.
 
     Raises:
         ValueError: a measurement is unknown, or nothing is known of an attack: it would silently
@@ -43,6 +46,7 @@ class Evidence:
     diagnostics: Mapping[str, float] = field(default_factory=dict)
     auroc_ceiling: float | None = None
     movable: Mapping[tuple[str, float], float] = field(default_factory=dict)
+    repaired: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         """Refuses what no rule would read."""
@@ -112,6 +116,8 @@ def duels(evidence: Evidence, sides: Callable[[Margins], Iterable[Sides]]) -> It
     None where a side is empty.
     """
     for threat, margins in evidence.by_threat.items():
+        if threat in evidence.repaired:
+            continue
         accuracy, suite = margins.accuracy, (margins.worst > 0).mean((1, 2))
         for favourites, outsiders in sides(margins):
             for at, eps in enumerate(margins.eps if favourites and outsiders else ()):

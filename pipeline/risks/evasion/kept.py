@@ -17,7 +17,7 @@ def kept_parts(comparison: pd.DataFrame, shown: dict[str, str], cfg: Config) -> 
         shown: how each defense is called.
         cfg: its data set states the relations.
     """
-    twin = cfg.unrelated
+    twin = cfg.twins.get(cfg.audit.headline)
     if twin is None or twin not in set(comparison["threat"]):
         return []
     keys = ["defense", "eps"]

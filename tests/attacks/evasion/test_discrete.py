@@ -1,5 +1,7 @@
 """Recodes and gaps: inside the threat, as good as brute force, never beyond what is proved."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -27,7 +29,7 @@ def frozen(norm, withhold):
         "categorical", 5, mutable=True, cost=0.7, recodes={"c0": ["c1", "c3"], "c3": ["c4"]}
     )
     made = tuple(features.values())
-    return made, Threat.of(made, limits(norm, withhold))
+    return made, Threat.of(replace(mixed.SCHEMA, features=made), limits(norm, withhold))
 
 
 def limits(norm, withhold):
@@ -67,7 +69,7 @@ def test_where_no_number_moves_it_is_as_good_as_trying_every_record(norm, withho
 @pytest.mark.parametrize("withhold", [None, 0.6])
 @every_norm
 def test_it_stays_within_the_threat_and_above_what_is_proved(norm, withhold):
-    threat = Threat.of(mixed.SCHEMA.features, limits(norm, withhold))
+    threat = Threat.of(mixed.SCHEMA, limits(norm, withhold))
     models, x, y = asked()
     radii = torch.tensor(RADII[norm])
     grid = radii.view(-1, 1, 1, 1)
@@ -106,7 +108,7 @@ def test_a_larger_radius_and_more_variants_are_never_worse(norm):
 
 
 def test_it_breaks_whom_a_gradient_cannot():
-    threat = Threat.of(mixed.SCHEMA.features, limits("linf", 0.4))
+    threat = Threat.of(mixed.SCHEMA, limits("linf", 0.4))
     models, x, y = asked()
     by_gradient = fgsm(models, x, y, threat, eps=0.5)
     by_recode = recodes(models, x, y, threat, eps=0.5, listed=64)

@@ -586,3 +586,16 @@ def test_the_page_on_threats_explains_every_flag_and_no_other():
 
 def test_every_flag_has_a_readable_label():
     assert all(display_name("dp", flag) == f"dp [{' '.join(flag.split('_'))}]" for flag in FLAGS)
+
+
+def test_where_records_are_repaired_attacks_are_held_against_each_other_without_relations():
+    """The planted fault under both threats: it is found under the one without relations."""
+    margins = suite()
+    margins[TRANSFER] = broken(margins["pgd_margin"], 0.3, at=1)
+    both = judged(margins)
+    assert raise_flags(both)["masked_gradients"].startswith("clinical")
+    once = replace(both, repaired=frozenset({"clinical"}))
+    assert raise_flags(once)["masked_gradients"].startswith("unconstrained")
+    assert "masked_gradients" not in raise_flags(
+        replace(both, repaired=frozenset({"clinical", "unconstrained"}))
+    )

@@ -169,6 +169,7 @@ def unconstrained(threat: Threat) -> Threat:
         step=torch.zeros_like(threat.step),
         norm="linf",
         goal="any",
+        relations=None,
     )
 
 
@@ -207,7 +208,13 @@ def diagnose(
         "nondeterminism": nondeterminism(population, x),
         "answers_are_probabilities": answers_are_probabilities(population, x),
         "convergence_gap": convergence_gap(
-            population, x, y, replace(threat, norm="linf", goal="any"), eps=eps, generator=generator
+            population,
+            x,
+            y,
+            # a repair is no part of the model
+            replace(threat, norm="linf", goal="any", relations=None),
+            eps=eps,
+            generator=generator,
         ),
         "unbounded_accuracy": unbounded_accuracy(population, x, y, threat, generator=generator),
     }

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+import related
 from pipeline.models.answers import margin
 from pipeline.risks.evasion.evidence import MEASUREMENTS
 from pipeline.risks.evasion.measure.diagnostics import (
@@ -269,3 +270,12 @@ def test_the_same_seed_gives_the_same_figures_whatever_the_global_state(models, 
     torch.manual_seed(2)
     assert diagnose(models, x, answered(models, x), CLINICAL, eps=0.3, seed=0) == figures
     assert all(torch.equal(before[name], value) for name, value in models.parameters.items())
+
+
+def test_an_attack_without_limits_keeps_no_relations():
+    """The planted fault: with relations kept, hardly a record could go anywhere."""
+    models, data = related.models(2), related.records(60, seed=3)
+    x = data.x.expand(2, -1, -1)
+    y = models(x).argmax(-1)
+    found = diagnose(models, x, y, related.threat(), eps=0.3, seed=0)
+    assert found["unbounded_accuracy"] < 0.2
