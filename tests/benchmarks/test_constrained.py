@@ -13,6 +13,7 @@ from pipeline.data.threat import Threat
 from pipeline.models.answers import margin
 from pipeline.models.mlp import Architecture, as_module, initialise
 from pipeline.models.networks import Networks, fitted_preprocessing
+from pipeline.verify import Nearest
 from tiny import threat_config
 
 THREAT = Threat.of(SCHEMA, threat_config())
@@ -122,16 +123,37 @@ def test_a_form_computes_the_body_mass(problem):
         assert after[: AT["bmi"]] == before[: AT["bmi"]]
 
 
+def nearest(problem: Attacked, robust_below: float) -> Nearest:
+    at = torch.full((len(problem.y),), robust_below, dtype=torch.float64)
+    return Nearest(at, at + 0.5, problem.x, torch.ones(len(problem.y), dtype=torch.int64))
+
+
 def test_counts_are_of_records_not_of_proposals(problem):
     made = proposals(problem.x, 6, reach=1.0)
     claimed = torch.zeros(made.shape[:2], dtype=torch.bool)
     claimed[:4, :7] = True
-    entry = constrained._entry(problem, EPS, "some", Tried("peer", made, claimed, 1.0))
+    tried, truth = Tried("peer", made, claimed, 1.0), nearest(problem, 0.0)
+    entry = constrained._entry(problem, EPS, "some", tried, truth)
     assert entry["claimed"] == 4
+    assert 0 < entry["found"] < 30
     assert entry["presented"] <= entry["recorded"] <= min(4, entry["found"])
-    twice = constrained._together([Tried("peer", made, claimed, 1.0)] * 2)
-    assert constrained._entry(problem, EPS, "some", twice)["found"] == entry["found"]
+    twice = constrained._together([tried, tried])
+    assert constrained._entry(problem, EPS, "some", twice, truth)["found"] == entry["found"]
     assert twice.seconds == 2.0
+
+
+def test_a_success_against_a_proof_stops_everything(problem):
+    made = proposals(problem.x, 6, reach=1.0)
+    tried = Tried("peer", made, torch.zeros(made.shape[:2], dtype=torch.bool), 1.0)
+    with pytest.raises(RuntimeError, match="the contrary is proved"):
+        constrained._entry(problem, EPS, "some", tried, nearest(problem, 2 * EPS))
+
+
+def test_exact_counts_what_is_left_open(problem):
+    # Everybody is robust below 0.4 and broken at 0.9.
+    for eps, (broken, open_) in {0.1: (0, 0), 0.6: (0, 30), 0.9: (30, 0)}.items():
+        entry = constrained._exact(problem, eps, nearest(problem, 0.4), 1.0)
+        assert (entry["found"], entry["undecided"]) == (broken, open_), eps
 
 
 # ---- their words ----
