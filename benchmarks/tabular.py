@@ -7,17 +7,18 @@ the names that NumPy took away, and takes them back.
 What is stated differently:
 
 - The ball is theirs where every range is as many scales wide as every other: they know one radius,
-  in parts of the range. What is derived has no radius with us, and a range ten times as wide with
-  them, which never binds.
-- Their values are whole numbers or real ones, so the grid is one of whole numbers. They round no
-  formula: what is derived lies within half of its last digit of what its formula says.
-- Their gradient does not pass through what is derived; CAPGD sets it after each step.
+  in parts of the range.
+- Their values are whole numbers or real ones, so the grid is one of whole numbers.
+- What is derived has no radius with us. It is either stated as a relation, or computed inside the
+  network. They round no formula: a stated one lies within half of its last digit of what its
+  formula says, in a range ten times as wide, so that their radius never binds. Their gradient does
+  not pass through it; CAPGD sets it after each step, MOEVA has to hit it.
 """
 
 import contextlib
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -98,14 +99,24 @@ class Peer:
     unit: float
 
     @classmethod
-    def of(cls, network: nn.Module, schema: Schema, threat: Threat, relations: Any) -> "Peer":
+    def of(
+        cls,
+        network: nn.Module,
+        schema: Schema,
+        threat: Threat,
+        relations: Callable[[], list[Any]],
+        *,
+        stated: bool,
+    ) -> "Peer":
         """Ours in its words.
 
         Args:
             network: logits (B, C) of records (B, D) in clinical units.
             schema: of the records; all numbers.
             threat: linf, on whole numbers; what is derived may have decimals.
-            relations: of its `relation_constraint`: list of relations in its own words.
+            relations: makes them in its words, once it can be imported.
+            stated: what is derived is a value of its own, of which a relation speaks; else the
+                network computes it, and nobody moves the value of the record.
 
         Raises:
             ValueError: the threat cannot be said in its words.
@@ -134,7 +145,7 @@ class Peer:
             kinds = np.where(following.numpy(), "real", "int").astype(object)
             constraints = Constraints(
                 kinds,
-                (free | following).numpy(),
+                (free | following if stated else free).numpy(),
                 threat.lower.numpy(),
                 threat.upper.numpy(),
                 relations(),

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from benchmarks import constrained
-from benchmarks.constrained import COLUMNS, RADII, SCHEMA, Attacked, Tried, in_their_words, made_up
+from benchmarks.constrained import COLUMNS, RADII, SCHEMA, Attacked, Tried, made_up
 from benchmarks.tabular import MISSED, Peer, as_published
 from pipeline.data.threat import Threat
 from pipeline.models.answers import margin
-from pipeline.models.mlp import Architecture, as_module, initialise
+from pipeline.models.mlp import Architecture, initialise
 from pipeline.models.networks import Networks, fitted_preprocessing
 from pipeline.verify import Nearest
 from tiny import threat_config
@@ -52,11 +52,10 @@ def stubborn() -> Attacked:
     return replace(one, y=1 - one.y)
 
 
-def peer_of(problem: Attacked) -> Peer:
+def peer(problem: Attacked, *, stated: bool) -> Peer:
     for name in ("torchattacks", "pymoo", "autograd", "tabularbench"):
         pytest.importorskip(name)
-    network = as_module(problem.population.parameters, problem.population.preprocessing, 0)
-    return Peer.of(network.eval().requires_grad_(False), SCHEMA, THREAT, in_their_words)
+    return constrained.peer_of(problem, stated=stated)
 
 
 def proposals(x: torch.Tensor, seed: int, *, reach: float) -> torch.Tensor:
@@ -132,27 +131,27 @@ def test_counts_are_of_records_not_of_proposals(problem):
     made = proposals(problem.x, 6, reach=1.0)
     claimed = torch.zeros(made.shape[:2], dtype=torch.bool)
     claimed[:4, :7] = True
-    tried, truth = Tried("peer", made, claimed, 1.0), nearest(problem, 0.0)
-    entry = constrained._entry(problem, EPS, "some", tried, truth)
+    tried, truth = Tried("some", "peer", made, claimed, 1.0), nearest(problem, 0.0)
+    entry = constrained.entry_of(problem, EPS, tried, truth)
     assert entry["claimed"] == 4
     assert 0 < entry["found"] < 30
     assert entry["presented"] <= entry["recorded"] <= min(4, entry["found"])
-    twice = constrained._together([tried, tried])
-    assert constrained._entry(problem, EPS, "some", twice, truth)["found"] == entry["found"]
+    twice = constrained.together("twice", [tried, tried])
+    assert constrained.entry_of(problem, EPS, twice, truth)["found"] == entry["found"]
     assert twice.seconds == 2.0
 
 
 def test_a_success_against_a_proof_stops_everything(problem):
     made = proposals(problem.x, 6, reach=1.0)
-    tried = Tried("peer", made, torch.zeros(made.shape[:2], dtype=torch.bool), 1.0)
+    tried = Tried("some", "peer", made, torch.zeros(made.shape[:2], dtype=torch.bool), 1.0)
     with pytest.raises(RuntimeError, match="the contrary is proved"):
-        constrained._entry(problem, EPS, "some", tried, nearest(problem, 2 * EPS))
+        constrained.entry_of(problem, EPS, tried, nearest(problem, 2 * EPS))
 
 
 def test_exact_counts_what_is_left_open(problem):
     # Everybody is robust below 0.4 and broken at 0.9.
     for eps, (broken, open_) in {0.1: (0, 0), 0.6: (0, 30), 0.9: (30, 0)}.items():
-        entry = constrained._exact(problem, eps, nearest(problem, 0.4), 1.0)
+        entry = constrained.exact_entry(problem, eps, nearest(problem, 0.4), 1.0)
         assert (entry["found"], entry["undecided"]) == (broken, open_), eps
 
 
@@ -177,35 +176,55 @@ def test_numpy_is_left_as_it_was():
     assert np.get_printoptions() == shown
 
 
-def test_both_sides_allow_the_same_records(stubborn):
+@pytest.mark.parametrize("stated", [True, False])
+def test_both_sides_allow_the_same_records(stubborn, stated):
     """Of whole numbers in and around the ball, next to the relations; the body mass follows."""
     x = stubborn.x.clone()
     x[:, AT["diastolic"]] = (x[:, AT["systolic"]] - 6).clamp_max(135)
     x[:, AT["cholesterol"]] = x[:, AT["hdl"]] + x[:, AT["ldl"]] + 1
     near = replace(stubborn, x=x)
     made = proposals(x, 7, reach=1.02)
-    peer, recorded = peer_of(near), near.as_recorded(made)
+    if not stated:
+        made[..., AT["bmi"]] = x[:, None, AT["bmi"]]
+    theirs, recorded = peer(near, stated=stated), near.as_recorded(made)
     ours = torch.stack([near.broken(recorded[:, [one]], EPS) for one in range(40)], 1)
     assert 0.1 < ours.float().mean() < 0.8
-    for written in (made, recorded):
-        assert (peer.claims(x, near.y, written, EPS) == ours).all()
+    for written in (made, recorded) if stated else (made,):
+        assert (theirs.claims(x, near.y, written, EPS) == ours).all()
 
 
-def test_their_attacks_find_records_that_we_allow(problem):
-    peer = peer_of(problem)
-    made = peer.capgd(problem.x, problem.y, EPS)
-    claimed = peer.claims(problem.x, problem.y, made, EPS)[:, 0]
+def test_a_network_that_computes_the_body_mass_answers_what_is_recorded(problem):
+    made = proposals(problem.x, 8, reach=1.0)
+    network = constrained.network_of(problem)
+    made[..., AT["bmi"]] = 99.0  # whatever stands there
+    computing = constrained.Computing(network)
+    assert torch.allclose(computing(made), network(problem.as_recorded(made)), atol=1e-5)
+    moved = made[0, :1].clone().requires_grad_()
+    computing(moved)[..., 1].sum().backward()
+    through = moved.grad.clone()
+    moved.grad = None
+    network(moved)[..., 1].sum().backward()
+    differs = (through - moved.grad)[0].abs() > 1e-6
+    assert {name for name, place in AT.items() if differs[place]} >= {"weight", "height", "bmi"}
+    assert through[0, AT["bmi"]] == 0
+
+
+@pytest.mark.parametrize("stated", [True, False])
+def test_their_attacks_find_records_that_we_allow(problem, stated):
+    theirs = peer(problem, stated=stated)
+    made = theirs.capgd(problem.x, problem.y, EPS)
+    claimed = theirs.claims(problem.x, problem.y, made, EPS)[:, 0]
     assert made.shape == (30, 1, len(COLUMNS))
     assert claimed.sum() >= 3
     # Rounding the body mass may take back a change of the answer, never what is allowed.
     recorded = problem.as_recorded(made)
     assert (problem.broken(recorded, EPS) == problem.wrong(recorded)[:, 0])[claimed].all()
+    assert stated or problem.wrong(recorded)[:, 0][claimed].all()
 
 
-def test_what_cannot_be_said_in_their_words_is_refused(problem):
-    peer_of(problem)
+def test_what_cannot_be_said_in_their_words_is_refused():
     wide = replace(THREAT, upper=THREAT.upper * 2)
     halves = replace(THREAT, step=THREAT.step / 2)
     for threat, why in ((wide, "as many scales"), (halves, "whole numbers")):
         with pytest.raises(ValueError, match=why):
-            Peer.of(torch.nn.Linear(10, 2), SCHEMA, threat, in_their_words)
+            Peer.of(torch.nn.Linear(10, 2), SCHEMA, threat, list, stated=True)
