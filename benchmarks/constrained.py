@@ -35,7 +35,7 @@ RADII = (0.17, 0.33, 0.53)
 SUITE = ("pgd_margin", "apgd_margin", "square")
 LONG = 100  # steps of CAPGD beside those that its authors take
 BUDGET = 20_000  # boxes for one record
-PATIENTS, FOLDS = 400, 8
+PATIENTS, FOLDS = 500, 5
 PEER = "tabularbench"
 Result = TypeVar("Result")
 
