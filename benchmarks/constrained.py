@@ -29,8 +29,7 @@ from pipeline.verify import Nearest, verify
 from pipeline.verify.network import Network
 from pipeline.verify.out_of_fold import SAME_RADIUS
 
-# Nothing but the age and the radii below lies on the border of a ball or of a grid, where rounding
-# decides: 0.17 * 15 = 2.55 mmHg.
+# None of them ends at a whole number of any unit, where rounding would decide who is inside.
 RADII = (0.17, 0.33, 0.53)
 SUITE = ("pgd_margin", "apgd_margin", "square")
 LONG = 100  # steps of CAPGD beside those that its authors take
