@@ -58,6 +58,7 @@ ui: setup  ## open MLflow's view on http://127.0.0.1:5000
 bench: setup  ## speed and quality side by side with other tools; writes benchmarks/latest.json
 	@"$(BIN)/python" -m pip install --quiet -c constraints.txt -e '.[bench]'
 	@"$(BIN)/python" -m pip install --quiet -c constraints.txt --no-deps torchattacks
+	@"$(BIN)/python" -m pip install --quiet -c constraints.txt --no-deps --ignore-requires-python tabularbench pymoo autograd
 	@python -m benchmarks
 
 coverage: setup  ## how often intervals hold what they should, in made-up cohorts: hours, goes on where it stopped

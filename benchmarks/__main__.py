@@ -4,8 +4,9 @@
     python -m benchmarks fgsm_grid pgd_grid    these; other entries of the file stay as they are
 
 Writes into `benchmarks/`: `latest.json` (an entry per case and peer), `stages.json` (an entry per
-stage), `decided.json` (what the verifier decides), `leaks.json` (seconds of membership inference
-and inversion) and `scaling.json` (what more work costs).
+stage), `decided.json` (what the verifier decides), `constrained.json` (attacks that keep relations,
+beside TabularBench's and the truth), `leaks.json` (seconds of membership inference and inversion)
+and `scaling.json` (what more work costs).
 """
 
 import argparse
@@ -20,6 +21,7 @@ os.environ.setdefault("TQDM_DISABLE", "1")
 
 import torch
 
+from benchmarks import constrained, tabular
 from benchmarks.cases import CASES
 from benchmarks.contest import measure, require_peers
 from benchmarks.decided import decided_table, measure_decided
@@ -33,14 +35,20 @@ from pipeline.validation import nearest
 
 HERE = Path(__file__).parent
 LATEST = HERE / "latest.json"
-# Measurements of ourselves alone: what makes the entries, and how people read them.
+# Measurements that are no race of one figure: what makes the entries, and how people read them.
 Entries = list[dict[str, Any]]
 ALONE: dict[str, tuple[Callable[[], Entries], Callable[[Entries], str]]] = {
+    "constrained": (
+        lambda: constrained.measure_constrained(load_problem().cfg),
+        constrained.constrained_table,
+    ),
     "decided": (lambda: measure_decided(repository_root()), decided_table),
     "leaks": (lambda: measure_leaks(load_problem()), leaks_table),
     "scaling": (lambda: measure_scaling(load_problem().cfg), scaling_table),
     "stages": (lambda: measure_stages(repository_root()), stage_table),
 }
+# Whom they need.
+BESIDE = {"constrained": tabular.PEERS}
 
 
 def main(arguments: list[str]) -> None:
@@ -55,8 +63,8 @@ def main(arguments: list[str]) -> None:
         if name not in known:
             raise BadInput(f"benchmarks: {name!r} is no case; {nearest(name, known)}")
     contests = [name for name in chosen if name in CASES]
-    for name in contests:
-        require_peers(CASES[name])
+    for name in chosen:
+        require_peers(CASES[name].targets if name in CASES else BESIDE.get(name, ()))
     if contests:
         run_contests(contests)
     torch.set_num_threads(THREADS)

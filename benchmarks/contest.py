@@ -1,7 +1,7 @@
 """A case: several contenders at one task, what it took them, and how good the result was."""
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal
@@ -59,24 +59,27 @@ MODULES = {
     "foolbox": "foolbox",
     "opacus": "opacus",
     "opacus, ghost clipping": "opacus",
+    "tabularbench": "tabularbench.attacks",
     "torch, tight loop": "torch",
     "torchattacks": "torchattacks",
 }
+# Those that ask for more than they need, or for another Python: the Makefile installs them alone.
+APART = ("torchattacks", "tabularbench", "pymoo", "autograd")
 
 
-def require_peers(case: Case) -> None:
-    """Imports every peer of a case, before anything is measured.
+def require_peers(peers: Iterable[str]) -> None:
+    """Imports every peer, before anything is measured.
 
     Raises:
         BadInput: one is not installed.
     """
-    for peer in case.targets:
+    for peer in peers:
         try:
             importlib.import_module(MODULES.get(peer, peer))
         except ImportError as error:
             how = (
-                "pip install --no-deps torchattacks"
-                if peer == "torchattacks"
+                f"pip install --no-deps --ignore-requires-python {peer}"
+                if peer in APART
                 else "pip install -e '.[bench]'"
             )
             raise BadInput(
@@ -109,7 +112,7 @@ def measure(name: str, case: Case, problem: Problem) -> list[dict[str, Any]]:
         result = {
             "case": name,
             "peer": peer,
-            "peer_version": _version(peer.partition(",")[0]),
+            "peer_version": version_of(peer.partition(",")[0]),
             **ours,
             **theirs,
             "ratio": round(theirs["peer_s"] / ours["ours_s"], 2),
@@ -130,7 +133,8 @@ def measure(name: str, case: Case, problem: Problem) -> list[dict[str, Any]]:
     return [entry(peer) for peer in case.targets]
 
 
-def _version(package: str) -> str:
+def version_of(package: str) -> str:
+    """The installed version of a package."""
     try:
         return version(package).split("+")[0]
     except PackageNotFoundError:
