@@ -118,11 +118,10 @@ def only(cfg, *threats):
 
 
 def attacks_of(cfg, threat, *, transfer=False):
-    """The attacks under a threat, in their order."""
+    """The attacks under a threat of numbers alone, in their order."""
     norm = cfg.threat[threat].norm
-    suite = [
-        name for name, options in cfg.attack.items() if norm in EVASION[options["method"]].norms
-    ]
+    methods = {name: EVASION[options["method"]] for name, options in cfg.attack.items()}
+    suite = [name for name, one in methods.items() if norm in one.norms and not one.discrete]
     return [
         *suite,
         *([SURROGATE] if norm != "l0" else []),
