@@ -205,6 +205,7 @@ RETRAINED = {
     "attack": ["baseline"],
     "poisoning": COMPOSED["poisoning"]["recipes"],
     "theft": COMPOSED["theft"]["recipes"],
+    "transport": COMPOSED["transport"]["recipes"],
 }
 
 
