@@ -38,6 +38,7 @@ class Stream(StrEnum):
     EVASION_BY_COPIES = "evasion by copies"  # random starts of the attack on a stolen copy
     EVASION_OF_EVERYONE = "evasion of everyone"  # of the attacks on all, beside a sample
     EVASION_OF_HALVES = "evasion of halves"  # random starts of the attack on half models
+    ELSEWHERE = "elsewhere"  # the seed of each model that is asked about another site, or later
     BY_HAND = "attack by hand"  # from a notebook
     DIAGNOSTICS = "diagnostics"  # sampled records, and random starts, when gradients are checked
     MEMBERSHIP_NOISE = "noisy copies"  # of a record, whose labels are asked for
@@ -53,6 +54,7 @@ class Stream(StrEnum):
     # ---- of the seeds of a plan's models ----
     RELEASE = "release"  # the seed of the release model
     INNER_FOLD = "inner fold"  # the seed of a model that scores the training rows of two others
+    ELSEWHERE_FOLD = "fold elsewhere"  # the seed of a model that scores training rows of such a one
     AGAIN = "again"  # the second seed of a model, on the same records
     REHEARSAL = "rehearsal"  # the seeds of a poisoner's own models
     COMPANION = "companion"  # the seeds of models that stand behind one API and answer together

@@ -22,6 +22,8 @@ from pipeline.risks.poisoning.measure.filtering import PREFIX, RECIPE
 from pipeline.risks.poisoning.measure.settings import PoisoningSettings
 from pipeline.risks.results import Results, draw_up_all
 from pipeline.risks.risk import Context, Sources
+from pipeline.risks.transport.measure.places import PLACES, Places
+from pipeline.risks.transport.measure.settings import TransportSettings
 from pipeline.stages._examining import Examinee, examine
 from risks.frontier.made_up import made_up as trace_made_up
 from risks.poisoning.made_up import made_up_filtered, made_up_harm
@@ -90,8 +92,10 @@ class Clinic:
         return Context(self.dataset, self.cfg)
 
 
-def stages(cfg: Config, place: Path) -> Path:
+def stages(cfg: Config, dataset: Dataset, place: Path) -> Path:
     """What the stages of single risks would have measured, made up."""
+    places = Places.of(dataset, cfg.section(TransportSettings))  # none
+    places.save(_made(place / "transport") / PLACES)
     numbers = cfg.section(PoisoningSettings)
     trace_made_up().save(_made(place / "frontier"))
     harms = {
@@ -130,7 +134,7 @@ def evaluated(values, root: Path) -> Clinic:
         transfer = None if name == BASELINE else examined[BASELINE]
         examine(Examinee(name, population, dataset, of_whom, cfg), examined[name], transfer)
     context, folder = Context(dataset, cfg), root / "evaluate"
-    results = draw_up_all(Sources(examined, stages(cfg, root / "stages")), context)
+    results = draw_up_all(Sources(examined, stages(cfg, dataset, root / "stages")), context)
     folder.mkdir()
     with pytest.MonkeyPatch.context() as patch:
         undrawn(patch)

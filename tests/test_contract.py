@@ -209,6 +209,7 @@ RETRAINED = {
     "attack": ["baseline"],
     "poisoning": COMPOSED["poisoning"]["recipes"],
     "theft": COMPOSED["theft"]["recipes"],
+    "transport": COMPOSED["transport"]["recipes"],
 }
 
 

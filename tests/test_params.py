@@ -506,6 +506,8 @@ OF_RISKS = [
     ("poisoning.recipes", ["distill"], "must hold baseline, with which the others are compared"),
     ("theft.budgets", [40, 10], "must rise and hold theft.headline_budget"),
     ("theft.recipes", ["baseline", "dstill"], "'dstill' is no defense; did you mean 'distill'?"),
+    ("transport.recipes", ["base"], "'base' is no defense; did you mean 'baseline'?"),
+    ("transport.date", "May", "must be a date like 2024-05-31, or a number, not 'May'"),
 ]
 
 

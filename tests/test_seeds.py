@@ -93,6 +93,7 @@ ORIGINS = {
     *(Stream.CROSS_VALIDATION, Stream.MEMBERSHIP_HALVES, Stream.CANARY_RUNS, Stream.THEFT_HALVES),
     *(Stream.COPIES, Stream.HALF, Stream.RELEASE, Stream.COMPANION),
     *(Stream.INNER_FOLD, Stream.AGAIN, Stream.REHEARSAL),
+    *(Stream.ELSEWHERE, Stream.ELSEWHERE_FOLD),
 }
 
 

@@ -189,20 +189,53 @@ def out_of_sample(
         dataset: the records.
         plan: who trained on whom.
     """
-    total = torch.zeros(plan.train.shape, dtype=torch.float64)
-    count = torch.zeros_like(total)
-
-    def add(members: Tensor, models: Population, asked: Tensor) -> None:
-        scores = log_odds(models, dataset.x.expand(models.size, *dataset.x.shape))
-        total.index_add_(0, members, torch.where(asked, scores, 0.0))
-        count.index_add_(0, members, asked.double())
-
+    sums = torch.zeros(2, *plan.train.shape, dtype=torch.float64)
     for one, other in ((0, 1), (1, 0)):
-        add(pairs[:, one], inner, plan.held_out[pairs[:, other]])
+        _add(sums, pairs[:, one], inner, plan.held_out[pairs[:, other]], dataset)
     scoring = plan.scored()
     for member in range(plan.size):
         if member not in pairs and not scoring[member]:
-            add(torch.full((plan.size,), member), population, plan.held_out)
+            _add(sums, torch.full((plan.size,), member), population, plan.held_out, dataset)
+    return _mean_scores(sums)
+
+
+class Nested(NamedTuple):
+    """Models that score training rows of others, which they did not learn from themselves.
+
+    Attributes:
+        plan: of these P models; `held_out` are the rows that each is asked about.
+        member: (P,) int64, for which model of another plan.
+    """
+
+    plan: Plan
+    member: Tensor
+
+
+def scored_within(inner: Population, nested: Nested, dataset: Dataset, members: int) -> Tensor:
+    """(M, N) float64: as `out_of_sample`, of training rows that are named one by one.
+
+    Args:
+        inner: the models of `nested.plan`.
+        nested: whom they score, and for which model.
+        dataset: the records.
+        members: M.
+    """
+    sums = torch.zeros(2, members, len(dataset.y), dtype=torch.float64)
+    _add(sums, nested.member, inner, nested.plan.held_out, dataset)
+    return _mean_scores(sums)
+
+
+def _add(
+    sums: Tensor, members: Tensor, models: Population, asked: Tensor, dataset: Dataset
+) -> None:
+    """Adds to sums and counts (2, M, N) what P models say of `asked` (P, N), for `members`."""
+    scores = log_odds(models, dataset.x.expand(models.size, *dataset.x.shape))
+    sums[0].index_add_(0, members, torch.where(asked, scores, 0.0))
+    sums[1].index_add_(0, members, asked.double())
+
+
+def _mean_scores(sums: Tensor) -> Tensor:
+    total, count = sums
     return torch.where(count > 0, total / count, torch.nan)
 
 

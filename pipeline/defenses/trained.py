@@ -4,7 +4,14 @@ from pipeline.config import Config
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
 from pipeline.defenses import DEFENSES, SET_BY_PROGRAM
-from pipeline.defenses.decision import DECISION, check_decision, decided, out_of_sample
+from pipeline.defenses.decision import (
+    DECISION,
+    Nested,
+    check_decision,
+    decided,
+    out_of_sample,
+    scored_within,
+)
 from pipeline.models.population import Population
 from pipeline.validation import check_options
 
@@ -26,11 +33,14 @@ def train(name: str, dataset: Dataset, plan: Plan, cfg: Config) -> Population:
     return decided(population, dataset, plan, cfg.decision)
 
 
-def train_reported(name: str, dataset: Dataset, plan: Plan, cfg: Config) -> Population:
+def train_reported(
+    name: str, dataset: Dataset, plan: Plan, cfg: Config, nested: Nested | None = None
+) -> Population:
     """`train`, but that others choose for each model: models of folds of its training rows.
 
     So what is reported and released stands among patients whom it has not seen where the rule says.
-    Where the plan sets patients aside, they choose, and no further model is trained.
+    Where the plan sets patients aside, they choose, and no further model is trained. `nested`
+    names these models where the rows of the plan are no folds of each other.
     """
     population = _undecided(name, dataset, plan, cfg)
     if DECISION in population.facts:
@@ -38,6 +48,10 @@ def train_reported(name: str, dataset: Dataset, plan: Plan, cfg: Config) -> Popu
     constant = cfg.decision.rule == "threshold" and cfg.decision.recalibrate == "none"
     if constant or plan.tune is not None:
         return decided(population, dataset, plan, cfg.decision)
+    if nested is not None:
+        own_folds = _undecided(name, dataset, nested.plan, cfg)
+        unseen = scored_within(own_folds, nested, dataset, plan.size)
+        return decided(population, dataset, plan, cfg.decision, unseen)
     folds, pairs = plan.inner()
     inner = _undecided(name, dataset, folds, cfg) if len(pairs) else population.select(pairs[:, 0])
     unseen = out_of_sample(population, inner, pairs, dataset, plan)

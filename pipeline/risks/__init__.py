@@ -10,5 +10,6 @@ from pipeline.risks.membership.risk import RISK as MEMBERSHIP
 from pipeline.risks.poisoning.risk import RISK as POISONING
 from pipeline.risks.risk import Risk
 from pipeline.risks.theft.risk import RISK as THEFT
+from pipeline.risks.transport.risk import RISK as TRANSPORT
 
-RISKS: tuple[Risk, ...] = (EVASION, MEMBERSHIP, INVERSION, FRONTIER, POISONING, THEFT)
+RISKS: tuple[Risk, ...] = (EVASION, MEMBERSHIP, INVERSION, FRONTIER, POISONING, THEFT, TRANSPORT)

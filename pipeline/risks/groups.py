@@ -8,8 +8,6 @@ import numpy as np
 from pipeline.config import DataConfig
 from pipeline.statistics import Array
 
-LEAST = 10  # patients of whom a figure is a mean, before it is shared
-
 
 def groups_of(
     x: Array, names: Sequence[str], y: Array, data: DataConfig

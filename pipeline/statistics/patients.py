@@ -8,6 +8,8 @@ import numpy as np
 
 from pipeline.statistics import Array
 
+LEAST = 10  # patients of whom a figure is a mean, before it is shared
+
 
 def numbered(patient: Array) -> Array:
     """(N,) int64 from 0, in the order in which patients come.

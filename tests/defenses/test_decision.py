@@ -1,5 +1,6 @@
 """Where models draw the line: on training records alone, and never behind a guarantee's back."""
 
+from dataclasses import replace
 from functools import wraps
 
 import pytest
@@ -19,10 +20,12 @@ from pipeline.defenses.decision import (
     PUBLIC,
     RECALIBRATION,
     TUNED,
+    Nested,
     at_public_cut,
     check_decision,
     decided,
     out_of_sample,
+    scored_within,
     under_guarantee,
 )
 from pipeline.defenses.trained import train, train_reported
@@ -337,3 +340,21 @@ def test_under_a_guarantee_those_set_aside_may_choose_and_the_facts_say_whom_it_
 def test_under_a_guarantee_a_constant_stays_public(dataset, aside):
     models = under_guarantee(tiny.untrained(aside, dataset), dataset, aside, HALF, otherwise=9.0)
     assert models.facts[DECISION] == {"rule": "threshold", "value": 0.5, "chosen_on": PUBLIC}
+
+
+def test_models_within_score_as_pairs_do_whoever_names_them():
+    """The inner folds of a cross-validation, named one by one, are its pairs."""
+    dataset = tiny.records(90, seed=4)
+    plan = tiny.plan(dataset, folds=3, seeds=2)
+    inner, pairs = plan.inner()
+    models = tiny.untrained(inner, dataset)
+    population = tiny.untrained(plan, dataset)
+    both = torch.cat([pairs, pairs.flip(1)])
+    rows = torch.arange(len(pairs)).repeat(2)
+    named = inner.select(rows)
+    nested = Nested(replace(named, held_out=plan.held_out[both[:, 1]]), both[:, 0])
+    found = scored_within(models.select(rows), nested, dataset, plan.size)
+    wanted = out_of_sample(population, models, pairs, dataset, plan)
+    assert torch.equal(found.isnan(), wanted.isnan())
+    assert torch.equal(found.isnan(), plan.held_out)
+    assert torch.equal(found.nan_to_num(9), wanted.nan_to_num(9))

@@ -11,11 +11,12 @@ from pipeline.config import BASELINE, Config
 from pipeline.data.schema import Dataset
 from pipeline.risks.evasion.measure.examination import Examination
 from pipeline.risks.evasion.measure.margins import Margins
-from pipeline.risks.groups import LEAST, groups_of
+from pipeline.risks.groups import groups_of
 from pipeline.statistics import Array, intervals
 from pipeline.statistics.conclusions import Difference, compare
 from pipeline.statistics.intervals import Sampling
 from pipeline.statistics.operating_point import logistic
+from pipeline.statistics.patients import LEAST
 
 HARMS = "harms_a_group"  # the flag
 KEY = ["defense", "by", "group"]

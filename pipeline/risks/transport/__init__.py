@@ -1,0 +1,1 @@
+"""Transport: what a model is worth elsewhere and later than it learned."""

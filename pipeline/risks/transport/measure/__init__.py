@@ -1,0 +1,1 @@
+"""Models that are asked about another site, or about later days, than they learned from."""

@@ -1,0 +1,178 @@
+"""What is said of a model elsewhere and later."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from pipeline.presentation.chapter import Chapter, Heading, Items, Note, Part, Table
+from pipeline.presentation.numbers import with_interval
+from pipeline.risks.risk import Context, Tables
+from pipeline.risks.transport.measure.answers import radius_of
+from pipeline.risks.transport.tables import CROSS, LATER, NOT_ESTIMABLE, SITE
+from pipeline.statistics.patients import LEAST
+
+TITLE = "Elsewhere and later"
+WORDS = {
+    "auroc": "AUROC",
+    "accuracy": "accuracy",
+    "sensitivity": "sensitivity",
+    "specificity": "specificity",
+    "proved_accuracy": "proved",
+}
+LACKS = {
+    SITE: "whether the model works at another site than those it learned from",
+    LATER: "whether it works later than it learned",
+}
+RULE = (
+    "Worse, better or not told apart: from the difference to what cross-validation says of those "
+    "learned from, who are other patients; after Holm over all places and figures of a defense. "
+    "It says nothing of why: a site may measure otherwise, treat other patients, or call others "
+    "ill. The paired difference sets the same patients against models of the cross-validation "
+    "that learned from their site or days: about 0 there means that learning there would not help. "
+    "Intervals and verdicts are those of these models on new patients."
+)
+NOT_TESTED = (
+    "Not tested: sites and days beyond those of this cohort, and models that are trained again as "
+    "time goes on. Sites of one cohort share its inclusion criteria and its protocol; a hospital "
+    "outside may differ more."
+)
+
+
+def chapters(tables: Tables, context: Context, folder: Path) -> Sequence[Chapter]:
+    """One chapter: cross-validation, each site, their spread, and later days; or why not."""
+    parts: list[Part] = []
+    table = tables.get("transport", pd.DataFrame())
+    if len(table):
+        parts = _tried(table, tables.get("transport_spread", pd.DataFrame()), context)
+    for line in tables.get("transport_not_tested", pd.DataFrame()).to_dict("records"):
+        lacks = LACKS[line["tried"]]
+        parts.append(Note(f"Not tested: {lacks}; {line['why']}. External validity was not asked."))
+    return (Chapter(TITLE, parts),) if parts else ()
+
+
+def _tried(table: pd.DataFrame, spread: pd.DataFrame, context: Context) -> list[Part]:
+    conclusions = [
+        (str(defense), conclusion(lines)) for defense, lines in table.groupby("defense", sort=False)
+    ]
+    parts: list[Part] = [
+        Note(_how(table, context)),
+        Items(conclusions),
+        Table(_places(table, spread)),
+        Note(RULE),
+    ]
+    compared = table[table["difference"].notna()]
+    if len(compared):
+        parts += [Heading("Differences to the cross-validation"), Table(_differences(compared))]
+    return [*parts, Note(NOT_TESTED)]
+
+
+def _how(table: pd.DataFrame, context: Context) -> str:
+    """What was done, and how many records nobody is asked about or learns from."""
+    radius, threat = radius_of(context.cfg), context.cfg.audit.headline
+    tried = set(table["tried"])
+    done = [
+        "Each site in turn is left out of training, and asked about." * (SITE in tried),
+        "A model of the earlier records is asked about the later ones; whoever was seen before is "
+        "not asked about." * (LATER in tried),
+        "All records of a patient stay on one side, and so do equal records; what must stay with "
+        'some of both sides is on neither ("left out").',
+        "Cuts are chosen on folds of the training records, as in the cross-validation beside.",
+        f"proved: right answers that no record within eps {radius:g} of the threat model {threat} "
+        "changes, as far as the verifier came: at least so many.",
+        f"Counts below {LEAST}, or that tell of such, are not told, and nothing is estimated of "
+        f"fewer than {LEAST} patients of a class.",
+    ]
+    return " ".join(text for text in done if text)
+
+
+def conclusion(lines: pd.DataFrame) -> str:
+    """What may be said of one defense, by rule."""
+    said, told = [], set()
+    for verdict in ("worse", "better"):
+        own = lines[lines["verdict"] == verdict]
+        for place, rows in own.groupby("place", sort=False):
+            sizes = zip(rows["figure"], rows["difference"], strict=True)
+            figures = ", ".join(f"{WORDS[figure]} {value:+.3f}" for figure, value in sizes)
+            said.append(f"{verdict} than cross-validation says, {place}: {figures}")
+            told.add(place)
+    asked = lines.loc[lines["difference"].notna(), "place"].unique()
+    silent = [str(place) for place in asked if place not in told]
+    if silent:
+        said.append(f"not told apart from it: {', '.join(silent)}")
+    gaps = lines[(lines["verdict"] == NOT_ESTIMABLE) & ~lines["place"].isin(asked)]
+    for place, rows in gaps.groupby("place", sort=False):
+        said.append(f"{NOT_ESTIMABLE}, {place}: {rows['why'].iloc[0]}")
+    return "; ".join(said)
+
+
+def _places(table: pd.DataFrame, spread: pd.DataFrame) -> pd.DataFrame:
+    """A row for each place of each defense, and two for what sites say together."""
+    lines = []
+    for (defense, tried, place), own in table.groupby(["defense", "tried", "place"], sort=False):
+        head = own.iloc[0]
+        counts = {name: _count(head[name]) for name in ("patients", "ill", "learned", "left_out")}
+        cells = dict(zip(own["figure"], _cells(own), strict=True))
+        named = {"defense": defense, "asked about": place or CROSS}
+        lines.append(named | counts | cells)
+        if tried == SITE and _is_last_site(table, defense, place):
+            lines += [{"defense": defense, **line} for line in _together(spread, str(defense))]
+    shown = pd.DataFrame(lines).rename(
+        columns={**WORDS, "left_out": "left out", "learned": "learned from"}
+    )
+    return shown.fillna("")
+
+
+def _is_last_site(table: pd.DataFrame, defense: object, place: object) -> bool:
+    own = table[(table["defense"] == defense) & (table["tried"] == SITE)]
+    return bool(own["place"].iloc[-1] == place)
+
+
+def _together(spread: pd.DataFrame, defense: str) -> list[dict[str, str]]:
+    """What sites say together, figure by figure."""
+    own = spread[spread["defense"] == defense] if len(spread) else spread
+    if not len(own):
+        return []
+    ranges = zip(own["further_low"], own["further_high"], strict=True)
+    rows = {
+        "mean over sites": with_interval(own, "mean"),
+        "spread between sites": with_interval(own, "between"),
+        "a further site": [f"{low:.3f} to {high:.3f}" for low, high in ranges],
+    }
+    return [
+        {"asked about": name, **dict(zip(own["figure"], cells, strict=True))}
+        for name, cells in rows.items()
+    ]
+
+
+def _count(value: float) -> str:
+    return "not told" if pd.isna(value) else f"{value:g}"
+
+
+def _cells(lines: pd.DataFrame) -> list[str]:
+    """Each figure with its interval, or that there is none."""
+    cells = with_interval(lines, "value")
+    nothing = lines["verdict"] == NOT_ESTIMABLE
+    return [NOT_ESTIMABLE if none else cell for none, cell in zip(nothing, cells, strict=True)]
+
+
+def _differences(lines: pd.DataFrame) -> pd.DataFrame:
+    """Of each place and figure: the difference to others, its verdict, the paired difference."""
+    return pd.DataFrame(
+        {
+            "defense": lines["defense"],
+            "asked about": lines["place"],
+            "figure": lines["figure"].map(WORDS),
+            "less cross-validation": with_interval(lines, "difference"),
+            "p": [f"{p:.3f}" for p in lines["p"]],
+            "conclusion": [
+                f"{verdict} ({least:.3f} would have shown)"
+                if verdict == "not told apart"
+                else verdict
+                for verdict, least in zip(
+                    lines["verdict"], lines["smallest_detectable"], strict=True
+                )
+            ],
+            "paired": with_interval(lines, "paired"),
+        }
+    )

@@ -1,0 +1,114 @@
+"""Elsewhere and later as people read it: one table side by side, a rule for each sentence."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+import yaml
+
+import parts
+from pipeline import params
+from pipeline.risks.risk import Context, Sources
+from pipeline.risks.transport.measure.places import PLACES, Places
+from pipeline.risks.transport.report import NOT_TESTED, RULE
+from pipeline.risks.transport.risk import RISK
+from risks.transport.made_up import answers, settings, ward
+
+pytestmark = pytest.mark.heavy
+NOT_ASKED = "External validity was not asked"
+
+
+@pytest.fixture(scope="module")
+def written(smoke_text, tmp_path_factory):
+    """Maps records, and where a model is bad, to tables and chapter."""
+    cfg = params.parse(yaml.safe_load(smoke_text), "conf")
+
+    def write(data, bad=-1):
+        root = tmp_path_factory.mktemp("stages")
+        (root / "transport").mkdir()
+        places, context = Places.of(data, settings()), Context(data, cfg)
+        places.save(root / "transport" / PLACES)
+        if len(places.asked):
+            for name in ("baseline", "adv_train"):
+                own = answers(data, places, bad=bad if name == "baseline" else -1)
+                own.save(root / "transport" / f"{name}.safetensors")
+        tables = RISK.tables(Sources({}, root), context)
+        (chapter,) = RISK.chapters(tables, context, root)
+        return tables, chapter
+
+    return write
+
+
+@pytest.fixture(scope="module")
+def whole(written):
+    return written(ward(), bad=1)
+
+
+def test_all_that_is_compared_stands_side_by_side(whole):
+    shown = parts.tables(whole[1])[0]
+    wanted = ["cross-validation", "site north", "site south", "site west"]
+    wanted += ["mean over sites", "spread between sites", "a further site", "from 225 on"]
+    assert shown["asked about"].tolist() == wanted * 2
+    figures = ["AUROC", "accuracy", "sensitivity", "specificity", "proved"]
+    assert list(shown)[-5:] == figures
+    assert parts.bare_numbers(shown[figures]) == []
+    assert shown["patients"][:4].tolist() == [
+        "300",
+        *whole[0]["transport"].iloc[5:20:5]["patients"].map("{:g}".format),
+    ]
+
+
+def test_what_is_concluded_follows_the_verdicts(whole):
+    said = parts.items(whole[1])
+    assert said["baseline"].startswith("worse than cross-validation says, site south: AUROC -0.")
+    assert "not told apart from it: site north, site west, from 225 on" in said["baseline"]
+    assert (
+        said["adv_train"]
+        == "not told apart from it: site north, site south, site west, from 225 on"
+    )
+    assert RISK.summary(whole[0], None) == (
+        "Worse elsewhere or later than cross-validation says: baseline: site south."
+    )
+    for text in (RULE, NOT_TESTED):
+        assert text in parts.notes(whole[1])
+
+
+def test_differences_stand_beside_what_would_have_shown(whole):
+    shown = parts.tables(whole[1])[1]
+    assert len(shown) == 2 * 4 * 5
+    first = shown.iloc[0]
+    assert "would have shown" in first["conclusion"]
+    assert " to " in first["less cross-validation"]
+    assert " to " in first["paired"]
+
+
+def test_what_the_data_set_does_not_name_is_said_not_to_be_tested(written):
+    tables, chapter = written(replace(ward(), site=None, time=None))
+    notes = parts.notes(chapter)
+    assert parts.tables(chapter) == []
+    assert notes.count(NOT_ASKED) == 2
+    assert "data.site" in notes
+    assert "data.time" in notes
+    assert RISK.summary(tables, None) == ""
+    _, timeless = written(replace(ward(), time=None))
+    assert parts.notes(timeless).count(NOT_ASKED) == 1
+    assert "from" not in " ".join(parts.tables(timeless)[0]["asked about"])
+
+
+def test_no_count_below_ten_and_no_name_of_a_small_site_is_told(written):
+    data = ward()
+    few = torch.arange(300) < 7
+    data = replace(data, site=torch.where(few, 1, 2 * (data.site > 0).long()), time=None)
+    tables, chapter = written(data)
+    shown = parts.tables(chapter)[0]
+    cells = parts.cells(shown) + parts.cells(tables["transport"])
+    line = shown[shown["asked about"] == "other sites (1)"].iloc[0]
+    assert line["patients"] == line["learned from"] == "not told"
+    assert line["AUROC"] == "not estimable"
+    assert "site south" not in cells
+    assert "7" not in cells
+    assert "not estimable, other sites (1): fewer than 10" in parts.items(chapter)["baseline"]
+
+
+def test_nothing_measured_nothing_said(whole, cfg, tmp_path):
+    assert RISK.chapters({}, Context(ward(), cfg), tmp_path) == ()
