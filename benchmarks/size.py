@@ -86,7 +86,7 @@ def install(copy: Path, rows: int, experiment: str, threads: int = THREADS) -> N
         "features": features,
     }
     write_text(copy / "conf" / "data" / f"{NAME}.yaml", yaml.safe_dump(described, sort_keys=False))
-    chosen = [f"data={NAME}", f"experiment={experiment}", "examine=[]", f"threads={threads}"]
+    chosen = [f"data={NAME}", f"experiment={experiment}", f"threads={threads}"]
     write_text(copy / "params.yaml", params.compose(chosen, copy / "conf"))
 
 
