@@ -4,6 +4,7 @@
     python -m benchmarks.size 768 5000             these
     python -m benchmarks.size 768 -e smoke         with another preset of conf/experiment
     python -m benchmarks.size 768 -s attack        up to this stage, in the order of dvc.yaml
+    python -m benchmarks.size 768 -x               with `examine` of every defense
     python -m benchmarks.size 70000 -f FOLDER      what stands there of an earlier run is kept
 
 Processor seconds, and the most memory that a stage and its helpers held together. Each stage is
@@ -36,7 +37,7 @@ SIZES, FEATURES = (768, 5_000, 20_000, 70_000), 12
 LIMIT = 1.1  # of the exponents of seconds and of memory
 THREADS = 1  # whose processor seconds are the work that there is, whoever else computes
 MISSING, ILL = 0.05, 0.35  # shares of the values, and of the patients
-INTERVAL = 0.2  # seconds between two looks at the memory
+INTERVAL = 0.5  # seconds between two looks at the memory
 NAME = "made_up"
 
 
@@ -55,8 +56,11 @@ def made_up(rows: int) -> pd.DataFrame:
     return frame.assign(outcome=ill.astype(int))
 
 
-def install(copy: Path, rows: int, experiment: str, threads: int = THREADS) -> None:
-    """Puts a cohort, its description and `params.yaml` into a copy of the repository."""
+def install(copy: Path, rows: int, experiment: str, threads: int, examined: bool) -> None:
+    """Puts a cohort, its description and `params.yaml` into a copy of the repository.
+
+    Only the undefended models are attacked, unless defenses are to be `examined`.
+    """
     place = copy / "data" / "local" / f"{NAME}.csv"
     place.parent.mkdir(parents=True, exist_ok=True)
     made_up(rows).to_csv(place, index=False)
@@ -88,6 +92,7 @@ def install(copy: Path, rows: int, experiment: str, threads: int = THREADS) -> N
     }
     write_text(copy / "conf" / "data" / f"{NAME}.yaml", yaml.safe_dump(described, sort_keys=False))
     chosen = [f"data={NAME}", f"experiment={experiment}", f"threads={threads}"]
+    chosen += [] if examined else ["examine=[]"]
     write_text(copy / "params.yaml", params.compose(chosen, copy / "conf"))
 
 
@@ -167,17 +172,17 @@ def _proportional(process: int) -> int:
 
 
 @contextmanager
-def laid_out(rows: int, experiment: str, threads: int, folder: Path | None) -> Iterator[Path]:
+def laid_out(folder: Path | None, *cohort: Any) -> Iterator[Path]:
     """A copy of the repository with such a cohort: a new one, or that of an earlier run."""
     if folder is None:
         with fresh_copy(repository_root()) as copy:
-            install(copy, rows, experiment, threads)
+            install(copy, *cohort)
             yield copy
         return
     if not (folder / "params.yaml").exists():
         folder.mkdir(parents=True, exist_ok=True)
         copy_into(folder, repository_root())
-        install(folder, rows, experiment, threads)
+        install(folder, *cohort)
     yield folder
 
 
@@ -245,13 +250,15 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("-s", "--stage", help="the last stage to run")
     parser.add_argument("-t", "--threads", type=int, default=THREADS)
     parser.add_argument("-f", "--folder", type=Path, help="of one size; default: a new one")
+    parser.add_argument("-x", "--examined", action="store_true", help="every defense is, too")
     parser.add_argument("--show", action="store_true", help="measure nothing")
     given = parser.parse_args(arguments)
     entries: list[dict[str, Any]] = read_json(KEPT) if KEPT.exists() else []
     for rows in () if given.show else given.rows or SIZES:
         key = {"experiment": given.experiment, "rows": rows}
         known = [one["stage"] for one in entries if key.items() <= one.items()]
-        with laid_out(rows, given.experiment, given.threads, given.folder) as copy:
+        cohort = (rows, given.experiment, given.threads, given.examined)
+        with laid_out(given.folder, *cohort) as copy:
             for fresh in measure_size(copy, given.stage, known):
                 entry = {**key, **fresh}
                 same = {**key, "stage": entry["stage"]}
