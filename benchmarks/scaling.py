@@ -71,7 +71,7 @@ def _times(
 
     On networks trained on made-up records.
     """
-    dataset = _made_up(records, features)
+    dataset = made_up(records, features)
     plan = Plan.cross_validation(dataset.y, folds=2, seeds=models // 2, seed=0, release=False)
     population = train("baseline", dataset, plan, cfg)
     threat = Threat.of(dataset.schema, cfg.threat["unconstrained"])
@@ -112,7 +112,7 @@ def _times(
     return _median(grid), _median(proofs), float(np.mean(open_))
 
 
-def _made_up(records: int, features: int) -> Dataset:
+def made_up(records: int, features: int) -> Dataset:
     """Normal measurements, of which every one carries a little of the diagnosis."""
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(records, features, generator=generator)

@@ -1,12 +1,14 @@
-"""What more records cost: the stages on made-up cohorts of several sizes, each in its process.
+"""What more records cost: every stage on made-up cohorts of several sizes, each in its process.
 
-    python -m benchmarks.size                      every size, with experiment=smoke
+    python -m benchmarks.size                      every size, with experiment=large
     python -m benchmarks.size 768 5000             these
-    python -m benchmarks.size 70000 -e large       with another preset of conf/experiment
-    python -m benchmarks.size 768 -s attack        this stage, after what it reads
+    python -m benchmarks.size 768 -e smoke         with another preset of conf/experiment
+    python -m benchmarks.size 768 -s attack        up to this stage, in the order of dvc.yaml
+    python -m benchmarks.size 768 -x               with `examine` of every defense
+    python -m benchmarks.size 70000 -f FOLDER      what stands there of an earlier run is kept
 
-Wall and processor seconds, and the most memory that a stage and its helpers held together. Kept in
-`benchmarks/size.json` size by size; what is there already is not measured again (`--again` does).
+Processor seconds, and the most memory that a stage and its helpers held together. Each stage is
+kept in `benchmarks/size.json` as soon as it is measured.
 """
 
 import argparse
@@ -14,7 +16,8 @@ import os
 import subprocess
 import sys
 import threading
-import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from math import log
 from pathlib import Path
 from typing import Any
@@ -23,7 +26,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from benchmarks.stages import commands, fresh_copy
+from benchmarks.stages import commands, copy_into, fresh_copy
 from benchmarks.table import table
 from pipeline import params
 from pipeline.files import BadInput, read_json, repository_root, write_json, write_text
@@ -31,11 +34,10 @@ from pipeline.statistics import Array
 
 KEPT = Path(__file__).with_name("size.json")
 SIZES, FEATURES = (768, 5_000, 20_000, 70_000), 12
-LIMIT = 1.1  # of the exponent of seconds and of memory
-THREADS = 2
-STAGES = ("prepare", "train_baseline", "attack", "evaluate")
+LIMIT = 1.1  # of the exponents of seconds and of memory
+THREADS = 1  # whose processor seconds are the work that there is, whoever else computes
 MISSING, ILL = 0.05, 0.35  # shares of the values, and of the patients
-INTERVAL = 0.2  # seconds between two looks at the memory
+INTERVAL = 0.5  # seconds between two looks at the memory
 NAME = "made_up"
 
 
@@ -54,8 +56,11 @@ def made_up(rows: int) -> pd.DataFrame:
     return frame.assign(outcome=ill.astype(int))
 
 
-def install(copy: Path, rows: int, experiment: str, threads: int = THREADS) -> None:
-    """Puts a cohort, its description and `params.yaml` into a copy of the repository."""
+def install(copy: Path, rows: int, experiment: str, threads: int, examined: bool) -> None:
+    """Puts a cohort, its description and `params.yaml` into a copy of the repository.
+
+    Only the undefended models are attacked, unless defenses are to be `examined`.
+    """
     place = copy / "data" / "local" / f"{NAME}.csv"
     place.parent.mkdir(parents=True, exist_ok=True)
     made_up(rows).to_csv(place, index=False)
@@ -86,7 +91,8 @@ def install(copy: Path, rows: int, experiment: str, threads: int = THREADS) -> N
         "features": features,
     }
     write_text(copy / "conf" / "data" / f"{NAME}.yaml", yaml.safe_dump(described, sort_keys=False))
-    chosen = [f"data={NAME}", f"experiment={experiment}", "examine=[]", f"threads={threads}"]
+    chosen = [f"data={NAME}", f"experiment={experiment}", f"threads={threads}"]
+    chosen += [] if examined else ["examine=[]"]
     write_text(copy / "params.yaml", params.compose(chosen, copy / "conf"))
 
 
@@ -94,7 +100,7 @@ def measure(copy: Path, stage: str, command: list[str]) -> dict[str, float]:
     """One stage in a process of its own.
 
     Returns:
-        wall_s, cpu_s of it and of its helpers, and peak_mib: the most that they held at once,
+        cpu_s of it and of its helpers, and peak_mib: the most that they held at once,
         shared pages counted once.
 
     Raises:
@@ -107,7 +113,6 @@ def measure(copy: Path, stage: str, command: list[str]) -> dict[str, float]:
     }
     surroundings.pop("PYTHONPATH", None)
     with log_file.open("w") as output:
-        begin = time.perf_counter()
         process = subprocess.Popen(
             [sys.executable, "-m", *command],
             cwd=copy,
@@ -118,7 +123,6 @@ def measure(copy: Path, stage: str, command: list[str]) -> dict[str, float]:
         memory = _Memory(process.pid)
         memory.start()
         _, status, usage = os.wait4(process.pid, 0)
-        wall = time.perf_counter() - begin
         memory.stop()
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
@@ -126,7 +130,6 @@ def measure(copy: Path, stage: str, command: list[str]) -> dict[str, float]:
         raise BadInput(f"benchmarks: stage {stage} failed: {said[-1]}")
     kibibytes = usage.ru_maxrss / (1024 if sys.platform == "darwin" else 1)
     return {
-        "wall_s": round(wall, 2),
         "cpu_s": round(usage.ru_utime + usage.ru_stime, 2),
         "peak_mib": round(max(kibibytes, memory.most) / 1024),
     }
@@ -168,20 +171,36 @@ def _proportional(process: int) -> int:
     return next((int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)
 
 
-def measure_size(
-    rows: int, experiment: str, stages: tuple[str, ...], threads: int = THREADS
-) -> list[dict[str, Any]]:
-    """An entry for every stage, one after another on one cohort."""
-    entries = []
-    with fresh_copy(repository_root()) as copy:
-        install(copy, rows, experiment, threads)
-        known = commands(copy)
-        for stage in stages:
-            print(f"{rows} rows: {stage} ...", file=sys.stderr, flush=True)
-            found = measure(copy, stage, known[stage])
-            entries.append({"experiment": experiment, "stage": stage, "rows": rows, **found})
-            print(f"  {found}", file=sys.stderr, flush=True)
-    return entries
+@contextmanager
+def laid_out(folder: Path | None, *cohort: Any) -> Iterator[Path]:
+    """A copy of the repository with such a cohort: a new one, or that of an earlier run."""
+    if folder is None:
+        with fresh_copy(repository_root()) as copy:
+            install(copy, *cohort)
+            yield copy
+        return
+    if not (folder / "params.yaml").exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        copy_into(folder, repository_root())
+        install(folder, *cohort)
+    yield folder
+
+
+def measure_size(copy: Path, last: str | None, known: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """An entry for every stage, one after another, but for those `known` whose results are there.
+
+    Raises:
+        BadInput: a stage failed, or there is no stage `last`.
+    """
+    stages = commands(copy)
+    if last is not None and last not in stages:
+        raise BadInput(f"benchmarks: --stage: {last!r} is none of {', '.join(stages)}")
+    for stage, command in stages.items():
+        if stage not in known or not (copy / "artifacts" / stage.replace("@", "/")).is_dir():
+            print(f"{stage} ...", file=sys.stderr, flush=True)
+            yield {"stage": stage, **measure(copy, stage, command)}
+        if stage == last:
+            return
 
 
 def exponent(sizes: list[int], costs: list[float]) -> float:
@@ -193,45 +212,58 @@ def exponent(sizes: list[int], costs: list[float]) -> float:
 
 
 def size_table(entries: list[dict[str, Any]]) -> str:
-    """One line per stage and size, and one of exponents per stage."""
+    """One line per stage and unit: what each size costs, and the exponents.
+
+    Over all sizes what does not grow, such as the imports, hides some of what does; of the last two
+    sizes, where it weighs least, the exponent is given as well.
+    """
+    sizes = sorted({one["rows"] for one in entries})
     lines = []
-    keys = ("wall_s", "cpu_s", "peak_mib")
-    for experiment, stage in dict.fromkeys((one["experiment"], one["stage"]) for one in entries):
-        own = [one for one in entries if (one["experiment"], one["stage"]) == (experiment, stage)]
-        own.sort(key=lambda one: one["rows"])
-        lines += [
-            [experiment, stage, str(one["rows"]), *(f"{one[key]:g}" for key in keys)] for one in own
-        ]
-        if len(own) > 1:
-            grown = [exponent([o["rows"] for o in own], [o[key] for o in own]) for key in keys]
-            lines.append([experiment, stage, "exponent", *(f"{one:.2f}" for one in grown)])
-    return table(["experiment", "stage", "rows", "wall s", "CPU s", "MiB"], lines, left=2)
+    for key, unit in (("cpu_s", "CPU s"), ("peak_mib", "MiB")):
+        for experiment, stage in dict.fromkeys((e["experiment"], e["stage"]) for e in entries):
+            cost = {
+                one["rows"]: one[key]
+                for one in entries
+                if (one["experiment"], one["stage"]) == (experiment, stage)
+            }
+            grown = [exponent(some, [cost[size] for size in some]) for some in _spans(cost)]
+            cells = [f"{cost[size]:.0f}" if size in cost else "" for size in sizes]
+            lines.append([experiment, stage, unit, *cells, *(f"{one:.2f}" for one in grown)])
+    head = ["experiment", "stage", "", *map(str, sizes), "exponent", "of the last two"]
+    return table(head, lines, left=3)
+
+
+def _spans(cost: dict[int, float]) -> tuple[list[int], list[int]]:
+    """All sizes, and the two largest."""
+    return sorted(cost), sorted(cost)[-2:]
 
 
 def main(arguments: list[str]) -> None:
-    """Measures what is not there yet, keeps it, and shows all."""
+    """Measures what is asked for, keeps it, and shows all."""
     parser = argparse.ArgumentParser(
         "python -m benchmarks.size",
         description=__doc__,
         formatter_class=argparse.RawTextHelpFormatter,
     )
     parser.add_argument("rows", nargs="*", type=int, help="sizes; default: all")
-    parser.add_argument("-e", "--experiment", default="smoke")
-    parser.add_argument("-s", "--stage", choices=STAGES, help="the last stage to run")
+    parser.add_argument("-e", "--experiment", default="large")
+    parser.add_argument("-s", "--stage", help="the last stage to run")
     parser.add_argument("-t", "--threads", type=int, default=THREADS)
-    parser.add_argument("--again", action="store_true", help="measure what is there, too")
+    parser.add_argument("-f", "--folder", type=Path, help="of one size; default: a new one")
+    parser.add_argument("-x", "--examined", action="store_true", help="every defense is, too")
+    parser.add_argument("--show", action="store_true", help="measure nothing")
     given = parser.parse_args(arguments)
-    stages = STAGES[: STAGES.index(given.stage) + 1] if given.stage else STAGES
     entries: list[dict[str, Any]] = read_json(KEPT) if KEPT.exists() else []
-    for rows in given.rows or SIZES:
-        key = [(given.experiment, stage, rows) for stage in stages]
-        known = {(one["experiment"], one["stage"], one["rows"]) for one in entries}
-        if set(key) <= known and not given.again:
-            continue
-        fresh = measure_size(rows, given.experiment, stages, given.threads)
-        others = [o for o in entries if (o["experiment"], o["stage"], o["rows"]) not in key]
-        entries = [*others, *fresh]
-        write_json(KEPT, entries)
+    for rows in () if given.show else given.rows or SIZES:
+        key = {"experiment": given.experiment, "rows": rows}
+        known = [one["stage"] for one in entries if key.items() <= one.items()]
+        cohort = (rows, given.experiment, given.threads, given.examined)
+        with laid_out(given.folder, *cohort) as copy:
+            for fresh in measure_size(copy, given.stage, known):
+                entry = {**key, **fresh}
+                same = {**key, "stage": entry["stage"]}
+                entries = [one for one in entries if not same.items() <= one.items()] + [entry]
+                write_json(KEPT, entries)
     print(size_table(entries))
 
 

@@ -85,17 +85,24 @@ def fresh_copy(root: Path) -> Iterator[Path]:
     Raises:
         BadInput: the records are not there.
     """
+    with TemporaryDirectory() as place:
+        copy_into(Path(place), root)
+        yield Path(place)
+
+
+def copy_into(copy: Path, root: Path) -> None:
+    """Copies what the stages need.
+
+    Raises:
+        BadInput: the records are not there.
+    """
     if not (root / "data").is_dir():
         raise BadInput("benchmarks: data: not found; `dvc pull data.dvc` fetches it")
-    with TemporaryDirectory() as place:
-        copy = Path(place)
-        for name in COPIED:
-            if (root / name).is_dir():
-                ignored = shutil.ignore_patterns("__pycache__")
-                shutil.copytree(root / name, copy / name, ignore=ignored)
-            else:
-                shutil.copy(root / name, copy / name)
-        yield copy
+    for name in COPIED:
+        if (root / name).is_dir():
+            shutil.copytree(root / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(root / name, copy / name)
 
 
 def run_stage(copy: Path, stage: str, command: list[str]) -> dict[str, float]:

@@ -12,6 +12,8 @@ from pipeline.data.plan import Plan
 from pipeline.models.mlp import Architecture
 from pipeline.models.networks import NONE_HOT, Networks, fitted_preprocessing, standardise
 
+AT_ONCE = 2**22  # numbers of all members that are fitted beside each other, for memory's sake
+
 
 def train_linear_surrogate(
     x: Tensor,
@@ -42,24 +44,49 @@ def train_linear_surrogate(
         a population of linear models with the plan's labels; its logits are float32.
     """
     preprocessing = fitted_preprocessing(x, plan.train, hot)
-    members = plan.size
-    inputs = standardise(x.expand(members, -1, -1), preprocessing).double()
-    features = inputs.shape[-1]
-    inputs = torch.cat([inputs, torch.ones_like(inputs[..., :1])], -1)
-    wanted = one_hot(answers.expand(members, -1), classes).double()
-    weight = plan.train.double()
+    wanted = answers.expand(plan.size, -1)
+    features = preprocessing["center"].shape[1]
     penalty = torch.full((features + 1,), ridge, dtype=torch.float64)
     penalty[-1] = 1e-9  # keeps the equations solvable where all answers are the same
-    columns = [
-        _newton(inputs, wanted[..., one], weight, penalty, steps)
-        for one in range(1 if classes == 2 else classes)
+    together = max(1, AT_ONCE // (len(x) * (features + 1)))
+    parts = [
+        _columns(
+            x,
+            {name: value[some] for name, value in preprocessing.items()},
+            one_hot(wanted[some], classes).double(),
+            plan.train[some].double(),
+            penalty,
+            steps,
+        )
+        for some in torch.arange(plan.size).split(together)
     ]
+    columns = [torch.cat(column) for column in zip(*parts, strict=True)]
     # Two classes: their difference is the log-odds, half of it each.
     table = torch.stack([columns[0] / 2, -columns[0] / 2] if classes == 2 else columns, -1).float()
     parameters = {"weight0": table[:, :-1].contiguous(), "bias0": table[:, -1:].contiguous()}
     return Networks(
         Architecture("linear", features, classes, ()), preprocessing, parameters, plan.labels
     )
+
+
+def _columns(
+    x: Tensor,
+    preprocessing: dict[str, Tensor],
+    wanted: Tensor,
+    weight: Tensor,
+    penalty: Tensor,
+    steps: int,
+) -> list[Tensor]:
+    """Coefficients (m, D + 1) of some members: of the second of two classes, or of each of more.
+
+    `wanted` is (m, N, C), `weight` (m, N).
+    """
+    inputs = standardise(x.expand(len(weight), -1, -1), preprocessing).double()
+    inputs = torch.cat([inputs, torch.ones_like(inputs[..., :1])], -1)
+    return [
+        _newton(inputs, wanted[..., one], weight, penalty, steps)
+        for one in range(1 if wanted.shape[-1] == 2 else wanted.shape[-1])
+    ]
 
 
 def _newton(inputs: Tensor, wanted: Tensor, weight: Tensor, penalty: Tensor, steps: int) -> Tensor:

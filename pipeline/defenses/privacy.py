@@ -269,6 +269,12 @@ def clipped_sum(
             for block in blocks
         ]
         return {name: torch.cat([part[name] for part in sums]) for name in sums[0]}
+    if batch.y.shape[1] > BLOCK:
+        total = [
+            clipped_sum(parameters, preprocessing, part, max_grad_norm)
+            for part in batch.split(BLOCK)
+        ]
+        return {name: torch.stack([part[name] for part in total]).sum(0) for name in total[0]}
     layers = layers_of(parameters)
     signals = forward(standardise(batch.x, preprocessing), layers)
     grad_logits = softmax(signals[-1], -1) - one_hot(batch.y, signals[-1].shape[-1])

@@ -1,6 +1,7 @@
 """Logistic regression: what a network has to be better than, and what a clinic can read."""
 
 import torch
+from torch import Tensor
 
 from pipeline.config import Config, Positive
 from pipeline.data.plan import Plan
@@ -31,17 +32,27 @@ def logistic(dataset: Dataset, plan: Plan, cfg: Config, *, ridge: Positive) -> N
         raise BadInput(f"logistic: answers about one disease, but there are {classes} classes")
     preprocessing = fitted_preprocessing(dataset.x, plan.train, dataset.schema.hot)
     exact = {name: value.double() for name, value in preprocessing.items()}
-    z = standardise(dataset.x.double().expand(plan.size, -1, -1), exact)
-    inputs = torch.cat([z, torch.ones_like(z[..., :1])], -1).numpy()
-    penalty = torch.full((z.shape[-1] + 1,), ridge, dtype=torch.float64)
+    features = exact["center"].shape[1]
+    penalty = torch.full((features + 1,), ridge, dtype=torch.float64)
     penalty[-1] = 0
-    y = dataset.y.double().numpy()
     beta = torch.stack(
         [
-            torch.from_numpy(logistic_regression(rows[who], y[who], penalty.numpy()))
-            for rows, who in zip(inputs, plan.train.numpy(), strict=True)
+            _coefficients(
+                dataset, who, {name: value[[one]] for name, value in exact.items()}, penalty
+            )
+            for one, who in enumerate(plan.train)
         ]
     )
     for_ill = torch.stack([torch.zeros_like(beta), beta], -1).float()  # (M, D + 1, 2)
     parameters = {"weight0": for_ill[:, :-1].contiguous(), "bias0": for_ill[:, -1:].contiguous()}
-    return Networks(linear(z.shape[-1], 2, []), preprocessing, parameters, plan.labels)
+    return Networks(linear(features, 2, []), preprocessing, parameters, plan.labels)
+
+
+def _coefficients(
+    dataset: Dataset, who: Tensor, preprocessing: dict[str, Tensor], penalty: Tensor
+) -> Tensor:
+    """(D + 1,) of one member, from its own training rows alone."""
+    z = standardise(dataset.x[who].double()[None], preprocessing)[0]
+    inputs = torch.cat([z, torch.ones_like(z[:, :1])], -1).numpy()
+    y = dataset.y[who].double().numpy()
+    return torch.from_numpy(logistic_regression(inputs, y, penalty.numpy()))

@@ -32,6 +32,13 @@ def clipped_and_cut_off(
             for rows in torch.arange(models).split(at_once)
         ]
         return torch.cat([one for one, _ in parts]), torch.cat([one for _, one in parts])
+    if batch.y.shape[1] > AT_ONCE:
+        each = [
+            torch.stack(clipped_and_cut_off(parameters, preprocessing, part, max_grad_norm))
+            for part in batch.split(AT_ONCE)
+        ]
+        kept_back, cut_off = torch.stack(each).sum(0)
+        return kept_back, cut_off
     layers = layers_of({name: value.detach() for name, value in parameters.items()})
     signals = forward(standardise(batch.x, preprocessing), layers)
     wrong = softmax(signals[-1], -1) - one_hot(batch.y, signals[-1].shape[-1])

@@ -35,6 +35,11 @@ class Batch:
     index: Tensor
     weight: Tensor
 
+    def split(self, count: int) -> "list[Batch]":
+        """The same records, at most `count` of each member in each part."""
+        parts = (part.split(count, 1) for part in (self.x, self.y, self.index, self.weight))
+        return [Batch(*one) for one in zip(*parts, strict=True)]
+
 
 Gradient = Callable[[Parameters, Preprocessing, Batch], dict[str, Tensor]]
 Loss = Callable[[Tensor, Batch], Tensor]

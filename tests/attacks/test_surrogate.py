@@ -6,6 +6,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 
 import tiny
+from pipeline.attacks import surrogate as module
 from pipeline.attacks.evasion.gradient import pgd
 from pipeline.attacks.surrogate import train_linear_surrogate
 from pipeline.data.plan import Plan
@@ -47,6 +48,30 @@ def test_a_record_held_out_does_not_matter(data, plan):
     one = plan.select(torch.tensor([0]))
     a, b = (train_linear_surrogate(x, data.y, one).parameters for x in (data.x, others))
     assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("members", [1, 2, 3])
+def test_members_in_blocks_are_the_members_beside_each_other(
+    data, plan, monkeypatch, members, classes
+):
+    answers = data.y + (classes == 3) * (data.x[:, 0].nan_to_num(120.0) > 130)
+    sizes = []
+
+    def watched(inputs, *others):
+        sizes.append(len(inputs))
+        return newton(inputs, *others)
+
+    newton = module._newton
+    monkeypatch.setattr(module, "_newton", watched)
+    whole = train_linear_surrogate(data.x, answers, plan, classes=classes).parameters
+    assert set(sizes) == {plan.size}
+    sizes.clear()
+    monkeypatch.setattr(module, "AT_ONCE", members * len(data.x) * (data.x.shape[1] + 1))
+    parts = train_linear_surrogate(data.x, answers, plan, classes=classes).parameters
+    assert max(sizes) == members
+    for name in whole:
+        torch.testing.assert_close(parts[name], whole[name], rtol=1e-6, atol=1e-7)
 
 
 def test_more_classes_and_answers_of_each_members_own(data, plan):

@@ -401,6 +401,27 @@ def test_blocks_of_members_do_not_matter(monkeypatch):
         torch.testing.assert_close(sums[1][name], value)
 
 
+@pytest.mark.parametrize("block", [1, 7, 29, 30])
+def test_blocks_of_records_add_up_to_all_records(monkeypatch, block):
+    data, models = tiny.records(30, seed=4), tiny.population(3)
+    everyone = torch.arange(30).expand(3, -1)
+    weight = (torch.rand(3, 30, generator=torch.Generator().manual_seed(0)) < 0.7).float()
+    batch = Batch(data.x[everyone], data.y[everyone], everyone, weight)
+    whole = clipped_sum(models.parameters, models.preprocessing, batch, 0.5)
+    forward, widths = privacy.forward, []
+
+    def watched(x, layers):
+        widths.append(x.shape[0] * x.shape[1])
+        return forward(x, layers)
+
+    monkeypatch.setattr(privacy, "forward", watched)
+    monkeypatch.setattr(privacy, "BLOCK", block)
+    parts = clipped_sum(models.parameters, models.preprocessing, batch, 0.5)
+    assert max(widths) == block
+    for name, value in whole.items():
+        torch.testing.assert_close(parts[name], value, rtol=1e-5, atol=1e-6)
+
+
 # ---- the recipe ----
 
 

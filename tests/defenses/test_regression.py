@@ -28,6 +28,18 @@ def test_each_member_is_the_regression_of_its_own_standardised_rows():
         assert np.mean(z[rows]) == pytest.approx(0, abs=1e-6)
 
 
+def test_a_record_that_a_member_did_not_train_on_does_not_matter():
+    dataset = tiny.records(200, seed=1)
+    plan = tiny.plan(dataset)
+    others = Dataset(dataset.x.clone(), dataset.y, dataset.schema)
+    others.x[plan.held_out[0]] = torch.nan
+    a, b = (
+        logistic(one, plan, None, ridge=1.0).select(torch.tensor([0])).parameters
+        for one in (dataset, others)
+    )
+    assert all(torch.equal(a[name], b[name]) for name in a)
+
+
 def test_three_classes_are_refused():
     dataset = tiny.records(30, seed=0)
     schema = Schema(dataset.schema.names, dataset.schema.features, "outcome", ("a", "b", "c"))

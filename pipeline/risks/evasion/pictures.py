@@ -9,6 +9,7 @@ import pandas as pd
 from pipeline.config import AuditConfig
 from pipeline.presentation.chapter import Picture
 from pipeline.presentation.pictures import COLOURS, axes_of, display_name, save_figure
+from pipeline.risks.evasion.movable import sample_in_words
 from pipeline.risks.risk import Tables, nearest_of
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def robustness(comparison: pd.DataFrame, exact: pd.DataFrame, threat: str) -> "F
             axis.text(beyond.iloc[0], 0.02, f" not verified beyond {beyond.iloc[0]:g}", fontsize=7)
         axis.set(title=title, xlabel=f"eps ({lines['eps_unit'].iloc[0]})", ylim=(0, 1))
     axes[0].legend(frameon=False, fontsize=8)
-    figure.suptitle(f"threat model: {threat}", fontsize=11)
+    figure.suptitle(_and_sample(f"threat model: {threat}", lines), fontsize=11)
     return figure
 
 
@@ -102,7 +103,9 @@ def roc_curves(roc: pd.DataFrame, comparison: pd.DataFrame) -> "Figure":
         label = f"{display_name(str(defense), str(area['flags']))}  {figures}"
         axes[0].plot(roc["fpr"], roc[defense], color=colour, label=label)
     axes[0].plot([0, 1], [0, 1], ":", color="#999999")
-    axes[0].set(title="ROC, unattacked", xlabel="false-alarm rate", ylabel="sensitivity")
+    title = _and_sample("ROC, unattacked", comparison, "\n")
+    axes[0].set_title(title, fontsize="large" if "\n" not in title else 8)
+    axes[0].set(xlabel="false-alarm rate", ylabel="sensitivity")
     axes[0].legend(
         frameon=False,
         fontsize=7,
@@ -153,8 +156,11 @@ def confusion_matrices(
                 f"{shown[defense]}, {'clean' if eps == 0 else f'eps {eps:g}'}", fontsize=8
             )
             axis.spines[:].set_visible(False)
-    figure.suptitle(
-        f"patients (seeds averaged): rows actual, columns predicted; threat model: {headline}",
-        fontsize=9,
-    )
+    title = f"patients (seeds averaged): rows actual, columns predicted; threat model: {headline}"
+    figure.suptitle(_and_sample(title, comparison, "\n"), fontsize=9)
     return figure
+
+
+def _and_sample(title: str, lines: pd.DataFrame, between: str = "; ") -> str:
+    """A title, and of which sample the figure is, where it is of one."""
+    return between.join(one for one in (title, sample_in_words(lines)) if one)

@@ -86,10 +86,14 @@ def chapters(tables: Tables, context: Context, folder: Path) -> Sequence[Chapter
         ),
         Chapter(
             f"What each attack leaves, under the {headline} threat",
-            [left, Table(_attacks(tables["attacks"], headline, shown), "numbers")],
+            [
+                left,
+                *_sample(of_headline),
+                Table(_attacks(tables["attacks"], headline, shown), "numbers"),
+            ],
         ),
         Chapter("Who attacks", [who, Table(_attackers(tables["attacks"]))]),
-        Chapter(title, [Table(_classification(report, shown), "numbers")]),
+        Chapter(title, [*_sample(of_headline), Table(_classification(report, shown), "numbers")]),
         Chapter("What one eps means", [means, Table(eps_table(cfg.data.features, cfg.audit.eps))]),
     )
 
@@ -103,10 +107,15 @@ def _on_everyone(tables: Tables, shown: Mapping[str, str]) -> list[Part]:
     return [Note(said, small=False), Table(everyone_in_words(table, shown), "numbers")]
 
 
-def _empty(lines: pd.DataFrame) -> list[Part]:
+def _sample(lines: pd.DataFrame) -> list[Part]:
+    """Whom the figures are of, where that is not everybody."""
     sample = sample_in_words(lines)
-    said = [f"Of {sample}." if sample else "", empty_radii(lines)]
-    return [Note(one, small=False) for one in said if one]
+    return [Note(f"Of {sample}.", small=False)] if sample else []
+
+
+def _empty(lines: pd.DataFrame) -> list[Part]:
+    said = empty_radii(lines)
+    return [*_sample(lines), *([Note(said, small=False)] if said else [])]
 
 
 def _patients(tables: Tables, shown: Mapping[str, str], context: Context) -> list[Part]:

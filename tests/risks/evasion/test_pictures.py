@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.text import Text
 
 from pipeline.presentation.pictures import save_figure
 from pipeline.risks.evasion.pictures import confusion_matrices, draw_all, robustness, roc_curves
@@ -45,6 +46,20 @@ def test_the_same_tables_are_the_same_bytes_and_other_tables_are_not(pictures, t
     lower = tables["comparison"].assign(robust_accuracy=tables["comparison"]["robust_accuracy"] / 2)
     other = save_figure(robustness(lower, tables["plots/proved"], HEADLINE), tmp_path / "other.png")
     assert other.read_bytes() != pictures[0].path.read_bytes()
+
+
+def test_every_picture_of_a_sample_says_so_and_no_other_does(tables):
+    said = "a stratified sample of 30 of 90 records"
+    for sampled in (False, True):
+        lines = tables["comparison"]
+        lines = lines.assign(attacked=30, records=90) if sampled else lines
+        drawn = [
+            robustness(lines, UNPROVED, HEADLINE),
+            roc_curves(tables["plots/roc"], lines),
+            confusion_matrices(tables["confusion"], lines, HEADLINE, 0.3),
+        ]
+        for figure in drawn:
+            assert any(said in text.get_text() for text in figure.findobj(Text)) == sampled
 
 
 # ---- robustness ----

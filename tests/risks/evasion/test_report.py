@@ -44,6 +44,16 @@ def test_of_whom_nothing_was_measured_there_is_no_chapter(context, tmp_path):
     assert chapters({"comparison": pd.DataFrame()}, context, tmp_path) == ()
 
 
+def test_every_chapter_with_figures_of_a_sample_says_so(tables, context, tmp_path):
+    sampled = tables["comparison"].assign(attacked=30, records=90)
+    for lines, expected in ((tables["comparison"], False), (sampled, True)):
+        for one in chapters({**tables, "comparison": lines}, context, tmp_path):
+            notes = [part.text for part in one.parts if isinstance(part, Note)]
+            figures = any(part.kind == "numbers" for part in one.parts if isinstance(part, Table))
+            said = "Of a stratified sample of 30 of 90 records." in notes
+            assert said == (expected and figures)
+
+
 def test_a_flag_stands_beside_the_name_in_every_table(written):
     seen = 0
     for parts in written.values():

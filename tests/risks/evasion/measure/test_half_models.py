@@ -8,6 +8,7 @@ import torch
 from pipeline.data.plan import Plan
 from pipeline.files import NotApplicable
 from pipeline.models.answers import margin
+from pipeline.risks.evasion.measure import half_models
 from pipeline.risks.evasion.measure.half_models import (
     HalfModels,
     answers_at_headline,
@@ -49,6 +50,24 @@ def test_only_who_was_not_seen_is_attacked_and_never_helped(asked):
     for weaker, stronger in zip(found.margins, found.margins[1:], strict=False):
         assert (stronger[outside] <= weaker[outside]).all()
     assert (found.margins[2][outside] < found.margins[0][outside]).float().mean() > 0.5
+
+
+@pytest.mark.parametrize("columns", [1, 6, 17])
+def test_blocks_of_records_do_not_matter(asked, monkeypatch, columns):
+    data, plan, models, whole = asked
+    widths = []
+
+    def watched(population, x, *rest, **options):
+        widths.append(x.shape[1])
+        return pgd(population, x, *rest, **options)
+
+    pgd = half_models.pgd
+    monkeypatch.setattr(half_models, "pgd", watched)
+    monkeypatch.setattr(half_models, "AT_ONCE", columns * plan.size)
+    generator = torch.Generator().manual_seed(0)
+    parts = answers_of_halves(models, data, plan, CLINICAL, RADII, generator=generator)
+    assert max(widths) == columns
+    torch.testing.assert_close(parts.margins, whole.margins, rtol=0, atol=1e-5, equal_nan=True)
 
 
 def test_no_radius_asks_for_no_attack(asked):
