@@ -1,0 +1,147 @@
+"""What seems to hold between columns of numbers; only a person can say whether it must."""
+
+import ast
+import re
+from collections.abc import Iterator, Sequence
+from itertools import combinations, permutations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.cohort.proposed import Column
+
+Values = NDArray[np.float64]
+
+HOLDS = 0.995  # share of the records in which a relation holds that is asked about
+RECORDS = 50  # with all values measured; fewer show nothing
+BY_CHANCE = 0.95  # a relation that unrelated columns would keep as often is none
+MOST = 5  # questions of a kind
+LOOKED_AT = 200  # records by which sums are sought, before all are looked at
+ROUNDING = 1e-6  # of a sum, and of 1: decimals of a file in float64
+
+
+def relations(columns: Sequence[Column], values: Values) -> list[str]:
+    """Pairs of which one is never above the other, the least expected ones first.
+
+    Args:
+        columns: of numbers; of two with different units nothing is asked.
+        values: (N, D), NaN = missing.
+
+    Returns:
+        for each, what was seen, and after a line end the line of the schema.
+    """
+    found = []
+    in_order = [np.sort(one[~np.isnan(one)]) for one in values.T]
+    for low, high in permutations(range(len(columns)), 2):
+        units = {columns[place].unit for place in (low, high)} - {""}
+        if len(units) > 1:
+            continue
+        both = ~np.isnan(values[:, low]) & ~np.isnan(values[:, high])
+        share = (values[both, low] <= values[both, high]).mean() if both.sum() >= RECORDS else 0.0
+        differ = (values[both, low] != values[both, high]).any()
+        if share < HOLDS or not differ:
+            continue
+        below = np.searchsorted(in_order[low], in_order[high], side="right")
+        chance = float(below.mean() / len(in_order[low]))
+        if chance < BY_CHANCE:
+            found.append((chance, low, high, float(share)))
+    said = []
+    for _, low, high, share in sorted(found)[:MOST]:
+        one, other = columns[low].name, columns[high].name
+        seen = f"{one} is at most {other} in {_share(share)} of the records that have both"
+        line = f'relations: ["{one} <= {other}"]' if _plain(one, other) else ""
+        said.append(f"{seen}\n{line}")
+    return said
+
+
+def sums(columns: Sequence[Column], values: Values) -> list[str]:
+    """Columns that are the sum of two others; arguments and result as those of `relations`."""
+    found = []
+    for one, other, total in _seeming_sums(values):
+        parts = values[:, [one, other, total]]
+        parts = parts[~np.isnan(parts).any(1)]
+        if len(parts) < RECORDS or (parts[:, :2] != 0).mean(0).min() < 1 - BY_CHANCE:
+            continue
+        share = float(_equal(parts[:, 0] + parts[:, 1], parts[:, 2]).mean())
+        if share >= HOLDS:
+            found.append((-share, total, one, other))
+    said = []
+    for share, total, *parts in sorted(found)[:MOST]:
+        name, first, second = (columns[place].name for place in (total, *parts))
+        seen = f"{name} is {first} + {second} in {_share(-share)} of the records that have all"
+        plain = _plain(name, first, second)
+        line = f'derived: {{{name}: "{first} + {second}"}}' if plain else ""
+        said.append(f"{seen}\n{line}")
+    return said
+
+
+def _seeming_sums(values: Values) -> Iterator[tuple[int, int, int]]:
+    """(one, other, total) that add up in some records, spread over all."""
+    some = values[:: max(1, len(values) // LOOKED_AT)]
+    for one, other in combinations(range(values.shape[1]), 2):
+        together = (some[:, one] + some[:, other])[:, None]
+        known = ~np.isnan(together) & ~np.isnan(some)
+        adds = (_equal(together, some) & known).sum(0)
+        for total in np.nonzero((adds > 0) & (adds >= 0.9 * known.sum(0)))[0].tolist():
+            if total not in (one, other):
+                yield one, other, total
+
+
+def _equal(one: Values, other: Values) -> NDArray[np.bool_]:
+    return np.asarray(np.abs(one - other) <= ROUNDING * (1 + np.abs(other)))
+
+
+def _share(share: float) -> str:
+    return "all" if share == 1 else f"at least {HOLDS:.1%}"  # not how few break it
+
+
+def _plain(*names: str) -> bool:
+    """Whether a formula can hold these names."""
+    return all(_expression(name) is not None and name.isidentifier() for name in names)
+
+
+def derived_line(name: str, formula: str, known: Sequence[str]) -> str:
+    """The line of the schema that says how REDCap computes a field; empty = it needs more.
+
+    Args:
+        name: of the field.
+        formula: in REDCap's notation: fields in brackets, `^` for powers.
+        known: the features of the schema, of which the formula may speak.
+    """
+    if not _plain(name):
+        return ""
+    written = re.sub(r"\[(\w+)\]", r" \1 ", formula).replace("^", "**").strip()
+    tree = _expression(written)
+    if tree is None or not _names(tree) or not _names(tree) <= set(known) - {name}:
+        return ""
+    return f'derived: {{{name}: "{ast.unparse(tree)}"}}'
+
+
+def _expression(text: str) -> ast.expr | None:
+    """A text of numbers, names, + - * / ** and round; None = it is something else."""
+    try:
+        tree = ast.parse(text, mode="eval").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+    return tree if _arithmetic(tree) else None
+
+
+def _arithmetic(tree: ast.expr) -> bool:
+    match tree:
+        case ast.Name(id=name):
+            return name != "round"
+        case ast.Constant(value=value):
+            return type(value) in (int, float)
+        case ast.UnaryOp(op=ast.USub(), operand=part):
+            return _arithmetic(part)
+        case ast.BinOp(left=left, op=ast.Add() | ast.Sub() | ast.Mult() | ast.Div() | ast.Pow()):
+            return _arithmetic(left) and _arithmetic(tree.right)
+        case ast.Call(func=ast.Name(id="round"), args=[part], keywords=[]):
+            return _arithmetic(part)
+        case ast.Call(func=ast.Name(id="round"), args=[part, ast.Constant(value=int())]):
+            return _arithmetic(part) and not tree.keywords
+    return False
+
+
+def _names(tree: ast.expr) -> set[str]:
+    return {one.id for one in ast.walk(tree) if isinstance(one, ast.Name)} - {"round"}
