@@ -11,9 +11,10 @@ from itertools import groupby
 
 from pipeline.cohort.draft import one_line, title
 from pipeline.cohort.proposal import Proposal, positives
-from pipeline.cohort.proposed import Column, few
+from pipeline.cohort.proposed import Column
 from pipeline.cohort.yaml_text import number
 from pipeline.config.cohort import JUDGED, PROPOSED
+from pipeline.presentation.numbers import few
 
 
 @dataclass(frozen=True)

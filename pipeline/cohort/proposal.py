@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pipeline.cohort.columns import column_of
 from pipeline.cohort.dictionary import Entry
 from pipeline.cohort.outcome import Outcome, outcome_of
-from pipeline.cohort.proposed import SMALL, Column, few
+from pipeline.cohort.proposed import Column
 from pipeline.cohort.relations import derived_line, relations, sums
 from pipeline.cohort.suspects import LEAK, Values, repeats, separation
 from pipeline.cohort.words import known_afterwards, names_person
@@ -20,6 +20,7 @@ from pipeline.config.cohort import NUMBERS
 from pipeline.data.cells import Cells
 from pipeline.data.values import is_missing, values_of
 from pipeline.files import BadInput
+from pipeline.presentation.numbers import SMALL, few
 from pipeline.validation import nearest
 
 SITE = "redcap_data_access_group"
