@@ -58,11 +58,11 @@ def sums(columns: Sequence[Column], values: Values) -> list[str]:
     """Columns that are the sum of two others; arguments and result as those of `relations`."""
     found = []
     for one, other, total in _seeming_sums(values):
-        parts = values[:, [one, other, total]]
-        parts = parts[~np.isnan(parts).any(1)]
-        if len(parts) < RECORDS or (parts[:, :2] != 0).mean(0).min() < 1 - BY_CHANCE:
+        three = values[:, [one, other, total]]
+        three = three[~np.isnan(three).any(1)]
+        if len(three) < RECORDS or (three[:, :2] != 0).mean(0).min() < 1 - BY_CHANCE:
             continue
-        share = float(_equal(parts[:, 0] + parts[:, 1], parts[:, 2]).mean())
+        share = float(_equal(three[:, 0] + three[:, 1], three[:, 2]).mean())
         if share >= HOLDS:
             found.append((-share, total, one, other))
     said = []
