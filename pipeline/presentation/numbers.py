@@ -61,7 +61,8 @@ def without_few(table: pd.DataFrame, parts: Sequence[str] = ()) -> pd.DataFrame:
             alone = hidden[name][lines.index]
             others = lines.loc[~alone & (lines[name] > 0), name]
             if alone.sum() == 1 and len(others):
-                hidden[name] |= table.index == int(others.astype(float).idxmin())
+                smallest = others.index[others.to_numpy(float).argmin()]
+                hidden[name] |= table.index == smallest
     return table.assign(
         **{name: table[name].mask(which) for name, which in hidden.items() if which.any()}
     )
