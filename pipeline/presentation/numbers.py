@@ -59,10 +59,10 @@ def without_few(table: pd.DataFrame, parts: Sequence[str] = ()) -> pd.DataFrame:
     for name in counted if parts else ():
         for _, lines in table.groupby(list(parts), sort=False, observed=True):
             alone = hidden[name][lines.index]
-            others = lines.loc[~alone & (lines[name] > 0), name]
+            others = lines[~alone & (lines[name] > 0)]
             if alone.sum() == 1 and len(others):
-                smallest = others.index[others.to_numpy(float).argmin()]
-                hidden[name] |= table.index == smallest
+                smallest = others.sort_values(name, kind="stable").index[:1]
+                hidden[name] |= table.index.isin(smallest)
     return table.assign(
         **{name: table[name].mask(which) for name, which in hidden.items() if which.any()}
     )
