@@ -11,7 +11,7 @@ from pipeline.cohort.columns import column_of
 from pipeline.cohort.dictionary import Entry
 from pipeline.cohort.outcome import Outcome, outcome_of
 from pipeline.cohort.proposed import Column
-from pipeline.cohort.relations import derived_line, relations, sums
+from pipeline.cohort.relations import derived_line, never_above, sums
 from pipeline.cohort.suspects import LEAK, Values, repeats, separation
 from pipeline.cohort.words import known_afterwards, names_person
 from pipeline.cohort.yaml_text import code
@@ -274,7 +274,7 @@ def _of_forgers(
     numbers = [place for place, one in enumerate(features) if one.kind in NUMBERS]
     named = [features[place] for place in numbers]
     measured = values[:, numbers]
-    asked = [("relation", "", seen) for seen in relations(named, measured)]
+    asked = [("relation", "", seen) for seen in never_above(named, measured)]
     asked += [("sum", "", seen) for seen in sums(named, measured)]
     for column in features:
         if column.kind != "categorical":

@@ -20,7 +20,7 @@ LOOKED_AT = 200  # records by which sums are sought, before all are looked at
 ROUNDING = 1e-6  # of a sum, and of 1: decimals of a file in float64
 
 
-def relations(columns: Sequence[Column], values: Values) -> list[str]:
+def never_above(columns: Sequence[Column], values: Values) -> list[str]:
     """Pairs of which one is never above the other, the least expected ones first.
 
     Args:
@@ -55,7 +55,7 @@ def relations(columns: Sequence[Column], values: Values) -> list[str]:
 
 
 def sums(columns: Sequence[Column], values: Values) -> list[str]:
-    """Columns that are the sum of two others; arguments and result as those of `relations`."""
+    """Columns that are the sum of two others; arguments and result as those of `never_above`."""
     found = []
     for one, other, total in _seeming_sums(values):
         three = values[:, [one, other, total]]

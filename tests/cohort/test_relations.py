@@ -7,7 +7,7 @@ import yaml
 from pipeline.cohort.pages import questions_text
 from pipeline.cohort.proposal import Wishes, propose
 from pipeline.cohort.proposed import Column
-from pipeline.cohort.relations import MOST, derived_line, relations, sums
+from pipeline.cohort.relations import MOST, derived_line, never_above, sums
 from pipeline.data.cells import Cells
 
 
@@ -22,7 +22,7 @@ def pressures(n=200, seed=0):
 
 
 def test_a_pair_of_which_one_is_never_above_the_other_is_asked_about():
-    (said,) = relations(columns("systolic", "diastolic", unit="mmHg"), pressures())
+    (said,) = never_above(columns("systolic", "diastolic", unit="mmHg"), pressures())
     seen, line = said.split("\n")
     assert seen == "diastolic is at most systolic in all of the records that have both"
     assert yaml.safe_load(line) == {"relations": ["diastolic <= systolic"]}
@@ -31,9 +31,9 @@ def test_a_pair_of_which_one_is_never_above_the_other_is_asked_about():
 def test_what_breaks_it_in_some_records_decides():
     names, values = columns("systolic", "diastolic"), pressures(1000)
     values[:5] = values[:5, ::-1]
-    assert "at least 99.5%" in relations(names, values)[0]
+    assert "at least 99.5%" in never_above(names, values)[0]
     values[:6] = pressures(1000)[:6, ::-1]
-    assert relations(names, values) == []
+    assert never_above(names, values) == []
 
 
 @pytest.mark.parametrize("change", ["few", "units", "disjoint", "unrelated"])
@@ -47,7 +47,7 @@ def test_what_shows_nothing_is_not_asked_about(change):
         values[:, 1] -= 150
     if change == "unrelated":
         values[:, 1] = np.random.default_rng(1).permutation(values[:, 1])
-    assert relations(names, values) == []
+    assert never_above(names, values) == []
 
 
 def test_a_column_that_is_the_sum_of_two_others_is_asked_about():
@@ -64,7 +64,7 @@ def test_a_column_that_is_the_sum_of_two_others_is_asked_about():
 
 def test_never_more_than_a_handful():
     drawn = np.random.default_rng(0).uniform(0, 1, (100, 12)).cumsum(1)
-    assert len(relations(columns(*"abcdefghijkl"), drawn)) == MOST
+    assert len(never_above(columns(*"abcdefghijkl"), drawn)) == MOST
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_a_formula_of_plain_arithmetic_gives_the_line_of_the_schema(formula, der
 
 
 def test_a_name_that_no_formula_can_hold_gives_no_line():
-    (said,) = relations(columns("systolic", "low pressure"), pressures())
+    (said,) = never_above(columns("systolic", "low pressure"), pressures())
     assert said.endswith("both\n")
 
 
