@@ -248,7 +248,7 @@ def measure_tighter(cfg: Config, features: int) -> list[dict[str, Any]]:
     dataset = made_up(SMALL["records"], features)
     plan = Plan.cross_validation(dataset.y, folds=2, seeds=1, seed=0, release=False)
     population = train("baseline", dataset, plan, cfg)
-    threat = Threat.of(dataset.schema.features, cfg.threat["unconstrained"])
+    threat = Threat.of(dataset.schema, cfg.threat["unconstrained"])
     index, _ = plan.held_out_index()
     asked = []
     for member in range(plan.size):

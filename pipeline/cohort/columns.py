@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from pipeline.cohort.dictionary import Entry
 from pipeline.cohort.levels import coded, texts_of
 from pipeline.cohort.measured import FEW, numbers_of
-from pipeline.cohort.proposed import EMPTY, Column, few
+from pipeline.cohort.proposed import EMPTY, Column
 from pipeline.cohort.words import is_fixed, is_sensitive, names_person, unit_of
 from pipeline.config.cohort import NUMBERS, Origin
 from pipeline.data.numerals import DATE, MISSING_WORDS, POINT_NUMBER, number_text
+from pipeline.presentation.numbers import few
 
 SCARCE = 0.05  # of the records: a column with fewer values is nearly empty
 

@@ -2,17 +2,11 @@
 
 import re
 from collections.abc import Iterable
-from decimal import Decimal
 
 from pipeline.cohort.proposal import Proposal, fields_of, suspects
 from pipeline.cohort.proposed import Column
+from pipeline.cohort.yaml_text import code, key, literal, number, scalar
 from pipeline.config.cohort import JUDGED
-
-PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*")
-
-WORDS_OF_YAML = frozenset(
-    ("y", "n", "yes", "no", "on", "off", "true", "false", "null", "nan", "inf")
-)
 
 # The lines of a feature in the schema.
 VALUES = ("kind", "levels", "unit", "lower", "upper", "step", "center", "scale")
@@ -47,7 +41,7 @@ def schema_text(proposal: Proposal) -> str:
     lines += [
         f"target: {scalar(wishes.target)}",
         f"classes: [{', '.join(scalar(name) for name in outcome.classes)}]  # healthy, ill",
-        f"outcomes: {_mapping((_code(cell), scalar(c)) for cell, c in outcome.outcomes.items())}",
+        f"outcomes: {_mapping((code(cell), scalar(c)) for cell, c in outcome.outcomes.items())}",
     ]
     if proposal.ignored:
         lines.append("ignore:")
@@ -97,52 +91,14 @@ def _value(value: object) -> str:
     if isinstance(value, float):
         return number(value)
     if isinstance(value, list):
-        return f"[{', '.join(_code(_literal(str(one))) for one in value)}]"
+        return f"[{', '.join(code(literal(str(one))) for one in value)}]"
     if isinstance(value, dict):
-        return _mapping((_code(cell), scalar(label)) for cell, label in value.items())
+        return _mapping((code(cell), scalar(label)) for cell, label in value.items())
     return scalar(str(value))
 
 
 def _mapping(pairs: Iterable[tuple[str, str]]) -> str:
     return f"{{{', '.join(f'{name}: {value}' for name, value in pairs)}}}"
-
-
-def _code(cell: str) -> str:
-    """A cell of the file; a whole number stays one."""
-    whole = re.fullmatch(r"-?(0|[1-9][0-9]{0,14})", cell) and cell != "-0"
-    return cell if whole else key(cell)
-
-
-def number(value: float) -> str:
-    """A number without an exponent, which YAML reads as a text."""
-    if value == int(value):
-        return str(int(value))
-    return format(Decimal(repr(value)), "f")
-
-
-def scalar(text: str) -> str:
-    """A text as a value of YAML that means itself, and no reference to another key."""
-    return key(_literal(text))
-
-
-def _literal(text: str) -> str:
-    """A text in which Hydra resolves nothing; backslashes count only before what it would."""
-    return re.sub(r"(\\*)\$\{", lambda found: f"{2 * found[1]}\\${{", text)
-
-
-def key(text: str) -> str:
-    """A text of YAML, in quotes where it could be taken for something else; no key is resolved."""
-    plain = PLAIN.fullmatch(text) and text.lower() not in WORDS_OF_YAML
-    return text if plain else _quoted(text)
-
-
-def _quoted(text: str) -> str:
-    signs = {'"': '\\"', "\\": "\\\\"}
-    return (
-        '"'
-        + "".join(signs.get(s, s if s.isprintable() else f"\\U{ord(s):08x}") for s in text)
-        + '"'
-    )
 
 
 def one_line(text: str) -> str:

@@ -7,11 +7,12 @@ from dataclasses import replace
 
 from pipeline.cohort.dictionary import Entry
 from pipeline.cohort.measured import ABOVE_ALL, BELOW_ZERO
-from pipeline.cohort.proposed import Column, few, named_cells, with_missing
+from pipeline.cohort.proposed import Column, named_cells, with_missing
 from pipeline.cohort.words import ordered, pair
 from pipeline.config import same_cell
 from pipeline.config.cohort import Kind, Origin
 from pipeline.data.numerals import MISSING_WORDS, number_text
+from pipeline.presentation.numbers import few
 
 MOST = 30  # different texts that may well be levels
 

@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.cohort.dictionary import Entry
-from pipeline.cohort.proposed import Column, few, with_missing
+from pipeline.cohort.proposed import Column, with_missing
 from pipeline.cohort.words import pair
 from pipeline.config import same_cell
 from pipeline.config.cohort import NUMBERS, Kind, Origin
 from pipeline.data.numerals import number_text
+from pipeline.presentation.numbers import few
 
 FEW = 6  # different whole numbers that may well be codes or steps of a scale
 

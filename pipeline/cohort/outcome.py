@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 
 from pipeline.cohort.dictionary import Entry
 from pipeline.cohort.measured import FEW
-from pipeline.cohort.proposed import EMPTY, SMALL
+from pipeline.cohort.proposed import EMPTY
 from pipeline.cohort.words import pair
 from pipeline.config import same_cell
 from pipeline.files import BadInput
+from pipeline.presentation.numbers import SMALL
 from pipeline.validation import nearest
 
 # Cells that answer a question, but do not name a class.

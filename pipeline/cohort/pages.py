@@ -9,10 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from pipeline.cohort.draft import number, one_line, title
+from pipeline.cohort.draft import one_line, title
 from pipeline.cohort.proposal import Proposal, positives
-from pipeline.cohort.proposed import Column, few
+from pipeline.cohort.proposed import Column
+from pipeline.cohort.yaml_text import number
 from pipeline.config.cohort import JUDGED, PROPOSED
+from pipeline.presentation.numbers import few
 
 
 @dataclass(frozen=True)
@@ -110,11 +112,27 @@ TOPICS = {
     ),
     "formula": Topic(
         "Is this still computed like this?",
-        "A forger who changes its parts changes it, too; it is treated as a value of its own.",
+        "A forger who changes its parts changes it, too; without a line in `derived` it is treated "
+        "as a value of its own.",
     ),
     "condition": Topic(
         "Is this missing where it was not asked?",
         "Then its absence says something, and nobody can forge it alone.",
+    ),
+    "relation": Topic(
+        "Must this hold in every record?",
+        "A forger who breaks it is found out, so attacks keep it. Nothing is kept unless the line "
+        "is written into the schema.",
+    ),
+    "sum": Topic(
+        "Is this computed from the others?",
+        "A forger who changes a part changes the sum, too. It is treated as a value of its own "
+        "unless the line is written into the schema.",
+    ),
+    "recodes": Topic(
+        "Could a forger swap levels of this category?",
+        "Nothing may be swapped unless its line says so: `mutable: true`, which level may become "
+        "which, and what one swap costs in eps.",
     ),
     "undescribed": Topic("Why does the dictionary not know this column?", "Whether it belongs."),
 }
@@ -207,8 +225,8 @@ def questions_text(proposal: Proposal) -> str:
 
 def _question(numbered: int, topic: Topic, seen: list[tuple[str, str]]) -> list[str]:
     said = [
-        "- " + ": ".join(filter(None, (_inline(name) if name else "", _cell(text))))
-        for name, text in seen
+        "- " + ": ".join(filter(None, (_inline(name) if name else "", _cell(text), _line(line))))
+        for name, text, line in ((name, *text.partition("\n")[::2]) for name, text in seen)
     ]
     return [f"## {numbered}. {topic.question}", "", *said, "", f"*Changes:* {topic.changes}", ""]
 
@@ -258,6 +276,11 @@ def _inline(name: str) -> str:
     """A name as code, whatever signs it has."""
     name = one_line(name).replace("|", "\\|")
     return f"`` {name} ``" if "`" in name else f"`{name}`"
+
+
+def _line(text: str) -> str:
+    """A line of the schema, where it can be shown whole."""
+    return _inline(text) if text and one_line(text) == text else ""
 
 
 def _cell(text: str) -> str:

@@ -10,13 +10,17 @@ from numpy.typing import NDArray
 from pipeline.cohort.columns import column_of
 from pipeline.cohort.dictionary import Entry
 from pipeline.cohort.outcome import Outcome, outcome_of
-from pipeline.cohort.proposed import SMALL, Column, few
+from pipeline.cohort.proposed import Column
+from pipeline.cohort.relations import derived_line, never_above, sums
 from pipeline.cohort.suspects import LEAK, Values, repeats, separation
 from pipeline.cohort.words import known_afterwards, names_person
+from pipeline.cohort.yaml_text import code
 from pipeline.config import FeatureConfig, same_cell
+from pipeline.config.cohort import NUMBERS
 from pipeline.data.cells import Cells
 from pipeline.data.values import is_missing, values_of
 from pipeline.files import BadInput
+from pipeline.presentation.numbers import SMALL, few
 from pipeline.validation import nearest
 
 SITE = "redcap_data_access_group"
@@ -131,6 +135,7 @@ def propose(cells: Cells, wishes: Wishes, dictionary: Mapping[str, Entry]) -> Pr
         *((topic, column.name, seen) for column in columns for topic, seen in column.asked),
         *(("ignored", column.name, column.ignored) for column in columns if column.ignored),
         *_of_dictionary(features, dictionary, cells),
+        *_of_forgers(features, values, cells),
     ]
     return Proposal(
         wishes,
@@ -252,12 +257,35 @@ def _of_dictionary(
     for column in features:
         entry = dictionary.get(column.name, Entry(column.name))
         if entry.formula:
-            asked.append(("formula", column.name, entry.formula))
+            line = derived_line(column.name, entry.formula, [one.name for one in features])
+            asked.append(("formula", column.name, f"{entry.formula}\n{line}"))
         if entry.condition:
             asked.append(("condition", column.name, entry.condition))
     if dictionary:
         unknown = [column.name for column in features if column.name not in dictionary]
         asked += [("undescribed", name, "not in the dictionary") for name in unknown]
+    return asked
+
+
+def _of_forgers(
+    features: Sequence[Column], values: Values, cells: Cells
+) -> list[tuple[str, str, str]]:
+    """What would bind a forger, or let one do more, if somebody wrote it into the schema."""
+    numbers = [place for place, one in enumerate(features) if one.kind in NUMBERS]
+    named = [features[place] for place in numbers]
+    measured = values[:, numbers]
+    asked = [("relation", "", seen) for seen in never_above(named, measured)]
+    asked += [("sum", "", seen) for seen in sums(named, measured)]
+    for column in features:
+        if column.kind != "categorical":
+            continue
+        counts = Counter(cells.columns[column.name].tolist())
+        told = column.source.get("levels") == "dictionary"
+        first = [cell for cell in column.levels if told or counts[cell] >= SMALL][:2]
+        if len(first) == 2:
+            one, other = map(code, first)
+            line = f"mutable: true, recodes: {{{one}: [{other}], {other}: [{one}]}}, cost: 1"
+            asked.append(("recodes", column.name, f"as in\n{line}"))
     return asked
 
 

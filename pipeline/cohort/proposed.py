@@ -5,8 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from pipeline.config.cohort import Kind, Origin
 from pipeline.data.numerals import LIMIT, MISSING_SIGNS, MISSING_WORDS
-
-SMALL = 10  # counts below it are not shown to others
+from pipeline.presentation.numbers import SMALL, few
 
 EMPTY = ("nan", "na")  # in small letters: cells that every reader takes for a missing value
 
@@ -48,11 +47,6 @@ class Column:
     source: dict[str, Origin] = field(default_factory=dict)
     measured: int = 0
     asked: tuple[tuple[str, str], ...] = ()
-
-
-def few(count: int) -> str:
-    """A count of records as others may see it."""
-    return "fewer than 10" if 0 < count < SMALL else str(count)
 
 
 def with_missing(column: Column, counts: Counter[str]) -> Column:

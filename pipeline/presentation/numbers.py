@@ -1,8 +1,13 @@
-"""Numbers as people read them: never without their interval."""
+"""Numbers as people read them: never without their interval, and no count of a few patients."""
 
 import math
+from collections.abc import Sequence
 
 import pandas as pd
+
+SMALL = 10  # counts of patients below it are not shown to others
+COUNTS = ("patients", "ill", "support")  # columns of tables that count patients
+NOT_TOLD = "not told"
 
 NOTHING = 1e-9  # of all patients, up to rounding
 
@@ -28,3 +33,52 @@ def proved(lines: pd.DataFrame) -> list[str]:
         "exact" if open_ < NOTHING else f"{sure:.3f}, undecided {open_:.3f}"
         for sure, open_ in figures
     ]
+
+
+def few(count: int) -> str:
+    """A count of patients as others may see it."""
+    return f"fewer than {SMALL}" if 0 < count < SMALL else str(count)
+
+
+def without_few(table: pd.DataFrame, parts: Sequence[str] = ()) -> pd.DataFrame:
+    """A table without counts of 1 to 9 patients; a figure that is not told is not a number.
+
+    Nor is a count of the ill told where it leaves so few healthy ones. Shares stay: who knows of
+    how many they are can work some counts out.
+
+    Args:
+        table: any; its columns `COUNTS` count patients.
+        parts: the columns that lines share whose counts add up to what is known elsewhere; of one
+            that is hidden among them the smallest other is, too, or a subtraction would tell it.
+    """
+    counted = [name for name in COUNTS if name in table]
+    table = table.reset_index(drop=True)  # lines are told apart by it below
+    hidden = {name: _few(table[name]) for name in counted}
+    if {"patients", "ill"} <= hidden.keys():
+        hidden["ill"] |= _few(table["patients"] - table["ill"])
+    for name in counted if parts else ():
+        for _, lines in table.groupby(list(parts), sort=False, observed=True):
+            alone = hidden[name][lines.index]
+            others = lines[~alone & (lines[name] > 0)]
+            if alone.sum() == 1 and len(others):
+                smallest = others.sort_values(name, kind="stable").index[:1]
+                hidden[name] |= table.index.isin(smallest)
+    return table.assign(
+        **{name: table[name].mask(which) for name, which in hidden.items() if which.any()}
+    )
+
+
+def _few(counts: pd.Series) -> pd.Series:
+    return (counts > 0) & (counts < SMALL)
+
+
+def as_told(counts: pd.Series) -> pd.Series:
+    """Counts of patients for people: in words where one of them is not told."""
+    if not counts.isna().any():
+        return counts
+    return counts.map(count_told)
+
+
+def count_told(count: float) -> str:
+    """A count of patients of a table, for people."""
+    return NOT_TOLD if math.isnan(count) else f"{count:.0f}"

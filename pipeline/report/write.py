@@ -9,6 +9,7 @@ import pandas as pd
 from pipeline.files import write_json, write_text
 from pipeline.parallel import share_out
 from pipeline.presentation import SCHEMA_VERSION
+from pipeline.presentation.numbers import SMALL
 from pipeline.report import (
     DEFENSES,
     HEADLINE,
@@ -27,6 +28,10 @@ from pipeline.risks.conclusions import Conclusions, Front
 from pipeline.risks.results import DIGITS, Results, chapters_of
 from pipeline.risks.risk import Context, Judgement
 
+FEW = (
+    f"Patients are hidden: a count of fewer than {SMALL} of them is not told, nor one that would "
+    "tell it by subtraction within its table. Shares are, and of a known number they tell a count."
+)
 WIDE = 100  # columns of a terminal that running text fills
 
 
@@ -64,6 +69,7 @@ def write_evaluation(results: Results, context: Context, folder: Path) -> None:
     records = len(context.dataset.y)
     said = whose_records(records, context.sampling.patients(records))
     notes = [RULE, front_in_words(found.front), *([said] if said else [])]
+    notes += [FEW] if cfg.report.patients == "hidden" else []
     for name, patients in ((REPORT, cfg.report.patients == "shown"), (SHARED, False)):
         page = render(chapters, words, found.judged, cfg, notes=notes, patients=patients)
         write_text(folder / name, page)

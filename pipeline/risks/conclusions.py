@@ -76,7 +76,8 @@ class Question:
             for line in lines
             if not math.isnan(line["difference"] + line["se"])
         }
-        patients = max((int(line["patients"]) for line in lines), default=0)
+        told = [line["patients"] for line in lines if not math.isnan(line["patients"])]
+        patients = int(max(told, default=0))
         asked = HeadlineFigure(figure.figure, figure.good, table, figure.pairs, figure.weighed)
         return cls(risk, asked, values, pairs, patients)
 

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pandas as pd
 
+from pipeline.config import Config
 from pipeline.parallel import share_out
 from pipeline.presentation.chapter import Chapter, NotApplicable, Part
+from pipeline.presentation.numbers import without_few
 from pipeline.risks import RISKS
 from pipeline.risks.risk import Context, Judgement, Risk, Sources, Tables
 
@@ -18,11 +20,13 @@ Results = Mapping[str, Tables]  # by risk
 def draw_up_all(sources: Sources, context: Context) -> dict[str, Tables]:
     """The tables of every risk; those without a row are left out.
 
-    Tables with a row per patient keep all digits.
+    Tables with a row per patient keep all digits. Where patients are hidden, the tables that others
+    may see hold no count of a few of them.
 
     Raises:
         ValueError: two risks call a table the same; its file could hold one of them only.
     """
+    cfg = context.cfg
     results: dict[str, Tables] = {}
     owners: dict[str, str] = {}
     # each risk beside the others, the last first: they have the most rows
@@ -35,10 +39,17 @@ def draw_up_all(sources: Sources, context: Context) -> dict[str, Tables]:
             if owners.setdefault(name, risk.name) != risk.name:
                 raise ValueError(f"{owners[name]} and {risk.name} both have a table {name!r}")
         results[risk.name] = {
-            name: table if risk.is_per_patient(name) else as_written(table)
+            name: table if risk.is_per_patient(name) else as_written(_told(risk, name, table, cfg))
             for name, table in drawn.items()
         }
     return results
+
+
+def _told(risk: Risk, name: str, table: pd.DataFrame, cfg: Config) -> pd.DataFrame:
+    """The table as others may see it, if they may."""
+    if cfg.report.patients == "shown" or name in risk.private:
+        return table
+    return without_few(table, risk.parts.get(name, ()))
 
 
 def gaps_of(risk: Risk, sources: Sources) -> pd.DataFrame:

@@ -220,6 +220,8 @@ class Risk:
         per_patient: its tables (or folders of tables) with a row per patient: kept as parquet, and
             never sent anywhere.
         private: its other tables that show single patients: never sent anywhere either.
+        parts: its tables whose counts of patients add up to what is known elsewhere -> the columns
+            that such lines share.
         steps: the first part of a curve's name -> what its step is.
         judge: what its tables say against the figures of each defense.
         points: the nested runs of one defense.
@@ -234,6 +236,7 @@ class Risk:
     check: Callable[[Config, str], None] = fits
     per_patient: frozenset[str] = frozenset()
     private: frozenset[str] = frozenset()
+    parts: Mapping[str, Sequence[str]] = field(default_factory=dict)
     steps: Mapping[str, str] = field(default_factory=dict)
     judge: Callable[[Tables], Mapping[str, Judgement]] = innocent
     points: Callable[[Tables, str, Config], Sequence[Point]] = pointless

@@ -12,8 +12,8 @@ from pipeline.cohort.columns import column_of
 from pipeline.cohort.dictionary import Entry
 from pipeline.cohort.measured import step_of, widened
 from pipeline.cohort.proposal import feature_of
-from pipeline.cohort.proposed import SMALL
 from pipeline.data.values import values_of
+from pipeline.presentation.numbers import SMALL
 
 
 def look(cells, name="x", decimal=".", **entry):

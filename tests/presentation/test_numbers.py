@@ -2,7 +2,16 @@
 
 import pandas as pd
 
-from pipeline.presentation.numbers import interval_text, proved, with_interval
+from pipeline.presentation.numbers import (
+    NOT_TOLD,
+    SMALL,
+    as_told,
+    few,
+    interval_text,
+    proved,
+    with_interval,
+    without_few,
+)
 
 
 def test_a_number_stands_with_its_interval():
@@ -28,3 +37,33 @@ def test_a_column_finds_its_bounds_by_its_name_or_where_they_are_said_to_be():
 def test_what_is_proved_is_exact_or_says_what_is_undecided():
     lines = pd.DataFrame({"verified_accuracy": [0.5, 0.4], "undecided": [1e-12, 0.125]})
     assert proved(lines) == ["exact", "0.400, undecided 0.125"]
+
+
+def told(table, parts=()):
+    return without_few(pd.DataFrame(table), parts)
+
+
+def test_no_count_of_one_to_nine_is_told_and_none_that_a_subtraction_would_tell():
+    table = {
+        "by": ["age"] * 3 + ["sex"] * 2,
+        "patients": [100, 7, 40, 147, 0],
+        "ill": [95, 3, 20, 60, 0],  # 95 of 100: five healthy ones
+    }
+    shown = told(table, ["by"])
+    assert shown["patients"].isna().tolist() == [False, True, True, False, False]
+    assert shown["ill"].isna().tolist() == [True, True, False, False, False]
+    alone = told(table)
+    assert alone["patients"].isna().tolist() == [False, True, False, False, False]
+    for column in (shown["patients"], shown["ill"], shown["patients"] - shown["ill"]):
+        assert not ((column > 0) & (column < SMALL)).any()
+
+
+def test_a_table_without_few_is_left_as_it_is():
+    table = pd.DataFrame({"patients": [10, 0, 250], "share": [0.5, 0.1, 0.2]})
+    pd.testing.assert_frame_equal(without_few(table), table)
+    pd.testing.assert_series_equal(as_told(table["patients"]), table["patients"])
+
+
+def test_counts_in_words():
+    assert [few(count) for count in (0, 1, 9, 10)] == ["0", *["fewer than 10"] * 2, "10"]
+    assert as_told(pd.Series([12.0, float("nan")])).tolist() == ["12", NOT_TOLD]

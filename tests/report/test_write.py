@@ -10,8 +10,10 @@ import pandas as pd
 import pytest
 import torch
 
+import clinic
 from pipeline.presentation.chapter import Chapter, Note
 from pipeline.presentation.numbers import interval_text
+from pipeline.report import REPORT
 from pipeline.report.overview import RULE, as_text, front_in_words, in_words
 from pipeline.report.write import (
     defenses_table,
@@ -317,3 +319,45 @@ def test_the_page_says_how_many_patients_the_records_are_of(write, context):
     folder, _ = write(RUMOUR, into="visits", of=several)
     said = (folder / "report.html").read_text(encoding="utf-8")
     assert f"{len(visits)} records of {len(visits.unique())} patients" in said
+
+
+@pytest.mark.heavy
+def test_where_patients_are_hidden_no_count_of_a_few_is_told(evaluated, tmp_path, monkeypatch):
+    banded = evaluated.cfg.data.model_copy(update={"bands": {"age": [24, 30, 55], "bmi": [18]}})
+
+    def written(patients, folder):
+        shown = evaluated.cfg.report.model_copy(update={"patients": patients})
+        cfg = evaluated.cfg.model_copy(update={"data": banded, "report": shown})
+        context = Context(evaluated.dataset, cfg)
+        sources = Sources(evaluated.examined, evaluated.folder.parent / "stages")
+        results = draw_up_all(sources, context)
+        folder.mkdir()
+        write_evaluation(results, context, folder)
+        private = {name for risk in RISKS for name in risk.private}
+        tables = {path.stem: path for path in folder.rglob("*.csv") if path.stem not in private}
+        return {name: pd.read_csv(path) for name, path in tables.items()}, folder
+
+    def few_in(tables):
+        return {
+            (name, column)
+            for name, table in tables.items()
+            for column in table
+            if column in ("patients", "ill", "support")
+            and ((table[column] > 0) & (table[column] < 10)).any()
+        }
+
+    clinic.undrawn(monkeypatch)
+    tables, folder = written("hidden", tmp_path / "hidden")
+    assert few_in(tables) == set()
+    page = (folder / REPORT).read_text(encoding="utf-8")
+    assert "not told" in page
+    assert "a count of fewer than 10 of them is not told" in page
+    open_tables, folder = written("shown", tmp_path / "shown")
+    assert few_in(open_tables) >= {
+        ("groups", "patients"), ("groups", "ill"), ("confusion", "patients"),
+        ("subgroups", "patients"),
+    }  # fmt: skip
+    assert set(open_tables) == set(tables)
+    assert "is not told" not in (folder / REPORT).read_text(encoding="utf-8")
+    parts = tables["groups"].groupby(["defense", "by"])["patients"]
+    assert (parts.agg(lambda one: one.isna().sum()) != 1).all()  # no subtraction tells it

@@ -9,6 +9,7 @@ import pandas as pd
 from pipeline.config import FeatureConfig
 from pipeline.data.grid import TICK_TOLERANCE
 from pipeline.presentation.chapter import Heading, Note, Part, Table
+from pipeline.presentation.numbers import SMALL, few
 from pipeline.risks.evasion.patients import most_fragile
 from pipeline.statistics import Array, intervals
 from pipeline.statistics.patients import numbered
@@ -65,6 +66,7 @@ def patient_parts(
     shares: pd.DataFrame,
     shown: Mapping[str, str],
     whose: Array | None = None,
+    hidden: bool = False,
 ) -> list[Part]:
     """What is said of single patients.
 
@@ -73,6 +75,7 @@ def patient_parts(
         shares: likewise, what `patients.alone_shares` returns.
         shown: the displayed name of each defense.
         whose: of every record of the cohort its patient, from 0; None = each has one record.
+        hidden: whether counts of a few patients are not told.
     """
     if not len(patients):
         return []
@@ -91,9 +94,8 @@ def patient_parts(
         ),
     ]
     for name, table in patients.groupby("defense", sort=False):
-        parts.append(
-            Note(f"{shown[str(name)]}. {within_error_sentence(table, whose=whose)}", small=False)
-        )
+        said = within_error_sentence(table, whose=whose, hidden=hidden)
+        parts.append(Note(f"{shown[str(name)]}. {said}", small=False))
         fragile = most_fragile(table)
         if len(fragile):
             parts.append(
@@ -113,7 +115,7 @@ def patient_parts(
 
 
 def within_error_sentence(
-    table: pd.DataFrame, confidence: float = 0.95, whose: Array | None = None
+    table: pd.DataFrame, confidence: float = 0.95, whose: Array | None = None, hidden: bool = False
 ) -> str:
     """How many correct answers change although no value moved by more than its usual error.
 
@@ -127,7 +129,9 @@ def within_error_sentence(
     for what, of in (("diagnoses of disease", 1), ("all-clears", 0)):
         right = table[table["correct"] & (table["y"] == of)]
         turned = int(right["within_error"].sum())
-        if len(right):
+        if hidden and (0 < turned < SMALL or 0 < len(right) < SMALL):
+            said.append(f"{few(turned)} of {few(len(right))} correct {what}")
+        elif len(right):
             rows = right["patient"].to_numpy()
             each = np.arange(len(rows)) if whose is None else numbered(whose[rows])
             low, high = intervals.wilson_of_patients(turned, each, confidence)

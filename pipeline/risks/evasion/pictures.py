@@ -4,10 +4,12 @@ from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
 from pipeline.config import AuditConfig
 from pipeline.presentation.chapter import Picture
+from pipeline.presentation.numbers import NOT_TOLD
 from pipeline.presentation.pictures import COLOURS, axes_of, display_name, save_figure
 from pipeline.risks.evasion.movable import sample_in_words
 from pipeline.risks.risk import Tables, nearest_of
@@ -136,6 +138,7 @@ def confusion_matrices(
             matrix = cells.pivot(index="actual", columns="predicted", values="patients")
             order = list(cells["actual"].unique())
             values = matrix.loc[order, order].to_numpy()
+            values = values.astype(float)
             axis.imshow(values / values.sum(1, keepdims=True), cmap="Blues", vmin=0, vmax=1)
             for i in range(2):
                 for j in range(2):
@@ -143,7 +146,7 @@ def confusion_matrices(
                     axis.text(
                         j,
                         i,
-                        f"{values[i, j]:.0f}",
+                        NOT_TOLD if np.isnan(values[i, j]) else f"{values[i, j]:.0f}",
                         ha="center",
                         va="center",
                         color="white" if share > 0.6 else "black",

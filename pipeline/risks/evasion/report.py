@@ -123,7 +123,8 @@ def _patients(tables: Tables, shown: Mapping[str, str], context: Context) -> lis
     nobody = pd.DataFrame(columns=["defense"])
     whose = context.sampling.whose(len(context.dataset.y))
     single, alone = (tables.get(name, nobody) for name in ("patients", "alone"))
-    return patient_parts(single, alone, shown, whose)
+    hidden = context.cfg.report.patients == "hidden"
+    return patient_parts(single, alone, shown, whose, hidden)
 
 
 def _headline(

@@ -225,5 +225,10 @@ RISK = Risk(
     summary=summary,
     per_patient=frozenset({"patients", "verdicts"}),
     private=frozenset({"fragile"}),
+    parts={
+        "groups": ("defense", "by"),
+        "classification": ("defense", "eps"),
+        "confusion": ("defense", "eps", "actual"),
+    },
     steps={"the name of a threat": "eps in thousandths of the unit of that threat"},
 )

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.presentation.chapter import Chapter, Heading, Note, Part, Table
-from pipeline.presentation.numbers import interval_text
+from pipeline.presentation.numbers import as_told, interval_text
 from pipeline.risks.inversion.tables import beside_measurements
 from pipeline.risks.risk import Context, Tables
 
@@ -75,7 +75,7 @@ def shown_guesses(table: pd.DataFrame) -> pd.DataFrame:
             "defense": lines["defense"],
             "group": lines["group"],
             "without a model": lines["error_alone"].map("{:.3g}".format),
-            "patients": lines["patients"],
+            "patients": as_told(lines["patients"]),
             "uplift": [_uplift(line) for _, line in lines.iterrows()],
         }
     )

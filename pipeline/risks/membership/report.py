@@ -11,7 +11,7 @@ import pandas as pd
 
 from pipeline.attacks.membership import NEEDS_SHADOWS
 from pipeline.presentation.chapter import Chapter, Heading, Items, Note, Part, Picture, Table
-from pipeline.presentation.numbers import with_interval
+from pipeline.presentation.numbers import as_told, with_interval
 from pipeline.presentation.pictures import COLOURS, axes_of, save_figure
 from pipeline.risks.membership.measure.shadows import BLIND
 from pipeline.risks.membership.patients import MOST
@@ -168,10 +168,12 @@ def _shown(table: pd.DataFrame) -> pd.DataFrame:
 
 def _groups(table: pd.DataFrame) -> pd.DataFrame:
     shown = table.assign(
-        exposure=with_interval(table, "exposure"), group=table["by"] + ": " + table["group"]
+        exposure=with_interval(table, "exposure"),
+        patients=as_told(table["patients"]),
+        group=table["by"] + ": " + table["group"],
     )
     wide = shown.pivot(index=["group", "patients"], columns="defense", values="exposure")
-    worst_first = table.assign(group=shown["group"]).sort_values(
+    worst_first = table.assign(group=shown["group"], patients=shown["patients"]).sort_values(
         "exposure", ascending=False, kind="stable"
     )
     order = worst_first.drop_duplicates("group").set_index(["group", "patients"]).index

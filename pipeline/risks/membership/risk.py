@@ -80,4 +80,5 @@ RISK = Risk(
     figures=figures,
     per_patient=frozenset({"exposure"}),
     private=frozenset({"exposed"}),
+    parts={"subgroups": ("defense", "by")},
 )

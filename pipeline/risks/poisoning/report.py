@@ -20,7 +20,7 @@ from pipeline.presentation.chapter import (
     Picture,
     Table,
 )
-from pipeline.presentation.numbers import interval_text, with_interval
+from pipeline.presentation.numbers import count_told, interval_text, with_interval
 from pipeline.presentation.pictures import COLOURS, axes_of, save_figure
 from pipeline.risks.poisoning.harm_tables import dose_name
 from pipeline.risks.poisoning.measure.recipes import AT_CLEAN, BACKDOOR, NONE, ONE_PATIENT
@@ -77,7 +77,7 @@ def _harm(table: pd.DataFrame, dose: float, folder: Path, unit: str) -> list[Par
     parts: list[Part] = [Note(how)]
     if len(worst := worst_attacks(table, dose)):
         asked = table.dropna(subset="patients").iloc[0]
-        who = f"{asked['patients']:.0f} patients, {asked['ill']:.0f} of them ill"
+        who = f"{asked['patients']:.0f} patients, {count_told(asked['ill'])} of them ill"
         parts += [Note(f"Each defense under its worst attack ({who}):", small=False), Table(worst)]
     parts += [Note("Every attack:", small=False), Table(_shown(table, dose))]
     if moved := called_otherwise(table, dose):
@@ -90,7 +90,7 @@ def _harm(table: pd.DataFrame, dose: float, folder: Path, unit: str) -> list[Par
 def _without_victims(table: pd.DataFrame, attacks: Sequence[str]) -> list[Part]:
     """What cannot be estimated, as there is nobody to be won."""
     clean = table[table["attack"] == NONE]
-    ill = f"{clean['ill'].iloc[0]:.0f}"
+    ill = count_told(clean["ill"].iloc[0])
     parts: list[Part] = []
     if ONE_PATIENT in attacks and ONE_PATIENT not in set(table["attack"]):
         why = f"not estimable: 0 of {ill} ill patients are called ill by undefended models"

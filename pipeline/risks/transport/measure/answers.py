@@ -196,7 +196,7 @@ def _prove(every: list[_Asked], dataset: Dataset, cfg: Config) -> _Proofs:
     """What the first repetition's models can be proved to hold, of those whom the audit samples."""
     schema, radius = dataset.schema, radius_of(cfg)
     search = ProofSearch(
-        Threat.of(schema.features, cfg.threat[cfg.audit.headline], schema.image),
+        Threat.of(schema, cfg.threat[cfg.audit.headline]),
         [radius],
         exact_to=None,
         budget=cfg.section(TransportSettings).boxes,
