@@ -17,8 +17,8 @@ from pipeline.config import DataConfig, ReadingConfig
 from pipeline.config.base import NAME
 from pipeline.data.cells import Cells, read_cells
 from pipeline.data.tabular import checked, told
-from pipeline.files import BadInput, repository_root, write_text
-from pipeline.project.founding import start
+from pipeline.files import BadInput, repository_root
+from pipeline.project.founding import all_or_nothing, start
 from pipeline.project.package import shipped
 from pipeline.project.place import found
 from pipeline.validation import checked_model, nearest
@@ -82,7 +82,9 @@ def init(
     if known is None:
         _start(root, name, texts)
     else:
-        _write(texts)
+        with all_or_nothing() as new:
+            for place, text in texts.items():
+                new(place, text)
     print("\n".join(_summary(proposal, cells, file)))
     if faults:
         print("the file itself is to be mended before it can be audited:")
@@ -184,20 +186,6 @@ def _start(root: Path, name: str, texts: dict[Path, str]) -> None:
     """Makes the folder a project with these files."""
     beside = {place.relative_to(root).as_posix(): text for place, text in texts.items()}
     start(root, beside.pop(f"{GROUP}/{name}.yaml"), name, beside)
-
-
-def _write(texts: dict[Path, str]) -> None:
-    """Writes all or none."""
-    written: list[Path] = []
-    try:
-        for place, text in texts.items():
-            place.parent.mkdir(parents=True, exist_ok=True)
-            write_text(place, text)
-            written.append(place)
-    except OSError as error:
-        for place in written:
-            place.unlink(missing_ok=True)
-        raise BadInput(f"{_shown(place)}: cannot write ({error.strerror or error})") from error
 
 
 def _may_enter_git(path: Path) -> bool:

@@ -93,7 +93,7 @@ def start(
         }
     added = {".gitignore": _ignored(data_yaml, folder) + OUT_OF_GIT, ".dvcignore": OUT_OF_DVC}
     _refuse_present(folder, texts)
-    with _all_or_nothing() as new:
+    with all_or_nothing() as new:
         for path, text in texts.items():
             new(folder / path, text)
         for path, lines in added.items():
@@ -262,7 +262,7 @@ def _refuse_present(folder: Path, texts: Mapping[str, str]) -> None:
 
 
 @contextmanager
-def _all_or_nothing() -> Iterator[Callable[..., None]]:
+def all_or_nothing() -> Iterator[Callable[..., None]]:
     """Yields a function that writes new files; when the block fails, they are gone again."""
     undo: list[Callable[[], object]] = []
 
