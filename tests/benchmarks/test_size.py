@@ -87,3 +87,8 @@ def test_what_is_kept_grows_no_faster_than_the_limit():
             rows, cost = [row for row, _ in own], [one[key] for _, one in own]
             assert size.exponent(rows, cost) <= size.LIMIT, (stage, key)
             assert size.exponent(rows[-2:], cost[-2:]) <= size.LIMIT, (stage, key)
+
+
+def test_the_page_shows_what_is_kept():
+    page = (size.repository_root() / "docs" / "cohort.md").read_text(encoding="utf-8")
+    assert size.size_page(read_json(size.KEPT)) in page
