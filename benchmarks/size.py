@@ -28,8 +28,8 @@ import yaml
 
 from benchmarks.stages import commands, copy_into, fresh_copy
 from benchmarks.table import table
-from pipeline import params
 from pipeline.files import BadInput, read_json, repository_root, write_json, write_text
+from pipeline.project.composition import compose
 from pipeline.statistics import Array
 
 KEPT = Path(__file__).with_name("size.json")
@@ -93,7 +93,7 @@ def install(copy: Path, rows: int, experiment: str, threads: int, examined: bool
     write_text(copy / "conf" / "data" / f"{NAME}.yaml", yaml.safe_dump(described, sort_keys=False))
     chosen = [f"data={NAME}", f"experiment={experiment}", f"threads={threads}"]
     chosen += [] if examined else ["examine=[]"]
-    write_text(copy / "params.yaml", params.compose(chosen, copy / "conf"))
+    write_text(copy / "params.yaml", compose(chosen, copy / "conf"))
 
 
 def measure(copy: Path, stage: str, command: list[str]) -> dict[str, float]:

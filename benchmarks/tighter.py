@@ -13,7 +13,9 @@ a neuron instead of the middle of a value, with multipliers for the signs (beta-
 import argparse
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,7 @@ from pipeline.data.plan import Plan
 from pipeline.data.threat import Threat
 from pipeline.defenses.trained import train
 from pipeline.files import read_json, write_json
+from pipeline.models.population import networks_of
 from pipeline.verify.nearest import nearest_record
 from pipeline.verify.network import Network
 from pipeline.verify.problem import Problem
@@ -243,6 +246,17 @@ def by_boxes(network: Network, problem: Problem, budget: int) -> Tensor:
     return torch.where(broken, -1, torch.where(found.robust_below > problem.largest, 1, 0))
 
 
+def _by_boxes(network: Network, problem: Problem, _: Question, *, budget: int) -> Tensor:
+    return by_boxes(network, problem, budget)
+
+
+def _by_signs(
+    network: Network, problem: Problem, question: Question, *, budget: int, steps: int
+) -> Tensor:
+    """After the verifier's first search for records that break."""
+    return by_signs(question, by_boxes(network, problem, 1) < 0, budget, steps)
+
+
 def measure_tighter(cfg: Config, features: int) -> list[dict[str, Any]]:
     """One entry for each way: shares of the records, processor seconds, neurons with a bend."""
     dataset = made_up(SMALL["records"], features)
@@ -252,20 +266,17 @@ def measure_tighter(cfg: Config, features: int) -> list[dict[str, Any]]:
     index, _ = plan.held_out_index()
     asked = []
     for member in range(plan.size):
-        network = Network.of(population, member)
+        network = Network.of(networks_of(population), member)
         x, y = dataset.x[index[member]], dataset.y[index[member]]
         corners = threat.box(x, LARGEST)
         problem = Problem.of(network, x, corners, (y, 1 - y), threat, LARGEST)
         asked.append((network, problem, Question.of(network, problem)))
-    ways = {
-        (TODAY, budget): lambda n, p, _, budget=budget: by_boxes(n, p, budget)
-        for budget in (1, *BUDGETS)
+    ways: dict[tuple[str, int], Callable[..., Tensor]] = {
+        (TODAY, budget): partial(_by_boxes, budget=budget) for budget in (1, *BUDGETS)
     }
     for name, steps in (("CROWN", 0), ("alpha-beta-CROWN", STEPS)):
         for budget in (1, *BUDGETS):
-            ways[(name, budget)] = lambda n, p, q, budget=budget, steps=steps: by_signs(
-                q, by_boxes(n, p, 1) < 0, budget, steps
-            )
+            ways[(name, budget)] = partial(_by_signs, budget=budget, steps=steps)
     bends = _bends([question for _, _, question in asked])
     entries = []
     for (name, budget), way in ways.items():
