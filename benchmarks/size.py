@@ -28,8 +28,8 @@ import yaml
 
 from benchmarks.stages import commands, copy_into, fresh_copy
 from benchmarks.table import table
-from pipeline import params
 from pipeline.files import BadInput, read_json, repository_root, write_json, write_text
+from pipeline.project.composition import compose
 from pipeline.statistics import Array
 
 KEPT = Path(__file__).with_name("size.json")
@@ -93,7 +93,7 @@ def install(copy: Path, rows: int, experiment: str, threads: int, examined: bool
     write_text(copy / "conf" / "data" / f"{NAME}.yaml", yaml.safe_dump(described, sort_keys=False))
     chosen = [f"data={NAME}", f"experiment={experiment}", f"threads={threads}"]
     chosen += [] if examined else ["examine=[]"]
-    write_text(copy / "params.yaml", params.compose(chosen, copy / "conf"))
+    write_text(copy / "params.yaml", compose(chosen, copy / "conf"))
 
 
 def measure(copy: Path, stage: str, command: list[str]) -> dict[str, float]:
@@ -211,14 +211,15 @@ def exponent(sizes: list[int], costs: list[float]) -> float:
     return float(np.polyfit([log(size) for size in sizes], logs, 1)[0])
 
 
-def size_table(entries: list[dict[str, Any]]) -> str:
-    """One line per stage and unit: what each size costs, and the exponents.
+def size_lines(entries: list[dict[str, Any]]) -> list[list[str]]:
+    """A head and a line for each stage and unit: what each size costs, and the exponents.
 
     Over all sizes what does not grow, such as the imports, hides some of what does; of the last two
     sizes, where it weighs least, the exponent is given as well.
     """
-    sizes = sorted({one["rows"] for one in entries})
-    lines = []
+    sizes, order = sorted({one["rows"] for one in entries}), list(commands(repository_root()))
+    entries = sorted(entries, key=lambda one: order.index(one["stage"]))
+    lines = [["experiment", "stage", "unit", *map(str, sizes), "exponent", "of the last two"]]
     for key, unit in (("cpu_s", "CPU s"), ("peak_mib", "MiB")):
         for experiment, stage in dict.fromkeys((e["experiment"], e["stage"]) for e in entries):
             cost = {
@@ -229,8 +230,20 @@ def size_table(entries: list[dict[str, Any]]) -> str:
             grown = [exponent(some, [cost[size] for size in some]) for some in _spans(cost)]
             cells = [f"{cost[size]:.0f}" if size in cost else "" for size in sizes]
             lines.append([experiment, stage, unit, *cells, *(f"{one:.2f}" for one in grown)])
-    head = ["experiment", "stage", "", *map(str, sizes), "exponent", "of the last two"]
+    return lines
+
+
+def size_table(entries: list[dict[str, Any]]) -> str:
+    """For the terminal."""
+    head, *lines = size_lines(entries)
     return table(head, lines, left=3)
+
+
+def size_page(entries: list[dict[str, Any]]) -> str:
+    """For docs/cohort.md."""
+    head, *lines = [line[1:] for line in size_lines(entries)]
+    ruled = [head, ["---"] * len(head), *lines]
+    return "\n".join(f"| {' | '.join(line)} |" for line in ruled) + "\n"
 
 
 def _spans(cost: dict[int, float]) -> tuple[list[int], list[int]]:

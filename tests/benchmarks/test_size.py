@@ -28,7 +28,7 @@ def test_the_exponent_is_the_power_by_which_the_cost_grows(power):
 def test_the_table_holds_what_each_size_costs_and_both_exponents():
     shown = size.size_table(entries({100: (7, 300), 1000: (7, 300), 10_000: (700, 600)}))
     head, _, seconds, memory = shown.splitlines()
-    assert head.split()[2:5] == ["100", "1000", "10000"]
+    assert head.split()[3:6] == ["100", "1000", "10000"]
     assert seconds.split() == ["large", "attack", "CPU", "s", "7", "7", "700", "1.00", "2.00"]
     assert memory.split()[-1] == f"{math.log10(2):.2f}"
 
@@ -87,3 +87,8 @@ def test_what_is_kept_grows_no_faster_than_the_limit():
             rows, cost = [row for row, _ in own], [one[key] for _, one in own]
             assert size.exponent(rows, cost) <= size.LIMIT, (stage, key)
             assert size.exponent(rows[-2:], cost[-2:]) <= size.LIMIT, (stage, key)
+
+
+def test_the_page_shows_what_is_kept():
+    page = (size.repository_root() / "docs" / "cohort.md").read_text(encoding="utf-8")
+    assert size.size_page(read_json(size.KEPT)) in page
