@@ -218,20 +218,19 @@ def measure_constrained(cfg: Config) -> list[dict[str, Any]]:
     breaks then, claimed or not.
     """
     problem = attacked(cfg)
-    peers = {
-        f"{PEER}, derived {how}": peer_of(problem, stated=stated)
-        for how, stated in (("stated", True), ("computed", False))
-    }
-    evolved = {}
-    for by, peer in peers.items():
-        peer.capgd(problem.x[:2], problem.y[:2], RADII[0], steps=1)  # imports, and first calls
-        evolved[by] = timed(lambda peer=peer: peer.moeva(problem.x, problem.y))
+    stated, computing = peer_of(problem, stated=True), peer_of(problem, stated=False)
+    stated.capgd(problem.x[:2], problem.y[:2], RADII[0], steps=1)  # imports, and first calls
+    # Minutes of work for all radii at once, so in the words of the package alone.
+    evolved, evolution = timed(lambda: stated.moeva(problem.x, problem.y))
     truth, proving = timed(lambda: _truth(problem))
     entries = []
     for eps in RADII:
-        tried = _suite(problem, eps, cfg)
-        for by, peer in peers.items():
-            tried += _peers(problem, by, peer, eps, *evolved[by])
+        tried = [
+            *_suite(problem, eps, cfg),
+            *_descended(problem, f"{PEER}, bmi computed", computing, eps),
+            *(descended := _descended(problem, f"{PEER}, bmi stated", stated, eps)),
+            *_evolved(problem, descended[0], stated, eps, evolved, evolution),
+        ]
         entries += [entry_of(problem, eps, one, truth) for one in tried]
         entries.append(exact_entry(problem, eps, truth, proving))
     return entries
@@ -277,25 +276,28 @@ def _ours(problem: Attacked, threat: Threat, name: str, eps: float, cfg: Config)
     return Tried(name, OURS, made, problem.wrong(made), seconds)
 
 
-def _peers(
-    problem: Attacked, by: str, peer: Peer, eps: float, evolved: Tensor, evolution: float
-) -> list[Tried]:
-    """CAPGD as its authors run it, and longer; MOEVA, which knows no radius; one after the other.
-
-    CAA runs MOEVA on whom CAPGD left. It treats each record by itself, with one seed, so of those
-    it finds what it finds of everybody.
-    """
+def _descended(problem: Attacked, by: str, peer: Peer, eps: float) -> list[Tried]:
+    """CAPGD as its authors run it, and longer."""
     x, y = problem.x, problem.y
 
-    def descended(name: str, steps: int) -> Tried:
+    def run(name: str, steps: int) -> Tried:
         made, seconds = timed(lambda: peer.capgd(x, y, eps, steps))
         return Tried(name, by, made, peer.claims(x, y, made, eps), seconds)
 
-    short, long = descended("CAPGD", STEPS), descended(f"CAPGD, {LONG} steps", LONG)
-    moeva = Tried("MOEVA", by, evolved, peer.claims(x, y, evolved, eps), evolution)
-    left = float((~short.claimed.any(1)).float().mean())
-    both = together("CAA: CAPGD, then MOEVA", [short, moeva])
-    return [short, long, moeva, replace(both, seconds=short.seconds + left * evolution)]
+    return [run("CAPGD", STEPS), run(f"CAPGD, {LONG} steps", LONG)]
+
+
+def _evolved(
+    problem: Attacked, capgd: Tried, peer: Peer, eps: float, made: Tensor, seconds: float
+) -> list[Tried]:
+    """MOEVA, which knows no radius, and CAA, which runs it on whom CAPGD left.
+
+    MOEVA treats each record by itself, with one seed: of those it finds what it finds of everybody.
+    """
+    moeva = Tried("MOEVA", capgd.by, made, peer.claims(problem.x, problem.y, made, eps), seconds)
+    left = float((~capgd.claimed.any(1)).float().mean())
+    both = together("CAA: CAPGD, then MOEVA", [capgd, moeva])
+    return [moeva, replace(both, seconds=capgd.seconds + left * seconds)]
 
 
 def together(name: str, tried: list[Tried]) -> Tried:
