@@ -4,6 +4,7 @@ Both count the answers they ask for.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Annotated
 
 import torch
@@ -106,7 +107,8 @@ def _square(
     if (
         threat.norm == "linf"
     ):  # corners as they would be written down: what is scored is what is returned
-        low, high = threat.project(low, x, eps), threat.project(high, x, eps)
+        alone = replace(threat, relations=None)
+        low, high = alone.project(low, x, eps), alone.project(high, x, eps)
     free, best = low < high, x
     best_margin = margin(logits_fn(x), y)
     for query in range(1, queries):
@@ -116,6 +118,8 @@ def _square(
         )
         if threat.norm == "linf":
             proposed = torch.where(region, torch.where(sign, high, low), best)
+            if threat.relations:
+                proposed = threat.project(proposed, x, eps)
         else:
             proposed = threat.project(
                 _turned(best, x, threat, eps, part**0.5 * (region & free), generator), x, eps

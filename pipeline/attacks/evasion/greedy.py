@@ -75,4 +75,6 @@ def sparse(
             best = torch.where(improves[..., None], chosen, best)
             best_margin = torch.where(improves, lowest, best_margin)
         x_adv = torch.where(radius >= count, best, x_adv)
+    if threat.relations:
+        x_adv = threat.relations.completed(x_adv, x)
     return x_adv.detach().clone()

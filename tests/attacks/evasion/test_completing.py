@@ -39,8 +39,8 @@ def test_an_attack_proposes_records_that_a_clinic_could_hold(name, norm):
     models, x, y, threat, eps = asked(norm)
     attack = evasion_suite({"one": {"method": name, **OPTIONS[name]}})["one"]
     found = attack(models, x, y, threat, eps=eps, generator=torch.Generator().manual_seed(0))
+    assert threat.violations(found, x, eps) == 0
     inside = threat.project(found, x, eps)
-    assert threat.violations(inside, x, eps) == 0
     wrong = margin(models.double()(inside.double()), y) <= 0
     assert not wrong[0].any()
     for member in range(2):
