@@ -75,9 +75,19 @@ def _no_bytecode() -> Iterator[None]:
         sys.dont_write_bytecode = was
 
 
+class _WithinThePackage(ModuleFinder):
+    """Follows imports of the package alone: beside an installed one lie all libraries."""
+
+    def find_module(self, name: str, path: Any, parent: Any = None) -> Any:
+        """As its base does, but that no other package is there."""
+        if path is None and name != PACKAGE.name:
+            raise ImportError(name)
+        return super().find_module(name, path, parent)
+
+
 def _copy_code(script: Path, place: Path) -> None:
     """Copies the modules of the package that a script imports, and nothing that lies beside."""
-    finder = ModuleFinder([str(PACKAGE.parent)])
+    finder = _WithinThePackage([str(PACKAGE.parent)])
     finder.run_script(str(script))
     for module in finder.modules.values():
         file = Path(getattr(module, "__file__", None) or "/")  # built-in ones have none

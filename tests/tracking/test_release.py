@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -12,6 +13,7 @@ import torch
 
 import tiny
 from pipeline.models.answers import log_odds
+from pipeline.tracking import release
 
 pytestmark = pytest.mark.heavy
 
@@ -123,3 +125,19 @@ def test_the_example_of_a_served_request_is_json_as_the_standard_has_it(served, 
     text = next((store / "mlartifacts").rglob("serving_input_example.json")).read_text()
     parsed = _parse_json_data(text, served.metadata, served.metadata.get_input_schema())
     assert len(served.predict(parsed.data)) == 2
+
+
+def test_of_an_installed_package_no_library_beside_it_is_read(tmp_path, monkeypatch):
+    """The planted faults: a folder without a loader, and code that nobody may read."""
+    place = tmp_path / "site-packages"
+    shutil.copytree(release.PACKAGE, place / "pipeline")
+    (place / "numpy").mkdir()
+    (place / "torch").mkdir()
+    (place / "torch" / "__init__.py").write_text("this is no Python", encoding="utf-8")
+    monkeypatch.setattr(release, "PACKAGE", place / "pipeline")
+    release._copy_code(place / "pipeline" / "serving" / "release.py", tmp_path / "code")
+    copied = {
+        path.relative_to(tmp_path / "code").as_posix() for path in tmp_path.rglob("code/**/*.py")
+    }
+    assert {"__init__.py", "serving/release.py", "data/schema.py", "models/networks.py"} <= copied
+    assert not [name for name in copied if name.startswith(("attacks", "risks", "stages"))]
