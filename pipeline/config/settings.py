@@ -199,6 +199,17 @@ class Config(BaseModel):
             )
         return self
 
+    def radii(self, threat: str) -> list[float]:
+        """The radii at which a threat is tried."""
+        own = self.threat[threat].eps
+        return self.audit.eps if own is None else own
+
+    @property
+    def headline_radius(self) -> float:
+        """The radius of the headline threat at which defenses are compared first."""
+        wanted = self.audit.headline_eps
+        return min(self.radii(self.audit.headline), key=lambda radius: abs(radius - wanted))
+
     @property
     def twins(self) -> dict[str, str]:
         """Of threats that keep relations, the one that is the same but for that."""

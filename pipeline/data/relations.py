@@ -5,7 +5,7 @@ is derived keeps the difference that it has from its formula as recorded.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -85,7 +85,7 @@ class Relations:
     weights: Tensor
     bounds: Tensor
     step: Tensor
-    derived: tuple[Derived, ...] = field(default=())
+    derived: tuple[Derived, ...]
 
     @classmethod
     def of_schema(
@@ -110,10 +110,6 @@ class Relations:
             derived.append(Derived(place, formula, parents, unit or float(step[place]), low, high))
         return cls(weights, bounds, step, tuple(derived))
 
-    def __bool__(self) -> bool:
-        """Whether there are any."""
-        return bool(len(self.weights) or self.derived)
-
     @property
     def following(self) -> Tensor:
         """(D,) bool, the values that follow from others."""
@@ -137,9 +133,12 @@ class Relations:
     def own_bounds(self, x: Tensor) -> Tensor:
         """(..., R) what each sum may be at most in versions of x (..., D); inf = does not bind."""
         own = self.as_recorded(x)
-        terms = own.nan_to_num().abs() @ self.weights.abs().T + self.bounds.abs()
-        bounds = torch.maximum(self.bounds, self.sums(own)) + SLACK * terms
+        bounds = torch.maximum(self.bounds, self.sums(own)) + self._slack(own)
         return torch.where(bounds.isnan(), torch.inf, bounds)
+
+    def _slack(self, own: Tensor) -> Tensor:
+        """(..., R) by how much float64 may add up the sums of records (..., D) to more."""
+        return SLACK * (own.nan_to_num().abs() @ self.weights.abs().T + self.bounds.abs())
 
     def completed(self, x_adv: Tensor, x: Tensor) -> Tensor:
         """Versions `x_adv` (..., D) of records x, with what is derived as it follows.
@@ -179,8 +178,7 @@ class Relations:
     def exceptions(self, x: Tensor) -> tuple[list[int], dict[int, int]]:
         """How many records (N, D) break each sum, and by place how many differ from a formula."""
         own = self.as_recorded(x)
-        slack = SLACK * (own.nan_to_num().abs() @ self.weights.abs().T + self.bounds.abs())
-        broken = (self.sums(own) > self.bounds + slack).sum(0).tolist()
+        broken = (self.sums(own) > self.bounds + self._slack(own)).sum(0).tolist()
         differ = {}
         for one in self.derived:
             known = one.known(own)
@@ -215,8 +213,7 @@ class Relations:
                         torch.ceil(solved / unit - SLACK) * unit,
                     )
                     solved = torch.where(grid[feature[:, 0]], safe, solved)
-                    ends = (end.gather(1, feature)[:, 0].double() for end in (low, high))
-                    first, last = ends
+                    first, last = (end.gather(1, feature)[:, 0].double() for end in (low, high))
                     moved = torch.minimum(torch.maximum(solved, first), last)
                     needed = (excess > 0) & excess.isfinite() & ~here.isnan()
                     values = values.scatter(1, feature, torch.where(needed, moved, here)[:, None])

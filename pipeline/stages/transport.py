@@ -21,9 +21,8 @@ def ask_one(
     name: str, dataset: Dataset, plan: Plan, places: Places, cfg: Config, path: Path
 ) -> None:
     """One recipe, by whichever process is free."""
-    from pipeline.risks.transport.measure.answers import (
-        ask_elsewhere,
-    )  # a second, mostly for naught
+    # here: it takes a second to import, mostly for naught
+    from pipeline.risks.transport.measure.answers import ask_elsewhere
 
     ask_elsewhere(name, dataset, plan, places, cfg).save(path)
 

@@ -68,9 +68,6 @@ class Interval:
         spare = POWER_ROUNDING * torch.maximum(low.abs(), high.abs())
         return Interval.outward(low - spare, high + spare)
 
-    def __sub__(self, other: "Interval | float") -> "Interval":
-        return self + (-_interval(other, self))
-
 
 def _interval(value: "Interval | float", like: Interval) -> Interval:
     if isinstance(value, Interval):

@@ -72,14 +72,11 @@ class Kept:
     def of(cls, relations: Relations, record: Tensor) -> "Kept":
         """Of records (P, D)."""
         own = relations.as_recorded(record)
-        parts = [_offset(one, own) for one in relations.derived]
-        empty = own.new_zeros(len(own), 0)
-        shift, spare, follows = (
-            torch.stack(part, 1) if part else empty
-            for part in (list(one) for one in (zip(*parts, strict=True) if parts else ([],) * 3))
-        )
-        bounds = relations.own_bounds(record)
-        return cls(relations, record, bounds, shift, spare, follows.bool())
+        shift, spare = own.new_zeros(2, len(own), len(relations.derived))
+        follows = torch.zeros(shift.shape, dtype=torch.bool)
+        for place, one in enumerate(relations.derived):
+            shift[:, place], spare[:, place], follows[:, place] = _offset(one, own)
+        return cls(relations, record, relations.own_bounds(record), shift, spare, follows)
 
     def where(self, rows: Tensor) -> "Kept":
         """Of some of the records."""
@@ -126,7 +123,7 @@ class Kept:
         possible = ~(low > high).any(1)
         free = ~boxes.keeps_stray(problem)
         free[:, : self.record.shape[1]] &= ~self.relations.following
-        first, last = boxes.low, boxes.high
+        first, last = boxes.low.clone(), boxes.high.clone()
         for row, weight in enumerate(self.relations.weights):
             involved = (weight != 0).nonzero()[:, 0]
             ends = torch.stack([low[:, involved], high[:, involved]]) * weight[involved]
@@ -136,27 +133,22 @@ class Kept:
             possible &= ~(spare < 0)
             for at, feature in enumerate(involved.tolist()):
                 room = (least[:, at] + spare.clamp_min(0)) / weight[feature]
-                step, on_grid = problem.step[feature], problem.gridded[feature]
-                if weight[feature] > 0:
-                    limit = torch.where(
-                        on_grid,
-                        torch.floor(room / step + 1e-6) * step,
-                        room + ROUNDING * room.abs(),
-                    )
-                    limit = torch.where(free[:, feature] & limit.isfinite(), limit, torch.inf)
-                    last = _with(last, feature, torch.minimum(last[:, feature], limit))
-                else:
-                    limit = torch.where(
-                        on_grid, torch.ceil(room / step - 1e-6) * step, room - ROUNDING * room.abs()
-                    )
-                    limit = torch.where(free[:, feature] & limit.isfinite(), limit, -torch.inf)
-                    first = _with(first, feature, torch.maximum(first[:, feature], limit))
+                sign = torch.sign(weight[feature])  # -1: a lower limit, mirrored into an upper one
+                step, room = problem.step[feature], sign * room
+                limit = torch.where(
+                    problem.gridded[feature],
+                    torch.floor(room / step + 1e-6) * step,
+                    room + ROUNDING * room.abs(),
+                )
+                limit = torch.where(free[:, feature] & limit.isfinite(), limit, torch.inf)
+                end = last if sign > 0 else first
+                end[:, feature] = sign * torch.minimum(sign * end[:, feature], limit)
         possible &= (first <= last).all(1)
         return type(boxes)(boxes.index, boxes.x, first, last), possible
 
     def bounded(self, bound: "Linear", boxes: "Boxes", lines: list[Line]) -> "Linear":
         """A linear bound over boxes whose derived values lie on lines, in terms of the others."""
-        slope, offset, loose = bound.slope.clone(), bound.offset.clone(), bound.looseness.clone()
+        slope, offset, loose = bound.slope.clone(), bound.offset, bound.looseness
         for number, (one, line) in enumerate(zip(self.relations.derived, lines, strict=True)):
             follows = self.follows[boxes.index, number]
             steep = torch.where(follows, slope[:, one.place], 0.0)
@@ -174,44 +166,35 @@ class Kept:
             loose = loose + gap * part + steep.abs()[:, None] * line.share.clamp_max(LARGE)
             loose[:, one.place] = 0.0
             slope[:, one.place] = torch.where(follows, 0.0, slope[:, one.place])
+        bound = replace(bound, slope=slope, offset=offset, looseness=loose)
         for row, weight in enumerate(self.relations.weights):
-            slope, offset = self._multiplied(slope, offset, boxes, row, weight)
-        return type(bound)(slope, offset, loose)
+            if not bool((self.relations.following & (weight != 0)).any()):
+                bound = self._lifted(bound, boxes, row, weight)
+        return bound
 
-    def _multiplied(
-        self, slope: Tensor, offset: Tensor, boxes: "Boxes", row: int, weight: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def _lifted(self, bound: "Linear", boxes: "Boxes", row: int, weight: Tensor) -> "Linear":
         """With a relation added, times the multiplier that lifts the least value most."""
-        if bool((self.relations.following & (weight != 0)).any()):
-            return slope, offset  # what follows is no variable of the bound
+        slope, offset = bound.slope, bound.offset
         whole = torch.cat([weight, weight.new_zeros(slope.shape[1] - len(weight))])
         involved = (whole != 0).nonzero()[:, 0]
-        bound = self.bounds[boxes.index, row]
-        binds = bound.isfinite()
-        bound = torch.where(binds, bound, 0.0)
+        limit = self.bounds[boxes.index, row]
+        binds = limit.isfinite()
+        limit = torch.where(binds, limit, 0.0)
+
+        def times(turn: Tensor, spare: Tensor | float = 0.0) -> "Linear":
+            lifted = offset - turn * (limit + spare)
+            return replace(bound, slope=slope + turn[:, None] * whole, offset=lifted)
+
         turns = (-slope[:, involved] / whole[involved]).clamp_min(0)
-        best = torch.zeros_like(offset)
-        least = lowest(slope, boxes) + offset
-        for turn in turns.T:
-            turn = torch.where(binds, turn, 0.0)
-            lifted = lowest(slope + turn[:, None] * whole, boxes) + offset - turn * bound
+        best, least = torch.zeros_like(offset), bound.least(boxes)
+        for one in turns.T:
+            turn = torch.where(binds, one, 0.0)
+            lifted = times(turn).least(boxes)
             better = lifted > least
             least, best = torch.where(better, lifted, least), torch.where(better, turn, best)
-        terms = bound.abs() + (torch.maximum(boxes.low.abs(), boxes.high.abs()) * whole.abs()).sum(
-            1
-        )
-        return slope + best[:, None] * whole, offset - best * (bound + ARITHMETIC * terms)
-
-
-def lowest(slope: Tensor, boxes: "Boxes") -> Tensor:
-    """(B,) the least value of a linear function over each box."""
-    return (torch.where(slope > 0, boxes.low, boxes.high) * slope).sum(1)
-
-
-def _with(values: Tensor, feature: int, column: Tensor) -> Tensor:
-    values = values.clone()
-    values[:, feature] = column
-    return values
+        largest = torch.maximum(boxes.low.abs(), boxes.high.abs())
+        terms = limit.abs() + (largest * whole.abs()).sum(1)
+        return times(best, ARITHMETIC * terms)
 
 
 def _offset(one: Derived, own: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -229,21 +212,21 @@ def _offset(one: Derived, own: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return (torch.where(follows, shift, 0.0), torch.where(follows, spare, 0.0), follows)
 
 
+def _enclosed(one: Derived, low: Tensor, high: Tensor) -> Enclosure:
+    """Where the formula of a derived value lies between two corners (B, E), and its slopes."""
+    parents = one.parents.items()
+    return one.formula.at(
+        {name: Enclosure.of(name, low[:, at], high[:, at]) for name, at in parents}
+    )
+
+
 def _line(one: Derived, boxes: "Boxes", shift: Tensor, spare: Tensor) -> Line:
     """Where a derived value lies over boxes."""
-    places = one.parents
     centre, width = (boxes.low + boxes.high) / 2, (boxes.high - boxes.low) / 2
-    over = one.formula.at(
-        {
-            name: Enclosure.of(name, boxes.low[:, at], boxes.high[:, at])
-            for name, at in places.items()
-        }
-    )
-    middle = one.formula.at(
-        {name: Enclosure.of(name, centre[:, at], centre[:, at]) for name, at in places.items()}
-    ).value
+    over = _enclosed(one, boxes.low, boxes.high)
+    middle = _enclosed(one, centre, centre).value
     slopes, share, pull = (torch.zeros_like(centre) for _ in range(3))
-    for name, at in places.items():
+    for name, at in one.parents.items():
         slope = over.slopes[name]
         mean, reach = (slope.low + slope.high) / 2, (slope.high - slope.low) / 2
         straight = mean.isfinite() & reach.isfinite()

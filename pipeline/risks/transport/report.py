@@ -8,7 +8,6 @@ import pandas as pd
 from pipeline.presentation.chapter import Chapter, Heading, Items, Note, Part, Table
 from pipeline.presentation.numbers import with_interval
 from pipeline.risks.risk import Context, Tables
-from pipeline.risks.transport.measure.answers import radius_of
 from pipeline.risks.transport.tables import CROSS, LATER, NOT_ESTIMABLE, SITE
 from pipeline.statistics.patients import LEAST
 
@@ -69,7 +68,7 @@ def _tried(table: pd.DataFrame, spread: pd.DataFrame, context: Context) -> list[
 
 def _how(table: pd.DataFrame, context: Context) -> str:
     """What was done, and how many records nobody is asked about or learns from."""
-    radius, threat = radius_of(context.cfg), context.cfg.audit.headline
+    radius, threat = context.cfg.headline_radius, context.cfg.audit.headline
     tried = set(table["tried"])
     done = [
         "Each site in turn is left out of training, and asked about." * (SITE in tried),

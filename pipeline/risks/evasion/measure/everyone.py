@@ -59,7 +59,7 @@ def attack_everyone(
     everybody = cfg.audit.sample is None or cfg.audit.sample >= len(dataset.y)
     if everybody or not population.gradients or trial.threat.norm == "l0":
         return None
-    eps = trial.nearest(cfg.audit.headline_eps)
+    eps = cfg.headline_radius
     trial = Trial(trial.name, trial.threat, [eps])
     subject = Subject.of(population, dataset, plan)
     folds, radius = OutOfFold(subject.plan, trial.radii), subject.radius(trial)

@@ -184,7 +184,7 @@ def _bounding(
     """What waits for bounds of the margins at the headline radius; None where there are none."""
     if why_no_proof(subject.population):
         return None
-    eps = headline.nearest(cfg.audit.headline_eps)
+    eps = cfg.headline_radius
     networks = networks_of(subject.population)
     return least_out_of_fold(workers, networks, subject.dataset, subject.plan, headline.threat, eps)
 

@@ -63,7 +63,7 @@ def answers_at_headline(
     Models are only asked where they give scores alone, and where PGD is no attack under the threat.
     """
     trial = Trial.of(cfg.audit.headline, dataset, cfg)
-    eps = trial.nearest(cfg.audit.headline_eps)
+    eps = cfg.headline_radius
     attacked = eps > 0 and population.gradients and trial.threat.norm != "l0"
     return answers_of_halves(
         population,

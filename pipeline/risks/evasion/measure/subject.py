@@ -12,7 +12,7 @@ from pipeline.attacks.evasion.control import worst
 from pipeline.attacks.evasion.gradient import fgsm
 from pipeline.attacks.evasion.records import LogitsFn
 from pipeline.attacks.surrogate import train_linear_surrogate
-from pipeline.config import Config, ThreatConfig
+from pipeline.config import Config
 from pipeline.data.plan import Plan
 from pipeline.data.recodes import forgeable
 from pipeline.data.schema import Dataset
@@ -48,11 +48,6 @@ def _offers(population: Population, who: Attacker) -> bool:
     return population.gradients or who.access != "gradients"
 
 
-def radii_of(threat: ThreatConfig, cfg: Config) -> list[float]:
-    """The radii at which a threat is tried."""
-    return cfg.audit.eps if threat.eps is None else threat.eps
-
-
 @dataclass(frozen=True)
 class Trial:
     """A threat as it is tried: its name, what may be changed, at which radii."""
@@ -66,11 +61,7 @@ class Trial:
         """The trial of a configured threat on these records."""
         limits, schema = cfg.threat[name], dataset.schema
         threat = Threat.of(schema, limits)
-        return cls(name, threat, radii_of(limits, cfg))
-
-    def nearest(self, eps: float) -> float:
-        """The radius that is nearest to `eps`."""
-        return min(self.radii, key=lambda radius: abs(radius - eps))
+        return cls(name, threat, cfg.radii(name))
 
 
 class Proposal(NamedTuple):

@@ -104,7 +104,7 @@ def ask_elsewhere(name: str, dataset: Dataset, plan: Plan, places: Places, cfg: 
         tried=proofs.tried,
         exact=bool((proofs.proved | proofs.broken)[proofs.tried].all()),
         threat=cfg.audit.headline,
-        radius=radius_of(cfg),
+        radius=cfg.headline_radius,
     )
 
 
@@ -185,16 +185,9 @@ class _Proofs(NamedTuple):
     tried: Tensor
 
 
-def radius_of(cfg: Config) -> float:
-    """The radius at which people look first, of the headline threat."""
-    threat = cfg.threat[cfg.audit.headline]
-    radii = cfg.audit.eps if threat.eps is None else threat.eps
-    return min(radii, key=lambda radius: abs(radius - cfg.audit.headline_eps))
-
-
 def _prove(every: list[_Asked], dataset: Dataset, cfg: Config) -> _Proofs:
     """What the first repetition's models can be proved to hold, of those whom the audit samples."""
-    schema, radius = dataset.schema, radius_of(cfg)
+    schema, radius = dataset.schema, cfg.headline_radius
     search = ProofSearch(
         Threat.of(schema, cfg.threat[cfg.audit.headline]),
         [radius],

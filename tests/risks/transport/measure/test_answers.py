@@ -12,7 +12,7 @@ from pipeline.defenses.trained import train_reported
 from pipeline.models.answers import disease_score
 from pipeline.models.out_of_fold import cuts_out_of_fold, margins_out_of_fold
 from pipeline.risks.transport.measure import answers as module
-from pipeline.risks.transport.measure.answers import Answers, ask_elsewhere, folds_within, radius_of
+from pipeline.risks.transport.measure.answers import Answers, ask_elsewhere, folds_within
 from pipeline.risks.transport.measure.places import Places, beside
 from pipeline.risks.transport.measure.settings import TransportSettings
 from pipeline.risks.transport.tables import Tried, names_of, transport_table
@@ -50,7 +50,7 @@ def test_each_place_is_scored_where_it_is_asked_about_and_nowhere_else(small, tm
     found.save(tmp_path / "answers.safetensors")
     again = Answers.load(tmp_path / "answers.safetensors")
     assert torch.equal(again.score.nan_to_num(9), found.score.nan_to_num(9))
-    assert again.radius == radius_of(small) == 0.1
+    assert again.radius == small.headline_radius == 0.1
 
 
 def test_the_cross_validation_is_the_one_that_is_reported(small):
