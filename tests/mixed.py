@@ -57,14 +57,19 @@ def records(n: int, *, seed: int, missing: float = 0.1) -> Dataset:
 
 
 def models(members: int, *, hidden: tuple[int, ...] = (8, 6), seed: int = 0) -> Networks:
-    """Untrained networks with weights large enough that half of all are called ill."""
-    data = records(80, seed=seed + 1000)
-    shape = Architecture("mlp" if hidden else "linear", SCHEMA.inputs, 2, hidden)
+    """Untrained networks of this clinic."""
+    return untrained(records(80, seed=seed + 1000), members, hidden=hidden, seed=seed)
+
+
+def untrained(data: Dataset, members: int, *, hidden: tuple[int, ...], seed: int) -> Networks:
+    """Networks with weights large enough that half of all are called ill."""
+    schema = data.schema
+    shape = Architecture("mlp" if hidden else "linear", schema.inputs, 2, hidden)
     weights = {
         name: 3 * one for name, one in initialise(shape, torch.arange(members) + seed).items()
     }
-    train = torch.ones(members, 80, dtype=torch.bool)
-    constants = fitted_preprocessing(data.x, train, SCHEMA.hot)
+    train = torch.ones(members, len(data.y), dtype=torch.bool)
+    constants = fitted_preprocessing(data.x, train, schema.hot)
     made = Networks(shape, constants, weights, tuple(f"member{m}" for m in range(members)))
     return made.decide_at(log_odds(made, data.x.expand(members, -1, -1)).median(1).values)
 

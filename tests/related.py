@@ -5,11 +5,10 @@ from itertools import product
 import torch
 from torch import Tensor
 
+import mixed
 from pipeline.data.schema import Dataset, Schema
 from pipeline.data.threat import Threat
-from pipeline.models.answers import log_odds
-from pipeline.models.mlp import Architecture, initialise
-from pipeline.models.networks import Networks, fitted_preprocessing
+from pipeline.models.networks import Networks
 from tiny import feature, threat_config
 
 FEATURES = {
@@ -56,16 +55,8 @@ def records(n: int, *, seed: int, missing: float = 0.1, wrong: float = 0.2) -> D
 
 
 def models(members: int, *, hidden: tuple[int, ...] = (8, 6), seed: int = 0) -> Networks:
-    """Untrained networks with weights large enough that half of all are called ill."""
-    data = records(80, seed=seed + 1000)
-    shape = Architecture("mlp" if hidden else "linear", SCHEMA.inputs, 2, hidden)
-    weights = {
-        name: 3 * one for name, one in initialise(shape, torch.arange(members) + seed).items()
-    }
-    train = torch.ones(members, 80, dtype=torch.bool)
-    constants = fitted_preprocessing(data.x, train, SCHEMA.hot)
-    made = Networks(shape, constants, weights, tuple(f"member{m}" for m in range(members)))
-    return made.decide_at(log_odds(made, data.x.expand(members, -1, -1)).median(1).values)
+    """Untrained networks of this clinic."""
+    return mixed.untrained(records(80, seed=seed + 1000), members, hidden=hidden, seed=seed)
 
 
 def everything(record: Tensor, largest: float) -> tuple[Tensor, Tensor]:
@@ -109,10 +100,3 @@ def _allowed(version: list[float], own: list[float]) -> bool:
     bmi = FEATURES["bmi"]
     too_low = version[BMI] < min(bmi.lower, own[BMI]) - 1e-3
     return not too_low and not version[BMI] > max(bmi.upper, own[BMI]) + 1e-3
-
-
-def distance(changes: Tensor, norm: str) -> Tensor:
-    """(K,) of changes (K, D)."""
-    if norm == "l0":
-        return (changes > 0).sum(1).double()
-    return changes.amax(1) if norm == "linf" else changes.norm(dim=1)

@@ -7,6 +7,13 @@ import pytest
 from pipeline.config import Formula, Relation
 
 
+def refusal(read, text):
+    """What is said of a text that cannot be read."""
+    with pytest.raises(ValueError, match=r".") as refused:
+        read(text)
+    return str(refused.value)
+
+
 @pytest.mark.parametrize(
     ("text", "weights", "bound"),
     [
@@ -50,10 +57,9 @@ def test_a_relation_is_a_sum_and_its_bound(text, weights, bound):
     ],
 )
 def test_what_is_no_relation_is_refused_in_one_line(text, said):
-    with pytest.raises(ValueError, match=r".") as refused:
-        Relation.of(text)
-    assert said in str(refused.value)
-    assert "\n" not in str(refused.value)
+    line = refusal(Relation.of, text)
+    assert said in line
+    assert "\n" not in line
 
 
 def test_a_formula_is_computed_by_whatever_arithmetic_it_is_given():
@@ -86,7 +92,6 @@ def test_a_formula_is_computed_by_whatever_arithmetic_it_is_given():
     ],
 )
 def test_what_is_no_formula_is_refused_in_one_line(text, said):
-    with pytest.raises(ValueError, match=r".") as refused:
-        Formula.of(text)
-    assert said in str(refused.value)
-    assert "\n" not in str(refused.value)
+    line = refusal(Formula.of, text)
+    assert said in line
+    assert "\n" not in line
