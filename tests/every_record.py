@@ -84,7 +84,7 @@ def check_verifier(case: Tried, *, largest: float, budget: int, least: int) -> N
 
 
 def check_least(case: Tried, eps: float, *, budget: int) -> Tensor:
-    """Least leads are those of brute force. Whom the quick bound proves, (P,): none of them moves."""
+    """Least leads are those of brute force. Returns whom the quick bound proves, (P,)."""
     bound = least_margins(case.network, case.x, case.y, case.limits, eps, budget=budget)
     quick = quickly_proved(case.models, case.x[None], case.y[None], case.limits, eps)[0]
     for row in range(len(case.x)):
