@@ -3,8 +3,9 @@
 Pages of every kind render the same chapters.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -38,19 +39,21 @@ class Table:
     """A table for people: a cell is text, or a number shown as it is; a missing one is a dash.
 
     `kind`: `numbers` stand to the right, `text` wraps, `patients` shows single patients, wraps, and
-    is left out wherever others may look.
+    is left out wherever others may look. `caption`: what it shows, of whom, in one line.
     """
 
     table: pd.DataFrame
     kind: Literal["numbers", "text", "patients"] = "text"
+    caption: str = ""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A PNG that lies beside the page, and what it shows in words for those who do not see it."""
+    """An SVG that lies beside the page, and what it shows in words for those who do not see it."""
 
     path: Path
     shows: str
+    caption: str = ""
 
 
 @dataclass(frozen=True)
@@ -61,12 +64,49 @@ class NotApplicable:
     why: str
 
 
-Part = Note | Items | Heading | Table | Picture | NotApplicable
+@dataclass(frozen=True)
+class Fold:
+    """What is folded away until a reader asks for it, under a title that says what it is."""
+
+    title: str
+    parts: Sequence["Part"]
+
+
+Part = Note | Items | Heading | Table | Picture | NotApplicable | Fold
+Reader = Literal["clinician", "privacy"]  # for whom there is a page of their own, beside the full
 
 
 @dataclass(frozen=True)
 class Chapter:
-    """A title and what stands below it, in order."""
+    """What a risk has to say about one question.
+
+    Attributes:
+        title: the question, or what is asked.
+        parts: what stands open: one picture and one table of at most ten rows, as a rule; the rest
+            in a `Fold`.
+        result: what came out, in one sentence; empty where there is none.
+        brief: what of it stands on the one page that a reader has; nothing, where not said.
+    """
 
     title: str
     parts: Sequence[Part]
+    result: str = ""
+    brief: Mapping[Reader, Sequence[Part]] = field(default_factory=dict)
+
+    @property
+    def anchor(self) -> str:
+        """Its name in links: the title in small letters, digits and hyphens."""
+        return re.sub(r"[^a-z0-9]+", "-", self.title.lower()).strip("-")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The worst that a risk found, in one sentence.
+
+    Attributes:
+        text: says whose answer, who attacks, how many patients of how many, and the interval.
+        defense: whose it is; empty: of all.
+    """
+
+    text: str
+    defense: str = ""

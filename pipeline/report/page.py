@@ -1,11 +1,11 @@
 """The page: chapters as one HTML file that needs nothing beside it."""
 
-import base64
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from pipeline.config import Config
 from pipeline.data.signing import NOT_REVIEWED
@@ -47,7 +47,7 @@ def render(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    shell.filters |= {"cells": cells, "embedded": _embedded, "kind": _kind}
+    shell.filters |= {"cells": cells, "inline": _inline, "kind": _kind}
     names = [(display_name(name, " ".join(one.flags)), one) for name, one in judged.items()]
     return shell.get_template(TEMPLATE).render(
         title=cfg.data.title,
@@ -83,5 +83,6 @@ def _kind(part: Part) -> str:
     return type(part).__name__
 
 
-def _embedded(path: Path) -> str:
-    return f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
+def _inline(path: Path) -> Markup:
+    """A picture as part of the page; `pictures.save_picture` has escaped what is written in it."""
+    return Markup(path.read_text(encoding="utf-8"))

@@ -8,7 +8,7 @@ nobody is dominated by it.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -78,7 +78,7 @@ class Question:
         }
         told = [line["patients"] for line in lines if not math.isnan(line["patients"])]
         patients = int(max(told, default=0))
-        asked = HeadlineFigure(figure.figure, figure.good, table, figure.pairs, figure.weighed)
+        asked = replace(figure, table=table)
         return cls(risk, asked, values, pairs, patients)
 
     @property

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from pipeline.data.schema import Dataset
-    from pipeline.presentation.chapter import Chapter
+    from pipeline.presentation.chapter import Chapter, Finding, Picture
     from pipeline.statistics.intervals import Sampling
 
 Tables = Mapping[str, "pd.DataFrame"]
@@ -109,6 +109,9 @@ class HeadlineFigure:
         pairs: what its defenses differ by: columns `defense, other, difference, se, patients` of
             `pipeline.risks.pairs`; None = nothing is concluded.
         weighed: whether the Pareto front weighs it: one of the few that a clinician decides by.
+        among: whom it is a share or mean of, with their number: "268 ill patients"; a number of 1
+            to 9 is told as such only of attackers' targets, never of a group of patients.
+        threat: who attacks, in few words: goal, knowledge, budget with its unit; empty: nobody.
     """
 
     figure: str
@@ -116,6 +119,8 @@ class HeadlineFigure:
     table: "pd.DataFrame"
     pairs: "pd.DataFrame | None" = None
     weighed: bool = False
+    among: str = ""
+    threat: str = ""
 
     @classmethod
     def of(
@@ -127,6 +132,8 @@ class HeadlineFigure:
         pairs: "pd.DataFrame | None" = None,
         compared: str = "",
         weighed: bool = False,
+        among: str = "",
+        threat: str = "",
     ) -> "HeadlineFigure":
         """From rows, one for each defense.
 
@@ -141,7 +148,7 @@ class HeadlineFigure:
         )
         own = None if pairs is None else pairs[pairs["figure"] == compared]
         table = lines.set_index("defense")[names].set_axis(BOUNDS, axis=1)
-        return cls(figure, good, table, own, weighed)
+        return cls(figure, good, table, own, weighed, among, threat)
 
 
 class Figure(NamedTuple):
@@ -255,6 +262,21 @@ class Risk:
         """Its chapters, from its tables; their pictures are drawn into `folder`."""
         written: Sequence[Chapter] = self._module("report").chapters(tables, context, folder)
         return written
+
+    def finding(self, tables: Tables, context: Context) -> "Finding | None":
+        """The worst that it found, for the first screen; None: nothing was measured."""
+        found: Finding | None = self._module("report").finding(tables, context)
+        return found
+
+    def untested(self, tables: Tables, context: Context) -> Sequence[str]:
+        """What a reader could take for tested, and was not; a sentence each."""
+        said: Sequence[str] = self._module("report").untested(tables, context)
+        return said
+
+    def cover(self, tables: Tables, context: Context, folder: Path) -> "Picture | None":
+        """Its picture for the first screen, drawn into `folder`; None: it has none."""
+        drawn: Picture | None = self._module("report").cover(tables, context, folder)
+        return drawn
 
     def is_per_patient(self, table: str) -> bool:
         """Whether a table has a row per patient."""

@@ -35,7 +35,7 @@ from pipeline.tracking.store import find_finished, one_writer, open_store, reada
 
 PARENT_TAG = "mlflow.parentRunId"
 PAGE = "report"  # shows single patients
-KINDS = (".html", ".csv", ".png", ".json")
+KINDS = (".html", ".csv", ".svg", ".json")
 # What becomes parameters: neither the features nor the sections of risks and of other defenses.
 SECTIONS = {"seed", "plan", "model", "train", "threat", "attack", "audit"}
 

@@ -10,7 +10,7 @@ import pandas as pd
 from pipeline.config import AuditConfig
 from pipeline.presentation.chapter import Picture
 from pipeline.presentation.numbers import NOT_TOLD
-from pipeline.presentation.pictures import COLOURS, axes_of, display_name, save_figure
+from pipeline.presentation.pictures import COLOURS, axes_of, display_name, save_picture
 from pipeline.risks.evasion.movable import sample_in_words
 from pipeline.risks.risk import Tables, nearest_of
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def draw_all(tables: Tables, cfg: AuditConfig, folder: Path) -> list[Picture]:
-    """Draws every figure as PNG into `folder`, with the same bytes for the same tables."""
+    """Draws every figure as SVG into `folder`, with the same bytes for the same tables."""
     comparison = tables["comparison"]
     drawn = {
         f"robustness_{threat}": (
@@ -32,7 +32,7 @@ def draw_all(tables: Tables, cfg: AuditConfig, folder: Path) -> list[Picture]:
     matrices = confusion_matrices(tables["confusion"], comparison, cfg.headline, cfg.headline_eps)
     drawn["confusion"] = matrices, "confusion matrix of each defense, clean and under attack"
     return [
-        Picture(save_figure(figure, folder / f"{name}.png"), shows)
+        save_picture(figure, folder / f"{name}.svg", shows.split(",")[0].capitalize(), shows)
         for name, (figure, shows) in drawn.items()
     ]
 
@@ -87,7 +87,7 @@ def robustness(comparison: pd.DataFrame, exact: pd.DataFrame, threat: str) -> "F
         strict=True,
     ):
         if len(beyond):
-            axis.axvline(beyond.iloc[0], color="#999999", linewidth=0.8)
+            axis.axvline(beyond.iloc[0], color="#767676", linewidth=0.8)
             axis.text(beyond.iloc[0], 0.02, f" not verified beyond {beyond.iloc[0]:g}", fontsize=7)
         axis.set(title=title, xlabel=f"eps ({lines['eps_unit'].iloc[0]})", ylim=(0, 1))
     axes[0].legend(frameon=False, fontsize=8)
@@ -104,7 +104,7 @@ def roc_curves(roc: pd.DataFrame, comparison: pd.DataFrame) -> "Figure":
         figures = f"{area['auroc']:.3f} ({area['auroc_low']:.3f} to {area['auroc_high']:.3f})"
         label = f"{display_name(str(defense), str(area['flags']))}  {figures}"
         axes[0].plot(roc["fpr"], roc[defense], color=colour, label=label)
-    axes[0].plot([0, 1], [0, 1], ":", color="#999999")
+    axes[0].plot([0, 1], [0, 1], ":", color="#767676")
     title = _and_sample("ROC, unattacked", comparison, "\n")
     axes[0].set_title(title, fontsize="large" if "\n" not in title else 8)
     axes[0].set(xlabel="false-alarm rate", ylabel="sensitivity")

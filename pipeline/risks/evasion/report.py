@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline.presentation.chapter import Chapter, Note, Part, Table
+from pipeline.presentation.chapter import Chapter, Finding, Note, Part, Picture, Table
 from pipeline.presentation.numbers import with_interval
 from pipeline.presentation.pictures import display_name
 from pipeline.risks.evasion.clinic import eps_table, patient_parts
@@ -96,6 +96,21 @@ def chapters(tables: Tables, context: Context, folder: Path) -> Sequence[Chapter
         Chapter(title, [*_sample(of_headline), Table(_classification(report, shown), "numbers")]),
         Chapter("What one eps means", [means, Table(eps_table(cfg.data.features, cfg.audit.eps))]),
     )
+
+
+def finding(tables: Tables, context: Context) -> Finding | None:
+    """The worst that was found, in one sentence; None: nothing was measured."""
+    return None
+
+
+def cover(tables: Tables, context: Context, folder: Path) -> Picture | None:
+    """Its picture for the first screen; None: it has none."""
+    return None
+
+
+def untested(tables: Tables, context: Context) -> Sequence[str]:
+    """What a reader could take for tested, and was not."""
+    return ()
 
 
 def _on_everyone(tables: Tables, shown: Mapping[str, str]) -> list[Part]:

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from pipeline.presentation.chapter import Chapter, Note, Picture, Table
+from pipeline.presentation.chapter import Chapter, Finding, Note, Picture, Table
 from pipeline.presentation.numbers import with_interval
-from pipeline.presentation.pictures import COLOURS, axes_of, save_figure
+from pipeline.presentation.pictures import COLOURS, axes_of, save_picture
 from pipeline.risks.risk import Context, Tables
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-PICTURE, NO_NOISE = "privacy_frontier.png", "none"
+PICTURE, NO_NOISE = "privacy_frontier.svg", "none"
 NOT_COVERED = (
     "Not covered by any of these epsilons: the choice of steps, learning rate and clipping, made "
     "once for all of them; publishing several of these models, whose budgets add up and whose "
@@ -43,15 +43,15 @@ def draw(table: pd.DataFrame, folder: Path) -> Picture:
         _band(axes[2], x, curve, "sensitivity", color=colour, linestyle="--", label=label)
     claimed = table.drop_duplicates("epsilon_claimed").dropna(subset="epsilon_claimed")
     at = [ticks[label] for label in _labels(claimed)]
-    axes[0].plot(at, claimed["epsilon_claimed"], color="#999999", linewidth=1, label="claimed")
+    axes[0].plot(at, claimed["epsilon_claimed"], color="#767676", linewidth=1, label="claimed")
     axes[0].plot(
         list(ticks.values()),
         [table["epsilon_ceiling"].max()] * len(ticks),
         ":",
-        color="#999999",
+        color="#767676",
         label="most it could show",
     )
-    axes[1].axhline(0.01, linestyle="--", color="#999999", linewidth=0.8, label="guessing")
+    axes[1].axhline(0.01, linestyle="--", color="#767676", linewidth=0.8, label="guessing")
     titles = (
         "epsilon: claimed, and proved to be spent",
         "members found while 1 % are accused wrongly",
@@ -71,10 +71,27 @@ def draw(table: pd.DataFrame, folder: Path) -> Picture:
     axes[0].set_ylim(bottom=-0.02)
     axes[1].set_ylim(bottom=0)
     axes[2].set_ylim(0, 1)
-    return Picture(
-        save_figure(figure, folder / PICTURE),
+    return save_picture(
+        figure,
+        folder / PICTURE,
+        "What differential privacy costs",
         "epsilon claimed and proved to be spent, members found, and accuracy, against epsilon",
     )
+
+
+def finding(tables: Tables, context: Context) -> Finding | None:
+    """The worst that was found, in one sentence; None: nothing was measured."""
+    return None
+
+
+def cover(tables: Tables, context: Context, folder: Path) -> Picture | None:
+    """Its picture for the first screen; None: it has none."""
+    return None
+
+
+def untested(tables: Tables, context: Context) -> Sequence[str]:
+    """What a reader could take for tested, and was not."""
+    return ()
 
 
 def _labels(table: pd.DataFrame) -> list[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pipeline.presentation.chapter import Chapter, Heading, Note, Part, Table
+from pipeline.presentation.chapter import Chapter, Finding, Heading, Note, Part, Picture, Table
 from pipeline.presentation.numbers import as_told, interval_text
 from pipeline.risks.inversion.tables import beside_measurements
 from pipeline.risks.risk import Context, Tables
@@ -95,6 +95,21 @@ def shown_guesses(table: pd.DataFrame) -> pd.DataFrame:
             wide[f"{defense}: {title}"] = chosen.set_index(place)["uplift"]
     result: pd.DataFrame = wide.reset_index()
     return result
+
+
+def finding(tables: Tables, context: Context) -> Finding | None:
+    """The worst that was found, in one sentence; None: nothing was measured."""
+    return None
+
+
+def cover(tables: Tables, context: Context, folder: Path) -> Picture | None:
+    """Its picture for the first screen; None: it has none."""
+    return None
+
+
+def untested(tables: Tables, context: Context) -> Sequence[str]:
+    """What a reader could take for tested, and was not."""
+    return ()
 
 
 def _uplift(line: pd.Series) -> str:

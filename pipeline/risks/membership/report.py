@@ -10,9 +10,18 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline.attacks.membership import NEEDS_SHADOWS
-from pipeline.presentation.chapter import Chapter, Heading, Items, Note, Part, Picture, Table
+from pipeline.presentation.chapter import (
+    Chapter,
+    Finding,
+    Heading,
+    Items,
+    Note,
+    Part,
+    Picture,
+    Table,
+)
 from pipeline.presentation.numbers import as_told, with_interval
-from pipeline.presentation.pictures import COLOURS, axes_of, save_figure
+from pipeline.presentation.pictures import COLOURS, axes_of, save_picture
 from pipeline.risks.membership.measure.shadows import BLIND
 from pipeline.risks.membership.patients import MOST
 from pipeline.risks.membership.tables import STRONGEST
@@ -72,7 +81,7 @@ def draw(curves: pd.DataFrame, folder: Path) -> Picture:
                 curve["fpr"], curve["tpr"], style, color=colour, linewidth=1, label=str(attack)
             )
         least = float(curves["fpr"].min())
-        axis.plot([least, 1], [least, 1], "--", color="#999999", linewidth=0.8)
+        axis.plot([least, 1], [least, 1], "--", color="#767676", linewidth=0.8)
         axis.set(
             xscale="log",
             yscale="log",
@@ -84,10 +93,27 @@ def draw(curves: pd.DataFrame, folder: Path) -> Picture:
     axes[0].set_ylabel("members found")
     axes[-1].legend(frameon=False, fontsize=7, loc="lower right")
     figure.suptitle("membership inference, all targets together (dashed: guessing)", fontsize=10)
-    return Picture(
-        save_figure(figure, folder / "membership_roc.png"),
+    return save_picture(
+        figure,
+        folder / "membership_roc.svg",
+        "Membership inference, ROC",
         "log-log ROC of every membership attack, a panel for each defense",
     )
+
+
+def finding(tables: Tables, context: Context) -> Finding | None:
+    """The worst that was found, in one sentence; None: nothing was measured."""
+    return None
+
+
+def cover(tables: Tables, context: Context, folder: Path) -> Picture | None:
+    """Its picture for the first screen; None: it has none."""
+    return None
+
+
+def untested(tables: Tables, context: Context) -> Sequence[str]:
+    """What a reader could take for tested, and was not."""
+    return ()
 
 
 def _claim(line: pd.Series) -> str:

@@ -13,6 +13,7 @@ import pandas as pd
 from pipeline.attacks.poisoning import POISON_FACTS
 from pipeline.presentation.chapter import (
     Chapter,
+    Finding,
     Heading,
     NotApplicable,
     Note,
@@ -21,7 +22,7 @@ from pipeline.presentation.chapter import (
     Table,
 )
 from pipeline.presentation.numbers import count_told, interval_text, with_interval
-from pipeline.presentation.pictures import COLOURS, axes_of, save_figure
+from pipeline.presentation.pictures import COLOURS, axes_of, save_picture
 from pipeline.risks.poisoning.harm_tables import dose_name
 from pipeline.risks.poisoning.measure.recipes import AT_CLEAN, BACKDOOR, NONE, ONE_PATIENT
 from pipeline.risks.poisoning.measure.settings import PoisoningSettings
@@ -57,6 +58,21 @@ def chapters(tables: Tables, context: Context, folder: Path) -> Sequence[Chapter
     if len(tables.get("certificate", ())):
         parts += _certificate(tables["certificate"], folder, unit)
     return (Chapter("What poisoned training data do", parts),) if parts else ()
+
+
+def finding(tables: Tables, context: Context) -> Finding | None:
+    """The worst that was found, in one sentence; None: nothing was measured."""
+    return None
+
+
+def cover(tables: Tables, context: Context, folder: Path) -> Picture | None:
+    """Its picture for the first screen; None: it has none."""
+    return None
+
+
+def untested(tables: Tables, context: Context) -> Sequence[str]:
+    """What a reader could take for tested, and was not."""
+    return ()
 
 
 def _harm(table: pd.DataFrame, dose: float, folder: Path, unit: str) -> list[Part]:
@@ -168,9 +184,9 @@ def _certificate(table: pd.DataFrame, folder: Path, unit: str) -> list[Part]:
 
 
 def draw(table: pd.DataFrame, folder: Path) -> list[Picture]:
-    """`poisoning.png`: AUROC and both sensitivities against the dose.
+    """`poisoning.svg`: AUROC and both sensitivities against the dose.
 
-    `poison_success.png`: who gets what they want.
+    `poison_success.svg`: who gets what they want.
     """
     crowd = table[(table["goal"] == "availability") | (table["attack"] == NONE)]
     aimed = table[table["goal"].isin(["backdoor", "targeted"])]
@@ -178,10 +194,10 @@ def draw(table: pd.DataFrame, folder: Path) -> list[Picture]:
     if (crowd["attack"] != NONE).any():
         shows = "AUROC and sensitivity of each defense against the dose of poison"
         measures = ["auroc", AT_CLEAN, "sensitivity"]
-        drawn.append(_panels(crowd, measures, folder / "poisoning.png", shows))
+        drawn.append(_panels(crowd, measures, folder / "poisoning.svg", shows))
     if len(aimed):
         shows = "success of backdoor and targeted attack on each defense against the dose of poison"
-        drawn.append(_panels(aimed, ["attack_success_rate"], folder / "poison_success.png", shows))
+        drawn.append(_panels(aimed, ["attack_success_rate"], folder / "poison_success.svg", shows))
     return drawn
 
 
@@ -238,7 +254,7 @@ def _panels(table: pd.DataFrame, measures: list[str], path: Path, shows: str) ->
     axes[0].legend(
         frameon=False, fontsize=7, loc="lower left" if measures[0] == "auroc" else "upper left"
     )
-    return Picture(save_figure(figure, path), shows)
+    return save_picture(figure, path, "Poisoned training data", shows)
 
 
 def draw_certificate(table: pd.DataFrame, folder: Path, unit: str) -> Picture:
@@ -262,8 +278,10 @@ def draw_certificate(table: pd.DataFrame, folder: Path, unit: str) -> Picture:
         title="right, whoever poisons (proved)",
     )
     axes[0].legend(frameon=False, fontsize=8)
-    return Picture(
-        save_figure(figure, folder / "certificate.png"),
+    return save_picture(
+        figure,
+        folder / "certificate.svg",
+        "Certified against poisoned records",
         "certified accuracy and sensitivity against poisoned records",
     )
 

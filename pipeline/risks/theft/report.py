@@ -10,9 +10,9 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline.config import BASELINE
-from pipeline.presentation.chapter import Chapter, Heading, Note, Part, Picture, Table
+from pipeline.presentation.chapter import Chapter, Finding, Heading, Note, Part, Picture, Table
 from pipeline.presentation.numbers import with_interval
-from pipeline.presentation.pictures import COLOURS, axes_of, save_figure
+from pipeline.presentation.pictures import COLOURS, axes_of, save_picture
 from pipeline.risks.risk import Context, Tables
 from pipeline.risks.theft.measure.copies import EQUATIONS, TRUE_LABELS
 from pipeline.risks.theft.measure.settings import TheftSettings
@@ -116,7 +116,7 @@ def draw(table: pd.DataFrame, strategy: str, folder: Path) -> Picture:
             known["budget"],
             known["fidelity"],
             "--",
-            color="#999999",
+            color="#767676",
             marker=".",
             label="no model: diagnoses",
         )
@@ -131,8 +131,10 @@ def draw(table: pd.DataFrame, strategy: str, folder: Path) -> Picture:
     figure.suptitle(
         f"model theft, strategy {strategy}, the better of two copies, test patients", fontsize=10
     )
-    return Picture(
-        save_figure(figure, folder / "theft.png"),
+    return save_picture(
+        figure,
+        folder / "theft.svg",
+        "Fidelity of a copy",
         "fidelity of copies against the number of records asked about",
     )
 
@@ -158,6 +160,21 @@ def theft_line(table: pd.DataFrame, strategy: str, budget: int) -> str:
         f"Fidelity of a copy after {budget} questions: {start}least {least_text} ({name}), "
         f"the smallest of {len(best)} figures, hence flattered by the choice; no conclusion."
     )
+
+
+def finding(tables: Tables, context: Context) -> Finding | None:
+    """The worst that was found, in one sentence; None: nothing was measured."""
+    return None
+
+
+def cover(tables: Tables, context: Context, folder: Path) -> Picture | None:
+    """Its picture for the first screen; None: it has none."""
+    return None
+
+
+def untested(tables: Tables, context: Context) -> Sequence[str]:
+    """What a reader could take for tested, and was not."""
+    return ()
 
 
 def _shown(table: pd.DataFrame) -> pd.DataFrame:

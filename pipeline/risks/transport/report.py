@@ -5,7 +5,16 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline.presentation.chapter import Chapter, Heading, Items, Note, Part, Table
+from pipeline.presentation.chapter import (
+    Chapter,
+    Finding,
+    Heading,
+    Items,
+    Note,
+    Part,
+    Picture,
+    Table,
+)
 from pipeline.presentation.numbers import with_interval
 from pipeline.risks.risk import Context, Tables
 from pipeline.risks.transport.tables import CROSS, LATER, NOT_ESTIMABLE, SITE
@@ -48,6 +57,21 @@ def chapters(tables: Tables, context: Context, folder: Path) -> Sequence[Chapter
         lacks = LACKS[line["tried"]]
         parts.append(Note(f"Not tested: {lacks}; {line['why']}. External validity was not asked."))
     return (Chapter(TITLE, parts),) if parts else ()
+
+
+def finding(tables: Tables, context: Context) -> Finding | None:
+    """The worst that was found, in one sentence; None: nothing was measured."""
+    return None
+
+
+def cover(tables: Tables, context: Context, folder: Path) -> Picture | None:
+    """Its picture for the first screen; None: it has none."""
+    return None
+
+
+def untested(tables: Tables, context: Context) -> Sequence[str]:
+    """What a reader could take for tested, and was not."""
+    return ()
 
 
 def _tried(table: pd.DataFrame, spread: pd.DataFrame, context: Context) -> list[Part]:
