@@ -292,7 +292,7 @@ def to_run(repository):
     [
         "pipeline/risks/poisoning/report.py",
         "pipeline/risks/evasion/tables.py",
-        "pipeline/report/page.html.jinja",
+        "pipeline/report/templates/page.html.jinja",
         "pipeline/tracking/runs.py",
         "pipeline/presentation/numbers.py",
     ],

@@ -289,7 +289,7 @@ def test_what_draws_up_shows_and_logs_is_no_part_of_it():
     assert not {"sweep.py", "params.py", "__main__.py"} & names
 
 
-@pytest.mark.parametrize("name", ["page.html.jinja", "write.py"])
+@pytest.mark.parametrize("name", ["templates/page.html.jinja", "write.py"])
 def test_the_page_and_its_code_decide_what_is_drawn_again(monkeypatch, tmp_path, name):
     shutil.copytree(PACKAGE / "report", tmp_path / "report")
     monkeypatch.setattr(sweep, "__file__", str(tmp_path / "sweep.py"))

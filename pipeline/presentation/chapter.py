@@ -4,7 +4,8 @@ Pages of every kind render the same chapters.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -49,11 +50,16 @@ class Table:
 
 @dataclass(frozen=True)
 class Picture:
-    """An SVG that lies beside the page, and what it shows in words for those who do not see it."""
+    """An SVG that lies beside the page, and what it shows in words for those who do not see it.
+
+    `patients`: whether it shows single ones; it is left out wherever others may look, and its file
+    is called as a table that its risk keeps (`Risk.private`), so that it is sent nowhere.
+    """
 
     path: Path
     shows: str
     caption: str = ""
+    patients: bool = False
 
 
 @dataclass(frozen=True)
@@ -86,17 +92,19 @@ class Chapter:
             in a `Fold`.
         result: what came out, in one sentence; empty where there is none.
         brief: what of it stands on the one page that a reader has; nothing, where not said.
+        early: whether all others are read with it in mind: it stands right after the summary.
     """
 
     title: str
     parts: Sequence[Part]
     result: str = ""
     brief: Mapping[Reader, Sequence[Part]] = field(default_factory=dict)
+    early: bool = False
 
     @property
     def anchor(self) -> str:
         """Its name in links: the title in small letters, digits and hyphens."""
-        return re.sub(r"[^a-z0-9]+", "-", self.title.lower()).strip("-")
+        return re.sub(r"[^a-z0-9]+", "-", self.title.lower()).strip("-") or "chapter"
 
 
 @dataclass(frozen=True)
@@ -110,3 +118,16 @@ class Finding:
 
     text: str
     defense: str = ""
+
+
+def in_order(chapters: Iterable[Chapter]) -> list[Chapter]:
+    """The early ones first, otherwise as they come.
+
+    Raises:
+        ValueError: two have one anchor; links could reach only the first.
+    """
+    placed = sorted(chapters, key=lambda one: not one.early)
+    twice = [name for name, times in Counter(one.anchor for one in placed).items() if times > 1]
+    if twice:
+        raise ValueError(f"chapters with one name in links: {', '.join(twice)}")
+    return placed

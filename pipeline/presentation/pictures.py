@@ -23,11 +23,17 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 DASHES = ("-", (0, (6, 2)), (0, (2, 2)), (0, (6, 2, 1, 2)), (0, (4, 1)), (0, (1, 1)), (0, (8, 3)))
 GUIDE = "#767676"  # of what is no result: a guess, a limit; 4.5 : 1 on white
 SALT = "medsecure"  # of the names within an SVG, which are drawn by chance otherwise
-SVG_RULES = {
+# What matplotlib asks of every element, by a rule that would hold for the whole page.
+INHERITED = "stroke-linejoin:round;stroke-linecap:butt"
+DECIMALS = 2  # of a point of 1/72 inch: less than any screen or printer shows
+LONG = re.compile(rf"(?<![\w.#])-?\d+\.\d{{{DECIMALS + 1},}}(?![\w.])")
+SVG_RULES: Any = {
     "svg.fonttype": "none",  # text stays text, for readers and machines
     "svg.hashsalt": SALT,
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],
+    "path.simplify": True,
+    "path.simplify_threshold": 0.2,  # of a pixel of 1/72 inch
 }
 
 
@@ -99,16 +105,33 @@ def accessible(svg: str, name: str, title: str, shows: str) -> str:
         title: of the picture.
         shows: what is to be seen.
     """
-    body = svg[svg.index("<svg") :]
+    body = _slim(svg[svg.index("<svg") :])
     body = re.sub(r'\bid="', f'id="{name}-', body)
-    body = re.sub(r'(xlink:href="#|href="#|url\(#)', rf"\1{name}-", body)
-    body = re.sub(r"xlink:(href=\"#[^\"]*\") href=", r"href=", body)
-    body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
+    body = re.sub(r'(href="#|url\(#)', rf"\1{name}-", body)
     opened, rest = body.split(">", 1)
-    labels = f'role="img" aria-labelledby="{name}-title {name}-desc"'
+    labels = f'style="{INHERITED}" role="img" aria-labelledby="{name}-title {name}-desc"'
     named = f'<title id="{name}-title">{escape(title)}</title>'
     described = f'<desc id="{name}-desc">{escape(shows)}</desc>'
     return f"{opened} {labels}>{named}{described}{rest}"
+
+
+def _slim(svg: str) -> str:
+    """What is seen of an SVG of matplotlib: no rule for the whole page, no name that none uses."""
+    body = svg.replace(' xmlns:xlink="http://www.w3.org/1999/xlink"', "")
+    for what in (r"<metadata>.*?</metadata>", r"<!--.*?-->", r"<style[^>]*>.*?</style>"):
+        body = re.sub(what, "", body, flags=re.DOTALL)
+    body = body.replace("xlink:href=", "href=")
+    used = set(re.findall(r'(?:href="#|url\(#)([^")]+)', body))
+    body = re.sub(
+        r' id="([^"]*)"', lambda found: found.group() if found.group(1) in used else "", body
+    )
+    body = re.sub(r"<defs>\s*</defs>", "", body)
+    body = re.sub(r"<[^>]+>", lambda tag: LONG.sub(_rounded, tag.group()), body)
+    return re.sub(r">\s+<", "><", re.sub(r"\s*\n\s*", " ", body))
+
+
+def _rounded(number: re.Match[str]) -> str:
+    return f"{float(number.group()):.{DECIMALS}f}".rstrip("0").rstrip(".")
 
 
 def axes_of(rows: int, columns: int, size: tuple[float, float]) -> tuple["Figure", list[Any]]:

@@ -4,6 +4,7 @@ from pipeline.files import in_project
 
 HEADLINE, DEFENSES, OVERVIEW = "headline.csv", "defenses.csv", "overview.csv"  # of all risks
 REPORT, SHARED = "report.html", "report_shared.html"  # the second without single patients
+FACTS, PRIVACY = "facts.html", "privacy.html"  # one page for a clinician, one for data protection
 METRICS, SUMMARY, SCHEMA = "metrics.json", "summary.txt", "schema.json"
 PLOTS = "plots"
 

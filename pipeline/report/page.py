@@ -1,74 +1,67 @@
-"""The page: chapters as one HTML file that needs nothing beside it."""
+"""Pages: the same contents as HTML files that need nothing beside them.
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+The full page has a part that runs (sorting, opening folds); without it nothing is missing. No page
+may load anything: its policy forbids it, whatever a chapter holds.
+"""
+
+import base64
+import hashlib
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from pipeline.config import Config
-from pipeline.data.signing import NOT_REVIEWED
-from pipeline.presentation.chapter import Chapter, Part
-from pipeline.presentation.pictures import display_name
-from pipeline.risks.risk import Judgement
+from pipeline.presentation.chapter import Part, Picture, Reader
+from pipeline.presentation.glossary import GLOSSARY
+from pipeline.report.audited import LETTERS, USE
+from pipeline.report.contents import Contents, labels_of
 
-TEMPLATE = "page.html.jinja"
 # How a table may say that it has no value: a figure that was formatted, too.
 MISSING = ("nan", "<NA>", "None", "NaT")
+OPEN_COLUMNS = 8  # of the matrix; with more defenses it scrolls in a box of its own
+OPEN_ROWS = 10  # a longer table is folded, unless its chapter has done so
+HEADINGS: Mapping[Reader, str] = {
+    "clinician": "Facts for clinicians",
+    "privacy": "Facts for data protection",
+}
 
 
-def render(
-    chapters: Sequence[Chapter],
-    overview: pd.DataFrame,
-    judged: Mapping[str, Judgement],
-    cfg: Config,
-    *,
-    notes: Sequence[str] = (),
-    patients: bool,
-) -> str:
-    """The HTML of the page; whatever text it is given is escaped.
+def render(contents: Contents, *, patients: bool) -> str:
+    """The HTML of the full page; whatever text it is given is escaped.
 
     Args:
-        chapters: in the order of the page.
-        overview: one line per figure, in words.
-        judged: each defense, in the order of the page, with what speaks against its figures.
-        cfg: whose cohort it is, and how often its records were scored.
-        notes: by what rule the overview concludes, and what follows from all of it.
-        patients: whether tables of single patients are shown; False = for wherever others may look.
+        contents: what is written.
+        patients: whether tables and pictures of single patients are shown; False = for wherever
+            others may look.
 
     Raises:
         UndefinedError: a chapter has a part of a kind that the page does not know.
     """
-    shell = Environment(
-        loader=PackageLoader("pipeline.report", "."),
-        autoescape=True,
-        undefined=StrictUndefined,  # an unknown kind of part is an error, too
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    shell.filters |= {"cells": cells, "inline": _inline, "kind": _kind}
-    names = [(display_name(name, " ".join(one.flags)), one) for name, one in judged.items()]
-    return shell.get_template(TEMPLATE).render(
-        title=cfg.data.title,
-        warnings=warnings(cfg),
-        plan=cfg.plan,
-        confidence=cfg.audit.confidence,
-        defenses=names,
-        overview=overview,
-        notes=[text for text in notes if text],
-        chapters=chapters,
-        patients=patients,
-    )
+    shell = _shell(contents, patients)
+    script = shell.get_template("page.js.jinja").render()
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    shell.globals |= {"script": Markup(script), "script_digest": f"sha256-{digest}"}
+    matrix = shell.get_template("matrix.html.jinja").render()
+    findings = [found for _, found in contents.findings]
+    return _written(shell, "page", findings=findings, matrix=Markup(matrix), glossary=GLOSSARY)
 
 
-def warnings(cfg: Config) -> list[str]:
-    """What stands on top of every page, and in MLflow, of a cohort that nobody has looked at."""
-    if not cfg.data.unreviewed:
-        return []
-    of = f"{len(cfg.data.unreviewed)} of {len(cfg.data.features)} features"
-    guess = f"what {of} may be forged into and by how much is a guess of a program."
-    return [f"Threat model {NOT_REVIEWED}: {guess}"]
+def render_cut(contents: Contents, reader: Reader) -> str:
+    """The HTML of the one page of a reader; it is made to be handed on: no single patient.
+
+    Raises:
+        UndefinedError: as of `render`.
+    """
+    return _written(
+        _shell(contents, patients=False),
+        "cut",
+        heading=HEADINGS[reader],
+        findings=contents.findings_for(reader),
+        briefs=contents.brief(reader),
+    )
 
 
 def cells(table: pd.DataFrame) -> list[list[str]]:
@@ -79,10 +72,53 @@ def cells(table: pd.DataFrame) -> list[list[str]]:
     ]
 
 
+def _shell(contents: Contents, patients: bool) -> Environment:
+    shell = Environment(
+        loader=PackageLoader("pipeline.report", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,  # an unknown kind of part is an error, too
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    shell.filters |= {"cells": cells, "kind": _kind}
+    labels = labels_of(contents.judged)
+    shell.globals |= {
+        "one": contents,
+        "patients": patients,
+        "use": USE,
+        "letters": LETTERS,
+        "open_rows": OPEN_ROWS,
+        "open_columns": OPEN_COLUMNS,
+        "script": "",
+        "inline": _inliner(),
+        "flagged": [
+            (label, "; ".join(contents.judged[name].flags.values()))
+            for name, label in labels.items()
+        ],
+    }
+    return shell
+
+
+def _written(shell: Environment, name: str, **values: Any) -> str:
+    return shell.get_template(f"{name}.html.jinja").render(values).lstrip() + "\n"
+
+
 def _kind(part: Part) -> str:
     return type(part).__name__
 
 
-def _inline(path: Path) -> Markup:
-    """A picture as part of the page; `pictures.save_picture` has escaped what is written in it."""
-    return Markup(path.read_text(encoding="utf-8"))
+def _inliner() -> Callable[[Picture], Markup]:
+    """Pictures as part of one page; `pictures.save_picture` has escaped what is written in them.
+
+    One that stands there a second time gets other names for its parts.
+    """
+    drawn: dict[str, int] = {}
+
+    def inline(picture: Picture) -> Markup:
+        svg, name = picture.path.read_text(encoding="utf-8"), picture.path.stem
+        drawn[name] = drawn.get(name, 0) + 1
+        if drawn[name] > 1:
+            svg = re.sub(rf'(id="|#| ?by="|\b){re.escape(name)}-', rf"\1{name}-{drawn[name]}-", svg)
+        return Markup(svg)
+
+    return inline

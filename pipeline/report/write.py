@@ -7,31 +7,29 @@ from textwrap import fill
 import pandas as pd
 
 from pipeline.files import write_json, write_text
-from pipeline.parallel import share_out
 from pipeline.presentation import SCHEMA_VERSION
-from pipeline.presentation.numbers import SMALL
 from pipeline.report import (
     DEFENSES,
+    FACTS,
     HEADLINE,
     METRICS,
     OVERVIEW,
     PLOTS,
+    PRIVACY,
     REPORT,
     SCHEMA,
     SHARED,
     SUMMARY,
 )
-from pipeline.report.overview import RULE, as_text, front_in_words, in_words, whose_records
-from pipeline.report.page import render, warnings
+from pipeline.report.audited import warnings
+from pipeline.report.contents import contents_of
+from pipeline.report.overview import RULE, as_text, front_in_words, in_words
+from pipeline.report.page import render, render_cut
 from pipeline.risks import RISKS
 from pipeline.risks.conclusions import Conclusions, Front
-from pipeline.risks.results import DIGITS, Results, chapters_of
+from pipeline.risks.results import DIGITS, Results
 from pipeline.risks.risk import Context, Judgement
 
-FEW = (
-    f"Patients are hidden: a count of fewer than {SMALL} of them is not told, nor one that would "
-    "tell it by subtraction within its table. Shares are, and of a known number they tell a count."
-)
 WIDE = 100  # columns of a terminal that running text fills
 
 
@@ -62,16 +60,15 @@ def write_evaluation(results: Results, context: Context, folder: Path) -> None:
         write_table(table, folder / name)
     write_json(folder / METRICS, headline_metrics(results, context))
     write_json(folder / SCHEMA, {"schema_version": SCHEMA_VERSION})
-    written = share_out(
-        chapters_of, [(risk, results[risk.name], context, folder / PLOTS) for risk in RISKS]
-    )
-    chapters = [one for of_risk in written for one in of_risk]  # drawing takes most of the time
-    records = len(context.dataset.y)
-    said = whose_records(records, context.sampling.patients(records))
-    notes = [RULE, front_in_words(found.front), *([said] if said else [])]
-    notes += [FEW] if cfg.report.patients == "hidden" else []
-    for name, patients in ((REPORT, cfg.report.patients == "shown"), (SHARED, False)):
-        page = render(chapters, words, found.judged, cfg, notes=notes, patients=patients)
+    contents = contents_of(results, context, folder / PLOTS, found)
+    shown = cfg.report.patients == "shown"
+    pages = {
+        REPORT: render(contents, patients=shown),
+        SHARED: render(contents, patients=False),
+        FACTS: render_cut(contents, "clinician"),
+        PRIVACY: render_cut(contents, "privacy"),
+    }
+    for name, page in pages.items():
         write_text(folder / name, page)
     write_text(folder / SUMMARY, summary(results, words, found.front, context))
 

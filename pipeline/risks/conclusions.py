@@ -268,12 +268,14 @@ class Conclusions:
     """All that is concluded of an evaluation.
 
     Attributes:
+        asked: `questions`.
         judged: what speaks against each defense.
         headlines: `headline_table`.
         overview: `overview_table`.
         front: `front_of`.
     """
 
+    asked: Sequence[Question]
     judged: Mapping[str, Judgement]
     headlines: pd.DataFrame
     overview: pd.DataFrame
@@ -293,7 +295,7 @@ class Conclusions:
         )
         headlines = headline_table(asked, confidence)
         overview = overview_table(asked, headlines, judged, confidence)
-        return cls(judged, headlines, overview, front_of(asked, judged, confidence))
+        return cls(asked, judged, headlines, overview, front_of(asked, judged, confidence))
 
     def of_defense(self, name: str) -> dict[str, str]:
         """What is concluded of one defense, in words; what is not concluded is left out.

@@ -1,18 +1,20 @@
 """Results of all risks: every table drawn up once, in the digits that everybody shows."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 
 from pipeline.config import Config
 from pipeline.parallel import share_out
-from pipeline.presentation.chapter import Chapter, NotApplicable, Part
+from pipeline.presentation.chapter import Chapter, Finding, Fold, NotApplicable, Part, Picture
 from pipeline.presentation.numbers import without_few
 from pipeline.risks import RISKS
 from pipeline.risks.risk import Context, Judgement, Risk, Sources, Tables
 
 GAPS = "not_applicable"  # the end of the name of a table: what could not be asked of whom, and why
+OPEN_GAPS = 3  # of what could not be asked, so much stands open
 DIGITS = 6  # significant ones of a figure
 Results = Mapping[str, Tables]  # by risk
 
@@ -31,8 +33,8 @@ def draw_up_all(sources: Sources, context: Context) -> dict[str, Tables]:
     owners: dict[str, str] = {}
     # each risk beside the others, the last first: they have the most rows
     jobs = [(risk, sources, context) for risk in reversed(RISKS)]
-    measured = reversed(share_out(Risk.tables, jobs))
-    for risk, found in zip(RISKS, measured, strict=True):
+    found_by = reversed(share_out(Risk.tables, jobs))
+    for risk, found in zip(RISKS, found_by, strict=True):
         tables = {**found, f"{risk.name}_{GAPS}": gaps_of(risk, sources)}
         drawn = {name: table for name, table in tables.items() if len(table)}
         for name in drawn:
@@ -78,6 +80,33 @@ def judgements(results: Results) -> dict[str, Judgement]:
     return judged
 
 
+@dataclass(frozen=True)
+class Told:
+    """All that a risk has to say on paper.
+
+    Attributes:
+        chapters: `chapters_of`.
+        finding: the worst that it found; None: nothing was measured.
+        untested: what a reader could take for tested, and was not; a sentence each.
+        cover: its picture for the first screen; None: it has none.
+    """
+
+    chapters: Sequence[Chapter]
+    finding: Finding | None
+    untested: Sequence[str]
+    cover: Picture | None
+
+    @classmethod
+    def by(cls, risk: Risk, tables: Tables, context: Context, folder: Path) -> "Told":
+        """From its tables; its pictures are drawn into `folder`."""
+        return cls(
+            chapters_of(risk, tables, context, folder),
+            risk.finding(tables, context),
+            risk.untested(tables, context),
+            risk.cover(tables, context, folder),
+        )
+
+
 def chapters_of(risk: Risk, tables: Tables, context: Context, folder: Path) -> list[Chapter]:
     """The chapters of a risk, and at the end of the last what could not be asked, and why."""
     written = list(risk.chapters(tables, context, folder))
@@ -89,5 +118,11 @@ def chapters_of(risk: Risk, tables: Tables, context: Context, folder: Path) -> l
         NotApplicable(f"{defense}, {what}" if what else defense, why)
         for defense, what, why in lines
     ]
+    folded = said if len(said) <= OPEN_GAPS else [Fold("What could not be asked, and why", said)]
     last = written.pop() if written else Chapter(risk.name.capitalize(), [])
-    return [*written, Chapter(last.title, [*last.parts, *said])]
+    return [*written, replace(last, parts=[*last.parts, *folded])]
+
+
+def measured(risk: Risk, tables: Tables) -> bool:
+    """Whether there is more than what could not be asked."""
+    return any(name != f"{risk.name}_{GAPS}" for name in tables)

@@ -1,0 +1,86 @@
+"""What was audited: the first lines of every page, the same for the same code, data, settings."""
+
+import hashlib
+from collections.abc import Sequence
+
+from pipeline.config import Config, canonical
+from pipeline.data.schema import Dataset
+from pipeline.data.signing import NOT_REVIEWED
+from pipeline.presentation.numbers import few
+from pipeline.project.package import package_digest, package_version
+from pipeline.risks.risk import Context
+
+USE = "Research use: no medical device, not for clinical use."
+LETTERS = 12  # of a digest on a page; the whole stands where machines read it
+SIGNED = (
+    "each range, step and spread was written or signed by a person in the schema of the data; "
+    "nobody is named who reviewed it as a whole"
+)
+
+
+def question(cfg: Config) -> str:
+    """The title of every page: what is asked, of which data."""
+    return f"Robustness and privacy audit: {cfg.data.title}"
+
+
+def facts(context: Context) -> list[tuple[str, str]]:
+    """What was audited, as names and what is said of each; nothing in it changes with the day."""
+    cfg, plan = context.cfg, context.cfg.plan
+    hidden = cfg.report.patients == "hidden"
+    layers = ", ".join(map(str, cfg.model.hidden))
+    model = f"{cfg.model.name}, hidden layers of {layers}" if layers else cfg.model.name
+    times = f"{plan.folds} folds x {plan.seeds} seeds"
+    return [
+        ("Predicts", f"{cfg.data.classes[1]} or {cfg.data.classes[0]}, from {_inputs(cfg)}"),
+        ("Cohort", cohort(context.dataset, hidden=hidden)),
+        ("Model", f"{model}; a defense is another way of training it, or says what else it is"),
+        ("Scored", f"each patient by models that did not train on them, {times}"),
+        ("Threat model", reviewed(cfg)),
+    ]
+
+
+def _inputs(cfg: Config) -> str:
+    count = len(cfg.data.features)
+    return f"{count} {'value' if count == 1 else 'values'} of a record"
+
+
+def cohort(dataset: Dataset, *, hidden: bool) -> str:
+    """How many patients, and how many of them are ill; a few are told as fewer than ten."""
+    records, ill = len(dataset.y), int((dataset.y == 1).sum())
+    count = len(dataset.patient.unique())
+    of = f"{count} patients" if records == count else f"{records} records of {count} patients"
+    too_few = hidden and 0 < min(ill, records - ill) < 10
+    told = few(ill) if too_few and ill < 10 else "nearly all" if too_few else str(ill)
+    return f"{of}, {told} ill" + ("" if too_few else f" ({ill / max(records, 1):.0%})")
+
+
+def reviewed(cfg: Config) -> str:
+    """Who looked at what may be forged, and by how much; or that nobody did."""
+    if not cfg.data.unreviewed:
+        return SIGNED
+    return f"{NOT_REVIEWED}: {len(cfg.data.unreviewed)} of {len(cfg.data.features)} features"
+
+
+def warnings(cfg: Config) -> list[str]:
+    """What stands on top of every page, and in MLflow, of a cohort that nobody has looked at."""
+    if not cfg.data.unreviewed:
+        return []
+    of = f"{len(cfg.data.unreviewed)} of {len(cfg.data.features)} features"
+    guess = f"what {of} may be forged into and by how much is a guess of a program."
+    return [f"Threat model {NOT_REVIEWED}: {guess}"]
+
+
+def provenance(context: Context) -> list[tuple[str, str]]:
+    """By what the page was made of what: version, and sha256 of code, data and configuration."""
+    return [
+        ("medsecure", package_version()),
+        ("code", package_digest()),
+        ("data", data_digest(context.dataset)),
+        ("configuration", hashlib.sha256(canonical(context.cfg)).hexdigest()),
+    ]
+
+
+def data_digest(dataset: Dataset) -> str:
+    """The sha256 of the records and diagnoses as they were audited."""
+    parts: Sequence[bytes] = (dataset.x.numpy().tobytes(), dataset.y.numpy().tobytes())
+    return hashlib.sha256(b"".join(parts)).hexdigest()
