@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.presentation.chapter import Chapter, Heading, Note, Table
+from pipeline.presentation.chapter import Chapter, Finding, Heading, Note, Table
 from pipeline.presentation.numbers import with_interval
 from pipeline.risks.risk import Figure, HeadlineFigure, Judgement, Point, Risk, own
 
@@ -52,15 +52,26 @@ class MadeUp(Risk):
 
     drawn: Callable[..., Mapping[str, pd.DataFrame]] = lambda sources, context: {}
     written: Callable[..., Any] = lambda tables, context, folder: ()
+    worst: Callable[..., Any] = lambda tables, context: None
+    missing: Callable[..., Any] = lambda tables, context: ()
+    front: Callable[..., Any] = lambda tables, context, folder: None
 
     def _module(self, name):
-        return SimpleNamespace(draw_up=self.drawn, chapters=self.written, COLUMNS={})
+        return SimpleNamespace(
+            draw_up=self.drawn,
+            chapters=self.written,
+            finding=self.worst,
+            untested=self.missing,
+            cover=self.front,
+            COLUMNS={},
+        )
 
 
 def headline(tables, cfg):
     lines = tables["rumour"][tables["rumour"]["tongues"] == 2]
     carried = {"pairs": tables.get("rumour_pairs"), "compared": "heard", "weighed": True}
-    return [HeadlineFigure.of("heard from two tongues", "low", lines, "heard", **carried)]
+    said = {"among": "3 listeners", "threat": "two tongues, no listener warned"}
+    return [HeadlineFigure.of("heard from two tongues", "low", lines, "heard", **carried, **said)]
 
 
 def figures(tables, name, cfg):
@@ -94,7 +105,8 @@ def chapters(tables, context, folder):
         Heading("Who is named"),
         Table(tables["named"], "patients"),
     ]
-    return [Chapter("What is told", parts)]
+    brief = {"privacy": [Note("masked tells little."), Table(tables["named"], "patients")]}
+    return [Chapter("What is told", parts, "Two tongues tell more than one.", brief)]
 
 
 RUMOUR = MadeUp(
@@ -110,6 +122,8 @@ RUMOUR = MadeUp(
     summary=lambda tables, cfg: "Rumours are counted twice",
     drawn=lambda sources, context: TABLES,
     written=chapters,
+    worst=lambda tables, context: Finding("Of masked 2 of 3 listeners hear.", "masked"),
+    missing=lambda tables, context: ["Whispers."],
 )
 SILENCE = MadeUp(
     name="silence",
