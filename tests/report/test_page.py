@@ -1,6 +1,7 @@
-"""Chapters as one page: every kind of part, nothing that runs or loads, no patient by mistake."""
+"""Contents as pages: every kind of part, nothing that loads, no patient by mistake."""
 
 import base64
+import hashlib
 import re
 from dataclasses import dataclass, replace
 from typing import get_args
@@ -12,52 +13,105 @@ from jinja2 import UndefinedError
 
 from pipeline.presentation.chapter import (
     Chapter,
+    Finding,
+    Fold,
     Heading,
     Items,
     NotApplicable,
     Note,
     Part,
-    Picture,
+    Reader,
     Table,
 )
-from pipeline.report.page import cells, render
+from pipeline.presentation.glossary import GLOSSARY
+from pipeline.presentation.pictures import axes_of, save_picture
+from pipeline.report.audited import USE
+from pipeline.report.contents import Contents
+from pipeline.report.matrix import Cell, Matrix, Row
+from pipeline.report.page import HEADINGS, OPEN_ROWS, cells, render, render_cut
 from pipeline.risks.risk import Judgement
-from report.reader import check, read
+from report.reader import check, read, sections
 
-PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(40))
-LINES = pd.DataFrame({"risk": ["rumour"], "figure": ["heard"]})
 HONEST = {"baseline": Judgement(), "hard": Judgement()}
 FLAGGED = {**HONEST, "masked": Judgement({"masked_mouth": "why so", "deaf": "and so"})}
+LABEL = "masked [masked mouth, deaf]"
 HOSTILE = "<script>alert('x')</script> & \"co\""
+LEFT_OUT = "Left out here, because it shows single patients."
+SECRET = "glucose 148 → 147"
+MATRIX = Matrix(
+    [("baseline", ""), ("hard", ""), ("masked", "masked mouth, deaf")],
+    [
+        Row(
+            "rumour",
+            "heard",
+            "lower is better",
+            "3 listeners",
+            "two tongues",
+            [
+                Cell("0.667", "0.600 to 0.733"),
+                Cell("0.200", "0.180 to 0.220", "▲ better", "better"),
+                Cell("0.050", "0.045 to 0.055", "better, but flagged", "", True),
+            ],
+        )
+    ],
+)
+NOTHING = Contents(
+    title="Robustness and privacy audit: Rumours",
+    facts=[("Cohort", "3 listeners, 1 ill")],
+    provenance=[("medsecure", "1.2.3"), ("code", "0123456789abcdef"), ("data", "fedcba9876543210")],
+    warnings=[],
+    judged=HONEST,
+    findings=[],
+    cover=None,
+    matrix=Matrix([], []),
+    conclusions=[],
+    untested=["Whispers."],
+    notes=["By this rule."],
+    chapters=[],
+    places={},
+    owners={},
+)
 
 
 @pytest.fixture
-def parts(tmp_path):
+def picture(tmp_path):
+    figure, (axis,) = axes_of(1, 1, (3, 2))
+    axis.plot([0, 1], [1, 0], marker="o")
+    axis.set_xlabel("a & b")
+    return save_picture(figure, tmp_path / "falls.svg", "A fall", "a curve that falls")
+
+
+@pytest.fixture
+def parts(picture):
     """One part of each kind."""
-    (tmp_path / "a.png").write_bytes(PNG)
     return {
         "Note": Note("A note."),
         "Items": Items([("first", "said of it"), ("second", "and of that")]),
         "Heading": Heading("A section"),
-        "Table": Table(pd.DataFrame({"a": ["x", "y"], "b": [1.5, np.nan]}), "numbers"),
-        "Picture": Picture(tmp_path / "a.png", "a curve that falls"),
+        "Table": Table(pd.DataFrame({"a": ["x", "y"], "b": [1.5, np.nan]}), "numbers", "Of all."),
+        "Picture": picture,
         "NotApplicable": NotApplicable("A bound", "nothing is claimed"),
+        "Fold": Fold("More of it", [Note("Folded away.")]),
     }
 
 
-@pytest.fixture
-def drawn(cfg):
-    """Draws a page of these parts in one chapter."""
+def with_chapter(*parts, title="A chapter", **more):
+    return replace(NOTHING, chapters=[Chapter(title, parts)], **more)
 
-    def draw(*parts, judged=HONEST, patients=True, title="A chapter", lines=LINES, cfg=cfg):
-        return render([Chapter(title, parts)], lines, judged, cfg, patients=patients)
 
-    return draw
+def page_of(*parts, patients=True, **more):
+    return render(with_chapter(*parts, **more), patients=patients)
+
+
+def cut_of(*parts, reader="privacy", **more):
+    chapter = Chapter("A chapter", [], "", {reader: parts})
+    owned = {"chapters": [chapter], "owners": {"a-chapter": "rumour"}}
+    return render_cut(replace(NOTHING, **owned, **more), reader)
 
 
 def body_of(text):
     """What follows the heading of the first chapter."""
-    return text.split('<h2 id="chapter1">')[1].split("</h2>")[1]
+    return text.split('<h2 id="a-chapter">')[1].split("</h2>")[1]
 
 
 # ---- parts ----
@@ -67,56 +121,74 @@ def test_there_is_a_made_up_part_of_every_kind(parts):
     assert set(parts) == {kind.__name__ for kind in get_args(Part)}
 
 
-@pytest.mark.parametrize(
-    ("kind", "said"),
-    [
-        ("Note", '<p class="note">A note.</p>'),
-        ("Items", "<li><b>first</b>: said of it</li>\n<li><b>second</b>: and of that</li>"),
-        ("Heading", "<h3>A section</h3>"),
-        ("Table", "<tr><td>y</td><td>-</td></tr>"),
-        ("Picture", '<img alt="a curve that falls" src="data:image/png;base64,'),
-        ("NotApplicable", '<p class="note">A bound: not applicable: nothing is claimed</p>'),
-    ],
-)
-def test_every_kind_of_part_is_on_the_page(drawn, parts, kind, said):
-    text = drawn(parts[kind])
-    assert said in body_of(text)
-    check(text)
+SAID = {
+    "Note": '<p class="note">A note.</p>',
+    "Items": "<li><b>first</b>: said of it</li>\n<li><b>second</b>: and of that</li>",
+    "Heading": "<h3>A section</h3>",
+    "Table": '<tr><th scope="row">y</th><td>-</td></tr>',
+    "Picture": '<title id="falls-title">A fall</title><desc id="falls-desc">a curve that falls',
+    "NotApplicable": '<p class="note">A bound: not applicable: nothing is claimed</p>',
+    "Fold": '<details><summary>More of it</summary>\n<p class="note">Folded away.</p>',
+}
 
 
-def test_a_part_of_an_unknown_kind_is_an_error(drawn):
+@pytest.mark.parametrize("kind", SAID)
+def test_every_kind_of_part_is_on_every_page(parts, kind):
+    page, cut = page_of(parts[kind]), cut_of(parts[kind])
+    assert SAID[kind] in body_of(page)
+    assert SAID[kind] in cut
+    check(page)
+    check(cut)
+
+
+def test_a_part_of_an_unknown_kind_is_an_error():
     @dataclass(frozen=True)
     class Video:
         text: str
 
     with pytest.raises(UndefinedError, match="Video"):
-        drawn(Video("a film"))
+        page_of(Video("a film"))
 
 
-def test_parts_stand_in_their_order(drawn, parts):
-    body = body_of(drawn(*parts.values()))
-    places = [body.index(said) for said in ("A note.", "first", "A section", "<td>x</td>", "<img")]
+def test_parts_stand_in_their_order(parts):
+    body = body_of(page_of(*parts.values()))
+    said = ("A note.", "first", "A section", ">x</th>", "<svg", "A bound", "Folded")
+    places = [body.index(one) for one in said]
     assert places == sorted(places)
 
 
-def test_a_note_that_is_not_small_is_plain(drawn):
-    assert "<p>Mind this.</p>" in drawn(Note("Mind this.", small=False))
+def test_a_note_that_is_not_small_is_plain():
+    assert "<p>Mind this.</p>" in page_of(Note("Mind this.", small=False))
 
 
-def test_a_list_of_nothing_is_not_drawn(drawn):
-    assert "<ul" not in drawn(Items([]))
+def test_a_list_of_nothing_is_not_drawn():
+    assert "<ul" not in body_of(page_of(Items([])))
 
 
-def test_a_picture_lies_in_the_page(drawn, parts):
-    source = read(drawn(parts["Picture"])).pictures[0]["src"]
-    assert base64.b64decode(source.removeprefix("data:image/png;base64,")) == PNG
+def test_a_picture_that_stands_there_twice_keeps_its_parts_apart(picture):
+    found = check(page_of(picture, picture, cover=picture, findings=[("a", Finding("b"))]))
+    assert [one["title"] for one in found.pictures] == ["A fall"] * 3
 
 
 @pytest.mark.parametrize("kind", ["numbers", "text", "patients"])
-def test_a_table_has_its_kind_scrolls_and_is_reached_by_keyboard(drawn, parts, kind):
-    text = drawn(replace(parts["Table"], kind=kind))
-    assert f'<div class="wide" tabindex="0">\n<table class="{kind}">' in text
-    assert read(text).tables[-1] == [["a", "b"], ["x", "1.5"], ["y", "-"]]
+def test_a_table_has_its_kind_and_caption_scrolls_and_is_reached_by_keyboard(parts, kind):
+    text = page_of(replace(parts["Table"], kind=kind))
+    found = read(text)
+    assert f'tabindex="0" aria-label="Of all.">\n<table class="{kind}">' in text
+    assert found.captions == ["Of all."]
+    assert '<th scope="col">a</th>' in text
+    assert found.tables[-1] == [["a", "b"], ["x", "1.5"], ["y", "-"]]
+
+
+def test_a_long_table_is_folded_and_one_in_a_fold_is_not_folded_twice():
+    short, long = (
+        Table(pd.DataFrame({"a": range(rows)}), "numbers", "All of them")
+        for rows in (OPEN_ROWS, OPEN_ROWS + 1)
+    )
+    of_page = len(read(page_of()).folds)
+    assert len(read(page_of(short)).folds) == of_page
+    assert read(page_of(long)).folds[-1] == f"All of them ({OPEN_ROWS + 1} rows)"
+    assert read(page_of(Fold("More", [long]))).folds[of_page:] == ["More"]
 
 
 def test_a_missing_value_is_a_dash_and_nothing_else_is():
@@ -134,87 +206,199 @@ def test_a_missing_value_is_a_dash_and_nothing_else_is():
 # ---- single patients ----
 
 
-def test_tables_of_patients_are_left_out_where_others_may_look(drawn, parts):
-    named = Table(pd.DataFrame({"patient": [7], "change": ["glucose 148 → 147"]}), "patients")
-    shown, shared = (drawn(named, parts["Table"], patients=wanted) for wanted in (True, False))
-    assert "glucose 148 → 147" in shown
+def of_patients(picture):
+    table = pd.DataFrame({"patient": [7], "change": [SECRET]})
+    one = replace(picture, shows=SECRET, patients=True)
+    one.path.write_text(one.path.read_text().replace("a &amp; b", SECRET))
+    return [Table(table, "patients", SECRET.replace("148", "149")), one, Fold("In a fold", [one])]
+
+
+def test_what_shows_patients_is_left_out_where_others_may_look(picture, parts):
+    named = of_patients(picture)
+    shown, shared = (page_of(*named, parts["Note"], patients=wanted) for wanted in (True, False))
+    assert shown.count(SECRET) >= 3
     assert "148" not in shared
-    assert "Left out here, because it shows single patients." in shared
-    assert len(read(shared).tables) == len(read(shown).tables) - 1
+    assert "149" not in shared
+    assert shared.count(LEFT_OUT) == 3
     check(shared)
 
 
-# ---- the page itself ----
+def test_the_page_of_one_reader_never_shows_patients(picture):
+    for reader in get_args(Reader):
+        text = cut_of(*of_patients(picture), reader=reader)
+        assert "148" not in text
+        assert text.count(LEFT_OUT) == 3
 
 
-def test_the_page_says_what_its_numbers_are(drawn, cfg):
-    text = re.sub(r"\s+", " ", drawn(Note("A note.")))
-    for said in ("did not train on", "bootstrap over patients", "not for clinical use"):
+# ---- the first screen ----
+
+
+def test_the_page_opens_with_what_was_audited():
+    text = render(replace(NOTHING, warnings=["Nobody looked."]), patients=True)
+    found = check(text)
+    assert found.headings[0] == ["h1", NOTHING.title]
+    for said in (USE, "Nobody looked.", "<dt>Cohort</dt><dd>3 listeners, 1 ill</dd>"):
         assert said in text
-    assert f"({cfg.plan.folds} folds x {cfg.plan.seeds} seeds)" in text
-    assert f"{100 * cfg.audit.confidence:.0f}%" in text
-    assert read(text).headings[0] == ["h1", cfg.data.title]
+    made = "medsecure 1.2.3; sha256 of code 0123456789ab, data fedcba987654"
+    assert made in " ".join(found.text.split())
 
 
-def test_every_chapter_is_linked_to_by_its_title(cfg):
+def test_the_verdict_stands_before_the_matrix_and_it_before_what_was_not_tested(picture):
+    findings = [("rumour", Finding("2 of 3 hear.")), ("silence", Finding("Nobody hears."))]
+    text = page_of(Note("a"), findings=findings, matrix=MATRIX, cover=picture)
+    order = ["<h1>", "2 of 3 hear.", "Nobody hears.", "<svg", 'class="matrix"', "Whispers.",
+             'id="page-terms"', 'id="a-chapter"']  # fmt: skip
+    places = [text.index(one) for one in order]
+    assert places == sorted(places)
+
+
+def test_a_cell_of_the_matrix_says_in_words_what_its_colour_says():
+    text = page_of(Note("a"), matrix=MATRIX, judged=FLAGGED, places={"rumour": "a-chapter"})
+    found = check(text)
+    assert found.tables[0][0] == ["figure", "baseline", "hard", LABEL]
+    name, undefended, hard, masked = found.tables[0][1]
+    assert name == "rumour: heard lower is better; of 3 listeners two tongues"
+    assert undefended == "0.667 0.600 to 0.733"
+    assert hard == "0.200 0.180 to 0.220 ▲ better"
+    assert masked == "0.050 0.045 to 0.055 better, but flagged"
+    assert re.findall(r'<td class="([^"]+)"', text) == ["better", "flagged"]
+    assert '<a href="#a-chapter">rumour: heard</a>' in text
+
+
+def test_a_figure_of_a_risk_without_a_chapter_is_no_link():
+    found = check(page_of(Note("a"), matrix=MATRIX))
+    assert found.tables[0][1][0].startswith("rumour: heard")
+    assert "#" not in {link for link in found.links if "rumour" in link}
+
+
+def test_why_a_defense_is_flagged_is_told_in_a_fold():
+    text = page_of(judged=FLAGGED)
+    assert "Why 1 of 3 are flagged" in read(text).folds
+    assert f"<li><b>{LABEL}</b>: why so; and so</li>" in text
+    assert "are flagged" not in page_of()
+
+
+def test_conclusions_and_their_rule_are_folded():
+    text = page_of(conclusions=[("heard", "none told apart: hard from soft")])
+    fold = text.split("by which rule</summary>")[1].split("</details>")[0]
+    assert "By this rule." in fold
+    assert "<li><b>heard</b>: none told apart: hard from soft</li>" in fold
+
+
+# ---- contents and chapters ----
+
+
+def test_every_chapter_is_numbered_and_linked_to(parts):
     titles = ["First", "Second & last"]
-    chapters = [Chapter(title, [Note("a")]) for title in titles]
-    found = check(render(chapters, LINES, HONEST, cfg, patients=True))
-    assert found.headings[1:] == [["h2", title] for title in ("All risks", *titles)]
-    assert (
-        found.links == ["#overview", "#chapter1", "#chapter2"] == [f"#{one}" for one in found.ids]
+    chapters = [Chapter(title, [Note("a")], "It came out.") for title in titles]
+    text = render(replace(NOTHING, chapters=chapters), patients=True)
+    found = check(text)
+    assert sections(found) == [
+        "What was found",
+        "What was not tested",
+        "Words of the field",
+        *titles,
+    ]
+    assert [title for _, title in found.headings][-1] == "2. Second & last"
+    assert found.links[-2:] == ["#first", "#second-last"]
+    assert text.count('<p class="result">It came out.</p>') == 2
+
+
+def test_a_chapter_without_a_result_has_no_empty_sentence():
+    assert 'class="result"' not in page_of(Note("a"))
+
+
+def test_the_glossary_stands_on_the_page():
+    text = " ".join(read(page_of()).text.split())
+    assert all(term in text for term in GLOSSARY)
+
+
+def test_without_chapters_and_defenses_the_page_is_still_one():
+    found = check(render(replace(NOTHING, judged={}), patients=True))
+    assert len(sections(found)) == 3
+    assert not found.tables
+
+
+# ---- the page of one reader ----
+
+
+def test_the_page_of_a_reader_has_its_findings_parts_and_what_was_not_tested():
+    text = cut_of(
+        Note("For data protection."),
+        Heading("More"),
+        findings=[("rumour", Finding("2 of 3 hear.")), ("silence", Finding("Nobody hears."))],
+        judged=FLAGGED,
+        warnings=["Nobody looked."],
     )
+    found = check(text)
+    assert found.headings[0] == ["h1", HEADINGS["privacy"]]
+    assert sections(found) == ["What was found", "A chapter", "What was not tested"]
+    for said in ("For data protection.", "2 of 3 hear.", "Whispers.", LABEL, "Nobody looked.", USE):
+        assert said in found.text
+    assert "Nobody hears." not in found.text
+    assert not found.scripts
 
 
-def test_without_chapters_and_defenses_the_page_is_still_one(cfg):
-    found = check(render([], LINES.iloc[:0], {}, cfg, patients=True))
-    assert [title for _, title in found.headings] == [cfg.data.title, "All risks"]
-    assert "Defenses" not in found.text
-
-
-def test_a_flag_stands_beside_the_name_with_its_reasons(drawn):
-    text = drawn(judged=FLAGGED)
-    label = "masked [masked mouth, deaf]"
-    said = f"baseline; hard; {label}. A flagged defense is called best in nothing."
-    assert said in " ".join(re.sub(r"<.*?>", "", text).split())
-    assert f'<ul class="note">\n<li><b>{label}</b>: why so; and so</li>\n</ul>' in text
-    assert text.count("<li>") == 1
-
-
-def test_the_page_of_honest_defenses_has_no_reasons(drawn):
-    assert "<ul" not in drawn(Note("a"))
+@pytest.mark.parametrize("reader", get_args(Reader))
+def test_a_reader_of_whom_no_chapter_thought_still_gets_a_page(reader):
+    found = check(render_cut(NOTHING, reader))
+    assert sections(found) == ["What was not tested"]
 
 
 # ---- whoever writes into the page ----
 
 
-@pytest.mark.parametrize(
-    "kind", ["Note", "Items", "Heading", "Table", "Picture", "NotApplicable", "title"]
-)
-def test_whatever_a_risk_says_is_escaped(drawn, parts, kind):
+def test_the_one_script_is_our_own_and_nothing_may_be_loaded():
+    text = page_of(Note("a"))
+    (script,) = read(text).scripts
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    policy = re.search(r'Content-Security-Policy" content="([^"]*)"', text).group(1)
+    assert policy == (
+        "default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
+        f"script-src 'sha256-{digest}'"
+    )
+    assert "http" not in text.replace('http-equiv="', "").replace("http://www.w3.org/2000/svg", "")
+
+
+@pytest.mark.parametrize("kind", [*SAID, "title", "result"])
+def test_whatever_a_risk_says_is_escaped(parts, picture, kind):
     hostile = {
         "Note": Note(HOSTILE),
         "Items": Items([(HOSTILE, HOSTILE)]),
         "Heading": Heading(HOSTILE),
-        "Table": Table(pd.DataFrame({HOSTILE: [HOSTILE]}), "numbers"),
-        "Picture": Picture(parts["Picture"].path, HOSTILE),
+        "Table": Table(pd.DataFrame({HOSTILE: [HOSTILE]}), "numbers", HOSTILE),
+        "Picture": replace(picture, caption=HOSTILE),
         "NotApplicable": NotApplicable(HOSTILE, HOSTILE),
-        "title": Note("a"),
-    }[kind]
-    text = drawn(hostile, title=HOSTILE if kind == "title" else "A chapter")
-    assert "<script" not in text
-    found = check(text)
-    assert HOSTILE in found.text + "".join(one["alt"] for one in found.pictures)
+        "Fold": Fold(HOSTILE, [Note(HOSTILE)]),
+    }
+    chapter = Chapter(
+        HOSTILE if kind == "title" else "A chapter",
+        [hostile.get(kind, Note("a"))],
+        HOSTILE if kind == "result" else "",
+    )
+    text = render(replace(NOTHING, chapters=[chapter]), patients=True)
+    assert text.count("<script") == 1
+    assert HOSTILE in check(text).text
 
 
-def test_a_hostile_data_set_threat_defense_and_reason_are_escaped(drawn, cfg):
-    data = cfg.data.model_copy(update={"title": HOSTILE})
-    lines = pd.DataFrame({"figure": ["right answers under <i>x</i>"]})
-    judged = {"a & b": Judgement({"<u>": HOSTILE}), "<b>c</b>": Judgement()}
-    text = drawn(judged=judged, lines=lines, cfg=cfg.model_copy(update={"data": data}))
-    for tag in ("<script", "<i>", "<u>", "<b>c"):
-        assert tag not in text
-    found = check(text)
-    assert found.headings[0] == ["h1", HOSTILE]
-    assert found.tables[0][1] == ["right answers under <i>x</i>"]
-    assert "a & b [<u>]" in found.text
+def test_a_hostile_data_set_threat_defense_finding_and_reason_are_escaped():
+    row = replace(MATRIX.rows[0], figure=HOSTILE, among=HOSTILE, threat=HOSTILE)
+    everywhere = replace(
+        NOTHING,
+        title=HOSTILE,
+        facts=[(HOSTILE, HOSTILE)],
+        warnings=[HOSTILE],
+        judged={"<b>c</b>": Judgement({"<u>": HOSTILE})},
+        findings=[("a", Finding(HOSTILE))],
+        matrix=Matrix([(HOSTILE, HOSTILE)], [replace(row, cells=[Cell(HOSTILE)])]),
+        conclusions=[(HOSTILE, HOSTILE)],
+        untested=[HOSTILE],
+        notes=[HOSTILE],
+    )
+    text = render(everywhere, patients=True)
+    cut = render_cut(everywhere, "privacy")
+    assert (text.count("<script"), cut.count("<script")) == (1, 0)
+    for page in (text, cut):
+        assert "<u>" not in page
+        assert "<b>c" not in page
+        assert HOSTILE in check(page).text
