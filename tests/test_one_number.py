@@ -59,10 +59,11 @@ def test_the_overview_says_what_the_table_holds(evaluated, comparison, page, col
     eps = attacked * float(first.figure.rsplit(" ", 1)[1])
     at = comparison[comparison["eps"] == eps].reset_index(drop=True)
     stem = name.removesuffix("_accuracy")
-    said = with_interval(at, name, f"{stem}_low", f"{stem}_high")
-    (row,) = [row for row in page[0].to_dict("records") if row["figure"].startswith(words)]
-    cells = [cell.split(",")[0].strip() for cell in list(row.values())[3:-1]]
-    assert cells == said
+    columns = [name, f"{stem}_low", f"{stem}_high"]
+    (row,) = [row for row in page[0].to_dict("records") if f": {words}" in row["figure"]]
+    shown = [f"{value:.3f} {low:.3f} to {high:.3f}" for value, low, high in at[columns].to_numpy()]
+    cells = list(row.values())[1:]
+    assert [cell[: len(one)] for cell, one in zip(cells, shown, strict=True)] == shown
     headline = pd.read_csv(evaluated.folder / "headline.csv")
     headline = headline[headline["figure"].str.startswith(words)]
     assert headline["defense"].tolist() == at["defense"].tolist()

@@ -27,6 +27,7 @@ NEVER_TESTED = (
     "What no chapter names. That no attack succeeded does not prove that none can: only what is "
     "called proved is, and only of the stated threat."
 )
+NO_MORE: Mapping[str, Sequence[Chapter]] = {}
 
 
 @dataclass(frozen=True)
@@ -81,35 +82,63 @@ def labels_of(judged: Mapping[str, Judgement]) -> dict[str, str]:
     return {name: display_name(name, flags) for name, flags in flagged.items()}
 
 
-def contents_of(results: Results, context: Context, plots: Path, found: Conclusions) -> Contents:
-    """What is written of an evaluation; pictures are drawn into `plots`.
+def told_by_all(results: Results, context: Context, plots: Path) -> dict[str, Told]:
+    """What each risk has to say, with flags beside every name; pictures are drawn into `plots`.
+
+    Args:
+        results: the tables of every risk.
+        context: whose they are, and what speaks against whom.
+        plots: the folder of pictures.
+    """
+    labels = labels_of(context.judged)
+    jobs = [(risk, results[risk.name], context, plots) for risk in RISKS]
+    # drawing takes most of the time
+    told = dict(zip((risk.name for risk in RISKS), share_out(Told.by, jobs), strict=True))
+    return {name: _with_flags(one, labels) for name, one in told.items()}
+
+
+def _with_flags(told: Told, labels: Labels) -> Told:
+    return Told(
+        [chapter_with_flags(chapter, labels) for chapter in told.chapters],
+        finding_with_flags(told.finding, labels) if told.finding else None,
+        [with_flags(said, labels) for said in told.untested],
+        told.cover,
+    )
+
+
+def contents_of(
+    told: Mapping[str, Told],
+    results: Results,
+    context: Context,
+    found: Conclusions,
+    more: Mapping[str, Sequence[Chapter]] = NO_MORE,
+) -> Contents:
+    """What is written of an evaluation.
+
+    Args:
+        told: of `told_by_all`.
+        results: the tables of every risk.
+        context: whose they are.
+        found: what is concluded from them.
+        more: chapters of no single risk, which stand last, by what they are filed under.
 
     Raises:
         ValueError: two chapters have one name in links.
     """
     labels = labels_of(found.judged)
-    jobs = [(risk, results[risk.name], context, plots) for risk in RISKS]
-    told = dict(zip((risk.name for risk in RISKS), share_out(Told.by, jobs), strict=True))
-    chapters = {
-        name: [chapter_with_flags(chapter, labels) for chapter in one.chapters]
-        for name, one in told.items()
-    }
+    chapters = {**{name: one.chapters for name, one in told.items()}, **more}
     return Contents(
         title=question(context.cfg),
         facts=facts(context),
         provenance=provenance(context),
         warnings=warnings(context.cfg),
         judged=found.judged,
-        findings=[
-            (name, finding_with_flags(one.finding, labels))
-            for name, one in told.items()
-            if one.finding
-        ],
+        findings=[(name, one.finding) for name, one in told.items() if one.finding],
         cover=next((one.cover for one in told.values() if one.cover), None),
         matrix=matrix_of(found.asked, found.headlines, found.judged),
         conclusions=_conclusions(found, labels),
         untested=[
-            *(with_flags(said, labels) for one in told.values() for said in one.untested),
+            *(said for one in told.values() for said in one.untested),
             *_left_out(results),
             NEVER_TESTED,
         ],

@@ -23,7 +23,7 @@ from pipeline.report import (
     SUMMARY,
 )
 from pipeline.report.audited import warnings
-from pipeline.report.contents import contents_of
+from pipeline.report.contents import contents_of, told_by_all
 from pipeline.report.overview import RULE, as_text, front_in_words, in_words
 from pipeline.report.page import render, render_cut
 from pipeline.risks import RISKS
@@ -62,7 +62,8 @@ def write_evaluation(results: Results, context: Context, folder: Path) -> None:
         write_table(table, folder / name)
     write_json(folder / METRICS, headline_metrics(results, context))
     write_json(folder / SCHEMA, {"schema_version": SCHEMA_VERSION})
-    contents = contents_of(results, context, folder / PLOTS, found)
+    told = told_by_all(results, context, folder / PLOTS)
+    contents = contents_of(told, results, context, found)
     shown = cfg.report.patients == "shown"
     pages = {
         REPORT: render(contents, patients=shown),

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from pipeline.presentation.chapter import Chapter, Finding, Note, Picture
-from pipeline.report.contents import FEW, NEVER_TESTED, contents_of
+from pipeline.report.contents import FEW, NEVER_TESTED, contents_of, told_by_all
 from pipeline.report.overview import RULE
 from pipeline.risks.conclusions import Conclusions
 from pipeline.risks.results import draw_up_all
@@ -17,11 +17,14 @@ LABEL = "masked [masked mouth, deaf]"
 
 @pytest.fixture
 def contents(monkeypatch, dataset, cfg, tmp_path):
-    def contents(*risks, cfg=cfg):
+    def contents(*risks, cfg=cfg, more=()):
         only_risks(monkeypatch, *risks)
         context = Context(dataset, cfg)
         results = draw_up_all(Sources({}), context)
-        return contents_of(results, context, tmp_path, Conclusions.of(results, cfg))
+        found = Conclusions.of(results, cfg)
+        context = replace(context, judged=found.judged)
+        told = told_by_all(results, context, tmp_path)
+        return contents_of(told, results, context, found, {"all": more})
 
     return contents
 
@@ -89,3 +92,9 @@ def test_who_is_best_is_said_with_flags(contents):
     ((figure, said),) = contents(RUMOUR).conclusions
     assert figure == "heard from two tongues"
     assert said == f"hard; flagged, hence never best: {LABEL}"
+
+
+def test_chapters_of_no_single_risk_stand_last(contents):
+    one = contents(RUMOUR, more=[Chapter("Catalogues", [])])
+    assert [chapter.title for chapter in one.chapters] == ["What is told", "Catalogues"]
+    assert one.owners["catalogues"] == "all"

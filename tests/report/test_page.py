@@ -26,51 +26,15 @@ from pipeline.presentation.chapter import (
 from pipeline.presentation.glossary import GLOSSARY
 from pipeline.presentation.pictures import axes_of, save_picture
 from pipeline.report.audited import USE
-from pipeline.report.contents import Contents
-from pipeline.report.matrix import Cell, Matrix, Row
+from pipeline.report.matrix import Cell, Matrix
 from pipeline.report.page import HEADINGS, OPEN_ROWS, cells, render, render_cut
 from pipeline.risks.risk import Judgement
+from report.made_up_contents import FLAGGED, LABEL, MATRIX, NOTHING
 from report.reader import check, read, sections
 
-HONEST = {"baseline": Judgement(), "hard": Judgement()}
-FLAGGED = {**HONEST, "masked": Judgement({"masked_mouth": "why so", "deaf": "and so"})}
-LABEL = "masked [masked mouth, deaf]"
 HOSTILE = "<script>alert('x')</script> & \"co\""
 LEFT_OUT = "Left out here, because it shows single patients."
 SECRET = "glucose 148 → 147"
-MATRIX = Matrix(
-    [("baseline", ""), ("hard", ""), ("masked", "masked mouth, deaf")],
-    [
-        Row(
-            "rumour",
-            "heard",
-            "lower is better",
-            "3 listeners",
-            "two tongues",
-            [
-                Cell("0.667", "0.600 to 0.733"),
-                Cell("0.200", "0.180 to 0.220", "▲ better", "better"),
-                Cell("0.050", "0.045 to 0.055", "better, but flagged", "", True),
-            ],
-        )
-    ],
-)
-NOTHING = Contents(
-    title="Robustness and privacy audit: Rumours",
-    facts=[("Cohort", "3 listeners, 1 ill")],
-    provenance=[("medsecure", "1.2.3"), ("code", "0123456789abcdef"), ("data", "fedcba9876543210")],
-    warnings=[],
-    judged=HONEST,
-    findings=[],
-    cover=None,
-    matrix=Matrix([], []),
-    conclusions=[],
-    untested=["Whispers."],
-    notes=["By this rule."],
-    chapters=[],
-    places={},
-    owners={},
-)
 
 
 @pytest.fixture
