@@ -260,8 +260,9 @@ def _json(path: Path) -> dict[str, Any]:
 
 
 def _page(path: Path) -> dict[str, Any]:
-    """The words of a page, without its pictures and its style."""
-    text = re.sub(r"<style>.*?</style>|<[^>]*>", " ", path.read_text(), flags=re.DOTALL)
+    """The words of a page, without its pictures, its style, and the digests of what made it."""
+    unsaid = r"<(style|script|svg)\b.*?</\1>|<code class=\"digest\">.*?</code>|<[^>]*>"
+    text = re.sub(unsaid, " ", path.read_text(), flags=re.DOTALL)
     return {"words": text.split()}
 
 

@@ -59,11 +59,10 @@ def contents(folder, defenses):
         Note(SAYS * 5), picture, Table(text, "text", "Who says what"),
         Fold("More of it", [Table(wide, "numbers", "All of them")]),
     ]  # fmt: skip
-    brief = [
-        Note(SAYS * 2),
-        Table(text.iloc[:4], "text", "Who says what"),
-        Items([("a", SAYS)] * 4),
-    ]
+    # about two hundred words, a table and a picture: as much as a page of paper holds
+    missed = ["121 of 268 (0.398 to 0.502)"] * defenses
+    said = pd.DataFrame({"who": names, "missed": missed}).iloc[:6]
+    brief = [Note(SAYS), Items([("a", SAYS)] * 4), Table(said, "text", "Who misses whom")]
     briefs = {"clinician": [*brief, picture], "privacy": [*brief, *brief]}
     rows = [
         Row("evasion", f"missed diagnoses {n}", "lower is better", "268 ill patients", SAYS, cells)
