@@ -11,7 +11,7 @@ export DVC_NO_ANALYTICS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro quick test test-slow lint params same ui bench coverage clean
+.PHONY: help setup repro quick test test-slow lint params same ui docs bench coverage clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
@@ -55,6 +55,9 @@ same: setup  ## prove that results did not change: make same BASE=<commit or fol
 ui: setup  ## open MLflow's view on http://127.0.0.1:5000
 	@medsecure ui
 
+docs: setup  ## the documentation as a site that needs no network: site/index.html
+	@PYTHONDONTWRITEBYTECODE=1 mkdocs build --quiet --strict
+
 bench: setup  ## speed and quality side by side with other tools; writes benchmarks/latest.json
 	@"$(BIN)/python" -m pip install --quiet -c constraints.txt -e '.[bench]'
 	@"$(BIN)/python" -m pip install --quiet -c constraints.txt --no-deps torchattacks
@@ -66,4 +69,4 @@ coverage: setup  ## how often intervals hold what they should, in made-up cohort
 	@python -m benchmarks.coverage own 200
 
 clean:  ## remove what the pipeline made; keeps the data and the environment
-	rm -rf artifacts sweeps multirun .same mlflow.db mlflow.db.lock mlartifacts
+	rm -rf artifacts sweeps multirun site .same mlflow.db mlflow.db.lock mlartifacts

@@ -461,7 +461,7 @@ def test_no_function_is_named_as_its_module(path):
     assert path.stem not in {node.name for node in body if isinstance(node, ast.FunctionDef)}
 
 
-TOOLS = ("contract", "docs", "guides", "kinds", "one_fault", "one_number", "search")
+TOOLS = ("contract", "docs", "guides", "kinds", "one_fault", "one_number", "search", "site")
 BROWSED = Path("report/test_browser.py")  # pages where they are read: templates, no module
 MIRRORS_NOTHING = {BROWSED, *(Path(f"test_{name}.py") for name in TOOLS)}
 
