@@ -26,12 +26,12 @@ Labels = Mapping[str, str]  # name -> the name with its flags, of those who have
 def with_flags(text: str, labels: Labels) -> str:
     """The text with its flags beside each name of a flagged defense that stands without them.
 
-    A name within a longer word, a path or a key (`distill.temperature`) is none.
+    A name within a longer word, a path, a key (`distill.temperature`) or a flag is none.
     """
     if not labels:
         return text
     names = "|".join(map(re.escape, sorted(labels, key=len, reverse=True)))
-    bare = rf"(?<![\w.\-/])({names})(?![\w\-/]|\.\w| \[)"
+    bare = rf"(?<![\w.\-/\[])({names})(?![\w\-/]|\.\w| \[)"
     return re.sub(bare, lambda found: labels[found.group()], text)
 
 

@@ -45,6 +45,12 @@ def test_a_name_gets_its_flags_once_and_nothing_else_does(text, said):
     assert with_flags(said, LABELS) == said
 
 
+def test_a_flag_that_begins_as_a_name_is_none():
+    labels = {"masked": "masked [masked mouth]"}
+    assert with_flags("masked", labels) == "masked [masked mouth]"
+    assert with_flags("masked [masked mouth]", labels) == "masked [masked mouth]"
+
+
 def test_without_a_flag_nothing_changes():
     assert with_flags("distill", {}) == "distill"
 

@@ -217,7 +217,7 @@ def bare_names(text, flags):
     return [
         text[max(0, found.start() - 60) : found.end() + 60]
         for name, said in flags.items()
-        for found in re.finditer(rf"(?<![\w./-])({re.escape(name)})(?![\w/-]|\.\w)", text)
+        for found in re.finditer(rf"(?<![\w./\[-])({re.escape(name)})(?![\w/-]|\.\w)", text)
         if not text[found.end() :].lstrip().startswith(f"[{said}]")
     ]
 
