@@ -31,7 +31,8 @@ CONF = searched()
 @hydra.main(version_base=None, config_path=str(CONF[0].resolve()), config_name="config")
 def run(composed: DictConfig) -> list[dict[str, Any]]:
     """One job."""
-    from pipeline.sweep import run_recipes  # a mistake on the command line need not wait for it
+    # a mistake on the command line need not wait for it
+    from pipeline.sweep.once import run_recipes
 
     overrides = list(HydraConfig.get().overrides.task)
     try:
