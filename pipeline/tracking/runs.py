@@ -52,6 +52,7 @@ class Evaluated:
         populations: of each defense the trained models, the release model among them.
         overrides: `key=value` of whatever sets this evaluation apart from others of its defense;
             they stand in the runs' names.
+        parent: the run below which they are logged, of `pipeline.tracking.groups`; empty = none.
     """
 
     results: Results
@@ -60,6 +61,7 @@ class Evaluated:
     examined: Mapping[str, Path]
     populations: Mapping[str, Population]
     overrides: Sequence[str] = field(default=())
+    parent: str = ""
 
     @cached_property
     def conclusions(self) -> Conclusions:
@@ -98,12 +100,14 @@ def log_evaluation(evaluated: Evaluated, name: str) -> None:
     figures = [one for risk in RISKS for one in risk.figures(results[risk.name], name, cfg)]
     points = [one for risk in RISKS for one in risk.points(results[risk.name], name, cfg)]
     run = mlflow.start_run  # one that fails is closed as failed, and is logged anew next time
+    above = {**source_tags(), **({PARENT_TAG: evaluated.parent} if evaluated.parent else {})}
     with readable_errors(), one_writer():
         if find_finished(experiment, key):
             return
-        with run(experiment_id=experiment, run_name=title, tags=source_tags()) as parent:
+        with run(experiment_id=experiment, run_name=title, tags=above) as parent:
             run_id, whole = parent.info.run_id, {**tags, "run_key": key}
-            _log(run_id, figures, parameters(cfg, name, population), whole)
+            known = apart(evaluated.overrides) | parameters(cfg, name, population)
+            _log(run_id, figures, known, whole)
             for file, place in files_of(evaluated, name):
                 mlflow.log_artifact(str(file), place)
             log_release(population, evaluated.context.dataset.schema)
@@ -132,7 +136,7 @@ def run_key(evaluated: Evaluated, name: str) -> str:
                 digest.update(rows.to_csv(index=False).encode())
     # a verdict depends on the rows of others, too
     said = evaluated.conclusions.of_defense(name)
-    digest.update(repr(sorted(said.items())).encode())
+    digest.update(repr(sorted(said.items())).encode() + evaluated.parent.encode())
     return digest.hexdigest()
 
 
@@ -179,11 +183,17 @@ def point_parameters(
     cfg: Config, name: str, point: Point, overrides: Sequence[str]
 ) -> dict[str, Any]:
     """Few, as MLflow's compare page offers the first that differ: the defense and the setting."""
-    apart = {}
+    first = {"seed": cfg.seed, "model": cfg.model.name}
+    return {**first, **apart(overrides), "defense": name, **point.params}
+
+
+def apart(overrides: Sequence[str]) -> dict[str, str]:
+    """What sets a run apart, as parameters."""
+    found = {}
     for override in overrides:
         key, _, value = override.partition("=")
-        apart[key.lstrip("+~")] = "removed" if key.startswith("~") else value
-    return {"seed": cfg.seed, "model": cfg.model.name, **apart, "defense": name, **point.params}
+        found[key.lstrip("+~")] = "removed" if key.startswith("~") else value
+    return found
 
 
 def tags_of(evaluated: Evaluated, name: str, judged: Judgement) -> dict[str, str]:
