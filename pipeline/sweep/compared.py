@@ -33,6 +33,7 @@ from pipeline.sweep.keys import STAGED
 from pipeline.sweep.once import Run
 
 NO_ONE = "not asked: these jobs have several baselines, and are not paired across them"
+LEADS = "leads, but is not told apart from its baseline after Holm over all jobs"
 
 
 @dataclass(frozen=True)
@@ -124,9 +125,10 @@ def _only_if_better(lines: pd.DataFrame, headlines: pd.DataFrame) -> pd.DataFram
     known = set(zip(told["risk"], told["figure"], told["defense"], strict=True))
     said = list(zip(lines["risk"], lines["figure"], lines["best"], strict=True))
     weak = [bool(best) and (risk, figure, best) not in known for risk, figure, best in said]
-    why = lines["best"] + " leads, but is not told apart from its baseline after Holm over all jobs"
+    rows = list(zip(weak, lines["best"], lines["conclusion"], strict=True))
     return lines.assign(
-        best=lines["best"].mask(weak, ""), conclusion=lines["conclusion"].mask(weak, why)
+        best=["" if is_weak else best for is_weak, best, _ in rows],
+        conclusion=[f"{best} {LEADS}" if is_weak else text for is_weak, best, text in rows],
     )
 
 

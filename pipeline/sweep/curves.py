@@ -57,7 +57,7 @@ def curves(jobs: Sequence[Job], compared: Compared) -> pd.DataFrame:
                 "control": controls.get(job.control, ""),
             }
             kept = ["risk", "figure", "value", "low", "high", "verdict"]
-            rows += [named | line for line in own[kept].to_dict("records")]
+            rows += [{**named, **line} for _, line in own[kept].iterrows()]
     table = pd.DataFrame(rows, columns=COLUMNS)
     along = table.groupby(["key", "line"])["at"].transform("nunique")
     return table[along > 1].reset_index(drop=True)

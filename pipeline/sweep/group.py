@@ -205,7 +205,7 @@ def _said(
     table = pd.read_csv(place / JOBS, dtype=str, keep_default_na=False).set_index("job")
     said = {}
     for name, key in logged.items():
-        line = table.loc[name]
+        line = {str(column): str(text) for column, text in table.loc[name].items()}
         flags = line["flags"].split()
         job = jobs[name]
         title = run_name(job.defense, Judgement(dict.fromkeys(flags, "")), job.overrides)

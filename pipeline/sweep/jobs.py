@@ -74,10 +74,10 @@ def plan_jobs(asked: Sequence[tuple[Sequence[str], Config]]) -> list[Job]:
             )
     varied = _varied(combinations)
     planned = []
-    for control, without in controls.items():
+    for control, needed in controls.items():
         mine = [one for key, one in found.items() if one.control == control and key != control]
-        own = found.get(control, without)
-        planned.append(replace(_job(own, varied), added=control not in found))
+        first = found.get(control, needed)
+        planned.append(replace(_job(first, varied), added=control not in found))
         planned += [_job(one, varied) for one in mine]
     return _apart(planned)
 

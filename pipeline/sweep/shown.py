@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from textwrap import fill, wrap
+from typing import Any
 
 from pipeline.presentation.numbers import interval_text
 from pipeline.report.overview import front_in_words
@@ -94,9 +95,10 @@ def most_important(asked: Sequence[Question]) -> list[Key]:
 def figures_of(asked: Sequence[Question], defense: str) -> dict[Key, str]:
     """The figures of one defense with their intervals, as text."""
     return {
-        one.name: cell_text(*(float(one.figure.table.loc[defense, bound]) for bound in BOUNDS))
+        one.name: cell_text(*(float(line[bound]) for bound in BOUNDS))
         for one in asked
-        if defense in one.figure.table.index
+        for name, line in one.figure.table.iterrows()
+        if name == defense
     }
 
 
@@ -128,15 +130,15 @@ def summary(layout: Layout, jobs: Sequence[Job], compared: Compared) -> str:
     return "\n\n".join(said)
 
 
-def verdict_text(line: Mapping[str, object], *, flagged: bool) -> str:
+def verdict_text(line: Mapping[Any, Any], *, flagged: bool) -> str:
     """What a row of `headlines` says against no defense, in as few letters as a column has."""
     verdict = str(line["verdict"])
     if verdict == "better" and flagged:
         return "better, but flagged"
     if verdict in ("better", "worse"):
-        return f"{verdict} by {abs(float(str(line['difference']))):.3f}"
+        return f"{verdict} by {abs(line['difference']):.3f}"
     if verdict == "not told apart":
-        return f"not told apart ({float(str(line['smallest_detectable'])):.3f})"
+        return f"not told apart ({line['smallest_detectable']:.3f})"
     return verdict
 
 
