@@ -106,8 +106,7 @@ def log_evaluation(evaluated: Evaluated, name: str) -> None:
             return
         with run(experiment_id=experiment, run_name=title, tags=above) as parent:
             run_id, whole = parent.info.run_id, {**tags, "run_key": key}
-            known = apart(evaluated.overrides) | parameters(cfg, name, population)
-            _log(run_id, figures, known, whole)
+            _log(run_id, figures, parameters(cfg, name, population), whole)
             for file, place in files_of(evaluated, name):
                 mlflow.log_artifact(str(file), place)
             log_release(population, evaluated.context.dataset.schema)
@@ -183,17 +182,11 @@ def point_parameters(
     cfg: Config, name: str, point: Point, overrides: Sequence[str]
 ) -> dict[str, Any]:
     """Few, as MLflow's compare page offers the first that differ: the defense and the setting."""
-    first = {"seed": cfg.seed, "model": cfg.model.name}
-    return {**first, **apart(overrides), "defense": name, **point.params}
-
-
-def apart(overrides: Sequence[str]) -> dict[str, str]:
-    """What sets a run apart, as parameters."""
-    found = {}
+    apart = {}
     for override in overrides:
         key, _, value = override.partition("=")
-        found[key.lstrip("+~")] = "removed" if key.startswith("~") else value
-    return found
+        apart[key.lstrip("+~")] = "removed" if key.startswith("~") else value
+    return {"seed": cfg.seed, "model": cfg.model.name, **apart, "defense": name, **point.params}
 
 
 def tags_of(evaluated: Evaluated, name: str, judged: Judgement) -> dict[str, str]:

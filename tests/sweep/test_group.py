@@ -26,8 +26,14 @@ TWO_EPS = [
 ]
 
 
+@pytest.fixture(scope="module")
+def known():
+    """Tables of single jobs: those of the same recipe and seed are the same, whatever its eps."""
+    return {}
+
+
 @pytest.fixture
-def sweep(tmp_path, monkeypatch, empty_store, evaluated, composed, capsys):
+def sweep(tmp_path, monkeypatch, empty_store, evaluated, composed, known, capsys):
     """Runs sweeps in a root of their own, and counts what is trained.
 
     Training and examining end with what the tiny clinic's models were and gave away.
@@ -49,8 +55,15 @@ def sweep(tmp_path, monkeypatch, empty_store, evaluated, composed, capsys):
     def write(results, context, folder):
         (folder / REPORT).write_text("drawn")
 
+    def draw_up(sources, context):
+        key = (*sources.examined, sources.stages is None, context.cfg.seed)
+        if key not in known:
+            known[key] = draw_up_all(sources, context)
+        return known[key]
+
     monkeypatch.setattr(once, "train_reported", train)
     monkeypatch.setattr(once, "examine", examine)
+    monkeypatch.setattr(once, "draw_up_all", draw_up)
     monkeypatch.setattr(once, "write_evaluation", write)
     monkeypatch.setattr(runs, "log_release", lambda *_: None)
 
@@ -69,6 +82,7 @@ def sweep(tmp_path, monkeypatch, empty_store, evaluated, composed, capsys):
             status=status, out=said.out, err=said.err, trained=list(trained), root=tmp_path
         )
 
+    run.configuration = configuration
     return run
 
 
@@ -125,10 +139,11 @@ def test_a_sweep_trains_each_job_once_compares_them_and_is_one_run(sweep):
     assert len(below) == 3
     assert len(points) == 9
     assert top.data.params["adv_train.eps"] == "0.1,0.3"
-    assert {run.data.params.get("adv_train.eps") for run in below} == {None, "0.1", "0.3"}
     flags = dict(zip(jobs["job"], jobs["flags"], strict=True))
+    names = {run.info.run_id: run.info.run_name.partition(" [")[0] for run in below}
+    assert set(names.values()) == set(jobs["job"])
     for run in below:
-        name = run.info.run_name.partition(" [")[0]
+        name = names[run.info.run_id]
         assert run.data.tags["flags"] == (flags[name] or "none")
         assert ("[" in run.info.run_name) == bool(flags[name])
 
@@ -262,3 +277,14 @@ def test_jobs_drawn_up_together_say_what_an_evaluation_of_the_same_models_says(
         wanted.headlines.sort_values(key).reset_index(drop=True),
     )
     assert said.front == wanted.front
+
+
+def test_a_run_alone_is_shown_and_compared_with_nobody(sweep, capsys, tmp_path):
+    overrides = ["defense=adv_train", "adv_train.eps=0.1"]
+    group.run_alone(sweep.configuration(overrides), overrides)
+    out = capsys.readouterr().out
+    (row,) = [line for line in out.splitlines() if line.startswith("adv_train")]
+    assert "(" in row
+    assert not list((tmp_path / "sweeps").glob(f"*/{JOBS}"))
+    (run,), _, _ = runs_in(tmp_path)
+    assert run.info.run_name.startswith("adv_train (eps=0.1)")
