@@ -41,16 +41,10 @@ def poison_recipes(
     # nobody promises that whom a model is tuned on is clean
     poison = craft_poison(dataset, plan.without_tune(), cfg)
     filtered = filtered_attacks(poison) if RECIPE in recipes else []
-    share_out(
-        run_one,
-        [
-            *((measure_harm, name, poison, cfg, out / f"{name}.safetensors") for name in recipes),
-            *(
-                (filter_poison, one, poison, cfg, out / f"{PREFIX}{one}.safetensors")
-                for one in filtered
-            ),
-        ],
-    )
+    jobs = [(measure_harm, name, name) for name in recipes]
+    jobs += [(filter_poison, one, f"{PREFIX}{one}") for one in filtered]
+    work = [(job, one, poison, cfg, out / f"{file}.safetensors") for job, one, file in jobs]
+    share_out(run_one, work)
 
 
 def harm_and_filter(cfg: Config) -> None:

@@ -31,7 +31,7 @@ WIDE = 2  # panels beside each other
 FAR = 8.0  # from the least value to the largest, above which their logarithms are drawn
 
 
-def curves(jobs: Sequence[Job], compared: Compared) -> pd.DataFrame:
+def curves_table(jobs: Sequence[Job], compared: Compared) -> pd.DataFrame:
     """Every figure against every number that varies.
 
     Returns:
@@ -76,7 +76,7 @@ def draw(
     """One panel per figure, one line per defense; jobs without a defense lie across.
 
     Args:
-        table: of `curves`.
+        table: of `curves_table`.
         key: what varies.
         figures: a panel each.
         compared: where the figures of the controls stand.

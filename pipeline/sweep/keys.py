@@ -41,8 +41,13 @@ def only(cfg: Config, name: str) -> Config:
 
 def undefended(cfg: Config) -> Config:
     """The same configuration, of no defense: what a run of this one is compared with."""
+    return only(beside_none(cfg), BASELINE)
+
+
+def beside_none(cfg: Config) -> Config:
+    """The same configuration, with the recipe without a defense among its own."""
     values = {field: getattr(cfg, field) for field in Config.model_fields} | dict(cfg.sections)
-    return only(Config.model_construct(None, **values, **{BASELINE: {}}), BASELINE)
+    return Config.model_construct(None, **{**values, **cfg.defenses, BASELINE: {}})
 
 
 def settings_key(cfg: Config) -> str:

@@ -16,7 +16,7 @@ from pipeline.report.overview import front_in_words, in_words
 from pipeline.report.page import render
 from pipeline.report.write import write_table
 from pipeline.sweep.compared import Compared
-from pipeline.sweep.curves import curves, draw
+from pipeline.sweep.curves import curves_table, draw
 from pipeline.sweep.jobs import Job
 from pipeline.sweep.once import Run
 from pipeline.sweep.shown import Key
@@ -56,7 +56,7 @@ def write_sweep(
         summary: what the terminal shows.
     """
     jobs = [job for job, _ in runs]
-    along = curves(jobs, compared)
+    along = curves_table(jobs, compared)
     (folder / PLOTS).mkdir()
     write_table(compared.headlines, folder / HEADLINE)
     write_table(jobs_table(runs, compared), folder / JOBS)

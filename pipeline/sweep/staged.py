@@ -11,6 +11,7 @@ from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
 from pipeline.stages.poisoning import poison_recipes
 from pipeline.stages.theft import steal_one
+from pipeline.sweep.keys import beside_none
 
 Measure = Callable[[str, Dataset, Config, Path], None]
 
@@ -36,6 +37,7 @@ def measure_staged(name: str, dataset: Dataset, cfg: Config, place: Path) -> Non
         cfg: its configuration.
         place: an existing folder.
     """
+    whole = beside_none(cfg)  # poison is chosen by what it does to undefended models
     for risk, measure in MEASURES.items():
         (place / risk).mkdir()
-        measure(name, dataset, cfg, place / risk)
+        measure(name, dataset, whole, place / risk)

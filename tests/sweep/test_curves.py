@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.sweep.curves import curves, draw
+from pipeline.sweep.curves import curves_table, draw
 from sweep.planted import block, conclude, job, question
 
 BASE = job("baseline")
@@ -18,7 +18,7 @@ def said(monkeypatch):
 
 
 def test_a_row_for_each_number_that_varies_and_each_figure(said):
-    table = curves(JOBS, said)
+    table = curves_table(JOBS, said)
     assert set(table["key"]) == {"dp_train.epsilon"}  # one value of eps is no curve
     own = table[table["figure"] == "missed"]
     assert own["at"].tolist() == [0.5, 8.0, 2.0]
@@ -39,7 +39,7 @@ def test_what_else_varies_parts_the_lines_and_a_seed_is_no_amount(monkeypatch):
         values = {"baseline": 0.5, **{one.name: 0.4 for one in own}}
         blocks.append(block([base, *own], question(values)))
         jobs += [base, *own]
-    table = curves(jobs, conclude(monkeypatch, *blocks))
+    table = curves_table(jobs, conclude(monkeypatch, *blocks))
     assert set(table["key"]) == {"dp_train.epsilon"}
     assert set(table["line"]) == {"dp_train (seed=0)", "dp_train (seed=1)"}
     apart = {(line, control) for line, control in zip(table["line"], table["control"], strict=True)}
@@ -52,11 +52,11 @@ def test_what_else_varies_parts_the_lines_and_a_seed_is_no_amount(monkeypatch):
 def test_what_is_no_number_is_no_curve(monkeypatch):
     jobs = [BASE, job("distill", train__x="a"), job("distill", train__x="b")]
     values = {one.name: 0.5 for one in jobs}
-    assert not len(curves(jobs, conclude(monkeypatch, block(jobs, question(values)))))
+    assert not len(curves_table(jobs, conclude(monkeypatch, block(jobs, question(values)))))
 
 
 def test_the_picture_says_what_it_shows(said, tmp_path):
-    table = curves(JOBS, said)
+    table = curves_table(JOBS, said)
     figures = [("evasion", "missed"), ("evasion", "other"), ("theft", "not measured")]
     picture = draw(table, "dp_train.epsilon", figures, said, tmp_path)
     assert picture.path.read_bytes().startswith(b"\x89PNG")

@@ -4,6 +4,7 @@ from pipeline.attacks.poisoning import ATTACKS
 from pipeline.risks.poisoning.measure.filtering import PREFIX
 from pipeline.stages import poisoning, theft
 from pipeline.sweep import staged
+from pipeline.sweep.keys import only
 from tiny import plan
 
 
@@ -18,14 +19,15 @@ def measured(monkeypatch, cfg, dataset, place, name):
     """What is measured of a recipe, and the files that this leaves."""
     asked = []
     monkeypatch.setattr(staged.Plan, "of", lambda *_: plan(dataset))
-    monkeypatch.setattr(poisoning, "craft_poison", lambda *_: "poison")
+    # poison is chosen by what it does to undefended models
+    monkeypatch.setattr(poisoning, "craft_poison", lambda *given: given[-1].defenses["baseline"])
     monkeypatch.setattr(poisoning, "filtered_attacks", lambda _: [next(iter(ATTACKS))])
     for function in ("measure_harm", "filter_poison"):
         monkeypatch.setattr(
             poisoning, function, lambda one, *_, f=function: asked.append((f, one)) or Saved()
         )
     monkeypatch.setattr(theft, "steal", lambda one, *_: asked.append(("steal", one)) or Saved())
-    staged.measure_staged(name, dataset, cfg, place)
+    staged.measure_staged(name, dataset, only(cfg, name), place)
     return asked, sorted(file.relative_to(place).as_posix() for file in place.rglob("*.*"))
 
 
