@@ -41,7 +41,7 @@ def poison_recipes(
     # nobody promises that whom a model is tuned on is clean
     poison = craft_poison(dataset, plan.without_tune(), cfg)
     filtered = filtered_attacks(poison) if RECIPE in recipes else []
-    jobs = [(measure_harm, name, name) for name in recipes]
+    jobs: list[tuple[Experiment, str, str]] = [(measure_harm, name, name) for name in recipes]
     jobs += [(filter_poison, one, f"{PREFIX}{one}") for one in filtered]
     work = [(job, one, poison, cfg, out / f"{file}.safetensors") for job, one, file in jobs]
     share_out(run_one, work)
