@@ -1,17 +1,19 @@
-"""One recipe, end to end, in one process; with `-m` a Hydra sweep over several.
+"""One recipe, end to end, in one process; with `-m` a sweep over several, compared at its end.
 
     python -m pipeline defense=adv_train adv_train.eps=0.2
     python -m pipeline -m defense=baseline,adv_train,distill,dp_train seed=0,1,2
-    python -m pipeline -m defense=dp_train dp_train.epsilon=0.5,1,3,8
+    python -m pipeline -m defense=baseline,dp_train dp_train.epsilon=0.5,1,3,8 risks=all
 
 Each run lands in `sweeps/<key>/` and in MLflow. The key is the digest of the resolved
 configuration, the code and the data, so a sweep that was stopped and is started again does only
-what is missing.
+what is missing. A sweep has a page of its own in `sweeps/`. Where a job failed, exit status 1.
 """
 
 import os
+import signal
 import sys
-from typing import Any, NoReturn
+from collections.abc import Sequence
+from typing import NoReturn
 
 from pipeline.kernels import fix_kernels
 
@@ -22,21 +24,23 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from pipeline.files import BadInput, FailedCheck, repository_root
-from pipeline.params import check_command_line, parse_chosen
+from pipeline.params import check_command_line, configured_jobs, parse_chosen
 from pipeline.project.composition import search_overrides, searched
 
 CONF = searched()
+MULTIRUN = {"-m", "--multirun"}
 
 
 @hydra.main(version_base=None, config_path=str(CONF[0].resolve()), config_name="config")
-def run(composed: DictConfig) -> list[dict[str, Any]]:
-    """One job."""
-    from pipeline.sweep import run_recipes  # a mistake on the command line need not wait for it
+def run(composed: DictConfig) -> None:
+    """One configuration, with every defense that it holds."""
+    # a mistake on the command line need not wait for it
+    from pipeline.sweep.group import run_alone
 
     overrides = list(HydraConfig.get().overrides.task)
     try:
         cfg = parse_chosen(OmegaConf.to_yaml(composed, resolve=True), overrides)
-        return run_recipes(cfg, overrides)
+        run_alone(cfg, overrides)
     except (BadInput, FailedCheck) as error:
         _fail(error)
 
@@ -46,17 +50,45 @@ def _fail(error: BadInput | FailedCheck) -> NoReturn:
     raise SystemExit(2 if isinstance(error, BadInput) else 1)
 
 
+def is_sweep(arguments: Sequence[str]) -> bool:
+    """Whether these ask for a sweep, and for nothing else of Hydra's."""
+    flags = {one for one in arguments if one.startswith("-")}
+    return (
+        bool(flags) and flags <= MULTIRUN and all("=" in one or one in flags for one in arguments)
+    )
+
+
+def sweep(overrides: list[str]) -> int:
+    """Composes and checks every job, then runs each once; returns the exit status."""
+    asked = configured_jobs(overrides)
+    # a mistake on the command line need not wait for it
+    from pipeline.sweep.group import run_sweep
+
+    ours, status = os.getpid(), [128 + signal.SIGINT]
+
+    def stop(signum: int, _: object) -> None:
+        status[0] = 128 + signum
+        if os.getpid() != ours:  # a worker
+            os._exit(status[0])
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        return run_sweep(asked)
+    except KeyboardInterrupt:
+        print("stopped; the same command does what is missing", file=sys.stderr)
+        return status[0]
+
+
 def main() -> None:
     """The command line: every job is composed and checked first, as Hydra's messages are long."""
+    arguments = sys.argv[1:]
+    overrides = [one for one in arguments if "=" in one and not one.startswith("-")]
     try:
-        check_command_line(
-            [
-                argument
-                for argument in sys.argv[1:]
-                if "=" in argument and not argument.startswith("-")
-            ]
-        )
-    except BadInput as error:
+        if is_sweep(arguments):
+            raise SystemExit(sweep(overrides))
+        check_command_line(overrides)
+    except (BadInput, FailedCheck) as error:
         _fail(error)
     os.chdir(repository_root())  # where Hydra puts the folder of a sweep
     sys.argv += search_overrides(CONF)

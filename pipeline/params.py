@@ -92,11 +92,7 @@ def parse_chosen(text: str, overrides: list[str]) -> Config:
     Raises:
         BadInput: as for `parse`.
     """
-    chosen = set(DEFENSES)
-    for override in overrides:
-        if override.startswith("defense="):
-            chosen = set(re.findall(r"\w+", override.removeprefix("defense=")))
-    values = yaml.safe_load(text)
+    chosen, values = _chosen(overrides), yaml.safe_load(text)
     return parse(
         {key: value for key, value in values.items() if key not in DEFENSES or key in chosen},
         "conf",
@@ -109,10 +105,44 @@ def check_command_line(overrides: list[str]) -> None:
     Raises:
         BadInput: as for `configured`.
     """
+    configured_jobs(overrides)
+
+
+def configured_jobs(overrides: list[str]) -> list[tuple[list[str], Config]]:
+    """Every job of a sweep: the overrides that it was given, and its checked configuration.
+
+    An override of a defense that other jobs choose, and this one does not, is nothing to it.
+
+    Raises:
+        BadInput: as for `configured`.
+    """
     from tqdm import tqdm
 
-    for job in tqdm(jobs(overrides), desc="checking", unit="job", disable=None, leave=False):
-        configured(job)
+    asked = jobs(overrides)
+    anybodys = {name for job in asked for name in _chosen(job)}
+    usable = [
+        tuple(one for one in job if _section(one) not in anybodys - _chosen(job)) for job in asked
+    ]
+    composed = {
+        job: configured(list(job))
+        for job in tqdm(
+            dict.fromkeys(usable), desc="checking", unit="job", disable=None, leave=False
+        )
+    }
+    return [(job, composed[own]) for job, own in zip(asked, usable, strict=True)]
+
+
+def _chosen(overrides: list[str]) -> set[str]:
+    """The defenses that `defense=` chooses; all of them where it is not there."""
+    chosen = set(DEFENSES)
+    for override in overrides:
+        if override.startswith("defense="):
+            chosen = set(re.findall(r"\w+", override.removeprefix("defense=")))
+    return chosen
+
+
+def _section(override: str) -> str:
+    return override.lstrip("+~").partition("=")[0].partition(".")[0]
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ import time
 import pytest
 
 import tiny
+from pipeline.__main__ import is_sweep
 from pipeline.files import BadInput
 from pipeline.params import check_command_line, configured
 
@@ -83,9 +84,8 @@ def test_a_killed_sweep_goes_on_where_it_stopped(place):
     assert len(finished(place)) == 1
     out, err = start(place, *sweep).communicate()
     assert len(finished(place)) == 2, err
-    rows = [line for line in out.splitlines() if line.strip().startswith(SMALL[0])]
-    assert ["True" in row for row in rows] == [True, False]
-    assert "2/2" in err  # the progress bar
+    rows = [line.split()[:3] for line in out.splitlines() if line[:2] in ("1/", "2/")]
+    assert rows == [["1/2", "baseline", "0"], ["2/2", "baseline", "1"]]
 
 
 @pytest.mark.parametrize(
@@ -115,6 +115,21 @@ def test_a_mistake_ends_with_status_two(place):
     assert err.count("\n") == 1
     assert err.startswith("error: ")
     assert not (place / "mlflow.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "ours"),
+    [
+        (["-m", "seed=0,1"], True),
+        (["seed=0,1", "--multirun"], True),
+        (["seed=0"], False),
+        (["-m", "--cfg", "job"], False),
+        (["-m", "--help"], False),
+        ([], False),
+    ],
+)
+def test_a_sweep_is_ours_and_what_else_is_asked_of_hydra_is_not(arguments, ours):
+    assert is_sweep(arguments) is ours
 
 
 def test_a_preset_may_adjust_a_defense_that_is_not_chosen(place):

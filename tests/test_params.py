@@ -251,6 +251,25 @@ def test_a_sweep_that_fits_is_let_through(house):
     params.check_command_line(["defense=baseline,distill", "seed=range(0,2)"])
 
 
+def test_what_a_job_does_not_choose_is_nothing_to_it(house):
+    asked = params.configured_jobs(["defense=baseline,distill", "distill.temperature=2.0,3.0"])
+    assert [overrides[0] for overrides, _ in asked] == ["defense=baseline"] * 2 + [
+        "defense=distill"
+    ] * 2
+    assert [cfg.defenses.get("distill", {}).get("temperature") for _, cfg in asked] == [
+        None,
+        None,
+        2.0,
+        3.0,
+    ]
+
+
+def test_an_option_of_a_defense_that_no_job_chooses_is_a_mistake(house):
+    assert "distill.temperature" in complaint(
+        params.check_command_line, ["defense=baseline", "distill.temperature=2.0"]
+    )
+
+
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [

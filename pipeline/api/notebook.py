@@ -124,7 +124,7 @@ def run(cfg: Config) -> pd.DataFrame:
     Returns:
         a line of figures for each defense.
     """
-    from pipeline.sweep import run_recipes
+    from pipeline.sweep.once import run_recipes
 
     return pd.DataFrame(run_recipes(cfg))
 

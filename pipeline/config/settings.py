@@ -172,7 +172,8 @@ class Config(BaseModel):
 
     What it does not name itself is the section of a risk (a `Section`) or the options of a defense.
     `examine` are the defenses that are attacked, beside the undefended models; `extra` are recipes
-    that are trained in the stage of that name, beside those that have a stage of their own.
+    that are trained in the stage of that name, beside those that have a stage of their own. `risks`
+    is what a run of one recipe measures: what `examine` does, or poisoning and theft as well.
     """
 
     model_config = ConfigDict(extra="allow", strict=True, frozen=True)
@@ -190,6 +191,7 @@ class Config(BaseModel):
     report: ReportConfig
     examine: list[str]
     extra: list[str]
+    risks: Literal["examined", "all"] = "examined"
 
     @model_validator(mode="after")
     def _headline(self) -> "Config":

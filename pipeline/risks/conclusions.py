@@ -7,7 +7,7 @@ nobody is dominated by it.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -82,6 +82,11 @@ class Question:
         return cls(risk, asked, values, pairs, patients)
 
     @property
+    def name(self) -> tuple[str, str]:
+        """The risk and the figure."""
+        return self.risk, self.figure.figure
+
+    @property
     def key(self) -> dict[str, str]:
         """What names its rows."""
         return {"risk": self.risk, "figure": self.figure.figure, "good": self.figure.good}
@@ -134,23 +139,37 @@ def headline_table(asked: Sequence[Question], confidence: float) -> pd.DataFrame
         the undefended ones), `smallest_detectable` difference, and `patients_to_settle` it (empty:
         no number would).
     """
+    return as_headlines(
+        line
+        for one in asked
+        for line in headline_lines(
+            one, compare(against_none(one), patients=one.patients, confidence=confidence)
+        )
+    )
+
+
+def headline_lines(one: Question, judged: Mapping[str, Compared]) -> list[dict[str, Any]]:
+    """The rows of one figure, with what was judged of each defense against none."""
     lines: list[dict[str, Any]] = []
-    for one in asked:
-        judged = _against_none(one, confidence)
-        for name, figure in one.figure.table.iterrows():
-            bounds = {bound: float(figure[bound]) for bound in BOUNDS}
-            line = {**one.key, "defense": name, **bounds}
-            lines.append(line | _verdict(one, str(name), judged.get(str(name))))
-    table = pd.DataFrame(lines, columns=[*KEY, "defense", *BOUNDS, *VERDICT])
+    for name, figure in one.figure.table.iterrows():
+        bounds = {bound: float(figure[bound]) for bound in BOUNDS}
+        line = {**one.key, "defense": name, **bounds}
+        lines.append(line | _verdict(one, str(name), judged.get(str(name))))
+    return lines
+
+
+def as_headlines(lines: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    """Rows of `headline_lines` as `headline_table` returns them."""
+    table = pd.DataFrame(list(lines), columns=[*KEY, "defense", *BOUNDS, *VERDICT])
     return as_written(_numbers(table, "verdict"))
 
 
-def _against_none(one: Question, confidence: float) -> dict[str, Compared]:
+def against_none(one: Question) -> dict[str, Difference]:
+    """Each defense less the undefended models, of who can be compared with them."""
     if BASELINE not in one.values:
         return {}
     others = [name for name in one.of_known(list(one.values)) if name != BASELINE]
-    differences = {name: oriented(one.pairs, name, BASELINE) for name in others}
-    return compare(differences, patients=one.patients, confidence=confidence)
+    return {name: oriented(one.pairs, name, BASELINE) for name in others}
 
 
 def _verdict(one: Question, name: str, found: Compared | None) -> dict[str, Any]:

@@ -5,14 +5,17 @@ Reads:    artifacts/prepare/
 Writes:   artifacts/poisoning/<defense>.safetensors, filtered_<attack>.safetensors
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pipeline.config import Config
+from pipeline.data.plan import Plan
+from pipeline.data.schema import Dataset
 from pipeline.files import folder
 from pipeline.parallel import share_out
 from pipeline.risks.poisoning.measure.filtering import (
     PREFIX,
+    RECIPE,
     Filtered,
     filter_poison,
     filtered_attacks,
@@ -31,23 +34,24 @@ def run_one(
     experiment(name, poison, cfg).save(path)
 
 
-def harm_and_filter(cfg: Config) -> None:
-    """The stage."""
-    dataset, plan = prepared()
+def poison_recipes(
+    recipes: Sequence[str], dataset: Dataset, plan: Plan, cfg: Config, out: Path
+) -> None:
+    """Poisons each of these recipes; filters what poisons the one that filters are tried on."""
     # nobody promises that whom a model is tuned on is clean
     poison = craft_poison(dataset, plan.without_tune(), cfg)
+    filtered = filtered_attacks(poison) if RECIPE in recipes else []
+    jobs: list[tuple[Experiment, str, str]] = [(measure_harm, name, name) for name in recipes]
+    jobs += [(filter_poison, one, f"{PREFIX}{one}") for one in filtered]
+    work = [(job, one, poison, cfg, out / f"{file}.safetensors") for job, one, file in jobs]
+    share_out(run_one, work)
+
+
+def harm_and_filter(cfg: Config) -> None:
+    """The stage."""
     recipes = cfg.chosen(cfg.section(PoisoningSettings).recipes)
     with folder(ARTIFACTS / "poisoning") as out:
-        jobs = [(measure_harm, name, poison, cfg, out / f"{name}.safetensors") for name in recipes]
-        filtered = filtered_attacks(poison)
-        share_out(
-            run_one,
-            jobs
-            + [
-                (filter_poison, one, poison, cfg, out / f"{PREFIX}{one}.safetensors")
-                for one in filtered
-            ],
-        )
+        poison_recipes(recipes, *prepared(), cfg, out)
 
 
 if __name__ == "__main__":

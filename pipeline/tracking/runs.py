@@ -52,6 +52,7 @@ class Evaluated:
         populations: of each defense the trained models, the release model among them.
         overrides: `key=value` of whatever sets this evaluation apart from others of its defense;
             they stand in the runs' names.
+        parent: the run below which they are logged, of `pipeline.tracking.groups`; empty = none.
     """
 
     results: Results
@@ -60,6 +61,7 @@ class Evaluated:
     examined: Mapping[str, Path]
     populations: Mapping[str, Population]
     overrides: Sequence[str] = field(default=())
+    parent: str = ""
 
     @cached_property
     def conclusions(self) -> Conclusions:
@@ -98,10 +100,11 @@ def log_evaluation(evaluated: Evaluated, name: str) -> None:
     figures = [one for risk in RISKS for one in risk.figures(results[risk.name], name, cfg)]
     points = [one for risk in RISKS for one in risk.points(results[risk.name], name, cfg)]
     run = mlflow.start_run  # one that fails is closed as failed, and is logged anew next time
+    above = {**source_tags(), **({PARENT_TAG: evaluated.parent} if evaluated.parent else {})}
     with readable_errors(), one_writer():
         if find_finished(experiment, key):
             return
-        with run(experiment_id=experiment, run_name=title, tags=source_tags()) as parent:
+        with run(experiment_id=experiment, run_name=title, tags=above) as parent:
             run_id, whole = parent.info.run_id, {**tags, "run_key": key}
             _log(run_id, figures, parameters(cfg, name, population), whole)
             for file, place in files_of(evaluated, name):
@@ -132,7 +135,7 @@ def run_key(evaluated: Evaluated, name: str) -> str:
                 digest.update(rows.to_csv(index=False).encode())
     # a verdict depends on the rows of others, too
     said = evaluated.conclusions.of_defense(name)
-    digest.update(repr(sorted(said.items())).encode())
+    digest.update(repr(sorted(said.items())).encode() + evaluated.parent.encode())
     return digest.hexdigest()
 
 

@@ -1,5 +1,7 @@
 """Every table about poisoning, from its stage's measurements and each defense's certificate."""
 
+from pathlib import Path
+
 import pandas as pd
 
 from pipeline.attacks.poisoning import ATTACKS
@@ -91,19 +93,20 @@ def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
         return tables
     numbers = cfg.section(PoisoningSettings)
     harms = {name: Harm.load(place / f"{name}.safetensors") for name in cfg.chosen(numbers.recipes)}
-    filtered = {
-        file.stem.removeprefix(PREFIX): Filtered.load(file)
-        for file in sorted(place.glob(f"{PREFIX}*.safetensors"))
-    }
-    filtered = {
-        attack: filtered[attack] for attack in (NONE, *harms[RECIPE].poisoned) if attack in filtered
-    }
     table = harm_table(harms, cfg, sampling)
     doses = {name: numbers.doses_of(name) for name in ATTACKS}
     pairs = headline_pairs(harms, table, doses, numbers.headline_dose, sampling)
-    return {
-        "poisoning": table,
-        "poisoning_pairs": pairs,
-        "filters": filter_table(filtered, harms[RECIPE], cfg, sampling),
-        **tables,
+    drawn = {"poisoning": table, "poisoning_pairs": pairs}
+    if RECIPE in harms:  # the one that filters are tried on
+        filtered = _filtered(place, harms[RECIPE])
+        drawn["filters"] = filter_table(filtered, harms[RECIPE], cfg, sampling)
+    return drawn | tables
+
+
+def _filtered(place: Path, harm: Harm) -> dict[str, Filtered]:
+    """What was filtered, attacks in the order of the harm they do."""
+    found = {
+        file.stem.removeprefix(PREFIX): Filtered.load(file)
+        for file in place.glob(f"{PREFIX}*.safetensors")
     }
+    return {attack: found[attack] for attack in (NONE, *harm.poisoned) if attack in found}

@@ -1,0 +1,1 @@
+"""Recipes end to end, each run once, and sweeps over several."""

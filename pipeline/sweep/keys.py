@@ -1,0 +1,112 @@
+"""What decides a run, as digests: the configuration, the records, and the code that measures."""
+
+import hashlib
+import json
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Any
+
+from pipeline.config import BASELINE, Config
+from pipeline.data.schema import Dataset
+from pipeline.files import sha256
+
+PACKAGE = Path(__file__).parents[1]
+# What decides a measurement: everything below the tables, the pages and MLflow.
+MEASURING = (
+    "*.py",
+    "config",
+    "statistics",
+    "data",
+    "models",
+    "attacks",
+    "verify",
+    "defenses",
+    "risks/*/measure",
+    "stages/_examining.py",
+    "stages/poisoning.py",
+    "stages/theft.py",
+)
+# Sections of what a run of one recipe measures where it is asked to, and of what it never does.
+STAGED, ELSEWHERE = ("poisoning", "theft"), ("frontier", "transport")
+NOT_MEASURING = ("params.py", "__main__.py")
+
+
+def only(cfg: Config, name: str) -> Config:
+    """The configuration without what belongs to other defenses, which is no part of the key."""
+    values = {field: getattr(cfg, field) for field in Config.model_fields} | dict(cfg.sections)
+    return Config.model_construct(
+        None, **{**values, "examine": [name], "extra": []}, **{name: cfg.defenses[name]}
+    )
+
+
+def undefended(cfg: Config) -> Config:
+    """The same configuration, of no defense: what a run of this one is compared with."""
+    return only(beside_none(cfg), BASELINE)
+
+
+def beside_none(cfg: Config) -> Config:
+    """The same configuration, with the recipe without a defense among its own."""
+    values = {field: getattr(cfg, field) for field in Config.model_fields} | dict(cfg.sections)
+    return Config.model_construct(None, **{**values, **cfg.defenses, BASELINE: {}})
+
+
+def settings_key(cfg: Config) -> str:
+    """The digest of all that a run of one recipe is decided by, but for the code and the records.
+
+    Who differ only in what they do not use have the same.
+    """
+    asked = {"risks", *STAGED} if cfg.risks == "all" else set()
+    return _digest(cfg, {"risks", *STAGED, *ELSEWHERE} - asked)
+
+
+def run_key(cfg: Config, dataset: Dataset) -> str:
+    """The digest of the resolved configuration, of the code that measures, and of the records.
+
+    It is the same whether or not `risks` asks for more: that is kept under a key of its own.
+    """
+    digest = hashlib.sha256(_digest(cfg, {"risks", *STAGED, *ELSEWHERE}).encode())
+    digest.update(sha256(*measuring_code()).encode())
+    digest.update(dataset.x.numpy().tobytes() + dataset.y.numpy().tobytes())
+    return digest.hexdigest()
+
+
+def staged_key(cfg: Config) -> str:
+    """The digest of what is measured beside, where it is asked for; else empty."""
+    known = set(cfg.model_dump())
+    return _digest(cfg, known - set(STAGED)) if cfg.risks == "all" else ""
+
+
+def _digest(cfg: Config, without: Collection[str]) -> str:
+    values = _as_floats(cfg.model_dump(exclude=set(without)))
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def _as_floats(values: Any) -> Any:
+    """The same with every number as a float: `epsilon=1` and `epsilon=1.0` decide the same."""
+    if isinstance(values, dict):
+        return {key: _as_floats(value) for key, value in values.items()}
+    if isinstance(values, list | tuple):
+        return [_as_floats(value) for value in values]
+    number = isinstance(values, int) and not isinstance(values, bool)
+    return float(values) if number else values
+
+
+def measuring_code() -> list[Path]:
+    """The files that decide a measurement; not those that draw up, show or log it."""
+    package = PACKAGE
+    found = {
+        file for pattern in MEASURING for place in package.glob(pattern) for file in _python(place)
+    }
+    return sorted(
+        file for file in found if file.relative_to(package).as_posix() not in NOT_MEASURING
+    )
+
+
+def _python(place: Path) -> Iterator[Path]:
+    return place.rglob("*.py") if place.is_dir() else iter([place])
+
+
+def drawn_by() -> str:
+    """The digest of all code and the page's frame: what other code drew is drawn up again."""
+    package = PACKAGE
+    return sha256(*sorted([*package.rglob("*.py"), *package.rglob("*.jinja")]))

@@ -1,0 +1,43 @@
+"""What else is measured of a recipe where `risks=all` asks for it: risks with a stage of their own.
+
+Each is measured of this recipe alone; what it is compared with is a run of its own.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from pipeline.config import Config
+from pipeline.data.plan import Plan
+from pipeline.data.schema import Dataset
+from pipeline.stages.poisoning import poison_recipes
+from pipeline.stages.theft import steal_one
+from pipeline.sweep.keys import beside_none
+
+Measure = Callable[[str, Dataset, Config, Path], None]
+
+
+def _poison(name: str, dataset: Dataset, cfg: Config, place: Path) -> None:
+    plan = Plan.of(dataset, cfg.plan, cfg.seed)
+    poison_recipes([name], dataset, plan, cfg, place)
+
+
+def _steal(name: str, dataset: Dataset, cfg: Config, place: Path) -> None:
+    steal_one(name, dataset, cfg, place / name)
+
+
+MEASURES: Mapping[str, Measure] = {"poisoning": _poison, "theft": _steal}
+
+
+def measure_staged(name: str, dataset: Dataset, cfg: Config, place: Path) -> None:
+    """Measures every such risk of one recipe, each into a folder of its name.
+
+    Args:
+        name: of the recipe.
+        dataset: the records.
+        cfg: its configuration.
+        place: an existing folder.
+    """
+    whole = beside_none(cfg)  # poison is chosen by what it does to undefended models
+    for risk, measure in MEASURES.items():
+        (place / risk).mkdir()
+        measure(name, dataset, whole, place / risk)

@@ -1,0 +1,87 @@
+"""What decides a run is in its key, and nothing else."""
+
+import ast
+import shutil
+
+import pytest
+
+import tiny
+from pipeline.sweep import keys
+
+pytestmark = pytest.mark.heavy
+
+
+def test_what_decides_the_result_decides_the_key(small):
+    changes = ("seed=1", "train.batch_size=16", "model=linear", "inversion.candidates=9")
+    data = tiny.records(60, seed=5)
+    configurations = [small(), *map(small, changes)]
+    found = [keys.run_key(keys.only(cfg, "baseline"), data) for cfg in configurations]
+    assert len(set(found)) == len(found)
+    other = small("distill.epochs=1", defenses=("baseline", "distill"))
+    assert keys.run_key(keys.only(other, "baseline"), data) == found[0]
+
+
+def test_the_records_and_the_code_are_part_of_the_key(small, monkeypatch, tmp_path):
+    cfg, data = keys.only(small(), "baseline"), tiny.records(20, seed=0)
+    key = keys.run_key(cfg, data)
+    changed = data.x.clone()
+    changed[3, 0] += 1
+    assert keys.run_key(cfg, type(data)(changed, data.y, data.schema)) != key
+    (tmp_path / "module.py").write_text("")
+    monkeypatch.setattr(keys, "PACKAGE", tmp_path)
+    assert keys.run_key(cfg, data) != key
+
+
+# ---- which code decides a measurement ----
+
+PACKAGE = tiny.ROOT / "pipeline"
+
+
+def imports(file):
+    """The files of the package that a file imports anywhere."""
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom):
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        for name in names:
+            place = tiny.ROOT / name.replace(".", "/")
+            yield from (
+                one for one in (place.with_suffix(".py"), place / "__init__.py") if one.is_file()
+            )
+
+
+def test_all_code_that_a_measurement_runs_is_part_of_the_key():
+    waiting = [
+        PACKAGE / "stages" / "_examining.py",
+        PACKAGE / "defenses" / "__init__.py",
+        PACKAGE / "data" / "tabular.py",
+        PACKAGE / "data" / "plan.py",
+    ]
+    # They list and hand on; what they list is found by who imports it.
+    listing = {PACKAGE / "risks" / "__init__.py", PACKAGE / "risks" / "risk.py"}
+    found = set()
+    while waiting:
+        one = waiting.pop()
+        found.add(one)
+        waiting += set(imports(one)) - found - listing
+    assert len(found) > 30
+    assert found <= set(keys.measuring_code())
+
+
+def test_what_draws_up_shows_and_logs_is_no_part_of_it():
+    names = {file.relative_to(PACKAGE).as_posix() for file in keys.measuring_code()}
+    assert not {name for name in names if name.startswith(("report", "tracking", "presentation"))}
+    assert not {name for name in names if name.endswith(("tables.py", "report.py", "risk.py"))}
+    assert {"config/cohort.py", "files.py", "stages/_examining.py", "models/training.py"} <= names
+    assert not {name for name in names if name.startswith("sweep/")}
+    assert not {"params.py", "__main__.py"} & names
+
+
+@pytest.mark.parametrize("name", ["templates/page.html.jinja", "write.py"])
+def test_the_page_and_its_code_decide_what_is_drawn_again(monkeypatch, tmp_path, name):
+    shutil.copytree(PACKAGE / "report", tmp_path / "report")
+    monkeypatch.setattr(keys, "PACKAGE", tmp_path)
+    before = keys.drawn_by()
+    file = tmp_path / "report" / name
+    file.write_text(file.read_text() + "\n")
+    assert keys.drawn_by() != before

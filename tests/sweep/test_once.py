@@ -1,0 +1,156 @@
+"""A finished run is not run again, whatever ended the process."""
+
+import shutil
+
+import pandas as pd
+import pytest
+
+import clinic
+from digits import cells_of, curves_of
+from pipeline.presentation.numbers import with_interval
+from pipeline.risks import RISKS
+from pipeline.risks.results import draw_up_all
+from pipeline.risks.risk import Sources
+from pipeline.sweep import keys, once
+from report.reader import check
+
+pytestmark = pytest.mark.heavy
+
+
+def cut(monkeypatch, name):
+    """Ends the process where the sweep calls this."""
+    monkeypatch.setattr(once, name, lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+
+
+def runs_in(root):
+    """The finished runs in the store: parents and nested ones."""
+    import mlflow
+
+    client = mlflow.MlflowClient()
+    experiment = client.get_experiment_by_name("medsecure-tiny").experiment_id
+    found = client.search_runs([experiment], "attributes.status = 'FINISHED'")
+    parents = [run for run in found if "mlflow.parentRunId" not in run.data.tags]
+    return parents, [run for run in found if run not in parents]
+
+
+# ---- once ----
+
+
+def test_a_finished_run_is_neither_trained_nor_drawn_nor_logged_again(place):
+    first = place()
+    assert (first.trained, first.drawn) == (["baseline"], 1)
+    assert not first.line["done_before"]
+    again = place()
+    assert (again.trained, again.drawn) == ([], 0)
+    assert again.line == {**first.line, "done_before": True}
+    parents, nested = runs_in(first.root)
+    assert (len(parents), len(nested)) == (1, 3)
+
+
+def test_what_other_code_drew_is_drawn_again_without_training(place, monkeypatch):
+    first = place()
+    page = next((first.root / "sweeps").glob("*/evaluation/report.html"))
+    page.write_text("of other code")
+    monkeypatch.setattr(once, "drawn_by", lambda: "another digest")
+    again = place()
+    assert (again.trained, again.drawn) == ([], 1)
+    assert again.line == {**first.line, "done_before": True}
+    assert page.read_text().startswith("<!doctype html>")
+    assert place().drawn == 0
+
+
+def test_a_run_that_was_cut_off_leaves_nothing_and_is_run_again(place, monkeypatch, tmp_path):
+    with monkeypatch.context() as patch:
+        cut(patch, "examine")
+        with pytest.raises(KeyboardInterrupt):
+            place()
+    assert not [path for path in (tmp_path / "sweeps").iterdir() if not path.name.startswith(".")]
+    again = place()
+    assert again.trained == ["baseline"]
+    assert not again.line["done_before"]
+
+
+def test_a_run_that_was_cut_off_while_it_was_drawn_is_not_trained_again(place, monkeypatch):
+    with monkeypatch.context() as patch:
+        cut(patch, "write_evaluation")
+        with pytest.raises(KeyboardInterrupt):
+            place()
+    again = place()
+    assert (again.trained, again.drawn) == ([], 1)
+    assert again.line["done_before"]
+
+
+def test_a_result_that_never_reached_mlflow_is_logged_without_training(place, monkeypatch):
+    with monkeypatch.context() as patch:
+        cut(patch, "log_evaluation")
+        with pytest.raises(KeyboardInterrupt):
+            place()
+    again = place()
+    assert (again.trained, again.drawn) == ([], 0)
+    parents, nested = runs_in(again.root)
+    assert (len(parents), len(nested)) == (1, 3)  # the defense and its radii
+
+
+def test_a_run_is_named_after_what_sets_it_apart(place):
+    place("seed=1")
+    parents, nested = runs_in(place("seed=1").root)
+    assert [run.info.run_name.split(" [")[0] for run in parents] == ["baseline (seed=1)"]
+    assert {run.data.params["seed"] for run in nested} == {"1"}
+
+
+# ---- the same digits by every road ----
+
+
+def test_csv_page_and_mlflow_show_the_same_digits(place):
+    ran = place()
+    (evaluation,) = (ran.root / "sweeps").glob("*/evaluation")
+    cells = cells_of(evaluation, "baseline")
+    parents, nested = runs_in(ran.root)
+    for run in parents + nested:
+        curves = curves_of(ran.root, run.info.run_id)
+        assert curves
+        for (key, _), value in curves.items():
+            assert value in cells or key.startswith("flag/"), (key, value)
+    page = check((evaluation / "report.html").read_text(encoding="utf-8"))
+    said = pd.read_csv(evaluation / "headline.csv", float_precision="round_trip")
+    words = with_interval(said, "value", "low", "high")
+    assert len(page.tables[0]) == 1 + len(said)
+    for figure, one in zip(said["figure"], words, strict=True):
+        assert ran.line[figure] == one
+        assert any(one in cell for row in page.tables[0][1:] for cell in row), figure
+
+
+def test_a_sweep_and_an_evaluation_of_the_same_models_hold_the_same_figures(
+    evaluated, monkeypatch, tmp_path, empty_store
+):
+    """One defense of the tiny clinic by the other road: MLflow and CSV agree to the last bit."""
+    shutil.copy(empty_store, tmp_path / "mlflow.db")
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    clinic.undrawn(monkeypatch)
+    monkeypatch.setattr(once, "read_raw", lambda *_: (evaluated.dataset, {}))
+    monkeypatch.setattr(once.Plan, "cross_validation", lambda *_, **__: evaluated.plan)
+    monkeypatch.setattr(once, "train_reported", lambda name, *_: evaluated.populations[name])
+    cfg = keys.only(evaluated.cfg, "baseline")
+    once.run_recipes(cfg)
+    (run,), _ = runs_in(tmp_path)
+    # a sweep runs no stage of a single risk
+    results = draw_up_all(Sources(evaluated.examined), evaluated.context)
+    wanted = {
+        (figure.name, figure.step): float(figure.value)
+        for risk in RISKS
+        for figure in risk.figures(results[risk.name], "baseline", evaluated.cfg)
+        if not pd.isna(figure.value)
+    }
+    found = curves_of(tmp_path, run.info.run_id)
+    differs = {key for key in wanted.keys() | found.keys() if wanted.get(key) != found.get(key)}
+    assert not differs
+    (evaluation,) = (tmp_path / "sweeps").glob("*/evaluation")
+    assert set(found.values()) - {1.0} <= cells_of(evaluation, "baseline")
+
+
+def test_the_sections_of_other_defenses_do_not(place):
+    alone = place().line
+    both = place("distill.epochs=1", defenses=("baseline", "distill"))
+    assert [line["key"] == alone["key"] for line in both.lines] == [True, False]
+    assert both.trained == ["distill"]

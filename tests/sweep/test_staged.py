@@ -1,0 +1,44 @@
+"""Poisoning and theft of one recipe alone."""
+
+from pipeline.attacks.poisoning import ATTACKS
+from pipeline.risks.poisoning.measure.filtering import PREFIX
+from pipeline.stages import poisoning, theft
+from pipeline.sweep import staged
+from pipeline.sweep.keys import only
+from tiny import plan
+
+
+class Saved:
+    """Something that leaves a file."""
+
+    def save(self, path):
+        path.write_text("saved")
+
+
+def measured(monkeypatch, cfg, dataset, place, name):
+    """What is measured of a recipe, and the files that this leaves."""
+    asked = []
+    monkeypatch.setattr(staged.Plan, "of", lambda *_: plan(dataset))
+    # poison is chosen by what it does to undefended models
+    monkeypatch.setattr(poisoning, "craft_poison", lambda *given: given[-1].defenses["baseline"])
+    monkeypatch.setattr(poisoning, "filtered_attacks", lambda _: [next(iter(ATTACKS))])
+    for function in ("measure_harm", "filter_poison"):
+        monkeypatch.setattr(
+            poisoning, function, lambda one, *_, f=function: asked.append((f, one)) or Saved()
+        )
+    monkeypatch.setattr(theft, "steal", lambda one, *_: asked.append(("steal", one)) or Saved())
+    staged.measure_staged(name, dataset, only(cfg, name), place)
+    return asked, sorted(file.relative_to(place).as_posix() for file in place.rglob("*.*"))
+
+
+def test_a_defense_is_poisoned_and_stolen_and_nobody_else(monkeypatch, cfg, dataset, tmp_path):
+    asked, files = measured(monkeypatch, cfg, dataset, tmp_path, "dp_train")
+    assert asked == [("measure_harm", "dp_train"), ("steal", "dp_train")]
+    assert files == ["poisoning/dp_train.safetensors"]
+
+
+def test_filters_are_tried_on_the_undefended_one_alone(monkeypatch, cfg, dataset, tmp_path):
+    asked, files = measured(monkeypatch, cfg, dataset, tmp_path, "baseline")
+    first = next(iter(ATTACKS))
+    assert ("filter_poison", first) in asked
+    assert f"poisoning/{PREFIX}{first}.safetensors" in files
