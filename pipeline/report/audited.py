@@ -12,10 +12,7 @@ from pipeline.risks.risk import Context
 
 USE = "Research use: no medical device, not for clinical use."
 LETTERS = 12  # of a digest on a page; the whole stands where machines read it
-SIGNED = (
-    "each range, step and spread was written or signed by a person in the schema of the data; "
-    "nobody is named who reviewed it as a whole"
-)
+SIGNED = "written or signed line by line in the schema of the data; no reviewer of it is named"
 
 
 def question(cfg: Config) -> str:

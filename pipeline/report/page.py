@@ -15,6 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from pipeline.presentation.chapter import Part, Picture, Reader
+from pipeline.presentation.flagged import with_flags
 from pipeline.presentation.glossary import GLOSSARY
 from pipeline.report.audited import LETTERS, USE
 from pipeline.report.contents import Contents, labels_of
@@ -46,7 +47,9 @@ def render(contents: Contents, *, patients: bool) -> str:
     shell.globals |= {"script": Markup(script), "script_digest": f"sha256-{digest}"}
     matrix = shell.get_template("matrix.html.jinja").render()
     findings = [found for _, found in contents.findings]
-    return _written(shell, "page", findings=findings, matrix=Markup(matrix), glossary=GLOSSARY)
+    labels = labels_of(contents.judged)
+    words = {term: with_flags(plain, labels) for term, plain in GLOSSARY.items()}
+    return _written(shell, "page", findings=findings, matrix=Markup(matrix), glossary=words)
 
 
 def render_cut(contents: Contents, reader: Reader) -> str:

@@ -283,6 +283,27 @@ def test_the_page_of_the_real_risks_is_in_order_and_says_nan_nowhere(evaluated, 
     assert not re.findall(r"\b(?:nan|None|NaN|inf)\b", page.text)
 
 
+@pytest.mark.parametrize("name", sorted(PAGES))
+def test_every_page_of_the_real_risks_names_flags(evaluated, name):
+    labels = labels_of(judgements(evaluated.results))
+    assert labels
+    flags = {defense: label[len(defense) + 2 : -1] for defense, label in labels.items()}
+    assert bare_names(read((evaluated.folder / name).read_text(encoding="utf-8")).text, flags) == []
+
+
+def test_no_cell_of_a_table_of_patients_stands_on_another_page(evaluated):
+    """What the full page shows beyond the shared one: patients, and they are nowhere else."""
+    pages = {name: read((evaluated.folder / name).read_text(encoding="utf-8")) for name in PAGES}
+    whole, shared = pages.pop("report.html"), pages["report_shared.html"]
+    left_out = [table for table in whole.tables if table not in shared.tables]
+    assert left_out
+    cells = {cell for table in left_out for row in table[1:] for cell in row}
+    planted = {cell for cell in cells if "→" in cell}
+    assert len(planted) > 3
+    for name, page in pages.items():
+        assert not [cell for cell in planted if cell in page.text], name
+
+
 def test_every_risk_is_in_the_overview_or_has_no_headline(evaluated):
     table = pd.read_csv(evaluated.folder / "overview.csv")
     said = [
@@ -348,7 +369,8 @@ def test_every_csv_reads_back_as_the_table_in_memory(evaluated):
 
 def test_the_page_says_how_many_patients_the_records_are_of(write, context):
     folder, _ = write(RUMOUR)
-    assert "records of" not in (folder / "report.html").read_text(encoding="utf-8")
+    alone = (folder / "report.html").read_text(encoding="utf-8")
+    assert not re.search(r"\d records of", alone)
     visits = torch.arange(len(context.dataset.y)) // 2
     several = replace(context, dataset=replace(context.dataset, patient=visits))
     folder, _ = write(RUMOUR, into="visits", of=several)

@@ -7,9 +7,16 @@ import pandas as pd
 import pytest
 
 from pipeline.files import write_json
-from pipeline.presentation.chapter import Chapter, NotApplicable, Note
+from pipeline.presentation.chapter import Chapter, Fold, NotApplicable, Note
 from pipeline.risks import RISKS
-from pipeline.risks.results import as_written, chapters_of, draw_up_all, judgements
+from pipeline.risks.results import (
+    OPEN_GAPS,
+    as_written,
+    chapters_of,
+    draw_up_all,
+    judgements,
+    measured,
+)
 from pipeline.risks.risk import Context, Judgement, Sources
 from report.made_up import EARS, HEARD, RUMOUR, SILENCE, WHY, only_risks
 
@@ -143,6 +150,23 @@ def test_what_could_not_be_asked_ends_the_last_chapter_or_is_one(
     assert [one.title for one in written] == (["First", "Last"] if spoken else ["Silence"])
     assert list(written[-1].parts)[-2:] == said
     assert len(written[-1].parts) == (3 if spoken else 2)
+
+
+def test_many_gaps_are_folded_and_the_last_chapter_keeps_what_it_says(
+    drawn, dataset, cfg, tmp_path
+):
+    whys = {f"question {number}": "too quiet" for number in range(OPEN_GAPS + 1)}
+    (tmp_path / "hard").mkdir()
+    write_json(tmp_path / "hard" / "not_applicable.json", {"silence": whys})
+    last = Chapter("Last", [Note("b")], "It came out.", {"privacy": [Note("c")]}, early=True)
+    risk = replace(SILENCE, written=lambda *_: [last])
+    results = drawn(risk, sources=Sources({"hard": tmp_path / "hard"}))
+    (written,) = chapters_of(risk, results[risk.name], Context(dataset, cfg), tmp_path)
+    assert replace(written, parts=last.parts) == last
+    fold = written.parts[-1]
+    assert isinstance(fold, Fold)
+    assert [part.what for part in fold.parts] == [f"hard, {question}" for question in whys]
+    assert not measured(risk, results[risk.name])
 
 
 def test_without_a_gap_the_chapters_are_those_of_the_risk(drawn, dataset, cfg, tmp_path):
