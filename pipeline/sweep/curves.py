@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from itertools import cycle
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import pandas as pd
@@ -28,6 +29,7 @@ COLUMNS = [
     "verdict",
     "control",
 ]
+TITLE = 44  # letters of a line above a panel
 WIDE = 2  # panels beside each other
 FAR = 8.0  # from the least value to the largest, above which their logarithms are drawn
 
@@ -111,7 +113,7 @@ def draw(
             axis.minorticks_off()
         ticks = sorted(values.unique())
         axis.set_xticks(ticks, [f"{at:g}" for at in ticks])
-        axis.set_title(named, fontsize=9)
+        axis.set_title(fill(named, TITLE), fontsize=9)
         axis.set_xlabel(key, fontsize=9)
     for axis in axes[len(panels) :]:
         axis.set_visible(False)
