@@ -32,6 +32,7 @@ FEW = (
     f"Patients are hidden: a count of fewer than {SMALL} of them is not told, nor one that would "
     "tell it by subtraction within its table. Shares are, and of a known number they tell a count."
 )
+IN_METRICS = 4  # digits behind the point
 WIDE = 100  # columns of a terminal that running text fills
 
 
@@ -120,7 +121,8 @@ def headline_metrics(results: Results, context: Context) -> dict[str, dict[str, 
     gathered: dict[str, dict[str, float]] = {}
     for risk in RISKS:
         for name, figures in risk.metrics(results[risk.name], context.cfg).items():
-            gathered.setdefault(name, {}).update(figures)
+            rounded = {key: round(value, IN_METRICS) for key, value in figures.items()}
+            gathered.setdefault(name, {}).update(rounded)
     return gathered
 
 
