@@ -58,15 +58,10 @@ def open_store(cfg: Config) -> str:
     Raises:
         BadInput: the store cannot be reached or written.
     """
-    import logging
-
-    for name, value in QUIET.items():
-        os.environ.setdefault(name, value)
+    quiet()
     with readable_errors(), one_writer():
         import mlflow
 
-        for noisy in ("mlflow", "alembic"):  # migrations and hints, one line each, on every start
-            logging.getLogger(noisy).setLevel(logging.ERROR)
         follow_the_checkout()
         mlflow.set_tracking_uri(tracking_uri())
         client = mlflow.MlflowClient()
@@ -82,6 +77,16 @@ def open_store(cfg: Config) -> str:
                 experiment_name(cfg), artifact_location=place, tags=experiment_tags(cfg)
             )
         )
+
+
+def quiet() -> None:
+    """Keeps MLflow from the network, and from telling of every migration; before its import."""
+    import logging
+
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+    for noisy in ("mlflow", "alembic"):  # migrations and hints, one line each, on every start
+        logging.getLogger(noisy).setLevel(logging.ERROR)
 
 
 def store_to_look_at() -> str:
