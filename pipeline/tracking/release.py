@@ -30,7 +30,7 @@ def source_tags() -> dict[str, str]:
     The address of a remote of git can be a folder of this machine, and it can hold a password.
     """
     return {
-        "mlflow.user": PACKAGE.name,
+        "mlflow.user": "medsecure",
         "mlflow.source.name": Path(sys.argv[0]).name,
         "mlflow.source.git.repoURL": "",
     }

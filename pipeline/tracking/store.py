@@ -80,11 +80,13 @@ def open_store(cfg: Config) -> str:
 
 
 def quiet() -> None:
-    """Keeps MLflow from the network, and from telling of every migration; before its import."""
+    """Imports MLflow, which then asks nothing of the network and tells of no migration."""
     import logging
 
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
+    import mlflow  # noqa: F401 - it sets up its loggers anew
+
     for noisy in ("mlflow", "alembic"):  # migrations and hints, one line each, on every start
         logging.getLogger(noisy).setLevel(logging.ERROR)
 

@@ -19,7 +19,8 @@ TAG = f"mlflow.sharedViewState.{VIEW}"
 TITLE = "Which defense, at what cost"
 SECTION = "compared"
 AXES, OF_A_RISK = 4, 2  # metrics of parallel coordinates, at most
-WIDTHS = {"params": 90, "tags": 130, "metrics": 170}
+RUN_NAME = ("attributes.`Run Name`", 240)
+MARGIN, LETTER = 40, 7  # pixels of a column beside its heading, and of a letter of that
 BOUNDS = ("_low", "_high")
 
 
@@ -78,8 +79,8 @@ def view(cfg: Config, curves: Sequence[str]) -> str:
         "modelVersionFilter": "All Runs",
         "datasetsFilter": [],
         "selectedColumns": known,
-        "columnOrder": [],
-        "columnWidths": {name: WIDTHS[name.split(".")[0]] for name in known},
+        "columnOrder": [RUN_NAME[0], *known],
+        "columnWidths": dict([RUN_NAME, *((name, _width(name)) for name in known)]),
         "compareRunCharts": charts(cfg, curves),
         "compareRunSections": [
             {
@@ -88,6 +89,8 @@ def view(cfg: Config, curves: Sequence[str]) -> str:
                 "display": True,
                 "isReordered": False,
                 "isGenerated": False,
+                "columns": 2,
+                "cardHeight": 400,
             }
         ],
         "isAccordionReordered": False,
@@ -100,6 +103,11 @@ def view(cfg: Config, curves: Sequence[str]) -> str:
     return json.dumps(saved)
 
 
+def _width(column: str) -> int:
+    """Such that the heading can be read."""
+    return MARGIN + LETTER * len(column.partition("`")[2].rstrip("`"))
+
+
 def runs_address(server: str, experiment: str, *, charts: bool = False) -> str:
     """The table of an experiment's runs, or its charts, by the saved view."""
     mode = "compareRunsMode=CHART&" if charts else ""
@@ -110,4 +118,5 @@ def runs_address(server: str, experiment: str, *, charts: bool = False) -> str:
 def compare_address(server: str, experiment: str, runs: Sequence[str]) -> str:
     """MLflow's page that compares these runs."""
     told = quote(json.dumps(list(runs), separators=(",", ":")))
-    return f"{server}/#/compare-runs?runs={told}&experiments={quote(json.dumps([experiment]))}"
+    asked = f"runs={told}&experiments={quote(json.dumps([experiment]))}"
+    return f"{server}/#/compare-runs?workflowType=machine_learning&{asked}"
