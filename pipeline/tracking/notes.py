@@ -28,7 +28,6 @@ def run_note(evaluated: Evaluated, name: str) -> str:
     found, confidence = evaluated.conclusions, evaluated.context.cfg.audit.confidence
     own = found.headlines[found.headlines["defense"] == name]
     parts = [
-        f"# {name}",
         *warnings_of(evaluated, name),
         *_verdict(evaluated, name, own),
         f"## Headline figures ({100 * confidence:g} % intervals)",

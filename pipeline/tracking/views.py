@@ -20,7 +20,7 @@ TITLE = "Which defense, at what cost"
 SECTION = "compared"
 AXES, OF_A_RISK = 4, 2  # metrics of parallel coordinates, at most
 RUN_NAME = ("attributes.`Run Name`", 240)
-MARGIN, LETTER = 40, 7  # pixels of a column beside its heading, and of a letter of that
+MARGIN, LETTER = 32, 6  # pixels of a column beside its heading, and of a letter of that
 BOUNDS = ("_low", "_high")
 
 
@@ -116,7 +116,8 @@ def runs_address(server: str, experiment: str, *, charts: bool = False) -> str:
 
 
 def compare_address(server: str, experiment: str, runs: Sequence[str]) -> str:
-    """MLflow's page that compares these runs."""
+    """MLflow's page that compares these runs; it wants them to be asked for first."""
     told = quote(json.dumps(list(runs), separators=(",", ":")))
-    asked = f"runs={told}&experiments={quote(json.dumps([experiment]))}"
-    return f"{server}/#/compare-runs?workflowType=machine_learning&{asked}"
+    places = quote(json.dumps([experiment]))
+    asked = f"runs={told}&experiments={places}&workflowType=machine_learning"
+    return f"{server}/#/compare-runs?{asked}"
