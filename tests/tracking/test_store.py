@@ -115,9 +115,7 @@ def test_a_moved_or_copied_repository_loads_its_own_models(
     shutil.rmtree(old, ignore_errors=True)
     run = next(iter(after))
     assert mlflow.artifacts.list_artifacts(run_id=run)
-    (made,) = mlflow.search_logged_models(
-        output_format="list", filter_string=f"source_run_id='{run}'"
-    )
+    (made,) = mlflow.get_run(run).outputs.model_outputs
     model = mlflow.pyfunc.load_model(f"models:/{made.model_id}")
     assert model.metadata.signature is not None
 
