@@ -12,7 +12,12 @@ from typing import NoReturn
 
 from pipeline.files import BadInput, FailedCheck
 
-QUIET = {"DVC_NO_ANALYTICS": "1", "DO_NOT_TRACK": "1", "MLFLOW_DISABLE_TELEMETRY": "true"}
+QUIET = {
+    "DVC_NO_ANALYTICS": "1",
+    "DO_NOT_TRACK": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # seven processes that we have no work for
+}
 PAGE = Path("artifacts/evaluate/report.html")
 ACCEPTED = "data.accept_guesses=true"
 

@@ -14,6 +14,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 
+from pipeline.api.verbs import QUIET
 from pipeline.files import BadInput
 from pipeline.tracking.pages import addresses
 from pipeline.tracking.views import TAG
@@ -80,7 +81,7 @@ def server(logged_root):
         port = free.getsockname()[1]
     store = f"sqlite:///{logged_root / 'mlflow.db'}"
     where = ["--host", "127.0.0.1", "--port", str(port), "--backend-store-uri", store]
-    environment = os.environ | {"DVC_ROOT": str(logged_root), "MLFLOW_DISABLE_TELEMETRY": "true"}
+    environment = os.environ | QUIET
     process = subprocess.Popen(
         [sys.executable, "-m", "mlflow", "server", "--workers", "1", *where],
         cwd=logged_root,
