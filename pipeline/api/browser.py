@@ -1,7 +1,7 @@
 """A page in a browser, once its server answers."""
 
 import os
-import sys
+import platform
 import time
 import webbrowser
 from threading import Thread
@@ -12,7 +12,7 @@ WAIT, BETWEEN = 60.0, 0.5  # seconds: for a server to start, and between two que
 
 def has_screen() -> bool:
     """Whether somebody could see a browser's window here."""
-    if sys.platform.startswith("linux"):
+    if platform.system() == "Linux":
         return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
     return True
 

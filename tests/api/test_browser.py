@@ -1,6 +1,6 @@
 """A page is opened once its server answers, and nowhere that nobody could see it."""
 
-import sys
+import platform
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
 
@@ -50,10 +50,10 @@ def test_it_gives_up_where_no_server_comes(opened, monkeypatch):
 
 @pytest.mark.parametrize(
     ("system", "display", "seen"),
-    [("linux", "", False), ("linux", ":0", True), ("darwin", "", True), ("win32", "", True)],
+    [("Linux", "", False), ("Linux", ":0", True), ("Darwin", "", True), ("Windows", "", True)],
 )
 def test_a_machine_without_a_screen_opens_nothing(monkeypatch, system, display, seen):
-    monkeypatch.setattr(sys, "platform", system)
+    monkeypatch.setattr(platform, "system", lambda: system)
     monkeypatch.setenv("DISPLAY", display)
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
     assert browser.has_screen() == seen
