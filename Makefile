@@ -52,7 +52,7 @@ params: setup  ## write params.yaml from conf/
 same: setup  ## prove that results did not change: make same BASE=<commit or folder> [TOLERANCE=1e-6] [OVERRIDES=experiment=smoke]
 	@python -m benchmarks.same "$(BASE)" $(if $(TOLERANCE),--tolerance=$(TOLERANCE)) $(OVERRIDES)
 
-ui: setup  ## open MLflow's view on http://127.0.0.1:5000
+ui: setup  ## open MLflow's table of runs on http://127.0.0.1:5000, and print its address
 	@medsecure ui
 
 docs: setup  ## the documentation as a site that needs no network: site/index.html

@@ -12,7 +12,12 @@ from typing import NoReturn
 
 from pipeline.files import BadInput, FailedCheck
 
-QUIET = {"DVC_NO_ANALYTICS": "1", "DO_NOT_TRACK": "1", "MLFLOW_DISABLE_TELEMETRY": "true"}
+QUIET = {
+    "DVC_NO_ANALYTICS": "1",
+    "DO_NOT_TRACK": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # seven processes that we have no work for
+}
 PAGE = Path("artifacts/evaluate/report.html")
 ACCEPTED = "data.accept_guesses=true"
 
@@ -232,13 +237,24 @@ def _report(given: argparse.Namespace) -> int:
 
 
 def _ui(given: argparse.Namespace) -> int:
-    from pipeline.tracking.store import store_to_look_at
+    from pipeline.api.browser import open_when_ready
+    from pipeline.tracking.pages import addresses
+    from pipeline.tracking.store import tracking_uri
 
-    root = _root()
-    store = store_to_look_at()
-    print(f"MLflow at http://127.0.0.1:{given.port}; Ctrl-C ends it")
+    root, store = _root(), tracking_uri()
+    served = store.startswith(("http://", "https://"))  # by somebody else already
+    server = store.rstrip("/") if served else f"http://127.0.0.1:{given.port}"
+    found = addresses(server)
+    for what, address in found.items():
+        print(f"{what + ':':9} {address}")
+    if not served:
+        print(f"MLflow at {server}; Ctrl-C ends it", flush=True)
+    if given.open:
+        open_when_ready(server, next(iter(found.values())))
+    if served:
+        return 0
     where = ("--host", "127.0.0.1", "--port", str(given.port), "--backend-store-uri", store)
-    return _call(root, "mlflow", "server", *where)
+    return _call(root, "mlflow", "server", "--workers", "1", *where)
 
 
 # ---- their command lines ----
@@ -280,6 +296,12 @@ def _report_arguments(parser: Parser) -> None:
 
 def _ui_arguments(parser: Parser) -> None:
     parser.add_argument("--port", type=int, default=5000, help="of 127.0.0.1 (default: 5000)")
+    parser.add_argument(
+        "--no-open",
+        dest="open",
+        action="store_false",
+        help="print the addresses alone; so it is where there is no screen",
+    )
 
 
 VERBS = {
@@ -313,9 +335,10 @@ VERBS = {
     ),
     "ui": Verb(
         _ui,
-        "Opens MLflow's view of all runs on http://127.0.0.1:5000.",
+        "Opens MLflow's table of runs: which defense, at what cost.",
         "medsecure ui --port 5001",
         _ui_arguments,
+        "Prints its address, that of its charts, and of a page that compares the newest runs.",
     ),
     "check": Verb(
         _check,

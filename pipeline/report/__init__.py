@@ -12,4 +12,4 @@ PLOTS = "plots"
 def how_to_compare() -> str:
     """Where runs are compared: a checkout has `make`, a project the command."""
     opens = "medsecure ui" if in_project() else "make ui"
-    return f"Compare in MLflow:  {opens}   (then open http://127.0.0.1:5000)"
+    return f"Compare in MLflow:  {opens}   (prints the address of a table of all runs)"

@@ -31,6 +31,7 @@ from pipeline.risks.conclusions import Conclusions, Front
 from pipeline.risks.results import DIGITS, Results
 from pipeline.risks.risk import Context, Judgement
 
+IN_METRICS = 4  # digits behind the point
 WIDE = 100  # columns of a terminal that running text fills
 
 
@@ -120,7 +121,8 @@ def headline_metrics(results: Results, context: Context) -> dict[str, dict[str, 
     gathered: dict[str, dict[str, float]] = {}
     for risk in RISKS:
         for name, figures in risk.metrics(results[risk.name], context.cfg).items():
-            gathered.setdefault(name, {}).update(figures)
+            rounded = {key: round(value, IN_METRICS) for key, value in figures.items()}
+            gathered.setdefault(name, {}).update(rounded)
     return gathered
 
 

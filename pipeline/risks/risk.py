@@ -164,17 +164,25 @@ class HeadlineFigure:
         return cls(figure, good, table, own, weighed, among, threat)
 
 
+def by_defense(lines: "pd.DataFrame", **named: str) -> dict[str, dict[str, float]]:
+    """Columns of rows, one for each defense, as metrics: name -> column; NaN is left out."""
+    found = {
+        str(line["defense"]): {
+            name: float(line[column])
+            for name, column in named.items()
+            if line[column] == line[column]
+        }
+        for _, line in lines.iterrows()
+    }
+    return {defense: figures for defense, figures in found.items() if figures}
+
+
 class Figure(NamedTuple):
     """A value of a metric of MLflow; NaN is left out. One name at several steps is a curve."""
 
     name: str
     value: Any
     step: int = 0
-
-
-def one_part(name: str) -> str:
-    """A freely chosen name as one part of a metric's name, whose parts slashes divide."""
-    return name.replace("%", "%25").replace("/", "%2F")
 
 
 @dataclass(frozen=True)
@@ -198,7 +206,12 @@ def own(tables: Tables, table: str, defense: str) -> "pd.DataFrame":
 
 def nearest_of(values: "pd.Series[float]", wanted: float) -> float:
     """The value nearest to the one wanted."""
-    return float(min(values.unique(), key=lambda value: abs(value - wanted)))
+    return nearest_in(values.unique(), wanted)
+
+
+def nearest_in(values: Iterable[float], wanted: float) -> float:
+    """The value nearest to the one wanted; of two, the first."""
+    return float(min(values, key=lambda value: abs(value - wanted)))
 
 
 def fits(cfg: Config, origin: str) -> None:
@@ -210,14 +223,24 @@ def innocent(tables: Tables) -> Mapping[str, Judgement]:
     return {}
 
 
+def curveless(tables: Tables, defense: str, cfg: Config) -> Iterable[Figure]:
+    """For a risk whose curves stand in its tables alone."""
+    return ()
+
+
 def pointless(tables: Tables, defense: str, cfg: Config) -> Sequence[Point]:
-    """For a risk whose curves say all."""
+    """For a risk without settings of an attacker that are compared as runs."""
     return ()
 
 
 def unmeasured(tables: Tables, cfg: Config) -> Mapping[str, Mapping[str, float]]:
-    """For a risk that adds nothing to what `dvc metrics` shows."""
+    """For a risk that adds nothing to what MLflow and `dvc metrics` compare."""
     return {}
+
+
+def unshown(cfg: Config) -> Sequence[str]:
+    """For a risk that has no column in MLflow's table of runs."""
+    return ()
 
 
 def silent(tables: Tables, cfg: Config) -> str:
@@ -233,7 +256,6 @@ class Risk:
         name: of its package, its section of the configuration, its folders of measurements, and its
             place in the overview.
         headline: its lines of the overview.
-        figures: the metrics of one defense.
         settings: its section of the configuration; None = it has none of its own.
         check: refuses names and numbers of the configuration that do not fit each other; the second
             argument is their origin.
@@ -242,25 +264,28 @@ class Risk:
         private: its other tables that show single patients: never sent anywhere either.
         parts: its tables whose counts of patients add up to what is known elsewhere -> the columns
             that such lines share.
-        steps: the first part of a curve's name -> what its step is.
         judge: what its tables say against the figures of each defense.
+        metrics: by defense, the few figures that a team compares: between runs in MLflow, between
+            commits by `dvc metrics`. Their names say what they are, whatever stands beside them.
+        shown: names of those metrics that are columns of MLflow's table of runs, the first ones
+            axes of its charts.
+        curves: of one defense, few; the first part of a name says what its step is.
         points: the nested runs of one defense.
-        metrics: by defense, the few figures that `dvc metrics` compares between commits.
         summary: what the terminal shows at the end of a run.
     """
 
     name: str
     headline: Callable[[Tables, Config], Sequence[HeadlineFigure]]
-    figures: Callable[[Tables, str, Config], Iterable[Figure]]
     settings: type[Section] | None = None
     check: Callable[[Config, str], None] = fits
     per_patient: frozenset[str] = frozenset()
     private: frozenset[str] = frozenset()
     parts: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    steps: Mapping[str, str] = field(default_factory=dict)
     judge: Callable[[Tables], Mapping[str, Judgement]] = innocent
-    points: Callable[[Tables, str, Config], Sequence[Point]] = pointless
     metrics: Callable[[Tables, Config], Mapping[str, Mapping[str, float]]] = unmeasured
+    shown: Callable[[Config], Sequence[str]] = unshown
+    curves: Callable[[Tables, str, Config], Iterable[Figure]] = curveless
+    points: Callable[[Tables, str, Config], Sequence[Point]] = pointless
     summary: Callable[[Tables, Config], str] = silent
 
     def tables(self, sources: Sources, context: Context) -> Tables:
@@ -290,6 +315,11 @@ class Risk:
         """Its picture for the first screen, drawn into `folder`; None: it has none."""
         drawn: Picture | None = self._module("report").cover(tables, context, folder)
         return drawn
+
+    def figures(self, tables: Tables, defense: str, cfg: Config) -> list[Figure]:
+        """What MLflow's run of one defense holds: its metrics, and its curves."""
+        plain = self.metrics(tables, cfg).get(defense, {})
+        return [*(Figure(*one) for one in plain.items()), *self.curves(tables, defense, cfg)]
 
     def is_per_patient(self, table: str) -> bool:
         """Whether a table has a row per patient."""

@@ -25,20 +25,27 @@ SERVED = PACKAGE / "serving" / "release.py"
 
 
 def source_tags() -> dict[str, str]:
-    """What MLflow would say of the script that runs: its name, and nothing of its place.
+    """What MLflow would say of who runs which script: its name, nothing of its place, nobody.
 
     The address of a remote of git can be a folder of this machine, and it can hold a password.
     """
-    return {"mlflow.source.name": Path(sys.argv[0]).name, "mlflow.source.git.repoURL": ""}
+    return {
+        "mlflow.user": "medsecure",
+        "mlflow.source.name": Path(sys.argv[0]).name,
+        "mlflow.source.git.repoURL": "",
+    }
 
 
-def log_release(population: Population, schema: Schema) -> None:
-    """Logs the release model with a signature and an input example of the schema.
+def log_release(population: Population, schema: Schema, name: str) -> str:
+    """Logs the release model by a name, with a signature and an input example of the schema.
 
     Only of networks on records: what else there is, is not served yet.
+
+    Returns:
+        its id; empty where nothing was logged.
     """
     if schema.image or not isinstance(population, Networks):
-        return
+        return ""
     release = population.release()
     from mlflow.models import Model
 
@@ -51,9 +58,9 @@ def log_release(population: Population, schema: Schema) -> None:
         save_schema(schema, place)
         write_json(place / "facts.json", release.facts)
         _copy_code(SERVED, code)
-        Model.log(
+        logged = Model.log(
             None,  # the former name of `name`
-            name="model",
+            name=name,
             flavor=SimpleNamespace(save_model=_save_model),
             tags=source_tags(),
             python_model=str(SERVED),
@@ -63,6 +70,7 @@ def log_release(population: Population, schema: Schema) -> None:
             input_example=input_example(schema),
             pip_requirements=_requirements(),
         )
+    return str(logged.model_id)
 
 
 @contextmanager

@@ -3,70 +3,35 @@
 Whoever may look at the store sees no patient's record in it, and not where this project lies on
 this machine.
 
-One parent run per evaluated defense holds its parameters, headline figures, curves (metrics with
-steps), artifacts and the release model. Nested runs, one per setting of an attacker, hold the same
-figures as plain metrics, for the compare page.
+One parent run per evaluated defense holds the few figures that a team compares, two curves, files,
+the cohort's name and digest, a note, and the release model. Nested runs, one per setting of an
+attacker, hold figures at that setting.
 """
 
-import hashlib
-import os
-import subprocess
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from pipeline.config import Config, canonical
 from pipeline.data.signing import NOT_REVIEWED
-from pipeline.files import repository_root
-from pipeline.models.population import Population
 from pipeline.presentation import SCHEMA_VERSION
 from pipeline.presentation.pictures import COLOURS
 from pipeline.risks import RISKS
-from pipeline.risks.conclusions import Conclusions
-from pipeline.risks.results import Results
-from pipeline.risks.risk import Context, Figure, Judgement, Point
+from pipeline.risks.risk import Figure, Judgement
+from pipeline.tracking.artifacts import logged_files
+from pipeline.tracking.datasets import dataset_input
+from pipeline.tracking.evaluated import Evaluated, run_key
 from pipeline.tracking.keys import safe_key
+from pipeline.tracking.notes import NOTE, experiment_note, run_note
+from pipeline.tracking.params import apart, parameters, point_parameters
+from pipeline.tracking.registry import model_name, register
 from pipeline.tracking.release import log_release, source_tags
 from pipeline.tracking.store import find_finished, one_writer, open_store, readable_errors
+from pipeline.tracking.views import TAG, view
+
+__all__ = ["Evaluated", "log_evaluation", "log_evaluations", "run_key", "run_name", "tags_of"]
 
 PARENT_TAG = "mlflow.parentRunId"
-PAGE = "report"  # shows single patients
-KINDS = (".html", ".csv", ".svg", ".json")
-# What becomes parameters: neither the features nor the sections of risks and of other defenses.
-SECTIONS = {"seed", "plan", "model", "train", "threat", "attack", "audit"}
-
-
-@dataclass(frozen=True)
-class Evaluated:
-    """What an evaluation leaves to be logged.
-
-    Attributes:
-        results: the tables of every risk.
-        context: whose they are.
-        folder: where the report was written.
-        examined: for each defense the folder of what was measured of it, in the order of the page.
-        populations: of each defense the trained models, the release model among them.
-        overrides: `key=value` of whatever sets this evaluation apart from others of its defense;
-            they stand in the runs' names.
-        parent: the run below which they are logged, of `pipeline.tracking.groups`; empty = none.
-    """
-
-    results: Results
-    context: Context
-    folder: Path
-    examined: Mapping[str, Path]
-    populations: Mapping[str, Population]
-    overrides: Sequence[str] = field(default=())
-    parent: str = ""
-
-    @cached_property
-    def conclusions(self) -> Conclusions:
-        """What is concluded of all defenses together."""
-        return Conclusions.of(self.results, self.context.cfg)
 
 
 def log_evaluations(evaluated: Evaluated) -> None:
@@ -81,6 +46,8 @@ def log_evaluations(evaluated: Evaluated) -> None:
         evaluated.populations, desc="logging to MLflow", unit="defense", disable=None, leave=False
     ):
         log_evaluation(evaluated, name)
+    title = evaluated.context.cfg.data.title
+    _tell(open_store(evaluated.context.cfg), {NOTE: experiment_note(title, evaluated)})
 
 
 def log_evaluation(evaluated: Evaluated, name: str) -> None:
@@ -95,48 +62,36 @@ def log_evaluation(evaluated: Evaluated, name: str) -> None:
     key, experiment = run_key(evaluated, name), open_store(cfg)
     import mlflow
 
-    judged = evaluated.conclusions.judged.get(name, Judgement())
-    title, tags = run_name(name, judged, evaluated.overrides), tags_of(evaluated, name, judged)
+    title = run_name(name, evaluated.judged(name), evaluated.overrides)
+    tags = tags_of(evaluated, name)
     figures = [one for risk in RISKS for one in risk.figures(results[risk.name], name, cfg)]
     points = [one for risk in RISKS for one in risk.points(results[risk.name], name, cfg)]
+    _tell(experiment, {TAG: view(cfg, curves_among(figures))})
     run = mlflow.start_run  # one that fails is closed as failed, and is logged anew next time
     above = {**source_tags(), **({PARENT_TAG: evaluated.parent} if evaluated.parent else {})}
     with readable_errors(), one_writer():
         if find_finished(experiment, key):
             return
         with run(experiment_id=experiment, run_name=title, tags=above) as parent:
-            run_id, whole = parent.info.run_id, {**tags, "run_key": key}
-            _log(run_id, figures, parameters(cfg, name, population), whole)
-            for file, place in files_of(evaluated, name):
-                mlflow.log_artifact(str(file), place)
-            log_release(population, evaluated.context.dataset.schema)
+            run_id, client = parent.info.run_id, mlflow.MlflowClient()
+            whole = {**tags, "run_key": key, NOTE: run_note(evaluated, name)}
+            _log(run_id, figures, parameters(cfg, name, population, evaluated.overrides), whole)
+            client.log_inputs(run_id, [dataset_input(evaluated.context.dataset, cfg.data)])
+            with logged_files(evaluated, name) as files:
+                for file, place in files:
+                    mlflow.log_artifact(str(file), place)
+            schema, named = evaluated.context.dataset.schema, model_name(cfg.data.name, name)
+            if model := log_release(population, schema, named):
+                register(evaluated, name, run_id, model)
             for point in points:
                 setting = ", ".join(f"{what} {value}" for what, value in point.params.items())
                 known = point_parameters(cfg, name, point, evaluated.overrides)
-                client = mlflow.MlflowClient()
+                of_parent = {**source_tags(), PARENT_TAG: run_id}
                 child = client.create_run(
-                    experiment, tags={PARENT_TAG: run_id}, run_name=f"{title}, {setting}"
+                    experiment, tags=of_parent, run_name=f"{title}, {setting}"
                 ).info.run_id
                 _log(child, point.figures, known, tags)
                 client.set_terminated(child)
-
-
-def run_key(evaluated: Evaluated, name: str) -> str:
-    """The digest of the configuration, the weights, and what is reported of a defense.
-
-    Tables in folders (for plots, or with a row per patient) are other views of the same results.
-    """
-    digest = hashlib.sha256(canonical(evaluated.context.cfg) + name.encode())
-    digest.update(evaluated.populations[name].digest.encode())
-    for risk in RISKS:
-        for table_name, table in evaluated.results[risk.name].items():
-            if "/" not in table_name:
-                rows = table[table["defense"] == name] if "defense" in table else table
-                digest.update(rows.to_csv(index=False).encode())
-    # a verdict depends on the rows of others, too
-    said = evaluated.conclusions.of_defense(name)
-    digest.update(repr(sorted(said.items())).encode() + evaluated.parent.encode())
-    return digest.hexdigest()
 
 
 def run_name(name: str, judged: Judgement, overrides: Sequence[str] = ()) -> str:
@@ -144,71 +99,32 @@ def run_name(name: str, judged: Judgement, overrides: Sequence[str] = ()) -> str
 
     Short, because lists of runs show few letters.
     """
-    apart = (
-        f" ({', '.join(one.removeprefix(f'{name}.') for one in overrides)})" if overrides else ""
-    )
-    return name + apart + (f" [{', '.join(judged.flags)}]" if judged.flags else "")
+    told = ", ".join(f"{key}={value}" for key, value in apart(name, overrides).items())
+    flags = f" [{', '.join(judged.flags)}]" if judged.flags else ""
+    return f"{name} ({told}){flags}" if told else f"{name}{flags}"
 
 
-def files_of(evaluated: Evaluated, name: str) -> list[tuple[Path, str | None]]:
-    """What is sent, and into which folder: the report, its tables, the rows of this defense.
-
-    What shows single patients stays where it is; of the page there is a copy without them. The
-    rows of this defense, a row a record and attack, go only where `report.patients` is shown.
-    """
-    kept = {PAGE, *(table for risk in RISKS for table in risk.private | risk.per_patient)}
-    found: list[tuple[Path, str | None]] = []
-    for file in sorted(evaluated.folder.rglob("*")):
-        place = file.relative_to(evaluated.folder)
-        if file.suffix in KINDS and place.with_suffix("").parts[0] not in kept:
-            found.append((file, None if place.parent == Path() else place.parent.as_posix()))
-    shown = evaluated.context.cfg.report.patients == "shown" and name in evaluated.examined
-    rows = sorted(evaluated.examined[name].rglob("*.parquet")) if shown else []
-    return found + [(file, f"measured/{file.parent.name}") for file in rows]
-
-
-def parameters(cfg: Config, name: str, population: Population) -> dict[str, Any]:
-    """The flattened configuration of one defense, and what its recipe says of the models."""
-    return {
-        "defense": name,
-        "data": cfg.data.name,
-        **_flat(cfg.model_dump(include=SECTIONS)),
-        **_flat({name: cfg.defenses[name]}),
-        **_flat(population.facts),
-    }
-
-
-def point_parameters(
-    cfg: Config, name: str, point: Point, overrides: Sequence[str]
-) -> dict[str, Any]:
-    """Few, as MLflow's compare page offers the first that differ: the defense and the setting."""
-    apart = {}
-    for override in overrides:
-        key, _, value = override.partition("=")
-        apart[key.lstrip("+~")] = "removed" if key.startswith("~") else value
-    return {"seed": cfg.seed, "model": cfg.model.name, **apart, "defense": name, **point.params}
-
-
-def tags_of(evaluated: Evaluated, name: str, judged: Judgement) -> dict[str, str]:
-    """What a run is found by, and where it comes from."""
-    cfg = evaluated.context.cfg
+def tags_of(evaluated: Evaluated, name: str) -> dict[str, str]:
+    """What a run is found by, and what is concluded of it; digests are in a file of the run."""
+    cfg, population = evaluated.context.cfg, evaluated.populations[name]
     tags = {
         "defense": name,
-        "data": cfg.data.name,
-        "model": cfg.model.name,
         "schema_version": str(SCHEMA_VERSION),
-        "flags": " ".join(judged.flags) or "none",
-        "git_commit": _git_commit(),
-        "dvc_exp_name": os.environ.get("DVC_EXP_NAME", ""),
-        "params_sha256": hashlib.sha256(canonical(cfg)).hexdigest(),
-        "population_sha256": evaluated.populations[name].digest,
+        "flags": " ".join(evaluated.judged(name).flags) or "none",
         "threat_model": NOT_REVIEWED if cfg.data.unreviewed else "",
-        "noise": str(evaluated.populations[name].facts.get("noise", "")),
+        "noise": str(population.facts.get("noise", "")),
         "mlflow.runColor": _colour(list(evaluated.examined), name),
         **evaluated.conclusions.of_defense(name),
-        **{f"flag.{flag}": why for flag, why in judged.flags.items()},
     }
     return {key: value for key, value in tags.items() if value}
+
+
+def curves_among(figures: Iterable[Figure]) -> list[str]:
+    """The names that stand at several steps, in their order."""
+    steps: dict[str, set[int]] = {}
+    for name, _, step in figures:
+        steps.setdefault(safe_key(name), set()).add(step)
+    return [name for name, of_name in steps.items() if len(of_name) > 1]
 
 
 def _colour(defenses: Sequence[str], name: str) -> str:
@@ -216,25 +132,16 @@ def _colour(defenses: Sequence[str], name: str) -> str:
     return COLOURS[defenses.index(name) % len(COLOURS)] if len(defenses) > 1 else ""
 
 
-def _git_commit() -> str:
-    asked = subprocess.run(
-        ["git", "rev-parse", "HEAD"],
-        cwd=repository_root(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return asked.stdout.strip()
+def _tell(experiment: str, tags: Mapping[str, str]) -> None:
+    """Sets those tags of an experiment that are not yet so."""
+    from mlflow import MlflowClient
 
-
-def _flat(values: Any, prefix: str = "") -> dict[str, Any]:
-    if not isinstance(values, dict):
-        return {prefix.rstrip("."): values}
-    return {
-        key: value
-        for name, inner in values.items()
-        for key, value in _flat(inner, f"{prefix}{name}.").items()
-    }
+    client = MlflowClient()
+    with readable_errors(), one_writer():
+        known = client.get_experiment(experiment).tags
+        for key, value in tags.items():
+            if known.get(key) != value:
+                client.set_experiment_tag(experiment, key, value)
 
 
 def _log(

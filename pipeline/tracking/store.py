@@ -58,15 +58,10 @@ def open_store(cfg: Config) -> str:
     Raises:
         BadInput: the store cannot be reached or written.
     """
-    import logging
-
-    for name, value in QUIET.items():
-        os.environ.setdefault(name, value)
+    quiet()
     with readable_errors(), one_writer():
         import mlflow
 
-        for noisy in ("mlflow", "alembic"):  # migrations and hints, one line each, on every start
-            logging.getLogger(noisy).setLevel(logging.ERROR)
         follow_the_checkout()
         mlflow.set_tracking_uri(tracking_uri())
         client = mlflow.MlflowClient()
@@ -79,9 +74,21 @@ def open_store(cfg: Config) -> str:
         place = (repository_root() / ARTIFACTS).as_uri() if local else None
         return str(
             client.create_experiment(
-                experiment_name(cfg), artifact_location=place, tags=experiment_tags()
+                experiment_name(cfg), artifact_location=place, tags=experiment_tags(cfg)
             )
         )
+
+
+def quiet() -> None:
+    """Imports MLflow, which then asks nothing of the network and tells of no migration."""
+    import logging
+
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+    import mlflow  # noqa: F401 - it sets up its loggers anew
+
+    for noisy in ("mlflow", "alembic"):  # migrations and hints, one line each, on every start
+        logging.getLogger(noisy).setLevel(logging.ERROR)
 
 
 def store_to_look_at() -> str:
@@ -128,21 +135,15 @@ def follow_the_checkout() -> None:
                     )
 
 
-def experiment_tags() -> dict[str, str]:
+def experiment_tags(cfg: Config) -> dict[str, str]:
     """What the page of an experiment opens with."""
-    from pipeline.risks import RISKS  # and with them every attack: seconds, once in a store's life
+    # here, because it knows every risk, and with them every attack: seconds, once in a store's life
+    from pipeline.tracking.notes import NOTE, experiment_note
 
-    steps = "; ".join(
-        f"under `{prefix}` {step}" for risk in RISKS for prefix, step in risk.steps.items()
-    )
     return {
         # or MLflow 3 opens its page for language-model traces
         "mlflow.experimentKind": "custom_model_development",
-        "mlflow.note.content": "One run per defense, a nested run per setting of an attacker. "
-        "A defense with flags beside its name is called best in nothing. "
-        "What is concluded stands in tags: the figures in which a defense is told to be `better` "
-        "or `worse` than none, or `best`; whether it is on the `pareto_front`. "
-        f"What the step of a curve is: {steps}.",
+        NOTE: experiment_note(cfg.data.title),
     }
 
 

@@ -217,16 +217,50 @@ def test_report_opens_the_page_where_asked(project, called, monkeypatch):
     assert called.calls == [("my ward", "pipeline.report")] * 2
 
 
-def test_ui_serves_the_projects_store_under_any_path(project, called):
-    (project / "mlflow.db").touch()
+ADDRESSES = {"Runs": "SERVER/runs", "Compare": "SERVER/compare"}
+
+
+@pytest.fixture
+def seen(monkeypatch):
+    """What is opened; the store has two pages."""
+    opened = []
+    monkeypatch.setattr(
+        "pipeline.tracking.pages.addresses",
+        lambda server: {key: one.replace("SERVER", server) for key, one in ADDRESSES.items()},
+    )
+    monkeypatch.setattr("pipeline.api.browser.open_when_ready", lambda *pages: opened.append(pages))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return opened
+
+
+def test_ui_serves_the_projects_store_under_any_path(project, called, seen, capsys):
     assert run_verb(["ui", "--port", "5001"]) == 0
     store = f"sqlite:///{project.resolve() / 'mlflow.db'}"
     assert " " in store
     (call,) = called.calls
     assert call == (
-        "my ward", "mlflow", "server", "--host", "127.0.0.1", "--port", "5001",
+        "my ward", "mlflow", "server", "--workers", "1", "--host", "127.0.0.1", "--port", "5001",
         "--backend-store-uri", store,
     )  # fmt: skip
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].split() == ["Runs:", "http://127.0.0.1:5001/runs"]
+    assert said[1].split() == ["Compare:", "http://127.0.0.1:5001/compare"]
+    assert seen == [("http://127.0.0.1:5001", "http://127.0.0.1:5001/runs")]
+
+
+def test_ui_opens_nothing_where_it_was_told_so(project, called, seen):
+    assert run_verb(["ui", "--no-open"]) == 0
+    assert seen == []
+
+
+def test_a_server_that_somebody_runs_is_looked_at_and_none_is_started(
+    project, called, seen, capsys, monkeypatch
+):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://mlflow.clinic.example/")
+    assert run_verb(["ui"]) == 0
+    assert called.calls == []
+    assert "https://mlflow.clinic.example/runs" in capsys.readouterr().out
+    assert seen == [("https://mlflow.clinic.example", "https://mlflow.clinic.example/runs")]
 
 
 # ---- cohorts ----

@@ -74,11 +74,10 @@ def headline(tables, cfg):
     return [HeadlineFigure.of("heard from two tongues", "low", lines, "heard", **carried, **said)]
 
 
-def figures(tables, name, cfg):
+def curves(tables, name, cfg):
     for _, line in own(tables, "rumour", name).iterrows():
         yield Figure("rumour/heard", line["heard"], line["tongues"])
-    yield Figure("heard", own(tables, "rumour", name)["heard"].max())
-    yield Figure("unheard", float("nan"))
+    yield Figure("rumour/unheard", float("nan"))
 
 
 def judge(tables):
@@ -112,13 +111,13 @@ def chapters(tables, context, folder):
 RUMOUR = MadeUp(
     name="rumour",
     headline=headline,
-    figures=figures,
     per_patient=frozenset({"ears", "by"}),
     private=frozenset({"named"}),
-    steps={"rumour": "tongues"},
     judge=judge,
+    curves=curves,
     points=points,
-    metrics=lambda tables, cfg: {"baseline": {"heard": 0.6667}, "hard": {"heard": 0.2}},
+    metrics=lambda tables, cfg: {"baseline": {"heard": 2 / 3}, "hard": {"heard": 0.2}},
+    shown=lambda cfg: ("heard", "heard_low", "unheard"),
     summary=lambda tables, cfg: "Rumours are counted twice",
     drawn=lambda sources, context: TABLES,
     written=chapters,
@@ -128,7 +127,6 @@ RUMOUR = MadeUp(
 SILENCE = MadeUp(
     name="silence",
     headline=lambda tables, cfg: (),
-    figures=lambda tables, name, cfg: (),
     drawn=lambda sources, context: {"silence": HEARD.iloc[:0]},
 )
 

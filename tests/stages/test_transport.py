@@ -91,7 +91,7 @@ def test_without_sites_and_dates_nothing_is_trained(run, cfg, monkeypatch):
     assert list(tables) == ["transport_not_tested"]
     assert parts.notes(chapter).count("External validity was not asked") == 2
     assert RISK.headline(tables, cfg) == []
-    assert list(RISK.figures(tables, "baseline", cfg)) == []
+    assert RISK.metrics(tables, cfg) == {}
 
 
 def test_sites_that_are_all_too_small_end_in_words(run):

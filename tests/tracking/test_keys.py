@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from pipeline.risks.inversion.risk import RISK as INVERSION
-from pipeline.risks.risk import Figure, one_part
+from pipeline.risks.risk import Figure
 from pipeline.tracking import runs
 from pipeline.tracking.keys import safe_key
 
@@ -68,9 +67,6 @@ def test_no_two_names_become_one_key(names):
     assert len(set(keys)) == len(names)
     for one in keys:
         taken_by_mlflow(one)
-    parts = [f"inversion/{one_part(name)}/scores" for name in names]
-    assert all(part.count("/") == 2 for part in parts)
-    assert len({safe_key(part) for part in parts}) == len(names)
 
 
 def test_a_real_store_takes_them_all(empty_store, tmp_path):
@@ -89,13 +85,3 @@ def test_a_real_store_takes_them_all(empty_store, tmp_path):
         name: float(place) for place, name in enumerate(UGLY)
     }
     assert len(data.metrics) == len(data.params) == len(UGLY)
-
-
-def test_a_private_column_of_any_name_has_figures_of_its_own(evaluated):
-    tables = dict(evaluated.results["inversion"])
-    table = tables["inversion"]
-    for name in UGLY:
-        renamed = table[table["attribute"] == table["attribute"].iloc[0]].assign(attribute=name)
-        said = [one.name for one in INVERSION.figures({"inversion": renamed}, "baseline", None)]
-        assert said
-        assert all(one.count("/") == 3 for one in said)

@@ -38,7 +38,7 @@ import mlflow, pandas as pd, torch
 model_records = pd.read_json({str(tmp_path / "records.json")!r}, dtype=float)
 pickle.load = pickle.loads = pickle.Unpickler = torch.load = refuse
 mlflow.set_tracking_uri("sqlite:///{store / "mlflow.db"}")
-model = mlflow.pyfunc.load_model("runs:/{run.info.run_id}/model")
+model = mlflow.pyfunc.load_model("runs:/{run.info.run_id}/tiny-adv_train")
 model.predict(model_records).to_json({str(tmp_path / "answers.json")!r})
 """
     environment = {
@@ -92,7 +92,7 @@ def served(logged):
     import mlflow
 
     run = run_of(logged, "baseline")
-    return mlflow.pyfunc.load_model(f"runs:/{run.info.run_id}/model")
+    return mlflow.pyfunc.load_model(f"runs:/{run.info.run_id}/tiny-baseline")
 
 
 def test_a_model_takes_whole_numbers_gaps_and_its_own_example(served):

@@ -329,23 +329,3 @@ def _gains(
         }
         gains[f"{name}smallest_detectable"] = paired["smallest_detectable"]
     return gains
-
-
-def headline_metrics(table: pd.DataFrame, threat: str) -> dict[str, dict[str, float]]:
-    """The few figures of each defense that `dvc metrics` shows.
-
-    Clean ones, robust accuracy at each radius, and how much is undecided at the most.
-    """
-    result: dict[str, dict[str, float]] = {}
-    for defense, lines in table[table["threat"] == threat].groupby("defense", sort=False):
-        first = lines.iloc[0]
-        figures = {
-            name: float(first[name])
-            for name in ("clean_accuracy", "auroc", "sensitivity", "specificity", "brier")
-        }
-        for _, line in lines[lines["eps"] > 0].iterrows():
-            figures[f"robust_accuracy_at_{line['eps']:g}"] = float(line["robust_accuracy"])
-        if "undecided" in lines:
-            figures["undecided_at_most"] = float(lines["undecided"].max())
-        result[str(defense)] = {name: round(value, 4) for name, value in figures.items()}
-    return result

@@ -1,38 +1,17 @@
 """The entry of evasion in `RISKS`."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pipeline.config import Config
 from pipeline.files import BadInput
+from pipeline.risks.evasion.logged import curves, metrics, points, shown
 from pipeline.risks.evasion.measure.attackers import all_attackers
 from pipeline.risks.evasion.measure.idle import UNSTATED, why_idle
-from pipeline.risks.risk import (
-    Figure,
-    HeadlineFigure,
-    Judgement,
-    Point,
-    Risk,
-    Tables,
-    nearest_of,
-    own,
-)
+from pipeline.risks.risk import HeadlineFigure, Judgement, Risk, Tables, nearest_of
 
 if TYPE_CHECKING:
     import pandas as pd
-
-CURVES = (
-    "robust_accuracy",
-    "verified_accuracy",
-    "undecided",
-    "balanced_accuracy",
-    "missed_diagnosis_rate",
-    "sensitivity",
-    "robust_low",
-    "robust_high",
-)
-CLEAN = ("clean_accuracy", "clean_low", "clean_high", "auroc", "auroc_low", "auroc_high")
-AT_RADII = ("robust_accuracy", "verified_accuracy", "undecided", "missed_diagnosis_rate")
 
 
 def check(cfg: Config, origin: str) -> None:
@@ -126,79 +105,6 @@ def _one_changed(comparison: "pd.DataFrame") -> "pd.DataFrame":
     return counted[counted["threat"] == counted["threat"].iloc[0]] if len(counted) else counted
 
 
-def figures(tables: Tables, name: str, cfg: Config) -> Iterator[Figure]:
-    """Clean figures and robust accuracy at each radius; then each figure against the radius.
-
-    `clinical/robust_accuracy` at step 100 is the value at eps 0.1. Under a threat whose radius
-    counts measurements, step 1000 is one measurement.
-    """
-    if "comparison" not in tables:
-        return
-    table = own(tables, "comparison", name)
-    lines = table[table["threat"] == cfg.audit.headline]
-    first = lines.iloc[0]
-    yield from (Figure(key, first[key]) for key in CLEAN)
-    yield from (
-        Figure(f"clean_{key}", first[key])
-        for key in ("sensitivity", "specificity", "balanced_accuracy", "brier")
-    )
-    for _, line in lines[lines["eps"] > 0].iterrows():
-        yield from (Figure(f"{key}_at_{line['eps']:g}", line[key]) for key in AT_RADII)
-    for _, line in table[(table["eps_unit"] != first["eps_unit"]) & (table["eps"] > 0)].iterrows():
-        yield Figure(
-            f"{line['threat']}/robust_accuracy_at_{line['eps']:g}", line["robust_accuracy"]
-        )
-    yield from (Figure(f"flag/{flag}", 1.0) for flag in judge({"comparison": table})[name].flags)
-    for _, line in table.iterrows():
-        yield from (
-            Figure(f"{line['threat']}/{key}", line[key], round(line["eps"] * 1000))
-            for key in CURVES
-        )
-
-
-def points(tables: Tables, name: str, cfg: Config) -> Sequence[Point]:
-    """A nested run per radius of the headline threat, with all threats of the same unit."""
-    if "comparison" not in tables:
-        return ()
-    table = own(tables, "comparison", name)
-    headline = table[table["threat"] == cfg.audit.headline]
-    comparable = table[table["eps_unit"] == headline["eps_unit"].iloc[0]]
-    radii = headline["eps"]
-    return [
-        Point(
-            {"eps": f"{eps:g}"},
-            _at_radius(comparable[comparable["eps"] == eps], cfg.audit.headline),
-        )
-        for eps in radii
-    ]
-
-
-def _at_radius(lines: "pd.DataFrame", threat: str) -> list[Figure]:
-    """Every figure at one radius; those of threats beside the headline carry their name."""
-    values: dict[str, float] = {}
-    for _, line in lines.sort_values("threat", key=lambda threats: threats != threat).iterrows():
-        prefix = "" if line["threat"] == threat else f"{line['threat']}/"
-        numbers = {
-            str(key): float(value) for key, value in line.items() if isinstance(value, int | float)
-        }
-        values |= {
-            f"{prefix}{key}": value for key, value in numbers.items() if not prefix or key != "eps"
-        }
-    return [
-        Figure(name, value)
-        for name, value in {"robust_accuracy": values["robust_accuracy"], **values}.items()
-    ]
-
-
-def metrics(tables: Tables, cfg: Config) -> Mapping[str, Mapping[str, float]]:
-    """See `comparison.headline_metrics`."""
-    if "comparison" not in tables:
-        return {}
-    from pipeline.risks.evasion.comparison import headline_metrics
-
-    return headline_metrics(tables["comparison"], cfg.audit.headline)
-
-
 def summary(tables: Tables, cfg: Config) -> str:
     """Defense x eps under the headline threat."""
     if "comparison" not in tables:
@@ -218,10 +124,11 @@ RISK = Risk(
     name="evasion",
     check=check,
     headline=headline,
-    figures=figures,
     judge=judge,
-    points=points,
     metrics=metrics,
+    shown=shown,
+    curves=curves,
+    points=points,
     summary=summary,
     per_patient=frozenset({"patients", "verdicts"}),
     private=frozenset({"fragile"}),
@@ -230,5 +137,4 @@ RISK = Risk(
         "classification": ("defense", "eps"),
         "confusion": ("defense", "eps", "actual"),
     },
-    steps={"the name of a threat": "eps in thousandths of the unit of that threat"},
 )

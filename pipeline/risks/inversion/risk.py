@@ -1,12 +1,12 @@
 """The entry of inversion in `RISKS`."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 
 from pipeline.config import Config
 from pipeline.files import BadInput
 from pipeline.risks.inversion.measure.settings import InversionSettings
 from pipeline.risks.membership.measure.settings import MembershipSettings
-from pipeline.risks.risk import Figure, HeadlineFigure, Risk, Tables, one_part, own
+from pipeline.risks.risk import HeadlineFigure, Risk, Tables
 
 
 def check(cfg: Config, origin: str) -> None:
@@ -48,20 +48,15 @@ def headline(tables: Tables, cfg: Config) -> Sequence[HeadlineFigure]:
     )
 
 
-def figures(tables: Tables, name: str, cfg: Config) -> Iterator[Figure]:
-    """The uplift of who learns and knows the diagnosis, by measurement, access and group."""
-    if "inversion" not in tables:
-        return
-    table = own(tables, "inversion", name)
-    for _, line in table[
-        (table["attacker"] == "learned") & (table["diagnosis"] == "known")
-    ].iterrows():
-        yield Figure(
-            f"inversion/{one_part(line['attribute'])}/{line['access']}/uplift_{line['group']}",
-            line["uplift"],
-        )
+def metrics(tables: Tables, cfg: Config) -> Mapping[str, Mapping[str, float]]:
+    """The headline, whatever measurement it is of."""
+    return {
+        str(name): {"attribute_inference_member_gap": float(value)}
+        for figure in headline(tables, cfg)
+        for name, value in figure.table["value"].dropna().items()
+    }
 
 
 RISK = Risk(
-    name="inversion", settings=InversionSettings, check=check, headline=headline, figures=figures
+    name="inversion", settings=InversionSettings, check=check, headline=headline, metrics=metrics
 )

@@ -1,27 +1,14 @@
 """The entry of membership in `RISKS`."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 
 from pipeline.attacks.membership import MEMBERSHIP
 from pipeline.config import Config
 from pipeline.risks.membership.measure.settings import MembershipSettings
-from pipeline.risks.risk import Figure, HeadlineFigure, Risk, Tables, own
+from pipeline.risks.risk import HeadlineFigure, Risk, Tables, by_defense
 from pipeline.validation import check_names
 
-OF_ATTACKS = ("auroc", "auroc_low", "auroc_high", "advantage", "tpr_at_1pct", "tpr_at_01pct")
-OF_RECIPES = (
-    "train_accuracy",
-    "test_accuracy",
-    "gap",
-    "epsilon_claimed",
-    "epsilon_lower_bound",
-    "epsilon_ceiling",
-    "epsilon_gaussian",
-    "epsilon_replace_one",
-    "epsilon_patient",
-    "epsilon_all",
-    "noise_measured",
-)
+FOUND = "mia_tpr_at_1pct_fpr"
 
 
 def check(cfg: Config, origin: str) -> None:
@@ -61,15 +48,23 @@ def headline(tables: Tables, cfg: Config) -> Sequence[HeadlineFigure]:
     )
 
 
-def figures(tables: Tables, name: str, cfg: Config) -> Iterator[Figure]:
-    """Each attack's figures, and beside them the claimed and the audited epsilon."""
-    if "membership" not in tables:
-        return
-    for at, (_, line) in enumerate(own(tables, "membership", name).iterrows()):
-        for key in OF_ATTACKS:
-            yield Figure(f"membership/{line['attack']}/{key}", line[key])
-        for key in OF_RECIPES if at == 0 else ():
-            yield Figure(key, line[key])
+def metrics(tables: Tables, cfg: Config) -> Mapping[str, Mapping[str, float]]:
+    """Of the strongest membership inference attack."""
+    if not len(tables.get("membership", ())):
+        return {}
+    from pipeline.risks.membership.tables import STRONGEST
+
+    table = tables["membership"]
+    return by_defense(
+        table[table["attack"] == STRONGEST],
+        mia_auroc="auroc",
+        **{f"{FOUND}{end}": f"tpr_at_1pct{end}" for end in ("", "_low", "_high")},
+    )
+
+
+def shown(cfg: Config) -> Sequence[str]:
+    """Members found at 1 % false accusations."""
+    return (FOUND,)
 
 
 RISK = Risk(
@@ -77,7 +72,8 @@ RISK = Risk(
     settings=MembershipSettings,
     check=check,
     headline=headline,
-    figures=figures,
+    metrics=metrics,
+    shown=shown,
     per_patient=frozenset({"exposure"}),
     private=frozenset({"exposed"}),
     parts={"subgroups": ("defense", "by")},

@@ -1,6 +1,6 @@
 """The entry of poisoning in `RISKS`."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 
 from pipeline.attacks.poisoning import ATTACKS
 from pipeline.attacks.poisoning.goals import GOALS
@@ -10,21 +10,9 @@ from pipeline.files import BadInput
 from pipeline.risks.poisoning.measure.filters import RULES
 from pipeline.risks.poisoning.measure.recipes import AT_CLEAN
 from pipeline.risks.poisoning.measure.settings import PoisoningSettings
-from pipeline.risks.risk import Figure, HeadlineFigure, Risk, Tables, own
+from pipeline.risks.risk import HeadlineFigure, Risk, Tables, by_defense, nearest_in
 from pipeline.validation import check_names
 
-CURVES = (
-    "accuracy",
-    "accuracy_difference",
-    "sensitivity",
-    AT_CLEAN,
-    "share_called_ill",
-    "missed_diagnosis_rate",
-    "auroc",
-    "proved_accuracy",
-    "attack_success_rate",
-)
-CERTIFIED = ("certified_accuracy", "certified_sensitivity")
 # a moved line can be moved back; what is lost at equal false alarms, or of the ranking, is lost
 ON_EVERYBODY = {
     AT_CLEAN: "ill patients found at the false alarms of clean models",
@@ -90,23 +78,32 @@ def headline(tables: Tables, cfg: Config) -> Sequence[HeadlineFigure]:
     return found
 
 
-def figures(tables: Tables, name: str, cfg: Config) -> Iterator[Figure]:
-    """Against the share of the training records that are poisoned, in thousandths.
+def metrics(tables: Tables, cfg: Config) -> Mapping[str, Mapping[str, float]]:
+    """At the headline dose: who is found after the worst attack on everybody, and the backdoor."""
+    if not len(tables.get("poisoning", ())):
+        return {}
+    from pipeline.risks.poisoning.pair_tables import at_headline, worst_on_everybody
 
-    What is certified, against their number.
-    """
-    if "poisoning" in tables:
-        for _, line in own(tables, "poisoning", name).iterrows():
-            for key in CURVES:
-                yield Figure(
-                    f"poisoning/{line['attack']}/{key}",
-                    line[key],
-                    round(line["poison_rate"] * 1000),
-                )
-    if len(tables.get("certificate", ())):
-        for _, line in own(tables, "certificate", name).iterrows():
-            for key in CERTIFIED:
-                yield Figure(f"certificate/{key}", line[key], int(line["records"]))
+    at = at_headline(tables["poisoning"], cfg.section(PoisoningSettings).headline_dose)
+    dose = _dose(at["dose"].iloc[0])
+    found = by_defense(
+        worst_on_everybody(at, AT_CLEAN), **{f"poisoned_sensitivity_{dose}": AT_CLEAN}
+    )
+    for name, figures in by_defense(
+        at[at["goal"] == "backdoor"], **{f"backdoor_success_{dose}": SUCCESS}
+    ).items():
+        found[name] = found.get(name, {}) | figures
+    return found
+
+
+def shown(cfg: Config) -> Sequence[str]:
+    """The backdoor."""
+    numbers = cfg.section(PoisoningSettings)
+    return (f"backdoor_success_{_dose(nearest_in(numbers.doses, numbers.headline_dose))}",)
+
+
+def _dose(dose: float) -> str:
+    return f"at_{100 * dose:g}pct" if dose < 1 else f"at_{dose:g}_records"
 
 
 RISK = Risk(
@@ -114,9 +111,6 @@ RISK = Risk(
     settings=PoisoningSettings,
     check=check,
     headline=headline,
-    figures=figures,
-    steps={
-        "poisoning": "the share of the records in thousandths",
-        "certificate": "poisoned records",
-    },
+    metrics=metrics,
+    shown=shown,
 )

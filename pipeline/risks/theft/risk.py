@@ -1,15 +1,13 @@
 """The entry of theft in `RISKS`."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from pipeline.config import BASELINE, Config
 from pipeline.defenses import DEFENSES
 from pipeline.files import BadInput
-from pipeline.risks.risk import Figure, HeadlineFigure, Risk, Tables, own
+from pipeline.risks.risk import HeadlineFigure, Risk, Tables, by_defense
 from pipeline.risks.theft.measure.settings import TheftSettings
 from pipeline.validation import check_names
-
-CURVES = ("fidelity", "accuracy", "auroc", "evasion", "membership")
 
 
 def check(cfg: Config, origin: str) -> None:
@@ -47,35 +45,23 @@ def headline(tables: Tables, cfg: Config) -> Sequence[HeadlineFigure]:
     )
 
 
-def figures(tables: Tables, name: str, cfg: Config) -> Iterator[Figure]:
-    """Against the number of questions, by the headline strategy, of an API that answers plainly."""
-    if "theft" not in tables:
-        return
-    table = own(tables, "theft", name)
-    for _, line in table[
-        (table["strategy"] == cfg.section(TheftSettings).headline) & (table["api"] == "plain")
-    ].iterrows():
-        for key in CURVES:
-            yield Figure(
-                f"theft/{line['access']}/{line['surrogate']}/{key}", line[key], int(line["budget"])
-            )
-
-
 def metrics(tables: Tables, cfg: Config) -> Mapping[str, Mapping[str, float]]:
-    """The best copy's fidelity for each access, at the headline budget."""
-    result: dict[str, dict[str, float]] = {}
-    if "theft" in tables:
-        table, numbers = tables["theft"], cfg.section(TheftSettings)
-        asked = (table["strategy"] == numbers.headline) & (
-            table["budget"] == numbers.headline_budget
-        )
-        for (defense, access), lines in table[asked & (table["api"] == "plain")].groupby(
-            ["defense", "access"], sort=False
-        ):
-            result.setdefault(str(defense), {})[f"fidelity_{access}"] = round(
-                float(lines["fidelity"].max()), 4
-            )
-    return result
+    """The fidelity of the copy of the headline."""
+    if not len(tables.get("theft", ())):
+        return {}
+    from pipeline.risks.theft.tables import headline_copies
+
+    copies = headline_copies(tables["theft"], cfg.section(TheftSettings).headline_budget)
+    return by_defense(copies, **{_fidelity(copies["budget"].iloc[0]): "fidelity"})
+
+
+def shown(cfg: Config) -> Sequence[str]:
+    """That fidelity."""
+    return (_fidelity(cfg.section(TheftSettings).headline_budget),)
+
+
+def _fidelity(budget: float) -> str:
+    return f"extraction_fidelity_{budget:g}"
 
 
 RISK = Risk(
@@ -83,7 +69,6 @@ RISK = Risk(
     settings=TheftSettings,
     check=check,
     headline=headline,
-    figures=figures,
     metrics=metrics,
-    steps={"theft": "queries"},
+    shown=shown,
 )

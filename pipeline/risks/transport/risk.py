@@ -1,19 +1,17 @@
 """The entry of transport in `RISKS`."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from pipeline.config import Config
 from pipeline.defenses import DEFENSES
-from pipeline.risks.risk import Figure, HeadlineFigure, Risk, Tables, own
+from pipeline.risks.risk import HeadlineFigure, Risk, Tables
 from pipeline.risks.transport.measure.settings import TransportSettings
 from pipeline.validation import check_names
 
 if TYPE_CHECKING:
     import pandas as pd
-
-COMPARED = ("auroc", "sensitivity", "specificity")
 
 
 def check(cfg: Config, origin: str) -> None:
@@ -40,22 +38,6 @@ def headline(tables: Tables, cfg: Config) -> Sequence[HeadlineFigure]:
     return figures
 
 
-def figures(tables: Tables, name: str, cfg: Config) -> Iterator[Figure]:
-    """Means over sites, the spread between them, later days, and how many places are worse."""
-    if "transport" not in tables:
-        return
-    table = own(tables, "transport", name)
-    for _, line in table[(table["tried"] == "later") & table["figure"].isin(COMPARED)].iterrows():
-        yield Figure(f"transport/later/{line['figure']}", line["value"])
-    if "transport_spread" in tables:
-        spread = own(tables, "transport_spread", name)
-        for _, line in spread[spread["figure"].isin(COMPARED)].iterrows():
-            yield Figure(f"transport/sites/{line['figure']}", line["mean"])
-            yield Figure(f"transport/between_sites/{line['figure']}", line["between"])
-    if table["difference"].notna().any():
-        yield Figure("transport/places_told_worse", float(len(worse_places(table))))
-
-
 def worse_places(table: "pd.DataFrame") -> dict[str, "pd.DataFrame"]:
     """The places of one defense that are told to be worse in a figure -> the rows of these."""
     worse = table[table["verdict"] == "worse"]
@@ -69,7 +51,7 @@ def metrics(tables: Tables, cfg: Config) -> Mapping[str, Mapping[str, float]]:
         key = "auroc_later" if "learned before" in figure.figure else "auroc_other_sites"
         for name, value in figure.table["value"].items():
             if not math.isnan(value):
-                found.setdefault(str(name), {})[key] = round(float(value), 4)
+                found.setdefault(str(name), {})[key] = float(value)
     return found
 
 
@@ -90,7 +72,6 @@ RISK = Risk(
     settings=TransportSettings,
     check=check,
     headline=headline,
-    figures=figures,
     metrics=metrics,
     summary=summary,
 )

@@ -11,6 +11,7 @@ from pipeline import params
 from pipeline.attacks.evasion import attackers_of
 from pipeline.config import AuditConfig, Config
 from pipeline.defenses.trained import train
+from pipeline.risks.evasion.logged import ATTACKED, CLEAN
 from pipeline.risks.evasion.measure.attackers import ADDED, TRANSFER
 from pipeline.risks.evasion.measure.examination import Examination
 from pipeline.standards import describe_threat
@@ -204,3 +205,40 @@ class Still(torch.autograd.Function):
     @staticmethod
     def backward(ctx, grad):
         return torch.zeros_like(grad)
+
+
+RATED = [
+    f"{rate}{end}"
+    for rate in ("missed_diagnosis_rate", "false_alarm_rate")
+    for end in ("", "_low", "_high")
+]
+KEYS = dict.fromkeys(
+    (
+        *CLEAN.values(),
+        *ATTACKED.values(),
+        *RATED,
+        "auroc_low",
+        "auroc_high",
+        "clean_low",
+        "clean_high",
+    )
+)
+RADII = {"clinical": [0.0, 0.3], "unconstrained": [0.0, 0.3], "sparse": [0.0, 1.0]}
+UNITS = {"clinical": "SD", "unconstrained": "SD", "sparse": "measurements"}
+
+
+def planted(defense, flags="", evidence=""):
+    """A comparison of one defense in which no two figures are the same."""
+    lines = []
+    for of_threat, (threat, radii) in enumerate(RADII.items()):
+        for at, eps in enumerate(radii):
+            figures = {key: of_threat + at / 10 + i / 1000 for i, key in enumerate(KEYS)}
+            place = {"defense": defense, "threat": threat, "eps": eps, "eps_unit": UNITS[threat]}
+            lines.append(figures | place | {"flags": flags, "evidence": evidence})
+    return pd.DataFrame(lines)
+
+
+def line(tables, defense, threat, eps):
+    table = tables["comparison"]
+    here = (table["defense"] == defense) & (table["threat"] == threat) & (table["eps"] == eps)
+    return table[here].iloc[0]

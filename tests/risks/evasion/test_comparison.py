@@ -12,7 +12,7 @@ from pipeline.config import DecisionConfig
 from pipeline.files import BadInput
 from pipeline.models.answers import clean_metrics, disease_probability, predicted
 from pipeline.risks.evasion.comparison import compare as compare_with
-from pipeline.risks.evasion.comparison import headline_metrics, proof_columns
+from pipeline.risks.evasion.comparison import proof_columns
 from pipeline.risks.evasion.comparison import threat_columns as columns_of
 from pipeline.risks.evasion.measure.attackers import EXACT, TRANSFER
 from pipeline.risks.evasion.measure.examination import Examination
@@ -470,21 +470,6 @@ def test_clean_metrics_of_a_training_stage_are_those_of_the_comparison(three, ta
         name: round(value, 4)
         for name, value in {"accuracy": got["clean_accuracy"], **expected}.items()
     }
-
-
-def test_headline_metrics_are_the_table_under_the_headline_threat(three, y):
-    other = rows({"fgsm": np.ones((3, 2, len(y)))}, y, threat="other")
-    both = {name: replace(one, rows=pd.concat([one.rows, other])) for name, one in three.items()}
-    table = compare(both, seed=3)
-    figures = headline_metrics(table, "clinical")
-    assert list(figures) == ["baseline", "sturdy", "weak"]
-    for name, of_defense in figures.items():
-        assert of_defense["clean_accuracy"] == round(line(table, name)["clean_accuracy"], 4)
-        assert of_defense["sensitivity"] == round(line(table, name)["sensitivity"], 4)
-        for eps in EPS[1:]:
-            assert of_defense[f"robust_accuracy_at_{eps:g}"] == round(
-                line(table, name, eps)["robust_accuracy"], 4
-            )
 
 
 # ---- several records of a patient ----

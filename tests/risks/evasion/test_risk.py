@@ -1,48 +1,19 @@
-"""The entry of evasion in `RISKS`: which planted rows become headline, metric, curve, judgement."""
-
-import math
+"""The entry of evasion in `RISKS`: which planted rows become headline, judgement."""
 
 import pandas as pd
 import pytest
 
 from pipeline.files import BadInput
-from pipeline.risks.evasion.comparison import headline_metrics
 from pipeline.risks.evasion.measure.subject import PROOFS
-from pipeline.risks.evasion.risk import AT_RADII, CLEAN, CURVES, RISK
+from pipeline.risks.evasion.risk import RISK
 from pipeline.risks.evasion.summary import defenses_by_radius
-from risks.evasion.made_up import DEFENSES, HEADLINE
-
-RATES = [
-    f"{rate}{end}"
-    for rate in ("missed_diagnosis_rate", "false_alarm_rate")
-    for end in ("", "_low", "_high")
-]
-KEYS = dict.fromkeys((*CLEAN, *CURVES, *RATES, "specificity", "brier"))
-RADII = {"clinical": [0.0, 0.3], "unconstrained": [0.0, 0.3], "sparse": [0.0, 1.0]}
-UNITS = {"clinical": "SD", "unconstrained": "SD", "sparse": "measurements"}
-
-
-def planted(defense, flags="", evidence=""):
-    """A comparison of one defense in which no two figures are the same."""
-    lines = []
-    for of_threat, (threat, radii) in enumerate(RADII.items()):
-        for at, eps in enumerate(radii):
-            figures = {key: of_threat + at / 10 + i / 1000 for i, key in enumerate(KEYS)}
-            place = {"defense": defense, "threat": threat, "eps": eps, "eps_unit": UNITS[threat]}
-            lines.append(figures | place | {"flags": flags, "evidence": evidence})
-    return pd.DataFrame(lines)
+from risks.evasion.made_up import DEFENSES, HEADLINE, line, planted
 
 
 @pytest.fixture
 def both():
     hard = planted("hard").assign(robust_accuracy=lambda t: t["robust_accuracy"] / 2)
     return {"comparison": pd.concat([planted("baseline"), hard], ignore_index=True)}
-
-
-def line(tables, defense, threat, eps):
-    table = tables["comparison"]
-    here = (table["defense"] == defense) & (table["threat"] == threat) & (table["eps"] == eps)
-    return table[here].iloc[0]
 
 
 def values(figures, step=0):
@@ -52,11 +23,11 @@ def values(figures, step=0):
     return dict(named)
 
 
-@pytest.mark.parametrize("entry", ["headline", "judge", "points", "metrics", "summary", "figures"])
+@pytest.mark.parametrize("entry", ["headline", "judge", "points", "metrics", "summary", "curves"])
 def test_where_nothing_was_measured_nothing_is_said(cfg, entry):
-    further = {"judge": (), "points": ("baseline", cfg), "figures": ("baseline", cfg)}
+    further = {"judge": (), "points": ("baseline", cfg), "curves": ("baseline", cfg)}
     said = getattr(RISK, entry)({}, *further.get(entry, (cfg,)))
-    assert not (list(said) if entry == "figures" else said)
+    assert not (list(said) if entry == "curves" else said)
 
 
 # ---- headline ----
@@ -108,78 +79,6 @@ def test_the_headline_radius_is_the_nearest_that_was_examined(both, cfg):
     assert figure.table.loc["baseline", "value"] == wanted
 
 
-# ---- metrics and curves ----
-
-
-def test_a_defense_logs_its_own_rows(both, cfg):
-    mine = values(RISK.figures(both, "baseline", cfg))
-    other = values(RISK.figures(both, "hard", cfg))
-    assert mine.keys() == other.keys()
-    for name, got in (("baseline", mine), ("hard", other)):
-        assert got["robust_accuracy_at_0.3"] == line(both, name, HEADLINE, 0.3)["robust_accuracy"]
-        assert got["clean_sensitivity"] == line(both, name, HEADLINE, 0.0)["sensitivity"]
-        for key in CLEAN:
-            assert got[key] == line(both, name, HEADLINE, 0.0)[key]
-        for key in AT_RADII:
-            assert got[f"{key}_at_0.3"] == line(both, name, HEADLINE, 0.3)[key]
-
-
-def test_radii_of_another_unit_carry_the_name_of_their_threat(both, cfg):
-    names = values(RISK.figures(both, "baseline", cfg))
-    assert (
-        names["sparse/robust_accuracy_at_1"]
-        == line(both, "baseline", "sparse", 1.0)["robust_accuracy"]
-    )
-    assert "robust_accuracy_at_1" not in names
-    assert not [name for name in names if name.startswith("unconstrained/") and "_at_" in name]
-
-
-@pytest.mark.parametrize("threat", RADII)
-def test_curves_step_in_thousandths_of_the_radius(both, cfg, threat):
-    figures = list(RISK.figures(both, "baseline", cfg))
-    for key in CURVES:
-        curve = {f.step: f.value for f in figures if f.name == f"{threat}/{key}"}
-        assert curve == {
-            round(eps * 1000): line(both, "baseline", threat, eps)[key] for eps in RADII[threat]
-        }
-
-
-def test_every_flag_is_a_metric_that_can_be_searched_for(cfg):
-    tables = {"comparison": planted("baseline", "randomised violations", "why; why not")}
-    names = values(RISK.figures(tables, "baseline", cfg))
-    assert {name for name in names if name.startswith("flag/")} == {
-        "flag/randomised",
-        "flag/violations",
-    }
-
-
-# ---- nested runs ----
-
-
-def test_a_point_for_each_radius_of_the_headline_threat(both, cfg):
-    points = RISK.points(both, "hard", cfg)
-    assert [point.params for point in points] == [{"eps": "0"}, {"eps": "0.3"}]
-    for point, eps in zip(points, RADII[HEADLINE], strict=True):
-        got = values(point.figures)
-        assert got["eps"] == eps
-        for key in CURVES:
-            assert got[key] == line(both, "hard", HEADLINE, eps)[key]
-            assert got[f"unconstrained/{key}"] == line(both, "hard", "unconstrained", eps)[key]
-
-
-def test_what_counts_in_another_unit_stays_out_of_the_points(both, cfg):
-    for point in RISK.points(both, "hard", cfg):
-        assert not [name for name in values(point.figures) if name.startswith("sparse")]
-
-
-def test_of_an_examination_every_number_is_finite_or_left_out_as_nan(tables, context):
-    for name in DEFENSES:
-        for point in RISK.points(tables, name, context.cfg):
-            assert all(isinstance(figure.value, float) for figure in point.figures)
-            robust = values(point.figures)["robust_accuracy"]
-            assert not math.isnan(robust)
-
-
 # ---- judgement ----
 
 
@@ -200,11 +99,6 @@ def test_a_defense_that_masks_its_gradients_is_judged_with_its_evidence(tables):
 
 
 # ---- metrics, the terminal, the configuration ----
-
-
-def test_dvc_metrics_are_those_of_the_headline_threat(tables, context):
-    wanted = headline_metrics(tables["comparison"], HEADLINE)
-    assert RISK.metrics(tables, context.cfg) == wanted
 
 
 def test_the_terminal_is_told_under_which_threat_it_is(tables, context):

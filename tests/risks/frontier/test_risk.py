@@ -1,42 +1,13 @@
-"""The frontier as metrics: against epsilon, only of the recipe whose training it varies."""
+"""The frontier as a risk: its table and its chapter say all."""
 
 import pandas as pd
-import pytest
 
 import parts
-from pipeline.risks.frontier.risk import RISK, VARIED
-from pipeline.risks.risk import Context, Figure, Sources
+from pipeline.risks.frontier.risk import RISK
+from pipeline.risks.risk import Context, Sources
 from risks.frontier.made_up import made_up
 
-FOUND = pd.DataFrame(
-    {
-        "model": "mlp",
-        "epsilon_claimed": [0.5, None],
-        "accuracy": [0.7, 0.76],
-        "auroc": 0.8,
-        "sensitivity": 0.5,
-        "proved_accuracy": 0.6,
-        "lira_tpr_at_1pct": 0.01,
-        "lira_auroc": 0.5,
-        "epsilon_lower_bound": 0.0,
-        "epsilon_ceiling": 3.0,
-    }
-)
-
-
-def test_steps_are_thousandths_of_epsilon_and_no_noise_has_its_own_name(cfg):
-    figures = list(RISK.figures({"frontier": FOUND}, VARIED, cfg))
-    assert Figure("frontier/mlp/accuracy", 0.7, 500) in figures
-    assert Figure("frontier/mlp/no_noise/accuracy", 0.76, 0) in figures
-    steps = {figure.step for figure in figures if figure.name == "frontier/mlp/accuracy"}
-    assert steps == {500}
-    assert "frontier" in RISK.steps
-
-
-@pytest.mark.parametrize("name", ["baseline", "hard"])
-def test_it_belongs_to_private_training_alone(cfg, name):
-    assert list(RISK.figures({"frontier": FOUND}, name, cfg)) == []
-    assert list(RISK.figures({}, VARIED, cfg)) == []
+FOUND = pd.DataFrame({"model": ["mlp"], "epsilon_claimed": [0.5], "accuracy": [0.7]})
 
 
 def test_it_is_no_line_of_the_overview(cfg):

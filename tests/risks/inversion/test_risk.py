@@ -5,7 +5,6 @@ import pytest
 
 from pipeline.files import BadInput
 from pipeline.risks.inversion.risk import RISK
-from pipeline.risks.risk import Figure
 
 TOLD = pd.DataFrame(
     {
@@ -57,19 +56,17 @@ def test_where_nobody_could_be_asked_the_other_measurement_heads(cfg):
 def test_nothing_asked_no_figure(cfg):
     assert list(RISK.headline({"inversion": GUESSES.iloc[:0]}, cfg)) == []
     assert list(RISK.headline({}, cfg)) == []
-    assert list(RISK.figures({}, "baseline", cfg)) == []
-    empty = pd.DataFrame(columns=["defense", "attacker", "diagnosis"])
-    assert list(RISK.figures({"inversion": empty}, "baseline", cfg)) == []
+    assert RISK.metrics({}, cfg) == {}
 
 
-def test_a_defense_logs_its_own_uplifts_by_group(cfg):
-    both = pd.concat([TOLD, TOLD.assign(group="others", uplift=1.0)])
-    assert list(RISK.figures({"inversion": both}, "hard", cfg)) == [
-        Figure("inversion/age/scores/uplift_members", 5.0),
-        Figure("inversion/glucose/scores/uplift_members", 18.0),
-        Figure("inversion/age/scores/uplift_others", 1.0),
-        Figure("inversion/glucose/scores/uplift_others", 1.0),
-    ]
+def test_the_metric_is_the_headline_of_each_defense_whatever_it_is_of(cfg):
+    found = RISK.metrics({"inversion": GUESSES}, cfg)
+    assert found == {
+        "baseline": {"attribute_inference_member_gap": 0.01},
+        "hard": {"attribute_inference_member_gap": 0.02},
+    }
+    nobody = GUESSES["share"].where(GUESSES["defense"] == "baseline")
+    assert list(RISK.metrics({"inversion": GUESSES.assign(share=nobody)}, cfg)) == ["baseline"]
 
 
 def test_more_victims_than_models_is_one_line(cfg):

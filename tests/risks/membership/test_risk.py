@@ -4,8 +4,7 @@ import pandas as pd
 import pytest
 
 from pipeline.files import BadInput
-from pipeline.risks.membership.risk import OF_ATTACKS, OF_RECIPES, RISK
-from pipeline.risks.risk import Figure
+from pipeline.risks.membership.risk import RISK
 
 FOUND = pd.DataFrame(
     {
@@ -44,17 +43,21 @@ def test_the_most_exposed_patients_have_a_line_of_their_own(cfg):
 def test_what_was_not_measured_has_no_figure(cfg):
     assert list(RISK.headline({}, cfg)) == []
     assert list(RISK.headline({"membership": FOUND.iloc[:0]}, cfg)) == []
-    assert list(RISK.figures({}, "baseline", cfg)) == []
+    assert RISK.metrics({}, cfg) == {}
 
 
-def test_a_defense_logs_its_own_rows_and_its_recipe_once(cfg):
-    table = FOUND.assign(**dict.fromkeys({*OF_ATTACKS, *OF_RECIPES} - set(FOUND), 0.5))
-    found = list(RISK.figures({"membership": table}, "hard", cfg))
-    assert Figure("membership/lira/auroc", 0.57) in found
-    names = [figure.name for figure in found]
-    assert len(names) == len(set(names)) == 4 * len(OF_ATTACKS) + len(OF_RECIPES)
-    assert Figure("epsilon_claimed", 0.5) in found
-    assert list(RISK.figures({"membership": table}, "other", cfg)) == []
+def test_metrics_are_of_the_strongest_attack_with_the_interval_of_who_is_found(cfg):
+    table = FOUND.assign(tpr_at_1pct=[0.04, 0.5, 0.5, 0.5, None, 0.5, 0.5, 0.5])
+    table = table.assign(tpr_at_1pct_low=0.03, tpr_at_1pct_high=0.05)
+    found = RISK.metrics({"membership": table}, cfg)
+    assert found["baseline"] == {
+        "mia_auroc": 0.6,
+        "mia_tpr_at_1pct_fpr": 0.04,
+        "mia_tpr_at_1pct_fpr_low": 0.03,
+        "mia_tpr_at_1pct_fpr_high": 0.05,
+    }
+    assert "mia_tpr_at_1pct_fpr" not in found["hard"]
+    assert set(RISK.shown(cfg)) <= set(found["baseline"])
 
 
 def test_an_unknown_attack_is_one_line(cfg):

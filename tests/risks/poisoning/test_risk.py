@@ -1,13 +1,11 @@
-"""Poisoning as a few figures and as metrics: each defense's worst attack, curves at their steps."""
+"""Poisoning as a few figures and as metrics: each defense's worst attack."""
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from pipeline.risks.poisoning.measure.recipes import AT_CLEAN
-from pipeline.risks.poisoning.risk import CURVES, RISK
-from pipeline.risks.risk import Figure
-from risks.poisoning.made_up import CERTIFICATE
+from pipeline.risks.poisoning.risk import RISK
 
 NOTHING = np.nan
 HARM = pd.DataFrame(
@@ -59,23 +57,26 @@ def test_the_dose_is_the_nearest_to_the_one_configured(cfg):
 
 def test_what_was_not_measured_has_no_figure(cfg):
     assert list(RISK.headline({}, cfg)) == []
-    assert list(RISK.figures({}, "baseline", cfg)) == []
+    assert RISK.metrics({}, cfg) == {}
     flips = HARM[HARM["attack"].isin(["none", "flips"])]
     assert len(RISK.headline({"poisoning": flips}, cfg)) == 2
 
 
-def test_poison_steps_in_thousandths_of_the_records(cfg):
-    table = HARM.iloc[:2].assign(poison_rate=[0.0, 0.1008], accuracy=0.7, accuracy_difference=0.0)
-    table = table.assign(**dict.fromkeys(set(CURVES) - set(table), 0.5))
-    found = list(RISK.figures({"poisoning": table}, "baseline", cfg))
-    assert Figure("poisoning/flips/accuracy", 0.7, 101) in found
-    assert Figure("poisoning/none/auroc", 0.76, 0) in found
-    assert list(RISK.figures({"poisoning": table}, "hard", cfg)) == []
+def test_metrics_carry_their_dose_in_their_names(cfg):
+    found = RISK.metrics({"poisoning": HARM}, cfg)
+    assert found["baseline"] == {
+        "poisoned_sensitivity_at_10pct": 0.1,
+        "backdoor_success_at_10pct": 0.8,
+    }
+    assert found["hard"] == {"poisoned_sensitivity_at_10pct": 0.3, "backdoor_success_at_10pct": 0.3}
+    few = HARM.assign(dose=HARM["dose"].replace(0.1, 3.0))
+    numbers = cfg.poisoning.model_copy(update={"headline_dose": 3})
+    found = RISK.metrics({"poisoning": few}, cfg.model_copy(update={"poisoning": numbers}))
+    assert "backdoor_success_at_3_records" in found["hard"]
 
 
-def test_a_certificate_steps_in_records(cfg):
-    found = list(RISK.figures({"certificate": CERTIFICATE}, "partition", cfg))
-    curve = {one.step: one.value for one in found if one.name == "certificate/certified_accuracy"}
-    assert curve == {0: 0.75, 1: 0.5, 2: 0.0}
-    assert list(RISK.figures({"certificate": CERTIFICATE}, "baseline", cfg)) == []
-    assert {one.name.split("/")[0] for one in found} <= set(RISK.steps)
+def test_the_column_is_at_the_dose_nearest_to_the_one_configured(cfg):
+    numbers = cfg.poisoning.model_copy(update={"headline_dose": 0.09, "doses": [1, 0.1, 0.4]})
+    changed = cfg.model_copy(update={"poisoning": numbers})
+    assert RISK.shown(changed) == ("backdoor_success_at_10pct",)
+    assert RISK.shown(changed)[0] in RISK.metrics({"poisoning": HARM}, changed)["hard"]

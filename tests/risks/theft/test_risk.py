@@ -4,8 +4,7 @@ import pandas as pd
 import pytest
 
 from pipeline.files import BadInput
-from pipeline.risks.risk import Figure
-from pipeline.risks.theft.risk import CURVES, RISK
+from pipeline.risks.theft.risk import RISK
 
 COPIES = pd.DataFrame(
     {
@@ -53,30 +52,19 @@ def test_the_budget_is_the_nearest_to_the_one_configured(cfg):
 
 def test_what_was_not_measured_has_no_figure(cfg):
     assert list(RISK.headline({}, cfg)) == []
-    assert list(RISK.figures({}, "baseline", cfg)) == []
     assert RISK.metrics({}, cfg) == {}
 
 
-def test_steps_are_questions_to_the_plain_api_by_the_headline_strategy(cfg):
-    table = COPIES.assign(budget=[100, 10, 100, 100])
-    table = pd.concat([table.assign(budget=10, fidelity=0.8).iloc[:1], table])
-    table = table.assign(**dict.fromkeys(set(CURVES) - set(table), 0.5))
-    found = list(RISK.figures({"theft": table}, "baseline", cfg))
-    assert [one for one in found if one.name.endswith("/fidelity")] == [
-        Figure("theft/labels/mlp/fidelity", 0.8, 10),
-        Figure("theft/labels/mlp/fidelity", 0.95, 100),
-    ]
-    assert list(RISK.figures({"theft": table}, "other", cfg)) == []
-    assert {one.name.split("/")[0] for one in found} <= set(RISK.steps)
-
-
-def test_metrics_are_one_figure_for_each_defense_and_access(cfg):
+def test_the_metric_is_the_fidelity_of_the_headline_and_says_after_how_many_queries(cfg):
     worse = COPIES.assign(surrogate="linear", fidelity=0.1)
-    both = pd.concat([worse, COPIES.assign(budget=[1000, 1000, 1000, 10]), COPIES.iloc[3:]])
-    assert RISK.metrics({"theft": both}, cfg) == {
-        "baseline": {"fidelity_labels": 0.95},
-        "hard": {"fidelity_labels": 0.97},
+    fewer = COPIES.iloc[3:].assign(budget=10, fidelity=1.0)
+    both = pd.concat([worse, COPIES, fewer], ignore_index=True)
+    found = RISK.metrics({"theft": both}, cfg)
+    assert found == {
+        "baseline": {"extraction_fidelity_1000": 0.95},
+        "hard": {"extraction_fidelity_1000": 0.97},
     }
+    assert RISK.shown(cfg) == tuple(found["hard"])
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,89 @@
+"""Parameters of a run: the few by which a team tells runs apart. All others are an artifact.
+
+MLflow's page that compares runs opens with the first three that differ, in the alphabet's order:
+so `defense`, `eps` and `epsilon` stand in it, and nothing before them.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pipeline.config import Config
+from pipeline.defenses import DEFENSES
+from pipeline.models.population import Population
+from pipeline.risks.risk import Point
+
+COMPARED = ("defense", "eps", "epsilon")
+
+
+def parameters(
+    cfg: Config, name: str, population: Population, overrides: Sequence[str] = ()
+) -> dict[str, Any]:
+    """What tells a run of a defense apart from others, and what it is compared under.
+
+    Args:
+        cfg: resolved.
+        name: of the defense.
+        population: what its recipe made.
+        overrides: `key=value` of whatever sets this run apart from others of its defense.
+    """
+    decision = population.facts.get("decision", {})
+    return {
+        **strength(cfg, name),
+        **apart(name, overrides),
+        "data": cfg.data.name,
+        "model": cfg.model.name,
+        "seed": cfg.seed,
+        "folds": cfg.plan.folds,
+        "repetitions": cfg.plan.seeds,
+        "threat": cfg.audit.headline,
+        "threshold_rule": " ".join(
+            str(decision[key]) for key in ("rule", "value") if decision.get(key) is not None
+        )
+        or "none",
+    }
+
+
+def point_parameters(
+    cfg: Config, name: str, point: Point, overrides: Sequence[str]
+) -> dict[str, Any]:
+    """Those of a nested run: of the defense, and the setting of the attacker."""
+    told = {**strength(cfg, name), **apart(name, overrides)}
+    return {**told, "model": cfg.model.name, "seed": cfg.seed, **point.params}
+
+
+def strength(cfg: Config, name: str) -> dict[str, Any]:
+    """The defense, and how strong it is.
+
+    `eps`: the radius that it trains against; 0 = against no attacker. `epsilon`: the privacy budget
+    that it may spend; none where it promises no privacy, which no number would say.
+    """
+    options = cfg.defenses[name]
+    told = {"defense": name, "eps": f"{options.get('eps', 0):g}"}
+    return told | ({"epsilon": f"{options['epsilon']:g}"} if "epsilon" in options else {})
+
+
+def apart(name: str, overrides: Sequence[str]) -> dict[str, str]:
+    """Overrides as parameters: the defense's own without its name, those of others left out."""
+    told = {}
+    for override in overrides:
+        key, _, value = override.partition("=")
+        owner, _, rest = key.lstrip("+~").partition(".")
+        if owner == name or owner not in DEFENSES:
+            own = rest if owner == name else key.lstrip("+~")
+            told[own] = "removed" if key.startswith("~") else placeless(value)
+    return told
+
+
+def placeless(value: str) -> str:
+    """A value that may be the path of a file on this machine, as the name of the file alone."""
+    return Path(value).name if Path(value).is_absolute() else value
+
+
+def settings(values: Any) -> Any:
+    """A configuration, as deep as it is, without places on this machine."""
+    if isinstance(values, Mapping):
+        return {str(key): settings(inner) for key, inner in values.items()}
+    if isinstance(values, list | tuple):
+        return [settings(inner) for inner in values]
+    return placeless(values) if isinstance(values, str) else values
