@@ -184,8 +184,9 @@ class FeatureConfig(Section):
     def proposed(self) -> dict[str, str]:
         """Of what only a person can know, the origin of what a program proposed."""
         origins = self.source if isinstance(self.source, dict) else {}
-        found = {name: origins[name] for name in JUDGED if origins.get(name) in PROPOSED}
-        return found | {name: "guess" for name in GUESSED if origins.get(name) == "guess"}
+        judged = [name for name in JUDGED if origins.get(name) in PROPOSED]
+        guessed = [name for name in GUESSED if origins.get(name) == "guess"]
+        return {name: origins[name] for name in (*judged, *guessed)}
 
 
 Read = TypeVar("Read", Formula, Relation)
