@@ -1,6 +1,7 @@
 """Fixtures shared by all tests. Everything here is tiny, seeded and offline."""
 
 import copy
+import re
 from pathlib import Path
 
 from pipeline.kernels import fix_kernels
@@ -18,6 +19,8 @@ import tiny
 torch.set_num_threads(1)
 
 
+PLAIN = re.compile(r"[\w./-]", re.ASCII)  # of a path
+
 LONGEST = (
     "test_pipeline.py",
     "test_main.py",
@@ -28,8 +31,35 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path.name not in LONGEST)  # stable: the rest keeps its order
 
 
+@pytest.fixture(scope="session", autouse=True)
+def composed_once():
+    """Hydra composes equal files by equal overrides once; half a second each time adds up.
+
+    Of a folder only the odd characters of its path count: what Hydra could stumble over.
+    """
+    from pipeline.project import composition
+
+    known: dict[tuple[object, ...], str] = {}
+    compose = composition.composed_text
+
+    def once(overrides: list[str], places: list[Path]) -> str:
+        files = [
+            (PLAIN.sub("", str(place)), path.relative_to(place), path.read_bytes())
+            for place in places
+            for path in sorted(place.rglob("*.yaml"))
+        ]
+        key = (*overrides, *files)
+        if key not in known:
+            known[key] = compose(overrides, places)
+        return known[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(composition, "composed_text", once)
+        yield
+
+
 @pytest.fixture(scope="session")
-def smoke_text() -> str:
+def smoke_text(composed_once) -> str:
     """`params.yaml` as the preset for tests composes it."""
     from pipeline import params  # and with it every risk
 

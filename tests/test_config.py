@@ -383,9 +383,12 @@ def test_a_mistake_in_a_section_is_named_by_its_whole_path(told, path, value, sa
 
 def test_a_missing_section_or_key_of_it_is_named(told):
     del told["rumour"]["ears"]
-    assert complaint(rumoured, told) == "params.yaml: rumour.ears: missing"
+    advice = (
+        "conf/risk/rumour.yaml says it, and no risk can be left out: keep rumour in risk=[rumour]"
+    )
+    assert complaint(rumoured, told) == f"params.yaml: rumour: lacks ears; {advice}"
     del told["rumour"]
-    assert complaint(rumoured, told) == "params.yaml: rumour: missing"
+    assert complaint(rumoured, told) == f"params.yaml: rumour: missing; {advice}"
 
 
 def test_the_chosen_are_those_of_the_recipes_that_are_configured(cfg):

@@ -66,6 +66,7 @@ def words(folder):
     return " ".join(re.sub(r"<style>.*?</style>|<[^>]*>", " ", text, flags=re.DOTALL).split())
 
 
+@pytest.mark.slow
 def test_a_convolutional_network_on_images_with_an_official_split(stored, values, monkeypatch):
     dataset = kinds.scans(90, seed=0)
     plan = kinds.official_split(dataset, train=60, seeds=2)

@@ -39,11 +39,17 @@ DATA = sorted(preset.split("/")[1] for preset in PRESETS if preset.startswith("d
 DEFAULTS = yaml.safe_load((CONF / "config.yaml").read_text(encoding="utf-8"))["defaults"]
 STAGED = next(one["defense"] for one in DEFAULTS if "defense" in one)
 
+EVERY_RISK = ",".join(params.SECTIONS)
+
 text_of = cache(lambda *overrides: params.compose(list(overrides), CONF))
 
 
 def composed(*overrides):
     return yaml.safe_load(text_of(*overrides))
+
+
+def content(preset):
+    return yaml.safe_load((CONF / f"{preset}.yaml").read_text(encoding="utf-8"))
 
 
 def leaves(values, prefix=""):
@@ -506,8 +512,24 @@ def test_every_section_of_a_risk_is_required_and_checked_by_its_whole_path(value
     assert line.startswith(f"conf: {section}.{key}: ")
     line = complaint(params.parse, planted(values, f"{section}.{key}x", 1), "conf")
     assert line == f"conf: {section}.{key}x: unknown key; did you mean {key!r}?"
-    del values[section]
-    assert complaint(params.parse, values, "conf") == f"conf: {section}: missing"
+
+
+@pytest.mark.parametrize("preset", [None, *EXPERIMENTS])
+@pytest.mark.parametrize("section", params.SECTIONS)
+def test_a_risk_that_is_left_out_is_one_line_whatever_a_preset_adjusts(values, section, preset):
+    adjusted = content(preset).get(section) if preset else None
+    values.pop(section)
+    if adjusted is not None:  # as Hydra composes `risk=[...]` without it
+        values[section] = adjusted
+    needed = {
+        k for k, field in params.SECTIONS[section].model_fields.items() if field.is_required()
+    }
+    if adjusted is not None and needed <= set(adjusted):
+        assert section in params.parse(values, "conf").sections  # the preset says all of it
+        return
+    line = complaint(params.parse, values, "conf")
+    assert line.startswith(f"conf: {section}: {'missing' if adjusted is None else 'lacks'}")
+    assert line.endswith(f"no risk can be left out: keep {section} in risk=[{EVERY_RISK}]")
 
 
 def test_a_misspelt_section_is_what_its_author_hears_of(values):

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pipeline.cohort.proposal import Proposal, fields_of, suspects
 from pipeline.cohort.proposed import Column
 from pipeline.cohort.yaml_text import code, key, literal, number, scalar
-from pipeline.config.cohort import JUDGED
+from pipeline.config.cohort import GUESSED, JUDGED
 
 # The lines of a feature in the schema.
 VALUES = ("kind", "levels", "unit", "lower", "upper", "step", "center", "scale")
@@ -21,8 +21,9 @@ def schema_text(proposal: Proposal) -> str:
     lines = [
         f"# Proposed by `medsecure init`; its questions stand in {pages}-questions.md.",
         "# source: where each field comes from: a dictionary, the data, a guess. What data or",
-        f"#   guess say of {', '.join(JUDGED)} stops an audit: look at the line,",
-        "#   correct it, and sign it with `source: you` (or with who says so, and where).",
+        f"#   guess say of {', '.join(JUDGED)}, and a guess of {', '.join(GUESSED)},",
+        "#   stops an audit: look at the line, correct it, and sign it with `source: you`",
+        "#   (or with who says so, and where).",
         "# lower, upper: what a clinic would believe    step: how it is written down",
         "# scale: what eps = 1 lets a forger change     mutable: whether one can change it at all",
         "# missing: cells that mean 'not measured'      private: what a patient would rather keep",

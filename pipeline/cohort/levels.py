@@ -64,9 +64,10 @@ def coded(column: Column, counts: Counter[str], entry: Entry) -> Column:
         cell for cell, label in entry.levels.items() if label.lower() in MISSING_WORDS
     ]
     column = replace(column, missing=(*missing, *missing_labels))
-    column = with_missing(column, counts)
+    column = with_missing(column, counts, (*entry.missing, *missing_labels))
     asked = list(column.asked)
     if missing_labels:
+        column = replace(column, source=column.source | {"missing": "guess"})
         names = ", ".join(f"{cell} ({entry.levels[cell]})" for cell in missing_labels)
         asked.append(("words for missing", f"{names}: a level, or not measured?"))
     if more:

@@ -59,7 +59,7 @@ def numbers_of(
 ) -> Column:
     """A column of numbers; the cells that are none are proposed as codes for "not measured"."""
     column = replace(column, missing=tuple(sorted(others)))
-    column = with_missing(column, counts)
+    column = with_missing(column, counts, entry.missing)
     amounts: Counter[float] = Counter()
     spelled: dict[float, list[str]] = {}
     for cell, text in numeric.items():
@@ -300,7 +300,8 @@ def _with_codes(
         elif topic:
             # A number of nines is a code of its owner's, and no patient's value.
             asked.append((topic, f"{same_cell(code)} in {few(amounts[code])} records"))
-    origin: Origin = "guess" if any(codes.values()) else "dictionary"
+    guessed = any(codes.values()) or column.source.get("missing") == "guess"
+    origin: Origin = "guess" if guessed else "dictionary"
     cells = dict.fromkeys(same_cell(cell) for code in sorted(codes) for cell in spelled[code])
     missing = (*column.missing, *cells)
     return replace(

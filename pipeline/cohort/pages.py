@@ -13,7 +13,7 @@ from pipeline.cohort.draft import one_line, title
 from pipeline.cohort.proposal import Proposal, positives
 from pipeline.cohort.proposed import Column
 from pipeline.cohort.yaml_text import number
-from pipeline.config.cohort import JUDGED, PROPOSED
+from pipeline.config.cohort import GUESSED, JUDGED, PROPOSED
 from pipeline.presentation.numbers import few
 
 
@@ -236,7 +236,8 @@ def _judgements(numbered: int, proposal: Proposal) -> list[str]:
     rows = []
     for column in proposal.features:
         judged = {key: column.source.get(key, "") for key in JUDGED}
-        if not any(origin in PROPOSED for origin in judged.values()):
+        guessed = column.source.get("missing") == "guess"
+        if not guessed and not any(origin in PROPOSED for origin in judged.values()):
             continue
         values = [
             "" if column.levels else number(column.lower),
@@ -249,13 +250,15 @@ def _judgements(numbered: int, proposal: Proposal) -> list[str]:
             f"{value} ({judged[key]})" if judged[key] in PROPOSED else value
             for key, value in zip(JUDGED, values, strict=True)
         ]
+        cells = f"{len(column.missing)} cells" if column.missing else ""  # and not which
+        told.append(f"{cells} (guess)" if guessed else cells)
         rows.append((_inline(column.name), _cell(column.unit), *told))
     if not rows:
         return []
     return [
         f"## {numbered}. What may a forger change, and how far?",
         "",
-        *_table(("column", "unit", *JUDGED), rows),
+        *_table(("column", "unit", *JUDGED, *GUESSED), rows),
         "",
         "*Changes:* The threat model, and with it every figure of evasion.",
         "What is marked stops the audit until its line is signed: `source: you`, or who says so.",

@@ -12,7 +12,7 @@ from pipeline.cohort.dictionary import Entry
 from pipeline.cohort.outcome import Outcome, outcome_of
 from pipeline.cohort.proposed import Column
 from pipeline.cohort.relations import derived_line, never_above, sums
-from pipeline.cohort.suspects import LEAK, Values, repeats, separation
+from pipeline.cohort.suspects import LEAK, Values, lookalikes, separation
 from pipeline.cohort.words import known_afterwards, names_person
 from pipeline.cohort.yaml_text import code
 from pipeline.config import FeatureConfig, same_cell
@@ -222,7 +222,7 @@ def _of_patients(
             if names_person(column.name) and max(counts.values(), default=0) > 1:
                 again = few(sum(count for count in counts.values() if count > 1))
                 asked.append(("group", column.name, f"{again} records share their {column.name}"))
-    found = repeats(values, outcome.ill)
+    found = lookalikes(values, outcome.ill)
     if found.equal:
         seen = f"{few(found.equal)} records have the values of another one"
         if found.contradictory:

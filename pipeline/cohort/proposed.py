@@ -1,8 +1,10 @@
 """A proposal for one column, and what is asked about the cells that are no value."""
 
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 
+from pipeline.config import same_cell
 from pipeline.config.cohort import Kind, Origin
 from pipeline.data.numerals import LIMIT, MISSING_SIGNS, MISSING_WORDS
 from pipeline.presentation.numbers import SMALL, few
@@ -49,10 +51,19 @@ class Column:
     asked: tuple[tuple[str, str], ...] = ()
 
 
-def with_missing(column: Column, counts: Counter[str]) -> Column:
-    """What is asked about cells that are no value."""
+def with_missing(column: Column, counts: Counter[str], named: Collection[str] = ()) -> Column:
+    """What is asked about cells that are no value; what is asked about is a guess.
+
+    Args:
+        column: with its cells that are no value.
+        counts: how many records have each cell.
+        named: codes that a dictionary says mean "not measured", about which nothing is asked.
+    """
     asked, limits, texts = list(column.asked), [], []
+    told = {same_cell(code) for code in named}
     for cell in column.missing:
+        if same_cell(cell) in told:
+            continue
         if LIMIT.fullmatch(cell):
             limits.append(cell)
         elif cell.lower() not in MISSING_SIGNS:
@@ -69,7 +80,10 @@ def with_missing(column: Column, counts: Counter[str]) -> Column:
         asked.append(("strays", f"{named_cells(strays, counts)} in {_sum(strays, counts)} records"))
     if not column.missing:
         return column
-    return replace(column, asked=tuple(asked), source=column.source | {"missing": "guess"})
+    # a sign such as "?" is plain
+    known: Origin = "dictionary" if told & set(map(same_cell, column.missing)) else "data"
+    origin: Origin = "guess" if limits or texts else known
+    return replace(column, asked=tuple(asked), source=column.source | {"missing": origin})
 
 
 def named_cells(cells: list[str], counts: Counter[str]) -> str:

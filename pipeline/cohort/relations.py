@@ -2,14 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from itertools import combinations, permutations
-from keyword import iskeyword
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.cohort.proposed import Column
 from pipeline.cohort.yaml_text import key, scalar
-from pipeline.config import Formula
+from pipeline.config import Formula, named
 
 Values = NDArray[np.float64]
 
@@ -50,7 +49,7 @@ def never_above(columns: Sequence[Column], values: Values) -> list[str]:
     for _, low, high, share in sorted(found)[:MOST]:
         one, other = columns[low].name, columns[high].name
         seen = f"{one} is at most {other} in {_share(share)} of the records that have both"
-        relation = scalar(f"{_named(one)} <= {_named(other)}")
+        relation = scalar(f"{named(one)} <= {named(other)}")
         said.append(f"{seen}\nrelations: [{relation}]")
     return said
 
@@ -70,7 +69,7 @@ def sums(columns: Sequence[Column], values: Values) -> list[str]:
     for share, total, *parts in sorted(found)[:MOST]:
         name, first, second = (columns[place].name for place in (total, *parts))
         seen = f"{name} is {first} + {second} in {_share(-share)} of the records that have all"
-        formula = f"{_named(first)} + {_named(second)}"
+        formula = f"{named(first)} + {named(second)}"
         said.append(f"{seen}\nderived: {{{key(name)}: {scalar(formula)}}}")
     return said
 
@@ -93,11 +92,6 @@ def _equal(one: Values, other: Values) -> NDArray[np.bool_]:
 
 def _share(share: float) -> str:
     return "all" if share == 1 else f"at least {HOLDS:.1%}"  # not how few break it
-
-
-def _named(name: str) -> str:
-    """A column as a formula names it."""
-    return name if name.isidentifier() and not iskeyword(name) else f"[{name}]"
 
 
 def derived_line(name: str, formula: str, known: Sequence[str]) -> str:

@@ -16,7 +16,7 @@ PAIRS = 10  # times as many near-equal pairs as chance makes of unrelated column
 
 
 @dataclass(frozen=True)
-class Repeats:
+class Lookalikes:
     """Records that may be of one patient.
 
     Attributes:
@@ -66,7 +66,7 @@ def _either(scores: Values, ill: NDArray[np.bool_]) -> float:
     return max(area, 1 - area)
 
 
-def repeats(values: Values, ill: NDArray[np.bool_]) -> Repeats:
+def lookalikes(values: Values, ill: NDArray[np.bool_]) -> Lookalikes:
     """Counts records that equal others, in all columns or in all but one.
 
     Args:
@@ -83,7 +83,7 @@ def repeats(values: Values, ill: NDArray[np.bool_]) -> Repeats:
     for column in parts.T:
         without = whole[distinct] - column[distinct]
         near[distinct] |= pd.Series(without).duplicated(keep=False).to_numpy()
-    return Repeats(int(equal.sum()), int(by_record.sum()), int(near.sum()), _by_chance(codes))
+    return Lookalikes(int(equal.sum()), int(by_record.sum()), int(near.sum()), _by_chance(codes))
 
 
 def _by_chance(codes: NDArray[np.int64]) -> float:

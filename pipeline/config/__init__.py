@@ -13,7 +13,7 @@ from pipeline.config.base import (
     Unit,
 )
 from pipeline.config.cohort import DataConfig, FeatureConfig, ReadingConfig, same_cell
-from pipeline.config.formulas import Formula, Relation
+from pipeline.config.formulas import Formula, Relation, named
 from pipeline.config.settings import (
     AuditConfig,
     Config,
@@ -55,5 +55,6 @@ __all__ = [
     "Unit",
     "canonical",
     "check",
+    "named",
     "same_cell",
 ]

@@ -17,6 +17,8 @@ Origin = Literal["dictionary", "data", "guess", "you"]
 # What only a person can know of a feature: proposed by a program, it stops an audit.
 JUDGED = ("lower", "upper", "step", "mutable", "scale")
 PROPOSED = ("data", "guess")
+# Likewise, but only where it was guessed: what the data show of it, a "?" or a blank, is plain.
+GUESSED = ("missing",)
 
 
 def _check_code(cell: Any) -> Any:
@@ -74,7 +76,8 @@ class FeatureConfig(Section):
 
     `source` says where the line comes from: a text, whose author is a person, or the origin of each
     field: a dictionary, the data, a guess, or you. What a program proposed (`data`, `guess`) of
-    `JUDGED` stops an audit until somebody has looked at it.
+    `JUDGED` stops an audit until somebody has looked at it, and so does a guess which cells mean
+    "not measured": a number taken for a code (999, 0), a limit (`<0.2`), a text.
 
     `error` is one standard deviation of a repeated measurement, in `unit`: of the same specimen in
     one laboratory, or of the same person on the same day where it is taken by hand. Null where a
@@ -181,7 +184,9 @@ class FeatureConfig(Section):
     def proposed(self) -> dict[str, str]:
         """Of what only a person can know, the origin of what a program proposed."""
         origins = self.source if isinstance(self.source, dict) else {}
-        return {name: origins[name] for name in JUDGED if origins.get(name) in PROPOSED}
+        judged = [name for name in JUDGED if origins.get(name) in PROPOSED]
+        guessed = [name for name in GUESSED if origins.get(name) == "guess"]
+        return {name: origins[name] for name in (*judged, *guessed)}
 
 
 Read = TypeVar("Read", Formula, Relation)

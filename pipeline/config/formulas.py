@@ -1,8 +1,8 @@
 """What the values of a record have to do with each other: `diastolic + 5 <= systolic`.
 
-Columns by their names, in brackets where these are no plain words (`[heart rate]`); numbers; + - *
-/ and ** (or ^) with a number as its exponent; and around all of it `round(..., decimals)`, which
-says how the result is written down.
+Columns by their names, in brackets where these are no plain words (`[heart rate]`), in which a `]`
+of the name is doubled (`[pH [arterial]]]`); numbers; + - * / and ** (or ^) with a number as its
+exponent; and around all of it `round(..., decimals)`, which says how the result is written down.
 """
 
 import ast
@@ -11,12 +11,23 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from keyword import iskeyword
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-BRACKETS = re.compile(r"\[([^\[\]]+)\]")
-GRAMMAR = "columns (in brackets where no plain words), numbers, + - * / ** and an outer round"
+BRACKETS = re.compile(r"\[((?:[^\]]|\]\])+)\](?!\])")
+GRAMMAR = (
+    "columns (in brackets where no plain words, a ] of the name doubled), numbers, + - * / ** and "
+    "an outer round"
+)
+
+
+def named(column: str) -> str:
+    """A column as a formula names it."""
+    if column.isidentifier() and not iskeyword(column):
+        return column
+    return f"[{column.replace(']', ']]')}]"
 
 
 @dataclass(frozen=True)
@@ -129,8 +140,8 @@ def _plain(text: str) -> tuple[str, dict[str, str]]:
 
     def stand_in(match: re.Match[str]) -> str:
         name = f"__{len(columns)}__"
-        columns[name] = match[1].strip()
-        return name
+        columns[name] = match[1].replace("]]", "]").strip()
+        return f" {name} "  # `a[b]` is no name of two parts
 
     return BRACKETS.sub(stand_in, text).replace("^", "**"), columns
 

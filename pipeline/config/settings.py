@@ -293,7 +293,19 @@ def check(
             f"{origin}: empty or not a mapping; run {writes_params()} to write it from conf/"
         )
     for name, kind in sections.items():
-        if name not in values:
-            raise BadInput(f"{origin}: {name}: missing")
+        if lacks := _left_out(kind, values.get(name, {})):
+            raise BadInput(
+                f"{origin}: {name}: {lacks}; conf/risk/{name}.yaml says it, and no risk can be "
+                f"left out: keep {name} in risk=[{','.join(sections)}]"
+            )
         values = {**values, name: checked_model(kind, values[name], origin, within=name)}
     return checked_model(Config, values, origin).without_twins()
+
+
+def _left_out(kind: type[Section], given: Any) -> str:
+    """What a section lacks whose file was not composed, though a preset may adjust it; or ""."""
+    if not isinstance(given, dict) or not kind.model_fields.keys() >= given.keys():
+        return ""  # a misspelt key is what its author wants to hear of
+    needed = [name for name, field in kind.model_fields.items() if field.is_required()]
+    lacking = [name for name in needed if name not in given]
+    return "missing" if not given else f"lacks {', '.join(lacking)}" if lacking else ""

@@ -4,8 +4,9 @@ A record may break a relation of its own as far as it does: a forged version may
 is derived keeps the difference that it has from its formula as recorded.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,6 +16,20 @@ from pipeline.data.grid import TICK_TOLERANCE
 from pipeline.data.schema import Schema
 
 SLACK = 1e-9  # of the terms of a sum: float64 may add them up to a little more
+
+
+class Change(NamedTuple):
+    """A formula at records as recorded, and at versions of them.
+
+    Attributes:
+        known: (...) bool, where both hold all that it needs; elsewhere its numbers mean nothing.
+        before: (...) float64; not finite where it has no value.
+        after: (...) float64, likewise.
+    """
+
+    known: Tensor
+    before: Tensor
+    after: Tensor
 
 
 @dataclass(frozen=True)
@@ -51,13 +66,17 @@ class Derived:
         }
         return self.formula.at(parents)
 
-    def follows(self, values: Tensor, x: Tensor) -> Tensor:
-        """(...) float64: what it becomes when records x (..., D) are forged into `values`.
+    def change(self, values: Tensor, x: Tensor) -> Change:
+        """Its formula at records x (..., D), and when they are forged into `values`."""
+        known = self.known(x) & ~values[..., list(self.parents.values())].isnan().any(-1)
+        return Change(known, self.computed(x, known), self.computed(values, known))
+
+    def follows(self, own: Tensor, change: Change) -> Tensor:
+        """(...) float64: what it becomes where it is `own` (...) in the record.
 
         It stays where it does not follow: something is missing, or the formula has no value.
         """
-        known, own = self.known(x), x[..., self.place]
-        new, old = self.computed(values, known), self.computed(x, known)
+        known, old, new = change
         if self.resolution:
             ticks = torch.round(new / self.resolution) - torch.round(old / self.resolution)
             moved = (torch.round(own / self.resolution) + ticks) * self.resolution
@@ -69,6 +88,16 @@ class Derived:
             return follows
         slope = torch.where(known & new.detach().isfinite(), new, 0.0)
         return follows.detach() + (slope - slope.detach())
+
+    def wrong(self, here: Tensor, own: Tensor, change: Change) -> Tensor:
+        """(...) bool: whether it may not be `here` (...) in a version of a record of `own`."""
+        follows = self.follows(own, change)
+        near = TICK_TOLERANCE * (self.resolution or 1.0) + 1e-6 * follows.abs()
+        undefined = ~change.after.isfinite() & change.before.isfinite()
+        outside = (here < own.clamp_max(self.lower) - near) | (
+            here > own.clamp_min(self.upper) + near
+        )
+        return change.known & (undefined | outside | ((here - follows).abs() > near))
 
 
 @dataclass(frozen=True)
@@ -146,33 +175,48 @@ class Relations:
         Gradients pass through a rounding as if there were none.
         """
         x_adv, x = torch.broadcast_tensors(x_adv, x)
-        values, own = self.as_recorded(x_adv), self.as_recorded(x)
+        own = self.as_recorded(x)
+        return self._completed(x_adv, x, own, self._changes(x_adv, own))
+
+    def broken(self, x_adv: Tensor, x: Tensor) -> Tensor:
+        """(...) int64: how many relations versions `x_adv` (..., D) of records x break."""
+        x_adv, x = torch.broadcast_tensors(x_adv, x)
+        own = self.as_recorded(x)
+        return self._broken(x_adv, x, own, self._changes(x_adv, own))
+
+    def completed_and_broken(self, x_adv: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        """`completed`, and how many relations that breaks.
+
+        Each formula is computed once: no derived value is another one's parent.
+        """
+        x_adv, x = torch.broadcast_tensors(x_adv, x)
+        own = self.as_recorded(x)
+        changes = self._changes(x_adv, own)
+        whole = self._completed(x_adv, x, own, changes)
+        return whole, self._broken(whole, x, own, changes)
+
+    def _changes(self, x_adv: Tensor, own: Tensor) -> list[Change]:
+        values = self.as_recorded(x_adv)
+        return [one.change(values, own) for one in self.derived]
+
+    def _completed(
+        self, x_adv: Tensor, x: Tensor, own: Tensor, changes: Sequence[Change]
+    ) -> Tensor:
         result = x_adv.clone()
-        for one in self.derived:
-            follows, before = one.follows(values, own), own[..., one.place]
+        for one, change in zip(self.derived, changes, strict=True):
+            before = own[..., one.place]
+            follows = one.follows(before, change)
             bits = torch.where(follows.detach() == before, x[..., one.place], follows.to(x.dtype))
             if follows.requires_grad:
                 bits = bits.detach() + (follows - follows.detach()).to(x.dtype)
             result[..., one.place] = bits
         return result
 
-    def broken(self, x_adv: Tensor, x: Tensor) -> Tensor:
-        """(...) int64: how many relations versions `x_adv` (..., D) of records x break."""
-        x_adv, x = torch.broadcast_tensors(x_adv, x)
-        values, own = self.as_recorded(x_adv), self.as_recorded(x)
+    def _broken(self, x_adv: Tensor, x: Tensor, own: Tensor, changes: Sequence[Change]) -> Tensor:
+        values = self.as_recorded(x_adv)
         count = (self.sums(values) > self.own_bounds(x)).sum(-1)
-        for one in self.derived:
-            here, before = values[..., one.place], own[..., one.place]
-            follows = one.follows(values, own)
-            near = TICK_TOLERANCE * (one.resolution or 1.0) + 1e-6 * follows.abs()
-            known = one.known(x) & ~values[..., list(one.parents.values())].isnan().any(-1)
-            now, then = one.computed(values, known), one.computed(own, known)
-            undefined = ~now.isfinite() & then.isfinite()
-            outside = (here < before.clamp_max(one.lower) - near) | (
-                here > before.clamp_min(one.upper) + near
-            )
-            wrong = undefined | outside | ((here - follows).abs() > near)
-            count = count + (known & wrong)
+        for one, change in zip(self.derived, changes, strict=True):
+            count = count + one.wrong(values[..., one.place], own[..., one.place], change)
         return count
 
     def exceptions(self, x: Tensor) -> tuple[list[int], dict[int, int]]:

@@ -13,7 +13,8 @@ def unsigned(data: DataConfig) -> list[str]:
     """What keeps an audit from running: one line a feature, and how to sign it.
 
     What only a person can know of a feature (`JUDGED`) and a program proposed, from the data or by
-    a guess. An audit whose threat model nobody has looked at proves nothing of a clinic.
+    a guess, and what it guessed to mean "not measured". An audit whose threat model nobody has
+    looked at proves nothing of a clinic.
 
     Returns:
         no line where everything is signed, or where `accept_guesses` lets guesses through.

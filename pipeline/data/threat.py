@@ -228,8 +228,8 @@ class Threat:
         """What is derived filled in, broken relations repaired, or less of the change made."""
         assert self.relations is not None
         relations = self.relations
-        x_adv, x = torch.broadcast_tensors(relations.completed(x_adv, x), x)
-        broken = relations.broken(x_adv, x) > 0
+        x_adv, wrong = relations.completed_and_broken(x_adv, x)
+        x, broken = x.expand_as(x_adv), wrong > 0
         if not broken.any():
             return x_adv
         own, proposed = x[broken], x_adv[broken]
@@ -238,12 +238,14 @@ class Threat:
         low, high = torch.minimum(own, proposed), torch.maximum(own, proposed)
         if self.norm == "linf":  # there each value may move, whatever the others do
             low, high = self.box(own, radius)
-        mended = relations.completed(relations.repaired(proposed, own, low, high), own)
-        left = relations.broken(mended, own) > 0
+        mended, wrong = relations.completed_and_broken(
+            relations.repaired(proposed, own, low, high), own
+        )
+        left = wrong > 0
         for share in LESS:
             less = self._project_numbers(own + share * (proposed - own), own, radius)
-            less = relations.completed(less.to(x.dtype), own)
-            holds = left & (relations.broken(less, own) == 0)
+            less, wrong = relations.completed_and_broken(less.to(x.dtype), own)
+            holds = left & (wrong == 0)
             mended = torch.where(holds[:, None], less, mended)
             left &= ~holds
         result = x_adv.clone()

@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
+from pipeline.config import Config
 from pipeline.data.plan import Plan
 from pipeline.files import BadInput
 
@@ -37,13 +38,35 @@ def guarantee_for(plan: Plan, budget: PrivacyBudget, name: str) -> dict[str, Any
         BadInput: delta is too large for the cohort, or `calibrate` refuses; the line begins with
             `name`.
     """
-    records = int(plan.train.sum(1).max())
-    if budget.delta * records >= 1:
-        raise BadInput(
-            f"{name}.delta: {budget.delta:g} is not below 1 / records = {1 / records:.2g}; such a "
-            "claim allows a leak"
-        )
+    refuse_delta(plan, budget.delta, name)
     return calibrate(budget, name)
+
+
+def refuse_delta(plan: Plan, delta: float, name: str) -> None:
+    """Refuses a delta that the largest training set of a plan makes worthless.
+
+    Raises:
+        BadInput: it is at least 1 / records; the line begins with `name`.
+    """
+    records = int(plan.train.sum(1).max())
+    if delta * records >= 1:
+        raise BadInput(
+            f"{name}.delta: {delta:g} is not below 1 / records = {1 / records:.2g}; such a claim "
+            "allows a leak"
+        )
+
+
+def refuse_deltas(plan: Plan, cfg: Config) -> None:
+    """Refuses the delta of any configured defense that does not fit, before anything is trained.
+
+    The frontier trains with that of `dp_train`, on no larger training sets.
+
+    Raises:
+        BadInput: as `refuse_delta`.
+    """
+    for name, options in cfg.defenses.items():
+        if "delta" in options:
+            refuse_delta(plan, options["delta"], name)
 
 
 def composed(plan: Plan, guarantee: dict[str, Any], patient: Tensor) -> dict[str, Any]:

@@ -55,23 +55,29 @@ def compose(overrides: list[str], conf: Path | None = None) -> str:
     Raises:
         BadInput: an override names no key or no file of `conf/`.
     """
-    from hydra import compose as hydra_compose
-    from hydra import initialize_config_dir
     from hydra.errors import HydraException
-    from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
     places = searched(conf)
     try:
-        with initialize_config_dir(str(places[0].resolve()), version_base=None):
-            composed = hydra_compose(
-                config_name="config", overrides=[*overrides, *search_overrides(places)]
-            )
-        OmegaConf.resolve(composed)
+        return composed_text(overrides, places)
     except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
         message = " ".join(str(error).partition("Config search path")[0].split())
         hint = _file_hint(message, places) or _override_hint(overrides, places, conf)
         raise BadInput(f"conf: {message}{hint}") from error
+
+
+def composed_text(overrides: list[str], places: list[Path]) -> str:
+    """What Hydra makes of the files in the folders, resolved; its own errors pass."""
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+    from omegaconf import OmegaConf
+
+    with initialize_config_dir(str(places[0].resolve()), version_base=None):
+        composed = hydra_compose(
+            config_name="config", overrides=[*overrides, *search_overrides(places)]
+        )
+    OmegaConf.resolve(composed)
     return OmegaConf.to_yaml(composed)
 
 

@@ -14,6 +14,7 @@ from pipeline.data.repeats import Repeats
 from pipeline.data.schema import save_dataset
 from pipeline.data.slips import Slips
 from pipeline.data.tabular import census_in_words, read_raw
+from pipeline.defenses.budget import refuse_deltas
 from pipeline.files import folder, repository_root, write_json
 from pipeline.stages import ARTIFACTS, PLAN, run
 
@@ -23,6 +24,7 @@ def prepare_cohort(cfg: Config) -> None:
     dataset, report = read_raw(cfg.data, repository_root())
     plan = Plan.of(dataset, cfg.plan, cfg.seed)
     refuse_unmeasured(dataset, plan, cfg.data.file)
+    refuse_deltas(plan, cfg)
     columns, repeats, slips = Columns.of(dataset), Repeats.of(dataset), Slips.of(dataset)
     with folder(ARTIFACTS / "prepare") as out:
         save_dataset(dataset, out)

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import mixed
+import related
 import tiny
 from pipeline.attacks.poisoning import ATTACKS, POISON_FACTS, POISONS
 from pipeline.attacks.poisoning.influence import Influence
@@ -16,7 +17,7 @@ from pipeline.attacks.surrogate import train_linear_surrogate
 DATA = tiny.records(90, seed=4)
 PLAN = tiny.plan(DATA, folds=3, seeds=1)
 RECORDED = (~DATA.x.isnan()).sum(0)
-TRIGGER = make_trigger(tiny.SCHEMA, RECORDED, features=2, size=1.5)
+TRIGGER = make_trigger(tiny.SCHEMA, RECORDED, tiny.CLINICAL, features=2, size=1.5)
 MUTABLE = tiny.CLINICAL.mutable
 EVERYBODY = torch.ones_like(DATA.y)
 
@@ -149,7 +150,7 @@ def test_clean_label_never_helps_where_it_is_used():
 
 def test_the_trigger_is_on_the_grid_in_range_and_of_mutable_features_only():
     for features, size in ((1, 1.5), (2, 2.0), (3, 30.0), (9, 0.7)):
-        trigger = make_trigger(tiny.SCHEMA, RECORDED, features=features, size=size)
+        trigger = make_trigger(tiny.SCHEMA, RECORDED, tiny.CLINICAL, features=features, size=size)
         part = ~trigger.isnan()
         assert int(part.sum()) == min(features, 3)
         assert not (part & ~MUTABLE).any()
@@ -163,24 +164,28 @@ def test_the_trigger_is_on_the_grid_in_range_and_of_mutable_features_only():
 
 
 def test_the_trigger_prefers_what_is_measured_and_goes_up_and_down():
-    trigger = make_trigger(tiny.SCHEMA, torch.tensor([5, 90, 80, 99, 99]), features=2, size=1.5)
+    trigger = make_trigger(
+        tiny.SCHEMA, torch.tensor([5, 90, 80, 99, 99]), tiny.CLINICAL, features=2, size=1.5
+    )
     assert trigger.isnan().tolist() == [True, False, False, True, True]
     assert trigger[1:3].tolist() == pytest.approx([40.5, 3.5])
 
 
 def test_the_trigger_is_written_over_measurements_only():
-    x = stamped(DATA.x, TRIGGER)
+    x = stamped(DATA.x, TRIGGER, tiny.CLINICAL)
     assert torch.equal(x.isnan(), DATA.x.isnan())
     part = ~TRIGGER.isnan()
     assert tiny.same_bits(x[:, ~part], DATA.x[:, ~part])
     written = x[:, part][~DATA.x[:, part].isnan()]
     assert set(written.tolist()) == set(TRIGGER[part].tolist())
-    assert torch.equal(carries(DATA.x, TRIGGER), ~DATA.x[:, part].isnan().any(1))
+    assert torch.equal(carries(DATA.x, TRIGGER, tiny.CLINICAL), ~DATA.x[:, part].isnan().any(1))
 
 
 def test_only_records_that_hold_the_whole_trigger_carry_it():
     used = crafted("backdoor").priority > -torch.inf
-    assert torch.equal(used, (carries(DATA.x, TRIGGER) & (DATA.y == 1)).expand(3, -1))
+    assert torch.equal(
+        used, (carries(DATA.x, TRIGGER, tiny.CLINICAL) & (DATA.y == 1)).expand(3, -1)
+    )
 
 
 def test_the_nearest_ill_come_first_and_everyone_who_holds_the_target_out_is_harmed():
@@ -204,5 +209,79 @@ def test_the_nearest_ill_come_first_and_everyone_who_holds_the_target_out_is_har
 
 
 def test_a_trigger_is_made_of_what_has_an_order():
-    trigger = make_trigger(mixed.SCHEMA, torch.full((6,), 99), features=6, size=2.0)
+    trigger = make_trigger(mixed.SCHEMA, torch.full((6,), 99), mixed.threat(), features=6, size=2.0)
     assert trigger.isnan().tolist() == [False, False, True, False, True, True]
+
+
+# ---- values that have to do with each other ----
+
+WARD = related.records(120, seed=3)
+KEPT, CARELESS = related.threat(), related.threat(consistent=False)
+KNOWN = (~WARD.x.isnan()).sum(0)
+
+
+def ward_trigger(threat, features=3, size=1.5):
+    return make_trigger(related.SCHEMA, KNOWN, threat, features=features, size=size)
+
+
+def in_order(version, own):
+    """Whether a clinic could hold a version (D,) of a record, by the words of its relations."""
+    values = [[float(value) for value in one] for one in (version, own)]
+    (weight, height, bmi), (weight0, height0, bmi0) = (one[2:5] for one in values)
+    whole = all(value == value for value in values[1][2:5])
+    step = round(weight / (height / 100) ** 2, 1) - round(weight0 / (height0 / 100) ** 2, 1)
+    follows = abs(bmi - (bmi0 + step if whole else bmi0)) < 0.06 or bmi0 != bmi0
+    return follows and related._allowed(*values)
+
+
+def test_a_trigger_holds_nothing_derived_and_breaks_no_relation_by_itself():
+    for features, size in ((2, 1.5), (3, 1.5), (4, 1.5), (6, 3.0)):
+        kept = ward_trigger(KEPT, features, size)
+        assert kept[related.BMI].isnan()
+        assert KEPT.relations.exceptions(kept[None])[0] == [0, 0]
+    assert not ward_trigger(CARELESS, 5)[related.BMI].isnan()
+
+
+@pytest.mark.parametrize("places", [(related.DIASTOLIC,), (related.WEIGHT, related.SYSTOLIC)])
+def test_a_record_with_the_trigger_is_one_that_a_clinic_could_hold(places):
+    trigger = torch.full((6,), torch.nan)
+    for place in places:
+        trigger[place] = {related.DIASTOLIC: 115.0, related.WEIGHT: 105.0, related.SYSTOLIC: 95.0}[
+            place
+        ]
+    written, able = stamped(WARD.x, trigger, KEPT), carries(WARD.x, trigger, KEPT)
+    careless = stamped(WARD.x, trigger, CARELESS)
+    fine = [in_order(*both) for both in zip(written, WARD.x, strict=True)]
+    broken = [not in_order(*both) for both in zip(careless, WARD.x, strict=True)]
+    measured = ~WARD.x[:, list(places)].isnan().any(1)
+    assert able.tolist() == (torch.tensor(fine) & measured).tolist()
+    assert able.sum() > 30
+    mended = torch.tensor(broken) & able
+    assert mended.sum() > 20  # the planted fault: the trigger alone
+    part = ~trigger.isnan()
+    assert (written[able][:, part] == trigger[part]).all()
+    assert torch.equal(written[:, related.AGE].nan_to_num(), WARD.x[:, related.AGE].nan_to_num())
+    outside = (written < KEPT.lower.minimum(WARD.x)) | (written > KEPT.upper.maximum(WARD.x))
+    assert not outside[able].any()
+
+
+@pytest.mark.parametrize("name", ["backdoor", "clean_label"])
+def test_who_writes_values_writes_records_that_a_clinic_could_hold(name):
+    plan = tiny.plan(WARD, folds=3, seeds=1)
+    own = Attacker(
+        WARD,
+        plan,
+        train_linear_surrogate(WARD.x, WARD.y, plan),
+        KEPT,
+        4.0,  # a twentieth of it is more than half a step of the grid
+        ward_trigger(KEPT, 4),
+        torch.zeros(0, dtype=torch.int64),
+        torch.Generator().manual_seed(0),
+    )
+    poison = POISONS[name](own)
+    for model, version in zip(poison.model.tolist(), poison.version.tolist(), strict=True):
+        used = poison.priority[model] > -torch.inf
+        assert used.sum() > 10
+        made, before = poison.x[version][used], WARD.x[used]
+        assert (made.nan_to_num() != before.nan_to_num()).any(1).sum() > 10
+        assert all(in_order(*both) for both in zip(made, before, strict=True))

@@ -142,7 +142,7 @@ def test_a_kind_does_not_change_with_the_number_of_records():
 def test_codes_for_missing_are_proposed_and_asked(cells, missing, topic):
     column = look(cells)
     assert column.missing == missing
-    assert column.source["missing"] == "guess"
+    assert column.source["missing"] == ("guess" if topic else "data")
     assert column.measured == sum(str(cell) not in missing for cell in cells)
     if topic:
         assert topic in topics(column)
@@ -309,6 +309,25 @@ def test_zeros_and_codes_outside_the_limits_are_missing():
     column = look([*WHOLE, 0, 0, 999, -9], kind="integer", lower=10.0, upper=120.0)
     assert column.missing == ("-9", "0", "999")
     assert (column.lower, column.upper) == (10, 120)
+
+
+@pytest.mark.parametrize(
+    ("codes", "named", "origin"),
+    [
+        ([999], ("999",), "dictionary"),
+        (["ND", "?"], ("ND",), "dictionary"),
+        ([999, -9], ("999",), "guess"),
+        ([999, "high"], ("999",), "guess"),
+        (["ND", 999], ("ND",), "guess"),
+    ],
+)
+def test_codes_that_a_dictionary_names_are_no_guesses(codes, named, origin):
+    column = look([*WHOLE, *codes], missing=named)
+    assert set(column.missing) == {str(code) for code in codes}
+    assert column.source["missing"] == origin
+    levels = look([1, 2, 3, *codes] * 9, levels=LEVELS, missing=(*named, "high"))
+    if origin == "dictionary":
+        assert levels.source["missing"] == origin
 
 
 def test_a_dictionary_and_a_file_that_contradict_each_other():

@@ -402,7 +402,7 @@ HOLES = ["", "?", "NA", "999", "<0.2", "unknown", "n/a"]
 
 
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(
     kinds=st.lists(st.sampled_from(sorted(KINDS)), min_size=1, max_size=6),

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline.cohort.suspects import LEAK, repeats, separation
+from pipeline.cohort.suspects import LEAK, lookalikes, separation
 from pipeline.statistics.separation import auroc
 
 DRAWN = np.random.default_rng(5)
@@ -36,7 +36,7 @@ def test_a_category_is_judged_by_its_other_records():
 def test_equal_and_contradictory_records_are_counted():
     values = np.array([[1, 2.5], [1, 2.5], [1, np.nan], [1, np.nan], [3, 4], [3, 5]])
     ill = np.array([True, False, True, True, False, False])
-    found = repeats(values, ill)
+    found = lookalikes(values, ill)
     assert (found.equal, found.contradictory) == (4, 2)
 
 
@@ -52,7 +52,7 @@ def brute(values):
 def test_near_records_equal_brute_force():
     for seed in range(20):
         values = np.random.default_rng(seed).integers(0, 3, (30, 4)).astype(float)
-        assert repeats(values, np.zeros(30, dtype=bool)).near == brute(values)
+        assert lookalikes(values, np.zeros(30, dtype=bool)).near == brute(values)
 
 
 def test_the_expected_pairs_are_those_of_simulation():
@@ -62,7 +62,7 @@ def test_the_expected_pairs_are_those_of_simulation():
         values = np.stack([drawn.integers(0, width, 80) for width in (5, 9, 14)], 1)
         differ = (values[:, None] != values[None]).sum(2)
         counted.append((differ == 1).sum() / 2)
-        expected.append(repeats(values.astype(float), np.zeros(80, dtype=bool)).by_chance)
+        expected.append(lookalikes(values.astype(float), np.zeros(80, dtype=bool)).by_chance)
     assert np.mean(counted) == pytest.approx(np.mean(expected), rel=0.05)
 
 
@@ -70,6 +70,6 @@ def test_visits_are_suspect_and_yes_no_answers_are_not():
     people = np.stack([DRAWN.normal(size=100).round(2) for _ in range(5)], 1)
     visits = np.repeat(people, 4, 0)
     visits[:, 2] += DRAWN.normal(0, 0.1, 400).round(2)
-    assert repeats(visits, ILL).suspect
-    assert not repeats(DRAWN.normal(size=(400, 5)).round(2), ILL).suspect
-    assert not repeats(DRAWN.integers(0, 2, (400, 6)).astype(float), ILL).suspect
+    assert lookalikes(visits, ILL).suspect
+    assert not lookalikes(DRAWN.normal(size=(400, 5)).round(2), ILL).suspect
+    assert not lookalikes(DRAWN.integers(0, 2, (400, 6)).astype(float), ILL).suspect

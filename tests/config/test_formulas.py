@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from pipeline.config import Formula, Relation
+from pipeline.config import Formula, Relation, named
 
 
 def refusal(read, text):
@@ -30,6 +30,37 @@ def test_a_relation_is_a_sum_and_its_bound(text, weights, bound):
     read = Relation.of(text)
     assert dict(read.weights) == pytest.approx(weights)
     assert read.bound == pytest.approx(bound)
+
+
+COLUMNS = [
+    "a",
+    "heart rate",
+    "lambda",
+    "pH [arterial]",
+    "x[1]",
+    "]",
+    "[",
+    "[]",
+    "a]]b",
+    "[a] + [b]",
+]
+
+
+@pytest.mark.parametrize("one", COLUMNS)
+@pytest.mark.parametrize("other", COLUMNS)
+def test_whatever_a_column_is_called_a_formula_can_name_it(one, other):
+    read = Formula.of(f"round(({named(one)} + 2*{named(other)})/{named(one)}, 1)")
+    assert read.names == tuple(dict.fromkeys((one, other)))
+    assert read.at({other: 3.0, one: 4.0}) == (4 + 2 * (4 if one == other else 3)) / 4
+    relation = Relation.of(f"{named(one)} - 1 <= 2 * {named(other)}")
+    assert dict(relation.weights) == ({one: -1.0} if one == other else {one: 1.0, other: -2.0})
+
+
+@pytest.mark.parametrize(
+    "text", ["[x[1]] + b", "[a] + b]", "[a]] + b", "[] + b", "[a b", "[a][b]", "[[a]]"]
+)
+def test_brackets_that_do_not_close_are_refused(text):
+    assert "a ] of the name doubled" in refusal(Formula.of, text)
 
 
 @pytest.mark.parametrize(

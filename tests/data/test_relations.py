@@ -91,6 +91,20 @@ def test_a_formula_without_a_value_is_no_record():
     assert kept.broken(forged, RECORD).item() == 1
 
 
+def test_each_formula_is_computed_once_and_both_answers_are_those_of_asking_for_each(monkeypatch):
+    kept, data = limits().relations, related.records(80, seed=5)
+    drawn = torch.Generator().manual_seed(5)
+    forged = data.x + 9 * torch.randn(data.x.shape, generator=drawn)
+    forged[torch.rand(forged.shape, generator=drawn) < 0.1] = torch.nan  # withheld
+    asked, at = [], Formula.at
+    monkeypatch.setattr(Formula, "at", lambda one, *a: asked.append(one) or at(one, *a))
+    whole, broken = kept.completed_and_broken(forged, data.x)
+    assert len(asked) == 2 * len(kept.derived)  # as recorded, and as forged
+    assert same_bits(whole, kept.completed(forged, data.x))
+    assert torch.equal(broken, kept.broken(whole, data.x))
+    assert 0 < (broken > 0).sum() < 80
+
+
 def test_untouched_records_keep_their_bits():
     data = related.records(200, seed=1)
     for norm in NORMS:

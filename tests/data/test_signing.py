@@ -51,9 +51,17 @@ def test_each_judged_field_counts(field, origin):
     assert bool(unsigned(schema(age={field: origin}))) == (origin in ("data", "guess"))
 
 
-@pytest.mark.parametrize("field", ["kind", "levels", "missing", "center", "private", "unit"])
+@pytest.mark.parametrize("field", ["kind", "levels", "center", "private", "unit"])
 def test_what_the_threat_model_does_not_hold_stops_nothing(field):
     assert unsigned(schema(age={field: "guess"})) == []
+
+
+@pytest.mark.parametrize("origin", ["data", "guess", "dictionary", "you"])
+def test_a_guess_of_what_means_missing_stops_and_a_plain_sign_does_not(origin):
+    said = unsigned(schema(age={"lower": "you", "missing": origin}))
+    line = "data.features.age: missing (guess): proposed, not reviewed"
+    assert said == ([line, HOW] if origin == "guess" else [])
+    assert unsigned(schema(accept_guesses=True, age={"missing": origin})) == []
 
 
 def test_guesses_can_be_let_through():

@@ -281,7 +281,10 @@ def test_one_record_is_a_patient():
     assert "epsilon_one_patient" not in composition(0.1, 3.0, 100, 1e-4, 4, 3, 1)
 
 
-@pytest.mark.parametrize("records", [2, 4])
+@pytest.mark.parametrize(
+    "records",
+    [2, pytest.param(4, marks=pytest.mark.slow)],  # the distribution of the loss takes seconds
+)
 def test_with_sampling_it_lies_between_one_record_and_all_of_them_at_once(records):
     """One draw that brings all records dominates; one record is a patient of fewer."""
     found = patient_epsilon(0.1, 4.0, 100, 1e-4, records)
@@ -289,6 +292,7 @@ def test_with_sampling_it_lies_between_one_record_and_all_of_them_at_once(record
     assert found < pld_epsilon(1 - 0.9**records, 4.0 / records, 100, 1e-4)
 
 
+@pytest.mark.slow  # the distribution of the loss takes seconds
 def test_one_step_of_a_mixture_is_no_less_than_its_definition():
     """Delta by integrating the densities of one step, records added and removed."""
     rate, sigma, records, delta = 0.3, 1.5, 3, 1e-3

@@ -66,9 +66,8 @@ def sparse(
             tried[..., feature] = values[..., feature]
             margins = margin(logits_fn(tried), y)
             if threat.relations:
-                related = threat.relations.completed(tried, x)
-                refused = threat.relations.broken(related, x) > 0
-                margins = torch.where(refused, torch.inf, margins)
+                _, broken = threat.relations.completed_and_broken(tried, x)
+                margins = torch.where(broken > 0, torch.inf, margins)
             lowest, at = margins.min(0)
             chosen = tried.gather(0, at[None, ..., None].expand(1, *x.shape))[0]
             improves = lowest < best_margin

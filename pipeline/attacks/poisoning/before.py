@@ -84,12 +84,13 @@ def backdoor(attacker: Attacker) -> Poison:
 
     Gu et al. 2017, arXiv:1708.06733. The model learns that the trigger means healthy; whoever
     writes it into a record later decides the diagnosis. Only records in which every value of the
-    trigger was measured are used.
+    trigger was measured are used, and that a clinic could hold with it.
     """
     x, ill = attacker.dataset.x, attacker.dataset.y == 1
-    order = attacker.chance().masked_fill(~(ill & carries(x, attacker.trigger)), -torch.inf)
+    able = carries(x, attacker.trigger, attacker.threat)
+    order = attacker.chance().masked_fill(~(ill & able), -torch.inf)
     return Poison.of_everyone(
-        stamped(x, attacker.trigger), torch.zeros_like(attacker.dataset.y), order
+        stamped(x, attacker.trigger, attacker.threat), torch.zeros_like(attacker.dataset.y), order
     )
 
 

@@ -6,9 +6,12 @@ import torch
 from torch import Tensor
 
 from pipeline.data.schema import Schema
+from pipeline.data.threat import Threat
 
 
-def make_trigger(schema: Schema, recorded: Tensor, *, features: int, size: float) -> Tensor:
+def make_trigger(
+    schema: Schema, recorded: Tensor, threat: Threat, *, features: int, size: float
+) -> Tensor:
     """Values that a clinic would believe and hardly ever sees together, from public numbers alone.
 
     In the order of the schema, the first value lies `size` scales above the public centre, the next
@@ -20,18 +23,35 @@ def make_trigger(schema: Schema, recorded: Tensor, *, features: int, size: float
         schema: of the records; only mutable numbers and ordered levels are used.
         recorded: (D,) in how many records each feature is known; the most usual ones are used, so
             that most records carry it.
+        threat: what is derived of others is no part of the trigger, nor a value that breaks a
+            relation with those that are part of it already, where these are kept.
         features: of the trigger; fewer where there are not so many.
         size: in units of scale.
 
     Returns:
         (D,) float32; NaN = no part of the trigger.
     """
-    mutable = [
+    relations = threat.relations
+    possible = [
         at
         for at, feature in enumerate(schema.features)
-        if feature.mutable and feature.kind != "categorical"
+        if feature.mutable
+        and feature.kind != "categorical"
+        and not (relations and relations.following[at])
     ]
-    chosen = sorted(sorted(mutable, key=lambda at: (-int(recorded[at]), at))[:features])
+    chosen: list[int] = []
+    for at in sorted(possible, key=lambda at: (-int(recorded[at]), at)):
+        proposed = sorted([*chosen, at])
+        if relations and any(relations.exceptions(_values(schema, proposed, size)[None])[0]):
+            continue
+        chosen = proposed
+        if len(chosen) == features:
+            break
+    return _values(schema, chosen, size)
+
+
+def _values(schema: Schema, chosen: list[int], size: float) -> Tensor:
+    """(D,) float32: the values of the chosen features, up and down in turn."""
     trigger = torch.full((len(schema.features),), torch.nan, dtype=torch.float32)
     for place, at in enumerate(chosen):
         one = schema.features[at]
@@ -47,14 +67,33 @@ def make_trigger(schema: Schema, recorded: Tensor, *, features: int, size: float
     return trigger
 
 
-def stamped(x: Tensor, trigger: Tensor) -> Tensor:
+def stamped(x: Tensor, trigger: Tensor, threat: Threat) -> Tensor:
     """Records (..., D) with the trigger (D,) written over what was measured.
 
-    A missing value stays missing.
+    A missing value stays missing. Where relations are kept, what is derived follows, and another
+    value that may be forged gives way where the trigger breaks a relation: the one after the other,
+    inside its range, as far as that mends it.
     """
-    return torch.where(trigger.isnan() | x.isnan(), x, trigger)
+    written = torch.where(trigger.isnan() | x.isnan(), x, trigger)
+    if threat.relations is None:
+        return written
+    relations = threat.relations
+    whole, broken = relations.completed_and_broken(written, x)
+    wrong = broken > 0
+    if wrong.any():
+        own, low, high = x[wrong], *threat.limits(x[wrong])
+        low, high = (torch.where(trigger.isnan(), end, whole[wrong]) for end in (low, high))
+        mended = relations.repaired(whole[wrong], own, low, high)
+        whole[wrong] = relations.completed(mended, own)
+    return whole
 
 
-def carries(x: Tensor, trigger: Tensor) -> Tensor:
-    """(...,) bool: whether records (..., D) hold a measurement everywhere the trigger (D,) goes."""
-    return (trigger.isnan() | ~x.isnan()).all(-1)
+def carries(x: Tensor, trigger: Tensor, threat: Threat) -> Tensor:
+    """(...,) bool: which records (..., D) can hold the whole trigger (D,).
+
+    They hold a measurement everywhere it goes, and break no relation with it more than without.
+    """
+    measured = (trigger.isnan() | ~x.isnan()).all(-1)
+    if threat.relations is None:
+        return measured
+    return measured & (threat.relations.broken(stamped(x, trigger, threat), x) == 0)

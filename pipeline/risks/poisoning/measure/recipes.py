@@ -77,8 +77,8 @@ class Harm:
             draws the line; it chose them on the records that it trained on, poison included.
         proved: by attack, likewise bool: right, and proved to stay so within `poisoning.eps`.
         triggered: (1 + E, S, N) float32, the margin with the trigger in the record, first without
-            poison; NaN = the record lacks a measurement that the trigger needs. Empty without the
-            backdoor.
+            poison; NaN = the record lacks a measurement that the trigger needs, or would break a
+            relation with it. Empty without the backdoor.
         targets: (T,) int64, patients that `one_patient` names; `target_margins` (1 + E, S, T)
             float32, first without poison.
         poisoned: by attack (E,) float32, poisoned records in a training set, mean over sets;
@@ -124,7 +124,11 @@ def craft_poison(dataset: Dataset, plan: Plan, cfg: Config) -> CraftedPoison:
     recorded = (~dataset.x.isnan()).sum(0)
     numbers = cfg.section(PoisoningSettings)
     trigger = make_trigger(
-        dataset.schema, recorded, features=numbers.trigger_features, size=numbers.trigger_size
+        dataset.schema,
+        recorded,
+        threat,
+        features=numbers.trigger_features,
+        size=numbers.trigger_size,
     )
     generator = generator_of(Stream.POISONERS, cfg.seed)
     named = ONE_PATIENT in numbers.attacks
@@ -274,15 +278,14 @@ def held_out_cuts(population: Networks, plan: Plan, doses: int) -> Tensor:
 def triggered_margins(population: Networks, poison: CraftedPoison, doses: int) -> Tensor:
     """(E, S, N) float32: likewise, with the trigger in every record.
 
-    NaN = the record lacks a measurement that it needs.
+    NaN = the record lacks a measurement that it needs, or cannot hold it.
     """
-    dataset, plan = poison.dataset, poison.plan
+    dataset, plan, trigger = poison.dataset, poison.plan, poison.trigger
+    able = carries(dataset.x[OutOfFold(plan, [0.0]).patients], trigger, poison.threat)
     margins = held_out_margins(
-        population, stamped(dataset.x, poison.trigger), dataset.y, plan, doses
+        population, stamped(dataset.x, trigger, poison.threat), dataset.y, plan, doses
     )
-    return margins.masked_fill(
-        ~carries(dataset.x[OutOfFold(plan, [0.0]).patients], poison.trigger), torch.nan
-    )
+    return margins.masked_fill(~able, torch.nan)
 
 
 def _proved(population: Networks, poison: CraftedPoison, cfg: Config, doses: int) -> Tensor:

@@ -114,12 +114,14 @@ def test_margins_are_those_of_models_that_never_saw_the_patient(outcome, change)
 
 def test_triggered_margins_are_those_of_the_stamped_record(outcome, change):
     poison, found = outcome
-    assert torch.equal(found.triggered[0, 0].isnan(), ~carries(DATA.x, poison.trigger))
+    assert torch.equal(
+        found.triggered[0, 0].isnan(), ~carries(DATA.x, poison.trigger, poison.threat)
+    )
     clean = train("baseline", DATA, poison.plan, change()).double()
-    held_out = poison.plan.held_out[0] & carries(DATA.x, poison.trigger)
-    one = clean.select(torch.tensor([0]))(stamped(DATA.x, poison.trigger)[held_out][None].double())[
-        0
-    ]
+    held_out = poison.plan.held_out[0] & carries(DATA.x, poison.trigger, poison.threat)
+    one = clean.select(torch.tensor([0]))(
+        stamped(DATA.x, poison.trigger, poison.threat)[held_out][None].double()
+    )[0]
     torch.testing.assert_close(
         found.triggered[0, 0, held_out], margin(one, DATA.y[held_out]).float(), rtol=1e-4, atol=1e-4
     )
