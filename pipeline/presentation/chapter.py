@@ -49,11 +49,15 @@ class Table:
 
 @dataclass(frozen=True)
 class Picture:
-    """An SVG that lies beside the page, and what it shows in words for those who do not see it."""
+    """An SVG that lies beside the page, and what it shows in words for those who do not see it.
+
+    `kind`: one of `patients` shows single patients, and is left out wherever others may look.
+    """
 
     path: Path
     shows: str
     caption: str = ""
+    kind: Literal["figures", "patients"] = "figures"
 
 
 @dataclass(frozen=True)

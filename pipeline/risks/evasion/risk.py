@@ -224,10 +224,11 @@ RISK = Risk(
     metrics=metrics,
     summary=summary,
     per_patient=frozenset({"patients", "verdicts"}),
-    private=frozenset({"fragile"}),
+    private=frozenset({"fragile", "changes"}),
     parts={
         "groups": ("defense", "by"),
-        "classification": ("defense", "eps"),
+        "classification": ("defense", "attack", "eps"),
+        "radii": ("defense", "class"),
         "confusion": ("defense", "eps", "actual"),
     },
     steps={"the name of a threat": "eps in thousandths of the unit of that threat"},

@@ -6,8 +6,10 @@ import pandas as pd
 
 from pipeline.config import Config
 from pipeline.presentation.frames import by_defense
+from pipeline.risks.evasion.calibrated import decision_table, reliability_table
 from pipeline.risks.evasion.evaluation import evaluate_all
 from pipeline.risks.evasion.everyone import everyone_table
+from pipeline.risks.evasion.fragility import clinic_tables
 from pipeline.risks.evasion.groups import groups_table, harms
 from pipeline.risks.evasion.measure.everyone import EVERYONE, Everyone
 from pipeline.risks.evasion.measure.examination import Examination
@@ -15,7 +17,7 @@ from pipeline.risks.evasion.measure.half_models import HALF_MODELS, HalfModels
 from pipeline.risks.evasion.measure.subject import PROOFS
 from pipeline.risks.evasion.movable import movable_shares
 from pipeline.risks.evasion.pairs import headline_pairs
-from pipeline.risks.evasion.patients import clinic_tables, most_fragile
+from pipeline.risks.evasion.patients import most_fragile
 from pipeline.risks.evasion.proofs import verdicts
 from pipeline.risks.evasion.recipes import Recipe, recipes_of
 from pipeline.risks.evasion.repeats import repeated_shares
@@ -24,10 +26,7 @@ from pipeline.statistics.intervals import Sampling
 
 
 def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
-    """`comparison, attacks, evasion_pairs, fragile, alone, repeats, classification, confusion`.
-
-    Curves for plots; `patients` and `verdicts` of each defense.
-    """
+    """Every table of evasion; `COLUMNS` says what the columns are of those that are explained."""
     examined = {name: Examination.load(place) for name, place in sources.of("evasion").items()}
     if not examined:
         return {}
@@ -54,7 +53,11 @@ def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
         "fragile": by_defense(
             {name: most_fragile(table) for name, table in clinic.patients.items()}
         ),
+        "changes": by_defense(clinic.changes),
         "alone": by_defense(clinic.alone),
+        "radii": by_defense(clinic.radii),
+        "reliability": reliability_table(examined, cfg, sampling),
+        "decision": decision_table(examined, cfg, sampling),
         "repeats": repeated_shares(_provable(examined, sources), cfg, sampling),
         "classification": evaluation.classification,
         "confusion": evaluation.confusion,
