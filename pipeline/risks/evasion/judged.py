@@ -32,7 +32,9 @@ def against_none(view: View, figure: str) -> dict[str, Compared]:
     return compare(own, patients=_patients(view), confidence=view.cfg.audit.confidence)
 
 
-def sentence(view: View, figure: str) -> str:
+def sentence(
+    view: View, figure: str, opening: str = "Against no defense, on the same patients"
+) -> str:
     """Who is told to be better or worse than no defense in a figure; empty: nothing to compare."""
     found = against_none(view, figure)
     if not found:
@@ -47,7 +49,7 @@ def sentence(view: View, figure: str) -> str:
         said.setdefault(what, []).append(f"{view.shown[name]}{told}")
     order = ("better", "better, but flagged", "worse", "not told apart")
     words = [f"{what}: {', '.join(said[what])}" for what in order if what in said]
-    return f"Against no defense, on the same patients: {'; '.join(words)}."
+    return f"{opening}: {'; '.join(words)}."
 
 
 def front(view: View) -> Mapping[str, tuple[str, ...]]:
