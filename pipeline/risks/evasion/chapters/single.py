@@ -40,7 +40,8 @@ def chapter(view: View, context: Context, folder: Path) -> Chapter | None:
             "smaller radius given. No changed value can be put back, nor moved by one step towards "
             "the patient's; the models that it turns are those of all repetitions that held the "
             "patient out. The usual error is one standard deviation of a repeated measurement; "
-            "from day to day a patient varies more. A change within measurement error needs no attacker."
+            "from day to day a patient varies more. A change within measurement error needs no "
+            "attacker."
         ),
         *(
             Fold(view.shown[name], _of_defense(view, name, whose))
@@ -130,7 +131,7 @@ def _facts(view: View, table: pd.DataFrame, whose: Array) -> Items:
             (
                 f"Of 100 right {what}",
                 f"{100 * turned / len(right):.1f} ({100 * low:.1f} to {100 * high:.1f}) can be "
-                f"turned by a change smaller than measurement error, {turned} of {len(right)}, "
+                f"turned by a change within measurement error, {turned} of {len(right)}, "
                 "at least",
             )
         )
