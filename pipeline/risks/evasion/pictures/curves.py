@@ -168,7 +168,8 @@ def draw(axis: Any, view: View, threat: str, asked: Quantity, upto: float, heigh
                     alpha=0.15,
                     linewidth=0,
                 )
-        open_ = own if not len(known) else own[own["eps"] >= to - SAME_RADIUS]
+        within = own.loc[own["eps"] <= to + SAME_RADIUS, "eps"].max()
+        open_ = own if not len(known) else own[own["eps"] >= within]
         if len(open_) > 1:
             axis.plot(
                 open_["eps"],
