@@ -265,7 +265,13 @@ def test_what_is_private_is_kept_whatever_its_risk(monkeypatch, tmp_path):
     only_risks(monkeypatch, RUMOUR, SILENCE)
     for name in ("report.html", "report_shared.html", "rumour.csv", "named.csv", "summary.txt"):
         (tmp_path / name).write_text("")
-    for name in ("plots/a.png", "plots/rumour.csv", "by/baseline.csv", "ears.parquet"):
+    for name in (
+        "plots/a.svg",
+        "plots/named.svg",
+        "plots/rumour.csv",
+        "by/baseline.csv",
+        "ears.parquet",
+    ):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("")
     hidden = SimpleNamespace(cfg=SimpleNamespace(report=SimpleNamespace(patients="hidden")))
@@ -274,7 +280,7 @@ def test_what_is_private_is_kept_whatever_its_risk(monkeypatch, tmp_path):
         (file.relative_to(tmp_path).as_posix(), place)
         for file, place in tracking.files_of(asked, "baseline")
     ] == [
-        ("plots/a.png", "plots"),
+        ("plots/a.svg", "plots"),
         ("plots/rumour.csv", "plots"),
         ("report_shared.html", None),
         ("rumour.csv", None),
