@@ -57,7 +57,7 @@ def classification_table(
             eps = float(margins.eps[at])
             key = {"defense": name, "threat": threat, "attack": attack, "eps": eps}
             alone = attack in margins.by_attack
-            source = left.loc[name, attack, eps] if alone else known.loc[name, eps]
+            source: Any = left.loc[(name, attack, eps), :] if alone else known.loc[(name, eps), :]
             prefix = "accuracy" if alone else "robust"
             accuracy = {
                 "accuracy": source["accuracy" if alone else "robust_accuracy"],

@@ -64,7 +64,8 @@ def changes_table(table: pd.DataFrame, proofs: Proofs, x: Array, schema: Schema)
         with its sign (NaN = no error is known).
     """
     lines: list[dict[str, Any]] = []
-    for n, row in at_risk(table).to_dict("index").items():
+    rows = at_risk(table)
+    for n, row in zip(rows.index.astype(int), rows.to_dict("records"), strict=True):
         found = proofs.counterexample[row["repetition"], n].double().numpy()
         scores = {
             "patient": row["patient"],

@@ -193,7 +193,8 @@ def _largest(row: Array) -> float:
 def at_risk(table: pd.DataFrame, top: int = 20) -> pd.DataFrame:
     """Of `patients_table` the rows of `most_fragile`, in its order."""
     rows = table[table["correct"] & (table["y"] == 1) & np.isfinite(table["breaks_at"])]
-    return rows.sort_values(["breaks_at", "radius", "patient"], kind="stable").head(top)
+    first: pd.DataFrame = rows.sort_values(["breaks_at", "radius", "patient"], kind="stable")
+    return first.head(top)
 
 
 def most_fragile(table: pd.DataFrame, top: int = 20) -> pd.DataFrame:

@@ -128,4 +128,5 @@ class View:
 
     def line(self, lines: pd.DataFrame, defense: str = "") -> pd.Series:
         """The line of a defense among lines with one for each."""
-        return lines.set_index("defense", drop=False).loc[defense or self.first]
+        own: pd.Series = lines[lines["defense"] == (defense or self.first)].iloc[0]
+        return own

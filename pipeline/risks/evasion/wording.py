@@ -40,7 +40,7 @@ def leading(features: Mapping[str, FeatureConfig], alone: "pd.DataFrame | None" 
         own = alone[(alone["defense"] == BASELINE) & alone["feature"].isin(told)]
         known = own.dropna(subset=["all"])
         if len(known):
-            return str(known.loc[known["all"].idxmax(), "feature"])
+            return str(known.sort_values("all", ascending=False, kind="stable")["feature"].iloc[0])
     return told[0] if told else ""
 
 

@@ -120,3 +120,14 @@ def test_of_whom_nothing_can_be_proved_there_are_no_patients(examined, context, 
     for table in ("patients", "alone", "fragile"):
         assert set(drawn[table]["defense"]) == {"baseline"}
     assert set(drawn["comparison"]["defense"]) == {"baseline", "distill"}
+
+
+def test_what_is_proved_of_both_diagnoses_is_what_is_proved_of_all(tables, context):
+    """At every radius; and nobody is known to be missed of whom the contrary is proved."""
+    curve, ill = tables["plots/proved"], float((context.dataset.y == 1).double().mean())
+    missed, alarms = curve["missed_at_most"], curve["alarms_at_most"]
+    both = ill * (1 - missed) + (1 - ill) * (1 - alarms)
+    np.testing.assert_allclose(both, curve["proved"])
+    assert (curve["missed"] <= missed + 1e-12).all()
+    assert (curve["missed"] < missed - 1e-12).any()
+    assert curve.groupby(["defense", "threat"])["missed"].is_monotonic_increasing.all()

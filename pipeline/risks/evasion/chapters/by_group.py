@@ -54,7 +54,7 @@ def _table(view: View, groups: pd.DataFrame) -> pd.DataFrame:
 
 def _result(view: View, groups: pd.DataFrame) -> str:
     own = groups[groups["defense"] == view.first].dropna(subset=["attacked_sensitivity"])
-    lowest = own.loc[own["attacked_sensitivity"].idxmin()] if len(own) else None
+    lowest = own.sort_values("attacked_sensitivity", kind="stable").iloc[0] if len(own) else None
     said = ""
     if lowest is not None:
         said = (

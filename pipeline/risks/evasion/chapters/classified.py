@@ -91,9 +91,10 @@ def _report(view: View, at: pd.DataFrame) -> pd.DataFrame:
 
 
 def _result(view: View, at: pd.DataFrame) -> str:
-    own = at[at["defense"] == view.first].drop_duplicates("attack").set_index("attack")
+    own = at[at["defense"] == view.first].drop_duplicates("attack")
     titles = _titles(view, at)
-    said = [f"{told(own.loc[attack], 'accuracy')} {title}" for attack, title in titles.items()]
+    lines = {str(line["attack"]): line for _, line in own.iterrows()}
+    said = [f"{told(lines[attack], 'accuracy')} {title}" for attack, title in titles.items()]
     whom = view.among()
     of = f" of {whom}" if whom else ""
     return (

@@ -90,7 +90,9 @@ def draw(
 def _limits(
     panels: Sequence[Panel], order: Sequence[str], bars: bool, guide: float | None
 ) -> tuple[float, float]:
-    every = pd.concat([marks.reindex(order) for panel in panels for marks in panel.marks])
+    every: pd.DataFrame = pd.concat(
+        [marks.reindex(list(order)) for panel in panels for marks in panel.marks]
+    )
     low, high = float(every.min().min()), float(every.max().max())
     low, high = (low, high) if guide is None else (min(low, guide), max(high, guide))
     margin = 0.06 * (high - low or 1.0)
@@ -102,7 +104,7 @@ def _panel(axis: Any, view: View, panel: Panel, order: Sequence[str], bars: bool
     for row, name in enumerate(order):
         style = view.styles[name]
         for index, marks in enumerate(panel.marks):
-            if name not in marks.index or marks.loc[name, "value"] != marks.loc[name, "value"]:
+            if name not in marks.index or marks["value"].isna()[name]:
                 continue
             value, low, high = marks.loc[name]
             y = row + (index - (count - 1) / 2) * 0.36
@@ -135,7 +137,7 @@ def before_and_after(view: View, folder: Path) -> Picture:
             panels.append(Panel(f"{title}{at}", [bounded(lines, "accuracy")]))
     said = [
         f"{view.shown[name]} "
-        + ", ".join(f"{panel.marks[0].loc[name, 'value']:.3f}" for panel in panels)
+        + ", ".join(f"{panel.marks[0]['value'][name]:.3f}" for panel in panels)
         for name in view.shown
     ]
     titles = ", ".join(panel.title.replace("\n", ", ") for panel in panels)
@@ -155,14 +157,14 @@ def counted(view: View, threat: str, folder: Path) -> Picture:
     limits = view.cfg.threat[threat]
     panels = [
         Panel(
-            f"{radius(limits, float(eps))}\nforged",
+            f"{radius(limits, float(str(eps)))}\nforged",
             [bounded(of_radius, "robust_accuracy", "robust_low", "robust_high")],
         )
         for eps, of_radius in lines.groupby("eps")
     ]
     said = [
         f"{view.shown[name]} "
-        + ", ".join(f"{panel.marks[0].loc[name, 'value']:.3f}" for panel in panels)
+        + ", ".join(f"{panel.marks[0]['value'][name]:.3f}" for panel in panels)
         for name in view.shown
     ]
     titles = ", ".join(panel.title.replace("\n", " ") for panel in panels)
@@ -192,9 +194,7 @@ def forest(view: View, folder: Path) -> Picture:
     ]
     said = [
         f"{panel.title.replace(chr(10), ' ')}: "
-        + ", ".join(
-            f"{view.shown[name]} {panel.marks[0].loc[name, 'value']:+.3f}" for name in names
-        )
+        + ", ".join(f"{view.shown[name]} {panel.marks[0]['value'][name]:+.3f}" for name in names)
         for panel in panels
     ]
     return finish(

@@ -76,7 +76,7 @@ def fragile(view: View, folder: Path) -> Picture | None:
     axis.set_xlabel("change, in usual measurement errors", fontsize=SMALL_TEXT)
     scores.set_xlabel("score less threshold,\npercentage points", fontsize=SMALL_TEXT)
     scores.set_box_aspect(None)
-    figure.axes[0].get_gridspec().set_width_ratios([2.4, 1])
+    axis.get_gridspec().set_width_ratios([2.4, 1])
     count = len(people)
     inside = int(
         (table.groupby("patient")["errors"].apply(lambda e: e.abs().max()) <= 1 + 1e-6).sum()
