@@ -46,7 +46,7 @@ def files_of(evaluated: Evaluated, name: str) -> list[tuple[Path, str | None]]:
     found: list[tuple[Path, str | None]] = []
     for file in sorted(evaluated.folder.rglob("*")):
         place = file.relative_to(evaluated.folder)
-        if file.suffix in KINDS and place.with_suffix("").parts[0] not in kept:
+        if file.suffix in KINDS and not kept.intersection(place.with_suffix("").parts):
             found.append((file, None if place.parent == Path() else place.parent.as_posix()))
     shown = evaluated.context.cfg.report.patients == "shown" and name in evaluated.examined
     rows = sorted(evaluated.examined[name].rglob("*.parquet")) if shown else []

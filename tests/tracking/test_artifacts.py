@@ -39,7 +39,7 @@ def test_the_files_of_the_report_and_the_own_rows_are_artifacts(logged, store):
     for run in logged.parents:
         names = listed(run)
         assert {SHARED, SETTINGS, PROVENANCE, "comparison.csv", "metrics.json"} <= names
-        assert {"plots/roc.csv", "plots/confusion.png"} <= listed(run, "plots")
+        assert {"plots/roc.csv", "plots/confusion.svg"} <= listed(run, "plots")
         assert listed(run, "measured") == {"measured/evasion"}
         (rows,) = listed(run, "measured/evasion")
         sent = logged.client.download_artifacts(run.info.run_id, rows)
@@ -85,7 +85,13 @@ def test_what_is_private_is_kept_whatever_its_risk(monkeypatch, tmp_path):
     only_risks(monkeypatch, RUMOUR, SILENCE)
     for name in ("report.html", "report_shared.html", "rumour.csv", "named.csv", "summary.txt"):
         (tmp_path / name).write_text("")
-    for name in ("plots/a.png", "plots/rumour.csv", "by/baseline.csv", "ears.parquet"):
+    for name in (
+        "plots/a.svg",
+        "plots/named.svg",
+        "plots/rumour.csv",
+        "by/baseline.csv",
+        "ears.parquet",
+    ):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("")
     hidden = SimpleNamespace(cfg=SimpleNamespace(report=SimpleNamespace(patients="hidden")))
@@ -94,7 +100,7 @@ def test_what_is_private_is_kept_whatever_its_risk(monkeypatch, tmp_path):
         (file.relative_to(tmp_path).as_posix(), place)
         for file, place in files_of(asked, "baseline")
     ] == [
-        ("plots/a.png", "plots"),
+        ("plots/a.svg", "plots"),
         ("plots/rumour.csv", "plots"),
         ("report_shared.html", None),
         ("rumour.csv", None),

@@ -8,9 +8,7 @@ import pandas as pd
 
 from pipeline.config import FeatureConfig
 from pipeline.data.grid import TICK_TOLERANCE
-from pipeline.presentation.chapter import Heading, Note, Part, Table
 from pipeline.presentation.numbers import SMALL, few
-from pipeline.risks.evasion.patients import most_fragile
 from pipeline.statistics import Array, intervals
 from pipeline.statistics.patients import numbered
 
@@ -59,59 +57,6 @@ def _reach(feature: FeatureConfig, eps: float) -> str:
         return f"{change:.4g}"
     steps = math.floor(change / feature.step + TICK_TOLERANCE)
     return f"{change:.4g} ({steps * feature.step:.4g})"
-
-
-def patient_parts(
-    patients: pd.DataFrame,
-    shares: pd.DataFrame,
-    shown: Mapping[str, str],
-    whose: Array | None = None,
-    hidden: bool = False,
-) -> list[Part]:
-    """What is said of single patients.
-
-    Args:
-        patients: of every defense, what `patients.patients_table` returns.
-        shares: likewise, what `patients.alone_shares` returns.
-        shown: the displayed name of each defense.
-        whose: of every record of the cohort its patient, from 0; None = each has one record.
-        hidden: whether counts of a few patients are not told.
-    """
-    if not len(patients):
-        return []
-    parts: list[Part] = [
-        Heading("Which patients, and what it takes"),
-        Note(
-            "Per patient: the repetition with the median distance. The change is the "
-            "nearest record found that the model answers "
-            "wrongly; it is proved that no nearer one does below the smaller radius "
-            "given. No changed value can be put back, nor moved by one step towards the patient's; "
-            "the models that it turns are those of all repetitions that held the patient out. "
-            "The usual error is one standard "
-            "deviation of a repeated measurement; from day to day a patient varies more. "
-            "A change within measurement error needs "
-            "no attacker."
-        ),
-    ]
-    for name, table in patients.groupby("defense", sort=False):
-        said = within_error_sentence(table, whose=whose, hidden=hidden)
-        parts.append(Note(f"{shown[str(name)]}. {said}", small=False))
-        fragile = most_fragile(table)
-        if len(fragile):
-            parts.append(
-                Note(
-                    "The correct diagnoses of disease that the smallest changes turn:", small=False
-                )
-            )
-            parts.append(Table(fragile, "patients"))
-        turned = shares[shares["defense"] == name]
-        if len(turned):
-            said = (
-                "Correct answers that one measurement can turn by itself, as far as a single "
-                "forged value may go:"
-            )
-            parts += [Note(said, small=False), Table(shares_in_words(turned))]
-    return parts
 
 
 def within_error_sentence(

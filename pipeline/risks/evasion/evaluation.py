@@ -9,6 +9,7 @@ import pandas as pd
 
 from pipeline.config import Config
 from pipeline.models.answers import predicted
+from pipeline.risks.evasion.classification import classification_table
 from pipeline.risks.evasion.comparison import compare
 from pipeline.risks.evasion.measure.attackers import all_attackers
 from pipeline.risks.evasion.measure.examination import Examination
@@ -27,8 +28,7 @@ class Evaluation:
     Attributes:
         comparison: as `compare` returns it.
         attacks: as `attacks_table` returns it.
-        classification: precision, recall, F1 and support per (defense, eps, class) under the
-            headline threat.
+        classification: as `classification_table` returns it.
         confusion: how many patients, seeds averaged, per (defense, eps, actual class, predicted
             class).
         exact: as `proved_curves` returns it.
@@ -71,10 +71,11 @@ def evaluate_all(
         movable=movable,
         repaired=cfg.twins,
     )
+    attacks = attacks_table(examined, sampling)
     return Evaluation(
         comparison=comparison.assign(verified_to=_verified_to(comparison, cfg)),
-        attacks=attacks_table(examined, sampling),
-        classification=_at_each_radius(headline, audit.headline, classes, _class_by_class),
+        attacks=attacks,
+        classification=classification_table(examined, comparison, attacks, cfg, sampling),
         confusion=_at_each_radius(headline, audit.headline, classes, _cell_by_cell),
         exact=proved_curves(examined),
         roc=pd.concat([_roc(name, one) for name, one in headline.items()], ignore_index=True),
@@ -106,10 +107,6 @@ def _at_each_radius(
             for line in lines_of(predicted(worst, margins.y), margins.y, classes)
         ]
     )
-
-
-def _class_by_class(answer: Array, y: Array, classes: list[str]) -> Lines:
-    return [dict(line) for line in rates.classification_report(answer, y, classes)]
 
 
 def _cell_by_cell(answer: Array, y: Array, classes: list[str]) -> Lines:
@@ -166,16 +163,33 @@ def _left_by_each(margins: Margins, weights: Array, confidence: float) -> Iterat
             }
 
 
-def proved_curves(examined: Mapping[str, Examination], points: int = 201) -> pd.DataFrame:
-    """The whole curve of what is proved: the share of patients `proved` robust against eps."""
+def proved_curves(examined: Mapping[str, Examination], points: int = 101) -> pd.DataFrame:
+    """What is known at every radius, not only where attacks were run; rows where it changes.
+
+    Returns:
+        `defense, threat, eps`; `proved`: the share of patients of whom it is proved that no record
+        within eps changes their right answer; `missed` and `alarms`: the share of the ill and of
+        the healthy of whom a record within eps is known that is answered wrongly; `missed_at_most`
+        and `alarms_at_most`: of whom it is not proved that there is none (of one class alone, NaN).
+        Seeds averaged; at `points` radii from 0 to the largest, the first and the last of which
+        always have a row.
+    """
     frames = []
     for defense, one in examined.items():
         for threat, proofs in one.proofs.items():
             largest = one.rows.loc[one.rows["threat"] == threat, "eps"].max()
-            radii = np.linspace(0, float(largest), points).tolist()
-            share = proofs.robust_at(radii).numpy().mean((1, 2))
-            curve = {"defense": defense, "threat": threat, "eps": radii, "proved": share}
-            frames.append(pd.DataFrame(curve))
+            radii = np.linspace(0, float(largest), points)
+            robust = proofs.robust_at(radii.tolist()).numpy().mean(1)
+            broken = proofs.broken_at(radii.tolist()).numpy().mean(1)
+            curve = {"proved": robust.mean(1)}
+            for name, of in (("missed", proofs.y.numpy() == 1), ("alarms", proofs.y.numpy() == 0)):
+                known = of.any()
+                curve[name] = broken[:, of].mean(1) if known else np.full(points, np.nan)
+                most = 1 - robust[:, of].mean(1) if known else np.full(points, np.nan)
+                curve[f"{name}_at_most"] = most
+            table = pd.DataFrame({"defense": defense, "threat": threat, "eps": radii, **curve})
+            steps = (table[list(curve)].diff().fillna(0) != 0).any(axis=1)
+            frames.append(table[steps | table.index.isin([0, points - 1])])
     if not frames:
         return pd.DataFrame(columns=["defense", "threat"])
     return pd.concat(frames, ignore_index=True)

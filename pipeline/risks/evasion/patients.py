@@ -1,8 +1,6 @@
 """From what is proved about a patient to what a clinician reads: change, unit, error."""
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
@@ -11,11 +9,10 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from pipeline.config import Config, FeatureConfig
+from pipeline.config import FeatureConfig
 from pipeline.data.grid import TICK_TOLERANCE
-from pipeline.data.schema import Dataset, Schema
+from pipeline.data.schema import Schema
 from pipeline.models.answers import predicted
-from pipeline.risks.evasion.measure.examination import Examination
 from pipeline.statistics import Array, intervals
 from pipeline.statistics.intervals import Sampling
 from pipeline.statistics.operating_point import logistic
@@ -49,7 +46,8 @@ def patients_table(
         change, and none of its values moves by more than the usual error of its measurement. One
         error for each value at once: rarer than one error of one value; `margin_before,
         margin_after`: log-odds by which the right answer leads, before and after the change: how
-        far each is from the cut (NaN = no change); `repetitions, wrong_before, turned_by`: how
+        far each is from the cut (NaN = no change); `cut`: the probability of disease above which
+        the model calls ill; `repetitions, wrong_before, turned_by`: how
         many models held the patient out, how many of them were wrong already, and how many right
         answers of theirs this very change turns.
     """
@@ -76,8 +74,10 @@ def patients_table(
         correct, 1.0, -1.0
     )  # the margin is that of the true class; a wrong answer's own margin is its opposite
     y = proofs.y.numpy()
-    line = np.zeros(len(y)) if cut is None else cut[chosen, everyone].numpy()
-    line = np.where(y == 1, line, -line)  # what the line adds to the log-odds of the true class
+    drawn_at = np.zeros(len(y)) if cut is None else cut[chosen, everyone].numpy()
+    line = np.where(
+        y == 1, drawn_at, -drawn_at
+    )  # what the line adds to the log-odds of the true class
     return pd.DataFrame(
         {
             "patient": proofs.patients.numpy(),
@@ -111,6 +111,7 @@ def patients_table(
             & ~(differs & ~within_errors(records, found, schema)).any(1),
             "margin_before": margin,
             "margin_after": np.where(broken, counter_margin, np.nan),
+            "cut": logistic(drawn_at),
             "repetitions": len(everyones),
             "wrong_before": (~everyones).sum(0),
             "turned_by": turned.sum(0),
@@ -189,6 +190,13 @@ def _largest(row: Array) -> float:
     return float(known.max()) if len(known) else math.nan
 
 
+def at_risk(table: pd.DataFrame, top: int = 20) -> pd.DataFrame:
+    """Of `patients_table` the rows of `most_fragile`, in its order."""
+    rows = table[table["correct"] & (table["y"] == 1) & np.isfinite(table["breaks_at"])]
+    first: pd.DataFrame = rows.sort_values(["breaks_at", "radius", "patient"], kind="stable")
+    return first.head(top)
+
+
 def most_fragile(table: pd.DataFrame, top: int = 20) -> pd.DataFrame:
     """The correct diagnoses of disease that the smallest change turns into a missed one.
 
@@ -201,8 +209,7 @@ def most_fragile(table: pd.DataFrame, top: int = 20) -> pd.DataFrame:
     Returns:
         the same facts in words, ready to print; `eps` is in units of each feature's scale.
     """
-    at_risk = table[table["correct"] & (table["y"] == 1) & np.isfinite(table["breaks_at"])]
-    first = at_risk.sort_values(["breaks_at", "radius", "patient"], kind="stable").head(top)
+    first = at_risk(table, top)
     return pd.DataFrame(
         {
             "patient": first["patient"],
@@ -235,30 +242,39 @@ def alone_shares(proofs: Proofs, schema: Schema, sampling: Sampling) -> pd.DataF
 
     Returns:
         one row per feature: `feature`, and for all patients, the ill and the healthy the share of
-            those answered correctly (a
-        patient counts by the share of repetitions), with `_low` and `_high` of its bootstrap
-            interval. NaN: the measurement
-        cannot be changed, or nobody in the group is answered correctly. A patient who lacks the
-        measurement is not turned by it.
+        those answered correctly (a patient counts by the share of repetitions), with `_low` and
+        `_high` of its bootstrap interval; `within_error`, likewise of all, where the measurement
+        moves by no more than its usual error. NaN: the measurement cannot be changed, has no known
+        error, or nobody in the group is answered correctly. A patient who lacks the measurement is
+        not turned by it.
     """
     y = proofs.y.numpy()
     right = (proofs.margin > 0).numpy()
     alone = proofs.alone.numpy()
-    turned = (right[..., None] & np.isfinite(alone)).mean(0)
+    errors = np.array([(feature.error or math.nan) / feature.scale for feature in schema.features])
+    turned, noise = (
+        (right[..., None] & of).mean(0)
+        for of in (np.isfinite(alone), alone <= errors * (1 + TICK_TOLERANCE))
+    )
     answered = right.mean(0)
     weights = sampling.weights(len(y))
     groups = {"all": y >= 0, "ill": y == 1, "healthy": y == 0}
+    asked = {name: (turned, where) for name, where in groups.items()}
+    asked["within_error"] = noise, groups["all"]
     lines: list[dict[str, Any]] = []
     for index, name in enumerate(schema.names):
         line: dict[str, Any] = {"feature": name}
-        for group, where in groups.items():
+        for figure, (of, where) in asked.items():
             known = answered[where].any() and not np.isnan(alone[..., index]).all()
+            if figure == "within_error":
+                known = known and not np.isnan(errors[index])
             figures = (
-                share_of(turned[:, index], answered, weights, where, sampling.confidence)
+                share_of(of[:, index], answered, weights, where, sampling.confidence)
                 if known
                 else (math.nan,) * 3
             )
-            line |= dict(zip((group, f"{group}_low", f"{group}_high"), figures, strict=True))
+            names = (figure, f"{figure}_low", f"{figure}_high")
+            line |= dict(zip(names, figures, strict=True))
         lines.append(line)
     return pd.DataFrame(lines)
 
@@ -274,32 +290,3 @@ def share_of(
         intervals.bootstrap_mean(whole, weights, where), 1e-9
     )
     return share, *intervals.interval(share, drawn, confidence)
-
-
-@dataclass(frozen=True)
-class Clinic:
-    """What a clinician reads of each defense under the headline threat.
-
-    `patients_table` and `alone_shares`.
-    """
-
-    patients: dict[str, pd.DataFrame]
-    alone: dict[str, pd.DataFrame]
-
-
-def clinic_tables(
-    examined: Mapping[str, Examination], dataset: Dataset, cfg: Config, sampling: Sampling
-) -> Clinic:
-    """The tables of every defense of an evaluation, but of those of whom nothing was proved."""
-    proofs = {
-        name: one.proofs[cfg.audit.headline]
-        for name, one in examined.items()
-        if cfg.audit.headline in one.proofs
-    }
-    return Clinic(
-        {
-            name: patients_table(one, dataset.x[one.patients], dataset.schema, examined[name].cut)
-            for name, one in proofs.items()
-        },
-        {name: alone_shares(one, dataset.schema, sampling) for name, one in proofs.items()},
-    )

@@ -1,204 +1,101 @@
-"""What is said of evasion: who attacks, what it does to which patients, what eps means."""
+"""What is said of evasion: its chapters, its worst finding, its picture, what was not tested."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-import pandas as pd
-
-from pipeline.presentation.chapter import Chapter, Finding, Note, Part, Picture, Table
-from pipeline.presentation.numbers import with_interval
-from pipeline.presentation.pictures import display_name
-from pipeline.risks.evasion.clinic import eps_table, patient_parts
-from pipeline.risks.evasion.everyone import in_words as everyone_in_words
-from pipeline.risks.evasion.kept import kept_parts
-from pipeline.risks.evasion.movable import empty_radii, sample_in_words
-from pipeline.risks.evasion.movable import in_words as movable_in_words
-from pipeline.risks.evasion.pictures import draw_all
-from pipeline.risks.evasion.proofs import proofs_in_words, unprovable
-from pipeline.risks.evasion.questions import in_words
-from pipeline.risks.evasion.repeats import repeat_parts
+from pipeline.presentation.chapter import Chapter, Finding, Picture
+from pipeline.risks.evasion.chapters import (
+    by_group,
+    classified,
+    cost,
+    headline,
+    others,
+    probabilities,
+    single,
+    units,
+)
+from pipeline.risks.evasion.limits import untested as not_tested
+from pipeline.risks.evasion.pictures import curves, panels
+from pipeline.risks.evasion.view import View
+from pipeline.risks.evasion.wording import part_of
 from pipeline.risks.risk import Context, Tables
-
-CERTIFIED = ["certified_auc", "certified_auc_low", "certified_auc_high"]  # where it is proved
 
 
 def chapters(tables: Tables, context: Context, folder: Path) -> Sequence[Chapter]:
-    """The headline threat, the others, each attack, who attacks, classification, what eps means."""
+    """What eps means; accuracy and report; the headline threat; patients; cost; groups; others."""
     if not len(tables.get("comparison", ())):
         return ()
-    cfg, comparison = context.cfg, tables["comparison"]
-    headline, beyond_proof = cfg.audit.headline, unprovable(tables)
-    first = comparison.drop_duplicates("defense")
-    shown = dict(
-        zip(first["defense"], map(display_name, first["defense"], first["flags"]), strict=True)
+    view = View(tables, context.cfg)
+    written = (
+        units.chapter(view),
+        classified.chapter(view, folder),
+        headline.chapter(view, folder),
+        single.chapter(view, context, folder),
+        cost.chapter(view, folder),
+        probabilities.chapter(view, folder),
+        by_group.chapter(view, folder),
+        others.chapter(view, folder),
     )
-    of_headline = comparison[comparison["threat"] == headline]
-    parts: list[Part] = [
-        Note(
-            f"Confidence {cfg.audit.confidence:.0%}; {in_words(of_headline)}. "
-            "Robust accuracy counts the patients for whom no record within the radius is known "
-            "that changes the right answer: neither an attack nor the verifier found one. "
-            '"exact": for each of them it is proved that there is none; "undecided": it is not. '
-            "Can be changed: the share of the patients whose record has at least one admitted "
-            "change within the radius; of the others nothing is tested. "
-            "AUROC ranks patients by scores that attacks moved, certified AUROC by proved bounds "
-            "of how far any record can move them: the worst case lies between. "
-            "eps is in reference standard deviations of each feature."
-        ),
-        *_empty(of_headline),
-        Table(_headline(of_headline, shown, beyond_proof), "numbers"),
-        *kept_parts(comparison, shown, cfg),
-        *_on_everyone(tables, shown),
-        *draw_all(tables, cfg.audit, folder),
-        *_patients(tables, shown, context),
-    ]
-    left = Note(
-        "Accuracy under each attack alone. Where all is decided none leaves less than "
-        '"exact"; one that leaves much more is weak, or misled.'
-    )
-    who = Note(
-        "What each attack sees of the model, how many answers it may ask for per record, and its "
-        "ids in MITRE ATLAS, NIST AI 100-2 E2025 and the OWASP Machine Learning Security Top 10."
-    )
-    means = Note(
-        "The change that each eps allows; in brackets, what is left of it on the clinic's grid. "
-        "The usual error is one standard deviation of a repeated measurement; the eps beside it "
-        "is what it amounts to."
-    )
-    title = f"Classification report, clean and at eps {cfg.audit.eps[-1]:g}"
-    report = tables["classification"][
-        tables["classification"]["eps"].isin([0.0, cfg.audit.eps[-1]])
-    ]
-    repeats = tables.get("repeats", pd.DataFrame(columns=["threat"]))
-    others = comparison[comparison["threat"] != headline].groupby("threat", sort=False)
-    return (
-        Chapter(f"Under the {headline} threat", parts),
-        *(
-            Chapter(
-                f"Under the {threat} threat",
-                [
-                    *repeat_parts(repeats, str(threat), shown),
-                    *_empty(lines),
-                    Table(_other(lines, shown, beyond_proof), "numbers"),
-                ],
-            )
-            for threat, lines in others
-        ),
-        Chapter(
-            f"What each attack leaves, under the {headline} threat",
-            [
-                left,
-                *_sample(of_headline),
-                Table(_attacks(tables["attacks"], headline, shown), "numbers"),
-            ],
-        ),
-        Chapter("Who attacks", [who, Table(_attackers(tables["attacks"]))]),
-        Chapter(title, [*_sample(of_headline), Table(_classification(report, shown), "numbers")]),
-        Chapter("What one eps means", [means, Table(eps_table(cfg.data.features, cfg.audit.eps))]),
-    )
+    return tuple(one for one in written if one is not None)
 
 
 def finding(tables: Tables, context: Context) -> Finding | None:
-    """The worst that was found, in one sentence; None: nothing was measured."""
-    return None
+    """What the headline threat does to the undefended models, in patients."""
+    if not len(tables.get("comparison", ())):
+        return None
+    view = View(tables, context.cfg)
+    limits = context.cfg.threat.get(view.threat)
+    if view.empty:
+        return Finding(
+            f"Within {view.budget(view.eps)} no record can be changed: evasion was not tested.",
+            view.first,
+        )
+    alarm = limits is not None and limits.goal == "alarm"
+    rate, wrong, right, y, does = (
+        ("false_alarm_rate", "fp", "tn", 0, "call ill")
+        if alarm
+        else ("missed_diagnosis_rate", "fn", "tp", 1, "miss the disease of")
+    )
+    clean, at = view.line(view.clean), view.line(view.attacked)
+    whole = float(at[wrong] + at[right])
+    if not whole:
+        return None
+    records = " (records)" if view.among(y).find(" records of ") > 0 else ""
+    before = part_of(float(clean[wrong]), whole, view.hidden).removesuffix(f" of {whole:.0f}")
+    forged = (
+        "If every value is off by at most"
+        if limits is not None and limits.unit == "error"
+        else "If values are forged by at most"
+        if limits is None or limits.norm != "l0"
+        else "If a forger changes at most"
+    )
+    known = f", {at['knowledge']}" if "knowledge" in at else ""
+    models = f"; means over {context.cfg.plan.seeds} models of each patient"
+    sample = f", of {view.sample}" if view.sample else ""
+    return Finding(
+        f"{forged} {view.budget(view.eps)}, {view.who} {does} "
+        f"{part_of(float(at[wrong]), whole, view.hidden)} "
+        f"{'ill' if y else 'healthy'} patients{records} ({at[rate]:.3f}; "
+        f"{at[f'{rate}_low']:.3f} to {at[f'{rate}_high']:.3f}); {before} of them without any "
+        f"attack ({view.threat} threat{known}{models if context.cfg.plan.seeds > 1 else ''}"
+        f"{sample}).",
+        view.first,
+    )
 
 
 def cover(tables: Tables, context: Context, folder: Path) -> Picture | None:
-    """Its picture for the first screen; None: it has none."""
-    return None
+    """The harm of the headline threat against its radius; None: nothing was measured."""
+    if not len(tables.get("comparison", ())):
+        return None
+    view = View(tables, context.cfg)
+    limits = context.cfg.threat.get(view.threat)
+    if limits is not None and limits.norm == "l0":
+        return panels.counted(view, view.threat, folder)
+    return curves.cover(view, folder)
 
 
 def untested(tables: Tables, context: Context) -> Sequence[str]:
     """What a reader could take for tested, and was not."""
-    return ()
-
-
-def _on_everyone(tables: Tables, shown: Mapping[str, str]) -> list[Part]:
-    """Two attacks on all, where the others are of a sample."""
-    table = tables.get("everyone", pd.DataFrame())
-    if not len(table):
-        return []
-    said = "On every patient, two attacks alone, without proofs: upper bounds of robust accuracy."
-    return [Note(said, small=False), Table(everyone_in_words(table, shown), "numbers")]
-
-
-def _sample(lines: pd.DataFrame) -> list[Part]:
-    """Whom the figures are of, where that is not everybody."""
-    sample = sample_in_words(lines)
-    return [Note(f"Of {sample}.", small=False)] if sample else []
-
-
-def _empty(lines: pd.DataFrame) -> list[Part]:
-    said = empty_radii(lines)
-    return [*_sample(lines), *([Note(said, small=False)] if said else [])]
-
-
-def _patients(tables: Tables, shown: Mapping[str, str], context: Context) -> list[Part]:
-    """What is said of single patients; nothing where records are images."""
-    nobody = pd.DataFrame(columns=["defense"])
-    whose = context.sampling.whose(len(context.dataset.y))
-    single, alone = (tables.get(name, nobody) for name in ("patients", "alone"))
-    hidden = context.cfg.report.patients == "hidden"
-    return patient_parts(single, alone, shown, whose, hidden)
-
-
-def _headline(
-    lines: pd.DataFrame, shown: Mapping[str, str], beyond_proof: Collection[str]
-) -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            "defense": lines["defense"].map(shown),
-            "eps": lines["eps"].map("{:g}".format),
-            "robust accuracy": with_interval(lines, "robust_accuracy", "robust_low", "robust_high"),
-            "can be changed": movable_in_words(lines),
-            "proved": proofs_in_words(lines, beyond_proof),
-            "sensitivity": with_interval(lines, "sensitivity"),
-            "specificity": with_interval(lines, "specificity"),
-            "balanced accuracy": lines["balanced_accuracy"].map("{:.3f}".format),
-            "AUROC": with_interval(lines, "attacked_auc"),
-            "certified AUROC": with_interval(
-                lines.reindex(columns=lines.columns.union(CERTIFIED)), CERTIFIED[0]
-            ),
-            "net benefit": with_interval(lines, "net_benefit"),
-        }
-    )
-
-
-def _other(
-    lines: pd.DataFrame, shown: Mapping[str, str], beyond_proof: Collection[str]
-) -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            "defense": lines["defense"].map(shown),
-            f"eps ({lines['eps_unit'].iloc[0]})": lines["eps"].map("{:g}".format),
-            "robust accuracy": with_interval(lines, "robust_accuracy", "robust_low", "robust_high"),
-            "can be changed": movable_in_words(lines),
-            "proved": proofs_in_words(lines, beyond_proof),
-            "sensitivity": with_interval(lines, "sensitivity"),
-        }
-    )
-
-
-def _attacks(attacks: pd.DataFrame, headline: str, shown: Mapping[str, str]) -> pd.DataFrame:
-    """Defense x attack: the accuracy left at each radius."""
-    lines = attacks[attacks["threat"] == headline]
-    wide = lines.pivot(index=["defense", "attack"], columns="eps", values="accuracy")
-    table = wide.loc[list(dict.fromkeys(zip(lines["defense"], lines["attack"], strict=True)))]
-    table = table.map("{:.3f}".format).rename(columns="eps {:g}".format).reset_index()
-    return table.assign(defense=table["defense"].map(shown)).rename_axis(columns=None)
-
-
-def _attackers(attacks: pd.DataFrame) -> pd.DataFrame:
-    """Each attack once: what it knows, and what the standards call it."""
-    columns = ["attack", "norm", "knowledge", "access", "query_budget", "atlas", "nist", "owasp"]
-    rest = [column for column in columns if column != "norm"]
-    table = attacks[columns].groupby(rest, sort=False)["norm"].unique().reset_index()
-    table["norm"] = table["norm"].map(", ".join)
-    return table[columns].rename(columns={"query_budget": "questions"})
-
-
-def _classification(report: pd.DataFrame, shown: Mapping[str, str]) -> pd.DataFrame:
-    rates = {name: report[name].map("{:.3f}".format) for name in ("precision", "recall", "f1")}
-    return report.assign(
-        defense=report["defense"].map(shown), eps=report["eps"].map("{:g}".format), **rates
-    )
+    if not len(tables.get("comparison", ())):
+        return ()
+    return not_tested(View(tables, context.cfg), context)

@@ -50,6 +50,7 @@ def headline(tables: Tables, cfg: Config) -> Sequence[HeadlineFigure]:
     if "comparison" not in tables:
         return ()
     from pipeline.risks.evasion.movable import sample_in_words
+    from pipeline.risks.evasion.wording import among, leading, threat_in_words
 
     lines = tables["comparison"][tables["comparison"]["threat"] == cfg.audit.headline]
     eps = nearest_of(lines["eps"], cfg.audit.headline_eps)
@@ -58,22 +59,29 @@ def headline(tables: Tables, cfg: Config) -> Sequence[HeadlineFigure]:
     attacked, pairs = f"under attack, eps {eps:g}", tables.get("evasion_pairs")
     sample = sample_in_words(lines)
 
-    def of(figure: str, *rest: Any, **more: Any) -> HeadlineFigure:
+    measurement = leading(cfg.data.features, tables.get("alone"))
+
+    def of(
+        figure: str, good: Any, rows: "pd.DataFrame", *rest: str, y: int | None, **more: Any
+    ) -> HeadlineFigure:
         named = f"{figure}; {sample}" if sample else figure
-        return HeadlineFigure.of(named, *rest, **{"pairs": pairs, **more})
+        who = rows.iloc[0] if len(rows) and (rows["eps"] > 0).all() else None
+        threat = "" if who is None else threat_in_words(who, cfg, measurement)
+        told = {"pairs": pairs, "among": among(tables, cfg, y), "threat": threat}
+        return HeadlineFigure.of(named, good, rows, *rest, **{**told, **more})
 
     missed, alarms = "missed_diagnosis_rate", "false_alarm_rate"
     under_attack: tuple[HeadlineFigure, ...] = (
-        of(f"missed diagnoses {attacked}", "low", at, missed, compared=missed, weighed=True),
-        of(f"right answers {attacked}", "high", at, *robust, compared=robust[0]),
+        of(f"missed diagnoses {attacked}", "low", at, missed, y=1, compared=missed, weighed=True),
+        of(f"right answers {attacked}", "high", at, *robust, y=None, compared=robust[0]),
     )
     if "movable" in at and (at["movable"] == 0).all():
         one = _one_changed(tables["comparison"])
         changed = "with one measurement changed"
         under_attack = (
             (
-                of(f"missed diagnoses {changed}", "low", one, missed, pairs=None),
-                of(f"right answers {changed}", "high", one, *robust, pairs=None),
+                of(f"missed diagnoses {changed}", "low", one, missed, y=1, pairs=None),
+                of(f"right answers {changed}", "high", one, *robust, y=None, pairs=None),
             )
             if len(one)
             else ()
@@ -85,6 +93,7 @@ def headline(tables: Tables, cfg: Config) -> Sequence[HeadlineFigure]:
             "low",
             clean,
             missed,
+            y=1,
             compared=f"clean_{missed}",
             weighed=True,
         ),
@@ -93,6 +102,7 @@ def headline(tables: Tables, cfg: Config) -> Sequence[HeadlineFigure]:
             "low",
             clean,
             alarms,
+            y=0,
             compared=f"clean_{alarms}",
             weighed=True,
         ),
@@ -131,10 +141,11 @@ RISK = Risk(
     points=points,
     summary=summary,
     per_patient=frozenset({"patients", "verdicts"}),
-    private=frozenset({"fragile"}),
+    private=frozenset({"fragile", "changes"}),
     parts={
         "groups": ("defense", "by"),
-        "classification": ("defense", "eps"),
+        "classification": ("defense", "attack", "eps"),
+        "radii": ("defense", "class"),
         "confusion": ("defense", "eps", "actual"),
     },
 )

@@ -6,8 +6,11 @@ import pandas as pd
 
 from pipeline.config import Config
 from pipeline.presentation.frames import by_defense
+from pipeline.risks.columns import DEFENSE
+from pipeline.risks.evasion.calibrated import decision_table, reliability_table
 from pipeline.risks.evasion.evaluation import evaluate_all
 from pipeline.risks.evasion.everyone import everyone_table
+from pipeline.risks.evasion.fragility import clinic_tables
 from pipeline.risks.evasion.groups import groups_table, harms
 from pipeline.risks.evasion.measure.everyone import EVERYONE, Everyone
 from pipeline.risks.evasion.measure.examination import Examination
@@ -15,19 +18,74 @@ from pipeline.risks.evasion.measure.half_models import HALF_MODELS, HalfModels
 from pipeline.risks.evasion.measure.subject import PROOFS
 from pipeline.risks.evasion.movable import movable_shares
 from pipeline.risks.evasion.pairs import headline_pairs
-from pipeline.risks.evasion.patients import clinic_tables, most_fragile
+from pipeline.risks.evasion.patients import most_fragile
 from pipeline.risks.evasion.proofs import verdicts
 from pipeline.risks.evasion.recipes import Recipe, recipes_of
 from pipeline.risks.evasion.repeats import repeated_shares
 from pipeline.risks.risk import Context, Sources
 from pipeline.statistics.intervals import Sampling
 
+THREAT = {"threat": "the threat model: a name of `conf/threat/`"}
+# Of the tables that are read by themselves; `docs/threats.md` has those of `comparison`.
+COLUMNS = {
+    "classification": {
+        **DEFENSE,
+        **THREAT,
+        "attack": "none (eps 0), strongest (the worst of all for each record), or an FGSM",
+        "eps": "the radius",
+        "class": "whose precision, recall and F1 these are",
+        "precision": "share of those called so who are; seeds averaged",
+        "recall": "share of those who are so who are called so; seeds averaged",
+        "f1": "harmonic mean of both",
+        "support": "how many are of this class",
+        "accuracy": "share of right answers, both classes together",
+    },
+    "reliability": {
+        **DEFENSE,
+        "bin": "of equally many answers, from the lowest probabilities up",
+        "patients": "how many are in it; mean over seeds",
+        "predicted": "the mean probability of disease that was said, without attack",
+        "observed": "the share of the ill",
+    },
+    "decision": {
+        **DEFENSE,
+        "threshold": "whoever is at least so probable to be ill is called so, without attack",
+        "net_benefit": "found ill patients per patient, less false alarms at the odds of that",
+        "everybody": "the net benefit of calling everybody ill; that of nobody is 0",
+    },
+    "radii": {
+        **DEFENSE,
+        "class": "whose right answers these are",
+        "over": "the end of the bin that is left out, as a radius of the headline threat",
+        "up_to": "its other end; inf = beyond what was verified",
+        "patients": "of how many it is proved that no record nearer than one in it turns them",
+    },
+    "changes": {
+        **DEFENSE,
+        "patient": "row of the data set",
+        "probability": "of disease, before the change",
+        "probability_after": "and after it",
+        "cut": "above which the model calls ill",
+        "feature": "a measurement that the change moves",
+        "before": "its value",
+        "after": "the value it takes",
+        "errors": "the change in usual measurement errors; empty = no error is known",
+    },
+    "plots/proved": {
+        **DEFENSE,
+        **THREAT,
+        "eps": "the radius; a row wherever a figure changes",
+        "proved": "share of patients whose right answer is proved to hold within eps",
+        "missed": "share of the ill with a known record within eps that is answered wrongly",
+        "missed_at_most": "share of the ill of whom it is not proved that there is none",
+        "alarms": "share of the healthy with a known record within eps that is answered wrongly",
+        "alarms_at_most": "share of the healthy of whom it is not proved that there is none",
+    },
+}
+
 
 def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
-    """`comparison, attacks, evasion_pairs, fragile, alone, repeats, classification, confusion`.
-
-    Curves for plots; `patients` and `verdicts` of each defense.
-    """
+    """Every table of evasion; `COLUMNS` says what the columns are of those that are explained."""
     examined = {name: Examination.load(place) for name, place in sources.of("evasion").items()}
     if not examined:
         return {}
@@ -54,7 +112,11 @@ def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
         "fragile": by_defense(
             {name: most_fragile(table) for name, table in clinic.patients.items()}
         ),
+        "changes": by_defense(clinic.changes),
         "alone": by_defense(clinic.alone),
+        "radii": by_defense(clinic.radii),
+        "reliability": reliability_table(examined, cfg, sampling),
+        "decision": decision_table(examined, cfg, sampling),
         "repeats": repeated_shares(_provable(examined, sources), cfg, sampling),
         "classification": evaluation.classification,
         "confusion": evaluation.confusion,

@@ -5,6 +5,7 @@ import yaml
 
 from pipeline import params
 from pipeline.risks.evasion.tables import draw_up
+from pipeline.risks.evasion.view import View
 from pipeline.risks.risk import Context, Sources
 from risks.evasion.made_up import CFG, three_defenses
 from tiny import records
@@ -39,3 +40,8 @@ def tables(examined, context, tmp_path_factory):
 @pytest.fixture
 def comparison(tables):
     return tables["comparison"].copy()
+
+
+@pytest.fixture
+def view(tables, context):
+    return View(tables, context.cfg)

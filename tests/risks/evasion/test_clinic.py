@@ -1,14 +1,12 @@
 """What the numbers mean in the clinic: radii in units, shares with intervals, nothing shortened."""
 
-import numpy as np
-import pandas as pd
+import math
+
 import pytest
 import yaml
 
 from pipeline.config import DataConfig
-from pipeline.presentation.chapter import Heading, Note, Table
-from pipeline.presentation.frames import by_defense
-from pipeline.risks.evasion.clinic import eps_table, patient_parts, within_error_sentence
+from pipeline.risks.evasion.clinic import eps_table, shares_in_words, within_error_sentence
 from pipeline.risks.evasion.patients import alone_shares
 from pipeline.statistics import intervals
 from pipeline.statistics.intervals import Sampling
@@ -24,7 +22,6 @@ from risks.evasion.made_up_patients import (
 )
 from tiny import ROOT
 
-HOSTILE = "<script>alert('x')</script> & \"co\""
 NOISE = [146.0, 33.6, 5.0, 0.5, 50.0]  # glucose, within one error
 
 
@@ -107,67 +104,14 @@ def test_the_sentence_counts_correct_answers_that_noise_turns():
     assert "at least" in sentence
 
 
-def parts_of(patients, of_measurements, shown=None):
-    """The parts about single patients, of tables by defense."""
-    shown = shown or dict.fromkeys(patients, "")
-    shares = by_defense(of_measurements) if of_measurements else pd.DataFrame({"defense": []})
-    return patient_parts(by_defense(patients), shares, shown)
-
-
-def tables_in(parts, kind):
-    return [part.table for part in parts if isinstance(part, Table) and part.kind == kind]
-
-
-def notes_in(parts):
-    return [part.text for part in parts if isinstance(part, Note)]
-
-
 def test_a_model_that_is_never_right_has_nothing_to_lose():
-    wrong = table(one(**WRONG))
-    assert within_error_sentence(wrong) == "No patient is answered correctly."
-    assert not any(isinstance(part, Table) for part in parts_of({"baseline": wrong}, {}))
+    assert within_error_sentence(table(one(**WRONG))) == "No patient is answered correctly."
 
 
-def test_every_defense_has_its_patients_and_its_shares():
-    people = [
-        one(alone=BY_GLUCOSE, alone_value=[131.0, *[np.nan] * 4]),
-        one(y=0),
-        one(breaks_at=0.9),
-    ]
-    labels = {"baseline": "baseline", "distill": "distill [masked gradients]"}
-    parts = parts_of(dict.fromkeys(labels, table(*people)), {"baseline": shares(*people)}, labels)
-    for label in labels.values():
-        assert len([text for text in notes_in(parts) if text.startswith(f"{label}. ")]) == 1
-    fragile = tables_in(parts, "patients")
-    assert len(fragile) == len(labels)
-    for of_defense in fragile:  # two ill patients
-        changes = of_defense["change that misses the diagnosis"].tolist()
-        assert changes == ["glucose 148 → 141 mg/dL, bmi 33.6 → 33.1 kg/m2"] * 2
-        assert of_defense["one value that suffices"][0] == "glucose 148 → 131 mg/dL"
-        assert "defense" not in of_defense  # it stands above the table
-    (turned,) = tables_in(parts, "text")
-    lines = turned.set_index("measurement")
+def test_shares_are_told_with_their_interval_and_a_dash_where_nothing_can_be_changed():
+    people = [one(alone=BY_GLUCOSE, alone_value=[131.0, *[math.nan] * 4]), one(y=0), one()]
+    lines = shares_in_words(shares(*people)).set_index("measurement")
     groups = ("of all", "of the ill", "of the healthy")
     for group, share in zip(groups, ("33.3% (", "50.0% (", "0.0% ("), strict=True):
         assert lines.loc["glucose", group].startswith(share)
         assert lines.loc["age", group] == "-"
-
-
-def test_without_patients_nothing_is_said():
-    assert patient_parts(pd.DataFrame({"defense": []}), pd.DataFrame({"defense": []}), {}) == []
-
-
-def test_the_part_of_the_patients_opens_with_a_heading():
-    first, second, *_ = parts_of({"baseline": table(one())}, {})
-    assert isinstance(first, Heading)
-    assert isinstance(second, Note)
-
-
-def test_texts_reach_the_page_as_they_are():
-    """Nothing is shortened, and nothing escaped twice: to escape is the page's task."""
-    long = ", ".join(["glucose 148 → 141 mg/dL"] * 20) + HOSTILE
-    lines, turned = table(one()).assign(change=long), shares(one()).assign(feature=long)
-    parts = parts_of({"baseline": lines}, {"baseline": turned})
-    (fragile,), (of_measurements,) = tables_in(parts, "patients"), tables_in(parts, "text")
-    assert fragile["change that misses the diagnosis"].tolist() == [long]
-    assert set(of_measurements["measurement"]) == {long}

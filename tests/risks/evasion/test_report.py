@@ -1,181 +1,264 @@
-"""The chapters of evasion: planted figures in the right cell, flags beside names."""
+"""The chapters of evasion: a result, one picture, one short table; flags, figures, no winner."""
+
+import re
+from dataclasses import replace
 
 import pandas as pd
 import pytest
 
-from pipeline.presentation.chapter import Note, Picture, Table
-from pipeline.risks.evasion import report
+from pipeline.presentation.chapter import Fold, Items, Note, Picture, Table
 from pipeline.risks.evasion.measure.attackers import TRANSFER
 from pipeline.risks.evasion.measure.subject import PROOFS
-from pipeline.risks.evasion.report import chapters
+from pipeline.risks.evasion.report import chapters, cover, finding, untested
 from risks.evasion.made_up import DEFENSES, EPS, HEADLINE, LABELS, OTHER
 
 pytestmark = pytest.mark.heavy
 
-
-@pytest.fixture(autouse=True)
-def undrawn(monkeypatch):
-    """Pictures have tests of their own, and take a second."""
-    monkeypatch.setattr(report, "draw_all", lambda tables, cfg, folder: [])
-
-
-@pytest.fixture
-def written(tables, context, tmp_path):
-    """Title to parts."""
-    return {one.title: one.parts for one in chapters(tables, context, tmp_path)}
+TITLES = [
+    "What one eps means",
+    "Accuracy before attack, under FGSM and under the strongest attack",
+    f"Under the {HEADLINE} threat",
+    "Which patients, and what it takes",
+    "What robustness costs",
+    "Whether the probabilities come true",
+    "Other threats",
+]
 
 
-def chapter_of(written, beginning):
-    (title,) = [title for title in written if title.startswith(beginning)]
-    return [part.table for part in written[title] if isinstance(part, Table)]
+@pytest.fixture(scope="module")
+def written(tables, context, tmp_path_factory):
+    """By title."""
+    found = chapters(tables, context, tmp_path_factory.mktemp("plots"))
+    return {one.title: one for one in found}
 
 
-def test_a_chapter_for_each_threat_the_headline_first(written):
-    titles = list(written)
-    assert len(set(titles)) == len(titles)
-    assert HEADLINE in titles[0]
-    assert OTHER in titles[1]
-    for part in ("What each attack leaves", "Who attacks", "Classification", "What one eps means"):
-        assert chapter_of(written, part)
+def inside(parts):
+    """Every part, those in folds too."""
+    for part in parts:
+        yield part
+        if isinstance(part, Fold):
+            yield from inside(part.parts)
 
 
-def test_of_whom_nothing_was_measured_there_is_no_chapter(context, tmp_path):
-    assert chapters({}, context, tmp_path) == ()
-    assert chapters({"comparison": pd.DataFrame()}, context, tmp_path) == ()
+def tables_in(parts):
+    return [part for part in inside(parts) if isinstance(part, Table)]
 
 
-def test_every_chapter_with_figures_of_a_sample_says_so(tables, context, tmp_path):
-    sampled = tables["comparison"].assign(attacked=30, records=90)
-    for lines, expected in ((tables["comparison"], False), (sampled, True)):
-        for one in chapters({**tables, "comparison": lines}, context, tmp_path):
-            notes = [part.text for part in one.parts if isinstance(part, Note)]
-            figures = any(part.kind == "numbers" for part in one.parts if isinstance(part, Table))
-            said = "Of a stratified sample of 30 of 90 records." in notes
-            assert said == (expected and figures)
+def fold_of(chapter, beginning):
+    (found,) = [p for p in chapter.parts if isinstance(p, Fold) and p.title.startswith(beginning)]
+    return [part.table for part in found.parts if isinstance(part, Table)]
 
 
-def test_a_flag_stands_beside_the_name_in_every_table(written):
+def hidden(context):
+    report = context.cfg.report.model_copy(update={"patients": "hidden"})
+    return replace(context, cfg=context.cfg.model_copy(update={"report": report}))
+
+
+def test_every_chapter_has_a_result_and_few_parts_stand_open(written):
+    groups = [title for title in written if title not in TITLES]
+    assert [title for title in written if title in TITLES] == TITLES
+    assert set(groups) <= {"Groups of patients"}
+    for one in written.values():
+        assert one.result.endswith(".")
+        open_tables = [part for part in one.parts if isinstance(part, Table)]
+        assert len(open_tables) == 1
+        assert len(open_tables[0].table) <= 10
+        assert open_tables[0].caption
+        drawn = [part for part in one.parts if isinstance(part, Picture)]
+        assert len([part for part in drawn if part.kind == "figures"]) <= 1
+
+
+def test_of_whom_nothing_was_measured_nothing_is_said(context, tmp_path):
+    for nothing in ({}, {"comparison": pd.DataFrame()}):
+        assert chapters(nothing, context, tmp_path) == ()
+        assert finding(nothing, context) is None
+        assert cover(nothing, context, tmp_path) is None
+        assert untested(nothing, context) == ()
+
+
+def test_a_flag_stands_beside_the_name_everywhere(written):
     seen = 0
-    for parts in written.values():
-        for part in parts:
+    for one in written.values():
+        texts = [one.result]
+        for part in inside(one.parts):
             if isinstance(part, Table) and "defense" in part.table:
-                assert set(part.table["defense"]) == set(LABELS.values())
+                assert set(part.table["defense"]) <= set(LABELS.values())
                 seen += 1
-    assert seen >= 4
+            texts += [part.shows] if isinstance(part, Picture) else []
+            texts += [part.title] if isinstance(part, Fold) else []
+            texts += [part.text] if isinstance(part, Note) else []
+            if isinstance(part, Picture):
+                texts.append(part.path.read_text(encoding="utf-8").split("</desc>")[0])
+        for text in texts:
+            for found in re.finditer(r"\bdistill\b", text):
+                assert text[found.start() :].startswith(LABELS["distill"]), text
+    assert seen >= 8
 
 
-def test_single_patients_stand_under_the_headline_threat_with_the_flag_beside_the_name(written):
-    parts = next(iter(written.values()))
-    assert [part.kind for part in parts if isinstance(part, Table)].count("patients") == len(LABELS)
-    for label in LABELS.values():
-        assert any(isinstance(part, Note) and part.text.startswith(label) for part in parts)
+def test_the_results_say_figures_with_intervals_and_no_praise(written):
+    for one in written.values():
+        assert not re.search(r"\b(best|robust|safe|secure|low|high|strong)\b", one.result)
+    for title in TITLES[1:3]:
+        assert re.search(r"0\.\d{3} \(0\.\d{3} to 0\.\d{3}\)", written[title].result)
 
 
-def test_the_pictures_follow_the_first_table(tables, context, tmp_path, monkeypatch):
-    picture = Picture(tmp_path / "a.png", "what it shows")
-    monkeypatch.setattr(report, "draw_all", lambda tables, cfg, folder: [picture])
-    parts = chapters(tables, context, tmp_path)[0].parts
-    place = parts.index(picture)
-    assert [type(part) for part in parts[: place + 1]] == [Note, Table, Picture]
+def test_every_picture_is_small_and_says_more_than_its_title(written):
+    drawn = [p for one in written.values() for p in inside(one.parts) if isinstance(p, Picture)]
+    assert len({one.path for one in drawn}) == len(drawn) >= 10
+    for one in drawn:
+        assert one.path.stat().st_size < 80_000
+        assert len(one.shows) > len(one.caption.split(".")[0])
+        assert re.search(r"\d", one.shows)
 
 
-# ---- the tables of the comparison ----
-
-INTERVALS = {
-    "robust accuracy": ("robust_accuracy", "robust_low", "robust_high"),
-    "sensitivity": ("sensitivity", "sensitivity_low", "sensitivity_high"),
-    "specificity": ("specificity", "specificity_low", "specificity_high"),
-    "AUROC": ("attacked_auc", "attacked_auc_low", "attacked_auc_high"),
-    "certified AUROC": ("certified_auc", "certified_auc_low", "certified_auc_high"),
-}
-
-
-@pytest.mark.parametrize("title", INTERVALS)
-def test_every_figure_stands_in_its_own_column_with_its_interval(
-    tables, context, comparison, tmp_path, title
-):
-    for value, column in zip((0.625, 0.125, 0.875), INTERVALS[title], strict=True):
-        comparison[column] = value
-    first, other, *_ = chapters({**tables, "comparison": comparison}, context, tmp_path)
-    shown = next(part.table for part in first.parts if isinstance(part, Table))
-    planted = "0.625 (0.125 to 0.875)"
-    assert (shown[title] == planted).all()
-    assert not (shown.drop(columns=title) == planted).any().any()
-    beside = next(part.table for part in other.parts if isinstance(part, Table))
-    assert title not in beside or (beside[title] == planted).all()
+def test_the_same_tables_are_the_same_chapters_byte_by_byte(written, tables, context, tmp_path):
+    again = chapters(tables, context, tmp_path)
+    for before, after in zip(written.values(), again, strict=True):
+        assert (before.title, before.result) == (after.title, after.result)
+        pairs = zip(inside(before.parts), inside(after.parts), strict=True)
+        for a, b in pairs:
+            if isinstance(a, Picture):
+                assert a.path.read_bytes() == b.path.read_bytes()
 
 
-def test_where_no_auroc_is_certified_there_is_a_dash(tables, context, comparison, tmp_path):
-    names = [name for name in comparison if name.startswith("certified_auc")]
-    known = comparison.drop(columns=names)
-    (first, *_) = chapters({**tables, "comparison": known}, context, tmp_path)
-    shown = next(part.table for part in first.parts if isinstance(part, Table))
-    assert (shown["certified AUROC"] == "-").all()
+# ---- patients ----
 
 
-def test_a_figure_without_interval_stands_in_its_own_column(written, comparison):
-    shown = next(part.table for part in next(iter(written.values())) if isinstance(part, Table))
-    lines = comparison[comparison["threat"] == HEADLINE]
-    said = [f"{value:.3f}" for value in lines["balanced_accuracy"]]
-    assert shown["balanced accuracy"].tolist() == said
+def test_where_patients_are_hidden_none_is_shown_or_drawn(tables, context, tmp_path):
+    for one in chapters(tables, hidden(context), tmp_path):
+        for part in inside([*one.parts, *(p for parts in one.brief.values() for p in parts)]):
+            assert getattr(part, "kind", "") != "patients"
+    assert not (tmp_path / "fragile.svg").exists()
+
+
+def test_what_shows_single_patients_is_marked_as_such(written, tables):
+    parts = written["Which patients, and what it takes"].parts
+    marked = [part for part in inside(parts) if getattr(part, "kind", "") == "patients"]
+    assert [part.path.stem for part in marked if isinstance(part, Picture)] == ["fragile"]
+    with_patients = [part for part in tables_in(parts) if "patient" in part.table]
+    assert len(with_patients) == 1 + len(DEFENSES)
+    assert all(part.kind == "patients" for part in with_patients)
+    names = {str(number) for number in tables["fragile"]["patient"]}
+    shown = [p for p in inside(parts) if isinstance(p, Picture) and p.kind == "figures"]
+    assert shown
+    assert names
+
+
+def test_a_clinician_gets_the_threshold_the_error_and_at_most_three_examples(written):
+    brief = [p for one in written.values() for p in one.brief.get("clinician", ())]
+    said = {name for part in brief if isinstance(part, Items) for name, _ in part.entries}
+    assert {"Sensitivity", "Specificity", "Threshold"} <= said
+    examples = [part for part in brief if isinstance(part, Table)]
+    assert [part.kind for part in examples] == ["patients"]
+    assert len(examples[0].table) <= 3
+
+
+# ---- the finding, the cover ----
+
+
+def test_the_finding_counts_patients_of_the_undefended_models(tables, context, view):
+    found = finding(tables, context)
+    assert found.defense == "baseline"
+    at, clean = view.line(view.attacked), view.line(view.clean)
+    whole = at["fn"] + at["tp"]
+    assert f"miss the disease of {at['fn']:.0f} of {whole:.0f} ill patients" in found.text
+    rate = at["missed_diagnosis_rate"]
+    low, high = at["missed_diagnosis_rate_low"], at["missed_diagnosis_rate_high"]
+    assert f"({rate:.3f}; {low:.3f} to {high:.3f}); {clean['fn']:.0f} of them without" in found.text
+    assert "eps 0.1 (3 mg/dL of glucose)" in found.text
+    assert "white box" in found.text
+
+
+def test_the_finding_hides_a_few(tables, context):
+    few = tables["comparison"].copy()
+    few.loc[few["eps"] == 0, ["fn", "tp"]] = 3.0, 57.0
+    few.loc[few["eps"] > 0, ["fn", "tp"]] = 9.0, 51.0
+    known = {**tables, "comparison": few}
+    assert "9 of 60 ill patients" in finding(known, context).text
+    said = finding(known, hidden(context)).text
+    assert "fewer than 10 of 60 ill patients" in said
+    assert "fewer than 10 of them without" in said
+
+
+def test_where_only_the_healthy_are_attacked_it_counts_false_alarms(tables, context):
+    threats = dict(context.cfg.threat)
+    threats[HEADLINE] = threats[HEADLINE].model_copy(update={"goal": "alarm"})
+    alarm = replace(context, cfg=context.cfg.model_copy(update={"threat": threats}))
+    said = finding(tables, alarm).text
+    assert "call ill" in said
+    assert "healthy patients" in said
+
+
+def test_where_nothing_can_be_changed_the_finding_says_so(tables, context):
+    still = {**tables, "comparison": tables["comparison"].assign(movable=0.0)}
+    assert "evasion was not tested" in finding(still, context).text
+
+
+def test_a_sample_is_said_in_every_chapter_with_figures(tables, context, tmp_path):
+    sampled = {**tables, "comparison": tables["comparison"].assign(attacked=30, records=90)}
+    for one in chapters(sampled, context, tmp_path):
+        parts = list(inside(one.parts))
+        notes = [part.text for part in parts if isinstance(part, Note)]
+        if any(isinstance(part, Picture) for part in parts):
+            assert "Of a stratified sample of 30 of 90 records." in notes
+        for part in parts:
+            if isinstance(part, Picture):
+                assert "a stratified sample of 30 of 90 records" in part.shows
+    assert "a stratified sample of 30 of 90 records" in finding(sampled, context).text
+
+
+# ---- the tables ----
+
+
+def test_the_table_of_accuracy_is_the_classification_table(written, tables):
+    (open_, *_) = tables_in(written[TITLES[1]].parts)
+    table = tables["classification"].set_index(["defense", "attack", "eps"])
+    radius = 0.1  # nearest to the headline radius among those examined
+    for name, shown in zip(DEFENSES, open_.table.to_dict("records"), strict=True):
+        assert shown["defense"] == LABELS[name]
+        columns = {
+            "before attack": ("none", 0.0),
+            "under fgsm": ("fgsm", radius),
+            "under the strongest attack": ("strongest", radius),
+        }
+        for column, (attack, eps) in columns.items():
+            line = table.loc[(name, attack, eps)].iloc[0]
+            wanted = f"{line['accuracy']:.3f} ({line['accuracy_low']:.3f} to "
+            assert shown[column].startswith(wanted)
+    (report,) = fold_of(written[TITLES[1]], "Classification report")
+    assert len(report) == len(DEFENSES) * 3 * 2
+
+
+def test_every_radius_stands_in_a_fold_with_its_proofs(written, tables):
+    (shown,) = fold_of(written[TITLES[2]], "Every radius")
+    lines = tables["comparison"][tables["comparison"]["threat"] == HEADLINE]
     assert shown["eps"].tolist() == [f"{eps:g}" for eps in lines["eps"]]
+    assert (shown["proved"] == "exact").all()
+    assert "AUROC under attack" in shown
+    assert "AUROC" not in shown
 
 
-def test_the_page_says_what_is_proved_and_what_is_left_undecided(written, comparison):
-    headline, other = (
-        next(p.table for p in parts if isinstance(p, Table)) for parts in pair(written)
-    )
-    assert (headline["proved"] == "exact").all()
-    lines = comparison[comparison["threat"] == OTHER]
-    assert (lines["undecided"] > 0).any()
-    for said, line in zip(other["proved"], lines.to_dict("records"), strict=True):
-        left = f"{line['verified_accuracy']:.3f}, undecided {line['undecided']:.3f}"
-        if line["eps"] > 0.3:
-            attacks = {k: v for k, v in line.items() if k.startswith("accuracy_") and v == v}
-            name = min(attacks, key=attacks.get).removeprefix("accuracy_")
-            assert said == f"not verified beyond 0.3; {name} alone"
-        else:
-            assert said == (left if line["undecided"] > 0 else "exact")
-    assert any(said.startswith("not verified") for said in other["proved"])
+def test_beyond_what_was_verified_it_is_said_and_no_zero(written):
+    (shown,) = fold_of(written["Other threats"], f"Under the {OTHER}")
+    beyond = shown[shown.filter(like="eps").iloc[:, 0] == f"{EPS[-1]:g}"]
+    assert beyond["proved"].str.startswith("not verified beyond 0.3").all()
 
 
 def test_of_whom_nothing_can_be_proved_nothing_is_called_exact(tables, context, tmp_path):
-    """Not even where nobody is left to be proved of."""
-    nobody = tables["comparison"].assign(
-        robust_accuracy=0.0, verified_accuracy=0.0, undecided=0.0, verified_to=1.0
-    )
     gaps = pd.DataFrame([["adv_train", PROOFS, "why"]], columns=["defense", "what", "why"])
-    known = {**tables, "comparison": nobody, "evasion_not_applicable": gaps}
-    for parts in pair({one.title: one.parts for one in chapters(known, context, tmp_path)}):
-        shown = next(part.table for part in parts if isinstance(part, Table))
-        said = shown.groupby("defense", sort=False)["proved"].unique().map(list).to_dict()
-        assert said == {
-            LABELS["baseline"]: ["exact"],
-            LABELS["adv_train"]: ["undecided"],
-            LABELS["distill"]: ["exact"],
-        }
+    known = {**tables, "evasion_not_applicable": gaps}
+    for one in chapters(known, context, tmp_path):
+        for part in tables_in(one.parts):
+            if {"proved", "defense"} <= set(part.table):
+                own = part.table[part.table["defense"] == "adv_train"]
+                assert (own["proved"] == "undecided").all()
+    assert any("Of adv_train nothing is proved" in text for text in untested(known, context))
 
 
-def pair(written):
-    """The parts of the first two chapters."""
-    return list(written.values())[:2]
-
-
-# ---- attacks and attackers ----
-
-
-def test_attacks_stand_in_their_order_and_radii_as_numbers(tables, context, tmp_path):
-    """10 comes after 2."""
-    larger = tables["attacks"].replace({"eps": dict(zip(EPS, (0.0, 2.0, 10.0), strict=True))})
-    some = chapters({**tables, "attacks": larger}, context, tmp_path)
-    (shown,) = chapter_of({one.title: one.parts for one in some}, "What each attack leaves")
-    assert list(shown) == ["defense", "attack", "eps 0", "eps 2", "eps 10"]
+def test_attacks_stand_by_themselves_in_their_order(written, tables):
+    (shown,) = fold_of(written[TITLES[2]], "What each attack leaves")
     attacks = ["fgsm", "pgd_ce", "pgd_margin"]
     assert shown["attack"].tolist() == [*attacks * len(DEFENSES), TRANSFER]
-
-
-def test_each_attack_leaves_what_its_table_says(written, tables):
-    (shown,) = chapter_of(written, "What each attack leaves")
     left = tables["attacks"].set_index(["threat", "defense", "attack", "eps"])["accuracy"]
     names = {label: name for name, label in LABELS.items()}
     for row in shown.to_dict("records"):
@@ -184,32 +267,16 @@ def test_each_attack_leaves_what_its_table_says(written, tables):
             assert row[f"eps {eps:g}"] == f"{wanted:.3f}"
 
 
-def test_each_attacker_stands_once_with_all_its_norms(tables, context, tmp_path):
-    attacks = tables["attacks"]
-    there = (attacks["attack"] == "fgsm") & (attacks["threat"] == OTHER)
-    l2 = attacks.assign(norm=attacks["norm"].mask(there, "l2"))
-    some = chapters({**tables, "attacks": l2}, context, tmp_path)
-    (shown,) = chapter_of({one.title: one.parts for one in some}, "Who attacks")
-    of_attack = shown.set_index("attack")
-    assert list(of_attack.index) == ["fgsm", "pgd_ce", "pgd_margin", TRANSFER]
-    assert of_attack.loc["fgsm", "norm"] == "linf, l2"
-    assert of_attack.loc["pgd_ce", "norm"] == "linf"
-    assert of_attack.loc[TRANSFER, "knowledge"] == "grey box"
-
-
-# ---- classification, radii ----
-
-
-def test_the_classification_is_shown_clean_and_at_the_largest_radius(written, tables):
-    (shown,) = chapter_of(written, "Classification")
-    assert set(shown["eps"]) == {"0", f"{EPS[-1]:g}"}
-    kept = tables["classification"][tables["classification"]["eps"].isin([0.0, EPS[-1]])]
-    assert shown["recall"].tolist() == [f"{value:.3f}" for value in kept["recall"]]
+def test_each_attacker_stands_once(written):
+    (shown,) = fold_of(written[TITLES[2]], "Who attacks")
+    assert shown["attack"].tolist() == ["fgsm", "pgd_ce", "pgd_margin", TRANSFER]
+    assert shown.set_index("attack").loc[TRANSFER, "knowledge"] == "grey box"
 
 
 def test_the_radii_are_told_in_the_unit_of_each_measurement(written, context):
-    (shown,) = chapter_of(written, "What one eps means")
+    (shown,) = fold_of(written[TITLES[0]], "Every eps")
     glucose = shown.set_index("feature").loc["glucose, mg/dL"]
     assert [glucose[f"eps {eps:g}"] for eps in EPS[1:]] == ["3 (3)", "15 (15)"]
     source = context.cfg.data.features["glucose"].error_source
     assert glucose["source of the error"] == source  # nothing shortened
+    assert "eps 1 is 30 mg/dL of glucose" in written[TITLES[0]].result

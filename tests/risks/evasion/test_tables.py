@@ -4,15 +4,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from parts import unsuffixed
 from pipeline.files import NOT_APPLICABLE, write_json
 from pipeline.risks.evasion.evaluation import evaluate_all
+from pipeline.risks.evasion.fragility import clinic_tables
 from pipeline.risks.evasion.groups import groups_table, harms
 from pipeline.risks.evasion.measure.subject import PROOFS
 from pipeline.risks.evasion.movable import movable_shares
-from pipeline.risks.evasion.patients import clinic_tables, most_fragile
+from pipeline.risks.evasion.patients import most_fragile
 from pipeline.risks.evasion.proofs import verdicts
 from pipeline.risks.evasion.risk import RISK
-from pipeline.risks.evasion.tables import draw_up
+from pipeline.risks.evasion.tables import COLUMNS, draw_up
 from pipeline.risks.risk import Sources
 from risks.evasion.made_up import DEFENSES, HEADLINE
 
@@ -25,6 +27,10 @@ FOR_PEOPLE = {
     "attacks",
     "fragile",
     "alone",
+    "changes",
+    "radii",
+    "reliability",
+    "decision",
     "repeats",
     "classification",
     "confusion",
@@ -36,6 +42,11 @@ def test_the_tables_of_an_examination(tables):
     assert set(tables) == PER_PATIENT | FOR_PEOPLE | CURVES
     assert {name for name in tables if RISK.is_per_patient(name)} == PER_PATIENT
     assert set(tables) >= RISK.private
+
+
+def test_every_column_of_a_table_that_is_read_by_itself_is_explained(tables):
+    for name, explained in COLUMNS.items():
+        assert {unsuffixed(column) for column in tables[name]} == set(explained), name
 
 
 def test_of_whom_nothing_was_measured_there_is_no_table(context, tmp_path):
@@ -90,6 +101,8 @@ def test_the_tables_of_patients_are_those_of_every_defense(tables, examined, con
         for table, mine in (
             ("patients", clinic.patients[name]),
             ("alone", clinic.alone[name]),
+            ("changes", clinic.changes[name]),
+            ("radii", clinic.radii[name]),
             ("fragile", most_fragile(clinic.patients[name])),
         ):
             of_defense = tables[table][tables[table]["defense"] == name]
@@ -107,3 +120,14 @@ def test_of_whom_nothing_can_be_proved_there_are_no_patients(examined, context, 
     for table in ("patients", "alone", "fragile"):
         assert set(drawn[table]["defense"]) == {"baseline"}
     assert set(drawn["comparison"]["defense"]) == {"baseline", "distill"}
+
+
+def test_what_is_proved_of_both_diagnoses_is_what_is_proved_of_all(tables, context):
+    """At every radius; and nobody is known to be missed of whom the contrary is proved."""
+    curve, ill = tables["plots/proved"], float((context.dataset.y == 1).double().mean())
+    missed, alarms = curve["missed_at_most"], curve["alarms_at_most"]
+    both = ill * (1 - missed) + (1 - ill) * (1 - alarms)
+    np.testing.assert_allclose(both, curve["proved"])
+    assert (curve["missed"] <= missed + 1e-12).all()
+    assert (curve["missed"] < missed - 1e-12).any()
+    assert curve.groupby(["defense", "threat"])["missed"].is_monotonic_increasing.all()

@@ -1,0 +1,82 @@
+"""What the paired differences of a figure of evasion conclude, by the rules of all conclusions."""
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from pipeline.config import BASELINE
+from pipeline.risks.evasion.view import View
+from pipeline.statistics.conclusions import Compared, Difference, compare, dominated
+
+WEIGHED = ("clean_missed_diagnosis_rate", "missed_diagnosis_rate")  # by the trade-off
+LOW = -1  # of a figure that is good where it is low: its difference is turned
+
+
+def pairs_of(view: View, figure: str) -> dict[tuple[str, str], Difference]:
+    """The differences of a figure of `evasion_pairs`, HIGHER = BETTER."""
+    pairs = view.tables.get("evasion_pairs", pd.DataFrame())
+    if not len(pairs):
+        return {}
+    sign = LOW if figure.endswith("_rate") else 1
+    lines = pairs[pairs["figure"] == figure].dropna(subset=["difference", "se"])
+    return {
+        (str(one["defense"]), str(one["other"])): Difference(sign * one["difference"], one["se"])
+        for one in lines.to_dict("records")
+    }
+
+
+def against_none(view: View, figure: str) -> dict[str, Compared]:
+    """Each defense against the undefended models, corrected over the defenses (Holm)."""
+    known = pairs_of(view, figure)
+    own = {a: one for (a, b), one in known.items() if b == BASELINE}
+    return compare(own, patients=_patients(view), confidence=view.cfg.audit.confidence)
+
+
+def sentence(
+    view: View, figure: str, opening: str = "Against no defense, on the same patients"
+) -> str:
+    """Who is told to be better or worse than no defense in a figure; empty: nothing to compare."""
+    found = against_none(view, figure)
+    if not found:
+        return ""
+    sign = LOW if figure.endswith("_rate") else 1
+    said: dict[str, list[str]] = {}
+    for name, one in found.items():
+        what: str = one.verdict
+        if what == "better" and view.flags.get(name):
+            what = "better, but flagged"
+        told = "" if what == "not told apart" else f" ({sign * one.difference.value:+.3f})"
+        said.setdefault(what, []).append(f"{view.shown[name]}{told}")
+    order = ("better", "better, but flagged", "worse", "not told apart")
+    words = [f"{what}: {', '.join(said[what])}" for what in order if what in said]
+    return f"{opening}: {'; '.join(words)}."
+
+
+def front(view: View) -> Mapping[str, tuple[str, ...]]:
+    """Who is dominated by whom in sensitivity, clean and under attack; empty: nothing to weigh.
+
+    A flagged defense is not asked.
+    """
+    rates = {"clean_missed_diagnosis_rate": view.clean, "missed_diagnosis_rate": view.attacked}
+    pairs = {figure: pairs_of(view, figure) for figure in WEIGHED}
+    compared = [{name for pair in known for name in pair} for known in pairs.values()]
+    names = [
+        name
+        for name, flags in view.flags.items()
+        if not flags and all(name in some for some in compared)
+    ]
+    if len(names) < 2:
+        return {}
+    values = {
+        figure: {
+            name: LOW * float(view.line(lines, name)["missed_diagnosis_rate"]) for name in names
+        }
+        for figure, lines in rates.items()
+    }
+    return dominated(values, pairs, patients=_patients(view), confidence=view.cfg.audit.confidence)
+
+
+def _patients(view: View) -> int:
+    pairs = view.tables.get("evasion_pairs", pd.DataFrame({"patients": []}))
+    told = pairs["patients"].dropna()
+    return int(told.max()) if len(told) else 0
