@@ -49,11 +49,16 @@ class Table:
 
 @dataclass(frozen=True)
 class Picture:
-    """An SVG that lies beside the page, and what it shows in words for those who do not see it."""
+    """An SVG that lies beside the page, and what it shows in words for those who do not see it.
+
+    `patients`: whether it shows single ones; it is left out wherever others may look, and its file
+    is called as a table that its risk keeps (`Risk.private`), so that it is sent nowhere.
+    """
 
     path: Path
     shows: str
     caption: str = ""
+    patients: bool = False
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,10 @@ from pipeline.files import in_project
 
 HEADLINE, DEFENSES, OVERVIEW = "headline.csv", "defenses.csv", "overview.csv"  # of all risks
 REPORT, SHARED = "report.html", "report_shared.html"  # the second without single patients
+FACTS, PRIVACY = "facts.html", "privacy.html"  # one page for a clinician, one for data protection
 METRICS, SUMMARY, SCHEMA = "metrics.json", "summary.txt", "schema.json"
+AUDIT, AUDIT_SCHEMA, CARD = "audit.json", "audit.schema.json", "card.md"
+CHAPTERS = "chapters.json"  # of the page, without single patients: what a PDF is made of
 PLOTS = "plots"
 
 

@@ -21,8 +21,11 @@ from pipeline.report import (
     SHARED,
     SUMMARY,
 )
+from pipeline.report.audit import audit_of, findings_of, untested_of
+from pipeline.report.evidence import ALL_RISKS, cross_reference, evidence_chapter, sections_of
 from pipeline.report.overview import RULE, as_text, front_in_words, in_words, whose_records
 from pipeline.report.page import render, warnings
+from pipeline.report.twins import write_twins
 from pipeline.risks import RISKS
 from pipeline.risks.conclusions import Conclusions, Front
 from pipeline.risks.results import DIGITS, Results, chapters_of
@@ -62,10 +65,17 @@ def write_evaluation(results: Results, context: Context, folder: Path) -> None:
         write_table(table, folder / name)
     write_json(folder / METRICS, headline_metrics(results, context))
     write_json(folder / SCHEMA, {"schema_version": SCHEMA_VERSION})
-    written = share_out(
+    written = share_out(  # drawing takes most of the time
         chapters_of, [(risk, results[risk.name], context, folder / PLOTS) for risk in RISKS]
     )
-    chapters = [one for of_risk in written for one in of_risk]  # drawing takes most of the time
+    by_risk = {risk.name: own for risk, own in zip(RISKS, written, strict=True)}
+    claims = cross_reference(results, sections_of(by_risk))
+    by_risk[ALL_RISKS] = [evidence_chapter(claims)]
+    chapters = [one for own in by_risk.values() for one in own]
+    owners = {one.anchor: risk for risk, own in by_risk.items() for one in own}
+    worst, untested = findings_of(results, context), untested_of(results, context)
+    audit = audit_of(results, context, found, claims, worst, untested)
+    write_twins(audit, chapters, owners, folder)
     records = len(context.dataset.y)
     said = whose_records(records, context.sampling.patients(records))
     notes = [RULE, front_in_words(found.front), *([said] if said else [])]
