@@ -118,7 +118,7 @@ def _cohort(audit: Mapping[str, Any]) -> list[str]:
 
 def told(count: int | None) -> str:
     """A count of patients; where it is hidden, that it is not told."""
-    return "a number not told of" if count is None else str(count)
+    return "not told how many" if count is None else str(count)
 
 
 def _said(values: Mapping[str, Any]) -> str:

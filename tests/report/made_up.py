@@ -1,15 +1,16 @@
 """A made-up risk, rumour: how many tongues tell of a defense, and how many ears hear of it."""
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
 
-from pipeline.presentation.chapter import Chapter, Heading, Note, Table
+from pipeline.presentation.chapter import Chapter, Finding, Heading, Note, Table
 from pipeline.presentation.numbers import with_interval
+from pipeline.risks.catalogues import HERE, PARTLY, Evidence
 from pipeline.risks.risk import Figure, HeadlineFigure, Judgement, Point, Risk, own
 
 DEFENSES = ("baseline", "hard", "masked")
@@ -52,14 +53,26 @@ class MadeUp(Risk):
 
     drawn: Callable[..., Mapping[str, pd.DataFrame]] = lambda sources, context: {}
     written: Callable[..., Any] = lambda tables, context, folder: ()
+    catalogued: Sequence[Evidence] = ()
+    worst: Finding | None = None
+    unasked: Sequence[str] = ()
 
     def _module(self, name):
-        return SimpleNamespace(draw_up=self.drawn, chapters=self.written, COLUMNS={})
+        return SimpleNamespace(
+            draw_up=self.drawn,
+            chapters=self.written,
+            COLUMNS={},
+            EVIDENCE=self.catalogued,
+            finding=lambda tables, context: self.worst,
+            untested=lambda tables, context: self.unasked,
+            cover=lambda tables, context, folder: None,
+        )
 
 
 def headline(tables, cfg):
     lines = tables["rumour"][tables["rumour"]["tongues"] == 2]
     carried = {"pairs": tables.get("rumour_pairs"), "compared": "heard", "weighed": True}
+    carried |= {"among": "12 listeners", "threat": "two tongues, no ears"}
     return [HeadlineFigure.of("heard from two tongues", "low", lines, "heard", **carried)]
 
 
@@ -110,6 +123,13 @@ RUMOUR = MadeUp(
     summary=lambda tables, cfg: "Rumours are counted twice",
     drawn=lambda sources, context: TABLES,
     written=chapters,
+    catalogued=(
+        Evidence("AML.T0015", "rumour", HERE, "what is heard"),
+        Evidence("ML01:2023", "rumour", PARTLY, "what is heard, not what is meant"),
+        Evidence("AML.T0020", "unheard_of", HERE, "a table that nobody drew"),
+    ),
+    worst=Finding("Two tongues reach 8 of 12 listeners (0.60 to 0.73).", "baseline"),
+    unasked=("Three tongues.",),
 )
 SILENCE = MadeUp(
     name="silence",
