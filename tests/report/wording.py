@@ -3,17 +3,23 @@
 import html
 import re
 
-# A word of the field may stand: accuracy, AUROC, a radius or an attack count can be certified.
-FIELD = r"(?:accuracy|accuracies|AUROC|AUC|radius|radii|robustness|against|records?|patients?)"
+# What the field itself calls certified.
+FIELD = (
+    r"(?:accuracy|sensitivity|specificity|AUROC|AUC|radius|radii|robustness|share|against|records?"
+    r"|patients?|answers?)"
+)
+ASKED = (
+    r"(?:requirements?|standards?|criteri\w+|obligations?|articles?|Art\b|GDPR|EDPB|AI Act|NIST)"
+)
 FORBIDDEN = {
     "complies": r"\bcompl(?:y|ies|ied|iant|iance)\b",
-    "certified": rf"\bcertified\b(?![ _-]{FIELD}\b)(?!\.?_auc)",
-    "meets": r"\bmeets?\b(?! the (?:model|attack|defense|victim))",
+    "certified": rf"\bcertified\b(?!(?: |_|-){FIELD})",
+    "meets": rf"\bmeets?\s+(?:(?:all|the|its|every|any|of)\s+)*{ASKED}",
     "ensures": r"\bensur(?:e|es|ed|ing)\b",
     "safe": r"\b(?:safe|safely|unsafe)\b",
     "GDPR-ready": r"\bGDPR[- ]ready\b",
     "guaranteed safe": r"\bfool-?proof\b|\bbullet-?proof\b|\bunbreakable\b",
-    "is robust": r"\b(?:is|are|be|fully|very|highly) (?:robust|private|secure)\b(?! accuracy)",
+    "is robust": r"(?<!nothing )\b(?:is|are|be|fully|highly) (?:robust|private|secure)\b(?! accuracy)",
     "best-in-class": r"\bstate[- ]of[- ]the[- ]art\b|\bbest[- ]in[- ]class\b",
 }
 
