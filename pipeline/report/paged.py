@@ -162,7 +162,7 @@ def _warnings(audited: Mapping[str, Any]) -> list[str]:
 
 def _audited(audited: Mapping[str, Any]) -> list[list[str]]:
     cohort, models = audited["cohort"], audited["models"]
-    told = {name: "not told" if cohort[name] is None else cohort[name] for name in cohort}
+    told = {one: "not told how many" if cohort[one] is None else cohort[one] for one in cohort}
     return [
         ["Cohort", f"{cohort['title']}: {told['patients']} patients, {told['ill']} of them ill"],
         ["Models", f"{models['architecture']}: {', '.join(models['defenses'])}"],

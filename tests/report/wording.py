@@ -19,7 +19,7 @@ FORBIDDEN = {
     "safe": r"\b(?:safe|safely|unsafe)\b",
     "GDPR-ready": r"\bGDPR[- ]ready\b",
     "guaranteed safe": r"\bfool-?proof\b|\bbullet-?proof\b|\bunbreakable\b",
-    "is robust": r"(?<!nothing )\b(?:is|are|be|fully|highly) (?:robust|private|secure)\b(?! accuracy)",
+    "is robust": r"(?<!nothing )\b(?:is|are|be|fully|highly) (?:robust|private)\b(?! accuracy)",
     "best-in-class": r"\bstate[- ]of[- ]the[- ]art\b|\bbest[- ]in[- ]class\b",
 }
 
