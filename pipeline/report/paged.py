@@ -7,6 +7,7 @@ It never holds single patients.
 import json
 import re
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
@@ -38,6 +39,12 @@ TITLES: Mapping[Cut, str] = {
     "full": "Robustness and privacy audit",
     "facts": "Facts for clinicians",
     "privacy": "Patients' privacy",
+}
+HEADINGS = {
+    "findings": "What was found",
+    "not_tested": "What was not tested",
+    "flags": "Flags",
+    "overview": "All risks",
 }
 SIZES = (9.0, 8.5, 8.0, 7.5, 7.0)  # points; of a page that is to be one, the first that fits
 
@@ -138,20 +145,23 @@ def cut_of(
     return {
         "title": f"{TITLES[cut]}: {audited['cohort']['title']}",
         "full": cut == "full",
+        "headings": HEADINGS,
         "use": audit["use"],
         "warnings": _warnings(audited),
         "audited": _audited(audited),
         "findings": [one["text"] for one in audit["findings"] if one["risk"] in told],
-        "flags": [
-            f"{one['defense']}: {one['flag'].replace('_', ' ')}: {one['evidence']}"
-            for one in audit["flags"]
-        ]
-        if cut == "full"
-        else [],
+        "flags": _flags(audit) if cut == "full" else [],
         "overview": _overview(audit) if cut == "full" else None,
         "chapters": kept,
-        "not_tested": list(audit["not_tested"]) if cut == "full" else [],
+        "not_tested": list(audit["not_tested"]),
     }
+
+
+def _flags(audit: Mapping[str, Any]) -> list[str]:
+    return [
+        f"{one['defense']}: {one['flag'].replace('_', ' ')}: {one['evidence']}"
+        for one in audit["flags"]
+    ]
 
 
 def _warnings(audited: Mapping[str, Any]) -> list[str]:
@@ -231,8 +241,8 @@ def draw_pdf(
 
 def _compile(document: Mapping[str, Any], folder: Path) -> bytes:
     import matplotlib
-    import typst
 
+    typst: Any = import_module("typst")  # its types want a path of the template's kind everywhere
     fonts = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
     source = files("pipeline.report").joinpath(TEMPLATE).read_bytes()
     try:
