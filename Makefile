@@ -11,7 +11,7 @@ export DVC_NO_ANALYTICS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro quick test test-slow lint params same ui docs bench coverage clean
+.PHONY: help setup repro quick test test-slow lint params same ui docs bench coverage example clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
@@ -67,6 +67,13 @@ bench: setup  ## speed and quality side by side with other tools; writes benchma
 coverage: setup  ## how often intervals hold what they should, in made-up cohorts: hours, goes on where it stopped
 	@python -m benchmarks.coverage stand_ins 1000
 	@python -m benchmarks.coverage own 200
+
+example: setup  ## the report of the last run into docs/example, dated by the last commit
+	@rm -rf docs/example
+	@set -e; export SOURCE_DATE_EPOCH="$$(git log -1 --format=%ct)"; \
+	for cut in full facts privacy; do python -m pipeline.report --export docs/example --for $$cut; done
+	@rm -f docs/example/report.pdf  # as large as the page, and the same
+	@du -ch docs/example/* | tail -1
 
 clean:  ## remove what the pipeline made; keeps the data and the environment
 	rm -rf artifacts sweeps multirun site .same mlflow.db mlflow.db.lock mlartifacts

@@ -29,7 +29,7 @@ MADE_BY_GUIDES = {
 }
 DVC = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
 FOLDERS = ("pipeline", "tests", "conf", "docs", "benchmarks", "data", ".dvc", ".ci")
-MADE_BY_RUNS = ("artifacts/", "data/", "sweeps/", ".dvc/remote/")
+MADE_BY_RUNS = ("artifacts/", "data/", "sweeps/", ".dvc/remote/", "card.md", "docs/example/")
 HISTORY = "CHANGELOG.md"  # speaks of what was
 
 

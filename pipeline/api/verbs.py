@@ -228,12 +228,21 @@ def _sweep(given: argparse.Namespace) -> int:
 
 def _report(given: argparse.Namespace) -> int:
     root = _root()
-    status = _call(root, "pipeline.report")
+    status = _call(root, "pipeline.report", *_export_options(given))
     if not status and given.open:
         import webbrowser
 
         webbrowser.open((root / PAGE).as_uri())
     return status
+
+
+def _export_options(given: argparse.Namespace) -> list[str]:
+    """As `python -m pipeline.report` takes them, from wherever the command was called."""
+    if given.export is None:
+        return []
+    options = ["--export", os.path.abspath(given.export), "--for", given.cut]
+    options += ["--patients", given.patients, f"--signed-by={given.signed_by}"]
+    return [*options, *(["--overwrite"] if given.overwrite else [])]
 
 
 def _ui(given: argparse.Namespace) -> int:
@@ -291,7 +300,10 @@ def _check_arguments(parser: Parser) -> None:
 
 
 def _report_arguments(parser: Parser) -> None:
+    from pipeline.report.__main__ import add_export
+
     parser.add_argument("--open", action="store_true", help="open the page in a browser")
+    add_export(parser)
 
 
 def _ui_arguments(parser: Parser) -> None:
@@ -332,6 +344,8 @@ VERBS = {
         "Prints the comparison of the last run, and where its page lies.",
         "medsecure report --open",
         _report_arguments,
+        "With --export the report is written to be handed on, dated, with a line to sign:\n"
+        "  medsecure report --export handover --for privacy",
     ),
     "ui": Verb(
         _ui,

@@ -6,7 +6,7 @@ from pathlib import Path
 from pipeline.files import sha256
 
 PACKAGE = Path(__file__).parents[1]
-CODE = ("*.py", "*.jinja")
+CODE = ("*.py", "*.jinja", "*.json", "*.typ")
 
 
 def shipped(name: str) -> Path:

@@ -6,6 +6,8 @@ HEADLINE, DEFENSES, OVERVIEW = "headline.csv", "defenses.csv", "overview.csv"  #
 REPORT, SHARED = "report.html", "report_shared.html"  # the second without single patients
 FACTS, PRIVACY = "facts.html", "privacy.html"  # one page for a clinician, one for data protection
 METRICS, SUMMARY, SCHEMA = "metrics.json", "summary.txt", "schema.json"
+AUDIT, AUDIT_SCHEMA, CARD = "audit.json", "audit.schema.json", "card.md"
+CHAPTERS = "chapters.json"  # of the page, without single patients: what a PDF is made of
 PLOTS = "plots"
 
 

@@ -22,10 +22,13 @@ from pipeline.report import (
     SHARED,
     SUMMARY,
 )
+from pipeline.report.audit import audit_of
 from pipeline.report.audited import warnings
 from pipeline.report.contents import contents_of, told_by_all
+from pipeline.report.evidence import ALL_RISKS, cross_reference, evidence_chapter, sections_of
 from pipeline.report.overview import RULE, as_text, front_in_words, in_words
 from pipeline.report.page import render, render_cut
+from pipeline.report.twins import write_twins
 from pipeline.risks import RISKS
 from pipeline.risks.conclusions import Conclusions, Front
 from pipeline.risks.results import DIGITS, Results
@@ -64,7 +67,12 @@ def write_evaluation(results: Results, context: Context, folder: Path) -> None:
     write_json(folder / METRICS, headline_metrics(results, context))
     write_json(folder / SCHEMA, {"schema_version": SCHEMA_VERSION})
     told = told_by_all(results, context, folder / PLOTS)
-    contents = contents_of(told, results, context, found)
+    claims = cross_reference(
+        results, sections_of({name: one.chapters for name, one in told.items()})
+    )
+    contents = contents_of(told, results, context, found, {ALL_RISKS: [evidence_chapter(claims)]})
+    audit = audit_of(results, context, found, claims, contents.findings, contents.untested)
+    write_twins(audit, contents.chapters, contents.owners, folder)
     shown = cfg.report.patients == "shown"
     pages = {
         REPORT: render(contents, patients=shown),

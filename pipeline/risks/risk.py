@@ -3,8 +3,9 @@
 A risk is a package of its own with fixed names. `measure/` (with its settings) runs the experiment
 and keeps tensors, `tables` draws them up as figures with intervals (`draw_up`), `report` makes
 chapters of these (`chapters`), and `risk` is its entry in `RISKS`. Each imports only those before
-it. `tables` and `report` are imported when they are asked for: who checks a configuration, trains
-or measures need not wait for what draws pictures.
+it. `catalogued` says which rows of the catalogues its tables are evidence of. `tables`, `report`
+and `catalogued` are imported when they are asked for: who checks a configuration, trains or
+measures need not wait for what draws pictures.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from pipeline.data.schema import Dataset
     from pipeline.presentation.chapter import Chapter, Finding, Picture
+    from pipeline.risks.catalogues import Evidence
     from pipeline.statistics.intervals import Sampling
 
 Tables = Mapping[str, "pd.DataFrame"]
@@ -320,6 +322,11 @@ class Risk:
         """What MLflow's run of one defense holds: its metrics, and its curves."""
         plain = self.metrics(tables, cfg).get(defense, {})
         return [*(Figure(*one) for one in plain.items()), *self.curves(tables, defense, cfg)]
+
+    def evidence(self) -> "Sequence[Evidence]":
+        """Which rows of the catalogues its tables say something about."""
+        catalogued: Sequence[Evidence] = self._module("catalogued").EVIDENCE
+        return catalogued
 
     def is_per_patient(self, table: str) -> bool:
         """Whether a table has a row per patient."""

@@ -217,6 +217,16 @@ def test_report_opens_the_page_where_asked(project, called, monkeypatch):
     assert called.calls == [("my ward", "pipeline.report")] * 2
 
 
+def test_an_export_is_passed_on_from_where_it_was_asked(project, called):
+    (project / "below").mkdir()
+    os.chdir(project / "below")
+    options = ["--for", "facts", "--signed-by=-A. Person", "--overwrite"]
+    run_verb(["report", "--export", "out", *options])
+    target = str(project / "below" / "out")
+    said = ("--export", target, "--for", "facts", "--patients", "hidden", "--signed-by=-A. Person")
+    assert called.calls == [("my ward", "pipeline.report", *said, "--overwrite")]
+
+
 ADDRESSES = {"Runs": "SERVER/runs", "Compare": "SERVER/compare"}
 
 

@@ -1,7 +1,7 @@
 """A made-up risk, rumour: how many tongues tell of a defense, and how many ears hear of it."""
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -10,6 +10,7 @@ import pandas as pd
 
 from pipeline.presentation.chapter import Chapter, Finding, Heading, Note, Table
 from pipeline.presentation.numbers import with_interval
+from pipeline.risks.catalogues import HERE, PARTLY, Evidence
 from pipeline.risks.risk import Figure, HeadlineFigure, Judgement, Point, Risk, own
 
 DEFENSES = ("baseline", "hard", "masked")
@@ -55,6 +56,7 @@ class MadeUp(Risk):
     worst: Callable[..., Any] = lambda tables, context: None
     missing: Callable[..., Any] = lambda tables, context: ()
     front: Callable[..., Any] = lambda tables, context, folder: None
+    catalogued: Sequence[Evidence] = ()
 
     def _module(self, name):
         return SimpleNamespace(
@@ -64,6 +66,7 @@ class MadeUp(Risk):
             untested=self.missing,
             cover=self.front,
             COLUMNS={},
+            EVIDENCE=self.catalogued,
         )
 
 
@@ -123,6 +126,11 @@ RUMOUR = MadeUp(
     written=chapters,
     worst=lambda tables, context: Finding("Of masked 2 of 3 listeners hear.", "masked"),
     missing=lambda tables, context: ["Whispers."],
+    catalogued=(
+        Evidence("AML.T0015", "rumour", HERE, "what is heard"),
+        Evidence("ML01:2023", "rumour", PARTLY, "what is heard, not what is meant"),
+        Evidence("AML.T0020", "unheard_of", HERE, "a table that nobody drew"),
+    ),
 )
 SILENCE = MadeUp(
     name="silence",

@@ -41,6 +41,10 @@ COMMON = {
     "metrics.json",
     "schema.json",
     "summary.txt",
+    "audit.json",
+    "audit.schema.json",
+    "card.md",
+    "chapters.json",
 }
 PAGES = {"facts.html", "privacy.html", "report.html", "report_shared.html"}
 
@@ -200,7 +204,7 @@ def test_chapters_stand_in_the_order_of_the_risks_and_none_leaves_no_heading(wri
     spoken = replace(SILENCE, name="spoken", written=lambda *_: [Chapter("Spoken", [Note("a")])])
     folder, _ = write(SILENCE, spoken, RUMOUR)
     page = check((folder / "report.html").read_text(encoding="utf-8"))
-    assert sections(page)[3:] == ["Spoken", "What is told"]
+    assert sections(page)[3:] == ["Spoken", "What is told", "Evidence for five catalogues"]
 
 
 def test_a_flagged_defense_has_its_flag_wherever_a_page_names_it(write):

@@ -214,7 +214,7 @@ def most_fragile(table: pd.DataFrame, top: int = 20) -> pd.DataFrame:
         {
             "patient": first["patient"],
             "missed at eps": first["breaks_at"].map("{:.3g}".format),
-            "proved safe below eps": first["radius"].map("{:.3g}".format),
+            "proved below eps": first["radius"].map("{:.3g}".format),
             "change that misses the diagnosis": first["change"],
             "models that it turns": [
                 f"{turned} of {of}"

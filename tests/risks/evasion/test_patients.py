@@ -242,7 +242,7 @@ def test_the_most_fragile_are_correct_diagnoses_of_disease_by_distance():
     )
     assert lines["patient"].tolist() == [15, 14, 10]
     assert lines["missed at eps"].tolist() == ["0.2", "0.2", "0.5"]
-    assert lines["proved safe below eps"].tolist() == ["0.1", "0.2", "0.4"]
+    assert lines["proved below eps"].tolist() == ["0.1", "0.2", "0.4"]
 
 
 def test_the_most_fragile_are_no_more_than_asked_for():

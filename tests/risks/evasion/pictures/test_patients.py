@@ -50,7 +50,7 @@ def test_a_bar_for_each_change_in_units_of_error_and_the_score_beside(
     assert texts == ["glucose 148 → 142", "bmi 30.0 → 30.1", "glucose 120 → 119"]
     score = [one for one in scores.lines if one.get_label() == "_score"]
     np.testing.assert_allclose([line.get_xdata() for line in score], [[10, -5], [40, -10]])
-    assert picture.kind == "patients"
+    assert picture.patients
     assert "2 correct diagnoses" in picture.shows
     assert ", 1 fall to a change" in picture.shows
 
