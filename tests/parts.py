@@ -1,17 +1,38 @@
 """What a chapter holds, by kind, and what was drawn; which columns of tables are explained."""
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pandas as pd
 from matplotlib.figure import Figure
 
-from pipeline.presentation.chapter import Chapter, Heading, Items, Note, Picture, Table
+from pipeline.presentation.chapter import Chapter, Fold, Heading, Items, Note, Part, Picture, Table
 from pipeline.risks.columns import MEASUREMENT
 from pipeline.risks.risk import SUFFIXES, Risk, Tables
 
 
+def unfolded(parts: Iterable[Part]) -> Iterator[Part]:
+    """Every part, with those that are folded away."""
+    for part in parts:
+        yield part
+        if isinstance(part, Fold):
+            yield from unfolded(part.parts)
+
+
 def of_kind(chapter: Chapter, kind):
-    return [part for part in chapter.parts if isinstance(part, kind)]
+    return [part for part in unfolded(chapter.parts) if isinstance(part, kind)]
+
+
+def folds(chapter: Chapter) -> dict[str, Fold]:
+    return {part.title: part for part in of_kind(chapter, Fold)}
+
+
+def is_short(chapter: Chapter) -> bool:
+    """Whether one picture and one table of at most ten rows and six columns stand open at most."""
+    open_tables = [part.table for part in chapter.parts if isinstance(part, Table)]
+    pictures = [part for part in chapter.parts if isinstance(part, Picture)]
+    fits = all(len(table) <= 10 and table.shape[1] <= 6 for table in open_tables)
+    return fits and len(open_tables) <= 1 and len(pictures) <= 1
 
 
 def titles(chapter: Chapter) -> list[str]:
@@ -47,13 +68,13 @@ def bare_numbers(table: pd.DataFrame, *but: str) -> list[str]:
 def drawn(monkeypatch, module) -> list[Figure]:
     """The figures that a module saves from now on, in order; files are written as ever."""
     figures: list[Figure] = []
-    save = module.save_figure
+    save = module.save_picture
 
-    def kept(figure, path):
+    def kept(figure, *told):
         figures.append(figure)
-        return save(figure, path)
+        return save(figure, *told)
 
-    monkeypatch.setattr(module, "save_figure", kept)
+    monkeypatch.setattr(module, "save_picture", kept)
     return figures
 
 

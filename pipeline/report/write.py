@@ -1,6 +1,7 @@
 """What people read, written into one folder: tables, pictures, the page, and a short summary."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from textwrap import fill
 
@@ -48,6 +49,7 @@ def write_evaluation(results: Results, context: Context, folder: Path) -> None:
     """
     cfg = context.cfg
     found = Conclusions.of(results, cfg)
+    context = replace(context, judged=found.judged)
     words = in_words(found.headlines, found.overview, found.judged)
     common = {
         HEADLINE: found.headlines,

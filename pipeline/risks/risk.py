@@ -36,11 +36,35 @@ SUFFIXES: Mapping[str, str] = {
 
 
 @dataclass(frozen=True)
+class Judgement:
+    """What speaks against the figures of a defense.
+
+    Attributes:
+        flags: for each flag why it was raised.
+    """
+
+    flags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Context:
-    """Whose records were examined, and as what was configured."""
+    """Whose records were examined, as what was configured, and what speaks against whom.
+
+    Attributes:
+        dataset: the records.
+        cfg: the configuration.
+        judged: by defense, what all risks together say against it; empty while tables are drawn up.
+    """
 
     dataset: "Dataset"
     cfg: Config
+    judged: Mapping[str, Judgement] = field(default_factory=dict)
+
+    def display(self, defense: str) -> str:
+        """The name of a defense as people see it: with its flags."""
+        from pipeline.presentation.pictures import display_name
+
+        return display_name(defense, " ".join(self.judged.get(defense, Judgement()).flags))
 
     @property
     def sampling(self) -> "Sampling":
@@ -85,17 +109,6 @@ class Sources:
         """The folder of the risk's own stage, if it was run."""
         place = None if self.stages is None else self.stages / risk
         return place if place is not None and place.is_dir() else None
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """What speaks against the figures of a defense.
-
-    Attributes:
-        flags: for each flag why it was raised.
-    """
-
-    flags: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

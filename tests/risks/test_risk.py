@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from pipeline.risks import RISKS
-from pipeline.risks.risk import nearest_of, own
+from pipeline.risks.risk import Context, Judgement, nearest_of, own
 from report.made_up import HEARD, RUMOUR, SILENCE
 from tiny import ROOT
 
@@ -53,6 +53,15 @@ def test_who_shows_logs_or_checks_results_names_no_risk(place):
     assert files
     for file in files:
         assert names_in(file.read_text(encoding="utf-8")) == set(), file
+
+
+def test_a_defense_is_shown_with_what_speaks_against_it(dataset, cfg):
+    judged = {"masked": Judgement({"masked_mouth": "why", "deaf": "why"}), "baseline": Judgement()}
+    context = Context(dataset, cfg, judged)
+    assert context.display("masked") == "masked [masked mouth, deaf]"
+    assert context.display("baseline") == "baseline"
+    assert context.display("never heard of") == "never heard of"
+    assert Context(dataset, cfg).display("masked") == "masked"  # while tables are drawn up
 
 
 def test_the_names_are_distinct_and_none_is_another_section_of_the_configuration():
