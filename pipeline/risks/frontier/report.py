@@ -1,25 +1,29 @@
-"""What is said of the price of privacy.
+"""What is said of the price of privacy: what each epsilon costs, is worth, and was shown to be."""
 
-Three pictures and a table, all of them functions of `frontier_table`.
-"""
-
-from collections.abc import Sequence
-from itertools import cycle
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from pipeline.presentation.chapter import Chapter, Finding, Note, Picture, Table
-from pipeline.presentation.numbers import with_interval
-from pipeline.presentation.pictures import COLOURS, axes_of, save_picture
+from pipeline.presentation.chapter import (
+    Chapter,
+    Finding,
+    Fold,
+    Heading,
+    Items,
+    Note,
+    Part,
+    Picture,
+    Reader,
+    Table,
+)
+from pipeline.presentation.numbers import interval_text, with_interval
+from pipeline.risks.frontier.pictures import draw, labels
 from pipeline.risks.risk import Context, Tables
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-PICTURE, NO_NOISE = "privacy_frontier.svg", "none"
+SHORT = ("model", "epsilon", "accuracy", "sensitivity", "members found", "spends at least")
+BRIEF = ("model", "epsilon", "members found", "spends at least")
 NOT_COVERED = (
     "Not covered by any of these epsilons: the choice of steps, learning rate and clipping, made "
     "once for all of them; publishing several of these models, whose budgets add up and whose "
@@ -28,60 +32,33 @@ NOT_COVERED = (
 )
 
 
-def draw(table: pd.DataFrame, folder: Path) -> Picture:
-    """Three panels against epsilon: audited and claimed epsilon, members found, right answers."""
-    figure, axes = axes_of(1, 3, (13, 4))
-    ticks = _places(table)
-    for colour, (model, curve) in zip(
-        cycle(COLOURS[1:]), table.groupby("model", sort=False), strict=False
-    ):
-        x = [ticks[label] for label in _labels(curve)]
-        _audited(axes[0], x, curve, colour, str(model))
-        _band(axes[1], x, curve, "lira_tpr_at_1pct", color=colour, label=str(model))
-        _band(axes[2], x, curve, "accuracy", color=colour, label=f"{model}: accuracy")
-        label = f"{model}: sensitivity"
-        _band(axes[2], x, curve, "sensitivity", color=colour, linestyle="--", label=label)
-    claimed = table.drop_duplicates("epsilon_claimed").dropna(subset="epsilon_claimed")
-    at = [ticks[label] for label in _labels(claimed)]
-    axes[0].plot(at, claimed["epsilon_claimed"], color="#767676", linewidth=1, label="claimed")
-    axes[0].plot(
-        list(ticks.values()),
-        [table["epsilon_ceiling"].max()] * len(ticks),
-        ":",
-        color="#767676",
-        label="most it could show",
-    )
-    axes[1].axhline(0.01, linestyle="--", color="#767676", linewidth=0.8, label="guessing")
-    titles = (
-        "epsilon: claimed, and proved to be spent",
-        "members found while 1 % are accused wrongly",
-        "accuracy (line), sensitivity (dashed)",
-    )
-    for axis, title, place in zip(
-        axes, titles, ((0.02, 0.2), "upper left", "lower left"), strict=True
-    ):
-        axis.set_xticks(list(ticks.values()), list(ticks))
-        axis.set_title(title, fontsize=10)
-        axis.set_xlabel("epsilon (none = no noise)")
-        axis.legend(frameon=False, fontsize=7, loc=place)
-    # Linear near 0, where most bounds lie, logarithmic above, where the claims lie.
-    axes[0].set_yscale("symlog", linthresh=0.5)
-    axes[0].set_yticks(marks := [0, 0.1, 0.2, 0.5, 1, 2, 4, 8], [f"{mark:g}" for mark in marks])
-    axes[0].minorticks_off()
-    axes[0].set_ylim(bottom=-0.02)
-    axes[1].set_ylim(bottom=0)
-    axes[2].set_ylim(0, 1)
-    return save_picture(
-        figure,
-        folder / PICTURE,
-        "What differential privacy costs",
-        "epsilon claimed and proved to be spent, members found, and accuracy, against epsilon",
-    )
+def chapters(tables: Tables, context: Context, folder: Path) -> Sequence[Chapter]:
+    """One chapter: what each epsilon costs, and what it is worth against an attacker."""
+    table = tables.get("frontier", pd.DataFrame())
+    if not len(table):
+        return ()
+    said = _sentence(table)
+    shown, model = _shown(table), table["model"].iloc[0]
+    first = [name for name in SHORT if name in shown]
+    others = ["model", "epsilon", *(name for name in shown if name not in first)]
+    own = table["model"] == model
+    parts: list[Part] = [
+        draw(table, said, folder),
+        Table(shown.loc[own, first], caption=f"The {model} models at each epsilon"),
+        Fold("Every kind of model", [Table(shown[first]), Table(shown[others])]),
+        Fold(
+            "How it was measured, and what is not covered", [Note(_how(table)), Note(NOT_COVERED)]
+        ),
+    ]
+    parts += [Note(text, small=False) for text in above_the_claim(table)]
+    brief = _brief(table, shown.loc[own, [*BRIEF]])
+    return (Chapter("What privacy costs", parts, said, brief),)
 
 
 def finding(tables: Tables, context: Context) -> Finding | None:
-    """The worst that was found, in one sentence; None: nothing was measured."""
-    return None
+    """What the strictest epsilon costs, claimed and audited; None: nothing was measured."""
+    table = tables.get("frontier", pd.DataFrame())
+    return Finding(_sentence(table)) if len(table) else None
 
 
 def cover(tables: Tables, context: Context, folder: Path) -> Picture | None:
@@ -91,46 +68,62 @@ def cover(tables: Tables, context: Context, folder: Path) -> Picture | None:
 
 def untested(tables: Tables, context: Context) -> Sequence[str]:
     """What a reader could take for tested, and was not."""
-    return ()
+    if not len(tables.get("frontier", ())):
+        return ("What other epsilons cost: not measured.",)
+    return (
+        "Differential privacy of the choices around a training: steps, learning rate, clipping, "
+        "thresholds.",
+        "Membership attacks on the curve's models other than one "
+        f"({tables['frontier']['attack'].iloc[0]}): the strongest of all is only known of the "
+        "defenses.",
+    )
 
 
-def _labels(table: pd.DataFrame) -> list[str]:
+def above_the_claim(table: pd.DataFrame) -> list[str]:
+    """Audits whose bound lies above what is claimed: a sentence each."""
+    claims = table.dropna(subset="epsilon_claimed")
+    over = claims[claims["epsilon_lower_bound"] > claims["epsilon_claimed"]]
     return [
-        NO_NOISE if np.isnan(epsilon) else f"{epsilon:.3g}" for epsilon in table["epsilon_claimed"]
+        f"{line['model']} at epsilon {line['epsilon_claimed']:.3g}: the audit's lower bound, "
+        f"{line['epsilon_lower_bound']:.3f}, lies above the claim. Each of {len(claims)} bounds "
+        "holds with 95 %, not all of them together."
+        for line in over.to_dict("records")
     ]
 
 
-def _places(table: pd.DataFrame) -> dict[str, float]:
-    """Where each epsilon stands: in order, evenly spaced, no noise last."""
-    ordered = table.drop_duplicates("epsilon_claimed").sort_values(
-        "epsilon_claimed", na_position="last"
+def _sentence(table: pd.DataFrame) -> str:
+    """The strictest epsilon of the first kind of model, beside the same without noise."""
+    own = table[table["model"] == table["model"].iloc[0]]
+    claimed = own.dropna(subset="epsilon_claimed").sort_values("epsilon_claimed")
+    plain = own[own["epsilon_claimed"].isna()]
+    if not len(claimed):
+        return f"No epsilon is claimed of {table['model'].iloc[0]} models."
+    line = claimed.iloc[0]
+    text = (
+        f"At epsilon {line['epsilon_claimed']:.3g} (delta {line['delta']:g}) {line['model']} "
+        f"models answer {_bounded(line, 'accuracy')} of the patients rightly and find "
+        f"{_bounded(line, 'sensitivity')} of the ill"
     )
-    return {label: float(place) for place, label in enumerate(_labels(ordered))}
+    if len(plain):
+        text += (
+            f", without noise {_bounded(plain.iloc[0], 'accuracy')} and "
+            f"{_bounded(plain.iloc[0], 'sensitivity')}"
+        )
+    most = claimed.iloc[-1]
+    spans = f"of the {line['epsilon_claimed']:.3g} claimed"
+    shown = f"at least {line['epsilon_lower_bound']:.2f} {spans}"
+    if len(claimed) > 1:
+        shown += (
+            f", {most['epsilon_lower_bound']:.2f} of {most['epsilon_claimed']:.3g} at the other end"
+        )
+    return f"{text}; an audit that sees every noisy gradient shows {shown}. Costs are not paired."
 
 
-def _audited(axis: "Axes", x: list[float], curve: pd.DataFrame, colour: str, label: str) -> None:
-    axis.plot(
-        x,
-        curve["epsilon_lower_bound"],
-        "-",
-        marker="o",
-        markersize=4,
-        color=colour,
-        label=f"{label}: at least",
-    )
+def _bounded(line: pd.Series, name: str) -> str:
+    return interval_text(line[name], line[f"{name}_low"], line[f"{name}_high"])
 
 
-def _band(axis: "Axes", x: list[float], curve: pd.DataFrame, name: str, **line: Any) -> None:
-    axis.plot(x, curve[name], marker="o", markersize=3, **line)
-    low, high = curve[f"{name}_low"], curve[f"{name}_high"]
-    axis.fill_between(x, low, high, color=line["color"], alpha=0.12, linewidth=0)
-
-
-def chapters(tables: Tables, context: Context, folder: Path) -> Sequence[Chapter]:
-    """One chapter: what each epsilon costs, and what it is worth against an attacker."""
-    table = tables.get("frontier", pd.DataFrame())
-    if not len(table):
-        return ()
+def _how(table: pd.DataFrame) -> str:
     first, silent = table.iloc[0], table[table["epsilon_claimed"].isna()]
     power = ", ".join(
         f"{line['model']} {line['epsilon_lower_bound']:.2f}" for _, line in silent.iterrows()
@@ -138,22 +131,23 @@ def chapters(tables: Tables, context: Context, folder: Path) -> Sequence[Chapter
     control = (
         f" Without noise, where epsilon has no limit, it shows {power}." if len(silent) else ""
     )
-    how = Note(
-        f"The same models at several epsilons, delta {first['delta']:g}, one record added or "
-        "removed; only the noise differs. "
-        f'"found at 1 %": members recognised by {first["attack"]} on {first["targets"]} models of '
-        "each epsilon, each trained on a random half, while 1 % of the others are taken for "
-        f'members. "proved": answered rightly, whatever is forged within eps {first["radius"]:g} '
-        f'of the threat model {first["threat"]}; "at least" where some patients are undecided. '
-        'Intervals: bootstrap over patients. "spends at least": shown by an auditor who sees every '
-        f"noisy gradient, and the most that so many guesses could have shown.{control}"
-    )
     return (
-        Chapter(
-            "What privacy costs",
-            [how, Table(_shown(table)), Note(NOT_COVERED), draw(table, folder)],
-        ),
+        f"The same models at several epsilons, delta {first['delta']:g}, one record added or "
+        f'removed; only the noise differs. "members found": recognised by {first["attack"]} on '
+        f"{first['targets']} models of each epsilon, each trained on a random half, while 1 % of "
+        'the others are taken for members. "proved": answered rightly, whatever is forged within '
+        f'eps {first["radius"]:g} of the threat model {first["threat"]}; "at least" where some '
+        'patients are undecided. Intervals: bootstrap over patients. "spends at least": shown by '
+        "an auditor who sees every noisy gradient, and the most that so many guesses could have "
+        f"shown.{control}"
     )
+
+
+def _brief(table: pd.DataFrame, shown: pd.DataFrame) -> Mapping[Reader, Sequence[Part]]:
+    """For a data protection officer: what is claimed, what was shown, and who is still found."""
+    entries = [("Price", _sentence(table))]
+    entries += [("Audit above the claim", text) for text in above_the_claim(table)]
+    return {"privacy": [Heading("Differential privacy"), Items(entries), Table(shown)]}
 
 
 def _shown(table: pd.DataFrame) -> pd.DataFrame:
@@ -167,13 +161,13 @@ def _shown(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "model": _marked(table),
-            "epsilon": _labels(table),
+            "epsilon": labels(table),
             "noise": table["noise_multiplier"].map("{:.2f}".format),
             "accuracy": with_interval(table, "accuracy"),
             "AUROC": with_interval(table, "auroc"),
             "sensitivity": with_interval(table, "sensitivity"),
             "proved": proved,
-            "found at 1 %": with_interval(table, "lira_tpr_at_1pct"),
+            "members found": with_interval(table, "lira_tpr_at_1pct"),
             "AUROC of the attack": with_interval(table, "lira_auroc"),
             "spends at least": [f"{low:.2f} (of {most:.2f})" for low, most in spends],
         }

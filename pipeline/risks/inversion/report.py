@@ -3,17 +3,33 @@
 How much nearer a model brings the guess of a private measurement, and a typical patient.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from pipeline.presentation.chapter import Chapter, Finding, Heading, Note, Part, Picture, Table
-from pipeline.presentation.numbers import as_told, interval_text
-from pipeline.risks.inversion.tables import beside_measurements
+from pipeline.presentation.chapter import (
+    Chapter,
+    Finding,
+    Fold,
+    Heading,
+    Items,
+    Note,
+    Part,
+    Picture,
+    Reader,
+    Table,
+)
+from pipeline.presentation.numbers import as_told, count_told, interval_text, with_interval
+from pipeline.risks.inversion.measure.settings import InversionSettings
+from pipeline.risks.inversion.pictures import draw
+from pipeline.risks.inversion.risk import RISK, of_headline, told_most
+from pipeline.risks.inversion.tables import GROUPS, beside_measurements
 from pipeline.risks.risk import Context, Tables
+from pipeline.risks.sentences import concluded, model_of, narrow, whose
 
+TITLE = "What a model tells about a measurement of a patient"
 DISTANCES = {
     "to_class_mean": "to the mean of the ill",
     "center_to_class_mean": "from the public centre to that mean",
@@ -21,6 +37,10 @@ DISTANCES = {
     "to_nearest_non_member": "to the nearest other patient",
     "between_people": "between a patient and the nearest other one",
 }
+INFORMATION = (
+    "What the model tells of both alike is information in its answer: any accurate model gives it, "
+    "and it speaks against no defense. What members are told more is what the model remembers."
+)
 
 
 def chapters(tables: Tables, context: Context, folder: Path) -> Sequence[Chapter]:
@@ -30,39 +50,183 @@ def chapters(tables: Tables, context: Context, folder: Path) -> Sequence[Chapter
     """
     guesses, typical = (tables.get(name, pd.DataFrame()) for name in ("inversion", "typical"))
     parts: list[Part] = []
+    result = ""
+    brief: Mapping[Reader, Sequence[Part]] = {}
     if len(guesses):
-        parts += [
-            Note(
-                "The attacker knows all other measurements and the diagnosis, and guesses the one "
-                "that is missing: first without a model, by a regression learned from other "
-                "patients, then with the model's answer to the true record. The figure about "
-                "privacy is how much more the guess gains for patients that the model was trained "
-                "on than for others, paired by patient, in clinical units. What it gains for both "
-                "is information in the answer: any accurate model gives it, and it speaks against "
-                "no defense. In brackets: intervals, bootstrap over patients. "
-                '"no uplift": 0 lies in the interval; "more", "less": it does not. '
-                f"{guesses['victims'].iloc[0]} models of each recipe are asked, each trained on "
-                "its own random half of the patients. Other attackers, and those who do not know "
-                "the diagnosis: inversion.csv."
-            ),
-            Table(shown_guesses(guesses)),
-        ]
+        result, brief = _result(tables, context), _brief(guesses, context)
+        parts += _guesses(guesses, context, folder)
     if len(typical):
-        parts += [
-            Heading("The typical ill patient, read off the models"),
-            Note(
-                "The record that a model finds most typical of disease under a public prior, mean "
-                f"over {typical['victims'].iloc[0]} models. Distances: root mean square over the "
-                "measurements, in units of scale (the least and the largest of any model). A "
-                "record much nearer to somebody trained on than patients are to each other would "
-                "be that person."
-            ),
-            Table(shown_typical(typical)),
+        note = (
+            "The record that a model finds most typical of disease under a public prior, mean "
+            f"over {typical['victims'].iloc[0]} models. Distances: root mean square over the "
+            "measurements, in units of scale (the least and the largest of any model). A "
+            "record much nearer to somebody trained on than patients are to each other would "
+            "be that person."
+        )
+        tables_of = narrow(shown_typical(typical, context), [""])
+        parts.append(Fold("The typical ill patient, read off the models", [Note(note), *tables_of]))
+    return (Chapter(TITLE, parts, result, brief),) if parts else ()
+
+
+def finding(tables: Tables, context: Context) -> Finding | None:
+    """What a score adds to the guess that it helps most, of members and of others."""
+    guesses = tables.get("inversion", pd.DataFrame())
+    if not len(guesses):
+        return None
+    return Finding(_sentence(guesses, context), whose(guesses))
+
+
+def cover(tables: Tables, context: Context, folder: Path) -> Picture | None:
+    """Its picture for the first screen; None: it has none."""
+    return None
+
+
+def untested(tables: Tables, context: Context) -> Sequence[str]:
+    """What a reader could take for tested, and was not."""
+    if not len(tables.get("inversion", ())):
+        return ("Attribute inference: nothing was measured, or nothing is private.",)
+    victims = context.cfg.section(InversionSettings).victims
+    return (
+        "Attribute inference of several missing measurements at once: one was guessed at a time, "
+        "the others known exactly.",
+        "Reconstruction of whole records from weights or gradients: attackers saw answers.",
+        f"Attribute inference from more than {victims} models of each recipe: the luck of other "
+        "trainings is in no interval.",
+    )
+
+
+def _sentence(guesses: pd.DataFrame, context: Context) -> str:
+    """The headline's measurement, with whom its figure is of and what it is told more."""
+    name = whose(guesses)
+    attribute = told_most(guesses)
+    own = of_headline(guesses)
+    own = own[own["defense"] == name]
+    members, others, more = _by_group(own[own["attribute"] == attribute])
+    text = (
+        "An attacker who knows all other measurements, the diagnosis and the score of "
+        f"{model_of(name, context)} guesses {attribute} with {_percent(members)} less error "
+        f"(off by {members['error_aided']:.3g} instead of {members['error_alone']:.3g} "
+        f"{members['unit']}) for {count_told(members['patients'])} patients of its training sets, "
+        f"and with {_percent(others)} less for others, as any accurate model lets him: "
+        f"members less others {_points(more)} points of 100"
+    )
+    told = own[(own["group"] == "difference") & (own["finding"] == "more")]
+    if len(told):
+        text += f"; members are told more of {_listed(told)}"
+        count = own["attribute"].nunique()
+        text += f" (intervals not corrected for {count} measurements)" if count > 1 else ""
+    else:
+        text += "; of no measurement are members told more"
+    return f"{text}."
+
+
+def _by_group(lines: pd.DataFrame) -> tuple[pd.Series, pd.Series, pd.Series]:
+    """The rows of one question: of members, of others, and of the difference."""
+    members, others, more = (lines[lines["group"] == group].iloc[0] for group in GROUPS)
+    return members, others, more
+
+
+def _percent(line: pd.Series) -> str:
+    share, low, high = (100 * line[f"share{end}"] for end in ("", "_low", "_high"))
+    return f"{share:.1f} % ({low:.1f} to {high:.1f})"
+
+
+def _points(line: pd.Series) -> str:
+    share, low, high = (100 * line[f"share{end}"] for end in ("", "_low", "_high"))
+    return f"{share:.2f} ({low:.2f} to {high:.2f})"
+
+
+def _listed(lines: pd.DataFrame) -> str:
+    return ", ".join(
+        f"{line['attribute']}: {line['uplift']:.2g} ({line['uplift_low']:.2g} to "
+        f"{line['uplift_high']:.2g}) {line['unit']}"
+        for line in lines.to_dict("records")
+    )
+
+
+def _result(tables: Tables, context: Context) -> str:
+    guesses = tables["inversion"]
+    name, attribute = whose(guesses), told_most(guesses)
+    own = of_headline(guesses)
+    members, others, more = _by_group(
+        own[(own["attribute"] == attribute) & (own["defense"] == name)]
+    )
+    first = (
+        f"A score takes {_percent(members)} of the error out of a guess of {attribute} "
+        f"of members and {_percent(others)} of others; the difference is "
+        f"{_points(more)} points of 100 ({model_of(name, context)})."
+    )
+    figure = next(iter(RISK.headline(tables, context.cfg)), None)
+    verdict = concluded(RISK.name, figure, context) if figure else ""
+    return f"{first} {verdict}".strip()
+
+
+def _guesses(guesses: pd.DataFrame, context: Context, folder: Path) -> list[Part]:
+    lines = of_headline(guesses)
+    name = whose(guesses)
+    shows = _sentence(guesses, context)
+    keys = ["measurement", "attacker sees"]
+    return [
+        draw(lines[lines["group"] == "difference"], shows, context, folder),
+        Table(
+            shown_of(lines[lines["defense"] == name]),
+            caption=f"The attacker who learns, knows the diagnosis and sees a score: "
+            f"{model_of(name, context)}, absolute error and its interval over patients",
+        ),
+        Fold("How it was measured", [Note(_how(guesses))]),
+        Fold("Every defense", narrow(shown_guesses(guesses, context), keys)),
+    ]
+
+
+def _how(guesses: pd.DataFrame) -> str:
+    return (
+        "The attacker knows all other measurements and the diagnosis, and guesses the one "
+        "that is missing: first without a model, by a regression learned from other "
+        "patients, then with the model's answer to the true record. The figure about "
+        "privacy is how much more the guess gains for patients that the model was trained "
+        f"on than for others, paired by patient, in clinical units. {INFORMATION} In brackets: "
+        'intervals, bootstrap over patients. "no uplift": 0 lies in the interval; "more", "less": '
+        f"it does not. {guesses['victims'].iloc[0]} models of each recipe are asked, each trained "
+        "on its own random half of the patients. Other attackers, and those who do not know the "
+        "diagnosis: inversion.csv."
+    )
+
+
+def shown_of(lines: pd.DataFrame) -> pd.DataFrame:
+    """Of one defense and attacker: a row per measurement, members beside what they are told more.
+
+    Args:
+        lines: of `inversion`, all three groups of each measurement.
+    """
+    by = {group: own.reset_index(drop=True) for group, own in lines.groupby("group", sort=False)}
+    members, more = by["members"], by["difference"]
+    return pd.DataFrame(
+        {
+            "measurement": members["attribute"] + ", " + members["unit"],
+            "patients": as_told(members["patients"]),
+            "error without a model": members["error_alone"].map("{:.3g}".format),
+            "with a score": members["error_aided"].map("{:.3g}".format),
+            "of it taken away": with_interval(members, "share"),
+            "more than for others": [_uplift(line) for _, line in more.iterrows()],
+        }
+    )
+
+
+def _brief(guesses: pd.DataFrame, context: Context) -> Mapping[Reader, Sequence[Part]]:
+    """For a data protection officer: what a score adds to a guess of a private value."""
+    lines = of_headline(guesses)
+    own = lines[lines["defense"] == whose(guesses)]
+    entries = [("A private value", _sentence(guesses, context)), ("How to read it", INFORMATION)]
+    return {
+        "privacy": [
+            Heading("Attribute inference"),
+            Items(entries),
+            Table(shown_of(own).drop(columns=["error without a model", "with a score"])),
         ]
-    return (Chapter("What a model tells about a measurement of a patient", parts),) if parts else ()
+    }
 
 
-def shown_guesses(table: pd.DataFrame) -> pd.DataFrame:
+def shown_guesses(table: pd.DataFrame, context: Context) -> pd.DataFrame:
     """Of the attacker who learns and knows the diagnosis.
 
     A row per measurement and access, two columns per defense.
@@ -92,24 +256,9 @@ def shown_guesses(table: pd.DataFrame) -> pd.DataFrame:
             ("members", "information in the answer"),
         ):
             chosen = shown[(shown["defense"] == defense) & (shown["group"] == group)]
-            wide[f"{defense}: {title}"] = chosen.set_index(place)["uplift"]
+            wide[f"{context.display(str(defense))}: {title}"] = chosen.set_index(place)["uplift"]
     result: pd.DataFrame = wide.reset_index()
     return result
-
-
-def finding(tables: Tables, context: Context) -> Finding | None:
-    """The worst that was found, in one sentence; None: nothing was measured."""
-    return None
-
-
-def cover(tables: Tables, context: Context, folder: Path) -> Picture | None:
-    """Its picture for the first screen; None: it has none."""
-    return None
-
-
-def untested(tables: Tables, context: Context) -> Sequence[str]:
-    """What a reader could take for tested, and was not."""
-    return ()
 
 
 def _uplift(line: pd.Series) -> str:
@@ -125,7 +274,7 @@ def _uplift(line: pd.Series) -> str:
     return f"{figures}; of the error {share}"
 
 
-def shown_typical(table: pd.DataFrame) -> pd.DataFrame:
+def shown_typical(table: pd.DataFrame, context: Context) -> pd.DataFrame:
     """A row per measurement and distance, a column per defense."""
     beside = set(beside_measurements())
     values = [name for name in table.columns if name not in beside]
@@ -135,7 +284,9 @@ def shown_typical(table: pd.DataFrame) -> pd.DataFrame:
             f"{line[name]:.2f} ({line[f'{name}_low']:.2f} to {line[f'{name}_high']:.2f})"
             for name in DISTANCES
         ]
-        columns[str(line["defense"])] = [f"{line[name]:.3g}" for name in values] + distances
+        columns[context.display(str(line["defense"]))] = [
+            f"{line[name]:.3g}" for name in values
+        ] + distances
     return pd.DataFrame(
         {"": [*values, *(f"distance {title}" for title in DISTANCES.values())], **columns}
     )

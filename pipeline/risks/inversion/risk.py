@@ -1,12 +1,17 @@
 """The entry of inversion in `RISKS`."""
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from pipeline.config import Config
 from pipeline.files import BadInput
+from pipeline.presentation.numbers import count_told
 from pipeline.risks.inversion.measure.settings import InversionSettings
 from pipeline.risks.membership.measure.settings import MembershipSettings
 from pipeline.risks.risk import HeadlineFigure, Risk, Tables
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def check(cfg: Config, origin: str) -> None:
@@ -31,11 +36,10 @@ def headline(tables: Tables, cfg: Config) -> Sequence[HeadlineFigure]:
     """
     if not len(tables.get("inversion", ())):
         return ()
-    asked = "attacker == 'learned' and diagnosis == 'known' and access == 'scores'"
-    lines = tables["inversion"].query(asked)
-    first = lines[(lines["defense"] == lines["defense"].iloc[0]) & (lines["group"] == "members")]
-    attribute = str(first.loc[first["share"].fillna(-1).idxmax(), "attribute"])
+    table = tables["inversion"]
+    attribute, lines = told_most(table), of_headline(table)
     chosen = lines[(lines["attribute"] == attribute) & (lines["group"] == "difference")]
+    first = chosen.iloc[0]
     return (
         HeadlineFigure.of(
             f"error of a guess of {attribute} that scores take away, members less others",
@@ -44,8 +48,24 @@ def headline(tables: Tables, cfg: Config) -> Sequence[HeadlineFigure]:
             "share",
             pairs=tables.get("inversion_pairs"),
             compared=attribute,
+            among=f"{count_told(first['patients'])} patients",
+            threat=f"guess {attribute}; knows {first['knowledge']}, and the diagnosis; one score "
+            f"of each patient, {first['victims']} models",
         ),
     )
+
+
+def of_headline(table: "pd.DataFrame") -> "pd.DataFrame":
+    """The rows of `inversion` of who learns, knows the diagnosis and sees scores."""
+    known = (table["attacker"] == "learned") & (table["diagnosis"] == "known")
+    return table[known & (table["access"] == "scores")]
+
+
+def told_most(table: "pd.DataFrame") -> str:
+    """The measurement that the first defense's models tell most about."""
+    lines = of_headline(table)
+    first = lines[(lines["defense"] == lines["defense"].iloc[0]) & (lines["group"] == "members")]
+    return str(first.loc[first["share"].fillna(-1).idxmax(), "attribute"])
 
 
 def metrics(tables: Tables, cfg: Config) -> Mapping[str, Mapping[str, float]]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -149,6 +150,25 @@ def _highest(values: Array, share: float) -> Array:
     """(N,) bool: at least one; values that are not a number come last."""
     order = np.argsort(-np.nan_to_num(values, nan=-1.0), kind="stable")
     return np.isin(np.arange(len(values)), order[: max(1, round(share * len(values)))])
+
+
+def standing_out(exposures: Array, targets: int, confidence: float) -> tuple[float, int]:
+    """From which exposure on a patient stands out, and how many do.
+
+    Of nobody about whom models tell nothing, with this confidence for all patients together
+    (Bonferroni): an AUROC of chance is normal around 0.5, and an exposure is the mean of two, each
+    over half of the targets, of which half trained on the patient (Mann and Whitney 1947).
+
+    Args:
+        exposures: (P,), not a number where nothing is known.
+        targets: models over which each is measured.
+        confidence: that nobody is named by chance.
+    """
+    known = exposures[~np.isnan(exposures)]
+    sides = targets / 4  # members, and as many others, in each half
+    se = float(np.sqrt((2 * sides + 1) / (12 * sides**2) / len(HALVES)))
+    least = 0.5 + NormalDist().inv_cdf(1 - (1 - confidence) / max(len(known), 1)) * se
+    return least, int((known >= least).sum())
 
 
 def subgroups(

@@ -3,107 +3,76 @@
 Who can be recognised, how often, and what is claimed beside what is shown.
 """
 
-from collections.abc import Sequence
-from itertools import cycle
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from pipeline.attacks.membership import NEEDS_SHADOWS
+from pipeline.attacks.membership import MEMBERSHIP
 from pipeline.presentation.chapter import (
     Chapter,
     Finding,
+    Fold,
     Heading,
     Items,
     Note,
     Part,
     Picture,
+    Reader,
     Table,
 )
-from pipeline.presentation.numbers import as_told, with_interval
-from pipeline.presentation.pictures import COLOURS, axes_of, save_picture
+from pipeline.presentation.numbers import as_told, few, interval_text, with_interval
+from pipeline.risks.membership.measure.settings import MembershipSettings
 from pipeline.risks.membership.measure.shadows import BLIND
-from pipeline.risks.membership.patients import MOST
+from pipeline.risks.membership.patients import MOST, standing_out
+from pipeline.risks.membership.pictures import draw, draw_all
+from pipeline.risks.membership.risk import RISK, range_of
 from pipeline.risks.membership.tables import STRONGEST
 from pipeline.risks.risk import Context, Tables
+from pipeline.risks.sentences import concluded, model_of, narrow, patients_told, per_hundred, whose
+
+TITLE = "Who can tell that a patient was in the training set"
+RELEASE = (
+    "Whoever holds a released model can ask it as often as he likes, as these attackers did. "
+    "The models that were measured learned from half of the patients; a released model learns from "
+    "all of them, and nobody is left outside who could be compared. Attackers saw answers, not "
+    "weights."
+)
 
 
 def chapters(tables: Tables, context: Context, folder: Path) -> Sequence[Chapter]:
-    """One chapter: every attack on every defense, what is claimed, and whose data show most."""
+    """One chapter: the strongest attack on every defense, what is claimed, whose data show most."""
     if not len(tables.get("membership", ())):
         return ()
-    table = tables["membership"]
-    first = table.iloc[0]
-    claimed = table.drop_duplicates("defense").dropna(subset="epsilon_claimed")
+    table, groups = tables["membership"], tables["subgroups"]
+    curves = tables["plots/membership_roc"]
+    shows = _sentence(table, context)
+    claims = [Items(entries)] if (entries := _claims(table, context)) else []
     parts: list[Part] = [
-        Note(
-            f"Membership inference on {first['targets']} models of each recipe, each trained on "
-            f"its own random half of the {first['patients']} patients (about "
-            f"{first['trained_on']:.0f} of them; a model of all patients remembers each of them "
-            "less) and attacked with the others as shadow models. Each target is asked about "
-            'every patient. AUROC 0.5 is guessing. "found at 1 %": the share of members that are '
-            "recognised while 1 % of the others are taken for members. Intervals: bootstrap over "
-            f"patients. {STRONGEST}: each half of the targets is attacked by what is strongest on "
-            f"the other half. {BLIND}: a control that sees no model, so that nothing is found."
+        draw(table, curves, shows, context, folder),
+        Table(_headlines(table, groups, context), caption=_asked(table)),
+        Fold("How it was measured", [Note(_how(table))]),
+        Fold("Whose data show most", _exposed(groups, context)),
+        Fold(
+            "Every attack on every defense",
+            [
+                Table(_attacks(table, context)),
+                Table(_others(table, context)),
+                draw_all(curves, context, folder),
+            ],
         ),
-        Table(_headlines(table, tables["subgroups"])),
-        Table(_shown(table)),
-        Items([(str(line["defense"]), _claim(line)) for _, line in claimed.iterrows()]),
-        draw(tables["plots/membership_roc"], folder),
-        Heading("Whose data show most"),
-        Note(
-            "exposure: how well models that trained on a patient can be told from the others by "
-            "their answer to that patient (AUROC over models; 0.5: not at all), mean of the group. "
-            f"The worst group comes first. {MOST}: chosen by one half of the models, measured by "
-            "the other. The most exposed patients stand in exposed.csv."
-        ),
-        Table(_groups(tables["subgroups"])),
     ]
-    return (Chapter("Who can tell that a patient was in the training set", parts),)
-
-
-def draw(curves: pd.DataFrame, folder: Path) -> Picture:
-    """One log-log ROC per defense.
-
-    At the left end few are accused wrongly, and that is where an attack hurts.
-    """
-    defenses = list(curves["defense"].unique())
-    figure, axes = axes_of(1, len(defenses), (3.4 * len(defenses), 3.6))
-    for axis, (defense, of_defense) in zip(
-        axes, curves.groupby("defense", sort=False), strict=True
-    ):
-        for colour, (attack, curve) in zip(
-            cycle(COLOURS), of_defense.groupby("attack", sort=False), strict=False
-        ):
-            # more attacks than colours
-            style = ":" if attack == BLIND else "-" if NEEDS_SHADOWS[str(attack)] else "-."
-            axis.plot(
-                curve["fpr"], curve["tpr"], style, color=colour, linewidth=1, label=str(attack)
-            )
-        least = float(curves["fpr"].min())
-        axis.plot([least, 1], [least, 1], "--", color="#767676", linewidth=0.8)
-        axis.set(
-            xscale="log",
-            yscale="log",
-            xlim=(least, 1),
-            ylim=(least, 1),
-            title=str(defense),
-            xlabel="false-positive rate",
-        )
-    axes[0].set_ylabel("members found")
-    axes[-1].legend(frameon=False, fontsize=7, loc="lower right")
-    figure.suptitle("membership inference, all targets together (dashed: guessing)", fontsize=10)
-    return save_picture(
-        figure,
-        folder / "membership_roc.svg",
-        "Membership inference, ROC",
-        "log-log ROC of every membership attack, a panel for each defense",
-    )
+    if claims:
+        parts.append(Fold("What differential privacy claims, and what was shown", claims))
+    return (Chapter(TITLE, parts, _result(tables, context), _brief(tables, context)),)
 
 
 def finding(tables: Tables, context: Context) -> Finding | None:
-    """The worst that was found, in one sentence; None: nothing was measured."""
-    return None
+    """How many members a stranger recognises; None: nothing was measured."""
+    if not len(tables.get("membership", ())):
+        return None
+    table = tables["membership"]
+    return Finding(_sentence(table, context), whose(table))
 
 
 def cover(tables: Tables, context: Context, folder: Path) -> Picture | None:
@@ -113,7 +82,165 @@ def cover(tables: Tables, context: Context, folder: Path) -> Picture | None:
 
 def untested(tables: Tables, context: Context) -> Sequence[str]:
     """What a reader could take for tested, and was not."""
-    return ()
+    if not len(tables.get("membership", ())):
+        return ("Membership inference: nothing was measured.",)
+    left_out = [
+        name for name in MEMBERSHIP if name not in context.cfg.section(MembershipSettings).attacks
+    ]
+    said = [
+        "Membership inference by who reads the weights: attackers saw answers. Only the audit of "
+        "differential privacy sees gradients.",
+        "Membership inference on the released model itself: it learned from every patient, and "
+        "models of half of them were attacked in its place.",
+        "What a model tells of the cohort as a whole (property inference).",
+    ]
+    return [*said, f"Membership attacks not run: {', '.join(left_out)}."] if left_out else said
+
+
+def _strongest(table: pd.DataFrame, defense: str) -> pd.Series:
+    return table[(table["attack"] == STRONGEST) & (table["defense"] == defense)].iloc[0]
+
+
+def _sentence(table: pd.DataFrame, context: Context) -> str:
+    """The strongest attack on the undefended models, in patients."""
+    name = whose(table)
+    line = _strongest(table, name)
+    area = (
+        f"AUROC {interval_text(line['auroc'], line['auroc_low'], line['auroc_high'])}; 0.5 is "
+        "guessing"
+    )
+    own = f": {line['shadows']:.0f} of his own" if line["shadows"] else ""
+    who = (
+        f"A stranger who sees the {line['access']} of {model_of(name, context)} "
+        f"({line['knowledge']}{own})"
+    )
+    if pd.isna(line["tpr_at_1pct"]):
+        return f"{who} tells patients of its training set from others with {area}."
+    found = per_hundred(*(line[f"tpr_at_1pct{end}"] for end in ("", "_low", "_high")))
+    members = patients_told(round(line["tpr_at_1pct"] * line["trained_on"]), context)
+    return (
+        f"{who} recognises {found} patients of its training set, {members} of "
+        f"{line['trained_on']:.0f}, while accusing 1 in 100 others wrongly ({area})."
+    )
+
+
+def _result(tables: Tables, context: Context) -> str:
+    table = tables["membership"]
+    name = whose(table)
+    line = _strongest(table, name)
+    area = interval_text(line["auroc"], line["auroc_low"], line["auroc_high"])
+    first = f"The strongest attack on {model_of(name, context)} has AUROC {area} (0.5: guessing)."
+    figure = next(iter(RISK.headline(tables, context.cfg)), None)
+    more = concluded(RISK.name, figure, context) if figure else ""
+    return f"{first} {more}".strip()
+
+
+def _asked(table: pd.DataFrame) -> str:
+    first = table.iloc[0]
+    return (
+        f"The strongest attack on {first['targets']:.0f} models of each recipe, each asked about "
+        f"{_count(first['patients'])} patients"
+    )
+
+
+def _count(patients: float) -> str:
+    return "all" if pd.isna(patients) else f"{patients:.0f}"
+
+
+def _how(table: pd.DataFrame) -> str:
+    first = table.iloc[0]
+    return (
+        f"{first['targets']:.0f} models of each recipe, each trained on its own random half of the "
+        f"{_count(first['patients'])} patients (about {first['trained_on']:.0f} of them; a model "
+        "of all patients remembers each of them less) and attacked with the others as shadow "
+        "models. Each target is asked about every patient. AUROC 0.5 is guessing. TPR at 1 % FPR: "
+        "members that are recognised while 1 % of the others are taken for members. Intervals: "
+        f"bootstrap over patients. {STRONGEST}: each half of the targets is attacked by what is "
+        f"strongest on the other half. {BLIND}: a control that sees no model, so that nothing is "
+        f"found (AUROC {first['auroc_control']:.3f})."
+    )
+
+
+def _exposed(groups: pd.DataFrame, context: Context) -> list[Part]:
+    note = Note(
+        "exposure: how well models that trained on a patient can be told from the others by "
+        "their answer to that patient (AUROC over models; 0.5: not at all), mean of the group. "
+        f"The worst group comes first. {MOST}: chosen by one half of the models, measured by "
+        "the other. The most exposed patients stand in exposed.csv."
+    )
+    return [note, *narrow(_groups(groups, context), ["group", "patients"])]
+
+
+def _brief(tables: Tables, context: Context) -> Mapping[Reader, Sequence[Part]]:
+    """For a data protection officer: who is recognised, who stands out, what is claimed."""
+    table, groups = tables["membership"], tables["subgroups"]
+    name = whose(table)
+    own = groups[(groups["defense"] == name) & (groups["group"] != MOST)]
+    entries = [("Overall", _sentence(table, context))]
+    if len(own):
+        worst = own.iloc[0]
+        mean = interval_text(*(worst[f"exposure{end}"] for end in ("", "_low", "_high")))
+        who = f"{worst['by']} {worst['group']} ({as_told(own['patients']).iloc[0]} patients)"
+        entries.append(("Worst group", f"{who}: mean exposure {mean}; 0.5 is none."))
+    if len(tables.get("exposure", ())):
+        entries.append(("Patients who stand out", _out(tables, name, context)))
+    short = [(whose_, text) for whose_, text in _claims(table, context, short=True)]
+    shown = _briefly(tables, context)
+    parts: list[Part] = [
+        Heading("Membership"),
+        Items([*entries, *short, ("Release", RELEASE)]),
+        Table(shown),
+    ]
+    return {"privacy": parts}
+
+
+def _out(tables: Tables, name: str, context: Context) -> str:
+    exposures = tables["exposure"]
+    own = exposures[exposures["defense"] == name]["exposure"].to_numpy()
+    line = _strongest(tables["membership"], name)
+    confidence = context.cfg.audit.confidence
+    least, count = standing_out(own, int(line["targets"]), confidence)
+    return (
+        f"{few(count)} of {len(own)} have an exposure of {least:.3f} or more to "
+        f"{model_of(name, context)}: more than chance gives any patient ({confidence:.0%} for all "
+        "together)."
+    )
+
+
+def _briefly(tables: Tables, context: Context) -> pd.DataFrame:
+    lines = tables["membership"]
+    lines = lines[lines["attack"] == STRONGEST]
+    shown = pd.DataFrame(
+        {
+            "defense": [context.display(name) for name in lines["defense"]],
+            "AUROC (0.5: guessing)": with_interval(lines, "auroc"),
+            "members found at 1 % wrong": with_interval(lines, "tpr_at_1pct"),
+        }
+    )
+    if len(exposures := tables.get("exposure", pd.DataFrame())):
+        targets, confidence = int(lines["targets"].iloc[0]), context.cfg.audit.confidence
+        of = {
+            str(name): standing_out(own["exposure"].to_numpy(), targets, confidence)[1]
+            for name, own in exposures.groupby("defense", sort=False)
+        }
+        shown["patients who stand out"] = [few(of[name]) for name in lines["defense"]]
+    return shown
+
+
+def _claims(table: pd.DataFrame, context: Context, *, short: bool = False) -> list[tuple[str, str]]:
+    claimed = table.drop_duplicates("defense").dropna(subset="epsilon_claimed")
+    said = _claim_in_short if short else _claim
+    return [(context.display(line["defense"]), said(line)) for _, line in claimed.iterrows()]
+
+
+def _claim_in_short(line: pd.Series) -> str:
+    """The claim, the audit, what it adds up to, and whether such a model may leave the house."""
+    return (
+        f"claims differential privacy with epsilon {line['epsilon_claimed']:.3f} at delta "
+        f"{line['delta']:g} for one model's weights, one record added or removed; "
+        f"{_of_a_patient(line)}{_audited(line)}. All models of this run together: epsilon "
+        f"{line['epsilon_all']:.1f}. Noise {line['noise_source']}."
+    )
 
 
 def _claim(line: pd.Series) -> str:
@@ -153,58 +280,71 @@ def _audited(line: pd.Series) -> str:
     )
 
 
-def _headlines(table: pd.DataFrame, groups: pd.DataFrame) -> pd.DataFrame:
-    """A row per defense: its strongest attack beside the control, and whom it exposes most."""
+def _headlines(table: pd.DataFrame, groups: pd.DataFrame, context: Context) -> pd.DataFrame:
+    """A row per defense: its strongest attack, and whom it exposes most."""
     lines = table[table["attack"] == STRONGEST].reset_index(drop=True)
     exposed = groups[groups["group"] == MOST].set_index("defense").reindex(lines["defense"])
     named = groups[groups["group"] != MOST].drop_duplicates("defense").set_index("defense")
     worst = named.reindex(lines["defense"])
+    group = worst["by"] + " " + worst["group"] + ": "
     return pd.DataFrame(
         {
-            "defense": lines["defense"],
+            "defense": [context.display(name) for name in lines["defense"]],
             "strongest attack": lines["variant"],
             "AUROC": with_interval(lines, "auroc"),
-            "found at 1 %": with_interval(lines, "tpr_at_1pct"),
-            "AUROC without a model": lines["auroc_control"].map("{:.3f}".format),
-            "targets": lines["targets"],
+            "TPR at 1 % FPR": with_interval(lines, "tpr_at_1pct"),
             f"exposure, {MOST}": with_interval(exposed, "exposure"),
-            "worst group": (worst["by"] + ": " + worst["group"]).to_list(),
-            "its exposure": with_interval(worst, "exposure"),
+            "exposure, worst group": [
+                f"{name}{mean}" if isinstance(name, str) else mean
+                for name, mean in zip(group, with_interval(worst, "exposure"), strict=True)
+            ],
         }
     )
 
 
-def _shown(table: pd.DataFrame) -> pd.DataFrame:
-    shown = pd.DataFrame(
+def _attacks(table: pd.DataFrame, context: Context) -> pd.DataFrame:
+    """A row per defense and attack: what it sees, and how well it tells members."""
+    return pd.DataFrame(
         {
-            "defense": table["defense"],
+            "defense": [context.display(name) for name in table["defense"]],
             "attack": table["attack"],
             "sees": table["access"],
             "AUROC": with_interval(table, "auroc"),
-            "advantage": table["advantage"].map("{:.3f}".format),
-            "found at 1 %": with_interval(table, "tpr_at_1pct"),
-            "found at 0.1 %": with_interval(table, "tpr_at_01pct"),
-            "accuracy on members": table["train_accuracy"].map("{:.3f}".format),
-            "on others": table["test_accuracy"].map("{:.3f}".format),
-            "gap": table["gap"].map("{:.3f}".format),
+            "TPR at 1 % FPR": with_interval(table, "tpr_at_1pct"),
+            "TPR at 0.1 % FPR": with_interval(table, "tpr_at_01pct"),
         }
     )
-    return shown
 
 
-def _groups(table: pd.DataFrame) -> pd.DataFrame:
+def _others(table: pd.DataFrame, context: Context) -> pd.DataFrame:
+    """A row per defense: what an attacker could start from."""
+    lines = table[table["attack"] == STRONGEST]
+    return pd.DataFrame(
+        {
+            "defense": [context.display(name) for name in lines["defense"]],
+            "advantage of the strongest": lines["advantage"].map("{:.3f}".format),
+            "AUROC without a model": lines["auroc_control"].map("{:.3f}".format),
+            "accuracy on members": lines["train_accuracy"].map("{:.3f}".format),
+            "on others": lines["test_accuracy"].map("{:.3f}".format),
+            "gap": lines["gap"].map("{:.3f}".format),
+        }
+    )
+
+
+def _groups(table: pd.DataFrame, context: Context) -> pd.DataFrame:
+    """A row per group, the worst first; a column per defense."""
     shown = table.assign(
         exposure=with_interval(table, "exposure"),
-        patients=as_told(table["patients"]),
         group=table["by"] + ": " + table["group"],
+        told=as_told(table["patients"]),
     )
-    wide = shown.pivot(index=["group", "patients"], columns="defense", values="exposure")
-    worst_first = table.assign(group=shown["group"], patients=shown["patients"]).sort_values(
+    worst_first = table.assign(group=shown["group"]).sort_values(
         "exposure", ascending=False, kind="stable"
     )
-    order = worst_first.drop_duplicates("group").set_index(["group", "patients"]).index
-    return (
-        wide.loc[order, list(dict.fromkeys(table["defense"]))]
-        .reset_index()
-        .rename_axis(columns=None)
-    )
+    order = list(worst_first["group"].unique())
+    wide = shown.pivot(index="group", columns="defense", values="exposure").loc[order]
+    names = list(dict.fromkeys(table["defense"]))
+    wide = wide[names].rename(columns={name: context.display(name) for name in names})
+    # the most exposed are others with each defense, and not always as many
+    counts = [range_of(shown.loc[shown["group"] == group, "told"]) for group in order]
+    return wide.reset_index().rename_axis(columns=None).assign(patients=counts)

@@ -1,12 +1,20 @@
 """The entry of membership in `RISKS`."""
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from pipeline.attacks.membership import MEMBERSHIP
 from pipeline.config import Config
+from pipeline.presentation.numbers import NOT_TOLD, count_told
 from pipeline.risks.membership.measure.settings import MembershipSettings
 from pipeline.risks.risk import HeadlineFigure, Risk, Tables, by_defense
 from pipeline.validation import check_names
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FOUND = "mia_tpr_at_1pct_fpr"
 
@@ -32,6 +40,13 @@ def headline(tables: Tables, cfg: Config) -> Sequence[HeadlineFigure]:
     strongest = attacks[attacks["attack"] == STRONGEST].dropna(subset="auroc")
     exposed = groups[groups["group"] == MOST]
     pairs = tables.get("membership_pairs")
+    first = attacks.iloc[0]
+    asked = f"{count_told(attacks['patients'].max())} patients"
+    threat = (
+        f"tell members from others; {first['knowledge']}, sees {first['access']}; "
+        f"{first['shadows']:.0f} shadow models"
+    )
+    of_most = f"{range_of(exposed['patients'])} patients" if len(exposed) else ""
     return (
         HeadlineFigure.of(
             "AUROC of the strongest attack (0.5: guessing)",
@@ -41,11 +56,28 @@ def headline(tables: Tables, cfg: Config) -> Sequence[HeadlineFigure]:
             pairs=pairs,
             compared="auroc",
             weighed=True,
+            among=asked,
+            threat=threat,
         ),
         HeadlineFigure.of(
-            f"AUROC, patients {MOST}", "low", exposed, "exposure", pairs=pairs, compared="exposure"
+            f"AUROC, patients {MOST}",
+            "low",
+            exposed,
+            "exposure",
+            pairs=pairs,
+            compared="exposure",
+            among=of_most,
+            threat=threat,
         ),
     )
+
+
+def range_of(counts: "pd.Series") -> str:
+    """`55 to 71`, `55`; `not told` where one of them is not."""
+    if counts.isna().any() or (counts == NOT_TOLD).any():
+        return NOT_TOLD
+    least, most = counts.astype(float).min(), counts.astype(float).max()
+    return f"{least:.0f}" if least == most else f"{least:.0f} to {most:.0f}"
 
 
 def metrics(tables: Tables, cfg: Config) -> Mapping[str, Mapping[str, float]]:

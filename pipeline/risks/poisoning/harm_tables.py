@@ -12,6 +12,7 @@ import pandas as pd
 from pipeline.attacks.poisoning import POISON_FACTS
 from pipeline.config import Config
 from pipeline.models.answers import disease_score
+from pipeline.presentation.numbers import SMALL
 from pipeline.risks.poisoning.measure.recipes import AT_CLEAN, BACKDOOR, NONE, ONE_PATIENT, Harm
 from pipeline.risks.poisoning.measure.settings import Dose, PoisoningSettings
 from pipeline.standards import Standards
@@ -52,8 +53,8 @@ def harm_table(harms: Mapping[str, Harm], cfg: Config, sampling: Sampling) -> pd
         the backdoor: of the ill who carry the trigger's measurements and are called ill without
         poison, those called healthy with the trigger; of
         `one_patient`: of the targets, those called healthy. `control` is the success rate of the
-        same records without poison; the difference is to it. `goal, knowledge, access, atlas, nist,
-        owasp` name the attack.
+        same records without poison, `targets` of how many patients; the difference is to it. `goal,
+        knowledge, access, atlas, nist, owasp` name the attack.
     """
     numbers, confidence = cfg.section(PoisoningSettings), sampling.confidence
     lines: list[dict[str, Any]] = []
@@ -106,6 +107,7 @@ def harm_table(harms: Mapping[str, Harm], cfg: Config, sampling: Sampling) -> pd
             *list(lines[0])[:6],
             *columns,
             "control",
+            "targets",
             "patients",
             "ill",
             "warning",
@@ -237,9 +239,10 @@ def compared(
 def _success(
     harm: Harm, attack: str, at: int, weights: Array, sampling: Sampling
 ) -> dict[str, float]:
-    """What the attacker wanted and got, and what is got without poison.
+    """What the attacker wanted and got, of how many, and what is got without poison.
 
-    Nothing for an attack on everybody.
+    Nothing for an attack on everybody. `targets` of the backdoor are a group of patients, of whom
+    fewer than ten are not told; whom an attacker names are no group, and always told.
     """
     if attack == ONE_PATIENT:
         healthy = (harm.target_margins.numpy() <= 0).mean(1)
@@ -255,8 +258,11 @@ def _success(
         return {}
     if not len(after):
         return {}
+    count = len(np.unique(whose))
+    told = attack == ONE_PATIENT or count >= SMALL
     return success_compared(after, before, weights, whose, sampling.confidence) | {
-        "control": float(before.mean())
+        "control": float(before.mean()),
+        "targets": float(count) if told else np.nan,
     }
 
 

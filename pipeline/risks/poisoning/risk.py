@@ -1,17 +1,22 @@
 """The entry of poisoning in `RISKS`."""
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from pipeline.attacks.poisoning import ATTACKS
 from pipeline.attacks.poisoning.goals import GOALS
 from pipeline.config import BASELINE, Config
 from pipeline.defenses import DEFENSES
 from pipeline.files import BadInput
+from pipeline.presentation.numbers import count_told
 from pipeline.risks.poisoning.measure.filters import RULES
 from pipeline.risks.poisoning.measure.recipes import AT_CLEAN
 from pipeline.risks.poisoning.measure.settings import PoisoningSettings
 from pipeline.risks.risk import HeadlineFigure, Risk, Tables, by_defense, nearest_in
 from pipeline.validation import check_names
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # a moved line can be moved back; what is lost at equal false alarms, or of the ranking, is lost
 ON_EVERYBODY = {
@@ -21,6 +26,10 @@ ON_EVERYBODY = {
 ON_SOME = {
     "backdoor": "ill patients whom a trigger hides",
     "targeted": "named ill patients called healthy",
+}
+TARGETS = {
+    "backdoor": "ill patients with the trigger, called ill without poison",
+    "targeted": "named patients",
 }
 SUCCESS = "attack_success_rate"
 COMPARED = ("backdoor",)  # of `ON_SOME`; who are named are too few for a bootstrap to compare
@@ -66,16 +75,61 @@ def headline(tables: Tables, cfg: Config) -> Sequence[HeadlineFigure]:
         worst, named = worst_on_everybody(at, value), f"{figure}, {dose_in_words} poisoned"
         if len(worst):
             found.append(
-                HeadlineFigure.of(named, "high", worst, value, pairs=pairs, compared=value)
+                HeadlineFigure.of(
+                    named,
+                    "high",
+                    worst,
+                    value,
+                    pairs=pairs,
+                    compared=value,
+                    among=_among(worst, "ill" if value == AT_CLEAN else "patients"),
+                    threat=_threat(worst, dose_in_words),
+                )
             )
     for goal, figure in ON_SOME.items():
         lines, named = at[at["goal"] == goal].dropna(subset=SUCCESS), f"{figure}, {dose_in_words}"
         if len(lines):
-            own_pairs = pairs if goal in COMPARED else None
             found.append(
-                HeadlineFigure.of(named, "low", lines, SUCCESS, pairs=own_pairs, compared=SUCCESS)
+                HeadlineFigure.of(
+                    named,
+                    "low",
+                    lines,
+                    SUCCESS,
+                    pairs=pairs if goal in COMPARED else None,
+                    compared=SUCCESS,
+                    among=f"{_counts(lines['targets'])} {TARGETS[goal]}; without poison "
+                    f"{_shares(lines['control'])}",
+                    threat=_threat(lines, dose_in_words),
+                )
             )
     return found
+
+
+def _among(lines: "pd.DataFrame", column: str) -> str:
+    """`268 ill patients`, `768 patients`."""
+    return f"{count_told(lines[column].iloc[0])} {'ill ' * (column == 'ill')}patients"
+
+
+def _counts(counts: "pd.Series") -> str:
+    """`8`, `131 to 164`: a number for each defense."""
+    known = counts.dropna()
+    if len(known) < len(counts):
+        return "few"
+    least, most = known.min(), known.max()
+    return f"{least:.0f}" if least == most else f"{least:.0f} to {most:.0f}"
+
+
+def _shares(values: "pd.Series") -> str:
+    least, most = values.min(), values.max()
+    return f"{least:.3f}" if least == most else f"{least:.3f} to {most:.3f}"
+
+
+def _threat(lines: "pd.DataFrame", dose: str) -> str:
+    """Goal, what is known and written, and how much of it."""
+    goals, knows, writes = (
+        " or ".join(dict.fromkeys(lines[name])) for name in ("goal", "knowledge", "access")
+    )
+    return f"{goals}; knows {knows}; writes {writes} of {dose}"
 
 
 def metrics(tables: Tables, cfg: Config) -> Mapping[str, Mapping[str, float]]:

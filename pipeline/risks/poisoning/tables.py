@@ -48,6 +48,7 @@ COLUMNS = {
         "share_called_ill": "patients who are called ill, out of fold",
         "proved_accuracy": "right answers proved to stay so within poisoning.eps; a lower bound",
         "control": "attack_success_rate of the same records and patients without poison",
+        "targets": "of how many attack_success_rate is a share; empty of a few unnamed ones",
         "patients": "patients who are asked about",
         "ill": "how many of them are ill",
         "warning": "what a clinic would notice; none = nothing",

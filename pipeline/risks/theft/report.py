@@ -1,23 +1,26 @@
 """What is said of model theft.
 
-How many questions a copy takes, what it is good for, and what hinders it.
+How many queries a copy takes, what it is good for, and what hinders it.
 """
 
 from collections.abc import Sequence
-from itertools import cycle
 from pathlib import Path
 
 import pandas as pd
 
 from pipeline.config import BASELINE
-from pipeline.presentation.chapter import Chapter, Finding, Heading, Note, Part, Picture, Table
+from pipeline.presentation.chapter import Chapter, Finding, Fold, Note, Part, Picture, Table
 from pipeline.presentation.numbers import with_interval
-from pipeline.presentation.pictures import COLOURS, axes_of, save_picture
 from pipeline.risks.risk import Context, Tables
+from pipeline.risks.sentences import concluded, model_of, narrow, per_hundred, whose
 from pipeline.risks.theft.measure.copies import EQUATIONS, TRUE_LABELS
 from pipeline.risks.theft.measure.settings import TheftSettings
 from pipeline.risks.theft.measure.victims import PLAIN
+from pipeline.risks.theft.pictures import draw, draw_all
+from pipeline.risks.theft.risk import RISK
+from pipeline.risks.theft.tables import best_copies, headline_copies
 
+TITLE = "Who can copy the model by asking it"
 ANSWERS = {
     "probabilities": "probabilities",
     "two_digits": "two digits",
@@ -26,6 +29,22 @@ ANSWERS = {
     "diagnoses": "diagnoses",
 }
 FIGURES = ["fidelity", "accuracy", "auroc", "evasion", "membership"]
+HOW = (
+    "Victims are trained on random halves of the cohort, unlike the release model, because "
+    "a model trained on everyone has no non-members. Of the others, half are the "
+    "attacker's, without diagnoses, and half are for testing. A copy is an MLP or logistic "
+    "regression, whichever resembles the victim more on the test patients. fidelity: test "
+    "patients whom both give the same class. evasion: rightly answered patients of whom "
+    "the victim is wrong about the record that was made on the copy, beside the same "
+    "attack on the victim itself. membership: AUROC of the loss for who trained the victim "
+    "(0.5 is guessing), of the copy and of the victim. diagnoses: no model was asked; that "
+    "many diagnoses were known. Intervals: bootstrap over patients; victims and trainings of "
+    "copies are taken as they are."
+)
+NOISE = (
+    "Noise is a function of the record and a secret, so that asking again tells nothing "
+    "new. Brier: 0.25 is a coin."
+)
 
 
 def chapters(tables: Tables, context: Context, folder: Path) -> Sequence[Chapter]:
@@ -35,111 +54,127 @@ def chapters(tables: Tables, context: Context, folder: Path) -> Sequence[Chapter
     numbers = context.cfg.section(TheftSettings)
     table, strategy, budget = tables["theft"], numbers.headline, numbers.headline_budget
     at_budget = table["budget"] == budget
-    main = best_copies(table[at_budget & (table["strategy"] == strategy) & (table["api"] == PLAIN)])
-    solved, known = (
-        table[table["strategy"] == EQUATIONS],
-        best_copies(table[table["strategy"] == TRUE_LABELS]),
-    )
-    known = known[known["budget"] == known["budget"].max()]
-    shown = pd.concat([main, solved, known])
-    shown = pd.concat([shown[shown["defense"] == name] for name in main["defense"].unique()])
+    copies = headline_copies(table, budget)
     others = best_copies(
         table[at_budget & (table["defense"] == BASELINE) & (table["api"] == PLAIN)]
     )
-    parts: list[Part] = [
-        Note(theft_line(table, strategy, budget)),
-        Note(
-            "Victims are trained on random halves of the cohort, unlike the release model, because "
-            "a model trained on everyone has no non-members. Of the others, half are the "
-            "attacker's, without diagnoses, and half are for testing. A copy is an MLP or logistic "
-            "regression, whichever resembles the victim more on the test patients. fidelity: test "
-            "patients whom both give the same class. evasion: rightly answered patients of whom "
-            "the victim is wrong about the record that was made on the copy, beside the same "
-            "attack on the victim itself. membership: AUROC of the loss for who trained the victim "
-            "(0.5 is guessing), of the copy and of the victim. diagnoses: no model was asked; that "
-            "many diagnoses were known. Intervals: bootstrap over patients."
-        ),
-        Table(_shown(shown)),
-        draw(table, strategy, folder),
-    ]
+    shown = _shown(_every_copy(table, strategy, budget), context)
+    keys = ["defense", "sees", "copy"]
+    by_strategy = [Note(theft_line(table, strategy, budget, context)), *narrow(shown, keys)]
     if len(others):
-        parts += [Heading("Which records to ask about"), Table(_strategies(others))]
-    parts += [
-        Heading("What an API can do, and what it costs an honest user"),
-        Note(
-            "Noise is a function of the record and a secret, so that asking again tells nothing "
-            "new. Brier: 0.25 is a coin."
+        by_strategy.append(Table(_strategies(others), caption="Which records to ask about"))
+    parts: list[Part] = [
+        draw(table, _sentence(table, budget, context), context, folder),
+        Table(_headlines(copies, context), caption=_asked(copies)),
+        Fold("How it was measured", [Note(HOW)]),
+        Fold(
+            f"Other attackers: strategy {strategy}, and what each answer shows",
+            [*by_strategy, draw_all(table, strategy, context, folder)],
         ),
-        Table(_answers(tables["theft_api"])),
+        Fold(
+            "What an API can do, and what it costs an honest user",
+            [Note(NOISE), Table(_answers(tables["theft_api"], context))],
+        ),
     ]
-    return (Chapter("Who can copy the model by asking it", parts),)
+    return (Chapter(TITLE, parts, _result(tables, context)),)
 
 
-def best_copies(table: pd.DataFrame) -> pd.DataFrame:
-    """Of the copies by the same attacker, the kind that resembles the victim most."""
-    key = ["defense", "strategy", "api", "access", "budget"]
-    return table.loc[table.groupby(key, sort=False)["fidelity"].idxmax()]
+def finding(tables: Tables, context: Context) -> Finding | None:
+    """How faithful a copy some queries buy; None: nothing was measured."""
+    table = tables.get("theft", pd.DataFrame())
+    if not len(table):
+        return None
+    budget = context.cfg.section(TheftSettings).headline_budget
+    copies = headline_copies(table, budget)
+    return Finding(_sentence(table, budget, context), whose(copies))
 
 
-def draw(table: pd.DataFrame, strategy: str, folder: Path) -> Picture:
-    """Fidelity against the number of questions, one panel per defense, one line per access.
+def cover(tables: Tables, context: Context, folder: Path) -> Picture | None:
+    """Its picture for the first screen; None: it has none."""
+    return None
 
-    Dashed, what diagnoses teach.
-    """
-    best = best_copies(table)
-    defenses = list(best["defense"].unique())
-    figure, axes = axes_of(1, len(defenses), (3.4 * len(defenses), 3.6))
-    for axis, defense in zip(axes, defenses, strict=True):
-        lines = best[best["defense"] == defense]
-        asked = lines[(lines["strategy"] == strategy) & (lines["api"] == PLAIN)]
-        for colour, (access, curve) in zip(
-            cycle(COLOURS), asked.groupby("access", sort=False), strict=False
-        ):
-            axis.plot(
-                curve["budget"],
-                curve["fidelity"],
-                color=colour,
-                marker=".",
-                linewidth=1.2,
-                label=ANSWERS[str(access)],
-            )
-            axis.fill_between(
-                curve["budget"],
-                curve["fidelity_low"],
-                curve["fidelity_high"],
-                color=colour,
-                alpha=0.1,
-                linewidth=0,
-            )
-        known = lines[lines["strategy"] == TRUE_LABELS]
-        axis.plot(
-            known["budget"],
-            known["fidelity"],
-            "--",
-            color="#767676",
-            marker=".",
-            label="no model: diagnoses",
-        )
-        axis.set(
-            xscale="log",
-            ylim=(0.6, 1),
-            title=str(defense),
-            xlabel="records asked about (or diagnoses)",
-        )
-    axes[0].set_ylabel("same class as the victim")
-    axes[-1].legend(frameon=False, fontsize=7, loc="lower right")
-    figure.suptitle(
-        f"model theft, strategy {strategy}, the better of two copies, test patients", fontsize=10
-    )
-    return save_picture(
-        figure,
-        folder / "theft.svg",
-        "Fidelity of a copy",
-        "fidelity of copies against the number of records asked about",
+
+def untested(tables: Tables, context: Context) -> Sequence[str]:
+    """What a reader could take for tested, and was not."""
+    if not len(tables.get("theft", ())):
+        return ("Model extraction: nothing was measured.",)
+    victims = context.cfg.section(TheftSettings).victims
+    return (
+        "Model extraction by attackers who pool several accounts; detection of extraction by its "
+        "queries; watermarks.",
+        f"Model extraction of the released model itself: {victims} models of half of the patients "
+        "were copied in its place, by one seed of the attacker.",
     )
 
 
-def theft_line(table: pd.DataFrame, strategy: str, budget: int) -> str:
+def _sentence(table: pd.DataFrame, budget: int, context: Context) -> str:
+    """The most faithful copy of the undefended model, beside no query at all."""
+    copies = headline_copies(table, budget)
+    name = whose(copies)
+    line = copies[copies["defense"] == name].iloc[0]
+    same = per_hundred(*(line[f"fidelity{end}"] for end in ("", "_low", "_high")))
+    text = (
+        f"After {line['budget']:.0f} queries (strategy {line['strategy']}, {line['knowledge']}, "
+        f"answers: {ANSWERS[line['access']]}) a copy of {model_of(name, context)} gives "
+        f"{same} test patients the same class"
+    )
+    known = best_copies(table[(table["strategy"] == TRUE_LABELS) & (table["defense"] == name)])
+    if len(known):
+        most = known.sort_values("budget", kind="stable").iloc[-1]
+        alone = per_hundred(*(most[f"fidelity{end}"] for end in ("", "_low", "_high")))
+        text += (
+            f"; a model of {most['budget']:.0f} diagnoses of the attacker's own patients, without "
+            f"a query, {alone}"
+        )
+    return f"{text}."
+
+
+def _result(tables: Tables, context: Context) -> str:
+    figure = next(iter(RISK.headline(tables, context.cfg)), None)
+    more = concluded(RISK.name, figure, context) if figure else ""
+    budget = context.cfg.section(TheftSettings).headline_budget
+    return f"{_sentence(tables['theft'], budget, context)} {more}".strip()
+
+
+def _asked(copies: pd.DataFrame) -> str:
+    line = copies.iloc[0]
+    return (
+        f"The most faithful copy after {line['budget']:.0f} queries, {line['victims']:.0f} victims "
+        "of each recipe, test patients"
+    )
+
+
+def _headlines(copies: pd.DataFrame, context: Context) -> pd.DataFrame:
+    """One row per defense: its most faithful copy, and what that is good for."""
+    shown = pd.DataFrame({"defense": [context.display(name) for name in copies["defense"]]})
+    shown["strategy, answers"] = [
+        f"{strategy}, {ANSWERS[access]}"
+        for strategy, access in zip(copies["strategy"], copies["access"], strict=True)
+    ]
+    shown["queries"] = copies["queries"].to_numpy()
+    shown["fidelity"] = with_interval(copies, "fidelity")
+    for column in ("evasion", "membership"):
+        victim = copies[f"victim_{column}"]
+        shown[f"{column} by the copy"] = [
+            f"{cell} [victim: {value:.3f}]"
+            for cell, value in zip(with_interval(copies, column), victim, strict=True)
+        ]
+    return shown
+
+
+def _every_copy(table: pd.DataFrame, strategy: str, budget: int) -> pd.DataFrame:
+    """By one strategy at one budget, beside equations and what known diagnoses teach."""
+    asked = (table["budget"] == budget) & (table["strategy"] == strategy) & (table["api"] == PLAIN)
+    main, solved = best_copies(table[asked]), table[table["strategy"] == EQUATIONS]
+    known = best_copies(table[table["strategy"] == TRUE_LABELS])
+    known = known[known["budget"] == known["budget"].max()]
+    shown = pd.concat([main, solved, known])
+    by_defense = [shown[shown["defense"] == name] for name in main["defense"].unique()]
+    ordered: pd.DataFrame = pd.concat(by_defense)
+    return ordered
+
+
+def theft_line(table: pd.DataFrame, strategy: str, budget: int, context: Context) -> str:
     """One line: how faithful the best copy of the undefended model is, and where it is least.
 
     Training and what an API does to an answer count alike.
@@ -150,41 +185,28 @@ def theft_line(table: pd.DataFrame, strategy: str, budget: int) -> str:
     undefended = (best["defense"] == BASELINE) & (best["api"] == PLAIN) & (best["access"] == whole)
     least = best.nsmallest(1, "fidelity")
     defense, api, access = (str(least[column].iloc[0]) for column in ("defense", "api", "access"))
-    name = defense if api == PLAIN else f"{defense} + {api}"
+    name = context.display(defense)
+    name += "" if api == PLAIN else f" + {api}"
     name += "" if access == whole else f", {ANSWERS[access]}"
     start = ""
     if undefended.any():
         start = f"undefended {with_interval(best[undefended], 'fidelity')[0]} -> "
     least_text = with_interval(least, "fidelity")[0]
     return (
-        f"Fidelity of a copy after {budget} questions: {start}least {least_text} ({name}), "
-        f"the smallest of {len(best)} figures, hence flattered by the choice; no conclusion."
+        f"Fidelity of a copy by strategy {strategy} after {budget} queries: {start}least "
+        f"{least_text} ({name}), the smallest of {len(best)} figures, hence flattered by the "
+        "choice; no conclusion."
     )
 
 
-def finding(tables: Tables, context: Context) -> Finding | None:
-    """The worst that was found, in one sentence; None: nothing was measured."""
-    return None
-
-
-def cover(tables: Tables, context: Context, folder: Path) -> Picture | None:
-    """Its picture for the first screen; None: it has none."""
-    return None
-
-
-def untested(tables: Tables, context: Context) -> Sequence[str]:
-    """What a reader could take for tested, and was not."""
-    return ()
-
-
-def _shown(table: pd.DataFrame) -> pd.DataFrame:
+def _shown(table: pd.DataFrame, context: Context) -> pd.DataFrame:
     shown = pd.DataFrame(
         {
-            "defense": table["defense"],
+            "defense": [context.display(name) for name in table["defense"]],
             "sees": table["access"].map(ANSWERS),
             "copy": table["surrogate"],
             "records": table["budget"],
-            "questions counted": table["queries"],
+            "queries counted": table["queries"],
         }
     )
     for column in FIGURES:
@@ -210,10 +232,10 @@ def _strategies(table: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _answers(table: pd.DataFrame) -> pd.DataFrame:
+def _answers(table: pd.DataFrame, context: Context) -> pd.DataFrame:
     return pd.DataFrame(
         {
-            "defense": table["defense"],
+            "defense": [context.display(name) for name in table["defense"]],
             "API": table["api"],
             "shows": table["access"].map(ANSWERS),
             "Brier": with_interval(table, "brier"),

@@ -1,13 +1,18 @@
 """The entry of theft in `RISKS`."""
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from pipeline.config import BASELINE, Config
 from pipeline.defenses import DEFENSES
 from pipeline.files import BadInput
+from pipeline.presentation.numbers import count_told
 from pipeline.risks.risk import HeadlineFigure, Risk, Tables, by_defense
 from pipeline.risks.theft.measure.settings import TheftSettings
 from pipeline.validation import check_names
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def check(cfg: Config, origin: str) -> None:
@@ -41,8 +46,15 @@ def headline(tables: Tables, cfg: Config) -> Sequence[HeadlineFigure]:
             "fidelity",
             pairs=tables.get("theft_pairs"),
             compared="fidelity",
+            among=f"{count_told(copies['patients'].iloc[0])} test patients",
+            threat=f"copy the model; {_or(copies, 'knowledge')}; sees {_or(copies, 'access')}; "
+            f"{copies['queries'].max():g} queries",
         ),
     )
+
+
+def _or(lines: "pd.DataFrame", column: str) -> str:
+    return " or ".join(dict.fromkeys(lines[column]))
 
 
 def metrics(tables: Tables, cfg: Config) -> Mapping[str, Mapping[str, float]]:

@@ -45,6 +45,7 @@ COLUMNS = {
         "victims": "models that are copied, each trained on its own random half of the patients",
         "budget": "how many records are asked about, or how many diagnoses are known",
         **_COPY,
+        "patients": "test patients, of all victims together",
         "uniform_fidelity": "the same of records drawn uniformly from the plausible ranges",
         "accuracy": "right answers of the copy to test patients",
         "auroc": "AUROC of the copy's answers to test patients",
@@ -108,6 +109,7 @@ def theft_table(thefts: Mapping[str, Theft], sampling: Sampling) -> pd.DataFrame
     weights = sampling.weights(len(next(iter(thefts.values())).y))
     inputs = sampling.each_alone().weights(next(iter(thefts.values())).agrees.shape[1])
     for defense, theft in thefts.items():
+        patients = sampling.patients(len(theft.y), np.asarray(theft.test.numpy().any(0)))
         of_victims = {api: _own(theft, api, weights, confidence) for api in theft.victims}
         for key, group in theft.rows.groupby(ATTACKER, sort=False, observed=True):
             named = dict(zip(ATTACKER, key, strict=True))
@@ -117,7 +119,7 @@ def theft_table(thefts: Mapping[str, Theft], sampling: Sampling) -> pd.DataFrame
             figures |= _share(
                 "uniform_fidelity", theft.agrees.numpy()[chosen], None, inputs, confidence
             )
-            queries = {"queries": int(group["queries"].max())}
+            queries = {"queries": int(group["queries"].max()), "patients": patients}
             lines.append(
                 {
                     "defense": defense,
@@ -176,9 +178,20 @@ def headline_copies(table: pd.DataFrame, budget: float) -> pd.DataFrame:
 
     Made by asking about records of the attacker's choice, with the budget nearest to this one.
     """
+    best = faithful(table)
+    return best[best["budget"] == nearest_of(best["budget"], budget)]
+
+
+def faithful(table: pd.DataFrame) -> pd.DataFrame:
+    """Of each defense and budget the most faithful copy of a plain API, whatever answers show."""
     asked = table[(table["api"] == PLAIN) & ~table["strategy"].isin((EQUATIONS, TRUE_LABELS))]
-    at = asked[asked["budget"] == nearest_of(asked["budget"], budget)]
-    return at.loc[at.groupby("defense", sort=False)["fidelity"].idxmax()]
+    return asked.loc[asked.groupby(["defense", "budget"], sort=False)["fidelity"].idxmax()]
+
+
+def best_copies(table: pd.DataFrame) -> pd.DataFrame:
+    """Of the copies by the same attacker, the kind that resembles the victim most."""
+    key = ["defense", "strategy", "api", "access", "budget"]
+    return table.loc[table.groupby(key, sort=False)["fidelity"].idxmax()]
 
 
 def headline_pairs(

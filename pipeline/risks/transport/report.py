@@ -5,18 +5,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline.presentation.chapter import (
-    Chapter,
-    Finding,
-    Heading,
-    Items,
-    Note,
-    Part,
-    Picture,
-    Table,
-)
-from pipeline.presentation.numbers import with_interval
+from pipeline.presentation.chapter import Chapter, Finding, Fold, Items, Note, Part, Picture, Table
+from pipeline.presentation.numbers import interval_text, with_interval
 from pipeline.risks.risk import Context, Tables
+from pipeline.risks.sentences import model_of, narrow, whose
+from pipeline.risks.transport.pictures import DRAWN, draw
 from pipeline.risks.transport.tables import CROSS, LATER, NOT_ESTIMABLE, SITE
 from pipeline.statistics.patients import LEAST
 
@@ -32,6 +25,7 @@ LACKS = {
     SITE: "whether the model works at another site than those it learned from",
     LATER: "whether it works later than it learned",
 }
+OPEN_COLUMNS = ("asked about", "patients", "ill", "AUROC", "sensitivity", "specificity")
 RULE = (
     "Worse, better or not told apart: from the difference to what cross-validation says of those "
     "learned from, who are other patients; after Holm over all places and figures of a defense. "
@@ -40,11 +34,12 @@ RULE = (
     "that learned from their site or days: about 0 there means that learning there would not help. "
     "Intervals and verdicts are those of these models on new patients."
 )
-NOT_TESTED = (
-    "Not tested: sites and days beyond those of this cohort, and models that are trained again as "
+BEYOND = (
+    "Sites and days beyond those of this cohort, and models that are trained again as "
     "time goes on. Sites of one cohort share its inclusion criteria and its protocol; a hospital "
     "outside may differ more."
 )
+NOT_TESTED = f"Not tested: {BEYOND}"
 
 
 def chapters(tables: Tables, context: Context, folder: Path) -> Sequence[Chapter]:
@@ -52,16 +47,37 @@ def chapters(tables: Tables, context: Context, folder: Path) -> Sequence[Chapter
     parts: list[Part] = []
     table = tables.get("transport", pd.DataFrame())
     if len(table):
-        parts = _tried(table, tables.get("transport_spread", pd.DataFrame()), context)
-    for line in tables.get("transport_not_tested", pd.DataFrame()).to_dict("records"):
-        lacks = LACKS[line["tried"]]
-        parts.append(Note(f"Not tested: {lacks}; {line['why']}. External validity was not asked."))
-    return (Chapter(TITLE, parts),) if parts else ()
+        parts = _tried(table, tables.get("transport_spread", pd.DataFrame()), context, folder)
+    gaps = _gaps(tables)
+    parts += [Note(f"{text} External validity was not asked.") for text in gaps]
+    found = finding(tables, context)
+    result = found.text if found else " ".join(gaps)
+    return (Chapter(TITLE, parts, result),) if parts else ()
 
 
 def finding(tables: Tables, context: Context) -> Finding | None:
-    """The worst that was found, in one sentence; None: nothing was measured."""
-    return None
+    """Where the undefended model is worth least, and whether that is told; None: no such place."""
+    table = tables.get("transport", pd.DataFrame())
+    if not len(table):
+        return None
+    name = whose(table)
+    own = table[table["defense"] == name]
+    elsewhere = own[(own["tried"] != CROSS) & (own["figure"] == DRAWN) & own["value"].notna()]
+    if not len(elsewhere):
+        return None
+    line = elsewhere.sort_values("value", kind="stable").iloc[0]
+    there = interval_text(line["value"], line["value_low"], line["value_high"])
+    text = (
+        f"Of {elsewhere['place'].nunique()} places and times that it did not learn from, "
+        f"{model_of(name, context)} ranks patients worst at {line['place']}: AUROC {there} of "
+        f"{_count(line['patients'])} patients, {_count(line['ill'])} of them ill; nobody attacks"
+    )
+    cross = own[(own["tried"] == CROSS) & (own["figure"] == DRAWN) & own["value"].notna()]
+    if len(cross):
+        at_home = cross.iloc[0]
+        home = interval_text(at_home["value"], at_home["value_low"], at_home["value_high"])
+        text += f". Cross-validation says {home}"
+    return Finding(f"{text}. By rule: {conclusion(own)}.", name)
 
 
 def cover(tables: Tables, context: Context, folder: Path) -> Picture | None:
@@ -71,22 +87,41 @@ def cover(tables: Tables, context: Context, folder: Path) -> Picture | None:
 
 def untested(tables: Tables, context: Context) -> Sequence[str]:
     """What a reader could take for tested, and was not."""
-    return ()
+    if not any(len(tables.get(name, ())) for name in ("transport", "transport_not_tested")):
+        return ("Other sites and later days: nothing was measured.",)
+    return (*_gaps(tables), BEYOND)
 
 
-def _tried(table: pd.DataFrame, spread: pd.DataFrame, context: Context) -> list[Part]:
-    conclusions = [
-        (str(defense), conclusion(lines)) for defense, lines in table.groupby("defense", sort=False)
+def _gaps(tables: Tables) -> list[str]:
+    """What the data set does not allow to try, a sentence each."""
+    return [
+        f"Not tested: {LACKS[line['tried']]}; {line['why']}."
+        for line in tables.get("transport_not_tested", pd.DataFrame()).to_dict("records")
     ]
-    parts: list[Part] = [
-        Note(_how(table, context)),
+
+
+def _tried(table: pd.DataFrame, spread: pd.DataFrame, context: Context, folder: Path) -> list[Part]:
+    conclusions = [
+        (context.display(str(defense)), conclusion(lines))
+        for defense, lines in table.groupby("defense", sort=False)
+    ]
+    parts: list[Part] = []
+    if (table["figure"].eq(DRAWN) & table["value"].notna()).any():
+        called = {str(place): str(place) or CROSS for place in table["place"].unique()}
+        found = finding({"transport": table}, context)
+        parts.append(draw(table, called, found.text if found else TITLE, context, folder))
+    whole = _places(table, spread, context)
+    own = whole[whole["defense"] == context.display(whose(table))]
+    parts += [
+        Table(own[[name for name in OPEN_COLUMNS if name in own]].head(10)),
         Items(conclusions),
-        Table(_places(table, spread)),
-        Note(RULE),
+        Fold("How it was measured", [Note(_how(table, context)), Note(RULE)]),
+        Fold("Every defense and figure", narrow(whole, ["defense", "asked about"])),
     ]
     compared = table[table["difference"].notna()]
     if len(compared):
-        parts += [Heading("Differences to the cross-validation"), Table(_differences(compared))]
+        shown = narrow(_differences(compared, context), ["defense", "asked about", "figure"])
+        parts.append(Fold("Differences to the cross-validation", shown))
     return [*parts, Note(NOT_TESTED)]
 
 
@@ -129,17 +164,18 @@ def conclusion(lines: pd.DataFrame) -> str:
     return "; ".join(said)
 
 
-def _places(table: pd.DataFrame, spread: pd.DataFrame) -> pd.DataFrame:
+def _places(table: pd.DataFrame, spread: pd.DataFrame, context: Context) -> pd.DataFrame:
     """A row for each place of each defense, and two for what sites say together."""
     lines = []
     for (defense, tried, place), own in table.groupby(["defense", "tried", "place"], sort=False):
         head = own.iloc[0]
         counts = {name: _count(head[name]) for name in ("patients", "ill", "learned", "left_out")}
         cells = dict(zip(own["figure"], _cells(own), strict=True))
-        named = {"defense": defense, "asked about": place or CROSS}
+        shown_as = context.display(str(defense))
+        named = {"defense": shown_as, "asked about": place or CROSS}
         lines.append(named | counts | cells)
         if tried == SITE and _is_last_site(table, defense, place):
-            lines += [{"defense": defense, **line} for line in _together(spread, str(defense))]
+            lines += [{"defense": shown_as, **line} for line in _together(spread, str(defense))]
     shown = pd.DataFrame(lines).rename(
         columns={**WORDS, "left_out": "left out", "learned": "learned from"}
     )
@@ -179,11 +215,11 @@ def _cells(lines: pd.DataFrame) -> list[str]:
     return [NOT_ESTIMABLE if none else cell for none, cell in zip(nothing, cells, strict=True)]
 
 
-def _differences(lines: pd.DataFrame) -> pd.DataFrame:
+def _differences(lines: pd.DataFrame, context: Context) -> pd.DataFrame:
     """Of each place and figure: the difference to others, its verdict, the paired difference."""
     return pd.DataFrame(
         {
-            "defense": lines["defense"],
+            "defense": [context.display(name) for name in lines["defense"]],
             "asked about": lines["place"],
             "figure": lines["figure"].map(WORDS),
             "less cross-validation": with_interval(lines, "difference"),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.config import Config
 from pipeline.defenses import DEFENSES
+from pipeline.presentation.numbers import count_told
 from pipeline.risks.risk import HeadlineFigure, Risk, Tables
 from pipeline.risks.transport.measure.settings import TransportSettings
 from pipeline.validation import check_names
@@ -28,14 +29,22 @@ def headline(tables: Tables, cfg: Config) -> Sequence[HeadlineFigure]:
         lines = spread[spread["figure"] == "auroc"]
         if len(lines):
             what = f"AUROC at a site not learned from, mean over {lines['sites'].max()}"
-            figures.append(HeadlineFigure.of(what, "high", lines, "mean"))
+            figures.append(HeadlineFigure.of(what, "high", lines, "mean", among=_sites(lines)))
     if "transport" in tables:
         table = tables["transport"]
         lines = table[(table["tried"] == "later") & (table["figure"] == "auroc")]
         if lines["value"].notna().any():
             what = f"AUROC {lines['place'].iloc[0]}, learned before"
-            figures.append(HeadlineFigure.of(what, "high", lines, "value"))
+            figures.append(HeadlineFigure.of(what, "high", lines, "value", among=_among(lines)))
     return figures
+
+
+def _sites(lines: "pd.DataFrame") -> str:
+    return f"{lines['sites'].max():g} sites"
+
+
+def _among(lines: "pd.DataFrame") -> str:
+    return f"{count_told(lines['patients'].iloc[0])} patients"
 
 
 def worse_places(table: "pd.DataFrame") -> dict[str, "pd.DataFrame"]:

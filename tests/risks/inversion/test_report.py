@@ -2,12 +2,15 @@
 
 from dataclasses import replace
 
+import pandas as pd
 import pytest
 import yaml
 
 import parts
 import tiny
 from pipeline import params
+from pipeline.presentation.chapter import Chapter
+from pipeline.risks.inversion import pictures
 from pipeline.risks.inversion.report import shown_guesses, shown_typical
 from pipeline.risks.inversion.risk import RISK
 from pipeline.risks.risk import Context, Sources
@@ -32,8 +35,8 @@ def tables(context, tmp_path_factory):
     return RISK.tables(Sources(examined), context)
 
 
-def test_a_row_per_measurement_and_access_two_columns_per_defense(tables):
-    (line,) = shown_guesses(tables["inversion"]).to_dict("records")
+def test_a_row_per_measurement_and_access_two_columns_per_defense(tables, context):
+    (line,) = shown_guesses(tables["inversion"], context).to_dict("records")
     assert line["attacker sees"] == "scores"
     assert line["error without a model"] == "30"
     assert line["patients"] == 40
@@ -44,8 +47,8 @@ def test_a_row_per_measurement_and_access_two_columns_per_defense(tables):
     assert line["other: more than for others"] == "0 (0 to 0)"
 
 
-def test_the_typical_patient_stands_beside_the_real_ones(tables):
-    shown = shown_typical(tables["typical"])
+def test_the_typical_patient_stands_beside_the_real_ones(tables, context):
+    shown = shown_typical(tables["typical"], context)
     assert shown[""].tolist()[:5] == list(tiny.FEATURES)
     assert shown["baseline"].tolist()[0] == "120"
     assert shown["baseline"].tolist()[5:] == ["1.50 (1.00 to 2.00)"] * len(DISTANCES)
@@ -53,10 +56,45 @@ def test_the_typical_patient_stands_beside_the_real_ones(tables):
 
 def test_the_chapter_holds_both_and_the_number_of_victims(tables, context, tmp_path):
     (chapter,) = RISK.chapters(tables, context, tmp_path)
-    guesses, typical = parts.tables(chapter)
-    assert guesses.equals(shown_guesses(tables["inversion"]))
-    assert typical.equals(shown_typical(tables["typical"]))
+    own, first, second, typical = parts.tables(chapter)
+    whole = shown_guesses(tables["inversion"], context)
+    assert pd.concat([first, second.iloc[:, 2:]], axis=1).equals(whole)
+    assert typical.equals(shown_typical(tables["typical"], context))
+    assert own["of it taken away"].tolist() == ["0.200 (0.200 to 0.200)"]
+    assert own["more than for others"].tolist() == ["3 (3 to 3), more"]
+    assert parts.is_short(chapter)
     assert f"{len(BASELINE.typical)} models" in parts.notes(chapter)
+
+
+def test_the_finding_says_what_the_table_says(tables, context, tmp_path):
+    found = RISK.finding(tables, context)
+    table = tables["inversion"]
+    own = table[table["defense"] == "baseline"].set_index("group")
+    members, more = own.loc["members"], own.loc["difference"]
+    assert f"{100 * members['share']:.1f} % (20.0 to 20.0) less error" in found.text
+    assert f"off by {members['error_aided']:.3g} instead of {members['error_alone']:.3g}" in (
+        found.text
+    )
+    assert f"members less others {100 * more['share']:.2f}" in found.text
+    assert f"members are told more of {members['attribute']}: 3 (3 to 3)" in found.text
+    alike = table.assign(finding=table["finding"].replace("more", "no difference"))
+    unsaid = RISK.finding({**tables, "inversion": alike}, context)
+    assert "of no measurement are members told more" in unsaid.text
+    (chapter,) = RISK.chapters(tables, context, tmp_path)
+    brief = Chapter("", chapter.brief["privacy"])
+    assert parts.items(brief)["A private value"] == found.text
+    (path,) = parts.pictures(chapter)
+    assert "members less others" in path.read_text()
+    assert path.stat().st_size < 80_000
+
+
+def test_marks_are_the_differences_of_the_table(tables, context, tmp_path, monkeypatch):
+    figures = parts.drawn(monkeypatch, pictures)
+    table = tables["inversion"]
+    lines = table[table["group"] == "difference"]
+    pictures.draw(lines, "", context, tmp_path)
+    drawn = [bars.lines[0].get_xdata().tolist() for bars in figures[0].axes[0].containers]
+    assert drawn == [[100 * share] for share in lines["share"]]
 
 
 def test_nothing_private_only_the_typical_patient(tables, context, tmp_path):

@@ -14,6 +14,9 @@ TOLD = pd.DataFrame(
         "diagnosis": "known",
         "access": "scores",
         "group": "members",
+        "patients": 40,
+        "victims": 8,
+        "knowledge": "black box, all other measurements",
         "uplift": [3.0, 16.0, 5.0, 18.0],
         "share": [0.5, 0.8, 0.83, 0.9],
     }
@@ -30,6 +33,11 @@ def test_the_figure_is_members_less_others_of_what_the_first_defense_tells_most(
     assert figure.good == "zero"
     assert figure.table.loc["baseline"].tolist() == pytest.approx([0.01, 0.0, 0.04])
     assert figure.table.loc["hard", "value"] == pytest.approx(0.02)
+    assert figure.among == "40 patients"
+    assert figure.threat == (
+        "guess glucose; knows black box, all other measurements, and the diagnosis; one score of "
+        "each patient, 8 models"
+    )
 
 
 def test_reading_a_score_back_speaks_against_nobody(cfg):

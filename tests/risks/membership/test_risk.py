@@ -10,6 +10,10 @@ FOUND = pd.DataFrame(
     {
         "defense": ["baseline"] * 4 + ["hard"] * 4,
         "attack": ["strongest", "loss", "lira", "blind"] * 2,
+        "patients": 768,
+        "shadows": 127,
+        "knowledge": "black box and shadow models",
+        "access": "scores",
         "auroc": [0.6, 0.55, 0.61, 0.9, 0.58, 0.585, 0.57, 0.9],
     }
 )
@@ -20,6 +24,7 @@ GROUPS = pd.DataFrame(
     {
         "defense": ["baseline"] * 2 + ["hard"] * 2,
         "group": ["most exposed 5 %", "ill"] * 2,
+        "patients": [55, 268, 71, 268],
         "exposure": [0.8, 0.6, 0.7, 0.9],
         "exposure_low": 0.5,
         "exposure_high": 0.95,
@@ -32,12 +37,20 @@ def test_each_defense_meets_what_was_chosen_elsewhere_not_the_largest_of_its_row
     assert figure.good == "low"
     assert figure.table.loc["baseline"].tolist() == pytest.approx([0.6, 0.59, 0.61])
     assert figure.table.loc["hard"].tolist() == pytest.approx([0.58, 0.57, 0.59])
+    assert figure.among == "768 patients"
+    assert figure.threat == (
+        "tell members from others; black box and shadow models, sees scores; 127 shadow models"
+    )
 
 
 def test_the_most_exposed_patients_have_a_line_of_their_own(cfg):
     _, figure = RISK.headline({"membership": FOUND, "subgroups": GROUPS}, cfg)
     assert "5 %" in figure.figure
     assert figure.table["value"].to_dict() == {"baseline": 0.8, "hard": 0.7}
+    assert figure.among == "55 to 71 patients"
+    few = GROUPS.assign(patients=[float("nan"), 268, 71, 268])  # as a table holds what is hidden
+    _, unsaid = RISK.headline({"membership": FOUND, "subgroups": few}, cfg)
+    assert unsaid.among == "not told patients"
 
 
 def test_what_was_not_measured_has_no_figure(cfg):

@@ -1,6 +1,7 @@
 """The chapter on poison: harm, filters, certificates; the right rows, never a bare number."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -9,20 +10,21 @@ import pytest
 import parts
 import tiny
 from pipeline.attacks.poisoning import ATTACKS, POISON_FACTS, POISONS
-from pipeline.presentation.chapter import NotApplicable, Note
+from pipeline.presentation.chapter import NotApplicable, Note, Picture
 from pipeline.presentation.numbers import interval_text
-from pipeline.risks.poisoning import report
+from pipeline.risks.poisoning import pictures, report
 from pipeline.risks.poisoning.filter_tables import filter_table
 from pipeline.risks.poisoning.harm_tables import harm_table
 from pipeline.risks.poisoning.measure.recipes import AT_CLEAN
-from pipeline.risks.poisoning.report import (
+from pipeline.risks.poisoning.risk import RISK
+from pipeline.risks.poisoning.shown import (
     SHOWN_FIGURES,
+    WORST,
     called_otherwise,
     headline_dose,
     worst_attacks,
 )
-from pipeline.risks.poisoning.risk import RISK
-from pipeline.risks.risk import Context
+from pipeline.risks.risk import Context, Judgement
 from risks.poisoning.made_up import CERTIFICATE, made_up_filtered, made_up_harm
 
 pytestmark = pytest.mark.heavy
@@ -68,16 +70,22 @@ def filtered(change):
 @pytest.fixture
 def undrawn(monkeypatch):
     """Pictures take most of the time; tests of tables go without."""
-    monkeypatch.setattr(report, "draw", lambda table, folder: [])
+    nothing = Picture(Path("none.svg"), "")
+    for name in ("draw", "draw_each", "draw_certificate"):
+        monkeypatch.setattr(report, name, lambda *_: nothing)
 
 
 @pytest.fixture
-def write(cfg, dataset, tmp_path):
+def context(cfg, dataset):
+    poisoning = cfg.poisoning.model_copy(update={"headline_dose": DOSE})
+    return Context(dataset, cfg.model_copy(update={"poisoning": poisoning}))
+
+
+@pytest.fixture
+def write(context, tmp_path):
     """Maps tables to their chapter."""
 
     def chapter(**tables):
-        poisoning = cfg.poisoning.model_copy(update={"headline_dose": DOSE})
-        context = Context(dataset, cfg.model_copy(update={"poisoning": poisoning}))
         (one,) = RISK.chapters(tables, context, tmp_path)
         return one
 
@@ -90,20 +98,27 @@ def said(line, name):
 
 def test_sections_stand_in_order_with_their_pictures(write, table, filtered):
     chapter = write(certificate=CERTIFICATE, filters=filtered, poisoning=table)
-    assert parts.titles(chapter) == [
-        "What poisoned training data do",
+    assert chapter.title == "What poisoned training data do"
+    assert list(parts.folds(chapter)) == [
+        "How it was measured",
+        "Every attack",
         "Finding and dropping poisoned records",
-        "What no poison can do",
+        "What no poison can do (proved)",
     ]
-    names = ["poisoning.png", "poison_success.png", "certificate.png"]
-    assert [path.name for path in parts.pictures(chapter)] == names
-    assert all(path.exists() for path in parts.pictures(chapter))
+    names = ["poisoning", "poisoning_sensitivity", "poisoning_auroc", "poisoning_operating_point"]
+    names += ["poison_success", "certificate"]
+    assert [path.name for path in parts.pictures(chapter)] == [f"{one}.svg" for one in names]
+    for path in parts.pictures(chapter):
+        assert path.stat().st_size < 80_000
+    assert parts.is_short(chapter)
 
 
 def test_a_section_for_what_is_there(write):
     chapter = write(certificate=CERTIFICATE)
-    assert parts.titles(chapter)[1:] == ["What no poison can do"]
-    assert [path.name for path in parts.pictures(chapter)] == ["certificate.png"]
+    assert list(parts.folds(chapter)) == ["What no poison can do (proved)"]
+    assert [path.name for path in parts.pictures(chapter)] == ["certificate.svg"]
+    assert chapter.result.startswith("Proved to be answered rightly whoever inserts")
+    assert chapter.brief == {}
 
 
 def test_nothing_measured_nothing_said(cfg, dataset, tmp_path):
@@ -117,40 +132,97 @@ def test_the_headline_is_the_share_nearest_to_the_one_wanted(table):
     assert headline_dose(table[table["dose"].isin([0, 1])], 0.1) == 1
 
 
-def test_each_defense_meets_its_own_worst_attack_with_its_control(table):
-    worst = worst_attacks(table, DOSE).set_index("figure")
-    assert list(worst.index) == list(SHOWN_FIGURES["availability"])[:3]
-    assert list(worst) == ["baseline", "dp_train"]
-    for figure, measure in list(SHOWN_FIGURES["availability"].items())[:3]:
-        for defense in worst:
+def test_each_defense_meets_its_own_worst_attack_with_its_control(table, context):
+    worst = worst_attacks(table, DOSE, context).set_index("defense")
+    assert list(worst) == [*WORST, "backdoor: success", "targeted: success"]
+    assert list(worst.index) == ["baseline", "dp_train"]
+    for figure in WORST:
+        measure = SHOWN_FIGURES["availability"][figure]
+        for defense in worst.index:
             own = table[table["defense"] == defense]
             crowd = own[(own["dose"] == DOSE) & (own["goal"] == "availability")]
             least = min(crowd.to_dict("records"), key=lambda line: line[measure])
             clean = own[own["attack"] == "none"].iloc[0]
-            assert worst.loc[figure, defense] == (
+            assert worst.loc[defense, figure] == (
                 f"{said(least, measure)} by {least['attack']} [without: {clean[measure]:.3f}]"
             )
 
 
-def test_without_an_attack_on_everybody_there_is_no_worst(table):
-    assert not len(worst_attacks(table[table["goal"] != "availability"], DOSE))
+def test_named_patients_are_counted_beside_their_control(table, context):
+    worst = worst_attacks(table, DOSE, context).set_index("defense")
+    (line,) = table[
+        (table["attack"] == "one_patient")
+        & (table["dose"] == DOSE)
+        & (table["defense"] == "dp_train")
+    ].to_dict("records")
+    assert line["targets"] == 4
+    assert worst.loc["dp_train", "targeted: success"] == (
+        f"{said(line, 'attack_success_rate')} of 4 [without: {line['control']:.3f}]"
+    )
 
 
-def test_a_share_called_ill_that_moved_is_a_warning(write, table, undrawn):
+def test_without_an_attack_on_everybody_there_is_no_worst(table, context):
+    worst = worst_attacks(table[table["goal"] != "availability"], DOSE, context)
+    assert list(worst) == ["defense", "backdoor: success", "targeted: success"]
+
+
+def test_the_finding_counts_the_ill_under_the_worst_attack(table, context):
+    found = RISK.finding({"poisoning": table}, context)
+    own = table[table["defense"] == "baseline"]
+    crowd = own[(own["dose"] == DOSE) & (own["goal"] == "availability")]
+    line = min(crowd.to_dict("records"), key=lambda one: one[AT_CLEAN])
+    clean = own[own["attack"] == "none"].iloc[0]
+    size = line["poisoned"] / line["poison_rate"]
+    assert f"of {line['poisoned']:.0f} of about {size:.0f} training records (10 %;" in found.text
+    assert f"{line['attack']}, knows {line['knowledge']}" in found.text
+    for one in (line, clean):
+        count = f"{one[AT_CLEAN] * line['ill']:.1f}".removesuffix(".0")
+        assert f"{count} of {line['ill']:.0f}" in found.text
+    (headline, *_) = RISK.headline({"poisoning": table}, context.cfg)
+    assert headline.table.loc["baseline", "value"] == line[AT_CLEAN]
+    aimed = table[table["goal"] != "availability"]
+    assert "backdoor (10 %" in RISK.finding({"poisoning": aimed}, context).text
+    assert RISK.finding({}, context) is None
+
+
+def test_where_patients_are_hidden_no_few_are_counted(table, context):
+    report_ = context.cfg.report.model_copy(update={"patients": "hidden"})
+    hidden = replace(context, cfg=context.cfg.model_copy(update={"report": report_}))
+    few = table.assign(**{AT_CLEAN: 0.1})
+    assert "fewer than 10 of 27 ill" in RISK.finding({"poisoning": few}, hidden).text
+    unsaid = table.assign(ill=np.nan, patients=np.nan)
+    assert "of nan" not in RISK.finding({"poisoning": unsaid}, hidden).text
+
+
+def test_flags_stand_beside_names(table, filtered, context, tmp_path):
+    flagged = replace(context, judged={"dp_train": Judgement({"harms_a_group": "why"})})
+    tables = {"poisoning": table, "filters": filtered}
+    (chapter,) = RISK.chapters(tables, flagged, tmp_path)
+    for shown in parts.tables(chapter):
+        assert "dp_train" not in [*parts.cells(shown), *shown]
+    for path in parts.pictures(chapter):
+        assert "[harms a group]" in path.read_text()
+
+
+def test_a_share_called_ill_that_moved_is_a_warning(write, table, undrawn, context):
     quiet = table.assign(warning="none")
-    assert called_otherwise(quiet, DOSE) == ""
+    assert called_otherwise(quiet, DOSE, context) == ""
     assert "Warning" not in parts.notes(write(poisoning=quiet))
     at = (quiet["defense"] == "dp_train") & (quiet["attack"] == "worst_missed")
     loud = quiet.assign(warning=quiet["warning"].mask(at & (quiet["dose"] == DOSE), "it fell"))
-    assert called_otherwise(loud, DOSE) == "dp_train under worst_missed: it fell"
+    assert called_otherwise(loud, DOSE, context) == "dp_train under worst_missed: it fell"
+    attacks = quiet.loc[quiet["dose"] == DOSE, "attack"]
+    assert f"dp_train under 1 of {attacks.nunique()} attacks" in parts.notes(write(poisoning=loud))
     assert "worst_missed: it fell" in parts.notes(write(poisoning=loud))
 
 
-def test_an_attack_at_some_doses_is_drawn_at_these(table, tmp_path, monkeypatch):
-    figures = parts.drawn(monkeypatch, report)
+def test_an_attack_at_some_doses_is_drawn_at_these(table, context, tmp_path, monkeypatch):
+    figures = parts.drawn(monkeypatch, pictures)
     some = table[(table["attack"] != "adaptive_missed") | (table["dose"] == DOSE)]
-    report.draw(some, tmp_path)
-    places = [place for place, _ in parts.curve(figures[0], 1, "adaptive_missed")]
+    crowd = some[some["goal"].isin(["availability", "none"])]
+    pictures.draw_each(crowd, "auroc", "a", context, tmp_path)
+    panel = [axis.get_title() for axis in figures[0].axes].index("adaptive_missed")
+    places = [place for place, _ in parts.curve(figures[0], panel, "dp_train")]
     assert places == [0, 3]
 
 
@@ -179,32 +251,46 @@ def test_what_was_not_run_is_neither_shown_nor_drawn(write, table):
     flips = table[table["attack"].isin(["none", "random_flips"])]
     assert not np.isnan(flips["accuracy"]).any()
     chapter = write(poisoning=flips)
-    assert [path.name for path in parts.pictures(chapter)] == ["poisoning.png"]
+    drawn = {path.name for path in parts.pictures(chapter)}
+    assert "poisoning.svg" in drawn
+    assert "poison_success.svg" not in drawn
     assert set(parts.tables(chapter)[1]["attack"]) == {"random_flips"}
 
 
-def test_a_curve_runs_from_no_poison_over_the_doses(table, tmp_path, monkeypatch):
-    figures = parts.drawn(monkeypatch, report)
-    report.draw(table, tmp_path)
+def test_a_curve_runs_from_no_poison_over_the_doses(table, context, tmp_path, monkeypatch):
+    figures = parts.drawn(monkeypatch, pictures)
+    crowd = table[table["goal"].isin(["availability", "none"])]
+    aimed = table[table["goal"].isin(["backdoor", "targeted"])]
+    for measure in ("auroc", AT_CLEAN, "sensitivity"):
+        pictures.draw_each(crowd, measure, measure, context, tmp_path)
+    pictures.draw_each(aimed, "attack_success_rate", "won", context, tmp_path)
+    panels = [axis.get_title() for axis in figures[0].axes]
     own = table[table["defense"] == "dp_train"].set_index(["attack", "dose"])
     doses = [1, 0.05, 0.1, 0.2]
-    for panel, measure in ((1, "auroc"), (3, AT_CLEAN), (5, "sensitivity")):
+    for drawn, measure in zip(figures, ("auroc", AT_CLEAN, "sensitivity"), strict=False):
         after = [own.loc[("worst_flips", dose), measure] for dose in doses]
         expected = [own.loc[("none", 0), measure], *after]
-        assert parts.curve(figures[0], panel, "worst_flips") == list(enumerate(expected))
+        panel = panels.index("worst_flips")
+        assert parts.curve(drawn, panel, "dp_train") == list(enumerate(expected))
     success = [own.loc[("backdoor", dose), "attack_success_rate"] for dose in doses]
     expected = [own.loc[("backdoor", 1), "control"], *success]
-    assert parts.curve(figures[1], 1, "backdoor") == list(enumerate(expected))
+    assert parts.curve(figures[3], 0, "dp_train") == list(enumerate(expected))
 
 
-def test_pictures_are_the_same_bytes_for_the_same_table(table, tmp_path):
-    flips = table[table["attack"].isin(["none", "random_flips", "backdoor"])]
-    first = [picture.path.read_bytes() for picture in report.draw(flips, tmp_path)]
-    assert [picture.path.read_bytes() for picture in report.draw(flips, tmp_path)] == first
+def test_the_open_picture_is_what_the_worst_attack_leaves(table, context, tmp_path, monkeypatch):
+    figures = parts.drawn(monkeypatch, pictures)
+    first = pictures.draw(table, DOSE, "what it says", context, tmp_path).path.read_bytes()
+    own = table[(table["defense"] == "dp_train") & (table["goal"] == "availability")]
+    expected = [table[(table["defense"] == "dp_train")].iloc[0][AT_CLEAN]]
+    expected += [own[own["dose"] == dose][AT_CLEAN].min() for dose in (1, 0.05, 0.1, 0.2)]
+    assert parts.curve(figures[0], 0, "dp_train") == list(enumerate(expected))
+    assert pictures.draw(table, DOSE, "what it says", context, tmp_path).path.read_bytes() == first
+    assert b"what it says" in first
 
 
 def test_every_filter_and_attack_at_the_headline_dose(write, filtered):
-    shown, _ = parts.tables(write(filters=filtered))
+    shown, found, _ = parts.tables(write(filters=filtered))
+    shown = pd.concat([shown, found.iloc[:, 2:]], axis=1)
     at = filtered[filtered["dose"] == DOSE]
     assert len(shown) == len(at) == len(FILTERS) * (len(POISONS) - 1)
     for line, cells in zip(at.to_dict("records"), shown.to_dict("records"), strict=True):
@@ -223,7 +309,7 @@ def test_every_filter_and_attack_at_the_headline_dose(write, filtered):
 
 
 def test_what_filtering_costs_without_poison(write, filtered):
-    _, shown = parts.tables(write(filters=filtered))
+    *_, shown = parts.tables(write(filters=filtered))
     clean = filtered[filtered["attack"] == "none"]
     assert shown["filter"].tolist() == list(FILTERS)
     assert "poison found" not in shown
@@ -238,8 +324,8 @@ def test_what_filtering_costs_without_poison(write, filtered):
 
 def test_filters_that_were_not_run_are_not_shown(write, filtered):
     clean = filtered["attack"] == "none"
-    (shown,) = parts.tables(write(filters=filtered[~clean]))
-    assert "poison found" in shown
+    first, second = parts.tables(write(filters=filtered[~clean]))
+    assert "poison found" in [*first, *second]
 
 
 def test_a_certificate_is_shown_with_intervals(write):
@@ -250,11 +336,10 @@ def test_a_certificate_is_shown_with_intervals(write):
     assert shown["certified sensitivity"][1] == "0.300 (0.200 to 0.400)"
 
 
-def test_the_curve_of_a_certificate_is_its_column(tmp_path, monkeypatch):
-    figures = parts.drawn(monkeypatch, report)
-    report.draw_certificate(CERTIFICATE, tmp_path, "records")
-    label = "partition: certified accuracy"
-    assert parts.curve(figures[0], 0, label) == [(0, 0.75), (1, 0.5), (2, 0.0)]
+def test_the_curve_of_a_certificate_is_its_column(context, tmp_path, monkeypatch):
+    figures = parts.drawn(monkeypatch, pictures)
+    pictures.draw_certificate(CERTIFICATE, "records", "", context, tmp_path)
+    assert parts.curve(figures[0], 0, "partition") == [(0, 0.75), (1, 0.5), (2, 0.0)]
 
 
 def test_tables_read_back_give_the_same_chapter(write, table, filtered, undrawn, tmp_path):
@@ -269,7 +354,7 @@ def test_tables_read_back_give_the_same_chapter(write, table, filtered, undrawn,
         assert first.astype(str).equals(second.astype(str))
 
 
-def test_what_has_no_victims_is_said(change, cfg, tmp_path):
+def test_what_has_no_victims_is_said(change, cfg, tmp_path, undrawn):
     harm = made_up_harm(80, doses=2, harm=1.0)
     unable = -harm.margins["none"].abs()
     kept = {name: value for name, value in harm.poisoned.items() if name != "one_patient"}
@@ -295,14 +380,16 @@ def test_what_has_no_victims_is_said(change, cfg, tmp_path):
     assert not any(isinstance(part, NotApplicable) for part in chapter.parts)
 
 
-def test_where_patients_have_several_records_a_dose_is_of_patients(write, table, filtered):
+def test_where_patients_have_several_records_a_dose_is_of_patients(write, table, filtered, undrawn):
     said = " ".join(
         str(part.text)
-        for part in write(
-            poisoning=table.assign(unit="patients"),
-            filters=filtered,
-            certificate=CERTIFICATE.assign(unit="patients"),
-        ).parts
+        for part in parts.unfolded(
+            write(
+                poisoning=table.assign(unit="patients"),
+                filters=filtered,
+                certificate=CERTIFICATE.assign(unit="patients"),
+            ).parts
+        )
         if isinstance(part, Note)
     )
     assert "10 % of a model's training patients, with all their records, poisoned" in said

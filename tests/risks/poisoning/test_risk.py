@@ -23,6 +23,9 @@ HARM = pd.DataFrame(
 )
 for figure in ("auroc", AT_CLEAN, "attack_success_rate"):
     HARM[f"{figure}_low"], HARM[f"{figure}_high"] = HARM[figure] - 0.01, HARM[figure] + 0.01
+HARM = HARM.assign(
+    patients=768, ill=268, targets=8, control=0.125, knowledge="none", access="diagnoses"
+)
 
 
 @pytest.fixture
@@ -45,6 +48,26 @@ def test_each_defense_meets_the_attack_that_hurts_it_most_at_the_headline_dose(f
 def test_who_wins_patients_is_a_figure_of_its_own(figures):
     assert figures[2].good == "low"
     assert values(figures[2]) == {"baseline": 0.8, "hard": 0.3}
+
+
+def test_a_figure_says_of_whom_it_is_and_who_attacks(figures):
+    found, ranking, won = figures
+    assert (found.among, ranking.among) == ("268 ill patients", "768 patients")
+    threat = "availability; knows none; writes diagnoses of 10 % of the records"
+    assert found.threat == ranking.threat == threat
+    assert won.among == (
+        "8 ill patients with the trigger, called ill without poison; without poison 0.125"
+    )
+
+
+def test_named_patients_are_counted_beside_their_control(cfg):
+    named = HARM.replace({"goal": {"backdoor": "targeted"}}).assign(control=[0.0] * 4 + [0.25] * 4)
+    *_, figure = RISK.headline({"poisoning": named}, cfg)
+    assert figure.figure == "named ill patients called healthy, 10 % of the records"
+    assert figure.among == "8 named patients; without poison 0.000 to 0.250"
+    few = HARM.assign(targets=NOTHING)
+    *_, unsaid = RISK.headline({"poisoning": few}, cfg)
+    assert unsaid.among.startswith("few ill patients")
 
 
 def test_the_dose_is_the_nearest_to_the_one_configured(cfg):

@@ -15,6 +15,9 @@ COPIES = pd.DataFrame(
         "surrogate": "mlp",
         "budget": 1000,
         "victims": 2,
+        "patients": 317,
+        "queries": 1000,
+        "knowledge": "black box, schema",
         "fidelity": [0.95, 1.0, 0.99, 0.97],
     }
 )
@@ -34,6 +37,8 @@ def test_neither_solved_equations_nor_another_api_head(cfg):
     assert figure.good == "low"
     assert "1000 queries, 2 victims" in figure.figure
     assert figure.pairs is None
+    assert figure.among == "317 test patients"
+    assert figure.threat == "copy the model; black box, schema; sees labels; 1000 queries"
     assert figure.table.loc["baseline"].tolist() == pytest.approx([0.95, 0.94, 0.96])
     assert figure.table.loc["hard", "value"] == 0.97
 

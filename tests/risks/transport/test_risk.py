@@ -24,6 +24,7 @@ def table():
                         "tried": tried,
                         "place": place,
                         "figure": figure,
+                        "patients": 40,
                         "value": value,
                         "value_low": value - 0.1,
                         "value_high": value + 0.1,
@@ -57,6 +58,11 @@ def test_the_overview_has_a_line_for_sites_and_one_for_later_days(cfg):
     assert later.figure == "AUROC from 9 on, learned before"
     assert later.table.loc["baseline", "value"] == 0.6
     assert sites.good == later.good == "high"
+    assert (sites.among, later.among) == ("4 sites", "40 patients")
+    assert sites.threat == later.threat == ""  # nobody attacks
+    few = TABLES["transport"].assign(patients=float("nan"))
+    (_, unsaid) = RISK.headline({**TABLES, "transport": few}, cfg)
+    assert unsaid.among == "not told patients"
     assert RISK.headline({}, cfg) == []
     timeless = TABLES["transport"][TABLES["transport"]["tried"] != "later"]
     assert RISK.headline({"transport": timeless}, cfg) == []
