@@ -13,9 +13,6 @@ from pipeline.validation import check_names
 if TYPE_CHECKING:
     import pandas as pd
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 FOUND = "mia_tpr_at_1pct_fpr"
 
 
