@@ -44,7 +44,7 @@ class Contents:
         cover: the picture of the first screen.
         matrix: every headline figure of every defense.
         conclusions: for each headline figure who is the best, or why nobody is.
-        untested: what was not tested; never empty.
+        untested: what was not tested, with the risk's name (empty: of all); never empty.
         notes: by what rule is concluded, and what follows from all figures together.
         chapters: the early ones first.
         places: for each risk with a chapter the anchor of its first one that is not early.
@@ -60,7 +60,7 @@ class Contents:
     cover: Picture | None
     matrix: Matrix
     conclusions: Sequence[tuple[str, str]]
-    untested: Sequence[str]
+    untested: Sequence[tuple[str, str]]
     notes: Sequence[str]
     chapters: Sequence[Chapter]
     places: Mapping[str, str]
@@ -72,8 +72,16 @@ class Contents:
 
     def findings_for(self, reader: Reader) -> list[Finding]:
         """Those of the risks that have something to say to a reader; of all where none has."""
-        own = {self.owners[one.anchor] for one in self.chapters if one.brief.get(reader)}
+        own = self._asked_by(reader)
         return [found for risk, found in self.findings if not own or risk in own]
+
+    def untested_for(self, reader: Reader) -> list[str]:
+        """What was not tested of these risks, and of all."""
+        own = self._asked_by(reader)
+        return [said for risk, said in self.untested if not (own and risk) or risk in own]
+
+    def _asked_by(self, reader: Reader) -> set[str]:
+        return {self.owners[one.anchor] for one in self.chapters if one.brief.get(reader)}
 
 
 def labels_of(judged: Mapping[str, Judgement]) -> dict[str, str]:
@@ -138,9 +146,9 @@ def contents_of(
         matrix=matrix_of(found.asked, found.headlines, found.judged),
         conclusions=_conclusions(found, labels),
         untested=[
-            *(said for one in told.values() for said in one.untested),
+            *((name, said) for name, one in told.items() for said in one.untested),
             *_left_out(results),
-            NEVER_TESTED,
+            ("", NEVER_TESTED),
         ],
         notes=_notes(found, context, labels),
         chapters=in_order(one for own in chapters.values() for one in own),
@@ -158,9 +166,9 @@ def _conclusions(found: Conclusions, labels: Labels) -> list[tuple[str, str]]:
     return [(with_flags(figure, labels), with_flags(said, labels)) for figure, said in lines]
 
 
-def _left_out(results: Results) -> list[str]:
+def _left_out(results: Results) -> list[tuple[str, str]]:
     absent = [risk.name for risk in RISKS if not measured(risk, results[risk.name])]
-    return [f"Not measured in this audit: {', '.join(absent)}."] if absent else []
+    return [("", f"Not measured in this audit: {', '.join(absent)}.")] if absent else []
 
 
 def _notes(found: Conclusions, context: Context, labels: Labels) -> list[str]:

@@ -64,6 +64,7 @@ def render_cut(contents: Contents, reader: Reader) -> str:
         heading=HEADINGS[reader],
         findings=contents.findings_for(reader),
         briefs=contents.brief(reader),
+        untested=contents.untested_for(reader),
     )
 
 

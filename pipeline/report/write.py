@@ -71,7 +71,8 @@ def write_evaluation(results: Results, context: Context, folder: Path) -> None:
         results, sections_of({name: one.chapters for name, one in told.items()})
     )
     contents = contents_of(told, results, context, found, {ALL_RISKS: [evidence_chapter(claims)]})
-    audit = audit_of(results, context, found, claims, contents.findings, contents.untested)
+    untested = [said for _, said in contents.untested]
+    audit = audit_of(results, context, found, claims, contents.findings, untested)
     write_twins(audit, contents.chapters, contents.owners, folder)
     shown = cfg.report.patients == "shown"
     pages = {

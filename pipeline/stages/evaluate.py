@@ -3,8 +3,8 @@
 Command:  python -m pipeline.stages.evaluate
 Reads:    artifacts/prepare/, artifacts/attack/, artifacts/examine/, artifacts/<every defense>/,
           artifacts/<every risk>/ that has a stage of its own
-Writes:   artifacts/evaluate/: report.html, summary.txt, metrics.json, the tables that README.md
-lists, plots/
+Writes:   artifacts/evaluate/: report.html, summary.txt, metrics.json, the tables that
+          docs/results.md lists, plots/
 """
 
 from pipeline.config import BASELINE, Config

@@ -83,7 +83,7 @@ def write_sweep(
         cover=None,
         matrix=matrix_of(compared.asked, compared.headlines, compared.judged),
         conclusions=list(compared.lines[["figure", "conclusion"]].itertuples(index=False)),
-        untested=[NEVER_TESTED],
+        untested=[("", NEVER_TESTED)],
         notes=[text for text in (RULE, front_in_words(compared.front)) if text],
         chapters=chapters,
         places={},

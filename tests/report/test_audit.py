@@ -84,7 +84,7 @@ def test_the_figures_are_those_of_the_tables_with_of_whom_and_against_whom(made)
     for one in lines:
         for key, column in (("value", "heard"), ("low", "heard_low"), ("high", "heard_high")):
             assert one[key] == pytest.approx(own.loc[one["defense"], column], rel=1e-5)
-        assert (one["among"], one["threat"]) == ("12 listeners", "two tongues, no ears")
+        assert (one["among"], one["threat"]) == ("3 listeners", "two tongues, no listener warned")
     assert [one["verdict"] for one in lines] == ["", "better", "better"]
 
 
@@ -93,8 +93,8 @@ def test_flags_findings_and_what_was_not_tested_are_in_it(made):
     flags = {(one["defense"], one["flag"]): one["evidence"] for one in audit["flags"]}
     assert flags == {("masked", "masked_mouth"): WHY, ("masked", "deaf"): "no ear"}
     (found,) = audit["findings"]
-    assert (found["risk"], found["defense"]) == ("rumour", "baseline")
-    assert audit["not_tested"] == ["Three tongues."]
+    assert (found["risk"], found["defense"]) == ("rumour", "masked")
+    assert audit["not_tested"] == ["Whispers."]
 
 
 def test_the_same_results_are_the_same_bytes(made):

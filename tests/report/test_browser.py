@@ -74,7 +74,7 @@ def contents(folder, defenses):
         findings=[(f"risk {n}", Finding(SAYS)) for n in range(7)],
         cover=picture,
         matrix=Matrix([(name, FLAGS if n % 3 else "") for n, name in enumerate(names)], rows),
-        untested=[SAYS] * 4,
+        untested=[("", SAYS)] * 4,
         chapters=[Chapter(f"Chapter {n}", parts, SAYS, briefs if not n else {}) for n in range(4)],
         owners={f"chapter-{n}": f"risk {n}" for n in range(4)},
         places={"evasion": "chapter-0"},

@@ -61,7 +61,7 @@ def test_figures_stand_where_they_belong(audit):
 
 def test_what_was_not_tested_is_said_and_nobody_is_named(audit):
     card = card_of(audit)
-    assert "- Three tongues." in sections(card)["Not tested"]
+    assert "- Whispers." in sections(card)["Not tested"]
     assert SECRET not in card
 
 

@@ -35,9 +35,10 @@ def test_findings_are_those_of_risks_that_found_something_with_flags(contents):
 
 
 def test_what_was_not_tested_is_never_nothing_and_names_who_was_left_out(contents):
-    assert contents(RUMOUR).untested == ["Whispers.", NEVER_TESTED]
+    assert contents(RUMOUR).untested == [("rumour", "Whispers."), ("", NEVER_TESTED)]
     said = contents(RUMOUR, SILENCE).untested
-    assert said == ["Whispers.", "Not measured in this audit: silence.", NEVER_TESTED]
+    left_out = ("", "Not measured in this audit: silence.")
+    assert said == [("rumour", "Whispers."), left_out, ("", NEVER_TESTED)]
 
 
 def test_early_chapters_stand_first_and_a_risk_is_found_by_its_first_other_one(contents):

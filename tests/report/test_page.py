@@ -356,7 +356,7 @@ def test_a_hostile_data_set_threat_defense_finding_and_reason_are_escaped():
         findings=[("a", Finding(HOSTILE))],
         matrix=Matrix([(HOSTILE, HOSTILE)], [replace(row, cells=[Cell(HOSTILE)])]),
         conclusions=[(HOSTILE, HOSTILE)],
-        untested=[HOSTILE],
+        untested=[("", HOSTILE)],
         notes=[HOSTILE],
     )
     text = render(everywhere, patients=True)

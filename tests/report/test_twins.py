@@ -42,7 +42,7 @@ def test_every_row_of_the_catalogues_is_in_the_audit_and_leads_to_what_is_there(
     assert all((evaluated.folder / name).is_file() for name in files)
     sections = {one["section"] for one in audit["evidence"]} - {"", "All risks"}
     page = (evaluated.folder / "report.html").read_text(encoding="utf-8")
-    assert all(f">{title}</h2>" in page for title in sections)
+    assert all(f". {title}</h2>" in page for title in sections)
 
 
 def test_pictures_of_the_chapters_lie_beside_them(evaluated, chapters):

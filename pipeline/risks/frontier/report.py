@@ -145,8 +145,7 @@ def _how(table: pd.DataFrame) -> str:
 
 def _brief(table: pd.DataFrame, shown: pd.DataFrame) -> Mapping[Reader, Sequence[Part]]:
     """For a data protection officer: what is claimed, what was shown, and who is still found."""
-    entries = [("Price", _sentence(table))]
-    entries += [("Audit above the claim", text) for text in above_the_claim(table)]
+    entries = [("Audit above the claim", text) for text in above_the_claim(table)]
     return {"privacy": [Heading("Differential privacy"), Items(entries), Table(shown)]}
 
 

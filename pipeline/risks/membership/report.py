@@ -176,7 +176,7 @@ def _brief(tables: Tables, context: Context) -> Mapping[Reader, Sequence[Part]]:
     table, groups = tables["membership"], tables["subgroups"]
     name = whose(table)
     own = groups[(groups["defense"] == name) & (groups["group"] != MOST)]
-    entries = [("Overall", _sentence(table, context))]
+    entries = []
     if len(own):
         worst = own.iloc[0]
         mean = interval_text(*(worst[f"exposure{end}"] for end in ("", "_low", "_high")))
