@@ -65,7 +65,7 @@ def test_every_chapter_has_a_result_and_few_parts_stand_open(written):
         assert len(open_tables[0].table) <= 10
         assert open_tables[0].caption
         drawn = [part for part in one.parts if isinstance(part, Picture)]
-        assert len([part for part in drawn if part.kind == "figures"]) <= 1
+        assert len([part for part in drawn if not part.patients]) <= 1
 
 
 def test_of_whom_nothing_was_measured_nothing_is_said(context, tmp_path):
@@ -127,19 +127,26 @@ def test_the_same_tables_are_the_same_chapters_byte_by_byte(written, tables, con
 def test_where_patients_are_hidden_none_is_shown_or_drawn(tables, context, tmp_path):
     for one in chapters(tables, hidden(context), tmp_path):
         for part in inside([*one.parts, *(p for parts in one.brief.values() for p in parts)]):
-            assert getattr(part, "kind", "") != "patients"
+            assert not of_patients(part)
     assert not (tmp_path / "fragile.svg").exists()
+
+
+def of_patients(part):
+    """Whether a part of a chapter shows single patients."""
+    if isinstance(part, Picture):
+        return part.patients
+    return isinstance(part, Table) and part.kind == "patients"
 
 
 def test_what_shows_single_patients_is_marked_as_such(written, tables):
     parts = written["Which patients, and what it takes"].parts
-    marked = [part for part in inside(parts) if getattr(part, "kind", "") == "patients"]
+    marked = [part for part in inside(parts) if of_patients(part)]
     assert [part.path.stem for part in marked if isinstance(part, Picture)] == ["fragile"]
     with_patients = [part for part in tables_in(parts) if "patient" in part.table]
     assert len(with_patients) == 1 + len(DEFENSES)
     assert all(part.kind == "patients" for part in with_patients)
     names = {str(number) for number in tables["fragile"]["patient"]}
-    shown = [p for p in inside(parts) if isinstance(p, Picture) and p.kind == "figures"]
+    shown = [p for p in inside(parts) if isinstance(p, Picture) and not p.patients]
     assert shown
     assert names
 

@@ -69,7 +69,7 @@ def test_the_histogram_is_the_table_and_marks_one_error(view, tmp_path, kept):
         own = own[own["class"] == name]
         assert [bar.get_height() for bar in axis.patches] == own["patients"].tolist()
         assert any(list(one.get_xdata()) == [0.1, 0.1] for one in axis.lines)
-    assert picture.kind == "figures"
+    assert not picture.patients
     assert "within one error" in picture.shows
 
 
