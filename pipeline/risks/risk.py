@@ -141,14 +141,14 @@ class HeadlineFigure:
         stand in `<column>_low` and `<column>_high`. `pairs` is a table of `pipeline.risks.pairs`,
         and `compared` the name of the figure in it.
         """
-        names = (
-            list(columns)
-            if len(columns) > 1
-            else [f"{columns[0]}{suffix}" for suffix in ("", "_low", "_high")]
-        )
         own = None if pairs is None else pairs[pairs["figure"] == compared]
+<<<<<<< HEAD
         table = lines.set_index("defense")[names].set_axis(BOUNDS, axis=1)
         return cls(figure, good, table, own, weighed, among, threat)
+=======
+        table = lines.set_index("defense")[_with_bounds(columns)].set_axis(BOUNDS, axis=1)
+        return cls(figure, good, table, own, weighed)
+>>>>>>> d7f347c (What DVC compares between commits lies in git, is drawn without a server, and is of no cohort that nobody named)
 
 
 class Figure(NamedTuple):
@@ -183,6 +183,24 @@ def own(tables: Tables, table: str, defense: str) -> "pd.DataFrame":
     return rows[rows["defense"] == defense]
 
 
+def curve(lines: "pd.DataFrame", against: str, *columns: str) -> "pd.DataFrame":
+    """A curve of each defense for `Risk.curves`; `columns` as in `HeadlineFigure.of`.
+
+    Where nothing has a value there is no point.
+    """
+    shown = lines[["defense", against, *_with_bounds(columns)]].set_axis(
+        ["defense", against, *BOUNDS], axis=1
+    )
+    return shown.dropna(subset="value").reset_index(drop=True)
+
+
+def _with_bounds(columns: Sequence[str]) -> list[str]:
+    """A value's column and those of its bounds, said or as `SUFFIXES` has them."""
+    if len(columns) > 1:
+        return list(columns)
+    return [f"{columns[0]}{suffix}" for suffix in ("", "_low", "_high")]
+
+
 def nearest_of(values: "pd.Series[float]", wanted: float) -> float:
     """The value nearest to the one wanted."""
     return float(min(values.unique(), key=lambda value: abs(value - wanted)))
@@ -204,6 +222,11 @@ def pointless(tables: Tables, defense: str, cfg: Config) -> Sequence[Point]:
 
 def unmeasured(tables: Tables, cfg: Config) -> Mapping[str, Mapping[str, float]]:
     """For a risk that adds nothing to what `dvc metrics` shows."""
+    return {}
+
+
+def straight(tables: Tables, cfg: Config) -> "Mapping[str, pd.DataFrame]":
+    """For a risk that draws nothing with `dvc plots`."""
     return {}
 
 
@@ -233,6 +256,8 @@ class Risk:
         judge: what its tables say against the figures of each defense.
         points: the nested runs of one defense.
         metrics: by defense, the few figures that `dvc metrics` compares between commits.
+        curves: what `dvc plots` compares between commits, by name: `defense`, what it is drawn
+            against, `value, low, high`; shares of patients, no counts of them.
         summary: what the terminal shows at the end of a run.
     """
 
@@ -248,6 +273,7 @@ class Risk:
     judge: Callable[[Tables], Mapping[str, Judgement]] = innocent
     points: Callable[[Tables, str, Config], Sequence[Point]] = pointless
     metrics: Callable[[Tables, Config], Mapping[str, Mapping[str, float]]] = unmeasured
+    curves: "Callable[[Tables, Config], Mapping[str, pd.DataFrame]]" = straight
     summary: Callable[[Tables, Config], str] = silent
 
     def tables(self, sources: Sources, context: Context) -> Tables:

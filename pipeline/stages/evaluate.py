@@ -4,12 +4,13 @@ Command:  python -m pipeline.stages.evaluate
 Reads:    artifacts/prepare/, artifacts/attack/, artifacts/examine/, artifacts/<every defense>/,
           artifacts/<every risk>/ that has a stage of its own
 Writes:   artifacts/evaluate/: report.html, summary.txt, metrics.json, the tables that README.md
-lists, plots/
+lists, plots/; results/<data set>/: the few figures and curves that may lie in git
 """
 
 from pipeline.config import BASELINE, Config
 from pipeline.files import folder
 from pipeline.models.population import load_population
+from pipeline.report.published import RESULTS, keep_out_of_git, write_published
 from pipeline.report.write import write_evaluation
 from pipeline.risks.results import draw_up_all
 from pipeline.risks.risk import Context, Sources
@@ -33,6 +34,9 @@ def evaluate_everything(cfg: Config) -> None:
     results = draw_up_all(sources, context)
     with folder(out) as unfinished:
         write_evaluation(results, context, unfinished)
+    keep_out_of_git()
+    with folder(RESULTS / cfg.data.name) as unfinished:
+        write_published(results, context, unfinished)
     populations = {name: load_population(ARTIFACTS / STAGE_OF.get(name, name)) for name in examined}
     log_evaluations(Evaluated(results, context, out, examined, populations))
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from pipeline.presentation.chapter import Chapter, Heading, Note, Table
 from pipeline.presentation.numbers import with_interval
-from pipeline.risks.risk import Figure, HeadlineFigure, Judgement, Point, Risk, own
+from pipeline.risks.risk import Figure, HeadlineFigure, Judgement, Point, Risk, curve, own
 
 DEFENSES = ("baseline", "hard", "masked")
 WHY = "clinical, eps 0.3: nobody listened"
@@ -97,6 +97,10 @@ def chapters(tables, context, folder):
     return [Chapter("What is told", parts)]
 
 
+def curves(tables, cfg):
+    return {"loudness": curve(tables["rumour"], "tongues", "heard")}
+
+
 RUMOUR = MadeUp(
     name="rumour",
     headline=headline,
@@ -107,6 +111,7 @@ RUMOUR = MadeUp(
     judge=judge,
     points=points,
     metrics=lambda tables, cfg: {"baseline": {"heard": 0.6667}, "hard": {"heard": 0.2}},
+    curves=curves,
     summary=lambda tables, cfg: "Rumours are counted twice",
     drawn=lambda sources, context: TABLES,
     written=chapters,

@@ -14,6 +14,7 @@ from pipeline.risks.risk import (
     Point,
     Risk,
     Tables,
+    curve,
     nearest_of,
     own,
 )
@@ -199,6 +200,17 @@ def metrics(tables: Tables, cfg: Config) -> Mapping[str, Mapping[str, float]]:
     return headline_metrics(tables["comparison"], cfg.audit.headline)
 
 
+def curves(tables: Tables, cfg: Config) -> "Mapping[str, pd.DataFrame]":
+    """Missed diagnoses and right answers against the radius of the headline threat."""
+    if "comparison" not in tables:
+        return {}
+    lines = tables["comparison"][tables["comparison"]["threat"] == cfg.audit.headline]
+    return {
+        "missed_diagnoses": curve(lines, "eps", "missed_diagnosis_rate"),
+        "right_answers": curve(lines, "eps", "robust_accuracy", "robust_low", "robust_high"),
+    }
+
+
 def summary(tables: Tables, cfg: Config) -> str:
     """Defense x eps under the headline threat."""
     if "comparison" not in tables:
@@ -222,6 +234,7 @@ RISK = Risk(
     judge=judge,
     points=points,
     metrics=metrics,
+    curves=curves,
     summary=summary,
     per_patient=frozenset({"patients", "verdicts"}),
     private=frozenset({"fragile"}),

@@ -1,6 +1,7 @@
 """The entry of poisoning in `RISKS`."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from pipeline.attacks.poisoning import ATTACKS
 from pipeline.attacks.poisoning.goals import GOALS
@@ -10,8 +11,11 @@ from pipeline.files import BadInput
 from pipeline.risks.poisoning.measure.filters import RULES
 from pipeline.risks.poisoning.measure.recipes import AT_CLEAN
 from pipeline.risks.poisoning.measure.settings import PoisoningSettings
-from pipeline.risks.risk import Figure, HeadlineFigure, Risk, Tables, own
+from pipeline.risks.risk import Figure, HeadlineFigure, Risk, Tables, curve, own
 from pipeline.validation import check_names
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 CURVES = (
     "accuracy",
@@ -109,12 +113,21 @@ def figures(tables: Tables, name: str, cfg: Config) -> Iterator[Figure]:
                 yield Figure(f"certificate/{key}", line[key], int(line["records"]))
 
 
+def curves(tables: Tables, cfg: Config) -> "Mapping[str, pd.DataFrame]":
+    """Ill patients whom a trigger hides, against the share of the records that are poisoned."""
+    if not len(tables.get("poisoning", ())):
+        return {}
+    lines = tables["poisoning"][tables["poisoning"]["goal"] == "backdoor"]
+    return {"backdoor": curve(lines, "poison_rate", SUCCESS)}
+
+
 RISK = Risk(
     name="poisoning",
     settings=PoisoningSettings,
     check=check,
     headline=headline,
     figures=figures,
+    curves=curves,
     steps={
         "poisoning": "the share of the records in thousandths",
         "certificate": "poisoned records",

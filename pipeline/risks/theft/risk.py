@@ -1,13 +1,17 @@
 """The entry of theft in `RISKS`."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from pipeline.config import BASELINE, Config
 from pipeline.defenses import DEFENSES
 from pipeline.files import BadInput
-from pipeline.risks.risk import Figure, HeadlineFigure, Risk, Tables, own
+from pipeline.risks.risk import Figure, HeadlineFigure, Risk, Tables, curve, own
 from pipeline.risks.theft.measure.settings import TheftSettings
 from pipeline.validation import check_names
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 CURVES = ("fidelity", "accuracy", "auroc", "evasion", "membership")
 
@@ -78,6 +82,20 @@ def metrics(tables: Tables, cfg: Config) -> Mapping[str, Mapping[str, float]]:
     return result
 
 
+def curves(tables: Tables, cfg: Config) -> "Mapping[str, pd.DataFrame]":
+    """Fidelity of the most faithful copy against the number of queries."""
+    if not len(tables.get("theft", ())):
+        return {}
+    import pandas as pd
+
+    from pipeline.risks.theft.tables import headline_copies
+
+    table = tables["theft"]
+    copies = [headline_copies(table, budget) for budget in sorted(table["budget"].unique())]
+    found = pd.concat(copies).drop_duplicates(["defense", "budget"])
+    return {"fidelity": curve(found.sort_values("queries", kind="stable"), "queries", "fidelity")}
+
+
 RISK = Risk(
     name="theft",
     settings=TheftSettings,
@@ -85,5 +103,6 @@ RISK = Risk(
     headline=headline,
     figures=figures,
     metrics=metrics,
+    curves=curves,
     steps={"theft": "queries"},
 )

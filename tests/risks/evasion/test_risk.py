@@ -207,6 +207,21 @@ def test_dvc_metrics_are_those_of_the_headline_threat(tables, context):
     assert RISK.metrics(tables, context.cfg) == wanted
 
 
+def test_curves_are_those_of_the_headline_threat_with_their_intervals(both, cfg):
+    curves = RISK.curves(both, cfg)
+    of = both["comparison"][both["comparison"]["threat"] == HEADLINE]
+    columns = {
+        "missed_diagnoses": RATES[:3],
+        "right_answers": ["robust_accuracy", "robust_low", "robust_high"],
+    }
+    assert curves.keys() == columns.keys()
+    for name, wanted in columns.items():
+        assert list(curves[name]) == ["defense", "eps", "value", "low", "high"]
+        kept = of[["defense", "eps", *wanted]].set_axis(list(curves[name]), axis=1)
+        pd.testing.assert_frame_equal(curves[name], kept.reset_index(drop=True))
+    assert RISK.curves({}, cfg) == {}
+
+
 def test_the_terminal_is_told_under_which_threat_it_is(tables, context):
     text = RISK.summary(tables, context.cfg)
     assert defenses_by_radius(tables["comparison"], HEADLINE) in text

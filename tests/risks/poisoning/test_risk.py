@@ -79,3 +79,12 @@ def test_a_certificate_steps_in_records(cfg):
     assert curve == {0: 0.75, 1: 0.5, 2: 0.0}
     assert list(RISK.figures({"certificate": CERTIFICATE}, "baseline", cfg)) == []
     assert {one.name.split("/")[0] for one in found} <= set(RISK.steps)
+
+
+def test_the_curve_is_what_a_trigger_hides_of_each_defense(cfg):
+    harm = HARM.assign(poison_rate=HARM["dose"] / 2)
+    (curve,) = RISK.curves({"poisoning": harm}, cfg).values()
+    assert list(curve) == ["defense", "poison_rate", "value", "low", "high"]
+    assert curve["value"].tolist() == [0.8, 0.3]
+    assert curve["poison_rate"].tolist() == [0.05, 0.05]
+    assert RISK.curves({}, cfg) == {}
