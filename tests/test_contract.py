@@ -464,13 +464,8 @@ def test_no_function_is_named_as_its_module(path):
     assert path.stem not in {node.name for node in body if isinstance(node, ast.FunctionDef)}
 
 
-<<<<<<< HEAD
 TOOLS = ("contract", "docs", "guides", "kinds", "one_fault", "one_number", "search", "site")
-MIRRORS_NOTHING = {Path(f"test_{name}.py") for name in TOOLS}
-=======
-TOOLS = ("contract", "docs", "guides", "kinds", "one_fault", "one_number", "search")
 MIRRORS_NOTHING = {Path("report/test_dvc.py"), *(Path(f"test_{name}.py") for name in TOOLS)}
->>>>>>> d7f347c (What DVC compares between commits lies in git, is drawn without a server, and is of no cohort that nobody named)
 
 
 def mirrored(test):

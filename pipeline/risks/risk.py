@@ -142,13 +142,8 @@ class HeadlineFigure:
         and `compared` the name of the figure in it.
         """
         own = None if pairs is None else pairs[pairs["figure"] == compared]
-<<<<<<< HEAD
-        table = lines.set_index("defense")[names].set_axis(BOUNDS, axis=1)
-        return cls(figure, good, table, own, weighed, among, threat)
-=======
         table = lines.set_index("defense")[_with_bounds(columns)].set_axis(BOUNDS, axis=1)
-        return cls(figure, good, table, own, weighed)
->>>>>>> d7f347c (What DVC compares between commits lies in git, is drawn without a server, and is of no cohort that nobody named)
+        return cls(figure, good, table, own, weighed, among, threat)
 
 
 class Figure(NamedTuple):
