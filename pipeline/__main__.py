@@ -23,6 +23,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from pipeline.files import BadInput, FailedCheck, repository_root
 from pipeline.params import check_command_line, parse_chosen
+from pipeline.project.command_line import understood
 from pipeline.project.composition import search_overrides, searched
 
 CONF = searched()
@@ -49,13 +50,8 @@ def _fail(error: BadInput | FailedCheck) -> NoReturn:
 def main() -> None:
     """The command line: every job is composed and checked first, as Hydra's messages are long."""
     try:
-        check_command_line(
-            [
-                argument
-                for argument in sys.argv[1:]
-                if "=" in argument and not argument.startswith("-")
-            ]
-        )
+        sys.argv[1:], overrides = understood(sys.argv[1:])
+        check_command_line(overrides)
     except BadInput as error:
         _fail(error)
     os.chdir(repository_root())  # where Hydra puts the folder of a sweep
