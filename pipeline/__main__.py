@@ -23,7 +23,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from pipeline.files import BadInput, FailedCheck, repository_root
 from pipeline.params import check_command_line, parse_chosen
-from pipeline.project.command_line import understood
+from pipeline.project.command_line import COMPLETION, INSTALL, understood
 from pipeline.project.composition import search_overrides, searched
 
 CONF = searched()
@@ -49,6 +49,9 @@ def _fail(error: BadInput | FailedCheck) -> NoReturn:
 
 def main() -> None:
     """The command line: every job is composed and checked first, as Hydra's messages are long."""
+    if {"-sc", "--shell-completion"} & {*sys.argv} and INSTALL in sys.argv:
+        print(COMPLETION, end="")
+        return
     try:
         sys.argv[1:], overrides = understood(sys.argv[1:])
         check_command_line(overrides)

@@ -6,6 +6,19 @@ from typing import NoReturn
 from pipeline.files import BadInput
 from pipeline.project.composition import jobs
 
+# Hydra's own knows `python file.py` alone. Of `python -m pipeline`, it asks Hydra what may follow.
+COMPLETION = """\
+_medsecure_completion() {
+    local line="${COMP_LINE:0:$COMP_POINT}" word="${COMP_LINE:0:$COMP_POINT}"
+    [[ "$line" == *"-m pipeline "* ]] || return
+    line="pipeline ${line#*-m pipeline }" word="${word##* }"
+    COMPREPLY=($(compgen -W "$(COMP_LINE="$line" COMP_POINT=${#line} \\
+        "${COMP_WORDS[0]}" -m pipeline -sc query=bash 2> /dev/null)" -- "$word"))
+}
+COMP_WORDBREAKS=${COMP_WORDBREAKS//=}
+complete -o nospace -o default -F _medsecure_completion python python3
+"""
+INSTALL = "install=bash"
 MORE = "`python -m pipeline --help` says more"
 
 
