@@ -21,7 +21,7 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from pipeline.files import BadInput, FailedCheck, repository_root
+from pipeline.files import BadInput, FailedCheck, repository_root, unheard
 from pipeline.params import check_command_line, parse_chosen
 from pipeline.project.command_line import COMPLETION, INSTALL, understood
 from pipeline.project.composition import search_overrides, searched
@@ -47,6 +47,7 @@ def _fail(error: BadInput | FailedCheck) -> NoReturn:
     raise SystemExit(2 if isinstance(error, BadInput) else 1)
 
 
+@unheard
 def main() -> None:
     """The command line: every job is composed and checked first, as Hydra's messages are long."""
     if {"-sc", "--shell-completion"} & {*sys.argv} and INSTALL in sys.argv:

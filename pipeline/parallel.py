@@ -10,14 +10,20 @@ from typing import Any
 import torch
 from threadpoolctl import threadpool_limits
 
+from pipeline.progress import Progress, progress, silence
+
 
 class Inline(Executor):
     """Does the work when it is handed in."""
+
+    counted: Progress | None = None
 
     def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> "Future[Any]":
         """The result, ready."""
         done: Future[Any] = Future()
         done.set_result(function(*args, **kwargs))
+        if self.counted is not None:
+            self.counted.watch(done)
         return done
 
 
@@ -27,6 +33,8 @@ class Processes(ProcessPoolExecutor):
     Left to itself the queue would pickle later, in a thread of its own, and torch would move the
     memory of a tensor to where processes share it while this thread computes with it.
     """
+
+    counted: Progress | None = None
 
     def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> "Future[Any]":
         """What waits for the result."""
@@ -42,6 +50,8 @@ class Processes(ProcessPoolExecutor):
                 unpacked.set_result(pickle.loads(done.result()))
 
         packed.add_done_callback(unpack)
+        if self.counted is not None:
+            self.counted.watch(unpacked)
         return unpacked
 
 
@@ -88,22 +98,32 @@ def _pool(processes: int) -> Iterator[Executor]:
     that cannot fork works inline. Results do not depend on it.
     """
     if not processes or "fork" not in multiprocessing.get_all_start_methods():
-        with threadpool_limits(1, user_api="blas"):  # the last digits are those of a process
-            yield Inline()
+        with threadpool_limits(1, user_api="blas"), progress() as counted:
+            pool = Inline()  # on one thread: the last digits are those of a process
+            pool.counted = counted
+            yield pool
         return
     threads, context = torch.get_num_threads(), multiprocessing.get_context("fork")
     was = _one_thread()
     try:
-        with Processes(processes, mp_context=context, initializer=_one_thread) as pool:
+        with Processes(processes, mp_context=context, initializer=_beside) as pool:
             pool.submit(int)  # forks here and now: later a thread of this process could hold a lock
-            try:
-                yield pool
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
+            with progress() as counted:
+                pool.counted = counted
+                try:
+                    yield pool
+                except BaseException:
+                    pool.shutdown(wait=False, cancel_futures=True)
+                    raise
     finally:
         was.restore_original_limits()  # of torch as well, as they were a moment ago
         torch.set_num_threads(threads)
+
+
+def _beside() -> None:
+    """A process of a pool computes on one thread, and tells nobody of its progress."""
+    silence()
+    _one_thread()
 
 
 def _one_thread() -> threadpool_limits:

@@ -5,13 +5,17 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
-from pipeline.files import in_repository
+from pipeline.files import in_repository, unheard
 from pipeline.presentation import SCHEMA_VERSION
 from pipeline.report import REPORT, SCHEMA, SUMMARY, how_to_compare
 
 
+@unheard
 def main() -> None:
     """The command."""
+    if {"-h", "--help"} & {*sys.argv[1:]}:
+        print(__doc__)
+        return
     place = in_repository("artifacts/evaluate")
     try:
         text = (place / SUMMARY).read_text(encoding="utf-8")

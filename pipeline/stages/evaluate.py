@@ -19,7 +19,7 @@ from pipeline.tracking.runs import Evaluated, log_evaluations
 from pipeline.tracking.store import open_store
 
 
-def evaluate_everything(cfg: Config) -> None:
+def evaluate_everything(cfg: Config) -> str:
     """The stage."""
     open_store(cfg)  # before the work, so that an unreachable server costs no one a minute
     dataset, _ = prepared()
@@ -39,6 +39,8 @@ def evaluate_everything(cfg: Config) -> None:
         write_published(results, context, unfinished)
     populations = {name: load_population(ARTIFACTS / STAGE_OF.get(name, name)) for name in examined}
     log_evaluations(Evaluated(results, context, out, examined, populations))
+    measured = sum(bool(tables) for tables in results.values())
+    return f"{len(examined)} defenses, {measured} risks: {out}, {RESULTS / cfg.data.name}"
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ def run_one(
     experiment(name, poison, cfg).save(path)
 
 
-def harm_and_filter(cfg: Config) -> None:
+def harm_and_filter(cfg: Config) -> str:
     """The stage."""
     dataset, plan = prepared()
     # nobody promises that whom a model is tuned on is clean
@@ -48,6 +48,7 @@ def harm_and_filter(cfg: Config) -> None:
                 for one in filtered
             ],
         )
+    return f"{len(recipes)} recipes under {len(poison.sets)} attacks, {len(filtered)} filtered"
 
 
 if __name__ == "__main__":
