@@ -21,7 +21,7 @@ from pipeline.report import (
     SHARED,
     SUMMARY,
 )
-from pipeline.report.overview import RULE, as_text, front_in_words, in_words, whose_records
+from pipeline.report.overview import RULE, WIDE, as_text, front_in_words, in_words, whose_records
 from pipeline.report.page import render, warnings
 from pipeline.risks import RISKS
 from pipeline.risks.conclusions import Conclusions, Front
@@ -32,7 +32,6 @@ FEW = (
     f"Patients are hidden: a count of fewer than {SMALL} of them is not told, nor one that would "
     "tell it by subtraction within its table. Shares are, and of a known number they tell a count."
 )
-WIDE = 100  # columns of a terminal that running text fills
 
 
 def write_evaluation(results: Results, context: Context, folder: Path) -> None:
@@ -131,4 +130,11 @@ def summary(results: Results, words: pd.DataFrame, front: Front | None, context:
     if len(words):
         said += [fill(f"All risks. {RULE}", WIDE), as_text(words)]
         said += [fill(front_in_words(front), WIDE)] if front else []
+    found = {risk.name: risk.finding(results[risk.name], context) for risk in RISKS}
+    verdict = [
+        fill(f"{name}: {one.text}", WIDE, subsequent_indent="  ")
+        for name, one in found.items()
+        if one
+    ]
+    said += ["\n".join(["The worst that was found:", *verdict])] if verdict else []
     return "\n\n".join(said) + "\n"

@@ -54,7 +54,12 @@ class MadeUp(Risk):
     written: Callable[..., Any] = lambda tables, context, folder: ()
 
     def _module(self, name):
-        return SimpleNamespace(draw_up=self.drawn, chapters=self.written, COLUMNS={})
+        return SimpleNamespace(
+            draw_up=self.drawn,
+            chapters=self.written,
+            COLUMNS={},
+            finding=lambda tables, context: None,
+        )
 
 
 def headline(tables, cfg):

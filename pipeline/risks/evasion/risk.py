@@ -1,6 +1,7 @@
 """The entry of evasion in `RISKS`."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from pipeline.config import Config
@@ -223,7 +224,7 @@ def summary(tables: Tables, cfg: Config) -> str:
     shown = defenses_by_radius(tables["comparison"], threat, unprovable(tables))
     of_headline = tables["comparison"][tables["comparison"]["threat"] == threat]
     said = f"{in_words(of_headline)}; exact: proved for every patient"
-    return f"Out of fold, threat model: {threat}; {said}\n\n{shown}"
+    return fill(f"Out of fold, threat model: {threat}; {said}", 100) + f"\n\n{shown}"
 
 
 RISK = Risk(

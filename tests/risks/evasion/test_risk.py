@@ -232,7 +232,9 @@ def test_the_terminal_never_calls_exact_what_cannot_be_proved(tables, context):
     gaps = pd.DataFrame({"defense": DEFENSES, "what": PROOFS, "why": "why"})
     text = RISK.summary({**tables, "evasion_not_applicable": gaps}, context.cfg)
     title, *lines = text.split("\n\n")[1].splitlines()
-    assert all(line[title.index("proved") :].startswith("undecided") for line in lines)
+    rows = [line for line in lines if line[:1].isdigit()]
+    assert rows
+    assert all(line[title.index("proved") :].startswith("undecided") for line in rows)
 
 
 def test_an_unknown_attack_is_refused(cfg):
