@@ -41,7 +41,7 @@ def understood(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     if list(arguments) == ["help"]:
         return ["--help"], []
     parser = get_args_parser()
-    parser.error = _refuse  # type: ignore[method-assign]
+    parser.error = _refuse
     asked = parser.parse_args(arguments)
     overrides = list(asked.overrides)
     if asked.help or asked.hydra_help or asked.shell_completion or asked.info:

@@ -20,8 +20,8 @@ from pipeline.config import BASELINE, Config
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset, load_dataset
 from pipeline.files import BadInput, FailedCheck, unheard, writes_params
+from pipeline.parallel import telling
 from pipeline.params import load
-from pipeline.progress import telling
 
 ARTIFACTS = Path("artifacts")
 PLAN = "plan.safetensors"
