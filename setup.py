@@ -1,7 +1,8 @@
 """What pyproject.toml cannot say: two folders travel under other names than they have here.
 
-`medsecure`, the names for notebooks and the command, is `pipeline/api`. `conf/` and `dvc.yaml` lie
-at the root, where people edit them; the wheel holds them inside the package.
+`medsecure`, the names for notebooks and the command, is `pipeline/api`. `conf/`, `dvc.yaml` and
+how `.dvc/plots/` draws lie at the root, where people edit them; the wheel holds them inside the
+package.
 """
 
 from pathlib import Path
@@ -10,7 +11,11 @@ from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
-NO_CODE = [ROOT / "dvc.yaml", *sorted((ROOT / "conf").rglob("*.yaml"))]
+NO_CODE = [
+    ROOT / "dvc.yaml",
+    *sorted((ROOT / "conf").rglob("*.yaml")),
+    *sorted((ROOT / ".dvc" / "plots").iterdir()),
+]
 
 
 class BuildWithConf(build_py):

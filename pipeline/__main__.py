@@ -23,8 +23,9 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from pipeline.files import BadInput, FailedCheck, repository_root
+from pipeline.files import BadInput, FailedCheck, repository_root, unheard
 from pipeline.params import check_command_line, configured_jobs, parse_chosen
+from pipeline.project.command_line import COMPLETION, INSTALL, understood
 from pipeline.project.composition import search_overrides, searched
 
 CONF = searched()
@@ -80,12 +81,15 @@ def sweep(overrides: list[str]) -> int:
         return status[0]
 
 
+@unheard
 def main() -> None:
     """The command line: every job is composed and checked first, as Hydra's messages are long."""
-    arguments = sys.argv[1:]
-    overrides = [one for one in arguments if "=" in one and not one.startswith("-")]
+    if {"-sc", "--shell-completion"} & {*sys.argv} and INSTALL in sys.argv:
+        print(COMPLETION, end="")
+        return
     try:
-        if is_sweep(arguments):
+        sys.argv[1:], overrides = understood(sys.argv[1:])
+        if is_sweep(sys.argv[1:]):
             raise SystemExit(sweep(overrides))
         check_command_line(overrides)
     except (BadInput, FailedCheck) as error:

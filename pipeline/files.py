@@ -5,8 +5,11 @@ import hashlib
 import json
 import os
 import shutil
+import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -30,6 +33,23 @@ class NotApplicable(Exception):
 
 class FailedCheck(Exception):
     """A result that contradicts what is claimed of it: one clear line, exit status 1."""
+
+
+def unheard(command: Callable[..., Any]) -> Callable[..., Any]:
+    """A command that ends without a word when nobody reads on, as under `| head`; status 141."""
+
+    @wraps(command)
+    def quiet(*args: Any, **kwargs: Any) -> Any:
+        try:
+            done = command(*args, **kwargs)
+            sys.stdout.flush()
+            return done
+        except BrokenPipeError:
+            # Python flushes once more at its end
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise SystemExit(128 + signal.SIGPIPE) from None
+
+    return quiet
 
 
 def repository_root() -> Path:

@@ -1,23 +1,131 @@
-"""Processes beside this one, for work that is many small steps and would not use a thread more."""
+"""Processes beside this one, for work that is many small steps and would not use a thread more.
+
+How far they are is told where somebody said what they do: a bar on a terminal, in a log a plain
+line each minute.
+"""
 
 import multiprocessing
 import pickle
+import sys
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TextIO
 
 import torch
 from threadpoolctl import threadpool_limits
+from tqdm import tqdm
+
+MINUTE, MOMENT = 60.0, 1.0  # between two lines of a log, two looks of a bar; seconds
+_told: list[str] = []  # what is being done; nobody is told where nobody said
+
+
+class _Bar(tqdm):  # type: ignore[type-arg]
+    """A bar without a thread of its own: processes are forked beside it."""
+
+    monitor_interval = 0
+
+
+class Progress:
+    """Counts jobs as they are asked for and done, and tells of it now and then.
+
+    Attributes:
+        asked: jobs so far.
+        done: of them.
+    """
+
+    def __init__(self, what: str, out: TextIO, every: float) -> None:
+        """Tells nobody before `every` seconds are over."""
+        self.asked = self.done = 0
+        self._what, self._out = what, out
+        self._bar: _Bar | None = None
+        self._began = time.monotonic()
+        self._over = threading.Event()
+        self._lock = threading.Lock()
+        self._thread = threading.Thread(target=self._tell, args=(every,), daemon=True)
+        self._thread.start()
+
+    def watch(self, job: "Future[Any]") -> None:
+        """One more job; it is done when its future is."""
+        with self._lock:
+            self.asked += 1
+        job.add_done_callback(self._did)
+
+    def _did(self, _: "Future[Any]") -> None:
+        with self._lock:
+            self.done += 1
+
+    def _tell(self, every: float) -> None:
+        while not self._over.wait(every):
+            if self._out.isatty():
+                if self._bar is None:
+                    self._bar = _Bar(desc=self._what, unit="job", file=self._out, leave=False)
+                self._bar.total, self._bar.n = self.asked, self.done
+                self._bar.refresh()
+            else:
+                seconds = time.monotonic() - self._began
+                said = f"{self._what}: {self.done} of {self.asked} jobs, {seconds:.0f} s"
+                print(said, file=self._out, flush=True)
+
+    def close(self) -> None:
+        """Nothing is told any more."""
+        self._over.set()
+        self._thread.join()
+        if self._bar is not None:
+            self._bar.close()
+
+
+@contextmanager
+def telling(what: str) -> Iterator[None]:
+    """Whatever is shared out meanwhile is told of under this name, by this process alone."""
+    _told.append(what)
+    try:
+        yield
+    finally:
+        _told.clear()
+
+
+def silence() -> None:
+    """For a process beside the one that tells."""
+    _told.clear()
+
+
+@contextmanager
+def progress(out: TextIO | None = None, every: float | None = None) -> Iterator[Progress | None]:
+    """Who counts the jobs of a pool.
+
+    Args:
+        out: where to; None = standard error.
+        every: seconds between two looks; None = a moment on a terminal, a minute in a log.
+
+    Yields:
+        None where nobody said what is being done, or somebody is already told of it.
+    """
+    if not _told:
+        yield None
+        return
+    what, where = _told.pop(), out or sys.stderr
+    counted = Progress(what, where, every or (MOMENT if where.isatty() else MINUTE))
+    try:
+        yield counted
+    finally:
+        counted.close()
+        _told.append(what)
 
 
 class Inline(Executor):
     """Does the work when it is handed in."""
 
+    counted: Progress | None = None
+
     def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> "Future[Any]":
         """The result, ready."""
         done: Future[Any] = Future()
         done.set_result(function(*args, **kwargs))
+        if self.counted is not None:
+            self.counted.watch(done)
         return done
 
 
@@ -27,6 +135,8 @@ class Processes(ProcessPoolExecutor):
     Left to itself the queue would pickle later, in a thread of its own, and torch would move the
     memory of a tensor to where processes share it while this thread computes with it.
     """
+
+    counted: Progress | None = None
 
     def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> "Future[Any]":
         """What waits for the result."""
@@ -42,6 +152,8 @@ class Processes(ProcessPoolExecutor):
                 unpacked.set_result(pickle.loads(done.result()))
 
         packed.add_done_callback(unpack)
+        if self.counted is not None:
+            self.counted.watch(unpacked)
         return unpacked
 
 
@@ -88,22 +200,32 @@ def _pool(processes: int) -> Iterator[Executor]:
     that cannot fork works inline. Results do not depend on it.
     """
     if not processes or "fork" not in multiprocessing.get_all_start_methods():
-        with threadpool_limits(1, user_api="blas"):  # the last digits are those of a process
-            yield Inline()
+        with threadpool_limits(1, user_api="blas"), progress() as counted:
+            inline = Inline()  # on one thread: the last digits are those of a process
+            inline.counted = counted
+            yield inline
         return
     threads, context = torch.get_num_threads(), multiprocessing.get_context("fork")
     was = _one_thread()
     try:
-        with Processes(processes, mp_context=context, initializer=_one_thread) as pool:
+        with Processes(processes, mp_context=context, initializer=_beside) as pool:
             pool.submit(int)  # forks here and now: later a thread of this process could hold a lock
-            try:
-                yield pool
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
+            with progress() as counted:
+                pool.counted = counted
+                try:
+                    yield pool
+                except BaseException:
+                    pool.shutdown(wait=False, cancel_futures=True)
+                    raise
     finally:
         was.restore_original_limits()  # of torch as well, as they were a moment ago
         torch.set_num_threads(threads)
+
+
+def _beside() -> None:
+    """A process of a pool computes on one thread, and tells nobody of its progress."""
+    silence()
+    _one_thread()
 
 
 def _one_thread() -> threadpool_limits:

@@ -13,7 +13,7 @@ import yaml
 from pipeline.config import BASELINE, Config, check
 from pipeline.data.signing import unsigned
 from pipeline.defenses import DEFENSES, SET_BY_PROGRAM
-from pipeline.files import BadInput, repository_root, write_text, writes_params
+from pipeline.files import BadInput, repository_root, unheard, write_text, writes_params
 from pipeline.models.mlp import MODELS
 from pipeline.project.composition import compose, jobs
 from pipeline.risks import RISKS
@@ -145,9 +145,16 @@ def _section(override: str) -> str:
     return override.lstrip("+~").partition("=")[0].partition(".")[0]
 
 
+@unheard
 def main() -> None:
     """Writes `params.yaml` from `conf/` and the overrides on the command line."""
+    if {"-h", "--help"} & {*sys.argv[1:]}:
+        print((__doc__ or "").strip())
+        return
     try:
+        for one in sys.argv[1:]:
+            if "=" not in one and not one.startswith("~"):
+                raise BadInput(f"command line: {one!r}: expected key=value")
         text = compose(sys.argv[1:])
         parse(yaml.safe_load(text), "conf")
         write_text(repository_root() / "params.yaml", text)

@@ -33,7 +33,7 @@ from pipeline.validation import check_options
 SECRET = "secret"  # the parameter of a recipe that can draw its noise from the operating system
 
 
-def hand_out(cfg: Config) -> None:
+def hand_out(cfg: Config) -> str:
     """The command."""
     if len(sys.argv) != 3:
         raise BadInput(
@@ -48,7 +48,7 @@ def hand_out(cfg: Config) -> None:
         population.save(out)
         save_schema(dataset.schema, out)
     claim = population.facts["guarantee"]
-    print(f"{place}: {name}, epsilon {claim['epsilon']:.3f} at delta {claim['delta']:g}")
+    return f"{place}: {name}, epsilon {claim['epsilon']:.3f} at delta {claim['delta']:g}"
 
 
 def train_for_release(name: str, dataset: Dataset, plan: Plan, cfg: Config) -> Population:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from pipeline.files import BadInput, FailedCheck
+from pipeline.files import BadInput, FailedCheck, unheard
 
 QUIET = {
     "DVC_NO_ANALYTICS": "1",
@@ -61,6 +61,7 @@ class Verb:
         return parser
 
 
+@unheard
 def run_verb(arguments: list[str]) -> int:
     """Runs a command line without its program's name; returns the exit status."""
     try:

@@ -159,8 +159,10 @@ class ReportConfig(Section):
     """What others may see: `patients`, whether tables of single patients are shown, to whom ever.
 
     Hidden, they stay in `artifacts/`: the page shows none, and MLflow gets no row of a record.
+    `metrics` are the names of the figures that `dvc metrics show` sets side by side.
     """
 
+    metrics: list[str]
     patients: Literal["hidden", "shown"]
 
 

@@ -13,6 +13,7 @@ from pipeline.project.package import shipped
 from pipeline.validation import nearest
 
 CONFIG = "config.yaml"
+APPENDED = re.compile(r"\. To append to your config use \+\S+")
 NO_FILE = re.compile(r"Could not (?:find|load) '(?P<group>[\w/]+)/(?P<name>[^/']+)'")
 
 
@@ -63,6 +64,7 @@ def compose(overrides: list[str], conf: Path | None = None) -> str:
         return composed_text(overrides, places)
     except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
         message = " ".join(str(error).partition("Config search path")[0].split())
+        message = APPENDED.sub("", message)  # no key is ever new here
         hint = _file_hint(message, places) or _override_hint(overrides, places, conf)
         raise BadInput(f"conf: {message}{hint}") from error
 

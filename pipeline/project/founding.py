@@ -26,6 +26,7 @@ OUT_OF_GIT = """\
 /mlflow.db*
 /mlartifacts/
 /mlruns/
+/dvc_plots/
 """
 OUT_OF_DVC = """\
 **/__pycache__
@@ -42,7 +43,11 @@ DVC_CONFIG = """\
     dir = cache
 [hydra]
     enabled = true
+[plots]
+    html_template = plots/page.html
 """
+# how `dvc plots` draws without asking anybody
+DRAWING = (".dvc/plots/intervals.json", ".dvc/plots/intervals_log.json", ".dvc/plots/page.html")
 DVC_OUT_OF_GIT = "/config.local\n/tmp\n/cache\n"
 DAG_COMMENT = """\
 # The stages of medsecure, as the installed package runs them: `medsecure run`, or `dvc repro`.
@@ -139,7 +144,8 @@ def renew(root: Path) -> list[str]:
 
 def _generated(name: str, cached: bool) -> dict[str, str]:
     """What follows from the package and two facts alone: path -> text."""
-    return {f"conf/{CONFIG}": config_of(name), "dvc.yaml": dag(cached)}
+    drawing = {path: shipped(path).read_text(encoding="utf-8") for path in DRAWING if cached}
+    return {f"conf/{CONFIG}": config_of(name), "dvc.yaml": dag(cached), **drawing}
 
 
 def config_of(name: str) -> str:
@@ -157,7 +163,8 @@ def dag(cached: bool) -> str:
     """The package's `dvc.yaml` for a folder without code.
 
     Args:
-        cached: whether results may enter the DVC cache.
+        cached: whether results may enter the DVC cache; it is the project's own then, and holds
+            what draws plots.
     """
     stages = yaml.safe_load(shipped("dvc.yaml").read_text(encoding="utf-8"))
     for entry in stages["stages"].values():
@@ -169,6 +176,8 @@ def dag(cached: bool) -> str:
                 {path: {**how, "cache": False} for path, how in out.items()}
                 for out in stage["outs"]
             ]
+    if not cached:
+        del stages["plots"]
     return DAG_COMMENT + yaml.safe_dump(stages, sort_keys=False, width=120, allow_unicode=True)
 
 

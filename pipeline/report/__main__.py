@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from pipeline.files import BadInput, in_repository
+from pipeline.files import BadInput, in_repository, unheard
 from pipeline.presentation import SCHEMA_VERSION
 from pipeline.report import REPORT, SCHEMA, SUMMARY, how_to_compare
 
@@ -22,6 +22,7 @@ EXAMPLE = """examples:
 """
 
 
+@unheard
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command."""
     given = _parser().parse_args(sys.argv[1:] if arguments is None else arguments)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Collection, Mapping
+from textwrap import fill
 
 import pandas as pd
 
@@ -12,6 +13,7 @@ from pipeline.risks.risk import Judgement
 
 ENDS = {"low": "low", "high": "high", "zero": "0"}
 BEST = "best"
+WIDE = 100  # columns of a terminal
 RULE = (
     "Better, worse or not told apart: from the difference to the undefended models on the same "
     "patients, after Holm over the defenses of a line. Best: told apart from every other one, no "
@@ -88,9 +90,9 @@ def as_text(words: pd.DataFrame) -> str:
     width = max(map(len, [*defenses, BEST]), default=0)
     blocks = []
     for line in words.to_dict("records"):
-        block = [f"{line['risk']}: {line['figure']}; good: {line['good']}"]
+        block = [fill(f"{line['risk']}: {line['figure']}; good: {line['good']}", WIDE)]
         block += [
-            f"  {name:<{width}}  {line[name]}"
+            fill(f"  {name:<{width}}  {line[name]}", WIDE, subsequent_indent=" " * (width + 4))
             for name in [*defenses, BEST]
             if not _missing(line[name])
         ]

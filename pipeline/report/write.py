@@ -26,7 +26,7 @@ from pipeline.report.audit import audit_of
 from pipeline.report.audited import warnings
 from pipeline.report.contents import contents_of, told_by_all
 from pipeline.report.evidence import ALL_RISKS, cross_reference, evidence_chapter, sections_of
-from pipeline.report.overview import RULE, as_text, front_in_words, in_words
+from pipeline.report.overview import RULE, WIDE, as_text, front_in_words, in_words
 from pipeline.report.page import render, render_cut
 from pipeline.report.twins import write_twins
 from pipeline.risks import RISKS
@@ -35,7 +35,6 @@ from pipeline.risks.results import DIGITS, Results
 from pipeline.risks.risk import Context, Judgement
 
 IN_METRICS = 4  # digits behind the point
-WIDE = 100  # columns of a terminal that running text fills
 
 
 def write_evaluation(results: Results, context: Context, folder: Path) -> None:
@@ -142,4 +141,11 @@ def summary(results: Results, words: pd.DataFrame, front: Front | None, context:
     if len(words):
         said += [fill(f"All risks. {RULE}", WIDE), as_text(words)]
         said += [fill(front_in_words(front), WIDE)] if front else []
+    found = {risk.name: risk.finding(results[risk.name], context) for risk in RISKS}
+    verdict = [
+        fill(f"{name}: {one.text}", WIDE, subsequent_indent="  ")
+        for name, one in found.items()
+        if one
+    ]
+    said += ["\n".join(["The worst that was found:", *verdict])] if verdict else []
     return "\n\n".join(said) + "\n"

@@ -156,13 +156,8 @@ class HeadlineFigure:
         stand in `<column>_low` and `<column>_high`. `pairs` is a table of `pipeline.risks.pairs`,
         and `compared` the name of the figure in it.
         """
-        names = (
-            list(columns)
-            if len(columns) > 1
-            else [f"{columns[0]}{suffix}" for suffix in ("", "_low", "_high")]
-        )
         own = None if pairs is None else pairs[pairs["figure"] == compared]
-        table = lines.set_index("defense")[names].set_axis(BOUNDS, axis=1)
+        table = lines.set_index("defense")[_with_bounds(columns)].set_axis(BOUNDS, axis=1)
         return cls(figure, good, table, own, weighed, among, threat)
 
 
@@ -206,6 +201,24 @@ def own(tables: Tables, table: str, defense: str) -> "pd.DataFrame":
     return rows[rows["defense"] == defense]
 
 
+def curve(lines: "pd.DataFrame", against: str, *columns: str) -> "pd.DataFrame":
+    """A curve of each defense for `Risk.plotted`; `columns` as in `HeadlineFigure.of`.
+
+    Where nothing has a value there is no point.
+    """
+    shown = lines[["defense", against, *_with_bounds(columns)]].set_axis(
+        ["defense", against, *BOUNDS], axis=1
+    )
+    return shown.dropna(subset="value").reset_index(drop=True)
+
+
+def _with_bounds(columns: Sequence[str]) -> list[str]:
+    """A value's column and those of its bounds, said or as `SUFFIXES` has them."""
+    if len(columns) > 1:
+        return list(columns)
+    return [f"{columns[0]}{suffix}" for suffix in ("", "_low", "_high")]
+
+
 def nearest_of(values: "pd.Series[float]", wanted: float) -> float:
     """The value nearest to the one wanted."""
     return nearest_in(values.unique(), wanted)
@@ -245,6 +258,11 @@ def unshown(cfg: Config) -> Sequence[str]:
     return ()
 
 
+def straight(tables: Tables, cfg: Config) -> "Mapping[str, pd.DataFrame]":
+    """For a risk that draws nothing with `dvc plots`."""
+    return {}
+
+
 def silent(tables: Tables, cfg: Config) -> str:
     """For a risk that adds nothing to the terminal."""
     return ""
@@ -273,6 +291,8 @@ class Risk:
             axes of its charts.
         curves: of one defense, few; the first part of a name says what its step is.
         points: the nested runs of one defense.
+        plotted: what `dvc plots` compares between commits, by name: `defense`, what it is drawn
+            against, `value, low, high`; shares of patients, no counts of them.
         summary: what the terminal shows at the end of a run.
     """
 
@@ -288,6 +308,7 @@ class Risk:
     shown: Callable[[Config], Sequence[str]] = unshown
     curves: Callable[[Tables, str, Config], Iterable[Figure]] = curveless
     points: Callable[[Tables, str, Config], Sequence[Point]] = pointless
+    plotted: "Callable[[Tables, Config], Mapping[str, pd.DataFrame]]" = straight
     summary: Callable[[Tables, Config], str] = silent
 
     def tables(self, sources: Sources, context: Context) -> Tables:

@@ -6,6 +6,7 @@ piece, and holds no mathematics.
 
 import gc
 import sys
+import time
 
 from pipeline.kernels import fix_kernels
 
@@ -18,7 +19,8 @@ from pathlib import Path
 from pipeline.config import BASELINE, Config
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset, load_dataset
-from pipeline.files import BadInput, FailedCheck, writes_params
+from pipeline.files import BadInput, FailedCheck, unheard, writes_params
+from pipeline.parallel import telling
 from pipeline.params import load
 
 ARTIFACTS = Path("artifacts")
@@ -28,17 +30,33 @@ STAGE_OF = {
 }  # the other defenses are trained by the stage of their own name
 
 
-def run(stage: Callable[[Config], None]) -> None:
-    """Runs a stage on `params.yaml`; a mistake is one line and status 2, a failed check 1."""
+@unheard
+def run(stage: Callable[[Config], str]) -> None:
+    """Runs a stage on `params.yaml`; a mistake is one line and status 2, a failed check 1.
+
+    At its end it prints what the stage says, and the seconds; with `--help` what the stage does.
+    """
+    if {"-h", "--help"} & {*sys.argv[1:]}:
+        print(str(stage.__globals__["__doc__"]).strip())
+        return
     import torch
 
+    began, name = time.monotonic(), _called(stage, sys.argv[1:])
     try:
         cfg = load()
         torch.set_num_threads(cfg.threads)
-        stage(cfg)
+        with telling(name):
+            said = stage(cfg)
+        print(f"{name}: {said}; {time.monotonic() - began:.0f} s", flush=True)
     except (BadInput, FailedCheck) as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2 if isinstance(error, BadInput) else 1) from None
+
+
+def _called(stage: Callable[[Config], str], arguments: list[str]) -> str:
+    """The name of a stage as `dvc.yaml` has it."""
+    module = Path(stage.__globals__["__file__"]).stem
+    return "@".join(arguments if module == "train" else [module, *arguments[:1]])
 
 
 def prepared() -> tuple[Dataset, Plan]:

@@ -41,7 +41,7 @@ class Examinee:
 Gaps = dict[str, dict[str, str]]  # risk -> what could not be asked ("" = anything) -> why
 
 
-def examine(examinee: Examinee, place: Path, transfer: Path | None = None) -> None:
+def examine(examinee: Examinee, place: Path, transfer: Path | None = None) -> str:
     """Attacks a defense, looks for what it leaks, certifies what can be; a folder for each risk.
 
     What cannot be asked of such a model or such records is said, not left out.
@@ -51,19 +51,25 @@ def examine(examinee: Examinee, place: Path, transfer: Path | None = None) -> No
         place: an existing folder.
         transfer: the folder of the undefended models' adversarial records, which are tried on this
             defense too; None = these are the undefended models, and their records are kept.
+
+    Returns:
+        how much was asked, in a line.
     """
     with workers(beside=False) as pool:
         leaking = pool.submit(_leaking, examinee, place)  # the longest job, so it is the first
-        gaps = _attacked(examinee, place, transfer, pool)
+        said, gaps = _attacked(examinee, place, transfer, pool)
         gaps |= leaking.result()
     if certificate := certify(examinee.population, examinee.dataset, examinee.plan):
         certificate.save(place / CERTIFICATE)
     if gaps:
         write_json(place / NOT_APPLICABLE, gaps)
+    return said
 
 
-def _attacked(examinee: Examinee, place: Path, transfer: Path | None, pool: Executor) -> Gaps:
-    """What attacks do to the defense, by whichever process is free."""
+def _attacked(
+    examinee: Examinee, place: Path, transfer: Path | None, pool: Executor
+) -> tuple[str, Gaps]:
+    """What attacks do to the defense, by whichever process is free, and how much was asked."""
     sent = None if transfer is None else examination.load_adversarial(transfer)
     dataset, cfg = examinee.dataset, examinee.cfg
     plan = examinee.plan.sampled(dataset.y, cfg.audit.sample, cfg.seed)
@@ -77,7 +83,12 @@ def _attacked(examinee: Examinee, place: Path, transfer: Path | None, pool: Exec
     if transfer is None:
         examination.save_adversarial(x_adv, place)
     gaps = cannot_be_asked(examinee.population, examinee.cfg)
-    return {"evasion": gaps} if gaps else {}
+    size, radii = (
+        examinee.population.size,
+        [one.eps or cfg.audit.eps for one in cfg.threat.values()],
+    )
+    said = f"{size} models attacked under {len(radii)} threats at {sum(map(len, radii))} radii"
+    return said, {"evasion": gaps} if gaps else {}
 
 
 def _leaking(examinee: Examinee, place: Path) -> Gaps:

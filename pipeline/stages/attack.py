@@ -12,11 +12,11 @@ from pipeline.stages import ARTIFACTS, prepared, run
 from pipeline.stages._examining import Examinee, examine
 
 
-def attack_baseline(cfg: Config) -> None:
+def attack_baseline(cfg: Config) -> str:
     """The stage."""
     population = load_population(ARTIFACTS / "train_baseline")
     with folder(ARTIFACTS / "attack") as out:
-        examine(Examinee(BASELINE, population, *prepared(), cfg), out)
+        return examine(Examinee(BASELINE, population, *prepared(), cfg), out)
 
 
 if __name__ == "__main__":

@@ -14,13 +14,13 @@ from pipeline.stages import ARTIFACTS, prepared, run, trained_by
 from pipeline.stages._examining import Examinee, examine
 
 
-def examine_one(cfg: Config) -> None:
+def examine_one(cfg: Config) -> str:
     """The stage."""
     name = trained_by(cfg, sys.argv[1:])
     population = load_population(ARTIFACTS / name)
     with folder(ARTIFACTS / "examine" / name) as out:
         examinee = Examinee(name, population, *prepared(), cfg)
-        examine(examinee, out, transfer=ARTIFACTS / "attack")
+        return examine(examinee, out, transfer=ARTIFACTS / "attack")
 
 
 if __name__ == "__main__":

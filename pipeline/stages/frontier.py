@@ -11,11 +11,12 @@ from pipeline.risks.frontier.measure.epsilons import trace_frontier
 from pipeline.stages import ARTIFACTS, prepared, run
 
 
-def vary_epsilon(cfg: Config) -> None:
+def vary_epsilon(cfg: Config) -> str:
     """The stage."""
     found = trace_frontier(*prepared(), cfg)
     with folder(ARTIFACTS / "frontier") as out:
         found.save(out)
+    return f"{len(found.models)} kinds of model at {len(found.epsilons)} epsilons"
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ def run_one(
 
 def poison_recipes(
     recipes: Sequence[str], dataset: Dataset, plan: Plan, cfg: Config, out: Path
-) -> None:
+) -> str:
     """Poisons each of these recipes; filters what poisons the one that filters are tried on."""
     # nobody promises that whom a model is tuned on is clean
     poison = craft_poison(dataset, plan.without_tune(), cfg)
@@ -45,13 +45,14 @@ def poison_recipes(
     jobs += [(filter_poison, one, f"{PREFIX}{one}") for one in filtered]
     work = [(job, one, poison, cfg, out / f"{file}.safetensors") for job, one, file in jobs]
     share_out(run_one, work)
+    return f"{len(recipes)} recipes under {len(poison.sets)} attacks, {len(filtered)} filtered"
 
 
-def harm_and_filter(cfg: Config) -> None:
+def harm_and_filter(cfg: Config) -> str:
     """The stage."""
     recipes = cfg.chosen(cfg.section(PoisoningSettings).recipes)
     with folder(ARTIFACTS / "poisoning") as out:
-        poison_recipes(recipes, *prepared(), cfg, out)
+        return poison_recipes(recipes, *prepared(), cfg, out)
 
 
 if __name__ == "__main__":

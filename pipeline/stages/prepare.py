@@ -19,7 +19,7 @@ from pipeline.files import folder, repository_root, write_json
 from pipeline.stages import ARTIFACTS, PLAN, run
 
 
-def prepare_cohort(cfg: Config) -> None:
+def prepare_cohort(cfg: Config) -> str:
     """The stage."""
     dataset, report = read_raw(cfg.data, repository_root())
     plan = Plan.of(dataset, cfg.plan, cfg.seed)
@@ -34,12 +34,12 @@ def prepare_cohort(cfg: Config) -> None:
     missing = (
         ", ".join(f"{name} {count}" for name, count in report["missing"].items() if count) or "none"
     )
-    print(
+    for remark in census_in_words(report) + columns.remarks + repeats.remarks + slips.remarks:
+        print(remark)
+    return (
         f"{cfg.data.title}: {report['records']} records, {report['positives']} positive; "
         f"missing: {missing}"
     )
-    for remark in census_in_words(report) + columns.remarks + repeats.remarks + slips.remarks:
-        print(remark)
 
 
 if __name__ == "__main__":

@@ -21,17 +21,14 @@ def steal_one(name: str, dataset: Dataset, cfg: Config, place: Path) -> None:
     steal(name, dataset, cfg).save(place)
 
 
-def steal_all(cfg: Config) -> None:
+def steal_all(cfg: Config) -> str:
     """The stage."""
     dataset, _ = prepared()
+    numbers = cfg.section(TheftSettings)
+    names = cfg.chosen(numbers.recipes)
     with folder(ARTIFACTS / "theft") as out:
-        share_out(
-            steal_one,
-            [
-                (name, dataset, cfg, out / name)
-                for name in cfg.chosen(cfg.section(TheftSettings).recipes)
-            ],
-        )
+        share_out(steal_one, [(name, dataset, cfg, out / name) for name in names])
+    return f"{len(names)} recipes copied, with {len(numbers.budgets)} budgets"
 
 
 if __name__ == "__main__":

@@ -13,9 +13,10 @@ from pipeline.files import folder, write_json
 from pipeline.models.answers import clean_metrics
 from pipeline.models.out_of_fold import cuts_out_of_fold, margins_out_of_fold
 from pipeline.stages import ARTIFACTS, STAGE_OF, prepared, run, trained_by
+from pipeline.statistics.intervals import wilson_of_patients
 
 
-def train_one(cfg: Config) -> None:
+def train_one(cfg: Config) -> str:
     """The stage: `train_baseline` for the undefended models, else of the name of the defense."""
     stage = sys.argv[1:]
     name = trained_by(cfg, [BASELINE] if stage == [STAGE_OF[BASELINE]] else stage)
@@ -25,7 +26,11 @@ def train_one(cfg: Config) -> None:
         population.save(out)
         margins, y = margins_out_of_fold(population, dataset, plan)
         cuts = cuts_out_of_fold(population, plan)
-        write_json(out / "metrics.json", clean_metrics(margins.numpy(), y.numpy(), cuts.numpy()))
+        figures = clean_metrics(margins.numpy(), y.numpy(), cuts.numpy())
+        write_json(out / "metrics.json", figures)
+    right, whose = figures["accuracy"], dataset.patient.numpy()
+    low, high = wilson_of_patients(right * len(whose), whose)
+    return f"{population.size} models, clean accuracy {right:.3f} ({low:.3f} to {high:.3f})"
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ def ask_one(
     ask_elsewhere(name, dataset, plan, places, cfg).save(path)
 
 
-def ask_everywhere(cfg: Config) -> None:
+def ask_everywhere(cfg: Config) -> str:
     """The stage; where the data set names neither sites nor dates it trains nothing."""
     dataset, plan = prepared()
     wanted = cfg.section(TransportSettings)
@@ -39,6 +39,7 @@ def ask_everywhere(cfg: Config) -> None:
             ask_one,
             [(name, dataset, plan, places, cfg, out / f"{name}.safetensors") for name in names],
         )
+    return f"{len(names)} recipes asked about places that they do not know"
 
 
 if __name__ == "__main__":

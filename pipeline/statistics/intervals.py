@@ -236,7 +236,7 @@ def wilson(successes: float, n: float, confidence: float = 0.95) -> tuple[float,
 
 
 def wilson_of_patients(
-    successes: int, whose: Array, confidence: float = 0.95
+    successes: float, whose: Array, confidence: float = 0.95
 ) -> tuple[float, float]:
     """`wilson` of records, several of which may be of one patient, as if those said the same.
 

@@ -14,12 +14,13 @@ from pipeline.project import founding
 from pipeline.project.composition import compose
 from pipeline.project.founding import renew, start
 from pipeline.project.place import found, is_project
+from pipeline.report.published import keep_out_of_git
 from tiny import ROOT
 
 pytestmark = pytest.mark.heavy
 
 PIMA = (ROOT / "conf" / "data" / "pima.yaml").read_text(encoding="utf-8")
-OWN_DVC = {".dvc/config", ".dvc/.gitignore"}
+OWN_DVC = {".dvc/config", ".dvc/.gitignore", *founding.DRAWING}
 FILES = {
     ".dvcignore",
     ".gitignore",
@@ -123,6 +124,9 @@ def test_git_never_sees_the_cohort_nor_what_is_made_of_it(folder, file):
     for made in ("artifacts/prepare/x", "sweeps/y", "mlflow.db", "mlartifacts/z", ".dvc/cache/c"):
         (folder / made).parent.mkdir(parents=True, exist_ok=True)
         (folder / made).write_text("patients")
+    keep_out_of_git()  # as `evaluate` does before it writes figures
+    (folder / "results" / "ward").mkdir()
+    (folder / "results" / "ward" / "metrics.json").write_text("patients")
     subprocess.run(["git", "add", "-A"], check=True)
     seen = subprocess.run(["git", "ls-files"], capture_output=True, text=True, check=True)
     assert set(seen.stdout.split()) == FILES | OWN_DVC
@@ -141,6 +145,18 @@ def test_within_a_dvc_repository_of_somebody_nothing_enters_its_cache(folder):
     (folder / "audit" / "dvc.yaml").unlink()
     renew(folder / "audit")
     assert "cache: false" in (folder / "audit" / "dvc.yaml").read_text()
+
+
+def test_plots_are_drawn_by_what_lies_beside_them_or_not_at_all(folder):
+    """Within a DVC repository of somebody the templates would be that one's."""
+    (folder / "theirs" / ".dvc").mkdir(parents=True)
+    for place, has in (("own", True), ("theirs/audit", False)):
+        start(folder / place, ward(), "ward")
+        plots = yaml.safe_load((folder / place / "dvc.yaml").read_text()).get("plots", [])
+        used = {how["template"] for plot in plots for how in plot.values()}
+        there = {path.stem for path in (folder / place / ".dvc/plots").glob("*.json")}
+        assert used == there
+        assert bool(used) == has
 
 
 # ---- all or nothing ----

@@ -11,7 +11,7 @@ import pandas as pd
 from pipeline.presentation.chapter import Chapter, Finding, Heading, Note, Table
 from pipeline.presentation.numbers import with_interval
 from pipeline.risks.catalogues import HERE, PARTLY, Evidence
-from pipeline.risks.risk import Figure, HeadlineFigure, Judgement, Point, Risk, own
+from pipeline.risks.risk import Figure, HeadlineFigure, Judgement, Point, Risk, curve, own
 
 DEFENSES = ("baseline", "hard", "masked")
 WHY = "clinical, eps 0.3: nobody listened"
@@ -111,6 +111,10 @@ def chapters(tables, context, folder):
     return [Chapter("What is told", parts, "Two tongues tell more than one.", brief)]
 
 
+def plotted(tables, cfg):
+    return {"loudness": curve(tables["rumour"], "tongues", "heard")}
+
+
 RUMOUR = MadeUp(
     name="rumour",
     headline=headline,
@@ -120,6 +124,7 @@ RUMOUR = MadeUp(
     curves=curves,
     points=points,
     metrics=lambda tables, cfg: {"baseline": {"heard": 2 / 3}, "hard": {"heard": 0.2}},
+    plotted=plotted,
     shown=lambda cfg: ("heard", "heard_low", "unheard"),
     summary=lambda tables, cfg: "Rumours are counted twice",
     drawn=lambda sources, context: TABLES,

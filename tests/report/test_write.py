@@ -246,12 +246,13 @@ def test_pictures_are_drawn_into_the_folder_of_plots(write):
 def test_the_summary_says_what_risks_say_and_a_block_per_figure(write, context):
     folder, results = write(RUMOUR, SILENCE)
     text = (folder / "summary.txt").read_text(encoding="utf-8")
-    said, title, block, front = text.strip().split("\n\n")
+    said, title, block, front, worst = text.strip().split("\n\n")
     assert said == "Rumours are counted twice"
     assert " ".join(title.split()) == f"All risks. {RULE}"
     found = Conclusions.of(results, context.cfg)
     assert block == as_text(in_words(found.headlines, found.overview, found.judged))
     assert " ".join(front.split()) == front_in_words(found.front)
+    assert worst == "The worst that was found:\nrumour: Of masked 2 of 3 listeners hear."
     assert max(map(len, [*title.splitlines(), *front.splitlines()])) <= 100
 
 

@@ -68,7 +68,7 @@ def test_rows_of_records_are_sent_only_where_patients_are_shown(tmp_path):
     (tmp_path / "evasion" / "rows.parquet").write_text("")
 
     def rows(patients):
-        cfg = SimpleNamespace(report=ReportConfig(patients=patients))
+        cfg = SimpleNamespace(report=ReportConfig(metrics=[], patients=patients))
         asked = SimpleNamespace(
             folder=tmp_path / "none",
             examined={"baseline": tmp_path},

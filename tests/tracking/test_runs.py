@@ -172,8 +172,8 @@ def test_a_changed_table_is_another_key_of_its_defense_alone(to_log):
 
 
 def test_a_curve_of_one_defense_is_no_news_of_another(to_log):
-    curves = to_log.results["evasion"]["plots/robustness"]
-    evasion = {**to_log.results["evasion"], "plots/robustness": curves.assign(adv_train=0.0)}
+    curves = to_log.results["evasion"]["plots/roc"]
+    evasion = {**to_log.results["evasion"], "plots/roc": curves.assign(adv_train=0.0)}
     changed = replace(to_log, results={**to_log.results, "evasion": evasion})
     assert tracking.run_key(changed, "baseline") == tracking.run_key(to_log, "baseline")
 

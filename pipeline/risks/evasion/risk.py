@@ -1,6 +1,7 @@
 """The entry of evasion in `RISKS`."""
 
 from collections.abc import Mapping, Sequence
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from pipeline.config import Config
@@ -8,7 +9,7 @@ from pipeline.files import BadInput
 from pipeline.risks.evasion.logged import curves, metrics, points, shown
 from pipeline.risks.evasion.measure.attackers import all_attackers
 from pipeline.risks.evasion.measure.idle import UNSTATED, why_idle
-from pipeline.risks.risk import HeadlineFigure, Judgement, Risk, Tables, nearest_of
+from pipeline.risks.risk import HeadlineFigure, Judgement, Risk, Tables, curve, nearest_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -115,6 +116,17 @@ def _one_changed(comparison: "pd.DataFrame") -> "pd.DataFrame":
     return counted[counted["threat"] == counted["threat"].iloc[0]] if len(counted) else counted
 
 
+def plotted(tables: Tables, cfg: Config) -> "Mapping[str, pd.DataFrame]":
+    """Missed diagnoses and right answers against the radius of the headline threat."""
+    if "comparison" not in tables:
+        return {}
+    lines = tables["comparison"][tables["comparison"]["threat"] == cfg.audit.headline]
+    return {
+        "missed_diagnoses": curve(lines, "eps", "missed_diagnosis_rate"),
+        "right_answers": curve(lines, "eps", "robust_accuracy", "robust_low", "robust_high"),
+    }
+
+
 def summary(tables: Tables, cfg: Config) -> str:
     """Defense x eps under the headline threat."""
     if "comparison" not in tables:
@@ -127,7 +139,7 @@ def summary(tables: Tables, cfg: Config) -> str:
     shown = defenses_by_radius(tables["comparison"], threat, unprovable(tables))
     of_headline = tables["comparison"][tables["comparison"]["threat"] == threat]
     said = f"{in_words(of_headline)}; exact: proved for every patient"
-    return f"Out of fold, threat model: {threat}; {said}\n\n{shown}"
+    return fill(f"Out of fold, threat model: {threat}; {said}", 100) + f"\n\n{shown}"
 
 
 RISK = Risk(
@@ -136,6 +148,7 @@ RISK = Risk(
     headline=headline,
     judge=judge,
     metrics=metrics,
+    plotted=plotted,
     shown=shown,
     curves=curves,
     points=points,

@@ -4,6 +4,7 @@ from collections.abc import Collection
 
 import pandas as pd
 
+from pipeline.presentation.frames import left_justified
 from pipeline.presentation.numbers import with_interval
 from pipeline.presentation.pictures import display_name
 from pipeline.risks.evasion.movable import empty_radii, everybody, in_words, sample_in_words
@@ -17,16 +18,8 @@ def defenses_by_radius(
     lines = comparison[comparison["threat"] == headline]
     shown = pd.DataFrame(
         {
-            "defense": [
-                display_name(d, f) for d, f in zip(lines["defense"], lines["flags"], strict=True)
-            ],
             "eps": [f"{eps:g}" for eps in lines["eps"]],
-            "clean accuracy": with_interval(lines, "clean_accuracy", "clean_low", "clean_high"),
             "robust accuracy": with_interval(lines, "robust_accuracy", "robust_low", "robust_high"),
-            "proved": proofs_in_words(lines, beyond_proof),
-            "can be changed": in_words(lines),
-            "sensitivity": with_interval(lines, "sensitivity"),
-            "missed diagnoses": with_interval(lines, "missed_diagnosis_rate"),
             "vs baseline": [
                 "" if pd.isna(d) else f"{d:+.3f} ({low:+.3f} to {high:+.3f})"
                 for d, low, high in zip(
@@ -37,13 +30,21 @@ def defenses_by_radius(
                     strict=True,
                 )
             ],
+            "sensitivity": with_interval(lines, "sensitivity"),
+            "proved": proofs_in_words(lines, beyond_proof),
         }
     )
-    if everybody(lines):
-        shown = shown.drop(columns="can be changed")
-    shown.loc[shown["defense"].duplicated(), "defense"] = ""
-    width = max(map(len, shown["defense"]))
-    shown["defense"] = shown["defense"].str.ljust(width)
+    title, *rows = left_justified(shown).splitlines()
+    names = [display_name(d, f) for d, f in zip(lines["defense"], lines["flags"], strict=True)]
+    said_of: dict[str, list[str]] = {}
+    for name, row in zip(names, rows, strict=True):
+        said_of.setdefault(name, []).append(row.rstrip())
+    text = "\n".join([title.rstrip(), *(f"{n}\n" + "\n".join(r) for n, r in said_of.items())])
     sample = sample_in_words(lines)
     said = "\n\n".join(one for one in (sample and f"Of {sample}.", empty_radii(lines)) if one)
-    return shown.to_string(index=False, justify="left") + (f"\n\n{said}" if said else "")
+    if not everybody(lines):
+        shares = dict(zip(shown["eps"], in_words(lines), strict=True))
+        said += f"{chr(10) * 2 * bool(said)}Can be changed at eps: " + "; ".join(
+            f"{eps}: {share}" for eps, share in shares.items()
+        )
+    return text + (f"\n\n{said}" if said else "")

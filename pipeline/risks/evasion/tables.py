@@ -94,7 +94,6 @@ def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
     recipes = _recipes(examined, sources, context.cfg, sampling)
     movable = movable_shares(examined, context.dataset, cfg)
     evaluation = evaluate_all(examined, cfg, sampling, harms(groups), recipes, movable)
-    headline = evaluation.comparison[evaluation.comparison["threat"] == cfg.audit.headline]
     single = _of_single_values(examined, sources, context)
     clinic = clinic_tables(single, context.dataset, cfg, sampling)
     comparison = evaluation.comparison
@@ -120,10 +119,6 @@ def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
         "repeats": repeated_shares(_provable(examined, sources), cfg, sampling),
         "classification": evaluation.classification,
         "confusion": evaluation.confusion,
-        # One column per defense, as `dvc plots` overlays them.
-        "plots/robustness": headline.pivot(
-            index="eps", columns="defense", values="robust_accuracy"
-        ).reset_index(),
         "plots/roc": evaluation.roc.pivot(
             index="fpr", columns="defense", values="tpr"
         ).reset_index(),

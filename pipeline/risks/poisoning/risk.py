@@ -12,7 +12,7 @@ from pipeline.presentation.numbers import count_told
 from pipeline.risks.poisoning.measure.filters import RULES
 from pipeline.risks.poisoning.measure.recipes import AT_CLEAN
 from pipeline.risks.poisoning.measure.settings import PoisoningSettings
-from pipeline.risks.risk import HeadlineFigure, Risk, Tables, by_defense, nearest_in
+from pipeline.risks.risk import HeadlineFigure, Risk, Tables, by_defense, curve, nearest_in
 from pipeline.validation import check_names
 
 if TYPE_CHECKING:
@@ -160,11 +160,20 @@ def _dose(dose: float) -> str:
     return f"at_{100 * dose:g}pct" if dose < 1 else f"at_{dose:g}_records"
 
 
+def plotted(tables: Tables, cfg: Config) -> "Mapping[str, pd.DataFrame]":
+    """Ill patients whom a trigger hides, against the share of the records that are poisoned."""
+    if not len(tables.get("poisoning", ())):
+        return {}
+    lines = tables["poisoning"][tables["poisoning"]["goal"] == "backdoor"]
+    return {"backdoor": curve(lines, "poison_rate", SUCCESS)}
+
+
 RISK = Risk(
     name="poisoning",
     settings=PoisoningSettings,
     check=check,
     headline=headline,
     metrics=metrics,
+    plotted=plotted,
     shown=shown,
 )

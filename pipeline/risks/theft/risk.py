@@ -7,7 +7,7 @@ from pipeline.config import BASELINE, Config
 from pipeline.defenses import DEFENSES
 from pipeline.files import BadInput
 from pipeline.presentation.numbers import count_told
-from pipeline.risks.risk import HeadlineFigure, Risk, Tables, by_defense
+from pipeline.risks.risk import HeadlineFigure, Risk, Tables, by_defense, curve
 from pipeline.risks.theft.measure.settings import TheftSettings
 from pipeline.validation import check_names
 
@@ -76,11 +76,26 @@ def _fidelity(budget: float) -> str:
     return f"extraction_fidelity_{budget:g}"
 
 
+def plotted(tables: Tables, cfg: Config) -> "Mapping[str, pd.DataFrame]":
+    """Fidelity of the most faithful copy against the number of queries."""
+    if not len(tables.get("theft", ())):
+        return {}
+    import pandas as pd
+
+    from pipeline.risks.theft.tables import headline_copies
+
+    table = tables["theft"]
+    copies = [headline_copies(table, budget) for budget in sorted(table["budget"].unique())]
+    found = pd.concat(copies).drop_duplicates(["defense", "budget"])
+    return {"fidelity": curve(found.sort_values("queries", kind="stable"), "queries", "fidelity")}
+
+
 RISK = Risk(
     name="theft",
     settings=TheftSettings,
     check=check,
     headline=headline,
     metrics=metrics,
+    plotted=plotted,
     shown=shown,
 )

@@ -16,7 +16,7 @@ from pipeline.risks.evasion.proofs import verdicts
 from pipeline.risks.evasion.risk import RISK
 from pipeline.risks.evasion.tables import COLUMNS, draw_up
 from pipeline.risks.risk import Sources
-from risks.evasion.made_up import DEFENSES, HEADLINE
+from risks.evasion.made_up import DEFENSES
 
 PER_PATIENT = {"patients", *(f"verdicts/{name}" for name in DEFENSES)}
 FOR_PEOPLE = {
@@ -35,7 +35,7 @@ FOR_PEOPLE = {
     "classification",
     "confusion",
 }
-CURVES = {"plots/robustness", "plots/roc", "plots/proved"}
+CURVES = {"plots/roc", "plots/proved"}
 
 
 def test_the_tables_of_an_examination(tables):
@@ -81,18 +81,12 @@ def test_every_figure_of_a_group_is_paired_with_the_undefended_models(tables):
         assert known
 
 
-def test_curves_have_a_column_for_each_defense(tables, examined, context):
-    """As `dvc plots` overlays them."""
-    straight = evaluate_all(examined, context.cfg, context.sampling)
-    headline = straight.comparison[straight.comparison["threat"] == HEADLINE]
-    for name, source, x, y in (
-        ("plots/robustness", headline, "eps", "robust_accuracy"),
-        ("plots/roc", straight.roc, "fpr", "tpr"),
-    ):
-        assert set(tables[name]) == {x, *DEFENSES}
-        for defense in DEFENSES:
-            mine = source[source["defense"] == defense]
-            np.testing.assert_array_equal(tables[name][[x, defense]], mine[[x, y]])
+def test_the_roc_has_a_column_for_each_defense(tables, examined, context):
+    roc = evaluate_all(examined, context.cfg, context.sampling).roc
+    assert set(tables["plots/roc"]) == {"fpr", *DEFENSES}
+    for defense in DEFENSES:
+        mine = roc[roc["defense"] == defense]
+        np.testing.assert_array_equal(tables["plots/roc"][["fpr", defense]], mine[["fpr", "tpr"]])
 
 
 def test_the_tables_of_patients_are_those_of_every_defense(tables, examined, context):

@@ -103,3 +103,12 @@ def test_the_column_is_at_the_dose_nearest_to_the_one_configured(cfg):
     changed = cfg.model_copy(update={"poisoning": numbers})
     assert RISK.shown(changed) == ("backdoor_success_at_10pct",)
     assert RISK.shown(changed)[0] in RISK.metrics({"poisoning": HARM}, changed)["hard"]
+
+
+def test_the_curve_is_what_a_trigger_hides_of_each_defense(cfg):
+    harm = HARM.assign(poison_rate=HARM["dose"] / 2)
+    (curve,) = RISK.plotted({"poisoning": harm}, cfg).values()
+    assert list(curve) == ["defense", "poison_rate", "value", "low", "high"]
+    assert curve["value"].tolist() == [0.8, 0.3]
+    assert curve["poison_rate"].tolist() == [0.05, 0.05]
+    assert RISK.plotted({}, cfg) == {}

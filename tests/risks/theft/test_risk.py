@@ -88,3 +88,15 @@ def test_numbers_that_do_not_fit_are_one_line(cfg, numbers, line):
     theft = cfg.theft.model_copy(update={"budgets": [10, 1000], **numbers})
     with pytest.raises(BadInput, match=f"^conf: {line}"):
         RISK.check(cfg.model_copy(update={"theft": theft}), "conf")
+
+
+def test_the_curve_is_of_the_best_copy_at_each_budget_of_a_plain_api(cfg):
+    fewer = COPIES.assign(budget=10, queries=10, fidelity=COPIES["fidelity"] - 0.3)
+    known = fewer.assign(strategy="true_labels", fidelity=1.0)
+    table = pd.concat([COPIES.assign(queries=1000), fewer, known], ignore_index=True)
+    (curve,) = RISK.plotted({"theft": table}, cfg).values()
+    assert list(curve) == ["defense", "queries", "value", "low", "high"]
+    baseline = curve[curve["defense"] == "baseline"]
+    assert baseline["queries"].tolist() == [10, 1000]
+    assert baseline["value"].tolist() == pytest.approx([0.65, 0.95])
+    assert RISK.plotted({}, cfg) == {}
