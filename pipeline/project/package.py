@@ -7,6 +7,11 @@ from pipeline.files import sha256
 
 PACKAGE = Path(__file__).parents[1]
 CODE = ("*.py", "*.jinja", "*.json", "*.typ")
+# Top-level names by which no figure, table or page is made: commands, and what calls the rest.
+CALLERS = {
+    "__init__.py", "__main__.py", "api", "cohort", "params.py", "project", "release.py", "stages",
+    "sweep",
+}  # fmt: skip
 
 
 def shipped(name: str) -> Path:
@@ -29,4 +34,18 @@ def package_version() -> str:
 
 def package_digest() -> str:
     """The digest of all code, whether it lies in a wheel or in a checkout."""
-    return sha256(*sorted(file for kind in CODE for file in PACKAGE.rglob(kind)))
+    return sha256(*code_files())
+
+
+def audit_digest() -> str:
+    """The digest of the code that measures, concludes and writes pages, whoever calls it.
+
+    An edit elsewhere leaves it as it is, as it leaves every page.
+    """
+    own = [file for file in code_files() if file.relative_to(PACKAGE).parts[0] not in CALLERS]
+    return sha256(*own)
+
+
+def code_files() -> list[Path]:
+    """All files of the package that are code, in order."""
+    return sorted(file for kind in CODE for file in PACKAGE.rglob(kind))

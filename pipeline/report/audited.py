@@ -7,7 +7,7 @@ from pipeline.config import Config, canonical
 from pipeline.data.schema import Dataset
 from pipeline.data.signing import NOT_REVIEWED
 from pipeline.presentation.numbers import few
-from pipeline.project.package import package_digest, package_version
+from pipeline.project.package import audit_digest, package_version
 from pipeline.risks.risk import Context
 
 USE = "Research use: no medical device, not for clinical use."
@@ -71,7 +71,7 @@ def provenance(context: Context) -> list[tuple[str, str]]:
     """By what the page was made of what: version, and sha256 of code, data and configuration."""
     return [
         ("medsecure", package_version()),
-        ("code", package_digest()),
+        ("code", audit_digest()),
         ("data", data_digest(context.dataset)),
         ("configuration", hashlib.sha256(canonical(context.cfg)).hexdigest()),
     ]
