@@ -11,11 +11,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from uuid import uuid4
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+P, T = ParamSpec("P"), TypeVar("T")
 
 MARKS = ("dvc.yaml", "params.yaml")  # of the repository's root
 PROJECT = ".medsecure"  # of a project's: which package runs its stages
@@ -35,11 +37,11 @@ class FailedCheck(Exception):
     """A result that contradicts what is claimed of it: one clear line, exit status 1."""
 
 
-def unheard(command: Callable[..., Any]) -> Callable[..., Any]:
+def unheard(command: Callable[P, T]) -> Callable[P, T]:
     """A command that ends without a word when nobody reads on, as under `| head`; status 141."""
 
     @wraps(command)
-    def quiet(*args: Any, **kwargs: Any) -> Any:
+    def quiet(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
             done = command(*args, **kwargs)
             sys.stdout.flush()

@@ -65,8 +65,11 @@ def start(place, *arguments, known_root=True):
 
 
 def finished(place):
+    """The folders of jobs; beside them lies the page of their sweep."""
     return [
-        path for path in place.glob("sweeps/*") if path.is_dir() and not path.name.startswith(".")
+        path.parent
+        for path in place.glob("sweeps/*/params.json")
+        if not path.parent.name.startswith(".")
     ]
 
 

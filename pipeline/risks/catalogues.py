@@ -11,11 +11,13 @@ words. Those of ATLAS and NIST are the ones that concern models which classify r
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from pipeline.standards import ATLAS, NIST, OWASP
 
-HERE, PARTLY, NOT_COVERED = "evidence here", "partly", "not covered"
+HERE: Final = "evidence here"
+PARTLY: Final = "partly"
+NOT_COVERED: Final = "not covered"
 
 
 @dataclass(frozen=True)

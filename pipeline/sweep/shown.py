@@ -6,8 +6,7 @@ from textwrap import fill, wrap
 from typing import Any
 
 from pipeline.presentation.numbers import interval_text
-from pipeline.report.overview import front_in_words
-from pipeline.report.write import WIDE
+from pipeline.report.overview import WIDE, front_in_words
 from pipeline.risks.conclusions import Question
 from pipeline.risks.risk import BOUNDS
 from pipeline.sweep.compared import Compared
