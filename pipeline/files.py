@@ -17,7 +17,8 @@ from uuid import uuid4
 if TYPE_CHECKING:
     from torch import Tensor
 
-P, T = ParamSpec("P"), TypeVar("T")
+P = ParamSpec("P")
+T = TypeVar("T")
 
 MARKS = ("dvc.yaml", "params.yaml")  # of the repository's root
 PROJECT = ".medsecure"  # of a project's: which package runs its stages
