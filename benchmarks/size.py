@@ -18,7 +18,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from math import log
+from math import isnan, log
 from pathlib import Path
 from typing import Any
 
@@ -229,7 +229,7 @@ def size_lines(entries: list[dict[str, Any]]) -> list[list[str]]:
             }
             grown = [exponent(some, [cost[size] for size in some]) for some in _spans(cost)]
             cells = [f"{cost[size]:.0f}" if size in cost else "" for size in sizes]
-            lines.append([experiment, stage, unit, *cells, *(f"{one:.2f}" for one in grown)])
+            lines.append([experiment, stage, unit, *cells, *("" if isnan(one) else f"{one:.2f}" for one in grown)])
     return lines
 
 

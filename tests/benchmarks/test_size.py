@@ -85,6 +85,8 @@ def test_what_is_kept_grows_no_faster_than_the_limit():
         own = sorted((one["rows"], one) for one in kept if one["stage"] == stage)
         for key in ("cpu_s", "peak_mib"):
             rows, cost = [row for row, _ in own], [one[key] for _, one in own]
+            if len(rows) == 1:  # defenses were examined at one size
+                continue
             assert size.exponent(rows, cost) <= size.LIMIT, (stage, key)
             assert size.exponent(rows[-2:], cost[-2:]) <= size.LIMIT, (stage, key)
 
