@@ -133,5 +133,6 @@ def test_a_black_box_that_gives_scores_alone(stored, values, monkeypatch):
     assert (comparison.loc["baseline", "undecided"] == 0).all()
     assert (table(folder, "membership")["defense"] == "black_box").any()
     page = words(folder)
-    assert "black_box, fgsm: not applicable: " in page
-    assert "black_box: not applicable: " in page  # of inversion: a look inside is needed
+    named = r"black_box( \[[^\]]*\])?"  # with its flags, where it has any
+    assert re.search(rf"{named}, fgsm: not applicable: ", page)
+    assert re.search(rf"{named}: not applicable: ", page)  # of inversion: it looks inside

@@ -17,7 +17,7 @@ relinked = SITE["relinked"]
     ("text", "place", "expected"),
     [
         ("[x](docs/cohort.md#a)", "", "[x](cohort.md#a)"),
-        ("![x](docs/images/robustness.png)", "", "![x](images/robustness.png)"),
+        ("![x](docs/images/mlflow-runs.png)", "", "![x](images/mlflow-runs.png)"),
         ("[x](CONTRIBUTING.md)", "", "[x](contributing.md)"),
         ("[x](../CONTRIBUTING.md#add)", "docs/threats.md", "[x](contributing.md#add)"),
         ("[x](../../README.md)", "docs/data/pima.md", "[x](../index.md)"),

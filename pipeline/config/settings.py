@@ -175,7 +175,7 @@ class Config(BaseModel):
     What it does not name itself is the section of a risk (a `Section`) or the options of a defense.
     `examine` are the defenses that are attacked, beside the undefended models; `extra` are recipes
     that are trained in the stage of that name, beside those that have a stage of their own. `risks`
-    is what a run of one recipe measures: what `examine` does, or poisoning and theft as well.
+    is what a run of one recipe measures: what `examine` does, or what other stages do as well.
     """
 
     model_config = ConfigDict(extra="allow", strict=True, frozen=True)

@@ -24,11 +24,15 @@ NAMELESS = [
     "config",
     "params.py",
     "validation.py",
-    "sweep.py",
+    "sweep",
     "__main__.py",
     "risks/risk.py",
     "risks/results.py",
 ]
+
+
+# the words of the field, and what a sweep measures by stages of their own
+BY_NAME = ("glossary.py", "keys.py", "staged.py")
 
 
 def sources(place):
@@ -52,6 +56,8 @@ def test_who_shows_logs_or_checks_results_names_no_risk(place):
     files = sources(place)
     assert files
     for file in files:
+        if file.name in BY_NAME:
+            continue
         assert names_in(file.read_text(encoding="utf-8")) == set(), file
 
 

@@ -75,7 +75,9 @@ def test_from_prepared_records_to_a_chapter(run, cfg):
     sites = table.loc[table["tried"] == "site", "place"].unique().tolist()
     assert sites == ["site A 1", "site B/2", "site C"]
     assert (table.loc[table["figure"] == "auroc", "value"].notna()).any()
-    assert parts.tables(chapter)[0]["asked about"].tolist().count("cross-validation") == 2
+    asked = [one["asked about"].tolist() for one in parts.tables(chapter) if "asked about" in one]
+    assert asked[0].count("cross-validation") == 1  # the undefended models stand open
+    assert max(one.count("cross-validation") for one in asked) >= 2
     assert list(tables) == ["transport", "transport_spread"]
     values = table["value"].dropna()
     assert values.between(0, 1).all()

@@ -8,6 +8,13 @@ from pipeline.sweep.keys import only
 from tiny import plan
 
 
+class Crafted:
+    """Poison that is made for nobody but the undefended models."""
+
+    def __init__(self, undefended):
+        self.sets = undefended
+
+
 class Saved:
     """Something that leaves a file."""
 
@@ -20,7 +27,9 @@ def measured(monkeypatch, cfg, dataset, place, name):
     asked = []
     monkeypatch.setattr(staged.Plan, "of", lambda *_: plan(dataset))
     # poison is chosen by what it does to undefended models
-    monkeypatch.setattr(poisoning, "craft_poison", lambda *given: given[-1].defenses["baseline"])
+    monkeypatch.setattr(
+        poisoning, "craft_poison", lambda *given: Crafted(given[-1].defenses["baseline"])
+    )
     monkeypatch.setattr(poisoning, "filtered_attacks", lambda _: [next(iter(ATTACKS))])
     for function in ("measure_harm", "filter_poison"):
         monkeypatch.setattr(

@@ -247,13 +247,7 @@ def test_by_chance_nobody_stands_out_and_who_was_remembered_does(targets):
 def test_the_page_for_a_data_protection_officer_counts_no_few(tables, chapter, context):
     brief = Chapter("", chapter.brief["privacy"])
     entries, (shown,) = parts.items(brief), parts.tables(brief)
-    assert list(entries) == [
-        "Overall",
-        "Worst group",
-        "Patients who stand out",
-        "dp_train",
-        "Release",
-    ]
+    assert list(entries) == ["Worst group", "Patients who stand out", "dp_train", "Release"]
     exposure = tables["exposure"]
     for name, told in zip(shown["defense"], shown["patients who stand out"], strict=True):
         own = exposure[exposure["defense"] == name]["exposure"].to_numpy()

@@ -62,7 +62,7 @@ def _accuracy(view: View, at: pd.DataFrame) -> pd.DataFrame:
     lines = at.drop_duplicates(["defense", "attack"])
     shown = pd.DataFrame({"defense": list(view.shown.values())})
     for attack, title in _titles(view, at).items():
-        own = lines[lines["attack"] == attack].set_index("defense").loc[list(view.shown)]
+        own = lines[lines["attack"] == attack].set_index("defense").reindex(list(view.shown))
         shown[title] = with_interval(own, "accuracy")
     return shown
 

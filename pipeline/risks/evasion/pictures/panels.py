@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -124,6 +125,18 @@ def _panel(axis: Any, view: View, panel: Panel, order: Sequence[str], bars: bool
                 )
 
 
+def _told(view: View, panels: Sequence[Panel]) -> list[str]:
+    """The figures of each defense, panel by panel; a dash where one was not measured."""
+    return [
+        f"{label} " + ", ".join(_figure(panel.marks[0]["value"].get(name)) for panel in panels)
+        for name, label in view.shown.items()
+    ]
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None or isnan(value) else f"{value:.3f}"
+
+
 def before_and_after(view: View, folder: Path) -> Picture:
     """Accuracy of every defense before attack, under FGSM, and under the strongest attack."""
     table = view.tables["classification"].drop_duplicates(["defense", "attack", "eps"])
@@ -135,11 +148,7 @@ def before_and_after(view: View, folder: Path) -> Picture:
         if len(lines):
             at = "" if attack == NONE else f"\neps {view.eps:g}"
             panels.append(Panel(f"{title}{at}", [bounded(lines, "accuracy")]))
-    said = [
-        f"{view.shown[name]} "
-        + ", ".join(f"{panel.marks[0]['value'][name]:.3f}" for panel in panels)
-        for name in view.shown
-    ]
+    said = _told(view, panels)
     titles = ", ".join(panel.title.replace("\n", ", ") for panel in panels)
     return finish(
         draw(view, panels, "accuracy"),
@@ -162,11 +171,7 @@ def counted(view: View, threat: str, folder: Path) -> Picture:
         )
         for eps, of_radius in lines.groupby("eps")
     ]
-    said = [
-        f"{view.shown[name]} "
-        + ", ".join(f"{panel.marks[0]['value'][name]:.3f}" for panel in panels)
-        for name in view.shown
-    ]
+    said = _told(view, panels)
     titles = ", ".join(panel.title.replace("\n", " ") for panel in panels)
     return finish(
         draw(view, panels, "right answers", bars=True),
