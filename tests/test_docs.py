@@ -17,6 +17,7 @@ ROOT = tiny.ROOT
 PAGES = {
     path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
     for path in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+    if path.parent.name != "example"  # what a run wrote
 }
 ARCHITECTURE = PAGES["docs/architecture.md"]
 DRAW = runpy.run_path(str(ROOT / "docs" / "draw_architecture.py"))
