@@ -88,7 +88,8 @@ def test_a_killed_sweep_goes_on_where_it_stopped(place):
     out, err = start(place, *sweep).communicate()
     assert len(finished(place)) == 2, err
     rows = [line.split()[:3] for line in out.splitlines() if line[:2] in ("1/", "2/")]
-    assert rows == [["1/2", "baseline", "0"], ["2/2", "baseline", "1"]]
+    named = [[at, name.rstrip("*"), seed] for at, name, seed in rows]  # a star: it is flagged
+    assert named == [["1/2", "baseline", "0"], ["2/2", "baseline", "1"]]
 
 
 @pytest.mark.parametrize(
@@ -171,6 +172,7 @@ def test_a_folder_below_the_root_is_as_good_as_the_root(place):
         known_root=False,
     )
     _, err = process.communicate()
-    assert (process.returncode, "error: plan.folds: 600 folds" in err) == (2, True), err
+    said = "error: baseline (seed=0): plan.folds: 600 folds" in err
+    assert (process.returncode, said) == (2, True), err
     assert (place / "mlflow.db").exists()
     assert list(below.iterdir()) == []

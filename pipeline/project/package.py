@@ -48,4 +48,7 @@ def audit_digest() -> str:
 
 def code_files() -> list[Path]:
     """All files of the package that are code, in order."""
-    return sorted(file for kind in CODE for file in PACKAGE.rglob(kind))
+    found = [file for kind in CODE for file in PACKAGE.rglob(kind)]
+    # a wheel holds conf/ and .dvc/, too, which lie beside the package in a checkout
+    beside = {"conf", ".dvc"}
+    return sorted(file for file in found if file.relative_to(PACKAGE).parts[0] not in beside)

@@ -61,7 +61,7 @@ def run_sweep(asked: Asked) -> int:
         asked: for each combination of choices its overrides, and its configuration.
 
     Returns:
-        the exit status: 1 where a job failed.
+        the exit status: 1 where a job failed; 2 where each did, by a mistake of whoever asked.
 
     Raises:
         BadInput: the store of MLflow cannot be reached or written.
@@ -71,6 +71,7 @@ def run_sweep(asked: Asked) -> int:
     print(_opening(jobs, len(asked)), flush=True)
     sweeps = _by_cohort(jobs, fixed(asked))
     records: dict[bytes, Dataset] = {}
+    mistakes = 0
     with tqdm(total=len(jobs), unit="job", file=sys.stderr, disable=None) as bar:
         every = [(one, job) for one in sweeps for job in one.jobs]
         for at, (sweep, job) in enumerate(every, start=1):
@@ -78,6 +79,7 @@ def run_sweep(asked: Asked) -> int:
             try:
                 evaluated = _run(sweep, job, records)
             except (BadInput, FailedCheck) as error:
+                mistakes += isinstance(error, BadInput)
                 _fail(sweep, job, str(error))
             except Exception as error:  # a bug: seen whole where the job is run alone
                 command = f"python -m pipeline {' '.join(job.alone)}"
@@ -92,7 +94,7 @@ def run_sweep(asked: Asked) -> int:
     if failed:
         print(f"failed: {', '.join(failed)}", file=sys.stderr)
     print(how_to_compare())
-    return int(bool(failed))
+    return 2 if mistakes == len(jobs) else int(bool(failed))
 
 
 def _opening(jobs: Sequence[Job], combinations: int) -> str:

@@ -93,12 +93,16 @@ def test_the_wheel_holds_all_code_the_configuration_and_the_stages(source, wheel
     held = set(zipfile.ZipFile(wheel).namelist())
     code = {
         path.relative_to(source).as_posix()
-        for kind in ("*.py", "*.jinja")
+        for kind in ("*.py", "*.jinja", "*.json", "*.typ")
         for path in (source / "pipeline").rglob(kind)
     }
     conf = {
         f"pipeline/{path.relative_to(source).as_posix()}"
-        for path in [source / "dvc.yaml", *(source / "conf").rglob("*.yaml")]
+        for path in [
+            source / "dvc.yaml",
+            *(source / "conf").rglob("*.yaml"),
+            *(source / ".dvc" / "plots").iterdir(),
+        ]
     }
     assert len(conf) > 30
     names = {f"medsecure/{path.name}" for path in (source / "pipeline" / "api").glob("*.py")}
