@@ -229,7 +229,15 @@ def size_lines(entries: list[dict[str, Any]]) -> list[list[str]]:
             }
             grown = [exponent(some, [cost[size] for size in some]) for some in _spans(cost)]
             cells = [f"{cost[size]:.0f}" if size in cost else "" for size in sizes]
-            lines.append([experiment, stage, unit, *cells, *("" if isnan(one) else f"{one:.2f}" for one in grown)])
+            lines.append(
+                [
+                    experiment,
+                    stage,
+                    unit,
+                    *cells,
+                    *("" if isnan(one) else f"{one:.2f}" for one in grown),
+                ]
+            )
     return lines
 
 
