@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from pipeline.tracking import runs
+from pipeline.tracking.registry import AUDIT
 from pipeline.tracking.store import experiment_name
 
 
@@ -61,3 +62,17 @@ def logged(store, evaluated):
         parents=[run for run in found if runs.PARENT_TAG not in run.data.tags],
         nested=[run for run in found if runs.PARENT_TAG in run.data.tags],
     )
+
+
+@pytest.fixture
+def as_before(logged):
+    """What a test logs beside is gone after it: others read this store, in any order."""
+    client, experiment = logged.client, logged.parents[0].info.experiment_id
+    known = {run.info.run_id for run in [*logged.parents, *logged.nested]}
+    versions = client.search_model_versions("")
+    yield
+    for run in client.search_runs([experiment], max_results=1000):
+        if run.info.run_id not in known:
+            client.delete_run(run.info.run_id)
+    for one in versions:
+        client.set_model_version_tag(one.name, one.version, AUDIT, one.tags[AUDIT])

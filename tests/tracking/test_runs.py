@@ -194,7 +194,9 @@ def test_the_same_evaluation_is_not_logged_twice(logged, to_log):
     assert len(again) == len(logged.parents) + len(logged.nested)
 
 
-def test_the_same_run_started_twice_at_once_is_logged_once(logged, to_log, evaluated, monkeypatch):
+def test_the_same_run_started_twice_at_once_is_logged_once(
+    logged, to_log, evaluated, monkeypatch, as_before
+):
     cfg = evaluated.cfg.model_copy(update={"seed": 8})
     other = replace(to_log, context=Context(evaluated.dataset, cfg))
     asked = tracking.find_finished
@@ -215,7 +217,7 @@ def test_the_same_run_started_twice_at_once_is_logged_once(logged, to_log, evalu
     assert [run.info.status for run in runs] == ["FINISHED"]
 
 
-def test_a_run_that_was_cut_off_is_logged_anew(logged, to_log, evaluated, monkeypatch):
+def test_a_run_that_was_cut_off_is_logged_anew(logged, to_log, evaluated, monkeypatch, as_before):
     cfg = evaluated.cfg.model_copy(update={"seed": 9})
     other = replace(to_log, context=Context(evaluated.dataset, cfg), overrides=["seed=9"])
     key = tracking.run_key(other, "baseline")
