@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -73,6 +74,17 @@ def repository_root() -> Path:
         return whole
     clone = next((place for place in (root, *root.parents) if (place / ".dvc").is_dir()), root)
     return whole / root.relative_to(clone)
+
+
+def git(*arguments: str) -> str:
+    """What git says of the repository; nothing where there is none, or no git."""
+    try:
+        asked = subprocess.run(
+            ["git", *arguments], cwd=repository_root(), capture_output=True, text=True, check=False
+        )
+    except OSError:
+        return ""
+    return asked.stdout.strip()
 
 
 def in_project() -> bool:

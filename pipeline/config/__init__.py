@@ -26,6 +26,7 @@ from pipeline.config.settings import (
     TrainConfig,
     canonical,
     check,
+    configuration_sha256,
 )
 
 __all__ = [
@@ -55,6 +56,7 @@ __all__ = [
     "Unit",
     "canonical",
     "check",
+    "configuration_sha256",
     "named",
     "same_cell",
 ]

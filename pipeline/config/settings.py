@@ -1,5 +1,6 @@
 """The sections of the configuration, and the whole."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar
@@ -269,6 +270,11 @@ class Config(BaseModel):
     def chosen(self, recipes: list[str]) -> list[str]:
         """Those of the recipes that are configured as defenses."""
         return [name for name in recipes if name in self.defenses]
+
+
+def configuration_sha256(cfg: Config) -> str:
+    """The digest by which runs and pages name a whole configuration."""
+    return hashlib.sha256(canonical(cfg)).hexdigest()
 
 
 def canonical(cfg: Config) -> bytes:

@@ -1,5 +1,6 @@
 """Records in clinical units, what their columns mean, and how both are kept."""
 
+import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -112,6 +113,14 @@ class Dataset:
     def records_of_a_patient(self) -> int:
         """How many records one patient has, at most."""
         return int(self.patient.unique(return_counts=True)[1].max())
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of the records, their diagnoses, and whose they are, as in memory."""
+        digest = hashlib.sha256(repr(tuple(self.x.shape)).encode())
+        for tensor in (self.x, self.y, self.patient):
+            digest.update(tensor.contiguous().numpy().tobytes())
+        return digest.hexdigest()
 
     @property
     def origins(self) -> dict[str, Tensor]:

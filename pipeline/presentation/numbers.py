@@ -79,6 +79,13 @@ def as_told(counts: pd.Series) -> pd.Series:
     return counts.map(count_told)
 
 
+def from_to(values: "pd.Series[float]", digits: int = 0) -> str:
+    """The least and the largest: `131 to 164`; one number where they are the same."""
+    least, most = values.min(), values.max()
+    first = f"{least:.{digits}f}"
+    return first if least == most else f"{first} to {most:.{digits}f}"
+
+
 def count_told(count: float) -> str:
     """A count of patients of a table, for people."""
     return NOT_TOLD if math.isnan(count) else f"{count:.0f}"

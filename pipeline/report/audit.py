@@ -3,7 +3,6 @@
 It holds no single patient; where patients are hidden, no count of 1 to 9 of them either.
 """
 
-import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -13,20 +12,19 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.config import Config, canonical
-from pipeline.data.schema import Dataset
+from pipeline.config import configuration_sha256
 from pipeline.presentation import SCHEMA_VERSION
 from pipeline.presentation.chapter import Finding
 from pipeline.presentation.numbers import without_few
 from pipeline.report import AUDIT_SCHEMA
+from pipeline.report.audited import USE
 from pipeline.report.evidence import Claim
 from pipeline.risks import RISKS
-from pipeline.risks.conclusions import Conclusions, Front, questions
+from pipeline.risks.conclusions import Conclusions, Front
 from pipeline.risks.results import GAPS, Results
 from pipeline.risks.risk import Context
 
 FORMAT = 1  # of the file; it grows when a reader of the last one would stumble
-USE = "Research software; not for clinical use."
 
 
 def schema_text() -> str:
@@ -60,7 +58,7 @@ def audit_of(
         "findings": [
             {"risk": risk, "defense": one.defense, "text": one.text} for risk, one in findings
         ],
-        "figures": figures(results, context.cfg, found.headlines),
+        "figures": figures(found, context.cfg.audit.confidence),
         "overview": _records(found.overview),
         "flags": [
             {"defense": name, "flag": flag, "evidence": why}
@@ -91,7 +89,7 @@ def audited(context: Context, defenses: Sequence[str]) -> dict[str, Any]:
             **{name: _plain(told[name].iloc[0]) for name in counts},
             "disease": dataset.schema.classes[-1],
             "measurements": list(cfg.data.features),
-            "sha256": digest_of(dataset),
+            "sha256": dataset.digest,
         },
         "models": {
             "architecture": cfg.model.name,
@@ -108,44 +106,24 @@ def audited(context: Context, defenses: Sequence[str]) -> dict[str, Any]:
         },
         "confidence": cfg.audit.confidence,
         "patients": cfg.report.patients,
-        "configuration_sha256": hashlib.sha256(canonical(cfg)).hexdigest(),
+        "configuration_sha256": configuration_sha256(cfg),
     }
 
 
-def digest_of(dataset: Dataset) -> str:
-    """The digest of the records, their diagnoses, and whose they are."""
-    digest = hashlib.sha256(repr(tuple(dataset.x.shape)).encode())
-    for tensor in (dataset.x, dataset.y, dataset.patient):
-        digest.update(tensor.contiguous().numpy().tobytes())
-    return digest.hexdigest()
-
-
-def findings_of(results: Results, context: Context) -> list[tuple[str, Finding]]:
-    """The worst of each risk; risks that found nothing are left out."""
-    found = [(risk.name, risk.finding(results[risk.name], context)) for risk in RISKS]
-    return [(name, one) for name, one in found if one is not None]
-
-
-def untested_of(results: Results, context: Context) -> list[str]:
-    """What was not tested, of all risks."""
-    return [text for risk in RISKS for text in risk.untested(results[risk.name], context)]
-
-
-def figures(results: Results, cfg: Config, headlines: pd.DataFrame) -> list[dict[str, Any]]:
+def figures(found: Conclusions, confidence: float) -> list[dict[str, Any]]:
     """Each headline figure of each defense: value, interval, of whom, under which threat, verdict.
 
     Args:
-        results: the tables of every risk.
-        cfg: by which they are asked.
-        headlines: of `conclusions.headline_table`.
+        found: the questions, and what is concluded of each.
+        confidence: of the intervals.
     """
     said = {
         (one.risk, one.figure.figure): {"among": one.figure.among, "threat": one.figure.threat}
-        for one in questions(results, cfg)
+        for one in found.asked
     }
     return [
-        {**line, **said[line["risk"], line["figure"]], "confidence": cfg.audit.confidence}
-        for line in _records(headlines)
+        {**line, **said[line["risk"], line["figure"]], "confidence": confidence}
+        for line in _records(found.headlines)
     ]
 
 

@@ -1,9 +1,6 @@
 """What was audited: the first lines of every page, the same for the same code, data, settings."""
 
-import hashlib
-from collections.abc import Sequence
-
-from pipeline.config import Config, canonical
+from pipeline.config import Config, configuration_sha256
 from pipeline.data.schema import Dataset
 from pipeline.data.signing import NOT_REVIEWED
 from pipeline.presentation.numbers import few
@@ -72,12 +69,6 @@ def provenance(context: Context) -> list[tuple[str, str]]:
     return [
         ("medsecure", package_version()),
         ("code", audit_digest()),
-        ("data", data_digest(context.dataset)),
-        ("configuration", hashlib.sha256(canonical(context.cfg)).hexdigest()),
+        ("data", context.dataset.digest),
+        ("configuration", configuration_sha256(context.cfg)),
     ]
-
-
-def data_digest(dataset: Dataset) -> str:
-    """The sha256 of the records and diagnoses as they were audited."""
-    parts: Sequence[bytes] = (dataset.x.numpy().tobytes(), dataset.y.numpy().tobytes())
-    return hashlib.sha256(b"".join(parts)).hexdigest()

@@ -12,7 +12,7 @@ import yaml
 
 from pipeline.presentation.numbers import interval_text
 from pipeline.presentation.pictures import display_name
-from pipeline.report.audit import USE
+from pipeline.report.audited import USE
 
 Line = Mapping[str, Any]
 OPEN = (

@@ -5,7 +5,6 @@ The stage's own files keep their bytes. Single patients leave only in the full p
 """
 
 import os
-import subprocess
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -13,7 +12,7 @@ from html import escape
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from pipeline.files import BadInput, read_json, repository_root
+from pipeline.files import BadInput, git, read_json
 from pipeline.project.package import package_digest, package_version
 from pipeline.report import AUDIT, AUDIT_SCHEMA, CARD, CHAPTERS, FACTS, PRIVACY, REPORT, SHARED
 from pipeline.report.audit import as_text
@@ -53,21 +52,11 @@ def stamp_now(signed_by: str = "") -> Stamp:
 
 def commit() -> str:
     """The commit of the repository; `none` where there is no repository."""
-    head = _git("rev-parse", "HEAD")
+    head = git("rev-parse", "HEAD")
     if not head:
         return "none"
-    changed = _git("status", "--porcelain", "--untracked-files=no")
+    changed = git("status", "--porcelain", "--untracked-files=no")
     return f"{head} and uncommitted changes" if changed else head
-
-
-def _git(*arguments: str) -> str:
-    try:
-        asked = subprocess.run(
-            ["git", *arguments], cwd=repository_root(), capture_output=True, text=True, check=False
-        )
-    except OSError:
-        return ""
-    return asked.stdout.strip()
 
 
 def export_report(

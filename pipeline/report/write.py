@@ -1,6 +1,6 @@
 """What people read, written into one folder: tables, pictures, the page, and a short summary."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from textwrap import fill
@@ -9,6 +9,7 @@ import pandas as pd
 
 from pipeline.files import write_json, write_text
 from pipeline.presentation import SCHEMA_VERSION
+from pipeline.presentation.chapter import Finding
 from pipeline.report import (
     DEFENSES,
     FACTS,
@@ -82,7 +83,7 @@ def write_evaluation(results: Results, context: Context, folder: Path) -> None:
     }
     for name, page in pages.items():
         write_text(folder / name, page)
-    write_text(folder / SUMMARY, summary(results, words, found.front, context))
+    write_text(folder / SUMMARY, summary(results, words, found.front, context, contents.findings))
 
 
 def table_files(results: Results) -> dict[str, pd.DataFrame]:
@@ -134,18 +135,19 @@ def headline_metrics(results: Results, context: Context) -> dict[str, dict[str, 
     return gathered
 
 
-def summary(results: Results, words: pd.DataFrame, front: Front | None, context: Context) -> str:
+def summary(
+    results: Results,
+    words: pd.DataFrame,
+    front: Front | None,
+    context: Context,
+    findings: Sequence[tuple[str, Finding]] = (),
+) -> str:
     """What a run ends with on the terminal: what risks have to say, and a block per figure."""
     said = [text for risk in RISKS if (text := risk.summary(results[risk.name], context.cfg))]
     said = [fill(warning, WIDE) for warning in warnings(context.cfg)] + said
     if len(words):
         said += [fill(f"All risks. {RULE}", WIDE), as_text(words)]
         said += [fill(front_in_words(front), WIDE)] if front else []
-    found = {risk.name: risk.finding(results[risk.name], context) for risk in RISKS}
-    verdict = [
-        fill(f"{name}: {one.text}", WIDE, subsequent_indent="  ")
-        for name, one in found.items()
-        if one
-    ]
+    verdict = [fill(f"{name}: {one.text}", WIDE, subsequent_indent="  ") for name, one in findings]
     said += ["\n".join(["The worst that was found:", *verdict])] if verdict else []
     return "\n\n".join(said) + "\n"

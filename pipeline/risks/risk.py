@@ -294,6 +294,7 @@ class Risk:
         plotted: what `dvc plots` compares between commits, by name: `defense`, what it is drawn
             against, `value, low, high`; shares of patients, no counts of them.
         summary: what the terminal shows at the end of a run.
+        covers: whether its `report` draws a `cover` for the first screen.
     """
 
     name: str
@@ -310,6 +311,7 @@ class Risk:
     points: Callable[[Tables, str, Config], Sequence[Point]] = pointless
     plotted: "Callable[[Tables, Config], Mapping[str, pd.DataFrame]]" = straight
     summary: Callable[[Tables, Config], str] = silent
+    covers: bool = False
 
     def tables(self, sources: Sources, context: Context) -> Tables:
         """Its tables, by file name without ending; empty where nothing was measured.
@@ -336,6 +338,8 @@ class Risk:
 
     def cover(self, tables: Tables, context: Context, folder: Path) -> "Picture | None":
         """Its picture for the first screen, drawn into `folder`; None: it has none."""
+        if not self.covers:
+            return None
         drawn: Picture | None = self._module("report").cover(tables, context, folder)
         return drawn
 

@@ -13,12 +13,13 @@ from pipeline.config import Config
 from pipeline.data.schema import Dataset
 from pipeline.data.tabular import read_raw
 from pipeline.files import BadInput, FailedCheck, folder, in_repository, repository_root
+from pipeline.project.package import package_digest
 from pipeline.report import REPORT, SUMMARY, how_to_compare
 from pipeline.risks.conclusions import questions
 from pipeline.risks.risk import Judgement
 from pipeline.sweep.compared import compare_jobs
 from pipeline.sweep.jobs import Job, fixed, plan_jobs
-from pipeline.sweep.keys import drawn_by, staged_key
+from pipeline.sweep.keys import staged_key
 from pipeline.sweep.once import DRAWN_BY, Run, drawn_and_logged, measured, place_of
 from pipeline.sweep.page import JOBS, write_sweep
 from pipeline.sweep.shown import Key, Layout, figures_of, most_important, summary
@@ -194,7 +195,7 @@ def _conclude(sweep: _Sweep) -> None:
 def _drawn(sweep: _Sweep) -> str:
     """The digest of what a sweep says: of the code that draws, and of whose figures these are."""
     known = [(job.name, run.key, staged_key(run.cfg)) for job, run in sweep.done]
-    return hashlib.sha256(repr((drawn_by(), known, sweep.failed)).encode()).hexdigest()
+    return hashlib.sha256(repr((package_digest(), known, sweep.failed)).encode()).hexdigest()
 
 
 def _said(

@@ -104,9 +104,3 @@ def measuring_code() -> list[Path]:
 
 def _python(place: Path) -> Iterator[Path]:
     return place.rglob("*.py") if place.is_dir() else iter([place])
-
-
-def drawn_by() -> str:
-    """The digest of all code and the page's frame: what other code drew is drawn up again."""
-    package = PACKAGE
-    return sha256(*sorted([*package.rglob("*.py"), *package.rglob("*.jinja")]))

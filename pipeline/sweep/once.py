@@ -15,13 +15,14 @@ from pipeline.defenses.trained import train_reported
 from pipeline.files import folder, read_json, repository_root, write_json
 from pipeline.models.population import load_population
 from pipeline.presentation.numbers import with_interval
+from pipeline.project.package import package_digest
 from pipeline.report import DEFENSES as JUDGED
 from pipeline.report import HEADLINE, METRICS
 from pipeline.report.write import write_evaluation
 from pipeline.risks.results import draw_up_all
 from pipeline.risks.risk import Context, Sources
 from pipeline.stages._examining import Examinee, examine
-from pipeline.sweep.keys import drawn_by, only, run_key, staged_key
+from pipeline.sweep.keys import only, run_key, staged_key
 from pipeline.sweep.staged import measure_staged
 from pipeline.tracking.runs import Evaluated, log_evaluation
 from pipeline.tracking.store import open_store
@@ -144,7 +145,7 @@ def drawn_and_logged(
     """
     name, examined = run.defense, {run.defense: run.examined}
     results = draw_up_all(Sources(examined, run.staged), run.context)
-    evaluation, digest = run.place / EVALUATION, f"{drawn_by()} {staged_key(run.cfg)}".strip()
+    evaluation, digest = run.place / EVALUATION, f"{package_digest()} {staged_key(run.cfg)}".strip()
     if not evaluation.exists() or (evaluation / DRAWN_BY).read_text(encoding="utf-8") != digest:
         with folder(evaluation) as out:
             write_evaluation(results, run.context, out)

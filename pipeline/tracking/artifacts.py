@@ -1,16 +1,14 @@
 """Files of a run: the report, its tables, the settings, where it comes from."""
 
-import hashlib
 import os
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from pipeline.config import canonical
+from pipeline.config import configuration_sha256
 from pipeline.data.signing import NOT_REVIEWED
-from pipeline.files import repository_root, write_json, write_text
+from pipeline.files import git, write_json, write_text
 from pipeline.presentation import SCHEMA_VERSION
 from pipeline.risks import RISKS
 from pipeline.tracking.datasets import data_digest
@@ -59,9 +57,9 @@ def provenance(evaluated: Evaluated, name: str) -> dict[str, str]:
 
     cfg = evaluated.context.cfg
     told = {
-        "git_commit": _git_commit(),
+        "git_commit": git("rev-parse", "HEAD"),
         "dvc_exp_name": os.environ.get("DVC_EXP_NAME", ""),
-        "config_sha256": hashlib.sha256(canonical(cfg)).hexdigest(),
+        "config_sha256": configuration_sha256(cfg),
         "data": cfg.data.name,
         "data_digest": data_digest(evaluated.context.dataset),
         "population_sha256": evaluated.populations[name].digest,
@@ -71,14 +69,3 @@ def provenance(evaluated: Evaluated, name: str) -> dict[str, str]:
         "mlflow": version("mlflow"),
     }
     return {key: value for key, value in told.items() if value}
-
-
-def _git_commit() -> str:
-    asked = subprocess.run(
-        ["git", "rev-parse", "HEAD"],
-        cwd=repository_root(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return asked.stdout.strip()

@@ -1,5 +1,6 @@
 """The package seen from outside: what its digests cover."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -34,3 +35,13 @@ def test_an_edit_changes_the_digests_that_cover_it(monkeypatch, tmp_path, name, 
     (tmp_path / name).write_text("a = 2\n")
     assert package_digest() != before[0]
     assert (audit_digest() != before[1]) == audited
+
+
+@pytest.mark.parametrize("name", ["templates/page.html.jinja", "write.py", "document.typ"])
+def test_the_page_and_its_code_decide_what_is_drawn_again(monkeypatch, tmp_path, name):
+    shutil.copytree(PACKAGE / "report", tmp_path / "report")
+    monkeypatch.setattr(package, "PACKAGE", tmp_path)
+    before = package_digest()
+    file = tmp_path / "report" / name
+    file.write_text(file.read_text() + "\n")
+    assert package_digest() != before

@@ -55,6 +55,7 @@ class MadeUp(Risk):
     written: Callable[..., Any] = lambda tables, context, folder: ()
     worst: Callable[..., Any] = lambda tables, context: None
     missing: Callable[..., Any] = lambda tables, context: ()
+    covers: bool = True
     front: Callable[..., Any] = lambda tables, context, folder: None
     catalogued: Sequence[Evidence] = ()
 
@@ -150,3 +151,10 @@ def only_risks(patch, *risks):
         known = getattr(module, "RISKS", None)
         if name.startswith("pipeline.") and name != "pipeline.risks" and isinstance(known, tuple):
             patch.setattr(module, "RISKS", risks)
+
+
+def told(risks, results, context):
+    """The findings of the risks that found something, and what was not tested, as sentences."""
+    found = [(one.name, one.finding(results[one.name], context)) for one in risks]
+    said = [text for one in risks for text in one.untested(results[one.name], context)]
+    return [(name, one) for name, one in found if one is not None], said

@@ -7,12 +7,12 @@ import jsonschema
 import pytest
 import torch
 
-from pipeline.report.audit import as_text, audit_of, audited, findings_of, schema_text, untested_of
+from pipeline.report.audit import as_text, audit_of, audited, schema_text
 from pipeline.report.evidence import cross_reference
 from pipeline.risks.conclusions import Conclusions
 from pipeline.risks.results import draw_up_all
 from pipeline.risks.risk import Context, Sources
-from report.made_up import HEARD, RUMOUR, SECRET, SILENCE, TABLES, WHY, only_risks
+from report.made_up import HEARD, RUMOUR, SECRET, SILENCE, TABLES, WHY, only_risks, told
 
 pytestmark = pytest.mark.heavy
 
@@ -31,7 +31,7 @@ def made(monkeypatch, context):
         results = draw_up_all(Sources({}), of)
         found = Conclusions.of(results, of.cfg)
         claims = cross_reference(results, {risk.name: "What is told" for risk in risks})
-        worst, untested = findings_of(results, of), untested_of(results, of)
+        worst, untested = told(risks, results, of)
         return audit_of(results, of, found, claims, worst, untested)
 
     return make

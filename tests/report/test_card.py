@@ -3,13 +3,13 @@
 import pytest
 import yaml
 
-from pipeline.report.audit import audit_of, findings_of, untested_of
+from pipeline.report.audit import audit_of
 from pipeline.report.card import card_of
 from pipeline.report.evidence import cross_reference
 from pipeline.risks.conclusions import Conclusions
 from pipeline.risks.results import draw_up_all
 from pipeline.risks.risk import Context, Sources
-from report.made_up import DEFENSES, RUMOUR, SECRET, only_risks
+from report.made_up import DEFENSES, RUMOUR, SECRET, only_risks, told
 
 pytestmark = pytest.mark.heavy
 
@@ -20,7 +20,7 @@ def audit(monkeypatch, dataset, cfg):
     context = Context(dataset, cfg)
     results = draw_up_all(Sources({}), context)
     found = Conclusions.of(results, cfg)
-    worst, untested = findings_of(results, context), untested_of(results, context)
+    worst, untested = told([RUMOUR], results, context)
     return audit_of(results, context, found, cross_reference(results, {}), worst, untested)
 
 

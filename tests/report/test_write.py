@@ -252,7 +252,9 @@ def test_the_summary_says_what_risks_say_and_a_block_per_figure(write, context):
     found = Conclusions.of(results, context.cfg)
     assert block == as_text(in_words(found.headlines, found.overview, found.judged))
     assert " ".join(front.split()) == front_in_words(found.front)
-    assert worst == "The worst that was found:\nrumour: Of masked 2 of 3 listeners hear."
+    title, sentence = worst.splitlines()
+    assert title == "The worst that was found:"
+    assert sentence == "rumour: Of masked [masked mouth, deaf] 2 of 3 listeners hear."
     assert max(map(len, [*title.splitlines(), *front.splitlines()])) <= 100
 
 

@@ -1,5 +1,7 @@
 """Names at the ends of lines stand apart, curves lose no point that is seen, colours stay."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -39,6 +41,22 @@ def test_names_are_apart_in_their_order_and_moved_as_little_as_may_be(seed):
     cost = ((moved - places) ** 2).sum()
     assert cost <= least_cost(places, heights) + 1e-9
     assert cost == pytest.approx(least_cost(places, heights), abs=0.02)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_labels_do_not_overlap_and_keep_their_order(seed):
+    rng = np.random.default_rng(seed)
+    wanted, sizes = rng.random(8), rng.uniform(0.05, 0.2, 8)
+    places = apart(wanted, sizes)
+    order = np.argsort(wanted, kind="stable")
+    for below, above in pairwise(order):
+        gap = places[above] - places[below]
+        assert gap >= (sizes[above] + sizes[below]) / 2 - 1e-9
+
+
+def test_labels_with_room_stay_where_they_are_and_equal_ones_part_evenly():
+    assert apart(np.array([0.1, 0.9]), np.full(2, 0.2)) == pytest.approx([0.1, 0.9])
+    assert apart(np.array([0.5, 0.5]), np.full(2, 0.2)) == pytest.approx([0.4, 0.6])
 
 
 def test_names_that_are_apart_stay_where_they_are():

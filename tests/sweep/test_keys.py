@@ -1,7 +1,6 @@
 """What decides a run is in its key, and nothing else."""
 
 import ast
-import shutil
 
 import pytest
 
@@ -75,13 +74,3 @@ def test_what_draws_up_shows_and_logs_is_no_part_of_it():
     assert {"config/cohort.py", "files.py", "stages/_examining.py", "models/training.py"} <= names
     assert not {name for name in names if name.startswith("sweep/")}
     assert not {"params.py", "__main__.py"} & names
-
-
-@pytest.mark.parametrize("name", ["templates/page.html.jinja", "write.py"])
-def test_the_page_and_its_code_decide_what_is_drawn_again(monkeypatch, tmp_path, name):
-    shutil.copytree(PACKAGE / "report", tmp_path / "report")
-    monkeypatch.setattr(keys, "PACKAGE", tmp_path)
-    before = keys.drawn_by()
-    file = tmp_path / "report" / name
-    file.write_text(file.read_text() + "\n")
-    assert keys.drawn_by() != before

@@ -51,7 +51,7 @@ def test_what_other_code_drew_is_drawn_again_without_training(place, monkeypatch
     first = place()
     page = next((first.root / "sweeps").glob("*/evaluation/report.html"))
     page.write_text("of other code")
-    monkeypatch.setattr(once, "drawn_by", lambda: "another digest")
+    monkeypatch.setattr(once, "package_digest", lambda: "another digest")
     again = place()
     assert (again.trained, again.drawn) == ([], 1)
     assert again.line == {**first.line, "done_before": True}

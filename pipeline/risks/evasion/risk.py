@@ -152,6 +152,7 @@ RISK = Risk(
     shown=shown,
     curves=curves,
     points=points,
+    covers=True,
     summary=summary,
     per_patient=frozenset({"patients", "verdicts"}),
     private=frozenset({"fragile", "changes"}),

@@ -14,7 +14,6 @@ from pipeline.presentation.chapter import (
     Items,
     Note,
     Part,
-    Picture,
     Reader,
     Table,
 )
@@ -59,11 +58,6 @@ def finding(tables: Tables, context: Context) -> Finding | None:
     """What the strictest epsilon costs, claimed and audited; None: nothing was measured."""
     table = tables.get("frontier", pd.DataFrame())
     return Finding(_sentence(table)) if len(table) else None
-
-
-def cover(tables: Tables, context: Context, folder: Path) -> Picture | None:
-    """Its picture for the first screen; None: it has none."""
-    return None
 
 
 def untested(tables: Tables, context: Context) -> Sequence[str]:

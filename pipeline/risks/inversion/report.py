@@ -17,7 +17,6 @@ from pipeline.presentation.chapter import (
     Items,
     Note,
     Part,
-    Picture,
     Reader,
     Table,
 )
@@ -74,11 +73,6 @@ def finding(tables: Tables, context: Context) -> Finding | None:
     if not len(guesses):
         return None
     return Finding(_sentence(guesses, context), whose(guesses))
-
-
-def cover(tables: Tables, context: Context, folder: Path) -> Picture | None:
-    """Its picture for the first screen; None: it has none."""
-    return None
 
 
 def untested(tables: Tables, context: Context) -> Sequence[str]:

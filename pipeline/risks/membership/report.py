@@ -17,7 +17,6 @@ from pipeline.presentation.chapter import (
     Items,
     Note,
     Part,
-    Picture,
     Reader,
     Table,
 )
@@ -73,11 +72,6 @@ def finding(tables: Tables, context: Context) -> Finding | None:
         return None
     table = tables["membership"]
     return Finding(_sentence(table, context), whose(table))
-
-
-def cover(tables: Tables, context: Context, folder: Path) -> Picture | None:
-    """Its picture for the first screen; None: it has none."""
-    return None
 
 
 def untested(tables: Tables, context: Context) -> Sequence[str]:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.attacks.membership import MEMBERSHIP
 from pipeline.config import Config
-from pipeline.presentation.numbers import NOT_TOLD, count_told
+from pipeline.presentation.numbers import NOT_TOLD, count_told, from_to
 from pipeline.risks.membership.measure.settings import MembershipSettings
 from pipeline.risks.risk import HeadlineFigure, Risk, Tables, by_defense
 from pipeline.validation import check_names
@@ -73,8 +73,7 @@ def range_of(counts: "pd.Series") -> str:
     """`55 to 71`, `55`; `not told` where one of them is not."""
     if counts.isna().any() or (counts == NOT_TOLD).any():
         return NOT_TOLD
-    least, most = counts.astype(float).min(), counts.astype(float).max()
-    return f"{least:.0f}" if least == most else f"{least:.0f} to {most:.0f}"
+    return from_to(counts.astype(float))
 
 
 def metrics(tables: Tables, cfg: Config) -> Mapping[str, Mapping[str, float]]:

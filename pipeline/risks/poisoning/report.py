@@ -16,7 +16,6 @@ from pipeline.presentation.chapter import (
     NotApplicable,
     Note,
     Part,
-    Picture,
     Reader,
     Table,
 )
@@ -105,11 +104,6 @@ def finding(tables: Tables, context: Context) -> Finding | None:
         return Finding(_of_everybody(crowd.iloc[0], clean, context), name)
     aimed = at.dropna(subset=SUCCESS)
     return Finding(_of_some(aimed.iloc[0], context), name) if len(aimed) else None
-
-
-def cover(tables: Tables, context: Context, folder: Path) -> Picture | None:
-    """Its picture for the first screen; None: it has none."""
-    return None
 
 
 def untested(tables: Tables, context: Context) -> Sequence[str]:

@@ -8,7 +8,7 @@ from pipeline.attacks.poisoning.goals import GOALS
 from pipeline.config import BASELINE, Config
 from pipeline.defenses import DEFENSES
 from pipeline.files import BadInput
-from pipeline.presentation.numbers import count_told
+from pipeline.presentation.numbers import count_told, from_to
 from pipeline.risks.poisoning.measure.filters import RULES
 from pipeline.risks.poisoning.measure.recipes import AT_CLEAN
 from pipeline.risks.poisoning.measure.settings import PoisoningSettings
@@ -98,7 +98,7 @@ def headline(tables: Tables, cfg: Config) -> Sequence[HeadlineFigure]:
                     pairs=pairs if goal in COMPARED else None,
                     compared=SUCCESS,
                     among=f"{_counts(lines['targets'])} {TARGETS[goal]}; without poison "
-                    f"{_shares(lines['control'])}",
+                    f"{from_to(lines['control'], 3)}",
                     threat=_threat(lines, dose_in_words),
                 )
             )
@@ -112,16 +112,7 @@ def _among(lines: "pd.DataFrame", column: str) -> str:
 
 def _counts(counts: "pd.Series") -> str:
     """`8`, `131 to 164`: a number for each defense."""
-    known = counts.dropna()
-    if len(known) < len(counts):
-        return "few"
-    least, most = known.min(), known.max()
-    return f"{least:.0f}" if least == most else f"{least:.0f} to {most:.0f}"
-
-
-def _shares(values: "pd.Series") -> str:
-    least, most = values.min(), values.max()
-    return f"{least:.3f}" if least == most else f"{least:.3f} to {most:.3f}"
+    return "few" if counts.isna().any() else from_to(counts)
 
 
 def _threat(lines: "pd.DataFrame", dose: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline.config import BASELINE
-from pipeline.presentation.chapter import Chapter, Finding, Fold, Note, Part, Picture, Table
+from pipeline.presentation.chapter import Chapter, Finding, Fold, Note, Part, Table
 from pipeline.presentation.numbers import with_interval
 from pipeline.risks.risk import Context, Tables
 from pipeline.risks.sentences import concluded, model_of, narrow, per_hundred, whose
@@ -87,11 +87,6 @@ def finding(tables: Tables, context: Context) -> Finding | None:
     budget = context.cfg.section(TheftSettings).headline_budget
     copies = headline_copies(table, budget)
     return Finding(_sentence(table, budget, context), whose(copies))
-
-
-def cover(tables: Tables, context: Context, folder: Path) -> Picture | None:
-    """Its picture for the first screen; None: it has none."""
-    return None
 
 
 def untested(tables: Tables, context: Context) -> Sequence[str]:

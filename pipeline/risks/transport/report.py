@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline.presentation.chapter import Chapter, Finding, Fold, Items, Note, Part, Picture, Table
+from pipeline.presentation.chapter import Chapter, Finding, Fold, Items, Note, Part, Table
 from pipeline.presentation.numbers import interval_text, with_interval
 from pipeline.risks.risk import Context, Tables
 from pipeline.risks.sentences import model_of, narrow, whose
@@ -78,11 +78,6 @@ def finding(tables: Tables, context: Context) -> Finding | None:
         home = interval_text(at_home["value"], at_home["value_low"], at_home["value_high"])
         text += f". Cross-validation says {home}"
     return Finding(f"{text}. By rule: {conclusion(own)}.", name)
-
-
-def cover(tables: Tables, context: Context, folder: Path) -> Picture | None:
-    """Its picture for the first screen; None: it has none."""
-    return None
 
 
 def untested(tables: Tables, context: Context) -> Sequence[str]:

@@ -1,18 +1,19 @@
 """What the pictures of evasion have in common: labels at line ends, whom they are of, text."""
 
-import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from pipeline.files import write_text
 from pipeline.presentation.chapter import Picture
 from pipeline.presentation.pictures import save_picture
+from pipeline.risks.drawing import apart
 from pipeline.risks.evasion.view import View
 
 if TYPE_CHECKING:
@@ -73,38 +74,6 @@ def wrapped(name: str, letters: int = LABEL) -> str:
     return "\n".join(wrap(name, letters, break_long_words=False))
 
 
-def spread(wanted: Sequence[float], sizes: Sequence[float]) -> list[float]:
-    """Where labels stand so that none lies on another, each as near as may be to its place.
-
-    Labels are taken from below; those that overlap move apart together, around their mean.
-
-    Args:
-        wanted: places of the middles, in any unit.
-        sizes: heights in the same unit.
-    """
-    order = sorted(range(len(wanted)), key=lambda i: wanted[i])
-    clusters: list[list[int]] = []
-
-    def bottom(cluster: list[int]) -> float:
-        middle = sum(wanted[i] for i in cluster) / len(cluster)
-        return middle - sum(sizes[i] for i in cluster) / 2
-
-    for index in order:
-        clusters.append([index])
-        while len(clusters) > 1:
-            before, last = clusters[-2:]
-            if bottom(before) + sum(sizes[i] for i in before) <= bottom(last):
-                break
-            clusters[-2:] = [before + last]
-    places = [math.nan] * len(wanted)
-    for cluster in clusters:
-        low = bottom(cluster)
-        for index in cluster:
-            places[index] = low + sizes[index] / 2
-            low += sizes[index]
-    return places
-
-
 def end_labels(
     axis: Any, view: View, ends: Mapping[str, tuple[float, float]], height: float
 ) -> None:
@@ -120,7 +89,7 @@ def end_labels(
     unit = (high - low) / height
     texts = {name: wrapped(view.shown[name]) for name in ends}
     sizes = [(text.count("\n") + 1.3) * LINE * unit for text in texts.values()]
-    places = spread([y for _, y in ends.values()], sizes)
+    places = apart(np.array([y for _, y in ends.values()]), np.array(sizes))
     for (name, text), place in zip(texts.items(), places, strict=True):
         style, at = view.styles[name], (place - low) / (high - low)
         axis.annotate(

@@ -1,29 +1,9 @@
-"""Labels never overlap and stay near their place; paths lose no step; a sample is said."""
+"""Paths lose no step; a sample is said."""
 
 import re
-from itertools import pairwise
-
-import numpy as np
-import pytest
 
 from pipeline.presentation.pictures import axes_of
-from pipeline.risks.evasion.pictures.canvas import finish, shorter, spread
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_labels_do_not_overlap_and_keep_their_order(seed):
-    rng = np.random.default_rng(seed)
-    wanted, sizes = rng.random(8).tolist(), rng.uniform(0.05, 0.2, 8).tolist()
-    places = spread(wanted, sizes)
-    order = np.argsort(wanted, kind="stable")
-    for below, above in pairwise(order):
-        gap = places[above] - places[below]
-        assert gap >= (sizes[above] + sizes[below]) / 2 - 1e-9
-
-
-def test_labels_with_room_stay_where_they_are_and_equal_ones_part_evenly():
-    assert spread([0.1, 0.9], [0.2, 0.2]) == pytest.approx([0.1, 0.9])
-    assert spread([0.5, 0.5], [0.2, 0.2]) == pytest.approx([0.4, 0.6])
+from pipeline.risks.evasion.pictures.canvas import finish, shorter
 
 
 def absolute(path):
