@@ -8,7 +8,7 @@ import yaml
 import parts
 import tiny
 from pipeline import params
-from pipeline.presentation.chapter import Chapter
+from pipeline.presentation.chapter import Chapter, Picture
 from pipeline.risks.frontier import pictures, report
 from pipeline.risks.frontier.report import NOT_COVERED
 from pipeline.risks.frontier.risk import RISK
@@ -61,7 +61,7 @@ def table():
 @pytest.fixture
 def written(context, tmp_path, monkeypatch):
     """Maps a table to its chapter, whose picture is not drawn."""
-    nothing = report.Picture(tmp_path / "none.png", "")
+    nothing = Picture(tmp_path / "none.png", "")
     monkeypatch.setattr(report, "draw", lambda table, shows, folder: nothing)
 
     def chapter(table):
