@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 
 from pipeline.data.plan import Plan
-from pipeline.data.tabular import read_raw
+from pipeline.data.raw import read_raw
 from pipeline.defenses.trained import train, train_reported
 from pipeline.files import repository_root
 from pipeline.models.answers import predicted

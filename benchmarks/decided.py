@@ -11,8 +11,8 @@ from benchmarks.table import table
 from pipeline import params
 from pipeline.config import Config
 from pipeline.data.plan import Plan
+from pipeline.data.raw import read_raw
 from pipeline.data.schema import Dataset
-from pipeline.data.tabular import read_raw
 from pipeline.data.threat import Threat
 from pipeline.defenses.trained import train
 from pipeline.models.population import Population

@@ -21,8 +21,8 @@ from benchmarks.faults import FAULTS, SAMPLING, planted
 from benchmarks.jobs import as_done
 from pipeline.config import Config
 from pipeline.data.plan import Plan
+from pipeline.data.raw import read_raw
 from pipeline.data.schema import Dataset
-from pipeline.data.tabular import read_raw
 from pipeline.defenses import SET_BY_PROGRAM
 from pipeline.defenses.budget import PrivacyBudget, calibrate
 from pipeline.defenses.privacy import NoisySteps, dp_train, fit_private

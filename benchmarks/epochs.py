@@ -21,8 +21,8 @@ from torch.nn.functional import cross_entropy
 
 from pipeline.config import Config
 from pipeline.data.plan import Plan
+from pipeline.data.raw import read_raw
 from pipeline.data.schema import Dataset
-from pipeline.data.tabular import read_raw
 from pipeline.defenses.trained import train
 from pipeline.files import BadInput, repository_root
 from pipeline.params import compose, parse

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from pipeline.config import Config
 from pipeline.data.plan import Plan
+from pipeline.data.raw import read_raw
 from pipeline.data.schema import Dataset
-from pipeline.data.tabular import read_raw
 from pipeline.data.threat import Threat
 from pipeline.files import repository_root
 from pipeline.models.mlp import Parameters, as_module

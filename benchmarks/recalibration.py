@@ -22,8 +22,8 @@ import torch
 from pipeline.attacks.evasion import evasion_suite
 from pipeline.config import Config
 from pipeline.data.plan import Plan
+from pipeline.data.raw import read_raw
 from pipeline.data.schema import Dataset
-from pipeline.data.tabular import read_raw
 from pipeline.defenses.trained import train_reported
 from pipeline.files import repository_root
 from pipeline.models.answers import clean_metrics, margin

@@ -14,7 +14,7 @@ from pipeline.config import BASELINE, Config, check
 from pipeline.data.signing import unsigned
 from pipeline.defenses import DEFENSES, SET_BY_PROGRAM
 from pipeline.files import BadInput, repository_root, unheard, write_text, writes_params
-from pipeline.models.mlp import MODELS
+from pipeline.models.designs import MODELS
 from pipeline.project.composition import compose, jobs
 from pipeline.risks import RISKS
 from pipeline.validation import check_names, check_options, nearest

@@ -26,6 +26,7 @@ class Stream(StrEnum):
     PARTITION = "partition"  # the cut into folds of each repetition
     SAMPLE = "sample"  # who is attacked, where not everybody is
     CROSS_VALIDATION = "cross-validation"  # the seed of each of its models
+    OFFICIAL = "official split"  # the seed of each model that is trained on it
     MEMBERSHIP_HALVES = "halves for membership"  # also of inversion and frontier
     CANARY_RUNS = "runs with canaries"  # which audited run each canary joins
     THEFT_HALVES = "halves for theft"  # whom each victim trains on
@@ -59,6 +60,7 @@ class Stream(StrEnum):
     REHEARSAL = "rehearsal"  # the seeds of a poisoner's own models
     COMPANION = "companion"  # the seeds of models that stand behind one API and answer together
     ADVERSARIAL_TRAINING = "adversarial training"  # random starts of the attacks trained against
+    SHIFTS = "shifts"  # by how many pixels each image is moved whenever it is learned from
 
     # ---- of the seed of one model ----
     TUNE = "tune"  # who of its training rows is set aside for choosing

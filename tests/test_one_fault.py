@@ -15,7 +15,7 @@ import pytest
 from pipeline.cohort.command import init
 from pipeline.config import DataConfig, FeatureConfig
 from pipeline.data.columns import Columns
-from pipeline.data.tabular import read_raw
+from pipeline.data.raw import read_raw
 from pipeline.files import BadInput
 from workbook import workbook
 

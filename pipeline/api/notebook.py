@@ -11,8 +11,8 @@ from torch import Tensor
 from pipeline import verify as verification
 from pipeline.attacks.evasion import evasion_attack
 from pipeline.config import Config
+from pipeline.data.raw import read_raw
 from pipeline.data.schema import Dataset
-from pipeline.data.tabular import read_raw
 from pipeline.data.threat import Threat
 from pipeline.files import BadInput, repository_root
 from pipeline.models.population import Population, networks_of

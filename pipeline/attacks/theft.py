@@ -24,6 +24,7 @@ from pipeline.models.mlp import (
     weight_gradient,
 )
 from pipeline.models.networks import Networks, public_preprocessing, standardise
+from pipeline.models.population import networks_of
 from pipeline.models.training import Batch, Draw, Gradient, Preprocessing, fit
 from pipeline.seeds import Stream
 from pipeline.seeds import generator as generator_of
@@ -247,7 +248,7 @@ def train_copies(
     attackers, victims, records = answers.shape
     plan = prefixes(attackers * victims, records, budgets, seeds.repeat_interleave(victims))
     dataset = Dataset(x.flatten(0, 2), (answers.flatten() > 0.5).long(), schema)
-    return fit(
+    trained = fit(
         dataset,
         plan,
         effort.architecture,
@@ -258,6 +259,7 @@ def train_copies(
         preprocessing=public_preprocessing(schema, plan.size),
         name="theft",
     )
+    return networks_of(trained)
 
 
 def imitation(chances: Tensor) -> Gradient:

@@ -215,12 +215,26 @@ class ReadingConfig(Section):
     names: list[str] | None = None
 
 
+class ImageConfig(Section):
+    """Images instead of records: the one feature is that of every pixel, a grey level a step.
+
+    `shape` is (channels, height, width). Of a folder of images `column` of the file of labels names
+    each image's file, and `split` the column that says `train`, `tune` or `test`.
+    """
+
+    shape: Annotated[list[Annotated[int, Field(gt=0)]], Field(min_length=3, max_length=3)]
+    column: str = "image"
+    split: str | None = None
+
+
 class DataConfig(Section):
     """A data set: where it lies and what its columns mean. Class 1 is always *disease present*.
 
     `file`: the records; where they come with scikit-learn, by the loader `name`, the file of
-    `conf/` that describes them. `outcomes` maps the cells of the target to classes; empty = 0, 1,
-    and the names of the classes. `ignore` are columns that are read by nobody.
+    `conf/` that describes them. Of images (`image`) it is an archive in the layout of MedMNIST
+    (`npz`), or the labels of a `folder` of pictures, a CSV file beside them. `outcomes` maps the
+    cells of the target to classes; empty = 0, 1, and the names of the classes. `ignore` are columns
+    that are read by nobody.
 
     `group`, `site`, `time` are columns that are no features: whose record it is, where it was made
     and when. All records of one patient stay on one side of every split.
@@ -237,8 +251,9 @@ class DataConfig(Section):
 
     name: str
     title: str
-    source: Literal["file", "sklearn"]
+    source: Literal["file", "sklearn", "npz", "folder"]
     file: str
+    image: ImageConfig | None = None
     reading: ReadingConfig = ReadingConfig()
     target: str
     classes: list[str] = Field(min_length=2, max_length=2)
@@ -269,6 +284,27 @@ class DataConfig(Section):
                 raise ValueError(f"bands: {name!r} is no feature; {nearest(name, self.features)}")
             if sorted(set(cuts)) != cuts:
                 raise ValueError(f"bands.{name}: the cuts must rise, not {cuts}")
+        return self
+
+    @model_validator(mode="after")
+    def _pictured(self) -> "DataConfig":
+        """An image has one feature, whose grey levels fit a byte, and an image's sources."""
+        if self.image is None:
+            if self.source in ("npz", "folder"):
+                raise ValueError(f"source {self.source} holds images: give image.shape")
+            return self
+        if self.source == "file":
+            raise ValueError("image: images come from an npz, a folder, or sklearn")
+        if len(self.features) != 1:
+            raise ValueError("features: an image has one, that of every pixel")
+        ((name, pixel),) = self.features.items()
+        whole = pixel.kind == "integer" and pixel.step == 1
+        if not whole or not 0 <= pixel.lower < pixel.upper <= 255:
+            raise ValueError(
+                f"features.{name}: grey levels are integers of step 1 between 0 and 255"
+            )
+        if self.relations or self.derived or self.bands or pixel.missing or pixel.error:
+            raise ValueError("images have no relations, derived values, bands, gaps or errors")
         return self
 
     @model_validator(mode="after")

@@ -14,31 +14,44 @@ from pipeline.validation import checked_model
 
 
 class PlanConfig(Section):
-    """Cross-validation: every patient is held out once per seed.
+    """Cross-validation: every patient is held out once per seed; or the split of the data set.
 
+    `kind: official` trains on the records that the data set gives for it, chooses each cut on those
+    that it sets aside (its validation), and tests on the rest; `folds` counts for nothing then.
     `tune`: the share of each model's training records that is set aside to choose its cut and its
     recalibration on; 0 = inner folds choose.
     """
 
+    kind: Literal["folds", "official"] = "folds"
     folds: Annotated[int, Field(ge=2)]
     seeds: Count
     tune: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
 
 class ModelConfig(Section):
-    """The network: a name of `pipeline.models.mlp.MODELS` and the widths of its hidden layers."""
+    """The network: a name of `pipeline.models.designs.MODELS` and the widths of its hidden layers.
+
+    `channels` are those of the convolutions of a network of images.
+    """
 
     name: str
     hidden: list[Count]
+    channels: list[Count] = Field(default_factory=list)
 
 
 class TrainConfig(Section):
-    """The one training loop. Epochs are passes over the training rows."""
+    """The one training loop. Epochs are passes over the training rows.
+
+    `schedule`: the learning rate is the same in every step, or rises to it and falls (`one_cycle`).
+    `shift`: each image is moved by up to so many pixels whenever it is learned from.
+    """
 
     epochs: Count
     batch_size: Count
     learning_rate: Positive
     weight_decay: NonNegative
+    schedule: Literal["constant", "one_cycle"] = "constant"
+    shift: Annotated[int, Field(ge=0)] = 0
 
 
 Rule = Literal["threshold", "sensitivity", "specificity", "youden", "prevalence"]

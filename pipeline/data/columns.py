@@ -27,7 +27,9 @@ class Columns:
 
     @classmethod
     def of(cls, dataset: Dataset) -> "Columns":
-        """Looks at every column of records (N, D)."""
+        """Looks at every column of records (N, D); images have none to look at."""
+        if dataset.schema.image:
+            return cls({}, {})
         constant, alone = {}, {}
         for name, values in zip(dataset.schema.names, dataset.x.T, strict=True):
             known = ~values.isnan()

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pipeline.artifact import read_artifact, write_artifact
 from pipeline.config import PlanConfig
-from pipeline.data.schema import Dataset
+from pipeline.data.schema import SPLITS, Dataset
 from pipeline.files import BadInput
 from pipeline.seeds import Stream, generator, of, of_each, random_state
 
@@ -59,7 +59,18 @@ class Plan:
 
     @classmethod
     def of(cls, dataset: Dataset, cfg: PlanConfig, seed: int) -> "Plan":
-        """The configured cross-validation of a data set."""
+        """The configured plan of a data set: folds, or the split that it comes with.
+
+        Raises:
+            BadInput: there are too few records of a class, or no split came with them.
+        """
+        if cfg.kind == "official":
+            if dataset.split is None:
+                raise BadInput(
+                    "plan.kind: official, but the data set names no split; take folds, or name "
+                    "the column of the split as data.image.split"
+                )
+            return cls.official(dataset.split, seeds=cfg.seeds, seed=seed)
         return cls.cross_validation(
             dataset.y,
             folds=cfg.folds,
@@ -113,6 +124,32 @@ class Plan:
         plan = cls(~table, table, repetitions, own, tuple(labels))
         plan = plan.with_release() if release else plan
         return plan.with_tune(y, tune, together) if tune else plan
+
+    @classmethod
+    def official(cls, split: Tensor, *, seeds: int, seed: int) -> "Plan":
+        """One model a seed, on the split that a data set came with; the first one is deployed.
+
+        Args:
+            split: (N,) int64, places in `pipeline.data.schema.SPLITS`: trained on, tuned on, or
+                tested on.
+            seeds: models, which differ by their seed alone.
+            seed: of the models' own seeds.
+
+        Raises:
+            BadInput: nobody is trained on, or tested on.
+        """
+        train, tune, test = (split == place for place in range(len(SPLITS)))
+        for name, who in zip(SPLITS, (train, tune, test), strict=True):
+            if name != "tune" and not who.any():
+                raise BadInput(f"plan.kind: official, but the data set has no records of {name}")
+        return cls(
+            train.expand(seeds, -1).clone(),
+            test.expand(seeds, -1).clone(),
+            torch.arange(seeds),
+            of_each(Stream.OFFICIAL, seed, seeds),
+            tuple(f"seed{number}" for number in range(seeds)),
+            tune.expand(seeds, -1).clone() if tune.any() else None,
+        )
 
     @classmethod
     def random_halves(

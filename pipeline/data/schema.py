@@ -14,6 +14,7 @@ from pipeline.files import BadInput, read_json, read_tensors, write_json, write_
 
 RECORDS, IMAGES, SCHEMA = "records.parquet", "images.safetensors", "schema.json"
 ORIGINS = "origins.safetensors"
+SPLITS = ("train", "tune", "test")  # what an official split sets records apart for
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ class Schema:
             tuple(cfg.features.values()),
             cfg.target,
             tuple(cfg.classes),
+            tuple(cfg.image.shape) if cfg.image else (),
             relations=tuple(cfg.relations),
             derived=tuple(cfg.derived.items()),
         )
@@ -92,6 +94,8 @@ class Dataset:
             patient, and equal ones, whosever they are; by default as `patient`.
         site: (N,) int64 places in `schema.sites`; None = nobody says.
         time: (N,) float64 days of the record from any one day on; None = nobody says.
+        split: (N,) int64 places in `SPLITS`, of the split that the data set came with; None = it
+            came without one.
     """
 
     x: Tensor
@@ -101,6 +105,7 @@ class Dataset:
     together: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int64))
     site: Tensor | None = None
     time: Tensor | None = None
+    split: Tensor | None = None
 
     def __post_init__(self) -> None:
         """Without a word about patients, each record is one."""
@@ -126,7 +131,7 @@ class Dataset:
     def origins(self) -> dict[str, Tensor]:
         """Whose each record is, where it was made and when, as far as anybody says."""
         named = {"patient": self.patient, "together": self.together.clone()}
-        given = {"site": self.site, "time": self.time}
+        given = {"site": self.site, "time": self.time, "split": self.split}
         return named | {name: tensor for name, tensor in given.items() if tensor is not None}
 
 
@@ -138,7 +143,7 @@ def save_dataset(dataset: Dataset, folder: Path) -> None:
     schema = dataset.schema
     write_tensors(folder / ORIGINS, dataset.origins)
     if schema.image:
-        write_tensors(folder / IMAGES, {"x": dataset.x, "y": dataset.y})
+        write_tensors(folder / IMAGES, {"x": dataset.x.to(torch.uint8), "y": dataset.y})
         save_schema(schema, folder)
         return
     import pandas as pd  # here: who reads records need not wait for it
@@ -203,7 +208,7 @@ def load_dataset(folder: Path) -> Dataset:
     origins, _ = read_tensors(folder / ORIGINS, advice)
     if schema.image:
         tensors, _ = read_tensors(folder / IMAGES, advice)
-        return Dataset(tensors["x"], tensors["y"], schema, **origins)
+        return Dataset(tensors["x"].float(), tensors["y"], schema, **origins)
     try:
         table = read_table(folder / RECORDS)
         columns = [table.column(name).to_numpy() for name in (*schema.names, schema.target)]

@@ -33,7 +33,7 @@ SHOWN = 5  # places of one fault that are told
 MOST = 20  # faults that are told at once
 
 
-def read_raw(cfg: DataConfig, root: Path) -> tuple[Dataset, dict[str, Any]]:
+def read_records(cfg: DataConfig, root: Path) -> tuple[Dataset, dict[str, Any]]:
     """Reads the raw records and checks them against the schema.
 
     Args:

@@ -1,7 +1,6 @@
 """Adversarial training: part of every batch is attacked before the model learns from it."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Annotated, Any
 
 import torch
@@ -15,7 +14,7 @@ from pipeline.data.schema import Dataset
 from pipeline.data.threat import Threat
 from pipeline.defenses.undefended import fit_as_configured
 from pipeline.files import BadInput
-from pipeline.models.networks import Networks
+from pipeline.models.designs import Trained
 from pipeline.models.training import Batch
 from pipeline.seeds import Stream, generator
 
@@ -52,7 +51,7 @@ def adv_train(
     threat: str,
     clean_share: Share,
     mixture: Mixture,
-) -> Networks:
+) -> Trained:
     """Adversarial training against a mixture of attacks and radii.
 
     Madry et al. 2018, arXiv:1706.06083. A mixture, because a model trained against one radius or
@@ -83,15 +82,16 @@ def adv_train(
     # said, because it is no other recipe then than the undefended one
     may = "may be forged" if not attacker.discrete else "moves in steps, and recodes are not tried"
     idle = {"attacked": f"nobody: under {threat} no measurement {may}"}
-    return replace(trained, facts=trained.facts | idle)
+    trained.facts.update(idle)
+    return trained
 
 
 def attack_part_of_batch(
     threat: Threat, components: list[Component], generator: torch.Generator
-) -> Callable[[Networks, Batch], Tensor]:
+) -> Callable[[Trained, Batch], Tensor]:
     """A `perturb` for `fit`: parts of each shuffled batch are attacked, the rest stays clean."""
 
-    def perturb(population: Networks, batch: Batch) -> Tensor:
+    def perturb(population: Trained, batch: Batch) -> Tensor:
         x, start = batch.x.clone(), 0.0
         size = x.shape[1]
         for attack, radius, share in components:

@@ -16,7 +16,7 @@ from pipeline.data.schema import Dataset
 from pipeline.files import BadInput, FailedCheck
 from pipeline.models.answers import log_odds
 from pipeline.models.networks import Networks
-from pipeline.models.population import Population
+from pipeline.models.population import ImageNetworks, Population
 from pipeline.statistics.calibration import platt
 from pipeline.statistics.operating_point import cut_by, logit
 
@@ -101,9 +101,9 @@ def _recalibrated(
     A member that scores the healthy higher has no line that keeps its order: it is left as it is,
     and counted.
     """
-    if not isinstance(population, Networks):
+    if not isinstance(population, Networks | ImageNetworks):
         raise BadInput(
-            f"decision.recalibrate: {decision.recalibrate}: only stacks of linear layers can be "
+            f"decision.recalibrate: {decision.recalibrate}: only networks trained here can be "
             "recalibrated; take none"
         )
     each = zip(seen.scores, seen.rows, seen.known, strict=True)

@@ -11,13 +11,13 @@ from pipeline.config import Config, Count, Positive
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
 from pipeline.defenses.undefended import fit_as_configured
-from pipeline.models.networks import Networks
+from pipeline.models.designs import Trained
 from pipeline.models.training import Batch, supervised
 
 
 def distill(
     dataset: Dataset, plan: Plan, cfg: Config, *, temperature: Positive, epochs: Count
-) -> Networks:
+) -> Trained:
     """Defensive distillation (Papernot et al. 2016, arXiv:1511.04508).
 
     The teacher is trained at `temperature` on the plan; the student, on the same plan, learns the
@@ -41,7 +41,7 @@ def distill(
         return temperature * supervised(out / temperature, batch)
 
     teacher = fit_as_configured(dataset, plan, cfg, "teacher", loss=hot)
-    everyone = dataset.x.expand(plan.size, -1, -1)
+    everyone = dataset.x.expand(plan.size, *dataset.x.shape)
     with torch.no_grad():
         soft = torch.softmax(teacher(everyone) / temperature, -1)  # (M, N, C)
 

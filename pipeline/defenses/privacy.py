@@ -18,6 +18,7 @@ from pipeline.defenses.noise import SECRET, SEEDED, normals, uniforms
 from pipeline.defenses.self_measurement import Mechanism, SelfMeasurement
 from pipeline.defenses.undefended import architecture_for
 from pipeline.files import BadInput
+from pipeline.models.designs import of_records
 from pipeline.models.mlp import (
     Architecture,
     Parameters,
@@ -27,6 +28,7 @@ from pipeline.models.mlp import (
     weight_gradient,
 )
 from pipeline.models.networks import Networks, public_preprocessing, standardise
+from pipeline.models.population import networks_of
 from pipeline.models.training import Batch, Draw, Gradient, Perturb, Preprocessing, Watch, fit
 from pipeline.seeds import Stream
 
@@ -144,7 +146,7 @@ def dp_train(
         learning_rate,
         secret,
     )
-    population = trainer(dataset, plan, architecture_for(dataset, cfg), how)
+    population = trainer(dataset, plan, of_records(architecture_for(dataset, cfg)), how)
     population.facts["guarantee"] = guarantee
     return under_guarantee(population, dataset, plan, cfg.decision, otherwise=cut)
 
@@ -208,7 +210,7 @@ def noisy_fit(
             record would move more than one clipped gradient.
         name: shown beside the progress bar.
     """
-    return fit(
+    trained = fit(
         dataset,
         plan,
         architecture,
@@ -222,6 +224,7 @@ def noisy_fit(
         watch=watch,
         name=name,
     )
+    return networks_of(trained)
 
 
 def poisson(sample_rate: float, steps: int, secret: bool = False) -> Draw:

@@ -17,6 +17,7 @@ from pipeline.defenses.budget import PrivacyBudget, composed, guarantee_for
 from pipeline.defenses.decision import under_guarantee
 from pipeline.defenses.privacy import NoisySteps, Rate, SampleRate, fit_private
 from pipeline.defenses.undefended import architecture_for
+from pipeline.models.designs import Trained, of_records
 from pipeline.models.networks import Networks
 from pipeline.models.training import Batch
 
@@ -100,7 +101,7 @@ def dp_adv_train(
         secret,
     )
     perturb = attack_each_record(attacker, eps, attack_steps, attack_step_size)
-    architecture = architecture_for(dataset, cfg)
+    architecture = of_records(architecture_for(dataset, cfg))
     population = fit_private(dataset, plan, architecture, how, perturb=perturb, name=name)
     population.facts["guarantee"] = guarantee
     return under_guarantee(population, dataset, plan, cfg.decision, otherwise=cut)
@@ -108,13 +109,13 @@ def dp_adv_train(
 
 def attack_each_record(
     threat: Threat, eps: float, steps: int, step_size: float
-) -> Callable[[Networks, Batch], Tensor]:
+) -> Callable[[Trained, Batch], Tensor]:
     """A `perturb` for `fit_private`: PGD from the record itself.
 
     A copy depends on its own record and the weights alone.
     """
 
-    def perturb(population: Networks, batch: Batch) -> Tensor:
+    def perturb(population: Trained, batch: Batch) -> Tensor:
         unused = torch.Generator()  # one restart draws nothing
         return pgd(
             population,

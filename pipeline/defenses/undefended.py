@@ -3,19 +3,27 @@
 from pipeline.config import Config
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
-from pipeline.models.mlp import MODELS, Architecture
-from pipeline.models.networks import Networks
-from pipeline.models.training import Loss, Perturb, fit, mean_gradient, shuffled, supervised
+from pipeline.models.designs import AnyArchitecture, Trained, architecture_of
+from pipeline.models.training import (
+    Loss,
+    Perturb,
+    fit,
+    mean_gradient,
+    rates,
+    shifted,
+    shuffled,
+    supervised,
+)
+from pipeline.seeds import Stream, generator
 
 
-def architecture_for(dataset: Dataset, cfg: Config) -> Architecture:
+def architecture_for(dataset: Dataset, cfg: Config) -> AnyArchitecture:
     """The configured network, of the size that the data set asks for.
 
     Raises:
-        BadInput: the layers do not fit the model.
+        BadInput: the layers do not fit the model, or it is made for another kind of data.
     """
-    inputs, classes = dataset.schema.inputs, len(dataset.schema.classes)
-    return MODELS[cfg.model.name](inputs, classes, list(cfg.model.hidden))
+    return architecture_of(dataset.schema, cfg.model)
 
 
 def fit_as_configured(
@@ -25,24 +33,27 @@ def fit_as_configured(
     name: str,
     loss: Loss = supervised,
     perturb: Perturb | None = None,
-) -> Networks:
+) -> Trained:
     """One ordinary training run with the `train:` section's numbers.
 
     Defenses differ by a loss or a perturbation.
     """
+    architecture = architecture_for(dataset, cfg)
+    moves = generator(Stream.SHIFTS, int(plan.seeds[0]))
     return fit(
         dataset,
         plan,
-        architecture_for(dataset, cfg),
+        architecture,
         draw=shuffled(cfg.train),
-        gradient=mean_gradient(loss),
-        learning_rate=cfg.train.learning_rate,
+        gradient=mean_gradient(architecture, loss),
+        learning_rate=rates(plan.train, cfg.train),
         weight_decay=cfg.train.weight_decay,
         perturb=perturb,
+        augment=shifted(cfg.train.shift, moves) if cfg.train.shift else None,
         name=name,
     )
 
 
-def baseline(dataset: Dataset, plan: Plan, cfg: Config) -> Networks:
+def baseline(dataset: Dataset, plan: Plan, cfg: Config) -> Trained:
     """Ordinary training with cross-entropy."""
     return fit_as_configured(dataset, plan, cfg, "baseline")

@@ -7,9 +7,11 @@ from typing import Any, Protocol, Self
 from torch import Tensor
 
 from pipeline.files import BadInput, NotApplicable, read_json
+from pipeline.models.image_networks import KIND as OF_IMAGES
+from pipeline.models.image_networks import ImageNetworks
 from pipeline.models.networks import DESCRIPTION, Networks
 
-__all__ = ["KINDS", "Networks", "Population", "load_population", "networks_of"]
+__all__ = ["KINDS", "ImageNetworks", "Networks", "Population", "load_population", "networks_of"]
 
 
 class Population(Protocol):
@@ -66,7 +68,10 @@ class Population(Protocol):
 
 
 # Who reads which `kind` of population; a description without one is of networks.
-KINDS: dict[str, Callable[[Path], Population]] = {"networks": Networks.load}
+KINDS: dict[str, Callable[[Path], Population]] = {
+    "networks": Networks.load,
+    OF_IMAGES: ImageNetworks.load,
+}
 
 
 def networks_of(population: Population) -> Networks:

@@ -1,6 +1,7 @@
 """The one training loop: all members of a population take each step together."""
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,8 +12,15 @@ from tqdm import tqdm
 from pipeline.config import TrainConfig
 from pipeline.data.plan import Plan, rectangle
 from pipeline.data.schema import Dataset
-from pipeline.models.mlp import Architecture, Parameters, initialise, logits
-from pipeline.models.networks import Networks, fitted_preprocessing, standardise
+from pipeline.models.designs import (
+    AnyArchitecture,
+    Trained,
+    answers_of,
+    initialised,
+    own_constants,
+    population_of,
+)
+from pipeline.models.mlp import Parameters
 from pipeline.seeds import Stream, generator
 
 Preprocessing = dict[str, Tensor]
@@ -23,7 +31,7 @@ class Batch:
     """One step's records of every member.
 
     Attributes:
-        x: (M, B, D) clinical units.
+        x: (M, B, *event) clinical units.
         y: (M, B) class indices.
         index: (M, B) which patients they are.
         weight: (M, B) 1 = in the batch, 0 = filler (a member drew fewer records than its
@@ -43,9 +51,10 @@ class Batch:
 
 Gradient = Callable[[Parameters, Preprocessing, Batch], dict[str, Tensor]]
 Loss = Callable[[Tensor, Batch], Tensor]
-Perturb = Callable[[Networks, Batch], Tensor]
+Perturb = Callable[[Trained, Batch], Tensor]
 Draw = Callable[[Tensor, Tensor], Iterator[tuple[Tensor, Tensor]]]
 Watch = Callable[[Parameters, Preprocessing, Batch, dict[str, Tensor]], None]
+WARM_UP, LEAST_RATE = 0.3, 0.04  # of one cycle: the share of steps that rise, and where they start
 
 
 def supervised(out: Tensor, batch: Batch) -> Tensor:
@@ -53,13 +62,14 @@ def supervised(out: Tensor, batch: Batch) -> Tensor:
     return cross_entropy(out.flatten(0, 1), batch.y.flatten(), reduction="none").view(batch.y.shape)
 
 
-def mean_gradient(loss: Loss = supervised) -> Gradient:
+def mean_gradient(architecture: AnyArchitecture, loss: Loss = supervised) -> Gradient:
     """The gradient of the mean loss over each member's batch."""
 
     def gradient(
         parameters: Parameters, preprocessing: Preprocessing, batch: Batch
     ) -> dict[str, Tensor]:
-        each = loss(logits(standardise(batch.x, preprocessing), parameters), batch) * batch.weight
+        out = answers_of(architecture, batch.x, preprocessing, parameters)
+        each = loss(out, batch) * batch.weight
         # Members do not share weights, so the gradient of the sum is each member's own gradient.
         total = (each.sum(1) / batch.weight.sum(1)).sum()
         return dict(
@@ -79,7 +89,7 @@ def shuffled(cfg: TrainConfig) -> Draw:
     def draw(train: Tensor, seeds: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         rows, valid = rectangle(train)
         counts = valid.sum(1)
-        in_pass = -(-int(counts.min()) // cfg.batch_size)
+        in_pass = steps_in_pass(train, cfg)
         weight = torch.ones(len(seeds), cfg.batch_size)
         streams = [
             _Stream(rows[m, : counts[m]], generator(Stream.BATCHES, seed))
@@ -91,6 +101,53 @@ def shuffled(cfg: TrainConfig) -> Draw:
                 yield index, weight
 
     return draw
+
+
+def steps_in_pass(train: Tensor, cfg: TrainConfig) -> int:
+    """How many batches a pass over the smallest member's rows is; train (M, N)."""
+    return -(-int(train.sum(1).min()) // cfg.batch_size)
+
+
+def rates(train: Tensor, cfg: TrainConfig) -> Sequence[float]:
+    """The learning rate of each step of `shuffled`, by the configured schedule.
+
+    `one_cycle` (Smith and Topin 2019, arXiv:1708.07120): up along a cosine for the first 30 % of
+    the steps, then down to a four-hundredth of where it started.
+    """
+    steps, peak = cfg.epochs * steps_in_pass(train, cfg), cfg.learning_rate
+    if cfg.schedule == "constant":
+        return [peak] * steps
+    turn = max(1, round(WARM_UP * steps))
+
+    def between(start: float, end: float, share: float) -> float:
+        return end + (start - end) * (1 + math.cos(math.pi * share)) / 2
+
+    return [
+        between(LEAST_RATE * peak, peak, step / turn)
+        if step < turn
+        else between(peak, LEAST_RATE * peak / 400, (step - turn) / max(1, steps - turn))
+        for step in range(steps)
+    ]
+
+
+def shifted(most: int, drawn: torch.Generator) -> Callable[[Batch], Batch]:
+    """Moves each image of a batch by up to so many pixels each way; edges are repeated.
+
+    Args:
+        most: pixels, above 0.
+        drawn: of the moves, one for each image and axis.
+    """
+
+    def move(batch: Batch) -> Batch:
+        members, records, _, height, width = batch.x.shape
+        by = torch.randint(-most, most + 1, (2, members, records), generator=drawn)
+        rows = (torch.arange(height) + by[0][..., None]).clamp(0, height - 1)
+        columns = (torch.arange(width) + by[1][..., None]).clamp(0, width - 1)
+        x = batch.x.gather(3, rows[:, :, None, :, None].expand_as(batch.x))
+        x = x.gather(4, columns[:, :, None, None, :].expand_as(batch.x))
+        return Batch(x, batch.y, batch.index, batch.weight)
+
+    return move
 
 
 class _Stream:
@@ -111,52 +168,60 @@ class _Stream:
 def fit(
     dataset: Dataset,
     plan: Plan,
-    architecture: Architecture,
+    architecture: AnyArchitecture,
     *,
     draw: Draw,
     gradient: Gradient,
-    learning_rate: float,
+    learning_rate: float | Sequence[float],
     weight_decay: float = 0.0,
     preprocessing: Preprocessing | None = None,
     perturb: Perturb | None = None,
+    augment: Callable[[Batch], Batch] | None = None,
     watch: Watch | None = None,
     name: str = "training",
-) -> Networks:
+) -> Trained:
     """Trains one population with Adam.
 
     Args:
-        dataset: the records; a member sees only the rows that `plan.train` gives it.
-        plan: M members.
+        dataset: the records, or images.
+        plan: M members; a member sees only the rows that `plan.train` gives it.
         architecture: of every member.
         draw: yields, for each step, patients (M, B) and weights (M, B).
         gradient: maps weights and a batch to the gradient of each weight.
-        learning_rate: of Adam.
+        learning_rate: of Adam; one for all steps, or one for each.
         weight_decay: L2 penalty.
-        preprocessing: constants to use; by default fitted on each member's own training rows.
+        preprocessing: constants to use; by default fitted on each member's own training rows, of
+            images public.
         perturb: replaces the records of a batch before the gradient (adversarial training).
+        augment: replaces a batch before that, as chance would have it.
         watch: sees weights, constants, batch and gradient of each step before it is taken.
         name: shown beside the progress bar.
 
     Returns:
         the trained population, on the plan's seeds: the same plan gives the same weights.
     """
-    preprocessing = preprocessing or fitted_preprocessing(dataset.x, plan.train, dataset.schema.hot)
-    parameters = initialise(architecture, plan.seeds)
+    preprocessing = preprocessing or own_constants(architecture, dataset, plan)
+    parameters = initialised(architecture, plan.seeds)
     for tensor in parameters.values():
         tensor.requires_grad_()
+    constant = isinstance(learning_rate, float | int)
+    rate = iter(() if constant else learning_rate)  # type: ignore[arg-type]
     optimiser = torch.optim.Adam(
-        list(parameters.values()), lr=learning_rate, weight_decay=weight_decay, fused=True
+        list(parameters.values()),
+        lr=learning_rate if constant else 0.0,  # type: ignore[arg-type]
+        weight_decay=weight_decay,
+        fused=True,
     )
     frozen = {
         key: tensor.detach() for key, tensor in parameters.items()
     }  # shares memory with what is trained
-    current = Networks(architecture, preprocessing, frozen, plan.labels)
+    current = population_of(architecture, preprocessing, frozen, plan.labels)
     for index, weight in tqdm(
         draw(plan.train, plan.seeds), desc=name, unit="step", disable=None, leave=False
     ):
-        batch = Batch(
-            embedding(index, dataset.x), dataset.y[index], index, weight
-        )  # x[index], three times as fast
+        batch = Batch(_rows(dataset.x, index), dataset.y[index], index, weight)
+        if augment is not None:
+            batch = augment(batch)
         if perturb is not None:
             batch = Batch(perturb(current, batch), batch.y, index, weight)
         grads = gradient(parameters, preprocessing, batch)
@@ -164,5 +229,12 @@ def fit(
             watch(frozen, preprocessing, batch, grads)
         for key, grad in grads.items():
             parameters[key].grad = grad
+        if not constant:
+            optimiser.param_groups[0]["lr"] = next(rate)
         optimiser.step()
     return current
+
+
+def _rows(x: Tensor, index: Tensor) -> Tensor:
+    """x[index], of records three times as fast."""
+    return embedding(index, x) if x.dim() == 2 else x[index]

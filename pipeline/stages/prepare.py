@@ -2,18 +2,21 @@
 
 Command:  python -m pipeline.stages.prepare
 Reads:    ${data.file}: the records, or the description of a data set that comes with scikit-learn
-Writes:   artifacts/prepare/{records.parquet,schema.json,plan.safetensors,report.json}
+Writes:   artifacts/prepare/{records.parquet,schema.json,plan.safetensors,report.json}; of images
+          images.safetensors for records.parquet
 """
 
 from dataclasses import asdict
 
 from pipeline.config import Config
 from pipeline.data.columns import Columns, refuse_unmeasured
+from pipeline.data.images import split_in_words
 from pipeline.data.plan import Plan
+from pipeline.data.raw import read_raw
 from pipeline.data.repeats import Repeats
 from pipeline.data.schema import save_dataset
 from pipeline.data.slips import Slips
-from pipeline.data.tabular import census_in_words, read_raw
+from pipeline.data.tabular import census_in_words
 from pipeline.defenses.budget import refuse_deltas
 from pipeline.files import folder, repository_root, write_json
 from pipeline.stages import ARTIFACTS, PLAN, run
@@ -34,12 +37,12 @@ def prepare_cohort(cfg: Config) -> str:
     missing = (
         ", ".join(f"{name} {count}" for name, count in report["missing"].items() if count) or "none"
     )
-    for remark in census_in_words(report) + columns.remarks + repeats.remarks + slips.remarks:
+    remarks = census_in_words(report) + columns.remarks + repeats.remarks + slips.remarks
+    for remark in split_in_words(report) + remarks:
         print(remark)
-    return (
-        f"{cfg.data.title}: {report['records']} records, {report['positives']} positive; "
-        f"missing: {missing}"
-    )
+    what = "images" if dataset.schema.image else "records"
+    said = f"{cfg.data.title}: {report['records']} {what}, {report['positives']} positive"
+    return said if dataset.schema.image else f"{said}; missing: {missing}"
 
 
 if __name__ == "__main__":

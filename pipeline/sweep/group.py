@@ -10,8 +10,8 @@ import pandas as pd
 from tqdm import tqdm
 
 from pipeline.config import Config
+from pipeline.data.raw import read_raw
 from pipeline.data.schema import Dataset
-from pipeline.data.tabular import read_raw
 from pipeline.files import BadInput, FailedCheck, folder, in_repository, repository_root
 from pipeline.project.package import package_digest
 from pipeline.report import REPORT, SUMMARY, how_to_compare

@@ -9,8 +9,8 @@ import pandas as pd
 
 from pipeline.config import Config
 from pipeline.data.plan import Plan
+from pipeline.data.raw import read_raw
 from pipeline.data.schema import Dataset
-from pipeline.data.tabular import read_raw
 from pipeline.defenses.trained import train_reported
 from pipeline.files import folder, read_json, repository_root, write_json
 from pipeline.models.population import load_population

@@ -18,8 +18,8 @@ from sklearn.datasets import load_breast_cancer
 import tiny
 from cohort.redcap import export
 from pipeline.cohort.command import check, init, schema_of
+from pipeline.data.raw import read_raw
 from pipeline.data.signing import unsigned
-from pipeline.data.tabular import read_raw
 from pipeline.files import BadInput
 from workbook import workbook
 

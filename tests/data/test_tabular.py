@@ -6,8 +6,9 @@ import torch
 import yaml
 
 from pipeline.config import DataConfig, FeatureConfig
+from pipeline.data.raw import read_raw
 from pipeline.data.schema import Schema, load_dataset, load_schema, save_dataset
-from pipeline.data.tabular import census_in_words, checked_values, read_raw
+from pipeline.data.tabular import census_in_words, checked_values
 from pipeline.files import BadInput
 from tiny import ROOT, records, same_bits
 

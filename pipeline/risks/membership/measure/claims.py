@@ -10,6 +10,7 @@ from pipeline.data.schema import Dataset
 from pipeline.defenses.privacy import NoisySteps
 from pipeline.defenses.undefended import architecture_for
 from pipeline.files import FailedCheck
+from pipeline.models.designs import of_records
 from pipeline.risks.membership.measure.settings import MembershipSettings
 from pipeline.risks.membership.measure.white_box import AuditSize, white_box_audit
 from pipeline.statistics import accounting
@@ -76,7 +77,7 @@ def audit_claim(
     )
     audit = white_box_audit(
         dataset.schema,
-        architecture_for(dataset, cfg),
+        of_records(architecture_for(dataset, cfg)),
         how,
         AuditSize(numbers.canaries, numbers.audited_weights),
         seed=cfg.seed,

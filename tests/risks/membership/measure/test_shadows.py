@@ -7,7 +7,7 @@ import tiny
 from benchmarks.faults import FAULTS, planted
 from pipeline import params
 from pipeline.attacks.membership import MEMBERSHIP, recorded_log_odds
-from pipeline.data.tabular import read_raw
+from pipeline.data.raw import read_raw
 from pipeline.files import BadInput, FailedCheck
 from pipeline.risks.membership.measure.shadows import BLIND, Membership, infer_members, train_halves
 from pipeline.statistics.separation import auroc

@@ -1,0 +1,131 @@
+"""A small convolutional network: what one member of a population of image models is.
+
+Strided convolutions with ReLU, then linear layers; no pooling and no normalisation, so that the
+same network is trained privately, bounded by intervals and released.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn.functional import conv2d, linear, relu
+
+from pipeline.files import BadInput
+from pipeline.models.mlp import Parameters
+
+KERNEL, STRIDE, PADDING = 4, 2, 1  # each convolution halves height and width
+
+
+class Layer(NamedTuple):
+    """A layer of one member; a convolution has `stride` 2, a linear one 0.
+
+    Attributes:
+        weight: (O, I, 4, 4) of a convolution, (O, I) of a linear layer.
+        bias: (O,).
+        stride: 0 = the layer is linear, and sees its input as one row.
+    """
+
+    weight: Tensor
+    bias: Tensor
+    stride: int
+
+    def __call__(self, signal: Tensor) -> Tensor:
+        """Its outputs before any ReLU, of inputs (B, ...)."""
+        if not self.stride:
+            return linear(signal.flatten(1), self.weight, self.bias)
+        weight = self.weight.contiguous(memory_format=torch.channels_last)
+        return conv2d(signal, weight, self.bias, self.stride, PADDING)
+
+
+@dataclass(frozen=True)
+class ConvolutionalNetwork:
+    """The shape of a network.
+
+    Attributes:
+        name: a key of `pipeline.models.MODELS`.
+        image: (C, H, W), what it is asked about.
+        classes: outputs.
+        channels: of each convolution.
+        hidden: widths of the linear layers before the last one.
+    """
+
+    name: str
+    image: tuple[int, int, int]
+    classes: int
+    channels: tuple[int, ...]
+    hidden: tuple[int, ...]
+
+    @property
+    def last(self) -> str:
+        """The name of the layer whose outputs are the logits: `<last>.weight`, `<last>.bias`."""
+        return f"linear{len(self.hidden)}"
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shape of each layer's weight, first to last."""
+        inputs, height, width = self.image
+        shapes: dict[str, tuple[int, ...]] = {}
+        for number, outputs in enumerate(self.channels):
+            shapes[f"convolution{number}"] = (outputs, inputs, KERNEL, KERNEL)
+            inputs, height, width = outputs, _halved(height), _halved(width)
+        inputs *= height * width
+        for number, outputs in enumerate((*self.hidden, self.classes)):
+            shapes[f"linear{number}"] = (outputs, inputs)
+            inputs = outputs
+        return shapes
+
+    def initialise(self, drawn: torch.Generator) -> Parameters:
+        """Uniform weights of one member, within 1 / sqrt(inputs) of 0, and likewise biases."""
+        member: Parameters = {}
+        for name, shape in self.shapes.items():
+            bound = float(torch.Size(shape[1:]).numel()) ** -0.5
+            member[f"{name}.weight"] = (torch.rand(shape, generator=drawn) * 2 - 1) * bound
+            member[f"{name}.bias"] = (torch.rand(shape[0], generator=drawn) * 2 - 1) * bound
+        return member
+
+    def answer(self, z: Tensor, member: Parameters) -> Tensor:
+        """Logits (B, classes) of standardised images (B, C, H, W), by one member's weights."""
+        signal = z.contiguous(memory_format=torch.channels_last)  # twice as fast as the default
+        *before, last = self.layers(member)
+        for layer in before:
+            signal = relu(layer(signal))
+        return last(signal)
+
+    def layers(self, member: Parameters) -> list[Layer]:
+        """The layers of one member, first to last."""
+        return [
+            Layer(
+                member[f"{name}.weight"],
+                member[f"{name}.bias"],
+                STRIDE if name.startswith("convolution") else 0,
+            )
+            for name in self.shapes
+        ]
+
+
+def _halved(size: int) -> int:
+    return (size + 2 * PADDING - KERNEL) // STRIDE + 1
+
+
+def cnn(
+    image: Sequence[int], classes: int, channels: Sequence[int], hidden: Sequence[int]
+) -> ConvolutionalNetwork:
+    """A convolutional network for images of this shape (C, H, W).
+
+    Raises:
+        BadInput: it has no convolution, or more than the image has halvings.
+    """
+    if not channels:
+        raise BadInput("model.channels: a cnn has at least one convolution; give their channels")
+    shape = (int(image[0]), int(image[1]), int(image[2]))
+    side = min(shape[1:])
+    for number in range(len(channels)):
+        side = _halved(side)
+        if side < 1:
+            raise BadInput(
+                f"model.channels: {len(channels)} convolutions halve {min(shape[1:])} pixels away; "
+                f"at most {number}"
+            )
+    return ConvolutionalNetwork("cnn", shape, classes, tuple(channels), tuple(hidden))
