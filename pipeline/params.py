@@ -12,9 +12,16 @@ import yaml
 
 from pipeline.config import BASELINE, Config, check
 from pipeline.data.signing import unsigned
-from pipeline.defenses import DEFENSES, SET_BY_PROGRAM
-from pipeline.files import BadInput, repository_root, unheard, write_text, writes_params
-from pipeline.models.designs import MODELS
+from pipeline.defenses import DEFENSES, FOR_IMAGES, SET_BY_PROGRAM
+from pipeline.files import (
+    NOT_FOR_IMAGES,
+    BadInput,
+    repository_root,
+    unheard,
+    write_text,
+    writes_params,
+)
+from pipeline.models.designs import MODELS, OF_IMAGES, OF_RECORDS
 from pipeline.project.composition import compose, jobs
 from pipeline.risks import RISKS
 from pipeline.validation import check_names, check_options, nearest
@@ -55,6 +62,8 @@ def parse(values: Any, origin: str) -> Config:
     if waiting := unsigned(cfg.data):
         raise BadInput("\n".join(f"{origin}: {line}" for line in waiting))
     check_names([cfg.model.name], MODELS, f"{origin}: model.name", "model")
+    kinds = (OF_IMAGES, "images") if cfg.data.image else (OF_RECORDS, "records")
+    check_names([cfg.model.name], kinds[0], f"{origin}: model.name", f"model of {kinds[1]}")
     _check_stages(cfg, origin)
     for risk in RISKS:
         risk.check(cfg, origin)
@@ -69,6 +78,10 @@ def _check_stages(cfg: Config, origin: str) -> None:
     """Refuses what `dvc.yaml` can make no stage of: a name that is no defense, or one twice."""
     for key, names in (("examine", cfg.examine), ("extra", cfg.extra)):
         check_names(names, DEFENSES, f"{origin}: {key}", "defense")
+        unfit = [name for name in names if cfg.data.image and name not in FOR_IMAGES]
+        if unfit:
+            fit = ", ".join(sorted(FOR_IMAGES - {BASELINE}))
+            raise BadInput(f"{origin}: {key}: {unfit[0]}: {NOT_FOR_IMAGES}; take of {fit}")
         if BASELINE in names:
             raise BadInput(f"{origin}: {key}: {BASELINE} has stages of its own; leave it out")
         if len(set(names)) < len(names):

@@ -1,7 +1,7 @@
 """What the types of the configuration are made of."""
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, BaseModel, Field
 
@@ -32,6 +32,10 @@ Unit = Literal["scale", "error"]  # what a radius of 1 allows: a key of `Feature
 
 
 class Section(BaseModel):
-    """A part of the configuration: no unknown key, no silent conversion, immutable."""
+    """A part of the configuration: no unknown key, no silent conversion, immutable.
+
+    `for_images`: of the section of a risk, whether it is measured on images too.
+    """
 
     model_config = STRICT
+    for_images: ClassVar[bool] = False

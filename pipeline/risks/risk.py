@@ -101,7 +101,9 @@ class Sources:
     def not_applicable(self, risk: str) -> list[tuple[str, str, str]]:
         """What could not be asked of whom, and why: (defense, what, why)."""
         found = []
-        for name, place in self.examined.items():
+        own = self.stage(risk)
+        places = [*self.examined.items(), *([("every recipe", own)] if own else [])]
+        for name, place in places:
             path = place / NOT_APPLICABLE
             whys = read_json(path).get(risk, {}) if path.exists() else {}
             found += [(name, what, why) for what, why in whys.items()]

@@ -16,10 +16,19 @@ fix_kernels()  # before torch and NumPy, which look at the processor once
 from collections.abc import Callable
 from pathlib import Path
 
-from pipeline.config import BASELINE, Config
+from pipeline.config import BASELINE, Config, Section
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset, load_dataset
-from pipeline.files import BadInput, FailedCheck, unheard, writes_params
+from pipeline.files import (
+    NOT_APPLICABLE,
+    NOT_FOR_IMAGES,
+    BadInput,
+    FailedCheck,
+    folder,
+    unheard,
+    write_json,
+    writes_params,
+)
 from pipeline.parallel import telling
 from pipeline.params import load
 
@@ -62,6 +71,18 @@ def _called(stage: Callable[[Config], str], arguments: list[str]) -> str:
 def prepared() -> tuple[Dataset, Plan]:
     """What `prepare` wrote."""
     return load_dataset(ARTIFACTS / "prepare"), Plan.load(ARTIFACTS / "prepare" / PLAN)
+
+
+def left_out(kind: type[Section], dataset: Dataset, risk: str) -> str:
+    """Why a risk with a stage of its own is not measured on such data; empty = it is.
+
+    Then its folder says so, and no more.
+    """
+    if not dataset.schema.image or kind.for_images:
+        return ""
+    with folder(ARTIFACTS / risk) as out:
+        write_json(out / NOT_APPLICABLE, {risk: {"": NOT_FOR_IMAGES}})
+    return NOT_FOR_IMAGES
 
 
 def trained_by(cfg: Config, arguments: list[str]) -> str:

@@ -8,12 +8,16 @@ Writes:   artifacts/frontier/{frontier.safetensors,frontier.json}
 from pipeline.config import Config
 from pipeline.files import folder
 from pipeline.risks.frontier.measure.epsilons import trace_frontier
-from pipeline.stages import ARTIFACTS, prepared, run
+from pipeline.risks.frontier.measure.settings import FrontierSettings
+from pipeline.stages import ARTIFACTS, left_out, prepared, run
 
 
 def vary_epsilon(cfg: Config) -> str:
     """The stage."""
-    found = trace_frontier(*prepared(), cfg)
+    dataset, plan = prepared()
+    if why := left_out(FrontierSettings, dataset, "frontier"):
+        return why
+    found = trace_frontier(dataset, plan, cfg)
     with folder(ARTIFACTS / "frontier") as out:
         found.save(out)
     return f"{len(found.models)} kinds of model at {len(found.epsilons)} epsilons"

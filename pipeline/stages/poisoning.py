@@ -22,7 +22,7 @@ from pipeline.risks.poisoning.measure.filtering import (
 )
 from pipeline.risks.poisoning.measure.recipes import CraftedPoison, Harm, craft_poison, measure_harm
 from pipeline.risks.poisoning.measure.settings import PoisoningSettings
-from pipeline.stages import ARTIFACTS, prepared, run
+from pipeline.stages import ARTIFACTS, left_out, prepared, run
 
 Experiment = Callable[[str, CraftedPoison, Config], Harm | Filtered]
 
@@ -50,9 +50,12 @@ def poison_recipes(
 
 def harm_and_filter(cfg: Config) -> str:
     """The stage."""
+    dataset, plan = prepared()
+    if why := left_out(PoisoningSettings, dataset, "poisoning"):
+        return why
     recipes = cfg.chosen(cfg.section(PoisoningSettings).recipes)
     with folder(ARTIFACTS / "poisoning") as out:
-        return poison_recipes(recipes, *prepared(), cfg, out)
+        return poison_recipes(recipes, dataset, plan, cfg, out)
 
 
 if __name__ == "__main__":

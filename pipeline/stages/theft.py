@@ -13,7 +13,7 @@ from pipeline.files import folder
 from pipeline.parallel import share_out
 from pipeline.risks.theft.measure.copies import steal
 from pipeline.risks.theft.measure.settings import TheftSettings
-from pipeline.stages import ARTIFACTS, prepared, run
+from pipeline.stages import ARTIFACTS, left_out, prepared, run
 
 
 def steal_one(name: str, dataset: Dataset, cfg: Config, place: Path) -> None:
@@ -24,6 +24,8 @@ def steal_one(name: str, dataset: Dataset, cfg: Config, place: Path) -> None:
 def steal_all(cfg: Config) -> str:
     """The stage."""
     dataset, _ = prepared()
+    if why := left_out(TheftSettings, dataset, "theft"):
+        return why
     numbers = cfg.section(TheftSettings)
     names = cfg.chosen(numbers.recipes)
     with folder(ARTIFACTS / "theft") as out:

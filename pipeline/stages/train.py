@@ -8,8 +8,9 @@ Writes:   artifacts/<stage>/: population.safetensors, population.json, metrics.j
 import sys
 
 from pipeline.config import BASELINE, Config
+from pipeline.defenses import FOR_IMAGES
 from pipeline.defenses.trained import train_reported
-from pipeline.files import folder, write_json
+from pipeline.files import NOT_FOR_IMAGES, folder, write_json
 from pipeline.models.answers import clean_metrics
 from pipeline.models.out_of_fold import cuts_out_of_fold, margins_out_of_fold
 from pipeline.stages import ARTIFACTS, STAGE_OF, prepared, run, trained_by
@@ -21,6 +22,10 @@ def train_one(cfg: Config) -> str:
     stage = sys.argv[1:]
     name = trained_by(cfg, [BASELINE] if stage == [STAGE_OF[BASELINE]] else stage)
     dataset, plan = prepared()
+    if dataset.schema.image and name not in FOR_IMAGES:
+        with folder(ARTIFACTS / name) as out:
+            write_json(out / "metrics.json", {})
+        return NOT_FOR_IMAGES
     population = train_reported(name, dataset, plan, cfg)
     with folder(ARTIFACTS / STAGE_OF.get(name, name)) as out:
         population.save(out)

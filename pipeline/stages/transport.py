@@ -14,7 +14,7 @@ from pipeline.files import folder
 from pipeline.parallel import share_out
 from pipeline.risks.transport.measure.places import PLACES, Places
 from pipeline.risks.transport.measure.settings import TransportSettings
-from pipeline.stages import ARTIFACTS, prepared, run
+from pipeline.stages import ARTIFACTS, left_out, prepared, run
 
 
 def ask_one(
@@ -30,6 +30,8 @@ def ask_one(
 def ask_everywhere(cfg: Config) -> str:
     """The stage; where the data set names neither sites nor dates it trains nothing."""
     dataset, plan = prepared()
+    if why := left_out(TransportSettings, dataset, "transport"):
+        return why
     wanted = cfg.section(TransportSettings)
     places = Places.of(dataset, wanted)
     names = cfg.chosen(wanted.recipes) if places.estimable(dataset).any() else []

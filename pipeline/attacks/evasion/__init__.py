@@ -74,6 +74,7 @@ class EvasionAttack:
             the threat and the largest radius; None = not limited.
         discrete: whether it recodes and leaves out; such an attack is run only under a threat that
             lets it, and beats those that cannot without their being suspect.
+        images: whether it attacks images too.
     """
 
     run: Attack
@@ -82,6 +83,7 @@ class EvasionAttack:
     steps: Steps
     budget: Budget = unlimited
     discrete: bool = False
+    images: bool = True
 
 
 BALLS: frozenset[Norm] = frozenset({"linf", "l2"})
@@ -97,9 +99,15 @@ EVASION: dict[str, EvasionAttack] = {
     "hop_skip_jump": EvasionAttack(
         hop_skip_jump, BALLS, "labels", steps="none", budget=as_configured
     ),
-    "sparse": EvasionAttack(sparse, COUNT, "scores", steps="none", budget=greedily),
+    "sparse": EvasionAttack(sparse, COUNT, "scores", steps="none", budget=greedily, images=False),
     "recodes": EvasionAttack(
-        recodes, BALLS | COUNT, "scores", steps="none", budget=of_variants, discrete=True
+        recodes,
+        BALLS | COUNT,
+        "scores",
+        steps="none",
+        budget=of_variants,
+        discrete=True,
+        images=False,
     ),
 }
 

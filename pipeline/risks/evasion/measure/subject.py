@@ -17,6 +17,7 @@ from pipeline.data.plan import Plan
 from pipeline.data.recodes import forgeable
 from pipeline.data.schema import Dataset
 from pipeline.data.threat import Threat
+from pipeline.files import NOT_FOR_IMAGES
 from pipeline.models.answers import margin
 from pipeline.models.out_of_fold import OutOfFold
 from pipeline.models.population import Population
@@ -35,12 +36,19 @@ def cannot_be_asked(population: Population, cfg: Config) -> dict[str, str]:
     lacking = {
         name: UNSEEN for name, who in all_attackers(cfg).items() if not _offers(population, who)
     }
+    if cfg.data.image:
+        unfit = (name for name, who in all_attackers(cfg).items() if not _sees_images(who))
+        lacking |= dict.fromkeys(unfit, NOT_FOR_IMAGES)
     lacking |= {
         f"threat {name}": why
         for name, threat in cfg.threat.items()
         if (why := why_idle(threat, cfg.data.features.values()))
     }
     return {**lacking, PROOFS: why} if (why := why_no_proof(population)) else lacking
+
+
+def _sees_images(who: Attacker) -> bool:
+    return who.method not in EVASION or EVASION[who.method].images
 
 
 def _offers(population: Population, who: Attacker) -> bool:
@@ -174,6 +182,8 @@ def proposals(
     for number, (name, attack) in enumerate(evasion_suite(cfg.attack, norm=threat.norm).items()):
         who = known[name]
         if not _offers(subject.population, who) or (nobody and who.access != "none"):
+            continue
+        if subject.dataset.schema.image and not _sees_images(who):
             continue
         if who.discrete and not threat.discrete:
             continue
