@@ -354,8 +354,14 @@ class DataConfig(Section):
 
     @property
     def columns(self) -> list[str]:
-        """The columns that the file must have: features, target, group, site and time."""
+        """The columns that the file must have: features, target, group, site and time.
+
+        Of a folder of images the column of their files instead of features, and that of the split.
+        """
         named = [self.target, self.group, self.site, self.time]
+        if self.image is not None:
+            split = [] if self.image.split is None else [self.image.split]
+            return [self.image.column, *dict.fromkeys([*filter(None, named), *split])]
         return [*self.features, *dict.fromkeys(name for name in named if name is not None)]
 
     @property

@@ -14,7 +14,11 @@ import torch
 from numpy.typing import NDArray
 
 from pipeline.config import DataConfig, same_cell
+from pipeline.data.cells import Cells
+from pipeline.data.pictures import pictures
 from pipeline.data.schema import SPLITS, Dataset, Schema
+from pipeline.data.tabular import cells_of, kept_together, origins_of, told
+from pipeline.data.values import Fault, classes_of
 from pipeline.files import BadInput
 from pipeline.validation import nearest
 
@@ -143,11 +147,41 @@ def _sklearn(cfg: DataConfig, path: Path) -> Read:
     return Read(_channels_first(images).astype(np.uint8), bundle.target, None, {})
 
 
-_READERS = {"npz": _npz, "sklearn": _sklearn}
+def _folder(cfg: DataConfig, path: Path) -> Read:
+    """Pictures, and a CSV file that names each, beside its label."""
+    assert cfg.image is not None
+    cells = cells_of(cfg, path)
+    target, faults = classes_of(cells.columns[cfg.target], cfg)
+    origins, _, wrong = origins_of(cells, cfg)
+    split, unknown = _split_of(cells, cfg.image.split)
+    names = cells.columns[cfg.image.column]
+    x, unread = pictures(path.parent, names, cfg.image.column, cfg.image.shape)
+    if faults := faults + wrong + unknown + unread:
+        raise BadInput(told(faults, cells, cfg.file))
+    return Read(x, np.array([cfg.classes[place] for place in target], object), split, origins)
+
+
+def _split_of(cells: Cells, column: str | None) -> tuple[NDArray[np.int64] | None, list[Fault]]:
+    """(N,) places in `SPLITS`, as the column says them; `val` and `validation` are `tune`."""
+    if column is None:
+        return None, []
+    words = {**{name: place for place, name in enumerate(SPLITS)}, "val": 1, "validation": 1}
+    said = [str(cell).lower() for cell in cells.columns[column]]
+    places = np.array([words.get(one, -1) for one in said], dtype=np.int64)
+    strange = np.flatnonzero(places < 0)
+    if not len(strange):
+        return places, []
+    known = ", ".join(SPLITS)
+    return places, [Fault(column, strange, f"{said[strange[0]]!r} is no part; known: {known}")]
+
+
+_READERS = {"npz": _npz, "sklearn": _sklearn, "folder": _folder}
 
 
 def _classes(labels: NDArray[Any], cfg: DataConfig, name: str) -> NDArray[np.int64]:
     """(N,) class indices; class 1 = disease present, as `outcomes` maps what the file says."""
+    if cfg.source == "folder":  # its labels were read as any table's
+        return np.array([cfg.classes.index(label) for label in labels], dtype=np.int64)
     given = cfg.outcomes or {0: cfg.classes[0], 1: cfg.classes[1]}
     places = {same_cell(cell): cfg.classes.index(label) for cell, label in given.items()}
     cells = [same_cell(one) for one in labels.tolist()]
@@ -179,8 +213,6 @@ def _equal(x: Bytes) -> NDArray[np.int64]:
 
 def _together(read: Read, equal: NDArray[np.int64]) -> torch.Tensor:
     """(N,) int64: what stays on one side of every split: equal images, and those of one patient."""
-    from pipeline.data.tabular import kept_together
-
     patient = read.origins.get("patient", torch.arange(len(equal)))
     return kept_together(patient, equal)
 

@@ -113,23 +113,39 @@ def checked(cells: Cells, cfg: DataConfig) -> tuple[Dataset, list[Fault]]:
     target, wrong = classes_of(cells.columns[cfg.target], cfg)
     empty = _unmeasured(values, schema) if not faults else []
     faults += wrong + empty
+    origins, sites, wrong = origins_of(cells, cfg)
+    faults += wrong
+    schema = replace(schema, sites=sites)
+    dataset = Dataset(torch.from_numpy(values), torch.from_numpy(target), schema, **origins)
+    if cfg.group is not None and not faults:
+        faults += _recorded_twice(dataset, cfg.group)
+    return dataset, faults
+
+
+def origins_of(
+    cells: Cells, cfg: DataConfig
+) -> tuple[dict[str, torch.Tensor], tuple[str, ...], list[Fault]]:
+    """Whose each record is, where it was made and when, as far as the file says.
+
+    Returns:
+        `patient`, `site` and `time` of `Dataset`, where they are; the names of the sites; faults.
+    """
     origins: dict[str, torch.Tensor] = {}
+    sites: tuple[str, ...] = ()
+    faults: list[Fault] = []
     if cfg.group is not None:
         origins["patient"], wrong = _patients(cells.columns[cfg.group], cfg.group)
         faults += wrong
     if cfg.site is not None:
         named, place = np.unique(cells.columns[cfg.site].astype(str), return_inverse=True)
         origins["site"] = torch.from_numpy(place.reshape(-1).astype(np.int64))
-        schema = replace(schema, sites=tuple(named.tolist()))
+        sites = tuple(named.tolist())
         faults += _empty(cells.columns[cfg.site], cfg.site, "no site")
     if cfg.time is not None:
         days, wrong = _days(cells.columns[cfg.time], cfg.time)
         origins["time"] = torch.from_numpy(days.copy())
         faults += wrong
-    dataset = Dataset(torch.from_numpy(values), torch.from_numpy(target), schema, **origins)
-    if cfg.group is not None and not faults:
-        faults += _recorded_twice(dataset, cfg.group)
-    return dataset, faults
+    return origins, sites, faults
 
 
 def _records(

@@ -101,8 +101,8 @@ class Sources:
     def not_applicable(self, risk: str) -> list[tuple[str, str, str]]:
         """What could not be asked of whom, and why: (defense, what, why)."""
         found = []
-        own = self.stage(risk)
-        places = [*self.examined.items(), *([("every recipe", own)] if own else [])]
+        own = [] if self.stages is None else [("every recipe", self.stages / risk)]
+        places = [*self.examined.items(), *own]
         for name, place in places:
             path = place / NOT_APPLICABLE
             whys = read_json(path).get(risk, {}) if path.exists() else {}
@@ -110,9 +110,11 @@ class Sources:
         return found
 
     def stage(self, risk: str) -> Path | None:
-        """The folder of the risk's own stage, if it was run."""
+        """The folder of the risk's own stage, if it was run and measured something."""
         place = None if self.stages is None else self.stages / risk
-        return place if place is not None and place.is_dir() else None
+        if place is None or not place.is_dir() or (place / NOT_APPLICABLE).exists():
+            return None
+        return place
 
 
 @dataclass(frozen=True)
