@@ -162,6 +162,11 @@ EPS_UNIT: dict[str, str] = {
     "l2": "reference SD, Euclidean",
     "l0": "measurements",
 }
+PIXEL_UNIT: dict[str, str] = {
+    "linf": "grey levels, each pixel",
+    "l2": "grey levels, Euclidean",
+    "l0": "pixels",
+}
 ERROR_UNIT: dict[str, str] = {
     "linf": "measurement errors, each value",
     "l2": "measurement errors, Euclidean",
@@ -191,6 +196,7 @@ def describe_threat(
     access: str,
     query_budget: int | None = None,
     unit: str = "scale",
+    image: bool = False,
 ) -> dict[str, str]:
     """The columns that name a row completely: who attacks, what for, with what, how far.
 
@@ -204,6 +210,7 @@ def describe_threat(
         query_budget: questions to the model per record; None = not limited, which only an attacker
             who holds a model can afford.
         unit: of a radius: `scale`, or `error` for standard deviations of a repeated measurement.
+        image: whether what may change are the grey levels of an image's pixels.
 
     Returns:
         a string for each of `THREAT_COLUMNS`, none of them empty; several names or ids are joined
@@ -212,7 +219,7 @@ def describe_threat(
     Raises:
         ValueError: something is missing or unknown.
     """
-    units = ERROR_UNIT if unit == "error" else EPS_UNIT
+    units = PIXEL_UNIT if image else ERROR_UNIT if unit == "error" else EPS_UNIT
     for what, value, known in (
         ("norm", norm, units),
         ("goal", goal, GOALS),

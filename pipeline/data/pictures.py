@@ -93,7 +93,7 @@ def _dicom(path: Path) -> NDArray[Any]:
     try:
         from pydicom import dcmread
         from pydicom.errors import InvalidDicomError
-        from pydicom.pixels import apply_modality_lut, apply_voi_lut
+        from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
     except ImportError:
         raise BadInput("DICOM files need pydicom: pip install 'medsecure[dicom]'") from None
     try:

@@ -1,7 +1,7 @@
 """What was audited: the first lines of every page, the same for the same code, data, settings."""
 
 from pipeline.config import Config, configuration_sha256
-from pipeline.data.schema import Dataset
+from pipeline.data.schema import SPLITS, Dataset
 from pipeline.data.signing import NOT_REVIEWED
 from pipeline.presentation.numbers import few
 from pipeline.project.package import audit_digest, package_version
@@ -19,21 +19,39 @@ def question(cfg: Config) -> str:
 
 def facts(context: Context) -> list[tuple[str, str]]:
     """What was audited, as names and what is said of each; nothing in it changes with the day."""
-    cfg, plan = context.cfg, context.cfg.plan
+    cfg = context.cfg
     hidden = cfg.report.patients == "hidden"
     layers = ", ".join(map(str, cfg.model.hidden))
     model = f"{cfg.model.name}, hidden layers of {layers}" if layers else cfg.model.name
-    times = f"{plan.folds} folds x {plan.seeds} seeds"
+    if cfg.model.channels:
+        model += f" behind convolutions of {', '.join(map(str, cfg.model.channels))} channels"
     return [
         ("Predicts", f"{cfg.data.classes[1]} or {cfg.data.classes[0]}, from {_inputs(cfg)}"),
         ("Cohort", cohort(context.dataset, hidden=hidden)),
         ("Model", f"{model}; a defense is another way of training it, or says what else it is"),
-        ("Scored", f"each patient by models that did not train on them, {times}"),
+        ("Scored", _scored(context)),
         ("Threat model", reviewed(cfg)),
     ]
 
 
+def _scored(context: Context) -> str:
+    """Who is scored, and by whom."""
+    plan, split = context.cfg.plan, context.dataset.split
+    if plan.kind == "official" and split is not None:
+        tested = int((split == SPLITS.index("test")).sum())
+        return (
+            f"the {tested} of the official test set, by {plan.seeds} models that did not train on "
+            "them and differ by their seed"
+        )
+    times = f"{plan.folds} folds x {plan.seeds} seeds"
+    return f"each patient by models that did not train on them, {times}"
+
+
 def _inputs(cfg: Config) -> str:
+    if cfg.data.image:
+        channels, height, width = cfg.data.image.shape
+        colours = f" and {channels} channels" if channels > 1 else ""
+        return f"an image of {height} x {width} pixels{colours}"
     count = len(cfg.data.features)
     return f"{count} {'value' if count == 1 else 'values'} of a record"
 
@@ -43,6 +61,8 @@ def cohort(dataset: Dataset, *, hidden: bool) -> str:
     records, ill = len(dataset.y), int((dataset.y == 1).sum())
     count = len(dataset.patient.unique())
     of = f"{count} patients" if records == count else f"{records} records of {count} patients"
+    if dataset.schema.image:  # one patient may have several, where nobody says whose they are
+        of = f"{records} images" + (f" of {count} patients" if records != count else "")
     too_few = hidden and 0 < min(ill, records - ill) < 10
     told = few(ill) if too_few and ill < 10 else "nearly all" if too_few else str(ill)
     return f"{of}, {told} ill" + ("" if too_few else f" ({ill / max(records, 1):.0%})")

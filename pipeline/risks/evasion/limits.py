@@ -8,6 +8,15 @@ NAMES = {"linf": "L-infinity", "l2": "L2", "l0": "L0"}
 MISSING = (
     "A forger who makes a measurement missing: no threat of this audit lets a value be withheld."
 )
+EACH_A_PATIENT = (
+    "Whose images they are is not known: each counts as a patient, and intervals are too narrow "
+    "where one has several."
+)
+OF_IMAGES = (
+    "Forged scans: patches pasted, painted over, or made by a generator; and turned, shifted or "
+    "cropped images.",
+    "Who holds the scanner, or the reader's eye: every forged image was shown to models alone.",
+)
 ALWAYS = (
     "Different budgets for missed disease and false alarm in one threat.",
     "Attacks on several records of a patient, or over time; several models at once.",
@@ -31,6 +40,9 @@ def untested(view: View, context: Context) -> list[str]:
     norms = {one.norm for one in asked}
     other = [NAMES[norm] for norm in ("linf", "l2", "l0") if norm not in norms]
     said.append(f"Evasion in {', '.join(['L1', *other])}.")
+    if cfg.data.image:
+        whose = [] if cfg.data.group else [EACH_A_PATIENT]
+        return [*said, *whose, *OF_IMAGES, *ALWAYS]
     if all(one.withhold is None for one in asked):
         said.append(MISSING)
     if not cfg.data.relations and not cfg.data.derived:

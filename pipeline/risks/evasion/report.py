@@ -11,6 +11,7 @@ from pipeline.risks.evasion.chapters import (
     headline,
     others,
     probabilities,
+    scans,
     single,
     units,
 )
@@ -22,7 +23,7 @@ from pipeline.risks.risk import Context, Tables
 
 
 def chapters(tables: Tables, context: Context, folder: Path) -> Sequence[Chapter]:
-    """What eps means; accuracy and report; the headline threat; patients; cost; groups; others."""
+    """What eps means; accuracy; the headline threat; patients, images; cost; groups; others."""
     if not len(tables.get("comparison", ())):
         return ()
     view = View(tables, context.cfg)
@@ -31,6 +32,7 @@ def chapters(tables: Tables, context: Context, folder: Path) -> Sequence[Chapter
         classified.chapter(view, folder),
         headline.chapter(view, folder),
         single.chapter(view, context, folder),
+        scans.chapter(view, folder),
         cost.chapter(view, folder),
         probabilities.chapter(view, folder),
         by_group.chapter(view, folder),
@@ -63,7 +65,9 @@ def finding(tables: Tables, context: Context) -> Finding | None:
     records = " (records)" if view.among(y).find(" records of ") > 0 else ""
     before = part_of(float(clean[wrong]), whole, view.hidden).removesuffix(f" of {whole:.0f}")
     forged = (
-        "If every value is off by at most"
+        "If every pixel is forged by at most"
+        if context.cfg.data.image
+        else "If every value is off by at most"
         if limits is not None and limits.unit == "error"
         else "If values are forged by at most"
         if limits is None or limits.norm != "l0"

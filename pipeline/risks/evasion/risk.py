@@ -154,7 +154,7 @@ RISK = Risk(
     points=points,
     covers=True,
     summary=summary,
-    per_patient=frozenset({"patients", "verdicts"}),
+    per_patient=frozenset({"patients", "verdicts", "scans", "scan_scores"}),
     private=frozenset({"fragile", "changes"}),
     parts={
         "groups": ("defense", "by"),

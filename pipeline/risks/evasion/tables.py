@@ -22,6 +22,8 @@ from pipeline.risks.evasion.patients import most_fragile
 from pipeline.risks.evasion.proofs import verdicts
 from pipeline.risks.evasion.recipes import Recipe, recipes_of
 from pipeline.risks.evasion.repeats import repeated_shares
+from pipeline.risks.evasion.scans import COLUMNS as OF_SCANS
+from pipeline.risks.evasion.scans import scan_tables
 from pipeline.risks.risk import Context, Sources
 from pipeline.statistics.intervals import Sampling
 
@@ -71,6 +73,7 @@ COLUMNS = {
         "after": "the value it takes",
         "errors": "the change in usual measurement errors; empty = no error is known",
     },
+    **OF_SCANS,
     "plots/proved": {
         **DEFENSE,
         **THREAT,
@@ -124,6 +127,7 @@ def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
         ).reset_index(),
         "plots/proved": evaluation.exact,
         "patients": by_defense(clinic.patients),
+        **scan_tables(examined, sources, context),
         **{f"verdicts/{name}": verdicts(one.proofs) for name, one in examined.items()},
     }
 

@@ -17,6 +17,11 @@ NORMS = {
     "l2": "all values together (L2) by at most",
     "l0": "at most",
 }
+NORMS_OF_IMAGES = {
+    "linf": "every pixel by at most",
+    "l2": "all pixels together (L2) by at most",
+    "l0": "at most",
+}
 SICK = ("healthy", "ill")  # what those of class 0 and 1 are called
 ROUNDING = 1e-6  # of a step of the clinic's grid
 
@@ -88,6 +93,8 @@ def budget(cfg: Config, threat: str, eps: float, name: str) -> str:
     limits = cfg.threat.get(threat)
     if limits is None:
         return f"eps {eps:g}"
+    if cfg.data.image and limits.norm == "linf":
+        return f"{eps:g} grey level{'' if eps == 1 else 's'}"
     unit = in_unit(name, cfg, limits, eps)
     return radius(limits, eps) + (f" ({unit})" if unit else "")
 
@@ -101,7 +108,8 @@ def threat_in_words(line: "pd.Series", cfg: Config, name: str) -> str:
         name: of the leading measurement.
     """
     goal, knowledge = GOALS.get(str(line.get("goal")), ""), str(line.get("knowledge", ""))
-    norm = NORMS.get(str(line.get("norm")), "")
+    norms = NORMS_OF_IMAGES if cfg.data.image else NORMS
+    norm = norms.get(str(line.get("norm")), "")
     reach = budget(cfg, str(line["threat"]), float(line["eps"]), name)
     said = f"{norm} {reach}" if norm else reach
     return "; ".join(one for one in (str(line["threat"]), goal, knowledge, said) if one)

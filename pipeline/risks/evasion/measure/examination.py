@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
+import torch
 from torch import Tensor
 from tqdm import tqdm
 
@@ -28,6 +29,7 @@ from pipeline.verify.least import Least, least_out_of_fold
 from pipeline.verify.out_of_fold import Proofs, ProofSearch, proofs_out_of_fold
 
 RECORDS = "adversarial.safetensors"
+WORST = "worst"  # of an image, the one of all attacks that leaves the least margin
 DIAGNOSTICS, VERIFIED, CUT = "diagnostics.json", "verified", "cut.safetensors"
 LEAST = "least.safetensors"
 ADVICE = "run `dvc repro attack`"
@@ -132,7 +134,7 @@ def examine(
 
     Returns:
         the examination; and the adversarial records behind it, for each "threat/attack" (E, S, N,
-        D) in clinical units.
+        D) in clinical units; of images "threat/worst" (E, S, N, C, H, W), uint8.
     """
     subject = Subject.of(population, dataset, plan)
     every = [Trial.of(threat, dataset, cfg) for threat in cfg.threat]
@@ -193,7 +195,8 @@ def _sent(transfer: dict[str, Tensor] | None, trial: Trial) -> list[Tensor] | No
     """The records of another population that were made under this threat."""
     if transfer is None:
         return None
-    return [x_adv for key, x_adv in transfer.items() if key.startswith(f"{trial.name}/")]
+    own = [x_adv for key, x_adv in transfer.items() if key.startswith(f"{trial.name}/")]
+    return [x_adv.float() for x_adv in own]  # images are kept as bytes
 
 
 def _proposed(
@@ -209,6 +212,7 @@ class _Found:
     def __init__(self) -> None:
         self.frames: list[pd.DataFrame] = []
         self.x_adv: dict[str, Tensor] = {}
+        self.least: dict[str, Tensor] = {}  # of images, the margins of the worst
         self.proofs: dict[str, Proofs] = {}
         self.checks = {"violations": 0.0, "attack_beats_proof": 0.0}
 
@@ -233,7 +237,21 @@ class _Found:
             named = {"threat": trial.name, "attack": one.attack, **subject.described(threat, one)}
             self.frames.append(rows_of(folds, named, margins, changed, subject.dataset.y))
             scattered = folds.scatter(x_adv, subject.index, subject.valid)
-            self.x_adv[f"{trial.name}/{one.attack}"] = scattered
+            if subject.dataset.schema.image:
+                self.keep_worst(trial.name, scattered, margins)
+            else:
+                self.x_adv[f"{trial.name}/{one.attack}"] = scattered
+
+    def keep_worst(self, threat: str, x_adv: Tensor, margins: Tensor) -> None:
+        """Of images (E, S, N, *event) alone the worst of all attacks, a byte a grey level."""
+        key, found = f"{threat}/{WORST}", x_adv.to(torch.uint8)
+        if key not in self.x_adv:
+            self.x_adv[key], self.least[threat] = found, margins
+            return
+        worse = margins < self.least[threat]
+        shaped = worse.view(*worse.shape, *[1] * (found.dim() - worse.dim()))
+        self.x_adv[key] = torch.where(shaped, found, self.x_adv[key])
+        self.least[threat] = torch.minimum(margins, self.least[threat])
 
     def hold_against(self, least: Least, headline: Trial) -> None:
         """Counts margins that an attack left below their proved bound."""

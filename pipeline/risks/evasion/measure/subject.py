@@ -159,6 +159,7 @@ class Subject:
             access=proposal.who.access,
             query_budget=proposal.budget,
             unit=threat.unit,
+            image=bool(self.dataset.schema.image),
         )
 
 
