@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 from pipeline.attacks.evasion import ACCESS_LEVELS, EVASION, MUST_BEAT, SET_BY_PROGRAM
 from pipeline.config import ThreatConfig
 from pipeline.defenses import DEFENSES
-from pipeline.models.mlp import MODELS
+from pipeline.models.designs import MODELS
 from pipeline.risks import RISKS
 from pipeline.standards import KNOWLEDGE
 from tiny import ROOT

@@ -37,8 +37,9 @@ from pipeline.models.training import fit, mean_gradient, shuffled
 torch.set_num_threads(1)
 data = tiny.records(120, seed=0)
 how = TrainConfig(epochs=3, batch_size=32, learning_rate=1e-2, weight_decay=0.0)
-models = fit(data, tiny.plan(data), Architecture("mlp", 5, 2, (32, 32)), draw=shuffled(how),
-             gradient=mean_gradient(), learning_rate=how.learning_rate)
+mlp = Architecture("mlp", 5, 2, (32, 32))
+models = fit(data, tiny.plan(data), mlp, draw=shuffled(how),
+             gradient=mean_gradient(mlp), learning_rate=how.learning_rate)
 z = data.x.nan_to_num().double().numpy()
 numbers = {{
     "torch": [value.numpy() for value in models.parameters.values()],

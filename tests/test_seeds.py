@@ -78,9 +78,8 @@ def drawn(cfg) -> dict[tuple[str, ...], list[int]]:
     for what, own in plans.items():
         for stream in OF_A_MODEL:
             found[stream, what] = [seeds.of(stream, one) for one in own.tolist()]
-        found[Stream.ADVERSARIAL_TRAINING, what] = [
-            seeds.of(Stream.ADVERSARIAL_TRAINING, int(own[0]))
-        ]
+        for stream in (Stream.ADVERSARIAL_TRAINING, Stream.SHIFTS):
+            found[stream, what] = [seeds.of(stream, int(own[0]))]
     for what in counts:
         found[Stream.COINS, what] = [seeds.of(Stream.COINS, seeds.of(what, seed))]
     for stream in (Stream.WEIGHTS, Stream.COPY_BATCHES):
@@ -93,7 +92,7 @@ ORIGINS = {
     *(Stream.CROSS_VALIDATION, Stream.MEMBERSHIP_HALVES, Stream.CANARY_RUNS, Stream.THEFT_HALVES),
     *(Stream.COPIES, Stream.HALF, Stream.RELEASE, Stream.COMPANION),
     *(Stream.INNER_FOLD, Stream.AGAIN, Stream.REHEARSAL),
-    *(Stream.ELSEWHERE, Stream.ELSEWHERE_FOLD),
+    *(Stream.ELSEWHERE, Stream.ELSEWHERE_FOLD, Stream.OFFICIAL),
 }
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from pipeline.config import DataConfig, same_cell
 from pipeline.data.cells import Cells
-from pipeline.data.pictures import pictures
+from pipeline.data.pictures import read_pictures
 from pipeline.data.schema import SPLITS, Dataset, Schema
 from pipeline.data.tabular import cells_of, kept_together, origins_of, told
 from pipeline.data.values import Fault, classes_of
@@ -155,7 +155,7 @@ def _folder(cfg: DataConfig, path: Path) -> Read:
     origins, _, wrong = origins_of(cells, cfg)
     split, unknown = _split_of(cells, cfg.image.split)
     names = cells.columns[cfg.image.column]
-    x, unread = pictures(path.parent, names, cfg.image.column, cfg.image.shape)
+    x, unread = read_pictures(path.parent, names, cfg.image.column, cfg.image.shape)
     if faults := faults + wrong + unknown + unread:
         raise BadInput(told(faults, cells, cfg.file))
     return Read(x, np.array([cfg.classes[place] for place in target], object), split, origins)

@@ -20,7 +20,7 @@ AT_MOST = 255
 Bytes = NDArray[np.uint8]
 
 
-def pictures(
+def read_pictures(
     folder: Path, names: Text, column: str, shape: Sequence[int]
 ) -> tuple[Bytes, list[Fault]]:
     """Reads pictures and says what is wrong with each that cannot be taken as it is.

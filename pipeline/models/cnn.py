@@ -109,7 +109,7 @@ def _halved(size: int) -> int:
     return (size + 2 * PADDING - KERNEL) // STRIDE + 1
 
 
-def cnn(
+def convolutional(
     image: Sequence[int], classes: int, channels: Sequence[int], hidden: Sequence[int]
 ) -> ConvolutionalNetwork:
     """A convolutional network for images of this shape (C, H, W).

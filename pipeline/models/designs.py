@@ -10,7 +10,7 @@ from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset, Schema
 from pipeline.files import BadInput, NotApplicable
 from pipeline.models import image_networks, mlp
-from pipeline.models.cnn import cnn
+from pipeline.models.cnn import convolutional
 from pipeline.models.image_networks import ImageArchitecture, ImageNetworks, range_constants
 from pipeline.models.mlp import Architecture, Parameters
 from pipeline.models.networks import (
@@ -25,7 +25,7 @@ Trained = Networks | ImageNetworks
 
 # Networks of records, and networks of images.
 OF_RECORDS = mlp.MODELS
-OF_IMAGES: dict[str, Callable[..., ImageArchitecture]] = {"cnn": cnn}
+OF_IMAGES: dict[str, Callable[..., ImageArchitecture]] = {"cnn": convolutional}
 MODELS: tuple[str, ...] = (*OF_RECORDS, *OF_IMAGES)
 
 

@@ -18,9 +18,8 @@ from pipeline.data.plan import RELEASE
 from pipeline.data.schema import Schema
 from pipeline.files import BadInput, read_json, read_tensors, sha256, write_json, write_tensors
 from pipeline.models.cnn import ConvolutionalNetwork, Layer
-from pipeline.models.mlp import Parameters
+from pipeline.models.mlp import Parameters, sources_of_weights
 from pipeline.models.networks import DESCRIPTION, WEIGHTS
-from pipeline.seeds import Stream, generator
 
 KIND = "image_networks"  # in the description of a saved population
 ANSWERED_AT_ONCE = 512  # images of one member whose hidden layers exist at once
@@ -256,7 +255,7 @@ def answers(
 
 def initialise(architecture: ImageArchitecture, seeds: Tensor) -> Parameters:
     """Weights of M members, each drawn from its own seed (M,), stacked."""
-    members = [architecture.initialise(generator(Stream.WEIGHTS, seed)) for seed in seeds.tolist()]
+    members = [architecture.initialise(drawn) for drawn in sources_of_weights(seeds)]
     return {name: torch.stack([member[name] for member in members]) for name in members[0]}
 
 

@@ -44,6 +44,11 @@ class Architecture:
         return (self.features, *self.hidden, self.classes)
 
 
+def sources_of_weights(seeds: Tensor) -> list[torch.Generator]:
+    """What each member's weights are drawn from, as they are before training; seeds (M,) int64."""
+    return [generator(Stream.WEIGHTS, seed) for seed in seeds.tolist()]
+
+
 def initialise(architecture: Architecture, seeds: Tensor) -> Parameters:
     """He-uniform weights, drawn for each member from its own seed.
 
@@ -55,8 +60,7 @@ def initialise(architecture: Architecture, seeds: Tensor) -> Parameters:
         `weight{l}` (M, inputs, outputs) and `bias{l}` (M, 1, outputs) for each layer l, float32.
     """
     members: list[Parameters] = []
-    for seed in seeds.tolist():
-        drawn = generator(Stream.WEIGHTS, seed)
+    for drawn in sources_of_weights(seeds):
         member: Parameters = {}
         for layer, (inputs, outputs) in enumerate(
             zip(architecture.widths, architecture.widths[1:], strict=False)

@@ -27,11 +27,9 @@ from pipeline.stages import ARTIFACTS, left_out, prepared, run
 Experiment = Callable[[str, CraftedPoison, Config], Harm | Filtered]
 
 
-def run_one(
-    experiment: Experiment, name: str, poison: CraftedPoison, cfg: Config, path: Path
-) -> None:
+def run_one(how: Experiment, name: str, poison: CraftedPoison, cfg: Config, path: Path) -> None:
     """One recipe, or one attack that is filtered, by whichever process is free."""
-    experiment(name, poison, cfg).save(path)
+    how(name, poison, cfg).save(path)
 
 
 def poison_recipes(
@@ -53,8 +51,8 @@ def harm_and_filter(cfg: Config) -> str:
     dataset, plan = prepared()
     if why := left_out(PoisoningSettings, dataset, "poisoning"):
         return why
-    recipes = cfg.chosen(cfg.section(PoisoningSettings).recipes)
     with folder(ARTIFACTS / "poisoning") as out:
+        recipes = cfg.chosen(cfg.section(PoisoningSettings).recipes)
         return poison_recipes(recipes, dataset, plan, cfg, out)
 
 

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.data.pictures import pictures
+from pipeline.data.pictures import read_pictures
 
 GREY = np.arange(12, dtype=np.uint8).reshape(3, 4) * 20
 SHAPE = (1, 3, 4)
 
 
 def read(folder, *names, shape=SHAPE):
-    return pictures(folder, np.array(names, dtype=object), "image", shape)
+    return read_pictures(folder, np.array(names, dtype=object), "image", shape)
 
 
 def said(folder, name, shape=SHAPE):

@@ -4,14 +4,26 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
+import scans
 import tiny
 from pipeline.config import TrainConfig
+from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
 from pipeline.models.answers import disease_probability
+from pipeline.models.cnn import convolutional
 from pipeline.models.mlp import Architecture, as_module, initialise, parameters_of
 from pipeline.models.networks import fitted_preprocessing
 from pipeline.models.out_of_fold import margins_out_of_fold
-from pipeline.models.training import Batch, fit, mean_gradient, shuffled
+from pipeline.models.training import (
+    Batch,
+    fit,
+    mean_gradient,
+    rates,
+    shifted,
+    shuffled,
+    steps_in_pass,
+)
+from pipeline.seeds import Stream, generator
 from pipeline.statistics.intervals import bootstrap_auroc, bootstrap_weights, interval
 from pipeline.statistics.rates import auroc
 
@@ -27,7 +39,7 @@ def trained(dataset, plan, train=TRAIN, architecture=MLP, **options):
         plan,
         architecture,
         draw=shuffled(train),
-        gradient=mean_gradient(),
+        gradient=mean_gradient(architecture),
         learning_rate=train.learning_rate,
         weight_decay=train.weight_decay,
         **options,
@@ -139,11 +151,11 @@ def test_filler_has_no_weight_in_the_gradient(dataset):
     index = torch.tensor([[0, 1, 2, 2], [3, 4, 5, 6]])
     weight = torch.tensor([[1.0, 1, 1, 0], [1, 1, 1, 1]])
     padded = Batch(dataset.x[index], dataset.y[index], index, weight)
-    grads = mean_gradient()(parameters, models.preprocessing, padded)
+    grads = mean_gradient(models.architecture)(parameters, models.preprocessing, padded)
     short = index[:1, :3]
     alone = {name: tensor[:1].detach().requires_grad_() for name, tensor in parameters.items()}
     constants = {name: value[:1] for name, value in models.preprocessing.items()}
-    expected = mean_gradient()(
+    expected = mean_gradient(models.architecture)(
         alone, constants, Batch(dataset.x[short], dataset.y[short], short, weight[:1, :3])
     )
     for name, grad in grads.items():
@@ -196,3 +208,111 @@ def test_shuffled_labels_cannot_be_predicted():
     figures = [out_of_fold_auroc(Dataset(data.x, data.y[order], data.schema)) for order in shuffles]
     assert sum(low < 0.5 < high for _, low, high in figures) >= 3
     assert sum(estimate for estimate, _, _ in figures) / 5 == pytest.approx(0.5, abs=0.04)
+
+
+# ---- images ----
+
+CNN = convolutional(scans.SHAPE, 2, [4], [5])
+
+
+def test_an_image_network_equals_a_plain_loop_of_adam():
+    dataset = scans.dataset(40, seed=0)
+    plan = tiny.plan(dataset, folds=2, seeds=1).select(torch.tensor([1]))
+    ours = trained(dataset, plan, architecture=CNN)
+    member = CNN.initialise(generator(Stream.WEIGHTS, int(plan.seeds[0])))
+    for value in member.values():
+        value.requires_grad_()
+    optimiser = torch.optim.Adam(
+        member.values(), lr=TRAIN.learning_rate, weight_decay=TRAIN.weight_decay
+    )
+    for index, _ in shuffled(TRAIN)(plan.train, plan.seeds):
+        optimiser.zero_grad()
+        z = (dataset.x[index[0]] - 127.5) / 63.75
+        cross_entropy(CNN.answer(z, member), dataset.y[index[0]]).backward()
+        optimiser.step()
+    for name, value in member.items():
+        torch.testing.assert_close(ours.parameters[name][0], value, rtol=1e-4, atol=1e-5)
+
+
+def test_members_of_images_do_not_know_each_other():
+    dataset = scans.dataset(40, seed=0)
+    plan = tiny.plan(dataset, folds=2, seeds=2)
+    both = trained(dataset, plan, architecture=CNN)
+    for row in range(plan.size):
+        alone = trained(dataset, plan.select(torch.tensor([row])), architecture=CNN)
+        for name, value in alone.parameters.items():
+            torch.testing.assert_close(both.parameters[name][row], value[0], rtol=1e-4, atol=1e-6)
+
+
+def test_an_image_network_learns_what_is_there():
+    dataset = scans.dataset(80, seed=1, split=True)
+    plan = Plan.official(dataset.split, seeds=1, seed=0)
+    cfg = TRAIN.model_copy(update={"epochs": 20, "learning_rate": 5e-3})
+    margins, _ = margins_out_of_fold(trained(dataset, plan, cfg, architecture=CNN), dataset, plan)
+    assert float((margins > 0).float().mean()) > 0.9
+
+
+@pytest.mark.parametrize("most", [1, 3])
+def test_a_shifted_image_is_a_neighbouring_view_with_its_edge_repeated(most):
+    x = torch.arange(2 * 3 * 2 * 5 * 6, dtype=torch.float32).view(2, 3, 2, 5, 6)
+    y = torch.zeros(2, 3, dtype=torch.int64)
+    batch = Batch(x, y, y, y.float())
+    moved = shifted(most, torch.Generator().manual_seed(0))(batch).x
+    padded = torch.nn.functional.pad(x.flatten(0, 1), (most,) * 4, mode="replicate")
+    views = [
+        padded[..., row : row + 5, column : column + 6].view_as(x)
+        for row in range(2 * most + 1)
+        for column in range(2 * most + 1)
+    ]
+    same = torch.stack([(view == moved).flatten(2).all(-1) for view in views])
+    assert bool(same.any(0).all())
+    again = shifted(most, torch.Generator().manual_seed(0))(batch).x
+    assert torch.equal(moved, again)
+
+
+def test_shifts_go_everywhere_within_reach():
+    x = torch.zeros(1, 400, 1, 5, 5)
+    x[..., 2, 2] = 1
+    y = torch.zeros(1, 400, dtype=torch.int64)
+    moved = shifted(1, torch.Generator().manual_seed(0))(Batch(x, y, y, y.float())).x
+    places = moved[0, :, 0].flatten(1).argmax(1).bincount(minlength=25).view(5, 5)
+    assert int((places > 0).sum()) == 9
+    assert bool((places[1:4, 1:4] > 20).all())
+
+
+def test_one_cycle_rises_and_falls_and_a_constant_rate_stays():
+    train = torch.ones(2, 64, dtype=torch.bool)
+    cfg = TRAIN.model_copy(update={"schedule": "one_cycle", "epochs": 10})
+    found = rates(train, cfg)
+    assert len(found) == 10 * steps_in_pass(train, cfg) == 40
+    top = found.index(max(found))
+    assert (top, max(found)) == (12, cfg.learning_rate)
+    assert list(found[: top + 1]) == sorted(found[: top + 1])
+    assert list(found[top:]) == sorted(found[top:], reverse=True)
+    assert found[-1] < 0.05 * found[0] < found[0] == pytest.approx(0.04 * cfg.learning_rate)
+    assert set(rates(train, TRAIN)) == {TRAIN.learning_rate}
+
+
+def test_a_rate_for_each_step_is_the_one_that_is_taken(dataset):
+    plan = tiny.plan(dataset, folds=3, seeds=1)
+    constant = trained(dataset, plan)
+    steps = TRAIN.epochs * steps_in_pass(plan.train, TRAIN)
+    listed = fit(
+        dataset,
+        plan,
+        MLP,
+        draw=shuffled(TRAIN),
+        gradient=mean_gradient(MLP),
+        learning_rate=[TRAIN.learning_rate] * steps,
+        weight_decay=TRAIN.weight_decay,
+    )
+    assert torch.equal(weights_of(constant), weights_of(listed))
+    none = fit(
+        dataset,
+        plan,
+        MLP,
+        draw=shuffled(TRAIN),
+        gradient=mean_gradient(MLP),
+        learning_rate=[0.0] * steps,
+    )
+    assert torch.equal(none.parameters["weight0"], initialise(MLP, plan.seeds)["weight0"])

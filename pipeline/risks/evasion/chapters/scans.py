@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline.presentation.chapter import Chapter, Fold, Note, Part, Table
-from pipeline.risks.evasion.pictures.scans import scans
+from pipeline.risks.evasion.pictures.scans import forged
 from pipeline.risks.evasion.scans import SCANS, SCORES
 from pipeline.risks.evasion.view import View
 
@@ -20,7 +20,7 @@ def chapter(view: View, folder: Path) -> Chapter | None:
     shown = _scores(view)
     open_, more = shown.iloc[:ROWS], shown.iloc[ROWS:]
     parts: list[Part] = [
-        scans(view, folder),
+        forged(view, folder),
         Table(open_.reset_index(drop=True), caption="What the models say of these images"),
     ]
     if len(more):

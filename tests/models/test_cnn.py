@@ -1,0 +1,70 @@
+"""Convolutional networks: shapes, weights, and answers against the textbook."""
+
+import pytest
+import torch
+from torch import nn
+
+from pipeline.files import BadInput
+from pipeline.models.cnn import convolutional
+
+SHAPES = [((1, 28, 28), [16, 32], [48]), ((3, 8, 8), [4], []), ((1, 9, 11), [4, 6, 8], [5, 7])]
+
+
+def as_module(network, member):
+    """The same network of torch's own layers."""
+    parts = []
+    for layer in network.layers(member):
+        weight = layer.weight
+        if layer.stride:
+            one = nn.Conv2d(weight.shape[1], weight.shape[0], 4, stride=2, padding=1)
+        else:
+            parts += [] if any(isinstance(p, nn.Flatten) for p in parts) else [nn.Flatten()]
+            one = nn.Linear(weight.shape[1], weight.shape[0])
+        with torch.no_grad():
+            one.weight.copy_(weight)
+            one.bias.copy_(layer.bias)
+        parts += [one, nn.ReLU()]
+    return nn.Sequential(*parts[:-1])
+
+
+def drawn(network, seed=0):
+    return network.initialise(torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize(("image", "channels", "hidden"), SHAPES)
+def test_answers_are_those_of_torchs_own_layers(image, channels, hidden):
+    network = convolutional(image, 2, channels, hidden)
+    member = drawn(network)
+    z = torch.randn(5, *image, generator=torch.Generator().manual_seed(1))
+    expected = as_module(network, member)(z)
+    torch.testing.assert_close(network.answer(z, member), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_the_default_network_has_84_thousand_weights():
+    network = convolutional((1, 28, 28), 2, [16, 32], [48])
+    assert sum(value.numel() for value in drawn(network).values()) == 83_906
+
+
+def test_weights_are_a_function_of_the_seed():
+    network = convolutional((1, 8, 8), 2, [4], [3])
+    one, same, other = (drawn(network, seed) for seed in (1, 1, 2))
+    assert all(torch.equal(one[name], same[name]) for name in one)
+    assert all(not torch.equal(one[name], other[name]) for name in one)
+    assert all(
+        value.abs().max() <= value[0].numel() ** -0.5
+        for name, value in one.items()
+        if name.endswith("weight")
+    )
+
+
+def test_the_last_layer_is_named():
+    network = convolutional((1, 8, 8), 2, [4], [3, 5])
+    assert drawn(network)[f"{network.last}.weight"].shape == (2, 5)
+    assert drawn(network)[f"{network.last}.bias"].shape == (2,)
+
+
+def test_more_halvings_than_there_are_pixels_are_refused():
+    with pytest.raises(BadInput, match=r"model.channels: 4 convolutions halve 8 pixels away; at m"):
+        convolutional((1, 8, 8), 2, [2, 2, 2, 2], [])
+    with pytest.raises(BadInput, match=r"model.channels: a cnn has at least one convolution"):
+        convolutional((1, 8, 8), 2, [], [3])
