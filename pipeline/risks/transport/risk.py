@@ -83,4 +83,5 @@ RISK = Risk(
     headline=headline,
     metrics=metrics,
     summary=summary,
+    parts={"transport": ("defense", "figure", "tried")},
 )
