@@ -121,6 +121,18 @@ def test_a_mistake_ends_with_status_two(place):
     assert not (place / "mlflow.db").exists()
 
 
+@pytest.mark.parametrize("flags", [[], ["-m"]], ids=["alone", "sweep"])
+def test_a_delta_that_does_not_fit_the_cohort_is_one_line_before_the_first_job(place, flags):
+    process = start(
+        place, *flags, *SMALL, "data=breast_cancer", "defense=dp_train", "dp_train.delta=0.01"
+    )
+    out, err = process.communicate()
+    assert process.returncode == 2
+    assert out == ""
+    assert err.splitlines()[-1].startswith("error: dp_train.delta: 0.01 is not below 1 / records")
+    assert finished(place) == []
+
+
 @pytest.mark.parametrize(
     ("arguments", "ours"),
     [

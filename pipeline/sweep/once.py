@@ -8,9 +8,9 @@ from typing import Any
 import pandas as pd
 
 from pipeline.config import Config
-from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
 from pipeline.data.tabular import read_raw
+from pipeline.defenses.admission import admit
 from pipeline.defenses.trained import train_reported
 from pipeline.files import folder, read_json, repository_root, write_json
 from pipeline.models.population import load_population
@@ -77,9 +77,13 @@ def run_recipes(cfg: Config, overrides: Sequence[str] = ()) -> list[dict[str, An
 
     Returns:
         a line of figures for each.
+
+    Raises:
+        BadInput: as `admit`, before anything is trained.
     """
     open_store(cfg)
     dataset, _ = read_raw(cfg.data, repository_root())
+    admit(dataset, cfg)
     apart = [override for override in overrides if not override.startswith("defense=")]
     lines = []
     for name in cfg.defenses:
@@ -115,7 +119,7 @@ def measured(cfg: Config, name: str, dataset: Dataset) -> Run:
     key = run_key(cfg, dataset)
     run = Run(name, cfg, dataset, key, place_of(key).exists())
     if not run.done_before:
-        plan = Plan.of(dataset, cfg.plan, cfg.seed)
+        plan = admit(dataset, cfg)
         population = train_reported(name, dataset, plan, cfg)
         with folder(run.place, keep=True) as unfinished:
             (unfinished / MEASURED / name).mkdir(parents=True)

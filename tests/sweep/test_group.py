@@ -82,7 +82,7 @@ def sweep(tmp_path, monkeypatch, empty_store, evaluated, composed, known, capsys
             status=status, out=said.out, err=said.err, trained=list(trained), root=tmp_path
         )
 
-    run.configuration = configuration
+    run.configuration, run.trained = configuration, trained
     return run
 
 
@@ -175,6 +175,24 @@ def test_a_job_that_fails_costs_one_line_and_the_others_go_on(sweep, monkeypatch
     assert (mended.status, mended.trained) == (0, [("adv_train", 0.1, 0)])
     assert len(pd.read_csv(page_of(ran.root) / JOBS)) == 3
     assert [len(found) for found in runs_in(ran.root)] == [1, 3, 9]
+
+
+def test_deltas_that_do_not_fit_are_refused_together_before_anything_is_trained(sweep, tmp_path):
+    largest = 1 / 60
+    asked = [
+        ("defense=baseline",),
+        *[("defense=dp_train", f"dp_train.delta={delta}") for delta in (1e-5, largest, 0.5)],
+    ]
+    with pytest.raises(BadInput) as refused:
+        sweep(*asked)
+    lines = str(refused.value).splitlines()
+    assert [line.split()[1] for line in lines] == ["0.0166667", "0.5"]
+    assert all(line.startswith("dp_train.delta: ") for line in lines)
+    assert sweep.trained == []
+    assert not (tmp_path / "sweeps").exists()
+    with pytest.raises(BadInput, match=r"^dp_train\.delta: 0\.5 is not below"):
+        group.run_alone(sweep.configuration(asked[-1]), asked[-1])
+    assert sweep.trained == []
 
 
 def test_a_mistake_of_ours_is_one_line_that_says_how_to_see_it(sweep, monkeypatch):

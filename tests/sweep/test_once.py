@@ -7,6 +7,8 @@ import pytest
 
 import clinic
 from digits import cells_of, curves_of
+from pipeline.data.plan import Plan
+from pipeline.files import BadInput
 from pipeline.presentation.numbers import with_interval
 from pipeline.risks import RISKS
 from pipeline.risks.results import draw_up_all
@@ -98,6 +100,14 @@ def test_a_run_is_named_after_what_sets_it_apart(place):
     assert {run.data.params["seed"] for run in nested} == {"1"}
 
 
+def test_a_delta_that_does_not_fit_is_refused_before_any_recipe_is_trained(place, tmp_path):
+    with pytest.raises(
+        BadInput, match=r"^dp_train\.delta: 0\.02 is not below 1 / records = 0\.017"
+    ):
+        place("dp_train.delta=0.02", defenses=("baseline", "dp_train"))
+    assert not (tmp_path / "sweeps").exists()
+
+
 # ---- the same digits by every road ----
 
 
@@ -131,7 +141,7 @@ def test_a_sweep_and_an_evaluation_of_the_same_models_hold_the_same_figures(
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     clinic.undrawn(monkeypatch)
     monkeypatch.setattr(once, "read_raw", lambda *_: (evaluated.dataset, {}))
-    monkeypatch.setattr(once.Plan, "cross_validation", lambda *_, **__: evaluated.plan)
+    monkeypatch.setattr(Plan, "cross_validation", lambda *_, **__: evaluated.plan)
     monkeypatch.setattr(once, "train_reported", lambda name, *_: evaluated.populations[name])
     cfg = keys.only(evaluated.cfg, "baseline")
     once.run_recipes(cfg)
