@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.config import Config
+from pipeline.config import BASELINE, Config
 from pipeline.data.schema import Dataset
 from pipeline.data.tabular import read_raw
 from pipeline.defenses.admission import admit
@@ -22,7 +22,7 @@ from pipeline.report.write import write_evaluation
 from pipeline.risks.results import draw_up_all
 from pipeline.risks.risk import Context, Sources
 from pipeline.stages._examining import Examinee, examine
-from pipeline.sweep.keys import only, run_key, staged_key
+from pipeline.sweep.keys import only, run_key, staged_key, undefended
 from pipeline.sweep.staged import measure_staged
 from pipeline.tracking.runs import Evaluated, log_evaluation
 from pipeline.tracking.store import open_store
@@ -113,6 +113,20 @@ def measured(cfg: Config, name: str, dataset: Dataset) -> Run:
         name: of the recipe.
         dataset: the records.
     """
+    run = _examined(cfg, name, dataset)
+    if run.staged is not None and not run.staged.exists():
+        with folder(run.staged, keep=True) as unfinished:
+            measure_staged(name, dataset, cfg, unfinished)
+        run = replace(run, done_before=False)
+    return run
+
+
+def _examined(cfg: Config, name: str, dataset: Dataset) -> Run:
+    """Trains and examines one recipe, as `examine` does, where that was not done before.
+
+    What transfers are the records made against the undefended models of the same configuration;
+    they are a run of their own, which is made where it is missing.
+    """
     import torch
 
     torch.set_num_threads(cfg.threads)
@@ -120,17 +134,17 @@ def measured(cfg: Config, name: str, dataset: Dataset) -> Run:
     run = Run(name, cfg, dataset, key, place_of(key).exists())
     if not run.done_before:
         plan = admit(dataset, cfg)
+        transfer = None
+        if name != BASELINE:
+            transfer = _examined(undefended(cfg), BASELINE, dataset).examined
         population = train_reported(name, dataset, plan, cfg)
         with folder(run.place, keep=True) as unfinished:
             (unfinished / MEASURED / name).mkdir(parents=True)
-            examine(Examinee(name, population, dataset, plan, cfg), unfinished / MEASURED / name)
+            examinee = Examinee(name, population, dataset, plan, cfg)
+            examine(examinee, unfinished / MEASURED / name, transfer)
             (unfinished / POPULATION).mkdir()
             population.save(unfinished / POPULATION)
             write_json(unfinished / "params.json", cfg.model_dump())
-    if run.staged is not None and not run.staged.exists():
-        with folder(run.staged, keep=True) as unfinished:
-            measure_staged(name, dataset, cfg, unfinished)
-        run = replace(run, done_before=False)
     return run
 
 

@@ -5,10 +5,12 @@ from types import SimpleNamespace
 
 import pandas as pd
 import pytest
+import yaml
 
 import clinic
 from pipeline.files import BadInput
 from pipeline.report import HEADLINE, REPORT
+from pipeline.risks.evasion.measure.examination import RECORDS
 from pipeline.risks.results import draw_up_all
 from pipeline.risks.risk import Sources
 from pipeline.sweep import compared, group, once, staged
@@ -43,13 +45,14 @@ def sweep(tmp_path, monkeypatch, empty_store, evaluated, composed, known, capsys
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.setattr(group, "read_raw", lambda *_: (evaluated.dataset, {}))
     clinic.undrawn(monkeypatch)
-    trained = []
+    trained, sent = [], []
 
     def train(name, dataset, plan, cfg):
         trained.append((name, cfg.defenses[name].get("eps"), cfg.seed))
         return evaluated.populations[name]
 
-    def examine(examinee, place):
+    def examine(examinee, place, transfer):
+        sent.append((examinee.name, examinee.cfg.seed, transfer))
         shutil.copytree(evaluated.examined[examinee.name], place, dirs_exist_ok=True)
 
     def write(results, context, folder):
@@ -75,11 +78,17 @@ def sweep(tmp_path, monkeypatch, empty_store, evaluated, composed, known, capsys
 
     def run(*combinations):
         trained.clear()
+        sent.clear()
         asked = [(list(overrides), configuration(overrides)) for overrides in combinations]
         status = group.run_sweep(asked)
         said = capsys.readouterr()
         return SimpleNamespace(
-            status=status, out=said.out, err=said.err, trained=list(trained), root=tmp_path
+            status=status,
+            out=said.out,
+            err=said.err,
+            trained=list(trained),
+            sent=list(sent),
+            root=tmp_path,
         )
 
     run.configuration, run.trained = configuration, trained
@@ -228,6 +237,16 @@ def test_a_baseline_that_nobody_asked_for_is_run_first_for_each_seed(sweep):
         ("baseline", 1),
         ("adv_train", 1),
     ]
+    folders = {seed: transfer for name, seed, transfer in ran.sent if name == "adv_train"}
+    assert [one for one in ran.sent if one[0] == "baseline"] == [
+        ("baseline", 0, None),
+        ("baseline", 1, None),
+    ]
+    assert len(ran.sent) == 4
+    for seed, folder in folders.items():  # the records of its own seed
+        made = yaml.safe_load((folder.parents[1] / "params.json").read_text(encoding="utf-8"))
+        assert (folder.name, made["seed"]) == ("baseline", seed)
+        assert (folder / RECORDS).exists()
     assert ran.out.startswith("2 jobs; baseline (seed=0), baseline (seed=1) added, to compare with")
     table = pd.read_csv(page_of(ran.root) / JOBS)
     assert table["control"].tolist() == ["baseline (seed=0)"] * 2 + ["baseline (seed=1)"] * 2
