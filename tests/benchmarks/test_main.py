@@ -1,6 +1,8 @@
-"""What benchmarks take from the package exists: no type checker reads them, and peers are rare."""
+"""The command starts, and what it takes from the package exists: no type checker reads it."""
 
 import ast
+import subprocess
+import sys
 from importlib import import_module
 from importlib.util import find_spec
 
@@ -51,3 +53,10 @@ def test_a_name_that_moved_is_found(tmp_path):
         "import pipeline.attic\n\n\ndef late():\n    from pipeline.config import Config, Gone\n"
     )
     assert missing(taken(file)) == ["pipeline.attic", "pipeline.config.Gone"]
+
+
+def test_the_help_lists_the_cases_without_a_peer():
+    command = [sys.executable, "-m", "benchmarks", "--help"]
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert "usage: python -m benchmarks" in said
+    assert "fgsm_grid" in said
