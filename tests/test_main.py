@@ -121,6 +121,18 @@ def test_a_mistake_ends_with_status_two(place):
     assert not (place / "mlflow.db").exists()
 
 
+@pytest.mark.parametrize("flags", [[], ["-m"]], ids=["alone", "sweep"])
+def test_a_delta_that_does_not_fit_the_cohort_is_one_line_before_the_first_job(place, flags):
+    process = start(
+        place, *flags, *SMALL, "data=breast_cancer", "defense=dp_train", "dp_train.delta=0.01"
+    )
+    out, err = process.communicate()
+    assert process.returncode == 2
+    assert out == ""
+    assert err.splitlines()[-1].startswith("error: dp_train.delta: 0.01 is not below 1 / records")
+    assert finished(place) == []
+
+
 @pytest.mark.parametrize(
     ("arguments", "ours"),
     [
@@ -172,7 +184,7 @@ def test_a_folder_below_the_root_is_as_good_as_the_root(place):
         known_root=False,
     )
     _, err = process.communicate()
-    said = "error: baseline (seed=0): plan.folds: 600 folds" in err
+    said = "error: plan.folds: 600 folds" in err  # once for both jobs, before the first
     assert (process.returncode, said) == (2, True), err
-    assert (place / "mlflow.db").exists()
+    assert not (place / "mlflow.db").exists()
     assert list(below.iterdir()) == []

@@ -218,6 +218,9 @@ def _run(given: argparse.Namespace) -> int:
         return status
     if (root / "data.dvc").exists() and not (root / "data" / "pima.csv").exists():
         _call(root, "dvc", "pull", "--remote", "repository", "data.dvc")
+    # DVC would wrap a line that refuses the cohort in its own
+    if status := _call(root, "pipeline.stages.prepare", "--check"):
+        return status
     if status := _call(root, "dvc", "repro"):  # which has its own numbers for what failed
         return status if status > 128 and status < 255 else 1
     return _call(root, "pipeline.report")

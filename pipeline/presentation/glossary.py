@@ -1,4 +1,4 @@
-"""The words of the field in plain ones."""
+"""The words of the field in plain ones; those of single risks are explained by these."""
 
 from collections.abc import Mapping
 
@@ -7,7 +7,6 @@ GLOSSARY: Mapping[str, str] = {
     "the data set; a table says what that is in clinical units",
     "epsilon, delta": "how much the answers may depend on any one patient, at most, as "
     "differential privacy promises; smaller is more private. Not eps",
-    "evasion": "measurements are changed after training, so that the model answers otherwise",
     "sensitivity": "of all ill patients, the share that the model calls ill",
     "specificity": "of all healthy patients, the share that the model calls healthy",
     "missed diagnoses": "ill patients whom the model calls healthy: 1 - sensitivity",
@@ -19,16 +18,6 @@ GLOSSARY: Mapping[str, str] = {
     "robust accuracy": "the share of right answers that nothing tried here turned",
     "proved": "an exact search over all records that the threat allows found none that turns the "
     "answer; where it was not finished, the answer is undecided",
-    "membership inference": "telling from the model's answers whether a patient's record was in "
-    "its training set",
-    "TPR at 1 % FPR": "of the patients who were in the training set, the share that an attacker "
-    "finds who wrongly accuses 1 % of the others",
-    "inversion, attribute inference": "guessing a private measurement of a patient with the help "
-    "of the model's answers",
-    "poisoning": "records of the training set are changed or added, to do harm to the model",
-    "backdoor": "poisoning that lets a mark in a record turn the model's answer",
-    "theft, model extraction": "training a copy from the model's answers",
-    "fidelity": "the share of patients to whom a copy gives the same answer as the model",
     "defense": "a way of training or answering that is meant to make an attack harder",
     "undefended": "models trained without a defense (baseline): what others are compared with",
     "flag": "a finding that makes the figures of a defense doubtful or harmful: hidden gradients, "

@@ -1,12 +1,15 @@
 """Numbers as people read them: never without their interval, and no count of a few patients."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import pandas as pd
 
+_Cell = tuple[int, str]  # line and column of a table
+
 SMALL = 10  # counts of patients below it are not shown to others
 COUNTS = ("patients", "ill", "support")  # columns of tables that count patients
+ACROSS = ("patients", "learned", "left_out")  # counts that are everybody, line by line
 NOT_TOLD = "not told"
 
 NOTHING = 1e-9  # of all patients, up to rounding
@@ -43,26 +46,27 @@ def few(count: int) -> str:
 def without_few(table: pd.DataFrame, parts: Sequence[str] = ()) -> pd.DataFrame:
     """A table without counts of 1 to 9 patients; a figure that is not told is not a number.
 
-    Nor is a count of the ill told where it leaves so few healthy ones. Shares stay: who knows of
-    how many they are can work some counts out.
+    Nor is a count of the ill told where it leaves so few healthy ones. Where one count of several
+    that add up to what is known is hidden, the smallest other is, too, or a subtraction would tell
+    it: among lines by `parts`, within a line among `ACROSS`. Shares stay: who knows of how many
+    they are can work some counts out.
 
     Args:
-        table: any; its columns `COUNTS` count patients.
-        parts: the columns that lines share whose counts add up to what is known elsewhere; of one
-            that is hidden among them the smallest other is, too, or a subtraction would tell it.
+        table: any; its columns `COUNTS` and `ACROSS` count patients.
+        parts: the columns that lines share whose `COUNTS` add up to what is known elsewhere.
     """
-    counted = [name for name in COUNTS if name in table]
     table = table.reset_index(drop=True)  # lines are told apart by it below
+    counted = [name for name in dict.fromkeys(COUNTS + ACROSS) if name in table]
     hidden = {name: _few(table[name]) for name in counted}
     if {"patients", "ill"} <= hidden.keys():
         hidden["ill"] |= _few(table["patients"] - table["ill"])
-    for name in counted if parts else ():
-        for _, lines in table.groupby(list(parts), sort=False, observed=True):
-            alone = hidden[name][lines.index]
-            others = lines[~alone & (lines[name] > 0)]
-            if alone.sum() == 1 and len(others):
-                smallest = others.sort_values(name, kind="stable").index[:1]
-                hidden[name] |= table.index.isin(smallest)
+    counts = {(line, name): n for name in counted for line, n in enumerate(table[name].tolist())}
+    untold = {(line, name) for line, name in counts if hidden[name][line]}
+    sums = list(_sums(table, counted, parts))
+    while any(_hide_another(counts, untold, cells) for cells in sums):
+        pass
+    for name in counted:
+        hidden[name] = pd.Series([(line, name) in untold for line in table.index], dtype=bool)
     return table.assign(
         **{name: table[name].mask(which) for name, which in hidden.items() if which.any()}
     )
@@ -70,6 +74,31 @@ def without_few(table: pd.DataFrame, parts: Sequence[str] = ()) -> pd.DataFrame:
 
 def _few(counts: pd.Series) -> pd.Series:
     return (counts > 0) & (counts < SMALL)
+
+
+def _sums(
+    table: pd.DataFrame, counted: Sequence[str], parts: Sequence[str]
+) -> Iterator[Sequence[_Cell]]:
+    """The counts that add up to what is known elsewhere."""
+    if parts:
+        for _, lines in table.groupby(list(parts), sort=False, observed=True):
+            for name in counted:
+                if name in COUNTS:
+                    yield [(int(line), name) for line in lines.index.tolist()]
+    if {*ACROSS} <= {*counted}:
+        for line in range(len(table)):
+            yield [(line, name) for name in ACROSS]
+
+
+def _hide_another(
+    counts: Mapping[_Cell, float], untold: set[_Cell], cells: Sequence[_Cell]
+) -> bool:
+    """Where one of these is not told alone, adds the smallest other; whether it did."""
+    others = [cell for cell in cells if cell not in untold and counts[cell] > 0]
+    if sum(cell in untold for cell in cells) != 1 or not others:
+        return False
+    untold.add(min(others, key=counts.__getitem__))
+    return True
 
 
 def as_told(counts: pd.Series) -> pd.Series:

@@ -19,6 +19,7 @@ from pipeline.presentation.flagged import with_flags
 from pipeline.presentation.glossary import GLOSSARY
 from pipeline.report.audited import LETTERS, USE
 from pipeline.report.contents import Contents, labels_of
+from pipeline.risks import RISKS
 
 # How a table may say that it has no value: a figure that was formatted, too.
 MISSING = ("nan", "<NA>", "None", "NaT")
@@ -48,7 +49,10 @@ def render(contents: Contents, *, patients: bool) -> str:
     matrix = shell.get_template("matrix.html.jinja").render()
     findings = [found for _, found in contents.findings]
     labels = labels_of(contents.judged)
-    words = {term: with_flags(plain, labels) for term, plain in GLOSSARY.items()}
+    explained = dict(GLOSSARY)
+    for risk in RISKS:
+        explained |= risk.glossary
+    words = {term: with_flags(plain, labels) for term, plain in explained.items()}
     return _written(shell, "page", findings=findings, matrix=Markup(matrix), glossary=words)
 
 

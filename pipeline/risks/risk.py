@@ -299,6 +299,10 @@ class Risk:
             against, `value, low, high`; shares of patients, no counts of them.
         summary: what the terminal shows at the end of a run.
         covers: whether its `report` draws a `cover` for the first screen.
+        staged: whether a stage of its own measures it: `each` recipe, so that a sweep can do so
+            with one of them, too; or the `whole` cohort, which no sweep does. Empty = `attack` and
+            `examine` do.
+        glossary: its words of the field -> plain ones.
     """
 
     name: str
@@ -316,6 +320,8 @@ class Risk:
     plotted: "Callable[[Tables, Config], Mapping[str, pd.DataFrame]]" = straight
     summary: Callable[[Tables, Config], str] = silent
     covers: bool = False
+    staged: Literal["", "each", "whole"] = ""
+    glossary: Mapping[str, str] = field(default_factory=dict)
 
     def tables(self, sources: Sources, context: Context) -> Tables:
         """Its tables, by file name without ending; empty where nothing was measured.

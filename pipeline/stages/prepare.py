@@ -4,30 +4,32 @@ Command:  python -m pipeline.stages.prepare
 Reads:    ${data.file}: the records, or the description of a data set that comes with scikit-learn
 Writes:   artifacts/prepare/{records.parquet,schema.json,plan.safetensors,report.json}; of images
           images.safetensors for records.parquet
+
+With `--check` it says whether the records allow what is configured, and writes nothing.
 """
 
+import sys
 from dataclasses import asdict
 
 from pipeline.config import Config
-from pipeline.data.columns import Columns, refuse_unmeasured
+from pipeline.data.columns import Columns
 from pipeline.data.images import split_in_words
-from pipeline.data.plan import Plan
 from pipeline.data.raw import read_raw
 from pipeline.data.repeats import Repeats
 from pipeline.data.schema import save_dataset
 from pipeline.data.slips import Slips
 from pipeline.data.tabular import census_in_words
-from pipeline.defenses.budget import refuse_deltas
+from pipeline.defenses.admission import admit
 from pipeline.files import folder, repository_root, write_json
 from pipeline.stages import ARTIFACTS, PLAN, run
+
+CHECK = "--check"
 
 
 def prepare_cohort(cfg: Config) -> str:
     """The stage."""
     dataset, report = read_raw(cfg.data, repository_root())
-    plan = Plan.of(dataset, cfg.plan, cfg.seed)
-    refuse_unmeasured(dataset, plan, cfg.data.file)
-    refuse_deltas(plan, cfg)
+    plan = admit(dataset, cfg)
     columns, repeats, slips = Columns.of(dataset), Repeats.of(dataset), Slips.of(dataset)
     with folder(ARTIFACTS / "prepare") as out:
         save_dataset(dataset, out)
@@ -45,5 +47,16 @@ def prepare_cohort(cfg: Config) -> str:
     return said if dataset.schema.image else f"{said}; missing: {missing}"
 
 
+def check_cohort(cfg: Config) -> str:
+    """Refuses what the stage would, and writes nothing."""
+    dataset, _ = read_raw(cfg.data, repository_root())
+    admit(dataset, cfg)
+    return "the records allow what is configured"
+
+
 if __name__ == "__main__":
-    run(prepare_cohort)
+    if sys.argv[1:] == [CHECK]:
+        sys.argv.pop()
+        run(check_cohort)
+    else:
+        run(prepare_cohort)

@@ -3,6 +3,7 @@
 import hashlib
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from tqdm import tqdm
 from pipeline.config import Config
 from pipeline.data.raw import read_raw
 from pipeline.data.schema import Dataset
+from pipeline.defenses.admission import admit, admit_all
 from pipeline.files import BadInput, FailedCheck, folder, in_repository, repository_root
 from pipeline.project.package import package_digest
 from pipeline.report import REPORT, SUMMARY, how_to_compare
@@ -65,13 +67,14 @@ def run_sweep(asked: Asked) -> int:
         the exit status: 1 where a job failed; 2 where each did, by a mistake of whoever asked.
 
     Raises:
-        BadInput: the store of MLflow cannot be reached or written.
+        BadInput: the store of MLflow cannot be reached or written; or as `admit_all`.
     """
     jobs = plan_jobs(asked)
+    records = _records(jobs)
+    admit_all((records[_cohort(job.cfg)], job.cfg) for job in jobs if _cohort(job.cfg) in records)
     open_store(jobs[0].cfg)  # an unreachable server costs no training
     print(_opening(jobs, len(asked)), flush=True)
     sweeps = _by_cohort(jobs, fixed(asked))
-    records: dict[bytes, Dataset] = {}
     mistakes = 0
     with tqdm(total=len(jobs), unit="job", file=sys.stderr, disable=None) as bar:
         every = [(one, job) for one in sweeps for job in one.jobs]
@@ -135,13 +138,22 @@ def _group(jobs: Sequence[Job], common: Mapping[str, str]) -> Group:
     return Group(digest.hexdigest(), f"sweep of {', '.join(varied)}", {**params, **shared})
 
 
+def _records(jobs: Sequence[Job]) -> dict[bytes, Dataset]:
+    """The records of each cohort, read once; one that cannot be read costs its own jobs only."""
+    known: dict[bytes, Dataset] = {}
+    for cohort, data in {_cohort(job.cfg): job.cfg.data for job in jobs}.items():
+        with suppress(BadInput):
+            known[cohort], _ = read_raw(data, repository_root())
+    return known
+
+
 def _run(sweep: _Sweep, job: Job, records: dict[bytes, Dataset]) -> Evaluated:
-    """One job to its end; of a cohort the records are read once."""
+    """One job to its end; records that could not be read are tried again, to say why."""
     sweep.parent = sweep.parent or open_group(job.cfg, sweep.group)
-    cohort = _cohort(job.cfg)
-    if cohort not in records:
-        records[cohort], _ = read_raw(job.cfg.data, repository_root())
-    run = measured(job.cfg, job.defense, records[cohort])
+    dataset = records.get(_cohort(job.cfg))
+    if dataset is None:
+        dataset, _ = read_raw(job.cfg.data, repository_root())
+    run = measured(job.cfg, job.defense, dataset)
     _, evaluated = drawn_and_logged(run, job.overrides, sweep.parent)
     sweep.done.append((job, run))
     sweep.logged[job.name] = run_key(evaluated, job.defense)
@@ -223,9 +235,13 @@ def run_alone(cfg: Config, overrides: Sequence[str]) -> None:
     Args:
         cfg: the configuration.
         overrides: of the command line.
+
+    Raises:
+        BadInput: as `admit`, before anything is trained.
     """
     open_store(cfg)
     dataset, _ = read_raw(cfg.data, repository_root())
+    admit(dataset, cfg)
     apart = [override for override in overrides if not override.startswith("defense=")]
     jobs = [job for job in plan_jobs([(overrides, cfg)]) if not job.added]
     figures: list[Key] = []

@@ -9,8 +9,12 @@ from typing import Any
 from pipeline.config import BASELINE, Config
 from pipeline.data.schema import Dataset
 from pipeline.files import sha256
+from pipeline.risks import RISKS
 
 PACKAGE = Path(__file__).parents[1]
+# Sections of what a run of one recipe measures where it is asked to, and of what it never does.
+STAGED = tuple(risk.name for risk in RISKS if risk.staged == "each")
+ELSEWHERE = tuple(risk.name for risk in RISKS if risk.staged == "whole")
 # What decides a measurement: everything below the tables, the pages and MLflow.
 MEASURING = (
     "*.py",
@@ -23,11 +27,8 @@ MEASURING = (
     "defenses",
     "risks/*/measure",
     "stages/_examining.py",
-    "stages/poisoning.py",
-    "stages/theft.py",
+    *(f"stages/{name}.py" for name in STAGED),
 )
-# Sections of what a run of one recipe measures where it is asked to, and of what it never does.
-STAGED, ELSEWHERE = ("poisoning", "theft"), ("frontier", "transport")
 NOT_MEASURING = ("params.py", "__main__.py")
 
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.config import Config
-from pipeline.data.plan import Plan
+from pipeline.config import BASELINE, Config
 from pipeline.data.raw import read_raw
 from pipeline.data.schema import Dataset
+from pipeline.defenses.admission import admit
 from pipeline.defenses.trained import train_reported
 from pipeline.files import folder, read_json, repository_root, write_json
 from pipeline.models.population import load_population
@@ -22,7 +22,7 @@ from pipeline.report.write import write_evaluation
 from pipeline.risks.results import draw_up_all
 from pipeline.risks.risk import Context, Sources
 from pipeline.stages._examining import Examinee, examine
-from pipeline.sweep.keys import only, run_key, staged_key
+from pipeline.sweep.keys import only, run_key, staged_key, undefended
 from pipeline.sweep.staged import measure_staged
 from pipeline.tracking.runs import Evaluated, log_evaluation
 from pipeline.tracking.store import open_store
@@ -77,9 +77,13 @@ def run_recipes(cfg: Config, overrides: Sequence[str] = ()) -> list[dict[str, An
 
     Returns:
         a line of figures for each.
+
+    Raises:
+        BadInput: as `admit`, before anything is trained.
     """
     open_store(cfg)
     dataset, _ = read_raw(cfg.data, repository_root())
+    admit(dataset, cfg)
     apart = [override for override in overrides if not override.startswith("defense=")]
     lines = []
     for name in cfg.defenses:
@@ -109,24 +113,38 @@ def measured(cfg: Config, name: str, dataset: Dataset) -> Run:
         name: of the recipe.
         dataset: the records.
     """
+    run = _examined(cfg, name, dataset)
+    if run.staged is not None and not run.staged.exists():
+        with folder(run.staged, keep=True) as unfinished:
+            measure_staged(name, dataset, cfg, unfinished)
+        run = replace(run, done_before=False)
+    return run
+
+
+def _examined(cfg: Config, name: str, dataset: Dataset) -> Run:
+    """Trains and examines one recipe, as `examine` does, where that was not done before.
+
+    What transfers are the records made against the undefended models of the same configuration;
+    they are a run of their own, which is made where it is missing.
+    """
     import torch
 
     torch.set_num_threads(cfg.threads)
     key = run_key(cfg, dataset)
     run = Run(name, cfg, dataset, key, place_of(key).exists())
     if not run.done_before:
-        plan = Plan.of(dataset, cfg.plan, cfg.seed)
+        plan = admit(dataset, cfg)
+        transfer = None
+        if name != BASELINE:
+            transfer = _examined(undefended(cfg), BASELINE, dataset).examined
         population = train_reported(name, dataset, plan, cfg)
         with folder(run.place, keep=True) as unfinished:
             (unfinished / MEASURED / name).mkdir(parents=True)
-            examine(Examinee(name, population, dataset, plan, cfg), unfinished / MEASURED / name)
+            examinee = Examinee(name, population, dataset, plan, cfg)
+            examine(examinee, unfinished / MEASURED / name, transfer)
             (unfinished / POPULATION).mkdir()
             population.save(unfinished / POPULATION)
             write_json(unfinished / "params.json", cfg.model_dump())
-    if run.staged is not None and not run.staged.exists():
-        with folder(run.staged, keep=True) as unfinished:
-            measure_staged(name, dataset, cfg, unfinished)
-        run = replace(run, done_before=False)
     return run
 
 

@@ -1,6 +1,7 @@
 """What else is measured of a recipe where `risks=all` asks for it: risks with a stage of their own.
 
-Each is measured of this recipe alone; what it is compared with is a run of its own.
+Each is measured of this recipe alone; what it is compared with is a run of its own. They are named
+here, as in `dvc.yaml`: their stages are scripts, and what these call differs.
 """
 
 from collections.abc import Callable, Mapping

@@ -154,6 +154,7 @@ def test_run_composes_runs_the_stages_and_prints_the_comparison(project, called)
     assert run_verb(["run", "experiment=smoke", "seed=3"]) == 0
     assert called.calls == [
         ("my ward", "pipeline.params", "experiment=smoke", "seed=3"),
+        ("my ward", "pipeline.stages.prepare", "--check"),
         ("my ward", "dvc", "repro"),
         ("my ward", "pipeline.report"),
     ]
@@ -163,9 +164,10 @@ def test_run_composes_runs_the_stages_and_prints_the_comparison(project, called)
     ("module", "status", "ends", "calls"),
     [
         ("pipeline.params", 2, 2, 1),
-        ("dvc", 255, 1, 2),
-        ("dvc", 130, 130, 2),
-        ("pipeline.report", 2, 2, 3),
+        ("pipeline.stages.prepare", 2, 2, 2),
+        ("dvc", 255, 1, 3),
+        ("dvc", 130, 130, 3),
+        ("pipeline.report", 2, 2, 4),
     ],
 )
 def test_run_ends_where_something_fails(project, called, module, status, ends, calls):

@@ -58,6 +58,31 @@ def test_no_count_of_one_to_nine_is_told_and_none_that_a_subtraction_would_tell(
         assert not ((column > 0) & (column < SMALL)).any()
 
 
+def test_counts_that_are_everybody_in_a_line_do_not_tell_a_small_one_of_them():
+    """300 patients at three sites, or before and after a day: 7 asked about at the first."""
+    table = {
+        "tried": ["site"] * 3 + ["later"],
+        "patients": [7, 120, 173, 9],
+        "learned": [293, 176, 117, 281],
+        "left_out": [0, 4, 10, 10],
+    }
+    shown = told(table, ["tried"])
+    hidden = shown[["patients", "learned", "left_out"]].isna()
+    assert hidden["patients"].tolist() == [True, True, False, True]
+    assert hidden["learned"].tolist() == [True, False, False, False]
+    assert hidden["left_out"].tolist() == [False, True, False, True]
+    assert (pd.DataFrame(table)[list(hidden)].sum(1) == 300).all()
+    assert (hidden.sum(1) != 1).all()  # else 300 less the others
+
+
+def test_what_is_hidden_for_one_sum_is_not_told_by_another():
+    """Left out: 3. So the asked about are hidden, and then those of another site as well."""
+    shown = told({"patients": [50, 60], "learned": [57, 50], "left_out": [3, 0], "by": 0}, ["by"])
+    assert shown["left_out"].isna().tolist() == [True, False]
+    assert shown["patients"].isna().tolist() == [True, True]
+    assert shown["learned"].isna().tolist() == [False, True]
+
+
 def test_a_table_without_few_is_left_as_it_is():
     table = pd.DataFrame({"patients": [10, 0, 250], "share": [0.5, 0.1, 0.2]})
     pd.testing.assert_frame_equal(without_few(table), table)

@@ -28,6 +28,7 @@ from pipeline.presentation.pictures import axes_of, save_picture
 from pipeline.report.audited import USE
 from pipeline.report.matrix import Cell, Matrix
 from pipeline.report.page import HEADINGS, OPEN_ROWS, cells, render, render_cut
+from pipeline.risks import RISKS
 from pipeline.risks.risk import Judgement
 from report.made_up_contents import FLAGGED, LABEL, MATRIX, NOTHING
 from report.reader import check, read, sections
@@ -275,6 +276,7 @@ def test_a_chapter_without_a_result_has_no_empty_sentence():
 def test_the_glossary_stands_on_the_page():
     text = " ".join(read(page_of()).text.split())
     assert all(term in text for term in GLOSSARY)
+    assert all(term in text for risk in RISKS for term in risk.glossary)
 
 
 def test_without_chapters_and_defenses_the_page_is_still_one():

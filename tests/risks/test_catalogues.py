@@ -20,6 +20,23 @@ def test_five_issuers_are_asked_and_a_draft_is_called_one():
     assert all(any(letter.isdigit() for letter in one.document) for one in CATALOGUES)
 
 
+def test_a_row_of_the_opinion_names_its_paragraph_or_says_that_it_was_not_checked():
+    (opinion,) = [one for one in CATALOGUES if one.issuer == "EDPB"]
+    summed_up = {"extraction", "queries"}  # in its executive summary, which has no numbers
+    for row in opinion.rows.keys() - summed_up:
+        asks = opinion.rows[row]
+        assert ("para. " in asks) != ("paragraph not checked" in asks), row
+    tests = [asks for row, asks in opinion.rows.items() if row.startswith("testing")]
+    assert [asks.partition("55")[2] for asks in tests] == [
+        "(i)",
+        "(i)",
+        "(ii)",
+        "(iii)",
+        "(iv)",
+        "(v)",
+    ]
+
+
 @pytest.mark.parametrize("risk", RISKS, ids=lambda risk: risk.name)
 def test_a_risk_names_rows_and_tables_that_exist_each_once(risk):
     said = risk.evidence()

@@ -10,6 +10,8 @@ import pytest
 
 from pipeline.risks import RISKS
 from pipeline.risks.risk import Context, Judgement, nearest_of, own
+from pipeline.sweep.keys import STAGED
+from pipeline.sweep.staged import MEASURES
 from report.made_up import HEARD, RUMOUR, SILENCE
 from tiny import ROOT
 
@@ -31,8 +33,8 @@ NAMELESS = [
 ]
 
 
-# the words of the field, and what a sweep measures by stages of their own
-BY_NAME = ("glossary.py", "keys.py", "staged.py")
+# the one list that is wired by hand, of what a sweep measures by stages of their own
+BY_NAME = ("staged.py",)
 
 
 def sources(place):
@@ -59,6 +61,15 @@ def test_who_shows_logs_or_checks_results_names_no_risk(place):
         if file.name in BY_NAME:
             continue
         assert names_in(file.read_text(encoding="utf-8")) == set(), file
+
+
+def test_the_one_list_that_names_risks_is_what_they_say_of_themselves():
+    assert tuple(MEASURES) == STAGED == tuple(one.name for one in RISKS if one.staged == "each")
+
+
+def test_who_has_a_stage_of_its_own_says_so():
+    stages = {path.stem for path in (ROOT / "pipeline" / "stages").glob("*.py")}
+    assert {risk.name for risk in RISKS if risk.staged} == {*NAMES} & stages
 
 
 def test_a_defense_is_shown_with_what_speaks_against_it(dataset, cfg):

@@ -5,10 +5,12 @@ from types import SimpleNamespace
 
 import pandas as pd
 import pytest
+import yaml
 
 import clinic
 from pipeline.files import BadInput
 from pipeline.report import HEADLINE, REPORT
+from pipeline.risks.evasion.measure.examination import RECORDS
 from pipeline.risks.results import draw_up_all
 from pipeline.risks.risk import Sources
 from pipeline.sweep import compared, group, once, staged
@@ -43,13 +45,14 @@ def sweep(tmp_path, monkeypatch, empty_store, evaluated, composed, known, capsys
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.setattr(group, "read_raw", lambda *_: (evaluated.dataset, {}))
     clinic.undrawn(monkeypatch)
-    trained = []
+    trained, sent = [], []
 
     def train(name, dataset, plan, cfg):
         trained.append((name, cfg.defenses[name].get("eps"), cfg.seed))
         return evaluated.populations[name]
 
-    def examine(examinee, place):
+    def examine(examinee, place, transfer):
+        sent.append((examinee.name, examinee.cfg.seed, transfer))
         shutil.copytree(evaluated.examined[examinee.name], place, dirs_exist_ok=True)
 
     def write(results, context, folder):
@@ -75,14 +78,20 @@ def sweep(tmp_path, monkeypatch, empty_store, evaluated, composed, known, capsys
 
     def run(*combinations):
         trained.clear()
+        sent.clear()
         asked = [(list(overrides), configuration(overrides)) for overrides in combinations]
         status = group.run_sweep(asked)
         said = capsys.readouterr()
         return SimpleNamespace(
-            status=status, out=said.out, err=said.err, trained=list(trained), root=tmp_path
+            status=status,
+            out=said.out,
+            err=said.err,
+            trained=list(trained),
+            sent=list(sent),
+            root=tmp_path,
         )
 
-    run.configuration = configuration
+    run.configuration, run.trained = configuration, trained
     return run
 
 
@@ -177,6 +186,24 @@ def test_a_job_that_fails_costs_one_line_and_the_others_go_on(sweep, monkeypatch
     assert [len(found) for found in runs_in(ran.root)] == [1, 3, 9]
 
 
+def test_deltas_that_do_not_fit_are_refused_together_before_anything_is_trained(sweep, tmp_path):
+    largest = 1 / 60
+    asked = [
+        ("defense=baseline",),
+        *[("defense=dp_train", f"dp_train.delta={delta}") for delta in (1e-5, largest, 0.5)],
+    ]
+    with pytest.raises(BadInput) as refused:
+        sweep(*asked)
+    lines = str(refused.value).splitlines()
+    assert [line.split()[1] for line in lines] == ["0.0166667", "0.5"]
+    assert all(line.startswith("dp_train.delta: ") for line in lines)
+    assert sweep.trained == []
+    assert not (tmp_path / "sweeps").exists()
+    with pytest.raises(BadInput, match=r"^dp_train\.delta: 0\.5 is not below"):
+        group.run_alone(sweep.configuration(asked[-1]), asked[-1])
+    assert sweep.trained == []
+
+
 def test_a_mistake_of_ours_is_one_line_that_says_how_to_see_it(sweep, monkeypatch):
     monkeypatch.setattr(once, "examine", lambda *_: 1 / 0)
     ran = sweep(("defense=baseline",))
@@ -210,6 +237,16 @@ def test_a_baseline_that_nobody_asked_for_is_run_first_for_each_seed(sweep):
         ("baseline", 1),
         ("adv_train", 1),
     ]
+    folders = {seed: transfer for name, seed, transfer in ran.sent if name == "adv_train"}
+    assert [one for one in ran.sent if one[0] == "baseline"] == [
+        ("baseline", 0, None),
+        ("baseline", 1, None),
+    ]
+    assert len(ran.sent) == 4
+    for seed, folder in folders.items():  # the records of its own seed
+        made = yaml.safe_load((folder.parents[1] / "params.json").read_text(encoding="utf-8"))
+        assert (folder.name, made["seed"]) == ("baseline", seed)
+        assert (folder / RECORDS).exists()
     assert ran.out.startswith("2 jobs; baseline (seed=0), baseline (seed=1) added, to compare with")
     table = pd.read_csv(page_of(ran.root) / JOBS)
     assert table["control"].tolist() == ["baseline (seed=0)"] * 2 + ["baseline (seed=1)"] * 2

@@ -7,8 +7,12 @@ import pytest
 
 import clinic
 from digits import cells_of, curves_of
+from pipeline.data.plan import Plan
+from pipeline.files import BadInput
 from pipeline.presentation.numbers import with_interval
 from pipeline.risks import RISKS
+from pipeline.risks.evasion.measure.attackers import TRANSFER
+from pipeline.risks.evasion.measure.rows import load_rows
 from pipeline.risks.results import draw_up_all
 from pipeline.risks.risk import Sources
 from pipeline.sweep import keys, once
@@ -98,6 +102,14 @@ def test_a_run_is_named_after_what_sets_it_apart(place):
     assert {run.data.params["seed"] for run in nested} == {"1"}
 
 
+def test_a_delta_that_does_not_fit_is_refused_before_any_recipe_is_trained(place, tmp_path):
+    with pytest.raises(
+        BadInput, match=r"^dp_train\.delta: 0\.02 is not below 1 / records = 0\.017"
+    ):
+        place("dp_train.delta=0.02", defenses=("baseline", "dp_train"))
+    assert not (tmp_path / "sweeps").exists()
+
+
 # ---- the same digits by every road ----
 
 
@@ -122,33 +134,42 @@ def test_csv_page_and_mlflow_show_the_same_digits(place):
         assert any(shown in cell for cell in cells), figure
 
 
+@pytest.mark.parametrize("defense", ["baseline", "adv_train"])
 def test_a_sweep_and_an_evaluation_of_the_same_models_hold_the_same_figures(
-    evaluated, monkeypatch, tmp_path, empty_store
+    evaluated, monkeypatch, tmp_path, empty_store, defense
 ):
-    """One defense of the tiny clinic by the other road: MLflow and CSV agree to the last bit."""
+    """One defense of the tiny clinic by the other road: rows, MLflow and CSV are the same.
+
+    Also what records made against the undefended models do to it.
+    """
     shutil.copy(empty_store, tmp_path / "mlflow.db")
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     clinic.undrawn(monkeypatch)
     monkeypatch.setattr(once, "read_raw", lambda *_: (evaluated.dataset, {}))
-    monkeypatch.setattr(once.Plan, "cross_validation", lambda *_, **__: evaluated.plan)
+    monkeypatch.setattr(Plan, "cross_validation", lambda *_, **__: evaluated.plan)
     monkeypatch.setattr(once, "train_reported", lambda name, *_: evaluated.populations[name])
-    cfg = keys.only(evaluated.cfg, "baseline")
-    once.run_recipes(cfg)
-    (run,), _ = runs_in(tmp_path)
+    once.run_recipes(keys.only(evaluated.cfg, defense))
+    (run,), _ = runs_in(tmp_path)  # the undefended models of a defense are measured, not logged
     # a sweep runs no stage of a single risk
     results = draw_up_all(Sources(evaluated.examined), evaluated.context)
     wanted = {
         (figure.name, figure.step): float(figure.value)
         for risk in RISKS
-        for figure in risk.figures(results[risk.name], "baseline", evaluated.cfg)
+        for figure in risk.figures(results[risk.name], defense, evaluated.cfg)
         if not pd.isna(figure.value)
     }
     found = curves_of(tmp_path, run.info.run_id)
     differs = {key for key in wanted.keys() | found.keys() if wanted.get(key) != found.get(key)}
     assert not differs
     (evaluation,) = (tmp_path / "sweeps").glob("*/evaluation")
-    assert set(found.values()) - {1.0} <= cells_of(evaluation, "baseline")
+    assert set(found.values()) - {1.0} <= cells_of(evaluation, defense)
+    rows, whole = (
+        load_rows(place / "evasion")
+        for place in (evaluation.parent / once.MEASURED / defense, evaluated.examined[defense])
+    )
+    assert (TRANSFER in set(rows["attack"])) == (defense != "baseline")
+    pd.testing.assert_frame_equal(rows, whole)
 
 
 def test_the_sections_of_other_defenses_do_not(place):

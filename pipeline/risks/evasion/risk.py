@@ -162,4 +162,7 @@ RISK = Risk(
         "radii": ("defense", "class"),
         "confusion": ("defense", "eps", "actual"),
     },
+    glossary={
+        "evasion": "measurements are changed after training, so that the model answers otherwise"
+    },
 )

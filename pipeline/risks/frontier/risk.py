@@ -19,4 +19,6 @@ def headline(tables: Tables, cfg: Config) -> tuple[HeadlineFigure, ...]:
     return ()
 
 
-RISK = Risk(name="frontier", settings=FrontierSettings, check=check, headline=headline)
+RISK = Risk(
+    name="frontier", settings=FrontierSettings, check=check, headline=headline, staged="whole"
+)

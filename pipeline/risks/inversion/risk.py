@@ -78,5 +78,13 @@ def metrics(tables: Tables, cfg: Config) -> Mapping[str, Mapping[str, float]]:
 
 
 RISK = Risk(
-    name="inversion", settings=InversionSettings, check=check, headline=headline, metrics=metrics
+    name="inversion",
+    settings=InversionSettings,
+    check=check,
+    headline=headline,
+    metrics=metrics,
+    glossary={
+        "inversion, attribute inference": "guessing a private measurement of a patient with the "
+        "help of the model's answers"
+    },
 )

@@ -105,4 +105,10 @@ RISK = Risk(
     per_patient=frozenset({"exposure"}),
     private=frozenset({"exposed"}),
     parts={"subgroups": ("defense", "by")},
+    glossary={
+        "membership inference": "telling from the model's answers whether a patient's record was "
+        "in its training set",
+        "TPR at 1 % FPR": "of the patients who were in the training set, the share that an "
+        "attacker finds who wrongly accuses 1 % of the others",
+    },
 )

@@ -167,4 +167,9 @@ RISK = Risk(
     metrics=metrics,
     plotted=plotted,
     shown=shown,
+    staged="each",
+    glossary={
+        "poisoning": "records of the training set are changed or added, to do harm to the model",
+        "backdoor": "poisoning that lets a mark in a record turn the model's answer",
+    },
 )

@@ -98,4 +98,9 @@ RISK = Risk(
     metrics=metrics,
     plotted=plotted,
     shown=shown,
+    staged="each",
+    glossary={
+        "theft, model extraction": "training a copy from the model's answers",
+        "fidelity": "the share of patients to whom a copy gives the same answer as the model",
+    },
 )

@@ -83,4 +83,6 @@ RISK = Risk(
     headline=headline,
     metrics=metrics,
     summary=summary,
+    staged="whole",
+    parts={"transport": ("defense", "figure", "tried")},
 )

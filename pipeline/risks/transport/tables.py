@@ -34,11 +34,11 @@ COLUMNS = {
         "tried": "on whom: `cross-validation`, a `site` that nobody learned from, or `later` days",
         "place": "`site` and its name, how many others together, or from when on",
         "sites": "how many sites the place is of; of a cross-validation all",
-        "patients": f"who are asked about; empty = fewer than {LEAST}, or telling of so few",
-        "ill": f"of these; empty = fewer than {LEAST} of either class, or telling of so few",
-        "learned": "patients who are learned from, likewise; of a cross-validation all",
-        "left_out": "records of neither, because a patient, or an equal record, is on both sides; "
-        f"empty = fewer than {LEAST}",
+        "patients": "who are asked about; this count and the next three are empty where they are "
+        "few, or tell of few, and `report.patients` is `hidden`",
+        "ill": "of these",
+        "learned": "patients who are learned from; of a cross-validation all",
+        "left_out": "records of neither, because a patient, or an equal record, is on both sides",
         "figure": "auroc, accuracy, sensitivity and specificity without attack; proved_accuracy: "
         "right answers that no record within the headline radius changes",
         "value": "the figure; HIGHER = BETTER",
@@ -130,38 +130,18 @@ class Tried:
     names: Sequence[str]
     dataset: Dataset
 
-    def hidden(self, *labels: int | None) -> frozenset[int]:
-        """Places with fewer than `LEAST` patients (of a class), and one more site beside a site.
-
-        Otherwise the others, taken from all, would tell.
-        """
-        each = [
-            [patients_of(rows, self.dataset, one) for one in labels] for rows in self.places.asked
-        ]
-        counts = [min(some) for some in each]
-        few = {place for place, count in enumerate(counts) if count < LEAST}
-        sites = self.places.sites.any(1).tolist()
-        told = [place for place, site in enumerate(sites) if site and place not in few]
-        if told and any(sites[place] for place in few):
-            few.add(min(told, key=lambda place: counts[place]))
-        return frozenset(few)
-
     def head(self, place: int) -> dict[str, Any]:
-        """Where a line is from, and how many are behind it; no count below `LEAST`."""
+        """Where a line is from, and how many are behind it."""
         sites, asked = int(self.places.sites[place].sum()), self.places.asked[place]
-        left_out = int(self.places.left_out[place].sum())
-        counts = {
-            "patients": float(patients_of(asked, self.dataset)),
-            "ill": float(patients_of(asked, self.dataset, 1)),
-            "learned": _shared(patients_of(self.places.train[place], self.dataset)),
-            "left_out": _shared(left_out) if left_out else 0.0,
+        return {
+            "tried": SITE if sites else LATER,
+            "place": self.names[place],
+            "sites": sites,
+            "patients": patients_of(asked, self.dataset),
+            "ill": patients_of(asked, self.dataset, 1),
+            "learned": patients_of(self.places.train[place], self.dataset),
+            "left_out": int(self.places.left_out[place].sum()),
         }
-        if place in self.hidden(None):
-            counts = dict.fromkeys(counts, math.nan)
-        elif place in self.hidden(0, 1):
-            counts["ill"] = math.nan
-        named = {"tried": SITE if sites else LATER, "place": self.names[place], "sites": sites}
-        return named | counts
 
     def cross(self) -> dict[str, Any]:
         """The same of the cross-validation."""
@@ -174,11 +154,6 @@ class Tried:
     def why_not(self, place: int) -> str:
         """Why a place has no figures; empty = it has."""
         return lacking(self.places.asked[place], self.places.train[place], self.dataset)
-
-
-def _shared(count: int) -> float:
-    """A count, where others may look."""
-    return math.nan if count < LEAST else count
 
 
 def transport_table(

@@ -9,6 +9,7 @@ import yaml
 
 import parts
 from pipeline import params
+from pipeline.presentation.numbers import without_few
 from pipeline.risks.risk import Context, Sources
 from pipeline.risks.transport import pictures
 from pipeline.risks.transport.measure.places import PLACES, Places
@@ -34,7 +35,8 @@ def written(smoke_text, tmp_path_factory):
             for name in ("baseline", "adv_train"):
                 own = answers(data, places, bad=bad if name == "baseline" else -1)
                 own.save(root / "transport" / f"{name}.safetensors")
-        tables = RISK.tables(Sources({}, root), context)
+        drawn = RISK.tables(Sources({}, root), context)
+        tables = {name: without_few(one, RISK.parts.get(name, ())) for name, one in drawn.items()}
         (chapter,) = RISK.chapters(tables, context, root)
         return tables, chapter
 
