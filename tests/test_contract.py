@@ -10,9 +10,9 @@ import yaml
 from omegaconf import OmegaConf
 
 from pipeline.attacks.evasion import ACCESS_LEVELS, EVASION, MUST_BEAT, SET_BY_PROGRAM
-from pipeline.config import ThreatConfig
+from pipeline.config import ModelConfig, ThreatConfig
 from pipeline.defenses import DEFENSES
-from pipeline.models.designs import MODELS
+from pipeline.models.designs import MODELS, OF_IMAGES, OF_RECORDS
 from pipeline.risks import RISKS
 from pipeline.standards import KNOWLEDGE
 from tiny import ROOT
@@ -150,8 +150,13 @@ def test_an_attack_takes_records_and_a_threat_and_a_generator(name):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_a_model_takes_inputs_outputs_and_widths(name):
-    assert parameters(MODELS[name])[0] == ["features", "classes", "hidden"]
-    assert MODELS[name](5, 2, content(presets("model")[name])["hidden"]).name == name
+    images = name in OF_IMAGES
+    made = OF_IMAGES[name] if images else OF_RECORDS[name]
+    taken = parameters(made)[0]
+    assert taken[:2] == ["image" if images else "features", "classes"]
+    assert set(taken[2:]) <= set(ModelConfig.model_fields)
+    sizes = {field: content(presets("model")[name]).get(field, []) for field in taken[2:]}
+    assert made((1, 28, 28) if images else 5, 2, **sizes).name == name
 
 
 # ---- stages ----

@@ -125,7 +125,7 @@ def rates(train: Tensor, cfg: TrainConfig) -> Sequence[float]:
     return [
         between(LEAST_RATE * peak, peak, step / turn)
         if step < turn
-        else between(peak, LEAST_RATE * peak / 400, (step - turn) / max(1, steps - turn))
+        else between(peak, LEAST_RATE * peak / 400, (step - turn) / max(1, steps - turn - 1))
         for step in range(steps)
     ]
 

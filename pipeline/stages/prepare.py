@@ -2,8 +2,8 @@
 
 Command:  python -m pipeline.stages.prepare
 Reads:    ${data.file}: the records, or the description of a data set that comes with scikit-learn
-Writes:   artifacts/prepare/{records.parquet,schema.json,plan.safetensors,report.json}; of images
-          images.safetensors for records.parquet
+Writes:   artifacts/prepare/{records.parquet or images.safetensors,schema.json,plan.safetensors,
+          report.json}
 
 With `--check` it says whether the records allow what is configured, and writes nothing.
 """
@@ -36,15 +36,13 @@ def prepare_cohort(cfg: Config) -> str:
         plan.save(out / PLAN)
         found = asdict(columns) | asdict(repeats) | asdict(slips)
         write_json(out / "report.json", report | found)
-    missing = (
-        ", ".join(f"{name} {count}" for name, count in report["missing"].items() if count) or "none"
-    )
+    missing = ", ".join(f"{name} {count}" for name, count in report["missing"].items() if count)
     remarks = census_in_words(report) + columns.remarks + repeats.remarks + slips.remarks
     for remark in split_in_words(report) + remarks:
         print(remark)
     what = "images" if dataset.schema.image else "records"
     said = f"{cfg.data.title}: {report['records']} {what}, {report['positives']} positive"
-    return said if dataset.schema.image else f"{said}; missing: {missing}"
+    return said if dataset.schema.image else f"{said}; missing: {missing or 'none'}"
 
 
 def check_cohort(cfg: Config) -> str:
