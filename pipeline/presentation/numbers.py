@@ -2,11 +2,14 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 
 SMALL = 10  # counts of patients below it are not shown to others
 COUNTS = ("patients", "ill", "support")  # columns of tables that count patients
+# Columns side by side that count them too, and add up to a number that is known elsewhere.
+CELLS = (("tn", "fp"), ("fn", "tp"))
 NOT_TOLD = "not told"
 
 NOTHING = 1e-9  # of all patients, up to rounding
@@ -47,7 +50,8 @@ def without_few(table: pd.DataFrame, parts: Sequence[str] = ()) -> pd.DataFrame:
     how many they are can work some counts out.
 
     Args:
-        table: any; its columns `COUNTS` count patients.
+        table: any; its columns `COUNTS` count patients, and so do those of `CELLS`: of two that add
+            up to the healthy or the ill neither is told where one is few.
         parts: the columns that lines share whose counts add up to what is known elsewhere; of one
             that is hidden among them the smallest other is, too, or a subtraction would tell it.
     """
@@ -56,6 +60,9 @@ def without_few(table: pd.DataFrame, parts: Sequence[str] = ()) -> pd.DataFrame:
     hidden = {name: _few(table[name]) for name in counted}
     if {"patients", "ill"} <= hidden.keys():
         hidden["ill"] |= _few(table["patients"] - table["ill"])
+    for pair in CELLS:
+        own = [name for name in pair if name in table]
+        hidden |= dict.fromkeys(own, _few(table[own]).any(axis=1))
     for name in counted if parts else ():
         for _, lines in table.groupby(list(parts), sort=False, observed=True):
             alone = hidden[name][lines.index]
@@ -68,7 +75,7 @@ def without_few(table: pd.DataFrame, parts: Sequence[str] = ()) -> pd.DataFrame:
     )
 
 
-def _few(counts: pd.Series) -> pd.Series:
+def _few(counts: Any) -> Any:
     return (counts > 0) & (counts < SMALL)
 
 

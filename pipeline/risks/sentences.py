@@ -77,6 +77,9 @@ def of_patients(share: float, count: float, context: Context) -> str:
     """
     if math.isnan(count):
         return f"{share:.3f}"
+    rest = round((1 - share) * count, 6)
+    if context.cfg.report.patients == "hidden" and 0 < rest < SMALL:
+        return f"all but {few(1)} of {count:.0f}"
     return f"{patients_told(share * count, context)} of {count:.0f}"
 
 

@@ -58,6 +58,14 @@ def test_no_count_of_one_to_nine_is_told_and_none_that_a_subtraction_would_tell(
         assert not ((column > 0) & (column < SMALL)).any()
 
 
+def test_of_a_confusion_matrix_in_one_line_neither_a_few_nor_their_complement_is_told():
+    table = {"tn": [480.0, 491.5], "fp": [20.0, 8.5], "fn": [9.6, 0.0], "tp": [258.4, 268.0]}
+    shown = told(table)
+    assert shown["tn"].isna().tolist() == shown["fp"].isna().tolist() == [False, True]
+    assert shown["fn"].isna().tolist() == shown["tp"].isna().tolist() == [True, False]
+    assert told({"tn": [480.0], "fn": [9.0]}).isna().to_numpy().tolist() == [[False, True]]
+
+
 def test_a_table_without_few_is_left_as_it_is():
     table = pd.DataFrame({"patients": [10, 0, 250], "share": [0.5, 0.1, 0.2]})
     pd.testing.assert_frame_equal(without_few(table), table)

@@ -187,6 +187,19 @@ def test_the_finding_hides_a_few(tables, context):
     assert "fewer than 10 of them without" in said
 
 
+def test_it_counts_from_the_share_where_the_cells_are_not_told(tables, context, view, tmp_path):
+    open_ = finding(tables, context).text
+    first = tables["comparison"]["defense"] == "baseline"
+    untold = tables["comparison"].copy()
+    untold.loc[first, ["fn", "tp"]] = float("nan")
+    assert finding({**tables, "comparison": untold}, context).text == open_
+    untold[["fn", "tp"]] = float("nan")
+    nobody = {**tables, "comparison": untold}
+    assert "miss the disease of some ill patients (0." in finding(nobody, context).text
+    said = [one.result for one in chapters(nobody, context, tmp_path) if "Under" in one.title]
+    assert "the undefended models miss 0." in said[0]
+
+
 def test_where_only_the_healthy_are_attacked_it_counts_false_alarms(tables, context):
     threats = dict(context.cfg.threat)
     threats[HEADLINE] = threats[HEADLINE].model_copy(update={"goal": "alarm"})

@@ -16,7 +16,7 @@ from pipeline.risks.evasion.pictures.panels import counted
 from pipeline.risks.evasion.proofs import proofs_in_words
 from pipeline.risks.evasion.questions import in_words
 from pipeline.risks.evasion.view import View
-from pipeline.risks.evasion.wording import part_of
+from pipeline.risks.evasion.wording import part_of, records_of, wrong_of
 
 
 def chapter(view: View, folder: Path) -> Chapter:
@@ -116,8 +116,10 @@ def _result(view: View) -> str:
             f"Within {view.budget(view.eps)} no record can be changed, so that nothing is tested."
         )
     counts = ""
-    if {"fn", "tp"} <= {*at.index}:
-        count = part_of(float(at["fn"]), float(at["fn"] + at["tp"]), view.hidden)
+    whole = records_of(view.comparison, 1)
+    if whole > 0:
+        wrong = wrong_of(at, 1, "missed_diagnosis_rate", whole)
+        count = part_of(wrong, whole, view.hidden)
         counts = f"{count} ill patients, "
     return (
         f"Within {view.budget(view.eps)} {view.who} miss {counts}"
