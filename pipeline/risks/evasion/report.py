@@ -28,10 +28,10 @@ def chapters(tables: Tables, context: Context, folder: Path) -> Sequence[Chapter
     view = View(tables, context.cfg)
     written = (
         units.chapter(view),
-        classified.chapter(view, folder),
-        headline.chapter(view, folder),
+        classified.chapter(view, context, folder),
+        headline.chapter(view, context, folder),
         single.chapter(view, context, folder),
-        cost.chapter(view, folder),
+        cost.chapter(view, context, folder),
         probabilities.chapter(view, folder),
         by_group.chapter(view, folder),
         others.chapter(view, folder),

@@ -8,18 +8,21 @@ from pipeline.presentation.chapter import Chapter, Fold, Note, Part, Table
 from pipeline.presentation.numbers import with_interval
 from pipeline.risks.evasion.chapters.shared import empty_parts, headline_table
 from pipeline.risks.evasion.everyone import in_words as everyone_in_words
-from pipeline.risks.evasion.judged import sentence
+from pipeline.risks.evasion.judged import figure_of
 from pipeline.risks.evasion.kept import kept_parts
 from pipeline.risks.evasion.pictures.canvas import told
 from pipeline.risks.evasion.pictures.curves import against_radius
 from pipeline.risks.evasion.pictures.panels import counted
 from pipeline.risks.evasion.proofs import proofs_in_words
 from pipeline.risks.evasion.questions import in_words
+from pipeline.risks.evasion.risk import RISK
 from pipeline.risks.evasion.view import View
 from pipeline.risks.evasion.wording import part_of, records_of, wrong_of
+from pipeline.risks.risk import Context
+from pipeline.risks.sentences import concluded
 
 
-def chapter(view: View, folder: Path) -> Chapter:
+def chapter(view: View, context: Context, folder: Path) -> Chapter:
     """The headline threat at its headline radius; every radius and each attack in folds."""
     limits = view.cfg.threat.get(view.threat)
     draw = counted if limits is not None and limits.norm == "l0" else against_radius
@@ -38,7 +41,7 @@ def chapter(view: View, folder: Path) -> Chapter:
         Fold("What each attack leaves by itself", _alone(view)),
         Fold("Who attacks", _who(view)),
     ]
-    return Chapter(f"Under the {view.threat} threat", parts, _result(view))
+    return Chapter(f"Under the {view.threat} threat", parts, _result(view, context))
 
 
 def _at_headline(view: View) -> pd.DataFrame:
@@ -109,7 +112,7 @@ def _who(view: View) -> list[Part]:
     return [said, Table(table[columns].rename(columns={"query_budget": "queries"}), "text")]
 
 
-def _result(view: View) -> str:
+def _result(view: View, context: Context) -> str:
     clean, at = view.line(view.clean), view.line(view.attacked)
     if view.empty:
         return (
@@ -125,7 +128,7 @@ def _result(view: View) -> str:
         f"Within {view.budget(view.eps)} {view.who} miss {counts}"
         f"{told(at, 'missed_diagnosis_rate')}; without attack "
         f"{told(clean, 'missed_diagnosis_rate')}. {_decided(view)} "
-        f"{sentence(view, 'missed_diagnosis_rate')}"
+        f"{concluded(RISK.name, figure_of(view, 'missed_diagnosis_rate'), context)}"
     ).rstrip()
 
 
