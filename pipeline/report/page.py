@@ -7,14 +7,16 @@ may load anything: its policy forbids it, whatever a chapter holds.
 import base64
 import hashlib
 import re
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from itertools import groupby
+from typing import Any, NamedTuple
 
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
-from pipeline.presentation.chapter import Part, Picture, Reader
+from pipeline.presentation.chapter import Fold, Part, Picture, Reader, Table
 from pipeline.presentation.flagged import with_flags
 from pipeline.presentation.glossary import GLOSSARY
 from pipeline.report.audited import LETTERS, USE
@@ -24,6 +26,8 @@ from pipeline.report.contents import Contents, labels_of
 MISSING = ("nan", "<NA>", "None", "NaT")
 OPEN_COLUMNS = 8  # of the matrix; with more defenses it scrolls in a box of its own
 OPEN_ROWS = 10  # a longer table is folded, unless its chapter has done so
+BESIDE = 150  # letters of a row of a table that stands beside a picture
+INTERVAL = re.compile(r"\(\S+ to \S+\)")
 HEADINGS: Mapping[Reader, str] = {
     "clinician": "Facts for clinicians",
     "privacy": "Facts for data protection",
@@ -46,10 +50,16 @@ def render(contents: Contents, *, patients: bool) -> str:
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     shell.globals |= {"script": Markup(script), "script_digest": f"sha256-{digest}"}
     matrix = shell.get_template("matrix.html.jinja").render()
-    findings = [found for _, found in contents.findings]
     labels = labels_of(contents.judged)
     words = {term: with_flags(plain, labels) for term, plain in GLOSSARY.items()}
-    return _written(shell, "page", findings=findings, matrix=Markup(matrix), glossary=words)
+    return _written(
+        shell,
+        "page",
+        findings=[found for _, found in contents.findings],
+        matrix=Markup(matrix),
+        glossary=words,
+        untested=first_and_more(contents.untested),
+    )
 
 
 def render_cut(contents: Contents, reader: Reader) -> str:
@@ -68,6 +78,27 @@ def render_cut(contents: Contents, reader: Reader) -> str:
     )
 
 
+class Untested(NamedTuple):
+    """What was not tested: what stands open, and by risk the rest."""
+
+    first: Sequence[tuple[str, str]]
+    more: Mapping[str, Sequence[str]]
+
+
+def first_and_more(untested: Sequence[tuple[str, str]]) -> Untested:
+    """Of each risk the first sentence, which is the gravest; what is true of all, whole."""
+    first: list[tuple[str, str]] = []
+    more: dict[str, list[str]] = {}
+    seen: set[str] = set()
+    for risk, said in untested:
+        if risk in seen:
+            more.setdefault(risk, []).append(said)
+            continue
+        first.append((risk, said))
+        seen |= {risk} - {""}
+    return Untested(first, more)
+
+
 def cells(table: pd.DataFrame) -> list[list[str]]:
     """The rows of a table as text; a missing value is a dash."""
     return [
@@ -84,7 +115,14 @@ def _shell(contents: Contents, patients: bool) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    shell.filters |= {"cells": cells, "kind": _kind}
+    shell.filters |= {
+        "cells": cells,
+        "kind": _kind,
+        "kept_whole": _kept_whole,
+        "in_blocks": _in_blocks,
+        "much_text": _much_text,
+        "drawn_at_all": partial(_drawn_at_all, patients=patients),
+    }
     labels = labels_of(contents.judged)
     shell.globals |= {
         "one": contents,
@@ -109,6 +147,26 @@ def _written(shell: Environment, name: str, **values: Any) -> str:
 
 def _kind(part: Part) -> str:
     return type(part).__name__
+
+
+def _kept_whole(cell: str) -> Markup:
+    """A cell whose intervals are not broken into lines."""
+    return Markup(INTERVAL.sub(r"<span>\g<0></span>", str(escape(cell))))
+
+
+def _in_blocks(parts: Sequence[Part]) -> list[tuple[bool, list[Part]]]:
+    """Parts in their order, those that are folded together, so that a page sets them in a row."""
+    return [(folded, list(own)) for folded, own in groupby(parts, lambda p: isinstance(p, Fold))]
+
+
+def _much_text(part: Table) -> bool:
+    """Whether a table needs the whole width of a page: its lines would break beside a picture."""
+    return max((sum(map(len, row)) for row in cells(part.table)), default=0) > BESIDE
+
+
+def _drawn_at_all(parts: Sequence[Part], *, patients: bool) -> bool:
+    """Whether a picture stands open, beside which the rest of a chapter is set."""
+    return any(isinstance(part, Picture) and (patients or not part.patients) for part in parts)
 
 
 def _inliner() -> Callable[[Picture], Markup]:

@@ -71,16 +71,16 @@ def finding(tables: Tables, context: Context) -> Finding | None:
         else "If a forger changes at most"
     )
     known = f", {at['knowledge']}" if "knowledge" in at else ""
-    models = f"; means over {context.cfg.plan.seeds} models of each patient"
+    models = f"Means over {context.cfg.plan.seeds} models of each patient."
     sample = f", of {view.sample}" if view.sample else ""
     return Finding(
         f"{forged} {view.budget(view.eps)}, {view.who} {does} "
         f"{part_of(wrong_of(at, y, rate, whole), whole, view.hidden)} "
         f"{'ill' if y else 'healthy'} patients{records} ({at[rate]:.3f}; "
         f"{at[f'{rate}_low']:.3f} to {at[f'{rate}_high']:.3f}); {before} of them without any "
-        f"attack ({view.threat} threat{known}{models if context.cfg.plan.seeds > 1 else ''}"
-        f"{sample}).",
+        f"attack ({view.threat} threat{known}{sample}).",
         view.first,
+        models if context.cfg.plan.seeds > 1 else "",
     )
 
 

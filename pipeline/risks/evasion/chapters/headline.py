@@ -30,18 +30,28 @@ def chapter(view: View, context: Context, folder: Path) -> Chapter:
         *empty_parts(view, view.headline),
         draw(view, view.threat, folder),
         Table(_at_headline(view), "numbers", f"At {view.budget(view.eps)}, {view.threat} threat"),
-        Note(
-            f"Confidence {view.cfg.audit.confidence:.0%}; {in_words(view.headline)}. "
-            "Robust accuracy counts the patients for whom no record within the radius is known "
-            "that changes the right answer: neither an attack nor the verifier found one. "
-            '"exact": for each of them it is proved that there is none; "undecided": it is not.'
-        ),
+        _read(view),
         Fold("Every radius", [*_every_radius(view), *_on_everyone(view)]),
         *_kept(view),
         Fold("What each attack leaves by itself", _alone(view)),
         Fold("Who attacks", _who(view)),
     ]
     return Chapter(f"Under the {view.threat} threat", parts, _result(view, context))
+
+
+def _read(view: View) -> Fold:
+    """What its figures are."""
+    return Fold(
+        "How to read it",
+        [
+            Note(
+                f"Confidence {view.cfg.audit.confidence:.0%}; {in_words(view.headline)}. "
+                "Robust accuracy counts the patients for whom no record within the radius is known "
+                "that changes the right answer: neither an attack nor the verifier found one. "
+                '"exact": for each of them it is proved that there is none; "undecided": it is not.'
+            )
+        ],
+    )
 
 
 def _at_headline(view: View) -> pd.DataFrame:

@@ -105,7 +105,7 @@ def cover(view: View, folder: Path) -> Picture:
 
 def against_radius(view: View, threat: str, folder: Path) -> Picture:
     """Right answers and sensitivity of every defense against the radius of one threat."""
-    height = 7.0
+    height = 6.0
     figure, axes = axes_of(2, 1, (WIDTH, height))
     lines = view.comparison[view.comparison["threat"] == threat]
     largest = float(lines["eps"].max())
