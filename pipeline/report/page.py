@@ -16,17 +16,31 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from pipeline.presentation.chapter import Fold, Part, Picture, Reader, Table
+from pipeline.presentation.chapter import (
+    Fold,
+    Heading,
+    Items,
+    NotApplicable,
+    Note,
+    Part,
+    Picture,
+    Reader,
+    Table,
+)
 from pipeline.presentation.flagged import with_flags
 from pipeline.presentation.glossary import GLOSSARY
 from pipeline.report.audited import LETTERS, USE
 from pipeline.report.contents import Contents, labels_of
+from pipeline.report.sheet import Sheet, shorter
 
 # How a table may say that it has no value: a figure that was formatted, too.
 MISSING = ("nan", "<NA>", "None", "NaT")
 OPEN_COLUMNS = 8  # of the matrix; with more defenses it scrolls in a box of its own
 OPEN_ROWS = 10  # a longer table is folded, unless its chapter has done so
 BESIDE = 150  # letters of a row of a table that stands beside a picture
+# Of the page of one reader, in letters of its small type; measured in Chromium, on A4.
+ROOM = 7900  # of the whole page
+LINE, TITLE, PICTURE = 25, 60, 800  # of a line that ends early, a title or a row, a picture
 INTERVAL = re.compile(r"\(\S+ to \S+\)")
 HEADINGS: Mapping[Reader, str] = {
     "clinician": "Facts for clinicians",
@@ -68,14 +82,46 @@ def render_cut(contents: Contents, reader: Reader) -> str:
     Raises:
         UndefinedError: as of `render`.
     """
-    return _written(
-        _shell(contents, patients=False),
-        "cut",
-        heading=HEADINGS[reader],
-        findings=contents.findings_for(reader),
-        briefs=contents.brief(reader),
-        untested=contents.untested_for(reader),
+    whole = Sheet(
+        [one.whole for one in contents.findings_for(reader)],
+        contents.brief(reader),
+        contents.untested_for(reader),
     )
+    used = _letters(*(why for fact in contents.facts for why in fact), *contents.warnings)
+    used += _letters(*labels_of(contents.judged).values())
+    shell = _shell(contents, patients=False)
+    for sheet in shorter(whole):
+        if used + _room_of(sheet) <= ROOM:
+            break
+    return _written(shell, "cut", heading=HEADINGS[reader], sheet=sheet)
+
+
+def _room_of(sheet: Sheet) -> int:
+    """About how many letters of a page a sheet takes; what is no text, in letters."""
+    briefs = [_letters(title) + TITLE + sum(map(_of_part, parts)) for title, parts in sheet.briefs]
+    return _letters(*sheet.findings, *sheet.untested, sheet.pointer) + sum(briefs)
+
+
+def _letters(*texts: str) -> int:
+    return sum(len(text) + LINE for text in texts if text)
+
+
+def _of_part(part: Part) -> int:
+    match part:
+        case Note() | Heading():
+            return _letters(part.text)
+        case Items():
+            return _letters(*(f"{name} {said}" for name, said in part.entries))
+        case Table(table, _, caption):
+            rows = [[str(name) for name in table], *cells(table)]
+            return _letters(caption) + sum(TITLE + sum(map(len, row)) for row in rows)
+        case Picture():
+            return PICTURE + _letters(part.caption)
+        case NotApplicable():
+            return _letters(part.what, part.why)
+        case Fold():
+            return _letters(part.title) + sum(map(_of_part, part.parts))
+    return 0  # of an unknown kind: the page says so
 
 
 class Untested(NamedTuple):
