@@ -9,6 +9,7 @@ from pipeline.presentation.pictures import display_name
 from pipeline.risks.conclusions import Front
 from pipeline.risks.risk import Judgement
 
+UNTOLD = "none without a flag is told to be better, and none at all worse"
 WIDE = 100  # columns of a terminal
 RULE = (
     "Better, worse or not told apart: from the difference to the undefended models on the same "
@@ -52,7 +53,7 @@ def verdicts_in_words(lines: pd.DataFrame, judged: Mapping[str, Judgement]) -> s
             said.append(_filled(f"{figure}: {'; '.join(words)}"))
         else:
             untold.append(str(line["figure"]))
-    said += [_filled(f"not told apart, or not compared: {'; '.join(untold)}")] if untold else []
+    said += [_filled(f"{UNTOLD}: {'; '.join(untold)}")] if untold else []
     return "\n".join(said)
 
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, assert_never
 
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -121,7 +121,8 @@ def _of_part(part: Part) -> int:
             return _letters(part.what, part.why)
         case Fold():
             return _letters(part.title) + sum(map(_of_part, part.parts))
-    return 0  # of an unknown kind: the page says so
+        case _:
+            assert_never(part)
 
 
 class Untested(NamedTuple):

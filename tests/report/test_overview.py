@@ -5,7 +5,7 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from pipeline.report.overview import front_in_words, verdicts_in_words
+from pipeline.report.overview import UNTOLD, front_in_words, verdicts_in_words
 from pipeline.risks.conclusions import Front, headline_table, overview_table, questions
 from pipeline.risks.risk import BOUNDS, HeadlineFigure, Judgement
 from report.made_up import HEARD, RUMOUR, SILENCE, only_risks
@@ -53,14 +53,14 @@ def test_a_line_per_figure_says_who_is_better_worse_and_best(words):
 
 def test_who_is_flagged_is_neither_better_nor_best(words):
     praised = {"baseline": 0.5, "masked": 0.9}
-    assert words(figure("b", **praised)) == "not told apart, or not compared: b"
+    assert words(figure("b", **praised)) == f"{UNTOLD}: b"
     assert words(figure("b", **praised), judged={}) == "rumour: b: better: masked; best: masked"
 
 
 def test_figures_that_tell_nobody_apart_are_one_line(words):
     alike = dict.fromkeys(VALUES, 0.5)
     text = words(figure("a", **alike), figure("b", **VALUES), figure("c", paired=False, **VALUES))
-    assert text.splitlines()[-1] == "not told apart, or not compared: a; c"
+    assert text.splitlines()[-1] == f"{UNTOLD}: a; c"
     assert words() == ""
 
 

@@ -7,6 +7,7 @@ from pipeline.files import BadInput
 from pipeline.risks.evasion.measure.subject import PROOFS
 from pipeline.risks.evasion.risk import RISK
 from pipeline.risks.evasion.summary import defenses_by_radius
+from pipeline.risks.risk import nearest_of
 from risks.evasion.made_up import DEFENSES, HEADLINE, line, planted
 
 
