@@ -100,7 +100,8 @@ class Browser:
         return [one["text"] for one in entries]
 
     def printed(self, **how):
-        """The page as PDF."""
+        """The page as PDF, as paper shows it, whatever it was opened for."""
+        self("Emulation.setEmulatedMedia", media="print", features=[])
         found = self("Page.printToPDF", preferCSSPageSize=True, printBackground=True, **how)
         return base64.b64decode(found["data"])
 

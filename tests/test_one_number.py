@@ -8,6 +8,7 @@ import pytest
 from pipeline.presentation.numbers import with_interval
 from pipeline.risks.evasion.logged import PREFIX
 from pipeline.risks.evasion.risk import RISK
+from pipeline.risks.risk import nearest_of
 from report.reader import read
 
 pytestmark = pytest.mark.heavy
@@ -43,8 +44,12 @@ def test_page_and_terminal_say_what_the_table_holds(evaluated, comparison, page,
     lines = (evaluated.folder / "summary.txt").read_text().splitlines()
     start = next(number for number, line in enumerate(lines) if line.startswith("eps robust")) + 1
     rows = [line for line in lines[start:] if re.match(r"\s*[\d.]+ ", line)]
-    for line, words, eps in zip(rows, said, comparison["eps"], strict=False):
-        assert words in line, eps
+    eps = nearest_of(comparison["eps"], evaluated.cfg.audit.headline_eps)
+    of_headline = [words for words, at in zip(said, comparison["eps"], strict=True) if at == eps]
+    assert len(of_headline) == comparison["defense"].nunique()
+    for line, words in zip(rows, of_headline, strict=False):
+        assert line.split()[0] == f"{eps:g}"
+        assert words in line
 
 
 HEADLINES = {
@@ -64,7 +69,9 @@ def test_the_overview_says_what_the_table_holds(evaluated, comparison, page, col
     at = comparison[comparison["eps"] == eps].reset_index(drop=True)
     stem = name.removesuffix("_accuracy")
     columns = [name, f"{stem}_low", f"{stem}_high"]
-    (row,) = [row for row in page[0].to_dict("records") if f": {words}" in row["figure"]]
+    decide, others = page[:2]  # of the matrix: what stands open, and what is folded
+    rows = [*decide.to_dict("records"), *others.to_dict("records")]
+    (row,) = [row for row in rows if f": {words}" in row["figure"]]
     shown = [f"{value:.3f} {low:.3f} to {high:.3f}" for value, low, high in at[columns].to_numpy()]
     cells = list(row.values())[1:]
     assert [cell[: len(one)] for cell, one in zip(cells, shown, strict=True)] == shown

@@ -114,10 +114,17 @@ class Finding:
     Attributes:
         text: says whose answer, who attacks, how many patients of how many, and the interval.
         defense: whose it is; empty: of all.
+        more: what it is compared with, and how it was measured: for who reads on.
     """
 
     text: str
     defense: str = ""
+    more: str = ""
+
+    @property
+    def whole(self) -> str:
+        """All that is said."""
+        return f"{self.text} {self.more}".rstrip()
 
 
 def in_order(chapters: Iterable[Chapter]) -> list[Chapter]:

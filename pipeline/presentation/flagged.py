@@ -48,7 +48,9 @@ def chapter_with_flags(chapter: Chapter, labels: Labels) -> Chapter:
 
 def finding_with_flags(finding: Finding, labels: Labels) -> Finding:
     """The finding, likewise."""
-    return replace(finding, text=with_flags(finding.text, labels))
+    return replace(
+        finding, text=with_flags(finding.text, labels), more=with_flags(finding.more, labels)
+    )
 
 
 def parts_with_flags(parts: Sequence[Part], labels: Labels) -> list[Part]:

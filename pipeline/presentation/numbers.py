@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -10,6 +11,8 @@ _Cell = tuple[int, str]  # line and column of a table
 SMALL = 10  # counts of patients below it are not shown to others
 COUNTS = ("patients", "ill", "support")  # columns of tables that count patients
 ACROSS = ("patients", "learned", "left_out")  # counts that are everybody, line by line
+# Columns side by side that count them too, and add up to a number that is known elsewhere.
+CELLS = (("tn", "fp"), ("fn", "tp"))
 NOT_TOLD = "not told"
 
 NOTHING = 1e-9  # of all patients, up to rounding
@@ -52,7 +55,8 @@ def without_few(table: pd.DataFrame, parts: Sequence[str] = ()) -> pd.DataFrame:
     they are can work some counts out.
 
     Args:
-        table: any; its columns `COUNTS` and `ACROSS` count patients.
+        table: any; its columns `COUNTS` and `ACROSS` count patients, and so do those of `CELLS`: of
+            two that add up to the healthy or the ill neither is told where one is few.
         parts: the columns that lines share whose `COUNTS` add up to what is known elsewhere.
     """
     table = table.reset_index(drop=True)  # lines are told apart by it below
@@ -67,12 +71,15 @@ def without_few(table: pd.DataFrame, parts: Sequence[str] = ()) -> pd.DataFrame:
         pass
     for name in counted:
         hidden[name] = pd.Series([(line, name) in untold for line in table.index], dtype=bool)
+    for pair in CELLS:
+        own = [name for name in pair if name in table]
+        hidden |= dict.fromkeys(own, _few(table[own]).any(axis=1))
     return table.assign(
         **{name: table[name].mask(which) for name, which in hidden.items() if which.any()}
     )
 
 
-def _few(counts: pd.Series) -> pd.Series:
+def _few(counts: Any) -> Any:
     return (counts > 0) & (counts < SMALL)
 
 

@@ -56,7 +56,7 @@ def audit_of(
         "use": USE,
         "audited": audited(context, list(found.judged)),
         "findings": [
-            {"risk": risk, "defense": one.defense, "text": one.text} for risk, one in findings
+            {"risk": risk, "defense": one.defense, "text": one.whole} for risk, one in findings
         ],
         "figures": figures(found, context.cfg.audit.confidence),
         "overview": _records(found.overview),

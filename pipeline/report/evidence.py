@@ -119,9 +119,12 @@ def evidence_chapter(claims: Sequence[Claim]) -> Chapter:
     parts: list[Part] = [
         Note("Evidence, no verdict: whether it is enough is for whoever answers for the system."),
         Table(table, "numbers", "Rows of each document by what this report says of them."),
-        *(
-            Fold(f"{document}: every row", [Table(_lines(claims, document), "text", document)])
-            for document in table["catalogue"]
+        Fold(
+            "Every row of each document",
+            [
+                Fold(str(document), [Table(_lines(claims, document), "text", str(document))])
+                for document in table["catalogue"]
+            ],
         ),
     ]
     return Chapter(TITLE, parts, result)

@@ -46,6 +46,7 @@ class Row:
         among: whom it is a share or mean of.
         threat: who attacks.
         cells: as the columns.
+        decides: whether it is weighed, or the first of its risk: the others are folded.
     """
 
     risk: str
@@ -54,6 +55,7 @@ class Row:
     among: str
     threat: str
     cells: Sequence[Cell]
+    decides: bool = True
 
 
 @dataclass(frozen=True)
@@ -83,12 +85,14 @@ def matrix_of(
     names = sorted(known, key=lambda name: name != BASELINE)
     flags = {name: list(judged[name].flags) if name in judged else [] for name in names}
     lines = {(*(line[key] for key in KEY), line["defense"]): line for line in _lines(headlines)}
-    rows = []
+    rows: list[Row] = []
     for one in asked:
+        decides = one.figure.weighed or one.risk not in {row.risk for row in rows}
         found = [lines.get((*one.key.values(), name)) for name in names]
         cells = [_cell(line, bool(flags[n])) for line, n in zip(found, names, strict=True)]
         said = one.figure
-        rows.append(Row(one.risk, said.figure, GOOD[said.good], said.among, said.threat, cells))
+        whose = (said.among, said.threat)
+        rows.append(Row(one.risk, said.figure, GOOD[said.good], *whose, cells, decides))
     return Matrix([(name, _in_words(flags[name])) for name in names], rows)
 
 

@@ -7,24 +7,42 @@ may load anything: its policy forbids it, whatever a chapter holds.
 import base64
 import hashlib
 import re
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from itertools import groupby
+from typing import Any, NamedTuple, assert_never
 
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
-from pipeline.presentation.chapter import Part, Picture, Reader
+from pipeline.presentation.chapter import (
+    Fold,
+    Heading,
+    Items,
+    NotApplicable,
+    Note,
+    Part,
+    Picture,
+    Reader,
+    Table,
+)
 from pipeline.presentation.flagged import with_flags
 from pipeline.presentation.glossary import GLOSSARY
 from pipeline.report.audited import LETTERS, USE
 from pipeline.report.contents import Contents, labels_of
+from pipeline.report.sheet import Sheet, shorter
 from pipeline.risks import RISKS
 
 # How a table may say that it has no value: a figure that was formatted, too.
 MISSING = ("nan", "<NA>", "None", "NaT")
 OPEN_COLUMNS = 8  # of the matrix; with more defenses it scrolls in a box of its own
 OPEN_ROWS = 10  # a longer table is folded, unless its chapter has done so
+BESIDE = 150  # letters of a row of a table that stands beside a picture
+# Of the page of one reader, in letters of its small type; measured in Chromium, on A4.
+ROOM = 7900  # of the whole page
+LINE, TITLE, PICTURE = 25, 60, 800  # of a line that ends early, a title or a row, a picture
+INTERVAL = re.compile(r"\(\S+ to \S+\)")
 HEADINGS: Mapping[Reader, str] = {
     "clinician": "Facts for clinicians",
     "privacy": "Facts for data protection",
@@ -47,13 +65,19 @@ def render(contents: Contents, *, patients: bool) -> str:
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     shell.globals |= {"script": Markup(script), "script_digest": f"sha256-{digest}"}
     matrix = shell.get_template("matrix.html.jinja").render()
-    findings = [found for _, found in contents.findings]
     labels = labels_of(contents.judged)
     explained = dict(GLOSSARY)
     for risk in RISKS:
         explained |= risk.glossary
     words = {term: with_flags(plain, labels) for term, plain in explained.items()}
-    return _written(shell, "page", findings=findings, matrix=Markup(matrix), glossary=words)
+    return _written(
+        shell,
+        "page",
+        findings=[found for _, found in contents.findings],
+        matrix=Markup(matrix),
+        glossary=words,
+        untested=first_and_more(contents.untested),
+    )
 
 
 def render_cut(contents: Contents, reader: Reader) -> str:
@@ -62,14 +86,68 @@ def render_cut(contents: Contents, reader: Reader) -> str:
     Raises:
         UndefinedError: as of `render`.
     """
-    return _written(
-        _shell(contents, patients=False),
-        "cut",
-        heading=HEADINGS[reader],
-        findings=contents.findings_for(reader),
-        briefs=contents.brief(reader),
-        untested=contents.untested_for(reader),
+    whole = Sheet(
+        [one.whole for one in contents.findings_for(reader)],
+        contents.brief(reader),
+        contents.untested_for(reader),
     )
+    used = _letters(*(why for fact in contents.facts for why in fact), *contents.warnings)
+    used += _letters(*labels_of(contents.judged).values())
+    shell = _shell(contents, patients=False)
+    for sheet in shorter(whole):
+        if used + _room_of(sheet) <= ROOM:
+            break
+    return _written(shell, "cut", heading=HEADINGS[reader], sheet=sheet)
+
+
+def _room_of(sheet: Sheet) -> int:
+    """About how many letters of a page a sheet takes; what is no text, in letters."""
+    briefs = [_letters(title) + TITLE + sum(map(_of_part, parts)) for title, parts in sheet.briefs]
+    return _letters(*sheet.findings, *sheet.untested, sheet.pointer) + sum(briefs)
+
+
+def _letters(*texts: str) -> int:
+    return sum(len(text) + LINE for text in texts if text)
+
+
+def _of_part(part: Part) -> int:
+    match part:
+        case Note() | Heading():
+            return _letters(part.text)
+        case Items():
+            return _letters(*(f"{name} {said}" for name, said in part.entries))
+        case Table(table, _, caption):
+            rows = [[str(name) for name in table], *cells(table)]
+            return _letters(caption) + sum(TITLE + sum(map(len, row)) for row in rows)
+        case Picture():
+            return PICTURE + _letters(part.caption)
+        case NotApplicable():
+            return _letters(part.what, part.why)
+        case Fold():
+            return _letters(part.title) + sum(map(_of_part, part.parts))
+        case _:
+            assert_never(part)
+
+
+class Untested(NamedTuple):
+    """What was not tested: what stands open, and by risk the rest."""
+
+    first: Sequence[tuple[str, str]]
+    more: Mapping[str, Sequence[str]]
+
+
+def first_and_more(untested: Sequence[tuple[str, str]]) -> Untested:
+    """Of each risk the first sentence, which is the gravest; what is true of all, whole."""
+    first: list[tuple[str, str]] = []
+    more: dict[str, list[str]] = {}
+    seen: set[str] = set()
+    for risk, said in untested:
+        if risk in seen:
+            more.setdefault(risk, []).append(said)
+            continue
+        first.append((risk, said))
+        seen |= {risk} - {""}
+    return Untested(first, more)
 
 
 def cells(table: pd.DataFrame) -> list[list[str]]:
@@ -88,7 +166,14 @@ def _shell(contents: Contents, patients: bool) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    shell.filters |= {"cells": cells, "kind": _kind}
+    shell.filters |= {
+        "cells": cells,
+        "kind": _kind,
+        "kept_whole": _kept_whole,
+        "in_blocks": _in_blocks,
+        "much_text": _much_text,
+        "drawn_at_all": partial(_drawn_at_all, patients=patients),
+    }
     labels = labels_of(contents.judged)
     shell.globals |= {
         "one": contents,
@@ -113,6 +198,26 @@ def _written(shell: Environment, name: str, **values: Any) -> str:
 
 def _kind(part: Part) -> str:
     return type(part).__name__
+
+
+def _kept_whole(cell: str) -> Markup:
+    """A cell whose intervals are not broken into lines."""
+    return Markup(INTERVAL.sub(r"<span>\g<0></span>", str(escape(cell))))
+
+
+def _in_blocks(parts: Sequence[Part]) -> list[tuple[bool, list[Part]]]:
+    """Parts in their order, those that are folded together, so that a page sets them in a row."""
+    return [(folded, list(own)) for folded, own in groupby(parts, lambda p: isinstance(p, Fold))]
+
+
+def _much_text(part: Table) -> bool:
+    """Whether a table needs the whole width of a page: its lines would break beside a picture."""
+    return max((sum(map(len, row)) for row in cells(part.table)), default=0) > BESIDE
+
+
+def _drawn_at_all(parts: Sequence[Part], *, patients: bool) -> bool:
+    """Whether a picture stands open, beside which the rest of a chapter is set."""
+    return any(isinstance(part, Picture) and (patients or not part.patients) for part in parts)
 
 
 def _inliner() -> Callable[[Picture], Markup]:

@@ -6,7 +6,8 @@ It never holds single patients.
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Collection, Mapping, Sequence
 from importlib import import_module
 from importlib.resources import files
 from importlib.util import find_spec
@@ -28,6 +29,7 @@ from pipeline.presentation.chapter import (
     Reader,
     Table,
 )
+from pipeline.report.sheet import Sheet, shorter
 
 TEMPLATE = "document.typ"
 HOW = "a PDF needs Typst: pip install 'medsecure[pdf]'"
@@ -153,8 +155,19 @@ def cut_of(
         "flags": _flags(audit) if cut == "full" else [],
         "overview": _overview(audit) if cut == "full" else None,
         "chapters": kept,
-        "not_tested": list(audit["not_tested"]),
+        "not_tested": _not_tested(audit, chapters, told),
+        "left_out": "",
     }
+
+
+def _not_tested(
+    audit: Mapping[str, Any], chapters: Sequence[Mapping[str, Any]], told: Collection[str]
+) -> list[str]:
+    """Of the risks that a document tells of, and what is true of all."""
+    others = {
+        text for one in chapters if one["risk"] not in told for text in one.get("untested", ())
+    }
+    return [text for text in audit["not_tested"] if text not in others]
 
 
 def _flags(audit: Mapping[str, Any]) -> list[str]:
@@ -220,7 +233,9 @@ def _overview(audit: Mapping[str, Any]) -> dict[str, Any]:
 def draw_pdf(
     document: Mapping[str, Any], folder: Path, signature: Mapping[str, str] | None = None
 ) -> bytes:
-    """The PDF of a document; `full` has as many pages as it takes, the others one if they can.
+    """The PDF of a document; `full` has as many pages as it takes, the others have one.
+
+    Where small type is not enough, these leave out what `sheet.shorter` leaves out, and say so.
 
     Args:
         document: of `cut_of`.
@@ -232,11 +247,24 @@ def draw_pdf(
     """
     if not has_typst():
         raise BadInput(HOW)
-    for size in SIZES[:1] if document["full"] else SIZES:
-        drawn = _compile({**document, "size": size, "signature": signature}, folder)
-        if document["full"] or pages(drawn) == 1:
-            break
-    return drawn
+    signed = {**document, "signature": signature}
+    if document["full"]:
+        return _compile({**signed, "size": SIZES[0]}, folder)
+    for size in SIZES:
+        drawn = _compile({**signed, "size": size}, folder)
+        if pages(drawn) == 1:
+            return drawn
+    results = {one["title"]: one["result"] for one in document["chapters"]}
+    briefs = [(one["title"], one["parts"]) for one in document["chapters"]]
+    sheets = list(shorter(Sheet(document["findings"], briefs, document["not_tested"])))
+
+    def draw(sheet: Sheet) -> bytes:
+        kept = [{"title": t, "result": results[t], "parts": parts} for t, parts in sheet.briefs]
+        less = {"chapters": kept, "not_tested": sheet.untested, "left_out": sheet.pointer}
+        return _compile({**signed, **less, "size": SIZES[-1]}, folder)
+
+    first = bisect_left(sheets, True, key=lambda sheet: pages(draw(sheet)) == 1)
+    return draw(sheets[min(first, len(sheets) - 1)])
 
 
 def _compile(document: Mapping[str, Any], folder: Path) -> bytes:

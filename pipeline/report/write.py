@@ -10,6 +10,7 @@ import pandas as pd
 from pipeline.files import write_json, write_text
 from pipeline.presentation import SCHEMA_VERSION
 from pipeline.presentation.chapter import Finding
+from pipeline.presentation.flagged import with_flags
 from pipeline.report import (
     DEFENSES,
     FACTS,
@@ -25,9 +26,9 @@ from pipeline.report import (
 )
 from pipeline.report.audit import audit_of
 from pipeline.report.audited import warnings
-from pipeline.report.contents import contents_of, told_by_all
+from pipeline.report.contents import contents_of, labels_of, told_by_all
 from pipeline.report.evidence import ALL_RISKS, cross_reference, evidence_chapter, sections_of
-from pipeline.report.overview import RULE, WIDE, as_text, front_in_words, in_words
+from pipeline.report.overview import WIDE, front_in_words, verdicts_in_words
 from pipeline.report.page import render, render_cut
 from pipeline.report.twins import write_twins
 from pipeline.risks import RISKS
@@ -35,6 +36,11 @@ from pipeline.risks.conclusions import Conclusions, Front
 from pipeline.risks.results import DIGITS, Results
 from pipeline.risks.risk import Context, Judgement
 
+AGAINST = "Against the undefended models, on the same patients:"
+REST = (
+    f"Every figure with its interval, every radius, the rule: {REPORT}; as tables: {HEADLINE},\n"
+    f"{OVERVIEW}, {DEFENSES}"
+)
 IN_METRICS = 4  # digits behind the point
 
 
@@ -52,7 +58,6 @@ def write_evaluation(results: Results, context: Context, folder: Path) -> None:
     cfg = context.cfg
     found = Conclusions.of(results, cfg)
     context = replace(context, judged=found.judged)
-    words = in_words(found.headlines, found.overview, found.judged)
     common = {
         HEADLINE: found.headlines,
         OVERVIEW: found.overview,
@@ -73,7 +78,7 @@ def write_evaluation(results: Results, context: Context, folder: Path) -> None:
     contents = contents_of(told, results, context, found, {ALL_RISKS: [evidence_chapter(claims)]})
     untested = [said for _, said in contents.untested]
     audit = audit_of(results, context, found, claims, contents.findings, untested)
-    write_twins(audit, contents.chapters, contents.owners, folder)
+    write_twins(audit, contents.chapters, contents.owners, contents.untested, folder)
     shown = cfg.report.patients == "shown"
     pages = {
         REPORT: render(contents, patients=shown),
@@ -83,7 +88,7 @@ def write_evaluation(results: Results, context: Context, folder: Path) -> None:
     }
     for name, page in pages.items():
         write_text(folder / name, page)
-    write_text(folder / SUMMARY, summary(results, words, found.front, context, contents.findings))
+    write_text(folder / SUMMARY, summary(results, found, context, contents.findings))
 
 
 def table_files(results: Results) -> dict[str, pd.DataFrame]:
@@ -137,17 +142,26 @@ def headline_metrics(results: Results, context: Context) -> dict[str, dict[str, 
 
 def summary(
     results: Results,
-    words: pd.DataFrame,
-    front: Front | None,
+    found: Conclusions,
     context: Context,
     findings: Sequence[tuple[str, Finding]] = (),
 ) -> str:
-    """What a run ends with on the terminal: what risks have to say, and a block per figure."""
-    said = [text for risk in RISKS if (text := risk.summary(results[risk.name], context.cfg))]
-    said = [fill(warning, WIDE) for warning in warnings(context.cfg)] + said
-    if len(words):
-        said += [fill(f"All risks. {RULE}", WIDE), as_text(words)]
-        said += [fill(front_in_words(front), WIDE)] if front else []
+    """What a run ends with on the terminal: the verdict; every figure and the rule are elsewhere.
+
+    Args:
+        results: the tables of every risk.
+        found: what is concluded from them.
+        context: what was configured.
+        findings: the worst of each risk, with its name; flags stand beside names already.
+    """
+    labels = labels_of(found.judged)
+    said = [fill(warning, WIDE) for warning in warnings(context.cfg)]
+    said += [text for risk in RISKS if (text := risk.summary(results[risk.name], context.cfg))]
+    if len(found.overview):
+        said.append(f"{AGAINST}\n{verdicts_in_words(found.overview, found.judged)}")
+    if found.front:
+        said.append(fill(with_flags(front_in_words(found.front), labels), WIDE))
     verdict = [fill(f"{name}: {one.text}", WIDE, subsequent_indent="  ") for name, one in findings]
     said += ["\n".join(["The worst that was found:", *verdict])] if verdict else []
+    said += [REST] if said else []
     return "\n\n".join(said) + "\n"

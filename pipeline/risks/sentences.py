@@ -25,13 +25,16 @@ def model_of(defense: str, context: Context) -> str:
     return "the undefended model" if defense == BASELINE else f"{context.display(defense)}'s model"
 
 
-def concluded(risk: str, figure: HeadlineFigure, context: Context) -> str:
+def concluded(
+    risk: str, figure: HeadlineFigure, context: Context, opening: str = "Against no defense"
+) -> str:
     """What is concluded of a headline figure, as the overview concludes it; empty: nothing.
 
     Args:
         risk: whose figure it is.
         figure: with its pairs.
         context: whose flags stand beside names.
+        opening: of the sentence: what is compared, with whom.
     """
     asked = Question.of(risk, figure)
     headlines = headline_table([asked], context.cfg.audit.confidence)
@@ -46,7 +49,7 @@ def concluded(risk: str, figure: HeadlineFigure, context: Context) -> str:
     lines = overview_table([asked], headlines, context.judged, context.cfg.audit.confidence)
     best = lines["best"].iloc[0]
     last = f"best: {context.display(best)}" if best else "none is told to be the best"
-    return f"Against no defense, {'; '.join([*said, last])}."
+    return f"{opening}, {'; '.join([*said, last])}."
 
 
 def _named(lines: pd.DataFrame, verdict: str, context: Context) -> str:
@@ -77,6 +80,9 @@ def of_patients(share: float, count: float, context: Context) -> str:
     """
     if math.isnan(count):
         return f"{share:.3f}"
+    rest = round((1 - share) * count, 6)
+    if context.cfg.report.patients == "hidden" and 0 < rest < SMALL:
+        return f"all but {few(1)} of {count:.0f}"
     return f"{patients_told(share * count, context)} of {count:.0f}"
 
 

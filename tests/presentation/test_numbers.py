@@ -83,6 +83,14 @@ def test_what_is_hidden_for_one_sum_is_not_told_by_another():
     assert shown["learned"].isna().tolist() == [False, True]
 
 
+def test_of_a_confusion_matrix_in_one_line_neither_a_few_nor_their_complement_is_told():
+    table = {"tn": [480.0, 491.5], "fp": [20.0, 8.5], "fn": [9.6, 0.0], "tp": [258.4, 268.0]}
+    shown = told(table)
+    assert shown["tn"].isna().tolist() == shown["fp"].isna().tolist() == [False, True]
+    assert shown["fn"].isna().tolist() == shown["tp"].isna().tolist() == [True, False]
+    assert told({"tn": [480.0], "fn": [9.0]}).isna().to_numpy().tolist() == [[False, True]]
+
+
 def test_a_table_without_few_is_left_as_it_is():
     table = pd.DataFrame({"patients": [10, 0, 250], "share": [0.5, 0.1, 0.2]})
     pd.testing.assert_frame_equal(without_few(table), table)

@@ -42,6 +42,12 @@ def drawn(monkeypatch, cfg):
 VALUES = {"baseline": 0.5, "hard": 0.7, "soft": 0.51, "masked": 0.9}
 
 
+def test_what_is_weighed_decides_and_of_each_risk_the_first_figure(drawn):
+    first, second, third = (figure("high", VALUES, weighed=weighed) for weighed in (0, 1, 0))
+    named = [replace(one, figure=f"found {n}") for n, one in enumerate((first, second, third))]
+    assert [row.decides for row in drawn(*named).rows] == [True, True, False]
+
+
 def test_the_undefended_models_come_first_and_flags_stand_beside_names(drawn):
     columns = drawn(figure("high", VALUES)).columns
     assert columns == [

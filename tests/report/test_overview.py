@@ -1,12 +1,11 @@
-"""The overview in words: every defense with its interval and its verdict, and who is best."""
+"""The overview in words: who is better, worse and best, flags beside names, in few lines."""
 
-import re
 from dataclasses import replace
 
 import pandas as pd
 import pytest
 
-from pipeline.report.overview import as_text, front_in_words, in_words
+from pipeline.report.overview import UNTOLD, front_in_words, verdicts_in_words
 from pipeline.risks.conclusions import Front, headline_table, overview_table, questions
 from pipeline.risks.risk import BOUNDS, HeadlineFigure, Judgement
 from report.made_up import HEARD, RUMOUR, SILENCE, only_risks
@@ -33,86 +32,42 @@ def figure(name="a", good="high", se=0.01, paired=True, **values):
 
 @pytest.fixture
 def words(monkeypatch, cfg):
-    """The overview of two risks, of which one says nothing."""
+    """The verdicts of two risks, of which one says nothing."""
 
     def words(*figures, judged=JUDGED):
         talker = replace(RUMOUR, headline=lambda tables, cfg: figures)
         only_risks(monkeypatch, talker, SILENCE)
         asked = questions({"rumour": {}, "silence": {}}, cfg)
         headlines = headline_table(asked, 0.95)
-        return in_words(headlines, overview_table(asked, headlines, judged, 0.95), judged)
+        return verdicts_in_words(overview_table(asked, headlines, judged, 0.95), judged)
 
     return words
 
 
-def test_a_row_per_figure_in_the_order_of_risks_and_a_column_per_defense(words):
-    table = words(figure("b", **VALUES), figure("a", "low", **VALUES))
-    assert table["figure"].tolist() == ["b", "a"]
-    assert list(table) == [
-        "risk",
-        "figure",
-        "good",
-        "baseline",
-        "soft",
-        "hard",
-        "masked [masked gradients]",
-        "best",
+def test_a_line_per_figure_says_who_is_better_worse_and_best(words):
+    assert words(figure("b", **VALUES), figure("a", "low", **VALUES)).splitlines() == [
+        "rumour: b: better: hard; best: hard",
+        "rumour: a: worse: hard, masked [masked gradients]",
     ]
 
 
-def test_every_cell_carries_its_interval_and_its_verdict(words):
-    line = words(figure(**VALUES)).iloc[0]
-    assert line["baseline"] == "0.500 (0.490 to 0.510)"
-    assert line["hard"] == "0.700 (0.690 to 0.710), better by 0.200"
-    assert line["soft"].startswith("0.510 (0.500 to 0.520), not told apart (0.03")
-    assert line["soft"].endswith(" would have shown)")
-    assert words(figure(good="low", **VALUES)).iloc[0]["hard"].endswith(", worse by 0.200")
+def test_who_is_flagged_is_neither_better_nor_best(words):
+    praised = {"baseline": 0.5, "masked": 0.9}
+    assert words(figure("b", **praised)) == f"{UNTOLD}: b"
+    assert words(figure("b", **praised), judged={}) == "rumour: b: better: masked; best: masked"
 
 
-def test_who_is_flagged_is_shown_with_its_verdict_and_never_best(words):
-    line = words(figure(**VALUES)).iloc[0]
-    assert line["masked [masked gradients]"].endswith(", better by 0.400, but flagged")
-    assert line["best"] == "hard; flagged, hence never best: masked"
+def test_figures_that_tell_nobody_apart_are_one_line(words):
+    alike = dict.fromkeys(VALUES, 0.5)
+    text = words(figure("a", **alike), figure("b", **VALUES), figure("c", paired=False, **VALUES))
+    assert text.splitlines()[-1] == f"{UNTOLD}: a; c"
+    assert words() == ""
 
 
-def test_without_pairs_no_verdict_stands_there(words):
-    line = words(figure(paired=False, **VALUES), judged={}).iloc[0]
-    assert line["hard"] == "0.700 (0.690 to 0.710)"
-    assert line["best"] == "not compared: no paired differences are known"
-
-
-def test_a_defense_without_this_figure_has_an_empty_cell(words):
-    few = {name: VALUES[name] for name in ("baseline", "hard")}
-    table = words(figure("a", **VALUES), figure("b", **few))
-    assert table["soft"].isna().tolist() == [False, True]
-    assert "soft" not in as_text(table).split("\n\n")[1]
-
-
-def test_where_zero_is_good_it_says_so(words):
-    assert words(figure(good="zero", **VALUES))["good"].tolist() == ["0"]
-
-
-def test_the_terminal_has_a_block_per_figure_with_the_same_words(words):
-    table = words(figure("b", **VALUES), figure("a", "low", **VALUES))
-    blocks = as_text(table).split("\n\n")
-    assert [block.splitlines()[0] for block in blocks] == [
-        "rumour: b; good: high",
-        "rumour: a; good: low",
-    ]
-    for block, line in zip(blocks, table.to_dict("records"), strict=True):
-        assert max(map(len, block.splitlines())) <= 100
-        whole = re.sub(r"\n {5,}", " ", block)  # a line that is too long goes on below
-        said = dict(text.strip().split("  ", 1) for text in whole.splitlines()[1:])
-        assert {name: cell.strip() for name, cell in said.items()} == {
-            name: line[name] for name in (*table.columns[3:],)
-        }
-
-
-def test_without_a_figure_there_is_no_line(words):
-    table = words()
-    assert len(table) == 0
-    assert list(table) == ["risk", "figure", "good", "best"]
-    assert as_text(table) == ""
+def test_a_long_line_goes_on_below(words):
+    text = words(figure("heard of " * 20, **VALUES))
+    assert max(map(len, text.splitlines())) <= 100
+    assert all(line.startswith("  ") for line in text.splitlines()[1:])
 
 
 def test_the_front_is_one_line():

@@ -27,7 +27,15 @@ from pipeline.presentation.glossary import GLOSSARY
 from pipeline.presentation.pictures import axes_of, save_picture
 from pipeline.report.audited import USE
 from pipeline.report.matrix import Cell, Matrix
-from pipeline.report.page import HEADINGS, OPEN_ROWS, cells, render, render_cut
+from pipeline.report.page import (
+    BESIDE,
+    HEADINGS,
+    OPEN_ROWS,
+    cells,
+    first_and_more,
+    render,
+    render_cut,
+)
 from pipeline.risks import RISKS
 from pipeline.risks.risk import Judgement
 from report.made_up_contents import FLAGGED, LABEL, MATRIX, NOTHING
@@ -168,6 +176,29 @@ def test_a_missing_value_is_a_dash_and_nothing_else_is():
     assert cells(table) == [["-"] * 4, ["0.0", "0", "", "none"]]
 
 
+def test_folds_stand_in_a_row_and_an_interval_in_one_line(parts):
+    fold, note = parts["Fold"], parts["Note"]
+    body = body_of(page_of(fold, fold, note, fold))
+    assert [one.count("<summary>") for one in body.split('<div class="folds">')] == [0, 2, 1]
+    table = Table(pd.DataFrame({"a": ["x"], "b": ["0.5 (0.4 to 0.6) <i>"]}))
+    assert "<td>0.5 <span>(0.4 to 0.6)</span> &lt;i&gt;</td>" in page_of(table)
+
+
+def test_a_chapter_is_set_beside_its_picture_where_one_is_shown(parts, picture):
+    single = replace(picture, patients=True)
+    assert 'class="beside"' in body_of(page_of(parts["Note"], picture))
+    assert 'class="beside"' in body_of(page_of(single))
+    assert 'class="beside"' not in body_of(page_of(single, patients=False))
+    assert 'class="beside"' not in body_of(page_of(Fold("a", [picture])))
+
+
+def test_a_table_of_much_text_has_the_whole_width():
+    of = {"a": "b", "c": "d" * (BESIDE - 1)}
+    assert 'class="wide"' in body_of(page_of(Table(pd.DataFrame([of]))))
+    more = {**of, "c": of["c"] + "d"}
+    assert 'class="wide under"' in body_of(page_of(Table(pd.DataFrame([more]))))
+
+
 # ---- single patients ----
 
 
@@ -228,6 +259,41 @@ def test_a_cell_of_the_matrix_says_in_words_what_its_colour_says():
     assert masked == "0.050 0.045 to 0.055 better, but flagged"
     assert re.findall(r'<td class="([^"]+)"', text) == ["better", "flagged"]
     assert '<a href="#a-chapter">rumour: heard</a>' in text
+
+
+def test_figures_that_do_not_decide_are_folded_and_counted():
+    more = replace(MATRIX.rows[0], figure="heard far away", decides=False)
+    found = check(page_of(Note("a"), matrix=replace(MATRIX, rows=[*MATRIX.rows, more, more])))
+    open_, folded = found.tables[:2]
+    assert (len(open_), len(folded)) == (2, 3)
+    assert "2 more figures of every defense" in found.folds
+    assert "more figures" not in " ".join(read(page_of(matrix=MATRIX)).folds)
+
+
+def test_a_finding_is_one_sentence_and_what_more_is_said_of_it_is_folded():
+    findings = [("a", Finding("2 of 3 hear.", "", "1 of 3 without a rumour.")), ("b", Finding("c"))]
+    text = page_of(Note("a"), findings=findings)
+    open_, folded = text.split("What this is compared with")
+    assert "<li>2 of 3 hear.</li>" in open_
+    assert "without a rumour" not in open_
+    assert "<li>2 of 3 hear. 1 of 3 without a rumour.</li>" in folded
+    assert "<li>c</li>" not in folded
+    assert "What this is compared with" not in page_of(findings=findings[1:])
+    cut = cut_of(findings=[("rumour", findings[0][1])])
+    assert "<li>2 of 3 hear. 1 of 3 without a rumour.</li>" in cut
+    assert "<details" not in cut
+
+
+def test_of_what_was_not_tested_the_first_of_each_risk_stands_open_and_the_rest_is_counted():
+    said = [("a", "A1"), ("a", "A2"), ("b", "B1"), ("a", "A3"), ("", "X"), ("", "Y")]
+    first, more = first_and_more(said)
+    assert first == [("a", "A1"), ("b", "B1"), ("", "X"), ("", "Y")]
+    assert more == {"a": ["A2", "A3"]}
+    assert sorted([*first, *(("a", one) for one in more["a"])]) == sorted(said)
+    text = page_of(untested=said)
+    assert "2 more not tested of a" in read(text).folds
+    assert all(f"{one}</li>" in text for _, one in said)
+    assert "more not tested" not in page_of(untested=first)
 
 
 def test_a_figure_of_a_risk_without_a_chapter_is_no_link():

@@ -193,7 +193,15 @@ def test_a_page_for_a_reader_is_one_and_shrinks_to_stay_one(drawn, chapters):
         long[0]["brief"]["clinician"] = [note] * count
         assert pages(drawn("facts", of=long)) == 1
     long[0]["brief"]["clinician"] = [note] * 60
-    assert pages(drawn("facts", of=long)) > 1  # what no size makes fit is not cut off
+    assert pages(drawn("facts", of=long)) == 1  # what no size makes fit is counted and pointed to
+
+
+def test_a_reader_is_told_of_what_was_not_tested_of_the_own_risks_and_of_all(chapters):
+    other = {**chapters[0], "risk": "mute", "brief": {}, "untested": ["Mute, untested."]}
+    told = [{**chapters[0], "untested": ["Heard, untested."]}, other]
+    audit = {**AUDIT, "not_tested": ["Heard, untested.", "Mute, untested.", "Of all."]}
+    assert cut_of(audit, told, "facts")["not_tested"] == ["Heard, untested.", "Of all."]
+    assert cut_of(audit, told, "full")["not_tested"] == audit["not_tested"]
 
 
 def test_sizes_fall_and_stay_readable():

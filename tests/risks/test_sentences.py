@@ -99,12 +99,15 @@ def test_counts_of_patients(context):
 def test_a_few_patients_are_not_counted_where_they_are_hidden(context, count):
     assert patients_told(count, hidden(context)) == "fewer than 10"
     assert of_patients(count / 50, 50, hidden(context)) == "fewer than 10 of 50"
+    assert of_patients(1 - count / 50, 50, hidden(context)) == "all but fewer than 10 of 50"
     assert patients_told(count, context) == f"{count:g}"
 
 
 def test_nobody_and_many_may_be_told(context):
     assert patients_told(0, hidden(context)) == "0"
     assert patients_told(10, hidden(context)) == "10"
+    assert of_patients(1.0, 50, hidden(context)) == "50 of 50"
+    assert of_patients(0.8, 50, hidden(context)) == "40 of 50"
 
 
 def test_a_wide_table_is_several_with_the_keys_in_front():

@@ -1,14 +1,17 @@
 """What the paired differences of a figure of evasion conclude, by the rules of all conclusions."""
 
 from collections.abc import Mapping
+from typing import Literal
 
 import pandas as pd
 
 from pipeline.config import BASELINE
 from pipeline.risks.evasion.view import View
+from pipeline.risks.risk import HeadlineFigure
 from pipeline.statistics.conclusions import Compared, Difference, compare, dominated
 
 WEIGHED = ("clean_missed_diagnosis_rate", "missed_diagnosis_rate")  # by the trade-off
+CLEAN = "clean_"  # before the name of a figure: without attack
 LOW = -1  # of a figure that is good where it is low: its difference is turned
 
 
@@ -32,24 +35,14 @@ def against_none(view: View, figure: str) -> dict[str, Compared]:
     return compare(own, patients=_patients(view), confidence=view.cfg.audit.confidence)
 
 
-def sentence(
-    view: View, figure: str, opening: str = "Against no defense, on the same patients"
-) -> str:
-    """Who is told to be better or worse than no defense in a figure; empty: nothing to compare."""
-    found = against_none(view, figure)
-    if not found:
-        return ""
-    sign = LOW if figure.endswith("_rate") else 1
-    said: dict[str, list[str]] = {}
-    for name, one in found.items():
-        what: str = one.verdict
-        if what == "better" and view.flags.get(name):
-            what = "better, but flagged"
-        told = "" if what == "not told apart" else f" ({sign * one.difference.value:+.3f})"
-        said.setdefault(what, []).append(f"{view.shown[name]}{told}")
-    order = ("better", "better, but flagged", "worse", "not told apart")
-    words = [f"{what}: {', '.join(said[what])}" for what in order if what in said]
-    return f"{opening}: {'; '.join(words)}."
+def figure_of(view: View, figure: str) -> HeadlineFigure:
+    """A figure of `evasion_pairs` as all conclusions read it (`sentences.concluded`)."""
+    lines = view.clean if figure.startswith(CLEAN) else view.attacked
+    column = figure.removeprefix(CLEAN)
+    bounds = ("robust_low", "robust_high") if column == "robust_accuracy" else ()
+    good: Literal["low", "high"] = "low" if column.endswith("_rate") else "high"
+    pairs = view.tables.get("evasion_pairs")
+    return HeadlineFigure.of(figure, good, lines, column, *bounds, pairs=pairs, compared=figure)
 
 
 def front(view: View) -> Mapping[str, tuple[str, ...]]:

@@ -18,7 +18,7 @@ from pipeline.risks.evasion.chapters import (
 from pipeline.risks.evasion.limits import untested as not_tested
 from pipeline.risks.evasion.pictures import curves, panels
 from pipeline.risks.evasion.view import View
-from pipeline.risks.evasion.wording import part_of
+from pipeline.risks.evasion.wording import part_of, records_of, wrong_of
 from pipeline.risks.risk import Context, Tables
 
 
@@ -29,11 +29,11 @@ def chapters(tables: Tables, context: Context, folder: Path) -> Sequence[Chapter
     view = View(tables, context.cfg)
     written = (
         units.chapter(view),
-        classified.chapter(view, folder),
-        headline.chapter(view, folder),
+        classified.chapter(view, context, folder),
+        headline.chapter(view, context, folder),
         single.chapter(view, context, folder),
         scans.chapter(view, folder),
-        cost.chapter(view, folder),
+        cost.chapter(view, context, folder),
         probabilities.chapter(view, folder),
         by_group.chapter(view, folder),
         others.chapter(view, folder),
@@ -53,17 +53,18 @@ def finding(tables: Tables, context: Context) -> Finding | None:
             view.first,
         )
     alarm = limits is not None and limits.goal == "alarm"
-    rate, wrong, right, y, does = (
-        ("false_alarm_rate", "fp", "tn", 0, "call ill")
+    rate, y, does = (
+        ("false_alarm_rate", 0, "call ill")
         if alarm
-        else ("missed_diagnosis_rate", "fn", "tp", 1, "miss the disease of")
+        else ("missed_diagnosis_rate", 1, "miss the disease of")
     )
     clean, at = view.line(view.clean), view.line(view.attacked)
-    whole = float(at[wrong] + at[right])
+    whole = records_of(view.comparison, y)
     if not whole:
         return None
     records = " (records)" if view.among(y).find(" records of ") > 0 else ""
-    before = part_of(float(clean[wrong]), whole, view.hidden).removesuffix(f" of {whole:.0f}")
+    before = part_of(wrong_of(clean, y, rate, whole), whole, view.hidden)
+    before = before.removesuffix(f" of {whole:.0f}")
     forged = (
         "If every pixel is forged by at most"
         if context.cfg.data.image
@@ -74,16 +75,16 @@ def finding(tables: Tables, context: Context) -> Finding | None:
         else "If a forger changes at most"
     )
     known = f", {at['knowledge']}" if "knowledge" in at else ""
-    models = f"; means over {context.cfg.plan.seeds} models of each patient"
+    models = f"Means over {context.cfg.plan.seeds} models of each patient."
     sample = f", of {view.sample}" if view.sample else ""
     return Finding(
         f"{forged} {view.budget(view.eps)}, {view.who} {does} "
-        f"{part_of(float(at[wrong]), whole, view.hidden)} "
+        f"{part_of(wrong_of(at, y, rate, whole), whole, view.hidden)} "
         f"{'ill' if y else 'healthy'} patients{records} ({at[rate]:.3f}; "
         f"{at[f'{rate}_low']:.3f} to {at[f'{rate}_high']:.3f}); {before} of them without any "
-        f"attack ({view.threat} threat{known}{models if context.cfg.plan.seeds > 1 else ''}"
-        f"{sample}).",
+        f"attack ({view.threat} threat{known}{sample}).",
         view.first,
+        models if context.cfg.plan.seeds > 1 else "",
     )
 
 

@@ -128,7 +128,7 @@ def plotted(tables: Tables, cfg: Config) -> "Mapping[str, pd.DataFrame]":
 
 
 def summary(tables: Tables, cfg: Config) -> str:
-    """Defense x eps under the headline threat."""
+    """Each defense at the headline radius of the headline threat."""
     if "comparison" not in tables:
         return ""
     from pipeline.risks.evasion.proofs import unprovable
@@ -136,8 +136,10 @@ def summary(tables: Tables, cfg: Config) -> str:
     from pipeline.risks.evasion.summary import defenses_by_radius
 
     threat = cfg.audit.headline
-    shown = defenses_by_radius(tables["comparison"], threat, unprovable(tables))
     of_headline = tables["comparison"][tables["comparison"]["threat"] == threat]
+    eps = nearest_of(of_headline["eps"], cfg.audit.headline_eps)
+    of_headline = of_headline[of_headline["eps"] == eps]
+    shown = defenses_by_radius(of_headline, threat, unprovable(tables))
     said = f"{in_words(of_headline)}; exact: proved for every patient"
     return fill(f"Out of fold, threat model: {threat}; {said}", 100) + f"\n\n{shown}"
 

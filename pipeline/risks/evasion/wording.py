@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from pipeline.config import BASELINE, Config, FeatureConfig, ThreatConfig
-from pipeline.presentation.numbers import SMALL
+from pipeline.presentation.numbers import CELLS, SMALL
 from pipeline.risks.risk import Tables
 
 if TYPE_CHECKING:
@@ -128,12 +128,37 @@ def among(tables: Tables, cfg: Config, y: int | None = None) -> str:
     own = first[(first["by"] == cfg.data.target) & first["group"].isin(classes)]
     count = float(own["patients"].sum(skipna=False))
     whom = "patients" if y is None else f"{SICK[y]} patients"
-    cells = {None: ["tn", "fp", "fn", "tp"], 0: ["tn", "fp"], 1: ["fn", "tp"]}[y]
-    records = float(lines[cells].iloc[0].sum()) if set(cells) <= {*lines} else count
     if math.isnan(count):
         return f"{whom}, how many is not told"
+    records = sum(records_of(lines, one) for one in ((0, 1) if y is None else (y,)))
     told = f"{count:.0f} {whom}"
-    return f"{round(records)} records of {told}" if round(records) > count else told
+    several = not math.isnan(records) and round(records) > count
+    return f"{round(records)} records of {told}" if several else told
+
+
+def records_of(lines: "pd.DataFrame", y: int) -> float:
+    """How many records of a class were attacked; NaN: it is not told, or not known.
+
+    Every line has the same, but for those whose cells hide a few patients.
+    """
+    cells = CELLS[y]
+    if not set(cells) <= {*lines}:
+        return math.nan
+    return float(lines[list(cells)].sum(axis=1, skipna=False).max())
+
+
+def wrong_of(line: "pd.Series", y: int, rate: str, whole: float) -> float:
+    """How many records of a class are answered wrongly, mean over models.
+
+    Args:
+        line: of the comparison.
+        y: the class.
+        rate: the column of their share: what is left where the cell hides a few patients.
+        whole: of how many; NaN = it is not told.
+    """
+    (cell,) = {"fp", "fn"} & set(CELLS[y])
+    told = float(line.get(cell, math.nan))
+    return float(line[rate]) * whole if math.isnan(told) else told
 
 
 def part_of(part: float, whole: float, hidden: bool = False) -> str:
@@ -141,9 +166,11 @@ def part_of(part: float, whole: float, hidden: bool = False) -> str:
 
     Args:
         part: a count of patients, or its mean over models.
-        whole: of whom.
+        whole: of whom; NaN = nobody says how many these are, hence `some`.
         hidden: whether counts of a few are not told.
     """
+    if math.isnan(whole):
+        return "some"
     rest = round(whole) - round(part)
     if hidden and 0 < round(part) < SMALL:
         return f"fewer than {SMALL} of {whole:.0f}"

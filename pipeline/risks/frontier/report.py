@@ -57,7 +57,7 @@ def chapters(tables: Tables, context: Context, folder: Path) -> Sequence[Chapter
 def finding(tables: Tables, context: Context) -> Finding | None:
     """What the strictest epsilon costs, claimed and audited; None: nothing was measured."""
     table = tables.get("frontier", pd.DataFrame())
-    return Finding(_sentence(table)) if len(table) else None
+    return _strictest(table) if len(table) else None
 
 
 def untested(tables: Tables, context: Context) -> Sequence[str]:
@@ -86,12 +86,16 @@ def above_the_claim(table: pd.DataFrame) -> list[str]:
 
 
 def _sentence(table: pd.DataFrame) -> str:
+    return _strictest(table).whole
+
+
+def _strictest(table: pd.DataFrame) -> Finding:
     """The strictest epsilon of the first kind of model, beside the same without noise."""
     own = table[table["model"] == table["model"].iloc[0]]
     claimed = own.dropna(subset="epsilon_claimed").sort_values("epsilon_claimed")
     plain = own[own["epsilon_claimed"].isna()]
     if not len(claimed):
-        return f"No epsilon is claimed of {table['model'].iloc[0]} models."
+        return Finding(f"No epsilon is claimed of {table['model'].iloc[0]} models.")
     line = claimed.iloc[0]
     text = (
         f"At epsilon {line['epsilon_claimed']:.3g} (delta {line['delta']:g}) {line['model']} "
@@ -110,7 +114,8 @@ def _sentence(table: pd.DataFrame) -> str:
         shown += (
             f", {most['epsilon_lower_bound']:.2f} of {most['epsilon_claimed']:.3g} at the other end"
         )
-    return f"{text}; an audit that sees every noisy gradient shows {shown}. Costs are not paired."
+    audited = f"An audit that sees every noisy gradient shows {shown}. Costs are not paired."
+    return Finding(f"{text}.", "", audited)
 
 
 def _bounded(line: pd.Series, name: str) -> str:

@@ -72,7 +72,7 @@ def finding(tables: Tables, context: Context) -> Finding | None:
     guesses = tables.get("inversion", pd.DataFrame())
     if not len(guesses):
         return None
-    return Finding(_sentence(guesses, context), whose(guesses))
+    return _guessed(guesses, context)
 
 
 def untested(tables: Tables, context: Context) -> Sequence[str]:
@@ -90,6 +90,10 @@ def untested(tables: Tables, context: Context) -> Sequence[str]:
 
 
 def _sentence(guesses: pd.DataFrame, context: Context) -> str:
+    return _guessed(guesses, context).whole
+
+
+def _guessed(guesses: pd.DataFrame, context: Context) -> Finding:
     """The headline's measurement, with whom its figure is of and what it is told more."""
     name = whose(guesses)
     attribute = told_most(guesses)
@@ -98,20 +102,22 @@ def _sentence(guesses: pd.DataFrame, context: Context) -> str:
     members, others, more = _by_group(own[own["attribute"] == attribute])
     text = (
         "An attacker who knows all other measurements, the diagnosis and the score of "
-        f"{model_of(name, context)} guesses {attribute} with {_percent(members)} less error "
-        f"(off by {members['error_aided']:.3g} instead of {members['error_alone']:.3g} "
-        f"{members['unit']}) for {count_told(members['patients'])} patients of its training sets, "
-        f"and with {_percent(others)} less for others, as any accurate model lets him: "
-        f"members less others {_points(more)} points of 100"
+        f"{model_of(name, context)} guesses {attribute} with {_percent(members)} less error for "
+        f"{count_told(members['patients'])} patients of its training sets, and with "
+        f"{_percent(others)} less for others, as any accurate model lets him."
+    )
+    rest = (
+        f"Off by {members['error_aided']:.3g} instead of {members['error_alone']:.3g} "
+        f"{members['unit']}; members less others {_points(more)} points of 100"
     )
     told = own[(own["group"] == "difference") & (own["finding"] == "more")]
     if len(told):
-        text += f"; members are told more of {_listed(told)}"
+        rest += f"; members are told more of {_listed(told)}"
         count = own["attribute"].nunique()
-        text += f" (intervals not corrected for {count} measurements)" if count > 1 else ""
+        rest += f" (intervals not corrected for {count} measurements)" if count > 1 else ""
     else:
-        text += "; of no measurement are members told more"
-    return f"{text}."
+        rest += "; of no measurement are members told more"
+    return Finding(text, name, f"{rest}.")
 
 
 def _by_group(lines: pd.DataFrame) -> tuple[pd.Series, pd.Series, pd.Series]:

@@ -71,7 +71,7 @@ def finding(tables: Tables, context: Context) -> Finding | None:
     if not len(tables.get("membership", ())):
         return None
     table = tables["membership"]
-    return Finding(_sentence(table, context), whose(table))
+    return _strangers(table, context)
 
 
 def untested(tables: Tables, context: Context) -> Sequence[str]:
@@ -96,6 +96,10 @@ def _strongest(table: pd.DataFrame, defense: str) -> pd.Series:
 
 
 def _sentence(table: pd.DataFrame, context: Context) -> str:
+    return _strangers(table, context).whole
+
+
+def _strangers(table: pd.DataFrame, context: Context) -> Finding:
     """The strongest attack on the undefended models, in patients."""
     name = whose(table)
     line = _strongest(table, name)
@@ -109,12 +113,14 @@ def _sentence(table: pd.DataFrame, context: Context) -> str:
         f"({line['knowledge']}{own})"
     )
     if pd.isna(line["tpr_at_1pct"]):
-        return f"{who} tells patients of its training set from others with {area}."
+        return Finding(f"{who} tells patients of its training set from others with {area}.", name)
     found = per_hundred(*(line[f"tpr_at_1pct{end}"] for end in ("", "_low", "_high")))
     members = patients_told(round(line["tpr_at_1pct"] * line["trained_on"]), context)
-    return (
+    return Finding(
         f"{who} recognises {found} patients of its training set, {members} of "
-        f"{line['trained_on']:.0f}, while accusing 1 in 100 others wrongly ({area})."
+        f"{line['trained_on']:.0f}, while accusing 1 in 100 others wrongly.",
+        name,
+        f"{area}.",
     )
 
 

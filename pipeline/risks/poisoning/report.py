@@ -150,7 +150,7 @@ def _of_some(line: pd.Series, context: Context) -> str:
 
 def _result(tables: Tables, context: Context) -> str:
     found = finding(tables, context)
-    sentences = [found.text] if found else []
+    sentences = [found.whole] if found else []
     if found:
         first = next(iter(RISK.headline(tables, context.cfg)), None)
         sentences.append(concluded(RISK.name, first, context) if first else "")
@@ -167,7 +167,7 @@ def _harm(table: pd.DataFrame, dose: float, context: Context, folder: Path) -> l
     drawn: list[Part] = []
     if (crowd["attack"] != NONE).any():
         found = finding({"poisoning": table}, context)
-        parts.append(draw(table, dose, found.text if found else "", context, folder))
+        parts.append(draw(table, dose, found.whole if found else "", context, folder))
         for measure, stem in (
             (AT_CLEAN, "poisoning_sensitivity"),
             ("auroc", "poisoning_auroc"),

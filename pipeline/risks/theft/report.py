@@ -86,7 +86,7 @@ def finding(tables: Tables, context: Context) -> Finding | None:
         return None
     budget = context.cfg.section(TheftSettings).headline_budget
     copies = headline_copies(table, budget)
-    return Finding(_sentence(table, budget, context), whose(copies))
+    return _most_faithful(table, copies, context)
 
 
 def untested(tables: Tables, context: Context) -> Sequence[str]:
@@ -103,25 +103,29 @@ def untested(tables: Tables, context: Context) -> Sequence[str]:
 
 
 def _sentence(table: pd.DataFrame, budget: int, context: Context) -> str:
+    return _most_faithful(table, headline_copies(table, budget), context).whole
+
+
+def _most_faithful(table: pd.DataFrame, copies: pd.DataFrame, context: Context) -> Finding:
     """The most faithful copy of the undefended model, beside no query at all."""
-    copies = headline_copies(table, budget)
     name = whose(copies)
     line = copies[copies["defense"] == name].iloc[0]
     same = per_hundred(*(line[f"fidelity{end}"] for end in ("", "_low", "_high")))
     text = (
         f"After {line['budget']:.0f} queries (strategy {line['strategy']}, {line['knowledge']}, "
         f"answers: {ANSWERS[line['access']]}) a copy of {model_of(name, context)} gives "
-        f"{same} test patients the same class"
+        f"{same} test patients the same class."
     )
+    alone = ""
     known = best_copies(table[(table["strategy"] == TRUE_LABELS) & (table["defense"] == name)])
     if len(known):
         most = known.sort_values("budget", kind="stable").iloc[-1]
-        alone = per_hundred(*(most[f"fidelity{end}"] for end in ("", "_low", "_high")))
-        text += (
-            f"; a model of {most['budget']:.0f} diagnoses of the attacker's own patients, without "
-            f"a query, {alone}"
+        same = per_hundred(*(most[f"fidelity{end}"] for end in ("", "_low", "_high")))
+        alone = (
+            f"A model of {most['budget']:.0f} diagnoses of the attacker's own patients, without a "
+            f"query: {same}."
         )
-    return f"{text}."
+    return Finding(text, name, alone)
 
 
 def _result(tables: Tables, context: Context) -> str:

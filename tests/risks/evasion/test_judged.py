@@ -1,10 +1,14 @@
 """Conclusions of evasion are those of the rules: nothing is said that a planted pair forbids."""
 
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 
-from pipeline.risks.evasion.judged import WEIGHED, against_none, front, sentence
+from pipeline.risks.evasion.judged import WEIGHED, against_none, figure_of, front
+from pipeline.risks.evasion.risk import judge
 from pipeline.risks.evasion.view import View
+from pipeline.risks.sentences import concluded
 
 RATE = "missed_diagnosis_rate"
 
@@ -36,19 +40,24 @@ def planted(tables, context, differences, flags=None, se=0.01):
     return View(known, context.cfg)
 
 
+def said(view, context):
+    of_view = replace(context, judged=judge(view.tables))
+    return concluded("evasion", figure_of(view, RATE), of_view)
+
+
 def test_fewer_misses_are_better_and_a_difference_within_chance_is_not_told(tables, context):
     view = planted(tables, context, {"good": -0.2, "bad": 0.2, "same": 0.001})
     verdicts = {name: one.verdict for name, one in against_none(view, RATE).items()}
     assert verdicts == {"good": "better", "bad": "worse", "same": "not told apart"}
-    assert sentence(view, RATE) == (
-        "Against no defense, on the same patients: better: good (-0.200); worse: bad (+0.200); "
-        "not told apart: same."
+    assert said(view, context) == (
+        "Against no defense, better: good by 0.200; worse: bad by 0.200; not told apart: same; "
+        "best: good."
     )
 
 
 def test_a_flag_goes_with_every_better(tables, context):
     view = planted(tables, context, {"good": -0.2}, {"good": "masked_gradients"})
-    assert "better, but flagged: good [masked gradients] (-0.200)" in sentence(view, RATE)
+    assert "better: good [masked gradients] by 0.200, but flagged" in said(view, context)
 
 
 def test_who_is_told_to_be_worse_is_off_the_front_and_who_is_flagged_is_not_asked(tables, context):
@@ -59,10 +68,10 @@ def test_who_is_told_to_be_worse_is_off_the_front_and_who_is_flagged_is_not_aske
 def test_where_nothing_was_paired_nothing_is_concluded(tables, context):
     alone = {name: table for name, table in tables.items() if name != "evasion_pairs"}
     view = View(alone, context.cfg)
-    assert (against_none(view, RATE), sentence(view, RATE), front(view)) == ({}, "", {})
+    assert (against_none(view, RATE), said(view, context), front(view)) == ({}, "", {})
 
 
 @pytest.mark.parametrize("spread", [0.01, 1.0])
 def test_the_words_follow_the_standard_error(tables, context, spread):
-    said = sentence(planted(tables, context, {"good": -0.1}, se=spread), RATE)
-    assert ("not told apart" in said) == (spread == 1.0)
+    words = said(planted(tables, context, {"good": -0.1}, se=spread), context)
+    assert ("not told apart" in words) == (spread == 1.0)

@@ -10,6 +10,7 @@ from pipeline.presentation.chapter import Fold, Items, Note, Picture, Table
 from pipeline.risks.evasion.measure.attackers import TRANSFER
 from pipeline.risks.evasion.measure.subject import PROOFS
 from pipeline.risks.evasion.report import chapters, cover, finding, untested
+from pipeline.risks.evasion.risk import judge
 from risks.evasion.made_up import DEFENSES, EPS, HEADLINE, LABELS, OTHER
 
 pytestmark = pytest.mark.heavy
@@ -28,7 +29,8 @@ TITLES = [
 @pytest.fixture(scope="module")
 def written(tables, context, tmp_path_factory):
     """By title."""
-    found = chapters(tables, context, tmp_path_factory.mktemp("plots"))
+    known = replace(context, judged=judge(tables))
+    found = chapters(tables, known, tmp_path_factory.mktemp("plots"))
     return {one.title: one for one in found}
 
 
@@ -97,7 +99,8 @@ def test_a_flag_stands_beside_the_name_everywhere(written):
 
 def test_the_results_say_figures_with_intervals_and_no_praise(written):
     for one in written.values():
-        assert not re.search(r"\b(best|robust|safe|secure|low|high|strong)\b", one.result)
+        by_rule = re.sub(r"none is told to be the best\.|best: \w+\.", "", one.result)
+        assert not re.search(r"\b(best|robust|safe|secure|low|high|strong)\b", by_rule)
     for title in TITLES[1:3]:
         assert re.search(r"0\.\d{3} \(0\.\d{3} to 0\.\d{3}\)", written[title].result)
 
@@ -112,7 +115,7 @@ def test_every_picture_is_small_and_says_more_than_its_title(written):
 
 
 def test_the_same_tables_are_the_same_chapters_byte_by_byte(written, tables, context, tmp_path):
-    again = chapters(tables, context, tmp_path)
+    again = chapters(tables, replace(context, judged=judge(tables)), tmp_path)
     for before, after in zip(written.values(), again, strict=True):
         assert (before.title, before.result) == (after.title, after.result)
         pairs = zip(inside(before.parts), inside(after.parts), strict=True)
@@ -185,6 +188,19 @@ def test_the_finding_hides_a_few(tables, context):
     said = finding(known, hidden(context)).text
     assert "fewer than 10 of 60 ill patients" in said
     assert "fewer than 10 of them without" in said
+
+
+def test_it_counts_from_the_share_where_the_cells_are_not_told(tables, context, view, tmp_path):
+    open_ = finding(tables, context).text
+    first = tables["comparison"]["defense"] == "baseline"
+    untold = tables["comparison"].copy()
+    untold.loc[first, ["fn", "tp"]] = float("nan")
+    assert finding({**tables, "comparison": untold}, context).text == open_
+    untold[["fn", "tp"]] = float("nan")
+    nobody = {**tables, "comparison": untold}
+    assert "miss the disease of some ill patients (0." in finding(nobody, context).text
+    said = [one.result for one in chapters(nobody, context, tmp_path) if "Under" in one.title]
+    assert "the undefended models miss 0." in said[0]
 
 
 def test_where_only_the_healthy_are_attacked_it_counts_false_alarms(tables, context):

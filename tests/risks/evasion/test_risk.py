@@ -7,6 +7,7 @@ from pipeline.files import BadInput
 from pipeline.risks.evasion.measure.subject import PROOFS
 from pipeline.risks.evasion.risk import RISK
 from pipeline.risks.evasion.summary import defenses_by_radius
+from pipeline.risks.risk import nearest_of
 from risks.evasion.made_up import DEFENSES, HEADLINE, line, planted
 
 
@@ -122,7 +123,11 @@ def test_what_dvc_draws_is_that_of_the_headline_threat_with_their_intervals(both
 
 def test_the_terminal_is_told_under_which_threat_it_is(tables, context):
     text = RISK.summary(tables, context.cfg)
-    assert defenses_by_radius(tables["comparison"], HEADLINE) in text
+    lines = tables["comparison"]
+    at = nearest_of(lines["eps"], context.cfg.audit.headline_eps)
+    assert defenses_by_radius(lines[lines["eps"] == at], HEADLINE) in text
+    assert len([line for line in text.splitlines() if line[:1].isdigit()]) == len(DEFENSES)
+    assert max(map(len, text.splitlines())) <= 100
     assert f"threat model: {HEADLINE}" in text.splitlines()[0]
 
 

@@ -119,10 +119,10 @@ def test_curves_are_the_columns_of_the_table_against_epsilon(table, tmp_path, mo
 def test_the_sentence_is_the_strictest_epsilon_beside_no_noise(table, written, context):
     table.loc[0, ["accuracy", "accuracy_low", "accuracy_high"]] = 0.7, 0.69, 0.71
     found = RISK.finding({"frontier": table}, context)
-    assert "epsilon 0.5 (delta 0.0001) mlp models answer 0.700 (0.690 to 0.710)" in found.text
-    assert "without noise 0.750 (0.740 to 0.760)" in found.text
-    assert "at least 0.00 of the 0.5 claimed, 0.10 of 4 at the other end" in found.text
-    assert written(table).result == found.text
+    assert "epsilon 0.5 (delta 0.0001) mlp models answer 0.700 (0.690 to 0.710)" in found.whole
+    assert "without noise 0.750 (0.740 to 0.760)" in found.whole
+    assert "at least 0.00 of the 0.5 claimed, 0.10 of 4 at the other end" in found.whole
+    assert written(table).result == found.whole
     assert RISK.finding({}, context) is None
 
 

@@ -71,18 +71,18 @@ def test_the_finding_says_what_the_table_says(tables, context, tmp_path):
     table = tables["inversion"]
     own = table[table["defense"] == "baseline"].set_index("group")
     members, more = own.loc["members"], own.loc["difference"]
-    assert f"{100 * members['share']:.1f} % (20.0 to 20.0) less error" in found.text
-    assert f"off by {members['error_aided']:.3g} instead of {members['error_alone']:.3g}" in (
-        found.text
+    assert f"{100 * members['share']:.1f} % (20.0 to 20.0) less error" in found.whole
+    assert f"Off by {members['error_aided']:.3g} instead of {members['error_alone']:.3g}" in (
+        found.whole
     )
-    assert f"members less others {100 * more['share']:.2f}" in found.text
-    assert f"members are told more of {members['attribute']}: 3 (3 to 3)" in found.text
+    assert f"members less others {100 * more['share']:.2f}" in found.whole
+    assert f"members are told more of {members['attribute']}: 3 (3 to 3)" in found.whole
     alike = table.assign(finding=table["finding"].replace("more", "no difference"))
     unsaid = RISK.finding({**tables, "inversion": alike}, context)
-    assert "of no measurement are members told more" in unsaid.text
+    assert "of no measurement are members told more" in unsaid.whole
     (chapter,) = RISK.chapters(tables, context, tmp_path)
     brief = Chapter("", chapter.brief["privacy"])
-    assert parts.items(brief)["A private value"] == found.text
+    assert parts.items(brief)["A private value"] == found.whole
     (path,) = parts.pictures(chapter)
     assert "members less others" in path.read_text()
     assert path.stat().st_size < 80_000

@@ -199,9 +199,9 @@ def test_the_interval_at_one_percent_is_that_of_the_strongest(
 def test_the_same_tables_give_the_same_picture(tables, chapter, context, tmp_path):
     first, _ = parts.pictures(chapter)
     roc, found = tables["plots/membership_roc"], RISK.finding(tables, context)
-    again = pictures.draw(tables["membership"], roc, found.text, context, tmp_path).path
+    again = pictures.draw(tables["membership"], roc, found.whole, context, tmp_path).path
     assert again.read_bytes() == first.read_bytes()
-    assert found.text.split(" (")[0] in first.read_text()
+    assert found.whole.split(" (")[0] in first.read_text()
     for path in parts.pictures(chapter):
         assert path.stat().st_size < 80_000
 
@@ -215,14 +215,14 @@ def test_the_finding_says_what_the_table_says(tables, chapter, context):
     )
     area, _ = RISK.headline(tables, context.cfg)
     assert line["auroc"] == area.table.loc["baseline", "value"]
-    assert f"AUROC {line['auroc']:.3f} ({line['auroc_low']:.3f} to" in found.text
-    assert f"{100 * line['tpr_at_1pct']:.1f} of 100" in found.text
+    assert f"AUROC {line['auroc']:.3f} ({line['auroc_low']:.3f} to" in found.whole
+    assert f"{100 * line['tpr_at_1pct']:.1f} of 100" in found.whole
     members = line["tpr_at_1pct"] * line["trained_on"]
-    assert f", {members:.0f} of {line['trained_on']:.0f}, while" in found.text
+    assert f", {members:.0f} of {line['trained_on']:.0f}, while" in found.whole
     assert found.defense == "baseline"
     assert f"has AUROC {line['auroc']:.3f}" in chapter.result
     worse = tables["membership"].assign(auroc=0.9)  # a planted fault changes the sentence
-    assert RISK.finding({**tables, "membership": worse}, context).text != found.text
+    assert RISK.finding({**tables, "membership": worse}, context).whole != found.whole
     unseen = tables["membership"].assign(tpr_at_1pct=np.nan)
     assert "of 100" not in RISK.finding({**tables, "membership": unseen}, context).text
     assert RISK.finding({}, context) is None

@@ -8,14 +8,17 @@ from pipeline.presentation.chapter import Chapter, Fold, Items, NotApplicable, N
 from pipeline.presentation.numbers import as_told, with_interval
 from pipeline.risks.evasion.chapters.shared import sample_parts
 from pipeline.risks.evasion.classification import ALL, FGSM, NONE, RATES, single_steps
-from pipeline.risks.evasion.judged import sentence
+from pipeline.risks.evasion.judged import figure_of
 from pipeline.risks.evasion.pictures.answers import confusion_matrices, roc
 from pipeline.risks.evasion.pictures.canvas import told
 from pipeline.risks.evasion.pictures.panels import before_and_after
+from pipeline.risks.evasion.risk import RISK
 from pipeline.risks.evasion.view import View
+from pipeline.risks.risk import Context
+from pipeline.risks.sentences import concluded
 
 
-def chapter(view: View, folder: Path) -> Chapter:
+def chapter(view: View, context: Context, folder: Path) -> Chapter:
     """The figures that the mission asks for, for each defense."""
     table = view.tables["classification"]
     at = table[table["eps"].isin([0.0, view.eps])]
@@ -46,7 +49,7 @@ def chapter(view: View, folder: Path) -> Chapter:
     return Chapter(
         "Accuracy before attack, under FGSM and under the strongest attack",
         parts,
-        _result(view, at),
+        _result(view, at, context),
         {"clinician": [_facts(view)]},
     )
 
@@ -90,16 +93,17 @@ def _report(view: View, at: pd.DataFrame) -> pd.DataFrame:
     ).reset_index(drop=True)
 
 
-def _result(view: View, at: pd.DataFrame) -> str:
+def _result(view: View, at: pd.DataFrame, context: Context) -> str:
     own = at[at["defense"] == view.first].drop_duplicates("attack")
     titles = _titles(view, at)
     lines = {str(line["attack"]): line for _, line in own.iterrows()}
     said = [f"{told(lines[attack], 'accuracy')} {title}" for attack, title in titles.items()]
     whom = view.among()
     of = f" of {whom}" if whom else ""
+    against = concluded(RISK.name, figure_of(view, "robust_accuracy"), context)
     return (
         f"Accuracy of {view.who}{of} under the {view.threat} threat, at most "
-        f"{view.budget(view.eps)}: {'; '.join(said)}. {sentence(view, 'robust_accuracy')}"
+        f"{view.budget(view.eps)}: {'; '.join(said)}. {against}"
     ).rstrip()
 
 

@@ -7,15 +7,18 @@ import pandas as pd
 from pipeline.presentation.chapter import Chapter, Fold, Part, Table
 from pipeline.presentation.numbers import with_interval
 from pipeline.risks.evasion.chapters.shared import sample_parts
-from pipeline.risks.evasion.judged import against_none, front, sentence
+from pipeline.risks.evasion.judged import against_none, figure_of, front
 from pipeline.risks.evasion.pictures.panels import forest
 from pipeline.risks.evasion.pictures.weighed import trade_off
+from pipeline.risks.evasion.risk import RISK
 from pipeline.risks.evasion.view import View
+from pipeline.risks.risk import Context
+from pipeline.risks.sentences import concluded
 
 CLEAN, ATTACKED = "clean_missed_diagnosis_rate", "missed_diagnosis_rate"
 
 
-def chapter(view: View, folder: Path) -> Chapter | None:
+def chapter(view: View, context: Context, folder: Path) -> Chapter | None:
     """Of more than one defense; None of one alone."""
     if len(view.shown) < 2:
         return None
@@ -26,7 +29,7 @@ def chapter(view: View, folder: Path) -> Chapter | None:
     ]
     if view.undefended and "sensitivity_difference" in view.attacked:
         parts.append(Fold("Differences to the undefended models", [forest(view, folder)]))
-    return Chapter("What robustness costs", parts, _result(view))
+    return Chapter("What robustness costs", parts, _result(view, context))
 
 
 def _table(view: View) -> pd.DataFrame:
@@ -49,13 +52,17 @@ def _table(view: View) -> pd.DataFrame:
     return shown
 
 
-def _result(view: View) -> str:
+def _result(view: View, context: Context) -> str:
+    openings = {
+        CLEAN: "Diagnoses missed without attack, against no defense",
+        ATTACKED: f"At {view.budget(view.eps)}, against no defense",
+    }
     said = [
-        sentence(view, CLEAN, "Diagnoses missed without attack, against no defense"),
-        sentence(view, ATTACKED, f"At {view.budget(view.eps)}, against no defense"),
+        concluded(RISK.name, figure_of(view, figure), context, opening)
+        for figure, opening in openings.items()
     ]
     weighed = front(view)
     if weighed:
         on = [view.shown[name] for name, by in weighed.items() if not by]
         said.append(f"On the Pareto front of both: {', '.join(on)}.")
-    return " ".join(said) if sentence(view, ATTACKED) else "No paired differences are known."
+    return " ".join(said) if against_none(view, ATTACKED) else "No paired differences are known."

@@ -8,18 +8,21 @@ from pipeline.presentation.chapter import Chapter, Fold, Note, Part, Table
 from pipeline.presentation.numbers import with_interval
 from pipeline.risks.evasion.chapters.shared import empty_parts, headline_table
 from pipeline.risks.evasion.everyone import in_words as everyone_in_words
-from pipeline.risks.evasion.judged import sentence
+from pipeline.risks.evasion.judged import figure_of
 from pipeline.risks.evasion.kept import kept_parts
 from pipeline.risks.evasion.pictures.canvas import told
 from pipeline.risks.evasion.pictures.curves import against_radius
 from pipeline.risks.evasion.pictures.panels import counted
 from pipeline.risks.evasion.proofs import proofs_in_words
 from pipeline.risks.evasion.questions import in_words
+from pipeline.risks.evasion.risk import RISK
 from pipeline.risks.evasion.view import View
-from pipeline.risks.evasion.wording import part_of
+from pipeline.risks.evasion.wording import part_of, records_of, wrong_of
+from pipeline.risks.risk import Context
+from pipeline.risks.sentences import concluded
 
 
-def chapter(view: View, folder: Path) -> Chapter:
+def chapter(view: View, context: Context, folder: Path) -> Chapter:
     """The headline threat at its headline radius; every radius and each attack in folds."""
     limits = view.cfg.threat.get(view.threat)
     draw = counted if limits is not None and limits.norm == "l0" else against_radius
@@ -27,18 +30,28 @@ def chapter(view: View, folder: Path) -> Chapter:
         *empty_parts(view, view.headline),
         draw(view, view.threat, folder),
         Table(_at_headline(view), "numbers", f"At {view.budget(view.eps)}, {view.threat} threat"),
-        Note(
-            f"Confidence {view.cfg.audit.confidence:.0%}; {in_words(view.headline)}. "
-            "Robust accuracy counts the patients for whom no record within the radius is known "
-            "that changes the right answer: neither an attack nor the verifier found one. "
-            '"exact": for each of them it is proved that there is none; "undecided": it is not.'
-        ),
+        _read(view),
         Fold("Every radius", [*_every_radius(view), *_on_everyone(view)]),
         *_kept(view),
         Fold("What each attack leaves by itself", _alone(view)),
         Fold("Who attacks", _who(view)),
     ]
-    return Chapter(f"Under the {view.threat} threat", parts, _result(view))
+    return Chapter(f"Under the {view.threat} threat", parts, _result(view, context))
+
+
+def _read(view: View) -> Fold:
+    """What its figures are."""
+    return Fold(
+        "How to read it",
+        [
+            Note(
+                f"Confidence {view.cfg.audit.confidence:.0%}; {in_words(view.headline)}. "
+                "Robust accuracy counts the patients for whom no record within the radius is known "
+                "that changes the right answer: neither an attack nor the verifier found one. "
+                '"exact": for each of them it is proved that there is none; "undecided": it is not.'
+            )
+        ],
+    )
 
 
 def _at_headline(view: View) -> pd.DataFrame:
@@ -109,21 +122,23 @@ def _who(view: View) -> list[Part]:
     return [said, Table(table[columns].rename(columns={"query_budget": "queries"}), "text")]
 
 
-def _result(view: View) -> str:
+def _result(view: View, context: Context) -> str:
     clean, at = view.line(view.clean), view.line(view.attacked)
     if view.empty:
         return (
             f"Within {view.budget(view.eps)} no record can be changed, so that nothing is tested."
         )
     counts = ""
-    if {"fn", "tp"} <= {*at.index}:
-        count = part_of(float(at["fn"]), float(at["fn"] + at["tp"]), view.hidden)
+    whole = records_of(view.comparison, 1)
+    if whole > 0:
+        wrong = wrong_of(at, 1, "missed_diagnosis_rate", whole)
+        count = part_of(wrong, whole, view.hidden)
         counts = f"{count} ill patients, "
     return (
         f"Within {view.budget(view.eps)} {view.who} miss {counts}"
         f"{told(at, 'missed_diagnosis_rate')}; without attack "
         f"{told(clean, 'missed_diagnosis_rate')}. {_decided(view)} "
-        f"{sentence(view, 'missed_diagnosis_rate')}"
+        f"{concluded(RISK.name, figure_of(view, 'missed_diagnosis_rate'), context)}"
     ).rstrip()
 
 

@@ -19,6 +19,14 @@ from pipeline.statistics import Array, intervals
 from pipeline.statistics.patients import numbered
 
 EXAMPLES = 3  # on the page of a clinician
+READ = (
+    "Of each patient the repetition with the median distance. The change is the nearest record "
+    "found that is answered wrongly; it is proved that no nearer one is below the smaller radius "
+    "given. No changed value can be put back, nor moved by one step towards the patient's; the "
+    "models that it turns are those of all repetitions that held the patient out. The usual error "
+    "is one standard deviation of a repeated measurement; from day to day a patient varies more. "
+    "A change within measurement error needs no attacker."
+)
 
 
 def chapter(view: View, context: Context, folder: Path) -> Chapter | None:
@@ -30,19 +38,13 @@ def chapter(view: View, context: Context, folder: Path) -> Chapter | None:
     result = borderline(view, table)
     said = within_error_sentence(table, view.cfg.audit.confidence, whose=whose, hidden=view.hidden)
     parts: list[Part] = [*sample_parts(view), *_drawn(radii(view, folder))]
+    drawn: list[Part] = []
     if not view.hidden and len(at_risk(table)):
-        parts += _drawn(fragile(view, folder))
         parts.append(_examples(table, ROWS, "The most fragile diagnoses"))
+        drawn = _drawn(fragile(view, folder))
     parts += [
-        Note(
-            "Of each patient the repetition with the median distance. The change is the nearest "
-            "record found that is answered wrongly; it is proved that no nearer one is below the "
-            "smaller radius given. No changed value can be put back, nor moved by one step towards "
-            "the patient's; the models that it turns are those of all repetitions that held the "
-            "patient out. The usual error is one standard deviation of a repeated measurement; "
-            "from day to day a patient varies more. A change within measurement error needs no "
-            "attacker."
-        ),
+        *([Fold("What turns the most fragile, value by value", drawn)] if drawn else []),
+        Fold("How to read it", [Note(READ)]),
         *(
             Fold(view.shown[name], _of_defense(view, name, whose))
             for name in view.shown

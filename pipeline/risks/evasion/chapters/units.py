@@ -18,15 +18,17 @@ def chapter(view: View) -> Chapter:
     short = table.iloc[places][["feature", *near, "usual measurement error"]]
     short = short.assign(**{"an attacker may change it": table["an attacker may change it"]})
     parts: list[Part] = [
-        Note(
-            "The change that each eps allows; in brackets, what is left of it on the clinic's "
-            "grid. The usual error is one standard deviation of a repeated measurement; the eps "
-            "beside it is what it amounts to."
-        ),
         Table(short.head(ROWS), "text", f"What eps {view.eps:g} allows, by measurement"),
         Fold(
             "Every eps, every measurement, and where its error is from",
-            [Table(table, "text", "What each eps allows, by measurement")],
+            [
+                Note(
+                    "The change that each eps allows; in brackets, what is left of it on the "
+                    "clinic's grid. The usual error is one standard deviation of a repeated "
+                    "measurement; the eps beside it is what it amounts to."
+                ),
+                Table(table, "text", "What each eps allows, by measurement"),
+            ],
         ),
     ]
     return Chapter(TITLE, parts, _result(view))

@@ -12,6 +12,7 @@ from pipeline.risks.evasion.view import View
 from pipeline.risks.risk import nearest_of
 
 ACROSS = 3
+TITLE = 24  # letters of a line above one of two panels in a row
 
 
 def roc(view: View, folder: Path) -> Picture:
@@ -75,7 +76,7 @@ def confusion_matrices(view: View, folder: Path) -> Picture:
             axis.set_xticks(range(2), [f"called\n{one}" for one in order], fontsize=8)
             axis.set_yticks(range(2), order if column == 0 else ["", ""], fontsize=8)
             at = "no attack" if eps == 0 else f"eps {eps:g}"
-            axis.set_title(f"{wrapped(view.shown[name], 30)}, {at}", fontsize=SMALL_TEXT)
+            axis.set_title(wrapped(f"{view.shown[name]}, {at}", TITLE), fontsize=SMALL_TEXT)
             axis.spines[:].set_visible(False)
     own = confusion[(confusion["defense"] == view.first) & (confusion["eps"] == radii[-1])]
     said = [

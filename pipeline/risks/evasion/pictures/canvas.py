@@ -74,6 +74,27 @@ def wrapped(name: str, letters: int = LABEL) -> str:
     return "\n".join(wrap(name, letters, break_long_words=False))
 
 
+def at_mark(axis: Any, x: float, y: float, text: str, **how: Any) -> None:
+    """A word beside a vertical mark, a little to its right.
+
+    Args:
+        axis: with the mark.
+        x: of the mark, in data units.
+        y: 0 to 1, from the lower to the upper edge.
+        text: of one or more lines.
+        how: as of `Axes.annotate`.
+    """
+    axis.annotate(
+        text,
+        (x, y),
+        xycoords=axis.get_xaxis_transform(),
+        xytext=(4, 0),
+        textcoords="offset points",
+        fontsize=SMALL_TEXT,
+        **how,
+    )
+
+
 def end_labels(
     axis: Any, view: View, ends: Mapping[str, tuple[float, float]], height: float
 ) -> None:

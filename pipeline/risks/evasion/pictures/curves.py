@@ -12,6 +12,7 @@ from pipeline.presentation.pictures import GUIDE, axes_of
 from pipeline.risks.evasion.pictures.canvas import (
     SMALL_TEXT,
     WIDTH,
+    at_mark,
     beside,
     end_labels,
     finish,
@@ -105,7 +106,7 @@ def cover(view: View, folder: Path) -> Picture:
 
 def against_radius(view: View, threat: str, folder: Path) -> Picture:
     """Right answers and sensitivity of every defense against the radius of one threat."""
-    height = 7.0
+    height = 6.0
     figure, axes = axes_of(2, 1, (WIDTH, height))
     lines = view.comparison[view.comparison["threat"] == threat]
     largest = float(lines["eps"].max())
@@ -204,14 +205,7 @@ def draw(axis: Any, view: View, threat: str, asked: Quantity, upto: float, heigh
     axis.set_xlabel(_label(lines), fontsize=SMALL_TEXT)
     if verified < upto:
         axis.axvline(verified, color=GUIDE, linewidth=0.8)
-        axis.text(
-            verified,
-            0.02,
-            f" not verified\n beyond {verified:g}",
-            fontsize=SMALL_TEXT,
-            color=GUIDE,
-            transform=axis.get_xaxis_transform(),
-        )
+        at_mark(axis, verified, 0.02, f"not verified\nbeyond {verified:g}", color=GUIDE)
     _second_axis(axis, view, threat)
     end_labels(axis, view, ends, height)
 
@@ -277,12 +271,5 @@ def _one_error(axis: Any, view: View) -> str:
         return ""
     axis.axvline(eps, color=GUIDE, linewidth=0.9, linestyle="--")
     said = f"one measurement error of {name}: {feature.error:g} {feature.unit}"
-    axis.text(
-        eps,
-        0.02,
-        f" one measurement error\n of {name}",
-        fontsize=SMALL_TEXT,
-        color=GUIDE,
-        transform=axis.get_xaxis_transform(),
-    )
+    at_mark(axis, eps, 0.02, f"one measurement error\nof {name}", color=GUIDE)
     return f" Marked: {said}, eps {eps:.2g}."

@@ -10,7 +10,7 @@ from pipeline.presentation.chapter import Picture
 from pipeline.presentation.numbers import NOT_TOLD
 from pipeline.presentation.pictures import COLOURS, GUIDE, axes_of
 from pipeline.risks.evasion.patients import shown as value_of
-from pipeline.risks.evasion.pictures.canvas import SMALL_TEXT, WIDTH, finish
+from pipeline.risks.evasion.pictures.canvas import SMALL_TEXT, WIDTH, at_mark, finish
 from pipeline.risks.evasion.view import View
 
 BAND = "#e3e3e3"  # of one usual error
@@ -156,14 +156,7 @@ def radii(view: View, folder: Path) -> Picture | None:
                 mark, color=COLOURS[0] if not index else GUIDE, linestyle="--", linewidth=1
             )
             if not index:
-                axis.text(
-                    mark,
-                    0.97,
-                    f" one measurement error of {view.leading}",
-                    fontsize=SMALL_TEXT,
-                    va="top",
-                    transform=axis.get_xaxis_transform(),
-                )
+                at_mark(axis, mark, 0.97, f"one measurement error of {view.leading}", va="top")
     axes[-1].set_xlabel(
         f"proved radius, eps ({view.headline['eps_unit'].iloc[0]})", fontsize=SMALL_TEXT
     )

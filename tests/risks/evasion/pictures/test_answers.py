@@ -42,6 +42,20 @@ def test_the_confusion_is_shown_clean_and_at_the_headline_radius(view, tmp_path,
     assert picture.path.name == "confusion.svg"
 
 
+def test_no_title_runs_into_the_next_panel(view, tmp_path, kept):
+    """At the size at which it is saved, however many flags a name has."""
+    confusion_matrices(view, tmp_path)
+    roc(view, tmp_path)
+    for figure in kept:
+        figure.draw_without_rendering()
+        boxes = [axis.title.get_window_extent() for axis in figure.axes if axis.get_title()]
+        assert len(boxes) > 2
+        for at, one in enumerate(boxes):
+            assert not any(one.overlaps(other) for other in boxes[at + 1 :])
+            assert one.x0 >= 0
+            assert one.x1 <= figure.bbox.x1
+
+
 def test_a_cell_that_is_hidden_is_not_told(tables, context, tmp_path, kept):
     table = tables["confusion"].copy()
     table.loc[table.index[0], "patients"] = float("nan")
