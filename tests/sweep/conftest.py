@@ -26,7 +26,7 @@ def composed():
     return compose_once
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def small(composed):
     """The configuration of a run on the tiny clinic, with one defense or several."""
 
@@ -37,31 +37,53 @@ def small(composed):
     return configuration
 
 
-@pytest.fixture
-def place(tmp_path, monkeypatch, empty_store, small):
-    """A root of its own; runs overrides there, and counts what is trained and what is drawn."""
-    shutil.copy(empty_store, tmp_path / "mlflow.db")
-    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+def runs_at(root, patch, small):
+    """Runs overrides in a root of its own, and counts what is trained and what is drawn."""
+    patch.setenv("DVC_ROOT", str(root))
+    patch.delenv("MLFLOW_TRACKING_URI", raising=False)
     data = tiny.records(60, seed=5)
-    monkeypatch.setattr(once, "read_raw", lambda *_: (data, {}))
-    clinic.undrawn(monkeypatch)
+    patch.setattr(once, "read_raw", lambda *_: (data, {}))
+    clinic.undrawn(patch)
     trained, drawn = [], []
     train, write = once.train_reported, once.write_evaluation
-    monkeypatch.setattr(
+    patch.setattr(
         once, "train_reported", lambda name, *rest: trained.append(name) or train(name, *rest)
     )
-    monkeypatch.setattr(once, "write_evaluation", lambda *all: drawn.append(1) or write(*all))
+    patch.setattr(once, "write_evaluation", lambda *all: drawn.append(1) or write(*all))
 
     def run(*overrides, defenses=("baseline",)):
         trained.clear()
         drawn.clear()
         lines = once.run_recipes(small(*overrides, defenses=defenses), list(overrides))
         return SimpleNamespace(
-            lines=lines, line=lines[0], trained=list(trained), drawn=len(drawn), root=tmp_path
+            lines=lines, line=lines[0], trained=list(trained), drawn=len(drawn), root=root
         )
 
+    run.trained, run.drawn, run.root = trained, drawn, root
     return run
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch, empty_store, small):
+    """Runs in a root where nothing was run before."""
+    shutil.copy(empty_store, tmp_path / "mlflow.db")
+    return runs_at(tmp_path, monkeypatch, small)
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory, empty_store, small):
+    """A first run, to its end."""
+    root = tmp_path_factory.mktemp("finished")
+    shutil.copy(empty_store, root / "mlflow.db")
+    with pytest.MonkeyPatch.context() as patch:
+        return runs_at(root, patch, small)("seed=1")
+
+
+@pytest.fixture
+def after_first(first, tmp_path, monkeypatch, small):
+    """Runs in a root where `first` was run before."""
+    shutil.copytree(first.root, tmp_path, dirs_exist_ok=True)
+    return runs_at(tmp_path, monkeypatch, small)
 
 
 @pytest.fixture(autouse=True)

@@ -36,17 +36,15 @@ def names(jobs):
 
 def test_jobs_that_differ_in_what_they_do_not_use_are_one(planned):
     jobs = planned(
-        "defense=baseline,adv_train,dp_train",
-        "dp_train.epsilon=0.5,1,2,4,8",
-        "adv_train.eps=0.1,0.3",
+        "defense=baseline,adv_train,dp_train", "dp_train.epsilon=0.5,8", "adv_train.eps=0.1,0.3"
     )
     assert names(jobs) == [
         "baseline",
         "adv_train (eps=0.1)",
         "adv_train (eps=0.3)",
-        *(f"dp_train (epsilon={epsilon})" for epsilon in ("0.5", "1", "2", "4", "8")),
+        *(f"dp_train (epsilon={epsilon})" for epsilon in ("0.5", "8")),
     ]
-    assert len({job.key for job in jobs}) == 8
+    assert len({job.key for job in jobs}) == 5
     assert {job.control for job in jobs} == {jobs[0].key}
     assert not any(job.added for job in jobs)
     assert jobs[-1].cfg.defenses["dp_train"]["epsilon"] == 8
