@@ -31,13 +31,16 @@ import numpy as np, torch
 sys.path.append("tests")
 import tiny
 from pipeline.config import TrainConfig
+from pipeline.data.plan import Plan
 from pipeline.models.mlp import Architecture
 from pipeline.models.training import fit, mean_gradient, shuffled
 
 torch.set_num_threads(1)
 data = tiny.records(120, seed=0)
 how = TrainConfig(epochs=3, batch_size=32, learning_rate=1e-2, weight_decay=0.0)
-models = fit(data, tiny.plan(data), Architecture("mlp", 5, 2, (32, 32)), draw=shuffled(how),
+halves = torch.arange(120) % 2 == torch.arange(2)[:, None]
+plan = Plan(halves, ~halves, torch.tensor([0, 0]), torch.arange(2), ("odd", "even"))
+models = fit(data, plan, Architecture("mlp", 5, 2, (32, 32)), draw=shuffled(how),
              gradient=mean_gradient(), learning_rate=how.learning_rate)
 z = data.x.nan_to_num().double().numpy()
 numbers = {{

@@ -1,5 +1,6 @@
 """A root of its own, and runs of small configurations in it."""
 
+import copy
 import shutil
 from types import SimpleNamespace
 
@@ -9,21 +10,23 @@ import yaml
 
 import clinic
 import tiny
+from mistakes import overridden
 from pipeline.params import compose
 from pipeline.sweep import once
 
 
 @pytest.fixture(scope="module")
-def composed():
-    """Composes the smoke configuration with overrides, once each."""
-    known = {}
+def composed(smoke_values):
+    """The smoke configuration with overrides of single keys, or with a file of `conf/`."""
 
-    def compose_once(*overrides):
-        if overrides not in known:
-            known[overrides] = compose(["experiment=smoke", *overrides], tiny.ROOT / "conf")
-        return yaml.safe_load(known[overrides])
+    def with_overrides(*overrides):
+        files = [one for one in overrides if one.startswith("model=")]
+        values = copy.deepcopy(smoke_values)
+        if files:
+            values = yaml.safe_load(compose(["experiment=smoke", *files], tiny.ROOT / "conf"))
+        return overridden(values, [one for one in overrides if one not in files])
 
-    return compose_once
+    return with_overrides
 
 
 @pytest.fixture(scope="module")

@@ -1,26 +1,25 @@
 """Each job of a sweep once, named after what sets it apart, with somebody to be compared with."""
 
+import copy
+import json
+
 import pytest
 
-import tiny
-from pipeline.params import configured
+from mistakes import overridden
 from pipeline.sweep.jobs import fixed, name_of, plan_jobs
 
 pytestmark = pytest.mark.heavy
 
 
 @pytest.fixture(scope="module")
-def planned():
+def planned(smoke_values):
     """Plans a sweep as the command line does, from the smoke configuration."""
     import pipeline.params as params
 
-    known = {}
-
     def compose(overrides):
-        key = tuple(overrides)
-        if key not in known:
-            known[key] = configured(list(overrides), tiny.ROOT / "conf")
-        return known[key]
+        keys = [one for one in overrides if not one.startswith(("experiment=", "defense="))]
+        values = overridden(copy.deepcopy(smoke_values), keys)
+        return params.parse_chosen(json.dumps(values), overrides)
 
     def plan(*overrides):
         with pytest.MonkeyPatch.context() as patch:
