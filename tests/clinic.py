@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from matplotlib.figure import Figure
 
+from parts import undrawn
 from pipeline import params
 from pipeline.attacks.poisoning import ATTACKS
 from pipeline.config import BASELINE, Config
@@ -32,7 +32,6 @@ from tiny import FEATURES, SCHEMA, plan, records
 
 DEFENSES = ("baseline", "adv_train", "partition")
 SUITE, BOXES = ("noise", "fgsm", "pgd_margin", "sparse"), 20
-SVG = b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1 1"><path d="M 0 0"/></svg>'
 
 
 def configuration(values, defenses=DEFENSES) -> Config:
@@ -116,11 +115,6 @@ def stages(cfg: Config, dataset: Dataset, place: Path) -> Path:
 def _made(place: Path) -> Path:
     place.mkdir(parents=True, exist_ok=True)
     return place
-
-
-def undrawn(patch) -> None:
-    """Pictures are files that look like one: drawing them takes longer than all the rest."""
-    patch.setattr(Figure, "savefig", lambda self, file, **_: file.write(SVG))
 
 
 def evaluated(values, root: Path) -> Clinic:

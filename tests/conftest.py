@@ -1,11 +1,15 @@
 """Fixtures shared by all tests. Everything here is tiny, seeded and offline."""
 
-import copy
+import contextlib
+import gc
 import re
+import sqlite3
 from pathlib import Path
+from typing import Any
 
 from pipeline.kernels import fix_kernels
 
+gc.set_threshold(100_000)  # before the imports, as in a stage
 fix_kernels()  # before torch and NumPy, which look at the processor once
 
 import pytest
@@ -29,6 +33,38 @@ LONGEST = (
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path.name not in LONGEST)  # stable: the rest keeps its order
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()  # what was imported and collected stays: no search for cycles walks through it
+
+
+def copied(values: Any) -> Any:
+    """Plain values, the caller's own."""
+    if isinstance(values, dict):
+        return {key: copied(value) for key, value in values.items()}
+    return [copied(value) for value in values] if isinstance(values, list) else values
+
+
+@pytest.fixture(scope="session", autouse=True)
+def read_once():
+    """Equal YAML is read once: the same few presets are read thousands of times, and slowly."""
+    known: dict[tuple[object, ...], Any] = {}
+    load = yaml.load
+
+    def once(stream: Any, Loader: Any) -> Any:
+        text = stream
+        if hasattr(stream, "read"):
+            start, text = stream.tell(), stream.read()
+            stream.seek(start)  # a mistake is told of the stream, by its name
+        key = (Loader.__qualname__, text)
+        if key not in known:
+            known[key] = load(stream, Loader)
+        return copied(known[key])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(yaml, "load", once)
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -68,8 +104,20 @@ def smoke_text(composed_once) -> str:
 
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory) -> Path:
-    """A database that MLflow has set up, to be copied: setting one up takes seconds."""
+    """A database that MLflow has set up, to be copied: setting one up takes seconds.
+
+    From here on no database waits for the disk: no test cuts the power.
+    """
+    from sqlalchemy import event
+    from sqlalchemy.engine import Engine
+
     from pipeline.tracking.store import one_writer, tracking_uri
+
+    @event.listens_for(Engine, "connect")
+    def unsynced(connection: object, _: object) -> None:
+        if isinstance(connection, sqlite3.Connection):
+            with contextlib.suppress(sqlite3.DatabaseError):  # some are damaged on purpose
+                connection.execute("PRAGMA synchronous = OFF")
 
     path = tmp_path_factory.mktemp("store") / "mlflow.db"
     with pytest.MonkeyPatch.context() as patch:
@@ -90,7 +138,7 @@ def smoke_values(smoke_text):
 @pytest.fixture
 def values(smoke_values):
     """The composed configuration as plain values, the test's own copy."""
-    return copy.deepcopy(smoke_values)
+    return copied(smoke_values)
 
 
 @pytest.fixture(scope="session")
@@ -101,18 +149,28 @@ def evaluated(smoke_values, tmp_path_factory):
     return clinic.evaluated(smoke_values, tmp_path_factory.mktemp("clinic"))
 
 
-@pytest.fixture
-def cfg(values):
-    """The composed configuration, checked."""
+@pytest.fixture(scope="session")
+def cfg(smoke_values):
+    """The composed configuration, checked; to be read only."""
     from pipeline import params
 
-    return params.parse(values, "conf")
+    checked = params.parse(copied(smoke_values), "conf")
+    yield checked
+    assert checked == params.parse(copied(smoke_values), "conf"), "a test changed what others read"
 
 
 @pytest.fixture
 def dataset():
     """120 records with missing values."""
     return tiny.records(120, seed=0)
+
+
+@pytest.fixture
+def undrawn(monkeypatch):
+    """For tests of what is said, and which pictures there are."""
+    import parts
+
+    parts.undrawn(monkeypatch)
 
 
 @pytest.fixture

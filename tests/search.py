@@ -39,13 +39,17 @@ def records_in(place: Path, dataset: Dataset) -> dict[str, list[int]]:
         for values in zip(*wanted, strict=True)
     ]
     found: dict[str, list[int]] = {}
+    seen: dict[tuple[str, bytes], list[int]] = {}  # many files are the same
     for file in sorted(
         path for path in ([place] if place.is_file() else place.rglob("*")) if path.is_file()
     ):
-        likely = (record for table in _tables(file, names) for record in _candidates(table, known))
-        patients = {wanted[record] for record in likely if record in wanted}
-        if patients:
-            found[str(file)] = sorted(patients)
+        content = (file.suffix, file.read_bytes())
+        if content not in seen:
+            tables = _tables(file, names)
+            likely = (record for table in tables for record in _candidates(table, known))
+            seen[content] = sorted({wanted[record] for record in likely if record in wanted})
+        if seen[content]:
+            found[str(file)] = seen[content]
     return found
 
 

@@ -25,6 +25,8 @@ def configured(values, data, defenses):
     """The configuration of a run on these data: one threat, few attacks, two defenses."""
     values = {key: value for key, value in values.items() if key not in DEFENSES}
     values["data"] |= data
+    values["audit"] |= {"resamples": 100}
+    values["membership"] |= {"attacks": ["loss"], "targets": 4}
     values["threat"] = {"clinical": values["threat"]["clinical"] | {"boxes": 500}}
     values["attack"] = {name: values["attack"][name] for name in SUITE}
     others = [name for name in defenses if name != "baseline"]
@@ -109,7 +111,7 @@ def test_a_convolutional_network_on_images_with_an_official_split(stored, values
     assert "not applicable" in page.split("Inversion")[-1]
 
 
-def test_a_black_box_that_gives_scores_alone(stored, values, monkeypatch):
+def test_a_black_box_that_gives_scores_alone(stored, values, monkeypatch, undrawn):
     dataset = tiny.records(120, seed=0)
     plan = tiny.plan(dataset, release=True)
     monkeypatch.setitem(DEFENSES, "black_box", kinds.scores_only)

@@ -95,13 +95,10 @@ def test_a_killed_sweep_goes_on_where_it_stopped(place):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["adv_train.eps=-1"], r"adv_train\.eps: input should be greater than 0, not -1"),
         (["adv_train.eps=0.1,-1"], r"adv_train\.eps: input should be greater than 0, not -1"),
         (["defense=baseline,adv_trian"], "Could not find 'defense/adv_trian'"),
         (["dp_train.epsilon=0.5,abc"], r"dp_train\.epsilon: .*'abc'"),
-        (["dp_train.epsilon=0"], r"dp_train\.epsilon: input should be greater than 0"),
         (["tran.epochs=3"], r"tran\.epochs: did you mean 'train\.epochs'"),
-        (["train.epochs=2,many"], r"train\.epochs: .*'many'"),
         (["seed=1,"], "command line"),
     ],
 )

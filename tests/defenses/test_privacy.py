@@ -493,8 +493,9 @@ def test_little_noise_learns_and_much_noise_does_not(dp):
         margins, _ = margins_out_of_fold(train("dp_train", data, plan, options), data, plan)
         return float((margins > 0).float().mean())
 
-    assert accuracy(1000.0) > 0.75
-    assert accuracy(0.2) < accuracy(1000.0) - 0.05
+    little, much = accuracy(1000.0), accuracy(0.2)
+    assert little > 0.75
+    assert much < little - 0.05
 
 
 @pytest.mark.slow  # Opacus trains one model after another
@@ -523,9 +524,10 @@ def test_opacus_draws_the_same_bytes_twice_and_leaves_the_global_state(dataset, 
     assert tiny.same_bits(*runs)
 
 
-def test_opacus_needs_a_whole_number_of_batches(dataset, dp):
-    # an epsilon for which no second accountant is asked
-    options = dp(engine="opacus", sample_rate=0.3, steps=10, epsilon=60.0)
+def test_opacus_needs_a_whole_number_of_batches(dataset, dp, monkeypatch):
+    monkeypatch.setattr(privacy, "guarantee_for", lambda *_: {"noise_multiplier": 1.0})
+    monkeypatch.setattr(privacy, "composed", lambda *_: {})  # accounts take seconds
+    options = dp(engine="opacus", sample_rate=0.3, steps=10)
     with pytest.raises(
         BadInput,
         match=r"dp_train\.sample_rate: the opacus engine needs 1 / sample_rate to be whole",

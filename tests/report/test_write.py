@@ -10,7 +10,6 @@ import pandas as pd
 import pytest
 import torch
 
-import clinic
 from pipeline.presentation.chapter import Chapter, Note
 from pipeline.presentation.flagged import with_flags
 from pipeline.report import REPORT
@@ -392,20 +391,23 @@ def test_the_page_says_how_many_patients_the_records_are_of(write, context):
 
 
 @pytest.mark.heavy
-def test_where_patients_are_hidden_no_count_of_a_few_is_told(evaluated, tmp_path, monkeypatch):
+def test_where_patients_are_hidden_no_count_of_a_few_is_told(evaluated, tmp_path, undrawn):
     banded = evaluated.cfg.data.model_copy(update={"bands": {"age": [24, 30, 55], "bmi": [18]}})
 
-    def written(patients, folder):
+    def drawn_up(patients):
         shown = evaluated.cfg.report.model_copy(update={"patients": patients})
         cfg = evaluated.cfg.model_copy(update={"data": banded, "report": shown})
         context = Context(evaluated.dataset, cfg)
         sources = Sources(evaluated.examined, evaluated.folder.parent / "stages")
-        results = draw_up_all(sources, context)
-        folder.mkdir()
-        write_evaluation(results, context, folder)
-        private = {name for risk in RISKS for name in risk.private}
-        tables = {path.stem: path for path in folder.rglob("*.csv") if path.stem not in private}
-        return {name: pd.read_csv(path) for name, path in tables.items()}, folder
+        return draw_up_all(sources, context), context
+
+    def told(results):
+        return {
+            name: table
+            for risk in RISKS
+            for name, table in results[risk.name].items()
+            if name not in risk.private and not risk.is_per_patient(name)
+        }
 
     def few_in(tables):
         return {
@@ -416,18 +418,21 @@ def test_where_patients_are_hidden_no_count_of_a_few_is_told(evaluated, tmp_path
             and ((table[column] > 0) & (table[column] < 10)).any()
         }
 
-    clinic.undrawn(monkeypatch)
-    tables, folder = written("hidden", tmp_path / "hidden")
+    hidden, context = drawn_up("hidden")
+    write_evaluation(hidden, context, tmp_path)
+    private = {name for risk in RISKS for name in risk.private}
+    paths = {path.stem: path for path in tmp_path.rglob("*.csv") if path.stem not in private}
+    tables = {name: pd.read_csv(path) for name, path in paths.items()}
     assert few_in(tables) == set()
-    page = (folder / REPORT).read_text(encoding="utf-8")
+    page = (tmp_path / REPORT).read_text(encoding="utf-8")
     assert "not told" in page
     assert "a count of fewer than 10 of them is not told" in page
-    open_tables, folder = written("shown", tmp_path / "shown")
+    open_tables = told(drawn_up("shown")[0])
     assert few_in(open_tables) >= {
         ("groups", "patients"), ("groups", "ill"), ("confusion", "patients"),
         ("subgroups", "patients"), ("comparison", "fp"),
     }  # fmt: skip
-    assert set(open_tables) == set(tables)
-    assert "is not told" not in (folder / REPORT).read_text(encoding="utf-8")
+    assert set(open_tables) == set(told(hidden))
+    assert "is not told" not in (evaluated.folder / REPORT).read_text(encoding="utf-8")
     parts = tables["groups"].groupby(["defense", "by"])["patients"]
     assert (parts.agg(lambda one: one.isna().sum()) != 1).all()  # no subtraction tells it

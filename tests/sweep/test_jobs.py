@@ -1,26 +1,25 @@
 """Each job of a sweep once, named after what sets it apart, with somebody to be compared with."""
 
+import copy
+import json
+
 import pytest
 
-import tiny
-from pipeline.params import configured
+from mistakes import overridden
 from pipeline.sweep.jobs import fixed, name_of, plan_jobs
 
 pytestmark = pytest.mark.heavy
 
 
 @pytest.fixture(scope="module")
-def planned():
+def planned(smoke_values):
     """Plans a sweep as the command line does, from the smoke configuration."""
     import pipeline.params as params
 
-    known = {}
-
     def compose(overrides):
-        key = tuple(overrides)
-        if key not in known:
-            known[key] = configured(list(overrides), tiny.ROOT / "conf")
-        return known[key]
+        keys = [one for one in overrides if not one.startswith(("experiment=", "defense="))]
+        values = overridden(copy.deepcopy(smoke_values), keys)
+        return params.parse_chosen(json.dumps(values), overrides)
 
     def plan(*overrides):
         with pytest.MonkeyPatch.context() as patch:
@@ -36,17 +35,15 @@ def names(jobs):
 
 def test_jobs_that_differ_in_what_they_do_not_use_are_one(planned):
     jobs = planned(
-        "defense=baseline,adv_train,dp_train",
-        "dp_train.epsilon=0.5,1,2,4,8",
-        "adv_train.eps=0.1,0.3",
+        "defense=baseline,adv_train,dp_train", "dp_train.epsilon=0.5,8", "adv_train.eps=0.1,0.3"
     )
     assert names(jobs) == [
         "baseline",
         "adv_train (eps=0.1)",
         "adv_train (eps=0.3)",
-        *(f"dp_train (epsilon={epsilon})" for epsilon in ("0.5", "1", "2", "4", "8")),
+        *(f"dp_train (epsilon={epsilon})" for epsilon in ("0.5", "8")),
     ]
-    assert len({job.key for job in jobs}) == 8
+    assert len({job.key for job in jobs}) == 5
     assert {job.control for job in jobs} == {jobs[0].key}
     assert not any(job.added for job in jobs)
     assert jobs[-1].cfg.defenses["dp_train"]["epsilon"] == 8

@@ -40,64 +40,49 @@ def runs_in(root):
 # ---- once ----
 
 
-def test_a_finished_run_is_neither_trained_nor_drawn_nor_logged_again(place):
-    first = place()
+def test_a_finished_run_is_neither_trained_nor_drawn_nor_logged_again(first, after_first):
     assert (first.trained, first.drawn) == (["baseline"], 1)
     assert not first.line["done_before"]
-    again = place()
+    again = after_first("seed=1")
     assert (again.trained, again.drawn) == ([], 0)
     assert again.line == {**first.line, "done_before": True}
-    parents, nested = runs_in(first.root)
+    parents, nested = runs_in(again.root)
     assert (len(parents), len(nested)) == (1, 3)
 
 
-def test_what_other_code_drew_is_drawn_again_without_training(place, monkeypatch):
-    first = place()
-    page = next((first.root / "sweeps").glob("*/evaluation/report.html"))
+def test_what_other_code_drew_is_drawn_again_without_training(first, after_first, monkeypatch):
+    page = next((after_first.root / "sweeps").glob("*/evaluation/report.html"))
     page.write_text("of other code")
     monkeypatch.setattr(once, "package_digest", lambda: "another digest")
-    again = place()
+    again = after_first("seed=1")
     assert (again.trained, again.drawn) == ([], 1)
     assert again.line == {**first.line, "done_before": True}
     assert page.read_text().startswith("<!doctype html>")
-    assert place().drawn == 0
+    assert after_first("seed=1").drawn == 0
 
 
-def test_a_run_that_was_cut_off_leaves_nothing_and_is_run_again(place, monkeypatch, tmp_path):
-    with monkeypatch.context() as patch:
-        cut(patch, "examine")
-        with pytest.raises(KeyboardInterrupt):
-            place()
+def test_a_run_that_was_cut_off_goes_on_where_something_whole_is_left(place, monkeypatch, tmp_path):
+    def cut_at(name):
+        with monkeypatch.context() as patch:
+            cut(patch, name)
+            with pytest.raises(KeyboardInterrupt):
+                place()
+
+    cut_at("examine")
     assert not [path for path in (tmp_path / "sweeps").iterdir() if not path.name.startswith(".")]
-    again = place()
-    assert again.trained == ["baseline"]
-    assert not again.line["done_before"]
-
-
-def test_a_run_that_was_cut_off_while_it_was_drawn_is_not_trained_again(place, monkeypatch):
-    with monkeypatch.context() as patch:
-        cut(patch, "write_evaluation")
-        with pytest.raises(KeyboardInterrupt):
-            place()
-    again = place()
-    assert (again.trained, again.drawn) == ([], 1)
-    assert again.line["done_before"]
-
-
-def test_a_result_that_never_reached_mlflow_is_logged_without_training(place, monkeypatch):
-    with monkeypatch.context() as patch:
-        cut(patch, "log_evaluation")
-        with pytest.raises(KeyboardInterrupt):
-            place()
+    cut_at("write_evaluation")
+    assert place.trained == ["baseline"]
+    cut_at("log_evaluation")
+    assert (place.trained, place.drawn) == ([], [1])
     again = place()
     assert (again.trained, again.drawn) == ([], 0)
+    assert again.line["done_before"]
     parents, nested = runs_in(again.root)
     assert (len(parents), len(nested)) == (1, 3)  # the defense and its radii
 
 
-def test_a_run_is_named_after_what_sets_it_apart(place):
-    place("seed=1")
-    parents, nested = runs_in(place("seed=1").root)
+def test_a_run_is_named_after_what_sets_it_apart(after_first):
+    parents, nested = runs_in(after_first("seed=1").root)
     assert [run.info.run_name.split(" [")[0] for run in parents] == ["baseline (seed=1)"]
     assert {run.data.params["seed"] for run in nested} == {"1"}
 
@@ -113,8 +98,8 @@ def test_a_delta_that_does_not_fit_is_refused_before_any_recipe_is_trained(place
 # ---- the same digits by every road ----
 
 
-def test_csv_page_and_mlflow_show_the_same_digits(place):
-    ran = place()
+def test_csv_page_and_mlflow_show_the_same_digits(after_first):
+    ran = after_first("seed=1")
     (evaluation,) = (ran.root / "sweeps").glob("*/evaluation")
     cells = cells_of(evaluation, "baseline")
     parents, nested = runs_in(ran.root)
@@ -172,8 +157,8 @@ def test_a_sweep_and_an_evaluation_of_the_same_models_hold_the_same_figures(
     pd.testing.assert_frame_equal(rows, whole)
 
 
-def test_the_sections_of_other_defenses_do_not(place):
-    alone = place().line
-    both = place("distill.epochs=1", defenses=("baseline", "distill"))
-    assert [line["key"] == alone["key"] for line in both.lines] == [True, False]
+def test_the_sections_of_other_defenses_do_not(first, after_first):
+    """They decide nothing of a run: it is not run again beside them."""
+    both = after_first("seed=1", "distill.epochs=1", defenses=("baseline", "distill"))
+    assert [line["key"] == first.line["key"] for line in both.lines] == [True, False]
     assert both.trained == ["distill"]

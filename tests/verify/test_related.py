@@ -12,14 +12,23 @@ HIDDEN = [(), (8, 6)]
 pytestmark = pytest.mark.heavy
 
 
+def records(norm):
+    # under l0 there are tens of thousands of others of each record
+    return related.records(14 if norm == "l0" else 24, seed=4).x
+
+
+@cache
+def others(norm):
+    """Of each record all that could be presented, and the changes: whatever the model."""
+    reach = 9.0 if norm == "l0" else LARGEST[norm]
+    return [related.everything(record, reach) for record in records(norm)]
+
+
 @cache
 def asked(norm, hidden):
-    # under l0 there are tens of thousands of others of each record
-    count = 14 if norm == "l0" else 24
-    models, data = related.models(1, hidden=hidden), related.records(count, seed=4)
+    models, each = related.models(1, hidden=hidden), iter(others(norm))
     limits = related.threat(norm=norm, eps=[0, 1, 2] if norm == "l0" else None)
-    reach = 9.0 if norm == "l0" else LARGEST[norm]
-    return Tried.of(models, data.x, limits, lambda record: related.everything(record, reach))
+    return Tried.of(models, records(norm), limits, lambda _: next(each))
 
 
 @pytest.mark.parametrize("hidden", HIDDEN)

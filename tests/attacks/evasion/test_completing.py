@@ -20,8 +20,8 @@ OPTIONS = {
     "pgd": {"steps": 20, "step_size": 0.2, "restarts": 2},
     "apgd": {"steps": 20, "restarts": 2},
     "fab": {"steps": 20},
-    "square": {"queries": 200},
-    "hop_skip_jump": {"queries": 200, "samples": 10},
+    "square": {"queries": 100},
+    "hop_skip_jump": {"queries": 100, "samples": 10},
     "sparse": {"points": 17},
 }
 RADII = {"linf": [0.0, 0.4, 0.8], "l2": [0.0, 0.6, 1.0], "l0": [0.0, 1.0, 2.0]}

@@ -127,7 +127,7 @@ def test_the_same_tables_are_the_same_chapters_byte_by_byte(written, tables, con
 # ---- patients ----
 
 
-def test_where_patients_are_hidden_none_is_shown_or_drawn(tables, context, tmp_path):
+def test_where_patients_are_hidden_none_is_shown_or_drawn(tables, context, tmp_path, undrawn):
     for one in chapters(tables, hidden(context), tmp_path):
         for part in inside([*one.parts, *(p for parts in one.brief.values() for p in parts)]):
             assert not of_patients(part)
@@ -217,7 +217,7 @@ def test_where_nothing_can_be_changed_the_finding_says_so(tables, context):
     assert "evasion was not tested" in finding(still, context).text
 
 
-def test_a_sample_is_said_in_every_chapter_with_figures(tables, context, tmp_path):
+def test_a_sample_is_said_in_every_chapter_with_figures(tables, context, tmp_path, undrawn):
     sampled = {**tables, "comparison": tables["comparison"].assign(attacked=30, records=90)}
     for one in chapters(sampled, context, tmp_path):
         parts = list(inside(one.parts))
@@ -267,7 +267,7 @@ def test_beyond_what_was_verified_it_is_said_and_no_zero(written):
     assert beyond["proved"].str.startswith("not verified beyond 0.3").all()
 
 
-def test_of_whom_nothing_can_be_proved_nothing_is_called_exact(tables, context, tmp_path):
+def test_of_whom_nothing_can_be_proved_nothing_is_called_exact(tables, context, tmp_path, undrawn):
     gaps = pd.DataFrame([["adv_train", PROOFS, "why"]], columns=["defense", "what", "why"])
     known = {**tables, "evasion_not_applicable": gaps}
     for one in chapters(known, context, tmp_path):

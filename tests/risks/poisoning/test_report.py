@@ -38,7 +38,7 @@ HARMS = {  # what an attack is after, where it is not everybody's right answer
 DOSE = 0.1
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def change(cfg):
     def changed(doses):
         numbers = {"attacks": list(ATTACKS), "doses": doses, "adaptive_doses": doses}
@@ -49,8 +49,8 @@ def change(cfg):
     return changed
 
 
-@pytest.fixture
-def table(change):
+@pytest.fixture(scope="module")
+def measured(change):
     harms = {
         name: made_up_harm(80, doses=4, harm=harm)
         for name, harm in (("baseline", 3.0), ("dp_train", 1.0))
@@ -59,7 +59,13 @@ def table(change):
 
 
 @pytest.fixture
-def filtered(change):
+def table(measured):
+    """The test's own copy."""
+    return measured.copy()
+
+
+@pytest.fixture(scope="module")
+def sifted(change):
     harmed = made_up_harm(60, doses=3, harm=2.0)
     found = made_up_filtered(harmed, filters=FILTERS, gain=1.5)
     return filter_table(
@@ -68,7 +74,13 @@ def filtered(change):
 
 
 @pytest.fixture
-def undrawn(monkeypatch):
+def filtered(sifted):
+    """The test's own copy."""
+    return sifted.copy()
+
+
+@pytest.fixture
+def not_even_begun(monkeypatch):
     """Pictures take most of the time; tests of tables go without."""
     nothing = Picture(Path("none.svg"), "")
     for name in ("draw", "draw_each", "draw_certificate"):
@@ -204,7 +216,7 @@ def test_flags_stand_beside_names(table, filtered, context, tmp_path):
         assert "[harms a group]" in path.read_text()
 
 
-def test_a_share_called_ill_that_moved_is_a_warning(write, table, undrawn, context):
+def test_a_share_called_ill_that_moved_is_a_warning(write, table, not_even_begun, context):
     quiet = table.assign(warning="none")
     assert called_otherwise(quiet, DOSE, context) == ""
     assert "Warning" not in parts.notes(write(poisoning=quiet))
@@ -216,7 +228,7 @@ def test_a_share_called_ill_that_moved_is_a_warning(write, table, undrawn, conte
     assert "worst_missed: it fell" in parts.notes(write(poisoning=loud))
 
 
-def test_an_attack_at_some_doses_is_drawn_at_these(table, context, tmp_path, monkeypatch):
+def test_an_attack_at_some_doses_is_drawn_at_these(table, context, tmp_path, monkeypatch, undrawn):
     figures = parts.drawn(monkeypatch, pictures)
     some = table[(table["attack"] != "adaptive_missed") | (table["dose"] == DOSE)]
     crowd = some[some["goal"].isin(["availability", "none"])]
@@ -226,7 +238,9 @@ def test_an_attack_at_some_doses_is_drawn_at_these(table, context, tmp_path, mon
     assert places == [0, 3]
 
 
-def test_every_attack_is_shown_at_the_headline_dose_and_no_number_is_bare(write, table, undrawn):
+def test_every_attack_is_shown_at_the_headline_dose_and_no_number_is_bare(
+    write, table, not_even_begun
+):
     _, shown, *_ = parts.tables(write(poisoning=table))
     assert list(dict.fromkeys(shown["attack"])) == list(ATTACKS)
     assert list(shown)[2:] == ["baseline", "dp_train"]
@@ -247,7 +261,7 @@ def test_every_attack_is_shown_at_the_headline_dose_and_no_number_is_bare(write,
             assert f"{row['control']:.3f}" in cell
 
 
-def test_what_was_not_run_is_neither_shown_nor_drawn(write, table):
+def test_what_was_not_run_is_neither_shown_nor_drawn(write, table, undrawn):
     flips = table[table["attack"].isin(["none", "random_flips"])]
     assert not np.isnan(flips["accuracy"]).any()
     chapter = write(poisoning=flips)
@@ -257,7 +271,7 @@ def test_what_was_not_run_is_neither_shown_nor_drawn(write, table):
     assert set(parts.tables(chapter)[1]["attack"]) == {"random_flips"}
 
 
-def test_a_curve_runs_from_no_poison_over_the_doses(table, context, tmp_path, monkeypatch):
+def test_a_curve_runs_from_no_poison_over_the_doses(table, context, tmp_path, monkeypatch, undrawn):
     figures = parts.drawn(monkeypatch, pictures)
     crowd = table[table["goal"].isin(["availability", "none"])]
     aimed = table[table["goal"].isin(["backdoor", "targeted"])]
@@ -342,7 +356,7 @@ def test_the_curve_of_a_certificate_is_its_column(context, tmp_path, monkeypatch
     assert parts.curve(figures[0], 0, "partition") == [(0, 0.75), (1, 0.5), (2, 0.0)]
 
 
-def test_tables_read_back_give_the_same_chapter(write, table, filtered, undrawn, tmp_path):
+def test_tables_read_back_give_the_same_chapter(write, table, filtered, not_even_begun, tmp_path):
     tables = {"poisoning": table, "filters": filtered, "certificate": CERTIFICATE}
     again = {}
     for name, one in tables.items():
@@ -354,7 +368,7 @@ def test_tables_read_back_give_the_same_chapter(write, table, filtered, undrawn,
         assert first.astype(str).equals(second.astype(str))
 
 
-def test_what_has_no_victims_is_said(change, cfg, tmp_path, undrawn):
+def test_what_has_no_victims_is_said(change, cfg, tmp_path, not_even_begun):
     harm = made_up_harm(80, doses=2, harm=1.0)
     unable = -harm.margins["none"].abs()
     kept = {name: value for name, value in harm.poisoned.items() if name != "one_patient"}
@@ -380,7 +394,9 @@ def test_what_has_no_victims_is_said(change, cfg, tmp_path, undrawn):
     assert not any(isinstance(part, NotApplicable) for part in chapter.parts)
 
 
-def test_where_patients_have_several_records_a_dose_is_of_patients(write, table, filtered, undrawn):
+def test_where_patients_have_several_records_a_dose_is_of_patients(
+    write, table, filtered, not_even_begun
+):
     said = " ".join(
         str(part.text)
         for part in parts.unfolded(

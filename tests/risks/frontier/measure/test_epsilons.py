@@ -33,7 +33,7 @@ NOT_NUMBERS = ("epsilon", "delta", "engine", "cut")  # of training
 LINEAR = Architecture("linear", 5, 2, ())
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def changed(cfg):
     """Returns what changes the section `frontier` and the options of `dp_train`, both small."""
 
@@ -46,8 +46,9 @@ def changed(cfg):
     return change
 
 
-@pytest.fixture
-def found(dataset, changed):
+@pytest.fixture(scope="module")
+def found(changed):
+    dataset = tiny.records(120, seed=0)
     plan = tiny.plan(dataset, release=True)
     return trace_frontier(
         dataset,
