@@ -16,7 +16,7 @@ FORBIDDEN = {
     "certified": rf"\bcertified\b(?!(?: |_|-){FIELD})",
     "meets": rf"\bmeets?\s+(?:(?:all|the|its|every|any|of)\s+)*{ASKED}",
     "ensures": r"\bensur(?:e|es|ed|ing)\b",
-    "safe": r"\b(?:safe|safely|unsafe)\b",
+    "safe": r"(?<!fail-)\b(?:safe|safely|unsafe)\b",
     "GDPR-ready": r"\bGDPR[- ]ready\b",
     "guaranteed safe": r"\bfool-?proof\b|\bbullet-?proof\b|\bunbreakable\b",
     "is robust": r"(?<!nothing )\b(?:is|are|be|fully|highly) (?:robust|private)\b(?! accuracy)",

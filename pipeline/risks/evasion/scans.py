@@ -47,15 +47,14 @@ COLUMNS = {
 def scan_tables(
     examined: Mapping[str, Examination], sources: Sources, context: Context
 ) -> dict[str, pd.DataFrame]:
-    """`scans` and `scan_scores`; without a row where records are no images, or are hidden."""
-    nothing = {name: pd.DataFrame(columns=[*columns]) for name, columns in COLUMNS.items()}
+    """`scans` and `scan_scores`; none where records are no images, or are hidden."""
     schema, threat = context.dataset.schema, context.cfg.audit.headline
     if not schema.image or context.cfg.report.patients == "hidden" or BASELINE not in examined:
-        return nothing
+        return {}
     shown = examined[BASELINE].margins[threat]
     places = chosen(shown)
     if not places:
-        return nothing
+        return {}
     kept = load_adversarial(sources.examined[BASELINE])[f"{threat}/{WORST}"]
     rows = examined[BASELINE].rows["patient"].unique()
     images = [
