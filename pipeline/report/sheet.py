@@ -27,7 +27,8 @@ class Sheet:
     def pointer(self) -> str:
         """What is left out, counted, and where it stands; empty: nothing is."""
         said = [f"{self.left_out} more not tested"] if self.left_out else []
-        said += [f"{self.parts_left_out} parts of chapters"] if self.parts_left_out else []
+        parts = "part" if self.parts_left_out == 1 else "parts"
+        said += [f"{self.parts_left_out} {parts} of chapters"] if self.parts_left_out else []
         if not said:
             return ""
         return f"Left out, so that this is one page: {' and '.join(said)}; the full report has all."

@@ -34,6 +34,7 @@ def test_the_pointer_says_how_much_and_where_it_stands():
     assert every_pointer()[2] == (
         "Left out, so that this is one page: 2 more not tested; the full report has all."
     )
+    assert "2 more not tested and 1 part of chapters" in every_pointer()[3]
     assert "2 more not tested and 4 parts of chapters" in every_pointer()[-1]
 
 
