@@ -35,6 +35,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path.name not in LONGEST)  # stable: the rest keeps its order
 
 
+CLINIC = ("tests/report/", "tests/sweep/", "tests/tracking/")  # who reads `evaluated`
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Files go to workers whole; in `make test` those of the clinic to one: it costs seconds."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Together(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return "clinic" if nodeid.startswith(CLINIC) else super()._split_scope(nodeid)
+
+    together = config.getoption("dist") == "loadfile" and config.getoption("markexpr") == "not slow"
+    return Together(config, log) if together else None
+
+
 def pytest_collection_finish() -> None:
     gc.freeze()  # what was imported and collected stays: no search for cycles walks through it
 

@@ -1,5 +1,6 @@
 """The examination: nobody is scored by a model that saw them, every number can be recomputed."""
 
+import shutil
 from dataclasses import fields, replace
 
 import numpy as np
@@ -768,11 +769,18 @@ FILES = {
 }
 
 
+@pytest.fixture(scope="module")
+def saved(result, x_adv, tmp_path_factory):
+    place = tmp_path_factory.mktemp("saved")
+    result.save(place)
+    save_adversarial(x_adv, place)
+    return place
+
+
 @pytest.mark.parametrize("damage", ["missing", "truncated"])
 @pytest.mark.parametrize("file", FILES)
-def test_a_damaged_file_is_one_line(result, x_adv, tmp_path, file, damage):
-    result.save(tmp_path)
-    save_adversarial(x_adv, tmp_path)
+def test_a_damaged_file_is_one_line(saved, tmp_path, file, damage):
+    shutil.copytree(saved, tmp_path, dirs_exist_ok=True)
     path = tmp_path / file
     if damage == "missing":
         path.unlink()
