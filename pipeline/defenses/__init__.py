@@ -8,6 +8,7 @@ unless it claims a guarantee, of which the decision is a part.
 from collections.abc import Callable
 
 from pipeline.defenses.adversarial import adv_train
+from pipeline.defenses.certified import certified
 from pipeline.defenses.distillation import distill
 from pipeline.defenses.partition import train_by_parts
 from pipeline.defenses.privacy import dp_train
@@ -17,12 +18,13 @@ from pipeline.defenses.undefended import baseline
 from pipeline.models.population import Population
 
 # Those that can be trained on images; of the others an audit of images says "not for images".
-FOR_IMAGES = frozenset({"baseline", "adv_train", "distill"})
+FOR_IMAGES = frozenset({"baseline", "adv_train", "certified", "distill"})
 SET_BY_PROGRAM = ("secret",)  # where noise comes from is no option of a configuration
 DEFENSES: dict[str, Callable[..., Population]] = {
     "baseline": baseline,
     "logistic": logistic,
     "adv_train": adv_train,
+    "certified": certified,
     "distill": distill,
     "dp_train": dp_train,
     "dp_adv_train": dp_adv_train,

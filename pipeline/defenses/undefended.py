@@ -5,6 +5,7 @@ from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
 from pipeline.models.designs import AnyArchitecture, Trained, architecture_of
 from pipeline.models.training import (
+    Gradient,
     Loss,
     Perturb,
     fit,
@@ -33,10 +34,11 @@ def fit_as_configured(
     name: str,
     loss: Loss = supervised,
     perturb: Perturb | None = None,
+    gradient: Gradient | None = None,
 ) -> Trained:
     """One ordinary training run with the `train:` section's numbers.
 
-    Defenses differ by a loss or a perturbation.
+    Defenses differ by a loss, a perturbation, or a gradient of their own instead of the loss.
     """
     architecture = architecture_for(dataset, cfg)
     moves = generator(Stream.SHIFTS, int(plan.seeds[0]))
@@ -45,7 +47,7 @@ def fit_as_configured(
         plan,
         architecture,
         draw=shuffled(cfg.train),
-        gradient=mean_gradient(architecture, loss),
+        gradient=gradient or mean_gradient(architecture, loss),
         learning_rate=rates(plan.train, cfg.train),
         weight_decay=cfg.train.weight_decay,
         perturb=perturb,

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from pipeline.data.recodes import variants
 from pipeline.data.threat import Threat
-from pipeline.models.population import Networks, Population
+from pipeline.models.cnn import ConvolutionalNetwork
+from pipeline.models.population import ImageNetworks, Networks, Population
 from pipeline.verify.categories import of_variants
 from pipeline.verify.nearest import Nearest, nearest_record
 from pipeline.verify.network import Network
@@ -24,7 +25,14 @@ def why_no_proof(population: Population) -> str:
     """Why nothing can be proved of a population; empty = it can."""
     if isinstance(population, Networks):
         return ""
-    return "only stacks of linear layers with ReLU are proved; so nothing is decided beyond attacks"
+    if isinstance(population, ImageNetworks):
+        design = population.architecture
+        if isinstance(design, ConvolutionalNetwork) and design.classes == 2:
+            return ""
+    return (
+        "only linear and convolutional layers with ReLU are proved, of images two classes; "
+        "so nothing is decided beyond attacks"
+    )
 
 
 def verify(

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +16,13 @@ from pipeline.data.schema import Dataset
 from pipeline.data.threat import Threat
 from pipeline.models.answers import margin
 from pipeline.models.out_of_fold import OutOfFold
-from pipeline.models.population import Population, networks_of
+from pipeline.models.population import ImageNetworks, Population, networks_of
 from pipeline.statistics import Array
 from pipeline.verify import one_at_a_time, verify, why_no_proof
+from pipeline.verify.convolution import Convolutions
 from pipeline.verify.network import Network
 from pipeline.verify.prune import pruned
+from pipeline.verify.scans import columns_of_scans
 
 ADVICE = "run `dvc repro` to make it"
 # of eps: a distance of 3 mg/dL / 30 mg/dL is eps 0.1, whatever float64 makes of either
@@ -50,6 +53,8 @@ class Proofs:
         alone_value: (S, N, D) float64, the value it takes then; NaN = none.
         typical_margin: (S, N) float64, margin of every repetition's model at one record, that of
             the `typical` repetition.
+        least: (E, S, N) float32, rounded down: of images, no one within each radius of the search
+            leaves less of the true class, in logits. None = not asked.
     """
 
     patients: Tensor
@@ -62,6 +67,7 @@ class Proofs:
     alone: Tensor
     alone_value: Tensor
     typical_margin: Tensor
+    least: Tensor | None = None
 
     def save(self, path: Path) -> None:
         """Writes one safetensors file."""
@@ -160,13 +166,7 @@ def proofs_out_of_fold(
         nothing = _undecided(population, dataset, plan, folds)
         return lambda: nothing
     tasks = [
-        pool.submit(
-            _columns,
-            Network.of(networks_of(population), member),
-            dataset.x[rows],
-            dataset.y[rows],
-            search,
-        )
+        pool.submit(_prover(population, member), dataset.x[rows], dataset.y[rows], search)
         for member, rows in enumerate(index[member][inside] for member, inside in enumerate(valid))
     ]
 
@@ -183,6 +183,8 @@ def proofs_out_of_fold(
             name: folds.scatter(torch.stack(parts)[None], index, valid)[0]
             for name, parts in columns.items()
         }
+        if "least" in tensors:
+            tensors["least"] = tensors["least"].movedim(-1, 0).contiguous()
         everyone = torch.arange(len(folds.patients))
         record = tensors["counterexample"][typical(tensors["breaks_at"]), everyone]
         return Proofs(
@@ -193,6 +195,13 @@ def proofs_out_of_fold(
         )
 
     return wait
+
+
+def _prover(population: Population, member: int) -> Callable[..., dict[str, Array]]:
+    """What proves for one member, asked about records, classes and a search."""
+    if isinstance(population, ImageNetworks):
+        return partial(columns_of_scans, Convolutions.of(population, member))
+    return partial(_columns, Network.of(networks_of(population), member))
 
 
 def typical(breaks_at: Tensor) -> Tensor:

@@ -95,12 +95,11 @@ def compare(
                 against = reference[threat], ranked_there[threat]
             key = {"defense": name, "threat": threat, **judged}
             proved = proof_columns(one.proofs.get(threat), margins, weights, sampling.confidence)
-            if threat == cfg.headline:
-                proved = [
-                    columns
-                    | certified_columns(one.least, margins, at, weights, sampling.confidence)
-                    for at, columns in enumerate(proved)
-                ]
+            bounds = [_least(one, threat, cfg.headline, at) for at in range(len(proved))]
+            proved = [
+                columns | certified_columns(least, margins, at, weights, sampling.confidence)
+                for at, (columns, least) in enumerate(zip(proved, bounds, strict=True))
+            ]
             strongest = threat_columns(one.rows, threat)
             where = partial(
                 recipe_columns, *of_recipe, threat == cfg.headline, confidence=sampling.confidence
@@ -191,13 +190,21 @@ def proof_columns(
     return lines
 
 
+def _least(one: Examination, threat: str, headline: str, at: int) -> Least | None:
+    """The bounds of margins that are known at one radius: of records at the headline's alone."""
+    proofs = one.proofs.get(threat)
+    if proofs is not None and proofs.least is not None:
+        return Least(float(one.margins[threat].eps[at]), proofs.least[at])
+    return one.least if threat == headline else None
+
+
 def certified_columns(
     least: Least | None, margins: Margins, at: int, weights: Array, confidence: float
 ) -> dict[str, float]:
     """AUROC that no record within the radius can take: of proved bounds of every score.
 
     Every ill patient counts at the lower bound of the score, every healthy one at the upper. Of the
-    headline radius, and without attack; nothing of others, nor where nothing is proved.
+    radius of the bounds, and without attack; nothing of others, nor where nothing is proved.
     """
     eps = float(margins.eps[at])
     if least is None or eps not in (0.0, least.eps):

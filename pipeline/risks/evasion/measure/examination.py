@@ -50,7 +50,7 @@ class Examination:
         cut: (S, N) float64, the log-odds at which the model that holds a patient out draws the
             line; margins are counted from there. None = at 0.
         least: proved bounds of the margins at the headline radius of the headline threat; None =
-            nothing can be proved.
+            nothing can be proved, or, of images, they stand with the proofs, for every radius.
     """
 
     rows: pd.DataFrame
@@ -183,8 +183,11 @@ def examine(
 def _bounding(
     workers: Executor, subject: Subject, headline: Trial, cfg: Config
 ) -> Callable[[], Least] | None:
-    """What waits for bounds of the margins at the headline radius; None where there are none."""
-    if why_no_proof(subject.population):
+    """What waits for bounds of the margins at the headline radius.
+
+    None where there are none, or where they come with the proofs, as those of images do.
+    """
+    if why_no_proof(subject.population) or subject.dataset.schema.image:
         return None
     eps = cfg.headline_radius
     networks = networks_of(subject.population)
@@ -224,7 +227,7 @@ class _Found:
             trial.threat,
         )
         self.proofs[trial.name] = proofs
-        if not why_no_proof(subject.population):
+        if not why_no_proof(subject.population) and not subject.dataset.schema.image:
             nearest = proofs.records_at(trial.radii, subject.dataset.x)
             by_verifier = folds.gather(nearest, subject.index)
             proposed = [*proposed, Proposal(EXACT, ADDED[EXACT], None, by_verifier)]
@@ -234,6 +237,8 @@ class _Found:
             self.checks["violations"] += threat.violations(x_adv, subject.x, eps)
             margins, changed = subject.scored(folds, x_adv, threat)
             self.checks["attack_beats_proof"] += int(((margins <= 0) & proved).sum())
+            if proofs.least is not None:
+                self.checks["attack_beats_proof"] += int((margins < proofs.least).sum())
             named = {"threat": trial.name, "attack": one.attack, **subject.described(threat, one)}
             self.frames.append(rows_of(folds, named, margins, changed, subject.dataset.y))
             scattered = folds.scatter(x_adv, subject.index, subject.valid)

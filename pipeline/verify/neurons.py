@@ -1,0 +1,201 @@
+"""What the hidden neurons of a convolutional network receive over boxes of images, from both sides.
+
+By intervals, and by lines carried back to the pixels; `pipeline.verify.convolution` says whose they
+are.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn.functional import conv_transpose2d, relu, unfold
+
+from pipeline.models.cnn import KERNEL, PADDING
+from pipeline.verify.bounds import Relaxation
+from pipeline.verify.convolution import (
+    Convolutions,
+    Region,
+    biased,
+    carried_back,
+    composed,
+    dot,
+    intervals,
+)
+
+Ends = tuple[Tensor, Tensor]
+
+
+def chosen_of(line: Relaxation, chosen: Tensor) -> Relaxation:
+    """The lines of some boxes, or of some of them several times."""
+    return Relaxation(*(value[chosen] for value in vars(line).values()))
+
+
+def by_intervals(network: Convolutions, region: Region) -> list[Ends]:
+    """What the neurons of each layer, logits included, receive at least and at most."""
+    low, high = region.centre - region.radius, region.centre + region.radius
+    ends: list[Ends] = []
+    for layer, error in zip(network.layers, region.errors, strict=True):
+        low, high = intervals(layer, low, high)
+        ends.append((low - error, high + error))
+        low, high = relu(ends[-1][0]), relu(ends[-1][1])
+    return ends
+
+
+def relaxations(network: Convolutions, region: Region) -> list[Relaxation]:
+    """The lines around the ReLUs of each hidden layer."""
+    lines: list[Relaxation] = []
+    low, high = region.centre - region.radius, region.centre + region.radius
+    for depth, (layer, error) in enumerate(zip(network.layers[:-1], region.errors, strict=False)):
+        bottom, top = intervals(layer, low, high)
+        if depth:
+            of = _of_convolution if layer.stride else _of_linear
+            least, most = of(network, depth, lines, region)
+            bottom, top = torch.maximum(bottom, least), torch.minimum(top, most)
+        lines.append(Relaxation.between(bottom - error, top + error))
+        low, high = relu(lines[-1].low), relu(lines[-1].high)
+    return lines
+
+
+def _of_linear(
+    network: Convolutions, depth: int, lines: Sequence[Relaxation], region: Region
+) -> Ends:
+    """What the neurons of a linear layer receive at least and at most."""
+    layer = network.layers[depth]
+    slope = layer.weight.unflatten(-1, network.shapes[depth]).expand(
+        len(region.centre), *([-1] * (1 + len(network.shapes[depth])))
+    )
+    below = above = layer.bias.expand(len(region.centre), -1)
+    for earlier in reversed(range(depth)):
+        line, before = lines[earlier], network.layers[earlier]
+        straight, absolute = dot(slope, line.intercept), dot(slope.abs(), line.intercept)
+        below, above = below + (straight - absolute) / 2, above + (straight + absolute) / 2
+        slope = slope * line.chord[:, None]
+        shift = biased(slope, before.bias)
+        below, above = below + shift, above + shift
+        slope = network.back(earlier, slope)
+    middle, reach = dot(slope, region.centre), dot(slope.abs(), region.radius)
+    return below + middle - reach, above + middle + reach
+
+
+def _of_convolution(
+    network: Convolutions, depth: int, lines: Sequence[Relaxation], region: Region
+) -> Ends:
+    """What the neurons of a convolution receive at least and at most.
+
+    Neurons at one place see the same patch of every layer before: 4 x 4, then 10 x 10, then 22 x 22
+    values. So lines are carried back for a place, and not through the whole image.
+    """
+    layer, (outputs, height, width) = network.layers[depth], network.shapes[depth + 1]
+    boxes, places = len(region.centre), height * width
+    size, stride, margin = KERNEL, layer.stride, PADDING
+    weight = layer.weight.flatten(1)
+    below = above = layer.bias.expand(boxes * places, -1)
+    slope = torch.empty(0)
+    for earlier in reversed(range(depth)):
+        line, before = lines[earlier], network.layers[earlier]
+        seen = _patches(line.intercept, size, stride, margin)  # (boxes * places, values)
+        chord = _patches(line.chord, size, stride, margin)
+        if earlier == depth - 1:
+            below, above = (
+                below + seen @ weight.clamp_max(0).T,
+                above + seen @ weight.clamp_min(0).T,
+            )
+            bias = before.bias.repeat_interleave(size * size)
+            shift = (chord * bias) @ weight.T
+            slope = (chord @ network.steps[depth - 1]).unflatten(1, (outputs, -1))
+        else:
+            straight, absolute = dot(slope, seen), dot(slope.abs(), seen)
+            below, above = below + (straight - absolute) / 2, above + (straight + absolute) / 2
+            slope = slope * chord[:, None]
+            channels = len(before.bias)
+            shift = slope.unflatten(-1, (channels, -1)).sum(-1) @ before.bias
+            rows = slope.flatten(0, 1).unflatten(-1, (channels, size, size))
+            rows = conv_transpose2d(rows, before.weight, None, before.stride)
+            slope = rows.flatten(1).unflatten(0, (-1, outputs))
+        below, above = below + shift, above + shift
+        size, margin = (size - 1) * before.stride + KERNEL, margin * before.stride + PADDING
+        stride = stride * before.stride
+    centre, radius = (_patches(one, size, stride, margin) for one in (region.centre, region.radius))
+    middle, reach = dot(slope, centre), dot(slope.abs(), radius)
+    ends = (
+        end.unflatten(0, (boxes, places)).movedim(1, 2).unflatten(2, (height, width))
+        for end in (below + middle - reach, above + middle + reach)
+    )
+    return next(ends), next(ends)
+
+
+def _patches(values: Tensor, size: int, stride: int, margin: int) -> Tensor:
+    """(B * places, C * size * size): what each place sees of (B, C, H, W); beyond the edge 0."""
+    return unfold(values, size, padding=margin, stride=stride).movedim(1, 2).flatten(0, 1)
+
+
+def tightened(
+    network: Convolutions, region: Region, lines: Sequence[Relaxation]
+) -> list[Relaxation]:
+    """Lines that are tighter, at several times the cost: those of CROWN inside the network too.
+
+    Of linear layers and of the second convolution; later ones keep what they have.
+    """
+    better = [lines[0]] if lines else []
+    for depth, line in list(enumerate(lines))[1:]:
+        layer = network.layers[depth]
+        if layer.stride and depth > 1:
+            better.append(line)
+            continue
+        ends = (_convolution_by_crown if layer.stride else _linear_by_crown)(
+            network, depth, better, region
+        )
+        error = region.errors[depth]
+        low, high = (
+            torch.maximum(line.low, ends[0] - error),
+            torch.minimum(line.high, ends[1] + error),
+        )
+        better.append(Relaxation.between(low, high))
+    return better
+
+
+def _linear_by_crown(
+    network: Convolutions, depth: int, lines: Sequence[Relaxation], region: Region
+) -> Ends:
+    layer, boxes = network.layers[depth], len(region.centre)
+    rows = layer.weight.unflatten(-1, network.shapes[depth])
+    ends = []
+    for sign in (1, -1):
+        carried = (sign * rows).expand(boxes, *rows.shape)
+        start = (sign * layer.bias).expand(boxes, -1)
+        slope, offset = carried_back(network, lines, carried, start)
+        least = dot(slope, region.centre) - dot(slope.abs(), region.radius) + offset
+        ends.append(sign * least)
+    return ends[0], ends[1]
+
+
+def _convolution_by_crown(
+    network: Convolutions, depth: int, lines: Sequence[Relaxation], region: Region
+) -> Ends:
+    before, layer, (line,) = network.layers[0], network.layers[depth], lines
+    outputs, height, width = network.shapes[depth + 1]
+    places = (KERNEL, layer.stride, PADDING)
+    lower, chord, intercept = (
+        _patches(one, *places) for one in (line.lower, line.chord, line.intercept)
+    )
+    plus, minus = (
+        layer._replace(weight=part)
+        for part in (layer.weight.clamp_min(0), layer.weight.clamp_max(0))
+    )
+    steps, weights = (
+        [composed(before, one) for one in (plus, minus)],
+        [one.weight.flatten(1).T for one in (plus, minus)],
+    )
+    bias = before.bias.repeat_interleave(KERNEL**2)
+    size = (KERNEL - 1) * before.stride + KERNEL
+    seen = (size, layer.stride * before.stride, PADDING * before.stride + PADDING)
+    centre, radius = (_patches(one, *seen) for one in (region.centre, region.radius))
+    ends = []
+    for sign, (up, down) in ((-1, (lower, chord)), (1, (chord, lower))):
+        slope = (up @ steps[0] + down @ steps[1]).unflatten(1, (outputs, -1))
+        shift = (up * bias) @ weights[0] + (down * bias) @ weights[1] + layer.bias
+        shift = shift + intercept @ weights[1 if sign < 0 else 0]
+        end = dot(slope, centre) + sign * dot(slope.abs(), radius) + shift
+        end = end.unflatten(0, (len(region.centre), -1)).movedim(1, 2)
+        ends.append(end.unflatten(2, (height, width)))
+    return ends[0], ends[1]

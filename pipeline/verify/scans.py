@@ -1,0 +1,175 @@
+"""What is proved about images: how far no change turns an answer, and how low a margin can go."""
+
+import ctypes
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from pipeline.data.grid import TICK_TOLERANCE
+from pipeline.data.threat import Threat
+from pipeline.statistics import Array
+from pipeline.verify.convolution import TOGETHER, Convolutions, lead, margin_bound
+from pipeline.verify.neurons import by_intervals, chosen_of, relaxations, tightened
+from pipeline.verify.splits import Question, branched, climbed
+
+if TYPE_CHECKING:
+    from pipeline.verify.out_of_fold import ProofSearch
+
+CLOSE = 3.0  # logits below 0: from there on more work decides nothing
+JUST_BEYOND = 2e-9  # of a radius, as `SAME_RADIUS` of `pipeline.verify.out_of_fold` tells apart
+KEPT = 2**30  # bytes that a process keeps of what it frees
+
+
+@torch.no_grad()
+def least_margins(
+    network: Convolutions,
+    x: Tensor,
+    y: Tensor,
+    threat: Threat,
+    eps: float,
+    budget: int,
+    decide: Tensor | None = None,
+) -> Tensor:
+    """A lower bound of the margin over every image within reach, with rounding taken off.
+
+    The better one of intervals and CROWN. Where that leaves open whether it is above 0, lines
+    inside the network are tightened, slopes climbed, and the box is branched.
+
+    Args:
+        network: of two classes.
+        x: (B, C, H, W) float32 images in grey levels.
+        y: (B,) class indices.
+        threat: what may be changed, by whomever its goal does not spare.
+        eps: radius in units of scale.
+        budget: parts into which one box may be divided; 0 = no more than CROWN.
+        decide: (B,) bool, where it matters whether the bound is above 0; None = everywhere.
+
+    Returns:
+        (B,) float64, in logits.
+    """
+    decide = torch.ones(len(x), dtype=torch.bool) if decide is None else decide
+    if not len(x):
+        return torch.zeros(0, dtype=torch.float64)
+    low, high = threat.box(x, eps)
+    parts = [
+        _bounded(network, low[rows], high[rows], y[rows], budget, decide[rows])
+        for rows in torch.arange(len(x)).split(TOGETHER)
+    ]
+    return torch.cat(parts)
+
+
+def _bounded(
+    network: Convolutions, low: Tensor, high: Tensor, y: Tensor, budget: int, decide: Tensor
+) -> Tensor:
+    region = network.region(low, high)
+    lines = relaxations(network, region)
+    bound = margin_bound(network, region, y, lines)
+    weight, offset = lead(network, y)
+    flat_low, flat_high = (end.clamp_min(0).flatten(1) for end in (lines[-1].low, lines[-1].high))
+    by_intervals = (weight * torch.where(weight > 0, flat_low, flat_high)).sum(1) + offset
+    least = torch.maximum(bound.least, by_intervals) - region.rounding
+    worst = torch.where(bound.slope > 0, low, high)
+    left = decide & (least <= 0) & (least > -CLOSE) & (network.margin(worst, y) > 0)
+    rows = left.nonzero()[:, 0]
+    if budget and len(rows):
+        some = region.where(rows)
+        better = tightened(network, some, [chosen_of(line, rows) for line in lines])
+        asked = Question(some, y[rows], better)
+        found = climbed(network, asked, torch.zeros(len(rows), asked.neurons, dtype=torch.int8))
+        least[rows] = torch.maximum(least[rows], branched(network, asked, found, budget))
+    return least
+
+
+def _at_a_glance(network: Convolutions, x: Tensor, y: Tensor, threat: Threat, eps: float) -> Tensor:
+    """What intervals make of the least margin (B,) of images."""
+    low, high = threat.box(x, eps)
+    parts: list[Tensor] = []
+    for rows in torch.arange(len(x)).split(TOGETHER):
+        region = network.region(low[rows], high[rows])
+        ends = by_intervals(network, region)[-1]
+        at = torch.arange(len(rows))
+        parts.append(ends[0][at, y[rows]] - ends[1][at, 1 - y[rows]])
+    return torch.cat(parts)
+
+
+@torch.no_grad()
+def columns_of_scans(
+    network: Convolutions, x: Tensor, y: Tensor, search: "ProofSearch"
+) -> dict[str, Array]:
+    """The columns of `Proofs` for the images of one model.
+
+    Radii are asked in rising order, and only of whom every smaller one is proved. Of what lies
+    between two radii nothing is known but that recorded images differ by whole steps. The least
+    margins come with the proofs of what people will read (`search.pruned`): of everybody there, but
+    by intervals alone of whoever is far below 0 at a smaller radius.
+    """
+    keep_memory()
+    threat = search.threat
+    margin, exact = network.margin(x, y), network.region(x.double(), x.double()).rounding
+    right, moves = margin > exact, threat.attackable(y)
+    proved, reach = right.clone(), torch.zeros_like(margin)
+    before, bounds = margin - exact, []
+    for eps in search.radii:
+        least = torch.full_like(margin, -torch.inf)
+        if eps <= search.largest:
+            asked = moves & (proved | (search.pruned & (before > -CLOSE)))
+            least[~moves] = (margin - exact)[~moves]
+            least[asked] = least_margins(
+                network, x[asked], y[asked], threat, eps, search.budget, proved[asked]
+            )
+            if search.pruned:
+                rest = moves & ~asked
+                least[rest] = _at_a_glance(network, x[rest], y[rest], threat, eps)
+            proved = proved & (least > 0)
+            reach = torch.where(proved, eps, reach)
+        bounds.append(least)
+        before = torch.minimum(before, least)
+    beyond = next_distance(threat, x, reach)
+    beyond = torch.where(reach >= search.largest, search.silence, beyond)
+    nothing = torch.zeros(len(x), 0, dtype=torch.float64)
+    columns = {
+        "margin": margin,
+        "robust_below": torch.where(right, beyond, 0.0),
+        "breaks_at": torch.where(margin > 0, torch.inf, 0.0).double(),
+        "counterexample": x,
+        "counter_margin": margin,
+        "alone": nothing,
+        "alone_value": nothing,
+    }
+    if search.pruned:
+        # no image within a smaller radius leaves less than one within a larger
+        rising = torch.stack(bounds).flip(0).cummax(0).values.flip(0)
+        columns["least"] = _rounded_down(rising).T.contiguous()
+    return {name: values.numpy() for name, values in columns.items()}
+
+
+def next_distance(threat: Threat, x: Tensor, reach: Tensor) -> Tensor:
+    """(B,) below which there is no image (B, C, H, W) that is further away than `reach` (B,)."""
+    just = reach + JUST_BEYOND
+    ticks = (threat.step / threat.scale)[threat.mutable].unique()
+    if threat.norm != "linf" or not len(ticks) or not bool((ticks > 0).all()):
+        return just
+    steps = x / torch.where(threat.step > 0, threat.step, 1.0)
+    recorded = ((steps - steps.round()).abs() < TICK_TOLERANCE).flatten(1).all(1)
+    after = ((reach[:, None] / ticks + TICK_TOLERANCE).floor() + 1) * ticks
+    return torch.where(recorded, after.amin(1), just)
+
+
+def _rounded_down(exact: Tensor) -> Tensor:
+    rounded = exact.float()
+    down = torch.nextafter(rounded, torch.full_like(rounded, -torch.inf))
+    return torch.where(rounded.double() > exact, down, rounded)
+
+
+def keep_memory() -> None:
+    """This process keeps what it frees: fetching pages anew costs more here than the arithmetic.
+
+    Of the C library of GNU alone; elsewhere nothing happens. No figure depends on it.
+    """
+    trim, threshold = -1, -3  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD of malloc.h
+    with suppress(OSError, AttributeError):
+        library = ctypes.CDLL("libc.so.6")
+        library.mallopt(threshold, KEPT)
+        library.mallopt(trim, KEPT)
