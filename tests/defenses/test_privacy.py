@@ -120,7 +120,7 @@ def test_without_clipping_and_noise_it_is_the_ordinary_gradient(dataset):
     parameters = {
         name: tensor.clone().requires_grad_() for name, tensor in models.parameters.items()
     }
-    ordinary = mean_gradient()(parameters, models.preprocessing, batch)
+    ordinary = mean_gradient(models.architecture)(parameters, models.preprocessing, batch)
     for name in ordinary:
         torch.testing.assert_close(private[name], ordinary[name], rtol=1e-5, atol=1e-6)
 
