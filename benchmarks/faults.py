@@ -43,8 +43,8 @@ def noise_times(factor: float) -> Fault:
 
 def no_clipping() -> dict[str, Any]:
     return {
-        "clipped_sum": lambda weights, constants, batch, _: ORIGINAL["clipped_sum"](
-            weights, constants, batch, 1e9
+        "clipped_sum": lambda weights, constants, batch, _, *of: ORIGINAL["clipped_sum"](
+            weights, constants, batch, 1e9, *of
         )
     }
 
@@ -52,12 +52,12 @@ def no_clipping() -> dict[str, Any]:
 def clipping_of_the_batch() -> dict[str, Any]:
     """The sum of the batch is clipped, to the bound times its records: not each record."""
 
-    def clipped(weights, constants, batch, bound):
-        sums = ORIGINAL["clipped_sum"](weights, constants, batch, 1e9)
+    def clipped(weights, constants, batch, bound, *of):
+        sums = ORIGINAL["clipped_sum"](weights, constants, batch, 1e9, *of)
         norm = torch.cat([value.flatten(1) for value in sums.values()], 1).norm(dim=1)
         most = bound * batch.weight.sum(1)
         factor = (most / norm.clamp(min=1e-12)).clamp(max=1)
-        return {name: value * factor[:, None, None] for name, value in sums.items()}
+        return {name: _each_times(value, factor) for name, value in sums.items()}
 
     return {"clipped_sum": clipped}
 
@@ -116,12 +116,18 @@ def private_denominator() -> dict[str, Any]:
         honest = ORIGINAL["private_gradient"](clip, noise, 1.0, seeds, *rest)
 
         def divided(weights, constants, batch: Batch):
-            size = batch.weight.sum(1).clamp(min=1)[:, None, None]
-            return {name: value / size for name, value in honest(weights, constants, batch).items()}
+            share = 1 / batch.weight.sum(1).clamp(min=1)
+            grads = honest(weights, constants, batch)
+            return {name: _each_times(value, share) for name, value in grads.items()}
 
         return divided
 
     return {"private_gradient": gradient}
+
+
+def _each_times(values: Tensor, factor: Tensor) -> Tensor:
+    """Weights (M, ...) of each model times its own factor (M,)."""
+    return values * factor.view(-1, *[1] * (values.dim() - 1))
 
 
 def larger_sample_rate() -> dict[str, Any]:

@@ -18,7 +18,9 @@ from pipeline.defenses.undefended import baseline
 from pipeline.models.population import Population
 
 # Those that can be trained on images; of the others an audit of images says "not for images".
-FOR_IMAGES = frozenset({"baseline", "adv_train", "certified", "distill"})
+FOR_IMAGES = frozenset(
+    {"baseline", "adv_train", "certified", "distill", "dp_train", "dp_adv_train"}
+)
 SET_BY_PROGRAM = ("secret",)  # where noise comes from is no option of a configuration
 DEFENSES: dict[str, Callable[..., Population]] = {
     "baseline": baseline,

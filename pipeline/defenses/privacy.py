@@ -14,21 +14,15 @@ from pipeline.data.plan import Plan, rectangle
 from pipeline.data.schema import Dataset
 from pipeline.defenses.budget import PrivacyBudget, composed, guarantee_for
 from pipeline.defenses.decision import under_guarantee
+from pipeline.defenses.image_gradients import clipped_sum_of_images, trained_privately
 from pipeline.defenses.noise import SECRET, SEEDED, normals, uniforms
 from pipeline.defenses.self_measurement import Mechanism, SelfMeasurement
 from pipeline.defenses.undefended import architecture_for
 from pipeline.files import BadInput
-from pipeline.models.designs import of_records
-from pipeline.models.mlp import (
-    Architecture,
-    Parameters,
-    backward,
-    forward,
-    layers_of,
-    weight_gradient,
-)
-from pipeline.models.networks import Networks, public_preprocessing, standardise
-from pipeline.models.population import networks_of
+from pipeline.models.cnn import ConvolutionalNetwork
+from pipeline.models.designs import AnyArchitecture, Trained, public_constants
+from pipeline.models.mlp import Parameters, backward, forward, layers_of, weight_gradient
+from pipeline.models.networks import standardise
 from pipeline.models.training import Batch, Draw, Gradient, Perturb, Preprocessing, Watch, fit
 from pipeline.seeds import Stream
 
@@ -80,16 +74,17 @@ def dp_train(
     cut: float,
     engine: Literal["population", "opacus"] = "population",
     secret: bool = False,
-) -> Networks:
+) -> Trained:
     """DP-SGD to a target epsilon, with Adam on the noisy gradients.
 
     Abadi et al. 2016, arXiv:1607.00133. Each step draws every record with probability `sample_rate`
     (Poisson), clips each record's gradient to `max_grad_norm`, sums, adds Gaussian noise of
     standard deviation `noise_multiplier * max_grad_norm`, and divides by `expected_batch`: a public
     constant, because a denominator computed from the cohort's size would itself leak one record's
-    presence. Imputation and standardisation use the schema's public constants. The claim covers one
-    model's weights under adding or removing one record; it does not cover hyper-parameters,
-    thresholds or the report.
+    presence. Imputation and standardisation use the schema's public constants. An image is learned
+    from as it is, never moved: each has one gradient in a step. The claim covers one model's
+    weights under adding or removing one record; it does not cover hyper-parameters, thresholds or
+    the report.
 
     Args:
         dataset: the records.
@@ -115,8 +110,8 @@ def dp_train(
         where it came from.
 
     Raises:
-        BadInput: delta is too large for the cohort, the two accountants contradict each other, or
-            the engine has no secret noise.
+        BadInput: delta is too large for the cohort, the two accountants contradict each other, the
+            engine has no secret noise, or the network is of images and no cnn.
         FailedCheck: the training measured that its mechanism is not what is claimed.
     """
     budget = PrivacyBudget(epsilon, delta, sample_rate, steps)
@@ -127,7 +122,8 @@ def dp_train(
         "engine": engine,
         "composition": composed(plan, guarantee, dataset.patient),
     }
-    trainer: Callable[..., Networks] = fit_private
+    architecture = trained_privately(architecture_for(dataset, cfg), "dp_train")
+    trainer: Callable[..., Trained] = fit_private
     if engine == "opacus":
         from pipeline.defenses.opacus_engine import fit_through_opacus
 
@@ -146,7 +142,7 @@ def dp_train(
         learning_rate,
         secret,
     )
-    population = trainer(dataset, plan, of_records(architecture_for(dataset, cfg)), how)
+    population = trainer(dataset, plan, architecture, how)
     population.facts["guarantee"] = guarantee
     return under_guarantee(population, dataset, plan, cfg.decision, otherwise=cut)
 
@@ -154,12 +150,12 @@ def dp_train(
 def fit_private(
     dataset: Dataset,
     plan: Plan,
-    architecture: Architecture,
+    architecture: AnyArchitecture,
     how: NoisySteps,
     *,
     perturb: Perturb | None = None,
     name: str = "dp_train",
-) -> Networks:
+) -> Trained:
     """DP-SGD with a given noise, on public preprocessing, that measures its own mechanism.
 
     What `dp_train` does once its noise is known.
@@ -178,7 +174,7 @@ def fit_private(
     Raises:
         FailedCheck: the mechanism is not what `how` says.
     """
-    own = SelfMeasurement(plan, how.noise, how.claimed)
+    own = SelfMeasurement(plan, how.noise, how.claimed, architecture)
     population = noisy_fit(
         dataset, plan, architecture, how, perturb=perturb, watch=own.see, name=name
     )
@@ -190,13 +186,13 @@ def fit_private(
 def noisy_fit(
     dataset: Dataset,
     plan: Plan,
-    architecture: Architecture,
+    architecture: AnyArchitecture,
     how: NoisySteps,
     *,
     watch: Watch,
     perturb: Perturb | None = None,
     name: str = "dp_train",
-) -> Networks:
+) -> Trained:
     """DP-SGD under the eyes of `watch`.
 
     Args:
@@ -210,21 +206,20 @@ def noisy_fit(
             record would move more than one clipped gradient.
         name: shown beside the progress bar.
     """
-    trained = fit(
+    return fit(
         dataset,
         plan,
         architecture,
         draw=poisson(how.sample_rate, how.steps, how.secret),
         gradient=private_gradient(
-            how.max_grad_norm, how.noise, how.expected_batch, plan.seeds, how.secret
+            how.max_grad_norm, how.noise, how.expected_batch, plan.seeds, how.secret, architecture
         ),
         learning_rate=how.learning_rate,
-        preprocessing=public_preprocessing(dataset.schema, plan.size),
+        preprocessing=public_constants(architecture, dataset.schema, plan.size),
         perturb=perturb,
         watch=watch,
         name=name,
     )
-    return networks_of(trained)
 
 
 def poisson(sample_rate: float, steps: int, secret: bool = False) -> Draw:
@@ -248,14 +243,21 @@ def poisson(sample_rate: float, steps: int, secret: bool = False) -> Draw:
 
 
 def clipped_sum(
-    parameters: Parameters, preprocessing: Preprocessing, batch: Batch, max_grad_norm: float
+    parameters: Parameters,
+    preprocessing: Preprocessing,
+    batch: Batch,
+    max_grad_norm: float,
+    architecture: AnyArchitecture | None = None,
 ) -> dict[str, Tensor]:
     """Each member's sum of its records' cross-entropy gradients, each clipped in L2.
 
     For a linear layer the gradient of one record is the outer product of what the layer received
     and of the gradient at its output, so the record's norm follows from two vector norms and no
-    per-record gradient is ever formed (Goodfellow 2015, arXiv:1510.01799).
+    per-record gradient is ever formed (Goodfellow 2015, arXiv:1510.01799). Of an `architecture` of
+    images: `clipped_sum_of_images`; None = a stack of linear layers.
     """
+    if isinstance(architecture, ConvolutionalNetwork):
+        return clipped_sum_of_images(architecture, parameters, preprocessing, batch, max_grad_norm)
     members = batch.y.shape[0]
     at_once = max(1, BLOCK // max(1, batch.y.shape[1]))
     if members > at_once:
@@ -301,6 +303,7 @@ def private_gradient(
     denominator: float,
     seeds: Tensor,
     secret: bool = False,
+    architecture: AnyArchitecture | None = None,
 ) -> Gradient:
     """The Gaussian mechanism on `clipped_sum`; each member draws its own noise from its own seed.
 
@@ -310,6 +313,7 @@ def private_gradient(
         denominator: public constant.
         seeds: (M,) of the noise. Members of one seed draw the same noise, each in its own size.
         secret: the noise comes from the operating system instead.
+        architecture: of every member; None = a stack of linear layers.
     """
     deviation = (
         (torch.as_tensor(noise_multiplier, dtype=torch.float64) * max_grad_norm)
@@ -322,7 +326,7 @@ def private_gradient(
     def gradient(
         parameters: Parameters, preprocessing: Preprocessing, batch: Batch
     ) -> dict[str, Tensor]:
-        sums = clipped_sum(parameters, preprocessing, batch, max_grad_norm)
+        sums = clipped_sum(parameters, preprocessing, batch, max_grad_norm, architecture)
         sizes = [tensor[0].numel() for tensor in sums.values()]
         drawn = torch.stack([source(sum(sizes)) for source in sources])
         noise = (drawn * deviation).split(sizes, 1)

@@ -15,10 +15,10 @@ from pipeline.data.schema import Dataset
 from pipeline.data.threat import Threat
 from pipeline.defenses.budget import PrivacyBudget, composed, guarantee_for
 from pipeline.defenses.decision import under_guarantee
+from pipeline.defenses.image_gradients import trained_privately
 from pipeline.defenses.privacy import NoisySteps, Rate, SampleRate, fit_private
 from pipeline.defenses.undefended import architecture_for
-from pipeline.models.designs import Trained, of_records
-from pipeline.models.networks import Networks
+from pipeline.models.designs import Trained
 from pipeline.models.training import Batch
 
 
@@ -40,7 +40,7 @@ def dp_adv_train(
     attack_steps: Count,
     attack_step_size: Positive,
     secret: bool = False,
-) -> Networks:
+) -> Trained:
     """DP-SGD on attacked records.
 
     Adversarial training with privacy: Hayes, Balle & Kumar 2022, arXiv:2201.02265. In every step
@@ -101,7 +101,7 @@ def dp_adv_train(
         secret,
     )
     perturb = attack_each_record(attacker, eps, attack_steps, attack_step_size)
-    architecture = of_records(architecture_for(dataset, cfg))
+    architecture = trained_privately(architecture_for(dataset, cfg), name)
     population = fit_private(dataset, plan, architecture, how, perturb=perturb, name=name)
     population.facts["guarantee"] = guarantee
     return under_guarantee(population, dataset, plan, cfg.decision, otherwise=cut)

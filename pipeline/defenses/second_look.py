@@ -2,26 +2,38 @@
 
 import torch
 from torch import Tensor
-from torch.nn.functional import one_hot, softmax
+from torch.func import grad as gradient_of
+from torch.func import vmap
+from torch.nn.functional import cross_entropy, one_hot, softmax
 
 from pipeline.data.schema import Dataset
-from pipeline.models.mlp import Parameters, backward, forward, layers_of
+from pipeline.models.designs import AnyArchitecture
+from pipeline.models.image_networks import ImageArchitecture
+from pipeline.models.mlp import Architecture, Parameters, backward, forward, layers_of
 from pipeline.models.networks import standardise
 from pipeline.models.training import Batch, Preprocessing
 
 AT_ONCE = 5_000  # records, of all models together, whose gradients are computed at once
+IMAGES_AT_ONCE = 64  # of one model, of each of which the whole gradient is formed
 
 
 def clipped_and_cut_off(
-    parameters: Parameters, preprocessing: Preprocessing, batch: Batch, max_grad_norm: float
+    parameters: Parameters,
+    preprocessing: Preprocessing,
+    batch: Batch,
+    max_grad_norm: float,
+    architecture: AnyArchitecture | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Each model's sum of clipped gradients of its records, and of what clipping cuts off.
 
-    Computed apart from the code that trains.
+    Computed apart from the code that trains: of images, where `architecture` is one of them, by
+    `torch.func`; None = a stack of linear layers.
 
     Returns:
         both (M, P), in the order of `parameters`.
     """
+    if architecture is not None and not isinstance(architecture, Architecture):
+        return _of_images(architecture, parameters, preprocessing, batch, max_grad_norm)
     models = batch.y.shape[0]
     at_once = max(1, AT_ONCE // max(1, batch.y.shape[1]))
     if models > at_once:
@@ -60,6 +72,45 @@ def clipped_and_cut_off(
     return clipped, cut
 
 
+def _of_images(
+    architecture: ImageArchitecture,
+    parameters: Parameters,
+    preprocessing: Preprocessing,
+    batch: Batch,
+    max_grad_norm: float,
+) -> tuple[Tensor, Tensor]:
+    """`clipped_and_cut_off` of networks of images."""
+    sums = torch.zeros(2, len(batch.y), sum(value[0].numel() for value in parameters.values()))
+    for model in range(len(batch.y)):
+        constants = {name: value[model] for name, value in preprocessing.items()}
+        member = {name: value.detach()[model] for name, value in parameters.items()}
+        there = batch.weight[model].nonzero()[:, 0]
+        for rows in there.split(IMAGES_AT_ONCE) if len(there) else ():
+            each = _each(
+                architecture, member, constants, batch.x[model, rows], batch.y[model, rows]
+            )
+            kept = (max_grad_norm / each.norm(dim=1).clamp(min=1e-12)).clamp(max=1)
+            sums[:, model] += (batch.weight[model, rows] * torch.stack([kept, 1 - kept])) @ each
+    clipped, cut = sums.unbind()
+    return clipped, cut
+
+
+def _each(
+    architecture: ImageArchitecture,
+    member: Parameters,
+    constants: Preprocessing,
+    x: Tensor,
+    y: Tensor,
+) -> Tensor:
+    """(B, P): the gradient of each image at one model's weights."""
+
+    def loss(weights: Parameters, image: Tensor, label: Tensor) -> Tensor:
+        z = (image[None] - constants["center"]) / constants["scale"]
+        return cross_entropy(architecture.answer(z, weights), label[None])
+
+    return flat(vmap(gradient_of(loss), (None, 0, 0))(member, x, y))
+
+
 def flat(values: Parameters) -> Tensor:
     """(M, P): all weights of each model in a row."""
     return torch.cat([value.detach().flatten(1) for value in values.values()], 1)
@@ -67,10 +118,27 @@ def flat(values: Parameters) -> Tensor:
 
 @torch.no_grad()
 def clipped_each(
-    parameters: Parameters, preprocessing: Preprocessing, records: Dataset, max_grad_norm: float
+    parameters: Parameters,
+    preprocessing: Preprocessing,
+    records: Dataset,
+    max_grad_norm: float,
+    architecture: AnyArchitecture | None = None,
 ) -> Tensor:
     """(M, K, P): the clipped gradient of each record at each model's weights, one by one."""
-    models, layers = next(iter(parameters.values())).shape[0], layers_of(parameters)
+    models = next(iter(parameters.values())).shape[0]
+    if architecture is not None and not isinstance(architecture, Architecture):
+        found = []
+        for model in range(models):
+            constants = {name: value[model] for name, value in preprocessing.items()}
+            member = {name: value.detach()[model] for name, value in parameters.items()}
+            blocks = torch.arange(len(records.y)).split(IMAGES_AT_ONCE)
+            each_block = [
+                _each(architecture, member, constants, records.x[rows], records.y[rows])
+                for rows in blocks
+            ]
+            found.append(torch.cat(each_block))
+        return _clipped(torch.stack(found), max_grad_norm)
+    layers = layers_of(parameters)
     x = records.x.expand(models, -1, -1)
     signals = forward(standardise(x, preprocessing), layers)
     wrong = softmax(signals[-1], -1) - one_hot(records.y, signals[-1].shape[-1])
@@ -78,7 +146,11 @@ def clipped_each(
     parts = []
     for signal, grad in zip(signals, grads, strict=False):
         parts += [(signal[..., None] * grad[:, :, None]).flatten(2), grad]
-    each = torch.cat(parts, 2)
+    return _clipped(torch.cat(parts, 2), max_grad_norm)
+
+
+def _clipped(each: Tensor, max_grad_norm: float) -> Tensor:
+    """Gradients (M, K, P), none of them longer than the bound."""
     clipped: Tensor = each * (
         max_grad_norm / each.norm(dim=2, keepdim=True).clamp(min=1e-12)
     ).clamp(max=1)

@@ -18,6 +18,7 @@ from torch import Tensor
 from pipeline.data.plan import Plan
 from pipeline.defenses.second_look import clipped_and_cut_off, flat, only
 from pipeline.files import FailedCheck
+from pipeline.models.designs import AnyArchitecture
 from pipeline.models.mlp import Parameters
 from pipeline.models.training import Batch, Preprocessing
 from pipeline.statistics import p_values
@@ -65,11 +66,20 @@ class Witness:
     Attributes:
         claim: of each step.
         rows: (R,) which models of the population these are.
+        architecture: of these models; None = a stack of linear layers.
     """
 
-    def __init__(self, claim: Mechanism, rows: Tensor, train: Tensor, share: int = WATCHED) -> None:
+    def __init__(
+        self,
+        claim: Mechanism,
+        rows: Tensor,
+        train: Tensor,
+        share: int = WATCHED,
+        architecture: AnyArchitecture | None = None,
+    ) -> None:
         """Takes the claim, the models' rows, and who trains all models (M, N); `share` of them."""
         self.claim, self.rows, self.share = claim, rows, share
+        self.architecture = architecture
         self.train = train[rows]
         self.steps = torch.zeros(len(rows), dtype=torch.int64)
         self.wrong = 0  # records in a batch that do not belong there
@@ -128,7 +138,9 @@ class Witness:
     ) -> None:
         claim = self.claim
         size = claim.noise_multiplier * claim.max_grad_norm
-        signal, excess = clipped_and_cut_off(parameters, preprocessing, batch, claim.max_grad_norm)
+        signal, excess = clipped_and_cut_off(
+            parameters, preprocessing, batch, claim.max_grad_norm, self.architecture
+        )
         z = (flat(grads) * claim.denominator - signal) / size
         self.energy[watched] += z.double().square().sum(1)
         self.numbers[watched] += z.shape[1]
@@ -238,13 +250,17 @@ class SelfMeasurement:
     """Witnesses of all models of a population, one for each noise; without noise there is none."""
 
     def __init__(
-        self, plan: Plan, noise: float | Tensor, claim: Callable[[float], Mechanism]
+        self,
+        plan: Plan,
+        noise: float | Tensor,
+        claim: Callable[[float], Mechanism],
+        architecture: AnyArchitecture | None = None,
     ) -> None:
-        """Takes who trains (M models), the noise multiplier (one, or (M,)), and what is claimed."""
+        """Takes who trains (M models), the noise (one, or (M,)), what is claimed, and of what."""
         each = torch.as_tensor(noise, dtype=torch.float64).expand(plan.size)
         levels = [level for level in each.unique().tolist() if level > 0]
         self.witnesses = [
-            Witness(claim(level), rows, plan.train, WATCHED // len(levels))
+            Witness(claim(level), rows, plan.train, WATCHED // len(levels), architecture)
             for level in levels
             for rows in [_of_distinct_seeds(plan.seeds, each == level)]
         ]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import conv2d, linear, relu
 
 from pipeline.files import BadInput
@@ -103,6 +103,48 @@ class ConvolutionalNetwork:
             )
             for name in self.shapes
         ]
+
+
+class Standardise(nn.Module):
+    """The first layer of one model, with constants that no optimiser touches."""
+
+    center: Tensor
+    scale: Tensor
+
+    def __init__(self, center: Tensor, scale: Tensor) -> None:
+        """Takes constants, each a number."""
+        super().__init__()
+        self.register_buffer("center", center.clone())
+        self.register_buffer("scale", scale.clone())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Standardised images, of images (B, C, H, W) in grey levels."""
+        return (x - self.center) / self.scale
+
+
+def as_module(
+    architecture: ConvolutionalNetwork, member: Parameters, center: Tensor, scale: Tensor
+) -> nn.Sequential:
+    """One member as an ordinary network, a copy, for other libraries.
+
+    Its parameters come in the order of `member`, each of the same shape.
+    """
+    parts: list[nn.Module] = [Standardise(center, scale)]
+    for layer in architecture.layers(member):
+        outputs, inputs = layer.weight.shape[:2]
+        own: nn.Conv2d | nn.Linear
+        if layer.stride:
+            own = nn.Conv2d(inputs, outputs, KERNEL, layer.stride, PADDING)
+        else:
+            own = nn.Linear(inputs, outputs)
+            if not any(isinstance(part, nn.Flatten) for part in parts):
+                parts.append(nn.Flatten())
+        with torch.no_grad():
+            own.weight.copy_(layer.weight)
+            assert own.bias is not None
+            own.bias.copy_(layer.bias)
+        parts += [own, nn.ReLU()]
+    return nn.Sequential(*parts[:-1])
 
 
 def _halved(size: int) -> int:

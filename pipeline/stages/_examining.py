@@ -1,7 +1,7 @@
 """What is measured of one defense: the same for all of them, in `attack` and `examine`."""
 
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipeline.config import Config
@@ -96,7 +96,9 @@ def _leaking(examinee: Examinee, place: Path) -> Gaps:
     name, dataset, cfg = examinee.name, examinee.dataset, examinee.cfg
     halves = train_halves(name, dataset, cfg)
     every = halves.every
-    answers = answers_at_headline(every.population, dataset, every.plan, cfg)
+    scored = examinee.plan.sampled(dataset.y, cfg.audit.sample, cfg.seed).held_out.any(0)
+    asked = replace(every.plan, held_out=every.plan.held_out & scored)  # whom figures are made of
+    answers = answers_at_headline(every.population, dataset, asked, cfg)
     answers.save(place / HALF_MODELS)
     infer_members(name, halves, dataset, cfg).save(place / "membership")
     try:

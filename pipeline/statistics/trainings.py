@@ -31,8 +31,10 @@ A patient with several records is one patient: what his records add is added up 
 doi:10.2307/2533958), and a half holds all of his records or none.
 
 Shapes: M half models, N records, of P patients; `train` (M, N) bool says who learned from whom:
-equal rows are trainings on one half with other seeds. `whose` (N,) int64 numbers the patients from
-0; None = each record is of somebody else.
+equal rows are trainings on one half with other seeds. Where nobody who is asked is learned from, as
+with an official split, `train` is empty and `half` (M,) int64 says which models trained on one
+half; e x a is nothing then. `whose` (N,) int64 numbers the patients from 0; None = each record is
+of somebody else.
 """
 
 from dataclasses import dataclass, replace
@@ -161,6 +163,7 @@ def estimate_mean(
     models: int,
     held: bool = False,
     whose: Array | None = None,
+    half: Array | None = None,
 ) -> Estimate:
     """A figure that is a mean over patients, or the paired difference of two recipes in it.
 
@@ -173,6 +176,7 @@ def estimate_mean(
         models: how many models the reported figure is the mean of.
         held: whether a rule holds it where it wants it, by a cut chosen on the training patients.
         whose: (N,) or None.
+        half: (M,) or None, as `spread` has it.
 
     Raises:
         TooFewHalves: the half models do not allow an estimate; see `spread`.
@@ -181,7 +185,8 @@ def estimate_mean(
     reported = np.asarray(reported, dtype=np.float64)
     each = reported.mean(0)
     pairs = pairs_of_means(halves, train, where, whose)
-    found = spread(influence_of_mean(each, where), pairs, train, models=models, whose=whose)
+    own = influence_of_mean(each, where)
+    found = spread(own, pairs, train, models=models, whose=whose, half=half)
     if held:
         found = replace(found, held=between_repetitions(reported[:, where].mean(1)))
     return Estimate(float(each[where].mean()), found)
@@ -216,6 +221,7 @@ def estimate_auroc(
     models: int,
     against: tuple[Array, Array] | None = None,
     whose: Array | None = None,
+    half: Array | None = None,
 ) -> Estimate:
     """AUROC, or the paired difference of two recipes in it.
 
@@ -227,6 +233,7 @@ def estimate_auroc(
         models: how many models the reported figure is the mean of.
         against: the other recipe's reported scores and its half models' scores.
         whose: (N,) or None.
+        half: (M,) or None, as `spread` has it.
 
     Raises:
         TooFewHalves: the half models do not allow an estimate; see `spread`.
@@ -235,13 +242,24 @@ def estimate_auroc(
     others, half_others = against or (None, None)
     pairs = pairs_of_auroc(halves, train, y, half_others, whose)
     influence = influence_of_auroc(reported, y, others)
-    found = spread(influence, pairs, train, models=models, whose=whose)
+    found = spread(influence, pairs, train, models=models, whose=whose, half=half)
     value = auroc(reported, y) - (0.0 if others is None else auroc(others, y))
     return Estimate(value, found)
 
 
+def halves_of(train: Array) -> Array:
+    """(M,) int64: models of one number trained on the same patients, by `train` (M, N)."""
+    return np.asarray(np.unique(train, axis=0, return_inverse=True)[1].reshape(-1))
+
+
 def spread(
-    influence: Array, pairs: Pairs, train: Array, *, models: int, whose: Array | None = None
+    influence: Array,
+    pairs: Pairs,
+    train: Array,
+    *,
+    models: int,
+    whose: Array | None = None,
+    half: Array | None = None,
 ) -> Spread:
     """Takes the variance of a recipe's figure apart.
 
@@ -251,12 +269,15 @@ def spread(
         train: (M, N) bool.
         models: that the reported figure is the mean of, each with a seed of its own.
         whose: (N,) or None.
+        half: (M,) which models trained on one half; None = those whose rows of `train` are equal.
 
     Raises:
         TooFewHalves: no two different halves, or no half with two seeds, whose pair leaves enough
             patients to be asked.
     """
-    records, half = len(influence), np.unique(train, axis=0, return_inverse=True)[1].reshape(-1)
+    records = len(influence)
+    if half is None:
+        half = halves_of(train)
     usable = np.triu(np.isfinite(pairs.noise), 1)
     same = usable & (half[:, None] == half)
     others = usable & ~same

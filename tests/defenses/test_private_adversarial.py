@@ -3,16 +3,21 @@
 import pytest
 import torch
 
+import kinds
 import tiny
 from pipeline.attacks.evasion import evasion_attack
 from pipeline.config import ModelConfig
 from pipeline.data.plan import Plan
+from pipeline.data.threat import Threat
 from pipeline.defenses.adversarial import attack_part_of_batch
 from pipeline.defenses.privacy import NoisySteps, clipped_sum, fit_private
 from pipeline.defenses.private_adversarial import attack_each_record
 from pipeline.defenses.trained import train
 from pipeline.files import BadInput
 from pipeline.models.answers import margin
+from pipeline.models.cnn import cnn
+from pipeline.models.image_networks import ImageNetworks, range_constants
+from pipeline.models.image_networks import initialise as initialise_images
 from pipeline.models.mlp import Architecture, initialise
 from pipeline.models.out_of_fold import margins_out_of_fold
 from pipeline.models.training import Batch
@@ -160,3 +165,21 @@ def test_with_little_noise_it_withstands_more_than_dp_train(recipe):
         return float((margin(models(copies), batch.y) > 0)[valid].float().mean())
 
     assert withstands("dp_adv_train") > withstands("dp_train")
+
+
+def test_of_images_a_copy_depends_on_its_own_image_alone_and_the_recipe_trains(recipe):
+    scans, shape = kinds.scans(60, seed=0), cnn((1, 8, 8), 2, [4], [5])
+    threat = Threat.of(kinds.SCANS, tiny.threat_config())
+    constants = range_constants(kinds.SCANS, 2)
+    models = ImageNetworks(shape, constants, initialise_images(shape, torch.arange(2)), ("a", "b"))
+    perturb = attack_each_record(threat, 0.25, 3, 0.5)
+    together = perturb(models, batch_of(scans, torch.arange(60).expand(2, -1)))
+    some = torch.tensor([3, 17, 42])
+    alone = perturb(models, batch_of(scans, some.expand(2, -1)))
+    assert torch.equal(alone, together[:, some])
+    assert threat.violations(together, scans.x.expand(2, *scans.x.shape), 0.25) == 0
+    cfg = recipe(steps=3, epsilon=60.0, expected_batch=40, eps=0.1)
+    cfg = cfg.model_copy(update={"model": ModelConfig(name="cnn", hidden=[5], channels=[4])})
+    trained = train("dp_adv_train", scans, tiny.plan(scans), cfg)
+    assert trained.facts["guarantee"]["steps"] == 3
+    assert trained.architecture.name == "cnn"

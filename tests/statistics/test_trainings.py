@@ -14,10 +14,12 @@ from pipeline.statistics.trainings import (
     RECIPE,
     Estimate,
     Spread,
+    TooFewHalves,
     asked,
     between_repetitions,
     estimate_auroc,
     estimate_mean,
+    halves_of,
     influence_of_auroc,
     influence_of_mean,
     spread,
@@ -187,6 +189,32 @@ def test_without_a_second_seed_the_luck_of_a_seed_would_count_as_training():
         parts.append(spread(np.zeros(n), pairs, train, models=25))
     assert np.mean([one.seeds for one in parts]) == pytest.approx(0.09, rel=0.15)
     assert abs(np.mean([one.trainings for one in parts]) - 0.25 / n) < 0.004
+
+
+def test_halves_of_people_who_are_not_asked_are_named(rng, train, y, scores):
+    """As with an official split: `half` says which models trained on one half, `train` is empty."""
+    nobody, half = np.zeros((M, N), dtype=bool), halves_of(train)
+    assert (half[:4] == half[6:]).all()
+    assert len(set(half)) == 6
+    values = (rng.random((M, N)) < 0.7).astype(float)
+    with pytest.raises(TooFewHalves):
+        estimate_mean(values[:2], values, nobody, y >= 0, models=25)
+    parts = estimate_mean(values[:2], values, nobody, y >= 0, models=25, half=half).spread
+    pairs = pairs_of_means(values, nobody, y >= 0)
+    squares = (pairs.difference**2 - pairs.noise) / 2
+    same = [squares[one, one + 6] for one in range(4)]
+    others = [squares[i, j] for i, j in combinations(range(M), 2) if half[i] != half[j]]
+    assert parts.seeds == pytest.approx(np.mean(same))
+    assert parts.trainings == pytest.approx(np.mean(others) - np.mean(same))
+    assert parts.together == 0
+    area = estimate_auroc(scores[:2], scores, nobody, y, models=25, half=half)
+    assert area.spread.together == 0
+    # named as they are anyway, nothing changes
+    one, other = (
+        estimate_mean(values[:2], values, train, y >= 0, models=25, half=named)
+        for named in (None, half)
+    )
+    assert one == other
 
 
 def test_a_recipe_that_answers_alike_whoever_it_learned_from_has_no_variance_of_training(y, train):

@@ -20,6 +20,7 @@ from pipeline.statistics.trainings import (
     asked,
     estimate_auroc,
     estimate_mean,
+    halves_of,
 )
 
 EVERY: tuple[Figure, ...] = get_args(Figure)
@@ -52,7 +53,8 @@ class Recipe:
         clean: answers to unchanged records.
         attacked: answers under attack at the headline radius; None = half models were not attacked.
         eps: that radius.
-        train: (M, N) bool, who trained each half model.
+        train: (M, N) bool, which of those who are asked trained each half model.
+        half: (M,) int64, half models of one number trained on the same patients.
         y: (N,) 0 or 1.
         models: that the reported answers come from, each with a seed of its own.
         held: the figure of unchanged records that the rule of decision holds where it wants it, by
@@ -64,6 +66,7 @@ class Recipe:
     attacked: Answers | None
     eps: float
     train: Array
+    half: Array
     y: Array
     models: int
     held: Figure | None = None
@@ -106,11 +109,12 @@ def _recipe(
         eps = float(margins.eps[at])
         attacked = Answers(margins.worst[at], left[1], margins.cut)
     clean = Answers(margins.worst[0], left[0], margins.cut)
-    train = halves.train[:, patients].numpy()
+    half, train = halves_of(halves.train.numpy()), halves.train[:, patients].numpy()
     chosen = np.ptp(margins.cut) > 0  # a public cut is one constant
     models = one.rows["model"].nunique()
     whose = sampling.whose(len(margins.y))
-    return Recipe(clean, attacked, eps, train, margins.y, models, held if chosen else None, whose)
+    held = held if chosen else None
+    return Recipe(clean, attacked, eps, train, half, margins.y, models, held, whose)
 
 
 def figures_of(
@@ -123,7 +127,10 @@ def figures_of(
         against: of another one, whose halves and radius must be the same: nothing is found else.
         clean: the figures of unchanged records that are asked for; under attack it is `ATTACKED`.
     """
-    if against is not None and not np.array_equal(recipe.train, against.train):
+    same = against is None or (
+        np.array_equal(recipe.train, against.train) and np.array_equal(recipe.half, against.half)
+    )
+    if not same:
         return Found({}, {}, recipe.eps)
 
     def found(
@@ -143,6 +150,7 @@ def figures_of(
             figures=figures,
             held=held,
             whose=recipe.whose,
+            half=recipe.half,
         )
 
     theirs = against.attacked if against is not None and against.eps == recipe.eps else None
@@ -161,6 +169,7 @@ def recipe_figures(
     figures: Collection[Figure] = EVERY,
     held: Figure | None = None,
     whose: Array | None = None,
+    half: Array | None = None,
 ) -> Figures:
     """Accuracy, sensitivity, specificity and AUROC of a recipe at one radius.
 
@@ -168,13 +177,14 @@ def recipe_figures(
 
     Args:
         recipe: its answers.
-        train: (M, N) bool, who trained each half model.
+        train: (M, N) bool, which of those who are asked trained each half model.
         y: (N,) 0 or 1.
         models: that the reported answers come from, each with a seed of its own.
         against: the answers of another recipe on the same plans, which is subtracted.
         figures: those that are asked for.
         held: the one among them that a rule holds where it wants it, of both sides.
         whose: (N,) int64, the patient of each record; None = each is of somebody else.
+        half: (M,), which half models trained on the same patients; None = as `train` says.
     """
     sides = [recipe] if against is None else [recipe, against]
     right, right_halves = (
@@ -195,6 +205,7 @@ def recipe_figures(
                     models=models,
                     against=others[0] if others else None,
                     whose=whose,
+                    half=half,
                 )
             else:
                 where = asked(figure, y)
@@ -206,6 +217,7 @@ def recipe_figures(
                     models=models,
                     held=figure == held,
                     whose=whose,
+                    half=half,
                 )
         except TooFewHalves:
             continue

@@ -134,11 +134,19 @@ def _how(table: pd.DataFrame) -> str:
         f"The same models at several epsilons, delta {first['delta']:g}, one record added or "
         f'removed; only the noise differs. "members found": recognised by {first["attack"]} on '
         f"{first['targets']} models of each epsilon, each trained on a random half, while 1 % of "
-        'the others are taken for members. "proved": answered rightly, whatever is forged within '
-        f'eps {first["radius"]:g} of the threat model {first["threat"]}; "at least" where some '
-        'patients are undecided. Intervals: bootstrap over patients. "spends at least": shown by '
+        f"the others are taken for members. {_what_was_proved(first)}"
+        'Intervals: bootstrap over patients. "spends at least": shown by '
         "an auditor who sees every noisy gradient, and the most that so many guesses could have "
         f"shown.{control}"
+    )
+
+
+def _what_was_proved(line: pd.Series) -> str:
+    if pd.isna(line["proved_accuracy"]):
+        return "What an attacker can change was not asked of these models. "
+    return (
+        f'"proved": answered rightly, whatever is forged within eps {line["radius"]:g} of the '
+        f'threat model {line["threat"]}; "at least" where some patients are undecided. '
     )
 
 
@@ -156,7 +164,7 @@ def _shown(table: pd.DataFrame) -> pd.DataFrame:
         )
     ]
     spends = zip(table["epsilon_lower_bound"], table["epsilon_ceiling"], strict=True)
-    return pd.DataFrame(
+    shown = pd.DataFrame(
         {
             "model": _marked(table),
             "epsilon": labels(table),
@@ -170,6 +178,7 @@ def _shown(table: pd.DataFrame) -> pd.DataFrame:
             "spends at least": [f"{low:.2f} (of {most:.2f})" for low, most in spends],
         }
     )
+    return shown.drop(columns=["proved"]) if table["proved_accuracy"].isna().all() else shown
 
 
 def _marked(table: pd.DataFrame) -> list[str]:

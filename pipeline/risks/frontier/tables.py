@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pipeline.data.halves import learned_from, reported_on
 from pipeline.models.answers import disease_score, predicted
 from pipeline.risks.columns import ACCESS, IDS, KNOWLEDGE
 from pipeline.risks.frontier.measure.epsilons import ATTACK, Frontier
@@ -29,7 +30,8 @@ COLUMNS = {
         "sensitivity": "ill patients who are called ill, out of fold",
         "threat": "the threat model of the proofs",
         "radius": "up to which answers are proved, in units of scale",
-        "proved_accuracy": "right answers that no record within the radius changes",
+        "proved_accuracy": "right answers that no record within the radius changes; empty = none "
+        "was to be proved",
         "proved_exact": "whether every patient was decided; if not, the share is a lower bound",
         "lira_auroc": "AUROC of the membership attack; 0.5 = guessing",
         "lira_tpr_at_1pct": "members found while 1 % of the others are taken for members",
@@ -50,15 +52,24 @@ COLUMNS = {
 def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
     """The table `frontier`."""
     place = sources.stage("frontier")
-    return (
-        {}
-        if place is None
-        else {"frontier": frontier_table(Frontier.load(place), context.sampling)}
+    if place is None:
+        return {}
+    judged, asked = (
+        context.sampling.of(whom(context.dataset, context.cfg.plan).numpy())
+        for whom in (reported_on, learned_from)
     )
+    return {"frontier": frontier_table(Frontier.load(place), judged, asked)}
 
 
-def frontier_table(found: Frontier, sampling: Sampling) -> pd.DataFrame:
+def frontier_table(
+    found: Frontier, sampling: Sampling, asked: Sampling | None = None
+) -> pd.DataFrame:
     """One row per kind of model and epsilon.
+
+    Args:
+        found: what was measured.
+        sampling: how intervals are drawn of those who are answered.
+        asked: the same of those whom the membership attack is asked about; None = the same people.
 
     Returns:
         `epsilon_claimed` and `epsilon_recomputed` (empty without noise), `delta`,
@@ -68,12 +79,13 @@ def frontier_table(found: Frontier, sampling: Sampling) -> pd.DataFrame:
         that share is a lower bound; `lira_tpr_at_1pct` (empty where too few decisions could show
         it) and `lira_auroc`. All of these with `_low` and `_high`: bootstrap over patients.
         `epsilon_lower_bound` and `epsilon_ceiling` of the audit; `degenerate`; and who attacks.
+        Where nothing was to be proved (radius 0), `proved_accuracy` is empty.
     """
-    y = found.y.numpy()
+    y, asked = found.y.numpy(), asked or sampling
     judged = sampling.weights(len(y))
     records = found.member.shape[1]
-    attacked = sampling.each_alone().weights(sampling.patients(records))
-    whose, member = sampling.whose(records), found.member.numpy()
+    attacked = asked.each_alone().weights(asked.patients(records))
+    whose, member = asked.whose(records), found.member.numpy()
     member = member[:, first_records(whose)]
     lines: list[dict[str, Any]] = []
     for k, model in enumerate(found.models):
@@ -91,9 +103,7 @@ def frontier_table(found: Frontier, sampling: Sampling) -> pd.DataFrame:
                     **_answers(margins, y, judged, sampling.confidence),
                     "threat": found.threat,
                     "radius": found.radius,
-                    **intervals.bounded_mean(
-                        "proved_accuracy", proved.mean(0), judged, sampling.confidence
-                    ),
+                    **_proved(found.radius, proved.mean(0), judged, sampling.confidence),
                     "proved_exact": bool((proved | broken).all()),
                     **{
                         f"lira_{name}": value
@@ -120,6 +130,13 @@ def _claim(claim: dict[str, Any]) -> dict[str, float]:
         "delta": claim["delta"],
         "noise_multiplier": claim["noise_multiplier"],
     }
+
+
+def _proved(radius: float, share: Array, weights: Array, confidence: float) -> dict[str, float]:
+    """The share of patients who are proved; empty at radius 0."""
+    if radius == 0:
+        return dict.fromkeys([f"proved_accuracy{end}" for end in ("", "_low", "_high")], np.nan)
+    return intervals.bounded_mean("proved_accuracy", share, weights, confidence)
 
 
 def _or_nan(value: float | None) -> float:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline.attacks.membership import MEMBERSHIP
+from pipeline.data.halves import learned_from
 from pipeline.presentation.chapter import (
     Chapter,
     Finding,
@@ -50,7 +51,7 @@ def chapters(tables: Tables, context: Context, folder: Path) -> Sequence[Chapter
     parts: list[Part] = [
         draw(table, curves, shows, context, folder),
         Table(_headlines(table, groups, context), caption=_asked(table)),
-        Fold("How it was measured", [Note(_how(table))]),
+        Fold("How it was measured", [Note(_how(table, context))]),
         Fold("Whose data show most", _exposed(groups, context)),
         Fold(
             "Every attack on every defense",
@@ -147,7 +148,7 @@ def _count(patients: float) -> str:
     return "all" if pd.isna(patients) else f"{patients:.0f}"
 
 
-def _how(table: pd.DataFrame) -> str:
+def _how(table: pd.DataFrame, context: Context) -> str:
     first = table.iloc[0]
     return (
         f"{first['targets']:.0f} models of each recipe, each trained on its own random half of the "
@@ -157,7 +158,17 @@ def _how(table: pd.DataFrame) -> str:
         "members that are recognised while 1 % of the others are taken for members. Intervals: "
         f"bootstrap over patients. {STRONGEST}: each half of the targets is attacked by what is "
         f"strongest on the other half. {BLIND}: a control that sees no model, so that nothing is "
-        f"found (AUROC {first['auroc_control']:.3f})."
+        f"found (AUROC {first['auroc_control']:.3f}).{_of_whom(context)}"
+    )
+
+
+def _of_whom(context: Context) -> str:
+    """Whose halves these are, where that is not everybody's."""
+    if learned_from(context.dataset, context.cfg.plan).all():
+        return ""
+    return (
+        " These are halves of those whom the official split trains on, and nobody else is asked "
+        "about: test records differ as such, and to tell them from the others is no leak."
     )
 
 

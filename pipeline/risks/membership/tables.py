@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.attacks.membership import MEMBERSHIP_ACCESS, NEEDS_SHADOWS
+from pipeline.data.halves import learned_from, only
 from pipeline.presentation.frames import by_defense
 from pipeline.risks.columns import ACCESS, DEFENSE, IDS, KNOWLEDGE, MEASUREMENT
 from pipeline.risks.membership.measure.shadows import BLIND, Membership
@@ -144,11 +145,14 @@ def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
     records = {name: Membership.load(place) for name, place in sources.of("membership").items()}
     if not records:
         return {}
-    sampling = context.sampling.each_alone()
-    whose = context.sampling.whose(len(context.dataset.y))
+    asked = learned_from(context.dataset, context.cfg.plan)
+    people, rows = only(context.dataset, asked), asked.nonzero()[:, 0].numpy()
+    own = context.sampling.of(asked.numpy())
+    sampling, whose = own.each_alone(), own.whose(len(people.y))
     found = {name: of_patients(one, whose) for name, one in records.items()}
     by_half = {name: exposure_by_half(one) for name, one in found.items()}
-    each = {name: exposure(told, context.dataset) for name, told in by_half.items()}
+    each = {name: exposure(told, people) for name, told in by_half.items()}
+    each = {name: one.assign(patient=rows[one["patient"]]) for name, one in each.items()}
     everyone = by_defense(each)
     exposed = everyone[everyone["most_exposed"]].sort_values(
         "exposure", ascending=False, kind="stable"
@@ -159,7 +163,7 @@ def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
         for name, halves in by_half.items()
         if (one := drawn_most_exposed(halves, sampling))
     }
-    patients = context.sampling.patients(len(whose))
+    patients = own.patients(len(whose))
     return {
         "membership": table,
         "membership_pairs": pairs_table({"auroc": drawn, "exposure": worst}, patients),

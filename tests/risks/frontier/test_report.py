@@ -140,3 +140,12 @@ def test_a_bound_above_its_claim_is_said(table, written):
 def test_nothing_measured_nothing_said(table, context, tmp_path):
     assert RISK.chapters({}, context, tmp_path) == ()
     assert RISK.chapters({"frontier": table.iloc[:0]}, context, tmp_path) == ()
+
+
+def test_where_nothing_was_to_be_proved_nothing_is_said_of_proofs(table, context, tmp_path):
+    nothing = table.assign(**{f"proved_accuracy{end}": np.nan for end in ("", "_low", "_high")})
+    assert "proved" in report._shown(table)
+    assert "proved" not in report._shown(nothing)
+    (chapter,) = RISK.chapters({"frontier": nothing}, context, tmp_path)
+    assert "proved" not in parts.notes(chapter)
+    assert "What an attacker can change was not asked of these models." in parts.notes(chapter)

@@ -98,3 +98,20 @@ def test_copied_visits_leave_every_figure_as_it_is(found, table):
     pd.testing.assert_frame_equal(again, table, rtol=1e-5)
     unaware = frontier_table(often, tiny.sampling(CFG))
     assert (unaware["accuracy_low"] > again["accuracy_low"]).all()
+
+
+def test_at_radius_0_nothing_was_to_be_proved(found):
+    table = frontier_table(replace(found, radius=0.0), tiny.sampling(CFG))
+    assert table["proved_accuracy"].isna().all()
+    assert frontier_table(found, tiny.sampling(CFG))["proved_accuracy"].notna().all()
+
+
+def test_of_an_official_split_others_are_asked_by_the_attack_than_are_answered(found):
+    """Two visits each of those who are answered; the attack asks about other people."""
+    visits = np.arange(80) // 2
+    judged, asked = tiny.sampling(CFG, patient=visits), tiny.sampling(CFG)
+    table = frontier_table(found, judged, asked)
+    alone = frontier_table(found, asked)
+    for name in ("lira_auroc", "lira_auroc_low"):
+        pd.testing.assert_series_equal(table[name], alone[name])
+    assert not np.allclose(table["accuracy_low"], alone["accuracy_low"])

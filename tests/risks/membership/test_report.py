@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 import yaml
 
 import parts
@@ -292,3 +293,13 @@ def test_nothing_measured_nothing_said(context, tmp_path):
 
 def test_every_column_is_explained_and_none_that_is_not_there(tables):
     assert parts.unlike_its_explanation(RISK, tables, tiny.FEATURES) == {}
+
+
+def test_whose_halves_they_are_is_said_where_they_are_not_everybodys(context):
+    official = context.cfg.plan.model_copy(update={"kind": "official"})
+    split = torch.tensor([0] * 60 + [2] * 20)
+    cfg = context.cfg.model_copy(update={"plan": official})
+    assert report._of_whom(context) == ""
+    assert report._of_whom(Context(DATA, cfg)) == ""  # no split came with them
+    said = report._of_whom(Context(replace(DATA, split=split), cfg))
+    assert "halves of those whom the official split trains on" in said

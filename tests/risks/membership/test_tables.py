@@ -349,3 +349,21 @@ def test_a_small_leak_of_every_record_adds_up_in_likelihood_ratios_alone():
 def test_targets_that_saw_some_visits_only_are_refused(leak):
     with pytest.raises(ValueError, match="some records of a patient"):
         of_patients(leak, np.arange(80) // 2)
+
+
+def test_of_an_official_split_those_who_learn_are_listed_by_their_rows(leak, cfg, tmp_path):
+    """40 records to test on stand before the 80; nothing else changes."""
+    whole = tiny.records(120, seed=3)
+    split = torch.tensor([2] * 40 + [0] * 80)
+    x, y = torch.cat([whole.x[:40], DATA.x]), torch.cat([whole.y[:40], DATA.y])
+    official = cfg.model_copy(update={"plan": cfg.plan.model_copy(update={"kind": "official"})})
+    among = replace(
+        DATA, x=x, y=y, patient=torch.arange(120), together=torch.arange(120), split=split
+    )
+    once = drawn_of(leak, DATA, cfg, tmp_path / "once")
+    found = drawn_of(leak, among, official, tmp_path / "official")
+    for name in ("exposure", "exposed"):
+        assert found[name]["patient"].min() >= 40
+        found[name]["patient"] -= 40
+    for name, table in once.items():
+        pd.testing.assert_frame_equal(table, found[name])

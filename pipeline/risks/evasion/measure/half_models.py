@@ -33,7 +33,7 @@ class HalfModels:
         eps: (E,) float32 radii, the first of them 0.
         train: (M, N) bool; equal rows are trainings on one half with other seeds.
         margins: (E, M, N) float32, of the true class: unchanged for everybody, under attack for
-            those a model did not train on, not a number for the others.
+            those a model holds out, not a number for the others.
     """
 
     eps: Tensor

@@ -19,16 +19,20 @@ from torch import Tensor
 from pipeline.artifact import read_artifact, write_artifact
 from pipeline.attacks.membership import MEMBERSHIP, signals
 from pipeline.config import Config
+from pipeline.data.halves import halves_of, learned_from, only
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
 from pipeline.data.threat import Threat
 from pipeline.defenses import SET_BY_PROGRAM
 from pipeline.defenses.budget import PrivacyBudget, guarantee_for
-from pipeline.defenses.decision import at_public_cut
+from pipeline.defenses.decision import under_guarantee
+from pipeline.defenses.image_gradients import trained_privately
 from pipeline.defenses.privacy import NoisySteps, dp_train, fit_private
+from pipeline.defenses.undefended import architecture_for
 from pipeline.files import BadInput
-from pipeline.models.mlp import MODELS, Architecture
-from pipeline.models.networks import Networks
+from pipeline.models.designs import AnyArchitecture, Trained
+from pipeline.models.mlp import MODELS
+from pipeline.models.out_of_fold import margins_out_of_fold
 from pipeline.parallel import share_out, workers
 from pipeline.risks.frontier.measure.settings import FrontierSettings
 from pipeline.risks.membership.measure.claims import recomputed_claim, refute
@@ -55,13 +59,15 @@ class Frontier:
         epsilons: targets as configured; None = no noise.
         claims: for each kind and epsilon `epsilon, delta, accounts` as in `Membership.claim` of the
             membership risk (None where nothing is claimed), `noise_multiplier`, and the `audit`.
-        threat: name of the threat model of the proofs, and their `radius` in units of scale.
+        threat: name of the threat model of the proofs, and their `radius` in units of scale; 0 =
+            nothing was to be proved.
         y: (N,) class indices.
         margin: (K, E, S, N) float64, of the true class on the unchanged record, in logits.
         proved: (K, E, S, N) bool, right on every record within the radius.
         broken: (K, E, S, N) bool, a record within the radius is answered wrongly, and known.
             Neither = undecided.
-        scores: (K, E, T, records) float32, of `ATTACK`; HIGHER = MORE LIKELY A MEMBER.
+        scores: (K, E, T, records) float32, of `ATTACK`; HIGHER = MORE LIKELY A MEMBER; of those who
+            are asked about (`pipeline.data.halves.learned_from`).
         member: (T, records) bool, who trained each target; the same for all kinds and epsilons.
     """
 
@@ -123,7 +129,7 @@ class Training:
     """
 
     kind: str
-    architecture: Architecture
+    architecture: AnyArchitecture
     claims: Sequence[Claim]
     how: NoisySteps
 
@@ -144,38 +150,51 @@ def trace_frontier(dataset: Dataset, plan: Plan, cfg: Config) -> Frontier:
     (delta, how), wanted = training_numbers(cfg), cfg.section(FrontierSettings)
     scored = plan.select((plan.repetition >= 0) & (plan.repetition < wanted.repetitions))
     coins = of(Stream.MEMBERSHIP_HALVES, cfg.seed)
-    halves = Plan.random_halves(
-        len(dataset.y), models=wanted.targets, seed=coins, together=dataset.together
-    )
+    halves = halves_of(dataset, cfg.plan, models=wanted.targets, seed=coins)
+    asked, radius = learned_from(dataset, cfg.plan), radius_of(dataset, wanted)
     claims = [claim_of(epsilon, scored, delta, how) for epsilon in wanted.epsilons]
-    inputs, classes = dataset.schema.inputs, len(dataset.schema.classes)
     kinds = [
-        Training(kind, MODELS[kind](inputs, classes, hidden), claims, how)
-        for kind, hidden in wanted.models.items()
+        Training(kind, trained_privately(architecture, "frontier"), claims, how)
+        for kind, architecture in kinds_of(dataset, cfg).items()
     ]
     jobs: list[tuple[Any, ...]] = []
     for training in kinds:
         jobs.append((audited_claims, training, dataset, cfg))
         jobs.append((answers, training, dataset, scored, cfg))
-        jobs.append((membership_scores, training, dataset, halves))
+        jobs.append((membership_scores, training, dataset, halves, asked))
     results = share_out(operator.call, jobs)
     audited, answered, scores = (results[part::3] for part in range(3))
     margin, below, breaks = (
         torch.from_numpy(np.stack(values)) for values in zip(*answered, strict=True)
     )
     return Frontier(
-        models=tuple(wanted.models),
+        models=tuple(training.kind for training in kinds),
         epsilons=tuple(wanted.epsilons),
         claims=audited,
         threat=cfg.audit.headline,
-        radius=wanted.radius,
+        radius=radius,
         y=dataset.y[scored.held_out.any(0)],
         margin=margin,
-        proved=below > wanted.radius + SAME_RADIUS,
-        broken=breaks <= wanted.radius + SAME_RADIUS,
+        proved=below > radius + SAME_RADIUS,
+        broken=breaks <= radius + SAME_RADIUS,
         scores=torch.from_numpy(np.stack(scores)),
-        member=halves.train,
+        member=halves.train[:, asked],
     )
+
+
+def kinds_of(dataset: Dataset, cfg: Config) -> dict[str, AnyArchitecture]:
+    """The network of each kind of model; of images that of the configured model alone."""
+    schema = dataset.schema
+    if schema.image:
+        return {cfg.model.name: architecture_for(dataset, cfg)}
+    wanted = cfg.section(FrontierSettings).models
+    classes = len(schema.classes)
+    return {kind: MODELS[kind](schema.inputs, classes, hidden) for kind, hidden in wanted.items()}
+
+
+def radius_of(dataset: Dataset, wanted: FrontierSettings) -> float:
+    """Up to which right answers are to be proved; of images 0: nothing is."""
+    return 0.0 if dataset.schema.image else wanted.radius
 
 
 def training_numbers(cfg: Config) -> tuple[float, NoisySteps]:
@@ -214,7 +233,7 @@ def claim_of(epsilon: float | None, plan: Plan, delta: float, how: NoisySteps) -
     }
 
 
-def at_each_noise(training: Training, dataset: Dataset, plan: Plan, purpose: str) -> list[Networks]:
+def at_each_noise(training: Training, dataset: Dataset, plan: Plan, purpose: str) -> list[Trained]:
     """The models of `plan` (P) at each claim's noise (E), trained as one population of E x P.
 
     Returns:
@@ -258,13 +277,22 @@ def answers(training: Training, dataset: Dataset, plan: Plan, cfg: Config) -> An
     """What models that did not train on a patient answer at every epsilon, and what is proved."""
     cut = cfg.defenses[RECIPE]["cut"]
     deciding = [
-        at_public_cut(one, cfg.decision, otherwise=cut)
+        under_guarantee(one, dataset, plan, cfg.decision, otherwise=cut)
         for one in at_each_noise(training, dataset, plan, "answers")
     ]
+    if dataset.schema.image:
+        return unproved([margins_out_of_fold(one, dataset, plan)[0] for one in deciding])
     return proofs(deciding, dataset, plan, cfg)
 
 
-def proofs(populations: Sequence[Networks], dataset: Dataset, plan: Plan, cfg: Config) -> Answers:
+def unproved(margins: Sequence[Tensor]) -> Answers:
+    """Answers of whom nothing is proved but what they are at radius 0; each margin (1, S, N)."""
+    margin = torch.cat(list(margins)).numpy()
+    never = np.where(margin > 0, np.inf, 0.0)
+    return Answers(margin, never, never)
+
+
+def proofs(populations: Sequence[Trained], dataset: Dataset, plan: Plan, cfg: Config) -> Answers:
     """The answers of each population, proved up to the radius of the section."""
     threat = Threat.of(dataset.schema, cfg.threat[cfg.audit.headline])
     wanted = cfg.section(FrontierSettings)
@@ -279,14 +307,15 @@ def proofs(populations: Sequence[Networks], dataset: Dataset, plan: Plan, cfg: C
     )
 
 
-def membership_scores(training: Training, dataset: Dataset, plan: Plan) -> Array:
-    """(E, T, N) float32: `ATTACK` on each target, with all others as its shadows."""
+def membership_scores(training: Training, dataset: Dataset, plan: Plan, asked: Tensor) -> Array:
+    """(E, T, n) float32: `ATTACK` on each target about the `asked` (N,), all others its shadows."""
     populations = at_each_noise(training, dataset, plan, "membership")
-    return np.stack([scores_of(population, dataset, plan).numpy() for population in populations])
+    people, member = only(dataset, asked), plan.train[:, asked]
+    return np.stack([scores_of(population, people, member).numpy() for population in populations])
 
 
-def scores_of(population: Networks, dataset: Dataset, plan: Plan) -> Tensor:
-    """(T, N) float32: `ATTACK` on each target of one population."""
+def scores_of(population: Trained, dataset: Dataset, member: Tensor) -> Tensor:
+    """(T, N) float32: `ATTACK` on each target of one population, by who trained it (T, N)."""
     unused = torch.Generator()  # without copies nothing is drawn
     seen = signals(population, dataset, copies=0, spread=1.0, generator=unused)
-    return MEMBERSHIP[ATTACK](seen, plan.train).float()
+    return MEMBERSHIP[ATTACK](seen, member).float()

@@ -1,6 +1,6 @@
 """The section `frontier` of the configuration."""
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
@@ -10,11 +10,14 @@ from pipeline.config import Count, NonNegative, Positive, Section
 class FrontierSettings(Section):
     """Private models of several `epsilons` (null = no noise) and kinds, side by side.
 
-    `models` maps a kind's name to its hidden widths. They are trained on the first `repetitions` of
-    the cross-validation; `targets`, `canaries` and `audited_weights` as in `MembershipSettings`,
-    for each epsilon. Right answers are to be proved up to `radius` of the headline threat, with
-    `boxes` for one record.
+    `models` maps a kind's name to its hidden widths; of images there is one kind, the configured
+    `model`, whatever stands here. They are trained on the first `repetitions` of the
+    cross-validation; `targets`, `canaries` and `audited_weights` as in `MembershipSettings`, for
+    each epsilon. Right answers are to be proved up to `radius` of the headline threat, with `boxes`
+    for one record; of images nothing is.
     """
+
+    for_images: ClassVar[bool] = True
 
     epsilons: Annotated[list[Positive | None], Field(min_length=1)]
     models: Annotated[dict[str, list[Count]], Field(min_length=1)]

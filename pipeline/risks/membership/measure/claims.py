@@ -5,12 +5,11 @@ Recomputed from its log, and audited by somebody who sees every noisy gradient.
 
 from typing import Any
 
-from pipeline.config import Config
+from pipeline.config import Config, PlanConfig
 from pipeline.data.schema import Dataset
 from pipeline.defenses.privacy import NoisySteps
 from pipeline.defenses.undefended import architecture_for
 from pipeline.files import FailedCheck
-from pipeline.models.designs import of_records
 from pipeline.risks.membership.measure.settings import MembershipSettings
 from pipeline.risks.membership.measure.white_box import AuditSize, white_box_audit
 from pipeline.statistics import accounting
@@ -25,18 +24,15 @@ def audited_claim(
     """The claim beside a second accountant's figures and the epsilon that an audit proves.
 
     Returns:
-        as `recomputed_claim`; `composition` of all models of the configured cross-validation;
+        as `recomputed_claim`; `composition` of all models of the configured plan;
         `audit` as `white_box_audit`, None where Opacus trains, whose steps the audit does not run.
 
     Raises:
         FailedCheck: either contradicts the claim.
     """
     claim = recomputed_claim(name, guarantee)
-    folds, times = cfg.plan.folds, cfg.plan.seeds
     numbers = (guarantee[key] for key in ("sample_rate", "noise_multiplier", "steps", "delta"))
-    together = accounting.composition(
-        *numbers, folds * times + 1, (folds - 1) * times + 1, dataset.records_of_a_patient
-    )
+    together = accounting.composition(*numbers, *_models(cfg.plan), dataset.records_of_a_patient)
     audit = audit_claim(name, dataset, cfg, guarantee) if _is_ours(guarantee) else None
     return {**claim, "composition": together, "audit": audit}
 
@@ -77,7 +73,7 @@ def audit_claim(
     )
     audit = white_box_audit(
         dataset.schema,
-        of_records(architecture_for(dataset, cfg)),
+        architecture_for(dataset, cfg),
         how,
         AuditSize(numbers.canaries, numbers.audited_weights),
         seed=cfg.seed,
@@ -101,6 +97,13 @@ def refute(name: str, epsilon: float, audit: dict[str, Any]) -> None:
             "guesses about canaries in noisy gradients are right, which takes at least "
             f"{audit['surely']:.3f} (a true claim is refused once in a million audits)"
         )
+
+
+def _models(plan: PlanConfig) -> tuple[int, int]:
+    """How many models are reported or released, and how many of them learn from one patient."""
+    if plan.kind == "official":
+        return plan.seeds, plan.seeds
+    return plan.folds * plan.seeds + 1, (plan.folds - 1) * plan.seeds + 1
 
 
 def _is_ours(guarantee: dict[str, Any]) -> bool:

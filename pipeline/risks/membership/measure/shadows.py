@@ -1,7 +1,8 @@
 """Who can tell that a patient was in the training set of a recipe.
 
 Attacks on models of random halves, and what is claimed. The same recipe is trained anew on random
-halves of the cohort: distillation with a teacher on the same half, DP-SGD with its own noise. Where
+halves of the cohort: distillation with a teacher on the same half, DP-SGD with its own noise. Under
+an official split these are halves of those whom it trains on, and nobody else is asked about. Where
 a recipe claims differential privacy, its mechanism is run on canaries, and the claim is put to the
 test.
 """
@@ -12,10 +13,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d
 
 from pipeline.artifact import read_artifact, write_artifact
 from pipeline.attacks.membership import MEMBERSHIP, blind, signals
 from pipeline.config import Config
+from pipeline.data.halves import halves_of, learned_from, only
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
 from pipeline.defenses.decision import check_decision
@@ -27,6 +30,7 @@ from pipeline.risks.membership.measure.settings import MembershipSettings
 from pipeline.seeds import Stream, generator, of
 
 BLIND = "blind"  # a classifier that sees the records and no model: there is nothing to be found
+COARSE = 4  # rows and columns of the picture that the control sees of an image: it takes all pairs
 SCORES, CLAIM = "scores.safetensors", "claim.json"
 WHAT, ADVICE = "membership scores", "run `dvc repro` to make it"
 
@@ -58,9 +62,7 @@ def train_halves(name: str, dataset: Dataset, cfg: Config) -> Halves:
     """Trains the recipe `name` on as many random halves as there are targets, on some twice."""
     numbers = cfg.section(MembershipSettings)
     seed = of(Stream.MEMBERSHIP_HALVES, cfg.seed)
-    once = Plan.random_halves(
-        len(dataset.y), models=numbers.targets, seed=seed, together=dataset.together
-    )
+    once = halves_of(dataset, cfg.plan, models=numbers.targets, seed=seed)
     plan = once.with_second_seeds(numbers.second_seeds)
     population = train(name, dataset, plan, cfg)
     targets = HalfTrained(population.select(torch.arange(numbers.targets)), once)
@@ -72,7 +74,8 @@ class Membership:
     """What is reported of one recipe; every figure is a function of it.
 
     Attributes:
-        scores: for each membership attack and `BLIND` (T, N) float32, of target t for record n;
+        scores: for each membership attack and `BLIND` (T, N) float32, of target t for the n-th
+            record of those who are asked (`pipeline.data.halves.learned_from`);
             HIGHER = MORE LIKELY A MEMBER.
         member: (T, N) bool, who trained each target.
         log_odds: (T, N) float32, of the recorded class: what a target answers; above 0 it is right.
@@ -102,6 +105,13 @@ class Membership:
         return read_artifact(folder / SCORES, cls, what=WHAT, advice=ADVICE, claim=claim)
 
 
+def seen_without_a_model(dataset: Dataset) -> Tensor:
+    """(N, D) what the control sees: records as they are, of images a coarse picture."""
+    if not dataset.schema.image:
+        return dataset.x
+    return adaptive_avg_pool2d(dataset.x, COARSE).flatten(1)
+
+
 def infer_members(name: str, halves: Halves, dataset: Dataset, cfg: Config) -> Membership:
     """Attacks each target of a recipe with all the others as its shadows, and audits a claim.
 
@@ -110,16 +120,17 @@ def infer_members(name: str, halves: Halves, dataset: Dataset, cfg: Config) -> M
             numbers add up to.
     """
     numbers, targets = cfg.section(MembershipSettings), halves.targets
-    member = targets.plan.train
+    asked = learned_from(dataset, cfg.plan)
+    people, member = only(dataset, asked), targets.plan.train[:, asked]
     seen = signals(
         targets.population,
-        dataset,
+        people,
         copies=numbers.copies,
         spread=numbers.spread,
         generator=generator(Stream.MEMBERSHIP_NOISE, cfg.seed),
     )
     scores = {attack: MEMBERSHIP[attack](seen, member).float() for attack in numbers.attacks}
-    scores[BLIND] = blind(dataset.x.flatten(1), dataset.y, member, dataset.together).float()
+    scores[BLIND] = blind(seen_without_a_model(people), people.y, member, people.together).float()
     check_decision(targets.population.facts, name)
     guarantee = targets.population.facts.get("guarantee")
     claim: dict[str, Any] = {}

@@ -9,6 +9,7 @@ arXiv:2302.07956; Andrew et al. 2023, arXiv:2302.03098). Along orthogonal direct
 is independent, so each canary of a run is a slot of its own.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -21,6 +22,7 @@ from pipeline.data.schema import Dataset, Schema
 from pipeline.defenses.privacy import NoisySteps, noisy_fit
 from pipeline.defenses.second_look import clipped_each, flat
 from pipeline.defenses.self_measurement import FALSE_ALARM
+from pipeline.models.designs import AnyArchitecture
 from pipeline.models.mlp import Architecture, Parameters
 from pipeline.models.training import Batch, Preprocessing
 from pipeline.seeds import Stream, of
@@ -28,6 +30,7 @@ from pipeline.statistics.epsilon_bounds import Slots, bounds
 
 FAR = 1000.0  # of a canary's one value, in scales from the centre: the claim is of any record
 STRONG = 0.5  # share of the clipping bound along its own direction that makes a canary a slot
+PIXELS = 7  # of an image, at most so many rows and columns of single pixels: canaries far apart
 CLEAR = 0.8  # from which on slots bound epsilon, if there are any; all of them may refuse a claim
 AT_ONCE = 320_000  # weights of all runs that take a step together: what fits the cache
 
@@ -44,20 +47,29 @@ class AuditSize:
     canaries: int
     weights: int
 
-    def runs(self, architecture: Architecture) -> int:
+    def runs(self, architecture: AnyArchitecture) -> int:
         """How many runs of such a model that makes."""
-        wanted = -(-self.canaries // (architecture.features * (2 if architecture.hidden else 1)))
+        wanted = -(-self.canaries // slots_of(architecture))
         return max(2, min(wanted, self.weights // weights_of(architecture)))
 
 
-def weights_of(architecture: Architecture) -> int:
+def slots_of(architecture: AnyArchitecture) -> int:
+    """How many canaries of one run have, or may have, a direction of their own."""
+    if isinstance(architecture, Architecture):
+        return architecture.features * (2 if architecture.hidden else 1)
+    return 2 * len(_places(architecture.image))
+
+
+def weights_of(architecture: AnyArchitecture) -> int:
     """How many weights one model has."""
-    return sum((inputs + 1) * outputs for inputs, outputs in pairwise(architecture.widths))
+    if isinstance(architecture, Architecture):
+        return sum((inputs + 1) * outputs for inputs, outputs in pairwise(architecture.widths))
+    return sum(value.numel() for value in architecture.initialise(torch.Generator()).values())
 
 
 def white_box_audit(
     schema: Schema,
-    architecture: Architecture,
+    architecture: AnyArchitecture,
     how: NoisySteps,
     size: AuditSize,
     *,
@@ -68,7 +80,7 @@ def white_box_audit(
     """Lower bounds of the epsilon that `how` spends.
 
     Args:
-        schema: of the records; its public constants.
+        schema: of the records or images; its public constants.
         architecture: of the models.
         how: the mechanism, one noise for all.
         size: how much is audited.
@@ -110,7 +122,7 @@ def clearest(found: Slots) -> Slots:
 
 
 def slots(
-    schema: Schema, architecture: Architecture, how: NoisySteps, size: AuditSize, seed: int
+    schema: Schema, architecture: AnyArchitecture, how: NoisySteps, size: AuditSize, seed: int
 ) -> Slots:
     """What the auditor sees of all runs."""
     runs, records = size.runs(architecture), canaries(schema)
@@ -128,13 +140,15 @@ def slots(
 
 
 def _look(
-    records: Dataset, plan: Plan, architecture: Architecture, how: NoisySteps
+    records: Dataset, plan: Plan, architecture: AnyArchitecture, how: NoisySteps
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Score (in units of a gradient), coin and strength of each slot of some runs, each (n,)."""
     eye = _Eye(how.expected_batch)
     still = replace(how, learning_rate=0.0)
     noisy_fit(records, plan, architecture, still, watch=eye.see, name="audit")
-    each = clipped_each(eye.weights, eye.constants, records, how.max_grad_norm)  # (M, K, P)
+    each = clipped_each(
+        eye.weights, eye.constants, records, how.max_grad_norm, architecture
+    )  # (M, K, P)
     expected = how.steps * how.sample_rate
     coins = plan.train.float()
     # Of the two diagnoses of a canary the one that its model finds wrong moves it more.
@@ -174,10 +188,31 @@ class _Eye:
 def canaries(schema: Schema) -> Dataset:
     """Records that differ from the public centre by one value, `FAR` to either side.
 
+    Of images so do some pixels, evenly spread, in units of a quarter of the range, as networks of
+    images standardise them: what a convolution sees of one pixel it sees of no other of them.
+
     Returns:
-        (4 D,) records: all of them called healthy, then all of them ill.
+        (4 D,) records: all of them called healthy, then all of them ill; of images of D pixels.
     """
-    center, scale = schema.column("center").float(), schema.column("scale").float()
-    offsets = torch.diag(FAR * scale)
+    if schema.image:
+        (pixel,) = schema.features
+        places = _places(schema.image)
+        offsets = torch.zeros(len(places), *schema.image)
+        offsets[(torch.arange(len(places)), *places.T)] = FAR * (pixel.upper - pixel.lower) / 4
+        center = torch.full(schema.image, (pixel.lower + pixel.upper) / 2)
+    else:
+        center, scale = schema.column("center").float(), schema.column("scale").float()
+        offsets = torch.diag(FAR * scale)
     x = center + torch.cat([offsets, -offsets])
-    return Dataset(x.repeat(2, 1), torch.arange(2).repeat_interleave(len(x)), schema)
+    twice = x.repeat(2, *[1] * (x.dim() - 1))
+    return Dataset(twice, torch.arange(2).repeat_interleave(len(x)), schema)
+
+
+def _places(image: Sequence[int]) -> Tensor:
+    """(P, 3) channel, row and column of pixels of an image, evenly spread."""
+    axes = [
+        ((torch.arange(count) + 0.5) * side / count).long()
+        for side in image[1:]
+        for count in [max(1, min(PIXELS, side // 2))]
+    ]
+    return torch.cartesian_prod(torch.arange(1), *axes)

@@ -5,8 +5,11 @@ from dataclasses import asdict, replace
 import pytest
 import torch
 
+import kinds
 import tiny
 from benchmarks.faults import FAULTS, planted
+from pipeline.config import ModelConfig
+from pipeline.data.plan import Plan
 from pipeline.data.threat import Threat
 from pipeline.defenses.privacy import dp_train, fit_private
 from pipeline.files import BadInput, FailedCheck
@@ -185,3 +188,25 @@ def test_noise_that_was_forgotten_is_found_unless_nothing_was_claimed(changed, e
             audited_claims(training, few, cfg)
         with pytest.raises(FailedCheck, match=r"^linear, : the mechanism is not what is claimed"):
             at_each_noise(training, few, tiny.plan(few), "")
+
+
+# ---- images ----
+
+
+def test_of_images_the_configured_network_is_measured_on_the_official_split(changed):
+    split = torch.tensor([0] * 60 + [1] * 12 + [2] * 28)
+    scans = replace(kinds.scans(100, seed=0), split=split)
+    cfg = changed({"expected_batch": 30}, epsilons=[8.0, None], models={"mlp": [6], "linear": []})
+    plan_cfg = cfg.plan.model_copy(update={"kind": "official"})
+    model = ModelConfig(name="cnn", hidden=[5], channels=[4])
+    cfg = cfg.model_copy(update={"plan": plan_cfg, "model": model})
+    found = trace_frontier(scans, Plan.of(scans, cfg.plan, 0), cfg)
+    assert (found.models, found.radius) == (("cnn",), 0.0)
+    assert found.margin.shape == (1, 2, 1, 28)
+    assert torch.equal(found.proved, found.margin > 0)
+    assert torch.equal(found.broken, ~found.proved)
+    assert found.scores.shape == (1, 2, 8, 60)
+    assert found.member.shape == (8, 60)
+    claimed, silent = found.claims[0]
+    assert claimed["audit"]["epsilon_lower_bound"] <= claimed["epsilon"]
+    assert silent["noise_multiplier"] == 0

@@ -1,15 +1,27 @@
 """Who is attacked by whom, and what stands beside it."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
+import kinds
 import tiny
 from benchmarks.faults import FAULTS, planted
 from pipeline import params
-from pipeline.attacks.membership import MEMBERSHIP, recorded_log_odds
+from pipeline.attacks.membership import MEMBERSHIP, blind, recorded_log_odds
+from pipeline.config import ModelConfig
+from pipeline.data.plan import Plan
 from pipeline.data.raw import read_raw
+from pipeline.data.schema import Dataset
 from pipeline.files import BadInput, FailedCheck
-from pipeline.risks.membership.measure.shadows import BLIND, Membership, infer_members, train_halves
+from pipeline.risks.membership.measure.shadows import (
+    BLIND,
+    Membership,
+    infer_members,
+    seen_without_a_model,
+    train_halves,
+)
 from pipeline.statistics.separation import auroc
 
 pytestmark = pytest.mark.heavy
@@ -122,3 +134,70 @@ def test_a_claim_comes_with_its_accounts_its_audit_and_what_was_measured(dataset
 def test_a_fault_of_the_mechanism_stops_it(dataset, cfg):
     with planted(FAULTS["half the noise"]), pytest.raises(FailedCheck, match=r"noise 0\.(49|5)"):
         leaked("dp_train", dataset, cfg)
+
+
+# ---- images, and an official split ----
+
+
+@pytest.fixture
+def on_images(cfg):
+    """A small cnn on an official split: 40 images to learn from, 20 to choose on, 60 shifted."""
+    model = ModelConfig(name="cnn", hidden=[5], channels=[4])
+    recipe = {**cfg.defenses["dp_train"], "expected_batch": 20, "steps": 5, "epsilon": 60.0}
+    plan = cfg.plan.model_copy(update={"kind": "official"})
+    changes = {"model": model, "dp_train": recipe, "plan": plan}
+    dataset = kinds.scans(120, seed=0)
+    split = torch.tensor([0] * 40 + [1] * 20 + [2] * 60)
+    x = dataset.x.clone()
+    x[split == 2] = kinds.LEVELS - x[split == 2]
+    return replace(dataset, x=x, split=split), cfg.model_copy(update=changes)
+
+
+def test_of_an_official_split_only_training_images_are_learned_from_and_asked_about(on_images):
+    dataset, cfg = on_images
+    halves = train_halves("baseline", dataset, cfg)
+    plan = halves.every.plan
+    assert not plan.train[:, 40:].any()
+    assert torch.equal(plan.tune[0].nonzero()[:, 0], torch.arange(40, 60))
+    leak = infer_members("baseline", halves, dataset, cfg)
+    assert torch.equal(leak.member, halves.targets.plan.train[:, :40])
+    assert {one.shape for one in leak.scores.values()} == {(cfg.membership.targets, 40)}
+    said = recorded_log_odds(halves.targets.population, dataset.x[:40], dataset.y[:40])
+    assert torch.equal(leak.log_odds, said.float())
+
+
+def test_a_shift_of_the_test_images_would_be_taken_for_a_leak():
+    """Why: the control tells shifted images from the others without a model."""
+    order = torch.randperm(600, generator=torch.Generator().manual_seed(0))
+    scans = kinds.scans(600, seed=0)
+    dataset = replace(scans, x=scans.x[order], y=scans.y[order])
+    official = torch.arange(600) < 400
+    x = torch.where(official[:, None, None, None], dataset.x, kinds.LEVELS - dataset.x)
+    coarse = seen_without_a_model(replace(dataset, x=x))
+    member = Plan.random_halves(600, models=20, seed=1).train & official
+    areas = []
+    for asked in (torch.ones(600, dtype=torch.bool), official):
+        scores = blind(coarse[asked], dataset.y[asked], member[:, asked])
+        inside = member[:, asked]
+        areas.append(auroc(scores[inside].numpy(), scores[~inside].numpy()))
+    assert areas[0] > 0.7
+    assert areas[1] == pytest.approx(0.5, abs=0.03)
+
+
+def test_a_private_cnn_is_audited_by_canaries_of_its_own(on_images):
+    dataset, cfg = on_images
+    claim = leaked("dp_train", dataset, cfg).claim
+    assert 0 <= claim["audit"]["epsilon_lower_bound"] <= claim["audit"]["ceiling"]
+    assert claim["audit"]["runs"] >= 2
+    # two models of the official split, each of which learns from everybody whom it trains on
+    assert claim["composition"]["models"] == claim["composition"]["models_of_a_patient"] == 2
+
+
+def test_the_control_sees_a_coarse_picture_of_a_large_image():
+    large = replace(kinds.SCANS, image=(1, 28, 28))
+    images = Dataset(torch.arange(2 * 784.0).view(2, 1, 28, 28), torch.tensor([0, 1]), large)
+    seen = seen_without_a_model(images)
+    assert seen.shape == (2, 16)
+    assert float(seen[0, 0]) == pytest.approx(float(images.x[0, 0, :7, :7].mean()))
+    records = tiny.records(5, seed=0)
+    assert seen_without_a_model(records) is records.x

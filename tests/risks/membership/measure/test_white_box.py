@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+import kinds
 import tiny
 from benchmarks.faults import FAULTS, SAMPLING, planted
 from pipeline.defenses.privacy import NoisySteps
+from pipeline.models.cnn import cnn
 from pipeline.models.mlp import Architecture
 from pipeline.risks.membership.measure.white_box import (
     CLEAR,
@@ -120,3 +122,42 @@ def test_a_large_model_is_audited_in_fewer_runs():
     assert SIZE.runs(LINEAR) == 800
     assert SIZE.runs(large) == SIZE.weights // weights_of(large)
     assert AuditSize(10, 1).runs(large) == 2
+
+
+# ---- images ----
+
+SCANS, CNN = kinds.SCANS, cnn((1, 8, 8), 2, [4, 6], [5])
+OF_IMAGES = AuditSize(1600, 200_000)
+
+
+def audit_images(how=HOW):
+    return white_box_audit(SCANS, CNN, how, OF_IMAGES, seed=0, delta=1e-4, confidence=0.95)
+
+
+def test_canaries_among_images_are_single_pixels_far_apart():
+    found = canaries(SCANS)
+    assert found.x.shape == (64, 1, 8, 8)
+    assert torch.equal(found.x[:32], found.x[32:])
+    away = (found.x - 8.0) / 4.0  # in the units of the networks
+    assert away.abs().flatten(1).sum(1).unique().tolist() == [1000.0]
+    places = away[:16].flatten(1).abs().argmax(1)
+    rows, columns = places // 8, places % 8
+    assert sorted(rows.unique().tolist()) == sorted(columns.unique().tolist()) == [1, 3, 5, 7]
+    assert len(places.unique()) == 16
+    assert OF_IMAGES.runs(CNN) == 1600 // 32
+
+
+def test_an_honest_mechanism_on_images_is_seen_almost_whole():
+    found = slots(SCANS, CNN, HOW, OF_IMAGES, 0)
+    noise = found.score - found.mu * found.strength * found.member
+    assert noise.std() == pytest.approx(1.0, abs=0.08)
+    assert (found.strength > CLEAR).mean() > 0.8
+    shown = audit_images()
+    assert 0.6 * CLAIM < shown["epsilon_lower_bound"] <= CLAIM * 1.05 < shown["ceiling"]
+    assert shown["surely"] < CLAIM
+
+
+@pytest.mark.parametrize("fault", ["no noise", "half the noise"])
+def test_a_planted_fault_on_images_exceeds_the_claim(fault):
+    with planted(FAULTS[fault]):
+        assert audit_images()["surely"] > CLAIM
