@@ -11,7 +11,8 @@ from pathlib import Path
 from pipeline.config import Config
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
-from pipeline.files import folder
+from pipeline.defenses import trainable
+from pipeline.files import NOT_APPLICABLE, folder, write_json
 from pipeline.parallel import share_out
 from pipeline.risks.poisoning.measure.filtering import (
     PREFIX,
@@ -19,6 +20,7 @@ from pipeline.risks.poisoning.measure.filtering import (
     Filtered,
     filter_poison,
     filtered_attacks,
+    not_for_images,
 )
 from pipeline.risks.poisoning.measure.recipes import CraftedPoison, Harm, craft_poison, measure_harm
 from pipeline.risks.poisoning.measure.settings import PoisoningSettings
@@ -40,7 +42,7 @@ def poison_recipes(
     """Poisons each of these recipes; filters what poisons the one that filters are tried on."""
     # nobody promises that whom a model is tuned on is clean
     poison = craft_poison(dataset, plan.without_tune(), cfg)
-    filtered = filtered_attacks(poison) if RECIPE in recipes else []
+    filtered = filtered_attacks(poison, cfg) if RECIPE in recipes else []
     jobs: list[tuple[Experiment, str, str]] = [(measure_harm, name, name) for name in recipes]
     jobs += [(filter_poison, one, f"{PREFIX}{one}") for one in filtered]
     work = [(job, one, poison, cfg, out / f"{file}.safetensors") for job, one, file in jobs]
@@ -53,8 +55,10 @@ def harm_and_filter(cfg: Config) -> str:
     dataset, plan = prepared()
     if why := left_out(PoisoningSettings, dataset, "poisoning"):
         return why
-    recipes = cfg.chosen(cfg.section(PoisoningSettings).recipes)
+    recipes = trainable(cfg.section(PoisoningSettings).recipes, cfg)
     with folder(ARTIFACTS / "poisoning") as out:
+        if unfit := not_for_images(cfg):
+            write_json(out / NOT_APPLICABLE, {"poisoning": unfit})
         return poison_recipes(recipes, dataset, plan, cfg, out)
 
 
