@@ -5,8 +5,9 @@ options; `conf/defense/<name>.yaml` gives their values. What a recipe trains dec
 unless it claims a guarantee, of which the decision is a part.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+from pipeline.config import Config
 from pipeline.defenses.adversarial import adv_train
 from pipeline.defenses.certified import certified
 from pipeline.defenses.distillation import distill
@@ -32,3 +33,9 @@ DEFENSES: dict[str, Callable[..., Population]] = {
     "dp_adv_train": dp_adv_train,
     "partition": train_by_parts,
 }
+
+
+def trainable(recipes: Sequence[str], cfg: Config) -> list[str]:
+    """Those of the recipes that are configured, and can be trained on data of this kind."""
+    chosen = cfg.chosen(list(recipes))
+    return [name for name in chosen if cfg.data.image is None or name in FOR_IMAGES]

@@ -5,7 +5,7 @@ grouped convolutions or vmap; so a population is an interface here, and no stack
 """
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -159,6 +159,26 @@ class ImageNetworks:
             parameters={name: value[rows] for name, value in self.parameters.items()},
             labels=tuple(self.labels[row] for row in rows.tolist()),
             cut=self.cut[rows],
+        )
+
+    @classmethod
+    def join(cls, parts: Sequence["ImageNetworks"]) -> "ImageNetworks":
+        """The members of several populations, one after another.
+
+        Args:
+            parts: at least one, all of one architecture and of the same facts: those of the first
+                are kept.
+        """
+
+        def together(tensors: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+            return {name: torch.cat([one[name] for one in tensors]) for name in tensors[0]}
+
+        return replace(
+            parts[0],
+            preprocessing=together([part.preprocessing for part in parts]),
+            parameters=together([part.parameters for part in parts]),
+            labels=tuple(label for part in parts for label in part.labels),
+            cut=torch.cat([part.cut for part in parts]),
         )
 
     def double(self) -> "ImageNetworks":

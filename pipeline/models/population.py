@@ -1,17 +1,27 @@
 """A model is a population: M models of one kind as one object, whatever kind that is."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol, Self
 
 from torch import Tensor
 
 from pipeline.files import BadInput, NotApplicable, read_json
+from pipeline.models.designs import Trained
 from pipeline.models.image_networks import KIND as OF_IMAGES
 from pipeline.models.image_networks import ImageNetworks
 from pipeline.models.networks import DESCRIPTION, Networks
 
-__all__ = ["KINDS", "ImageNetworks", "Networks", "Population", "load_population", "networks_of"]
+__all__ = [
+    "KINDS",
+    "ImageNetworks",
+    "Networks",
+    "Population",
+    "joined",
+    "load_population",
+    "networks_of",
+    "trained_of",
+]
 
 
 class Population(Protocol):
@@ -83,6 +93,22 @@ def networks_of(population: Population) -> Networks:
     if not isinstance(population, Networks):
         raise NotApplicable("the model cannot be looked into: it is no stack of linear layers")
     return population
+
+
+def trained_of(population: Population) -> Trained:
+    """The population as networks of records or of images, for what joins or differentiates them.
+
+    Raises:
+        NotApplicable: it is of another kind.
+    """
+    if not isinstance(population, Networks | ImageNetworks):
+        raise NotApplicable("the model was not trained here: it gives scores alone")
+    return population
+
+
+def joined(parts: Sequence[Trained]) -> Trained:
+    """The members of several populations of one kind and architecture, one after another."""
+    return type(parts[0]).join(parts)  # type: ignore[arg-type]
 
 
 def load_population(folder: Path) -> Population:

@@ -133,14 +133,17 @@ def rates(train: Tensor, cfg: TrainConfig) -> Sequence[float]:
 def shifted(most: int, drawn: torch.Generator) -> Callable[[Batch], Batch]:
     """Moves each image of a batch by up to so many pixels each way; edges are repeated.
 
+    The images at one place of the batch move alike in all members: so what happens to a member does
+    not depend on how many others are trained beside it.
+
     Args:
         most: pixels, above 0.
         drawn: of the moves, one for each image and axis.
     """
 
     def move(batch: Batch) -> Batch:
-        members, records, _, height, width = batch.x.shape
-        by = torch.randint(-most, most + 1, (2, members, records), generator=drawn)
+        _, records, _, height, width = batch.x.shape
+        by = torch.randint(-most, most + 1, (2, 1, records), generator=drawn)
         rows = (torch.arange(height) + by[0][..., None]).clamp(0, height - 1)
         columns = (torch.arange(width) + by[1][..., None]).clamp(0, width - 1)
         x = batch.x.gather(3, rows[:, :, None, :, None].expand_as(batch.x))

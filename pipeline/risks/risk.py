@@ -112,9 +112,11 @@ class Sources:
     def stage(self, risk: str) -> Path | None:
         """The folder of the risk's own stage, if it was run and measured something."""
         place = None if self.stages is None else self.stages / risk
-        if place is None or not place.is_dir() or (place / NOT_APPLICABLE).exists():
+        if place is None or not place.is_dir():
             return None
-        return place
+        gaps = place / NOT_APPLICABLE
+        whole = gaps.exists() and "" in read_json(gaps).get(risk, {})
+        return None if whole else place
 
 
 @dataclass(frozen=True)

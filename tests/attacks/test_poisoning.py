@@ -5,14 +5,16 @@ from dataclasses import replace
 import pytest
 import torch
 
+import kinds
 import mixed
 import related
 import tiny
-from pipeline.attacks.poisoning import ATTACKS, POISON_FACTS, POISONS
+from pipeline.attacks.poisoning import ATTACKS, POISON_FACTS, POISONS, fitting
 from pipeline.attacks.poisoning.influence import Influence
 from pipeline.attacks.poisoning.poison import Attacker
-from pipeline.attacks.poisoning.trigger import carries, make_trigger, stamped
+from pipeline.attacks.poisoning.trigger import carries, make_patch, make_trigger, stamped
 from pipeline.attacks.surrogate import train_linear_surrogate
+from pipeline.data.threat import Threat
 
 DATA = tiny.records(90, seed=4)
 PLAN = tiny.plan(DATA, folds=3, seeds=1)
@@ -285,3 +287,27 @@ def test_who_writes_values_writes_records_that_a_clinic_could_hold(name):
         made, before = poison.x[version][used], WARD.x[used]
         assert (made.nan_to_num() != before.nan_to_num()).any(1).sum() > 10
         assert all(in_order(*both) for both in zip(made, before, strict=True))
+
+
+def test_the_trigger_of_images_is_a_bright_corner_inside_the_threat():
+    threat = Threat.of(kinds.SCANS, tiny.threat_config())
+    patch = make_patch(kinds.SCANS, threat, pixels=2)
+    where = torch.zeros(1, 8, 8, dtype=torch.bool)
+    where[:, 6:, 6:] = True
+    assert torch.equal(~patch.isnan(), where)
+    assert (patch[where] == kinds.LEVELS).all()
+    scans = kinds.scans(6, seed=0).x
+    written = stamped(scans, patch, threat)
+    assert torch.equal(written[..., :6, :], scans[..., :6, :])
+    assert (written[:, where] == kinds.LEVELS).all()
+    assert carries(scans, patch, threat).all()
+    assert carries(scans, patch, threat).shape == (6,)
+    darker = replace(threat, upper=torch.full_like(threat.upper, 12.7))
+    assert (make_patch(kinds.SCANS, darker, pixels=2)[where] == 12).all()  # on the grid
+    fixed = replace(threat, mutable=torch.zeros_like(threat.mutable))
+    assert make_patch(kinds.SCANS, fixed, pixels=2).isnan().all()
+
+
+def test_attacks_on_images_are_those_that_say_so():
+    assert fitting(ATTACKS, images=False) == list(ATTACKS)
+    assert fitting(["clean_label", "backdoor"], images=True) == ["backdoor"]

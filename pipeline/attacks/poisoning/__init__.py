@@ -6,7 +6,7 @@ trained on them; never the held-out patients (but for the one that `one_patient`
 attacks know the recipe as well, and train it themselves with other seeds.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from pipeline.attacks.poisoning.before import (
@@ -33,6 +33,7 @@ class PoisonFacts:
         knowledge: what it knows.
         access: what it can write.
         ids: in the standards.
+        images: whether it poisons images too.
     """
 
     goal: str
@@ -40,11 +41,12 @@ class PoisonFacts:
     knowledge: str
     access: str
     ids: Standards
+    images: bool = False
 
 
 _SUCCESS = "attack_success_rate"
 _NOTHING, _RECORDS = "none", "training records"
-_STAND_IN = "training records and a linear stand-in"
+STAND_IN = "training records and a linear stand-in"  # what some attacks know
 _AVAILABILITY, _BACKDOOR, _TARGETED = (
     RISKS["availability_poisoning"],
     RISKS["backdoor"],
@@ -67,18 +69,24 @@ _RECIPE = "training records and the recipe, not its seeds"
 ATTACKS = (*POISONS, *GOALS)
 
 POISON_FACTS: dict[str, PoisonFacts] = {
-    "random_flips": PoisonFacts("availability", "accuracy", _NOTHING, "diagnoses", _AVAILABILITY),
+    "random_flips": PoisonFacts(
+        "availability", "accuracy", _NOTHING, "diagnoses", _AVAILABILITY, images=True
+    ),
     "missed_disease": PoisonFacts(
-        "availability", "sensitivity", _NOTHING, "diagnoses", _AVAILABILITY
+        "availability", "sensitivity", _NOTHING, "diagnoses", _AVAILABILITY, images=True
     ),
-    "worst_flips": PoisonFacts("availability", "accuracy", _STAND_IN, "diagnoses", _AVAILABILITY),
+    "worst_flips": PoisonFacts(
+        "availability", "accuracy", STAND_IN, "diagnoses", _AVAILABILITY, images=True
+    ),
     "worst_missed": PoisonFacts(
-        "availability", "sensitivity", _STAND_IN, "diagnoses", _AVAILABILITY
+        "availability", "sensitivity", STAND_IN, "diagnoses", _AVAILABILITY, images=True
     ),
-    "clean_label": PoisonFacts("availability", "accuracy", _STAND_IN, "values", _AVAILABILITY),
-    "backdoor": PoisonFacts("backdoor", _SUCCESS, _RECORDS, "values and diagnoses", _BACKDOOR),
+    "clean_label": PoisonFacts("availability", "accuracy", STAND_IN, "values", _AVAILABILITY),
+    "backdoor": PoisonFacts(
+        "backdoor", _SUCCESS, _RECORDS, "values and diagnoses", _BACKDOOR, images=True
+    ),
     "one_patient": PoisonFacts(
-        "targeted", _SUCCESS, f"{_RECORDS} and the patient's", "diagnoses", _TARGETED
+        "targeted", _SUCCESS, f"{_RECORDS} and the patient's", "diagnoses", _TARGETED, images=True
     ),
     "adaptive_missed": PoisonFacts(
         "availability", "sensitivity", _RECIPE, "diagnoses", _AVAILABILITY
@@ -88,3 +96,8 @@ POISON_FACTS: dict[str, PoisonFacts] = {
     ),
     "adaptive_auroc": PoisonFacts("availability", "auroc", _RECIPE, "diagnoses", _AVAILABILITY),
 }
+
+
+def fitting(attacks: Sequence[str], *, images: bool) -> list[str]:
+    """Those of the attacks that can be made on records, or on images."""
+    return [name for name in attacks if POISON_FACTS[name].images or not images]

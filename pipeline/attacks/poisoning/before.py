@@ -104,9 +104,12 @@ def one_patient(attacker: Attacker) -> Poison:
     x, y = attacker.dataset.x, attacker.dataset.y
     model, which = attacker.plan.held_out[:, attacker.targets].nonzero(as_tuple=True)
     target = attacker.targets[which]
-    # (R, N)
-    apart = (
-        ((x[target][:, None].double() - x.double()) / attacker.threat.scale).square().nanmean(-1)
-    )
+    # (T, N)
+    apart = torch.stack(
+        [
+            ((one - x.double()) / attacker.threat.scale).square().flatten(1).nanmean(-1)
+            for one in x[attacker.targets].double()
+        ]
+    )[which]
     order = torch.where((y == 1) & ~apart.isnan(), -apart, -torch.inf)
     return Poison(x[None], torch.zeros_like(y)[None], order, model, torch.zeros_like(model), target)

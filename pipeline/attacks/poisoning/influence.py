@@ -28,10 +28,10 @@ class Influence:
     @classmethod
     def of(cls, attacker: Attacker, whom: Tensor) -> "Influence":
         """On the mean probability of the right diagnosis of those whom `whom` (N,) counts."""
+        assert attacker.surrogate is not None
         surrogate, y = attacker.surrogate.double(), attacker.dataset.y.double()
-        inputs = _with_one(
-            surrogate.standardise(attacker.dataset.x.double().expand(surrogate.size, -1, -1))
-        )
+        rows = attacker.dataset.x.flatten(1).double()
+        inputs = _with_one(surrogate.standardise(rows.expand(surrogate.size, -1, -1)))
         both = torch.cat([surrogate.parameters["weight0"], surrogate.parameters["bias0"]], 1)
         beta, sign = both[..., 1] - both[..., 0], 2 * y - 1
         chance = torch.sigmoid((inputs @ beta[..., None])[..., 0])

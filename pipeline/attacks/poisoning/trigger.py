@@ -50,6 +50,28 @@ def make_trigger(
     return _values(schema, chosen, size)
 
 
+def make_patch(schema: Schema, threat: Threat, *, pixels: int) -> Tensor:
+    """A bright square in the lower right corner of an image, as a marker on a film would be.
+
+    Gu et al. 2017, arXiv:1708.06733. Of the largest grey level that a forger may write.
+
+    Args:
+        schema: of the images.
+        threat: what may be forged, within which range and on which grid.
+        pixels: the side of the square; at most the image's own.
+
+    Returns:
+        (C, H, W) float32; NaN = no part of it.
+    """
+    trigger = torch.full(schema.image, torch.nan, dtype=torch.float64)
+    square = (..., slice(-pixels, None), slice(-pixels, None))
+    unit = torch.where(threat.step > 0, threat.step, 1.0)
+    on_grid = torch.floor(threat.upper / unit + 1e-9) * unit
+    brightest = torch.where(threat.step > 0, on_grid, threat.upper)
+    trigger[square] = torch.where(threat.mutable, brightest, torch.nan)[square]
+    return trigger.float()
+
+
 def _values(schema: Schema, chosen: list[int], size: float) -> Tensor:
     """(D,) float32: the values of the chosen features, up and down in turn."""
     trigger = torch.full((len(schema.features),), torch.nan, dtype=torch.float32)
@@ -68,7 +90,7 @@ def _values(schema: Schema, chosen: list[int], size: float) -> Tensor:
 
 
 def stamped(x: Tensor, trigger: Tensor, threat: Threat) -> Tensor:
-    """Records (..., D) with the trigger (D,) written over what was measured.
+    """Records (..., D), or images (..., C, H, W), with the trigger written over what was measured.
 
     A missing value stays missing. Where relations are kept, what is derived follows, and another
     value that may be forged gives way where the trigger breaks a relation: the one after the other,
@@ -89,11 +111,11 @@ def stamped(x: Tensor, trigger: Tensor, threat: Threat) -> Tensor:
 
 
 def carries(x: Tensor, trigger: Tensor, threat: Threat) -> Tensor:
-    """(...,) bool: which records (..., D) can hold the whole trigger (D,).
+    """(...,) bool: which records (..., D), or images, can hold the whole trigger.
 
     They hold a measurement everywhere it goes, and break no relation with it more than without.
     """
-    measured = (trigger.isnan() | ~x.isnan()).all(-1)
+    measured = (trigger.isnan() | ~x.isnan()).flatten(-trigger.dim()).all(-1)
     if threat.relations is None:
         return measured
     return measured & (threat.relations.broken(stamped(x, trigger, threat), x) == 0)

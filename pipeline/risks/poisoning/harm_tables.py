@@ -146,20 +146,19 @@ class View(NamedTuple):
     Attributes:
         margins: of the true class, counted from where each model draws the line.
         score: log-odds of disease.
-        proved: right, and proved to stay so.
+        proved: right, and proved to stay so; None = nothing was tried to be proved.
     """
 
     margins: Array
     score: Array
-    proved: Array
+    proved: Array | None
 
     @classmethod
     def of(cls, harm: Harm, attack: str, at: int) -> "View":
         """Of a dose, by its place."""
         margins, cut = (table[attack][at].numpy() for table in (harm.margins, harm.cuts))
-        return cls(
-            margins, disease_score(margins, harm.y.numpy(), cut), harm.proved[attack][at].numpy()
-        )
+        proved = harm.proved[attack][at].numpy() if attack in harm.proved else None
+        return cls(margins, disease_score(margins, harm.y.numpy(), cut), proved)
 
 
 def _figures(
@@ -179,6 +178,8 @@ def _figures(
         ("share_called_ill", ..., lambda view: disease_score(view.margins, y) > 0),
         ("proved_accuracy", ..., lambda view: view.proved),
     ):
+        if name == "proved_accuracy" and after.proved is None:
+            continue
         found, control = (each(view).mean(0)[whom] for view in (after, before))
         figures |= compared(name, found, control, weights[:, whom], confidence)
     area = rates.auroc(after.score, y)

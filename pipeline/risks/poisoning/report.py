@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline.attacks.poisoning import ATTACKS
+from pipeline.attacks.poisoning import ATTACKS, fitting
 from pipeline.presentation.chapter import (
     Chapter,
     Finding,
@@ -111,13 +111,17 @@ def untested(tables: Tables, context: Context) -> Sequence[str]:
     if not len(tables.get("poisoning", ())):
         return ("Poisoned training data: nothing was measured.",)
     numbers = context.cfg.section(PoisoningSettings)
-    left_out = [name for name in ATTACKS if name not in numbers.attacks]
+    images = context.cfg.data.image is not None
+    left_out = [name for name in ATTACKS if name not in fitting(numbers.attacks, images=images)]
+    trainings = "of the cross-validation" if context.cfg.plan.kind != "official" else "of the split"
     sentences = [
-        "Poison in images, in the order of records, in the reference data of the schema.",
+        "Poison in the order of images, triggers that no eye sees, several triggers."
+        if images
+        else "Poison in images, in the order of records, in the reference data of the schema.",
         "Clean-label poison and backdoors that are made for the recipe they meet: they are made "
         "against the undefended model. No attack is proved to be the worst.",
         f"Poison in other trainings: {numbers.repetitions} of {context.cfg.plan.seeds} repetitions "
-        "of the cross-validation were poisoned, and the luck of a training is in no interval.",
+        f"{trainings} were poisoned, and the luck of a training is in no interval.",
     ]
     return (
         [*sentences, f"Poisoning attacks not run: {', '.join(left_out)}."]
@@ -194,9 +198,19 @@ def _harm(table: pd.DataFrame, dose: float, context: Context, folder: Path) -> l
     shown = every_attack(table, dose, context)
     return [
         *parts,
-        Fold("How it was measured", [Note(f"{poisoned(dose, unit)}. {HOW}")]),
+        Fold("How it was measured", [Note(f"{poisoned(dose, unit)}. {_how(context)}")]),
         Fold("Every attack", [*moved, *narrow(shown, ["attack", "figure"]), *drawn]),
     ]
+
+
+def _how(context: Context) -> str:
+    if context.cfg.data.image is None:
+        return HOW
+    side = context.cfg.section(PoisoningSettings).trigger_pixels
+    return (
+        f"{HOW} The trigger is a square of {side} x {side} white pixels in the lower right corner, "
+        "as a marker on a film would be; nothing is proved of images here."
+    )
 
 
 def _without_victims(table: pd.DataFrame, context: Context) -> list[Part]:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline.attacks.poisoning import ATTACKS
+from pipeline.defenses import trainable
 from pipeline.risks.columns import DEFENSE, IDS
 from pipeline.risks.pairs import PAIRS
 from pipeline.risks.poisoning.certificate_tables import certificate_table
@@ -46,7 +47,8 @@ COLUMNS = {
         "sensitivity_at_clean_false_alarms": "sensitivity where as many of the healthy are called "
         "ill as by the same recipe without poison",
         "share_called_ill": "patients who are called ill, out of fold",
-        "proved_accuracy": "right answers proved to stay so within poisoning.eps; a lower bound",
+        "proved_accuracy": "right answers proved to stay so within poisoning.eps; a lower "
+        "bound; empty of images",
         "control": "attack_success_rate of the same records and patients without poison",
         "targets": "of how many attack_success_rate is a share; empty of a few unnamed ones",
         "patients": "patients who are asked about",
@@ -93,13 +95,15 @@ def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
     if place is None:
         return tables
     numbers = cfg.section(PoisoningSettings)
-    harms = {name: Harm.load(place / f"{name}.safetensors") for name in cfg.chosen(numbers.recipes)}
+    harms = {
+        name: Harm.load(place / f"{name}.safetensors") for name in trainable(numbers.recipes, cfg)
+    }
     table = harm_table(harms, cfg, sampling)
     doses = {name: numbers.doses_of(name) for name in ATTACKS}
     pairs = headline_pairs(harms, table, doses, numbers.headline_dose, sampling)
     drawn = {"poisoning": table, "poisoning_pairs": pairs}
-    if RECIPE in harms:  # the one that filters are tried on
-        filtered = _filtered(place, harms[RECIPE])
+    # of the one that filters are tried on
+    if RECIPE in harms and (filtered := _filtered(place, harms[RECIPE])):
         drawn["filters"] = filter_table(filtered, harms[RECIPE], cfg, sampling)
     return drawn | tables
 

@@ -16,17 +16,22 @@ import torch
 from torch import Tensor
 
 from pipeline.artifact import read_artifact, write_artifact
+from pipeline.attacks.poisoning import fitting as attacks_on
 from pipeline.config import BASELINE, Config
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
+from pipeline.defenses import trainable
 from pipeline.defenses.trained import train
-from pipeline.models.population import Networks, networks_of
+from pipeline.files import NOT_FOR_IMAGES
+from pipeline.models.designs import Trained
+from pipeline.models.population import trained_of
 from pipeline.risks.poisoning.measure.filters import (
     FILTERS,
     RULES,
     Filter,
     Recipe,
     detection,
+    fitting,
     left_by,
     loss,
 )
@@ -88,19 +93,33 @@ class Filtered:
         return read_artifact(path, cls, what="what filters did", advice=advice)
 
 
-def filtered_attacks(poison: CraftedPoison) -> list[str]:
+def filtered_attacks(poison: CraftedPoison, cfg: Config) -> list[str]:
     """Attacks on everybody and the backdoor.
 
-    First the control `none`, where filtering cannot help.
+    First the control `none`, where filtering cannot help. Nothing where no filter is configured
+    that looks at such data.
     """
+    if not _rules(bool(poison.dataset.schema.image), cfg):
+        return []
     return [NONE, *(attack for attack in poison.sets if attack != ONE_PATIENT)]
+
+
+def not_for_images(cfg: Config) -> dict[str, str]:
+    """What is configured and cannot be tried on images, and why; nothing of records."""
+    if cfg.data.image is None:
+        return {}
+    numbers = cfg.section(PoisoningSettings)
+    unfit = set(cfg.chosen(numbers.recipes)) - set(trainable(numbers.recipes, cfg))
+    unfit |= set(numbers.attacks) - set(attacks_on(numbers.attacks, images=True))
+    unfit |= {f"filter {rule}" for rule in set(numbers.filters) - set(_rules(True, cfg))}
+    return dict.fromkeys(sorted(unfit), NOT_FOR_IMAGES)
 
 
 def filter_poison(attack: str, poison: CraftedPoison, cfg: Config) -> Filtered:
     """Filters every training set of an attack (or `none`); trains the undefended recipe on it."""
     sets = unpoisoned(poison.dataset, poison.plan) if attack == NONE else poison.sets[attack]
     doses = int(sets.dose.max()) + 1
-    rules = cfg.section(PoisoningSettings).filters
+    rules = _rules(bool(sets.dataset.schema.image), cfg)
     scores = {
         name: _filters(cfg)[name](sets.dataset, sets.plan, _recipe(cfg))
         for name in {RULES[rule].filter for rule in rules}
@@ -142,12 +161,16 @@ def _outcome(
     }
 
 
+def _rules(images: bool, cfg: Config) -> list[str]:
+    return fitting(cfg.section(PoisoningSettings).filters, images=images)
+
+
 def _filters(cfg: Config) -> dict[str, Filter]:
     return {**FILTERS, "loss": partial(loss, folds=cfg.section(PoisoningSettings).folds)}
 
 
 def _recipe(cfg: Config) -> Recipe:
-    def recipe(dataset: Dataset, plan: Plan) -> Networks:
-        return networks_of(train(RECIPE, dataset, plan, cfg))
+    def recipe(dataset: Dataset, plan: Plan) -> Trained:
+        return trained_of(train(RECIPE, dataset, plan, cfg))
 
     return recipe

@@ -9,20 +9,23 @@ training set holds one at most. Training sets are scored a block at a time, so t
 grow with their number.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, relu
 
 from pipeline.data.plan import Plan, rectangle
 from pipeline.data.schema import Dataset
+from pipeline.files import NotApplicable
+from pipeline.models.designs import Trained
+from pipeline.models.image_networks import ANSWERED_AT_ONCE, members_of
 from pipeline.models.mlp import forward, layers_of
 from pipeline.models.networks import Networks
 from pipeline.seeds import Stream, generator
 
-Recipe = Callable[[Dataset, Plan], Networks]
+Recipe = Callable[[Dataset, Plan], Trained]
 Filter = Callable[[Dataset, Plan, Recipe], Tensor]
 
 NEIGHBOURS = 10
@@ -115,7 +118,7 @@ def spectral(dataset: Dataset, plan: Plan, recipe: Recipe) -> Tensor:
     Of a model trained on the suspicious records: the last hidden layer of the records of one label,
     centred, and the square of each record's projection onto the first right singular vector. A
     linear model has no hidden layer: its standardised inputs. Divided by its mean over the label's
-    records, so that one threshold serves both labels.
+    records, so that one threshold serves both labels. Of images likewise.
 
     Args:
         dataset: the records.
@@ -130,10 +133,7 @@ def spectral(dataset: Dataset, plan: Plan, recipe: Recipe) -> Tensor:
     for one in _blocks(plan, 4 * dataset.x.numel()):
         models = recipe(dataset, one).double()
         index, valid = rectangle(one.train)
-        with torch.no_grad():
-            hidden = forward(
-                models.standardise(dataset.x[index].double()), layers_of(models.parameters)
-            )[-2]
+        hidden = last_hidden(models, dataset.x[index].double())
         score = hidden.new_zeros(index.shape)
         for label in range(len(dataset.schema.classes)):
             own = (valid & (dataset.y[index] == label)).double()[..., None]
@@ -146,6 +146,30 @@ def spectral(dataset: Dataset, plan: Plan, recipe: Recipe) -> Tensor:
             score += torch.where(mean > 0, square / mean, 0.0)[..., 0]
         scores.append(_scatter(score, index, valid, one.train))
     return torch.cat(scores)
+
+
+@torch.no_grad()
+def last_hidden(models: Trained, x: Tensor) -> Tensor:
+    """(M, B, H): what the last layer of each model receives of its events (M, B, *event).
+
+    Raises:
+        NotApplicable: they are image networks of another kind than convolutions.
+    """
+    if isinstance(models, Networks):
+        return forward(models.standardise(x), layers_of(models.parameters))[-2]
+    found = []
+    for number, layers in enumerate(members_of(models)):
+        center, scale = (models.preprocessing[name][number] for name in ("center", "scale"))
+        parts = []
+        for part in x[number].split(ANSWERED_AT_ONCE):
+            signal = (part - center) / scale
+            for layer in layers[:-1]:
+                signal = relu(layer(signal))
+            parts.append(signal.flatten(1))
+        found.append(torch.cat(parts))
+    if not found:
+        raise NotApplicable(f"spectral: {models.architecture.name} has no layers to look into")
+    return torch.stack(found)
 
 
 FILTERS: dict[str, Filter] = {"neighbours": neighbours, "loss": loss, "spectral": spectral}
@@ -162,6 +186,12 @@ RULES: dict[str, Rule] = {
     **{name: Rule(name) for name in FILTERS},
     "majority": Rule("neighbours", MAJORITY),
 }
+OF_IMAGES = frozenset({"loss", "spectral"})  # pixels have no common scale to find neighbours by
+
+
+def fitting(rules: Sequence[str], *, images: bool) -> list[str]:
+    """Those of the rules that can be tried on records, or on images."""
+    return [rule for rule in rules if RULES[rule].filter in OF_IMAGES or not images]
 
 
 def left_by(rule: str, scores: Tensor, train: Tensor, share: float, *, seed: int = 0) -> Tensor:

@@ -9,16 +9,15 @@ them that are poisoned (`TrainingSets`), and retrains on `sets.without(dropped)`
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from pipeline.artifact import read_artifact, write_artifact
-from pipeline.attacks.poisoning import POISONS
+from pipeline.attacks.poisoning import POISON_FACTS, POISONS, STAND_IN, fitting
 from pipeline.attacks.poisoning.poison import Attacker
-from pipeline.attacks.poisoning.trigger import carries, make_trigger, stamped
+from pipeline.attacks.poisoning.trigger import carries, make_patch, make_trigger, stamped
 from pipeline.attacks.surrogate import train_linear_surrogate
 from pipeline.config import BASELINE, Config
 from pipeline.data.plan import Plan
@@ -26,9 +25,9 @@ from pipeline.data.schema import Dataset
 from pipeline.data.threat import Threat
 from pipeline.defenses.trained import train
 from pipeline.models.answers import margin
-from pipeline.models.networks import Networks
+from pipeline.models.designs import Trained
 from pipeline.models.out_of_fold import OutOfFold
-from pipeline.models.population import networks_of
+from pipeline.models.population import Networks, joined, networks_of, trained_of
 from pipeline.risks.poisoning.measure.rehearsal import craft_adaptive
 from pipeline.risks.poisoning.measure.settings import PoisoningSettings
 from pipeline.risks.poisoning.measure.training_sets import TrainingSets, draw_training_sets
@@ -50,7 +49,7 @@ class CraftedPoison:
         dataset: the records.
         plan: the models of the repetitions that are harmed; no release model.
         threat: what the clinic would believe, each value by itself.
-        trigger: (D,) of the backdoor; NaN = no part of it.
+        trigger: (*event) of the backdoor; NaN = no part of it.
         targets: (T,) int64, whom `one_patient` names.
         sets: by attack, every dose in every training set.
     """
@@ -75,7 +74,8 @@ class Harm:
             counted from the model's own cut; `none`: (1, S, N) clean.
         cuts: by attack, likewise float32: the log-odds at which the model that holds a patient out
             draws the line; it chose them on the records that it trained on, poison included.
-        proved: by attack, likewise bool: right, and proved to stay so within `poisoning.eps`.
+        proved: by attack, likewise bool: right, and proved to stay so within `poisoning.eps`. Empty
+            of images.
         triggered: (1 + E, S, N) float32, the margin with the trigger in the record, first without
             poison; NaN = the record lacks a measurement that the trigger needs, or would break a
             relation with it. Empty without the backdoor.
@@ -114,28 +114,25 @@ def craft_poison(dataset: Dataset, plan: Plan, cfg: Config) -> CraftedPoison:
     """Crafts every attack at every dose, against models of the first repetitions.
 
     Where the undefended models call no ill patient ill, nobody can be named: `one_patient` is left
-    out, and there are no targets.
+    out, and there are no targets. So is what is not for images, of images.
     """
     plan = plan.select(
         (plan.repetition >= 0) & (plan.repetition < cfg.section(PoisoningSettings).repetitions)
     )
     limits = cfg.threat[cfg.audit.headline].model_copy(update={"norm": "linf", "goal": "any"})
     threat = Threat.of(dataset.schema, limits)
-    recorded = (~dataset.x.isnan()).sum(0)
     numbers = cfg.section(PoisoningSettings)
-    trigger = make_trigger(
-        dataset.schema,
-        recorded,
-        threat,
-        features=numbers.trigger_features,
-        size=numbers.trigger_size,
-    )
+    attacks = fitting(numbers.attacks, images=bool(dataset.schema.image))
+    trigger = _trigger(dataset, threat, numbers)
     generator = generator_of(Stream.POISONERS, cfg.seed)
-    named = ONE_PATIENT in numbers.attacks
+    named = ONE_PATIENT in attacks
     targets = (
         _targets(dataset, plan, cfg, generator) if named else torch.zeros(0, dtype=torch.int64)
     )
-    surrogate = train_linear_surrogate(dataset.x, dataset.y, plan, hot=dataset.schema.hot)
+    surrogate = None
+    if any(POISON_FACTS[attack].knowledge == STAND_IN for attack in attacks):
+        x, hot = dataset.x.flatten(1), dataset.schema.hot
+        surrogate = train_linear_surrogate(x, dataset.y, plan, hot=hot)
     attacker = Attacker(
         dataset, plan, surrogate, threat, numbers.clean_label_eps, trigger, targets, generator
     )
@@ -147,10 +144,24 @@ def craft_poison(dataset: Dataset, plan: Plan, cfg: Config) -> CraftedPoison:
             numbers.doses,
             torch.from_numpy(numbered(dataset.patient.numpy())),
         )
-        for attack in numbers.attacks
+        for attack in attacks
         if attack in POISONS and (attack != ONE_PATIENT or len(targets))
     }
     return CraftedPoison(dataset, plan, threat, trigger, targets, sets)
+
+
+def _trigger(dataset: Dataset, threat: Threat, numbers: PoisoningSettings) -> Tensor:
+    """(*event): of the backdoor; NaN = no part of it."""
+    if dataset.schema.image:
+        return make_patch(dataset.schema, threat, pixels=numbers.trigger_pixels)
+    recorded = (~dataset.x.isnan()).sum(0)
+    return make_trigger(
+        dataset.schema,
+        recorded,
+        threat,
+        features=numbers.trigger_features,
+        size=numbers.trigger_size,
+    )
 
 
 def _targets(dataset: Dataset, plan: Plan, cfg: Config, generator: torch.Generator) -> Tensor:
@@ -159,7 +170,7 @@ def _targets(dataset: Dataset, plan: Plan, cfg: Config, generator: torch.Generat
     Fewer than are to be named, where there are no more of them.
     """
     margins = held_out_margins(
-        networks_of(train(BASELINE, dataset, plan, cfg)), dataset.x, dataset.y, plan, 1
+        trained_of(train(BASELINE, dataset, plan, cfg)), dataset.x, dataset.y, plan, 1
     )[0]
     right = torch.zeros(len(dataset.y), dtype=torch.bool)
     right[OutOfFold(plan, [0.0]).patients] = (margins > 0).all(0)
@@ -177,17 +188,17 @@ def measure_harm(name: str, poison: CraftedPoison, cfg: Config) -> Harm:
     """Trains the recipe `name` without poison and on every poisoned set."""
     dataset, plan, numbers = poison.dataset, poison.plan, cfg.section(PoisoningSettings)
     patients = OutOfFold(plan, [0.0]).patients
-    clean = networks_of(train(name, dataset, plan, cfg))
+    clean = trained_of(train(name, dataset, plan, cfg))
     margins = {NONE: held_out_margins(clean, dataset.x, dataset.y, plan, 1)}
     cuts = {NONE: held_out_cuts(clean, plan, 1)}
-    proved = {NONE: _proved(clean, poison, cfg, 1)}
+    proved = _proved({NONE: clean}, poison, cfg, 1)
     triggered = target_margins = torch.zeros(0)
     made = craft_adaptive(
-        [attack for attack in numbers.attacks if attack not in POISONS],
+        _made_for_recipe(numbers.attacks, dataset),
         dataset,
         plan,
         numbers.adaptive(),
-        partial(trained_on, name, cfg=cfg),
+        lambda sets: networks_of(trained_on(name, sets, cfg)),
         cfg.defenses[name],
     )
     everything, groups = poison.sets | made, [{attack: one} for attack, one in poison.sets.items()]
@@ -200,7 +211,7 @@ def measure_harm(name: str, poison: CraftedPoison, cfg: Config) -> Harm:
             continue
         margins[attack] = held_out_margins(harmed, dataset.x, dataset.y, plan, doses)
         cuts[attack] = held_out_cuts(harmed, plan, doses)
-        proved[attack] = _proved(harmed, poison, cfg, doses)
+        proved |= _proved({attack: harmed}, poison, cfg, doses)
         if attack == BACKDOOR:
             triggered = torch.cat(
                 [triggered_margins(clean, poison, 1), triggered_margins(harmed, poison, doses)]
@@ -225,9 +236,14 @@ def measure_harm(name: str, poison: CraftedPoison, cfg: Config) -> Harm:
     )
 
 
+def _made_for_recipe(attacks: Sequence[str], dataset: Dataset) -> list[str]:
+    fit = fitting(attacks, images=bool(dataset.schema.image))
+    return [attack for attack in fit if attack not in POISONS]
+
+
 def _harmed(
     name: str, groups: Sequence[dict[str, TrainingSets]], cfg: Config
-) -> Iterator[tuple[str, Networks]]:
+) -> Iterator[tuple[str, Trained]]:
     """Every attack with the models that it harmed.
 
     Those of a group, whose sets share their records, are trained as one population.
@@ -241,7 +257,7 @@ def _harmed(
 
 def trained_on(
     name: str, sets: TrainingSets, cfg: Config, drop: Callable[[TrainingSets], Tensor] | None = None
-) -> Networks:
+) -> Trained:
     """The recipe `name` on every training set, a few at a time.
 
     `drop` names rows (M, N * V) to leave out, right or wrong.
@@ -252,13 +268,13 @@ def trained_on(
     for first in range(0, int(sets.dose.max()) + 1, at_once):
         some = sets.select((sets.dose >= first) & (sets.dose < first + at_once))
         some = some if drop is None else some.without(drop(some))
-        parts.append(networks_of(train(name, some.dataset, some.plan, cfg)))
-    return Networks.join(parts)
+        parts.append(trained_of(train(name, some.dataset, some.plan, cfg)))
+    return joined(parts)
 
 
 @torch.no_grad()
-def held_out_margins(population: Networks, x: Tensor, y: Tensor, plan: Plan, doses: int) -> Tensor:
-    """(E, S, N) float32: of patients x (all, D), by the models (E * R) that hold them out."""
+def held_out_margins(population: Trained, x: Tensor, y: Tensor, plan: Plan, doses: int) -> Tensor:
+    """(E, S, N) float32: of patients x (all, *event), by the models (E * R) that hold them out."""
     index, valid = plan.held_out_index()
     rows = index.repeat(doses, 1)
     found = margin(population.double()(x[rows].double()), y[rows])
@@ -269,13 +285,13 @@ def held_out_margins(population: Networks, x: Tensor, y: Tensor, plan: Plan, dos
     )
 
 
-def held_out_cuts(population: Networks, plan: Plan, doses: int) -> Tensor:
+def held_out_cuts(population: Trained, plan: Plan, doses: int) -> Tensor:
     """(E, S, N) float32: where the models (E * R) that hold each patient out draw the line."""
     grid = OutOfFold(plan, [0.0] * doses)
     return torch.stack([grid.of_models(cut) for cut in population.cut.view(doses, -1)]).float()
 
 
-def triggered_margins(population: Networks, poison: CraftedPoison, doses: int) -> Tensor:
+def triggered_margins(population: Trained, poison: CraftedPoison, doses: int) -> Tensor:
     """(E, S, N) float32: likewise, with the trigger in every record.
 
     NaN = the record lacks a measurement that it needs, or cannot hold it.
@@ -288,24 +304,25 @@ def triggered_margins(population: Networks, poison: CraftedPoison, doses: int) -
     return margins.masked_fill(~able, torch.nan)
 
 
-def _proved(population: Networks, poison: CraftedPoison, cfg: Config, doses: int) -> Tensor:
-    """(E, S, N) bool: which right answers no change within the radius turns."""
+def _proved(
+    populations: dict[str, Trained], poison: CraftedPoison, cfg: Config, doses: int
+) -> dict[str, Tensor]:
+    """Each (E, S, N) bool: which right answers no change within the radius turns.
+
+    Only of stacks of linear layers: the quick bound knows no others.
+    """
     dataset, (index, valid) = poison.dataset, poison.plan.held_out_index()
-    rows = index.repeat(doses, 1)
-    found = quickly_proved(
-        population,
-        dataset.x[rows],
-        dataset.y[rows],
-        poison.threat,
-        cfg.section(PoisoningSettings).eps,
-    )
-    return OutOfFold(poison.plan, [0.0] * doses).scatter(
-        found.view(doses, *index.shape), index, valid
-    )
+    rows, eps = index.repeat(doses, 1), cfg.section(PoisoningSettings).eps
+    grid, proved = OutOfFold(poison.plan, [0.0] * doses), {}
+    for attack, population in populations.items():
+        if isinstance(population, Networks):
+            found = quickly_proved(population, dataset.x[rows], dataset.y[rows], poison.threat, eps)
+            proved[attack] = grid.scatter(found.view(doses, *index.shape), index, valid)
+    return proved
 
 
 @torch.no_grad()
-def _margins_at(population: Networks, dataset: Dataset, patients: Tensor) -> Tensor:
+def _margins_at(population: Trained, dataset: Dataset, patients: Tensor) -> Tensor:
     """(M,): of one patient each, the margin of the true class."""
     return margin(
         population.double()(dataset.x[patients][:, None].double()), dataset.y[patients][:, None]

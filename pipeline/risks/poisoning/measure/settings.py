@@ -1,6 +1,6 @@
 """The section `poisoning` of the configuration."""
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
@@ -18,9 +18,11 @@ class PoisoningSettings(Section):
     the one nearest to `headline_dose`. Attacks that are made for each recipe come at
     `adaptive_doses` alone, which must be among `doses`: they train it many times. `eps`: radius of
     the proofs. Each of `filters` is tried on the others, which drop the share `drop`; `folds` of
-    the filter that trains models.
+    the filter that trains models. The trigger of a backdoor is `trigger_features` values of a
+    record, `trigger_size` scales from their centre; in images a square of `trigger_pixels`.
     """
 
+    for_images: ClassVar[bool] = True
     recipes: Annotated[list[str], Field(min_length=1)]
     attacks: Annotated[list[str], Field(min_length=1)]
     doses: Annotated[list[Dose], Field(min_length=1)]
@@ -31,8 +33,9 @@ class PoisoningSettings(Section):
     clean_label_eps: Positive
     trigger_features: Count
     trigger_size: Positive
+    trigger_pixels: Count
     targets: Count
-    filters: Annotated[list[str], Field(min_length=1)]
+    filters: list[str]
     drop: Annotated[float, Field(gt=0, lt=1)]
     folds: Annotated[int, Field(ge=2)]
 

@@ -7,15 +7,17 @@ import pytest
 import torch
 import yaml
 
+import handwritten
 import tiny
 from pipeline import params
 from pipeline.defenses.trained import train
-from pipeline.files import BadInput
+from pipeline.files import NOT_FOR_IMAGES, BadInput
 from pipeline.risks.poisoning.measure.filtering import (
     FIELDS,
     Filtered,
     filter_poison,
     filtered_attacks,
+    not_for_images,
 )
 from pipeline.risks.poisoning.measure.filters import FILTERS, RULES, Rule, drop, neighbours
 from pipeline.risks.poisoning.measure.recipes import NONE, craft_poison, measure_harm, trained_on
@@ -86,7 +88,7 @@ def test_a_perfect_filter_restores_the_clean_accuracy(poison, harmed, cfg, monke
 
 def test_dropping_nothing_changes_nothing_bit_for_bit(poison, harmed, cfg, monkeypatch):
     monkeypatch.setitem(RULES, "nobody", Rule("neighbours", math.inf))
-    for attack in filtered_attacks(poison):
+    for attack in filtered_attacks(poison, cfg):
         filtered = filter_poison(attack, poison, by(cfg, "nobody"))
         assert tiny.same_bits(filtered.margins["nobody"], harmed.margins[attack])
         assert filtered.precision["nobody"].isnan().all()
@@ -153,8 +155,8 @@ def test_the_filter_that_trains_takes_the_configured_folds(poison, cfg, monkeypa
     assert trained == [4 * 6]  # what is trained on the rest is asked for elsewhere
 
 
-def test_all_but_the_named_patient_are_filtered(poison):
-    assert filtered_attacks(poison) == [NONE, "worst_flips", "backdoor"]
+def test_all_but_the_named_patient_are_filtered(poison, cfg):
+    assert filtered_attacks(poison, cfg) == [NONE, "worst_flips", "backdoor"]
 
 
 def test_it_survives_the_disk(poison, cfg, tmp_path):
@@ -175,3 +177,16 @@ def test_another_file_is_refused(tmp_path):
     PLAN.save(tmp_path / "plan.safetensors")
     with pytest.raises(BadInput, match="not what filters did"):
         Filtered.load(tmp_path / "plan.safetensors")
+
+
+def test_of_images_it_is_said_what_is_not_for_them(cfg):
+    assert not_for_images(cfg) == {}
+    changes = {"attacks": ["clean_label", "backdoor"], "filters": ["majority", "spectral"]}
+    scans = handwritten.configured(poisoning={**changes, "recipes": ["baseline", "partition"]})
+    assert not_for_images(scans) == dict.fromkeys(
+        ["clean_label", "filter majority", "partition"], NOT_FOR_IMAGES
+    )
+
+
+def test_nothing_is_filtered_where_no_filter_is_configured(poison, cfg):
+    assert filtered_attacks(poison, by(cfg)) == []

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
+import handwritten
 import tiny
 from pipeline.attacks.surrogate import train_linear_surrogate
 from pipeline.config import ModelConfig
@@ -21,6 +22,8 @@ from pipeline.risks.poisoning.measure.filters import (
     detection,
     drop,
     drop_above,
+    fitting,
+    last_hidden,
     left_by,
     loss,
     neighbours,
@@ -296,3 +299,40 @@ def test_a_rule_drops_a_share_or_those_above_its_threshold(dataset):
     above = left_by("majority", scores, plan.train, 0.2)
     assert torch.equal(plan.train & ~above, scores > MAJORITY)
     assert 0 < (plan.train & ~above).sum() < plan.train.sum()
+
+
+# ---- images ----
+
+
+@pytest.fixture(scope="module")
+def scans():
+    cfg = handwritten.configured()
+    dataset = handwritten.pictures(cfg)
+    return cfg, dataset, handwritten.halves(dataset)
+
+
+def test_the_last_layer_of_image_networks_receives_what_its_answers_are_made_of(scans):
+    cfg, dataset, plan = scans
+    models = train("baseline", dataset, plan, cfg).double()
+    x = dataset.x.double().expand(2, *dataset.x.shape)
+    hidden, last = last_hidden(models, x), models.architecture.last
+    weight, bias = (models.parameters[f"{last}.{part}"] for part in ("weight", "bias"))
+    answers = hidden @ weight.mT + bias[:, None]
+    torch.testing.assert_close(answers, models(x))
+    assert (hidden >= 0).all()
+
+
+def test_wrong_labels_of_images_are_found_by_their_loss(scans):
+    cfg, clean, plan = scans
+    data, wrong = flipped(clean, 0.05)
+    scores = loss(data, plan, lambda images, sets: train("baseline", images, sets, cfg))
+    assert torch.equal(scores.isnan(), ~plan.train)
+    for rows, score in zip(plan.train, scores, strict=True):
+        bad, good = int((rows & wrong).sum()), int((rows & ~wrong).sum())
+        blind = ((bad + good + 1) / (12 * bad * good)) ** 0.5
+        assert rates.auroc(score[rows].numpy(), wrong[rows].long().numpy()) > 0.5 + 8 * blind
+
+
+def test_of_images_neighbours_are_not_asked():
+    assert fitting(RULES, images=False) == list(RULES)
+    assert fitting(RULES, images=True) == ["loss", "spectral"]

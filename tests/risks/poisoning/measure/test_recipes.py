@@ -6,9 +6,11 @@ import pytest
 import torch
 import yaml
 
+import handwritten
 import tiny
 from pipeline import params
-from pipeline.attacks.poisoning import POISONS
+from pipeline.attacks.poisoning import ATTACKS, POISONS
+from pipeline.attacks.poisoning.poison import Poison
 from pipeline.attacks.poisoning.trigger import carries, stamped
 from pipeline.defenses.trained import train
 from pipeline.files import BadInput
@@ -23,6 +25,7 @@ from pipeline.risks.poisoning.measure.recipes import (
     measure_harm,
     trained_on,
 )
+from pipeline.risks.poisoning.measure.training_sets import draw_training_sets
 
 pytestmark = pytest.mark.heavy
 
@@ -214,3 +217,85 @@ def test_where_nobody_is_called_ill_nobody_is_named_and_the_rest_is_measured(cha
     backdoor = table[table["attack"] == "backdoor"]
     assert backdoor["attack_success_rate"].isna().all()
     assert table["auroc"].notna().all()
+
+
+# ---- images ----
+
+
+@pytest.fixture(scope="module")
+def scans():
+    cfg = handwritten.configured(
+        poisoning={"repetitions": 1, "attacks": ["random_flips", "backdoor"]}
+    )
+    dataset = handwritten.pictures(cfg)
+    return cfg, dataset, handwritten.halves(dataset)
+
+
+def at(cfg, **numbers):
+    return cfg.model_copy(update={"poisoning": cfg.poisoning.model_copy(update=numbers)})
+
+
+def test_poison_that_changes_no_image_leaves_the_clean_models_bit_for_bit(scans):
+    cfg, dataset, plan = scans
+    order = torch.rand(plan.size, len(dataset.y), generator=torch.Generator().manual_seed(0))
+    idle = Poison.of_everyone(dataset.x, dataset.y, order.double())
+    sets = draw_training_sets(idle, dataset, plan, [1, 0.3])
+    clean, all_at_once = train("baseline", dataset, plan, cfg), trained_on("baseline", sets, cfg)
+    for dose in (0, 1):
+        own = sets.dose == dose
+        alone = train("baseline", sets.dataset, sets.plan.select(own), cfg)
+        beside = all_at_once.select(own)
+        for name, value in clean.parameters.items():
+            assert tiny.same_bits(alone.parameters[name], value)
+            # beside others the last digit is rounded otherwise
+            torch.testing.assert_close(beside.parameters[name], value, rtol=1e-4, atol=1e-5)
+
+
+def test_a_backdoor_in_images_takes_and_leaves_others_alone(scans):
+    cfg, dataset, plan = scans
+    longer = cfg.model_copy(update={"train": cfg.train.model_copy(update={"epochs": 24})})
+    cfg = at(longer, attacks=["backdoor"], doses=[0.05], trigger_pixels=1)
+    poison = craft_poison(dataset, plan, cfg)
+    sets = poison.sets["backdoor"]
+    own = sets.poisoned.nonzero()[:, 1]
+    before, after = sets.dataset.x[own - 1], sets.dataset.x[own]
+    where = ~poison.trigger.isnan()
+    assert where.sum() == where[..., -1, -1].sum() == 1
+    assert (after[:, where] == 16).all()
+    assert torch.equal(after[:, ~where], before[:, ~where])
+    assert (sets.dataset.y[own - 1] == 1).all()
+    assert (sets.dataset.y[own] == 0).all()
+    assert sets.poisoned.sum(1).tolist() == [45, 45]  # 0.05 of 898 and of 899, rounded up
+
+    found = measure_harm("baseline", poison, cfg)
+    called_ill = (found.y == 1) & (found.margins[NONE][0, 0] > 0)
+    success = (found.triggered[:, 0, called_ill] <= 0).double().mean(1)
+    assert success[0] < 0.2  # without poison: the control
+    assert success[1] > 0.7
+    assert right(found.margins["backdoor"]) > right(found.margins[NONE]) - 0.08
+    assert not found.proved  # the quick bound knows no convolutions
+    table = harm_table({"baseline": found}, cfg, tiny.sampling(cfg.audit))
+    assert table["proved_accuracy"].isna().all()
+    assert table["control"].iloc[1] == pytest.approx(float(success[0]))
+
+
+def test_many_flips_of_images_destroy_and_few_do_not(scans):
+    cfg, dataset, plan = scans
+    cfg = at(cfg, attacks=["random_flips"], doses=[0.01, 0.6])
+    poison = craft_poison(dataset, plan, cfg)
+    sets = poison.sets["random_flips"]
+    assert torch.equal(sets.dataset.x[1::2], dataset.x)
+    assert torch.equal(sets.dataset.y[1::2], 1 - dataset.y)
+    found = measure_harm("baseline", poison, cfg)
+    few, many = found.margins["random_flips"]
+    assert right(few) > right(found.margins[NONE]) - 0.03
+    assert right(many) < 0.5  # the flipped rule was learned
+
+
+def test_what_cannot_be_made_on_images_is_left_out(scans):
+    cfg, dataset, plan = scans
+    cfg = at(cfg, attacks=list(ATTACKS), doses=[1], targets=2)
+    sets = craft_poison(dataset, plan, cfg).sets
+    left_out = [name for name in ATTACKS if name not in sets]
+    assert left_out == ["clean_label", "adaptive_missed", "adaptive_hidden", "adaptive_auroc"]
+    assert set(measure_harm("baseline", craft_poison(dataset, plan, cfg), cfg).poisoned) == {*sets}
