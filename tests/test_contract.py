@@ -27,8 +27,8 @@ DEFAULTS = {
     for group, value in entry.items()
 }
 # A defense that would take every `dvc repro` a minute longer: `python -m pipeline defense=...`
-# trains and evaluates it.
-FOR_SWEEPS = {"dp_adv_train"}
+# trains and evaluates it; and those of images alone, which an experiment names in `extra`.
+FOR_SWEEPS = {"dp_adv_train", "seda", "seda_whole"}
 STAGED = [name for name in DEFENSES if name not in FOR_SWEEPS]
 # Of these, those that `dvc.yaml` names; the others are trained by the stage `extra`.
 NAMED = [name for name in STAGED if name not in COMPOSED["extra"]]

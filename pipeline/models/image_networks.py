@@ -20,6 +20,8 @@ from pipeline.files import BadInput, read_json, read_tensors, sha256, write_json
 from pipeline.models.cnn import ConvolutionalNetwork, Layer
 from pipeline.models.mlp import Parameters
 from pipeline.models.networks import DESCRIPTION, WEIGHTS
+from pipeline.models.self_ensemble import SelfEnsemble
+from pipeline.models.vit import VisionTransformer
 from pipeline.seeds import Stream, generator
 
 KIND = "image_networks"  # in the description of a saved population
@@ -53,7 +55,11 @@ class ImageArchitecture(Protocol):
 
 
 # Every architecture of images that can be saved, by its name.
-ARCHITECTURES: dict[str, type] = {"cnn": ConvolutionalNetwork}
+ARCHITECTURES: dict[str, type] = {
+    "cnn": ConvolutionalNetwork,
+    "vit": VisionTransformer,
+    "seda": SelfEnsemble,
+}
 
 
 @dataclass(frozen=True)
