@@ -19,11 +19,12 @@ from pipeline.config import Config, Count, Positive
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
 from pipeline.data.threat import Threat
-from pipeline.defenses.undefended import architecture_for, fit_as_configured
+from pipeline.defenses.adversarial import starts_of
+from pipeline.defenses.undefended import architecture_for, fit_as_configured, moved_as_configured
 from pipeline.files import BadInput, FailedCheck
 from pipeline.models.designs import Trained, initialised
 from pipeline.models.ensemble import trunk_of, with_detector
-from pipeline.models.image_networks import ImageNetworks
+from pipeline.models.image_networks import ImageNetworks, range_constants
 from pipeline.models.mlp import Parameters
 from pipeline.models.self_ensemble import SET, SelfEnsemble
 from pipeline.models.training import (
@@ -32,12 +33,10 @@ from pipeline.models.training import (
     Preprocessing,
     fit,
     rates,
-    shifted,
     shuffled,
     steps_in_pass,
 )
 from pipeline.models.vit import VisionTransformer
-from pipeline.seeds import Stream, generator
 
 FALSE_ALARMS = 0.05  # share of the images set aside that the detector may report
 RISING = 0.5  # share of the steps of end-to-end training in which the radius rises
@@ -129,8 +128,6 @@ def _with_epochs(cfg: Config, epochs: int) -> Config:
 def _untrained(
     architecture: SelfEnsemble, plan: Plan, dataset: Dataset, parameters: Parameters
 ) -> ImageNetworks:
-    from pipeline.models.image_networks import range_constants
-
     constants = range_constants(dataset.schema, plan.size)
     return ImageNetworks(architecture, constants, parameters, plan.labels)
 
@@ -159,7 +156,6 @@ def _fitted(
 ) -> ImageNetworks:
     """Models trained on, from where they stand."""
     assert isinstance(start.architecture, SelfEnsemble)
-    moves = generator(Stream.SHIFTS, int(plan.seeds[0]))
     trained = fit(
         dataset,
         plan,
@@ -170,7 +166,7 @@ def _fitted(
         weight_decay=cfg.train.weight_decay,
         preprocessing=start.preprocessing,
         perturb=perturb,
-        augment=shifted(cfg.train.shift, moves) if cfg.train.shift else None,
+        augment=moved_as_configured(plan, cfg),
         start=start.parameters,
         name="classifiers" if perturb is None else "end to end",
     )
@@ -285,7 +281,7 @@ def _rising(
 
     From the full radius on, a network may never leave the answer of the larger class.
     """
-    starts = generator(Stream.ADVERSARIAL_TRAINING, int(plan.seeds[0]))
+    starts = starts_of(plan)
     rising = max(1, round(RISING * cfg.train.epochs * steps_in_pass(plan.train, cfg.train)))
     taken = 0
 

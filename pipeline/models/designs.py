@@ -19,7 +19,7 @@ from pipeline.models.networks import (
     public_preprocessing,
     standardise,
 )
-from pipeline.models.vit import vit
+from pipeline.models.vit import transformer
 
 AnyArchitecture = Architecture | ImageArchitecture
 Trained = Networks | ImageNetworks
@@ -28,7 +28,9 @@ Trained = Networks | ImageNetworks
 OF_RECORDS = mlp.MODELS
 OF_IMAGES: dict[str, Callable[[tuple[int, ...], int, ModelConfig], ImageArchitecture]] = {
     "cnn": lambda image, classes, of: cnn(image, classes, of.channels, of.hidden),
-    "vit": lambda image, classes, of: vit(image, classes, of.patch, of.width, of.heads, of.blocks),
+    "vit": lambda image, classes, of: transformer(
+        image, classes, of.patch, of.width, of.heads, of.blocks
+    ),
 }
 MODELS: tuple[str, ...] = (*OF_RECORDS, *OF_IMAGES)
 

@@ -143,7 +143,7 @@ def _normal(signal: Tensor, name: str, member: Parameters) -> Tensor:
     return layer_norm(signal, weight.shape, weight, bias)
 
 
-def vit(
+def transformer(
     image: Sequence[int], classes: int, patch: int, width: int, heads: int, blocks: int
 ) -> VisionTransformer:
     """A vision transformer for images of this shape (C, H, W).

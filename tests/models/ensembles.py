@@ -5,9 +5,9 @@ import torch
 from kinds import SCANS
 from pipeline.models.image_networks import ImageNetworks, initialise, range_constants
 from pipeline.models.self_ensemble import SelfEnsemble
-from pipeline.models.vit import vit
+from pipeline.models.vit import transformer
 
-TRUNK = vit((1, 8, 8), 2, patch=2, width=16, heads=4, blocks=2)
+TRUNK = transformer((1, 8, 8), 2, patch=2, width=16, heads=4, blocks=2)
 SMALL = SelfEnsemble.on(TRUNK, 2, [8], [6])
 
 

@@ -5,9 +5,9 @@ import torch
 from torch import nn
 
 from pipeline.files import BadInput
-from pipeline.models.vit import cut_up, vit
+from pipeline.models.vit import cut_up, transformer
 
-TINY = vit((1, 8, 8), 2, patch=2, width=16, heads=4, blocks=2)
+TINY = transformer((1, 8, 8), 2, patch=2, width=16, heads=4, blocks=2)
 
 
 def member(architecture=TINY, seed=0):
@@ -76,7 +76,7 @@ def normal(signal, weight, bias):
 
 
 @pytest.mark.parametrize(
-    "architecture", [TINY, vit((3, 12, 8), 3, patch=4, width=12, heads=3, blocks=3)]
+    "architecture", [TINY, transformer((3, 12, 8), 3, patch=4, width=12, heads=3, blocks=3)]
 )
 def test_it_answers_as_torchs_layers_do_one_image_at_a_time(architecture):
     weights = member(architecture)
@@ -108,7 +108,7 @@ def test_patches_come_row_by_row_as_a_convolution_sees_them():
 
 
 def test_it_is_as_large_as_its_shape_says():
-    usual = vit((1, 28, 28), 2, patch=7, width=64, heads=4, blocks=6)
+    usual = transformer((1, 28, 28), 2, patch=7, width=64, heads=4, blocks=6)
     weights = usual.initialise(torch.Generator().manual_seed(0))
     assert sum(one.numel() for one in weights.values()) == 205_442
     assert weights["positions"].shape == (17, 64)
@@ -126,4 +126,4 @@ def test_it_is_as_large_as_its_shape_says():
 def test_what_does_not_fit_is_refused_in_a_line(changes, said):
     numbers = {"patch": 2, "width": 16, "heads": 4, "blocks": 2, **changes}
     with pytest.raises(BadInput, match=f"^{said}$"):
-        vit((1, 8, 8), 2, **numbers)
+        transformer((1, 8, 8), 2, **numbers)
