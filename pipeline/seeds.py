@@ -38,6 +38,7 @@ class Stream(StrEnum):
     EVASION = "evasion"  # the random choices of each attack of the suite
     EVASION_BY_COPIES = "evasion by copies"  # random starts of the attack on a stolen copy
     EVASION_OF_EVERYONE = "evasion of everyone"  # of the attacks on all, beside a sample
+    EVASION_OF_VOTES = "evasion of votes"  # random starts of the attacks on voters, and on all
     EVASION_OF_HALVES = "evasion of halves"  # random starts of the attack on half models
     ELSEWHERE = "elsewhere"  # the seed of each model that is asked about another site, or later
     BY_HAND = "attack by hand"  # from a notebook

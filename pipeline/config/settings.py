@@ -28,15 +28,24 @@ class PlanConfig(Section):
     tune: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
 
+Whole = Annotated[int, Field(ge=0)]
+
+
 class ModelConfig(Section):
     """The network: a name of `pipeline.models.designs.MODELS` and the widths of its hidden layers.
 
-    `channels` are those of the convolutions of a network of images.
+    `channels` are those of the convolutions of a network of images. A vision transformer cuts an
+    image into squares of `patch` pixels, each a token of `width` numbers, and has so many `blocks`,
+    each with so many `heads`; 0 = the network has none.
     """
 
     name: str
     hidden: list[Count]
     channels: list[Count] = Field(default_factory=list)
+    patch: Whole = 0
+    width: Whole = 0
+    heads: Whole = 0
+    blocks: Whole = 0
 
 
 class TrainConfig(Section):

@@ -15,12 +15,16 @@ from pipeline.defenses.partition import train_by_parts
 from pipeline.defenses.privacy import dp_train
 from pipeline.defenses.private_adversarial import dp_adv_train
 from pipeline.defenses.regression import logistic
+from pipeline.defenses.self_ensembling import seda
 from pipeline.defenses.undefended import baseline
 from pipeline.models.population import Population
 
 # Those that can be trained on images; of the others an audit of images says "not for images".
 FOR_IMAGES = frozenset(
-    {"baseline", "adv_train", "certified", "distill", "dp_train", "dp_adv_train"}
+    {
+        *("baseline", "adv_train", "certified", "distill", "dp_train", "dp_adv_train"),
+        *("seda", "seda_whole"),
+    }
 )
 SET_BY_PROGRAM = ("secret",)  # where noise comes from is no option of a configuration
 DEFENSES: dict[str, Callable[..., Population]] = {
@@ -32,6 +36,8 @@ DEFENSES: dict[str, Callable[..., Population]] = {
     "dp_train": dp_train,
     "dp_adv_train": dp_adv_train,
     "partition": train_by_parts,
+    "seda": seda,
+    "seda_whole": seda,
 }
 
 

@@ -73,9 +73,7 @@ def adv_train(
         (attack, radius * eps, share * (1 - clean_share))
         for attack, radius, share in map(_component, mixture, range(len(mixture)))
     ]
-    # of the first model: a poisoned training set starts as the clean one does
-    starts = generator(Stream.ADVERSARIAL_TRAINING, int(plan.seeds[0]))
-    perturb = attack_part_of_batch(attacker, components, starts)
+    perturb = attack_part_of_batch(attacker, components, starts_of(plan))
     trained = fit_as_configured(dataset, plan, cfg, "adv_train", perturb=perturb)
     if attacker.mutable.any():
         return trained
@@ -84,6 +82,14 @@ def adv_train(
     idle = {"attacked": f"nobody: under {threat} no measurement {may}"}
     trained.facts.update(idle)
     return trained
+
+
+def starts_of(plan: Plan) -> torch.Generator:
+    """The random starts of the attacks that a plan's models are trained against.
+
+    Of the first model: a poisoned training set starts as the clean one does.
+    """
+    return generator(Stream.ADVERSARIAL_TRAINING, int(plan.seeds[0]))
 
 
 def attack_part_of_batch(

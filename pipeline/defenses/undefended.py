@@ -1,10 +1,13 @@
 """No defense: what everything else is compared with."""
 
+from collections.abc import Callable
+
 from pipeline.config import Config
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
 from pipeline.models.designs import AnyArchitecture, Trained, architecture_of
 from pipeline.models.training import (
+    Batch,
     Gradient,
     Loss,
     Perturb,
@@ -41,7 +44,6 @@ def fit_as_configured(
     Defenses differ by a loss, a perturbation, or a gradient of their own instead of the loss.
     """
     architecture = architecture_for(dataset, cfg)
-    moves = generator(Stream.SHIFTS, int(plan.seeds[0]))
     return fit(
         dataset,
         plan,
@@ -51,9 +53,15 @@ def fit_as_configured(
         learning_rate=rates(plan.train, cfg.train),
         weight_decay=cfg.train.weight_decay,
         perturb=perturb,
-        augment=shifted(cfg.train.shift, moves) if cfg.train.shift else None,
+        augment=moved_as_configured(plan, cfg),
         name=name,
     )
+
+
+def moved_as_configured(plan: Plan, cfg: Config) -> Callable[[Batch], Batch] | None:
+    """What moves the images of each batch by as much as `train` says; None: nothing does."""
+    moves = generator(Stream.SHIFTS, int(plan.seeds[0]))
+    return shifted(cfg.train.shift, moves) if cfg.train.shift else None
 
 
 def baseline(dataset: Dataset, plan: Plan, cfg: Config) -> Trained:

@@ -19,13 +19,19 @@ from pipeline.models.networks import (
     public_preprocessing,
     standardise,
 )
+from pipeline.models.vit import transformer
 
 AnyArchitecture = Architecture | ImageArchitecture
 Trained = Networks | ImageNetworks
 
 # Networks of records, and networks of images.
 OF_RECORDS = mlp.MODELS
-OF_IMAGES: dict[str, Callable[..., ImageArchitecture]] = {"cnn": convolutional}
+OF_IMAGES: dict[str, Callable[[tuple[int, ...], int, ModelConfig], ImageArchitecture]] = {
+    "cnn": lambda image, classes, of: convolutional(image, classes, of.channels, of.hidden),
+    "vit": lambda image, classes, of: transformer(
+        image, classes, of.patch, of.width, of.heads, of.blocks
+    ),
+}
 MODELS: tuple[str, ...] = (*OF_RECORDS, *OF_IMAGES)
 
 
@@ -42,7 +48,7 @@ def architecture_of(schema: Schema, model: ModelConfig) -> AnyArchitecture:
                 f"model.name: {model.name!r} is a network of records, and the data are images; "
                 f"take one of {', '.join(OF_IMAGES)}"
             )
-        return OF_IMAGES[model.name](schema.image, classes, model.channels, model.hidden)
+        return OF_IMAGES[model.name](schema.image, classes, model)
     if model.name not in OF_RECORDS:
         raise BadInput(
             f"model.name: {model.name!r} is a network of images, and the data are records; "

@@ -20,6 +20,8 @@ from pipeline.files import BadInput, read_json, read_tensors, sha256, write_json
 from pipeline.models.cnn import ConvolutionalNetwork, Layer
 from pipeline.models.mlp import Parameters, sources_of_weights
 from pipeline.models.networks import DESCRIPTION, WEIGHTS
+from pipeline.models.self_ensemble import SelfEnsemble
+from pipeline.models.vit import VisionTransformer
 
 KIND = "image_networks"  # in the description of a saved population
 ANSWERED_AT_ONCE = 512  # images of one member whose hidden layers exist at once
@@ -52,7 +54,11 @@ class ImageArchitecture(Protocol):
 
 
 # Every architecture of images that can be saved, by its name.
-ARCHITECTURES: dict[str, type] = {"cnn": ConvolutionalNetwork}
+ARCHITECTURES: dict[str, type] = {
+    "cnn": ConvolutionalNetwork,
+    "vit": VisionTransformer,
+    "seda": SelfEnsemble,
+}
 
 
 @dataclass(frozen=True)

@@ -181,6 +181,7 @@ def fit(
     perturb: Perturb | None = None,
     augment: Callable[[Batch], Batch] | None = None,
     watch: Watch | None = None,
+    start: Parameters | None = None,
     name: str = "training",
 ) -> Trained:
     """Trains one population with Adam.
@@ -198,13 +199,16 @@ def fit(
         perturb: replaces the records of a batch before the gradient (adversarial training).
         augment: replaces a batch before that, as chance would have it.
         watch: sees weights, constants, batch and gradient of each step before it is taken.
+        start: weights to begin with; None = drawn from the plan's seeds. Those of which the
+            gradient says nothing stay as they are.
         name: shown beside the progress bar.
 
     Returns:
         the trained population, on the plan's seeds: the same plan gives the same weights.
     """
     preprocessing = preprocessing or own_constants(architecture, dataset, plan)
-    parameters = initialised(architecture, plan.seeds)
+    begun = initialised(architecture, plan.seeds) if start is None else start
+    parameters = {key: tensor.detach().clone() for key, tensor in begun.items()}
     for tensor in parameters.values():
         tensor.requires_grad_()
     constant = isinstance(learning_rate, float | int)

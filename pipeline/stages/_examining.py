@@ -11,6 +11,7 @@ from pipeline.files import NOT_APPLICABLE, NotApplicable, write_json
 from pipeline.models.population import Population
 from pipeline.parallel import workers
 from pipeline.risks.evasion.measure import examination
+from pipeline.risks.evasion.measure.ensemble import ENSEMBLE, attack_vote
 from pipeline.risks.evasion.measure.everyone import EVERYONE, attack_everyone
 from pipeline.risks.evasion.measure.half_models import HALF_MODELS, answers_at_headline
 from pipeline.risks.evasion.measure.subject import cannot_be_asked
@@ -80,6 +81,8 @@ def _attacked(
     found.save(place / "evasion")
     if on_all := attack_everyone(examinee.population, dataset, examinee.plan, cfg):
         on_all.save(place / "evasion" / EVERYONE)
+    if on_vote := attack_vote(examinee.population, dataset, plan, cfg):
+        on_vote.save(place / "evasion" / ENSEMBLE)
     if transfer is None:
         examination.save_adversarial(x_adv, place)
     gaps = cannot_be_asked(examinee.population, examinee.cfg)

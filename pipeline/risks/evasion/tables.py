@@ -8,10 +8,12 @@ from pipeline.config import Config
 from pipeline.presentation.frames import by_defense
 from pipeline.risks.columns import DEFENSE
 from pipeline.risks.evasion.calibrated import decision_table, reliability_table
+from pipeline.risks.evasion.ensemble import ensemble_table
 from pipeline.risks.evasion.evaluation import evaluate_all
 from pipeline.risks.evasion.everyone import everyone_table
 from pipeline.risks.evasion.fragility import clinic_tables
 from pipeline.risks.evasion.groups import groups_table, harms
+from pipeline.risks.evasion.measure.ensemble import ENSEMBLE, Ensemble
 from pipeline.risks.evasion.measure.everyone import EVERYONE, Everyone
 from pipeline.risks.evasion.measure.examination import Examination
 from pipeline.risks.evasion.measure.half_models import HALF_MODELS, HalfModels
@@ -74,6 +76,18 @@ COLUMNS = {
         "errors": "the change in usual measurement errors; empty = no error is known",
     },
     **OF_SCANS,
+    "ensemble": {
+        **DEFENSE,
+        "attacker": "none, grey (knows one voter alone), adaptive (knows all of them)",
+        "eps": "the radius of the headline threat",
+        "patients": "whom each model holds out, and is attacked on",
+        "ill": "of these",
+        "accuracy": "share of right answers of the vote; seeds averaged",
+        "missed_diagnosis_rate": "share of the ill whom the vote calls healthy",
+        "reported": "share of images on which the detector says that voters disagree",
+        "unreported_error": "share of images that the vote answers wrongly, and nobody reports",
+        "detector_auroc": "how well disagreement tells attacked images from the same, unchanged",
+    },
     "plots/proved": {
         **DEFENSE,
         **THREAT,
@@ -105,9 +119,12 @@ def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
         comparison = comparison.assign(attacked=attacked, records=len(context.dataset.y))
     files = {name: place / EVERYONE for name, place in sources.of("evasion").items()}
     on_all = {name: Everyone.load(file) for name, file in files.items() if file.exists()}
+    votes = {name: place / ENSEMBLE for name, place in sources.of("evasion").items()}
+    on_votes = {name: Ensemble.load(file) for name, file in votes.items() if file.exists()}
     return {
         "comparison": comparison,
         "everyone": everyone_table(on_all, context.sampling),
+        "ensemble": ensemble_table(on_votes, sampling),
         "attacks": evaluation.attacks,
         "evasion_pairs": headline_pairs(examined, cfg.audit, sampling, recipes),
         "groups": groups,

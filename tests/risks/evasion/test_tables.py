@@ -23,6 +23,7 @@ PER_PATIENT = {"patients", *(f"verdicts/{name}" for name in DEFENSES)}
 FOR_PEOPLE = {
     "comparison",
     "everyone",
+    "ensemble",
     "evasion_pairs",
     "groups",
     "attacks",

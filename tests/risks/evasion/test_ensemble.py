@@ -1,0 +1,88 @@
+"""The table of a vote under attack is what its rows say, and the chapter shows both attackers."""
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline.presentation.chapter import Fold, Items, Picture, Table
+from pipeline.risks.evasion.chapters import ensemble as chapters
+from pipeline.risks.evasion.ensemble import ensemble_table
+from pipeline.risks.evasion.measure.ensemble import Ensemble
+from pipeline.risks.evasion.view import View
+from pipeline.statistics.intervals import Sampling
+
+DRAWN = Sampling(resamples=200, confidence=0.95, seed=0)
+RADII = [0.0, 0.1, 0.3]
+
+
+def made_up(seed=0, patients=80) -> Ensemble:
+    drawn = torch.Generator().manual_seed(seed)
+    y = torch.arange(patients) % 2
+
+    def of(share, more, count=3):
+        turned = torch.rand(count, 2, patients, generator=drawn) < share
+        return torch.where(turned, -1.0, 3.0), more + torch.rand(
+            count, 2, patients, generator=drawn
+        )
+
+    each = {"none": of(0.1, 0.0, 1), "grey": of(0.3, 0.5), "adaptive": of(0.8, 0.1)}
+    ahead, disagree = ({name: one[place] for name, one in each.items()} for place in (0, 1))
+    return Ensemble(RADII, y, ahead, disagree, torch.full((2, patients), 0.95))
+
+
+def test_every_figure_is_the_share_that_it_is_called():
+    one = made_up()
+    table = ensemble_table({"seda": one}, DRAWN)
+    assert list(zip(table["attacker"], table["eps"], strict=True)) == [
+        ("none", 0.0),
+        ("grey", 0.1),
+        ("grey", 0.3),
+        ("adaptive", 0.1),
+        ("adaptive", 0.3),
+    ]
+    assert (table["patients"] == 80).all()
+    assert (table["ill"] == 40).all()
+    for _, line in table.iterrows():
+        who, place = line["attacker"], RADII.index(line["eps"])
+        wrong = (one.ahead[who][place] <= 0).numpy()
+        reported = one.disagree[who][place].numpy() > 0.95
+        assert line["accuracy"] == pytest.approx(1 - wrong.mean())
+        assert line["missed_diagnosis_rate"] == pytest.approx(wrong[:, 1::2].mean())
+        assert line["reported"] == pytest.approx(reported.mean())
+        assert line["unreported_error"] == pytest.approx((wrong & ~reported).mean())
+        for name in ("accuracy", "missed_diagnosis_rate", "reported", "unreported_error"):
+            assert line[f"{name}_low"] < line[name] < line[f"{name}_high"]
+
+
+def test_the_detectors_auroc_is_counted_pair_by_pair_within_each_seed():
+    one = made_up()
+    table = ensemble_table({"seda": one}, DRAWN).set_index(["attacker", "eps"])
+    clean, attacked = one.disagree["none"][0].numpy(), one.disagree["grey"][1].numpy()
+    wins = [np.mean(attacked[s][:, None] > clean[s][None, :]) for s in range(2)]
+    line = table.loc[("grey", 0.1)]
+    assert line["detector_auroc"] == pytest.approx(np.mean(wins))
+    assert line["detector_auroc_low"] < line["detector_auroc"] < line["detector_auroc_high"]
+    assert np.isnan(table.loc[("none", 0.0), "detector_auroc"])
+
+
+def test_of_nobody_who_votes_the_table_is_empty_and_there_is_no_chapter(view, tmp_path):
+    assert not len(ensemble_table({}, DRAWN))
+    assert chapters.chapter(view, tmp_path) is None
+
+
+def test_the_chapter_shows_both_attackers_in_one_picture_and_a_short_table(view, tmp_path):
+    (name,) = list(view.flags)[1:2]
+    table = ensemble_table({name: made_up()}, DRAWN)
+    shown = chapters.chapter(View({**view.tables, "ensemble": table}, view.cfg), tmp_path)
+    assert [type(part) for part in shown.parts].count(Picture) == 1
+    (open_,) = (part for part in shown.parts if isinstance(part, Table))
+    assert len(open_.table) == 2
+    eps = min(RADII[1:], key=lambda one: abs(one - view.eps))
+    line = table[(table["attacker"] == "adaptive") & (table["eps"] == eps)].iloc[0]
+    assert f"and of {line['accuracy']:.3f} (" in shown.result
+    said = [part for part in shown.parts if isinstance(part, Fold)]
+    (read,) = (part for fold in said for part in fold.parts if isinstance(part, Items))
+    assert len(read.entries) == 5
+    assert all("In the released code" in text for _, text in read.entries)
+    drawn = (tmp_path / "votes.svg").read_text(encoding="utf-8")
+    assert drawn.count("grey box") == 2  # beside its line, and in words
