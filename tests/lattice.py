@@ -4,7 +4,7 @@ import torch
 
 from pipeline.data.schema import Schema
 from pipeline.data.threat import Threat
-from pipeline.models.cnn import cnn
+from pipeline.models.cnn import convolutional
 from pipeline.models.image_networks import ImageNetworks, initialise
 from pipeline.models.mlp import Architecture
 from pipeline.models.networks import Networks
@@ -18,7 +18,7 @@ PLACES = ((1, 1), (2, 3), (3, 2), (4, 4), (2, 2))  # of the pixels that may be c
 
 def networks(image=(1, 6, 6), channels=(3,), hidden=(4,), *, seed=0, gain=GAIN):
     """One drawn network as a population."""
-    design = cnn(image, 2, channels, hidden)
+    design = convolutional(image, 2, channels, hidden)
     drawn = initialise(design, torch.tensor([seed]))
     weights = {
         name: value * (gain if name.endswith("weight") else 0.5) for name, value in drawn.items()

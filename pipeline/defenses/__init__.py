@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from pipeline.config import Config
 from pipeline.defenses.adversarial import adv_train
-from pipeline.defenses.certified import certified
+from pipeline.defenses.bounded import certified
 from pipeline.defenses.distillation import distill
 from pipeline.defenses.partition import train_by_parts
 from pipeline.defenses.privacy import dp_train

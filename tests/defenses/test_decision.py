@@ -237,7 +237,7 @@ def test_a_probability_as_threshold_is_one_of_the_recalibrated_ones(dataset, pla
 
 def test_what_gives_scores_alone_is_not_recalibrated(dataset, plan):
     models = ScoresOnly(tiny.untrained(plan, dataset))
-    with pytest.raises(BadInput, match=r"^decision\.recalibrate: platt: only stacks of linear"):
+    with pytest.raises(BadInput, match=r"^decision\.recalibrate: platt: only networks"):
         decided(models, dataset, plan, PLATT)
     assert decided(models, dataset, plan, AT).facts[DECISION]["chosen_on"] == OWN
 

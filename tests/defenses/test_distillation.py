@@ -99,7 +99,9 @@ def test_the_students_loss_is_lowest_at_the_teachers_answer(cfg, dataset, monkey
     losses, temperature = [], 5.0
     original = undefended.mean_gradient
     monkeypatch.setattr(
-        undefended, "mean_gradient", lambda loss: losses.append(loss) or original(loss)
+        undefended,
+        "mean_gradient",
+        lambda shape, loss: losses.append(loss) or original(shape, loss),
     )
     teachers = []
     monkeypatch.setattr(

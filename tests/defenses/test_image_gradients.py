@@ -15,7 +15,7 @@ from pipeline.defenses.privacy import NoisySteps, clipped_sum, fit_private, priv
 from pipeline.defenses.second_look import clipped_and_cut_off, clipped_each, flat
 from pipeline.defenses.trained import train
 from pipeline.files import BadInput, FailedCheck
-from pipeline.models.cnn import as_module, cnn
+from pipeline.models.cnn import as_module, convolutional
 from pipeline.models.image_networks import initialise, range_constants
 from pipeline.models.mlp import Architecture
 from pipeline.models.training import Batch, mean_gradient
@@ -24,9 +24,9 @@ pytestmark = pytest.mark.heavy
 
 SCANS = kinds.scans(60, seed=0)
 SHAPES = {
-    "two convolutions": cnn((1, 8, 8), 2, [4, 6], [5]),
-    "no hidden layer": cnn((1, 8, 8), 2, [3], []),
-    "three classes": cnn((1, 8, 8), 3, [4], [6, 5]),
+    "two convolutions": convolutional((1, 8, 8), 2, [4, 6], [5]),
+    "no hidden layer": convolutional((1, 8, 8), 2, [3], []),
+    "three classes": convolutional((1, 8, 8), 3, [4], [6, 5]),
 }
 SHAPE = SHAPES["two convolutions"]
 CLIPS = [0.05, 0.5, 50.0]

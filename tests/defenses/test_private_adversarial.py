@@ -15,7 +15,7 @@ from pipeline.defenses.private_adversarial import attack_each_record
 from pipeline.defenses.trained import train
 from pipeline.files import BadInput
 from pipeline.models.answers import margin
-from pipeline.models.cnn import cnn
+from pipeline.models.cnn import convolutional
 from pipeline.models.image_networks import ImageNetworks, range_constants
 from pipeline.models.image_networks import initialise as initialise_images
 from pipeline.models.mlp import Architecture, initialise
@@ -168,7 +168,7 @@ def test_with_little_noise_it_withstands_more_than_dp_train(recipe):
 
 
 def test_of_images_a_copy_depends_on_its_own_image_alone_and_the_recipe_trains(recipe):
-    scans, shape = kinds.scans(60, seed=0), cnn((1, 8, 8), 2, [4], [5])
+    scans, shape = kinds.scans(60, seed=0), convolutional((1, 8, 8), 2, [4], [5])
     threat = Threat.of(kinds.SCANS, tiny.threat_config())
     constants = range_constants(kinds.SCANS, 2)
     models = ImageNetworks(shape, constants, initialise_images(shape, torch.arange(2)), ("a", "b"))

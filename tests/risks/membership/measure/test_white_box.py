@@ -10,7 +10,7 @@ import kinds
 import tiny
 from benchmarks.faults import FAULTS, SAMPLING, planted
 from pipeline.defenses.privacy import NoisySteps
-from pipeline.models.cnn import cnn
+from pipeline.models.cnn import convolutional
 from pipeline.models.mlp import Architecture
 from pipeline.risks.membership.measure.white_box import (
     CLEAR,
@@ -126,7 +126,7 @@ def test_a_large_model_is_audited_in_fewer_runs():
 
 # ---- images ----
 
-SCANS, CNN = kinds.SCANS, cnn((1, 8, 8), 2, [4, 6], [5])
+SCANS, CNN = kinds.SCANS, convolutional((1, 8, 8), 2, [4, 6], [5])
 OF_IMAGES = AuditSize(1600, 200_000)
 
 

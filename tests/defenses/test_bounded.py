@@ -7,7 +7,7 @@ import torch
 
 import lattice
 import tiny
-from pipeline.defenses.certified import ramped, worst_logits
+from pipeline.defenses.bounded import ramped, worst_logits
 from pipeline.defenses.trained import train
 from pipeline.files import BadInput
 
