@@ -8,7 +8,7 @@ unless it claims a guarantee, of which the decision is a part.
 from collections.abc import Callable
 
 from pipeline.defenses.adversarial import adv_train
-from pipeline.defenses.certified import certified
+from pipeline.defenses.certified import train_on_bounds
 from pipeline.defenses.distillation import distill
 from pipeline.defenses.partition import train_by_parts
 from pipeline.defenses.privacy import dp_train
@@ -24,7 +24,7 @@ DEFENSES: dict[str, Callable[..., Population]] = {
     "baseline": baseline,
     "logistic": logistic,
     "adv_train": adv_train,
-    "certified": certified,
+    "certified": train_on_bounds,
     "distill": distill,
     "dp_train": dp_train,
     "dp_adv_train": dp_adv_train,
