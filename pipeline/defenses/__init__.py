@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from pipeline.config import Config
 from pipeline.defenses.adversarial import adv_train
-from pipeline.defenses.bounded import certified
+from pipeline.defenses.certified import train_on_bounds
 from pipeline.defenses.distillation import distill
 from pipeline.defenses.partition import train_by_parts
 from pipeline.defenses.privacy import dp_train
@@ -31,7 +31,7 @@ DEFENSES: dict[str, Callable[..., Population]] = {
     "baseline": baseline,
     "logistic": logistic,
     "adv_train": adv_train,
-    "certified": certified,
+    "certified": train_on_bounds,
     "distill": distill,
     "dp_train": dp_train,
     "dp_adv_train": dp_adv_train,

@@ -38,6 +38,12 @@ class Layer(NamedTuple):
         weight = self.weight.contiguous(memory_format=torch.channels_last)
         return conv2d(signal, weight, self.bias, self.stride, PADDING)
 
+    def between(self, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
+        """What it puts out at least and at most for inputs between two corners (B, ...)."""
+        reach = Layer(self.weight.abs(), torch.zeros_like(self.bias), self.stride)
+        middle, spread = self((low + high) / 2), reach((high - low) / 2)
+        return middle - spread, middle + spread
+
 
 @dataclass(frozen=True)
 class ConvolutionalNetwork:

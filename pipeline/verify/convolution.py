@@ -156,13 +156,6 @@ class Convolutions:
         return whole
 
 
-def intervals(layer: Layer, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
-    """What a layer puts out at least and at most for inputs between two corners (B, ...)."""
-    reach = Layer(layer.weight.abs(), torch.zeros_like(layer.bias), layer.stride)
-    middle, spread = layer((low + high) / 2), reach((high - low) / 2)
-    return middle - spread, middle + spread
-
-
 def dot(slope: Tensor, value: Tensor) -> Tensor:
     """Coefficients (B, n, ...) times values (B, ...), summed: (B, n)."""
     return torch.bmm(slope.flatten(2), value.flatten(1)[..., None])[..., 0]

@@ -12,15 +12,7 @@ from torch.nn.functional import conv_transpose2d, relu, unfold
 
 from pipeline.models.cnn import KERNEL, PADDING
 from pipeline.verify.bounds import Relaxation
-from pipeline.verify.convolution import (
-    Convolutions,
-    Region,
-    biased,
-    carried_back,
-    composed,
-    dot,
-    intervals,
-)
+from pipeline.verify.convolution import Convolutions, Region, biased, carried_back, composed, dot
 
 Ends = tuple[Tensor, Tensor]
 
@@ -35,7 +27,7 @@ def by_intervals(network: Convolutions, region: Region) -> list[Ends]:
     low, high = region.centre - region.radius, region.centre + region.radius
     ends: list[Ends] = []
     for layer, error in zip(network.layers, region.errors, strict=True):
-        low, high = intervals(layer, low, high)
+        low, high = layer.between(low, high)
         ends.append((low - error, high + error))
         low, high = relu(ends[-1][0]), relu(ends[-1][1])
     return ends
@@ -46,7 +38,7 @@ def relaxations(network: Convolutions, region: Region) -> list[Relaxation]:
     lines: list[Relaxation] = []
     low, high = region.centre - region.radius, region.centre + region.radius
     for depth, (layer, error) in enumerate(zip(network.layers[:-1], region.errors, strict=False)):
-        bottom, top = intervals(layer, low, high)
+        bottom, top = layer.between(low, high)
         if depth:
             of = _of_convolution if layer.stride else _of_linear
             least, most = of(network, depth, lines, region)

@@ -162,6 +162,21 @@ def test_certified_auroc_is_that_of_the_bounds_at_their_radius_alone(y):
     assert table.loc[EPS[1], "certified_auc"] < table.loc[EPS[1], "attacked_auc"]
 
 
+def test_certified_auroc_of_images_is_there_at_every_radius(y):
+    """Their bounds come with the proofs; a bound of -inf is a rank like any other."""
+    one = found(model(1.2, y), y)
+    bounds = margins_by_threat(one.rows)["clinical"].worst - 0.7
+    bounds[-1, :, 0] = -np.inf
+    nothing = torch.zeros(bounds.shape[1:], dtype=torch.float64)
+    with_bounds = replace(proof(y, nothing, nothing + torch.inf), least=torch.from_numpy(bounds))
+    table = compare({"baseline": replace(one, proofs={"clinical": with_bounds})}).set_index("eps")
+    for eps, least in zip(EPS[1:], bounds[1:], strict=True):
+        value = rates.auroc(np.where(y == 1, least, -least), y)
+        assert table.loc[eps, "certified_auc"] == pytest.approx(value)
+        assert table.loc[eps, "certified_auc_low"] <= value <= table.loc[eps, "certified_auc_high"]
+        assert value < table.loc[eps, "attacked_auc"]
+
+
 def test_figures_are_those_of_metrics(three, table):
     margins = margins_by_threat(three["weak"].rows)["clinical"]
     got = line(table, "weak", 0.5)

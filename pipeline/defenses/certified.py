@@ -18,12 +18,11 @@ from pipeline.models.designs import AnyArchitecture, Trained, answers_of
 from pipeline.models.mlp import Architecture, Parameters, layers_of
 from pipeline.models.networks import standardise
 from pipeline.models.training import Batch, Gradient, Preprocessing, rates, supervised
-from pipeline.verify.convolution import intervals
 
 Corners = tuple[Tensor, Tensor]
 
 
-def certified(
+def train_on_bounds(
     dataset: Dataset,
     plan: Plan,
     cfg: Config,
@@ -80,7 +79,7 @@ def ramped(steps: int, ramp: float, eps: float, kappa: float) -> Iterator[tuple[
 def interval_gradient(
     architecture: AnyArchitecture, threat: Threat, schedule: Iterator[tuple[float, float]]
 ) -> Gradient:
-    """The gradient of the loss of `certified`, one step of the schedule at each call."""
+    """The gradient of the loss of `train_on_bounds`, one step of the schedule at each call."""
 
     def gradient(
         parameters: Parameters, preprocessing: Preprocessing, batch: Batch
@@ -136,7 +135,7 @@ def worst_logits(
 def _of_member(layers: list[Layer], low: Tensor, high: Tensor, y: Tensor) -> Tensor:
     *hidden, last = layers
     for layer in hidden:
-        low, high = (relu(end) for end in intervals(layer, low, high))
+        low, high = (relu(end) for end in layer.between(low, high))
     low, high = low.flatten(1)[None], high.flatten(1)[None]
     return _leads(last.weight.T[None], last.bias[None, None], low, high, y[None])[0]
 
