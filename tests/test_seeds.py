@@ -62,7 +62,7 @@ def drawn(cfg) -> dict[tuple[str, ...], list[int]]:
         Stream.PARTITION: cfg.plan.seeds,
         Stream.EVASION: len(cfg.attack),
         Stream.EVASION_OF_EVERYONE: len(cfg.attack),
-        Stream.EVASION_OF_VOTES: 3,
+        Stream.EVASION_OF_VOTES: 5,
         Stream.PROPOSALS: len(theft.budgets),
     }
     once = (

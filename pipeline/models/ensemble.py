@@ -9,7 +9,7 @@ from torch import Tensor
 from pipeline.data.plan import Plan, rectangle
 from pipeline.data.schema import Dataset
 from pipeline.models.image_networks import ANSWERED_AT_ONCE, ImageNetworks
-from pipeline.models.self_ensemble import THRESHOLD, SelfEnsemble, SmoothVotes
+from pipeline.models.self_ensemble import THRESHOLD, SelfEnsemble
 
 
 def is_ensemble(population: object) -> TypeGuard[ImageNetworks]:
@@ -109,8 +109,6 @@ def trunk_of(population: ImageNetworks) -> ImageNetworks:
     return ImageNetworks(trunk, population.preprocessing, own, population.labels)
 
 
-def smooth_votes(population: ImageNetworks) -> ImageNetworks:
-    """The same models, answering with a count of votes that an attacker can climb."""
-    architecture = population.architecture
-    assert isinstance(architecture, SelfEnsemble)
-    return replace(population, architecture=SmoothVotes(**vars(architecture)))
+def climbed(population: ImageNetworks, kind: type[SelfEnsemble]) -> ImageNetworks:
+    """The same models, answering with what an attacker climbs to turn their vote."""
+    return replace(population, architecture=kind(**vars(population.architecture)))

@@ -152,3 +152,14 @@ class SmoothVotes(SelfEnsemble):
     def answer(self, z: Tensor, member: Parameters) -> Tensor:
         """Votes (B, classes), softened; they add up to the number of voters."""
         return softmax(self.said(z, member), -1).sum(0)
+
+
+@dataclass(frozen=True)
+class DecidingVote(SelfEnsemble):
+    """The same, answering as the voter in the middle: a vote of two classes turns as it does."""
+
+    def answer(self, z: Tensor, member: Parameters) -> Tensor:
+        """Logits (B, 2): the median of all voters' log-odds, and 0."""
+        said = self.said(z, member)
+        middle = (said[..., 1] - said[..., 0]).median(0).values
+        return torch.stack([torch.zeros_like(middle), middle], -1)

@@ -11,16 +11,16 @@ import tiny
 from kinds import official_split, scans
 from models.ensembles import SMALL, untrained
 from pipeline.models.ensemble import (
+    climbed,
     inconsistency,
     is_ensemble,
-    smooth_votes,
     trunk_of,
     voters,
     votes,
     with_detector,
 )
 from pipeline.models.population import load_population
-from pipeline.models.self_ensemble import THRESHOLD
+from pipeline.models.self_ensemble import THRESHOLD, DecidingVote, SmoothVotes
 from pipeline.verify import why_no_proof
 
 
@@ -90,9 +90,19 @@ def test_the_transformer_alone_and_softened_votes_are_of_the_same_weights():
     models, x = untrained(), asked(6)
     alone = trunk_of(models)
     torch.testing.assert_close(alone(x).log_softmax(-1), voters(models, x)[0])
-    torch.testing.assert_close(smooth_votes(models)(x), voters(models, x).exp().sum(0))
+    counted = climbed(models, SmoothVotes)(x)
+    torch.testing.assert_close(counted, voters(models, x).exp().sum(0))
     assert is_ensemble(models)
     assert not is_ensemble(alone)
+
+
+def test_the_vote_turns_where_the_voter_in_the_middle_does():
+    models, x = untrained(), asked()
+    middle = climbed(models, DecidingVote)(x)
+    assert torch.equal(middle.argmax(-1), votes(models, x))
+    said = voters(models, x)
+    odds = (said[..., 1] - said[..., 0]).sort(0).values[1]
+    torch.testing.assert_close(middle[..., 1] - middle[..., 0], odds)
 
 
 def test_gradients_reach_the_image_through_every_voter():

@@ -9,6 +9,7 @@ import pandas as pd
 from pipeline.risks.evasion.measure.ensemble import Ensemble
 from pipeline.statistics import Array, intervals
 from pipeline.statistics.intervals import Sampling
+from pipeline.statistics.patients import numbered
 
 KEY = ["defense", "attacker", "eps", "patients", "ill"]
 SHARES = ("accuracy", "missed_diagnosis_rate", "reported", "unreported_error", "detector_auroc")
@@ -47,12 +48,26 @@ def ensemble_table(found: Mapping[str, Ensemble], sampling: Sampling) -> pd.Data
                     "unreported_error": (wrong & ~reported, None),
                 }
                 for name, (values, where) in each.items():
-                    line |= intervals.bounded_mean(
-                        name, values.mean(0), weights, sampling.confidence, where
-                    )
+                    line |= _share(name, values.mean(0), weights, sampling, where)
                 lines.append(line | _told_apart(disagree, clean, eps, weights, sampling))
     columns = [*KEY, *(f"{name}{end}" for name in SHARES for end in ("", "_low", "_high"))]
     return pd.DataFrame(lines, columns=columns)
+
+
+def _share(
+    name: str, each: Array, weights: Array, sampling: Sampling, where: Array | None
+) -> dict[str, float]:
+    """`intervals.bounded_mean`; by Wilson where it is the same of everybody.
+
+    Of those a bootstrap would draw nothing else, and be certain.
+    """
+    found = intervals.bounded_mean(name, each, weights, sampling.confidence, where)
+    inside = np.ones(len(each), dtype=bool) if where is None else where
+    if inside.any() and not np.ptp(each[inside]):
+        whose = numbered(sampling.whose(len(each))[inside])
+        bounds = intervals.wilson_of_patients(each[inside].sum(), whose, sampling.confidence)
+        found |= dict(zip((f"{name}_low", f"{name}_high"), bounds, strict=True))
+    return found
 
 
 def _told_apart(

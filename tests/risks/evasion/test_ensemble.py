@@ -9,7 +9,7 @@ from pipeline.risks.evasion.chapters import ensemble as chapters
 from pipeline.risks.evasion.ensemble import ensemble_table
 from pipeline.risks.evasion.measure.ensemble import Ensemble
 from pipeline.risks.evasion.view import View
-from pipeline.statistics.intervals import Sampling
+from pipeline.statistics.intervals import Sampling, wilson
 
 DRAWN = Sampling(resamples=200, confidence=0.95, seed=0)
 RADII = [0.0, 0.1, 0.3]
@@ -52,6 +52,17 @@ def test_every_figure_is_the_share_that_it_is_called():
         assert line["unreported_error"] == pytest.approx((wrong & ~reported).mean())
         for name in ("accuracy", "missed_diagnosis_rate", "reported", "unreported_error"):
             assert line[f"{name}_low"] < line[name] < line[f"{name}_high"]
+
+
+def test_a_vote_that_is_always_turned_has_an_interval_all_the_same():
+    one = made_up()
+    one.ahead["adaptive"].fill_(-1.0)
+    table = ensemble_table({"seda": one}, DRAWN).set_index(["attacker", "eps"])
+    line = table.loc[("adaptive", 0.3)]
+    bounds = line[["accuracy_low", "accuracy", "accuracy_high"]].tolist()
+    assert bounds == pytest.approx([0.0, 0.0, wilson(0, 80)[1]])
+    bounds = line[[f"missed_diagnosis_rate{end}" for end in ("_low", "", "_high")]].tolist()
+    assert bounds == pytest.approx([wilson(40, 40)[0], 1.0, 1.0])
 
 
 def test_the_detectors_auroc_is_counted_pair_by_pair_within_each_seed():

@@ -17,10 +17,10 @@ from pipeline.risks.risk import nearest_of
 
 KNOWN = (
     "Grey box: images made against the transformer alone, by FGSM and APGD. Adaptive: images made "
-    "against all voters, by APGD on the sum of their log-probabilities and on a softened count of "
-    "their votes; of all images the one that turns the vote, and of these the one that the "
-    "detector is least likely to report. Both attackers present images of whole grey levels, and "
-    "both are counted by the real vote."
+    "against all voters, by APGD on the sum of their log-probabilities, on a softened count of "
+    "votes and on the vote in the middle; of all images one that turns the vote, and the one that "
+    "the detector is least likely to report. Both attackers present images of whole grey levels, "
+    "and both are counted by the real vote."
 )
 READ = (
     "The method: arXiv:2308.07874 (SEDA), after arXiv:2208.02851 (SEViT). What follows was read in "

@@ -17,18 +17,11 @@ from pipeline.attacks.evasion import Attack, evasion_suite
 from pipeline.config import Config
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
-from pipeline.models.ensemble import (
-    inconsistency,
-    is_ensemble,
-    smooth_votes,
-    trunk_of,
-    voters,
-    votes_of,
-)
+from pipeline.models.ensemble import climbed, inconsistency, is_ensemble, trunk_of, voters, votes_of
 from pipeline.models.image_networks import ImageNetworks
 from pipeline.models.out_of_fold import OutOfFold
 from pipeline.models.population import Population
-from pipeline.models.self_ensemble import THRESHOLD
+from pipeline.models.self_ensemble import THRESHOLD, DecidingVote, SmoothVotes
 from pipeline.risks.evasion.measure.subject import Trial
 from pipeline.seeds import Stream, generator
 
@@ -154,22 +147,24 @@ def adaptive_images(
     """Images (E, M, B, *image) of who holds all voters, as a list.
 
     The attack climbs the sum of all log-probabilities; then, where the vote still stands, the
-    softened count of votes.
+    softened count of votes; then, likewise, the vote in the middle, which decides.
     """
     level = models.decide_at(torch.zeros_like(models.cut))
-    summed = forged(level, x, y, trial, attack, seed, len(GREY))
-    standing = judged(models, summed, y).ahead > 0
-    counted, soft = summed.clone(), smooth_votes(models)
-    for place, eps in enumerate(trial.radii):
-        for row in range(models.size):
-            who = standing[place, row].nonzero()[:, 0]
-            if not eps or not len(who):
-                continue
-            one, at = soft.select(torch.tensor([row])), replace(trial, radii=[eps])
-            own, label = x[row : row + 1, who], y[row : row + 1, who]
-            found = forged(one, own, label, at, attack, seed, len(GREY) + 1, place, row)
-            counted[place, row, who] = found[0, 0]
-    return [summed, counted]
+    made = [forged(level, x, y, trial, attack, seed, len(GREY))]
+    for number, kind in enumerate((SmoothVotes, DecidingVote), len(GREY) + 1):
+        standing = judged(models, made[-1], y).ahead > 0
+        x_adv, asked = made[-1].clone(), climbed(models, kind)
+        for place, eps in enumerate(trial.radii):
+            for row in range(models.size):
+                who = standing[place, row].nonzero()[:, 0]
+                if not eps or not len(who):
+                    continue
+                one, at = asked.select(torch.tensor([row])), replace(trial, radii=[eps])
+                own, label = x[row : row + 1, who], y[row : row + 1, who]
+                found = forged(one, own, label, at, attack, seed, number, place, row)
+                x_adv[place, row, who] = found[0, 0]
+        made.append(x_adv)
+    return made
 
 
 def judged(models: ImageNetworks, x_adv: Tensor, y: Tensor) -> Seen:

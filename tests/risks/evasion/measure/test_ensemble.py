@@ -12,6 +12,7 @@ from models.ensembles import untrained
 from pipeline.attacks.evasion.gradient import apgd, fgsm
 from pipeline.config import AuditConfig
 from pipeline.data.threat import Threat
+from pipeline.models.answers import margin
 from pipeline.models.ensemble import inconsistency, voters, votes, with_detector
 from pipeline.risks.evasion.measure.ensemble import (
     ATTACKERS,
@@ -63,6 +64,27 @@ def test_images_are_whole_grey_levels_within_the_radius_and_at_none_the_image_it
         assert (images[1] - x).abs().amax() == 1
         assert (images[2] - x).abs().amax() == 3
         assert THREAT.violations(images, x, torch.tensor(RADII).view(-1, 1, 1, 1, 1, 1)) == 0
+
+
+def test_what_an_attack_proposes_outside_the_threat_is_brought_back():
+    def careless(logits_fn, x, y, threat, *, eps, generator):
+        return x + 5.3 * torch.ones_like(eps * x)
+
+    models = untrained()
+    x, y = setting(models)
+    images = forged(models, x, y, TRIAL, careless, 0, 0)
+    assert THREAT.violations(images, x, torch.tensor(RADII).view(-1, 1, 1, 1, 1, 1)) == 0
+    assert torch.equal(images[2], (x + 3).clamp(max=LEVELS))
+
+
+def test_each_step_of_who_knows_all_goes_further_and_the_first_climbs_their_sum():
+    models = untrained(seed=3)
+    x, y = setting(models)
+    (_, apgd_of_one), adaptive = all_images(models, x, y)
+    sums = [margin(models(images), y).mean() for images in (apgd_of_one[2], adaptive[0][2])]
+    assert sums[1] < sums[0] - 0.1
+    standing = [(judged(models, images, y).ahead > 0).sum() for images in adaptive]
+    assert standing[0] > standing[1] >= standing[2]
 
 
 def test_who_knows_all_voters_breaks_more_than_who_knows_one():
