@@ -14,19 +14,12 @@ from pipeline.data.schema import Dataset
 from pipeline.defenses import trainable
 from pipeline.files import NOT_APPLICABLE, folder, write_json
 from pipeline.parallel import share_out
-from pipeline.risks.poisoning.measure.filtering import (
-    PREFIX,
-    RECIPE,
-    Filtered,
-    filter_poison,
-    filtered_attacks,
-    not_for_images,
-)
+from pipeline.risks.poisoning.measure import filtering
 from pipeline.risks.poisoning.measure.recipes import CraftedPoison, Harm, craft_poison, measure_harm
 from pipeline.risks.poisoning.measure.settings import PoisoningSettings
-from pipeline.stages import ARTIFACTS, left_out, prepared, run
+from pipeline.stages import ARTIFACTS, prepared, run
 
-Experiment = Callable[[str, CraftedPoison, Config], Harm | Filtered]
+Experiment = Callable[[str, CraftedPoison, Config], Harm | filtering.Filtered]
 
 
 def run_one(
@@ -42,9 +35,9 @@ def poison_recipes(
     """Poisons each of these recipes; filters what poisons the one that filters are tried on."""
     # nobody promises that whom a model is tuned on is clean
     poison = craft_poison(dataset, plan.without_tune(), cfg)
-    filtered = filtered_attacks(poison, cfg) if RECIPE in recipes else []
+    filtered = filtering.filtered_attacks(poison, cfg) if filtering.RECIPE in recipes else []
     jobs: list[tuple[Experiment, str, str]] = [(measure_harm, name, name) for name in recipes]
-    jobs += [(filter_poison, one, f"{PREFIX}{one}") for one in filtered]
+    jobs += [(filtering.filter_poison, one, f"{filtering.PREFIX}{one}") for one in filtered]
     work = [(job, one, poison, cfg, out / f"{file}.safetensors") for job, one, file in jobs]
     share_out(run_one, work)
     return f"{len(recipes)} recipes under {len(poison.sets)} attacks, {len(filtered)} filtered"
@@ -53,11 +46,9 @@ def poison_recipes(
 def harm_and_filter(cfg: Config) -> str:
     """The stage."""
     dataset, plan = prepared()
-    if why := left_out(PoisoningSettings, dataset, "poisoning"):
-        return why
     recipes = trainable(cfg.section(PoisoningSettings).recipes, cfg)
     with folder(ARTIFACTS / "poisoning") as out:
-        if unfit := not_for_images(cfg):
+        if unfit := filtering.not_for_images(cfg):
             write_json(out / NOT_APPLICABLE, {"poisoning": unfit})
         return poison_recipes(recipes, dataset, plan, cfg, out)
 
