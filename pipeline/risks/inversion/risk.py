@@ -78,5 +78,10 @@ def metrics(tables: Tables, cfg: Config) -> Mapping[str, Mapping[str, float]]:
 
 
 RISK = Risk(
-    name="inversion", settings=InversionSettings, check=check, headline=headline, metrics=metrics
+    name="inversion",
+    settings=InversionSettings,
+    check=check,
+    headline=headline,
+    metrics=metrics,
+    private=frozenset({"image_rebuilt"}),
 )
