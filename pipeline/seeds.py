@@ -45,6 +45,7 @@ class Stream(StrEnum):
     DIAGNOSTICS = "diagnostics"  # sampled records, and random starts, when gradients are checked
     MEMBERSHIP_NOISE = "noisy copies"  # of a record, whose labels are asked for
     INVERSION_HALVES = "halves for inversion"  # from which half a guess of the other is learned
+    UPDATES = "updates"  # of images: whose are inverted, and the noise on the private ones
     POISONERS = "poisoners"  # whose records are poisoned, and who is named
     FILTER_TIES = "ties"  # the order of equally suspicious records
     BOOTSTRAP = "bootstrap"  # which patients a resample draws

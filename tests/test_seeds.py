@@ -69,7 +69,8 @@ def drawn(cfg) -> dict[tuple[str, ...], list[int]]:
         *(Stream.THEFT_TESTS, Stream.THEFT_INPUTS, Stream.THEFT_NOISE),
         *(Stream.EVASION_BY_COPIES, Stream.EVASION_OF_HALVES, Stream.SAMPLE),
         *(Stream.BY_HAND, Stream.DIAGNOSTICS, Stream.MEMBERSHIP_NOISE),
-        *(Stream.INVERSION_HALVES, Stream.POISONERS, Stream.FILTER_TIES, Stream.BOOTSTRAP),
+        *(Stream.INVERSION_HALVES, Stream.UPDATES, Stream.POISONERS, Stream.FILTER_TIES),
+        Stream.BOOTSTRAP,
     )
     found = {(stream,): [seeds.of(stream, seed)] for stream in once}
     # where records are set aside; the default sets nobody aside

@@ -46,12 +46,14 @@ class Oracle:
             defense.
         access: how much of the answer is shown.
         budget: records that each victim answers at most.
+        event: axes of one record: 1, of an image 3.
         asked: records that each victim has been asked about.
     """
 
     log_odds: Answer
     access: Access
     budget: int
+    event: int = 1
     asked: int = field(default=0, init=False)
 
     @torch.no_grad()
@@ -59,7 +61,7 @@ class Oracle:
         """Asks every victim about records of its own.
 
         Args:
-            x: (..., V, B, D) in clinical units, NaN = missing.
+            x: (..., V, B, *event) in clinical units, NaN = missing.
 
         Returns:
             (..., V, B) float64 in [0, 1]: the chance of class 1 as `access` shows it.
@@ -67,7 +69,8 @@ class Oracle:
         Raises:
             BudgetSpent: the call would exceed the budget.
         """
-        records = math.prod(x.shape[:-3]) * x.shape[-2]
+        *before, _, count = x.shape[: -self.event]
+        records = math.prod(before) * count
         if self.asked + records > self.budget:
             raise BudgetSpent(
                 f"{records} more records after {self.asked} exceed the budget of {self.budget} for "

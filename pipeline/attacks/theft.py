@@ -1,7 +1,7 @@
 """Model theft: a copy of a model is trained on the answers to records that a stranger sends.
 
 Shapes: A attackers, each with an oracle of its own, V victims, n records per attacker and victim, D
-features. An attacker sees
+features; where (..., D) is said, an image is (..., C, H, W). An attacker sees
 only answers: no weights, no training records of the victim.
 """
 
@@ -11,10 +11,12 @@ from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.nn.functional import softplus
 
 from pipeline.attacks.oracle import Oracle
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset, Schema
+from pipeline.models.designs import AnyArchitecture, Trained, public_constants
 from pipeline.models.mlp import (
     Architecture,
     Parameters,
@@ -23,9 +25,9 @@ from pipeline.models.mlp import (
     layers_of,
     weight_gradient,
 )
-from pipeline.models.networks import Networks, public_preprocessing, standardise
-from pipeline.models.population import networks_of
-from pipeline.models.training import Batch, Draw, Gradient, Preprocessing, fit
+from pipeline.models.networks import standardise
+from pipeline.models.population import joined
+from pipeline.models.training import Batch, Draw, Gradient, Preprocessing, fit, mean_gradient
 from pipeline.seeds import Stream
 from pipeline.seeds import generator as generator_of
 
@@ -33,6 +35,7 @@ Strategy = Literal["uniform", "marginals", "public", "active"]
 
 # of a feature's scale: how far a public record is moved when all have been asked about
 JITTER = 0.5
+JITTER_OF_IMAGES = 1 / 16  # likewise, of the range of a pixel
 CANDIDATES = 4  # for each record that an active attacker asks about
 
 
@@ -48,7 +51,7 @@ class Effort:
         weight_decay: L2 penalty.
     """
 
-    architecture: Architecture
+    architecture: AnyArchitecture
     steps: int
     batch_size: int
     learning_rate: float
@@ -77,7 +80,7 @@ def on_grid(x: Tensor, schema: Schema) -> Tensor:
 def uniform(schema: Schema, public: Tensor, count: int, generator: torch.Generator) -> Tensor:
     """Anything plausible, every value equally likely and on its own; knows the schema."""
     lower, upper = schema.column("lower"), schema.column("upper")
-    drawn = torch.rand(count, len(lower), generator=generator, dtype=torch.float64)
+    drawn = torch.rand(count, *lower.shape, generator=generator, dtype=torch.float64)
     return on_grid(lower + (upper - lower) * drawn, schema)
 
 
@@ -99,13 +102,15 @@ def public(schema: Schema, public: Tensor, count: int, generator: torch.Generato
     first = public[torch.randperm(len(public), generator=generator)][:count]
     more = count - len(first)
     again = public[torch.randint(len(public), (more,), generator=generator)].double()
-    moves = (
-        JITTER
-        * schema.column("scale")
-        * torch.randn(again.shape, generator=generator, dtype=torch.float64)
-    )
+    moves = _jitter(schema) * torch.randn(again.shape, generator=generator, dtype=torch.float64)
     moves[:, schema.hot[:, 0]] = 0  # a category has no neighbour
     return torch.cat([first, on_grid(again + moves, schema)])
+
+
+def _jitter(schema: Schema) -> Tensor:
+    if schema.image:
+        return JITTER_OF_IMAGES * (schema.column("upper") - schema.column("lower"))
+    return JITTER * schema.column("scale")
 
 
 # How records are proposed: (schema, the attacker's own records (P, D), count, generator) -> (count,
@@ -116,6 +121,8 @@ STRATEGIES: dict[Strategy, Callable[[Schema, Tensor, int, torch.Generator], Tens
     "public": public,
     "active": public,
 }
+
+OF_IMAGES: frozenset[Strategy] = frozenset({"uniform", "public", "active"})  # of these images too
 
 # What each attacker has, beside the answers.
 KNOWLEDGE: dict[Strategy, str] = {
@@ -169,8 +176,8 @@ def ask_actively(
     oracles: Sequence[Oracle],
     candidates: Callable[[int, int], Tensor],
     budgets: Sequence[int],
-    learn: Callable[[Tensor, Tensor, int], Networks],
-) -> tuple[Networks, Tensor]:
+    learn: Callable[[Tensor, Tensor, int], Trained],
+) -> tuple[Trained, Tensor]:
     """Learns in rounds: each budget's copy chooses the next records, those it is least sure of.
 
     Tramer et al. 2016, arXiv:1609.02943.
@@ -187,7 +194,7 @@ def ask_actively(
         the copies of all budgets, ordered as those of `train_copies` are; and the oracles' counts
         (A, budgets).
     """
-    copies: list[Networks] = []
+    copies: list[Trained] = []
     counts: list[list[int]] = []
     x = answers = torch.empty(0)
     for number, (before, budget) in enumerate(zip([0, *budgets], budgets, strict=False)):
@@ -205,19 +212,21 @@ def ask_actively(
     return _interleaved(copies), torch.tensor(counts).T
 
 
-def least_sure(copies: Networks, candidates: Tensor, count: int) -> Tensor:
+def least_sure(copies: Trained, candidates: Tensor, count: int) -> Tensor:
     """Of candidates (A, V, c, D), `count` about which each victim's copy (A x V) is least sure."""
     with torch.no_grad():
         logits = copies(candidates.flatten(0, 1))
     doubt = (logits[..., 1] - logits[..., 0]).abs().view(candidates.shape[:3])
     chosen = doubt.argsort(stable=True, dim=-1)[..., :count]
-    return candidates.gather(2, chosen[..., None].expand(-1, -1, -1, candidates.shape[-1]))
+    event = candidates.shape[3:]
+    index = chosen.view(*chosen.shape, *[1] * len(event)).expand(*chosen.shape, *event)
+    return candidates.gather(2, index)
 
 
-def _interleaved(copies: Sequence[Networks]) -> Networks:
+def _interleaved(copies: Sequence[Trained]) -> Trained:
     """Populations of A x V members, one for each budget, as one whose budgets run fastest."""
     order = torch.arange(len(copies) * copies[0].size).view(len(copies), -1).T
-    return Networks.join(copies).select(order.flatten())
+    return joined(copies).select(order.flatten())
 
 
 def train_copies(
@@ -227,7 +236,7 @@ def train_copies(
     seeds: Tensor,
     schema: Schema,
     effort: Effort,
-) -> Networks:
+) -> Trained:
     """One population of all copies.
 
     A member sees the first records of its own attacker and victim, as many as its budget. Each
@@ -248,26 +257,27 @@ def train_copies(
     attackers, victims, records = answers.shape
     plan = prefixes(attackers * victims, records, budgets, seeds.repeat_interleave(victims))
     dataset = Dataset(x.flatten(0, 2), (answers.flatten() > 0.5).long(), schema)
-    trained = fit(
+    return fit(
         dataset,
         plan,
         effort.architecture,
         draw=with_replacement(effort.steps, effort.batch_size),
-        gradient=imitation(answers.flatten().float()),
+        gradient=imitation(answers.flatten().float(), effort.architecture),
         learning_rate=effort.learning_rate,
         weight_decay=effort.weight_decay,
-        preprocessing=public_preprocessing(schema, plan.size),
+        preprocessing=public_constants(effort.architecture, schema, plan.size),
         name="theft",
     )
-    return networks_of(trained)
 
 
-def imitation(chances: Tensor) -> Gradient:
+def imitation(chances: Tensor, architecture: AnyArchitecture) -> Gradient:
     """The gradient of the mean cross-entropy against the chances of class 1 that were told, (N,).
 
-    Written out, because a copy is so small that automatic differentiation costs more than the
-    arithmetic.
+    Of a stack of linear layers written out, because such a copy is so small that automatic
+    differentiation costs more than the arithmetic.
     """
+    if not isinstance(architecture, Architecture):
+        return mean_gradient(architecture, lambda out, batch: _told(out, chances[batch.index]))
 
     @torch.no_grad()
     def gradient(
@@ -286,6 +296,12 @@ def imitation(chances: Tensor) -> Gradient:
         return result
 
     return gradient
+
+
+def _told(out: Tensor, chances: Tensor) -> Tensor:
+    """Cross-entropy (M, B) of logits (M, B, 2) against chances of class 1."""
+    lead = out[..., 1] - out[..., 0]
+    return softplus(lead) - chances * lead
 
 
 def prefixes(blocks: int, records: int, budgets: Sequence[int], seeds: Tensor) -> Plan:

@@ -128,7 +128,7 @@ class ImageNetworks:
         return torch.stack([out.detach() for _, out in parts]), pull
 
     def _one(self, number: int, x: Tensor) -> Tensor:
-        center, scale = (self.preprocessing[name][number] for name in ("center", "scale"))
+        center, scale = (self.preprocessing[name][[number]] for name in ("center", "scale"))
         return self.architecture.answer((x - center) / scale, self.member(number))
 
     def decide_at(self, cut: Tensor) -> "ImageNetworks":
@@ -269,7 +269,8 @@ def answers(
     """Logits (M, B, K) of images (M, B, C, H, W), differentiable in images and weights."""
     logits = []
     for number, images in enumerate(x):
-        center, scale = (preprocessing[name][number] for name in ("center", "scale"))
+        # with an axis, so that constants in float64 make it float64
+        center, scale = (preprocessing[name][[number]] for name in ("center", "scale"))
         member = {name: value[number] for name, value in parameters.items()}
         parts = [
             architecture.answer((part - center) / scale, member)

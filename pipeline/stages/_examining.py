@@ -16,6 +16,7 @@ from pipeline.risks.evasion.measure.everyone import EVERYONE, attack_everyone
 from pipeline.risks.evasion.measure.half_models import HALF_MODELS, answers_at_headline
 from pipeline.risks.evasion.measure.subject import cannot_be_asked
 from pipeline.risks.inversion.measure.guesses import guess_measurements
+from pipeline.risks.inversion.measure.images import reconstruct_images
 from pipeline.risks.membership.measure.shadows import infer_members, train_halves
 from pipeline.risks.poisoning.measure.certificate import CERTIFICATE, certify
 
@@ -106,8 +107,9 @@ def _leaking(examinee: Examinee, place: Path) -> Gaps:
     infer_members(name, halves, dataset, cfg).save(place / "membership")
     try:
         targets = halves.targets
-        guessed = guess_measurements(targets.population, targets.plan.train, dataset, cfg)
+        invert = reconstruct_images if dataset.schema.image else guess_measurements
+        found = invert(targets.population, targets.plan.train, dataset, cfg)
     except NotApplicable as why:
         return {"inversion": {"": str(why)}}
-    guessed.save(place / "inversion")
+    found.save(place / "inversion")
     return {}

@@ -9,11 +9,12 @@ from pathlib import Path
 
 from pipeline.config import Config
 from pipeline.data.schema import Dataset
-from pipeline.files import folder
+from pipeline.defenses import trainable
+from pipeline.files import NOT_APPLICABLE, folder, write_json
 from pipeline.parallel import share_out
-from pipeline.risks.theft.measure.copies import steal
+from pipeline.risks.theft.measure.copies import not_for_images, steal
 from pipeline.risks.theft.measure.settings import TheftSettings
-from pipeline.stages import ARTIFACTS, left_out, prepared, run
+from pipeline.stages import ARTIFACTS, prepared, run
 
 
 def steal_one(name: str, dataset: Dataset, cfg: Config, place: Path) -> None:
@@ -24,11 +25,11 @@ def steal_one(name: str, dataset: Dataset, cfg: Config, place: Path) -> None:
 def steal_all(cfg: Config) -> str:
     """The stage."""
     dataset, _ = prepared()
-    if why := left_out(TheftSettings, dataset, "theft"):
-        return why
     numbers = cfg.section(TheftSettings)
-    names = cfg.chosen(numbers.recipes)
+    names = trainable(numbers.recipes, cfg)
     with folder(ARTIFACTS / "theft") as out:
+        if unfit := not_for_images(cfg):
+            write_json(out / NOT_APPLICABLE, {"theft": unfit})
         share_out(steal_one, [(name, dataset, cfg, out / name) for name in names])
     return f"{len(names)} recipes copied, with {len(numbers.budgets)} budgets"
 

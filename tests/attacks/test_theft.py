@@ -191,7 +191,7 @@ def test_the_gradient_is_that_of_cross_entropy_against_what_was_told(victims):
         )
 
     wanted = mean_gradient(victims.architecture, loss)(parameters, victims.preprocessing, batch)
-    found = imitation(told)(parameters, victims.preprocessing, batch)
+    found = imitation(told, victims.architecture)(parameters, victims.preprocessing, batch)
     assert list(wanted) == list(parameters)
     for name, grad in wanted.items():
         torch.testing.assert_close(found[name], grad, rtol=1e-4, atol=1e-6)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from pipeline.presentation.chapter import Picture
@@ -9,6 +10,7 @@ from pipeline.presentation.pictures import GUIDE, axes_of, save_picture
 from pipeline.risks.drawing import OPEN, SMALL_TEXT, TEXT, name_panels, styles_for
 from pipeline.risks.risk import Context
 
+IMAGES = "Images behind one update each"
 TITLE = "Attribute inference: what members are told more than others"
 
 
@@ -53,3 +55,24 @@ def draw(differences: pd.DataFrame, shows: str, context: Context, folder: Path) 
     axis.tick_params(axis="x", labelsize=SMALL_TEXT)
     name_panels(figure, {context.display(name): styles[name] for name in names})
     return save_picture(figure, folder / "inversion.svg", TITLE, shows)
+
+
+def draw_images(rebuilt: pd.DataFrame, shows: str, folder: Path) -> Picture:
+    """A row for each kind: the originals, what was found of them, and the control.
+
+    Args:
+        rebuilt: rows of `image_rebuilt`.
+        shows: what is to be seen, in words.
+        folder: where the picture is written.
+    """
+    kinds, count = list(rebuilt["kind"].unique()), rebuilt["place"].nunique()
+    figure, axes = axes_of(len(kinds), count, (1.1 * count + 0.6, 1.1 * len(kinds)))
+    for axis, line in zip(axes, rebuilt.to_dict("records"), strict=True):
+        levels = np.frombuffer(bytes.fromhex(line["pixels"]), dtype=np.uint8)
+        image = levels.reshape(line["height"], -1)
+        axis.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+        axis.set_xticks([])
+        axis.set_yticks([])
+        if line["place"] == 0:
+            axis.set_ylabel(line["kind"], fontsize=TEXT)
+    return save_picture(figure, folder / "image_updates.svg", IMAGES, shows)

@@ -21,6 +21,9 @@ from pipeline.presentation.chapter import (
     Table,
 )
 from pipeline.presentation.numbers import as_told, count_told, interval_text, with_interval
+from pipeline.risks.inversion.image_report import TITLE as OF_IMAGES
+from pipeline.risks.inversion.image_report import image_parts, sentence
+from pipeline.risks.inversion.image_tables import UPDATES
 from pipeline.risks.inversion.measure.settings import InversionSettings
 from pipeline.risks.inversion.pictures import draw
 from pipeline.risks.inversion.risk import RISK, of_headline, told_most
@@ -47,6 +50,10 @@ def chapters(tables: Tables, context: Context, folder: Path) -> Sequence[Chapter
 
     Empty where nothing is private and nobody was asked.
     """
+    if len(tables.get(UPDATES, ())):
+        return (
+            Chapter(OF_IMAGES, image_parts(tables, context, folder), sentence(tables, context)),
+        )
     guesses, typical = (tables.get(name, pd.DataFrame()) for name in ("inversion", "typical"))
     parts: list[Part] = []
     result = ""
@@ -77,6 +84,11 @@ def finding(tables: Tables, context: Context) -> Finding | None:
 
 def untested(tables: Tables, context: Context) -> Sequence[str]:
     """What a reader could take for tested, and was not."""
+    if len(tables.get(UPDATES, ())):
+        return (
+            "Updates of several images together, of several steps; a prior learned from images of "
+            "the same kind, which would find more.",
+        )
     if not len(tables.get("inversion", ())):
         return ("Attribute inference: nothing was measured, or nothing is private.",)
     victims = context.cfg.section(InversionSettings).victims

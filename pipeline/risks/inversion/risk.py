@@ -83,6 +83,7 @@ RISK = Risk(
     check=check,
     headline=headline,
     metrics=metrics,
+    private=frozenset({"image_rebuilt"}),
     glossary={
         "inversion, attribute inference": "guessing a private measurement of a patient with the "
         "help of the model's answers"

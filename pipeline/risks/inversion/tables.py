@@ -12,7 +12,17 @@ import torch
 
 from pipeline.data.schema import Dataset
 from pipeline.risks.columns import ACCESS, DEFENSE, IDS, KNOWLEDGE, MEASUREMENT, measurement_columns
+from pipeline.risks.inversion.image_tables import COLUMNS as OF_IMAGES
+from pipeline.risks.inversion.image_tables import (
+    REBUILT,
+    TYPICAL,
+    UPDATES,
+    rebuilt_images,
+    typical_images,
+    updates_table,
+)
 from pipeline.risks.inversion.measure.guesses import Inversion
+from pipeline.risks.inversion.measure.images import Reconstruction
 from pipeline.risks.pairs import PAIRS, Drawn, pairs_table
 from pipeline.risks.risk import Context, Sources
 from pipeline.standards import KNOWLEDGE as KNOWN
@@ -62,12 +72,21 @@ COLUMNS = {
         "between_people": "median distance of a patient to the nearest other one, likewise",
         **IDS,
     },
+    **OF_IMAGES,
 }
 CHANCE = "chance of the true level"  # the unit of guesses of a category
 
 
 def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
-    """Every table about inversion: `inversion`, `inversion_pairs` and `typical`."""
+    """Every table about inversion: `inversion`, `inversion_pairs` and `typical`.
+
+    Of images `image_typical` and `image_updates` in their place.
+    """
+    if context.dataset.schema.image:
+        images = {
+            name: Reconstruction.load(place) for name, place in sources.of("inversion").items()
+        }
+        return image_tables(images, context) if images else {}
     found = {name: Inversion.load(place) for name, place in sources.of("inversion").items()}
     if not found:
         return {}
@@ -79,6 +98,15 @@ def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
         "inversion_pairs": headline_pairs(found, sampling),
         "typical": typical_table(found, dataset),
     }
+
+
+def image_tables(found: Mapping[str, Reconstruction], context: Context) -> dict[str, pd.DataFrame]:
+    """The tables of images; single ones are only shown where patients are."""
+    dataset = context.dataset
+    tables = {TYPICAL: typical_images(found), UPDATES: updates_table(found, dataset)}
+    if context.cfg.report.patients == "shown":
+        tables[REBUILT] = rebuilt_images(found, dataset)
+    return tables
 
 
 def by_patient(one: Inversion, whose: Array) -> Inversion:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.attacks.theft import KNOWLEDGE as KNOWN
+from pipeline.defenses import trainable
 from pipeline.risks.columns import DEFENSE, IDS, KNOWLEDGE
 from pipeline.risks.pairs import PAIRS, Drawn, pairs_table
 from pipeline.risks.risk import Context, Sources, nearest_of
@@ -77,7 +78,7 @@ def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
     if place is None:
         return {}
     numbers = cfg.section(TheftSettings)
-    thefts = {name: Theft.load(place / name) for name in cfg.chosen(numbers.recipes)}
+    thefts = {name: Theft.load(place / name) for name in trainable(numbers.recipes, cfg)}
     table = theft_table(thefts, context.sampling)
     answers = api_table(thefts, table, context.sampling, numbers.headline, numbers.headline_budget)
     copies = headline_copies(table, numbers.headline_budget)

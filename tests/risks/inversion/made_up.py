@@ -2,8 +2,10 @@
 
 import torch
 
+import kinds
 from pipeline.data.schema import Dataset
 from pipeline.risks.inversion.measure.guesses import Inversion, Question
+from pipeline.risks.inversion.measure.images import Reconstruction
 
 DISTANCES = (
     "to_class_mean",
@@ -22,3 +24,23 @@ def told(dataset: Dataset) -> Inversion:
     gain = torch.tensor([0.2, 0.1])[:, None]
     question = Question("glucose", True, "scores", "learned")
     return Inversion((question,), alone, alone - gain, typical, distances)
+
+
+SCANS = kinds.scans(8, seed=0)
+
+
+def seen() -> Reconstruction:
+    index = torch.tensor([[0, 1], [2, 3]])
+    public = SCANS.x.mean(0).expand(2, 1, 8, 8)
+    similar = {
+        name: torch.tensor([0.25, 0.75])
+        for name in (
+            "to_class_mean",
+            "public_to_class_mean",
+            "to_nearest_member",
+            "to_nearest_non_member",
+        )
+    }
+    rebuilt = {"plain": SCANS.x[index] + 1, "private": -SCANS.x[index]}
+    noise = torch.tensor([2.0, 1.0], dtype=torch.float64)
+    return Reconstruction(public, similar, index, rebuilt, public, noise)

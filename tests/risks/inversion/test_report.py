@@ -13,8 +13,9 @@ from pipeline.presentation.chapter import Chapter
 from pipeline.risks.inversion import pictures
 from pipeline.risks.inversion.report import shown_guesses, shown_typical
 from pipeline.risks.inversion.risk import RISK
+from pipeline.risks.inversion.tables import image_tables
 from pipeline.risks.risk import Context, Sources
-from risks.inversion.made_up import DISTANCES, told
+from risks.inversion.made_up import DISTANCES, SCANS, seen, told
 
 DATA = tiny.records(40, seed=2)
 BASELINE = told(DATA)
@@ -110,5 +111,9 @@ def test_nothing_measured_nothing_said(tables, context, tmp_path):
     assert RISK.chapters(empty, context, tmp_path) == ()
 
 
-def test_every_column_is_explained_and_none_that_is_not_there(tables):
-    assert parts.unlike_its_explanation(RISK, tables, tiny.FEATURES) == {}
+def test_every_column_is_explained_and_none_that_is_not_there(tables, context):
+    scans = Context(SCANS, context.cfg)
+    shown = scans.cfg.report.model_copy(update={"patients": "shown"})
+    scans = replace(scans, cfg=scans.cfg.model_copy(update={"report": shown}))
+    every = {**tables, **image_tables({"baseline": seen()}, scans)}
+    assert parts.unlike_its_explanation(RISK, every, tiny.FEATURES) == {}

@@ -10,6 +10,7 @@ from torch import Tensor
 from pipeline.attacks.equations import answers_needed, steal_linear
 from pipeline.attacks.oracle import Access, Oracle, plain, shown
 from pipeline.attacks.theft import (
+    OF_IMAGES,
     Effort,
     Strategy,
     ask,
@@ -20,8 +21,11 @@ from pipeline.attacks.theft import (
 )
 from pipeline.config import BASELINE, Config
 from pipeline.data.schema import Dataset
+from pipeline.defenses import trainable
+from pipeline.files import NOT_FOR_IMAGES
+from pipeline.models.cnn import ConvolutionalNetwork
+from pipeline.models.designs import AnyArchitecture, Trained, architecture_of
 from pipeline.models.mlp import Architecture
-from pipeline.models.networks import Networks
 from pipeline.risks.theft.measure.settings import TheftSettings
 from pipeline.risks.theft.measure.stolen import Theft
 from pipeline.risks.theft.measure.victims import PLAIN, Victims
@@ -34,6 +38,9 @@ INPUTS = 1_000
 # A copy by its name: how fast it learns. A few were tried on Pima, on these very splits: what
 # converges in a few hundred steps.
 EFFORTS = {"linear": {"learning_rate": 3e-2}, "mlp": {"learning_rate": 3e-3}}
+# of images: a linear model of all pixels, and the configured network
+EFFORTS_OF_IMAGES = {"linear": {"learning_rate": 3e-3}, "network": {"learning_rate": 3e-3}}
+NOISE_AND_MEAN = "noisy answers, and those of an ensemble"
 
 
 def steal(name: str, dataset: Dataset, cfg: Config) -> Theft:
@@ -80,7 +87,7 @@ class Copies(NamedTuple):
     """
 
     attackers: list[dict[str, Any]]
-    population: Networks
+    population: Trained
     budgets: list[int]
     counts: Tensor
 
@@ -103,17 +110,15 @@ def judge(victims: Victims, copies: Copies) -> tuple[pd.DataFrame, Tensor, Tenso
     )
     owner = torch.arange(models.size) // width % number
     x_adv = victims.evaded(models, owner).view(
-        len(attackers), number, -1, victims.dataset.x.shape[1]
+        len(attackers), number, -1, *victims.dataset.x.shape[1:]
     )
     broken, agrees = [], []
     with torch.no_grad():
-        log_odds = plain(models)(victims.dataset.x.expand(models.size, -1, -1)).float()
-        guesses = (plain(models)(inputs.expand(models.size, -1, -1)) > 0).view(
-            len(attackers), number, width, -1
-        )
+        log_odds = _said(models, victims.dataset.x).float()
+        guesses = (_said(models, inputs) > 0).view(len(attackers), number, width, -1)
         for a, name in enumerate(attackers):
             model = victims.models.get(name["api"], victims.models[PLAIN])
-            truth = plain(model)(inputs.expand(number, -1, -1)) > 0
+            truth = plain(model)(inputs.expand(number, *inputs.shape)) > 0
             agrees.append((guesses[a] == truth[:, None]).flatten(0, 1))
             broken.append(victims.broken_by(x_adv[a], model).view(number * width, -1))
     return (
@@ -124,16 +129,41 @@ def judge(victims: Victims, copies: Copies) -> tuple[pd.DataFrame, Tensor, Tenso
     )
 
 
+def _said(models: Trained, x: Tensor) -> Tensor:
+    """(M, N): log-odds of the same records (N, *event)."""
+    return plain(models)(x.expand(models.size, *x.shape))
+
+
+def strategies_of(cfg: Config) -> list[Strategy]:
+    """Those of the configured strategies that propose records, or images."""
+    asked = cfg.section(TheftSettings).strategies
+    return [one for one in asked if cfg.data.image is None or one in OF_IMAGES]
+
+
+def not_for_images(cfg: Config) -> dict[str, str]:
+    """What is configured and cannot be tried on images, and why; nothing of records."""
+    if cfg.data.image is None:
+        return {}
+    numbers = cfg.section(TheftSettings)
+    unfit = set(cfg.chosen(numbers.recipes)) - set(trainable(numbers.recipes, cfg))
+    unfit |= {f"strategy {one}" for one in set(numbers.strategies) - set(strategies_of(cfg))}
+    return dict.fromkeys([*sorted(unfit), NOISE_AND_MEAN], NOT_FOR_IMAGES)
+
+
+def _efforts(victims: Victims) -> list[str]:
+    return list(EFFORTS_OF_IMAGES if victims.dataset.schema.image else EFFORTS)
+
+
 def _all_copies(victims: Victims, undefended: bool) -> Iterator[Copies]:
     """Every strategy on the undefended models, the headline on others, then what asks nothing."""
     numbers = victims.cfg.section(TheftSettings)
-    for strategy in numbers.strategies if undefended else [numbers.headline]:
+    for strategy in strategies_of(victims.cfg) if undefended else [numbers.headline]:
         attackers = [(PLAIN, access) for access in numbers.access]
         if strategy == numbers.headline:
             attackers += [(api, numbers.access[0]) for api in victims.apis if api != PLAIN]
-        for surrogate in EFFORTS:
+        for surrogate in _efforts(victims):
             yield _copies(victims, strategy, surrogate, attackers)
-    for surrogate in EFFORTS:
+    for surrogate in _efforts(victims):
         yield _from_diagnoses(victims, surrogate)
     if victims.linear:
         budget = answers_needed(victims.dataset.schema)
@@ -153,12 +183,15 @@ def _copies(
 ) -> Copies:
     numbers, schema = victims.cfg.section(TheftSettings), victims.dataset.schema
     publics = victims.publics
-    budgets, shape = list(numbers.budgets), (len(attackers), -1, -1, -1)
-    oracles = [Oracle(victims.apis[api], access, budgets[-1]) for api, access in attackers]
+    budgets, event = list(numbers.budgets), victims.dataset.x.shape[1:]
+    shape = (len(attackers), -1, -1, *event)
+    oracles = [
+        Oracle(victims.apis[api], access, budgets[-1], len(event)) for api, access in attackers
+    ]
     # the same luck for everybody: attackers differ by what they are told
     seeds = torch.full((len(attackers),), of(Stream.COPIES, victims.cfg.seed))
 
-    def learn(x: Tensor, answers: Tensor, *sizes: int) -> Networks:
+    def learn(x: Tensor, answers: Tensor, *sizes: int) -> Trained:
         return train_copies(x, answers, sizes, seeds, schema, _effort(victims, surrogate))
 
     def drawn(number: int, count: int) -> Tensor:
@@ -198,12 +231,24 @@ def _from_diagnoses(victims: Victims, surrogate: str) -> Copies:
 
 
 def _effort(victims: Victims, surrogate: str) -> Effort:
-    numbers, inputs = victims.cfg.section(TheftSettings), victims.dataset.schema.inputs
-    hidden = tuple(numbers.hidden) if surrogate == "mlp" else ()
+    numbers, schema = victims.cfg.section(TheftSettings), victims.dataset.schema
+    efforts = EFFORTS_OF_IMAGES if schema.image else EFFORTS
     return Effort(
-        Architecture(surrogate, inputs, len(victims.dataset.schema.classes), hidden),
+        _architecture(victims, surrogate),
         steps=numbers.steps,
         batch_size=64,
         weight_decay=1e-3,
-        **EFFORTS[surrogate],
+        **efforts[surrogate],
     )
+
+
+def _architecture(victims: Victims, surrogate: str) -> AnyArchitecture:
+    numbers, schema = victims.cfg.section(TheftSettings), victims.dataset.schema
+    classes = len(schema.classes)
+    if not schema.image:
+        hidden = tuple(numbers.hidden) if surrogate == "mlp" else ()
+        return Architecture(surrogate, schema.inputs, classes, hidden)
+    if surrogate == "network":
+        return architecture_of(schema, victims.cfg.model)
+    channels, height, width = schema.image
+    return ConvolutionalNetwork("cnn", (channels, height, width), classes, (), ())

@@ -1,6 +1,6 @@
 """The section `theft` of the configuration."""
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
@@ -14,6 +14,8 @@ class TheftSettings(Section):
 
     Undefended by all strategies, else by the `headline`.
     """
+
+    for_images: ClassVar[bool] = True
 
     recipes: Annotated[list[str], Field(min_length=1)]
     victims: Annotated[int, Field(ge=2)]

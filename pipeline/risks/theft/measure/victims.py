@@ -20,8 +20,7 @@ from pipeline.data.schema import Dataset
 from pipeline.data.threat import Threat
 from pipeline.defenses.trained import train
 from pipeline.models.answers import margin
-from pipeline.models.networks import Networks
-from pipeline.models.population import networks_of
+from pipeline.models.population import ImageNetworks, Networks, trained_of
 from pipeline.risks.theft.measure.settings import TheftSettings
 from pipeline.seeds import Stream, generator, of
 
@@ -58,24 +57,26 @@ class Victims:
         )
         coins = torch.rand(plan.train.shape, generator=generator(Stream.THEFT_TESTS, cfg.seed))
         coins = coins[:, first_of(dataset.together)]
-        size = numbers.ensemble if name == BASELINE else 1
-        together = networks_of(train(name, dataset, companions(plan, size), cfg))
+        # of images one model answers, and as it is: noise is a function of a record's values
+        richer = name == BASELINE and not schema.image
+        size = numbers.ensemble if richer else 1
+        together = trained_of(train(name, dataset, companions(plan, size), cfg))
         single = together.select(torch.arange(plan.size) * size)
         models: dict[str, LogitsFn] = {PLAIN: single.double()}
         apis = {PLAIN: plain(models[PLAIN])}
-        if name == BASELINE:
+        if richer:
             for kind, noise in NOISE.items():
                 key = of(Stream.THEFT_NOISE, cfg.seed)
                 apis[kind] = noisy(apis[PLAIN], noise, numbers.spread, schema, key)
             models[ENSEMBLE] = ensemble(together.double(), size)
             apis[ENSEMBLE] = plain(models[ENSEMBLE])
-        linear = not single.architecture.hidden
+        linear = isinstance(single, Networks) and not single.architecture.hidden
         return cls(dataset, cfg, models, apis, plan.train, plan.held_out & (coins < 0.5), linear)
 
     @property
     def everyone(self) -> Tensor:
-        """(V, N, D) records."""
-        return self.dataset.x.expand(len(self.test), -1, -1)
+        """(V, N, *event) records."""
+        return self.dataset.x.expand(len(self.test), *self.dataset.x.shape)
 
     @property
     def publics(self) -> list[Tensor]:
@@ -83,7 +84,7 @@ class Victims:
         return [self.dataset.x[rows] for rows in ~self.member & ~self.test]
 
     def evaded(self, models: LogitsFn, owner: Tensor | None = None) -> Tensor:
-        """Test patients (M, T, D), as an attack on M models changes them.
+        """Test patients (M, T, *event), as an attack on M models changes them.
 
         `owner` (M,) says whose patients each model gets.
         """
@@ -91,14 +92,17 @@ class Victims:
         index = rectangle(self.test)[0] if owner is None else rectangle(self.test)[0][owner]
         x, y = self.dataset.x[index].double(), self.dataset.y[index]
         radius = self.cfg.section(TheftSettings).eps if threat.norm != "l0" else 1.0
-        eps = radius * threat.attackable(y)[..., None].double()
+        spared = threat.attackable(y).double()
+        eps = radius * spared.view(*spared.shape, *[1] * threat.mutable.dim())
         if isinstance(models, Networks):
             models = models.double()
+        elif isinstance(models, ImageNetworks):  # whole grey levels are exact in float32
+            x, eps = (part.to(models.preprocessing["scale"].dtype) for part in (x, eps))
         if threat.norm == "l0":
             return threat.project(sparse(models, x, y, threat, eps=eps, points=8), x, eps)
-        if (
-            isinstance(models, Networks) and not models.architecture.hidden
-        ):  # one step is exact on a linear model
+        one_step = not models.architecture.hidden if isinstance(models, Networks) else False
+        # exact on a linear model; of images for time's sake, of victims and copies alike
+        if one_step or isinstance(models, ImageNetworks):
             return threat.project(fgsm(models, x, y, threat, eps=eps), x, eps)
         starts = generator(Stream.EVASION_BY_COPIES, self.cfg.seed)
         return threat.project(
@@ -107,7 +111,7 @@ class Victims:
 
     @torch.no_grad()
     def broken_by(self, x_adv: Tensor, model: LogitsFn) -> Tensor:
-        """(V, B x T): whether victims err on test patients (V, B x T, D), B versions of each."""
+        """(V, B x T): whether victims err on patients (V, B x T, *event), B versions of each."""
         y = self.dataset.y[rectangle(self.test)[0]]
         return margin(model(x_adv), y.repeat(1, x_adv.shape[1] // y.shape[1])) <= 0
 

@@ -4,12 +4,21 @@ import pandas as pd
 import pytest
 import torch
 
+import handwritten
 from pipeline.attacks.oracle import plain
 from pipeline.config import ModelConfig
 from pipeline.files import BadInput
-from pipeline.risks.theft.measure.copies import EQUATIONS, TRUE_LABELS, Copies, judge, steal
+from pipeline.risks.theft.measure.copies import (
+    EQUATIONS,
+    NOISE_AND_MEAN,
+    TRUE_LABELS,
+    Copies,
+    judge,
+    not_for_images,
+    steal,
+)
 from pipeline.risks.theft.measure.stolen import Theft
-from pipeline.risks.theft.measure.victims import ENSEMBLE, PLAIN
+from pipeline.risks.theft.measure.victims import ENSEMBLE, PLAIN, Victims
 
 pytestmark = pytest.mark.heavy
 
@@ -97,3 +106,79 @@ def test_the_same_seed_gives_the_same_copies(stolen, quick, cohort):
     again = steal("baseline", cohort, quick)
     assert torch.equal(again.log_odds, stolen.log_odds)
     assert torch.equal(again.broken, stolen.broken)
+
+
+# ---- images ----
+
+
+@pytest.fixture(scope="module")
+def scans():
+    numbers = {
+        "access": ["probabilities"],
+        "strategies": ["uniform", "marginals", "public", "active"],
+        "headline": "active",
+        "budgets": [50, 600],
+        "headline_budget": 600,
+        "eps": 2.0,
+    }
+    cfg = handwritten.configured(theft=numbers, train={"epochs": 24})
+    return cfg, handwritten.pictures(cfg)
+
+
+@pytest.fixture(scope="module")
+def stolen_images(scans):
+    cfg, dataset = scans
+    return steal("baseline", dataset, cfg)
+
+
+def fidelity(found, **attacker):
+    rows = found.rows
+    for column, value in attacker.items():
+        rows = rows[rows[column] == value]
+    test = found.test[rows["victim"].to_numpy()]
+    same = (found.log_odds[rows.index.to_numpy()] > 0) == (
+        found.victims[PLAIN][rows["victim"].to_numpy()] > 0
+    )
+    return float(same[test].double().mean())
+
+
+def test_a_copy_of_image_networks_learns_from_answers(stolen_images):
+    found = stolen_images
+    own = found.victims[PLAIN] > 0
+    constant = float((own == 0)[found.test].double().mean())  # of a copy that says healthy always
+    active = fidelity(found, strategy="active", surrogate="network", budget=600)
+    assert active > max(constant, 0.5) + 0.02
+    few = fidelity(found, strategy="public", surrogate="network", budget=50)
+    assert active >= few
+    noise = fidelity(found, strategy="uniform", surrogate="network", budget=600)
+    assert active > noise
+    assert {"linear", "network"} == set(found.rows["surrogate"])
+    assert TRUE_LABELS in set(found.rows["strategy"])  # the control, which asks nothing
+
+
+def test_images_are_counted_one_by_one(stolen_images):
+    rows = stolen_images.rows
+    asked = rows[rows["strategy"] != TRUE_LABELS]
+    assert (asked["queries"] == asked["budget"]).all()
+    assert (rows.loc[rows["strategy"] == TRUE_LABELS, "queries"] == 0).all()
+
+
+def test_what_is_not_for_images_is_said_and_not_tried(stolen_images, scans, quick):
+    cfg, _ = scans
+    assert not_for_images(quick) == {}
+    assert {"strategy marginals", NOISE_AND_MEAN} <= set(not_for_images(cfg))
+    assert set(stolen_images.rows["strategy"]) == {"uniform", "public", "active", TRUE_LABELS}
+    assert EQUATIONS not in set(stolen_images.rows["strategy"])
+    assert list(stolen_images.victims) == [PLAIN]
+
+
+def test_a_copy_with_the_weights_of_image_networks_agrees_everywhere(scans):
+    cfg, dataset = scans
+    victims = Victims.of("baseline", dataset, cfg)
+    copies = Copies([{"api": PLAIN}], victims.models[PLAIN], [10], torch.tensor([[10]]))
+    _, odds, broken, agrees = judge(victims, copies)
+    assert agrees.all()
+    torch.testing.assert_close(odds, plain(victims.models[PLAIN])(victims.everyone).float())
+    assert not (broken & ~victims.test).any()
+    right = (odds > 0) == dataset.y.bool()
+    assert (broken & right).any()  # two grey levels turn some

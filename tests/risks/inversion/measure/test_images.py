@@ -1,0 +1,75 @@
+"""What is measured of images: of whom, beside which control, and kept bit for bit."""
+
+import pytest
+import torch
+
+import handwritten
+import kinds
+import tiny
+from pipeline.data.plan import Plan
+from pipeline.defenses.trained import train
+from pipeline.files import NotApplicable
+from pipeline.risks.inversion.measure.images import (
+    Reconstruction,
+    private_noise,
+    reconstruct_images,
+)
+
+pytestmark = pytest.mark.heavy
+
+
+@pytest.fixture(scope="module")
+def asked():
+    cfg = handwritten.configured(inversion={"victims": 2, "images": 2}, train={"epochs": 2})
+    scans = kinds.scans(60, seed=0)
+    plan = Plan.random_halves(60, models=3, seed=0)
+    return cfg, scans, plan, train("baseline", scans, plan, cfg)
+
+
+@pytest.fixture(scope="module")
+def found(asked):
+    cfg, scans, plan, models = asked
+    return reconstruct_images(models, plan.train, scans, cfg)
+
+
+def test_updates_are_of_images_that_the_victim_trained_on(found, asked):
+    _, _, plan, _ = asked
+    assert found.index.shape == (2, 2)
+    assert plan.train[:2].gather(1, found.index).all()
+    assert set(found.rebuilt) == {"plain", "private"}
+    assert all(images.shape == (2, 2, 1, 8, 8) for images in found.rebuilt.values())
+
+
+def test_the_control_is_the_mean_of_those_not_trained_on(found, asked):
+    _, scans, plan, _ = asked
+    for mean, own in zip(found.public, plan.train[:2], strict=True):
+        torch.testing.assert_close(mean, scans.x[~own].mean(0))
+
+
+def test_the_noise_is_that_of_the_private_recipe(found, asked):
+    cfg, *_ = asked
+    options = cfg.defenses["dp_train"]
+    sigma, norm = found.noise.tolist()
+    assert norm == options["max_grad_norm"]
+    looser = cfg.model_copy(update={"dp_train": {**options, "epsilon": 2 * options["epsilon"]}})
+    assert private_noise(looser)[0] < sigma
+
+
+def test_it_survives_the_disk(found, tmp_path):
+    found.save(tmp_path / "inversion")
+    again = Reconstruction.load(tmp_path / "inversion")
+    assert tiny.same_bits(again.typical, found.typical)
+    assert all(tiny.same_bits(again.rebuilt[kind], one) for kind, one in found.rebuilt.items())
+
+
+def test_the_same_seed_gives_the_same_images(found, asked):
+    cfg, scans, plan, models = asked
+    again = reconstruct_images(models, plan.train, scans, cfg)
+    assert all(tiny.same_bits(again.rebuilt[kind], one) for kind, one in found.rebuilt.items())
+
+
+def test_records_are_not_for_it(asked, dataset):
+    cfg, *_ = asked
+    plan = tiny.plan(dataset)
+    with pytest.raises(NotApplicable, match="networks that can be differentiated"):
+        reconstruct_images(tiny.untrained(plan, dataset), plan.train, dataset, cfg)
