@@ -17,7 +17,7 @@ from pipeline.verify.splits import Question, branched, climbed
 if TYPE_CHECKING:
     from pipeline.verify.out_of_fold import ProofSearch
 
-CLOSE = 3.0  # logits below 0: from there on more work decides nothing
+CLOSE, CLIMBABLE = 3.0, 1.0  # logits below 0 that tighter lines, and then slopes, may still win
 JUST_BEYOND = 2e-9  # of a radius, as `SAME_RADIUS` of `pipeline.verify.out_of_fold` tells apart
 KEPT = 2**30  # bytes that a process keeps of what it frees
 
@@ -76,9 +76,15 @@ def _bounded(
     if budget and len(rows):
         some = region.where(rows)
         better = tightened(network, some, [chosen_of(line, rows) for line in lines])
-        asked = Question(some, y[rows], better)
-        found = climbed(network, asked, torch.zeros(len(rows), asked.neurons, dtype=torch.int8))
-        least[rows] = torch.maximum(least[rows], branched(network, asked, found, budget))
+        again = margin_bound(network, some, y[rows], better).least - some.rounding
+        least[rows] = torch.maximum(least[rows], again)
+        hopeful = ((again <= 0) & (again > -CLIMBABLE)).nonzero()[:, 0]
+        if len(hopeful):
+            asked = Question(some, y[rows], better).where(hopeful)
+            free = torch.zeros(len(hopeful), asked.neurons, dtype=torch.int8)
+            found = branched(network, asked, climbed(network, asked, free), budget)
+            rows = rows[hopeful]
+            least[rows] = torch.maximum(least[rows], found)
     return least
 
 

@@ -19,6 +19,7 @@ from pipeline.risks.evasion.recipes import Recipe
 from pipeline.standards import THREAT_COLUMNS
 from pipeline.statistics import Array, intervals, rates
 from pipeline.statistics.intervals import Sampling
+from pipeline.verify.out_of_fold import SAME_RADIUS
 
 
 @dataclass(frozen=True)
@@ -180,7 +181,10 @@ def proved_curves(examined: Mapping[str, Examination], points: int = 101) -> pd.
             largest = one.rows.loc[one.rows["threat"] == threat, "eps"].max()
             radii = np.linspace(0, float(largest), points)
             robust = proofs.robust_at(radii.tolist()).numpy().mean(1)
-            broken = proofs.broken_at(radii.tolist()).numpy().mean(1)
+            known_broken = proofs.broken_at(radii.tolist()).numpy()
+            if proofs.least is not None:  # of images the verifier finds none; attacks do
+                known_broken |= _broken_by_attacks(one.margins[threat], radii)
+            broken = known_broken.mean(1)
             curve = {"proved": robust.mean(1)}
             for name, of in (("missed", proofs.y.numpy() == 1), ("alarms", proofs.y.numpy() == 0)):
                 known = of.any()
@@ -193,3 +197,10 @@ def proved_curves(examined: Mapping[str, Examination], points: int = 101) -> pd.
     if not frames:
         return pd.DataFrame(columns=["defense", "threat"])
     return pd.concat(frames, ignore_index=True)
+
+
+def _broken_by_attacks(margins: Margins, radii: Array) -> Array:
+    """(R, S, N) bool: whom an attack broke at one of its own radii within each of these."""
+    within = np.searchsorted(margins.eps, radii + SAME_RADIUS, side="right") - 1
+    broken: Array = margins.worst[within] <= 0
+    return broken

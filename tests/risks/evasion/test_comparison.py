@@ -14,6 +14,7 @@ from pipeline.models.answers import clean_metrics, disease_probability, predicte
 from pipeline.risks.evasion.comparison import compare as compare_with
 from pipeline.risks.evasion.comparison import proof_columns
 from pipeline.risks.evasion.comparison import threat_columns as columns_of
+from pipeline.risks.evasion.evaluation import proved_curves
 from pipeline.risks.evasion.measure.attackers import EXACT, TRANSFER
 from pipeline.risks.evasion.measure.examination import Examination
 from pipeline.risks.evasion.measure.margins import margins_by_threat
@@ -175,6 +176,22 @@ def test_certified_auroc_of_images_is_there_at_every_radius(y):
         assert table.loc[eps, "certified_auc"] == pytest.approx(value)
         assert table.loc[eps, "certified_auc_low"] <= value <= table.loc[eps, "certified_auc_high"]
         assert value < table.loc[eps, "attacked_auc"]
+
+
+def test_curves_of_images_know_whom_attacks_broke(y):
+    """The verifier finds no image there; nothing proved is called broken, radius by radius."""
+    one = found(model(1.2, y), y)
+    worst = margins_by_threat(one.rows)["clinical"].worst
+    nothing = torch.zeros(worst.shape[1:], dtype=torch.float64)
+    bounds = replace(proof(y, nothing, nothing + torch.inf), least=torch.from_numpy(worst))
+    curve = proved_curves({"box": replace(one, proofs={"clinical": bounds})}).set_index("eps")
+    missed = (worst[-1] <= 0)[:, y == 1].mean()
+    assert curve["missed"].iloc[-1] == pytest.approx(missed)
+    assert curve["missed"].iloc[0] == pytest.approx((worst[0] <= 0)[:, y == 1].mean())
+    assert missed > curve["missed"].iloc[0]
+    of_records = replace(bounds, least=None)
+    plain = proved_curves({"box": replace(one, proofs={"clinical": of_records})})
+    assert (plain["missed"] == 0).all()
 
 
 def test_figures_are_those_of_metrics(three, table):

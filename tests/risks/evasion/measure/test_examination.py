@@ -10,11 +10,13 @@ import torch
 import yaml
 from torch import Tensor
 
+import lattice
 import tiny
 from kinds import ScoresOnly
 from pipeline import params
 from pipeline.attacks.evasion import EVASION
 from pipeline.data.plan import Plan
+from pipeline.data.schema import Dataset
 from pipeline.data.threat import Threat
 from pipeline.defenses import DEFENSES
 from pipeline.defenses.trained import train
@@ -866,3 +868,42 @@ def test_a_planted_leak_is_seen_by_the_same_test(long_cfg):
 
     low, _ = shuffled_interval(long_cfg, leaking)
     assert low > 0.6
+
+
+# ---- images ----
+
+
+@pytest.fixture(scope="module")
+def of_images():
+    """Half of 24 drawn images are examined, by a drawn network, against noise and gradients."""
+    networks = lattice.networks((1, 8, 8), (3, 4), (5,), gain=1.5)
+    x, y = lattice.images(24, networks, (1, 8, 8))
+    y[::5] = 1 - y[::5]  # some are answered wrongly
+    half = (torch.arange(24) % 2 == 0).expand(1, -1)
+    plan = Plan(~half, half, torch.zeros(1).long(), torch.zeros(1).long(), ("one",))
+    cfg = params.configured(["experiment=digits", "attack=[noise,fgsm,pgd_margin]"])
+    return networks, Dataset(x, y, lattice.schema((1, 8, 8))), plan, cfg
+
+
+def test_images_are_proved_at_every_radius_and_no_attack_beats_it(of_images):
+    found, _ = examine(*of_images)
+    assert {name: found.diagnostics[name] for name in COUNTS} == COUNTS
+    margins, proofs = found.margins["pixels"], found.proofs["pixels"]
+    assert proofs.robust_at(list(margins.eps)).any()
+    assert (proofs.least.numpy() <= margins.worst).all()
+    assert EXACT not in margins.by_attack
+    assert found.least is None
+    assert found.proofs["pixels_missed"].least is None
+    table = compared({"box": found}, of_images[-1])
+    lines = table[table["threat"] == "pixels"]
+    assert (lines["certified_auc"] <= lines["attacked_auc"] + 1e-12).all()
+    assert cannot_be_asked(of_images[0], of_images[-1]).keys().isdisjoint({PROOFS})
+
+
+def test_bounds_of_images_that_are_not_true_are_caught(monkeypatch, of_images):
+    def boasting(one):
+        return replace(one, least=None if one.least is None else one.least + 100)
+
+    verifier_says(monkeypatch, boasting)
+    found, _ = examine(*of_images)
+    assert found.diagnostics["attack_beats_proof"] > 0
