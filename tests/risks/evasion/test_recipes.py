@@ -269,6 +269,26 @@ def test_models_that_were_not_attacked_and_other_halves_fall_back(
     assert "robust_accuracy" in line(other, "sturdy", AT)["of_recipe"].split()
 
 
+def test_halves_of_people_who_are_not_asked_widen_intervals_too(examined, diagnoses, bootstrapped):
+    """As with an official split: half models learned from records beyond those who are reported."""
+    asked = len(diagnoses)
+
+    def elsewhere(one):
+        others = one.train[:, :50]
+        train = torch.cat([torch.zeros_like(one.train), others], 1)
+        margins = torch.cat([one.margins, torch.full((*one.margins.shape[:2], 50), torch.nan)], 2)
+        return HalfModels(one.eps, train, margins)
+
+    halves = {name: elsewhere(half_models(diagnoses, 1.0)) for name in examined}
+    recipes = recipes_of(examined, halves, HEADLINE, "threshold", tiny.sampling(CFG))
+    assert not recipes["baseline"].train.any()
+    assert recipes["baseline"].train.shape[1] == asked
+    assert len(set(recipes["baseline"].half)) == 16
+    table = compared(examined, halves)
+    assert width(table, AT, "robust") > 1.1 * width(bootstrapped, AT, "robust")
+    assert "robust_accuracy" in line(table, "baseline", AT)["of_recipe"].split()
+
+
 def test_what_intervals_mean_is_said_in_words(examined, diagnoses, moved, bootstrapped):
     models = "bootstrap over patients (these models on new patients)"
     assert in_words(bootstrapped) == f"intervals: {models}"
