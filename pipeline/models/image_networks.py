@@ -248,6 +248,8 @@ def answers(
     parameters: Parameters,
 ) -> Tensor:
     """Logits (M, B, K) of images (M, B, C, H, W), differentiable in images and weights."""
+    if not len(x):  # a population of nobody, as two folds have no inner ones
+        return x.new_zeros(*x.shape[:2], architecture.classes)
     logits = []
     for number, images in enumerate(x):
         center, scale = (preprocessing[name][number] for name in ("center", "scale"))
