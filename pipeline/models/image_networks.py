@@ -267,6 +267,8 @@ def answers(
     parameters: Parameters,
 ) -> Tensor:
     """Logits (M, B, K) of images (M, B, C, H, W), differentiable in images and weights."""
+    if not len(x):  # a population of nobody, as two folds have no inner ones
+        return x.new_zeros(*x.shape[:2], architecture.classes)
     logits = []
     for number, images in enumerate(x):
         # with an axis, so that constants in float64 make it float64

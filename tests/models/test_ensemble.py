@@ -132,6 +132,11 @@ def test_what_is_saved_comes_back_bit_for_bit(tmp_path):
     assert torch.equal(again.parameters[THRESHOLD], models.parameters[THRESHOLD])
 
 
+def test_of_no_members_there_are_no_answers():
+    nobody = untrained().select(torch.tensor([], dtype=torch.int64))
+    assert nobody(asked(4)[:0]).shape == (0, 4, 2)
+
+
 def test_a_cut_moves_the_answer_and_no_vote():
     models, x = untrained(), asked()
     moved = models.decide_at(torch.tensor([0.5, -0.5]).double())
