@@ -12,15 +12,8 @@ import yaml
 
 from pipeline.config import BASELINE, Config, check
 from pipeline.data.signing import unsigned
-from pipeline.defenses import DEFENSES, FOR_IMAGES, SET_BY_PROGRAM
-from pipeline.files import (
-    NOT_FOR_IMAGES,
-    BadInput,
-    repository_root,
-    unheard,
-    write_text,
-    writes_params,
-)
+from pipeline.defenses import DEFENSES, SET_BY_PROGRAM, refuse_unfit
+from pipeline.files import BadInput, repository_root, unheard, write_text, writes_params
 from pipeline.models.designs import MODELS, OF_IMAGES, OF_RECORDS
 from pipeline.project.composition import compose, jobs
 from pipeline.risks import RISKS
@@ -78,10 +71,7 @@ def _check_stages(cfg: Config, origin: str) -> None:
     """Refuses what `dvc.yaml` can make no stage of: a name that is no defense, or one twice."""
     for key, names in (("examine", cfg.examine), ("extra", cfg.extra)):
         check_names(names, DEFENSES, f"{origin}: {key}", "defense")
-        unfit = [name for name in names if cfg.data.image and name not in FOR_IMAGES]
-        if unfit:
-            fit = ", ".join(sorted(FOR_IMAGES - {BASELINE}))
-            raise BadInput(f"{origin}: {key}: {unfit[0]}: {NOT_FOR_IMAGES}; take of {fit}")
+        refuse_unfit(names, cfg.data.image, f"{origin}: {key}: ")
         if BASELINE in names:
             raise BadInput(f"{origin}: {key}: {BASELINE} has stages of its own; leave it out")
         if len(set(names)) < len(names):

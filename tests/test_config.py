@@ -74,7 +74,7 @@ def test_a_misspelt_key_is_what_its_author_hears_of_not_that_the_right_one_is_mi
 
 def test_a_key_like_no_other_is_answered_with_all_that_are_known(values):
     line = complaint(fits, planted(values, "plan.zzz", 1))
-    assert line == "params.yaml: plan.zzz: unknown key; known: folds, seeds, tune"
+    assert line == "params.yaml: plan.zzz: unknown key; known: folds, kind, seeds, tune"
 
 
 @pytest.mark.parametrize(

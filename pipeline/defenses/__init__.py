@@ -17,6 +17,7 @@ from pipeline.defenses.private_adversarial import dp_adv_train
 from pipeline.defenses.regression import logistic
 from pipeline.defenses.self_ensembling import seda
 from pipeline.defenses.undefended import baseline
+from pipeline.files import NOT_FOR_IMAGES, BadInput
 from pipeline.models.population import Population
 
 # Those that can be trained on images; of the others an audit of images says "not for images".
@@ -26,6 +27,7 @@ FOR_IMAGES = frozenset(
         *("seda", "seda_whole"),
     }
 )
+ONLY_IMAGES = frozenset({"seda", "seda_whole"})  # these cannot be trained on records
 SET_BY_PROGRAM = ("secret",)  # where noise comes from is no option of a configuration
 DEFENSES: dict[str, Callable[..., Population]] = {
     "baseline": baseline,
@@ -41,7 +43,30 @@ DEFENSES: dict[str, Callable[..., Population]] = {
 }
 
 
+def fits(name: str, *, images: bool) -> bool:
+    """Whether a recipe can be trained on images, or else on records."""
+    return name in FOR_IMAGES if images else name not in ONLY_IMAGES
+
+
+def refuse_unfit(names: Sequence[str], image: object, where: str) -> None:
+    """Refuses recipes that cannot be trained on such data.
+
+    Args:
+        names: of the recipes.
+        image: what says that the data are images; nothing: they are records.
+        where: the beginning of the line.
+
+    Raises:
+        BadInput: names the first of them, and those that can be.
+    """
+    for name in names:
+        if not fits(name, images=bool(image)):
+            others = ", ".join(one for one in DEFENSES if fits(one, images=bool(image)))
+            why = NOT_FOR_IMAGES if image else "for images alone"
+            raise BadInput(f"{where}{name}: {why}; take of {others}")
+
+
 def trainable(recipes: Sequence[str], cfg: Config) -> list[str]:
     """Those of the recipes that are configured, and can be trained on data of this kind."""
-    chosen = cfg.chosen(list(recipes))
-    return [name for name in chosen if cfg.data.image is None or name in FOR_IMAGES]
+    images = cfg.data.image is not None
+    return [name for name in cfg.chosen(list(recipes)) if fits(name, images=images)]

@@ -3,7 +3,7 @@
 from pipeline.config import Config
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
-from pipeline.defenses import DEFENSES, FOR_IMAGES, SET_BY_PROGRAM
+from pipeline.defenses import DEFENSES, SET_BY_PROGRAM, refuse_unfit
 from pipeline.defenses.decision import (
     DECISION,
     Nested,
@@ -12,7 +12,6 @@ from pipeline.defenses.decision import (
     out_of_sample,
     scored_within,
 )
-from pipeline.files import NOT_FOR_IMAGES, BadInput
 from pipeline.models.population import Population
 from pipeline.validation import check_options
 
@@ -60,8 +59,7 @@ def train_reported(
 
 
 def _undecided(name: str, dataset: Dataset, plan: Plan, cfg: Config) -> Population:
-    if dataset.schema.image and name not in FOR_IMAGES:
-        raise BadInput(f"{name}: {NOT_FOR_IMAGES}; take one of {', '.join(sorted(FOR_IMAGES))}")
+    refuse_unfit([name], dataset.schema.image, "")
     recipe = DEFENSES[name]
     options = check_options(recipe, cfg.defenses[name], name, given=SET_BY_PROGRAM)
     population = recipe(dataset, plan, cfg, **options)

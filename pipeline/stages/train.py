@@ -8,7 +8,7 @@ Writes:   artifacts/<stage>/: population.safetensors, population.json, metrics.j
 import sys
 
 from pipeline.config import BASELINE, Config
-from pipeline.defenses import FOR_IMAGES
+from pipeline.defenses import fits
 from pipeline.defenses.trained import train_reported
 from pipeline.files import NOT_FOR_IMAGES, folder, write_json
 from pipeline.models.answers import clean_metrics
@@ -22,7 +22,7 @@ def train_one(cfg: Config) -> str:
     stage = sys.argv[1:]
     name = trained_by(cfg, [BASELINE] if stage == [STAGE_OF[BASELINE]] else stage)
     dataset, plan = prepared()
-    if dataset.schema.image and name not in FOR_IMAGES:
+    if not fits(name, images=bool(dataset.schema.image)):
         with folder(ARTIFACTS / name) as out:
             write_json(out / "metrics.json", {})
         return NOT_FOR_IMAGES

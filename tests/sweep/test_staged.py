@@ -30,10 +30,10 @@ def measured(monkeypatch, cfg, dataset, place, name):
     monkeypatch.setattr(
         poisoning, "craft_poison", lambda *given: Crafted(given[-1].defenses["baseline"])
     )
-    monkeypatch.setattr(poisoning, "filtered_attacks", lambda _: [next(iter(ATTACKS))])
-    for function in ("measure_harm", "filter_poison"):
+    monkeypatch.setattr(poisoning.filtering, "filtered_attacks", lambda *_: [next(iter(ATTACKS))])
+    for owner, function in ((poisoning, "measure_harm"), (poisoning.filtering, "filter_poison")):
         monkeypatch.setattr(
-            poisoning, function, lambda one, *_, f=function: asked.append((f, one)) or Saved()
+            owner, function, lambda one, *_, f=function: asked.append((f, one)) or Saved()
         )
     monkeypatch.setattr(theft, "steal", lambda one, *_: asked.append(("steal", one)) or Saved())
     staged.measure_staged(name, dataset, only(cfg, name), place)

@@ -44,7 +44,8 @@ def verified():
 
 
 def tensors(one):
-    return {field.name: getattr(one, field.name) for field in fields(one)}
+    held = {field.name: getattr(one, field.name) for field in fields(one)}
+    return {name: tensor for name, tensor in held.items() if tensor is not None}
 
 
 def test_everything_reads_back_bit_for_bit(tmp_path):
@@ -340,6 +341,9 @@ def test_other_processes_prove_the_same_bit_for_bit(models, dataset, plan):
         torch.set_num_threads(1)
     for field in fields(Proofs):
         mine, theirs = getattr(inline, field.name), getattr(apart, field.name)
+        if mine is None:
+            assert theirs is None
+            continue
         assert torch.equal(mine.nan_to_num(-1.0), theirs.nan_to_num(-1.0)), field.name
 
 
@@ -371,4 +375,7 @@ def test_of_what_cannot_be_proved_nothing_is_proved_and_nothing_found(
     assert beyond.alone.isnan().all()
     for field in fields(Proofs):
         ours, theirs = getattr(beyond, field.name), getattr(known, field.name)
+        if ours is None:
+            assert theirs is None
+            continue
         assert (ours.shape, ours.dtype) == (theirs.shape, theirs.dtype), field.name

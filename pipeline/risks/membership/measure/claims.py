@@ -5,7 +5,7 @@ Recomputed from its log, and audited by somebody who sees every noisy gradient.
 
 from typing import Any
 
-from pipeline.config import Config, PlanConfig
+from pipeline.config import Config
 from pipeline.data.schema import Dataset
 from pipeline.defenses.privacy import NoisySteps
 from pipeline.defenses.undefended import architecture_for
@@ -32,7 +32,7 @@ def audited_claim(
     """
     claim = recomputed_claim(name, guarantee)
     numbers = (guarantee[key] for key in ("sample_rate", "noise_multiplier", "steps", "delta"))
-    together = accounting.composition(*numbers, *_models(cfg.plan), dataset.records_of_a_patient)
+    together = accounting.composition(*numbers, *_models(cfg), dataset.records_of_a_patient)
     audit = audit_claim(name, dataset, cfg, guarantee) if _is_ours(guarantee) else None
     return {**claim, "composition": together, "audit": audit}
 
@@ -99,11 +99,11 @@ def refute(name: str, epsilon: float, audit: dict[str, Any]) -> None:
         )
 
 
-def _models(plan: PlanConfig) -> tuple[int, int]:
+def _models(cfg: Config) -> tuple[int, int]:
     """How many models are reported or released, and how many of them learn from one patient."""
-    if plan.kind == "official":
-        return plan.seeds, plan.seeds
-    return plan.folds * plan.seeds + 1, (plan.folds - 1) * plan.seeds + 1
+    if cfg.plan.kind == "official":
+        return cfg.plan.seeds, cfg.plan.seeds
+    return cfg.plan.folds * cfg.plan.seeds + 1, (cfg.plan.folds - 1) * cfg.plan.seeds + 1
 
 
 def _is_ours(guarantee: dict[str, Any]) -> bool:

@@ -18,7 +18,7 @@ from pipeline.attacks.evasion import EVASION
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
 from pipeline.data.threat import Threat
-from pipeline.defenses import DEFENSES
+from pipeline.defenses import DEFENSES, ONLY_IMAGES
 from pipeline.defenses.trained import train
 from pipeline.files import BadInput
 from pipeline.models.answers import disease_probability, margin
@@ -462,12 +462,14 @@ def test_single_measurements_are_looked_for_under_the_headline_alone(result, cfg
     assert looked == {"clinical": True, "unconstrained": False, "sparse": False}
 
 
-@pytest.mark.parametrize("recipe", DEFENSES)
+@pytest.mark.parametrize("recipe", [name for name in DEFENSES if name not in ONLY_IMAGES])
 def test_auroc_that_is_certified_is_at_most_what_attacks_leave_of_every_recipe(
     recipe, dataset, plan, quick
 ):
     options = quick.model_dump()["dp_train"] | {"expected_batch": 40}
-    cfg = quick.model_copy(update={"dp_train": options, "dp_adv_train": _also_private(options)})
+    bounds = {"eps": 0.3, "threat": "clinical", "kappa": 0.5, "ramp": 0.5}
+    others = {"dp_adv_train": _also_private(options), "certified": bounds}
+    cfg = quick.model_copy(update={"dp_train": options, **others})
     models = train(recipe, dataset, plan, cfg)
     found = examine(models, dataset, plan, cfg)[0]
     assert found.diagnostics["attack_beats_proof"] == 0
@@ -758,6 +760,9 @@ def test_saved_and_loaded_bit_for_bit(result, x_adv, tmp_path):
     for name, one in result.proofs.items():
         for field in fields(one):
             before, after = getattr(one, field.name), getattr(again.proofs[name], field.name)
+            if before is None:  # of records bounds of margins stand by themselves
+                assert after is None
+                continue
             assert before.dtype == after.dtype
             # missing values too
             assert torch.equal(before.view(torch.uint8), after.view(torch.uint8)), field.name
