@@ -651,3 +651,64 @@ def test_a_data_set_of_scikit_learn_is_prepared_without_a_file(ward):
     ward.well(sys.executable, "-m", "pipeline.params", "experiment=breast_cancer")
     assert "569 records" in ward.well(*DVC, "repro", "prepare")
     assert "Running stage" not in ward.well(*DVC, "repro", "prepare")
+
+
+# ---- images ----
+
+SMALL_IMAGES = [
+    "experiment=digits",
+    "threads=1",
+    "plan.folds=2",
+    "plan.seeds=1",
+    "train.epochs=2",
+    "distill.epochs=2",
+    "dp_train.steps=10",
+    "audit.resamples=100",
+    "audit.sample=200",
+    "attack.apgd_ce.steps=3",
+    "attack.apgd_margin.steps=3",
+    "attack.pgd_ce.steps=3",
+    "attack.pgd_margin.steps=3",
+    "attack.square.queries=10",
+    "threat.pixels.boxes=1",
+    "threat.pixels_missed.boxes=1",
+    "membership.targets=4",
+    "membership.canaries=64",
+    "frontier.targets=4",
+    "frontier.canaries=64",
+    "frontier.epsilons=[1.0]",
+    "poisoning.attacks=[backdoor]",
+    "poisoning.doses=[0.05]",
+    "poisoning.filters=[]",
+]
+
+
+@pytest.fixture(scope="module")
+def of_images(tmp_path_factory):
+    """Handwritten digits, through every stage that serves images."""
+    repository = clone(tmp_path_factory.mktemp("images"))
+    repository.well(sys.executable, "-m", "pipeline.params", *SMALL_IMAGES)
+    repository.output = repository.well(*DVC, "repro")
+    return repository
+
+
+def test_images_go_through_the_whole_pipeline(of_images):
+    evaluated = of_images.root / "artifacts/evaluate"
+    table = pd.read_csv(evaluated / "comparison.csv")
+    assert set(table["defense"]) == {"baseline", *of_images.cfg.examine}
+    assert set(table["eps_unit"]) == {"grey levels, each pixel"}
+    for stage in ("logistic", "partition"):
+        assert f"{stage}: not for images" in of_images.output
+    page = (evaluated / "report.html").read_text(encoding="utf-8")
+    assert "What a forged image looks like" in page
+    assert "every pixel is forged by at most" in page
+    assert (evaluated / "poisoning.csv").exists()
+    assert (evaluated / "theft.csv").exists()
+    assert (evaluated / "membership.csv").exists()
+
+
+def test_no_attack_on_images_left_the_threat_or_beat_a_proof(of_images):
+    for place in ("attack", *(f"examine/{name}" for name in of_images.cfg.examine)):
+        found = of_images.root / "artifacts" / place / "evasion/diagnostics.json"
+        checks = json.loads(found.read_text())
+        assert checks["violations"] == checks["attack_beats_proof"] == 0
