@@ -257,7 +257,7 @@ def test_mlflow_holds_a_run_per_defense_and_radius(repository):
             name for (name,) in database.execute("select name from runs where status = 'FINISHED'")
         ]
     cfg = repository.cfg
-    assert len([name for name in names if ", eps " not in name]) == len(cfg.defenses)
+    assert len([name for name in names if ", attack_eps " not in name]) == len(cfg.defenses)
     assert len(names) == len(cfg.defenses) * (1 + len(cfg.audit.eps))
 
 
