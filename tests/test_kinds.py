@@ -82,7 +82,10 @@ def test_a_convolutional_network_on_images_with_an_official_split(stored, values
         "classes": list(kinds.SCANS.classes),
         "auroc_ceiling": None,
         "features": {"pixel": pixel},
+        "source": "sklearn",
+        "image": {"shape": [1, kinds.SIDE, kinds.SIDE]},
     }
+    values["model"] = {"name": "cnn", "hidden": [4], "channels": [4]}
     # sixty images are too few to choose a specificity on
     values["decision"] = {"rule": "threshold", "value": 0.5}
     cfg = configured(values, data, {"baseline": {}, "again": {}})
@@ -109,7 +112,6 @@ def test_a_convolutional_network_on_images_with_an_official_split(stored, values
     assert all(robust.startswith("0.000 (") for robust in before)
     page = words(folder)
     assert page.count(f"not applicable: {why['again']}") == 2
-    assert "not applicable" in page.split("Inversion")[-1]
 
 
 def test_a_black_box_that_gives_scores_alone(stored, values, monkeypatch, undrawn):
