@@ -204,6 +204,12 @@ def test_the_page_speaks_of_grey_levels_and_of_no_measurement(drawn, cfg, datase
     assert MISSING not in untested
 
 
+def test_the_official_test_set_is_no_sample(drawn, cfg, dataset, tmp_path):
+    assert "attacked" not in drawn["comparison"]
+    written = RISK.chapters(drawn, Context(dataset, cfg), tmp_path)
+    assert "sample" not in " ".join(one.result for one in written)
+
+
 def test_without_images_there_is_no_chapter(drawn, cfg, tmp_path):
     without = {name: table for name, table in drawn.items() if not name.startswith("scan")}
     assert chapter(View(without, cfg), tmp_path) is None
