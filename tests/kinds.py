@@ -14,7 +14,8 @@ from pipeline.config import FeatureConfig
 from pipeline.data.plan import RELEASE, Plan
 from pipeline.data.schema import Dataset, Schema
 from pipeline.files import read_json, read_tensors, write_json, write_tensors
-from pipeline.models.networks import DESCRIPTION, WEIGHTS, Networks
+from pipeline.models.networks import Networks
+from pipeline.models.stacked import DESCRIPTION, WEIGHTS
 
 LEVELS, SIDE, FILTERS = 16, 8, 4
 NO_CUT = torch.zeros(1, dtype=torch.float64)

@@ -5,6 +5,7 @@ of labels. Whatever a file says, class 1 is *disease present*: the configuration
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -229,16 +230,7 @@ def _kept_apart(dataset: Dataset, equal: NDArray[np.int64]) -> Dataset:
     latest = np.zeros(int(equal.max()) + 1, dtype=np.int64)
     np.maximum.at(latest, equal, split.numpy())
     split[split.numpy() < latest[equal]] = len(SPLITS)
-    return Dataset(
-        dataset.x,
-        dataset.y,
-        dataset.schema,
-        dataset.patient,
-        dataset.together,
-        dataset.site,
-        dataset.time,
-        split,
-    )
+    return replace(dataset, split=split)
 
 
 def _report(dataset: Dataset, equal: NDArray[np.int64]) -> dict[str, Any]:

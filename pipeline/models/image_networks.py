@@ -4,23 +4,20 @@ For convolutions a loop over members, images in channels-last order, is faster o
 grouped convolutions or vmap; so a population is an interface here, and no stacked network.
 """
 
-import hashlib
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
 
 from pipeline.data.plan import RELEASE
 from pipeline.data.schema import Schema
-from pipeline.files import BadInput, read_json, read_tensors, sha256, write_json, write_tensors
 from pipeline.models.cnn import ConvolutionalNetwork, Layer
 from pipeline.models.mlp import Parameters, sources_of_weights
-from pipeline.models.networks import DESCRIPTION, WEIGHTS
 from pipeline.models.self_ensemble import SelfEnsemble
+from pipeline.models.stacked import Stacked
 from pipeline.models.vit import VisionTransformer
 
 KIND = "image_networks"  # in the description of a saved population
@@ -62,7 +59,7 @@ ARCHITECTURES: dict[str, type] = {
 
 
 @dataclass(frozen=True)
-class ImageNetworks:
+class ImageNetworks(Stacked):
     """M networks of images that share an architecture: a `Population` with gradients.
 
     Attributes:
@@ -76,27 +73,8 @@ class ImageNetworks:
             logit of class 1, as in `pipeline.models.networks.Networks`.
     """
 
+    kind: ClassVar[dict[str, str]] = {"kind": KIND}
     architecture: ImageArchitecture
-    preprocessing: dict[str, Tensor]
-    parameters: Parameters
-    labels: tuple[str, ...]
-    facts: dict[str, Any] = field(default_factory=dict)
-    cut: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.float64))
-
-    def __post_init__(self) -> None:
-        """Without a cut they decide at log-odds of 0."""
-        if not len(self.cut):
-            object.__setattr__(self, "cut", torch.zeros(self.size, dtype=torch.float64))
-
-    @property
-    def gradients(self) -> bool:
-        """They can be differentiated."""
-        return True
-
-    @property
-    def size(self) -> int:
-        """The number of members M."""
-        return len(self.labels)
 
     def member(self, number: int) -> Parameters:
         """The weights of one member."""
@@ -156,108 +134,23 @@ class ImageNetworks:
             parameters[name] = (before.double() * times).to(before.dtype)
         return replace(self, parameters=parameters, cut=self.cut * slope + intercept)
 
-    def select(self, members: Tensor) -> "ImageNetworks":
-        """The given members (indices or a mask) as a population of their own."""
-        rows = torch.arange(self.size)[members]
-        return replace(
-            self,
-            preprocessing={name: value[rows] for name, value in self.preprocessing.items()},
-            parameters={name: value[rows] for name, value in self.parameters.items()},
-            labels=tuple(self.labels[row] for row in rows.tolist()),
-            cut=self.cut[rows],
-        )
-
-    @classmethod
-    def join(cls, parts: Sequence["ImageNetworks"]) -> "ImageNetworks":
-        """The members of several populations, one after another.
-
-        Args:
-            parts: at least one, all of one architecture and of the same facts: those of the first
-                are kept.
-        """
-
-        def together(tensors: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
-            return {name: torch.cat([one[name] for one in tensors]) for name in tensors[0]}
-
-        return replace(
-            parts[0],
-            preprocessing=together([part.preprocessing for part in parts]),
-            parameters=together([part.parameters for part in parts]),
-            labels=tuple(label for part in parts for label in part.labels),
-            cut=torch.cat([part.cut for part in parts]),
-        )
-
-    def double(self) -> "ImageNetworks":
-        """The same numbers in float64, for answers whose rounding does not matter."""
-        constants, weights = (
-            {name: value.double() for name, value in part.items()}
-            for part in (self.preprocessing, self.parameters)
-        )
-        return replace(self, preprocessing=constants, parameters=weights)
-
     def release(self) -> "ImageNetworks":
         """The model that is deployed: trained on everyone, or the first under an official split."""
         place = self.labels.index(RELEASE) if RELEASE in self.labels else 0
         return self.select(torch.tensor([place]))
 
-    @cached_property
-    def digest(self) -> str:
-        """The sha256 of the weights file that `save` writes, and that its description carries."""
-        from safetensors.torch import save
-
-        return hashlib.sha256(save(self._tensors())).hexdigest()
-
-    def _tensors(self) -> dict[str, Tensor]:
-        tensors = {f"preprocessing.{name}": value for name, value in self.preprocessing.items()}
-        tensors |= {f"parameters.{name}": value for name, value in self.parameters.items()}
-        tensors["decision.cut"] = self.cut
-        return {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
-
-    def save(self, folder: Path) -> None:
-        """Writes the weights (safetensors) and a JSON description that carries their digest."""
-        write_tensors(folder / WEIGHTS, self._tensors())
-        description = {
-            "kind": KIND,
-            "architecture": asdict(self.architecture),  # type: ignore[call-overload]
-            "labels": list(self.labels),
-            "facts": self.facts,
-            "sha256": sha256(folder / WEIGHTS),
-        }
-        write_json(folder / DESCRIPTION, description)
-
     @classmethod
     def load(cls, folder: Path) -> "ImageNetworks":
-        """Reads what `save` wrote, bit for bit; nothing is unpickled.
+        """Reads what `save` wrote; raises as `Stacked.read`."""
+        return cls.read(folder, _shaped)
 
-        Raises:
-            BadInput: a file is missing, truncated, or not the one that its description was written
-                for.
-        """
-        described, weights = read_json(folder / DESCRIPTION), folder / WEIGHTS
-        try:
-            shape, digest = described["architecture"], described["sha256"]
-            values = {k: tuple(v) if isinstance(v, list) else v for k, v in shape.items()}
-            architecture = ARCHITECTURES[shape["name"]](**values)
-            labels, facts = tuple(described["labels"]), described["facts"]
-        except (KeyError, TypeError) as error:
-            raise BadInput(
-                f"{folder / DESCRIPTION}: does not describe a population ({error}); train again"
-            ) from error
-        tensors, _ = read_tensors(weights, advice="train again")
-        if sha256(weights) != digest:
-            raise BadInput(
-                f"{weights}: damaged or exchanged: its sha256 is not that of {DESCRIPTION}; "
-                f"train again"
-            )
-        preprocessing, parameters = (
-            {
-                name.removeprefix(part): tensor
-                for name, tensor in tensors.items()
-                if name.startswith(part)
-            }
-            for part in ("preprocessing.", "parameters.")
-        )
-        return cls(architecture, preprocessing, parameters, labels, facts, tensors["decision.cut"])
+
+def _shaped(shape: dict[str, Any]) -> ImageArchitecture:
+    values = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in shape.items()
+    }
+    made: ImageArchitecture = ARCHITECTURES[shape["name"]](**values)
+    return made
 
 
 def answers(

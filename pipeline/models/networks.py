@@ -1,29 +1,24 @@
 """Networks of one architecture as one population, preprocessing included; saved without pickle."""
 
-import hashlib
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from pipeline.data.plan import RELEASE
 from pipeline.data.schema import Schema
-from pipeline.files import BadInput, read_json, read_tensors, sha256, write_json, write_tensors
-from pipeline.models.mlp import Architecture, Parameters, backward, forward, layers_of, logits
+from pipeline.models.mlp import Architecture, backward, forward, layers_of, logits
 from pipeline.models.one_hot import HOT, extended
+from pipeline.models.stacked import Stacked
 
 ANSWERED_AT_ONCE = 2**18  # records of all members together whose hidden layers exist at once
-WEIGHTS, DESCRIPTION = "population.safetensors", "population.json"
 NONE_HOT = torch.zeros(0, 2, dtype=torch.int64)
 LEVEL_SCALE = 0.5  # public: the largest standard deviation of what is 0 or 1
 
 
 @dataclass(frozen=True)
-class Networks:
+class Networks(Stacked):
     """M models that share an architecture: a `Population` that can be differentiated and proved.
 
     Attributes:
@@ -40,26 +35,6 @@ class Networks:
     """
 
     architecture: Architecture
-    preprocessing: dict[str, Tensor]
-    parameters: Parameters
-    labels: tuple[str, ...]
-    facts: dict[str, Any] = field(default_factory=dict)
-    cut: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.float64))  # all zero
-
-    def __post_init__(self) -> None:
-        """Without a cut they decide at log-odds of 0."""
-        if not len(self.cut):
-            object.__setattr__(self, "cut", torch.zeros(self.size, dtype=torch.float64))
-
-    @property
-    def gradients(self) -> bool:
-        """They can be differentiated."""
-        return True
-
-    @property
-    def size(self) -> int:
-        """The number of members M."""
-        return len(self.labels)
 
     def __call__(self, x: Tensor) -> Tensor:
         """Logits of clinical records.
@@ -141,107 +116,12 @@ class Networks:
             parameters[name] = (before.double() * slope.double()[:, None, None]).to(before.dtype)
         return replace(self, parameters=parameters, cut=self.cut * slope + intercept)
 
-    def select(self, members: Tensor) -> "Networks":
-        """The given members (indices or a mask) as a population of their own."""
-        rows = torch.arange(self.size)[members]
-        return Networks(
-            self.architecture,
-            {name: value[rows] for name, value in self.preprocessing.items()},
-            {name: value[rows] for name, value in self.parameters.items()},
-            tuple(self.labels[row] for row in rows.tolist()),
-            self.facts,
-            self.cut[rows],
-        )
-
-    @classmethod
-    def join(cls, parts: Sequence["Networks"]) -> "Networks":
-        """The members of several populations, one after another.
-
-        Args:
-            parts: at least one, all of one architecture and of the same facts: those of the first
-                are kept.
-        """
-
-        def together(tensors: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
-            return {name: torch.cat([one[name] for one in tensors]) for name in tensors[0]}
-
-        return cls(
-            parts[0].architecture,
-            together([part.preprocessing for part in parts]),
-            together([part.parameters for part in parts]),
-            tuple(label for part in parts for label in part.labels),
-            parts[0].facts,
-            torch.cat([part.cut for part in parts]),
-        )
-
-    def double(self) -> "Networks":
-        """The same numbers in float64, for answers whose rounding does not matter."""
-        constants, weights = (
-            {name: value.double() for name, value in part.items()}
-            for part in (self.preprocessing, self.parameters)
-        )
-        return replace(self, preprocessing=constants, parameters=weights)
-
-    def release(self) -> "Networks":
-        """The model that is deployed: the one trained on everyone."""
-        return self.select(torch.tensor([self.labels.index(RELEASE)]))
-
-    @cached_property
-    def digest(self) -> str:
-        """The sha256 of the weights file that `save` writes, and that its description carries."""
-        from safetensors.torch import save
-
-        return hashlib.sha256(save(self._tensors())).hexdigest()
-
-    def _tensors(self) -> dict[str, Tensor]:
-        tensors = {f"preprocessing.{name}": value for name, value in self.preprocessing.items()}
-        tensors |= {f"parameters.{name}": value for name, value in self.parameters.items()}
-        tensors["decision.cut"] = self.cut
-        return {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
-
-    def save(self, folder: Path) -> None:
-        """Writes the weights (safetensors) and a JSON description that carries their digest."""
-        write_tensors(folder / WEIGHTS, self._tensors())
-        description = {
-            "architecture": asdict(self.architecture),
-            "labels": list(self.labels),
-            "facts": self.facts,
-            "sha256": sha256(folder / WEIGHTS),
-        }
-        write_json(folder / DESCRIPTION, description)
-
     @classmethod
     def load(cls, folder: Path) -> "Networks":
-        """Reads what `save` wrote, bit for bit; nothing is unpickled.
-
-        Raises:
-            BadInput: a file is missing, truncated, or not the one that its description was written
-                for.
-        """
-        described, weights = read_json(folder / DESCRIPTION), folder / WEIGHTS
-        try:
-            shape, digest = described["architecture"], described["sha256"]
-            architecture = Architecture(**{**shape, "hidden": tuple(shape["hidden"])})
-            labels, facts = tuple(described["labels"]), described["facts"]
-        except (KeyError, TypeError) as error:
-            raise BadInput(
-                f"{folder / DESCRIPTION}: does not describe a population ({error}); train again"
-            ) from error
-        tensors, _ = read_tensors(weights, advice="train again")
-        if sha256(weights) != digest:
-            raise BadInput(
-                f"{weights}: damaged or exchanged: its sha256 is not that of {DESCRIPTION}; "
-                f"train again"
-            )
-        preprocessing, parameters = (
-            {
-                name.removeprefix(part): tensor
-                for name, tensor in tensors.items()
-                if name.startswith(part)
-            }
-            for part in ("preprocessing.", "parameters.")
+        """Reads what `save` wrote; raises as `Stacked.read`."""
+        return cls.read(
+            folder, lambda shape: Architecture(**{**shape, "hidden": tuple(shape["hidden"])})
         )
-        return cls(architecture, preprocessing, parameters, labels, facts, tensors["decision.cut"])
 
 
 def standardise(

@@ -10,7 +10,8 @@ from pipeline.files import BadInput, NotApplicable, read_json
 from pipeline.models.designs import Trained
 from pipeline.models.image_networks import KIND as OF_IMAGES
 from pipeline.models.image_networks import ImageNetworks
-from pipeline.models.networks import DESCRIPTION, Networks
+from pipeline.models.networks import Networks
+from pipeline.models.stacked import DESCRIPTION
 
 __all__ = [
     "KINDS",

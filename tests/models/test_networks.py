@@ -11,13 +11,8 @@ from pipeline.files import BadInput, read_json, sha256
 from pipeline.models import networks
 from pipeline.models.answers import log_odds
 from pipeline.models.mlp import as_module
-from pipeline.models.networks import (
-    DESCRIPTION,
-    WEIGHTS,
-    Networks,
-    fitted_preprocessing,
-    public_preprocessing,
-)
+from pipeline.models.networks import Networks, fitted_preprocessing, public_preprocessing
+from pipeline.models.stacked import DESCRIPTION, WEIGHTS
 from pipeline.verify import verify
 from pipeline.verify.network import Network
 from tiny import SCHEMA, UNCONSTRAINED, population, records, same_bits

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from pipeline.config import Config
-from pipeline.data.schema import SPLITS
+from pipeline.data.halves import reported_on
 from pipeline.presentation.frames import by_defense
 from pipeline.risks.columns import DEFENSE
 from pipeline.risks.evasion.calibrated import decision_table, reliability_table
@@ -116,7 +116,8 @@ def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
     clinic = clinic_tables(single, context.dataset, cfg, sampling)
     comparison = evaluation.comparison
     attacked = next(iter(examined.values())).rows["patient"].nunique()
-    if attacked < (tested := _tested(context)):
+    tested = int(reported_on(context.dataset, cfg.plan).sum())
+    if attacked < tested:
         comparison = comparison.assign(attacked=attacked, records=tested)
     files = {name: place / EVERYONE for name, place in sources.of("evasion").items()}
     on_all = {name: Everyone.load(file) for name, file in files.items() if file.exists()}
@@ -148,14 +149,6 @@ def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
         **scan_tables(examined, sources, context),
         **{f"verdicts/{name}": verdicts(one.proofs) for name, one in examined.items()},
     }
-
-
-def _tested(context: Context) -> int:
-    """How many records are held out by somebody: all, or those that an official split tests on."""
-    split = context.dataset.split
-    if context.cfg.plan.kind != "official" or split is None:
-        return len(context.dataset.y)
-    return int((split == SPLITS.index("test")).sum())
 
 
 def _recipes(
