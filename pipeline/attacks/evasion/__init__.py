@@ -15,6 +15,7 @@ from pipeline.attacks.evasion.gradient import apgd, fgsm, pgd
 from pipeline.attacks.evasion.greedy import sparse
 from pipeline.attacks.evasion.losses import Loss
 from pipeline.attacks.evasion.minimum import fab
+from pipeline.attacks.evasion.universal import universal
 from pipeline.config import Norm
 from pipeline.data.threat import Threat
 from pipeline.files import BadInput
@@ -95,6 +96,7 @@ EVASION: dict[str, EvasionAttack] = {
     "pgd": EvasionAttack(pgd, BALLS, "gradients", steps="many"),
     "apgd": EvasionAttack(apgd, BALLS, "gradients", steps="many"),
     "fab": EvasionAttack(fab, BALLS, "gradients", steps="many"),
+    "universal": EvasionAttack(universal, BALLS, "gradients", steps="many"),
     "square": EvasionAttack(square, BALLS, "scores", steps="none", budget=as_configured),
     "hop_skip_jump": EvasionAttack(
         hop_skip_jump, BALLS, "labels", steps="none", budget=as_configured
