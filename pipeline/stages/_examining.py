@@ -17,7 +17,12 @@ from pipeline.risks.evasion.measure.half_models import HALF_MODELS, answers_at_h
 from pipeline.risks.evasion.measure.subject import cannot_be_asked
 from pipeline.risks.inversion.measure.guesses import guess_measurements
 from pipeline.risks.inversion.measure.images import reconstruct_images
-from pipeline.risks.membership.measure.shadows import infer_members, train_halves
+from pipeline.risks.membership.measure.shadows import (
+    NOT_ASKED,
+    asked_of,
+    infer_members,
+    train_halves,
+)
 from pipeline.risks.poisoning.measure.certificate import CERTIFICATE, certify
 
 
@@ -98,6 +103,8 @@ def _attacked(
 def _leaking(examinee: Examinee, place: Path) -> Gaps:
     """What the recipe leaks, likewise: from models of random halves; and what these answer."""
     name, dataset, cfg = examinee.name, examinee.dataset, examinee.cfg
+    if not asked_of(name, cfg):
+        return {risk: {"": NOT_ASKED} for risk in ("membership", "inversion")}
     halves = train_halves(name, dataset, cfg)
     every = halves.every
     scored = examinee.plan.sampled(dataset.y, cfg.audit.sample, cfg.seed).held_out.any(0)
