@@ -157,7 +157,8 @@ def as_module(
 
 def _channels_last(gradient: Tensor) -> Tensor:
     """The same, laid out as the signal is: ReLU's gradient is slow where layouts differ."""
-    return gradient.contiguous(memory_format=torch.channels_last)
+    # as `contiguous(memory_format=torch.channels_last)`, which vmap does not know
+    return gradient.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
 
 
 def _halved(size: int) -> int:
