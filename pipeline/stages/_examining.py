@@ -14,6 +14,7 @@ from pipeline.risks.evasion.measure import examination
 from pipeline.risks.evasion.measure.ensemble import ENSEMBLE, attack_vote
 from pipeline.risks.evasion.measure.everyone import EVERYONE, attack_everyone
 from pipeline.risks.evasion.measure.half_models import HALF_MODELS, answers_at_headline
+from pipeline.risks.evasion.measure.set_aside import SET_ASIDE, answer_those_set_aside
 from pipeline.risks.evasion.measure.subject import cannot_be_asked
 from pipeline.risks.inversion.measure.guesses import guess_measurements
 from pipeline.risks.inversion.measure.images import reconstruct_images
@@ -87,6 +88,8 @@ def _attacked(
     found.save(place / "evasion")
     if on_all := attack_everyone(examinee.population, dataset, examinee.plan, cfg):
         on_all.save(place / "evasion" / EVERYONE)
+    if chosen_on := answer_those_set_aside(examinee.population, dataset, examinee.plan, cfg):
+        chosen_on.save(place / "evasion" / SET_ASIDE)
     if on_vote := attack_vote(examinee.population, dataset, plan, cfg):
         on_vote.save(place / "evasion" / ENSEMBLE)
     if transfer is None:

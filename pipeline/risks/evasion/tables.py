@@ -18,6 +18,7 @@ from pipeline.risks.evasion.measure.ensemble import ENSEMBLE, Ensemble
 from pipeline.risks.evasion.measure.everyone import EVERYONE, Everyone
 from pipeline.risks.evasion.measure.examination import Examination
 from pipeline.risks.evasion.measure.half_models import HALF_MODELS, HalfModels
+from pipeline.risks.evasion.measure.set_aside import SET_ASIDE, SetAside
 from pipeline.risks.evasion.measure.subject import PROOFS
 from pipeline.risks.evasion.movable import movable_shares
 from pipeline.risks.evasion.pairs import headline_pairs
@@ -27,6 +28,8 @@ from pipeline.risks.evasion.recipes import Recipe, recipes_of
 from pipeline.risks.evasion.repeats import repeated_shares
 from pipeline.risks.evasion.scans import COLUMNS as OF_SCANS
 from pipeline.risks.evasion.scans import scan_tables
+from pipeline.risks.evasion.set_aside import COLUMNS as OF_SPLIT
+from pipeline.risks.evasion.set_aside import split_table
 from pipeline.risks.risk import Context, Sources
 from pipeline.statistics.intervals import Sampling
 
@@ -77,6 +80,7 @@ COLUMNS = {
         "errors": "the change in usual measurement errors; empty = no error is known",
     },
     **OF_SCANS,
+    **OF_SPLIT,
     "ensemble": {
         **DEFENSE,
         "attacker": "none, grey (knows one voter alone), adaptive (knows all of them)",
@@ -123,6 +127,9 @@ def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
     on_all = {name: Everyone.load(file) for name, file in files.items() if file.exists()}
     votes = {name: place / ENSEMBLE for name, place in sources.of("evasion").items()}
     on_votes = {name: Ensemble.load(file) for name, file in votes.items() if file.exists()}
+    answers = {name: place / SET_ASIDE for name, place in sources.of("evasion").items()}
+    chosen_on = {name: SetAside.load(file) for name, file in answers.items() if file.exists()}
+    split = {"split": split_table(chosen_on, context.sampling)} if chosen_on else {}
     return {
         "comparison": comparison,
         "everyone": everyone_table(on_all, context.sampling),
@@ -147,6 +154,7 @@ def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
         "plots/proved": evaluation.exact,
         "patients": by_defense(clinic.patients),
         **scan_tables(examined, sources, context),
+        **split,
         **{f"verdicts/{name}": verdicts(one.proofs) for name, one in examined.items()},
     }
 
