@@ -33,7 +33,7 @@ COLUMNS = {
         **_FORGERY,
         "learned": "whether the detector had learned from such forgeries",
         "disguise": "how the forger hid it: not at all, by noise, or by a blur of the whole scan",
-        "scans": "genuine scans, each of which was forged once",
+        "patients": "whose scans were each forged once",
         "side": "of what was forged, in pixels",
         "height": "of the scan, in pixels",
         "auroc": "chance that a forged scan scores above a genuine one; 0.5 = guessing",
@@ -45,8 +45,8 @@ COLUMNS = {
     ANSWERED: {
         **DEFENSE,
         **_FORGERY,
-        "healthy": "healthy scans",
-        "ill": "ill ones",
+        "patients": "who are asked about",
+        "ill": "of them ill",
         "called_ill": "share of the healthy who are called ill, out of fold",
         "called_healthy": "share of the ill who are called healthy, likewise",
         "called_ill_verdict": "against the same scans untouched, after Holm over all of a defense",
@@ -125,7 +125,7 @@ def detection(
                 "forgery": forgery,
                 "learned": forgery in found.learned,
                 "disguise": disguise,
-                "scans": len(genuine),
+                "patients": sampling.patients(len(genuine)),
                 "side": found.side,
                 "height": dataset.schema.image[1],
                 **intervals.bounded("auroc", area, samples, sampling.confidence),
@@ -180,8 +180,8 @@ def answered(
         line: dict[str, Any] = {
             "defense": defense,
             "forgery": forgery,
-            "healthy": int((y != ILL).sum()),
-            "ill": int((y == ILL).sum()),
+            "patients": sampling.patients(len(y)),
+            "ill": sampling.patients(len(y), y == ILL),
         }
         for name, (each, who) in errors.items():
             line |= intervals.bounded_mean(name, each, weights, sampling.confidence, who)

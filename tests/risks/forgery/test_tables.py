@@ -1,11 +1,15 @@
 """Tables of forged scans: figures against counting, intervals, and who may be shown."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import torch
 from numpy.testing import assert_allclose
 
 import handwritten
 import scans
+from pipeline.presentation.numbers import without_few
 from pipeline.risks.forgery.measure.forged import FILE
 from pipeline.risks.forgery.risk import RISK
 from pipeline.risks.forgery.tables import (
@@ -21,7 +25,7 @@ from pipeline.risks.forgery.tables import (
 )
 from pipeline.risks.risk import SUFFIXES, Context, Sources
 from pipeline.statistics.intervals import Sampling
-from risks.forgery.made_up import EASY, answers, dataset, found
+from risks.forgery.made_up import EASY, N, answers, dataset, found
 
 SAMPLING, FEW = (Sampling(resamples, 0.95, 0) for resamples in (300, 200))
 
@@ -105,8 +109,19 @@ def test_errors_are_counted_against_the_same_scans_untouched():
     assert table.loc["splice", "called_ill_verdict"] == "not told apart"
     others = table.drop(index="splice")
     assert (others[["called_ill", "called_healthy"]] == 0).all(axis=None)
-    assert table.loc["none", ["healthy", "ill"]].tolist() == [100, 100]
+    assert table.loc["none", ["patients", "ill"]].tolist() == [200, 100]
     assert table["called_ill_verdict"].isna().tolist() == [True] + [False] * 5
+
+
+def test_few_patients_of_either_class_are_not_counted_for_others():
+    """Whoever may not see patients gets no count of fewer than ten of them."""
+    data = dataset()
+    for few, of_class in ((4, 1), (4, 0)):
+        rare = replace(data, y=torch.where(torch.arange(N) < few, of_class, 1 - of_class))
+        table = answered("baseline", found(), answers(), rare, SAMPLING)
+        told = without_few(table)
+        assert told["ill"].isna().all()
+        assert (told["patients"] == N).all()
 
 
 def test_what_vouches_is_told_as_prepare_said_it():

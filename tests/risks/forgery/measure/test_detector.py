@@ -73,6 +73,13 @@ def test_the_seed_decides():
     one, again, other = trained(seams, steps=3), trained(seams, steps=3), trained(seams, 1, 3)
     assert all(torch.equal(one.parameters[name], again.parameters[name]) for name in one.parameters)
     assert not torch.equal(one.parameters["weight0"], other.parameters["weight0"])
+    begun, elsewhere = (trained(seams, seed, steps=0).parameters for seed in (0, 1))
+    assert not torch.equal(begun["weight0"], elsewhere["weight0"])
+    drawn = []
+    for seed in (0, 0, 1):
+        trained(lambda generator: drawn.append(seams(generator)) or drawn[-1], seed, steps=1)
+    assert torch.equal(drawn[0][0], drawn[1][0])
+    assert not torch.equal(drawn[0][0], drawn[2][0])
 
 
 def test_blocks_change_nothing_but_memory(monkeypatch):
