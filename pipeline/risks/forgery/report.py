@@ -122,13 +122,13 @@ def vouched(tables: Tables) -> str:
     (line,) = tables[PROVENANCE].to_dict("records")
     if line["state"] != CHECKED:
         return (
-            "What holds is provenance, and here nobody vouches for the scans: provenance: "
-            f"{line['state']}."
+            "What holds is provenance, the digest of each scan, signed where it was taken; here "
+            f"nobody vouches for the scans: provenance: {line['state']}."
         )
     return (
-        f"What holds is provenance: {line['scans']} digests ({line['covers']}) were held against "
-        f"the manifest that the key {line['key']}... signed, before anything was learned; whoever "
-        "changed a scan after it was signed would have been refused."
+        f"What holds is provenance: the digests of {line['scans']} scans ({line['covers']}) were "
+        f"held against the manifest that the key {line['key']}... signed, before anything was "
+        "learned; a scan that was changed after it was signed would have been refused."
     )
 
 

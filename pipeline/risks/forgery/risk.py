@@ -39,8 +39,4 @@ RISK = Risk(
     headline=headline,
     private=frozenset({"forgery_shown"}),
     staged="whole",
-    glossary={
-        "provenance": "where a scan comes from, and that nobody changed it on the way: the digest "
-        "of each, signed where it was taken"
-    },
 )
