@@ -46,6 +46,8 @@ class Stream(StrEnum):
     MEMBERSHIP_NOISE = "noisy copies"  # of a record, whose labels are asked for
     INVERSION_HALVES = "halves for inversion"  # from which half a guess of the other is learned
     UPDATES = "updates"  # of images: whose are inverted, and the noise on the private ones
+    FORGED_BOXES = "forged boxes"  # where the tested scans are forged, from whom, and their noise
+    DETECTOR = "detector"  # the seed of each detector of forged scans
     POISONERS = "poisoners"  # whose records are poisoned, and who is named
     FILTER_TIES = "ties"  # the order of equally suspicious records
     BOOTSTRAP = "bootstrap"  # which patients a resample draws
@@ -71,6 +73,10 @@ class Stream(StrEnum):
     POISSON_DRAW = "Poisson draw"  # who joins each step of DP-SGD
     DP_NOISE = "noise of DP-SGD"
     COPY_BATCHES = "batches of a copy"  # which answers it learns from in each step
+    DETECTOR_WEIGHTS = "weights of a detector"  # as they are before training
+    FORGED_BATCHES = (
+        "forged batches"  # the scans of each step of a detector, and how they are forged
+    )
     FILTER_FOLDS = "folds of a filter"  # how it cuts a training set
 
 

@@ -84,6 +84,11 @@ def drawn(cfg) -> dict[tuple[str, ...], list[int]]:
             found[stream, what] = [seeds.of(stream, int(own[0]))]
     for what in counts:
         found[Stream.COINS, what] = [seeds.of(Stream.COINS, seeds.of(what, seed))]
+    boxes = [seeds.of(Stream.FORGED_BOXES, seed, member) for member in range(cfg.plan.folds)]
+    found[Stream.FORGED_BOXES,] = boxes
+    detectors = [seeds.of(Stream.DETECTOR, seed, member) for member in range(cfg.plan.folds)]
+    for stream in (Stream.DETECTOR_WEIGHTS, Stream.FORGED_BATCHES):
+        found[stream,] = [seeds.of(stream, one) for one in detectors]
     for stream in (Stream.WEIGHTS, Stream.COPY_BATCHES):
         found[stream, Stream.COPIES] = [seeds.of(stream, copy)]
     return found
@@ -94,7 +99,7 @@ ORIGINS = {
     *(Stream.CROSS_VALIDATION, Stream.MEMBERSHIP_HALVES, Stream.CANARY_RUNS, Stream.THEFT_HALVES),
     *(Stream.COPIES, Stream.HALF, Stream.RELEASE, Stream.COMPANION),
     *(Stream.INNER_FOLD, Stream.AGAIN, Stream.REHEARSAL),
-    *(Stream.ELSEWHERE, Stream.ELSEWHERE_FOLD, Stream.OFFICIAL),
+    *(Stream.ELSEWHERE, Stream.ELSEWHERE_FOLD, Stream.OFFICIAL, Stream.DETECTOR),
 }
 
 

@@ -4,6 +4,7 @@
 """
 
 from pipeline.risks.evasion.risk import RISK as EVASION
+from pipeline.risks.forgery.risk import RISK as FORGERY
 from pipeline.risks.frontier.risk import RISK as FRONTIER
 from pipeline.risks.inversion.risk import RISK as INVERSION
 from pipeline.risks.membership.risk import RISK as MEMBERSHIP
@@ -12,4 +13,13 @@ from pipeline.risks.risk import Risk
 from pipeline.risks.theft.risk import RISK as THEFT
 from pipeline.risks.transport.risk import RISK as TRANSPORT
 
-RISKS: tuple[Risk, ...] = (EVASION, MEMBERSHIP, INVERSION, FRONTIER, POISONING, THEFT, TRANSPORT)
+RISKS: tuple[Risk, ...] = (
+    EVASION,
+    FORGERY,
+    MEMBERSHIP,
+    INVERSION,
+    FRONTIER,
+    POISONING,
+    THEFT,
+    TRANSPORT,
+)

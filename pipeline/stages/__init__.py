@@ -20,6 +20,7 @@ from pipeline.config import BASELINE, Config, Section
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset, load_dataset
 from pipeline.files import (
+    FOR_IMAGES_ALONE,
     NOT_APPLICABLE,
     NOT_FOR_IMAGES,
     BadInput,
@@ -76,13 +77,15 @@ def prepared() -> tuple[Dataset, Plan]:
 def left_out(kind: type[Section], dataset: Dataset, risk: str) -> str:
     """Why a risk with a stage of its own is not measured on such data; empty = it is.
 
-    Then its folder says so, and no more.
+    Then its folder says so, and no more. Of what is of images alone, the pages of records have no
+    word: nobody would look for it there.
     """
-    if not dataset.schema.image or kind.for_images:
+    if kind.for_images if dataset.schema.image else kind.for_records:
         return ""
+    why = NOT_FOR_IMAGES if dataset.schema.image else FOR_IMAGES_ALONE
     with folder(ARTIFACTS / risk) as out:
-        write_json(out / NOT_APPLICABLE, {risk: {"": NOT_FOR_IMAGES}})
-    return NOT_FOR_IMAGES
+        write_json(out / NOT_APPLICABLE, {risk: {"": why}} if dataset.schema.image else {})
+    return why
 
 
 def trained_by(cfg: Config, arguments: list[str]) -> str:
