@@ -13,15 +13,8 @@ from pipeline.risks.risk import Context, Tables, nearest_in
 from pipeline.risks.safeguards.measure.sanitised import NOTHING
 from pipeline.risks.safeguards.measure.settings import SafeguardsSettings
 from pipeline.risks.safeguards.pictures import draw
-from pipeline.risks.safeguards.tables import (
-    ALGORITHM,
-    CONTROL,
-    LOT,
-    REFER,
-    SANITISE,
-    SENSITIVITY,
-    middle,
-)
+from pipeline.risks.safeguards.tables import middle
+from pipeline.risks.safeguards.verdicts import ALGORITHM, CONTROL, LOT, REFER, SANITISE, SENSITIVITY
 
 TITLE = "Sanitised records and referred patients"
 WORDS = {SANITISE: "Sanitise", REFER: "Refer", ALGORITHM: "More robust algorithms"}

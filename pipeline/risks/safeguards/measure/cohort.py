@@ -81,22 +81,24 @@ class Cohort:
             return eps
         return eps * self.threat.attackable(self.y).view(*self.y.shape, *event)
 
+    def drawn(self, *numbers: int) -> torch.Generator:
+        """What draws for one attack, or for one sanitiser: the same each time it is asked for."""
+        return generator(Stream.SAFEGUARDS, self.seed, *numbers)
+
     def climbed(self, model: LogitsFn, *numbers: int) -> Tensor:
         """(E, M, B, *event): what APGD makes of every record, within every radius.
 
         `numbers` tell its draws apart from those of others.
         """
-        drawn = generator(Stream.SAFEGUARDS, self.seed, *numbers)
-        found = apgd(
-            model, self.x, self.y, self.threat, eps=self.eps, steps=self.steps, generator=drawn
-        )
-        return self.threat.project(found, self.x, self.eps)
+        drawn, x, eps = self.drawn(*numbers), self.x, self.eps
+        found = apgd(model, x, self.y, self.threat, eps=eps, steps=self.steps, generator=drawn)
+        return self.threat.project(found, x, eps)
 
     def by_chance(self, model: LogitsFn, *numbers: int) -> Tensor:
         """(E, M, B, *event): the worst of some random changes of the same size, as a control."""
-        drawn = generator(Stream.SAFEGUARDS, self.seed, *numbers)
+        drawn, eps = self.drawn(*numbers), self.eps
         found = noise(
-            model, self.x, self.y, self.threat, eps=self.eps, draws=self.draws, generator=drawn
+            model, self.x, self.y, self.threat, eps=eps, draws=self.draws, generator=drawn
         )
         return self.threat.project(found, self.x, self.eps)
 

@@ -4,7 +4,7 @@ The adaptive attacker also presents what the other one made, so he never breaks 
 radius lies what was made within a smaller one.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,6 @@ from pipeline.defenses.sanitising import Configured, Sanitised
 from pipeline.models.answers import margin
 from pipeline.models.population import Population
 from pipeline.risks.safeguards.measure.cohort import Cohort
-from pipeline.seeds import Stream, generator, of
 
 NOTHING = "none"  # the sanitiser that does nothing
 
@@ -103,7 +102,7 @@ def attack_sanitised(
 
 def deployed(population: Population, one: Configured, cohort: Cohort, number: int) -> Sanitised:
     """What answers: in float64, with a single draw of noise, the same whatever is presented."""
-    noise = _again(of(Stream.SAFEGUARDS, cohort.seed, number, 0)) if one.entry.random else None
+    noise = (lambda: [cohort.drawn(number, 0)]) if one.entry.random else None
     return Sanitised(population.double(), one.clean, noise=noise)
 
 
@@ -111,19 +110,9 @@ def ways_through(
     population: Population, one: Configured, cohort: Cohort, number: int
 ) -> list[Sanitised]:
     """What is attacked: the sanitiser with each of its stand-ins, and with draws of its own."""
-    noise = None
-    if one.entry.random:
-        drawn = generator(Stream.SAFEGUARDS, cohort.seed, number, 9)
-        noise = _ever_new(drawn, cohort.draws)
+    drawn = cohort.drawn(number, 9)
+    noise = (lambda: [drawn] * cohort.draws) if one.entry.random else None
     return [Sanitised(population, one.clean, way, noise) for way in one.entry.stand_ins]
-
-
-def _again(seed: int) -> Callable[[], list[torch.Generator]]:
-    return lambda: [torch.Generator().manual_seed(seed)]
-
-
-def _ever_new(drawn: torch.Generator, draws: int) -> Callable[[], list[torch.Generator]]:
-    return lambda: [drawn] * draws
 
 
 def margins_of(cohort: Cohort, judge: LogitsFn, x_adv: Tensor) -> Tensor:
