@@ -112,18 +112,17 @@ def unsure_last_layer(population: Population, posterior: Laplace) -> Rule:
     return _of_both(looking, population, posterior)
 
 
-def no_single_class(population: Population, calibrated: Sequence[tuple[Tensor, Tensor]]) -> Rule:
+def no_single_class(plain: Rule, calibrated: Sequence[tuple[Tensor, Tensor]]) -> Rule:
     """Conformal sets, of each class by itself: who has no set of one class until it is very small.
 
     The doubt is how usual the less usual class would still be: at any level below it the set holds
     both classes.
 
     Args:
-        population: M models.
+        plain: how close M models' answers are to the line; it is what an attacker climbs.
         calibrated: of each model the leads (n,) and classes (n,) of the records that were set
             aside for it.
     """
-    plain = close_to_the_line(population)
 
     def exact(x: Tensor) -> Seen:
         lead = plain.exact(x).lead

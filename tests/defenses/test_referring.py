@@ -70,7 +70,7 @@ def test_conformal_doubt_is_the_less_usual_class_by_counting(x):
     drawn = torch.Generator().manual_seed(0)
     y = torch.arange(30) % 3 % 2
     calibrated = [(torch.randn(30, generator=drawn) * 9, y) for _ in range(2)]
-    seen = no_single_class(one, calibrated).exact(x)
+    seen = no_single_class(close_to_the_line(one), calibrated).exact(x)
     for member, (leads, y) in enumerate(calibrated):
         ill, healthy = leads[y == 1].double(), leads[y == 0].double()
         for place, lead in enumerate(seen.lead[member]):

@@ -10,13 +10,14 @@ from pipeline.config import BASELINE
 from pipeline.presentation.chapter import Chapter, Finding, Fold, Items, Note, Part, Table
 from pipeline.presentation.numbers import interval_text, with_interval
 from pipeline.risks.risk import Context, Tables, nearest_in
+from pipeline.risks.safeguards.measure.referred import CONTROL
 from pipeline.risks.safeguards.measure.sanitised import NOTHING
 from pipeline.risks.safeguards.measure.settings import SafeguardsSettings
 from pipeline.risks.safeguards.pictures import draw
 from pipeline.risks.safeguards.tables import middle
-from pipeline.risks.safeguards.verdicts import ALGORITHM, CONTROL, LOT, REFER, SANITISE, SENSITIVITY
+from pipeline.risks.safeguards.verdicts import ALGORITHM, LOT, REFER, SANITISE, SENSITIVITY
 
-TITLE = "Sanitised records and referred patients"
+SANITISED, REFERRED = "Sanitised records", "Referred patients"
 WORDS = {SANITISE: "Sanitise", REFER: "Refer", ALGORITHM: "More robust algorithms"}
 KNOWN = (
     "Whoever ignores a sanitiser attacks the bare model (APGD on the margin), and what he made is "
@@ -47,29 +48,42 @@ BEYOND = (
 
 
 def chapters(tables: Tables, context: Context, folder: Path) -> Sequence[Chapter]:
-    """One chapter: sanitisers, rules of referral, and which of the mitigations survive."""
+    """Two chapters: sanitisers, with what survives of every mitigation; and rules of referral."""
     if "sanitised" not in tables:
         return ()
-    sanitised, referred = (tables[name] for name in ("sanitised", "referred"))
-    named = sanitised.assign(name=[_name(*one) for one in _whose(sanitised)])
-    eps = _headline(sanitised, context)
-    wanted = context.cfg.section(SafeguardsSettings)
+    return (_of_sanitisers(tables, context, folder), _of_referral(tables, context))
+
+
+def _of_sanitisers(tables: Tables, context: Context, folder: Path) -> Chapter:
+    table = tables["sanitised"]
+    named = table.assign(name=[_name(*one) for one in _whose(table)])
+    eps, threat = _headline(table, context), context.cfg.audit.headline
     parts: list[Part] = [
-        draw(named, f"{context.cfg.audit.headline} threat", folder),
-        Table(_sanitisers(named, eps), "numbers", f"Sanitisers, attacked within eps {eps:g}"),
+        draw(named, f"{threat} threat", folder),
+        Table(_sanitisers(named, eps), "numbers", f"Attacked within eps {eps:g}, {threat} threat"),
         Items(list(survivors(tables))),
-        Table(
-            _rules(referred, middle(wanted.rates), context),
-            "numbers",
-            f"Rules that refer {middle(wanted.rates):.0%} of unchanged records",
-        ),
-        Fold("How it was measured", [Note(KNOWN), Note(REFERRAL), Note(_concluding(context))]),
-        Fold("Sanitisers at every radius", [Table(_every(named), "numbers")]),
-        Fold("Every rate of referral, and every radius", [Table(_every_rule(referred), "numbers")]),
-        Fold("Conformal sets", [Note(SETS), Table(_sets(tables["conformal_sets"]), "numbers")]),
+        Fold("How it was measured", [Note(KNOWN), Note(_concluding(context))]),
+        Fold("Every radius", [Table(_every(named), "numbers")]),
         Fold("Every comparison", [Table(_verdicts(tables["safeguard_verdicts"]), "numbers")]),
     ]
-    return (Chapter(TITLE, parts, _result(tables, context)),)
+    return Chapter(SANITISED, parts, _result(tables, context))
+
+
+def _of_referral(tables: Tables, context: Context) -> Chapter:
+    table = tables["referred"]
+    rate = middle(context.cfg.section(SafeguardsSettings).rates)
+    eps = nearest_in(table.loc[table["eps"] > 0, "eps"], context.cfg.headline_radius)
+    caption = (
+        f"Missed and not referred, of the ill; wrong and not referred, of all; {rate:.0%} of "
+        f"unchanged records are referred; eps {eps:g}"
+    )
+    parts: list[Part] = [
+        Table(_rules(table, rate, eps), "numbers", caption),
+        Fold("How it was measured", [Note(REFERRAL), Note(_concluding(context))]),
+        Fold("Every rate and radius", [Table(_every_rule(table), "numbers")]),
+        Fold("Conformal sets", [Note(SETS), Table(_sets(tables["conformal_sets"]), "numbers")]),
+    ]
+    return Chapter(REFERRED, parts, _referred(table, rate, eps))
 
 
 def finding(tables: Tables, context: Context) -> Finding | None:
@@ -202,9 +216,33 @@ def _result(tables: Tables, context: Context) -> str:
     return f"{text}."
 
 
+def _referred(table: pd.DataFrame, rate: float, eps: float) -> str:
+    """What passes by the control and by the best rule; and what is proved of none."""
+    own = table[(table["rate"] == rate) & (table["eps"] == eps) & (table["attacker"] == "adaptive")]
+    control = own[(own["rule"] == CONTROL) & (own["defense"] == BASELINE)].iloc[0]
+    best = own.loc[own["undetected_missed"].idxmin()]
+    text = (
+        f"Where {rate:.0%} are referred and the attacker knows the rule, eps {eps:g}, "
+        f"{_bounded(control, 'undetected_missed')} of the ill are missed and not referred by the "
+        f"{CONTROL} alone; the fewest, {_bounded(best, 'undetected_missed')}, by "
+        f"{_rule(str(best['defense']), str(best['rule']))}"
+    )
+    proved = own[own["proved_to"].notna()]
+    if len(proved):
+        line = proved.loc[proved["proved_to"].idxmax()]
+        text += (
+            f"; of {_rule(str(line['defense']), str(line['rule']))} it is proved that no answer "
+            f"that was right passes wrongly below eps {line['proved_to']:.3g}"
+        )
+    return f"{text}."
+
+
+def _bounded(line: "pd.Series[float]", name: str) -> str:
+    return interval_text(*(float(line[f"{name}{end}"]) for end in ("", "_low", "_high")))
+
+
 def _share(lines: pd.DataFrame) -> str:
-    line = lines.iloc[0]
-    return interval_text(*(float(line[f"accuracy{end}"]) for end in ("", "_low", "_high")))
+    return _bounded(lines.iloc[0], "accuracy")
 
 
 # ---- tables for people ----
@@ -228,22 +266,20 @@ def _recipe(defense: str) -> str:
 
 def _sanitisers(named: pd.DataFrame, eps: float) -> pd.DataFrame:
     """A row each: without attack, who ignores it, who goes through it; missed diagnoses first."""
-    by = {
-        attacker: named[
-            (named["attacker"] == attacker) & (named["eps"] == (eps if attacker != "none" else 0))
-        ].set_index("name")
-        for attacker in ("none", "ignoring", "adaptive")
-    }
-    names = list(by["none"].index)
-    shown = {"": names}
-    for figure, words in (("missed_diagnosis_rate", "missed"), ("accuracy", "right")):
-        for attacker, who in (
-            ("none", "no attack"),
-            ("ignoring", "ignored"),
-            ("adaptive", "through"),
-        ):
-            shown[f"{words}, {who}"] = with_interval(by[attacker].loc[names], figure)
-    return pd.DataFrame(shown)
+    none, ignored, through = (
+        named[(named["attacker"] == attacker) & (named["eps"] == at)]
+        for attacker, at in (("none", 0), ("ignoring", eps), ("adaptive", eps))
+    )
+    return pd.DataFrame(
+        {
+            "": none["name"].tolist(),
+            "missed, no attack": with_interval(none, "missed_diagnosis_rate"),
+            "missed, ignored": with_interval(ignored, "missed_diagnosis_rate"),
+            "missed, through": with_interval(through, "missed_diagnosis_rate"),
+            "right, ignored": with_interval(ignored, "accuracy"),
+            "right, through": with_interval(through, "accuracy"),
+        }
+    )
 
 
 def _every(named: pd.DataFrame) -> pd.DataFrame:
@@ -263,28 +299,23 @@ def _rule(defense: str, rule: str) -> str:
     return rule if defense == BASELINE else f"{defense}: {rule}"
 
 
-def _rules(table: pd.DataFrame, rate: float, context: Context) -> pd.DataFrame:
-    """A row a rule: what passes without attack, and of either attacker."""
+def _rules(table: pd.DataFrame, rate: float, eps: float) -> pd.DataFrame:
+    """A row a rule: what passes without attack, and of either attacker; what is proved of none."""
     own = table[table["rate"] == rate]
-    eps = nearest_in(own.loc[own["eps"] > 0, "eps"], context.cfg.headline_radius)
-    by = {
-        attacker: own[
-            (own["attacker"] == attacker) & (own["eps"] == (eps if attacker != "none" else 0))
-        ].reset_index(drop=True)
-        for attacker in ("none", "ignoring", "adaptive")
-    }
-    first = by["none"]
-    whose = first[["defense", "rule"]].itertuples(index=False)
+    none, ignored, adaptive = (
+        own[(own["attacker"] == attacker) & (own["eps"] == at)]
+        for attacker, at in (("none", 0), ("ignoring", eps), ("adaptive", eps))
+    )
+    whose = none[["defense", "rule"]].astype(str).itertuples(index=False, name=None)
     return pd.DataFrame(
         {
             "rule": [_rule(*one) for one in whose],
-            "referred": first["referred"].map("{:.3f}".format),
-            "missed, no attack": with_interval(first, "undetected_missed"),
-            f"missed, eps {eps:g}, ignored": with_interval(by["ignoring"], "undetected_missed"),
-            f"missed, eps {eps:g}, adaptive": with_interval(by["adaptive"], "undetected_missed"),
-            f"wrong, eps {eps:g}, adaptive": with_interval(by["adaptive"], "undetected"),
-            "none passes, proved to eps": [
-                "" if one != one else f"{one:g}" for one in first["proved_to"]
+            "missed, no attack": with_interval(none, "undetected_missed"),
+            "missed, ignored": with_interval(ignored, "undetected_missed"),
+            "missed, adaptive": with_interval(adaptive, "undetected_missed"),
+            "wrong, adaptive": with_interval(adaptive, "undetected"),
+            "none turned below eps": [
+                "" if one != one else f"{one:.3g}" for one in none["proved_to"]
             ],
         }
     )

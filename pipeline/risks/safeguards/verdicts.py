@@ -11,13 +11,12 @@ import pandas as pd
 from pipeline.config import BASELINE
 from pipeline.risks.risk import nearest_in
 from pipeline.risks.safeguards.figures import passed_on, thresholds, whose_rule
-from pipeline.risks.safeguards.measure.referred import Referrals
+from pipeline.risks.safeguards.measure.referred import CONTROL, Referrals
 from pipeline.risks.safeguards.measure.sanitised import NOTHING, Margins
 from pipeline.statistics import Array, intervals
 from pipeline.statistics.conclusions import Difference, compare
 from pipeline.statistics.intervals import Sampling
 
-CONTROL = "margin"  # the rule that asks for nothing beside the answer itself
 LOT = "lot"  # referral of as many, whoever they are
 SENSITIVITY = "sensitivity"
 SANITISE, ALGORITHM, REFER = "sanitise", "algorithm", "refer"

@@ -8,6 +8,7 @@ from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
 from pipeline.defenses.referring import (
     Rule,
+    close_to_the_line,
     disagreement_of_members,
     mean_of_members,
     no_single_class,
@@ -19,7 +20,7 @@ from pipeline.models.population import Population, trained_of
 from pipeline.risks.safeguards.measure.cohort import Cohort, rows_of
 from pipeline.risks.safeguards.measure.covered import attack_sets, calibrated_on
 from pipeline.risks.safeguards.measure.models import companions, with_some_set_aside
-from pipeline.risks.safeguards.measure.referred import attack_referral
+from pipeline.risks.safeguards.measure.referred import CONTROL, attack_referral
 from pipeline.risks.safeguards.measure.sanitised import attack_sanitised
 from pipeline.risks.safeguards.measure.settings import SafeguardsSettings
 
@@ -69,11 +70,14 @@ def attack_one(
     aside = calibrated_on(calibrated, dataset, own)
     members = [undefended, *companions(dataset, trained, cfg, wanted.members - 1)]
     posterior = laplace(trained_of(undefended), dataset, trained, wanted.prior_precision)
+    plain = close_to_the_line(undefended)
+    own_line = plain if calibrated is undefended else close_to_the_line(calibrated)
     rules: dict[str, Rule] = {
+        CONTROL: plain,
         "ensemble": mean_of_members(members),
         "disagreement": disagreement_of_members(members),
         "Laplace": unsure_last_layer(undefended, posterior),
-        "conformal": no_single_class(calibrated, aside),
+        "conformal": no_single_class(own_line, aside),
     }
     asked = cohort.at(sorted(wanted.at))
     prefixed = {"": undefended, **{f"{name}: ": one for name, one in models.items()}}

@@ -21,7 +21,7 @@ from pipeline.risks.safeguards.measure.cohort import Cohort, answer_alone, answe
 from pipeline.verify import why_no_proof
 from pipeline.verify.out_of_fold import ProofSearch, proofs_out_of_fold
 
-PROVED = "proved radius"
+CONTROL, PROVED = "margin", "proved radius"
 KINDS = ("clean", "ignoring", "adaptive")
 
 
@@ -74,7 +74,7 @@ def attack_referral(
         cohort: whom the models hold out, and how they are attacked, within which radii.
         populations: the undefended models first, then more robust ones, by what stands before the
             name of a rule; each has the margin as its control.
-        rules: of the undefended models.
+        rules: of the undefended models; the first is that control.
         budget: that the verifier may spend on a record.
     """
     found: dict[str, dict[str, Tensor]] = {"margin": {}, "doubt": {}}
@@ -87,10 +87,10 @@ def attack_referral(
                 found[name][f"{kind}/{rule}"] = cohort.by_patient(values)
 
     for place, (prefix, population) in enumerate(populations.items()):
-        plain = close_to_the_line(population)
+        plain = close_to_the_line(population) if place else next(iter(rules.values()))
         careless = cohort.climbed(answer_alone(plain.soft, cohort.y), place, 0)
         strong = cohort.climbed(answer_and_doubt(plain.soft, cohort.y), place, 1)
-        own = {f"{prefix}margin": plain} | (dict(rules) if not place else {})
+        own = {f"{prefix}{CONTROL}": plain} if place else rules
         for number, (name, rule) in enumerate(own.items(), 2):
             made = [careless, strong]
             if rule.soft is not plain.soft:

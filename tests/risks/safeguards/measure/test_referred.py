@@ -22,7 +22,7 @@ from risks.safeguards import made_up
 def found():
     who = made_up.cohort(radii=[0.05, 0.15, 0.4])
     one, other = made_up.models(who), made_up.models(who, seed=7)
-    rules = {"ensemble": mean_of_members([one, other])}
+    rules = {"margin": close_to_the_line(one), "ensemble": mean_of_members([one, other])}
     return attack_referral(who, {"": one, "adv: ": other}, rules, budget=200)
 
 
