@@ -40,6 +40,7 @@ class Stream(StrEnum):
     EVASION_OF_EVERYONE = "evasion of everyone"  # of the attacks on all, beside a sample
     EVASION_OF_VOTES = "evasion of votes"  # random starts of the attacks on voters, and on all
     EVASION_OF_HALVES = "evasion of halves"  # random starts of the attack on half models
+    SAFEGUARDS = "safeguards"  # random starts of the attacks on them, and the noise that they draw
     ELSEWHERE = "elsewhere"  # the seed of each model that is asked about another site, or later
     BY_HAND = "attack by hand"  # from a notebook
     DIAGNOSTICS = "diagnostics"  # sampled records, and random starts, when gradients are checked
@@ -63,6 +64,7 @@ class Stream(StrEnum):
     AGAIN = "again"  # the second seed of a model, on the same records
     REHEARSAL = "rehearsal"  # the seeds of a poisoner's own models
     COMPANION = "companion"  # the seeds of models that stand behind one API and answer together
+    ENSEMBLE = "deep ensemble"  # the seeds of models that answer together with one of the plan's
     ADVERSARIAL_TRAINING = "adversarial training"  # random starts of the attacks trained against
     SHIFTS = "shifts"  # by how many pixels each image is moved whenever it is learned from
 

@@ -216,6 +216,7 @@ def recipe_of(stage):
 # What a stage trains anew; the frontier trains models of its own section.
 RETRAINED = {
     "attack": ["baseline"],
+    "safeguards": ["baseline"],
     "poisoning": COMPOSED["poisoning"]["recipes"],
     "theft": COMPOSED["theft"]["recipes"],
     "transport": COMPOSED["transport"]["recipes"],

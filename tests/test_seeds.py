@@ -77,6 +77,8 @@ def drawn(cfg) -> dict[tuple[str, ...], list[int]]:
     found[Stream.TUNE,] = [seeds.of(Stream.TUNE, one) for one in cross.seeds.tolist()]
     for stream, count in times.items():
         found[stream,] = [seeds.of(stream, seed, number) for number in range(count)]
+    places = [(number, part) for number in range(10) for part in range(10)]
+    found[Stream.SAFEGUARDS,] = [seeds.of(Stream.SAFEGUARDS, seed, *place) for place in places]
     for what, own in plans.items():
         for stream in OF_A_MODEL:
             found[stream, what] = [seeds.of(stream, one) for one in own.tolist()]
@@ -98,7 +100,7 @@ def drawn(cfg) -> dict[tuple[str, ...], list[int]]:
 ORIGINS = {
     *(Stream.CROSS_VALIDATION, Stream.MEMBERSHIP_HALVES, Stream.CANARY_RUNS, Stream.THEFT_HALVES),
     *(Stream.COPIES, Stream.HALF, Stream.RELEASE, Stream.COMPANION),
-    *(Stream.INNER_FOLD, Stream.AGAIN, Stream.REHEARSAL),
+    *(Stream.INNER_FOLD, Stream.AGAIN, Stream.REHEARSAL, Stream.ENSEMBLE),
     *(Stream.ELSEWHERE, Stream.ELSEWHERE_FOLD, Stream.OFFICIAL, Stream.DETECTOR),
 }
 

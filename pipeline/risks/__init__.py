@@ -10,12 +10,14 @@ from pipeline.risks.inversion.risk import RISK as INVERSION
 from pipeline.risks.membership.risk import RISK as MEMBERSHIP
 from pipeline.risks.poisoning.risk import RISK as POISONING
 from pipeline.risks.risk import Risk
+from pipeline.risks.safeguards.risk import RISK as SAFEGUARDS
 from pipeline.risks.theft.risk import RISK as THEFT
 from pipeline.risks.transport.risk import RISK as TRANSPORT
 
 RISKS: tuple[Risk, ...] = (
     EVASION,
     FORGERY,
+    SAFEGUARDS,
     MEMBERSHIP,
     INVERSION,
     FRONTIER,
