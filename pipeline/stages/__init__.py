@@ -73,16 +73,17 @@ def prepared() -> tuple[Dataset, Plan]:
     return load_dataset(ARTIFACTS / "prepare"), Plan.load(ARTIFACTS / "prepare" / PLAN)
 
 
-def left_out(kind: type[Section], dataset: Dataset, risk: str) -> str:
-    """Why a risk with a stage of its own is not measured on such data; empty = it is.
+def left_out(kind: type[Section], dataset: Dataset, cfg: Config, risk: str) -> str:
+    """Why a risk with a stage of its own is not measured, on such data or at all; empty = it is.
 
     Then its folder says so, and no more.
     """
-    if not dataset.schema.image or kind.for_images:
-        return ""
-    with folder(ARTIFACTS / risk) as out:
-        write_json(out / NOT_APPLICABLE, {risk: {"": NOT_FOR_IMAGES}})
-    return NOT_FOR_IMAGES
+    fits = not dataset.schema.image or kind.for_images
+    why = cfg.section(kind).unasked if fits else NOT_FOR_IMAGES
+    if why:
+        with folder(ARTIFACTS / risk) as out:
+            write_json(out / NOT_APPLICABLE, {risk: {"": why}})
+    return why
 
 
 def trained_by(cfg: Config, arguments: list[str]) -> str:
