@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 
 from pipeline.attacks.evasion import ACCESS_LEVELS, EVASION, MUST_BEAT, SET_BY_PROGRAM
 from pipeline.config import ModelConfig, ThreatConfig
-from pipeline.defenses import DEFENSES
+from pipeline.defenses import DEFENSES, STUDENTS
 from pipeline.models.designs import MODELS, OF_IMAGES, OF_RECORDS
 from pipeline.risks import RISKS
 from pipeline.standards import KNOWLEDGE
@@ -28,7 +28,7 @@ DEFAULTS = {
 }
 # Defenses that would take every `dvc repro` a minute longer, or that are for images first of all:
 # `python -m pipeline defense=...` trains and evaluates one, `extra` in an experiment adds it.
-FOR_SWEEPS = {"certified", "dp_adv_train", "seda", "seda_whole"}
+FOR_SWEEPS = {"certified", "dp_adv_train", "seda", "seda_whole", *STUDENTS}
 STAGED = [name for name in DEFENSES if name not in FOR_SWEEPS]
 # Of these, those that `dvc.yaml` names; the others are trained by the stage `extra`.
 NAMED = [name for name in STAGED if name not in COMPOSED["extra"]]

@@ -26,7 +26,8 @@ OF_IMAGES = ["breast_ultrasound", "digits", "pneumonia"]
 PIXELS = ["threat=[pixels,pixels_missed]", "audit.headline=pixels", "adv_train.threat=pixels"]
 ON_IMAGES = ["data=digits", "model=cnn", "examine=[adv_train]", *PIXELS]
 BY_DEFAULT -= {"threat/pixels", "threat/pixels_missed"}
-BY_DEFAULT -= {f"defense/{name}" for name in ("certified", "seda", "seda_whole")}
+SEDA = ("seda", "seda_whole", "seda_student", "seda_student_hard")
+BY_DEFAULT -= {f"defense/{name}" for name in ("certified", *SEDA)}
 OTHER_RULES = ["threshold", "sensitivity", "youden", "prevalence"]
 CHOSEN = {
     **{f"threat/{name}": [f"threat=[clinical,{name}]"] for name in OTHER_THREATS},
@@ -34,7 +35,7 @@ CHOSEN = {
     "defense/certified": ["defense=[baseline,certified]"],
     **{
         f"defense/{name}": [*ON_IMAGES[:3], *PIXELS[:2], f"defense=[baseline,{name}]"]
-        for name in ("seda", "seda_whole")
+        for name in SEDA
     },
     **{f"threat/{name}": ON_IMAGES for name in ("pixels", "pixels_missed")},
     **{f"data/{name}": [f"data={name}", *ON_IMAGES[1:]] for name in OF_IMAGES},

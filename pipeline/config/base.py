@@ -41,3 +41,8 @@ class Section(BaseModel):
     model_config = STRICT
     for_images: ClassVar[bool] = False
     for_records: ClassVar[bool] = True
+
+    @property
+    def unasked(self) -> str:
+        """Of the section of a risk with a stage of its own: why nothing is measured, if so."""
+        return ""

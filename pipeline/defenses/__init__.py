@@ -16,6 +16,7 @@ from pipeline.defenses.privacy import dp_train
 from pipeline.defenses.private_adversarial import dp_adv_train
 from pipeline.defenses.regression import logistic
 from pipeline.defenses.self_ensembling import seda
+from pipeline.defenses.student import seda_student
 from pipeline.defenses.undefended import baseline
 from pipeline.files import NOT_FOR_IMAGES, BadInput
 from pipeline.models.population import Population
@@ -24,10 +25,12 @@ from pipeline.models.population import Population
 FOR_IMAGES = frozenset(
     {
         *("baseline", "adv_train", "certified", "distill", "dp_train", "dp_adv_train"),
-        *("seda", "seda_whole"),
+        *("seda", "seda_whole", "seda_student", "seda_student_hard"),
     }
 )
-ONLY_IMAGES = frozenset({"seda", "seda_whole"})  # these cannot be trained on records
+# These learn the answers of a vote whose transformer is the undefended model.
+STUDENTS = frozenset({"seda_student", "seda_student_hard"})
+ONLY_IMAGES = frozenset({"seda", "seda_whole", *STUDENTS})  # these cannot be trained on records
 SET_BY_PROGRAM = ("secret",)  # where noise comes from is no option of a configuration
 DEFENSES: dict[str, Callable[..., Population]] = {
     "baseline": baseline,
@@ -40,6 +43,8 @@ DEFENSES: dict[str, Callable[..., Population]] = {
     "partition": train_by_parts,
     "seda": seda,
     "seda_whole": seda,
+    "seda_student": seda_student,
+    "seda_student_hard": seda_student,
 }
 
 

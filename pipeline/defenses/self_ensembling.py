@@ -86,24 +86,9 @@ def seda(
     Raises:
         BadInput: the model is no vision transformer.
     """
-    trunk = architecture_for(dataset, cfg)
-    if not isinstance(trunk, VisionTransformer):
-        raise BadInput(f"seda: reads a vision transformer's blocks, not a {trunk.name}: model=vit")
-    architecture = SelfEnsemble.on(trunk, read, channels, hidden)
     attacker = Threat.of(dataset.schema, cfg.threat[threat])
-    transformers = fit_as_configured(dataset, plan, cfg, "transformer").parameters
-    start = {**initialised(architecture, plan.seeds), **transformers}
-    of_heads = _with_epochs(cfg, epochs)
-    blank = _untrained(architecture, plan, dataset, start)
     forging = (attacker, eps) if adversarial != "none" else None
-    each = [
-        _heads_of(dataset, plan.select(row), of_heads, blank.select(row), forging)
-        for row in torch.arange(plan.size)[:, None]
-    ]
-    population = replace(
-        blank,
-        parameters={name: torch.cat([one.parameters[name] for one in each]) for name in start},
-    )
+    population = on_frozen(dataset, plan, cfg, read, channels, hidden, epochs, forging)
     if adversarial == "whole":
         raised = _rising(plan, attacker, eps, steps, step_size, _with_epochs(cfg, whole_epochs))
         population = _fitted(
@@ -119,6 +104,42 @@ def seda(
         },
     }
     return population
+
+
+def on_frozen(
+    dataset: Dataset,
+    plan: Plan,
+    cfg: Config,
+    read: int,
+    channels: list[int],
+    hidden: list[int],
+    epochs: int,
+    forging: tuple[Threat, float] | None = None,
+) -> ImageNetworks:
+    """Self-ensembles: the configured transformers, then, on each of them, frozen, classifiers.
+
+    Args as in `seda`; with `forging`, a threat model and a radius, the classifiers also learn from
+    images that FGSM makes for the transformer alone. Nothing is reported by a detector yet.
+
+    Raises:
+        BadInput: the model is no vision transformer, or a vote could be a tie.
+    """
+    trunk = architecture_for(dataset, cfg)
+    if not isinstance(trunk, VisionTransformer):
+        raise BadInput(f"seda: reads a vision transformer's blocks, not a {trunk.name}: model=vit")
+    architecture = SelfEnsemble.on(trunk, read, channels, hidden)
+    transformers = fit_as_configured(dataset, plan, cfg, "transformer").parameters
+    start = {**initialised(architecture, plan.seeds), **transformers}
+    blank = _untrained(architecture, plan, dataset, start)
+    of_heads = _with_epochs(cfg, epochs)
+    each = [
+        _heads_of(dataset, plan.select(row), of_heads, blank.select(row), forging)
+        for row in torch.arange(plan.size)[:, None]
+    ]
+    return replace(
+        blank,
+        parameters={name: torch.cat([one.parameters[name] for one in each]) for name in start},
+    )
 
 
 def _with_epochs(cfg: Config, epochs: int) -> Config:

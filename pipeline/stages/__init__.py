@@ -74,17 +74,21 @@ def prepared() -> tuple[Dataset, Plan]:
     return load_dataset(ARTIFACTS / "prepare"), Plan.load(ARTIFACTS / "prepare" / PLAN)
 
 
-def left_out(kind: type[Section], dataset: Dataset, risk: str) -> str:
-    """Why a risk with a stage of its own is not measured on such data; empty = it is.
+def left_out(kind: type[Section], dataset: Dataset, cfg: Config, risk: str) -> str:
+    """Why a risk with a stage of its own is not measured, on such data or at all; empty = it is.
 
     Then its folder says so, and no more. Of what is of images alone, the pages of records have no
     word: nobody would look for it there.
     """
-    if kind.for_images if dataset.schema.image else kind.for_records:
-        return ""
-    why = NOT_FOR_IMAGES if dataset.schema.image else FOR_IMAGES_ALONE
-    with folder(ARTIFACTS / risk) as out:
-        write_json(out / NOT_APPLICABLE, {risk: {"": why}} if dataset.schema.image else {})
+    images = bool(dataset.schema.image)
+    if not (kind.for_images if images else kind.for_records):
+        why = NOT_FOR_IMAGES if images else FOR_IMAGES_ALONE
+    else:
+        why = cfg.section(kind).unasked
+    if why:
+        with folder(ARTIFACTS / risk) as out:
+            said = {} if why == FOR_IMAGES_ALONE else {risk: {"": why}}
+            write_json(out / NOT_APPLICABLE, said)
     return why
 
 

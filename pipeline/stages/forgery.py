@@ -17,7 +17,7 @@ from pipeline.stages import ARTIFACTS, STAGE_OF, left_out, prepared, run
 def forge_and_look(cfg: Config) -> str:
     """The stage."""
     dataset, plan = prepared()
-    if why := left_out(ForgerySettings, dataset, "forgery"):
+    if why := left_out(ForgerySettings, dataset, cfg, "forgery"):
         return why
     # here: who has records need not wait for it
     from pipeline.risks.forgery.measure.answers import answers_to

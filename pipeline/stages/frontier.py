@@ -15,7 +15,7 @@ from pipeline.stages import ARTIFACTS, left_out, prepared, run
 def vary_epsilon(cfg: Config) -> str:
     """The stage."""
     dataset, plan = prepared()
-    if why := left_out(FrontierSettings, dataset, "frontier"):
+    if why := left_out(FrontierSettings, dataset, cfg, "frontier"):
         return why
     found = trace_frontier(dataset, plan, cfg)
     with folder(ARTIFACTS / "frontier") as out:

@@ -17,7 +17,7 @@ from pipeline.parallel import share_out
 from pipeline.risks.poisoning.measure import filtering
 from pipeline.risks.poisoning.measure.recipes import CraftedPoison, Harm, craft_poison, measure_harm
 from pipeline.risks.poisoning.measure.settings import PoisoningSettings
-from pipeline.stages import ARTIFACTS, prepared, run
+from pipeline.stages import ARTIFACTS, left_out, prepared, run
 
 Experiment = Callable[[str, CraftedPoison, Config], Harm | filtering.Filtered]
 
@@ -43,11 +43,14 @@ def poison_recipes(
 
 def harm_and_filter(cfg: Config) -> str:
     """The stage."""
+    dataset, plan = prepared()
+    if why := left_out(PoisoningSettings, dataset, cfg, "poisoning"):
+        return why
     recipes = trainable(cfg.section(PoisoningSettings).recipes, cfg)
     with folder(ARTIFACTS / "poisoning") as out:
         if unfit := filtering.not_for_images(cfg):
             write_json(out / NOT_APPLICABLE, {"poisoning": unfit})
-        return poison_recipes(recipes, *prepared(), cfg, out)
+        return poison_recipes(recipes, dataset, plan, cfg, out)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from pipeline.files import NOT_APPLICABLE, folder, write_json
 from pipeline.parallel import share_out
 from pipeline.risks.theft.measure.copies import not_for_images, steal
 from pipeline.risks.theft.measure.settings import TheftSettings
-from pipeline.stages import ARTIFACTS, prepared, run
+from pipeline.stages import ARTIFACTS, left_out, prepared, run
 
 
 def steal_one(name: str, dataset: Dataset, cfg: Config, place: Path) -> None:
@@ -25,6 +25,8 @@ def steal_one(name: str, dataset: Dataset, cfg: Config, place: Path) -> None:
 def steal_all(cfg: Config) -> str:
     """The stage."""
     dataset, _ = prepared()
+    if why := left_out(TheftSettings, dataset, cfg, "theft"):
+        return why
     numbers = cfg.section(TheftSettings)
     names = trainable(numbers.recipes, cfg)
     with folder(ARTIFACTS / "theft") as out:

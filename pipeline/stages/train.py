@@ -33,7 +33,7 @@ def train_one(cfg: Config) -> str:
         cuts = cuts_out_of_fold(population, plan)
         figures = clean_metrics(margins.numpy(), y.numpy(), cuts.numpy())
         write_json(out / "metrics.json", figures)
-    right, whose = figures["accuracy"], dataset.patient.numpy()
+    right, whose = figures["accuracy"], dataset.patient[plan.held_out.any(0)].numpy()
     low, high = wilson_of_patients(right * len(whose), whose)
     return f"{population.size} models, clean accuracy {right:.3f} ({low:.3f} to {high:.3f})"
 

@@ -30,7 +30,7 @@ def ask_one(
 def ask_everywhere(cfg: Config) -> str:
     """The stage; where the data set names neither sites nor dates it trains nothing."""
     dataset, plan = prepared()
-    if why := left_out(TransportSettings, dataset, "transport"):
+    if why := left_out(TransportSettings, dataset, cfg, "transport"):
         return why
     wanted = cfg.section(TransportSettings)
     places = Places.of(dataset, wanted)

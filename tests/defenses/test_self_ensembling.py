@@ -6,8 +6,8 @@ import pytest
 import torch
 
 import tiny
-from kinds import LEVELS, SCANS, official_split, scans
-from pipeline import params
+from defenses.transformers import configured, setting
+from kinds import LEVELS, SCANS, official_split
 from pipeline.data.threat import Threat
 from pipeline.defenses import self_ensembling as recipe
 from pipeline.defenses.self_ensembling import digests, forged, with_forged
@@ -28,28 +28,15 @@ OPTIONS = {
     "step_size": 0.5,
     "whole_epochs": 2,
 }
-LIMITS = {"mutable_only": True, "plausible_range": True, "recorded_grid": True}
 
 
 @pytest.fixture
 def cfg(values):
-    """Tiny transformers for 8 x 8 images, a few epochs."""
-    from pipeline.config import ModelConfig, TrainConfig
-
-    small = params.parse(values, "conf")
-    model = ModelConfig(name="vit", hidden=[], patch=2, width=16, heads=4, blocks=2)
-    training = TrainConfig(epochs=20, batch_size=16, learning_rate=0.005, weight_decay=0.0)
-    threats = {**small.threat, "pixels": tiny.threat_config(**LIMITS)}
-    return small.model_copy(update={"model": model, "train": training, "threat": threats})
+    return configured(values)
 
 
 def trained(cfg, dataset, plan, **options):
     return train("seda", dataset, plan, cfg.model_copy(update={"seda": {**OPTIONS, **options}}))
-
-
-def setting(seed=0, n=120):
-    dataset = scans(n, seed=seed)
-    return dataset, official_split(dataset, train=80, seeds=1).select(torch.arange(1))
 
 
 def test_it_learns_and_each_of_its_voters_does(cfg):

@@ -9,7 +9,7 @@ from pipeline.data.halves import reported_on
 from pipeline.presentation.frames import by_defense
 from pipeline.risks.columns import DEFENSE
 from pipeline.risks.evasion.calibrated import decision_table, reliability_table
-from pipeline.risks.evasion.ensemble import ensemble_table
+from pipeline.risks.evasion.ensemble import ensemble_table, of_students
 from pipeline.risks.evasion.evaluation import evaluate_all
 from pipeline.risks.evasion.everyone import everyone_table
 from pipeline.risks.evasion.fragility import clinic_tables
@@ -83,15 +83,19 @@ COLUMNS = {
     **OF_SPLIT,
     "ensemble": {
         **DEFENSE,
-        "attacker": "none, grey (knows one voter alone), adaptive (knows all of them)",
+        "attacker": "none, grey (knows one voter alone), adaptive (knows what is deployed), and "
+        "alone two of its steps: sum (of log-probabilities), count (of votes, softened)",
         "eps": "the radius of the headline threat",
         "patients": "whom each model holds out, and is attacked on",
         "ill": "of these",
-        "accuracy": "share of right answers of the vote; seeds averaged",
+        "accuracy": "share of right answers of the vote, or of who learned from it; seeds averaged",
         "missed_diagnosis_rate": "share of the ill whom the vote calls healthy",
         "reported": "share of images on which the detector says that voters disagree",
         "unreported_error": "share of images that the vote answers wrongly, and nobody reports",
         "detector_auroc": "how well disagreement tells attacked images from the same, unchanged",
+        "excess": "accuracy under grey less that under adaptive, on the same patients",
+        "excess_p": "of it, after Holm over all radii and defenses",
+        "excess_verdict": "claims too much: told from 0; or not told apart",
     },
     "plots/proved": {
         **DEFENSE,
@@ -130,6 +134,7 @@ def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
     answers = {name: place / SET_ASIDE for name, place in sources.of("evasion").items()}
     chosen_on = {name: SetAside.load(file) for name, file in answers.items() if file.exists()}
     split = {"split": split_table(chosen_on, context.sampling)} if chosen_on else {}
+    on_votes |= of_students(examined, cfg.audit.headline)
     return {
         "comparison": comparison,
         "everyone": everyone_table(on_all, context.sampling),

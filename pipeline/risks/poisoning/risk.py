@@ -41,7 +41,7 @@ def check(cfg: Config, origin: str) -> None:
     check_names(numbers.recipes, DEFENSES, f"{origin}: poisoning.recipes", "defense")
     check_names(numbers.attacks, ATTACKS, f"{origin}: poisoning.attacks", "poisoning attack")
     check_names(numbers.filters, RULES, f"{origin}: poisoning.filters", "filter")
-    if BASELINE not in numbers.recipes:
+    if numbers.recipes and BASELINE not in numbers.recipes:
         raise BadInput(
             f"{origin}: poisoning.recipes: must hold {BASELINE}, with which the others are compared"
         )

@@ -19,7 +19,7 @@ def check(cfg: Config, origin: str) -> None:
     """Refuses recipes in no registry, and budgets without the one where defenses are compared."""
     numbers = cfg.section(TheftSettings)
     check_names(numbers.recipes, DEFENSES, f"{origin}: theft.recipes", "defense")
-    if BASELINE not in numbers.recipes:
+    if numbers.recipes and BASELINE not in numbers.recipes:
         raise BadInput(
             f"{origin}: theft.recipes: must hold {BASELINE}, with which the others are compared"
         )

@@ -1,12 +1,14 @@
 """The table of a vote under attack is what its rows say, and the chapter shows both attackers."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from pipeline.presentation.chapter import Fold, Items, Picture, Table
 from pipeline.risks.evasion.chapters import ensemble as chapters
-from pipeline.risks.evasion.ensemble import ensemble_table
+from pipeline.risks.evasion.ensemble import ensemble_table, of_students
 from pipeline.risks.evasion.measure.ensemble import Ensemble
 from pipeline.risks.evasion.view import View
 from pipeline.statistics.intervals import Sampling, wilson
@@ -15,7 +17,7 @@ DRAWN = Sampling(resamples=200, confidence=0.95, seed=0)
 RADII = [0.0, 0.1, 0.3]
 
 
-def made_up(seed=0, patients=80) -> Ensemble:
+def made_up(seed=0, patients=80, more=1.0) -> Ensemble:
     drawn = torch.Generator().manual_seed(seed)
     y = torch.arange(patients) % 2
 
@@ -25,8 +27,10 @@ def made_up(seed=0, patients=80) -> Ensemble:
             count, 2, patients, generator=drawn
         )
 
-    each = {"none": of(0.1, 0.0, 1), "grey": of(0.3, 0.5), "adaptive": of(0.8, 0.1)}
+    each = {"none": of(0.1, 0.0, 1), "grey": of(0.3, 0.5), "sum": of(0.7, 0.1)}
+    each |= {"count": of(0.6, 0.1), "adaptive": of(0.8 * more, 0.1)}
     ahead, disagree = ({name: one[place] for name, one in each.items()} for place in (0, 1))
+    ahead["adaptive"] = torch.minimum(ahead["adaptive"], ahead["grey"])
     return Ensemble(RADII, y, ahead, disagree, torch.full((2, patients), 0.95))
 
 
@@ -37,6 +41,10 @@ def test_every_figure_is_the_share_that_it_is_called():
         ("none", 0.0),
         ("grey", 0.1),
         ("grey", 0.3),
+        ("sum", 0.1),
+        ("sum", 0.3),
+        ("count", 0.1),
+        ("count", 0.3),
         ("adaptive", 0.1),
         ("adaptive", 0.3),
     ]
@@ -76,6 +84,24 @@ def test_the_detectors_auroc_is_counted_pair_by_pair_within_each_seed():
     assert np.isnan(table.loc[("none", 0.0), "detector_auroc"])
 
 
+def test_what_is_claimed_too_much_is_a_paired_difference_corrected_over_all_rows():
+    found = {"seda": made_up(), "other": made_up(1, more=0.0)}
+    found["other"].ahead["adaptive"] = found["other"].ahead["grey"].clone()
+    table = ensemble_table(found, DRAWN)
+    adaptive = table[table["attacker"] == "adaptive"].set_index(["defense", "eps"])
+    assert table[table["attacker"] != "adaptive"]["excess"].isna().all()
+    for (name, eps), line in adaptive.iterrows():
+        one, place = found[name], RADII.index(eps)
+        right = {who: (one.ahead[who][place] > 0).double() for who in ("grey", "adaptive")}
+        assert line["excess"] == pytest.approx(float((right["grey"] - right["adaptive"]).mean()))
+        assert line["excess_low"] <= line["excess"] <= line["excess_high"]
+    assert (adaptive.loc["seda", "excess_verdict"] == "claims too much").all()
+    assert (adaptive.loc["other", "excess_verdict"] == "not told apart").all()
+    alone = ensemble_table({"seda": found["seda"]}, DRAWN)
+    ratio = adaptive.loc["seda", "excess_p"].max() / alone["excess_p"].max()
+    assert ratio >= 1  # more comparisons, never a smaller p
+
+
 def test_of_nobody_who_votes_the_table_is_empty_and_there_is_no_chapter(view, tmp_path):
     assert not len(ensemble_table({}, DRAWN))
     assert chapters.chapter(view, tmp_path) is None
@@ -88,12 +114,36 @@ def test_the_chapter_shows_both_attackers_in_one_picture_and_a_short_table(view,
     assert [type(part) for part in shown.parts].count(Picture) == 1
     (open_,) = (part for part in shown.parts if isinstance(part, Table))
     assert len(open_.table) == 2
+    assert (open_.table["conclusion"] == "claims too much").all()
     eps = min(RADII[1:], key=lambda one: abs(one - view.eps))
     line = table[(table["attacker"] == "adaptive") & (table["eps"] == eps)].iloc[0]
-    assert f"and of {line['accuracy']:.3f} (" in shown.result
+    assert f"{name} is right of {line['accuracy']:.3f} (" in shown.result
+    assert shown.result.count("claims too much") == 1
     said = [part for part in shown.parts if isinstance(part, Fold)]
     (read,) = (part for fold in said for part in fold.parts if isinstance(part, Items))
     assert len(read.entries) == 5
     assert all("In the released code" in text for _, text in read.entries)
     drawn = (tmp_path / "votes.svg").read_text(encoding="utf-8")
     assert drawn.count("grey box") == 2  # beside its line, and in words
+
+
+def test_a_student_is_counted_by_brute_force_over_the_rows_of_its_examination(examined):
+    """Somebody else's PGD stands in for images made against the transformer."""
+    name, one = "seda_student", [*examined.values()][1]
+    attacks = one.rows["attack"].replace("pgd_margin", "transfer")
+    one = replace(one, rows=one.rows.assign(attack=attacks))
+    threat = next(iter(one.margins))
+    found = of_students({"baseline": one, name: one}, threat)
+    assert list(found) == [name]
+    table = ensemble_table(found, DRAWN).set_index(["attacker", "eps"])
+    rows = one.rows[one.rows["threat"] == threat]
+    for eps in sorted(rows["eps"].unique())[1:]:
+        within = rows[rows["eps"] <= eps]
+        sent = within[within["attack"] == "transfer"]
+        for attacker, own in (("grey", sent), ("adaptive", within)):
+            least = own.groupby(["repetition", "patient"])["margin"].min()
+            assert table.loc[(attacker, eps), "accuracy"] == pytest.approx((least > 0).mean())
+            ill = own[own["y"] == 1].groupby(["repetition", "patient"])["margin"].min()
+            missed = table.loc[(attacker, eps), "missed_diagnosis_rate"]
+            assert missed == pytest.approx((ill <= 0).mean())
+    assert table[["reported", "unreported_error", "detector_auroc"]].isna().all(None)

@@ -27,7 +27,7 @@ from pipeline.seeds import Stream, generator
 
 ENSEMBLE = "ensemble.safetensors"
 GREY, ADAPTIVE = ("fgsm", "apgd_ce"), "apgd_margin"  # by their names in the configuration
-ATTACKERS = ("none", "grey", "adaptive")
+ATTACKERS = ("none", "grey", "sum", "count", "adaptive")
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Ensemble:
         eps: radii, in units of the headline threat's scale; the first is 0.
         y: (N,) int64, class indices.
         ahead: by attacker (E, S, N) float32: votes for the true class less those for the best other
-            one; above 0 = right.
+            one; above 0 = right. `sum` and `count` are two steps of who knows all, each alone.
         disagree: by attacker (E, S, N) float32: how far the voters disagree.
         limit: (S, N) float32, above which the detector reports an image.
     """
@@ -98,10 +98,12 @@ def attack_vote(
     ]
     adaptive = adaptive_images(models, x, y, trial, suite[ADAPTIVE], cfg.seed)
     candidates = [judged(models, x_adv, y) for x_adv in (*grey, *adaptive)]
-    clean = judged(models, x[None], y)
+    clean, by_sum, by_count = judged(models, x[None], y), *candidates[len(grey) : len(grey) + 2]
     presented = {
         "none": clean,
         "grey": most_votes_turned(candidates[: len(grey)]),
+        "sum": most_votes_turned([by_sum]),
+        "count": most_votes_turned([by_count]),
         "adaptive": least_noticed(candidates, models.parameters[THRESHOLD]),
     }
     folds = OutOfFold(plan, trial.radii)
@@ -134,37 +136,39 @@ def forged(
 
     `numbers` tell its random starts apart from those of others.
     """
-    eps = torch.tensor(trial.radii).view(-1, *[1] * x.dim())
+    still = x.expand(sum(not radius for radius in trial.radii), *x.shape)  # radii rise from 0
+    eps = torch.tensor(trial.radii[len(still) :]).view(-1, *[1] * x.dim())
     drawn = generator(Stream.EVASION_OF_VOTES, seed, *numbers)
-    return trial.threat.project(
-        attack(models, x, y, trial.threat, eps=eps, generator=drawn), x, eps
-    )
+    made = attack(models, x, y, trial.threat, eps=eps, generator=drawn)
+    return torch.cat([still, trial.threat.project(made, x, eps)])
 
 
 def adaptive_images(
     models: ImageNetworks, x: Tensor, y: Tensor, trial: Trial, attack: Attack, seed: int
 ) -> list[Tensor]:
-    """Images (E, M, B, *image) of who holds all voters, as a list.
+    """Images (E, M, B, *image) of who holds all voters, as a list of three.
 
-    The attack climbs the sum of all log-probabilities; then, where the vote still stands, the
-    softened count of votes; then, likewise, the vote in the middle, which decides.
+    The attack climbs the sum of all log-probabilities; the softened count of votes; and, where the
+    vote stands against both, the vote in the middle, which decides.
     """
-    level = models.decide_at(torch.zeros_like(models.cut))
-    made = [forged(level, x, y, trial, attack, seed, len(GREY))]
-    for number, kind in enumerate((SmoothVotes, DecidingVote), len(GREY) + 1):
-        standing = judged(models, made[-1], y).ahead > 0
-        x_adv, asked = made[-1].clone(), climbed(models, kind)
-        for place, eps in enumerate(trial.radii):
-            for row in range(models.size):
-                who = standing[place, row].nonzero()[:, 0]
-                if not eps or not len(who):
-                    continue
-                one, at = asked.select(torch.tensor([row])), replace(trial, radii=[eps])
-                own, label = x[row : row + 1, who], y[row : row + 1, who]
-                found = forged(one, own, label, at, attack, seed, number, place, row)
-                x_adv[place, row, who] = found[0, 0]
-        made.append(x_adv)
-    return made
+    summed = models.decide_at(torch.zeros_like(models.cut))
+    counted = climbed(models, SmoothVotes)
+    made = [
+        forged(each, x, y, trial, attack, seed, number)
+        for number, each in enumerate((summed, counted), len(GREY))
+    ]
+    standing = torch.stack([judged(models, images, y).ahead > 0 for images in made]).all(0)
+    x_adv, asked = made[-1].clone(), climbed(models, DecidingVote)
+    for place, eps in enumerate(trial.radii):
+        for row in range(models.size):
+            who = standing[place, row].nonzero()[:, 0]
+            if not eps or not len(who):
+                continue
+            one, at = asked.select(torch.tensor([row])), replace(trial, radii=[eps])
+            own, label = x[row : row + 1, who], y[row : row + 1, who]
+            found = forged(one, own, label, at, attack, seed, len(GREY) + 2, place, row)
+            x_adv[place, row, who] = found[0, 0]
+    return [*made, x_adv]
 
 
 def judged(models: ImageNetworks, x_adv: Tensor, y: Tensor) -> Seen:

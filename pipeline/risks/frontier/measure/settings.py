@@ -14,12 +14,12 @@ class FrontierSettings(Section):
     `model`, whatever stands here. They are trained on the first `repetitions` of the
     cross-validation; `targets`, `canaries` and `audited_weights` as in `MembershipSettings`, for
     each epsilon. Right answers are to be proved up to `radius` of the headline threat, with `boxes`
-    for one record; of images nothing is.
+    for one record; of images nothing is. Without `epsilons` nothing is measured.
     """
 
     for_images: ClassVar[bool] = True
 
-    epsilons: Annotated[list[Positive | None], Field(min_length=1)]
+    epsilons: list[Positive | None]
     models: Annotated[dict[str, list[Count]], Field(min_length=1)]
     repetitions: Count
     radius: NonNegative
@@ -27,3 +27,8 @@ class FrontierSettings(Section):
     targets: Annotated[int, Field(ge=4)]
     canaries: Count
     audited_weights: Count
+
+    @property
+    def unasked(self) -> str:
+        """Why nothing is measured; empty = something is."""
+        return "" if self.epsilons else "not asked for: frontier.epsilons is empty"

@@ -19,11 +19,12 @@ class PoisoningSettings(Section):
     `adaptive_doses` alone, which must be among `doses`: they train it many times. `eps`: radius of
     the proofs. Each of `filters` is tried on the others, which drop the share `drop`; `folds` of
     the filter that trains models. The trigger of a backdoor is `trigger_features` values of a
-    record, `trigger_size` scales from their centre; in images a square of `trigger_pixels`.
+    record, `trigger_size` scales from their centre; in images a square of `trigger_pixels`. Without
+    `recipes` nothing is measured.
     """
 
     for_images: ClassVar[bool] = True
-    recipes: Annotated[list[str], Field(min_length=1)]
+    recipes: list[str]
     attacks: Annotated[list[str], Field(min_length=1)]
     doses: Annotated[list[Dose], Field(min_length=1)]
     adaptive_doses: Annotated[list[Dose], Field(min_length=1)]
@@ -38,6 +39,11 @@ class PoisoningSettings(Section):
     filters: list[str]
     drop: Annotated[float, Field(gt=0, lt=1)]
     folds: Annotated[int, Field(ge=2)]
+
+    @property
+    def unasked(self) -> str:
+        """Why nothing is measured; empty = something is."""
+        return "" if self.recipes else "not asked for: poisoning.recipes is empty"
 
     def doses_of(self, attack: str) -> list[Dose]:
         """The doses at which an attack is tried, in the order of `doses`."""

@@ -12,12 +12,12 @@ from pipeline.config import Count, Positive, Section
 class TheftSettings(Section):
     """How `victims` models of each recipe are copied from their answers.
 
-    Undefended by all strategies, else by the `headline`.
+    Undefended by all strategies, else by the `headline`. Without `recipes` nothing is measured.
     """
 
     for_images: ClassVar[bool] = True
 
-    recipes: Annotated[list[str], Field(min_length=1)]
+    recipes: list[str]
     victims: Annotated[int, Field(ge=2)]
     access: Annotated[list[Access], Field(min_length=1)]
     strategies: Annotated[list[Strategy], Field(min_length=1)]
@@ -29,3 +29,8 @@ class TheftSettings(Section):
     eps: Positive
     spread: Positive
     ensemble: Annotated[int, Field(ge=2)]
+
+    @property
+    def unasked(self) -> str:
+        """Why nothing is measured; empty = something is."""
+        return "" if self.recipes else "not asked for: theft.recipes is empty"
