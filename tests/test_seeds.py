@@ -32,6 +32,7 @@ OF_A_MODEL = (
     Stream.POISSON_DRAW,
     Stream.DP_NOISE,
     Stream.FILTER_FOLDS,
+    Stream.NOISY_COPIES,
 )
 LOW = 2**32  # torch's generator on a CPU reads the last 32 bits of a seed
 
@@ -63,6 +64,7 @@ def drawn(cfg) -> dict[tuple[str, ...], list[int]]:
         Stream.EVASION: len(cfg.attack),
         Stream.EVASION_OF_EVERYONE: len(cfg.attack),
         Stream.EVASION_OF_VOTES: 5,
+        Stream.SMOOTHING: cfg.plan.seeds,
         Stream.PROPOSALS: len(theft.budgets),
     }
     once = (
@@ -82,7 +84,7 @@ def drawn(cfg) -> dict[tuple[str, ...], list[int]]:
     for what, own in plans.items():
         for stream in OF_A_MODEL:
             found[stream, what] = [seeds.of(stream, one) for one in own.tolist()]
-        for stream in (Stream.ADVERSARIAL_TRAINING, Stream.SHIFTS):
+        for stream in (Stream.ADVERSARIAL_TRAINING, Stream.SHIFTS, Stream.NOISY_TRAINING):
             found[stream, what] = [seeds.of(stream, int(own[0]))]
     for what in counts:
         found[Stream.COINS, what] = [seeds.of(Stream.COINS, seeds.of(what, seed))]

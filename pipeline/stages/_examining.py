@@ -15,6 +15,7 @@ from pipeline.risks.evasion.measure.ensemble import ENSEMBLE, attack_vote
 from pipeline.risks.evasion.measure.everyone import EVERYONE, attack_everyone
 from pipeline.risks.evasion.measure.half_models import HALF_MODELS, answers_at_headline
 from pipeline.risks.evasion.measure.set_aside import SET_ASIDE, answer_those_set_aside
+from pipeline.risks.evasion.measure.smoothing import SMOOTHING, count_votes
 from pipeline.risks.evasion.measure.subject import cannot_be_asked
 from pipeline.risks.inversion.measure.guesses import guess_measurements
 from pipeline.risks.inversion.measure.images import reconstruct_images
@@ -92,6 +93,8 @@ def _attacked(
         chosen_on.save(place / "evasion" / SET_ASIDE)
     if on_vote := attack_vote(examinee.population, dataset, plan, cfg):
         on_vote.save(place / "evasion" / ENSEMBLE)
+    if counted := count_votes(examinee.population, dataset, plan, cfg.seed):
+        counted.save(place / "evasion" / SMOOTHING)
     if transfer is None:
         examination.save_adversarial(x_adv, place)
     gaps = cannot_be_asked(examinee.population, examinee.cfg)

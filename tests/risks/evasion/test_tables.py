@@ -25,6 +25,7 @@ FOR_PEOPLE = {
     "comparison",
     "everyone",
     "ensemble",
+    "smoothing",
     "evasion_pairs",
     "groups",
     "attacks",
