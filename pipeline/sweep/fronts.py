@@ -16,6 +16,7 @@ from pipeline.risks.risk import BOUNDS, Judgement, Trade
 
 TITLE = "What is bought, and what it costs"
 KEPT, BOUGHT = ([f"{what}_{bound}" for bound in BOUNDS] for what in ("kept", "bought"))
+RANKED = ("kept_rank", "bought_rank")  # more is better
 COLUMNS = ["kept", "bought", "job", *KEPT, *BOUGHT, "front"]
 RULE = (
     "A line joins the jobs that no other surpasses in both figures: the front, by the figures "
@@ -39,40 +40,39 @@ def fronts_table(
         kept_high` and likewise of what is bought; `front`: whether no other job that is not flagged
         is at least as good in both figures and better in one.
     """
-    rows = []
+    frames = []
     for names, trades in blocks:
         for trade in trades:
-            both = pd.concat(
-                [
-                    figure.table.set_axis(columns, axis=1)
-                    for figure, columns in ((trade.kept, KEPT), (trade.bought, BOUGHT))
-                ],
-                axis=1,
-                join="inner",
-            ).dropna(subset=[KEPT[0], BOUGHT[0]])
-            rows += [
-                {"kept": trade.kept.figure, "bought": trade.bought.figure, "job": names[name]}
-                | {column: float(line[column]) for column in (*KEPT, *BOUGHT)}
-                | {"signs": (_sign(trade.kept.good), _sign(trade.bought.good))}
-                for name, line in both.iterrows()
-            ]
-    table = pd.DataFrame(rows, columns=[*COLUMNS[:-1], "signs"])
-    front = pd.Series(False, index=table.index, name="front")
-    for _, own in table.groupby(["kept", "bought"], sort=False):
-        able = own[~own["job"].isin(flagged)]
-        points = {
-            at: tuple(
-                sign * line[column]
-                for sign, column in zip(line["signs"], (KEPT[0], BOUGHT[0]), strict=True)
+            sides = zip((trade.kept, trade.bought), (KEPT, BOUGHT), strict=True)
+            parts = [figure.table.set_axis(columns, axis=1) for figure, columns in sides]
+            both = pd.concat(parts, axis=1, join="inner").dropna(subset=[KEPT[0], BOUGHT[0]])
+            frames.append(
+                both.assign(
+                    job=[names[str(name)] for name in both.index],
+                    kept=trade.kept.figure,
+                    bought=trade.bought.figure,
+                    kept_rank=_sign(trade.kept.good) * both[KEPT[0]],
+                    bought_rank=_sign(trade.bought.good) * both[BOUGHT[0]],
+                )
             )
-            for at, line in able.iterrows()
-        }
-        for at, point in points.items():
-            front[at] = not any(
-                other != point and all(b >= a for a, b in zip(point, other, strict=True))
-                for other in points.values()
-            )
-    return table.drop(columns="signs").assign(front=front)
+    if not frames:
+        return pd.DataFrame(columns=COLUMNS)
+    table = pd.concat(frames, ignore_index=True)
+    able = table[~table["job"].isin(flagged)]
+    front = [
+        job not in flagged
+        and not _surpassed(
+            able[(able["kept"] == kept) & (able["bought"] == bought)], (first, second)
+        )
+        for job, kept, bought, first, second in table[["job", "kept", "bought", *RANKED]].to_numpy()
+    ]
+    return table.assign(front=front)[COLUMNS]
+
+
+def _surpassed(others: pd.DataFrame, point: tuple[float, float]) -> bool:
+    """Whether one of them is at least as good in both figures, and better in one."""
+    ahead = others[list(RANKED)].to_numpy(dtype=float) - point
+    return bool(((ahead >= 0).all(1) & (ahead > 0).any(1)).any())
 
 
 def _sign(good: str) -> int:

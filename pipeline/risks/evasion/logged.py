@@ -65,8 +65,8 @@ def metrics(tables: Tables, cfg: Config) -> Mapping[str, Mapping[str, float]]:
         figures |= _named(lines.iloc[0], CLEAN)
         for _, line in lines[lines["eps"].isin(few)].iterrows():
             of_radius, place = _named(line, ATTACKED), f"at_{line['eps']:g}"
-            named = (*COMPARED, *RANKED) if cfg.data.image else COMPARED
-            figures |= {f"{key}_{place}": of_radius[key] for key in named if key in of_radius}
+            kept = (*COMPARED, *RANKED) if cfg.data.image else COMPARED
+            figures |= {f"{key}_{place}": of_radius[key] for key in kept if key in of_radius}
         if "undecided" in lines:
             figures["undecided_at_most"] = float(lines["undecided"].max())
         found[str(defense)] = figures
