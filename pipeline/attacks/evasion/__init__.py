@@ -11,11 +11,11 @@ from torch import Tensor
 from pipeline.attacks.evasion.blackbox import hop_skip_jump, square
 from pipeline.attacks.evasion.control import noise
 from pipeline.attacks.evasion.discrete import recodes
+from pipeline.attacks.evasion.everybody import universal
 from pipeline.attacks.evasion.gradient import apgd, fgsm, pgd
 from pipeline.attacks.evasion.greedy import sparse
 from pipeline.attacks.evasion.losses import Loss
 from pipeline.attacks.evasion.minimum import fab
-from pipeline.attacks.evasion.universal import universal
 from pipeline.config import Norm
 from pipeline.data.threat import Threat
 from pipeline.files import BadInput

@@ -2,7 +2,7 @@
 
 import torch
 
-from pipeline.attacks.evasion.universal import universal
+from pipeline.attacks.evasion.everybody import universal
 from pipeline.models.answers import margin
 from tiny import BALL, UNCONSTRAINED, same_bits, slope
 
