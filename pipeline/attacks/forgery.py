@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, pad
 
+from pipeline.files import BadInput
+
 TRIES = 32  # places that are drawn for a copy, of which the first that does not overlap is taken
 LEAST_SIDE = 2
 
@@ -76,13 +78,15 @@ def draw_boxes(count: int, height: int, width: int, side: int, drawn: torch.Gene
     possible.
 
     Raises:
-        ValueError: an image is too small for such a box.
+        BadInput: an image is too small for such a box.
     """
     size = torch.tensor([height, width])
     free = (size // 8).clamp(min=1)
     room = size - 2 * free - side
     if (room < 0).any():
-        raise ValueError(f"a box of {side} pixels does not fit into {height} x {width}")
+        raise BadInput(
+            f"forgery.box: a box of {side} pixels does not fit into {height} x {width}; lower it"
+        )
     corner = free + _below(room + 1, (count, 2), drawn)
     tried = _below(size - side + 1, (TRIES, count, 2), drawn)
     apart = (tried - corner).abs().amax(-1)  # (TRIES, N)
@@ -111,13 +115,15 @@ def draw_donors(
         drawn: of the choice.
 
     Raises:
-        ValueError: the pool has no image of a class that is asked for.
+        BadInput: the pool has no image of a class that is asked for.
     """
     donor = torch.empty_like(rows)
     for label in y[rows].unique().tolist():
         others, own = pool[y[pool] != label], (y[rows] == label).nonzero()[:, 0]
         if not len(others):
-            raise ValueError(f"nobody to take from for class {label}")
+            raise BadInput(
+                "forgery: all scans that a part could be taken from are of one class; it takes both"
+            )
         for _ in range(TRIES):
             donor[own] = others[_below(torch.tensor(len(others)), (len(own),), drawn)]
             own = own[together[donor[own]] == together[rows[own]]]

@@ -46,6 +46,8 @@ def sign_scans(
         raise BadInput(f"{manifest}: exists; remove it, or take another name")
     if secret.resolve().is_relative_to(root.resolve()):
         raise BadInput(f"{key}: lies in the project; a private key stays with who takes the scans")
+    if not os.access(place.resolve().parent, os.W_OK):
+        raise BadInput(f"{manifest}: its folder is missing, or cannot be written")
     digests = digests_of(cfg, root)
     private = _key_at(secret, key)
     made = Manifest.of(digests, pixels_only=pixels_only)

@@ -19,6 +19,7 @@ from pipeline.attacks.forgery import (
     side_of,
     solve_poisson,
 )
+from pipeline.files import BadInput
 
 LEVELS = Range(0.0, 200.0)
 SIDE, HEIGHT, WIDTH, COUNT = 7, 24, 30, 40
@@ -173,7 +174,7 @@ def test_boxes_leave_a_ring_free_and_copies_come_from_elsewhere(height, width, s
 
 
 def test_a_box_that_does_not_fit_is_refused():
-    with pytest.raises(ValueError, match="a box of 8 pixels does not fit into 8 x 8"):
+    with pytest.raises(BadInput, match="a box of 8 pixels does not fit into 8 x 8; lower it"):
         draw_boxes(3, 8, 8, 8, drawn())
 
 
@@ -189,7 +190,7 @@ def test_a_donor_is_of_the_other_class_and_of_somebody_else():
     assert (y[donor] != y[rows]).all()
     assert (patient[donor] != patient[rows]).all()
     assert (donor >= 8).all()
-    with pytest.raises(ValueError, match="nobody to take from for class 0"):
+    with pytest.raises(BadInput, match="are of one class; it takes both"):
         draw_donors(torch.tensor([0]), torch.tensor([2, 4]), y, patient, drawn())
 
 

@@ -74,6 +74,16 @@ def test_a_private_key_never_lies_in_the_project(places):
     assert sorted(path.name for path in project.iterdir()) == ["scans.npz"]
 
 
+def test_without_a_place_for_the_manifest_no_key_is_made(places):
+    project, source = places
+    with pytest.raises(BadInput, match="its folder is missing, or cannot be written"):
+        sign_scans("nowhere/manifest.json", str(source / "ward.pem"), folder=project)
+    with pytest.raises(BadInput, match="cannot be read or written"):
+        signed(places, key=str(source / "nowhere" / "ward.pem"))
+    assert not list(source.iterdir())
+    assert not (project / "manifest.json").exists()
+
+
 def test_a_key_that_others_may_read_is_refused(places):
     signed(places)
     (places[0] / "manifest.json").unlink()

@@ -50,7 +50,7 @@ def chapters(tables: Tables, context: Context, folder: Path) -> Sequence[Chapter
         parts.append(replace(draw(tables[SHOWN], NAMES, folder), patients=True))
     parts += [
         Table(_found(table), caption="What the detector finds"),
-        Note(f"{worth(table)} {vouched(tables)}", small=False),
+        Note(vouched(tables), small=False),
     ]
     if len(tables.get(ANSWERED, ())):
         shown = narrow(_answers(tables[ANSWERED], context), ["defense", "forgery"])
@@ -85,7 +85,7 @@ def worth(table: pd.DataFrame) -> str:
     best = blurred.sort_values("auroc", kind="stable").iloc[-1]
     said = (
         f"Of scans of {first['height']:g} pixels with a forged box of {first['side']:g}, the "
-        f"detector finds {_named(as_is)} as forged, {_named(blurred)} once the scan is blurred "
+        f"detector finds {_named(as_is)} as they are, {_named(blurred)} once the scan is blurred "
         f"(the best of them: {NAMES[str(best['forgery'])]}, AUROC {_interval(best, 'auroc')}, "
         f"found {_interval(best, 'found')} at {best['false_alarms']:.0%} false alarms)"
     )

@@ -109,8 +109,10 @@ def forge_scans(
     for member in ((plan.repetition == 0) & asked.scored()).nonzero()[:, 0].tolist():
         seed = of(Stream.DETECTOR, cfg.seed, member)
         detector = learn(dataset, plan.train[member], wanted, seed)
-        rows = asked.held_out[member].nonzero()[:, 0]
-        found.append(_looked_for(detector, dataset, rows, wanted, cfg.seed, member, provenance))
+        rows, pool = (one.held_out[member].nonzero()[:, 0] for one in (asked, plan))
+        drawn = generator(Stream.FORGED_BOXES, cfg.seed, member)
+        order = _ordered(dataset, rows, pool, wanted, drawn, provenance)
+        found.append(_looked_for(detector, order, dataset, wanted, drawn))
     return _joined(found)
 
 
@@ -144,25 +146,23 @@ def learn(dataset: Dataset, train: Tensor, wanted: ForgerySettings, seed: int) -
     )
 
 
-def _looked_for(
-    detector: Detector,
+def _ordered(
     dataset: Dataset,
     rows: Tensor,
+    pool: Tensor,
     wanted: ForgerySettings,
-    seed: int,
-    member: int,
+    drawn: torch.Generator,
     provenance: dict[str, str | int | list[str]],
 ) -> ForgedScans:
-    """What one detector says of the scans `rows` (n,)."""
-    drawn = generator(Stream.FORGED_BOXES, seed, member)
+    """Where the scans `rows` (n,) are forged, with parts of those of `pool`; no scores yet."""
     height, width = dataset.schema.image[1:]
     boxes = draw_boxes(len(rows), height, width, side_of(wanted.box, height, width), drawn)
     forgeries = (UNTOUCHED, *wanted.forgeries)
-    found = ForgedScans(
+    return ForgedScans(
         rows=rows,
         corner=boxes.corner,
         source=boxes.source,
-        donor=draw_donors(rows, rows, dataset.y, dataset.together, drawn),
+        donor=draw_donors(rows, pool, dataset.y, dataset.together, drawn),
         side=boxes.side,
         amplitude=wanted.amplitude,
         forgeries=forgeries,
@@ -171,10 +171,20 @@ def _looked_for(
         score=torch.zeros(len(forgeries), len(DISGUISES), len(rows), dtype=torch.float64),
         provenance=provenance,
     )
-    for places in torch.arange(len(rows)).split(block_of(dataset.x)):
-        for at, name in enumerate(forgeries):
+
+
+def _looked_for(
+    detector: Detector,
+    found: ForgedScans,
+    dataset: Dataset,
+    wanted: ForgerySettings,
+    drawn: torch.Generator,
+) -> ForgedScans:
+    """The same with what a detector says of each."""
+    for places in torch.arange(len(found.rows)).split(block_of(dataset.x)):
+        for at, name in enumerate(found.forgeries):
             scans = found.scans(name, dataset, places)
-            for how, disguise in enumerate(DISGUISES):
+            for how, disguise in enumerate(found.disguises):
                 presented = hidden(disguise, scans, detector.levels, wanted.noise, drawn)
                 found.score[at, how, places] = detector(presented)
     return found

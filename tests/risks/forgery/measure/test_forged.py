@@ -123,18 +123,33 @@ def test_the_levels_are_those_of_the_schema(split):
 # ---- answers ----
 
 
-def test_answers_to_what_is_not_forged_are_the_usual_ones(cfg, tmp_path, monkeypatch):
+@pytest.mark.parametrize("folds", [True, False])
+def test_answers_to_what_is_not_forged_are_the_usual_ones(cfg, tmp_path, monkeypatch, folds):
     data = made_up(48, seed=3)
     plan = official_split(data, train=30, seeds=2)
+    if folds:
+        plan = Plan.cross_validation(data.y, folds=3, seeds=2, seed=0)
     drawn = torch.Generator().manual_seed(0)
-    shapes = {"filters": (3, 4, 1, 3, 3), "bias": (3, 4), "weight": (3, 36, 2)}
-    weights = {name: torch.randn(shape, generator=drawn) for name, shape in shapes.items()}
-    models = Convolutions({**weights, "cut": torch.zeros(3).double()}, plan.labels)
+    shapes = {"filters": (4, 1, 3, 3), "bias": (4,), "weight": (36, 2)}
+    weights = {
+        name: torch.randn((plan.size, *shape), generator=drawn) for name, shape in shapes.items()
+    }
+    models = Convolutions({**weights, "cut": torch.zeros(plan.size).double()}, plan.labels)
     found = forge_scans(data, plan, cfg, UNKNOWN)
     answers = answers_to(found, models, data, plan)
-    assert answers.margin.shape == (6, 2, 18)
+    assert answers.margin.shape == (6, 2, 48 if folds else 18)
     torch.testing.assert_close(answers.margin[:1], margins_out_of_fold(models, data, plan)[0])
     monkeypatch.setattr("pipeline.risks.forgery.measure.answers.block_of", lambda x: 5)
     torch.testing.assert_close(answers_to(found, models, data, plan).margin, answers.margin)
     answers.save(tmp_path / "one.safetensors")
     assert torch.equal(Answers.load(tmp_path / "one.safetensors").margin, answers.margin)
+
+
+def test_a_sample_of_the_scans_is_forged_with_parts_of_all(cfg, split):
+    data, plan = split
+    few = cfg.model_copy(update={"audit": cfg.audit.model_copy(update={"sample": 12})})
+    found = forge_scans(data, plan, few, UNKNOWN)
+    asked = plan.sampled(data.y, 12, few.seed).held_out[0]
+    assert torch.equal(found.rows, asked.nonzero()[:, 0])
+    assert len(found.rows) < plan.held_out[0].sum()
+    assert plan.held_out[0, found.donor].all()
