@@ -43,7 +43,10 @@ CHOSEN = {
         for name in ("cnn", "vit")
     },
     "train/images": ["train=images"],
-    **{f"experiment/{name}": [f"experiment={name}"] for name in ("digits", "pneumonia", "seda")},
+    **{
+        f"experiment/{name}": [f"experiment={name}"]
+        for name in ("digits", "pneumonia", "seda", "image_defenses")
+    },
     "data/breast_cancer": ["data=breast_cancer"],
     "model/linear": ["model=linear"],
     "experiment/breast_cancer": ["experiment=breast_cancer"],
@@ -166,7 +169,8 @@ SAME_KIND = [
     (preset, data)
     for preset in EXPERIMENTS
     for data in DATA
-    if of_images(data) == (preset.split("/")[1] in ("digits", "pneumonia", "seda"))
+    if of_images(data)
+    == (preset.split("/")[1] in ("digits", "pneumonia", "seda", "image_defenses"))
 ]
 
 
