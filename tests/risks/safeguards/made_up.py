@@ -67,8 +67,9 @@ def sets(n=200, *, seed=0):
     drawn = torch.Generator().manual_seed(seed)
     eps, y = [0.1, 0.3], torch.arange(n) % 2
     p = {}
-    for number, name in enumerate(("ignoring", "adaptive"), 1):
-        each = torch.rand(2, 2, n, 2, generator=drawn, dtype=torch.float64)
+    for number, name in enumerate(("none", "ignoring", "adaptive")):
+        radii = len(eps) if number else 1
+        each = torch.rand(radii, 2, n, 2, generator=drawn, dtype=torch.float64)
         true = torch.stack([y == 0, y == 1], -1)
         p[name] = torch.where(true, each / (1 + number), each)
     return Sets(eps, torch.arange(n), y, p, torch.tensor([[40, 30], [40, 31]]))
