@@ -22,11 +22,13 @@ from pipeline.risks.poisoning.measure.filtering import PREFIX, RECIPE
 from pipeline.risks.poisoning.measure.settings import PoisoningSettings
 from pipeline.risks.results import Results, draw_up_all
 from pipeline.risks.risk import Context, Sources
+from pipeline.risks.safeguards.measure.experiment import FILES
 from pipeline.risks.transport.measure.places import PLACES, Places
 from pipeline.risks.transport.measure.settings import TransportSettings
 from pipeline.stages._examining import Examinee, examine
 from risks.frontier.made_up import made_up as trace_made_up
 from risks.poisoning.made_up import made_up_filtered, made_up_harm
+from risks.safeguards.made_up import margins, referrals, sets
 from risks.theft.made_up import made_up as made_up_copies
 from tiny import FEATURES, SCHEMA, plan, records
 
@@ -97,6 +99,9 @@ def stages(cfg: Config, dataset: Dataset, place: Path) -> Path:
     places.save(_made(place / "transport") / PLACES)
     numbers = cfg.section(PoisoningSettings)
     trace_made_up().save(_made(place / "frontier"))
+    guards = _made(place / "safeguards")
+    for name, made in (("sanitised", margins), ("referred", referrals), ("covered", sets)):
+        made(len(dataset.y)).save(guards / FILES[name])
     harms = {
         name: made_up_harm(
             60, doses={one: len(numbers.doses_of(one)) for one in ATTACKS}, harm=1.0, seed=seed

@@ -202,15 +202,14 @@ def conformal_table(found: Sets, alpha: float, sampling: Sampling) -> pd.DataFra
     fewest = found.calibrated.numpy().reshape(-1, 2).min(0)
     promised = min(conformal.promised(int(n), alpha) for n in fewest)
     for attacker, each in found.p.items():
-        for eps, p in zip(found.eps, each.numpy(), strict=True):
-            if eps == 0 and attacker != "ignoring":
-                continue
+        radii = [0.0] if attacker == "none" else found.eps
+        for eps, p in zip(radii, each.numpy(), strict=True):
             inside = p > alpha
             held = np.where(y == 1, inside[..., 1], inside[..., 0]).mean(0)
             size = inside.sum(-1)
             lines.append(
                 {
-                    "attacker": attacker if eps else "none",
+                    "attacker": attacker,
                     "eps": eps,
                     **counts(y, sampling),
                     "promised": promised,

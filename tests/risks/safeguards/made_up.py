@@ -8,6 +8,7 @@ from pipeline.risks.safeguards.measure.covered import Sets
 from pipeline.risks.safeguards.measure.referred import Referrals
 from pipeline.risks.safeguards.measure.sanitised import Margins
 
+GAINS = {"none": (0.0, 0.0), "mask": (1.0, 0.0), "help": (1.5, 1.2), "adv_train": (1.3, 1.3)}
 RADII = [0.0, 0.2, 0.6]
 
 
@@ -27,7 +28,12 @@ def margins(n=200, *, gains=None, seed=0):
     drawn = torch.Generator().manual_seed(seed)
     eps, y = [0.0, 0.1, 0.3], torch.arange(n) % 2
     base = torch.randn(2, n, generator=drawn) + 1.5
-    gains = gains or {"none": (0.0, 0.0), "mask": (1.0, 0.0), "help": (1.5, 1.2), "adv": (1.3, 1.3)}
+    gains = gains or {
+        "none": (0.0, 0.0),
+        "mask": (1.0, 0.0),
+        "help": (1.5, 1.2),
+        "adv_train": (1.3, 1.3),
+    }
     falls = torch.tensor(eps)[:, None, None] * 6
     found = {"clean": {}, "chance": {}, "ignoring": {}, "adaptive": {}}
     for name, (seeming, true) in gains.items():
@@ -43,7 +49,7 @@ def referrals(n=200, *, seed=0):
     drawn = torch.Generator().manual_seed(seed)
     eps, y = [0.1, 0.3], torch.arange(n) % 2
     found = {"margin": {}, "doubt": {}}
-    for rule in ("margin", "random", "proved radius", "adv: margin"):
+    for rule in ("margin", "random", "proved radius", "adv_train: margin"):
         clean = torch.randn(2, n, generator=drawn, dtype=torch.float64) + 1.5
         for kind, size in (("clean", None), ("ignoring", 4.0), ("adaptive", 6.0)):
             falls = 0.0 if size is None else size * torch.tensor(eps)[:, None, None]
@@ -61,8 +67,9 @@ def sets(n=200, *, seed=0):
     drawn = torch.Generator().manual_seed(seed)
     eps, y = [0.1, 0.3], torch.arange(n) % 2
     p = {}
-    for number, name in enumerate(("ignoring", "adaptive"), 1):
-        each = torch.rand(2, 2, n, 2, generator=drawn, dtype=torch.float64)
+    for number, name in enumerate(("none", "ignoring", "adaptive")):
+        radii = len(eps) if number else 1
+        each = torch.rand(radii, 2, n, 2, generator=drawn, dtype=torch.float64)
         true = torch.stack([y == 0, y == 1], -1)
         p[name] = torch.where(true, each / (1 + number), each)
     return Sets(eps, torch.arange(n), y, p, torch.tensor([[40, 30], [40, 31]]))

@@ -18,11 +18,11 @@ def drawn_up(context, gains=None):
     margins, referrals = made_up.margins(gains=gains), made_up.referrals()
     sampling, rates = Sampling(200, 0.95, 0), context.cfg.section(SafeguardsSettings).rates
     return {
-        "sanitised": sanitised_table(margins, ["adv"], sampling),
+        "sanitised": sanitised_table(margins, ["adv_train"], sampling),
         "referred": referred_table(referrals, rates, sampling),
         "conformal_sets": conformal_table(made_up.sets(), 0.1, sampling),
         "safeguard_verdicts": verdict_table(
-            margins, referrals, beside=["adv"], rate=rates[0], eps=0.3, sampling=sampling
+            margins, referrals, beside=["adv_train"], rate=rates[0], eps=0.3, sampling=sampling
         ),
     }
 
@@ -49,7 +49,7 @@ def told(chapter):
 def test_missed_diagnoses_come_first_and_all_three_attackers_stand_in_a_row(written):
     tables, chapter, _ = written()
     shown = parts.tables(chapter)[0]
-    assert list(shown[""]) == ["undefended", "mask", "help", "adv"]
+    assert list(shown[""]) == ["undefended", "mask", "help", "adv_train"]
     assert list(shown)[1:4] == ["missed, no attack", "missed, ignored", "missed, through"]
     eps = tables["sanitised"]["eps"]
     at = tables["sanitised"]
@@ -62,12 +62,12 @@ def test_missed_diagnoses_come_first_and_all_three_attackers_stand_in_a_row(writ
 def test_only_what_survives_the_adaptive_attacker_is_said_to(written):
     said = told(written()[1])
     assert "sanitise: help;" in said["What survives"]
-    assert "algorithms: adv." in said["What survives"]
+    assert "algorithms: adv_train." in said["What survives"]
     assert "not told apart: mask (it seems +" in said["Sanitise"]
 
 
 def test_where_nothing_survives_it_says_so(written):
-    gains = {"none": (0.0, 0.0), "mask": (1.5, 0.0), "adv": (0.0, 0.0)}
+    gains = {"none": (0.0, 0.0), "mask": (1.5, 0.0), "adv_train": (0.0, 0.0)}
     said = told(written(gains)[1])
     assert "sanitise: nothing;" in said["What survives"]
     assert "algorithms: nothing." in said["What survives"]
@@ -83,14 +83,14 @@ def test_the_result_sets_the_claim_beside_the_truth(written, context):
 
 def test_every_rule_stands_beside_the_control(written):
     shown = parts.tables(written()[2])[0]
-    assert list(shown["rule"]) == ["margin", "random", "proved radius", "adv: margin"]
+    assert list(shown["rule"]) == ["margin", "random", "proved radius", "adv_train: margin"]
 
 
 def test_the_picture_says_in_words_where_lines_end(written, tmp_path):
     _, chapter, _ = written()
     (picture,) = [part for part in chapter.parts if isinstance(part, Picture)]
     assert picture.path.exists()
-    for name in ("undefended", "mask", "help", "adv"):
+    for name in ("undefended", "mask", "help", "adv_train"):
         assert f"{name} 0." in picture.shows
 
 

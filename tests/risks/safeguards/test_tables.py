@@ -22,11 +22,11 @@ SAMPLING = Sampling(200, 0.95, 0)
 def tables():
     margins, referrals = made_up.margins(), made_up.referrals()
     return {
-        "sanitised": sanitised_table(margins, ["adv"], SAMPLING),
+        "sanitised": sanitised_table(margins, ["adv_train"], SAMPLING),
         "referred": referred_table(referrals, [0.2, 0.1], SAMPLING),
         "conformal_sets": conformal_table(made_up.sets(), 0.1, SAMPLING),
         "safeguard_verdicts": verdict_table(
-            margins, referrals, beside=["adv"], rate=0.1, eps=0.3, sampling=SAMPLING
+            margins, referrals, beside=["adv_train"], rate=0.1, eps=0.3, sampling=SAMPLING
         ),
     }
 
@@ -58,7 +58,7 @@ def test_shares_are_those_of_the_margins(tables):
 
 def test_a_recipe_beside_stands_under_its_own_name(tables):
     table = tables["sanitised"]
-    assert set(table.loc[table["defense"] == "adv", "safeguard"]) == {"none"}
+    assert set(table.loc[table["defense"] == "adv_train", "safeguard"]) == {"none"}
     bare = table[(table["defense"] == "baseline") & (table["safeguard"] == "none")]
     assert list(bare["attacker"].unique()) == ["none", "chance", "ignoring", "adaptive"]
     assert (bare.loc[bare["attacker"] == "none", "eps"] == 0).all()

@@ -15,7 +15,7 @@ def verdicts(margins=None, referrals=None):
     return verdict_table(
         margins or made_up.margins(),
         referrals or made_up.referrals(),
-        beside=["adv"],
+        beside=["adv_train"],
         rate=0.1,
         eps=0.3,
         sampling=SAMPLING,
@@ -25,7 +25,7 @@ def verdicts(margins=None, referrals=None):
 def test_a_gain_against_who_ignores_it_is_none():
     table = verdicts()
     assert surviving(table, SANITISE) == ["help"]  # `mask` gains as much where it is ignored
-    assert surviving(table, ALGORITHM) == ["adv"]
+    assert surviving(table, ALGORITHM) == ["adv_train"]
     mask = table[table["name"] == "mask"]
     assert (mask["verdict"] == "not told apart").all()
     assert (mask["difference"] == 0).all()
@@ -57,7 +57,7 @@ def test_a_rule_is_compared_with_lot_and_with_its_own_margin():
     against = own.groupby("name")["against"].apply(list).to_dict()
     assert against["margin"] == [LOT]
     assert against["random"] == [LOT, "margin"]
-    assert against["adv: margin"] == [LOT]
+    assert against["adv_train: margin"] == [LOT]
 
 
 def test_a_rule_that_doubts_at_random_is_not_told_from_lot():

@@ -20,11 +20,11 @@ class Sets:
     """How usual each class would be, out of fold: E radii x S repetitions x N patients.
 
     Attributes:
-        eps: radii, in units of the headline threat's scale; the first is 0.
+        eps: radii, in units of the headline threat's scale; 0 is not among them.
         patients: (N,) int64, rows of the data set.
         y: (N,) class indices.
-        p: by attacker (E, S, N, 2) float64; a class is left out of the set where it is at most
-            alpha.
+        p: by attacker (E, S, N, 2) float64, where nobody attacks with E = 1; a class is left out of
+            the set where it is at most alpha.
         calibrated: (S, 2) int64, the fewest records of each class that a model was calibrated on.
     """
 
@@ -86,6 +86,7 @@ def attack_sets(
     strong = cohort.climbed(answer_and_doubt(plain.soft, cohort.y), 0, 1)
     seen = [[plain.exact(one) for one in made] for made in (careless, strong)]
     leads = {
+        "none": clean.lead[None],
         "ignoring": first_wrong(clean, seen[0], cohort.y).lead,
         "adaptive": least_doubted(clean, seen, cohort.y).lead,
     }

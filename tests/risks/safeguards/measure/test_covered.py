@@ -42,7 +42,11 @@ def test_an_attacker_makes_the_true_class_less_usual(found):
     *_, sets = found
     assert sets.p["adaptive"].shape == (2, 2, 150, 2)
     true = sets.y.view(1, 1, -1, 1).expand(2, 2, -1, 1)
-    ignoring, adaptive = (sets.p[name].gather(-1, true)[..., 0] for name in sets.p)
+    ignoring, adaptive = (
+        sets.p[name].gather(-1, true)[..., 0] for name in ("ignoring", "adaptive")
+    )
+    unchanged = sets.p["none"].gather(-1, true[:1])[..., 0]
+    assert (unchanged > ALPHA).double().mean() > (adaptive > ALPHA).double().mean((1, 2))[1]
     covered = (adaptive > ALPHA).double().mean((1, 2))
     assert covered[1] < covered[0]
     assert (adaptive > ALPHA).sum() <= (ignoring > ALPHA).sum()
