@@ -1,6 +1,6 @@
 """The registry: every case by the name that the command line takes."""
 
-from benchmarks import attacks, exact, leaks, poisoned, theft, training
+from benchmarks import attacks, exact, images, leaks, poisoned, theft, training
 from benchmarks.contest import Case
 
 ART, FOOLBOX, TORCHATTACKS, OPACUS, TORCH = (
@@ -99,5 +99,20 @@ CASES: dict[str, Case] = {
         better="higher",
         targets={ART: 1.5},
         contenders=theft.from_labels,
+    ),
+    "image_training": Case(
+        title=f"train {images.MODELS} convolutional networks, {images.EPOCHS} epochs",
+        quality=f"accuracy on test images ({images.DATA})",
+        better="higher",
+        targets={TORCH: 3},
+        contenders=images.training,
+        models=images.MODELS,
+    ),
+    "image_pgd": Case(
+        title=f"PGD-40, {images.ATTACKED} convolutional networks x {images.IMAGES} images",
+        quality=f"robust accuracy ({images.DATA})",
+        better="lower",
+        targets={TORCH: 3, ART: 5, TORCHATTACKS: 5},
+        contenders=images.attack,
     ),
 }

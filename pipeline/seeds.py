@@ -39,13 +39,17 @@ class Stream(StrEnum):
     EVASION_BY_COPIES = "evasion by copies"  # random starts of the attack on a stolen copy
     EVASION_OF_EVERYONE = "evasion of everyone"  # of the attacks on all, beside a sample
     EVASION_OF_VOTES = "evasion of votes"  # random starts of the attacks on voters, and on all
+    SMOOTHING = "smoothing"  # the noise under which votes are counted, of each model
     EVASION_OF_HALVES = "evasion of halves"  # random starts of the attack on half models
+    SAFEGUARDS = "safeguards"  # random starts of the attacks on them, and the noise that they draw
     ELSEWHERE = "elsewhere"  # the seed of each model that is asked about another site, or later
     BY_HAND = "attack by hand"  # from a notebook
     DIAGNOSTICS = "diagnostics"  # sampled records, and random starts, when gradients are checked
     MEMBERSHIP_NOISE = "noisy copies"  # of a record, whose labels are asked for
     INVERSION_HALVES = "halves for inversion"  # from which half a guess of the other is learned
     UPDATES = "updates"  # of images: whose are inverted, and the noise on the private ones
+    FORGED_BOXES = "forged boxes"  # where the tested scans are forged, from whom, and their noise
+    DETECTOR = "detector"  # the seed of each detector of forged scans
     POISONERS = "poisoners"  # whose records are poisoned, and who is named
     FILTER_TIES = "ties"  # the order of equally suspicious records
     BOOTSTRAP = "bootstrap"  # which patients a resample draws
@@ -61,8 +65,10 @@ class Stream(StrEnum):
     AGAIN = "again"  # the second seed of a model, on the same records
     REHEARSAL = "rehearsal"  # the seeds of a poisoner's own models
     COMPANION = "companion"  # the seeds of models that stand behind one API and answer together
+    ENSEMBLE = "deep ensemble"  # the seeds of models that answer together with one of the plan's
     ADVERSARIAL_TRAINING = "adversarial training"  # random starts of the attacks trained against
     SHIFTS = "shifts"  # by how many pixels each image is moved whenever it is learned from
+    NOISY_TRAINING = "noisy training"  # the noise under which each image is learned from
 
     # ---- of the seed of one model ----
     TUNE = "tune"  # who of its training rows is set aside for choosing
@@ -70,7 +76,12 @@ class Stream(StrEnum):
     BATCHES = "batches"  # the order in which ordinary training takes its records
     POISSON_DRAW = "Poisson draw"  # who joins each step of DP-SGD
     DP_NOISE = "noise of DP-SGD"
+    NOISY_COPIES = "noise of a vote"  # that a deployed vote keeps
     COPY_BATCHES = "batches of a copy"  # which answers it learns from in each step
+    DETECTOR_WEIGHTS = "weights of a detector"  # as they are before training
+    FORGED_BATCHES = (
+        "forged batches"  # the scans of each step of a detector, and how they are forged
+    )
     FILTER_FOLDS = "folds of a filter"  # how it cuts a training set
 
 

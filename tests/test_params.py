@@ -27,15 +27,16 @@ PIXELS = ["threat=[pixels,pixels_missed]", "audit.headline=pixels", "adv_train.t
 ON_IMAGES = ["data=digits", "model=cnn", "examine=[adv_train]", *PIXELS]
 BY_DEFAULT -= {"threat/pixels", "threat/pixels_missed"}
 SEDA = ("seda", "seda_whole", "seda_student", "seda_student_hard")
-BY_DEFAULT -= {f"defense/{name}" for name in ("certified", *SEDA)}
+BY_DEFAULT -= {f"defense/{name}" for name in ("certified", "smoothed", *SEDA)}
 OTHER_RULES = ["threshold", "sensitivity", "youden", "prevalence"]
+EXPERIMENTS_OF_IMAGES = ("digits", "image_defenses", "pneumonia", "pneumonia_front", "seda")
 CHOSEN = {
     **{f"threat/{name}": [f"threat=[clinical,{name}]"] for name in OTHER_THREATS},
     "defense/dp_adv_train": ["defense=[baseline,dp_adv_train]"],
     "defense/certified": ["defense=[baseline,certified]"],
     **{
         f"defense/{name}": [*ON_IMAGES[:3], *PIXELS[:2], f"defense=[baseline,{name}]"]
-        for name in SEDA
+        for name in (*SEDA, "smoothed")
     },
     **{f"threat/{name}": ON_IMAGES for name in ("pixels", "pixels_missed")},
     **{f"data/{name}": [f"data={name}", *ON_IMAGES[1:]] for name in OF_IMAGES},
@@ -44,7 +45,7 @@ CHOSEN = {
         for name in ("cnn", "vit")
     },
     "train/images": ["train=images"],
-    **{f"experiment/{name}": [f"experiment={name}"] for name in ("digits", "pneumonia", "seda")},
+    **{f"experiment/{name}": [f"experiment={name}"] for name in EXPERIMENTS_OF_IMAGES},
     "data/breast_cancer": ["data=breast_cancer"],
     "model/linear": ["model=linear"],
     "experiment/breast_cancer": ["experiment=breast_cancer"],
@@ -167,7 +168,7 @@ SAME_KIND = [
     (preset, data)
     for preset in EXPERIMENTS
     for data in DATA
-    if of_images(data) == (preset.split("/")[1] in ("digits", "pneumonia", "seda"))
+    if of_images(data) == (preset.split("/")[1] in EXPERIMENTS_OF_IMAGES)
 ]
 
 

@@ -32,6 +32,7 @@ OF_A_MODEL = (
     Stream.POISSON_DRAW,
     Stream.DP_NOISE,
     Stream.FILTER_FOLDS,
+    Stream.NOISY_COPIES,
 )
 LOW = 2**32  # torch's generator on a CPU reads the last 32 bits of a seed
 
@@ -63,6 +64,7 @@ def drawn(cfg) -> dict[tuple[str, ...], list[int]]:
         Stream.EVASION: len(cfg.attack),
         Stream.EVASION_OF_EVERYONE: len(cfg.attack),
         Stream.EVASION_OF_VOTES: 5,
+        Stream.SMOOTHING: cfg.plan.seeds,
         Stream.PROPOSALS: len(theft.budgets),
     }
     once = (
@@ -77,13 +79,20 @@ def drawn(cfg) -> dict[tuple[str, ...], list[int]]:
     found[Stream.TUNE,] = [seeds.of(Stream.TUNE, one) for one in cross.seeds.tolist()]
     for stream, count in times.items():
         found[stream,] = [seeds.of(stream, seed, number) for number in range(count)]
+    places = [(number, part) for number in range(10) for part in range(10)]
+    found[Stream.SAFEGUARDS,] = [seeds.of(Stream.SAFEGUARDS, seed, *place) for place in places]
     for what, own in plans.items():
         for stream in OF_A_MODEL:
             found[stream, what] = [seeds.of(stream, one) for one in own.tolist()]
-        for stream in (Stream.ADVERSARIAL_TRAINING, Stream.SHIFTS):
+        for stream in (Stream.ADVERSARIAL_TRAINING, Stream.SHIFTS, Stream.NOISY_TRAINING):
             found[stream, what] = [seeds.of(stream, int(own[0]))]
     for what in counts:
         found[Stream.COINS, what] = [seeds.of(Stream.COINS, seeds.of(what, seed))]
+    boxes = [seeds.of(Stream.FORGED_BOXES, seed, member) for member in range(cfg.plan.folds)]
+    found[Stream.FORGED_BOXES,] = boxes
+    detectors = [seeds.of(Stream.DETECTOR, seed, member) for member in range(cfg.plan.folds)]
+    for stream in (Stream.DETECTOR_WEIGHTS, Stream.FORGED_BATCHES):
+        found[stream,] = [seeds.of(stream, one) for one in detectors]
     for stream in (Stream.WEIGHTS, Stream.COPY_BATCHES):
         found[stream, Stream.COPIES] = [seeds.of(stream, copy)]
     return found
@@ -93,8 +102,8 @@ def drawn(cfg) -> dict[tuple[str, ...], list[int]]:
 ORIGINS = {
     *(Stream.CROSS_VALIDATION, Stream.MEMBERSHIP_HALVES, Stream.CANARY_RUNS, Stream.THEFT_HALVES),
     *(Stream.COPIES, Stream.HALF, Stream.RELEASE, Stream.COMPANION),
-    *(Stream.INNER_FOLD, Stream.AGAIN, Stream.REHEARSAL),
-    *(Stream.ELSEWHERE, Stream.ELSEWHERE_FOLD, Stream.OFFICIAL),
+    *(Stream.INNER_FOLD, Stream.AGAIN, Stream.REHEARSAL, Stream.ENSEMBLE),
+    *(Stream.ELSEWHERE, Stream.ELSEWHERE_FOLD, Stream.OFFICIAL, Stream.DETECTOR),
 }
 
 

@@ -189,6 +189,12 @@ def _check(given: argparse.Namespace) -> int:
     return check(**vars(given))
 
 
+def _sign(given: argparse.Namespace) -> int:
+    from pipeline.cohort.sign import sign_scans
+
+    return sign_scans(**vars(given))
+
+
 def _ready() -> Path:
     """The root; a project takes note there of the package that is installed."""
     from pipeline.project.founding import renew
@@ -303,6 +309,14 @@ def _check_arguments(parser: Parser) -> None:
     )
 
 
+def _sign_arguments(parser: Parser) -> None:
+    add = parser.add_argument
+    add("manifest", help="the file to write; it is treated as the cohort is")
+    add("--key", required=True, metavar="FILE", help="the private key; made where there is none")
+    add("--data", metavar="NAME", help="of the schema in conf/data/; the project's, if not given")
+    add("--pixels-only", action="store_true", help="leave out labels and what else is said")
+
+
 def _report_arguments(parser: Parser) -> None:
     from pipeline.report.__main__ import add_export
 
@@ -363,5 +377,12 @@ VERBS = {
         "Holds a later file against the schema; names every fault at once.",
         "medsecure check cohort_2027.csv",
         _check_arguments,
+    ),
+    "sign": Verb(
+        _sign,
+        "Signs the digests of scans at their source, so that a changed one is refused.",
+        "medsecure sign data/local/manifest.json --key ~/ward.key --data ward",
+        _sign_arguments,
+        "The key is made where there is none, outside the project. Nothing is ever overwritten.",
     ),
 }

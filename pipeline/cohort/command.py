@@ -89,7 +89,7 @@ def init(
     if faults:
         print("the file itself is to be mended before it can be audited:")
         print(told(faults, cells, file))
-    if _may_enter_git(path):
+    if may_enter_git(path):
         print(f"{file}: git may take it; move it to data/local/, or name it in .gitignore")
     print("wrote " + ", ".join(_shown(place) for place in places))
     if known is None:
@@ -188,7 +188,7 @@ def _start(root: Path, name: str, texts: dict[Path, str]) -> None:
     start(root, beside.pop(f"{GROUP}/{name}.yaml"), name, beside)
 
 
-def _may_enter_git(path: Path) -> bool:
+def may_enter_git(path: Path) -> bool:
     """Whether the file lies in a working tree of git that does not ignore it."""
     try:
         asked = subprocess.run(

@@ -34,11 +34,13 @@ Unit = Literal["scale", "error"]  # what a radius of 1 allows: a key of `Feature
 class Section(BaseModel):
     """A part of the configuration: no unknown key, no silent conversion, immutable.
 
-    `for_images`: of the section of a risk, whether it is measured on images too.
+    Of the section of a risk: `for_images`, whether it is measured on images too, and `for_records`,
+    whether on anything else.
     """
 
     model_config = STRICT
     for_images: ClassVar[bool] = False
+    for_records: ClassVar[bool] = True
 
     @property
     def unasked(self) -> str:

@@ -220,11 +220,22 @@ class ImageConfig(Section):
 
     `shape` is (channels, height, width). Of a folder of images `column` of the file of labels names
     each image's file, and `split` the column that says `train`, `tune` or `test`.
+
+    `manifest` is the file in which the source signed the digests of the images, and `key` its
+    public key, 64 hexadecimal digits or a file that holds them; null for both = nobody vouches.
     """
 
     shape: Annotated[list[Annotated[int, Field(gt=0)]], Field(min_length=3, max_length=3)]
     column: str = "image"
     split: str | None = None
+    manifest: str | None = None
+    key: str | None = None
+
+    @model_validator(mode="after")
+    def _vouched(self) -> "ImageConfig":
+        if (self.manifest is None) != (self.key is None):
+            raise ValueError("manifest and key go together: give both, or neither")
+        return self
 
 
 class DataConfig(Section):

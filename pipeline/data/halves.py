@@ -16,15 +16,18 @@ def learned_from(dataset: Dataset, plan: PlanConfig) -> Tensor:
     Everybody; under an official split those whom it trains on. Its test records may differ from
     them as such, and then whoever tells one from the other tells no member from a stranger.
     """
-    if plan.kind == "official" and dataset.split is not None:
-        return dataset.split == SPLITS.index("train")
-    return torch.ones(len(dataset.y), dtype=torch.bool)
+    return _of_part(dataset, plan, "train")
 
 
 def reported_on(dataset: Dataset, plan: PlanConfig) -> Tensor:
     """(N,) bool: whom figures of this kind of plan are made of; of an official split its test."""
+    return _of_part(dataset, plan, "test")
+
+
+def _of_part(dataset: Dataset, plan: PlanConfig, part: str) -> Tensor:
+    """(N,) bool: this part of an official split; everybody where the plan is of another kind."""
     if plan.kind == "official" and dataset.split is not None:
-        return dataset.split == SPLITS.index("test")
+        return dataset.split == SPLITS.index(part)
     return torch.ones(len(dataset.y), dtype=torch.bool)
 
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from pipeline.config import DataConfig, same_cell
 from pipeline.data.cells import Cells
 from pipeline.data.pictures import read_pictures
+from pipeline.data.provenance import PROVENANCE, hold
 from pipeline.data.schema import SPLITS, Dataset, Schema
 from pipeline.data.tabular import cells_of, kept_together, origins_of, told
 from pipeline.data.values import Fault, classes_of
@@ -46,7 +47,7 @@ def read_images(cfg: DataConfig, root: Path) -> tuple[Dataset, dict[str, Any]]:
         root: the folder that the file's path starts from.
 
     Returns:
-        the dataset, and a JSON-able report: see `_report`.
+        the dataset, and a JSON-able report: see `_report`, and `hold` for `provenance`.
 
     Raises:
         BadInput: a line for each fault, with the file, what is wrong and what would be right.
@@ -70,7 +71,8 @@ def read_images(cfg: DataConfig, root: Path) -> tuple[Dataset, dict[str, Any]]:
     if len(dataset.y.unique()) < 2:
         only = cfg.classes[int(dataset.y[0])]
         raise BadInput(f"{name}: every label is {only!r}; a model needs both classes")
-    return _kept_apart(dataset, equal), _report(dataset, equal)
+    report = _report(dataset, equal) | {PROVENANCE: hold(cfg, root)}
+    return _kept_apart(dataset, equal), report
 
 
 def _npz(cfg: DataConfig, path: Path) -> Read:

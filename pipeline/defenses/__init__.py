@@ -11,6 +11,7 @@ from pipeline.config import Config
 from pipeline.defenses.adversarial import adv_train
 from pipeline.defenses.certified import train_on_bounds
 from pipeline.defenses.distillation import distill
+from pipeline.defenses.noise_training import smoothed
 from pipeline.defenses.partition import train_by_parts
 from pipeline.defenses.privacy import dp_train
 from pipeline.defenses.private_adversarial import dp_adv_train
@@ -25,18 +26,20 @@ from pipeline.models.population import Population
 FOR_IMAGES = frozenset(
     {
         *("baseline", "adv_train", "certified", "distill", "dp_train", "dp_adv_train"),
-        *("seda", "seda_whole", "seda_student", "seda_student_hard"),
+        *("smoothed", "seda", "seda_whole", "seda_student", "seda_student_hard"),
     }
 )
 # These learn the answers of a vote whose transformer is the undefended model.
 STUDENTS = frozenset({"seda_student", "seda_student_hard"})
-ONLY_IMAGES = frozenset({"seda", "seda_whole", *STUDENTS})  # these cannot be trained on records
+# These cannot be trained on records.
+ONLY_IMAGES = frozenset({"smoothed", "seda", "seda_whole", *STUDENTS})
 SET_BY_PROGRAM = ("secret",)  # where noise comes from is no option of a configuration
 DEFENSES: dict[str, Callable[..., Population]] = {
     "baseline": baseline,
     "logistic": logistic,
     "adv_train": adv_train,
     "certified": train_on_bounds,
+    "smoothed": smoothed,
     "distill": distill,
     "dp_train": dp_train,
     "dp_adv_train": dp_adv_train,

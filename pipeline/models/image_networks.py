@@ -16,6 +16,7 @@ from pipeline.data.plan import RELEASE
 from pipeline.data.schema import Schema
 from pipeline.models.cnn import ConvolutionalNetwork, Layer
 from pipeline.models.mlp import Parameters, sources_of_weights
+from pipeline.models.noisy_vote import NoisyVote
 from pipeline.models.self_ensemble import SelfEnsemble
 from pipeline.models.stacked import Stacked
 from pipeline.models.vit import VisionTransformer
@@ -55,6 +56,7 @@ ARCHITECTURES: dict[str, type] = {
     "cnn": ConvolutionalNetwork,
     "vit": VisionTransformer,
     "seda": SelfEnsemble,
+    "noisy_vote": NoisyVote,
 }
 
 
@@ -147,7 +149,12 @@ class ImageNetworks(Stacked):
 
 def _shaped(shape: dict[str, Any]) -> ImageArchitecture:
     values = {
-        key: tuple(value) if isinstance(value, list) else value for key, value in shape.items()
+        key: _shaped(value)
+        if isinstance(value, dict)
+        else tuple(value)
+        if isinstance(value, list)
+        else value
+        for key, value in shape.items()
     }
     made: ImageArchitecture = ARCHITECTURES[shape["name"]](**values)
     return made

@@ -167,6 +167,19 @@ class HeadlineFigure:
         return cls(figure, good, table, own, weighed, among, threat)
 
 
+@dataclass(frozen=True)
+class Trade:
+    """Two figures of which a defense may buy one with the other, as a sweep draws them.
+
+    Attributes:
+        kept: what it costs: without an attacker.
+        bought: what it is for.
+    """
+
+    kept: HeadlineFigure
+    bought: HeadlineFigure
+
+
 def by_defense(lines: "pd.DataFrame", **named: str) -> dict[str, dict[str, float]]:
     """Columns of rows, one for each defense, as metrics: name -> column; NaN is left out."""
     found = {
@@ -269,6 +282,11 @@ def straight(tables: Tables, cfg: Config) -> "Mapping[str, pd.DataFrame]":
     return {}
 
 
+def untraded(tables: Tables, cfg: Config) -> Sequence[Trade]:
+    """For a risk without figures that are bought with each other."""
+    return ()
+
+
 def silent(tables: Tables, cfg: Config) -> str:
     """For a risk that adds nothing to the terminal."""
     return ""
@@ -299,6 +317,8 @@ class Risk:
         points: the nested runs of one defense.
         plotted: what `dvc plots` compares between commits, by name: `defense`, what it is drawn
             against, `value, low, high`; shares of patients, no counts of them.
+        trades: what a sweep draws against each other, with the front of those that no other job
+            surpasses in both.
         summary: what the terminal shows at the end of a run.
         covers: whether its `report` draws a `cover` for the first screen.
         staged: whether a stage of its own measures it: `each` recipe, so that a sweep can do so
@@ -320,6 +340,7 @@ class Risk:
     curves: Callable[[Tables, str, Config], Iterable[Figure]] = curveless
     points: Callable[[Tables, str, Config], Sequence[Point]] = pointless
     plotted: "Callable[[Tables, Config], Mapping[str, pd.DataFrame]]" = straight
+    trades: Callable[[Tables, Config], Sequence[Trade]] = untraded
     summary: Callable[[Tables, Config], str] = silent
     covers: bool = False
     staged: Literal["", "each", "whole"] = ""

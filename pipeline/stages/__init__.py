@@ -20,6 +20,7 @@ from pipeline.config import BASELINE, Config, Section
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset, load_dataset
 from pipeline.files import (
+    FOR_IMAGES_ALONE,
     NOT_APPLICABLE,
     NOT_FOR_IMAGES,
     BadInput,
@@ -76,13 +77,18 @@ def prepared() -> tuple[Dataset, Plan]:
 def left_out(kind: type[Section], dataset: Dataset, cfg: Config, risk: str) -> str:
     """Why a risk with a stage of its own is not measured, on such data or at all; empty = it is.
 
-    Then its folder says so, and no more.
+    Then its folder says so, and no more. Of what is of images alone, the pages of records have no
+    word: nobody would look for it there.
     """
-    fits = not dataset.schema.image or kind.for_images
-    why = cfg.section(kind).unasked if fits else NOT_FOR_IMAGES
+    images = bool(dataset.schema.image)
+    if not (kind.for_images if images else kind.for_records):
+        why = NOT_FOR_IMAGES if images else FOR_IMAGES_ALONE
+    else:
+        why = cfg.section(kind).unasked
     if why:
         with folder(ARTIFACTS / risk) as out:
-            write_json(out / NOT_APPLICABLE, {risk: {"": why}})
+            said = {} if why == FOR_IMAGES_ALONE else {risk: {"": why}}
+            write_json(out / NOT_APPLICABLE, said)
     return why
 
 

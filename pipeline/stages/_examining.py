@@ -14,10 +14,17 @@ from pipeline.risks.evasion.measure import examination
 from pipeline.risks.evasion.measure.ensemble import ENSEMBLE, attack_vote
 from pipeline.risks.evasion.measure.everyone import EVERYONE, attack_everyone
 from pipeline.risks.evasion.measure.half_models import HALF_MODELS, answers_at_headline
+from pipeline.risks.evasion.measure.set_aside import SET_ASIDE, answer_those_set_aside
+from pipeline.risks.evasion.measure.smoothing import SMOOTHING, count_votes
 from pipeline.risks.evasion.measure.subject import cannot_be_asked
 from pipeline.risks.inversion.measure.guesses import guess_measurements
 from pipeline.risks.inversion.measure.images import reconstruct_images
-from pipeline.risks.membership.measure.shadows import infer_members, train_halves
+from pipeline.risks.membership.measure.shadows import (
+    NOT_ASKED,
+    asked_of,
+    infer_members,
+    train_halves,
+)
 from pipeline.risks.poisoning.measure.certificate import CERTIFICATE, certify
 
 
@@ -82,8 +89,12 @@ def _attacked(
     found.save(place / "evasion")
     if on_all := attack_everyone(examinee.population, dataset, examinee.plan, cfg):
         on_all.save(place / "evasion" / EVERYONE)
+    if chosen_on := answer_those_set_aside(examinee.population, dataset, examinee.plan, cfg):
+        chosen_on.save(place / "evasion" / SET_ASIDE)
     if on_vote := attack_vote(examinee.population, dataset, plan, cfg):
         on_vote.save(place / "evasion" / ENSEMBLE)
+    if counted := count_votes(examinee.population, dataset, plan, cfg.seed):
+        counted.save(place / "evasion" / SMOOTHING)
     if transfer is None:
         examination.save_adversarial(x_adv, place)
     gaps = cannot_be_asked(examinee.population, examinee.cfg)
@@ -98,6 +109,8 @@ def _attacked(
 def _leaking(examinee: Examinee, place: Path) -> Gaps:
     """What the recipe leaks, likewise: from models of random halves; and what these answer."""
     name, dataset, cfg = examinee.name, examinee.dataset, examinee.cfg
+    if not asked_of(name, cfg):
+        return {risk: {"": NOT_ASKED} for risk in ("membership", "inversion")}
     halves = train_halves(name, dataset, cfg)
     every = halves.every
     scored = examinee.plan.sampled(dataset.y, cfg.audit.sample, cfg.seed).held_out.any(0)

@@ -14,6 +14,7 @@ from dataclasses import asdict
 from pipeline.config import Config
 from pipeline.data.columns import Columns
 from pipeline.data.images import split_in_words
+from pipeline.data.provenance import provenance_in_words
 from pipeline.data.raw import read_raw
 from pipeline.data.repeats import Repeats
 from pipeline.data.schema import save_dataset
@@ -34,11 +35,10 @@ def prepare_cohort(cfg: Config) -> str:
     with folder(ARTIFACTS / "prepare") as out:
         save_dataset(dataset, out)
         plan.save(out / PLAN)
-        found = asdict(columns) | asdict(repeats) | asdict(slips)
-        write_json(out / "report.json", report | found)
+        write_json(out / "report.json", report | asdict(columns) | asdict(repeats) | asdict(slips))
     missing = ", ".join(f"{name} {count}" for name, count in report["missing"].items() if count)
     remarks = census_in_words(report) + columns.remarks + repeats.remarks + slips.remarks
-    for remark in split_in_words(report) + remarks:
+    for remark in provenance_in_words(report) + split_in_words(report) + remarks:
         print(remark)
     what = "images" if dataset.schema.image else "records"
     said = f"{cfg.data.title}: {report['records']} {what}, {report['positives']} positive"

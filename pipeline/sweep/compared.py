@@ -6,7 +6,7 @@ defense. What is concluded of a figure is corrected over all jobs of the sweep.
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 
 from pipeline.config import BASELINE, Config
+from pipeline.risks import RISKS
 from pipeline.risks.conclusions import (
     KEY,
     Front,
@@ -26,8 +27,9 @@ from pipeline.risks.conclusions import (
     questions,
 )
 from pipeline.risks.results import draw_up_all, judgements
-from pipeline.risks.risk import Context, Judgement, Sources
+from pipeline.risks.risk import Context, Judgement, Sources, Trade
 from pipeline.statistics.conclusions import compare
+from pipeline.sweep.fronts import fronts_table
 from pipeline.sweep.jobs import Job
 from pipeline.sweep.keys import STAGED
 from pipeline.sweep.once import Run
@@ -45,12 +47,14 @@ class Block:
         asked: every headline figure of every risk.
         judged: what speaks against each.
         confidence: of verdicts.
+        trades: figures that are bought with each other, of every risk.
     """
 
     names: Mapping[str, Job]
     asked: Sequence[Question]
     judged: Mapping[str, Judgement]
     confidence: float
+    trades: Sequence[Trade] = ()
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,7 @@ class Compared:
         judged: by name of a job, in their order, what speaks against its figures.
         front: who is on it; None where jobs have several baselines, or nothing was weighed.
         asked: every headline figure, once, as the first jobs answer it.
+        trades: as `fronts.fronts_table`; by names of jobs.
     """
 
     headlines: pd.DataFrame
@@ -71,6 +76,7 @@ class Compared:
     judged: Mapping[str, Judgement]
     front: Front | None
     asked: Sequence[Question] = ()
+    trades: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     def of_job(self, name: str) -> dict[str, str]:
         """What is concluded of one job, in words; what is not concluded is left out.
@@ -105,18 +111,21 @@ def compare_jobs(runs: Sequence[tuple[Job, Run]]) -> Compared:
         for block in blocks
         for inside, job in block.names.items()
     }
-    headlines = _headlines(blocks)
+    headlines, flagged = _headlines(blocks), [name for name, one in judged.items() if one.flags]
+    outside = [{inside: job.name for inside, job in block.names.items()} for block in blocks]
+    traded = fronts_table(
+        [(names, block.trades) for names, block in zip(outside, blocks, strict=True)], flagged
+    )
     asked = list({one.name: one for block in reversed(blocks) for one in block.asked}.values())
     if len(blocks) > 1:
         lines = headlines[KEY].drop_duplicates().assign(best="", conclusion=NO_ONE)
-        return Compared(headlines, lines.reset_index(drop=True), judged, None, asked)
-    (block,) = blocks
-    outside = {name: job.name for name, job in block.names.items()}
-    inside = headlines.replace({"defense": {name: own for own, name in outside.items()}})
+        return Compared(headlines, lines.reset_index(drop=True), judged, None, asked, traded)
+    (block,), (names,) = blocks, outside
+    inside = headlines.replace({"defense": {name: own for own, name in names.items()}})
     lines = overview_table(block.asked, inside, block.judged, block.confidence)
-    lines = _only_if_better(lines.replace({"best": outside}), headlines)
-    front = _renamed(front_of(block.asked, block.judged, block.confidence), outside)
-    return Compared(headlines, lines, judged, front, asked)
+    lines = _only_if_better(lines.replace({"best": names}), headlines)
+    front = _renamed(front_of(block.asked, block.judged, block.confidence), names)
+    return Compared(headlines, lines, judged, front, asked, traded)
 
 
 def _only_if_better(lines: pd.DataFrame, headlines: pd.DataFrame) -> pd.DataFrame:
@@ -162,7 +171,9 @@ def draw_up_block(runs: Sequence[tuple[Job, Run]]) -> Block:
     with _staged(by_name) as staged:
         examined = {name: run.examined for name, run in by_name.items()}
         results = draw_up_all(Sources(examined, staged), context)
-    return Block(names, questions(results, cfg), judgements(results), cfg.audit.confidence)
+        trades = [one for risk in RISKS for one in risk.trades(results[risk.name], cfg)]
+    asked = questions(results, cfg)
+    return Block(names, asked, judgements(results), cfg.audit.confidence, trades)
 
 
 def _inside(job: Job) -> str:

@@ -18,13 +18,14 @@ from pipeline.report.matrix import matrix_of
 from pipeline.report.overview import front_in_words
 from pipeline.report.page import render
 from pipeline.report.write import write_table
+from pipeline.sweep import fronts
 from pipeline.sweep.compared import Compared
 from pipeline.sweep.curves import curves_table, draw
 from pipeline.sweep.jobs import Job
 from pipeline.sweep.once import Run
 from pipeline.sweep.shown import Key
 
-JOBS, CURVES = "jobs.csv", "curves.csv"
+JOBS, CURVES, FRONTS = "jobs.csv", "curves.csv", "fronts.csv"
 NOTHING = "told apart from the same job without a defense in nothing"
 RULE = (
     "Every job is compared with the same job without a defense, on the same patients. Better, "
@@ -64,9 +65,12 @@ def write_sweep(
     write_table(compared.headlines, folder / HEADLINE)
     write_table(jobs_table(runs, compared), folder / JOBS)
     write_table(along, folder / CURVES)
+    if len(compared.trades):
+        write_table(compared.trades, folder / FRONTS)
     write_json(folder / SCHEMA, {"schema_version": SCHEMA_VERSION})
     chapters = [
         Chapter("What varies", _curves(along, figures, compared, folder / PLOTS)),
+        *fronts.chapters(compared.trades, compared.judged, folder / PLOTS),
         Chapter("What was concluded", _concluded(jobs, compared, failed)),
         Chapter("The jobs", _listed(runs, compared)),
     ]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.data.schema import Schema, save_schema
 from pipeline.files import write_json
-from pipeline.models.population import Networks, Population
+from pipeline.models.population import ImageNetworks, Networks, Population
 
 if TYPE_CHECKING:
     from mlflow.models import Model
@@ -39,12 +39,12 @@ def source_tags() -> dict[str, str]:
 def log_release(population: Population, schema: Schema, name: str) -> str:
     """Logs the release model by a name, with a signature and an input example of the schema.
 
-    Only of networks on records: what else there is, is not served yet.
+    Only of networks that were trained here: a model of somebody else's has nothing to be stored.
 
     Returns:
         its id; empty where nothing was logged.
     """
-    if schema.image or not isinstance(population, Networks):
+    if not isinstance(population, Networks | ImageNetworks):
         return ""
     release = population.release()
     from mlflow.models import Model

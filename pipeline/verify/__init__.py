@@ -11,6 +11,7 @@ from torch import Tensor
 from pipeline.data.recodes import variants
 from pipeline.data.threat import Threat
 from pipeline.models.cnn import ConvolutionalNetwork
+from pipeline.models.noisy_vote import NoisyVote
 from pipeline.models.population import ImageNetworks, Networks, Population
 from pipeline.verify.categories import of_variants
 from pipeline.verify.nearest import Nearest, nearest_record
@@ -29,6 +30,8 @@ def why_no_proof(population: Population) -> str:
         design = population.architecture
         if isinstance(design, ConvolutionalNetwork) and design.classes == 2:
             return ""
+        if isinstance(design, NoisyVote):
+            return "its radii come from its votes, with a probability, not from bounds"
     return (
         "only linear and convolutional layers with ReLU are proved, of images two classes; "
         "so nothing is decided beyond attacks"

@@ -9,6 +9,7 @@ That is what `pipeline.verify.bounds` does with records.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import pairwise
 
 import torch
@@ -45,6 +46,18 @@ class Region:
         """Some of the boxes."""
         lists = ([one[chosen] for one in every] for every in (self.sizes, self.errors))
         return Region(self.centre[chosen], self.radius[chosen], *lists)
+
+    @classmethod
+    def join(cls, parts: Sequence["Region"]) -> "Region":
+        """The boxes of several regions, one after another."""
+        return cls(
+            torch.cat([one.centre for one in parts]),
+            torch.cat([one.radius for one in parts]),
+            *(
+                [torch.cat(layer) for layer in zip(*every, strict=True)]
+                for every in ([one.sizes for one in parts], [one.errors for one in parts])
+            ),
+        )
 
     @property
     def rounding(self) -> Tensor:
@@ -90,6 +103,18 @@ class Convolutions:
         convolutions = [layer for layer in layers if layer.stride]
         steps = [composed(before, after) for before, after in pairwise(convolutions)]
         return cls(layers, shapes, center, scale, steps)
+
+    @cached_property
+    def signed_steps(self) -> list[tuple[Tensor, Tensor]]:
+        """`steps` of the positive and of the negative weights of each such convolution alone."""
+        convolutions = [layer for layer in self.layers if layer.stride]
+        return [
+            (
+                composed(before, after._replace(weight=after.weight.clamp_min(0))),
+                composed(before, after._replace(weight=after.weight.clamp_max(0))),
+            )
+            for before, after in pairwise(convolutions)
+        ]
 
     def to(self, kind: torch.dtype) -> "Convolutions":
         """The same weights in another arithmetic."""
@@ -145,7 +170,9 @@ class Convolutions:
         if not layer.stride:
             flat: Tensor = (carried @ layer.weight).unflatten(-1, shape)
             return flat
-        rows = carried.flatten(0, 1).contiguous(memory_format=torch.channels_last)
+        several = len(layer.weight[0]) > 1  # of one channel the default layout is the faster one
+        layout = torch.channels_last if several else torch.contiguous_format
+        rows = carried.flatten(0, 1).contiguous(memory_format=layout)
         height, width = rows.shape[2:]
         least = ((height - 1) * layer.stride, (width - 1) * layer.stride)
         left = [

@@ -12,7 +12,7 @@ from torch.nn.functional import conv_transpose2d, relu, unfold
 
 from pipeline.models.cnn import KERNEL, PADDING
 from pipeline.verify.bounds import Relaxation
-from pipeline.verify.convolution import Convolutions, Region, biased, carried_back, composed, dot
+from pipeline.verify.convolution import Convolutions, Region, biased, carried_back, dot
 
 Ends = tuple[Tensor, Tensor]
 
@@ -33,30 +33,52 @@ def by_intervals(network: Convolutions, region: Region) -> list[Ends]:
     return ends
 
 
-def relaxations(network: Convolutions, region: Region) -> list[Relaxation]:
-    """The lines around the ReLUs of each hidden layer."""
+def relaxations(
+    network: Convolutions, region: Region, within: Sequence[Relaxation] | None = None
+) -> list[Relaxation]:
+    """The lines around the ReLUs of each hidden layer.
+
+    Args:
+        network: the network.
+        region: the boxes.
+        within: lines over boxes that hold these, which bound them, too: what is decided there needs
+            no look here.
+    """
     lines: list[Relaxation] = []
     low, high = region.centre - region.radius, region.centre + region.radius
     for depth, (layer, error) in enumerate(zip(network.layers[:-1], region.errors, strict=False)):
         bottom, top = layer.between(low, high)
-        if depth:
-            of = _of_convolution if layer.stride else _of_linear
-            least, most = of(network, depth, lines, region)
-            bottom, top = torch.maximum(bottom, least), torch.minimum(top, most)
-        lines.append(Relaxation.between(bottom - error, top + error))
+        bottom, top = bottom - error, top + error
+        if within is not None:
+            bottom = torch.maximum(bottom, within[depth].low)
+            top = torch.minimum(top, within[depth].high)
+        if depth and layer.stride:
+            below, above = _of_convolution(network, depth, lines, region)
+            bottom, top = torch.maximum(bottom, below - error), torch.minimum(top, above + error)
+        elif depth:
+            # of those that are decided the lines are known, whatever they receive
+            undecided = (bottom < 0) & (top > 0)
+            if most := int(undecided.sum(1).max()):
+                order = undecided.to(torch.int8).argsort(dim=1, descending=True, stable=True)
+                chosen = order[:, :most]
+                below, above = _of_linear(network, depth, lines, region, chosen)
+                around, asked = error.gather(1, chosen), undecided.gather(1, chosen)
+                least, largest = bottom.gather(1, chosen), top.gather(1, chosen)
+                below = torch.where(asked, torch.maximum(least, below - around), least)
+                above = torch.where(asked, torch.minimum(largest, above + around), largest)
+                bottom, top = bottom.scatter(1, chosen, below), top.scatter(1, chosen, above)
+        lines.append(Relaxation.between(bottom, top))
         low, high = relu(lines[-1].low), relu(lines[-1].high)
     return lines
 
 
 def _of_linear(
-    network: Convolutions, depth: int, lines: Sequence[Relaxation], region: Region
+    network: Convolutions, depth: int, lines: Sequence[Relaxation], region: Region, chosen: Tensor
 ) -> Ends:
-    """What the neurons of a linear layer receive at least and at most."""
+    """What some neurons (B, n) of a linear layer receive at least and at most."""
     layer = network.layers[depth]
-    slope = layer.weight.unflatten(-1, network.shapes[depth]).expand(
-        len(region.centre), *([-1] * (1 + len(network.shapes[depth])))
-    )
-    below = above = layer.bias.expand(len(region.centre), -1)
+    slope = layer.weight[chosen].unflatten(-1, network.shapes[depth])
+    below = above = layer.bias[chosen]
     for earlier in reversed(range(depth)):
         line, before = lines[earlier], network.layers[earlier]
         straight, absolute = dot(slope, line.intercept), dot(slope.abs(), line.intercept)
@@ -65,7 +87,8 @@ def _of_linear(
         shift = biased(slope, before.bias)
         below, above = below + shift, above + shift
         slope = network.back(earlier, slope)
-    middle, reach = dot(slope, region.centre), dot(slope.abs(), region.radius)
+    middle = dot(slope, region.centre)
+    reach = dot(slope.abs_(), region.radius)  # in place: it is not needed any more
     return below + middle - reach, above + middle + reach
 
 
@@ -108,7 +131,8 @@ def _of_convolution(
         size, margin = (size - 1) * before.stride + KERNEL, margin * before.stride + PADDING
         stride = stride * before.stride
     centre, radius = (_patches(one, size, stride, margin) for one in (region.centre, region.radius))
-    middle, reach = dot(slope, centre), dot(slope.abs(), radius)
+    middle = dot(slope, centre)
+    reach = dot(slope.abs_(), radius)
     ends = (
         end.unflatten(0, (boxes, places)).movedim(1, 2).unflatten(2, (height, width))
         for end in (below + middle - reach, above + middle + reach)
@@ -170,14 +194,8 @@ def _convolution_by_crown(
     lower, chord, intercept = (
         _patches(one, *places) for one in (line.lower, line.chord, line.intercept)
     )
-    plus, minus = (
-        layer._replace(weight=part)
-        for part in (layer.weight.clamp_min(0), layer.weight.clamp_max(0))
-    )
-    steps, weights = (
-        [composed(before, one) for one in (plus, minus)],
-        [one.weight.flatten(1).T for one in (plus, minus)],
-    )
+    plus, minus = layer.weight.clamp_min(0), layer.weight.clamp_max(0)
+    steps, weights = network.signed_steps[depth - 1], [one.flatten(1).T for one in (plus, minus)]
     bias = before.bias.repeat_interleave(KERNEL**2)
     size = (KERNEL - 1) * before.stride + KERNEL
     seen = (size, layer.stride * before.stride, PADDING * before.stride + PADDING)

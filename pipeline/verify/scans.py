@@ -1,7 +1,9 @@
 """What is proved about images: how far no change turns an answer, and how low a margin can go."""
 
 import ctypes
+from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -10,16 +12,35 @@ from torch import Tensor
 from pipeline.data.grid import TICK_TOLERANCE
 from pipeline.data.threat import Threat
 from pipeline.statistics import Array
+from pipeline.verify.bounds import Relaxation
 from pipeline.verify.convolution import TOGETHER, Convolutions, lead, margin_bound
-from pipeline.verify.neurons import by_intervals, chosen_of, relaxations, tightened
+from pipeline.verify.neurons import by_intervals, relaxations, tightened
 from pipeline.verify.splits import Question, branched, climbed
 
 if TYPE_CHECKING:
     from pipeline.verify.out_of_fold import ProofSearch
 
+Waiting = tuple[Tensor, Question]  # which images, and their boxes
 CLOSE, CLIMBABLE = 3.0, 1.0  # logits below 0 that tighter lines, and then slopes, may still win
 JUST_BEYOND = 2e-9  # of a radius, as `SAME_RADIUS` of `pipeline.verify.out_of_fold` tells apart
 KEPT = 2**30  # bytes that a process keeps of what it frees
+
+
+@dataclass(frozen=True)
+class Quick:
+    """What CROWN makes of some boxes.
+
+    Attributes:
+        least: (B,) float64, what the margin is at least.
+        rows: which of the boxes tighter lines may still decide.
+        asked: these boxes, with their lines.
+        lines: of all boxes.
+    """
+
+    least: Tensor
+    rows: Tensor
+    asked: Question
+    lines: list[Relaxation]
 
 
 @torch.no_grad()
@@ -50,42 +71,62 @@ def least_margins(
         (B,) float64, in logits.
     """
     decide = torch.ones(len(x), dtype=torch.bool) if decide is None else decide
-    if not len(x):
-        return torch.zeros(0, dtype=torch.float64)
-    low, high = threat.box(x, eps)
-    parts = [
-        _bounded(network, low[rows], high[rows], y[rows], budget, decide[rows])
-        for rows in torch.arange(len(x)).split(TOGETHER)
-    ]
-    return torch.cat(parts)
+    least, waiting = torch.zeros(len(x), dtype=torch.float64), list[Waiting]()
+    for rows in torch.arange(len(x)).split(TOGETHER):
+        quick = _quickly(network, threat.box(x[rows], eps), y[rows])
+        least[rows] = quick.least
+        waiting.append((rows[quick.rows], quick.asked))
+    if budget:
+        _decide(network, least, waiting, decide, budget)
+    return least
 
 
-def _bounded(
-    network: Convolutions, low: Tensor, high: Tensor, y: Tensor, budget: int, decide: Tensor
-) -> Tensor:
-    region = network.region(low, high)
-    lines = relaxations(network, region)
+def _quickly(
+    network: Convolutions,
+    box: tuple[Tensor, Tensor],
+    y: Tensor,
+    within: Sequence[Relaxation] | None = None,
+) -> Quick:
+    """Bounds of some boxes (low, high); `within` as for `relaxations`."""
+    region = network.region(*box)
+    lines = relaxations(network, region, within)
     bound = margin_bound(network, region, y, lines)
     weight, offset = lead(network, y)
     flat_low, flat_high = (end.clamp_min(0).flatten(1) for end in (lines[-1].low, lines[-1].high))
     by_intervals = (weight * torch.where(weight > 0, flat_low, flat_high)).sum(1) + offset
     least = torch.maximum(bound.least, by_intervals) - region.rounding
-    worst = torch.where(bound.slope > 0, low, high)
-    left = decide & (least <= 0) & (least > -CLOSE) & (network.margin(worst, y) > 0)
+    worst = torch.where(bound.slope > 0, *box)
+    left = (least <= 0) & (least > -CLOSE) & (network.margin(worst, y) > 0)
     rows = left.nonzero()[:, 0]
-    if budget and len(rows):
-        some = region.where(rows)
-        better = tightened(network, some, [chosen_of(line, rows) for line in lines])
-        again = margin_bound(network, some, y[rows], better).least - some.rounding
-        least[rows] = torch.maximum(least[rows], again)
+    return Quick(least, rows, Question(region, y, lines).where(rows), lines)
+
+
+def _decide(
+    network: Convolutions, least: Tensor, waiting: Sequence[Waiting], decide: Tensor, budget: int
+) -> None:
+    """Raises the bounds `least` (B,) of what waits, where it matters whether they are above 0.
+
+    Boxes that are left of many are bounded together: of few at once most time goes by between them.
+    """
+    matter = [(rows[decide[rows]], asked.where(decide[rows])) for rows, asked in waiting]
+    known = [(rows, asked) for rows, asked in matter if len(rows)]
+    if not known:
+        return
+    rows, asked = torch.cat([one for one, _ in known]), Question.join([one for _, one in known])
+    parts = []
+    for some in torch.arange(len(rows)).split(TOGETHER):
+        of = asked.where(some)
+        better = replace(of, lines=tightened(network, of.region, of.lines))
+        again = margin_bound(network, better.region, better.y, better.lines).least
+        again = again - better.region.rounding
+        least[rows[some]] = torch.maximum(least[rows[some]], again)
         hopeful = ((again <= 0) & (again > -CLIMBABLE)).nonzero()[:, 0]
-        if len(hopeful):
-            asked = Question(some, y[rows], better).where(hopeful)
-            free = torch.zeros(len(hopeful), asked.neurons, dtype=torch.int8)
-            found = branched(network, asked, climbed(network, asked, free), budget)
-            rows = rows[hopeful]
-            least[rows] = torch.maximum(least[rows], found)
-    return least
+        parts.append((rows[some][hopeful], better.where(hopeful)))
+    rows, asked = torch.cat([one for one, _ in parts]), Question.join([one for _, one in parts])
+    if len(rows):
+        free = torch.zeros(len(rows), asked.neurons, dtype=torch.int8)
+        found = branched(network, asked, climbed(network, asked, free), budget)
+        least[rows] = torch.maximum(least[rows], found)
 
 
 def _at_a_glance(network: Convolutions, x: Tensor, y: Tensor, threat: Threat, eps: float) -> Tensor:
@@ -106,32 +147,52 @@ def columns_of_scans(
 ) -> dict[str, Array]:
     """The columns of `Proofs` for the images of one model.
 
-    Radii are asked in rising order, and only of whom every smaller one is proved. Of what lies
-    between two radii nothing is known but that recorded images differ by whole steps. The least
-    margins come with the proofs of what people will read (`search.pruned`): of everybody there, but
-    by intervals alone of whoever is far below 0 at a smaller radius.
+    Bounds are computed from the second largest radius down, each within what the larger box leaves,
+    and at the largest of whom they say something at the one before. Then, in rising order, what is
+    left open is decided, of whom every smaller radius is proved. Of what lies between two radii
+    nothing is known but that recorded images differ by whole steps. The least margins come with the
+    proofs of what people will read (`search.pruned`): of everybody there, but by intervals alone of
+    whoever is far below 0 at a smaller radius.
     """
     keep_memory()
     threat = search.threat
     margin, exact = network.margin(x, y), network.region(x.double(), x.double()).rounding
     right, moves = margin > exact, threat.attackable(y)
+    radii = [eps for eps in search.radii if 0 < eps <= search.largest]
+    asked = moves & (right | search.pruned)
+    found = {eps: torch.full_like(margin, -torch.inf) for eps in search.radii}
+    waiting: dict[float, list[Waiting]] = {eps: [] for eps in radii}
+
+    def look(rows: Tensor, downwards: Sequence[float]) -> None:
+        lines = None
+        for eps in downwards:
+            quick = _quickly(network, threat.box(x[rows], eps), y[rows], lines)
+            found[eps][rows], lines = quick.least, quick.lines
+            waiting[eps].append((rows[quick.rows], quick.asked))
+
+    first = radii[:-1] or radii
+    for rows in asked.nonzero()[:, 0].split(TOGETHER):
+        look(rows, first[::-1])
+    if len(radii) > 1:
+        far = found[radii[-2]] <= -CLOSE
+        for rows in (asked & ~far).nonzero()[:, 0].split(TOGETHER):
+            look(rows, radii[-1:])
     proved, reach = right.clone(), torch.zeros_like(margin)
-    before, bounds = margin - exact, []
+    bounds = []
     for eps in search.radii:
-        least = torch.full_like(margin, -torch.inf)
+        least = found[eps]
         if eps <= search.largest:
-            asked = moves & (proved | (search.pruned & (before > -CLOSE)))
-            least[~moves] = (margin - exact)[~moves]
-            least[asked] = least_margins(
-                network, x[asked], y[asked], threat, eps, search.budget, proved[asked]
-            )
-            if search.pruned:
-                rest = moves & ~asked
-                least[rest] = _at_a_glance(network, x[rest], y[rest], threat, eps)
+            if eps > 0:
+                if search.budget:
+                    _decide(network, least, waiting.pop(eps), proved, search.budget)
+                rest = moves & least.isneginf()
+                if search.pruned:
+                    least[rest] = _at_a_glance(network, x[rest], y[rest], threat, eps)
+            still = torch.ones_like(moves) if eps == 0 else ~moves
+            least[still] = (margin - exact)[still]
             proved = proved & (least > 0)
             reach = torch.where(proved, eps, reach)
         bounds.append(least)
-        before = torch.minimum(before, least)
     beyond = next_distance(threat, x, reach)
     beyond = torch.where(reach >= search.largest, search.silence, beyond)
     nothing = torch.zeros(len(x), 0, dtype=torch.float64)

@@ -8,6 +8,7 @@ any multiplier bounds, so they are looked for in float32; what they bound is com
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -43,6 +44,16 @@ class Question:
             self.y[chosen],
             [chosen_of(line, chosen) for line in self.lines],
         )
+
+    @classmethod
+    def join(cls, parts: Sequence["Question"]) -> "Question":
+        """The boxes of several questions, one after another."""
+        lines = []
+        for layer in zip(*(part.lines for part in parts), strict=True):
+            fields = zip(*(vars(one).values() for one in layer), strict=True)
+            lines.append(Relaxation(*(torch.cat(every) for every in fields)))
+        region = Region.join([part.region for part in parts])
+        return cls(region, torch.cat([part.y for part in parts]), lines)
 
     @property
     def neurons(self) -> int:
@@ -109,37 +120,53 @@ def _climb(network: Convolutions, asked: Question, signs: Tensor, steps: int) ->
     region = Region(asked.region.centre.to(kind), asked.region.radius.to(kind), [], [])
     lower = torch.cat([line.lower.flatten(1) for line in lines], 1)
     free = torch.cat([line.unstable.flatten(1) for line in lines], 1)
-    multiplier = torch.zeros_like(lower)
-    best, best_lower, best_multiplier = lower.new_full((len(lower),), -torch.inf), lower, multiplier
-    variables = [lower.clone().requires_grad_(), multiplier.clone().requires_grad_()]
-    optimiser = torch.optim.Adam(variables, lr=RATE)
-    sign = signs.to(kind)
+    count, sign = lower.shape[1], signs.to(kind)
+    at = best_at = torch.cat([lower, torch.zeros_like(lower)], 1)  # slopes, then multipliers
+    least = torch.zeros_like(at)
+    most = torch.cat([torch.ones_like(lower), torch.full_like(lower, torch.inf)], 1)
+    best = lower.new_full((len(lower),), -torch.inf)
+    climb = Adam.at(at)
     for step in range(steps + 1):
-        now, held = (one.detach().clone() for one in variables)
+        point = at.clone().requires_grad_()
         with torch.enable_grad():
-            at = torch.where(free, variables[0], lower)
-            bound = margin_bound(
-                rough,
-                region,
-                asked.y,
-                lines,
-                asked.by_layer(at),
-                asked.by_layer(variables[1] * sign),
-            )
-            better = bound.least.detach() > best
-            best = torch.where(better, bound.least.detach(), best)
-            best_lower = torch.where(better[:, None], now, best_lower)
-            best_multiplier = torch.where(better[:, None], held, best_multiplier)
-            if step == steps:
-                break
-            variables[0].grad, variables[1].grad = torch.autograd.grad(
-                -bound.least.sum(), variables
-            )
-        optimiser.param_groups[0]["lr"] = RATE * LESS**step
-        optimiser.step()
-        variables[0].data.clamp_(0, 1)
-        variables[1].data.clamp_(min=0)
-    return _evaluated(network, asked, best_lower, best_multiplier * sign)
+            slopes = asked.by_layer(torch.where(free, point[:, :count], lower))
+            held = asked.by_layer(point[:, count:] * sign)
+            bound = margin_bound(rough, region, asked.y, lines, slopes, held).least
+            together = bound.sum()
+        better = bound.detach() > best
+        best = torch.where(better, bound.detach(), best)
+        best_at = torch.where(better[:, None], at, best_at)
+        if step < steps:
+            (uphill,) = torch.autograd.grad(together, point)
+            at = (at + climb.step(uphill, RATE * LESS**step)).clamp(least, most)
+    return _evaluated(network, asked, best_at[:, :count], best_at[:, count:] * sign)
+
+
+@dataclass
+class Adam:
+    """Steps uphill (Kingma and Ba 2015, arXiv:1412.6980), without what `torch.optim` imports.
+
+    Attributes:
+        mean: of the slopes so far; `square`: of their squares.
+        taken: steps.
+    """
+
+    mean: Tensor
+    square: Tensor
+    taken: int = 0
+
+    @classmethod
+    def at(cls, point: Tensor) -> "Adam":
+        """At the start, in the shape of this."""
+        return cls(torch.zeros_like(point), torch.zeros_like(point))
+
+    def step(self, uphill: Tensor, rate: float) -> Tensor:
+        """The next step, of a slope and a rate."""
+        self.taken += 1
+        self.mean = 0.9 * self.mean + 0.1 * uphill
+        self.square = 0.999 * self.square + 0.001 * uphill**2
+        size = (self.square / (1 - 0.999**self.taken)).sqrt() + 1e-8
+        return rate / (1 - 0.9**self.taken) * self.mean / size
 
 
 def _evaluated(network: Convolutions, asked: Question, lower: Tensor, held: Tensor) -> Climbed:

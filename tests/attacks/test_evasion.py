@@ -57,7 +57,7 @@ DETERMINISTIC = [
 ]
 BUDGETED = ["square", "hop_skip_jump"]
 ONE_RUN_FOR_ALL_RADII = ["fab_restarts", "hop_skip_jump", "sparse"]
-MAY_HARM_ITSELF = {"noise", "fgsm_margin"}  # a single step or draw is returned as it is
+MAY_HARM_ITSELF = {"noise", "fgsm_margin", "universal"}  # returned as it is, whatever it does
 
 CENTER = torch.tensor([one.center for one in tiny.SCHEMA.features])
 CONTINUOUS, COUNTS = torch.tensor([0.0, 0.05, 0.3, 1.0]), torch.tensor([0.0, 1.0, 2.0, 3.0])

@@ -43,7 +43,7 @@ def test_a_risk_names_rows_and_tables_that_exist_each_once(risk):
     assert said
     assert {one.id for one in said} <= set(ROWS)
     assert {one.status for one in said} <= {HERE, PARTLY}
-    assert len({one.id for one in said}) == len(said)
+    assert len({(one.id, one.table) for one in said}) == len(said)
     assert all(one.what.strip() for one in said)
 
 

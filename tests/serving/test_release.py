@@ -1,19 +1,24 @@
 """What the served model takes, and its example: made of the schema, never of a record."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
+import kinds
 import tiny
+from models import ensembles
 from pipeline.config import FeatureConfig
 from pipeline.data.schema import Schema
 from pipeline.data.tabular import checked_values
 from pipeline.files import BadInput
+from pipeline.models.answers import log_odds
+from pipeline.models.cnn import ConvolutionalNetwork
 from pipeline.params import configured
-from pipeline.serving.release import DECISION, answers, input_example, signature
+from pipeline.serving.release import DECISION, answers, checked_images, input_example, signature
 
 pytestmark = pytest.mark.heavy
 
@@ -150,3 +155,71 @@ def test_a_recalibrated_model_answers_with_other_probabilities_and_the_same_deci
     odds = np.log(before["ill"] / before["healthy"])
     np.testing.assert_allclose(after["ill"], 1 / (1 + np.exp(1 - odds / 2)), rtol=0, atol=1e-6)
     assert (after[DECISION] == before[DECISION]).all()
+
+
+# ---- images ----
+
+
+@pytest.fixture(params=["cnn", "vit", "seda"])
+def of_images(request):
+    """An untrained release model of each architecture of images, and images that it is asked."""
+    shapes = {
+        "cnn": ConvolutionalNetwork("cnn", (1, 8, 8), 2, (4,), (6,)),
+        "vit": ensembles.TRUNK,
+        "seda": ensembles.SMALL,
+    }
+    return ensembles.untrained(1, architecture=shapes[request.param]), kinds.scans(12, seed=0).x
+
+
+def test_images_go_in_as_an_array_of_bytes_and_the_example_is_nobodys():
+    made = signature(kinds.SCANS).to_dict()
+    (into,) = json.loads(made["inputs"])
+    assert into["tensor-spec"] == {"dtype": "uint8", "shape": [-1, 8, 8]}
+    example = input_example(kinds.SCANS)
+    assert (example.dtype, example.shape) == (np.uint8, (2, 8, 8))
+    assert len(np.unique(example[0])) == 1
+    assert (example[1].min(), example[1].max()) == (0, kinds.LEVELS)
+    coloured = replace(kinds.SCANS, image=(3, 8, 8))
+    (into,) = json.loads(signature(coloured).to_dict()["inputs"])
+    assert into["tensor-spec"]["shape"] == [-1, 3, 8, 8]
+    assert input_example(coloured).shape == (2, 3, 8, 8)
+
+
+def test_images_are_answered_as_the_population_answers_them(of_images):
+    release, x = of_images
+    release = release.decide_at(log_odds(release, x[None])[0].median()[None])
+    found = answers(release, kinds.SCANS, x.byte().numpy())
+    odds = log_odds(release, x[None])[0]
+    np.testing.assert_allclose(found["ill"], torch.sigmoid(odds), rtol=1e-12)
+    called = (release.double()(x[None].double())[0].argmax(-1) == 1).numpy()
+    assert (found[DECISION] == np.where(called, "ill", "healthy")).all()
+    assert set(found[DECISION]) == {"ill", "healthy"}
+    for same in (x[:, 0].byte().numpy(), x.numpy(), x.long().tolist()):
+        pd.testing.assert_frame_equal(answers(release, kinds.SCANS, same), found)
+
+
+def test_no_image_no_answer(of_images):
+    release, x = of_images
+    assert len(answers(release, kinds.SCANS, x[:0].numpy())) == 0
+
+
+LEVELS = np.zeros((2, 8, 8))
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (np.zeros((2, 8, 9)), "images: an array of 2 x 8 x 9 values; expected any number of"),
+        (np.zeros((2, 3, 8, 8)), "images: an array of 2 x 3 x 8 x 8 values; expected any number"),
+        (np.array(5), "images: an array of no values"),
+        (LEVELS.astype(str), "images: of type <U32; grey levels are whole numbers, uint8"),
+        (LEVELS - [[[0]], [[-17]]], "images: image 1: grey level 17; expected"),
+        (LEVELS - [[[0]], [[1]]], "images: image 1: grey level -1; expected"),
+        (LEVELS + 0.5, "images: image 0: grey level 0.5; expected whole numbers from 0 to 16"),
+        (LEVELS * np.nan, "images: image 0: grey level nan; expected whole numbers"),
+    ],
+)
+def test_what_is_no_image_is_one_line(given, said):
+    with pytest.raises(BadInput) as caught:
+        checked_images(given, kinds.SCANS)
+    assert str(caught.value).startswith(said)

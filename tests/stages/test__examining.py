@@ -9,7 +9,7 @@ import kinds
 from pipeline.config import ModelConfig
 from pipeline.data.plan import Plan
 from pipeline.risks.evasion.measure.half_models import HALF_MODELS, HalfModels
-from pipeline.risks.membership.measure.shadows import Membership
+from pipeline.risks.membership.measure.shadows import NOT_ASKED, Membership
 from pipeline.stages._examining import Examinee, _leaking
 
 pytestmark = pytest.mark.heavy
@@ -57,3 +57,14 @@ def test_a_sample_is_all_that_half_models_are_attacked_on(official, tmp_path):
     scored = plan.sampled(SCANS.y, 20, few.seed).held_out[0]
     assert torch.equal(attacked, scored.expand_as(attacked))
     assert 0 < int(scored.sum()) < 30
+
+
+def test_of_a_recipe_that_is_left_out_no_half_is_trained_and_it_is_said(official, tmp_path):
+    asked = official.model_extra["membership"].model_copy(update={"recipes": ["dp_train"]})
+    cfg = official.model_copy(update={"membership": asked})
+    plan = Plan.of(SCANS, cfg.plan, cfg.seed)
+    gaps = _leaking(Examinee("baseline", None, SCANS, plan, cfg), tmp_path)
+    assert gaps == {risk: {"": NOT_ASKED} for risk in ("membership", "inversion")}
+    assert not list(tmp_path.iterdir())
+    _leaking(Examinee("dp_train", None, SCANS, plan, cfg), tmp_path)
+    assert (tmp_path / HALF_MODELS).exists()

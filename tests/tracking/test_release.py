@@ -11,8 +11,11 @@ import pandas as pd
 import pytest
 import torch
 
+import kinds
 import tiny
+from models import ensembles
 from pipeline.models.answers import log_odds
+from pipeline.models.cnn import ConvolutionalNetwork
 from pipeline.tracking import release
 
 pytestmark = pytest.mark.heavy
@@ -141,3 +144,48 @@ def test_of_an_installed_package_no_library_beside_it_is_read(tmp_path, monkeypa
     }
     assert {"__init__.py", "serving/release.py", "data/schema.py", "models/networks.py"} <= copied
     assert not [name for name in copied if name.startswith(("attacks", "risks", "stages"))]
+
+
+# ---- images ----
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "shape",
+    [ConvolutionalNetwork("cnn", (1, 8, 8), 2, (4,), (6,)), ensembles.TRUNK, ensembles.SMALL],
+    ids=lambda shape: shape.name,
+)
+def test_networks_of_images_are_stored_and_answer_arrays_of_bytes(shape, store, logged, as_before):
+    import mlflow
+
+    networks = ensembles.untrained(2, architecture=shape)
+    with mlflow.start_run(experiment_id=logged.parents[0].info.experiment_id):
+        model = release.log_release(networks, kinds.SCANS, f"scans-{shape.name}")
+    served = mlflow.pyfunc.load_model(f"models:/{model}")
+    x = kinds.scans(6, seed=0).x
+    found = served.predict(x[:, 0].byte().numpy())
+    expected = torch.sigmoid(log_odds(networks.select(torch.tensor([0])), x[None])[0])
+    np.testing.assert_allclose(found["ill"], expected, rtol=1e-9)
+    assert len(served.predict(served.input_example)) == 2
+    for wrong in (x[:, 0].numpy(), x.byte().numpy()):  # no bytes; a channel that is not told
+        with pytest.raises(mlflow.exceptions.MlflowException):
+            served.predict(wrong)
+    (place,) = [
+        path.parent
+        for path in (store / "mlartifacts").rglob("MLmodel")
+        if f"model_id: {model}" in path.read_text()
+    ]
+    names = {path.relative_to(place).as_posix() for path in place.rglob("*") if path.is_file()}
+    assert any(name.endswith("population.safetensors") for name in names)
+    assert not [name for name in names if name.endswith((".pkl", ".pickle", ".pt", ".pth"))]
+    assert not [name for name in names if "attacks" in name or "tracking" in name]
+    text = (place / "serving_input_example.json").read_text()
+    from mlflow.pyfunc.scoring_server import _parse_json_data
+
+    parsed = _parse_json_data(text, served.metadata, served.metadata.get_input_schema())
+    assert len(served.predict(parsed.data)) == 2
+
+
+def test_a_model_of_somebody_elses_is_not_stored():
+    theirs = kinds.ScoresOnly(tiny.population(1, seed=0))
+    assert release.log_release(theirs, tiny.SCHEMA, "theirs") == ""

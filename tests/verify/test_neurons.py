@@ -1,5 +1,7 @@
 """No image of a box leaves what hidden neurons are said to receive; tighter is tighter."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch.nn.functional import relu
@@ -63,6 +65,61 @@ def test_lines_are_tighter_than_intervals_and_tightened_ones_than_those(case):
         assert (tight.high <= line.high).all()
         gained += float((tight.low - line.low).sum())
     assert gained > 0
+
+
+def test_lines_within_those_of_a_larger_box_hold_and_decide_what_is_decided_there(case):
+    model, x, threat, region = case
+    larger = relaxations(model, model.region(*threat.box(x, EPS + 1)))
+    lines, alone = relaxations(model, region, larger), relaxations(model, region)
+    for line, outer, signal in zip(lines, larger, received(model, x, threat), strict=True):
+        assert (signal >= line.low).all()
+        assert (signal <= line.high).all()
+        assert (line.low >= outer.low).all()
+        assert (line.high <= outer.high).all()
+        assert not (line.unstable & ~outer.unstable).any()
+    for line, own in zip(lines, alone, strict=True):
+        assert int(line.unstable.sum()) <= int(own.unstable.sum())
+
+
+def test_an_image_lies_within_lines_of_a_box_hardly_larger(case):
+    """So near that any slip of a bound would leave it out."""
+    model, x, threat, _ = case
+    larger = relaxations(model, model.region(*threat.box(x, 1e-6)))
+    lines = relaxations(model, model.region(x.double(), x.double()), larger)
+    signal = (x.double() - model.center) / model.scale
+    for line, layer in zip(lines, model.layers, strict=False):
+        signal = layer(signal)
+        assert (signal >= line.low).all()
+        assert (signal <= line.high).all()
+        signal = relu(signal)
+
+
+def test_where_a_larger_box_decides_some_neurons_all_others_are_bounded_as_ever():
+    population = lattice.networks((1, 8, 8), (3, 4), (12,), gain=1.5)
+    x, _ = lattice.images(6, population, (1, 8, 8))
+    model = Convolutions.of(population, 0)
+    point = model.region(x.double(), x.double())
+
+    def around(radius):
+        return replace(point, radius=torch.full_like(point.radius, radius))
+
+    larger = relaxations(model, around(0.19))
+    lines, alone = (relaxations(model, around(0.14), within) for within in (larger, None))
+    decided = ~larger[-1].unstable
+    assert decided.any(1).all()
+    assert (~decided).any(1).all()
+    assert torch.equal(lines[-1].unstable, alone[-1].unstable)
+    unstable = alone[-1].unstable
+    torch.testing.assert_close(lines[-1].low[unstable], alone[-1].low[unstable])
+
+
+def test_what_is_skipped_because_it_is_decided_bounds_no_margin_less(case):
+    """The lines of a neuron that is decided do not depend on how far it is."""
+    model, _, _, region = case
+    for line in relaxations(model, region):
+        decided = ~line.unstable
+        assert (line.intercept[decided] == 0).all()
+        assert torch.equal(line.chord[decided], (line.low[decided] >= 0).double())
 
 
 def test_the_first_layer_is_exact(case):

@@ -7,7 +7,7 @@ from torch.nn.functional import relu
 import lattice
 from pipeline.verify.convolution import Convolutions, margin_bound
 from pipeline.verify.neurons import relaxations
-from pipeline.verify.splits import Question, branched, climbed
+from pipeline.verify.splits import Adam, Question, branched, climbed
 
 COUNT, EPS = 20, 3.0
 
@@ -33,6 +33,32 @@ def test_slopes_that_climb_bound_better_and_truly(case):
     assert (found.least >= start - 1e-8).all()
     assert (found.least > start + 0.01).any()
     assert (found.least <= truth).all()
+
+
+def test_questions_join_as_they_were_parted(case):
+    _, asked, *_ = case
+    parts = [asked.where(rows) for rows in torch.arange(COUNT).split(7)]
+    again = Question.join(parts)
+    assert torch.equal(again.y, asked.y)
+    assert torch.equal(again.region.centre, asked.region.centre)
+    assert torch.equal(again.region.rounding, asked.region.rounding)
+    for one, other in zip(again.lines, asked.lines, strict=True):
+        for name, values in vars(other).items():
+            assert torch.equal(getattr(one, name), values)
+
+
+def test_steps_are_those_of_torch():
+    drawn = torch.Generator().manual_seed(0)
+    here = torch.rand(3, 4, generator=drawn)
+    theirs = here.clone().requires_grad_()
+    other, ours = torch.optim.Adam([theirs], lr=0.3), Adam.at(here)
+    for step in range(5):
+        uphill = torch.randn(3, 4, generator=drawn)
+        theirs.grad = -uphill
+        other.param_groups[0]["lr"] = 0.3 * 0.8**step
+        other.step()
+        here = here + ours.step(uphill, 0.3 * 0.8**step)
+    torch.testing.assert_close(here, theirs.detach())
 
 
 def test_no_steps_leave_what_crown_says(case):

@@ -11,6 +11,7 @@ from torch import Tensor
 from pipeline.attacks.evasion.blackbox import hop_skip_jump, square
 from pipeline.attacks.evasion.control import noise
 from pipeline.attacks.evasion.discrete import recodes
+from pipeline.attacks.evasion.everybody import universal
 from pipeline.attacks.evasion.gradient import apgd, fgsm, pgd
 from pipeline.attacks.evasion.greedy import sparse
 from pipeline.attacks.evasion.losses import Loss
@@ -95,6 +96,7 @@ EVASION: dict[str, EvasionAttack] = {
     "pgd": EvasionAttack(pgd, BALLS, "gradients", steps="many"),
     "apgd": EvasionAttack(apgd, BALLS, "gradients", steps="many"),
     "fab": EvasionAttack(fab, BALLS, "gradients", steps="many"),
+    "universal": EvasionAttack(universal, BALLS, "gradients", steps="many"),
     "square": EvasionAttack(square, BALLS, "scores", steps="none", budget=as_configured),
     "hop_skip_jump": EvasionAttack(
         hop_skip_jump, BALLS, "labels", steps="none", budget=as_configured

@@ -93,7 +93,7 @@ def ensemble_table(found: Mapping[str, Ensemble], sampling: Sampling) -> pd.Data
                 }
                 for name, (values, where) in each.items():
                     if known or name in SHARES[:2]:
-                        line |= _share(name, values.mean(0), weights, sampling, where)
+                        line |= share(name, values.mean(0), weights, sampling, where)
                 if known and eps:
                     line |= _told_apart(disagree, clean, weights, sampling)
                 if attacker == "adaptive":
@@ -129,7 +129,7 @@ def _conclude(lines: Iterable[dict[str, Any]], sampling: Sampling) -> None:
         asked[number] |= {"excess_p": one.p, "excess_verdict": said}
 
 
-def _share(
+def share(
     name: str, each: Array, weights: Array, sampling: Sampling, where: Array | None
 ) -> dict[str, float]:
     """`intervals.bounded_mean`; by Wilson where it is the same of everybody.

@@ -27,11 +27,13 @@ ATTACKED = {
     "missed_diagnosis_rate": "missed_diagnosis_rate",
     "false_alarm_rate": "false_alarm_rate",
     "attacked_auroc": "attacked_auc",
+    "certified_auroc": "certified_auc",
     "net_benefit": "net_benefit",
     "verified_accuracy": "verified_accuracy",
     "undecided": "undecided",
 }
 COMPARED = ("robust_accuracy", "robust_sensitivity")
+RANKED = ("attacked_auroc", "certified_auroc")  # of images, whose accuracy is one of the threshold
 PREFIX = "by_eps_in_thousandths"  # of a curve: so the axis of a chart, "Step", is explained
 
 
@@ -63,7 +65,8 @@ def metrics(tables: Tables, cfg: Config) -> Mapping[str, Mapping[str, float]]:
         figures |= _named(lines.iloc[0], CLEAN)
         for _, line in lines[lines["eps"].isin(few)].iterrows():
             of_radius, place = _named(line, ATTACKED), f"at_{line['eps']:g}"
-            figures |= {f"{key}_{place}": of_radius[key] for key in COMPARED if key in of_radius}
+            kept = (*COMPARED, *RANKED) if cfg.data.image else COMPARED
+            figures |= {f"{key}_{place}": of_radius[key] for key in kept if key in of_radius}
         if "undecided" in lines:
             figures["undecided_at_most"] = float(lines["undecided"].max())
         found[str(defense)] = figures

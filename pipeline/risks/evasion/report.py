@@ -14,6 +14,7 @@ from pipeline.risks.evasion.chapters import (
     probabilities,
     scans,
     single,
+    smoothing,
     units,
 )
 from pipeline.risks.evasion.limits import untested as not_tested
@@ -33,6 +34,7 @@ def chapters(tables: Tables, context: Context, folder: Path) -> Sequence[Chapter
         classified.chapter(view, context, folder),
         headline.chapter(view, context, folder),
         ensemble.chapter(view, folder),
+        smoothing.chapter(view),
         single.chapter(view, context, folder),
         scans.chapter(view, folder),
         cost.chapter(view, context, folder),

@@ -9,7 +9,7 @@ from pipeline.files import BadInput
 from pipeline.risks.evasion.logged import curves, metrics, points, shown
 from pipeline.risks.evasion.measure.attackers import all_attackers
 from pipeline.risks.evasion.measure.idle import UNSTATED, why_idle
-from pipeline.risks.risk import HeadlineFigure, Judgement, Risk, Tables, curve, nearest_of
+from pipeline.risks.risk import HeadlineFigure, Judgement, Risk, Tables, Trade, curve, nearest_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -127,6 +127,20 @@ def plotted(tables: Tables, cfg: Config) -> "Mapping[str, pd.DataFrame]":
     }
 
 
+def trades(tables: Tables, cfg: Config) -> Sequence[Trade]:
+    """AUROC without attack, against what of it no attack can take: at each radius with a proof."""
+    if "certified_auc_low" not in tables.get("comparison", ()):
+        return ()
+    lines = tables["comparison"][tables["comparison"]["threat"] == cfg.audit.headline]
+    clean = lines[lines["eps"] == 0]
+    kept = HeadlineFigure.of("AUROC without attack", "high", clean, "attacked_auc")
+    proved = lines[(lines["eps"] > 0) & lines["certified_auc"].notna()]
+    return [
+        Trade(kept, HeadlineFigure.of(f"certified AUROC, eps {eps:g}", "high", at, "certified_auc"))
+        for eps, at in proved.groupby("eps")
+    ]
+
+
 def summary(tables: Tables, cfg: Config) -> str:
     """Each defense at the headline radius of the headline threat."""
     if "comparison" not in tables:
@@ -151,6 +165,7 @@ RISK = Risk(
     judge=judge,
     metrics=metrics,
     plotted=plotted,
+    trades=trades,
     shown=shown,
     curves=curves,
     points=points,

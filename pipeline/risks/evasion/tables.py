@@ -18,6 +18,8 @@ from pipeline.risks.evasion.measure.ensemble import ENSEMBLE, Ensemble
 from pipeline.risks.evasion.measure.everyone import EVERYONE, Everyone
 from pipeline.risks.evasion.measure.examination import Examination
 from pipeline.risks.evasion.measure.half_models import HALF_MODELS, HalfModels
+from pipeline.risks.evasion.measure.set_aside import SET_ASIDE, SetAside
+from pipeline.risks.evasion.measure.smoothing import SMOOTHING, Smoothing
 from pipeline.risks.evasion.measure.subject import PROOFS
 from pipeline.risks.evasion.movable import movable_shares
 from pipeline.risks.evasion.pairs import headline_pairs
@@ -27,6 +29,9 @@ from pipeline.risks.evasion.recipes import Recipe, recipes_of
 from pipeline.risks.evasion.repeats import repeated_shares
 from pipeline.risks.evasion.scans import COLUMNS as OF_SCANS
 from pipeline.risks.evasion.scans import scan_tables
+from pipeline.risks.evasion.set_aside import COLUMNS as OF_SPLIT
+from pipeline.risks.evasion.set_aside import split_table
+from pipeline.risks.evasion.smoothing import smoothing_table
 from pipeline.risks.risk import Context, Sources
 from pipeline.statistics.intervals import Sampling
 
@@ -77,6 +82,7 @@ COLUMNS = {
         "errors": "the change in usual measurement errors; empty = no error is known",
     },
     **OF_SCANS,
+    **OF_SPLIT,
     "ensemble": {
         **DEFENSE,
         "attacker": "none, grey (knows one voter alone), adaptive (knows what is deployed), and "
@@ -92,6 +98,23 @@ COLUMNS = {
         "excess": "accuracy under grey less that under adaptive, on the same patients",
         "excess_p": "of it, after Holm over all radii and defenses",
         "excess_verdict": "claims too much: told from 0; or not told apart",
+    },
+    "smoothing": {
+        **DEFENSE,
+        "radius": "Euclidean distance over all pixels, in grey levels",
+        "of_range": "the same in parts of the range of grey levels",
+        "every_pixel": "by how many grey levels every pixel may change within it",
+        "certified_accuracy": "share whose right vote nothing nearer turns, each with 1 - alpha",
+        "missed_diagnosis_rate": "share of the ill of whom that is not shown: at most these",
+        "abstained": "share of images of which no majority is shown",
+        "together": "certified accuracy where all of a model hold at once with 1 - alpha",
+        "patients": "whom each model holds out",
+        "ill": "of these",
+        "sigma": "standard deviation of the noise, in grey levels",
+        "draws": "copies that estimate a share",
+        "alpha": "the probability that a radius does not hold, of each image",
+        "reach": "the largest radius that a unanimous vote of so many copies shows",
+        "degenerate": "whether the vote says one class of nearly everybody, or is like a coin",
     },
     "plots/proved": {
         **DEFENSE,
@@ -127,11 +150,17 @@ def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
     on_all = {name: Everyone.load(file) for name, file in files.items() if file.exists()}
     votes = {name: place / ENSEMBLE for name, place in sources.of("evasion").items()}
     on_votes = {name: Ensemble.load(file) for name, file in votes.items() if file.exists()}
+    answers = {name: place / SET_ASIDE for name, place in sources.of("evasion").items()}
+    chosen_on = {name: SetAside.load(file) for name, file in answers.items() if file.exists()}
+    split = {"split": split_table(chosen_on, context.sampling)} if chosen_on else {}
     on_votes |= of_students(examined, cfg.audit.headline)
+    counted = {name: place / SMOOTHING for name, place in sources.of("evasion").items()}
+    on_noise = {name: Smoothing.load(file) for name, file in counted.items() if file.exists()}
     return {
         "comparison": comparison,
         "everyone": everyone_table(on_all, context.sampling),
         "ensemble": ensemble_table(on_votes, sampling),
+        "smoothing": smoothing_table(on_noise, *_radii_of(context), sampling),
         "attacks": evaluation.attacks,
         "evasion_pairs": headline_pairs(examined, cfg.audit, sampling, recipes),
         "groups": groups,
@@ -152,8 +181,16 @@ def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
         "plots/proved": evaluation.exact,
         "patients": by_defense(clinic.patients),
         **scan_tables(examined, sources, context),
+        **split,
         **{f"verdicts/{name}": verdicts(one.proofs) for name, one in examined.items()},
     }
+
+
+def _radii_of(context: Context) -> tuple[list[float], float]:
+    """Radii of the threat to every pixel, in grey levels, and the range of these."""
+    pixel = context.dataset.schema.features[0]
+    radii = context.cfg.radii(context.cfg.audit.headline)
+    return [eps * pixel.scale for eps in radii], pixel.upper - pixel.lower
 
 
 def _recipes(

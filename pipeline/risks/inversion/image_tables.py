@@ -1,22 +1,48 @@
 """From images read off networks to what people read, each beside what needs no network."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pandas as pd
 import torch
+from torch import Tensor
 
 from pipeline.attacks.reconstruction import correlation
 from pipeline.data.schema import Dataset
-from pipeline.risks.columns import DEFENSE, IDS
-from pipeline.risks.inversion.measure.images import Reconstruction
+from pipeline.risks.columns import DEFENSE, IDS, KNOWLEDGE
+from pipeline.risks.inversion.measure.images import ILL, Reconstruction
+from pipeline.risks.pairs import PAIRS, Drawn, pairs_table
 from pipeline.standards import RISKS
-from pipeline.statistics import Array
+from pipeline.statistics import Array, intervals
+from pipeline.statistics.intervals import Sampling
+from pipeline.statistics.patients import averaged
 
+TOLD, TOLD_PAIRS = "image_told", "image_told_pairs"
 TYPICAL, UPDATES, REBUILT = "image_typical", "image_updates", "image_rebuilt"
 SHOWN = 4  # images in the picture, at most
+CLASS = "class"  # the attacker who sees no update: asked beside those of `Reconstruction.rebuilt`
+KNOWS = {CLASS: "white box", "plain": "white box, an update of one image"}
+KNOWS["private"] = f"{KNOWS['plain']}, clipped and with noise"
+# whether more is told than the public mean tells: the whole interval is above 0, or none of it is
+YES, NO, UNSURE = "yes", "no", "not told apart"
 SIMILAR = ("to_class_mean", "public_to_class_mean", "to_nearest_member", "to_nearest_non_member")
 COLUMNS = {
+    TOLD: {
+        **DEFENSE,
+        "source": "what the image is read off: class, the network alone; plain or private, an "
+        "update of one image",
+        "victims": "networks that are asked",
+        "images": "people's images that it is compared with: the ill trained on, or those whose "
+        "updates are seen",
+        "correlation": "of the image found with such an image, mean",
+        "control": "correlation of the mean of all not trained on with it: nothing is read off",
+        "more": "the former less the latter, image by image, and their mean",
+        "finding": "whether a stranger learns more of a person's image than the public mean image "
+        "tells: yes, no or not told apart, by the interval of `more`",
+        **KNOWLEDGE,
+        **IDS,
+    },
+    TOLD_PAIRS: PAIRS,
     TYPICAL: {
         **DEFENSE,
         "victims": "networks that are asked; bounds are the least and the largest of any",
@@ -51,6 +77,84 @@ COLUMNS = {
         "pixels": "its first channel row by row, two hexadecimal digits each, of 256 levels",
     },
 }
+
+
+def told_tables(
+    found: Mapping[str, Reconstruction], dataset: Dataset, sampling: Sampling
+) -> dict[str, pd.DataFrame]:
+    """What a stranger learns of a person's image, beside what the public mean image tells.
+
+    Args:
+        found: of each defense.
+        dataset: the images.
+        sampling: of the intervals: patients are drawn, networks averaged first.
+
+    Returns:
+        `image_told`: one row per defense and what the image is read off; `correlation`, `control`
+        and `more`, their difference, each with its interval; `finding`, by the interval of `more`.
+        `image_told_pairs`: `more` of the defenses compared, by what it is read off.
+    """
+    whose = sampling.whose(len(dataset.y))
+    each_alone = sampling.each_alone()
+    lines, drawn = [], dict[str, dict[str, Drawn]]()
+    for defense, one in found.items():
+        for source, own, control in _each_image(one, dataset):
+            sides = {"correlation": own, "control": control, "more": own - control}
+            asked = int((~np.isnan(own)).any(0).sum())
+            line = {"defense": defense, "source": source, "victims": len(one.typical)}
+            line["images"] = asked
+            figures: dict[str, float] = {}
+            for name, values in sides.items():
+                mean, samples = _drawn(values, whose, each_alone)
+                figures |= intervals.bounded(name, mean, samples, sampling.confidence)
+            drawn.setdefault(source, {})[defense] = Drawn(mean, samples)
+            finding = {"finding": told_more(figures["more_low"], figures["more_high"])}
+            known = {"knowledge": KNOWS[source], **RISKS["inversion"].columns()}
+            lines.append(line | figures | finding | known)
+    patients = int(whose.max()) + 1
+    return {TOLD: pd.DataFrame(lines), TOLD_PAIRS: pairs_table(drawn, patients)}
+
+
+def told_more(low: float, high: float) -> str:
+    """Whether more is told than by the control, from the interval of the difference."""
+    return YES if low > 0 else NO if high <= 0 else UNSURE
+
+
+def _each_image(one: Reconstruction, dataset: Dataset) -> Iterator[tuple[str, Array, Array]]:
+    """By source, correlations (V, N) of what was found and of the control; NaN = not asked."""
+    index = one.index
+    for source, images in one.rebuilt.items():
+        truth = dataset.x[index]
+        found, control = (
+            _placed(correlation(shown, truth), index, len(dataset.y))
+            for shown in (images, one.public[:, None])
+        )
+        yield source, found, control
+    ill = [own & (dataset.y == ILL) for own in one.member]
+    sides = []
+    for images in (one.typical, one.public):
+        each = np.full(one.member.shape, np.nan)
+        for victim, (image, rows) in enumerate(zip(images, ill, strict=True)):
+            each[victim, rows.numpy()] = correlation(image, dataset.x[rows]).numpy()
+        sides.append(each)
+    yield CLASS, sides[0], sides[1]
+
+
+def _placed(values: Tensor, index: Tensor, records: int) -> Array:
+    """Values (V, T) of images `index` (V, T) as (V, N); NaN elsewhere."""
+    placed = torch.full((len(index), records), torch.nan, dtype=torch.float64)
+    return placed.scatter(1, index, values.double()).numpy()
+
+
+def _drawn(values: Array, whose: Array, sampling: Sampling) -> tuple[float, Array]:
+    """The mean over patients of correlations (V, N), networks averaged first, and its resamples."""
+    asked = ~np.isnan(values).all(0)
+    each = np.full(values.shape[1], np.nan)
+    each[asked] = np.nanmean(values[:, asked], 0)
+    each = averaged(each, whose)
+    known = ~np.isnan(each)
+    weights = sampling.weights(len(each))
+    return intervals.mean_of(each[known]), intervals.bootstrap_mean(each, weights, known)
 
 
 def typical_images(found: Mapping[str, Reconstruction]) -> pd.DataFrame:

@@ -21,9 +21,8 @@ from pipeline.presentation.chapter import (
     Table,
 )
 from pipeline.presentation.numbers import as_told, count_told, interval_text, with_interval
-from pipeline.risks.inversion.image_report import TITLE as OF_IMAGES
-from pipeline.risks.inversion.image_report import image_parts, sentence
-from pipeline.risks.inversion.image_tables import UPDATES
+from pipeline.risks.inversion import image_report as of_images
+from pipeline.risks.inversion.image_tables import TOLD
 from pipeline.risks.inversion.measure.settings import InversionSettings
 from pipeline.risks.inversion.pictures import draw
 from pipeline.risks.inversion.risk import RISK, of_headline, told_most
@@ -50,14 +49,13 @@ def chapters(tables: Tables, context: Context, folder: Path) -> Sequence[Chapter
 
     Empty where nothing is private and nobody was asked.
     """
-    if len(tables.get(UPDATES, ())):
-        return (
-            Chapter(OF_IMAGES, image_parts(tables, context, folder), sentence(tables, context)),
-        )
+    if len(tables.get(TOLD, ())):
+        parts = of_images.image_parts(tables, context, folder)
+        said, brief = of_images.result(tables, context), of_images.brief(tables, context)
+        return (Chapter(of_images.TITLE, parts, said, brief),)
     guesses, typical = (tables.get(name, pd.DataFrame()) for name in ("inversion", "typical"))
-    parts: list[Part] = []
-    result = ""
-    brief: Mapping[Reader, Sequence[Part]] = {}
+    parts = []
+    result, brief = "", {}
     if len(guesses):
         result, brief = _result(tables, context), _brief(guesses, context)
         parts += _guesses(guesses, context, folder)
@@ -75,7 +73,12 @@ def chapters(tables: Tables, context: Context, folder: Path) -> Sequence[Chapter
 
 
 def finding(tables: Tables, context: Context) -> Finding | None:
-    """What a score adds to the guess that it helps most, of members and of others."""
+    """What a score adds to the guess that it helps most, of members and of others.
+
+    Of images what one update tells.
+    """
+    if len(tables.get(TOLD, ())):
+        return of_images.finding(tables, context)
     guesses = tables.get("inversion", pd.DataFrame())
     if not len(guesses):
         return None
@@ -84,7 +87,7 @@ def finding(tables: Tables, context: Context) -> Finding | None:
 
 def untested(tables: Tables, context: Context) -> Sequence[str]:
     """What a reader could take for tested, and was not."""
-    if len(tables.get(UPDATES, ())):
+    if len(tables.get(TOLD, ())):
         return (
             "Updates of several images together, of several steps; a prior learned from images of "
             "the same kind, which would find more.",

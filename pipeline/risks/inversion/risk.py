@@ -32,8 +32,11 @@ def headline(tables: Tables, cfg: Config) -> Sequence[HeadlineFigure]:
 
     Of the measurement that the first defense's models tell most about: the share of a guess's error
     that scores take away, members less others; 0 is best. What both are told alike is information
-    in the answer, which an accurate model has to give, and speaks against no defense.
+    in the answer, which an accurate model has to give, and speaks against no defense. Of images
+    what is told of a person's beyond the public mean image, by each attacker.
     """
+    if len(tables.get("image_told", ())):
+        return of_images(tables)
     if not len(tables.get("inversion", ())):
         return ()
     table = tables["inversion"]
@@ -55,6 +58,49 @@ def headline(tables: Tables, cfg: Config) -> Sequence[HeadlineFigure]:
     )
 
 
+# What an image is read off -> the figure, the name of its metric, what the attacker does and knows.
+READ_OFF = {
+    "plain": (
+        "image behind one update: its correlation beyond the public mean's",
+        "update_inversion_gain",
+        "rebuild an image; knows the weights, and the update of that image alone",
+    ),
+    "private": (
+        "the same, the update clipped and with the noise of dp_train",
+        "private_update_inversion_gain",
+        "rebuild an image; knows the weights, and the private update of that image alone",
+    ),
+    "class": (
+        "image typical of disease: its correlation with the ill beyond the public mean's",
+        "class_inversion_gain",
+        "rebuild images of the ill; knows the weights",
+    ),
+}
+
+
+def of_images(tables: Tables) -> Sequence[HeadlineFigure]:
+    """By attacker, what is told of a person's image beyond what the public mean image tells."""
+    table, pairs = tables["image_told"], tables.get("image_told_pairs")
+    figures = []
+    for source, (figure, _, threat) in READ_OFF.items():
+        lines = table[table["source"] == source]
+        if len(lines):
+            first = lines.iloc[0]
+            figures.append(
+                HeadlineFigure.of(
+                    figure,
+                    "low",
+                    lines,
+                    "more",
+                    pairs=pairs,
+                    compared=source,
+                    among=f"{count_told(first['images'])} images",
+                    threat=f"{threat}; {first['victims']} networks",
+                )
+            )
+    return figures
+
+
 def of_headline(table: "pd.DataFrame") -> "pd.DataFrame":
     """The rows of `inversion` of who learns, knows the diagnosis and sees scores."""
     known = (table["attacker"] == "learned") & (table["diagnosis"] == "known")
@@ -69,12 +115,26 @@ def told_most(table: "pd.DataFrame") -> str:
 
 
 def metrics(tables: Tables, cfg: Config) -> Mapping[str, Mapping[str, float]]:
-    """The headline, whatever measurement it is of."""
+    """The headline, whatever measurement it is of; of images one of each attacker."""
+    if len(tables.get("image_told", ())):
+        names = {source: name for source, (_, name, _) in READ_OFF.items()}
+        table = tables["image_told"].assign(name=lambda of: of["source"].map(names))
+        found: dict[str, dict[str, float]] = {}
+        for line in table.dropna(subset=["more"]).to_dict("records"):
+            found.setdefault(str(line["defense"]), {})[str(line["name"])] = float(line["more"])
+        return found
     return {
         str(name): {"attribute_inference_member_gap": float(value)}
         for figure in headline(tables, cfg)
         for name, value in figure.table["value"].dropna().items()
     }
+
+
+def shown(cfg: Config) -> Sequence[str]:
+    """Of images what one update tells, plain and private."""
+    if cfg.data.image is None:
+        return ()
+    return tuple(name for source, (_, name, _) in READ_OFF.items() if source != "class")
 
 
 RISK = Risk(
@@ -83,6 +143,7 @@ RISK = Risk(
     check=check,
     headline=headline,
     metrics=metrics,
+    shown=shown,
     private=frozenset({"image_rebuilt"}),
     glossary={
         "inversion, attribute inference": "guessing a private measurement of a patient with the "

@@ -18,6 +18,7 @@ from pipeline.risks.inversion.image_tables import (
     TYPICAL,
     UPDATES,
     rebuilt_images,
+    told_tables,
     typical_images,
     updates_table,
 )
@@ -80,7 +81,7 @@ CHANCE = "chance of the true level"  # the unit of guesses of a category
 def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
     """Every table about inversion: `inversion`, `inversion_pairs` and `typical`.
 
-    Of images `image_typical` and `image_updates` in their place.
+    Of images `image_told` and its pairs, `image_typical` and `image_updates` in their place.
     """
     if context.dataset.schema.image:
         images = {
@@ -103,7 +104,8 @@ def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
 def image_tables(found: Mapping[str, Reconstruction], context: Context) -> dict[str, pd.DataFrame]:
     """The tables of images; single ones are only shown where patients are."""
     dataset = context.dataset
-    tables = {TYPICAL: typical_images(found), UPDATES: updates_table(found, dataset)}
+    tables = told_tables(found, dataset, context.sampling)
+    tables |= {TYPICAL: typical_images(found), UPDATES: updates_table(found, dataset)}
     if context.cfg.report.patients == "shown":
         tables[REBUILT] = rebuilt_images(found, dataset)
     return tables

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.attacks.membership import MEMBERSHIP
 from pipeline.config import Config
+from pipeline.defenses import DEFENSES
 from pipeline.presentation.numbers import NOT_TOLD, count_told, from_to
 from pipeline.risks.membership.measure.settings import MembershipSettings
 from pipeline.risks.risk import HeadlineFigure, Risk, Tables, by_defense
@@ -17,13 +18,10 @@ FOUND = "mia_tpr_at_1pct_fpr"
 
 
 def check(cfg: Config, origin: str) -> None:
-    """Refuses an attack that is in no registry."""
-    check_names(
-        cfg.section(MembershipSettings).attacks,
-        MEMBERSHIP,
-        f"{origin}: membership.attacks",
-        "membership attack",
-    )
+    """Refuses an attack that is in no registry, and a recipe that is not configured."""
+    numbers = cfg.section(MembershipSettings)
+    check_names(numbers.attacks, MEMBERSHIP, f"{origin}: membership.attacks", "membership attack")
+    check_names(numbers.recipes or (), DEFENSES, f"{origin}: membership.recipes", "defense")
 
 
 def headline(tables: Tables, cfg: Config) -> Sequence[HeadlineFigure]:

@@ -4,12 +4,15 @@ How faithful a copy is, what it is good for, and what a defense costs honest use
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from torch import Tensor
 
 from pipeline.attacks.theft import KNOWLEDGE as KNOWN
+from pipeline.data.halves import learned_from, reported_on
 from pipeline.defenses import trainable
 from pipeline.risks.columns import DEFENSE, IDS, KNOWLEDGE
 from pipeline.risks.pairs import PAIRS, Drawn, pairs_table
@@ -78,20 +81,38 @@ def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
     if place is None:
         return {}
     numbers = cfg.section(TheftSettings)
-    thefts = {name: Theft.load(place / name) for name in trainable(numbers.recipes, cfg)}
-    table = theft_table(thefts, context.sampling)
+    loaded = {name: Theft.load(place / name) for name in trainable(numbers.recipes, cfg)}
+    thefts, strangers = _by_split(loaded, context)
+    table = theft_table(thefts, context.sampling, strangers)
     answers = api_table(thefts, table, context.sampling, numbers.headline, numbers.headline_budget)
     copies = headline_copies(table, numbers.headline_budget)
     pairs = headline_pairs(thefts, copies, context.sampling)
     return {"theft": table, "theft_pairs": pairs, "theft_api": answers}
 
 
-def theft_table(thefts: Mapping[str, Theft], sampling: Sampling) -> pd.DataFrame:
+def _by_split(thefts: dict[str, Theft], context: Context) -> tuple[dict[str, Theft], Tensor | None]:
+    """Under an official split the same of its test records, and (V, N) strangers to its training.
+
+    Otherwise as they are, and None.
+    """
+    dataset, plan = context.dataset, context.cfg.plan
+    reported = reported_on(dataset, plan)
+    if reported.all():
+        return thefts, None
+    strangers = next(iter(thefts.values())).test & learned_from(dataset, plan)
+    return {name: replace(one, test=one.test & reported) for name, one in thefts.items()}, strangers
+
+
+def theft_table(
+    thefts: Mapping[str, Theft], sampling: Sampling, strangers: Tensor | None = None
+) -> pd.DataFrame:
     """One row per defense and attacker, victims averaged.
 
     Args:
-        thefts: of each defense.
+        thefts: of each defense; `test` are those whom figures are made of.
         sampling: of the intervals.
+        strangers: (V, N) bool, beside whom members are told apart, the same of each defense; None =
+            the test patients.
 
     Returns:
         `budget` is how many records were asked about (`true_labels`: how many diagnoses were
@@ -102,7 +123,7 @@ def theft_table(thefts: Mapping[str, Theft], sampling: Sampling) -> pd.DataFrame
         patients. `victim_accuracy`, `victim_auroc`: of what is copied. evasion: of the test
         patients whom the victim answers rightly, the share of whom it is wrong about the record
         that was made on the copy. `victim_evasion`: made on the victim itself. membership: AUROC of
-        the copy's loss for who trained the victim, against test patients. `victim_membership`: the
+        the copy's loss for who trained the victim, against strangers. `victim_membership`: the
         victim's.
     """
     lines: list[dict[str, Any]] = []
@@ -110,13 +131,16 @@ def theft_table(thefts: Mapping[str, Theft], sampling: Sampling) -> pd.DataFrame
     weights = sampling.weights(len(next(iter(thefts.values())).y))
     inputs = sampling.each_alone().weights(next(iter(thefts.values())).agrees.shape[1])
     for defense, theft in thefts.items():
+        apart = theft.member | (theft.test if strangers is None else strangers)
         patients = sampling.patients(len(theft.y), np.asarray(theft.test.numpy().any(0)))
-        of_victims = {api: _own(theft, api, weights, confidence) for api in theft.victims}
+        of_victims = {
+            api: _own(theft, apart.numpy(), api, weights, confidence) for api in theft.victims
+        }
         for key, group in theft.rows.groupby(ATTACKER, sort=False, observed=True):
             named = dict(zip(ATTACKER, key, strict=True))
             chosen = group.sort_values("victim").index.to_numpy()
             truth = named["api"] if named["api"] in theft.victims else PLAIN
-            figures = _copied(theft, chosen, str(truth), weights, confidence)
+            figures = _copied(theft, apart.numpy(), chosen, str(truth), weights, confidence)
             figures |= _share(
                 "uniform_fidelity", theft.agrees.numpy()[chosen], None, inputs, confidence
             )
@@ -220,7 +244,7 @@ def headline_pairs(
 
 
 def _copied(
-    theft: Theft, rows: Array, truth: str, weights: Array, confidence: float
+    theft: Theft, apart: Array, rows: Array, truth: str, weights: Array, confidence: float
 ) -> dict[str, float]:
     """What is said of one attacker's copies, one row per victim."""
     y, test, member = theft.y.numpy(), theft.test.numpy(), theft.member.numpy()
@@ -233,16 +257,13 @@ def _copied(
         "evasion", theft.broken.numpy()[rows], test & (true == y), weights, confidence
     )
     return figures | _auroc(
-        "membership",
-        np.where(y == 1, odds, -odds),
-        member,
-        member | test,
-        weights[:SECONDARY],
-        confidence,
+        "membership", np.where(y == 1, odds, -odds), member, apart, weights[:SECONDARY], confidence
     )
 
 
-def _own(theft: Theft, api: str, weights: Array, confidence: float) -> dict[str, float]:
+def _own(
+    theft: Theft, apart: Array, api: str, weights: Array, confidence: float
+) -> dict[str, float]:
     """The same of the victims themselves."""
     y, test, member = theft.y.numpy(), theft.test.numpy(), theft.member.numpy()
     odds = theft.victims[api].numpy()
@@ -256,7 +277,7 @@ def _own(theft: Theft, api: str, weights: Array, confidence: float) -> dict[str,
     )
     recorded = np.where(y == 1, odds, -odds)
     return figures | _auroc(
-        "victim_membership", recorded, member, member | test, weights[:SECONDARY], confidence
+        "victim_membership", recorded, member, apart, weights[:SECONDARY], confidence
     )
 
 

@@ -3,6 +3,7 @@
 import pandas as pd
 import pytest
 
+from pipeline.config.cohort import ImageConfig
 from pipeline.risks.evasion.logged import (
     ATTACKED,
     CLEAN,
@@ -21,7 +22,8 @@ from risks.evasion.made_up import DEFENSES, HEADLINE, RADII, line, planted
 @pytest.fixture
 def both():
     hard = planted("hard").assign(robust_accuracy=lambda t: t["robust_accuracy"] / 2)
-    return {"comparison": pd.concat([planted("baseline"), hard], ignore_index=True)}
+    both = pd.concat([planted("baseline"), hard], ignore_index=True)
+    return {"comparison": both.assign(certified_auc=both["attacked_auc"] - 0.05)}
 
 
 def values(figures):
@@ -66,6 +68,19 @@ def test_a_page_that_compares_runs_opens_with_sensitivity_under_attack(both, cfg
 def test_columns_of_the_table_of_runs_are_metrics(tables, context):
     for figures in metrics(tables, context.cfg).values():
         assert set(shown(context.cfg)) <= set(figures)
+
+
+def test_of_images_runs_are_compared_by_what_no_threshold_decides(both, cfg):
+    """Attacked and certified AUROC are columns of MLflow's Compare page, of images alone."""
+    image = cfg.data.model_copy(update={"image": ImageConfig(shape=[1, 8, 8])})
+    of_images = metrics(both, cfg.model_copy(update={"data": image}))
+    for name, plain in metrics(both, cfg).items():
+        attacked = line(both, name, HEADLINE, 0.3)
+        more = {
+            "attacked_auroc_at_0.3": attacked["attacked_auc"],
+            "certified_auroc_at_0.3": attacked["certified_auc"],
+        }
+        assert of_images[name] == plain | more
 
 
 def test_without_a_radius_only_what_needs_none_is_shown(cfg):

@@ -303,3 +303,26 @@ def test_the_radii_are_told_in_the_unit_of_each_measurement(written, context):
     source = context.cfg.data.features["glucose"].error_source
     assert glucose["source of the error"] == source  # nothing shortened
     assert "eps 1 is 30 mg/dL of glucose" in written[TITLES[0]].result
+
+
+def test_where_a_split_chose_the_cut_the_chapter_says_whether_it_transfers(
+    tables, context, tmp_path
+):
+    figures = {"prevalence": 0.75, "auroc": 0.9, "sensitivity": 0.8, "specificity": 0.7}
+    lines = []
+    for part, less in (("train", 0.0), ("tune", 0.0), ("test", 0.1), ("tune less test", 0.0)):
+        line = {"defense": "baseline", "part": part, "patients": 50.0, "ill": 30.0}
+        for name, value in figures.items():
+            shown = 0.1 if part == "tune less test" else value - less
+            line |= {name: shown, f"{name}_low": shown - 0.05, f"{name}_high": shown + 0.05}
+        lines.append(line)
+    known = replace(context, judged=judge(tables))
+    split = chapters({**tables, "split": pd.DataFrame(lines)}, known, tmp_path)
+    (chapter,) = [one for one in split if one.title == TITLES[1]]
+    (rule,) = [p for p in chapter.parts if isinstance(p, Note) and "cut was chosen" in p.text]
+    assert not rule.small
+    assert "easier (AUROC 0.900 against 0.800) and have more ill" in rule.text
+    shown = pd.concat(fold_of(chapter, "Where the cut was chosen"), axis=1)
+    assert shown["AUROC"].tolist()[1] == "0.900 (0.850 to 0.950)"
+    (facts,) = chapter.brief["clinician"]
+    assert dict(facts.entries)["Threshold"].endswith("chosen on the split's tune records")

@@ -121,6 +121,21 @@ def test_what_dvc_draws_is_that_of_the_headline_threat_with_their_intervals(both
     assert RISK.plotted({}, cfg) == {}
 
 
+def test_what_is_traded_is_ranking_without_attack_for_ranking_that_is_proved(both, cfg):
+    """At each radius with a proof, of the headline threat, of whoever has one."""
+    table = both["comparison"]
+    assert RISK.trades({}, cfg) == RISK.trades({"comparison": table}, cfg) == ()
+    ends = {"": 0.0, "_low": -0.02, "_high": 0.02}
+    known = {f"attacked_auc{end}": table["attacked_auc"] + by for end, by in ends.items()}
+    proved = {f"certified_auc{end}": table["attacked_auc"] - 0.1 + by for end, by in ends.items()}
+    (one,) = RISK.trades({"comparison": table.assign(**known, **proved)}, cfg)
+    assert one.bought.figure == "certified AUROC, eps 0.3"
+    for name in ("baseline", "hard"):
+        clean, attacked = (line(both, name, HEADLINE, eps) for eps in (0.0, 0.3))
+        assert one.kept.table.loc[name, "value"] == clean["attacked_auc"]
+        assert one.bought.table.loc[name, "high"] == attacked["attacked_auc"] - 0.1 + 0.02
+
+
 def test_the_terminal_is_told_under_which_threat_it_is(tables, context):
     text = RISK.summary(tables, context.cfg)
     lines = tables["comparison"]

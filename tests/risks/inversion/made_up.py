@@ -43,4 +43,6 @@ def seen() -> Reconstruction:
     }
     rebuilt = {"plain": SCANS.x[index] + 1, "private": -SCANS.x[index]}
     noise = torch.tensor([2.0, 1.0], dtype=torch.float64)
-    return Reconstruction(public, similar, index, rebuilt, public, noise)
+    member = torch.zeros(2, 8, dtype=torch.bool)
+    member[0, :4], member[1, 2:6] = True, True
+    return Reconstruction(public, similar, index, rebuilt, public, member, noise)

@@ -1,18 +1,87 @@
 """Figures of images by hand, with their controls beside them."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
 
+from pipeline.attacks.reconstruction import correlation
 from pipeline.risks.inversion.image_tables import (
     COLUMNS,
     REBUILT,
+    TOLD,
+    TOLD_PAIRS,
     TYPICAL,
     UPDATES,
     rebuilt_images,
+    told_more,
+    told_tables,
     typical_images,
     updates_table,
 )
+from pipeline.statistics.intervals import Sampling
 from risks.inversion.made_up import SCANS, seen
+
+SAMPLING = Sampling(200, 0.95, 0)
+
+
+def told(one, dataset=SCANS, sampling=SAMPLING):
+    return told_tables({"baseline": one}, dataset, sampling)[TOLD].set_index("source")
+
+
+def test_what_is_told_beyond_the_public_mean_by_hand():
+    table, one = told(seen()), seen()
+    control = correlation(one.public[0], SCANS.x[:4]).mean().item()
+    assert table["correlation"].tolist()[:2] == pytest.approx([1.0, -1.0])
+    assert table.loc["plain", "control"] == pytest.approx(control)
+    assert table.loc["plain", "more"] == pytest.approx(1 - control)
+    assert table["images"].tolist() == [4, 4, 3]
+    # the typical image is the control itself here: it tells nothing more, of the ill trained on
+    own = correlation(one.public[0], SCANS.x[[1, 3, 5]]).mean().item()
+    assert table.loc["class", ["correlation", "more"]].tolist() == pytest.approx([own, 0.0])
+    assert table["finding"].tolist() == ["yes", "no", "no"]
+
+
+def test_only_those_whom_a_network_trained_on_are_compared_with_its_typical_image():
+    one = seen()
+    moved = SCANS.x.clone()
+    moved[6:] = moved[6:].flip(-1)  # nobody's member
+    dataset = replace(SCANS, x=moved)
+    assert told(one, dataset).loc["class"].equals(told(one).loc["class"])
+
+
+def test_an_image_of_two_networks_counts_once():
+    one = seen()
+    twice = replace(one, index=torch.tensor([[0, 1], [0, 1]]))
+    twice = replace(twice, rebuilt={"plain": torch.stack([SCANS.x[:2], -SCANS.x[:2]])})
+    line = told(twice).loc["plain"]
+    assert line["images"] == 2
+    assert line["correlation"] == pytest.approx(0.0)  # 1 by one network and -1 by the other
+    assert line["correlation_low"] == pytest.approx(line["correlation_high"])
+
+
+def test_patients_are_drawn_with_all_their_images():
+    one = replace(seen(), rebuilt={"plain": torch.randn(2, 2, 1, 8, 8)})
+    alone = told(one).loc["plain"]
+    together = told(one, sampling=replace(SAMPLING, patient=np.arange(8) // 8)).loc["plain"]
+    assert alone["more_low"] < alone["more_high"]
+    assert together["more_low"] == pytest.approx(together["more_high"])
+
+
+def test_the_rule():
+    cases = [(0.01, 0.2), (-0.1, 0.1), (0.0, 0.1), (-0.2, -0.1), (-0.1, 0.0)]
+    answers = ["yes", "not told apart", "not told apart", "no", "no"]
+    assert [told_more(*bounds) for bounds in cases] == answers
+
+
+def test_defenses_are_compared_on_the_same_images():
+    worse = replace(seen(), rebuilt={"plain": seen().rebuilt["private"]})
+    pairs = told_tables({"baseline": seen(), "other": worse}, SCANS, SAMPLING)[TOLD_PAIRS]
+    lines = pairs.set_index("figure")
+    assert lines.index.tolist() == ["plain", "class"]
+    assert lines["difference"].tolist() == pytest.approx([-2.0, 0.0])
+    assert lines["se"].tolist() == pytest.approx([0.0, 0.0], abs=1e-6)
 
 
 def test_updates_by_hand():
@@ -35,6 +104,7 @@ def test_typical_images_are_means_with_their_range():
 
 def test_every_column_is_explained():
     drawn = {
+        **told_tables({"baseline": seen(), "other": seen()}, SCANS, SAMPLING),
         TYPICAL: typical_images({"baseline": seen()}),
         UPDATES: updates_table({"baseline": seen()}, SCANS),
     }

@@ -115,5 +115,5 @@ def test_every_column_is_explained_and_none_that_is_not_there(tables, context):
     scans = Context(SCANS, context.cfg)
     shown = scans.cfg.report.model_copy(update={"patients": "shown"})
     scans = replace(scans, cfg=scans.cfg.model_copy(update={"report": shown}))
-    every = {**tables, **image_tables({"baseline": seen()}, scans)}
+    every = {**tables, **image_tables({"baseline": seen(), "other": seen()}, scans)}
     assert parts.unlike_its_explanation(RISK, every, tiny.FEATURES) == {}

@@ -3,8 +3,13 @@
 import pandas as pd
 import pytest
 
+import handwritten
 from pipeline.files import BadInput
-from pipeline.risks.inversion.risk import RISK
+from pipeline.risks.inversion.risk import READ_OFF, RISK
+from pipeline.risks.inversion.tables import image_tables
+from pipeline.risks.risk import Context
+from pipeline.standards import RISKS as NAMED
+from risks.inversion.made_up import SCANS, seen
 
 TOLD = pd.DataFrame(
     {
@@ -83,3 +88,53 @@ def test_more_victims_than_models_is_one_line(cfg):
         BadInput, match=r"^conf: inversion\.victims: 9 is more than membership\.targets 8"
     ):
         RISK.check(cfg.model_copy(update={"inversion": numbers}), "conf")
+
+
+@pytest.fixture(scope="module")
+def of_images():
+    cfg = handwritten.configured()
+    return cfg, image_tables({"baseline": seen(), "other": seen()}, Context(SCANS, cfg))
+
+
+def test_of_images_each_attacker_has_a_figure_with_pairs(of_images):
+    cfg, tables = of_images
+    figures = RISK.headline(tables, cfg)
+    assert len(figures) == len(READ_OFF)
+    for figure, source in zip(figures, READ_OFF, strict=True):
+        own = tables["image_told"].set_index("source").loc[source]
+        assert figure.table["value"].tolist() == own["more"].tolist()
+        assert figure.good == "low"
+        assert figure.pairs["defense"].tolist() == ["other"]
+    assert [figure.among for figure in figures] == ["4 images", "4 images", "3 images"]
+    assert "2 networks" in figures[0].threat
+
+
+def test_an_attacker_who_was_not_tried_has_no_figure(of_images):
+    cfg, tables = of_images
+    table = tables["image_told"]
+    fewer = {**tables, "image_told": table[table["source"] != "private"]}
+    assert len(RISK.headline(fewer, cfg)) == 2
+
+
+def test_the_metrics_of_images_are_their_headlines_and_columns_of_mlflow(of_images):
+    cfg, tables = of_images
+    found = RISK.metrics(tables, cfg)
+    names = [name for _, name, _ in READ_OFF.values()]
+    assert list(found) == ["baseline", "other"]
+    assert sorted(found["other"]) == sorted(names)
+    values = tables["image_told"].set_index(["defense", "source"])["more"]
+    assert found["other"]["update_inversion_gain"] == values["other", "plain"]
+    assert set(RISK.shown(cfg)) < set(names)
+
+
+def test_records_show_no_column_of_images(cfg):
+    assert RISK.shown(cfg) == ()
+
+
+def test_catalogues_have_a_row_once_whichever_kind_of_data_it_is():
+    of = {one.id: one for one in RISK.evidence() if one.table == "image_told"}
+    others = [one.id for one in RISK.evidence() if one.table != "image_told"]
+    assert len(of) + len(others) == len(RISK.evidence())
+    assert len(others) == len(set(others))
+    standards = NAMED["inversion"]
+    assert {*standards.atlas, *standards.nist, *standards.owasp} <= set(of)

@@ -79,3 +79,11 @@ def test_an_unknown_attack_is_one_line(cfg):
         BadInput, match=r"^conf: membership\.attacks: 'lyra' is no membership attack"
     ):
         RISK.check(cfg.model_copy(update={"membership": numbers}), "conf")
+
+
+def test_a_recipe_that_there_is_none_of_is_refused(cfg):
+    numbers = cfg.model_extra["membership"].model_copy(update={"recipes": ["baselin"]})
+    with pytest.raises(
+        BadInput, match=r"membership\.recipes: 'baselin' is no defense; did you mean"
+    ):
+        RISK.check(cfg.model_copy(update={"membership": numbers}), "params.yaml")

@@ -1,15 +1,26 @@
 """Figures of copies: known answers, honest intervals, and what is named."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
+import handwritten
+import kinds
 import tiny
 from pipeline.config import AuditConfig
+from pipeline.risks.risk import Context, Sources
 from pipeline.risks.theft.measure.copies import TRUE_LABELS
 from pipeline.risks.theft.measure.stolen import Theft
 from pipeline.risks.theft.measure.victims import PLAIN
-from pipeline.risks.theft.tables import api_table, headline_copies, headline_pairs, theft_table
+from pipeline.risks.theft.tables import (
+    api_table,
+    draw_up,
+    headline_copies,
+    headline_pairs,
+    theft_table,
+)
 from pipeline.standards import ATLAS, NIST, OWASP
 from risks.theft.made_up import made_up
 
@@ -87,6 +98,43 @@ def test_membership_compares_members_with_test_patients_alone(stolen):
         1.0,
     ]
     assert torch.equal(told, stolen.log_odds)
+
+
+def test_figures_are_of_test_records_and_members_stand_beside_strangers(stolen):
+    """Of an official split: whatever is said of other strangers moves membership alone."""
+    test = stolen.test & (torch.arange(400) < 200)
+    strangers = stolen.test & ~test
+    reported = replace(stolen, test=test)
+    table = theft_table({"baseline": reported}, tiny.sampling(CFG), strangers)
+    signs = torch.where(stolen.y == 1, 1.0, -1.0)
+    known = torch.where(stolen.member, 9.0, torch.where(strangers, 1.0, 99.0)).repeat(2, 1)
+    betrayed = replace(reported, log_odds=known * signs)
+    found = theft_table({"baseline": betrayed}, tiny.sampling(CFG), strangers)
+    assert found["membership"].tolist() == [1.0, 1.0]
+    moved = torch.where(strangers.repeat(2, 1), 5.0, stolen.log_odds)
+    other = theft_table(
+        {"baseline": replace(reported, log_odds=moved)}, tiny.sampling(CFG), strangers
+    )
+    same = [name for name in table if not name.startswith("membership")]
+    assert other[same].equals(table[same])
+    assert not other["membership"].equals(table["membership"])
+
+
+def test_figures_of_an_official_split_are_drawn_up_of_its_test_records(stolen, tmp_path):
+    cfg = handwritten.configured(
+        plan={"kind": "official"}, theft={"recipes": ["baseline"], "headline": "public"}
+    )
+    split = torch.tensor([0] * 200 + [1] * 50 + [2] * 150)
+    scans = replace(kinds.scans(400, seed=0), split=split)
+    stolen.save(tmp_path / "theft" / "baseline")
+    tables = draw_up(Sources({}, tmp_path), Context(scans, cfg))
+    expected = theft_table(
+        {"baseline": replace(stolen, test=stolen.test & (split == 2))},
+        Context(scans, cfg).sampling,
+        stolen.test & (split == 0),
+    )
+    assert tables["theft"].equals(expected)
+    assert tables["theft"]["patients"].max() <= 150
 
 
 def test_every_row_names_known_ids_but_for_diagnoses_of_ones_own(table):

@@ -13,9 +13,10 @@ from pipeline.risks.evasion.pictures.answers import confusion_matrices, roc
 from pipeline.risks.evasion.pictures.canvas import told
 from pipeline.risks.evasion.pictures.panels import before_and_after
 from pipeline.risks.evasion.risk import RISK
+from pipeline.risks.evasion.set_aside import in_words, transfers
 from pipeline.risks.evasion.view import View
 from pipeline.risks.risk import Context
-from pipeline.risks.sentences import concluded
+from pipeline.risks.sentences import concluded, narrow, said
 
 
 def chapter(view: View, context: Context, folder: Path) -> Chapter:
@@ -32,6 +33,7 @@ def chapter(view: View, context: Context, folder: Path) -> Chapter:
             f"Accuracy, {view.among()}, before attack and at {view.budget(view.eps)}",
         ),
     ]
+    parts += _split(view)
     if not set(steps) & set(at["attack"]):
         parts.append(NotApplicable("FGSM", f"no attack of the configuration has method {FGSM}"))
     parts += [
@@ -52,6 +54,16 @@ def chapter(view: View, context: Context, folder: Path) -> Chapter:
         _result(view, at, context),
         {"clinician": [_facts(view)]},
     )
+
+
+def _split(view: View) -> list[Part]:
+    """Whether the cut was chosen on records like those that are reported; nothing: on no others."""
+    table = view.tables.get("split", pd.DataFrame())
+    if not len(table):
+        return []
+    shown = in_words(table, view.shown)
+    rule = said(transfers(table, view.first))
+    return [*rule, Fold("Where the cut was chosen", narrow(shown, ["defense", "part"]))]
 
 
 def _titles(view: View, at: pd.DataFrame) -> dict[str, str]:
@@ -97,13 +109,13 @@ def _result(view: View, at: pd.DataFrame, context: Context) -> str:
     own = at[at["defense"] == view.first].drop_duplicates("attack")
     titles = _titles(view, at)
     lines = {str(line["attack"]): line for _, line in own.iterrows()}
-    said = [f"{told(lines[attack], 'accuracy')} {title}" for attack, title in titles.items()]
+    figures = [f"{told(lines[attack], 'accuracy')} {title}" for attack, title in titles.items()]
     whom = view.among()
     of = f" of {whom}" if whom else ""
     against = concluded(RISK.name, figure_of(view, "robust_accuracy"), context)
     return (
         f"Accuracy of {view.who}{of} under the {view.threat} threat, at most "
-        f"{view.budget(view.eps)}: {'; '.join(said)}. {against}"
+        f"{view.budget(view.eps)}: {'; '.join(figures)}. {against}"
     ).rstrip()
 
 
@@ -122,6 +134,11 @@ def _facts(view: View) -> Items:
                 "Specificity",
                 f"{told(clean, 'specificity')} of {view.among(0) or 'the healthy'}, without attack",
             ),
-            ("Threshold", f"by the rule {rule.rule}{value}, chosen on training records"),
+            ("Threshold", f"by the rule {rule.rule}{value}, chosen on {_chosen_on(view)}"),
         ]
     )
+
+
+def _chosen_on(view: View) -> str:
+    """Who chose it: a split that came with the data sets records aside for that."""
+    return "the split's tune records" if "split" in view.tables else "training records"

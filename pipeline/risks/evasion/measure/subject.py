@@ -177,7 +177,8 @@ def proposals(
         sent: adversarial records of another population under this threat, (E, S, N, D) of each
             attack; None = none.
     """
-    x, y, threat, eps = subject.x, subject.y, trial.threat, subject.radius(trial)
+    x, y, threat, radii = subject.x, subject.y, trial.threat, subject.radius(trial)
+    eps = radii[1:] if len(radii) > 1 else radii  # the first is 0: nobody can change anything
     known = all_attackers(cfg)
     nobody = threat.unit == "error" and not why_no_proof(subject.population)
     for number, (name, attack) in enumerate(evasion_suite(cfg.attack, norm=threat.norm).items()):
@@ -191,22 +192,27 @@ def proposals(
         choices = generator(Stream.EVASION, cfg.seed, number)
         proposed = attack(subject.population, x, y, threat, eps=eps, generator=choices)
         budget = EVASION[who.method].budget(who.options, threat, trial.radii[-1])
-        yield Proposal(name, who, budget, proposed)
+        yield Proposal(name, who, budget, _at_each(radii, x, proposed))
     if nobody:
         return
     if threat.norm != "l0":  # the gradient step is exact on a linear model
         step = fgsm(subject.surrogate, x, y, threat, eps=eps)
-        yield Proposal(SURROGATE, ADDED[SURROGATE], None, step)
+        yield Proposal(SURROGATE, ADDED[SURROGATE], None, _at_each(radii, x, step))
     if sent is not None:
         folds = OutOfFold(subject.plan, trial.radii)
         offered = [folds.gather(records, subject.index) for records in sent]
         if threat.discrete:  # what others recode, a gradient cannot: each attack does its own
             offered = [
-                threat.of_numbers.project(torch.where(one.isnan(), x, one), x, eps)
+                threat.of_numbers.project(torch.where(one.isnan(), x, one), x, radii)
                 for one in offered
             ]
         most_harmful = worst(subject.population, offered, y)
         yield Proposal(TRANSFER, ADDED[TRANSFER], None, most_harmful)
+
+
+def _at_each(radii: Tensor, x: Tensor, found: Tensor) -> Tensor:
+    """What was found at the radii above 0, with the records as they are before it."""
+    return found if len(found) == len(radii) else torch.cat([x[None], found])
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from torch import Tensor
 from pipeline.artifact import read_artifact, write_artifact
 from pipeline.attacks.reconstruction import Update, class_image, correlation, image_behind
 from pipeline.config import Config
+from pipeline.data.halves import learned_from
 from pipeline.data.schema import Dataset
 from pipeline.defenses.budget import PrivacyBudget, calibrate
 from pipeline.files import NotApplicable
@@ -30,13 +31,14 @@ class Reconstruction:
     Attributes:
         typical: (V, *event) float32, what each victim finds most typical of disease.
         similar: each (V,) float64, correlations of that image: `to_class_mean`, with the mean of
-            the ill whom the victim trained on; `public_to_class_mean`, of the mean of all who are
-            no members, which needs no model, with it; `to_nearest_member` and
-            `to_nearest_non_member`, with the most similar image that it trained on, and of equally
-            many others.
+            the ill whom the victim trained on; `public_to_class_mean`, of `public`, which needs
+            no model, with it; `to_nearest_member` and `to_nearest_non_member`, with the most
+            similar image that it trained on, and of equally many others.
         index: (V, T) int64, training images whose updates were inverted.
         rebuilt: by kind of update, `plain` or `private`, (V, T, *event) float32.
-        public: (V, *event) float32, the control: the mean of all who are no members.
+        public: (V, *event) float32, the control: the mean of all who are no members, of those whom
+            the recipe learns from.
+        member: (V, N) bool, who trained each victim.
         noise: (2,) float64: noise multiplier and largest norm of the private update; NaN = none.
     """
 
@@ -45,6 +47,7 @@ class Reconstruction:
     index: Tensor
     rebuilt: dict[str, Tensor]
     public: Tensor
+    member: Tensor
     noise: Tensor
 
     def save(self, folder: Path) -> None:
@@ -71,8 +74,9 @@ def reconstruct_images(
     Args:
         population: the networks; `member` (M, N) says who trained each.
         member: bool.
-        dataset: the N images.
-        cfg: how many victims, and images of each; the noise of the private recipe.
+        dataset: the N images; under an official split those beside its training images are no
+            control, as they may differ from them as such.
+        cfg: how many victims, and images of each; the noise of the private recipe; the plan.
 
     Raises:
         NotApplicable: they are no networks of images.
@@ -83,7 +87,8 @@ def reconstruct_images(
     first = torch.arange(population.size) < numbers.victims
     victims, member = population.select(first), member[first]
     typical = class_image(victims, dataset.schema, ILL)
-    public = torch.stack([dataset.x[~own].double().mean(0) for own in member])
+    others = learned_from(dataset, cfg.plan) & ~member
+    public = torch.stack([dataset.x[rows].double().mean(0) for rows in others])
     drawn = generator(Stream.UPDATES, cfg.seed)
     index = torch.stack([_some(own, numbers.images, drawn) for own in member])
     noise = private_noise(cfg)
@@ -101,10 +106,11 @@ def reconstruct_images(
     event = dataset.x.shape[1:]
     return Reconstruction(
         typical.float(),
-        _similar(typical, public, member, dataset),
+        _similar(typical, public, member, others, dataset),
         index,
         {kind: torch.stack(found).view(*index.shape, *event) for kind, found in rebuilt.items()},
         public.float(),
+        member,
         noise,
     )
 
@@ -125,13 +131,13 @@ def _some(own: Tensor, count: int, drawn: torch.Generator) -> Tensor:
 
 
 def _similar(
-    typical: Tensor, public: Tensor, member: Tensor, dataset: Dataset
+    typical: Tensor, public: Tensor, member: Tensor, others: Tensor, dataset: Dataset
 ) -> dict[str, Tensor]:
     found: dict[str, list[Tensor]] = {}
-    for image, mean, own in zip(typical, public, member, strict=True):
+    for image, mean, own, other in zip(typical, public, member, others, strict=True):
         of_class = dataset.x[own & (dataset.y == ILL)].double().mean(0)
         each = correlation(image, dataset.x)
-        sides = [each[own], each[~own]]
+        sides = [each[own], each[other]]
         few = min(map(len, sides))  # the most similar of more is more similar
         for name, value in (
             ("to_class_mean", correlation(image, of_class)),

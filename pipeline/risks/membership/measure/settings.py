@@ -16,7 +16,13 @@ class MembershipSettings(Section):
     with a `spread` in units of each feature's scale, are asked about where only labels are seen.
     Where differential privacy is claimed, its mechanism is audited with about so many `canaries` in
     models of at most so many weights together (`audited_weights`).
+
+    `recipes`: those that models of random halves are trained of, as far as they are examined;
+    null = all that are. Of the others nothing is known of leaks, and their intervals are of the
+    very models that were attacked, on new patients.
     """
+
+    recipes: list[str] | None = None
 
     attacks: Annotated[list[str], Field(min_length=1)]
     targets: Annotated[int, Field(ge=4)]

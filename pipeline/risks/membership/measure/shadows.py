@@ -33,6 +33,7 @@ BLIND = "blind"  # a classifier that sees the records and no model: there is not
 COARSE = 4  # rows and columns of the picture that the control sees of an image: it takes all pairs
 SCORES, CLAIM = "scores.safetensors", "claim.json"
 WHAT, ADVICE = "membership scores", "run `dvc repro` to make it"
+NOT_ASKED = "no models of random halves were trained: the setting membership.recipes leaves it out"
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,12 @@ class Halves:
 
     targets: HalfTrained
     every: HalfTrained
+
+
+def asked_of(name: str, cfg: Config) -> bool:
+    """Whether models of random halves are trained of the recipe `name`."""
+    recipes = cfg.section(MembershipSettings).recipes
+    return recipes is None or name in recipes
 
 
 def train_halves(name: str, dataset: Dataset, cfg: Config) -> Halves:

@@ -68,7 +68,7 @@ def steal(name: str, dataset: Dataset, cfg: Config) -> Theft:
         broken=broken,
         agrees=agrees,
         member=victims.member,
-        test=victims.test,
+        test=victims.others,
         y=dataset.y,
         victims=odds,
         direct=direct,
@@ -213,7 +213,7 @@ def _copies(
 
 def _from_diagnoses(victims: Victims, surrogate: str) -> Copies:
     """What a copy must beat: what the attacker's own patients would teach with their diagnoses."""
-    theirs = ~victims.member & ~victims.test
+    theirs = victims.public
     count = int(theirs.sum(1).min())
     index = torch.stack([rows.nonzero()[:, 0][:count] for rows in theirs])
     budgets = sorted({min(budget, count) for budget in victims.cfg.section(TheftSettings).budgets})

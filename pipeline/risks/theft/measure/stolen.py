@@ -24,7 +24,9 @@ class Theft:
             on the copy.
         agrees: (R, U) bool, whether copy and victim give a uniformly drawn record the same class.
         member: (V, N) bool, who trained each victim.
-        test: (V, N) bool, who neither trained it nor was the attacker's.
+        test: (V, N) bool, who neither trained it nor was the attacker's; under an official split
+            its test records, of whom figures are made, and some of its training records, beside
+            whom members are told apart.
         y: (N,) class indices.
         victims: for `plain` and, if tried, `ensemble` (V, N) float32 log-odds of class 1.
         direct: likewise (V, N) bool, `broken` by the same attack on the victim itself.

@@ -2,7 +2,9 @@
 
 Unlike the release model, which is trained on everyone, a victim is trained on a random half of the
 cohort, so that there are people it has never seen. A random half of those belong to the attacker,
-without any diagnosis; the rest are for testing.
+without any diagnosis; the rest are for testing. Under an official split both halves are of its
+training records, and its test records are for testing: what a copy is good for is told by them, who
+trained a victim by the rest of the training records, from which they may differ as such.
 """
 
 from dataclasses import dataclass
@@ -15,6 +17,7 @@ from pipeline.attacks.evasion.greedy import sparse
 from pipeline.attacks.evasion.records import LogitsFn
 from pipeline.attacks.oracle import NOISE, Answer, ensemble, noisy, plain
 from pipeline.config import BASELINE, Config
+from pipeline.data.halves import halves_of, learned_from, reported_on
 from pipeline.data.plan import Plan, first_of, rectangle
 from pipeline.data.schema import Dataset
 from pipeline.data.threat import Threat
@@ -31,7 +34,9 @@ PLAIN, ENSEMBLE = "plain", "ensemble"  # how an API answers, beside the kinds of
 class Victims:
     """Victims, what stands in front of them, and who belongs to whom.
 
-    V victims, N patients, T test patients of each.
+    V victims, N patients, T test patients of each. (V, N) bool, each patient in one at most but for
+    the last two: `member`, who trained a victim; `public`, whom its attacker owns; `others`, who
+    are neither; `test`, of these whom figures are made of.
     """
 
     dataset: Dataset
@@ -39,6 +44,8 @@ class Victims:
     models: dict[str, LogitsFn]
     apis: dict[str, Answer]
     member: Tensor
+    public: Tensor
+    others: Tensor
     test: Tensor
     linear: bool
 
@@ -49,14 +56,12 @@ class Victims:
         The undefended ones with companions, for an API that answers with a mean.
         """
         numbers, schema = cfg.section(TheftSettings), dataset.schema
-        plan = Plan.random_halves(
-            len(dataset.y),
-            models=numbers.victims,
-            seed=of(Stream.THEFT_HALVES, cfg.seed),
-            together=dataset.together,
-        )
+        seed = of(Stream.THEFT_HALVES, cfg.seed)
+        plan = halves_of(dataset, cfg.plan, models=numbers.victims, seed=seed)
         coins = torch.rand(plan.train.shape, generator=generator(Stream.THEFT_TESTS, cfg.seed))
         coins = coins[:, first_of(dataset.together)]
+        attacked = learned_from(dataset, cfg.plan) & (coins >= 0.5)
+        others = plan.held_out & ~attacked
         # of images one model answers, and as it is: noise is a function of a record's values
         richer = name == BASELINE and not schema.image
         size = numbers.ensemble if richer else 1
@@ -71,7 +76,9 @@ class Victims:
             models[ENSEMBLE] = ensemble(together.double(), size)
             apis[ENSEMBLE] = plain(models[ENSEMBLE])
         linear = isinstance(single, Networks) and not single.architecture.hidden
-        return cls(dataset, cfg, models, apis, plan.train, plan.held_out & (coins < 0.5), linear)
+        whose = (plan.train, plan.held_out & attacked, others)
+        test = others & reported_on(dataset, cfg.plan)
+        return cls(dataset, cfg, models, apis, *whose, test, linear)
 
     @property
     def everyone(self) -> Tensor:
@@ -81,7 +88,7 @@ class Victims:
     @property
     def publics(self) -> list[Tensor]:
         """The attacker's own records, for each victim."""
-        return [self.dataset.x[rows] for rows in ~self.member & ~self.test]
+        return [self.dataset.x[rows] for rows in self.public]
 
     def evaded(self, models: LogitsFn, owner: Tensor | None = None) -> Tensor:
         """Test patients (M, T, *event), as an attack on M models changes them.
@@ -146,4 +153,5 @@ def companions(plan: Plan, size: int) -> Plan:
         every[2],
         torch.tensor(seeds),
         tuple(f"{label}-{one}" for label in plan.labels for one in range(size)),
+        None if plan.tune is None else plan.tune.repeat_interleave(size, 0),
     )

@@ -1,12 +1,17 @@
 """What is measured of images: of whom, beside which control, and kept bit for bit."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 import handwritten
 import kinds
 import tiny
+from pipeline.config import PlanConfig
+from pipeline.data.halves import halves_of
 from pipeline.data.plan import Plan
+from pipeline.data.schema import SPLITS
 from pipeline.defenses.trained import train
 from pipeline.files import NotApplicable
 from pipeline.risks.inversion.measure.images import (
@@ -73,3 +78,17 @@ def test_records_are_not_for_it(asked, dataset):
     plan = tiny.plan(dataset)
     with pytest.raises(NotApplicable, match="networks that can be differentiated"):
         reconstruct_images(tiny.untrained(plan, dataset), plan.train, dataset, cfg)
+
+
+def test_of_an_official_split_only_training_images_are_members_and_controls(asked):
+    cfg, scans, _, models = asked
+    split = torch.tensor([SPLITS.index("train")] * 40 + [SPLITS.index("test")] * 20)
+    official = replace(scans, split=split)
+    plan = PlanConfig.model_validate({**cfg.plan.model_dump(), "kind": "official"})
+    own = halves_of(official, plan, models=3, seed=0).train
+    found = reconstruct_images(models, own, official, cfg.model_copy(update={"plan": plan}))
+    assert torch.equal(found.member, own[:2])
+    assert not found.member[:, 40:].any()
+    for mean, rows in zip(found.public, own[:2], strict=True):
+        learned = scans.x[:40]
+        torch.testing.assert_close(mean, learned[~rows[:40]].mean(0))

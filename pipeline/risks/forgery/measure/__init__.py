@@ -1,0 +1,1 @@
+"""Forged images, a detector that looks for them, and what models answer to them."""
