@@ -39,10 +39,9 @@ def _scored(context: Context) -> str:
     plan, split = context.cfg.plan, context.dataset.split
     if plan.kind == "official" and split is not None:
         tested = int((split == SPLITS.index("test")).sum())
-        return (
-            f"the {tested} of the official test set, by {plan.seeds} models that did not train on "
-            "them and differ by their seed"
-        )
+        several = f"{plan.seeds} models that did not train on them and differ by their seed"
+        by = several if plan.seeds > 1 else "one model that did not train on them"
+        return f"the {tested} of the official test set, by {by}"
     times = f"{plan.folds} folds x {plan.seeds} seeds"
     return f"each patient by models that did not train on them, {times}"
 

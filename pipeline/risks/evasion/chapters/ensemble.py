@@ -133,12 +133,12 @@ def _each(view: View, table: pd.DataFrame) -> pd.DataFrame:
     }
     places = list(adaptive[key].itertuples(index=False, name=None))
     for name, own in others.items():
-        shown[name] = [told(own.loc[at], "accuracy") if at in own.index else "" for at in places]
+        shown[name] = [told(own.loc[at], "accuracy") if at in own.index else "-" for at in places]
     shown["all of them"] = with_interval(adaptive, "accuracy")
     shown["proved right"] = [
         told(proofs.loc[at], "verified_accuracy", "verified_low", "verified_high")
         if at in proofs.index and at[0] not in view.beyond_proof
-        else ""
+        else "-"
         for at in places
     ]
     return pd.DataFrame(shown)
@@ -173,8 +173,11 @@ def _result(view: View, table: pd.DataFrame, eps: float) -> str:
             own[own["attacker"] == who].iloc[0] for who in ("none", "grey", "adaptive")
         )
         said.append(
-            f"{view.shown[str(name)]} is right of {told(adaptive, 'accuracy')} "
-            f"(without attack {clean['accuracy']:.3f}), and images made for one voter alone claim "
-            f"{told(grey, 'accuracy')}: {adaptive['excess_verdict']}"
+            f"{view.shown[str(name)]} keeps {told(adaptive, 'accuracy')} of "
+            f"{told(clean, 'accuracy')}, where images made for the transformer alone promise "
+            f"{told(grey, 'accuracy')} ({adaptive['excess_verdict']})"
         )
-    return f"At {view.budget(eps)}, against who knows what is deployed, {'; '.join(said)}."
+    return (
+        f"Right answers at {view.budget(eps)} against who knows what is deployed: "
+        f"{'. '.join(said)}."
+    )

@@ -50,14 +50,14 @@ def grey_and_adaptive(view: View, folder: Path) -> Picture:
     largest = float(table["eps"].max())
     axis.set(xlim=(-0.03 * largest, 1.03 * largest), ylim=(-0.02, 1.0))
     axis.set_xlabel(f"eps, {view.threat} threat", fontsize=SMALL_TEXT)
-    axis.set_ylabel("right answers of the vote", fontsize=SMALL_TEXT)
+    axis.set_ylabel("right answers", fontsize=SMALL_TEXT)
     at_ends(axis, ends, colours)
     return finish(
         figure,
         view,
         folder / "votes.svg",
-        "Right answers of the vote against eps",
+        "Right answers against eps",
         f"Right answers fall as eps grows. At eps {largest:g}: {'; '.join(said)}.",
-        "Dashed, hollow marks: the attacker knows the transformer alone. Solid: he knows every "
-        f"voter. Bars: {view.cfg.audit.confidence:.0%} intervals over patients, models averaged.",
+        "Dashed, hollow marks: the attacker knows the transformer alone. Solid: all that is "
+        f"deployed. Bars: {view.cfg.audit.confidence:.0%} intervals over patients, seeds averaged.",
     )
