@@ -86,7 +86,9 @@ def bits(
     """
     lower, upper = _range(schema)
     levels, size = 2**bits - 1, upper - lower
-    return rounded((x - lower) / size * levels) / levels * size + lower
+    kept: Tensor = rounded((x - lower) / size * levels)
+    cleaned: Tensor = kept / levels * size + lower
+    return cleaned
 
 
 def median(x: Tensor, schema: Schema, rounded: Rounding = torch.round, *, size: Count) -> Tensor:
@@ -166,7 +168,7 @@ def quantisation(quality: int) -> Tensor:
 def _cosines() -> Tensor:
     """(8, 8) float64, orthonormal: the discrete cosine transform of type II."""
     place = torch.arange(SIDE, dtype=torch.float64)
-    wave = torch.cos(torch.pi / SIDE * (place + 0.5) * place[:, None]) * (2 / SIDE) ** 0.5
+    wave: Tensor = torch.cos(torch.pi / SIDE * (place + 0.5) * place[:, None]) * (2 / SIDE) ** 0.5
     wave[0] /= 2**0.5
     return wave
 

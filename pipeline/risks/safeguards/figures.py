@@ -51,6 +51,10 @@ class Passed:
         turned_on: of these, those that are not referred.
     """
 
+    wrong: Array
+    turned: Array
+    turned_on: Array
+
     def __init__(self, clean: Array, margin: Array, doubt: Array, limit: Array) -> None:
         """From margins and doubts (S, N), unchanged and presented, and thresholds (S, 1)."""
         wrong, on = margin <= 0, doubt < limit

@@ -204,10 +204,10 @@ def _result(tables: Tables, context: Context) -> str:
     )
     behind = ignoring[ignoring["safeguard"] != NOTHING]
     if len(behind):
-        name = behind.loc[behind["accuracy"].idxmax(), "safeguard"]
-        claimed, true = (one[one["safeguard"] == name] for one in (ignoring, adaptive))
+        best = behind.sort_values("accuracy", ascending=False, kind="stable")["safeguard"].iloc[0]
+        claimed, true = (one[one["safeguard"] == best] for one in (ignoring, adaptive))
         text += (
-            f"; behind the sanitiser {name} of {_share(claimed)} where the attacker ignores it, "
+            f"; behind the sanitiser {best} of {_share(claimed)} where the attacker ignores it, "
             f"and of {_share(true)} where he goes through it"
         )
     for name in dict.fromkeys(adaptive.loc[adaptive["defense"] != BASELINE, "defense"]):
@@ -220,7 +220,7 @@ def _referred(table: pd.DataFrame, rate: float, eps: float) -> str:
     """What passes by the control and by the best rule; and what is proved of none."""
     own = table[(table["rate"] == rate) & (table["eps"] == eps) & (table["attacker"] == "adaptive")]
     control = own[(own["rule"] == CONTROL) & (own["defense"] == BASELINE)].iloc[0]
-    best = own.loc[own["undetected_missed"].idxmin()]
+    best = own.sort_values("undetected_missed", kind="stable").iloc[0]
     text = (
         f"Where {rate:.0%} are referred and the attacker knows the rule, eps {eps:g}, "
         f"{_bounded(control, 'undetected_missed')} of the ill are missed and not referred by the "
@@ -229,7 +229,7 @@ def _referred(table: pd.DataFrame, rate: float, eps: float) -> str:
     )
     proved = own[own["proved_to"].notna()]
     if len(proved):
-        line = proved.loc[proved["proved_to"].idxmax()]
+        line = proved.sort_values("proved_to", ascending=False, kind="stable").iloc[0]
         text += (
             f"; of {_rule(str(line['defense']), str(line['rule']))} it is proved that no answer "
             f"that was right passes wrongly below eps {line['proved_to']:.3g}"
