@@ -5,11 +5,13 @@ import pytest
 import kinds
 from pipeline.data.plan import Plan
 from pipeline.data.schema import save_dataset
+from pipeline.risks.forgery.risk import RISK as FORGERY
 from pipeline.risks.frontier.risk import RISK as FRONTIER
 from pipeline.risks.poisoning.risk import RISK as POISONING
 from pipeline.risks.risk import Sources
 from pipeline.risks.theft.risk import RISK as THEFT
 from pipeline.stages import ARTIFACTS, PLAN
+from pipeline.stages.forgery import forge_and_look
 from pipeline.stages.frontier import vary_epsilon
 from pipeline.stages.poisoning import harm_and_filter
 from pipeline.stages.theft import steal_all
@@ -18,6 +20,7 @@ ASKED = [
     (FRONTIER, "epsilons", vary_epsilon),
     (POISONING, "recipes", harm_and_filter),
     (THEFT, "recipes", steal_all),
+    (FORGERY, "recipes", forge_and_look),
 ]
 
 

@@ -18,7 +18,8 @@ from pipeline.statistics.intervals import Sampling
 from pipeline.statistics.patients import numbered
 
 KEY = ["defense", "attacker", "eps", "patients", "ill"]
-SHARES = ("accuracy", "missed_diagnosis_rate", "reported", "unreported_error", "detector_auroc")
+ANSWERED = ("accuracy", "missed_diagnosis_rate", "false_alarm_rate")
+SHARES = (*ANSWERED, "reported", "unreported_error", "detector_auroc")
 EXCESS = ["excess", "excess_low", "excess_high", "excess_p", "excess_verdict"]
 VERDICTS = {"better": "claims too much", "worse": "claims too little"}
 
@@ -60,10 +61,11 @@ def ensemble_table(found: Mapping[str, Ensemble], sampling: Sampling) -> pd.Data
 
     Returns:
         `defense, attacker, eps, patients, ill`, and with `_low, _high` of a bootstrap over
-        patients, seeds averaged: `accuracy` and `missed_diagnosis_rate` of the vote; `reported`,
-        the share of images that the detector reports; `unreported_error`, the share answered
-        wrongly that it does not; and `detector_auroc`, how well it tells what the attacker presents
-        from unchanged images (not a number without attack; these three of who has no detector).
+        patients, seeds averaged: `accuracy`, `missed_diagnosis_rate` and `false_alarm_rate` of the
+        vote; `reported`, the share of images that the detector reports; `unreported_error`, the
+        share answered wrongly that it does not; and `detector_auroc`, how well it tells what the
+        attacker presents from unchanged images (not a number without attack; these three of who has
+        no detector).
         Of the attacker who knows all, `excess`: how much more of the right answers is claimed by
         who knows one voter, on the same patients, its `excess_p` after Holm over all radii and
         defenses, and what may be said of it (`excess_verdict`).
@@ -88,11 +90,12 @@ def ensemble_table(found: Mapping[str, Ensemble], sampling: Sampling) -> pd.Data
                 each: dict[str, tuple[Array, Array | None]] = {
                     "accuracy": (~wrong, None),
                     "missed_diagnosis_rate": (wrong, y == 1),
+                    "false_alarm_rate": (wrong, y == 0),
                     "reported": (reported, None),
                     "unreported_error": (wrong & ~reported, None),
                 }
                 for name, (values, where) in each.items():
-                    if known or name in SHARES[:2]:
+                    if known or name in ANSWERED:
                         line |= share(name, values.mean(0), weights, sampling, where)
                 if known and eps:
                     line |= _told_apart(disagree, clean, weights, sampling)

@@ -92,6 +92,7 @@ COLUMNS = {
         "ill": "of these",
         "accuracy": "share of right answers of the vote, or of who learned from it; seeds averaged",
         "missed_diagnosis_rate": "share of the ill whom the vote calls healthy",
+        "false_alarm_rate": "share of the healthy whom the vote calls ill",
         "reported": "share of images on which the detector says that voters disagree",
         "unreported_error": "share of images that the vote answers wrongly, and nobody reports",
         "detector_auroc": "how well disagreement tells attacked images from the same, unchanged",

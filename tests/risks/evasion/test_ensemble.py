@@ -61,6 +61,7 @@ def test_every_figure_is_the_share_that_it_is_called():
         reported = one.disagree[who][place].numpy() > 0.95
         assert line["accuracy"] == pytest.approx(1 - wrong.mean())
         assert line["missed_diagnosis_rate"] == pytest.approx(wrong[:, 1::2].mean())
+        assert line["false_alarm_rate"] == pytest.approx(wrong[:, ::2].mean())
         assert line["reported"] == pytest.approx(reported.mean())
         assert line["unreported_error"] == pytest.approx((wrong & ~reported).mean())
         for name in ("accuracy", "missed_diagnosis_rate", "reported", "unreported_error"):
