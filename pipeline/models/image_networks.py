@@ -94,7 +94,7 @@ class ImageNetworks(Stacked):
         for number in range(self.size):
             with torch.enable_grad():
                 leaf = x[number].detach().requires_grad_()
-                out = self._one(number, leaf)
+                out = one_of(self.architecture, number, self.preprocessing, self.parameters)(leaf)
             parts.append((leaf, out))
 
         def pull(grad_logits: Tensor) -> Tensor:
@@ -106,10 +106,6 @@ class ImageNetworks(Stacked):
             )
 
         return torch.stack([out.detach() for _, out in parts]), pull
-
-    def _one(self, number: int, x: Tensor) -> Tensor:
-        center, scale = (self.preprocessing[name][[number]] for name in ("center", "scale"))
-        return self.architecture.answer((x - center) / scale, self.member(number))
 
     def decide_at(self, cut: Tensor) -> "ImageNetworks":
         """The same networks of two classes, calling ill from other log-odds (M,) on."""
@@ -171,15 +167,23 @@ def answers(
         return x.new_zeros(*x.shape[:2], architecture.classes)
     logits = []
     for number, images in enumerate(x):
-        # with an axis, so that constants in float64 make it float64
-        center, scale = (preprocessing[name][[number]] for name in ("center", "scale"))
-        member = {name: value[number] for name, value in parameters.items()}
-        parts = [
-            architecture.answer((part - center) / scale, member)
-            for part in images.split(ANSWERED_AT_ONCE)
-        ]
+        one = one_of(architecture, number, preprocessing, parameters)
+        parts = [one(part) for part in images.split(ANSWERED_AT_ONCE)]
         logits.append(torch.cat(parts) if len(parts) > 1 else parts[0])
     return torch.stack(logits)
+
+
+def one_of(
+    architecture: ImageArchitecture,
+    number: int,
+    preprocessing: dict[str, Tensor],
+    parameters: Parameters,
+) -> Callable[[Tensor], Tensor]:
+    """One member alone: logits (B, K) of images (B, C, H, W), differentiable as `answers` is."""
+    # with an axis, so that constants in float64 make it float64
+    center, scale = (preprocessing[name][[number]] for name in ("center", "scale"))
+    member = {name: value[number] for name, value in parameters.items()}
+    return lambda x: architecture.answer((x - center) / scale, member)
 
 
 def initialise(architecture: ImageArchitecture, seeds: Tensor) -> Parameters:

@@ -12,7 +12,6 @@ from functools import partial
 from itertools import groupby
 from typing import Any, NamedTuple, assert_never
 
-import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
@@ -28,14 +27,13 @@ from pipeline.presentation.chapter import (
     Table,
 )
 from pipeline.presentation.flagged import with_flags
+from pipeline.presentation.frames import cells
 from pipeline.presentation.glossary import GLOSSARY
 from pipeline.report.audited import LETTERS, USE
 from pipeline.report.contents import Contents, labels_of
 from pipeline.report.sheet import Sheet, shorter
 from pipeline.risks import RISKS
 
-# How a table may say that it has no value: a figure that was formatted, too.
-MISSING = ("nan", "<NA>", "None", "NaT")
 OPEN_COLUMNS = 8  # of the matrix; with more defenses it scrolls in a box of its own
 OPEN_ROWS = 10  # a longer table is folded, unless its chapter has done so
 BESIDE = 150  # letters of a row of a table that stands beside a picture
@@ -148,14 +146,6 @@ def first_and_more(untested: Sequence[tuple[str, str]]) -> Untested:
         first.append((risk, said))
         seen |= {risk} - {""}
     return Untested(first, more)
-
-
-def cells(table: pd.DataFrame) -> list[list[str]]:
-    """The rows of a table as text; a missing value is a dash."""
-    return [
-        ["-" if str(value) in MISSING else str(value) for value in row]
-        for row in table.itertuples(index=False)
-    ]
 
 
 def _shell(contents: Contents, patients: bool) -> Environment:

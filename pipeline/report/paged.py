@@ -14,8 +14,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
-import pandas as pd
-
 from pipeline.files import BadInput
 from pipeline.presentation.chapter import (
     Chapter,
@@ -29,12 +27,12 @@ from pipeline.presentation.chapter import (
     Reader,
     Table,
 )
+from pipeline.presentation.frames import cells
 from pipeline.report.sheet import Sheet, shorter
 
 TEMPLATE = "document.typ"
 HOW = "a PDF needs Typst: pip install 'medsecure[pdf]'"
 LEFT_OUT = "Left out here, because it shows single patients."
-MISSING = ("nan", "<NA>", "None", "NaT")  # how a table may say that it has no value
 Cut = Literal["full", "facts", "privacy"]
 READER: Mapping[Cut, Reader] = {"facts": "clinician", "privacy": "privacy"}
 TITLES: Mapping[Cut, str] = {
@@ -90,7 +88,7 @@ def _part(part: Part, folder: Path) -> dict[str, Any]:
                 "kind": "table",
                 "numbers": kind == "numbers",
                 "columns": [str(name) for name in table],
-                "rows": _rows(table),
+                "rows": cells(table),
                 "caption": caption,
             }
         case Picture(patients=True):
@@ -103,13 +101,6 @@ def _part(part: Part, folder: Path) -> dict[str, Any]:
         case Fold(title, parts):
             inside = [_part(inner, folder) for inner in parts]
             return {"kind": "fold", "title": title, "parts": inside}
-
-
-def _rows(table: pd.DataFrame) -> list[list[str]]:
-    return [
-        ["-" if str(value) in MISSING else str(value) for value in row]
-        for row in table.itertuples(index=False)
-    ]
 
 
 def texts_of(parts: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -1,8 +1,9 @@
 """Tables of several defenses as one, and as text."""
 
+import numpy as np
 import pandas as pd
 
-from pipeline.presentation.frames import by_defense, left_justified
+from pipeline.presentation.frames import by_defense, cells, left_justified
 
 ONE = pd.DataFrame({"a": [1, 2], "b": ["x", "y"]})
 
@@ -23,3 +24,15 @@ def test_columns_of_text_begin_in_one_place():
 
 def test_a_table_without_a_row_is_no_text():
     assert left_justified(pd.DataFrame({"a": []})) == ""
+
+
+def test_a_missing_value_is_a_dash_and_nothing_else_is():
+    table = pd.DataFrame(
+        {
+            "float": [np.nan, 0.0],
+            "whole": pd.array([None, 0], dtype="Int64"),
+            "object": [None, ""],
+            "formatted": ["{:.3f}".format(float("nan")), "none"],
+        }
+    )
+    assert cells(table) == [["-"] * 4, ["0.0", "0", "", "none"]]

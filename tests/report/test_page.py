@@ -27,15 +27,7 @@ from pipeline.presentation.glossary import GLOSSARY
 from pipeline.presentation.pictures import axes_of, save_picture
 from pipeline.report.audited import USE
 from pipeline.report.matrix import Cell, Matrix
-from pipeline.report.page import (
-    BESIDE,
-    HEADINGS,
-    OPEN_ROWS,
-    cells,
-    first_and_more,
-    render,
-    render_cut,
-)
+from pipeline.report.page import BESIDE, HEADINGS, OPEN_ROWS, first_and_more, render, render_cut
 from pipeline.risks import RISKS
 from pipeline.risks.risk import Judgement
 from report.made_up_contents import FLAGGED, LABEL, MATRIX, NOTHING
@@ -162,18 +154,6 @@ def test_a_long_table_is_folded_and_one_in_a_fold_is_not_folded_twice():
     assert len(read(page_of(short)).folds) == of_page
     assert read(page_of(long)).folds[-1] == f"All of them ({OPEN_ROWS + 1} rows)"
     assert read(page_of(Fold("More", [long]))).folds[of_page:] == ["More"]
-
-
-def test_a_missing_value_is_a_dash_and_nothing_else_is():
-    table = pd.DataFrame(
-        {
-            "float": [np.nan, 0.0],
-            "whole": pd.array([None, 0], dtype="Int64"),
-            "object": [None, ""],
-            "formatted": ["{:.3f}".format(float("nan")), "none"],
-        }
-    )
-    assert cells(table) == [["-"] * 4, ["0.0", "0", "", "none"]]
 
 
 def test_folds_stand_in_a_row_and_an_interval_in_one_line(parts):

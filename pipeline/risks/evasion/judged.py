@@ -1,14 +1,16 @@
 """What the paired differences of a figure of evasion conclude, by the rules of all conclusions."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Literal
 
 import pandas as pd
 
 from pipeline.config import BASELINE
+from pipeline.risks.conclusions import Question, front_of
 from pipeline.risks.evasion.view import View
-from pipeline.risks.risk import HeadlineFigure
-from pipeline.statistics.conclusions import Compared, Difference, compare, dominated
+from pipeline.risks.risk import HeadlineFigure, Judgement
+from pipeline.statistics.conclusions import Compared, Difference, compare
 
 WEIGHED = ("clean_missed_diagnosis_rate", "missed_diagnosis_rate")  # by the trade-off
 CLEAN = "clean_"  # before the name of a figure: without attack
@@ -50,23 +52,11 @@ def front(view: View) -> Mapping[str, tuple[str, ...]]:
 
     A flagged defense is not asked.
     """
-    rates = {"clean_missed_diagnosis_rate": view.clean, "missed_diagnosis_rate": view.attacked}
-    pairs = {figure: pairs_of(view, figure) for figure in WEIGHED}
-    compared = [{name for pair in known for name in pair} for known in pairs.values()]
-    names = [
-        name
-        for name, flags in view.flags.items()
-        if not flags and all(name in some for some in compared)
-    ]
-    if len(names) < 2:
-        return {}
-    values = {
-        figure: {
-            name: LOW * float(view.line(lines, name)["missed_diagnosis_rate"]) for name in names
-        }
-        for figure, lines in rates.items()
-    }
-    return dominated(values, pairs, patients=_patients(view), confidence=view.cfg.audit.confidence)
+    figures = (replace(figure_of(view, name), weighed=True) for name in WEIGHED)
+    judged = {name: Judgement(dict.fromkeys(said.split(), "")) for name, said in view.flags.items()}
+    asked = [Question.of("evasion", figure) for figure in figures]
+    found = front_of(asked, judged, view.cfg.audit.confidence)
+    return found.dominated if found else {}
 
 
 def _patients(view: View) -> int:
