@@ -1,15 +1,22 @@
-"""Which kernels compute: one choice for every x86-64 processor that has AVX2, made here.
+"""Which kernels compute, and on which device: both are chosen here, once for a process.
 
-Torch, MKL, oneDNN, OpenBLAS and NumPy each look at the processor and take the widest instructions
-that it has. Sums then run in another order, and the last digits differ from one processor to the
-next. What the environment says is overruled: a variable of somebody's shell decides no figure.
-`docs/training.md` says what was measured, and what is not promised.
+One choice of kernels for every x86-64 processor that has AVX2. Torch, MKL, oneDNN, OpenBLAS and
+NumPy each look at the processor and take the widest instructions that it has. Sums then run in
+another order, and the last digits differ from one processor to the next. What the environment says
+is overruled: a variable of somebody's shell decides no figure. `docs/training.md` says what was
+measured, and what is not promised.
+
+The device trains and attacks networks. Random numbers are drawn on the processor whichever it is,
+and what is stored lies there: a GPU does the same work, and differs by rounding. Proofs, private
+training and whatever is no network of ours compute on the processor.
 """
 
 import os
 import platform
 import sys
 from pathlib import Path
+
+from pipeline.files import BadInput
 
 KERNELS = {
     "MKL_CBWR": "AVX2",  # matrix products and factorisations of torch
@@ -20,6 +27,8 @@ KERNELS = {
 }
 NEEDED = {"avx2", "fma"}
 CPU_INFO = Path("/proc/cpuinfo")
+CPU = "cpu"
+_chosen = [CPU]
 
 
 def fix_kernels() -> None:
@@ -45,3 +54,23 @@ def features(cpu_info: Path) -> set[str]:
     with cpu_info.open(encoding="utf-8") as lines:
         flags = next((line for line in lines if line.startswith("flags")), "")
     return set(flags.partition(":")[2].split())
+
+
+def use_device(name: str) -> None:
+    """Chooses for this process: `auto` is the GPU where torch finds one; or `cpu`, or `cuda`.
+
+    Raises:
+        BadInput: there is no GPU, or this torch is built without CUDA.
+    """
+    import torch
+
+    found = torch.cuda.is_available()
+    if name == "cuda" and not found:
+        why = "torch finds no GPU" if torch.version.cuda else "this torch is built without CUDA"
+        raise BadInput(f"device: cuda, but {why}; take auto or cpu")
+    _chosen[0] = "cuda" if found and name != CPU else CPU
+
+
+def chosen_device() -> str:
+    """`cpu` or `cuda`; the processor where nobody chose."""
+    return _chosen[0]

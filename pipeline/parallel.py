@@ -18,6 +18,8 @@ import torch
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
+from pipeline.kernels import CPU, chosen_device
+
 MINUTE, MOMENT = 60.0, 1.0  # between two lines of a log, two looks of a bar; seconds
 _told: list[str] = []  # what is being done; nobody is told where nobody said
 
@@ -197,9 +199,11 @@ def _pool(processes: int) -> Iterator[Executor]:
     """Processes of one thread each, or 0: then the work is done inline.
 
     They are forked, as torch's own data loaders are, so that they start in milliseconds; a system
-    that cannot fork works inline. Results do not depend on it.
+    that cannot fork works inline, and so does a GPU, which a forked process cannot use. Results do
+    not depend on it.
     """
-    if not processes or "fork" not in multiprocessing.get_all_start_methods():
+    forks = "fork" in multiprocessing.get_all_start_methods() and chosen_device() == CPU
+    if not processes or not forks:
         with threadpool_limits(1, user_api="blas"), progress() as counted:
             inline = Inline()  # on one thread: the last digits are those of a process
             inline.counted = counted

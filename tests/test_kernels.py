@@ -1,4 +1,8 @@
-"""What computes is chosen here, before torch and NumPy look, whatever the environment says."""
+"""What computes is chosen here, before torch and NumPy look, whatever the environment says.
+
+Without a GPU torch's `meta` device stands in for it: it computes nothing, but a tensor lies there
+or on the processor, and `Apart` refuses every operation on both.
+"""
 
 import ast
 import contextlib
@@ -6,14 +10,33 @@ import io
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
+import scans
 import tiny
-from pipeline import kernels
+from pipeline import kernels, stages
+from pipeline.attacks.evasion import evasion_attack
+from pipeline.data.plan import Plan
+from pipeline.data.threat import Threat
+from pipeline.defenses import DEFENSES
+from pipeline.defenses.undefended import architecture_for
+from pipeline.files import BadInput
 from pipeline.kernels import KERNELS, features, fix_kernels
+from pipeline.models.designs import initialised, own_constants, population_of
+from pipeline.parallel import Inline, workers
+from pipeline.params import configured
 
+CPU, META = torch.device("cpu"), "meta"
+COPY = "aten._to_copy.default"
+RECIPES = ["baseline", "adv_train", "distill", "certified"]
+ANYWHERE = ["fgsm", "pgd_margin", "apgd_ce", "noise"]
+ALL = "defense=[baseline,logistic,adv_train,distill,certified,dp_train,partition]"
 HOSTILE = {
     "MKL_CBWR": "COMPATIBLE",
     "ATEN_CPU_CAPABILITY": "default",
@@ -186,3 +209,153 @@ def test_every_command_that_computes_makes_the_choice():
             if not chooses(ast.parse(text)) and not chooses(ast.parse(package)):
                 lacking.add(path.relative_to(tiny.ROOT).as_posix())
     assert lacking == COMPUTE_NOTHING
+
+
+# ---- the device ----
+
+
+class Apart(TorchDispatchMode):
+    """Counts operations elsewhere, and refuses those on tensors here and there; numbers may mix.
+
+    What comes home from there are zeros.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.elsewhere = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        tensors = [one for one in tree_leaves((args, kwargs)) if isinstance(one, torch.Tensor)]
+        where = {one.device.type for one in tensors if one.dim()}
+        assert len(where) < 2, f"{func}: {sorted(where)}"
+        self.elsewhere += where == {"meta"}
+        if str(func) == COPY and where == {"meta"} and kwargs.get("device") == CPU:
+            return torch.zeros(args[0].shape, dtype=kwargs.get("dtype") or args[0].dtype)
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.fixture
+def chosen(monkeypatch):
+    """A process that has chosen nothing, and forgets what a test chooses."""
+    monkeypatch.setattr(kernels, "_chosen", ["cpu"])
+
+
+@pytest.fixture
+def elsewhere(monkeypatch):
+    """Networks are trained and attacked on `meta`."""
+    monkeypatch.setattr(kernels, "_chosen", [META])
+    adam = torch.optim.Adam
+    monkeypatch.setattr(torch.optim, "Adam", lambda *given, fused, **how: adam(*given, **how))
+    # what a tensor holds is not known there
+    monkeypatch.setattr(Threat, "recorded", property(lambda _: True))
+    with Apart() as watched:
+        yield watched
+
+
+def test_nobody_chose(chosen):
+    assert kernels.chosen_device() == "cpu"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found", "expected"),
+    [("auto", False, "cpu"), ("auto", True, "cuda"), ("cpu", True, "cpu"), ("cuda", True, "cuda")],
+)
+def test_the_device_that_is_there_is_taken(chosen, monkeypatch, wanted, found, expected):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: found)
+    kernels.use_device(wanted)
+    assert kernels.chosen_device() == expected
+
+
+def test_a_gpu_that_is_not_there_is_refused_in_one_line(chosen, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(BadInput, match=r"^device: cuda, but [^\n]+; take auto or cpu$"):
+        kernels.use_device("cuda")
+    assert kernels.chosen_device() == "cpu"
+
+
+def test_a_stage_without_its_gpu_ends_before_it_begins(chosen, monkeypatch, capsys):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(stages, "load", lambda: configured(["device=cuda", "threads=1"]))
+    monkeypatch.setattr(sys, "argv", ["stage"])
+    begun = []
+
+    def stage(cfg):
+        begun.append(cfg)
+        return ""
+
+    with pytest.raises(SystemExit) as ended:
+        stages.run(stage)
+    said = capsys.readouterr().err
+    assert (ended.value.code, begun, said.count("\n")) == (2, [], 1)
+    assert said.startswith("error: device: cuda, but ")
+
+
+def test_no_process_is_forked_beside_a_gpu(chosen, monkeypatch, two_threads):
+    monkeypatch.setattr(kernels, "_chosen", ["cuda"])
+    with workers() as pool:
+        assert isinstance(pool, Inline)
+
+
+@pytest.fixture(params=["records", "images"])
+def clinic(request):
+    """A small configuration, a data set, a plan, and the names of two threats."""
+    few = ["train.epochs=1", "distill.epochs=1"]
+    if request.param == "images":
+        cfg = configured(["experiment=digits", *few, "certified.threat=pixels", ALL])
+        dataset = scans.dataset(60, seed=0)
+        halves = (torch.arange(60) >= 30).long() * 2
+        return dataset, Plan.official(halves, seeds=2, seed=0), cfg
+    dataset = tiny.records(60, seed=0)
+    return dataset, tiny.plan(dataset), configured([*few, ALL])
+
+
+@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.heavy
+def test_recipes_train_elsewhere_and_come_home(elsewhere, clinic, name):
+    dataset, plan, cfg = clinic
+    trained = DEFENSES[name](dataset, plan, cfg, **cfg.defenses[name])
+    assert elsewhere.elsewhere > 100
+    assert trained.device == trained.cut.device == CPU
+    assert {one.device for one in trained.preprocessing.values()} == {CPU}
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+@pytest.mark.parametrize("name", ANYWHERE)
+@pytest.mark.heavy
+def test_attacks_go_where_networks_are_trained_and_come_home(elsewhere, clinic, name, norm):
+    dataset, plan, cfg = clinic
+    networks = population_of(architecture_for(dataset, cfg), *untrained(dataset, plan, cfg))
+    threat = replace(Threat.of(dataset.schema, next(iter(cfg.threat.values()))), norm=norm)
+    attack = evasion_attack(cfg.attack[name], "attack")
+    x = dataset.x.expand(plan.size, *dataset.x.shape)
+    for eps in (0.5, torch.full((2, *[1] * x.dim()), 0.5)):
+        before = elsewhere.elsewhere
+        x_adv = attack(networks, x, dataset.y, threat, eps=eps, generator=torch.Generator())
+        assert x_adv.device == CPU
+        assert elsewhere.elsewhere > before + 5
+
+
+@pytest.mark.parametrize("name", ["fab", "square", "hop_skip_jump"])
+@pytest.mark.heavy
+def test_other_attacks_stay(elsewhere, clinic, name):
+    dataset, plan, cfg = clinic
+    if name not in cfg.attack:
+        pytest.skip("not configured for images")
+    networks = population_of(architecture_for(dataset, cfg), *untrained(dataset, plan, cfg))
+    threat = Threat.of(dataset.schema, next(iter(cfg.threat.values())))
+    x = dataset.x[:4].expand(plan.size, 4, *dataset.x.shape[1:])
+    run = evasion_attack(cfg.attack[name], "attack")
+    run(networks, x, dataset.y[:4], threat, eps=0.5, generator=torch.Generator())
+    assert elsewhere.elsewhere == 0
+
+
+def test_a_tensor_that_is_left_behind_is_noticed(elsewhere):
+    with pytest.raises(AssertionError, match=r"aten\.add"):
+        torch.ones(2, device=META) + torch.ones(2)
+
+
+def untrained(dataset, plan, cfg):
+    """Constants, weights and labels of networks as they are before training."""
+    architecture = architecture_for(dataset, cfg)
+    constants = own_constants(architecture, dataset, plan)
+    return constants, initialised(architecture, plan.seeds), plan.labels

@@ -16,6 +16,7 @@ from torch.nn.functional import softplus
 from pipeline.attacks.oracle import Oracle
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset, Schema
+from pipeline.kernels import chosen_device
 from pipeline.models.designs import AnyArchitecture, Trained, public_constants
 from pipeline.models.mlp import (
     Architecture,
@@ -276,6 +277,7 @@ def imitation(chances: Tensor, architecture: AnyArchitecture) -> Gradient:
     Of a stack of linear layers written out, because such a copy is so small that automatic
     differentiation costs more than the arithmetic.
     """
+    chances = chances.to(chosen_device())
     if not isinstance(architecture, Architecture):
         return mean_gradient(architecture, lambda out, batch: _told(out, chances[batch.index]))
 

@@ -205,6 +205,7 @@ class Config(BaseModel):
 
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     threads: Count
+    device: Literal["auto", "cpu", "cuda"] = "auto"
     data: DataConfig
     plan: PlanConfig
     model: ModelConfig

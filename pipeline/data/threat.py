@@ -108,6 +108,18 @@ class Threat:
         return bool(self.costs) or self.withhold < torch.inf
 
     @property
+    def portable(self) -> bool:
+        """Whether tensors are all that it is made of, so that it can be asked on any device."""
+        return not self.discrete and self.relations is None
+
+    def to(self, device: str) -> "Threat":
+        """The same threat on a device, where it is `portable`."""
+        if self.scale.device.type == device:
+            return self
+        names = ("mutable", "lower", "upper", "step", "scale")
+        return replace(self, **{name: getattr(self, name).to(device) for name in names})
+
+    @property
     def of_numbers(self) -> "Threat":
         """The same without recodes and gaps: categories and what is missing stay as they are."""
         return replace(self, costs=(), withhold=torch.inf)

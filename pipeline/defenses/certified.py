@@ -13,6 +13,7 @@ from pipeline.data.schema import Dataset
 from pipeline.data.threat import Threat
 from pipeline.defenses.undefended import architecture_for, fit_as_configured
 from pipeline.files import BadInput
+from pipeline.kernels import chosen_device
 from pipeline.models.cnn import ConvolutionalNetwork, Layer
 from pipeline.models.designs import AnyArchitecture, Trained, answers_of
 from pipeline.models.mlp import Architecture, Parameters, layers_of
@@ -57,7 +58,7 @@ def train_on_bounds(
         )
     attacker = Threat.of(dataset.schema, cfg.threat[threat])
     # a radius that grows has no grid
-    attacker = replace(attacker, step=torch.zeros_like(attacker.step))
+    attacker = replace(attacker, step=torch.zeros_like(attacker.step)).to(chosen_device())
     architecture = architecture_for(dataset, cfg)
     if not isinstance(architecture, Architecture | ConvolutionalNetwork):
         raise BadInput(

@@ -11,6 +11,7 @@ from pipeline.config import Config, Count, Positive
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
 from pipeline.defenses.undefended import fit_as_configured
+from pipeline.kernels import chosen_device
 from pipeline.models.designs import Trained
 from pipeline.models.training import Batch, supervised
 
@@ -43,7 +44,7 @@ def distill(
     teacher = fit_as_configured(dataset, plan, cfg, "teacher", loss=hot)
     everyone = dataset.x.expand(plan.size, *dataset.x.shape)
     with torch.no_grad():
-        soft = torch.softmax(teacher(everyone) / temperature, -1)  # (M, N, C)
+        soft = torch.softmax(teacher(everyone) / temperature, -1).to(chosen_device())  # (M, N, C)
 
     def match_teacher(out: Tensor, batch: Batch) -> Tensor:
         target = soft.gather(1, batch.index[..., None].expand(-1, -1, soft.shape[-1]))

@@ -19,6 +19,7 @@ from pipeline.defenses.noise import SECRET, SEEDED, normals, uniforms
 from pipeline.defenses.self_measurement import Mechanism, SelfMeasurement
 from pipeline.defenses.undefended import architecture_for
 from pipeline.files import BadInput
+from pipeline.kernels import CPU
 from pipeline.models.cnn import ConvolutionalNetwork
 from pipeline.models.designs import AnyArchitecture, Trained, public_constants
 from pipeline.models.mlp import Parameters, backward, forward, layers_of, weight_gradient
@@ -219,6 +220,7 @@ def noisy_fit(
         perturb=perturb,
         watch=watch,
         name=name,
+        device=CPU,  # where noise is drawn, and who watches counts
     )
 
 

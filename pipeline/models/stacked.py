@@ -43,12 +43,18 @@ class Stacked:
     def __post_init__(self) -> None:
         """Without a cut they decide at log-odds of 0."""
         if not len(self.cut):
-            object.__setattr__(self, "cut", torch.zeros(self.size, dtype=torch.float64))
+            zero = torch.zeros(self.size, dtype=torch.float64, device=self.device)
+            object.__setattr__(self, "cut", zero)
 
     @property
     def gradients(self) -> bool:
         """They can be differentiated."""
         return True
+
+    @property
+    def device(self) -> torch.device:
+        """Where its tensors lie."""
+        return next(iter(self.parameters.values())).device
 
     @property
     def size(self) -> int:
@@ -93,6 +99,16 @@ class Stacked:
             for part in (self.preprocessing, self.parameters)
         )
         return replace(self, preprocessing=constants, parameters=weights)
+
+    def to(self, device: str) -> Self:
+        """The same members on a device."""
+        if self.device.type == device:
+            return self
+        constants, weights = (
+            {name: value.to(device) for name, value in part.items()}
+            for part in (self.preprocessing, self.parameters)
+        )
+        return replace(self, preprocessing=constants, parameters=weights, cut=self.cut.to(device))
 
     def release(self) -> Self:
         """The model that is deployed: the one trained on everyone."""

@@ -12,6 +12,7 @@ from tqdm import tqdm
 from pipeline.config import TrainConfig
 from pipeline.data.plan import Plan, rectangle
 from pipeline.data.schema import Dataset
+from pipeline.kernels import CPU, chosen_device
 from pipeline.models.designs import (
     AnyArchitecture,
     Trained,
@@ -144,8 +145,8 @@ def shifted(most: int, drawn: torch.Generator) -> Callable[[Batch], Batch]:
     def move(batch: Batch) -> Batch:
         _, records, _, height, width = batch.x.shape
         by = torch.randint(-most, most + 1, (2, 1, records), generator=drawn)
-        rows = (torch.arange(height) + by[0][..., None]).clamp(0, height - 1)
-        columns = (torch.arange(width) + by[1][..., None]).clamp(0, width - 1)
+        rows = (torch.arange(height) + by[0][..., None]).clamp(0, height - 1).to(batch.x.device)
+        columns = (torch.arange(width) + by[1][..., None]).clamp(0, width - 1).to(batch.x.device)
         x = batch.x.gather(3, rows[:, :, None, :, None].expand_as(batch.x))
         x = x.gather(4, columns[:, :, None, None, :].expand_as(batch.x))
         return Batch(x, batch.y, batch.index, batch.weight)
@@ -183,6 +184,7 @@ def fit(
     watch: Watch | None = None,
     start: Parameters | None = None,
     name: str = "training",
+    device: str | None = None,
 ) -> Trained:
     """Trains one population with Adam.
 
@@ -202,13 +204,19 @@ def fit(
         start: weights to begin with; None = drawn from the plan's seeds. Those of which the
             gradient says nothing stay as they are.
         name: shown beside the progress bar.
+        device: that takes the steps; None = the one of this process. Whatever is handed in lies on
+            the processor; what `perturb`, `gradient` and `watch` see lies there.
 
     Returns:
-        the trained population, on the plan's seeds: the same plan gives the same weights.
+        the trained population, on the processor, of the plan's seeds: the same plan gives the same
+        weights.
     """
+    at = chosen_device() if device is None else device
     preprocessing = preprocessing or own_constants(architecture, dataset, plan)
+    preprocessing = {key: tensor.to(at) for key, tensor in preprocessing.items()}
+    x, y = dataset.x.to(at), dataset.y.to(at)
     begun = initialised(architecture, plan.seeds) if start is None else start
-    parameters = {key: tensor.detach().clone() for key, tensor in begun.items()}
+    parameters = {key: tensor.detach().to(at, copy=True) for key, tensor in begun.items()}
     for tensor in parameters.values():
         tensor.requires_grad_()
     constant = isinstance(learning_rate, float | int)
@@ -222,15 +230,16 @@ def fit(
     frozen = {
         key: tensor.detach() for key, tensor in parameters.items()
     }  # shares memory with what is trained
-    current = population_of(architecture, preprocessing, frozen, plan.labels)
+    population = population_of(architecture, preprocessing, frozen, plan.labels)
     for index, weight in tqdm(
         draw(plan.train, plan.seeds), desc=name, unit="step", disable=None, leave=False
     ):
-        batch = Batch(_rows(dataset.x, index), dataset.y[index], index, weight)
+        rows = index.to(at)
+        batch = Batch(_rows(x, rows), y[rows], rows, weight.to(at))
         if augment is not None:
             batch = augment(batch)
         if perturb is not None:
-            batch = Batch(perturb(current, batch), batch.y, index, weight)
+            batch = Batch(perturb(population, batch), batch.y, rows, batch.weight)
         grads = gradient(parameters, preprocessing, batch)
         if watch is not None:
             watch(frozen, preprocessing, batch, grads)
@@ -239,7 +248,7 @@ def fit(
         if not constant:
             optimiser.param_groups[0]["lr"] = next(rate)
         optimiser.step()
-    return current
+    return population.to(CPU)
 
 
 def _rows(x: Tensor, index: Tensor) -> Tensor:

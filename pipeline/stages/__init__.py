@@ -30,6 +30,7 @@ from pipeline.files import (
     write_json,
     writes_params,
 )
+from pipeline.kernels import use_device
 from pipeline.parallel import telling
 from pipeline.params import load
 
@@ -55,6 +56,7 @@ def run(stage: Callable[[Config], str]) -> None:
     try:
         cfg = load()
         torch.set_num_threads(cfg.threads)
+        use_device(cfg.device)
         with telling(name):
             said = stage(cfg)
         print(f"{name}: {said}; {time.monotonic() - began:.0f} s", flush=True)

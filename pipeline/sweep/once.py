@@ -13,6 +13,7 @@ from pipeline.data.schema import Dataset
 from pipeline.defenses.admission import admit
 from pipeline.defenses.trained import train_reported
 from pipeline.files import folder, read_json, repository_root, write_json
+from pipeline.kernels import use_device
 from pipeline.models.population import load_population
 from pipeline.presentation.numbers import with_interval
 from pipeline.project.package import package_digest
@@ -130,6 +131,7 @@ def _examined(cfg: Config, name: str, dataset: Dataset) -> Run:
     import torch
 
     torch.set_num_threads(cfg.threads)
+    use_device(cfg.device)
     key = run_key(cfg, dataset)
     run = Run(name, cfg, dataset, key, place_of(key).exists())
     if not run.done_before:

@@ -3,13 +3,13 @@
 import torch
 from torch import Tensor
 
-from pipeline.attacks.evasion.records import LogitsFn, corners, on_records
+from pipeline.attacks.evasion.records import LogitsFn, corners, on_records, uniform
 from pipeline.config import Count
 from pipeline.data.threat import Threat
 from pipeline.models.answers import margin
 
 
-@on_records("linf", "l2", "l0")
+@on_records("linf", "l2", "l0", anywhere=True)
 def noise(
     logits_fn: LogitsFn,
     x: Tensor,
@@ -38,17 +38,11 @@ def noise(
         x_adv of the shape that x and eps broadcast to, detached, inside the threat model.
     """
     low, high = corners(threat, x, eps)
-    drawn = [
-        torch.where(torch.rand(low.shape, generator=generator) < 0.5, low, high)
-        for _ in range(draws)
-    ]
+    drawn = [torch.where(uniform(low, generator) < 0.5, low, high) for _ in range(draws)]
     if threat.norm == "l0":
         free = (low < high).float()
         ranks = (
-            (torch.rand(low.shape, generator=generator) + free)
-            .argsort(-1, descending=True)
-            .argsort(-1)
-            for _ in drawn
+            (uniform(low, generator) + free).argsort(-1, descending=True).argsort(-1) for _ in drawn
         )
         drawn = [
             torch.where(rank + 1 <= eps, corner, x)

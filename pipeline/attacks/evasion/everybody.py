@@ -69,4 +69,5 @@ def _moved(change: Tensor, grad: Tensor, step_size: float, threat: Threat) -> Te
         return (change + step_size * grad.sign()).clamp(-1, 1)
     tiny = torch.finfo(grad.dtype).tiny
     moved = change + step_size * grad / grad.norm(dim=-1, keepdim=True).clamp(min=tiny)
-    return moved / moved.norm(dim=-1, keepdim=True).clamp(min=1)
+    inside: Tensor = moved / moved.norm(dim=-1, keepdim=True).clamp(min=1)
+    return inside

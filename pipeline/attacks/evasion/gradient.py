@@ -9,7 +9,7 @@ from torch import Tensor
 
 from pipeline.attacks.evasion.control import better
 from pipeline.attacks.evasion.losses import LOSS, Loss, ascent, ascent_sign
-from pipeline.attacks.evasion.records import LogitsFn, corners, on_records
+from pipeline.attacks.evasion.records import LogitsFn, corners, on_records, uniform
 from pipeline.config import Count, Positive
 from pipeline.data.threat import Threat
 from pipeline.models.answers import margin
@@ -17,7 +17,7 @@ from pipeline.models.answers import margin
 MOMENTUM, PROGRESS = 0.75, 0.75  # alpha and rho of APGD
 
 
-@on_records("linf", "l2")
+@on_records("linf", "l2", anywhere=True)
 def fgsm(
     logits_fn: LogitsFn,
     x: Tensor,
@@ -57,7 +57,7 @@ def fgsm(
     )
 
 
-@on_records("linf", "l2")
+@on_records("linf", "l2", anywhere=True)
 def pgd(
     logits_fn: LogitsFn,
     x: Tensor,
@@ -100,11 +100,7 @@ def pgd(
     best = start = x.expand(low.shape)
     best_margin = torch.empty(0)
     for restart in range(restarts):
-        x_adv = (
-            start
-            if restart == 0
-            else low + (high - low) * torch.rand(low.shape, generator=generator)
-        )
+        x_adv = start if restart == 0 else low + (high - low) * uniform(low, generator)
         if restart and threat.norm == "l2":
             x_adv = _into_ball(x_adv, x, threat, eps)
         for number in range(steps):
@@ -119,7 +115,7 @@ def pgd(
     return best.detach().clone()
 
 
-@on_records("linf", "l2")
+@on_records("linf", "l2", anywhere=True)
 def apgd(
     logits_fn: LogitsFn,
     x: Tensor,
@@ -164,11 +160,7 @@ def apgd(
     with torch.no_grad():
         best_margin = margin(logits_fn(start), y)
     for restart in range(restarts):
-        x_start = (
-            start
-            if restart == 0
-            else low + (high - low) * torch.rand(low.shape, generator=generator)
-        )
+        x_start = start if restart == 0 else low + (high - low) * uniform(low, generator)
         found = _auto_pgd(logits_fn, x_start, y, threat, x, eps, limits, steps, loss)
         best, best_margin = better(logits_fn, threat.project(found, x, eps), y, best, best_margin)
     return best.detach().clone()
@@ -196,7 +188,7 @@ def _auto_pgd(
     direction, logits = _steepest(logits_fn, x_now, y, loss, threat)
     value = value_best = value_best_before = LOSS[loss](logits, y)
     direction_best = direction
-    step = (2 * torch.as_tensor(eps, dtype=x.dtype)).expand(*value.shape, 1)
+    step = (2 * torch.as_tensor(eps, dtype=x.dtype, device=x.device)).expand(*value.shape, 1)
     rises, halved_before, last = (
         torch.zeros_like(value),
         torch.zeros_like(value, dtype=torch.bool),

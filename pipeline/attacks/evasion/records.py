@@ -15,13 +15,19 @@ from pipeline.attacks.evasion.completing import complete
 from pipeline.config import Norm
 from pipeline.data.threat import Threat
 from pipeline.files import BadInput
+from pipeline.kernels import CPU, chosen_device
+from pipeline.models.stacked import Stacked
 
 LogitsFn = Callable[[Tensor], Tensor]
 A = TypeVar("A", bound=Callable[..., Tensor])
 
 
-def on_records(*norms: Norm) -> Callable[[A], A]:
+def on_records(*norms: Norm, anywhere: bool = False) -> Callable[[A], A]:
     """Makes an attack on records one on events of any shape, under the given norms only.
+
+    One that computes `anywhere` does so on the device of this process, if the model is a population
+    of networks and the threat `portable`; all else on the processor. Its records lie where those
+    that it was given do.
 
     The attack sees x (..., B, D) and a threat and a model to match; its caller sees x (..., B, C,
     H, W) if the threat's tensors are (C, H, W). Records pass through untouched.
@@ -47,6 +53,12 @@ def on_records(*norms: Norm) -> Callable[[A], A]:
                     f"{name}: attacks under {' and '.join(norms)} only; "
                     f"the threat model's norm is {threat.norm}"
                 )
+            given, at, model = x.device, CPU, cast(Any, logits_fn)
+            if isinstance(model, Stacked):
+                if anywhere and threat.portable:
+                    at, threat = chosen_device(), threat.to(chosen_device())
+                logits_fn, x, y = cast(LogitsFn, model.to(at)), x.to(at), y.to(at)
+                eps = eps.to(at) if isinstance(eps, Tensor) else eps
             shape = threat.mutable.shape
             flat_x = x.flatten(-len(shape)) if len(shape) > 1 else x
             model = _flat_model(logits_fn, shape)
@@ -58,7 +70,7 @@ def on_records(*norms: Norm) -> Callable[[A], A]:
                 eps=_flat_radius(eps, len(shape)),
                 **options,
             )
-            return x_adv.unflatten(-1, shape) if len(shape) > 1 else x_adv
+            return (x_adv.unflatten(-1, shape) if len(shape) > 1 else x_adv).to(given)
 
         return cast(A, on_events)
 
@@ -118,6 +130,11 @@ def largest_radius(eps: float | Tensor, x: Tensor) -> float | Tensor:
     if not isinstance(eps, Tensor) or eps.dim() <= x.dim():
         return eps
     return eps.flatten(0, eps.dim() - x.dim() - 1).amax(0)
+
+
+def uniform(like: Tensor, generator: torch.Generator) -> Tensor:
+    """Drawn from [0, 1) on the processor, so that every device attacks with the same numbers."""
+    return torch.rand(like.shape, generator=generator).to(like.device)
 
 
 def corners(threat: Threat, x: Tensor, eps: float | Tensor) -> tuple[Tensor, Tensor]:
