@@ -17,11 +17,11 @@ from pipeline.risks.risk import BOUNDS, Judgement, Trade
 TITLE = "What is bought, and what it costs"
 KEPT, BOUGHT = ([f"{what}_{bound}" for bound in BOUNDS] for what in ("kept", "bought"))
 RANKED = ("kept_rank", "bought_rank")  # more is better
-COLUMNS = ["kept", "bought", "job", *KEPT, *BOUGHT, "front"]
+COLUMNS = ["kept", "bought", "job", *KEPT, *BOUGHT, "front", "but_flagged"]
 RULE = (
     "A line joins the jobs that no other surpasses in both figures: the front, by the figures "
-    "alone. Neighbours on it whose intervals overlap were not told apart. A flagged job is hollow, "
-    "and on no front."
+    "alone. Neighbours on it whose intervals overlap were not told apart. A flagged job is hollow: "
+    "it surpasses none of the others, and where nobody surpasses it, that is said with its flag."
 )
 WIDE = 2  # panels beside each other
 
@@ -33,12 +33,13 @@ def fronts_table(
 
     Args:
         blocks: what each job is called in the tables -> its name, and these tables' trades.
-        flagged: jobs that are on no front.
+        flagged: jobs that surpass none of the others.
 
     Returns:
         one row per trade and job: `kept, bought`, the figures; `job`; `kept_value, kept_low,
         kept_high` and likewise of what is bought; `front`: whether no other job that is not flagged
-        is at least as good in both figures and better in one.
+        is at least as good in both figures and better in one; `but_flagged`: of a flagged job,
+        whether no other job at all is.
     """
     frames = []
     for names, trades in blocks:
@@ -59,14 +60,14 @@ def fronts_table(
         return pd.DataFrame(columns=COLUMNS)
     table = pd.concat(frames, ignore_index=True)
     able = table[~table["job"].isin(flagged)]
-    front = [
-        job not in flagged
-        and not _surpassed(
-            able[(able["kept"] == kept) & (able["bought"] == bought)], (first, second)
-        )
-        for job, kept, bought, first, second in table[["job", "kept", "bought", *RANKED]].to_numpy()
-    ]
-    return table.assign(front=front)[COLUMNS]
+    front, but_flagged = [], []
+    for job, kept, bought, first, second in table[["job", "kept", "bought", *RANKED]].to_numpy():
+        beside = table if job in flagged else able
+        same = beside[(beside["kept"] == kept) & (beside["bought"] == bought)]
+        free = not _surpassed(same, (first, second))
+        front.append(free and job not in flagged)
+        but_flagged.append(free and job in flagged)
+    return table.assign(front=front, but_flagged=but_flagged)[COLUMNS]
 
 
 def _surpassed(others: pd.DataFrame, point: tuple[float, float]) -> bool:
@@ -102,7 +103,7 @@ def draw(table: pd.DataFrame, judged: Mapping[str, Judgement], folder: Path) -> 
     jobs = list(dict.fromkeys(table["job"]))
     colours = dict(zip(jobs, cycle(COLOURS), strict=False))
     for axis, ((kept, bought), own) in zip(axes, panels, strict=False):
-        along = own[own["front"]].sort_values("kept_value")
+        along = own[own["front"] | own["but_flagged"]].sort_values("kept_value")
         axis.plot(along["kept_value"], along["bought_value"], color="0.6", linewidth=1.0, zorder=1)
         for _, line in own.iterrows():
             job = line["job"]
@@ -138,7 +139,9 @@ def _shown(table: pd.DataFrame, judged: Mapping[str, Judgement]) -> pd.DataFrame
         for line, text in zip(
             table.to_dict("records"), with_interval(table, *columns), strict=True
         ):
-            mark = " on the front" if figure == "bought" and line["front"] else ""
+            mark = ""
+            if figure == "bought" and (line["front"] or line["but_flagged"]):
+                mark = " on the front" if line["front"] else " on the front, but flagged"
             cells.setdefault(str(line[figure]), {})[line["job"]] = f"{text}{mark}"
     shown = {"job": list(names.values())}
     return pd.DataFrame(

@@ -35,9 +35,12 @@ def test_on_the_front_is_who_is_surpassed_in_both_by_nobody():
     assert row["bought_high"] == pytest.approx(0.56)
 
 
-def test_a_flagged_job_is_on_no_front_and_surpasses_nobody():
+def test_a_flagged_job_surpasses_none_of_the_others_and_is_never_without_its_flag():
     table = fronts_table([(NAMES, [trade()])], ["kappa=1"])
     assert on_front(table) == {"none", "kappa=2", "kappa=3"}
+    assert set(table.loc[table["but_flagged"], "job"]) == {"kappa=1"}
+    table = fronts_table([(NAMES, [trade()])], ["kappa=2"])  # whom kappa=1 surpasses
+    assert not table["but_flagged"].any()
 
 
 def test_of_what_is_good_when_low_less_is_more():
@@ -70,6 +73,8 @@ def test_the_chapter_has_every_job_with_intervals_and_says_who_is_on_the_front(t
     assert shown["proved"].iloc[4] == "0.650 (0.640 to 0.660)"
     assert "masked" in shown["job"].iloc[2]
     assert (tmp_path / "sweep_fronts.svg").is_file()
+    (flagged,) = chapters(fronts_table([(NAMES, [trade()])], ["kappa=1"]), judged, tmp_path)
+    assert flagged.parts[1].table["proved"].iloc[1].endswith(" on the front, but flagged")
 
 
 def test_of_one_job_there_is_no_chapter(tmp_path):
