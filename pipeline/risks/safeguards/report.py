@@ -56,7 +56,7 @@ def chapters(tables: Tables, context: Context, folder: Path) -> Sequence[Chapter
 
 def _of_sanitisers(tables: Tables, context: Context, folder: Path) -> Chapter:
     table = tables["sanitised"]
-    named = table.assign(name=[_name(*one) for one in _whose(table)])
+    named = table.assign(name=[_name(*one, context) for one in _whose(table)])
     eps, threat = _headline(table, context), context.cfg.audit.headline
     parts: list[Part] = [
         draw(named, f"{threat} threat", folder),
@@ -256,12 +256,10 @@ def _whose(table: pd.DataFrame) -> Iterator[tuple[str, str]]:
     yield from table[["defense", "safeguard"]].astype(str).itertuples(index=False, name=None)
 
 
-def _name(defense: str, safeguard: str) -> str:
-    return safeguard if defense == BASELINE and safeguard != NOTHING else _recipe(defense)
-
-
-def _recipe(defense: str) -> str:
-    return "undefended" if defense == BASELINE else defense
+def _name(defense: str, safeguard: str, context: Context) -> str:
+    if defense != BASELINE:
+        return context.display(defense)
+    return "undefended" if safeguard == NOTHING else safeguard
 
 
 def _sanitisers(named: pd.DataFrame, eps: float) -> pd.DataFrame:
