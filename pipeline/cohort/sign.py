@@ -58,7 +58,7 @@ def sign_scans(
     if may_enter_git(place):
         print(f"{manifest}: git may take it; move it to data/local/, or name it in .gitignore")
     print(f"public key, to be handed on by another way than the scans: {public}")
-    print(f"conf/data/{cfg.name}.yaml: image: {{..., manifest: {manifest}, key: {public}}}")
+    print(f'conf/data/{cfg.name}.yaml: image: {{..., manifest: {manifest}, key: "{public}"}}')
     return 0
 
 
