@@ -124,6 +124,8 @@ def test_a_proved_radius_is_that_of_the_answer_whatever_the_diagnosis():
     lead = close_to_the_line(population).exact(nearer).lead
     turned = ((lead > 0) != (called > 0)) & valid & (who.y == called)
     assert turned.any()
+    own = prover.radius(nearer, (lead > 0).long(), valid)
+    assert (own[valid] > 0).all()  # of what is presented, not of what is recorded
     assert (radius[turned] <= 0.4 + 1e-6).all()
 
 
