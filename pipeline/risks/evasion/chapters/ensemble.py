@@ -165,19 +165,20 @@ def _detector(view: View, table: pd.DataFrame) -> list[Part]:
 
 
 def _result(view: View, table: pd.DataFrame, eps: float) -> str:
-    """Of each defense what is left, what would be claimed, and whether that is too much."""
-    said = []
-    at = table[table["eps"].isin([0, eps])]
-    for name, own in at.groupby("defense", sort=False):
-        clean, grey, adaptive = (
-            own[own["attacker"] == who].iloc[0] for who in ("none", "grey", "adaptive")
-        )
-        said.append(
-            f"{view.shown[str(name)]} keeps {told(adaptive, 'accuracy')} of "
-            f"{told(clean, 'accuracy')}, where images made for the transformer alone promise "
-            f"{told(grey, 'accuracy')} ({adaptive['excess_verdict']})"
-        )
+    """Of each defense what is left instead of what is promised; then who promises too much."""
+    at = table[table["eps"] == eps].set_index(["attacker", "defense"])
+    adaptive, grey = at.loc["adaptive"], at.loc["grey"]
+    each = [
+        f"{view.shown[str(name)]} {told(line, 'accuracy')} instead of "
+        f"{told(grey.loc[name], 'accuracy')}"
+        for name, line in adaptive.iterrows()
+    ]
+    verdicts = adaptive.groupby("excess_verdict", sort=False).groups
+    said = "; ".join(
+        f"{verdict}: {', '.join(view.shown[str(name)] for name in names)}"
+        for verdict, names in verdicts.items()
+    )
     return (
-        f"Right answers at {view.budget(eps)} against who knows what is deployed: "
-        f"{'. '.join(said)}."
+        f"Right answers at {view.budget(eps)} against who knows what is deployed, instead of those "
+        f"that images made for the transformer alone promise: {'; '.join(each)}. By rule, {said}."
     )
