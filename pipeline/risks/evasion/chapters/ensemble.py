@@ -166,17 +166,17 @@ def _detector(view: View, table: pd.DataFrame) -> list[Part]:
 
 def _result(view: View, table: pd.DataFrame, eps: float) -> str:
     """Of each defense what is left instead of what is promised; then who promises too much."""
-    at = table[table["eps"] == eps].set_index(["attacker", "defense"])
-    adaptive, grey = at.loc["adaptive"], at.loc["grey"]
+    at = table[table["eps"] == eps]
+    adaptive, grey = (at[at["attacker"] == who] for who in ("adaptive", "grey"))
     each = [
-        f"{view.shown[str(name)]} {told(line, 'accuracy')} instead of "
-        f"{told(grey.loc[name], 'accuracy')}"
-        for name, line in adaptive.iterrows()
+        f"{view.shown[name]} {told(view.line(adaptive, name), 'accuracy')} instead of "
+        f"{told(view.line(grey, name), 'accuracy')}"
+        for name in adaptive["defense"].astype(str)
     ]
-    verdicts = adaptive.groupby("excess_verdict", sort=False).groups
+    verdicts = adaptive["excess_verdict"].astype(str)
     said = "; ".join(
-        f"{verdict}: {', '.join(view.shown[str(name)] for name in names)}"
-        for verdict, names in verdicts.items()
+        f"{verdict}: {', '.join(adaptive['defense'][verdicts == verdict].map(view.shown))}"
+        for verdict in dict.fromkeys(verdicts)
     )
     return (
         f"Right answers at {view.budget(eps)} against who knows what is deployed, instead of those "
