@@ -165,19 +165,20 @@ def _detector(view: View, table: pd.DataFrame) -> list[Part]:
 
 
 def _result(view: View, table: pd.DataFrame, eps: float) -> str:
-    """Of each defense what is left, what would be claimed, and whether that is too much."""
-    said = []
-    at = table[table["eps"].isin([0, eps])]
-    for name, own in at.groupby("defense", sort=False):
-        clean, grey, adaptive = (
-            own[own["attacker"] == who].iloc[0] for who in ("none", "grey", "adaptive")
-        )
-        said.append(
-            f"{view.shown[str(name)]} keeps {told(adaptive, 'accuracy')} of "
-            f"{told(clean, 'accuracy')}, where images made for the transformer alone promise "
-            f"{told(grey, 'accuracy')} ({adaptive['excess_verdict']})"
-        )
+    """Of each defense what is left instead of what is promised; then who promises too much."""
+    at = table[table["eps"] == eps]
+    adaptive, grey = (at[at["attacker"] == who] for who in ("adaptive", "grey"))
+    each = [
+        f"{view.shown[name]} {told(view.line(adaptive, name), 'accuracy')} instead of "
+        f"{told(view.line(grey, name), 'accuracy')}"
+        for name in adaptive["defense"].astype(str)
+    ]
+    verdicts = adaptive["excess_verdict"].astype(str)
+    said = "; ".join(
+        f"{verdict}: {', '.join(adaptive['defense'][verdicts == verdict].map(view.shown))}"
+        for verdict in dict.fromkeys(verdicts)
+    )
     return (
-        f"Right answers at {view.budget(eps)} against who knows what is deployed: "
-        f"{'. '.join(said)}."
+        f"Right answers at {view.budget(eps)} against who knows what is deployed, instead of those "
+        f"that images made for the transformer alone promise: {'; '.join(each)}. By rule, {said}."
     )
