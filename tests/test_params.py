@@ -23,6 +23,7 @@ BY_DEFAULT |= {
 OTHER_THREATS = ["euclidean", "false_alarm", "missed_diagnosis"]
 BY_DEFAULT -= {f"threat/{name}" for name in OTHER_THREATS} | {"defense/dp_adv_train"}
 OF_IMAGES = ["breast_ultrasound", "digits", "pneumonia"]
+FOR_SCANS = ("breast_ultrasound", "digits", "pneumonia", "seda")
 PIXELS = ["threat=[pixels,pixels_missed]", "audit.headline=pixels", "adv_train.threat=pixels"]
 ON_IMAGES = ["data=digits", "model=cnn", "examine=[adv_train]", *PIXELS]
 BY_DEFAULT -= {"threat/pixels", "threat/pixels_missed"}
@@ -43,7 +44,7 @@ CHOSEN = {
         for name in ("cnn", "vit")
     },
     "train/images": ["train=images"],
-    **{f"experiment/{name}": [f"experiment={name}"] for name in ("digits", "pneumonia", "seda")},
+    **{f"experiment/{name}": [f"experiment={name}"] for name in FOR_SCANS},
     "data/breast_cancer": ["data=breast_cancer"],
     "model/linear": ["model=linear"],
     "experiment/breast_cancer": ["experiment=breast_cancer"],
@@ -166,7 +167,7 @@ SAME_KIND = [
     (preset, data)
     for preset in EXPERIMENTS
     for data in DATA
-    if of_images(data) == (preset.split("/")[1] in ("digits", "pneumonia", "seda"))
+    if of_images(data) == (preset.split("/")[1] in FOR_SCANS)
 ]
 
 
