@@ -29,7 +29,10 @@ BY_DEFAULT -= {"threat/pixels", "threat/pixels_missed"}
 SEDA = ("seda", "seda_whole", "seda_student", "seda_student_hard")
 BY_DEFAULT -= {f"defense/{name}" for name in ("certified", "smoothed", *SEDA)}
 OTHER_RULES = ["threshold", "sensitivity", "youden", "prevalence"]
-EXPERIMENTS_OF_IMAGES = ("digits", "image_defenses", "pneumonia", "pneumonia_front", "seda")
+EXPERIMENTS_OF_IMAGES = (
+    *("breast_ultrasound", "digits", "image_defenses"),
+    *("pneumonia", "pneumonia_front", "seda"),
+)
 CHOSEN = {
     **{f"threat/{name}": [f"threat=[clinical,{name}]"] for name in OTHER_THREATS},
     "defense/dp_adv_train": ["defense=[baseline,dp_adv_train]"],
