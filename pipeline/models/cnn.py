@@ -93,7 +93,7 @@ class ConvolutionalNetwork:
 
     def answer(self, z: Tensor, member: Parameters) -> Tensor:
         """Logits (B, classes) of standardised images (B, C, H, W), by one member's weights."""
-        signal = z.contiguous(memory_format=torch.channels_last)  # faster than the default
+        signal = z.contiguous(memory_format=torch.channels_last)  # docs/speed.md
         *before, last = self.layers(member)
         for layer in before:
             signal = relu(layer(signal))
