@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import conv2d, linear, pad, pixel_unshuffle, relu
+from torch.nn.functional import conv2d, linear, pad, relu
 
 from pipeline.files import BadInput
 from pipeline.models.mlp import Parameters
@@ -47,15 +47,14 @@ class Layer(NamedTuple):
         Kernels of convolutions are made for many channels: of one, the gradient at the image costs
         three times as much without this.
         """
-        height, width = signal.shape[2:]
+        records, inputs, height, width = signal.shape
+        rows, columns = height // 2 + 1, width // 2 + 1
         over = (PADDING, PADDING - width % 2, PADDING, PADDING - height % 2)
-        outputs, inputs = self.weight.shape[:2]
-        weight = self.weight.view(outputs, inputs, 2, 2, 2, 2).permute(0, 1, 3, 5, 2, 4)
-        return conv2d(
-            channels_last(pixel_unshuffle(pad(signal, over), STRIDE)),
-            channels_last(weight.reshape(outputs, -1, 2, 2)),
-            self.bias,
-        )
+        cut = pad(signal, over).reshape(records, inputs, rows, 2, columns, 2)
+        squares = cut.permute(0, 2, 4, 1, 3, 5).reshape(records, rows, columns, 4 * inputs)
+        weight = self.weight.reshape(-1, inputs, 2, 2, 2, 2).permute(0, 2, 4, 1, 3, 5)
+        kernel = weight.reshape(-1, 2, 2, 4 * inputs)
+        return conv2d(squares.permute(0, 3, 1, 2), kernel.permute(0, 3, 1, 2), self.bias)
 
     def between(self, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
         """What it puts out at least and at most for inputs between two corners (B, ...)."""
