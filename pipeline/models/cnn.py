@@ -10,12 +10,13 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import conv2d, linear, relu
+from torch.nn.functional import conv2d, linear, pad, relu
 
 from pipeline.files import BadInput
 from pipeline.models.mlp import Parameters
 
 KERNEL, STRIDE, PADDING = 4, 2, 1  # each convolution halves height and width
+FEW = 4  # channels up to which a convolution is one of squares of pixels: its gradients cost less
 
 
 class Layer(NamedTuple):
@@ -35,8 +36,25 @@ class Layer(NamedTuple):
         """Its outputs before any ReLU, of inputs (B, ...)."""
         if not self.stride:
             return linear(signal.flatten(1), self.weight, self.bias)
+        if signal.shape[1] <= FEW:
+            return self._of_squares(signal)
         weight = self.weight.contiguous(memory_format=torch.channels_last)
         return conv2d(signal, weight, self.bias, self.stride, PADDING)
+
+    def _of_squares(self, signal: Tensor) -> Tensor:
+        """The same as a convolution 2 x 2 of squares of 2 x 2 pixels, whose pixels are channels.
+
+        Kernels of convolutions are made for many channels: of one, the gradient at the image costs
+        three times as much without this.
+        """
+        records, inputs, height, width = signal.shape
+        rows, columns = height // 2 + 1, width // 2 + 1
+        over = (PADDING, PADDING - width % 2, PADDING, PADDING - height % 2)
+        cut = pad(signal, over).reshape(records, inputs, rows, 2, columns, 2)
+        squares = cut.permute(0, 2, 4, 1, 3, 5).reshape(records, rows, columns, 4 * inputs)
+        weight = self.weight.reshape(-1, inputs, 2, 2, 2, 2).permute(0, 2, 4, 1, 3, 5)
+        kernel = weight.reshape(-1, 2, 2, 4 * inputs)
+        return conv2d(squares.permute(0, 3, 1, 2), kernel.permute(0, 3, 1, 2), self.bias)
 
     def between(self, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
         """What it puts out at least and at most for inputs between two corners (B, ...)."""
@@ -98,7 +116,7 @@ class ConvolutionalNetwork:
         for layer in before:
             signal = relu(layer(signal))
             if signal.requires_grad and layer.stride:
-                signal.register_hook(_channels_last)
+                signal.register_hook(channels_last)
         return last(signal)
 
     def layers(self, member: Parameters) -> list[Layer]:
@@ -155,10 +173,10 @@ def as_module(
     return nn.Sequential(*parts[:-1])
 
 
-def _channels_last(gradient: Tensor) -> Tensor:
-    """The same, laid out as the signal is: ReLU's gradient is slow where layouts differ."""
+def channels_last(signal: Tensor) -> Tensor:
+    """The same (B, C, H, W) in that order, a gradient too: ReLU's is slow where orders differ."""
     # as `contiguous(memory_format=torch.channels_last)`, which vmap does not know
-    return gradient.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
+    return signal.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
 
 
 def _halved(size: int) -> int:

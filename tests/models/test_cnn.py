@@ -66,8 +66,9 @@ def test_gradients_at_a_convolution_lie_in_the_order_of_what_it_puts_out(monkeyp
         after.append(ordered(gradient))
         return after[-1]
 
-    ordered = cnn._channels_last
-    monkeypatch.setattr(cnn, "_channels_last", watched)
+    ordered = cnn.channels_last
+    monkeypatch.setattr(cnn, "channels_last", watched)
+    monkeypatch.setattr(cnn, "FEW", 0)
     network = convolutional((1, 8, 8), 2, [4, 6], [5])
     member = {name: value.requires_grad_() for name, value in drawn(network).items()}
     network.answer(torch.randn(3, 1, 8, 8), member).sum().backward()
