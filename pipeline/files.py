@@ -36,6 +36,10 @@ class NotApplicable(Exception):
     """What cannot be asked of a model or of its records: one clause that says why; no error."""
 
 
+class UnfitModel(BadInput):
+    """A recipe that is not made for the configured network: one line that names a network it is."""
+
+
 class FailedCheck(Exception):
     """A result that contradicts what is claimed of it: one clear line, exit status 1."""
 

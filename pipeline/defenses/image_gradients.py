@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, relu, unfold
 
-from pipeline.files import BadInput
+from pipeline.files import UnfitModel
 from pipeline.models.cnn import KERNEL, PADDING, ConvolutionalNetwork, Layer
 from pipeline.models.designs import AnyArchitecture
 from pipeline.models.mlp import Architecture, Parameters
@@ -19,12 +19,12 @@ def trained_privately(architecture: AnyArchitecture, name: str) -> AnyArchitectu
     """The architecture, if each record's gradient can be clipped.
 
     Raises:
-        BadInput: it is a network of images that is no convolutional one; the line begins with
+        UnfitModel: it is a network of images that is no convolutional one; the line begins with
             `name`.
     """
     if isinstance(architecture, Architecture | ConvolutionalNetwork):
         return architecture
-    raise BadInput(
+    raise UnfitModel(
         f"{name}: each image's gradient is clipped in a cnn alone, not in {architecture.name!r}; "
         "take model=cnn"
     )

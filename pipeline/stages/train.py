@@ -10,7 +10,7 @@ import sys
 from pipeline.config import BASELINE, Config
 from pipeline.defenses import fits
 from pipeline.defenses.trained import train_reported
-from pipeline.files import NOT_FOR_IMAGES, folder, write_json
+from pipeline.files import NOT_FOR_IMAGES, UnfitModel, folder, write_json
 from pipeline.models.answers import clean_metrics
 from pipeline.models.out_of_fold import cuts_out_of_fold, margins_out_of_fold
 from pipeline.stages import ARTIFACTS, STAGE_OF, prepared, run, trained_by
@@ -26,7 +26,12 @@ def train_one(cfg: Config) -> str:
         with folder(ARTIFACTS / name) as out:
             write_json(out / "metrics.json", {})
         return NOT_FOR_IMAGES
-    population = train_reported(name, dataset, plan, cfg)
+    try:
+        population = train_reported(name, dataset, plan, cfg)
+    except UnfitModel as why:  # whoever examines it all the same finds no population
+        with folder(ARTIFACTS / name) as out:
+            write_json(out / "metrics.json", {})
+        return f"not trained: {why}"
     with folder(ARTIFACTS / STAGE_OF.get(name, name)) as out:
         population.save(out)
         margins, y = margins_out_of_fold(population, dataset, plan)
