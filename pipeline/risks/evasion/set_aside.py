@@ -95,9 +95,9 @@ def transfers(table: pd.DataFrame, defense: str) -> str:
     Other, where a whole interval of tune less test lies on one side of 0; intervals not corrected
     for there being two. Empty where nothing was set aside.
     """
-    if not len(table):
+    lines = table[table["defense"] == defense].to_dict("records") if len(table) else []
+    if not lines:
         return ""
-    lines = table[table["defense"] == defense].to_dict("records")
     own = {str(line["part"]): line for line in lines}
     apart = own[LESS]
     words = {

@@ -102,3 +102,9 @@ def test_every_column_is_explained_and_shown_with_its_interval():
     shown = in_words(table, {"baseline": "baseline"})
     assert shown["AUROC"].tolist()[0] == "-"
     assert all("(" in cell for cell in shown["share of the ill"])
+
+
+def test_of_a_defense_that_nobody_set_anything_aside_for_nothing_is_said():
+    table = split_table({"seda": answered()}, SAMPLING)
+    assert transfers(table, "seda")
+    assert transfers(table, "baseline") == ""
