@@ -4,13 +4,14 @@ Command:  python -m pipeline.release <defense> <folder>
 Reads:    artifacts/prepare/, params.yaml
 Writes:   <folder>: population.safetensors, population.json, schema.json
 
-On everyone but those whom the plan sets aside, with the numbers of `params.yaml`. Nobody can draw
-the noise again, so two calls give two models, and each is a release whose budget adds up with the
-others'. No stage depends on it.
+On everyone but those whom the plan sets aside, and those whom an official split tests on, with the
+numbers of `params.yaml`. Nobody can draw the noise again, so two calls give two models, and each is
+a release whose budget adds up with the others'. No stage depends on it.
 """
 
 import inspect
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from pipeline.kernels import fix_kernels
@@ -54,7 +55,7 @@ def hand_out(cfg: Config) -> str:
 def train_for_release(name: str, dataset: Dataset, plan: Plan, cfg: Config) -> Population:
     """One model of a private recipe, its noise such that nobody can draw it again.
 
-    It trains on everyone, but for those whom the plan sets aside.
+    It trains on whom the plan's release model trains on, or else its first one, which is deployed.
 
     Its initial weights are public, those of the plan's release model. It measures itself, and its
     claim is recomputed and audited, before it is returned.
@@ -68,11 +69,9 @@ def train_for_release(name: str, dataset: Dataset, plan: Plan, cfg: Config) -> P
         raise BadInput(
             f"command line: {name} claims no privacy, so its release model is that of its stage"
         )
-    if RELEASE in plan.labels:
-        alone = plan.select(torch.tensor([plan.labels.index(RELEASE)]))
-    else:
-        everyone = torch.ones(1, len(dataset.y), dtype=torch.bool)
-        alone = Plan(everyone, ~everyone, torch.tensor([-1]), torch.tensor([cfg.seed]), (RELEASE,))
+    place = plan.labels.index(RELEASE) if RELEASE in plan.labels else 0  # of a split, the first
+    alone = replace(plan.select(torch.tensor([place])), labels=(RELEASE,))
+    alone = replace(alone, held_out=torch.zeros_like(alone.train), repetition=torch.tensor([-1]))
     options = check_options(recipe, cfg.defenses[name], name, given=[SECRET])
     population = recipe(dataset, alone, cfg, secret=True, **options)
     check_decision(population.facts, name)

@@ -10,7 +10,7 @@ import torch
 import tiny
 from pipeline import release as module
 from pipeline.config import ModelConfig
-from pipeline.data.plan import RELEASE
+from pipeline.data.plan import RELEASE, Plan
 from pipeline.data.schema import load_schema
 from pipeline.defenses.trained import train
 from pipeline.files import BadInput, FailedCheck
@@ -69,6 +69,23 @@ def test_it_does_not_train_on_whom_the_plan_sets_aside(linear, monkeypatch):
     assert torch.equal(seen[0].train, aside.train[-1:])
     assert torch.equal(seen[0].tune, aside.tune[-1:])
     assert model.facts["decision"]["not_covered"].startswith("records of the tune table")
+
+
+def test_of_an_official_split_it_does_not_train_on_whom_figures_are_made_of(linear, monkeypatch):
+    honest, seen = module.DEFENSES["dp_train"], []
+
+    def watched(dataset, plan, cfg, **options):
+        seen.append(plan)
+        return honest(dataset, plan, cfg, **options)
+
+    monkeypatch.setitem(module.DEFENSES, "dp_train", wraps(honest)(watched))
+    split = torch.arange(len(DATA.y)) % 5 % 3  # train, tune, test
+    plan = Plan.official(split, seeds=2, seed=0)
+    model = train_for_release("dp_train", DATA, plan, linear)
+    assert torch.equal(seen[0].train, (split == 0)[None])
+    assert torch.equal(seen[0].tune, (split == 1)[None])
+    assert not seen[0].held_out.any()
+    assert model.labels == (RELEASE,)
 
 
 def test_a_seeded_model_is_marked(linear):
