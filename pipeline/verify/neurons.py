@@ -58,7 +58,7 @@ def relaxations(
         elif depth:
             # of those that are decided the lines are known, whatever they receive
             undecided = (bottom < 0) & (top > 0)
-            if most := int(undecided.sum(1).max()):
+            if most := max(undecided.sum(1).tolist(), default=0):
                 order = undecided.to(torch.int8).argsort(dim=1, descending=True, stable=True)
                 chosen = order[:, :most]
                 below, above = _of_linear(network, depth, lines, region, chosen)

@@ -1,6 +1,6 @@
 """The one examination: what every attack does to a population, out of fold, and what is proved."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -23,7 +23,7 @@ from pipeline.risks.evasion.measure.diagnostics import diagnose
 from pipeline.risks.evasion.measure.idle import why_idle
 from pipeline.risks.evasion.measure.margins import Margins, margins_by_threat
 from pipeline.risks.evasion.measure.rows import ROWS, joined, load_rows, rows_of
-from pipeline.risks.evasion.measure.subject import Proposal, Subject, Trial, proposals
+from pipeline.risks.evasion.measure.subject import Proposal, Subject, Trial, proposers
 from pipeline.verify import why_no_proof
 from pipeline.verify.least import Least, least_out_of_fold
 from pipeline.verify.out_of_fold import Proofs, ProofSearch, proofs_out_of_fold
@@ -148,7 +148,8 @@ def examine(
     found = _Found()
     workers = pool or Inline()
     proposing = [
-        workers.submit(_proposed, subject, trial, cfg, _sent(transfer, trial)) for trial in trials
+        [workers.submit(one) for one in proposers(subject, trial, cfg, _sent(transfer, trial))]
+        for trial in trials
     ]
     proving = [
         proofs_out_of_fold(workers, subject.population, dataset, subject.plan, search)
@@ -163,7 +164,7 @@ def examine(
         disable=None,
         leave=False,
     ):
-        found.add(subject, trial, proposed.result(), proved())
+        found.add(subject, trial, (one.result() for one in proposed), proved)
     least = bounding() if bounding else None
     if least is not None:
         found.hold_against(least, headline)
@@ -202,13 +203,6 @@ def _sent(transfer: dict[str, Tensor] | None, trial: Trial) -> list[Tensor] | No
     return [x_adv.float() for x_adv in own]  # images are kept as bytes
 
 
-def _proposed(
-    subject: Subject, trial: Trial, cfg: Config, sent: list[Tensor] | None
-) -> list[Proposal]:
-    """All proposals under one threat, as one task."""
-    return list(proposals(subject, trial, cfg, sent))
-
-
 class _Found:
     """What was found so far."""
 
@@ -219,33 +213,46 @@ class _Found:
         self.proofs: dict[str, Proofs] = {}
         self.checks = {"violations": 0.0, "attack_beats_proof": 0.0}
 
-    def add(self, subject: Subject, trial: Trial, proposed: list[Proposal], proofs: Proofs) -> None:
-        """Projects, checks and scores what was proposed under one threat, by the verifier too."""
+    def add(
+        self,
+        subject: Subject,
+        trial: Trial,
+        proposed: Iterable[Proposal],
+        proved: Callable[[], Proofs],
+    ) -> None:
+        """Projects, checks and scores what is proposed under one threat, by the verifier too."""
+        scored = [self._scored(subject, trial, one) for one in proposed]
+        proofs = self.proofs[trial.name] = proved()
+        if not why_no_proof(subject.population) and not subject.dataset.schema.image:
+            folds = OutOfFold(subject.plan, trial.radii)
+            nearest = proofs.records_at(trial.radii, subject.dataset.x)
+            by_verifier = folds.gather(nearest, subject.index)
+            exact = Proposal(EXACT, ADDED[EXACT], None, by_verifier)
+            scored.append(self._scored(subject, trial, exact))
+        robust = proofs.robust_at(trial.radii)
+        for margins in scored:
+            self.checks["attack_beats_proof"] += int(((margins <= 0) & robust).sum())
+            if proofs.least is not None:
+                self.checks["attack_beats_proof"] += int((margins < proofs.least).sum())
+
+    def _scored(self, subject: Subject, trial: Trial, one: Proposal) -> Tensor:
+        """The margins (E, S, N) that one proposal leaves, as far as the threat lets it."""
         folds, eps, threat = (
             OutOfFold(subject.plan, trial.radii),
             subject.radius(trial),
             trial.threat,
         )
-        self.proofs[trial.name] = proofs
-        if not why_no_proof(subject.population) and not subject.dataset.schema.image:
-            nearest = proofs.records_at(trial.radii, subject.dataset.x)
-            by_verifier = folds.gather(nearest, subject.index)
-            proposed = [*proposed, Proposal(EXACT, ADDED[EXACT], None, by_verifier)]
-        proved = proofs.robust_at(trial.radii)
-        for one in proposed:
-            x_adv = threat.project(one.records, subject.x, eps)
-            self.checks["violations"] += threat.violations(x_adv, subject.x, eps)
-            margins, changed = subject.scored(folds, x_adv, threat)
-            self.checks["attack_beats_proof"] += int(((margins <= 0) & proved).sum())
-            if proofs.least is not None:
-                self.checks["attack_beats_proof"] += int((margins < proofs.least).sum())
-            named = {"threat": trial.name, "attack": one.attack, **subject.described(threat, one)}
-            self.frames.append(rows_of(folds, named, margins, changed, subject.dataset.y))
-            scattered = folds.scatter(x_adv, subject.index, subject.valid)
-            if subject.dataset.schema.image:
-                self.keep_worst(trial.name, scattered, margins)
-            else:
-                self.x_adv[f"{trial.name}/{one.attack}"] = scattered
+        x_adv = threat.project(one.records, subject.x, eps)
+        self.checks["violations"] += threat.violations(x_adv, subject.x, eps)
+        margins, changed = subject.scored(folds, x_adv, threat)
+        named = {"threat": trial.name, "attack": one.attack, **subject.described(threat, one)}
+        self.frames.append(rows_of(folds, named, margins, changed, subject.dataset.y))
+        scattered = folds.scatter(x_adv, subject.index, subject.valid)
+        if subject.dataset.schema.image:
+            self.keep_worst(trial.name, scattered, margins)
+        else:
+            self.x_adv[f"{trial.name}/{one.attack}"] = scattered
+        return margins
 
     def keep_worst(self, threat: str, x_adv: Tensor, margins: Tensor) -> None:
         """Of images (E, S, N, *event) alone the worst of all attacks, a byte a grey level."""

@@ -1,7 +1,8 @@
 """Whom an examination is about, and what each attacker proposes to present to it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -87,7 +88,6 @@ class Subject:
 
     Attributes:
         population: M models.
-        surrogate: a linear stand-in for each of them.
         dataset: the records.
         plan: who trained on whom.
         index: (M, B) the patients that each model may be scored on.
@@ -95,7 +95,6 @@ class Subject:
     """
 
     population: Population
-    surrogate: LogitsFn
     dataset: Dataset
     plan: Plan
     index: Tensor
@@ -106,12 +105,16 @@ class Subject:
         """The models that hold somebody out, and those patients."""
         scored = plan.scored()
         population, plan = population.select(scored), plan.select(scored)
+        return cls(population, dataset, plan, *plan.held_out_index())
+
+    def stand_in(self) -> LogitsFn:
+        """A linear model beside each one, trained on the same records."""
+        dataset = self.dataset
         surrogate = train_linear_surrogate(
-            dataset.x.flatten(1), dataset.y, plan, hot=dataset.schema.hot
+            dataset.x.flatten(1), dataset.y, self.plan, hot=dataset.schema.hot
         )
         axes = len(dataset.schema.image)
-        stand_in = OfImages(surrogate, axes) if axes else surrogate
-        return cls(population, stand_in, dataset, plan, *plan.held_out_index())
+        return OfImages(surrogate, axes) if axes else surrogate
 
     @property
     def x(self) -> Tensor:
@@ -163,10 +166,13 @@ class Subject:
         )
 
 
-def proposals(
+Proposer = Callable[[], Proposal]
+
+
+def proposers(
     subject: Subject, trial: Trial, cfg: Config, sent: Sequence[Tensor] | None
-) -> Iterator[Proposal]:
-    """What each attacker proposes in turn; those who need what the population lacks are left out.
+) -> list[Proposer]:
+    """A task for each attacker; those who need what the population lacks are left out.
 
     A measurement that is repeated has no attacker, only chance: of errors the verifier says all.
 
@@ -177,11 +183,10 @@ def proposals(
         sent: adversarial records of another population under this threat, (E, S, N, D) of each
             attack; None = none.
     """
-    x, y, threat, radii = subject.x, subject.y, trial.threat, subject.radius(trial)
-    eps = radii[1:] if len(radii) > 1 else radii  # the first is 0: nobody can change anything
-    known = all_attackers(cfg)
+    threat, known = trial.threat, all_attackers(cfg)
     nobody = threat.unit == "error" and not why_no_proof(subject.population)
-    for number, (name, attack) in enumerate(evasion_suite(cfg.attack, norm=threat.norm).items()):
+    found: list[Proposer] = []
+    for number, name in enumerate(evasion_suite(cfg.attack, norm=threat.norm)):
         who = known[name]
         if not _offers(subject.population, who) or (nobody and who.access != "none"):
             continue
@@ -189,25 +194,56 @@ def proposals(
             continue
         if who.discrete and not threat.discrete:
             continue
-        choices = generator(Stream.EVASION, cfg.seed, number)
-        proposed = attack(subject.population, x, y, threat, eps=eps, generator=choices)
-        budget = EVASION[who.method].budget(who.options, threat, trial.radii[-1])
-        yield Proposal(name, who, budget, _at_each(radii, x, proposed))
+        found.append(partial(_of_attack, subject, trial, cfg, name, number))
     if nobody:
-        return
+        return found
     if threat.norm != "l0":  # the gradient step is exact on a linear model
-        step = fgsm(subject.surrogate, x, y, threat, eps=eps)
-        yield Proposal(SURROGATE, ADDED[SURROGATE], None, _at_each(radii, x, step))
+        found.append(partial(_of_surrogate, subject, trial))
     if sent is not None:
-        folds = OutOfFold(subject.plan, trial.radii)
-        offered = [folds.gather(records, subject.index) for records in sent]
-        if threat.discrete:  # what others recode, a gradient cannot: each attack does its own
-            offered = [
-                threat.of_numbers.project(torch.where(one.isnan(), x, one), x, radii)
-                for one in offered
-            ]
-        most_harmful = worst(subject.population, offered, y)
-        yield Proposal(TRANSFER, ADDED[TRANSFER], None, most_harmful)
+        found.append(partial(_of_transfer, subject, trial, sent))
+    return found
+
+
+def _of_attack(subject: Subject, trial: Trial, cfg: Config, name: str, number: int) -> Proposal:
+    """What the attack of this name proposes; by its number in the suite it draws."""
+    threat, who = trial.threat, all_attackers(cfg)[name]
+    attack = evasion_suite(cfg.attack, norm=threat.norm)[name]
+    radii = subject.radius(trial)
+    proposed = attack(
+        subject.population,
+        subject.x,
+        subject.y,
+        threat,
+        eps=_above_zero(radii),
+        generator=generator(Stream.EVASION, cfg.seed, number),
+    )
+    budget = EVASION[who.method].budget(who.options, threat, trial.radii[-1])
+    return Proposal(name, who, budget, _at_each(radii, subject.x, proposed))
+
+
+def _of_surrogate(subject: Subject, trial: Trial) -> Proposal:
+    """What somebody proposes who has such records, and not the model."""
+    radii = subject.radius(trial)
+    step = fgsm(subject.stand_in(), subject.x, subject.y, trial.threat, eps=_above_zero(radii))
+    return Proposal(SURROGATE, ADDED[SURROGATE], None, _at_each(radii, subject.x, step))
+
+
+def _of_transfer(subject: Subject, trial: Trial, sent: Sequence[Tensor]) -> Proposal:
+    """Of each record, the most harmful one that was made for another population."""
+    x, threat, folds = subject.x, trial.threat, OutOfFold(subject.plan, trial.radii)
+    offered = [folds.gather(records, subject.index) for records in sent]
+    if threat.discrete:  # what others recode, a gradient cannot: each attack does its own
+        radii = subject.radius(trial)
+        offered = [
+            threat.of_numbers.project(torch.where(one.isnan(), x, one), x, radii) for one in offered
+        ]
+    most_harmful = worst(subject.population, offered, subject.y)
+    return Proposal(TRANSFER, ADDED[TRANSFER], None, most_harmful)
+
+
+def _above_zero(radii: Tensor) -> Tensor:
+    """The radii at which anything can be changed: the first is 0."""
+    return radii[1:] if len(radii) > 1 else radii
 
 
 def _at_each(radii: Tensor, x: Tensor, found: Tensor) -> Tensor:
