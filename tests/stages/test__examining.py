@@ -9,10 +9,11 @@ import kinds
 from pipeline.config import ModelConfig
 from pipeline.data.plan import Plan
 from pipeline.risks.evasion.measure.half_models import HALF_MODELS, HalfModels
-from pipeline.risks.membership.measure.shadows import NOT_ASKED, Membership
+from pipeline.risks.membership.measure.shadows import NOT_ASKED, Membership, asked_of
 from pipeline.stages._examining import Examinee, _leaking
 
 pytestmark = pytest.mark.heavy
+SLOW = pytest.mark.slow  # the same path as the others, with another loss
 
 SPLIT = torch.tensor([0] * 40 + [1] * 10 + [2] * 30)
 SCANS = replace(kinds.scans(80, seed=0), split=SPLIT)
@@ -33,7 +34,10 @@ def official(cfg):
     return cfg.model_copy(update=changes)
 
 
-@pytest.mark.parametrize("name", ["baseline", "adv_train", "distill", "dp_train"])
+@pytest.mark.parametrize(
+    "name",
+    ["baseline", "dp_train", *(pytest.param(one, marks=SLOW) for one in ("adv_train", "distill"))],
+)
 def test_half_models_are_attacked_on_the_test_images_and_members_are_training_images(
     official, tmp_path, name
 ):
@@ -66,5 +70,5 @@ def test_of_a_recipe_that_is_left_out_no_half_is_trained_and_it_is_said(official
     gaps = _leaking(Examinee("baseline", None, SCANS, plan, cfg), tmp_path)
     assert gaps == {risk: {"": NOT_ASKED} for risk in ("membership", "inversion")}
     assert not list(tmp_path.iterdir())
-    _leaking(Examinee("dp_train", None, SCANS, plan, cfg), tmp_path)
-    assert (tmp_path / HALF_MODELS).exists()
+    assert asked_of("dp_train", cfg)
+    assert asked_of("baseline", official)  # where nobody is named, everybody is asked

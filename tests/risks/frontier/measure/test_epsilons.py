@@ -208,5 +208,6 @@ def test_of_images_the_configured_network_is_measured_on_the_official_split(chan
     assert found.scores.shape == (1, 2, 8, 60)
     assert found.member.shape == (8, 60)
     claimed, silent = found.claims[0]
-    assert claimed["audit"]["epsilon_lower_bound"] <= claimed["epsilon"]
+    # of so few canaries the bound of 95 % is above a true claim once in twenty audits
+    assert claimed["audit"]["surely"] <= claimed["epsilon"]
     assert silent["noise_multiplier"] == 0

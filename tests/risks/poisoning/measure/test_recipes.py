@@ -295,7 +295,7 @@ def test_many_flips_of_images_destroy_and_few_do_not(scans):
 def test_what_cannot_be_made_on_images_is_left_out(scans):
     cfg, dataset, plan = scans
     cfg = at(cfg, attacks=list(ATTACKS), doses=[1], targets=2)
-    sets = craft_poison(dataset, plan, cfg).sets
-    left_out = [name for name in ATTACKS if name not in sets]
+    poison = craft_poison(dataset, plan, cfg)
+    left_out = [name for name in ATTACKS if name not in poison.sets]
     assert left_out == ["clean_label", "adaptive_missed", "adaptive_hidden", "adaptive_auroc"]
-    assert set(measure_harm("baseline", craft_poison(dataset, plan, cfg), cfg).poisoned) == {*sets}
+    assert set(measure_harm("baseline", poison, cfg).poisoned) == {*poison.sets}
