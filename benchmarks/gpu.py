@@ -4,7 +4,8 @@
     python -m benchmarks.gpu --out gpu.json  into a file
     python -m benchmarks.gpu --cpu           the same code, tiny, on the processor: no figure
 
-Not run on a GPU by this project yet (docs/speed.md). Without one it says so in a line, status 2.
+`benchmarks/gpu.json` is what one H200 gave (docs/speed.md). Without a GPU it says so in a line,
+status 2.
 """
 
 import argparse
@@ -30,14 +31,13 @@ from pipeline.config import Config
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset, Schema
 from pipeline.data.threat import Threat
-from pipeline.defenses.undefended import architecture_for, fit_as_configured
+from pipeline.defenses.undefended import fit_as_configured
 from pipeline.files import BadInput, write_json
-from pipeline.kernels import CPU, chosen_device, use_device
+from pipeline.kernels import CPU, CUDA, chosen_device, use_device
 from pipeline.models.answers import margin
-from pipeline.models.designs import initialised, own_constants
 from pipeline.models.networks import Networks
 from pipeline.models.population import Population
-from pipeline.models.training import Batch, mean_gradient
+from pipeline.models.training import steps_in_pass
 from pipeline.statistics.separation import tpr_at_fpr
 from pipeline.verify.bounds import margin_bound
 from pipeline.verify.network import Network
@@ -54,15 +54,14 @@ class Size(NamedTuple):
     """How much is done: on a GPU as the figures of others were, or tiny."""
 
     members: int
-    steps: int
     epochs: int
     shadows: int
     shadow_epochs: int
     boxes: int
 
 
-FULL = Size(64, 100, 12, 4096, 100, 65_536)
-TINY = Size(2, 2, 1, 4, 2, 256)
+FULL = Size(64, 12, 4096, 100, 2**20)
+TINY = Size(2, 1, 4, 2, 256)
 
 
 def main(arguments: list[str]) -> None:
@@ -75,7 +74,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--cpu", action="store_true", help="tiny, on the processor")
     parser.add_argument("--out", type=Path, help="where to, instead of standard output")
     asked = parser.parse_args(arguments)
-    use_device(CPU if asked.cpu else "cuda")
+    use_device(CPU if asked.cpu else CUDA)
     size = TINY if asked.cpu else FULL
     measured = measure(size, load_problem(), tiny_scans() if asked.cpu else load_scans())
     if asked.out:
@@ -102,20 +101,16 @@ def official(dataset: Dataset, members: int) -> Plan:
 
 def measure(size: Size, problem: Problem, scans: Scans) -> dict[str, Any]:
     """Everything; times in seconds unless said otherwise."""
-    device = torch.cuda.get_device_name() if chosen_device() == "cuda" else "the processor, tiny"
-    many = scans._replace(plan=official(scans.dataset, size.members))
-    epochs = many.cfg.train.model_copy(update={"epochs": size.epochs})
-    train_images = many.cfg.model_copy(update={"train": epochs})
-    seconds, networks = timed(lambda: fit_as_configured(many.dataset, many.plan, train_images, "g"))
-    again = fit_as_configured(many.dataset, many.plan, train_images, "again")
+    device = torch.cuda.get_device_name() if chosen_device() == CUDA else "the processor, tiny"
+    many = official(scans.dataset, size.members)
     return {
         "device": device,
         "torch": torch.__version__,
         "size": size._asdict(),
-        "image_step": steps(many.dataset, many.plan, many.cfg, size.steps),
-        "record_step": steps(problem.recorded, halves(problem, size.shadows), problem.cfg, 20),
-        "image_training": {"members": size.members, "epochs": size.epochs, "s": seconds},
-        "same_bytes_twice": networks.digest == again.digest,
+        "images": training(scans.dataset, many, scans.cfg, size.epochs),
+        "records": training(
+            problem.recorded, halves(problem, 2 * size.members), problem.cfg, size.shadow_epochs
+        ),
         "shadow_models": shadow_models(problem, size),
         "verifier": boxes_a_second(problem, size.boxes),
         "agreement": {
@@ -137,50 +132,30 @@ def timed(work: Callable[[], Any]) -> tuple[float, Any]:
 
 def wait() -> None:
     """Until the device has done what it was told."""
-    if chosen_device() == "cuda":
+    if chosen_device() == CUDA:
         torch.cuda.synchronize()
 
 
-def steps(dataset: Dataset, plan: Plan, cfg: Config, count: int) -> dict[str, Any]:
-    """Microseconds a step of Adam takes per member: as `fit` does it, and as one CUDA graph."""
-    at, architecture = chosen_device(), architecture_for(dataset, cfg)
-    index = torch.stack([torch.nonzero(rows)[: cfg.train.batch_size, 0] for rows in plan.train])
-    x, y = dataset.x[index].to(at), dataset.y[index].to(at)
-    batch = Batch(x, y, index.to(at), torch.ones(index.shape, device=at))
-    constants = own_constants(architecture, dataset, plan)
-    constants = {name: value.to(at) for name, value in constants.items()}
-    drawn = initialised(architecture, plan.seeds)
-    weights = {name: value.to(at).requires_grad_() for name, value in drawn.items()}
-    graph = at == "cuda"
-    optimiser = torch.optim.Adam(list(weights.values()), lr=1e-3, fused=True, capturable=graph)
-    gradient = mean_gradient(architecture)
-
-    def step() -> None:
-        for name, grad in gradient(weights, constants, batch).items():
-            weights[name].grad = grad
-        optimiser.step()
-
-    def each(one: Callable[[], None]) -> float:
-        one()
-        seconds, _ = timed(lambda: [one() for _ in range(count)])
-        return round(seconds / count / plan.size * 1e6, 3)
-
-    found = {"members": plan.size, "batch": index.shape[1], "us_per_member": each(step)}
-    return found | ({"us_per_member_in_a_graph": each(captured(step))} if graph else {})
+def training(dataset: Dataset, plan: Plan, cfg: Config, epochs: int) -> dict[str, Any]:
+    """A whole training, draws and transfers included, and the same once more."""
+    cfg = with_epochs(cfg, epochs)
+    # what a process does once is not the training's
+    fit_as_configured(dataset, plan, with_epochs(cfg, 1), "warm")
+    seconds, trained = timed(lambda: fit_as_configured(dataset, plan, cfg, "one"))
+    again = fit_as_configured(dataset, plan, cfg, "again")
+    steps = epochs * steps_in_pass(plan.train, cfg.train)
+    return {
+        "members": plan.size,
+        "steps": steps,
+        "s": seconds,
+        "us_per_member_and_step": round(seconds / steps / plan.size * 1e6, 3),
+        "same_bytes_twice": trained.digest == again.digest,
+    }
 
 
-def captured(step: Callable[[], None]) -> Callable[[], None]:
-    """The same step, recorded once and launched as a whole; CUDA only."""
-    beside = torch.cuda.Stream()
-    beside.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(beside):
-        for _ in range(3):
-            step()
-    torch.cuda.current_stream().wait_stream(beside)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        step()
-    return graph.replay
+def with_epochs(cfg: Config, epochs: int) -> Config:
+    """The same, trained for so many passes."""
+    return cfg.model_copy(update={"train": cfg.train.model_copy(update={"epochs": epochs})})
 
 
 def halves(problem: Problem, models: int) -> Plan:
@@ -191,9 +166,8 @@ def halves(problem: Problem, models: int) -> Plan:
 def shadow_models(problem: Problem, size: Size) -> dict[str, Any]:
     """So many models on random halves, and LiRA of each with all the others."""
     plan = halves(problem, size.shadows)
-    epochs = problem.cfg.train.model_copy(update={"epochs": size.shadow_epochs})
-    cfg = problem.cfg.model_copy(update={"train": epochs})
-    training, population = timed(lambda: fit_as_configured(problem.recorded, plan, cfg, "shadows"))
+    cfg = with_epochs(problem.cfg, size.shadow_epochs)
+    seconds, population = timed(lambda: fit_as_configured(problem.recorded, plan, cfg, "shadows"))
 
     def scores() -> Tensor:
         odds = recorded_log_odds(population, problem.recorded.x, problem.recorded.y)
@@ -204,8 +178,8 @@ def shadow_models(problem: Problem, size: Size) -> dict[str, Any]:
     rate = tpr_at_fpr(found[member].numpy(), found[~member].numpy(), FPR)
     return {
         "models": plan.size,
-        "steps": size.shadow_epochs * -(-int(member.sum(1).min()) // cfg.train.batch_size),
-        "training_s": training,
+        "steps": size.shadow_epochs * steps_in_pass(plan.train, cfg.train),
+        "training_s": seconds,
         "lira_s": scoring,
         "fpr": FPR,
         "tpr": round(float(rate), 6),
@@ -254,7 +228,7 @@ def agreement(
     margins under PGD-10 of the same networks.
     """
     few = plan.select(torch.arange(2))
-    short = cfg.model_copy(update={"train": cfg.train.model_copy(update={"epochs": 1})})
+    short = with_epochs(cfg, 1)
     x, y = dataset.x[:64], dataset.y[:64]
     each = x.expand(2, *x.shape)
 

@@ -27,7 +27,7 @@ KERNELS = {
 }
 NEEDED = {"avx2", "fma"}
 CPU_INFO = Path("/proc/cpuinfo")
-CPU = "cpu"
+CPU, CUDA = "cpu", "cuda"
 _chosen = [CPU]
 
 
@@ -65,10 +65,14 @@ def use_device(name: str) -> None:
     import torch
 
     found = torch.cuda.is_available()
-    if name == "cuda" and not found:
+    if name == CUDA and not found:
         why = "torch finds no GPU" if torch.version.cuda else "this torch is built without CUDA"
         raise BadInput(f"device: cuda, but {why}; take auto or cpu")
-    _chosen[0] = "cuda" if found and name != CPU else CPU
+    _chosen[0] = CUDA if found and name != CPU else CPU
+    if _chosen[0] == CUDA:  # so that the same run gives the same bytes, on many streams too
+        os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
+        torch.backends.cudnn.deterministic = True
+        torch.backends.cudnn.allow_tf32 = False  # or convolutions round as coarsely as 10 bits
 
 
 def chosen_device() -> str:

@@ -28,6 +28,7 @@ from pipeline.defenses import DEFENSES
 from pipeline.defenses.undefended import architecture_for
 from pipeline.files import BadInput
 from pipeline.kernels import KERNELS, features, fix_kernels
+from pipeline.models.answers import margin
 from pipeline.models.designs import initialised, own_constants, population_of
 from pipeline.parallel import Inline, workers
 from pipeline.params import configured
@@ -352,6 +353,52 @@ def test_other_attacks_stay(elsewhere, clinic, name):
 def test_a_tensor_that_is_left_behind_is_noticed(elsewhere):
     with pytest.raises(AssertionError, match=r"aten\.add"):
         torch.ones(2, device=META) + torch.ones(2)
+
+
+# ---- on a GPU, where there is one ----
+
+gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+APART = 0.02  # log-odds after a training of few steps; and the least margin of an attack
+
+
+@gpu
+@pytest.mark.parametrize("name", RECIPES)
+def test_recipes_train_on_a_gpu_as_here(chosen, clinic, name):
+    """More steps than are taken one by one before they are recorded."""
+    dataset, plan, cfg = clinic
+    longer = {"train": cfg.train.model_copy(update={"batch_size": 10, "epochs": 4})}
+    cfg = cfg.model_copy(update=longer)
+
+    def trained(device):
+        kernels.use_device(device)
+        return DEFENSES[name](dataset, plan, cfg, **cfg.defenses[name])
+
+    here, there, again = trained("cpu"), trained("cuda"), trained("cuda")
+    assert there.digest == again.digest
+    kernels.use_device("cpu")
+    x = dataset.x.expand(plan.size, *dataset.x.shape)
+    assert (here(x).diff(dim=-1) - there(x).diff(dim=-1)).abs().max() < APART
+
+
+@gpu
+@pytest.mark.parametrize("name", ANYWHERE)
+def test_attacks_do_on_a_gpu_what_they_do_here(chosen, clinic, name):
+    dataset, plan, cfg = clinic
+    networks = population_of(architecture_for(dataset, cfg), *untrained(dataset, plan, cfg))
+    threat = Threat.of(dataset.schema, next(iter(cfg.threat.values())))
+    x = dataset.x.expand(plan.size, *dataset.x.shape)
+    run = evasion_attack(cfg.attack[name], "attack")
+
+    def least(device):
+        kernels.use_device(device)
+        drawn = torch.Generator().manual_seed(0)
+        return margin(
+            networks(run(networks, x, dataset.y, threat, eps=0.5, generator=drawn)), dataset.y
+        )
+
+    here, there = least("cpu"), least("cuda")
+    kernels.use_device("cpu")
+    assert (here - there).abs().mean() < APART
 
 
 def untrained(dataset, plan, cfg):

@@ -267,6 +267,7 @@ def train_copies(
         learning_rate=effort.learning_rate,
         weight_decay=effort.weight_decay,
         preprocessing=public_constants(effort.architecture, schema, plan.size),
+        steady=True,
         name="theft",
     )
 

@@ -189,6 +189,7 @@ def _fitted(
         perturb=perturb,
         augment=moved_as_configured(plan, cfg),
         start=start.parameters,
+        steady=True,
         name="classifiers" if perturb is None else "end to end",
     )
     assert isinstance(trained, ImageNetworks)

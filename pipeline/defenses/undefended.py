@@ -41,7 +41,8 @@ def fit_as_configured(
 ) -> Trained:
     """One ordinary training run with the `train:` section's numbers.
 
-    Defenses differ by a loss, a perturbation, or a gradient of their own instead of the loss.
+    Defenses differ by a loss, a perturbation, or a gradient of their own instead of the loss. A
+    loss does the same at each step; a gradient may go by a schedule.
     """
     architecture = architecture_for(dataset, cfg)
     return fit(
@@ -54,6 +55,7 @@ def fit_as_configured(
         weight_decay=cfg.train.weight_decay,
         perturb=perturb,
         augment=moved_as_configured(plan, cfg),
+        steady=gradient is None,
         name=name,
     )
 

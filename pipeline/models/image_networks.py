@@ -17,6 +17,7 @@ from pipeline.data.schema import Schema
 from pipeline.models.cnn import ConvolutionalNetwork, Layer
 from pipeline.models.mlp import Parameters, sources_of_weights
 from pipeline.models.noisy_vote import NoisyVote
+from pipeline.models.replay import lanes
 from pipeline.models.self_ensemble import SelfEnsemble
 from pipeline.models.stacked import Stacked
 from pipeline.models.vit import VisionTransformer
@@ -94,7 +95,8 @@ class ImageNetworks(Stacked):
         for number in range(self.size):
             with torch.enable_grad():
                 leaf = x[number].detach().requires_grad_()
-                out = one_of(self.architecture, number, self.preprocessing, self.parameters)(leaf)
+                member = self.member(number)
+                out = one_of(self.architecture, number, self.preprocessing, member)(leaf)
             parts.append((leaf, out))
 
         def pull(grad_logits: Tensor) -> Tensor:
@@ -166,23 +168,33 @@ def answers(
     if not len(x):  # a population of nobody, as two folds have no inner ones
         return x.new_zeros(*x.shape[:2], architecture.classes)
     logits = []
-    for number, images in enumerate(x):
-        one = one_of(architecture, number, preprocessing, parameters)
-        parts = [one(part) for part in images.split(ANSWERED_AT_ONCE)]
-        logits.append(torch.cat(parts) if len(parts) > 1 else parts[0])
+    with lanes(x) as lane:
+        for number, (images, member) in enumerate(zip(x, separated(parameters), strict=True)):
+            with lane(number):
+                one = one_of(architecture, number, preprocessing, member)
+                parts = [one(part) for part in images.split(ANSWERED_AT_ONCE)]
+                logits.append(torch.cat(parts) if len(parts) > 1 else parts[0])
     return torch.stack(logits)
+
+
+def separated(parameters: Parameters) -> list[Parameters]:
+    """The weights of each member.
+
+    All at once: the gradient of one picked by its number would be as large as all of them.
+    """
+    each = zip(*(value.unbind() for value in parameters.values()), strict=True)
+    return [dict(zip(parameters, one, strict=True)) for one in each]
 
 
 def one_of(
     architecture: ImageArchitecture,
     number: int,
     preprocessing: dict[str, Tensor],
-    parameters: Parameters,
+    member: Parameters,
 ) -> Callable[[Tensor], Tensor]:
     """One member alone: logits (B, K) of images (B, C, H, W), differentiable as `answers` is."""
     # with an axis, so that constants in float64 make it float64
-    center, scale = (preprocessing[name][[number]] for name in ("center", "scale"))
-    member = {name: value[number] for name, value in parameters.items()}
+    center, scale = (preprocessing[name][number : number + 1] for name in ("center", "scale"))
     return lambda x: architecture.answer((x - center) / scale, member)
 
 

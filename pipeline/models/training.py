@@ -12,7 +12,7 @@ from tqdm import tqdm
 from pipeline.config import TrainConfig
 from pipeline.data.plan import Plan, rectangle
 from pipeline.data.schema import Dataset
-from pipeline.kernels import CPU, chosen_device
+from pipeline.kernels import CPU, CUDA, chosen_device
 from pipeline.models.designs import (
     AnyArchitecture,
     Trained,
@@ -22,6 +22,7 @@ from pipeline.models.designs import (
     population_of,
 )
 from pipeline.models.mlp import Parameters
+from pipeline.models.replay import Replayed
 from pipeline.seeds import Stream, generator
 
 Preprocessing = dict[str, Tensor]
@@ -73,9 +74,9 @@ def mean_gradient(architecture: AnyArchitecture, loss: Loss = supervised) -> Gra
         each = loss(out, batch) * batch.weight
         # Members do not share weights, so the gradient of the sum is each member's own gradient.
         total = (each.sum(1) / batch.weight.sum(1)).sum()
-        return dict(
-            zip(parameters, torch.autograd.grad(total, list(parameters.values())), strict=True)
-        )
+        grads = torch.autograd.grad(total, list(parameters.values()))
+        # those of convolutions come with channels last, and Adam wants them as the weights lie
+        return dict(zip(parameters, (grad.contiguous() for grad in grads), strict=True))
 
     return gradient
 
@@ -89,15 +90,11 @@ def shuffled(cfg: TrainConfig) -> Draw:
 
     def draw(train: Tensor, seeds: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         rows, valid = rectangle(train)
-        counts = valid.sum(1)
         in_pass = steps_in_pass(train, cfg)
         weight = torch.ones(len(seeds), cfg.batch_size)
-        streams = [
-            _Stream(rows[m, : counts[m]], generator(Stream.BATCHES, seed))
-            for m, seed in enumerate(seeds.tolist())
-        ]
+        shuffles = _Shuffles(valid.sum(1), seeds)
         for _ in range(cfg.epochs):  # one pass at a time, for memory's sake
-            drawn = torch.stack([one.take(in_pass * cfg.batch_size) for one in streams])
+            drawn = rows.gather(1, shuffles.take(in_pass * cfg.batch_size))
             for index in drawn.split(cfg.batch_size, 1):
                 yield index, weight
 
@@ -154,19 +151,38 @@ def shifted(most: int, drawn: torch.Generator) -> Callable[[Batch], Batch]:
     return move
 
 
-class _Stream:
-    """An endless shuffle of rows, every pass anew."""
+class _Shuffles:
+    """Of each member, an endless shuffle of 0 to its count, every pass anew; all of them at once.
 
-    def __init__(self, rows: Tensor, drawn: torch.Generator) -> None:
-        self.rows, self.drawn, self.left = rows, drawn, rows[:0]
+    A shuffle itself takes microseconds: whatever is done for one member at a time beside it would
+    take longer, and thousands of members would wait for that.
+    """
+
+    def __init__(self, counts: Tensor, seeds: Tensor) -> None:
+        """Takes how many each member has (M,), all above 0, and its seed (M,)."""
+        self.counts = counts
+        self.drawn = [generator(Stream.BATCHES, seed) for seed in seeds.tolist()]
+        self.left = counts.new_zeros(len(counts), 0)  # (M, L) of which each member has its first
+        self.have = torch.zeros_like(counts)  # so many
 
     def take(self, count: int) -> Tensor:
-        """The next so many."""
-        while len(self.left) < count:
-            again = self.rows[torch.randperm(len(self.rows), generator=self.drawn)]
-            self.left = torch.cat([self.left, again])
-        taken, self.left = self.left[:count], self.left[count:]
-        return taken
+        """The next so many of each member, (M, count)."""
+        passes = -(-(count - self.have).clamp(min=0) // self.counts)
+        each = zip(self.drawn, self.counts.tolist(), passes.tolist(), strict=True)
+        fresh = [
+            torch.randperm(size, generator=own) for own, size, times in each for _ in range(times)
+        ]
+        new = passes * self.counts
+        ends, begin = self.have + new, self.left.numel() + new.cumsum(0) - new
+        place = torch.arange(max(count, int(ends.max())))
+        before = torch.arange(len(ends))[:, None] * self.left.shape[1]
+        at = torch.where(
+            place < self.have[:, None], before + place, (begin - self.have)[:, None] + place
+        )
+        pool = torch.cat([self.left.flatten(), *fresh])
+        found = pool[at.clamp(max=len(pool) - 1)]  # beyond a member's end something else's, unread
+        self.left, self.have = found[:, count:], ends - count
+        return found[:, :count]
 
 
 def fit(
@@ -183,6 +199,7 @@ def fit(
     augment: Callable[[Batch], Batch] | None = None,
     watch: Watch | None = None,
     start: Parameters | None = None,
+    steady: bool = False,
     name: str = "training",
     device: str | None = None,
 ) -> Trained:
@@ -203,6 +220,8 @@ def fit(
         watch: sees weights, constants, batch and gradient of each step before it is taken.
         start: weights to begin with; None = drawn from the plan's seeds. Those of which the
             gradient says nothing stay as they are.
+        steady: the gradient does the same with tensors of one shape at each step, and nobody
+            watches: a GPU records it once.
         name: shown beside the progress bar.
         device: that takes the steps; None = the one of this process. Whatever is handed in lies on
             the processor; what `perturb`, `gradient` and `watch` see lies there.
@@ -221,16 +240,29 @@ def fit(
         tensor.requires_grad_()
     constant = isinstance(learning_rate, float | int)
     rate = iter(() if constant else learning_rate)  # type: ignore[arg-type]
+    first = learning_rate if constant else 0.0
+    recorded = steady and at == CUDA
     optimiser = torch.optim.Adam(
         list(parameters.values()),
-        lr=learning_rate if constant else 0.0,  # type: ignore[arg-type]
+        lr=torch.tensor(first, device=at) if recorded else first,  # type: ignore[arg-type]
         weight_decay=weight_decay,
         fused=True,
+        capturable=recorded,
     )
     frozen = {
         key: tensor.detach() for key, tensor in parameters.items()
     }  # shares memory with what is trained
     population = population_of(architecture, preprocessing, frozen, plan.labels)
+
+    def step(batch: Batch) -> None:
+        grads = gradient(parameters, preprocessing, batch)
+        if watch is not None:
+            watch(frozen, preprocessing, batch, grads)
+        for key, grad in grads.items():
+            parameters[key].grad = grad
+        optimiser.step()
+
+    take = Replayed(step) if recorded else step
     for index, weight in tqdm(
         draw(plan.train, plan.seeds), desc=name, unit="step", disable=None, leave=False
     ):
@@ -240,14 +272,10 @@ def fit(
             batch = augment(batch)
         if perturb is not None:
             batch = Batch(perturb(population, batch), batch.y, rows, batch.weight)
-        grads = gradient(parameters, preprocessing, batch)
-        if watch is not None:
-            watch(frozen, preprocessing, batch, grads)
-        for key, grad in grads.items():
-            parameters[key].grad = grad
         if not constant:
-            optimiser.param_groups[0]["lr"] = next(rate)
-        optimiser.step()
+            now = optimiser.param_groups[0]
+            now["lr"] = now["lr"].fill_(next(rate)) if recorded else next(rate)
+        take(batch)
     return population.to(CPU)
 
 

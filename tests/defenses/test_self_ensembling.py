@@ -8,11 +8,13 @@ import torch
 import tiny
 from defenses.transformers import configured, setting
 from kinds import LEVELS, SCANS, official_split
+from pipeline import kernels
 from pipeline.data.threat import Threat
 from pipeline.defenses import self_ensembling as recipe
 from pipeline.defenses.self_ensembling import digests, forged, with_forged
 from pipeline.defenses.trained import train
 from pipeline.files import BadInput, FailedCheck
+from pipeline.models import training
 from pipeline.models.ensemble import trunk_of, voters
 
 pytestmark = pytest.mark.heavy
@@ -126,3 +128,32 @@ def test_another_network_is_refused_in_a_line(cfg):
     cnn = cfg.model.model_copy(update={"name": "cnn", "channels": [4], "hidden": []})
     with pytest.raises(BadInput, match=r"^seda: reads a vision transformer's blocks, not a cnn"):
         trained(cfg.model_copy(update={"model": cnn}), dataset, plan)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+@pytest.mark.parametrize("adversarial", ["none", "heads", "whole"])
+def test_it_trains_on_a_gpu_as_here(cfg, monkeypatch, adversarial):
+    """As near as here: signs of gradients make much of the first weights' last digits."""
+    monkeypatch.setattr(kernels, "_chosen", ["cpu"])
+    dataset, plan = setting()
+
+    def fitted(device):
+        kernels.use_device(device)
+        return trained(cfg, dataset, plan, adversarial=adversarial, epochs=2)
+
+    def distance(one, other):
+        x = dataset.x.expand(len(one.labels), -1, -1, -1, -1)
+        return (one(x).diff(dim=-1) - other(x).diff(dim=-1)).abs().mean()
+
+    here, there, again = fitted("cpu"), fitted("cuda"), fitted("cuda")
+    assert there.digest == again.digest
+    first, drawn = training.initialised, torch.Generator().manual_seed(0)
+
+    def nearly(*given):
+        return {
+            name: value * (1 + 1e-6 * torch.randn(value.shape, generator=drawn))
+            for name, value in first(*given).items()
+        }
+
+    monkeypatch.setattr(training, "initialised", nearly)
+    assert distance(here, there) < distance(here, fitted("cpu"))
