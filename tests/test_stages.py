@@ -2,41 +2,51 @@
 
 import pytest
 
-import kinds
-from pipeline.data.plan import Plan
-from pipeline.data.schema import save_dataset
+from pipeline import params
+from pipeline.files import NOT_FOR_COUNTS
 from pipeline.risks.forgery.risk import RISK as FORGERY
 from pipeline.risks.frontier.risk import RISK as FRONTIER
 from pipeline.risks.poisoning.risk import RISK as POISONING
 from pipeline.risks.risk import Sources
+from pipeline.risks.safeguards.risk import RISK as SAFEGUARDS
 from pipeline.risks.theft.risk import RISK as THEFT
-from pipeline.stages import ARTIFACTS, PLAN
+from pipeline.stages import ARTIFACTS
 from pipeline.stages.forgery import forge_and_look
 from pipeline.stages.frontier import vary_epsilon
 from pipeline.stages.poisoning import harm_and_filter
+from pipeline.stages.safeguards import safeguard
 from pipeline.stages.theft import steal_all
 
 ASKED = [
-    (FRONTIER, "epsilons", vary_epsilon),
-    (POISONING, "recipes", harm_and_filter),
-    (THEFT, "recipes", steal_all),
-    (FORGERY, "recipes", forge_and_look),
+    (FRONTIER, {"epsilons": []}, "not asked for: frontier.epsilons is empty", vary_epsilon),
+    (POISONING, {"recipes": []}, "not asked for: poisoning.recipes is empty", harm_and_filter),
+    (THEFT, {"recipes": []}, "not asked for: theft.recipes is empty", steal_all),
+    (FORGERY, {"recipes": []}, "not asked for: forgery.recipes is empty", forge_and_look),
+    (SAFEGUARDS, {"enabled": False}, "safeguards.enabled is false", safeguard),
 ]
 
 
-@pytest.mark.parametrize(("risk", "key", "stage"), ASKED, ids=[one[0].name for one in ASKED])
-def test_an_empty_list_is_a_risk_that_is_not_measured(tmp_path, monkeypatch, cfg, risk, key, stage):
+@pytest.mark.parametrize(
+    ("risk", "changed", "said", "stage"), ASKED, ids=[one[0].name for one in ASKED]
+)
+def test_what_nobody_asks_for_is_not_measured(tmp_path, monkeypatch, risk, changed, said, stage):
+    """And nothing is read: there is nothing."""
     monkeypatch.chdir(tmp_path)
-    dataset = kinds.scans(60, seed=0)
-    (ARTIFACTS / "prepare").mkdir(parents=True)
-    save_dataset(dataset, ARTIFACTS / "prepare")
-    Plan.of(dataset, cfg.plan, cfg.seed).save(ARTIFACTS / "prepare" / PLAN)
+    cfg = params.configured(["experiment=digits"])
     section = cfg.sections[risk.name]
     assert not section.unasked
-    nothing = cfg.model_copy(update={risk.name: section.model_copy(update={key: []})})
-    said = f"not asked for: {risk.name}.{key} is empty"
+    nothing = cfg.model_copy(update={risk.name: section.model_copy(update=changed)})
     assert stage(nothing) == said
     sources = Sources({}, ARTIFACTS)
     assert sources.stage(risk.name) is None
     assert sources.not_applicable(risk.name) == [("every recipe", "", said)]
     risk.check(nothing, "conf")
+
+
+def test_under_a_threat_that_counts_nobody_follows_gradients(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    cfg = params.configured(["threat=[clinical,sparse]", "audit.headline=sparse"])
+    assert safeguard(cfg) == NOT_FOR_COUNTS
+    assert Sources({}, ARTIFACTS).not_applicable("safeguards") == [
+        ("every recipe", "", NOT_FOR_COUNTS)
+    ]

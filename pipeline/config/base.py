@@ -34,13 +34,14 @@ Unit = Literal["scale", "error"]  # what a radius of 1 allows: a key of `Feature
 class Section(BaseModel):
     """A part of the configuration: no unknown key, no silent conversion, immutable.
 
-    Of the section of a risk: `for_images`, whether it is measured on images too, and `for_records`,
-    whether on anything else.
+    Of the section of a risk: `for_images`, whether it is measured on images too, `for_records`,
+    whether on anything else, and `for_counts`, whether where the headline threat is l0.
     """
 
     model_config = STRICT
     for_images: ClassVar[bool] = False
     for_records: ClassVar[bool] = True
+    for_counts: ClassVar[bool] = True
 
     @property
     def unasked(self) -> str:

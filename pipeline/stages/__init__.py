@@ -22,6 +22,7 @@ from pipeline.data.schema import Dataset, load_dataset
 from pipeline.files import (
     FOR_IMAGES_ALONE,
     NOT_APPLICABLE,
+    NOT_FOR_COUNTS,
     NOT_FOR_IMAGES,
     BadInput,
     FailedCheck,
@@ -76,15 +77,16 @@ def prepared() -> tuple[Dataset, Plan]:
     return load_dataset(ARTIFACTS / "prepare"), Plan.load(ARTIFACTS / "prepare" / PLAN)
 
 
-def left_out(kind: type[Section], dataset: Dataset, cfg: Config, risk: str) -> str:
+def left_out(kind: type[Section], cfg: Config, risk: str) -> str:
     """Why a risk with a stage of its own is not measured, on such data or at all; empty = it is.
 
     Then its folder says so, and no more. Of what is of images alone, the pages of records have no
     word: nobody would look for it there.
     """
-    images = bool(dataset.schema.image)
-    if not (kind.for_images if images else kind.for_records):
-        why = NOT_FOR_IMAGES if images else FOR_IMAGES_ALONE
+    if not (kind.for_images if cfg.data.image else kind.for_records):
+        why = NOT_FOR_IMAGES if cfg.data.image else FOR_IMAGES_ALONE
+    elif not kind.for_counts and cfg.threat[cfg.audit.headline].norm == "l0":
+        why = NOT_FOR_COUNTS
     else:
         why = cfg.section(kind).unasked
     if why:

@@ -16,9 +16,9 @@ from pipeline.stages import ARTIFACTS, STAGE_OF, left_out, prepared, run
 
 def forge_and_look(cfg: Config) -> str:
     """The stage."""
-    dataset, plan = prepared()
-    if why := left_out(ForgerySettings, dataset, cfg, "forgery"):
+    if why := left_out(ForgerySettings, cfg, "forgery"):
         return why
+    dataset, plan = prepared()
     # here: who has records need not wait for it
     from pipeline.risks.forgery.measure.answers import answers_to
     from pipeline.risks.forgery.measure.forged import forge_scans

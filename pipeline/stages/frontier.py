@@ -14,9 +14,9 @@ from pipeline.stages import ARTIFACTS, left_out, prepared, run
 
 def vary_epsilon(cfg: Config) -> str:
     """The stage."""
-    dataset, plan = prepared()
-    if why := left_out(FrontierSettings, dataset, cfg, "frontier"):
+    if why := left_out(FrontierSettings, cfg, "frontier"):
         return why
+    dataset, plan = prepared()
     found = trace_frontier(dataset, plan, cfg)
     with folder(ARTIFACTS / "frontier") as out:
         found.save(out)

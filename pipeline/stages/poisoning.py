@@ -43,9 +43,9 @@ def poison_recipes(
 
 def harm_and_filter(cfg: Config) -> str:
     """The stage."""
-    dataset, plan = prepared()
-    if why := left_out(PoisoningSettings, dataset, cfg, "poisoning"):
+    if why := left_out(PoisoningSettings, cfg, "poisoning"):
         return why
+    dataset, plan = prepared()
     recipes = trainable(cfg.section(PoisoningSettings).recipes, cfg)
     with folder(ARTIFACTS / "poisoning") as out:
         if unfit := filtering.not_for_images(cfg):

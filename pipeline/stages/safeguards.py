@@ -6,24 +6,23 @@ Writes:   artifacts/safeguards/{sanitised,referred,covered}.safetensors
 """
 
 from pipeline.config import BASELINE, Config
-from pipeline.files import NOT_APPLICABLE, folder, write_json
+from pipeline.files import folder
 from pipeline.models.population import load_population
 from pipeline.parallel import share_out
 from pipeline.risks.safeguards.measure.settings import SafeguardsSettings
-from pipeline.stages import ARTIFACTS, STAGE_OF, prepared, run
+from pipeline.stages import ARTIFACTS, STAGE_OF, left_out, prepared, run
 
 
 def safeguard(cfg: Config) -> str:
     """The stage; what it says at its end."""
+    if why := left_out(SafeguardsSettings, cfg, "safeguards"):
+        return why
     # here: they take a second to import, sometimes for naught
-    from pipeline.risks.safeguards.measure.experiment import PARTS, attack_one, why_not
+    from pipeline.risks.safeguards.measure.experiment import PARTS, attack_one
 
     wanted = cfg.section(SafeguardsSettings)
+    dataset, plan = prepared()
     with folder(ARTIFACTS / "safeguards") as out:
-        if why := why_not(cfg):
-            write_json(out / NOT_APPLICABLE, {"safeguards": {"": why}})
-            return why
-        dataset, plan = prepared()
         populations = {
             name: load_population(ARTIFACTS / STAGE_OF.get(name, name))
             for name in (BASELINE, *cfg.chosen(wanted.beside))

@@ -24,9 +24,9 @@ def steal_one(name: str, dataset: Dataset, cfg: Config, place: Path) -> None:
 
 def steal_all(cfg: Config) -> str:
     """The stage."""
-    dataset, _ = prepared()
-    if why := left_out(TheftSettings, dataset, cfg, "theft"):
+    if why := left_out(TheftSettings, cfg, "theft"):
         return why
+    dataset, _ = prepared()
     numbers = cfg.section(TheftSettings)
     names = trainable(numbers.recipes, cfg)
     with folder(ARTIFACTS / "theft") as out:

@@ -29,9 +29,9 @@ def ask_one(
 
 def ask_everywhere(cfg: Config) -> str:
     """The stage; where the data set names neither sites nor dates it trains nothing."""
-    dataset, plan = prepared()
-    if why := left_out(TransportSettings, dataset, cfg, "transport"):
+    if why := left_out(TransportSettings, cfg, "transport"):
         return why
+    dataset, plan = prepared()
     wanted = cfg.section(TransportSettings)
     places = Places.of(dataset, wanted)
     names = cfg.chosen(wanted.recipes) if places.estimable(dataset).any() else []

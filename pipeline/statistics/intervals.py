@@ -16,6 +16,7 @@ from pipeline.statistics.patients import are_alone, count_of, effective_number, 
 from pipeline.statistics.rates import pairwise_wins
 
 POWER = 0.8
+SAME = 64  # resamples that tell two patients apart
 PAIRS = 2**22  # of an ill and a healthy patient that are compared one by one, at most
 
 
@@ -161,6 +162,43 @@ def interval(estimate: float, samples: Array, confidence: float = 0.95) -> tuple
     return min(float(low), estimate), max(float(high), estimate)
 
 
+def share_interval(
+    share: float,
+    samples: Array,
+    weights: Array,
+    confidence: float = 0.95,
+    where: Array | None = None,
+) -> tuple[float, float]:
+    """`interval` of a share of patients; by Wilson where it is the same in every resample.
+
+    Of what is true of everybody, or of nobody, a bootstrap draws nothing else, and is certain.
+
+    Args:
+        share: in 0 to 1, or not a number.
+        samples: (R,) as of `interval`.
+        weights: (R, N) by which they were drawn.
+        confidence: of the interval.
+        where: (N,) bool, of which records it is a share; None = all.
+    """
+    low, high = interval(share, samples, confidence)
+    if low < high or np.isnan(share):
+        return low, high
+    whose = drawn_together(weights if where is None else weights[:, where])
+    low, high = wilson_of_patients(share * len(whose), whose, confidence)
+    return min(low, share), max(high, share)  # rounding
+
+
+def drawn_together(weights: Array) -> Array:
+    """(N,) int64: a number for each patient, of weights (R, N) that draw one with all records.
+
+    Two patients are taken for one where `SAME` resamples draw both as often: once in 10 to the 32.
+    """
+    if not weights.shape[1]:
+        return np.zeros(0, dtype=np.int64)
+    _, number = np.unique(weights[:SAME], axis=1, return_inverse=True)
+    return numbered(number)
+
+
 def mean_of(values: Array) -> float:
     """The mean; not a number of nobody."""
     return float(values.mean()) if values.size else float("nan")
@@ -184,6 +222,28 @@ def bounded_mean(
     """`bounded` of the mean of per-patient values (N,), over the patients `where` alone."""
     value = mean_of(each if where is None else each[where])
     return bounded(name, value, bootstrap_mean(each, weights, where), confidence)
+
+
+def bounded_share(
+    name: str,
+    share: float,
+    samples: Array,
+    weights: Array,
+    confidence: float,
+    where: Array | None = None,
+) -> dict[str, float]:
+    """`bounded` by `share_interval`."""
+    low, high = share_interval(share, samples, weights, confidence, where)
+    return {name: share, f"{name}_low": low, f"{name}_high": high}
+
+
+def bounded_mean_share(
+    name: str, each: Array, weights: Array, confidence: float, where: Array | None = None
+) -> dict[str, float]:
+    """`bounded_mean` by `share_interval`, of values in 0 to 1: shares of each patient's answers."""
+    value = mean_of(each if where is None else each[where])
+    samples = bootstrap_mean(each, weights, where)
+    return bounded_share(name, value, samples, weights, confidence, where)
 
 
 def paired_difference(
@@ -246,4 +306,4 @@ def wilson_of_patients(
         confidence: of the interval.
     """
     n = effective_number(whose)
-    return wilson(successes * (n / len(whose)), n, confidence)
+    return wilson(successes * (n / max(1, len(whose))), n, confidence)

@@ -63,4 +63,4 @@ def effective_number(whose: Array) -> float:
     of equally many records each it is P. It is N where each patient has one record.
     """
     sizes = np.bincount(whose)
-    return float(sizes.sum() ** 2 / np.square(sizes).sum())
+    return float(sizes.sum() ** 2 / max(1, np.square(sizes).sum()))

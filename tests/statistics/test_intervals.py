@@ -13,8 +13,11 @@ from pipeline.statistics.intervals import (
     bootstrap_weights,
     bounded,
     bounded_mean,
+    bounded_mean_share,
+    drawn_together,
     interval,
     paired_difference,
+    share_interval,
     wilson,
     wilson_of_patients,
 )
@@ -145,6 +148,39 @@ def test_a_bounded_mean_is_that_of_the_patients_asked_for(rng, y):
     assert found["x"] == values[ill].mean()
     close([found["x_low"], found["x_high"]], np.quantile(naive, [0.025, 0.975]), 1e-6)
     assert bounded_mean("x", values, weights, 0.95)["x"] == values.mean()
+
+
+@pytest.mark.parametrize("said", [0.0, 0.5, 1.0])
+def test_what_is_the_same_of_everybody_is_not_certain(said):
+    """Nor more certain of people with several records."""
+    weights = bootstrap_weights(40, 100, seed=0)
+    alone = bounded_mean_share("x", np.full(40, said), weights, 0.95)
+    close([alone["x_low"], alone["x_high"]], wilson(40 * said, 40))
+    assert alone["x_low"] <= said <= alone["x_high"]
+    twice = bounded_mean_share("x", np.full(80, said), weights.repeat(2, axis=1), 0.95)
+    assert twice == alone
+    ill = np.arange(40) < 10
+    few = bounded_mean_share("x", np.full(40, said), weights, 0.95, ill)
+    close([few["x_low"], few["x_high"]], wilson(10 * said, 10))
+
+
+def test_a_share_that_varies_has_the_interval_of_its_resamples(rng):
+    values, weights = rng.random(N), bootstrap_weights(N, 100, seed=1)
+    assert bounded_mean_share("x", values, weights, 0.9) == bounded_mean("x", values, weights, 0.9)
+
+
+def test_a_share_of_nobody_is_anything():
+    nobody = np.zeros(40, dtype=bool)
+    weights = bootstrap_weights(40, 100, seed=0)
+    assert np.isnan(bounded_mean_share("x", np.ones(40), weights, 0.95, nobody)["x_low"])
+    assert share_interval(0.0, np.zeros(100), weights, 0.95, nobody) == (0.0, 1.0)
+
+
+def test_who_is_drawn_together_is_one_patient():
+    whose = np.array([0, 0, 1, 2, 1, 0, 3])
+    weights = bootstrap_weights(4, 200, seed=0)[:, whose]
+    assert drawn_together(weights).tolist() == [0, 0, 1, 2, 1, 0, 3]
+    assert drawn_together(bootstrap_weights(768, 64, seed=0)).tolist() == list(range(768))
 
 
 @pytest.mark.parametrize("confidence", [0.8, 0.95])

@@ -96,6 +96,9 @@ def _report(
         wholes = (hit + false, hit + missed, hit + (false + missed) / 2)
         for name, whole in zip(RATES, wholes, strict=True):
             drawn = np.where(whole > 0, hit / np.maximum(whole, 1e-9), np.nan)
-            line |= intervals.bounded(name, line[name], drawn, sampling.confidence)
+            among = own | (called > 0)
+            line |= intervals.bounded_share(
+                name, line[name], drawn, weights, sampling.confidence, among
+            )
         lines.append(dict(line))
     return lines

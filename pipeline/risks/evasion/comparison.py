@@ -178,7 +178,7 @@ def proof_columns(
     for robust, worst in zip(proved, margins.worst, strict=True):
         share, known = robust.mean(0), (worst > 0).mean(0)
         samples = intervals.bootstrap_mean(share, weights)
-        low, high = intervals.interval(float(share.mean()), samples, confidence)
+        low, high = intervals.share_interval(float(share.mean()), samples, weights, confidence)
         lines.append(
             {
                 "verified_accuracy": float(share.mean()),
@@ -285,16 +285,10 @@ def _figures(
     correct = (answer == y).mean(0)
     worth = calibration.net_benefit(answer == 1, y, odds)
     figures: dict[str, float] = {**rates.classification(answer, y), **rates.confusion(answer, y)}
-    figures |= {"attacked_auc": ranked.auroc, "net_benefit": float(worth.mean())}
-    samples = {
-        "accuracy": intervals.bootstrap_mean(correct, weights),
-        "sensitivity": intervals.bootstrap_mean(correct, weights, where=y == 1),
-        "specificity": intervals.bootstrap_mean(correct, weights, where=y == 0),
-        "attacked_auc": ranked.drawn,
-        "net_benefit": intervals.bootstrap_mean(worth, weights),
-    }
-    for name, drawn in samples.items():
-        figures |= intervals.bounded(name, figures[name], drawn, confidence)
+    figures |= intervals.bounded("attacked_auc", ranked.auroc, ranked.drawn, confidence)
+    figures |= intervals.bounded_mean("net_benefit", worth, weights, confidence)
+    for name, who in (("accuracy", y >= 0), ("sensitivity", y == 1), ("specificity", y == 0)):
+        figures |= intervals.bounded_mean_share(name, correct, weights, confidence, who)
     # 1 - sensitivity and 1 - specificity, so their intervals are the mirrored ones.
     for name, mirrored in (
         ("missed_diagnosis_rate", "sensitivity"),

@@ -15,7 +15,6 @@ from pipeline.risks.evasion.measure.examination import Examination
 from pipeline.statistics import Array, intervals
 from pipeline.statistics.conclusions import Difference, compare
 from pipeline.statistics.intervals import Sampling
-from pipeline.statistics.patients import numbered
 
 KEY = ["defense", "attacker", "eps", "patients", "ill"]
 ANSWERED = ("accuracy", "missed_diagnosis_rate", "false_alarm_rate")
@@ -96,7 +95,9 @@ def ensemble_table(found: Mapping[str, Ensemble], sampling: Sampling) -> pd.Data
                 }
                 for name, (values, where) in each.items():
                     if known or name in ANSWERED:
-                        line |= share(name, values.mean(0), weights, sampling, where)
+                        line |= intervals.bounded_mean_share(
+                            name, values.mean(0), weights, sampling.confidence, where
+                        )
                 if known and eps:
                     line |= _told_apart(disagree, clean, weights, sampling)
                 if attacker == "adaptive":
@@ -130,22 +131,6 @@ def _conclude(lines: Iterable[dict[str, Any]], sampling: Sampling) -> None:
     for number, one in judged.items():
         said = VERDICTS.get(one.verdict, one.verdict)
         asked[number] |= {"excess_p": one.p, "excess_verdict": said}
-
-
-def share(
-    name: str, each: Array, weights: Array, sampling: Sampling, where: Array | None
-) -> dict[str, float]:
-    """`intervals.bounded_mean`; by Wilson where it is the same of everybody.
-
-    Of those a bootstrap would draw nothing else, and be certain.
-    """
-    found = intervals.bounded_mean(name, each, weights, sampling.confidence, where)
-    inside = np.ones(len(each), dtype=bool) if where is None else where
-    if inside.any() and not np.ptp(each[inside]):
-        whose = numbered(sampling.whose(len(each))[inside])
-        bounds = intervals.wilson_of_patients(each[inside].sum(), whose, sampling.confidence)
-        found |= dict(zip((f"{name}_low", f"{name}_high"), bounds, strict=True))
-    return found
 
 
 def _told_apart(

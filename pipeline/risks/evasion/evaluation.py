@@ -153,7 +153,7 @@ def _left_by_each(margins: Margins, weights: Array, confidence: float) -> Iterat
     drawn = samples.T.reshape(*right.shape[:2], -1)
     for attack, of_attack, its_samples in zip(margins.by_attack, right, drawn, strict=True):
         for eps, each, sample in zip(margins.eps, of_attack, its_samples, strict=True):
-            low, high = intervals.interval(float(each.mean()), sample, confidence)
+            low, high = intervals.share_interval(float(each.mean()), sample, weights, confidence)
             yield {
                 "attack": attack,
                 "eps": float(eps),

@@ -33,8 +33,8 @@ def everyone_table(found: Mapping[str, Everyone], sampling: Sampling) -> pd.Data
                 key["eps"] = 0.0
             lines.append(
                 key
-                | intervals.bounded_mean("accuracy", right, weights, sampling.confidence)
-                | intervals.bounded_mean(
+                | intervals.bounded_mean_share("accuracy", right, weights, sampling.confidence)
+                | intervals.bounded_mean_share(
                     "missed_diagnosis_rate", 1 - right, weights, sampling.confidence, y == 1
                 )
             )

@@ -100,7 +100,8 @@ def _figures(
     for name, each, of in asked:
         where = inside & of
         if sampling.patients(len(y), where) >= LEAST:
-            figures |= intervals.bounded_mean(name, each, weights, sampling.confidence, where)
+            bounded = intervals.bounded_mean if each is gap else intervals.bounded_mean_share
+            figures |= bounded(name, each, weights, sampling.confidence, where)
         else:
             figures |= {f"{name}{suffix}": np.nan for suffix in ("", "_low", "_high")}
     return figures

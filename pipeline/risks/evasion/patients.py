@@ -289,4 +289,5 @@ def share_of(
     drawn = intervals.bootstrap_mean(part, weights, where) / np.maximum(
         intervals.bootstrap_mean(whole, weights, where), 1e-9
     )
-    return share, *intervals.interval(share, drawn, confidence)
+    asked = where & (whole > 0)
+    return share, *intervals.share_interval(share, drawn, weights, confidence, asked)

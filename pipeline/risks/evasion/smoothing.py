@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.risks.evasion.ensemble import share
 from pipeline.risks.evasion.measure.smoothing import Smoothing
-from pipeline.statistics import rates
+from pipeline.statistics import intervals, rates
 from pipeline.statistics.intervals import Sampling
 from pipeline.verify.smoothing import radius, reach, within_ball
 
@@ -70,7 +69,9 @@ def smoothing_table(
             for name, values, where in zip(
                 SHARES, (holds.mean(0), unshown, abstained), (None, y == 1, None), strict=True
             ):
-                line |= share(name, values, weights, sampling, where)
+                line |= intervals.bounded_mean_share(
+                    name, values, weights, sampling.confidence, where
+                )
             line["together"] = float((right & (together > at if at else together >= 0)).mean())
             lines.append(line | whose)
     shares = [f"{name}{end}" for name in SHARES for end in ("", "_low", "_high")]

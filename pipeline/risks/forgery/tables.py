@@ -129,7 +129,7 @@ def detection(
                 "side": found.side,
                 "height": dataset.schema.image[1],
                 **intervals.bounded("auroc", area, samples, sampling.confidence),
-                **intervals.bounded("found", share, shares, sampling.confidence),
+                **intervals.bounded_share("found", share, shares, weights, sampling.confidence),
                 "false_alarms": false_alarms,
             }
             line["finds"] = bool(line["auroc_low"] > CHANCE and line["found_low"] > MOST_OF_THEM)
@@ -184,7 +184,7 @@ def answered(
             "ill": sampling.patients(len(y), y == ILL),
         }
         for name, (each, who) in errors.items():
-            line |= intervals.bounded_mean(name, each, weights, sampling.confidence, who)
+            line |= intervals.bounded_mean_share(name, each, weights, sampling.confidence, who)
             paired = intervals.paired_difference(
                 each, control[name][0], weights, sampling.confidence, who
             )

@@ -136,7 +136,7 @@ def _proved(radius: float, share: Array, weights: Array, confidence: float) -> d
     """The share of patients who are proved; empty at radius 0."""
     if radius == 0:
         return dict.fromkeys([f"proved_accuracy{end}" for end in ("", "_low", "_high")], np.nan)
-    return intervals.bounded_mean("proved_accuracy", share, weights, confidence)
+    return intervals.bounded_mean_share("proved_accuracy", share, weights, confidence)
 
 
 def _or_nan(value: float | None) -> float:
@@ -148,7 +148,7 @@ def _answers(margins: Array, y: Array, weights: Array, confidence: float) -> dic
     right, score = (margins > 0).mean(0), disease_score(margins, y)
     area, samples = rates.auroc(score, y), intervals.bootstrap_auroc(score, y, weights)
     return {
-        **intervals.bounded_mean("accuracy", right, weights, confidence),
+        **intervals.bounded_mean_share("accuracy", right, weights, confidence),
         **intervals.bounded("auroc", area, samples, confidence),
-        **intervals.bounded_mean("sensitivity", right, weights, confidence, y == 1),
+        **intervals.bounded_mean_share("sensitivity", right, weights, confidence, y == 1),
     }

@@ -310,7 +310,7 @@ def _figures(
         if all(enough_for(rate, outside.size) for _, outside in sides):
             found = float(np.mean([tpr_at_fpr(*side, rate) for side in sides]))
             shares = np.mean([rates[:, column] for _, rates in samples], axis=0)
-            figures |= intervals.bounded(name, found, shares, confidence)
+            figures |= intervals.bounded_share(name, found, shares, weights, confidence)
         else:
             figures |= dict.fromkeys((name, f"{name}_low", f"{name}_high"), np.nan)
     return figures, areas

@@ -46,6 +46,6 @@ def _certified(certificate: Certificate, sampling: Sampling) -> pd.DataFrame:
             ("certified_accuracy", np.ones_like(ill)),
             ("certified_sensitivity", ill),
         ):
-            line |= intervals.bounded_mean(figure, share, weights, sampling.confidence, among)
+            line |= intervals.bounded_mean_share(figure, share, weights, sampling.confidence, among)
         lines.append(line)
     return pd.DataFrame(lines)

@@ -232,7 +232,7 @@ def compared(
     """A mean (N,), its interval, and the paired difference to `before` (N,); weights (R, N)."""
     after, before = after.astype(np.float64), before.astype(np.float64)
     paired = intervals.paired_difference(after, before, weights, confidence)
-    figures = intervals.bounded_mean(name, after, weights, confidence)
+    figures = intervals.bounded_mean_share(name, after, weights, confidence)
     names = {"": "difference", "_low": "low", "_high": "high"}
     return figures | {f"{name}_difference{suffix}": paired[key] for suffix, key in names.items()}
 

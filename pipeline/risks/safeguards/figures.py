@@ -76,21 +76,11 @@ def counts(y: Array, sampling: Sampling) -> dict[str, int]:
     return {"patients": sampling.patients(len(y)), "ill": sampling.patients(len(y), y == 1)}
 
 
-def mean(
+def share(
     name: str, each: Array, weights: Array, sampling: Sampling, where: Array | None = None
 ) -> dict[str, float]:
-    """`intervals.bounded_mean`; by Wilson where it is the same of everybody.
-
-    Of those a bootstrap would draw nothing else, and be certain.
-    """
-    found = intervals.bounded_mean(name, each, weights, sampling.confidence, where)
-    inside = np.ones(len(each), dtype=bool) if where is None else where
-    if inside.any() and not np.ptp(each[inside]):
-        whose = sampling.whose(len(each))[inside]
-        whose = np.unique(whose, return_inverse=True)[1]
-        bounds = intervals.wilson_of_patients(each[inside].sum(), whose, sampling.confidence)
-        found |= dict(zip((f"{name}_low", f"{name}_high"), bounds, strict=True))
-    return found
+    """`intervals.bounded_mean_share`, as sure as the sampling is."""
+    return intervals.bounded_mean_share(name, each, weights, sampling.confidence, where)
 
 
 def ratio(
@@ -101,4 +91,5 @@ def ratio(
         return intervals.bounded(name, float("nan"), np.zeros(1), sampling.confidence)
     drawn = (weights @ whole.astype(weights.dtype)).astype(np.float64)
     samples = (weights @ part.astype(weights.dtype)) / np.where(drawn > 0, drawn, np.nan)
-    return intervals.bounded(name, float(part.sum() / whole.sum()), samples, sampling.confidence)
+    found = float(part.sum() / whole.sum())
+    return intervals.bounded_share(name, found, samples, weights, sampling.confidence, whole > 0)

@@ -13,10 +13,10 @@ from pipeline.risks.columns import DEFENSE
 from pipeline.risks.risk import Context, Sources
 from pipeline.risks.safeguards.figures import (
     counts,
-    mean,
     passed_on,
     proved_to,
     ratio,
+    share,
     thresholds,
     whose_rule,
 )
@@ -133,9 +133,9 @@ def sanitised_table(found: Margins, beside: list[str], sampling: Sampling) -> pd
                     "attacker": attacker,
                     "eps": eps,
                     **counts(y, sampling),
-                    **mean("accuracy", 1 - wrong, weights, sampling),
-                    **mean("missed_diagnosis_rate", wrong, weights, sampling, y == 1),
-                    **mean("false_alarm_rate", wrong, weights, sampling, y == 0),
+                    **share("accuracy", 1 - wrong, weights, sampling),
+                    **share("missed_diagnosis_rate", wrong, weights, sampling, y == 1),
+                    **share("false_alarm_rate", wrong, weights, sampling, y == 0),
                 }
             )
     return pd.DataFrame(lines)
@@ -177,8 +177,8 @@ def referred_table(found: Referrals, rates: list[float], sampling: Sampling) -> 
                         "attacker": attacker,
                         "eps": eps,
                         **counts(y, sampling),
-                        **mean("undetected", passed.wrong, weights, sampling),
-                        **mean("undetected_missed", passed.wrong, weights, sampling, y == 1),
+                        **share("undetected", passed.wrong, weights, sampling),
+                        **share("undetected_missed", passed.wrong, weights, sampling, y == 1),
                         **ratio("passed", passed.turned_on, passed.turned, weights, sampling),
                     }
                 )
@@ -213,10 +213,10 @@ def conformal_table(found: Sets, alpha: float, sampling: Sampling) -> pd.DataFra
                     "eps": eps,
                     **counts(y, sampling),
                     "promised": promised,
-                    **mean("coverage", held, weights, sampling),
-                    **mean("coverage_ill", held, weights, sampling, y == 1),
-                    **mean("two_classes", (size == 2).mean(0), weights, sampling),
-                    **mean("no_class", (size == 0).mean(0), weights, sampling),
+                    **share("coverage", held, weights, sampling),
+                    **share("coverage_ill", held, weights, sampling, y == 1),
+                    **share("two_classes", (size == 2).mean(0), weights, sampling),
+                    **share("no_class", (size == 0).mean(0), weights, sampling),
                 }
             )
     return pd.DataFrame(lines)

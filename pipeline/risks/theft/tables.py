@@ -179,7 +179,8 @@ def api_table(
         for name, chances in theft.shown.items():
             api, _, access = name.partition("/")
             score = chances.numpy().astype(np.float64)
-            figures = _mean("brier", (score - y) ** 2, test, weights, confidence)
+            brier = _resampled((score - y) ** 2, test, weights)
+            figures = intervals.bounded("brier", *brier, confidence)
             figures |= _auroc(
                 "auroc", score, np.broadcast_to(y == 1, test.shape), test, weights, confidence
             )
@@ -285,28 +286,17 @@ def _share(
     name: str, hit: Array, among: Array | None, weights: Array, confidence: float
 ) -> dict[str, float]:
     """The share of hits (V, N) among those that count, all victims together."""
-    return _mean(
-        name,
-        hit.astype(np.float64),
-        np.ones_like(hit) if among is None else among,
-        weights,
-        confidence,
-    )
-
-
-def _mean(
-    name: str, values: Array, among: Array, weights: Array, confidence: float
-) -> dict[str, float]:
-    """The mean of values (V, N) over those that count.
-
-    A patient who is drawn brings all victims' along.
-    """
-    estimate, samples = _resampled(values, among, weights)
-    return intervals.bounded(name, estimate, samples, confidence)
+    among = np.ones_like(hit) if among is None else among
+    share, samples = _resampled(hit.astype(np.float64), among, weights)
+    where = np.asarray(among.any(0))
+    return intervals.bounded_share(name, share, samples, weights, confidence, where)
 
 
 def _resampled(values: Array, among: Array, weights: Array) -> tuple[float, Array]:
-    """The mean of values (V, N) over those that count, as measured and in each resample (R,)."""
+    """The mean of values (V, N) over those that count, as measured and in each resample (R,).
+
+    A patient who is drawn brings all victims' along.
+    """
     total, count = (values * among).sum(0), among.sum(0)
     estimate = float(total.sum() / max(count.sum(), 1))
     # the weights' own precision: whole numbers are exact

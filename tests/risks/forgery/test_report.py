@@ -77,7 +77,7 @@ def test_what_holds_is_said_with_its_state(written):
 def test_the_diagnosis_is_told_by_verdicts(written):
     tables, _, context = written(found(), missed=20)
     said = effect(tables["forgery_answers"], context)
-    assert "called healthy of the ill 0.000 (0.000 to 0.000), spliced from another scan" in said
+    assert "called healthy of the ill 0.000 (0.000 to 0.037), spliced from another scan" in said
     assert said.endswith("worse.")
     harmless = effect(written(found())[0]["forgery_answers"], context)
     assert "worse" not in harmless

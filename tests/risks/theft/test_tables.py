@@ -58,7 +58,8 @@ def test_fidelity_is_the_share_of_test_patients_by_hand(table, stolen):
 
 def test_a_copy_of_the_same_weights_is_as_good_as_its_victim_in_everything(table):
     same = table[(table["defense"] == "other") & (table["strategy"] == "public")].iloc[0]
-    assert (same["fidelity"], same["fidelity_low"], same["fidelity_high"]) == (1, 1, 1)
+    assert (same["fidelity"], same["fidelity_high"]) == (1, 1)
+    assert 0.9 < same["fidelity_low"] < 1  # of patients who were not asked nobody is sure
     assert same["uniform_fidelity"] == 1
     for name in ("accuracy", "auroc", "evasion", "membership"):
         assert same[name] == pytest.approx(same[f"victim_{name}"]), name

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from pipeline.attacks.evasion import EVASION, Attacker, evasion_suite
+from pipeline.attacks.evasion import EVASION, Attack, Attacker, evasion_suite
 from pipeline.attacks.evasion.control import worst
 from pipeline.attacks.evasion.gradient import fgsm
 from pipeline.attacks.evasion.records import LogitsFn
@@ -186,15 +186,15 @@ def proposers(
     threat, known = trial.threat, all_attackers(cfg)
     nobody = threat.unit == "error" and not why_no_proof(subject.population)
     found: list[Proposer] = []
-    for number, name in enumerate(evasion_suite(cfg.attack, norm=threat.norm)):
-        who = known[name]
+    for number, (name, attack) in enumerate(evasion_suite(cfg.attack, norm=threat.norm).items()):
+        who, drawn = known[name], generator(Stream.EVASION, cfg.seed, number)
         if not _offers(subject.population, who) or (nobody and who.access != "none"):
             continue
         if subject.dataset.schema.image and not _sees_images(who):
             continue
         if who.discrete and not threat.discrete:
             continue
-        found.append(partial(_of_attack, subject, trial, cfg, name, number))
+        found.append(partial(_of_attack, subject, trial, name, who, attack, drawn))
     if nobody:
         return found
     if threat.norm != "l0":  # the gradient step is exact on a linear model
@@ -204,21 +204,15 @@ def proposers(
     return found
 
 
-def _of_attack(subject: Subject, trial: Trial, cfg: Config, name: str, number: int) -> Proposal:
-    """What the attack of this name proposes; by its number in the suite it draws."""
-    threat, who = trial.threat, all_attackers(cfg)[name]
-    attack = evasion_suite(cfg.attack, norm=threat.norm)[name]
-    radii = subject.radius(trial)
-    proposed = attack(
-        subject.population,
-        subject.x,
-        subject.y,
-        threat,
-        eps=_above_zero(radii),
-        generator=generator(Stream.EVASION, cfg.seed, number),
-    )
+def _of_attack(
+    subject: Subject, trial: Trial, name: str, who: Attacker, attack: Attack, drawn: torch.Generator
+) -> Proposal:
+    """What a configured attack proposes, with chance of its own."""
+    threat, radii = trial.threat, subject.radius(trial)
+    x, y = subject.x, subject.y
+    proposed = attack(subject.population, x, y, threat, eps=_above_zero(radii), generator=drawn)
     budget = EVASION[who.method].budget(who.options, threat, trial.radii[-1])
-    return Proposal(name, who, budget, _at_each(radii, subject.x, proposed))
+    return Proposal(name, who, budget, _at_each(radii, x, proposed))
 
 
 def _of_surrogate(subject: Subject, trial: Trial) -> Proposal:

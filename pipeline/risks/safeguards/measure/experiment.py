@@ -29,15 +29,6 @@ PARTS = (REFERRED, SANITISED)  # the longest first
 FILES = {name: f"{name}.safetensors" for name in (*PARTS, "covered")}
 
 
-def why_not(cfg: Config) -> str:
-    """Why nothing is measured; empty = it is."""
-    if not cfg.section(SafeguardsSettings).enabled:
-        return "safeguards.enabled is false"
-    if cfg.threat[cfg.audit.headline].norm == "l0":
-        return "the headline threat counts measurements, along which no gradient leads"
-    return ""
-
-
 def attack_one(
     part: str,
     dataset: Dataset,

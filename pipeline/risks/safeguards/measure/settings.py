@@ -26,6 +26,7 @@ class SafeguardsSettings(Section):
     """
 
     for_images: ClassVar[bool] = True
+    for_counts: ClassVar[bool] = False
 
     enabled: bool
     repetitions: Count
@@ -40,3 +41,8 @@ class SafeguardsSettings(Section):
     boxes: Annotated[int, Field(ge=0)]
     alpha: OpenShare
     tune: OpenShare
+
+    @property
+    def unasked(self) -> str:
+        """Why nothing is measured; empty = something is."""
+        return "" if self.enabled else "safeguards.enabled is false"
