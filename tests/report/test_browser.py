@@ -31,6 +31,8 @@ OVERFLOW = """[...document.querySelectorAll("body *")].filter(one =>
 CUT = """[...document.querySelectorAll("table, svg, p, li")].filter(one =>
   one.getBoundingClientRect().right > document.documentElement.clientWidth + 1
   && one.checkVisibility()).map(one => one.outerHTML.slice(0, 120))"""
+HIDDEN = """Math.max(...[...document.querySelectorAll(".beside > .wide")].map(
+  one => one.scrollWidth - one.clientWidth))"""
 AXE = """axe.run(document, {resultTypes: ["violations"]}).then(found => found.violations
   .filter(one => ["serious", "critical"].includes(one.impact))
   .map(one => one.id + ": " + one.nodes[0].html.slice(0, 200)))"""
@@ -127,6 +129,20 @@ def test_axe_sees_what_is_wrong(browser, tmp_path):
     browser.run(files("axe_core_python").joinpath("axe.min.js").read_text(encoding="utf-8"))
     found = browser.run(AXE)
     assert {one.split(":")[0] for one in found} >= {"image-alt", "html-has-lang", "link-name"}
+
+
+@pytest.mark.parametrize("width", [1200, 1280, 1366, 1425, 1440, 1920])
+def test_no_column_hides_beside_a_picture(browser, tmp_path, width):
+    """Five figures of a defense and their intervals, as the headline has them."""
+    figure, (axis,) = axes_of(1, 1, (5, 4))
+    axis.plot([0, 1], [0, 1])
+    picture = save_picture(figure, tmp_path / "one.svg", "One line", "it rises by one")
+    lines = {f"missed under attack {n}": ["0.554 (0.484 to 0.625)"] * 4 for n in range(5)}
+    table = Table(pd.DataFrame({"who": ["adv_train [harms a group]"] * 4, **lines}))
+    one = replace(NOTHING, chapters=[Chapter("Chapter", [picture, table], SAYS * 3)])
+    (tmp_path / "a.html").write_text(render(one, patients=True), encoding="utf-8")
+    browser.open(tmp_path / "a.html", width)
+    assert browser.run(HIDDEN) == 0
 
 
 def test_a_chapter_by_the_rule_is_less_than_a_screen_at_a_desk(browser, tmp_path):
