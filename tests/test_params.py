@@ -31,7 +31,7 @@ BY_DEFAULT -= {f"defense/{name}" for name in ("certified", "smoothed", *SEDA)}
 OTHER_RULES = ["threshold", "sensitivity", "youden", "prevalence"]
 EXPERIMENTS_OF_IMAGES = (
     *("breast_ultrasound", "digits", "image_defenses"),
-    *("pneumonia", "pneumonia_front", "seda"),
+    *("pneumonia", "pneumonia_front", "pneumonia_thorough", "seda"),
 )
 CHOSEN = {
     **{f"threat/{name}": [f"threat=[clinical,{name}]"] for name in OTHER_THREATS},
