@@ -68,6 +68,7 @@ class Stream(StrEnum):
     ENSEMBLE = "deep ensemble"  # the seeds of models that answer together with one of the plan's
     ADVERSARIAL_TRAINING = "adversarial training"  # random starts of the attacks trained against
     SHIFTS = "shifts"  # by how many pixels each image is moved whenever it is learned from
+    READING = "reading"  # made up records, on which what was read of a library's model is checked
     NOISY_TRAINING = "noisy training"  # the noise under which each image is learned from
 
     # ---- of the seed of one model ----

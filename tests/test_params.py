@@ -27,7 +27,8 @@ PIXELS = ["threat=[pixels,pixels_missed]", "audit.headline=pixels", "adv_train.t
 ON_IMAGES = ["data=digits", "model=cnn", "examine=[adv_train]", *PIXELS]
 BY_DEFAULT -= {"threat/pixels", "threat/pixels_missed"}
 SEDA = ("seda", "seda_whole", "seda_student", "seda_student_hard")
-BY_DEFAULT -= {f"defense/{name}" for name in ("certified", "smoothed", *SEDA)}
+GROWN = ("forest", "extra_trees", "boosting")
+BY_DEFAULT -= {f"defense/{name}" for name in ("certified", "smoothed", *SEDA, *GROWN)}
 OTHER_RULES = ["threshold", "sensitivity", "youden", "prevalence"]
 EXPERIMENTS_OF_IMAGES = (
     *("breast_ultrasound", "digits", "image_defenses"),
@@ -37,6 +38,7 @@ CHOSEN = {
     **{f"threat/{name}": [f"threat=[clinical,{name}]"] for name in OTHER_THREATS},
     "defense/dp_adv_train": ["defense=[baseline,dp_adv_train]"],
     "defense/certified": ["defense=[baseline,certified]"],
+    **{f"defense/{name}": [f"defense=[baseline,{name}]"] for name in GROWN},
     **{
         f"defense/{name}": [*ON_IMAGES[:3], *PIXELS[:2], f"defense=[baseline,{name}]"]
         for name in (*SEDA, "smoothed")
@@ -53,6 +55,7 @@ CHOSEN = {
     "model/linear": ["model=linear"],
     "experiment/breast_cancer": ["experiment=breast_cancer"],
     "experiment/large": ["experiment=large"],
+    "experiment/models": ["experiment=models"],
     **{f"decision/{rule}": [f"decision={rule}"] for rule in OTHER_RULES},
     "experiment/smoke": ["experiment=smoke"],
     "experiment/thorough": ["experiment=thorough"],

@@ -34,6 +34,11 @@ OF_A_MODEL = (
     Stream.FILTER_FOLDS,
     Stream.NOISY_COPIES,
 )
+# started from the seed of a plan's first model
+OF_A_FIRST_MODEL = (
+    *(Stream.ADVERSARIAL_TRAINING, Stream.SHIFTS, Stream.NOISY_TRAINING),
+    Stream.READING,
+)
 LOW = 2**32  # torch's generator on a CPU reads the last 32 bits of a seed
 
 
@@ -84,7 +89,7 @@ def drawn(cfg) -> dict[tuple[str, ...], list[int]]:
     for what, own in plans.items():
         for stream in OF_A_MODEL:
             found[stream, what] = [seeds.of(stream, one) for one in own.tolist()]
-        for stream in (Stream.ADVERSARIAL_TRAINING, Stream.SHIFTS, Stream.NOISY_TRAINING):
+        for stream in OF_A_FIRST_MODEL:
             found[stream, what] = [seeds.of(stream, int(own[0]))]
     for what in counts:
         found[Stream.COINS, what] = [seeds.of(Stream.COINS, seeds.of(what, seed))]

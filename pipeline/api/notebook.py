@@ -15,10 +15,9 @@ from pipeline.data.raw import read_raw
 from pipeline.data.schema import Dataset
 from pipeline.data.threat import Threat
 from pipeline.files import BadInput, repository_root
-from pipeline.models.population import Population, networks_of
+from pipeline.models.population import Population
 from pipeline.params import configured
 from pipeline.seeds import Stream, generator
-from pipeline.verify.network import Network
 
 
 def configure(*overrides: str, conf: Path | str | None = None) -> Config:
@@ -111,9 +110,9 @@ def verify(
     Raises:
         NotApplicable: the model is of a kind that nothing can be proved of.
     """
-    network = Network.of(networks_of(population), member)
+    model = verification.member_of(population, member)
     with torch.no_grad():
-        return verification.verify(network, x, y, threat, largest=largest, budget=budget)
+        return verification.verify(model, x, y, threat, largest=largest, budget=budget)
 
 
 def run(cfg: Config) -> pd.DataFrame:

@@ -11,6 +11,7 @@ from pipeline.config import Config
 from pipeline.defenses.adversarial import adv_train
 from pipeline.defenses.certified import train_on_bounds
 from pipeline.defenses.distillation import distill
+from pipeline.defenses.growing import boosting, forest
 from pipeline.defenses.noise_training import smoothed
 from pipeline.defenses.partition import train_by_parts
 from pipeline.defenses.privacy import dp_train
@@ -37,6 +38,9 @@ SET_BY_PROGRAM = ("secret",)  # where noise comes from is no option of a configu
 DEFENSES: dict[str, Callable[..., Population]] = {
     "baseline": baseline,
     "logistic": logistic,
+    "forest": forest,
+    "extra_trees": forest,
+    "boosting": boosting,
     "adv_train": adv_train,
     "certified": train_on_bounds,
     "smoothed": smoothed,

@@ -12,12 +12,15 @@ from pipeline.models.image_networks import KIND as OF_IMAGES
 from pipeline.models.image_networks import ImageNetworks
 from pipeline.models.networks import Networks
 from pipeline.models.stacked import DESCRIPTION
+from pipeline.models.trees import KIND as OF_TREES
+from pipeline.models.trees import Trees
 
 __all__ = [
     "KINDS",
     "ImageNetworks",
     "Networks",
     "Population",
+    "Trees",
     "joined",
     "load_population",
     "networks_of",
@@ -82,6 +85,7 @@ class Population(Protocol):
 KINDS: dict[str, Callable[[Path], Population]] = {
     "networks": Networks.load,
     OF_IMAGES: ImageNetworks.load,
+    OF_TREES: Trees.load,
 }
 
 

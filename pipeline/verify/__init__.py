@@ -2,7 +2,7 @@
 
 "Exact" means: of the network with its float32 weights, evaluated in float64, on float32 records. A
 proof demands more of the margin than float64 rounding could take away (`Network.rounding`), a
-counterexample falls short by as much.
+counterexample falls short by as much. Of trees a record that lies between both is asked about.
 """
 
 import torch
@@ -12,19 +12,21 @@ from pipeline.data.recodes import variants
 from pipeline.data.threat import Threat
 from pipeline.models.cnn import ConvolutionalNetwork
 from pipeline.models.noisy_vote import NoisyVote
-from pipeline.models.population import ImageNetworks, Networks, Population
+from pipeline.models.population import ImageNetworks, Networks, Population, Trees, networks_of
 from pipeline.verify.categories import of_variants
+from pipeline.verify.cells import Ensemble
 from pipeline.verify.nearest import Nearest, nearest_record
 from pipeline.verify.network import Network
 from pipeline.verify.problem import Problem
 from pipeline.verify.sparse import fewest, one_at_a_time
+from pipeline.verify.trees import nearest_of_trees
 
-__all__ = ["Nearest", "one_at_a_time", "verify", "why_no_proof"]
+__all__ = ["Nearest", "member_of", "one_at_a_time", "verify", "why_no_proof"]
 
 
 def why_no_proof(population: Population) -> str:
     """Why nothing can be proved of a population; empty = it can."""
-    if isinstance(population, Networks):
+    if isinstance(population, Networks | Trees):
         return ""
     if isinstance(population, ImageNetworks):
         design = population.architecture
@@ -33,13 +35,24 @@ def why_no_proof(population: Population) -> str:
         if isinstance(design, NoisyVote):
             return "its radii come from its votes, with a probability, not from bounds"
     return (
-        "only linear and convolutional layers with ReLU are proved, of images two classes; "
-        "so nothing is decided beyond attacks"
+        "only trees, and linear and convolutional layers with ReLU are proved, of images two "
+        "classes; so nothing is decided beyond attacks"
     )
 
 
+def member_of(population: Population, member: int) -> Network | Ensemble:
+    """One model of a population of records, as it is read for a proof.
+
+    Raises:
+        NotApplicable: it is of a kind that nothing can be proved of.
+    """
+    if isinstance(population, Trees):
+        return Ensemble.of(population, member)
+    return Network.of(networks_of(population), member)
+
+
 def verify(
-    network: Network,
+    network: Network | Ensemble,
     x: Tensor,
     y: Tensor,
     threat: Threat,
@@ -48,10 +61,10 @@ def verify(
     budget: int,
     spared: Tensor | None = None,
 ) -> Nearest:
-    """The smallest radius at which each answer of one network can be changed.
+    """The smallest radius at which each answer of one model can be changed.
 
     Args:
-        network: the network.
+        network: the network, or the ensemble of trees.
         x: (P, D) float32 records in clinical units, NaN = missing.
         y: (P,) class indices.
         threat: what may be changed; under `l0` radii count measurements.
@@ -78,7 +91,7 @@ def verify(
 
 
 def _by_numbers(
-    network: Network,
+    network: Network | Ensemble,
     x: Tensor,
     y: Tensor,
     threat: Threat,
@@ -87,6 +100,8 @@ def _by_numbers(
     spared: Tensor,
 ) -> Nearest:
     """The smallest radius of records whose categories and gaps stay as they are."""
+    if isinstance(network, Ensemble):
+        return nearest_of_trees(network, x, y, threat, largest, budget, spared)
     classes = network.layers[-1][1].shape[0]
     against = [(y, (y + shift) % classes) for shift in range(1, classes)]
     if threat.norm == "l0":

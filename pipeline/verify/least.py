@@ -18,12 +18,15 @@ from pipeline.data.recodes import variants
 from pipeline.data.schema import Dataset
 from pipeline.data.threat import ROUNDING, Threat
 from pipeline.models.out_of_fold import OutOfFold
-from pipeline.models.population import Networks
+from pipeline.models.population import Networks, Trees
 from pipeline.statistics import Array
+from pipeline.verify import member_of
 from pipeline.verify.bounds import margin_bound
+from pipeline.verify.cells import Ensemble
 from pipeline.verify.nearest import CHUNK, TOGETHER
 from pipeline.verify.network import Network
 from pipeline.verify.problem import Boxes, Problem
+from pipeline.verify.trees import least_of_trees
 
 BOXES = 200  # of one record, before the bound is left as it is
 TIGHT = 1e-4  # logits: how far below a record that was found a bound may stay
@@ -59,7 +62,12 @@ class Least:
 
 
 def least_out_of_fold(
-    pool: Executor, population: Networks, dataset: Dataset, plan: Plan, threat: Threat, eps: float
+    pool: Executor,
+    population: Networks | Trees,
+    dataset: Dataset,
+    plan: Plan,
+    threat: Threat,
+    eps: float,
 ) -> Callable[[], Least]:
     """Sets out to bound the margins of all patients, by the models that did not train on them.
 
@@ -78,7 +86,7 @@ def least_out_of_fold(
     tasks = [
         pool.submit(
             _of_model,
-            Network.of(population, member),
+            member_of(population, member),
             dataset.x[index[member][inside]],
             dataset.y[index[member][inside]],
             threat,
@@ -96,7 +104,9 @@ def least_out_of_fold(
     return wait
 
 
-def _of_model(network: Network, x: Tensor, y: Tensor, threat: Threat, eps: float) -> Array:
+def _of_model(
+    network: Network | Ensemble, x: Tensor, y: Tensor, threat: Threat, eps: float
+) -> Array:
     """(B,) float32, as an array, which travels between processes as it is."""
     parts = zip(x.split(TOGETHER), y.split(TOGETHER), strict=True)
     exact = torch.cat([least_margins(network, *part, threat, eps) for part in parts])
@@ -107,7 +117,13 @@ def _of_model(network: Network, x: Tensor, y: Tensor, threat: Threat, eps: float
 
 @torch.no_grad()
 def least_margins(
-    network: Network, x: Tensor, y: Tensor, threat: Threat, eps: float, *, budget: int = BOXES
+    network: Network | Ensemble,
+    x: Tensor,
+    y: Tensor,
+    threat: Threat,
+    eps: float,
+    *,
+    budget: int = BOXES,
 ) -> Tensor:
     """A lower bound of the margin over every record within reach, in whatever float64 arithmetic.
 
@@ -116,7 +132,7 @@ def least_margins(
     the margin over the whole box that holds what is in reach.
 
     Args:
-        network: of two classes.
+        network: of two classes; or an ensemble of trees.
         x: (P, D) float32 records in clinical units, NaN = missing.
         y: (P,) class indices.
         threat: what may be changed.
@@ -131,6 +147,8 @@ def least_margins(
         each = least_margins(network, made.x, y[made.row], threat.of_numbers, eps, budget=budget)
         bound = each.new_full((len(x),), torch.inf).scatter_reduce_(0, made.row, each, "amin")
         return torch.where(made.unlisted <= eps, -torch.inf, bound)
+    if isinstance(network, Ensemble):
+        return least_of_trees(network, x, y, threat, eps, budget)
     problem = Problem.of(network, x, _corners(x, y, threat, eps), (y, 1 - y), threat, eps)
     slack = network.rounding(problem.size)
     found = network.margin(problem.x, problem.own, problem.other)  # the least of any record so far

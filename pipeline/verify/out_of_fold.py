@@ -16,13 +16,15 @@ from pipeline.data.schema import Dataset
 from pipeline.data.threat import Threat
 from pipeline.models.answers import margin
 from pipeline.models.out_of_fold import OutOfFold
-from pipeline.models.population import ImageNetworks, Population, networks_of
+from pipeline.models.population import ImageNetworks, Population
 from pipeline.statistics import Array
-from pipeline.verify import one_at_a_time, verify, why_no_proof
+from pipeline.verify import member_of, one_at_a_time, verify, why_no_proof
+from pipeline.verify.cells import Ensemble
 from pipeline.verify.convolution import Convolutions
 from pipeline.verify.network import Network
 from pipeline.verify.prune import pruned
 from pipeline.verify.scans import columns_of_scans
+from pipeline.verify.trees import columns_of_trees
 
 ADVICE = "run `dvc repro` to make it"
 # of eps: a distance of 3 mg/dL / 30 mg/dL is eps 0.1, whatever float64 makes of either
@@ -201,7 +203,10 @@ def _prover(population: Population, member: int) -> Callable[..., dict[str, Arra
     """What proves for one member, asked about records, classes and a search."""
     if isinstance(population, ImageNetworks):
         return partial(columns_of_scans, Convolutions.of(population, member))
-    return partial(_columns, Network.of(networks_of(population), member))
+    model = member_of(population, member)
+    if isinstance(model, Ensemble):
+        return partial(columns_of_trees, model)
+    return partial(_columns, model)
 
 
 def typical(breaks_at: Tensor) -> Tensor:

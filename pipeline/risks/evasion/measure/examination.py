@@ -16,7 +16,7 @@ from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
 from pipeline.files import read_json, read_tensors, write_json, write_tensors
 from pipeline.models.out_of_fold import OutOfFold, cuts_out_of_fold
-from pipeline.models.population import Population, networks_of
+from pipeline.models.population import Networks, Population, Trees
 from pipeline.parallel import Inline
 from pipeline.risks.evasion.measure.attackers import ADDED, EXACT
 from pipeline.risks.evasion.measure.diagnostics import diagnose
@@ -188,11 +188,11 @@ def _bounding(
 
     None where there are none, or where they come with the proofs, as those of images do.
     """
-    if why_no_proof(subject.population) or subject.dataset.schema.image:
+    population, eps = subject.population, cfg.headline_radius
+    if not isinstance(population, Networks | Trees):
         return None
-    eps = cfg.headline_radius
-    networks = networks_of(subject.population)
-    return least_out_of_fold(workers, networks, subject.dataset, subject.plan, headline.threat, eps)
+    of = (population, subject.dataset, subject.plan, headline.threat, eps)
+    return least_out_of_fold(workers, *of)
 
 
 def _sent(transfer: dict[str, Tensor] | None, trial: Trial) -> list[Tensor] | None:

@@ -1,0 +1,220 @@
+"""Exact verification of tree ensembles: the nearest record that changes an answer, or none.
+
+Each record is searched by itself (`pipeline.verify.search`); here stands what is asked of it, and
+what becomes of the answers.
+"""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipeline.data.threat import Threat
+from pipeline.statistics import Array
+from pipeline.verify.cells import Ensemble, Reach, reaches
+from pipeline.verify.nearest import Nearest
+from pipeline.verify.search import ROUNDING, Asked, lowest, searched
+
+if TYPE_CHECKING:
+    from pipeline.verify.out_of_fold import ProofSearch
+
+
+def nearest_of_trees(
+    ensemble: Ensemble,
+    x: Tensor,
+    y: Tensor,
+    threat: Threat,
+    largest: float,
+    budget: int,
+    spared: Tensor,
+) -> Nearest:
+    """The smallest radius at which each answer of one ensemble can be changed; args as `verify`.
+
+    Relations between values are not known here: where there are any, nothing is decided of a record
+    that is answered rightly.
+    """
+    low, high = threat.box(x, largest)
+    still = spared[:, None]
+    corners = (torch.where(still, x.double(), low), torch.where(still, x.double(), high))
+    proved, breaks, boxes, record = [], [], [], x.clone()
+    margins = ensemble.margin(x, y)
+    ways = reaches(ensemble, x, corners, threat)
+    for row, own in enumerate(ways):
+        if margins[row] <= 0 or threat.relations is not None:
+            wrong = bool(margins[row] <= 0)
+            proved.append(0.0)
+            breaks.append(0.0 if wrong else np.inf)
+            boxes.append(0)
+            continue
+        asked = asked_of(ensemble, x[row].double().numpy(), int(y[row]), own)
+
+        def turns(values: dict[int, float], row: int = row) -> bool:
+            there = x[row].clone()
+            for place, value in values.items():
+                there[place] = value
+            return bool(ensemble.margin(there[None], y[row : row + 1])[0] <= 0)
+
+        found = searched(asked, threat.norm, largest, budget, turns)
+        proved.append(found.proved)
+        breaks.append(found.breaks)
+        boxes.append(found.boxes)
+        for place, value in found.values.items():
+            record[row, place] = value
+    return Nearest(
+        torch.tensor(proved, dtype=torch.float64),
+        torch.tensor(breaks, dtype=torch.float64),
+        record,
+        torch.tensor(boxes, dtype=torch.int64),
+    )
+
+
+def asked_of(ensemble: Ensemble, x: Array, y: int, ways: dict[int, Reach]) -> Asked:
+    """What is asked of one record (D,) of class y: the leaves in reach, counted from its class."""
+    leaves, sign = ensemble.leaves, 1.0 if y == 1 else -1.0
+    stays = np.isnan(x)
+    inside = np.asarray((~stays | leaves.missing).all(1))
+    free = [place for place, way in ways.items() if len(way.cell) > 1]
+    for place, way in ways.items():
+        if place not in free:
+            cell = way.cell[way.own]
+            inside &= (leaves.low[:, place] <= cell) & (cell <= leaves.high[:, place])
+    near = leaves.where(inside)
+    low = (
+        np.stack([_first(ways[j], near.low[:, j]) for j in free], 1)
+        if free
+        else np.zeros((len(near.value), 0), np.int64)
+    )
+    high = np.stack([_last(ways[j], near.high[:, j]) for j in free], 1) if free else low
+    kept = (low <= high).all(1)
+    return Asked(
+        np.array(free, dtype=np.int64),
+        [ways[place] for place in free],
+        low[kept],
+        high[kept],
+        sign * near.value[kept],
+        near.tree[kept],
+        -sign * ensemble.threshold,
+    )
+
+
+def _first(way: Reach, low: Array) -> Array:
+    return np.searchsorted(way.cell, low, side="left")
+
+
+def _last(way: Reach, high: Array) -> Array:
+    return np.searchsorted(way.cell, high, side="right") - 1
+
+
+def least_of_trees(
+    ensemble: Ensemble, x: Tensor, y: Tensor, threat: Threat, eps: float, budget: int
+) -> Tensor:
+    """A lower bound of the margin over every record within reach; as `least.least_margins`.
+
+    Under l2 and l0 over the whole box that holds what is in reach; relations only take away of it.
+
+    Returns:
+        (P,) float64, of the true class, in logits.
+    """
+    low, high = threat.box(x, eps)
+    moves = threat.attackable(y)[:, None]
+    corners = (torch.where(moves, low, x.double()), torch.where(moves, high, x.double()))
+    least = [
+        lowest(asked_of(ensemble, x[row].double().numpy(), int(y[row]), own), budget)
+        for row, own in enumerate(reaches(ensemble, x, corners, threat))
+    ]
+    return ensemble.in_logits(torch.tensor(least, dtype=torch.float64) - ROUNDING, y)
+
+
+# ---- what is proved of the records of one member ----
+
+
+@torch.no_grad()
+def columns_of_trees(
+    ensemble: Ensemble, x: Tensor, y: Tensor, search: "ProofSearch"
+) -> dict[str, Array]:
+    """The columns of `pipeline.verify.out_of_fold.Proofs`."""
+    from pipeline.verify import verify
+
+    threat = search.threat
+    found = verify(
+        ensemble,
+        x,
+        y,
+        threat,
+        largest=search.largest,
+        budget=search.budget,
+        spared=~threat.attackable(y),
+    )
+    record = found.record
+    if search.pruned:
+        record = fewer_changes(ensemble, x, y, record, found.breaks_at)
+    distance = value = torch.full(x.shape, torch.nan, dtype=torch.float64)
+    if search.alone is not None and search.bounded:
+        distance, value = each_alone(ensemble, x, y, search.alone)
+    columns = {
+        "margin": ensemble.margin(x, y),
+        "robust_below": found.robust_below.clamp_max(search.silence),
+        "breaks_at": found.breaks_at,
+        "counterexample": record,
+        "counter_margin": ensemble.margin(record, y),
+        "alone": distance,
+        "alone_value": value,
+    }
+    return {name: values.numpy() for name, values in columns.items()}
+
+
+def fewer_changes(
+    ensemble: Ensemble, x: Tensor, y: Tensor, record: Tensor, breaks_at: Tensor
+) -> Tensor:
+    """Counterexamples (P, D) without changes that are not needed, the first features first."""
+    kept = record.clone()
+    broken = breaks_at.isfinite() & (breaks_at > 0)
+    for place in range(x.shape[1]):
+        without = kept.clone()
+        without[:, place] = x[:, place]
+        needless = broken & (ensemble.margin(without, y) <= 0)
+        kept[needless] = without[needless]
+    return kept
+
+
+def each_alone(ensemble: Ensemble, x: Tensor, y: Tensor, threat: Threat) -> tuple[Tensor, Tensor]:
+    """For each measurement the smallest change of it alone that changes the answer, and its value.
+
+    Args:
+        ensemble: the model.
+        x: (P, D) float32 records, NaN = missing.
+        y: (P,) class indices.
+        threat: an l0 threat, whose box at radius 1 is how far a measurement may go.
+
+    Returns:
+        (P, D) float64 each, as `Proofs.alone` and `alone_value`.
+    """
+    distance, value = torch.full((2, *x.shape), torch.nan, dtype=torch.float64)
+    ways = reaches(ensemble, x, threat.box(x, 1), threat)
+    right = ensemble.margin(x, y) > 0
+    for place in torch.nonzero(threat.mutable)[:, 0].tolist():
+        rows, values, moves = [], [], []
+        for row, own in enumerate(ways):
+            if place in own:
+                rows += [row] * len(own[place].cell)
+                values.append(own[place].value)
+                moves.append(own[place].distance)
+        if not rows:
+            continue
+        whose = torch.tensor(rows)
+        forged = x[whose].clone()
+        forged[:, place] = torch.from_numpy(np.concatenate(values))
+        move = torch.from_numpy(np.concatenate(moves))
+        turned = ensemble.margin(forged, y[whose]) <= 0
+        far = torch.where(turned, move, torch.inf)
+        known = torch.zeros(len(x), dtype=torch.bool)
+        known[whose] = True
+        nearest = torch.full((len(x),), torch.inf, dtype=torch.float64)
+        nearest.scatter_reduce_(0, whose, far, "amin")
+        nearest = torch.where(right, nearest, 0.0)
+        distance[known, place] = nearest[known]
+        at = ((far == nearest[whose]) & far.isfinite()).nonzero()[:, 0]
+        value[whose[at], place] = forged[at, place].double()
+        value[~right, place] = x[~right, place].double()
+    return distance, value

@@ -1,0 +1,187 @@
+"""The nearest record that changes an ensemble's answer: as trying every record says."""
+
+from dataclasses import replace
+from functools import cache
+from itertools import combinations
+
+import pytest
+import torch
+
+import brute
+import groves
+from brute import COARSE, CONTINUOUS, INFINITY
+from pipeline.verify import verify
+from pipeline.verify.cells import Ensemble
+from pipeline.verify.least import least_margins
+from pipeline.verify.nearest import RESOLUTION
+from pipeline.verify.trees import each_alone, fewer_changes
+
+ANYWHERE = 1000.0
+SPARSE = replace(COARSE, norm="l0")
+KINDS = ["drawn", "chances", "forest", "boosting"]
+every_kind = pytest.mark.parametrize("kind", KINDS)
+
+
+@cache
+def asked(kind):
+    """An ensemble, records on a coarse grid and off it, missing values, and mostly its answers."""
+    if kind in ("drawn", "chances"):
+        link = "probability" if kind == "chances" else "log_odds"
+        models = groves.drawn(9, seed=8, link=link)
+    else:
+        models = groves.grown(kind)[0]
+    x = brute.on_grid(18, COARSE, seed=3, missing=0.15)
+    x[::3] = brute.off_grid(x[::3], seed=3)
+    y = brute.answers(models, x)
+    y[::7] = 1 - y[::7]
+    return models, x, y, Ensemble.of(models, 0)
+
+
+def solved(kind, threat, largest, budget=100_000):
+    _, x, y, read = asked(kind)
+    return verify(read, x, y, threat, largest=largest, budget=budget)
+
+
+@cache
+def truth(kind):
+    models, x, y, _ = asked(kind)
+    return brute.truth(models, x, y, COARSE, 1.5)
+
+
+@every_kind
+def test_the_nearest_change_is_that_of_trying_every_record(kind):
+    found, (models, x, y, _) = solved(kind, COARSE, 1.5), asked(kind)
+    torch.testing.assert_close(found.breaks_at, truth(kind).linf, rtol=0, atol=1e-9)
+    assert torch.equal(found.robust_below, found.breaks_at)
+    broken = found.breaks_at.isfinite()
+    assert broken.any()
+    assert (~broken).any() or kind != "boosting"
+    for record, own, label, distance in zip(
+        found.record[broken], x[broken], y[broken].tolist(), found.breaks_at[broken], strict=True
+    ):
+        assert brute.margin(models, record[None], label)[0] <= 0
+        assert float(brute.change(record[None], own, COARSE).max()) == pytest.approx(
+            float(distance)
+        )
+
+
+@every_kind
+def test_the_shortest_way_is_that_of_trying_every_record(kind):
+    found = solved(kind, replace(COARSE, norm="l2"), 1.5)
+    exact = truth(kind).l2
+    assert torch.equal(found.breaks_at.isinf(), exact.isinf())
+    known = exact.isfinite()
+    assert ((found.breaks_at - exact)[known].abs() <= 2 * RESOLUTION).all()
+    assert (found.robust_below <= exact).all()
+    assert (found.breaks_at - found.robust_below)[known].max() <= 2 * RESOLUTION
+
+
+@every_kind
+def test_the_fewest_values_are_those_of_trying_every_subset(kind):
+    models, x, y, _ = asked(kind)
+    found = solved(kind, SPARSE, 2)
+    for record, label, breaks in zip(x, y.tolist(), found.breaks_at.tolist(), strict=True):
+        sizes = [
+            size
+            for size in range(3)
+            for subset in combinations(range(3), size)
+            if (
+                brute.margin(
+                    models, brute.everything(record, COARSE, ANYWHERE, list(subset)), label
+                )
+                <= 0
+            ).any()
+        ]
+        assert breaks == min(sizes, default=INFINITY)
+
+
+@every_kind
+def test_one_value_alone_is_as_trying_each_says(kind):
+    models, x, y, read = asked(kind)
+    distance, value = each_alone(read, x, y, SPARSE)
+    for row, (record, label) in enumerate(zip(x, y.tolist(), strict=True)):
+        for place in range(3):
+            if record[place].isnan():
+                assert distance[row, place].isnan()
+                continue
+            tried = brute.everything(record, COARSE, ANYWHERE, [place])
+            broken = tried[brute.margin(models, tried, label) <= 0]
+            least = (
+                float(brute.change(broken, record, COARSE).amax(1).min())
+                if len(broken)
+                else INFINITY
+            )
+            assert float(distance[row, place]) == pytest.approx(least, abs=1e-9)
+            if least < INFINITY:
+                there = record.clone()
+                there[place] = value[row, place]
+                assert brute.margin(models, there[None], label)[0] <= 0
+    assert distance[:, 3:].isnan().all()
+
+
+@pytest.mark.parametrize("budget", [1, 3, 10])
+def test_a_search_that_is_stopped_claims_no_more_than_is_true(budget):
+    for kind in KINDS:
+        found, exact = solved(kind, COARSE, 1.5, budget), truth(kind).linf
+        assert (found.robust_below <= exact + 1e-9).all()
+        assert (found.breaks_at >= exact - 1e-9).all()
+        assert (found.boxes <= budget).all()
+    assert (found.robust_below < exact).any() or budget > 1
+
+
+def test_without_a_grid_no_nearer_number_changes_the_answer():
+    _, x, y, read = asked("drawn")
+    found = verify(read, x, y, CONTINUOUS, largest=1.5, budget=100_000)
+    generator = torch.Generator().manual_seed(0)
+    safe = (found.robust_below - 1e-6).clamp(0, 1.5)[:, None]
+    moves = torch.rand(400, *x.shape, generator=generator) * 2 - 1
+    tried = x + (moves * safe * CONTINUOUS.scale * CONTINUOUS.mutable).float()
+    tried = CONTINUOUS.project(tried, x, safe)
+    right = found.robust_below > 0
+    margins = torch.stack([read.margin(one, y) for one in tried])
+    assert (margins[:, right] > 0).all()
+    broken = found.breaks_at.isfinite()
+    assert (read.margin(found.record, y)[broken] <= 0).all()
+
+
+def test_a_tie_is_decided_by_the_model():
+    """The cut lies on what the trees add up to somewhere: there class 1 does not lead."""
+    models, x, _, _ = asked("drawn")
+    at = models.log_odds(brute.everything(x[1], COARSE, 1.0)[None])[0]
+    tied = models.decide_at(at.sort().values[len(at) // 2][None])
+    y = brute.answers(tied, x)
+    found = verify(Ensemble.of(tied, 0), x, y, COARSE, largest=1.5, budget=100_000)
+    exact = brute.truth(tied, x, y, COARSE, 1.5).linf
+    torch.testing.assert_close(found.breaks_at, exact, rtol=0, atol=1e-9)
+
+
+def test_who_is_spared_and_who_is_wrong():
+    _, x, y, read = asked("drawn")
+    spared = torch.ones(len(x), dtype=torch.bool)
+    found = verify(read, x, y, COARSE, largest=1.5, budget=1000, spared=spared)
+    wrong = read.margin(x, y) <= 0
+    assert torch.equal(found.breaks_at, torch.where(wrong, 0.0, INFINITY).double())
+
+
+def test_needless_changes_are_taken_back():
+    models, x, y, read = asked("drawn")
+    found = solved("drawn", COARSE, 1.5)
+    fewer = fewer_changes(read, x, y, found.record, found.breaks_at)
+    broken = found.breaks_at.isfinite() & (found.breaks_at > 0)
+    assert (read.margin(fewer, y)[broken] <= 0).all()
+    for record, own, label in zip(fewer[broken], x[broken], y[broken].tolist(), strict=True):
+        for place in (record != own).logical_and(~own.isnan()).nonzero()[:, 0].tolist():
+            without = record.clone()
+            without[place] = own[place]
+            assert brute.margin(models, without[None], label)[0] > 0
+
+
+@every_kind
+@pytest.mark.parametrize("budget", [3, 100_000])
+def test_the_least_margin_is_that_of_every_record_or_below_it(kind, budget):
+    models, x, y, read = asked(kind)
+    bound = least_margins(read, x, y, COARSE, 0.8, budget=budget)
+    for record, label, least in zip(x, y.tolist(), bound.tolist(), strict=True):
+        true = float(brute.margin(models, brute.everything(record, COARSE, 0.8), label).min())
+        assert least <= true
+        assert budget < 100 or least > true - 1e-4
