@@ -56,6 +56,13 @@ def test_without_a_grid_the_next_float32_number_is_the_nearest():
     assert way.distance[1] == 0
 
 
+def test_a_value_is_compared_as_the_float32_number_that_it_is():
+    """0.3 is more than this threshold as float32, and less as float64."""
+    way = reach(np.array([0.300000005]), float(np.float32(0.1)), 0.1, 0.3, 0.1, 1.0)
+    assert way.cell.tolist() == [0, 1]
+    assert way.distance.tolist() == [0.0, pytest.approx(0.2)]
+
+
 def test_what_may_not_move_has_its_own_cell():
     x = tiny.records(5, seed=0, missing=0).x
     read = Ensemble.of(groves.drawn(), 0)

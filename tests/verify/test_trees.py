@@ -4,12 +4,14 @@ from dataclasses import replace
 from functools import cache
 from itertools import combinations
 
+import numpy as np
 import pytest
 import torch
 
 import brute
 import groves
 from brute import COARSE, CONTINUOUS, INFINITY
+from pipeline.models.trees import Tree, Trees
 from pipeline.verify import verify
 from pipeline.verify.cells import Ensemble
 from pipeline.verify.least import least_margins
@@ -144,15 +146,35 @@ def test_without_a_grid_no_nearer_number_changes_the_answer():
     assert (read.margin(found.record, y)[broken] <= 0).all()
 
 
-def test_a_tie_is_decided_by_the_model():
-    """The cut lies on what the trees add up to somewhere: there class 1 does not lead."""
+@pytest.mark.parametrize("beside", [0.0, 1e-4, -1e-4])
+def test_a_tie_is_decided_by_the_model(beside):
+    """The cut lies on what the trees add up to somewhere, where class 1 does not lead, or near."""
     models, x, _, _ = asked("drawn")
     at = models.log_odds(brute.everything(x[1], COARSE, 1.0)[None])[0]
-    tied = models.decide_at(at.sort().values[len(at) // 2][None])
+    tied = models.decide_at(at.sort().values[len(at) // 2][None] + beside)
     y = brute.answers(tied, x)
     found = verify(Ensemble.of(tied, 0), x, y, COARSE, largest=1.5, budget=100_000)
     exact = brute.truth(tied, x, y, COARSE, 1.5).linf
     torch.testing.assert_close(found.breaks_at, exact, rtol=0, atol=1e-9)
+
+
+def test_who_is_barely_right_is_right():
+    """Each tree alone could turn the answer; both together leave it by a hair."""
+    trees = [
+        Tree(
+            feature=np.array([0, 0, 0, 0, 0]),
+            threshold=np.array([120.0, 0.0, 140.0, 0.0, 0.0]),
+            left=np.array([1, 1, 3, 3, 4]),
+            right=np.array([2, 1, 4, 3, 4]),
+            missing_left=np.zeros(5, dtype=bool),
+            value=np.array([0.0, 5.0, 0.0, *ends]),
+        )
+        for ends in ((-1.0, 1.0005), (1.0005, -1.0))
+    ]
+    models = Trees.of("two", [trees], ("one",), features=5, link="log_odds", base=[0.0])
+    x, y = torch.tensor([[110.0, 30.0, 5.0, 0.5, 40.0]]), torch.tensor([1])
+    found = verify(Ensemble.of(models, 0), x, y, COARSE, largest=2.0, budget=1000)
+    assert (found.robust_below.item(), found.breaks_at.item()) == (INFINITY, INFINITY)
 
 
 def test_who_is_spared_and_who_is_wrong():
@@ -166,8 +188,15 @@ def test_who_is_spared_and_who_is_wrong():
 def test_needless_changes_are_taken_back():
     models, x, y, read = asked("drawn")
     found = solved("drawn", COARSE, 1.5)
-    fewer = fewer_changes(read, x, y, found.record, found.breaks_at)
     broken = found.breaks_at.isfinite() & (found.breaks_at > 0)
+    record = found.record.clone()
+    for place in range(3):  # others, as long as the answer stays wrong
+        more = record.clone()
+        more[:, place] = more[:, place] + COARSE.step[place].float()
+        needless = broken & (read.margin(more, y) <= 0)
+        record[needless] = more[needless]
+    assert ((record != found.record) & ~x.isnan()).any()
+    fewer = fewer_changes(read, x, y, record, found.breaks_at)
     assert (read.margin(fewer, y)[broken] <= 0).all()
     for record, own, label in zip(fewer[broken], x[broken], y[broken].tolist(), strict=True):
         for place in (record != own).logical_and(~own.isnan()).nonzero()[:, 0].tolist():
