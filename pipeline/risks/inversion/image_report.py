@@ -19,7 +19,7 @@ from pipeline.risks.inversion.image_tables import (
     YES,
 )
 from pipeline.risks.inversion.pictures import draw_images
-from pipeline.risks.inversion.risk import READ_OFF, RISK
+from pipeline.risks.inversion.risk import RISK
 from pipeline.risks.risk import Context, Tables
 from pipeline.risks.sentences import concluded, model_of, narrow, whose
 
@@ -157,7 +157,7 @@ def _own(tables: Tables) -> pd.DataFrame:
     """The rows of the undefended models, where they were asked, in the order of the headline."""
     table = tables[TOLD]
     own = table[table["defense"] == whose(table)]
-    return own.sort_values("source", key=lambda of: of.map(list(READ_OFF).index), kind="stable")
+    return own.sort_values("source", key=lambda of: of.map(list(READ_FROM).index), kind="stable")
 
 
 def _shown_updates(table: pd.DataFrame, context: Context) -> pd.DataFrame:

@@ -1,6 +1,6 @@
 """From images read off networks to what people read, each beside what needs no network."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 
 import numpy as np
 import pandas as pd
@@ -10,7 +10,7 @@ from torch import Tensor
 from pipeline.attacks.reconstruction import correlation
 from pipeline.data.schema import Dataset
 from pipeline.risks.columns import DEFENSE, IDS, KNOWLEDGE
-from pipeline.risks.inversion.measure.images import ILL, Reconstruction
+from pipeline.risks.inversion.measure.images import ILL, PRIVATE, Reconstruction
 from pipeline.risks.pairs import PAIRS, Drawn, pairs_table
 from pipeline.standards import RISKS
 from pipeline.statistics import Array, intervals
@@ -20,6 +20,7 @@ from pipeline.statistics.patients import averaged
 TOLD, TOLD_PAIRS = "image_told", "image_told_pairs"
 TYPICAL, UPDATES, REBUILT = "image_typical", "image_updates", "image_rebuilt"
 SHOWN = 4  # images in the picture, at most
+SENT = "sent"  # in pairs: the update that a defense sends, whichever that is
 CLASS = "class"  # the attacker who sees no update: asked beside those of `Reconstruction.rebuilt`
 KNOWS = {CLASS: "white box", "plain": "white box, an update of one image"}
 KNOWS["private"] = f"{KNOWS['plain']}, clipped and with noise"
@@ -92,7 +93,8 @@ def told_tables(
     Returns:
         `image_told`: one row per defense and what the image is read off; `correlation`, `control`
         and `more`, their difference, each with its interval; `finding`, by the interval of `more`.
-        `image_told_pairs`: `more` of the defenses compared, by what it is read off.
+        `image_told_pairs`: `more` of the defenses compared, by what it is read off; `sent`: off the
+        update that each of them sends.
     """
     whose = sampling.whose(len(dataset.y))
     each_alone = sampling.each_alone()
@@ -111,8 +113,22 @@ def told_tables(
             finding = {"finding": told_more(figures["more_low"], figures["more_high"])}
             known = {"knowledge": KNOWS[source], **RISKS["inversion"].columns()}
             lines.append(line | figures | finding | known)
+    if "plain" in drawn:
+        drawn[SENT] = {name: drawn[sent_by(name, one.rebuilt)][name] for name, one in found.items()}
     patients = int(whose.max()) + 1
     return {TOLD: pd.DataFrame(lines), TOLD_PAIRS: pairs_table(drawn, patients)}
+
+
+def sent_by(defense: str, sources: Container[str]) -> str:
+    """Which update the training of a defense sends: the private recipe's is clipped and noisy."""
+    return "private" if defense == PRIVATE and "private" in sources else "plain"
+
+
+def as_sent(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `image_told` of the update that each defense sends."""
+    sources = set(table["source"])
+    chosen = [sent_by(str(name), sources) for name in table["defense"]]
+    return table[table["source"] == chosen]
 
 
 def told_more(low: float, high: float) -> str:

@@ -60,13 +60,14 @@ def headline(tables: Tables, cfg: Config) -> Sequence[HeadlineFigure]:
 
 # What an image is read off -> the figure, the name of its metric, what the attacker does and knows.
 READ_OFF = {
-    "plain": (
-        "image behind one update: its correlation beyond the public mean's",
+    "sent": (
+        "image behind one update as it is sent: its correlation beyond the public mean's",
         "update_inversion_gain",
-        "rebuild an image; knows the weights, and the update of that image alone",
+        "rebuild an image; knows the weights, and the update of that image alone as training "
+        "sends it, by dp_train clipped and with its noise",
     ),
     "private": (
-        "the same, the update clipped and with the noise of dp_train",
+        "the same, whoever sends it clipping and adding the noise of dp_train",
         "private_update_inversion_gain",
         "rebuild an image; knows the weights, and the private update of that image alone",
     ),
@@ -83,7 +84,7 @@ def of_images(tables: Tables) -> Sequence[HeadlineFigure]:
     table, pairs = tables["image_told"], tables.get("image_told_pairs")
     figures = []
     for source, (figure, _, threat) in READ_OFF.items():
-        lines = table[table["source"] == source]
+        lines = read_off(table, source)
         if len(lines):
             first = lines.iloc[0]
             figures.append(
@@ -99,6 +100,13 @@ def of_images(tables: Tables) -> Sequence[HeadlineFigure]:
                 )
             )
     return figures
+
+
+def read_off(table: "pd.DataFrame", source: str) -> "pd.DataFrame":
+    """The rows of `image_told` of a key of `READ_OFF`."""
+    from pipeline.risks.inversion.image_tables import SENT, as_sent
+
+    return as_sent(table) if source == SENT else table[table["source"] == source]
 
 
 def of_headline(table: "pd.DataFrame") -> "pd.DataFrame":
@@ -117,11 +125,11 @@ def told_most(table: "pd.DataFrame") -> str:
 def metrics(tables: Tables, cfg: Config) -> Mapping[str, Mapping[str, float]]:
     """The headline, whatever measurement it is of; of images one of each attacker."""
     if len(tables.get("image_told", ())):
-        names = {source: name for source, (_, name, _) in READ_OFF.items()}
-        table = tables["image_told"].assign(name=lambda of: of["source"].map(names))
         found: dict[str, dict[str, float]] = {}
-        for line in table.dropna(subset=["more"]).to_dict("records"):
-            found.setdefault(str(line["defense"]), {})[str(line["name"])] = float(line["more"])
+        for source, (_, metric, _) in READ_OFF.items():
+            lines = read_off(tables["image_told"], source).dropna(subset=["more"])
+            for name, more in zip(lines["defense"], lines["more"], strict=True):
+                found.setdefault(str(name), {})[metric] = float(more)
         return found
     return {
         str(name): {"attribute_inference_member_gap": float(value)}

@@ -14,6 +14,7 @@ from pipeline.risks.inversion.image_tables import (
     TOLD_PAIRS,
     TYPICAL,
     UPDATES,
+    as_sent,
     rebuilt_images,
     told_more,
     told_tables,
@@ -79,9 +80,21 @@ def test_defenses_are_compared_on_the_same_images():
     worse = replace(seen(), rebuilt={"plain": seen().rebuilt["private"]})
     pairs = told_tables({"baseline": seen(), "other": worse}, SCANS, SAMPLING)[TOLD_PAIRS]
     lines = pairs.set_index("figure")
-    assert lines.index.tolist() == ["plain", "class"]
-    assert lines["difference"].tolist() == pytest.approx([-2.0, 0.0])
-    assert lines["se"].tolist() == pytest.approx([0.0, 0.0], abs=1e-6)
+    assert lines.index.tolist() == ["plain", "class", "sent"]
+    assert lines["difference"].tolist() == pytest.approx([-2.0, 0.0, -2.0])
+    assert lines["se"].tolist() == pytest.approx([0.0, 0.0, 0.0], abs=1e-6)
+
+
+def test_a_private_recipe_is_judged_by_the_update_that_it_sends():
+    """Noise is part of it: without, its networks may tell as much as any, and nobody sees that."""
+    both = {"baseline": seen(), "dp_train": seen()}
+    tables = told_tables(both, SCANS, SAMPLING)
+    own = as_sent(tables[TOLD]).set_index("defense")
+    assert own["source"].to_dict() == {"baseline": "plain", "dp_train": "private"}
+    pairs = tables[TOLD_PAIRS].set_index("figure")["difference"]
+    assert pairs.to_dict() == pytest.approx(
+        {"plain": 0.0, "private": 0.0, "class": 0.0, "sent": -2.0}
+    )
 
 
 def test_updates_by_hand():

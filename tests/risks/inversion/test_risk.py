@@ -101,7 +101,7 @@ def test_of_images_each_attacker_has_a_figure_with_pairs(of_images):
     figures = RISK.headline(tables, cfg)
     assert len(figures) == len(READ_OFF)
     for figure, source in zip(figures, READ_OFF, strict=True):
-        own = tables["image_told"].set_index("source").loc[source]
+        own = tables["image_told"].set_index("source").loc["plain" if source == "sent" else source]
         assert figure.table["value"].tolist() == own["more"].tolist()
         assert figure.good == "low"
         assert figure.pairs["defense"].tolist() == ["other"]
