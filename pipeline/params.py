@@ -12,7 +12,7 @@ import yaml
 
 from pipeline.config import BASELINE, Config, check
 from pipeline.data.signing import unsigned
-from pipeline.defenses import DEFENSES, SET_BY_PROGRAM, refuse_unfit
+from pipeline.defenses import DEFENSES, SET_BY_PROGRAM, refuse_grown, refuse_unfit
 from pipeline.files import BadInput, repository_root, unheard, write_text, writes_params
 from pipeline.models.designs import MODELS, OF_IMAGES, OF_RECORDS
 from pipeline.project.composition import compose, jobs
@@ -76,6 +76,8 @@ def _check_stages(cfg: Config, origin: str) -> None:
             raise BadInput(f"{origin}: {key}: {BASELINE} has stages of its own; leave it out")
         if len(set(names)) < len(names):
             raise BadInput(f"{origin}: {key}: must differ, not {', '.join(names)}")
+    if cfg.risks == "all":
+        refuse_grown(cfg.defenses, f"{origin}: risks: all: ")
 
 
 def configured(overrides: list[str], conf: Path | None = None) -> Config:

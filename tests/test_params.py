@@ -9,6 +9,7 @@ import yaml
 
 from mistakes import complaint, planted
 from pipeline import params
+from pipeline.files import BadInput
 from tiny import ROOT
 
 pytestmark = pytest.mark.heavy
@@ -560,6 +561,7 @@ def test_a_misspelt_section_is_what_its_author_hears_of(values):
     assert line == f"conf: {section}s: unknown key; did you mean {section!r}?"
 
 
+NO_TREES = "poisoning and theft are asked of networks alone, and these are trees; leave it out"
 # A number against another, a name against a registry: one line for each risk that checks any.
 OF_RISKS = [
     ("frontier.models", {"linaer": []}, "'linaer' is no model; did you mean 'linear'?"),
@@ -567,6 +569,8 @@ OF_RISKS = [
     ("inversion.victims", 9, "9 is more than membership.targets 8, of which they are taken"),
     ("poisoning.recipes", ["distill"], "must hold baseline, with which the others are compared"),
     ("theft.budgets", [40, 10], "must rise and hold theft.headline_budget"),
+    ("poisoning.recipes", ["baseline", "forest"], f"forest: {NO_TREES}"),
+    ("theft.recipes", ["baseline", "boosting"], f"boosting: {NO_TREES}"),
     ("theft.recipes", ["baseline", "dstill"], "'dstill' is no defense; did you mean 'distill'?"),
     ("transport.recipes", ["base"], "'base' is no defense; did you mean 'baseline'?"),
     ("transport.date", "May", "must be a date like 2024-05-31, or a number, not 'May'"),
@@ -684,3 +688,9 @@ def test_a_place_where_nobody_may_write_is_one_line(tmp_path, monkeypatch, capsy
         run(monkeypatch, "seed=3")
     assert caught.value.code == 2
     assert capsys.readouterr().err == "error: params.yaml: cannot write (Permission denied)\n"
+
+
+def test_trees_are_not_poisoned_and_not_copied_and_a_sweep_says_so_before_it_trains():
+    with pytest.raises(BadInput, match=r"^[^\n]*risks: all: forest: [^\n]* networks alone[^\n]*$"):
+        params.configured(["defense=[baseline,forest]", "risks=all"])
+    assert "forest" in params.configured(["defense=[baseline,forest]"]).defenses

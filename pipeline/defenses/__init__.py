@@ -5,7 +5,7 @@ options; `conf/defense/<name>.yaml` gives their values. What a recipe trains dec
 unless it claims a guarantee, of which the decision is a part.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from pipeline.config import Config
 from pipeline.defenses.adversarial import adv_train
@@ -34,6 +34,8 @@ FOR_IMAGES = frozenset(
 STUDENTS = frozenset({"seda_student", "seda_student_hard"})
 # These cannot be trained on records.
 ONLY_IMAGES = frozenset({"smoothed", "seda", "seda_whole", *STUDENTS})
+# Ensembles of trees, whose training no attacker follows along gradients.
+GROWN = frozenset({"forest", "extra_trees", "boosting"})
 SET_BY_PROGRAM = ("secret",)  # where noise comes from is no option of a configuration
 DEFENSES: dict[str, Callable[..., Population]] = {
     "baseline": baseline,
@@ -76,6 +78,20 @@ def refuse_unfit(names: Sequence[str], image: object, where: str) -> None:
             others = ", ".join(one for one in DEFENSES if fits(one, images=bool(image)))
             why = NOT_FOR_IMAGES if image else "for images alone"
             raise BadInput(f"{where}{name}: {why}; take of {others}")
+
+
+def refuse_grown(names: Iterable[str], where: str) -> None:
+    """Refuses ensembles of trees where attacks on training and theft ask for networks.
+
+    Raises:
+        BadInput: names the first of them.
+    """
+    for name in names:
+        if name in GROWN:
+            raise BadInput(
+                f"{where}{name}: poisoning and theft are asked of networks alone, and these are "
+                "trees; leave it out"
+            )
 
 
 def trainable(recipes: Sequence[str], cfg: Config) -> list[str]:
