@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from pipeline.data.grid import TICK_TOLERANCE
-from pipeline.data.threat import Threat
+from pipeline.data.threat import ROUNDING, Threat
 from pipeline.models.trees import Tree, Trees
 from pipeline.statistics import Array
 
@@ -163,9 +163,16 @@ def reach(cuts: Array, x: float, low: float, high: float, step: float, scale: fl
         true = tick if abs(x - tick) <= TICK_TOLERANCE * step else x
         values = np.append(ticks[np.abs(ticks - true) > TICK_TOLERANCE * step], x)
     else:
-        values, true = np.append(_beside(cuts, low, high), x), x
-    change = np.abs(values - true) / scale
-    change[-1] = 0.0  # the patient's own value
+        # what float32 makes of a value on the edge may lie beyond it, and counts as on it
+        spill = ROUNDING * (abs(x) + max(abs(low), abs(high)))
+        values = np.append(_beside(cuts, low - spill, high + spill), x)
+        return _nearest(cuts, values, np.maximum(np.abs(values - x) - spill, 0) / scale)
+    return _nearest(cuts, values, np.abs(values - true) / scale)
+
+
+def _nearest(cuts: Array, values: Array, change: Array) -> Reach:
+    """Of each cell the value that is nearest; the last one is the patient's own."""
+    change[-1] = 0.0
     presented = values.astype(np.float32)
     cell = np.searchsorted(cuts, presented.astype(np.float64), side="left")
     order = np.lexsort((change, cell))
@@ -175,7 +182,7 @@ def reach(cuts: Array, x: float, low: float, high: float, step: float, scale: fl
 
 
 def _beside(cuts: Array, low: float, high: float) -> Array:
-    """The float32 values next to each threshold, on both sides, and the corners."""
+    """The float32 values next to each threshold, on both sides."""
     below = cuts.astype(np.float32)
     below = np.where(
         below.astype(np.float64) > cuts, np.nextafter(below, np.float32(-np.inf)), below

@@ -108,7 +108,7 @@ class _Search:
     def by_radius(self, largest: float) -> Found:
         """The nearest under linf or l2."""
         steps = self.radii(largest)
-        breaks, values = np.inf, dict[int, float]()
+        breaks, values, spent = np.inf, dict[int, float](), False
         below, at, above = 0, len(steps) - 1, len(steps)  # nothing breaks within steps[below]
         try:
             while below < at < above:
@@ -120,9 +120,11 @@ class _Search:
                     above = min(at, int(np.searchsorted(steps, breaks * (1 - ENDS))))
                 at = (below + above) // 2
         except Spent:
-            pass
-        beyond = below + 1 if self.norm == "linf" else below
-        proved = float(steps[beyond]) if beyond < min(above, len(steps)) else breaks
+            spent = True
+        if not spent and (self.norm == "linf" or breaks == np.inf):
+            return Found(breaks, breaks, self.opened, values)
+        # between two steps nothing happens under linf
+        proved = float(steps[min(below + (self.norm == "linf"), len(steps) - 1)])
         return Found(min(proved, breaks), breaks, self.opened, values)
 
     def radii(self, largest: float) -> Array:

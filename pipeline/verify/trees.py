@@ -111,11 +111,13 @@ def least_of_trees(
 ) -> Tensor:
     """A lower bound of the margin over every record within reach; as `least.least_margins`.
 
-    Under l2 and l0 over the whole box that holds what is in reach; relations only take away of it.
+    Under l2 and l0 over the whole box that holds what is in reach. Relations are not known here.
 
     Returns:
-        (P,) float64, of the true class, in logits.
+        (P,) float64, of the true class, in logits; -inf where there are relations.
     """
+    if threat.relations is not None:
+        return torch.full((len(x),), -torch.inf, dtype=torch.float64)
     low, high = threat.box(x, eps)
     moves = threat.attackable(y)[:, None]
     corners = (torch.where(moves, low, x.double()), torch.where(moves, high, x.double()))
@@ -150,7 +152,7 @@ def columns_of_trees(
     if search.pruned:
         record = fewer_changes(ensemble, x, y, record, found.breaks_at)
     distance = value = torch.full(x.shape, torch.nan, dtype=torch.float64)
-    if search.alone is not None and search.bounded:
+    if search.alone is not None and search.bounded and search.alone.relations is None:
         distance, value = each_alone(ensemble, x, y, search.alone)
     columns = {
         "margin": ensemble.margin(x, y),

@@ -1,8 +1,10 @@
 """The nearest record that changes an ensemble's answer: as trying every record says."""
 
+import itertools
 from dataclasses import replace
 from functools import cache
 from itertools import combinations
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,7 +18,8 @@ from pipeline.verify import verify
 from pipeline.verify.cells import Ensemble
 from pipeline.verify.least import least_margins
 from pipeline.verify.nearest import RESOLUTION
-from pipeline.verify.trees import each_alone, fewer_changes
+from pipeline.verify.out_of_fold import ProofSearch
+from pipeline.verify.trees import columns_of_trees, each_alone, fewer_changes
 
 ANYWHERE = 1000.0
 SPARSE = replace(COARSE, norm="l0")
@@ -76,6 +79,7 @@ def test_the_shortest_way_is_that_of_trying_every_record(kind):
     assert ((found.breaks_at - exact)[known].abs() <= 2 * RESOLUTION).all()
     assert (found.robust_below <= exact).all()
     assert (found.breaks_at - found.robust_below)[known].max() <= 2 * RESOLUTION
+    assert torch.equal(found.robust_below.isinf(), exact.isinf())  # up to the last radius
 
 
 @every_kind
@@ -214,3 +218,32 @@ def test_the_least_margin_is_that_of_every_record_or_below_it(kind, budget):
         true = float(brute.margin(models, brute.everything(record, COARSE, 0.8), label).min())
         assert least <= true
         assert budget < 100 or least > true - 1e-4
+
+
+def test_under_relations_nothing_is_claimed():
+    """What follows from a forged value would move too."""
+    _, x, y, read = asked("drawn")
+    related = replace(COARSE, relations=SimpleNamespace())
+    found = verify(read, x, y, related, largest=1.5, budget=1000)
+    right = read.margin(x, y) > 0
+    assert (found.robust_below == 0).all()
+    assert torch.equal(found.breaks_at, torch.where(right, INFINITY, 0.0).double())
+    assert least_margins(read, x, y, related, 0.8).isinf().all()
+    search = ProofSearch(related, [0.0, 0.5], None, 100, replace(related, norm="l0"), pruned=False)
+    assert np.isnan(columns_of_trees(read, x, y, search)["alone"]).all()
+
+
+def test_a_rounding_at_the_edge_of_a_ball_breaks_no_proof():
+    """A float32 record may lie an ulp beyond the radius that it stands for."""
+    _, x, y, read = asked("drawn")
+    found = verify(read, x, y, CONTINUOUS, largest=1.5, budget=100_000)
+    edge = found.robust_below[found.robust_below.isfinite() & (found.robust_below > 0)]
+    assert len(edge) > 3
+    for radius in edge.tolist():
+        just = radius * (1 - 1e-9)
+        for sign in itertools.product((-1, 1), repeat=3):
+            move = torch.zeros(5)
+            move[:3] = torch.tensor(sign) * just * CONTINUOUS.scale[:3].float()
+            tried = CONTINUOUS.project(x + move, x, just)
+            safe = found.robust_below > just
+            assert (read.margin(tried, y)[safe] > 0).all()
