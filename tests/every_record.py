@@ -11,11 +11,15 @@ import mixed
 from pipeline.data.threat import Threat
 from pipeline.models.answers import margin
 from pipeline.models.networks import Networks
-from pipeline.verify import verify
+from pipeline.models.trees import Trees
+from pipeline.verify import member_of, verify
+from pipeline.verify.cells import Ensemble
 from pipeline.verify.least import least_margins
+from pipeline.verify.nearest import RESOLUTION
 from pipeline.verify.network import Network
 from pipeline.verify.prune import pruned
 from pipeline.verify.quick import quickly_proved
+from pipeline.verify.trees import fewer_changes
 
 Everything = Callable[[Tensor], tuple[Tensor, Tensor]]
 
@@ -27,14 +31,16 @@ class Tried:
     `made` holds of each record the distances (K,) and leads (K,) of all that could be presented.
     """
 
-    models: Networks
+    models: Networks | Trees
     x: Tensor
     y: Tensor
     limits: Threat
     made: list[tuple[Tensor, Tensor]]
 
     @classmethod
-    def of(cls, models: Networks, x: Tensor, limits: Threat, everything: Everything) -> "Tried":
+    def of(
+        cls, models: Networks | Trees, x: Tensor, limits: Threat, everything: Everything
+    ) -> "Tried":
         """Tries what `everything` makes of a record: values (K, D) and changes (K, D)."""
         y, made = models.double()(x[None].double())[0].argmax(-1), []
         for row, record in enumerate(x):
@@ -44,8 +50,14 @@ class Tried:
         return cls(models, x, y, limits, made)
 
     @property
-    def network(self) -> Network:
-        return Network.of(self.models, 0)
+    def network(self) -> Network | Ensemble:
+        return member_of(self.models, 0)
+
+    @property
+    def tolerance(self) -> float:
+        """Of a distance: the shortest way through trees is known to a last interval."""
+        halved = isinstance(self.models, Trees) and self.limits.norm == "l2"
+        return 2 * RESOLUTION if halved else 1e-6
 
     def nearest(self, row: int) -> float:
         """How far the nearest record is that changes the answer to one; inf = none does."""
@@ -69,17 +81,21 @@ def check_verifier(case: Tried, *, largest: float, budget: int, least: int) -> N
     for row in range(len(x)):
         nearest = case.nearest(row)
         wanted = nearest if nearest <= largest + 1e-9 else torch.inf
-        assert found.breaks_at[row] == pytest.approx(wanted, abs=1e-6), row
-        assert found.robust_below[row] == pytest.approx(wanted, abs=1e-6), row
+        assert found.breaks_at[row] == pytest.approx(wanted, abs=case.tolerance), row
+        assert found.robust_below[row] == pytest.approx(wanted, abs=case.tolerance), row
     broken = found.breaks_at.isfinite()
     assert least < int(broken.sum()) < len(x)
     torch.testing.assert_close(
         limits.distance(found.record[broken], x[broken]), found.breaks_at[broken]
     )
     radius = found.breaks_at[broken, None] + 1e-6
-    for one in (found, pruned(network, x, (y, 1 - y), limits, found, budget=500)):
-        assert limits.violations(one.record[broken], x[broken], radius) == 0
-        own = margin(case.models.double()(one.record[None].double()), y[None])[0]
+    if isinstance(network, Ensemble):
+        fewer = fewer_changes(network, x, y, found.record, found.breaks_at)
+    else:
+        fewer = pruned(network, x, (y, 1 - y), limits, found, budget=500).record
+    for record in (found.record, fewer):
+        assert limits.violations(record[broken], x[broken], radius) == 0
+        own = margin(case.models.double()(record[None].double()), y[None])[0]
         assert torch.equal(own <= 0, broken)
 
 

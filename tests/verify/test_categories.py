@@ -6,7 +6,9 @@ import pytest
 import torch
 
 import mixed
+import tiny
 from every_record import Tried, check_least, check_verifier
+from pipeline.defenses.growing import forest
 from pipeline.verify import verify
 
 LARGEST = {"linf": 1.0, "l2": 1.2, "l0": 2.0}
@@ -19,8 +21,16 @@ def everything(record, limits):
 
 
 @cache
-def asked(norm, withhold, goal="any"):
-    models, data = mixed.models(1), mixed.records(30, seed=4)
+def grown():
+    """A forest of the same records."""
+    data = mixed.records(120, seed=4)
+    plan = tiny.plan(data, folds=2, seeds=1)
+    return forest(data, plan, None, kind="forest", trees=9, depth=5, leaf=2)
+
+
+@cache
+def asked(norm, withhold, goal="any", trees=False):
+    models, data = grown() if trees else mixed.models(1), mixed.records(30, seed=4)
     eps = [0, 1, 2] if norm == "l0" else None
     limits = mixed.threat(norm=norm, withhold=withhold, eps=eps, goal=goal)
     return Tried.of(models, data.x, limits, lambda record: everything(record, limits))
@@ -32,6 +42,11 @@ CASES = [(norm, withhold) for norm in LARGEST for withhold in (None, 0.6)]
 @pytest.mark.parametrize(("norm", "withhold"), CASES)
 def test_the_verifier_equals_trying_every_record(norm, withhold):
     check_verifier(asked(norm, withhold), largest=LARGEST[norm], budget=5000, least=5)
+
+
+@pytest.mark.parametrize(("norm", "withhold"), CASES)
+def test_of_trees_too(norm, withhold):
+    check_verifier(asked(norm, withhold, trees=True), largest=LARGEST[norm], budget=5000, least=5)
 
 
 @pytest.mark.parametrize(("norm", "withhold"), CASES[:2])
