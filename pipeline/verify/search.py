@@ -21,6 +21,7 @@ from pipeline.verify.nearest import RESOLUTION
 # of a sum over trees: what float64 may make of it in another order, and more
 ROUNDING = 1e-9
 ENDS = 1e-9  # of a radius, as `SAME_RADIUS` of `pipeline.verify.out_of_fold`
+FOLLOWED = 16  # trees whose worst leaves a guess goes for
 Box = tuple[Array, Array]  # the first and the last place of each feature among its cells in reach
 
 
@@ -206,7 +207,8 @@ class _Search:
     def guess(self, inside: Array, low: Array, high: Array) -> Array:
         """Cells in the worst leaf of each tree in turn, as far as these have cells in common.
 
-        The trees that have the most to lose come first; of what they have in common the nearest.
+        The trees that have the most to lose come first, and a few of them are enough; of what they
+        have in common the nearest.
         """
         asked = self.asked
         order = inside[np.lexsort((asked.value[inside], asked.tree[inside]))]
@@ -214,7 +216,7 @@ class _Search:
         last = np.append(first[1:], len(order)) - 1
         worst = order[first]
         gain = asked.value[order[last]] - asked.value[worst]
-        for leaf in worst[np.argsort(-gain, kind="stable")]:
+        for leaf in worst[np.argsort(-gain, kind="stable")[:FOLLOWED]]:
             below, above = np.maximum(low, asked.low[leaf]), np.minimum(high, asked.high[leaf])
             if (below <= above).all():
                 low, high = below, above
@@ -227,8 +229,11 @@ def halves(asked: Asked, inside: Array, low: Array, high: Array) -> list[tuple[f
     None of cells alone.
     """
     best, chosen = -np.inf, None
-    trees = int(asked.tree[-1]) + 1
-    tree, value = asked.tree[inside], asked.value[inside]
+    several = np.bincount(asked.tree[inside])[asked.tree[inside]] > 1
+    start = asked.start + float(asked.value[inside[~several]].sum())  # of trees that say one thing
+    inside = inside[several]
+    tree, value = np.unique(asked.tree[inside], return_inverse=True)[1], asked.value[inside]
+    trees = int(tree[-1]) + 1 if len(tree) else 0
     for j in np.flatnonzero(low < high).tolist():
         cells = int(high[j] - low[j]) + 1
         begins = np.maximum(asked.low[inside, j], low[j]) - low[j]
@@ -236,8 +241,8 @@ def halves(asked: Asked, inside: Array, low: Array, high: Array) -> list[tuple[f
         up, down = np.full((2, trees, cells), np.inf)
         np.minimum.at(up, (tree, begins), value)
         np.minimum.at(down, (tree, ends), value)
-        left = asked.start + np.minimum.accumulate(up, 1).sum(0)[:-1]
-        right = asked.start + np.minimum.accumulate(down[:, ::-1], 1).sum(0)[::-1][1:]
+        left = start + np.minimum.accumulate(up, 1).sum(0)[:-1]
+        right = start + np.minimum.accumulate(down[:, ::-1], 1).sum(0)[::-1][1:]
         raised = np.minimum(left, ROUNDING) + np.minimum(right, ROUNDING)
         at = int(raised.argmax())
         if raised[at] > best:
