@@ -36,7 +36,7 @@ def official(cfg):
 
 @pytest.mark.parametrize(
     "name",
-    ["baseline", "dp_train", *(pytest.param(one, marks=SLOW) for one in ("adv_train", "distill"))],
+    ["baseline", *(pytest.param(one, marks=SLOW) for one in ("dp_train", "adv_train", "distill"))],
 )
 def test_half_models_are_attacked_on_the_test_images_and_members_are_training_images(
     official, tmp_path, name

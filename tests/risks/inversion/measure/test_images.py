@@ -80,6 +80,7 @@ def test_records_are_not_for_it(asked, dataset):
         reconstruct_images(tiny.untrained(plan, dataset), plan.train, dataset, cfg)
 
 
+@pytest.mark.slow
 def test_of_an_official_split_only_training_images_are_members_and_controls(asked):
     cfg, scans, _, models = asked
     split = torch.tensor([SPLITS.index("train")] * 40 + [SPLITS.index("test")] * 20)
