@@ -10,9 +10,10 @@ from typing import Any
 
 import yaml
 
-from pipeline.config import BASELINE, Config, check
+from pipeline.config import BASELINE, Config, ModelConfig, check
 from pipeline.data.signing import unsigned
-from pipeline.defenses import DEFENSES, SET_BY_PROGRAM, refuse_grown, refuse_unfit
+from pipeline.defenses import DEFENSES, SET_BY_PROGRAM, refuse_unfit
+from pipeline.defenses.kinds import MADE
 from pipeline.files import BadInput, repository_root, unheard, write_text, writes_params
 from pipeline.models.designs import MODELS, OF_IMAGES, OF_RECORDS
 from pipeline.project.composition import compose, jobs
@@ -54,9 +55,7 @@ def parse(values: Any, origin: str) -> Config:
     cfg = check(values, SECTIONS, origin)
     if waiting := unsigned(cfg.data):
         raise BadInput("\n".join(f"{origin}: {line}" for line in waiting))
-    check_names([cfg.model.name], MODELS, f"{origin}: model.name", "model")
-    kinds = (OF_IMAGES, "images") if cfg.data.image else (OF_RECORDS, "records")
-    check_names([cfg.model.name], kinds[0], f"{origin}: model.name", f"model of {kinds[1]}")
+    _check_model(cfg, origin)
     _check_stages(cfg, origin)
     for risk in RISKS:
         risk.check(cfg, origin)
@@ -67,17 +66,28 @@ def parse(values: Any, origin: str) -> Config:
     return cfg
 
 
+def _check_model(cfg: Config, origin: str) -> None:
+    """Refuses a model that is not known, is not for such data, or is told what it does not ask."""
+    name, where = cfg.model.name, f"{origin}: model"
+    check_names([name], [*MODELS, *MADE], f"{where}.name", "model")
+    fit, kind = (OF_IMAGES, "images") if cfg.data.image else ([*OF_RECORDS, *MADE], "records")
+    check_names([name], fit, f"{where}.name", f"model of {kind}")
+    if name in MADE:
+        check_options(MADE[name], cfg.model.own, where)
+    elif cfg.model.own:
+        key, known = next(iter(cfg.model.own)), ModelConfig.model_fields
+        raise BadInput(f"{where}.{key}: unknown key; {nearest(key, known)}")
+
+
 def _check_stages(cfg: Config, origin: str) -> None:
     """Refuses what `dvc.yaml` can make no stage of: a name that is no defense, or one twice."""
     for key, names in (("examine", cfg.examine), ("extra", cfg.extra)):
         check_names(names, DEFENSES, f"{origin}: {key}", "defense")
-        refuse_unfit(names, cfg.data.image, f"{origin}: {key}: ")
+        refuse_unfit(names, cfg, f"{origin}: {key}: ")
         if BASELINE in names:
             raise BadInput(f"{origin}: {key}: {BASELINE} has stages of its own; leave it out")
         if len(set(names)) < len(names):
             raise BadInput(f"{origin}: {key}: must differ, not {', '.join(names)}")
-    if cfg.risks == "all":
-        refuse_grown(cfg.defenses, f"{origin}: risks: all: ")
 
 
 def configured(overrides: list[str], conf: Path | None = None) -> Config:
@@ -98,10 +108,10 @@ def parse_chosen(text: str, overrides: list[str]) -> Config:
         BadInput: as for `parse`.
     """
     chosen, values = _chosen(overrides), yaml.safe_load(text)
-    return parse(
-        {key: value for key, value in values.items() if key not in DEFENSES or key in chosen},
-        "conf",
-    )
+    kept = {key: value for key, value in values.items() if key not in DEFENSES or key in chosen}
+    if any(one.startswith("defense=") for one in overrides):  # by name, and not stage by stage
+        kept |= {"examine": [], "extra": []}
+    return parse(kept, "conf")
 
 
 def check_command_line(overrides: list[str]) -> None:

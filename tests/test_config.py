@@ -53,7 +53,6 @@ def test_the_composed_configuration_fits(values):
         ("plan.fold", "folds"),
         ("audit.headlin", "headline"),
         ("audit.resample", "resamples"),
-        ("model.hiden", "hidden"),
         ("data.feature", "features"),
         ("data.features.glucose.lowr", "lower"),
         ("data.features.bmi.stepp", "step"),
@@ -74,7 +73,7 @@ def test_a_misspelt_key_is_what_its_author_hears_of_not_that_the_right_one_is_mi
 
 def test_a_key_like_no_other_is_answered_with_all_that_are_known(values):
     line = complaint(fits, planted(values, "plan.zzz", 1))
-    assert line == "params.yaml: plan.zzz: unknown key; known: folds, kind, seeds, tune"
+    assert line == "params.yaml: plan.zzz: unknown key; known: folds, kind, seeds, trained_on, tune"
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 from pipeline.attacks.evasion import ACCESS_LEVELS, EVASION, MUST_BEAT, SET_BY_PROGRAM
 from pipeline.config import ModelConfig, ThreatConfig
 from pipeline.defenses import DEFENSES, STUDENTS
+from pipeline.defenses.kinds import MADE
 from pipeline.models.designs import MODELS, OF_IMAGES, OF_RECORDS
 from pipeline.risks import RISKS
 from pipeline.standards import KNOWLEDGE
@@ -62,7 +63,7 @@ def test_every_defense_has_a_file_and_every_file_a_defense():
 
 
 def test_every_model_has_a_file_and_every_file_a_model():
-    assert {content(path)["name"] for path in presets("model").values()} == set(MODELS)
+    assert {content(path)["name"] for path in presets("model").values()} == {*MODELS, *MADE}
     assert all(content(path)["name"] == name for name, path in presets("model").items())
 
 

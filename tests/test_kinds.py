@@ -74,7 +74,7 @@ def test_a_convolutional_network_on_images_with_an_official_split(stored, values
     plan = kinds.official_split(dataset, train=60, seeds=2)
     monkeypatch.setitem(DEFENSES, "baseline", kinds.convolutions)
     monkeypatch.setitem(DEFENSES, "again", kinds.convolutions)
-    monkeypatch.setattr(defenses, "FOR_IMAGES", defenses.FOR_IMAGES | {"again"})
+    monkeypatch.setitem(defenses.SERVES, "again", defenses.Serves(images=True))
     monkeypatch.setitem(KINDS, "convolutions", kinds.Convolutions.load)
     pixel = kinds.PIXEL.model_dump()
     data = {"name": "scans", "title": "Scans", "target": "diagnosis", "bands": {}}

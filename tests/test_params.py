@@ -9,7 +9,6 @@ import yaml
 
 from mistakes import complaint, planted
 from pipeline import params
-from pipeline.files import BadInput
 from tiny import ROOT
 
 pytestmark = pytest.mark.heavy
@@ -50,6 +49,10 @@ CHOSEN = {
         f"model/{name}": [f"model={name}", *[one for one in ON_IMAGES if one != "model=cnn"]]
         for name in ("cnn", "vit")
     },
+    **{f"model/{name}": [f"model={name}", "examine=[]"] for name in GROWN},
+    "model/estimator": ["model=estimator", "model.factory=a.b:c", "examine=[]"],
+    "model/frozen": ["model=frozen", "model.source=a.skops", "examine=[]"],
+    "experiment/deployed": ["experiment=deployed", "model.source=a.skops", "defense=[baseline]"],
     "train/images": ["train=images"],
     **{f"experiment/{name}": [f"experiment={name}"] for name in EXPERIMENTS_OF_IMAGES},
     "data/breast_cancer": ["data=breast_cancer"],
@@ -226,6 +229,7 @@ def test_an_override_wins_over_an_experiment():
     assert composed("experiment=smoke", "plan.folds=4")["plan"] == {
         "folds": 4,
         "seeds": 2,
+        "trained_on": None,
         "tune": 0.0,
     }
 
@@ -561,7 +565,6 @@ def test_a_misspelt_section_is_what_its_author_hears_of(values):
     assert line == f"conf: {section}s: unknown key; did you mean {section!r}?"
 
 
-NO_TREES = "poisoning and theft are asked of networks alone, and these are trees; leave it out"
 # A number against another, a name against a registry: one line for each risk that checks any.
 OF_RISKS = [
     ("frontier.models", {"linaer": []}, "'linaer' is no model; did you mean 'linear'?"),
@@ -569,8 +572,6 @@ OF_RISKS = [
     ("inversion.victims", 9, "9 is more than membership.targets 8, of which they are taken"),
     ("poisoning.recipes", ["distill"], "must hold baseline, with which the others are compared"),
     ("theft.budgets", [40, 10], "must rise and hold theft.headline_budget"),
-    ("poisoning.recipes", ["baseline", "forest"], f"forest: {NO_TREES}"),
-    ("theft.recipes", ["baseline", "boosting"], f"boosting: {NO_TREES}"),
     ("theft.recipes", ["baseline", "dstill"], "'dstill' is no defense; did you mean 'distill'?"),
     ("transport.recipes", ["base"], "'base' is no defense; did you mean 'baseline'?"),
     ("transport.date", "May", "must be a date like 2024-05-31, or a number, not 'May'"),
@@ -690,7 +691,18 @@ def test_a_place_where_nobody_may_write_is_one_line(tmp_path, monkeypatch, capsy
     assert capsys.readouterr().err == "error: params.yaml: cannot write (Permission denied)\n"
 
 
-def test_trees_are_not_poisoned_and_not_copied_and_a_sweep_says_so_before_it_trains():
-    with pytest.raises(BadInput, match=r"^[^\n]*risks: all: forest: [^\n]* networks alone[^\n]*$"):
-        params.configured(["defense=[baseline,forest]", "risks=all"])
-    assert "forest" in params.configured(["defense=[baseline,forest]"]).defenses
+def test_what_trains_the_network_of_the_model_asks_that_it_is_one():
+    line = complaint(params.configured, ["model=forest"])
+    assert line.startswith(
+        "conf: examine: adv_train: for networks alone, and `model` names another"
+    )
+    assert params.configured(["model=forest", "examine=[logistic,extra_trees]"]).model.own["trees"]
+    by_name = params.configured(["model=forest", "defense=[baseline]", "risks=all"])
+    assert (by_name.examine, by_name.model.network) == ([], False)
+
+
+def test_a_model_is_told_what_it_asks_and_nothing_else():
+    line = complaint(params.configured, ["model=forest", "+model.tres=3"])
+    assert line == "conf: model.tres: unknown key; did you mean 'trees'?"
+    line = complaint(params.configured, ["+model.hiden=[3]"])
+    assert line == "conf: model.hiden: unknown key; did you mean 'hidden'?"

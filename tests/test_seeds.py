@@ -309,6 +309,7 @@ def test_every_generator_of_the_pipeline_starts_in_one_place():
 # Who draws from a stream beside another place, and why that is one stream.
 SHARED = {
     Stream.MEMBERSHIP_HALVES: 2,  # the frontier is read beside the membership of every defense
+    Stream.OFFICIAL: 2,  # a model that was trained elsewhere is the one of its split
     Stream.POISSON_DRAW: 2,  # our engine of DP-SGD and Opacus'
     Stream.DP_NOISE: 2,
     Stream.COPIES: 2,  # an attacker, and what diagnoses alone would teach

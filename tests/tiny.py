@@ -152,7 +152,8 @@ def without(plan: Plan, patients: Tensor) -> Plan:
 
 def same_bits(a: Tensor, b: Tensor) -> bool:
     """Equal bit for bit, missing values included."""
-    return a.dtype == b.dtype and torch.equal(a.view(torch.int32), b.view(torch.int32))
+    bytes_of = [one.contiguous().flatten().view(torch.uint8) for one in (a, b)]
+    return a.dtype == b.dtype and a.shape == b.shape and torch.equal(*bytes_of)
 
 
 def slope(models: Population, y: Tensor, threat: Threat) -> Tensor:

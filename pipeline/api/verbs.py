@@ -163,7 +163,8 @@ def _call(root: Path, module: str, *arguments: str) -> int:
     environment["PATH"] = os.pathsep.join([programs, environment.get("PATH", os.defpath)])
     safe = ["-P"]
     if not is_project(root):
-        environment["PYTHONPATH"], safe = str(root), []
+        own = [str(root), *filter(None, [environment.get("PYTHONPATH")])]
+        environment["PYTHONPATH"], safe = os.pathsep.join(own), []
     before = signal.signal(signal.SIGINT, lambda *_: None)
     try:
         status = subprocess.call(
@@ -234,6 +235,13 @@ def _run(given: argparse.Namespace) -> int:
 
 def _sweep(given: argparse.Namespace) -> int:
     return _call(_ready(), "pipeline", "-m", *_asked(given))
+
+
+def _audit(given: argparse.Namespace) -> int:
+    from pipeline.api.auditing import asked_for
+
+    root = _ready()
+    return _call(root, "pipeline", *asked_for(given), *_asked(given))
 
 
 def _report(given: argparse.Namespace) -> int:
@@ -317,6 +325,13 @@ def _sign_arguments(parser: Parser) -> None:
     add("--pixels-only", action="store_true", help="leave out labels and what else is said")
 
 
+def _audit_arguments(parser: Parser) -> None:
+    from pipeline.api.auditing import add_arguments
+
+    add_arguments(parser)
+    _overrides(parser)
+
+
 def _report_arguments(parser: Parser) -> None:
     from pipeline.report.__main__ import add_export
 
@@ -350,6 +365,13 @@ VERBS = {
         "params.yaml is composed anew from conf/ and the overrides of this call.\n"
         "With `defense=NAME` that recipe alone, in one process, into sweeps/ and MLflow:\n"
         "  medsecure run defense=adv_train adv_train.eps=0.2",
+    ),
+    "audit": Verb(
+        _audit,
+        "Audits a model that is deployed already, as it is.",
+        "medsecure audit --model ward.skops --trained-on training.csv",
+        _audit_arguments,
+        "Nothing is trained and nothing is unpickled. What such a model cannot be asked, it says.",
     ),
     "sweep": Verb(
         _sweep,

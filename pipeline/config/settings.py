@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pipeline.config.base import Count, Goal, Name, NonNegative, Norm, Positive, Section, Unit
 from pipeline.config.cohort import DataConfig, FeatureConfig
 from pipeline.files import BadInput, writes_params
-from pipeline.validation import checked_model
+from pipeline.validation import STRICT, checked_model
 
 
 class PlanConfig(Section):
@@ -19,10 +19,12 @@ class PlanConfig(Section):
     `kind: official` trains on the records that the data set gives for it, chooses each cut on those
     that it sets aside (its validation), and tests on the rest; `folds` counts for nothing then.
     `tune`: the share of each model's training records that is set aside to choose its cut and its
-    recalibration on; 0 = inner folds choose.
+    recalibration on; 0 = inner folds choose. `kind: frozen` is of one model that was trained
+    elsewhere, on the records of the CSV file `trained_on`; null = on nobody of this cohort.
     """
 
-    kind: Literal["folds", "official"] = "folds"
+    kind: Literal["folds", "official", "frozen"] = "folds"
+    trained_on: str | None = None
     folds: Annotated[int, Field(ge=2)]
     seeds: Count
     tune: Annotated[float, Field(ge=0, lt=1)] = 0.0
@@ -32,20 +34,34 @@ Whole = Annotated[int, Field(ge=0)]
 
 
 class ModelConfig(Section):
-    """The network: a name of `pipeline.models.designs.MODELS` and the widths of its hidden layers.
+    """What the undefended model is: a network, or something that is `own` of another kind.
 
-    `channels` are those of the convolutions of a network of images. A vision transformer cuts an
-    image into squares of `patch` pixels, each a token of `width` numbers, and has so many `blocks`,
-    each with so many `heads`; 0 = the network has none.
+    Of a network `name` is one of `pipeline.models.designs.MODELS`, and `hidden` are the widths of
+    its hidden layers. `channels` are those of the convolutions of a network of images. A vision
+    transformer cuts an image into squares of `patch` pixels, each a token of `width` numbers, and
+    has so many `blocks`, each with so many `heads`; 0 = the network has none. What else is said are
+    options of a name of `pipeline.defenses.kinds.MADE`, each of which has some.
     """
 
+    model_config = ConfigDict(**{**STRICT, "extra": "allow"})
+
     name: str
-    hidden: list[Count]
+    hidden: list[Count] = Field(default_factory=list)
     channels: list[Count] = Field(default_factory=list)
     patch: Whole = 0
     width: Whole = 0
     heads: Whole = 0
     blocks: Whole = 0
+
+    @property
+    def own(self) -> dict[str, Any]:
+        """The options of a model that is no network."""
+        return dict(self.model_extra or {})
+
+    @property
+    def network(self) -> bool:
+        """Whether it is one: all others have options of their own."""
+        return not self.own
 
 
 class TrainConfig(Section):

@@ -75,7 +75,7 @@ def refuse_unmeasured(dataset: Dataset, plan: Plan, origin: str) -> None:
     known = ~dataset.x.flatten(1).isnan()
     seen = plan.train.float() @ known.float()
     never = torch.nonzero(seen == 0).tolist()
-    if dataset.schema.image or not never:
+    if dataset.schema.image or not never or not plan.train.any():  # nobody trains: a frozen model
         return
     member, column = never[0]
     others = len({place for _, place in never}) - 1

@@ -32,7 +32,7 @@ def _of_part(dataset: Dataset, plan: PlanConfig, part: str) -> Tensor:
 
 
 def halves_of(dataset: Dataset, plan: PlanConfig, *, models: int, seed: int) -> Plan:
-    """`Plan.random_halves` of those who are `learned_from`.
+    """`Plan.random_halves` of those who are `learned_from`; a frozen model has none but itself.
 
     The others train no model. Those whom an official split sets aside to choose on are so here too;
     every other record is held out by the models that did not train on it.
@@ -43,6 +43,8 @@ def halves_of(dataset: Dataset, plan: PlanConfig, *, models: int, seed: int) -> 
         models: M.
         seed: of the coins and of the models' own seeds.
     """
+    if plan.kind == "frozen":
+        return Plan.of(dataset, plan, seed)
     halves = Plan.random_halves(len(dataset.y), models=models, seed=seed, together=dataset.together)
     if plan.kind != "official" or dataset.split is None:
         return halves

@@ -1,16 +1,15 @@
 """Who trains on whom: two boolean tables, and a third where some are set aside to choose on."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from pipeline.artifact import read_artifact, write_artifact
 from pipeline.config import PlanConfig
+from pipeline.data.folds import enough_for, stratified
+from pipeline.data.known import trained_on
 from pipeline.data.schema import SPLITS, Dataset
 from pipeline.files import BadInput
 from pipeline.seeds import Stream, generator, of, of_each, random_state
@@ -59,7 +58,7 @@ class Plan:
 
     @classmethod
     def of(cls, dataset: Dataset, cfg: PlanConfig, seed: int) -> "Plan":
-        """The configured plan of a data set: folds, or the split that it comes with.
+        """The configured plan of a data set: folds, the split that it comes with, or one model's.
 
         Raises:
             BadInput: there are too few records of a class, or no split came with them.
@@ -71,6 +70,8 @@ class Plan:
                     "the column of the split as data.image.split"
                 )
             return cls.official(dataset.split, seeds=cfg.seeds, seed=seed)
+        if cfg.kind == "frozen":
+            return cls.frozen(trained_on(dataset, cfg.trained_on), dataset.together, seed=seed)
         return cls.cross_validation(
             dataset.y,
             folds=cfg.folds,
@@ -109,11 +110,11 @@ class Plan:
             BadInput: a class has fewer records than there are folds, or fewer groups of records
                 that stay together.
         """
-        _enough_for(folds, y, together)
+        enough_for(folds, y, together)
         held_out, labels = [], []
         for repetition in range(seeds):
             state = random_state(Stream.PARTITION, seed, repetition)
-            for fold, test in enumerate(_stratified(y, folds, state, together)):
+            for fold, test in enumerate(stratified(y, folds, state, together)):
                 row = torch.zeros(len(y), dtype=torch.bool)
                 row[torch.from_numpy(test)] = True
                 held_out.append(row)
@@ -150,6 +151,24 @@ class Plan:
             tuple(f"seed{number}" for number in range(seeds)),
             tune.expand(seeds, -1).clone() if tune.any() else None,
         )
+
+    @classmethod
+    def frozen(cls, train: Tensor, together: Tensor, *, seed: int) -> "Plan":
+        """One model that was trained elsewhere, and is deployed.
+
+        Args:
+            train: (N,) bool, on whom; tested on are those who share no number with any of them.
+            together: (N,) int64.
+            seed: of what is drawn about it.
+
+        Raises:
+            BadInput: nobody is left to test on.
+        """
+        seen = torch.isin(together, together[train])
+        if seen.all():
+            raise BadInput("plan.trained_on: leaves nobody of the cohort to test on")
+        seeds, first = of_each(Stream.OFFICIAL, seed, 1), torch.zeros(1, dtype=torch.int64)
+        return cls(train[None].clone(), ~seen[None], first, seeds, (RELEASE,))
 
     @classmethod
     def random_halves(
@@ -218,15 +237,17 @@ class Plan:
 
         Args:
             y: (N,) class indices.
-            count: of each class its share of so many, rounded, at least one; None = everybody.
+            count: of each class of those who are scored its share of so many, rounded, at least
+                one; None = everybody.
             seed: of the choice.
         """
-        if count is None or count >= len(y):
+        asked = self.held_out.any(0)
+        if count is None or count >= int(asked.sum()):
             return self
         drawn, chosen = generator(Stream.SAMPLE, seed), torch.zeros(len(y), dtype=torch.bool)
-        for label in y.unique().tolist():
-            who = (y == label).nonzero()[:, 0]
-            wanted = max(1, round(count * len(who) / len(y)))
+        for label in y[asked].unique().tolist():
+            who = ((y == label) & asked).nonzero()[:, 0]
+            wanted = max(1, round(count * len(who) / int(asked.sum())))
             chosen[who[torch.randperm(len(who), generator=drawn)[:wanted]]] = True
         return replace(self, held_out=self.held_out & chosen)
 
@@ -352,33 +373,6 @@ def first_of(together: Tensor) -> Tensor:
     place = torch.arange(len(together))
     first = torch.full((int(number.max()) + 1,), len(together))
     return first.scatter_reduce_(0, number, place, "amin")[number]
-
-
-def _enough_for(folds: int, y: Tensor, together: Tensor | None) -> None:
-    """Refuses more folds than the rarest class has records, or groups of them."""
-    for label, count in enumerate(torch.bincount(y).tolist()):
-        groups = count if together is None else len(together[y == label].unique())
-        if min(count, groups) < folds:
-            what = "records" if count < folds else "patients, or groups of equal records,"
-            raise BadInput(
-                f"plan.folds: {folds} folds need at least {folds} {what} of each class, "
-                f"but class {label} has {min(count, groups)}; lower plan.folds"
-            )
-
-
-def _stratified(
-    y: Tensor, folds: int, state: int, together: Tensor | None
-) -> Iterator[NDArray[np.int64]]:
-    """Who is held out by each fold, as indices."""
-    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
-
-    nobody = np.zeros(len(y))
-    if together is None or len(together.unique()) == len(together):
-        alone = StratifiedKFold(folds, shuffle=True, random_state=state)
-        yield from (test for _, test in alone.split(nobody, y.numpy()))
-    else:
-        grouped = StratifiedGroupKFold(folds, shuffle=True, random_state=state)
-        yield from (test for _, test in grouped.split(nobody, y.numpy(), together.numpy()))
 
 
 def rectangle(table: Tensor) -> tuple[Tensor, Tensor]:

@@ -5,13 +5,15 @@ options; `conf/defense/<name>.yaml` gives their values. What a recipe trains dec
 unless it claims a guarantee, of which the decision is a part.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from pipeline.config import Config
 from pipeline.defenses.adversarial import adv_train
 from pipeline.defenses.certified import train_on_bounds
 from pipeline.defenses.distillation import distill
 from pipeline.defenses.growing import boosting, forest
+from pipeline.defenses.kinds import baseline
 from pipeline.defenses.noise_training import smoothed
 from pipeline.defenses.partition import train_by_parts
 from pipeline.defenses.privacy import dp_train
@@ -19,23 +21,11 @@ from pipeline.defenses.private_adversarial import dp_adv_train
 from pipeline.defenses.regression import logistic
 from pipeline.defenses.self_ensembling import seda
 from pipeline.defenses.student import seda_student
-from pipeline.defenses.undefended import baseline
-from pipeline.files import NOT_FOR_IMAGES, BadInput
+from pipeline.files import FOR_IMAGES_ALONE, FOR_NETWORKS_ALONE, NOT_FOR_IMAGES, BadInput
 from pipeline.models.population import Population
 
-# Those that can be trained on images; of the others an audit of images says "not for images".
-FOR_IMAGES = frozenset(
-    {
-        *("baseline", "adv_train", "certified", "distill", "dp_train", "dp_adv_train"),
-        *("smoothed", "seda", "seda_whole", "seda_student", "seda_student_hard"),
-    }
-)
 # These learn the answers of a vote whose transformer is the undefended model.
 STUDENTS = frozenset({"seda_student", "seda_student_hard"})
-# These cannot be trained on records.
-ONLY_IMAGES = frozenset({"smoothed", "seda", "seda_whole", *STUDENTS})
-# Ensembles of trees, whose training no attacker follows along gradients.
-GROWN = frozenset({"forest", "extra_trees", "boosting"})
 SET_BY_PROGRAM = ("secret",)  # where noise comes from is no option of a configuration
 DEFENSES: dict[str, Callable[..., Population]] = {
     "baseline": baseline,
@@ -57,44 +47,67 @@ DEFENSES: dict[str, Callable[..., Population]] = {
 }
 
 
-def fits(name: str, *, images: bool) -> bool:
-    """Whether a recipe can be trained on images, or else on records."""
-    return name in FOR_IMAGES if images else name not in ONLY_IMAGES
+class Serves(NamedTuple):
+    """What a recipe can be trained on.
+
+    Attributes:
+        records: tables of patients; `images` likewise.
+        network: it trains the network that `model` names, and asks that this is one.
+    """
+
+    records: bool = True
+    images: bool = False
+    network: bool = False
 
 
-def refuse_unfit(names: Sequence[str], image: object, where: str) -> None:
-    """Refuses recipes that cannot be trained on such data.
+_BOTH = Serves(images=True, network=True)
+_IMAGES = Serves(records=False, images=True, network=True)
+# What each serves; who is not named here is trained on records, and is a model of its own.
+SERVES: dict[str, Serves] = {
+    "baseline": Serves(images=True),
+    **dict.fromkeys(("adv_train", "certified", "distill", "dp_train", "dp_adv_train"), _BOTH),
+    **dict.fromkeys(("smoothed", "seda", "seda_whole", *STUDENTS), _IMAGES),
+}
+
+
+def why_unfit(name: str, *, images: bool, network: bool) -> str:
+    """Why a recipe cannot be trained; empty = it can.
+
+    Args:
+        name: of the recipe.
+        images: whether the data are images, or else records.
+        network: whether `model` names a network.
+    """
+    serves = SERVES.get(name, Serves())
+    if images and not serves.images:
+        return NOT_FOR_IMAGES
+    if not images and not serves.records:
+        return FOR_IMAGES_ALONE
+    return FOR_NETWORKS_ALONE if serves.network and not network else ""
+
+
+def refuse_unfit(names: Sequence[str], cfg: Config, where: str) -> None:
+    """Refuses recipes that cannot be trained on such data, or of such a model.
 
     Args:
         names: of the recipes.
-        image: what says that the data are images; nothing: they are records.
+        cfg: says what the data are, and what `model` is.
         where: the beginning of the line.
 
     Raises:
         BadInput: names the first of them, and those that can be.
     """
     for name in names:
-        if not fits(name, images=bool(image)):
-            others = ", ".join(one for one in DEFENSES if fits(one, images=bool(image)))
-            why = NOT_FOR_IMAGES if image else "for images alone"
+        if why := unfit(name, cfg):
+            others = ", ".join(one for one in DEFENSES if not unfit(one, cfg))
             raise BadInput(f"{where}{name}: {why}; take of {others}")
 
 
-def refuse_grown(names: Iterable[str], where: str) -> None:
-    """Refuses ensembles of trees where attacks on training and theft ask for networks.
-
-    Raises:
-        BadInput: names the first of them.
-    """
-    for name in names:
-        if name in GROWN:
-            raise BadInput(
-                f"{where}{name}: poisoning and theft are asked of networks alone, and these are "
-                "trees; leave it out"
-            )
+def unfit(name: str, cfg: Config) -> str:
+    """Why a recipe cannot be trained as configured; empty = it can."""
+    return why_unfit(name, images=cfg.data.image is not None, network=cfg.model.network)
 
 
 def trainable(recipes: Sequence[str], cfg: Config) -> list[str]:
-    """Those of the recipes that are configured, and can be trained on data of this kind."""
-    images = cfg.data.image is not None
-    return [name for name in cfg.chosen(list(recipes)) if fits(name, images=images)]
+    """Those of the recipes that are configured, and can be trained."""
+    return [name for name in cfg.chosen(list(recipes)) if not unfit(name, cfg)]

@@ -1,4 +1,4 @@
-"""No defense: what everything else is compared with."""
+"""No defense: ordinary training of the configured network."""
 
 from collections.abc import Callable
 
@@ -64,8 +64,3 @@ def moved_as_configured(plan: Plan, cfg: Config) -> Callable[[Batch], Batch] | N
     """What moves the images of each batch by as much as `train` says; None: nothing does."""
     moves = generator(Stream.SHIFTS, int(plan.seeds[0]))
     return shifted(cfg.train.shift, moves) if cfg.train.shift else None
-
-
-def baseline(dataset: Dataset, plan: Plan, cfg: Config) -> Trained:
-    """Ordinary training with cross-entropy."""
-    return fit_as_configured(dataset, plan, cfg, "baseline")

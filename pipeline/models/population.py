@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, TypeVar
 
 from torch import Tensor
 
 from pipeline.files import BadInput, NotApplicable, read_json
 from pipeline.models.designs import Trained
+from pipeline.models.foreign import KIND as OF_SOMEBODY
+from pipeline.models.foreign import Foreign
 from pipeline.models.image_networks import KIND as OF_IMAGES
 from pipeline.models.image_networks import ImageNetworks
 from pipeline.models.networks import Networks
@@ -17,6 +19,7 @@ from pipeline.models.trees import Trees
 
 __all__ = [
     "KINDS",
+    "Foreign",
     "ImageNetworks",
     "Networks",
     "Population",
@@ -68,24 +71,31 @@ class Population(Protocol):
     def decide_at(self, cut: Tensor) -> Self:
         """The same models of two classes, calling ill from other log-odds (M,) on."""
 
-    def select(self, members: Tensor) -> "Population":
+    def select(self, members: Tensor) -> Self:
         """The given members (indices or a mask) as a population of their own."""
 
-    def double(self) -> "Population":
+    @classmethod
+    def join(cls, parts: Sequence[Self]) -> Self:
+        """The members of several populations that one recipe trained, one after another."""
+
+    def double(self) -> Self:
         """The same numbers in float64, for answers whose rounding does not matter."""
 
-    def release(self) -> "Population":
+    def release(self) -> Self:
         """The model that is deployed: the one trained on everyone."""
 
     def save(self, folder: Path) -> None:
         """Writes it without pickle: `population.json`, whose `kind` is a key of `KINDS`."""
 
 
+Kind = TypeVar("Kind", bound=Population)
+
 # Who reads which `kind` of population; a description without one is of networks.
 KINDS: dict[str, Callable[[Path], Population]] = {
     "networks": Networks.load,
     OF_IMAGES: ImageNetworks.load,
     OF_TREES: Trees.load,
+    OF_SOMEBODY: Foreign.load,
 }
 
 
@@ -111,9 +121,9 @@ def trained_of(population: Population) -> Trained:
     return population
 
 
-def joined(parts: Sequence[Trained]) -> Trained:
+def joined(parts: Sequence[Kind]) -> Kind:
     """The members of several populations of one kind and architecture, one after another."""
-    return type(parts[0]).join(parts)  # type: ignore[arg-type]
+    return type(parts[0]).join(parts)
 
 
 def load_population(folder: Path) -> Population:

@@ -92,12 +92,7 @@ class Trees(Stacked):
     ) -> Self:
         """The population of ensembles of equally many trees each."""
         most = max(len(tree.value) for trees in members for tree in trees)
-        parameters = {
-            field: torch.from_numpy(
-                np.stack([[_filled(field, tree, most) for tree in trees] for trees in members])
-            )
-            for field in Tree._fields
-        }
+        parameters = _stacked(members, most)
         depth = max(_depth(tree) for trees in members for tree in trees)
         shape = TreeEnsemble(name, features, len(members[0]), depth, link)
         parameters["base"] = torch.tensor(base, dtype=torch.float64)
@@ -108,10 +103,21 @@ class Trees(Stacked):
         """There are none: answers are constant between thresholds."""
         return False
 
-    @property
-    def device(self) -> torch.device:
-        """Where its tensors lie."""
-        return self.parameters["value"].device
+    @classmethod
+    def join(cls, parts: Sequence[Self]) -> Self:
+        """The members of several populations of equally many trees, one after another."""
+        nodes = max(part.parameters["value"].shape[-1] for part in parts)
+        depth = max(part.architecture.depth for part in parts)
+        return super().join([part._filled_up_to(nodes, depth) for part in parts])
+
+    def _filled_up_to(self, nodes: int, depth: int) -> Self:
+        """The same ensembles with leaves that nobody reaches, asked so many questions."""
+        own = _stacked([self.trees(number) for number in range(self.size)], nodes)
+        return replace(
+            self,
+            architecture=replace(self.architecture, depth=depth),
+            parameters={**self.parameters, **own},
+        )
 
     def double(self) -> Self:
         """Itself: sums are in float64 anyway."""
@@ -178,6 +184,16 @@ class Trees(Stacked):
     def load(cls, folder: Path) -> Self:
         """Reads what `save` wrote; raises as `Stacked.read`."""
         return cls.read(folder, lambda shape: TreeEnsemble(**shape))
+
+
+def _stacked(members: Sequence[Sequence[Tree]], nodes: int) -> dict[str, Tensor]:
+    """The fields of trees (M, T, K), filled up to so many nodes."""
+    return {
+        field: torch.from_numpy(
+            np.stack([[_filled(field, tree, nodes) for tree in trees] for trees in members])
+        )
+        for field in Tree._fields
+    }
 
 
 def _filled(field: str, tree: Tree, nodes: int) -> Array:

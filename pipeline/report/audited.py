@@ -1,5 +1,7 @@
 """What was audited: the first lines of every page, the same for the same code, data, settings."""
 
+from pathlib import Path
+
 from pipeline.config import Config, configuration_sha256
 from pipeline.data.schema import SPLITS, Dataset
 from pipeline.data.signing import NOT_REVIEWED
@@ -21,22 +23,42 @@ def facts(context: Context) -> list[tuple[str, str]]:
     """What was audited, as names and what is said of each; nothing in it changes with the day."""
     cfg = context.cfg
     hidden = cfg.report.patients == "hidden"
-    layers = ", ".join(map(str, cfg.model.hidden))
-    model = f"{cfg.model.name}, hidden layers of {layers}" if layers else cfg.model.name
-    if cfg.model.channels:
-        model += f" behind convolutions of {', '.join(map(str, cfg.model.channels))} channels"
+    model = _model(cfg)
     return [
         ("Predicts", f"{cfg.data.classes[1]} or {cfg.data.classes[0]}, from {_inputs(cfg)}"),
         ("Cohort", cohort(context.dataset, hidden=hidden)),
-        ("Model", f"{model}; a defense is another way of training it, or says what else it is"),
+        ("Model", f"{model}; {_beside(cfg)}"),
         ("Scored", _scored(context)),
         ("Threat model", reviewed(cfg)),
     ]
 
 
+def _model(cfg: Config) -> str:
+    layers = ", ".join(map(str, cfg.model.hidden))
+    if cfg.model.own:
+        told = {name: Path(str(value)).name for name, value in cfg.model.own.items()}
+        options = ", ".join(f"{name} {value}" for name, value in told.items())
+        return f"{cfg.model.name} ({options})"
+    model = f"{cfg.model.name}, hidden layers of {layers}" if layers else cfg.model.name
+    if cfg.model.channels:
+        model += f" behind convolutions of {', '.join(map(str, cfg.model.channels))} channels"
+    return model
+
+
+def _beside(cfg: Config) -> str:
+    if cfg.plan.kind == "frozen":
+        return "it was trained elsewhere, and is audited as it is deployed"
+    return "a defense is another way of training it, or says what else it is"
+
+
 def _scored(context: Context) -> str:
     """Who is scored, and by whom."""
     plan, split = context.cfg.plan, context.dataset.split
+    if plan.kind == "frozen":
+        if plan.trained_on:
+            return "each patient whom the deployed model was not trained on, by that model"
+        unknown = "whether it was trained on some of them, which would flatter it, nobody says"
+        return f"each patient, by the deployed model; {unknown}"
     if plan.kind == "official" and split is not None:
         tested = int((split == SPLITS.index("test")).sum())
         several = f"{plan.seeds} models that did not train on them and differ by their seed"

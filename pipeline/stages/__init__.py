@@ -21,9 +21,11 @@ from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset, load_dataset
 from pipeline.files import (
     FOR_IMAGES_ALONE,
+    FOR_NETWORKS_ALONE,
     NOT_APPLICABLE,
     NOT_FOR_COUNTS,
     NOT_FOR_IMAGES,
+    NOT_TRAINED_AGAIN,
     BadInput,
     FailedCheck,
     folder,
@@ -77,19 +79,25 @@ def prepared() -> tuple[Dataset, Plan]:
     return load_dataset(ARTIFACTS / "prepare"), Plan.load(ARTIFACTS / "prepare" / PLAN)
 
 
-def left_out(kind: type[Section], cfg: Config, risk: str) -> str:
-    """Why a risk with a stage of its own is not measured, on such data or at all; empty = it is.
-
-    Then its folder says so, and no more. Of what is of images alone, the pages of records have no
-    word: nobody would look for it there.
-    """
+def why_left_out(kind: type[Section], cfg: Config) -> str:
+    """Why a risk with a stage of its own is not measured, on such data or at all; empty = it is."""
     if not (kind.for_images if cfg.data.image else kind.for_records):
-        why = NOT_FOR_IMAGES if cfg.data.image else FOR_IMAGES_ALONE
-    elif not kind.for_counts and cfg.threat[cfg.audit.headline].norm == "l0":
-        why = NOT_FOR_COUNTS
-    else:
-        why = cfg.section(kind).unasked
-    if why:
+        return NOT_FOR_IMAGES if cfg.data.image else FOR_IMAGES_ALONE
+    if not kind.for_counts and cfg.threat[cfg.audit.headline].norm == "l0":
+        return NOT_FOR_COUNTS
+    if not kind.for_frozen and cfg.plan.kind == "frozen":
+        return NOT_TRAINED_AGAIN
+    if not kind.for_scores and not cfg.model.network:
+        return FOR_NETWORKS_ALONE
+    return cfg.section(kind).unasked
+
+
+def left_out(kind: type[Section], cfg: Config, risk: str) -> str:
+    """`why_left_out`; then the risk's folder says so, and no more.
+
+    Of what is of images alone, the pages of records have no word: nobody would look for it there.
+    """
+    if why := why_left_out(kind, cfg):
         with folder(ARTIFACTS / risk) as out:
             said = {} if why == FOR_IMAGES_ALONE else {risk: {"": why}}
             write_json(out / NOT_APPLICABLE, said)

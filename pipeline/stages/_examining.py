@@ -7,7 +7,7 @@ from pathlib import Path
 from pipeline.config import Config
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
-from pipeline.files import NOT_APPLICABLE, NotApplicable, write_json
+from pipeline.files import NOT_APPLICABLE, NOT_TRAINED_AGAIN, NotApplicable, write_json
 from pipeline.models.population import Population
 from pipeline.parallel import workers
 from pipeline.risks.evasion.measure import examination
@@ -19,11 +19,12 @@ from pipeline.risks.evasion.measure.smoothing import SMOOTHING, count_votes
 from pipeline.risks.evasion.measure.subject import cannot_be_asked
 from pipeline.risks.inversion.measure.guesses import guess_measurements
 from pipeline.risks.inversion.measure.images import reconstruct_images
+from pipeline.risks.membership.measure.settings import MembershipSettings
 from pipeline.risks.membership.measure.shadows import (
-    NOT_ASKED,
-    asked_of,
+    attacks_on,
     infer_members,
     train_halves,
+    why_not_asked,
 )
 from pipeline.risks.poisoning.measure.certificate import CERTIFICATE, certify
 
@@ -109,20 +110,23 @@ def _attacked(
 def _leaking(examinee: Examinee, place: Path) -> Gaps:
     """What the recipe leaks, likewise: from models of random halves; and what these answer."""
     name, dataset, cfg = examinee.name, examinee.dataset, examinee.cfg
-    if not asked_of(name, cfg):
-        return {risk: {"": NOT_ASKED} for risk in ("membership", "inversion")}
-    halves = train_halves(name, dataset, cfg)
-    every = halves.every
-    scored = examinee.plan.sampled(dataset.y, cfg.audit.sample, cfg.seed).held_out.any(0)
-    asked = replace(every.plan, held_out=every.plan.held_out & scored)  # whom figures are made of
-    answers = answers_at_headline(every.population, dataset, asked, cfg)
-    answers.save(place / HALF_MODELS)
+    if why := why_not_asked(name, cfg):
+        return {risk: {"": why} for risk in ("membership", "inversion")}
+    halves, gaps = train_halves(name, dataset, cfg), {}
+    if cfg.plan.kind == "frozen":
+        lacking = set(cfg.section(MembershipSettings).attacks) - set(attacks_on(cfg))
+        gaps = {"membership": dict.fromkeys(sorted(lacking), NOT_TRAINED_AGAIN)}
+    else:
+        every = halves.every
+        scored = examinee.plan.sampled(dataset.y, cfg.audit.sample, cfg.seed).held_out.any(0)
+        asked = replace(every.plan, held_out=every.plan.held_out & scored)  # whom figures are of
+        answers_at_headline(every.population, dataset, asked, cfg).save(place / HALF_MODELS)
     infer_members(name, halves, dataset, cfg).save(place / "membership")
     try:
         targets = halves.targets
         invert = reconstruct_images if dataset.schema.image else guess_measurements
         found = invert(targets.population, targets.plan.train, dataset, cfg)
     except NotApplicable as why:
-        return {"inversion": {"": str(why)}}
+        return {**gaps, "inversion": {"": str(why)}}
     found.save(place / "inversion")
-    return {}
+    return gaps

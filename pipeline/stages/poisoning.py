@@ -48,7 +48,7 @@ def harm_and_filter(cfg: Config) -> str:
     dataset, plan = prepared()
     recipes = trainable(cfg.section(PoisoningSettings).recipes, cfg)
     with folder(ARTIFACTS / "poisoning") as out:
-        if unfit := filtering.not_for_images(cfg):
+        if unfit := filtering.not_tried(cfg):
             write_json(out / NOT_APPLICABLE, {"poisoning": unfit})
         return poison_recipes(recipes, dataset, plan, cfg, out)
 

@@ -12,7 +12,7 @@ from pipeline.data.schema import Dataset
 from pipeline.defenses import trainable
 from pipeline.files import NOT_APPLICABLE, folder, write_json
 from pipeline.parallel import share_out
-from pipeline.risks.theft.measure.copies import not_for_images, steal
+from pipeline.risks.theft.measure.copies import not_tried, steal
 from pipeline.risks.theft.measure.settings import TheftSettings
 from pipeline.stages import ARTIFACTS, left_out, prepared, run
 
@@ -30,7 +30,7 @@ def steal_all(cfg: Config) -> str:
     numbers = cfg.section(TheftSettings)
     names = trainable(numbers.recipes, cfg)
     with folder(ARTIFACTS / "theft") as out:
-        if unfit := not_for_images(cfg):
+        if unfit := not_tried(cfg):
             write_json(out / NOT_APPLICABLE, {"theft": unfit})
         share_out(steal_one, [(name, dataset, cfg, out / name) for name in names])
     return f"{len(names)} recipes copied, with {len(numbers.budgets)} budgets"

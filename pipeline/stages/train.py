@@ -8,9 +8,9 @@ Writes:   artifacts/<stage>/: population.safetensors, population.json, metrics.j
 import sys
 
 from pipeline.config import BASELINE, Config
-from pipeline.defenses import fits
+from pipeline.defenses import unfit
 from pipeline.defenses.trained import train_reported
-from pipeline.files import NOT_FOR_IMAGES, UnfitModel, folder, write_json
+from pipeline.files import UnfitModel, folder, write_json
 from pipeline.models.answers import clean_metrics
 from pipeline.models.out_of_fold import cuts_out_of_fold, margins_out_of_fold
 from pipeline.stages import ARTIFACTS, STAGE_OF, prepared, run, trained_by
@@ -22,16 +22,15 @@ def train_one(cfg: Config) -> str:
     stage = sys.argv[1:]
     name = trained_by(cfg, [BASELINE] if stage == [STAGE_OF[BASELINE]] else stage)
     dataset, plan = prepared()
-    if not fits(name, images=bool(dataset.schema.image)):
-        with folder(ARTIFACTS / name) as out:
-            write_json(out / "metrics.json", {})
-        return NOT_FOR_IMAGES
+    said = unfit(name, cfg)
     try:
-        population = train_reported(name, dataset, plan, cfg)
-    except UnfitModel as why:  # whoever examines it all the same finds no population
+        population = None if said else train_reported(name, dataset, plan, cfg)
+    except UnfitModel as why:
+        population, said = None, f"not trained: {why}"
+    if population is None:  # whoever examines it all the same finds no population
         with folder(ARTIFACTS / name) as out:
             write_json(out / "metrics.json", {})
-        return f"not trained: {why}"
+        return said
     with folder(ARTIFACTS / STAGE_OF.get(name, name)) as out:
         population.save(out)
         margins, y = margins_out_of_fold(population, dataset, plan)

@@ -74,9 +74,11 @@ def advantage(scores: Array, member: Array) -> float:
     negative.
 
     Args:
-        scores: (T, N) with T >= 2.
+        scores: (T, N); NaN of one target, which leaves nobody to choose on.
         member: (T, N) bool.
     """
+    if len(scores) < len(HALVES):
+        return float("nan")
     return float(np.mean([advantage_on(half, scores, member) for half in range(len(HALVES))]))
 
 
@@ -185,8 +187,11 @@ def strongest(scores: Mapping[str, Array], member: Array) -> tuple[str, ...]:
         member: (T, N) bool.
 
     Returns:
-        a name for each of `HALVES`; of equals, the first.
+        a name for each of `HALVES`; of equals, the first. Of one target the first there is, named
+            before anything was measured.
     """
+    if len(member) < len(HALVES):
+        return (next(iter(scores)),)
     return tuple(
         max(scores, key=lambda name: _known(_area(scores[name][other], member[other])))
         for other in HALVES[::-1]

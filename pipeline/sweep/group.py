@@ -246,7 +246,7 @@ def run_alone(cfg: Config, overrides: Sequence[str]) -> None:
     jobs = [job for job in plan_jobs([(overrides, cfg)]) if not job.added]
     figures: list[Key] = []
     for job in jobs:
-        _, evaluated = drawn_and_logged(measured(job.cfg, job.defense, dataset), apart)
+        evaluation, evaluated = drawn_and_logged(measured(job.cfg, job.defense, dataset), apart)
         asked = questions(evaluated.results, evaluated.context.cfg)
         first, figures = not figures, figures or most_important(asked)
         layout = Layout.of(jobs, figures)
@@ -254,5 +254,6 @@ def run_alone(cfg: Config, overrides: Sequence[str]) -> None:
         lines = [layout.heading(counted=False)] if first else []
         lines.append(layout.row(job, figures_of(asked, job.defense), mark="*" * bool(flags)))
         lines += [f"* flagged: {', '.join(flags)}"] if flags else []
+        lines.append(f"page: {evaluation.relative_to(repository_root()) / REPORT}")
         print("\n".join(lines), flush=True)
     print(f"\n{how_to_compare()}")

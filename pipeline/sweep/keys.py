@@ -8,6 +8,7 @@ from typing import Any
 
 from pipeline.config import BASELINE, Config
 from pipeline.data.schema import Dataset
+from pipeline.defenses.keeping import version_of
 from pipeline.files import sha256
 from pipeline.risks import RISKS
 
@@ -68,6 +69,8 @@ def run_key(cfg: Config, dataset: Dataset) -> str:
     digest = hashlib.sha256(_digest(cfg, {"risks", *STAGED, *ELSEWHERE}).encode())
     digest.update(sha256(*measuring_code()).encode())
     digest.update(dataset.x.numpy().tobytes() + dataset.y.numpy().tobytes())
+    if cfg.plan.kind == "frozen":  # whoever keeps or serves it may have put another in its place
+        digest.update(version_of(cfg.model.own["source"], dataset, cfg.seed).encode())
     return digest.hexdigest()
 
 

@@ -7,9 +7,13 @@ here, as in `dvc.yaml`: their stages are scripts, and what these call differs.
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from pipeline.config import Config
+from pipeline.config import Config, Section
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
+from pipeline.files import NOT_APPLICABLE, write_json
+from pipeline.risks.poisoning.measure.settings import PoisoningSettings
+from pipeline.risks.theft.measure.settings import TheftSettings
+from pipeline.stages import why_left_out
 from pipeline.stages.poisoning import poison_recipes
 from pipeline.stages.theft import steal_one
 from pipeline.sweep.keys import beside_none
@@ -26,7 +30,10 @@ def _steal(name: str, dataset: Dataset, cfg: Config, place: Path) -> None:
     steal_one(name, dataset, cfg, place / name)
 
 
-MEASURES: Mapping[str, Measure] = {"poisoning": _poison, "theft": _steal}
+MEASURES: Mapping[str, tuple[Measure, type[Section]]] = {
+    "poisoning": (_poison, PoisoningSettings),
+    "theft": (_steal, TheftSettings),
+}
 
 
 def measure_staged(name: str, dataset: Dataset, cfg: Config, place: Path) -> None:
@@ -39,6 +46,9 @@ def measure_staged(name: str, dataset: Dataset, cfg: Config, place: Path) -> Non
         place: an existing folder.
     """
     whole = beside_none(cfg)  # poison is chosen by what it does to undefended models
-    for risk, measure in MEASURES.items():
+    for risk, (measure, settings) in MEASURES.items():
         (place / risk).mkdir()
-        measure(name, dataset, whole, place / risk)
+        if why := why_left_out(settings, whole):
+            write_json(place / risk / NOT_APPLICABLE, {risk: {"": why}})
+        else:
+            measure(name, dataset, whole, place / risk)

@@ -77,7 +77,8 @@ def apart(name: str, overrides: Sequence[str]) -> dict[str, str]:
 
 def placeless(value: str) -> str:
     """A value that may be the path of a file on this machine, as the name of the file alone."""
-    return Path(value).name if Path(value).is_absolute() else value
+    bare = value.strip("'")  # as an override quotes what holds other signs
+    return Path(bare).name if Path(bare).is_absolute() else value
 
 
 def settings(values: Any) -> Any:

@@ -11,6 +11,7 @@ from torch import Tensor
 from pipeline.data.recodes import variants
 from pipeline.data.threat import Threat
 from pipeline.models.cnn import ConvolutionalNetwork
+from pipeline.models.foreign import Foreign
 from pipeline.models.noisy_vote import NoisyVote
 from pipeline.models.population import ImageNetworks, Networks, Population, Trees, networks_of
 from pipeline.verify.categories import of_variants
@@ -26,6 +27,10 @@ __all__ = ["Nearest", "member_of", "one_at_a_time", "verify", "why_no_proof"]
 
 def why_no_proof(population: Population) -> str:
     """Why nothing can be proved of a population; empty = it can."""
+    if isinstance(population, Foreign):
+        if population.read is None:
+            return f"its structure is not read: {population.unread}; nothing is decided but attacks"
+        return why_no_proof(population.read)
     if isinstance(population, Networks | Trees):
         return ""
     if isinstance(population, ImageNetworks):
@@ -46,6 +51,8 @@ def member_of(population: Population, member: int) -> Network | Ensemble:
     Raises:
         NotApplicable: it is of a kind that nothing can be proved of.
     """
+    if isinstance(population, Foreign) and population.read is not None:
+        return member_of(population.read, member)
     if isinstance(population, Trees):
         return Ensemble.of(population, member)
     return Network.of(networks_of(population), member)

@@ -18,7 +18,7 @@ from pipeline.data.recodes import variants
 from pipeline.data.schema import Dataset
 from pipeline.data.threat import ROUNDING, Threat
 from pipeline.models.out_of_fold import OutOfFold
-from pipeline.models.population import Networks, Trees
+from pipeline.models.population import Population
 from pipeline.statistics import Array
 from pipeline.verify import member_of
 from pipeline.verify.bounds import margin_bound
@@ -62,12 +62,7 @@ class Least:
 
 
 def least_out_of_fold(
-    pool: Executor,
-    population: Networks | Trees,
-    dataset: Dataset,
-    plan: Plan,
-    threat: Threat,
-    eps: float,
+    pool: Executor, population: Population, dataset: Dataset, plan: Plan, threat: Threat, eps: float
 ) -> Callable[[], Least]:
     """Sets out to bound the margins of all patients, by the models that did not train on them.
 

@@ -6,7 +6,7 @@ models that the attacker trained himself, records x (N, D), diagnoses y (N,), wh
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,17 +15,18 @@ from pipeline.attacks.poisoning.goals import Slope, found_slope, ranking_slope
 from pipeline.models.answers import log_odds
 from pipeline.models.mlp import backward, forward, layers_of
 from pipeline.models.networks import Networks
+from pipeline.models.population import Population
 
 RIDGE = 1.0  # of the last layer, as if it were a logistic regression of its own
-Order = Callable[[Networks, Tensor, Tensor, Tensor, Tensor], Tensor]
+Order = Callable[[Any, Tensor, Tensor, Tensor, Tensor], Tensor]
 
 
-def scores_of(population: Networks, x: Tensor) -> Tensor:
+def scores_of(population: Population, x: Tensor) -> Tensor:
     """(M, N) float64: log-odds of all records x (N, D)."""
     return log_odds(population, x.expand(population.size, *x.shape))
 
 
-def surest(population: Networks, x: Tensor, y: Tensor, train: Tensor, slope: Tensor) -> Tensor:
+def surest(population: Population, x: Tensor, y: Tensor, train: Tensor, slope: Tensor) -> Tensor:
     """Whom the models answer rightly and most surely: their diagnosis teaches most when wrong."""
     scores = scores_of(population, x)
     return torch.where(y == 1, scores, -scores)
@@ -99,11 +100,17 @@ class Way(NamedTuple):
     either_way: bool = False
 
 
+def ways_of(population: Population) -> tuple[Way, ...]:
+    """What can be asked of models: of those that give scores alone, who is answered most surely."""
+    return WAYS if isinstance(population, Networks) else OF_SCORES
+
+
 WAYS = (
     Way(surest, found_slope),
     Way(linear, found_slope),
     Way(last_layer, found_slope),
     Way(kernel, ranking_slope, either_way=True),
 )
+OF_SCORES = (Way(surest, found_slope), Way(surest, ranking_slope, either_way=True))
 # through the parts of a vote: the slope, and whether either way
 PARTS = ((found_slope, False), (ranking_slope, False), (ranking_slope, True))

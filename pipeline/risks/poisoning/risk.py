@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from pipeline.attacks.poisoning import ATTACKS
 from pipeline.attacks.poisoning.goals import GOALS
 from pipeline.config import BASELINE, Config
-from pipeline.defenses import DEFENSES, refuse_grown
+from pipeline.defenses import DEFENSES
 from pipeline.files import BadInput
 from pipeline.presentation.numbers import count_told, from_to
 from pipeline.risks.poisoning.measure.filters import RULES
@@ -39,7 +39,6 @@ def check(cfg: Config, origin: str) -> None:
     """Refuses names in no registry, doses that repeat, and more repetitions than there are."""
     numbers = cfg.section(PoisoningSettings)
     check_names(numbers.recipes, DEFENSES, f"{origin}: poisoning.recipes", "defense")
-    refuse_grown(numbers.recipes, f"{origin}: poisoning.recipes: ")
     check_names(numbers.attacks, ATTACKS, f"{origin}: poisoning.attacks", "poisoning attack")
     check_names(numbers.filters, RULES, f"{origin}: poisoning.filters", "filter")
     if numbers.recipes and BASELINE not in numbers.recipes:

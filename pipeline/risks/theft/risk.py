@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from pipeline.config import BASELINE, Config
-from pipeline.defenses import DEFENSES, refuse_grown
+from pipeline.defenses import DEFENSES
 from pipeline.files import BadInput
 from pipeline.presentation.numbers import count_told
 from pipeline.risks.risk import HeadlineFigure, Risk, Tables, by_defense, curve
@@ -19,7 +19,6 @@ def check(cfg: Config, origin: str) -> None:
     """Refuses recipes in no registry, and budgets without the one where defenses are compared."""
     numbers = cfg.section(TheftSettings)
     check_names(numbers.recipes, DEFENSES, f"{origin}: theft.recipes", "defense")
-    refuse_grown(numbers.recipes, f"{origin}: theft.recipes: ")
     if numbers.recipes and BASELINE not in numbers.recipes:
         raise BadInput(
             f"{origin}: theft.recipes: must hold {BASELINE}, with which the others are compared"

@@ -14,9 +14,9 @@ from tqdm import tqdm
 from pipeline.config import Config
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
-from pipeline.files import read_json, read_tensors, write_json, write_tensors
+from pipeline.files import FailedCheck, read_json, read_tensors, write_json, write_tensors
 from pipeline.models.out_of_fold import OutOfFold, cuts_out_of_fold
-from pipeline.models.population import Networks, Population, Trees
+from pipeline.models.population import Foreign, Population
 from pipeline.parallel import Inline
 from pipeline.risks.evasion.measure.attackers import ADDED, EXACT
 from pipeline.risks.evasion.measure.diagnostics import diagnose
@@ -189,7 +189,7 @@ def _bounding(
     None where there are none, or where they come with the proofs, as those of images do.
     """
     population, eps = subject.population, cfg.headline_radius
-    if not isinstance(population, Networks | Trees):
+    if why_no_proof(population) or subject.dataset.schema.image:
         return None
     of = (population, subject.dataset, subject.plan, headline.threat, eps)
     return least_out_of_fold(workers, *of)
@@ -228,7 +228,10 @@ class _Found:
             nearest = proofs.records_at(trial.radii, subject.dataset.x)
             by_verifier = folds.gather(nearest, subject.index)
             exact = Proposal(EXACT, ADDED[EXACT], None, by_verifier)
-            scored.append(self._scored(subject, trial, exact))
+            replayed = self._scored(subject, trial, exact)
+            if isinstance(subject.population, Foreign):
+                _confirmed(subject.population, replayed, proofs.broken_at(trial.radii))
+            scored.append(replayed)
         robust = proofs.robust_at(trial.radii)
         for margins in scored:
             self.checks["attack_beats_proof"] += int(((margins <= 0) & robust).sum())
@@ -273,6 +276,19 @@ class _Found:
                 inside = frame.loc[frame["eps"] <= least.eps, "margin"].to_numpy()
                 below = inside.reshape(-1, len(bound)) < bound
                 self.checks["attack_beats_proof"] += int(below.sum())
+
+
+def _confirmed(models: Foreign, margins: Tensor, broken: Tensor) -> None:
+    """Whether the models' own code errs wherever what was read of them says so.
+
+    Raises:
+        FailedCheck: it does not: something else was read.
+    """
+    if wrong := int((broken & (margins > 0)).sum()):
+        raise FailedCheck(
+            f"{models.origin}: {wrong} of {int(broken.sum())} changed records that turn what was "
+            "read of it do not turn its own answer; nothing is proved of it"
+        )
 
 
 def searches(trials: list[Trial], cfg: Config) -> list[ProofSearch]:

@@ -1,7 +1,7 @@
 """Whom an examination is about, and what each attacker proposes to present to it."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple
 
@@ -108,10 +108,14 @@ class Subject:
         return cls(population, dataset, plan, *plan.held_out_index())
 
     def stand_in(self) -> LogitsFn:
-        """A linear model beside each one, trained on the same records."""
-        dataset = self.dataset
+        """A linear model beside each one, trained on the same records.
+
+        Where nobody knows on whom a model was trained, its attacker is granted all that there are.
+        """
+        dataset, known = self.dataset, self.plan.train
+        plan = replace(self.plan, train=torch.where(known.any(1, keepdim=True), known, True))
         surrogate = train_linear_surrogate(
-            dataset.x.flatten(1), dataset.y, self.plan, hot=dataset.schema.hot
+            dataset.x.flatten(1), dataset.y, plan, hot=dataset.schema.hot
         )
         axes = len(dataset.schema.image)
         return OfImages(surrogate, axes) if axes else surrogate

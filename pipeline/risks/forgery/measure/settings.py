@@ -19,6 +19,7 @@ class ForgerySettings(Section):
     """
 
     for_images: ClassVar[bool] = True
+    for_scores: ClassVar[bool] = False
     for_records: ClassVar[bool] = False
 
     recipes: list[str]

@@ -18,6 +18,7 @@ class FrontierSettings(Section):
     """
 
     for_images: ClassVar[bool] = True
+    for_frozen: ClassVar[bool] = False
 
     epsilons: list[Positive | None]
     models: Annotated[dict[str, list[Count]], Field(min_length=1)]

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
 from pipeline.artifact import read_artifact, write_artifact
-from pipeline.attacks.membership import MEMBERSHIP, blind, signals
+from pipeline.attacks.membership import MEMBERSHIP, NEEDS_SHADOWS, blind, signals
 from pipeline.config import Config
 from pipeline.data.halves import halves_of, learned_from, only
 from pipeline.data.plan import Plan
@@ -34,6 +34,9 @@ COARSE = 4  # rows and columns of the picture that the control sees of an image:
 SCORES, CLAIM = "scores.safetensors", "claim.json"
 WHAT, ADVICE = "membership scores", "run `dvc repro` to make it"
 NOT_ASKED = "no models of random halves were trained: the setting membership.recipes leaves it out"
+UNKNOWN = (
+    "nobody says on whom of this cohort the model was trained: plan.trained_on names their records"
+)
 
 
 @dataclass(frozen=True)
@@ -59,10 +62,18 @@ class Halves:
     every: HalfTrained
 
 
-def asked_of(name: str, cfg: Config) -> bool:
-    """Whether models of random halves are trained of the recipe `name`."""
+def why_not_asked(name: str, cfg: Config) -> str:
+    """Why nobody looks for what the recipe `name` leaks; empty = somebody does."""
+    if cfg.plan.kind == "frozen":
+        return UNKNOWN if cfg.plan.trained_on is None else ""
     recipes = cfg.section(MembershipSettings).recipes
-    return recipes is None or name in recipes
+    return "" if recipes is None or name in recipes else NOT_ASKED
+
+
+def attacks_on(cfg: Config) -> list[str]:
+    """The configured attacks, of a frozen model those that need no others beside it."""
+    asked = cfg.section(MembershipSettings).attacks
+    return [one for one in asked if cfg.plan.kind != "frozen" or not NEEDS_SHADOWS[one]]
 
 
 def train_halves(name: str, dataset: Dataset, cfg: Config) -> Halves:
@@ -70,9 +81,10 @@ def train_halves(name: str, dataset: Dataset, cfg: Config) -> Halves:
     numbers = cfg.section(MembershipSettings)
     seed = of(Stream.MEMBERSHIP_HALVES, cfg.seed)
     once = halves_of(dataset, cfg.plan, models=numbers.targets, seed=seed)
-    plan = once.with_second_seeds(numbers.second_seeds)
+    again = 0 if cfg.plan.kind == "frozen" else numbers.second_seeds
+    plan = once.with_second_seeds(again) if again else once
     population = train(name, dataset, plan, cfg)
-    targets = HalfTrained(population.select(torch.arange(numbers.targets)), once)
+    targets = HalfTrained(population.select(torch.arange(once.size)), once)
     return Halves(targets, HalfTrained(population, plan))
 
 
@@ -136,7 +148,7 @@ def infer_members(name: str, halves: Halves, dataset: Dataset, cfg: Config) -> M
         spread=numbers.spread,
         generator=generator(Stream.MEMBERSHIP_NOISE, cfg.seed),
     )
-    scores = {attack: MEMBERSHIP[attack](seen, member).float() for attack in numbers.attacks}
+    scores = {attack: MEMBERSHIP[attack](seen, member).float() for attack in attacks_on(cfg)}
     scores[BLIND] = blind(seen_without_a_model(people), people.y, member, people.together).float()
     check_decision(targets.population.facts, name)
     guarantee = targets.population.facts.get("guarantee")

@@ -20,20 +20,19 @@ from pipeline.attacks.poisoning import fitting as attacks_on
 from pipeline.config import BASELINE, Config
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
-from pipeline.defenses import trainable
+from pipeline.defenses import unfit
 from pipeline.defenses.trained import train
 from pipeline.files import NOT_FOR_IMAGES
-from pipeline.models.designs import Trained
-from pipeline.models.population import trained_of
+from pipeline.models.population import Population
 from pipeline.risks.poisoning.measure.filters import (
     FILTERS,
     RULES,
     Filter,
     Recipe,
     detection,
-    fitting,
     left_by,
     loss,
+    why_unfit,
 )
 from pipeline.risks.poisoning.measure.recipes import (
     BACKDOOR,
@@ -99,27 +98,26 @@ def filtered_attacks(poison: CraftedPoison, cfg: Config) -> list[str]:
     First the control `none`, where filtering cannot help. Nothing where no filter is configured
     that looks at such data.
     """
-    if not _rules(bool(poison.dataset.schema.image), cfg):
+    if not _rules(cfg):
         return []
     return [NONE, *(attack for attack in poison.sets if attack != ONE_PATIENT)]
 
 
-def not_for_images(cfg: Config) -> dict[str, str]:
-    """What is configured and cannot be tried on images, and why; nothing of records."""
-    if cfg.data.image is None:
-        return {}
-    numbers = cfg.section(PoisoningSettings)
-    unfit = set(cfg.chosen(numbers.recipes)) - set(trainable(numbers.recipes, cfg))
-    unfit |= set(numbers.attacks) - set(attacks_on(numbers.attacks, images=True))
-    unfit |= {f"filter {rule}" for rule in set(numbers.filters) - set(_rules(True, cfg))}
-    return dict.fromkeys(sorted(unfit), NOT_FOR_IMAGES)
+def not_tried(cfg: Config) -> dict[str, str]:
+    """What is configured and cannot be tried on such data, or on such a model, and why."""
+    numbers, images = cfg.section(PoisoningSettings), cfg.data.image is not None
+    fit = attacks_on(numbers.attacks, images=images)
+    found = {name: unfit(name, cfg) for name in cfg.chosen(numbers.recipes)}
+    found |= {name: NOT_FOR_IMAGES for name in numbers.attacks if name not in fit}
+    found |= {f"filter {rule}": _unfit(rule, cfg) for rule in numbers.filters}
+    return {name: why for name, why in sorted(found.items()) if why}
 
 
 def filter_poison(attack: str, poison: CraftedPoison, cfg: Config) -> Filtered:
     """Filters every training set of an attack (or `none`); trains the undefended recipe on it."""
     sets = unpoisoned(poison.dataset, poison.plan) if attack == NONE else poison.sets[attack]
     doses = int(sets.dose.max()) + 1
-    rules = _rules(bool(sets.dataset.schema.image), cfg)
+    rules = _rules(cfg)
     scores = {
         name: _filters(cfg)[name](sets.dataset, sets.plan, _recipe(cfg))
         for name in {RULES[rule].filter for rule in rules}
@@ -161,8 +159,12 @@ def _outcome(
     }
 
 
-def _rules(images: bool, cfg: Config) -> list[str]:
-    return fitting(cfg.section(PoisoningSettings).filters, images=images)
+def _rules(cfg: Config) -> list[str]:
+    return [rule for rule in cfg.section(PoisoningSettings).filters if not _unfit(rule, cfg)]
+
+
+def _unfit(rule: str, cfg: Config) -> str:
+    return why_unfit(rule, images=cfg.data.image is not None, network=cfg.model.network)
 
 
 def _filters(cfg: Config) -> dict[str, Filter]:
@@ -170,7 +172,7 @@ def _filters(cfg: Config) -> dict[str, Filter]:
 
 
 def _recipe(cfg: Config) -> Recipe:
-    def recipe(dataset: Dataset, plan: Plan) -> Trained:
-        return trained_of(train(RECIPE, dataset, plan, cfg))
+    def recipe(dataset: Dataset, plan: Plan) -> Population:
+        return train(RECIPE, dataset, plan, cfg)
 
     return recipe

@@ -9,7 +9,7 @@ training set holds one at most. Training sets are scored a block at a time, so t
 grow with their number.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -18,14 +18,14 @@ from torch.nn.functional import cross_entropy, relu
 
 from pipeline.data.plan import Plan, rectangle
 from pipeline.data.schema import Dataset
-from pipeline.files import NotApplicable
-from pipeline.models.designs import Trained
-from pipeline.models.image_networks import ANSWERED_AT_ONCE, members_of
+from pipeline.files import FOR_NETWORKS_ALONE, NOT_FOR_IMAGES, NotApplicable
+from pipeline.models.image_networks import ANSWERED_AT_ONCE, ImageNetworks, members_of
 from pipeline.models.mlp import forward, layers_of
 from pipeline.models.networks import Networks
+from pipeline.models.population import Population
 from pipeline.seeds import Stream, generator
 
-Recipe = Callable[[Dataset, Plan], Trained]
+Recipe = Callable[[Dataset, Plan], Population]
 Filter = Callable[[Dataset, Plan, Recipe], Tensor]
 
 NEIGHBOURS = 10
@@ -149,14 +149,16 @@ def spectral(dataset: Dataset, plan: Plan, recipe: Recipe) -> Tensor:
 
 
 @torch.no_grad()
-def last_hidden(models: Trained, x: Tensor) -> Tensor:
+def last_hidden(models: Population, x: Tensor) -> Tensor:
     """(M, B, H): what the last layer of each model receives of its events (M, B, *event).
 
     Raises:
-        NotApplicable: they are image networks of another kind than convolutions.
+        NotApplicable: they are no stacks of linear or convolutional layers.
     """
     if isinstance(models, Networks):
         return forward(models.standardise(x), layers_of(models.parameters))[-2]
+    if not isinstance(models, ImageNetworks):
+        raise NotApplicable("spectral: the model has no layers to look into")
     found = []
     for number, layers in enumerate(members_of(models)):
         center, scale = (models.preprocessing[name][number] for name in ("center", "scale"))
@@ -187,11 +189,15 @@ RULES: dict[str, Rule] = {
     "majority": Rule("neighbours", MAJORITY),
 }
 OF_IMAGES = frozenset({"loss", "spectral"})  # pixels have no common scale to find neighbours by
+OF_NETWORKS = frozenset({"spectral"})  # what looks into the layers of a model
 
 
-def fitting(rules: Sequence[str], *, images: bool) -> list[str]:
-    """Those of the rules that can be tried on records, or on images."""
-    return [rule for rule in rules if RULES[rule].filter in OF_IMAGES or not images]
+def why_unfit(rule: str, *, images: bool, network: bool) -> str:
+    """Why a rule cannot be tried on images, or on a model without layers; empty = it can."""
+    looked_at = RULES[rule].filter
+    if images and looked_at not in OF_IMAGES:
+        return NOT_FOR_IMAGES
+    return FOR_NETWORKS_ALONE if looked_at in OF_NETWORKS and not network else ""
 
 
 def left_by(rule: str, scores: Tensor, train: Tensor, share: float, *, seed: int = 0) -> Tensor:

@@ -25,9 +25,8 @@ from pipeline.data.schema import Dataset
 from pipeline.data.threat import Threat
 from pipeline.defenses.trained import train
 from pipeline.models.answers import margin
-from pipeline.models.designs import Trained
 from pipeline.models.out_of_fold import OutOfFold
-from pipeline.models.population import Networks, joined, networks_of, trained_of
+from pipeline.models.population import Networks, Population, joined
 from pipeline.risks.poisoning.measure.rehearsal import craft_adaptive
 from pipeline.risks.poisoning.measure.settings import PoisoningSettings
 from pipeline.risks.poisoning.measure.training_sets import TrainingSets, draw_training_sets
@@ -169,9 +168,9 @@ def _targets(dataset: Dataset, plan: Plan, cfg: Config, generator: torch.Generat
 
     Fewer than are to be named, where there are no more of them.
     """
-    margins = held_out_margins(
-        trained_of(train(BASELINE, dataset, plan, cfg)), dataset.x, dataset.y, plan, 1
-    )[0]
+    margins = held_out_margins(train(BASELINE, dataset, plan, cfg), dataset.x, dataset.y, plan, 1)[
+        0
+    ]
     right = torch.zeros(len(dataset.y), dtype=torch.bool)
     right[OutOfFold(plan, [0.0]).patients] = (margins > 0).all(0)
     possible = (right & (dataset.y == 1)).nonzero()[:, 0]
@@ -188,7 +187,7 @@ def measure_harm(name: str, poison: CraftedPoison, cfg: Config) -> Harm:
     """Trains the recipe `name` without poison and on every poisoned set."""
     dataset, plan, numbers = poison.dataset, poison.plan, cfg.section(PoisoningSettings)
     patients = OutOfFold(plan, [0.0]).patients
-    clean = trained_of(train(name, dataset, plan, cfg))
+    clean = train(name, dataset, plan, cfg)
     margins = {NONE: held_out_margins(clean, dataset.x, dataset.y, plan, 1)}
     cuts = {NONE: held_out_cuts(clean, plan, 1)}
     proved = _proved({NONE: clean}, poison, cfg, 1)
@@ -198,7 +197,7 @@ def measure_harm(name: str, poison: CraftedPoison, cfg: Config) -> Harm:
         dataset,
         plan,
         numbers.adaptive(),
-        lambda sets: networks_of(trained_on(name, sets, cfg)),
+        lambda sets: trained_on(name, sets, cfg),
         cfg.defenses[name],
     )
     everything, groups = poison.sets | made, [{attack: one} for attack, one in poison.sets.items()]
@@ -243,7 +242,7 @@ def _made_for_recipe(attacks: Sequence[str], dataset: Dataset) -> list[str]:
 
 def _harmed(
     name: str, groups: Sequence[dict[str, TrainingSets]], cfg: Config
-) -> Iterator[tuple[str, Trained]]:
+) -> Iterator[tuple[str, Population]]:
     """Every attack with the models that it harmed.
 
     Those of a group, whose sets share their records, are trained as one population.
@@ -257,7 +256,7 @@ def _harmed(
 
 def trained_on(
     name: str, sets: TrainingSets, cfg: Config, drop: Callable[[TrainingSets], Tensor] | None = None
-) -> Trained:
+) -> Population:
     """The recipe `name` on every training set, a few at a time.
 
     `drop` names rows (M, N * V) to leave out, right or wrong.
@@ -268,12 +267,14 @@ def trained_on(
     for first in range(0, int(sets.dose.max()) + 1, at_once):
         some = sets.select((sets.dose >= first) & (sets.dose < first + at_once))
         some = some if drop is None else some.without(drop(some))
-        parts.append(trained_of(train(name, some.dataset, some.plan, cfg)))
+        parts.append(train(name, some.dataset, some.plan, cfg))
     return joined(parts)
 
 
 @torch.no_grad()
-def held_out_margins(population: Trained, x: Tensor, y: Tensor, plan: Plan, doses: int) -> Tensor:
+def held_out_margins(
+    population: Population, x: Tensor, y: Tensor, plan: Plan, doses: int
+) -> Tensor:
     """(E, S, N) float32: of patients x (all, *event), by the models (E * R) that hold them out."""
     index, valid = plan.held_out_index()
     rows = index.repeat(doses, 1)
@@ -285,13 +286,13 @@ def held_out_margins(population: Trained, x: Tensor, y: Tensor, plan: Plan, dose
     )
 
 
-def held_out_cuts(population: Trained, plan: Plan, doses: int) -> Tensor:
+def held_out_cuts(population: Population, plan: Plan, doses: int) -> Tensor:
     """(E, S, N) float32: where the models (E * R) that hold each patient out draw the line."""
     grid = OutOfFold(plan, [0.0] * doses)
     return torch.stack([grid.of_models(cut) for cut in population.cut.view(doses, -1)]).float()
 
 
-def triggered_margins(population: Trained, poison: CraftedPoison, doses: int) -> Tensor:
+def triggered_margins(population: Population, poison: CraftedPoison, doses: int) -> Tensor:
     """(E, S, N) float32: likewise, with the trigger in every record.
 
     NaN = the record lacks a measurement that it needs, or cannot hold it.
@@ -305,7 +306,7 @@ def triggered_margins(population: Trained, poison: CraftedPoison, doses: int) ->
 
 
 def _proved(
-    populations: dict[str, Trained], poison: CraftedPoison, cfg: Config, doses: int
+    populations: dict[str, Population], poison: CraftedPoison, cfg: Config, doses: int
 ) -> dict[str, Tensor]:
     """Each (E, S, N) bool: which right answers no change within the radius turns.
 
@@ -322,7 +323,7 @@ def _proved(
 
 
 @torch.no_grad()
-def _margins_at(population: Trained, dataset: Dataset, patients: Tensor) -> Tensor:
+def _margins_at(population: Population, dataset: Dataset, patients: Tensor) -> Tensor:
     """(M,): of one patient each, the margin of the true class."""
     return margin(
         population.double()(dataset.x[patients][:, None].double()), dataset.y[patients][:, None]

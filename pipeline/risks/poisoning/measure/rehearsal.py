@@ -13,14 +13,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pipeline.attacks.poisoning.adaptive import PARTS, WAYS, Way, scores_of
+from pipeline.attacks.poisoning.adaptive import PARTS, Way, scores_of, ways_of
 from pipeline.attacks.poisoning.goals import GOALS, Slope, figures, slopes
 from pipeline.attacks.poisoning.poison import Poison
 from pipeline.attacks.poisoning.votes import through_parts
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
 from pipeline.defenses.partition import deal
-from pipeline.models.networks import Networks
+from pipeline.models.population import Population, networks_of
 from pipeline.risks.poisoning.measure.certificate import CERTIFICATE
 from pipeline.risks.poisoning.measure.settings import Dose
 from pipeline.risks.poisoning.measure.training_sets import (
@@ -35,7 +35,7 @@ from pipeline.statistics.patients import numbered
 
 SEEDS = 3  # of his models without poison, whose orders are averaged
 ROUNDS_OF_PARTS = 20  # where retraining costs next to nothing
-Learn = Callable[[TrainingSets], Networks]
+Learn = Callable[[TrainingSets], Population]
 
 
 class Rehearsal:
@@ -72,7 +72,10 @@ class Rehearsal:
         if CERTIFICATE in self.own[0].facts:
             return torch.stack([self._through_parts(*part, options) for part in PARTS])
         return torch.stack(
-            [first_patients(self._order(way), self.counts, self.whose) for way in WAYS]
+            [
+                first_patients(self._order(way), self.counts, self.whose)
+                for way in ways_of(self.own[0])
+            ]
         )
 
     def best(self, ways: Tensor, goals: Sequence[str]) -> dict[str, Tensor]:
@@ -107,7 +110,7 @@ class Rehearsal:
         return torch.stack(orders).mean(0).masked_fill(~may, -torch.inf)
 
     def _through_parts(self, slope: Slope, either_way: bool, options: Mapping[str, Any]) -> Tensor:
-        own, dataset = self.own[0].double(), self.dataset
+        own, dataset = networks_of(self.own[0].double()), self.dataset
         inputs = own.standardise(dataset.x.expand(own.size, *dataset.x.shape).double())
         inputs = torch.cat([inputs, torch.ones_like(inputs[..., :1])], -1)
         part = torch.from_numpy(deal(dataset.x, dataset.y, options["parts"], dataset.patient)[0])

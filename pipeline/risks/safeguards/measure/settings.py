@@ -26,6 +26,7 @@ class SafeguardsSettings(Section):
     """
 
     for_images: ClassVar[bool] = True
+    for_scores: ClassVar[bool] = False
     for_counts: ClassVar[bool] = False
 
     enabled: bool

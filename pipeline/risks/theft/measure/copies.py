@@ -21,7 +21,7 @@ from pipeline.attacks.theft import (
 )
 from pipeline.config import BASELINE, Config
 from pipeline.data.schema import Dataset
-from pipeline.defenses import trainable
+from pipeline.defenses import unfit
 from pipeline.files import NOT_FOR_IMAGES
 from pipeline.models.cnn import ConvolutionalNetwork
 from pipeline.models.designs import AnyArchitecture, Trained, architecture_of
@@ -140,14 +140,15 @@ def strategies_of(cfg: Config) -> list[Strategy]:
     return [one for one in asked if cfg.data.image is None or one in OF_IMAGES]
 
 
-def not_for_images(cfg: Config) -> dict[str, str]:
-    """What is configured and cannot be tried on images, and why; nothing of records."""
-    if cfg.data.image is None:
-        return {}
+def not_tried(cfg: Config) -> dict[str, str]:
+    """What is configured and cannot be tried on such data, or of such a model, and why."""
     numbers = cfg.section(TheftSettings)
-    unfit = set(cfg.chosen(numbers.recipes)) - set(trainable(numbers.recipes, cfg))
-    unfit |= {f"strategy {one}" for one in set(numbers.strategies) - set(strategies_of(cfg))}
-    return dict.fromkeys([*sorted(unfit), NOISE_AND_MEAN], NOT_FOR_IMAGES)
+    found = {name: unfit(name, cfg) for name in cfg.chosen(numbers.recipes)}
+    if cfg.data.image is not None:
+        lacking = set(numbers.strategies) - set(strategies_of(cfg))
+        found |= dict.fromkeys([f"strategy {one}" for one in lacking], NOT_FOR_IMAGES)
+        found[NOISE_AND_MEAN] = NOT_FOR_IMAGES
+    return {name: why for name, why in sorted(found.items()) if why}
 
 
 def _efforts(victims: Victims) -> list[str]:

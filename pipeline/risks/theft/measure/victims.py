@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from pipeline.attacks.evasion.blackbox import square
 from pipeline.attacks.evasion.gradient import fgsm, pgd
 from pipeline.attacks.evasion.greedy import sparse
 from pipeline.attacks.evasion.records import LogitsFn
@@ -23,11 +24,12 @@ from pipeline.data.schema import Dataset
 from pipeline.data.threat import Threat
 from pipeline.defenses.trained import train
 from pipeline.models.answers import margin
-from pipeline.models.population import ImageNetworks, Networks, trained_of
+from pipeline.models.population import ImageNetworks, Networks
 from pipeline.risks.theft.measure.settings import TheftSettings
 from pipeline.seeds import Stream, generator, of
 
 PLAIN, ENSEMBLE = "plain", "ensemble"  # how an API answers, beside the kinds of noise
+SEARCHED = 100  # answers asked for where no gradient leads to a change
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,8 @@ class Victims:
 
     V victims, N patients, T test patients of each. (V, N) bool, each patient in one at most but for
     the last two: `member`, who trained a victim; `public`, whom its attacker owns; `others`, who
-    are neither; `test`, of these whom figures are made of.
+    are neither; `test`, of these whom figures are made of. `linear`: a victim is its answers'
+    equations away; `gradients`: it can be differentiated.
     """
 
     dataset: Dataset
@@ -48,6 +51,7 @@ class Victims:
     others: Tensor
     test: Tensor
     linear: bool
+    gradients: bool
 
     @classmethod
     def of(cls, name: str, dataset: Dataset, cfg: Config) -> "Victims":
@@ -64,8 +68,8 @@ class Victims:
         others = plan.held_out & ~attacked
         # of images one model answers, and as it is: noise is a function of a record's values
         richer = name == BASELINE and not schema.image
-        size = numbers.ensemble if richer else 1
-        together = trained_of(train(name, dataset, companions(plan, size), cfg))
+        size = numbers.ensemble if richer and cfg.plan.kind != "frozen" else 1
+        together = train(name, dataset, companions(plan, size), cfg)
         single = together.select(torch.arange(plan.size) * size)
         models: dict[str, LogitsFn] = {PLAIN: single.double()}
         apis = {PLAIN: plain(models[PLAIN])}
@@ -73,12 +77,13 @@ class Victims:
             for kind, noise in NOISE.items():
                 key = of(Stream.THEFT_NOISE, cfg.seed)
                 apis[kind] = noisy(apis[PLAIN], noise, numbers.spread, schema, key)
+        if size > 1:
             models[ENSEMBLE] = ensemble(together.double(), size)
             apis[ENSEMBLE] = plain(models[ENSEMBLE])
         linear = isinstance(single, Networks) and not single.architecture.hidden
         whose = (plan.train, plan.held_out & attacked, others)
         test = others & reported_on(dataset, cfg.plan)
-        return cls(dataset, cfg, models, apis, *whose, test, linear)
+        return cls(dataset, cfg, models, apis, *whose, test, linear, single.gradients)
 
     @property
     def everyone(self) -> Tensor:
@@ -112,6 +117,9 @@ class Victims:
         if one_step or isinstance(models, ImageNetworks):
             return threat.project(fgsm(models, x, y, threat, eps=eps), x, eps)
         starts = generator(Stream.EVASION_BY_COPIES, self.cfg.seed)
+        if not (self.gradients or isinstance(models, Networks)):
+            found = square(models, x, y, threat, eps=eps, queries=SEARCHED, generator=starts)
+            return threat.project(found, x, eps)
         return threat.project(
             pgd(models, x, y, threat, eps=eps, steps=10, step_size=0.25, generator=starts), x, eps
         )

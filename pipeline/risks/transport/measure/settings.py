@@ -1,7 +1,7 @@
 """The section `transport` of the configuration."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, Field
 
@@ -40,6 +40,7 @@ class TransportSettings(Section):
     cross-validation. The verifier may spend `boxes` on one record.
     """
 
+    for_frozen: ClassVar[bool] = False
     recipes: Annotated[list[str], Field(min_length=1)]
     sites: Count
     date: Annotated[str | float | None, AfterValidator(_check_date)]

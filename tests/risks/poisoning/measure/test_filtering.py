@@ -17,7 +17,7 @@ from pipeline.risks.poisoning.measure.filtering import (
     Filtered,
     filter_poison,
     filtered_attacks,
-    not_for_images,
+    not_tried,
 )
 from pipeline.risks.poisoning.measure.filters import FILTERS, RULES, Rule, drop, neighbours
 from pipeline.risks.poisoning.measure.recipes import NONE, craft_poison, measure_harm, trained_on
@@ -180,10 +180,10 @@ def test_another_file_is_refused(tmp_path):
 
 
 def test_of_images_it_is_said_what_is_not_for_them(cfg):
-    assert not_for_images(cfg) == {}
+    assert not_tried(cfg) == {}
     changes = {"attacks": ["clean_label", "backdoor"], "filters": ["majority", "spectral"]}
     scans = handwritten.configured(poisoning={**changes, "recipes": ["baseline", "partition"]})
-    assert not_for_images(scans) == dict.fromkeys(
+    assert not_tried(scans) == dict.fromkeys(
         ["clean_label", "filter majority", "partition"], NOT_FOR_IMAGES
     )
 

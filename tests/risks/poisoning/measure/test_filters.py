@@ -22,12 +22,12 @@ from pipeline.risks.poisoning.measure.filters import (
     detection,
     drop,
     drop_above,
-    fitting,
     last_hidden,
     left_by,
     loss,
     neighbours,
     spectral,
+    why_unfit,
 )
 from pipeline.statistics import rates
 
@@ -334,5 +334,9 @@ def test_wrong_labels_of_images_are_found_by_their_loss(scans):
 
 
 def test_of_images_neighbours_are_not_asked():
-    assert fitting(RULES, images=False) == list(RULES)
-    assert fitting(RULES, images=True) == ["loss", "spectral"]
+    def tried(**kind):
+        return [rule for rule in RULES if not why_unfit(rule, **kind)]
+
+    assert tried(images=False, network=True) == list(RULES)
+    assert tried(images=True, network=True) == ["loss", "spectral"]
+    assert tried(images=False, network=False) == ["neighbours", "loss", "majority"]

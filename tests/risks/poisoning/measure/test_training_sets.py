@@ -9,7 +9,7 @@ import tiny
 from pipeline.attacks.poisoning.poison import Poison
 from pipeline.config import TrainConfig
 from pipeline.data.plan import Plan
-from pipeline.defenses import DEFENSES, GROWN, ONLY_IMAGES
+from pipeline.defenses import DEFENSES, why_unfit
 from pipeline.defenses.trained import train
 from pipeline.models.training import shuffled
 from pipeline.params import configured
@@ -25,7 +25,7 @@ DATA = tiny.records(60, seed=2)
 PLAN = tiny.plan(DATA, folds=3, seeds=1)
 DOSES = [1, 0.03, 0.1, 0.5, 1000]
 
-OF_RECORDS = [name for name in DEFENSES if name not in ONLY_IMAGES | GROWN]
+OF_RECORDS = [name for name in DEFENSES if not why_unfit(name, images=False, network=True)]
 
 
 @pytest.fixture

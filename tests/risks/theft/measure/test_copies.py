@@ -14,7 +14,7 @@ from pipeline.risks.theft.measure.copies import (
     TRUE_LABELS,
     Copies,
     judge,
-    not_for_images,
+    not_tried,
     steal,
 )
 from pipeline.risks.theft.measure.stolen import Theft
@@ -163,10 +163,10 @@ def test_images_are_counted_one_by_one(stolen_images):
     assert (rows.loc[rows["strategy"] == TRUE_LABELS, "queries"] == 0).all()
 
 
-def test_what_is_not_for_images_is_said_and_not_tried(stolen_images, scans, quick):
+def test_what_is_not_tried_is_said_and_not_tried(stolen_images, scans, quick):
     cfg, _ = scans
-    assert not_for_images(quick) == {}
-    assert {"strategy marginals", NOISE_AND_MEAN} <= set(not_for_images(cfg))
+    assert not_tried(quick) == {}
+    assert {"strategy marginals", NOISE_AND_MEAN} <= set(not_tried(cfg))
     assert set(stolen_images.rows["strategy"]) == {"uniform", "public", "active", TRUE_LABELS}
     assert EQUATIONS not in set(stolen_images.rows["strategy"])
     assert list(stolen_images.victims) == [PLAIN]

@@ -1,0 +1,131 @@
+"""A recipe that a team brings: an unfitted estimator, or a function that fits one."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from tqdm import tqdm
+
+from pipeline.config import Config
+from pipeline.data.plan import Plan
+from pipeline.data.schema import Dataset
+from pipeline.files import BadInput
+from pipeline.models.foreign import Foreign, acquainted, framed
+from pipeline.models.opening import asked_by, imported, read_of
+from pipeline.models.population import Population, joined
+from pipeline.models.reading import NotReadable
+
+Fit = Callable[[Any, Any, int], Any]  # (frame of records, (N,) 0 or 1, seed) -> a model
+
+
+def estimator(dataset: Dataset, plan: Plan, cfg: Config, *, factory: str) -> Population:
+    """Whatever `factory` makes, fitted anew for each member on its own training records.
+
+    A factory without arguments returns an unfitted estimator of scikit-learn's kind, a pipeline for
+    example; each member is a clone of it, with the member's seed as every `random_state`. One of
+    three, `(X, y, seed)`, fits by itself and returns what is fitted, or a function of a data frame.
+
+    Args:
+        dataset: the records, of two classes.
+        plan: who trains.
+        cfg: not read, but for the seed.
+        factory: `package.module:name`.
+
+    Returns:
+        trees or networks where all that was fitted can be read; else models that are asked.
+
+    Raises:
+        BadInput: there is no such factory, what it makes cannot be fitted, or does not answer as a
+            model does.
+        FailedCheck: what was read of it answers otherwise than it does.
+    """
+    return fitted(fit_of(imported(factory, "model.factory"), factory), factory, dataset, plan, cfg)
+
+
+def fitted(fit: Fit, origin: str, dataset: Dataset, plan: Plan, cfg: Config) -> Population:
+    """One model a member, on its own training records: read where that is possible, else asked."""
+    schema, frame, y = dataset.schema, framed(dataset.x.numpy(), dataset.schema), dataset.y.numpy()
+    missing = dataset.x.isnan().any(0).nonzero()[:, 0].tolist()
+    bar = tqdm(
+        zip(plan.train, plan.seeds.tolist(), strict=True),
+        total=plan.size,
+        desc="fitting",
+        unit="model",
+        disable=None,
+        leave=False,
+    )
+    asked, digests = [], []
+    for train, seed in bar:
+        rows = train.numpy()
+        if y[rows].min() == y[rows].max():
+            raise BadInput(f"{origin}: a model would train on one class alone; take fewer folds")
+        try:
+            made = fit(frame[rows].reset_index(drop=True), y[rows], seed % 2**32)
+        except Exception as error:  # of code that is not ours, whatever it is
+            kind, first = type(error).__name__, str(error).strip().split("\n", 1)[0]
+            raise BadInput(f"{origin}: cannot be fitted: {kind}: {first[:200]}") from error
+        asked.append(asked_by(made, schema))
+        digests.append(acquainted(asked[-1], schema, missing, origin, cfg.seed))
+    one_each = [
+        Foreign((ask,), schema, (label,), digest, origin)
+        for ask, label, digest in zip(asked, plan.labels, digests, strict=True)
+    ]
+    return _read(one_each, dataset, cfg) or joined(one_each)
+
+
+def _read(models: list[Foreign], dataset: Dataset, cfg: Config) -> Population | None:
+    """All of them as they were read, each held against its own answers; None = one cannot be."""
+    try:
+        found = [read_of(model, dataset.x.numpy(), cfg.seed) for model in models]
+    except NotReadable:
+        return None
+    shapes = {(type(one), getattr(one.architecture, "trees", 0)) for one in found}
+    if len(shapes) > 1:  # of early stopping, or of trees that are grown until they fit
+        return None
+    return joined(found)
+
+
+def fit_of(factory: Any, origin: str) -> Fit:
+    """How a factory's models are fitted.
+
+    Raises:
+        BadInput: it is none of the two kinds.
+    """
+    if not callable(factory):
+        raise BadInput(f"{origin}: is a {type(factory).__name__}; expected a function")
+    asks = [
+        one
+        for one in inspect.signature(factory).parameters.values()
+        if one.default is one.empty and one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)
+    ]
+    if len(asks) == 3:
+        return factory  # type: ignore[no-any-return]
+    if asks:
+        raise BadInput(
+            f"{origin}: asks for {len(asks)} arguments; expected none (it returns an unfitted "
+            "estimator) or three: records, diagnoses, seed"
+        )
+    return fit_by_clones(factory(), origin)
+
+
+def fit_by_clones(unfitted: Any, origin: str) -> Fit:
+    """Fits a clone of an estimator for each member, every `random_state` in it set by its seed.
+
+    Raises:
+        BadInput: it has no `fit`, or gives no probabilities.
+    """
+    from sklearn.base import clone
+
+    for method in ("fit", "predict_proba"):
+        if not hasattr(unfitted, method):
+            hint = "; wrap it in CalibratedClassifierCV" if method == "predict_proba" else ""
+            raise BadInput(f"{origin}: {type(unfitted).__name__} has no {method}{hint}")
+
+    def fit(frame: Any, y: Any, seed: int) -> Any:
+        own = clone(unfitted)
+        seeded = [name for name in own.get_params() if name.split("__")[-1] == "random_state"]
+        if seeded:
+            own.set_params(**dict.fromkeys(seeded, seed))
+        return own.fit(frame, y)
+
+    return fit

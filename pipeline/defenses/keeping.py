@@ -1,0 +1,79 @@
+"""A model that is deployed already: nothing is trained, it is opened and asked."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from pipeline.config import Config, NonNegative
+from pipeline.data.plan import RELEASE, Plan
+from pipeline.data.schema import Dataset
+from pipeline.files import BadInput, sha256
+from pipeline.models.endpoint import Endpoint
+from pipeline.models.foreign import Foreign, acquainted
+from pipeline.models.opening import opened, read_of
+from pipeline.models.population import Population, load_population
+from pipeline.models.reading import NotReadable
+from pipeline.models.stacked import DESCRIPTION
+
+
+def frozen(
+    dataset: Dataset, plan: Plan, cfg: Config, *, source: str, rate: NonNegative = 0.0
+) -> Population:
+    """The model that a team deploys, as it is: see `pipeline.models.opening`.
+
+    Args:
+        dataset: the records that it is asked about.
+        plan: of one model, `kind: frozen`.
+        cfg: the seed.
+        source: where it is kept, or answers.
+        rate: requests a second at most, of an address; 0 = any.
+
+    Raises:
+        BadInput: it cannot be opened, or does not answer as a model does; or the plan is another.
+        FailedCheck: what was read of it answers otherwise than it does.
+    """
+    if plan.size != 1:
+        raise BadInput(
+            f"model: {source}: is trained already, and is not trained on {plan.size} parts of the "
+            "cohort; take plan.kind=frozen"
+        )
+    if not source:
+        raise BadInput("model.source: says of no model where it is kept")
+    if (Path(source) / DESCRIPTION).is_file():
+        return _ours(load_population(Path(source)), source)
+    return _asked(dataset, cfg, source, rate)
+
+
+def version_of(source: str, dataset: Dataset, seed: int) -> str:
+    """What tells this version of a deployed model from another: its bytes, or what it answers.
+
+    Raises:
+        BadInput: as `frozen`.
+    """
+    path = Path(source)
+    if path.is_dir():
+        return sha256(*sorted(file for file in path.rglob("*") if file.is_file()))
+    if path.is_file():
+        return sha256(path)
+    missing = dataset.x.isnan().any(0).nonzero()[:, 0].tolist()
+    return acquainted(opened(source, dataset.schema), dataset.schema, missing, source, seed)
+
+
+def _ours(kept: Population, source: str) -> Population:
+    if kept.size > 1 and RELEASE not in kept.labels:
+        raise BadInput(f"model: {source}: holds {kept.size} models, and none is the release model")
+    return kept.release() if RELEASE in kept.labels else kept
+
+
+def _asked(dataset: Dataset, cfg: Config, source: str, rate: float) -> Foreign:
+    schema = dataset.schema
+    ask = opened(source, schema)
+    ask = Endpoint(source, rate) if isinstance(ask, Endpoint) else ask
+    missing = dataset.x.isnan().any(0).nonzero()[:, 0].tolist()
+    digest = acquainted(ask, schema, missing, source, cfg.seed)
+    if isinstance(ask, Endpoint):
+        ask = Endpoint(source, rate, version=digest)
+    alone = Foreign((ask,), schema, (RELEASE,), digest, source)
+    try:
+        return replace(alone, read=read_of(alone, dataset.x.numpy(), cfg.seed))
+    except NotReadable as why:
+        return replace(alone, unread=str(why))

@@ -1,0 +1,197 @@
+"""Models that a team has already: opened where they are kept, without unpickling anything.
+
+A source is the path of a `.skops`, of XGBoost's JSON or LightGBM's text, the folder of a population
+of ours, an import path of the team's own code (`my_package.model:load`), or an address that answers
+questions.
+"""
+
+import importlib
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from pipeline.data.schema import Schema
+from pipeline.files import BadInput, repository_root
+from pipeline.models.endpoint import Endpoint
+from pipeline.models.foreign import Ask, Foreign
+from pipeline.models.networks import Networks
+from pipeline.models.reading import NotReadable, held_against, made_up, read_estimator
+from pipeline.models.trees import Trees
+from pipeline.statistics import Array
+from pipeline.validation import nearest
+
+MEMBER = "member-{:03d}.skops"
+
+
+@dataclass(frozen=True)
+class Predicts:
+    """A fitted estimator of scikit-learn's kind, asked by `predict_proba`."""
+
+    estimator: Any
+    schema: Schema
+    source: str = ""
+
+    def __call__(self, frame: pd.DataFrame) -> Any:
+        """(B,) probabilities of disease."""
+        said = self.estimator.predict_proba(self._columns(frame))
+        classes = getattr(self.estimator, "classes_", None)
+        if classes is None or np.ndim(said) != 2 or len(classes) != 2:
+            return said
+        ill = self.schema.classes[1]
+        return np.asarray(said)[:, list(classes).index(ill) if ill in classes else 1]
+
+    def _columns(self, frame: pd.DataFrame) -> Any:
+        names = getattr(self.estimator, "feature_names_in_", None)
+        if names is None:
+            return frame.to_numpy()
+        for name in names:
+            if name not in frame.columns:
+                raise BadInput(
+                    f"model: reads column {str(name)!r}, which the schema lacks; "
+                    f"{nearest(str(name), frame.columns)}"
+                )
+        return frame[list(names)]
+
+    def save(self, folder: Path, number: int) -> str:
+        """Keeps it beside the population, or says where it came from."""
+        if self.source:
+            return self.source
+        from skops.io import dump
+
+        name = MEMBER.format(number)
+        try:
+            dump(self.estimator, folder / name)
+        except Exception as error:
+            raise BadInput(
+                f"model: {type(self.estimator).__name__}: cannot be kept without pickle "
+                f"({str(error)[:120]})"
+            ) from error
+        return name
+
+
+@dataclass(frozen=True)
+class Calls:
+    """A team's own function from a data frame to probabilities of disease."""
+
+    function: Callable[[pd.DataFrame], Any]
+    source: str = ""
+
+    def __call__(self, frame: pd.DataFrame) -> Any:
+        """(B,) probabilities of disease."""
+        return self.function(frame)
+
+    def save(self, folder: Path, number: int) -> str | None:
+        """Where it came from."""
+        return self.source or None
+
+
+def imported(path: str, key: str) -> Any:
+    """What an import path names, `package.module:attribute`, of the project or of an installation.
+
+    Raises:
+        BadInput: it names nothing; the line begins with `key`.
+    """
+    module, _, name = path.partition(":")
+    if not module or not name:
+        raise BadInput(f"{key}: {path!r}: expected package.module:attribute")
+    root = str(repository_root())
+    if root not in sys.path:
+        sys.path.insert(0, root)
+    try:
+        found = importlib.import_module(module)
+    except ImportError as error:
+        raise BadInput(f"{key}: {path!r}: cannot be imported ({error})") from error
+    if not hasattr(found, name):
+        raise BadInput(f"{key}: {path!r}: {module} has no {name!r}; {nearest(name, dir(found))}")
+    return getattr(found, name)
+
+
+def asked_by(model: Any, schema: Schema, source: str = "") -> Ask:
+    """How a model in memory is asked: by its `predict_proba`, or called.
+
+    Raises:
+        BadInput: it can be asked in neither way, or is not fitted.
+    """
+    if hasattr(model, "predict_proba"):
+        from sklearn.exceptions import NotFittedError
+        from sklearn.utils.validation import check_is_fitted
+
+        try:
+            check_is_fitted(model)
+        except NotFittedError:
+            raise BadInput(
+                f"model: {type(model).__name__} is not fitted; give it as a recipe: "
+                "model=estimator model.factory=..."
+            ) from None
+        except TypeError:  # no estimator of scikit-learn's, but asked in the same way
+            pass
+        return Predicts(model, schema, source)
+    if callable(model) and not isinstance(model, torch.nn.Module):
+        return Calls(model, source)
+    raise BadInput(
+        f"model: {type(model).__name__}: cannot be asked for probabilities; expected an object "
+        "with predict_proba, or a function of a data frame"
+    )
+
+
+def opened(source: str, schema: Schema, folder: Path | None = None) -> Ask:
+    """The model behind a source, as it is asked.
+
+    Args:
+        source: see above; of a member of a population that was kept, its file's name.
+        schema: of the records.
+        folder: where such files lie.
+
+    Raises:
+        BadInput: there is none, or it is not safe to open.
+    """
+    if source.startswith(("http://", "https://")):
+        return Endpoint(source)
+    if folder is not None and (folder / source).is_file():
+        return Predicts(_of_skops(folder / source), schema)
+    if source.endswith(".skops"):
+        return Predicts(_of_skops(Path(source)), schema, source)
+    if ":" in source and not Path(source).exists():
+        found = imported(source, "model")
+        made = found() if callable(found) and not hasattr(found, "predict_proba") else found
+        return asked_by(made, schema, source)
+    raise BadInput(
+        f"model: {source!r}: no such model; expected a .skops, XGBoost's .json, LightGBM's .txt, a "
+        "folder of medsecure's, package.module:attribute, or http://..."
+    )
+
+
+def _of_skops(path: Path) -> Any:
+    from pipeline.models.reading import load_skops
+
+    return load_skops(path)
+
+
+def read_of(model: Foreign, x: Array, seed: int) -> Trees | Networks:
+    """The structure of a model of one member, held against what it says itself.
+
+    Args:
+        model: what is asked.
+        x: (N, D) float32, the records that it is asked about.
+        seed: of further records, of nobody.
+
+    Raises:
+        NotReadable: it is of a kind that cannot be looked into.
+        BadInput, FailedCheck: as `read_estimator`.
+    """
+    (ask,) = model.asked
+    if not isinstance(ask, Predicts):
+        raise NotReadable("it is asked through its own code alone")
+    for name, feature in zip(model.schema.names, model.schema.features, strict=True):
+        if feature.levels and list(feature.levels) != list(range(len(feature.levels))):
+            raise NotReadable(f"column {name!r}: its cells are no numbers from 0 on")
+    read = read_estimator(ask.estimator, model.schema.names, x)
+    everything = np.concatenate([x, made_up(model.schema, seed)])
+    held_against(read, model.chances, everything, what=model.origin)
+    return replace(read, labels=model.labels)

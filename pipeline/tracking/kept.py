@@ -1,0 +1,68 @@
+"""Models of MLflow's store: which file of one is opened, and that none is unpickled."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pipeline.files import BadInput, repository_root
+from pipeline.tracking.store import quiet, readable_errors, tracking_uri
+
+ADDRESSES = ("models:/", "runs:/")
+PLACE = Path("sweeps") / "models"
+DESCRIBED, POPULATION = "MLmodel", "population.json"
+
+
+def brought(address: str) -> str:
+    """Downloads a model and returns the source of what is opened of it.
+
+    Args:
+        address: `models:/name@alias`, `models:/name/3`, `runs:/<run>/<path>`.
+
+    Raises:
+        BadInput: there is no such model, or it is kept in a way that could run code when opened.
+    """
+    quiet()
+    with readable_errors():
+        import mlflow
+
+        mlflow.set_tracking_uri(tracking_uri())
+        place = repository_root() / PLACE
+        place.mkdir(parents=True, exist_ok=True)
+        folder = place / "".join(one if one.isalnum() else "-" for one in address)
+        try:
+            found = mlflow.artifacts.download_artifacts(artifact_uri=address, dst_path=str(folder))
+        except mlflow.exceptions.MlflowException as error:
+            raise BadInput(f"--model {address}: {str(error).splitlines()[0]}") from error
+    return opened_of(Path(found), address)
+
+
+def opened_of(folder: Path, address: str) -> str:
+    """The source of a downloaded model: what its description says, by kinds that are safe.
+
+    Raises:
+        BadInput: it is of another kind.
+    """
+    kept = sorted(folder.rglob(POPULATION))
+    if kept:
+        return str(kept[0].parent)
+    try:
+        described = yaml.safe_load((folder / DESCRIBED).read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise BadInput(f"--model {address}: has no readable {DESCRIBED} ({error})") from error
+    flavors: dict[str, Any] = described.get("flavors", {})
+    for flavor, key in (("xgboost", "data"), ("lightgbm", "data"), ("sklearn", "pickled_model")):
+        file = folder / str(flavors.get(flavor, {}).get(key, "-"))
+        if not file.is_relative_to(folder) or not file.is_file():
+            continue
+        if file.suffix in (".json", ".txt", ".lgb", ".skops"):
+            return str(file)
+        raise BadInput(
+            f"--model {address}: is kept as {file.name}, which could run code when opened; log it "
+            "with serialization_format='skops' (scikit-learn) or model_format='json' (XGBoost)"
+        )
+    raise BadInput(
+        f"--model {address}: of kind {', '.join(flavors) or 'none'}; known: medsecure's own, "
+        "scikit-learn by skops, XGBoost by JSON, LightGBM; or give an import path, or serve it "
+        "(`mlflow models serve`) and give the address"
+    )
