@@ -132,7 +132,8 @@ def evaluated(values, root: Path) -> Clinic:
         examined[name].mkdir(parents=True)
         transfer = None if name == BASELINE else examined[BASELINE]
         examine(Examinee(name, population, dataset, of_whom, cfg), examined[name], transfer)
-    context, folder = Context(dataset, cfg), root / "evaluate"
+    models = {name: one.digest for name, one in populations.items()}
+    context, folder = Context(dataset, cfg, models=models), root / "evaluate"
     results = draw_up_all(Sources(examined, stages(cfg, dataset, root / "stages")), context)
     folder.mkdir()
     with pytest.MonkeyPatch.context() as patch:

@@ -5,11 +5,10 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
 
+from pipeline.api.judging import JUDGING
+from pipeline.api.verb import Parser, Verb
 from pipeline.files import BadInput, FailedCheck, unheard
 
 QUIET = {
@@ -20,45 +19,6 @@ QUIET = {
 }
 PAGE = Path("artifacts/evaluate/report.html")
 ACCEPTED = "data.accept_guesses=true"
-
-
-class Parser(argparse.ArgumentParser):
-    """A mistake is one line."""
-
-    def error(self, message: str) -> NoReturn:
-        """Ends with status 2."""
-        raise BadInput(f"{self.prog}: {message}; `{self.prog} -h` says more")
-
-
-@dataclass(frozen=True)
-class Verb:
-    """A verb of the command.
-
-    Attributes:
-        do: takes what was parsed, returns the exit status.
-        what: it does, in one line.
-        example: a command line.
-        arguments: adds the verb's own to a parser.
-        more: further lines of its help.
-    """
-
-    do: Callable[[argparse.Namespace], int]
-    what: str
-    example: str
-    arguments: Callable[[Parser], None]
-    more: str = ""
-
-    def parser(self, name: str) -> Parser:
-        """The verb's command line."""
-        parser = Parser(
-            prog=f"medsecure {name}",
-            description=f"{self.what}\n{self.more}",
-            epilog=f"example:\n  {self.example}",
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-            allow_abbrev=False,
-        )
-        self.arguments(parser)
-        return parser
 
 
 @unheard
@@ -387,6 +347,7 @@ VERBS = {
         "With --export the report is written to be handed on, dated, with a line to sign:\n"
         "  medsecure report --export handover --for privacy",
     ),
+    **JUDGING,
     "ui": Verb(
         _ui,
         "Opens MLflow's table of runs: which defense, at what cost.",

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from pipeline.config.base import Count, Goal, Name, NonNegative, Norm, Positive, Section, Unit
 from pipeline.config.cohort import DataConfig, FeatureConfig
+from pipeline.config.gates import GateConfig, gates_of
 from pipeline.files import BadInput, writes_params
 from pipeline.validation import STRICT, checked_model
 
@@ -215,6 +216,7 @@ class Config(BaseModel):
     `examine` are the defenses that are attacked, beside the undefended models; `extra` are recipes
     that are trained in the stage of that name, beside those that have a stage of their own. `risks`
     is what a run of one recipe measures: what `examine` does, or what other stages do as well.
+    `gate` is held against what was measured and is in no digest of what was.
     """
 
     model_config = ConfigDict(extra="allow", strict=True, frozen=True)
@@ -234,6 +236,7 @@ class Config(BaseModel):
     examine: list[str]
     extra: list[str]
     risks: Literal["examined", "all"] = "examined"
+    gate: GateConfig = Field(default_factory=GateConfig, exclude=True)
 
     @model_validator(mode="after")
     def _headline(self) -> "Config":
@@ -346,6 +349,7 @@ def check(
                 f"left out: keep {name} in risk=[{','.join(sections)}]"
             )
         values = {**values, name: checked_model(kind, values[name], origin, within=name)}
+    values = {**values, "gate": gates_of(values.get("gate") or {}, origin)}
     return checked_model(Config, values, origin).without_twins()
 
 

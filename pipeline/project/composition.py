@@ -102,6 +102,8 @@ def _override_hint(overrides: list[str], places: list[Path], conf: Path | None) 
     top = {*known, *(folder.name for folder in folders)}
     keys = {*_flat_keys(known), *top}
     for override in overrides:
+        if override.startswith("+"):  # which makes a key
+            continue
         key = override.split("=")[0].lstrip("+~")
         if key not in keys and not key.startswith("hydra"):
             close = difflib.get_close_matches(key, keys, cutoff=0.5)

@@ -9,8 +9,8 @@ PACKAGE = Path(__file__).parents[1]
 CODE = ("*.py", "*.jinja", "*.json", "*.typ")
 # Top-level names by which no figure, table or page is made: commands, and what calls the rest.
 CALLERS = {
-    "__init__.py", "__main__.py", "api", "cohort", "params.py", "project", "release.py", "stages",
-    "sweep",
+    "__init__.py", "__main__.py", "api", "cohort", "gate", "params.py", "project", "release.py",
+    "stages", "sweep",
 }  # fmt: skip
 
 

@@ -97,6 +97,7 @@ def audited(context: Context, defenses: Sequence[str]) -> dict[str, Any]:
             "folds": cfg.plan.folds,
             "seeds": cfg.plan.seeds,
             "decision": cfg.decision.model_dump(mode="json"),
+            "sha256": dict(context.models),
         },
         "threats": {
             "headline": cfg.audit.headline,

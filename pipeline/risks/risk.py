@@ -56,11 +56,13 @@ class Context:
         dataset: the records.
         cfg: the configuration.
         judged: by defense, what all risks together say against it; empty while tables are drawn up.
+        models: by defense, the digest of what was trained; empty: nobody said.
     """
 
     dataset: "Dataset"
     cfg: Config
     judged: Mapping[str, Judgement] = field(default_factory=dict)
+    models: Mapping[str, str] = field(default_factory=dict)
 
     def display(self, defense: str) -> str:
         """The name of a defense as people see it: with its flags."""
@@ -257,13 +259,8 @@ def innocent(tables: Tables) -> Mapping[str, Judgement]:
     return {}
 
 
-def curveless(tables: Tables, defense: str, cfg: Config) -> Iterable[Figure]:
-    """For a risk whose curves stand in its tables alone."""
-    return ()
-
-
-def pointless(tables: Tables, defense: str, cfg: Config) -> Sequence[Point]:
-    """For a risk without settings of an attacker that are compared as runs."""
+def unlogged(tables: Tables, defense: str, cfg: Config) -> Sequence[Any]:
+    """For a risk whose curves, or settings of an attacker, stand in its tables alone."""
     return ()
 
 
@@ -309,6 +306,7 @@ class Risk:
         parts: its tables whose counts of patients add up to what is known elsewhere -> the columns
             that such lines share.
         judge: what its tables say against the figures of each defense.
+        flags: the names of all that `judge` may raise.
         metrics: by defense, the few figures that a team compares: between runs in MLflow, between
             commits by `dvc metrics`. Their names say what they are, whatever stands beside them.
         shown: names of those metrics that are columns of MLflow's table of runs, the first ones
@@ -335,10 +333,11 @@ class Risk:
     private: frozenset[str] = frozenset()
     parts: Mapping[str, Sequence[str]] = field(default_factory=dict)
     judge: Callable[[Tables], Mapping[str, Judgement]] = innocent
+    flags: Callable[[], Sequence[str]] = tuple
     metrics: Callable[[Tables, Config], Mapping[str, Mapping[str, float]]] = unmeasured
     shown: Callable[[Config], Sequence[str]] = unshown
-    curves: Callable[[Tables, str, Config], Iterable[Figure]] = curveless
-    points: Callable[[Tables, str, Config], Sequence[Point]] = pointless
+    curves: Callable[[Tables, str, Config], Iterable[Figure]] = unlogged
+    points: Callable[[Tables, str, Config], Sequence[Point]] = unlogged
     plotted: "Callable[[Tables, Config], Mapping[str, pd.DataFrame]]" = straight
     trades: Callable[[Tables, Config], Sequence[Trade]] = untraded
     summary: Callable[[Tables, Config], str] = silent

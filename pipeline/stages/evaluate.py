@@ -27,9 +27,11 @@ def evaluate_everything(cfg: Config) -> str:
     examined = {BASELINE: ARTIFACTS / "attack"} | {
         name: ARTIFACTS / "examine" / name for name in cfg.examine
     }
+    populations = {name: load_population(ARTIFACTS / STAGE_OF.get(name, name)) for name in examined}
+    models = {name: one.digest for name, one in populations.items()}
     sources, context, out = (
         Sources(examined, ARTIFACTS),
-        Context(dataset, cfg),
+        Context(dataset, cfg, models=models),
         ARTIFACTS / "evaluate",
     )
     results = draw_up_all(sources, context)
@@ -38,7 +40,6 @@ def evaluate_everything(cfg: Config) -> str:
     keep_out_of_git()
     with folder(RESULTS / cfg.data.name) as unfinished:
         write_published(results, context, unfinished)
-    populations = {name: load_population(ARTIFACTS / STAGE_OF.get(name, name)) for name in examined}
     log_evaluations(Evaluated(results, context, out, examined, populations))
     measured = sum(bool(tables) for tables in results.values())
     return f"{len(examined)} defenses, {measured} risks: {out}, {RESULTS / cfg.data.name}"

@@ -32,6 +32,8 @@ def test_the_audit_of_the_real_risks_is_as_its_schema_says(evaluated, audit):
     jsonschema.Draft202012Validator(schema).validate(audit)
     assert {one["risk"] for one in audit["figures"]} <= {risk.name for risk in RISKS}
     assert len(audit["figures"]) > 10
+    digests = {name: one.digest for name, one in evaluated.populations.items()}
+    assert audit["audited"]["models"]["sha256"] == digests
 
 
 def test_every_row_of_the_catalogues_is_in_the_audit_and_leads_to_what_is_there(evaluated, audit):

@@ -17,7 +17,7 @@ from pipeline.risks.results import (
     judgements,
     measured,
 )
-from pipeline.risks.risk import Context, Judgement, Sources, curveless, unmeasured
+from pipeline.risks.risk import Context, Judgement, Sources, unlogged, unmeasured
 from report.made_up import EARS, HEARD, RUMOUR, SILENCE, WHY, only_risks
 
 pytestmark = pytest.mark.heavy
@@ -203,6 +203,6 @@ def test_every_figure_of_a_risk_is_a_number_that_stands_in_its_tables(evaluated,
                 said += 1
                 assert float(figure.value) in cells, (name, figure)
     data = evaluated.cfg.data  # where it names no sites and no days, nothing is asked about them
-    says = risk.metrics is not unmeasured or risk.curves is not curveless
+    says = risk.metrics is not unmeasured or risk.curves is not unlogged
     asked = says and (risk.name != "transport" or bool(data.site or data.time))
     assert bool(said) == asked

@@ -42,6 +42,14 @@ def judge(tables: Tables) -> Mapping[str, Judgement]:
     return judged
 
 
+def flags() -> Sequence[str]:
+    """The names of the rules, and the flag of groups."""
+    from pipeline.risks.evasion.flags import FLAGS
+    from pipeline.risks.evasion.groups import HARMS
+
+    return [*FLAGS, HARMS]
+
+
 def headline(tables: Tables, cfg: Config) -> Sequence[HeadlineFigure]:
     """Missed diagnoses first: at the headline radius of the headline threat, then without attack.
 
@@ -163,6 +171,7 @@ RISK = Risk(
     check=check,
     headline=headline,
     judge=judge,
+    flags=flags,
     metrics=metrics,
     plotted=plotted,
     trades=trades,

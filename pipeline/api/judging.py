@@ -1,0 +1,36 @@
+"""The verbs that judge an audit, in the order of their help."""
+
+import argparse
+
+from pipeline.api.verb import Parser, Verb
+
+
+def _gate(given: argparse.Namespace) -> int:
+    from pipeline.gate.command import gate
+
+    return gate(**vars(given))
+
+
+def _gate_arguments(parser: Parser) -> None:
+    add = parser.add_argument
+    add("overrides", nargs="*", metavar="gate.key=value", help="in Hydra's syntax, for this call")
+    add("--audit", metavar="FILE", help="an audit.json; that of the last run, if not given")
+    add("--champion", metavar="FILE", help="the audit.json of what is in use")
+    add("--defense", metavar="NAME", help="whose figures are judged; gate.defense, if not given")
+    add("--sha256", metavar="DIGEST", help="of the model that is to go on: another one is refused")
+    add("--junit", metavar="FILE", help="write a test case for each gate")
+    add("--json", metavar="FILE", help="write what was found")
+    add("--markdown", metavar="FILE", help="write it as a table")
+
+
+JUDGING = {
+    "gate": Verb(
+        _gate,
+        "Holds the figures of an audit against the limits in conf/gate/.",
+        "medsecure gate --junit gates.xml gate.unclear=warn",
+        _gate_arguments,
+        "A figure is held by the unfavourable end of its interval: pass, fail or unclear.\n"
+        "One that is absent or flagged is not passed. Exit status: 0 all passed, 1 not,\n"
+        "2 a mistake; without any gate it is 2.",
+    )
+}
