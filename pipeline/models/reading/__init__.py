@@ -1,0 +1,37 @@
+"""Readers of models that somebody else fitted: what is read can be proved, and is held to account.
+
+    read_estimator(estimator, inputs, probes) -> Trees | Networks     scikit-learn, fitted
+    Asked.of(estimator, inputs)(records) -> probabilities             how it is asked itself
+    held_against(read, ask, records, what=...)                        FailedCheck where they differ
+    made_up(schema, seed) -> records
+
+`inputs` are the names of the D columns of a record, `probes` and `records` (R, D) float32 arrays in
+clinical units, NaN = missing. What cannot be looked into is `NotReadable`, by the name of the class
+at fault: it still gives scores. Class 1 is the second label of the model.
+"""
+
+from pipeline.models.reading.agreement import (
+    AGREES,
+    AGREES_ROUNDED,
+    Ask,
+    chances,
+    held_against,
+    made_up,
+    on_thresholds,
+)
+from pipeline.models.reading.asking import Asked
+from pipeline.models.reading.estimators import read_estimator
+from pipeline.models.reading.refusal import NotReadable
+
+__all__ = [
+    "AGREES",
+    "AGREES_ROUNDED",
+    "Ask",
+    "Asked",
+    "NotReadable",
+    "chances",
+    "held_against",
+    "made_up",
+    "on_thresholds",
+    "read_estimator",
+]

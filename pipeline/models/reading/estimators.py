@@ -1,0 +1,174 @@
+"""From a fitted estimator to a population that can be proved."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from pipeline.files import BadInput
+from pipeline.models.mlp import Architecture
+from pipeline.models.networks import Networks
+from pipeline.models.reading import scikit
+from pipeline.models.reading.agreement import held_against, on_thresholds
+from pipeline.models.reading.asking import ELSEWHERE, Asked
+from pipeline.models.reading.columns import Columns, through, transformed, unfolded
+from pipeline.models.reading.refusal import NotReadable
+from pipeline.models.reading.thresholds import in_units
+from pipeline.models.trees import Tree, Trees
+from pipeline.statistics import Array
+
+READ = "read"  # label of the one member
+
+
+def read_estimator(estimator: Any, inputs: Sequence[str], probes: Array) -> Trees | Networks:
+    """A fitted estimator of scikit-learn as a population of one member, held against itself.
+
+    Read are forests, extremely random trees, single trees, gradient boosting, boosting on
+    histograms, logistic regression and perceptrons of ReLU, of two classes, also at the end of
+    pipelines whose steps act on each column alone and monotonely (imputers, scalers,
+    `ColumnTransformer` of such). Class 1 is the second of its labels, `classes_[1]`. It is asked in
+    float64, as a table read from a file would be (`Asked`).
+
+    Args:
+        estimator: fitted; nothing of it is called before what it holds was checked.
+        inputs: names of the D columns of a record; the estimator's own are found by name where it
+            knows names, else by position.
+        probes: (R, D) float32 records in clinical units, NaN = missing, on which the reading must
+            agree with the estimator; trees also on their thresholds.
+
+    Returns:
+        Thresholds are those of raw values, exactly; networks carry the imputer and the scaler as
+        their own first layers, in float32. `cut` is where the estimator itself calls ill, `facts`
+        name its class and its two labels, the second of which is class 1.
+
+    Raises:
+        NotReadable: by the name of the class that is not known here, or of what it does.
+        BadInput: it is damaged or was not fitted, looks at a column that records lack, or takes no
+            missing value where probes have one.
+        FailedCheck: what was read answers otherwise than the estimator.
+    """
+    kind = type(estimator).__name__
+    try:
+        asked = Asked.of(estimator, inputs)
+        read = _read(asked, len(inputs))
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        line = " ".join(str(error).split())
+        raise BadInput(f"{kind}: no whole fitted model ({line})") from error
+    _check(asked, read, probes.astype(np.float32))
+    return read
+
+
+def _read(asked: Asked, features: int) -> Trees | Networks:
+    steps, model = unfolded(asked.estimator)
+    grown, layers = scikit.grown(model), scikit.layers(model)
+    if grown is None and layers is None:
+        raise NotReadable(
+            f"{type(model).__name__}: neither trees, a linear model nor a network of ReLU that is "
+            "known here"
+        )
+    columns = Columns.of(len(asked.place))
+    for step in steps:
+        columns = through(step, columns)
+    width = int(model.n_features_in_)
+    if len(columns.source) != width:
+        raise BadInput(
+            f"{type(model).__name__}: takes {width} columns, and the steps before it make "
+            f"{len(columns.source)}"
+        )
+    source = asked.place[columns.source]
+    if (source == ELSEWHERE).any():
+        raise BadInput("the model looks at a column that the records lack")
+    facts = {"read_of": type(model).__name__, "classes": [str(one) for one in model.classes_]}
+    if layers is not None:
+        exact = networks(layers, columns._replace(source=source), features)
+        return replace(rounded(exact), facts=facts)
+    assert grown is not None
+    trees = grown.trees
+    if steps:
+        trees = in_units(
+            trees, lambda x: transformed(steps, asked.given(x)), source, features, grown.cast
+        )
+    else:
+        trees = [_placed(tree, source) for tree in trees]
+    name = type(model).__name__
+    read = Trees.of(name, [trees], (READ,), features=features, link=grown.link, base=[grown.base])
+    return replace(read, facts=facts, cut=torch.tensor([grown.cut], dtype=torch.float64))
+
+
+def _placed(tree: Tree, source: Array) -> Tree:
+    """A tree that asks about the record's columns."""
+    return tree._replace(
+        feature=np.where(tree.left == np.arange(len(tree.left)), 0, source[tree.feature])
+    )
+
+
+def networks(layers: scikit.Layers, columns: Columns, features: int) -> Networks:
+    """One network in float64 behind the imputer and the scaler of its own.
+
+    Args:
+        layers: weights and biases behind the steps.
+        columns: what the steps make of the record's columns.
+        features: D.
+
+    Raises:
+        NotReadable: a column is used twice, or is no line of the record's.
+    """
+    source = columns.source
+    if len(np.unique(source)) < len(source):
+        raise NotReadable("ColumnTransformer: a column is used twice before layers, not read")
+    if not (np.isfinite(columns.slope) & (columns.slope != 0) & np.isfinite(columns.shift)).all():
+        raise NotReadable("a step before layers clips, or has a scale of 0 or infinity: not read")
+    center, scale = -columns.shift / columns.slope, 1 / columns.slope
+    parts = {
+        "impute": np.zeros(features),  # and scale inf: a column that is not looked at counts for 0
+        "center": np.zeros(features),
+        "scale": np.full(features, np.inf),
+    }
+    # Where nothing stands in for a missing value, the model refuses it; here it counts for 0.
+    parts["impute"][source] = np.where(np.isnan(columns.fill), center, columns.fill)
+    parts["center"][source], parts["scale"][source] = center, scale
+    first = np.zeros((features, layers[0][0].shape[1]))
+    first[source] = layers[0][0]
+    weights = {}
+    for number, (weight, bias) in enumerate([(first, layers[0][1]), *layers[1:]]):
+        weights[f"weight{number}"] = torch.from_numpy(weight)[None]
+        weights[f"bias{number}"] = torch.from_numpy(bias)[None, None]
+    hidden = tuple(weight.shape[1] for weight, _ in layers[:-1])
+    shape = Architecture("mlp" if hidden else "linear", features, 2, hidden)
+    constants = {name: torch.from_numpy(values)[None] for name, values in parts.items()}
+    return Networks(shape, constants, weights, (READ,))
+
+
+def rounded(exact: Networks) -> Networks:
+    """The network in float32; its first layer makes up for what rounds in the scaler."""
+    constants = {name: values.float() for name, values in exact.preprocessing.items()}
+    center, scale = (exact.preprocessing[name][0] for name in ("center", "scale"))
+    near_center, near_scale = (constants[name][0].double() for name in ("center", "scale"))
+    used = scale.isfinite()
+    weight, bias = exact.parameters["weight0"][0], exact.parameters["bias0"][0]
+    stretch = torch.where(used, near_scale / scale, 1.0)
+    moved = torch.where(used, (near_center - center) / scale, 0.0)
+    first = {"weight0": (weight * stretch[:, None])[None], "bias0": (bias + moved @ weight)[None]}
+    parameters = {name: values.float() for name, values in {**exact.parameters, **first}.items()}
+    return Networks(exact.architecture, constants, parameters, exact.labels, exact.facts)
+
+
+def _check(asked: Asked, read: Trees | Networks, probes: Array) -> None:
+    """Asks the estimator itself."""
+    kind = type(unfolded(asked.estimator)[1]).__name__
+    records = probes
+    if isinstance(read, Trees):
+        records = np.concatenate([probes, on_thresholds(read, probes)])
+    gaps = int(np.isnan(probes).any(1).sum())
+    try:
+        held_against(read, asked, records, what=kind)
+    except ValueError as error:
+        line = " ".join(str(error).split())
+        if gaps and "NaN" in line:
+            raise BadInput(
+                f"{kind}: takes no missing value, and {gaps} records have one; put an imputer "
+                "before it"
+            ) from error
+        raise BadInput(f"{kind}: cannot be asked about the records ({line})") from error
