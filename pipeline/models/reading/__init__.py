@@ -1,6 +1,7 @@
 """Readers of models that somebody else fitted: what is read can be proved, and is held to account.
 
     read_estimator(estimator, inputs, probes) -> Trees | Networks     scikit-learn, fitted
+    load_skops(path) -> estimator                                     nothing is unpickled
     Asked.of(estimator, inputs)(records) -> probabilities             how it is asked itself
     held_against(read, ask, records, what=...)                        FailedCheck where they differ
     made_up(schema, seed) -> records
@@ -22,6 +23,7 @@ from pipeline.models.reading.agreement import (
 from pipeline.models.reading.asking import Asked
 from pipeline.models.reading.estimators import read_estimator
 from pipeline.models.reading.refusal import NotReadable
+from pipeline.models.reading.skops_files import load_skops
 
 __all__ = [
     "AGREES",
@@ -31,6 +33,7 @@ __all__ = [
     "NotReadable",
     "chances",
     "held_against",
+    "load_skops",
     "made_up",
     "on_thresholds",
     "read_estimator",

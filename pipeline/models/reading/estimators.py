@@ -20,6 +20,8 @@ from pipeline.models.trees import Tree, Trees
 from pipeline.statistics import Array
 
 READ = "read"  # label of the one member
+# What Python says where an attribute of a model is missing, or is not what it should be.
+DAMAGES = (AttributeError, IndexError, KeyError, TypeError, ValueError)
 
 
 def read_estimator(estimator: Any, inputs: Sequence[str], probes: Array) -> Trees | Networks:
@@ -53,7 +55,7 @@ def read_estimator(estimator: Any, inputs: Sequence[str], probes: Array) -> Tree
     try:
         asked = Asked.of(estimator, inputs)
         read = _read(asked, len(inputs))
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+    except DAMAGES as error:
         line = " ".join(str(error).split())
         raise BadInput(f"{kind}: no whole fitted model ({line})") from error
     _check(asked, read, probes.astype(np.float32))
@@ -164,7 +166,7 @@ def _check(asked: Asked, read: Trees | Networks, probes: Array) -> None:
     gaps = int(np.isnan(probes).any(1).sum())
     try:
         held_against(read, asked, records, what=kind)
-    except ValueError as error:
+    except DAMAGES as error:
         line = " ".join(str(error).split())
         if gaps and "NaN" in line:
             raise BadInput(

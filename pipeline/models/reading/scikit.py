@@ -216,7 +216,7 @@ def _grown_tree(one: Any, output: int, outputs: int, model: Any, where: str) -> 
     from sklearn.tree._tree import Tree as Nodes
 
     nodes = one.tree_
-    if type(nodes) is not Nodes:
+    if type(nodes) is not Nodes or not 0 < nodes.node_count <= nodes.capacity:
         raise BadInput(f"{where}: no tree of scikit-learn; damaged")
     value = np.asarray(nodes.value)
     if value.shape[1:] != (1, outputs):
