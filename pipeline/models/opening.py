@@ -21,7 +21,7 @@ from pipeline.files import BadInput, repository_root
 from pipeline.models.endpoint import Endpoint
 from pipeline.models.foreign import Ask, Foreign
 from pipeline.models.networks import Networks
-from pipeline.models.reading import NotReadable, held_against, made_up, read_estimator
+from pipeline.models.reading import NotReadable, held_against, load_skops, made_up, read_estimator
 from pipeline.models.trees import Trees
 from pipeline.statistics import Array
 from pipeline.validation import nearest
@@ -154,23 +154,27 @@ def opened(source: str, schema: Schema, folder: Path | None = None) -> Ask:
     if source.startswith(("http://", "https://")):
         return Endpoint(source)
     if folder is not None and (folder / source).is_file():
-        return Predicts(_of_skops(folder / source), schema)
+        return Predicts(load_skops(folder / source), schema)
     if source.endswith(".skops"):
-        return Predicts(_of_skops(Path(source)), schema, source)
+        return Predicts(load_skops(Path(source)), schema, source)
     if ":" in source and not Path(source).exists():
         found = imported(source, "model")
-        made = found() if callable(found) and not hasattr(found, "predict_proba") else found
-        return asked_by(made, schema, source)
+        return asked_by(_made(found, source), schema, source)
     raise BadInput(
         f"model: {source!r}: no such model; expected a .skops, XGBoost's .json, LightGBM's .txt, a "
         "folder of medsecure's, package.module:attribute, or http://..."
     )
 
 
-def _of_skops(path: Path) -> Any:
-    from pipeline.models.reading import load_skops
-
-    return load_skops(path)
+def _made(found: Any, source: str) -> Any:
+    """What an import path names: a model, or what a function of no arguments returns."""
+    if not callable(found) or hasattr(found, "predict_proba"):
+        return found
+    try:
+        return found()
+    except Exception as error:  # of code that is not ours, whatever it is
+        said = str(error).strip().split("\n", 1)[0]
+        raise BadInput(f"model: {source}: fails to open: {type(error).__name__}: {said}") from error
 
 
 def read_of(model: Foreign, x: Array, seed: int) -> Trees | Networks:

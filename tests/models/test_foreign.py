@@ -1,0 +1,164 @@
+"""A model of somebody else is asked as its own code is, and what it says is held."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+import brought
+import tiny
+from brought import Wrong, chance
+from pipeline.config import FeatureConfig
+from pipeline.files import BadInput
+from pipeline.models.foreign import SLOW, Foreign, acquainted, chances, framed, probes
+from pipeline.models.opening import Calls
+from pipeline.models.reading import read_estimator
+from pipeline.verify import member_of, why_no_proof
+
+DATA = tiny.records(40, seed=1)
+
+
+def models(*functions):
+    asked = tuple(map(Calls, functions))
+    labels = tuple(f"member{number}" for number in range(len(asked)))
+    return Foreign(asked, tiny.SCHEMA, labels, "0" * 64, "made up")
+
+
+# ---- what goes in ----
+
+
+def test_numbers_go_in_as_they_were_typed_and_gaps_as_gaps():
+    x = np.array([[148, 33.6, 1 / 3, 0.627, np.nan]], dtype=np.float32)
+    frame = framed(x, tiny.SCHEMA)
+    assert list(frame.columns) == list(tiny.SCHEMA.names)
+    assert frame.iloc[0, :2].tolist() == [148.0, 33.6]
+    assert frame["pedigree"][0] == 0.627
+    assert np.isnan(frame["age"][0])
+    # whatever is written, it is the very record
+    np.testing.assert_array_equal(frame.to_numpy().astype(np.float32), x)
+
+
+def test_levels_go_in_as_the_cells_of_the_file():
+    given = FeatureConfig.model_validate(
+        {
+            **{"kind": "categorical", "levels": {"E": "emergency", "P": "planned", "U": "unknown"}},
+            **{"mutable": False, "private": False, "source": "made up"},
+            **{"error": None, "error_source": None},
+        }
+    )
+    schema = replace(tiny.SCHEMA, names=("admission",), features=(given,))
+    frame = framed(np.array([[2], [0], [np.nan]], dtype=np.float32), schema)
+    assert frame["admission"].tolist() == ["U", "E", None]
+
+
+# ---- what comes out ----
+
+FAULTS = {
+    "shape": "answers 256 records with 256 x 3; expected one probability of disease a record",
+    "shorter": "answers 256 records with 255; expected one probability",
+    "nan": "records with NaN",
+    "outside": "expected probabilities, 0 to 1",
+    "labels": "answers with labels, 0 or 1; expected probabilities",
+    "words": "expected probabilities of disease",
+    "twice": "answers the same records differently on two calls, by up to 0.01",
+    "sorted": "answers in another order than it is asked in",
+    "by index": "answers in another order than it is asked in",
+    "together": "or by what else is asked",
+    "column": "fails when it is asked: KeyError: 'haemoglobin'",
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_whatever_answers_as_no_model_does_is_one_line_at_the_first_call(fault):
+    with pytest.raises(BadInput) as caught:
+        acquainted(Wrong(fault), tiny.SCHEMA, [], "ward.model", 0)
+    line = str(caught.value)
+    assert line.startswith("ward.model: ")
+    assert FAULTS[fault] in line
+    assert "\n" not in line
+
+
+def test_a_slow_model_is_told_of_before_hours_are_spent(monkeypatch):
+    monkeypatch.setattr("pipeline.models.foreign.PROBES", 4)
+    with pytest.raises(BadInput, match=f"expected at most {SLOW:g} s: take many records"):
+        acquainted(Wrong("slow"), tiny.SCHEMA, [], "ward.model", 0)
+
+
+def test_the_digest_is_of_what_it_says():
+    one = acquainted(chance, tiny.SCHEMA, [0], "m", 0)
+    assert one == acquainted(lambda frame: chance(frame), tiny.SCHEMA, [0], "m", 0)
+    assert one != acquainted(lambda frame: 0.999 * chance(frame), tiny.SCHEMA, [0], "m", 0)
+
+
+def test_records_of_nobody_lie_on_the_grid_and_in_range_and_lack_what_patients_lack():
+    x = probes(tiny.SCHEMA, [1, 4], 0)
+    for place, one in enumerate(tiny.SCHEMA.features):
+        known = x[~np.isnan(x[:, place]), place].astype(np.float64)
+        assert ((known >= one.lower - 1e-6) & (known <= one.upper + 1e-6)).all()
+        if one.step:
+            ticks = known / one.step
+            assert np.abs(ticks - np.round(ticks)).max() < 1e-3
+    assert np.isnan(x).sum(0).tolist() == [0, 1, 0, 0, 1]
+
+
+def test_both_classes_or_one_column_are_understood():
+    frame = framed(DATA.x.numpy(), tiny.SCHEMA)
+    said = chance(frame)
+    both = chances(lambda one: np.stack([1 - chance(one), chance(one)], 1), frame, "m")
+    np.testing.assert_array_equal(both, said)
+    np.testing.assert_array_equal(chances(lambda one: chance(one)[:, None], frame, "m"), said)
+
+
+# ---- a population ----
+
+
+def test_log_odds_are_those_of_what_it_says_less_the_cut():
+    one = models(chance).decide_at(torch.tensor([0.7], dtype=torch.float64))
+    logits = one(DATA.x.double()[None])
+    expected = torch.from_numpy(chance(framed(DATA.x.numpy(), tiny.SCHEMA))).logit() - 0.7
+    torch.testing.assert_close(logits[0, :, 1] - logits[0, :, 0], expected)
+
+
+def test_each_different_record_is_asked_about_once():
+    asked = []
+
+    def counted(frame):
+        asked.append(len(frame))
+        return chance(frame)
+
+    one = models(counted)
+    x = DATA.x[:10].repeat(3, 1).view(3, 1, 10, 5)
+    said = one(x)
+    assert asked == [10]
+    assert (said == said[0]).all()
+
+
+def test_members_answer_for_themselves_and_join_in_order():
+    def less(frame):
+        return 0.5 * chance(frame)
+
+    two = Foreign.join([models(chance), models(less)])
+    said = two(DATA.x.expand(2, -1, -1))
+    assert torch.equal(said[0], models(chance)(DATA.x[None])[0])
+    assert torch.equal(said[1], models(less)(DATA.x[None])[0])
+    assert torch.equal(two.select(torch.tensor([1]))(DATA.x[None])[0], said[1])
+
+
+def test_where_it_was_read_gradients_and_proofs_are_of_what_was_read():
+    fitted = brought.deployed()
+    read = read_estimator(fitted, tiny.SCHEMA.names, DATA.x.numpy())
+    one = models(lambda frame: fitted.predict_proba(frame))
+    assert not one.gradients
+    assert why_no_proof(replace(one, unread="KNN: no")).startswith("its structure is not read: KNN")
+    known = replace(one, read=read)
+    assert known.gradients
+    assert why_no_proof(known) == ""
+    x = DATA.x[None].double().requires_grad_()
+    (gradient,) = torch.autograd.grad(known.double()(x)[..., 1].sum(), x)
+    assert gradient.nan_to_num().abs().sum() > 0
+    moved = known.decide_at(torch.tensor([0.4], dtype=torch.float64))
+    said, own = (each.double()(DATA.x.double()[None])[0] for each in (moved, moved.read))
+    close = {"atol": 1e-5, "rtol": 0}
+    torch.testing.assert_close(said[:, 1] - said[:, 0], own[:, 1] - own[:, 0], **close)
+    assert member_of(moved, 0).layers
