@@ -4,6 +4,9 @@ A shuffle itself takes microseconds. What is done for one member at a time besid
 longer, and thousands of members would wait for that.
 """
 
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
 import torch
 from torch import Tensor
 
@@ -76,16 +79,24 @@ class Shuffles:
         needed = passes * (self.counts - 1)
         halves = (needed + 1) // 2
         bits = torch.empty(int(halves.sum()), dtype=torch.int64)
-        for own, into, odd in zip(
-            self.drawn, bits.split(halves.tolist()), (needed % 2).tolist(), strict=True
-        ):
-            into[: len(into) - odd].random_(-(2**63), None, generator=own)
-            if odd:  # the last draw decides between two places, and one too many is not drawn
-                into[-1:].random_(2, generator=own).bitwise_left_shift_(32)
+        each = list(
+            zip(self.drawn, bits.split(halves.tolist()), (needed % 2).tolist(), strict=True)
+        )
+        workers = torch.get_num_threads()
+        with ThreadPoolExecutor(workers) as pool:
+            list(pool.map(_draw, (each[first::workers] for first in range(workers))))
         return swapped(
             bits.to(self.device),
             *(one.to(self.device) for one in (2 * halves, self.counts, passes)),
         )
+
+
+def _draw(each: Sequence[tuple[torch.Generator, Tensor, int]]) -> None:
+    """Fills each place by its own generator; where it says so, with an odd number of 32 bits."""
+    for own, into, odd in each:
+        into[: len(into) - odd].random_(-(2**63), None, generator=own)
+        if odd:  # the last draw decides between two places, and one too many is not drawn
+            into[-1:].random_(2, generator=own).bitwise_left_shift_(32)
 
 
 def swapped(bits: Tensor, reserved: Tensor, counts: Tensor, passes: Tensor) -> Tensor:

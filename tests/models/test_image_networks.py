@@ -1,6 +1,7 @@
 """A population of image networks: a loop over members that behaves like any population."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -79,6 +80,9 @@ def test_its_own_gradients_are_those_of_autograd(population):
 def test_all_at_once_as_on_a_gpu_they_answer_and_are_attacked_as_one_by_one(
     population, monkeypatch
 ):
+    constants = {"center": [100.0, 120.0, 140.0], "scale": [50.0, 60.0, 70.0]}
+    own = {name: torch.tensor(values) for name, values in constants.items()}
+    population = replace(population, preprocessing=own)
     x = images(3, 7)
     grad = torch.randn(3, 7, 2, generator=torch.Generator().manual_seed(2))
     expected, pull = population.pullback(x)
