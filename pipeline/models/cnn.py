@@ -4,6 +4,7 @@ Strided convolutions with ReLU, then linear layers; no pooling and no normalisat
 same network is trained privately, bounded by intervals and released.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -17,6 +18,7 @@ from pipeline.models.mlp import Parameters
 
 KERNEL, STRIDE, PADDING = 4, 2, 1  # each convolution halves height and width
 FEW = 4  # channels up to which a convolution is one of squares of pixels: its gradients cost less
+PARTS = 8  # of a batch, added up one after another, where all members convolve at once
 
 
 class Layer(NamedTuple):
@@ -119,6 +121,23 @@ class ConvolutionalNetwork:
                 signal.register_hook(channels_last)
         return last(signal)
 
+    def answers(self, z: Tensor, parameters: Parameters) -> Tensor:
+        """Logits (M, B, classes) of standardised images (M, B, C, H, W), of all members at once.
+
+        The same as `answer` of each up to rounding, and on a GPU many times faster.
+        """
+        signal = z.permute(0, 1, 3, 4, 2)
+        for name in self.shapes:
+            weight, bias = parameters[f"{name}.weight"], parameters[f"{name}.bias"]
+            if weight.dim() == 5:
+                signal = relu(convolved(signal, weight, bias))
+                continue
+            if signal.dim() == 5:
+                signal = signal.permute(0, 1, 4, 2, 3).flatten(2)
+            signal = torch.baddbmm(bias[:, None], signal, weight.mT)
+            signal = signal if name == self.last else relu(signal)
+        return signal
+
     def layers(self, member: Parameters) -> list[Layer]:
         """The layers of one member, first to last."""
         return [
@@ -177,6 +196,33 @@ def channels_last(signal: Tensor) -> Tensor:
     """The same (B, C, H, W) in that order, a gradient too: ReLU's is slow where orders differ."""
     # as `contiguous(memory_format=torch.channels_last)`, which vmap does not know
     return signal.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
+
+
+def convolved(signal: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Convolutions of M members at once: (M, B, H / 2, W / 2, O) of (M, B, H, W, C).
+
+    A matrix product of what each kernel sees, put together of its four squares of 2 x 2 pixels: on
+    a GPU, libraries of convolutions are slow, or repeat no bytes, or round to 10 bits. Gradients
+    are sums of slices in one order.
+
+    Args:
+        signal: channels last.
+        weight: (M, O, C, 4, 4).
+        bias: (M, O).
+    """
+    members, records, height, width, inputs = signal.shape
+    rows, columns = height // 2, width // 2
+    over = (0, 0, PADDING, PADDING - width % 2, PADDING, PADDING - height % 2)
+    cut = pad(signal.flatten(0, 1), over).reshape(-1, rows + 1, 2, columns + 1, 2 * inputs)
+    squares = cut.transpose(2, 3).reshape(-1, rows + 1, columns + 1, 4 * inputs)
+    corners = [squares[:, a : a + rows, b : b + columns] for a in (0, 1) for b in (0, 1)]
+    # a member's batch in parts: a GPU is idle where few long sums are made
+    parts = math.gcd(records, PARTS)
+    seen = torch.cat(corners, -1).view(members * parts, -1, 16 * inputs)
+    kernel = weight.reshape(members, -1, inputs, 2, 2, 2, 2).permute(0, 3, 5, 4, 6, 2, 1)
+    kernel = kernel.reshape(members, 1, 16 * inputs, -1).expand(-1, parts, -1, -1).flatten(0, 1)
+    shift = bias[:, None, None].expand(-1, parts, -1, -1).flatten(0, 1)
+    return torch.baddbmm(shift, seen, kernel).view(members, records, rows, columns, -1)
 
 
 def _halved(size: int) -> int:

@@ -1,7 +1,8 @@
 """Image networks of one architecture as one population: a loop over its members.
 
 For convolutions a loop over members, images in channels-last order, is faster on a processor than
-grouped convolutions or vmap; so a population is an interface here, and no stacked network.
+grouped convolutions or vmap; so a population is an interface here, and no stacked network. On a GPU
+convolutional networks answer all at once, and others side by side.
 """
 
 from collections.abc import Callable, Iterator
@@ -24,6 +25,7 @@ from pipeline.models.vit import VisionTransformer
 
 KIND = "image_networks"  # in the description of a saved population
 ANSWERED_AT_ONCE = 512  # images of one member whose hidden layers exist at once
+ANSWERED_TOGETHER = 2**15  # images, on a GPU, of all members
 
 
 class ImageArchitecture(Protocol):
@@ -91,6 +93,13 @@ class ImageNetworks(Stacked):
 
     def pullback(self, x: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
         """Logits of images (M, B, C, H, W), and what turns gradients at them into those at x."""
+        if together(self.architecture, x):
+            with torch.enable_grad():
+                every = x.detach().requires_grad_()
+                logits = self(every)
+            return logits.detach(), lambda grad: torch.autograd.grad(
+                logits, every, grad, retain_graph=True
+            )[0]
         parts = []
         for number in range(self.size):
             with torch.enable_grad():
@@ -167,6 +176,11 @@ def answers(
     """Logits (M, B, K) of images (M, B, C, H, W), differentiable in images and weights."""
     if not len(x):  # a population of nobody, as two folds have no inner ones
         return x.new_zeros(*x.shape[:2], architecture.classes)
+    if together(architecture, x):
+        assert isinstance(architecture, ConvolutionalNetwork)
+        center, scale = (preprocessing[name].view(-1, 1, 1, 1, 1) for name in ("center", "scale"))
+        each = x.split(max(1, ANSWERED_TOGETHER // len(x)), 1)
+        return torch.cat([architecture.answers((z - center) / scale, parameters) for z in each], 1)
     logits = []
     with lanes(x) as lane:
         for number, (images, member) in enumerate(zip(x, separated(parameters), strict=True)):
@@ -175,6 +189,11 @@ def answers(
                 parts = [one(part) for part in images.split(ANSWERED_AT_ONCE)]
                 logits.append(torch.cat(parts) if len(parts) > 1 else parts[0])
     return torch.stack(logits)
+
+
+def together(architecture: ImageArchitecture, x: Tensor) -> bool:
+    """Whether all members answer about these images at once: faster, but not on the processor."""
+    return isinstance(architecture, ConvolutionalNetwork) and not x.is_cpu
 
 
 def separated(parameters: Parameters) -> list[Parameters]:

@@ -23,7 +23,7 @@ from pipeline.models.designs import (
 )
 from pipeline.models.mlp import Parameters
 from pipeline.models.replay import Replayed
-from pipeline.seeds import Stream, generator
+from pipeline.models.shuffles import Shuffles
 
 Preprocessing = dict[str, Tensor]
 
@@ -90,11 +90,13 @@ def shuffled(cfg: TrainConfig) -> Draw:
 
     def draw(train: Tensor, seeds: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         rows, valid = rectangle(train)
-        in_pass = steps_in_pass(train, cfg)
-        weight = torch.ones(len(seeds), cfg.batch_size)
-        shuffles = _Shuffles(valid.sum(1), seeds)
-        for _ in range(cfg.epochs):  # one pass at a time, for memory's sake
-            drawn = rows.gather(1, shuffles.take(in_pass * cfg.batch_size))
+        wanted = steps_in_pass(train, cfg) * cfg.batch_size
+        shuffles = Shuffles(valid.sum(1), seeds, cfg.epochs, chosen_device())
+        rows = rows.to(shuffles.device)
+        weight = torch.ones(len(seeds), cfg.batch_size, device=shuffles.device)
+        for done in range(0, cfg.epochs, shuffles.at_once):
+            now = min(shuffles.at_once, cfg.epochs - done)
+            drawn = rows.gather(1, shuffles.take(now * wanted))
             for index in drawn.split(cfg.batch_size, 1):
                 yield index, weight
 
@@ -149,40 +151,6 @@ def shifted(most: int, drawn: torch.Generator) -> Callable[[Batch], Batch]:
         return Batch(x, batch.y, batch.index, batch.weight)
 
     return move
-
-
-class _Shuffles:
-    """Of each member, an endless shuffle of 0 to its count, every pass anew; all of them at once.
-
-    A shuffle itself takes microseconds: whatever is done for one member at a time beside it would
-    take longer, and thousands of members would wait for that.
-    """
-
-    def __init__(self, counts: Tensor, seeds: Tensor) -> None:
-        """Takes how many each member has (M,), all above 0, and its seed (M,)."""
-        self.counts = counts
-        self.drawn = [generator(Stream.BATCHES, seed) for seed in seeds.tolist()]
-        self.left = counts.new_zeros(len(counts), 0)  # (M, L) of which each member has its first
-        self.have = torch.zeros_like(counts)  # so many
-
-    def take(self, count: int) -> Tensor:
-        """The next so many of each member, (M, count)."""
-        passes = -(-(count - self.have).clamp(min=0) // self.counts)
-        each = zip(self.drawn, self.counts.tolist(), passes.tolist(), strict=True)
-        fresh = [
-            torch.randperm(size, generator=own) for own, size, times in each for _ in range(times)
-        ]
-        new = passes * self.counts
-        ends, begin = self.have + new, self.left.numel() + new.cumsum(0) - new
-        place = torch.arange(max(count, int(ends.max())))
-        before = torch.arange(len(ends))[:, None] * self.left.shape[1]
-        at = torch.where(
-            place < self.have[:, None], before + place, (begin - self.have)[:, None] + place
-        )
-        pool = torch.cat([self.left.flatten(), *fresh])
-        found = pool[at.clamp(max=len(pool) - 1)]  # beyond a member's end something else's, unread
-        self.left, self.have = found[:, count:], ends - count
-        return found[:, :count]
 
 
 def fit(

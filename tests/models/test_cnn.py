@@ -3,10 +3,11 @@
 import pytest
 import torch
 from torch import nn
+from torch.nn.functional import conv2d
 
 from pipeline.files import BadInput
 from pipeline.models import cnn
-from pipeline.models.cnn import convolutional
+from pipeline.models.cnn import convolutional, convolved
 
 SHAPES = [((1, 28, 28), [16, 32], [48]), ((3, 8, 8), [4], []), ((1, 9, 11), [4, 6, 8], [5, 7])]
 
@@ -55,6 +56,51 @@ def test_gradients_are_those_of_torchs_own_layers(image, channels, hidden):
     expected = gradients(module(z), module.parameters())
     for one, other in zip(got, expected, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
+CONVOLVED = [(8, 1, 28, 28, 4), (6, 3, 9, 11, 5), (5, 7, 4, 7, 2)]  # records, C, H, W, O
+
+
+def drawn_for(records, inputs, height, width, outputs):
+    """Images, weights and biases of three members, in double precision."""
+    source = torch.Generator().manual_seed(0)
+    shapes = [(records, inputs, height, width), (outputs, inputs, 4, 4), (outputs,)]
+    return [torch.randn(3, *one, generator=source).double().requires_grad_() for one in shapes]
+
+
+def all_at_once(x, weight, bias):
+    return convolved(x.permute(0, 1, 3, 4, 2), weight, bias).permute(0, 1, 4, 2, 3)
+
+
+@pytest.mark.parametrize("shape", CONVOLVED)
+def test_convolutions_of_all_members_are_torchs_of_each(shape):
+    given = drawn_for(*shape)
+    expected = torch.stack([conv2d(*one, stride=2, padding=1) for one in zip(*given, strict=True)])
+    found = all_at_once(*given)
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+    towards = torch.randn(expected.shape, generator=torch.Generator().manual_seed(1)).double()
+    for one, other in zip(
+        torch.autograd.grad(found, given, towards),
+        torch.autograd.grad(expected, given, towards),
+        strict=True,
+    ):
+        torch.testing.assert_close(one, other, rtol=1e-11, atol=1e-11)
+
+
+def test_their_gradients_are_the_slopes_and_so_are_those_of_their_gradients():
+    given = drawn_for(2, 1, 4, 5, 1)
+    assert torch.autograd.gradcheck(all_at_once, given)
+    assert torch.autograd.gradgradcheck(all_at_once, given)
+
+
+@pytest.mark.parametrize(("image", "channels", "hidden"), SHAPES)
+def test_all_members_at_once_answer_as_each_does(image, channels, hidden):
+    network = convolutional(image, 2, channels, hidden)
+    members = [drawn(network, seed) for seed in range(3)]
+    z = torch.randn(3, 6, *image, generator=torch.Generator().manual_seed(1))
+    stacked = {name: torch.stack([one[name] for one in members]) for name in members[0]}
+    expected = torch.stack([network.answer(*one) for one in zip(z, members, strict=True)])
+    torch.testing.assert_close(network.answers(z, stacked), expected, rtol=1e-5, atol=1e-6)
 
 
 def test_gradients_at_a_convolution_lie_in_the_order_of_what_it_puts_out(monkeypatch):

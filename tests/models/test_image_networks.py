@@ -1,14 +1,17 @@
 """A population of image networks: a loop over members that behaves like any population."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
 
 import scans
 import tiny
+from models import noisy_votes
 from pipeline.data.schema import Schema
 from pipeline.files import BadInput
+from pipeline.models import image_networks
 from pipeline.models.cnn import convolutional
 from pipeline.models.image_networks import (
     ANSWERED_AT_ONCE,
@@ -72,6 +75,34 @@ def test_its_own_gradients_are_those_of_autograd(population):
     assert torch.equal(logits, population(x))
     torch.testing.assert_close(pull(grad), expected, rtol=1e-5, atol=1e-7)
     torch.testing.assert_close(pull(2 * grad), 2 * expected, rtol=1e-5, atol=1e-7)
+
+
+def test_all_at_once_as_on_a_gpu_they_answer_and_are_attacked_as_one_by_one(
+    population, monkeypatch
+):
+    constants = {"center": [100.0, 120.0, 140.0], "scale": [50.0, 60.0, 70.0]}
+    own = {name: torch.tensor(values) for name, values in constants.items()}
+    population = replace(population, preprocessing=own)
+    x = images(3, 7)
+    grad = torch.randn(3, 7, 2, generator=torch.Generator().manual_seed(2))
+    expected, pull = population.pullback(x)
+    gradient = pull(grad)
+    monkeypatch.setattr(image_networks, "together", lambda *_: True)
+    monkeypatch.setattr(image_networks, "ANSWERED_TOGETHER", 9)  # three of each member at a time
+    monkeypatch.setattr(image_networks, "lanes", None)
+    torch.testing.assert_close(population(x), expected, rtol=1e-5, atol=1e-5)
+    found, pull = population.pullback(x)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+    for times in (1, 2):
+        torch.testing.assert_close(pull(times * grad), times * gradient, rtol=1e-4, atol=1e-7)
+    assert population.double()(x.double()).dtype == torch.float64
+
+
+def test_only_convolutional_networks_elsewhere_answer_all_at_once(population):
+    here, there = images(3, 1), torch.zeros(3, 1, *scans.SHAPE, device="meta")
+    designs = (ARCHITECTURE, noisy_votes.BASES["vit"])
+    found = [image_networks.together(one, x) for one in designs for x in (here, there)]
+    assert found == [False, True, False, False]
 
 
 def test_a_cut_moves_who_is_called_ill_and_no_log_odds(population):
