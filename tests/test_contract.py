@@ -318,8 +318,8 @@ def test_what_dvc_shows_is_written_by_a_stage():
 
 def test_the_dag_is_short_enough_to_read():
     assert (
-        len((ROOT / "dvc.yaml").read_text(encoding="utf-8").splitlines()) <= 210
-    )  # twelve stages, and room for the guides
+        len((ROOT / "dvc.yaml").read_text(encoding="utf-8").splitlines()) <= 220
+    )  # thirteen stages, and room for the guides
 
 
 # ---- which code a stage runs ----
@@ -430,7 +430,7 @@ def test_a_stage_depends_on_no_code_that_it_does_not_run(stage):
     assert all((ROOT / dep).exists() for dep in deps)
 
 
-@pytest.mark.parametrize("stage", [stage for stage in STAGES if stage != "evaluate"])
+@pytest.mark.parametrize("stage", [stage for stage in STAGES if stage not in ("evaluate", "gate")])
 def test_a_measurement_does_not_depend_on_what_shows_it(stage):
     for dep in code_deps(stage):
         assert not dep.startswith(SHOWING), dep

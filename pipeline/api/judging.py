@@ -21,6 +21,8 @@ def _gate_arguments(parser: Parser) -> None:
     add("--junit", metavar="FILE", help="write a test case for each gate")
     add("--json", metavar="FILE", help="write what was found")
     add("--markdown", metavar="FILE", help="write it as a table")
+    add("--mlflow", action="store_true", help="tag the release; its alias moves only on a pass")
+    add("--dry-run", action="store_true", help="say what --mlflow would do, and do nothing")
 
 
 JUDGING = {

@@ -74,13 +74,15 @@ class GateConfig(Section):
     `defense`: whose figures are judged where a gate names nobody. `champion`: the `audit.json`, or
     its folder, of what is in use; `champion_defense`: whose figures are taken from it, null = those
     of the defense that is judged. `unclear`: whether an interval on both sides of a limit fails or
-    is a warning. `accept`: flags that are known and accepted -> the reason, which is printed.
+    is a warning. `alias`: what moves to the registered release in MLflow once it is passed, where
+    that is asked for. `accept`: flags that are known and accepted -> the reason, which is printed.
     """
 
     defense: str = BASELINE
     champion: str | None = None
     champion_defense: str | None = None
     unclear: Literal["fail", "warn"] = "fail"
+    alias: Annotated[str, Field(pattern="^[A-Za-z][A-Za-z_-]*$")] | None = None
     accept: dict[str, Annotated[str, Field(min_length=1)]] = Field(default_factory=dict)
     gates: dict[Name, Gate] = Field(default_factory=dict)
 

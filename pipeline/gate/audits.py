@@ -59,6 +59,11 @@ class Audit:
         return sha256(self.path)
 
     @property
+    def cohort(self) -> str:
+        """The name of the data."""
+        return str(self.content["audited"]["cohort"]["name"])
+
+    @property
     def defenses(self) -> Sequence[str]:
         """Whose figures it holds."""
         return list(self.content["audited"]["models"]["defenses"])

@@ -30,6 +30,8 @@ def gate(
     junit: str | None = None,
     json: str | None = None,
     markdown: str | None = None,
+    mlflow: bool = False,
+    dry_run: bool = False,
 ) -> int:
     """The command; the files are written whatever the answer is.
 
@@ -42,6 +44,8 @@ def gate(
         junit: a file to write.
         json: likewise.
         markdown: likewise.
+        mlflow: whether to mark the registered release; the alias moves only on a pass.
+        dry_run: says what would be marked, and marks nothing.
 
     Raises:
         BadInput: a mistake, in a line for each.
@@ -51,7 +55,7 @@ def gate(
     if defense is not None:
         asked = asked.model_copy(update={"defense": defense})
     places = places_of(values, searched(), _top())
-    judged, _ = judged_of(asked, audit, champion, sha256, places)
+    judged, read = judged_of(asked, audit, champion, sha256, places)
     for path, text in (
         (junit, as_junit(judged, places)),
         (json, as_json(judged)),
@@ -60,6 +64,8 @@ def gate(
         if path is not None:
             _write(Path(path), text)
     print("\n".join(as_lines(judged)))
+    if mlflow or dry_run:
+        print("\n".join(_mark(judged, read, asked, dry_run)))
     if os.environ.get("GITHUB_ACTIONS") == "true":
         print("\n".join(annotations(judged, places)))
     if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
@@ -104,6 +110,20 @@ def judged_of(
         )
 
     return judge(asked, read, rival, sha256, anchor), read
+
+
+def _mark(judged: Judged, audit: Audit, asked: GateConfig, dry_run: bool) -> list[str]:
+    """Marks the registered release of the defense that is judged."""
+    from pipeline.tracking.gated import STATE, mark_version
+
+    tags = {
+        STATE: judged.state,
+        "medsecure.gate_digest": judged.gate_sha256,
+        "medsecure.audit": judged.audit_sha256,
+    }
+    defense = asked.defense
+    weights = audit.model_sha256(defense)
+    return mark_version(audit.cohort, defense, weights, tags, asked.alias, dry_run)
 
 
 def _top() -> Path:

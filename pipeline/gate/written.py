@@ -27,6 +27,11 @@ def as_data(judged: Judged) -> dict[str, Any]:
     }
 
 
+def refused(faults: str) -> dict[str, Any]:
+    """What stands where gates could not be judged: a line for each fault."""
+    return {"format": FORMAT, "state": "refused", "faults": faults.splitlines()}
+
+
 def as_json(judged: Judged) -> str:
     """The file of `--json`."""
     return json.dumps(as_data(judged), indent=2, allow_nan=False, ensure_ascii=False) + "\n"

@@ -99,7 +99,7 @@ def store_to_look_at() -> str:
     """
     uri = tracking_uri()
     if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
-        raise BadInput("ui: nothing was logged yet; `medsecure run` does that")
+        raise BadInput("MLflow: nothing was logged yet; `medsecure run` does that")
     try:
         with one_writer():
             follow_the_checkout()
