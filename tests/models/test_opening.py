@@ -88,7 +88,7 @@ def test_a_function_is_not_kept_and_says_so_where_it_is_looked_for(tmp_path):
     one.save(tmp_path)
     again = Foreign.load(tmp_path)
     assert again.labels == ("a",)
-    assert "ward:fit: is a function, and is not kept" in refused(again, DATA.x[None])
+    assert "ward:fit: is a function, and not kept" in refused(again, DATA.x[None])
 
 
 def test_what_is_on_no_list_of_ours_is_kept_and_not_opened(tmp_path):
