@@ -15,9 +15,10 @@ QUIET = {"objective": "binary", "verbose": -1, "num_threads": 1, "min_data_in_le
 
 
 @cache
-def booster(whole=False, named=True, **more):
-    """Trained on records, with or without missing values."""
-    x = np.nan_to_num(foreign.X.astype(np.float64)) if whole else foreign.X.astype(np.float64)
+def booster(whole=False, named=True, below=0.0, **more):
+    """Trained on records, with or without missing values, all of them so much lower."""
+    x = foreign.X.astype(np.float64) - below
+    x = np.nan_to_num(x, nan=-below) if whole else x
     table = foreign.table(x) if named else x
     made = lightgbm.Dataset(table, foreign.Y.astype(float), params={"verbose": -1})
     return lightgbm.train({**QUIET, "num_leaves": 6, **more}, made, 8)
@@ -36,6 +37,7 @@ def said(model):
 CASES = {
     "missing": {},
     "none missing": {"whole": True},
+    "none missing, below zero": {"whole": True, "below": 120.0},
     "nameless": {"named": False},
     "another slope": {"sigmoid": 1.7},
     "missing is not used": {"use_missing": False},
@@ -46,7 +48,8 @@ CASES = {
 def test_it_says_what_the_library_says_also_on_thresholds(name, tmp_path):
     model = booster(**CASES[name])
     found = read(tmp_path, model.model_to_string())
-    for records in (foreign.probes(), on_thresholds(found, foreign.probes())):
+    lower = foreign.probes() - np.float32(CASES[name].get("below", 0.0))
+    for records in (lower, on_thresholds(found, lower)):
         held_against(found, said(model), records, what="model")
         np.testing.assert_allclose(chances(found, records), said(model)(records), rtol=0, atol=1e-9)
 
@@ -109,6 +112,7 @@ def swapped(before, after):
 
 HOSTILE = {
     "child out of range": (line("left_child", "99"), "has the child"),
+    "a leaf by another number": (line("left_child", "6"), "has the child"),
     "leaf out of range": (line("right_child", "-99"), "has the child"),
     "cycle": (line("left_child", "0"), "two nodes lead to one"),
     "feature out of range": (line("split_feature", "5"), "asks about feature 5 of 5"),
