@@ -1,7 +1,9 @@
 """Readers of models that somebody else fitted: what is read can be proved, and is held to account.
 
-    read_estimator(estimator, inputs, probes) -> Trees | Networks     scikit-learn, fitted
+    read_estimator(estimator, inputs, probes) -> Trees | Networks     fitted, in memory
     load_skops(path) -> estimator                                     nothing is unpickled
+    read_xgboost(path, inputs) -> Trees                               the JSON of save_model
+    read_lightgbm(path, inputs) -> Trees                              the text of save_model
     Asked.of(estimator, inputs)(records) -> probabilities             how it is asked itself
     held_against(read, ask, records, what=...)                        FailedCheck where they differ
     made_up(schema, seed) -> records
@@ -22,8 +24,10 @@ from pipeline.models.reading.agreement import (
 )
 from pipeline.models.reading.asking import Asked
 from pipeline.models.reading.estimators import read_estimator
+from pipeline.models.reading.lightgbm_files import read_lightgbm
 from pipeline.models.reading.refusal import NotReadable
 from pipeline.models.reading.skops_files import load_skops
+from pipeline.models.reading.xgboost_files import read_xgboost
 
 __all__ = [
     "AGREES",
@@ -37,4 +41,6 @@ __all__ = [
     "made_up",
     "on_thresholds",
     "read_estimator",
+    "read_lightgbm",
+    "read_xgboost",
 ]

@@ -10,28 +10,28 @@ import torch
 from pipeline.files import BadInput
 from pipeline.models.mlp import Architecture
 from pipeline.models.networks import Networks
-from pipeline.models.reading import scikit
-from pipeline.models.reading.agreement import held_against, on_thresholds
+from pipeline.models.reading import libraries, scikit
+from pipeline.models.reading.agreement import AGREES_ROUNDED, held_against, on_thresholds
 from pipeline.models.reading.asking import ELSEWHERE, Asked
+from pipeline.models.reading.assembly import READ, population
 from pipeline.models.reading.columns import Columns, through, transformed, unfolded
 from pipeline.models.reading.refusal import NotReadable
 from pipeline.models.reading.thresholds import in_units
-from pipeline.models.trees import Tree, Trees
+from pipeline.models.trees import Trees
 from pipeline.statistics import Array
 
-READ = "read"  # label of the one member
 # What Python says where an attribute of a model is missing, or is not what it should be.
 DAMAGES = (AttributeError, IndexError, KeyError, TypeError, ValueError)
 
 
 def read_estimator(estimator: Any, inputs: Sequence[str], probes: Array) -> Trees | Networks:
-    """A fitted estimator of scikit-learn as a population of one member, held against itself.
+    """A fitted estimator as a population of one member, held against itself.
 
-    Read are forests, extremely random trees, single trees, gradient boosting, boosting on
-    histograms, logistic regression and perceptrons of ReLU, of two classes, also at the end of
-    pipelines whose steps act on each column alone and monotonely (imputers, scalers,
-    `ColumnTransformer` of such). Class 1 is the second of its labels, `classes_[1]`. It is asked in
-    float64, as a table read from a file would be (`Asked`).
+    Read are scikit-learn's forests, extremely random trees, single trees, gradient boosting,
+    boosting on histograms, logistic regression and perceptrons of ReLU, `XGBClassifier` and
+    `LGBMClassifier`, of two classes, also at the end of pipelines whose steps act on each column
+    alone and monotonely (imputers, scalers, `ColumnTransformer` of such). Class 1 is the second of
+    its labels, `classes_[1]`. It is asked in float64, as a table read from a file is (`Asked`).
 
     Args:
         estimator: fitted; nothing of it is called before what it holds was checked.
@@ -54,18 +54,19 @@ def read_estimator(estimator: Any, inputs: Sequence[str], probes: Array) -> Tree
     kind = type(estimator).__name__
     try:
         asked = Asked.of(estimator, inputs)
-        read = _read(asked, len(inputs))
+        read, tolerance = _read(asked, len(inputs))
     except DAMAGES as error:
         line = " ".join(str(error).split())
         raise BadInput(f"{kind}: no whole fitted model ({line})") from error
-    _check(asked, read, probes.astype(np.float32))
+    _check(asked, read, probes.astype(np.float32), tolerance)
     return read
 
 
-def _read(asked: Asked, features: int) -> Trees | Networks:
+def _read(asked: Asked, features: int) -> tuple[Trees | Networks, float]:
+    """What is read, and by how much its probabilities may differ."""
     steps, model = unfolded(asked.estimator)
-    grown, layers = scikit.grown(model), scikit.layers(model)
-    if grown is None and layers is None:
+    found, layers = scikit.grown(model) or libraries.grown(model), scikit.layers(model)
+    if found is None and layers is None:
         raise NotReadable(
             f"{type(model).__name__}: neither trees, a linear model nor a network of ReLU that is "
             "known here"
@@ -82,28 +83,18 @@ def _read(asked: Asked, features: int) -> Trees | Networks:
     source = asked.place[columns.source]
     if (source == ELSEWHERE).any():
         raise BadInput("the model looks at a column that the records lack")
-    facts = {"read_of": type(model).__name__, "classes": [str(one) for one in model.classes_]}
+    kind, classes = type(model).__name__, [str(one) for one in model.classes_]
     if layers is not None:
         exact = networks(layers, columns._replace(source=source), features)
-        return replace(rounded(exact), facts=facts)
-    assert grown is not None
-    trees = grown.trees
+        read = replace(rounded(exact), facts={"read_of": kind, "classes": classes})
+        return read, AGREES_ROUNDED
+    assert found is not None
     if steps:
         trees = in_units(
-            trees, lambda x: transformed(steps, asked.given(x)), source, features, grown.cast
+            found.trees, lambda x: transformed(steps, asked.given(x)), source, features, found.cast
         )
-    else:
-        trees = [_placed(tree, source) for tree in trees]
-    name = type(model).__name__
-    read = Trees.of(name, [trees], (READ,), features=features, link=grown.link, base=[grown.base])
-    return replace(read, facts=facts, cut=torch.tensor([grown.cut], dtype=torch.float64))
-
-
-def _placed(tree: Tree, source: Array) -> Tree:
-    """A tree that asks about the record's columns."""
-    return tree._replace(
-        feature=np.where(tree.left == np.arange(len(tree.left)), 0, source[tree.feature])
-    )
+        found, source = found._replace(trees=trees), np.arange(features)
+    return population(kind, found, source, features, classes), found.tolerance
 
 
 def networks(layers: scikit.Layers, columns: Columns, features: int) -> Networks:
@@ -157,7 +148,7 @@ def rounded(exact: Networks) -> Networks:
     return Networks(exact.architecture, constants, parameters, exact.labels, exact.facts)
 
 
-def _check(asked: Asked, read: Trees | Networks, probes: Array) -> None:
+def _check(asked: Asked, read: Trees | Networks, probes: Array, tolerance: float) -> None:
     """Asks the estimator itself."""
     kind = type(unfolded(asked.estimator)[1]).__name__
     records = probes
@@ -165,7 +156,7 @@ def _check(asked: Asked, read: Trees | Networks, probes: Array) -> None:
         records = np.concatenate([probes, on_thresholds(read, probes)])
     gaps = int(np.isnan(probes).any(1).sum())
     try:
-        held_against(read, asked, records, what=kind)
+        held_against(read, asked, records, what=kind, tolerance=tolerance)
     except DAMAGES as error:
         line = " ".join(str(error).split())
         if gaps and "NaN" in line:

@@ -6,6 +6,7 @@ from pathlib import Path
 from pipeline.files import BadInput
 
 MOST_BYTES = 2**30  # of a file, and of what it unpacks to
+MOST_TEXT = 2**28  # of a file that is parsed as text
 ZIP = b"PK\x03\x04"
 PICKLED = (".pkl", ".pickle", ".joblib", ".pt", ".pth", ".ckpt")
 # Protocol 2 to 5 says so itself; 0 and 1 begin with a mark, an empty container or a name to call.

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pipeline.files import BadInput
+from pipeline.models.reading.agreement import AGREES
 from pipeline.models.reading.nodes import check_size, checked_tree
 from pipeline.models.reading.refusal import NotReadable
 from pipeline.models.trees import Link, Tree
@@ -25,6 +26,7 @@ class Grown(NamedTuple):
         link: what the sum is.
         cut: log-odds above which the library calls the second of its labels.
         cast: what a value is turned into before it is compared.
+        tolerance: by how much the library's probabilities may differ from ours.
     """
 
     trees: list[Tree]
@@ -32,6 +34,7 @@ class Grown(NamedTuple):
     link: Link
     cut: float = 0.0
     cast: type[Any] = np.float32
+    tolerance: float = AGREES
 
 
 Layers = list[tuple[Array, Array]]  # weight (inputs, outputs) and bias (outputs,), first to last

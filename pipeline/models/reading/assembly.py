@@ -1,0 +1,65 @@
+"""From the trees of a file to a population, its columns found in a record's."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from pipeline.files import BadInput
+from pipeline.models.reading.asking import ELSEWHERE, places
+from pipeline.models.reading.scikit import Grown
+from pipeline.models.trees import Tree, Trees
+from pipeline.statistics import Array
+
+READ = "read"  # label of the one member
+
+
+def assembled(
+    path: Path, kind: str, found: Grown, names: Sequence[str], width: int, inputs: Sequence[str]
+) -> Trees:
+    """The population of one member that a file of `width` columns holds.
+
+    Args:
+        path: the file, for messages.
+        kind: of which library.
+        found: its trees, which ask about its own columns.
+        names: of its columns; none where it has none, then the record's are taken by position.
+        width: how many columns it has.
+        inputs: names of the D columns of a record.
+
+    Raises:
+        BadInput: a tree asks about a column that records lack, or counts differ.
+    """
+    if names and len(names) != width:
+        raise BadInput(f"{path}: names {len(names)} columns where there are {width}; damaged")
+    if not names and width != len(inputs):
+        raise BadInput(
+            f"{path}: takes {width} columns without names, and the records have {len(inputs)}"
+        )
+    used = np.zeros(width, bool)
+    for tree in found.trees:
+        used[tree.feature[tree.left != np.arange(len(tree.left))]] = True
+    try:
+        place = places(names, inputs, used.tolist()) if names else np.arange(width)
+    except BadInput as error:
+        raise BadInput(f"{path}: {error}") from error
+    return population(kind, found, place, len(inputs), ("0", "1"))
+
+
+def population(
+    kind: str, found: Grown, place: Array, features: int, classes: Sequence[str]
+) -> Trees:
+    """The population of one member whose columns stand at these places (W,) of a record."""
+    trees = [_placed(tree, np.where(place == ELSEWHERE, 0, place)) for tree in found.trees]
+    read = Trees.of(
+        kind, [trees], (READ,), features=features, link=found.link, base=[found.base]
+    ).decide_at(torch.tensor([found.cut]))
+    read.facts.update(read_of=kind, classes=list(classes))
+    return read
+
+
+def _placed(tree: Tree, place: Array) -> Tree:
+    """A tree that asks about the record's columns."""
+    leaf = tree.left == np.arange(len(tree.left))
+    return tree._replace(feature=np.where(leaf, 0, place[np.where(leaf, 0, tree.feature)]))
