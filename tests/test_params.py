@@ -49,7 +49,9 @@ CHOSEN = {
         f"model/{name}": [f"model={name}", *[one for one in ON_IMAGES if one != "model=cnn"]]
         for name in ("cnn", "vit")
     },
-    **{f"model/{name}": [f"model={name}", "examine=[]"] for name in GROWN},
+    **{
+        f"model/{name}": [f"model={name}", "examine=[]"] for name in (*GROWN, "xgboost", "lightgbm")
+    },
     "model/estimator": ["model=estimator", "model.factory=a.b:c", "examine=[]"],
     "model/frozen": ["model=frozen", "model.source=a.skops", "examine=[]"],
     "experiment/deployed": ["experiment=deployed", "model.source=a.skops", "defense=[baseline]"],

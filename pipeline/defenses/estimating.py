@@ -1,12 +1,13 @@
 """A recipe that a team brings: an unfitted estimator, or a function that fits one."""
 
+import importlib
 import inspect
 from collections.abc import Callable
 from typing import Any
 
 from tqdm import tqdm
 
-from pipeline.config import Config
+from pipeline.config import Config, Count, Positive
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
 from pipeline.files import BadInput
@@ -129,3 +130,73 @@ def fit_by_clones(unfitted: Any, origin: str) -> Fit:
         return own.fit(frame, y)
 
     return fit
+
+
+def xgboost(
+    dataset: Dataset, plan: Plan, cfg: Config, *, rounds: Count, depth: Count, rate: Positive
+) -> Population:
+    """Boosting of XGBoost (Chen & Guestrin 2016, arXiv:1603.02754), as far as these say.
+
+    Args:
+        dataset: the records, of two classes.
+        plan: who trains.
+        cfg: the seed of what it is checked on.
+        rounds: trees.
+        depth: of each at most.
+        rate: of learning.
+
+    Raises:
+        BadInput: it is not installed; else as `estimator`.
+        FailedCheck: what was read of it answers otherwise than it does.
+    """
+    made = _library("xgboost").XGBClassifier(
+        n_estimators=rounds, max_depth=depth, learning_rate=rate, n_jobs=1
+    )
+    return fitted(fit_by_clones(made, "xgboost"), "xgboost", dataset, plan, cfg)
+
+
+def lightgbm(
+    dataset: Dataset,
+    plan: Plan,
+    cfg: Config,
+    *,
+    rounds: Count,
+    leaves: Count,
+    rate: Positive,
+    leaf: Count,
+) -> Population:
+    """Boosting of LightGBM (Ke et al. 2017), as far as these say.
+
+    Args:
+        dataset: the records, of two classes.
+        plan: who trains.
+        cfg: the seed of what it is checked on.
+        rounds: trees.
+        leaves: of a tree at most.
+        rate: of learning.
+        leaf: training records in a leaf at least.
+
+    Raises:
+        BadInput: it is not installed; else as `estimator`.
+        FailedCheck: what was read of it answers otherwise than it does.
+    """
+    made = _library("lightgbm").LGBMClassifier(
+        n_estimators=rounds,
+        num_leaves=leaves,
+        learning_rate=rate,
+        min_child_samples=leaf,
+        n_jobs=1,
+        deterministic=True,
+        force_row_wise=True,
+        verbose=-1,
+    )
+    return fitted(fit_by_clones(made, "lightgbm"), "lightgbm", dataset, plan, cfg)
+
+
+def _library(name: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        raise BadInput(
+            f"model.name: {name}: is not installed; `pip install 'medsecure[{name}]'`"
+        ) from None

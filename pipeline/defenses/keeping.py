@@ -1,7 +1,10 @@
 """A model that is deployed already: nothing is trained, it is opened and asked."""
 
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
+
+import numpy as np
 
 from pipeline.config import Config, NonNegative
 from pipeline.data.plan import RELEASE, Plan
@@ -9,9 +12,9 @@ from pipeline.data.schema import Dataset
 from pipeline.files import BadInput, sha256
 from pipeline.models.endpoint import Endpoint
 from pipeline.models.foreign import Foreign, acquainted
-from pipeline.models.opening import opened, read_of
+from pipeline.models.opening import Boosted, is_native, is_xgboost, opened, read_native, read_of
 from pipeline.models.population import Population, load_population
-from pipeline.models.reading import NotReadable
+from pipeline.models.reading import AGREES_ROUNDED, NotReadable, held_against, made_up
 from pipeline.models.stacked import DESCRIPTION
 
 
@@ -40,7 +43,27 @@ def frozen(
         raise BadInput("model.source: says of no model where it is kept")
     if (Path(source) / DESCRIPTION).is_file():
         return _ours(load_population(Path(source)), source)
+    if is_native(source):
+        return _native(dataset, cfg, Path(source))
     return _asked(dataset, cfg, source, rate)
+
+
+def _native(dataset: Dataset, cfg: Config, path: Path) -> Population:
+    """Read by ourselves; where its library is installed, that has the last word."""
+    schema = dataset.schema
+    try:
+        read = replace(read_native(path, schema), labels=(RELEASE,))
+    except NotReadable as why:
+        raise BadInput(f"model: {path.name}: {why}") from why
+    if find_spec("xgboost" if is_xgboost(path) else "lightgbm") is None:
+        return read
+    ask = Boosted(path, schema)
+    missing = dataset.x.isnan().any(0).nonzero()[:, 0].tolist()
+    digest = acquainted(ask, schema, missing, path.name, cfg.seed)
+    alone = Foreign((ask,), schema, (RELEASE,), digest, path.name)
+    records = np.concatenate([dataset.x.numpy(), made_up(schema, cfg.seed)])
+    held_against(read, alone.chances, records, what=path.name, tolerance=AGREES_ROUNDED)
+    return replace(alone, read=read)
 
 
 def version_of(source: str, dataset: Dataset, seed: int) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pipeline.config import Config
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
-from pipeline.defenses.estimating import estimator
+from pipeline.defenses.estimating import estimator, lightgbm, xgboost
 from pipeline.defenses.growing import boosting, forest
 from pipeline.defenses.keeping import frozen
 from pipeline.defenses.undefended import fit_as_configured
@@ -17,6 +17,8 @@ MADE: dict[str, Callable[..., Population]] = {
     "forest": forest,
     "extra_trees": forest,
     "boosting": boosting,
+    "xgboost": xgboost,
+    "lightgbm": lightgbm,
     "estimator": estimator,
     "frozen": frozen,
 }

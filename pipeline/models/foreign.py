@@ -74,15 +74,20 @@ class Kept:
         return self._opened.save(folder, number)
 
 
+def typed(x: Array) -> Array:
+    """Values float32 as float64 numbers that somebody typed: 27.1, not 27.100000381."""
+    wide = x.astype(np.float64)
+    short = np.round(wide, DECIMALS)
+    return np.where(short.astype(np.float32) == x, short, wide)
+
+
 def framed(x: Array, schema: Schema) -> pd.DataFrame:
     """Records (B, D) float32 as a team's own code reads them from its files.
 
     Numbers are those that were typed (27.1, not 27.100000381), levels the file's own cells; what is
     missing is NaN, or None among levels.
     """
-    wide = x.astype(np.float64)
-    typed = np.round(wide, DECIMALS)
-    values = np.where(typed.astype(np.float32) == x, typed, wide)
+    values = typed(x)
     columns: dict[str, Any] = {}
     for place, (name, feature) in enumerate(zip(schema.names, schema.features, strict=True)):
         column = values[:, place]

@@ -9,7 +9,9 @@ import importlib
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -19,13 +21,23 @@ import torch
 from pipeline.data.schema import Schema
 from pipeline.files import BadInput, repository_root
 from pipeline.models.endpoint import Endpoint
-from pipeline.models.foreign import Ask, Foreign
+from pipeline.models.foreign import Ask, Foreign, typed
 from pipeline.models.networks import Networks
-from pipeline.models.reading import NotReadable, held_against, load_skops, made_up, read_estimator
+from pipeline.models.reading import (
+    AGREES_ROUNDED,
+    NotReadable,
+    held_against,
+    load_skops,
+    made_up,
+    read_estimator,
+    read_lightgbm,
+    read_xgboost,
+)
 from pipeline.models.trees import Trees
 from pipeline.statistics import Array
 from pipeline.validation import nearest
 
+LARGEST = float(np.finfo(np.float32).max)
 MEMBER = "member-{:03d}.skops"
 
 
@@ -89,6 +101,77 @@ class Calls:
     def save(self, folder: Path, number: int) -> str | None:
         """Where it came from."""
         return self.source or None
+
+
+@dataclass(frozen=True)
+class Boosted:
+    """A file of XGBoost's or LightGBM's, asked by its own library."""
+
+    path: Path
+    schema: Schema
+
+    def __call__(self, frame: pd.DataFrame) -> Any:
+        """(B,) probabilities of disease."""
+        booster, names = self._opened
+        records = frame[names] if set(names) <= set(frame.columns) else frame
+        if is_xgboost(self.path):
+            from xgboost import DMatrix
+
+            return booster.predict(DMatrix(records.to_numpy(), feature_names=names or None))
+        return booster.predict(records.to_numpy())
+
+    @cached_property
+    def _opened(self) -> tuple[Any, list[str]]:
+        if is_xgboost(self.path):
+            from xgboost import Booster
+
+            booster = Booster(model_file=str(self.path))
+            return booster, list(booster.feature_names or ())
+        from lightgbm import Booster as Other
+
+        other = Other(model_file=str(self.path))
+        return other, other.feature_name()
+
+    def save(self, folder: Path, number: int) -> str:
+        """Where it lies."""
+        return str(self.path)
+
+
+def is_native(source: str) -> bool:
+    """Whether a source is a file of XGBoost's or LightGBM's."""
+    return source.endswith((".json", ".txt", ".lgb"))
+
+
+def is_xgboost(path: Path) -> bool:
+    """Whether such a file is XGBoost's."""
+    return path.suffix == ".json"
+
+
+def read_native(path: Path, schema: Schema) -> Trees:
+    """What such a file holds, read without its library.
+
+    Raises:
+        BadInput, NotReadable: as its reader.
+    """
+    if is_xgboost(path):
+        return read_xgboost(path, schema.names)
+    return of_typed(read_lightgbm(path, schema.names))
+
+
+def of_typed(read: Trees) -> Trees:
+    """An ensemble whose library compares numbers as they were typed, for records in float32.
+
+    A value goes left where the number that was typed does: thresholds are the largest float32 of
+    which that is so. LightGBM's lie so close above a typed number that its float32 may be beyond.
+    """
+    cut = read.parameters["threshold"].numpy()
+    near = np.clip(cut, -LARGEST, LARGEST).astype(np.float32)
+    around = [np.nextafter(near, np.float32(np.inf)), near]
+    moved = np.nextafter(near, np.float32(-np.inf))
+    for one in around[::-1]:
+        moved = np.where(typed(one) <= cut, one, moved)
+    threshold = torch.from_numpy(moved.astype(np.float64))
+    return replace(read, parameters={**read.parameters, "threshold": threshold})
 
 
 def imported(path: str, key: str) -> Any:
@@ -155,6 +238,8 @@ def opened(source: str, schema: Schema, folder: Path | None = None) -> Ask:
         return Endpoint(source)
     if folder is not None and (folder / source).is_file():
         return Predicts(load_skops(folder / source), schema)
+    if is_native(source):
+        return Boosted(Path(source), schema)
     if source.endswith(".skops"):
         return Predicts(load_skops(Path(source)), schema, source)
     if ":" in source and not Path(source).exists():
@@ -164,6 +249,21 @@ def opened(source: str, schema: Schema, folder: Path | None = None) -> Ask:
         f"model: {source!r}: no such model; expected a .skops, XGBoost's .json, LightGBM's .txt, a "
         "folder of medsecure's, package.module:attribute, or http://..."
     )
+
+
+def _boosted(estimator: Any, schema: Schema) -> Trees | None:
+    """What XGBoost or LightGBM fitted, by its own file; None = it is of another library."""
+    library = type(estimator).__module__.partition(".")[0]
+    if library not in ("xgboost", "lightgbm"):
+        return None
+    with TemporaryDirectory() as place:
+        if library == "xgboost":
+            path = Path(place) / "model.json"
+            estimator.get_booster().save_model(path)
+            return read_native(path, schema)
+        path = Path(place) / "model.txt"
+        estimator.booster_.save_model(str(path))
+        return read_native(path, schema)
 
 
 def _made(found: Any, source: str) -> Any:
@@ -195,7 +295,9 @@ def read_of(model: Foreign, x: Array, seed: int) -> Trees | Networks:
     for name, feature in zip(model.schema.names, model.schema.features, strict=True):
         if feature.levels and list(feature.levels) != list(range(len(feature.levels))):
             raise NotReadable(f"column {name!r}: its cells are no numbers from 0 on")
-    read = read_estimator(ask.estimator, model.schema.names, x)
+    boosted = _boosted(ask.estimator, model.schema)
+    read = boosted or read_estimator(ask.estimator, model.schema.names, x)
     everything = np.concatenate([x, made_up(model.schema, seed)])
-    held_against(read, model.chances, everything, what=model.origin)
+    close = AGREES_ROUNDED if boosted else None
+    held_against(read, model.chances, everything, what=model.origin, tolerance=close)
     return replace(read, labels=model.labels)
