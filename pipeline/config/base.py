@@ -35,13 +35,15 @@ class Section(BaseModel):
     """A part of the configuration: no unknown key, no silent conversion, immutable.
 
     Of the section of a risk: `for_images`, whether it is measured on images too, `for_records`,
-    whether on anything else, and `for_counts`, whether where the headline threat is l0.
+    whether on anything else, and `for_counts`, whether where the headline threat is l0; `tried`,
+    the key that lists its attacks.
     """
 
     model_config = STRICT
     for_images: ClassVar[bool] = False
     for_records: ClassVar[bool] = True
     for_counts: ClassVar[bool] = True
+    tried: ClassVar[str] = ""
 
     @property
     def unasked(self) -> str:

@@ -104,11 +104,11 @@ def recipe(title):
 
 def test_every_command_of_the_page_is_one_that_the_parser_takes():
     blocks = re.findall(r"^```(?:sh|yaml)\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
-    lines = re.findall(r"medsecure gate.*", "".join(blocks))
-    assert len(lines) > 6
+    lines = re.findall(r"medsecure (?:gate|status).*", "".join(blocks))
+    assert len(lines) > 8
     for line in lines:
-        words = shlex.split(line.split(" ||")[0], comments=True)
-        JUDGING["gate"].parser("gate").parse_args(words[2:])
+        _, verb, *words = shlex.split(line.split(" ||")[0], comments=True)
+        JUDGING[verb].parser(verb).parse_args(words)
 
 
 def test_the_page_names_every_table_that_shows_single_patients():

@@ -19,6 +19,7 @@ class ForgerySettings(Section):
     """
 
     for_images: ClassVar[bool] = True
+    tried: ClassVar[str] = "forgeries"
     for_records: ClassVar[bool] = False
 
     recipes: list[str]
