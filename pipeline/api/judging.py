@@ -25,6 +25,20 @@ def _gate_arguments(parser: Parser) -> None:
     add("--dry-run", action="store_true", help="say what --mlflow would do, and do nothing")
 
 
+def _status(given: argparse.Namespace) -> int:
+    from pipeline.gate.status import say_status
+
+    return say_status(**vars(given))
+
+
+def _status_arguments(parser: Parser) -> None:
+    add = parser.add_argument
+    add("overrides", nargs="*", metavar="key=value", help="as of the run that was audited")
+    add("--audit", metavar="FILE", help="an audit.json; that of the last run, if not given")
+    add("--sha256", metavar="DIGEST", help="of the model in use; what lies here, if not given")
+    add("--defense", metavar="NAME", help="which one that is; gate.defense, if not given")
+
+
 JUDGING = {
     "gate": Verb(
         _gate,
@@ -34,5 +48,12 @@ JUDGING = {
         "A figure is held by the unfavourable end of its interval: pass, fail or unclear.\n"
         "One that is absent or flagged is not passed. Exit status: 0 all passed, 1 not,\n"
         "2 a mistake; without any gate it is 2.",
-    )
+    ),
+    "status": Verb(
+        _status,
+        "Says whether an audit is stale: expired, another model or schema, newer attacks.",
+        "medsecure status --audit in_use/audit.json",
+        _status_arguments,
+        "Exit status: 0 it is current, 1 stale, 2 a mistake. gate.valid_until is its last day.",
+    ),
 }

@@ -27,6 +27,7 @@ from pipeline.config.settings import (
     canonical,
     check,
     configuration_sha256,
+    schema_sha256,
 )
 
 __all__ = [
@@ -59,4 +60,5 @@ __all__ = [
     "configuration_sha256",
     "named",
     "same_cell",
+    "schema_sha256",
 ]

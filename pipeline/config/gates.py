@@ -1,9 +1,10 @@
 """The section `gate`: what must hold before a model goes on. No measurement depends on it."""
 
 from collections.abc import Mapping
+from datetime import date
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from pipeline.config.base import BASELINE, Name, NonNegative, Positive, Section
 from pipeline.files import BadInput
@@ -68,6 +69,13 @@ class Gate(Section):
         return self
 
 
+def _day(text: str) -> str:
+    try:
+        return date.fromisoformat(text).isoformat()
+    except ValueError:
+        raise ValueError("must be a day such as 2027-06-30") from None
+
+
 class GateConfig(Section):
     """All gates, and what holds for each of them.
 
@@ -75,7 +83,9 @@ class GateConfig(Section):
     its folder, of what is in use; `champion_defense`: whose figures are taken from it, null = those
     of the defense that is judged. `unclear`: whether an interval on both sides of a limit fails or
     is a warning. `alias`: what moves to the registered release in MLflow once it is passed, where
-    that is asked for. `accept`: flags that are known and accepted -> the reason, which is printed.
+    that is asked for. `valid_until`: the last day of the audit, for `medsecure status`; in no
+    digest of the gates. `accept`: flags that are known and accepted -> the reason, which is
+    printed.
     """
 
     defense: str = BASELINE
@@ -83,6 +93,7 @@ class GateConfig(Section):
     champion_defense: str | None = None
     unclear: Literal["fail", "warn"] = "fail"
     alias: Annotated[str, Field(pattern="^[A-Za-z][A-Za-z_-]*$")] | None = None
+    valid_until: Annotated[str, AfterValidator(_day)] | None = None
     accept: dict[str, Annotated[str, Field(min_length=1)]] = Field(default_factory=dict)
     gates: dict[Name, Gate] = Field(default_factory=dict)
 
@@ -100,6 +111,8 @@ def gates_of(values: Any, origin: str) -> GateConfig:
         raise BadInput(f"{origin}: gate: must be a mapping")
     gates, faults = {}, []
     settings = {name: one for name, one in values.items() if name in SETTINGS}
+    if isinstance(day := settings.get("valid_until"), date):
+        settings["valid_until"] = day.isoformat()
     for name, one in values.items():
         if name in SETTINGS or one is None:  # `gate.sensitivity=null` takes a gate out
             continue

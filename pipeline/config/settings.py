@@ -300,6 +300,18 @@ class Config(BaseModel):
         raise KeyError(kind.__name__)
 
     @property
+    def tried(self) -> dict[str, list[str]]:
+        """The attacks on records by name, and those of each risk that lists its own."""
+        risks = {
+            name: one
+            for name, one in self.sections.items()
+            if one.tried and not one.unasked and (self.data.image or one.for_records)
+        }
+        return {"attack": list(self.attack)} | {
+            name: list(getattr(one, one.tried)) for name, one in risks.items()
+        }
+
+    @property
     def defenses(self) -> dict[str, dict[str, Any]]:
         """The options of each configured defense, by name."""
         others = (self.model_extra or {}).items()
@@ -312,6 +324,15 @@ class Config(BaseModel):
     def chosen(self, recipes: list[str]) -> list[str]:
         """Those of the recipes that are configured as defenses."""
         return [name for name in recipes if name in self.defenses]
+
+
+SCHEMA = ("target", "classes", "outcomes", "image", "relations", "derived", "features")
+
+
+def schema_sha256(cfg: Config) -> str:
+    """The digest of what the columns mean, wherever the records lie."""
+    said = cfg.data.model_dump(mode="json", include=set(SCHEMA))
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
 def configuration_sha256(cfg: Config) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.config import configuration_sha256
+from pipeline.config import configuration_sha256, schema_sha256
 from pipeline.presentation import SCHEMA_VERSION
 from pipeline.presentation.chapter import Finding
 from pipeline.presentation.numbers import without_few
@@ -90,6 +90,7 @@ def audited(context: Context, defenses: Sequence[str]) -> dict[str, Any]:
             "disease": dataset.schema.classes[-1],
             "measurements": list(cfg.data.features),
             "sha256": dataset.digest,
+            "schema_sha256": schema_sha256(cfg),
         },
         "models": {
             "architecture": cfg.model.name,
@@ -105,6 +106,7 @@ def audited(context: Context, defenses: Sequence[str]) -> dict[str, Any]:
             "reviewed": not cfg.data.unreviewed,
             "guessed": list(cfg.data.unreviewed),
         },
+        "attacks": cfg.tried,
         "confidence": cfg.audit.confidence,
         "patients": cfg.report.patients,
         "configuration_sha256": configuration_sha256(cfg),

@@ -2,12 +2,19 @@
 
 import json
 import os
+import re
+import shlex
+import subprocess
+import sys
 from xml.etree import ElementTree
 
 import pytest
+import yaml
 
 from gate.made_up import RIGHT_ANSWERS, written
+from pipeline.api.judging import JUDGING
 from pipeline.api.verbs import run_verb
+from pipeline.risks import RISKS
 from tiny import ROOT
 
 pytestmark = pytest.mark.heavy
@@ -80,3 +87,67 @@ def test_files_and_githubs_lines_are_written_where_a_gate_fails(call, tmp_path, 
     number = int(line.partition("line=")[2].split(",")[0])
     assert (ROOT / place).read_text().splitlines()[number - 1].startswith("no_flags:")
     assert os.path.relpath(place) == place
+
+
+# ---- recipes ----
+
+PAGE = (ROOT / "docs" / "gates.md").read_text(encoding="utf-8")
+
+
+def recipe(title):
+    """The block under a heading of the page."""
+    (_, _, block) = (
+        PAGE.partition(f"### {title}\n")[2].partition("```")[2].split("```")[0].partition("\n")
+    )
+    return block
+
+
+def test_every_command_of_the_page_is_one_that_the_parser_takes():
+    blocks = re.findall(r"^```(?:sh|yaml)\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+    lines = re.findall(r"medsecure (?:gate|status).*", "".join(blocks))
+    assert len(lines) > 8
+    for line in lines:
+        _, verb, *words = shlex.split(line.split(" ||")[0], comments=True)
+        JUDGING[verb].parser(verb).parse_args(words)
+
+
+def test_the_page_names_every_table_that_shows_single_patients():
+    private = {f"`{name}.csv`" for risk in RISKS for name in risk.private}
+    assert private
+    assert all(name in PAGE for name in private)
+
+
+@pytest.mark.parametrize("title", ["GitHub", "GitLab"])
+def test_a_recipe_is_yaml_that_keeps_what_was_found_whatever_the_status(title):
+    told = yaml.safe_load(recipe(title))
+    assert "medsecure gate" in str(told)
+    assert "always" in str(told)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("flags", "status", "said"),
+    [((), 0, "go"), ((("baseline", "degenerate"),), 1, "gates.md says"), (None, 2, "a mistake")],
+)
+def test_the_recipe_for_a_shell_does_what_it_says(tmp_path, flags, status, said):
+    place = tmp_path / "artifacts" / "evaluate"
+    if flags is not None:
+        written(place, flags=flags)
+    shim = tmp_path / "bin" / "medsecure"
+    shim.parent.mkdir()
+    code = "import sys; from pipeline.api.verbs import run_verb; sys.exit(run_verb(sys.argv[1:]))"
+    shim.write_text(f"#!/bin/sh\nexec {shlex.quote(sys.executable)} -c '{code}' \"$@\"\n")
+    shim.chmod(0o755)
+    known = {key: one for key, one in os.environ.items() if not key.startswith("GITHUB_")}
+    path = f"{shim.parent}{os.pathsep}{known['PATH']}"
+    done = subprocess.run(
+        ["sh", "-eu", "-c", recipe("Plain shell")],
+        cwd=tmp_path,
+        env=known | {"PATH": path, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == status, done.stderr
+    assert said in done.stdout.splitlines()[-1]
+    assert (tmp_path / "gates.xml").exists() == (tmp_path / "gates.md").exists() == (status < 2)

@@ -19,7 +19,11 @@ class ForgerySettings(Section):
     """
 
     for_images: ClassVar[bool] = True
+<<<<<<< HEAD
     for_scores: ClassVar[bool] = False
+=======
+    tried: ClassVar[str] = "forgeries"
+>>>>>>> gate
     for_records: ClassVar[bool] = False
 
     recipes: list[str]

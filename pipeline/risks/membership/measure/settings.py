@@ -1,6 +1,6 @@
 """The section `membership` of the configuration."""
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field, model_validator
 
@@ -21,6 +21,8 @@ class MembershipSettings(Section):
     null = all that are. Of the others nothing is known of leaks, and their intervals are of the
     very models that were attacked, on new patients.
     """
+
+    tried: ClassVar[str] = "attacks"
 
     recipes: list[str] | None = None
 

@@ -25,6 +25,7 @@ class PoisoningSettings(Section):
 
     for_images: ClassVar[bool] = True
     for_frozen: ClassVar[bool] = False
+    tried: ClassVar[str] = "attacks"
     recipes: list[str]
     attacks: Annotated[list[str], Field(min_length=1)]
     doses: Annotated[list[Dose], Field(min_length=1)]

@@ -16,6 +16,7 @@ class TheftSettings(Section):
     """
 
     for_images: ClassVar[bool] = True
+    tried: ClassVar[str] = "strategies"
 
     recipes: list[str]
     victims: Annotated[int, Field(ge=2)]
