@@ -1,6 +1,6 @@
 """The registry: every case by the name that the command line takes."""
 
-from benchmarks import attacks, exact, images, leaks, poisoned, theft, training
+from benchmarks import attacks, exact, images, leaks, poisoned, theft, training, trees
 from benchmarks.contest import Case
 
 ART, FOOLBOX, TORCHATTACKS, OPACUS, TORCH = (
@@ -85,6 +85,21 @@ CASES: dict[str, Case] = {
         targets={TORCHATTACKS: 20},
         contenders=exact.exact_accuracy,
         repeats=3,
+    ),
+    "trees_within": Case(
+        title="whether a forest and a boosted ensemble break within eps 0.3, reals, 100 records",
+        quality="robust accuracy (ours with the nearest change, Veritas's yes or no)",
+        better="lower",
+        targets={"dtai-veritas": 1},
+        contenders=trees.within_a_radius,
+    ),
+    "trees_nearest": Case(
+        title="the nearest change of these records up to eps 1",
+        quality="its mean distance (ours exact on the grid, Veritas's halved over the reals: "
+        "what can be written down is further away)",
+        better="higher",
+        targets={"dtai-veritas": 1},
+        contenders=trees.nearest_change,
     ),
     "theft_probabilities": Case(
         title="copy an MLP from 1000 probabilities, against KnockoffNets, per model, 5 at once",

@@ -56,6 +56,7 @@ class Case:
 # The module that each peer is imported as; torch is its own peer.
 MODULES = {
     "adversarial-robustness-toolbox": "art.estimators.classification",
+    "dtai-veritas": "veritas",
     "foolbox": "foolbox",
     "opacus": "opacus",
     "opacus, ghost clipping": "opacus",

@@ -1,4 +1,4 @@
-"""Tree ensembles as one population: read out of the library that grew them, saved without pickle.
+"""Tree ensembles as one population, saved without pickle; `reading` reads them from libraries.
 
 An ensemble is kept as arrays of nodes. A value goes left where it is at most the node's threshold,
 a missing one where the node says. What the leaves say is added up: log-odds of boosting, or the
@@ -8,7 +8,7 @@ mean probability of a forest.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal, NamedTuple, Self
+from typing import ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -212,38 +212,3 @@ def _depth(tree: Tree) -> int:
             if child != node:
                 depth[child] = depth[node] + 1
     return int(depth.max())
-
-
-# ---- reading what scikit-learn grew ----
-
-
-def tree_of_forest(grown: Any) -> Tree:
-    """A tree of a forest of scikit-learn (`estimator.tree_`), of two classes.
-
-    It compares a record in float32 with a threshold in float64.
-    """
-    leaf = grown.children_left < 0
-    own = np.arange(grown.node_count)
-    ill = grown.value[:, 0, 1]
-    return Tree(
-        feature=np.where(leaf, 0, grown.feature).astype(np.int64),
-        threshold=np.where(leaf, 0.0, grown.threshold),
-        left=np.where(leaf, own, grown.children_left).astype(np.int64),
-        right=np.where(leaf, own, grown.children_right).astype(np.int64),
-        missing_left=np.asarray(grown.missing_go_to_left, dtype=bool),
-        value=np.where(leaf, ill, 0.0),
-    )
-
-
-def tree_of_histogram(nodes: Array) -> Tree:
-    """A tree of scikit-learn's histogram boosting (`predictor.nodes`), without categories."""
-    leaf = nodes["is_leaf"].astype(bool)
-    own = np.arange(len(nodes))
-    return Tree(
-        feature=np.where(leaf, 0, nodes["feature_idx"]).astype(np.int64),
-        threshold=np.where(leaf, 0.0, nodes["num_threshold"]),
-        left=np.where(leaf, own, nodes["left"]).astype(np.int64),
-        right=np.where(leaf, own, nodes["right"]).astype(np.int64),
-        missing_left=nodes["missing_go_to_left"].astype(bool),
-        value=np.where(leaf, nodes["value"], 0.0),
-    )

@@ -60,13 +60,17 @@ def test_a_member_depends_on_its_own_training_records_alone(name):
 
 
 def test_a_wrong_reader_is_found_out(monkeypatch):
-    read = growing.tree_of_forest
+    read = growing.scikit.grown
 
-    def strict(grown):
-        tree = read(grown)
-        return tree._replace(threshold=np.nextafter(tree.threshold.astype(np.float32), -np.inf))
+    def strict(library):
+        found = read(library)
+        lower = [
+            tree._replace(threshold=np.nextafter(tree.threshold.astype(np.float32), -np.inf))
+            for tree in found.trees
+        ]
+        return found._replace(trees=lower)
 
-    monkeypatch.setattr(growing, "tree_of_forest", strict)
+    monkeypatch.setattr(growing.scikit, "grown", strict)
     dataset = tiny.records(120, seed=0)
     with pytest.raises(FailedCheck, match="answers otherwise"):
         groves.RECIPES["forest"](dataset, tiny.plan(dataset), None)
