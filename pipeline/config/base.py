@@ -35,25 +35,18 @@ class Section(BaseModel):
     """A part of the configuration: no unknown key, no silent conversion, immutable.
 
     Of the section of a risk: `for_images`, whether it is measured on images too, `for_records`,
-<<<<<<< HEAD
     whether on anything else; `for_counts`, whether where the headline threat is l0; `for_scores`,
     whether of models that are no networks; `for_frozen`, whether of one that is not trained again.
-=======
-    whether on anything else, and `for_counts`, whether where the headline threat is l0; `tried`,
-    the key that lists its attacks.
->>>>>>> gate
+    `tried`: the key that lists its attacks.
     """
 
     model_config = STRICT
     for_images: ClassVar[bool] = False
     for_records: ClassVar[bool] = True
     for_counts: ClassVar[bool] = True
-<<<<<<< HEAD
     for_scores: ClassVar[bool] = True
     for_frozen: ClassVar[bool] = True
-=======
     tried: ClassVar[str] = ""
->>>>>>> gate
 
     @property
     def unasked(self) -> str:

@@ -19,11 +19,8 @@ class ForgerySettings(Section):
     """
 
     for_images: ClassVar[bool] = True
-<<<<<<< HEAD
     for_scores: ClassVar[bool] = False
-=======
     tried: ClassVar[str] = "forgeries"
->>>>>>> gate
     for_records: ClassVar[bool] = False
 
     recipes: list[str]
