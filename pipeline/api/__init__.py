@@ -1,4 +1,4 @@
-"""Audits of clinical models from a notebook, by a dozen names; all others are private.
+"""Audits of clinical models from a notebook, by a few names; all others are private.
 
     import medsecure
 
@@ -10,6 +10,10 @@
     x, y = dataset.x[:10], dataset.y[:10]
     forged = medsecure.attack(models, x, y, threat, cfg.attack["pgd_margin"], eps=0.3)
     nearest = medsecure.verify(models, x, y, threat, largest=1.0)
+
+A model that is there already, or an estimator that is not fitted yet, takes one call:
+
+    medsecure.audit(my_pipeline, X, y, schema="ward")
 
 `medsecure.run(cfg)` does all of it and more, keeps the results and logs them. The command of the
 same name starts projects and runs their stages.
@@ -25,6 +29,8 @@ if TYPE_CHECKING:
     from pipeline.api.notebook import report_tables as report_tables
     from pipeline.api.notebook import run as run
     from pipeline.api.notebook import verify as verify
+    from pipeline.api.own_model import audit as audit
+    from pipeline.api.own_model import membership as membership
     from pipeline.data.plan import Plan as Plan
     from pipeline.data.threat import Threat as Threat
     from pipeline.defenses.trained import train as train
@@ -39,8 +45,10 @@ HOMES = {
     "Plan": "pipeline.data.plan",
     "Threat": "pipeline.data.threat",
     "attack": "pipeline.api.notebook",
+    "audit": "pipeline.api.own_model",
     "configure": "pipeline.api.notebook",
     "load_population": "pipeline.models.population",
+    "membership": "pipeline.api.own_model",
     "read_cohort": "pipeline.api.notebook",
     "report_tables": "pipeline.api.notebook",
     "run": "pipeline.api.notebook",

@@ -54,9 +54,24 @@ def read_records(cfg: DataConfig, root: Path) -> tuple[Dataset, dict[str, Any]]:
         dataset = Dataset(torch.from_numpy(values), torch.from_numpy(target), schema)
     else:
         name, cells = cfg.file, cells_of(cfg, root / cfg.file)
-        dataset, found = checked(cells, cfg)
-        if found:
-            raise BadInput(told(found, cells, name))
+        dataset = faultless(cells, cfg, name)
+    return finished(dataset, name)
+
+
+def faultless(cells: Cells, cfg: DataConfig, name: str) -> Dataset:
+    """The records of a file whose header is right.
+
+    Raises:
+        BadInput: a line for each fault.
+    """
+    dataset, found = checked(cells, cfg)
+    if found:
+        raise BadInput(told(found, cells, name))
+    return dataset
+
+
+def finished(dataset: Dataset, name: str) -> tuple[Dataset, dict[str, Any]]:
+    """Records from which something can be learned, and what was found about them."""
     _refuse(dataset, name)
     equal = _equal_rows(dataset)
     dataset = replace(dataset, together=kept_together(dataset.patient, equal))

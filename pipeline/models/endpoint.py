@@ -106,6 +106,8 @@ class Endpoint:
             ) from None
         if isinstance(said, dict):
             said = said.get("predictions", said.get("probabilities"))
+        if isinstance(said, list):
+            said = [_numbers(one) for one in said]
         try:
             array = np.asarray(said, dtype=np.float64)
         except (TypeError, ValueError):
@@ -118,6 +120,13 @@ class Endpoint:
                 ' expected a list of probabilities, or {"predictions": [...]}'
             )
         return [float(one) for one in array]
+
+
+def _numbers(said: Any) -> Any:
+    """What is said of one record; of an object its numbers, the last of which is of disease."""
+    if not isinstance(said, dict):
+        return said
+    return [one for one in said.values() if isinstance(one, int | float)][-1:]
 
 
 def _place(endpoint: Endpoint, ending: str) -> Path:

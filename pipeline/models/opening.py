@@ -38,6 +38,7 @@ from pipeline.statistics import Array
 from pipeline.validation import nearest
 
 LARGEST = float(np.finfo(np.float32).max)
+HELD: dict[str, Any] = {}  # models that a notebook holds, by the source that names them
 MEMBER = "member-{:03d}.skops"
 
 
@@ -180,6 +181,8 @@ def imported(path: str, key: str) -> Any:
     Raises:
         BadInput: it names nothing; the line begins with `key`.
     """
+    if path in HELD:
+        return HELD[path]
     module, _, name = path.partition(":")
     if not module or not name:
         raise BadInput(f"{key}: {path!r}: expected package.module:attribute")
@@ -268,7 +271,7 @@ def _boosted(estimator: Any, schema: Schema) -> Trees | None:
 
 def _made(found: Any, source: str) -> Any:
     """What an import path names: a model, or what a function of no arguments returns."""
-    if not callable(found) or hasattr(found, "predict_proba"):
+    if source in HELD or not callable(found) or hasattr(found, "predict_proba"):
         return found
     try:
         return found()
