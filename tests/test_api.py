@@ -1,4 +1,4 @@
-"""A dozen names for notebooks, each where it says it lives, and none before somebody asks."""
+"""A few names for notebooks, each where it says it lives, and none before somebody asks."""
 
 import importlib.util
 import subprocess
@@ -10,7 +10,7 @@ from pipeline import api
 from pipeline.api import command
 from tiny import ROOT
 
-ABOUT_TEN = 12
+ABOUT_TEN = 14
 HEAVY = ("torch", "numpy", "pandas", "pydantic", "hydra", "omegaconf", "mlflow", "dvc", "yaml")
 
 

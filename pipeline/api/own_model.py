@@ -15,7 +15,7 @@ import torch
 
 from pipeline.config import BASELINE, Config
 from pipeline.data.in_memory import read_frame
-from pipeline.data.plan import Plan
+from pipeline.data.known import HELD as KNOWN
 from pipeline.data.schema import Dataset
 from pipeline.defenses.admission import admit
 from pipeline.defenses.trained import train_reported
@@ -32,7 +32,7 @@ from pipeline.risks.risk import Context, Sources
 from pipeline.stages._examining import Examinee, examine
 from pipeline.statistics.intervals import Sampling
 
-SOURCE = "notebook:model"
+SOURCE, ROWS = "notebook:model", "notebook:rows"
 DEPLOYED = ("experiment=deployed", f"model.source={SOURCE}")
 RECIPE = ("model=estimator", f"model.factory={SOURCE}", "plan.seeds=1", "threat=[clinical]")
 SPARING = ("attack=[noise,pgd_margin,square]", "attack.square.queries=100")
@@ -144,13 +144,16 @@ def audit(
     """
     fitted = is_fitted(model)
     chosen = [*DEPLOYED, f"decision.value={threshold}"] if fitted else [*RECIPE, *SPARING]
-    asked = [f"data={schema}", "defense=[baseline]", *chosen, *overrides]
+    known = [] if trained_on is None else [f"plan.trained_on={ROWS}"]
+    asked = [f"data={schema}", "defense=[baseline]", *chosen, *known, *overrides]
     cfg = configured(asked, None if conf is None else Path(conf))
     dataset = _dataset(X, y, cfg, groups)
     torch.set_num_threads(cfg.threads)
     use_device(cfg.device)
-    with _held(model, fitted=fitted):
-        return _measured(cfg, dataset, "frozen model" if fitted else "recipe", trained_on)
+    if trained_on is not None and len(trained_on) != len(dataset.y):
+        raise BadInput(f"trained_on: {len(trained_on)} values, of {len(dataset.y)} records")
+    with _held(model, trained_on, fitted=fitted):
+        return _measured(cfg, dataset, "frozen model" if fitted else "recipe")
 
 
 def is_fitted(model: Any) -> bool:
@@ -183,21 +186,20 @@ def _dataset(X: pd.DataFrame, y: Any, cfg: Config, groups: Any) -> Dataset:
 
 
 @contextmanager
-def _held(model: Any, *, fitted: bool) -> Iterator[None]:
-    """The model behind the source that the configuration names."""
+def _held(model: Any, trained_on: Any, *, fitted: bool) -> Iterator[None]:
+    """The model and the rows behind what the configuration names."""
     HELD[SOURCE] = model if fitted else lambda: model
+    if trained_on is not None:
+        KNOWN[ROWS] = torch.from_numpy(np.array(trained_on, dtype=bool))
     try:
         yield
     finally:
         del HELD[SOURCE]
+        KNOWN.pop(ROWS, None)
 
 
-def _measured(cfg: Config, dataset: Dataset, level: str, trained_on: Any) -> Audit:
-    if trained_on is None:
-        plan = admit(dataset, cfg)
-    else:
-        known = torch.as_tensor(np.asarray(trained_on, dtype=bool))
-        plan = Plan.frozen(known, dataset.together, seed=cfg.seed)
+def _measured(cfg: Config, dataset: Dataset, level: str) -> Audit:
+    plan = admit(dataset, cfg)
     kept = tempfile.TemporaryDirectory(prefix=FOLDER)
     place = Path(kept.name) / MEASURED / BASELINE
     place.mkdir(parents=True)
@@ -234,7 +236,7 @@ def membership(scores: Any, member: Any, *, seed: int = 0, resamples: int = 1000
         BadInput: the shapes differ, a score is no number, or one side is empty.
 
     >>> import numpy as np
-    >>> member = np.arange(400) % 2 == 0
+    >>> member = np.arange(800) % 2 == 0
     >>> told = membership(np.where(member, 1.0, 0.0), member)
     >>> float(told["auroc"]), float(told["tpr_at_1pct"])
     (1.0, 1.0)

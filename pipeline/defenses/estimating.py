@@ -11,7 +11,7 @@ from pipeline.config import Config, Count, Positive
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
 from pipeline.files import BadInput
-from pipeline.models.foreign import Foreign, acquainted, framed
+from pipeline.models.foreign import Foreign, Gaps, acquainted, framed
 from pipeline.models.opening import asked_by, imported, read_of
 from pipeline.models.population import Population, joined
 from pipeline.models.reading import NotReadable
@@ -19,7 +19,9 @@ from pipeline.models.reading import NotReadable
 Fit = Callable[[Any, Any, int], Any]  # (frame of records, (N,) 0 or 1, seed) -> a model
 
 
-def estimator(dataset: Dataset, plan: Plan, cfg: Config, *, factory: str) -> Population:
+def estimator(
+    dataset: Dataset, plan: Plan, cfg: Config, *, factory: str, gaps: Gaps = "empty"
+) -> Population:
     """Whatever `factory` makes, fitted anew for each member on its own training records.
 
     A factory without arguments returns an unfitted estimator of scikit-learn's kind, a pipeline for
@@ -31,6 +33,7 @@ def estimator(dataset: Dataset, plan: Plan, cfg: Config, *, factory: str) -> Pop
         plan: who trains.
         cfg: not read, but for the seed.
         factory: `package.module:name`.
+        gaps: how a missing value is told: by nothing, or by the file's own `code`.
 
     Returns:
         trees or networks where all that was fitted can be read; else models that are asked.
@@ -40,12 +43,16 @@ def estimator(dataset: Dataset, plan: Plan, cfg: Config, *, factory: str) -> Pop
             model does.
         FailedCheck: what was read of it answers otherwise than it does.
     """
-    return fitted(fit_of(imported(factory, "model.factory"), factory), factory, dataset, plan, cfg)
+    fit = fit_of(imported(factory, "model.factory"), factory)
+    return fitted(fit, factory, dataset, plan, cfg, gaps)
 
 
-def fitted(fit: Fit, origin: str, dataset: Dataset, plan: Plan, cfg: Config) -> Population:
+def fitted(
+    fit: Fit, origin: str, dataset: Dataset, plan: Plan, cfg: Config, gaps: Gaps = "empty"
+) -> Population:
     """One model a member, on its own training records: read where that is possible, else asked."""
-    schema, frame, y = dataset.schema, framed(dataset.x.numpy(), dataset.schema), dataset.y.numpy()
+    schema, y = dataset.schema, dataset.y.numpy()
+    frame = framed(dataset.x.numpy(), schema, gaps)
     missing = dataset.x.isnan().any(0).nonzero()[:, 0].tolist()
     bar = tqdm(
         zip(plan.train, plan.seeds.tolist(), strict=True),
@@ -66,9 +73,9 @@ def fitted(fit: Fit, origin: str, dataset: Dataset, plan: Plan, cfg: Config) -> 
             kind, first = type(error).__name__, str(error).strip().split("\n", 1)[0]
             raise BadInput(f"{origin}: cannot be fitted: {kind}: {first[:200]}") from error
         asked.append(asked_by(made, schema))
-        digests.append(acquainted(asked[-1], schema, missing, origin, cfg.seed))
+        digests.append(acquainted(asked[-1], schema, missing, origin, cfg.seed, gaps))
     one_each = [
-        Foreign((ask,), schema, (label,), digest, origin)
+        Foreign((ask,), schema, (label,), digest, origin, gaps=gaps)
         for ask, label, digest in zip(asked, plan.labels, digests, strict=True)
     ]
     return _read(one_each, dataset, cfg) or joined(one_each)

@@ -11,7 +11,7 @@ from pipeline.data.plan import RELEASE, Plan
 from pipeline.data.schema import Dataset
 from pipeline.files import BadInput, sha256
 from pipeline.models.endpoint import Endpoint
-from pipeline.models.foreign import Foreign, acquainted
+from pipeline.models.foreign import Foreign, Gaps, acquainted
 from pipeline.models.opening import Boosted, is_native, is_xgboost, opened, read_native, read_of
 from pipeline.models.population import Population, load_population
 from pipeline.models.reading import AGREES_ROUNDED, NotReadable, held_against, made_up
@@ -19,7 +19,13 @@ from pipeline.models.stacked import DESCRIPTION
 
 
 def frozen(
-    dataset: Dataset, plan: Plan, cfg: Config, *, source: str, rate: NonNegative = 0.0
+    dataset: Dataset,
+    plan: Plan,
+    cfg: Config,
+    *,
+    source: str,
+    rate: NonNegative = 0.0,
+    gaps: Gaps = "empty",
 ) -> Population:
     """The model that a team deploys, as it is: see `pipeline.models.opening`.
 
@@ -29,6 +35,7 @@ def frozen(
         cfg: the seed.
         source: where it is kept, or answers.
         rate: requests a second at most, of an address; 0 = any.
+        gaps: how it is told a missing value: by nothing, or by the file's own `code`.
 
     Raises:
         BadInput: it cannot be opened, or does not answer as a model does; or the plan is another.
@@ -45,7 +52,7 @@ def frozen(
         return _ours(load_population(Path(source)), source)
     if is_native(source):
         return _native(dataset, cfg, Path(source))
-    return _asked(dataset, cfg, source, rate)
+    return _asked(dataset, cfg, source, rate, gaps)
 
 
 def _native(dataset: Dataset, cfg: Config, path: Path) -> Population:
@@ -66,7 +73,7 @@ def _native(dataset: Dataset, cfg: Config, path: Path) -> Population:
     return replace(alone, read=read)
 
 
-def version_of(source: str, dataset: Dataset, seed: int) -> str:
+def version_of(source: str, dataset: Dataset, seed: int, gaps: Gaps = "empty") -> str:
     """What tells this version of a deployed model from another: its bytes, or what it answers.
 
     Raises:
@@ -78,7 +85,8 @@ def version_of(source: str, dataset: Dataset, seed: int) -> str:
     if path.is_file():
         return sha256(path)
     missing = dataset.x.isnan().any(0).nonzero()[:, 0].tolist()
-    return acquainted(opened(source, dataset.schema), dataset.schema, missing, source, seed)
+    ask = opened(source, dataset.schema)
+    return acquainted(ask, dataset.schema, missing, source, seed, gaps)
 
 
 def _ours(kept: Population, source: str) -> Population:
@@ -87,15 +95,15 @@ def _ours(kept: Population, source: str) -> Population:
     return kept.release() if RELEASE in kept.labels else kept
 
 
-def _asked(dataset: Dataset, cfg: Config, source: str, rate: float) -> Foreign:
+def _asked(dataset: Dataset, cfg: Config, source: str, rate: float, gaps: Gaps) -> Foreign:
     schema = dataset.schema
     ask = opened(source, schema)
     ask = Endpoint(source, rate) if isinstance(ask, Endpoint) else ask
     missing = dataset.x.isnan().any(0).nonzero()[:, 0].tolist()
-    digest = acquainted(ask, schema, missing, source, cfg.seed)
+    digest = acquainted(ask, schema, missing, source, cfg.seed, gaps)
     if isinstance(ask, Endpoint):
         ask = Endpoint(source, rate, version=digest)
-    alone = Foreign((ask,), schema, (RELEASE,), digest, source)
+    alone = Foreign((ask,), schema, (RELEASE,), digest, source, gaps=gaps)
     try:
         return replace(alone, read=read_of(alone, dataset.x.numpy(), cfg.seed))
     except NotReadable as why:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Literal, Protocol, Self
 
 import numpy as np
 import pandas as pd
@@ -33,6 +33,9 @@ SAME = 1e-6  # of two answers to one record: sums in another order differ in the
 DECIMALS = 4  # to which a float32 is written as it was typed, where that is the same number
 PROBES = 256  # made up records that a model is asked about before any patient's
 SLOW = 0.02  # seconds a record, from which on hundreds of thousands of questions take hours
+
+
+Gaps = Literal["empty", "code"]  # how a missing value is told
 
 
 class Ask(Protocol):
@@ -81,20 +84,24 @@ def typed(x: Array) -> Array:
     return np.where(short.astype(np.float32) == x, short, wide)
 
 
-def framed(x: Array, schema: Schema) -> pd.DataFrame:
+def framed(x: Array, schema: Schema, gaps: Gaps = "empty") -> pd.DataFrame:
     """Records (B, D) float32 as a team's own code reads them from its files.
 
-    Numbers are those that were typed (27.1, not 27.100000381), levels the file's own cells; what is
-    missing is NaN, or None among levels.
+    Numbers are those that were typed (27.1, not 27.100000381), levels the file's own cells. What is
+    missing is NaN, or None among levels; or, `code`, the first of the file's own codes, where it
+    has one.
     """
     values = typed(x)
     columns: dict[str, Any] = {}
     for place, (name, feature) in enumerate(zip(schema.names, schema.features, strict=True)):
         column = values[:, place]
+        code = feature.missing[0] if gaps == "code" and feature.missing else None
         if feature.levels:
-            cells, gap = [*feature.levels, None], len(feature.levels)
+            cells, gap = [*feature.levels, code], len(feature.levels)
             at = np.where(np.isnan(column), gap, np.nan_to_num(column)).astype(np.int64)
             columns[name] = pd.Series([cells[one] for one in at], dtype=object)
+        elif code is not None:
+            columns[name] = np.where(np.isnan(column), float(code), column)
         else:
             columns[name] = column
     return pd.DataFrame(columns)
@@ -117,7 +124,8 @@ def chances(ask: Callable[[pd.DataFrame], Any], frame: pd.DataFrame, what: str) 
         raise
     except Exception as error:  # of code that is not ours, whatever it is
         kind, first = type(error).__name__, str(error).strip().split("\n", 1)[0]
-        raise BadInput(f"{what}: fails when it is asked: {kind}: {first[:200]}") from error
+        hint = "; model.gaps=code tells missing values by the file's own code" * ("NaN" in first)
+        raise BadInput(f"{what}: fails when it is asked: {kind}: {first[:200]}{hint}") from error
     said = np.asarray(given)
     if said.ndim == 2 and said.shape[1] in (1, 2):
         said = said[:, -1]
@@ -153,7 +161,12 @@ def probes(schema: Schema, missing: Sequence[int], seed: int) -> Array:
 
 
 def acquainted(
-    ask: Callable[[pd.DataFrame], Any], schema: Schema, missing: Sequence[int], what: str, seed: int
+    ask: Callable[[pd.DataFrame], Any],
+    schema: Schema,
+    missing: Sequence[int],
+    what: str,
+    seed: int,
+    gaps: Gaps = "empty",
 ) -> str:
     """Asks a model about records of nobody, before anybody's; the digest of what it says.
 
@@ -163,12 +176,13 @@ def acquainted(
         missing: places of features that some patient lacks.
         what: it is, for messages.
         seed: of the records.
+        gaps: how a missing value is told.
 
     Raises:
         BadInput: it answers otherwise than a model does: see `chances`; or with labels, in another
             order, differently on two calls, or too slowly.
     """
-    frame = framed(probes(schema, missing, seed), schema)
+    frame = framed(probes(schema, missing, seed), schema, gaps)
     began = time.monotonic()
     said = chances(ask, frame, what)
     took = (time.monotonic() - began) / len(frame)
@@ -210,6 +224,7 @@ class Foreign:
         cut: (M,) float64, log-odds from which on a member calls ill.
         read: their structure; None = it could not be read.
         unread: why not.
+        gaps: how they are told a missing value.
     """
 
     asked: tuple[Ask, ...]
@@ -221,6 +236,7 @@ class Foreign:
     cut: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.float64))
     read: Trees | Networks | None = None
     unread: str = ""
+    gaps: Gaps = "empty"
 
     def __post_init__(self) -> None:
         """Without a cut they decide at log-odds of 0."""
@@ -242,7 +258,8 @@ class Foreign:
         if x.requires_grad and self.read is not None:
             return self.read(x)
         every = x.detach().movedim(-3, 0)
-        said = torch.stack([self._of(number, records) for number, records in enumerate(every)])
+        each = [self._of(number, records) for number, records in enumerate(every)]
+        said = torch.stack(each) if each else torch.zeros(every.shape[:-1], dtype=torch.float64)
         odds = said.movedim(0, -2) - self.cut[:, None]
         return torch.stack([torch.zeros_like(odds), odds], -1).to(x.dtype)
 
@@ -256,7 +273,7 @@ class Foreign:
 
     def chances(self, x: Array, number: int = 0) -> Array:
         """(B,) float64: what a member says of records (B, D) float32, as they are typed."""
-        return chances(self.asked[number], framed(x, self.schema), self.origin)
+        return chances(self.asked[number], framed(x, self.schema, self.gaps), self.origin)
 
     def decide_at(self, cut: Tensor) -> Self:
         """The same models, calling ill from other log-odds (M,) on."""
@@ -308,6 +325,7 @@ class Foreign:
             "origin": self.origin,
             "cut": self.cut.tolist(),
             "kept": kept,
+            "gaps": self.gaps,
         }
         write_json(folder / DESCRIPTION, described)
 
@@ -328,4 +346,5 @@ class Foreign:
             described["origin"],
             described["facts"],
             torch.tensor(described["cut"], dtype=torch.float64),
+            gaps=described["gaps"],
         )

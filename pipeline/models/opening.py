@@ -293,6 +293,8 @@ def read_of(model: Foreign, x: Array, seed: int) -> Trees | Networks:
         BadInput, FailedCheck: as `read_estimator`.
     """
     (ask,) = model.asked
+    if model.gaps == "code":
+        raise NotReadable("it is told missing values by a code, which a proof does not know")
     if not isinstance(ask, Predicts):
         raise NotReadable("it is asked through its own code alone")
     for name, feature in zip(model.schema.names, model.schema.features, strict=True):

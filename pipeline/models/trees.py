@@ -147,7 +147,8 @@ class Trees(Stacked):
             torch.cat([self._sums(number, part) for part in records.split(at_once)])
             for number, records in enumerate(x)
         ]
-        total = self.parameters["base"][:, None] + torch.stack(each)
+        sums = torch.stack(each) if each else torch.zeros(x.shape[:-1], dtype=torch.float64)
+        total = self.parameters["base"][:, None] + sums
         return total / self.architecture.trees if self._averages else total
 
     @property

@@ -70,7 +70,8 @@ def run_key(cfg: Config, dataset: Dataset) -> str:
     digest.update(sha256(*measuring_code()).encode())
     digest.update(dataset.x.numpy().tobytes() + dataset.y.numpy().tobytes())
     if cfg.plan.kind == "frozen":  # whoever keeps or serves it may have put another in its place
-        digest.update(version_of(cfg.model.own["source"], dataset, cfg.seed).encode())
+        source, gaps = cfg.model.own["source"], cfg.model.own["gaps"]
+        digest.update(version_of(source, dataset, cfg.seed, gaps).encode())
     return digest.hexdigest()
 
 

@@ -52,8 +52,8 @@ def opened_of(folder: Path, address: str) -> str:
         raise BadInput(f"--model {address}: has no readable {DESCRIBED} ({error})") from error
     flavors: dict[str, Any] = described.get("flavors", {})
     for flavor, key in (("xgboost", "data"), ("lightgbm", "data"), ("sklearn", "pickled_model")):
-        file = folder / str(flavors.get(flavor, {}).get(key, "-"))
-        if not file.is_relative_to(folder) or not file.is_file():
+        file = (folder / str(flavors.get(flavor, {}).get(key, "-"))).resolve()
+        if not file.is_relative_to(folder.resolve()) or not file.is_file():
             continue
         if file.suffix in (".json", ".txt", ".lgb", ".skops"):
             return str(file)

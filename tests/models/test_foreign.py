@@ -52,6 +52,27 @@ def test_levels_go_in_as_the_cells_of_the_file():
     assert frame["admission"].tolist() == ["U", "E", None]
 
 
+def test_gaps_go_in_as_the_file_s_own_code_where_that_is_asked_for():
+    coded = replace(
+        tiny.SCHEMA,
+        features=tuple(one.model_copy(update={"missing": [0]}) for one in tiny.SCHEMA.features),
+    )
+    x = DATA.x.numpy()
+    frame = framed(x, coded, "code").to_numpy()
+    assert (frame[np.isnan(x)] == 0).all()
+    np.testing.assert_array_equal(frame[~np.isnan(x)], framed(x, coded).to_numpy()[~np.isnan(x)])
+
+
+def test_a_model_that_takes_no_gap_is_told_of_the_code():
+    def strict(frame):
+        if frame.isna().to_numpy().any():
+            raise ValueError("Input X contains NaN.")
+        return chance(frame)
+
+    with pytest.raises(BadInput, match=r"contains NaN.; model.gaps=code tells missing values"):
+        acquainted(strict, tiny.SCHEMA, [1], "m", 0)
+
+
 # ---- what comes out ----
 
 FAULTS = {
@@ -162,3 +183,8 @@ def test_where_it_was_read_gradients_and_proofs_are_of_what_was_read():
     close = {"atol": 1e-5, "rtol": 0}
     torch.testing.assert_close(said[:, 1] - said[:, 0], own[:, 1] - own[:, 0], **close)
     assert member_of(moved, 0).layers
+
+
+def test_nobody_answers_nothing():
+    none = models(chance).select(torch.zeros(0, dtype=torch.int64))
+    assert none(DATA.x.expand(0, *DATA.x.shape)).shape == (0, 40, 2)

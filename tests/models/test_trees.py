@@ -68,3 +68,18 @@ def test_it_is_saved_whole_and_a_damaged_file_is_refused(tmp_path):
     (tmp_path / WEIGHTS).write_bytes((tmp_path / WEIGHTS).read_bytes()[:-8])
     with pytest.raises(BadInput):
         load_population(tmp_path)
+
+
+def test_nobody_answers_nothing():
+    models, dataset, _ = groves.grown("forest")
+    none = models.select(torch.zeros(0, dtype=torch.int64))
+    assert none(dataset.x.expand(0, *dataset.x.shape)).shape == (0, len(dataset.y), 2)
+
+
+def test_members_of_several_populations_join_whatever_their_depth():
+    models, dataset, plan = groves.grown("forest")
+    other, _, _ = groves.grown("forest", seed=5)
+    two = models.join([models.select(torch.tensor([0])), other.select(torch.tensor([1]))])
+    x = dataset.x.expand(plan.size, *dataset.x.shape)
+    assert torch.equal(two(x[:2])[0], models(x)[0])
+    assert torch.equal(two(x[:2])[1], other(x)[1])
