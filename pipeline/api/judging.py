@@ -39,6 +39,32 @@ def _status_arguments(parser: Parser) -> None:
     add("--defense", metavar="NAME", help="which one that is; gate.defense, if not given")
 
 
+def _compare(given: argparse.Namespace) -> int:
+    from pipeline.gate.compare import say_changes
+
+    return say_changes(**vars(given))
+
+
+def _compare_arguments(parser: Parser) -> None:
+    add = parser.add_argument
+    add("first", metavar="A", help="an audit.json or its folder")
+    add("second", metavar="B", help="a later one, or of another model")
+    add("overrides", nargs="*", metavar="gate.key=value", help="in Hydra's syntax, for this call")
+    add("--defense", metavar="NAME", help="whose figures; gate.defense, if not given")
+    add("--before", metavar="NAME", help="whose in A, if it is another one")
+    add("--json", metavar="FILE", help="write what has changed")
+
+
+def _keep(given: argparse.Namespace) -> int:
+    from pipeline.gate.compare import keep_last
+
+    return keep_last(**vars(given))
+
+
+def _keep_arguments(parser: Parser) -> None:
+    parser.add_argument("folder", help="a new one; it is treated as the cohort is")
+
+
 JUDGING = {
     "gate": Verb(
         _gate,
@@ -48,6 +74,23 @@ JUDGING = {
         "A figure is held by the unfavourable end of its interval: pass, fail or unclear.\n"
         "One that is absent or flagged is not passed. Exit status: 0 all passed, 1 not,\n"
         "2 a mistake; without any gate it is 2.",
+        mixed=True,
+    ),
+    "compare": Verb(
+        _compare,
+        "Says what has changed from one audit to another, without raw data.",
+        "medsecure compare in_use/audit.json artifacts/evaluate",
+        _compare_arguments,
+        "Paired where both folders have verdicts on the same patients (`medsecure keep`).\n"
+        "Exit status: 0 nothing is told to be worse, 1 something is, 2 a mistake.",
+        mixed=True,
+    ),
+    "keep": Verb(
+        _keep,
+        "Keeps the last audit with verdicts on patients under salted keys, for the team alone.",
+        "medsecure keep kept/2026-11",
+        _keep_arguments,
+        "The salt lies in .medsecure_secret/, made once, outside git, or in MEDSECURE_SALT.",
     ),
     "status": Verb(
         _status,
@@ -55,5 +98,6 @@ JUDGING = {
         "medsecure status --audit in_use/audit.json",
         _status_arguments,
         "Exit status: 0 it is current, 1 stale, 2 a mistake. gate.valid_until is its last day.",
+        mixed=True,
     ),
 }

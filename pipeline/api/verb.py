@@ -26,6 +26,7 @@ class Verb:
         example: a command line.
         arguments: adds the verb's own to a parser.
         more: further lines of its help.
+        mixed: whether overrides may stand behind options.
     """
 
     do: Callable[[argparse.Namespace], int]
@@ -33,6 +34,7 @@ class Verb:
     example: str
     arguments: Callable[[Parser], None]
     more: str = ""
+    mixed: bool = False
 
     def parser(self, name: str) -> Parser:
         """The verb's command line."""
@@ -45,3 +47,10 @@ class Verb:
         )
         self.arguments(parser)
         return parser
+
+    def parsed(self, name: str, arguments: list[str]) -> argparse.Namespace:
+        """What a command line says."""
+        parser = self.parser(name)
+        return (
+            parser.parse_intermixed_args(arguments) if self.mixed else parser.parse_args(arguments)
+        )

@@ -40,7 +40,7 @@ def run_verb(arguments: list[str]) -> int:
             from pipeline.validation import nearest
 
             raise BadInput(f"{name!r} is no verb of medsecure; {nearest(name, VERBS)}")
-        return VERBS[name].do(VERBS[name].parser(name).parse_args(rest))
+        return VERBS[name].do(VERBS[name].parsed(name, rest))
     except (BadInput, FailedCheck) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2 if isinstance(error, BadInput) else 1

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from pipeline.config.base import BASELINE, Name, NonNegative, Positive, Section
+from pipeline.config.base import BASELINE, Count, Name, NonNegative, Positive, Section
 from pipeline.files import BadInput
 from pipeline.validation import checked_model, nearest
 
@@ -83,9 +83,10 @@ class GateConfig(Section):
     its folder, of what is in use; `champion_defense`: whose figures are taken from it, null = those
     of the defense that is judged. `unclear`: whether an interval on both sides of a limit fails or
     is a warning. `alias`: what moves to the registered release in MLflow once it is passed, where
-    that is asked for. `valid_until`: the last day of the audit, for `medsecure status`; in no
-    digest of the gates. `accept`: flags that are known and accepted -> the reason, which is
-    printed.
+    that is asked for. `valid_until`: the last day of the audit, for `medsecure status`. `looks`:
+    how many times two audits are compared, by plan, each of which spends an equal part of what the
+    confidence leaves, for `medsecure compare`. Neither is in a digest of the gates. `accept`: flags
+    that are known and accepted -> the reason, which is printed.
     """
 
     defense: str = BASELINE
@@ -93,6 +94,7 @@ class GateConfig(Section):
     champion_defense: str | None = None
     unclear: Literal["fail", "warn"] = "fail"
     alias: Annotated[str, Field(pattern="^[A-Za-z][A-Za-z_-]*$")] | None = None
+    looks: Count = 1
     valid_until: Annotated[str, AfterValidator(_day)] | None = None
     accept: dict[str, Annotated[str, Field(min_length=1)]] = Field(default_factory=dict)
     gates: dict[Name, Gate] = Field(default_factory=dict)

@@ -94,9 +94,9 @@ def _of_page(told: Sequence[Mapping[str, Any]], gate: Gate, defense: str) -> Fou
         raise BadInput(f"where: {gate.figure} is a figure of the page and has no columns")
     lines = told
     if gate.eps is not None:
-        lines = [one for one in told if gate.eps == _eps(one["figure"])]
+        lines = [one for one in told if gate.eps == eps_of(one["figure"])]
         if not lines:
-            at = sorted({str(_eps(one["figure"])) for one in told} - {"None"})
+            at = sorted({str(eps_of(one["figure"])) for one in told} - {"None"})
             raise Absent(f"not measured at eps {gate.eps:g}, but {', '.join(at) or 'without eps'}")
     if gate.threat is not None:
         lines = [one for one in lines if one["threat"].split(";")[0] == gate.threat]
@@ -115,7 +115,8 @@ def _of_page(told: Sequence[Mapping[str, Any]], gate: Gate, defense: str) -> Fou
     return Found(line["risk"], line["figure"], interval, line["good"], line["threat"], line)
 
 
-def _eps(figure: str) -> float | None:
+def eps_of(figure: str) -> float | None:
+    """The radius that the name of a figure says; None: none."""
     at = AT_EPS.search(figure)
     return float(at[1]) if at else None
 

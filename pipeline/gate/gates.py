@@ -295,7 +295,7 @@ def judge(
         for flag in audit.flags(defense)
         if flag in cfg.accept
     }
-    digest = hashlib.sha256(cfg.model_dump_json(exclude={"valid_until"}).encode())
+    digest = hashlib.sha256(cfg.model_dump_json(exclude={"valid_until", "looks"}).encode())
     digest.update(champion.sha256.encode() if champion else b"")
     return Judged(tuple(outcomes), accepted, audit.sha256, digest.hexdigest(), len(tests))
 

@@ -19,6 +19,7 @@ from pipeline.presentation.numbers import without_few
 from pipeline.report import AUDIT_SCHEMA
 from pipeline.report.audited import USE
 from pipeline.report.evidence import Claim
+from pipeline.report.inputs import inputs_of
 from pipeline.risks import RISKS
 from pipeline.risks.conclusions import Conclusions, Front
 from pipeline.risks.results import GAPS, Results
@@ -91,6 +92,7 @@ def audited(context: Context, defenses: Sequence[str]) -> dict[str, Any]:
             "measurements": list(cfg.data.features),
             "sha256": dataset.digest,
             "schema_sha256": schema_sha256(cfg),
+            "inputs": inputs_of(dataset, cfg),
         },
         "models": {
             "architecture": cfg.model.name,

@@ -104,11 +104,11 @@ def recipe(title):
 
 def test_every_command_of_the_page_is_one_that_the_parser_takes():
     blocks = re.findall(r"^```(?:sh|yaml)\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
-    lines = re.findall(r"medsecure (?:gate|status).*", "".join(blocks))
+    lines = re.findall(r"medsecure (?:gate|status|compare|keep).*", "".join(blocks))
     assert len(lines) > 8
     for line in lines:
         _, verb, *words = shlex.split(line.split(" ||")[0], comments=True)
-        JUDGING[verb].parser(verb).parse_args(words)
+        JUDGING[verb].parsed(verb, words)
 
 
 def test_the_page_names_every_table_that_shows_single_patients():
