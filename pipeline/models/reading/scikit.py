@@ -221,6 +221,9 @@ def _grown_tree(one: Any, output: int, outputs: int, model: Any, where: str) -> 
     nodes = one.tree_
     if type(nodes) is not Nodes or not 0 < nodes.node_count <= nodes.capacity:
         raise BadInput(f"{where}: no tree of scikit-learn; damaged")
+    width = int(model.n_features_in_)
+    if not width == int(one.n_features_in_) == nodes.n_features:
+        raise BadInput(f"{where}: takes other columns than the others; damaged")
     value = np.asarray(nodes.value)
     if value.shape[1:] != (1, outputs):
         raise BadInput(f"{where}: leaves say {value.shape[1:]} numbers, not (1, {outputs})")
@@ -232,8 +235,8 @@ def _grown_tree(one: Any, output: int, outputs: int, model: Any, where: str) -> 
         nodes.children_right,
         np.asarray(nodes.missing_go_to_left),
         value[:, 0, output],
-        left < 0,
-        features=int(model.n_features_in_),
+        left == -1,  # as the C code knows a leaf: any other child below 0 it would follow
+        features=width,
         where=where,
     )
 

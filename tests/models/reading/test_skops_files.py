@@ -196,6 +196,11 @@ def nested(parts):
     return {SCHEMA: "[" * 10**6}
 
 
+def other_columns(parts):
+    """A forest that says it takes a million columns, whose trees still take five."""
+    parts[SCHEMA]["content"]["content"]["n_features_in_"]["content"] = "1000000"
+
+
 def of_other_types(model):
     return lambda: skops.io.dumps(model.fit(X, foreign.Y))
 
@@ -237,6 +242,7 @@ HOSTILE = {
         "ExponentialLoss",
     ),
     "child out of range": (bent_nodes("left_child", lambda nodes: 10**9), "has the child 10000"),
+    "child below zero": (bent_nodes("left_child", lambda nodes: -7), "has the child -7"),
     "cycle": (bent_nodes("right_child", lambda nodes: 0), "two nodes lead to one"),
     "feature out of range": (bent_nodes("feature", lambda nodes: 77), "about feature 77 of 5"),
     "threshold": (bent_nodes("threshold", lambda nodes: np.nan), "a threshold is NaN"),
@@ -246,6 +252,7 @@ HOSTILE = {
     "node count": (changed(more_nodes_than_there_are), "a tree of other counts than its arrays"),
     "identity": (changed(many_outputs_by_identity), None),
     "outputs": (changed(many_outputs), "a tree of other counts than its arrays"),
+    "columns": (changed(other_columns, "forest"), "tree 0: takes other columns than the others"),
     "header": (changed(header_of_more), r"says \(1000000000000,\) and holds 0 bytes"),
     "objects": (changed(objects), "holds Python objects, which are never unpickled"),
 }
