@@ -117,7 +117,9 @@ def _models(problem: Problem) -> list[Trees]:
     plan = problem.plan.select(torch.tensor([0]))
     return [
         forest(problem.complete, plan, problem.cfg, kind="forest", trees=50, depth=5, leaf=1),
-        boosting(problem.complete, plan, problem.cfg, rounds=40, leaves=8, rate=0.1, leaf=20),
+        boosting(
+            problem.complete, plan, problem.cfg, rounds=40, leaves=8, rate=0.1, leaf=20, rising=[]
+        ),
     ]
 
 

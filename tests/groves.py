@@ -12,7 +12,7 @@ from pipeline.models.trees import Tree, Trees
 RECIPES = {
     "forest": lambda *of: forest(*of, kind="forest", trees=7, depth=4, leaf=2),
     "extra_trees": lambda *of: forest(*of, kind="extra_trees", trees=7, depth=4, leaf=2),
-    "boosting": lambda *of: boosting(*of, rounds=6, leaves=5, rate=0.5, leaf=5),
+    "boosting": lambda *of: boosting(*of, rounds=6, leaves=5, rate=0.5, leaf=5, rising=[]),
 }
 
 

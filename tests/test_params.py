@@ -28,7 +28,8 @@ ON_IMAGES = ["data=digits", "model=cnn", "examine=[adv_train]", *PIXELS]
 BY_DEFAULT -= {"threat/pixels", "threat/pixels_missed"}
 SEDA = ("seda", "seda_whole", "seda_student", "seda_student_hard")
 GROWN = ("forest", "extra_trees", "boosting")
-BY_DEFAULT -= {f"defense/{name}" for name in ("certified", "smoothed", *SEDA, *GROWN)}
+TREES = (*GROWN, "larger_leaves", "small_boosting", "monotone")
+BY_DEFAULT -= {f"defense/{name}" for name in ("certified", "smoothed", *SEDA, *TREES)}
 OTHER_RULES = ["threshold", "sensitivity", "youden", "prevalence"]
 EXPERIMENTS_OF_IMAGES = (
     *("breast_ultrasound", "digits", "image_defenses"),
@@ -38,7 +39,7 @@ CHOSEN = {
     **{f"threat/{name}": [f"threat=[clinical,{name}]"] for name in OTHER_THREATS},
     "defense/dp_adv_train": ["defense=[baseline,dp_adv_train]"],
     "defense/certified": ["defense=[baseline,certified]"],
-    **{f"defense/{name}": [f"defense=[baseline,{name}]"] for name in GROWN},
+    **{f"defense/{name}": [f"defense=[baseline,{name}]"] for name in TREES},
     **{
         f"defense/{name}": [*ON_IMAGES[:3], *PIXELS[:2], f"defense=[baseline,{name}]"]
         for name in (*SEDA, "smoothed")

@@ -97,3 +97,20 @@ def test_one_class_alone_and_three_classes_are_refused_in_a_line(name):
     ):
         with pytest.raises(BadInput, match=line):
             groves.RECIPES[name](given, plan, None)
+
+
+def test_the_risk_does_not_fall_with_what_is_rising():
+    """And does fall somewhere without: the records are noisy enough."""
+    dataset = tiny.records(200, seed=2, missing=0.0, signal=0.3)
+    plan = tiny.plan(dataset, folds=2, seeds=1).select(torch.tensor([0]))
+    numbers = {"rounds": 30, "leaves": 15, "rate": 0.3, "leaf": 5}
+    x = dataset.x[:50].repeat(40, 1, 1)
+    x[..., 0] = torch.linspace(60, 200, 40)[:, None]
+    falls = []
+    for rising in (["glucose"], []):
+        models = growing.boosting(dataset, plan, None, rising=rising, **numbers)
+        odds = models.log_odds(x.view(1, -1, 5)).view(40, 50)
+        falls.append(bool((odds.diff(dim=0) < -1e-9).any()))
+    assert falls == [False, True]
+    with pytest.raises(BadInput, match="boosting: rising: 'glucos' is no feature; did you mean"):
+        growing.boosting(dataset, plan, None, rising=["glucos"], **numbers)
