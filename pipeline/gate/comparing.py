@@ -196,12 +196,16 @@ def _tests(
             shares = [line["levels"].get(level, 0.0) for line in (one, other)]
             found += _shares(name, f"level {level}", shares, counts)
     if None not in (one.get("mean"), other.get("mean"), one.get("sd"), other.get("sd")):
-        se = math.hypot(
-            *(x["sd"] / math.sqrt(n) for x, n in zip((one, other), counts, strict=True))
-        )
+        se = math.hypot(*(_error(x, n) for x, n in zip((one, other), counts, strict=True)))
         said = f"mean {one['mean']:.4g}, then {other['mean']:.4g} (SD {one['sd']:.3g})"
         found.append((name, said, Difference(other["mean"] - one["mean"], se).p))
     return found
+
+
+def _error(line: Mapping[str, Any], known: int) -> float:
+    """The standard error of a mean, and what rounding adds."""
+    step = float(line.get("step") or 0)
+    return math.hypot(max(float(line["sd"]), step) / math.sqrt(known), step / math.sqrt(12))
 
 
 def _shares(

@@ -138,7 +138,7 @@ def _verdicts(
         each = 1 - each if wrong else each
         if len(each) and abs(float(each.mean()) - line["value"]) <= SIX_DIGITS:
             told = {keys[int(place)]: round(float(one), 6) for place, one in each.items()}
-            found[name] = {key: one for key, one in sorted(told.items()) if key}
+            found[name] = {key: one for key, one in told.items() if key}
     return found
 
 

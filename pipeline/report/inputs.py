@@ -10,13 +10,16 @@ from pipeline.data.schema import Dataset
 
 FEW = 10  # fewer patients than this are told to nobody where patients are hidden
 DIGITS = 6
+SCALES = 20.0  # more than any value is from any other
 
 
 def inputs_of(dataset: Dataset, cfg: Config) -> list[dict[str, Any]]:
     """Mean, standard deviation and missing share of each measurement; of categories, shares.
 
     Where patients are hidden, null stands for what is of 1 to 9 records, and for what follows from
-    them. Of images there is none.
+    them; and means and deviations are whole multiples of `step`, so wide that two audits which
+    differ by one patient do not tell its value: n steps are `SCALES` scales. Of images there is
+    none.
     """
     schema = dataset.schema
     if schema.image:
@@ -34,7 +37,9 @@ def inputs_of(dataset: Dataset, cfg: Config) -> list[dict[str, Any]]:
         if feature.kind == "categorical":
             line["levels"] = _levels(known, hidden)
         elif len(known) >= (FEW if hidden else 2):
-            line |= {"mean": _round(known.mean()), "sd": _round(known.std())}
+            step = SCALES * float(feature.scale) / len(known) if hidden else 0.0
+            line |= {"mean": _round(known.mean(), step), "sd": _round(known.std(), step)}
+            line["step"] = float(f"{step:.{DIGITS}g}")
         found.append(line)
     return found
 
@@ -59,6 +64,8 @@ def _levels(known: Tensor, hidden: bool) -> dict[str, float] | None:
     }
 
 
-def _round(value: Tensor) -> float | None:
+def _round(value: Tensor, step: float) -> float | None:
     number = float(value)
+    if step and torch.isfinite(value):
+        number = round(number / step) * step
     return float(f"{number:.{DIGITS}g}") if torch.isfinite(value) else None

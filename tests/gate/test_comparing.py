@@ -133,6 +133,7 @@ LEVELS = {"measurement": "ward", "known": 400, "missing": 0.0, "levels": {"0": 0
         ({}, []),
         ({"mean": 122.0}, []),  # z = 0.94
         ({"mean": 130.0}, ["glucose"]),
+        ({"mean": 130.0, "step": 40.0}, []),  # rounding alone may be as much
         ({"missing": 0.10}, ["glucose"]),
         ({"mean": None}, []),
         ({"missing": None}, []),

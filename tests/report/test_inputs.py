@@ -40,6 +40,19 @@ def test_a_few_missing_values_are_told_to_nobody_where_patients_are_hidden(told,
     assert next(iter(told("shown", replace(dataset, x=x)).values()))["known"] == len(x) - count
 
 
+def test_two_audits_that_differ_by_one_patient_do_not_tell_its_value(told, dataset):
+    """Whatever its value in the range, the rounded sums fit it and its opposite alike."""
+    scale = float(dataset.schema.features[0].scale)
+    for extreme in (-5.0, 5.0):
+        x = dataset.x.nan_to_num(50.0)
+        x[0, 0] = x[1:, 0].mean() + extreme * scale
+        line = next(iter(told("hidden", replace(dataset, x=x)).values()))
+        exact = float(x[:, 0].double().mean())
+        assert abs(line["mean"] - exact) <= line["step"] * 0.51
+        # by a step the sum moves by more than the whole way from one end to the other
+        assert line["step"] * len(x) > 2 * abs(extreme) * scale
+
+
 def test_the_mean_of_a_few_is_told_to_nobody_where_patients_are_hidden(told, dataset):
     x = dataset.x.clone()
     x[9:, 0] = torch.nan
