@@ -26,8 +26,8 @@ from pipeline.models.answers import margin
 from pipeline.models.mlp import as_module
 from pipeline.models.population import Networks, networks_of
 from pipeline.verify import Nearest, verify
+from pipeline.verify.nearest import SAME_RADIUS
 from pipeline.verify.network import Network
-from pipeline.verify.out_of_fold import SAME_RADIUS
 
 # None of them ends at a whole number of any unit, where rounding would decide who is inside.
 RADII = (0.17, 0.33, 0.53)

@@ -17,8 +17,8 @@ from pipeline.data.threat import Threat
 from pipeline.defenses.trained import train
 from pipeline.models.population import Population
 from pipeline.verify import verify
+from pipeline.verify.nearest import SAME_RADIUS
 from pipeline.verify.network import Network
-from pipeline.verify.out_of_fold import SAME_RADIUS
 
 # Data set, threat, which models, largest radius, boxes for one record, least share to be decided.
 CASES: list[tuple[str, str, str, float, int, float]] = [

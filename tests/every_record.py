@@ -90,7 +90,7 @@ def check_verifier(case: Tried, *, largest: float, budget: int, least: int) -> N
     )
     radius = found.breaks_at[broken, None] + 1e-6
     if isinstance(network, Ensemble):
-        fewer = fewer_changes(network, x, y, found.record, found.breaks_at)
+        fewer = fewer_changes(network, x, y, found).record
     else:
         fewer = pruned(network, x, (y, 1 - y), limits, found, budget=500).record
     for record in (found.record, fewer):

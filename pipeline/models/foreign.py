@@ -22,7 +22,7 @@ from pipeline.data.plan import RELEASE
 from pipeline.data.schema import Schema, load_schema, save_schema
 from pipeline.files import BadInput, read_json, write_json
 from pipeline.models.networks import Networks
-from pipeline.models.reading import made_up
+from pipeline.models.reading import made_up, typed
 from pipeline.models.stacked import DESCRIPTION
 from pipeline.models.trees import Trees
 from pipeline.statistics import Array
@@ -30,7 +30,6 @@ from pipeline.statistics import Array
 KIND = "foreign"
 LEAST_CHANCE = 1e-12  # what a probability is taken for at least, and one minus it at most
 SAME = 1e-6  # of two answers to one record: sums in another order differ in the last digits
-DECIMALS = 4  # to which a float32 is written as it was typed, where that is the same number
 PROBES = 256  # made up records that a model is asked about before any patient's
 SLOW = 0.02  # seconds a record, from which on hundreds of thousands of questions take hours
 
@@ -75,13 +74,6 @@ class Kept:
     def save(self, folder: Path, number: int) -> str | None:
         """Likewise."""
         return self._opened.save(folder, number)
-
-
-def typed(x: Array) -> Array:
-    """Values float32 as float64 numbers that somebody typed: 27.1, not 27.100000381."""
-    wide = x.astype(np.float64)
-    short = np.round(wide, DECIMALS)
-    return np.where(short.astype(np.float32) == x, short, wide)
 
 
 def framed(x: Array, schema: Schema, gaps: Gaps = "empty") -> pd.DataFrame:

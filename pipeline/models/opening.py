@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -21,7 +20,7 @@ import torch
 from pipeline.data.schema import Schema
 from pipeline.files import BadInput, repository_root
 from pipeline.models.endpoint import Endpoint
-from pipeline.models.foreign import Ask, Foreign, typed
+from pipeline.models.foreign import Ask, Foreign
 from pipeline.models.networks import Networks
 from pipeline.models.reading import (
     AGREES_ROUNDED,
@@ -32,6 +31,7 @@ from pipeline.models.reading import (
     read_estimator,
     read_lightgbm,
     read_xgboost,
+    typed,
 )
 from pipeline.models.trees import Trees
 from pipeline.statistics import Array
@@ -254,21 +254,6 @@ def opened(source: str, schema: Schema, folder: Path | None = None) -> Ask:
     )
 
 
-def _boosted(estimator: Any, schema: Schema) -> Trees | None:
-    """What XGBoost or LightGBM fitted, by its own file; None = it is of another library."""
-    library = type(estimator).__module__.partition(".")[0]
-    if library not in ("xgboost", "lightgbm"):
-        return None
-    with TemporaryDirectory() as place:
-        if library == "xgboost":
-            path = Path(place) / "model.json"
-            estimator.get_booster().save_model(path)
-            return read_native(path, schema)
-        path = Path(place) / "model.txt"
-        estimator.booster_.save_model(str(path))
-        return read_native(path, schema)
-
-
 def _made(found: Any, source: str) -> Any:
     """What an import path names: a model, or what a function of no arguments returns."""
     if source in HELD or not callable(found) or hasattr(found, "predict_proba"):
@@ -300,9 +285,9 @@ def read_of(model: Foreign, x: Array, seed: int) -> Trees | Networks:
     for name, feature in zip(model.schema.names, model.schema.features, strict=True):
         if feature.levels and list(feature.levels) != list(range(len(feature.levels))):
             raise NotReadable(f"column {name!r}: its cells are no numbers from 0 on")
-    boosted = _boosted(ask.estimator, model.schema)
-    read = boosted or read_estimator(ask.estimator, model.schema.names, x)
+    read = read_estimator(ask.estimator, model.schema.names, x)
+    kind = str(read.facts["read_of"])
     everything = np.concatenate([x, made_up(model.schema, seed)])
-    close = AGREES_ROUNDED if boosted else None
+    close = AGREES_ROUNDED if kind.startswith("XGB") else None
     held_against(read, model.chances, everything, what=model.origin, tolerance=close)
     return replace(read, labels=model.labels)

@@ -19,6 +19,8 @@ CHUNK = 1024  # boxes bounded at once: what fits the cache
 TOGETHER = 8192  # problems solved beside each other, so that memory does not grow with them
 # of eps: how closely the distance is known where a value has no grid; ten times the spacing of
 # float32 records
+# of eps: a distance of 3 mg/dL / 30 mg/dL is eps 0.1, whatever float64 makes of either
+SAME_RADIUS = 1e-9
 RESOLUTION = 1e-5
 DESCENTS, DESCENT_STEPS = (
     (0.0, 0.5, 1.0),

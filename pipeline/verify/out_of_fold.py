@@ -21,14 +21,13 @@ from pipeline.statistics import Array
 from pipeline.verify import member_of, one_at_a_time, verify, why_no_proof
 from pipeline.verify.cells import Ensemble
 from pipeline.verify.convolution import Convolutions
+from pipeline.verify.nearest import SAME_RADIUS
 from pipeline.verify.network import Network
 from pipeline.verify.prune import pruned
 from pipeline.verify.scans import columns_of_scans
-from pipeline.verify.trees import columns_of_trees
+from pipeline.verify.trees import each_alone, fewer_changes
 
 ADVICE = "run `dvc repro` to make it"
-# of eps: a distance of 3 mg/dL / 30 mg/dL is eps 0.1, whatever float64 makes of either
-SAME_RADIUS = 1e-9
 AT_ONCE = 1024  # records of one model that are worked on together
 
 
@@ -203,10 +202,7 @@ def _prover(population: Population, member: int) -> Callable[..., dict[str, Arra
     """What proves for one member, asked about records, classes and a search."""
     if isinstance(population, ImageNetworks):
         return partial(columns_of_scans, Convolutions.of(population, member))
-    model = member_of(population, member)
-    if isinstance(model, Ensemble):
-        return partial(columns_of_trees, model)
-    return partial(_columns, model)
+    return partial(_columns, member_of(population, member))
 
 
 def typical(breaks_at: Tensor) -> Tensor:
@@ -251,37 +247,47 @@ def _undecided(population: Population, dataset: Dataset, plan: Plan, folds: OutO
 
 
 @torch.no_grad()
-def _columns(network: Network, x: Tensor, y: Tensor, search: ProofSearch) -> dict[str, Array]:
+def _columns(
+    model: Network | Ensemble, x: Tensor, y: Tensor, search: ProofSearch
+) -> dict[str, Array]:
     """The columns of `Proofs` for the records of one model, as arrays, which travel as they are.
 
     So many records at a time, as each is asked about many times over where measurements are forged
     one by one or in pairs.
     """
     parts = [
-        _columns_of_some(network, x[rows], y[rows], search)
+        _columns_of_some(model, x[rows], y[rows], search)
         for rows in torch.arange(len(x)).split(AT_ONCE)
     ]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def _columns_of_some(
-    network: Network, x: Tensor, y: Tensor, search: ProofSearch
+    model: Network | Ensemble, x: Tensor, y: Tensor, search: ProofSearch
 ) -> dict[str, Array]:
     threat, budget = search.threat, search.budget
-    found = verify(
-        network, x, y, threat, largest=search.largest, budget=budget, spared=~threat.attackable(y)
-    )
-    if search.pruned:
-        found = pruned(network, x, (y, 1 - y), threat, found, budget=budget)
+    spared = ~threat.attackable(y)
+    found = verify(model, x, y, threat, largest=search.largest, budget=budget, spared=spared)
     distance = value = torch.full(x.shape, torch.nan, dtype=torch.float64)
-    if search.alone is not None and search.bounded:
-        _, distance, value = one_at_a_time(network, x, (y, 1 - y), search.alone, budget)
+    alone = search.alone if search.bounded else None
+    if isinstance(model, Ensemble):
+        if search.pruned:
+            found = fewer_changes(model, x, y, found)
+        if alone is not None and alone.relations is None:
+            distance, value = each_alone(model, x, y, alone)
+        own, counter = model.margin(x, y), model.margin(found.record, y)
+    else:
+        if search.pruned:
+            found = pruned(model, x, (y, 1 - y), threat, found, budget=budget)
+        if alone is not None:
+            _, distance, value = one_at_a_time(model, x, (y, 1 - y), alone, budget)
+        own, counter = (model.margin(model.filled(one), y, 1 - y) for one in (x, found.record))
     columns = {
-        "margin": network.margin(network.filled(x), y, 1 - y),
+        "margin": own,
         "robust_below": found.robust_below.clamp_max(search.silence),
         "breaks_at": found.breaks_at,
         "counterexample": found.record,
-        "counter_margin": network.margin(network.filled(found.record), y, 1 - y),
+        "counter_margin": counter,
         "alone": distance,
         "alone_value": value,
     }

@@ -14,6 +14,7 @@ from pipeline.data.threat import Threat
 from pipeline.statistics import Array
 from pipeline.verify.bounds import Relaxation
 from pipeline.verify.convolution import TOGETHER, Convolutions, lead, margin_bound
+from pipeline.verify.nearest import SAME_RADIUS
 from pipeline.verify.neurons import by_intervals, relaxations, tightened
 from pipeline.verify.splits import Question, branched, climbed
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 Waiting = tuple[Tensor, Question]  # which images, and their boxes
 CLOSE, CLIMBABLE = 3.0, 1.0  # logits below 0 that tighter lines, and then slopes, may still win
-JUST_BEYOND = 2e-9  # of a radius, as `SAME_RADIUS` of `pipeline.verify.out_of_fold` tells apart
+JUST_BEYOND = 2 * SAME_RADIUS  # of a radius, so that it is told apart
 KEPT = 2**30  # bytes that a process keeps of what it frees
 
 

@@ -16,11 +16,10 @@ import numpy as np
 from pipeline.config import Norm
 from pipeline.statistics import Array
 from pipeline.verify.cells import Reach
-from pipeline.verify.nearest import RESOLUTION
+from pipeline.verify.nearest import RESOLUTION, SAME_RADIUS
 
 # of a sum over trees: what float64 may make of it in another order, and more
 ROUNDING = 1e-9
-ENDS = 1e-9  # of a radius, as `SAME_RADIUS` of `pipeline.verify.out_of_fold`
 FOLLOWED = 16  # trees whose worst leaves a guess goes for
 Box = tuple[Array, Array]  # the first and the last place of each feature among its cells in reach
 
@@ -35,6 +34,7 @@ class Asked(NamedTuple):
         value: (L,) what a leaf adds to the margin.
         tree: (L,) whose it is.
         start: margin without any leaf.
+        own: (F,) the place of the record's own cell among those in reach.
     """
 
     features: Array
@@ -44,6 +44,7 @@ class Asked(NamedTuple):
     value: Array
     tree: Array
     start: float
+    own: Array
 
     def inside(self, leaves: Array, low: Array, high: Array) -> Array:
         """Those of the leaves (an index) that a box meets."""
@@ -59,6 +60,23 @@ class Asked(NamedTuple):
         least = np.full(int(self.tree[-1]) + 1, np.inf)
         np.minimum.at(least, self.tree[inside], self.value[inside])
         return self.start + float(least.sum())
+
+    def guess(self, inside: Array, low: Array, high: Array) -> Array:
+        """Cells in the worst leaf of each tree in turn, as far as these have cells in common.
+
+        The trees that have the most to lose come first, and a few of them are enough; of what they
+        have in common the nearest.
+        """
+        order = inside[np.lexsort((self.value[inside], self.tree[inside]))]
+        first = np.unique(self.tree[order], return_index=True)[1]
+        last = np.append(first[1:], len(order)) - 1
+        worst = order[first]
+        gain = self.value[order[last]] - self.value[worst]
+        for leaf in worst[np.argsort(-gain, kind="stable")[:FOLLOWED]]:
+            below, above = np.maximum(low, self.low[leaf]), np.minimum(high, self.high[leaf])
+            if (below <= above).all():
+                low, high = below, above
+        return np.clip(self.own, low, high)
 
 
 class Found(NamedTuple):
@@ -104,7 +122,7 @@ class _Search:
     ) -> None:
         self.asked, self.norm, self.budget, self.turns = asked, norm, budget, turns
         self.opened = 0
-        self.own = np.array([way.own for way in asked.ways], dtype=np.int64)
+        self.own = asked.own
 
     def by_radius(self, largest: float) -> Found:
         """The nearest under linf or l2."""
@@ -118,7 +136,7 @@ class _Search:
                     below = at
                 else:
                     breaks, values = self.distance(cells), self.values(cells)
-                    above = min(at, int(np.searchsorted(steps, breaks * (1 - ENDS))))
+                    above = min(at, int(np.searchsorted(steps, breaks * (1 - SAME_RADIUS))))
                 at = (below + above) // 2
         except Spent:
             spent = True
@@ -134,7 +152,7 @@ class _Search:
             return np.linspace(0, largest, max(1, round(largest / RESOLUTION)) + 1)
         each = [way.distance for way in self.asked.ways]
         every = np.unique(np.concatenate([np.zeros(1), *each]))
-        return every[every <= largest * (1 + ENDS)]
+        return every[every <= largest * (1 + SAME_RADIUS)]
 
     def by_subsets(self, most: int) -> Found:
         """The fewest values under l0."""
@@ -154,7 +172,9 @@ class _Search:
 
     def box(self, radius: float) -> Box:
         """The cells of each feature that lie within a radius, each by itself."""
-        ends = [np.flatnonzero(way.distance <= radius * (1 + ENDS)) for way in self.asked.ways]
+        ends = [
+            np.flatnonzero(way.distance <= radius * (1 + SAME_RADIUS)) for way in self.asked.ways
+        ]
         low, high = (np.array([one[place] for one in ends], dtype=np.int64) for place in (0, -1))
         return low, high
 
@@ -179,6 +199,7 @@ class _Search:
         Raises:
             Spent: the budget is.
         """
+        within = radius * (1 + SAME_RADIUS)
         waiting = [(0.0, 0, *box, np.arange(len(self.asked.value)))]
         count = 0
         while waiting:
@@ -189,12 +210,14 @@ class _Search:
             inside = self.asked.inside(leaves, low, high)
             if self.asked.bound(inside) > ROUNDING:
                 continue
-            for cells in (self.guess(inside, low, high), np.clip(self.own, low, high)):
-                if self.distance(cells) <= radius * (1 + ENDS) and self.breaks(inside, cells):
+            for cells in (self.asked.guess(inside, low, high), np.clip(self.own, low, high)):
+                if self.distance(cells) <= radius * (1 + SAME_RADIUS) and self.breaks(
+                    inside, cells
+                ):
                     return cells
             for least, part in halves(self.asked, inside, low, high):
                 nearest = np.clip(self.own, *part)
-                if least <= ROUNDING and self.distance(nearest) <= radius * (1 + ENDS):
+                if least <= ROUNDING and self.distance(nearest) <= within:
                     count += 1
                     heapq.heappush(waiting, (least, count, *part, inside))
         return None
@@ -203,24 +226,6 @@ class _Search:
         """Whether the answer changes at cells; where rounding could decide, the model says so."""
         margin = self.asked.margin(self.asked.inside(inside, cells, cells))
         return margin < -ROUNDING or (margin <= ROUNDING and self.turns(self.values(cells)))
-
-    def guess(self, inside: Array, low: Array, high: Array) -> Array:
-        """Cells in the worst leaf of each tree in turn, as far as these have cells in common.
-
-        The trees that have the most to lose come first, and a few of them are enough; of what they
-        have in common the nearest.
-        """
-        asked = self.asked
-        order = inside[np.lexsort((asked.value[inside], asked.tree[inside]))]
-        first = np.unique(asked.tree[order], return_index=True)[1]
-        last = np.append(first[1:], len(order)) - 1
-        worst = order[first]
-        gain = asked.value[order[last]] - asked.value[worst]
-        for leaf in worst[np.argsort(-gain, kind="stable")[:FOLLOWED]]:
-            below, above = np.maximum(low, asked.low[leaf]), np.minimum(high, asked.high[leaf])
-            if (below <= above).all():
-                low, high = below, above
-        return np.clip(self.own, low, high)
 
 
 def halves(asked: Asked, inside: Array, low: Array, high: Array) -> list[tuple[float, Box]]:
@@ -258,7 +263,6 @@ def halves(asked: Asked, inside: Array, low: Array, high: Array) -> list[tuple[f
 
 def lowest(asked: Asked, budget: int) -> float:
     """What the margin is at least in reach, as closely as so many boxes tell."""
-    search = _Search(asked, "linf", budget, lambda _: False)
     everything = np.arange(len(asked.value))
     last = np.array([len(way.cell) - 1 for way in asked.ways], dtype=np.int64)
     waiting = [(asked.bound(everything), 0, np.zeros_like(last), last, everything)]
@@ -266,7 +270,7 @@ def lowest(asked: Asked, budget: int) -> float:
     for _ in range(budget):
         bound, _, low, high, leaves = waiting[0]
         inside = asked.inside(leaves, low, high)
-        cells = search.guess(inside, low, high)
+        cells = asked.guess(inside, low, high)
         found = min(found, asked.margin(asked.inside(inside, cells, cells)))
         parts = halves(asked, inside, low, high)
         if bound >= found - ROUNDING or not parts:

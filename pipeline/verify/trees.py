@@ -4,7 +4,7 @@ Each record is searched by itself (`pipeline.verify.search`); here stands what i
 what becomes of the answers.
 """
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -15,9 +15,6 @@ from pipeline.statistics import Array
 from pipeline.verify.cells import Ensemble, Reach, reaches
 from pipeline.verify.nearest import Nearest
 from pipeline.verify.search import ROUNDING, Asked, lowest, searched
-
-if TYPE_CHECKING:
-    from pipeline.verify.out_of_fold import ProofSearch
 
 
 def nearest_of_trees(
@@ -95,6 +92,7 @@ def asked_of(ensemble: Ensemble, x: Array, y: int, ways: dict[int, Reach]) -> As
         sign * near.value[kept],
         near.tree[kept],
         -sign * ensemble.threshold,
+        np.array([ways[place].own for place in free], dtype=np.int64),
     )
 
 
@@ -128,58 +126,23 @@ def least_of_trees(
     return ensemble.in_logits(torch.tensor(least, dtype=torch.float64) - ROUNDING, y)
 
 
-# ---- what is proved of the records of one member ----
+# ---- what a person reads of what was found ----
 
 
 @torch.no_grad()
-def columns_of_trees(
-    ensemble: Ensemble, x: Tensor, y: Tensor, search: "ProofSearch"
-) -> dict[str, Array]:
-    """The columns of `pipeline.verify.out_of_fold.Proofs`."""
-    from pipeline.verify import verify
-
-    threat = search.threat
-    found = verify(
-        ensemble,
-        x,
-        y,
-        threat,
-        largest=search.largest,
-        budget=search.budget,
-        spared=~threat.attackable(y),
-    )
-    record = found.record
-    if search.pruned:
-        record = fewer_changes(ensemble, x, y, record, found.breaks_at)
-    distance = value = torch.full(x.shape, torch.nan, dtype=torch.float64)
-    if search.alone is not None and search.bounded and search.alone.relations is None:
-        distance, value = each_alone(ensemble, x, y, search.alone)
-    columns = {
-        "margin": ensemble.margin(x, y),
-        "robust_below": found.robust_below.clamp_max(search.silence),
-        "breaks_at": found.breaks_at,
-        "counterexample": record,
-        "counter_margin": ensemble.margin(record, y),
-        "alone": distance,
-        "alone_value": value,
-    }
-    return {name: values.numpy() for name, values in columns.items()}
-
-
-def fewer_changes(
-    ensemble: Ensemble, x: Tensor, y: Tensor, record: Tensor, breaks_at: Tensor
-) -> Tensor:
-    """Counterexamples (P, D) without changes that are not needed, the first features first."""
-    kept = record.clone()
-    broken = breaks_at.isfinite() & (breaks_at > 0)
+def fewer_changes(ensemble: Ensemble, x: Tensor, y: Tensor, found: Nearest) -> Nearest:
+    """The same without changes of records (P, D) that are not needed, the first features first."""
+    kept = found.record.clone()
+    broken = found.breaks_at.isfinite() & (found.breaks_at > 0)
     for place in range(x.shape[1]):
         without = kept.clone()
         without[:, place] = x[:, place]
         needless = broken & (ensemble.margin(without, y) <= 0)
         kept[needless] = without[needless]
-    return kept
+    return replace(found, record=kept)
 
 
+@torch.no_grad()
 def each_alone(ensemble: Ensemble, x: Tensor, y: Tensor, threat: Threat) -> tuple[Tensor, Tensor]:
     """For each measurement the smallest change of it alone that changes the answer, and its value.
 

@@ -18,8 +18,8 @@ from pipeline.verify import verify
 from pipeline.verify.cells import Ensemble
 from pipeline.verify.least import least_margins
 from pipeline.verify.nearest import RESOLUTION
-from pipeline.verify.out_of_fold import ProofSearch
-from pipeline.verify.trees import columns_of_trees, each_alone, fewer_changes
+from pipeline.verify.out_of_fold import ProofSearch, _columns
+from pipeline.verify.trees import each_alone, fewer_changes
 
 ANYWHERE = 1000.0
 SPARSE = replace(COARSE, norm="l0")
@@ -200,7 +200,7 @@ def test_needless_changes_are_taken_back():
         needless = broken & (read.margin(more, y) <= 0)
         record[needless] = more[needless]
     assert ((record != found.record) & ~x.isnan()).any()
-    fewer = fewer_changes(read, x, y, record, found.breaks_at)
+    fewer = fewer_changes(read, x, y, replace(found, record=record)).record
     assert (read.margin(fewer, y)[broken] <= 0).all()
     for record, own, label in zip(fewer[broken], x[broken], y[broken].tolist(), strict=True):
         for place in (record != own).logical_and(~own.isnan()).nonzero()[:, 0].tolist():
@@ -230,7 +230,7 @@ def test_under_relations_nothing_is_claimed():
     assert torch.equal(found.breaks_at, torch.where(right, INFINITY, 0.0).double())
     assert least_margins(read, x, y, related, 0.8).isinf().all()
     search = ProofSearch(related, [0.0, 0.5], None, 100, replace(related, norm="l0"), pruned=False)
-    assert np.isnan(columns_of_trees(read, x, y, search)["alone"]).all()
+    assert np.isnan(_columns(read, x, y, search)["alone"]).all()
 
 
 def test_a_rounding_at_the_edge_of_a_ball_breaks_no_proof():

@@ -22,7 +22,7 @@ from pipeline.models.reading.agreement import (
     made_up,
     on_thresholds,
 )
-from pipeline.models.reading.asking import Asked
+from pipeline.models.reading.asking import Asked, typed
 from pipeline.models.reading.estimators import read_estimator
 from pipeline.models.reading.lightgbm_files import read_lightgbm
 from pipeline.models.reading.refusal import NotReadable
@@ -43,4 +43,5 @@ __all__ = [
     "read_estimator",
     "read_lightgbm",
     "read_xgboost",
+    "typed",
 ]

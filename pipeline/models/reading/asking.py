@@ -12,7 +12,15 @@ from pipeline.models.reading.refusal import NotReadable
 from pipeline.statistics import Array
 from pipeline.validation import nearest
 
+DECIMALS = 4  # to which a float32 is written as it was typed, where that is the same number
 ELSEWHERE = -1  # place of a column that records lack and the model does not look at
+
+
+def typed(x: Array) -> Array:
+    """Values float32 as float64 numbers that somebody typed: 27.1, not 27.100000381."""
+    wide = x.astype(np.float64)
+    short = np.round(wide, DECIMALS)
+    return np.asarray(np.where(short.astype(np.float32) == x, short, wide))
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,8 +59,8 @@ class Asked:
         return cls(estimator, names, places(names, inputs, _looked_at(first, len(names))))
 
     def given(self, x: Array) -> Any:
-        """Records (R, D) as the estimator takes them, in float64: as a table read from a file."""
-        wide = np.concatenate([x.astype(np.float64), np.full((len(x), 1), np.nan)], 1)
+        """Records (R, D) as the estimator takes them: as a table read from a file, in float64."""
+        wide = np.concatenate([typed(x), np.full((len(x), 1), np.nan)], 1)
         columns = wide[:, self.place]
         if self.names is None:
             return columns

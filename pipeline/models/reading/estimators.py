@@ -89,7 +89,7 @@ def _read(asked: Asked, features: int) -> tuple[Trees | Networks, float]:
         read = replace(rounded(exact), facts={"read_of": kind, "classes": classes})
         return read, AGREES_ROUNDED
     assert found is not None
-    if steps:
+    if steps or found.cast is np.float64:  # the record's own value is compared, or what is typed
         trees = in_units(
             found.trees, lambda x: transformed(steps, asked.given(x)), source, features, found.cast
         )

@@ -19,7 +19,7 @@ from pipeline.risks.evasion.recipes import Recipe
 from pipeline.standards import THREAT_COLUMNS
 from pipeline.statistics import Array, intervals, rates
 from pipeline.statistics.intervals import Sampling
-from pipeline.verify.out_of_fold import SAME_RADIUS
+from pipeline.verify.nearest import SAME_RADIUS
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ import pandas as pd
 from pipeline.presentation.numbers import proved
 from pipeline.risks.evasion.measure.subject import PROOFS
 from pipeline.risks.risk import Tables
-from pipeline.verify.out_of_fold import SAME_RADIUS, Proofs
+from pipeline.verify.nearest import SAME_RADIUS
+from pipeline.verify.out_of_fold import Proofs
 
 GAPS = "evasion_not_applicable"  # the table of what could not be asked of whom
 

@@ -18,7 +18,14 @@ from sklearn.tree import DecisionTreeClassifier
 import foreign
 from pipeline.files import BadInput, FailedCheck
 from pipeline.models.networks import Networks
-from pipeline.models.reading import Asked, NotReadable, chances, on_thresholds, read_estimator
+from pipeline.models.reading import (
+    Asked,
+    NotReadable,
+    asking,
+    chances,
+    on_thresholds,
+    read_estimator,
+)
 from pipeline.models.reading import estimators as module
 from pipeline.models.trees import Trees
 
@@ -43,8 +50,21 @@ def test_trees_say_what_the_library_says_also_on_their_thresholds(name, named):
         assert (labels_of(read, records) == said)[clear].all()
 
 
+def as_float32(monkeypatch):
+    """Models are asked about the very float32 of a record, not about the number that was typed."""
+    monkeypatch.setattr(asking, "typed", lambda x: x.astype(np.float64))
+
+
+@pytest.mark.parametrize("name", foreign.NETWORKS)
+def test_networks_are_near_what_the_library_says_of_typed_numbers(name):
+    model, probes = foreign.fitted(name), foreign.probes()
+    read, asked = read_estimator(model, foreign.NAMES, probes), Asked.of(model, foreign.NAMES)
+    np.testing.assert_allclose(chances(read, probes), asked(probes), rtol=0, atol=2e-6)
+
+
 @pytest.mark.parametrize("name", foreign.NETWORKS)
 def test_networks_say_what_the_library_says_and_float32_stays_near(name, monkeypatch):
+    as_float32(monkeypatch)
     model, probes = foreign.fitted(name), foreign.probes()
     said = Asked.of(model, foreign.NAMES)(probes)
     read = read_estimator(model, foreign.NAMES, probes)
@@ -56,8 +76,9 @@ def test_networks_say_what_the_library_says_and_float32_stays_near(name, monkeyp
     np.testing.assert_allclose(chances(exact, probes), said, rtol=0, atol=1e-9)
 
 
-def test_float32_is_near_also_far_from_zero():
+def test_float32_is_near_also_far_from_zero(monkeypatch):
     """A mean of 30000 beside a spread of 1: the rounding of the scaler is made up for."""
+    as_float32(monkeypatch)
     x = np.random.default_rng(0).normal(30000.3, 1.0, (300, 2)).astype(np.float32)
     model = make_pipeline(StandardScaler(), LogisticRegression(C=100.0))
     model.fit(x.astype(np.float64), x.sum(1) > 60000.5)
@@ -122,7 +143,7 @@ def test_a_value_goes_left_up_to_the_last_float32_that_the_pipeline_sends_there(
         for node in inner[:6]:
             place, raw = own.tree_.feature[node], np.float32(tree.threshold[node])
             x = np.full((2, 5), np.nan)
-            x[:, place] = raw, np.nextafter(raw, np.float32(np.inf))
+            x[:, place] = asking.typed(np.array([raw, np.nextafter(raw, np.float32(np.inf))]))
             seen = steps.transform(x)[:, place].astype(np.float32)
             assert (seen <= own.tree_.threshold[node]).tolist() == [True, False]
 

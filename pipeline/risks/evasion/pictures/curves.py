@@ -20,7 +20,7 @@ from pipeline.risks.evasion.pictures.canvas import (
 )
 from pipeline.risks.evasion.view import View
 from pipeline.risks.evasion.wording import radius
-from pipeline.verify.out_of_fold import SAME_RADIUS
+from pipeline.verify.nearest import SAME_RADIUS
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,8 @@ from pipeline.risks.membership.measure.white_box import AuditSize, white_box_aud
 from pipeline.seeds import Stream, of
 from pipeline.statistics import Array
 from pipeline.validation import check_options
-from pipeline.verify.out_of_fold import SAME_RADIUS, ProofSearch, proofs_out_of_fold
+from pipeline.verify.nearest import SAME_RADIUS
+from pipeline.verify.out_of_fold import ProofSearch, proofs_out_of_fold
 
 RECIPE = "dp_train"  # whose numbers
 ATTACK = "lira_fixed"  # the likelihood ratio that needs few shadows

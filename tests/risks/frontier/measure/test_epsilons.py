@@ -27,7 +27,7 @@ from pipeline.risks.frontier.measure.epsilons import (
     training_numbers,
 )
 from pipeline.validation import check_options
-from pipeline.verify.out_of_fold import SAME_RADIUS
+from pipeline.verify.nearest import SAME_RADIUS
 
 pytestmark = pytest.mark.heavy
 
