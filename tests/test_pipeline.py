@@ -297,10 +297,10 @@ def to_run(repository):
         "pipeline/presentation/numbers.py",
     ],
 )
-def test_an_edit_of_what_shows_results_measures_nothing(restored, file):
+def test_an_edit_of_what_shows_results_runs_evaluate_alone(restored, file):
     path = restored.root / file
     path.write_text(path.read_text() + "\n")
-    assert to_run(restored) == {"evaluate", "gate"}
+    assert to_run(restored) == {"evaluate"}
 
 
 def test_another_limit_is_held_against_what_there_is(restored):
@@ -311,13 +311,12 @@ def test_another_limit_is_held_against_what_there_is(restored):
 def test_an_edit_of_one_attack_runs_only_what_attacks(restored):
     composed(restored, lambda v: v["attack"]["pgd_margin"].update(steps=6))
     examined = {f"examine@{name}" for name in restored.cfg.examine}
-    assert to_run(restored) == {"attack", *examined, "evaluate", "gate"}
+    assert to_run(restored) == {"attack", *examined, "evaluate"}
 
 
 def test_an_edit_of_one_defense_runs_what_knows_it(restored):
     composed(restored, lambda v: v["distill"].update(epochs=7))
-    retrained = {"distill", "examine@distill", "poisoning", "theft"}
-    assert to_run(restored) == {*retrained, "evaluate", "gate"}
+    assert to_run(restored) == {"distill", "examine@distill", "poisoning", "theft", "evaluate"}
 
 
 def test_dvc_shows_metrics_and_plots(repository):
