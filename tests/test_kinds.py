@@ -140,4 +140,5 @@ def test_a_black_box_that_gives_scores_alone(stored, values, monkeypatch, undraw
     page = words(folder)
     named = r"black_box( \[[^\]]*\])?"  # with its flags, where it has any
     assert re.search(rf"{named}, fgsm: not applicable: ", page)
-    assert re.search(rf"{named}: not applicable: ", page)  # of inversion: it looks inside
+    assert (table(folder, "inversion")["defense"] == "black_box").any()
+    assert "black_box" not in set(table(folder, "typical")["defense"])  # along gradients alone

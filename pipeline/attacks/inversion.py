@@ -9,8 +9,8 @@ from torch import Tensor
 
 from pipeline.config import Count, FeatureConfig
 from pipeline.data.schema import Dataset
-from pipeline.models.networks import Networks
 from pipeline.models.one_hot import extended
+from pipeline.models.population import Population
 
 Access = Literal["scores", "labels"]
 Attacker = Literal["posterior", "learned"]
@@ -46,7 +46,7 @@ class Guess:
 
 
 def attribute_inference(
-    population: Networks,
+    population: Population,
     dataset: Dataset,
     member: Tensor,
     attributes: Sequence[str],
@@ -108,7 +108,7 @@ def attribute_inference(
 
 
 def _guesses(
-    models: Networks,
+    models: Population,
     dataset: Dataset,
     member: Tensor,
     attributes: Sequence[str],
@@ -191,7 +191,7 @@ def recorded(values: Tensor, feature: FeatureConfig) -> Tensor:
 
 
 @torch.no_grad()
-def answers(models: Networks, x: Tensor, column: int, values: Tensor) -> tuple[Tensor, Tensor]:
+def answers(models: Population, x: Tensor, column: int, values: Tensor) -> tuple[Tensor, Tensor]:
     """Log-odds of class 1 at the records (V, N), and with one column set to each value (K, V, N).
 
     `x` is (N, D).

@@ -272,6 +272,8 @@ def typical_table(found: Mapping[str, Inversion], dataset: Dataset) -> pd.DataFr
     lines = []
     names = measurement_columns(dataset.schema.names, beside_measurements())
     for defense, one in found.items():
+        if one.typical.isnan().all():  # no gradient leads to it
+            continue
         line = {"defense": defense, "victims": len(one.typical)}
         line |= dict(zip(names, one.typical.mean(0).tolist(), strict=True))
         for name, values in sorted(one.distances.items()):

@@ -12,7 +12,7 @@ from pipeline.attacks.typical import compare_with_people, typical_record
 from pipeline.config import Config
 from pipeline.data.schema import Dataset
 from pipeline.files import NotApplicable
-from pipeline.models.population import Population, networks_of
+from pipeline.models.population import Networks, Population
 from pipeline.risks.inversion.measure.settings import InversionSettings
 from pipeline.seeds import Stream, generator
 
@@ -44,7 +44,7 @@ class Inversion:
             NaN = nothing to guess.
         aided: (G, 2, N) float32, the same with the victim's answers.
         typical: (V, D) float64, the record that each victim finds most typical of disease, in
-            clinical units.
+            clinical units; NaN where no gradient leads to it.
         distances: each (V,) float64, of `pipeline.attacks.inversion.compare_with_people`.
     """
 
@@ -84,7 +84,7 @@ def guess_measurements(
     if dataset.schema.image:
         raise NotApplicable("an image holds no measurement that is missing and could be guessed")
     first = torch.arange(population.size) < cfg.section(InversionSettings).victims
-    victims, member = networks_of(population).select(first), member[first]
+    victims, member = population.select(first), member[first]
     private = [
         name
         for name, feature in zip(dataset.schema.names, dataset.schema.features, strict=True)
@@ -108,8 +108,12 @@ def guess_measurements(
         Question(guess.attribute, guess.diagnosis, guess.access, guess.attacker)
         for guess in guesses
     )
-    typical = typical_record(victims, dataset.schema, ILL, steps=STEPS, learning_rate=LEARNING_RATE)
-    distances = compare_with_people(typical, dataset, member, ILL)
+    typical, distances = torch.full((victims.size, dataset.x.shape[1]), torch.nan), {}
+    if isinstance(victims, Networks):
+        typical = typical_record(
+            victims, dataset.schema, ILL, steps=STEPS, learning_rate=LEARNING_RATE
+        )
+        distances = compare_with_people(typical, dataset, member, ILL)
     return Inversion(
         questions, errors[:, 0].contiguous(), errors[:, 1].contiguous(), typical, distances
     )

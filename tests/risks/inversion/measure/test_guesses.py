@@ -3,9 +3,11 @@
 import pytest
 import torch
 
+import kinds
 import tiny
 from pipeline.attacks.inversion import attribute_inference
 from pipeline.risks.inversion.measure.guesses import Inversion, guess_measurements
+from pipeline.risks.inversion.tables import typical_table
 from pipeline.seeds import Stream, generator
 
 DATA = tiny.records(60, seed=3)
@@ -56,6 +58,23 @@ def test_errors_are_those_of_the_first_victims_by_side(told, cfg):
 def test_each_victim_has_a_typical_record(told, cfg):
     assert told.typical.shape == (cfg.inversion.victims, 5)
     assert all(values.shape == (cfg.inversion.victims,) for values in told.distances.values())
+
+
+def test_scores_alone_tell_the_same_of_measurements_and_no_typical_record(cfg, tmp_path):
+    dataset = tiny.records(60, seed=8)
+    networks = tiny.population(4, hidden=(4,))
+    member = torch.rand(4, 60, generator=torch.Generator().manual_seed(0)) < 0.5
+    open_, closed = (
+        guess_measurements(models, member, dataset, cfg)
+        for models in (networks, kinds.ScoresOnly(networks))
+    )
+    torch.testing.assert_close(closed.aided, open_.aided, equal_nan=True)
+    assert closed.typical.isnan().all()
+    closed.save(tmp_path / "inversion")
+    again = Inversion.load(tmp_path / "inversion")
+    assert again.distances == {}
+    assert typical_table({"closed": again}, dataset).empty
+    assert typical_table({"open": open_}, dataset)["victims"].tolist() == [len(open_.typical)]
 
 
 def test_it_survives_the_disk(told, tmp_path):
