@@ -9,7 +9,7 @@ import kinds
 from pipeline.config import ModelConfig
 from pipeline.data.plan import Plan
 from pipeline.risks.evasion.measure.half_models import HALF_MODELS, HalfModels
-from pipeline.risks.membership.measure.shadows import NOT_ASKED, Membership, asked_of
+from pipeline.risks.membership.measure.shadows import NOT_ASKED, UNKNOWN, Membership, why_not_asked
 from pipeline.stages._examining import Examinee, _leaking
 
 pytestmark = pytest.mark.heavy
@@ -70,5 +70,13 @@ def test_of_a_recipe_that_is_left_out_no_half_is_trained_and_it_is_said(official
     gaps = _leaking(Examinee("baseline", None, SCANS, plan, cfg), tmp_path)
     assert gaps == {risk: {"": NOT_ASKED} for risk in ("membership", "inversion")}
     assert not list(tmp_path.iterdir())
-    assert asked_of("dp_train", cfg)
-    assert asked_of("baseline", official)  # where nobody is named, everybody is asked
+    assert why_not_asked("dp_train", cfg) == ""
+    assert why_not_asked("baseline", official) == ""  # where nobody is named, everybody is asked
+
+
+def test_of_a_frozen_model_nobody_asks_whom_it_knows_unless_somebody_says(official):
+    def why(trained_on):
+        plan = official.plan.model_copy(update={"kind": "frozen", "trained_on": trained_on})
+        return why_not_asked("baseline", official.model_copy(update={"plan": plan}))
+
+    assert (why(None), why("rows.csv")) == (UNKNOWN, "")
