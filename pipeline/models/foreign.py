@@ -245,6 +245,12 @@ class Foreign:
         """Whether a network was read, along which gradients lead."""
         return self.read is not None and self.read.gradients
 
+    @property
+    def adds_float32(self) -> bool:
+        """Whether what was read is of a library whose sums are no more exact than float32."""
+        kind = "" if self.read is None else str(self.read.facts.get("read_of", ""))
+        return kind.lower().startswith("xgb")
+
     def __call__(self, x: Tensor) -> Tensor:
         """Logits (..., M, B, 2) of records (..., M, B, D); along gradients, of what was read."""
         if x.requires_grad and self.read is not None:

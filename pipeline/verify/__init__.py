@@ -5,6 +5,8 @@ proof demands more of the margin than float64 rounding could take away (`Network
 counterexample falls short by as much. Of trees a record that lies between both is asked about.
 """
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -14,6 +16,7 @@ from pipeline.models.cnn import ConvolutionalNetwork
 from pipeline.models.foreign import Foreign
 from pipeline.models.noisy_vote import NoisyVote
 from pipeline.models.population import ImageNetworks, Networks, Population, Trees, networks_of
+from pipeline.models.reading import AGREES_ROUNDED
 from pipeline.verify.categories import of_variants
 from pipeline.verify.cells import Ensemble
 from pipeline.verify.nearest import Nearest, nearest_record
@@ -52,10 +55,25 @@ def member_of(population: Population, member: int) -> Network | Ensemble:
         NotApplicable: it is of a kind that nothing can be proved of.
     """
     if isinstance(population, Foreign) and population.read is not None:
-        return member_of(population.read, member)
+        return _of_somebody(population, population.read, member)
     if isinstance(population, Trees):
         return Ensemble.of(population, member)
     return Network.of(networks_of(population), member)
+
+
+def _of_somebody(population: Foreign, read: Networks | Trees, member: int) -> Network | Ensemble:
+    """What was read of a member, by whose own answers what is near its cut is decided.
+
+    A library that adds up float32, or whose numbers were read as float32, may lie so far off in
+    probability.
+    """
+    chance = float(population.cut[member].sigmoid())
+    spare = AGREES_ROUNDED / (chance * (1 - chance))
+    if isinstance(read, Networks):
+        return replace(Network.of(read, member), spare=spare)
+    ensemble, own = Ensemble.of(read, member), population.select(torch.tensor([member]))
+    rounding = spare if population.adds_float32 else ensemble.rounding
+    return replace(ensemble, own=own, rounding=rounding)
 
 
 def verify(

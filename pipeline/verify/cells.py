@@ -5,6 +5,7 @@ of cells, one a feature, and a leaf a box of them. Each value that may be presen
 the thresholds once, as the float32 number that it is; cells without such a value do not exist.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -17,6 +18,8 @@ from pipeline.data.grid import TICK_TOLERANCE
 from pipeline.data.threat import ROUNDING, Threat
 from pipeline.models.trees import Tree, Trees
 from pipeline.statistics import Array
+
+ROUNDING_OF_SUMS = 1e-9
 
 
 class Leaves(NamedTuple):
@@ -46,15 +49,20 @@ class Ensemble:
     """One member of a population of tree ensembles, as the verifier reads it.
 
     Attributes:
-        model: the member, which has the last word.
+        model: the member.
         leaves: of all its trees.
         cuts: of each feature the thresholds, ascending; a value lies in the cell of so many cuts as
             are below it.
+        own: who has the last word: the member, or the code that it was read of.
+        rounding: of the sum over its trees, what float64 may make of it in another order, and more;
+            of a library that adds up float32 what that may.
     """
 
     model: Trees
     leaves: Leaves
     cuts: list[Array]
+    own: Callable[[Tensor], Tensor]
+    rounding: float = ROUNDING_OF_SUMS
 
     @classmethod
     def of(cls, population: Trees, member: int) -> "Ensemble":
@@ -71,7 +79,7 @@ class Ensemble:
             np.unique([threshold for feature, threshold in asked if feature == place])
             for place in range(features)
         ]
-        return cls(model, _leaves(trees, cuts), cuts)
+        return cls(model, _leaves(trees, cuts), cuts, model)
 
     @cached_property
     def threshold(self) -> float:
@@ -84,7 +92,7 @@ class Ensemble:
 
     def margin(self, records: Tensor, y: Tensor) -> Tensor:
         """(P,) float64, in logits: of the true class of records (P, D), by the model itself."""
-        logits = self.model(records.double()[None])[0]
+        logits = self.own(records.double()[None])[0]
         odds = logits[:, 1] - logits[:, 0]
         return torch.where(y == 1, odds, -odds)
 

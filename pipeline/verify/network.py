@@ -28,6 +28,7 @@ class Network:
         steps: for each hidden layer but the first, (n, m * k): the products of the two weights
             around the layer before it, so that its linear bounds over many boxes are one matrix
             product.
+        spare: logits by which the model that was read so may answer otherwise.
     """
 
     layers: list[tuple[Tensor, Tensor]]
@@ -35,6 +36,7 @@ class Network:
     folded: Tensor
     steps: list[Tensor]
     hot: Tensor = NONE_HOT
+    spare: float = 0.0
 
     @classmethod
     def of(cls, population: Networks, member: int) -> "Network":
@@ -91,7 +93,7 @@ class Network:
         return slope, margin - (slope * x).sum(1)
 
     def rounding(self, largest: Tensor) -> Tensor:
-        """How far float64 arithmetic may lie from exact arithmetic, in logits.
+        """How far float64 arithmetic may lie from exact arithmetic, in logits, and what is spare.
 
         The textbook bound of a dot product of n terms, n u / (1 - n u) times the sum of the
         absolute terms (Higham 2002, chapter 3), carried through the layers with absolute weights;
@@ -110,4 +112,4 @@ class Network:
             size = size @ weight.abs() + bias
             error = error @ weight.abs() + terms / (1 - terms) * size
         # 2: a margin is the difference of two logits. The bounds of each layer are computed anew.
-        return PASSES * 2 * len(self.layers) * error.amax(1)
+        return PASSES * 2 * len(self.layers) * error.amax(1) + self.spare

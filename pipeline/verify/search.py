@@ -18,8 +18,6 @@ from pipeline.statistics import Array
 from pipeline.verify.cells import Reach
 from pipeline.verify.nearest import RESOLUTION, SAME_RADIUS
 
-# of a sum over trees: what float64 may make of it in another order, and more
-ROUNDING = 1e-9
 FOLLOWED = 16  # trees whose worst leaves a guess goes for
 Box = tuple[Array, Array]  # the first and the last place of each feature among its cells in reach
 
@@ -35,6 +33,7 @@ class Asked(NamedTuple):
         tree: (L,) whose it is.
         start: margin without any leaf.
         own: (F,) the place of the record's own cell among those in reach.
+        rounding: how near 0 a margin is decided by the model itself.
     """
 
     features: Array
@@ -45,6 +44,7 @@ class Asked(NamedTuple):
     tree: Array
     start: float
     own: Array
+    rounding: float
 
     def inside(self, leaves: Array, low: Array, high: Array) -> Array:
         """Those of the leaves (an index) that a box meets."""
@@ -208,7 +208,7 @@ class _Search:
                 raise Spent
             self.opened += 1
             inside = self.asked.inside(leaves, low, high)
-            if self.asked.bound(inside) > ROUNDING:
+            if self.asked.bound(inside) > self.asked.rounding:
                 continue
             for cells in (self.asked.guess(inside, low, high), np.clip(self.own, low, high)):
                 if self.distance(cells) <= radius * (1 + SAME_RADIUS) and self.breaks(
@@ -217,7 +217,7 @@ class _Search:
                     return cells
             for least, part in halves(self.asked, inside, low, high):
                 nearest = np.clip(self.own, *part)
-                if least <= ROUNDING and self.distance(nearest) <= within:
+                if least <= self.asked.rounding and self.distance(nearest) <= within:
                     count += 1
                     heapq.heappush(waiting, (least, count, *part, inside))
         return None
@@ -225,7 +225,9 @@ class _Search:
     def breaks(self, inside: Array, cells: Array) -> bool:
         """Whether the answer changes at cells; where rounding could decide, the model says so."""
         margin = self.asked.margin(self.asked.inside(inside, cells, cells))
-        return margin < -ROUNDING or (margin <= ROUNDING and self.turns(self.values(cells)))
+        if abs(margin) <= self.asked.rounding:
+            return self.turns(self.values(cells))
+        return margin < 0
 
 
 def halves(asked: Asked, inside: Array, low: Array, high: Array) -> list[tuple[float, Box]]:
@@ -248,7 +250,7 @@ def halves(asked: Asked, inside: Array, low: Array, high: Array) -> list[tuple[f
         np.minimum.at(down, (tree, ends), value)
         left = start + np.minimum.accumulate(up, 1).sum(0)[:-1]
         right = start + np.minimum.accumulate(down[:, ::-1], 1).sum(0)[::-1][1:]
-        raised = np.minimum(left, ROUNDING) + np.minimum(right, ROUNDING)
+        raised = np.minimum(left, asked.rounding) + np.minimum(right, asked.rounding)
         at = int(raised.argmax())
         if raised[at] > best:
             best = float(raised[at])
@@ -273,7 +275,7 @@ def lowest(asked: Asked, budget: int) -> float:
         cells = asked.guess(inside, low, high)
         found = min(found, asked.margin(asked.inside(inside, cells, cells)))
         parts = halves(asked, inside, low, high)
-        if bound >= found - ROUNDING or not parts:
+        if bound >= found - asked.rounding or not parts:
             break
         heapq.heappop(waiting)
         for least, part in parts:

@@ -14,7 +14,7 @@ from pipeline.data.threat import Threat
 from pipeline.statistics import Array
 from pipeline.verify.cells import Ensemble, Reach, reaches
 from pipeline.verify.nearest import Nearest
-from pipeline.verify.search import ROUNDING, Asked, lowest, searched
+from pipeline.verify.search import Asked, lowest, searched
 
 
 def nearest_of_trees(
@@ -93,6 +93,7 @@ def asked_of(ensemble: Ensemble, x: Array, y: int, ways: dict[int, Reach]) -> As
         near.tree[kept],
         -sign * ensemble.threshold,
         np.array([ways[place].own for place in free], dtype=np.int64),
+        ensemble.rounding,
     )
 
 
@@ -123,7 +124,7 @@ def least_of_trees(
         lowest(asked_of(ensemble, x[row].double().numpy(), int(y[row]), own), budget)
         for row, own in enumerate(reaches(ensemble, x, corners, threat))
     ]
-    return ensemble.in_logits(torch.tensor(least, dtype=torch.float64) - ROUNDING, y)
+    return ensemble.in_logits(torch.tensor(least, dtype=torch.float64) - ensemble.rounding, y)
 
 
 # ---- what a person reads of what was found ----

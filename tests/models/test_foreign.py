@@ -13,8 +13,9 @@ from pipeline.config import FeatureConfig
 from pipeline.files import BadInput
 from pipeline.models.foreign import SLOW, Foreign, acquainted, chances, framed, probes
 from pipeline.models.opening import Calls
-from pipeline.models.reading import read_estimator
-from pipeline.verify import member_of, why_no_proof
+from pipeline.models.reading import AGREES_ROUNDED, read_estimator
+from pipeline.models.trees import Tree, Trees
+from pipeline.verify import member_of, verify, why_no_proof
 
 DATA = tiny.records(40, seed=1)
 
@@ -188,3 +189,55 @@ def test_where_it_was_read_gradients_and_proofs_are_of_what_was_read():
 def test_nobody_answers_nothing():
     none = models(chance).select(torch.zeros(0, dtype=torch.int64))
     assert none(DATA.x.expand(0, *DATA.x.shape)).shape == (0, 40, 2)
+
+
+# ---- what is near the cut ----
+
+
+def stump(left, right):
+    """Glucose at most 120 says `left`, more says `right`, a gap `left`."""
+    children = np.array([1, 1, 2]), np.array([2, 1, 2])
+    asks, says = np.array([120.0, 0, 0]), np.array([0, left, right])
+    one = Tree(np.zeros(3, int), asks, *children, np.ones(3, bool), says)
+    return Trees.of("stump", [[one]], ("member0",), features=5, link="probability", base=[0.0])
+
+
+@pytest.mark.parametrize("tie", [0.5 + 1e-13, 0.5 - 1e-13, 0.5])
+def test_a_tie_is_decided_by_the_model_s_own_code(tie):
+    read = stump(0.5, 0.8)
+
+    def own(frame):
+        return np.where(frame["glucose"].to_numpy() > 120, 0.8, tie)
+
+    x = torch.tensor([[125.0, 30, 5, 0.5, 40]])
+    found = [
+        verify(member_of(one, 0), x, torch.tensor([1]), tiny.CLINICAL, largest=1.0, budget=100)
+        for one in (read, replace(models(own), read=read))
+    ]
+    assert found[0].breaks_at.isfinite()  # of what was read alone a tie is wrong
+    assert bool(found[1].breaks_at.isfinite()) == (tie <= 0.5)
+
+
+def test_what_a_library_of_float32_may_answer_otherwise_is_its_own_to_say():
+    """A margin of 4e-6 is no proof of XGBoost, whose own code says the other."""
+    near = 0.5 + 1e-6
+    read = replace(stump(near, 0.8), facts={"read_of": "XGBClassifier"})
+
+    def own(frame):
+        return np.where(frame["glucose"].to_numpy() > 120, 0.8, 0.5 - 1e-6)
+
+    x = torch.tensor([[125.0, 30, 5, 0.5, 40]])
+    asked = {"largest": 1.0, "budget": 100}
+    for kind, broken in (("XGBClassifier", True), ("RandomForestClassifier", False)):
+        one = replace(models(own), read=replace(read, facts={"read_of": kind}))
+        found = verify(member_of(one, 0), x, torch.tensor([1]), tiny.CLINICAL, **asked)
+        assert bool(found.breaks_at.isfinite()) == broken
+
+
+def test_a_network_that_was_read_is_proved_with_room_for_its_rounding():
+    fitted = brought.deployed()
+    read = read_estimator(fitted, tiny.SCHEMA.names, DATA.x.numpy())
+    known = replace(models(lambda frame: fitted.predict_proba(frame)), read=read)
+    largest = DATA.x.abs().nan_to_num(1.0).double()
+    more = member_of(known, 0).rounding(largest) - member_of(read, 0).rounding(largest)
+    torch.testing.assert_close(more, torch.full_like(more, AGREES_ROUNDED / 0.25))

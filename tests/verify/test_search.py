@@ -9,7 +9,7 @@ import brute
 import groves
 from brute import COARSE
 from pipeline.verify.cells import Ensemble, reaches
-from pipeline.verify.search import ROUNDING, halves, searched
+from pipeline.verify.search import halves, searched
 from pipeline.verify.trees import asked_of
 
 
@@ -41,8 +41,8 @@ def test_no_record_of_a_box_is_below_its_bound_and_halves_are_all_of_it(asked):
         inside = asked.inside(np.arange(len(asked.value)), low, high)
         own = asked.bound(inside)
         every = sorted(margins(asked, low, high))
-        assert own <= every[0] + ROUNDING
-        assert bound <= own + ROUNDING
+        assert own <= every[0] + asked.rounding
+        assert bound <= own + asked.rounding
         parts = halves(asked, inside, low, high)
         assert bool(parts) == (len(every) > 1)
         of_parts = [one for _, part in parts for one in margins(asked, *part)]
