@@ -138,7 +138,7 @@ def started(monkeypatch):
         found.append((stream, *numbers))
         return real(stream, *numbers)
 
-    for module in ("mlp", "training"):
+    for module in ("mlp", "shuffles"):
         monkeypatch.setattr(f"pipeline.models.{module}.generator", watched)
     for module in ("defenses.noise", "risks.poisoning.measure.filters"):
         monkeypatch.setattr(f"pipeline.{module}.generator", watched)

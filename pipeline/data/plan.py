@@ -232,16 +232,18 @@ class Plan:
         tune = tune[:, first] & self.train
         return replace(self, train=self.train & ~tune, tune=tune)
 
-    def sampled(self, y: Tensor, count: int | None, seed: int) -> "Plan":
+    def sampled(
+        self, y: Tensor, count: int | None, seed: int, among: Tensor | None = None
+    ) -> "Plan":
         """This plan, but that only some patients are scored, the same by every repetition.
 
         Args:
             y: (N,) class indices.
-            count: of each class of those who are scored its share of so many, rounded, at least
-                one; None = everybody.
+            count: of each class its share of so many, rounded, at least one; None = everybody.
             seed: of the choice.
+            among: (N,) bool, who may be chosen; None = everybody.
         """
-        asked = self.held_out.any(0)
+        asked = torch.ones(len(y), dtype=torch.bool) if among is None else among
         if count is None or count >= int(asked.sum()):
             return self
         drawn, chosen = generator(Stream.SAMPLE, seed), torch.zeros(len(y), dtype=torch.bool)

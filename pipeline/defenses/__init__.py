@@ -89,26 +89,30 @@ def why_unfit(name: str, *, images: bool, network: bool) -> str:
     return FOR_NETWORKS_ALONE if serves.network and not network else ""
 
 
-def refuse_unfit(names: Sequence[str], cfg: Config, where: str) -> None:
+def refuse_unfit(
+    names: Sequence[str], cfg: Config, where: str, *, images: bool | None = None
+) -> None:
     """Refuses recipes that cannot be trained on such data, or of such a model.
 
     Args:
         names: of the recipes.
         cfg: says what the data are, and what `model` is.
         where: the beginning of the line.
+        images: whether the data are images; None = as `cfg` says.
 
     Raises:
         BadInput: names the first of them, and those that can be.
     """
     for name in names:
-        if why := unfit(name, cfg):
-            others = ", ".join(one for one in DEFENSES if not unfit(one, cfg))
+        if why := unfit(name, cfg, images):
+            others = ", ".join(one for one in DEFENSES if not unfit(one, cfg, images))
             raise BadInput(f"{where}{name}: {why}; take of {others}")
 
 
-def unfit(name: str, cfg: Config) -> str:
+def unfit(name: str, cfg: Config, images: bool | None = None) -> str:
     """Why a recipe cannot be trained as configured; empty = it can."""
-    return why_unfit(name, images=cfg.data.image is not None, network=cfg.model.network)
+    of_images = cfg.data.image is not None if images is None else images
+    return why_unfit(name, images=of_images, network=cfg.model.network)
 
 
 def trainable(recipes: Sequence[str], cfg: Config) -> list[str]:

@@ -59,7 +59,7 @@ def train_reported(
 
 
 def _undecided(name: str, dataset: Dataset, plan: Plan, cfg: Config) -> Population:
-    refuse_unfit([name], cfg, "")
+    refuse_unfit([name], cfg, "", images=bool(dataset.schema.image))
     recipe = DEFENSES[name]
     options = check_options(recipe, cfg.defenses[name], name, given=SET_BY_PROGRAM)
     population = recipe(dataset, plan, cfg, **options)

@@ -76,13 +76,20 @@ def examine(examinee: Examinee, place: Path, transfer: Path | None = None) -> st
     return said
 
 
+def _sampled(examinee: Examinee) -> Plan:
+    """The plan, of a sample of those who are scored, where that is all that is attacked."""
+    plan, cfg = examinee.plan, examinee.cfg
+    scored = plan.held_out.any(0)
+    return plan.sampled(examinee.dataset.y, cfg.audit.sample, cfg.seed, among=scored)
+
+
 def _attacked(
     examinee: Examinee, place: Path, transfer: Path | None, pool: Executor
 ) -> tuple[str, Gaps]:
     """What attacks do to the defense, by whichever process is free, and how much was asked."""
     sent = None if transfer is None else examination.load_adversarial(transfer)
     dataset, cfg = examinee.dataset, examinee.cfg
-    plan = examinee.plan.sampled(dataset.y, cfg.audit.sample, cfg.seed)
+    plan = _sampled(examinee)
     found, x_adv = examination.examine(
         examinee.population, dataset, plan, cfg, pool=pool, transfer=sent
     )
@@ -118,7 +125,7 @@ def _leaking(examinee: Examinee, place: Path) -> Gaps:
         gaps = {"membership": dict.fromkeys(sorted(lacking), NOT_TRAINED_AGAIN)}
     else:
         every = halves.every
-        scored = examinee.plan.sampled(dataset.y, cfg.audit.sample, cfg.seed).held_out.any(0)
+        scored = _sampled(examinee).held_out.any(0)
         asked = replace(every.plan, held_out=every.plan.held_out & scored)  # whom figures are of
         answers_at_headline(every.population, dataset, asked, cfg).save(place / HALF_MODELS)
     infer_members(name, halves, dataset, cfg).save(place / "membership")

@@ -11,8 +11,10 @@ import clinic
 from pipeline.files import BadInput
 from pipeline.report import HEADLINE, REPORT
 from pipeline.risks.evasion.measure.examination import RECORDS
+from pipeline.risks.poisoning.measure.settings import PoisoningSettings
 from pipeline.risks.results import draw_up_all
 from pipeline.risks.risk import Sources
+from pipeline.risks.theft.measure.settings import TheftSettings
 from pipeline.sweep import compared, group, once, staged
 from pipeline.sweep.page import CURVES, JOBS
 from pipeline.tracking import runs
@@ -268,7 +270,8 @@ def test_all_risks_add_poisoning_and_theft_of_the_jobs_own_recipe(
         asked.append((name, "theft"))
         made_up_copies(0.9).save(place / name)
 
-    monkeypatch.setattr(staged, "MEASURES", {"poisoning": poison, "theft": steal})
+    measures = {"poisoning": (poison, PoisoningSettings), "theft": (steal, TheftSettings)}
+    monkeypatch.setattr(staged, "MEASURES", measures)
     few = sweep(*TWO_EPS)
     assert asked == []
     every = [(*overrides, "risks=all") for overrides in TWO_EPS]

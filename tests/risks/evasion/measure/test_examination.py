@@ -474,12 +474,16 @@ def test_auroc_that_is_certified_is_at_most_what_attacks_leave_of_every_recipe(
     options = quick.model_dump()["dp_train"] | {"expected_batch": 40}
     bounds = {"eps": 0.3, "threat": "clinical", "kappa": 0.5, "ramp": 0.5}
     few = {"kind": "forest", "trees": 9, "depth": 4, "leaf": 5}
+    small = {"rounds": 9, "leaves": 5, "rate": 0.3, "leaf": 10, "rising": []}
     others = {
         "dp_adv_train": _also_private(options),
         "certified": bounds,
         "forest": few,
         "extra_trees": few | {"kind": "extra_trees"},
-        "boosting": {"rounds": 9, "leaves": 5, "rate": 0.3, "leaf": 10},
+        "larger_leaves": few | {"leaf": 9},
+        "boosting": small,
+        "small_boosting": small | {"rate": 0.1},
+        "monotone": small | {"rising": ["glucose"]},
     }
     cfg = quick.model_copy(update={"dp_train": options, **others})
     models = train(recipe, dataset, plan, cfg)

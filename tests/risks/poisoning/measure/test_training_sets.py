@@ -54,7 +54,8 @@ def every_defense():
         "distill.epochs=3",
         "dp_train.steps=10",
     ]
-    return configured([*chosen, "dp_adv_train.steps=10"], tiny.ROOT / "conf")
+    few = [f"{name}.leaf=2" for name in ("larger_leaves", "boosting", "small_boosting", "monotone")]
+    return configured([*chosen, *few, "dp_adv_train.steps=10"], tiny.ROOT / "conf")
 
 
 @pytest.fixture
