@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
+import torch
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
@@ -130,3 +131,22 @@ def plain(records):
 
 def rule():
     return chance
+
+
+class Ward(torch.nn.Module):
+    """A network with its own first layer, which fills gaps."""
+
+    def __init__(self):
+        super().__init__()
+        generator = torch.Generator().manual_seed(0)
+        self.weight = torch.nn.Parameter(torch.randn(5, generator=generator))
+        self.register_buffer("center", torch.tensor([120.0, 30.0, 5.0, 0.5, 40.0]))
+        self.register_buffer("scale", torch.tensor([30.0, 7.0, 1.0, 0.3, 12.0]))
+
+    def forward(self, x):
+        filled = torch.where(x.isnan(), self.center.to(x.dtype), x)
+        return ((filled - self.center) / self.scale) @ self.weight
+
+
+def module():
+    return Ward()

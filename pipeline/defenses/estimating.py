@@ -2,6 +2,8 @@
 
 import importlib
 import inspect
+import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -11,11 +13,12 @@ from pipeline.config import Config, Count, Positive
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
 from pipeline.files import BadInput
-from pipeline.models.foreign import Foreign, Gaps, acquainted, framed
+from pipeline.models.foreign import Ask, Foreign, Gaps, acquainted, framed
 from pipeline.models.opening import asked_by, imported, read_of
 from pipeline.models.population import Population, joined
 from pipeline.models.reading import NotReadable
 
+WORTH_TELLING = 10.0  # seconds that fits will take, from which on it is said beforehand
 Fit = Callable[[Any, Any, int], Any]  # (frame of records, (N,) 0 or 1, seed) -> a model
 
 
@@ -62,8 +65,12 @@ def fitted(
         disable=None,
         leave=False,
     )
-    asked, digests = [], []
+    asked: list[Ask] = []
+    digests: list[str] = []
+    began = time.monotonic()
     for train, seed in bar:
+        if len(asked) == 1 and (price := (time.monotonic() - began) * plan.size) > WORTH_TELLING:
+            bar.write(f"{origin}: {plan.size} fits, about {price:.0f} s", file=sys.stderr)
         rows = train.numpy()
         if y[rows].min() == y[rows].max():
             raise BadInput(f"{origin}: a model would train on one class alone; take fewer folds")

@@ -12,7 +12,15 @@ from pipeline.data.schema import Dataset
 from pipeline.files import BadInput, sha256
 from pipeline.models.endpoint import Endpoint
 from pipeline.models.foreign import Foreign, Gaps, acquainted
-from pipeline.models.opening import Boosted, is_native, is_xgboost, opened, read_native, read_of
+from pipeline.models.opening import (
+    Boosted,
+    Differentiable,
+    is_native,
+    is_xgboost,
+    opened,
+    read_native,
+    read_of,
+)
 from pipeline.models.population import Population, load_population
 from pipeline.models.reading import AGREES_ROUNDED, NotReadable, held_against, made_up
 from pipeline.models.stacked import DESCRIPTION
@@ -104,6 +112,8 @@ def _asked(dataset: Dataset, cfg: Config, source: str, rate: float, gaps: Gaps) 
     if isinstance(ask, Endpoint):
         ask = Endpoint(source, rate, version=digest)
     alone = Foreign((ask,), schema, (RELEASE,), digest, source, gaps=gaps)
+    if isinstance(ask, Differentiable):
+        return replace(alone, read=ask.module, unread="it is a module of torch's")
     try:
         return replace(alone, read=read_of(alone, dataset.x.numpy(), cfg.seed))
     except NotReadable as why:

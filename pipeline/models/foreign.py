@@ -8,6 +8,7 @@ of disease come out, and nothing else is trusted. What could be read of a model'
 import hashlib
 import time
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -203,6 +204,45 @@ def acquainted(
 
 
 @dataclass(frozen=True)
+class Module:
+    """A module of torch's with its own preprocessing: records (B, D) in, one logit or two out.
+
+    Attributes:
+        module: takes float32 or float64 records in clinical units, NaN = missing.
+        cut: log-odds from which on it calls ill.
+    """
+
+    module: torch.nn.Module
+    cut: float = 0.0
+    gradients = True
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Logits (..., 1, B, 2) of records (..., 1, B, D), differentiable in them."""
+        out = self.module(x.reshape(-1, x.shape[-1]))
+        odds = out[:, 1] - out[:, 0] if out.dim() == 2 and out.shape[1] == 2 else out.reshape(-1)
+        if odds.shape != (x[..., 0].numel(),):
+            shape = " x ".join(map(str, out.shape))
+            raise BadInput(
+                f"model: a module that answers {x[..., 0].numel()} records with {shape}; expected "
+                "one logit a record, or two"
+            )
+        odds = odds.view(x.shape[:-1]) - self.cut
+        return torch.stack([torch.zeros_like(odds), odds], -1)
+
+    def decide_at(self, cut: Tensor) -> "Module":
+        """The same module, calling ill from other log-odds (1,) on."""
+        return replace(self, cut=float(cut))
+
+    def select(self, members: Tensor) -> "Module":
+        """Itself: it is one."""
+        return self
+
+    def double(self) -> "Module":
+        """The same numbers in float64."""
+        return replace(self, module=deepcopy(self.module).double())
+
+
+@dataclass(frozen=True)
 class Foreign:
     """M models that are asked: a `Population` of scores, or of more as far as they were read.
 
@@ -226,7 +266,7 @@ class Foreign:
     origin: str
     facts: dict[str, Any] = field(default_factory=dict)
     cut: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.float64))
-    read: Trees | Networks | None = None
+    read: Trees | Networks | Module | None = None
     unread: str = ""
     gaps: Gaps = "empty"
 
@@ -248,8 +288,8 @@ class Foreign:
     @property
     def adds_float32(self) -> bool:
         """Whether what was read is of a library whose sums are no more exact than float32."""
-        kind = "" if self.read is None else str(self.read.facts.get("read_of", ""))
-        return kind.lower().startswith("xgb")
+        facts = self.read.facts if isinstance(self.read, Trees) else {}
+        return str(facts.get("read_of", "")).lower().startswith("xgb")
 
     def __call__(self, x: Tensor) -> Tensor:
         """Logits (..., M, B, 2) of records (..., M, B, D); along gradients, of what was read."""
@@ -292,7 +332,7 @@ class Foreign:
     @classmethod
     def join(cls, parts: Sequence[Self]) -> Self:
         """The members of several populations of one recipe, one after another."""
-        read = [part.read for part in parts if part.read is not None]
+        read = [part.read for part in parts if isinstance(part.read, Trees | Networks)]
         return replace(
             parts[0],
             asked=tuple(ask for part in parts for ask in part.asked),

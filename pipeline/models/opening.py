@@ -20,7 +20,7 @@ import torch
 from pipeline.data.schema import Schema
 from pipeline.files import BadInput, repository_root
 from pipeline.models.endpoint import Endpoint
-from pipeline.models.foreign import Ask, Foreign
+from pipeline.models.foreign import Ask, Foreign, Module
 from pipeline.models.networks import Networks
 from pipeline.models.reading import (
     AGREES_ROUNDED,
@@ -98,6 +98,25 @@ class Calls:
     def __call__(self, frame: pd.DataFrame) -> Any:
         """(B,) probabilities of disease."""
         return self.function(frame)
+
+    def save(self, folder: Path, number: int) -> str | None:
+        """Where it came from."""
+        return self.source or None
+
+
+@dataclass(frozen=True)
+class Differentiable:
+    """A module of torch's, asked for probabilities."""
+
+    module: Module
+    source: str = ""
+
+    @torch.no_grad()
+    def __call__(self, frame: pd.DataFrame) -> Any:
+        """(B,) probabilities of disease."""
+        x = torch.from_numpy(frame.to_numpy(dtype=np.float32))
+        logits = self.module(x[None])[0].double()
+        return (logits[:, 1] - logits[:, 0]).sigmoid().numpy()
 
     def save(self, folder: Path, number: int) -> str | None:
         """Where it came from."""
@@ -218,11 +237,13 @@ def asked_by(model: Any, schema: Schema, source: str = "") -> Ask:
         except TypeError:  # no estimator of scikit-learn's, but asked in the same way
             pass
         return Predicts(model, schema, source)
-    if callable(model) and not isinstance(model, torch.nn.Module):
+    if isinstance(model, torch.nn.Module):
+        return Differentiable(Module(model.eval()), source)
+    if callable(model):
         return Calls(model, source)
     raise BadInput(
         f"model: {type(model).__name__}: cannot be asked for probabilities; expected an object "
-        "with predict_proba, or a function of a data frame"
+        "with predict_proba, a module of torch's, or a function of a data frame"
     )
 
 
@@ -256,7 +277,8 @@ def opened(source: str, schema: Schema, folder: Path | None = None) -> Ask:
 
 def _made(found: Any, source: str) -> Any:
     """What an import path names: a model, or what a function of no arguments returns."""
-    if source in HELD or not callable(found) or hasattr(found, "predict_proba"):
+    is_model = hasattr(found, "predict_proba") or isinstance(found, torch.nn.Module)
+    if source in HELD or is_model or not callable(found):
         return found
     try:
         return found()

@@ -31,7 +31,7 @@ __all__ = ["Nearest", "member_of", "one_at_a_time", "verify", "why_no_proof"]
 def why_no_proof(population: Population) -> str:
     """Why nothing can be proved of a population; empty = it can."""
     if isinstance(population, Foreign):
-        if population.read is None:
+        if not isinstance(population.read, Networks | Trees):
             return f"its structure is not read: {population.unread}; nothing is decided but attacks"
         return why_no_proof(population.read)
     if isinstance(population, Networks | Trees):
@@ -54,7 +54,7 @@ def member_of(population: Population, member: int) -> Network | Ensemble:
     Raises:
         NotApplicable: it is of a kind that nothing can be proved of.
     """
-    if isinstance(population, Foreign) and population.read is not None:
+    if isinstance(population, Foreign) and isinstance(population.read, Networks | Trees):
         return _of_somebody(population, population.read, member)
     if isinstance(population, Trees):
         return Ensemble.of(population, member)

@@ -9,16 +9,19 @@ import torch
 import brought
 import foreign
 import tiny
+from pipeline.attacks.evasion.gradient import fgsm
 from pipeline.data.plan import Plan
 from pipeline.defenses.keeping import frozen, version_of
 from pipeline.files import BadInput, FailedCheck
 from pipeline.models import opening
+from pipeline.models.answers import margin
 from pipeline.models.foreign import Foreign, framed
 from pipeline.models.networks import Networks
 from pipeline.models.opening import of_typed
 from pipeline.models.reading import read_lightgbm
 from pipeline.models.trees import Tree, Trees
 from pipeline.risks.evasion.measure.examination import _confirmed
+from pipeline.verify import why_no_proof
 
 DATA = tiny.records(60, seed=4)
 NOBODY = torch.zeros(60, dtype=torch.bool)
@@ -152,3 +155,26 @@ def test_a_counterexample_that_the_model_does_not_follow_stops_the_audit():
     _confirmed(model, torch.tensor([[[-1.0, 0.0, 2.0]]]), broken)
     with pytest.raises(FailedCheck, match="1 of 2 changed records that turn what was read"):
         _confirmed(model, torch.tensor([[[-1.0, 0.5, 2.0]]]), broken)
+
+
+def test_a_module_of_torch_is_attacked_along_its_own_gradients():
+    model = kept("brought:module")
+    assert isinstance(model, Foreign)
+    assert model.gradients
+    assert "a module of torch" in why_no_proof(model)
+    ward = brought.Ward()
+    np.testing.assert_allclose(said(model), ward(DATA.x).sigmoid().detach().numpy(), atol=1e-6)
+    moved = model.decide_at(torch.tensor([0.5], dtype=torch.float64))
+    eps, y = 0.3, DATA.y
+    steps = fgsm(moved, DATA.x[None], y, tiny.CLINICAL, eps=eps)
+    own = fgsm(moved.read, DATA.x[None], y, tiny.CLINICAL, eps=eps)
+    assert tiny.same_bits(steps, own)
+    before, after = (margin(moved.double()(x.double()), y) for x in (DATA.x[None], steps))
+    assert (after <= before + 1e-6).all()
+    assert (after < before - 0.1).any()
+
+
+def test_a_module_that_answers_otherwise_is_one_line(monkeypatch):
+    monkeypatch.setattr(brought.Ward, "forward", lambda self, x: x)
+    with pytest.raises(BadInput, match="records with 256 x 5; expected one logit a record"):
+        kept("brought:module")
