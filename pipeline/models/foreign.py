@@ -25,6 +25,7 @@ from pipeline.files import BadInput, read_json, write_json
 from pipeline.models.networks import Networks
 from pipeline.models.reading import made_up, typed
 from pipeline.models.stacked import DESCRIPTION
+from pipeline.models.trees import LEAST_CHANCE as OF_TREES
 from pipeline.models.trees import Trees
 from pipeline.statistics import Array
 
@@ -286,6 +287,12 @@ class Foreign:
         return self.read is not None and self.read.gradients
 
     @property
+    def least_chance(self) -> float:
+        """What a probability is taken for at least: of a mean of trees the same as of those."""
+        mean = isinstance(self.read, Trees) and self.read.architecture.link == "probability"
+        return OF_TREES if mean else LEAST_CHANCE
+
+    @property
     def adds_float32(self) -> bool:
         """Whether what was read is of a library whose sums are no more exact than float32."""
         facts = self.read.facts if isinstance(self.read, Trees) else {}
@@ -307,7 +314,8 @@ class Foreign:
         as_bytes = rows.view(np.dtype((np.void, rows.dtype.itemsize * rows.shape[1])))[:, 0]
         _, first, inverse = np.unique(as_bytes, return_index=True, return_inverse=True)
         said = torch.from_numpy(self.chances(rows[first], number))
-        return said.clamp(LEAST_CHANCE, 1 - LEAST_CHANCE).logit()[inverse].view(x.shape[:-1])
+        least = self.least_chance
+        return said.clamp(least, 1 - least).logit()[inverse].view(x.shape[:-1])
 
     def chances(self, x: Array, number: int = 0) -> Array:
         """(B,) float64: what a member says of records (B, D) float32, as they are typed."""

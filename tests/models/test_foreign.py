@@ -241,3 +241,12 @@ def test_a_network_that_was_read_is_proved_with_room_for_its_rounding():
     largest = DATA.x.abs().nan_to_num(1.0).double()
     more = member_of(known, 0).rounding(largest) - member_of(read, 0).rounding(largest)
     torch.testing.assert_close(more, torch.full_like(more, AGREES_ROUNDED / 0.25))
+
+
+def test_a_mean_of_trees_is_cut_off_where_the_trees_that_were_read_are():
+    sure = stump(0.0, 1.0)
+    one = replace(models(lambda frame: np.zeros(len(frame))), read=sure)
+    x = torch.tensor([[[100.0, 30, 5, 0.5, 40]]])
+    torch.testing.assert_close(one.double()(x.double()), sure(x.double()))
+    alone = replace(one, read=None)(x.double())
+    assert alone[0, 0, 1] < sure(x.double())[0, 0, 1] - 10

@@ -167,7 +167,7 @@ def examine(
         found.add(subject, trial, (one.result() for one in proposed), proved)
     least = bounding() if bounding else None
     if least is not None:
-        found.hold_against(least, headline)
+        found.hold_against(least, headline, _most(subject.population))
     measured = diagnose(
         subject.population,
         subject.x,
@@ -268,14 +268,24 @@ class _Found:
         self.x_adv[key] = torch.where(shaped, found, self.x_adv[key])
         self.least[threat] = torch.minimum(margins, self.least[threat])
 
-    def hold_against(self, least: Least, headline: Trial) -> None:
-        """Counts margins that an attack left below their proved bound."""
-        bound = least.margins.flatten().numpy()
+    def hold_against(self, least: Least, headline: Trial, most: float) -> None:
+        """Counts margins that an attack left below their proved bound, as far as one is told."""
+        bound = least.margins.flatten().clamp_max(most).numpy()
         for frame in self.frames:
             if frame["threat"].iloc[0] == headline.name:
                 inside = frame.loc[frame["eps"] <= least.eps, "margin"].to_numpy()
                 below = inside.reshape(-1, len(bound)) < bound
                 self.checks["attack_beats_proof"] += int(below.sum())
+
+
+def _most(population: Population) -> float:
+    """The largest margin that is told; infinite but of probabilities, which are cut off."""
+    if not isinstance(population, Foreign):
+        return torch.inf
+    least = population.least_chance
+    return float(
+        torch.tensor([1 - least], dtype=torch.float64).logit() - population.cut.abs().max()
+    )
 
 
 def _confirmed(models: Foreign, margins: Tensor, broken: Tensor) -> None:
