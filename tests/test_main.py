@@ -1,6 +1,7 @@
 """The command line: one job, a sweep, a sweep that is killed, and mistakes."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import time
 
 import pytest
 
+import brought
 import tiny
 from pipeline.__main__ import is_sweep
 from pipeline.files import BadInput
@@ -185,3 +187,30 @@ def test_a_folder_below_the_root_is_as_good_as_the_root(place):
     assert (process.returncode, said) == (2, True), err
     assert not (place / "mlflow.db").exists()
     assert list(below.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_a_model_behind_an_address_is_audited_and_nothing_is_asked_twice(place):
+    def answer(records):
+        return [1 / (1 + 2.718 ** (one["mean radius"] - 15)) for one in records]
+
+    with brought.served(answer) as (address, sent):
+        asked = ["defense=baseline", "experiment=deployed", f"model.source={address}"]
+        asked += ["data=breast_cancer", "audit.sample=12", "audit.eps=[0.0,0.1]", "threat=clinical"]
+        asked += ["attack=[noise,square]", "attack.square.queries=5", "risks=examined", "threads=1"]
+        done = start(place, *asked)
+        out, err = done.communicate(timeout=200)
+        assert done.returncode == 0, err
+        every = [str(one) for some in sent for one in some]
+        probes, patients = every[: 2 * 256 + 8], every[2 * 256 + 8 :]
+        told = re.search(rf"asked {address} about (\d+) records; none is asked about again", out)
+        count = len(sent)
+        again = start(place, *asked)
+        assert again.communicate(timeout=200)[0].count("page: sweeps/") == 1
+        later = [str(one) for some in sent[count:] for one in some]
+    # records of nobody are asked about at the beginning of each, and once more where it is opened
+    new = [one for one in patients if one not in set(probes)]
+    assert len(new) == len(set(new)) == int(told[1])
+    assert set(later) <= set(probes)
+    for kept in place.glob("sweeps/answers/*"):
+        assert b"mean radius" not in kept.read_bytes()

@@ -15,6 +15,8 @@ from pipeline.data.raw import read_raw
 from pipeline.data.schema import Dataset
 from pipeline.defenses.admission import admit, admit_all
 from pipeline.files import BadInput, FailedCheck, folder, in_repository, repository_root
+from pipeline.models.endpoint import Endpoint, asked_about
+from pipeline.models.population import Population
 from pipeline.project.package import package_digest
 from pipeline.report import REPORT, SUMMARY, how_to_compare
 from pipeline.risks.conclusions import questions
@@ -229,6 +231,15 @@ def _said(
     return said
 
 
+def _questions(cfg: Config, population: Population) -> list[str]:
+    """How many records a model behind an address was asked about, in this audit or earlier ones."""
+    address = str(cfg.model.own.get("source", ""))
+    if not address.startswith(("http://", "https://")):
+        return []
+    count = asked_about(Endpoint(address, version=population.digest))
+    return [f"asked {address} about {count} records; none is asked about again"]
+
+
 def run_alone(cfg: Config, overrides: Sequence[str]) -> None:
     """Runs every defense that `cfg` holds, and compares nothing; a finished one is not run again.
 
@@ -255,5 +266,6 @@ def run_alone(cfg: Config, overrides: Sequence[str]) -> None:
         lines.append(layout.row(job, figures_of(asked, job.defense), mark="*" * bool(flags)))
         lines += [f"* flagged: {', '.join(flags)}"] if flags else []
         lines.append(f"page: {evaluation.relative_to(repository_root()) / REPORT}")
+        lines += _questions(cfg, evaluated.populations[job.defense])
         print("\n".join(lines), flush=True)
     print(f"\n{how_to_compare()}")
