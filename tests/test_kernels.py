@@ -168,6 +168,7 @@ def test_torch_computes_in_these_tests_as_in_a_run():
     assert {one["architecture"] for one in blas} == {"Haswell"}
 
 
+@pytest.mark.slow
 @here
 @pytest.mark.heavy
 def test_a_hostile_environment_changes_no_byte():

@@ -114,6 +114,7 @@ def test_a_convolutional_network_on_images_with_an_official_split(stored, values
     assert page.count(f"not applicable: {why['again']}") == 2
 
 
+@pytest.mark.slow
 def test_a_black_box_that_gives_scores_alone(stored, values, monkeypatch, undrawn):
     dataset = tiny.records(120, seed=0)
     plan = tiny.plan(dataset, release=True)

@@ -34,6 +34,7 @@ def official(cfg):
     return cfg.model_copy(update=changes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     ["baseline", *(pytest.param(one, marks=SLOW) for one in ("dp_train", "adv_train", "distill"))],
@@ -53,6 +54,7 @@ def test_half_models_are_attacked_on_the_test_images_and_members_are_training_im
     assert bool(leak.claim) == (name == "dp_train")
 
 
+@pytest.mark.slow
 def test_a_sample_is_all_that_half_models_are_attacked_on(official, tmp_path):
     few = official.model_copy(update={"audit": official.audit.model_copy(update={"sample": 20})})
     plan = Plan.of(SCANS, few.plan, few.seed)

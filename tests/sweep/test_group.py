@@ -254,6 +254,7 @@ def test_a_baseline_that_nobody_asked_for_is_run_first_for_each_seed(sweep):
     assert table["control"].tolist() == ["baseline (seed=0)"] * 2 + ["baseline (seed=1)"] * 2
 
 
+@pytest.mark.slow
 def test_all_risks_add_poisoning_and_theft_of_the_jobs_own_recipe(
     sweep, evaluated, monkeypatch, tmp_path
 ):

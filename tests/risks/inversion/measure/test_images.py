@@ -37,6 +37,7 @@ def found(asked):
     return reconstruct_images(models, plan.train, scans, cfg)
 
 
+@pytest.mark.slow
 def test_updates_are_of_images_that_the_victim_trained_on(found, asked):
     _, _, plan, _ = asked
     assert found.index.shape == (2, 2)
@@ -45,12 +46,14 @@ def test_updates_are_of_images_that_the_victim_trained_on(found, asked):
     assert all(images.shape == (2, 2, 1, 8, 8) for images in found.rebuilt.values())
 
 
+@pytest.mark.slow
 def test_the_control_is_the_mean_of_those_not_trained_on(found, asked):
     _, scans, plan, _ = asked
     for mean, own in zip(found.public, plan.train[:2], strict=True):
         torch.testing.assert_close(mean, scans.x[~own].mean(0))
 
 
+@pytest.mark.slow
 def test_the_noise_is_that_of_the_private_recipe(found, asked):
     cfg, *_ = asked
     options = cfg.defenses["dp_train"]
@@ -60,6 +63,7 @@ def test_the_noise_is_that_of_the_private_recipe(found, asked):
     assert private_noise(looser)[0] < sigma
 
 
+@pytest.mark.slow
 def test_it_survives_the_disk(found, tmp_path):
     found.save(tmp_path / "inversion")
     again = Reconstruction.load(tmp_path / "inversion")
@@ -67,6 +71,7 @@ def test_it_survives_the_disk(found, tmp_path):
     assert all(tiny.same_bits(again.rebuilt[kind], one) for kind, one in found.rebuilt.items())
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_images(found, asked):
     cfg, scans, plan, models = asked
     again = reconstruct_images(models, plan.train, scans, cfg)

@@ -292,6 +292,7 @@ def test_many_flips_of_images_destroy_and_few_do_not(scans):
     assert right(many) < 0.5  # the flipped rule was learned
 
 
+@pytest.mark.slow
 def test_what_cannot_be_made_on_images_is_left_out(scans):
     cfg, dataset, plan = scans
     cfg = at(cfg, attacks=list(ATTACKS), doses=[1], targets=2)

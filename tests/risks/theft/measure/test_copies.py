@@ -142,6 +142,7 @@ def fidelity(found, **attacker):
     return float(same[test].double().mean())
 
 
+@pytest.mark.slow
 def test_a_copy_of_image_networks_learns_from_answers(stolen_images):
     found = stolen_images
     own = found.victims[PLAIN] > 0
@@ -156,6 +157,7 @@ def test_a_copy_of_image_networks_learns_from_answers(stolen_images):
     assert TRUE_LABELS in set(found.rows["strategy"])  # the control, which asks nothing
 
 
+@pytest.mark.slow
 def test_images_are_counted_one_by_one(stolen_images):
     rows = stolen_images.rows
     asked = rows[rows["strategy"] != TRUE_LABELS]
@@ -163,6 +165,7 @@ def test_images_are_counted_one_by_one(stolen_images):
     assert (rows.loc[rows["strategy"] == TRUE_LABELS, "queries"] == 0).all()
 
 
+@pytest.mark.slow
 def test_what_is_not_tried_is_said_and_not_tried(stolen_images, scans, quick):
     cfg, _ = scans
     assert not_tried(quick) == {}
