@@ -192,12 +192,14 @@ def test_a_folder_below_the_root_is_as_good_as_the_root(place):
 @pytest.mark.slow
 def test_a_model_behind_an_address_is_audited_and_nothing_is_asked_twice(place):
     def answer(records):
-        return [1 / (1 + 2.718 ** (one["mean radius"] - 15)) for one in records]
+        return [1 / (1 + 2.718 ** (one["mean_radius"] - 15)) for one in records]
 
     with brought.served(answer) as (address, sent):
         asked = ["defense=baseline", "experiment=deployed", f"model.source={address}"]
         asked += ["data=breast_cancer", "audit.sample=12", "audit.eps=[0.0,0.1]", "threat=clinical"]
-        asked += ["attack=[noise,square]", "attack.square.queries=5", "risks=examined", "threads=1"]
+        asked += ["attack=[noise,square,hop_skip_jump]", "attack.square.queries=5"]
+        asked += ["attack.hop_skip_jump.queries=30", "attack.hop_skip_jump.samples=5"]
+        asked += ["risks=examined", "threads=1"]
         done = start(place, *asked)
         out, err = done.communicate(timeout=200)
         assert done.returncode == 0, err
@@ -213,4 +215,4 @@ def test_a_model_behind_an_address_is_audited_and_nothing_is_asked_twice(place):
     assert len(new) == len(set(new)) == int(told[1])
     assert set(later) <= set(probes)
     for kept in place.glob("sweeps/answers/*"):
-        assert b"mean radius" not in kept.read_bytes()
+        assert b"mean_radius" not in kept.read_bytes()
