@@ -62,6 +62,14 @@ def copied(values: Any) -> Any:
     return [copied(value) for value in values] if isinstance(values, list) else values
 
 
+@pytest.fixture(autouse=True)
+def _one_thread_again():
+    """Whatever a stage that ran in this process was configured with."""
+    yield
+    if torch.get_num_threads() != 1:
+        torch.set_num_threads(1)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def read_once():
     """Equal YAML is read once: the same few presets are read thousands of times, and slowly."""

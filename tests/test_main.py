@@ -120,6 +120,7 @@ def test_a_mistake_ends_with_status_two(place):
     assert not (place / "mlflow.db").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flags", [[], ["-m"]], ids=["alone", "sweep"])
 def test_a_delta_that_does_not_fit_the_cohort_is_one_line_before_the_first_job(place, flags):
     process = start(

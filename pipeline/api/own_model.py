@@ -148,11 +148,9 @@ def audit(
     asked = [f"data={schema}", "defense=[baseline]", *chosen, *known, *overrides]
     cfg = configured(asked, None if conf is None else Path(conf))
     dataset = _dataset(X, y, cfg, groups)
-    torch.set_num_threads(cfg.threads)
-    use_device(cfg.device)
     if trained_on is not None and len(trained_on) != len(dataset.y):
         raise BadInput(f"trained_on: {len(trained_on)} values, of {len(dataset.y)} records")
-    with _held(model, trained_on, fitted=fitted):
+    with _held(model, trained_on, fitted=fitted), _threads(cfg):
         return _measured(cfg, dataset, "frozen model" if fitted else "recipe")
 
 
@@ -183,6 +181,18 @@ def _dataset(X: pd.DataFrame, y: Any, cfg: Config, groups: Any) -> Dataset:
     if groups is None and data.group is not None and data.group not in frame:
         data = data.model_copy(update={"group": None})
     return read_frame(frame, data)
+
+
+@contextmanager
+def _threads(cfg: Config) -> Iterator[None]:
+    """As many as are configured; then the notebook has its own again."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(cfg.threads)
+    use_device(cfg.device)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @contextmanager

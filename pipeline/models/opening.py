@@ -114,7 +114,7 @@ class Differentiable:
     @torch.no_grad()
     def __call__(self, frame: pd.DataFrame) -> Any:
         """(B,) probabilities of disease."""
-        x = torch.from_numpy(frame.to_numpy(dtype=np.float32))
+        x = torch.from_numpy(frame.to_numpy(dtype=np.float32, copy=True))
         logits = self.module(x[None])[0].double()
         return (logits[:, 1] - logits[:, 0]).sigmoid().numpy()
 

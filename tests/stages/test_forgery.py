@@ -26,6 +26,7 @@ def prepare(data, plan, **report):
     write_json(place / "report.json", report)
 
 
+@pytest.mark.slow
 def test_from_prepared_scans_to_tables(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     cfg = handwritten.configured(

@@ -147,6 +147,7 @@ def test_canaries_among_images_are_single_pixels_far_apart():
     assert OF_IMAGES.runs(CNN) == 1600 // 32
 
 
+@pytest.mark.slow
 def test_an_honest_mechanism_on_images_is_seen_almost_whole():
     found = slots(SCANS, CNN, HOW, OF_IMAGES, 0)
     noise = found.score - found.mu * found.strength * found.member

@@ -235,6 +235,7 @@ def at(cfg, **numbers):
     return cfg.model_copy(update={"poisoning": cfg.poisoning.model_copy(update=numbers)})
 
 
+@pytest.mark.slow
 def test_poison_that_changes_no_image_leaves_the_clean_models_bit_for_bit(scans):
     cfg, dataset, plan = scans
     order = torch.rand(plan.size, len(dataset.y), generator=torch.Generator().manual_seed(0))
@@ -251,6 +252,7 @@ def test_poison_that_changes_no_image_leaves_the_clean_models_bit_for_bit(scans)
             torch.testing.assert_close(beside.parameters[name], value, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_backdoor_in_images_takes_and_leaves_others_alone(scans):
     cfg, dataset, plan = scans
     longer = cfg.model_copy(update={"train": cfg.train.model_copy(update={"epochs": 24})})
