@@ -109,7 +109,11 @@ def _result(view: View, at: pd.DataFrame, context: Context) -> str:
     own = at[at["defense"] == view.first].drop_duplicates("attack")
     titles = _titles(view, at)
     lines = {str(line["attack"]): line for _, line in own.iterrows()}
-    figures = [f"{told(lines[attack], 'accuracy')} {title}" for attack, title in titles.items()]
+    figures = [  # models that give scores alone are not asked for what needs gradients
+        f"{told(lines[attack], 'accuracy')} {title}"
+        for attack, title in titles.items()
+        if attack in lines
+    ]
     whom = view.among()
     of = f" of {whom}" if whom else ""
     against = concluded(RISK.name, figure_of(view, "robust_accuracy"), context)
