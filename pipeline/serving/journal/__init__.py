@@ -60,3 +60,36 @@ request. The switch is `pipeline.serving.switch`: `stop`, `refer_all`, `propose`
 the rate of a minute counts REFUSED entries of yours, too. A batch is taken whole or not at all.
 A refusal by the journal leaves one REFUSED row a client, minute and outcome, no more.
 """
+
+from pipeline.serving.journal.budgets import Limits, Outcome
+from pipeline.serving.journal.checking import Fault, verify
+from pipeline.serving.journal.entries import Entry, Kind, Row, canonical
+from pipeline.serving.journal.errors import Damaged, Unavailable
+from pipeline.serving.journal.reading import Reader, answer_of, facts_of, same_record
+from pipeline.serving.journal.sealing import Auditors, Hashes
+from pipeline.serving.journal.states import Mode, Proposal, State
+from pipeline.serving.journal.writing import Journal, Written
+
+__all__ = [
+    "Auditors",
+    "Damaged",
+    "Entry",
+    "Fault",
+    "Hashes",
+    "Journal",
+    "Kind",
+    "Limits",
+    "Mode",
+    "Outcome",
+    "Proposal",
+    "Reader",
+    "Row",
+    "State",
+    "Unavailable",
+    "Written",
+    "answer_of",
+    "canonical",
+    "facts_of",
+    "same_record",
+    "verify",
+]
