@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, get_args
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from pipeline.config.base import Count, NonNegative, Positive, Section
 
@@ -69,6 +69,7 @@ class ServingConfig(Section):
     defense: str | None = None
     r: Positive
     alarm_r: NonNegative
+    near: Annotated[float, Field(gt=1, allow_inf_nan=False)]
     boxes: Count
     uncertified: Literal["refer", "answer"]
     host: str
@@ -80,6 +81,12 @@ class ServingConfig(Section):
     journal: JournalConfig
     roles: dict[str, RoleConfig]
     alarms: dict[str, Action]
+
+    @model_validator(mode="after")
+    def _within(self) -> "ServingConfig":
+        if self.alarm_r > self.r:
+            raise ValueError(f"alarm_r: {self.alarm_r:g} is beyond r, {self.r:g}")
+        return self
 
     @field_validator("roles")
     @classmethod

@@ -56,6 +56,7 @@ for fault in verify(path, [public_key], heads=Path("elsewhere/heads.jsonl")):
 Every failure to write or to trust the file is `Unavailable` (a `BadInput`, one line): refuse the
 request. The switch is `pipeline.serving.switch`: `stop`, `refer_all`, `propose`, `confirm`.
 
+`fold` gets what was kept and gives what is kept now, in the same transaction: the alarms.
 `limits=None` limits nothing and still counts. Rows that spend: ANSWERED, REFERRED (day, ever);
 the rate of a minute counts REFUSED entries of yours, too. A batch is taken whole or not at all.
 A refusal by the journal leaves one REFUSED row a client, minute and outcome, no more.

@@ -43,6 +43,7 @@ SCHEMA = (
     """CREATE TABLE spent (
     client TEXT NOT NULL, span TEXT NOT NULL, start TEXT NOT NULL, count INTEGER NOT NULL,
     PRIMARY KEY (client, span, start)) WITHOUT ROWID""",
+    "CREATE TABLE kept (name TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
     # against a slip; whoever may write the file may drop them, and `verify` then says so
     *(
         f"CREATE TRIGGER {table}_{what.lower()} BEFORE {what} ON {table} "
@@ -54,6 +55,17 @@ SCHEMA = (
 ROWS = f"SELECT {', '.join(FIELDS)} FROM rows"
 HEADS = "SELECT number, sequence, own, time, signature FROM heads"
 INSERT = f"INSERT INTO rows ({', '.join(FIELDS)}) VALUES ({', '.join('?' * len(FIELDS))})"
+
+
+def kept(connection: sqlite3.Connection) -> str | None:
+    """What goes on over all rows, as it was kept last; None = nothing yet."""
+    found = connection.execute("SELECT value FROM kept WHERE name = 'fold'").fetchone()
+    return None if found is None else str(found[0])
+
+
+def keep(connection: sqlite3.Connection, value: str) -> None:
+    """Keeps it, inside the caller's transaction."""
+    connection.execute("INSERT OR REPLACE INTO kept VALUES ('fold', ?)", (value,))
 
 
 def _lenient(text: bytes) -> str:

@@ -32,6 +32,9 @@ EVERY = 100  # rows between heads
 OWN = {Kind.CREATED, Kind.BLOCK, Kind.KEY, Kind.EXPIRED}  # kinds that the journal itself writes
 SWITCH = {Kind.STOPPED, Kind.REFER_ALL, Kind.PROPOSED, Kind.STARTED}
 
+# From what was kept (None = nothing yet) to what is kept now, and what is written beside the rows.
+Fold = Callable[[str | None], tuple[str, Sequence[Entry]]]
+
 
 @dataclass(frozen=True)
 class Written:
@@ -166,6 +169,7 @@ class Journal(File):
         client: Client,
         now: datetime,
         limits: Limits | None = None,
+        fold: Fold | None = None,
     ) -> Written:
         """Writes a row an entry, if the switch and the client's budget allow it: all, or none.
 
@@ -174,6 +178,8 @@ class Journal(File):
             client: whose doing it was.
             now: with a zone.
             limits: what the client may ask; None = anything. It is counted all the same.
+            fold: what goes on over all rows of all processes, alarms for one; once for each
+                accepted call, in order, in its transaction. It is outside the chain.
 
         Raises:
             Unavailable: nothing was written, or, where the message says so, only a head is missing.
@@ -202,6 +208,11 @@ class Journal(File):
             if block is not None:
                 keyring.add_block(tail, block, now)
             made = tail.append(entries, client, now, seal=block or self._seal)
+            if fold is not None:
+                kept, beside = fold(tables.kept(tail.connection))
+                tables.keep(tail.connection, kept)
+                if beside:
+                    tail.append(beside, GUARD, now)
         return Written(outcome, said, made)
 
     def _sealing(self, entries: Sequence[Entry], stamped: str) -> Block | None:
@@ -320,6 +331,15 @@ class Journal(File):
         with self._lock, tables.clear(self.path):
             connection = self._usable()
             return tables.patiently(lambda: state_of(connection), self._patience)
+
+    def kept(self) -> str | None:
+        """What `fold` kept last.
+
+        Raises:
+            Unavailable: it cannot be read.
+        """
+        found = self._fetch("SELECT value FROM kept WHERE name = 'fold'")
+        return str(found[0][0]) if found else None
 
     def key(self, name: str) -> Key | None:
         """The API key of an id.
