@@ -93,6 +93,16 @@ class Audit:
         """The digest of a defense's trained models; empty: the audit does not say."""
         return str(self.content["audited"]["models"].get("sha256", {}).get(defense, ""))
 
+    def release_sha256(self, defense: str) -> str:
+        """The digest of the one of these models that is deployed; empty: the audit does not say."""
+        return str(self.content["audited"]["models"].get("release_sha256", {}).get(defense, ""))
+
+    @property
+    def headline(self) -> tuple[str, Mapping[str, Any]]:
+        """The threat model of its first figures: name and content; empty where it does not say."""
+        threats = self.content["audited"]["threats"]
+        return str(threats["headline"]), threats.get("described", {})
+
     def flags(self, defense: str) -> dict[str, str]:
         """What speaks against the figures of a defense: flag -> evidence."""
         told = self.content["flags"]

@@ -13,7 +13,6 @@ from typing import Any, ClassVar, Protocol
 import torch
 from torch import Tensor
 
-from pipeline.data.plan import RELEASE
 from pipeline.data.schema import Schema
 from pipeline.models.cnn import ConvolutionalNetwork, Layer
 from pipeline.models.mlp import Parameters, sources_of_weights
@@ -142,11 +141,6 @@ class ImageNetworks(Stacked):
             times = slope.double().view(-1, *[1] * (before.dim() - 1))
             parameters[name] = (before.double() * times).to(before.dtype)
         return replace(self, parameters=parameters, cut=self.cut * slope + intercept)
-
-    def release(self) -> "ImageNetworks":
-        """The model that is deployed: trained on everyone, or the first under an official split."""
-        place = self.labels.index(RELEASE) if RELEASE in self.labels else 0
-        return self.select(torch.tensor([place]))
 
     @classmethod
     def load(cls, folder: Path) -> "ImageNetworks":

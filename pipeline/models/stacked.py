@@ -111,8 +111,9 @@ class Stacked:
         return replace(self, preprocessing=constants, parameters=weights, cut=self.cut.to(device))
 
     def release(self) -> Self:
-        """The model that is deployed: the one trained on everyone."""
-        return self.select(torch.tensor([self.labels.index(RELEASE)]))
+        """The model that is deployed: trained on everyone, or the first under an official split."""
+        place = self.labels.index(RELEASE) if RELEASE in self.labels else 0
+        return self.select(torch.tensor([place]))
 
     @cached_property
     def digest(self) -> str:

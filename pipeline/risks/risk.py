@@ -57,12 +57,14 @@ class Context:
         cfg: the configuration.
         judged: by defense, what all risks together say against it; empty while tables are drawn up.
         models: by defense, the digest of what was trained; empty: nobody said.
+        releases: by defense, the digest of the one model of these that is deployed.
     """
 
     dataset: "Dataset"
     cfg: Config
     judged: Mapping[str, Judgement] = field(default_factory=dict)
     models: Mapping[str, str] = field(default_factory=dict)
+    releases: Mapping[str, str] = field(default_factory=dict)
 
     def display(self, defense: str) -> str:
         """The name of a defense as people see it: with its flags."""

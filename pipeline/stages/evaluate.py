@@ -29,9 +29,10 @@ def evaluate_everything(cfg: Config) -> str:
     }
     populations = {name: load_population(ARTIFACTS / STAGE_OF.get(name, name)) for name in examined}
     models = {name: one.digest for name, one in populations.items()}
+    releases = {name: one.release().digest for name, one in populations.items()}
     sources, context, out = (
         Sources(examined, ARTIFACTS),
-        Context(dataset, cfg, models=models),
+        Context(dataset, cfg, models=models, releases=releases),
         ARTIFACTS / "evaluate",
     )
     results = draw_up_all(sources, context)

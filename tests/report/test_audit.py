@@ -127,6 +127,13 @@ def test_a_count_of_a_few_patients_is_told_only_where_patients_are_shown(context
         assert (cohort["patients"], cohort["ill"]) == (40, told)
 
 
+def test_it_names_what_is_deployed_and_the_threat_of_its_first_figures(context):
+    said = audited(replace(context, releases={"baseline": "a" * 64}), ["baseline"])
+    assert said["models"]["release_sha256"] == {"baseline": "a" * 64}
+    headline = context.cfg.threat[said["threats"]["headline"]]
+    assert type(headline)(**said["threats"]["described"]) == headline
+
+
 def test_the_digest_changes_with_one_value_of_one_record(context):
     before = audited(context, [])["cohort"]["sha256"]
     x = context.dataset.x.clone()

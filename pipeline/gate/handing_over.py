@@ -1,0 +1,94 @@
+"""What the guard may serve: the audited release of gates that are passed, and nothing else.
+
+The gates are judged anew, here, where attacks may be imported; the folder that this makes is all
+that the serving process reads.
+"""
+
+import shutil
+from pathlib import Path
+
+from pipeline.config import Config, ThreatConfig
+from pipeline.config.serving import ServingConfig
+from pipeline.files import BadInput, folder
+from pipeline.gate.audits import Audit
+from pipeline.gate.gates import Judged
+from pipeline.gate.written import as_lines
+from pipeline.models.population import load_population
+from pipeline.serving.served import RELEASE, Served
+from pipeline.tracking.released import fetch_release
+from pipeline.validation import checked_model
+
+HONEST = "guard_honest"
+
+
+def hand_over(cfg: Config, audit: Audit, judged: Judged, release: Path | None, place: Path) -> str:
+    """Makes or renews what a folder serves; its log and keys stay.
+
+    Args:
+        cfg: the configuration, for its policy.
+        audit: of the model.
+        judged: its gates.
+        release: the folder of the model; None = it is fetched from MLflow.
+        place: the folder.
+
+    Returns:
+        a line.
+
+    Raises:
+        BadInput: a gate is not passed, or the model is not the one that was audited.
+    """
+    policy = policy_of(cfg)
+    defense = policy.defense or cfg.gate.defense
+    if judged.state != "passed":
+        raise BadInput(
+            "\n".join(["nothing is served: the gates are not passed", *as_lines(judged)])
+        )
+    digest, (threat, described) = audit.release_sha256(defense), audit.headline
+    if not digest or not described:
+        raise BadInput(f"{audit.path}: names no release of {defense}: audit it with this version")
+    with folder(place / RELEASE) as unfinished:
+        shutil.rmtree(unfinished)
+        if release is None:
+            version = fetch_release(audit.cohort, defense, digest, unfinished)
+        else:
+            version = release.resolve().name
+            shutil.copytree(release, unfinished)
+        model = load_population(unfinished)
+        if model.size != 1 or model.digest != digest:
+            raise BadInput(
+                f"{release or version}: is not the audited release {digest[:12]} of {defense}, but "
+                f"{model.digest[:12]}"
+            )
+    served = Served(
+        audit.cohort,
+        defense,
+        version,
+        digest,
+        audit.sha256,
+        judged.gate_sha256,
+        threat,
+        checked_model(ThreatConfig, dict(described), str(audit.path), "threat"),
+        policy,
+        honest_of(audit, defense),
+    )
+    served.save(place)
+    return f"{place}: {version}, {digest[:12]}, r {policy.r:g} ({threat})"
+
+
+def policy_of(cfg: Config) -> ServingConfig:
+    """The policy.
+
+    Raises:
+        BadInput: there is none.
+    """
+    if cfg.serving is None:
+        raise BadInput("conf: serving: missing; conf/serving/default.yaml has it")
+    return cfg.serving
+
+
+def honest_of(audit: Audit, defense: str) -> dict[str, object]:
+    """What the stream of queries is held against, as the audit measured it; empty: it did not."""
+    if HONEST not in audit.tables:
+        return {}
+    found = [row for row in audit.rows(HONEST) if row["defense"] == defense]
+    return {str(row["what"]): row["value"] for row in found}

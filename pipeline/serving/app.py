@@ -1,0 +1,279 @@
+"""The guard over HTTP: who asks, whether they may, and what they are told.
+
+What is decided about records is decided in `pipeline.serving.guard`; here are addresses, JSON and
+status codes. No answer holds a stack trace, a path of this machine, or another client's values.
+"""
+
+import json
+import sys
+from collections.abc import Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from fastapi import Depends, FastAPI, HTTPException, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
+from starlette.exceptions import HTTPException as HTTPError
+
+from pipeline.files import BadInput
+from pipeline.serving import access, bodies
+from pipeline.serving.guard import Guard, Reply, Unanswered
+from pipeline.serving.journal import Unavailable
+from pipeline.serving.keys import Client
+from pipeline.serving.mlflow_protocol import frame_of, predictions_of
+from pipeline.serving.patience import Bounded, fault
+
+LIVE = Path(__file__).with_name("live.html")
+PLAIN = {
+    "cache-control": "no-store",
+    "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; "
+    "script-src 'unsafe-inline'; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'",
+    "x-content-type-options": "nosniff",
+}
+
+
+def now() -> datetime:
+    """The time of a request."""
+    return datetime.now(UTC)
+
+
+def application(guard: Guard) -> Any:
+    """All of it as one ASGI application."""
+    limits = guard.served.policy.limits
+    app = FastAPI(
+        title="medsecure guard",
+        description="Answers what is proved at the radius r, refers everything else to a person.",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        lifespan=_closing(guard),
+    )
+    app.middleware("http")(_headed)
+    app.add_exception_handler(RequestValidationError, _ill_typed)
+    app.add_exception_handler(HTTPError, _refused)
+    app.add_exception_handler(Unanswered, _unanswered)
+    app.add_exception_handler(Unavailable, _unavailable)
+    app.add_exception_handler(BadInput, _bad_input)
+    app.add_exception_handler(Exception, _unforeseen)
+    _open_routes(app, guard)
+    _asking_routes(app, guard)
+    _watching_routes(app, guard)
+    _ruling_routes(app, guard)
+    return Bounded(app, most=limits.body_bytes, seconds=limits.seconds)
+
+
+def _closing(guard: Guard) -> Callable[[FastAPI], Any]:
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> Any:
+        yield
+        guard.close()
+
+    return lifespan
+
+
+# ---- who ----
+
+
+def _client(guard: Guard) -> Callable[[Request], Client]:
+    """A dependency: the client of a request, if its role may call this endpoint."""
+
+    def found(request: Request) -> Client:
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            raise HTTPException(401, "a key is needed: Authorization: Bearer <key>")
+        client = guard.recognised(token, now())
+        if client is None:
+            raise HTTPException(401, "this key is not known, has expired or was revoked")
+        endpoint = f"{request.method} {request.scope['route'].path}"
+        if not access.allowed(client.role, endpoint):
+            raise HTTPException(403, f"not for the role {client.role}")
+        return client
+
+    return found
+
+
+# ---- faults ----
+
+
+async def _headed(
+    request: Request, following: Callable[[Request], Awaitable[Response]]
+) -> Response:
+    response = await following(request)
+    for name, value in PLAIN.items():
+        response.headers.setdefault(name, value)
+    return response
+
+
+def _said(status: int, *lines: str, headers: dict[str, str] | None = None) -> JSONResponse:
+    return JSONResponse(fault(*lines), status, headers=headers)
+
+
+def _ill_typed(request: Request, error: Any) -> Response:
+    """A body of another shape: each fault with its place, and no value of the body."""
+    lines = [
+        f"{'.'.join(str(part) for part in one['loc'])}: {one['msg']}" for one in error.errors()
+    ]
+    return _said(422, *lines[:20])
+
+
+def _refused(request: Request, error: Any) -> Response:
+    extra = {"www-authenticate": "Bearer"} if error.status_code == 401 else {}
+    return _said(error.status_code, str(error.detail), headers={**(error.headers or {}), **extra})
+
+
+def _unanswered(request: Request, error: Any) -> Response:
+    extra = {"retry-after": "60"} if error.status == 429 else None
+    return _said(error.status, str(error), headers=extra)
+
+
+def _unavailable(request: Request, error: Any) -> Response:
+    print(f"guard: {error}", file=sys.stderr, flush=True)
+    return _said(503, "the log cannot be written, so nothing is answered")
+
+
+def _bad_input(request: Request, error: Any) -> Response:
+    return _said(422, *str(error).splitlines())
+
+
+def _unforeseen(request: Request, error: Any) -> Response:
+    """Its kind and line go to the terminal, and nothing that it says: that may hold a value."""
+    trace = error.__traceback__
+    while trace and trace.tb_next:
+        trace = trace.tb_next
+    where = f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}" if trace else "?"
+    print(f"guard: {type(error).__name__} at {where}", file=sys.stderr, flush=True)
+    return _said(500, "an error that nobody foresaw; nothing was answered")
+
+
+# ---- routes ----
+
+
+def _open_routes(app: FastAPI, guard: Guard) -> None:
+    @app.get("/health")
+    @app.get("/ping")
+    def health() -> Response:
+        """Whether it answers: serving, refer_all or stopped."""
+        mode = guard.mode()
+        return JSONResponse({"state": mode}, 200 if mode != "stopped" else 503)
+
+    @app.get("/version")
+    def version() -> PlainTextResponse:
+        """Of the protocol of MLflow that `/invocations` speaks."""
+        return PlainTextResponse(guard.protocol_version)
+
+    @app.get("/live")
+    def live() -> HTMLResponse:
+        """The page of a monitor; it holds no data and asks for a key."""
+        return HTMLResponse(LIVE.read_text(encoding="utf-8"))
+
+    @app.get("/openapi.json", dependencies=[Depends(_client(guard))])
+    def openapi() -> dict[str, Any]:
+        """This description."""
+        return app.openapi()
+
+
+def _asking_routes(app: FastAPI, guard: Guard) -> None:
+    client = Depends(_client(guard))
+
+    @app.get("/v1/model")
+    def model(who: Client = client) -> dict[str, Any]:
+        """What is served: digests, threat, radius, columns with unit, range and resolution."""
+        return guard.described(who.role)
+
+    @app.post("/v1/predict")
+    def predict(asked: bodies.Asked, who: Client = client) -> dict[str, Any]:
+        """An answer, a referral or the faults of each record, in order."""
+        _check_count(len(asked.records), guard)
+        replies = guard.ask(asked.records, who, "/v1/predict", now())
+        return {
+            "release_sha256": guard.served.release_sha256,
+            "answers": [_plain(r) for r in replies],
+        }
+
+    @app.post("/invocations")
+    def invocations(asked: bodies.Invocation, who: Client = client) -> dict[str, Any]:
+        """The same by MLflow's protocol; a decision that is not given is null."""
+        records = frame_of(asked)
+        _check_count(len(records), guard)
+        replies = guard.ask(records, who, "/invocations", now())
+        return {"predictions": predictions_of(replies, guard.schema.classes)}
+
+    @app.post("/v1/diagnoses")
+    def diagnoses(told: bodies.Diagnoses, who: Client = client) -> dict[str, Any]:
+        """What came of patients whose record was answered or referred, by the id of the answer."""
+        _check_count(len(told.diagnoses), guard)
+        return {"taken": guard.learn(told.diagnoses, who, now())}
+
+
+def _watching_routes(app: FastAPI, guard: Guard) -> None:
+    client = Depends(_client(guard))
+
+    @app.get("/v1/status")
+    def status(who: Client = client) -> dict[str, Any]:
+        """State of the switch, counts, alarms and their streams."""
+        return guard.status()
+
+    @app.get("/metrics")
+    def metrics(who: Client = client) -> PlainTextResponse:
+        """For Prometheus."""
+        return PlainTextResponse(guard.metrics(), media_type="text/plain; version=0.0.4")
+
+    @app.get("/v1/log")
+    def log(after: int = 0, most: int = 1000, who: Client = client) -> dict[str, Any]:
+        """Rows as they are kept; records are sealed, and opened where the auditor's key is."""
+        return {"rows": guard.rows(after, min(max(most, 1), 1000))}
+
+    @app.get("/v1/log/faults")
+    def faults(who: Client = client) -> dict[str, Any]:
+        """What is wrong with the chain; nothing, if it is intact up to the last head."""
+        return {"faults": guard.faults()}
+
+
+def _ruling_routes(app: FastAPI, guard: Guard) -> None:
+    client = Depends(_client(guard))
+
+    @app.get("/v1/keys")
+    def keys(who: Client = client) -> dict[str, Any]:
+        """All keys without their secrets."""
+        return {"keys": guard.keys()}
+
+    @app.post("/v1/keys", status_code=201)
+    def issue(asked: bodies.NewKey, who: Client = client) -> dict[str, Any]:
+        """A new key; its secret is told this once."""
+        return guard.issue(asked, who, now())
+
+    @app.delete("/v1/keys/{key}")
+    def revoke(key: str, who: Client = client) -> dict[str, Any]:
+        """Takes a key back."""
+        return guard.revoke(key, who, now())
+
+    @app.post("/v1/stop")
+    def stop(asked: bodies.Reason, who: Client = client) -> dict[str, Any]:
+        """No answer after this, in any worker, whatever is restarted."""
+        return guard.stop(asked.reason, who, now())
+
+    @app.post("/v1/start")
+    def start(asked: bodies.Reason, who: Client = client) -> dict[str, Any]:
+        """Proposes a start; that of a second administrator confirms it."""
+        return guard.start(asked.reason, who, now())
+
+
+def _check_count(count: int, guard: Guard) -> None:
+    most = guard.served.policy.limits.records
+    if not 1 <= count <= most:
+        raise HTTPException(422, f"{count} records; expected 1 to {most} in one request")
+
+
+def _plain(reply: Reply) -> dict[str, Any]:
+    return dict(json.loads(reply.said))
+
+
+def made() -> Any:
+    """The application of a worker process, from the folder that its environment names."""
+    import os
+
+    from pipeline.serving.server import FOLDER
+
+    return application(Guard.open(Path(os.environ[FOLDER])))
