@@ -52,6 +52,7 @@ class Stream(StrEnum):
     DETECTOR = "detector"  # the seed of each detector of forged scans
     POISONERS = "poisoners"  # whose records are poisoned, and who is named
     FILTER_TIES = "ties"  # the order of equally suspicious records
+    MONITORED = "monitored queries"  # of simulated streams: honest ones, and attacks among them
     BOOTSTRAP = "bootstrap"  # which patients a resample draws
 
     # ---- of a seed that was made for halves ----

@@ -86,6 +86,8 @@ def drawn(cfg) -> dict[tuple[str, ...], list[int]]:
         found[stream,] = [seeds.of(stream, seed, number) for number in range(count)]
     places = [(number, part) for number in range(10) for part in range(10)]
     found[Stream.SAFEGUARDS,] = [seeds.of(Stream.SAFEGUARDS, seed, *place) for place in places]
+    shares = [0, 50_000, 100_000, 200_000, 500_000, 1_000_000]  # of queries, in a million
+    found[Stream.MONITORED,] = [seeds.of(Stream.MONITORED, seed, share) for share in shares]
     for what, own in plans.items():
         for stream in OF_A_MODEL:
             found[stream, what] = [seeds.of(stream, one) for one in own.tolist()]
