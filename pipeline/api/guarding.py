@@ -92,13 +92,20 @@ def _stop(given: argparse.Namespace) -> int:
 def _start(given: argparse.Namespace) -> int:
     from pipeline.serving.console import start
 
-    print(start(_of(given), given.reason, _now()))
+    print(start(_of(given), given.reason, _now(), given.minutes))
     return 0
 
 
 def _reason(parser: Parser) -> None:
     parser.add_argument("--reason", required=True, metavar="TEXT", help="it stands in the log")
     _folder(parser)
+
+
+def _start_arguments(parser: Parser) -> None:
+    _reason(parser)
+    parser.add_argument(
+        "--minutes", type=int, default=60, help="in which another one confirms (default: 60)"
+    )
 
 
 # ---- keys ----
@@ -116,10 +123,8 @@ def _key(given: argparse.Namespace) -> int:
         raise BadInput(f"medsecure key {given.what}: {NEEDED[given.what]} is missing")
     if given.what == "new":
         if given.role not in set(Role) - {Role.GUARD}:
-            raise BadInput(
-                f"--role: must be one of {', '.join(one for one in Role if one != Role.GUARD)}, not "
-                f"{given.role or 'nothing'}"
-            )
+            known = ", ".join(one for one in Role if one != Role.GUARD)
+            raise BadInput(f"--role: must be one of {known}, not {given.role or 'nothing'}")
         token = console.new_key(folder, name, Role(given.role), given.days, _now())
         print(f"{token}\nshown this once; {name} sends it as `Authorization: Bearer <key>`")
     elif given.what == "revoke":
@@ -159,7 +164,7 @@ def _log(given: argparse.Namespace) -> int:
 
     key = Path(given.key) if given.key else None
     span = day(given.since), day(given.until), given.client
-    for row, record in console.shown(folder, *span, key):
+    for row, record in console.rows_of(folder, *span, key):
         print(as_line(row, record))
     return 0
 
@@ -171,7 +176,9 @@ def day(text: str | None) -> datetime | None:
     try:
         found = datetime.fromisoformat(text)
     except ValueError:
-        raise BadInput(f"{text!r}: expected a time such as 2027-06-30 or 2027-06-30T08:15") from None
+        raise BadInput(
+            f"{text!r}: expected a time such as 2027-06-30 or 2027-06-30T08:15"
+        ) from None
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
@@ -225,7 +232,7 @@ CONSOLE = {
         _start,
         "Starts a stopped guard again: one administrator proposes, another confirms.",
         'MEDSECURE_KEY=$(cat admin.key) medsecure start --reason "model 4 passed its gates"',
-        _reason,
+        _start_arguments,
         "The key of the administrator stands in the environment, so that no list of processes"
         " shows it.",
     ),

@@ -60,8 +60,9 @@ class ServingConfig(Section):
     `defense`: whose release is served; null = that of the gates. `r`: the radius of the
     certificate, in units of scale: a record is answered only where no admissible record within `r`
     has another answer. `alarm_r`: the radius of the referrals that alarms count, at most `r`.
-    `boxes`: of one search; when they are spent the record is referred. `uncertified`: what happens
-    to records of models that nothing can be proved of. `folder`: where release, log and keys lie.
+    `near`: an answered record is near where so many times `r` is not proved at a glance. `boxes`:
+    of one search; when they are spent the record is referred. `uncertified`: what happens to
+    records of models that nothing can be proved of. `folder`: where release, log and keys lie.
     `second_minutes`: within which a second administrator must confirm a start. `alarms`: what each
     channel does when it is raised.
     """

@@ -4,26 +4,26 @@ Order: is the record admissible, what does the model say, is it proved; then one
 log that holds the switch, the budget, a row for each record and the alarms; then the answer leaves.
 """
 
-import base64
-import json
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from threading import Lock
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.config.serving import Answers as Fineness
-from pipeline.data.schema import Schema
-from pipeline.serving.admission import Admitted, admitted, admitted_images
-from pipeline.serving.certificate import Answers, Certifier
-from pipeline.serving.journal import Entry, Journal, Kind, Limits, Outcome, canonical
+from pipeline.serving.alarms import Alarms, Confirmed, Query, Settings
+from pipeline.serving.honest import Honest
+from pipeline.serving.journal import Entry, Journal, Kind, Limits, Outcome, Row, canonical, facts_of
 from pipeline.serving.keys import Client
-from pipeline.serving.served import Served
-from pipeline.serving.watching import Watch
+from pipeline.serving.model import Model, Said
+from pipeline.serving.place import journal_of
+from pipeline.serving.replies import as_fine, as_kept, referral, withheld
+from pipeline.serving.watching import Watch, act
 from pipeline.statistics import Array
 
 STATUS = {
@@ -31,11 +31,6 @@ STATUS = {
     Outcome.OVER_MINUTE: 429,
     Outcome.OVER_DAY: 429,
     Outcome.OVER_EVER: 429,
-}
-REASONS = {
-    "near": "an admissible change within r = {r:g} would turn the answer",
-    "undecided": "whether a change within r = {r:g} would turn the answer was not settled",
-    "no proof": "nothing can be proved of this kind of model",
 }
 
 
@@ -46,40 +41,6 @@ class Unanswered(Exception):
         """With the line as its text."""
         super().__init__(why)
         self.status = status
-
-
-@dataclass(frozen=True)
-class Model:
-    """What is served, as it is asked.
-
-    Attributes:
-        served: the release, its audit and the policy.
-        policy_sha256: the digest of all of that.
-        schema: of the records.
-        certifier: at the radius of the policy.
-        alarming: at the radius of its alarms; None = at the same.
-    """
-
-    served: Served
-    policy_sha256: str
-    schema: Schema
-    certifier: Certifier
-    alarming: Certifier | None
-
-    def admitted(self, records: Sequence[Any]) -> Admitted:
-        """Which records could stand in the clinic's file."""
-        look = admitted_images if self.schema.image else admitted
-        return look(records, self.schema)
-
-    def answers(self, values: Array) -> tuple[Answers, Array]:
-        """What is said of admitted records, and whom alarms count as referred, (B,) bool."""
-        said = self.certifier.answers(values)
-        referred = ~said.certified
-        if self.alarming is not None and referred.any():
-            near = ~self.alarming.answers(values[referred]).certified
-            referred = referred.copy()
-            referred[referred] = near
-        return said, referred
 
 
 @dataclass(frozen=True)
@@ -98,16 +59,38 @@ class Reply:
     said: Mapping[str, Any]
     facts: Mapping[str, Any]
     record: bytes | None
-    seen: Event
+    seen: Query
 
 
 class Guard:
     """A served model with its log, in one worker process; used by all of its threads."""
 
-    def __init__(self, model: Model, journal: Journal, watch: Watch) -> None:
+    def __init__(self, model: Model, journal: Journal, watch: Watch, folder: Path) -> None:
         """With the log open."""
-        self.model, self.journal, self.watch = model, journal, watch
+        self.model, self.journal, self.watch, self.folder = model, journal, watch, folder
+        self.unknown = 0  # requests without a valid key
         self._proving = Lock()  # the proofs of a process take its one core in turn
+
+    @classmethod
+    def open(cls, folder: Path) -> Self:
+        """Of a folder that `medsecure serve` made.
+
+        Raises:
+            BadInput: it serves nothing, or another model than was audited.
+        """
+        model = Model.of(folder)
+        served = model.served
+        honest = Honest.read(served.honest, str(folder)) if served.honest else None
+        alarms = (
+            Alarms.of(Settings(actions=served.policy.alarms), honest)
+            if honest is not None
+            else None
+        )
+        return cls(model, journal_of(folder, served.policy), Watch(alarms), folder)
+
+    def close(self, now: datetime) -> None:
+        """Signs a last head of the log."""
+        self.journal.close(now)
 
     def ask(
         self, records: Sequence[Any], client: Client, endpoint: str, now: datetime
@@ -125,58 +108,115 @@ class Guard:
             Unavailable: the log cannot be written.
         """
         role = self.model.served.policy.roles[client.role]
-        replies = self._replies(records, role.answers)
+        replies = self._replies(records, client, role.answers)
+        folded = self.watch.fold(
+            [reply.seen for reply in replies], [reply.kind for reply in replies], now
+        )
         written = self.journal.write(
             [self._entry(reply, endpoint) for reply in replies],
             client=client,
             now=now,
             limits=Limits(role.per_minute, role.per_day, role.lifetime),
-            fold=self.watch.fold([reply.seen for reply in replies], client, now),
+            fold=folded,
         )
         if not written.accepted:
             raise Unanswered(STATUS[written.outcome], written.said)
-        self.watch.act(self.journal, written.alarms, now)
+        act(self.journal, folded.raised, now)
         if written.outcome is Outcome.REFERRED:
             return [withheld(reply.said, written.said) for reply in replies]
         return [reply.said for reply in replies]
 
-    def _replies(self, records: Sequence[Any], fineness: Fineness) -> list[Reply]:
-        looked = self.model.admitted(records)
-        places = np.flatnonzero(looked.good)
-        with self._proving:
-            answers, alarming = self.model.answers(looked.values[places])
-        told: list[Reply] = []
-        where = {int(place): number for number, place in enumerate(places)}
-        for place, faults in enumerate(looked.faults):
-            if faults:
-                told.append(refused(faults))
-                continue
-            one = where[place]
-            told.append(self._told(looked.values[place], answers, one, alarming[one], fineness))
-        return told
+    def learn(self, told: Sequence[tuple[str, bool]], client: Client, now: datetime) -> int:
+        """Takes confirmed diagnoses: each is a row, and the alarms of labels hear it.
 
-    def _told(
-        self, values: Array, answers: Answers, one: int, alarming: bool, fineness: Fineness
-    ) -> Reply:
+        Args:
+            told: the id of an answer or a referral, and whether the patient is ill.
+            client: who tells it.
+            now: with a zone.
+
+        Returns:
+            how many were new; one that was told before counts once.
+
+        Raises:
+            Unanswered: an id is of no answer here.
+        """
+        asked: dict[str, Row] = {}
+        told_before: set[str] = set()
+        for row in self.journal.numbered([number for number, _ in told]):
+            number = facts_of(row)["id"]
+            if row.kind == Kind.LABEL:
+                told_before.add(number)
+            else:
+                asked[number] = row
+        if missing := [number for number, _ in told if number not in asked]:
+            raise Unanswered(404, f"{missing[0]}: no answer or referral has this id")
+        new = {number: ill for number, ill in told if number not in told_before}
+        if not new:
+            return 0
+        entries = [
+            Entry(Kind.LABEL, facts={"id": number, "ill": ill}) for number, ill in new.items()
+        ]
+        events = [
+            Confirmed(ill, facts_of(asked[number])["ill"])
+            if asked[number].kind == Kind.ANSWERED
+            else None  # of a referral nothing was answered
+            for number, ill in new.items()
+        ]
+        folded = self.watch.fold(events, [Kind.LABEL] * len(new), now)
+        self.journal.write(entries, client=client, now=now, fold=folded)
+        act(self.journal, folded.raised, now)
+        return len(new)
+
+    def status(self) -> dict[str, Any]:
+        """State of the switch, counts, alarms and their streams."""
+        state, served = self.journal.state(), self.model.served
+        return {
+            "state": str(state.mode),
+            "since": state.since.isoformat(timespec="seconds") if state.since else None,
+            "reason": state.reason,
+            "model": f"{served.version}, r {served.policy.r:g} ({served.threat_name})",
+            **self.watch.shown(self.journal.kept()),
+        }
+
+    def _replies(self, records: Sequence[Any], client: Client, fineness: Fineness) -> list[Reply]:
+        looked = self.model.admitted(records)
+        good: NDArray[np.bool_] = looked.good
+        with self._proving:
+            said = iter(self.model.said(looked.values[good]))
+        return [
+            _refused(client, faults)
+            if faults
+            else self._reply(values, next(said), client, fineness)
+            for values, faults in zip(looked.values, looked.faults, strict=True)
+        ]
+
+    def _reply(self, values: Array, said: Said, client: Client, fineness: Fineness) -> Reply:
         """Of one admitted record."""
         model, number = self.model, secrets.token_hex(8)
-        reason, odds = answers.reason[one], float(answers.log_odds[one])
-        kept = {"values": as_kept(values), "log_odds": odds, "reason": reason}
-        facts = {"id": number, "reason": reason, "alarming": bool(alarming)}
-        refer = bool(reason) and not (reason == "no proof" and model.answers_unproved)
-        said: dict[str, Any] = {"id": number}
-        ill = bool(answers.decision[one])
+        policy, schema = model.served.policy, model.schema
+        unproved = said.reason == "no proof" and policy.uncertified == "answer"
+        refer = bool(said.reason) and not unproved
+        told: dict[str, Any] = {"id": number}
         if refer:
-            said["referred"] = REASONS[reason].format(r=model.served.policy.r)
+            told["referred"] = referral(said.reason, policy.r)
         else:
-            said["decision"] = model.schema.classes[ill]
-            said |= as_fine(float(answers.probability[one]), fineness)
-            if not reason:
-                policy = model.served.policy
-                said["certificate"] = {"r": policy.r, "threat": model.served.threat_name}
-        seen = Event(referred=bool(alarming), answered=not refer, ill=ill, log_odds=odds, values=values)
+            told["decision"] = schema.classes[said.ill]
+            told |= as_fine(said.probability, fineness)
+            if not said.reason:
+                told["certificate"] = {"r": policy.r, "threat": model.served.threat_name}
+        kept = {"values": as_kept(values, bool(schema.image)), "log_odds": said.log_odds}
+        seen = Query(
+            client.name,
+            admitted=True,
+            referred=said.alarming,
+            near=None if refer else said.near,
+            score=said.probability,
+            inputs={} if schema.image else dict(zip(schema.names, values.tolist(), strict=True)),
+            kin=self.watch.kin(client.name, values),
+        )
+        facts = {"id": number, "reason": said.reason, "alarming": said.alarming, "ill": said.ill}
         kind = Kind.REFERRED if refer else Kind.ANSWERED
-        return Reply(kind, said, facts | {"ill": ill}, canonical(kept), seen)
+        return Reply(kind, told, facts, canonical(kept), seen)
 
     def _entry(self, reply: Reply, endpoint: str) -> Entry:
         return Entry(
@@ -188,3 +228,9 @@ class Guard:
             facts=reply.facts,
             record=reply.record,
         )
+
+
+def _refused(client: Client, faults: Sequence[str]) -> Reply:
+    """Of a record that could not stand in the file; its values go back to its client alone."""
+    seen = Query(client.name, admitted=False)
+    return Reply(Kind.REFUSED, {"refused": list(faults)}, {"faults": len(faults)}, None, seen)

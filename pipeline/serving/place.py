@@ -70,8 +70,8 @@ def sealing(folder: Path, policy: ServingConfig) -> Auditors | Hashes:
     if named := auditors(folder):
         return Auditors.of(named)
     raise BadInput(
-        f"{folder / AUDITORS}: names nobody who may open records; `medsecure key auditor FILE` makes "
-        "a key pair, or serving.journal.records=hashes keeps none"
+        f"{folder / AUDITORS}: names nobody who may open records; `medsecure key auditor FILE` "
+        "makes a key pair, or serving.journal.records=hashes keeps none"
     )
 
 

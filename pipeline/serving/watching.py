@@ -30,8 +30,8 @@ HASTY = 1.0  # seconds: nobody types a record so fast
 class Watch:
     """Alarms and counts of one guard, and what this worker remembers."""
 
-    def __init__(self, alarms: Alarms) -> None:
-        """Before the first query."""
+    def __init__(self, alarms: Alarms | None) -> None:
+        """Before the first query; None = no honest rates are known, and nothing is watched."""
         self._alarms = alarms
         self._secret = os.urandom(32)
         self._asked: dict[str, OrderedDict[bytes, None]] = {}
@@ -63,7 +63,7 @@ class Watch:
         return marks
 
     def fold(
-        self, events: Sequence[Query | Confirmed], kinds: Sequence[Kind], now: datetime
+        self, events: Sequence[Query | Confirmed | None], kinds: Sequence[Kind], now: datetime
     ) -> "Folded":
         """What goes on over all rows, as `Journal.write` takes it, and what it raised."""
         return Folded(self._alarms, events, kinds, now)
@@ -71,12 +71,12 @@ class Watch:
     def shown(self, kept: str | None) -> dict[str, Any]:
         """Counts, alarms and streams, for a page."""
         said = json.loads(kept) if kept else {}
-        streams = self._alarms.resumed(said.get("alarms", {})).streams()
+        alarms = self._alarms and self._alarms.resumed(said.get("alarms", {}))
         return {
             "counts": said.get("counts", {}),
             "alarms": said.get("raised", []),
-            "streams": streams,
-            "silent": dict(self._alarms.silent),
+            "streams": alarms.streams() if alarms else [],
+            "silent": dict(alarms.silent) if alarms else {"all": "the audit holds no honest rates"},
         }
 
 
@@ -85,8 +85,8 @@ class Folded:
 
     def __init__(
         self,
-        alarms: Alarms,
-        events: Sequence[Query | Confirmed],
+        alarms: Alarms | None,
+        events: Sequence[Query | Confirmed | None],
         kinds: Sequence[Kind],
         now: datetime,
     ) -> None:
@@ -97,17 +97,18 @@ class Folded:
     def __call__(self, kept: str | None) -> tuple[str, list[Entry]]:
         """Moves the streams on."""
         said: dict[str, Any] = json.loads(kept) if kept else {}
-        alarms = self._alarms.resumed(said.get("alarms", {}))
+        alarms = self._alarms and self._alarms.resumed(said.get("alarms", {}))
         counts, last = dict(said.get("counts", {})), dict(said.get("last", {}))
         self.raised = []
         for kind, event in zip(self._kinds, self._events, strict=True):
             counts[kind] = counts.get(kind, 0) + 1
-            self.raised += alarms.seen(self._timed(event, last))
+            if event is not None and alarms is not None:
+                self.raised += alarms.seen(self._timed(event, last))
         when = self._now.isoformat(timespec="seconds")
         counts["alarm"] = counts.get("alarm", 0) + len(self.raised)
         news = [{"when": when, "channel": one.channel, "said": one.said} for one in self.raised]
         state = {
-            "alarms": alarms.state(),
+            "alarms": alarms.state() if alarms else {},
             "counts": counts,
             "last": last,
             "raised": [*reversed(news), *said.get("raised", [])][:SHOWN],
@@ -143,4 +144,3 @@ def act(journal: Journal, raised: Sequence[Alarm], now: datetime) -> None:
             switch.stop(journal, by=GUARD, reason=reason, now=now)
         elif one.action == "refer_all" and journal.state().mode == "serving":
             switch.refer_all(journal, by=GUARD, reason=reason, now=now)
-

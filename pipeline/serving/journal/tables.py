@@ -24,6 +24,7 @@ PAUSE = 0.0005  # seconds between two tries; SQLite's own waits grow to 100 ms
 CHUNK = 500  # rows read at once: a reader holds up the writers for no longer
 
 SWITCHING = "kind IN ('stopped', 'refer all', 'started', 'proposed')"  # see entries.Kind
+NUMBER, NUMBERED = "json_extract(facts, '$.id')", "kind IN ('answered', 'referred', 'label')"
 SCHEMA = (
     """CREATE TABLE rows (
     sequence INTEGER PRIMARY KEY, time TEXT NOT NULL, client TEXT NOT NULL, role TEXT NOT NULL,
@@ -31,6 +32,7 @@ SCHEMA = (
     policy TEXT NOT NULL, answer TEXT NOT NULL, facts TEXT NOT NULL, block TEXT NOT NULL,
     sealed BLOB, previous BLOB NOT NULL, own BLOB NOT NULL)""",
     f"CREATE INDEX switches ON rows (sequence) WHERE {SWITCHING}",
+    f"CREATE INDEX numbered ON rows ({NUMBER}) WHERE {NUMBERED}",
     """CREATE TABLE heads (
     number INTEGER PRIMARY KEY, sequence INTEGER NOT NULL, own BLOB NOT NULL,
     time TEXT NOT NULL, signature BLOB NOT NULL)""",

@@ -350,9 +350,17 @@ class Journal(File):
         found = self._fetch(f"{keyring.KEYS} WHERE id = ?", [name])
         return keyring.read(found[0]) if found else None
 
-    def keys(self) -> list[Key]:
+    def every_key(self) -> list[Key]:
         """All API keys, in the order of their ids."""
         return [keyring.read(one) for one in self._fetch(f"{keyring.KEYS} ORDER BY id")]
+
+    def numbered(self, numbers: Sequence[str]) -> list[Row]:
+        """Answers, referrals and diagnoses whose facts have one of these as `id`, in order."""
+        found: list[Row] = []
+        for number in dict.fromkeys(numbers):
+            query = f"{tables.ROWS} WHERE {tables.NUMBERED} AND {tables.NUMBER} = ?"
+            found += [Row(*row) for row in self._fetch(query, [number])]
+        return sorted(found, key=lambda row: row.sequence)
 
     def rows(
         self,
