@@ -111,7 +111,6 @@ def killed(folder, *, moments, seed, workers=2):
         )
     )
     key.chmod(0o600)
-    told = (*places(folder), key)
     draw, said, left = random.Random(seed), [], moments
     while left > 0:
         running = [
