@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pipeline.cohort.command import may_enter_git, schema_of
 from pipeline.data.provenance import Manifest, digests_of
 from pipeline.files import BadInput, repository_root
-from pipeline.private_keys import make_signing_key, signing_key
+from pipeline.serving.private_keys import make_signing_key, signing_key
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
