@@ -5,8 +5,8 @@
 
 Writes into `benchmarks/`: `latest.json` (an entry per case and peer), `stages.json` (an entry per
 stage), `decided.json` (what the verifier decides), `constrained.json` (attacks that keep relations,
-beside TabularBench's and the truth), `leaks.json` (seconds of membership inference and inversion)
-and `scaling.json` (what more work costs).
+beside TabularBench's and the truth), `leaks.json` (seconds of membership inference and inversion),
+`scaling.json` (what more work costs) and `streams.json` (how soon alarms see planted attacks).
 """
 
 import argparse
@@ -29,6 +29,7 @@ from benchmarks.leaks import leaks_table, measure_leaks
 from benchmarks.problem import THREADS, load_problem
 from benchmarks.scaling import measure_scaling, scaling_table
 from benchmarks.stages import measure_stages, stage_table
+from benchmarks.streams import measure_streams, streams_table
 from benchmarks.table import case_table, merged
 from pipeline.files import BadInput, read_json, repository_root, write_json
 from pipeline.validation import nearest
@@ -46,6 +47,7 @@ ALONE: dict[str, tuple[Callable[[], Entries], Callable[[Entries], str]]] = {
     "leaks": (lambda: measure_leaks(load_problem()), leaks_table),
     "scaling": (lambda: measure_scaling(load_problem().cfg), scaling_table),
     "stages": (lambda: measure_stages(repository_root()), stage_table),
+    "streams": (measure_streams, streams_table),
 }
 # Whom they need.
 BESIDE = {"constrained": tabular.PEERS}
