@@ -180,6 +180,8 @@ def clear(path: Path) -> Iterator[None]:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         broken = code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
         raise (Damaged if broken else Unavailable)(f"{path}: {error}") from None
+    except UnicodeDecodeError:  # in a name of the schema, or in what SQLite says of it
+        raise Damaged(f"{path}: database disk image is malformed") from None
     except OSError as error:
         raise Unavailable(f"{path}: {error.strerror or error}") from None
 
