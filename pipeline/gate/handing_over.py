@@ -9,16 +9,48 @@ from pathlib import Path
 
 from pipeline.config import Config, ThreatConfig
 from pipeline.config.serving import ServingConfig
-from pipeline.files import BadInput, folder
+from pipeline.files import BadInput, folder, repository_root
 from pipeline.gate.audits import Audit
+from pipeline.gate.command import judged_of
 from pipeline.gate.gates import Judged
 from pipeline.gate.written import as_lines
 from pipeline.models.population import load_population
+from pipeline.params import configured
 from pipeline.serving.served import RELEASE, Served
 from pipeline.tracking.released import fetch_release
 from pipeline.validation import checked_model
 
 HONEST = "guard_honest"
+
+
+def make_ready(
+    overrides: list[str],
+    audit: str | None,
+    champion: str | None,
+    release: str | None,
+    place: Path | None,
+) -> tuple[str, Path]:
+    """Judges the gates and makes the folder; a line, and the folder.
+
+    Args:
+        overrides: of the sections `serving` and `gate`, in Hydra's syntax.
+        audit: an `audit.json` or its folder; None = that of the last run.
+        champion: the audit of what is in use; None = as configured.
+        release: the folder of the model; None = it is fetched from MLflow.
+        place: the folder; None = as configured.
+
+    Raises:
+        BadInput: a mistake, or the model may not be served.
+    """
+    for one in overrides:
+        if not one.lstrip("+~").startswith(("gate.", "gate=", "serving.", "serving=")):
+            raise BadInput(f"command line: {one!r}: only serving and gate count here")
+    cfg = configured(overrides)
+    policy = policy_of(cfg)
+    asked = cfg.gate.model_copy(update={"defense": policy.defense or cfg.gate.defense})
+    judged, read = judged_of(asked, audit, champion, None, {})
+    folder = place or repository_root() / policy.folder
+    return hand_over(cfg, read, judged, Path(release) if release else None, folder), folder
 
 
 def hand_over(cfg: Config, audit: Audit, judged: Judged, release: Path | None, place: Path) -> str:
