@@ -6,7 +6,8 @@
 Writes into `benchmarks/`: `latest.json` (an entry per case and peer), `stages.json` (an entry per
 stage), `decided.json` (what the verifier decides), `constrained.json` (attacks that keep relations,
 beside TabularBench's and the truth), `leaks.json` (seconds of membership inference and inversion),
-`scaling.json` (what more work costs) and `streams.json` (how soon alarms see planted attacks).
+`scaling.json` (what more work costs), `streams.json` (how soon alarms see planted attacks) and
+`monitored.json` (alarms over real records).
 """
 
 import argparse
@@ -26,6 +27,7 @@ from benchmarks.cases import CASES
 from benchmarks.contest import measure, require_peers
 from benchmarks.decided import decided_table, measure_decided
 from benchmarks.leaks import leaks_table, measure_leaks
+from benchmarks.monitored import measure_monitored, monitored_table
 from benchmarks.problem import THREADS, load_problem
 from benchmarks.scaling import measure_scaling, scaling_table
 from benchmarks.stages import measure_stages, stage_table
@@ -45,6 +47,7 @@ ALONE: dict[str, tuple[Callable[[], Entries], Callable[[Entries], str]]] = {
     ),
     "decided": (lambda: measure_decided(repository_root()), decided_table),
     "leaks": (lambda: measure_leaks(load_problem()), leaks_table),
+    "monitored": (lambda: measure_monitored(repository_root()), monitored_table),
     "scaling": (lambda: measure_scaling(load_problem().cfg), scaling_table),
     "stages": (lambda: measure_stages(repository_root()), stage_table),
     "streams": (measure_streams, streams_table),
