@@ -108,8 +108,22 @@ def rows_of(
     client: str | None,
     key: Path | None,
 ) -> Iterator[tuple[Row, bytes | None]]:
-    """Rows in order, with their records where an auditor's private key opens them."""
+    """Rows in order, with their records where an auditor's private key opens them.
+
+    Raises:
+        BadInput: the key opens none of the records; those whose data key was destroyed are left
+            closed.
+    """
     opener = opening_key(key) if key else None
+    opened, why = 0, None
     with Reader.open(folder / LOG) as reader:
         for row in reader.rows(since=since, until=until, client=client):
-            yield row, reader.opened(row, opener) if opener and row.sealed else None
+            record = None
+            if opener is not None and row.sealed is not None:
+                try:
+                    record, opened = reader.opened(row, opener), opened + 1
+                except BadInput as error:
+                    why = error
+            yield row, record
+    if why is not None and not opened:
+        raise why

@@ -123,6 +123,17 @@ class Model:
         asked = Asked.of(population, schema, threat, served.policy)
         return cls(served, digest_of(folder), schema, asked)
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one record or image."""
+        return tuple(self.schema.image) or (len(self.schema.names),)
+
+    def at(self, r: float) -> Certifier:
+        """The same model at another radius."""
+        boxes = self.served.policy.boxes
+        own = self.asked.certifier
+        return Certifier.of(own.population, self.schema, own.threat, r=r, boxes=boxes)
+
     def admitted(self, records: Sequence[Any]) -> Admitted:
         """Which records could stand in the clinic's file."""
         look = admitted_images if self.schema.image else admitted
