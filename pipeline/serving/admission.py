@@ -109,6 +109,7 @@ def _checked(cells: list[list[Any]], schema: Schema) -> tuple[Values, Lines]:
         for row in fault.rows.tolist():
             (own, *_) = wrong_values(values[[row], place], fault.column, schema.features[place])
             said[row].append(f"column {fault.column!r}: {own.said}")
+            values[row, place] = np.nan
     _to_the_grid(values, schema, said)
     for fault in unmeasured(values, schema):
         for row in fault.rows.tolist():
@@ -144,7 +145,7 @@ def _read(cells: list[Any], feature: FeatureConfig) -> tuple[Values, dict[int, s
         else:
             values[row] = value
     for row in levels:
-        text = as_text([cells[row]])
+        text = as_text([str(cells[row]).encode(errors="backslashreplace").decode()])
         values[[row]], faults = values_of(text, "", feature)
         if faults:
             wrong[row] = faults[0].said
@@ -189,13 +190,17 @@ def _to_the_grid(values: Values, schema: Schema, said: Lines) -> None:
             continue
         column, step = values[:, place], feature.step
         nearest = np.round(column / step) * step
-        unsound = off_grid(column, step) & (feature.kind != "integer" or step != 1)
-        for row in np.flatnonzero(unsound & (nearest != column)).tolist():
+        for row in np.flatnonzero(off_grid(column, step)).tolist():
             said[row].append(
                 f"column {name!r}: {digits(column[row])} is not recorded so finely; expected "
-                f"multiples of {digits(step)}{_unit(feature)}, such as {nearest[row]:.12g}"
+                f"multiples of {digits(step)}{_unit(feature)}, such as {_written(nearest[row])}"
             )
         values[:, place] = nearest
+
+
+def _written(value: float) -> str:
+    """A multiple of a step without what float64 makes of it."""
+    return digits(float(f"{value:.12g}"))
 
 
 def _broken(values: Values, schema: Schema) -> Lines:
@@ -209,11 +214,11 @@ def _broken(values: Values, schema: Schema) -> Lines:
     broken, differ = relations.exceptional(torch.from_numpy(values))
     for row, number in broken.nonzero().tolist():
         places = relations.weights[number].nonzero()[:, 0].tolist()
-        given = ", ".join(f"{schema.names[at]!r} is {digits(values[row, at])}" for at in places)
+        given = ", ".join(f"{schema.names[at]!r} is {_written(values[row, at])}" for at in places)
         said[row].append(f"{schema.relations[number]} does not hold: column {given}")
     for row, number in differ.nonzero().tolist():
         name, text = schema.derived[number]
-        value = digits(values[row, schema.names.index(name)])
+        value = _written(values[row, schema.names.index(name)])
         said[row].append(f"column {name!r}: {value} does not follow; expected {text}")
     return said
 

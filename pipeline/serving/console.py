@@ -11,11 +11,11 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from pipeline.files import BadInput
-from pipeline.private_keys import make_opening_key, opening_key
 from pipeline.serving import switch
 from pipeline.serving.journal import Reader, Row, verify
 from pipeline.serving.keys import Role, Why, recognised
 from pipeline.serving.place import CONSOLE, HEADS, LOG, VERIFIER, founded, journal_of, name_auditors
+from pipeline.serving.private_keys import make_opening_key, opening_key
 from pipeline.serving.ruling import issued, revoked, started
 
 KEY = "MEDSECURE_KEY"  # in the environment: the token of an administrator

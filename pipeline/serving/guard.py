@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.config.serving import Answers as Fineness
-from pipeline.serving.alarms import Alarms, Confirmed, Query, Settings
+from pipeline.serving.alarms import Alarms
+from pipeline.serving.channels import Confirmed, Query, Settings
 from pipeline.serving.honest import Honest
 from pipeline.serving.journal import Entry, Journal, Kind, Limits, Outcome, Row, canonical, facts_of
 from pipeline.serving.keys import Client

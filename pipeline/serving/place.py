@@ -8,9 +8,9 @@ from pathlib import Path
 
 from pipeline.config.serving import ServingConfig
 from pipeline.files import BadInput, write_json, write_text
-from pipeline.private_keys import make_signing_key, shared_secret, signing_key
 from pipeline.serving.journal import Auditors, Hashes, Journal
 from pipeline.serving.keys import Client, Role
+from pipeline.serving.private_keys import make_signing_key, shared_secret, signing_key
 
 LOG, HEADS, SIGNER, VERIFIER = "log.sqlite", "heads.jsonl", "signer.key", "signer.pub"
 AUDITORS, HASHING = "auditors.json", "hashing.key"
@@ -32,7 +32,12 @@ def founded(folder: Path, now: datetime) -> list[str]:
         raise BadInput(f"{folder / LOG}: missing, but its signing key is there: it was taken away")
     signer = make_signing_key(folder / SIGNER)
     write_text(folder / VERIFIER, signer.public_key().public_bytes_raw().hex() + "\n")
-    Journal.create(folder / LOG, now=now, by=CONSOLE, signer=signer, heads=folder / HEADS)
+    try:
+        Journal.create(folder / LOG, now=now, by=CONSOLE, signer=signer, heads=folder / HEADS)
+    except BaseException:
+        for name in (SIGNER, VERIFIER):  # of a log that there is not
+            (folder / name).unlink(missing_ok=True)
+        raise
     return [f"{folder / LOG}: a new log; {folder / SIGNER} signs it"]
 
 

@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 
 from pipeline.serving import switch
-from pipeline.serving.alarms import Alarm, Alarms, Confirmed, Query
+from pipeline.serving.alarms import Alarm, Alarms
+from pipeline.serving.channels import Confirmed, Query
 from pipeline.serving.journal import Entry, Journal, Kind
 from pipeline.serving.keys import GUARD
 from pipeline.statistics import Array

@@ -8,7 +8,7 @@ what workers do (https://sqlite.org/wal.html#walresetbug). It costs half a milli
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,7 +24,6 @@ PAUSE = 0.0005  # seconds between two tries; SQLite's own waits grow to 100 ms
 CHUNK = 500  # rows read at once: a reader holds up the writers for no longer
 
 SWITCHING = "kind IN ('stopped', 'refer all', 'started', 'proposed')"  # see entries.Kind
-NUMBER, NUMBERED = "json_extract(facts, '$.id')", "kind IN ('answered', 'referred', 'label')"
 SCHEMA = (
     """CREATE TABLE rows (
     sequence INTEGER PRIMARY KEY, time TEXT NOT NULL, client TEXT NOT NULL, role TEXT NOT NULL,
@@ -32,7 +31,8 @@ SCHEMA = (
     policy TEXT NOT NULL, answer TEXT NOT NULL, facts TEXT NOT NULL, block TEXT NOT NULL,
     sealed BLOB, previous BLOB NOT NULL, own BLOB NOT NULL)""",
     f"CREATE INDEX switches ON rows (sequence) WHERE {SWITCHING}",
-    f"CREATE INDEX numbered ON rows ({NUMBER}) WHERE {NUMBERED}",
+    "CREATE TABLE numbers (id TEXT NOT NULL, row INTEGER PRIMARY KEY)",
+    "CREATE INDEX numbered ON numbers (id)",
     """CREATE TABLE heads (
     number INTEGER PRIMARY KEY, sequence INTEGER NOT NULL, own BLOB NOT NULL,
     time TEXT NOT NULL, signature BLOB NOT NULL)""",
@@ -57,6 +57,12 @@ SCHEMA = (
 ROWS = f"SELECT {', '.join(FIELDS)} FROM rows"
 HEADS = "SELECT number, sequence, own, time, signature FROM heads"
 INSERT = f"INSERT INTO rows ({', '.join(FIELDS)}) VALUES ({', '.join('?' * len(FIELDS))})"
+
+
+def number(connection: sqlite3.Connection, first: int, names: Sequence[Any]) -> None:
+    """Under which names rows are found again, from a sequence number on; None = under none."""
+    numbers = [(name, first + place) for place, name in enumerate(names) if name is not None]
+    connection.executemany("INSERT INTO numbers VALUES (?, ?)", numbers)
 
 
 def kept(connection: sqlite3.Connection) -> str | None:
@@ -174,6 +180,8 @@ def clear(path: Path) -> Iterator[None]:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         broken = code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
         raise (Damaged if broken else Unavailable)(f"{path}: {error}") from None
+    except UnicodeDecodeError:  # in a name of the schema, or in what SQLite says of it
+        raise Damaged(f"{path}: database disk image is malformed") from None
     except OSError as error:
         raise Unavailable(f"{path}: {error.strerror or error}") from None
 

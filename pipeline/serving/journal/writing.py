@@ -208,6 +208,8 @@ class Journal(File):
             if block is not None:
                 keyring.add_block(tail, block, now)
             made = tail.append(entries, client, now, seal=block or self._seal)
+            names = [(entry.facts or {}).get("id") for entry in entries]
+            tables.number(tail.connection, made.start, names)
             if fold is not None:
                 kept, beside = fold(tables.kept(tail.connection))
                 tables.keep(tail.connection, kept)
@@ -355,10 +357,10 @@ class Journal(File):
         return [keyring.read(one) for one in self._fetch(f"{keyring.KEYS} ORDER BY id")]
 
     def numbered(self, numbers: Sequence[str]) -> list[Row]:
-        """Answers, referrals and diagnoses whose facts have one of these as `id`, in order."""
+        """Rows whose facts have one of these as `id`, in order."""
         found: list[Row] = []
         for number in dict.fromkeys(numbers):
-            query = f"{tables.ROWS} WHERE {tables.NUMBERED} AND {tables.NUMBER} = ?"
+            query = f"{tables.ROWS} WHERE sequence IN (SELECT row FROM numbers WHERE id = ?)"
             found += [Row(*row) for row in self._fetch(query, [number])]
         return sorted(found, key=lambda row: row.sequence)
 
