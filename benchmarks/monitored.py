@@ -67,9 +67,20 @@ def measure_monitored(root: Path) -> list[dict[str, Any]]:
         honest = honest_rates(y=y.numpy(), alarmed=seen["referred"], inputs=inputs, **seen)
         for kind, rows in kinds.items():
             entries.append({"defense": defense, "patients": kind, "of": len(rows)})
+            entries[-1]["honest"] = rates(honest)
             entries[-1] |= replayed(honest, seen, inputs, y.numpy(), rows, kind == "shuffled")
             print(monitored_table(entries[-1:]), flush=True)
     return entries
+
+
+def rates(honest: Honest) -> dict[str, list[float]]:
+    """The measured rate and the null of each."""
+    shares = {name: getattr(honest, name) for name in ("referred", "near", "missed", "wrong")}
+    return {
+        name: [round(share.count / share.of, 4), round(share.most(Settings().confidence), 4)]
+        for name, share in shares.items()
+        if share
+    }
 
 
 def patients(inputs: dict[str, Array], y: Array) -> dict[str, Array]:

@@ -14,16 +14,21 @@ import numpy as np
 from benchmarks.table import table
 from pipeline.seeds import Stream, numpy_generator
 from pipeline.statistics import Array
-from pipeline.statistics.streams import most, rises, start, update, value
+from pipeline.statistics.streams import rises, start, update, value
 
 SEED = 0
 RATES = {"adv_train r=0.1": 0.050, "baseline r=0.1": 0.079}  # of honest referrals (Pima)
 SLACK = 0.02  # of the null
-# Of the ill whom adv_train answers (r = 0.1), the share that it misses, and how many ill there are.
-MISSED, ILL = 0.444, 249
+# At the operating point, as `monitored.json` has them: the rate, its null, and the part of the one
+# false alarm in 10 000 queries that its channel may raise.
+MEASURED = {
+    "adv_train, referrals": (0.0586, 0.0745, 0.7),
+    "baseline, referrals": (0.0953, 0.1157, 0.7),
+    "adv_train, missed": (0.3471, 0.4012, 0.03),
+    "baseline, missed": (0.3199, 0.3759, 0.03),
+}
 SHARES = (0.05, 0.1, 0.2, 0.5, 1.0)  # of queries that are attacks
-PARTS = {"referrals": 0.7, "missed": 0.03}  # of one false alarm in 10 000 queries, of these streams
-RUN_LENGTH = 10_000 / PARTS["referrals"]  # queries for a false alarm, at the edge of the null
+RUN_LENGTH = 10_000 / 0.7  # queries for a false alarm of referrals, at the edge of the null
 STREAMS, HONEST, ATTACKED, ALONE = 300, 300, 4000, 5000
 WINDOW, SHARPNESS = 200, 3.72  # the quantile of 1 in 10 000
 EFFECT = 0.1  # the share of attacks that CUSUM is made for
@@ -130,9 +135,10 @@ def measure_streams() -> list[dict[str, Any]]:
         for name, rate in RATES.items()
         for peer, detector in detectors(rate + SLACK).items()
     ]
-    null = most(MISSED * ILL, ILL, 0.95)
-    missed = ours(null, 10_000 / PARTS["missed"])
-    return [*entries, entry("missed, adv_train r=0.1", "ours", missed, MISSED, null)]
+    return entries + [
+        entry(name, "ours", ours(null, 10_000 / part), rate, null)
+        for name, (rate, null, part) in MEASURED.items()
+    ]
 
 
 def entry(name: str, peer: str, detector: Detector, rate: float, null: float) -> dict[str, Any]:

@@ -1,11 +1,16 @@
 """Alarms over records: none of those whom the audit asked, some of others."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 import benchmarks.monitored as monitored
+from benchmarks.streams import MEASURED
+from pipeline.files import read_json
 from pipeline.serving.honest import honest_rates
 
+KEPT = Path(monitored.__file__).with_name("monitored.json")
 N, S = 300, 2
 
 
@@ -33,3 +38,10 @@ def test_shuffled_patients_raise_nothing_and_the_youngest_do(audited, monkeypatc
     assert "inputs/age 7" in monitored.monitored_table(
         [found | {"defense": "none", "patients": "young", "of": 75}]
     )
+
+
+@pytest.mark.parametrize("name", MEASURED)
+def test_delays_are_at_the_rates_that_were_measured(name):
+    defense, what = name.split(", ")
+    entry = next(one for one in read_json(KEPT) if one["defense"] == defense)
+    assert [*MEASURED[name][:2]] == entry["honest"][{"referrals": "referred"}.get(what, what)]
