@@ -52,6 +52,7 @@ def application(guard: Guard) -> Any:
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
+        redirect_slashes=False,
         lifespan=_closing(guard),
     )
     app.middleware("http")(_headed)

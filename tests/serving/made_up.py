@@ -49,7 +49,11 @@ def policy(**changes) -> ServingConfig:
 def network(weight=1.0) -> Networks:
     """Log-odds are the sum of the three values in scales from the middle, times a weight."""
     middle = torch.tensor([[3.0, 70.0, 60.0]])
-    constants = {"impute": middle.clone(), "center": middle, "scale": torch.tensor([[1.0, 10.0, 20.0]])}
+    constants = {
+        "impute": middle.clone(),
+        "center": middle,
+        "scale": torch.tensor([[1.0, 10.0, 20.0]]),
+    }
     weights = torch.zeros(1, 3, 2)
     weights[..., 1] = weight
     parameters = {"weight0": weights, "bias0": torch.zeros(1, 1, 2)}
