@@ -103,7 +103,8 @@ def _chain(reader: Reader, last: int) -> Iterator[tuple[Row, list[Fault]]]:
         if row.own != row.hashed:
             wrong.append(Fault(row.sequence, "changed since it was written"))
         elif not wrong and row.previous not in before:
-            wrong.append(Fault(row.sequence, "does not follow the row before it"))
+            said = f"written anew, or row {row.sequence} was: that one does not follow it"
+            wrong.append(Fault(row.sequence - 1, said))
         yield row, wrong
         expected, before = row.sequence + 1, {row.own, row.hashed}
     if expected == 1:

@@ -45,6 +45,8 @@ def test_a_line_that_a_dead_writer_left_unfinished_is_written_anew(tmp_path, cut
     path = tmp_path / "heads"
     append_heads(path, later(*HEADS[:30]))
     os.truncate(path, path.stat().st_size - cut)
+    with path.open("a") as file:
+        file.write("x" * 1000 * (cut == 200))
     assert read_heads(path) == HEADS[:29]
     append_heads(path, later(*HEADS[:31]))
     assert read_heads(path) == HEADS[:31]

@@ -419,6 +419,16 @@ def test_the_tables_take_no_update_and_no_deletion(tmp_path):
             raw(tmp_path, statement)
 
 
+def test_a_commit_waits_for_the_disk(tmp_path):
+    """No kill shows it, only a power cut: so it is asked of SQLite."""
+    with made(tmp_path, quick=False) as journal:
+        asked = {
+            name: journal._connection.execute(f"PRAGMA {name}").fetchone()[0]
+            for name in ("synchronous", "journal_mode", "secure_delete")
+        }
+    assert asked == {"synchronous": 2, "journal_mode": "truncate", "secure_delete": 1}
+
+
 def test_only_the_errors_of_the_system_are_taken_for_it(tmp_path):
     with made(tmp_path) as journal, pytest.raises(ZeroDivisionError):
         journal.decide(lambda state: 1 // 0, client=OPERATOR, now=NOW)
