@@ -5,8 +5,8 @@
 
 Writes into `benchmarks/`: `latest.json` (an entry per case and peer), `stages.json` (an entry per
 stage), `decided.json` (what the verifier decides), `constrained.json` (attacks that keep relations,
-beside TabularBench's and the truth), `leaks.json` (seconds of membership inference and inversion)
-and `scaling.json` (what more work costs).
+beside TabularBench's and the truth), `guard.json` (what a certificate costs), `leaks.json` (seconds
+of membership inference and inversion) and `scaling.json` (what more work costs).
 """
 
 import argparse
@@ -25,6 +25,7 @@ from benchmarks import constrained, tabular
 from benchmarks.cases import CASES
 from benchmarks.contest import measure, require_peers
 from benchmarks.decided import decided_table, measure_decided
+from benchmarks.guard import guard_table, measure_guard
 from benchmarks.leaks import leaks_table, measure_leaks
 from benchmarks.problem import THREADS, load_problem
 from benchmarks.scaling import measure_scaling, scaling_table
@@ -43,6 +44,7 @@ ALONE: dict[str, tuple[Callable[[], Entries], Callable[[Entries], str]]] = {
         constrained.constrained_table,
     ),
     "decided": (lambda: measure_decided(repository_root()), decided_table),
+    "guard": (lambda: measure_guard(load_problem()), guard_table),
     "leaks": (lambda: measure_leaks(load_problem()), leaks_table),
     "scaling": (lambda: measure_scaling(load_problem().cfg), scaling_table),
     "stages": (lambda: measure_stages(repository_root()), stage_table),
