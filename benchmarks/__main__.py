@@ -8,6 +8,8 @@ stage), `decided.json` (what the verifier decides), `constrained.json` (attacks 
 beside TabularBench's and the truth), `leaks.json` (seconds of membership inference and inversion),
 `scaling.json` (what more work costs), `streams.json` (how soon alarms see planted attacks) and
 `monitored.json` (alarms over real records).
+beside TabularBench's and the truth), `guard.json` (what a certificate costs), `leaks.json` (seconds
+of membership inference and inversion) and `scaling.json` (what more work costs).
 """
 
 import argparse
@@ -26,6 +28,7 @@ from benchmarks import constrained, tabular
 from benchmarks.cases import CASES
 from benchmarks.contest import measure, require_peers
 from benchmarks.decided import decided_table, measure_decided
+from benchmarks.guard import guard_table, measure_guard
 from benchmarks.leaks import leaks_table, measure_leaks
 from benchmarks.monitored import measure_monitored, monitored_table
 from benchmarks.problem import THREADS, load_problem
@@ -46,6 +49,7 @@ ALONE: dict[str, tuple[Callable[[], Entries], Callable[[Entries], str]]] = {
         constrained.constrained_table,
     ),
     "decided": (lambda: measure_decided(repository_root()), decided_table),
+    "guard": (lambda: measure_guard(load_problem()), guard_table),
     "leaks": (lambda: measure_leaks(load_problem()), leaks_table),
     "monitored": (lambda: measure_monitored(repository_root()), monitored_table),
     "scaling": (lambda: measure_scaling(load_problem().cfg), scaling_table),

@@ -32,7 +32,6 @@ from pipeline.verify.within import Verdict, turned_within
 
 Reason = Literal["", "near", "undecided", "no proof"]
 TOLERANCE = 1e-4  # of a radius: float32 records lie a little off the distance that they stand for
-ROUNDING = 2.0**-46  # of log-odds and cut: what their difference may be off in float64
 BOXES = 500
 
 
@@ -137,13 +136,11 @@ class Certifier:
         if self.proof is None or not certify:
             reason: list[Reason] = ["no proof"] * len(x)
             return Answers(odds, logistic(odds), decision, tuple(reason), x.numpy(), _none(len(x)))
-        unsure = np.abs(odds - cut) <= ROUNDING * (1 + np.abs(odds) + abs(cut))
         until = np.inf if seconds is None else time.monotonic() + seconds
         found = self._verdict(x, torch.from_numpy(decision), until)
-        proved = found.proved & ~unsure
         reason = [
-            "" if sure else "near" if turns else "undecided"
-            for sure, turns in zip(proved, found.found, strict=True)
+            "" if proved else "near" if turns else "undecided"
+            for proved, turns in zip(found.proved, found.found, strict=True)
         ]
         return Answers(odds, logistic(odds), decision, tuple(reason), found.record, found.boxes)
 

@@ -197,13 +197,13 @@ def test_radii_that_float32_makes_longer_are_covered():
     """Values as typed lie within r; the float32 that they become lie further apart."""
     wide = {"a": tiny.feature(-3e4, 3e4, None, True, 0.0, 1.0)}
     schema = Schema(tuple(wide), tuple(wide.values()), "outcome", ("healthy", "ill"))
-    threat, r = Threat.of(schema, tiny.threat_config()), 0.3
+    threat, r = Threat.of(schema, tiny.threat_config()), 0.1
     rng = np.random.default_rng(0)
     typed = np.round(rng.uniform(17000, 25000, 4000), 4)
     moved = np.nextafter(typed + r, 0)  # at most r away, as float64 has it
     apart = moved.astype(np.float32).astype(np.float64) - typed.astype(np.float32)
     longer = np.argsort(-apart)[:5]
-    assert (apart[longer] > r + 5e-4).all()
+    assert (apart[longer] > r + 1.5e-3).all()
     design, ones = Architecture("linear", 1, 2, ()), torch.ones(1, 1).double()
     constants = {"impute": 0 * ones, "center": 0 * ones, "scale": ones}
     for at in longer:

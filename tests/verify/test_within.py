@@ -121,3 +121,42 @@ def test_a_margin_that_drowns_in_rounding_is_not_found_out():
     found = turned_within(network, problem, budget=PLENTY)
     assert not found.proved.any()
     assert not found.found.any()
+    assert not found.boxes.any()
+
+
+@every_shape
+def test_no_margin_within_rounding_counts_as_proof_or_as_found(shape):
+    models, network, problem, x, y = asked(shape, GRIDDED, 0.25)
+    margins = [
+        brute.margin(models, brute.everything(record, GRIDDED, 0.25), label)
+        for record, label in zip(x, y.tolist(), strict=True)
+    ]
+    least = np.array([float(each.min()) for each in margins])
+    spare = float(np.sort(np.abs(least))[8]) + 1e-6
+    found = turned_within(replace(network, spare=spare), problem, budget=PLENTY)
+    assert np.array_equal(found.proved, least > spare)
+    assert not found.found[least > -spare].any()
+    assert (np.abs(least) <= spare).sum() >= 8
+
+
+@pytest.mark.parametrize("threat", [GRIDDED, CONTINUOUS], ids=["grid", "any"])
+def test_halves_leave_nothing_out(threat):
+    _, network, problem, _, _ = asked("two_layers", threat)
+    search = within._Search(network, problem)
+    low, high = search.low.copy(), search.high.copy()
+    index, drawn = np.arange(len(low)), np.random.default_rng(0)
+    wide = (low < high).any(1)
+    low, high, index = low[wide], high[wide], index[wide]
+    loose = drawn.uniform(size=low.shape) * (drawn.uniform(size=low.shape) < 0.7)
+    search.halve(index, low, high, loose)
+    count = len(index)
+    assert np.array_equal(search.index, np.tile(index, 2))
+    first_high, second_low = search.high[:count], search.low[count:]
+    assert np.array_equal(search.low[:count], low)
+    assert np.array_equal(search.high[count:], high)
+    step = np.where(search.grid, search.unit, 0.0)
+    moved = first_high != high
+    assert (moved.sum(1) == 1).all()  # one side is cut
+    gap = (second_low - first_high)[moved] - np.broadcast_to(step, low.shape)[moved]
+    assert np.abs(gap).max() < 1e-9  # the next grid point, or the same number
+    assert ((low <= first_high) & (second_low <= high)).all()
