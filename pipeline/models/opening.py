@@ -344,7 +344,9 @@ def read_of(model: Foreign, x: Array, seed: int) -> Trees | Networks:
         raise NotReadable("it is told missing values by a code, which a proof does not know")
     if not isinstance(ask, Predicts):
         raise NotReadable("it is asked through its own code alone")
-    read = read_estimator(ask.estimator, model.schema.names, x, levels_of(model.schema))
+    schema = model.schema
+    unordered = set(schema.hot[:, 0].tolist())
+    read = read_estimator(ask.estimator, schema.names, x, levels_of(schema), unordered)
     kind = str(read.facts["read_of"])
     everything = np.concatenate([x, made_up(model.schema, seed)])
     close = AGREES_ROUNDED if kind.startswith("XGB") else None

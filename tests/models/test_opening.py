@@ -9,7 +9,7 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder
+from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
 from sklearn.svm import SVC
 
 import brought
@@ -179,8 +179,13 @@ def hard():
 
 
 def behind_an_encoder():
-    encoder = OneHotEncoder(handle_unknown="ignore")
-    columns = ColumnTransformer([("hot", encoder, LEVELLED)], remainder=SimpleImputer())
+    columns = ColumnTransformer(
+        [
+            ("hot", OneHotEncoder(handle_unknown="ignore"), ["thal", "smoker", "ward"]),
+            ("order", make_pipeline(OrdinalEncoder(), SimpleImputer()), ["nyha"]),
+        ],
+        remainder=SimpleImputer(),
+    )
     return make_pipeline(columns, LogisticRegression(max_iter=500)).fit(TABLE, MIXED.y.numpy())
 
 

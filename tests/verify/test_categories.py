@@ -5,7 +5,12 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
+from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.impute import SimpleImputer
+from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 
 import mixed
 import tiny
@@ -51,7 +56,25 @@ def by_sets():
     return read.decide_at(odds.median(1).values)
 
 
-MODELS = {"networks": lambda: mixed.models(1), "forest": grown, "sets": by_sets}
+@cache
+def encoded():
+    """A perceptron behind encoders, as it is read: categories as inputs, other levels on a line."""
+    data, schema = mixed.records(120, seed=4), mixed.SCHEMA
+    frequent = SimpleImputer(strategy="most_frequent")
+    columns = ColumnTransformer(
+        [
+            ("hot", OneHotEncoder(handle_unknown="ignore"), ["thal", "ward"]),
+            ("order", make_pipeline(frequent, OrdinalEncoder()), ["nyha", "smoker"]),
+        ],
+        remainder=make_pipeline(SimpleImputer(), StandardScaler()),
+    )
+    model = make_pipeline(columns, MLPClassifier((6,), alpha=0.0, random_state=1, max_iter=400))
+    model.fit(framed(data.x.numpy(), schema), data.y.numpy())
+    levels, unordered = levels_of(schema), schema.hot[:, 0].tolist()
+    return read_estimator(model, schema.names, data.x.numpy(), levels, unordered)
+
+
+MODELS = {"networks": lambda: mixed.models(1), "forest": grown, "sets": by_sets, "encoded": encoded}
 
 
 @cache
@@ -70,9 +93,10 @@ def test_the_verifier_equals_trying_every_record(norm, withhold):
     check_verifier(asked(norm, withhold), largest=LARGEST[norm], budget=5000, least=5)
 
 
-@pytest.mark.parametrize("kind", ["forest", "sets"])
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", ["forest", "sets", "encoded"])
 @pytest.mark.parametrize(("norm", "withhold"), CASES)
-def test_of_trees_too(norm, withhold, kind):
+def test_of_trees_and_of_what_was_read_too(norm, withhold, kind):
     check_verifier(asked(norm, withhold, kind=kind), largest=LARGEST[norm], budget=5000, least=5)
 
 

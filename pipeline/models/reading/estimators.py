@@ -1,6 +1,6 @@
 """From a fitted estimator to a population that can be proved."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
@@ -27,7 +27,11 @@ DAMAGES = (AttributeError, IndexError, KeyError, TypeError, ValueError)
 
 
 def read_estimator(
-    estimator: Any, inputs: Sequence[str], probes: Array, levels: Levels = NO_LEVELS
+    estimator: Any,
+    inputs: Sequence[str],
+    probes: Array,
+    levels: Levels = NO_LEVELS,
+    categories: Collection[int] = (),
 ) -> Trees | Networks:
     """A fitted estimator as a population of one member, held against itself.
 
@@ -46,6 +50,8 @@ def read_estimator(
         probes: (R, D) float32 records in clinical units, NaN = missing, on which the reading must
             agree with the estimator; trees also on their thresholds.
         levels: of columns of a record whose values are places of levels, the file's cells.
+        categories: of these columns those whose levels are in no order; of the others layers must
+            be a line, because they are moved as numbers are.
 
     Returns:
         Thresholds are those of raw values, exactly; networks carry the imputer and the scaler as
@@ -62,7 +68,7 @@ def read_estimator(
     try:
         told = libraries.categories_of(unfolded(estimator)[1])
         asked = Asked.of(estimator, inputs, levels, told)
-        read, tolerance = _read(asked, len(inputs))
+        read, tolerance = _read(asked, len(inputs), categories)
     except DAMAGES as error:
         line = " ".join(str(error).split())
         raise BadInput(f"{kind}: no whole fitted model ({line})") from error
@@ -70,7 +76,9 @@ def read_estimator(
     return read
 
 
-def _read(asked: Asked, features: int) -> tuple[Trees | Networks, float]:
+def _read(
+    asked: Asked, features: int, categories: Collection[int]
+) -> tuple[Trees | Networks, float]:
     """What is read, and by how much its probabilities may differ."""
     steps, model = unfolded(asked.estimator)
     found, layers = scikit.grown(model) or libraries.grown(model), scikit.layers(model)
@@ -112,7 +120,7 @@ def _read(asked: Asked, features: int) -> tuple[Trees | Networks, float]:
     held = tabulated(transform, source, features, asked.levels)
     kind, classes = type(model).__name__, [str(one) for one in model.classes_]
     if layers is not None:
-        exact = networks(layers, columns._replace(source=source), features, held, asked.levels)
+        exact = networks(layers, columns._replace(source=source), features, held, categories)
         read = replace(rounded(exact), facts={"read_of": kind, "classes": classes})
         return read, AGREES_ROUNDED
     assert found is not None
@@ -129,63 +137,82 @@ def networks(
     columns: Columns,
     features: int,
     held: Mapping[int, Array] = MappingProxyType({}),
-    levels: Levels = NO_LEVELS,
+    categories: Collection[int] = (),
 ) -> Networks:
     """One network in float64 behind the imputer and the scaler of its own.
 
-    A column of three levels or more becomes one input a level, whatever the steps make of it.
+    A column of categories becomes one input a level, whatever the steps make of it.
 
     Args:
         layers: weights and biases behind the steps.
         columns: what the steps make of the record's columns.
         features: D.
         held: of columns that come of one of levels, what each has become: see `tabulated`.
-        levels: of the record's columns.
+        categories: of the record's columns of levels those whose levels are in no order.
 
     Raises:
         NotReadable: a column is used twice, or is no line of the record's.
     """
     lines = np.array([column not in held for column in range(len(columns.source))], dtype=bool)
-    source, weight = columns.source[lines], layers[0][0]
+    source, (weight, bias) = columns.source[lines], layers[0]
     if len(np.unique(source)) < len(source):
         raise NotReadable("ColumnTransformer: a column is used twice before layers, not read")
     slope, shift, fill = (part[lines] for part in (columns.slope, columns.shift, columns.fill))
     if not (np.isfinite(slope) & (slope != 0) & np.isfinite(shift)).all():
         raise NotReadable("a step before layers clips, or has a scale of 0 or infinity: not read")
-    hot = [
-        (place, level)
-        for place in sorted({int(columns.source[column]) for column in held})
-        for level in range(len(levels[place]))
-    ]
     center, scale = -shift / slope, 1 / slope
-    inputs = features + len(hot)
     parts = {
-        "impute": np.zeros(inputs),  # and scale inf: a column that is not looked at counts for 0
-        "center": np.zeros(inputs),
-        "scale": np.append(np.full(features, np.inf), np.ones(len(hot))),
+        "impute": np.zeros(features),  # and scale inf: a column that is not looked at counts for 0
+        "center": np.zeros(features),
+        "scale": np.full(features, np.inf),
     }
     # Where nothing stands in for a missing value, the model refuses it; here it counts for 0.
     parts["impute"][source] = np.where(np.isnan(fill), center, fill)
     parts["center"][source], parts["scale"][source] = center, scale
-    first, bias = np.zeros((inputs, weight.shape[1])), layers[0][1].copy()
+    first = np.zeros((features, weight.shape[1]))
     first[source] = weight[lines]
-    for column, values in held.items():
-        # what a missing one adds is part of the bias, and each level adds the difference
-        gone = np.nan_to_num(values[-1])
-        bias = bias + gone * weight[column]
-        for at, (place, level) in enumerate(hot, features):
-            if place == columns.source[column]:
-                first[at] += (values[level] - gone) * weight[column]
+    hot: list[tuple[int, int]] = []
+    for place in sorted({int(columns.source[column]) for column in held}):
+        mine = [column for column in held if columns.source[column] == place]
+        values = np.stack([held[column] for column in mine], 1) @ weight[mine]  # (K + 1, outputs)
+        gone = np.nan_to_num(values[-1])  # of a model that refuses it
+        if place in categories:  # what a missing one adds is of the bias, each level the difference
+            hot += [(place, level) for level in range(len(values) - 1)]
+            bias, first = bias + gone, np.concatenate([first, values[:-1] - gone])
+            continue
+        steep, parts["impute"][place] = _line(values, place)
+        bias, first[place], parts["scale"][place] = bias + values[0], steep, 1.0
+    for name, usual in (("impute", 0.0), ("center", 0.0), ("scale", 1.0)):
+        parts[name] = np.append(parts[name], np.full(len(hot), usual))
     weights = {}
     for number, (one, added) in enumerate([(first, bias), *layers[1:]]):
         weights[f"weight{number}"] = torch.from_numpy(one)[None]
         weights[f"bias{number}"] = torch.from_numpy(added)[None, None]
     hidden = tuple(one.shape[1] for one, _ in layers[:-1])
-    shape = Architecture("mlp" if hidden else "linear", inputs, 2, hidden)
+    shape = Architecture("mlp" if hidden else "linear", len(first), 2, hidden)
     constants = {name: torch.from_numpy(values)[None] for name, values in parts.items()}
     if hot:
         constants[HOT] = torch.tensor(hot, dtype=torch.float64)[None]
     return Networks(shape, constants, weights, (READ,))
+
+
+def _line(values: Array, place: int) -> tuple[Array, float]:
+    """What levels (K + 1, outputs) add from one to the next, and the place of a missing one.
+
+    Raises:
+        NotReadable: it is no line, or a missing one is nowhere on it.
+    """
+    steep, count = values[1] - values[0], len(values) - 1
+    near = 1e-9 * (1 + np.abs(np.nan_to_num(values)).max())
+    if (np.abs(values[:-1] - values[0] - np.arange(count)[:, None] * steep) > near).any():
+        raise NotReadable(f"column {place}: its levels rise, and are no line before layers")
+    most = int(np.abs(steep).argmax())
+    at = (values[-1] - values[0])[most] / steep[most] if steep[most] else 0.0
+    if np.isnan(at):
+        return steep, 0.0  # the model refuses it
+    if (np.abs(values[-1] - values[0] - at * steep) > near).any():
+        raise NotReadable(f"column {place}: a missing level is one more, no number before layers")
+    return steep, float(at)
 
 
 def rounded(exact: Networks) -> Networks:

@@ -143,16 +143,25 @@ BEHIND = {
 }
 
 
+HARD = {
+    "three columns of two levels": lambda: make_pipeline(
+        ColumnTransformer([("hot", OneHotEncoder(), ["sex"])]),
+        MLPClassifier((4,), max_iter=30, random_state=0),
+    )
+}
+
+
 @cache
 def fitted(name):
-    return BEHIND[name]().fit(table(X), Y)
+    return (BEHIND | HARD)[name]().fit(table(X), Y)
 
 
 @pytest.mark.parametrize("name", BEHIND)
 @pytest.mark.filterwarnings("ignore")
 def test_behind_encoders_it_says_what_the_library_says_of_every_combination(name):
     model = fitted(name)
-    read = read_estimator(model, INPUTS, X, LEVELS)
+    unordered = [1, 2, 3] if name == "a missing level is a level" else [1, 2]
+    read = read_estimator(model, INPUTS, X, LEVELS, unordered)
     said = model.predict_proba(table(EVERY))[:, 1]
     most = 1e-9 if isinstance(read, Trees) and "xgboost" not in name else 1e-6
     np.testing.assert_allclose(chances(read, EVERY), said, rtol=0, atol=most)
@@ -257,6 +266,27 @@ def test_levels_that_are_texts_are_no_numbers_of_a_file(tmp_path):
     x[:, 2] = lower[:, 2] + 1
     plain = read_lightgbm(tmp_path / "m.txt", INPUTS)
     np.testing.assert_array_equal(chances(moved, lower), chances(plain, x.astype(np.float32)))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_levels_that_are_moved_as_numbers_must_be_a_line_before_layers():
+    """A proof moves them; as inputs of their own they would stay where they are."""
+    with pytest.raises(NotReadable, match="column 2: its levels rise, and are no line before lay"):
+        read_estimator(fitted("linear"), INPUTS, X, LEVELS, [1])
+    with pytest.raises(NotReadable, match="column 3: a missing level is one more, no number befo"):
+        read_estimator(fitted("three columns of two levels"), INPUTS, X, LEVELS)
+    frequent = SimpleImputer(strategy="most_frequent")
+    scaled = ColumnTransformer(
+        [
+            ("sex", make_pipeline(frequent, OrdinalEncoder()), ["sex"]),
+            ("others", make_pipeline(SimpleImputer(), StandardScaler()), ["age", "nyha"]),
+        ]
+    )
+    model = make_pipeline(scaled, LogisticRegression()).fit(table(X), Y)
+    read = read_estimator(model, INPUTS, X, LEVELS)
+    assert len(read.preprocessing["scale"][0]) == len(INPUTS)
+    said = model.predict_proba(table(EVERY))[:, 1]
+    np.testing.assert_allclose(chances(read, EVERY), said, rtol=0, atol=1e-6)
 
 
 # ---- one split ----
