@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -65,8 +66,8 @@ def _held(
     """Of columns that are levels of a record, (K + 1,) what the file has of each, and of none."""
     held = {}
     for column, at in enumerate(place.tolist()):
-        told = found.categories[column] if found.categories else ()
-        if at == ELSEWHERE or not (told or at in levels):
+        known = found.categories[column] if found.categories else ()
+        if at == ELSEWHERE or not (known or at in levels):
             continue
         if at not in levels:
             raise BadInput(
@@ -74,7 +75,7 @@ def _held(
                 "no levels of it"
             )
         try:
-            values = coded(np.array(levels[at], dtype=object), told)
+            values = coded(np.array(levels[at], dtype=object), known)
         except ValueError as error:
             raise BadInput(
                 f"{path}: column {inputs[at]!r}: was trained on numbers, and its levels are texts"
@@ -87,6 +88,19 @@ def _held(
             )
         held[column] = np.append(values, np.nan)
     return held
+
+
+def told(values: Any, where: str) -> Cells:
+    """The categories of a column as a file holds them.
+
+    Raises:
+        BadInput: they are no list of numbers and texts.
+    """
+    if not isinstance(values, list) or not all(
+        isinstance(one, str | int | float) for one in values
+    ):
+        raise BadInput(f"{where}: categories: no list of numbers and texts; damaged")
+    return tuple(values)
 
 
 def coded(cells: Array, categories: Cells) -> Array:

@@ -12,7 +12,7 @@ import numpy as np
 from pipeline.files import BadInput
 from pipeline.models.reading import files
 from pipeline.models.reading.asking import NO_LEVELS, Cells, Levels
-from pipeline.models.reading.assembly import assembled
+from pipeline.models.reading.assembly import assembled, told
 from pipeline.models.reading.nodes import check_size, checked_tree
 from pipeline.models.reading.scikit import Grown
 from pipeline.models.reading.sets import Sides, holding
@@ -92,8 +92,8 @@ def ensemble_of(text: str, where: str) -> tuple[Grown, list[str], int]:
     names = head["feature_names"].split()
     if names == [f"Column_{place}" for place in range(width)]:
         names = []
-    told = _categories(text, head.get("feature_infos", "").split(), where)
-    return Grown(trees, 0.0, "log_odds", cast=np.float64, categories=told), names, width
+    known = _categories(text, head.get("feature_infos", "").split(), where)
+    return Grown(trees, 0.0, "log_odds", cast=np.float64, categories=known), names, width
 
 
 def _categories(text: str, infos: list[str], where: str) -> list[Cells]:
@@ -112,7 +112,7 @@ def _categories(text: str, infos: list[str], where: str) -> list[Cells]:
             "up among categories: not told apart"
         )
     waiting = iter(every)
-    return [tuple(next(waiting)) if one else () for one in looked_up]
+    return [told(next(waiting), where) if one else () for one in looked_up]
 
 
 def _sections(text: str, where: str) -> list[Section]:

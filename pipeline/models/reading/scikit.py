@@ -181,25 +181,27 @@ def _histograms(model: Any) -> Grown:
     if model.loss != "log_loss":
         raise NotReadable(f"HistGradientBoostingClassifier: the loss {model.loss!r} is not read")
     width, trees = int(model.n_features_in_), []
-    known = _known_categories(model, width)
+    categories = _of_categories(model, width)
     for number, round_of in enumerate(model._predictors):
         where = f"HistGradientBoostingClassifier: tree {number}"
         if len(round_of) != 1:
             raise NotReadable(f"{where}: more than one tree a round")
-        trees.append(_histogram_tree(round_of[0], width, known, where))
+        trees.append(_histogram_tree(round_of[0], width, categories, where))
     base = float(np.asarray(model._baseline_prediction).reshape(-1)[0])
     return Grown(trees, base, "log_odds", cast=np.float64)
 
 
-def _known_categories(model: Any, width: int) -> dict[int, Array]:
-    """Of each column of categories, as its own encoder has them behind it, those that are known."""
+def _of_categories(model: Any, width: int) -> list[int]:
+    """The columns of categories, as its own encoder has them behind it.
+
+    A category that was not met in training is missing there.
+    """
     if getattr(model, "is_categorical_", None) is None:
-        return {}
-    bits, places = model._bin_mapper.make_known_categories_bitsets()
+        return []
     remapped = np.asarray(model._is_categorical_remapped, dtype=bool)
-    if remapped.shape != (width,) or len(places) != width:
+    if remapped.shape != (width,):
         raise BadInput("HistGradientBoostingClassifier: is_categorical_: damaged")
-    return {place: _bits(bits[places[place]]) for place in np.flatnonzero(remapped).tolist()}
+    return [int(place) for place in np.flatnonzero(remapped)]
 
 
 def _bits(words: Array) -> Array:
@@ -207,7 +209,7 @@ def _bits(words: Array) -> Array:
     return np.flatnonzero((np.asarray(words, dtype=np.int64)[:, None] >> np.arange(32)) & 1)
 
 
-def _histogram_tree(predictor: Any, width: int, known: dict[int, Array], where: str) -> Tree:
+def _histogram_tree(predictor: Any, width: int, categories: list[int], where: str) -> Tree:
     nodes = predictor.nodes
     if nodes.ndim != 1 or nodes.dtype.names is None:
         raise BadInput(f"{where}: no array of nodes; damaged")
@@ -216,12 +218,10 @@ def _histogram_tree(predictor: Any, width: int, known: dict[int, Array], where: 
     for node in np.flatnonzero(nodes["is_categorical"].astype(bool) & ~leaf).tolist():
         place, sets = int(nodes["feature_idx"][node]), predictor.raw_left_cat_bitsets
         number = int(nodes["bitset_idx"][node])
-        if place not in known or not 0 <= number < len(sets) or sets.shape[1:] != (8,):
+        if place not in categories or not 0 <= number < len(sets) or sets.shape[1:] != (8,):
             raise BadInput(f"{where}: a node that splits by categories without any; damaged")
-        left = _bits(sets[number])
-        if missing[node]:  # where what is not known goes, too
-            left = np.union1d(left, np.setdiff1d(np.arange(256), known[place]))
-        sides[node] = holding(left, left=True, missing=bool(missing[node]), where=where)
+        gone, left = bool(missing[node]), _bits(sets[number])
+        sides[node] = holding(left, left=True, missing=gone, where=where)
     return checked_tree(
         nodes["feature_idx"].astype(np.int64),
         np.where(nodes["is_categorical"], 0.0, nodes["num_threshold"]),

@@ -16,7 +16,7 @@ from pipeline.files import BadInput
 from pipeline.models.reading import files
 from pipeline.models.reading.agreement import AGREES_ROUNDED
 from pipeline.models.reading.asking import NO_LEVELS, Cells, Levels
-from pipeline.models.reading.assembly import assembled
+from pipeline.models.reading.assembly import assembled, told
 from pipeline.models.reading.nodes import MOST_NODES, check_size, checked_tree
 from pipeline.models.reading.scikit import Grown
 from pipeline.models.reading.sets import Sides, holding
@@ -100,8 +100,8 @@ def ensemble_of(learner: Any, where: str) -> tuple[Grown, list[str], int]:
     check_size(trees, where)
     names = [str(name) for name in learner.get("feature_names", [])]
     base = _base(sizes["base_score"], where)
-    told = _categories(model, width, where)
-    return Grown(trees, base, "log_odds", tolerance=AGREES_ROUNDED, categories=told), names, width
+    known = _categories(model, width, where)
+    return Grown(trees, base, "log_odds", tolerance=AGREES_ROUNDED, categories=known), names, width
 
 
 def _categories(model: Any, width: int, where: str) -> list[Cells]:
@@ -118,7 +118,7 @@ def _cells(one: Any, where: str) -> Cells:
     """Numbers, or texts that stand in one list of bytes, from each offset to the next."""
     values = one["values"]
     if "offsets" not in one:
-        return tuple(values)
+        return told(values, where)
     ends = _whole(one, "offsets", where).tolist()
     whole = bytes(int(value) % 256 for value in values)
     if sorted(ends) != ends or (ends and (ends[0] < 0 or ends[-1] > len(whole))):

@@ -208,6 +208,8 @@ HOSTILE = {
     ),
     "offsets": (cats({"offsets": [0, 9], "values": [97]}), "offsets: outside of 1 bytes"),
     "offsets descend": (cats({"offsets": [1, 0], "values": [97]}), "offsets: outside of 1 bytes"),
+    "lists of categories": (cats({"values": [[1]]}), "categories: no list of numbers and texts"),
+    "no categories": (cats({"values": 7}), "categories: no list of numbers and texts"),
     "bytes": (cats({"offsets": [0, 1], "values": [255]}), "no model of XGBoost"),
     "cats": (lambda content: model_of(content).update(cats={"enc": [{}]}), "categories of 1 col"),
     "classes": (model_param(num_class="3"), "more than two classes"),
