@@ -154,7 +154,10 @@ class Certifier:
         return Answers(odds, logistic(odds), decision, tuple(reason), found.record, found.boxes)
 
     def _log_odds(self, x: Tensor) -> Array:
-        """(B,) of class 1: networks are asked one by one, as no answer may hang on its batch."""
+        """(B,) of class 1: networks are asked one by one, so that no bit hangs on the batch.
+
+        Trees add up each record by itself; what somebody else's code makes of a batch is its own.
+        """
         if isinstance(self.population, Networks | ImageNetworks):
             each = [log_odds(self.population, one[None, None])[0, 0] for one in x]
             return np.array(each, dtype=np.float64)
