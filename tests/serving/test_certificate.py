@@ -281,6 +281,28 @@ def test_relations_and_gaps_are_kept_by_the_proof():
     assert 0 < sum(turned) < len(turned)
 
 
+@pytest.mark.parametrize("recoded", [True, False])
+def test_categories_are_ruled_out_where_recodes_lead_both_ways_and_else_stay(recoded):
+    models, r = mixed.models(1, seed=2), 0.6
+    table = torch.tensor([[0.0, 0.5, 0.5], [0.5, 0.0, 0.5], [0.5, 0.5, 0.0]]).double()
+    (place, _), *_ = mixed.threat().costs
+    threat = replace(mixed.threat(), costs=((place, table),) if recoded else ())
+    recodes = {"c0": ["c1", "c2"], "c1": ["c0", "c2"], "c2": ["c0", "c1"]}
+    thal = mixed.FEATURES["thal"].model_copy(update={"recodes": recodes if recoded else {}})
+    features = tuple(thal if name == "thal" else one for name, one in mixed.FEATURES.items())
+    certifier = Certifier.of(models, mixed.SCHEMA, threat, r=r)
+    x = mixed.records(24, seed=4).x
+    said = certifier.answers(x.double().numpy())
+    turned = []
+    for record, decision in zip(x, said.decision, strict=True):
+        made = mixed.everything(record, threat, features)
+        versions = torch.stack([v for v, change in made if change.max() <= r + 1e-9])
+        odds = certifier.answers(versions.numpy(), certify=False)
+        turned.append((odds.decision != decision).any())
+    assert np.array_equal(~said.certified, turned)
+    assert 0 < sum(turned) < len(turned)
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
