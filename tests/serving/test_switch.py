@@ -1,9 +1,12 @@
 """One stops, two start: across processes and restarts, and in the very transaction of an answer."""
 
 import itertools
+import subprocess
+import sys
 
 import pytest
 
+import tiny
 from journals import LAB, NOW, OPERATOR, WARD, after, answered, faults, made, opened
 from pipeline.serving.journal import Kind, Mode, Outcome
 from pipeline.serving.keys import GUARD, Client, Role
@@ -172,3 +175,15 @@ def test_what_needs_no_second_administrator_is_not_proposed(journal):
         refer_all(journal, by=ANNA, reason="x", now=NOW)
     with pytest.raises(NotAllowed, match="needs no second"):
         propose(journal, by=ANNA, reason="x", now=NOW, to=Mode.STOPPED)
+
+
+def test_the_guard_s_memory_loads_no_model_library():
+    """It is read by auditors, and opened by a service before it has a model."""
+    code = (
+        "import sys, pipeline.serving.switch; "
+        "print(sorted({'torch', 'numpy', 'mlflow', 'pydantic'} & set(sys.modules)))"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", code], cwd=tiny.ROOT, capture_output=True, text=True, check=True
+    )
+    assert told.stdout.strip() == "[]"

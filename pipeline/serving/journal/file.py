@@ -3,6 +3,7 @@
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -40,6 +41,7 @@ class File:
         self._lock, self._process = threading.RLock(), os.getpid()
         self._seen = NO_ROW  # the last row that this process knows of
         self._behind = False  # the file of heads lacks one
+        self._waited = False  # for another process, the last time
         self._identity = (0, 0)
         self._connection: sqlite3.Connection | None = None
 
@@ -125,7 +127,7 @@ class File:
             connection = self._usable()
             if self._behind:
                 self._publish(connection)
-            tables.patiently(lambda: connection.execute("BEGIN IMMEDIATE"), self._patience)
+            self._begin(connection)
             try:
                 tail = Tail(connection) if first else Tail.of(connection)
                 if self._seen.sequence:
@@ -144,6 +146,14 @@ class File:
                     self._publish(connection)
                 except Unavailable as error:
                     raise Unavailable(f"{error}; the rows are written") from None
+
+    def _begin(self, connection: sqlite3.Connection) -> None:
+        """Begins; where others wait as well, they look twice before this process writes again."""
+        if self._waited:
+            time.sleep(2 * tables.PAUSE)
+        before = time.monotonic()
+        tables.patiently(lambda: connection.execute("BEGIN IMMEDIATE"), self._patience)
+        self._waited = time.monotonic() - before > tables.PAUSE
 
     def _undo(self, connection: sqlite3.Connection) -> None:
         try:

@@ -6,6 +6,7 @@ import resource
 import shutil
 import signal
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
 import pytest
@@ -392,6 +393,18 @@ def test_a_switch_that_cannot_be_read_is_an_error(tmp_path):
             write(journal, 3)
 
 
+def test_threads_of_one_process_write_one_chain(tmp_path):
+    with made(tmp_path) as journal:
+        with ThreadPoolExecutor(4) as pool:
+            written = list(pool.map(lambda number: write(journal, number, -number), range(1, 61)))
+        assert all(one.accepted for one in written)
+        assert sorted(row for one in written for row in one.rows) == sorted(logged(tmp_path))
+    log = logged(tmp_path)
+    for number, one in enumerate(written, start=1):
+        assert [log[row] for row in one.rows] == [number, -number]
+    assert faults(tmp_path) == []
+
+
 def test_a_process_that_was_forked_opens_its_own(tmp_path):
     with made(tmp_path) as journal:
         child = os.fork()
@@ -440,7 +453,7 @@ def test_only_the_errors_of_the_system_are_taken_for_it(tmp_path):
 
 @pytest.mark.slow
 def test_what_was_committed_is_there_whenever_a_writer_was_killed(tmp_path):
-    said = killed(tmp_path, moments=20, seed=7)
+    said = killed(tmp_path, moments=int(os.environ.get("KILLS", "20")), seed=7)
     log = logged(tmp_path)
     assert len(said) > 100
     assert [(row, number) for row, number in said if log.get(row) != number] == []
