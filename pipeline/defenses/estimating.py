@@ -13,9 +13,10 @@ from pipeline.config import Config, Count, Positive
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
 from pipeline.files import BadInput
-from pipeline.models.foreign import Ask, Foreign, Gaps, acquainted, framed
+from pipeline.models.foreign import Foreign
 from pipeline.models.opening import asked_by, imported, read_of
 from pipeline.models.population import Population, joined
+from pipeline.models.questions import Gaps, framed
 from pipeline.models.reading import NotReadable
 
 WORTH_TELLING = 10.0  # seconds that fits will take, from which on it is said beforehand
@@ -56,20 +57,18 @@ def fitted(
     """One model a member, on its own training records: read where that is possible, else asked."""
     schema, y = dataset.schema, dataset.y.numpy()
     frame = framed(dataset.x.numpy(), schema, gaps)
-    missing = dataset.x.isnan().any(0).nonzero()[:, 0].tolist()
     bar = tqdm(
-        zip(plan.train, plan.seeds.tolist(), strict=True),
+        zip(plan.train, plan.seeds.tolist(), plan.labels, strict=True),
         total=plan.size,
         desc="fitting",
         unit="model",
         disable=None,
         leave=False,
     )
-    asked: list[Ask] = []
-    digests: list[str] = []
+    one_each: list[Foreign] = []
     began = time.monotonic()
-    for train, seed in bar:
-        if len(asked) == 1 and (price := (time.monotonic() - began) * plan.size) > WORTH_TELLING:
+    for train, seed, label in bar:
+        if len(one_each) == 1 and (price := (time.monotonic() - began) * plan.size) > WORTH_TELLING:
             bar.write(f"{origin}: {plan.size} fits, about {price:.0f} s", file=sys.stderr)
         rows = train.numpy()
         if y[rows].min() == y[rows].max():
@@ -79,12 +78,9 @@ def fitted(
         except Exception as error:  # of code that is not ours, whatever it is
             kind, first = type(error).__name__, str(error).strip().split("\n", 1)[0]
             raise BadInput(f"{origin}: cannot be fitted: {kind}: {first[:200]}") from error
-        asked.append(asked_by(made, schema))
-        digests.append(acquainted(asked[-1], schema, missing, origin, cfg.seed, gaps))
-    one_each = [
-        Foreign((ask,), schema, (label,), digest, origin, gaps=gaps)
-        for ask, label, digest in zip(asked, plan.labels, digests, strict=True)
-    ]
+        ask = asked_by(made, schema)
+        met = Foreign.met(ask, dataset, origin, seed=cfg.seed, gaps=gaps, label=label)
+        one_each.append(met)
     return _read(one_each, dataset, cfg) or joined(one_each)
 
 

@@ -20,8 +20,9 @@ import torch
 from pipeline.data.schema import Schema
 from pipeline.files import BadInput, repository_root
 from pipeline.models.endpoint import Endpoint
-from pipeline.models.foreign import Ask, Foreign, Module
+from pipeline.models.foreign import Foreign
 from pipeline.models.networks import Networks
+from pipeline.models.questions import Ask
 from pipeline.models.reading import (
     AGREES_ROUNDED,
     NotReadable,
@@ -33,6 +34,7 @@ from pipeline.models.reading import (
     read_xgboost,
     typed,
 )
+from pipeline.models.torch_module import Module
 from pipeline.models.trees import Trees
 from pipeline.statistics import Array
 from pipeline.validation import nearest

@@ -9,8 +9,9 @@ import foreign
 import tiny
 from pipeline.files import BadInput
 from pipeline.models.endpoint import Endpoint
-from pipeline.models.foreign import Foreign, framed
+from pipeline.models.foreign import Foreign
 from pipeline.models.opening import Calls, Predicts, asked_by, imported, opened, read_of
+from pipeline.models.questions import framed
 from pipeline.models.reading import NotReadable
 
 DATA = tiny.records(40, seed=1)
