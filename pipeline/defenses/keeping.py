@@ -9,6 +9,7 @@ import numpy as np
 from pipeline.config import Config, NonNegative
 from pipeline.data.plan import RELEASE, Plan
 from pipeline.data.schema import Dataset
+from pipeline.defenses.refitting import recalled
 from pipeline.files import BadInput, sha256
 from pipeline.models.endpoint import Endpoint
 from pipeline.models.first_call import acquainted, digest_of
@@ -59,7 +60,7 @@ def frozen(
     if not source:
         raise BadInput("model.source: says of no model where it is kept")
     if (Path(source) / DESCRIPTION).is_file():
-        return _ours(load_population(Path(source)), source)
+        return recalled(_ours(load_population(Path(source)), source), dataset)
     if is_native(source):
         return _native(dataset, cfg, Path(source))
     return _asked(dataset, cfg, source, rate, gaps)

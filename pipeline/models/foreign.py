@@ -23,6 +23,7 @@ from pipeline.files import BadInput, read_json, write_json
 from pipeline.models.first_call import acquainted, digest_of
 from pipeline.models.networks import Networks
 from pipeline.models.questions import Ask, Gaps, chances, framed
+from pipeline.models.recipes import ENDING, Recipe
 from pipeline.models.stacked import DESCRIPTION
 from pipeline.models.torch_module import Module
 from pipeline.models.trees import LEAST_CHANCE as OF_TREES
@@ -42,6 +43,12 @@ class Kept:
     folder: Path
     schema: Schema
 
+    @property
+    def recipe(self) -> Recipe | None:
+        """By which it is fitted again, where that is all that was kept."""
+        of_recipe = self.source is not None and self.source.endswith(ENDING)
+        return Recipe.load(self.folder / str(self.source)) if of_recipe else None
+
     @cached_property
     def _opened(self) -> Ask:
         from pipeline.models.opening import opened
@@ -50,6 +57,11 @@ class Kept:
             raise BadInput(
                 f"{self.folder}: {self.origin}: is a function, and not kept between stages; give "
                 "estimators whose parts are scikit-learn's own"
+            )
+        if self.source.endswith(ENDING):
+            raise BadInput(
+                f"{self.folder}: {self.origin}: is kept as its recipe, because models of its kind "
+                "hold records or are not opened safely; the stages fit it again"
             )
         return opened(self.source, self.schema, self.folder)
 
@@ -105,13 +117,23 @@ class Foreign:
         seed: int,
         gaps: Gaps = "empty",
         label: str = RELEASE,
+        said: Array | None = None,
     ) -> Self:
         """One model, after its first call.
+
+        Args:
+            ask: the model.
+            dataset: the records that it will be asked about.
+            origin: what it is, for people and messages.
+            seed: of the records of nobody.
+            gaps: how it is told a missing value.
+            label: a readable name.
+            said: what it said at its first call; None = this is the first.
 
         Raises:
             BadInput: as `acquainted`.
         """
-        said = acquainted(ask, dataset, origin, seed, gaps)
+        said = acquainted(ask, dataset, origin, seed, gaps) if said is None else said
         return cls((ask,), dataset.schema, (label,), digest_of(said), origin, gaps=gaps)
 
     @property
