@@ -6,13 +6,11 @@ of disease come out, and nothing else is trusted. What could be read of a model'
 """
 
 import hashlib
-import time
-from collections.abc import Callable, Sequence
-from copy import deepcopy
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, Protocol, Self
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -20,33 +18,24 @@ import torch
 from torch import Tensor
 
 from pipeline.data.plan import RELEASE
-from pipeline.data.schema import Schema, load_schema, save_schema
+from pipeline.data.schema import Dataset, Schema, load_schema, save_schema
 from pipeline.files import BadInput, read_json, write_json
+from pipeline.models.first_call import acquainted, digest_of
 from pipeline.models.networks import Networks
+<<<<<<< HEAD
 from pipeline.models.reading import celled, made_up, typed
+=======
+from pipeline.models.questions import Ask, Gaps, chances, framed
+from pipeline.models.recipes import ENDING, Recipe
+>>>>>>> refit
 from pipeline.models.stacked import DESCRIPTION
+from pipeline.models.torch_module import Module
 from pipeline.models.trees import LEAST_CHANCE as OF_TREES
 from pipeline.models.trees import Trees
 from pipeline.statistics import Array
 
 KIND = "foreign"
 LEAST_CHANCE = 1e-12  # what a probability is taken for at least, and one minus it at most
-SAME = 1e-6  # of two answers to one record: sums in another order differ in the last digits
-PROBES = 256  # made up records that a model is asked about before any patient's
-SLOW = 0.02  # seconds a record, from which on hundreds of thousands of questions take hours
-
-
-Gaps = Literal["empty", "code"]  # how a missing value is told
-
-
-class Ask(Protocol):
-    """A model's own code."""
-
-    def __call__(self, frame: pd.DataFrame) -> Any:
-        """(B,) probabilities of disease of B records, or those of both classes (B, 2)."""
-
-    def save(self, folder: Path, number: int) -> str | None:
-        """Keeps it in a folder, as the member of this number; where it is then, None = nowhere."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +47,12 @@ class Kept:
     folder: Path
     schema: Schema
 
+    @property
+    def recipe(self) -> Recipe | None:
+        """By which it is fitted again, where that is all that was kept."""
+        of_recipe = self.source is not None and self.source.endswith(ENDING)
+        return Recipe.load(self.folder / str(self.source)) if of_recipe else None
+
     @cached_property
     def _opened(self) -> Ask:
         from pipeline.models.opening import opened
@@ -66,6 +61,11 @@ class Kept:
             raise BadInput(
                 f"{self.folder}: {self.origin}: is a function, and not kept between stages; give "
                 "estimators whose parts are scikit-learn's own"
+            )
+        if self.source.endswith(ENDING):
+            raise BadInput(
+                f"{self.folder}: {self.origin}: is kept as its recipe, because models of its kind "
+                "hold records or are not opened safely; the stages fit it again"
             )
         return opened(self.source, self.schema, self.folder)
 
@@ -78,6 +78,7 @@ class Kept:
         return self._opened.save(folder, number)
 
 
+<<<<<<< HEAD
 def framed(x: Array, schema: Schema, gaps: Gaps = "empty") -> pd.DataFrame:
     """Records (B, D) float32 as a team's own code reads them from its files.
 
@@ -242,6 +243,8 @@ class Module:
         return replace(self, module=deepcopy(self.module).double())
 
 
+=======
+>>>>>>> refit
 @dataclass(frozen=True)
 class Foreign:
     """M models that are asked: a `Population` of scores, or of more as far as they were read.
@@ -274,6 +277,35 @@ class Foreign:
         """Without a cut they decide at log-odds of 0."""
         if not len(self.cut):
             object.__setattr__(self, "cut", torch.zeros(self.size, dtype=torch.float64))
+
+    @classmethod
+    def met(
+        cls,
+        ask: Ask,
+        dataset: Dataset,
+        origin: str,
+        *,
+        seed: int,
+        gaps: Gaps = "empty",
+        label: str = RELEASE,
+        said: Array | None = None,
+    ) -> Self:
+        """One model, after its first call.
+
+        Args:
+            ask: the model.
+            dataset: the records that it will be asked about.
+            origin: what it is, for people and messages.
+            seed: of the records of nobody.
+            gaps: how it is told a missing value.
+            label: a readable name.
+            said: what it said at its first call; None = this is the first.
+
+        Raises:
+            BadInput: as `acquainted`.
+        """
+        said = acquainted(ask, dataset, origin, seed, gaps) if said is None else said
+        return cls((ask,), dataset.schema, (label,), digest_of(said), origin, gaps=gaps)
 
     @property
     def size(self) -> int:

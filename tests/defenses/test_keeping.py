@@ -15,9 +15,10 @@ from pipeline.defenses.keeping import frozen, version_of
 from pipeline.files import BadInput, FailedCheck
 from pipeline.models import opening
 from pipeline.models.answers import margin
-from pipeline.models.foreign import Foreign, framed
+from pipeline.models.foreign import Foreign
 from pipeline.models.networks import Networks
 from pipeline.models.opening import of_typed
+from pipeline.models.questions import framed
 from pipeline.models.reading import read_lightgbm
 from pipeline.models.trees import Tree, Trees
 from pipeline.risks.evasion.measure.examination import _confirmed
