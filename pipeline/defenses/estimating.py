@@ -22,11 +22,8 @@ from pipeline.models.opening import asked_by, imported, read_of
 from pipeline.models.population import Population, joined
 from pipeline.models.questions import Gaps, framed
 from pipeline.models.reading import NotReadable
-<<<<<<< HEAD
-from pipeline.validation import check_both
-=======
 from pipeline.models.recipes import Recipe, Refittable
->>>>>>> refit
+from pipeline.validation import check_both
 
 WORTH_TELLING = 10.0  # seconds that fits will take, from which on it is said beforehand
 Fit = Callable[[Any, Any, int], Any]  # (frame of records, (N,) 0 or 1, seed) -> a model
@@ -150,20 +147,11 @@ def fits(
         leave=False,
     )
     began = time.monotonic()
-<<<<<<< HEAD
-    for train, seed in bar:
-        if len(asked) == 1 and (price := (time.monotonic() - began) * plan.size) > WORTH_TELLING:
-            bar.write(f"{origin}: {plan.size} fits, about {price:.0f} s", file=sys.stderr)
-        rows = train.numpy()
-        check_both(origin, y[rows].tolist())
-=======
     for done, (train, seed) in enumerate(bar):
         if done == 1 and (price := (time.monotonic() - began) * len(seeds)) > WORTH_TELLING:
             bar.write(f"{origin}: {len(seeds)} fits, about {price:.0f} s", file=sys.stderr)
         own = train.numpy()
-        if y[own].min() == y[own].max():
-            raise BadInput(f"{origin}: a model would train on one class alone; take fewer folds")
->>>>>>> refit
+        check_both(origin, y[own].tolist())
         try:
             made = fit(frame.iloc[own].reset_index(drop=True), y[own], seed % 2**32)
         except Exception as error:  # of code that is not ours, whatever it is

@@ -19,8 +19,7 @@ import tiny
 from pipeline.data.schema import Schema
 from pipeline.files import BadInput
 from pipeline.models.endpoint import Endpoint
-<<<<<<< HEAD
-from pipeline.models.foreign import Foreign, framed
+from pipeline.models.foreign import Foreign
 from pipeline.models.opening import (
     Calls,
     Predicts,
@@ -30,13 +29,8 @@ from pipeline.models.opening import (
     read_native,
     read_of,
 )
-from pipeline.models.reading import NotReadable, chances
-=======
-from pipeline.models.foreign import Foreign
-from pipeline.models.opening import Calls, Predicts, asked_by, imported, opened, read_of
 from pipeline.models.questions import framed
-from pipeline.models.reading import NotReadable
->>>>>>> refit
+from pipeline.models.reading import NotReadable, chances
 
 DATA = tiny.records(40, seed=1)
 FRAME = framed(DATA.x.numpy(), tiny.SCHEMA)
