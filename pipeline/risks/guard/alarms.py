@@ -83,7 +83,7 @@ def rates_of(
     answered = np.asarray(ill & (radius > r + TOLERANCE))
     turned = found.passed[key(attacker, r)][k].numpy() & ill & ~healthy
     among_ill: Array = answered.any(0)
-    whom: Array = answered.any(0)
+    whom = np.any(answered, axis=0, keepdims=True)[0]
     return {
         REFERRALS: (
             float((radius <= alarm_r + TOLERANCE).mean()),
