@@ -5,8 +5,11 @@
 
 Writes into `benchmarks/`: `latest.json` (an entry per case and peer), `stages.json` (an entry per
 stage), `decided.json` (what the verifier decides), `constrained.json` (attacks that keep relations,
-beside TabularBench's and the truth), `leaks.json` (seconds of membership inference and inversion)
-and `scaling.json` (what more work costs).
+beside TabularBench's and the truth), `leaks.json` (seconds of membership inference and inversion),
+`scaling.json` (what more work costs), `streams.json` (how soon alarms see planted attacks) and
+`monitored.json` (alarms over real records).
+beside TabularBench's and the truth), `guard.json` (what a certificate costs), `leaks.json` (seconds
+of membership inference and inversion) and `scaling.json` (what more work costs).
 """
 
 import argparse
@@ -25,10 +28,13 @@ from benchmarks import constrained, tabular
 from benchmarks.cases import CASES
 from benchmarks.contest import measure, require_peers
 from benchmarks.decided import decided_table, measure_decided
+from benchmarks.guard import guard_table, measure_guard
 from benchmarks.leaks import leaks_table, measure_leaks
+from benchmarks.monitored import measure_monitored, monitored_table
 from benchmarks.problem import THREADS, load_problem
 from benchmarks.scaling import measure_scaling, scaling_table
 from benchmarks.stages import measure_stages, stage_table
+from benchmarks.streams import measure_streams, streams_table
 from benchmarks.table import case_table, merged
 from pipeline.files import BadInput, read_json, repository_root, write_json
 from pipeline.validation import nearest
@@ -43,9 +49,12 @@ ALONE: dict[str, tuple[Callable[[], Entries], Callable[[Entries], str]]] = {
         constrained.constrained_table,
     ),
     "decided": (lambda: measure_decided(repository_root()), decided_table),
+    "guard": (lambda: measure_guard(load_problem()), guard_table),
     "leaks": (lambda: measure_leaks(load_problem()), leaks_table),
+    "monitored": (lambda: measure_monitored(repository_root()), monitored_table),
     "scaling": (lambda: measure_scaling(load_problem().cfg), scaling_table),
     "stages": (lambda: measure_stages(repository_root()), stage_table),
+    "streams": (measure_streams, streams_table),
 }
 # Whom they need.
 BESIDE = {"constrained": tabular.PEERS}

@@ -27,6 +27,7 @@ NOT_APPLICABLE = "not_applicable.json"  # risk -> what could not be asked -> why
 NOT_FOR_IMAGES, FOR_IMAGES_ALONE = "not for images", "for images alone"
 NOT_TRAINED_AGAIN = "the model is deployed as it is, and not trained again"
 FOR_NETWORKS_ALONE = "for networks alone, and `model` names another kind"
+FOR_TREES_ALONE = "for trees alone: model=forest, extra_trees or boosting"
 NOT_FOR_COUNTS = "the headline threat counts measurements, along which no gradient leads"
 UNFINISHED, REPLACED = ".unfinished", ".replaced"  # ends of hidden names, which `.dvcignore` knows
 

@@ -2,7 +2,7 @@
 
 import difflib
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sized
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
@@ -31,6 +31,26 @@ def check_names(names: Iterable[str], registry: Iterable[str], key: str, what: s
     for name in names:
         if name not in known:
             raise BadInput(f"{key}: {name!r} is no {what}; {nearest(name, known)}")
+
+
+def check_two(name: str, classes: Sized) -> None:
+    """Refuses a cohort of other classes than healthy and ill.
+
+    Raises:
+        BadInput: in the words of the recipe `name`.
+    """
+    if len(classes) != 2:
+        raise BadInput(f"{name}: answers about one disease, but there are {len(classes)} classes")
+
+
+def check_both(name: str, y: Iterable[int]) -> None:
+    """Refuses the classes of one model's training records where they are all the same.
+
+    Raises:
+        BadInput: in the words of the recipe `name`.
+    """
+    if len(set(y)) < 2:
+        raise BadInput(f"{name}: a model would train on one class alone; take fewer folds")
 
 
 def check_options(

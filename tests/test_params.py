@@ -29,7 +29,7 @@ BY_DEFAULT -= {"threat/pixels", "threat/pixels_missed"}
 SEDA = ("seda", "seda_whole", "seda_student", "seda_student_hard")
 GROWN = ("forest", "extra_trees", "boosting")
 TREES = (*GROWN, "larger_leaves", "small_boosting", "monotone")
-BY_DEFAULT -= {f"defense/{name}" for name in ("certified", "smoothed", *SEDA, *TREES)}
+BY_DEFAULT -= {f"defense/{name}" for name in ("certified", "hardened", "smoothed", *SEDA, *TREES)}
 OTHER_RULES = ["threshold", "sensitivity", "youden", "prevalence"]
 EXPERIMENTS_OF_IMAGES = (
     *("breast_ultrasound", "digits", "image_defenses"),
@@ -40,6 +40,7 @@ CHOSEN = {
     "defense/dp_adv_train": ["defense=[baseline,dp_adv_train]"],
     "defense/certified": ["defense=[baseline,certified]"],
     **{f"defense/{name}": [f"defense=[baseline,{name}]"] for name in TREES},
+    "defense/hardened": ["defense=[baseline,hardened]", "model=boosting", "examine=[]"],
     **{
         f"defense/{name}": [*ON_IMAGES[:3], *PIXELS[:2], f"defense=[baseline,{name}]"]
         for name in (*SEDA, "smoothed")

@@ -7,7 +7,7 @@ import pytest
 from pipeline.attacks.evasion import EVASION, SET_BY_PROGRAM
 from pipeline.config import Count, Positive, Share
 from pipeline.files import BadInput
-from pipeline.validation import check_options, nearest
+from pipeline.validation import check_both, check_options, check_two, nearest
 
 NAN = math.nan
 
@@ -89,3 +89,12 @@ def test_what_the_program_sets_cannot_be_configured(name):
 def test_nearest(name, answer):
     assert nearest(name, ["glucose", "bmi", "age"]) == answer
     assert nearest(name, iter(["glucose", "bmi", "age"])) == answer
+
+
+def test_a_recipe_for_two_classes_says_so_in_its_own_words():
+    check_two("forest", ("healthy", "ill"))
+    check_both("forest", [0, 1, 1])
+    with pytest.raises(BadInput, match=r"^forest: answers about one disease, but there are 3 "):
+        check_two("forest", "abc")
+    with pytest.raises(BadInput, match=r"^forest: a model would train on one class alone"):
+        check_both("forest", [1, 1])

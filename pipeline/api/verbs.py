@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from pipeline.api.guarding import serving
 from pipeline.api.judging import JUDGING
 from pipeline.api.verb import Parser, Verb
 from pipeline.files import BadInput, FailedCheck, unheard
@@ -348,6 +349,7 @@ VERBS = {
         "  medsecure report --export handover --for privacy",
     ),
     **JUDGING,
+    **serving(_call, _root),
     "ui": Verb(
         _ui,
         "Opens MLflow's table of runs: which defense, at what cost.",

@@ -1,13 +1,13 @@
 """Signing scans at the source: a key pair, and a manifest of their digests."""
 
 import os
-import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.cohort.command import may_enter_git, schema_of
 from pipeline.data.provenance import Manifest, digests_of
 from pipeline.files import BadInput, repository_root
+from pipeline.serving.private_keys import make_signing_key, signing_key
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -64,29 +64,8 @@ def sign_scans(
 
 def _key_at(path: Path, name: str) -> "Ed25519PrivateKey":
     """The key of a file, which only its owner may read; a new one where there is no file."""
-    from cryptography.hazmat.primitives import serialization
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
-    try:
-        if not path.exists():
-            made = Ed25519PrivateKey.generate()
-            text = made.private_bytes(
-                serialization.Encoding.PEM,
-                serialization.PrivateFormat.PKCS8,
-                serialization.NoEncryption(),
-            )
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
-            with os.fdopen(os.open(path, flags, 0o600), "wb") as file:
-                file.write(text)
-            print(f"{name}: a new private key; keep it, and keep it secret")
-            return made
-        if stat.S_IMODE(path.stat().st_mode) & 0o077:
-            raise BadInput(f"{name}: others may read this private key; chmod 600 it")
-        held = serialization.load_pem_private_key(path.read_bytes(), password=None)
-    except OSError as error:
-        raise BadInput(f"{name}: cannot be read or written ({error.strerror})") from error
-    except (ValueError, TypeError):
-        raise BadInput(f"{name}: no private key in PEM without a password") from None
-    if not isinstance(held, Ed25519PrivateKey):
-        raise BadInput(f"{name}: no Ed25519 key; let `medsecure sign` make one")
-    return held
+    if path.exists():
+        return signing_key(path, name=name)
+    made = make_signing_key(path, name=name)
+    print(f"{name}: a new private key; keep it, and keep it secret")
+    return made

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, get_args
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from pipeline.config.base import Count, NonNegative, Positive, Section
 
@@ -60,8 +60,9 @@ class ServingConfig(Section):
     `defense`: whose release is served; null = that of the gates. `r`: the radius of the
     certificate, in units of scale: a record is answered only where no admissible record within `r`
     has another answer. `alarm_r`: the radius of the referrals that alarms count, at most `r`.
-    `boxes`: of one search; when they are spent the record is referred. `uncertified`: what happens
-    to records of models that nothing can be proved of. `folder`: where release, log and keys lie.
+    `near`: an answered record is near where so many times `r` is not proved at a glance. `boxes`:
+    of one search; when they are spent the record is referred. `uncertified`: what happens to
+    records of models that nothing can be proved of. `folder`: where release, log and keys lie.
     `second_minutes`: within which a second administrator must confirm a start. `alarms`: what each
     channel does when it is raised.
     """
@@ -69,6 +70,7 @@ class ServingConfig(Section):
     defense: str | None = None
     r: Positive
     alarm_r: NonNegative
+    near: Annotated[float, Field(gt=1, allow_inf_nan=False)]
     boxes: Count
     uncertified: Literal["refer", "answer"]
     host: str
@@ -80,6 +82,12 @@ class ServingConfig(Section):
     journal: JournalConfig
     roles: dict[str, RoleConfig]
     alarms: dict[str, Action]
+
+    @model_validator(mode="after")
+    def _within(self) -> "ServingConfig":
+        if self.alarm_r > self.r:
+            raise ValueError(f"alarm_r: {self.alarm_r:g} is beyond r, {self.r:g}")
+        return self
 
     @field_validator("roles")
     @classmethod

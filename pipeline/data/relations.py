@@ -221,15 +221,23 @@ class Relations:
 
     def exceptions(self, x: Tensor) -> tuple[list[int], dict[int, int]]:
         """How many records (N, D) break each sum, and by place how many differ from a formula."""
+        broken, differ = self.exceptional(x)
+        places = [one.place for one in self.derived]
+        return broken.sum(0).tolist(), dict(zip(places, differ.sum(0).tolist(), strict=True))
+
+    def exceptional(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Which records (N, D) break each sum, (N, R) bool, and differ from each formula, (N, F).
+
+        Where something is missing nothing is broken.
+        """
         own = self.as_recorded(x)
-        broken = (self.sums(own) > self.bounds + self._slack(own)).sum(0).tolist()
-        differ = {}
-        for one in self.derived:
+        broken = self.sums(own) > self.bounds + self._slack(own)
+        differ = torch.zeros(len(x), len(self.derived), dtype=torch.bool)
+        for column, one in enumerate(self.derived):
             known = one.known(own)
             value = one.computed(own, known)
             near = 0.51 * one.resolution + 1e-6 * value.abs()
-            away = ~((own[:, one.place] - value).abs() <= near)
-            differ[one.place] = int((known & away).sum())
+            differ[:, column] = known & ~((own[:, one.place] - value).abs() <= near)
         return broken, differ
 
     def repaired(self, x_adv: Tensor, x: Tensor, low: Tensor, high: Tensor) -> Tensor:

@@ -126,7 +126,7 @@ def checked(cells: Cells, cfg: DataConfig) -> tuple[Dataset, list[Fault]]:
     schema, decimal = Schema.of(cfg), cfg.reading.decimal or cells.decimal
     values, faults = _records(cells.columns, schema, decimal)
     target, wrong = classes_of(cells.columns[cfg.target], cfg)
-    empty = _unmeasured(values, schema) if not faults else []
+    empty = unmeasured(values, schema) if not faults else []
     faults += wrong + empty
     origins, sites, wrong = origins_of(cells, cfg)
     faults += wrong
@@ -282,14 +282,20 @@ def checked_values(values: Values, schema: Schema, name: str, first_line: int) -
         BadInput: a value lies outside its plausible range, or is not whole where it must be; or a
             record holds no measurement at all.
     """
+    faults = faults_of(values, schema)
+    _raise(faults or unmeasured(values, schema), name, first_line)
+    return values
+
+
+def faults_of(values: Values, schema: Schema) -> list[Fault]:
+    """Values (N, D) that no clinic would have written down; missing codes become NaN, in place."""
     faults: list[Fault] = []
     for index, (column, feature) in enumerate(zip(schema.names, schema.features, strict=True)):
         codes = [code for code in feature.missing if not isinstance(code, str)]
         if not feature.levels:
             values[np.isin(values[:, index], codes), index] = np.nan
         faults += wrong_values(values[:, index], column, feature)
-    _raise(faults or _unmeasured(values, schema), name, first_line)
-    return values
+    return faults
 
 
 def checked_frame(frame: pd.DataFrame, schema: Schema, name: str, first_line: int) -> Values:
@@ -299,7 +305,7 @@ def checked_frame(frame: pd.DataFrame, schema: Schema, name: str, first_line: in
         BadInput: as for `checked_values`; or a cell is no number, or no level.
     """
     values, faults = _records({column: as_text(frame[column]) for column in schema.names}, schema)
-    _raise(faults or _unmeasured(values, schema), name, first_line)
+    _raise(faults or unmeasured(values, schema), name, first_line)
     return values
 
 
@@ -310,7 +316,7 @@ def _raise(faults: list[Fault], name: str, first_line: int) -> None:
         raise BadInput(told(faults, Cells((), {}, lines, "line"), name))
 
 
-def _unmeasured(values: Values, schema: Schema) -> list[Fault]:
+def unmeasured(values: Values, schema: Schema) -> list[Fault]:
     """Records whose every mutable value is missing: nothing about them was measured.
 
     A model would answer from what it imputes, with a chance that looks like any other. Age and the

@@ -100,7 +100,7 @@ def _numbers(
     whys = pd.Series(cells[wrong], dtype=object).map(lambda cell: not_a_number(cell, decimal))
     for why in dict.fromkeys(whys):
         rows = np.flatnonzero(wrong)[(whys == why).to_numpy()]
-        faults.append(Fault(name, rows, f"{_shown(cells[rows[0]])} {why}"))
+        faults.append(Fault(name, rows, f"{shown(cells[rows[0]])} {why}"))
     return values, faults + wrong_values(values, name, feature)
 
 
@@ -143,9 +143,9 @@ def _faults(name: str, cells: Text, wrong: NDArray[np.bool_], why: str) -> list[
     rows = np.flatnonzero(wrong)
     if not len(rows):
         return []
-    return [Fault(name, rows, f"{_shown(cells[rows[0]])} {why}")]
+    return [Fault(name, rows, f"{shown(cells[rows[0]])} {why}")]
 
 
-def _shown(cell: str) -> str:
+def shown(cell: str) -> str:
     """A cell for a message: quoted, and not longer than a line."""
     return repr(cell if len(cell) <= LONG else f"{cell[:LONG]}...")

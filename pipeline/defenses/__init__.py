@@ -12,8 +12,9 @@ from pipeline.config import Config
 from pipeline.defenses.adversarial import adv_train
 from pipeline.defenses.certified import train_on_bounds
 from pipeline.defenses.distillation import distill
-from pipeline.defenses.growing import boosting, forest
-from pipeline.defenses.kinds import baseline
+from pipeline.defenses.growing import GROWN, boosting, forest
+from pipeline.defenses.hardening import hardened
+from pipeline.defenses.kinds import MADE, baseline
 from pipeline.defenses.noise_training import smoothed
 from pipeline.defenses.partition import train_by_parts
 from pipeline.defenses.privacy import dp_train
@@ -21,7 +22,13 @@ from pipeline.defenses.private_adversarial import dp_adv_train
 from pipeline.defenses.regression import logistic
 from pipeline.defenses.self_ensembling import seda
 from pipeline.defenses.student import seda_student
-from pipeline.files import FOR_IMAGES_ALONE, FOR_NETWORKS_ALONE, NOT_FOR_IMAGES, BadInput
+from pipeline.files import (
+    FOR_IMAGES_ALONE,
+    FOR_NETWORKS_ALONE,
+    FOR_TREES_ALONE,
+    NOT_FOR_IMAGES,
+    BadInput,
+)
 from pipeline.models.population import Population
 
 # These learn the answers of a vote whose transformer is the undefended model.
@@ -30,12 +37,11 @@ SET_BY_PROGRAM = ("secret",)  # where noise comes from is no option of a configu
 DEFENSES: dict[str, Callable[..., Population]] = {
     "baseline": baseline,
     "logistic": logistic,
-    "forest": forest,
-    "extra_trees": forest,
-    "boosting": boosting,
+    **{name: MADE[name] for name in GROWN},
     "larger_leaves": forest,
     "small_boosting": boosting,
     "monotone": boosting,
+    "hardened": hardened,
     "adv_train": adv_train,
     "certified": train_on_bounds,
     "smoothed": smoothed,
@@ -56,11 +62,13 @@ class Serves(NamedTuple):
     Attributes:
         records: tables of patients; `images` likewise.
         network: it trains the network that `model` names, and asks that this is one.
+        trees: it grows the trees that `model` names, and asks that they are of `GROWN`.
     """
 
     records: bool = True
     images: bool = False
     network: bool = False
+    trees: bool = False
 
 
 _BOTH = Serves(images=True, network=True)
@@ -70,22 +78,26 @@ SERVES: dict[str, Serves] = {
     "baseline": Serves(images=True),
     **dict.fromkeys(("adv_train", "certified", "distill", "dp_train", "dp_adv_train"), _BOTH),
     **dict.fromkeys(("smoothed", "seda", "seda_whole", *STUDENTS), _IMAGES),
+    "hardened": Serves(trees=True),
 }
 
 
-def why_unfit(name: str, *, images: bool, network: bool) -> str:
+def why_unfit(name: str, *, images: bool, network: bool, trees: bool = False) -> str:
     """Why a recipe cannot be trained; empty = it can.
 
     Args:
         name: of the recipe.
         images: whether the data are images, or else records.
         network: whether `model` names a network.
+        trees: whether it names trees of `GROWN`.
     """
     serves = SERVES.get(name, Serves())
     if images and not serves.images:
         return NOT_FOR_IMAGES
     if not images and not serves.records:
         return FOR_IMAGES_ALONE
+    if serves.trees and not trees:
+        return FOR_TREES_ALONE
     return FOR_NETWORKS_ALONE if serves.network and not network else ""
 
 
@@ -112,7 +124,8 @@ def refuse_unfit(
 def unfit(name: str, cfg: Config, images: bool | None = None) -> str:
     """Why a recipe cannot be trained as configured; empty = it can."""
     of_images = cfg.data.image is not None if images is None else images
-    return why_unfit(name, images=of_images, network=cfg.model.network)
+    model = cfg.model
+    return why_unfit(name, images=of_images, network=model.network, trees=model.name in GROWN)
 
 
 def trainable(recipes: Sequence[str], cfg: Config) -> list[str]:

@@ -17,6 +17,7 @@ from pipeline.models.foreign import Ask, Foreign, Gaps, acquainted, framed
 from pipeline.models.opening import asked_by, imported, read_of
 from pipeline.models.population import Population, joined
 from pipeline.models.reading import NotReadable
+from pipeline.validation import check_both
 
 WORTH_TELLING = 10.0  # seconds that fits will take, from which on it is said beforehand
 Fit = Callable[[Any, Any, int], Any]  # (frame of records, (N,) 0 or 1, seed) -> a model
@@ -72,8 +73,7 @@ def fitted(
         if len(asked) == 1 and (price := (time.monotonic() - began) * plan.size) > WORTH_TELLING:
             bar.write(f"{origin}: {plan.size} fits, about {price:.0f} s", file=sys.stderr)
         rows = train.numpy()
-        if y[rows].min() == y[rows].max():
-            raise BadInput(f"{origin}: a model would train on one class alone; take fewer folds")
+        check_both(origin, y[rows].tolist())
         try:
             made = fit(frame[rows].reset_index(drop=True), y[rows], seed % 2**32)
         except Exception as error:  # of code that is not ours, whatever it is

@@ -4,7 +4,7 @@ scikit-learn grows them; what it grew is read into arrays and checked against it
 """
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
@@ -12,12 +12,20 @@ import torch
 from pipeline.config import Config, Count, Positive
 from pipeline.config.settings import Whole
 from pipeline.data.plan import Plan
-from pipeline.data.schema import Dataset
-from pipeline.files import BadInput
+from pipeline.data.schema import Dataset, Schema
 from pipeline.models.reading import held_against, made_up, on_thresholds, scikit
 from pipeline.models.trees import Trees
 from pipeline.statistics import Array
-from pipeline.validation import check_names
+from pipeline.validation import check_both, check_names, check_two
+
+Kind = Literal["forest", "extra_trees"]
+
+
+class Grow(Protocol):
+    """How a library grows an ensemble of so many numbers."""
+
+    def __call__(self, x: Array, y: Array, seed: int, weight: Array | None = None) -> Any:
+        """A fitted model of records (N, D), their classes (N,), and how much each counts (N,)."""
 
 
 def forest(
@@ -25,7 +33,7 @@ def forest(
     plan: Plan,
     cfg: Config,
     *,
-    kind: Literal["forest", "extra_trees"],
+    kind: Kind,
     trees: Count,
     depth: Whole,
     leaf: Count,
@@ -45,16 +53,22 @@ def forest(
         BadInput: there are more than two classes, or a member trains on one class alone.
         FailedCheck: what was read answers otherwise than what was grown.
     """
+    grow = forest_of(dataset.schema, kind=kind, trees=trees, depth=depth, leaf=leaf)
+    return each(kind, dataset, plan, grow)
+
+
+def forest_of(_: Schema, *, kind: Kind, trees: int, depth: int, leaf: int) -> Grow:
+    """How a forest of these numbers is grown, as `forest` has them."""
     from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 
     make = RandomForestClassifier if kind == "forest" else ExtraTreesClassifier
 
-    def grow(x: Array, y: Array, seed: int) -> Any:
+    def grow(x: Array, y: Array, seed: int, weight: Array | None = None) -> Any:
         return make(
             trees, max_depth=depth or None, min_samples_leaf=leaf, random_state=seed, n_jobs=1
-        ).fit(x, y)
+        ).fit(x, y, weight)
 
-    return _each(kind, dataset, plan, grow)
+    return grow
 
 
 def boosting(
@@ -88,12 +102,26 @@ def boosting(
             feature is not known.
         FailedCheck: what was read answers otherwise than what was grown.
     """
+    grow = boosting_of(
+        dataset.schema, rounds=rounds, leaves=leaves, rate=rate, leaf=leaf, rising=rising
+    )
+    return each("boosting", dataset, plan, grow)
+
+
+def boosting_of(
+    schema: Schema, *, rounds: int, leaves: int, rate: float, leaf: int, rising: list[str]
+) -> Grow:
+    """How gradient boosting of these numbers is grown, as `boosting` has them.
+
+    Raises:
+        BadInput: a feature is not known.
+    """
     from sklearn.ensemble import HistGradientBoostingClassifier
 
-    check_names(rising, dataset.schema.names, "boosting: rising", "feature")
-    directions = [int(name in rising) for name in dataset.schema.names]
+    check_names(rising, schema.names, "boosting: rising", "feature")
+    directions = [int(name in rising) for name in schema.names]
 
-    def grow(x: Array, y: Array, seed: int) -> Any:
+    def grow(x: Array, y: Array, seed: int, weight: Array | None = None) -> Any:
         return HistGradientBoostingClassifier(
             max_iter=rounds,
             max_leaf_nodes=leaves,
@@ -102,35 +130,43 @@ def boosting(
             early_stopping=False,
             monotonic_cst=directions if rising else None,
             random_state=seed,
-        ).fit(x, y)
+        ).fit(x, y, weight)
 
-    return _each("boosting", dataset, plan, grow)
+    return grow
 
 
-def _each(
+# Whose numbers stand in `model`, by its name.
+GROWN: dict[str, Callable[..., Grow]] = {
+    "forest": forest_of,
+    "extra_trees": forest_of,
+    "boosting": boosting_of,
+}
+
+
+def each(
     name: str, dataset: Dataset, plan: Plan, grow: Callable[[Array, Array, int], Any]
 ) -> Trees:
-    """One ensemble a member, on its own training records, read and held against the library's."""
-    classes = len(dataset.schema.classes)
-    if classes != 2:
-        raise BadInput(f"{name}: answers about one disease, but there are {classes} classes")
+    """One ensemble a member, on its own training records, read and held against the library's.
+
+    Raises:
+        BadInput: there are more than two classes, or a member trains on one class alone.
+        FailedCheck: what was read answers otherwise than what was grown.
+    """
+    check_two(name, dataset.schema.classes)
     libraries, members = [], []
     for train, seed in zip(plan.train, plan.seeds.tolist(), strict=True):
         y = dataset.y[train].numpy()
-        if len(np.unique(y)) < 2:
-            raise BadInput(f"{name}: a model would train on one class alone; take fewer folds")
+        check_both(name, y.tolist())
         library = grow(dataset.x[train].numpy(), y, seed % 2**32)
-        grown = scikit.grown(library)
-        assert grown is not None
         libraries.append(library)
-        members.append(grown)
+        members.append(grown(library))
     read = Trees.of(
         name,
-        [grown.trees for grown in members],
+        [one.trees for one in members],
         plan.labels,
         features=dataset.x.shape[1],
         link=members[0].link,
-        base=[grown.base for grown in members],
+        base=[one.base for one in members],
     )
     for member, library in enumerate(libraries):
         own = dataset.x[plan.train[member]].numpy()
@@ -139,6 +175,13 @@ def _each(
         records = np.concatenate([records, on_thresholds(one, own)])
         held_against(one, _asked(library), records, what=name)
     return read
+
+
+def grown(library: Any) -> scikit.Grown:
+    """The trees of a model that was grown here."""
+    found = scikit.grown(library)
+    assert found is not None
+    return found
 
 
 def _asked(library: Any) -> Callable[[Array], Array]:

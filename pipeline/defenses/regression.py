@@ -6,10 +6,10 @@ from torch import Tensor
 from pipeline.config import Config, Positive
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
-from pipeline.files import BadInput
 from pipeline.models.logistic import logistic_regression
 from pipeline.models.mlp import linear
 from pipeline.models.networks import Networks, fitted_preprocessing, standardise
+from pipeline.validation import check_two
 
 
 def logistic(dataset: Dataset, plan: Plan, cfg: Config, *, ridge: Positive) -> Networks:
@@ -27,9 +27,7 @@ def logistic(dataset: Dataset, plan: Plan, cfg: Config, *, ridge: Positive) -> N
     Raises:
         BadInput: there are more than two classes.
     """
-    classes = len(dataset.schema.classes)
-    if classes != 2:
-        raise BadInput(f"logistic: answers about one disease, but there are {classes} classes")
+    check_two("logistic", dataset.schema.classes)
     preprocessing = fitted_preprocessing(dataset.x, plan.train, dataset.schema.hot)
     exact = {name: value.double() for name, value in preprocessing.items()}
     features = exact["center"].shape[1]

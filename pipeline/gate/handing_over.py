@@ -7,18 +7,53 @@ that the serving process reads.
 import shutil
 from pathlib import Path
 
-from pipeline.config import Config, ThreatConfig
+from pipeline.config import BASELINE, Config, ThreatConfig
 from pipeline.config.serving import ServingConfig
-from pipeline.files import BadInput, folder
+from pipeline.data.schema import load_schema
+from pipeline.data.threat import Threat
+from pipeline.files import BadInput, folder, repository_root
 from pipeline.gate.audits import Audit
+from pipeline.gate.command import judged_of
 from pipeline.gate.gates import Judged
+from pipeline.gate.rehearsal import rehearsed_in
 from pipeline.gate.written import as_lines
 from pipeline.models.population import load_population
+from pipeline.params import configured
 from pipeline.serving.served import RELEASE, Served
 from pipeline.tracking.released import fetch_release
 from pipeline.validation import checked_model
 
-HONEST = "guard_honest"
+STAGES = {BASELINE: f"train_{BASELINE}"}  # whose folder is not named as the defense
+
+
+def make_ready(
+    overrides: list[str],
+    audit: str | None,
+    champion: str | None,
+    release: str | None,
+    place: Path | None,
+) -> tuple[str, Path]:
+    """Judges the gates and makes the folder; a line, and the folder.
+
+    Args:
+        overrides: of the sections `serving` and `gate`, in Hydra's syntax.
+        audit: an `audit.json` or its folder; None = that of the last run.
+        champion: the audit of what is in use; None = as configured.
+        release: the folder of the model; None = it is fetched from MLflow.
+        place: the folder; None = as configured.
+
+    Raises:
+        BadInput: a mistake, or the model may not be served.
+    """
+    for one in overrides:
+        if not one.lstrip("+~").startswith(("gate.", "gate=", "serving.", "serving=")):
+            raise BadInput(f"command line: {one!r}: only serving and gate count here")
+    cfg = configured(overrides)
+    policy = policy_of(cfg)
+    asked = cfg.gate.model_copy(update={"defense": policy.defense or cfg.gate.defense})
+    judged, read = judged_of(asked, audit, champion, None, {})
+    folder = place or repository_root() / policy.folder
+    return hand_over(cfg, read, judged, Path(release) if release else None, folder), folder
 
 
 def hand_over(cfg: Config, audit: Audit, judged: Judged, release: Path | None, place: Path) -> str:
@@ -49,7 +84,8 @@ def hand_over(cfg: Config, audit: Audit, judged: Judged, release: Path | None, p
     with folder(place / RELEASE) as unfinished:
         shutil.rmtree(unfinished)
         if release is None:
-            version = fetch_release(audit.cohort, defense, digest, unfinished)
+            weights = audit.model_sha256(defense)
+            version = fetch_release(audit.cohort, defense, weights, unfinished)
         else:
             version = release.resolve().name
             shutil.copytree(release, unfinished)
@@ -59,6 +95,15 @@ def hand_over(cfg: Config, audit: Audit, judged: Judged, release: Path | None, p
                 f"{release or version}: is not the audited release {digest[:12]} of {defense}, but "
                 f"{model.digest[:12]}"
             )
+    limits = checked_model(ThreatConfig, dict(described), str(audit.path), "threat")
+    artifacts = repository_root() / "artifacts"
+    honest = rehearsed_in(
+        artifacts,
+        artifacts / STAGES.get(defense, defense),
+        audit.model_sha256(defense),
+        Threat.of(load_schema(place / RELEASE), limits),
+        policy,
+    )
     served = Served(
         audit.cohort,
         defense,
@@ -67,12 +112,13 @@ def hand_over(cfg: Config, audit: Audit, judged: Judged, release: Path | None, p
         audit.sha256,
         judged.gate_sha256,
         threat,
-        checked_model(ThreatConfig, dict(described), str(audit.path), "threat"),
+        limits,
         policy,
-        honest_of(audit, defense),
+        honest.saved() if honest else {},
     )
     served.save(place)
-    return f"{place}: {version}, {digest[:12]}, r {policy.r:g} ({threat})"
+    watched = "" if honest else "; no alarms: the audited models lie elsewhere, honest rates too"
+    return f"{place}: {version}, {digest[:12]}, r {policy.r:g} ({threat}){watched}"
 
 
 def policy_of(cfg: Config) -> ServingConfig:
@@ -84,11 +130,3 @@ def policy_of(cfg: Config) -> ServingConfig:
     if cfg.serving is None:
         raise BadInput("conf: serving: missing; conf/serving/default.yaml has it")
     return cfg.serving
-
-
-def honest_of(audit: Audit, defense: str) -> dict[str, object]:
-    """What the stream of queries is held against, as the audit measured it; empty: it did not."""
-    if HONEST not in audit.tables:
-        return {}
-    found = [row for row in audit.rows(HONEST) if row["defense"] == defense]
-    return {str(row["what"]): row["value"] for row in found}

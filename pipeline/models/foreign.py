@@ -23,7 +23,7 @@ from pipeline.data.plan import RELEASE
 from pipeline.data.schema import Schema, load_schema, save_schema
 from pipeline.files import BadInput, read_json, write_json
 from pipeline.models.networks import Networks
-from pipeline.models.reading import made_up, typed
+from pipeline.models.reading import celled, made_up, typed
 from pipeline.models.stacked import DESCRIPTION
 from pipeline.models.trees import LEAST_CHANCE as OF_TREES
 from pipeline.models.trees import Trees
@@ -82,8 +82,8 @@ def framed(x: Array, schema: Schema, gaps: Gaps = "empty") -> pd.DataFrame:
     """Records (B, D) float32 as a team's own code reads them from its files.
 
     Numbers are those that were typed (27.1, not 27.100000381), levels the file's own cells. What is
-    missing is NaN, or None among levels; or, `code`, the first of the file's own codes, where it
-    has one.
+    missing is NaN, as pandas reads it; or, `code`, the first of the file's own codes, where it has
+    one.
     """
     values = typed(x)
     columns: dict[str, Any] = {}
@@ -91,9 +91,8 @@ def framed(x: Array, schema: Schema, gaps: Gaps = "empty") -> pd.DataFrame:
         column = values[:, place]
         code = feature.missing[0] if gaps == "code" and feature.missing else None
         if feature.levels:
-            cells, gap = [*feature.levels, code], len(feature.levels)
-            at = np.where(np.isnan(column), gap, np.nan_to_num(column)).astype(np.int64)
-            columns[name] = pd.Series([cells[one] for one in at], dtype=object)
+            gap = np.nan if code is None else code
+            columns[name] = celled(column, list(feature.levels), gap)
         elif code is not None:
             columns[name] = np.where(np.isnan(column), float(code), column)
         else:

@@ -7,7 +7,7 @@ questions.
 
 import importlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -24,7 +24,9 @@ from pipeline.models.foreign import Ask, Foreign, Module
 from pipeline.models.networks import Networks
 from pipeline.models.reading import (
     AGREES_ROUNDED,
+    Levels,
     NotReadable,
+    categories_of,
     held_against,
     load_skops,
     made_up,
@@ -32,6 +34,7 @@ from pipeline.models.reading import (
     read_lightgbm,
     read_xgboost,
     typed,
+    with_categories,
 )
 from pipeline.models.trees import Trees
 from pipeline.statistics import Array
@@ -59,6 +62,16 @@ class Predicts:
         ill = self.schema.classes[1]
         return np.asarray(said)[:, list(classes).index(ill) if ill in classes else 1]
 
+    @cached_property
+    def _coded(self) -> dict[str, list[Any]]:
+        """Of columns that were categories of pandas in training, the cells that there are."""
+        try:
+            told = categories_of(self.estimator)
+        except NotReadable:
+            return {}
+        names = getattr(self.estimator, "feature_names_in_", ())
+        return cells_of(dict(zip(names, told, strict=False)), self.schema)
+
     def _columns(self, frame: pd.DataFrame) -> Any:
         names = getattr(self.estimator, "feature_names_in_", None)
         if names is None:
@@ -69,7 +82,7 @@ class Predicts:
                     f"model: reads column {str(name)!r}, which the schema lacks; "
                     f"{nearest(str(name), frame.columns)}"
                 )
-        return frame[list(names)]
+        return with_categories(frame[list(names)], self._coded)
 
     def save(self, folder: Path, number: int) -> str:
         """Keeps it beside the population, or says where it came from."""
@@ -132,25 +145,33 @@ class Boosted:
 
     def __call__(self, frame: pd.DataFrame) -> Any:
         """(B,) probabilities of disease."""
-        booster, names = self._opened
+        booster, names, cells = self._opened
         records = frame[names] if set(names) <= set(frame.columns) else frame
+        given = with_categories(records, cells) if cells else records.to_numpy()
         if is_xgboost(self.path):
             from xgboost import DMatrix
 
-            return booster.predict(DMatrix(records.to_numpy(), feature_names=names or None))
-        return booster.predict(records.to_numpy())
+            kinds = {} if cells else {"feature_types": booster.feature_types}
+            table = DMatrix(given, feature_names=names or None, enable_categorical=True, **kinds)
+            return booster.predict(table)
+        return booster.predict(given)
 
     @cached_property
-    def _opened(self) -> tuple[Any, list[str]]:
+    def _opened(self) -> tuple[Any, list[str], dict[str, list[Any]]]:
+        """The booster, its names, and of columns that were categories of pandas the cells."""
+        booster: Any
         if is_xgboost(self.path):
             from xgboost import Booster
 
             booster = Booster(model_file=str(self.path))
-            return booster, list(booster.feature_names or ())
-        from lightgbm import Booster as Other
+            names = list(booster.feature_names or ())
+        else:
+            from lightgbm import Booster as Other
 
-        other = Other(model_file=str(self.path))
-        return other, other.feature_name()
+            booster = Other(model_file=str(self.path))
+            names = booster.feature_name()
+        told = categories_of(booster)
+        return booster, names, cells_of(dict(zip(names, told, strict=False)), self.schema)
 
     def save(self, folder: Path, number: int) -> str:
         """Where it lies."""
@@ -174,8 +195,27 @@ def read_native(path: Path, schema: Schema) -> Trees:
         BadInput, NotReadable: as its reader.
     """
     if is_xgboost(path):
-        return read_xgboost(path, schema.names)
-    return of_typed(read_lightgbm(path, schema.names))
+        return read_xgboost(path, schema.names, levels_of(schema))
+    return of_typed(read_lightgbm(path, schema.names, levels_of(schema)))
+
+
+def cells_of(told: Mapping[str, Sequence[Any]], schema: Schema) -> dict[str, list[Any]]:
+    """Of columns that a library knows as categories the cells that there are, by their names."""
+    known = dict(zip(schema.names, schema.features, strict=True))
+    return {
+        name: list(known[name].levels or categories)
+        for name, categories in told.items()
+        if categories and name in known
+    }
+
+
+def levels_of(schema: Schema) -> Levels:
+    """Of columns whose values are places of levels, the file's cells."""
+    return {
+        place: list(feature.levels)
+        for place, feature in enumerate(schema.features)
+        if feature.levels
+    }
 
 
 def of_typed(read: Trees) -> Trees:
@@ -304,10 +344,9 @@ def read_of(model: Foreign, x: Array, seed: int) -> Trees | Networks:
         raise NotReadable("it is told missing values by a code, which a proof does not know")
     if not isinstance(ask, Predicts):
         raise NotReadable("it is asked through its own code alone")
-    for name, feature in zip(model.schema.names, model.schema.features, strict=True):
-        if feature.levels and list(feature.levels) != list(range(len(feature.levels))):
-            raise NotReadable(f"column {name!r}: its cells are no numbers from 0 on")
-    read = read_estimator(ask.estimator, model.schema.names, x)
+    schema = model.schema
+    unordered = set(schema.hot[:, 0].tolist())
+    read = read_estimator(ask.estimator, schema.names, x, levels_of(schema), unordered)
     kind = str(read.facts["read_of"])
     everything = np.concatenate([x, made_up(model.schema, seed)])
     close = AGREES_ROUNDED if kind.startswith("XGB") else None

@@ -27,6 +27,8 @@ ANSWERED_AT_ONCE = 2**22  # nodes that records of one member stand at together
 class Tree(NamedTuple):
     """One tree as arrays over its K nodes, the root first; a leaf is its own child.
 
+    Where a split asks for a set of values several nodes ask, and lead to the same children.
+
     Attributes:
         feature: (K,) that is asked about.
         threshold: (K,) float64; a value at most as large goes left.
@@ -211,5 +213,5 @@ def _depth(tree: Tree) -> int:
     for node in range(len(tree.value)):
         for child in (tree.left[node], tree.right[node]):
             if child != node:
-                depth[child] = depth[node] + 1
+                depth[child] = max(depth[child], depth[node] + 1)
     return int(depth.max())

@@ -1,4 +1,4 @@
-"""The serving process: `python -m pipeline.serving <folder>`; `medsecure serve` makes the folder."""
+"""The serving process: `python -m pipeline.serving <folder>`, made by `medsecure serve`."""
 
 import sys
 from pathlib import Path

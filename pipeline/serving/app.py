@@ -4,11 +4,12 @@ What is decided about records is decided in `pipeline.serving.guard`; here are a
 status codes. No answer holds a stack trace, a path of this machine, or another client's values.
 """
 
-import json
+import os
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +19,17 @@ from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
 from starlette.exceptions import HTTPException as HTTPError
 
 from pipeline.files import BadInput
-from pipeline.serving import access, bodies
-from pipeline.serving.guard import Guard, Reply, Unanswered
+from pipeline.serving import access, bodies, console, ruling, switch
+from pipeline.serving.facts import described
+from pipeline.serving.guard import Guard, Unanswered
 from pipeline.serving.journal import Unavailable
-from pipeline.serving.keys import Client
+from pipeline.serving.keys import Client, Role, Why, recognised
+from pipeline.serving.metrics import exposition
 from pipeline.serving.mlflow_protocol import frame_of, predictions_of
 from pipeline.serving.patience import Bounded, fault
 
 LIVE = Path(__file__).with_name("live.html")
+PROTOCOL = "3.0"  # of MLflow, whose scoring protocol `/invocations` speaks
 PLAIN = {
     "cache-control": "no-store",
     "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; "
@@ -41,13 +45,14 @@ def now() -> datetime:
 
 def application(guard: Guard) -> Any:
     """All of it as one ASGI application."""
-    limits = guard.served.policy.limits
+    limits = guard.model.served.policy.limits
     app = FastAPI(
         title="medsecure guard",
         description="Answers what is proved at the radius r, refers everything else to a person.",
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
+        redirect_slashes=False,
         lifespan=_closing(guard),
     )
     app.middleware("http")(_headed)
@@ -68,7 +73,7 @@ def _closing(guard: Guard) -> Callable[[FastAPI], Any]:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> Any:
         yield
-        guard.close()
+        guard.close(now())
 
     return lifespan
 
@@ -83,8 +88,9 @@ def _client(guard: Guard) -> Callable[[Request], Client]:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise HTTPException(401, "a key is needed: Authorization: Bearer <key>")
-        client = guard.recognised(token, now())
-        if client is None:
+        client = recognised(token, guard.journal.key, now())
+        if isinstance(client, Why):
+            guard.unknown += 1
             raise HTTPException(401, "this key is not known, has expired or was revoked")
         endpoint = f"{request.method} {request.scope['route'].path}"
         if not access.allowed(client.role, endpoint):
@@ -155,13 +161,13 @@ def _open_routes(app: FastAPI, guard: Guard) -> None:
     @app.get("/ping")
     def health() -> Response:
         """Whether it answers: serving, refer_all or stopped."""
-        mode = guard.mode()
-        return JSONResponse({"state": mode}, 200 if mode != "stopped" else 503)
+        mode = guard.journal.state().mode
+        return JSONResponse({"state": str(mode)}, 503 if mode == "stopped" else 200)
 
     @app.get("/version")
     def version() -> PlainTextResponse:
         """Of the protocol of MLflow that `/invocations` speaks."""
-        return PlainTextResponse(guard.protocol_version)
+        return PlainTextResponse(PROTOCOL)
 
     @app.get("/live")
     def live() -> HTMLResponse:
@@ -180,31 +186,29 @@ def _asking_routes(app: FastAPI, guard: Guard) -> None:
     @app.get("/v1/model")
     def model(who: Client = client) -> dict[str, Any]:
         """What is served: digests, threat, radius, columns with unit, range and resolution."""
-        return guard.described(who.role)
+        return described(guard.model, who.role)
 
     @app.post("/v1/predict")
     def predict(asked: bodies.Asked, who: Client = client) -> dict[str, Any]:
         """An answer, a referral or the faults of each record, in order."""
         _check_count(len(asked.records), guard)
-        replies = guard.ask(asked.records, who, "/v1/predict", now())
-        return {
-            "release_sha256": guard.served.release_sha256,
-            "answers": [_plain(r) for r in replies],
-        }
+        told = guard.ask(asked.records, who, "/v1/predict", now())
+        return {"release_sha256": guard.model.served.release_sha256, "answers": told}
 
     @app.post("/invocations")
     def invocations(asked: bodies.Invocation, who: Client = client) -> dict[str, Any]:
         """The same by MLflow's protocol; a decision that is not given is null."""
         records = frame_of(asked)
         _check_count(len(records), guard)
-        replies = guard.ask(records, who, "/invocations", now())
-        return {"predictions": predictions_of(replies, guard.schema.classes)}
+        told = guard.ask(records, who, "/invocations", now())
+        return {"predictions": predictions_of(told, guard.model.schema.classes)}
 
     @app.post("/v1/diagnoses")
     def diagnoses(told: bodies.Diagnoses, who: Client = client) -> dict[str, Any]:
         """What came of patients whose record was answered or referred, by the id of the answer."""
         _check_count(len(told.diagnoses), guard)
-        return {"taken": guard.learn(told.diagnoses, who, now())}
+        pairs = [(one.id, one.ill) for one in told.diagnoses]
+        return {"taken": guard.learn(pairs, who, now())}
 
 
 def _watching_routes(app: FastAPI, guard: Guard) -> None:
@@ -218,17 +222,20 @@ def _watching_routes(app: FastAPI, guard: Guard) -> None:
     @app.get("/metrics")
     def metrics(who: Client = client) -> PlainTextResponse:
         """For Prometheus."""
-        return PlainTextResponse(guard.metrics(), media_type="text/plain; version=0.0.4")
+        shown, mode = guard.watch.shown(guard.journal.kept()), guard.journal.state().mode
+        text = exposition(shown, str(mode), guard.unknown)
+        return PlainTextResponse(text, media_type="text/plain; version=0.0.4")
 
     @app.get("/v1/log")
     def log(after: int = 0, most: int = 1000, who: Client = client) -> dict[str, Any]:
         """Rows as they are kept; records are sealed, and opened where the auditor's key is."""
-        return {"rows": guard.rows(after, min(max(most, 1), 1000))}
+        rows = islice(guard.journal.rows(after=after), min(max(most, 1), 1000))
+        return {"rows": ruling.plain(list(rows))}
 
     @app.get("/v1/log/faults")
     def faults(who: Client = client) -> dict[str, Any]:
         """What is wrong with the chain; nothing, if it is intact up to the last head."""
-        return {"faults": guard.faults()}
+        return {"faults": console.faults(guard.folder)}
 
 
 def _ruling_routes(app: FastAPI, guard: Guard) -> None:
@@ -237,43 +244,42 @@ def _ruling_routes(app: FastAPI, guard: Guard) -> None:
     @app.get("/v1/keys")
     def keys(who: Client = client) -> dict[str, Any]:
         """All keys without their secrets."""
-        return {"keys": guard.keys()}
+        return {"keys": [ruling.told(one) for one in guard.journal.every_key()]}
 
     @app.post("/v1/keys", status_code=201)
     def issue(asked: bodies.NewKey, who: Client = client) -> dict[str, Any]:
         """A new key; its secret is told this once."""
-        return guard.issue(asked, who, now())
+        days, role = asked.days, Role(asked.role)
+        made, token = ruling.issued(guard.journal, asked.client, role, days=days, by=who, now=now())
+        return {**ruling.told(made), "token": token}
 
     @app.delete("/v1/keys/{key}")
     def revoke(key: str, who: Client = client) -> dict[str, Any]:
         """Takes a key back."""
-        return guard.revoke(key, who, now())
+        return ruling.told(ruling.revoked(guard.journal, key, by=who, now=now()))
 
     @app.post("/v1/stop")
     def stop(asked: bodies.Reason, who: Client = client) -> dict[str, Any]:
         """No answer after this, in any worker, whatever is restarted."""
-        return guard.stop(asked.reason, who, now())
+        state = switch.stop(guard.journal, by=who, reason=asked.reason, now=now())
+        return {"state": str(state.mode), "reason": state.reason}
 
     @app.post("/v1/start")
     def start(asked: bodies.Reason, who: Client = client) -> dict[str, Any]:
         """Proposes a start; that of a second administrator confirms it."""
-        return guard.start(asked.reason, who, now())
+        within = timedelta(minutes=guard.model.served.policy.second_minutes)
+        said = ruling.started(guard.journal, by=who, reason=asked.reason, now=now(), within=within)
+        return {"said": said, "state": str(guard.journal.state().mode)}
 
 
 def _check_count(count: int, guard: Guard) -> None:
-    most = guard.served.policy.limits.records
+    most = guard.model.served.policy.limits.records
     if not 1 <= count <= most:
         raise HTTPException(422, f"{count} records; expected 1 to {most} in one request")
 
 
-def _plain(reply: Reply) -> dict[str, Any]:
-    return dict(json.loads(reply.said))
-
-
 def made() -> Any:
     """The application of a worker process, from the folder that its environment names."""
-    import os
-
     from pipeline.serving.server import FOLDER
 
     return application(Guard.open(Path(os.environ[FOLDER])))

@@ -1,14 +1,10 @@
 """MLflow's scoring protocol (`/invocations`): its shapes into records, replies into its shape."""
 
-import json
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from pipeline.files import BadInput
 from pipeline.serving.bodies import Invocation
-
-if TYPE_CHECKING:
-    from pipeline.serving.guard import Reply
 
 DECISION = "decision"  # the column of `pipeline.serving.release`
 
@@ -40,15 +36,17 @@ def frame_of(asked: Invocation) -> list[Any]:
     return [dict(zip(given, row, strict=True)) for row in zip(*given.values(), strict=True)]
 
 
-def predictions_of(replies: "Sequence[Reply]", classes: Sequence[str]) -> list[dict[str, Any]]:
+def predictions_of(
+    told: Sequence[Mapping[str, Any]], classes: Sequence[str]
+) -> list[dict[str, Any]]:
     """One row for each record, as the registered model gives it; what is not told is null.
 
     `referred` and `refused` say why there is no decision.
     """
-    return [_row(json.loads(reply.said), classes) for reply in replies]
+    return [_row(said, classes) for said in told]
 
 
-def _row(said: dict[str, Any], classes: Sequence[str]) -> dict[str, Any]:
+def _row(said: Mapping[str, Any], classes: Sequence[str]) -> dict[str, Any]:
     healthy, ill = classes
     chance = said.get("probability")
     return {

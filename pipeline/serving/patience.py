@@ -1,4 +1,4 @@
-"""Requests that come in pieces, slowly, or without an end: how long and how far the server waits."""
+"""Requests that come in pieces, slowly or without an end: how long the server waits."""
 
 import asyncio
 import json

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 ALIAS, MEANING = "candidate", "the last one audited that has no flag"
-WEIGHTS, AUDIT, RELEASED = "population_sha256", "audit_run", "release_sha256"
+WEIGHTS, AUDIT = "population_sha256", "audit_run"
 
 
 def model_name(data: str, defense: str) -> str:
@@ -52,8 +52,6 @@ def register(evaluated: Evaluated, defense: str, run: str, model: str) -> None:
     client.update_model_version(name, version, model_note(evaluated, defense))
     client.set_model_version_tag(name, version, "flags", flags)
     client.set_model_version_tag(name, version, AUDIT, run)
-    released = evaluated.populations[defense].release().digest
-    client.set_model_version_tag(name, version, RELEASED, released)
     _alias(client, name, version, clean=not warnings_of(evaluated, defense))
 
 

@@ -6,17 +6,17 @@ from tempfile import TemporaryDirectory
 
 from pipeline.files import BadInput
 from pipeline.tracking.kept import POPULATION
-from pipeline.tracking.registry import RELEASED, model_name
+from pipeline.tracking.registry import WEIGHTS, model_name
 from pipeline.tracking.store import quiet, readable_errors, store_to_look_at
 
 
 def fetch_release(data: str, defense: str, digest: str, place: Path) -> str:
-    """Copies the registered release of a digest into a new folder.
+    """Copies the registered release of some trained models into a new folder.
 
     Args:
         data: the name of the cohort.
         defense: the recipe.
-        digest: of the one model, as the audit names it.
+        digest: of the trained models, as the audit names it.
         place: the folder.
 
     Returns:
@@ -32,12 +32,12 @@ def fetch_release(data: str, defense: str, digest: str, place: Path) -> str:
 
         mlflow.set_tracking_uri(uri)
         versions = mlflow.MlflowClient().search_model_versions(f"name = '{name}'")
-        chosen = [one for one in versions if one.tags.get(RELEASED) == digest]
+        chosen = [one for one in versions if one.tags.get(WEIGHTS) == digest]
         if not chosen:
             known = ", ".join(str(one.version) for one in versions) or "none"
             raise BadInput(
-                f"MLflow: no version of {name} has the release {digest[:12]} that was audited "
-                f"(versions: {known}); `medsecure run` registers it, or give --release FOLDER"
+                f"MLflow: no version of {name} has the audited weights {digest[:12]} (versions: "
+                f"{known}); `medsecure run` registers them, or give --release FOLDER"
             )
         address = f"models:/{name}/{chosen[0].version}"
         found = mlflow.artifacts.download_artifacts(artifact_uri=address, dst_path=scratch)

@@ -117,10 +117,9 @@ def _leaves(trees: list[Tree], cuts: list[Array]) -> Leaves:
         while waiting:
             node, low, high, missing = waiting.pop()
             if tree.left[node] == node:
-                if ((low <= high) | missing).all():
-                    parts = (low, high, missing, tree.value[node], np.int64(number))
-                    for kept, part in zip(found, parts, strict=True):
-                        kept.append(part)
+                parts = (low, high, missing, tree.value[node], np.int64(number))
+                for kept, part in zip(found, parts, strict=True):
+                    kept.append(part)
                 continue
             place = tree.feature[node]
             at = int(np.searchsorted(cuts[place], tree.threshold[node]))
@@ -132,7 +131,8 @@ def _leaves(trees: list[Tree], cuts: list[Array]) -> Leaves:
                     ends[0][place] = max(low[place], at + 1)
                 gap = missing.copy()
                 gap[place] &= bool(tree.missing_left[node]) == left
-                waiting.append((int(child), *ends, gap))
+                if ends[0][place] <= ends[1][place] or gap[place]:  # else nobody gets there
+                    waiting.append((int(child), *ends, gap))
     return Leaves(*(np.array(part) for part in found))
 
 

@@ -114,6 +114,23 @@ def searched(
     return search.by_radius(largest)
 
 
+def turned(
+    asked: Asked, norm: Norm, reach: float, budget: int, turns: Callable[[dict[int, float]], bool]
+) -> Found:
+    """Whether a record within reach changes the answer, not the nearest one; args as `searched`.
+
+    Under linf or l2. `proved` is `reach` where none does, `breaks` the distance of one that does.
+    """
+    search = _Search(asked, norm, budget, turns)
+    try:
+        cells = search.first_broken(search.box(reach), reach)
+    except Spent:
+        return Found(0.0, np.inf, search.opened, {})
+    if cells is None:
+        return Found(reach, np.inf, search.opened, {})
+    return Found(0.0, search.distance(cells), search.opened, search.values(cells))
+
+
 class _Search:
     """The search for one record: boxes that were opened, and what `turns` is asked about."""
 

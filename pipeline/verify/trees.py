@@ -4,7 +4,9 @@ Each record is searched by itself (`pipeline.verify.search`); here stands what i
 what becomes of the answers.
 """
 
+import time
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -14,7 +16,8 @@ from pipeline.data.threat import Threat
 from pipeline.statistics import Array
 from pipeline.verify.cells import Ensemble, Reach, reaches
 from pipeline.verify.nearest import Nearest
-from pipeline.verify.search import Asked, lowest, searched
+from pipeline.verify.search import Asked, lowest, searched, turned
+from pipeline.verify.within import Verdict
 
 
 def nearest_of_trees(
@@ -45,13 +48,7 @@ def nearest_of_trees(
             boxes.append(0)
             continue
         asked = asked_of(ensemble, x[row].double().numpy(), int(y[row]), own)
-
-        def turns(values: dict[int, float], row: int = row) -> bool:
-            there = x[row].clone()
-            for place, value in values.items():
-                there[place] = value
-            return bool(ensemble.margin(there[None], y[row : row + 1])[0] <= 0)
-
+        turns = partial(_turns, ensemble, x[row], y[row : row + 1])
         found = searched(asked, threat.norm, largest, budget, turns)
         proved.append(found.proved)
         breaks.append(found.breaks)
@@ -64,6 +61,56 @@ def nearest_of_trees(
         record,
         torch.tensor(boxes, dtype=torch.int64),
     )
+
+
+def turned_within(
+    ensemble: Ensemble,
+    x: Tensor,
+    y: Tensor,
+    threat: Threat,
+    reach: float,
+    *,
+    budget: int,
+    until: float = np.inf,
+) -> Verdict:
+    """Whether any record within reach changes the answer of one ensemble, under linf or l2.
+
+    Relations between values are not known here: where there are any, nothing is found out.
+
+    Args:
+        ensemble: the ensemble.
+        x: (P, D) float32 records, NaN = missing, each answered `y` (P,) by its own margin.
+        y: (P,) class indices.
+        threat: what may be changed.
+        reach: radius.
+        budget: boxes for one record.
+        until: as for `within.turned_within`.
+    """
+    count = len(x)
+    proved, found, boxes = np.zeros(count, bool), np.zeros(count, bool), np.zeros(count, np.int64)
+    record = x.numpy().copy()
+    verdict = Verdict(proved, found, record, boxes)
+    if threat.relations is not None:
+        return verdict
+    for row, own in enumerate(reaches(ensemble, x, threat.box(x, reach), threat)):
+        if time.monotonic() >= until:
+            break
+        asked = asked_of(ensemble, x[row].double().numpy(), int(y[row]), own)
+        turns = partial(_turns, ensemble, x[row], y[row : row + 1])
+        known = turned(asked, threat.norm, reach, budget, turns)
+        proved[row], found[row] = known.proved > 0, known.breaks < np.inf
+        boxes[row] = known.boxes
+        for place, value in known.values.items():
+            record[row, place] = value
+    return verdict
+
+
+def _turns(ensemble: Ensemble, record: Tensor, y: Tensor, values: dict[int, float]) -> bool:
+    """Whether values of some features, the others of a record (D,) as they are, change it."""
+    there = record.clone()
+    for place, value in values.items():
+        there[place] = value
+    return bool(ensemble.margin(there[None], y)[0] <= 0)
 
 
 def asked_of(ensemble: Ensemble, x: Array, y: int, ways: dict[int, Reach]) -> Asked:

@@ -78,8 +78,8 @@ def test_a_wrong_reader_is_caught(tmp_path, monkeypatch):
     made.fit(foreign.table(foreign.X), foreign.Y)
     made.booster_.save_model(str(tmp_path / "m.txt"))
 
-    def wrong(path, inputs):
-        read = read_lightgbm(path, inputs)
+    def wrong(path, inputs, levels):
+        read = read_lightgbm(path, inputs, levels)
         read.parameters["threshold"][0, 0, 0] += 5
         return read
 

@@ -49,8 +49,15 @@ def test_levels_go_in_as_the_cells_of_the_file():
         }
     )
     schema = replace(tiny.SCHEMA, names=("admission",), features=(given,))
-    frame = framed(np.array([[2], [0], [np.nan]], dtype=np.float32), schema)
-    assert frame["admission"].tolist() == ["U", "E", None]
+    x = np.array([[2], [0], [np.nan]], dtype=np.float32)
+    frame = framed(x, schema)
+    assert frame["admission"].tolist()[:2] == ["U", "E"]
+    assert frame["admission"].isna().tolist() == [False, False, True]
+    assert isinstance(frame["admission"][2], float)  # NaN, as pandas reads an empty cell
+    numbers = given.model_copy(update={"levels": {1: "a", 2: "b", 5: "c"}})
+    frame = framed(x, replace(schema, features=(numbers,)))
+    assert frame["admission"].dtype == np.float64
+    np.testing.assert_array_equal(frame["admission"], [5, 1, np.nan])
 
 
 def test_gaps_go_in_as_the_file_s_own_code_where_that_is_asked_for():

@@ -1,17 +1,35 @@
 """A source is opened by what it is, or refused in a line that says what would be right."""
 
+import lightgbm
 import numpy as np
 import pytest
+import xgboost
+from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
 from sklearn.svm import SVC
 
 import brought
 import foreign
+import mixed
 import tiny
+from pipeline.data.schema import Schema
 from pipeline.files import BadInput
 from pipeline.models.endpoint import Endpoint
 from pipeline.models.foreign import Foreign, framed
-from pipeline.models.opening import Calls, Predicts, asked_by, imported, opened, read_of
-from pipeline.models.reading import NotReadable
+from pipeline.models.opening import (
+    Calls,
+    Predicts,
+    asked_by,
+    imported,
+    opened,
+    read_native,
+    read_of,
+)
+from pipeline.models.reading import NotReadable, chances
 
 DATA = tiny.records(40, seed=1)
 FRAME = framed(DATA.x.numpy(), tiny.SCHEMA)
@@ -119,3 +137,93 @@ def test_what_is_read_carries_the_label_of_the_member():
 
 def test_a_machine_without_probabilities_is_told_what_to_do():
     assert "cannot be asked for probabilities" in refused(asked_by, SVC(), tiny.SCHEMA)
+
+
+# ---- columns of levels ----
+
+MIXED = mixed.records(150, seed=3)
+TABLE = framed(MIXED.x.numpy(), mixed.SCHEMA)
+LEVELLED = ["nyha", "thal", "smoker", "ward"]
+# the same, with numbers in the file that are not the places
+NUMBERED = Schema(
+    mixed.SCHEMA.names,
+    tuple(
+        one.model_copy(update={"levels": {3 - 2 * at: str(at) for at in range(len(one.levels))}})
+        for one in mixed.SCHEMA.features
+    ),
+    "outcome",
+    ("healthy", "ill"),
+)
+
+
+def categorised():
+    """The records as a team trained on them: each column of texts a category of pandas."""
+    return TABLE.astype(dict.fromkeys(LEVELLED, "category"))
+
+
+def light():
+    fitted = lightgbm.LGBMClassifier(
+        n_estimators=4,
+        min_child_samples=5,
+        min_data_per_group=5,
+        cat_smooth=1,
+        verbose=-1,
+        n_jobs=1,
+    )
+    return fitted.fit(categorised(), MIXED.y.numpy())
+
+
+def hard():
+    fitted = xgboost.XGBClassifier(n_estimators=4, enable_categorical=True, max_cat_to_onehot=1)
+    return fitted.fit(categorised(), MIXED.y.numpy())
+
+
+def behind_an_encoder():
+    columns = ColumnTransformer(
+        [
+            ("hot", OneHotEncoder(handle_unknown="ignore"), ["thal", "smoker", "ward"]),
+            ("order", make_pipeline(OrdinalEncoder(), SimpleImputer()), ["nyha"]),
+        ],
+        remainder=SimpleImputer(),
+    )
+    return make_pipeline(columns, LogisticRegression(max_iter=500)).fit(TABLE, MIXED.y.numpy())
+
+
+@pytest.mark.parametrize("make", [light, hard, behind_an_encoder])
+@pytest.mark.filterwarnings("ignore")
+def test_levels_are_told_as_texts_and_read(make):
+    """What is read answers as the model, which is asked about texts as they stand in the file."""
+    fitted = make()
+    ask = asked_by(fitted, mixed.SCHEMA)
+    given = TABLE if make is behind_an_encoder else categorised()
+    np.testing.assert_array_equal(ask(TABLE), fitted.predict_proba(given)[:, 1])
+    few = TABLE.iloc[:1]  # a level or two alone are still the same levels
+    np.testing.assert_allclose(ask(few), fitted.predict_proba(given)[:1, 1], rtol=0, atol=1e-7)
+    model = Foreign((ask,), mixed.SCHEMA, ("one",), "digest", "m")
+    read = read_of(model, MIXED.x.numpy(), 0)
+    np.testing.assert_allclose(
+        chances(read, MIXED.x.numpy()), fitted.predict_proba(given)[:, 1], rtol=0, atol=1e-6
+    )
+
+
+@pytest.mark.parametrize(("make", "name"), [(light, "m.txt"), (hard, "m.json")])
+@pytest.mark.filterwarnings("ignore")
+def test_a_file_with_categories_is_asked_by_its_library(make, name, tmp_path):
+    fitted = make()
+    getattr(fitted, "booster_", fitted).save_model(str(tmp_path / name))
+    said = fitted.predict_proba(categorised())[:, 1]
+    ask = opened(str(tmp_path / name), mixed.SCHEMA)
+    np.testing.assert_allclose(ask(TABLE), said, rtol=0, atol=1e-7)
+    read = read_native(tmp_path / name, mixed.SCHEMA)
+    np.testing.assert_allclose(chances(read, MIXED.x.numpy()), said, rtol=0, atol=1e-6)
+
+
+def test_a_level_between_two_counts_as_the_lower_one_in_both():
+    y = MIXED.y.numpy()
+    x = np.nan_to_num(MIXED.x.numpy())
+    numbers = framed(x, NUMBERED)
+    fitted = RandomForestClassifier(5, random_state=0).fit(numbers, y)
+    model = Foreign((asked_by(fitted, NUMBERED),), NUMBERED, ("one",), "digest", "m")
+    read = read_of(model, x, 0)
+    beside = x + np.float32(0.4) * (np.arange(6) > 0).astype(np.float32)
+    np.testing.assert_allclose(chances(read, beside), model.chances(beside), rtol=0, atol=1e-9)

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.risks.risk import Context, Judgement
 from pipeline.tracking import registry, runs
-from pipeline.tracking.registry import ALIAS, AUDIT, RELEASED, WEIGHTS, model_name, register
+from pipeline.tracking.registry import ALIAS, AUDIT, WEIGHTS, model_name, register
 
 
 @pytest.mark.parametrize(
@@ -77,11 +77,7 @@ def audit(monkeypatch, empty_store, tmp_path):
         asked = SimpleNamespace(
             context=SimpleNamespace(cfg=SimpleNamespace(data=data)),
             populations={
-                "hard": SimpleNamespace(
-                    digest=weights,
-                    facts={"noise": noise} if noise else {},
-                    release=lambda: SimpleNamespace(digest=f"{weights[:-1]}0"),
-                )
+                "hard": SimpleNamespace(digest=weights, facts={"noise": noise} if noise else {})
             },
             judged=lambda name: Judgement(dict.fromkeys(flags, "why")),
         )
@@ -94,7 +90,6 @@ def audit(monkeypatch, empty_store, tmp_path):
         return SimpleNamespace(
             candidate=str(named.aliases.get(ALIAS, "")),
             audits={str(one.version): one.tags[AUDIT] == run for one in versions},
-            releases={one.tags[WEIGHTS]: one.tags[RELEASED] for one in versions},
         )
 
     return run
@@ -104,9 +99,7 @@ def test_the_same_weights_are_one_version_with_the_audit_that_was_last(audit):
     assert audit("a" * 64).audits == {"1": True}
     assert audit("a" * 64).audits == {"1": True}
     assert audit("b" * 64).audits == {"1": False, "2": True}
-    again = audit("a" * 64)
-    assert again.audits == {"1": True, "2": False}
-    assert again.releases == {one * 64: one * 63 + "0" for one in "ab"}
+    assert audit("a" * 64).audits == {"1": True, "2": False}
 
 
 def test_the_candidate_is_the_last_audited_that_has_no_flag(audit):

@@ -2,13 +2,23 @@
 
 from functools import cache
 
+import numpy as np
 import pytest
 import torch
+from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.impute import SimpleImputer
+from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 
 import mixed
 import tiny
 from every_record import Tried, check_least, check_verifier
 from pipeline.defenses.growing import forest
+from pipeline.models.foreign import framed
+from pipeline.models.opening import levels_of
+from pipeline.models.reading import read_estimator
 from pipeline.verify import verify
 
 LARGEST = {"linf": 1.0, "l2": 1.2, "l0": 2.0}
@@ -29,8 +39,47 @@ def grown():
 
 
 @cache
-def asked(norm, withhold, goal="any", trees=False):
-    models, data = grown() if trees else mixed.models(1), mixed.records(30, seed=4)
+def by_sets():
+    """Boosting that splits by sets of levels of what can be forged, as it is read."""
+    data = mixed.records(120, seed=4)
+    glucose, nyha, thal = data.x[:, :3].nan_to_num(1.0).T
+    y = (glucose - 120) / 30 + 2.0 * (nyha % 2) + torch.tensor([1.5, -2.0, 1.0])[thal.long()] > 1.2
+    names, levels = mixed.SCHEMA.names, levels_of(mixed.SCHEMA)
+    sets = [mixed.SCHEMA.names[place] for place in levels]
+    library = HistGradientBoostingClassifier(
+        max_iter=12, max_leaf_nodes=9, min_samples_leaf=4, categorical_features=sets
+    )
+    library.fit(framed(data.x.numpy(), mixed.SCHEMA), y.numpy())
+    read = read_estimator(library, names, data.x.numpy(), levels)
+    assert any(len(np.unique(tree.right)) < len(tree.right) - 1 for tree in read.trees(0))
+    odds = read.log_odds(data.x[None])
+    return read.decide_at(odds.median(1).values)
+
+
+@cache
+def encoded():
+    """A perceptron behind encoders, as it is read: categories as inputs, other levels on a line."""
+    data, schema = mixed.records(120, seed=4), mixed.SCHEMA
+    frequent = SimpleImputer(strategy="most_frequent")
+    columns = ColumnTransformer(
+        [
+            ("hot", OneHotEncoder(handle_unknown="ignore"), ["thal", "ward"]),
+            ("order", make_pipeline(frequent, OrdinalEncoder()), ["nyha", "smoker"]),
+        ],
+        remainder=make_pipeline(SimpleImputer(), StandardScaler()),
+    )
+    model = make_pipeline(columns, MLPClassifier((6,), alpha=0.0, random_state=1, max_iter=400))
+    model.fit(framed(data.x.numpy(), schema), data.y.numpy())
+    levels, unordered = levels_of(schema), schema.hot[:, 0].tolist()
+    return read_estimator(model, schema.names, data.x.numpy(), levels, unordered)
+
+
+MODELS = {"networks": lambda: mixed.models(1), "forest": grown, "sets": by_sets, "encoded": encoded}
+
+
+@cache
+def asked(norm, withhold, goal="any", kind="networks"):
+    models, data = MODELS[kind](), mixed.records(30, seed=4)
     eps = [0, 1, 2] if norm == "l0" else None
     limits = mixed.threat(norm=norm, withhold=withhold, eps=eps, goal=goal)
     return Tried.of(models, data.x, limits, lambda record: everything(record, limits))
@@ -44,9 +93,11 @@ def test_the_verifier_equals_trying_every_record(norm, withhold):
     check_verifier(asked(norm, withhold), largest=LARGEST[norm], budget=5000, least=5)
 
 
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", ["forest", "sets", "encoded"])
 @pytest.mark.parametrize(("norm", "withhold"), CASES)
-def test_of_trees_too(norm, withhold):
-    check_verifier(asked(norm, withhold, trees=True), largest=LARGEST[norm], budget=5000, least=5)
+def test_of_trees_and_of_what_was_read_too(norm, withhold, kind):
+    check_verifier(asked(norm, withhold, kind=kind), largest=LARGEST[norm], budget=5000, least=5)
 
 
 @pytest.mark.parametrize(("norm", "withhold"), CASES[:2])

@@ -71,7 +71,9 @@ def made_up(schema: Schema, seed: int, count: int = ASKED) -> Array:
     """(count, D) float32 records drawn from the plausible range, which nobody trained on."""
     low, high = (schema.column(name).float() for name in ("lower", "upper"))
     drawn = torch.rand(count, len(low), generator=generator(Stream.READING, seed))
-    return (low + drawn * (high - low)).numpy()
+    values = low + drawn * (high - low)
+    whole = torch.tensor([bool(feature.levels) for feature in schema.features])
+    return torch.where(whole, values.round(), values).numpy()
 
 
 def on_thresholds(read: Trees, records: Array) -> Array:

@@ -27,17 +27,22 @@ class Columns(NamedTuple):
         shift: (F,) float64.
         fill: (F,) float64, what a missing value is taken for, as if it had been measured; NaN where
             it is still missing.
+        coded: (F,) bool, whether it tells of categories: what each level becomes says all of it.
     """
 
     source: Array
     slope: Array
     shift: Array
     fill: Array
+    coded: Array
 
     @classmethod
     def of(cls, count: int) -> "Columns":
         """A record as it is."""
-        return cls(np.arange(count), np.ones(count), np.zeros(count), np.full(count, np.nan))
+        nothing = np.full(count, np.nan)
+        return cls(
+            np.arange(count), np.ones(count), np.zeros(count), nothing, np.zeros(count, bool)
+        )
 
     def where(self, chosen: Any) -> "Columns":
         """Some of them."""
@@ -46,6 +51,11 @@ class Columns(NamedTuple):
     def moved(self, slope: Any, shift: Any) -> "Columns":
         """After another line."""
         return self._replace(slope=self.slope * slope, shift=self.shift * slope + shift)
+
+    def categories(self, each: Any = 1) -> "Columns":
+        """After an encoder that makes so many columns of each."""
+        made = self.where(np.repeat(np.arange(len(self.source)), each))
+        return made._replace(slope=np.full_like(made.slope, np.nan), coded=np.ones_like(made.coded))
 
 
 def through(step: Any, columns: Columns) -> Columns:
@@ -75,6 +85,8 @@ def _steps() -> dict[type, Through]:
         FunctionTransformer,
         MaxAbsScaler,
         MinMaxScaler,
+        OneHotEncoder,
+        OrdinalEncoder,
         RobustScaler,
         StandardScaler,
     )
@@ -92,6 +104,8 @@ def _steps() -> dict[type, Through]:
         MaxAbsScaler: _most_absolute,
         MinMaxScaler: _between,
         FunctionTransformer: _function,
+        OneHotEncoder: lambda step, columns: columns.categories(_hot(step)),
+        OrdinalEncoder: lambda _, columns: columns.categories(),
     }
 
 
@@ -122,16 +136,16 @@ def _imputed(step: Any, columns: Columns) -> Columns:
             f"SimpleImputer: missing_values = {step.missing_values!r} is not read: only NaN is "
             "missing"
         )
-    try:
-        found = np.asarray(step.statistics_, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise NotReadable("SimpleImputer: fills in what is no number") from None
+    every = np.asarray(step.statistics_, dtype=object)
+    texts = np.array([isinstance(one, str) for one in every], dtype=bool)
+    found = np.where(texts, 0.0, every).astype(np.float64)
     stays = np.ones(len(found), bool)
     if step.strategy != "constant" and not step.keep_empty_features:
         stays = ~np.isnan(found)  # a column without any value in training is dropped
-    columns, found = columns.where(stays), found[stays]
+    columns, found, texts = columns.where(stays), found[stays], texts[stays]
     filled = (found - columns.shift) / columns.slope
-    return columns._replace(fill=np.where(np.isnan(columns.fill), filled, columns.fill))
+    fill = np.where(np.isnan(columns.fill), filled, columns.fill)
+    return columns._replace(fill=fill, coded=columns.coded | texts)
 
 
 def _scaled(columns: Columns, center: Any, scale: Any) -> Columns:
@@ -154,6 +168,11 @@ def _between(step: Any, columns: Columns) -> Columns:
 def _clipped(columns: Columns) -> Columns:
     """Ascending still, but no line."""
     return columns._replace(slope=np.full_like(columns.slope, np.nan))
+
+
+def _hot(step: Any) -> list[int]:
+    """How many columns an encoder makes of each: of its categories, or fewer."""
+    return list(step._n_features_outs)
 
 
 def _function(step: Any, columns: Columns) -> Columns:
@@ -182,4 +201,4 @@ def transformed(steps: Sequence[Any], given: Any) -> Array:
     """What the steps themselves make of records, in their own precision: (R, F)."""
     for step in steps:
         given = step.transform(given)
-    return np.asarray(given)
+    return np.asarray(given.toarray() if hasattr(given, "toarray") else given)

@@ -1,7 +1,8 @@
 """From a fitted estimator to a population that can be proved."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -10,13 +11,14 @@ import torch
 from pipeline.files import BadInput
 from pipeline.models.mlp import Architecture
 from pipeline.models.networks import Networks
+from pipeline.models.one_hot import HOT
 from pipeline.models.reading import libraries, scikit
 from pipeline.models.reading.agreement import AGREES_ROUNDED, held_against, on_thresholds
-from pipeline.models.reading.asking import ELSEWHERE, Asked
+from pipeline.models.reading.asking import ELSEWHERE, NO_LEVELS, Asked, Levels
 from pipeline.models.reading.assembly import READ, population
 from pipeline.models.reading.columns import Columns, through, transformed, unfolded
 from pipeline.models.reading.refusal import NotReadable
-from pipeline.models.reading.thresholds import in_units
+from pipeline.models.reading.thresholds import in_units, tabulated
 from pipeline.models.trees import Trees
 from pipeline.statistics import Array
 
@@ -24,14 +26,22 @@ from pipeline.statistics import Array
 DAMAGES = (AttributeError, IndexError, KeyError, TypeError, ValueError)
 
 
-def read_estimator(estimator: Any, inputs: Sequence[str], probes: Array) -> Trees | Networks:
+def read_estimator(
+    estimator: Any,
+    inputs: Sequence[str],
+    probes: Array,
+    levels: Levels = NO_LEVELS,
+    categories: Collection[int] = (),
+) -> Trees | Networks:
     """A fitted estimator as a population of one member, held against itself.
 
     Read are scikit-learn's forests, extremely random trees, single trees, gradient boosting,
     boosting on histograms, logistic regression and perceptrons of ReLU, `XGBClassifier` and
     `LGBMClassifier`, of two classes, also at the end of pipelines whose steps act on each column
-    alone and monotonely (imputers, scalers, `ColumnTransformer` of such). Class 1 is the second of
-    its labels, `classes_[1]`. It is asked in float64, as a table read from a file is (`Asked`).
+    alone and monotonely (imputers, scalers, `ColumnTransformer` of such); on a column of levels in
+    whatever way (`OneHotEncoder`, `OrdinalEncoder`). Trees may split by category. Class 1 is the
+    second of its labels, `classes_[1]`. It is asked in float64, as a table read from a file is
+    (`Asked`).
 
     Args:
         estimator: fitted; nothing of it is called before what it holds was checked.
@@ -39,6 +49,9 @@ def read_estimator(estimator: Any, inputs: Sequence[str], probes: Array) -> Tree
             knows names, else by position.
         probes: (R, D) float32 records in clinical units, NaN = missing, on which the reading must
             agree with the estimator; trees also on their thresholds.
+        levels: of columns of a record whose values are places of levels, the file's cells.
+        categories: of these columns those whose levels are in no order; of the others layers must
+            be a line, because they are moved as numbers are.
 
     Returns:
         Thresholds are those of raw values, exactly; networks carry the imputer and the scaler as
@@ -53,8 +66,9 @@ def read_estimator(estimator: Any, inputs: Sequence[str], probes: Array) -> Tree
     """
     kind = type(estimator).__name__
     try:
-        asked = Asked.of(estimator, inputs)
-        read, tolerance = _read(asked, len(inputs))
+        told = libraries.categories_of(unfolded(estimator)[1])
+        asked = Asked.of(estimator, inputs, levels, told)
+        read, tolerance = _read(asked, len(inputs), categories)
     except DAMAGES as error:
         line = " ".join(str(error).split())
         raise BadInput(f"{kind}: no whole fitted model ({line})") from error
@@ -62,7 +76,9 @@ def read_estimator(estimator: Any, inputs: Sequence[str], probes: Array) -> Tree
     return read
 
 
-def _read(asked: Asked, features: int) -> tuple[Trees | Networks, float]:
+def _read(
+    asked: Asked, features: int, categories: Collection[int]
+) -> tuple[Trees | Networks, float]:
     """What is read, and by how much its probabilities may differ."""
     steps, model = unfolded(asked.estimator)
     found, layers = scikit.grown(model) or libraries.grown(model), scikit.layers(model)
@@ -75,6 +91,15 @@ def _read(asked: Asked, features: int) -> tuple[Trees | Networks, float]:
     for step in steps:
         columns = through(step, columns)
     width = int(model.n_features_in_)
+    own = getattr(model, "_preprocessor", None) if found else None
+    if own is not None:  # of boosting on histograms: its columns of categories come first
+        first = np.asarray(model.is_categorical_, dtype=bool)
+        order = np.concatenate([np.flatnonzero(first), np.flatnonzero(~first)])
+        coded = columns.categories().where(order).coded & first[order]
+        columns, steps = columns.where(order)._replace(coded=coded), [*steps, own]
+    if any(told := found.categories if found else ()):
+        columns = columns._replace(coded=columns.coded | [bool(one) for one in told])
+        steps = [*steps, libraries.Codes(told)]
     if len(columns.source) != width:
         raise BadInput(
             f"{type(model).__name__}: takes {width} columns, and the steps before it make "
@@ -83,55 +108,111 @@ def _read(asked: Asked, features: int) -> tuple[Trees | Networks, float]:
     source = asked.place[columns.source]
     if (source == ELSEWHERE).any():
         raise BadInput("the model looks at a column that the records lack")
+    for place in source[columns.coded].tolist():
+        if place not in asked.levels:
+            raise NotReadable(
+                f"column {place}: becomes categories, and the schema names no levels of it"
+            )
+
+    def transform(x: Array) -> Array:
+        return transformed(steps, asked.given(x))
+
+    held = tabulated(transform, source, features, asked.levels)
     kind, classes = type(model).__name__, [str(one) for one in model.classes_]
     if layers is not None:
-        exact = networks(layers, columns._replace(source=source), features)
+        exact = networks(layers, columns._replace(source=source), features, held, categories)
         read = replace(rounded(exact), facts={"read_of": kind, "classes": classes})
         return read, AGREES_ROUNDED
     assert found is not None
-    if steps or found.cast is np.float64:  # the record's own value is compared, or what is typed
-        trees = in_units(
-            found.trees, lambda x: transformed(steps, asked.given(x)), source, features, found.cast
-        )
+    # without: the record's own value is compared, not what is typed
+    if steps or held or found.cast is np.float64:
+        as_cast = {column: one.astype(found.cast).astype(float) for column, one in held.items()}
+        trees = in_units(found.trees, transform, source, features, found.cast, as_cast)
         found, source = found._replace(trees=trees), np.arange(features)
     return population(kind, found, source, features, classes), found.tolerance
 
 
-def networks(layers: scikit.Layers, columns: Columns, features: int) -> Networks:
+def networks(
+    layers: scikit.Layers,
+    columns: Columns,
+    features: int,
+    held: Mapping[int, Array] = MappingProxyType({}),
+    categories: Collection[int] = (),
+) -> Networks:
     """One network in float64 behind the imputer and the scaler of its own.
+
+    A column of categories becomes one input a level, whatever the steps make of it.
 
     Args:
         layers: weights and biases behind the steps.
         columns: what the steps make of the record's columns.
         features: D.
+        held: of columns that come of one of levels, what each has become: see `tabulated`.
+        categories: of the record's columns of levels those whose levels are in no order.
 
     Raises:
         NotReadable: a column is used twice, or is no line of the record's.
     """
-    source = columns.source
+    lines = np.array([column not in held for column in range(len(columns.source))], dtype=bool)
+    source, (weight, bias) = columns.source[lines], layers[0]
     if len(np.unique(source)) < len(source):
         raise NotReadable("ColumnTransformer: a column is used twice before layers, not read")
-    if not (np.isfinite(columns.slope) & (columns.slope != 0) & np.isfinite(columns.shift)).all():
+    slope, shift, fill = (part[lines] for part in (columns.slope, columns.shift, columns.fill))
+    if not (np.isfinite(slope) & (slope != 0) & np.isfinite(shift)).all():
         raise NotReadable("a step before layers clips, or has a scale of 0 or infinity: not read")
-    center, scale = -columns.shift / columns.slope, 1 / columns.slope
+    center, scale = -shift / slope, 1 / slope
     parts = {
         "impute": np.zeros(features),  # and scale inf: a column that is not looked at counts for 0
         "center": np.zeros(features),
         "scale": np.full(features, np.inf),
     }
     # Where nothing stands in for a missing value, the model refuses it; here it counts for 0.
-    parts["impute"][source] = np.where(np.isnan(columns.fill), center, columns.fill)
+    parts["impute"][source] = np.where(np.isnan(fill), center, fill)
     parts["center"][source], parts["scale"][source] = center, scale
-    first = np.zeros((features, layers[0][0].shape[1]))
-    first[source] = layers[0][0]
+    first = np.zeros((features, weight.shape[1]))
+    first[source] = weight[lines]
+    hot: list[tuple[int, int]] = []
+    for place in sorted({int(columns.source[column]) for column in held}):
+        mine = [column for column in held if columns.source[column] == place]
+        values = np.stack([held[column] for column in mine], 1) @ weight[mine]  # (K + 1, outputs)
+        gone = np.nan_to_num(values[-1])  # of a model that refuses it
+        if place in categories:  # what a missing one adds is of the bias, each level the difference
+            hot += [(place, level) for level in range(len(values) - 1)]
+            bias, first = bias + gone, np.concatenate([first, values[:-1] - gone])
+            continue
+        steep, parts["impute"][place] = _line(values, place)
+        bias, first[place], parts["scale"][place] = bias + values[0], steep, 1.0
+    for name, usual in (("impute", 0.0), ("center", 0.0), ("scale", 1.0)):
+        parts[name] = np.append(parts[name], np.full(len(hot), usual))
     weights = {}
-    for number, (weight, bias) in enumerate([(first, layers[0][1]), *layers[1:]]):
-        weights[f"weight{number}"] = torch.from_numpy(weight)[None]
-        weights[f"bias{number}"] = torch.from_numpy(bias)[None, None]
-    hidden = tuple(weight.shape[1] for weight, _ in layers[:-1])
-    shape = Architecture("mlp" if hidden else "linear", features, 2, hidden)
+    for number, (one, added) in enumerate([(first, bias), *layers[1:]]):
+        weights[f"weight{number}"] = torch.from_numpy(one)[None]
+        weights[f"bias{number}"] = torch.from_numpy(added)[None, None]
+    hidden = tuple(one.shape[1] for one, _ in layers[:-1])
+    shape = Architecture("mlp" if hidden else "linear", len(first), 2, hidden)
     constants = {name: torch.from_numpy(values)[None] for name, values in parts.items()}
+    if hot:
+        constants[HOT] = torch.tensor(hot, dtype=torch.float64)[None]
     return Networks(shape, constants, weights, (READ,))
+
+
+def _line(values: Array, place: int) -> tuple[Array, float]:
+    """What levels (K + 1, outputs) add from one to the next, and the place of a missing one.
+
+    Raises:
+        NotReadable: it is no line, or a missing one is nowhere on it.
+    """
+    steep, count = values[1] - values[0], len(values) - 1
+    near = 1e-9 * (1 + np.abs(np.nan_to_num(values)).max())
+    if (np.abs(values[:-1] - values[0] - np.arange(count)[:, None] * steep) > near).any():
+        raise NotReadable(f"column {place}: its levels rise, and are no line before layers")
+    most = int(np.abs(steep).argmax())
+    at = (values[-1] - values[0])[most] / steep[most] if steep[most] else 0.0
+    if np.isnan(at):
+        return steep, 0.0  # the model refuses it
+    if (np.abs(values[-1] - values[0] - at * steep) > near).any():
+        raise NotReadable(f"column {place}: a missing level is one more, no number before layers")
+    return steep, float(at)
 
 
 def rounded(exact: Networks) -> Networks:

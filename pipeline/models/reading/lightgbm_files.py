@@ -3,6 +3,7 @@
 Like ours, it compares float64 with `<=` and adds up float64.
 """
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,9 +11,11 @@ import numpy as np
 
 from pipeline.files import BadInput
 from pipeline.models.reading import files
-from pipeline.models.reading.assembly import assembled
+from pipeline.models.reading.asking import NO_LEVELS, Cells, Levels
+from pipeline.models.reading.assembly import assembled, told
 from pipeline.models.reading.nodes import check_size, checked_tree
 from pipeline.models.reading.scikit import Grown
+from pipeline.models.reading.sets import Sides, holding
 from pipeline.models.trees import Tree, Trees
 from pipeline.statistics import Array
 
@@ -21,21 +24,24 @@ Section = dict[str, str]
 # Bits of `decision_type`, and what its third and fourth say of missing values.
 CATEGORY, DEFAULT_LEFT = 1, 2
 AS_ZERO, ZERO_TOO, AS_MISSING = 0, 1, 2
+WORD = 32  # bits of each number of `cat_threshold`
 END = "end of trees"
+PANDAS = "pandas_categorical:"
 
 
-def read_lightgbm(path: Path, inputs: Sequence[str]) -> Trees:
+def read_lightgbm(path: Path, inputs: Sequence[str], levels: Levels = NO_LEVELS) -> Trees:
     """What `save_model` of a booster wrote (also `LGBMClassifier.booster_`), of `binary`.
 
     Args:
         path: a `.txt` file.
         inputs: names of the D columns of a record; those of the file are found among them, with
             an underscore where there was a space, or by position where LightGBM made names up.
+        levels: of columns of a record whose values are places of levels, the file's cells.
 
     Raises:
         BadInput: in a line, with the path: no such file, no model of two classes of trees, another
-            objective, forests, linear leaves, splits by category, zeros that count as missing,
-            damaged nodes, a column that records lack.
+            objective, forests, linear leaves, zeros that count as missing, damaged nodes, a column
+            that records lack.
     """
     content = files.content_of(path)
     if len(content) > files.MOST_TEXT:
@@ -49,7 +55,8 @@ def read_lightgbm(path: Path, inputs: Sequence[str]) -> Trees:
     except (ValueError, KeyError, OverflowError) as error:
         line = " ".join(str(error).split())[:200]
         raise BadInput(f"{path}: no model of LightGBM ({type(error).__name__}: {line})") from error
-    return assembled(path, KIND, found, names, width, [name.replace(" ", "_") for name in inputs])
+    known = [name.replace(" ", "_") for name in inputs]
+    return assembled(path, KIND, found, names, width, known, levels)
 
 
 def ensemble_of(text: str, where: str) -> tuple[Grown, list[str], int]:
@@ -85,7 +92,27 @@ def ensemble_of(text: str, where: str) -> tuple[Grown, list[str], int]:
     names = head["feature_names"].split()
     if names == [f"Column_{place}" for place in range(width)]:
         names = []
-    return Grown(trees, 0.0, "log_odds", cast=np.float64), names, width
+    known = _categories(text, head.get("feature_infos", "").split(), where)
+    return Grown(trees, 0.0, "log_odds", cast=np.float64, categories=known), names, width
+
+
+def _categories(text: str, infos: list[str], where: str) -> list[Cells]:
+    """Of each column the categories of pandas that it was trained on, in the order of codes.
+
+    Which columns these are is not written; those that are looked up among categories are.
+    """
+    said = text[text.rfind(f"\n{PANDAS}") :].strip()
+    every = json.loads(said.removeprefix(PANDAS)) if said.startswith(PANDAS) else None
+    if not every:
+        return []
+    looked_up = [not info.startswith("[") and info != "none" for info in infos]
+    if not isinstance(every, list) or sum(looked_up) != len(every):
+        raise BadInput(
+            f"{where}: pandas_categorical: {len(every)} columns, and {sum(looked_up)} are looked "
+            "up among categories: not told apart"
+        )
+    waiting = iter(every)
+    return [told(next(waiting), where) if one else () for one in looked_up]
 
 
 def _sections(text: str, where: str) -> list[Section]:
@@ -110,8 +137,6 @@ def _tree(said: Section, width: int, slope: float, where: str) -> Tree:
     count = int(said["num_leaves"])
     if len(leaves) != count or count < 1:
         raise BadInput(f"{where}: {len(leaves)} leaves where {count} were written; damaged")
-    if int(said.get("num_cat", 0)):
-        raise BadInput(f"{where}: splits by category are not read")
     if int(said.get("is_linear", 0)):
         raise BadInput(f"{where}: linear leaves are not read")
     asks = count - 1
@@ -140,7 +165,38 @@ def _tree(said: Section, width: int, slope: float, where: str) -> Tree:
         np.arange(asks + count) >= asks,
         features=width,
         where=where,
+        sides=_sets(said, decision, threshold, where),
     )
+
+
+def _sets(said: Section, decision: Array, threshold: Array, where: str) -> dict[int, Sides]:
+    """Where nodes send values that look them up among categories: those found go left.
+
+    The whole part of a value is looked up, so that -0.5 is category 0; a missing one goes right.
+    """
+    nodes = np.flatnonzero(decision & CATEGORY)
+    count = int(said.get("num_cat", 0))
+    if not count:
+        if len(nodes):
+            raise BadInput(f"{where}: splits by category, and num_cat = 0; damaged")
+        return {}
+    ends, words = _whole(said, "cat_boundaries"), _whole(said, "cat_threshold")
+    whole = len(ends) == count + 1 and ends[0] == 0 and ends[-1] == len(words)
+    if not whole or (np.diff(ends) < 0).any():
+        raise BadInput(f"{where}: cat_boundaries: do not part cat_threshold in {count}; damaged")
+    if (words < 0).any() or (words >= 2**WORD).any():
+        raise BadInput(f"{where}: cat_threshold: no words of {WORD} bits; damaged")
+    found = {}
+    for node in nodes.tolist():
+        at = threshold[node]
+        if not (0 <= at < count and at == np.floor(at)):
+            raise BadInput(f"{where}: threshold: {at:g} is no set of {count}; damaged")
+        mine = words[ends[int(at)] : ends[int(at) + 1]]
+        bits = (mine[:, None] >> np.arange(WORD)) & 1
+        found[node] = holding(
+            np.flatnonzero(bits), left=True, missing=False, where=where, lowest=-1.0
+        )
+    return found
 
 
 def _child(said: Array, asks: int) -> Array:
@@ -156,11 +212,9 @@ def _missing_left(decision: Array, threshold: Array, where: str) -> Array:
     Where no missing value was met in training it counts as 0. Where zeros count as missing, a zero
     goes where a missing value does, which is the same where the threshold sends it there, too.
     """
-    if (decision & CATEGORY).any():
-        raise BadInput(f"{where}: splits by category are not read")
     default, zero = (decision & DEFAULT_LEFT) > 0, threshold >= 0
-    missing = (decision >> 2) & 3
-    if ((missing == ZERO_TOO) & (default != zero)).any():
+    missing, number = (decision >> 2) & 3, (decision & CATEGORY) == 0
+    if (number & (missing == ZERO_TOO) & (default != zero)).any():
         raise BadInput(f"{where}: zero_as_missing: zeros that count as missing are not read")
     if (missing > AS_MISSING).any() or (decision < 0).any() or (decision > 15).any():
         raise BadInput(f"{where}: decision_type: not known; damaged")

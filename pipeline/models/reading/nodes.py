@@ -1,8 +1,11 @@
 """Trees that somebody else wrote down, checked before anything follows their nodes."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from pipeline.files import BadInput
+from pipeline.models.reading.sets import Sides, expanded
 from pipeline.models.trees import Tree
 from pipeline.statistics import Array
 
@@ -21,6 +24,7 @@ def checked_tree(
     *,
     features: int,
     where: str,
+    sides: Mapping[int, Sides] | None = None,
 ) -> Tree:
     """A tree of K nodes, the root first, as `pipeline.models.trees.Tree` has it.
 
@@ -34,6 +38,7 @@ def checked_tree(
         leaf: (K,) bool.
         features: D.
         where: file and tree, for the message.
+        sides: of nodes that ask for a set of values; their thresholds are not looked at.
 
     Returns:
         Nodes that the root does not lead to are left out; the order stays where every child
@@ -68,7 +73,9 @@ def checked_tree(
         missing_left=missing_left.astype(bool),
         value=np.where(leaf, value, 0.0).astype(np.float64),
     )
-    return _in_order(tree, _walked(tree, inner, where), inner)
+    ordered, place = _in_order(tree, _walked(tree, inner, where), inner)
+    kept = {int(place[node]): one for node, one in (sides or {}).items() if place[node] >= 0}
+    return expanded(ordered, kept)
 
 
 def _check_inner(
@@ -111,16 +118,16 @@ def _walked(tree: Tree, inner: Array, where: str) -> Array:
     return np.concatenate(levels)
 
 
-def _in_order(tree: Tree, walked: Array, inner: Array) -> Tree:
-    """The nodes that are reached, children after their parents."""
+def _in_order(tree: Tree, walked: Array, inner: Array) -> tuple[Tree, Array]:
+    """The nodes that are reached, children after their parents; where each stands, -1 = nowhere."""
     own = np.arange(len(inner))
     after = ((tree.left > own) & (tree.right > own))[inner].all()
     if after and len(walked) == len(inner):
-        return tree
-    place = np.zeros(len(inner), dtype=np.int64)
+        return tree, own
+    place = np.full(len(inner), -1)
     place[walked] = np.arange(len(walked))
     kept = Tree(*(part[walked] for part in tree))
-    return kept._replace(left=place[kept.left], right=place[kept.right])
+    return kept._replace(left=place[kept.left], right=place[kept.right]), place
 
 
 def check_size(trees: list[Tree], where: str) -> None:

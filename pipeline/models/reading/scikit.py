@@ -1,6 +1,6 @@
 """What scikit-learn fitted, family by family: trees, linear models, networks of ReLU."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -8,8 +8,10 @@ import numpy as np
 
 from pipeline.files import BadInput
 from pipeline.models.reading.agreement import AGREES
+from pipeline.models.reading.asking import Cells
 from pipeline.models.reading.nodes import check_size, checked_tree
 from pipeline.models.reading.refusal import NotReadable
+from pipeline.models.reading.sets import holding
 from pipeline.models.trees import Link, Tree
 from pipeline.statistics import Array
 
@@ -27,6 +29,8 @@ class Grown(NamedTuple):
         cut: log-odds above which the library calls the second of its labels.
         cast: what a value is turned into before it is compared.
         tolerance: by how much the library's probabilities may differ from ours.
+        categories: of each column the categories of pandas that it was trained on, in the order of
+            their codes; empty = it takes numbers, or no column has any.
     """
 
     trees: list[Tree]
@@ -35,6 +39,7 @@ class Grown(NamedTuple):
     cut: float = 0.0
     cast: type[Any] = np.float32
     tolerance: float = AGREES
+    categories: Sequence[Cells] = ()
 
 
 Layers = list[tuple[Array, Array]]  # weight (inputs, outputs) and bias (outputs,), first to last
@@ -173,36 +178,61 @@ def _first_guess(model: Any) -> float:
 
 def _histograms(model: Any) -> Grown:
     """`HistGradientBoostingClassifier`; it compares in float64."""
-    if getattr(model, "is_categorical_", None) is not None:
-        raise NotReadable("HistGradientBoostingClassifier: splits by category are not read")
     if model.loss != "log_loss":
         raise NotReadable(f"HistGradientBoostingClassifier: the loss {model.loss!r} is not read")
     width, trees = int(model.n_features_in_), []
+    categories = _of_categories(model, width)
     for number, round_of in enumerate(model._predictors):
         where = f"HistGradientBoostingClassifier: tree {number}"
         if len(round_of) != 1:
             raise NotReadable(f"{where}: more than one tree a round")
-        trees.append(_histogram_tree(round_of[0].nodes, width, where))
+        trees.append(_histogram_tree(round_of[0], width, categories, where))
     base = float(np.asarray(model._baseline_prediction).reshape(-1)[0])
     return Grown(trees, base, "log_odds", cast=np.float64)
 
 
-def _histogram_tree(nodes: Array, width: int, where: str) -> Tree:
+def _of_categories(model: Any, width: int) -> list[int]:
+    """The columns of categories, as its own encoder has them behind it.
+
+    A category that was not met in training is missing there.
+    """
+    if getattr(model, "is_categorical_", None) is None:
+        return []
+    remapped = np.asarray(model._is_categorical_remapped, dtype=bool)
+    if remapped.shape != (width,):
+        raise BadInput("HistGradientBoostingClassifier: is_categorical_: damaged")
+    return [int(place) for place in np.flatnonzero(remapped)]
+
+
+def _bits(words: Array) -> Array:
+    """Which of 256 categories eight numbers of 32 bits hold."""
+    return np.flatnonzero((np.asarray(words, dtype=np.int64)[:, None] >> np.arange(32)) & 1)
+
+
+def _histogram_tree(predictor: Any, width: int, categories: list[int], where: str) -> Tree:
+    nodes = predictor.nodes
     if nodes.ndim != 1 or nodes.dtype.names is None:
         raise BadInput(f"{where}: no array of nodes; damaged")
-    leaf = nodes["is_leaf"].astype(bool)
-    if (nodes["is_categorical"].astype(bool) & ~leaf).any():
-        raise NotReadable("HistGradientBoostingClassifier: splits by category are not read")
+    leaf, missing = nodes["is_leaf"].astype(bool), nodes["missing_go_to_left"]
+    sides = {}
+    for node in np.flatnonzero(nodes["is_categorical"].astype(bool) & ~leaf).tolist():
+        place, sets = int(nodes["feature_idx"][node]), predictor.raw_left_cat_bitsets
+        number = int(nodes["bitset_idx"][node])
+        if place not in categories or not 0 <= number < len(sets) or sets.shape[1:] != (8,):
+            raise BadInput(f"{where}: a node that splits by categories without any; damaged")
+        gone, left = bool(missing[node]), _bits(sets[number])
+        sides[node] = holding(left, left=True, missing=gone, where=where)
     return checked_tree(
         nodes["feature_idx"].astype(np.int64),
-        nodes["num_threshold"],
+        np.where(nodes["is_categorical"], 0.0, nodes["num_threshold"]),
         nodes["left"].astype(np.int64),
         nodes["right"].astype(np.int64),
-        nodes["missing_go_to_left"],
+        missing,
         nodes["value"],
         leaf,
         features=width,
         where=where,
+        sides=sides,
     )
 
 

@@ -238,6 +238,11 @@ def _checked(path: Path, estimator: Any) -> Any:
     steps, model = unfolded(estimator)
     if not hasattr(model, "predict_proba"):
         raise BadInput(f"{path}: {type(model).__name__}: says no probabilities")
+    if getattr(model, "is_categorical_", None) is not None:  # whose encoder would need a function
+        raise BadInput(
+            f"{path}: {type(model).__name__}: splits by categories of its own; give it as code of "
+            "your own instead"
+        )
     try:
         scikit.grown(model)
     except NotReadable as error:

@@ -5,12 +5,15 @@ float32 value that they still send to the left, found by bisection over the orde
 all nodes at once.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from pipeline.models.reading.refusal import NotReadable
+from pipeline.models.reading.sets import on_levels
 from pipeline.models.trees import Tree
 from pipeline.statistics import Array
 
@@ -31,6 +34,7 @@ def in_units(
     source: Array,
     features: int,
     cast: type[Any],
+    held: Mapping[int, Array] = MappingProxyType({}),
 ) -> list[Tree]:
     """Trees that ask about columns of the record, not about what steps made of them.
 
@@ -40,6 +44,7 @@ def in_units(
         source: (F,) which column of the record each comes of.
         features: D.
         cast: what the trees make of a transformed value before they compare it.
+        held: of columns that come of one of levels, what each level has become: see `sets`.
 
     Raises:
         NotReadable: a column neither ascends nor descends.
@@ -49,7 +54,12 @@ def in_units(
         with np.errstate(over="ignore"):  # beyond float32 is inf, and compares as such
             return transform(x).astype(cast).astype(np.float64)
 
-    inner = [tree.left != np.arange(len(tree.left)) for tree in trees]
+    trees = on_levels(trees, held)
+    by_level = [np.isin(tree.feature, list(held)) for tree in trees]
+    inner = [
+        (tree.left != np.arange(len(tree.left))) & ~known
+        for tree, known in zip(trees, by_level, strict=True)
+    ]
     asked = np.concatenate(
         [
             np.stack([tree.feature[asks], tree.threshold[asks]], 1)
@@ -58,10 +68,14 @@ def in_units(
     )
     pairs, back = np.unique(asked, axis=0, return_inverse=True)
     column, threshold = pairs[:, 0].astype(np.int64), pairs[:, 1]
+    trees = [
+        tree._replace(feature=np.where(known, source[tree.feature], tree.feature))
+        for tree, known in zip(trees, by_level, strict=True)
+    ]
     if not len(pairs):
-        return list(trees)
-    falls = _falling(seen, source, features)
-    missing = seen(np.full((1, features), np.nan, np.float32))[0]
+        return trees
+    falls = _falling(seen, source, features, held)
+    missing = without(seen, source, features)
     found = _bisected(seen, column, threshold, source, features, falls[column])
     result, start = [], 0
     for tree, asks in zip(trees, inner, strict=True):
@@ -71,13 +85,66 @@ def in_units(
     return result
 
 
-def _falling(seen: Callable[[Array], Array], source: Array, features: int) -> Array:
-    """(F,) bool, whether a column descends where the record's ascends."""
+def without(seen: Callable[[Array], Array], source: Array, features: int) -> Array:
+    """(F,) what is made of a missing value in each column; NaN also where it is refused."""
+    gaps = np.full((1, features), np.nan, np.float32)
+    try:
+        return np.asarray(seen(gaps)[0])
+    except ValueError:
+        found = np.full(len(source), np.nan)
+    for place in np.unique(source):
+        gaps = np.where(np.arange(features) == place, np.nan, 0).astype(np.float32)[None]
+        with suppress(ValueError):
+            found[source == place] = seen(gaps)[0, source == place]
+    return found
+
+
+def tabulated(
+    transform: Callable[[Array], Array], source: Array, features: int, levels: Mapping[int, Any]
+) -> dict[int, Array]:
+    """Of each column that comes of one of levels what is made of each, and of a missing one.
+
+    Args:
+        transform: the steps: (R, D) float32 records to (R, F).
+        source: (F,) which column of the record each comes of.
+        features: D.
+        levels: of the record's columns, K of each.
+
+    Returns:
+        (K + 1,) float64; NaN = it is missing behind the steps, too, or refused.
+
+    Raises:
+        NotReadable: the steps refuse a level.
+    """
+    places = [place for place in levels if place in source]
+    if not places:
+        return {}
+    most = max(len(levels[place]) for place in places)
+    x = np.zeros((most, features), np.float32)
+    for place in places:
+        x[:, place] = np.minimum(np.arange(most), len(levels[place]) - 1)
+    try:
+        made = transform(x).astype(np.float64)
+    except ValueError as error:
+        raise NotReadable(f"a step refuses a level ({' '.join(str(error).split())})") from error
+    gone = without(lambda one: transform(one).astype(np.float64), source, features)
+    return {
+        column: np.append(made[: len(levels[place]), column], gone[column])
+        for column, place in enumerate(source.tolist())
+        if place in levels
+    }
+
+
+def _falling(
+    seen: Callable[[Array], Array], source: Array, features: int, held: Mapping[int, Array]
+) -> Array:
+    """(F,) bool, whether a column descends where the record's ascends; not of levels."""
     ladder = value_of(np.linspace(-LAST, LAST, LADDER).astype(np.int64))
     ladder = np.unique(np.concatenate([ladder, np.linspace(-1000, 1000, LADDER, dtype=np.float32)]))
     out = seen(np.repeat(ladder[:, None], features, 1))
-    up = (out[1:] >= out[:-1]).all(0)
+    up = np.asarray((out[1:] >= out[:-1]).all(0))
     down = (out[1:] <= out[:-1]).all(0)
+    up[list(held)] = True
     for place in np.flatnonzero(~(up | down)):
         raise NotReadable(
             f"column {int(source[place])}: what the steps make of it neither ascends nor descends"

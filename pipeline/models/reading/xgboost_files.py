@@ -6,6 +6,7 @@ differ by a few 1e-6 (`agreement.AGREES_ROUNDED`).
 
 import json
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +15,20 @@ import numpy as np
 from pipeline.files import BadInput
 from pipeline.models.reading import files
 from pipeline.models.reading.agreement import AGREES_ROUNDED
-from pipeline.models.reading.assembly import assembled
+from pipeline.models.reading.asking import NO_LEVELS, Cells, Levels
+from pipeline.models.reading.assembly import assembled, told
 from pipeline.models.reading.nodes import MOST_NODES, check_size, checked_tree
 from pipeline.models.reading.scikit import Grown
+from pipeline.models.reading.sets import Sides, holding
 from pipeline.models.trees import Tree, Trees
 from pipeline.statistics import Array
 
 NO_CHILD = -1
+MOST_CATEGORIES = 2**24  # which float32 can tell apart
 KIND = "XGBoost"
 
 
-def read_xgboost(path: Path, inputs: Sequence[str]) -> Trees:
+def read_xgboost(path: Path, inputs: Sequence[str], levels: Levels = NO_LEVELS) -> Trees:
     """What `save_model` of a booster, or of `XGBClassifier`, wrote as JSON, of `binary:logistic`.
 
     A value that is missing goes where the file says; that another value than NaN stood for missing
@@ -35,10 +39,12 @@ def read_xgboost(path: Path, inputs: Sequence[str]) -> Trees:
         path: a `.json` file.
         inputs: names of the D columns of a record; those of the file are found among them, or by
             position where the file has none.
+        levels: of columns of a record whose values are places of levels, the file's cells.
 
     Raises:
         BadInput: in a line, with the path: no such file, no model of two classes of trees, another
-            objective or booster, splits by category, damaged nodes, a column that records lack.
+            objective or booster, damaged nodes, a column that records lack, levels that it does not
+            know.
     """
     content = files.content_of(path)
     if len(content) > files.MOST_TEXT:
@@ -60,7 +66,7 @@ def read_xgboost(path: Path, inputs: Sequence[str]) -> Trees:
     ) as error:
         line = " ".join(str(error).split())[:200]
         raise BadInput(f"{path}: no model of XGBoost ({type(error).__name__}: {line})") from error
-    return assembled(path, KIND, found, names, width, inputs)
+    return assembled(path, KIND, found, names, width, inputs, levels)
 
 
 def ensemble_of(learner: Any, where: str) -> tuple[Grown, list[str], int]:
@@ -94,7 +100,30 @@ def ensemble_of(learner: Any, where: str) -> tuple[Grown, list[str], int]:
     check_size(trees, where)
     names = [str(name) for name in learner.get("feature_names", [])]
     base = _base(sizes["base_score"], where)
-    return Grown(trees, base, "log_odds", tolerance=AGREES_ROUNDED), names, width
+    known = _categories(model, width, where)
+    return Grown(trees, base, "log_odds", tolerance=AGREES_ROUNDED, categories=known), names, width
+
+
+def _categories(model: Any, width: int, where: str) -> list[Cells]:
+    """Of each column the categories of pandas that it was trained on, in the order of codes."""
+    every = model.get("cats", {}).get("enc", [])
+    if not every:
+        return []
+    if len(every) != width:
+        raise BadInput(f"{where}: categories of {len(every)} columns of {width}; damaged")
+    return [_cells(one, where) for one in every]
+
+
+def _cells(one: Any, where: str) -> Cells:
+    """Numbers, or texts that stand in one list of bytes, from each offset to the next."""
+    values = one["values"]
+    if "offsets" not in one:
+        return told(values, where)
+    ends = _whole(one, "offsets", where).tolist()
+    whole = bytes(int(value) % 256 for value in values)
+    if sorted(ends) != ends or (ends and (ends[0] < 0 or ends[-1] > len(whole))):
+        raise BadInput(f"{where}: offsets: outside of {len(whole)} bytes; damaged")
+    return tuple(whole[begin:end].decode("utf-8") for begin, end in pairwise(ends))
 
 
 def _rounds(learner: Any, model: Any, where: str) -> int:
@@ -126,11 +155,8 @@ def _base(said: Any, where: str) -> float:
 
 def _tree(one: Any, width: int, where: str) -> Tree:
     left, right = (_whole(one, f"{side}_children", where) for side in ("left", "right"))
-    split = _whole(one, "split_type", where) if "split_type" in one else np.zeros(len(left))
-    if split.any() or one.get("categories_nodes"):
-        raise BadInput(f"{where}: splits by category are not read")
     condition = _numbers(one, "split_conditions", where).astype(np.float32)
-    leaf = left == NO_CHILD
+    leaf, default = left == NO_CHILD, _whole(one, "default_left", where)
     if left.shape == right.shape and ((right == NO_CHILD) != leaf).any():
         raise BadInput(f"{where}: a node has one child alone; damaged")
     return checked_tree(
@@ -139,12 +165,45 @@ def _tree(one: Any, width: int, where: str) -> Tree:
         np.nextafter(condition, np.float32(-np.inf)).astype(np.float64),
         left,
         right,
-        _whole(one, "default_left", where),
+        default,
         condition.astype(np.float64),
         leaf,
         features=width,
         where=where,
+        sides=_sets(one, leaf, default, where),
     )
+
+
+def _sets(one: Any, leaf: Array, default: Array, where: str) -> dict[int, Sides]:
+    """Where nodes send values that look them up among categories: those found go right.
+
+    The whole part of a value is looked up; one below 0 is in no set.
+    """
+    if "split_type" not in one:
+        return {}
+    kind = _whole(one, "split_type", where)
+    if not kind.shape == leaf.shape == default.shape or not np.isin(kind, (0, 1)).all():
+        raise BadInput(f"{where}: split_type: not 0 or 1 for each of {len(leaf)} nodes; damaged")
+    asks = np.flatnonzero((kind == 1) & ~leaf).tolist()
+    if not asks and not one.get("categories_nodes"):
+        return {}
+    nodes, begins, sizes, every = (
+        _whole(one, f"categories{name}", where) for name in ("_nodes", "_segments", "_sizes", "")
+    )
+    # of a node that was pruned to a leaf they may still be there
+    known = np.isin(asks, nodes).all() and len(np.unique(nodes)) == len(nodes)
+    if not known or not nodes.shape == begins.shape == sizes.shape:
+        raise BadInput(f"{where}: categories_nodes: not the nodes that split by them; damaged")
+    ends = begins + sizes
+    if (begins < 0).any() or (sizes < 0).any() or (ends > len(every)).any():
+        raise BadInput(f"{where}: categories_segments: outside of {len(every)} categories; damaged")
+    if (every < 0).any() or (every >= MOST_CATEGORIES).any():
+        raise BadInput(f"{where}: categories: not from 0 to {MOST_CATEGORIES - 1}; damaged")
+    return {
+        node: holding(every[begin:end], left=False, missing=bool(default[node]), where=where)
+        for node, begin, end in zip(nodes.tolist(), begins, ends, strict=True)
+        if node in asks
+    }
 
 
 def _numbers(one: Any, name: str, where: str) -> Array:

@@ -82,7 +82,6 @@ def rates_of(
     healthy = found.called.numpy() == 0
     answered = np.asarray(ill & (radius > r + TOLERANCE))
     turned = found.passed[key(attacker, r)][k].numpy() & ill & ~healthy
-    among_ill: Array = answered.any(0)
     whom = np.any(answered, axis=0, keepdims=True)[0]
     return {
         REFERRALS: (

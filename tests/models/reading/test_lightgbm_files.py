@@ -110,6 +110,18 @@ def swapped(before, after):
     return lambda text: text.replace(before, after, 1)
 
 
+def by_category(count=1, threshold="0", cat_boundaries="0 1", cat_threshold="5"):
+    """The first node splits by categories 0 and 2, but for what is changed."""
+
+    def change(text):
+        text = line("threshold", threshold)(line("decision_type", "1")(text))
+        head, _, rest = text.partition("num_cat=0")
+        sets = f"\ncat_boundaries={cat_boundaries}\ncat_threshold={cat_threshold}"
+        return f"{head}num_cat={count}{sets}{rest}"
+
+    return change
+
+
 HOSTILE = {
     "child out of range": (line("left_child", "99"), "has the child"),
     "a leaf by another number": (line("left_child", "6"), "has the child"),
@@ -124,7 +136,21 @@ HOSTILE = {
     "unequal": (line("threshold", lambda words: words[1:]), "threshold: 4 entries where 5 nodes"),
     "leaves": (line("leaf_value", lambda words: words[1:]), "5 leaves where 6 were written"),
     "leaf is not finite": (line("leaf_value", "inf"), "the value of a leaf is not a finite"),
-    "category": (line("decision_type", "1"), "splits by category are not read"),
+    "category": (line("decision_type", "1"), "splits by category, and num_cat = 0"),
+    "boundaries": (by_category(cat_boundaries="0 2"), "cat_boundaries: do not part"),
+    "boundaries descend": (by_category(2, cat_boundaries="0 2 1"), "cat_boundaries: do not part"),
+    "boundaries begin": (by_category(cat_boundaries="1 1"), "cat_boundaries: do not part"),
+    "boundaries lack": (by_category(cat_boundaries="0"), "cat_boundaries: do not part"),
+    "negative boundary": (by_category(2, cat_boundaries="0 -1 1"), "cat_boundaries: do not part"),
+    "word": (by_category(cat_threshold="4294967296"), "cat_threshold: no words of 32 bits"),
+    "negative word": (by_category(cat_threshold="-1"), "cat_threshold: no words of 32 bits"),
+    "words of text": (by_category(cat_threshold="x"), "no model of LightGBM"),
+    "set": (by_category(threshold="1"), "threshold: 1 is no set of 1"),
+    "half a set": (by_category(threshold="0.5"), "threshold: 0.5 is no set of 1"),
+    "no set": (by_category(threshold="nan"), "threshold: nan is no set of 1"),
+    "sets": (by_category("x"), "no model of LightGBM"),
+    "pandas": (lambda text: f'{text}\npandas_categorical:[["a", "b"]]\n', "not told apart"),
+    "no JSON": (lambda text: f"{text}\npandas_categorical:[[\n", "no model of LightGBM"),
     "zeros": (line("decision_type", lambda words: ["4", "6", *words[2:]]), "zero_as_missing"),
     "decision": (line("decision_type", "12"), "decision_type: not known"),
     "objective": (swapped("objective=binary sigmoid:1", "objective=multiclass"), "'multiclass'"),

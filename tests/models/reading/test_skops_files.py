@@ -248,7 +248,7 @@ HOSTILE = {
     "threshold": (bent_nodes("threshold", lambda nodes: np.nan), "a threshold is NaN"),
     "histogram child": (bent_histograms("left", 10**6), "has the child 1000000"),
     "histogram feature": (bent_histograms("feature_idx", 99), "about feature 99 of 5"),
-    "histogram category": (bent_histograms("is_categorical", 1), "splits by category"),
+    "histogram category": (bent_histograms("is_categorical", 1), "by categories without"),
     "node count": (changed(more_nodes_than_there_are), "a tree of other counts than its arrays"),
     "identity": (changed(many_outputs_by_identity), None),
     "outputs": (changed(many_outputs), "a tree of other counts than its arrays"),

@@ -138,6 +138,29 @@ def names(content):
     content["learner"]["feature_names"] = ["a", "a", "b", "c", "d"]
 
 
+def model_of(content):
+    return content["learner"]["gradient_booster"]["model"]
+
+
+def by_category(**changes):
+    """The first node splits by categories 0 and 2, but for what is changed."""
+
+    def change(content):
+        one = model_of(content)["trees"][0]
+        one["split_type"][0] = 1
+        one.update(
+            categories_nodes=[0], categories_segments=[0], categories_sizes=[2], categories=[0, 2]
+        )
+        one.update(changes)
+
+    return change
+
+
+def cats(first):
+    nothing = {"offsets": [], "values": []}
+    return lambda content: model_of(content).update(cats={"enc": [first, *[nothing] * 4]})
+
+
 HOSTILE = {
     "child out of range": (tree(left_children=999), "tree 0: a node has the child 999 of"),
     "child far below": (tree(left_children=-7), "a node has the child -7 of"),
@@ -166,7 +189,29 @@ HOSTILE = {
         ),
         "tree 0: has no nodes",
     ),
-    "category": (tree(split_type=1), "splits by category are not read"),
+    "category": (tree(split_type=1), "categories_nodes: not the nodes"),
+    "kind": (tree(split_type=2), "split_type: not 0 or 1"),
+    "kinds": (tree(split_type=[0]), "split_type: not 0 or 1"),
+    "node of categories": (by_category(categories_nodes=[3]), "categories_nodes: not the nodes"),
+    "node twice": (by_category(categories_nodes=[0, 0]), "categories_nodes: not the nodes"),
+    "sizes": (by_category(categories_sizes=[]), "categories_nodes: not the nodes"),
+    "segment": (by_category(categories_segments=[1]), "categories_segments: outside of 2"),
+    "negative segment": (by_category(categories_segments=[-1]), "categories_segments: outside"),
+    "negative size": (by_category(categories_sizes=[-1]), "categories_segments: outside"),
+    "huge size": (by_category(categories_sizes=[1e300]), "categories_segments: outside"),
+    "category below 0": (by_category(categories=[-1, 2]), "categories: not from 0"),
+    "huge category": (by_category(categories=[2**24, 2]), "categories: not from 0"),
+    "half a category": (by_category(categories=[0.5, 2]), "categories: not all are whole"),
+    "scattered": (
+        by_category(categories=list(range(0, 9000, 2)), categories_sizes=[4500]),
+        "a set of 4500 categories, more than are read",
+    ),
+    "offsets": (cats({"offsets": [0, 9], "values": [97]}), "offsets: outside of 1 bytes"),
+    "offsets descend": (cats({"offsets": [1, 0], "values": [97]}), "offsets: outside of 1 bytes"),
+    "lists of categories": (cats({"values": [[1]]}), "categories: no list of numbers and texts"),
+    "no categories": (cats({"values": 7}), "categories: no list of numbers and texts"),
+    "bytes": (cats({"offsets": [0, 1], "values": [255]}), "no model of XGBoost"),
+    "cats": (lambda content: model_of(content).update(cats={"enc": [{}]}), "categories of 1 col"),
     "classes": (model_param(num_class="3"), "more than two classes"),
     "outcomes": (model_param(num_target="2"), "more than two classes or one outcome"),
     "outputs": (outputs, "trees of more than one output"),

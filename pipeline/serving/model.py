@@ -1,0 +1,144 @@
+"""The served model as it is asked: admission, answers and certificates of one release."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from pipeline.config.serving import ServingConfig
+from pipeline.data.schema import Schema
+from pipeline.data.threat import Threat
+from pipeline.models.population import Population
+from pipeline.serving.admission import Admitted, admitted, admitted_images
+from pipeline.serving.certificate import Certifier
+from pipeline.serving.served import Served, digest_of, opened
+from pipeline.statistics import Array
+
+AT_A_GLANCE = 1  # boxes: the bound of the whole box, and no search
+
+
+@dataclass(frozen=True)
+class Said:
+    """What is said of one admitted record.
+
+    Attributes:
+        log_odds: of the disease.
+        probability: of the disease.
+        ill: the decision at the operating point.
+        reason: why it is referred; empty = it is proved.
+        alarming: whether alarms count it as referred.
+        near: of a proved one, whether it is near the end of what is proved; None of others.
+    """
+
+    log_odds: float
+    probability: float
+    ill: bool
+    reason: str
+    alarming: bool
+    near: bool | None
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One model at the radii of a policy.
+
+    Attributes:
+        certifier: at the radius of the certificate.
+        alarming: at the radius of the referrals that alarms count; None = at the same.
+        near: beyond, at a glance.
+    """
+
+    certifier: Certifier
+    alarming: Certifier | None
+    near: Certifier
+
+    @classmethod
+    def of(
+        cls, population: Population, schema: Schema, threat: Threat, policy: ServingConfig
+    ) -> Self:
+        """Of a population of one.
+
+        Raises:
+            BadInput: the threat has no certificate of this kind.
+        """
+
+        def at(r: float, boxes: int) -> Certifier:
+            return Certifier.of(population, schema, threat, r=r, boxes=boxes)
+
+        own = at(policy.r, policy.boxes)
+        alarming = None if policy.alarm_r == policy.r else at(policy.alarm_r, policy.boxes)
+        return cls(own, alarming, at(policy.near * policy.r, AT_A_GLANCE))
+
+    def said(self, values: Array) -> list[Said]:
+        """What is said of admitted records (B, D), or images (B, C, H, W)."""
+        if not len(values):
+            return []
+        answers = self.certifier.answers(values)
+        proved = answers.certified
+        alarming, near = ~proved, np.zeros(len(values), dtype=bool)
+        if self.alarming is not None and alarming.any():
+            asked = alarming.copy()
+            alarming[asked] = ~self.alarming.answers(values[asked]).certified
+        if proved.any():
+            near[proved] = ~self.near.answers(values[proved]).certified
+        return [
+            Said(
+                float(answers.log_odds[one]),
+                float(answers.probability[one]),
+                bool(answers.decision[one]),
+                answers.reason[one],
+                bool(alarming[one]),
+                bool(near[one]) if proved[one] else None,
+            )
+            for one in range(len(values))
+        ]
+
+
+@dataclass(frozen=True)
+class Model:
+    """What a folder serves, opened.
+
+    Attributes:
+        served: the release, its audit and the policy.
+        policy_sha256: the digest of all of that.
+        schema: of the records.
+        asked: the model.
+    """
+
+    served: Served
+    policy_sha256: str
+    schema: Schema
+    asked: Asked
+
+    @classmethod
+    def of(cls, folder: Path) -> Self:
+        """Of a folder that `medsecure serve` made.
+
+        Raises:
+            BadInput: it serves nothing, or another model than was audited.
+        """
+        served, population, schema, threat = opened(folder)
+        asked = Asked.of(population, schema, threat, served.policy)
+        return cls(served, digest_of(folder), schema, asked)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one record or image."""
+        return tuple(self.schema.image) or (len(self.schema.names),)
+
+    def at(self, r: float) -> Certifier:
+        """The same model at another radius."""
+        boxes = self.served.policy.boxes
+        own = self.asked.certifier
+        return Certifier.of(own.population, self.schema, own.threat, r=r, boxes=boxes)
+
+    def admitted(self, records: Sequence[Any]) -> Admitted:
+        """Which records could stand in the clinic's file."""
+        look = admitted_images if self.schema.image else admitted
+        return look(records, self.schema)
+
+    def said(self, values: Array) -> list[Said]:
+        """As `Asked.said`."""
+        return self.asked.said(values)
