@@ -176,15 +176,12 @@ def _ill(tables: Tables, context: Context, r: float) -> str:
 
 
 def _ends(tables: Tables, r: float) -> str:
-    """How much of an attacker's success is left beyond r."""
+    """Who passes beyond r, of the first recipe."""
     table = tables["guard_attacks"]
     own = table[(table["attacker"] == "adaptive") & (table["r"] == r) & (table["reach"] > 1)]
-    own = own[(own["defense"] == table["defense"].iloc[0]) & (own["turned"] > 0)]
-    each = [
-        f"at eps {line['eps']:g} {line['passed'] / line['turned']:.0%} of the turned are answered"
-        for _, line in own.iterrows()
-    ]
-    return f"{table['defense'].iloc[0]}: {', '.join(each)}." if each else ""
+    own = own[own["defense"] == table["defense"].iloc[0]]
+    each = [f"{_bounded(line, 'passed')} at eps {line['eps']:g}" for _, line in own.iterrows()]
+    return f"turned and answered, of all: {', '.join(each)}." if each else ""
 
 
 def _given(tables: Tables, context: Context) -> str:
@@ -224,7 +221,9 @@ def noticed(tables: Tables, context: Context) -> list[str]:
 
 def _channel(line: Mapping[Hashable, Any]) -> str:
     return (
-        "referrals of queries" if line["channel"] == "referrals" else "confirmed diagnoses of ill"
+        "referrals of queries"
+        if line["channel"] == "referrals"
+        else "confirmed diagnoses of ill patients"
     )
 
 
@@ -254,7 +253,13 @@ def _bounded(line: "pd.Series[Any]", name: str) -> str:
 
 def _names(table: pd.DataFrame, context: Context) -> list[str]:
     whose = table[["defense", "r"]].itertuples(index=False, name=None)
-    return [f"{context.display(str(name))}, r {r:g}" for name, r in whose]
+    return [_at(context.display(str(name)), r) for name, r in whose]
+
+
+def _at(name: str, r: float) -> str:
+    """The name of a recipe and its radius; its flags stand last."""
+    first, bracket, flags = name.partition(" [")
+    return f"{first}, r {r:g}{bracket}{flags}"
 
 
 def _whose(table: pd.DataFrame, context: Context) -> dict[str, list[str]]:
@@ -310,7 +315,7 @@ def _verdicts(table: pd.DataFrame, context: Context) -> pd.DataFrame:
         {
             **_whose(table, context),
             "against": [
-                f"{context.display(str(name))}, r {r:g}"
+                _at(context.display(str(name)), r)
                 for name, r in table[["other", "other_r"]].itertuples(index=False, name=None)
             ],
             "figure": table["figure"].map(FIGURES).tolist(),

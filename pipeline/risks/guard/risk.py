@@ -66,10 +66,8 @@ def metrics(tables: Tables, cfg: Config) -> Mapping[str, Mapping[str, float]]:
 
 
 def shown(cfg: Config) -> Sequence[str]:
-    """Those, where a guard is measured."""
-    if not cfg.section(GuardSettings).recipes:
-        return ()
-    return ("guard_referred", "guard_passed_at_2r")
+    """Who passes, where a guard is measured."""
+    return ("guard_passed_at_2r",) if cfg.section(GuardSettings).recipes else ()
 
 
 def trades(tables: Tables, cfg: Config) -> Sequence[Trade]:
