@@ -42,6 +42,7 @@ class Stream(StrEnum):
     SMOOTHING = "smoothing"  # the noise under which votes are counted, of each model
     EVASION_OF_HALVES = "evasion of halves"  # random starts of the attack on half models
     SAFEGUARDS = "safeguards"  # random starts of the attacks on them, and the noise that they draw
+    GUARD = "guard"  # random starts of the attacks on it, and the records of who copies through it
     ELSEWHERE = "elsewhere"  # the seed of each model that is asked about another site, or later
     BY_HAND = "attack by hand"  # from a notebook
     DIAGNOSTICS = "diagnostics"  # sampled records, and random starts, when gradients are checked

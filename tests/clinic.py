@@ -18,6 +18,8 @@ from pipeline.data.schema import Dataset
 from pipeline.defenses.trained import train
 from pipeline.models.population import Population
 from pipeline.report.write import write_evaluation
+from pipeline.risks.guard.measure.experiment import PASSED, TAKEN
+from pipeline.risks.guard.measure.settings import GuardSettings
 from pipeline.risks.poisoning.measure.filtering import PREFIX, RECIPE
 from pipeline.risks.poisoning.measure.settings import PoisoningSettings
 from pipeline.risks.results import Results, draw_up_all
@@ -27,6 +29,7 @@ from pipeline.risks.transport.measure.places import PLACES, Places
 from pipeline.risks.transport.measure.settings import TransportSettings
 from pipeline.stages._examining import Examinee, examine
 from risks.frontier.made_up import made_up as trace_made_up
+from risks.guard.made_up import passed, taken
 from risks.poisoning.made_up import made_up_filtered, made_up_harm
 from risks.safeguards.made_up import margins, referrals, sets
 from risks.theft.made_up import made_up as made_up_copies
@@ -102,6 +105,10 @@ def stages(cfg: Config, dataset: Dataset, place: Path) -> Path:
     guards = _made(place / "safeguards")
     for name, made in (("sanitised", margins), ("referred", referrals), ("covered", sets)):
         made(len(dataset.y)).save(guards / FILES[name])
+    for name in cfg.chosen(cfg.section(GuardSettings).recipes):
+        guarded = _made(place / "guard" / name)
+        passed(len(dataset.y)).save(guarded / PASSED)
+        taken(len(dataset.y)).save(guarded / TAKEN)
     harms = {
         name: made_up_harm(
             60, doses={one: len(numbers.doses_of(one)) for one in ATTACKS}, harm=1.0, seed=seed

@@ -88,6 +88,7 @@ def drawn(cfg) -> dict[tuple[str, ...], list[int]]:
     found[Stream.SAFEGUARDS,] = [seeds.of(Stream.SAFEGUARDS, seed, *place) for place in places]
     shares = [0, 50_000, 100_000, 200_000, 500_000, 1_000_000]  # of queries, in a million
     found[Stream.MONITORED,] = [seeds.of(Stream.MONITORED, seed, share) for share in shares]
+    found[Stream.GUARD,] = [seeds.of(Stream.GUARD, seed, number) for number in range(104)]
     for what, own in plans.items():
         for stream in OF_A_MODEL:
             found[stream, what] = [seeds.of(stream, one) for one in own.tolist()]

@@ -3,9 +3,10 @@
 import pytest
 
 from pipeline import params
-from pipeline.files import NOT_FOR_COUNTS
+from pipeline.files import NOT_FOR_COUNTS, NOT_FOR_IMAGES
 from pipeline.risks.forgery.risk import RISK as FORGERY
 from pipeline.risks.frontier.risk import RISK as FRONTIER
+from pipeline.risks.guard.risk import RISK as GUARD
 from pipeline.risks.poisoning.risk import RISK as POISONING
 from pipeline.risks.risk import Sources
 from pipeline.risks.safeguards.risk import RISK as SAFEGUARDS
@@ -13,6 +14,7 @@ from pipeline.risks.theft.risk import RISK as THEFT
 from pipeline.stages import ARTIFACTS
 from pipeline.stages.forgery import forge_and_look
 from pipeline.stages.frontier import vary_epsilon
+from pipeline.stages.guard import guard_all
 from pipeline.stages.poisoning import harm_and_filter
 from pipeline.stages.safeguards import safeguard
 from pipeline.stages.theft import steal_all
@@ -47,6 +49,15 @@ def test_under_a_threat_that_counts_nobody_follows_gradients(tmp_path, monkeypat
     monkeypatch.chdir(tmp_path)
     cfg = params.configured(["threat=[clinical,sparse]", "audit.headline=sparse"])
     assert safeguard(cfg) == NOT_FOR_COUNTS
-    assert Sources({}, ARTIFACTS).not_applicable("safeguards") == [
-        ("every recipe", "", NOT_FOR_COUNTS)
-    ]
+    assert guard_all(cfg) == NOT_FOR_COUNTS
+    for risk in ("safeguards", "guard"):
+        said = Sources({}, ARTIFACTS).not_applicable(risk)
+        assert said == [("every recipe", "", NOT_FOR_COUNTS)]
+
+
+def test_a_guard_is_not_for_images_yet(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert guard_all(params.configured(["experiment=digits"])) == NOT_FOR_IMAGES
+    nobody = params.configured(["guard.recipes=[]"])
+    assert guard_all(nobody) == "not asked for: guard.recipes is empty"
+    assert GUARD.tables(Sources({}, ARTIFACTS), None) == {}

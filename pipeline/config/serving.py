@@ -1,4 +1,4 @@
-"""The section `serving`: what the guard answers, to whom, and when it stops."""
+"""The section `serving`: what a served model answers, to whom, and when it stops."""
 
 from typing import Annotated, Literal, get_args
 
@@ -55,7 +55,7 @@ class LimitsConfig(Section):
 
 
 class ServingConfig(Section):
-    """The guard.
+    """The service.
 
     `defense`: whose release is served; null = that of the gates. `r`: the radius of the
     certificate, in units of scale: a record is answered only where no admissible record within `r`

@@ -6,6 +6,7 @@
 from pipeline.risks.evasion.risk import RISK as EVASION
 from pipeline.risks.forgery.risk import RISK as FORGERY
 from pipeline.risks.frontier.risk import RISK as FRONTIER
+from pipeline.risks.guard.risk import RISK as GUARD
 from pipeline.risks.inversion.risk import RISK as INVERSION
 from pipeline.risks.membership.risk import RISK as MEMBERSHIP
 from pipeline.risks.poisoning.risk import RISK as POISONING
@@ -18,6 +19,7 @@ RISKS: tuple[Risk, ...] = (
     EVASION,
     FORGERY,
     SAFEGUARDS,
+    GUARD,
     MEMBERSHIP,
     INVERSION,
     FRONTIER,

@@ -10,10 +10,13 @@ from pathlib import Path
 from pipeline.config import Config, Section
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
+from pipeline.defenses.trained import train_reported
 from pipeline.files import NOT_APPLICABLE, write_json
+from pipeline.risks.guard.measure.settings import GuardSettings
 from pipeline.risks.poisoning.measure.settings import PoisoningSettings
 from pipeline.risks.theft.measure.settings import TheftSettings
 from pipeline.stages import why_left_out
+from pipeline.stages.guard import guard_models
 from pipeline.stages.poisoning import poison_recipes
 from pipeline.stages.theft import steal_one
 from pipeline.sweep.keys import beside_none
@@ -30,7 +33,13 @@ def _steal(name: str, dataset: Dataset, cfg: Config, place: Path) -> None:
     steal_one(name, dataset, cfg, place / name)
 
 
+def _guard(name: str, dataset: Dataset, cfg: Config, place: Path) -> None:
+    plan = Plan.of(dataset, cfg.plan, cfg.seed)
+    guard_models({name: train_reported(name, dataset, plan, cfg)}, dataset, plan, cfg, place)
+
+
 MEASURES: Mapping[str, tuple[Measure, type[Section]]] = {
+    "guard": (_guard, GuardSettings),
     "poisoning": (_poison, PoisoningSettings),
     "theft": (_steal, TheftSettings),
 }

@@ -1,4 +1,4 @@
-"""Poisoning and theft of one recipe alone."""
+"""The guard, poisoning and theft of one recipe alone."""
 
 from pipeline.attacks.poisoning import ATTACKS
 from pipeline.risks.poisoning.measure.filtering import PREFIX
@@ -36,13 +36,18 @@ def measured(monkeypatch, cfg, dataset, place, name):
             owner, function, lambda one, *_, f=function: asked.append((f, one)) or Saved()
         )
     monkeypatch.setattr(theft, "steal", lambda one, *_: asked.append(("steal", one)) or Saved())
+    monkeypatch.setattr(staged, "train_reported", lambda one, *_: one)
+    monkeypatch.setattr(
+        staged, "guard_models", lambda models, *_: asked.append(("guard", *models.items()))
+    )
     staged.measure_staged(name, dataset, only(cfg, name), place)
     return asked, sorted(file.relative_to(place).as_posix() for file in place.rglob("*.*"))
 
 
 def test_a_defense_is_poisoned_and_stolen_and_nobody_else(monkeypatch, cfg, dataset, tmp_path):
     asked, files = measured(monkeypatch, cfg, dataset, tmp_path, "dp_train")
-    assert asked == [("measure_harm", "dp_train"), ("steal", "dp_train")]
+    guarded = ("guard", ("dp_train", "dp_train"))
+    assert asked == [guarded, ("measure_harm", "dp_train"), ("steal", "dp_train")]
     assert files == ["poisoning/dp_train.safetensors"]
 
 

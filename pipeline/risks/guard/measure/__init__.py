@@ -1,0 +1,1 @@
+"""A guard around trained models: who is referred, who passes it, what it gives away."""
