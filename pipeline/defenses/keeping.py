@@ -61,7 +61,7 @@ def frozen(
         raise BadInput("model.source: says of no model where it is kept")
     if (Path(source) / DESCRIPTION).is_file():
         return recalled(_ours(load_population(Path(source)), source), dataset)
-    if is_native(source):
+    if is_native(source) and gaps == "empty":
         return _native(dataset, cfg, Path(source))
     return _asked(dataset, cfg, source, rate, gaps)
 
