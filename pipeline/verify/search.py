@@ -78,6 +78,36 @@ class Asked(NamedTuple):
                 low, high = below, above
         return np.clip(self.own, low, high)
 
+    def lowered(self, inside: Array, cells: Array, low: Array, high: Array) -> Array:
+        """Cells from which no other cell of one feature alone leads to a lower margin.
+
+        Args:
+            inside: leaves (an index) that the box meets.
+            cells: (F,) where to begin.
+            low: (F,) the first cells of the box.
+            high: (F,) the last ones.
+        """
+        cells, best = cells.copy(), np.inf
+        first, last, value = self.low[inside], self.high[inside], self.value[inside]
+        holds = (first <= cells) & (cells <= last)
+        while True:
+            before = best
+            for j in np.flatnonzero(low < high).tolist():
+                others = holds.copy()
+                others[:, j] = True
+                met = others.all(1)
+                begins = np.maximum(first[met, j], low[j]) - low[j]
+                ends = np.minimum(last[met, j], high[j]) - low[j] + 1
+                size = int(high[j] - low[j]) + 2
+                steps = np.bincount(begins, value[met], size) - np.bincount(ends, value[met], size)
+                margins = self.start + steps.cumsum()[:-1]
+                at = int(margins.argmin())
+                if margins[at] < best - self.rounding:
+                    best, cells[j] = float(margins[at]), low[j] + at
+                    holds[:, j] = (first[:, j] <= cells[j]) & (cells[j] <= last[:, j])
+            if best >= before:
+                return cells
+
 
 class Found(NamedTuple):
     """What is known of one record: as `Nearest`, and the values that change the answer."""
@@ -227,10 +257,10 @@ class _Search:
             inside = self.asked.inside(leaves, low, high)
             if self.asked.bound(inside) > self.asked.rounding:
                 continue
-            for cells in (self.asked.guess(inside, low, high), np.clip(self.own, low, high)):
-                if self.distance(cells) <= radius * (1 + SAME_RADIUS) and self.breaks(
-                    inside, cells
-                ):
+            guess = self.asked.guess(inside, low, high)
+            lowered = self.asked.lowered(inside, guess, low, high)
+            for cells in (guess, lowered, np.clip(self.own, low, high)):
+                if self.distance(cells) <= within and self.breaks(inside, cells):
                     return cells
             for least, part in halves(self.asked, inside, low, high):
                 nearest = np.clip(self.own, *part)

@@ -50,6 +50,28 @@ def test_no_record_of_a_box_is_below_its_bound_and_halves_are_all_of_it(asked):
         boxes += parts
 
 
+def test_from_lowered_cells_no_other_cell_of_one_feature_leads_lower(asked):
+    high = np.array([len(way.cell) - 1 for way in asked.ways])
+    low, every = np.zeros_like(high), np.arange(len(asked.value))
+
+    def margin(cells):
+        return asked.margin(asked.inside(every, cells, cells))
+
+    for begin in (low, high, asked.own):
+        cells = asked.lowered(every, begin, low, high)
+        assert margin(cells) <= margin(begin) + asked.rounding
+        for j, last in enumerate(high):
+            for other in range(last + 1):
+                there = cells.copy()
+                there[j] = other
+                assert margin(there) >= margin(cells) - asked.rounding
+        inner = np.maximum(low, begin - 1), np.minimum(high, begin + 1)
+        within = asked.lowered(asked.inside(every, *inner), begin, *inner)
+        assert (inner[0] <= within).all()
+        assert (within <= inner[1]).all()
+    np.testing.assert_array_equal(asked.lowered(asked.inside(every, low, low), low, low, low), low)
+
+
 def test_a_search_without_boxes_knows_nothing(asked):
     found = searched(asked, "linf", 1.5, 0, lambda _: True)
     assert (found.breaks, found.boxes, found.values) == (np.inf, 0, {})
