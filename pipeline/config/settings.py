@@ -31,6 +31,11 @@ class PlanConfig(Section):
     seeds: Count
     tune: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
+    @property
+    def frozen(self) -> bool:
+        """Whether the one model was trained elsewhere: it is asked, and none is trained."""
+        return self.kind == "frozen"
+
 
 Whole = Annotated[int, Field(ge=0)]
 

@@ -43,7 +43,7 @@ def halves_of(dataset: Dataset, plan: PlanConfig, *, models: int, seed: int) -> 
         models: M.
         seed: of the coins and of the models' own seeds.
     """
-    if plan.kind == "frozen":
+    if plan.frozen:
         return Plan.of(dataset, plan, seed)
     halves = Plan.random_halves(len(dataset.y), models=models, seed=seed, together=dataset.together)
     if plan.kind != "official" or dataset.split is None:

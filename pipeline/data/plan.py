@@ -70,7 +70,7 @@ class Plan:
                     "the column of the split as data.image.split"
                 )
             return cls.official(dataset.split, seeds=cfg.seeds, seed=seed)
-        if cfg.kind == "frozen":
+        if cfg.frozen:
             return cls.frozen(trained_on(dataset, cfg.trained_on), dataset.together, seed=seed)
         return cls.cross_validation(
             dataset.y,

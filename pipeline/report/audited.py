@@ -46,7 +46,7 @@ def _model(cfg: Config) -> str:
 
 
 def _beside(cfg: Config) -> str:
-    if cfg.plan.kind == "frozen":
+    if cfg.plan.frozen:
         return "it was trained elsewhere, and is audited as it is deployed"
     return "a defense is another way of training it, or says what else it is"
 
@@ -54,7 +54,7 @@ def _beside(cfg: Config) -> str:
 def _scored(context: Context) -> str:
     """Who is scored, and by whom."""
     plan, split = context.cfg.plan, context.dataset.split
-    if plan.kind == "frozen":
+    if plan.frozen:
         if plan.trained_on:
             return "each patient whom the deployed model was not trained on, by that model"
         unknown = "whether it was trained on some of them, which would flatter it, nobody says"

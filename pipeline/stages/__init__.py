@@ -85,7 +85,7 @@ def why_left_out(kind: type[Section], cfg: Config) -> str:
         return NOT_FOR_IMAGES if cfg.data.image else FOR_IMAGES_ALONE
     if not kind.for_counts and cfg.threat[cfg.audit.headline].norm == "l0":
         return NOT_FOR_COUNTS
-    if not kind.for_frozen and cfg.plan.kind == "frozen":
+    if not kind.for_frozen and cfg.plan.frozen:
         return NOT_TRAINED_AGAIN
     if not kind.for_scores and not cfg.model.network:
         return FOR_NETWORKS_ALONE

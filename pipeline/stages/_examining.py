@@ -28,7 +28,6 @@ from pipeline.risks.membership.measure.shadows import (
     why_not_asked,
 )
 from pipeline.risks.poisoning.measure.certificate import CERTIFICATE, certify
-from pipeline.stages import ARTIFACTS, STAGE_OF, prepared
 
 
 @dataclass(frozen=True)
@@ -50,11 +49,13 @@ class Examinee:
     cfg: Config
 
 
-def trained(name: str, cfg: Config) -> Examinee:
-    """A defense as its stage trained it; models that are kept as a recipe are fitted again."""
-    dataset, plan = prepared()
-    population = load_population(ARTIFACTS / STAGE_OF.get(name, name))
-    return Examinee(name, recalled(population, dataset), dataset, plan, cfg)
+def trained(name: str, place: Path, dataset: Dataset, plan: Plan, cfg: Config) -> Examinee:
+    """A defense as its stage left it in a folder; of what is kept as a recipe all is fitted again.
+
+    Raises:
+        BadInput: there is none, or as `recalled`.
+    """
+    return Examinee(name, recalled(load_population(place), dataset), dataset, plan, cfg)
 
 
 Gaps = dict[str, dict[str, str]]  # risk -> what could not be asked ("" = anything) -> why
@@ -129,7 +130,7 @@ def _leaking(examinee: Examinee, place: Path) -> Gaps:
     if why := why_not_asked(name, cfg):
         return {risk: {"": why} for risk in ("membership", "inversion")}
     halves, gaps = train_halves(name, dataset, cfg), {}
-    if cfg.plan.kind == "frozen":
+    if cfg.plan.frozen:
         lacking = set(cfg.section(MembershipSettings).attacks) - set(attacks_on(cfg))
         gaps = {"membership": dict.fromkeys(sorted(lacking), NOT_TRAINED_AGAIN)}
     else:

@@ -7,13 +7,13 @@ Writes:   artifacts/attack/: adversarial.safetensors, and a folder for each risk
 
 from pipeline.config import BASELINE, Config
 from pipeline.files import folder
-from pipeline.stages import ARTIFACTS, run
+from pipeline.stages import ARTIFACTS, prepared, run
 from pipeline.stages._examining import examine, trained
 
 
 def attack_baseline(cfg: Config) -> str:
     """The stage."""
-    examinee = trained(BASELINE, cfg)
+    examinee = trained(BASELINE, ARTIFACTS / "train_baseline", *prepared(), cfg)
     with folder(ARTIFACTS / "attack") as out:
         return examine(examinee, out)
 

@@ -9,14 +9,14 @@ import sys
 
 from pipeline.config import Config
 from pipeline.files import folder
-from pipeline.stages import ARTIFACTS, run, trained_by
+from pipeline.stages import ARTIFACTS, prepared, run, trained_by
 from pipeline.stages._examining import examine, trained
 
 
 def examine_one(cfg: Config) -> str:
     """The stage."""
     name = trained_by(cfg, sys.argv[1:])
-    examinee = trained(name, cfg)
+    examinee = trained(name, ARTIFACTS / name, *prepared(), cfg)
     with folder(ARTIFACTS / "examine" / name) as out:
         return examine(examinee, out, transfer=ARTIFACTS / "attack")
 

@@ -69,7 +69,7 @@ def run_key(cfg: Config, dataset: Dataset) -> str:
     digest = hashlib.sha256(_digest(cfg, {"risks", *STAGED, *ELSEWHERE}).encode())
     digest.update(sha256(*measuring_code()).encode())
     digest.update(dataset.x.numpy().tobytes() + dataset.y.numpy().tobytes())
-    if cfg.plan.kind == "frozen":  # whoever keeps or serves it may have put another in its place
+    if cfg.plan.frozen:  # whoever keeps or serves it may have put another in its place
         source, gaps = cfg.model.own["source"], cfg.model.own["gaps"]
         digest.update(version_of(source, dataset, cfg.seed, gaps).encode())
     return digest.hexdigest()

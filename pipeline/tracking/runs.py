@@ -81,7 +81,7 @@ def log_evaluation(evaluated: Evaluated, name: str) -> None:
                 for file, place in files:
                     mlflow.log_artifact(str(file), place)
             schema, named = evaluated.context.dataset.schema, model_name(cfg.data.name, name)
-            theirs = cfg.plan.kind == "frozen"  # whose model it is, they keep it
+            theirs = cfg.plan.frozen  # whose model it is, they keep it
             if not theirs and (model := log_release(population, schema, named)):
                 register(evaluated, name, run_id, model)
             for point in points:

@@ -64,7 +64,7 @@ class Halves:
 
 def why_not_asked(name: str, cfg: Config) -> str:
     """Why nobody looks for what the recipe `name` leaks; empty = somebody does."""
-    if cfg.plan.kind == "frozen":
+    if cfg.plan.frozen:
         return UNKNOWN if cfg.plan.trained_on is None else ""
     recipes = cfg.section(MembershipSettings).recipes
     return "" if recipes is None or name in recipes else NOT_ASKED
@@ -73,7 +73,7 @@ def why_not_asked(name: str, cfg: Config) -> str:
 def attacks_on(cfg: Config) -> list[str]:
     """The configured attacks, of a frozen model those that need no others beside it."""
     asked = cfg.section(MembershipSettings).attacks
-    return [one for one in asked if cfg.plan.kind != "frozen" or not NEEDS_SHADOWS[one]]
+    return [one for one in asked if not cfg.plan.frozen or not NEEDS_SHADOWS[one]]
 
 
 def train_halves(name: str, dataset: Dataset, cfg: Config) -> Halves:
@@ -81,7 +81,7 @@ def train_halves(name: str, dataset: Dataset, cfg: Config) -> Halves:
     numbers = cfg.section(MembershipSettings)
     seed = of(Stream.MEMBERSHIP_HALVES, cfg.seed)
     once = halves_of(dataset, cfg.plan, models=numbers.targets, seed=seed)
-    again = 0 if cfg.plan.kind == "frozen" else numbers.second_seeds
+    again = 0 if cfg.plan.frozen else numbers.second_seeds
     plan = once.with_second_seeds(again) if again else once
     population = train(name, dataset, plan, cfg)
     targets = HalfTrained(population.select(torch.arange(once.size)), once)
