@@ -4,7 +4,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
 
-from pipeline.config.base import Count, NonNegative, Positive, Section
+from pipeline.config.base import Count, NonNegative, Positive, Section, Share
 
 Role = Literal["clinician", "researcher", "monitor", "auditor", "administrator"]
 ROLES: tuple[Role, ...] = get_args(Role)
@@ -39,6 +39,25 @@ class JournalConfig(Section):
     records: Literal["encrypted", "hashes"]
     retention_days: Count
     head_every: Count
+
+
+class WatchConfig(Section):
+    """How careful alarms are.
+
+    `run_length`: honest queries for one false alarm of the whole guard, on average, at least.
+    `confidence`: of each upper limit of an honest rate. `quiet`: events that a stream does not hear
+    after its alarm. `case_mix`: by how much the rates of one client may exceed everybody's.
+    `admission`, `kin`, `hasty`: the declared shares of honest records that are refused, are copies
+    or steps of earlier ones of their client, and come sooner than people ask.
+    """
+
+    run_length: Annotated[float, Field(ge=1, allow_inf_nan=False)]
+    confidence: Annotated[float, Field(gt=0, lt=1)]
+    quiet: Annotated[int, Field(ge=0)]
+    case_mix: Share
+    admission: Annotated[float, Field(gt=0, lt=1)]
+    kin: Annotated[float, Field(gt=0, lt=1)]
+    hasty: Annotated[float, Field(gt=0, lt=1)]
 
 
 class LimitsConfig(Section):
@@ -83,6 +102,7 @@ class ServingConfig(Section):
     journal: JournalConfig
     roles: dict[str, RoleConfig]
     alarms: dict[str, Action]
+    watch: WatchConfig
 
     @model_validator(mode="after")
     def _within(self) -> "ServingConfig":

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.config.serving import Answers as Fineness
+from pipeline.config.serving import ServingConfig
 from pipeline.serving.alarms import Alarms
 from pipeline.serving.channels import Confirmed, Query, Settings
 from pipeline.serving.honest import Honest
@@ -82,11 +83,7 @@ class Guard:
         model = Model.of(folder)
         served = model.served
         honest = Honest.read(served.honest, str(folder)) if served.honest else None
-        alarms = (
-            Alarms.of(Settings(actions=served.policy.alarms), honest)
-            if honest is not None
-            else None
-        )
+        alarms = Alarms.of(settings_of(served.policy), honest) if honest is not None else None
         return cls(model, journal_of(folder, served.policy), Watch(alarms), folder)
 
     def close(self, now: datetime) -> None:
@@ -229,6 +226,11 @@ class Guard:
             facts=reply.facts,
             record=reply.record,
         )
+
+
+def settings_of(policy: ServingConfig) -> Settings:
+    """What alarms are told of the policy."""
+    return Settings(actions=policy.alarms, **policy.watch.model_dump())
 
 
 def _refused(client: Client, faults: Sequence[str]) -> Reply:

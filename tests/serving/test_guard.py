@@ -138,3 +138,11 @@ def test_a_researcher_learns_the_decision_alone(opened):
     guard = opened()
     (told,) = guard.ask([ILL], LAB, "/x", NOW)
     assert "probability" not in told
+
+
+def test_what_alarms_are_told_where_nobody_says_is_what_ships():
+    from pipeline.serving.channels import Settings
+    from pipeline.serving.guard import settings_of
+    from serving.made_up import POLICY, policy
+
+    assert settings_of(policy()) == Settings(actions=POLICY["alarms"])
