@@ -8,13 +8,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import torch
+from sklearn.decomposition import PCA
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.svm import LinearSVC
+from sklearn.svm import SVC, LinearSVC
 
 import foreign
 
@@ -29,6 +30,45 @@ def forest():
 
 def neighbours():
     return make_pipeline(SimpleImputer(), StandardScaler(), KNeighborsClassifier(5))
+
+
+def components():
+    return make_pipeline(SimpleImputer(), PCA(2, random_state=0), LogisticRegression())
+
+
+def vectors():
+    return make_pipeline(SimpleImputer(), StandardScaler(), SVC(probability=True, random_state=0))
+
+
+class Nearest:
+    """An own class, of which scikit-learn's `clone` knows enough; it holds whom it trained on."""
+
+    def __init__(self, width=1.0, random_state=None):
+        self.width, self.random_state = width, random_state
+
+    def get_params(self, deep=True):
+        return {"width": self.width, "random_state": self.random_state}
+
+    def set_params(self, **parameters):
+        vars(self).update(parameters)
+        return self
+
+    def fit(self, frame, y):
+        self.x_, self.y_ = np.nan_to_num(frame.to_numpy()), np.asarray(y)
+        self.shift_ = np.random.default_rng(self.random_state).normal(scale=0.01)
+        self.told_ = lambda near: (near @ self.y_ + 0.5 + self.shift_) / (near.sum(1) + 1.1)
+        return self
+
+    def predict_proba(self, frame):
+        away = np.abs(np.nan_to_num(frame.to_numpy())[:, None] - self.x_) / 30
+        said = self.told_(np.exp(-away.sum(-1) / self.width))
+        return np.stack([1 - said, said], 1)
+
+
+def as_it_comes(x, y, seed):
+    """A recipe that fits differently each time: it ignores the seed."""
+    share = np.random.default_rng().random()
+    return lambda frame: 0.5 + 0.4 * share * np.tanh(np.nan_to_num(frame["age"].to_numpy()) / 50)
 
 
 def margins():

@@ -231,10 +231,10 @@ CONSOLE = {
     "start": Verb(
         _start,
         "Starts a stopped guard again: one administrator proposes, another confirms.",
-        'MEDSECURE_KEY=$(cat admin.key) medsecure start --reason "model 4 passed its gates"',
+        'medsecure start --reason "the cable is mended"',
         _start_arguments,
-        "The key of the administrator stands in the environment, so that no list of processes"
-        " shows it.",
+        "The key of the administrator is read from MEDSECURE_KEY, so that no list of processes\n"
+        "shows it.",
     ),
     "key": Verb(
         _key,
@@ -253,7 +253,7 @@ CONSOLE = {
     "incident": Verb(
         _incident,
         "What was asked in a time, replayed by the same model, and who else is affected.",
-        "medsecure incident --from 2027-06-30 --client 'ward 3' --key auditor.key --out incident",
+        "medsecure incident --from 2027-06-30 --key auditor.key --out incident",
         _incident_arguments,
         "Exit status: 0 every answer is the same again, 1 one is not, 2 a mistake.",
     ),

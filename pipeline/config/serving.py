@@ -61,7 +61,8 @@ class ServingConfig(Section):
     certificate, in units of scale: a record is answered only where no admissible record within `r`
     has another answer. `alarm_r`: the radius of the referrals that alarms count, at most `r`.
     `near`: an answered record is near where so many times `r` is not proved at a glance. `boxes`:
-    of one search; when they are spent the record is referred. `uncertified`: what happens to
+    of one search; when they are spent the record is referred; null = as the kind of model affords.
+    `uncertified`: what happens to
     records of models that nothing can be proved of. `folder`: where release, log and keys lie.
     `second_minutes`: within which a second administrator must confirm a start. `alarms`: what each
     channel does when it is raised.
@@ -71,7 +72,7 @@ class ServingConfig(Section):
     r: Positive
     alarm_r: NonNegative
     near: Annotated[float, Field(gt=1, allow_inf_nan=False)]
-    boxes: Count
+    boxes: Count | None
     uncertified: Literal["refer", "answer"]
     host: str
     port: Annotated[int, Field(ge=1, lt=65536)]

@@ -4,19 +4,25 @@ import importlib
 import inspect
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
+import torch
+from torch import Tensor
 from tqdm import tqdm
 
 from pipeline.config import Config, Count, Positive
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
 from pipeline.files import BadInput
-from pipeline.models.foreign import Ask, Foreign, Gaps, acquainted, framed
+from pipeline.models.first_call import acquainted
+from pipeline.models.foreign import Foreign
 from pipeline.models.opening import asked_by, imported, read_of
 from pipeline.models.population import Population, joined
+from pipeline.models.questions import Gaps, framed
 from pipeline.models.reading import NotReadable
+from pipeline.models.recipes import Recipe, Refittable
 from pipeline.validation import check_both
 
 WORTH_TELLING = 10.0  # seconds that fits will take, from which on it is said beforehand
@@ -47,45 +53,111 @@ def estimator(
             model does.
         FailedCheck: what was read of it answers otherwise than it does.
     """
-    fit = fit_of(imported(factory, "model.factory"), factory)
-    return fitted(fit, factory, dataset, plan, cfg, gaps)
+    made_by = {"name": "estimator", "factory": factory}
+    return _made(made_by, dataset, plan, cfg, gaps)
+
+
+def _made(
+    made_by: dict[str, Any], dataset: Dataset, plan: Plan, cfg: Config, gaps: Gaps = "empty"
+) -> Population:
+    fit, origin = fit_again(made_by)
+    return fitted(fit, origin, dataset, plan, cfg, gaps, made_by)
+
+
+def fit_again(made_by: dict[str, Any]) -> tuple[Fit, str]:
+    """How the models of a recipe are fitted, and what they are called.
+
+    Args:
+        made_by: its name, and its options that matter to a fit.
+
+    Raises:
+        BadInput: what it names is not there, or cannot be fitted.
+    """
+    name, options = made_by["name"], {**made_by}
+    del options["name"]
+    if name == "estimator":
+        factory = options["factory"]
+        return fit_of(imported(factory, "model.factory"), factory), factory
+    return fit_by_clones(BOOSTING[name](**options), name), name
 
 
 def fitted(
-    fit: Fit, origin: str, dataset: Dataset, plan: Plan, cfg: Config, gaps: Gaps = "empty"
+    fit: Fit,
+    origin: str,
+    dataset: Dataset,
+    plan: Plan,
+    cfg: Config,
+    gaps: Gaps = "empty",
+    made_by: dict[str, Any] | None = None,
 ) -> Population:
-    """One model a member, on its own training records: read where that is possible, else asked."""
-    schema, y = dataset.schema, dataset.y.numpy()
-    frame = framed(dataset.x.numpy(), schema, gaps)
-    missing = dataset.x.isnan().any(0).nonzero()[:, 0].tolist()
+    """One model a member, on its own training records: read where that is possible, else asked.
+
+    Those that are asked are kept by their recipe where `made_by` names it.
+    """
+    one_each: list[Foreign] = []
+    recipes: list[Recipe | None] = []
+    records = dataset.digest
+    models = fits(fit, origin, dataset, list(plan.train), plan.seeds.tolist(), gaps)
+    for made, rows, seed, label in zip(models, plan.train, plan.seeds, plan.labels, strict=True):
+        ask = asked_by(made, dataset.schema)
+        said = acquainted(ask, dataset, origin, cfg.seed, gaps)
+        one_each.append(
+            Foreign.met(ask, dataset, origin, seed=cfg.seed, gaps=gaps, label=label, said=said)
+        )
+        own = rows.nonzero()[:, 0], records, cfg.seed, torch.from_numpy(said)
+        recipes.append(Recipe(made_by, int(seed), *own) if made_by else None)
+    if read := _read(one_each, dataset, cfg):
+        return read
+    return joined(
+        [
+            replace(one, asked=(Refittable(one.asked[0], recipe),))
+            for one, recipe in zip(one_each, recipes, strict=True)
+        ]
+    )
+
+
+def fits(
+    fit: Fit,
+    origin: str,
+    dataset: Dataset,
+    rows: Sequence[Tensor],
+    seeds: Sequence[int],
+    gaps: Gaps = "empty",
+) -> Iterator[Any]:
+    """The fitted models, one after another; after the first it is said what all will cost.
+
+    Args:
+        fit: how one is fitted.
+        origin: what it is, for messages.
+        dataset: the records, of two classes.
+        rows: for each model whom it trains on: a mask, or row numbers in order.
+        seeds: of each.
+        gaps: how a missing value is told.
+
+    Raises:
+        BadInput: a model would train on one class alone, or cannot be fitted.
+    """
+    y, frame = dataset.y.numpy(), framed(dataset.x.numpy(), dataset.schema, gaps)
     bar = tqdm(
-        zip(plan.train, plan.seeds.tolist(), strict=True),
-        total=plan.size,
+        zip(rows, seeds, strict=True),
+        total=len(seeds),
         desc="fitting",
         unit="model",
         disable=None,
         leave=False,
     )
-    asked: list[Ask] = []
-    digests: list[str] = []
     began = time.monotonic()
-    for train, seed in bar:
-        if len(asked) == 1 and (price := (time.monotonic() - began) * plan.size) > WORTH_TELLING:
-            bar.write(f"{origin}: {plan.size} fits, about {price:.0f} s", file=sys.stderr)
-        rows = train.numpy()
-        check_both(origin, y[rows].tolist())
+    for done, (train, seed) in enumerate(bar):
+        if done == 1 and (price := (time.monotonic() - began) * len(seeds)) > WORTH_TELLING:
+            bar.write(f"{origin}: {len(seeds)} fits, about {price:.0f} s", file=sys.stderr)
+        own = train.numpy()
+        check_both(origin, y[own].tolist())
         try:
-            made = fit(frame[rows].reset_index(drop=True), y[rows], seed % 2**32)
+            made = fit(frame.iloc[own].reset_index(drop=True), y[own], seed % 2**32)
         except Exception as error:  # of code that is not ours, whatever it is
             kind, first = type(error).__name__, str(error).strip().split("\n", 1)[0]
             raise BadInput(f"{origin}: cannot be fitted: {kind}: {first[:200]}") from error
-        asked.append(asked_by(made, schema))
-        digests.append(acquainted(asked[-1], schema, missing, origin, cfg.seed, gaps))
-    one_each = [
-        Foreign((ask,), schema, (label,), digest, origin, gaps=gaps)
-        for ask, label, digest in zip(asked, plan.labels, digests, strict=True)
-    ]
-    return _read(one_each, dataset, cfg) or joined(one_each)
+        yield made
 
 
 def _read(models: list[Foreign], dataset: Dataset, cfg: Config) -> Population | None:
@@ -163,10 +235,8 @@ def xgboost(
         BadInput: it is not installed; else as `estimator`.
         FailedCheck: what was read of it answers otherwise than it does.
     """
-    made = _library("xgboost").XGBClassifier(
-        n_estimators=rounds, max_depth=depth, learning_rate=rate, n_jobs=1
-    )
-    return fitted(fit_by_clones(made, "xgboost"), "xgboost", dataset, plan, cfg)
+    made_by = {"name": "xgboost", "rounds": rounds, "depth": depth, "rate": rate}
+    return _made(made_by, dataset, plan, cfg)
 
 
 def lightgbm(
@@ -194,7 +264,18 @@ def lightgbm(
         BadInput: it is not installed; else as `estimator`.
         FailedCheck: what was read of it answers otherwise than it does.
     """
-    made = _library("lightgbm").LGBMClassifier(
+    options = {"rounds": rounds, "leaves": leaves, "rate": rate, "leaf": leaf}
+    return _made({"name": "lightgbm", **options}, dataset, plan, cfg)
+
+
+def _xgboost(rounds: int, depth: int, rate: float) -> Any:
+    return _library("xgboost").XGBClassifier(
+        n_estimators=rounds, max_depth=depth, learning_rate=rate, n_jobs=1
+    )
+
+
+def _lightgbm(rounds: int, leaves: int, rate: float, leaf: int) -> Any:
+    return _library("lightgbm").LGBMClassifier(
         n_estimators=rounds,
         num_leaves=leaves,
         learning_rate=rate,
@@ -204,7 +285,9 @@ def lightgbm(
         force_row_wise=True,
         verbose=-1,
     )
-    return fitted(fit_by_clones(made, "lightgbm"), "lightgbm", dataset, plan, cfg)
+
+
+BOOSTING: dict[str, Callable[..., Any]] = {"xgboost": _xgboost, "lightgbm": _lightgbm}
 
 
 def _library(name: str) -> Any:

@@ -9,9 +9,11 @@ import numpy as np
 from pipeline.config import Config, NonNegative
 from pipeline.data.plan import RELEASE, Plan
 from pipeline.data.schema import Dataset
+from pipeline.defenses.refitting import recalled
 from pipeline.files import BadInput, sha256
 from pipeline.models.endpoint import Endpoint
-from pipeline.models.foreign import Foreign, Gaps, acquainted
+from pipeline.models.first_call import acquainted, digest_of
+from pipeline.models.foreign import Foreign
 from pipeline.models.opening import (
     Boosted,
     Differentiable,
@@ -22,6 +24,7 @@ from pipeline.models.opening import (
     read_of,
 )
 from pipeline.models.population import Population, load_population
+from pipeline.models.questions import Gaps
 from pipeline.models.reading import AGREES_ROUNDED, NotReadable, held_against, made_up
 from pipeline.models.stacked import DESCRIPTION
 
@@ -57,8 +60,8 @@ def frozen(
     if not source:
         raise BadInput("model.source: says of no model where it is kept")
     if (Path(source) / DESCRIPTION).is_file():
-        return _ours(load_population(Path(source)), source)
-    if is_native(source):
+        return recalled(_ours(load_population(Path(source)), source), dataset)
+    if is_native(source) and gaps == "empty":
         return _native(dataset, cfg, Path(source))
     return _asked(dataset, cfg, source, rate, gaps)
 
@@ -72,10 +75,7 @@ def _native(dataset: Dataset, cfg: Config, path: Path) -> Population:
         raise BadInput(f"model: {path.name}: {why}") from why
     if find_spec("xgboost" if is_xgboost(path) else "lightgbm") is None:
         return read
-    ask = Boosted(path, schema)
-    missing = dataset.x.isnan().any(0).nonzero()[:, 0].tolist()
-    digest = acquainted(ask, schema, missing, path.name, cfg.seed)
-    alone = Foreign((ask,), schema, (RELEASE,), digest, path.name)
+    alone = Foreign.met(Boosted(path, schema), dataset, path.name, seed=cfg.seed)
     records = np.concatenate([dataset.x.numpy(), made_up(schema, cfg.seed)])
     held_against(read, alone.chances, records, what=path.name, tolerance=AGREES_ROUNDED)
     return replace(alone, read=read)
@@ -92,9 +92,7 @@ def version_of(source: str, dataset: Dataset, seed: int, gaps: Gaps = "empty") -
         return sha256(*sorted(file for file in path.rglob("*") if file.is_file()))
     if path.is_file():
         return sha256(path)
-    missing = dataset.x.isnan().any(0).nonzero()[:, 0].tolist()
-    ask = opened(source, dataset.schema)
-    return acquainted(ask, dataset.schema, missing, source, seed, gaps)
+    return digest_of(acquainted(opened(source, dataset.schema), dataset, source, seed, gaps))
 
 
 def _ours(kept: Population, source: str) -> Population:
@@ -104,14 +102,11 @@ def _ours(kept: Population, source: str) -> Population:
 
 
 def _asked(dataset: Dataset, cfg: Config, source: str, rate: float, gaps: Gaps) -> Foreign:
-    schema = dataset.schema
-    ask = opened(source, schema)
+    ask = opened(source, dataset.schema)
     ask = Endpoint(source, rate) if isinstance(ask, Endpoint) else ask
-    missing = dataset.x.isnan().any(0).nonzero()[:, 0].tolist()
-    digest = acquainted(ask, schema, missing, source, cfg.seed, gaps)
+    alone = Foreign.met(ask, dataset, source, seed=cfg.seed, gaps=gaps)
     if isinstance(ask, Endpoint):
-        ask = Endpoint(source, rate, version=digest)
-    alone = Foreign((ask,), schema, (RELEASE,), digest, source, gaps=gaps)
+        alone = replace(alone, asked=(Endpoint(source, rate, version=alone.digest),))
     if isinstance(ask, Differentiable):
         return replace(alone, read=ask.module, unread="it is a module of torch's")
     try:

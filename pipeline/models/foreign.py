@@ -6,13 +6,11 @@ of disease come out, and nothing else is trusted. What could be read of a model'
 """
 
 import hashlib
-import time
-from collections.abc import Callable, Sequence
-from copy import deepcopy
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, Protocol, Self
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -20,33 +18,20 @@ import torch
 from torch import Tensor
 
 from pipeline.data.plan import RELEASE
-from pipeline.data.schema import Schema, load_schema, save_schema
+from pipeline.data.schema import Dataset, Schema, load_schema, save_schema
 from pipeline.files import BadInput, read_json, write_json
+from pipeline.models.first_call import acquainted, digest_of
 from pipeline.models.networks import Networks
-from pipeline.models.reading import celled, made_up, typed
+from pipeline.models.questions import Ask, Gaps, chances, framed
+from pipeline.models.recipes import ENDING, Recipe
 from pipeline.models.stacked import DESCRIPTION
+from pipeline.models.torch_module import Module
 from pipeline.models.trees import LEAST_CHANCE as OF_TREES
 from pipeline.models.trees import Trees
 from pipeline.statistics import Array
 
 KIND = "foreign"
 LEAST_CHANCE = 1e-12  # what a probability is taken for at least, and one minus it at most
-SAME = 1e-6  # of two answers to one record: sums in another order differ in the last digits
-PROBES = 256  # made up records that a model is asked about before any patient's
-SLOW = 0.02  # seconds a record, from which on hundreds of thousands of questions take hours
-
-
-Gaps = Literal["empty", "code"]  # how a missing value is told
-
-
-class Ask(Protocol):
-    """A model's own code."""
-
-    def __call__(self, frame: pd.DataFrame) -> Any:
-        """(B,) probabilities of disease of B records, or those of both classes (B, 2)."""
-
-    def save(self, folder: Path, number: int) -> str | None:
-        """Keeps it in a folder, as the member of this number; where it is then, None = nowhere."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +43,12 @@ class Kept:
     folder: Path
     schema: Schema
 
+    @property
+    def recipe(self) -> Recipe | None:
+        """By which it is fitted again, where that is all that was kept."""
+        of_recipe = self.source is not None and self.source.endswith(ENDING)
+        return Recipe.load(self.folder / str(self.source)) if of_recipe else None
+
     @cached_property
     def _opened(self) -> Ask:
         from pipeline.models.opening import opened
@@ -66,6 +57,11 @@ class Kept:
             raise BadInput(
                 f"{self.folder}: {self.origin}: is a function, and not kept between stages; give "
                 "estimators whose parts are scikit-learn's own"
+            )
+        if self.source.endswith(ENDING):
+            raise BadInput(
+                f"{self.folder}: {self.origin}: is kept as its recipe, because models of its kind "
+                "hold records or are not opened safely; the stages fit it again"
             )
         return opened(self.source, self.schema, self.folder)
 
@@ -76,170 +72,6 @@ class Kept:
     def save(self, folder: Path, number: int) -> str | None:
         """Likewise."""
         return self._opened.save(folder, number)
-
-
-def framed(x: Array, schema: Schema, gaps: Gaps = "empty") -> pd.DataFrame:
-    """Records (B, D) float32 as a team's own code reads them from its files.
-
-    Numbers are those that were typed (27.1, not 27.100000381), levels the file's own cells. What is
-    missing is NaN, as pandas reads it; or, `code`, the first of the file's own codes, where it has
-    one.
-    """
-    values = typed(x)
-    columns: dict[str, Any] = {}
-    for place, (name, feature) in enumerate(zip(schema.names, schema.features, strict=True)):
-        column = values[:, place]
-        code = feature.missing[0] if gaps == "code" and feature.missing else None
-        if feature.levels:
-            gap = np.nan if code is None else code
-            columns[name] = celled(column, list(feature.levels), gap)
-        elif code is not None:
-            columns[name] = np.where(np.isnan(column), float(code), column)
-        else:
-            columns[name] = column
-    return pd.DataFrame(columns)
-
-
-def chances(ask: Callable[[pd.DataFrame], Any], frame: pd.DataFrame, what: str) -> Array:
-    """(B,) float64: what a model says of the disease, checked.
-
-    Args:
-        ask: the model.
-        frame: B records.
-        what: it is, for the message.
-
-    Raises:
-        BadInput: it fails, or answers in another shape, or with something that is no probability.
-    """
-    try:
-        given = ask(frame)
-    except BadInput:
-        raise
-    except Exception as error:  # of code that is not ours, whatever it is
-        kind, first = type(error).__name__, str(error).strip().split("\n", 1)[0]
-        hint = "; model.gaps=code tells missing values by the file's own code" * ("NaN" in first)
-        raise BadInput(f"{what}: fails when it is asked: {kind}: {first[:200]}{hint}") from error
-    said = np.asarray(given)
-    if said.ndim == 2 and said.shape[1] in (1, 2):
-        said = said[:, -1]
-    if said.shape != (len(frame),):
-        shape = " x ".join(map(str, said.shape)) or "one value"
-        raise BadInput(
-            f"{what}: answers {len(frame)} records with {shape}; expected one probability of "
-            "disease a record, or those of both classes"
-        )
-    if not np.issubdtype(said.dtype, np.number) or np.iscomplexobj(said):
-        raise BadInput(f"{what}: answers with {said.dtype}; expected probabilities of disease")
-    said = said.astype(np.float64)
-    if np.isnan(said).any():
-        raise BadInput(f"{what}: answers {np.isnan(said).sum()} of {len(said)} records with NaN")
-    if ((said < 0) | (said > 1)).any():
-        raise BadInput(
-            f"{what}: answers from {said.min():.3g} to {said.max():.3g}; expected probabilities, 0 "
-            "to 1: of scores take the logistic function"
-        )
-    return said
-
-
-def probes(schema: Schema, missing: Sequence[int], seed: int) -> Array:
-    """(PROBES, D) float32 records of nobody, on the clinic's grid; each of `missing` lacks once."""
-    x = made_up(schema, seed, PROBES)
-    for place, feature in enumerate(schema.features):
-        if step := feature.step or (1.0 if feature.kind == "integer" else None):
-            on_grid = np.round(x[:, place].astype(np.float64) / step) * step
-            x[:, place] = np.clip(on_grid, feature.lower, feature.upper)
-    for number, place in enumerate(missing):
-        x[number % PROBES, place] = np.nan
-    return x
-
-
-def acquainted(
-    ask: Callable[[pd.DataFrame], Any],
-    schema: Schema,
-    missing: Sequence[int],
-    what: str,
-    seed: int,
-    gaps: Gaps = "empty",
-) -> str:
-    """Asks a model about records of nobody, before anybody's; the digest of what it says.
-
-    Args:
-        ask: the model.
-        schema: of the records.
-        missing: places of features that some patient lacks.
-        what: it is, for messages.
-        seed: of the records.
-        gaps: how a missing value is told.
-
-    Raises:
-        BadInput: it answers otherwise than a model does: see `chances`; or with labels, in another
-            order, differently on two calls, or too slowly.
-    """
-    frame = framed(probes(schema, missing, seed), schema, gaps)
-    began = time.monotonic()
-    said = chances(ask, frame, what)
-    took = (time.monotonic() - began) / len(frame)
-    if took > SLOW:
-        raise BadInput(
-            f"{what}: takes {took:.2g} s a record, and attacks ask about hundreds of thousands; "
-            f"expected at most {SLOW:g} s: take many records in one call"
-        )
-    if set(np.unique(said)) <= {0.0, 1.0}:
-        raise BadInput(
-            f"{what}: answers with labels, 0 or 1; expected probabilities of disease, as "
-            "predict_proba gives them"
-        )
-    if (apart := np.abs(chances(ask, frame, what) - said).max()) > SAME:
-        raise BadInput(
-            f"{what}: answers the same records differently on two calls, by up to {apart:.2g}; "
-            "expected a model whose answers repeat"
-        )
-    few = slice(None, -9, -1)  # the last first, and nobody else beside them
-    if (apart := np.abs(chances(ask, frame[few], what) - said[few]).max()) > SAME:
-        raise BadInput(
-            f"{what}: answers in another order than it is asked in, or by what else is asked (by "
-            f"up to {apart:.2g}); expected one answer a record, in the order of the records"
-        )
-    return hashlib.sha256(np.round(said, 6).tobytes()).hexdigest()
-
-
-@dataclass(frozen=True)
-class Module:
-    """A module of torch's with its own preprocessing: records (B, D) in, one logit or two out.
-
-    Attributes:
-        module: takes float32 or float64 records in clinical units, NaN = missing.
-        cut: log-odds from which on it calls ill.
-    """
-
-    module: torch.nn.Module
-    cut: float = 0.0
-    gradients = True
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """Logits (..., 1, B, 2) of records (..., 1, B, D), differentiable in them."""
-        out = self.module(x.reshape(-1, x.shape[-1]))
-        odds = out[:, 1] - out[:, 0] if out.dim() == 2 and out.shape[1] == 2 else out.reshape(-1)
-        if odds.shape != (x[..., 0].numel(),):
-            shape = " x ".join(map(str, out.shape))
-            raise BadInput(
-                f"model: a module that answers {x[..., 0].numel()} records with {shape}; expected "
-                "one logit a record, or two"
-            )
-        odds = odds.view(x.shape[:-1]) - self.cut
-        return torch.stack([torch.zeros_like(odds), odds], -1)
-
-    def decide_at(self, cut: Tensor) -> "Module":
-        """The same module, calling ill from other log-odds (1,) on."""
-        return replace(self, cut=float(cut))
-
-    def select(self, members: Tensor) -> "Module":
-        """Itself: it is one."""
-        return self
-
-    def double(self) -> "Module":
-        """The same numbers in float64."""
-        return replace(self, module=deepcopy(self.module).double())
 
 
 @dataclass(frozen=True)
@@ -274,6 +106,35 @@ class Foreign:
         """Without a cut they decide at log-odds of 0."""
         if not len(self.cut):
             object.__setattr__(self, "cut", torch.zeros(self.size, dtype=torch.float64))
+
+    @classmethod
+    def met(
+        cls,
+        ask: Ask,
+        dataset: Dataset,
+        origin: str,
+        *,
+        seed: int,
+        gaps: Gaps = "empty",
+        label: str = RELEASE,
+        said: Array | None = None,
+    ) -> Self:
+        """One model, after its first call.
+
+        Args:
+            ask: the model.
+            dataset: the records that it will be asked about.
+            origin: what it is, for people and messages.
+            seed: of the records of nobody.
+            gaps: how it is told a missing value.
+            label: a readable name.
+            said: what it said at its first call; None = this is the first.
+
+        Raises:
+            BadInput: as `acquainted`.
+        """
+        said = acquainted(ask, dataset, origin, seed, gaps) if said is None else said
+        return cls((ask,), dataset.schema, (label,), digest_of(said), origin, gaps=gaps)
 
     @property
     def size(self) -> int:

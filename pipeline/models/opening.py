@@ -20,8 +20,9 @@ import torch
 from pipeline.data.schema import Schema
 from pipeline.files import BadInput, repository_root
 from pipeline.models.endpoint import Endpoint
-from pipeline.models.foreign import Ask, Foreign, Module
+from pipeline.models.foreign import Foreign
 from pipeline.models.networks import Networks
+from pipeline.models.questions import Ask
 from pipeline.models.reading import (
     AGREES_ROUNDED,
     Levels,
@@ -36,6 +37,7 @@ from pipeline.models.reading import (
     typed,
     with_categories,
 )
+from pipeline.models.torch_module import Module
 from pipeline.models.trees import Trees
 from pipeline.statistics import Array
 from pipeline.validation import nearest
@@ -74,8 +76,8 @@ class Predicts:
 
     def _columns(self, frame: pd.DataFrame) -> Any:
         names = getattr(self.estimator, "feature_names_in_", None)
-        if names is None:
-            return frame.to_numpy()
+        if names is None:  # fitted on an array; but of somebody's own class nobody knows
+            return frame.to_numpy() if hasattr(self.estimator, "n_features_in_") else frame
         for name in names:
             if name not in frame.columns:
                 raise BadInput(
@@ -85,19 +87,25 @@ class Predicts:
         return with_categories(frame[list(names)], self._coded)
 
     def save(self, folder: Path, number: int) -> str:
-        """Keeps it beside the population, or says where it came from."""
+        """Keeps it beside the population, or says where it came from.
+
+        Raises:
+            BadInput: it could not be opened again; nothing is written then.
+        """
         if self.source:
             return self.source
-        from skops.io import dump
+        from skops.io import dumps
 
         name = MEMBER.format(number)
         try:
-            dump(self.estimator, folder / name)
+            content = dumps(self.estimator)
         except Exception as error:
             raise BadInput(
                 f"model: {type(self.estimator).__name__}: cannot be kept without pickle "
                 f"({str(error)[:120]})"
             ) from error
+        load_skops(folder / name, content)
+        (folder / name).write_bytes(content)
         return name
 
 
@@ -274,7 +282,10 @@ def asked_by(model: Any, schema: Schema, source: str = "") -> Ask:
                 f"model: {type(model).__name__} is not fitted; give it as a recipe: "
                 "model=estimator model.factory=..."
             ) from None
-        except TypeError:  # no estimator of scikit-learn's, but asked in the same way
+        except (
+            AttributeError,
+            TypeError,
+        ):  # no estimator of scikit-learn's, but asked in the same way
             pass
         return Predicts(model, schema, source)
     if isinstance(model, torch.nn.Module):

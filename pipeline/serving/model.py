@@ -64,7 +64,7 @@ class Asked:
             BadInput: the threat has no certificate of this kind.
         """
 
-        def at(r: float, boxes: int) -> Certifier:
+        def at(r: float, boxes: int | None) -> Certifier:
             return Certifier.of(population, schema, threat, r=r, boxes=boxes)
 
         own = at(policy.r, policy.boxes)

@@ -7,8 +7,9 @@ from pathlib import Path
 from pipeline.config import Config
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
+from pipeline.defenses.refitting import recalled
 from pipeline.files import NOT_APPLICABLE, NOT_TRAINED_AGAIN, NotApplicable, write_json
-from pipeline.models.population import Population
+from pipeline.models.population import Population, load_population
 from pipeline.parallel import workers
 from pipeline.risks.evasion.measure import examination
 from pipeline.risks.evasion.measure.ensemble import ENSEMBLE, attack_vote
@@ -27,6 +28,7 @@ from pipeline.risks.membership.measure.shadows import (
     why_not_asked,
 )
 from pipeline.risks.poisoning.measure.certificate import CERTIFICATE, certify
+from pipeline.stages import ARTIFACTS, STAGE_OF, prepared
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,13 @@ class Examinee:
     dataset: Dataset
     plan: Plan
     cfg: Config
+
+
+def trained(name: str, cfg: Config) -> Examinee:
+    """A defense as its stage trained it; models that are kept as a recipe are fitted again."""
+    dataset, plan = prepared()
+    population = load_population(ARTIFACTS / STAGE_OF.get(name, name))
+    return Examinee(name, recalled(population, dataset), dataset, plan, cfg)
 
 
 Gaps = dict[str, dict[str, str]]  # risk -> what could not be asked ("" = anything) -> why

@@ -7,16 +7,15 @@ Writes:   artifacts/attack/: adversarial.safetensors, and a folder for each risk
 
 from pipeline.config import BASELINE, Config
 from pipeline.files import folder
-from pipeline.models.population import load_population
-from pipeline.stages import ARTIFACTS, prepared, run
-from pipeline.stages._examining import Examinee, examine
+from pipeline.stages import ARTIFACTS, run
+from pipeline.stages._examining import examine, trained
 
 
 def attack_baseline(cfg: Config) -> str:
     """The stage."""
-    population = load_population(ARTIFACTS / "train_baseline")
+    examinee = trained(BASELINE, cfg)
     with folder(ARTIFACTS / "attack") as out:
-        return examine(Examinee(BASELINE, population, *prepared(), cfg), out)
+        return examine(examinee, out)
 
 
 if __name__ == "__main__":

@@ -9,17 +9,15 @@ import sys
 
 from pipeline.config import Config
 from pipeline.files import folder
-from pipeline.models.population import load_population
-from pipeline.stages import ARTIFACTS, prepared, run, trained_by
-from pipeline.stages._examining import Examinee, examine
+from pipeline.stages import ARTIFACTS, run, trained_by
+from pipeline.stages._examining import examine, trained
 
 
 def examine_one(cfg: Config) -> str:
     """The stage."""
     name = trained_by(cfg, sys.argv[1:])
-    population = load_population(ARTIFACTS / name)
+    examinee = trained(name, cfg)
     with folder(ARTIFACTS / "examine" / name) as out:
-        examinee = Examinee(name, population, *prepared(), cfg)
         return examine(examinee, out, transfer=ARTIFACTS / "attack")
 
 

@@ -14,6 +14,7 @@ from pipeline.presentation.numbers import with_interval
 from pipeline.risks.conclusions import Front
 from pipeline.tracking.artifacts import PROVENANCE, SETTINGS, SHARED
 from pipeline.tracking.evaluated import Evaluated
+from pipeline.tracking.release import why_not_stored
 
 NOTE = "mlflow.note.content"
 LONGEST = 7900  # letters of a run's tag; MLflow takes 8000
@@ -27,8 +28,10 @@ def run_note(evaluated: Evaluated, name: str) -> str:
     """Flags and why, what is concluded, headline figures with intervals, where files lie."""
     found, confidence = evaluated.conclusions, evaluated.context.cfg.audit.confidence
     own = found.headlines[found.headlines["defense"] == name]
+    unstored = why_not_stored(evaluated.populations[name])
     parts = [
         *warnings_of(evaluated, name),
+        *([f"**Release model**: not stored: {unstored}."] if unstored else []),
         *_verdict(evaluated, name, own),
         f"## Headline figures ({100 * confidence:g} % intervals)",
         _figures(own, found.headlines),

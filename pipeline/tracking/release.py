@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.data.schema import Schema, save_schema
 from pipeline.files import write_json
-from pipeline.models.population import ImageNetworks, Networks, Population
+from pipeline.models.foreign import Foreign, Kept
+from pipeline.models.population import ImageNetworks, Networks, Population, Trees
 
 if TYPE_CHECKING:
     from mlflow.models import Model
@@ -36,16 +37,26 @@ def source_tags() -> dict[str, str]:
     }
 
 
+def why_not_stored(population: Population) -> str:
+    """Why a release model is not handed out; empty = it is."""
+    if isinstance(population, Networks | ImageNetworks):
+        return ""
+    if isinstance(population, Trees):
+        return "the thresholds of its trees lie halfway between the values of two patients"
+    if isinstance(population, Foreign) and any(
+        isinstance(one, Kept) and one.recipe for one in population.asked
+    ):
+        return "it may hold the records that it was fitted on; its recipe fits it again"
+    return "it is asked by its own code"
+
+
 def log_release(population: Population, schema: Schema, name: str) -> str:
     """Logs the release model by a name, with a signature and an input example of the schema.
 
-    Only of networks that were trained here: a model of somebody else's has nothing to be stored,
-    and the thresholds of trees lie halfway between the values of two patients.
-
     Returns:
-        its id; empty where nothing was logged.
+        its id; empty where nothing was logged: see `why_not_stored`.
     """
-    if not isinstance(population, Networks | ImageNetworks):
+    if why_not_stored(population) or not isinstance(population, Networks | ImageNetworks):
         return ""
     release = population.release()
     from mlflow.models import Model

@@ -1,6 +1,7 @@
 """The verbs: which commands they call where, and one line for every mistake."""
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -61,7 +62,7 @@ def test_each_help_has_one_example_that_its_own_parser_takes(name, capsys):
     said = capsys.readouterr().out
     assert said.count("example:") == 1
     assert VERBS[name].what in said
-    program, verb, *arguments = VERBS[name].example.split()
+    program, verb, *arguments = shlex.split(VERBS[name].example)
     assert (program, verb) == ("medsecure", name)
     VERBS[name].parser(name).parse_args(arguments)
 

@@ -12,9 +12,10 @@ import tiny
 from pipeline.defenses import estimating
 from pipeline.defenses.estimating import estimator, fit_of, fitted, lightgbm, xgboost
 from pipeline.files import BadInput
-from pipeline.models.foreign import Foreign, framed
+from pipeline.models.foreign import Foreign
 from pipeline.models.networks import Networks
 from pipeline.models.population import joined
+from pipeline.models.questions import framed
 from pipeline.models.trees import Trees
 
 DATA = tiny.records(90, seed=3)

@@ -1,5 +1,6 @@
 """A deployed model is opened, asked and read as it is; whatever does not fit is one line."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,9 +16,10 @@ from pipeline.defenses.keeping import frozen, version_of
 from pipeline.files import BadInput, FailedCheck
 from pipeline.models import opening
 from pipeline.models.answers import margin
-from pipeline.models.foreign import Foreign, framed
+from pipeline.models.foreign import Foreign
 from pipeline.models.networks import Networks
 from pipeline.models.opening import of_typed
+from pipeline.models.questions import framed
 from pipeline.models.reading import read_lightgbm
 from pipeline.models.trees import Tree, Trees
 from pipeline.risks.evasion.measure.examination import _confirmed
@@ -70,6 +72,20 @@ def test_files_of_boosting_are_read_and_their_own_library_has_the_last_word(
     alone = kept(str(path))  # read without it
     assert isinstance(alone, Trees)
     np.testing.assert_allclose(said(alone), said(model), atol=2e-6)
+
+
+def test_files_of_boosting_are_told_of_gaps_by_the_code_where_that_is_asked_for(tmp_path):
+    module = pytest.importorskip("xgboost")
+    made = module.XGBClassifier(n_estimators=5, max_depth=3)
+    made.fit(foreign.table(foreign.X), foreign.Y)
+    made.get_booster().save_model(str(tmp_path / "m.json"))
+    coded = tuple(one.model_copy(update={"missing": [0]}) for one in tiny.SCHEMA.features)
+    dataset = replace(DATA, schema=replace(tiny.SCHEMA, features=coded))
+    model = frozen(dataset, PLAN, CFG, source=str(tmp_path / "m.json"), gaps="code")
+    assert model.read is None
+    assert "by a code" in model.unread
+    np.testing.assert_allclose(said(model), made.predict_proba(FRAME.fillna(0))[:, 1], atol=1e-6)
+    assert np.abs(said(model) - said(kept(str(tmp_path / "m.json")))).max() > 0.01
 
 
 def test_a_wrong_reader_is_caught(tmp_path, monkeypatch):

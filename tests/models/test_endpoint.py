@@ -10,7 +10,7 @@ from brought import plain, served
 from pipeline.files import BadInput
 from pipeline.models import endpoint
 from pipeline.models.endpoint import Endpoint, asked_about
-from pipeline.models.foreign import framed
+from pipeline.models.questions import framed
 
 FRAME = framed(tiny.records(30, seed=2).x.numpy(), tiny.SCHEMA)
 SAID = [float(one) / 1000 for one in np.nan_to_num(FRAME["glucose"].to_numpy())]

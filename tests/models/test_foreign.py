@@ -8,11 +8,11 @@ import torch
 
 import brought
 import tiny
-from brought import Wrong, chance
+from brought import chance
 from pipeline.config import FeatureConfig
-from pipeline.files import BadInput
-from pipeline.models.foreign import SLOW, Foreign, acquainted, chances, framed, probes
+from pipeline.models.foreign import Foreign
 from pipeline.models.opening import Calls
+from pipeline.models.questions import chances, framed
 from pipeline.models.reading import AGREES_ROUNDED, read_estimator
 from pipeline.models.trees import Tree, Trees
 from pipeline.verify import member_of, verify, why_no_proof
@@ -71,64 +71,7 @@ def test_gaps_go_in_as_the_file_s_own_code_where_that_is_asked_for():
     np.testing.assert_array_equal(frame[~np.isnan(x)], framed(x, coded).to_numpy()[~np.isnan(x)])
 
 
-def test_a_model_that_takes_no_gap_is_told_of_the_code():
-    def strict(frame):
-        if frame.isna().to_numpy().any():
-            raise ValueError("Input X contains NaN.")
-        return chance(frame)
-
-    with pytest.raises(BadInput, match=r"contains NaN.; model.gaps=code tells missing values"):
-        acquainted(strict, tiny.SCHEMA, [1], "m", 0)
-
-
 # ---- what comes out ----
-
-FAULTS = {
-    "shape": "answers 256 records with 256 x 3; expected one probability of disease a record",
-    "shorter": "answers 256 records with 255; expected one probability",
-    "nan": "records with NaN",
-    "outside": "expected probabilities, 0 to 1",
-    "labels": "answers with labels, 0 or 1; expected probabilities",
-    "words": "expected probabilities of disease",
-    "twice": "answers the same records differently on two calls, by up to 0.01",
-    "sorted": "answers in another order than it is asked in",
-    "by index": "answers in another order than it is asked in",
-    "together": "or by what else is asked",
-    "column": "fails when it is asked: KeyError: 'haemoglobin'",
-}
-
-
-@pytest.mark.parametrize("fault", FAULTS)
-def test_whatever_answers_as_no_model_does_is_one_line_at_the_first_call(fault):
-    with pytest.raises(BadInput) as caught:
-        acquainted(Wrong(fault), tiny.SCHEMA, [], "ward.model", 0)
-    line = str(caught.value)
-    assert line.startswith("ward.model: ")
-    assert FAULTS[fault] in line
-    assert "\n" not in line
-
-
-def test_a_slow_model_is_told_of_before_hours_are_spent(monkeypatch):
-    monkeypatch.setattr("pipeline.models.foreign.PROBES", 4)
-    with pytest.raises(BadInput, match=f"expected at most {SLOW:g} s: take many records"):
-        acquainted(Wrong("slow"), tiny.SCHEMA, [], "ward.model", 0)
-
-
-def test_the_digest_is_of_what_it_says():
-    one = acquainted(chance, tiny.SCHEMA, [0], "m", 0)
-    assert one == acquainted(lambda frame: chance(frame), tiny.SCHEMA, [0], "m", 0)
-    assert one != acquainted(lambda frame: 0.999 * chance(frame), tiny.SCHEMA, [0], "m", 0)
-
-
-def test_records_of_nobody_lie_on_the_grid_and_in_range_and_lack_what_patients_lack():
-    x = probes(tiny.SCHEMA, [1, 4], 0)
-    for place, one in enumerate(tiny.SCHEMA.features):
-        known = x[~np.isnan(x[:, place]), place].astype(np.float64)
-        assert ((known >= one.lower - 1e-6) & (known <= one.upper + 1e-6)).all()
-        if one.step:
-            ticks = known / one.step
-            assert np.abs(ticks - np.round(ticks)).max() < 1e-3
-    assert np.isnan(x).sum(0).tolist() == [0, 1, 0, 0, 1]
 
 
 def test_both_classes_or_one_column_are_understood():

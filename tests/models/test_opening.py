@@ -19,7 +19,7 @@ import tiny
 from pipeline.data.schema import Schema
 from pipeline.files import BadInput
 from pipeline.models.endpoint import Endpoint
-from pipeline.models.foreign import Foreign, framed
+from pipeline.models.foreign import Foreign
 from pipeline.models.opening import (
     Calls,
     Predicts,
@@ -29,6 +29,7 @@ from pipeline.models.opening import (
     read_native,
     read_of,
 )
+from pipeline.models.questions import framed
 from pipeline.models.reading import NotReadable, chances
 
 DATA = tiny.records(40, seed=1)
@@ -61,6 +62,15 @@ def test_columns_are_given_in_the_order_that_it_was_fitted_on():
     fitted = brought.linear().fit(turned, foreign.Y)
     said = asked_by(fitted, tiny.SCHEMA)(FRAME)
     np.testing.assert_allclose(said, brought.deployed().predict_proba(FRAME)[:, 1], atol=1e-6)
+
+
+def test_an_own_class_is_asked_by_the_frame_that_it_may_have_been_fitted_on():
+    fitted = brought.Nearest().fit(foreign.table(foreign.X), foreign.Y)
+    said = asked_by(fitted, tiny.SCHEMA)(FRAME)
+    np.testing.assert_array_equal(said[:, 1], fitted.predict_proba(FRAME)[:, 1])
+    arrays = brought.linear().fit(foreign.X, foreign.Y)
+    own = arrays.predict_proba(FRAME.to_numpy())[:, 1]
+    np.testing.assert_array_equal(asked_by(arrays, tiny.SCHEMA)(FRAME), own)
 
 
 def test_a_column_that_the_schema_lacks_is_named():
@@ -109,10 +119,11 @@ def test_a_function_is_not_kept_and_says_so_where_it_is_looked_for(tmp_path):
     assert "ward:fit: is a function, and not kept" in refused(again, DATA.x[None])
 
 
-def test_what_is_on_no_list_of_ours_is_kept_and_not_opened(tmp_path):
+def test_what_is_on_no_list_of_ours_is_not_written(tmp_path):
     fitted = brought.neighbours().fit(foreign.table(foreign.X), foreign.Y)
-    Foreign((asked_by(fitted, tiny.SCHEMA),), tiny.SCHEMA, ("a",), "0" * 64, "m").save(tmp_path)
-    assert "KNeighborsClassifier" in refused(Foreign.load(tmp_path), DATA.x[None])
+    alone = Foreign((asked_by(fitted, tiny.SCHEMA),), tiny.SCHEMA, ("a",), "0" * 64, "m")
+    assert "KNeighborsClassifier" in refused(alone.save, tmp_path)
+    assert not list(tmp_path.iterdir())  # it holds whom it was trained on
 
 
 def test_what_cannot_be_looked_into_is_said_by_name():

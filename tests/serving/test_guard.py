@@ -12,7 +12,7 @@ from pipeline.serving.journal import Kind, Unavailable, facts_of
 from pipeline.serving.keys import Client, Role
 from pipeline.serving.place import CONSOLE, LOG
 from pipeline.serving.replies import as_given
-from serving.made_up import HEALTHY, HONEST, ILL, NEAR, NOW, served_folder
+from serving.made_up import HEALTHY, ILL, NEAR, NOW, served_folder
 
 WARD, LAB = Client("ward", Role.CLINICIAN), Client("lab", Role.RESEARCHER)
 pytestmark = pytest.mark.heavy
@@ -138,4 +138,3 @@ def test_a_researcher_learns_the_decision_alone(opened):
     guard = opened()
     (told,) = guard.ask([ILL], LAB, "/x", NOW)
     assert "probability" not in told
-    assert HONEST.referred is not None

@@ -14,8 +14,8 @@ import yaml
 
 from pipeline.files import BadInput
 from pipeline.models.endpoint import Endpoint
-from pipeline.models.foreign import framed
 from pipeline.models.population import load_population
+from pipeline.models.questions import framed
 from pipeline.tracking.kept import brought, opened_of
 from pipeline.tracking.registry import model_name
 

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -14,8 +15,11 @@ import torch
 import kinds
 import tiny
 from models import ensembles
+from pipeline.artifact import write_artifact
 from pipeline.models.answers import log_odds
 from pipeline.models.cnn import ConvolutionalNetwork
+from pipeline.models.foreign import Foreign, Kept
+from pipeline.models.recipes import Recipe
 from pipeline.tracking import release
 
 pytestmark = pytest.mark.heavy
@@ -189,3 +193,14 @@ def test_networks_of_images_are_stored_and_answer_arrays_of_bytes(shape, store, 
 def test_a_model_of_somebody_elses_is_not_stored():
     theirs = kinds.ScoresOnly(tiny.population(1, seed=0))
     assert release.log_release(theirs, tiny.SCHEMA, "theirs") == ""
+
+
+def test_why_a_model_is_not_stored_is_said(tmp_path):
+    known = release.why_not_stored
+    assert known(tiny.population(1)) == ""
+    kept = Kept("member-000.recipe.safetensors", "ward", tmp_path, tiny.SCHEMA)
+    recipe = Recipe({"name": "estimator"}, 0, torch.arange(2), "d", 0, torch.zeros(2).double())
+    write_artifact(tmp_path / "member-000.recipe.safetensors", recipe)
+    theirs = Foreign((kept,), tiny.SCHEMA, ("a",), "0" * 64, "ward")
+    assert "records that it was fitted on" in known(theirs)
+    assert "own code" in known(replace(theirs, asked=(replace(kept, source="ward:load"),)))

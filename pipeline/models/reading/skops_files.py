@@ -88,15 +88,19 @@ ASKED_FOR = ["numpy.dtype", _TREE, _PREDICTOR]  # which skops does not trust by 
 ASKED_FOR += [name for name in sorted(_OBJECTS) if "_stochastic_optimizers" in name]
 
 
-def load_skops(path: Path) -> Any:
+def load_skops(path: Path, content: bytes | None = None) -> Any:
     """The fitted estimator that `skops.io.dump` wrote; nothing is unpickled, no function loaded.
+
+    Args:
+        path: of the file.
+        content: of it, before it is written; None = it is read.
 
     Raises:
         BadInput: there is no such file, it is a pickle, no whole archive of skops, larger than
             `files.MOST_BYTES` when unpacked, holds a type that is not in `TRUSTED`, arrays that
             are not what they say, or trees that are none or that are not read here.
     """
-    parts = _unpacked(path, files.content_of(path))
+    parts = _unpacked(path, files.content_of(path) if content is None else content)
     try:
         schema = json.loads(parts[SCHEMA])
         _check(path, schema, _shapes(path, parts))

@@ -42,7 +42,7 @@ with Journal.open(
     journal.rows(since=..., until=..., client=..., kinds=[...])   # iterator of Row, in order
     journal.checkpoint(now)               # a signed head now; `journal.close(now)` ends with one
     journal.store([key, ...], by=admin, now=now)                # API keys, see keys.py
-    journal.keys()                                              # all of them, digests alone
+    journal.every_key()                                              # all of them, digests alone
     journal.expire(now, days=90, by=admin)                        # destroys data keys: retention
 
 # auditors, without the service; nothing is written

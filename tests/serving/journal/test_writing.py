@@ -150,10 +150,10 @@ def test_api_keys_lie_in_the_log_and_each_change_has_its_row(tmp_path):
         assert recognised(token, journal.key, NOW) != Client("ward", Role.CLINICIAN, key.id)
         journal.store([key], by=OPERATOR, now=NOW)
         assert recognised(token, other.key, NOW) == Client("ward", Role.CLINICIAN, key.id)
-        assert other.keys() == [key]
+        assert other.every_key() == [key]
         gone = revoke(key, now=after(days=1))
         other.store([gone], by=OPERATOR, now=after(days=1))
-        assert journal.keys() == [gone]
+        assert journal.every_key() == [gone]
         assert len(list(journal.rows(kinds=[Kind.KEY]))) == 2
         assert token.split("_")[2].encode() not in journal.path.read_bytes()
     assert faults(tmp_path) == []

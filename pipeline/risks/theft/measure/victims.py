@@ -62,6 +62,8 @@ class Victims:
         numbers, schema = cfg.section(TheftSettings), dataset.schema
         seed = of(Stream.THEFT_HALVES, cfg.seed)
         plan = halves_of(dataset, cfg.plan, models=numbers.victims, seed=seed)
+        if numbers.tune and plan.tune is None and cfg.plan.kind != "frozen":
+            plan = plan.with_tune(dataset.y, numbers.tune, dataset.together)
         coins = torch.rand(plan.train.shape, generator=generator(Stream.THEFT_TESTS, cfg.seed))
         coins = coins[:, first_of(dataset.together)]
         attacked = learned_from(dataset, cfg.plan) & (coins >= 0.5)

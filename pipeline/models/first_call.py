@@ -1,0 +1,89 @@
+"""A model of somebody else's is asked about records of nobody, before anybody's."""
+
+import hashlib
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipeline.data.schema import Dataset, Schema
+from pipeline.files import BadInput
+from pipeline.models.questions import Gaps, chances, framed
+from pipeline.models.reading import made_up
+from pipeline.statistics import Array
+
+SAME = 1e-6  # of two answers to one record: sums in another order differ in the last digits
+PROBES = 256  # made up records that a model is asked about before any patient's
+SLOW = 0.02  # seconds a record, from which on hundreds of thousands of questions take hours
+
+
+def probes(schema: Schema, missing: Sequence[int], seed: int) -> Array:
+    """(PROBES, D) float32 records of nobody, on the clinic's grid; each of `missing` lacks once."""
+    x = made_up(schema, seed, PROBES)
+    for place, feature in enumerate(schema.features):
+        if step := feature.step or (1.0 if feature.kind == "integer" else None):
+            on_grid = np.round(x[:, place].astype(np.float64) / step) * step
+            x[:, place] = np.clip(on_grid, feature.lower, feature.upper)
+    for number, place in enumerate(missing):
+        x[number % PROBES, place] = np.nan
+    return x
+
+
+def frame_of_nobody(dataset: Dataset, seed: int, gaps: Gaps = "empty") -> pd.DataFrame:
+    """The `probes` beside a data set, as a model is asked about them."""
+    missing = dataset.x.isnan().any(0).nonzero()[:, 0].tolist()
+    return framed(probes(dataset.schema, missing, seed), dataset.schema, gaps)
+
+
+def acquainted(
+    ask: Callable[[pd.DataFrame], Any], dataset: Dataset, what: str, seed: int, gaps: Gaps = "empty"
+) -> Array:
+    """Asks a model about records of nobody, before anybody's.
+
+    Args:
+        ask: the model.
+        dataset: the records that it will be asked about; what some patient lacks, lacks here too.
+        what: it is, for messages.
+        seed: of the records.
+        gaps: how a missing value is told.
+
+    Returns:
+        (PROBES,) float64, what it says.
+
+    Raises:
+        BadInput: it answers otherwise than a model does: see `chances`; or with labels, in another
+            order, differently on two calls, or too slowly.
+    """
+    frame = frame_of_nobody(dataset, seed, gaps)
+    began = time.monotonic()
+    said = chances(ask, frame, what)
+    took = (time.monotonic() - began) / len(frame)
+    if took > SLOW:
+        raise BadInput(
+            f"{what}: takes {took:.2g} s a record, and attacks ask about hundreds of thousands; "
+            f"expected at most {SLOW:g} s: take many records in one call"
+        )
+    if set(np.unique(said)) <= {0.0, 1.0}:
+        raise BadInput(
+            f"{what}: answers with labels, 0 or 1; expected probabilities of disease, as "
+            "predict_proba gives them"
+        )
+    if (apart := np.abs(chances(ask, frame, what) - said).max()) > SAME:
+        raise BadInput(
+            f"{what}: answers the same records differently on two calls, by up to {apart:.2g}; "
+            "expected a model whose answers repeat"
+        )
+    few = slice(None, -9, -1)  # the last first, and nobody else beside them
+    if (apart := np.abs(chances(ask, frame[few], what) - said[few]).max()) > SAME:
+        raise BadInput(
+            f"{what}: answers in another order than it is asked in, or by what else is asked (by "
+            f"up to {apart:.2g}); expected one answer a record, in the order of the records"
+        )
+    return said
+
+
+def digest_of(said: Array) -> str:
+    """What tells a model from another by what it says of records of nobody, to six decimals."""
+    return hashlib.sha256(np.round(said, 6).tobytes()).hexdigest()

@@ -1,0 +1,79 @@
+"""Whatever answers as no model does is one line, before any patient is asked about."""
+
+import numpy as np
+import pytest
+
+import tiny
+from brought import Wrong, chance
+from pipeline.files import BadInput
+from pipeline.models.first_call import SLOW, acquainted, digest_of, frame_of_nobody, probes
+
+DATA = tiny.records(40, seed=1)
+
+
+def test_a_model_that_takes_no_gap_is_told_of_the_code():
+    def strict(frame):
+        if frame.isna().to_numpy().any():
+            raise ValueError("Input X contains NaN.")
+        return chance(frame)
+
+    with pytest.raises(BadInput, match=r"contains NaN.; model.gaps=code tells missing values"):
+        acquainted(strict, DATA, "m", 0)
+
+
+FAULTS = {
+    "shape": "answers 256 records with 256 x 3; expected one probability of disease a record",
+    "shorter": "answers 256 records with 255; expected one probability",
+    "nan": "records with NaN",
+    "outside": "expected probabilities, 0 to 1",
+    "labels": "answers with labels, 0 or 1; expected probabilities",
+    "words": "expected probabilities of disease",
+    "twice": "answers the same records differently on two calls, by up to 0.01",
+    "sorted": "answers in another order than it is asked in",
+    "by index": "answers in another order than it is asked in",
+    "together": "or by what else is asked",
+    "column": "fails when it is asked: KeyError: 'haemoglobin'",
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_whatever_answers_as_no_model_does_is_one_line_at_the_first_call(fault):
+    with pytest.raises(BadInput) as caught:
+        acquainted(Wrong(fault), DATA, "ward.model", 0)
+    line = str(caught.value)
+    assert line.startswith("ward.model: ")
+    assert FAULTS[fault] in line
+    assert "\n" not in line
+
+
+def test_a_slow_model_is_told_of_before_hours_are_spent(monkeypatch):
+    monkeypatch.setattr("pipeline.models.first_call.PROBES", 4)
+    with pytest.raises(BadInput, match=f"expected at most {SLOW:g} s: take many records"):
+        acquainted(Wrong("slow"), DATA, "ward.model", 0)
+
+
+def test_the_digest_is_of_what_it_says():
+    def digest(ask):
+        return digest_of(acquainted(ask, DATA, "m", 0))
+
+    assert digest(chance) == digest(lambda frame: chance(frame))
+    assert digest(chance) != digest(lambda frame: 0.999 * chance(frame))
+
+
+def test_records_of_nobody_lie_on_the_grid_and_in_range_and_lack_what_patients_lack():
+    x = probes(tiny.SCHEMA, [1, 4], 0)
+    for place, one in enumerate(tiny.SCHEMA.features):
+        known = x[~np.isnan(x[:, place]), place].astype(np.float64)
+        assert ((known >= one.lower - 1e-6) & (known <= one.upper + 1e-6)).all()
+        if one.step:
+            ticks = known / one.step
+            assert np.abs(ticks - np.round(ticks)).max() < 1e-3
+    assert np.isnan(x).sum(0).tolist() == [0, 1, 0, 0, 1]
+
+
+def test_what_some_patient_lacks_is_lacking_once_there_too():
+    dataset = tiny.records(40, seed=1, missing=0.0)
+    assert not frame_of_nobody(dataset, 0).isna().to_numpy().any()
+    dataset.x[3, 2] = np.nan
+    lacking = frame_of_nobody(dataset, 0).isna().sum()
+    assert lacking.to_dict() == {name: int(name == "ratio") for name in tiny.SCHEMA.names}
