@@ -22,6 +22,9 @@ def serving(call: Call, ready: Callable[[], Path]) -> dict[str, Verb]:
     def serve(given: argparse.Namespace) -> int:
         folder = Path(given.folder) if given.folder else None
         if given.as_it_is:
+            from pipeline.kernels import fix_kernels
+
+            fix_kernels()  # before torch and NumPy, in the process that serves
             folder = folder or Path("guard")
         else:
             from pipeline.gate.handing_over import make_ready
@@ -30,16 +33,23 @@ def serving(call: Call, ready: Callable[[], Path]) -> dict[str, Verb]:
                 given.overrides, given.audit, given.champion, given.release, folder
             )
             print(line, flush=True)
-        from pipeline.serving.place import founded, sealing
-        from pipeline.serving.served import Served
+        from pipeline.serving.place import founded, note_served, sealing
+        from pipeline.serving.served import Served, digest_of
 
-        policy = Served.load(folder).policy
+        served = Served.load(folder)
+        policy = served.policy
         for line in founded(folder, _now()):
             print(line, flush=True)
         sealing(folder, policy)  # refused now rather than at the first request
+        note_served(folder, served, digest_of(folder), _now())
         if given.no_start:
             return 0
         print(f"http://{policy.host}:{policy.port}/live; Ctrl-C ends it", flush=True)
+        if given.as_it_is:  # there may be no project here
+            from pipeline.serving.server import run_server
+
+            run_server(folder)
+            return 0
         return call(ready(), "pipeline.serving", str(folder.resolve()))
 
     return {

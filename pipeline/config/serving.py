@@ -83,6 +83,8 @@ class ServingConfig(Section):
     of one search; when they are spent the record is referred; null = as the kind of model affords.
     `uncertified`: what happens to
     records of models that nothing can be proved of. `folder`: where release, log and keys lie.
+    `manifest`: of scans, the file in which their source signed them, and `manifest_key` the public
+    key of that source; a scan that is not in it is refused. null = nobody vouches for scans.
     `second_minutes`: within which a second administrator must confirm a start. `alarms`: what each
     channel does when it is raised.
     """
@@ -100,6 +102,8 @@ class ServingConfig(Section):
     second_minutes: Count
     limits: LimitsConfig
     journal: JournalConfig
+    manifest: str | None
+    manifest_key: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None
     roles: dict[str, RoleConfig]
     alarms: dict[str, Action]
     watch: WatchConfig
@@ -108,6 +112,8 @@ class ServingConfig(Section):
     def _within(self) -> "ServingConfig":
         if self.alarm_r > self.r:
             raise ValueError(f"alarm_r: {self.alarm_r:g} is beyond r, {self.r:g}")
+        if (self.manifest is None) != (self.manifest_key is None):
+            raise ValueError("manifest and manifest_key go together")
         return self
 
     @field_validator("roles")

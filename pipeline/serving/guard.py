@@ -7,7 +7,7 @@ log that holds the switch, the budget, a row for each record and the alarms; the
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from threading import Lock
 from typing import Any, Self
@@ -21,7 +21,7 @@ from pipeline.serving.alarms import Alarms
 from pipeline.serving.channels import Confirmed, Query, Settings
 from pipeline.serving.honest import Honest
 from pipeline.serving.journal import Entry, Journal, Kind, Limits, Outcome, Row, canonical, facts_of
-from pipeline.serving.keys import Client
+from pipeline.serving.keys import GUARD, Client
 from pipeline.serving.model import Model, Said
 from pipeline.serving.place import journal_of
 from pipeline.serving.replies import as_fine, as_kept, referral, withheld
@@ -71,6 +71,7 @@ class Guard:
         """With the log open."""
         self.model, self.journal, self.watch, self.folder = model, journal, watch, folder
         self.unknown = 0  # requests without a valid key
+        self._cleared: date | None = None
         self._proving = Lock()  # the proofs of a process take its one core in turn
 
     @classmethod
@@ -105,6 +106,7 @@ class Guard:
             Unanswered: the guard is stopped, or the client's budget is spent.
             Unavailable: the log cannot be written.
         """
+        self._forget(now)
         role = self.model.served.policy.roles[client.role]
         replies = self._replies(records, client, role.answers)
         folded = self.watch.fold(
@@ -175,6 +177,13 @@ class Guard:
             "model": f"{served.version}, r {served.policy.r:g} ({served.threat_name})",
             **self.watch.shown(self.journal.kept()),
         }
+
+    def _forget(self, now: datetime) -> None:
+        """Once a day: data keys that are older than the policy keeps them are destroyed."""
+        if self._cleared != now.date():
+            days = self.model.served.policy.journal.retention_days
+            self.journal.expire(days=days, by=GUARD, now=now)
+            self._cleared = now.date()
 
     def _replies(self, records: Sequence[Any], client: Client, fineness: Fineness) -> list[Reply]:
         looked = self.model.admitted(records)

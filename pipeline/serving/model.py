@@ -2,14 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from pipeline.config.serving import ServingConfig
+from pipeline.data.provenance import Manifest
 from pipeline.data.schema import Schema
 from pipeline.data.threat import Threat
+from pipeline.files import BadInput
 from pipeline.models.population import Population
 from pipeline.serving.admission import Admitted, admitted, admitted_images
 from pipeline.serving.certificate import Certifier
@@ -136,9 +140,33 @@ class Model:
 
     def admitted(self, records: Sequence[Any]) -> Admitted:
         """Which records could stand in the clinic's file."""
-        look = admitted_images if self.schema.image else admitted
-        return look(records, self.schema)
+        if self.schema.image:
+            return admitted_images(records, self.schema, signed=self.vouched)
+        return admitted(records, self.schema)
+
+    @property
+    def vouched(self) -> frozenset[str] | None:
+        """Digests of the scans that their source has signed; None = nobody vouches for scans.
+
+        Raises:
+            BadInput: the manifest is missing, or another key signed it: no scan is asked then.
+        """
+        policy = self.served.policy
+        if policy.manifest is None or policy.manifest_key is None:
+            return None
+        path = Path(policy.manifest)
+        try:
+            return _signed(path, policy.manifest_key, path.stat().st_mtime_ns)
+        except OSError as error:
+            raise BadInput(f"the manifest of scans cannot be read ({error.strerror})") from error
 
     def said(self, values: Array) -> list[Said]:
         """As `Asked.said`."""
         return self.asked.said(values)
+
+
+@lru_cache(maxsize=1)
+def _signed(path: Path, key: str, changed: int) -> frozenset[str]:
+    """Read once for each time that the file was changed."""
+    public = Ed25519PublicKey.from_public_bytes(bytes.fromhex(key))
+    return frozenset(Manifest.read(path, "the manifest of scans", public).scans)

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from pipeline.config.serving import ServingConfig
 from pipeline.files import BadInput, write_json, write_text
-from pipeline.serving.journal import Auditors, Hashes, Journal
+from pipeline.serving.journal import Auditors, Entry, Hashes, Journal, Kind
 from pipeline.serving.keys import Client, Role
 from pipeline.serving.private_keys import make_signing_key, shared_secret, signing_key
+from pipeline.serving.served import Served
 
 LOG, HEADS, SIGNER, VERIFIER = "log.sqlite", "heads.jsonl", "signer.key", "signer.pub"
 AUDITORS, HASHING = "auditors.json", "hashing.key"
@@ -61,6 +62,20 @@ def journal_of(folder: Path, policy: ServingConfig | None = None) -> Journal:
         heads=folder / HEADS,
         **settings,
     )
+
+
+def note_served(folder: Path, served: Served, digest: str, now: datetime) -> None:
+    """A row on what is served from now on, and by what right."""
+    facts = {
+        "served": served.version,
+        "audit_sha256": served.audit_sha256,
+        "gate_sha256": served.gate_sha256,
+        "r": served.policy.r,
+        "threat": served.threat_name,
+    }
+    entry = Entry(Kind.NOTE, model=served.release_sha256, policy=digest, facts=facts)
+    with journal_of(folder) as journal:
+        journal.write([entry], client=CONSOLE, now=now)
 
 
 def sealing(folder: Path, policy: ServingConfig) -> Auditors | Hashes:

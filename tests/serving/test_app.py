@@ -274,3 +274,15 @@ def test_a_budget_outlives_a_restart(tmp_path):
     with server(tmp_path / "guard") as port:
         assert call(port, *asked, {"records": [HEALTHY]})[0] == 200
         assert call(port, *asked, {"records": [HEALTHY]})[0] == 429
+
+
+def test_the_page_runs_its_own_script_alone(running):
+    from http.client import HTTPConnection
+
+    connection = HTTPConnection("127.0.0.1", running[0])
+    connection.request("GET", "/live")
+    answer = connection.getresponse()
+    rules = answer.headers["content-security-policy"]
+    assert "unsafe" not in rules
+    assert "script-src 'sha256-" in rules
+    connection.close()

@@ -146,3 +146,24 @@ def test_what_alarms_are_told_where_nobody_says_is_what_ships():
     from serving.made_up import POLICY, policy
 
     assert settings_of(policy()) == Settings(actions=POLICY["alarms"])
+
+
+def test_records_of_days_that_are_over_cannot_be_opened_any_more(opened, tmp_path):
+    from pipeline.files import BadInput
+    from pipeline.serving.journal import Reader
+    from pipeline.serving.private_keys import opening_key
+
+    guard = opened(journal={"records": "encrypted", "retention_days": 30, "head_every": 10})
+    guard.ask([HEALTHY], WARD, "/x", NOW)
+    key = opening_key(tmp_path / "auditor.key")
+
+    def readable():
+        with Reader.open(tmp_path / "guard" / LOG) as reader:
+            row = next(iter(reader.rows(client="ward")))
+            return reader.opened(row, key)
+
+    guard.ask([HEALTHY], WARD, "/x", NOW + timedelta(days=30))
+    assert readable()
+    guard.ask([HEALTHY], WARD, "/x", NOW + timedelta(days=31))
+    with pytest.raises(BadInput, match="destroyed"):
+        readable()

@@ -14,6 +14,7 @@ from pipeline.serving.place import (
     founded,
     journal_of,
     name_auditors,
+    note_served,
     sealing,
 )
 from serving.made_up import NOW, policy
@@ -58,3 +59,17 @@ def test_a_list_of_auditors_that_is_none_is_one_line(tmp_path, text):
     (tmp_path / AUDITORS).write_text(text)
     with pytest.raises(BadInput, match=AUDITORS):
         auditors(tmp_path)
+
+
+def test_what_is_served_from_now_on_has_its_row(tmp_path):
+    from pipeline.serving.journal import facts_of
+    from pipeline.serving.served import Served
+    from serving.made_up import served_folder
+
+    served_folder(tmp_path / "guard")
+    served = Served.load(tmp_path / "guard")
+    note_served(tmp_path / "guard", served, "d" * 64, NOW)
+    with journal_of(tmp_path / "guard") as journal:
+        row = list(journal.rows())[-1]
+    assert (row.kind, row.model, row.policy) == ("note", served.release_sha256, "d" * 64)
+    assert facts_of(row)["audit_sha256"] == served.audit_sha256
