@@ -5,7 +5,7 @@ Command:  python docs/story.py        (after `dvc repro`; a minute on one core; 
 A guard serves the audited release on a free port of this machine, from a temporary folder. Every
 step is a public command or a request that anybody could send; the insider's searches alone use the
 attacks of this project, as the insider would. All figures are counted here from what came back, and
-no record is printed. Exit status: 0 if every step came out as it should, else 1 and which did not.
+no record is printed. Exit status: 0 if every step came out as it should, else 1 and which did not; 2 without a run.
 """
 
 import json
@@ -36,6 +36,7 @@ from story_guard import (
 from pipeline.attacks.evasion.gradient import apgd
 from pipeline.data.schema import Dataset, load_dataset
 from pipeline.data.threat import Threat
+from pipeline.files import BadInput
 from pipeline.models.population import Population, load_population
 from pipeline.serving.certificate import Certifier
 from pipeline.serving.served import RELEASE, Served
@@ -363,6 +364,9 @@ def main() -> int:
     except Otherwise as error:
         print(f"\nNOT as it should be: {error}", file=sys.stderr)
         return 1
+    except BadInput as error:  # there is no run, or not a whole one
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     print(f"\nEvery step came out as it should, in {time.monotonic() - before:.0f} seconds.")
     return 0
 

@@ -86,3 +86,9 @@ def test_a_step_that_does_not_come_out_is_told_by_the_status(monkeypatch, capsys
     assert "NOT as it should be: the server ended" in capsys.readouterr().err
     monkeypatch.setitem(STORY["main"].__globals__, "story", lambda: None)
     assert STORY["main"]() == 0
+
+
+def test_without_a_run_it_says_so(monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert STORY["main"]() == 2
+    assert capsys.readouterr().err.startswith("error: artifacts/prepare")
