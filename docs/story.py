@@ -5,7 +5,8 @@ Command:  python docs/story.py        (after `dvc repro`; a minute on one core; 
 A guard serves the audited release on a free port of this machine, from a temporary folder. Every
 step is a public command or a request that anybody could send; the insider's searches alone use the
 attacks of this project, as the insider would. All figures are counted here from what came back, and
-no record is printed. Exit status: 0 if every step came out as it should, else 1 and which did not; 2 without a run.
+no record is printed. Exit status: 0 if every step came out as it should, 1 and which did not, or 2
+without a run.
 """
 
 import json
