@@ -480,7 +480,17 @@ def test_no_function_is_named_as_its_module():
         assert path.stem not in functions, path
 
 
-TOOLS = ("contract", "docs", "guides", "kinds", "one_fault", "one_number", "search", "site")
+TOOLS = (
+    "contract",
+    "docs",
+    "guides",
+    "kinds",
+    "one_fault",
+    "one_number",
+    "search",
+    "site",
+    "story",
+)
 NO_MODULE = ("browser", "dvc")  # pages where they are read, figures where DVC compares them
 MIRRORS_NOTHING = {
     *(Path(f"report/test_{name}.py") for name in NO_MODULE),

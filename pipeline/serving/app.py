@@ -161,7 +161,7 @@ def _open_routes(app: FastAPI, guard: Guard) -> None:
     @app.get("/health")
     @app.get("/ping")
     def health() -> Response:
-        """Whether it answers: serving, refer_all or stopped."""
+        """Whether it answers: serving, refer all or stopped."""
         mode = guard.journal.state().mode
         return JSONResponse({"state": str(mode)}, 503 if mode == "stopped" else 200)
 
