@@ -11,7 +11,7 @@ export DVC_NO_ANALYTICS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro quick test test-slow lint params same ui story docs bench coverage example clean
+.PHONY: help setup repro quick test test-slow lint params same ui story docs bench fuzz-guard kills coverage example clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
@@ -66,6 +66,12 @@ bench: setup  ## speed and quality side by side with other tools; writes benchma
 	@"$(BIN)/python" -m pip install --quiet -c constraints.txt --no-deps torchattacks
 	@"$(BIN)/python" -m pip install --quiet -c constraints.txt --no-deps --ignore-requires-python tabularbench pymoo autograd
 	@python -m benchmarks
+
+fuzz-guard: setup  ## the guard asked by schemathesis in every role; writes benchmarks/fuzz.json: make fuzz-guard FUZZ=<its command>
+	@python -m benchmarks.fuzz "$(or $(FUZZ),schemathesis)"
+
+kills: setup  ## kill workers of the guard at 50 moments, and writers of its log: minutes
+	@KILLS=50 python -m pytest -q -m slow -k killed tests/serving
 
 coverage: setup  ## how often intervals hold what they should, in made-up cohorts: hours, goes on where it stopped
 	@python -m benchmarks.coverage stand_ins 1000

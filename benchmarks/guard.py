@@ -39,7 +39,7 @@ def measure_guard(problem: Problem) -> list[dict[str, Any]]:
     everybody = torch.ones(1, len(dataset.y), dtype=torch.bool)
     plan = Plan(everybody, ~everybody, torch.tensor([-1]), torch.tensor([cfg.seed]), (RELEASE,))
     threat = Threat.of(dataset.schema, cfg.threat[THREAT])
-    records = admitted(_as_sent(dataset.x, dataset.schema), dataset.schema)
+    records = admitted(records_as_sent(dataset.x, dataset.schema), dataset.schema)
     honest = records.values[records.good]
     for defense in DEFENSES:
         population = train(defense, dataset, plan, cfg)
@@ -54,7 +54,7 @@ def measure_guard(problem: Problem) -> list[dict[str, Any]]:
     return entries
 
 
-def _as_sent(x: torch.Tensor, schema: Schema) -> list[dict[str, float | None]]:
+def records_as_sent(x: torch.Tensor, schema: Schema) -> list[dict[str, float | None]]:
     """Records as a client writes them."""
     places = [
         12 if one.step is None else max(0, round(-np.log10(one.step))) for one in schema.features
@@ -74,7 +74,7 @@ def _measured(certifier: Certifier, honest: Array, schema: Schema) -> dict[str, 
     slow = slow_records(certifier, honest, schema)
     climbed, slowest = _one_by_one(certifier, slow), certifier.answers(slow)
     batches = [honest[start : start + TOGETHER] for start in range(0, TOGETHER * REPEATS, TOGETHER)]
-    sent = _as_sent(torch.from_numpy(honest[:TOGETHER]), schema)
+    sent = records_as_sent(torch.from_numpy(honest[:TOGETHER]), schema)
     return {
         "certified": round(float(said.certified.mean()), 4),
         "undecided": said.reason.count("undecided"),

@@ -24,7 +24,7 @@ from pipeline.config.serving import CHANNELS, Action
 from pipeline.serving.channels import Event, Query, Settings, Watched, streams_of
 from pipeline.serving.honest import Honest
 from pipeline.statistics import Array
-from pipeline.statistics.streams import shared_out, start, update, value
+from pipeline.statistics.streams import multiplied, shared_out, start, value
 
 
 @dataclass(frozen=True)
@@ -178,16 +178,13 @@ class Alarms:
 
     def _heard(self, name: str, client: str | None, heard: float | int) -> list[Alarm]:
         watched = self.watched[name]
-        held = self._states.get((name, client), Held(start(watched.bets)))
+        held = self._states.get((name, client)) or Held(start(watched.bets))
         if held.quiet:
-            self._states[name, client] = replace(held, quiet=held.quiet - 1)
+            rest = held.quiet - 1
+            self._states[name, client] = Held(held.held, held.events, held.total, rest, held.alarms)
             return []
-        held = replace(
-            held,
-            held=update(watched.bets, held.held, heard),
-            events=held.events + 1,
-            total=held.total + float(heard),
-        )
+        moved = multiplied(held.held, watched.factors(heard))
+        held = Held(moved, held.events + 1, held.total + float(heard), 0, held.alarms)
         now = float(value(watched.bets, held.held))
         if now < self.thresholds[name]:
             self._states[name, client] = held

@@ -13,9 +13,9 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import Depends, FastAPI, HTTPException, Request, Response
+from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
 from starlette.exceptions import HTTPException as HTTPError
@@ -30,6 +30,7 @@ from pipeline.serving.metrics import exposition
 from pipeline.serving.mlflow_protocol import frame_of, predictions_of
 from pipeline.serving.patience import Bounded, fault
 
+Number = Annotated[int, Query(ge=0, le=2**63 - 1)]  # as SQLite holds them
 LIVE = Path(__file__).with_name("live.html")
 PROTOCOL = "3.0"  # of MLflow, whose scoring protocol `/invocations` speaks
 PLAIN = {
@@ -244,7 +245,7 @@ def _watching_routes(app: FastAPI, guard: Guard) -> None:
         return PlainTextResponse(text, media_type="text/plain; version=0.0.4")
 
     @app.get("/v1/log")
-    def log(after: int = 0, most: int = 1000, who: Client = client) -> dict[str, Any]:
+    def log(after: Number = 0, most: Number = 1000, who: Client = client) -> dict[str, Any]:
         """Rows as they are kept, records sealed; `medsecure log show` opens those of a copy."""
         rows = islice(guard.journal.rows(after=after), min(max(most, 1), 1000))
         return {"rows": ruling.plain(list(rows))}

@@ -153,6 +153,16 @@ class Certifier:
         ]
         return Answers(odds, logistic(odds), decision, tuple(reason), found.record, found.boxes)
 
+    def proves(self, values: Array, decision: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """(B,) bool: of whom no admissible change within r turns a decision (B,) that is known.
+
+        What `answers` calls certified, where the decision is the model's.
+        """
+        x = torch.from_numpy(np.asarray(values, dtype=np.float32))
+        if self.proof is None:
+            return np.zeros(len(x), dtype=bool)
+        return self._verdict(x, torch.from_numpy(decision), np.inf).proved.astype(bool)
+
     def _log_odds(self, x: Tensor) -> Array:
         """(B,) of class 1: networks are asked one by one, so that no bit hangs on the batch.
 

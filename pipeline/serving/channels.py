@@ -6,12 +6,12 @@ one that the policy declares.
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-
-import numpy as np
+from math import isnan
 
 from pipeline.config.serving import Action
 from pipeline.serving.honest import Bins, Honest, Share
-from pipeline.statistics.streams import Bets, moves, rises
+from pipeline.statistics import Array
+from pipeline.statistics.streams import Bets, factors, moves, rises
 
 
 @dataclass(frozen=True)
@@ -115,6 +115,14 @@ class Watched:
     bets: Bets
     hears: Callable[[Event], float | int | None]
     of_clients: bool = False
+    _factors: dict[float | int, Array] = field(default_factory=dict, init=False, repr=False)
+
+    def factors(self, heard: float | int) -> Array:
+        """(B,): by what an event multiplies each bet. Events are few: 0, 1, or a bin."""
+        known = self._factors.get(heard)
+        if known is None:
+            known = self._factors[heard] = factors(self.bets, heard)
+        return known
 
 
 def streams_of(settings: Settings, honest: Honest) -> Iterator[tuple[str, Watched | str]]:
@@ -175,7 +183,7 @@ def _spread(
 
     def hears(event: Event) -> int | None:
         number = reads(event)
-        return None if number is None or np.isnan(number) else bins.place(number)
+        return None if number is None or isnan(number) else bins.place(number)
 
     try:
         bets = moves(bins.counts, bins.of, confidence=confidence)

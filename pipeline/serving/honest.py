@@ -3,6 +3,7 @@
 Shares and counts of bins, of out-of-fold answers; no value of a patient, and no count below 10.
 """
 
+from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -54,7 +55,7 @@ class Bins:
 
     def place(self, value: float) -> int:
         """The bin of a value, 0 ... K - 1."""
-        return int(np.searchsorted(self.edges, value, side="right"))
+        return bisect_right(self.edges, value)
 
 
 @dataclass(frozen=True)

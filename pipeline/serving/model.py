@@ -84,9 +84,9 @@ class Asked:
         alarming, near = ~proved, np.zeros(len(values), dtype=bool)
         if self.alarming is not None and alarming.any():
             asked = alarming.copy()
-            alarming[asked] = ~self.alarming.answers(values[asked]).certified
+            alarming[asked] = ~self.alarming.proves(values[asked], answers.decision[asked])
         if proved.any():
-            near[proved] = ~self.near.answers(values[proved]).certified
+            near[proved] = ~self.near.proves(values[proved], answers.decision[proved])
         return [
             Said(
                 float(answers.log_odds[one]),

@@ -163,6 +163,11 @@ def update(bets: Bets, state: Array, event: Array | float) -> Array:
     Raises:
         ValueError: an event is out of range: of it nothing is promised.
     """
+    return multiplied(state, factors(bets, event))
+
+
+def factors(bets: Bets, event: Array | float) -> Array:
+    """(..., B): by what an event multiplies each bet; arguments and errors as of `update`."""
     event = np.asarray(event)
     if bets.wins is None:
         if not np.all((event >= 0) & (event <= 1)):
@@ -172,7 +177,11 @@ def update(bets: Bets, state: Array, event: Array | float) -> Array:
         if not (np.issubdtype(event.dtype, np.integer) and np.all(event >= 0)):
             raise ValueError("an event is the number of a bin")
         won = bets.wins.T[event]
-    factor = np.maximum(1 + bets.stake * (won - bets.honest), 0.0)  # 0, but for rounding
+    return np.asarray(np.maximum(1 + bets.stake * (won - bets.honest), 0.0))  # 0, but for rounding
+
+
+def multiplied(state: Array, factor: Array) -> Array:
+    """(..., B): what `update` makes of a state, from the factors of the event; a new array."""
     return np.asarray(np.minimum((state + 1) * factor, CEILING))
 
 

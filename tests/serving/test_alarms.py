@@ -209,6 +209,29 @@ def test_the_whole_guard_raises_no_more_false_alarms_than_it_promises():
     assert queries / 100 / 4 < count <= queries / 100
 
 
+def test_every_stream_is_what_the_recursion_makes_of_it_bit_for_bit():
+    alarms, held, quiet = Alarms.of(QUIET, HONEST), {}, {}
+    for event in mixed(400):
+        alarms.seen(event)
+        for name, watched in alarms.watched.items():
+            heard = watched.hears(event)
+            if heard is None:
+                continue
+            key = name, event.client if watched.of_clients else None
+            if quiet.get(key, 0):
+                quiet[key] -= 1
+                continue
+            state = update(watched.bets, held.get(key, start(watched.bets)), heard)
+            over = value(watched.bets, state) >= alarms.thresholds[name]
+            held[key] = start(watched.bets) if over else state
+            quiet[key] = QUIET.quiet if over else 0
+    kept = {(one["stream"], one["client"]): one for one in alarms.state()["streams"]}
+    assert set(kept) == set(held)
+    assert len(held) > 10
+    for key, state in held.items():
+        assert (kept[key]["held"], kept[key]["quiet"]) == (state.tolist(), quiet[key])
+
+
 def test_the_bets_are_those_of_the_streams():
     """The guard's state against `streams.update`, event by event."""
     alarms, drawn = Alarms.of(QUIET, HONEST), np.random.default_rng(5)

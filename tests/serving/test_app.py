@@ -215,6 +215,15 @@ def test_every_answer_has_its_row_and_the_log_is_intact(running):
     assert "potassium" not in json.dumps([row["facts"] for row in log["rows"]])
 
 
+@pytest.mark.parametrize("number", [2**63, 2**64, -1, "x", "1e3", "", 10**400])
+def test_a_number_that_no_row_can_have_is_refused(running, number):
+    port, keys, _ = running
+    status, said = call(port, "GET", f"/v1/log?after={number}", keys["auditor"])
+    assert (status, set(said)) == (422, {"faults"})
+    largest = call(port, "GET", f"/v1/log?after={2**63 - 1}&most={2**63 - 1}", keys["auditor"])
+    assert largest == (200, {"rows": []})
+
+
 def test_diagnoses_are_taken_once_and_by_id(running):
     port, keys, _ = running
     _, said = ask(running, HEALTHY, NEAR)

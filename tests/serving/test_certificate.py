@@ -113,6 +113,15 @@ every_kind = pytest.mark.parametrize("kind", KINDS)
 
 
 @every_kind
+def test_what_is_proved_of_a_known_decision_is_what_answers_certify(kind):
+    for r in RADII:
+        certifier, said = answered(kind, r)
+        assert np.array_equal(certifier.proves(everybody(), said.decision), said.certified)
+        assert said.certified.any()
+    assert not replace(certifier, proof=None).proves(everybody(), said.decision).any()
+
+
+@every_kind
 @pytest.mark.parametrize(("r", "norm"), [(0.1, "linf"), (0.3, "linf"), (0.3, "l2")])
 def test_no_two_records_within_r_are_answered_differently(kind, r, norm):
     _, said = answered(kind, r, norm)
