@@ -71,7 +71,7 @@ fuzz-guard: setup  ## the guard asked by schemathesis in every role; writes benc
 	@python -m benchmarks.fuzz "$(or $(FUZZ),schemathesis)"
 
 kills: setup  ## kill workers of the guard at 50 moments, and writers of its log: minutes
-	@KILLS=50 python -m pytest -q -m slow -k killed tests/serving
+	@KILLS=50 python -m pytest -q --timeout=1800 -m slow -k killed tests/serving
 
 coverage: setup  ## how often intervals hold what they should, in made-up cohorts: hours, goes on where it stopped
 	@python -m benchmarks.coverage stand_ins 1000
