@@ -15,7 +15,7 @@ sys.path.insert(0, str(tiny.ROOT / "docs"))  # as a script has it
 STORY = runpy.run_path(str(tiny.ROOT / "docs" / "story.py"))
 sys.path.remove(str(tiny.ROOT / "docs"))
 Guard, Otherwise, answers = STORY["Guard"], STORY["Otherwise"], STORY["answers"]
-pytestmark = pytest.mark.heavy
+pytestmark = [pytest.mark.heavy, pytest.mark.slow]  # whole servers
 
 
 def dataset(rows, y):

@@ -44,7 +44,7 @@ class JournalConfig(Section):
 class WatchConfig(Section):
     """How careful alarms are.
 
-    `run_length`: honest queries for one false alarm of the whole guard, on average, at least.
+    `run_length`: honest queries for one false alarm of all channels, on average, at least.
     `confidence`: of each upper limit of an honest rate. `quiet`: events that a stream does not hear
     after its alarm. `case_mix`: by how much the rates of one client may exceed everybody's.
     `admission`, `kin`, `hasty`: the declared shares of honest records that are refused, are copies

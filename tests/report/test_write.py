@@ -390,6 +390,7 @@ def test_the_page_says_how_many_patients_the_records_are_of(write, context):
     assert f"{len(visits)} records of {len(visits.unique())} patients" in said
 
 
+@pytest.mark.slow
 @pytest.mark.heavy
 def test_where_patients_are_hidden_no_count_of_a_few_is_told(evaluated, tmp_path, undrawn):
     banded = evaluated.cfg.data.model_copy(update={"bands": {"age": [24, 30, 55], "bmi": [18]}})

@@ -120,6 +120,7 @@ def test_csv_page_and_mlflow_show_the_same_digits(after_first):
         assert any(shown in cell for cell in cells), figure
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("defense", ["baseline", "adv_train"])
 def test_a_sweep_and_an_evaluation_of_the_same_models_hold_the_same_figures(
     evaluated, monkeypatch, tmp_path, empty_store, defense

@@ -121,6 +121,7 @@ def test_no_logged_file_shows_a_measurement_of_a_single_patient(store, evaluated
         assert page.name != "report_shared.html" or "Left out here" in text
 
 
+@pytest.mark.slow
 def test_nothing_in_the_store_holds_a_record_of_the_cohort(store, evaluated):
     """The files of runs and models, and the database; what was logged from does hold some."""
     found = {Path(file).name for file in records_in(evaluated.folder, evaluated.dataset)}

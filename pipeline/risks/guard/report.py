@@ -257,9 +257,8 @@ def _names(table: pd.DataFrame, context: Context) -> list[str]:
 
 
 def _at(name: str, r: float) -> str:
-    """The name of a recipe and its radius; its flags stand last."""
-    first, bracket, flags = name.partition(" [")
-    return f"{first}, r {r:g}{bracket}{flags}"
+    """The name of a recipe, its flags beside it, and its radius."""
+    return f"{name}, r {r:g}"
 
 
 def _whose(table: pd.DataFrame, context: Context) -> dict[str, list[str]]:

@@ -305,6 +305,7 @@ def test_the_radii_are_told_in_the_unit_of_each_measurement(written, context):
     assert "eps 1 is 30 mg/dL of glucose" in written[TITLES[0]].result
 
 
+@pytest.mark.slow
 def test_where_a_split_chose_the_cut_the_chapter_says_whether_it_transfers(
     tables, context, tmp_path
 ):

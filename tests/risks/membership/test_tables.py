@@ -254,6 +254,7 @@ def test_the_control_is_never_the_strongest_and_stands_beside_every_figure():
     assert table["trained_on"].to_numpy() == pytest.approx(float(leak.member.sum(1).float().mean()))
 
 
+@pytest.mark.slow
 def test_the_best_of_many_attacks_on_nothing_is_nothing():
     """Of forty populations without memory the interval holds 0.5 as often as it says."""
     names, holds, found = list(MEMBERSHIP), [], []

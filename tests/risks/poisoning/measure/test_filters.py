@@ -322,6 +322,7 @@ def test_the_last_layer_of_image_networks_receives_what_its_answers_are_made_of(
     assert (hidden >= 0).all()
 
 
+@pytest.mark.slow
 def test_wrong_labels_of_images_are_found_by_their_loss(scans):
     cfg, clean, plan = scans
     data, wrong = flipped(clean, 0.05)

@@ -281,6 +281,7 @@ def test_a_backdoor_in_images_takes_and_leaves_others_alone(scans):
     assert table["control"].iloc[1] == pytest.approx(float(success[0]))
 
 
+@pytest.mark.slow
 def test_many_flips_of_images_destroy_and_few_do_not(scans):
     cfg, dataset, plan = scans
     cfg = at(cfg, attacks=["random_flips"], doses=[0.01, 0.6])
