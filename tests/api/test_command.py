@@ -93,7 +93,7 @@ def test_the_wheel_holds_all_code_the_configuration_and_the_stages(source, wheel
     held = set(zipfile.ZipFile(wheel).namelist())
     code = {
         path.relative_to(source).as_posix()
-        for kind in ("*.py", "*.jinja", "*.json", "*.typ")
+        for kind in ("*.py", "*.jinja", "*.json", "*.typ", "*.html")
         for path in (source / "pipeline").rglob(kind)
     }
     conf = {

@@ -75,7 +75,7 @@ def _answers(tables: Tables, context: Context, folder: Path) -> Chapter:
 
 
 def _gives(tables: Tables, context: Context) -> Chapter:
-    theft, members = tables["guard_theft"], tables["guard_membership"]
+    theft, members = tables["guard_theft"], _asked_members(tables)
     first = theft["defense"].iloc[0]
     budget = theft["budget"].max()
     own = theft[(theft["defense"] == first) & (theft["budget"] == budget)]
@@ -91,6 +91,11 @@ def _gives(tables: Tables, context: Context) -> Chapter:
     alarms = Table(_alarms(tables["guard_alarms"], context), "numbers")
     parts.append(Fold("Every delay", [alarms]))
     return Chapter(GIVEN, parts, _given(tables, context))
+
+
+def _asked_members(tables: Tables) -> pd.DataFrame:
+    """Its rows; none where the plan has one repetition, whose models have no others to compare."""
+    return tables.get("guard_membership", pd.DataFrame())
 
 
 def finding(tables: Tables, context: Context) -> Finding | None:
@@ -197,7 +202,7 @@ def _given(tables: Tables, context: Context) -> str:
             f"{_bounded(own.loc[wanted.r], 'fidelity')} of the patients; "
             f"{_bounded(own.loc[0.0], 'fidelity')} without the guard."
         )
-    members = tables["guard_membership"]
+    members = _asked_members(tables)
     if len(members):
         own = members[(members["defense"] == first) & (members["attack"] == SHADOWS)]
         with_it = own[own["r"] == wanted.r]

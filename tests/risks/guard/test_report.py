@@ -97,3 +97,10 @@ def test_without_measurements_nothing_is_claimed(context, tmp_path):
     assert finding({}, context) is None
     assert "not measured" in untested({}, context)[0]
     assert len(untested({"guard_price": pd.DataFrame()}, context)) == 2
+
+
+def test_without_another_repetition_nothing_is_said_of_members(tables, context, tmp_path):
+    left = {name: table for name, table in tables.items() if name != "guard_membership"}
+    said = str(chapters(left, context, tmp_path))
+    assert "Members are told" not in said
+    assert "Members are told" in str(chapters(tables, context, tmp_path))

@@ -152,7 +152,7 @@ def test_four_processes_at_once_spend_a_budget_exactly(tmp_path):
     ]
     for worker in workers:
         worker.start()
-    taken = [results.get(timeout=100) for _ in workers]
+    taken = [results.get(timeout=200) for _ in workers]
     for worker in workers:
         worker.join()
     assert sum(taken) == 100 == len(logged(tmp_path))
