@@ -25,13 +25,12 @@ from pipeline.verify import member_of, verify, why_no_proof
 from pipeline.verify.cells import Ensemble
 from pipeline.verify.convolution import Convolutions
 from pipeline.verify.network import Network
-from pipeline.verify.problem import FLOAT32_ROUNDING, Problem
+from pipeline.verify.problem import FLOAT32_ROUNDING, TOLERANCE, Problem
 from pipeline.verify.scans import least_margins
 from pipeline.verify.trees import turned_within as turned_by_trees
 from pipeline.verify.within import Verdict, turned_within
 
 Reason = Literal["", "near", "undecided", "no proof"]
-TOLERANCE = 1e-4  # of a radius: float32 records lie a little off the distance that they stand for
 # of one record, by how the model is read: few honest ones take more, and so many cost some 80 ms
 BOXES: dict[type, int] = {Network: 500, Ensemble: 150, Convolutions: 20}
 

@@ -13,6 +13,7 @@ from pipeline.verify.network import Network
 from pipeline.verify.related import Kept
 
 FLOAT32_ROUNDING = 2.0**-24  # relative; records are float32
+TOLERANCE = 1e-4  # of a radius: float32 records lie a little off the distance that they stand for
 GRID_SLACK = 1e-9  # of a step, for float64 division
 
 

@@ -11,13 +11,13 @@ import numpy as np
 import pandas as pd
 
 from pipeline.risks.guard.measure.attacked import Passed, key
-from pipeline.risks.guard.measure.guarded import TOLERANCE
 from pipeline.risks.guard.measure.settings import GuardSettings
 from pipeline.serving.channels import Settings
 from pipeline.statistics import Array
 from pipeline.statistics.delays import Delay, delay
 from pipeline.statistics.intervals import Sampling
 from pipeline.statistics.streams import most, rises, shared_out
+from pipeline.verify.problem import TOLERANCE
 
 REACH = 2.0  # of the attackers, in multiples of guard.r; the nearest that was tried
 STREAMS = 100  # simulated ones, of each row

@@ -14,7 +14,6 @@ from pipeline.risks.groups import groups_of
 from pipeline.risks.guard.alarms import alarm_table
 from pipeline.risks.guard.measure.attacked import ATTACKERS, Passed, key
 from pipeline.risks.guard.measure.experiment import PASSED, TAKEN
-from pipeline.risks.guard.measure.guarded import TOLERANCE
 from pipeline.risks.guard.measure.settings import GuardSettings
 from pipeline.risks.guard.measure.taken import ALONE, FULL, SHADOWS, Taken
 from pipeline.risks.membership.tables import score_figures
@@ -24,6 +23,7 @@ from pipeline.statistics import Array, intervals
 from pipeline.statistics.conclusions import Difference, compare
 from pipeline.statistics.intervals import Sampling
 from pipeline.statistics.patients import LEAST, added, first_records
+from pipeline.verify.problem import TOLERANCE
 
 R = {"r": "radius of the guard, in units of the headline threat's scale; 0 = there is no guard"}
 ASKED = {"patients": "who are asked about", "ill": "of them"}

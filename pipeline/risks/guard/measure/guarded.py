@@ -15,8 +15,7 @@ from pipeline.data.threat import Threat
 from pipeline.models.population import Population
 from pipeline.seeds import Stream, generator
 from pipeline.verify import Nearest, member_of, verify
-
-TOLERANCE = 1e-4  # of a radius: float32 records lie a little off the distance that they stand for
+from pipeline.verify.problem import TOLERANCE
 
 
 def drawn(seed: int, *numbers: int) -> torch.Generator:
