@@ -4,8 +4,6 @@ The full page has a part that runs (sorting, opening folds); without it nothing 
 may load anything: its policy forbids it, whatever a chapter holds.
 """
 
-import base64
-import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -29,6 +27,7 @@ from pipeline.presentation.chapter import (
 from pipeline.presentation.flagged import with_flags
 from pipeline.presentation.frames import cells
 from pipeline.presentation.glossary import GLOSSARY
+from pipeline.presentation.policies import source_of
 from pipeline.report.audited import LETTERS, USE
 from pipeline.report.contents import Contents, labels_of
 from pipeline.report.sheet import Sheet, shorter
@@ -60,8 +59,7 @@ def render(contents: Contents, *, patients: bool) -> str:
     """
     shell = _shell(contents, patients)
     script = shell.get_template("page.js.jinja").render()
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    shell.globals |= {"script": Markup(script), "script_digest": f"sha256-{digest}"}
+    shell.globals |= {"script": Markup(script), "script_digest": source_of(script)}
     matrix = shell.get_template("matrix.html.jinja").render()
     labels = labels_of(contents.judged)
     explained = dict(GLOSSARY)

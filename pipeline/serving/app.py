@@ -4,8 +4,6 @@ What is decided about records is decided in `pipeline.serving.guard`; here are a
 status codes. No answer holds a stack trace, a path of this machine, or another client's values.
 """
 
-import base64
-import hashlib
 import os
 import sys
 from collections.abc import Awaitable, Callable
@@ -21,6 +19,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
 from starlette.exceptions import HTTPException as HTTPError
 
 from pipeline.files import BadInput
+from pipeline.presentation.policies import source_of
 from pipeline.serving import access, bodies, console, ruling, switch
 from pipeline.serving.facts import described
 from pipeline.serving.guard import Guard, Unanswered
@@ -29,6 +28,7 @@ from pipeline.serving.keys import Client, Role, Why, recognised
 from pipeline.serving.metrics import exposition
 from pipeline.serving.mlflow_protocol import frame_of, predictions_of
 from pipeline.serving.patience import Bounded, fault
+from pipeline.serving.server import FOLDER
 
 Number = Annotated[int, Query(ge=0, le=2**63 - 1)]  # as SQLite holds them
 LIVE = Path(__file__).with_name("live.html")
@@ -159,6 +159,9 @@ def _unforeseen(request: Request, error: Any) -> Response:
 
 
 def _open_routes(app: FastAPI, guard: Guard) -> None:
+    page = LIVE.read_text(encoding="utf-8")
+    rules = own_parts(page)
+
     @app.get("/health")
     @app.get("/ping")
     def health() -> Response:
@@ -174,8 +177,7 @@ def _open_routes(app: FastAPI, guard: Guard) -> None:
     @app.get("/live")
     def live() -> HTMLResponse:
         """The page of a monitor; it holds no data and asks for a key."""
-        page = LIVE.read_text(encoding="utf-8")
-        return HTMLResponse(page, headers={"content-security-policy": own_parts(page)})
+        return HTMLResponse(page, headers={"content-security-policy": rules})
 
     @app.get("/openapi.json", dependencies=[Depends(_client(guard))])
     def openapi() -> dict[str, Any]:
@@ -185,16 +187,10 @@ def _open_routes(app: FastAPI, guard: Guard) -> None:
 
 def own_parts(page: str) -> str:
     """The policy under which a page runs its own script and style, by digest, and no other."""
-    rules = [
-        "default-src 'none'",
-        "connect-src 'self'",
-        "frame-ancestors 'none'",
-        "base-uri 'none'",
-    ]
+    rules = [PLAIN["content-security-policy"], "connect-src 'self'"]
     for part in ("script", "style"):
         text = page.split(f"<{part}>", 1)[1].split(f"</{part}>", 1)[0]
-        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-        rules.append(f"{part}-src 'sha256-{digest}'")
+        rules.append(f"{part}-src '{source_of(text)}'")
     return "; ".join([*rules, "base-uri 'none'", "form-action 'none'"])
 
 
@@ -298,6 +294,4 @@ def _check_count(count: int, guard: Guard) -> None:
 
 def made() -> Any:
     """The application of a worker process, from the folder that its environment names."""
-    from pipeline.serving.server import FOLDER
-
     return application(Guard.open(Path(os.environ[FOLDER])))
