@@ -91,7 +91,7 @@ def investigate(
         raise BadInput(f"{place}: the log holds no row of that time and client")
     model = Model.of(place)
     replayed, left = replay(model, rows, r)
-    others = affected(rows, list(rows_of(place, None, None, None, key)), client)
+    others = affected(rows, rows_of(place, None, None, None, key), client)
     wrong = faults(place)
     said = _lines(rows, replayed, left, others, wrong, r)
     with folder(out, keep=True) as unfinished:

@@ -7,6 +7,7 @@ from typing import Any
 from pipeline.files import BadInput
 from pipeline.serving import switch
 from pipeline.serving.journal import Journal, Row
+from pipeline.serving.journal.entries import FIELDS
 from pipeline.serving.keys import Client, Key, Role, issue, revoke
 
 
@@ -69,7 +70,7 @@ def plain(rows: Sequence[Row]) -> list[dict[str, Any]]:
     return [
         {
             name: value.hex() if isinstance(value, bytes) else value
-            for name, value in zip(Row.__dataclass_fields__, row.values, strict=True)
+            for name, value in zip(FIELDS, row.values, strict=True)
         }
         for row in rows
     ]

@@ -8,8 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -18,10 +17,11 @@ from pipeline.serving.journal import tables
 from pipeline.serving.journal.entries import stamp
 from pipeline.serving.journal.errors import Damaged, Unavailable
 from pipeline.serving.journal.heads import Head, append_heads, read_heads
+from pipeline.serving.journal.reading import Opened
 from pipeline.serving.journal.tail import NO_ROW, Tail
 
 
-class File:
+class File(Opened):
     """Open for writing in one process, by any of its threads."""
 
     def __init__(
@@ -92,17 +92,6 @@ class File:
                 if self._process == os.getpid():
                     self._disconnect()
                 self._connection = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     # ---- one transaction ----
 

@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -114,7 +115,46 @@ def _snapshot(connection: sqlite3.Connection) -> Snapshot:
         connection.execute("ROLLBACK")
 
 
-class Reader:
+class Opened(ABC):
+    """A log that is open, whether for reading alone or for writing, too."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Closes it."""
+
+    @abstractmethod
+    def _fetch(self, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """What a query finds.
+
+        Raises:
+            Unavailable: it cannot be read.
+        """
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def rows(
+        self,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        client: str | None = None,
+        kinds: Sequence[Kind] | None = None,
+        after: int = 0,
+    ) -> Iterator[Row]:
+        """As the function `rows`."""
+        return rows(self._fetch, since=since, until=until, client=client, kinds=kinds, after=after)
+
+
+class Reader(Opened):
     """A log, open for reading beside those that write it."""
 
     def __init__(self, path: Path, connection: sqlite3.Connection, patience: float) -> None:
@@ -142,34 +182,11 @@ class Reader:
         """Closes it."""
         self._connection.close()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
     def _fetch(self, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         with clear(self.path):
             return patiently(
                 lambda: self._connection.execute(query, values).fetchall(), self._patience
             )
-
-    def rows(
-        self,
-        *,
-        since: datetime | None = None,
-        until: datetime | None = None,
-        client: str | None = None,
-        kinds: Sequence[Kind] | None = None,
-        after: int = 0,
-    ) -> Iterator[Row]:
-        """As the function `rows`."""
-        return rows(self._fetch, since=since, until=until, client=client, kinds=kinds, after=after)
 
     def heads(self) -> list[Head]:
         """The signed heads of the table, in order; their signatures are not checked here."""

@@ -1,7 +1,7 @@
 """The journal as the service holds it open: what it accepts stands there before it returns."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -22,7 +22,7 @@ from pipeline.serving.journal.budgets import (
 )
 from pipeline.serving.journal.entries import Entry, Kind, Row, stamp
 from pipeline.serving.journal.file import File
-from pipeline.serving.journal.reading import PATIENCE, rows
+from pipeline.serving.journal.reading import PATIENCE
 from pipeline.serving.journal.sealing import Auditors, Block, Hashes
 from pipeline.serving.journal.states import Mode, State, after, state_of
 from pipeline.serving.journal.tail import Tail
@@ -363,15 +363,3 @@ class Journal(File):
             query = f"{tables.ROWS} WHERE sequence IN (SELECT row FROM numbers WHERE id = ?)"
             found += [Row(*row) for row in self._fetch(query, [number])]
         return sorted(found, key=lambda row: row.sequence)
-
-    def rows(
-        self,
-        *,
-        since: datetime | None = None,
-        until: datetime | None = None,
-        client: str | None = None,
-        kinds: Sequence[Kind] | None = None,
-        after: int = 0,
-    ) -> Iterator[Row]:
-        """As `reading.rows`."""
-        return rows(self._fetch, since=since, until=until, client=client, kinds=kinds, after=after)
