@@ -102,20 +102,13 @@ def _stop(given: argparse.Namespace) -> int:
 def _start(given: argparse.Namespace) -> int:
     from pipeline.serving.console import start
 
-    print(start(_of(given), given.reason, _now(), given.minutes))
+    print(start(_of(given), given.reason, _now()))
     return 0
 
 
 def _reason(parser: Parser) -> None:
     parser.add_argument("--reason", required=True, metavar="TEXT", help="it stands in the log")
     _folder(parser)
-
-
-def _start_arguments(parser: Parser) -> None:
-    _reason(parser)
-    parser.add_argument(
-        "--minutes", type=int, default=60, help="in which another one confirms (default: 60)"
-    )
 
 
 # ---- keys ----
@@ -242,7 +235,7 @@ CONSOLE = {
         _start,
         "Starts a stopped guard again: one administrator proposes, another confirms.",
         'medsecure start --reason "the cable is mended"',
-        _start_arguments,
+        _reason,
         "The key of the administrator is read from MEDSECURE_KEY, so that no list of processes\n"
         "shows it.",
     ),

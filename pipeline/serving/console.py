@@ -17,6 +17,7 @@ from pipeline.serving.keys import Role, Why, recognised
 from pipeline.serving.place import CONSOLE, HEADS, LOG, VERIFIER, founded, journal_of, name_auditors
 from pipeline.serving.private_keys import make_opening_key, opening_key
 from pipeline.serving.ruling import issued, revoked, started
+from pipeline.serving.served import Served
 
 KEY = "MEDSECURE_KEY"  # in the environment: the token of an administrator
 
@@ -72,17 +73,18 @@ def stop(folder: Path, reason: str, now: datetime) -> str:
         return f"{state.mode}: {state.reason}"
 
 
-def start(folder: Path, reason: str, now: datetime, minutes: int) -> str:
+def start(folder: Path, reason: str, now: datetime) -> str:
     """Proposes a start, or confirms that of another administrator.
 
     Raises:
         BadInput: no administrator's key is in the environment.
     """
+    within = timedelta(minutes=Served.load(folder).policy.second_minutes)
     with journal_of(folder) as journal:
         who = recognised(os.environ.get(KEY, ""), journal.key, now)
         if isinstance(who, Why):
             raise BadInput(f"{KEY}: {who}; the key of an administrator must stand there")
-        return started(journal, by=who, reason=reason, now=now, within=timedelta(minutes=minutes))
+        return started(journal, by=who, reason=reason, now=now, within=within)
 
 
 def faults(folder: Path, public: str | None = None, heads: Path | None = None) -> list[str]:
