@@ -15,6 +15,7 @@ from pipeline.files import BadInput
 from pipeline.seeds import Stream, generator, of, of_each, random_state
 
 RELEASE = "release"
+PLAN = "plan.safetensors"  # its file, in the folder of `prepare`
 
 
 @dataclass(frozen=True)

@@ -79,13 +79,24 @@ def configured(overrides: list[str]) -> Mapping[str, object]:
     Raises:
         BadInput: an override is of another section, which would change nothing here.
     """
-    for one in overrides:
-        if not one.lstrip("+~").startswith((f"{GROUP}.", f"{GROUP}=")):
-            raise BadInput(f"command line: {one!r}: only {GROUP}=... and {GROUP}.<key>=... count")
+    refuse_others(overrides, GROUP)
     values = yaml.safe_load(compose(overrides)).get(GROUP) or {}
     if not isinstance(values, Mapping):
         raise BadInput(f"conf: {GROUP}: must be a mapping")
     return values
+
+
+def refuse_others(overrides: list[str], *groups: str) -> None:
+    """Refuses overrides of other sections than these.
+
+    Raises:
+        BadInput: there is one.
+    """
+    known = [f"{group}{sign}" for group in groups for sign in "=."]
+    for one in overrides:
+        if not one.lstrip("+~").startswith(tuple(known)):
+            said = ", ".join(f"{group}=... and {group}.<key>=..." for group in groups)
+            raise BadInput(f"command line: {one!r}: only {said} count")
 
 
 def judged_of(

@@ -7,23 +7,22 @@ that the serving process reads.
 import shutil
 from pathlib import Path
 
-from pipeline.config import BASELINE, Config, ThreatConfig
+from pipeline.config import Config, ThreatConfig
 from pipeline.config.serving import ServingConfig
 from pipeline.data.schema import load_schema
 from pipeline.data.threat import Threat
 from pipeline.files import BadInput, folder, repository_root
 from pipeline.gate.audits import Audit
-from pipeline.gate.command import judged_of
+from pipeline.gate.command import GROUP, judged_of, refuse_others
 from pipeline.gate.gates import Judged
 from pipeline.gate.rehearsal import rehearsed_in
+from pipeline.gate.status import trained_in
 from pipeline.gate.written import as_lines
 from pipeline.models.population import load_population
 from pipeline.params import configured
 from pipeline.serving.served import RELEASE, Served
 from pipeline.tracking.released import fetch_release
 from pipeline.validation import checked_model
-
-STAGES = {BASELINE: f"train_{BASELINE}"}  # whose folder is not named as the defense
 
 
 def make_ready(
@@ -45,9 +44,7 @@ def make_ready(
     Raises:
         BadInput: a mistake, or the model may not be served.
     """
-    for one in overrides:
-        if not one.lstrip("+~").startswith(("gate.", "gate=", "serving.", "serving=")):
-            raise BadInput(f"command line: {one!r}: only serving and gate count here")
+    refuse_others(overrides, "serving", GROUP)
     cfg = configured(overrides)
     policy = policy_of(cfg)
     asked = cfg.gate.model_copy(update={"defense": policy.defense or cfg.gate.defense})
@@ -82,13 +79,12 @@ def hand_over(cfg: Config, audit: Audit, judged: Judged, release: Path | None, p
     if not digest or not described:
         raise BadInput(f"{audit.path}: names no release of {defense}: audit it with this version")
     with folder(place / RELEASE) as unfinished:
-        shutil.rmtree(unfinished)
         if release is None:
             weights = audit.model_sha256(defense)
             version = fetch_release(audit.cohort, defense, weights, unfinished)
         else:
             version = release.resolve().name
-            shutil.copytree(release, unfinished)
+            shutil.copytree(release, unfinished, dirs_exist_ok=True)
         model = load_population(unfinished)
         if model.size != 1 or model.digest != digest:
             raise BadInput(
@@ -96,10 +92,10 @@ def hand_over(cfg: Config, audit: Audit, judged: Judged, release: Path | None, p
                 f"{model.digest[:12]}"
             )
     limits = checked_model(ThreatConfig, dict(described), str(audit.path), "threat")
-    artifacts = repository_root() / "artifacts"
+    models = trained_in(defense)
     honest = rehearsed_in(
-        artifacts,
-        artifacts / STAGES.get(defense, defense),
+        models.parent,
+        models,
         audit.model_sha256(defense),
         Threat.of(load_schema(place / RELEASE), limits),
         policy,

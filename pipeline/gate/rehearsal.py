@@ -11,7 +11,7 @@ import torch
 from tqdm import tqdm
 
 from pipeline.config.serving import ServingConfig
-from pipeline.data.plan import Plan
+from pipeline.data.plan import PLAN, Plan
 from pipeline.data.schema import Dataset, load_dataset
 from pipeline.data.threat import Threat
 from pipeline.files import BadInput
@@ -19,7 +19,6 @@ from pipeline.models.population import Population, load_population
 from pipeline.serving.honest import Honest, honest_rates
 from pipeline.serving.model import Asked
 
-PLAN = "plan.safetensors"
 QUIET = None  # of a progress bar: none where there is no terminal
 
 

@@ -61,9 +61,16 @@ def models_there(audit: Audit) -> dict[str, str]:
     """The digests of the audited defenses whose models lie in `artifacts/`."""
     from pipeline.models.population import load_population
 
-    root, found = repository_root() / "artifacts", {}
+    found = {}
     for name in audit.defenses:
-        place = root / (f"train_{BASELINE}" if name == BASELINE else name)
+        place = trained_in(name)
         if place.is_dir():
             found[name] = load_population(place).digest
     return found
+
+
+def trained_in(defense: str) -> Path:
+    """The folder of a defense's trained models, whether it is there or not."""
+    return (
+        repository_root() / "artifacts" / (f"train_{BASELINE}" if defense == BASELINE else defense)
+    )

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pipeline.config import BASELINE, Config, Section
-from pipeline.data.plan import Plan
+from pipeline.data.plan import PLAN, Plan
 from pipeline.data.schema import Dataset, load_dataset
 from pipeline.files import (
     FOR_IMAGES_ALONE,
@@ -38,7 +38,6 @@ from pipeline.parallel import telling
 from pipeline.params import load
 
 ARTIFACTS = Path("artifacts")
-PLAN = "plan.safetensors"
 STAGE_OF = {
     BASELINE: "train_baseline"
 }  # the other defenses are trained by the stage of their own name

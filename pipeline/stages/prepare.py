@@ -2,8 +2,7 @@
 
 Command:  python -m pipeline.stages.prepare
 Reads:    ${data.file}: the records, or the description of a data set that comes with scikit-learn
-Writes:   artifacts/prepare/{records.parquet or images.safetensors,schema.json,plan.safetensors,
-          report.json}
+Writes:   artifacts/prepare/: records.parquet or images.safetensors, schema, plan and report
 
 With `--check` it says whether the records allow what is configured, and writes nothing.
 """
@@ -14,6 +13,7 @@ from dataclasses import asdict
 from pipeline.config import Config
 from pipeline.data.columns import Columns
 from pipeline.data.images import split_in_words
+from pipeline.data.plan import PLAN
 from pipeline.data.provenance import provenance_in_words
 from pipeline.data.raw import read_raw
 from pipeline.data.repeats import Repeats
@@ -22,7 +22,7 @@ from pipeline.data.slips import Slips
 from pipeline.data.tabular import census_in_words
 from pipeline.defenses.admission import admit
 from pipeline.files import folder, repository_root, write_json
-from pipeline.stages import ARTIFACTS, PLAN, run
+from pipeline.stages import ARTIFACTS, run
 
 CHECK = "--check"
 

@@ -11,7 +11,7 @@ from pipeline.tracking.store import quiet, readable_errors, store_to_look_at
 
 
 def fetch_release(data: str, defense: str, digest: str, place: Path) -> str:
-    """Copies the registered release of some trained models into a new folder.
+    """Copies the registered release of some trained models into a folder.
 
     Args:
         data: the name of the cohort.
@@ -44,5 +44,5 @@ def fetch_release(data: str, defense: str, digest: str, place: Path) -> str:
         kept = sorted(Path(found).rglob(POPULATION))
         if not kept:
             raise BadInput(f"MLflow: {address} holds no {POPULATION}")
-        shutil.copytree(kept[0].parent, place)
+        shutil.copytree(kept[0].parent, place, dirs_exist_ok=True)
     return f"{name} version {chosen[0].version}"
