@@ -4,6 +4,7 @@ import contextlib
 import gc
 import re
 import sqlite3
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,17 @@ def _one_thread_again():
     yield
     if torch.get_num_threads() != 1:
         torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _one_path_again():
+    """A model of MLflow's that is loaded here puts its own copy of the package on the path.
+
+    The processes that a later test starts would import that copy, which holds a part of it.
+    """
+    before = list(sys.path)
+    yield
+    sys.path[:] = before
 
 
 @pytest.fixture(scope="session", autouse=True)
