@@ -65,17 +65,17 @@ class File(Opened):
     def _check_heads(self) -> None:
         """Holds the rows against the last head of the table, and of the file."""
         connection = self._usable()
-        tail = Tail.of(connection)
-        last = tail.head
-        if self._heads is not None:
-            lying = read_heads(self._heads)
+        # The file first: others may write meanwhile, and it never runs ahead of the rows.
+        lying = read_heads(self._heads) if self._heads is not None else []
+        with tables.one_moment(connection):
+            tail = Tail.of(connection)
+            last = tail.head
             if lying and (last is None or lying[-1].number > last.number):
                 raise Damaged(f"{self.path}: ends before the last head of {self._heads}")
-            if lying:
-                tail.holds(lying[-1].sequence, lying[-1].own)
-            self._behind = (lying[-1].number if lying else 0) < (last.number if last else 0)
-        if last is not None:
-            tail.holds(last.sequence, last.own)
+            for head in [*lying[-1:], *([last] if last else [])]:
+                tail.holds(head.sequence, head.own)
+        number = lying[-1].number if lying else 0
+        self._behind = self._heads is not None and number < (last.number if last else 0)
         self._seen = tail.row
 
     def close(self, now: datetime | None = None) -> None:

@@ -27,6 +27,7 @@ from pipeline.serving.journal.tables import (
     ROWS,
     check_file,
     clear,
+    one_moment,
     patiently,
     read_only,
 )
@@ -93,8 +94,7 @@ class Snapshot:
 
 
 def _snapshot(connection: sqlite3.Connection) -> Snapshot:
-    connection.execute("BEGIN")
-    try:
+    with one_moment(connection):
         ((last,),) = connection.execute("SELECT coalesce(max(sequence), 0) FROM rows").fetchall()
         state = None
         with suppress(Damaged):
@@ -111,8 +111,12 @@ def _snapshot(connection: sqlite3.Connection) -> Snapshot:
             wrapped_keys(connection),
             state,
         )
-    finally:
-        connection.execute("ROLLBACK")
+
+
+def state_now(connection: sqlite3.Connection) -> State:
+    """As `state_of`, outside a transaction of the caller's."""
+    with one_moment(connection):
+        return state_of(connection)
 
 
 class Opened(ABC):
@@ -204,7 +208,7 @@ class Reader(Opened):
             Damaged: a row that matters is not as it was written.
         """
         with clear(self.path):
-            return patiently(lambda: state_of(self._connection), self._patience)
+            return patiently(lambda: state_now(self._connection), self._patience)
 
     def opened(self, row: Row, key: X25519PrivateKey) -> bytes:
         """The record of a row.

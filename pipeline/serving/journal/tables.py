@@ -167,6 +167,20 @@ def patiently(run: Callable[[], T], patience: float) -> T:
 
 
 @contextmanager
+def one_moment(connection: sqlite3.Connection) -> Iterator[None]:
+    """Inside, all queries see the file as it was at the first of them, whoever writes meanwhile.
+
+    Without it each query sees the file as it then is, and two of them may not fit together.
+    """
+    connection.execute("BEGIN")
+    try:
+        yield
+    finally:
+        if connection.in_transaction:  # SQLite itself ends it where the disk fails
+            connection.execute("ROLLBACK")
+
+
+@contextmanager
 def clear(path: Path) -> Iterator[None]:
     """Says what SQLite or the system says of the file in one line.
 

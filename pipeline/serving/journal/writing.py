@@ -22,7 +22,7 @@ from pipeline.serving.journal.budgets import (
 )
 from pipeline.serving.journal.entries import Entry, Kind, Row, stamp
 from pipeline.serving.journal.file import File
-from pipeline.serving.journal.reading import PATIENCE
+from pipeline.serving.journal.reading import PATIENCE, state_now
 from pipeline.serving.journal.sealing import Auditors, Block, Hashes
 from pipeline.serving.journal.states import Mode, State, after, state_of
 from pipeline.serving.journal.tail import Tail
@@ -332,7 +332,7 @@ class Journal(File):
         """
         with self._lock, tables.clear(self.path):
             connection = self._usable()
-            return tables.patiently(lambda: state_of(connection), self._patience)
+            return tables.patiently(lambda: state_now(connection), self._patience)
 
     def kept(self) -> str | None:
         """What `fold` kept last.

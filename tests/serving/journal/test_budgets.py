@@ -131,11 +131,15 @@ def test_what_nobody_asked_costs_nothing(journal):
         assert written.outcome is Outcome.WRITTEN
 
 
-def spend_all(folder, seed, results):
+SPENDS = 33  # of at most 3: no process spends the budget of 100 by itself
+
+
+def spend_all(folder, seed, together, results):
     draw, taken = random.Random(seed), 0
+    together.wait(timeout=100)
     with opened(folder, patience=60.0) as journal:
         client = Client("team", Role.RESEARCHER, str(seed))
-        for _ in range(60):
+        for _ in range(SPENDS):
             count = draw.randrange(1, 4)
             if outcome(journal, count, Limits(None, 100, 150), client=client) is Outcome.WRITTEN:
                 taken += count
@@ -146,9 +150,10 @@ def spend_all(folder, seed, results):
 def test_four_processes_at_once_spend_a_budget_exactly(tmp_path):
     made(tmp_path).close()
     context = multiprocessing.get_context("spawn")
-    results = context.Queue()
+    results, together = context.Queue(), context.Barrier(4)
     workers = [
-        context.Process(target=spend_all, args=(tmp_path, seed, results)) for seed in range(4)
+        context.Process(target=spend_all, args=(tmp_path, seed, together, results))
+        for seed in range(4)
     ]
     for worker in workers:
         worker.start()

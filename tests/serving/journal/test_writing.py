@@ -7,6 +7,7 @@ import shutil
 import signal
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import datetime
 
 import pytest
@@ -39,6 +40,7 @@ from pipeline.serving.journal import (
     Unavailable,
     heads,
     same_record,
+    tables,
 )
 from pipeline.serving.keys import Client, Role, issue, recognised, revoke
 
@@ -219,6 +221,60 @@ def test_where_heads_cannot_be_written_nothing_more_is_accepted(tmp_path):
         lying.write_bytes(kept)
         assert write(journal, 5).accepted
     assert faults(tmp_path) == []
+
+
+# ---- who opens or reads it while others write ----
+
+
+def interrupted(connect, when, write):
+    """As `connect`; `write` runs at the moment at which a statement with these words begins."""
+    came = []
+
+    def connecting(*args):
+        connection = connect(*args)
+
+        def begins(statement):
+            if when in statement and not came:
+                came.append(statement)
+                with suppress(Unavailable):  # the file is held: who reads sees one moment
+                    write()
+
+        connection.set_trace_callback(begins)
+        return connection
+
+    return connecting, came
+
+
+@pytest.mark.parametrize("when", ["FROM rows ORDER BY sequence DESC", "FROM heads", "WHERE sequ"])
+def test_a_log_is_opened_while_another_process_signs_a_head_a_row(tmp_path, monkeypatch, when):
+    with made(tmp_path, every=1, patience=0.0) as other:
+        connecting, came = interrupted(tables.connect, when, lambda: write(other, 7))
+        write(other, 1)
+        monkeypatch.setattr(tables, "connect", connecting)
+        with opened(tmp_path, every=1) as journal:
+            assert came
+            assert write(journal, 8).accepted
+    assert faults(tmp_path) == []
+
+
+@pytest.mark.parametrize("opening", [Reader.open, Journal.open])
+def test_the_state_that_is_read_was_the_state_at_one_moment(tmp_path, monkeypatch, opening):
+    def switch(kind, reason):
+        facts = {"reason": reason, "to": "serving"}
+        other.decide(lambda state: Entry(kind, facts=facts), client=OPERATOR, now=NOW)
+
+    def meanwhile():
+        for kind in (Kind.PROPOSED, Kind.STARTED, Kind.STOPPED, Kind.PROPOSED):
+            switch(kind, "later")
+
+    with made(tmp_path, patience=0.0) as other:
+        switch(Kind.STOPPED, "first")
+        connecting, came = interrupted(tables.connect, "kind = 'proposed'", meanwhile)
+        monkeypatch.setattr(tables, "connect", connecting)
+        with opening(other.path) as reading:
+            state = reading.state()
+        assert came
+        assert (state.mode, state.reason, state.proposal) == (Mode.STOPPED, "first", None)
 
 
 # ---- what stands in the way ----
