@@ -16,28 +16,27 @@ from typing import Annotated, Any
 from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException as HTTPError
+from starlette.types import Scope
 
 from pipeline.files import BadInput
 from pipeline.presentation.policies import source_of
 from pipeline.serving import access, bodies, console, ruling, switch
+from pipeline.serving.door import CLIENT, Refused, let_in
 from pipeline.serving.facts import described
 from pipeline.serving.guard import Guard, Unanswered
 from pipeline.serving.journal import Unavailable
-from pipeline.serving.keys import Client, Role, Why, recognised
+from pipeline.serving.keys import Client, Role
 from pipeline.serving.metrics import exposition
 from pipeline.serving.mlflow_protocol import frame_of, predictions_of
-from pipeline.serving.patience import Bounded, fault
+from pipeline.serving.patience import PLAIN, Bounded, refused
 from pipeline.serving.server import FOLDER
 
 Number = Annotated[int, Query(ge=0, le=2**63 - 1)]  # as SQLite holds them
 LIVE = Path(__file__).with_name("live.html")
+ASKED_FOR = {401: {"www-authenticate": "Bearer"}}  # headers of a refusal, by its status
 PROTOCOL = "3.0"  # of MLflow, whose scoring protocol `/invocations` speaks
-PLAIN = {
-    "cache-control": "no-store",
-    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
-    "x-content-type-options": "nosniff",
-}
 
 
 def now() -> datetime:
@@ -68,7 +67,7 @@ def application(guard: Guard) -> Any:
     _asking_routes(app, guard)
     _watching_routes(app, guard)
     _ruling_routes(app, guard)
-    return Bounded(app, most=limits.body_bytes, seconds=limits.seconds)
+    return Bounded(app, door=_door(guard), most=limits.body_bytes, seconds=limits.seconds)
 
 
 def _closing(guard: Guard) -> Callable[[FastAPI], Any]:
@@ -83,23 +82,31 @@ def _closing(guard: Guard) -> Callable[[FastAPI], Any]:
 # ---- who ----
 
 
-def _client(guard: Guard) -> Callable[[Request], Client]:
-    """A dependency: the client of a request, if its role may call this endpoint."""
+def _door(guard: Guard) -> Callable[[Scope], Awaitable[Response | None]]:
+    """Of a request, before its body is read: who asks stands in its scope, or why nobody is."""
 
-    def found(request: Request) -> Client:
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not token:
-            raise HTTPException(401, "a key is needed: Authorization: Bearer <key>")
-        client = recognised(token, guard.journal.key, now())
-        if isinstance(client, Why):
-            guard.unknown += 1
-            raise HTTPException(401, "this key is not known, has expired or was revoked")
-        endpoint = f"{request.method} {request.scope['route'].path}"
-        if not access.allowed(client.role, endpoint):
-            raise HTTPException(403, f"not for the role {client.role}")
-        return client
+    def opened(scope: Scope) -> Response | None:
+        try:
+            scope[CLIENT] = let_in(scope, guard.journal.key, now())
+        except Refused as error:
+            guard.unknown += error.unknown
+            return refused(error.status, str(error), headers=ASKED_FOR.get(error.status))
+        except Unavailable as error:
+            return _unread(error)
+        except Exception as error:
+            return _unforeseen(None, error)
+        return None
 
-    return found
+    return lambda scope: run_in_threadpool(opened, scope)
+
+
+def _client(request: Request) -> Client:
+    """A dependency: who was let in, if its role may call the very endpoint that was found."""
+    client: Client | None = request.scope.get(CLIENT)
+    endpoint = f"{request.method} {request.scope['route'].path}"
+    if client is None or not access.allowed(client.role, endpoint):
+        raise HTTPException(403, "nobody may ask here")
+    return client
 
 
 # ---- faults ----
@@ -114,45 +121,47 @@ async def _headed(
     return response
 
 
-def _said(status: int, *lines: str, headers: dict[str, str] | None = None) -> JSONResponse:
-    return JSONResponse(fault(*lines), status, headers=headers)
-
-
 def _ill_typed(request: Request, error: Any) -> Response:
     """A body of another shape: each fault with its place, and no value of the body."""
     lines = [
         f"{'.'.join(str(part) for part in one['loc'])}: {one['msg']}" for one in error.errors()
     ]
-    return _said(422, *lines[:20])
+    return refused(422, *lines[:20])
 
 
 def _refused(request: Request, error: Any) -> Response:
-    extra = {"www-authenticate": "Bearer"} if error.status_code == 401 else {}
-    return _said(error.status_code, str(error.detail), headers={**(error.headers or {}), **extra})
+    return refused(error.status_code, str(error.detail), headers=error.headers)
 
 
 def _unanswered(request: Request, error: Any) -> Response:
     extra = {"retry-after": "60"} if error.status == 429 else None
-    return _said(error.status, str(error), headers=extra)
+    return refused(error.status, str(error), headers=extra)
 
 
 def _unavailable(request: Request, error: Any) -> Response:
+    if request.method == "GET":
+        return _unread(error)
     print(f"guard: {error}", file=sys.stderr, flush=True)
-    return _said(503, "the log cannot be written, so nothing is answered")
+    return refused(503, "the log cannot be written, so nothing is answered")
+
+
+def _unread(error: Unavailable) -> Response:
+    print(f"guard: {error}", file=sys.stderr, flush=True)
+    return refused(503, "the log cannot be read, so nothing is answered")
 
 
 def _bad_input(request: Request, error: Any) -> Response:
-    return _said(422, *str(error).splitlines())
+    return refused(422, *str(error).splitlines())
 
 
-def _unforeseen(request: Request, error: Any) -> Response:
+def _unforeseen(request: Request | None, error: Any) -> Response:
     """Its kind and line go to the terminal, and nothing that it says: that may hold a value."""
     trace = error.__traceback__
     while trace and trace.tb_next:
         trace = trace.tb_next
     where = f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}" if trace else "?"
     print(f"guard: {type(error).__name__} at {where}", file=sys.stderr, flush=True)
-    return _said(500, "an error that nobody foresaw; nothing was answered")
+    return refused(500, "an error that nobody foresaw; nothing was answered")
 
 
 # ---- routes ----
@@ -179,7 +188,7 @@ def _open_routes(app: FastAPI, guard: Guard) -> None:
         """The page of a monitor; it holds no data and asks for a key."""
         return HTMLResponse(page, headers={"content-security-policy": rules})
 
-    @app.get("/openapi.json", dependencies=[Depends(_client(guard))])
+    @app.get("/openapi.json", dependencies=[Depends(_client)])
     def openapi() -> dict[str, Any]:
         """This description."""
         return app.openapi()
@@ -195,7 +204,7 @@ def own_parts(page: str) -> str:
 
 
 def _asking_routes(app: FastAPI, guard: Guard) -> None:
-    client = Depends(_client(guard))
+    client = Depends(_client)
 
     @app.get("/v1/model")
     def model(who: Client = client) -> dict[str, Any]:
@@ -226,7 +235,7 @@ def _asking_routes(app: FastAPI, guard: Guard) -> None:
 
 
 def _watching_routes(app: FastAPI, guard: Guard) -> None:
-    client = Depends(_client(guard))
+    client = Depends(_client)
 
     @app.get("/v1/status")
     def status(who: Client = client) -> dict[str, Any]:
@@ -253,7 +262,7 @@ def _watching_routes(app: FastAPI, guard: Guard) -> None:
 
 
 def _ruling_routes(app: FastAPI, guard: Guard) -> None:
-    client = Depends(_client(guard))
+    client = Depends(_client)
 
     @app.get("/v1/keys")
     def keys(who: Client = client) -> dict[str, Any]:

@@ -1,11 +1,18 @@
 """Requests that come in pieces, slowly or without an end: how long the server waits."""
 
 import asyncio
-import json
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
 
+from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
+
+MOMENT = 1.0  # seconds for which the request of somebody who is refused is read
+PLAIN = {  # headers of every reply
+    "cache-control": "no-store",
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+    "x-content-type-options": "nosniff",
+}
 
 
 class Impatient(H11Protocol):
@@ -50,30 +57,47 @@ class Impatient(H11Protocol):
 
 
 class Bounded:
-    """Reads the whole of a request before it is looked at: so many bytes, in so many seconds."""
+    """Reads the whole of a request before it is looked at: so many bytes, in so many seconds.
 
-    def __init__(self, app: ASGIApp, *, most: int, seconds: float) -> None:
+    Who is refused at the door is not waited for: what they send is read for a moment, so that they
+    hear why, and thrown away.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        door: Callable[[Scope], Awaitable[Response | None]],
+        most: int,
+        seconds: float,
+    ) -> None:
         """Around an application.
 
         Args:
             app: what is asked.
+            door: of one request, what is said instead of an answer; None = it is let in.
             most: bytes of a body.
             seconds: until it is there.
         """
-        self.app, self.most, self.seconds = app, most, seconds
+        self.app, self.door, self.most, self.seconds = app, door, most, seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        refusal = await self.door(scope)
+        seconds = self.seconds if refusal is None else min(self.seconds, MOMENT)
+        body, status, why = None, 413, f"the request is larger than {self.most} bytes"
         try:
-            body = await asyncio.wait_for(self._body(receive), self.seconds)
+            body = await asyncio.wait_for(self._body(receive, refusal is None), seconds)
         except TimeoutError:
-            await _refuse(send, 408, f"the request was not there after {self.seconds:g} seconds")
-            return
-        if body is None:
-            await _refuse(send, 413, f"the request is larger than {self.most} bytes")
+            status, why = 408, f"the request was not there after {self.seconds:g} seconds"
+        if refusal is not None or body is None:
+            refusal = refusal or refused(status, why)
+            if body is None:
+                refusal.headers["connection"] = "close"
+            await refusal(scope, receive, send)
             return
         given: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
@@ -82,27 +106,23 @@ class Bounded:
 
         await self.app(scope, again, send)
 
-    async def _body(self, receive: Receive) -> bytes | None:
-        """All of it; None: it is too large, or nobody is there any more."""
-        body = bytearray()
+    async def _body(self, receive: Receive, keep: bool) -> bytes | None:
+        """All of it, if it is kept; None: it is too large. Nobody may be there any more."""
+        body, size = bytearray(), 0
         while True:
             message = await receive()
             if message["type"] == "http.disconnect":
                 return b""
-            body += message.get("body", b"")
-            if len(body) > self.most:
+            part = message.get("body", b"")
+            size += len(part)
+            if size > self.most:
                 return None
+            if keep:
+                body += part
             if not message.get("more_body", False):
                 return bytes(body)
 
 
-async def _refuse(send: Send, status: int, why: str) -> None:
-    body = json.dumps(fault(why)).encode()
-    headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
-
-
-def fault(*lines: str) -> dict[str, Any]:
-    """What a client is told of a request that cannot be answered: a line for each fault."""
-    return {"faults": list(lines)}
+def refused(status: int, *lines: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    """What a client is told of a request that is not answered: a line for each fault."""
+    return JSONResponse({"faults": list(lines)}, status, headers={**PLAIN, **(headers or {})})
