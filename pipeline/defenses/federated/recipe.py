@@ -1,7 +1,7 @@
 """The recipe of federated training, and its parts for whoever runs them otherwise."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -9,6 +9,7 @@ from pipeline.config import Config, Count
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
 from pipeline.defenses.federated.aggregate import AGGREGATES, Aggregate, aggregated, check_enough
+from pipeline.defenses.federated.flare.engine import federate_through
 from pipeline.defenses.federated.local import Training, ordinary
 from pipeline.defenses.federated.loop import Local, federate
 from pipeline.defenses.federated.sites import Hospitals, Site, hospitals_of, sites_of
@@ -93,6 +94,7 @@ def train_federated(
     local_epochs: Count,
     aggregate: Rule,
     tolerated: Tolerated,
+    engine: Literal["loop", "nvflare", "nvflare_processes"],
 ) -> Trained:
     """FedAvg among hospitals that keep their records, or a robust rule in its place.
 
@@ -110,12 +112,17 @@ def train_federated(
         local_epochs: passes over a hospital's records in each round.
         aggregate: a key of `AGGREGATES`.
         tolerated: how many hospitals may be malicious; the mean stands none.
+        engine: `loop` is our own; `nvflare` simulates hospitals, each a process;
+            `nvflare_processes` provisions a server and hospitals that speak mutual TLS on this
+            machine. All three give the same bytes.
 
     Returns:
         the population; `facts["federated"]` says who the hospitals are and what is shared.
 
     Raises:
-        BadInput: there are no such hospitals, or too few of them for the rule.
+        BadInput: there are no such hospitals, or too few of them for the rule; NVFlare is needed
+            and not installed.
+        FailedCheck: NVFlare failed.
     """
     federation = federation_of(
         dataset,
@@ -128,9 +135,19 @@ def train_federated(
         aggregate=aggregate,
         tolerated=tolerated,
     )
-    parameters = federate(
-        federation.sites, federation.start, rounds, federation.local, federation.aggregate
-    )
+    parties = federation.sites, federation.start
+    if engine == "loop":
+        parameters = federate(*parties, rounds, federation.local, federation.aggregate)
+    else:
+        parameters = federate_through(
+            engine,
+            *parties,
+            cfg,
+            rounds=rounds,
+            local_epochs=local_epochs,
+            aggregate=aggregate,
+            tolerated=tolerated,
+        )
     population = federation.population(parameters, dataset, plan)
     population.facts["federated"] = {
         "hospitals": len(federation.sites),
@@ -139,6 +156,7 @@ def train_federated(
         "local_epochs": local_epochs,
         "aggregate": aggregate,
         "tolerated": tolerated,
+        "engine": engine,
         "preprocessing": "public constants",
         "server_sees": "each hospital's weights in each round, and its number of records",
         "hospital_sees": "the global weights of each round",
