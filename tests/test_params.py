@@ -29,7 +29,9 @@ BY_DEFAULT -= {"threat/pixels", "threat/pixels_missed"}
 SEDA = ("seda", "seda_whole", "seda_student", "seda_student_hard")
 GROWN = ("forest", "extra_trees", "boosting")
 TREES = (*GROWN, "larger_leaves", "small_boosting", "monotone")
-BY_DEFAULT -= {f"defense/{name}" for name in ("certified", "hardened", "smoothed", *SEDA, *TREES)}
+BY_DEFAULT -= {
+    f"defense/{name}" for name in ("certified", "federated", "hardened", "smoothed", *SEDA, *TREES)
+}
 OTHER_RULES = ["threshold", "sensitivity", "youden", "prevalence"]
 EXPERIMENTS_OF_IMAGES = (
     *("breast_ultrasound", "digits", "image_defenses"),
@@ -39,6 +41,7 @@ CHOSEN = {
     **{f"threat/{name}": [f"threat=[clinical,{name}]"] for name in OTHER_THREATS},
     "defense/dp_adv_train": ["defense=[baseline,dp_adv_train]"],
     "defense/certified": ["defense=[baseline,certified]"],
+    "defense/federated": ["defense=[baseline,federated]"],
     **{f"defense/{name}": [f"defense=[baseline,{name}]"] for name in TREES},
     "defense/hardened": ["defense=[baseline,hardened]", "model=boosting", "examine=[]"],
     **{
@@ -62,6 +65,7 @@ CHOSEN = {
     "data/breast_cancer": ["data=breast_cancer"],
     "model/linear": ["model=linear"],
     "experiment/breast_cancer": ["experiment=breast_cancer"],
+    "experiment/federated": ["experiment=federated"],
     "experiment/large": ["experiment=large"],
     "experiment/models": ["experiment=models"],
     **{f"decision/{rule}": [f"decision={rule}"] for rule in OTHER_RULES},

@@ -94,6 +94,11 @@ def drawn(cfg) -> dict[tuple[str, ...], list[int]]:
             found[stream, what] = [seeds.of(stream, one) for one in own.tolist()]
         for stream in OF_A_FIRST_MODEL:
             found[stream, what] = [seeds.of(stream, int(own[0]))]
+    rounds = [(site, number) for site in range(8) for number in range(20)]
+    own = cross.seeds.tolist()
+    found[Stream.HOSPITAL_ROUND,] = [
+        seeds.of(Stream.HOSPITAL_ROUND, one, *place) for one in own for place in rounds
+    ]
     for what in counts:
         found[Stream.COINS, what] = [seeds.of(Stream.COINS, seeds.of(what, seed))]
     boxes = [seeds.of(Stream.FORGED_BOXES, seed, member) for member in range(cfg.plan.folds)]

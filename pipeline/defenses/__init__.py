@@ -12,6 +12,7 @@ from pipeline.config import Config
 from pipeline.defenses.adversarial import adv_train
 from pipeline.defenses.certified import train_on_bounds
 from pipeline.defenses.distillation import distill
+from pipeline.defenses.federated.recipe import train_federated
 from pipeline.defenses.growing import GROWN, boosting, forest
 from pipeline.defenses.hardening import hardened
 from pipeline.defenses.kinds import MADE, baseline
@@ -49,6 +50,7 @@ DEFENSES: dict[str, Callable[..., Population]] = {
     "dp_train": dp_train,
     "dp_adv_train": dp_adv_train,
     "partition": train_by_parts,
+    "federated": train_federated,
     "seda": seda,
     "seda_whole": seda,
     "seda_student": seda_student,
@@ -79,6 +81,7 @@ SERVES: dict[str, Serves] = {
     **dict.fromkeys(("adv_train", "certified", "distill", "dp_train", "dp_adv_train"), _BOTH),
     **dict.fromkeys(("smoothed", "seda", "seda_whole", *STUDENTS), _IMAGES),
     "hardened": Serves(trees=True),
+    "federated": Serves(network=True),
 }
 
 
