@@ -1,6 +1,7 @@
 """Signing at the source: a key that only its owner reads, a manifest, nothing overwritten."""
 
 import os
+import re
 import stat
 
 import pytest
@@ -35,7 +36,7 @@ def test_what_is_signed_is_what_prepare_takes(places, capsys):
     project, _ = places
     assert signed(places) == 0
     told = capsys.readouterr().out
-    (public,) = {word.rstrip("}") for word in told.split() if len(word.rstrip("}")) == 64}
+    (public,) = set(re.findall(r"\b[0-9a-f]{64}\b", told))
     image = {"shape": [*scans.SHAPE], "manifest": "manifest.json", "key": public}
     _, report = read_raw(scans.described(image=image), project)
     assert report["provenance"]["state"] == "checked"
