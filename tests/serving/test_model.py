@@ -15,7 +15,7 @@ from pipeline.files import BadInput
 from pipeline.models.answers import log_odds
 from pipeline.models.cnn import convolutional
 from pipeline.models.image_networks import ImageNetworks, initialise, range_constants
-from pipeline.serving.model import Asked, Model
+from pipeline.serving.model import Asked, Model, beyond
 from pipeline.serving.served import RELEASE, Served, digest_of
 from serving.made_up import HEALTHY, ILL, NEAR, SCHEMA, network, policy, served_folder
 
@@ -36,6 +36,19 @@ def test_alarms_count_referrals_at_their_own_radius_and_near_beyond_the_certific
     assert [one.alarming for one in said] == [True, False, False, False]
     assert [one.near for one in said] == [None, None, True, False]
     assert asked.said(records[:0]) == []
+
+
+def test_near_reaches_a_step_of_the_grid_beyond_the_certificate():
+    """Of grey levels nothing lies between 1 and 1.5; measurements of a coarse grid, likewise."""
+    pixels = tiny.Threat.of(kinds.SCANS, tiny.threat_config())
+    for r, near, reach in ((1, 1.5, 2), (1.5, 1.2, 2), (2, 1.5, 3), (4, 1.5, 6), (4, 2, 8)):
+        x = torch.full((1, *kinds.SCANS.image), 9.0)
+        low, high = pixels.box(x, beyond(pixels, r / kinds.LEVELS, near))
+        assert (low.unique().item(), high.unique().item()) == (9 - reach, min(9 + reach, 16))
+    assert beyond(CLINICAL, 0.1, 1.5) == pytest.approx(0.2)  # steps of a tenth
+    assert beyond(CLINICAL, 0.3, 1.5) == pytest.approx(0.45)
+    anywhere = replace(CLINICAL, step=torch.zeros(3))
+    assert beyond(anywhere, 0.1, 1.5) == pytest.approx(0.15)
 
 
 def test_one_folder_is_one_model(tmp_path):
