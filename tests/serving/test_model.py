@@ -15,8 +15,11 @@ from pipeline.files import BadInput
 from pipeline.models.answers import log_odds
 from pipeline.models.cnn import convolutional
 from pipeline.models.image_networks import ImageNetworks, initialise, range_constants
+from pipeline.serving import certificate
+from pipeline.serving.certificate import BOXES
 from pipeline.serving.model import Asked, Model, beyond
 from pipeline.serving.served import RELEASE, Served, digest_of
+from pipeline.verify.convolution import Convolutions
 from serving.made_up import HEALTHY, ILL, NEAR, SCHEMA, network, policy, served_folder
 
 pytestmark = pytest.mark.heavy
@@ -100,6 +103,20 @@ def test_scans_are_admitted_answered_and_proved(tmp_path):
             assert "undecided" in {one.reason for one in said}
         else:
             assert {(one.ill, one.reason) for one in said} == {(False, "")}
+
+
+def test_whether_a_scan_is_near_is_seen_at_a_glance(tmp_path, monkeypatch):
+    """The bound of the whole box, and no search, which a certificate goes on with."""
+    asked = serve_scans(tmp_path / "guard", 5.0).asked
+    budgets = []
+
+    def told(*given):
+        budgets.append(given[-1])
+        return torch.ones(1)
+
+    monkeypatch.setattr(certificate, "least_margins", told)
+    asked.said(scans().x[:2].double().numpy())
+    assert budgets == [BOXES[Convolutions]] * 2 + [0] * 2
 
 
 def test_a_scan_for_which_its_source_does_not_vouch_is_refused(tmp_path):
