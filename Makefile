@@ -11,7 +11,7 @@ export DVC_NO_ANALYTICS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro quick test test-slow lint params same ui story docs bench fuzz-guard kills coverage example clean
+.PHONY: help setup repro quick test test-slow lint params same ui story story-scans docs bench fuzz-guard kills coverage example clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
@@ -55,8 +55,11 @@ same: setup  ## prove that results did not change: make same BASE=<commit or fol
 ui: setup  ## open MLflow's table of runs on http://127.0.0.1:5000, and print its address
 	@medsecure ui
 
-story: setup  ## a deployed model is attacked, stopped, looked into, replaced: docs/story.md, on the last run
+story: setup  ## deployed models are attacked, stopped, looked into, replaced: docs/story.md, on the last run
 	@python docs/story.py
+
+story-scans: setup  ## the same of a CNN alone, which needs no run: minutes
+	@python docs/story.py scans
 
 docs: setup  ## the documentation as a site that needs no network: site/index.html
 	@PYTHONDONTWRITEBYTECODE=1 mkdocs build --quiet --strict

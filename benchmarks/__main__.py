@@ -7,8 +7,9 @@ Writes into `benchmarks/`: `latest.json` (an entry per case and peer), `stages.j
 stage), `decided.json` (what the verifier decides), `constrained.json` (attacks that keep relations,
 beside TabularBench's and the truth), `leaks.json` (seconds of membership inference and inversion),
 `scaling.json` (what more work costs), `streams.json` (how soon alarms see planted attacks),
-`monitored.json` (alarms over real records), `guard.json` (what a certificate costs) and
-`served.json` (the guard over HTTP beside MLflow's server).
+`monitored.json` (alarms over real records), `guard.json` (what a certificate costs),
+`served.json` (the guard over HTTP beside MLflow's server) and `served_scans.json` (the guard with
+networks of scans).
 """
 
 import argparse
@@ -33,6 +34,7 @@ from benchmarks.monitored import measure_monitored, monitored_table
 from benchmarks.problem import THREADS, load_problem
 from benchmarks.scaling import measure_scaling, scaling_table
 from benchmarks.served import measure_served, served_table
+from benchmarks.served_scans import measure_served_scans, served_scans_table
 from benchmarks.stages import measure_stages, stage_table
 from benchmarks.streams import measure_streams, streams_table
 from benchmarks.table import case_table, merged
@@ -54,6 +56,7 @@ ALONE: dict[str, tuple[Callable[[], Entries], Callable[[Entries], str]]] = {
     "monitored": (lambda: measure_monitored(repository_root()), monitored_table),
     "scaling": (lambda: measure_scaling(load_problem().cfg), scaling_table),
     "served": (lambda: measure_served(load_problem()), served_table),
+    "served_scans": (measure_served_scans, served_scans_table),
     "stages": (lambda: measure_stages(repository_root()), stage_table),
     "streams": (measure_streams, streams_table),
 }

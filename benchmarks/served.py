@@ -33,9 +33,10 @@ import torch
 from benchmarks.guard import THREAT, records_as_sent
 from benchmarks.problem import Problem
 from benchmarks.table import table
+from pipeline.config import Config
 from pipeline.config.serving import ASKING, ROLES, ServingConfig
 from pipeline.data.plan import RELEASE, Plan
-from pipeline.data.schema import Schema, save_schema
+from pipeline.data.schema import Dataset, Schema, save_schema
 from pipeline.data.threat import Threat
 from pipeline.defenses.trained import train
 from pipeline.gate.rehearsal import rehearsed
@@ -49,7 +50,8 @@ from pipeline.serving.served import Served
 
 DEFENSE, ROUNDS, UP_S = "adv_train", 5, 120
 # records of a request, connections at once, requests of each connection in a round
-LOADS = ((1, 1, 50), (1, 8, 12), (64, 1, 12), (64, 4, 8))
+Loads = tuple[tuple[int, int, int], ...]
+LOADS: Loads = ((1, 1, 50), (1, 8, 12), (64, 1, 12), (64, 4, 8))
 GUARDS = {"certified, r 0.1": 0.1, "certified, r 0.3": 0.3, "uncertified": 0.1}
 UNPROVED = (
     "import sys; from pathlib import Path\n"
@@ -100,15 +102,19 @@ def measure_served(problem: Problem) -> list[dict[str, Any]]:
             servers[name] = Server(port, "/v1/predict", headers, "records", "answers")
         peer = _mlflow(Path(scratch) / "mlflow", release, dataset.schema)
         servers[f"MLflow {version('mlflow')}"] = running.enter_context(peer)
-        return _loaded(servers, records)
+        return loaded(servers, records, LOADS, ROUNDS)
 
 
 def released(problem: Problem) -> Population:
     """The model of everybody, as it is deployed."""
-    dataset, cfg = problem.recorded, problem.cfg
+    return trained_on_all(DEFENSE, problem.recorded, problem.cfg)
+
+
+def trained_on_all(defense: str, dataset: Dataset, cfg: Config) -> Population:
+    """The model of everybody, of a recipe."""
     everybody = torch.ones(1, len(dataset.y), dtype=torch.bool)
     plan = Plan(everybody, ~everybody, torch.tensor([-1]), torch.tensor([cfg.seed]), (RELEASE,))
-    return train(DEFENSE, dataset, plan, cfg)
+    return train(defense, dataset, plan, cfg)
 
 
 def unlimited(cfg: ServingConfig, **changes: Any) -> ServingConfig:
@@ -121,20 +127,32 @@ def unlimited(cfg: ServingConfig, **changes: Any) -> ServingConfig:
 def served_as(
     problem: Problem, release: Population, policy: ServingConfig, honest: dict[str, Any]
 ) -> tuple[Served, Schema]:
+    """What the guard is told of a release of Pima that no gate has judged."""
+    schema = problem.recorded.schema
+    return told_of(problem.cfg, DEFENSE, THREAT, release, policy, honest), schema
+
+
+def told_of(
+    cfg: Config,
+    defense: str,
+    threat: str,
+    release: Population,
+    policy: ServingConfig,
+    honest: dict[str, Any],
+) -> Served:
     """What the guard is told of a release that no gate has judged."""
-    served = Served(
-        cohort=problem.cfg.data.name,
-        defense=DEFENSE,
+    return Served(
+        cohort=cfg.data.name,
+        defense=defense,
         version="benchmark",
         release_sha256=release.digest,
         audit_sha256="",
         gate_sha256="",
-        threat_name=THREAT,
-        threat=problem.cfg.threat[THREAT],
+        threat_name=threat,
+        threat=cfg.threat[threat],
         policy=policy,
         honest=honest,
     )
-    return served, problem.recorded.schema
 
 
 # ---- servers ----
@@ -236,29 +254,36 @@ def _free_port() -> int:
 # ---- load ----
 
 
-def _loaded(servers: dict[str, Server], records: list[Any]) -> list[dict[str, Any]]:
-    """Servers take turns, in another order each round; the first round is not counted."""
+def loaded(
+    servers: dict[str, Server], records: list[Any], loads: Loads, rounds: int
+) -> list[dict[str, Any]]:
+    """Servers take turns, in another order each round; the first round is not counted.
+
+    Returns:
+        an entry for each server and load: answers a second, of the median round, and the median and
+        the 99th percentile of a request.
+    """
     names = list(servers)
     taken: dict[tuple[str, int], list[tuple[float, list[float]]]] = {}
-    for turn in range(ROUNDS + 1):
-        for place, (size, connections, requests) in enumerate(LOADS):
+    for turn in range(rounds + 1):
+        for place, (size, connections, requests) in enumerate(loads):
             batches = [records[at : at + size] for at in range(0, len(records) - size + 1, size)]
             first = turn % len(names)
             for name in names[first:] + names[:first]:
-                found = _load(servers[name], batches, connections, requests)
+                took = _load(servers[name], batches, connections, requests)
                 if turn:
-                    taken.setdefault((name, place), []).append(found)
+                    taken.setdefault((name, place), []).append(took)
     entries = []
-    for place, (size, connections, _) in enumerate(LOADS):
+    for place, (size, connections, _) in enumerate(loads):
         for name in names:
-            rounds = taken[name, place]
-            spent = MS * np.array([one for _, each in rounds for one in each])
+            found = taken[name, place]
+            spent = MS * np.array([one for _, each in found for one in each])
             entries.append(
                 {
                     "server": name,
                     "records": size,
                     "connections": connections,
-                    "answers_per_s": round(median(rate for rate, _ in rounds)),
+                    "answers_per_s": round(median(rate for rate, _ in found)),
                     "p50_ms": round(float(np.median(spent)), 2),
                     "p99_ms": round(float(np.quantile(spent, 0.99)), 2),
                 }

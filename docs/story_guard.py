@@ -1,5 +1,6 @@
 """The guard as anybody reaches it, for `docs/story.py`: by `medsecure`, and over HTTP."""
 
+import base64
 import json
 import os
 import shlex
@@ -24,6 +25,8 @@ from pipeline.statistics.intervals import wilson
 
 MEDSECURE = str(Path(sys.executable).with_name("medsecure"))
 QUICK = [f"serving.roles.clinician.{one}=1000000" for one in ("per_minute", "per_day")]
+NOTHING = -1
+HERE = Path()
 BATCH = 256  # records of one request
 PAUSE = 1.05  # seconds between two requests: sooner than people ask is an alarm
 Array = np.ndarray[Any, Any]
@@ -55,8 +58,57 @@ def must(held: bool, what: str) -> None:
 
 def share(count: int, of: int) -> str:
     """Counts and Wilson's 95 % interval."""
+    if not of:
+        return "0 of 0"
     low, high = wilson(count, of)
     return f"{count} of {of} ({low:.3f} to {high:.3f})"
+
+
+def medsecure(
+    *words: str,
+    project: Path,
+    folder: Path | None = None,
+    status: int = 0,
+    key: str = "",
+    shown: int | None = None,
+) -> str:
+    """A call of `medsecure`; what it printed.
+
+    Args:
+        *words: the verb, and what follows it.
+        project: where it is called.
+        folder: of a guard; None = the verb knows of none.
+        status: with which it should end.
+        key: of an administrator; empty = none.
+        shown: how many lines of what it printed are; None = all, -1 = the call neither.
+
+    Raises:
+        Otherwise: it ended with another status.
+    """
+    where = [] if folder is None else ["--folder", str(folder)]
+    environment = {**os.environ, "MEDSECURE_KEY": key}
+    if project != HERE:  # what is made in a temporary folder enters no team's store
+        environment.pop("MLFLOW_TRACKING_URI", None)
+    asked = subprocess.run(
+        [MEDSECURE, *words, *where],
+        cwd=project,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+    )
+    place = "" if folder is None else f"{folder.parent}/"
+    call, said = [one for one in words if one not in QUICK], asked.stdout + asked.stderr
+    if place:
+        call, said = [one.replace(place, "") for one in call], said.replace(place, "")
+    if shown != NOTHING:
+        lines = [
+            f"$ medsecure {shlex.join(call)}",
+            *(f"  {one}" for one in said.strip().splitlines()[:shown]),
+        ]
+        print(textwrap.indent("\n".join(lines), "  "), flush=True)
+    must(asked.returncode == status, f"medsecure {words[0]}: {asked.returncode}\n{said}")
+    return said
 
 
 # ---- the guard, as anybody reaches it ----
@@ -64,10 +116,11 @@ def share(count: int, of: int) -> str:
 
 @dataclass
 class Guard:
-    """A served folder, where it listens, and the keys of its clients."""
+    """A served folder, where it listens, whose audit it is of, and the keys of its clients."""
 
     folder: Path
     port: int
+    project: Path
     keys: dict[str, str] = field(default_factory=dict)
     asked: dict[str, float] = field(default_factory=dict)  # when each client did so last
 
@@ -77,20 +130,14 @@ class Guard:
         Raises:
             Otherwise: it ended with another status.
         """
-        shown = shlex.join(one for one in words if one not in QUICK)
-        asked = subprocess.run(
-            [MEDSECURE, *words, "--folder", str(self.folder)],
-            capture_output=True,
-            text=True,
-            check=False,
-            env={**os.environ, "MEDSECURE_KEY": self.keys.get(key, "")},
+        return medsecure(
+            *words,
+            project=self.project,
+            folder=self.folder,
+            status=status,
+            key=self.keys.get(key, ""),
+            shown=NOTHING if quiet else None,
         )
-        said = (asked.stdout + asked.stderr).replace(f"{self.folder.parent}/", "")
-        if not quiet:
-            print(f"  $ medsecure {shown}".replace(f"{self.folder.parent}/", ""))
-            print(textwrap.indent(said.strip(), "    "), flush=True)
-        must(asked.returncode == status, f"medsecure {words[0]}: {asked.returncode}\n{said}")
-        return said
 
     def call(self, client: str, path: str, body: Any = None) -> tuple[int, Any]:
         """A request with a client's key: the status and the JSON."""
@@ -98,7 +145,7 @@ class Guard:
         sent = None if body is None else json.dumps(body).encode()
         request = Request(f"http://127.0.0.1:{self.port}{path}", sent, told)
         try:
-            with urlopen(request, timeout=60) as answer:
+            with urlopen(request, timeout=120) as answer:
                 return answer.status, json.load(answer)
         except HTTPError as error:
             return error.code, json.load(error)
@@ -149,8 +196,10 @@ def free_port() -> int:
         return int(one.getsockname()[1])
 
 
-def as_json(schema: Schema, x: Array) -> list[dict[str, float | None]]:
-    """Records (B, D) as a clinic writes them, on its grid; a missing value is null."""
+def as_json(schema: Schema, x: Array) -> list[Any]:
+    """What a clinic sends: records (B, D) on its grid, missing = null, or scans (B, C, H, W)."""
+    if schema.image:
+        return [base64.b64encode(one.astype(np.uint8).tobytes()).decode() for one in x]
     digits = [len(f"{one.step:f}".rstrip("0").partition(".")[2]) if one.step else 6 for one in
               schema.features]  # fmt: skip
     return [
@@ -163,7 +212,7 @@ def as_json(schema: Schema, x: Array) -> list[dict[str, float | None]]:
 
 
 def answers(guard: Guard, client: str, schema: Schema, x: Array) -> list[dict[str, Any]]:
-    """What is told of records (B, D), in order, no sooner than people ask.
+    """What is told of records or scans (B, ...), in order, no sooner than people ask.
 
     Raises:
         Otherwise: the guard answers nothing, or a record could not stand in the file.

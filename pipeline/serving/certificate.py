@@ -197,11 +197,12 @@ class Certifier:
     def _of_images(self, proof: Convolutions, x: Tensor, y: Tensor, until: float) -> Verdict:
         """Of images only proofs are looked for, and nobody is shown what would turn an answer."""
         proved = np.zeros(len(x), bool)
+        budget = 0 if self.boxes == 1 else self.boxes  # one box is bounded, and not searched
         for row in range(len(x)):
             if time.monotonic() >= until:
                 break
             one = slice(row, row + 1)
-            least = least_margins(proof, x[one], y[one], self.threat, self.reach, self.boxes)
+            least = least_margins(proof, x[one], y[one], self.threat, self.reach, budget)
             proved[row] = bool(least[0] > 0)
         return _known(x, proved)
 

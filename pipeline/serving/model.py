@@ -73,7 +73,7 @@ class Asked:
 
         own = at(policy.r, policy.boxes)
         alarming = None if policy.alarm_r == policy.r else at(policy.alarm_r, policy.boxes)
-        return cls(own, alarming, at(policy.near * policy.r, AT_A_GLANCE))
+        return cls(own, alarming, at(beyond(threat, policy.r, policy.near), AT_A_GLANCE))
 
     def said(self, values: Array) -> list[Said]:
         """What is said of admitted records (B, D), or images (B, C, H, W)."""
@@ -98,6 +98,17 @@ class Asked:
             )
             for one in range(len(values))
         ]
+
+
+def beyond(threat: Threat, r: float, near: float) -> float:
+    """The radius within which an answer counts as near: `near` times r.
+
+    Where every value is recorded on a grid it is at least a step further than r: nothing lies
+    between 1 and 1.5 grey levels, so nothing would be near.
+    """
+    ticks = (threat.step / threat.scale)[threat.mutable]
+    gridded = threat.norm == "linf" and bool(len(ticks)) and bool((ticks > 0).all())
+    return max(near * r, r + float(ticks.min())) if gridded else near * r
 
 
 @dataclass(frozen=True)

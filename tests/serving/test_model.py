@@ -15,8 +15,11 @@ from pipeline.files import BadInput
 from pipeline.models.answers import log_odds
 from pipeline.models.cnn import convolutional
 from pipeline.models.image_networks import ImageNetworks, initialise, range_constants
-from pipeline.serving.model import Asked, Model
+from pipeline.serving import certificate
+from pipeline.serving.certificate import BOXES
+from pipeline.serving.model import Asked, Model, beyond
 from pipeline.serving.served import RELEASE, Served, digest_of
+from pipeline.verify.convolution import Convolutions
 from serving.made_up import HEALTHY, ILL, NEAR, SCHEMA, network, policy, served_folder
 
 pytestmark = pytest.mark.heavy
@@ -36,6 +39,19 @@ def test_alarms_count_referrals_at_their_own_radius_and_near_beyond_the_certific
     assert [one.alarming for one in said] == [True, False, False, False]
     assert [one.near for one in said] == [None, None, True, False]
     assert asked.said(records[:0]) == []
+
+
+def test_near_reaches_a_step_of_the_grid_beyond_the_certificate():
+    """Of grey levels nothing lies between 1 and 1.5; measurements of a coarse grid, likewise."""
+    pixels = tiny.Threat.of(kinds.SCANS, tiny.threat_config())
+    for r, near, reach in ((1, 1.5, 2), (1.5, 1.2, 2), (2, 1.5, 3), (4, 1.5, 6), (4, 2, 8)):
+        x = torch.full((1, *kinds.SCANS.image), 9.0)
+        low, high = pixels.box(x, beyond(pixels, r / kinds.LEVELS, near))
+        assert (low.unique().item(), high.unique().item()) == (9 - reach, min(9 + reach, 16))
+    assert beyond(CLINICAL, 0.1, 1.5) == pytest.approx(0.2)  # steps of a tenth
+    assert beyond(CLINICAL, 0.3, 1.5) == pytest.approx(0.45)
+    anywhere = replace(CLINICAL, step=torch.zeros(3))
+    assert beyond(anywhere, 0.1, 1.5) == pytest.approx(0.15)
 
 
 def test_one_folder_is_one_model(tmp_path):
@@ -87,6 +103,20 @@ def test_scans_are_admitted_answered_and_proved(tmp_path):
             assert "undecided" in {one.reason for one in said}
         else:
             assert {(one.ill, one.reason) for one in said} == {(False, "")}
+
+
+def test_whether_a_scan_is_near_is_seen_at_a_glance(tmp_path, monkeypatch):
+    """The bound of the whole box, and no search, which a certificate goes on with."""
+    asked = serve_scans(tmp_path / "guard", 5.0).asked
+    budgets = []
+
+    def told(*given):
+        budgets.append(given[-1])
+        return torch.ones(1)
+
+    monkeypatch.setattr(certificate, "least_margins", told)
+    asked.said(scans().x[:2].double().numpy())
+    assert budgets == [BOXES[Convolutions]] * 2 + [0] * 2
 
 
 def test_a_scan_for_which_its_source_does_not_vouch_is_refused(tmp_path):
