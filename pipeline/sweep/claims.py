@@ -20,6 +20,7 @@ For two to hold it each must have looked before the other had put its note, and 
 before it looked. Who sees another takes its note back.
 """
 
+import hashlib
 import os
 import socket
 import threading
@@ -205,7 +206,7 @@ def attempt(key: str, boards: Sequence[Board] = ()) -> Claim | None:
     Raises:
         BadInput: the folder of claims cannot be written.
     """
-    if key in _held:
+    if key in _held and _held[key].held():
         return Claim(key, _held[key]._notes, inner=True)
     notes: list[tuple[Board, str]] = []
     try:
@@ -233,6 +234,16 @@ def wait_for(key: str, boards: Sequence[Board] = ()) -> Claim:
     return claim
 
 
+def boards() -> tuple[Board, ...]:
+    """Those beside `here()` of whoever logs a job: the tracking server, where there is one."""
+    from pipeline.tracking.store import shared, tracking_uri
+
+    if not shared():
+        return ()
+    own = f"{machine()} {here().place.resolve()}"
+    return (_server(hashlib.sha256(own.encode()).hexdigest()[:32], tracking_uri()),)
+
+
 def pause() -> None:
     """Waits a moment, never the same, so that two who met do not meet again."""
     time.sleep(MOMENT * (0.5 + os.urandom(1)[0] / 255))
@@ -249,6 +260,13 @@ def machine() -> str:
     boot = Path("/proc/sys/kernel/random/boot_id")
     started = boot.read_text(encoding="ascii")[:8] if boot.exists() else "0"
     return f"{socket.gethostname().replace('/', '_')}-{started}"
+
+
+@lru_cache
+def _server(place: str, _uri: str) -> Board:
+    from pipeline.tracking.board import ServerBoard
+
+    return ServerBoard(place, DEAD)
 
 
 _board = lru_cache(FolderBoard)

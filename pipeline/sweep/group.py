@@ -2,6 +2,7 @@
 
 import hashlib
 import sys
+from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -21,10 +22,20 @@ from pipeline.project.package import package_digest
 from pipeline.report import REPORT, SUMMARY, how_to_compare
 from pipeline.risks.conclusions import questions
 from pipeline.risks.risk import Judgement
+from pipeline.sweep.claims import boards, pause, wait_for
 from pipeline.sweep.compared import compare_jobs
-from pipeline.sweep.jobs import Job, fixed, plan_jobs
+from pipeline.sweep.jobs import Job, fixed, plan_jobs, told_of
 from pipeline.sweep.keys import staged_key
-from pipeline.sweep.once import DRAWN_BY, Run, drawn_and_logged, measured, place_of
+from pipeline.sweep.once import (
+    DRAWN_BY,
+    ELSEWHERE,
+    DoneElsewhere,
+    Run,
+    drawn_and_logged,
+    finished,
+    measured,
+    place_of,
+)
 from pipeline.sweep.page import JOBS, write_sweep
 from pipeline.sweep.shown import Key, Layout, figures_of, most_important, summary
 from pipeline.tracking.groups import SAID, TITLE, Group, conclude_group, open_group
@@ -45,6 +56,7 @@ class _Sweep:
         done: the finished ones.
         logged: name of a job -> the `run_key` of its run in MLflow.
         failed: name of a job -> why.
+        elsewhere: the same of those whose measurements another worker has.
         figures: with the most important first; known when one job is done.
     """
 
@@ -54,6 +66,7 @@ class _Sweep:
     done: list[tuple[Job, Run]] = field(default_factory=list)
     logged: dict[str, str] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
+    elsewhere: dict[str, str] = field(default_factory=dict)
     figures: list[Key] = field(default_factory=list)
 
 
@@ -71,19 +84,30 @@ def run_sweep(asked: Asked) -> int:
     Raises:
         BadInput: the store of MLflow cannot be reached or written; or as `admit_all`.
     """
-    jobs = plan_jobs(asked)
+    jobs, said = told_of(plan_jobs(asked))
     records = _records(jobs)
     admit_all((records[_cohort(job.cfg)], job.cfg) for job in jobs if _cohort(job.cfg) in records)
     open_store(jobs[0].cfg)  # an unreachable server costs no training
-    print(_opening(jobs, len(asked)), flush=True)
+    print(_opening(jobs, len(asked)) + said, flush=True)
     sweeps = _by_cohort(jobs, fixed(asked))
-    mistakes = 0
+    mistakes, busy = 0, 0
     with tqdm(total=len(jobs), unit="job", file=sys.stderr, disable=None) as bar:
-        every = [(one, job) for one in sweeps for job in one.jobs]
-        for at, (sweep, job) in enumerate(every, start=1):
+        waiting = deque((one, job) for one in sweeps for job in one.jobs)
+        while waiting:
+            sweep, job = waiting.popleft()
+            at = len(jobs) - len(waiting)
             bar.set_description(f"{job.name}{', added to compare with' * job.added}")
             try:
                 evaluated = _run(sweep, job, records)
+                if evaluated is None:  # another worker is at it: later
+                    waiting.append((sweep, job))
+                    busy += 1
+                    if busy >= len(waiting):
+                        pause()
+                        busy = 0
+                    continue
+            except DoneElsewhere as error:
+                sweep.elsewhere[job.name] = str(error)
             except (BadInput, FailedCheck) as error:
                 mistakes += isinstance(error, BadInput)
                 _fail(sweep, job, str(error))
@@ -92,6 +116,7 @@ def run_sweep(asked: Asked) -> int:
                 _fail(sweep, job, f"{type(error).__name__}: {error}; alone: {command}")
             else:
                 _show(sweep, job, evaluated, at, jobs)
+            busy = 0
             bar.update()
     for one in sweeps:
         if one.done:
@@ -99,6 +124,8 @@ def run_sweep(asked: Asked) -> int:
     failed = [name for one in sweeps for name in one.failed]
     if failed:
         print(f"failed: {', '.join(failed)}", file=sys.stderr)
+    if away := [name for one in sweeps for name in one.elsewhere]:
+        print(f"{', '.join(away)}: {ELSEWHERE}", file=sys.stderr)
     print(how_to_compare())
     return 2 if mistakes == len(jobs) else int(bool(failed))
 
@@ -149,14 +176,22 @@ def _records(jobs: Sequence[Job]) -> dict[bytes, Dataset]:
     return known
 
 
-def _run(sweep: _Sweep, job: Job, records: dict[bytes, Dataset]) -> Evaluated:
-    """One job to its end; records that could not be read are tried again, to say why."""
-    sweep.parent = sweep.parent or open_group(job.cfg, sweep.group)
+def _run(sweep: _Sweep, job: Job, records: dict[bytes, Dataset]) -> Evaluated | None:
+    """One job to its end; records that could not be read are tried again, to say why.
+
+    Returns:
+        what was logged; None: another worker is at it.
+    """
+    if not sweep.parent:
+        with wait_for(sweep.group.key, boards()):
+            sweep.parent = open_group(job.cfg, sweep.group)
     dataset = records.get(_cohort(job.cfg))
     if dataset is None:
         dataset, _ = read_raw(job.cfg.data, repository_root())
-    run = measured(job.cfg, job.defense, dataset)
-    _, evaluated = drawn_and_logged(run, job.overrides, sweep.parent)
+    ended = finished(job.cfg, job.defense, dataset, job.overrides, sweep.parent)
+    if ended is None:
+        return None
+    run, _, evaluated = ended
     sweep.done.append((job, run))
     sweep.logged[job.name] = run_key(evaluated, job.defense)
     return evaluated
@@ -183,6 +218,8 @@ def _show(sweep: _Sweep, job: Job, evaluated: Evaluated, at: int, jobs: Sequence
 
 def _conclude(sweep: _Sweep) -> None:
     """Compares the jobs, writes the page, and logs both; prints the table."""
+    order = {job.name: at for at, job in enumerate(sweep.jobs)}
+    sweep.done.sort(key=lambda one: order[one[0].name])  # whoever did which, and when
     place, digest = place_of(sweep.group.key), _drawn(sweep)
     drawn = place / DRAWN_BY
     if not drawn.exists() or drawn.read_text(encoding="utf-8") != digest:
@@ -196,12 +233,13 @@ def _conclude(sweep: _Sweep) -> None:
                 sweep.figures,
                 sweep.done[0][1].cfg,
                 out,
-                failed=sweep.failed,
+                failed={**sweep.failed, **sweep.elsewhere},
                 summary=text,
             )
             (out / DRAWN_BY).write_text(digest, encoding="utf-8")
     said = _said(place, sweep.logged, {job.name: job for job, _ in sweep.done})
-    conclude_group(sweep.done[0][1].cfg, sweep.parent, digest, said, place)
+    with wait_for(sweep.group.key, boards()):
+        conclude_group(sweep.done[0][1].cfg, sweep.parent, digest, said, place)
     print(f"\n{(place / SUMMARY).read_text(encoding='utf-8')}")
     print(f"Page:               {in_repository(f'sweeps/{place.name}') / REPORT}")
 
@@ -209,7 +247,8 @@ def _conclude(sweep: _Sweep) -> None:
 def _drawn(sweep: _Sweep) -> str:
     """The digest of what a sweep says: of the code that draws, and of whose figures these are."""
     known = [(job.name, run.key, staged_key(run.cfg)) for job, run in sweep.done]
-    return hashlib.sha256(repr((package_digest(), known, sweep.failed)).encode()).hexdigest()
+    missing = {**sweep.failed, **sweep.elsewhere}
+    return hashlib.sha256(repr((package_digest(), known, missing)).encode()).hexdigest()
 
 
 def _said(
