@@ -319,8 +319,8 @@ def test_what_dvc_shows_is_written_by_a_stage():
 
 def test_the_dag_is_short_enough_to_read():
     assert (
-        len((ROOT / "dvc.yaml").read_text(encoding="utf-8").splitlines()) <= 226
-    )  # fourteen stages, and room for the guides
+        len((ROOT / "dvc.yaml").read_text(encoding="utf-8").splitlines()) <= 237
+    )  # fifteen stages, and room for the guides
 
 
 # ---- which code a stage runs ----

@@ -20,6 +20,7 @@ from pipeline.config import BASELINE, Config, Section
 from pipeline.data.plan import PLAN, Plan
 from pipeline.data.schema import Dataset, load_dataset
 from pipeline.files import (
+    BY_EXPERIMENT,
     FOR_IMAGES_ALONE,
     FOR_NETWORKS_ALONE,
     NOT_APPLICABLE,
@@ -95,10 +96,11 @@ def left_out(kind: type[Section], cfg: Config, risk: str) -> str:
     """`why_left_out`; then the risk's folder says so, and no more.
 
     Of what is of images alone, the pages of records have no word: nobody would look for it there.
+    Nor has any page of what an experiment of its own asks for.
     """
     if why := why_left_out(kind, cfg):
         with folder(ARTIFACTS / risk) as out:
-            said = {} if why == FOR_IMAGES_ALONE else {risk: {"": why}}
+            said = {} if why in (FOR_IMAGES_ALONE, BY_EXPERIMENT) else {risk: {"": why}}
             write_json(out / NOT_APPLICABLE, said)
     return why
 
