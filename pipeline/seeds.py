@@ -80,6 +80,7 @@ class Stream(StrEnum):
     BATCHES = "batches"  # the order in which ordinary training takes its records
     POISSON_DRAW = "Poisson draw"  # who joins each step of DP-SGD
     DP_NOISE = "noise of DP-SGD"
+    SERVER_NOISE = "noise of a server"  # that adds up what hospitals send
     HOSPITAL_ROUND = "round of a hospital"  # the seed of what is drawn in it
     NOISY_COPIES = "noise of a vote"  # that a deployed vote keeps
     COPY_BATCHES = "batches of a copy"  # which answers it learns from in each step

@@ -31,6 +31,7 @@ OF_A_MODEL = (
     Stream.BATCHES,
     Stream.POISSON_DRAW,
     Stream.DP_NOISE,
+    Stream.SERVER_NOISE,
     Stream.FILTER_FOLDS,
     Stream.NOISY_COPIES,
 )
