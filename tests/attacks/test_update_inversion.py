@@ -69,6 +69,7 @@ def test_an_exact_gradient_of_one_record_needs_no_search():
     assert torch.equal(found.ill, ill)
 
 
+@pytest.mark.slow
 def test_a_search_comes_nearer_than_it_began_and_stays_in_range():
     weights, (x, inputs, ill) = networks(3), batches(3, 2)
     sent = gradient_of(weights, inputs, ill)
@@ -89,7 +90,7 @@ def test_a_search_comes_nearer_than_it_began_and_stays_in_range():
         read = assigned(in_units(found.inputs, tiny.SCHEMA, CENTER, SCALE), x, SCALE)
         return ((read - x) / SCALE).abs().mean(), found.apart.mean()
 
-    (far, before), (near, after) = off(1), off(120)
+    (far, before), (near, after) = off(1), off(150)
     assert after < before / 10
     assert near < far / 2
 

@@ -7,7 +7,9 @@ from pipeline.risks.federation.measure.federations import NONE
 from pipeline.risks.federation.measure.hostile import Harmed
 from pipeline.risks.federation.measure.members import ANSWERS, BOTH, FINAL, SERVER, STEPS, Members
 from pipeline.risks.federation.measure.seen import FIRST, GRADIENT, LAST, Kind, Seen
+from pipeline.risks.federation.risk import RISK
 from pipeline.risks.membership.measure.shadows import BLIND
+from pipeline.risks.risk import Sources
 
 BACKDOORS = [name for name, one in HOSTILE.items() if one.taught == "triggered"]
 
@@ -93,3 +95,14 @@ def saved(place, dataset):
                 one.save(own / f"harm_{hospitals}_{rule}.safetensors")
     seen(dataset).save(own / "seen.safetensors")
     members(len(dataset.y)).save(own / "members.safetensors")
+
+
+_DRAWN = {}  # drawn up once: it takes longer than most tests
+
+
+def tables(place, context):
+    """The tables of `saved`, the caller's own."""
+    if not _DRAWN:
+        saved(place, context.dataset)
+        _DRAWN.update(RISK.tables(Sources({}, place), context))
+    return {name: table.copy() for name, table in _DRAWN.items()}

@@ -4,8 +4,7 @@ import pytest
 
 import parts
 from pipeline.risks.federation.report import COHORT, chapters, finding, untested
-from pipeline.risks.federation.risk import RISK
-from pipeline.risks.risk import Context, Sources
+from pipeline.risks.risk import Context
 from risks.federation import made_up
 
 
@@ -16,8 +15,7 @@ def context(cfg, dataset):
 
 @pytest.fixture
 def tables(tmp_path, context):
-    made_up.saved(tmp_path, context.dataset)
-    return dict(RISK.tables(Sources({}, tmp_path), context))
+    return made_up.tables(tmp_path, context)
 
 
 def test_the_result_says_the_worst_attack_what_was_before_and_the_best_rule(

@@ -12,8 +12,7 @@ from risks.federation import made_up
 
 @pytest.fixture
 def tables(tmp_path, cfg, dataset):
-    made_up.saved(tmp_path, dataset)
-    return RISK.tables(Sources({}, tmp_path), Context(dataset, cfg))
+    return made_up.tables(tmp_path, Context(dataset, cfg))
 
 
 def test_without_its_stage_there_is_no_table_and_no_figure(tmp_path, cfg, dataset):

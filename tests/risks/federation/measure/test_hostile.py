@@ -10,7 +10,7 @@ from pipeline.risks.federation.measure.federations import NONE, options_of
 from pipeline.risks.federation.measure.hostile import Harmed, harm, why_too_few
 from risks.federation.made_up import settings
 
-pytestmark = pytest.mark.heavy
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

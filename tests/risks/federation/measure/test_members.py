@@ -18,7 +18,7 @@ from pipeline.risks.federation.measure.members import (
 from pipeline.risks.membership.measure.shadows import BLIND
 from risks.federation.made_up import settings
 
-pytestmark = pytest.mark.heavy
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture

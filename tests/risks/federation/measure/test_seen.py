@@ -14,7 +14,7 @@ from pipeline.risks.federation.measure.seen import (
 )
 from risks.federation.made_up import settings
 
-pytestmark = pytest.mark.heavy
+pytestmark = pytest.mark.slow
 
 
 def test_single_records_are_read_and_hospitals_do_not_read_their_own(cfg, tmp_path):
