@@ -81,6 +81,8 @@ def prepared() -> tuple[Dataset, Plan]:
 
 def why_left_out(kind: type[Section], cfg: Config) -> str:
     """Why a risk with a stage of its own is not measured, on such data or at all; empty = it is."""
+    if cfg.section(kind).unasked == BY_EXPERIMENT:
+        return BY_EXPERIMENT  # whatever else speaks against it
     if not (kind.for_images if cfg.data.image else kind.for_records):
         return NOT_FOR_IMAGES if cfg.data.image else FOR_IMAGES_ALONE
     if not kind.for_counts and cfg.threat[cfg.audit.headline].norm == "l0":
