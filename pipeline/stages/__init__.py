@@ -95,16 +95,20 @@ def why_left_out(kind: type[Section], cfg: Config) -> str:
 
 
 def left_out(kind: type[Section], cfg: Config, risk: str) -> str:
-    """`why_left_out`; then the risk's folder says so, and no more.
+    """`why_left_out`; then the risk's folder says so, and no more."""
+    if why := why_left_out(kind, cfg):
+        with folder(ARTIFACTS / risk) as out:
+            write_json(out / NOT_APPLICABLE, said_of(risk, why))
+    return why
+
+
+def said_of(risk: str, why: str) -> dict[str, dict[str, str]]:
+    """What the folder of a risk says that was left out.
 
     Of what is of images alone, the pages of records have no word: nobody would look for it there.
     Nor has any page of what an experiment of its own asks for.
     """
-    if why := why_left_out(kind, cfg):
-        with folder(ARTIFACTS / risk) as out:
-            said = {} if why in (FOR_IMAGES_ALONE, BY_EXPERIMENT) else {risk: {"": why}}
-            write_json(out / NOT_APPLICABLE, said)
-    return why
+    return {} if why in (FOR_IMAGES_ALONE, BY_EXPERIMENT) else {risk: {"": why}}
 
 
 def trained_by(cfg: Config, arguments: list[str]) -> str:

@@ -142,9 +142,4 @@ RISK = Risk(
     trades=trades,
     points=points,
     staged="each",
-    glossary={
-        "aggregation": "the rule by which a server makes one set of weights of those that "
-        "hospitals send",
-        "gradient inversion": "reading records off what a hospital sends",
-    },
 )
