@@ -25,6 +25,7 @@ MARKS = ("dvc.yaml", "params.yaml")  # of the repository's root
 PROJECT = ".medsecure"  # of a project's: which package runs its stages
 NOT_APPLICABLE = "not_applicable.json"  # risk -> what could not be asked -> why
 NOT_FOR_IMAGES, FOR_IMAGES_ALONE = "not for images", "for images alone"
+BY_EXPERIMENT = "asked for by an experiment of its own"
 NOT_TRAINED_AGAIN = "the model is deployed as it is, and not trained again"
 FOR_NETWORKS_ALONE = "for networks alone, and `model` names another kind"
 FOR_TREES_ALONE = "for trees alone: model=forest, extra_trees or boosting"

@@ -27,7 +27,7 @@ class Stream(StrEnum):
     SAMPLE = "sample"  # who is attacked, where not everybody is
     CROSS_VALIDATION = "cross-validation"  # the seed of each of its models
     OFFICIAL = "official split"  # the seed of each model that is trained on it
-    MEMBERSHIP_HALVES = "halves for membership"  # also of inversion and frontier
+    MEMBERSHIP_HALVES = "halves for membership"  # also of inversion, frontier, federation
     CANARY_RUNS = "runs with canaries"  # which audited run each canary joins
     THEFT_HALVES = "halves for theft"  # whom each victim trains on
     THEFT_TESTS = "tests of theft"  # who of the others is tested, and who is the attacker's own
@@ -49,6 +49,7 @@ class Stream(StrEnum):
     MEMBERSHIP_NOISE = "noisy copies"  # of a record, whose labels are asked for
     INVERSION_HALVES = "halves for inversion"  # from which half a guess of the other is learned
     UPDATES = "updates"  # of images: whose are inverted, and the noise on the private ones
+    HOSPITAL_UPDATES = "updates of hospitals"  # whose are inverted, noise on them, first guesses
     FORGED_BOXES = "forged boxes"  # where the tested scans are forged, from whom, and their noise
     DETECTOR = "detector"  # the seed of each detector of forged scans
     POISONERS = "poisoners"  # whose records are poisoned, and who is named
@@ -79,6 +80,7 @@ class Stream(StrEnum):
     BATCHES = "batches"  # the order in which ordinary training takes its records
     POISSON_DRAW = "Poisson draw"  # who joins each step of DP-SGD
     DP_NOISE = "noise of DP-SGD"
+    SERVER_NOISE = "noise of a server"  # that adds up what hospitals send
     HOSPITAL_ROUND = "round of a hospital"  # the seed of what is drawn in it
     NOISY_COPIES = "noise of a vote"  # that a deployed vote keeps
     COPY_BATCHES = "batches of a copy"  # which answers it learns from in each step

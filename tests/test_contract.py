@@ -31,7 +31,7 @@ DEFAULTS = {
 # `python -m pipeline defense=...` trains and evaluates one, `extra` in an experiment adds it.
 FOR_SWEEPS = {"certified", "dp_adv_train", "seda", "seda_whole", "smoothed", *STUDENTS}
 FOR_SWEEPS |= {"forest", "extra_trees", "boosting", "larger_leaves", "small_boosting", "monotone"}
-FOR_SWEEPS |= {"hardened", "federated"}
+FOR_SWEEPS |= {"hardened", "federated", "federated_private"}
 STAGED = [name for name in DEFENSES if name not in FOR_SWEEPS]
 # Of these, those that `dvc.yaml` names; the others are trained by the stage `extra`.
 NAMED = [name for name in STAGED if name not in COMPOSED["extra"]]
@@ -319,8 +319,8 @@ def test_what_dvc_shows_is_written_by_a_stage():
 
 def test_the_dag_is_short_enough_to_read():
     assert (
-        len((ROOT / "dvc.yaml").read_text(encoding="utf-8").splitlines()) <= 226
-    )  # fourteen stages, and room for the guides
+        len((ROOT / "dvc.yaml").read_text(encoding="utf-8").splitlines()) <= 237
+    )  # fifteen stages, and room for the guides
 
 
 # ---- which code a stage runs ----

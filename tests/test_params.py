@@ -30,8 +30,18 @@ SEDA = ("seda", "seda_whole", "seda_student", "seda_student_hard")
 GROWN = ("forest", "extra_trees", "boosting")
 TREES = (*GROWN, "larger_leaves", "small_boosting", "monotone")
 BY_DEFAULT -= {
-    f"defense/{name}" for name in ("certified", "federated", "hardened", "smoothed", *SEDA, *TREES)
+    f"defense/{name}"
+    for name in (
+        "certified",
+        "federated",
+        "federated_private",
+        "hardened",
+        "smoothed",
+        *SEDA,
+        *TREES,
+    )
 }
+FEDERATED = ("federated", "federated_private")
 OTHER_RULES = ["threshold", "sensitivity", "youden", "prevalence"]
 EXPERIMENTS_OF_IMAGES = (
     *("breast_ultrasound", "digits", "image_defenses"),
@@ -41,7 +51,7 @@ CHOSEN = {
     **{f"threat/{name}": [f"threat=[clinical,{name}]"] for name in OTHER_THREATS},
     "defense/dp_adv_train": ["defense=[baseline,dp_adv_train]"],
     "defense/certified": ["defense=[baseline,certified]"],
-    "defense/federated": ["defense=[baseline,federated]"],
+    **{f"defense/{name}": [f"defense=[baseline,{name}]"] for name in FEDERATED},
     **{f"defense/{name}": [f"defense=[baseline,{name}]"] for name in TREES},
     "defense/hardened": ["defense=[baseline,hardened]", "model=boosting", "examine=[]"],
     **{

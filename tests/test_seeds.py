@@ -31,6 +31,7 @@ OF_A_MODEL = (
     Stream.BATCHES,
     Stream.POISSON_DRAW,
     Stream.DP_NOISE,
+    Stream.SERVER_NOISE,
     Stream.FILTER_FOLDS,
     Stream.NOISY_COPIES,
 )
@@ -94,6 +95,10 @@ def drawn(cfg) -> dict[tuple[str, ...], list[int]]:
             found[stream, what] = [seeds.of(stream, one) for one in own.tolist()]
         for stream in OF_A_FIRST_MODEL:
             found[stream, what] = [seeds.of(stream, int(own[0]))]
+    kinds = range(15)  # of updates that a server inverts
+    found[Stream.HOSPITAL_UPDATES,] = [
+        seeds.of(Stream.HOSPITAL_UPDATES, seed, place) for place in kinds
+    ]
     rounds = [(site, number) for site in range(8) for number in range(20)]
     own = cross.seeds.tolist()
     found[Stream.HOSPITAL_ROUND,] = [
@@ -316,7 +321,7 @@ def test_every_generator_of_the_pipeline_starts_in_one_place():
 
 # Who draws from a stream beside another place, and why that is one stream.
 SHARED = {
-    Stream.MEMBERSHIP_HALVES: 2,  # the frontier is read beside the membership of every defense
+    Stream.MEMBERSHIP_HALVES: 3,  # frontier and federation are read beside it
     Stream.OFFICIAL: 2,  # a model that was trained elsewhere is the one of its split
     Stream.POISSON_DRAW: 2,  # our engine of DP-SGD and Opacus'
     Stream.DP_NOISE: 2,

@@ -12,6 +12,7 @@ from pipeline.config import Config
 from pipeline.defenses.adversarial import adv_train
 from pipeline.defenses.certified import train_on_bounds
 from pipeline.defenses.distillation import distill
+from pipeline.defenses.federated.private import train_privately
 from pipeline.defenses.federated.recipe import train_federated
 from pipeline.defenses.growing import GROWN, boosting, forest
 from pipeline.defenses.hardening import hardened
@@ -51,6 +52,7 @@ DEFENSES: dict[str, Callable[..., Population]] = {
     "dp_adv_train": dp_adv_train,
     "partition": train_by_parts,
     "federated": train_federated,
+    "federated_private": train_privately,
     "seda": seda,
     "seda_whole": seda,
     "seda_student": seda_student,
@@ -81,7 +83,7 @@ SERVES: dict[str, Serves] = {
     **dict.fromkeys(("adv_train", "certified", "distill", "dp_train", "dp_adv_train"), _BOTH),
     **dict.fromkeys(("smoothed", "seda", "seda_whole", *STUDENTS), _IMAGES),
     "hardened": Serves(trees=True),
-    "federated": Serves(network=True),
+    **dict.fromkeys(("federated", "federated_private"), Serves(network=True)),
 }
 
 

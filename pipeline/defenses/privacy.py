@@ -192,6 +192,7 @@ def noisy_fit(
     *,
     watch: Watch,
     perturb: Perturb | None = None,
+    start: Parameters | None = None,
     name: str = "dp_train",
 ) -> Trained:
     """DP-SGD under the eyes of `watch`.
@@ -205,6 +206,7 @@ def noisy_fit(
         perturb: replaces the records of a batch before the gradient. What it makes of a record may
             depend on that record and on the weights as they stand, and on nothing else, or one
             record would move more than one clipped gradient.
+        start: weights to begin with; None = drawn from the plan's seeds.
         name: shown beside the progress bar.
     """
     return fit(
@@ -219,6 +221,7 @@ def noisy_fit(
         preprocessing=public_constants(architecture, dataset.schema, plan.size),
         perturb=perturb,
         watch=watch,
+        start=start,
         name=name,
         device=CPU,  # where noise is drawn, and who watches counts
     )

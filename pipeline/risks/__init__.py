@@ -4,6 +4,7 @@
 """
 
 from pipeline.risks.evasion.risk import RISK as EVASION
+from pipeline.risks.federation.risk import RISK as FEDERATION
 from pipeline.risks.forgery.risk import RISK as FORGERY
 from pipeline.risks.frontier.risk import RISK as FRONTIER
 from pipeline.risks.guard.risk import RISK as GUARD
@@ -26,4 +27,5 @@ RISKS: tuple[Risk, ...] = (
     POISONING,
     THEFT,
     TRANSPORT,
+    FEDERATION,
 )

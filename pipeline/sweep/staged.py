@@ -12,10 +12,12 @@ from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
 from pipeline.defenses.trained import train_reported
 from pipeline.files import NOT_APPLICABLE, write_json
+from pipeline.risks.federation.measure.settings import RECIPE, FederationSettings
 from pipeline.risks.guard.measure.settings import GuardSettings
 from pipeline.risks.poisoning.measure.settings import PoisoningSettings
 from pipeline.risks.theft.measure.settings import TheftSettings
-from pipeline.stages import why_left_out
+from pipeline.stages import said_of, why_left_out
+from pipeline.stages.federation import federate_all
 from pipeline.stages.guard import guard_models
 from pipeline.stages.poisoning import poison_recipes
 from pipeline.stages.theft import steal_one
@@ -38,7 +40,18 @@ def _guard(name: str, dataset: Dataset, cfg: Config, place: Path) -> None:
     guard_models({name: train_reported(name, dataset, plan, cfg)}, dataset, plan, cfg, place)
 
 
+def _federate(name: str, dataset: Dataset, cfg: Config, place: Path) -> None:
+    if name != RECIPE:
+        write_json(place / NOT_APPLICABLE, {})  # of another recipe's training there is no word
+        return
+    (place / name).mkdir()
+    whys = federate_all(dataset, Plan.of(dataset, cfg.plan, cfg.seed), cfg, place / name)
+    if whys:
+        write_json(place / NOT_APPLICABLE, {"federation": dict(whys)})
+
+
 MEASURES: Mapping[str, tuple[Measure, type[Section]]] = {
+    "federation": (_federate, FederationSettings),
     "guard": (_guard, GuardSettings),
     "poisoning": (_poison, PoisoningSettings),
     "theft": (_steal, TheftSettings),
@@ -58,6 +71,6 @@ def measure_staged(name: str, dataset: Dataset, cfg: Config, place: Path) -> Non
     for risk, (measure, settings) in MEASURES.items():
         (place / risk).mkdir()
         if why := why_left_out(settings, whole):
-            write_json(place / risk / NOT_APPLICABLE, {risk: {"": why}})
+            write_json(place / risk / NOT_APPLICABLE, said_of(risk, why))
         else:
             measure(name, dataset, whole, place / risk)

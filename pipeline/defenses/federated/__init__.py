@@ -9,7 +9,7 @@ stacked as one array (M, P), so cross-validation costs one federated run. Who bu
   records) is another federation.
 - `local.ordinary(training)` makes `local(parameters, site, number) -> Sent`: a pure function of the
   global weights, of one hospital's own records and of the round's number. An engine of other
-  processes calls it with the one `Site` that it holds. `private.private` makes one under
+  processes calls it with the one `Site` that it holds. `private.noisy_local` makes one under
   differential privacy.
 - `aggregate.aggregated(name, tolerated)` makes `aggregate(exchange) -> (M, P)`, of the registry
   `AGGREGATES`: pure functions of updates (K, M, P) and records (K, M).

@@ -1,7 +1,7 @@
 """The recipe of federated training, and its parts for whoever runs them otherwise."""
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -149,18 +149,24 @@ def train_federated(
             tolerated=tolerated,
         )
     population = federation.population(parameters, dataset, plan)
-    population.facts["federated"] = {
-        "hospitals": len(federation.sites),
-        "parted_by": federation.hospitals.rule,
-        "rounds": rounds,
+    population.facts["federated"] = said_of(federation, aggregate, tolerated) | {
         "local_epochs": local_epochs,
-        "aggregate": aggregate,
-        "tolerated": tolerated,
         "engine": engine,
-        "preprocessing": "public constants",
         "server_sees": "each hospital's weights in each round, and its number of records",
-        "hospital_sees": "the global weights of each round",
         "cut_is_chosen": CUT,
         "not_promised": "privacy of records against the server or other hospitals",
     }
     return population
+
+
+def said_of(federation: Federation, aggregate: str, tolerated: int) -> dict[str, Any]:
+    """What a recipe says of its federation, JSON-able; no count of records."""
+    return {
+        "hospitals": len(federation.sites),
+        "parted_by": federation.hospitals.rule,
+        "rounds": federation.training.rounds,
+        "aggregate": aggregate,
+        "tolerated": tolerated,
+        "preprocessing": "public constants",
+        "hospital_sees": "the global weights of each round",
+    }

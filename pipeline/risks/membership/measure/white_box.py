@@ -9,7 +9,7 @@ arXiv:2302.07956; Andrew et al. 2023, arXiv:2302.03098). Along orthogonal direct
 is independent, so each canary of a run is a slot of its own.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -76,6 +76,7 @@ def white_box_audit(
     seed: int,
     delta: float,
     confidence: float,
+    train: Callable[..., object] = noisy_fit,
 ) -> dict[str, Any]:
     """Lower bounds of the epsilon that `how` spends.
 
@@ -87,6 +88,7 @@ def white_box_audit(
         seed: of the coins, the initial weights and the noise.
         delta: of the claim.
         confidence: of each bound.
+        train: runs the mechanism; called as `noisy_fit`.
 
     Returns:
         `epsilon_lower_bound` and its `ceiling`: by guessing where every step takes everybody
@@ -94,7 +96,7 @@ def white_box_audit(
         `epsilon_bounds.bounds`; `surely`, the largest bound at a confidence that a true claim fails
         once in a million audits; `runs`.
     """
-    found, gaussian = slots(schema, architecture, how, size, seed), how.sample_rate == 1
+    found, gaussian = slots(schema, architecture, how, size, seed, train), how.sample_rate == 1
     clear = clearest(found)
     shown = bounds(clear, delta, confidence, gaussian)
     kinds = ("guessing", "gaussian", "counts") if gaussian else ("counts",)
@@ -122,14 +124,19 @@ def clearest(found: Slots) -> Slots:
 
 
 def slots(
-    schema: Schema, architecture: AnyArchitecture, how: NoisySteps, size: AuditSize, seed: int
+    schema: Schema,
+    architecture: AnyArchitecture,
+    how: NoisySteps,
+    size: AuditSize,
+    seed: int,
+    train: Callable[..., object] = noisy_fit,
 ) -> Slots:
     """What the auditor sees of all runs."""
     runs, records = size.runs(architecture), canaries(schema)
     plan = Plan.random_halves(len(records.y), models=runs, seed=of(Stream.CANARY_RUNS, seed))
     at_once = max(1, AT_ONCE // weights_of(architecture))
     seen = [
-        _look(records, plan.select(rows), architecture, how)
+        _look(records, plan.select(rows), architecture, how, train)
         for rows in torch.arange(runs).split(at_once)
     ]
     score, member, strength = (torch.cat(part).double().numpy() for part in zip(*seen, strict=True))
@@ -140,12 +147,16 @@ def slots(
 
 
 def _look(
-    records: Dataset, plan: Plan, architecture: AnyArchitecture, how: NoisySteps
+    records: Dataset,
+    plan: Plan,
+    architecture: AnyArchitecture,
+    how: NoisySteps,
+    train: Callable[..., object],
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Score (in units of a gradient), coin and strength of each slot of some runs, each (n,)."""
     eye = _Eye(how.expected_batch)
     still = replace(how, learning_rate=0.0)
-    noisy_fit(records, plan, architecture, still, watch=eye.see, name="audit")
+    train(records, plan, architecture, still, watch=eye.see, name="audit")
     each = clipped_each(
         eye.weights, eye.constants, records, how.max_grad_norm, architecture
     )  # (M, K, P)

@@ -1,0 +1,1 @@
+"""Federated training with somebody inside who does not keep to it."""

@@ -1,0 +1,1 @@
+"""Hostile hospitals, a curious server, curious participants."""

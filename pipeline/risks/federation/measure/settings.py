@@ -1,0 +1,66 @@
+"""The section `federation` of the configuration."""
+
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from pipeline.config import Count, Positive, Section
+from pipeline.files import BY_EXPERIMENT
+
+RECIPE = "federated"  # the recipe whose training this is
+
+
+class FederationSettings(Section):
+    """A federation with somebody inside who does not keep to it.
+
+    Measured where `enabled`: of `sites` hospitals, cut by the feature `by` (None: those that the
+    data set names), which train `rounds` times `local_epochs` passes, and whose server takes the
+    rule `aggregate`, which stands `tolerated` hospitals; beside them other numbers of `hospitals`,
+    and other rules (`aggregates`).
+
+    Of the hospitals `malicious` do each of `attacks`, another one in each model of the first
+    `repetitions` of the plan; a trigger is `trigger_features` values of a record, `trigger_size`
+    scales from their centre. The server inverts `updates` of batches of each of `batches` records,
+    and as many that hospitals were moved by in each of `local_steps` steps, by a search of so many
+    steps (`search`). Members are guessed of `targets` federations, each of a random half.
+    """
+
+    for_counts: ClassVar[bool] = False
+    for_scores: ClassVar[bool] = False
+    for_frozen: ClassVar[bool] = False
+    tried: ClassVar[str] = "attacks"
+
+    enabled: bool
+    sites: Annotated[int, Field(ge=2)] | None
+    hospitals: list[Annotated[int, Field(ge=2)]]
+    by: str | None
+    rounds: Count
+    local_epochs: Count
+    aggregate: str
+    tolerated: Annotated[int, Field(ge=0)]
+    aggregates: list[str]
+    malicious: Count
+    attacks: Annotated[list[str], Field(min_length=1)]
+    repetitions: Count
+    trigger_features: Count
+    trigger_size: Positive
+    batches: Annotated[list[Count], Field(min_length=1)]
+    local_steps: list[Count]
+    updates: Count
+    search: Count
+    targets: Annotated[int, Field(ge=4)]
+
+    @property
+    def every_number(self) -> list[int | None]:
+        """Numbers of hospitals, the one that is told first in front."""
+        return list(dict.fromkeys([self.sites, *self.hospitals]))
+
+    @property
+    def every_rule(self) -> list[str]:
+        """Rules of aggregation, the one that is told first in front."""
+        return list(dict.fromkeys([self.aggregate, *self.aggregates]))
+
+    @property
+    def unasked(self) -> str:
+        """Why nothing is measured; empty = something is."""
+        return "" if self.enabled else BY_EXPERIMENT

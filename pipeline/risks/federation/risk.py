@@ -1,0 +1,145 @@
+"""The entry of federation in `RISKS`."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from pipeline.attacks.updates import HOSTILE
+from pipeline.config import Config
+from pipeline.defenses.federated.aggregate import AGGREGATES, check_enough
+from pipeline.files import BadInput
+from pipeline.risks.federation.measure.settings import RECIPE, FederationSettings
+from pipeline.risks.risk import Figure, HeadlineFigure, Point, Risk, Tables, Trade
+from pipeline.validation import check_names
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+NONE = "none"  # the attack of nobody
+MEASURED = "federation_harm"
+
+
+def check(cfg: Config, origin: str) -> None:
+    """Refuses rules and attacks in no registry, and more malicious hospitals than leave others."""
+    wanted = cfg.section(FederationSettings)
+    check_names(
+        [wanted.aggregate], AGGREGATES, f"{origin}: federation.aggregate", "rule of aggregation"
+    )
+    where = f"{origin}: federation.aggregates"
+    check_names(wanted.aggregates, AGGREGATES, where, "rule of aggregation")
+    check_names(wanted.attacks, HOSTILE, f"{origin}: federation.attacks", "attack")
+    for count in wanted.every_number:
+        if count is not None and wanted.malicious >= count:
+            raise BadInput(
+                f"{origin}: federation.malicious: {wanted.malicious} of {count} hospitals leave no "
+                "honest one"
+            )
+    if wanted.enabled and wanted.sites is not None:
+        check_enough(wanted.aggregate, wanted.tolerated, wanted.sites)
+
+
+def told_first(tables: Tables, cfg: Config) -> "pd.DataFrame":
+    """The rows of `federation_harm` of the federation as configured, under its own rule."""
+    wanted, table = cfg.section(FederationSettings), tables[MEASURED]
+    count = table["hospitals"].iloc[0]  # of the number that is told first
+    own = table[(table["hospitals"] == count) & (table["aggregate"] == wanted.aggregate)]
+    found: pd.DataFrame = own if len(own) else table[table["hospitals"] == count]
+    return found
+
+
+def worst(tables: Tables, cfg: Config, figure: str = "accuracy") -> "pd.Series[Any]":
+    """The row of the attack that leaves least of a figure that is good high, or makes most."""
+    rows = told_first(tables, cfg)
+    rows = rows[rows["attack"] != NONE].dropna(subset=figure)
+    low = figure in ("accuracy", "auroc", "sensitivity")
+    first: pd.Series[Any] = rows.sort_values(figure, ascending=low, kind="stable").iloc[0]
+    return first
+
+
+def headline(tables: Tables, cfg: Config) -> Sequence[HeadlineFigure]:
+    """Accuracy under the worst of the attacks by hostile hospitals; nothing is concluded."""
+    if MEASURED not in tables:
+        return ()
+    row = worst(tables, cfg)
+    name = f"accuracy, {row['malicious']} hostile of {row['hospitals']} hospitals"
+    among = f"{row['patients']:g} patients"
+    threat = "availability, knows what others send, one rule of aggregation"
+    lines = row.to_frame().T
+    return (HeadlineFigure.of(name, "high", lines, "accuracy", among=among, threat=threat),)
+
+
+def metrics(tables: Tables, cfg: Config) -> Mapping[str, Mapping[str, float]]:
+    """The worst found under the configured rule, and what server and participants learn."""
+    if MEASURED not in tables:
+        return {}
+    rows = told_first(tables, cfg)
+    found = {
+        "hostile_accuracy": worst(tables, cfg)["accuracy"],
+        "hostile_missed": worst(tables, cfg, "missed_diagnosis_rate")["missed_diagnosis_rate"],
+    }
+    if rows.loc[rows["attack"] != NONE, "attack_success_rate"].notna().any():
+        row = worst(tables, cfg, "attack_success_rate")
+        found["hostile_backdoor"] = row["attack_success_rate"]
+    seen = read_most(tables)
+    found |= {"server_error": seen["error"], "server_error_guess": seen["error_guess"]}
+    members = tables["federation_members"].set_index("who")
+    own = members.loc[["participant"]].iloc[-1]
+    found |= {"participant_auroc": own["auroc"], "participant_tpr_at_1pct": own["tpr_at_1pct"]}
+    return {RECIPE: {name: float(value) for name, value in found.items() if value == value}}
+
+
+def read_most(tables: Tables) -> "pd.Series[Any]":
+    """The row of all measurements behind the gradient of the largest batch, in the first round."""
+    table = tables["federation_seen"]
+    rows = table[(table["unit"] == "scale") & (table["update"] == "gradient")]
+    first = rows[rows["when"] == "first round"]
+    most: pd.Series[Any] = first.sort_values("records", kind="stable").iloc[-1]
+    return most
+
+
+def shown(cfg: Config) -> Sequence[str]:
+    """The worst that hostile hospitals do, where it is measured."""
+    asked = cfg.section(FederationSettings).enabled
+    return ("hostile_accuracy", "hostile_missed") if asked else ()
+
+
+def trades(tables: Tables, cfg: Config) -> Sequence[Trade]:
+    """Accuracy with nobody hostile against that under the worst attack."""
+    if MEASURED not in tables:
+        return ()
+    rows = told_first(tables, cfg)
+    clean, bad = rows[rows["attack"] == NONE], worst(tables, cfg).to_frame().T
+    return (
+        Trade(
+            HeadlineFigure.of("accuracy, nobody hostile", "high", clean, "accuracy"),
+            HeadlineFigure.of("accuracy, hostile hospitals", "high", bad, "accuracy"),
+        ),
+    )
+
+
+def points(tables: Tables, defense: str, cfg: Config) -> Sequence[Point]:
+    """A nested run for each number of hospitals and rule, with a figure for each attack."""
+    if MEASURED not in tables or defense != RECIPE:
+        return ()
+    found = []
+    for (hospitals, rule), rows in tables[MEASURED].groupby(["hospitals", "aggregate"], sort=False):
+        figures = [
+            Figure(f"{figure}_{row['attack']}", row[figure])
+            for row in rows.to_dict("records")
+            for figure in ("accuracy", "attack_success_rate")
+            if row[figure] == row[figure]
+        ]
+        found.append(Point({"hospitals": str(hospitals), "aggregate": str(rule)}, figures))
+    return found
+
+
+RISK = Risk(
+    name="federation",
+    settings=FederationSettings,
+    check=check,
+    headline=headline,
+    metrics=metrics,
+    shown=shown,
+    trades=trades,
+    points=points,
+    staged="each",
+)
