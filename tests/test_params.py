@@ -63,6 +63,7 @@ CHOSEN = {
     "model/linear": ["model=linear"],
     "experiment/breast_cancer": ["experiment=breast_cancer"],
     "experiment/large": ["experiment=large"],
+    "experiment/million": ["experiment=million"],
     "experiment/models": ["experiment=models"],
     **{f"decision/{rule}": [f"decision={rule}"] for rule in OTHER_RULES},
     "experiment/smoke": ["experiment=smoke"],
