@@ -255,9 +255,8 @@ class Plan:
         return replace(self, held_out=self.held_out & chosen)
 
     def narrowed(self, rows: Tensor) -> "Plan":
-        """This plan for these records (indices) alone, numbered from 0; nobody trains on others."""
-        tune = None if self.tune is None else self.tune[:, rows]
-        return replace(self, train=self.train[:, rows], held_out=self.held_out[:, rows], tune=tune)
+        """This plan for these records (indices) alone, numbered from 0; nobody is set aside."""
+        return replace(self, train=self.train[:, rows], held_out=self.held_out[:, rows], tune=None)
 
     def without_tune(self) -> "Plan":
         """This plan, but that nobody is set aside: models choose on whom they train on."""
