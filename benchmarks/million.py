@@ -3,6 +3,7 @@
     python -m benchmarks.million                   every size, with experiment=million
     python -m benchmarks.million 10000 30000       these
     python -m benchmarks.million 100000 -t 2       by two processes
+    python -m benchmarks.million 300000 --split    what of `attack` two processes can share
     python -m benchmarks.million --show            measure nothing
 
 Wall and processor seconds, and the peak resident memory that the kernel counted for a stage and for
@@ -12,6 +13,7 @@ it is measured.
 
 import argparse
 import os
+import re
 import subprocess
 import sys
 import time
@@ -23,13 +25,36 @@ from benchmarks.stages import commands
 from benchmarks.table import table
 from pipeline.files import BadInput, read_json, write_json
 
+SPLIT = Path(__file__).with_name("million_split.json")
 KEPT = Path(__file__).with_name("million.json")
 SIZES = (10_000, 30_000, 100_000, 300_000, 1_000_000)
 EXPERIMENT = "million"
 STAGES = ("prepare", "train_baseline", "attack", "adv_train", "examine@adv_train", "evaluate")
-BLOCKED = ("attack", "examine@adv_train")  # what two processes share
-FIRST = 10_000  # from here on the time of a record must not grow
-LIMIT_MIB = 8 * 1024
+ATTACK = "attack"
+# Runs a stage, and says at its end what it and its helpers computed, and how much of it in blocks.
+DRIVER = """
+import json, resource, runpy, sys, time
+from pathlib import Path
+import pipeline.stages
+from pipeline.risks.evasion.measure import blocks
+told, (module, *sys.argv[1:]) = Path(sys.argv[1]), sys.argv[2:]
+spent, examined = [0.0], blocks._examine_block
+def timed(*job):
+    begin = time.process_time()
+    found = examined(*job)
+    spent[0] += time.process_time() - begin
+    return found
+begin = time.perf_counter()
+if "1" == sys.argv.pop():
+    blocks._examine_block = timed
+runpy.run_module(module, run_name="__main__")
+own, helpers = (
+    one.ru_utime + one.ru_stime
+    for one in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+)
+wall = time.perf_counter() - begin
+told.write_text(json.dumps(dict(own=own, helpers=helpers, blocks=spent[0], wall=wall)))
+"""
 
 
 def measure(copy: Path, stage: str, command: list[str]) -> dict[str, float]:
@@ -66,6 +91,47 @@ def measure(copy: Path, stage: str, command: list[str]) -> dict[str, float]:
     }
 
 
+def split(records: int, folder: Path | None) -> dict[str, float]:
+    """What Amdahl's law says of two processes, by the parts of one, and what two did.
+
+    Returns:
+        processor seconds of `attack` by one process, `blocks_s` of them in blocks; `predicted`:
+        how much faster two are by that; `own_s, helpers_s` of two, hence `found`: by what they
+        computed, half of the helpers' beside each other. `wall_1_s, wall_2_s`: on the machine as it
+        was, whoever else computed.
+    """
+    told = {}
+    for threads in (1, 2):
+        with laid_out(folder, records, EXPERIMENT, 1, True) as copy:
+            params = copy / "params.yaml"
+            text = params.read_text(encoding="utf-8")
+            params.write_text(re.sub(r"(?m)^threads: \d+", f"threads: {threads}", text))
+            for stage, command in commands(copy).items():
+                if stage in STAGES[:2] and not (copy / "artifacts" / stage).is_dir():
+                    measure(copy, stage, command)
+            script, out = copy / "driver.py", copy / "split.json"
+            script.write_text(DRIVER)
+            module, *rest = commands(copy)[ATTACK]
+            place = {"DVC_ROOT": str(copy), "PYTHONPATH": str(copy)}
+            call = [sys.executable, str(script), str(out), module, *rest, str(threads)]
+            subprocess.run(call, cwd=copy, env=os.environ | place, check=True)
+            told[threads] = read_json(out)
+    one, two = told[1], told[2]
+    rest = one["own"] - one["blocks"]
+    numbers = {
+        "records": records,
+        "cpu_s": one["own"],
+        "blocks_s": one["blocks"],
+        "predicted": one["own"] / (rest + one["blocks"] / 2),
+        "own_s": two["own"],
+        "helpers_s": two["helpers"],
+        "found": one["own"] / (two["own"] + two["helpers"] / 2),
+        "wall_1_s": one["wall"],
+        "wall_2_s": two["wall"],
+    }
+    return {name: round(value, 2) for name, value in numbers.items()}
+
+
 def lines_of(entries: list[dict[str, Any]], threads: int = 1) -> list[list[str]]:
     """A head and a line a stage and unit: each size, exponents of all sizes and of the last two."""
     own = [one for one in entries if one["threads"] == threads]
@@ -100,8 +166,14 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("-t", "--threads", type=int, default=1)
     parser.add_argument("-s", "--stage", action="append", help="these stages; default: all")
     parser.add_argument("-f", "--folder", type=Path, help="of one size; default: a new one")
+    parser.add_argument("--split", action="store_true", help="parts of `attack` alone")
     parser.add_argument("--show", action="store_true", help="measure nothing")
     given = parser.parse_args(arguments)
+    if given.split:
+        write_json(
+            SPLIT, [split(records, given.folder) for records in given.records or SIZES[-2:-1]]
+        )
+        return
     entries: list[dict[str, Any]] = read_json(KEPT) if KEPT.exists() else []
     for records in () if given.show else given.records or SIZES:
         with laid_out(given.folder, records, EXPERIMENT, given.threads, True) as copy:
