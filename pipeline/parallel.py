@@ -1,27 +1,62 @@
 """Processes beside this one, for work that is many small steps and would not use a thread more.
 
+They are forked here, or they are tasks of Ray: the configuration says which (`parallel.backend`).
+Both get copies of what they need, and compute on one thread. What a job is does not depend on who
+does it, nor on how many do: the same numbers give the same bytes.
+
 How far they are is told where somebody said what they do: a bar on a terminal, in a log a plain
 line each minute.
 """
 
 import multiprocessing
+import os
 import pickle
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
+from importlib import import_module
 from typing import Any, TextIO
 
 import torch
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from pipeline.kernels import CPU, chosen_device
+from pipeline.files import BadInput
+from pipeline.kernels import CPU, KERNELS, chosen_device
 
 MINUTE, MOMENT = 60.0, 1.0  # between two lines of a log, two looks of a bar; seconds
+AHEAD = 2  # jobs for each process that `in_turn` hands out before their results are taken
+PROCESSES, RAY = "processes", "ray"
+OF_RAY = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}
+LOOPBACK = "127.0.0.1"
+ALONE = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}  # or Ray takes the machine's address instead
 _told: list[str] = []  # what is being done; nobody is told where nobody said
+_backend = [PROCESSES, ""]  # who works, and the address of Ray's head
+
+
+def use_backend(name: str, address: str | None = None) -> None:
+    """Chooses for this process who works beside it.
+
+    Args:
+        name: `processes` of this machine, or `ray`.
+        address: of a running cluster of Ray; None = one is started here, of as many processes as
+            torch has threads, and ends with this process.
+
+    Raises:
+        BadInput: Ray is not installed.
+    """
+    if name == RAY:
+        try:
+            import_module(RAY)
+        except ImportError as error:
+            raise BadInput(
+                "parallel.backend: ray, but it is not installed; docs/scale.md says how"
+            ) from error
+    _backend[:] = [name, address or ""]
 
 
 class _Bar(tqdm):  # type: ignore[type-arg]
@@ -121,6 +156,7 @@ class Inline(Executor):
     """Does the work when it is handed in."""
 
     counted: Progress | None = None
+    out = 1  # jobs that are worth handing out ahead of their results
 
     def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> "Future[Any]":
         """The result, ready."""
@@ -139,6 +175,7 @@ class Processes(ProcessPoolExecutor):
     """
 
     counted: Progress | None = None
+    out = 0  # is set where they are made
 
     def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> "Future[Any]":
         """What waits for the result."""
@@ -164,6 +201,72 @@ def _unpack_and_do(job: bytes) -> bytes:
     return pickle.dumps(function(*args, **kwargs))
 
 
+class Tasks(Executor):
+    """Tasks of Ray, to which all that they need is copied; so are their results.
+
+    A task whose worker or node dies is done again by another one.
+    """
+
+    counted: Progress | None = None
+
+    def __init__(self, processes: int, address: str) -> None:
+        """Joins the cluster, or starts one of so many processes."""
+        os.environ.update(OF_RAY if address else OF_RAY | ALONE)
+        ray = import_module(RAY)
+        if not ray.is_initialized():
+            here = {"num_cpus": processes, "include_dashboard": False, "_node_ip_address": LOOPBACK}
+            variables = KERNELS | OF_RAY | {"PYTHONPATH": os.pathsep.join(sys.path)}
+            ray.init(
+                **({"address": address} if address else here),
+                log_to_driver=False,
+                logging_level="ERROR",
+                runtime_env={"env_vars": variables},
+            )
+        self._ray, self._waiting = ray, set[Any]()
+        self.out = AHEAD * int(ray.cluster_resources().get("CPU", processes))
+        self._task = ray.remote(num_cpus=1, max_retries=3)(_unpack_and_try)
+
+    def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> "Future[Any]":
+        """What waits for the result."""
+        job, unpacked = self._task.remote(pickle.dumps((function, args, kwargs))), Future[Any]()
+        self._waiting.add(job)
+
+        def unpack(done: "Future[bytes]") -> None:
+            self._waiting.discard(job)
+            if (error := done.exception()) is not None:
+                unpacked.set_exception(error)
+                return
+            result, failure = pickle.loads(done.result())
+            if failure is None:
+                unpacked.set_result(result)
+            else:
+                unpacked.set_exception(failure)
+
+        job.future().add_done_callback(unpack)
+        if self.counted is not None:
+            self.counted.watch(unpacked)
+        return unpacked
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Takes back what has not begun, where that is asked for; the cluster stays."""
+        if cancel_futures:
+            for job in list(self._waiting):
+                self._ray.cancel(job)
+
+
+def _unpack_and_try(job: bytes) -> bytes:
+    """For Ray, which would wrap an error in one of its own: the result, or the error."""
+    _beside()
+    function, args, kwargs = pickle.loads(job)
+    try:
+        return pickle.dumps((function(*args, **kwargs), None))
+    except Exception as error:
+        return pickle.dumps((None, error))
+
+
+Pool = Inline | Processes | Tasks
+
+
 def share_out(function: Callable[..., Any], jobs: Sequence[tuple[Any, ...]]) -> list[Any]:
     """Does every job, function(*job), in as many processes as torch has threads.
 
@@ -182,6 +285,26 @@ def share_out(function: Callable[..., Any], jobs: Sequence[tuple[Any, ...]]) -> 
             pool.shutdown(wait=False, cancel_futures=True)
 
 
+def in_turn(function: Callable[..., Any], jobs: Iterable[tuple[Any, ...]]) -> Iterator[Any]:
+    """What each job, function(*job), returned, in their order, in as many processes as `share_out`.
+
+    Jobs are made as they are handed out, and few are out at once: so of much work that is cut into
+    blocks only a few blocks are held here, whatever the cohort is.
+    """
+    processes = torch.get_num_threads()
+    waiting: deque[Future[Any]] = deque()
+    with _pool(processes if processes > 1 else 0) as pool:
+        try:
+            for job in jobs:
+                waiting.append(pool.submit(function, *job))
+                if len(waiting) >= pool.out:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
 @contextmanager
 def workers(*, beside: bool = True) -> Iterator[Executor]:
     """As many processes as torch has threads, less one where the caller works `beside` them.
@@ -195,15 +318,16 @@ def workers(*, beside: bool = True) -> Iterator[Executor]:
 
 
 @contextmanager
-def _pool(processes: int) -> Iterator[Executor]:
+def _pool(processes: int) -> Iterator[Pool]:
     """Processes of one thread each, or 0: then the work is done inline.
 
-    They are forked, as torch's own data loaders are, so that they start in milliseconds; a system
-    that cannot fork works inline, and so does a GPU, which a forked process cannot use. Results do
-    not depend on it.
+    Of Ray where that was chosen. Otherwise they are forked, as torch's own data loaders are, so
+    that they start in milliseconds; a system that cannot fork works inline, and so does a GPU,
+    which a forked process cannot use. Results do not depend on it.
     """
-    forks = "fork" in multiprocessing.get_all_start_methods() and chosen_device() == CPU
-    if not processes or not forks:
+    by_ray = _backend[0] == RAY
+    able = (processes and "fork" in multiprocessing.get_all_start_methods()) or by_ray
+    if not able or chosen_device() != CPU:
         with threadpool_limits(1, user_api="blas"), progress() as counted:
             inline = Inline()  # on one thread: the last digits are those of a process
             inline.counted = counted
@@ -211,8 +335,14 @@ def _pool(processes: int) -> Iterator[Executor]:
         return
     threads, context = torch.get_num_threads(), multiprocessing.get_context("fork")
     was = _one_thread()
+    pool: Tasks | Processes
     try:
-        with Processes(processes, mp_context=context, initializer=_beside) as pool:
+        if by_ray:
+            pool = Tasks(max(1, processes), _backend[1])
+        else:
+            pool = Processes(processes, mp_context=context, initializer=_beside)
+            pool.out = AHEAD * processes
+        with pool:
             pool.submit(int)  # forks here and now: later a thread of this process could hold a lock
             with progress() as counted:
                 pool.counted = counted

@@ -25,6 +25,8 @@ class Stream(StrEnum):
     # ---- of the configured seed ----
     PARTITION = "partition"  # the cut into folds of each repetition
     SAMPLE = "sample"  # who is attacked, where not everybody is
+    BLOCKS = "blocks"  # who is attacked with whom, where a cohort is attacked in blocks
+    BUNDLES = "bundles"  # which patients a bootstrap draws together, and what it draws of these
     CROSS_VALIDATION = "cross-validation"  # the seed of each of its models
     OFFICIAL = "official split"  # the seed of each model that is trained on it
     MEMBERSHIP_HALVES = "halves for membership"  # also of inversion, frontier, federation

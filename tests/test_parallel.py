@@ -10,7 +10,20 @@ import pytest
 import torch
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from pipeline.parallel import Inline, Progress, progress, share_out, telling, workers
+from pipeline import parallel
+from pipeline.files import BadInput
+from pipeline.parallel import (
+    RAY,
+    Inline,
+    Progress,
+    Tasks,
+    in_turn,
+    progress,
+    share_out,
+    telling,
+    use_backend,
+    workers,
+)
 
 
 def here(number):
@@ -212,3 +225,85 @@ def test_a_terminal_gets_a_bar_with_the_name():
         time.sleep(0.2)
     assert "attack" in out.getvalue()
     assert "1/2" in out.getvalue()
+
+
+# ---- one after another, few at a time ----
+
+
+def made(noted, count):
+    for number in range(count):
+        noted.append(number)
+        yield (number,)
+
+
+@pytest.mark.parametrize(("threads", "ahead"), [(1, 1), (2, 4)])
+def test_jobs_are_made_as_they_are_handed_out(threads, ahead):
+    """Of work that is cut into blocks, few blocks are held."""
+    noted, before = [], torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        for done, found in enumerate(in_turn(here, made(noted, 12)), start=1):
+            assert found[0] == done - 1
+            assert len(noted) - done < ahead
+    finally:
+        torch.set_num_threads(before)
+    assert noted == list(range(12))
+
+
+def test_whoever_stops_taking_stops_the_work(two_threads, tmp_path):
+    for _ in in_turn(slowly, [(tmp_path, number) for number in range(100)]):
+        break
+    assert len(list(tmp_path.iterdir())) < 20
+
+
+# ---- by Ray ----
+
+
+def test_without_ray_one_line_says_so(monkeypatch):
+    monkeypatch.setattr(parallel, "import_module", _not_there)
+    with pytest.raises(BadInput, match=r"parallel\.backend: ray, but it is not installed"):
+        use_backend(RAY)
+
+
+def _not_there(name):
+    raise ImportError(name)
+
+
+@pytest.fixture
+def by_ray():
+    pytest.importorskip("ray", reason="Ray is an extra: docs/scale.md")
+    use_backend(RAY)
+    yield
+    use_backend("processes")
+
+
+def number_of(tensor, number):
+    return tensor.sum() + number, os.getpid(), torch.get_num_threads()
+
+
+def dies_once(folder):
+    """The worker ends as one does that is killed; the second one finds the mark."""
+    if not (folder / "mark").exists():
+        (folder / "mark").touch()
+        os._exit(1)
+    return "done"
+
+
+@pytest.mark.slow
+def test_tasks_of_ray_are_the_same_work(by_ray, two_threads, tmp_path):
+    tensor = torch.arange(10.0)
+    found = share_out(number_of, [(tensor, number) for number in range(6)])
+    assert [float(one) for one, _, _ in found] == [45.0 + number for number in range(6)]
+    assert os.getpid() not in {process for _, process, _ in found}
+    assert {threads for _, _, threads in found} == {1}
+    assert [one[0] for one in in_turn(here, made([], 9))] == list(range(9))
+    with workers(beside=False) as pool:
+        assert isinstance(pool, Tasks)
+        assert pool.submit(here, 3).result()[0] == 3
+    with pytest.raises(BadInput, match="what went wrong"):  # as it is, not wrapped by Ray
+        share_out(refuse, [()])
+    assert share_out(dies_once, [(tmp_path,)]) == ["done"]
+
+
+def refuse():
+    raise BadInput("what went wrong")

@@ -77,6 +77,7 @@ CHOSEN = {
     "experiment/breast_cancer": ["experiment=breast_cancer"],
     "experiment/federated": ["experiment=federated"],
     "experiment/large": ["experiment=large"],
+    "experiment/million": ["experiment=million"],
     "experiment/models": ["experiment=models"],
     **{f"decision/{rule}": [f"decision={rule}"] for rule in OTHER_RULES},
     "experiment/smoke": ["experiment=smoke"],

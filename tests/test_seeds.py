@@ -78,7 +78,7 @@ def drawn(cfg) -> dict[tuple[str, ...], list[int]]:
         *(Stream.EVASION_BY_COPIES, Stream.EVASION_OF_HALVES, Stream.SAMPLE),
         *(Stream.BY_HAND, Stream.DIAGNOSTICS, Stream.MEMBERSHIP_NOISE),
         *(Stream.INVERSION_HALVES, Stream.UPDATES, Stream.POISONERS, Stream.FILTER_TIES),
-        Stream.BOOTSTRAP,
+        *(Stream.BOOTSTRAP, Stream.BLOCKS, Stream.BUNDLES),
     )
     found = {(stream,): [seeds.of(stream, seed)] for stream in once}
     # where records are set aside; the default sets nobody aside

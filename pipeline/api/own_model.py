@@ -22,6 +22,7 @@ from pipeline.defenses.trained import train_reported
 from pipeline.files import BadInput
 from pipeline.kernels import use_device
 from pipeline.models.opening import HELD
+from pipeline.parallel import use_backend
 from pipeline.params import configured
 from pipeline.presentation.numbers import with_interval
 from pipeline.report import HEADLINE, REPORT
@@ -189,6 +190,7 @@ def _threads(cfg: Config) -> Iterator[None]:
     before = torch.get_num_threads()
     torch.set_num_threads(cfg.threads)
     use_device(cfg.device)
+    use_backend(cfg.parallel.backend, cfg.parallel.address)
     try:
         yield
     finally:

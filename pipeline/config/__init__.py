@@ -1,5 +1,6 @@
 """The types of the configuration."""
 
+from pipeline.config.auditing import AuditConfig
 from pipeline.config.base import (
     BASELINE,
     Count,
@@ -15,7 +16,6 @@ from pipeline.config.base import (
 from pipeline.config.cohort import DataConfig, FeatureConfig, ReadingConfig, same_cell
 from pipeline.config.formulas import Formula, Relation, named
 from pipeline.config.settings import (
-    AuditConfig,
     Config,
     DecisionConfig,
     ModelConfig,

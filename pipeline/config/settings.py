@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from pipeline.config.auditing import AuditConfig, Radii, check_radii
 from pipeline.config.base import Count, Goal, Name, NonNegative, Norm, Positive, Section, Unit
 from pipeline.config.cohort import DataConfig, FeatureConfig
 from pipeline.config.gates import GateConfig, gates_of
@@ -77,6 +78,8 @@ class TrainConfig(Section):
 
     `schedule`: the learning rate is the same in every step, or rises to it and falls (`one_cycle`).
     `shift`: each image is moved by up to so many pixels whenever it is learned from.
+    `members`: so many models are trained together, each such block by one process; null = all. With
+    other blocks the last digits are others.
     """
 
     epochs: Count
@@ -85,6 +88,7 @@ class TrainConfig(Section):
     weight_decay: NonNegative
     schedule: Literal["constant", "one_cycle"] = "constant"
     shift: Annotated[int, Field(ge=0)] = 0
+    members: Count | None = None
 
 
 Rule = Literal["threshold", "sensitivity", "specificity", "youden", "prevalence"]
@@ -109,16 +113,6 @@ class DecisionConfig(Section):
             asked = "takes no value: give null" if self.value else "needs a value, above 0, below 1"
             raise ValueError(f"rule {self.rule} {asked}")
         return self
-
-
-Radii = Annotated[list[NonNegative], Field(min_length=1)]
-
-
-def _check_radii(eps: list[float]) -> None:
-    if eps[0] != 0 or sorted(set(eps)) != eps:
-        raise ValueError(
-            "eps must start at 0.0 and rise, so that eps = 0 reproduces clean accuracy"
-        )
 
 
 class ThreatConfig(Section):
@@ -153,7 +147,7 @@ class ThreatConfig(Section):
     @model_validator(mode="after")
     def _grid(self) -> "ThreatConfig":
         if self.eps is not None:
-            _check_radii(self.eps)
+            check_radii(self.eps)
         if self.norm == "l0" and not self.plausible_range:
             raise ValueError(
                 "norm l0 lets a value become anything in its range: plausible_range must be true"
@@ -181,25 +175,15 @@ class ThreatConfig(Section):
         return category and asked and self.unit == "scale"
 
 
-class AuditConfig(Section):
-    """What is measured on every population. `eps` is in units of each feature's scale.
+class ParallelConfig(Section):
+    """Who works beside a stage: `threads` forked processes, or tasks of Ray.
 
-    Defenses are compared first under the threat model `headline`, at the radius nearest to
-    `headline_eps`. Attacks and proofs are of at most `sample` records, drawn from each class by its
-    share, the same for all defenses; null = of all.
+    `address` is that of a running cluster of Ray; null = one of this machine, for as long as the
+    stage runs. No figure depends on it.
     """
 
-    eps: Radii
-    headline: str
-    headline_eps: NonNegative
-    confidence: Annotated[float, Field(gt=0, lt=1)]
-    resamples: Annotated[int, Field(ge=100)]
-    sample: Count | None = None
-
-    @model_validator(mode="after")
-    def _grid(self) -> "AuditConfig":
-        _check_radii(self.eps)
-        return self
+    backend: Literal["processes", "ray"] = "processes"
+    address: str | None = None
 
 
 class ReportConfig(Section):
@@ -223,7 +207,8 @@ class Config(BaseModel):
     `examine` are the defenses that are attacked, beside the undefended models; `extra` are recipes
     that are trained in the stage of that name, beside those that have a stage of their own. `risks`
     is what a run of one recipe measures: what `examine` does, or what other stages do as well.
-    `gate`, `serving` and `tracking` are about what was measured, and in no digest of it.
+    `gate`, `serving` and `tracking` are about what was measured, `parallel` about who measures:
+    they are in no digest of it.
     """
 
     model_config = ConfigDict(extra="allow", strict=True, frozen=True)
@@ -246,6 +231,7 @@ class Config(BaseModel):
     gate: GateConfig = Field(default_factory=GateConfig, exclude=True)
     serving: ServingConfig | None = Field(default=None, exclude=True)
     tracking: TrackingConfig = Field(default_factory=TrackingConfig, exclude=True)
+    parallel: ParallelConfig = Field(default_factory=ParallelConfig, exclude=True)
 
     @model_validator(mode="after")
     def _headline(self) -> "Config":

@@ -254,6 +254,10 @@ class Plan:
             chosen[who[torch.randperm(len(who), generator=drawn)[:wanted]]] = True
         return replace(self, held_out=self.held_out & chosen)
 
+    def narrowed(self, rows: Tensor) -> "Plan":
+        """This plan for these records (indices) alone, numbered from 0; nobody is set aside."""
+        return replace(self, train=self.train[:, rows], held_out=self.held_out[:, rows], tune=None)
+
     def without_tune(self) -> "Plan":
         """This plan, but that nobody is set aside: models choose on whom they train on."""
         return replace(self, tune=None)

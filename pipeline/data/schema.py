@@ -114,6 +114,14 @@ class Dataset:
         if len(self.together) != len(self.y):
             object.__setattr__(self, "together", self.patient)
 
+    def narrowed(self, rows: Tensor) -> "Dataset":
+        """These records (indices) alone, numbered from 0."""
+        site, time, split = (
+            None if one is None else one[rows] for one in (self.site, self.time, self.split)
+        )
+        own = self.x[rows], self.y[rows], self.schema, self.patient[rows], self.together[rows]
+        return Dataset(*own, site, time, split)
+
     @property
     def records_of_a_patient(self) -> int:
         """How many records one patient has, at most."""

@@ -1,5 +1,9 @@
 """Recipes run as they are configured, and models that decide."""
 
+from typing import Any, cast
+
+import torch
+
 from pipeline.config import Config
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
@@ -12,7 +16,9 @@ from pipeline.defenses.decision import (
     out_of_sample,
     scored_within,
 )
-from pipeline.models.population import Population
+from pipeline.files import FailedCheck
+from pipeline.models.population import Population, joined
+from pipeline.parallel import share_out
 from pipeline.validation import check_options
 
 
@@ -62,6 +68,35 @@ def _undecided(name: str, dataset: Dataset, plan: Plan, cfg: Config) -> Populati
     refuse_unfit([name], cfg, "", images=bool(dataset.schema.image))
     recipe = DEFENSES[name]
     options = check_options(recipe, cfg.defenses[name], name, given=SET_BY_PROGRAM)
-    population = recipe(dataset, plan, cfg, **options)
+    members = cfg.train.members or plan.size
+    if plan.size <= members:
+        population = recipe(dataset, plan, cfg, **options)
+    else:
+        population = _in_blocks(name, dataset, plan, cfg, options, members)
     check_decision(population.facts, name)
     return population
+
+
+def _in_blocks(
+    name: str, dataset: Dataset, plan: Plan, cfg: Config, options: dict[str, Any], members: int
+) -> Population:
+    """The recipe on so many rows of the plan at a time, each block by whichever process is free.
+
+    Raises:
+        FailedCheck: a block says otherwise of itself than the first, as where a claim depends on
+            who trains: all rows must be trained together then.
+    """
+    blocks = [plan.select(rows) for rows in torch.arange(plan.size).split(members)]
+    parts = share_out(_train_block, [(name, dataset, one, cfg, options) for one in blocks])
+    if any(one.facts != parts[0].facts for one in parts):
+        raise FailedCheck(
+            f"{name}: blocks of train.members: {members} say different things of themselves; "
+            "set it to null"
+        )
+    return cast(Population, joined(parts))
+
+
+def _train_block(
+    name: str, dataset: Dataset, plan: Plan, cfg: Config, options: dict[str, Any]
+) -> Population:
+    return DEFENSES[name](dataset, plan, cfg, **options)

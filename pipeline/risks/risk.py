@@ -77,10 +77,8 @@ class Context:
         """How its figures get their intervals: patients are drawn, with all their records."""
         from pipeline.statistics.intervals import Sampling
 
-        audit = self.cfg.audit
-        return Sampling(
-            audit.resamples, audit.confidence, self.cfg.seed, self.dataset.patient.numpy()
-        )
+        audit, seed, patient = self.cfg.audit, self.cfg.seed, self.dataset.patient.numpy()
+        return Sampling(audit.resamples, audit.confidence, seed, patient, audit.bundles)
 
 
 @dataclass(frozen=True)

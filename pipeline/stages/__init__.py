@@ -35,7 +35,7 @@ from pipeline.files import (
     writes_params,
 )
 from pipeline.kernels import use_device
-from pipeline.parallel import telling
+from pipeline.parallel import telling, use_backend
 from pipeline.params import load
 
 ARTIFACTS = Path("artifacts")
@@ -60,6 +60,7 @@ def run(stage: Callable[[Config], str]) -> None:
         cfg = load()
         torch.set_num_threads(cfg.threads)
         use_device(cfg.device)
+        use_backend(cfg.parallel.backend, cfg.parallel.address)
         with telling(name):
             said = stage(cfg)
         print(f"{name}: {said}; {time.monotonic() - began:.0f} s", flush=True)

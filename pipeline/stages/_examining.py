@@ -1,8 +1,11 @@
 """What is measured of one defense: the same for all of them, in `attack` and `examine`."""
 
+from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+from torch import Tensor
 
 from pipeline.config import Config
 from pipeline.data.plan import Plan
@@ -12,6 +15,7 @@ from pipeline.files import NOT_APPLICABLE, NOT_TRAINED_AGAIN, NotApplicable, wri
 from pipeline.models.population import Population, load_population
 from pipeline.parallel import workers
 from pipeline.risks.evasion.measure import examination
+from pipeline.risks.evasion.measure.blocks import blocks_of, examine_in_blocks
 from pipeline.risks.evasion.measure.ensemble import ENSEMBLE, attack_vote
 from pipeline.risks.evasion.measure.everyone import EVERYONE, attack_everyone
 from pipeline.risks.evasion.measure.half_models import HALF_MODELS, answers_at_headline
@@ -75,10 +79,16 @@ def examine(examinee: Examinee, place: Path, transfer: Path | None = None) -> st
     Returns:
         how much was asked, in a line.
     """
-    with workers(beside=False) as pool:
-        leaking = pool.submit(_leaking, examinee, place)  # the longest job, so it is the first
-        said, gaps = _attacked(examinee, place, transfer, pool)
-        gaps |= leaking.result()
+    (place / "evasion").mkdir()
+    blocks = blocks_of(_sampled(examinee), examinee.cfg.audit.block, examinee.cfg.seed)
+    if len(blocks) > 1:
+        said, gaps = _attacked_in_blocks(examinee, place, transfer, blocks)
+        gaps |= _leaking(examinee, place)
+    else:
+        with workers(beside=False) as pool:
+            leaking = pool.submit(_leaking, examinee, place)  # the longest job, so it is the first
+            said, gaps = _attacked(examinee, place, transfer, pool)
+            gaps |= leaking.result()
     if certificate := certify(examinee.population, examinee.dataset, examinee.plan):
         certificate.save(place / CERTIFICATE)
     if gaps:
@@ -103,7 +113,6 @@ def _attacked(
     found, x_adv = examination.examine(
         examinee.population, dataset, plan, cfg, pool=pool, transfer=sent
     )
-    (place / "evasion").mkdir()
     found.save(place / "evasion")
     if on_all := attack_everyone(examinee.population, dataset, examinee.plan, cfg):
         on_all.save(place / "evasion" / EVERYONE)
@@ -115,11 +124,31 @@ def _attacked(
         counted.save(place / "evasion" / SMOOTHING)
     if transfer is None:
         examination.save_adversarial(x_adv, place)
-    gaps = cannot_be_asked(examinee.population, examinee.cfg)
-    size, radii = (
-        examinee.population.size,
-        [one.eps or cfg.audit.eps for one in cfg.threat.values()],
+    return _said(examinee)
+
+
+def _attacked_in_blocks(
+    examinee: Examinee, place: Path, transfer: Path | None, blocks: Sequence[Tensor]
+) -> tuple[str, Gaps]:
+    """Likewise of a large cohort: the suite alone, a block after another."""
+    examine_in_blocks(
+        examinee.population,
+        examinee.dataset,
+        _sampled(examinee),
+        examinee.cfg,
+        place,
+        blocks=blocks,
+        transfer=transfer,
     )
+    said, gaps = _said(examinee)
+    return f"{said}, in {len(blocks)} blocks", gaps
+
+
+def _said(examinee: Examinee) -> tuple[str, Gaps]:
+    """How much was asked, and what cannot be."""
+    cfg, size = examinee.cfg, examinee.population.size
+    gaps = cannot_be_asked(examinee.population, cfg)
+    radii = [one.eps or cfg.audit.eps for one in cfg.threat.values()]
     said = f"{size} models attacked under {len(radii)} threats at {sum(map(len, radii))} radii"
     return said, {"evasion": gaps} if gaps else {}
 

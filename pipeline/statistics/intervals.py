@@ -12,6 +12,7 @@ import numpy as np
 
 from pipeline.seeds import Stream, numpy_generator
 from pipeline.statistics import Array
+from pipeline.statistics.bundles import Bundled, auroc_of_bundles, bundled_weights
 from pipeline.statistics.patients import are_alone, count_of, effective_number, numbered
 from pipeline.statistics.rates import pairwise_wins
 
@@ -29,20 +30,27 @@ class Sampling:
         confidence: of the intervals, in 0 to 1.
         seed: of the resamples.
         patient: (N,) whose each record is; None = each is of somebody else.
+        bundles: G: of more patients than that, so many random bundles of them are drawn, each
+            patient in one; None = patients are drawn one by one.
     """
 
     resamples: int
     confidence: float
     seed: int
     patient: Array | None = None
+    bundles: int | None = None
 
     def weights(self, records: int) -> Array:
         """(R, N) float32, read only: how often each of N records is drawn, with its patient.
+
+        Of bundles it is a `Bundled`, which is used as such an array is, and holds (R, G).
 
         Raises:
             ValueError: somebody has several records, and these are not the records.
         """
         whose = self.whose(records)
+        if self.bundles is not None and records and whose.max() >= self.bundles:
+            return bundled_weights(whose.tobytes(), self.bundles, self.resamples, self.seed)
         if are_alone(whose):
             return bootstrap_weights(records, self.resamples, self.seed)
         return _with_patients(whose.tobytes(), self.resamples, self.seed)
@@ -117,6 +125,8 @@ def bootstrap_auroc(score: Array, y: Array, weights: Array) -> Array:
     Of few patients by one matrix of pairwise wins; of many by their order, as that matrix grows
     with the square of the patients.
     """
+    if isinstance(weights, Bundled):
+        return auroc_of_bundles(score, y, weights)
     positive, negative = weights[:, y == 1], weights[:, y == 0]
     total = positive.sum(1, dtype=np.float64) * negative.sum(1, dtype=np.float64)
     pairs = int((y == 1).sum()) * int((y == 0).sum())
@@ -193,6 +203,8 @@ def drawn_together(weights: Array) -> Array:
 
     Two patients are taken for one where `SAME` resamples draw both as often: once in 10 to the 32.
     """
+    if isinstance(weights, Bundled):
+        return numbered(weights.whose)
     if not weights.shape[1]:
         return np.zeros(0, dtype=np.int64)
     _, number = np.unique(weights[:SAME], axis=1, return_inverse=True)

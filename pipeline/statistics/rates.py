@@ -119,14 +119,21 @@ def roc_curve(score: Array, y: Array, points: int) -> tuple[Array, Array]:
     curves = []
     for one in np.atleast_2d(score):
         thresholds = np.unique(one)[::-1]
-        tpr = np.r_[0.0, [(one[y == 1] >= t).mean() for t in thresholds]]
-        fpr = np.r_[0.0, [(one[y == 0] >= t).mean() for t in thresholds]]
+        tpr, fpr = (np.r_[0.0, _share_above(one[y == of], thresholds)] for of in (1, 0))
         # The best sensitivity at a false-alarm rate not above the grid's: a step curve, without
         # optimistic slopes.
         curves.append(tpr[np.searchsorted(fpr, grid, side="right") - 1])
     mean = np.mean(curves, 0)
     mean[0] = 0.0
     return grid, mean
+
+
+def _share_above(score: Array, thresholds: Array) -> Array:
+    """The share of scores that are at least each threshold; NaN of nobody."""
+    if not len(score):
+        return np.full(len(thresholds), np.nan)
+    below = np.searchsorted(np.sort(score), thresholds, side="left")
+    return np.asarray((len(score) - below) / len(score))
 
 
 def is_degenerate(predicted: Array, y: Array) -> bool:

@@ -15,6 +15,7 @@ from pipeline.defenses.trained import train_reported
 from pipeline.files import folder, read_json, repository_root, write_json
 from pipeline.kernels import use_device
 from pipeline.models.population import load_population
+from pipeline.parallel import use_backend
 from pipeline.presentation.numbers import with_interval
 from pipeline.project.package import package_digest
 from pipeline.report import DEFENSES as JUDGED
@@ -173,6 +174,7 @@ def _examined(cfg: Config, name: str, dataset: Dataset) -> Run:
 
     torch.set_num_threads(cfg.threads)
     use_device(cfg.device)
+    use_backend(cfg.parallel.backend, cfg.parallel.address)
     key = run_key(cfg, dataset)
     run = Run(name, cfg, dataset, key, place_of(key).exists())
     if run.done_before:

@@ -327,3 +327,17 @@ def test_a_sample_keeps_the_share_of_each_class_and_is_the_same_in_every_repetit
     assert torch.equal(some.sampled(y, None, 0).held_out, some.held_out)
     assert not torch.equal(whole.sampled(y, count, seed=5).held_out, some.held_out)
     assert torch.equal(whole.sampled(y, 200, seed=4).held_out, whole.held_out)
+
+
+def test_a_plan_of_fewer_records_says_the_same_of_these():
+    data = records(60, seed=3)
+    whole = plan(data, seeds=2).with_tune(data.y, 0.2)
+    rows = torch.tensor([3, 10, 11, 40])
+    few, own = whole.narrowed(rows), data.narrowed(rows)
+    assert few.tune is None  # of a few records, no model might have any
+    for name in ("train", "held_out"):
+        assert torch.equal(getattr(few, name), getattr(whole, name)[:, rows])
+    assert (few.labels, few.seeds.tolist()) == (whole.labels, whole.seeds.tolist())
+    assert torch.equal(own.x.nan_to_num(), data.x[rows].nan_to_num())
+    assert own.y.tolist() == data.y[rows].tolist()
+    assert own.patient.tolist() == rows.tolist()

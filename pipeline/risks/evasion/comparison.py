@@ -100,7 +100,7 @@ def compare(
                 columns | certified_columns(least, margins, at, weights, sampling.confidence)
                 for at, (columns, least) in enumerate(zip(proved, bounds, strict=True))
             ]
-            strongest = threat_columns(one.rows, threat)
+            strongest = threat_columns(one.told.named, threat)
             where = partial(
                 recipe_columns, *of_recipe, threat == cfg.headline, confidence=sampling.confidence
             )
@@ -154,9 +154,10 @@ def _check_known(by_threat: Mapping[str, Margins], attackers: Mapping[str, Attac
 
 
 def threat_columns(rows: pd.DataFrame, threat: str) -> dict[str, str]:
-    """What names a threat completely; of its attackers the strongest, in whatever order they stand.
+    """What names a threat completely; of its attackers the strongest, however rows are ordered.
 
-    The strongest is of those who see most of the model the one who leaves least.
+    The strongest is of those who see most of the model the one who leaves least. Of rows, or of one
+    row an attack, whose `broken` is a share.
     """
     lines = rows[rows["threat"] == threat]
     broken = lines.groupby(["attack", "access"], observed=True)["broken"].mean()

@@ -72,6 +72,9 @@ def evaluate_all(
         movable=movable,
         repaired=cfg.twins,
     )
+    if not audit.proofs:  # nothing is proved of anybody, and everybody who stands is undecided
+        nobody = dict.fromkeys(("verified_accuracy", "verified_low", "verified_high"), 0.0)
+        comparison = comparison.assign(**nobody, undecided=comparison["robust_accuracy"])
     attacks = attacks_table(examined, sampling)
     return Evaluation(
         comparison=comparison.assign(verified_to=_verified_to(comparison, cfg)),
@@ -130,8 +133,7 @@ def attacks_table(examined: Mapping[str, Examination], sampling: Sampling) -> pd
     lines: Lines = []
     weights: Array | None = None
     for defense, one in examined.items():
-        first = one.rows.drop_duplicates(["threat", "attack"]).set_index(["threat", "attack"])
-        columns = first[list(THREAT_COLUMNS)].astype(str)
+        columns = one.told.named.set_index(["threat", "attack"])[list(THREAT_COLUMNS)]
         in_full: dict[Any, dict[str, Any]] = columns.to_dict("index")  # type: ignore[assignment]
         for threat, margins in one.margins.items():
             if weights is None:
@@ -178,7 +180,7 @@ def proved_curves(examined: Mapping[str, Examination], points: int = 101) -> pd.
     frames = []
     for defense, one in examined.items():
         for threat, proofs in one.proofs.items():
-            largest = one.rows.loc[one.rows["threat"] == threat, "eps"].max()
+            largest = one.margins[threat].eps.max()
             radii = np.linspace(0, float(largest), points)
             robust = proofs.robust_at(radii.tolist()).numpy().mean(1)
             known_broken = proofs.broken_at(radii.tolist()).numpy()

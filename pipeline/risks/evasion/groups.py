@@ -41,8 +41,8 @@ def groups_table(
     audit = cfg.audit
     headline = {name: one.margins[audit.headline] for name, one in examined.items()}
     first = next(iter(headline.values()))
-    patients = next(iter(examined.values())).rows["patient"].drop_duplicates().sort_values()
-    x = dataset.x[patients.tolist()].flatten(1).numpy()
+    patients = np.sort(next(iter(examined.values())).told.patients)
+    x = dataset.x[patients].flatten(1).numpy()
     cuts = groups_of(x, dataset.schema.names, first.y, cfg.data)
     at = first.nearest(audit.headline_eps)
     weights = sampling.weights(len(first.y))

@@ -31,7 +31,7 @@ def movable_shares(
     first = next(iter(examined.values()))
     for name in first.margins:
         trial = Trial.of(name, dataset, cfg)
-        patients = torch.from_numpy(first.rows["patient"].unique().astype(np.int64))
+        patients = torch.from_numpy(first.told.patients)
         named = patients[trial.threat.attackable(dataset.y[patients])]
         for eps in trial.radii:
             moved = can_move(dataset.x[named], trial.threat, eps).double()

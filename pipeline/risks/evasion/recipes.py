@@ -102,7 +102,7 @@ def recipes_of(
 def _recipe(
     one: Examination, halves: HalfModels, headline: str, held: Figure | None, sampling: Sampling
 ) -> Recipe:
-    margins, patients = one.margins[headline], one.rows["patient"].unique()
+    margins, patients = one.margins[headline], one.told.patients
     left, attacked, eps = halves.margins[..., patients].numpy(), None, 0.0
     if len(left) > 1:
         at = margins.nearest(float(halves.eps[1]))
@@ -111,7 +111,7 @@ def _recipe(
     clean = Answers(margins.worst[0], left[0], margins.cut)
     half, train = halves_of(halves.train.numpy()), halves.train[:, patients].numpy()
     chosen = np.ptp(margins.cut) > 0  # a public cut is one constant
-    models = one.rows["model"].nunique()
+    models = len(one.told.models)
     whose = sampling.whose(len(margins.y))
     held = held if chosen else None
     return Recipe(clean, attacked, eps, train, half, margins.y, models, held, whose)

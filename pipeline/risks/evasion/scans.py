@@ -51,12 +51,14 @@ def scan_tables(
     schema, threat = context.dataset.schema, context.cfg.audit.headline
     if not schema.image or context.cfg.report.patients == "hidden" or BASELINE not in examined:
         return {}
+    if examined[BASELINE].in_blocks is not None:  # no file holds the images of everybody
+        return {}
     shown = examined[BASELINE].margins[threat]
     places = chosen(shown)
     if not places:
         return {}
     kept = load_adversarial(sources.examined[BASELINE])[f"{threat}/{WORST}"]
-    rows = examined[BASELINE].rows["patient"].unique()
+    rows = examined[BASELINE].told.patients
     images = [
         {
             "patient": int(rows[place]),

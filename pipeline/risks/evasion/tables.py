@@ -14,6 +14,7 @@ from pipeline.risks.evasion.evaluation import evaluate_all
 from pipeline.risks.evasion.everyone import everyone_table
 from pipeline.risks.evasion.fragility import clinic_tables
 from pipeline.risks.evasion.groups import groups_table, harms
+from pipeline.risks.evasion.measure.blocks import load_examination
 from pipeline.risks.evasion.measure.ensemble import ENSEMBLE, Ensemble
 from pipeline.risks.evasion.measure.everyone import EVERYONE, Everyone
 from pipeline.risks.evasion.measure.examination import Examination
@@ -132,7 +133,7 @@ COLUMNS = {
 
 def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
     """Every table of evasion; `COLUMNS` says what the columns are of those that are explained."""
-    examined = {name: Examination.load(place) for name, place in sources.of("evasion").items()}
+    examined = {name: load_examination(place) for name, place in sources.of("evasion").items()}
     if not examined:
         return {}
     cfg, sampling = context.cfg, _of_records(examined, context)
@@ -143,7 +144,7 @@ def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
     single = _of_single_values(examined, sources, context)
     clinic = clinic_tables(single, context.dataset, cfg, sampling)
     comparison = evaluation.comparison
-    attacked = next(iter(examined.values())).rows["patient"].nunique()
+    attacked = len(next(iter(examined.values())).told.patients)
     tested = int(reported_on(context.dataset, cfg.plan).sum())
     if attacked < tested:
         comparison = comparison.assign(attacked=attacked, records=tested)
@@ -205,8 +206,7 @@ def _recipes(
 
 def _of_records(examined: Mapping[str, Examination], context: Context) -> Sampling:
     """How intervals are drawn of the records that were examined, in their order."""
-    records = next(iter(examined.values())).rows["patient"].unique()
-    return context.sampling.of(records)
+    return context.sampling.of(next(iter(examined.values())).told.patients)
 
 
 def _of_single_values(

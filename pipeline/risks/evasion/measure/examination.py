@@ -23,8 +23,8 @@ from pipeline.risks.evasion.measure.diagnostics import diagnose
 from pipeline.risks.evasion.measure.idle import why_idle
 from pipeline.risks.evasion.measure.margins import Margins, margins_by_threat
 from pipeline.risks.evasion.measure.rows import ROWS, joined, load_rows, rows_of
-from pipeline.risks.evasion.measure.subject import Proposal, Subject, Trial, proposers
-from pipeline.verify import why_no_proof
+from pipeline.risks.evasion.measure.subject import Block, Proposal, Subject, Trial, proposers
+from pipeline.risks.evasion.measure.told import Told
 from pipeline.verify.least import Least, least_out_of_fold
 from pipeline.verify.out_of_fold import Proofs, ProofSearch, proofs_out_of_fold
 
@@ -51,6 +51,8 @@ class Examination:
             line; margins are counted from there. None = at 0.
         least: proved bounds of the margins at the headline radius of the headline threat; None =
             nothing can be proved, or, of images, they stand with the proofs, for every radius.
+        in_blocks: what the rows tell, where a large cohort was attacked in blocks; `rows` has none
+            then: they stay in a file for each block.
     """
 
     rows: pd.DataFrame
@@ -58,12 +60,20 @@ class Examination:
     diagnostics: dict[str, float]
     cut: Tensor | None = None
     least: Least | None = None
+    in_blocks: Told | None = None
+
+    @cached_property
+    def told(self) -> Told:
+        """What the rows tell, as arrays."""
+        return self.in_blocks or Told.of(self.rows)
 
     @cached_property
     def margins(self) -> dict[str, Margins]:
         """The rows as arrays, by threat."""
         cut = 0.0 if self.cut is None else self.cut.numpy()
-        return margins_by_threat(self.rows, cut)
+        if self.in_blocks is None:
+            return margins_by_threat(self.rows, cut)
+        return {name: replace(one, cut=cut) for name, one in self.in_blocks.margins.items()}
 
     def save(self, folder: Path) -> None:
         """Writes rows, diagnostics, cut, bounds of margins, and `verified/<threat>.safetensors`."""
@@ -73,7 +83,8 @@ class Examination:
             write_tensors(folder / CUT, {"cut": self.cut})
         if self.least is not None:
             self.least.save(folder / LEAST)
-        (folder / VERIFIED).mkdir()
+        if self.proofs:
+            (folder / VERIFIED).mkdir()
         for threat, proofs in self.proofs.items():
             proofs.save(folder / VERIFIED / f"{threat}.safetensors")
 
@@ -86,8 +97,9 @@ class Examination:
         """
         rows = load_rows(folder)
         threats = list(rows["threat"].cat.categories)
+        asked = threats if (folder / VERIFIED).exists() else []
         proofs = {
-            threat: Proofs.load(folder / VERIFIED / f"{threat}.safetensors") for threat in threats
+            threat: Proofs.load(folder / VERIFIED / f"{threat}.safetensors") for threat in asked
         }
         cut = read_tensors(folder / CUT, ADVICE)[0]["cut"] if (folder / CUT).exists() else None
         least = Least.load(folder / LEAST) if (folder / LEAST).exists() else None
@@ -116,6 +128,7 @@ def examine(
     *,
     pool: Executor | None = None,
     transfer: dict[str, Tensor] | None = None,
+    block: Block | None = None,
 ) -> tuple[Examination, dict[str, Tensor]]:
     """Attacks every model on the patients it did not train on, and proves what no attack can do.
 
@@ -131,12 +144,13 @@ def examine(
         pool: who does the work, in as many tasks as can be told apart; None = this process.
         transfer: adversarial records of another population, as this function returns them; all of
             them are tried on this one too.
+        block: where these records are a block of a larger cohort.
 
     Returns:
         the examination; and the adversarial records behind it, for each "threat/attack" (E, S, N,
         D) in clinical units; of images "threat/worst" (E, S, N, C, H, W), uint8.
     """
-    subject = Subject.of(population, dataset, plan)
+    subject = Subject.of(population, dataset, plan, block, proofs=cfg.audit.proofs)
     every = [Trial.of(threat, dataset, cfg) for threat in cfg.threat]
     # the one that people read first is there also where nothing can be forged
     features = dataset.schema.features
@@ -153,6 +167,8 @@ def examine(
     ]
     proving = [
         proofs_out_of_fold(workers, subject.population, dataset, subject.plan, search)
+        if subject.proofs
+        else None
         for search in searches(trials, cfg)
     ]
     (headline,) = (trial for trial in trials if trial.name == cfg.audit.headline)
@@ -168,14 +184,16 @@ def examine(
     least = bounding() if bounding else None
     if least is not None:
         found.hold_against(least, headline, _most(subject.population))
-    measured = diagnose(
-        subject.population,
-        subject.x,
-        subject.y,
-        headline.threat,
-        eps=_middle(cfg.audit.eps),
-        seed=cfg.seed,
-    )
+    measured = {}
+    if block is None or block.number == 0:  # of a larger cohort, a random sample is enough
+        measured = diagnose(
+            subject.population,
+            subject.x,
+            subject.y,
+            headline.threat,
+            eps=_middle(cfg.audit.eps),
+            seed=cfg.seed,
+        )
     rows = joined(found.frames)
     cut = cuts_out_of_fold(subject.population, subject.plan)
     return Examination(rows, found.proofs, measured | found.checks, cut, least), found.x_adv
@@ -189,7 +207,7 @@ def _bounding(
     None where there are none, or where they come with the proofs, as those of images do.
     """
     population, eps = subject.population, cfg.headline_radius
-    if why_no_proof(population) or subject.dataset.schema.image:
+    if subject.why_unproved or subject.dataset.schema.image:
         return None
     of = (population, subject.dataset, subject.plan, headline.threat, eps)
     return least_out_of_fold(workers, *of)
@@ -218,12 +236,14 @@ class _Found:
         subject: Subject,
         trial: Trial,
         proposed: Iterable[Proposal],
-        proved: Callable[[], Proofs],
+        proved: Callable[[], Proofs] | None,
     ) -> None:
         """Projects, checks and scores what is proposed under one threat, by the verifier too."""
         scored = [self._scored(subject, trial, one) for one in proposed]
+        if proved is None:
+            return
         proofs = self.proofs[trial.name] = proved()
-        if not why_no_proof(subject.population) and not subject.dataset.schema.image:
+        if not subject.why_unproved and not subject.dataset.schema.image:
             folds = OutOfFold(subject.plan, trial.radii)
             nearest = proofs.records_at(trial.radii, subject.dataset.x)
             by_verifier = folds.gather(nearest, subject.index)

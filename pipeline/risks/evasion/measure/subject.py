@@ -21,7 +21,7 @@ from pipeline.data.threat import Threat
 from pipeline.files import NOT_FOR_IMAGES
 from pipeline.models.answers import margin
 from pipeline.models.out_of_fold import OutOfFold
-from pipeline.models.population import Population
+from pipeline.models.population import Networks, Population
 from pipeline.risks.evasion.measure.attackers import ADDED, SURROGATE, TRANSFER, all_attackers
 from pipeline.risks.evasion.measure.idle import why_idle
 from pipeline.seeds import Stream, generator
@@ -29,6 +29,7 @@ from pipeline.standards import describe_threat
 from pipeline.verify import why_no_proof
 
 PROOFS = "proofs"  # what cannot be asked of a population that no verifier knows
+UNASKED = "nobody asked for proofs: the setting audit.proofs leaves them out"
 UNSEEN = "it needs gradients, and the model gives scores alone"
 
 
@@ -45,7 +46,8 @@ def cannot_be_asked(population: Population, cfg: Config) -> dict[str, str]:
         for name, threat in cfg.threat.items()
         if (why := why_idle(threat, cfg.data.features.values()))
     }
-    return {**lacking, PROOFS: why} if (why := why_no_proof(population)) else lacking
+    why = why_no_proof(population) if cfg.audit.proofs else UNASKED
+    return {**lacking, PROOFS: why} if why else lacking
 
 
 def _sees_images(who: Attacker) -> bool:
@@ -83,6 +85,19 @@ class Proposal(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Block:
+    """Which block of a larger cohort records are.
+
+    Attributes:
+        number: from 0; attacks draw their chances of it.
+        stand_in: a linear model beside each one, trained on the whole cohort.
+    """
+
+    number: int
+    stand_in: Networks
+
+
+@dataclass(frozen=True)
 class Subject:
     """Whom an examination is about.
 
@@ -92,6 +107,8 @@ class Subject:
         plan: who trained on whom.
         index: (M, B) the patients that each model may be scored on.
         valid: (M, B) which of these are patients, and no filler of the rectangle.
+        block: of a larger cohort; None = these are all.
+        proofs: whether anything is to be proved.
     """
 
     population: Population
@@ -99,24 +116,35 @@ class Subject:
     plan: Plan
     index: Tensor
     valid: Tensor
+    block: Block | None = None
+    proofs: bool = True
 
     @classmethod
-    def of(cls, population: Population, dataset: Dataset, plan: Plan) -> "Subject":
+    def of(
+        cls,
+        population: Population,
+        dataset: Dataset,
+        plan: Plan,
+        block: Block | None = None,
+        *,
+        proofs: bool = True,
+    ) -> "Subject":
         """The models that hold somebody out, and those patients."""
         scored = plan.scored()
         population, plan = population.select(scored), plan.select(scored)
-        return cls(population, dataset, plan, *plan.held_out_index())
+        if block is not None:
+            block = replace(block, stand_in=block.stand_in.select(scored))
+        return cls(population, dataset, plan, *plan.held_out_index(), block, proofs)
+
+    @property
+    def why_unproved(self) -> str:
+        """Why nothing is proved; empty = something is."""
+        return why_no_proof(self.population) if self.proofs else UNASKED
 
     def stand_in(self) -> LogitsFn:
-        """A linear model beside each one, trained on the same records.
-
-        Where nobody knows on whom a model was trained, its attacker is granted all that there are.
-        """
-        dataset, known = self.dataset, self.plan.train
-        plan = replace(self.plan, train=torch.where(known.any(1, keepdim=True), known, True))
-        surrogate = train_linear_surrogate(
-            dataset.x.flatten(1), dataset.y, plan, hot=dataset.schema.hot
-        )
+        """A linear model beside each one, trained on the same records."""
+        dataset = self.dataset
+        surrogate = self.block.stand_in if self.block else linear_beside(dataset, self.plan)
         axes = len(dataset.schema.image)
         return OfImages(surrogate, axes) if axes else surrogate
 
@@ -170,6 +198,16 @@ class Subject:
         )
 
 
+def linear_beside(dataset: Dataset, plan: Plan) -> Networks:
+    """A linear model beside each one of a plan, trained on the same records.
+
+    Where nobody knows on whom a model was trained, its attacker is granted all that there are.
+    """
+    known = plan.train
+    plan = replace(plan, train=torch.where(known.any(1, keepdim=True), known, True))
+    return train_linear_surrogate(dataset.x.flatten(1), dataset.y, plan, hot=dataset.schema.hot)
+
+
 Proposer = Callable[[], Proposal]
 
 
@@ -188,10 +226,11 @@ def proposers(
             attack; None = none.
     """
     threat, known = trial.threat, all_attackers(cfg)
-    nobody = threat.unit == "error" and not why_no_proof(subject.population)
+    nobody = threat.unit == "error" and not subject.why_unproved
+    place = () if subject.block is None else (subject.block.number,)
     found: list[Proposer] = []
     for number, (name, attack) in enumerate(evasion_suite(cfg.attack, norm=threat.norm).items()):
-        who, drawn = known[name], generator(Stream.EVASION, cfg.seed, number)
+        who, drawn = known[name], generator(Stream.EVASION, cfg.seed, number, *place)
         if not _offers(subject.population, who) or (nobody and who.access != "none"):
             continue
         if subject.dataset.schema.image and not _sees_images(who):

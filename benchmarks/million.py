@@ -1,0 +1,199 @@
+"""A million patients: attack, examine and evaluate of a made-up cohort, each in its process.
+
+    python -m benchmarks.million                   every size, with experiment=million
+    python -m benchmarks.million 10000 30000       these
+    python -m benchmarks.million 100000 -t 2       by two processes
+    python -m benchmarks.million 300000 --split    what of `attack` two processes can share
+    python -m benchmarks.million --show            measure nothing
+
+Wall and processor seconds, and the peak resident memory that the kernel counted for a stage and for
+the largest process that it waited for. Each stage is kept in `benchmarks/million.json` as soon as
+it is measured.
+"""
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks.size import exponent, laid_out
+from benchmarks.stages import commands
+from benchmarks.table import table
+from pipeline.files import BadInput, read_json, write_json
+
+SPLIT = Path(__file__).with_name("million_split.json")
+KEPT = Path(__file__).with_name("million.json")
+SIZES = (10_000, 30_000, 100_000, 300_000, 1_000_000)
+EXPERIMENT = "million"
+STAGES = ("prepare", "train_baseline", "attack", "adv_train", "examine@adv_train", "evaluate")
+ATTACK = "attack"
+# Runs a stage, and says at its end what it and its helpers computed, and how much of it in blocks.
+DRIVER = """
+import json, resource, runpy, sys, time
+from pathlib import Path
+import pipeline.stages
+from pipeline.risks.evasion.measure import blocks
+told, (module, *sys.argv[1:]) = Path(sys.argv[1]), sys.argv[2:]
+spent, examined = [0.0], blocks._examine_block
+def timed(*job):
+    begin = time.process_time()
+    found = examined(*job)
+    spent[0] += time.process_time() - begin
+    return found
+begin = time.perf_counter()
+if "1" == sys.argv.pop():
+    blocks._examine_block = timed
+runpy.run_module(module, run_name="__main__")
+own, helpers = (
+    one.ru_utime + one.ru_stime
+    for one in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+)
+wall = time.perf_counter() - begin
+told.write_text(json.dumps(dict(own=own, helpers=helpers, blocks=spent[0], wall=wall)))
+"""
+
+
+def measure(copy: Path, stage: str, command: list[str]) -> dict[str, float]:
+    """One stage in a process of its own.
+
+    Raises:
+        BadInput: it failed.
+    """
+    log = copy / f"{stage}.log"
+    surroundings = os.environ | {
+        "DVC_ROOT": str(copy),
+        "MLFLOW_TRACKING_URI": f"sqlite:///{copy / 'mlflow.db'}",
+    }
+    surroundings.pop("PYTHONPATH", None)
+    with log.open("w") as output:
+        begin = time.perf_counter()
+        process = subprocess.Popen(
+            [sys.executable, "-m", *command],
+            cwd=copy,
+            env=surroundings,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+        _, status, usage = os.wait4(process.pid, 0)
+        wall = time.perf_counter() - begin
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        said = log.read_text().strip().splitlines() or ["no output"]
+        raise BadInput(f"benchmarks: stage {stage} failed: {said[-1]}")
+    return {
+        "wall_s": round(wall, 1),
+        "cpu_s": round(usage.ru_utime + usage.ru_stime, 1),
+        "peak_mib": round(usage.ru_maxrss / (1024**2 if sys.platform == "darwin" else 1024)),
+    }
+
+
+def split(records: int, folder: Path | None) -> dict[str, float]:
+    """What Amdahl's law says of two processes, by the parts of one, and what two did.
+
+    Returns:
+        processor seconds of `attack` by one process, `blocks_s` of them in blocks; `predicted`:
+        how much faster two are by that; `own_s, helpers_s` of two, hence `found`: by what they
+        computed, half of the helpers' beside each other. `wall_1_s, wall_2_s`: on the machine as it
+        was, whoever else computed.
+    """
+    told = {}
+    for threads in (1, 2):
+        with laid_out(folder, records, EXPERIMENT, 1, True) as copy:
+            params = copy / "params.yaml"
+            text = params.read_text(encoding="utf-8")
+            params.write_text(re.sub(r"(?m)^threads: \d+", f"threads: {threads}", text))
+            for stage, command in commands(copy).items():
+                if stage in STAGES[:2] and not (copy / "artifacts" / stage).is_dir():
+                    measure(copy, stage, command)
+            script, out = copy / "driver.py", copy / "split.json"
+            script.write_text(DRIVER)
+            module, *rest = commands(copy)[ATTACK]
+            place = {"DVC_ROOT": str(copy), "PYTHONPATH": str(copy)}
+            call = [sys.executable, str(script), str(out), module, *rest, str(threads)]
+            subprocess.run(call, cwd=copy, env=os.environ | place, check=True)
+            told[threads] = read_json(out)
+    one, two = told[1], told[2]
+    rest = one["own"] - one["blocks"]
+    numbers = {
+        "records": records,
+        "cpu_s": one["own"],
+        "blocks_s": one["blocks"],
+        "predicted": one["own"] / (rest + one["blocks"] / 2),
+        "own_s": two["own"],
+        "helpers_s": two["helpers"],
+        "found": one["own"] / (two["own"] + two["helpers"] / 2),
+        "wall_1_s": one["wall"],
+        "wall_2_s": two["wall"],
+    }
+    return {name: round(value, 2) for name, value in numbers.items()}
+
+
+def lines_of(entries: list[dict[str, Any]], threads: int = 1) -> list[list[str]]:
+    """A head and a line a stage and unit: each size, exponents of all sizes and of the last two."""
+    own = [one for one in entries if one["threads"] == threads]
+    sizes = sorted({one["records"] for one in own})
+    lines = [["stage", "unit", *map(str, sizes), "exponent", "of the last two"]]
+    for key, unit in (("cpu_s", "CPU s"), ("peak_mib", "MiB")):
+        for stage in STAGES:
+            cost = {one["records"]: one[key] for one in own if one["stage"] == stage}
+            if len(cost) < 2:
+                continue
+            spans = (sorted(cost), sorted(cost)[-2:])
+            powers = [f"{exponent(some, [cost[size] for size in some]):.2f}" for some in spans]
+            cells = [f"{cost[size]:.0f}" if size in cost else "" for size in sizes]
+            lines.append([stage, unit, *cells, *powers])
+    totals = {
+        size: [one["cpu_s"] for one in own if one["records"] == size and one["stage"] in STAGES]
+        for size in sizes
+    }
+    each = [f"{1000 * sum(totals[size]) / size:.2f}" for size in sizes]
+    lines.append(["all", "CPU ms a record", *each, "", ""])
+    return lines
+
+
+def main(arguments: list[str]) -> None:
+    """Measures what is asked for, keeps it, and shows all."""
+    parser = argparse.ArgumentParser(
+        "python -m benchmarks.million",
+        description=__doc__,
+        formatter_class=argparse.RawTextHelpFormatter,
+    )
+    parser.add_argument("records", nargs="*", type=int, help="sizes; default: all")
+    parser.add_argument("-t", "--threads", type=int, default=1)
+    parser.add_argument("-s", "--stage", action="append", help="these stages; default: all")
+    parser.add_argument("-f", "--folder", type=Path, help="of one size; default: a new one")
+    parser.add_argument("--split", action="store_true", help="parts of `attack` alone")
+    parser.add_argument("--show", action="store_true", help="measure nothing")
+    given = parser.parse_args(arguments)
+    if given.split:
+        write_json(
+            SPLIT, [split(records, given.folder) for records in given.records or SIZES[-2:-1]]
+        )
+        return
+    entries: list[dict[str, Any]] = read_json(KEPT) if KEPT.exists() else []
+    for records in () if given.show else given.records or SIZES:
+        with laid_out(given.folder, records, EXPERIMENT, given.threads, True) as copy:
+            for stage, command in commands(copy).items():
+                if stage not in (given.stage or STAGES):
+                    continue
+                print(f"{records}: {stage} ...", file=sys.stderr, flush=True)
+                key = {"records": records, "threads": given.threads, "stage": stage}
+                entry = key | measure(copy, stage, command)
+                print(entry, file=sys.stderr, flush=True)
+                entries = read_json(KEPT) if KEPT.exists() else []
+                entries = [one for one in entries if not key.items() <= one.items()] + [entry]
+                write_json(KEPT, entries)
+    head, *lines = lines_of(entries)
+    print(table(head, lines, left=2))
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1:])
+    except BadInput as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
