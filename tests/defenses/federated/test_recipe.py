@@ -11,7 +11,7 @@ from pipeline.defenses.federated.recipe import federation_of, train_federated
 from pipeline.files import BadInput
 from pipeline.models.designs import public_constants
 
-OPTIONS = {
+PARTS = {
     "sites": 3,
     "by": "age",
     "rounds": 2,
@@ -19,12 +19,13 @@ OPTIONS = {
     "aggregate": "mean",
     "tolerated": 0,
 }
+OPTIONS = {**PARTS, "engine": "loop"}
 
 
 def test_the_recipe_is_the_loop_of_its_parts(dataset, cfg):
     plan = tiny.plan(dataset)
     population = train_federated(dataset, plan, cfg, **OPTIONS)
-    parts = federation_of(dataset, plan, cfg, **OPTIONS)
+    parts = federation_of(dataset, plan, cfg, **PARTS)
     weights = federate(parts.sites, parts.start, 2, parts.local, parts.aggregate)
     constants = public_constants(population.architecture, dataset.schema, plan.size)
     assert population.labels == plan.labels
