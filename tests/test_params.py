@@ -16,7 +16,7 @@ pytestmark = pytest.mark.heavy
 CONF = ROOT / "conf"
 PRESETS = {path.relative_to(CONF).with_suffix("").as_posix() for path in CONF.glob("*/**/*.yaml")}
 BY_DEFAULT = {"data/pima", "model/mlp", "train/default", "audit/default", "decision/specificity"}
-BY_DEFAULT |= {"report/default", "gate/default", "serving/default"}
+BY_DEFAULT |= {"report/default", "gate/default", "serving/default", "tracking/default"}
 BY_DEFAULT |= {
     preset for preset in PRESETS if preset.startswith(("threat/", "attack/", "defense/", "risk/"))
 }

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pipeline.config.base import Count, Goal, Name, NonNegative, Norm, Positive, Section, Unit
 from pipeline.config.cohort import DataConfig, FeatureConfig
 from pipeline.config.gates import GateConfig, gates_of
+from pipeline.config.logged import TrackingConfig
 from pipeline.config.serving import ServingConfig
 from pipeline.files import BadInput, writes_params
 from pipeline.validation import STRICT, checked_model
@@ -222,7 +223,7 @@ class Config(BaseModel):
     `examine` are the defenses that are attacked, beside the undefended models; `extra` are recipes
     that are trained in the stage of that name, beside those that have a stage of their own. `risks`
     is what a run of one recipe measures: what `examine` does, or what other stages do as well.
-    `gate` and `serving` are about what was measured, and in no digest of it.
+    `gate`, `serving` and `tracking` are about what was measured, and in no digest of it.
     """
 
     model_config = ConfigDict(extra="allow", strict=True, frozen=True)
@@ -244,6 +245,7 @@ class Config(BaseModel):
     risks: Literal["examined", "all"] = "examined"
     gate: GateConfig = Field(default_factory=GateConfig, exclude=True)
     serving: ServingConfig | None = Field(default=None, exclude=True)
+    tracking: TrackingConfig = Field(default_factory=TrackingConfig, exclude=True)
 
     @model_validator(mode="after")
     def _headline(self) -> "Config":

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from pipeline.files import BadInput
 from pipeline.project.launchers import HERE, RAY, Launcher
+from pipeline.sweep.claims import pause
 from pipeline.sweep.jobs import Job
 from pipeline.sweep.work import Fault, Outcome, Task
 
@@ -97,7 +98,8 @@ def in_turn(
 ) -> Iterator[tuple[int, Outcome]]:
     """Has every job done once; who is compared with another waits until that one is over.
 
-    A job whose worker died is handed in again, a few times.
+    A job whose worker died is handed in again, a few times; one that another process is at comes
+    after the others, and is then tried again and again.
 
     Args:
         jobs: those without a defense before whoever is compared with them.
@@ -108,7 +110,7 @@ def in_turn(
     Yields:
         the places of jobs, in the order in which they end, and how they ended.
     """
-    waiting, lost = list(range(len(jobs))), Counter[int]()
+    waiting, lost, busy = list(range(len(jobs))), Counter[int](), 0
     running: set[int] = set()
     over: set[str] = set()
     while waiting or running:
@@ -129,6 +131,14 @@ def in_turn(
             continue
         task, outcome = engine.take()
         running.remove(task.at)
+        if isinstance(outcome, Fault) and outcome.kind == "busy":
+            waiting.append(task.at)
+            busy += 1
+            if busy >= len(waiting):
+                pause()
+                busy = 0
+            continue
+        busy = 0
         if isinstance(outcome, Fault) and outcome.kind == "lost" and lost[task.at] < RETRIES:
             lost[task.at] += 1
             retried(task.at, outcome.said)

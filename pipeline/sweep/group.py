@@ -22,11 +22,12 @@ from pipeline.project.package import package_digest
 from pipeline.report import REPORT, SUMMARY, how_to_compare
 from pipeline.risks.conclusions import questions
 from pipeline.risks.risk import Judgement
+from pipeline.sweep.claims import boards, wait_for
 from pipeline.sweep.compared import compare_jobs
 from pipeline.sweep.engines import engine_of, in_turn
-from pipeline.sweep.jobs import Job, fixed, plan_jobs
+from pipeline.sweep.jobs import Job, fixed, plan_jobs, told_of
 from pipeline.sweep.keys import staged_key
-from pipeline.sweep.once import DRAWN_BY, Run, drawn_and_logged, measured, place_of
+from pipeline.sweep.once import DRAWN_BY, ELSEWHERE, Run, drawn_and_logged, measured, place_of
 from pipeline.sweep.page import JOBS, write_sweep
 from pipeline.sweep.shown import Key, Layout, figures_of, most_important, summary
 from pipeline.sweep.work import SHARED, Done, Fault, Outcome, Task, do_task
@@ -48,6 +49,7 @@ class _Sweep:
         parent: its run there; empty until the first job.
         done: name of a finished one -> what it says.
         failed: name of a job -> why.
+        elsewhere: the same of those whose measurements another worker has.
     """
 
     jobs: Sequence[Job]
@@ -55,6 +57,7 @@ class _Sweep:
     parent: str = ""
     done: dict[str, Done] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
+    elsewhere: dict[str, str] = field(default_factory=dict)
 
     @property
     def figures(self) -> Sequence[Key]:
@@ -77,11 +80,11 @@ def run_sweep(asked: Asked, launcher: Launcher = IN_THIS_PROCESS) -> int:
     Raises:
         BadInput: the store of MLflow cannot be reached or written; or as `admit_all`, `engine_of`.
     """
-    jobs = plan_jobs(asked)
+    jobs, said = told_of(plan_jobs(asked))
     records = _records(jobs)
     admit_all((records[_cohort(job.cfg)], job.cfg) for job in jobs if _cohort(job.cfg) in records)
     open_store(jobs[0].cfg)  # an unreachable server costs no training
-    print(_opening(jobs, len(asked)), flush=True)
+    print(_opening(jobs, len(asked)) + said, flush=True)
     sweeps = _by_cohort(jobs, fixed(asked))
     every = [(one, job) for one in sweeps for job in one.jobs]
     threads = max(job.cfg.threads for job in jobs)
@@ -99,7 +102,9 @@ def run_sweep(asked: Asked, launcher: Launcher = IN_THIS_PROCESS) -> int:
             sweep, job = every[at]
             if here:
                 bar.set_description(f"{job.name}{', added to compare with' * job.added}")
-            sweep.parent = sweep.parent or open_group(job.cfg, sweep.group)
+            if not sweep.parent:
+                with wait_for(sweep.group.key, boards()):
+                    sweep.parent = open_group(job.cfg, sweep.group)
             return Task(at, job.defense, job.cfg, job.overrides, sweep.parent)
 
         def again(at: int, why: str) -> None:
@@ -110,7 +115,9 @@ def run_sweep(asked: Asked, launcher: Launcher = IN_THIS_PROCESS) -> int:
             sweep, job = every[at]
             if isinstance(outcome, Done) and not place_of(outcome.key).exists():
                 outcome = Fault(f"its worker left nothing here; {SHARED}", "mistake")
-            if isinstance(outcome, Fault):
+            if isinstance(outcome, Fault) and outcome.kind == "elsewhere":
+                sweep.elsewhere[job.name] = outcome.said
+            elif isinstance(outcome, Fault):
                 mistakes += outcome.kind == "mistake"
                 _fail(sweep, job, outcome)
             else:
@@ -123,6 +130,8 @@ def run_sweep(asked: Asked, launcher: Launcher = IN_THIS_PROCESS) -> int:
     failed = [name for one in sweeps for name in one.failed]
     if failed:
         print(f"failed: {', '.join(failed)}", file=sys.stderr)
+    if away := [name for one in sweeps for name in one.elsewhere]:
+        print(f"{', '.join(away)}: {ELSEWHERE}", file=sys.stderr)
     print(how_to_compare())
     return 2 if mistakes == len(jobs) else int(bool(failed))
 
@@ -202,18 +211,20 @@ def _conclude(sweep: _Sweep, records: Mapping[bytes, Dataset]) -> None:
     """
     known = {job.name: job for job in sweep.jobs if job.name in sweep.done}
     finished = [(job, _run(job, sweep.done[name], records)) for name, job in known.items()]
-    failed = {job.name: sweep.failed[job.name] for job in sweep.jobs if job.name in sweep.failed}
-    place, digest = place_of(sweep.group.key), _drawn(finished, failed)
+    missing = {**sweep.failed, **sweep.elsewhere}
+    missing = {job.name: missing[job.name] for job in sweep.jobs if job.name in missing}
+    place, digest = place_of(sweep.group.key), _drawn(finished, missing)
     drawn, cfg = place / DRAWN_BY, finished[0][1].cfg
     if not drawn.exists() or drawn.read_text(encoding="utf-8") != digest:
         compared = compare_jobs(finished)
         jobs = list(known.values())
         text = summary(Layout.of(jobs, sweep.figures), jobs, compared)
         with folder(place) as out:
-            write_sweep(finished, compared, sweep.figures, cfg, out, failed=failed, summary=text)
+            write_sweep(finished, compared, sweep.figures, cfg, out, failed=missing, summary=text)
             (out / DRAWN_BY).write_text(digest, encoding="utf-8")
     said = _said(place, {name: sweep.done[name].logged for name in known}, known)
-    conclude_group(cfg, sweep.parent, digest, said, place)
+    with wait_for(sweep.group.key, boards()):
+        conclude_group(cfg, sweep.parent, digest, said, place)
     print(f"\n{(place / SUMMARY).read_text(encoding='utf-8')}")
     print(f"Page:               {in_repository(f'sweeps/{place.name}') / REPORT}")
 
@@ -222,10 +233,10 @@ def _run(job: Job, done: Done, records: Mapping[bytes, Dataset]) -> Run:
     return Run(job.defense, job.cfg, _read(job.cfg, records), done.key, done.done_before)
 
 
-def _drawn(finished: Sequence[tuple[Job, Run]], failed: Mapping[str, str]) -> str:
+def _drawn(finished: Sequence[tuple[Job, Run]], missing: Mapping[str, str]) -> str:
     """The digest of what a sweep says: of the code that draws, and of whose figures these are."""
     known = [(job.name, run.key, staged_key(run.cfg)) for job, run in finished]
-    return hashlib.sha256(repr((package_digest(), known, failed)).encode()).hexdigest()
+    return hashlib.sha256(repr((package_digest(), known, missing)).encode()).hexdigest()
 
 
 def _said(

@@ -82,6 +82,23 @@ def plan_jobs(asked: Sequence[tuple[Sequence[str], Config]]) -> list[Job]:
     return _apart(planned)
 
 
+def told_of(jobs: Sequence[Job]) -> tuple[list[Job], str]:
+    """The jobs with what MLflow is told of each, and how that is said where it is less than all."""
+    told = [job.cfg.tracking.of(len(jobs)) for job in jobs]
+    settled = [
+        replace(job, cfg=job.cfg.model_copy(update={"tracking": one}))
+        for job, one in zip(jobs, told, strict=True)
+    ]
+    less = [
+        key
+        for key in ("nested", "files")
+        if any(not getattr(one, key) for one in told)
+        and all(getattr(job.cfg.tracking, key) == "auto" for job in jobs)
+    ]
+    said = ", ".join(f"tracking.{key}=false" for key in less)
+    return settled, f"; {said}: above {jobs[0].cfg.tracking.many} jobs" if said else ""
+
+
 def name_of(defense: str, varies: Mapping[str, str]) -> str:
     """`dp_train (epsilon=2)`: a key of the defense itself goes without its name."""
     said = ", ".join(f"{short(key, defense)}={value}" for key, value in varies.items())

@@ -23,14 +23,23 @@ from pipeline.report.write import write_evaluation
 from pipeline.risks.results import draw_up_all
 from pipeline.risks.risk import Context, Sources
 from pipeline.stages._examining import Examinee, examine
+from pipeline.sweep.claims import attempt, boards, wait_for
 from pipeline.sweep.keys import only, run_key, staged_key, undefended
 from pipeline.sweep.staged import measure_staged
 from pipeline.tracking.runs import Evaluated, log_evaluation
-from pipeline.tracking.store import open_store
+from pipeline.tracking.store import logged_job, open_store, shared
 
 POPULATION, MEASURED, STAGES, EVALUATION = "population", "measured", "stages", "evaluation"
 DRAWN_BY = "drawn_by.txt"
 SHOWN = ("clean_accuracy", "auroc", "sensitivity")
+ELSEWHERE = (
+    "done by another worker, whose folder is not seen here; its figures are in MLflow, and one "
+    "page of all jobs needs one folder `sweeps/`"
+)
+
+
+class DoneElsewhere(Exception):
+    """A job that was logged to its end, and whose measurements are not in this folder."""
 
 
 @dataclass(frozen=True)
@@ -106,8 +115,38 @@ def place_of(key: str) -> Path:
     return repository_root() / "sweeps" / key[:16]
 
 
+def finished(
+    cfg: Config, name: str, dataset: Dataset, overrides: Sequence[str] = (), parent: str = ""
+) -> tuple[Run, Path, Evaluated] | None:
+    """Does one job to its end, as far as that was not done before, by whichever worker.
+
+    Args:
+        cfg: as `only` leaves it.
+        name: of the recipe.
+        dataset: the records.
+        overrides: as for `drawn_and_logged`.
+        parent: likewise.
+
+    Returns:
+        the run, and as `drawn_and_logged`; None: another worker is at it, and it can be asked for
+        again later.
+
+    Raises:
+        DoneElsewhere: another worker did it, in a folder that is not seen here.
+    """
+    key = run_key(cfg, dataset)
+    claim = attempt(key, boards())
+    if claim is None:
+        return None
+    with claim:
+        if parent and shared() and not place_of(key).exists() and logged_job(cfg, key, parent):
+            raise DoneElsewhere(ELSEWHERE)
+        run = measured(cfg, name, dataset)
+        return run, *drawn_and_logged(run, overrides, parent)
+
+
 def measured(cfg: Config, name: str, dataset: Dataset) -> Run:
-    """Trains and measures one recipe, where that was not done before.
+    """Trains and measures one recipe, where that was not done before; not while another one does.
 
     Args:
         cfg: as `only` leaves it.
@@ -116,9 +155,11 @@ def measured(cfg: Config, name: str, dataset: Dataset) -> Run:
     """
     run = _examined(cfg, name, dataset)
     if run.staged is not None and not run.staged.exists():
-        with folder(run.staged, keep=True) as unfinished:
-            measure_staged(name, dataset, cfg, unfinished)
-        run = replace(run, done_before=False)
+        with wait_for(run.key):
+            if not run.staged.exists():
+                with folder(run.staged, keep=True) as unfinished:
+                    measure_staged(name, dataset, cfg, unfinished)
+                run = replace(run, done_before=False)
     return run
 
 
@@ -134,11 +175,14 @@ def _examined(cfg: Config, name: str, dataset: Dataset) -> Run:
     use_device(cfg.device)
     key = run_key(cfg, dataset)
     run = Run(name, cfg, dataset, key, place_of(key).exists())
-    if not run.done_before:
-        plan = admit(dataset, cfg)
-        transfer = None
-        if name != BASELINE:
-            transfer = _examined(undefended(cfg), BASELINE, dataset).examined
+    if run.done_before:
+        return run
+    plan, transfer = admit(dataset, cfg), None
+    if name != BASELINE:
+        transfer = _examined(undefended(cfg), BASELINE, dataset).examined
+    with wait_for(key):
+        if run.place.exists():
+            return replace(run, done_before=True)
         population = train_reported(name, dataset, plan, cfg)
         with folder(run.place, keep=True) as unfinished:
             (unfinished / MEASURED / name).mkdir(parents=True)
@@ -172,9 +216,10 @@ def drawn_and_logged(
             (out / DRAWN_BY).write_text(digest, encoding="utf-8")
     populations = {name: load_population(run.place / POPULATION)}
     evaluated = Evaluated(
-        results, run.context, evaluation, examined, populations, overrides, parent
+        results, run.context, evaluation, examined, populations, overrides, parent, run.key
     )
-    log_evaluation(evaluated, name)
+    with wait_for(run.key, boards()):
+        log_evaluation(evaluated, name)
     return evaluation, evaluated
 
 

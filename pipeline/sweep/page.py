@@ -164,7 +164,7 @@ def _concluded(jobs: Sequence[Job], compared: Compared, failed: Mapping[str, str
         entries.append((display_name(job.name, " ".join(flags)), "; ".join(said)))
     parts: list[Part] = [Items(entries)] if entries else [Note("There is no job with a defense.")]
     if failed:
-        parts += [Heading("Failed, hence missing"), Items(list(failed.items()))]
+        parts += [Heading("Failed or elsewhere, hence missing"), Items(list(failed.items()))]
     return parts
 
 

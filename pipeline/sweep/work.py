@@ -23,7 +23,8 @@ from pipeline.data.schema import Dataset
 from pipeline.files import BadInput, FailedCheck, repository_root
 from pipeline.project.package import package_digest
 from pipeline.risks.conclusions import questions
-from pipeline.sweep.once import drawn_and_logged, measured
+from pipeline.sweep.claims import pause
+from pipeline.sweep.once import DoneElsewhere, finished
 from pipeline.sweep.shown import Key, figures_of, most_important
 from pipeline.tracking.runs import run_key
 from pipeline.tracking.store import tracking_uri
@@ -75,7 +76,8 @@ class Fault:
 
     Attributes:
         said: one line.
-        kind: `mistake` of whoever asked, failed `check`, `bug`, or `lost`: its worker died.
+        kind: `mistake` of whoever asked, failed `check`, `bug`; `lost`: its worker died; `busy`:
+            another worker is at it; `elsewhere`: another worker has its measurements.
     """
 
     said: str
@@ -154,12 +156,16 @@ def do_task(task: Task, read: Callable[[], Dataset]) -> Outcome:
         read: reads its records.
     """
     try:
-        run = measured(task.cfg, task.defense, read())
-        _, evaluated = drawn_and_logged(run, task.overrides, task.parent)
+        ended = finished(task.cfg, task.defense, read(), task.overrides, task.parent)
+        if ended is None:
+            return Fault("another worker is at it", "busy")
+        run, _, evaluated = ended
         asked = questions(evaluated.results, evaluated.context.cfg)
         flags = evaluated.conclusions.judged[task.defense].flags
         logged, cells = run_key(evaluated, task.defense), figures_of(asked, task.defense)
         return Done(run.key, run.done_before, logged, most_important(asked), cells, bool(flags))
+    except DoneElsewhere as error:
+        return Fault(str(error), "elsewhere")
     except BadInput as error:
         return Fault(str(error), "mistake")
     except FailedCheck as error:
@@ -169,7 +175,7 @@ def do_task(task: Task, read: Callable[[], Dataset]) -> Outcome:
 
 
 def do_elsewhere(task: Task, theirs: Surroundings) -> Outcome:
-    """Does one job, in a process that may have done others before.
+    """Does one job, in a process that may have done others before; waits while another is at it.
 
     Args:
         task: which.
@@ -179,7 +185,11 @@ def do_elsewhere(task: Task, theirs: Surroundings) -> Outcome:
         theirs.take()
     except BadInput as error:
         return Fault(str(error), "mistake")
-    return do_task(task, lambda: read_raw(task.cfg.data, repository_root())[0])
+    while True:
+        outcome = do_task(task, lambda: read_raw(task.cfg.data, repository_root())[0])
+        if not isinstance(outcome, Fault) or outcome.kind != "busy":
+            return outcome
+        pause()
 
 
 def _blas() -> list[dict[str, int]]:

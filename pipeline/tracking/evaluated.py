@@ -27,6 +27,7 @@ class Evaluated:
         overrides: `key=value` of whatever sets this evaluation apart from others of its defense;
             they stand in the runs' names.
         parent: the run below which they are logged, of `pipeline.tracking.groups`; empty = none.
+        job: the digest by which workers claim it, once it is logged; empty = nobody claims it.
     """
 
     results: Results
@@ -36,6 +37,7 @@ class Evaluated:
     populations: Mapping[str, Population]
     overrides: Sequence[str] = field(default=())
     parent: str = ""
+    job: str = ""
 
     @cached_property
     def conclusions(self) -> Conclusions:

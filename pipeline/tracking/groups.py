@@ -14,8 +14,7 @@ from pipeline.presentation import SCHEMA_VERSION
 from pipeline.tracking.artifacts import KINDS
 from pipeline.tracking.keys import safe_key
 from pipeline.tracking.release import source_tags
-from pipeline.tracking.runs import PARENT_TAG
-from pipeline.tracking.store import one_writer, open_store, readable_errors
+from pipeline.tracking.store import PARENT_TAG, one_writer, open_store, readable_errors
 
 GROUP, CONCLUDED = "sweep_key", "sweep_concluded"  # tags: which sweep it is, what it last said
 SAID = ("better", "worse", "best", "pareto_front")  # tags of a job's run

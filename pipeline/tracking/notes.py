@@ -36,12 +36,26 @@ def run_note(evaluated: Evaluated, name: str) -> str:
         f"## Headline figures ({100 * confidence:g} % intervals)",
         _figures(own, found.headlines),
         "## Where to look",
-        f"- Artifacts, `{SHARED}`: the report, without tables of single patients.\n"
-        f"- Artifacts, `*.csv`: every table. `{SETTINGS}`: every setting, attacks' among them. "
-        f"`{PROVENANCE}`: commit and digests.\n"
-        "- Nested runs: the same defense at each radius of the attacker, `attack_eps`.",
+        _places(evaluated),
     ]
     return _cut("\n\n".join(parts))
+
+
+def _places(evaluated: Evaluated) -> str:
+    """Where the page, the tables and the radii are."""
+    told, folder = evaluated.context.cfg.tracking, evaluated.folder
+    places = [
+        f"- Artifacts, `{SHARED}`: the report, without tables of single patients.\n"
+        f"- Artifacts, `*.csv`: every table. `{SETTINGS}`: every setting, attacks' among them. "
+        f"`{PROVENANCE}`: commit and digests."
+        if told.files
+        else f"- The page and every table: `{'/'.join(folder.parts[-3:])}` of the project. "
+        "In MLflow there is this run alone (`tracking.files`).",
+        "- Nested runs: the same defense at each radius of the attacker, `attack_eps`."
+        if told.nested
+        else "- No nested runs (`tracking.nested`): metrics end with the radius of the attacker.",
+    ]
+    return "\n".join(places)
 
 
 def warnings_of(evaluated: Evaluated, name: str) -> list[str]:
@@ -109,7 +123,8 @@ def experiment_note(title: str, evaluated: Evaluated | None = None) -> str:
     else:
         parts.append(f"**{title}**: how clinical models break, and what defenses buy and cost.")
     parts.append(
-        "One run per defense, in it a nested run per radius of the attacker. *Views* (top right) "
+        "One run per defense, in it (but for sweeps of many jobs) a nested run per radius of the "
+        "attacker. *Views* (top right) "
         "has a table and charts of the runs. `eps`: the radius that a defense trains against, "
         "0 = against none. `epsilon`: its privacy budget. `attack_eps`: the attacker's radius. "
         "The first part of a curve's name says what its step is. A defense with flags beside its "

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.tracking.evaluated import Evaluated
 from pipeline.tracking.notes import USE, model_note, warnings_of
+from pipeline.tracking.store import made_once
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -56,10 +57,11 @@ def register(evaluated: Evaluated, defense: str, run: str, model: str) -> None:
 
 
 def _named(client: "MlflowClient", name: str, description: str) -> None:
-    if client.search_registered_models(f"name = '{name}'"):
+    known = client.search_registered_models(f"name = '{name}'")
+    if known or name != made_once(
+        lambda: client.create_registered_model(name, description=description).name, lambda: ""
+    ):
         client.update_registered_model(name, description)
-    else:
-        client.create_registered_model(name, description=description)
 
 
 def _alias(client: "MlflowClient", name: str, version: str, *, clean: bool) -> None:

@@ -5,7 +5,8 @@ this machine.
 
 One parent run per evaluated defense holds the few figures that a team compares, two curves, files,
 the cohort's name and digest, a note, and the release model. Nested runs, one per setting of an
-attacker, hold figures at that setting.
+attacker, hold figures at that setting. `tracking.nested` and `tracking.files` leave out what is too
+much for sweeps of many jobs: then a job is one run.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -26,12 +27,26 @@ from pipeline.tracking.notes import NOTE, experiment_note, run_note
 from pipeline.tracking.params import apart, parameters, point_parameters
 from pipeline.tracking.registry import model_name, register
 from pipeline.tracking.release import log_release, source_tags
-from pipeline.tracking.store import find_finished, one_writer, open_store, readable_errors
+from pipeline.tracking.store import (
+    JOB,
+    PARENT_TAG,
+    end_unfinished,
+    find_finished,
+    one_writer,
+    open_store,
+    readable_errors,
+)
 from pipeline.tracking.views import TAG, view
 
-__all__ = ["Evaluated", "log_evaluation", "log_evaluations", "run_key", "run_name", "tags_of"]
-
-PARENT_TAG = "mlflow.parentRunId"
+__all__ = [
+    "PARENT_TAG",
+    "Evaluated",
+    "log_evaluation",
+    "log_evaluations",
+    "run_key",
+    "run_name",
+    "tags_of",
+]
 
 
 def log_evaluations(evaluated: Evaluated) -> None:
@@ -53,7 +68,9 @@ def log_evaluations(evaluated: Evaluated) -> None:
 def log_evaluation(evaluated: Evaluated, name: str) -> None:
     """Logs one defense: a parent run, nested runs, the files of the report, the release model.
 
-    Nothing is logged when a finished run has the same `run_key`.
+    Nothing is logged when a finished run has the same `run_key`. A run is finished with its last
+    word, so that what a killed process left is never taken for it; where nobody else can be at it,
+    because the store has one writer or the job was claimed, that is marked as killed.
 
     Raises:
         BadInput: the store cannot be reached or written.
@@ -65,25 +82,27 @@ def log_evaluation(evaluated: Evaluated, name: str) -> None:
     title = run_name(name, evaluated.judged(name), evaluated.overrides)
     tags = tags_of(evaluated, name)
     figures = [one for risk in RISKS for one in risk.figures(results[risk.name], name, cfg)]
-    points = [one for risk in RISKS for one in risk.points(results[risk.name], name, cfg)]
+    points = [
+        one
+        for risk in RISKS
+        for one in (risk.points(results[risk.name], name, cfg) if cfg.tracking.nested else ())
+    ]
     _tell(experiment, {TAG: view(cfg, curves_among(figures))})
     run = mlflow.start_run  # one that fails is closed as failed, and is logged anew next time
     above = {**source_tags(), **({PARENT_TAG: evaluated.parent} if evaluated.parent else {})}
-    with readable_errors(), one_writer():
+    above |= {"run_key": key, **({JOB: evaluated.job} if evaluated.job else {})}
+    with readable_errors(), one_writer() as alone:
         if find_finished(experiment, key):
             return
+        if alone or evaluated.job:
+            end_unfinished(experiment, key)
         with run(experiment_id=experiment, run_name=title, tags=above) as parent:
             run_id, client = parent.info.run_id, mlflow.MlflowClient()
-            whole = {**tags, "run_key": key, NOTE: run_note(evaluated, name)}
+            whole = {**tags, NOTE: run_note(evaluated, name)}
             _log(run_id, figures, parameters(cfg, name, population, evaluated.overrides), whole)
             client.log_inputs(run_id, [dataset_input(evaluated.context.dataset, cfg.data)])
-            with logged_files(evaluated, name) as files:
-                for file, place in files:
-                    mlflow.log_artifact(str(file), place)
-            schema, named = evaluated.context.dataset.schema, model_name(cfg.data.name, name)
-            theirs = cfg.plan.frozen  # whose model it is, they keep it
-            if not theirs and (model := log_release(population, schema, named)):
-                register(evaluated, name, run_id, model)
+            if cfg.tracking.files:
+                _log_files(evaluated, name, run_id)
             for point in points:
                 setting = ", ".join(f"{what} {value}" for what, value in point.params.items())
                 known = point_parameters(cfg, name, point, evaluated.overrides)
@@ -93,6 +112,20 @@ def log_evaluation(evaluated: Evaluated, name: str) -> None:
                 ).info.run_id
                 _log(child, point.figures, known, tags)
                 client.set_terminated(child)
+
+
+def _log_files(evaluated: Evaluated, name: str, run_id: str) -> None:
+    """Files of the run that is active, and its release model."""
+    import mlflow
+
+    cfg, population = evaluated.context.cfg, evaluated.populations[name]
+    with logged_files(evaluated, name) as files:
+        for file, place in files:
+            mlflow.log_artifact(str(file), place)
+    schema, named = evaluated.context.dataset.schema, model_name(cfg.data.name, name)
+    theirs = cfg.plan.frozen  # whose model it is, they keep it
+    if not theirs and (model := log_release(population, schema, named)):
+        register(evaluated, name, run_id, model)
 
 
 def run_name(name: str, judged: Judgement, overrides: Sequence[str] = ()) -> str:

@@ -2,13 +2,15 @@
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 from pipeline.config import Config
 from pipeline.files import BadInput, repository_root
 
+PARENT_TAG = "mlflow.parentRunId"
+JOB = "job_key"  # tag: by what a job was claimed, `pipeline.sweep.keys.run_key`
 ARTIFACTS = "mlartifacts"  # the folder of the repository's own store
 # Where a store holds whole paths of artifacts: table and column.
 PLACES = (
@@ -72,11 +74,29 @@ def open_store(cfg: Config) -> str:
         # of whoever came first.
         local = tracking_uri().startswith("sqlite:")
         place = (repository_root() / ARTIFACTS).as_uri() if local else None
-        return str(
-            client.create_experiment(
+        return made_once(
+            lambda: client.create_experiment(
                 experiment_name(cfg), artifact_location=place, tags=experiment_tags(cfg)
-            )
+            ),
+            lambda: client.get_experiment_by_name(experiment_name(cfg)).experiment_id,
         )
+
+
+def made_once(make: Callable[[], object], find: Callable[[], object]) -> str:
+    """Makes what has a name of its own, or finds it where another worker was quicker."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return str(make())
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+        return str(find())
+
+
+def shared() -> bool:
+    """Whether workers on other machines may see the store: it is a server's."""
+    return not tracking_uri().startswith("sqlite:")
 
 
 def quiet() -> None:
@@ -148,13 +168,17 @@ def experiment_tags(cfg: Config) -> dict[str, str]:
 
 
 @contextmanager
-def one_writer() -> Iterator[None]:
-    """SQLite has one writer at a time; a queue in front of it is fairer than its time-out."""
+def one_writer() -> Iterator[bool]:
+    """SQLite has one writer at a time; a queue in front of it is fairer than its time-out.
+
+    Yields:
+        whether no other process writes within the block: not so with a server.
+    """
     from filelock import FileLock
 
     uri = tracking_uri()
     if not uri.startswith("sqlite:///"):
-        yield
+        yield False
         return
     path = Path(uri.removeprefix("sqlite:///"))
     try:
@@ -164,7 +188,7 @@ def one_writer() -> Iterator[None]:
     except OSError as error:
         raise BadInput(f"{path}: cannot write ({error.strerror or error})") from error
     try:
-        yield
+        yield True
     finally:
         lock.release()
 
@@ -205,3 +229,31 @@ def find_finished(experiment: str, key: str) -> bool:
             max_results=1,
         )
     return bool(runs)
+
+
+def end_unfinished(experiment: str, key: str) -> None:
+    """Marks as killed what dead processes left of a run, and its nested runs.
+
+    The caller knows that no living one is at it.
+    """
+    import mlflow
+
+    client = mlflow.MlflowClient()
+    asked = f"tags.run_key = '{key}' and attributes.status = 'RUNNING'"
+    for left in client.search_runs([experiment], asked):
+        below = f"tags.`{PARENT_TAG}` = '{left.info.run_id}'"
+        for one in [left, *client.search_runs([experiment], below)]:
+            client.set_terminated(one.info.run_id, "KILLED")
+
+
+def logged_job(cfg: Config, job: str, parent: str) -> bool:
+    """Whether any worker has logged a job below this run to its end."""
+    experiment = open_store(cfg)
+    import mlflow
+
+    asked = f"tags.{JOB} = '{job}' and tags.`{PARENT_TAG}` = '{parent}'"
+    with readable_errors():
+        found = mlflow.MlflowClient().search_runs(
+            [experiment], f"{asked} and attributes.status = 'FINISHED'", max_results=1
+        )
+    return bool(found)

@@ -89,6 +89,18 @@ def test_a_job_that_kills_every_worker_is_given_up_and_the_others_go_on():
     assert all(isinstance(one, Done) for one in ends.values())
 
 
+def test_a_job_that_another_process_is_at_comes_after_the_others(monkeypatch):
+    paused = []
+    monkeypatch.setattr("pipeline.sweep.engines.pause", lambda: paused.append(1))
+    busy = Fault("another worker is at it", "busy")
+    engine = Shuffled(1, 0, {0: [busy] * 3, 3: [busy]})
+    ends = ends_of(engine)
+    assert all(isinstance(one, Done) for _, one in ends)
+    assert sorted(at for at, _ in ends) == [0, 1, 2, 3, 4]
+    assert engine.handed.count(0) == 4
+    assert len(paused) <= 3
+
+
 def test_a_mistake_is_not_tried_again_and_who_is_compared_with_it_still_runs():
     engine = Shuffled(1, 0, {0: [Fault("no such luck", "mistake")]})
     ends = dict(ends_of(engine))

@@ -54,7 +54,7 @@ def test_a_worker_takes_the_place_of_whoever_started_the_sweep(own, monkeypatch,
     ],
 )
 def test_a_worker_elsewhere_does_nothing(own, task, differs, why, monkeypatch):
-    monkeypatch.setattr(work, "measured", lambda *_: pytest.fail("it worked"))
+    monkeypatch.setattr(work, "finished", lambda *_: pytest.fail("it worked"))
     with pytest.raises(BadInput, match=why):
         dataclasses.replace(own, **differs).take()
     outcome = do_elsewhere(task, dataclasses.replace(own, **differs))
@@ -76,7 +76,7 @@ def test_what_a_job_raises_comes_back_as_a_line(error, kind, task, monkeypatch):
     def fails(*_):
         raise error
 
-    monkeypatch.setattr(work, "measured", fails)
+    monkeypatch.setattr(work, "finished", fails)
     outcome = work.do_task(task, lambda: None)
     assert outcome.kind == kind
     assert str(error) in outcome.said

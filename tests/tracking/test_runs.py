@@ -1,5 +1,6 @@
 """MLflow's view: what a run holds, in which digits, what it never holds; logged once."""
 
+import re
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -9,7 +10,7 @@ import pytest
 
 import pipeline.risks
 from digits import cells_of, curves_of
-from pipeline.config import Config
+from pipeline.config import Config, canonical
 from pipeline.presentation.pictures import COLOURS
 from pipeline.risks import RISKS
 from pipeline.risks.conclusions import Conclusions
@@ -231,6 +232,57 @@ def test_a_run_that_was_cut_off_is_logged_anew(logged, to_log, evaluated, monkey
     )
     assert sorted(run.info.status for run in runs) == ["FAILED", "FINISHED"]
     assert all(run.info.run_name.startswith("baseline (seed=9)") for run in runs)
+
+
+def few(to_log, evaluated, seed, **tracking_told):
+    """The same with less for MLflow, and another seed, so that it is another run."""
+    told = evaluated.cfg.tracking.model_copy(update=tracking_told)
+    cfg = evaluated.cfg.model_copy(update={"seed": seed, "tracking": told})
+    return replace(to_log, context=Context(evaluated.dataset, cfg))
+
+
+def test_one_run_a_job_holds_what_people_compare_and_the_robust_figures_of_three_radii(
+    logged, to_log, evaluated, as_before
+):
+    told = few(to_log, evaluated, 10, nested=False, files=False)
+    tracking.log_evaluation(told, "adv_train")
+    client, experiment = logged.client, logged.parents[0].info.experiment_id
+    key = tracking.run_key(told, "adv_train")
+    (run,) = client.search_runs([experiment], f"tags.run_key = '{key}'")
+    assert not client.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{run.info.run_id}'")
+    assert not client.list_artifacts(run.info.run_id)
+    assert not client.search_logged_models([experiment], f"source_run_id='{run.info.run_id}'")
+    (whole,) = [one for one in logged.parents if one.data.tags["defense"] == "adv_train"]
+    assert run.data.metrics == whole.data.metrics
+    for figure in ("robust_accuracy", "robust_sensitivity"):
+        at = [key for key in run.data.metrics if re.fullmatch(rf"{figure}_at_[\d.]+", key)]
+        assert at == [f"{figure}_at_{eps:g}" for eps in evaluated.cfg.audit.eps if eps]
+    assert {"defense", "eps"} <= run.data.params.keys()
+    assert "No nested runs" in run.data.tags[NOTE]
+    assert "report_shared" not in run.data.tags[NOTE]
+
+
+def test_how_much_is_told_is_no_part_of_what_it_is(to_log, evaluated):
+    less = few(to_log, evaluated, evaluated.cfg.seed, nested=False, files=False)
+    assert tracking.run_key(less, "baseline") == tracking.run_key(to_log, "baseline")
+    assert canonical(less.context.cfg) == canonical(evaluated.cfg)
+
+
+def test_what_a_killed_process_left_is_marked_with_its_nested_runs(
+    logged, to_log, evaluated, as_before
+):
+    told = few(to_log, evaluated, 11, nested=False, files=False)
+    client, experiment = logged.client, logged.parents[0].info.experiment_id
+    key = tracking.run_key(told, "baseline")
+    left = client.create_run(experiment, tags={"run_key": key}).info.run_id
+    below = client.create_run(experiment, tags={tracking.PARENT_TAG: left}).info.run_id
+    client.set_terminated(below)
+    others = client.create_run(experiment, tags={"run_key": "other"}).info.run_id
+    tracking.log_evaluation(told, "baseline")
+    status = {one: client.get_run(one).info.status for one in (left, below, others)}
+    assert status == {left: "KILLED", below: "KILLED", others: "RUNNING"}
+    runs = client.search_runs([experiment], f"tags.run_key = '{key}'")
+    assert sorted(run.info.status for run in runs) == ["FINISHED", "KILLED"]
 
 
 # ---- what MLflow takes ----
