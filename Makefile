@@ -11,7 +11,7 @@ export DVC_NO_ANALYTICS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro quick test test-slow lint params same ui story story-scans docs bench fuzz-guard kills coverage example clean
+.PHONY: help setup repro quick test test-slow lint params same ui story story-scans docs bench fuzz-guard kills test-ray coverage example clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
@@ -75,6 +75,10 @@ fuzz-guard: setup  ## the guard asked by schemathesis in every role; writes benc
 
 kills: setup  ## kill workers of the guard at 50 moments, and writers of its log: minutes
 	@KILLS=50 python -m pytest -q --timeout=1800 -m slow -k killed tests/serving
+
+test-ray: setup  ## sweeps on Ray and submitit, with workers, a node and a sweep killed in the middle: minutes
+	@"$(BIN)/python" -m pip install --quiet -c constraints.txt -e '.[ray,slurm]'
+	@python -m pytest -q --timeout=1800 -m slow tests/sweep/test_on_ray.py tests/sweep/test_on_submitit.py
 
 coverage: setup  ## how often intervals hold what they should, in made-up cohorts: hours, goes on where it stopped
 	@python -m benchmarks.coverage stand_ins 1000
