@@ -202,6 +202,9 @@ def _log_arguments(parser: Parser) -> None:
 
 
 def _incident(given: argparse.Namespace) -> int:
+    from pipeline.kernels import fix_kernels
+
+    fix_kernels()  # as in the process that served: the same bits, of convolutions as well
     from pipeline.serving.incident import investigate
 
     said, whole = investigate(
