@@ -7,8 +7,9 @@ Writes into `benchmarks/`: `latest.json` (an entry per case and peer), `stages.j
 stage), `decided.json` (what the verifier decides), `constrained.json` (attacks that keep relations,
 beside TabularBench's and the truth), `leaks.json` (seconds of membership inference and inversion),
 `scaling.json` (what more work costs), `streams.json` (how soon alarms see planted attacks),
-`monitored.json` (alarms over real records), `guard.json` (what a certificate costs) and
-`served.json` (the guard over HTTP beside MLflow's server).
+`monitored.json` (alarms over real records), `guard.json` (what a certificate costs),
+`served.json` (the guard over HTTP beside MLflow's server) and, asked for by its name alone,
+`team.json` (eight writers of one sweep on PostgreSQL, some of them killed).
 """
 
 import argparse
@@ -36,6 +37,7 @@ from benchmarks.served import measure_served, served_table
 from benchmarks.stages import measure_stages, stage_table
 from benchmarks.streams import measure_streams, streams_table
 from benchmarks.table import case_table, merged
+from benchmarks.team import measure_team, team_table
 from pipeline.files import BadInput, read_json, repository_root, write_json
 from pipeline.validation import nearest
 
@@ -56,7 +58,9 @@ ALONE: dict[str, tuple[Callable[[], Entries], Callable[[Entries], str]]] = {
     "served": (lambda: measure_served(load_problem()), served_table),
     "stages": (lambda: measure_stages(repository_root()), stage_table),
     "streams": (measure_streams, streams_table),
+    "team": (measure_team, team_table),
 }
+ON_REQUEST = ("team",)  # they need servers
 # Whom they need.
 BESIDE = {"constrained": tabular.PEERS}
 
@@ -68,7 +72,8 @@ def main(arguments: list[str]) -> None:
     )
     known = [*CASES, *ALONE]
     parser.add_argument("case", nargs="*", help=f"one of {', '.join(known)}; default: all")
-    chosen = parser.parse_args(arguments).case or known
+    chosen = parser.parse_args(arguments).case
+    chosen = chosen or [name for name in known if name not in ON_REQUEST]
     for name in chosen:
         if name not in known:
             raise BadInput(f"benchmarks: {name!r} is no case; {nearest(name, known)}")
