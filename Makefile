@@ -11,7 +11,7 @@ export DVC_NO_ANALYTICS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro quick test test-slow lint params same ui story story-scans docs bench fuzz-guard kills test-ray coverage example clean
+.PHONY: help setup repro quick test test-slow lint params same ui story story-scans docs bench fuzz-guard test-team kills test-ray coverage example clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
@@ -72,6 +72,10 @@ bench: setup  ## speed and quality side by side with other tools; writes benchma
 
 fuzz-guard: setup  ## the guard asked by schemathesis in every role; writes benchmarks/fuzz.json: make fuzz-guard FUZZ=<its command>
 	@python -m benchmarks.fuzz "$(or $(FUZZ),schemathesis)"
+
+test-team: setup  ## sweeps, claims and DVC on PostgreSQL, S3 and MLflow's server, on loopback: make test-team [RCLONE=its command]
+	@"$(BIN)/python" -m pip install --quiet -c constraints.txt -e '.[team]'
+	@RCLONE="$(RCLONE)" python -m pytest -q --timeout=600 -rs tests/team
 
 kills: setup  ## kill workers of the guard at 50 moments, and writers of its log: minutes
 	@KILLS=50 python -m pytest -q --timeout=1800 -m slow -k killed tests/serving

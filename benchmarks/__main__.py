@@ -9,8 +9,8 @@ beside TabularBench's and the truth), `leaks.json` (seconds of membership infere
 `scaling.json` (what more work costs), `streams.json` (how soon alarms see planted attacks),
 `monitored.json` (alarms over real records), `guard.json` (what a certificate costs),
 `served.json` (the guard over HTTP beside MLflow's server), `served_scans.json` (the guard with
-networks of scans) and `ray.json` (a sweep on one worker and on two; not among "everything", as it
-needs Ray).
+networks of scans) and, asked for by their names alone, `ray.json` (a sweep on one worker and on
+two) and `team.json` (eight writers of one sweep on PostgreSQL, some of them killed).
 """
 
 import argparse
@@ -40,6 +40,7 @@ from benchmarks.served_scans import measure_served_scans, served_scans_table
 from benchmarks.stages import measure_stages, stage_table
 from benchmarks.streams import measure_streams, streams_table
 from benchmarks.table import case_table, merged
+from benchmarks.team import measure_team, team_table
 from pipeline.files import BadInput, read_json, repository_root, write_json
 from pipeline.validation import nearest
 
@@ -62,8 +63,9 @@ ALONE: dict[str, tuple[Callable[[], Entries], Callable[[Entries], str]]] = {
     "served_scans": (measure_served_scans, served_scans_table),
     "stages": (lambda: measure_stages(repository_root()), stage_table),
     "streams": (measure_streams, streams_table),
+    "team": (measure_team, team_table),
 }
-ON_DEMAND = {"ray"}
+ON_REQUEST = ("ray", "team")  # they need Ray, or servers
 # Whom they need.
 BESIDE = {"constrained": tabular.PEERS}
 
@@ -75,7 +77,8 @@ def main(arguments: list[str]) -> None:
     )
     known = [*CASES, *ALONE]
     parser.add_argument("case", nargs="*", help=f"one of {', '.join(known)}; default: all")
-    chosen = parser.parse_args(arguments).case or [name for name in known if name not in ON_DEMAND]
+    chosen = parser.parse_args(arguments).case
+    chosen = chosen or [name for name in known if name not in ON_REQUEST]
     for name in chosen:
         if name not in known:
             raise BadInput(f"benchmarks: {name!r} is no case; {nearest(name, known)}")

@@ -1,0 +1,74 @@
+"""Two machines that share a tracking server alone: a key is one worker's there as well."""
+
+import subprocess
+import sys
+
+import pytest
+
+from pipeline.sweep import claims
+from pipeline.sweep.claims import attempt, boards
+from pipeline.tracking.board import EXPERIMENT, ServerBoard
+
+KEY = "c" * 64
+HOLDER = """
+import sys, time
+from pipeline.sweep.claims import attempt, boards
+print("held" if attempt(sys.argv[1], boards()) else "refused", flush=True)
+time.sleep(120)
+"""
+
+
+@pytest.fixture
+def elsewhere(told, tmp_path):
+    """Starts a worker with a folder of its own, which is all that tells a machine from this one."""
+    started = []
+
+    def start(root):
+        env = {**told, "DVC_ROOT": str(root)}
+        command = [sys.executable, "-c", HOLDER, KEY]
+        one = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True)
+        started.append(one)
+        return one, one.stdout.readline().strip()
+
+    yield start
+    for one in started:
+        one.kill()
+        one.wait()
+        one.stdout.close()
+
+
+def notes(servers):
+    asked = (
+        "select count(*) from runs r join experiments e on r.experiment_id = e.experiment_id "
+        f"where e.name = '{EXPERIMENT}' and r.lifecycle_stage = 'active'"
+    )
+    return servers.database.ask(asked)[0][0]
+
+
+def test_a_key_is_one_workers_though_no_folder_is_shared(servers, elsewhere, tmp_path):
+    with attempt(KEY, boards()) as mine:
+        assert mine.held()
+        assert notes(servers) == 1
+        assert elsewhere(tmp_path / "a")[1] == "refused"
+    assert notes(servers) == 0
+    assert elsewhere(tmp_path / "b")[1] == "held"
+    assert attempt(KEY, boards()) is None
+
+
+def test_a_killed_worker_is_followed_at_once_in_its_folder_and_after_a_while_elsewhere(
+    servers, elsewhere, tmp_path
+):
+    process, said = elsewhere(tmp_path / "a")
+    assert said == "held"
+    process.kill()
+    process.wait()
+    watcher = ServerBoard("another machine", dead=1.0)
+    assert watcher.others(KEY)
+    again, said = elsewhere(tmp_path / "a")
+    assert said == "held"
+    assert watcher.others(KEY)
+    again.kill()
+    again.wait()
+    while watcher.others(KEY):
+        claims.pause()
+    assert notes(servers) == 0
