@@ -146,13 +146,20 @@ def lines_of(entries: list[dict[str, Any]], threads: int = 1) -> list[list[str]]
             powers = [f"{exponent(some, [cost[size] for size in some]):.2f}" for some in spans]
             cells = [f"{cost[size]:.0f}" if size in cost else "" for size in sizes]
             lines.append([stage, unit, *cells, *powers])
-    totals = {
-        size: [one["cpu_s"] for one in own if one["records"] == size and one["stage"] in STAGES]
-        for size in sizes
-    }
-    each = [f"{1000 * sum(totals[size]) / size:.2f}" for size in sizes]
+    whole = of_a_record(own)
+    each = [f"{whole[size]:.2f}" if size in whole else "" for size in sizes]
     lines.append(["all", "CPU ms a record", *each, "", ""])
     return lines
+
+
+def of_a_record(entries: list[dict[str, Any]]) -> dict[int, float]:
+    """By size, processor milliseconds of all stages for one record; of sizes that are complete."""
+    found = {}
+    for size in sorted({one["records"] for one in entries}):
+        spent = {one["stage"]: one["cpu_s"] for one in entries if one["records"] == size}
+        if spent.keys() >= set(STAGES):
+            found[size] = 1000 * sum(spent[stage] for stage in STAGES) / size
+    return found
 
 
 def main(arguments: list[str]) -> None:

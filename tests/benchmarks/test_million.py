@@ -1,0 +1,38 @@
+"""A million patients: the table, and what was measured for it."""
+
+from itertools import pairwise
+
+import pytest
+
+from benchmarks.million import KEPT, SIZES, STAGES, lines_of, of_a_record
+from pipeline.files import read_json
+
+LIMIT = 8 * 1024  # MiB
+
+
+def entry(records, stage, cpu, peak=100):
+    return {"records": records, "threads": 1, "stage": stage, "cpu_s": cpu, "peak_mib": peak}
+
+
+def test_exponents_are_those_of_a_power():
+    grown = [entry(size, "attack", 2 * size / 10, 50) for size in (10, 100, 1000)]
+    head, seconds, memory, each = lines_of(grown)
+    assert head[2:] == ["10", "100", "1000", "exponent", "of the last two"]
+    assert seconds == ["attack", "CPU s", "2", "20", "200", "1.00", "1.00"]
+    assert [float(one) for one in memory[-2:]] == [0, 0]
+    assert each[2:5] == ["", "", ""]  # other stages are lacking
+
+
+def test_a_record_costs_what_all_stages_do():
+    every = [entry(1000, stage, 1.5) for stage in STAGES]
+    assert of_a_record(every) == {1000: pytest.approx(1.5 * len(STAGES))}
+
+
+def test_what_was_measured_keeps_the_limits():
+    """No stage of a million holds 8 GB; a record never costs more in a larger cohort."""
+    kept = read_json(KEPT)
+    assert {one["stage"] for one in kept if one["records"] == SIZES[-1]} == set(STAGES)
+    assert max(one["peak_mib"] for one in kept) < LIMIT
+    each = of_a_record([one for one in kept if one["threads"] == 1])
+    assert len(each) >= 2
+    assert all(later <= 1.1 * earlier for earlier, later in pairwise(each.values()))
