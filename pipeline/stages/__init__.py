@@ -81,6 +81,8 @@ def prepared() -> tuple[Dataset, Plan]:
 
 def why_left_out(kind: type[Section], cfg: Config) -> str:
     """Why a risk with a stage of its own is not measured, on such data or at all; empty = it is."""
+    if cfg.section(kind).unasked == BY_EXPERIMENT:
+        return BY_EXPERIMENT  # whatever else speaks against it
     if not (kind.for_images if cfg.data.image else kind.for_records):
         return NOT_FOR_IMAGES if cfg.data.image else FOR_IMAGES_ALONE
     if not kind.for_counts and cfg.threat[cfg.audit.headline].norm == "l0":
@@ -93,16 +95,20 @@ def why_left_out(kind: type[Section], cfg: Config) -> str:
 
 
 def left_out(kind: type[Section], cfg: Config, risk: str) -> str:
-    """`why_left_out`; then the risk's folder says so, and no more.
+    """`why_left_out`; then the risk's folder says so, and no more."""
+    if why := why_left_out(kind, cfg):
+        with folder(ARTIFACTS / risk) as out:
+            write_json(out / NOT_APPLICABLE, said_of(risk, why))
+    return why
+
+
+def said_of(risk: str, why: str) -> dict[str, dict[str, str]]:
+    """What the folder of a risk says that was left out.
 
     Of what is of images alone, the pages of records have no word: nobody would look for it there.
     Nor has any page of what an experiment of its own asks for.
     """
-    if why := why_left_out(kind, cfg):
-        with folder(ARTIFACTS / risk) as out:
-            said = {} if why in (FOR_IMAGES_ALONE, BY_EXPERIMENT) else {risk: {"": why}}
-            write_json(out / NOT_APPLICABLE, said)
-    return why
+    return {} if why in (FOR_IMAGES_ALONE, BY_EXPERIMENT) else {risk: {"": why}}
 
 
 def trained_by(cfg: Config, arguments: list[str]) -> str:

@@ -16,7 +16,7 @@ from pipeline.risks.federation.measure.settings import RECIPE, FederationSetting
 from pipeline.risks.guard.measure.settings import GuardSettings
 from pipeline.risks.poisoning.measure.settings import PoisoningSettings
 from pipeline.risks.theft.measure.settings import TheftSettings
-from pipeline.stages import why_left_out
+from pipeline.stages import said_of, why_left_out
 from pipeline.stages.federation import federate_all
 from pipeline.stages.guard import guard_models
 from pipeline.stages.poisoning import poison_recipes
@@ -71,6 +71,6 @@ def measure_staged(name: str, dataset: Dataset, cfg: Config, place: Path) -> Non
     for risk, (measure, settings) in MEASURES.items():
         (place / risk).mkdir()
         if why := why_left_out(settings, whole):
-            write_json(place / risk / NOT_APPLICABLE, {risk: {"": why}})
+            write_json(place / risk / NOT_APPLICABLE, said_of(risk, why))
         else:
             measure(name, dataset, whole, place / risk)

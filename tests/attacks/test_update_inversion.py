@@ -135,3 +135,13 @@ def test_what_is_read_lies_on_the_grid_and_in_the_range():
     for value, step in zip(read[0].tolist(), steps, strict=True):
         if step:
             assert abs(value / step - round(value / step)) < 1e-9
+
+
+def test_one_active_unit_is_enough_whichever_way_it_is_pulled():
+    record = torch.tensor([[0.5, -2.0, 3.0]], dtype=torch.float64)
+    for pull in (0.25, -0.25):
+        bias = torch.tensor([[[0.0, pull]]], dtype=torch.float64)
+        gradient = {"weight0": record[..., None] * bias, "bias0": bias}
+        torch.testing.assert_close(record_behind(gradient)[0], record)
+    nothing = {"weight0": torch.zeros(1, 3, 2), "bias0": torch.zeros(1, 1, 2)}
+    assert record_behind(nothing)[0].isnan().all()

@@ -4,11 +4,12 @@ import pytest
 
 from pipeline.data.plan import Plan
 from pipeline.data.schema import save_dataset
-from pipeline.files import NOT_APPLICABLE, read_json
+from pipeline.files import BY_EXPERIMENT, NOT_APPLICABLE, NOT_FOR_IMAGES, read_json
+from pipeline.risks.federation.measure.settings import FederationSettings
 from pipeline.risks.federation.risk import RISK
 from pipeline.risks.results import gaps_of
 from pipeline.risks.risk import Context, Sources
-from pipeline.stages import ARTIFACTS, PLAN
+from pipeline.stages import ARTIFACTS, PLAN, why_left_out
 from pipeline.stages.federation import look_inside
 from risks.federation.made_up import settings
 
@@ -59,3 +60,9 @@ def test_from_prepared_records_to_two_chapters(tmp_path, monkeypatch, cfg, datas
     (gap,) = gaps_of(RISK, sources).to_dict("records")
     assert gap["what"] == "krum of 3 hospitals"
     assert all(chapter.result for chapter in RISK.chapters(tables, context, tmp_path))
+
+
+def test_images_are_told_nothing_of_it_unless_somebody_asks(cfg):
+    images = cfg.model_copy(update={"data": cfg.data.model_copy(update={"image": object()})})
+    assert why_left_out(FederationSettings, images) == BY_EXPERIMENT
+    assert why_left_out(FederationSettings, settings(images, enabled=True)) == NOT_FOR_IMAGES

@@ -1,6 +1,7 @@
 """The guard, poisoning and theft of one recipe alone."""
 
 from pipeline.attacks.poisoning import ATTACKS
+from pipeline.files import NOT_APPLICABLE, read_json
 from pipeline.risks.poisoning.measure.filtering import PREFIX
 from pipeline.stages import poisoning, theft
 from pipeline.sweep import staged
@@ -48,7 +49,8 @@ def test_a_defense_is_poisoned_and_stolen_and_nobody_else(monkeypatch, cfg, data
     asked, files = measured(monkeypatch, cfg, dataset, tmp_path, "dp_train")
     guarded = ("guard", ("dp_train", "dp_train"))
     assert asked == [guarded, ("measure_harm", "dp_train"), ("steal", "dp_train")]
-    assert files == ["poisoning/dp_train.safetensors"]
+    assert files == ["federation/not_applicable.json", "poisoning/dp_train.safetensors"]
+    assert read_json(tmp_path / files[0]) == {}  # nobody asks
 
 
 def test_filters_are_tried_on_the_undefended_one_alone(monkeypatch, cfg, dataset, tmp_path):
@@ -56,3 +58,18 @@ def test_filters_are_tried_on_the_undefended_one_alone(monkeypatch, cfg, dataset
     first = next(iter(ATTACKS))
     assert ("filter_poison", first) in asked
     assert f"poisoning/{PREFIX}{first}.safetensors" in files
+
+
+def test_a_federation_is_looked_into_where_it_is_asked_for(monkeypatch, cfg, dataset, tmp_path):
+    asked = []
+    monkeypatch.setattr(
+        staged, "federate_all", lambda *given: asked.append(given[-1]) or {"krum": "too few"}
+    )
+    monkeypatch.setattr(staged.Plan, "of", lambda *_: plan(dataset))
+    measure, _ = staged.MEASURES["federation"]
+    for name in ("federated", "baseline"):
+        (tmp_path / name).mkdir()
+        measure(name, dataset, cfg, tmp_path / name)
+    assert asked == [tmp_path / "federated" / "federated"]
+    said = [read_json(tmp_path / name / NOT_APPLICABLE) for name in ("federated", "baseline")]
+    assert said == [{"federation": {"krum": "too few"}}, {}]

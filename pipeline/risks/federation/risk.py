@@ -160,9 +160,4 @@ RISK = Risk(
     points=points,
     staged="each",
     parts={GAINS: ("hospitals", "asked", "figure")},
-    glossary={
-        "aggregation": "the rule by which a server makes one set of weights of those that "
-        "hospitals send",
-        "gradient inversion": "reading records off what a hospital sends",
-    },
 )
