@@ -2,7 +2,8 @@
 
 Command:  python -m pipeline.stages.federation
 Reads:    artifacts/prepare/
-Writes:   artifacts/federation/federated/{harm_<hospitals>_<rule>,seen,members}.safetensors
+Writes:   artifacts/federation/federated/: {hospitals-<hospitals>,harm_<hospitals>_<rule>,seen,
+          members}.safetensors
 """
 
 from collections.abc import Mapping

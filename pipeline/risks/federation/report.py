@@ -8,6 +8,7 @@ import pandas as pd
 
 from pipeline.presentation.chapter import Chapter, Finding, Fold, Items, Note, Part, Table
 from pipeline.presentation.numbers import interval_text, with_interval
+from pipeline.risks.federation import hospital_report
 from pipeline.risks.federation.measure.settings import RECIPE, FederationSettings
 from pipeline.risks.federation.risk import MEASURED, NONE, read_most, told_first, worst
 from pipeline.risks.federation.tables import EVERYTHING, participant
@@ -57,10 +58,10 @@ BEYOND = (
 
 
 def chapters(tables: Tables, context: Context, folder: Path) -> Sequence[Chapter]:
-    """Two chapters: what hostile hospitals do; what a server and participants read."""
+    """What hostile hospitals do; what a server and participants read; what hospitals gain."""
     if MEASURED not in tables:
         return ()
-    return (_hostile(tables, context), _read(tables))
+    return (_hostile(tables, context), _read(tables), *hospital_report.chapters(tables))
 
 
 def _hostile(tables: Tables, context: Context) -> Chapter:

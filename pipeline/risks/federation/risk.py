@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 NONE = "none"  # the attack of nobody
 MEASURED = "federation_harm"
+GAINS = "federation_hospitals"
 
 
 def check(cfg: Config, origin: str) -> None:
@@ -84,7 +85,23 @@ def metrics(tables: Tables, cfg: Config) -> Mapping[str, Mapping[str, float]]:
     members = tables["federation_members"].set_index("who")
     own = members.loc[["participant"]].iloc[-1]
     found |= {"participant_auroc": own["auroc"], "participant_tpr_at_1pct": own["tpr_at_1pct"]}
+    found |= gains(tables)
     return {RECIPE: {name: float(value) for name, value in found.items() if value == value}}
+
+
+def gains(tables: Tables) -> Mapping[str, float]:
+    """AUROC in one place and federated, and of the hospital that is worst off alone."""
+    if GAINS not in tables:
+        return {}
+    table = tables[GAINS]
+    first = table[(table["hospitals"] == table["hospitals"].iloc[0]) & (table["figure"] == "auroc")]
+    everybody = first[first["asked"] == "everybody"].iloc[0]
+    return {
+        "central_auroc": everybody["central"],
+        "federated_auroc": everybody["federated"],
+        "alone_auroc_elsewhere": first.loc[first["asked"] == "others", "alone"].min(),
+        "least_gain_at_home": first.loc[first["asked"] == "own", "gain"].min(),
+    }
 
 
 def read_most(tables: Tables) -> "pd.Series[Any]":
@@ -142,4 +159,5 @@ RISK = Risk(
     trades=trades,
     points=points,
     staged="each",
+    parts={GAINS: ("hospitals", "asked", "figure")},
 )

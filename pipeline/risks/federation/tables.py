@@ -10,6 +10,7 @@ from pipeline.attacks.updates import HOSTILE
 from pipeline.models.answers import disease_score
 from pipeline.presentation.numbers import SMALL
 from pipeline.risks.columns import DEFENSE, IDS
+from pipeline.risks.federation import hospitals
 from pipeline.risks.federation.measure.experiment import harm_file
 from pipeline.risks.federation.measure.federations import NONE
 from pipeline.risks.federation.measure.hostile import Harmed
@@ -32,6 +33,7 @@ from pipeline.statistics.separation import bootstrap
 FEDERATION = {"hospitals": "of the federation", "aggregate": "the server's rule"}
 EVERYTHING = "all of them"  # the row of all measurements together
 COLUMNS = {
+    **hospitals.COLUMNS,
     "federation_harm": {
         **DEFENSE,
         **FEDERATION,
@@ -110,6 +112,7 @@ def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
     ]
     found = [Harmed.load(path) for path in paths if path.exists()]
     return {
+        **hospitals.draw_up(sources, context),
         "federation_harm": harm_table(found, sampling),
         "federation_verdicts": verdict_table(found, sampling),
         "federation_seen": seen_table(Seen.load(place / SEEN), context),

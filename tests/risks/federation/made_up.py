@@ -10,6 +10,7 @@ from pipeline.risks.federation.measure.seen import FIRST, GRADIENT, LAST, Kind, 
 from pipeline.risks.federation.risk import RISK
 from pipeline.risks.membership.measure.shadows import BLIND
 from pipeline.risks.risk import Sources
+from risks.federation.hospital_answers import answers
 
 BACKDOORS = [name for name, one in HOSTILE.items() if one.taught == "triggered"]
 
@@ -93,6 +94,7 @@ def saved(place, dataset):
                     seed=seed,
                 )
                 one.save(own / f"harm_{hospitals}_{rule}.safetensors")
+    answers(y=dataset.y).save(own / "hospitals-8.safetensors")
     seen(dataset).save(own / "seen.safetensors")
     members(len(dataset.y)).save(own / "members.safetensors")
 

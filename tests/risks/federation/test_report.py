@@ -21,7 +21,7 @@ def tables(tmp_path, context):
 def test_the_result_says_the_worst_attack_what_was_before_and_the_best_rule(
     tables, context, tmp_path
 ):
-    first, second = chapters(tables, context, tmp_path)
+    first, second, _ = chapters(tables, context, tmp_path)
     assert first.result.startswith("1 hostile of 8 hospitals (boost) leaves 0.")
     assert "without it" in first.result
     assert "The worst attack on " in first.result
@@ -56,7 +56,7 @@ def test_who_finds_members_is_compared_with_the_end_alone(tables, context, tmp_p
 
 
 def test_both_chapters_are_short_and_no_figure_stands_bare(tables, context, tmp_path):
-    hostile, read = chapters(tables, context, tmp_path)
+    hostile, read, _ = chapters(tables, context, tmp_path)
     assert parts.is_short(hostile)
     assert parts.is_short(read)
     assert parts.bare_numbers(parts.tables(hostile)[0]) == []

@@ -8,6 +8,7 @@ from pipeline.config import Config
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
 from pipeline.defenses.federated.sites import hospitals_of
+from pipeline.risks.federation.measure.hospitals import file_of, three_ways
 from pipeline.risks.federation.measure.hostile import harm, why_too_few
 from pipeline.risks.federation.measure.members import FILE as MEMBERS
 from pipeline.risks.federation.measure.members import guess_members
@@ -39,6 +40,8 @@ def jobs_of(
     whys: dict[str, str] = {}
     for sites in wanted.every_number:
         count = len(hospitals_of(dataset, sites, wanted.by).names)
+        if not why_too_few(cfg, count, wanted.aggregate):
+            jobs.append((three_ways, (dataset, plan, cfg, sites), place / file_of(sites)))
         for aggregate in wanted.every_rule:
             if why := why_too_few(cfg, count, aggregate):
                 whys[f"{aggregate} of {count} hospitals"] = why

@@ -1,0 +1,145 @@
+"""What is said of who gains by federated training, hospital by hospital."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from pipeline.presentation.chapter import Chapter, Fold, Items, Note, Part, Table
+from pipeline.presentation.numbers import interval_text, with_interval
+from pipeline.risks.federation.hospitals import (
+    ALONE,
+    CENTRAL,
+    EVERYBODY,
+    FEDERATED,
+    NOT_ESTIMABLE,
+    OTHERS,
+    OWN,
+    TRAININGS,
+)
+from pipeline.risks.federation.risk import GAINS as NAME
+from pipeline.risks.risk import Tables
+from pipeline.statistics.patients import LEAST
+
+TITLE = "What hospitals gain by training together"
+WORDS = {
+    "auroc": "AUROC",
+    "accuracy": "right answers",
+    "sensitivity": "sensitivity",
+    "specificity": "specificity",
+}
+ASKED = {OWN: "its own", OTHERS: "all others'", EVERYBODY: "everybody"}
+HOW = (
+    "central learns from all records in one place, federated as the recipe does, alone is each "
+    "hospital by itself: as many passes over records, the same public preprocessing and the same "
+    "initial weights. Everybody is asked out of fold, by models that did not learn from him, and "
+    "each hospital's model also about the patients of all others. Each training chooses its line "
+    "on the records that it learns from: a federation on scores of all hospitals, which they would "
+    "have to send. gain is federated less alone on the same patients; verdicts are after Holm over "
+    "all hospitals, askings and figures of one number of hospitals: these models on new patients. "
+    f"Nothing is estimated of fewer than {LEAST} patients of a class."
+)
+COHORT = (
+    "Hospitals cut from one cohort differ by what they are cut by alone. Real ones also measure "
+    "and record otherwise, and may gain less, or more."
+)
+
+
+def chapters(tables: Tables) -> Sequence[Chapter]:
+    """One chapter, of the number of hospitals that is told first; none where none was measured."""
+    if NAME not in tables:
+        return ()
+    table = tables[NAME]
+    first = table[table["hospitals"] == table["hospitals"].iloc[0]]
+    whole = [Table(_shown(table, whole=True), "numbers")]
+    shown = _shown(first[first["figure"] == "auroc"])
+    parts: list[Part] = [
+        Table(shown, "numbers", f"AUROC out of fold; rule {first['aggregate'].iloc[0]}"),
+        Items(_told(table)),
+        Note(COHORT, small=False),
+        Fold("How it was measured", [Note(HOW)]),
+        Fold("Every number of hospitals and figure", whole),
+    ]
+    return (Chapter(TITLE, parts, _result(first)),)
+
+
+def _result(table: pd.DataFrame) -> str:
+    """Federated beside central, and what a hospital alone is worth among others' patients."""
+    auroc = table[table["figure"] == "auroc"]
+    everybody = auroc[auroc["asked"] == EVERYBODY].iloc[0]
+    text = (
+        f"{everybody['hospitals']} hospitals that keep their records reach AUROC "
+        f"{_bounded(everybody, FEDERATED)}, all records in one place "
+        f"{_bounded(everybody, CENTRAL)}; paired {_bounded(everybody, 'to_central')}"
+    )
+    others = auroc[(auroc["asked"] == OTHERS) & auroc[ALONE].notna()]
+    if not len(others):
+        return f"{text}."
+    worst = others.loc[others[ALONE].idxmin()]
+    return (
+        f"{text}. Alone, {worst['hospital']} reaches {_bounded(worst, ALONE)} among the patients "
+        f"of all others, where the federation reaches {_bounded(worst, FEDERATED)}."
+    )
+
+
+def _told(table: pd.DataFrame) -> list[tuple[str, str]]:
+    """By number of hospitals: who is told to gain, and who to lose."""
+    said = []
+    for count, rows in table.groupby("hospitals", sort=False):
+        judged = rows[rows["gain_p"].notna()]
+        parts = [
+            f"told to be {verdict} than alone: {_listed(judged[judged['gain_verdict'] == verdict])}"
+            for verdict in ("better", "worse")
+            if (judged["gain_verdict"] == verdict).any()
+        ]
+        silent = int((judged["gain_verdict"] == "not told apart").sum())
+        if silent:
+            left = judged[judged["gain_verdict"] == "not told apart"]
+            least = left["gain_smallest_detectable"].max()
+            parts.append(f"{silent} not told apart ({least:.3f} would have shown in all of them)")
+        none = rows[rows["gain_verdict"] == NOT_ESTIMABLE]
+        for hospital, lines in none.groupby("hospital", sort=False):
+            parts.append(f"{NOT_ESTIMABLE}, {hospital}: {lines['why'].iloc[0]}")
+        said.append((f"{count} hospitals", f"{'; '.join(parts)}."))
+    return said
+
+
+def _listed(rows: pd.DataFrame) -> str:
+    return ", ".join(
+        f"{row['hospital']} on {ASKED[row['asked']]} patients ({WORDS[row['figure']]} "
+        f"{row['gain']:+.3f})"
+        for row in rows.to_dict("records")
+    )
+
+
+def _bounded(line: "pd.Series[Any]", name: str) -> str:
+    return interval_text(*(float(line[f"{name}{end}"]) for end in ("", "_low", "_high")))
+
+
+def _shown(table: pd.DataFrame, *, whole: bool = False) -> pd.DataFrame:
+    """A line for each hospital and asking."""
+    first = {"hospitals": [f"{count:g}" for count in table["hospitals"]]} if whole else {}
+    figure = {"figure": table["figure"].map(WORDS).tolist()} if whole else {}
+    cells = {name: with_interval(table, name) for name in TRAININGS}
+    gains = {"gain": with_interval(table, "gain"), "conclusion": table["gain_verdict"].fillna("")}
+    return pd.DataFrame(
+        {
+            **first,
+            "hospital": [name or "all" for name in table["hospital"]],
+            "asked about": table["asked"].map(ASKED).tolist(),
+            "patients": _counts(table, "patients"),
+            "ill": _counts(table, "ill"),
+            **figure,
+            **cells,
+            **{name: list(cell) for name, cell in gains.items()},
+        }
+    )
+
+
+def _counts(table: pd.DataFrame, name: str) -> list[str]:
+    """Of all others there is none: it would tell how many a hospital's own are."""
+    hidden = ["" if asked == OTHERS else "not told" for asked in table["asked"]]
+    return [
+        none if pd.isna(count) else f"{count:g}"
+        for none, count in zip(hidden, table[name], strict=True)
+    ]

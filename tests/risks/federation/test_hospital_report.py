@@ -1,0 +1,57 @@
+"""What is said of gains follows from the table."""
+
+import pytest
+
+from pipeline.presentation.chapter import Items
+from pipeline.risks.federation.hospital_report import NAME, TITLE, chapters
+from pipeline.risks.federation.hospitals import hospitals_table
+from pipeline.risks.federation.risk import gains
+from pipeline.statistics.intervals import Sampling
+from risks.federation.hospital_answers import answers, classes
+
+
+def tables(**changes):
+    return {NAME: hospitals_table(answers(**changes), classes(), Sampling(300, 0.95, 0))}
+
+
+@pytest.fixture(scope="module")
+def planted():
+    return tables(bad=0)
+
+
+def said(found):
+    (chapter,) = chapters(found)
+    (items,) = [part for part in chapter.parts if isinstance(part, Items)]
+    return chapter, dict(items.entries)
+
+
+def test_who_gains_is_named_with_the_figure(planted):
+    chapter, entries = said(planted)
+    assert chapter.title == TITLE
+    assert (
+        "told to be better than alone: north on its own patients (AUROC +" in entries["3 hospitals"]
+    )
+    assert "worse than alone" not in entries["3 hospitals"]
+    assert "Alone, north reaches" in chapter.result
+
+
+def test_where_nothing_is_told_apart_that_is_said():
+    _, entries = said(tables(bad=None))
+    assert entries["3 hospitals"].startswith("24 not told apart (")
+
+
+def test_what_is_not_estimable_is_said_with_the_reason():
+    _, entries = said(tables(few=2))
+    assert "not estimable, west: fewer than 10 patients of a class" in entries["3 hospitals"]
+
+
+def test_metrics_are_figures_of_the_table(planted):
+    found, table = gains(planted), planted[NAME]
+    auroc = table[table["figure"] == "auroc"]
+    assert found["federated_auroc"] == auroc["federated"].iloc[0]
+    assert found["alone_auroc_elsewhere"] == auroc.loc[auroc["asked"] == "others", "alone"].min()
+
+
+def test_without_a_measurement_nothing_is_said():
+    assert chapters({}) == ()
+    assert gains({}) == {}

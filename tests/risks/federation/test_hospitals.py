@@ -1,0 +1,92 @@
+"""From answers to gains: a planted one is named and no other, and few patients give no figure."""
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline.risks.federation.hospitals import (
+    COLUMNS,
+    EVERYBODY,
+    NOT_ESTIMABLE,
+    OTHERS,
+    OWN,
+    hospitals_table,
+)
+from pipeline.statistics import rates
+from pipeline.statistics.intervals import Sampling
+from risks.federation.hospital_answers import answers, classes
+
+
+def table(trained, resamples=300):
+    return hospitals_table(trained, classes(), Sampling(resamples, 0.95, 0))
+
+
+@pytest.fixture(scope="module")
+def planted():
+    return table(answers(bad=0))
+
+
+def test_who_is_worth_nothing_alone_gains_and_nobody_else(planted):
+    assert set(planted.loc[planted["gain_verdict"] == "better", "hospital"]) == {"north"}
+    assert not (planted["gain_verdict"] == "worse").any()
+    own = planted[(planted["hospital"] == "north") & (planted["figure"] == "auroc")]
+    assert (own["alone_low"] < 0.5).all()
+    assert (own["gain_low"] > 0.1).all()
+
+
+def test_where_all_say_the_same_nobody_is_told_to_gain():
+    """Of 12 made-up federations 0.6 are named by chance, at most; more than 3 has 0.2 %."""
+    found = [table(answers(bad=None, seed=seed), 100)["gain_verdict"] for seed in range(12)]
+    assert sum(one.isin(["better", "worse"]).any() for one in found) <= 3
+
+
+def test_figures_are_what_their_names_say(planted):
+    trained, y = answers(bad=0), classes().numpy()
+    lead = np.where(y == 1, 1, -1) * trained.margin.numpy()
+    place = trained.place.numpy()
+    lines = planted.set_index(["hospital", "asked", "figure"])
+    everybody = lines.loc[("", EVERYBODY, "auroc")]
+    assert everybody["central"] == pytest.approx(rates.auroc(lead[0], y))
+    assert everybody["to_central"] == pytest.approx(
+        rates.auroc(lead[1], y) - rates.auroc(lead[0], y)
+    )
+    assert np.isnan(everybody["gain"])
+    for asked, where in ((OWN, place == 1), (OTHERS, place != 1)):
+        line = lines.loc[("south", asked, "accuracy")]
+        right = (trained.margin[:, :, torch.from_numpy(where)] > 0).double().mean((1, 2))
+        assert line["federated"] == pytest.approx(float(right[1]))
+        assert line["alone"] == pytest.approx(float(right[3]))
+        assert line["gain"] == pytest.approx(float(right[1] - right[3]))
+        assert line["gain_low"] <= line["gain"] <= line["gain_high"]
+
+
+def test_patients_are_counted_but_where_the_count_would_tell_of_the_hospitals_own(planted):
+    place, y = answers().place, classes()
+    lines = planted[planted["figure"] == "auroc"].set_index(["hospital", "asked"])
+    for number, name in enumerate(("north", "south", "west")):
+        own = lines.loc[(name, OWN)]
+        assert own["patients"] == int((place == number).sum())
+        assert own["ill"] == int(((place == number) & (y == 1)).sum())
+        assert np.isnan(lines.loc[(name, OTHERS), "patients"])
+    assert lines.loc[("", EVERYBODY), "patients"] == len(y)
+
+
+def test_of_few_patients_nothing_is_estimated():
+    found = table(answers(few=2))
+    few = found[(found["hospital"] == "west") & (found["asked"] == OWN)]
+    assert (few["gain_verdict"] == NOT_ESTIMABLE).all()
+    assert few["federated"].isna().all()
+    assert few["why"].str.startswith("fewer than 10 patients").all()
+
+
+def test_a_hospital_without_a_model_of_its_own_says_why():
+    trained = answers()
+    trained.margin[2] = torch.nan
+    own = table(trained)
+    own = own[own["hospital"] == "north"]
+    assert (own["why"] == "a model would train on one class alone").all()
+
+
+def test_every_column_is_explained(planted):
+    explained = set(COLUMNS["federation_hospitals"])
+    assert {name.removesuffix("_low").removesuffix("_high") for name in planted} == explained
