@@ -65,7 +65,8 @@ def rehearsed_by(run: Path, digest: str, threat: Threat, policy: ServingConfig) 
     population = load_population(run / POPULATION)
     if population.digest != digest:
         return None
-    cfg = parse(read_json(run / PARAMS), str(run / PARAMS))
+    of_stages: dict[str, list[str]] = {"examine": [], "extra": []}  # a run of one recipe has none
+    cfg = parse({**read_json(run / PARAMS), **of_stages}, str(run / PARAMS))
     dataset, _ = read_raw(cfg.data, repository_root())
     return rehearsed(population, dataset, admit(dataset, cfg), threat, policy)
 

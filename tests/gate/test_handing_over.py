@@ -217,6 +217,7 @@ KINDS = {
         "defense=[baseline,partition]",
         "model.source=m.skops",
         "membership.second_seeds=2",
+        "inversion.victims=2",
     ],
 }
 
