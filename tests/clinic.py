@@ -54,7 +54,7 @@ def configuration(values, defenses=DEFENSES) -> Config:
         "train": {**values["train"], "epochs": 3},
         "audit": {**values["audit"], "resamples": 100},
         "threads": 1,
-        "model": {**values["model"], "hidden": [8] if values["model"]["hidden"] else []},
+        "model": {**values["model"], **({"hidden": [8]} if values["model"].get("hidden") else {})},
         "membership": {**values["membership"], "attacks": ["loss"], "targets": 4},
         "attack": {name: values["attack"][name] for name in SUITE},
         "threat": {name: {**one, "boxes": BOXES} for name, one in values["threat"].items()},

@@ -25,7 +25,7 @@ def serving(call: Call, ready: Callable[[], Path]) -> dict[str, Verb]:
             from pipeline.kernels import fix_kernels
 
             fix_kernels()  # before torch and NumPy, in the process that serves
-            folder = folder or Path("guard")
+            folder = folder or folder_here()
         else:
             from pipeline.gate.handing_over import make_ready
 
@@ -78,15 +78,37 @@ def _serve_arguments(parser: Parser) -> None:
     add("--release", metavar="FOLDER", help="of the model; MLflow's, if not given")
     add("--no-start", action="store_true", help="make the folder and stop there")
     add("--as-it-is", action="store_true", help="serve the folder as it was made, of no project")
-    _folder(parser, "serving.folder")
+    _folder(parser)
 
 
-def _folder(parser: Parser, default: str = "guard") -> None:
-    parser.add_argument("--folder", metavar="FOLDER", help=f"of the guard; {default}, if not given")
+def _folder(parser: Parser) -> None:
+    said = "of the guard; the project's serving.folder, if not given, or else ./guard"
+    parser.add_argument("--folder", metavar="FOLDER", help=said)
 
 
 def _of(given: argparse.Namespace) -> Path:
-    return Path(given.folder or "guard")
+    return Path(given.folder) if given.folder else folder_here()
+
+
+def folder_here() -> Path:
+    """The folder of the guard: that of the project that we stand in, or else ./guard.
+
+    Raises:
+        BadInput: the project's `conf/` cannot be composed.
+    """
+    import yaml
+
+    from pipeline.project.composition import compose
+    from pipeline.project.place import found
+
+    root = found()
+    if root is None:
+        return Path("guard")
+    try:
+        serving = yaml.safe_load(compose([], root / "conf")).get("serving") or {}
+    except BadInput as error:
+        raise BadInput(f"{error}; --folder FOLDER asks no conf") from error
+    return root / str(serving.get("folder", "guard"))
 
 
 # ---- stop and start ----

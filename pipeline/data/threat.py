@@ -351,13 +351,24 @@ class Threat:
             (x_adv < torch.minimum(self.lower, x) - slack)
             | (x_adv > torch.maximum(self.upper, x) + slack)
         )
-        step = torch.where(self.step > 0, self.step, 1.0)
-        off_grid = (self.step > 0) & (change != 0)
-        off_grid &= (
-            x_adv - torch.round(x_adv / step) * step
-        ).abs() > 10 * TICK_TOLERANCE * step + 1e-7 * x_adv.abs()
+        off_grid = (change != 0) & self.off_grid(x_adv)
         broken = (outside_ball | forbidden | outside_range | off_grid) & ~missing
         return refused + int((broken | (missing != x_adv.isnan())).sum())
+
+    def off_grid(self, x: Tensor) -> Tensor:
+        """(...) bool: which values (float64) lie between the steps that the clinic records."""
+        step = torch.where(self.step > 0, self.step, 1.0)
+        apart = (x - torch.round(x / step) * step).abs()
+        return (self.step > 0) & (apart > 10 * TICK_TOLERANCE * step + 1e-7 * x.abs())
+
+    def no_way_back(self, names: Sequence[str]) -> str:
+        """What may be done to a value of the named columns and not be undone; empty = nothing."""
+        if self.withhold < torch.inf:
+            return "a value may be left out, but not put back; withhold: null"
+        for place, table in self.costs:
+            if not torch.equal(table, table.T):
+                return f"{names[place]!r} may be recoded one way at another cost than back"
+        return ""
 
     def _outside_ball(self, change: Tensor, slack: Tensor, eps: float | Tensor) -> Tensor:
         if self.norm == "linf":

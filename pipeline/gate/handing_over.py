@@ -4,21 +4,20 @@ The gates are judged anew, here, where attacks may be imported; the folder that 
 that the serving process reads.
 """
 
-import shutil
 from pathlib import Path
 
 from pipeline.config import Config, ThreatConfig
 from pipeline.config.serving import ServingConfig
-from pipeline.data.schema import load_schema
+from pipeline.data.schema import SCHEMA, load_schema, save_schema
 from pipeline.data.threat import Threat
 from pipeline.files import BadInput, folder, repository_root
 from pipeline.gate.audits import Audit
 from pipeline.gate.command import GROUP, judged_of, refuse_others
 from pipeline.gate.gates import Judged
-from pipeline.gate.rehearsal import rehearsed_in
+from pipeline.gate.rehearsal import POPULATION, rehearsed_by, rehearsed_in
 from pipeline.gate.status import trained_in
 from pipeline.gate.written import as_lines
-from pipeline.models.population import load_population
+from pipeline.models.population import Foreign, deployed, load_population
 from pipeline.params import configured
 from pipeline.serving.served import RELEASE, Served
 from pipeline.tracking.released import fetch_release
@@ -60,7 +59,8 @@ def hand_over(cfg: Config, audit: Audit, judged: Judged, release: Path | None, p
         cfg: the configuration, for its policy.
         audit: of the model.
         judged: its gates.
-        release: the folder of the model; None = it is fetched from MLflow.
+        release: the folder of the model, or of all that its recipe trained, or of an audit's run;
+            None = it is fetched from MLflow.
         place: the folder.
 
     Returns:
@@ -83,8 +83,7 @@ def hand_over(cfg: Config, audit: Audit, judged: Judged, release: Path | None, p
             weights = audit.model_sha256(defense)
             version = fetch_release(audit.cohort, defense, weights, unfinished)
         else:
-            version = release.resolve().name
-            shutil.copytree(release, unfinished, dirs_exist_ok=True)
+            version = _copied(release, unfinished)
         model = load_population(unfinished)
         if model.size != 1 or model.digest != digest:
             raise BadInput(
@@ -92,14 +91,11 @@ def hand_over(cfg: Config, audit: Audit, judged: Judged, release: Path | None, p
                 f"{model.digest[:12]}"
             )
     limits = checked_model(ThreatConfig, dict(described), str(audit.path), "threat")
-    models = trained_in(defense)
-    honest = rehearsed_in(
-        models.parent,
-        models,
-        audit.model_sha256(defense),
-        Threat.of(load_schema(place / RELEASE), limits),
-        policy,
-    )
+    against = Threat.of(load_schema(place / RELEASE), limits), policy
+    models, weights = trained_in(defense), audit.model_sha256(defense)
+    honest = rehearsed_in(models.parent, models, weights, *against)
+    if honest is None and release is not None:
+        honest = rehearsed_by(release.parent, weights, *against)
     served = Served(
         audit.cohort,
         defense,
@@ -115,6 +111,26 @@ def hand_over(cfg: Config, audit: Audit, judged: Judged, release: Path | None, p
     served.save(place)
     watched = "" if honest else "; no alarms: the audited models lie elsewhere, honest rates too"
     return f"{place}: {version}, {digest[:12]}, r {policy.r:g} ({threat}){watched}"
+
+
+def _copied(release: Path, unfinished: Path) -> str:
+    """The one model of a folder that is deployed, in files of ours alone; what it is called.
+
+    Raises:
+        BadInput: it is asked through code that is not ours, or nobody knows its columns.
+    """
+    model = deployed(load_population(release))
+    if isinstance(model, Foreign):
+        raise BadInput(
+            f"{release}: {model.origin}: its structure is not read"
+            f"{f' ({model.unread})' if model.unread else ''}, so that nothing is proved of it and "
+            "only its own code could answer; such a model is not served"
+        )
+    model.save(unfinished)
+    prepared = repository_root() / "artifacts" / "prepare"
+    save_schema(load_schema(release if (release / SCHEMA).is_file() else prepared), unfinished)
+    whole = release.resolve()
+    return whole.parent.name if whole.name == POPULATION else whole.name
 
 
 def policy_of(cfg: Config) -> ServingConfig:

@@ -12,13 +12,17 @@ from tqdm import tqdm
 
 from pipeline.config.serving import ServingConfig
 from pipeline.data.plan import PLAN, Plan
+from pipeline.data.raw import read_raw
 from pipeline.data.schema import Dataset, load_dataset
 from pipeline.data.threat import Threat
-from pipeline.files import BadInput
-from pipeline.models.population import Population, load_population
+from pipeline.defenses.admission import admit
+from pipeline.files import BadInput, read_json, repository_root
+from pipeline.models.population import Population, deployed, load_population
+from pipeline.params import parse
 from pipeline.serving.honest import Honest, honest_rates
 from pipeline.serving.model import Asked
 
+POPULATION, PARAMS = "population", "params.json"  # of a run of one recipe, `sweeps/<key>/`
 QUIET = None  # of a progress bar: none where there is no terminal
 
 
@@ -44,6 +48,29 @@ def rehearsed_in(
     return rehearsed(population, dataset, plan, threat, policy)
 
 
+def rehearsed_by(run: Path, digest: str, threat: Threat, policy: ServingConfig) -> Honest | None:
+    """The honest rates of a run of one recipe, or of a deployed model; None = this is none.
+
+    Args:
+        run: its folder, which holds its models and its configuration; the cohort is read anew.
+        digest: of the models that were audited.
+        threat: of the certificate.
+        policy: of the guard.
+
+    Raises:
+        BadInput: the cohort is not what it was.
+    """
+    if not (run / PARAMS).is_file():
+        return None
+    population = load_population(run / POPULATION)
+    if population.digest != digest:
+        return None
+    of_stages: dict[str, list[str]] = {"examine": [], "extra": []}  # a run of one recipe has none
+    cfg = parse({**read_json(run / PARAMS), **of_stages}, str(run / PARAMS))
+    dataset, _ = read_raw(cfg.data, repository_root())
+    return rehearsed(population, dataset, admit(dataset, cfg), threat, policy)
+
+
 def rehearsed(
     population: Population, dataset: Dataset, plan: Plan, threat: Threat, policy: ServingConfig
 ) -> Honest:
@@ -64,7 +91,8 @@ def rehearsed(
     x = dataset.x.double().numpy()
     asked = [one for one in range(population.size) if plan.held_out[one].any()]
     for member in tqdm(asked, desc="honest rates", disable=QUIET, leave=False):
-        model = Asked.of(population.select(torch.tensor([member])), dataset.schema, threat, policy)
+        own = deployed(population.select(torch.tensor([member])))
+        model = Asked.of(own, dataset.schema, threat, policy)
         row = repetitions.index(int(plan.repetition[member]))
         rows = plan.held_out[member].nonzero()[:, 0].numpy()
         for place, said in zip(rows, model.said(x[rows]), strict=True):

@@ -31,6 +31,7 @@ from pipeline.models.trees import Trees
 from pipeline.statistics import Array
 
 KIND = "foreign"
+READ = "read"  # where, beside it, its structure lies: files of ours alone
 LEAST_CHANCE = 1e-12  # what a probability is taken for at least, and one minus it at most
 
 
@@ -223,6 +224,10 @@ class Foreign:
         """Writes what they are and where they came from; their own code keeps itself."""
         kept = [ask.save(folder, number) for number, ask in enumerate(self.asked)]
         save_schema(self.schema, folder)
+        structure = self.read if isinstance(self.read, Trees | Networks) else None
+        if structure is not None:
+            (folder / READ).mkdir()
+            structure.save(folder / READ)
         described = {
             "kind": KIND,
             "labels": list(self.labels),
@@ -232,6 +237,8 @@ class Foreign:
             "cut": self.cut.tolist(),
             "kept": kept,
             "gaps": self.gaps,
+            "read": type(structure).__name__ if structure is not None else "",
+            "unread": self.unread,
         }
         write_json(folder / DESCRIPTION, described)
 
@@ -244,6 +251,9 @@ class Foreign:
                 was not kept, or cannot be opened.
         """
         described, schema = read_json(folder / DESCRIPTION), load_schema(folder)
+        read: Trees | Networks | None = None
+        if kind := described.get("read"):
+            read = Trees.load(folder / READ) if kind == "Trees" else Networks.load(folder / READ)
         return cls(
             tuple(Kept(one, described["origin"], folder, schema) for one in described["kept"]),
             schema,
@@ -252,5 +262,7 @@ class Foreign:
             described["origin"],
             described["facts"],
             torch.tensor(described["cut"], dtype=torch.float64),
+            read=read,
+            unread=described.get("unread", ""),
             gaps=described["gaps"],
         )

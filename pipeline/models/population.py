@@ -24,6 +24,7 @@ __all__ = [
     "Networks",
     "Population",
     "Trees",
+    "deployed",
     "joined",
     "load_population",
     "networks_of",
@@ -119,6 +120,17 @@ def trained_of(population: Population) -> Trained:
     if not isinstance(population, Networks | ImageNetworks):
         raise NotApplicable("the model was not trained here: it gives scores alone")
     return population
+
+
+def deployed(population: Population) -> Population:
+    """The one model that can be served: the release; of somebody else's what was read of it.
+
+    What was read is held against the model itself when it is read, and needs no code but ours.
+    """
+    release = population.release()
+    if isinstance(release, Foreign) and isinstance(release.read, Networks | Trees):
+        return release.read
+    return release
 
 
 def joined(parts: Sequence[Kind]) -> Kind:

@@ -24,7 +24,7 @@ from pipeline.config.serving import CHANNELS, Action
 from pipeline.serving.channels import Event, Query, Settings, Watched, streams_of
 from pipeline.serving.honest import Honest
 from pipeline.statistics import Array
-from pipeline.statistics.streams import multiplied, shared_out, start, value
+from pipeline.statistics.streams import multiplied, of_streams, start, value
 
 
 @dataclass(frozen=True)
@@ -215,10 +215,11 @@ class Alarms:
 
 
 def _thresholds(settings: Settings, watched: Mapping[str, Watched]) -> dict[str, float]:
-    """Each stream takes its even part of its channel's; that of a silent channel stays unused."""
+    """Of each stream; that of a silent channel stays unused."""
     names = {
         one: [name for name, of in watched.items() if of.channel == one] or [f"unused {one}"]
         for one in CHANNELS
     }
-    parts = {name: settings.parts[one] / len(own) for one, own in names.items() for name in own}
-    return shared_out(settings.run_length, parts)
+    streams = {one: len(own) for one, own in names.items()}
+    limits = of_streams(settings.run_length, settings.parts, streams)
+    return {name: limits[one] for one, own in names.items() for name in own}

@@ -5,9 +5,9 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from pipeline.config.serving import Role
+from pipeline.serving.keys import NAME
 
 Line = Annotated[str, Field(min_length=1, max_length=500)]
-Label = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[\w .@-]+$")]
 
 
 class Body(BaseModel):
@@ -71,6 +71,6 @@ class Reason(Body):
 class NewKey(Body):
     """Whose key, for what, and how long."""
 
-    client: Label
+    client: Annotated[str, Field(pattern=NAME)]
     role: Role
     days: Annotated[int, Field(ge=1, le=3650)]

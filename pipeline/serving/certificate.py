@@ -237,11 +237,8 @@ def one_sided(threat: Threat, schema: Schema) -> str:
         return f"its goal is {threat.goal!r}, so that only some are attacked; goal: any"
     if threat.norm == "l0":
         return "it counts values, of which each may become anything; norm: linf or l2"
-    if threat.withhold < torch.inf:
-        return "a value may be left out, but not put back; withhold: null"
-    for place, table in threat.costs:
-        if not torch.equal(table, table.T):
-            return f"{schema.names[place]!r} may be recoded one way at another cost than back"
+    if why := threat.no_way_back(schema.names):
+        return why
     narrow = (threat.lower > schema.column("lower")) | (threat.upper < schema.column("upper"))
     if narrow.any():
         return (

@@ -21,7 +21,7 @@ TOKEN = re.compile(
     rf"{PREFIX}_([0-9a-f]{{{2 * ID_BYTES}}})_([0-9a-f]{{{2 * SECRET_BYTES}}})", re.ASCII
 )
 NOBODY = bytes(32)  # a digest of which nobody knows a secret
-NAME_LENGTH = 100
+NAME = r"^[\w.@-](?:[\w .@-]{0,62}[\w.@-])?$"  # of a client: letters, digits, blanks, _ . @ -
 
 
 @unique
@@ -97,7 +97,7 @@ def issue(client: str, role: Role, *, now: datetime, expires: datetime) -> tuple
     """A new key, and its token, which is not stored and cannot be shown again.
 
     Args:
-        client: a name of 1 to 100 printable characters.
+        client: a name, as `NAME` has it.
         role: any but the guard's own.
         now: with a zone.
         expires: after now.
@@ -105,8 +105,11 @@ def issue(client: str, role: Role, *, now: datetime, expires: datetime) -> tuple
     Raises:
         BadInput: a name, a role or a time that cannot be.
     """
-    if not (0 < len(client) <= NAME_LENGTH and client.isprintable() and client == client.strip()):
-        raise BadInput(f"client {client!r}: a name has 1 to {NAME_LENGTH} printable characters")
+    if not re.fullmatch(NAME, client):
+        raise BadInput(
+            f"client {client!r}: a name has 1 to 64 letters, digits or any of _ . @ -, and blanks "
+            "between"
+        )
     if role is Role.GUARD or client == GUARD.name:
         raise BadInput("the guard itself has no key")
     _check(now, expires)

@@ -13,7 +13,7 @@ from pipeline.config.serving import ServingConfig
 from pipeline.data.schema import Schema, load_schema
 from pipeline.data.threat import Threat
 from pipeline.files import BadInput, read_json, sha256, write_json
-from pipeline.models.population import Population, load_population
+from pipeline.models.population import Foreign, Population, load_population
 from pipeline.validation import checked_model
 
 FILE, RELEASE, FORMAT = "served.json", "release", 1
@@ -93,6 +93,8 @@ def opened(folder: Path) -> tuple[Served, Population, Schema, Threat]:
     """
     served = Served.load(folder)
     population = load_population(folder / RELEASE)
+    if isinstance(population, Foreign):
+        raise BadInput(f"{folder / RELEASE}: is asked through code of its own; nothing is served")
     if population.size != 1 or population.digest != served.release_sha256:
         raise BadInput(
             f"{folder / RELEASE}: is not the audited model {served.release_sha256[:12]}; nothing is"

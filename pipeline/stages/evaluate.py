@@ -10,7 +10,7 @@ Writes:   artifacts/evaluate/: report.html, summary.txt, metrics.json, the table
 
 from pipeline.config import BASELINE, Config
 from pipeline.files import folder
-from pipeline.models.population import load_population
+from pipeline.models.population import deployed, load_population
 from pipeline.report.published import RESULTS, keep_out_of_git, write_published
 from pipeline.report.write import write_evaluation
 from pipeline.risks.results import draw_up_all
@@ -29,7 +29,7 @@ def evaluate_everything(cfg: Config) -> str:
     }
     populations = {name: load_population(ARTIFACTS / STAGE_OF.get(name, name)) for name in examined}
     models = {name: one.digest for name, one in populations.items()}
-    releases = {name: one.release().digest for name, one in populations.items()}
+    releases = {name: deployed(one).digest for name, one in populations.items()}
     sources, context, out = (
         Sources(examined, ARTIFACTS),
         Context(dataset, cfg, models=models, releases=releases),

@@ -11,7 +11,7 @@ import numpy as np
 
 from pipeline.seeds import Stream, numpy_generator
 from pipeline.statistics import Array
-from pipeline.statistics.streams import Bets, rises, start, update, value
+from pipeline.statistics.streams import Bets, start, update, value
 
 BLOCK = 64  # queries that are drawn together
 Events = float | Array  # the rate of events that are 0 or 1, or (n,) measured ones
@@ -114,45 +114,6 @@ def false_alarms(
     low, high = _poisson(alarms)
     unit = 10_000 / queries
     return FalseAlarms(alarms, queries, alarms * unit, low * unit, high * unit)
-
-
-def confirmed_until_seen(
-    honest: float,
-    attacked: float,
-    *,
-    null: float,
-    threshold: float,
-    share: float = 1.0,
-    streams: int = 300,
-    length: int = 4000,
-    seed: int = 0,
-) -> Delay:
-    """After how many confirmed diagnoses an attack is seen that no referral betrays.
-
-    Args:
-        honest: the share of ill patients who are answered healthy: 1 - sensitivity.
-        attacked: of those whose records are attacked.
-        null: the rate that is audited, its slack included; above it is betted.
-        threshold: of the channel.
-        share: of the ill patients with a confirmed diagnosis whose records are attacked.
-        streams: as of `delay`, and so are the others.
-        length: confirmed diagnoses at most.
-        seed: the configured one.
-
-    Returns:
-        `queries` are confirmed diagnoses of ill patients. For all wrong answers among everybody's
-        diagnoses give their rates instead.
-    """
-    return delay(
-        rises(null),
-        threshold,
-        honest=honest,
-        attacked=attacked,
-        share=share,
-        streams=streams,
-        length=length,
-        seed=seed,
-    )
 
 
 def _first_alarms(

@@ -229,6 +229,20 @@ def shared_out(run_length: float, parts: Mapping[str, float]) -> dict[str, float
     return {name: run_length * whole / part for name, part in parts.items()}
 
 
+def of_streams(
+    run_length: float, parts: Mapping[str, float], streams: Mapping[str, int]
+) -> dict[str, float]:
+    """The threshold of each stream of a channel, whose streams share its part evenly.
+
+    Args:
+        run_length: as for `shared_out`.
+        parts: of the false alarms that each channel may raise.
+        streams: of each channel; the part of one that has none stays unused.
+    """
+    limits = shared_out(run_length, parts)
+    return {name: limit * max(1, streams.get(name, 0)) for name, limit in limits.items()}
+
+
 def _shares(shares: Sequence[float]) -> Array:
     share = np.asarray(shares, dtype=float)
     if not (share.size and np.all((share > 0) & (share <= 1))):

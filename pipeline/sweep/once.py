@@ -9,12 +9,12 @@ import pandas as pd
 
 from pipeline.config import BASELINE, Config
 from pipeline.data.raw import read_raw
-from pipeline.data.schema import Dataset
+from pipeline.data.schema import Dataset, save_schema
 from pipeline.defenses.admission import admit
 from pipeline.defenses.trained import train_reported
 from pipeline.files import folder, read_json, repository_root, write_json
 from pipeline.kernels import use_device
-from pipeline.models.population import load_population
+from pipeline.models.population import deployed, load_population
 from pipeline.parallel import use_backend
 from pipeline.presentation.numbers import with_interval
 from pipeline.project.package import package_digest
@@ -192,6 +192,7 @@ def _examined(cfg: Config, name: str, dataset: Dataset) -> Run:
             examine(examinee, unfinished / MEASURED / name, transfer)
             (unfinished / POPULATION).mkdir()
             population.save(unfinished / POPULATION)
+            save_schema(dataset.schema, unfinished / POPULATION)
             write_json(unfinished / "params.json", cfg.model_dump())
     return run
 
@@ -210,15 +211,18 @@ def drawn_and_logged(
         the folder of its evaluation, and what was logged.
     """
     name, examined = run.defense, {run.defense: run.examined}
-    results = draw_up_all(Sources(examined, run.staged), run.context)
+    models = load_population(run.place / POPULATION)
+    context = replace(
+        run.context, models={name: models.digest}, releases={name: deployed(models).digest}
+    )
+    results = draw_up_all(Sources(examined, run.staged), context)
     evaluation, digest = run.place / EVALUATION, f"{package_digest()} {staged_key(run.cfg)}".strip()
     if not evaluation.exists() or (evaluation / DRAWN_BY).read_text(encoding="utf-8") != digest:
         with folder(evaluation) as out:
-            write_evaluation(results, run.context, out)
+            write_evaluation(results, context, out)
             (out / DRAWN_BY).write_text(digest, encoding="utf-8")
-    populations = {name: load_population(run.place / POPULATION)}
     evaluated = Evaluated(
-        results, run.context, evaluation, examined, populations, overrides, parent, run.key
+        results, context, evaluation, examined, {name: models}, overrides, parent, run.key
     )
     with wait_for(run.key, boards()):
         log_evaluation(evaluated, name)

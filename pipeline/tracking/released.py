@@ -37,7 +37,8 @@ def fetch_release(data: str, defense: str, digest: str, place: Path) -> str:
             known = ", ".join(str(one.version) for one in versions) or "none"
             raise BadInput(
                 f"MLflow: no version of {name} has the audited weights {digest[:12]} (versions: "
-                f"{known}); `medsecure run` registers them, or give --release FOLDER"
+                f"{known}); `medsecure run` registers networks; of trees and other people's models"
+                " give --release FOLDER, where they were trained or audited"
             )
         address = f"models:/{name}/{chosen[0].version}"
         found = mlflow.artifacts.download_artifacts(artifact_uri=address, dst_path=scratch)

@@ -39,10 +39,6 @@ class Leaves(NamedTuple):
     value: Array
     tree: Array
 
-    def where(self, chosen: Array) -> "Leaves":
-        """Some of them."""
-        return Leaves(*(part[chosen] for part in self))
-
 
 @dataclass(frozen=True, eq=False)
 class Ensemble:
@@ -80,6 +76,13 @@ class Ensemble:
             for place in range(features)
         ]
         return cls(model, _leaves(trees, cuts), cuts, model)
+
+    @cached_property
+    def columns(self) -> Leaves:
+        """The leaves with a row for each feature: `low`, `high` and `missing` are (D, L)."""
+        low, high, missing, value, tree = self.leaves
+        low, high, missing = (np.ascontiguousarray(one.T) for one in (low, high, missing))
+        return Leaves(low, high, missing, value, tree)
 
     @cached_property
     def threshold(self) -> float:

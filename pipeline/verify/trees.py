@@ -14,7 +14,7 @@ from torch import Tensor
 
 from pipeline.data.threat import Threat
 from pipeline.statistics import Array
-from pipeline.verify.cells import Ensemble, Reach, reaches
+from pipeline.verify.cells import Ensemble, Leaves, Reach, reaches
 from pipeline.verify.nearest import Nearest
 from pipeline.verify.search import Asked, lowest, searched, turned
 from pipeline.verify.within import Verdict
@@ -115,33 +115,41 @@ def _turns(ensemble: Ensemble, record: Tensor, y: Tensor, values: dict[int, floa
 
 def asked_of(ensemble: Ensemble, x: Array, y: int, ways: dict[int, Reach]) -> Asked:
     """What is asked of one record (D,) of class y: the leaves in reach, counted from its class."""
-    leaves, sign = ensemble.leaves, 1.0 if y == 1 else -1.0
-    stays = np.isnan(x)
-    inside = np.asarray((~stays | leaves.missing).all(1))
+    leaves, sign = ensemble.columns, 1.0 if y == 1 else -1.0
     free = [place for place, way in ways.items() if len(way.cell) > 1]
-    for place, way in ways.items():
-        if place not in free:
-            cell = way.cell[way.own]
-            inside &= (leaves.low[:, place] <= cell) & (cell <= leaves.high[:, place])
-    near = leaves.where(inside)
-    low = (
-        np.stack([_first(ways[j], near.low[:, j]) for j in free], 1)
-        if free
-        else np.zeros((len(near.value), 0), np.int64)
-    )
-    high = np.stack([_last(ways[j], near.high[:, j]) for j in free], 1) if free else low
+    at = _met(leaves, x, ways)
+    none = np.zeros((len(at), 0), np.int64)
+    low = np.stack([_first(ways[j], leaves.low[j][at]) for j in free], 1) if free else none
+    high = np.stack([_last(ways[j], leaves.high[j][at]) for j in free], 1) if free else none
     kept = (low <= high).all(1)
+    at = at[kept]
     return Asked(
         np.array(free, dtype=np.int64),
         [ways[place] for place in free],
         low[kept],
         high[kept],
-        sign * near.value[kept],
-        near.tree[kept],
+        sign * leaves.value[at],
+        leaves.tree[at],
         -sign * ensemble.threshold,
         np.array([ways[place].own for place in free], dtype=np.int64),
         ensemble.rounding,
     )
+
+
+def _met(leaves: Leaves, x: Array, ways: dict[int, Reach]) -> Array:
+    """The leaves (an index) that the span of the cells in reach meets, column by column.
+
+    Most leaves of a forest are left out by the first columns, before anything else is asked.
+    """
+    at = np.arange(len(leaves.value))
+    for place, value in enumerate(x):
+        if np.isnan(value):
+            at = at[leaves.missing[place][at]]
+        else:
+            cells = ways[place].cell
+            meets = (leaves.low[place][at] <= cells[-1]) & (leaves.high[place][at] >= cells[0])
+            at = at[meets]
+    return at
 
 
 def _first(way: Reach, low: Array) -> Array:

@@ -1,12 +1,15 @@
 """The verbs of the guard, as they are typed."""
 
 import os
+import shutil
+from pathlib import Path
 
 import pytest
 
-from pipeline.api.guarding import day
+import tiny
+from pipeline.api.guarding import day, folder_here
 from pipeline.api.verbs import run_verb
-from pipeline.files import BadInput
+from pipeline.files import PROJECT, BadInput
 from pipeline.serving.guard import Guard
 from pipeline.serving.keys import Client, Role
 from serving.made_up import HEALTHY, NEAR, NOW, served_folder
@@ -41,6 +44,25 @@ def test_keys_are_issued_listed_and_revoked(place, capsys):
     assert "no key" in said(capsys, "key", "revoke", "0" * 16, status=2)
     assert "--role" in said(capsys, "key", "new", "x", "--role", "king", status=2)
     assert "is missing" in said(capsys, "key", "new", status=2)
+
+
+def test_the_guard_of_a_project_is_the_one_that_it_configures(tmp_path, monkeypatch):
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    monkeypatch.chdir(tmp_path)
+    assert folder_here() == Path("guard")  # there is no project
+    below = tmp_path / "ward" / "notes"
+    below.mkdir(parents=True)
+    (tmp_path / "ward" / PROJECT).touch()
+    (tmp_path / "ward" / "conf" / "serving").mkdir(parents=True)
+    text = (tiny.ROOT / "conf/serving/default.yaml").read_text(encoding="utf-8")
+    own = tmp_path / "ward" / "conf" / "serving" / "default.yaml"
+    own.write_text(text.replace("folder: guard", "folder: behind/glass"), encoding="utf-8")
+    shutil.copy(tiny.ROOT / "conf/config.yaml", tmp_path / "ward" / "conf" / "config.yaml")
+    monkeypatch.chdir(below)
+    assert folder_here() == tmp_path / "ward" / "behind" / "glass"
+    (tmp_path / "ward" / "conf" / "config.yaml").write_text("defaults: [{serving: none}]\n")
+    with pytest.raises(BadInput, match="--folder FOLDER asks no conf"):
+        folder_here()
 
 
 def test_a_private_key_of_an_auditor_is_made_outside_the_folder(place, capsys, tmp_path):

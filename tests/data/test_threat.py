@@ -7,6 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import tiny
 from pipeline.data.schema import Schema
 from pipeline.data.threat import Threat
 from tiny import (
@@ -484,3 +485,13 @@ def test_errors_of_measurement_are_the_unit_and_only_what_has_one_moves():
         replace(SCHEMA, features=features), threat_config(unit="error", eps=[0, 1])
     )
     assert only_mutable.mutable.tolist() == [True, False, False, False, False]
+
+
+def test_what_cannot_be_undone_is_named():
+    names = tiny.SCHEMA.names
+    back = torch.tensor([[0.0, 1.0], [2.0, 0.0]], dtype=torch.float64)
+    assert tiny.CLINICAL.no_way_back(names) == ""
+    assert "left out" in replace(tiny.CLINICAL, withhold=1.0).no_way_back(names)
+    one_way = replace(tiny.CLINICAL, costs=((1, back),)).no_way_back(names)
+    assert f"{names[1]!r} may be recoded" in one_way
+    assert replace(tiny.CLINICAL, costs=((1, back + back.T),)).no_way_back(names) == ""

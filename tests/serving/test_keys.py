@@ -4,10 +4,12 @@ import hashlib
 from datetime import datetime, timedelta
 
 import pytest
+from pydantic import ValidationError
 
 from journals import NOW, after
 from pipeline.files import BadInput
 from pipeline.serving import keys
+from pipeline.serving.bodies import NewKey
 from pipeline.serving.keys import Client, Role, Why, issue, recognised, revoke, rotate
 
 YEAR = after(days=365)
@@ -111,7 +113,9 @@ def test_a_comparison_is_made_whether_or_not_the_key_is_known(monkeypatch):
         {"client": ""},
         {"client": "a\nb"},
         {"client": " a"},
-        {"client": "a" * 101},
+        {"client": "a" * 65},
+        {"client": "a; b"},
+        {"client": "a\n"},
         {"client": "guard"},
         {"role": Role.GUARD},
         {"expires": NOW},
@@ -121,3 +125,17 @@ def test_a_comparison_is_made_whether_or_not_the_key_is_known(monkeypatch):
 def test_what_cannot_be_a_key_is_refused(wrong):
     with pytest.raises(BadInput):
         issued(**wrong)
+
+
+@pytest.mark.parametrize(
+    "name", ["a", "ward 3", "Ünal-9@ward.org", "a" * 64, "a ", "a\n", "a/b", ""]
+)
+def test_one_rule_of_names_here_and_over_http(name):
+    body = {"client": name, "role": "clinician", "days": 1}
+    try:
+        issued(name)
+    except BadInput:
+        with pytest.raises(ValidationError):
+            NewKey(**body)
+    else:
+        assert NewKey(**body).client == name

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.seeds import Stream, numpy_generator
-from pipeline.statistics.delays import confirmed_until_seen, delay, false_alarms
+from pipeline.statistics.delays import delay, false_alarms
 from pipeline.statistics.streams import rises, start, update, value, watched
 
 # Median queries until the alarm as prototyped: rate of honest referrals, then by share attacked.
@@ -82,7 +82,7 @@ def test_no_alarm_has_an_interval_too():
 def test_confirmed_diagnoses_see_an_attack_that_no_referral_betrays():
     """Missed by an honest model 2 in 5; the channel needs fewer the more are missed."""
     some, all_of_them = (
-        confirmed_until_seen(0.40, missed, null=0.45, threshold=1e5, streams=100).queries
+        delay(rises(0.45), 1e5, honest=0.40, attacked=missed, share=1.0, streams=100).queries
         for missed in (0.7, 1.0)
     )
     assert 5 < all_of_them < some < 200

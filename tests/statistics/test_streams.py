@@ -12,6 +12,7 @@ from pipeline.statistics.streams import (
     falls,
     most,
     moves,
+    of_streams,
     rises,
     shared_out,
     start,
@@ -218,6 +219,15 @@ def test_thresholds_share_one_promise():
     found = shared_out(10_000, {"referrals": 7, "near": 2, "labels": 1})
     assert found["referrals"] == pytest.approx(10_000 / 0.7)
     assert sum(1 / each for each in found.values()) == pytest.approx(1 / 10_000)
+
+
+def test_streams_of_a_channel_share_its_part():
+    parts, streams = {"referrals": 7, "labels": 1, "near": 2}, {"labels": 2, "near": 0}
+    found = of_streams(10_000, parts, streams)
+    alone = shared_out(10_000, parts)
+    assert found == {**alone, "labels": 2 * alone["labels"]}
+    everyone = [found["referrals"], found["near"], found["labels"], found["labels"]]
+    assert sum(1 / each for each in everyone) == pytest.approx(1 / 10_000)
 
 
 @pytest.mark.parametrize("event", [-0.01, 1.01, float("nan")])

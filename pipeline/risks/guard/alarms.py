@@ -16,13 +16,13 @@ from pipeline.serving.channels import Settings
 from pipeline.statistics import Array
 from pipeline.statistics.delays import Delay, delay
 from pipeline.statistics.intervals import Sampling
-from pipeline.statistics.streams import most, rises, shared_out
+from pipeline.statistics.streams import most, of_streams, rises
 from pipeline.verify.problem import TOLERANCE
 
 REACH = 2.0  # of the attackers, in multiples of guard.r; the nearest that was tried
 STREAMS = 100  # simulated ones, of each row
-LABELS = 2  # streams of the channel of confirmed diagnoses, which share its false alarms
-REFERRALS, MISSED = "referrals", "missed"
+REFERRALS, LABELS, MISSED = "referrals", "labels", "missed"
+STREAMS_OF = {LABELS: 2}  # confirmed diagnoses of the ill, and of all: they share its false alarms
 
 
 def alarm_table(
@@ -31,15 +31,14 @@ def alarm_table(
     """One row per recipe, attacker, channel and share of attacks."""
     lines: list[dict[str, Any]] = []
     policy = Settings()
-    limits = shared_out(policy.run_length, policy.parts)
+    limits = of_streams(policy.run_length, policy.parts, STREAMS_OF)
     for name, found in passed.items():
         k = int(np.argmin([abs(reach - REACH) for reach in found.reach]))
         r = min(found.radii, key=lambda one: abs(one - wanted.r))
         for attacker in ("nearest", "adaptive"):
             for channel, rates in rates_of(found, attacker, r, k, wanted.alarm_r).items():
                 honest, attacked, patients = rates
-                threshold = limits[REFERRALS if channel == REFERRALS else "labels"]
-                threshold *= 1 if channel == REFERRALS else LABELS
+                threshold = limits[REFERRALS if channel == REFERRALS else LABELS]
                 whom = sampling.patients(len(found.y), patients)
                 for share in wanted.shares:
                     seen = simulated(honest, attacked, whom, threshold, share, policy, seed)

@@ -11,7 +11,7 @@ from pipeline.data.schema import Dataset
 from pipeline.data.threat import Threat
 from pipeline.models.population import Population
 from pipeline.risks.guard.measure.attacked import attack_guard
-from pipeline.risks.guard.measure.guarded import Guarded, why_no_claim
+from pipeline.risks.guard.measure.guarded import Guarded
 from pipeline.risks.guard.measure.settings import GuardSettings
 from pipeline.risks.guard.measure.taken import Taken, copied, recognised, ways
 from pipeline.verify import why_no_proof
@@ -39,8 +39,10 @@ def guard_one(
     """
     wanted = cfg.section(GuardSettings)
     threat = Threat.of(dataset.schema, cfg.threat[cfg.audit.headline])
-    if why := why_no_proof(population) or why_no_claim(threat):
+    if why := why_no_proof(population):
         return why
+    if why := threat.no_way_back(dataset.schema.names):
+        return f"nothing is proved of answers under this threat: {why}"
     place.mkdir(parents=True)
     largest = max(wanted.alarm_r, *wanted.every_r)
     scored = plan.scored() & (plan.repetition >= 0)

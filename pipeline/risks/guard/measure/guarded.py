@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from pipeline.data.grid import TICK_TOLERANCE
 from pipeline.data.threat import Threat
 from pipeline.models.population import Population
 from pipeline.seeds import Stream, generator
@@ -23,15 +22,6 @@ def drawn(seed: int, *numbers: int) -> torch.Generator:
     return generator(Stream.GUARD, seed, *numbers)
 
 
-def why_no_claim(threat: Threat) -> str:
-    """Why whoever may change x into x' may not change x' into x; empty = he may."""
-    if threat.withhold < torch.inf:
-        return "under this threat a value can be left out, and not be put back: nothing is proved"
-    if any(not torch.equal(costs, costs.T) for _, costs in threat.costs):
-        return "under this threat it costs more to recode there than back: nothing is proved"
-    return ""
-
-
 def admissible(x: Tensor, threat: Threat) -> Tensor:
     """(...) bool: whether all that may be changed lies in range and on the grid, or is missing.
 
@@ -40,11 +30,9 @@ def admissible(x: Tensor, threat: Threat) -> Tensor:
         threat: whose ranges and grids these are.
     """
     x = x.double()
-    step = torch.where(threat.step > 0, threat.step, 1.0)
     rounding = 1e-7 * x.abs()
-    off = (x - torch.round(x / step) * step).abs() > 10 * TICK_TOLERANCE * step + rounding
     outside = (x < threat.lower - rounding) | (x > threat.upper + rounding)
-    wrong = threat.mutable & ~x.isnan() & (outside | (off & (threat.step > 0)))
+    wrong = threat.mutable & ~x.isnan() & (outside | threat.off_grid(x))
     return ~wrong.any(-1)
 
 

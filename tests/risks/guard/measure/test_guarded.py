@@ -9,7 +9,7 @@ import brute
 import tiny
 from pipeline.models.mlp import Architecture
 from pipeline.models.networks import Networks
-from pipeline.risks.guard.measure.guarded import TOLERANCE, admissible, why_no_claim
+from pipeline.risks.guard.measure.guarded import TOLERANCE, admissible
 from risks.guard import made_up
 
 
@@ -97,11 +97,3 @@ def test_what_is_not_admissible_is_referred_however_sure_the_model_is():
 def test_whoever_is_not_asked_about_has_no_radius():
     guard = made_up.guard(ramp(300.0))
     assert guard.radius(record(100.0), torch.zeros(1, 1, dtype=torch.bool)).item() == 0
-
-
-def test_without_symmetry_nothing_is_claimed():
-    assert why_no_claim(tiny.CLINICAL) == ""
-    assert "left out" in why_no_claim(replace(tiny.CLINICAL, withhold=1.0))
-    back = torch.tensor([[0.0, 1.0], [2.0, 0.0]], dtype=torch.float64)
-    assert "recode" in why_no_claim(replace(tiny.CLINICAL, costs=((0, back),)))
-    assert why_no_claim(replace(tiny.CLINICAL, costs=((0, back + back.T),))) == ""
