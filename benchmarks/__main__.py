@@ -8,8 +8,9 @@ stage), `decided.json` (what the verifier decides), `constrained.json` (attacks 
 beside TabularBench's and the truth), `leaks.json` (seconds of membership inference and inversion),
 `scaling.json` (what more work costs), `streams.json` (how soon alarms see planted attacks),
 `monitored.json` (alarms over real records), `guard.json` (what a certificate costs),
-`served.json` (the guard over HTTP beside MLflow's server) and, asked for by its name alone,
-`team.json` (eight writers of one sweep on PostgreSQL, some of them killed).
+`served.json` (the guard over HTTP beside MLflow's server), and, not among "everything", as they
+need Ray or servers, `ray.json` (a sweep on one worker and on two) and `team.json` (eight writers of
+one sweep on PostgreSQL, some of them killed).
 """
 
 import argparse
@@ -29,6 +30,7 @@ from benchmarks.cases import CASES
 from benchmarks.contest import measure, require_peers
 from benchmarks.decided import decided_table, measure_decided
 from benchmarks.guard import guard_table, measure_guard
+from benchmarks.launched import measure_ray, ray_table
 from benchmarks.leaks import leaks_table, measure_leaks
 from benchmarks.monitored import measure_monitored, monitored_table
 from benchmarks.problem import THREADS, load_problem
@@ -54,13 +56,14 @@ ALONE: dict[str, tuple[Callable[[], Entries], Callable[[Entries], str]]] = {
     "guard": (lambda: measure_guard(load_problem()), guard_table),
     "leaks": (lambda: measure_leaks(load_problem()), leaks_table),
     "monitored": (lambda: measure_monitored(repository_root()), monitored_table),
+    "ray": (measure_ray, ray_table),
     "scaling": (lambda: measure_scaling(load_problem().cfg), scaling_table),
     "served": (lambda: measure_served(load_problem()), served_table),
     "stages": (lambda: measure_stages(repository_root()), stage_table),
     "streams": (measure_streams, streams_table),
     "team": (measure_team, team_table),
 }
-ON_REQUEST = ("team",)  # they need servers
+ON_DEMAND = {"ray", "team"}
 # Whom they need.
 BESIDE = {"constrained": tabular.PEERS}
 
@@ -72,8 +75,7 @@ def main(arguments: list[str]) -> None:
     )
     known = [*CASES, *ALONE]
     parser.add_argument("case", nargs="*", help=f"one of {', '.join(known)}; default: all")
-    chosen = parser.parse_args(arguments).case
-    chosen = chosen or [name for name in known if name not in ON_REQUEST]
+    chosen = parser.parse_args(arguments).case or [name for name in known if name not in ON_DEMAND]
     for name in chosen:
         if name not in known:
             raise BadInput(f"benchmarks: {name!r} is no case; {nearest(name, known)}")

@@ -27,6 +27,7 @@ from pipeline.files import BadInput, FailedCheck, repository_root, unheard
 from pipeline.params import check_command_line, configured_jobs, parse_chosen
 from pipeline.project.command_line import COMPLETION, INSTALL, understood
 from pipeline.project.composition import search_overrides, searched
+from pipeline.project.launchers import GROUP, HERE, launcher_of
 
 CONF = searched()
 MULTIRUN = {"-m", "--multirun"}
@@ -61,6 +62,7 @@ def is_sweep(arguments: Sequence[str]) -> bool:
 
 def sweep(overrides: list[str]) -> int:
     """Composes and checks every job, then runs each once; returns the exit status."""
+    launcher, overrides = launcher_of(overrides)
     asked = configured_jobs(overrides)
     # a mistake on the command line need not wait for it
     from pipeline.sweep.group import run_sweep
@@ -75,7 +77,7 @@ def sweep(overrides: list[str]) -> int:
 
     signal.signal(signal.SIGTERM, stop)
     try:
-        return run_sweep(asked)
+        return run_sweep(asked, launcher)
     except KeyboardInterrupt:
         print("stopped; the same command does what is missing", file=sys.stderr)
         return status[0]
@@ -92,6 +94,8 @@ def main() -> None:
         if is_sweep(sys.argv[1:]):
             raise SystemExit(sweep(overrides))
         check_command_line(overrides)
+        if MULTIRUN & {*sys.argv[1:]} and launcher_of(overrides)[0].kind != HERE:
+            raise BadInput(f"{GROUP}: other options of Hydra's than -m are for this process alone")
     except (BadInput, FailedCheck) as error:
         _fail(error)
     os.chdir(repository_root())  # where Hydra puts the folder of a sweep

@@ -3,6 +3,7 @@
 import difflib
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -56,31 +57,68 @@ def compose(overrides: list[str], conf: Path | None = None) -> str:
     Raises:
         BadInput: an override names no key or no file of `conf/`.
     """
+    with _in_one_line(overrides, conf):
+        return composed_text(overrides, searched(conf))
+
+
+def composed_launcher(overrides: list[str], conf: Path | None = None) -> dict[str, Any]:
+    """What `hydra.launcher` holds, which is no part of a configuration.
+
+    Args:
+        overrides: in Hydra's syntax.
+        conf: as for `compose`.
+
+    Raises:
+        BadInput: as for `compose`.
+    """
+    from omegaconf import OmegaConf
+
+    with _in_one_line(overrides, conf, new_keys=True):
+        whole = _composed(overrides, searched(conf), with_hydra=True)
+        settings: Any = OmegaConf.to_container(whole.hydra.launcher, resolve=True)
+    return {str(key): value for key, value in settings.items()}
+
+
+@contextmanager
+def _in_one_line(
+    overrides: list[str], conf: Path | None, *, new_keys: bool = False
+) -> Iterator[None]:
+    """Turns what Hydra raises into one line that says what would be right.
+
+    Only where there may be `new_keys`, Hydra's advice to write `+key` is one.
+    """
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
     places = searched(conf)
     try:
-        return composed_text(overrides, places)
+        yield
     except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
         message = " ".join(str(error).partition("Config search path")[0].split())
-        message = APPENDED.sub("", message)  # no key is ever new here
+        message = message if new_keys else APPENDED.sub("", message)
         hint = _file_hint(message, places) or _override_hint(overrides, places, conf)
         raise BadInput(f"conf: {message}{hint}") from error
 
 
 def composed_text(overrides: list[str], places: list[Path]) -> str:
     """What Hydra makes of the files in the folders, resolved; its own errors pass."""
-    from hydra import compose as hydra_compose
-    from hydra import initialize_config_dir
     from omegaconf import OmegaConf
 
-    with initialize_config_dir(str(places[0].resolve()), version_base=None):
-        composed = hydra_compose(
-            config_name="config", overrides=[*overrides, *search_overrides(places)]
-        )
+    composed = _composed(overrides, places)
     OmegaConf.resolve(composed)
     return OmegaConf.to_yaml(composed)
+
+
+def _composed(overrides: list[str], places: list[Path], *, with_hydra: bool = False) -> Any:
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+
+    with initialize_config_dir(str(places[0].resolve()), version_base=None):
+        return hydra_compose(
+            config_name="config",
+            overrides=[*overrides, *search_overrides(places)],
+            return_hydra_config=with_hydra,
+        )
 
 
 def _file_hint(message: str, places: list[Path]) -> str:

@@ -2,7 +2,6 @@
 
 import hashlib
 import sys
-from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -15,34 +14,29 @@ from pipeline.config import Config
 from pipeline.data.raw import read_raw
 from pipeline.data.schema import Dataset
 from pipeline.defenses.admission import admit, admit_all
-from pipeline.files import BadInput, FailedCheck, folder, in_repository, repository_root
+from pipeline.files import BadInput, folder, in_repository, repository_root
 from pipeline.models.endpoint import Endpoint, asked_about
 from pipeline.models.population import Population
+from pipeline.project.launchers import HERE, Launcher
 from pipeline.project.package import package_digest
 from pipeline.report import REPORT, SUMMARY, how_to_compare
 from pipeline.risks.conclusions import questions
 from pipeline.risks.risk import Judgement
-from pipeline.sweep.claims import boards, pause, wait_for
+from pipeline.sweep.claims import boards, wait_for
 from pipeline.sweep.compared import compare_jobs
+from pipeline.sweep.engines import engine_of, in_turn
 from pipeline.sweep.jobs import Job, fixed, plan_jobs, told_of
 from pipeline.sweep.keys import staged_key
-from pipeline.sweep.once import (
-    DRAWN_BY,
-    ELSEWHERE,
-    DoneElsewhere,
-    Run,
-    drawn_and_logged,
-    finished,
-    measured,
-    place_of,
-)
+from pipeline.sweep.once import DRAWN_BY, ELSEWHERE, Run, drawn_and_logged, measured, place_of
 from pipeline.sweep.page import JOBS, write_sweep
 from pipeline.sweep.shown import Key, Layout, figures_of, most_important, summary
+from pipeline.sweep.work import SHARED, Done, Fault, Outcome, Task, do_task
 from pipeline.tracking.groups import SAID, TITLE, Group, conclude_group, open_group
-from pipeline.tracking.runs import Evaluated, run_key, run_name
+from pipeline.tracking.runs import run_name
 from pipeline.tracking.store import open_store
 
 Asked = Sequence[tuple[Sequence[str], Config]]
+IN_THIS_PROCESS = Launcher(HERE, {})
 
 
 @dataclass
@@ -53,36 +47,38 @@ class _Sweep:
         jobs: all of them, in the order in which they are run.
         group: what it is in MLflow.
         parent: its run there; empty until the first job.
-        done: the finished ones.
-        logged: name of a job -> the `run_key` of its run in MLflow.
+        done: name of a finished one -> what it says.
         failed: name of a job -> why.
         elsewhere: the same of those whose measurements another worker has.
-        figures: with the most important first; known when one job is done.
     """
 
     jobs: Sequence[Job]
     group: Group
     parent: str = ""
-    done: list[tuple[Job, Run]] = field(default_factory=list)
-    logged: dict[str, str] = field(default_factory=dict)
+    done: dict[str, Done] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     elsewhere: dict[str, str] = field(default_factory=dict)
-    figures: list[Key] = field(default_factory=list)
+
+    @property
+    def figures(self) -> Sequence[Key]:
+        """With the most important first; of the first finished job, in the order of the jobs."""
+        return next((self.done[job.name].figures for job in self.jobs if job.name in self.done), ())
 
 
-def run_sweep(asked: Asked) -> int:
+def run_sweep(asked: Asked, launcher: Launcher = IN_THIS_PROCESS) -> int:
     """Runs all jobs of a sweep and says what they say; what is done is not done again.
 
     A job that fails costs one line, and the others go on.
 
     Args:
         asked: for each combination of choices its overrides, and its configuration.
+        launcher: what runs them.
 
     Returns:
         the exit status: 1 where a job failed; 2 where each did, by a mistake of whoever asked.
 
     Raises:
-        BadInput: the store of MLflow cannot be reached or written; or as `admit_all`.
+        BadInput: the store of MLflow cannot be reached or written; or as `admit_all`, `engine_of`.
     """
     jobs, said = told_of(plan_jobs(asked))
     records = _records(jobs)
@@ -90,37 +86,47 @@ def run_sweep(asked: Asked) -> int:
     open_store(jobs[0].cfg)  # an unreachable server costs no training
     print(_opening(jobs, len(asked)) + said, flush=True)
     sweeps = _by_cohort(jobs, fixed(asked))
-    mistakes, busy = 0, 0
-    with tqdm(total=len(jobs), unit="job", file=sys.stderr, disable=None) as bar:
-        waiting = deque((one, job) for one in sweeps for job in one.jobs)
-        while waiting:
-            sweep, job = waiting.popleft()
-            at = len(jobs) - len(waiting)
-            bar.set_description(f"{job.name}{', added to compare with' * job.added}")
-            try:
-                evaluated = _run(sweep, job, records)
-                if evaluated is None:  # another worker is at it: later
-                    waiting.append((sweep, job))
-                    busy += 1
-                    if busy >= len(waiting):
-                        pause()
-                        busy = 0
-                    continue
-            except DoneElsewhere as error:
-                sweep.elsewhere[job.name] = str(error)
-            except (BadInput, FailedCheck) as error:
-                mistakes += isinstance(error, BadInput)
-                _fail(sweep, job, str(error))
-            except Exception as error:  # a bug: seen whole where the job is run alone
-                command = f"python -m pipeline {' '.join(job.alone)}"
-                _fail(sweep, job, f"{type(error).__name__}: {error}; alone: {command}")
+    every = [(one, job) for one in sweeps for job in one.jobs]
+    threads = max(job.cfg.threads for job in jobs)
+    mistakes, here = 0, launcher.kind == HERE
+
+    def do(task: Task) -> Outcome:
+        return do_task(task, lambda: _read(task.cfg, records))
+
+    with (
+        engine_of(launcher, do, threads) as it,
+        tqdm(total=len(jobs), unit="job", file=sys.stderr, disable=None) as bar,
+    ):
+
+        def begin(at: int) -> Task:
+            sweep, job = every[at]
+            if here:
+                bar.set_description(f"{job.name}{', added to compare with' * job.added}")
+            if not sweep.parent:
+                with wait_for(sweep.group.key, boards()):
+                    sweep.parent = open_group(job.cfg, sweep.group)
+            return Task(at, job.defense, job.cfg, job.overrides, sweep.parent)
+
+        def again(at: int, why: str) -> None:
+            tqdm.write(f"{every[at][1].name}: {why}; once more", file=sys.stderr)
+
+        ends = in_turn([job for _, job in every], it, begin, again)
+        for count, (at, outcome) in enumerate(ends, start=1):
+            sweep, job = every[at]
+            if isinstance(outcome, Done) and not place_of(outcome.key).exists():
+                outcome = Fault(f"its worker left nothing here; {SHARED}", "mistake")
+            if isinstance(outcome, Fault) and outcome.kind == "elsewhere":
+                sweep.elsewhere[job.name] = outcome.said
+            elif isinstance(outcome, Fault):
+                mistakes += outcome.kind == "mistake"
+                _fail(sweep, job, outcome)
             else:
-                _show(sweep, job, evaluated, at, jobs)
-            busy = 0
+                sweep.done[job.name] = outcome
+                _show(sweep, job, outcome, count, jobs)
             bar.update()
     for one in sweeps:
         if one.done:
-            _conclude(one)
+            _conclude(one, records)
     failed = [name for one in sweeps for name in one.failed]
     if failed:
         print(f"failed: {', '.join(failed)}", file=sys.stderr)
@@ -176,79 +182,61 @@ def _records(jobs: Sequence[Job]) -> dict[bytes, Dataset]:
     return known
 
 
-def _run(sweep: _Sweep, job: Job, records: dict[bytes, Dataset]) -> Evaluated | None:
-    """One job to its end; records that could not be read are tried again, to say why.
-
-    Returns:
-        what was logged; None: another worker is at it.
-    """
-    if not sweep.parent:
-        with wait_for(sweep.group.key, boards()):
-            sweep.parent = open_group(job.cfg, sweep.group)
-    dataset = records.get(_cohort(job.cfg))
-    if dataset is None:
-        dataset, _ = read_raw(job.cfg.data, repository_root())
-    ended = finished(job.cfg, job.defense, dataset, job.overrides, sweep.parent)
-    if ended is None:
-        return None
-    run, _, evaluated = ended
-    sweep.done.append((job, run))
-    sweep.logged[job.name] = run_key(evaluated, job.defense)
-    return evaluated
+def _read(cfg: Config, records: Mapping[bytes, Dataset]) -> Dataset:
+    """The records of a job; those that could not be read are tried again, to say why."""
+    known = records.get(_cohort(cfg))
+    return read_raw(cfg.data, repository_root())[0] if known is None else known
 
 
-def _fail(sweep: _Sweep, job: Job, why: str) -> None:
-    said = " ".join(why.split())
+def _fail(sweep: _Sweep, job: Job, fault: Fault) -> None:
+    alone = f"; alone: python -m pipeline {' '.join(job.alone)}" if fault.kind == "bug" else ""
+    said = " ".join(f"{fault.said}{alone}".split())
     sweep.failed[job.name] = said
     tqdm.write(f"error: {job.name}: {said}", file=sys.stderr)
 
 
-def _show(sweep: _Sweep, job: Job, evaluated: Evaluated, at: int, jobs: Sequence[Job]) -> None:
+def _show(sweep: _Sweep, job: Job, done: Done, at: int, jobs: Sequence[Job]) -> None:
     """The line of a finished job, below the titles of the columns."""
-    asked = questions(evaluated.results, evaluated.context.cfg)
-    first = not sweep.figures
-    sweep.figures = sweep.figures or most_important(asked)
     layout = Layout.of(jobs, sweep.figures)
-    flagged = bool(evaluated.conclusions.judged[job.defense].flags)
-    lines = [layout.heading(counted=True)] if first else []
-    lines.append(layout.row(job, figures_of(asked, job.defense), at, "*" * flagged))
+    lines = [layout.heading(counted=True)] if len(sweep.done) == 1 else []
+    lines.append(layout.row(job, done.cells, at, "*" * done.flagged))
     tqdm.write("\n".join(lines))
     sys.stdout.flush()
 
 
-def _conclude(sweep: _Sweep) -> None:
-    """Compares the jobs, writes the page, and logs both; prints the table."""
-    order = {job.name: at for at, job in enumerate(sweep.jobs)}
-    sweep.done.sort(key=lambda one: order[one[0].name])  # whoever did which, and when
-    place, digest = place_of(sweep.group.key), _drawn(sweep)
-    drawn = place / DRAWN_BY
+def _conclude(sweep: _Sweep, records: Mapping[bytes, Dataset]) -> None:
+    """Compares the jobs, writes the page, and logs both; prints the table.
+
+    Jobs stand in their own order, whichever ended first.
+    """
+    known = {job.name: job for job in sweep.jobs if job.name in sweep.done}
+    finished = [(job, _run(job, sweep.done[name], records)) for name, job in known.items()]
+    lacking = {**sweep.failed, **sweep.elsewhere}
+    failed = {job.name: lacking[job.name] for job in sweep.jobs if job.name in lacking}
+    place, digest = place_of(sweep.group.key), _drawn(finished, failed)
+    drawn, cfg = place / DRAWN_BY, finished[0][1].cfg
     if not drawn.exists() or drawn.read_text(encoding="utf-8") != digest:
-        compared = compare_jobs(sweep.done)
-        jobs = [job for job, _ in sweep.done]
+        compared = compare_jobs(finished)
+        jobs = list(known.values())
         text = summary(Layout.of(jobs, sweep.figures), jobs, compared)
         with folder(place) as out:
-            write_sweep(
-                sweep.done,
-                compared,
-                sweep.figures,
-                sweep.done[0][1].cfg,
-                out,
-                failed={**sweep.failed, **sweep.elsewhere},
-                summary=text,
-            )
+            write_sweep(finished, compared, sweep.figures, cfg, out, failed=failed, summary=text)
             (out / DRAWN_BY).write_text(digest, encoding="utf-8")
-    said = _said(place, sweep.logged, {job.name: job for job, _ in sweep.done})
+    said = _said(place, {name: sweep.done[name].logged for name in known}, known)
     with wait_for(sweep.group.key, boards()):
-        conclude_group(sweep.done[0][1].cfg, sweep.parent, digest, said, place)
+        conclude_group(cfg, sweep.parent, digest, said, place)
     print(f"\n{(place / SUMMARY).read_text(encoding='utf-8')}")
     print(f"Page:               {in_repository(f'sweeps/{place.name}') / REPORT}")
 
 
-def _drawn(sweep: _Sweep) -> str:
+def _run(job: Job, done: Done, records: Mapping[bytes, Dataset]) -> Run:
+    return Run(job.defense, job.cfg, _read(job.cfg, records), done.key, done.done_before)
+
+
+def _drawn(finished: Sequence[tuple[Job, Run]], failed: Mapping[str, str]) -> str:
     """The digest of what a sweep says: of the code that draws, and of whose figures these are."""
-    known = [(job.name, run.key, staged_key(run.cfg)) for job, run in sweep.done]
-    missing = {**sweep.failed, **sweep.elsewhere}
-    return hashlib.sha256(repr((package_digest(), known, missing)).encode()).hexdigest()
+    known = [(job.name, run.key, staged_key(run.cfg)) for job, run in finished]
+    return hashlib.sha256(repr((package_digest(), known, failed)).encode()).hexdigest()
 
 
 def _said(
