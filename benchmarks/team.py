@@ -204,6 +204,7 @@ def team_table(entries: list[dict[str, Any]]) -> str:
     return table(
         [*shown, "runs_per_s"],
         [[json_text(one[key]) for key in (*shown, "runs_per_s")] for one in entries],
+        left=1,
     )
 
 

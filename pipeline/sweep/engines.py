@@ -98,8 +98,8 @@ def in_turn(
 ) -> Iterator[tuple[int, Outcome]]:
     """Has every job done once; who is compared with another waits until that one is over.
 
-    A job whose worker died is handed in again, a few times; one that another process is at comes
-    after the others, and is then tried again and again.
+    A job whose worker died is handed in again, a few times; one that a worker of another command is
+    at, after the others.
 
     Args:
         jobs: those without a defense before whoever is compared with them.
@@ -131,19 +131,19 @@ def in_turn(
             continue
         task, outcome = engine.take()
         running.remove(task.at)
-        if isinstance(outcome, Fault) and outcome.kind == "busy":
-            waiting.append(task.at)
-            busy += 1
-            if busy >= len(waiting):
-                pause()
-                busy = 0
-            continue
-        busy = 0
         if isinstance(outcome, Fault) and outcome.kind == "lost" and lost[task.at] < RETRIES:
             lost[task.at] += 1
             retried(task.at, outcome.said)
             waiting.insert(0, task.at)
             continue
+        if isinstance(outcome, Fault) and outcome.kind == "busy":
+            waiting.append(task.at)
+            busy += 1
+            if busy > len(ready):
+                pause()
+                busy = 0
+            continue
+        busy = 0
         over.add(jobs[task.at].key)
         yield task.at, outcome
 

@@ -211,16 +211,16 @@ def _conclude(sweep: _Sweep, records: Mapping[bytes, Dataset]) -> None:
     """
     known = {job.name: job for job in sweep.jobs if job.name in sweep.done}
     finished = [(job, _run(job, sweep.done[name], records)) for name, job in known.items()]
-    missing = {**sweep.failed, **sweep.elsewhere}
-    missing = {job.name: missing[job.name] for job in sweep.jobs if job.name in missing}
-    place, digest = place_of(sweep.group.key), _drawn(finished, missing)
+    lacking = {**sweep.failed, **sweep.elsewhere}
+    failed = {job.name: lacking[job.name] for job in sweep.jobs if job.name in lacking}
+    place, digest = place_of(sweep.group.key), _drawn(finished, failed)
     drawn, cfg = place / DRAWN_BY, finished[0][1].cfg
     if not drawn.exists() or drawn.read_text(encoding="utf-8") != digest:
         compared = compare_jobs(finished)
         jobs = list(known.values())
         text = summary(Layout.of(jobs, sweep.figures), jobs, compared)
         with folder(place) as out:
-            write_sweep(finished, compared, sweep.figures, cfg, out, failed=missing, summary=text)
+            write_sweep(finished, compared, sweep.figures, cfg, out, failed=failed, summary=text)
             (out / DRAWN_BY).write_text(digest, encoding="utf-8")
     said = _said(place, {name: sweep.done[name].logged for name in known}, known)
     with wait_for(sweep.group.key, boards()):
@@ -233,10 +233,10 @@ def _run(job: Job, done: Done, records: Mapping[bytes, Dataset]) -> Run:
     return Run(job.defense, job.cfg, _read(job.cfg, records), done.key, done.done_before)
 
 
-def _drawn(finished: Sequence[tuple[Job, Run]], missing: Mapping[str, str]) -> str:
+def _drawn(finished: Sequence[tuple[Job, Run]], failed: Mapping[str, str]) -> str:
     """The digest of what a sweep says: of the code that draws, and of whose figures these are."""
     known = [(job.name, run.key, staged_key(run.cfg)) for job, run in finished]
-    return hashlib.sha256(repr((package_digest(), known, missing)).encode()).hexdigest()
+    return hashlib.sha256(repr((package_digest(), known, failed)).encode()).hexdigest()
 
 
 def _said(

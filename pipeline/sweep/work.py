@@ -23,7 +23,6 @@ from pipeline.data.schema import Dataset
 from pipeline.files import BadInput, FailedCheck, repository_root
 from pipeline.project.package import package_digest
 from pipeline.risks.conclusions import questions
-from pipeline.sweep.claims import pause
 from pipeline.sweep.once import DoneElsewhere, finished
 from pipeline.sweep.shown import Key, figures_of, most_important
 from pipeline.tracking.runs import run_key
@@ -76,8 +75,8 @@ class Fault:
 
     Attributes:
         said: one line.
-        kind: `mistake` of whoever asked, failed `check`, `bug`; `lost`: its worker died; `busy`:
-            another worker is at it; `elsewhere`: another worker has its measurements.
+        kind: `mistake` of whoever asked, failed `check`, `bug`, `lost`: its worker died, `busy`:
+            another one is at it, or `elsewhere`: one did it in a folder that is not seen here.
     """
 
     said: str
@@ -175,7 +174,7 @@ def do_task(task: Task, read: Callable[[], Dataset]) -> Outcome:
 
 
 def do_elsewhere(task: Task, theirs: Surroundings) -> Outcome:
-    """Does one job, in a process that may have done others before; waits while another is at it.
+    """Does one job, in a process that may have done others before.
 
     Args:
         task: which.
@@ -185,11 +184,7 @@ def do_elsewhere(task: Task, theirs: Surroundings) -> Outcome:
         theirs.take()
     except BadInput as error:
         return Fault(str(error), "mistake")
-    while True:
-        outcome = do_task(task, lambda: read_raw(task.cfg.data, repository_root())[0])
-        if not isinstance(outcome, Fault) or outcome.kind != "busy":
-            return outcome
-        pause()
+    return do_task(task, lambda: read_raw(task.cfg.data, repository_root())[0])
 
 
 def _blas() -> list[dict[str, int]]:

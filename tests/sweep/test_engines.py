@@ -6,6 +6,7 @@ import pytest
 
 from pipeline.files import BadInput
 from pipeline.project.launchers import LOCAL, RAY, SLURM, Launcher
+from pipeline.sweep import engines
 from pipeline.sweep.engines import RETRIES, Here, engine_of, in_turn
 from pipeline.sweep.work import Done, Fault, Task
 from sweep.planted import job
@@ -64,6 +65,19 @@ def test_each_job_is_done_once_and_after_whoever_it_is_compared_with(at_once, se
     for at in (1, 2):
         assert ends.index(0) < ends.index(at)
     assert ends.index(3) < ends.index(4)
+
+
+def test_what_another_command_is_at_is_asked_for_again_after_the_others(monkeypatch):
+    waited = []
+    monkeypatch.setattr(engines, "pause", lambda: waited.append(1))
+    busy = Fault("another worker is at it", "busy")
+    planted = {3: [busy, busy], 1: [busy] * 5}
+    engine = Shuffled(1, 0, planted)
+    ends = ends_of(engine)
+    assert sorted(at for at, _ in ends) == [0, 1, 2, 3, 4]
+    assert all(isinstance(outcome, Done) for _, outcome in ends)
+    assert ends[-1][0] == 1
+    assert waited
 
 
 def test_this_process_does_jobs_in_their_order():

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from uuid import uuid4
 
 import pytest
 
@@ -9,7 +10,6 @@ from pipeline.sweep import claims
 from pipeline.sweep.claims import attempt, boards
 from pipeline.tracking.board import EXPERIMENT, ServerBoard
 
-KEY = "c" * 64
 HOLDER = """
 import sys, time
 from pipeline.sweep.claims import attempt, boards
@@ -19,13 +19,19 @@ time.sleep(120)
 
 
 @pytest.fixture
-def elsewhere(told, tmp_path):
+def key():
+    """One that no killed worker of another test left a note of."""
+    return uuid4().hex * 2
+
+
+@pytest.fixture
+def elsewhere(told, key):
     """Starts a worker with a folder of its own, which is all that tells a machine from this one."""
     started = []
 
     def start(root):
         env = {**told, "DVC_ROOT": str(root)}
-        command = [sys.executable, "-c", HOLDER, KEY]
+        command = [sys.executable, "-c", HOLDER, key]
         one = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True)
         started.append(one)
         return one, one.stdout.readline().strip()
@@ -37,38 +43,39 @@ def elsewhere(told, tmp_path):
         one.stdout.close()
 
 
-def notes(servers):
+def notes(servers, key):
     asked = (
         "select count(*) from runs r join experiments e on r.experiment_id = e.experiment_id "
-        f"where e.name = '{EXPERIMENT}' and r.lifecycle_stage = 'active'"
+        "join tags t on t.run_uuid = r.run_uuid and t.key = 'claim' "
+        f"where e.name = '{EXPERIMENT}' and r.lifecycle_stage = 'active' and t.value = '{key}'"
     )
     return servers.database.ask(asked)[0][0]
 
 
-def test_a_key_is_one_workers_though_no_folder_is_shared(servers, elsewhere, tmp_path):
-    with attempt(KEY, boards()) as mine:
+def test_a_key_is_one_workers_though_no_folder_is_shared(servers, elsewhere, tmp_path, key):
+    with attempt(key, boards()) as mine:
         assert mine.held()
-        assert notes(servers) == 1
+        assert notes(servers, key) == 1
         assert elsewhere(tmp_path / "a")[1] == "refused"
-    assert notes(servers) == 0
+    assert notes(servers, key) == 0
     assert elsewhere(tmp_path / "b")[1] == "held"
-    assert attempt(KEY, boards()) is None
+    assert attempt(key, boards()) is None
 
 
 def test_a_killed_worker_is_followed_at_once_in_its_folder_and_after_a_while_elsewhere(
-    servers, elsewhere, tmp_path
+    servers, elsewhere, tmp_path, key
 ):
     process, said = elsewhere(tmp_path / "a")
     assert said == "held"
     process.kill()
     process.wait()
     watcher = ServerBoard("another machine", dead=1.0)
-    assert watcher.others(KEY)
+    assert watcher.others(key)
     again, said = elsewhere(tmp_path / "a")
     assert said == "held"
-    assert watcher.others(KEY)
+    assert watcher.others(key)
     again.kill()
     again.wait()
-    while watcher.others(KEY):
+    while watcher.others(key):
         claims.pause()
-    assert notes(servers) == 0
+    assert notes(servers, key) == 0
