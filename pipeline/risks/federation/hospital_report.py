@@ -9,14 +9,13 @@ from pipeline.presentation.chapter import Chapter, Fold, Items, Note, Part, Tabl
 from pipeline.presentation.numbers import interval_text, with_interval
 from pipeline.risks.federation.hospitals import (
     ALONE,
-    CENTRAL,
     EVERYBODY,
-    FEDERATED,
     NOT_ESTIMABLE,
     OTHERS,
     OWN,
     TRAININGS,
 )
+from pipeline.risks.federation.measure.hospitals import CENTRAL, FEDERATED
 from pipeline.risks.federation.risk import GAINS as NAME
 from pipeline.risks.risk import Tables
 from pipeline.statistics.patients import LEAST
@@ -75,7 +74,7 @@ def _result(table: pd.DataFrame) -> str:
     others = auroc[(auroc["asked"] == OTHERS) & auroc[ALONE].notna()]
     if not len(others):
         return f"{text}."
-    worst = others.loc[others[ALONE].idxmin()]
+    worst = others.sort_values(ALONE, kind="stable").iloc[0]
     return (
         f"{text}. Alone, {worst['hospital']} reaches {_bounded(worst, ALONE)} among the patients "
         f"of all others, where the federation reaches {_bounded(worst, FEDERATED)}."
@@ -121,7 +120,7 @@ def _shown(table: pd.DataFrame, *, whole: bool = False) -> pd.DataFrame:
     first = {"hospitals": [f"{count:g}" for count in table["hospitals"]]} if whole else {}
     figure = {"figure": table["figure"].map(WORDS).tolist()} if whole else {}
     cells = {name: with_interval(table, name) for name in TRAININGS}
-    gains = {"gain": with_interval(table, "gain"), "conclusion": table["gain_verdict"].fillna("")}
+    verdicts = table["gain_verdict"].fillna("").tolist()
     return pd.DataFrame(
         {
             **first,
@@ -131,7 +130,8 @@ def _shown(table: pd.DataFrame, *, whole: bool = False) -> pd.DataFrame:
             "ill": _counts(table, "ill"),
             **figure,
             **cells,
-            **{name: list(cell) for name, cell in gains.items()},
+            "gain": with_interval(table, "gain"),
+            "conclusion": verdicts,
         }
     )
 

@@ -25,7 +25,7 @@ from pipeline.models.mlp import Architecture, initialise
 from pipeline.risks.membership.measure.white_box import AuditSize, white_box_audit
 from pipeline.statistics.accounting import gaussian_epsilon, recompute
 
-pytestmark = pytest.mark.heavy
+pytestmark = pytest.mark.slow
 
 LINEAR = Architecture("linear", len(tiny.FEATURES), 2, ())
 HOW = NoisySteps(3.0, 1.0, 4, 40.0, 0.5, 0.02)  # of one round
