@@ -37,6 +37,7 @@ GRADIENT, PRIVATE, STEPS = "gradient", "private gradient", "steps"
 FIRST, LAST = "first round", "last round"
 LEAST_UPDATES = 4  # of each kind, however many records are in one
 RESTARTS = 3
+RATE, CAREFUL = 0.3, 0.1  # of a search; noise and signs mislead one that takes long steps
 
 
 @dataclass(frozen=True)
@@ -218,6 +219,7 @@ def _inverted(
         sent = _moved_by(dataset, batches, federation, int(kind.update.split()[0]))
     center, scale = (constants[name][0].double() for name in ("center", "scale"))
     lower, upper = _ends(schema.column("lower"), schema.column("upper"), center, scale)
+    plainly, search = kind.update == GRADIENT, cfg.section(FederationSettings).search
     found = batch_behind(
         batches.weights,
         sent,
@@ -225,10 +227,11 @@ def _inverted(
         upper,
         records=kind.records,
         by_signs=kind.update.endswith(STEPS),
-        exact=kind.update == GRADIENT,
+        exact=plainly,
         generator=drawn,
-        steps=cfg.section(FederationSettings).search,
+        steps=search if plainly else max(1, search // 2),
         restarts=RESTARTS,
+        learning_rate=RATE if plainly else CAREFUL,
     )
     true, units = x.double(), schema.column("scale")
     guessed = torch.cat([in_units(found.inputs, schema, center, scale), found.ill[..., None]], -1)
