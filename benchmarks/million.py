@@ -31,7 +31,7 @@ SIZES = (10_000, 30_000, 100_000, 300_000, 1_000_000)
 EXPERIMENT = "million"
 STAGES = ("prepare", "train_baseline", "attack", "adv_train", "examine@adv_train", "evaluate")
 ATTACK = "attack"
-# Runs a stage, and says at its end what it and its helpers computed, and how much of it in blocks.
+# Runs a stage, and says at its end what it computed, and how much of it in blocks.
 DRIVER = """
 import json, resource, runpy, sys, time
 from pathlib import Path
@@ -48,12 +48,10 @@ begin = time.perf_counter()
 if "1" == sys.argv.pop():
     blocks._examine_block = timed
 runpy.run_module(module, run_name="__main__")
-own, helpers = (
-    one.ru_utime + one.ru_stime
-    for one in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-)
+usage = resource.getrusage(resource.RUSAGE_SELF)
+own = usage.ru_utime + usage.ru_stime
 wall = time.perf_counter() - begin
-told.write_text(json.dumps(dict(own=own, helpers=helpers, blocks=spent[0], wall=wall)))
+told.write_text(json.dumps(dict(own=own, blocks=spent[0], wall=wall)))
 """
 
 
@@ -95,10 +93,10 @@ def split(records: int, folder: Path | None) -> dict[str, float]:
     """What Amdahl's law says of two processes, by the parts of one, and what two did.
 
     Returns:
-        processor seconds of `attack` by one process, `blocks_s` of them in blocks; `predicted`:
-        how much faster two are by that; `own_s, helpers_s` of two, hence `found`: by what they
-        computed, half of the helpers' beside each other. `wall_1_s, wall_2_s`: on the machine as it
-        was, whoever else computed.
+        processor seconds of `attack` by one process, `blocks_s` of them in blocks, `alone_s` not;
+        `predicted`: how much faster two are by that; `alone_of_two_s`: what the process that hands
+        blocks out computed; `found`, by `wall_1_s, wall_2_s`: on the machine as it was, whoever
+        else computed.
     """
     told = {}
     for threads in (1, 2):
@@ -117,17 +115,17 @@ def split(records: int, folder: Path | None) -> dict[str, float]:
             subprocess.run(call, cwd=copy, env=os.environ | place, check=True)
             told[threads] = read_json(out)
     one, two = told[1], told[2]
-    rest = one["own"] - one["blocks"]
+    alone = one["own"] - one["blocks"]
     numbers = {
         "records": records,
         "cpu_s": one["own"],
         "blocks_s": one["blocks"],
-        "predicted": one["own"] / (rest + one["blocks"] / 2),
-        "own_s": two["own"],
-        "helpers_s": two["helpers"],
-        "found": one["own"] / (two["own"] + two["helpers"] / 2),
+        "alone_s": alone,
+        "predicted": one["own"] / (alone + one["blocks"] / 2),
+        "alone_of_two_s": two["own"],
         "wall_1_s": one["wall"],
         "wall_2_s": two["wall"],
+        "found": one["wall"] / two["wall"],
     }
     return {name: round(value, 2) for name, value in numbers.items()}
 

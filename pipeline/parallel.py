@@ -356,6 +356,20 @@ def _pool(processes: int) -> Iterator[Pool]:
         torch.set_num_threads(threads)
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Computes on one thread, as every process beside this one does: bits then do not depend on it.
+
+    Sums of more threads end in other digits.
+    """
+    threads, was = torch.get_num_threads(), _one_thread()
+    try:
+        yield
+    finally:
+        was.restore_original_limits()
+        torch.set_num_threads(threads)
+
+
 def _beside() -> None:
     """A process of a pool computes on one thread, and tells nobody of its progress."""
     silence()

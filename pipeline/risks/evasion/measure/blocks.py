@@ -19,7 +19,7 @@ from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
 from pipeline.files import BadInput, read_tensors, write_tensors
 from pipeline.models.population import Population
-from pipeline.parallel import in_turn
+from pipeline.parallel import in_turn, one_thread
 from pipeline.risks.evasion.measure.examination import ADVICE, Examination, examine
 from pipeline.risks.evasion.measure.rows import ROWS
 from pipeline.risks.evasion.measure.subject import Block, linear_beside
@@ -73,7 +73,8 @@ def examine_in_blocks(
     Raises:
         BadInput: what transfers was made in other blocks.
     """
-    stand_in = linear_beside(dataset, plan)
+    with one_thread():
+        stand_in = linear_beside(dataset, plan)
     (place / "evasion" / BLOCKS).mkdir()
     if transfer is None:
         (place / SENT).mkdir()
