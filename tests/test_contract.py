@@ -264,7 +264,7 @@ def test_only_prepare_reads_the_raw_file_and_exactly_that():
     for name, path in presets("data").items():
         described = content(path)
         own = path.relative_to(ROOT).as_posix()
-        bundled = described["source"] == "sklearn"
+        bundled = described["source"] in ("sklearn", "package")
         assert described["file"] == own if bundled else described["file"].startswith("data/"), name
 
 

@@ -20,7 +20,7 @@ BY_DEFAULT |= {"report/default", "gate/default", "serving/default", "tracking/de
 BY_DEFAULT |= {
     preset for preset in PRESETS if preset.startswith(("threat/", "attack/", "defense/", "risk/"))
 }
-OTHER_THREATS = ["euclidean", "false_alarm", "missed_diagnosis"]
+OTHER_THREATS = ["euclidean", "false_alarm", "forger", "missed_diagnosis"]
 BY_DEFAULT -= {f"threat/{name}" for name in OTHER_THREATS} | {"defense/dp_adv_train"}
 OF_IMAGES = ["breast_ultrasound", "digits", "pneumonia"]
 PIXELS = ["threat=[pixels,pixels_missed]", "audit.headline=pixels", "adv_train.threat=pixels"]
@@ -73,6 +73,8 @@ CHOSEN = {
     "train/images": ["train=images"],
     **{f"experiment/{name}": [f"experiment={name}"] for name in EXPERIMENTS_OF_IMAGES},
     "data/breast_cancer": ["data=breast_cancer"],
+    **{f"data/{name}": [f"data={name}"] for name in ("credit", "intrusion", "wine")},
+    "experiment/sectors": ["experiment=sectors"],
     "model/linear": ["model=linear"],
     "experiment/breast_cancer": ["experiment=breast_cancer"],
     "experiment/federated": ["experiment=federated"],
@@ -275,7 +277,7 @@ def test_an_override_that_names_no_key_is_one_line_with_the_nearest_one(override
 @pytest.mark.parametrize(
     ("override", "choices"),
     [
-        ("data=pimaa", "breast_cancer breast_ultrasound digits pima"),
+        ("data=pimaa", "breast_cancer breast_ultrasound credit digits intrusion pima"),
         ("attack=[fgsm,pgd]", "attack/pgd"),
         ("experiment=smok", "smoke thorough"),
     ],

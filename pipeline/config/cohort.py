@@ -9,6 +9,7 @@ from pydantic import Field, PlainValidator, model_validator
 
 from pipeline.config.base import Positive, Section, Share
 from pipeline.config.formulas import Formula, Relation
+from pipeline.config.sector import PackagedConfig, WordsConfig
 from pipeline.validation import nearest
 
 Kind = Literal["integer", "real", "binary", "ordinal", "categorical"]
@@ -243,9 +244,9 @@ class DataConfig(Section):
 
     `file`: the records; where they come with scikit-learn, by the loader `name`, the file of
     `conf/` that describes them. Of images (`image`) it is an archive in the layout of MedMNIST
-    (`npz`), or the labels of a `folder` of pictures, a CSV file beside them. `outcomes` maps the
-    cells of the target to classes; empty = 0, 1, and the names of the classes. `ignore` are columns
-    that are read by nobody.
+    (`npz`), or the labels of a `folder` of pictures, a CSV beside them. `packaged`: the file of a
+    Python `package`. `words` stand in place of a clinic's. `outcomes` maps cells of the target to
+    classes; empty = 0, 1, and the classes' names. `ignore` are columns that are read by nobody.
 
     `group`, `site`, `time` are columns that are no features: whose record it is, where it was made
     and when. All records of one patient stay on one side of every split.
@@ -262,8 +263,10 @@ class DataConfig(Section):
 
     name: str
     title: str
-    source: Literal["file", "sklearn", "npz", "folder"]
+    source: Literal["file", "sklearn", "package", "npz", "folder"]
     file: str
+    packaged: PackagedConfig | None = None
+    words: WordsConfig | None = None
     image: ImageConfig | None = None
     reading: ReadingConfig = ReadingConfig()
     target: str
@@ -298,13 +301,19 @@ class DataConfig(Section):
         return self
 
     @model_validator(mode="after")
+    def _shipped(self) -> "DataConfig":
+        if (self.source == "package") != (self.packaged is not None):
+            raise ValueError("source package and packaged go together: give both, or neither")
+        return self
+
+    @model_validator(mode="after")
     def _pictured(self) -> "DataConfig":
         """An image has one feature, whose grey levels fit a byte, and an image's sources."""
         if self.image is None:
             if self.source in ("npz", "folder"):
                 raise ValueError(f"source {self.source} holds images: give image.shape")
             return self
-        if self.source == "file":
+        if self.source in ("file", "package"):
             raise ValueError("image: images come from an npz, a folder, or sklearn")
         if len(self.features) != 1:
             raise ValueError("features: an image has one, that of every pixel")
@@ -362,6 +371,11 @@ class DataConfig(Section):
                 raise ValueError(f"{key}: {name!r} is {parts[name]} already; give it one part")
             parts.setdefault(name, key)
         return self
+
+    @property
+    def spoken(self) -> dict[str, str]:
+        """A clinic's words -> those of the data set's own sector."""
+        return {} if self.words is None else self.words.spoken
 
     @property
     def columns(self) -> list[str]:

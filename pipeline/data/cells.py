@@ -116,6 +116,15 @@ def read_cells(path: Path, name: str, reading: Reading, *, number_columns: bool 
         raise BadInput(f"{name}: a folder; name the file in it") from None
     except OSError as error:
         raise BadInput(f"{name}: cannot be read ({error.strerror})") from error
+    return cells_in(content, name, reading, number_columns=number_columns)
+
+
+def cells_in(content: bytes, name: str, reading: Reading, *, number_columns: bool = False) -> Cells:
+    """As `read_cells`, of the bytes of a file.
+
+    Raises:
+        BadInput: one line with the file, the line and what would be right.
+    """
     if content.startswith(b"\x1f\x8b"):
         try:
             content = gzip.decompress(content)

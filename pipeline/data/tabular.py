@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pipeline.config import DataConfig
 from pipeline.data.cells import Cells, read_cells
 from pipeline.data.grid import finer_step, off_grid
+from pipeline.data.packaged import bundled, packaged_cells
 from pipeline.data.schema import Dataset, Schema
 from pipeline.data.values import (
     Fault,
@@ -49,9 +50,12 @@ def read_records(cfg: DataConfig, root: Path) -> tuple[Dataset, dict[str, Any]]:
     """
     schema = Schema.of(cfg)
     if cfg.source == "sklearn":
-        name, values, target = f"scikit-learn's {cfg.name}", *_bundled(cfg, schema)
+        name, values, target = f"scikit-learn's {cfg.name}", *bundled(cfg.name, len(schema.names))
         values = checked_values(values, schema, name, first_line=2)
         dataset = Dataset(torch.from_numpy(values), torch.from_numpy(target), schema)
+    elif cfg.packaged is not None:
+        name, cells = cfg.packaged.where, packaged_cells(cfg.packaged, cfg.reading)
+        dataset = faultless(fitting(cells, cfg, name), cfg, name)
     else:
         name, cells = cfg.file, cells_of(cfg, root / cfg.file)
         dataset = faultless(cells, cfg, name)
@@ -89,10 +93,17 @@ def cells_of(cfg: DataConfig, path: Path) -> Cells:
         ours = cfg.file == OURS and not in_project()
         hint = "`dvc pull data.dvc` fetches it" if ours else OTHERS
         raise BadInput(f"{cfg.file}: not found; {hint}")
-    cells = read_cells(path, cfg.file, cfg.reading)
-    wrong = header_faults(cells.header, cfg)
-    if wrong:
-        raise BadInput("\n".join(f"{cfg.file}: {line}" for line in wrong))
+    return fitting(read_cells(path, cfg.file, cfg.reading), cfg, cfg.file)
+
+
+def fitting(cells: Cells, cfg: DataConfig, name: str) -> Cells:
+    """Cells whose header is that of the schema.
+
+    Raises:
+        BadInput: a column is missing, doubled or unknown.
+    """
+    if wrong := header_faults(cells.header, cfg):
+        raise BadInput("\n".join(f"{name}: {line}" for line in wrong))
     return cells
 
 
@@ -379,21 +390,3 @@ def census_in_words(report: Mapping[str, Any]) -> list[str]:
         ]
         said.append(f"values between the steps of their grid: {', '.join(each)}")
     return said
-
-
-def _bundled(cfg: DataConfig, schema: Schema) -> tuple[Values, NDArray[np.int64]]:
-    """A data set of scikit-learn; its first class is the disease, so classes are turned round."""
-    from sklearn import datasets
-
-    loader = getattr(datasets, f"load_{cfg.name}", None)
-    if loader is None:
-        raise BadInput(
-            f"data.name: scikit-learn has no data set {cfg.name!r}; known: breast_cancer"
-        )
-    bundle = loader()
-    if bundle.data.shape[1] != len(schema.names):
-        raise BadInput(
-            f"data.features: {cfg.name} has {bundle.data.shape[1]} columns, the schema "
-            f"{len(schema.names)}"
-        )
-    return bundle.data.astype(np.float64).copy(), 1 - bundle.target.astype(np.int64)

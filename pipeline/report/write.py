@@ -11,6 +11,7 @@ from pipeline.files import write_json, write_text
 from pipeline.presentation import SCHEMA_VERSION
 from pipeline.presentation.chapter import Finding
 from pipeline.presentation.flagged import with_flags
+from pipeline.presentation.sector_words import retell
 from pipeline.report import (
     DEFENSES,
     FACTS,
@@ -89,6 +90,7 @@ def write_evaluation(results: Results, context: Context, folder: Path) -> None:
     for name, page in pages.items():
         write_text(folder / name, page)
     write_text(folder / SUMMARY, summary(results, found, context, contents.findings))
+    retell(folder, cfg.data.spoken)
 
 
 def table_files(results: Results) -> dict[str, pd.DataFrame]:

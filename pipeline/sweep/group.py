@@ -17,6 +17,7 @@ from pipeline.defenses.admission import admit, admit_all
 from pipeline.files import BadInput, folder, in_repository, repository_root
 from pipeline.models.endpoint import Endpoint, asked_about
 from pipeline.models.population import Population
+from pipeline.presentation.sector_words import in_columns
 from pipeline.project.launchers import HERE, Launcher
 from pipeline.project.package import package_digest
 from pipeline.report import REPORT, SUMMARY, how_to_compare
@@ -200,7 +201,7 @@ def _show(sweep: _Sweep, job: Job, done: Done, at: int, jobs: Sequence[Job]) -> 
     layout = Layout.of(jobs, sweep.figures)
     lines = [layout.heading(counted=True)] if len(sweep.done) == 1 else []
     lines.append(layout.row(job, done.cells, at, "*" * done.flagged))
-    tqdm.write("\n".join(lines))
+    tqdm.write(in_columns("\n".join(lines), job.cfg.data.spoken))
     sys.stdout.flush()
 
 
@@ -294,5 +295,5 @@ def run_alone(cfg: Config, overrides: Sequence[str]) -> None:
         lines += [f"* flagged: {', '.join(flags)}"] if flags else []
         lines.append(f"page: {evaluation.relative_to(repository_root()) / REPORT}")
         lines += _questions(cfg, evaluated.populations[job.defense])
-        print("\n".join(lines), flush=True)
+        print(in_columns("\n".join(lines), cfg.data.spoken), flush=True)
     print(f"\n{how_to_compare()}")

@@ -11,6 +11,7 @@ from pipeline.presentation import SCHEMA_VERSION
 from pipeline.presentation.chapter import Chapter, Heading, Items, Note, Part, Table
 from pipeline.presentation.numbers import with_interval
 from pipeline.presentation.pictures import display_name
+from pipeline.presentation.sector_words import retell
 from pipeline.report import HEADLINE, PLOTS, REPORT, SCHEMA, SUMMARY
 from pipeline.report.audited import reviewed, warnings
 from pipeline.report.contents import NEVER_TESTED, Contents
@@ -95,6 +96,7 @@ def write_sweep(
     )
     write_text(folder / REPORT, render(contents, patients=False))
     write_text(folder / SUMMARY, f"{summary}\n")
+    retell(folder, cfg.data.spoken)
 
 
 def jobs_table(runs: Sequence[tuple[Job, Run]], compared: Compared) -> pd.DataFrame:

@@ -11,6 +11,7 @@ import pandas as pd
 from pipeline.config import BASELINE
 from pipeline.data.signing import NOT_REVIEWED
 from pipeline.presentation.numbers import with_interval
+from pipeline.presentation.sector_words import Words, in_words
 from pipeline.risks.conclusions import Front
 from pipeline.tracking.artifacts import PROVENANCE, SETTINGS, SHARED
 from pipeline.tracking.evaluated import Evaluated
@@ -38,7 +39,7 @@ def run_note(evaluated: Evaluated, name: str) -> str:
         "## Where to look",
         _places(evaluated),
     ]
-    return _cut("\n\n".join(parts))
+    return _cut(in_words("\n\n".join(parts), evaluated.context.cfg.data.spoken))
 
 
 def _places(evaluated: Evaluated) -> str:
@@ -105,10 +106,13 @@ def _figures(own: pd.DataFrame, headlines: pd.DataFrame) -> str:
     return table(["figure", "", "this defense", "no defense", "verdict"], rows)
 
 
-def experiment_note(title: str, evaluated: Evaluated | None = None) -> str:
+def experiment_note(
+    title: str, evaluated: Evaluated | None = None, *, spoken: Words | None = None
+) -> str:
     """What an experiment holds; of an evaluation of several defenses, what is concluded.
 
-    Its first line is all that MLflow shows until somebody unfolds it.
+    Its first line is all that MLflow shows until somebody unfolds it. `spoken`: the words of the
+    cohort's sector.
     """
     parts = []
     if evaluated is not None and len(evaluated.populations) > 1:
@@ -130,7 +134,7 @@ def experiment_note(title: str, evaluated: Evaluated | None = None) -> str:
         "The first part of a curve's name says what its step is. A defense with flags beside its "
         "name is called best in nothing."
     )
-    return _cut("\n\n".join(parts), 19000)
+    return _cut(in_words("\n\n".join(parts), spoken), 19000)
 
 
 def _front(front: Front | None) -> str:
@@ -149,7 +153,7 @@ def model_note(evaluated: Evaluated, name: str) -> str:
     cfg, facts = evaluated.context.cfg, evaluated.populations[name].facts
     decision: Mapping[str, Any] = facts.get("decision", {})
     rule = ", ".join(f"{key.replace('_', ' ')}: {value}" for key, value in decision.items())
-    return "\n\n".join(
+    told = "\n\n".join(
         [
             USE,
             f"**Takes** raw records of {cfg.data.title}, in clinical units; **answers** with a "
@@ -162,6 +166,7 @@ def model_note(evaluated: Evaluated, name: str) -> str:
             f"see the run's note and `{SHARED}` there.",
         ]
     )
+    return in_words(told, cfg.data.spoken)
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:

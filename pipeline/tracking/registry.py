@@ -7,6 +7,7 @@ it. It says no more: not that the model is better than another one, nor that any
 import re
 from typing import TYPE_CHECKING
 
+from pipeline.presentation.sector_words import in_words
 from pipeline.tracking.evaluated import Evaluated
 from pipeline.tracking.notes import USE, model_note, warnings_of
 from pipeline.tracking.store import made_once
@@ -37,7 +38,7 @@ def register(evaluated: Evaluated, defense: str, run: str, model: str) -> None:
     client, cfg = MlflowClient(), evaluated.context.cfg
     name, weights = model_name(cfg.data.name, defense), evaluated.populations[defense].digest
     said = f"Release models of `{defense}` on {cfg.data.title}. {USE} `{ALIAS}`: {MEANING}."
-    _named(client, name, said)
+    _named(client, name, in_words(said, cfg.data.spoken))
     known = [
         one.version
         for one in client.search_model_versions(f"name = '{name}'")

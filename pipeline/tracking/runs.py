@@ -17,6 +17,7 @@ import pandas as pd
 from pipeline.data.signing import NOT_REVIEWED
 from pipeline.presentation import SCHEMA_VERSION
 from pipeline.presentation.pictures import COLOURS
+from pipeline.presentation.sector_words import Words, in_words
 from pipeline.risks import RISKS
 from pipeline.risks.risk import Figure, Judgement
 from pipeline.tracking.artifacts import logged_files
@@ -61,8 +62,9 @@ def log_evaluations(evaluated: Evaluated) -> None:
         evaluated.populations, desc="logging to MLflow", unit="defense", disable=None, leave=False
     ):
         log_evaluation(evaluated, name)
-    title = evaluated.context.cfg.data.title
-    _tell(open_store(evaluated.context.cfg), {NOTE: experiment_note(title, evaluated)})
+    data = evaluated.context.cfg.data
+    note = experiment_note(data.title, evaluated, spoken=data.spoken)
+    _tell(open_store(evaluated.context.cfg), {NOTE: note})
 
 
 def log_evaluation(evaluated: Evaluated, name: str) -> None:
@@ -148,9 +150,13 @@ def tags_of(evaluated: Evaluated, name: str) -> dict[str, str]:
         "threat_model": NOT_REVIEWED if cfg.data.unreviewed else "",
         "noise": str(population.facts.get("noise", "")),
         "mlflow.runColor": _colour(list(evaluated.examined), name),
-        **evaluated.conclusions.of_defense(name),
+        **_told(evaluated.conclusions.of_defense(name), cfg.data.spoken),
     }
     return {key: value for key, value in tags.items() if value}
+
+
+def _told(said: Mapping[str, str], words: Words) -> dict[str, str]:
+    return {key: in_words(text, words) for key, text in said.items()}
 
 
 def curves_among(figures: Iterable[Figure]) -> list[str]:

@@ -164,7 +164,7 @@ def experiment_tags(cfg: Config) -> dict[str, str]:
     return {
         # or MLflow 3 opens its page for language-model traces
         "mlflow.experimentKind": "custom_model_development",
-        NOTE: experiment_note(cfg.data.title),
+        NOTE: experiment_note(cfg.data.title, spoken=cfg.data.spoken),
     }
 
 
