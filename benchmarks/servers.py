@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from socket import create_connection, socket
@@ -34,7 +34,7 @@ class Database:
     """A PostgreSQL of its own: where it listens, and the secret that opens it."""
 
     port: int
-    password: str
+    password: str = field(repr=False)
 
     @property
     def address(self) -> str:
@@ -60,7 +60,7 @@ class Store:
     """
 
     endpoint: str
-    env: Mapping[str, str]
+    env: Mapping[str, str] = field(repr=False)
     root: Path
 
 

@@ -495,6 +495,8 @@ NO_MODULE = ("browser", "dvc")  # pages where they are read, figures where DVC c
 MIRRORS_NOTHING = {
     *(Path(f"report/test_{name}.py") for name in NO_MODULE),
     *(Path(f"test_{name}.py") for name in TOOLS),
+    Path("sweep/test_together.py"),  # whole commands side by side
+    *(Path(f"team/test_{name}.py") for name in ("claims_elsewhere", "remote", "sweep_on_servers")),
 }
 
 
