@@ -154,3 +154,21 @@ def test_an_array_holds_all_weights_of_all_members():
     assert array.shape == (3, 5 * 6 + 6 + 6 * 2 + 2)
     assert same(unpacked(array, weights), weights)
     assert same(unpacked(array[1:], weights), {name: one[1:] for name, one in weights.items()})
+
+
+def test_the_server_gets_updates_in_the_order_of_the_hospitals_numbers(dataset):
+    plan = tiny.plan(dataset)
+    sites, seen = hospitals(dataset, plan, 3), []
+    for order in (sites, sites[::-1]):
+        run(dataset, plan, order, 1, watch=seen.append)
+    assert tiny.same_bits(seen[0].updates, seen[1].updates)
+
+
+def test_a_round_takes_its_own_part_of_the_schedule(dataset):
+    """The last round of a falling rate moves weights less than the first."""
+    plan, start = tiny.plan(dataset), initialise(ARCHITECTURE, torch.arange(6))
+    (site,) = hospitals(dataset, plan, 1)
+    falling = TRAIN.model_copy(update={"schedule": "one_cycle"})
+    local = ordinary(Training(ARCHITECTURE, falling, 8, 1))
+    moved = [float((local(start, site, at).update - packed(start)).norm()) for at in (2, 7)]
+    assert moved[1] < moved[0] / 3
