@@ -132,7 +132,10 @@ def standardise(
     Categories become a column for each level behind the D: (M, B, D + H).
     """
     if HOT in preprocessing:
-        x, missing = extended(x, preprocessing[HOT][0]), None
+        hot = preprocessing[HOT]
+        if not len(hot):  # of no member: two folds have no inner ones
+            return x.new_zeros(*x.shape[:-1], preprocessing["impute"].shape[-1])
+        x, missing = extended(x, hot[0]), None
     impute, center, scale = (preprocessing[name][:, None] for name in ("impute", "center", "scale"))
     return (torch.where(x.isnan() if missing is None else missing, impute, x) - center) / scale
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+import mixed
 from largest import Largest
 from pipeline.files import BadInput, read_json, sha256
 from pipeline.models import networks
@@ -379,3 +380,11 @@ def test_of_no_model_there_are_no_answers():
     """With two folds no further model is trained that could choose a cut."""
     nobody = population(2, hidden=()).select(torch.tensor([], dtype=torch.int64))
     assert nobody(records(5, seed=1).x.expand(0, 5, -1)).shape == (0, 5, 2)
+
+
+@pytest.mark.parametrize("mixed_records", [False, True])
+def test_no_member_answers_nothing_with_categories_too(models, x, mixed_records):
+    if mixed_records:
+        models, x = mixed.models(2), mixed.records(6, seed=0).x
+    nobody = models.select(torch.zeros(models.size, dtype=torch.bool))
+    assert nobody(x.expand(0, *x.shape)).shape == (0, len(x), 2)

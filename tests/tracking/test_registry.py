@@ -70,7 +70,7 @@ def audit(monkeypatch, empty_store, tmp_path):
     client = mlflow.MlflowClient()
     experiment = client.create_experiment("any", artifact_location=(tmp_path / "files").as_uri())
     monkeypatch.setattr(registry, "model_note", lambda *_: "a note")
-    data = SimpleNamespace(name="clinic", title="Clinic", unreviewed=[])
+    data = SimpleNamespace(name="clinic", title="Clinic", unreviewed=[], spoken={})
 
     def run(weights, *flags, unreviewed=(), noise=""):
         data.unreviewed = list(unreviewed)
