@@ -37,6 +37,7 @@ ATLAS: dict[str, str] = {
 
 NIST: dict[str, str] = {
     "NISTAML.01": "Availability Violations",
+    "NISTAML.011": "Model Poisoning (Availability)",
     "NISTAML.012": "Clean-label Poisoning",
     "NISTAML.013": "Data Poisoning",
     "NISTAML.014": "Energy-latency",
@@ -46,6 +47,7 @@ NIST: dict[str, str] = {
     "NISTAML.023": "Backdoor Poisoning",
     "NISTAML.024": "Targeted Poisoning",
     "NISTAML.025": "Black-box Evasion",
+    "NISTAML.026": "Model Poisoning (Integrity)",
     "NISTAML.03": "Privacy Compromises",
     "NISTAML.031": "Model Extraction",
     "NISTAML.032": "Reconstruction",

@@ -161,7 +161,7 @@ class Attack:
     ids: Standards = field(default_factory=lambda: RISKS["availability_poisoning"])
 
 
-_SUPPLIED = Standards(("AML.T0018.000",), ("NISTAML.051",), ("ML10:2023",))
+_SUPPLIED = Standards(("AML.T0018.000",), ("NISTAML.011", "NISTAML.026"), ("ML10:2023",))
 # In reading order: what they learn from, what they send, and what they fit to who collects.
 HOSTILE: dict[str, Attack] = {
     "flips": Attack("flipped"),

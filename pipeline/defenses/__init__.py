@@ -67,23 +67,29 @@ class Serves(NamedTuple):
         records: tables of patients; `images` likewise.
         network: it trains the network that `model` names, and asks that this is one.
         trees: it grows the trees that `model` names, and asks that they are of `GROWN`.
+        versions: it may learn from poisoned sets, in which versions of a record lie side by side.
     """
 
     records: bool = True
     images: bool = False
     network: bool = False
     trees: bool = False
+    versions: bool = True
 
 
 _BOTH = Serves(images=True, network=True)
 _IMAGES = Serves(records=False, images=True, network=True)
+HOSPITALS_MOVE = (
+    "hospitals are cut from the values of all records, a forger's too; hostile hospitals are the "
+    "risk federation (experiment=federated)"
+)
 # What each serves; who is not named here is trained on records, and is a model of its own.
 SERVES: dict[str, Serves] = {
     "baseline": Serves(images=True),
     **dict.fromkeys(("adv_train", "certified", "distill", "dp_train", "dp_adv_train"), _BOTH),
     **dict.fromkeys(("smoothed", "seda", "seda_whole", *STUDENTS), _IMAGES),
     "hardened": Serves(trees=True),
-    **dict.fromkeys(("federated", "federated_private"), Serves(network=True)),
+    **dict.fromkeys(("federated", "federated_private"), Serves(network=True, versions=False)),
 }
 
 
@@ -104,6 +110,11 @@ def why_unfit(name: str, *, images: bool, network: bool, trees: bool = False) ->
     if serves.trees and not trees:
         return FOR_TREES_ALONE
     return FOR_NETWORKS_ALONE if serves.network and not network else ""
+
+
+def why_not_poisoned(name: str) -> str:
+    """Why a recipe learns from no poisoned set; empty = it does."""
+    return "" if SERVES.get(name, Serves()).versions else HOSPITALS_MOVE
 
 
 def refuse_unfit(

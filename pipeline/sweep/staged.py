@@ -10,6 +10,7 @@ from pathlib import Path
 from pipeline.config import Config, Section
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
+from pipeline.defenses import why_not_poisoned
 from pipeline.defenses.trained import train_reported
 from pipeline.files import NOT_APPLICABLE, write_json
 from pipeline.risks.federation.measure.settings import RECIPE, FederationSettings
@@ -27,6 +28,9 @@ Measure = Callable[[str, Dataset, Config, Path], None]
 
 
 def _poison(name: str, dataset: Dataset, cfg: Config, place: Path) -> None:
+    if why := why_not_poisoned(name):
+        write_json(place / NOT_APPLICABLE, {"poisoning": {name: why}})
+        return
     plan = Plan.of(dataset, cfg.plan, cfg.seed)
     poison_recipes([name], dataset, plan, cfg, place)
 
@@ -51,10 +55,10 @@ def _federate(name: str, dataset: Dataset, cfg: Config, place: Path) -> None:
 
 
 MEASURES: Mapping[str, tuple[Measure, type[Section]]] = {
-    "federation": (_federate, FederationSettings),
     "guard": (_guard, GuardSettings),
     "poisoning": (_poison, PoisoningSettings),
     "theft": (_steal, TheftSettings),
+    "federation": (_federate, FederationSettings),
 }
 
 

@@ -73,3 +73,12 @@ def test_a_federation_is_looked_into_where_it_is_asked_for(monkeypatch, cfg, dat
     assert asked == [tmp_path / "federated" / "federated"]
     said = [read_json(tmp_path / name / NOT_APPLICABLE) for name in ("federated", "baseline")]
     assert said == [{"federation": {"krum": "too few"}}, {}]
+
+
+def test_who_cuts_hospitals_from_all_records_is_not_poisoned_and_says_why(cfg, dataset, tmp_path):
+    measure, _ = staged.MEASURES["poisoning"]
+    for name in ("federated", "federated_private"):
+        (tmp_path / name).mkdir()
+        measure(name, dataset, cfg, tmp_path / name)
+        (said,) = read_json(tmp_path / name / NOT_APPLICABLE)["poisoning"].values()
+        assert "risk federation" in said

@@ -49,9 +49,11 @@ def hospitals_of(dataset: Dataset, count: int | None, by: str | None) -> Hospita
     names = dataset.schema.names
     if dataset.schema.image or by not in names:
         raise BadInput(f"federated.by: {by!r} is no feature; {nearest(str(by), names)}")
-    values = dataset.x[:, names.index(by)].double()
-    cuts = np.unique(np.nanquantile(values.numpy(), np.arange(1, count) / count))
-    own = values[first_of(dataset.together)]
+    values, first = dataset.x[:, names.index(by)].double(), first_of(dataset.together)
+    # of one record each: versions of a record that lie beside it move no hospital's bounds
+    once = values[first.unique()].numpy()
+    cuts = np.unique(np.nanquantile(once, np.arange(1, count) / count))
+    own = values[first]
     place = torch.from_numpy(np.searchsorted(cuts, own.numpy(), side="right"))
     filled = place.unique()
     if len(filled) < count:

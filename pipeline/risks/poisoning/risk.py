@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from pipeline.attacks.poisoning import ATTACKS
 from pipeline.attacks.poisoning.goals import GOALS
 from pipeline.config import BASELINE, Config
-from pipeline.defenses import DEFENSES
+from pipeline.defenses import DEFENSES, why_not_poisoned
 from pipeline.files import BadInput
 from pipeline.presentation.numbers import count_told, from_to
 from pipeline.risks.poisoning.measure.filters import RULES
@@ -41,6 +41,9 @@ def check(cfg: Config, origin: str) -> None:
     check_names(numbers.recipes, DEFENSES, f"{origin}: poisoning.recipes", "defense")
     check_names(numbers.attacks, ATTACKS, f"{origin}: poisoning.attacks", "poisoning attack")
     check_names(numbers.filters, RULES, f"{origin}: poisoning.filters", "filter")
+    for name in numbers.recipes:
+        if why := why_not_poisoned(name):
+            raise BadInput(f"{origin}: poisoning.recipes: {name}: {why}")
     if numbers.recipes and BASELINE not in numbers.recipes:
         raise BadInput(
             f"{origin}: poisoning.recipes: must hold {BASELINE}, with which the others are compared"

@@ -4,8 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pipeline.files import BadInput
 from pipeline.risks.poisoning.measure.recipes import AT_CLEAN
-from pipeline.risks.poisoning.risk import RISK
+from pipeline.risks.poisoning.measure.settings import PoisoningSettings
+from pipeline.risks.poisoning.risk import RISK, check
 
 NOTHING = np.nan
 HARM = pd.DataFrame(
@@ -112,3 +114,11 @@ def test_the_curve_is_what_a_trigger_hides_of_each_defense(cfg):
     assert curve["value"].tolist() == [0.8, 0.3]
     assert curve["poison_rate"].tolist() == [0.05, 0.05]
     assert RISK.plotted({}, cfg) == {}
+
+
+def test_a_recipe_that_learns_from_no_poisoned_set_is_one_line(cfg):
+    numbers = cfg.section(PoisoningSettings)
+    recipes = {"recipes": ["baseline", "federated"]}
+    asked = cfg.model_copy(update={"poisoning": numbers.model_dump() | recipes})
+    with pytest.raises(BadInput, match=r"conf: poisoning\.recipes: federated: hospitals are cut"):
+        check(asked, "conf")

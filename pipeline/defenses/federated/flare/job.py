@@ -13,6 +13,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from pipeline.kernels import fix_kernels
+
+fix_kernels()  # before torch and NumPy: a simulated server aggregates in this process
+
 import numpy as np
 import yaml
 from nvflare.app_common.np.recipes.fedavg import NumpyFedAvgRecipe

@@ -473,6 +473,13 @@ OF_RECORDS = [
 ]
 
 
+FEW_HOSPITALS = {"sites": 2, "by": "age", "rounds": 2, "aggregate": "mean", "tolerated": 0}
+PRIVATELY = {
+    **{"epsilon": 3.0, "delta": 1e-4, "sample_rate": 1.0, "expected_batch": 20},
+    **{"max_grad_norm": 1.0, "local_steps": 4, "learning_rate": 0.02, "cut": 0.0},
+}
+
+
 @pytest.mark.parametrize("recipe", OF_RECORDS)
 def test_auroc_that_is_certified_is_at_most_what_attacks_leave_of_every_recipe(
     recipe, dataset, plan, quick
@@ -488,6 +495,8 @@ def test_auroc_that_is_certified_is_at_most_what_attacks_leave_of_every_recipe(
         "extra_trees": few | {"kind": "extra_trees"},
         "boosting": small,
         "monotone": small | {"rising": ["glucose"]},
+        "federated": FEW_HOSPITALS | {"local_epochs": 1, "engine": "loop"},
+        "federated_private": FEW_HOSPITALS | PRIVATELY,
     }
     cfg = quick.model_copy(update={"dp_train": options, **others})
     models = train(recipe, dataset, plan, cfg)

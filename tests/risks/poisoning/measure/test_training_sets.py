@@ -9,7 +9,7 @@ import tiny
 from pipeline.attacks.poisoning.poison import Poison
 from pipeline.config import TrainConfig
 from pipeline.data.plan import Plan
-from pipeline.defenses import DEFENSES, why_unfit
+from pipeline.defenses import DEFENSES, why_not_poisoned, why_unfit
 from pipeline.defenses.trained import train
 from pipeline.models.training import shuffled
 from pipeline.params import configured
@@ -30,7 +30,8 @@ SAME = {"larger_leaves", "small_boosting", "monotone"}
 OF_RECORDS = [
     name
     for name in DEFENSES
-    if not why_unfit(name, images=False, network=True) and name not in SAME
+    if not (why_unfit(name, images=False, network=True) or why_not_poisoned(name))
+    and name not in SAME
 ]
 
 
