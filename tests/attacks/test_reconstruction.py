@@ -39,6 +39,7 @@ def test_the_label_is_read_off_the_update(label):
     assert update.label(CNN.last) == label
 
 
+@pytest.mark.slow
 def test_the_image_behind_an_update_is_found_and_behind_noise_it_is_not():
     models, drawn = networks(CNN), torch.Generator().manual_seed(0)
     for place in range(3):

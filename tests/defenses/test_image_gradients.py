@@ -203,6 +203,7 @@ def test_an_honest_run_passes_its_own_measurement(rate):
     assert all(one["p_value"] > 1e-4 for name, one in checks.items() if name[-1] != "r")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_planted_fault_is_refused(fault):
     numbers = how(sample_rate=1.0, expected_batch=30.0, max_grad_norm=0.3, steps=40)

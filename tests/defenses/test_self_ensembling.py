@@ -50,6 +50,7 @@ def test_it_learns_and_each_of_its_voters_does(cfg):
     assert models.facts["seda"]["adversarial"] == "none"
 
 
+@pytest.mark.slow
 def test_the_transformer_is_frozen_while_classifiers_learn_and_not_end_to_end(cfg):
     dataset, plan = setting()
     alone = train("baseline", dataset, plan, cfg)
@@ -63,6 +64,7 @@ def test_the_transformer_is_frozen_while_classifiers_learn_and_not_end_to_end(cf
         assert all(equal) if same else not any(equal), adversarial
 
 
+@pytest.mark.slow
 def test_a_plan_of_several_models_trains_each_as_if_alone(cfg):
     dataset, _ = setting()
     plan = official_split(dataset, train=80, seeds=2).select(torch.arange(2))

@@ -113,6 +113,7 @@ def test_what_it_is_tested_on_changes_nothing(cfg, labels):
     assert first.digest == second.digest
 
 
+@pytest.mark.slow
 def test_the_temperature_matters_to_soft_labels_alone(cfg):
     dataset, plan = setting()
     for labels, same in (("soft", False), ("hard", True)):
@@ -124,6 +125,7 @@ def test_the_students_of_the_registry_are_those_of_this_recipe():
     assert {name for name, one in DEFENSES.items() if one is recipe.seda_student} == STUDENTS
 
 
+@pytest.mark.slow
 def test_a_plan_of_several_models_trains_each_as_if_alone(cfg):
     dataset, _ = setting()
     plan = official_split(dataset, train=80, seeds=2).select(torch.arange(2))

@@ -164,6 +164,7 @@ def test_a_sweep_trains_each_job_once_compares_them_and_is_one_run(sweep):
     assert [len(found) for found in runs_in(first.root)] == [1, 3, 9]
 
 
+@pytest.mark.slow
 def test_a_job_that_fails_costs_one_line_and_the_others_go_on(sweep, monkeypatch):
     whole = once.examine
 
@@ -215,6 +216,7 @@ def test_a_mistake_of_ours_is_one_line_that_says_how_to_see_it(sweep, monkeypatc
     assert "Traceback" not in ran.err
 
 
+@pytest.mark.slow
 def test_a_stopped_sweep_does_what_is_missing(sweep, monkeypatch):
     def stop(name, *rest):
         if name == "adv_train":
@@ -231,6 +233,7 @@ def test_a_stopped_sweep_does_what_is_missing(sweep, monkeypatch):
     assert [len(found) for found in runs_in(again.root)] == [1, 3, 9]
 
 
+@pytest.mark.slow
 def test_a_baseline_that_nobody_asked_for_is_run_first_for_each_seed(sweep):
     ran = sweep(("defense=adv_train", "seed=0"), ("defense=adv_train", "seed=1"))
     assert [(name, seed) for name, _, seed in ran.trained] == [

@@ -4,10 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import tiny
 from pipeline.files import BadInput
+from pipeline.params import configured
 from pipeline.risks.poisoning.measure.recipes import AT_CLEAN
-from pipeline.risks.poisoning.measure.settings import PoisoningSettings
-from pipeline.risks.poisoning.risk import RISK, check
+from pipeline.risks.poisoning.risk import RISK
 
 NOTHING = np.nan
 HARM = pd.DataFrame(
@@ -116,9 +117,6 @@ def test_the_curve_is_what_a_trigger_hides_of_each_defense(cfg):
     assert RISK.plotted({}, cfg) == {}
 
 
-def test_a_recipe_that_learns_from_no_poisoned_set_is_one_line(cfg):
-    numbers = cfg.section(PoisoningSettings)
-    recipes = {"recipes": ["baseline", "federated"]}
-    asked = cfg.model_copy(update={"poisoning": numbers.model_dump() | recipes})
-    with pytest.raises(BadInput, match=r"conf: poisoning\.recipes: federated: hospitals are cut"):
-        check(asked, "conf")
+def test_a_recipe_that_learns_from_no_poisoned_set_is_one_line():
+    with pytest.raises(BadInput, match=r"poisoning\.recipes: federated: hospitals are cut"):
+        configured(["poisoning.recipes=[baseline,federated]"], tiny.ROOT / "conf")
