@@ -13,6 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
+import torch
 from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
@@ -302,5 +303,10 @@ def _check_count(count: int, guard: Guard) -> None:
 
 
 def made() -> Any:
-    """The application of a worker process, from the folder that its environment names."""
+    """The application of a worker process, from the folder that its environment names.
+
+    It computes on one thread: sums of several end in other bits when the machine is busy, and an
+    incident could not be replayed. More workers use more cores.
+    """
+    torch.set_num_threads(1)
     return application(Guard.open(Path(os.environ[FOLDER])))

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.files import BadInput, folder, write_json, write_text
+from pipeline.parallel import one_thread
 from pipeline.serving.console import faults, rows_of
 from pipeline.serving.journal import Kind, Row, answer_of, facts_of
 from pipeline.serving.model import Model
@@ -90,7 +91,8 @@ def investigate(
     if not rows:
         raise BadInput(f"{place}: the log holds no row of that time and client")
     model = Model.of(place)
-    replayed, left = replay(model, rows, r)
+    with one_thread():  # as a worker of the guard
+        replayed, left = replay(model, rows, r)
     others = affected(rows, rows_of(place, None, None, None, key), client)
     wrong = faults(place)
     said = _lines(rows, replayed, left, others, wrong, r)

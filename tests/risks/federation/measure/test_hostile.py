@@ -37,7 +37,9 @@ def test_the_control_is_the_recipe_and_a_boost_undoes_the_mean_alone(patients, s
             found.save(tmp_path / "harm.safetensors")
             again = Harmed.load(tmp_path / "harm.safetensors")
             assert tiny.same_bits(again.margins["boost"], found.margins["boost"])
-            models = train_federated(patients, plan, small, **options_of(small, 5, rule))
+            models = train_federated(
+                patients, plan, small, **options_of(small, 5, rule), engine="loop"
+            )
             index, valid = plan.held_out_index()
             lead = models.double()(patients.x[index].double()).diff(dim=-1)[..., 0]
             plain = OutOfFold(plan, [0.0]).scatter(lead[None], index, valid)[0]
