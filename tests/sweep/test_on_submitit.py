@@ -4,7 +4,7 @@ import pytest
 
 from pipeline.files import BadInput
 from pipeline.project.launchers import SLURM, Launcher
-from sweep.launched import SMALL, ended, finished, kill, logged, same, start, wait_until, workers
+from sweep.launched import SMALL, ended, kill, logged, same, start, wait_until, workers
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 submitit = pytest.importorskip("submitit", reason="needs submitit: make test-ray")
@@ -12,15 +12,16 @@ JOBS = [*SMALL, "threads=1", "defense=baseline", "seed=0,1"]
 LOCAL = "hydra/launcher=submitit_local"
 
 
+def at_work(root):
+    """Processes of submitit's that have begun a job."""
+    return [one for one in workers(root, "") if "submitit.core._submit" in " ".join(one.cmdline())]
+
+
 def test_a_killed_process_costs_nothing_but_its_time(tmp_path_factory):
     here, there = tmp_path_factory.mktemp("here"), tmp_path_factory.mktemp("there")
     ended(start(here, *JOBS))
     process = start(there, LOCAL, *JOBS)
-    wait_until(lambda: finished(there), process)
-    for one in workers(there, ""):
-        if "submitit.core._submit" in " ".join(one.cmdline()):
-            kill(one)
-            break
+    kill(wait_until(lambda: at_work(there), process)[0])  # as soon as one is there
     _, err = ended(process)
     assert err.count("; once more") == 1
     same(there, here)

@@ -21,6 +21,7 @@ from pipeline.defenses.federated.sites import hospitals_of, sites_of
 from pipeline.files import BadInput, FailedCheck
 from pipeline.models.designs import architecture_of, initialised
 
+LONG = pytest.mark.timeout(600)  # NVFlare starts a dozen processes
 needs_nvflare = pytest.mark.skipif(find_spec("nvflare") is None, reason="NVFlare is not installed")
 MODEL = ModelConfig(name="mlp", hidden=[16])
 TRAIN = TrainConfig(epochs=1, batch_size=16, learning_rate=0.01, weight_decay=1e-3)
@@ -83,6 +84,7 @@ def text_of(dataset):
 # ---- one result, whichever carries the weights ----
 
 
+@LONG
 @pytest.mark.slow
 @needs_nvflare
 def test_simulated_hospitals_give_the_bits_of_our_loop(dataset):
@@ -91,6 +93,7 @@ def test_simulated_hospitals_give_the_bits_of_our_loop(dataset):
     assert torch.equal(through("nvflare", sites, start, "mean", 0), ours)
 
 
+@LONG
 @pytest.mark.slow
 @needs_nvflare
 def test_over_tls_the_bits_are_the_same_and_no_record_is_sent(dataset, tmp_path, monkeypatch):
@@ -134,6 +137,7 @@ def may_capture():
     return True
 
 
+@LONG
 @pytest.mark.slow
 @needs_nvflare
 @pytest.mark.skipif(not may_capture(), reason="only root reads what goes over the wire")
@@ -170,6 +174,7 @@ def test_a_record_that_is_sent_is_found(dataset):
 # ---- what stands in the way ----
 
 
+@LONG
 @pytest.mark.slow
 @needs_nvflare
 def test_a_hospital_that_cannot_train_ends_the_run_with_a_line(dataset, monkeypatch):
