@@ -16,12 +16,11 @@ import os
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 from benchmarks.size import exponent, laid_out
-from benchmarks.stages import commands
+from benchmarks.stages import commands, spent_by
 from benchmarks.table import table
 from pipeline.files import BadInput, read_json, write_json
 
@@ -61,31 +60,11 @@ def measure(copy: Path, stage: str, command: list[str]) -> dict[str, float]:
     Raises:
         BadInput: it failed.
     """
-    log = copy / f"{stage}.log"
-    surroundings = os.environ | {
-        "DVC_ROOT": str(copy),
-        "MLFLOW_TRACKING_URI": f"sqlite:///{copy / 'mlflow.db'}",
-    }
-    surroundings.pop("PYTHONPATH", None)
-    with log.open("w") as output:
-        begin = time.perf_counter()
-        process = subprocess.Popen(
-            [sys.executable, "-m", *command],
-            cwd=copy,
-            env=surroundings,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-        _, status, usage = os.wait4(process.pid, 0)
-        wall = time.perf_counter() - begin
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        said = log.read_text().strip().splitlines() or ["no output"]
-        raise BadInput(f"benchmarks: stage {stage} failed: {said[-1]}")
+    spent = spent_by(copy, stage, ["-m", *command])
     return {
-        "wall_s": round(wall, 1),
-        "cpu_s": round(usage.ru_utime + usage.ru_stime, 1),
-        "peak_mib": round(usage.ru_maxrss / (1024**2 if sys.platform == "darwin" else 1024)),
+        "wall_s": round(spent.wall_s, 1),
+        "cpu_s": round(spent.cpu_s, 1),
+        "peak_mib": round(spent.peak_mib),
     }
 
 

@@ -12,8 +12,6 @@ kept in `benchmarks/size.json` as soon as it is measured.
 """
 
 import argparse
-import os
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Sequence
@@ -26,7 +24,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from benchmarks.stages import commands, copy_into, fresh_copy
+from benchmarks.stages import commands, copy_into, fresh_copy, spent_by
 from benchmarks.table import table
 from pipeline.files import BadInput, read_json, repository_root, write_json, write_text
 from pipeline.project.composition import compose
@@ -106,32 +104,16 @@ def measure(copy: Path, stage: str, command: list[str]) -> dict[str, float]:
     Raises:
         BadInput: it failed.
     """
-    log_file = copy / f"{stage}.log"
-    surroundings = os.environ | {
-        "DVC_ROOT": str(copy),
-        "MLFLOW_TRACKING_URI": f"sqlite:///{copy / 'mlflow.db'}",
-    }
-    surroundings.pop("PYTHONPATH", None)
-    with log_file.open("w") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", *command],
-            cwd=copy,
-            env=surroundings,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-        memory = _Memory(process.pid)
-        memory.start()
-        _, status, usage = os.wait4(process.pid, 0)
-        memory.stop()
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        said = log_file.read_text().strip().splitlines() or ["no output"]
-        raise BadInput(f"benchmarks: stage {stage} failed: {said[-1]}")
-    kibibytes = usage.ru_maxrss / (1024 if sys.platform == "darwin" else 1)
+    looking: list[_Memory] = []
+
+    def beside(root: int) -> _Memory:
+        looking.append(_Memory(root))
+        return looking[0]
+
+    spent = spent_by(copy, stage, ["-m", *command], beside)
     return {
-        "cpu_s": round(usage.ru_utime + usage.ru_stime, 2),
-        "peak_mib": round(max(kibibytes, memory.most) / 1024),
+        "cpu_s": round(spent.cpu_s, 2),
+        "peak_mib": round(max(spent.peak_mib, looking[0].most / 1024)),
     }
 
 

@@ -10,12 +10,12 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -105,14 +105,35 @@ def copy_into(copy: Path, root: Path) -> None:
             shutil.copy(root / name, copy / name)
 
 
-def run_stage(copy: Path, stage: str, command: list[str]) -> dict[str, float]:
-    """One stage in a process of its own; `command` is its module and arguments.
+class Spent(NamedTuple):
+    """What a process cost.
+
+    Attributes:
+        wall_s: by the clock.
+        cpu_s: of all its processors, and of those processes that it waited for.
+        peak_mib: the most memory that it, or one of them, held.
+    """
+
+    wall_s: float
+    cpu_s: float
+    peak_mib: float
+
+
+def spent_by(
+    copy: Path, stage: str, command: Sequence[str], beside: Callable[[int], Any] | None = None
+) -> Spent:
+    """One stage of a copy in a process of its own: `python` and its arguments.
+
+    Args:
+        copy: of the repository.
+        stage: its name.
+        command: what follows the interpreter.
+        beside: makes what looks at the process while it runs, by `start` and `stop`.
 
     Raises:
         BadInput: it failed.
     """
-    report, log = copy / f"{stage}.json", copy / f"{stage}.log"
-    driver = [sys.executable, str(Path(__file__).with_name("stage_driver.py")), str(report)]
+    log = copy / f"{stage}.log"
     surroundings = os.environ | {
         "DVC_ROOT": str(copy),
         "MLFLOW_TRACKING_URI": f"sqlite:///{copy / 'mlflow.db'}",
@@ -121,23 +142,43 @@ def run_stage(copy: Path, stage: str, command: list[str]) -> dict[str, float]:
     with log.open("w") as output:
         begin = time.perf_counter()
         process = subprocess.Popen(
-            [*driver, *command], cwd=copy, env=surroundings, stdout=output, stderr=subprocess.STDOUT
+            [sys.executable, *command],
+            cwd=copy,
+            env=surroundings,
+            stdout=output,
+            stderr=subprocess.STDOUT,
         )
+        looking = beside(process.pid) if beside is not None else None
+        if looking is not None:
+            looking.start()
         # The usage of this one child, not the maximum over all of them.
         _, status, usage = os.wait4(process.pid, 0)
         wall = time.perf_counter() - begin
+        if looking is not None:
+            looking.stop()
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         said = log.read_text().strip().splitlines() or ["no output"]
         raise BadInput(f"benchmarks: stage {stage} failed: {said[-1]}")
+    kibibytes = usage.ru_maxrss / (1024 if sys.platform == "darwin" else 1)
+    return Spent(wall, usage.ru_utime + usage.ru_stime, kibibytes / 1024)
+
+
+def run_stage(copy: Path, stage: str, command: list[str]) -> dict[str, float]:
+    """One stage in a process of its own; `command` is its module and arguments.
+
+    Raises:
+        BadInput: it failed.
+    """
+    report, driver = copy / f"{stage}.json", Path(__file__).with_name("stage_driver.py")
+    whole = spent_by(copy, stage, [str(driver), str(report), *command])
     spent = json.loads(report.read_text())
     # The interpreter itself, before and after.
-    spent["start_up"] = spent.get("start_up", 0.0) + wall - sum(spent.values())
-    kibibytes = usage.ru_maxrss / (1024 if sys.platform == "darwin" else 1)
+    spent["start_up"] = spent.get("start_up", 0.0) + whole.wall_s - sum(spent.values())
     return {
-        "wall_s": wall,
+        "wall_s": whole.wall_s,
         **{f"{phase}_s": spent.get(phase, 0.0) for phase in PHASES},
-        "peak_memory_mib": kibibytes / 1024,
+        "peak_memory_mib": whole.peak_mib,
     }
 
 

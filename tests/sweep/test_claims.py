@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+import holding
 import tiny
 from pipeline.files import BadInput
 from pipeline.sweep import claims
@@ -37,20 +38,9 @@ def root(tmp_path, monkeypatch):
 @pytest.fixture
 def holder(root):
     """Starts a process that claims a key, and waits for what it says."""
-    started = []
-
-    def start(key=KEY, code=HOLDER):
-        env = {**os.environ, "PYTHONPATH": str(tiny.ROOT)}
-        command = [sys.executable, "-c", code, key]
-        one = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True)
-        started.append(one)
-        return one, one.stdout.readline().strip()
-
-    yield start
-    for one in started:
-        one.kill()
-        one.wait()
-        one.stdout.close()
+    env = {**os.environ, "PYTHONPATH": str(tiny.ROOT)}
+    with holding.workers() as start:
+        yield lambda key=KEY, code=HOLDER: start(code, key, env)
 
 
 @pytest.mark.slow

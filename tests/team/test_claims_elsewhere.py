@@ -1,11 +1,10 @@
 """Two machines that share a tracking server alone: a key is one worker's there as well."""
 
-import subprocess
-import sys
 from uuid import uuid4
 
 import pytest
 
+import holding
 from pipeline.sweep import claims
 from pipeline.sweep.claims import attempt, boards
 from pipeline.tracking.board import EXPERIMENT, ServerBoard
@@ -27,20 +26,8 @@ def key():
 @pytest.fixture
 def elsewhere(told, key):
     """Starts a worker with a folder of its own, which is all that tells a machine from this one."""
-    started = []
-
-    def start(root):
-        env = {**told, "DVC_ROOT": str(root)}
-        command = [sys.executable, "-c", HOLDER, key]
-        one = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True)
-        started.append(one)
-        return one, one.stdout.readline().strip()
-
-    yield start
-    for one in started:
-        one.kill()
-        one.wait()
-        one.stdout.close()
+    with holding.workers() as start:
+        yield lambda root: start(HOLDER, key, {**told, "DVC_ROOT": str(root)})
 
 
 def notes(servers, key):
