@@ -101,6 +101,12 @@ class FolderBoard:
                 lock = os.open(note, os.O_CREAT | os.O_EXCL | os.O_RDWR)
             except FileNotFoundError:  # the last one to leave removed the folder: once more
                 continue
+            except (
+                FileExistsError
+            ) as error:  # it went as it was looked at: likewise
+                if note.parent.exists() and not note.parent.is_dir():
+                    raise BadInput(f"{note.parent}: is no folder") from error
+                continue
             except OSError as error:
                 raise BadInput(f"{note}: cannot write ({error.strerror or error})") from error
             with suppress(OSError):  # a file system without locks: renewals alone show life

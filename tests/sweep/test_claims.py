@@ -273,3 +273,27 @@ def test_four_processes_do_each_of_many_jobs_once_though_two_are_killed(root):
         *before, last = (log / f"{job}.begun").read_text().split()
         assert set(before) <= killed  # what a killed worker began another one did
         assert len({*before, last}) == len(before) + 1
+
+
+def test_a_folder_that_goes_while_it_is_made_is_made_again(root, monkeypatch):
+    """`mkdir` finds it there, looks whether it is a folder, and the last to leave was faster."""
+    made, calls = Path.mkdir, []
+
+    def racing(place, *args, **options):
+        calls.append(place)
+        if len(calls) == 1:
+            raise FileExistsError(17, "File exists", str(place))
+        return made(place, *args, **options)
+
+    monkeypatch.setattr(Path, "mkdir", racing)
+    with attempt(KEY) as mine:
+        assert mine.held()
+    assert len(calls) > 1
+
+
+def test_a_file_in_the_place_of_the_folder_is_one_line(root):
+    place = here().place
+    place.mkdir(parents=True)
+    (place / KEY[:32]).touch()
+    with pytest.raises(BadInput, match="is no folder"):
+        attempt(KEY)
