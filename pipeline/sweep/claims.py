@@ -101,9 +101,7 @@ class FolderBoard:
                 lock = os.open(note, os.O_CREAT | os.O_EXCL | os.O_RDWR)
             except FileNotFoundError:  # the last one to leave removed the folder: once more
                 continue
-            except (
-                FileExistsError
-            ) as error:  # it went as it was looked at: likewise
+            except FileExistsError as error:  # it went as it was looked at: likewise
                 if note.parent.exists() and not note.parent.is_dir():
                     raise BadInput(f"{note.parent}: is no folder") from error
                 continue
