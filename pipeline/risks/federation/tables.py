@@ -154,11 +154,12 @@ def _harms(one: Harmed, sampling: Sampling) -> Iterator[dict[str, Any]]:
         }
         for name in SHARES:
             whom = ill if name != "accuracy" else np.ones_like(ill)
-            now, then = (value_of(one, each, name)[whom] for each in (attack, NONE))
+            then = value_of(one, NONE, name)[whom]
+            now = then if attack == NONE else value_of(one, attack, name)[whom]
             line |= compared(name, now, then, weights[:, whom], own.confidence)
         score = _score(one, attack)
         value, drawn = rates.auroc(score, y), intervals.bootstrap_auroc(score, y, weights)
-        line |= intervals.bounded("auroc", value, drawn, own.confidence)
+        line |= intervals.bounded_auroc("auroc", value, drawn, y, weights, own.confidence)
         line |= intervals.bounded(
             "auroc_difference", value - area[0], drawn - area[1], own.confidence
         )
