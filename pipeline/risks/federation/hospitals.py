@@ -13,7 +13,7 @@ from pipeline.risks.pairs import Apart
 from pipeline.risks.risk import Context, Sources
 from pipeline.risks.transport.worth import MEASURES, Cohort, Measure, Told, chance
 from pipeline.statistics import Array
-from pipeline.statistics.conclusions import Difference, compare
+from pipeline.statistics.conclusions import Difference, verdict_columns
 from pipeline.statistics.intervals import Sampling
 from pipeline.statistics.patients import LEAST, count_of
 
@@ -166,12 +166,10 @@ def _judge(lines: list[dict[str, Any]], patients: int, confidence: float) -> Non
         for number, line in enumerate(lines)
         if "gain" in line
     }
-    for number, one in compare(asked, patients=patients, confidence=confidence).items():
-        lines[number] |= {
-            "gain_p": one.p,
-            "gain_verdict": one.verdict,
-            "gain_smallest_detectable": one.smallest_detectable,
-        }
+    told = verdict_columns(asked, patients=patients, confidence=confidence)
+    for number, columns in told.items():
+        del columns["difference"]
+        lines[number] |= {f"gain_{name}": value for name, value in columns.items()}
     for line in lines:
         if line["why"]:
             line["gain_verdict"] = NOT_ESTIMABLE

@@ -19,7 +19,7 @@ from pipeline.risks.transport.measure.places import PLACES, Places, lacking, pat
 from pipeline.risks.transport.measure.settings import TransportSettings
 from pipeline.risks.transport.worth import MEASURES, Cohort, Told, at_least, chance, luck
 from pipeline.statistics import Array
-from pipeline.statistics.conclusions import Difference, compare
+from pipeline.statistics.conclusions import Difference, verdict_columns
 from pipeline.statistics.heterogeneity import random_effects
 from pipeline.statistics.intervals import Sampling
 from pipeline.statistics.patients import LEAST
@@ -279,12 +279,9 @@ def _judge(lines: list[dict[str, Any]], patients: int, confidence: float) -> Non
         for number, line in enumerate(lines)
         if "difference" in line
     }
-    for number, one in compare(asked, patients=patients, confidence=confidence).items():
-        lines[number] |= {
-            "p": one.p,
-            "verdict": one.verdict,
-            "smallest_detectable": one.smallest_detectable,
-        }
+    told = verdict_columns(asked, patients=patients, confidence=confidence)
+    for number, columns in told.items():
+        lines[number] |= columns
 
 
 def spread_table(table: pd.DataFrame, confidence: float) -> pd.DataFrame:
