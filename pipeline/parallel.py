@@ -333,10 +333,9 @@ def _pool(processes: int) -> Iterator[Pool]:
             inline.counted = counted
             yield inline
         return
-    threads, context = torch.get_num_threads(), multiprocessing.get_context("fork")
-    was = _one_thread()
+    context = multiprocessing.get_context("fork")
     pool: Tasks | Processes
-    try:
+    with one_thread():
         if by_ray:
             pool = Tasks(max(1, processes), _backend[1])
         else:
@@ -351,9 +350,6 @@ def _pool(processes: int) -> Iterator[Pool]:
                 except BaseException:
                     pool.shutdown(wait=False, cancel_futures=True)
                     raise
-    finally:
-        was.restore_original_limits()  # of torch as well, as they were a moment ago
-        torch.set_num_threads(threads)
 
 
 @contextmanager
@@ -366,7 +362,7 @@ def one_thread() -> Iterator[None]:
     try:
         yield
     finally:
-        was.restore_original_limits()
+        was.restore_original_limits()  # of torch as well, as they were a moment ago
         torch.set_num_threads(threads)
 
 

@@ -125,18 +125,22 @@ AGGREGATES: dict[str, Aggregator] = {
 }
 
 
+def why_too_few(name: str, tolerated: int, hospitals: int) -> str:
+    """Why so many hospitals are too few for a rule; empty = they are enough."""
+    least = AGGREGATES[name].least(tolerated)
+    return "" if hospitals >= least else f"{name} takes {least} hospitals, not {hospitals}"
+
+
 def check_enough(name: str, tolerated: int, hospitals: int) -> None:
     """Refuses a rule that so few hospitals are not enough for.
 
     Raises:
         BadInput: names how many it takes.
     """
-    least = AGGREGATES[name].least(tolerated)
-    if hospitals < least:
+    if why := why_too_few(name, tolerated, hospitals):
         raise BadInput(
-            f"federated.aggregate: {name} needs at least {least} hospitals to stand {tolerated} "
-            f"malicious, and there are {hospitals}; lower federated.tolerated, or take another of "
-            f"{', '.join(AGGREGATES)}"
+            f"federated.aggregate: {why}, to stand {tolerated} malicious; lower "
+            f"federated.tolerated, or take another of {', '.join(AGGREGATES)}"
         )
 
 

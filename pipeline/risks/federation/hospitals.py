@@ -9,11 +9,11 @@ import torch
 
 from pipeline.risks.federation.measure.hospitals import CENTRAL, FEDERATED, Trained, file_of
 from pipeline.risks.federation.measure.settings import RECIPE, FederationSettings
-from pipeline.risks.pairs import Drawn
+from pipeline.risks.pairs import Apart
 from pipeline.risks.risk import Context, Sources
 from pipeline.risks.transport.worth import MEASURES, Cohort, Measure, Told, chance
-from pipeline.statistics import Array, intervals
-from pipeline.statistics.conclusions import Difference, compare
+from pipeline.statistics import Array
+from pipeline.statistics.conclusions import Difference, verdict_columns
 from pipeline.statistics.intervals import Sampling
 from pipeline.statistics.patients import LEAST, count_of
 
@@ -136,30 +136,26 @@ def _figure(
     drawn = {name: measure.drawn(one, where, cohort) for name, one in models.items()}
     line: dict[str, Any] = {}
     for name, one in drawn.items():
-        line |= intervals.bounded(name, one.value, one.samples, confidence)
+        line |= one.bounded(name, confidence)
     between = {"to_central": CENTRAL, "gain": ALONE}
     for name, other in between.items():
         if other in drawn:
-            apart = _less(drawn[FEDERATED], drawn[other])
-            line |= intervals.bounded(name, apart.value, apart.samples, confidence)
+            apart = drawn[FEDERATED].less(drawn[other])
+            line |= apart.bounded(name, confidence)
             if name == "gain":
                 line["gain_se"] = _error(measure, models, apart, where, cohort)
     return line
 
 
-def _less(one: Drawn, other: Drawn) -> Drawn:
-    return Drawn(one.value - other.value, one.samples - other.samples)
-
-
 def _error(
-    measure: Measure, models: Mapping[str, Told], apart: Drawn, where: Array, cohort: Cohort
+    measure: Measure, models: Mapping[str, Told], apart: Apart, where: Array, cohort: Cohort
 ) -> float:
     """The standard error that resamples show.
 
-    A handful on whom both models say the same has no spread, and proves nothing: then that of one
-    figure among the same patients.
+    Two rankings of a handful that are the same have no spread, and prove nothing: then that of one
+    among the same patients.
     """
-    found = intervals.spread_of(apart.samples)
+    found = apart.se
     return found if found > 0 else chance(measure, models[FEDERATED], where, where, cohort)[0]
 
 
@@ -170,12 +166,10 @@ def _judge(lines: list[dict[str, Any]], patients: int, confidence: float) -> Non
         for number, line in enumerate(lines)
         if "gain" in line
     }
-    for number, one in compare(asked, patients=patients, confidence=confidence).items():
-        lines[number] |= {
-            "gain_p": one.p,
-            "gain_verdict": one.verdict,
-            "gain_smallest_detectable": one.smallest_detectable,
-        }
+    told = verdict_columns(asked, patients=patients, confidence=confidence)
+    for number, columns in told.items():
+        del columns["difference"]
+        lines[number] |= {f"gain_{name}": value for name, value in columns.items()}
     for line in lines:
         if line["why"]:
             line["gain_verdict"] = NOT_ESTIMABLE

@@ -25,7 +25,7 @@ from pipeline.risks.poisoning.harm_tables import compared, success_compared
 from pipeline.risks.risk import Context, Sources
 from pipeline.standards import RISKS, Standards
 from pipeline.statistics import Array, intervals, rates
-from pipeline.statistics.conclusions import Difference, compare
+from pipeline.statistics.conclusions import Difference, verdict_columns
 from pipeline.statistics.intervals import Sampling
 from pipeline.statistics.patients import added, first_records, numbered
 from pipeline.statistics.separation import bootstrap
@@ -154,11 +154,12 @@ def _harms(one: Harmed, sampling: Sampling) -> Iterator[dict[str, Any]]:
         }
         for name in SHARES:
             whom = ill if name != "accuracy" else np.ones_like(ill)
-            now, then = (value_of(one, each, name)[whom] for each in (attack, NONE))
+            then = value_of(one, NONE, name)[whom]
+            now = then if attack == NONE else value_of(one, attack, name)[whom]
             line |= compared(name, now, then, weights[:, whom], own.confidence)
         score = _score(one, attack)
         value, drawn = rates.auroc(score, y), intervals.bootstrap_auroc(score, y, weights)
-        line |= intervals.bounded("auroc", value, drawn, own.confidence)
+        line |= intervals.bounded_auroc("auroc", value, drawn, y, weights, own.confidence)
         line |= intervals.bounded(
             "auroc_difference", value - area[0], drawn - area[1], own.confidence
         )
@@ -215,19 +216,11 @@ def verdict_table(found: Sequence[Harmed], sampling: Sampling) -> pd.DataFrame:
                 paired = intervals.paired_difference(*sides, weights, own.confidence, where)
                 key = (count, one.aggregate, attack, against, figure)
                 differences[key] = Difference(paired["difference"], paired["se"])
-    judged = compare(differences, patients=patients, confidence=sampling.confidence)
+    told = verdict_columns(differences, patients=patients, confidence=sampling.confidence)
     names = (*FEDERATION, "attack", "against", "figure")
     return pd.DataFrame(
-        {
-            "defense": RECIPE,
-            **dict(zip(names, key, strict=True)),
-            "difference": one.difference.value,
-            "se": one.difference.se,
-            "p": one.p,
-            "verdict": one.verdict,
-            "smallest_detectable": one.smallest_detectable,
-        }
-        for key, one in judged.items()
+        {"defense": RECIPE, **dict(zip(names, key, strict=True)), **columns}
+        for key, columns in told.items()
     )
 
 

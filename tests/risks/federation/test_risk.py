@@ -65,7 +65,7 @@ def test_every_federation_is_a_point_with_a_figure_for_each_attack(tables, cfg):
         ({"aggregates": ["krumm"]}, "conf: federation.aggregates: 'krumm' is no rule"),
         ({"attacks": ["flip"]}, "conf: federation.attacks: 'flip' is no attack"),
         ({"malicious": 4}, "conf: federation.malicious: 4 of 4 hospitals leave no honest one"),
-        ({"enabled": True, "aggregate": "krum", "sites": 4}, "krum needs at least 5 hospitals"),
+        ({"enabled": True, "aggregate": "krum", "sites": 4}, "krum takes 5 hospitals, not 4"),
     ],
 )
 def test_what_does_not_fit_is_one_line(cfg, changes, said):

@@ -17,7 +17,7 @@ from pipeline.config import Config
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
 from pipeline.defenses.decision import decided
-from pipeline.defenses.federated.aggregate import AGGREGATES
+from pipeline.defenses.federated import aggregate as rules
 from pipeline.defenses.federated.loop import federate
 from pipeline.defenses.federated.recipe import federation_of
 from pipeline.defenses.federated.sites import hospitals_of
@@ -89,8 +89,7 @@ class Harmed:
 def why_too_few(cfg: Config, hospitals: int, aggregate: str) -> str:
     """Why so many hospitals are too few for the rule; empty = they are enough."""
     tolerated = cfg.section(FederationSettings).tolerated
-    least = AGGREGATES[aggregate].least(tolerated)
-    return "" if hospitals >= least else f"{aggregate} takes {least} hospitals, not {hospitals}"
+    return rules.why_too_few(aggregate, tolerated, hospitals)
 
 
 def harm(dataset: Dataset, plan: Plan, cfg: Config, sites: int | None, aggregate: str) -> Harmed:
