@@ -31,6 +31,8 @@ MEASURING = (
     *(f"stages/{name}.py" for name in STAGED),
 )
 NOT_MEASURING = ("params.py", "__main__.py")
+# What makes a model, beside its defense: all else is whom it is asked about, and what.
+MAKING = ("model", "train")
 
 
 def only(cfg: Config, name: str) -> Config:
@@ -59,6 +61,15 @@ def settings_key(cfg: Config) -> str:
     """
     asked = {"risks", *STAGED} if cfg.risks == "all" else set()
     return _digest(cfg, {"risks", *STAGED, *ELSEWHERE} - asked)
+
+
+def question_key(cfg: Config) -> str:
+    """The digest of whom a run asks what: who have the same differ in what makes their models.
+
+    Their answers are paired by patient: same records, plan, seed, attackers, rule of the cut.
+    """
+    asked = {"risks", *STAGED} if cfg.risks == "all" else set()
+    return _digest(undefended(cfg), {*MAKING, "risks", *STAGED, *ELSEWHERE} - asked)
 
 
 def run_key(cfg: Config, dataset: Dataset) -> str:

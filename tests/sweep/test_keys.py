@@ -20,6 +20,16 @@ def test_what_decides_the_result_decides_the_key(small):
     assert keys.run_key(keys.only(other, "baseline"), data) == found[0]
 
 
+def test_who_is_asked_the_same_may_be_made_otherwise(small):
+    """Kinds of model, and of training, are paired; other folds, cuts or attackers are not."""
+    same = (("model=forest",), ("model=linear",), ("train.epochs=7",))
+    other = (("seed=1",), ("plan.folds=3",), ("decision.value=0.7",), ("audit.resamples=99",))
+    first = keys.question_key(small())
+    assert {keys.question_key(small(*one)) for one in same} == {first}
+    assert keys.question_key(small("distill.epochs=1", defenses=("baseline", "distill"))) == first
+    assert first not in {keys.question_key(small(*one)) for one in other}
+
+
 def test_the_records_and_the_code_are_part_of_the_key(small, monkeypatch, tmp_path):
     cfg, data = keys.only(small(), "baseline"), tiny.records(20, seed=0)
     key = keys.run_key(cfg, data)
