@@ -261,6 +261,10 @@ def imported(path: str, key: str) -> Any:
         found = importlib.import_module(module)
     except ImportError as error:
         raise BadInput(f"{key}: {path!r}: cannot be imported ({error})") from error
+    except Exception as error:  # of code that is not ours, whatever it is
+        said = str(error).strip().split("\n", 1)[0]
+        kind = type(error).__name__
+        raise BadInput(f"{key}: {path!r}: cannot be imported ({kind}: {said})") from error
     if not hasattr(found, name):
         raise BadInput(f"{key}: {path!r}: {module} has no {name!r}; {nearest(name, dir(found))}")
     return getattr(found, name)

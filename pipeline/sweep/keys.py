@@ -10,6 +10,7 @@ from pipeline.config import BASELINE, Config
 from pipeline.data.schema import Dataset
 from pipeline.defenses.keeping import version_of
 from pipeline.files import sha256
+from pipeline.models.own_code import code_version
 from pipeline.risks import RISKS
 
 PACKAGE = Path(__file__).parents[1]
@@ -75,6 +76,7 @@ def question_key(cfg: Config) -> str:
 def run_key(cfg: Config, dataset: Dataset) -> str:
     """The digest of the resolved configuration, of the code that measures, and of the records.
 
+    Of a team's own recipe its code as well (`code_version`).
     It is the same whether or not `risks` asks for more: that is kept under a key of its own.
     """
     digest = hashlib.sha256(_digest(cfg, {"risks", *STAGED, *ELSEWHERE}).encode())
@@ -83,6 +85,8 @@ def run_key(cfg: Config, dataset: Dataset) -> str:
     if cfg.plan.frozen:  # whoever keeps or serves it may have put another in its place
         source, gaps = cfg.model.own["source"], cfg.model.own["gaps"]
         digest.update(version_of(source, dataset, cfg.seed, gaps).encode())
+    if factory := cfg.model.own.get("factory"):  # whoever wrote it may have edited it
+        digest.update(code_version(str(factory)).encode())
     return digest.hexdigest()
 
 
