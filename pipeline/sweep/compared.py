@@ -6,6 +6,7 @@ without a defense with the first of them. What is concluded of a figure is corre
 of the sweep.
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -163,9 +164,17 @@ def compare_jobs(runs: Sequence[tuple[Job, Run]]) -> Compared:
     (block,), (names,) = blocks, outside
     inside = headlines.replace({"defense": {name: own for own, name in names.items()}})
     lines = overview_table(block.asked, inside, block.judged, block.confidence)
-    lines = _only_if_better(lines.replace({"best": names}), headlines)
+    lines = _only_if_better(_in_full(lines, names), headlines)
     front = _renamed(front_of(block.asked, block.judged, block.confidence), names)
     return Compared(headlines, lines, judged, front, asked, traded, references)
+
+
+def _in_full(lines: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFrame:
+    """With the names of jobs, where tables call one of several without a defense `baseline`."""
+    alone = re.compile(rf"\b{BASELINE}\b(?! \([^()=]+=)")
+    whole = names.get(BASELINE, BASELINE)
+    said = [alone.sub(lambda _: whole, text) for text in lines["conclusion"]]
+    return lines.replace({"best": dict(names)}).assign(conclusion=said)
 
 
 def _only_if_better(lines: pd.DataFrame, headlines: pd.DataFrame) -> pd.DataFrame:

@@ -100,6 +100,7 @@ def test_a_baseline_has_its_own_name_in_all_that_is_said(monkeypatch):
     other = job("distill", base.name, data="a")
     said = conclude(monkeypatch, block([base, other], question({"baseline": 0.1, other.name: 0.5})))
     assert said.lines["best"].iloc[0] == base.name
+    assert base.name in said.lines["conclusion"].iloc[0]
     assert said.front.dominated == {base.name: (), other.name: (base.name,)}
     assert said.of_job(other.name)["pareto_front"] == f"no: dominated by {base.name}"
 
@@ -121,6 +122,9 @@ def test_kinds_of_model_are_compared_with_the_first_of_them_and_one_may_be_best(
     said = conclude(monkeypatch, block([MLP, FOREST, boosting], question(values)))
     assert verdicts(said) == {MLP.name: "", FOREST.name: "worse", boosting.name: "better"}
     assert said.references == {FOREST.name: MLP.name, boosting.name: MLP.name}
+    close = {"baseline": 0.5, FOREST.name: 0.6, boosting.name: 0.499}
+    words = conclude(monkeypatch, block([MLP, FOREST, boosting], question(close))).lines
+    assert f"from {MLP.name} (ahead" in words["conclusion"].iloc[0]
     assert said.lines["best"].tolist() == [boosting.name]
     assert said.of_job(FOREST.name)["pareto_front"].startswith("no: dominated by baseline")
 
