@@ -81,6 +81,7 @@ CHOSEN = {
     "experiment/large": ["experiment=large"],
     "experiment/million": ["experiment=million"],
     "experiment/models": ["experiment=models"],
+    "experiment/models_thorough": ["experiment=models_thorough"],
     **{f"decision/{rule}": [f"decision={rule}"] for rule in OTHER_RULES},
     "experiment/smoke": ["experiment=smoke"],
     "experiment/thorough": ["experiment=thorough"],

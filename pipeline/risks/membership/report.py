@@ -29,7 +29,15 @@ from pipeline.risks.membership.pictures import draw, draw_all
 from pipeline.risks.membership.risk import RISK, range_of
 from pipeline.risks.membership.tables import STRONGEST
 from pipeline.risks.risk import Context, Tables
-from pipeline.risks.sentences import concluded, model_of, narrow, patients_told, per_hundred, whose
+from pipeline.risks.sentences import (
+    concluded,
+    model_of,
+    models_of_each,
+    narrow,
+    patients_told,
+    per_hundred,
+    whose,
+)
 
 TITLE = "Who can tell that a patient was in the training set"
 RELEASE = (
@@ -50,7 +58,7 @@ def chapters(tables: Tables, context: Context, folder: Path) -> Sequence[Chapter
     claims = [Items(entries)] if (entries := _claims(table, context)) else []
     parts: list[Part] = [
         draw(table, curves, shows, context, folder),
-        Table(_headlines(table, groups, context), caption=_asked(table)),
+        Table(_headlines(table, groups, context), caption=_asked(table, context)),
         Fold("How it was measured", [Note(_how(table, context))]),
         Fold("Whose data show most", _exposed(groups, context)),
         Fold(
@@ -85,8 +93,10 @@ def untested(tables: Tables, context: Context) -> Sequence[str]:
     said = [
         "Membership inference by who reads the weights: attackers saw answers. Only the audit of "
         "differential privacy sees gradients.",
-        "Membership inference on the released model itself: it learned from every patient, and "
-        "models of half of them were attacked in its place.",
+        "Membership inference by attackers with models of their own beside the deployed one."
+        if context.cfg.plan.frozen
+        else "Membership inference on the released model itself: it learned from every patient, "
+        "and models of half of them were attacked in its place.",
         "What a model tells of the cohort as a whole (property inference).",
     ]
     return [*said, f"Membership attacks not run: {', '.join(left_out)}."] if left_out else said
@@ -136,10 +146,11 @@ def _result(tables: Tables, context: Context) -> str:
     return f"{first} {more}".strip()
 
 
-def _asked(table: pd.DataFrame) -> str:
+def _asked(table: pd.DataFrame, context: Context) -> str:
     first = table.iloc[0]
+    each = "" if context.cfg.plan.frozen else "each "
     return (
-        f"The strongest attack on {first['targets']:.0f} models of each recipe, each asked about "
+        f"The strongest attack on {models_of_each(first['targets'], context)}, {each}asked about "
         f"{_count(first['patients'])} patients"
     )
 
@@ -150,6 +161,14 @@ def _count(patients: float) -> str:
 
 def _how(table: pd.DataFrame, context: Context) -> str:
     first = table.iloc[0]
+    if context.cfg.plan.frozen:
+        return (
+            f"The deployed model is asked about {_count(first['patients'])} patients, of whom it "
+            f"was trained on {first['trained_on']:.0f}, without shadow models. AUROC 0.5 is "
+            "guessing. TPR at 1 % FPR: members that are recognised while 1 % of the others are "
+            f"taken for members. Intervals: bootstrap over patients. {BLIND}: a control that sees "
+            f"no model, so that nothing is found (AUROC {first['auroc_control']:.3f})."
+        )
     return (
         f"{first['targets']:.0f} models of each recipe, each trained on its own random half of the "
         f"{_count(first['patients'])} patients (about {first['trained_on']:.0f} of them; a model "
