@@ -210,18 +210,26 @@ class Tasks(Executor):
     counted: Progress | None = None
 
     def __init__(self, processes: int, address: str) -> None:
-        """Joins the cluster, or starts one of so many processes."""
+        """Joins the cluster, or starts one of so many processes, whichever others run beside.
+
+        Raises:
+            BadInput: it does not start, or there is none.
+        """
         os.environ.update(OF_RAY if address else OF_RAY | ALONE)
         ray = import_module(RAY)
         if not ray.is_initialized():
-            here = {"num_cpus": processes, "include_dashboard": False, "_node_ip_address": LOOPBACK}
+            here = {"address": "local", "num_cpus": processes, "_node_ip_address": LOOPBACK}
             variables = KERNELS | OF_RAY | {"PYTHONPATH": os.pathsep.join(sys.path)}
-            ray.init(
-                **({"address": address} if address else here),
-                log_to_driver=False,
-                logging_level="ERROR",
-                runtime_env={"env_vars": variables},
-            )
+            try:
+                ray.init(
+                    **({"address": address} if address else {"include_dashboard": False, **here}),
+                    log_to_driver=False,
+                    logging_level="ERROR",
+                    runtime_env={"env_vars": variables},
+                )
+            except (ValueError, ConnectionError, RuntimeError, OSError) as error:
+                said = " ".join(str(error).split())[:200]
+                raise BadInput(f"parallel.backend: ray: {said}") from error
         self._ray, self._waiting = ray, set[Any]()
         self.out = AHEAD * int(ray.cluster_resources().get("CPU", processes))
         self._task = ray.remote(num_cpus=1, max_retries=3)(_unpack_and_try)

@@ -16,7 +16,7 @@ from pipeline.cohort.proposal import Proposal, Wishes, positives, propose, suspe
 from pipeline.config import DataConfig, ReadingConfig
 from pipeline.config.base import NAME
 from pipeline.data.cells import Cells, read_cells
-from pipeline.data.tabular import checked, told
+from pipeline.data.checking import checked
 from pipeline.files import BadInput, repository_root
 from pipeline.project.founding import all_or_nothing, start
 from pipeline.project.package import shipped
@@ -78,7 +78,7 @@ def init(
     proposal = propose(cells, wishes, entries)
     texts = {place: text(proposal) for place, text in places.items()}
     data = _schema(texts[root / GROUP / f"{name}.yaml"], f"{name}.yaml")
-    _, faults = checked(cells, data)
+    seen = checked([cells], data)
     if known is None:
         _start(root, name, texts)
     else:
@@ -86,9 +86,9 @@ def init(
             for place, text in texts.items():
                 new(place, text)
     print("\n".join(_summary(proposal, cells, file)))
-    if faults:
+    if seen.faults:
         print("the file itself is to be mended before it can be audited:")
-        print(told(faults, cells, file))
+        print(seen.told(file))
     if may_enter_git(path):
         print(f"{file}: git may take it; move it to data/local/, or name it in .gitignore")
     print("wrote " + ", ".join(_shown(place) for place in places))
