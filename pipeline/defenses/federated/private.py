@@ -1,32 +1,28 @@
-"""Federated training under differential privacy: of records, in each hospital, or of hospitals.
+"""Federated training under differential privacy of records, in each hospital (local privacy).
 
-Of records (local): each hospital trains by DP-SGD, so what it sends, and all that follows, tells
-little of any one record, to the server and to other hospitals too. A record is of one hospital, and
-each noisy step of that hospital looks at it once: one accountant counts the hospital's steps of all
-rounds. What other hospitals send says nothing of it that the hospital had not sent before.
-
-Of hospitals (central): the server clips what each hospital changed and adds noise to the sum. It
-promises that nobody but the server learns whether a hospital took part. With a handful of hospitals
-the noise drowns what they say (docs/federated.md has figures).
+Each hospital trains by DP-SGD, so what it sends, and all that follows, tells little of any one
+record, to the server and to other hospitals too. A record is of one hospital, and each noisy step
+of that hospital looks at it once: one accountant counts the hospital's steps of all rounds. What
+other hospitals send says nothing of it that the hospital had not sent before. Privacy of hospitals
+is `pipeline.defenses.federated.server`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from pipeline.config import Config, Count, Positive
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
-from pipeline.defenses.budget import PrivacyBudget, calibrate, composed, guarantee_for
+from pipeline.defenses.budget import PrivacyBudget, composed, guarantee_for
 from pipeline.defenses.decision import under_guarantee
-from pipeline.defenses.federated.aggregate import Aggregate, Exchange, aggregated
+from pipeline.defenses.federated.aggregate import aggregated
 from pipeline.defenses.federated.loop import Local, Sent, federate, packed, unpacked
 from pipeline.defenses.federated.recipe import Rule, Tolerated, federation_of, said_of
 from pipeline.defenses.federated.sites import Site
-from pipeline.defenses.noise import SECRET, SEEDED, normals
+from pipeline.defenses.noise import SECRET, SEEDED
 from pipeline.defenses.privacy import NoisySteps, Rate, SampleRate, noisy_fit
 from pipeline.defenses.self_measurement import (
     FALSE_ALARM,
@@ -37,7 +33,6 @@ from pipeline.defenses.self_measurement import (
 from pipeline.models.designs import AnyArchitecture, Trained, initialised
 from pipeline.models.mlp import Parameters
 from pipeline.models.training import Watch
-from pipeline.seeds import Stream
 
 NAME = "federated_private"
 
@@ -173,60 +168,6 @@ def _measured(own: Sequence[SelfMeasurement]) -> dict[str, Any]:
         return held_against_claim(NAME, [], FALSE_ALARM)
     worst = worst_of([witness.checks() for witness in each])
     return held_against_claim(NAME, [(each[0].claim, worst)], FALSE_ALARM)
-
-
-@dataclass(frozen=True)
-class ServerNoise:
-    """What a server does to what it gets.
-
-    Attributes:
-        noise_multiplier: standard deviation over the clipping norm.
-        clip: L2 bound of what one hospital changes in a round, over all weights of a model.
-        hospitals: how many there may be, a public constant.
-    """
-
-    noise_multiplier: float
-    clip: float
-    hospitals: int
-
-
-def noisy_server(how: ServerNoise, seeds: Tensor) -> Aggregate:
-    """The mean of clipped changes and noise (McMahan et al. 2018, arXiv:1710.06963).
-
-    Each hospital has one vote, whatever it holds. A hospital added or removed moves the sum by
-    `clip` at most.
-
-    Args:
-        how: the mechanism.
-        seeds: (M,) of the members' noise.
-    """
-    sources = normals(seeds, Stream.SERVER_NOISE, False)
-
-    def aggregate(exchange: Exchange) -> Tensor:
-        changes = (exchange.updates - exchange.parameters).double()
-        norms = changes.norm(dim=-1, keepdim=True).clamp(min=1e-12)
-        total = (changes * (how.clip / norms).clamp(max=1)).sum(0)
-        drawn = torch.stack([source(total.shape[1]) for source in sources])
-        noise = drawn.double() * how.noise_multiplier * how.clip
-        moved: Tensor = exchange.parameters + (total + noise) / how.hospitals
-        return moved.to(exchange.parameters.dtype)
-
-    return aggregate
-
-
-def server_guarantee(epsilon: float, delta: float, rounds: int, clip: float) -> dict[str, Any]:
-    """The claim of `noisy_server` over so many rounds: of hospitals, exact.
-
-    Returns:
-        as `calibrate`; `noise_multiplier` is the noise that it takes.
-    """
-    claim: Mapping[str, Any] = calibrate(PrivacyBudget(epsilon, delta, 1.0, rounds), "federated")
-    return {
-        **claim,
-        "neighbouring": "add or remove one hospital",
-        "max_grad_norm": clip,
-        "against": "other hospitals, and whoever gets the model; not the server",
-    }
 
 
 def noisy_rounds(rounds: int) -> Callable[..., None]:

@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.attacks.updates import HOSTILE
 from pipeline.config import Config
+from pipeline.defenses import DEFENSES, SET_BY_PROGRAM
 from pipeline.defenses.federated.aggregate import AGGREGATES, check_enough
 from pipeline.files import BadInput
-from pipeline.risks.federation.measure.settings import RECIPE, FederationSettings
+from pipeline.risks.federation.measure.settings import PRIVATE, RECIPE, FederationSettings
 from pipeline.risks.risk import Figure, HeadlineFigure, Point, Risk, Tables, Trade
-from pipeline.validation import check_names
+from pipeline.validation import check_names, check_options
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 NONE = "none"  # the attack of nobody
 MEASURED = "federation_harm"
 GAINS = "federation_hospitals"
+COSTS = "federation_private"  # where private recipes were trained beside
 
 
 def check(cfg: Config, origin: str) -> None:
@@ -28,6 +30,11 @@ def check(cfg: Config, origin: str) -> None:
     where = f"{origin}: federation.aggregates"
     check_names(wanted.aggregates, AGGREGATES, where, "rule of aggregation")
     check_names(wanted.attacks, HOSTILE, f"{origin}: federation.attacks", "attack")
+    where = f"{origin}: federation.private"
+    check_names(list(wanted.private), PRIVATE, where, "private recipe")
+    for name, options in wanted.private.items():
+        if options is not None:
+            check_options(DEFENSES[name], options, f"{where}.{name}", given=SET_BY_PROGRAM)
     for count in wanted.every_number:
         if count is not None and wanted.malicious >= count:
             raise BadInput(
@@ -96,7 +103,8 @@ def gains(tables: Tables) -> Mapping[str, float]:
     table = tables[GAINS]
     first = table[(table["hospitals"] == table["hospitals"].iloc[0]) & (table["figure"] == "auroc")]
     everybody = first[first["asked"] == "everybody"].iloc[0]
-    return {
+    private = {f"{name}_auroc": everybody[name] for name in PRIVATE}
+    return private | {
         "central_auroc": everybody["central"],
         "federated_auroc": everybody["federated"],
         "alone_auroc_elsewhere": first.loc[first["asked"] == "others", "alone"].min(),

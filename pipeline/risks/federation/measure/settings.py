@@ -1,6 +1,6 @@
 """The section `federation` of the configuration."""
 
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
@@ -8,6 +8,9 @@ from pipeline.config import Count, Positive, Section
 from pipeline.files import BY_EXPERIMENT
 
 RECIPE = "federated"  # the recipe whose training this is
+# What differential privacy costs: recipes that claim it, and the training of each without it.
+CENTRAL, FEDERATED = "central", "federated"
+PRIVATE = {"dp_train": CENTRAL, "federated_private": FEDERATED, "federated_noisy_server": FEDERATED}
 
 
 class FederationSettings(Section):
@@ -16,7 +19,8 @@ class FederationSettings(Section):
     Measured where `enabled`: of `sites` hospitals, cut by the feature `by` (None: those that the
     data set names), which train `rounds` times `local_epochs` passes, and whose server takes the
     rule `aggregate`, which stands `tolerated` hospitals; beside them other numbers of `hospitals`,
-    and other rules (`aggregates`).
+    and other rules (`aggregates`). Among the same hospitals train the `private` recipes, each with
+    its options (None: it is not chosen).
 
     Of the hospitals `malicious` do each of `attacks`, another one in each model of the first
     `repetitions` of the plan; a trigger is `trigger_features` values of a record, `trigger_size`
@@ -41,6 +45,11 @@ class FederationSettings(Section):
     aggregates: list[str]
     malicious: Count
     attacks: Annotated[list[str], Field(min_length=1)]
+    # in no digest where it is empty, as it is by default
+    private: Annotated[
+        dict[str, dict[str, Any] | None],
+        Field(default_factory=dict, exclude_if=lambda own: not own),
+    ]
     repetitions: Count
     trigger_features: Count
     trigger_size: Positive

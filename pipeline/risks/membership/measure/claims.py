@@ -3,11 +3,12 @@
 Recomputed from its log, and audited by somebody who sees every noisy gradient.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from pipeline.config import Config
 from pipeline.data.schema import Dataset
-from pipeline.defenses.privacy import NoisySteps
+from pipeline.defenses.privacy import NoisySteps, noisy_fit
 from pipeline.defenses.undefended import architecture_for
 from pipeline.files import FailedCheck
 from pipeline.risks.membership.measure.settings import MembershipSettings
@@ -55,9 +56,20 @@ def recomputed_claim(name: str, guarantee: dict[str, Any]) -> dict[str, Any]:
 
 
 def audit_claim(
-    name: str, dataset: Dataset, cfg: Config, guarantee: dict[str, Any]
+    name: str,
+    dataset: Dataset,
+    cfg: Config,
+    guarantee: dict[str, Any],
+    train: Callable[..., object] = noisy_fit,
 ) -> dict[str, Any]:
     """The audit of the mechanism that a recipe claims, at its own numbers.
+
+    Args:
+        name: of the recipe.
+        dataset: whose schema the canaries have.
+        cfg: the model, and how much is audited.
+        guarantee: the claim.
+        train: runs the mechanism; called as `noisy_fit`.
 
     Raises:
         FailedCheck: it proves a larger epsilon.
@@ -79,6 +91,7 @@ def audit_claim(
         seed=cfg.seed,
         delta=float(guarantee["delta"]),
         confidence=cfg.audit.confidence,
+        train=train,
     )
     refute(name, float(guarantee["epsilon"]), audit)
     return audit
