@@ -125,8 +125,8 @@ AGGREGATES: dict[str, Aggregator] = {
 }
 
 
-def check_enough(name: str, tolerated: int, hospitals: int) -> None:
-    """Refuses a rule that so few hospitals are not enough for.
+def check_enough(name: str, tolerated: int, hospitals: int, section: str = "federated") -> None:
+    """Refuses a rule that so few hospitals are not enough for, as configured in a section.
 
     Raises:
         BadInput: names how many it takes.
@@ -134,8 +134,8 @@ def check_enough(name: str, tolerated: int, hospitals: int) -> None:
     least = AGGREGATES[name].least(tolerated)
     if hospitals < least:
         raise BadInput(
-            f"federated.aggregate: {name} needs at least {least} hospitals to stand {tolerated} "
-            f"malicious, and there are {hospitals}; lower federated.tolerated, or take another of "
+            f"{section}.aggregate: {name} needs at least {least} hospitals to stand {tolerated} "
+            f"malicious, and there are {hospitals}; lower {section}.tolerated, or take another of "
             f"{', '.join(AGGREGATES)}"
         )
 

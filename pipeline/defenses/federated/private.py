@@ -136,6 +136,7 @@ def train_privately(
         local_epochs=1,
         aggregate=aggregate,
         tolerated=tolerated,
+        section=NAME,
     )
     architecture, noise = federation.training.architecture, guarantee["noise_multiplier"]
     how = NoisySteps(

@@ -68,10 +68,11 @@ def federation_of(
     local_epochs: int,
     aggregate: str,
     tolerated: int,
+    section: str = "federated",
 ) -> Federation:
-    """The parts of `train_federated`; arguments and errors as there."""
-    hospitals = hospitals_of(dataset, sites, by)
-    check_enough(aggregate, tolerated, len(hospitals.names))
+    """The parts of `train_federated`; arguments and errors as there, which name the section."""
+    hospitals = hospitals_of(dataset, sites, by, section)
+    check_enough(aggregate, tolerated, len(hospitals.names), section)
     training = Training(architecture_for(dataset, cfg), cfg.train, rounds, local_epochs)
     return Federation(
         hospitals,

@@ -212,6 +212,7 @@ def train_under_noise(
         local_epochs=local_epochs,
         aggregate="mean",
         tolerated=0,
+        section=NAME,
     )
     noise, hospitals = guarantee["noise_multiplier"], len(federation.sites)
     guarantee |= {

@@ -42,7 +42,7 @@ def check(cfg: Config, origin: str) -> None:
                 "honest one"
             )
     if wanted.enabled and wanted.sites is not None:
-        check_enough(wanted.aggregate, wanted.tolerated, wanted.sites)
+        check_enough(wanted.aggregate, wanted.tolerated, wanted.sites, "federation")
 
 
 def told_first(tables: Tables, cfg: Config) -> "pd.DataFrame":

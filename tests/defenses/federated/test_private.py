@@ -124,6 +124,18 @@ def test_a_delta_that_allows_a_leak_is_refused(dataset, cfg):
         train_privately(dataset, tiny.plan(dataset), cfg, **{**OPTIONS, "delta": 0.1})
 
 
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"aggregate": "krum", "tolerated": 1}, r"federated_private\.aggregate: krum needs at"),
+        ({"by": "weight"}, r"federated_private\.by: 'weight' is no feature"),
+    ],
+)
+def test_a_mistake_is_told_of_its_own_section(dataset, cfg, wrong, said):
+    with pytest.raises(BadInput, match=said):
+        train_privately(dataset, tiny.plan(dataset), cfg, **{**OPTIONS, **wrong})
+
+
 def test_secret_noise_is_drawn_from_elsewhere(dataset, cfg):
     plan = tiny.plan(dataset, seeds=1)
     runs = [train_privately(dataset, plan, cfg, **OPTIONS, secret=True) for _ in range(2)]

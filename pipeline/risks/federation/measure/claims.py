@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from pipeline.config import Config
+from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
 from pipeline.defenses.federated.aggregate import Aggregate, Exchange
 from pipeline.defenses.federated.private import noisy_rounds
@@ -22,7 +23,7 @@ from pipeline.defenses.privacy import noisy_fit
 from pipeline.risks.membership.measure.claims import audit_claim, recomputed_claim, refute
 from pipeline.risks.membership.measure.settings import MembershipSettings
 from pipeline.risks.membership.measure.white_box import FAR, shown_by
-from pipeline.seeds import Stream, generator, of_each
+from pipeline.seeds import Stream, of
 from pipeline.statistics.epsilon_bounds import Slots
 
 CANARIES = 64  # hospitals in one run, and weights of the model
@@ -85,10 +86,9 @@ def server_slots(how: ServerNoise, rounds: int, runs: int, seed: int) -> Slots:
         seed: of the coins and the noise.
     """
     count, unit = how.hospitals, how.noise_multiplier or 1.0
-    drawn = generator(Stream.CANARY_RUNS, seed)
-    coins = torch.rand(runs, count, generator=drawn) < 0.5
-    server = noisy_server(how, of_each(Stream.CANARY_RUNS, seed, runs))
-    seen = _look(server, how, coins, rounds)
+    plan = Plan.random_halves(count, models=runs, seed=of(Stream.CANARY_HOSPITALS, seed))
+    coins = plan.train
+    seen = _look(noisy_server(how, plan.seeds), how, coins, rounds)
     score = seen / (unit * how.clip * rounds**0.5)
     flat = score.flatten().numpy()
     return Slots(flat, coins.flatten().numpy(), flat * 0 + 1, rounds**0.5 / unit)

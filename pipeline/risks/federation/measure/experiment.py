@@ -39,7 +39,7 @@ def jobs_of(
     ]
     whys: dict[str, str] = {}
     for sites in wanted.every_number:
-        count = len(hospitals_of(dataset, sites, wanted.by).names)
+        count = len(hospitals_of(dataset, sites, wanted.by, "federation").names)
         if not why_too_few(cfg, count, wanted.aggregate):
             jobs.append((three_ways, (dataset, plan, cfg, sites), place / file_of(sites)))
         for aggregate in wanted.every_rule:

@@ -26,14 +26,18 @@ def audited_claim(
 
     Returns:
         as `recomputed_claim`; `composition` of all models of the configured plan;
-        `audit` as `white_box_audit`, None where Opacus trains, whose steps the audit does not run.
+        `audit` as `white_box_audit`, None where Opacus trains, whose steps the audit does not run,
+        and of a claim about hospitals, which the risk federation audits.
 
     Raises:
         FailedCheck: either contradicts the claim.
     """
     claim = recomputed_claim(name, guarantee)
     numbers = (guarantee[key] for key in ("sample_rate", "noise_multiplier", "steps", "delta"))
-    together = accounting.composition(*numbers, *_models(cfg), dataset.records_of_a_patient)
+    models, own = _models(cfg)
+    whole = (models, models) if _of_hospitals(guarantee) else (models, own)
+    records = 1 if _of_hospitals(guarantee) else dataset.records_of_a_patient
+    together = accounting.composition(*numbers, *whole, records)
     audit = audit_claim(name, dataset, cfg, guarantee) if _is_ours(guarantee) else None
     return {**claim, "composition": together, "audit": audit}
 
@@ -117,6 +121,11 @@ def _models(cfg: Config) -> tuple[int, int]:
     if cfg.plan.kind == "official":
         return cfg.plan.seeds, cfg.plan.seeds
     return cfg.plan.folds * cfg.plan.seeds + 1, (cfg.plan.folds - 1) * cfg.plan.seeds + 1
+
+
+def _of_hospitals(guarantee: dict[str, Any]) -> bool:
+    """Whether one is of a whole hospital, which takes part in every model."""
+    return bool(guarantee.get("engine") == "server")
 
 
 def _is_ours(guarantee: dict[str, Any]) -> bool:
