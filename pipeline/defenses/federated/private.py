@@ -170,7 +170,7 @@ def train_privately(
     if engine == "loop":
         local, own = measured_local(architecture, how, federation.sites)
         parameters = federate(*parties, rounds, local, federation.aggregate)
-        checks = [witness.checks() for one in own for witness in one.witnesses]
+        checks = tuple(witness.checks() for one in own for witness in one.witnesses)
     else:
         parameters, checks = federate_through(
             engine,

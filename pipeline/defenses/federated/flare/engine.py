@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
@@ -37,7 +36,7 @@ class Ended(NamedTuple):
     """
 
     parameters: Parameters
-    checks: Sequence[dict[str, Check]]
+    checks: tuple[dict[str, Check], ...]
 
 
 def federate_through(
@@ -106,7 +105,7 @@ def federate_through(
         _run(folder)
         end = np.load(folder / "end.npy", allow_pickle=False)
         homes = [folder / "hospitals" / called(site.number) for site in sites]
-        checks = [one for home in homes if noisy is not None for one in checks_left(home)]
+        checks = tuple(one for home in homes if noisy is not None for one in checks_left(home))
     return Ended(unpacked(torch.from_numpy(end), start), checks)
 
 
