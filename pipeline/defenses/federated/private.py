@@ -19,13 +19,16 @@ from pipeline.data.schema import Dataset
 from pipeline.defenses.budget import PrivacyBudget, composed, guarantee_for
 from pipeline.defenses.decision import under_guarantee
 from pipeline.defenses.federated.aggregate import aggregated
+from pipeline.defenses.federated.flare.engine import federate_through
 from pipeline.defenses.federated.loop import Local, Sent, federate, packed, unpacked
-from pipeline.defenses.federated.recipe import Rule, Tolerated, federation_of, said_of
+from pipeline.defenses.federated.recipe import Engine, Rule, Tolerated, federation_of, said_of
 from pipeline.defenses.federated.sites import Site
 from pipeline.defenses.noise import SECRET, SEEDED
 from pipeline.defenses.privacy import NoisySteps, Rate, SampleRate, noisy_fit
 from pipeline.defenses.self_measurement import (
     FALSE_ALARM,
+    Check,
+    Mechanism,
     SelfMeasurement,
     held_against_claim,
     worst_of,
@@ -63,6 +66,20 @@ def noisy_local(
     return local
 
 
+def measured_local(
+    architecture: AnyArchitecture, how: NoisySteps, sites: Sequence[Site]
+) -> tuple[Local, list[SelfMeasurement]]:
+    """`noisy_local` that measures its mechanism: of each of the hospitals, in their order."""
+    own = {
+        site.number: SelfMeasurement(
+            site.plan(0, torch.arange(len(site.train))), how.noise, how.claimed, architecture
+        )
+        for site in sites
+    }
+    local = noisy_local(architecture, how, lambda site: own[site.number].see)
+    return local, list(own.values())
+
+
 def train_privately(
     dataset: Dataset,
     plan: Plan,
@@ -81,6 +98,7 @@ def train_privately(
     local_steps: Count,
     learning_rate: Positive,
     cut: float,
+    engine: Engine,
     secret: bool = False,
 ) -> Trained:
     """Federated training whose records are protected from everybody outside their hospital.
@@ -106,6 +124,7 @@ def train_privately(
         local_steps: noisy steps of a hospital in each round.
         learning_rate: of Adam, which begins anew in each round.
         cut: log-odds from which on a patient is called ill; as in `dp_train`.
+        engine: as of `federated`; all give the same bytes, unless noise is secret.
         secret: noise and draw come from the operating system; no option of a configuration.
 
     Returns:
@@ -113,7 +132,8 @@ def train_privately(
 
     Raises:
         BadInput: as `federated` and `dp_train`.
-        FailedCheck: the training measured that its mechanism is not what is claimed.
+        FailedCheck: the training measured that its mechanism is not what is claimed, or NVFlare
+            failed.
     """
     budget = PrivacyBudget(epsilon, delta, sample_rate, rounds * local_steps)
     guarantee = guarantee_for(plan, budget, NAME)
@@ -142,33 +162,39 @@ def train_privately(
     how = NoisySteps(
         noise, sample_rate, local_steps, expected_batch, max_grad_norm, learning_rate, secret
     )
-    own = {
-        site.number: SelfMeasurement(
-            site.plan(0, torch.arange(plan.size)), noise, how.claimed, architecture
+    parties = federation.sites, federation.start
+    if engine == "loop":
+        local, own = measured_local(architecture, how, federation.sites)
+        parameters = federate(*parties, rounds, local, federation.aggregate)
+        checks = tuple(witness.checks() for one in own for witness in one.witnesses)
+    else:
+        parameters, checks = federate_through(
+            engine,
+            *parties,
+            cfg,
+            rounds=rounds,
+            local_epochs=1,
+            aggregate=aggregate,
+            tolerated=tolerated,
+            noisy=how,
         )
-        for site in federation.sites
-    }
-    local = noisy_local(architecture, how, lambda site: own[site.number].see)
-    parameters = federate(federation.sites, federation.start, rounds, local, federation.aggregate)
     population = federation.population(parameters, dataset, plan)
     population.facts["federated"] = said_of(federation, aggregate, tolerated) | {
         "local_steps": local_steps,
+        "engine": engine,
         "server_sees": "each hospital's noisy weights in each round",
         "not_promised": "privacy within a hospital, or of which hospital takes part",
     }
     population.facts["guarantee"] = guarantee
-    population.facts["measured"] = _measured(list(own.values()))
+    population.facts["measured"] = _measured(how.claimed(noise), checks)
     population.facts["noise"] = SECRET if secret else SEEDED
     return under_guarantee(population, dataset, plan, cfg.decision, otherwise=cut)
 
 
-def _measured(own: Sequence[SelfMeasurement]) -> dict[str, Any]:
+def _measured(claim: Mechanism, checks: Sequence[dict[str, Check]]) -> dict[str, Any]:
     """The checks of all hospitals together, of each the one that is furthest from the claim."""
-    each = [witness for one in own for witness in one.witnesses]
-    if not each:
-        return held_against_claim(NAME, [], FALSE_ALARM)
-    worst = worst_of([witness.checks() for witness in each])
-    return held_against_claim(NAME, [(each[0].claim, worst)], FALSE_ALARM)
+    found = [(claim, worst_of(checks))] if checks else []
+    return held_against_claim(NAME, found, FALSE_ALARM)
 
 
 def noisy_rounds(rounds: int) -> Callable[..., None]:

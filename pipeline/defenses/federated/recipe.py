@@ -26,6 +26,7 @@ def _known(name: str) -> str:
 
 Rule = Annotated[str, AfterValidator(_known)]
 Tolerated = Annotated[int, Field(ge=0)]
+Engine = Literal["loop", "nvflare", "nvflare_processes"]
 # where somebody else than one hospital looks at scores of records
 CUT = "on scores of all hospitals together, which each would have to send"
 
@@ -95,7 +96,7 @@ def train_federated(
     local_epochs: Count,
     aggregate: Rule,
     tolerated: Tolerated,
-    engine: Literal["loop", "nvflare", "nvflare_processes"],
+    engine: Engine,
 ) -> Trained:
     """FedAvg among hospitals that keep their records, or a robust rule in its place.
 
@@ -148,7 +149,7 @@ def train_federated(
             local_epochs=local_epochs,
             aggregate=aggregate,
             tolerated=tolerated,
-        )
+        ).parameters
     population = federation.population(parameters, dataset, plan)
     population.facts["federated"] = said_of(federation, aggregate, tolerated) | {
         "local_epochs": local_epochs,

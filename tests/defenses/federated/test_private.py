@@ -37,6 +37,7 @@ OPTIONS = {
     "local_steps": 3,
     "learning_rate": 0.02,
     "cut": 0.0,
+    "engine": "loop",
 }
 
 

@@ -500,7 +500,7 @@ def test_auroc_that_is_certified_is_at_most_what_attacks_leave_of_every_recipe(
         "boosting": small,
         "monotone": small | {"rising": ["glucose"]},
         "federated": FEW_HOSPITALS | {"local_epochs": 1, "engine": "loop"},
-        "federated_private": FEW_HOSPITALS | PRIVATELY,
+        "federated_private": FEW_HOSPITALS | PRIVATELY | {"engine": "loop"},
         "federated_noisy_server": BEHIND_NOISE,
     }
     cfg = quick.model_copy(update={"dp_train": options, **others})
