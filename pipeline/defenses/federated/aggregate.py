@@ -128,19 +128,21 @@ AGGREGATES: dict[str, Aggregator] = {
 def why_too_few(name: str, tolerated: int, hospitals: int) -> str:
     """Why so many hospitals are too few for a rule; empty = they are enough."""
     least = AGGREGATES[name].least(tolerated)
-    return "" if hospitals >= least else f"{name} takes {least} hospitals, not {hospitals}"
+    if hospitals >= least:
+        return ""
+    return f"{name} takes {least} hospitals to stand {tolerated} malicious, not {hospitals}"
 
 
-def check_enough(name: str, tolerated: int, hospitals: int) -> None:
-    """Refuses a rule that so few hospitals are not enough for.
+def check_enough(name: str, tolerated: int, hospitals: int, section: str = "federated") -> None:
+    """Refuses a rule that so few hospitals are not enough for, as configured in a section.
 
     Raises:
         BadInput: names how many it takes.
     """
     if why := why_too_few(name, tolerated, hospitals):
         raise BadInput(
-            f"federated.aggregate: {why}, to stand {tolerated} malicious; lower "
-            f"federated.tolerated, or take another of {', '.join(AGGREGATES)}"
+            f"{section}.aggregate: {why}; lower {section}.tolerated, or take another of "
+            f"{', '.join(AGGREGATES)}"
         )
 
 

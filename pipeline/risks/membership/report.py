@@ -10,6 +10,7 @@ import pandas as pd
 
 from pipeline.attacks.membership import MEMBERSHIP
 from pipeline.data.halves import learned_from
+from pipeline.defenses.federated.server import NAME as OF_HOSPITALS
 from pipeline.presentation.chapter import (
     Chapter,
     Finding,
@@ -267,7 +268,7 @@ def _claim_in_short(line: pd.Series) -> str:
     """The claim, the audit, what it adds up to, and whether such a model may leave the house."""
     return (
         f"claims differential privacy with epsilon {line['epsilon_claimed']:.3f} at delta "
-        f"{line['delta']:g} for one model's weights, one record added or removed; "
+        f"{line['delta']:g} for one model's weights, one {_unit(line)} added or removed; "
         f"{_of_a_patient(line)}{_audited(line)}. All models of this run together: epsilon "
         f"{line['epsilon_all']:.1f}. Noise {line['noise_source']}."
     )
@@ -277,14 +278,14 @@ def _claim(line: pd.Series) -> str:
     """What is claimed, recomputed, measured and audited, what it adds up to, what it leaves out."""
     return (
         f"claims epsilon {line['epsilon_claimed']:.3f} at delta {line['delta']:g} for one model's "
-        f"weights, one record added or removed ({line['epsilon_replace_one']:.2f} if one is "
+        f"weights, one {_unit(line)} added or removed ({line['epsilon_replace_one']:.2f} if one is "
         f"replaced); {_of_a_patient(line)}recomputed: {line['epsilon_recomputed']:.3f}; "
         f"{_audited(line)}; noise as "
         f"measured in training: {line['noise_measured']:.3g} of what is claimed. All models of "
-        f"this run together spend {line['epsilon_all']:.1f}, those that one patient takes part in "
-        f"{line['epsilon_patient']:.1f}. Noise {line['noise_source']}. Not covered: the choice of "
-        "hyper-parameters, of a checkpoint or a threshold; this page's figures; readers who know "
-        "the noise's seed."
+        f"this run together spend {line['epsilon_all']:.1f}, those that one {_who(line)} takes "
+        f"part in {line['epsilon_patient']:.1f}. Noise {line['noise_source']}. Not covered: the "
+        "choice of hyper-parameters, of a checkpoint or a threshold; this page's figures; readers "
+        "who know the noise's seed."
     )
 
 
@@ -298,7 +299,18 @@ def _of_a_patient(line: pd.Series) -> str:
     )
 
 
+def _unit(line: pd.Series) -> str:
+    """What is added or removed: a record, or all that a hospital has."""
+    return "hospital" if str(line["defense"]).startswith(OF_HOSPITALS) else "record"
+
+
+def _who(line: pd.Series) -> str:
+    return "patient" if _unit(line) == "record" else "hospital"
+
+
 def _audited(line: pd.Series) -> str:
+    if _unit(line) == "hospital":
+        return "audited with the federation"
     if pd.isna(line["epsilon_lower_bound"]):
         return "not audited (Opacus' steps are not run by the audit)"
     normal = line["epsilon_gaussian"]
