@@ -19,6 +19,7 @@ from pipeline.gate.judging import (
     held,
     times_as_many,
 )
+from pipeline.presentation.sector_words import in_words
 from pipeline.risks import RISKS
 from pipeline.validation import nearest
 
@@ -297,6 +298,7 @@ def judge(
     }
     digest = hashlib.sha256(cfg.model_dump_json(exclude={"valid_until", "looks"}).encode())
     digest.update(champion.sha256.encode() if champion else b"")
+    outcomes = [replace(one, said=in_words(one.said, audit.words)) for one in outcomes]
     return Judged(tuple(outcomes), accepted, audit.sha256, digest.hexdigest(), len(tests))
 
 
