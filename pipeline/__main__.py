@@ -25,6 +25,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from pipeline.files import BadInput, FailedCheck, repository_root, unheard
 from pipeline.params import check_command_line, configured_jobs, parse_chosen
+from pipeline.presentation.sector_words import Words, in_words
 from pipeline.project.command_line import COMPLETION, INSTALL, understood
 from pipeline.project.composition import search_overrides, searched
 from pipeline.project.launchers import GROUP, HERE, launcher_of
@@ -39,16 +40,17 @@ def run(composed: DictConfig) -> None:
     # a mistake on the command line need not wait for it
     from pipeline.sweep.group import run_alone
 
-    overrides = list(HydraConfig.get().overrides.task)
+    overrides, words = list(HydraConfig.get().overrides.task), None
     try:
         cfg = parse_chosen(OmegaConf.to_yaml(composed, resolve=True), overrides)
+        words = cfg.data.spoken
         run_alone(cfg, overrides)
     except (BadInput, FailedCheck) as error:
-        _fail(error)
+        _fail(error, words)
 
 
-def _fail(error: BadInput | FailedCheck) -> NoReturn:
-    print(f"error: {error}", file=sys.stderr)
+def _fail(error: BadInput | FailedCheck, words: Words | None = None) -> NoReturn:
+    print(f"error: {in_words(str(error), words)}", file=sys.stderr)
     raise SystemExit(2 if isinstance(error, BadInput) else 1)
 
 

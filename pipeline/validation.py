@@ -3,7 +3,8 @@
 import difflib
 import inspect
 from collections.abc import Callable, Iterable, Sized
-from typing import Any, TypeVar
+from types import UnionType
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
@@ -121,10 +122,14 @@ def _one_line(model: type[BaseModel], error: ValidationError, origin: str, withi
 def _known_keys(model: Any, path: tuple[int | str, ...]) -> list[str]:
     """The valid keys at `path` below `model`."""
     for part in path:
-        if isinstance(model, type) and issubclass(model, BaseModel):
+        if _is_section(model):
             model = model.model_fields[str(part)].annotation
+            if isinstance(model, UnionType):  # one that may be null
+                model = next(filter(_is_section, get_args(model)), model)
         else:  # a mapping's or list's values
             model = model.__args__[-1]
-    return (
-        list(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []
-    )
+    return list(model.model_fields) if _is_section(model) else []
+
+
+def _is_section(model: Any) -> bool:
+    return isinstance(model, type) and issubclass(model, BaseModel)

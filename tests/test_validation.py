@@ -5,9 +5,9 @@ import math
 import pytest
 
 from pipeline.attacks.evasion import EVASION, SET_BY_PROGRAM
-from pipeline.config import Count, Positive, Share
+from pipeline.config import Count, Positive, Section, Share
 from pipeline.files import BadInput
-from pipeline.validation import check_both, check_options, check_two, nearest
+from pipeline.validation import check_both, check_options, check_two, checked_model, nearest
 
 NAN = math.nan
 
@@ -98,3 +98,15 @@ def test_a_recipe_for_two_classes_says_so_in_its_own_words():
         check_two("forest", "abc")
     with pytest.raises(BadInput, match=r"^forest: a model would train on one class alone"):
         check_both("forest", [1, 1])
+
+
+def test_a_misspelt_key_of_a_section_that_may_be_null_is_told_the_nearest_one():
+    class Inner(Section):
+        patients: str
+
+    class Outer(Section):
+        words: Inner | None = None
+        features: dict[str, Inner] = {}
+
+    for told in ({"words": {"patiens": "x"}}, {"features": {"a": {"patiens": "x"}}}):
+        assert "did you mean 'patients'?" in complaint(checked_model, Outer, told, "file")

@@ -269,6 +269,7 @@ def _init_arguments(parser: Parser) -> None:
     add("--time", metavar="COLUMN", help="the date")
     add("--dictionary", metavar="FILE", help="a REDCap data dictionary, or a code book as CSV")
     add("--name", help="of the data set; as the file, if not given")
+    add("--words", metavar="DATA", help="of another sector: the words of credit, intrusion or wine")
 
 
 def _check_arguments(parser: Parser) -> None:

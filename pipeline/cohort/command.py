@@ -13,11 +13,13 @@ from pipeline.cohort.dictionary import read_dictionary
 from pipeline.cohort.draft import schema_text
 from pipeline.cohort.pages import card_text, questions_text
 from pipeline.cohort.proposal import Proposal, Wishes, positives, propose, suspects
+from pipeline.cohort.sector import words_like
 from pipeline.config import DataConfig, ReadingConfig
 from pipeline.config.base import NAME
 from pipeline.data.cells import Cells, read_cells
 from pipeline.data.checking import checked
 from pipeline.files import BadInput, repository_root
+from pipeline.presentation.sector_words import in_words
 from pipeline.project.founding import all_or_nothing, start
 from pipeline.project.package import shipped
 from pipeline.project.place import found
@@ -36,6 +38,7 @@ def init(
     time: str | None = None,
     dictionary: str | None = None,
     name: str | None = None,
+    words: str | None = None,
     folder: Path | None = None,
 ) -> int:
     """Proposes a schema, a data card and a page of questions for a file of records.
@@ -49,6 +52,7 @@ def init(
         time: the column that tells when.
         dictionary: a dictionary of REDCap or a code book, as it is reached from here.
         name: of the data set; None = that of the file.
+        words: the data set of another sector whose words are taken over; None = a clinic's.
         folder: of the project; None = the project or checkout that this folder belongs to, and
             where there is none, this folder becomes a project.
 
@@ -62,11 +66,12 @@ def init(
     known = folder or found()
     root = known or Path.cwd()
     name = _named(name, file)
-    places = {
-        root / GROUP / f"{name}.yaml": schema_text,
-        root / "docs" / "data" / f"{name}.md": card_text,
-        root / "docs" / "data" / f"{name}-questions.md": questions_text,
-    }
+    schema, *pages = places = [
+        root / GROUP / f"{name}.yaml",
+        root / "docs" / "data" / f"{name}.md",
+        root / "docs" / "data" / f"{name}-questions.md",
+    ]
+    sector = words and words_like(words, [root / GROUP, shipped(GROUP)])
     for place in places:
         if place.exists():
             raise BadInput(f"{_shown(place)}: exists; take another --name, or remove it")
@@ -74,10 +79,12 @@ def init(
     cells = read_cells(path, file, ReadingConfig(), number_columns=True)
     entries = {} if dictionary is None else read_dictionary(Path(dictionary), dictionary)
     stored = _stored(path, root)
-    wishes = Wishes(name, stored, target, tuple(positive), group, site, time)
+    wishes = Wishes(name, stored, target, tuple(positive), group, site, time, sector or None)
     proposal = propose(cells, wishes, entries)
-    texts = {place: text(proposal) for place, text in places.items()}
-    data = _schema(texts[root / GROUP / f"{name}.yaml"], f"{name}.yaml")
+    texts = {schema: schema_text(proposal)}
+    data = _schema(texts[schema], f"{name}.yaml")
+    for page, written in zip(pages, (card_text, questions_text), strict=True):
+        texts[page] = in_words(written(proposal), data.spoken)
     seen = checked([cells], data)
     if known is None:
         _start(root, name, texts)
@@ -85,7 +92,7 @@ def init(
         with all_or_nothing() as new:
             for place, text in texts.items():
                 new(place, text)
-    print("\n".join(_summary(proposal, cells, file)))
+    print(in_words("\n".join(_summary(proposal, cells, file)), data.spoken))
     if seen.faults:
         print("the file itself is to be mended before it can be audited:")
         print(seen.told(file))
@@ -95,7 +102,7 @@ def init(
     if known is None:
         print("this folder is a project now: what is in it, docs/command.md of medsecure says")
     count = len(data.unreviewed)
-    print(f"{count} of {len(data.features)} lines wait for your signature: {_shown([*places][2])}")
+    print(f"{count} of {len(data.features)} lines wait for your signature: {_shown(places[2])}")
     print(f"next: answer the questions, sign the lines, then medsecure run data={name}")
     print(f"to look around before: medsecure run data={name} --accept-guesses")
     return 0

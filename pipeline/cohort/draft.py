@@ -5,8 +5,10 @@ from collections.abc import Iterable
 
 from pipeline.cohort.proposal import Proposal, fields_of, suspects
 from pipeline.cohort.proposed import Column
+from pipeline.cohort.sector import lines_of
 from pipeline.cohort.yaml_text import code, key, literal, number, scalar
 from pipeline.config.cohort import GUESSED, JUDGED
+from pipeline.presentation.sector_words import in_words
 
 # The lines of a feature in the schema.
 VALUES = ("kind", "levels", "unit", "lower", "upper", "step", "center", "scale")
@@ -24,9 +26,9 @@ def schema_text(proposal: Proposal) -> str:
         f"#   guess say of {', '.join(JUDGED)}, and a guess of {', '.join(GUESSED)},",
         "#   stops an audit: look at the line, correct it, and sign it with `source: you`",
         "#   (or with who says so, and where).",
-        "# lower, upper: what a clinic would believe    step: how it is written down",
+        "# lower, upper: what one would believe         step: how it is written down",
         "# scale: what eps = 1 lets a forger change     mutable: whether one can change it at all",
-        "# missing: cells that mean 'not measured'      private: what a patient would rather keep",
+        "# missing: cells that mean 'not measured'      private: what somebody would rather keep",
         f"name: {scalar(wishes.name)}",
         f"title: {scalar(title(wishes.name))}",
         "source: file",
@@ -39,9 +41,11 @@ def schema_text(proposal: Proposal) -> str:
         reading["decimal"] = scalar(proposal.decimal)
     if reading:
         lines += ["reading:", *(f"  {name}: {value}" for name, value in reading.items())]
+    healthy_ill = in_words("# healthy, ill", wishes.words.spoken if wishes.words else None)
     lines += [
+        *lines_of(wishes.words),
         f"target: {scalar(wishes.target)}",
-        f"classes: [{', '.join(scalar(name) for name in outcome.classes)}]  # healthy, ill",
+        f"classes: [{', '.join(scalar(name) for name in outcome.classes)}]  {healthy_ill}",
         f"outcomes: {_mapping((code(cell), scalar(c)) for cell, c in outcome.outcomes.items())}",
     ]
     if proposal.ignored:
@@ -51,10 +55,10 @@ def schema_text(proposal: Proposal) -> str:
         column = getattr(wishes, part)
         lines.append(f"{part}: {'null' if column is None else scalar(column)}")
     lines += [
-        "patients: hidden  # no table of single patients on the page or in MLflow",
+        "patients: hidden  # no table of single records on the page or in MLflow",
         "accept_guesses: false",
         "auroc_ceiling: null",
-        "bands: {}  # groups of patients, such as {age: [45, 65]}: below 45, below 65, from 65 on",
+        "bands: {}  # groups, such as {age: [45, 65]}: below 45, below 65, from 65 on",
         "features:",
     ]
     warned = suspects(proposal)

@@ -66,26 +66,30 @@ def outcome_of(
             f"{where}: {len(found)} different cells; an outcome has two kinds of them, or a few of "
             "which --positive names those that mean ill"
         )
+    labels = [_label(cell, entry) for cell in found]
+    known = pair(found) or pair(labels)
+    there = [found[(found if one in found else labels).index(one)] for one in known or ()]
     if positive:
         ill = _ill(positive, found, entry, f"--positive: column {target!r}")
         if len(ill) == len(found):
             raise BadInput(f"--positive: every cell of column {target!r} would mean ill")
     else:
-        labels = [_label(cell, entry) for cell in found]
-        known = pair(found) or pair(labels)
         if known is None:
             raise BadInput(
                 f"{where}: {_said(found, counts, entry)}; say which mean ill by --positive"
                 f"{', several by commas between them' if len(found) > 2 else ''}"
             )
-        ill = {found[(found if known[1] in found else labels).index(known[1])]}
+        ill = {there[1]}
     healthy = [cell for cell in found if cell not in ill]
+    names = (f"no {target}", target)
+    if ill == {*there[:1]}:  # the target says what is well: repaid, and not default
+        names = (target, f"no {target}")
     classes = (
-        _class(healthy, entry, f"no {target}"),
-        _class([cell for cell in found if cell in ill], entry, target),
+        _class(healthy, entry, names[0]),
+        _class([cell for cell in found if cell in ill], entry, names[1]),
     )
     if classes[0].lower() == classes[1].lower():
-        classes = (f"no {target}", target)
+        classes = names
     outcomes = {cell: classes[cell in ill] for cell in [*healthy, *sorted(ill)]}
     is_ill = np.array([same_cell(cell) in ill for cell in cells.tolist()])
     return Outcome(classes, outcomes, is_ill, not positive)

@@ -17,6 +17,7 @@ from pipeline.cohort.words import known_afterwards, names_person
 from pipeline.cohort.yaml_text import code
 from pipeline.config import FeatureConfig, same_cell
 from pipeline.config.cohort import NUMBERS
+from pipeline.config.sector import WordsConfig
 from pipeline.data.cells import Cells
 from pipeline.data.values import is_missing, values_of
 from pipeline.files import BadInput
@@ -36,6 +37,7 @@ class Wishes:
         target: the column of the outcome.
         positive: cells or labels of it that mean ill; empty = not said.
         group, site, time: columns, None = not said.
+        words: of the cohort's sector; None = a clinic's.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Wishes:
     group: str | None = None
     site: str | None = None
     time: str | None = None
+    words: WordsConfig | None = None
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,6 @@ def _check_code(cell: Any) -> Any:
 
 Code = Annotated[str | int | float, PlainValidator(_check_code)]  # a cell, as YAML reads it
 
-
 # a number without a zero in front, of no more digits than a float tells apart
 PLAIN = r"[+-]?(?=\.?\d)(0|[1-9]\d*)?(\.\d+)?([eE][+-]?\d{1,3})?"
 DIGITS = 15
@@ -68,8 +67,8 @@ class FeatureConfig(Section):
     or `categorical`. `levels` maps what the file says to a label, in order; a record then holds the
     place of its level, from 0, so that levels are a grid of step 1, one level is the scale, and
     range, step, centre and scale need not be given. Of a category `recodes` says which cells may be
-    forged into which (`{3: [6, 7]}`, none by default), and `cost` what one recode counts, in eps;
-    so it does of a binary value, which may be either where it is mutable.
+    forged into which (`{3: [6, 7]}`, none by default), and `cost` what one recode counts in eps, as
+    of a binary value, which may be either where it is mutable.
 
     `missing` are the cells that mean "not measured", numbers or texts, beside the empty one.
 
@@ -81,8 +80,7 @@ class FeatureConfig(Section):
     "not measured": a number taken for a code (999, 0), a limit (`<0.2`), a text.
 
     `error` is one standard deviation of a repeated measurement, in `unit`: of the same specimen in
-    one laboratory, or of the same person on the same day where it is taken by hand. Null where a
-    value is not measured, or nobody says how well.
+    one laboratory, or of the same person on the same day. Null where nobody says how well.
     """
 
     unit: str = ""
@@ -374,8 +372,10 @@ class DataConfig(Section):
 
     @property
     def spoken(self) -> dict[str, str]:
-        """A clinic's words -> those of the data set's own sector."""
-        return {} if self.words is None else self.words.spoken
+        """A clinic's words -> those of the data set's own sector; its own names -> themselves."""
+        own = [self.title, *self.classes, *self.columns, *self.ignore]
+        own += [one for its in self.features.values() for one in (its.unit, *its.levels.values())]
+        return {} if self.words is None else self.words.spoken_beside(own)
 
     @property
     def columns(self) -> list[str]:

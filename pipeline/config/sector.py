@@ -1,6 +1,7 @@
 """A cohort of another sector than a clinic: the package that it ships in, and its own words."""
 
 import re
+from collections.abc import Iterable, Mapping
 from typing import Annotated
 
 from pydantic import Field, model_validator
@@ -78,3 +79,17 @@ class WordsConfig(Section):
             "missed disease": self.missed_diagnosis,
             "diagnoses of disease": f"calls of {self.disease}",
         }
+
+    def spoken_beside(self, names: Iterable[str]) -> dict[str, str]:
+        """`spoken`, and those of the data set's own names that it would change: these stay."""
+        return with_names(self.spoken, names)
+
+
+def with_names(words: Mapping[str, str], names: Iterable[str]) -> dict[str, str]:
+    """The words of a sector, and of these names those that hold one of a clinic's: they stay.
+
+    A name that is such a word itself stays, too, and with it that word in every text.
+    """
+    changed = {part for given in words for part in given.split()}
+    own = [name for name in names if changed & set(re.findall(r"\w+", name.lower()))]
+    return {**words, **{name: name for name in own}}

@@ -54,7 +54,7 @@ class Columns:
         if self.alone:
             areas = ", ".join(f"{name} (AUROC {area:.3f})" for name, area in self.alone.items())
             said.append(
-                f"suspected_leak: tells the ill from the healthy all by itself: {areas}; is it "
+                f"suspected_leak: tells the classes apart all by itself: {areas}; is it "
                 "known before the outcome is?"
             )
         return said

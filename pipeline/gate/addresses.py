@@ -14,6 +14,7 @@ from pipeline.config.gates import Gate
 from pipeline.files import BadInput
 from pipeline.gate.audits import Audit, Row
 from pipeline.gate.judging import Interval
+from pipeline.presentation.sector_words import in_words
 from pipeline.validation import nearest
 
 AT_EPS = re.compile(r", eps (\d+(?:\.\d+)?(?:e-?\d+)?)")
@@ -51,9 +52,20 @@ def short(figure: str) -> str:
     return re.sub(r"[^a-z0-9]+", "_", plain).strip("_")
 
 
+def said_of(audit: Audit, line: Mapping[str, Any]) -> str:
+    """A figure as the page calls it, in the words of the cohort's sector."""
+    return in_words(line["figure"], audit.words)
+
+
+def names_of(audit: Audit, line: Mapping[str, Any]) -> set[str]:
+    """Whatever an address may call a figure: as `audit.json` has it, or as the page."""
+    both = {line["figure"], said_of(audit, line)}
+    return both | {short(one) for one in both}
+
+
 def known(audit: Audit) -> list[str]:
     """Every address there is."""
-    of_page = {f"{one['risk']}/{short(one['figure'])}" for one in audit.content["figures"]}
+    of_page = {f"{one['risk']}/{short(said_of(audit, one))}" for one in audit.content["figures"]}
     of_tables = {
         f"{table}/{column}"
         for table in audit.tables
@@ -80,7 +92,7 @@ def find(audit: Audit, gate: Gate, defense: str) -> Found:
     told = [
         one
         for one in audit.content["figures"]
-        if one["risk"] == risk and name in (one["figure"], short(one["figure"]))
+        if one["risk"] == risk and name in names_of(audit, one)
     ]
     if told:
         return _of_page(told, gate, defense)

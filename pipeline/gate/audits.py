@@ -64,6 +64,11 @@ class Audit:
         return str(self.content["audited"]["cohort"]["name"])
 
     @property
+    def words(self) -> Mapping[str, str]:
+        """What stands for a clinic's words; empty: these themselves."""
+        return dict(self.content["audited"]["cohort"].get("words", {}))
+
+    @property
     def defenses(self) -> Sequence[str]:
         """Whose figures it holds."""
         return list(self.content["audited"]["models"]["defenses"])

@@ -14,6 +14,7 @@ from pipeline.gate.comparing import PAIRED, Change, Drift, attributed, changes, 
 from pipeline.gate.judging import Interval
 from pipeline.gate.keyed import Keyed, keep, keyed_text
 from pipeline.gate.salt import salt_of
+from pipeline.presentation.sector_words import in_words
 from pipeline.validation import nearest
 
 FORMAT = 1
@@ -64,7 +65,8 @@ def say_changes(
             write_text(Path(json), as_json(a, b, whose, found, drift, asked.looks))
         except OSError as error:
             raise BadInput(f"{json}: cannot write ({error.strerror or error})") from error
-    print("\n".join([whose, *_lines(found, drift, asked.looks), *_flags(a, b, of_a, of_b)]))
+    told = [whose, *_lines(found, drift, asked.looks)]
+    print("\n".join([*(in_words(line, b.words) for line in told), *_flags(a, b, of_a, of_b)]))
     return 1 if any(one.found.verdict == "worse" for one in found) else 0
 
 
@@ -82,7 +84,8 @@ def keep_last(folder: str) -> int:
         raise BadInput(f"{audit.path}: of other records than artifacts/prepare; `medsecure run`")
     names = list(audit.content["audited"]["cohort"]["measurements"])
     keep(audit, keyed_text(audit, dataset, names, salt_of(root)), Path(folder))
-    print(f"{folder}: the audit, and verdicts on patients for the team alone; git takes those not")
+    said = "the audit, and verdicts on patients for the team alone; git takes those not"
+    print(f"{folder}: {in_words(said, audit.words)}")
     return 0
 
 

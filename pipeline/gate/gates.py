@@ -21,6 +21,7 @@ from pipeline.gate.judging import (
     times_as_many,
 )
 from pipeline.gate.keyed import Keyed
+from pipeline.presentation.sector_words import in_words
 from pipeline.risks import RISKS
 from pipeline.validation import nearest
 
@@ -318,6 +319,7 @@ def judge(
     digest.update(champion.sha256.encode() if champion else b"")
     if all(keyed):
         digest.update("".join(one.salt for one in keyed if one).encode())
+    outcomes = [replace(one, said=in_words(one.said, audit.words)) for one in outcomes]
     return Judged(tuple(outcomes), accepted, audit.sha256, digest.hexdigest(), len(tests))
 
 

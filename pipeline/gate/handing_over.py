@@ -107,6 +107,7 @@ def hand_over(cfg: Config, audit: Audit, judged: Judged, release: Path | None, p
         limits,
         policy,
         honest.saved() if honest else {},
+        audit.words,
     )
     served.save(place)
     watched = "" if honest else "; no alarms: the audited models lie elsewhere, honest rates too"

@@ -1,8 +1,9 @@
 """A clinic's words put into those of another sector, where texts leave.
 
 Every text is written once, in a clinic's words. A data set of another sector names its own
-(`data.words`), and they are put in at the end: into pages, tables, pictures, notes. Names stay:
-whatever is joined by `_` or stands in a place of code, and single words in files for machines.
+(`data.words`), and they are put in at the end: into pages, tables, pictures, notes, lines. Names
+stay: whatever is joined by `_` or `/`, stands in quotes or in a place of code, single words in
+files for machines, and what the data set itself calls its columns, levels and classes.
 """
 
 import csv
@@ -24,9 +25,12 @@ NEUTRAL: Words = {
     "how clinical models break": "how models break",
     "how a clinical model can": "how a model can",
 }
+NAMED = ("patients", "ill", "healthy", "disease", "diagnoses", "missed diagnosis", "hospital")
 VOWELS = "aeiou"
+# What is quoted from somewhere: a cell of a file, a name of the program.
+QUOTED = r"(?<![\w'])'[^'\n]+'(?![\w'])|\"[^\"\n]+\"|`[^`\n]+`"
 # Of HTML: what is no text, and what of it people are shown or read to.
-SILENT = re.compile(r"(<(script|style)\b.*?</\2>|<!--.*?-->|<[^>]*>)", re.S)
+SILENT = re.compile(r"(<(script|style|code)\b.*?</\2>|<!--.*?-->|<[^>]*>)", re.S)
 SPOKEN = re.compile(r'\b((?:title|alt|aria-label)=")([^"]*)')
 NAMES = ("kind", "risk", "path")  # keys of chapters as data whose values are no text
 KEPT = ("audit.json", "audit.schema.json", "schema.json", "metrics.json")  # machines read them
@@ -36,11 +40,23 @@ def in_words(text: str, words: Words | None) -> str:
     """A text in the words of a sector; None = as it is.
 
     The longest phrase counts first. A capital letter stays one, and an article in front follows.
+    A phrase that is put in for itself stays as it is.
     """
     if not words:
         return text
     pattern, known = _compiled(tuple({**NEUTRAL, **words}.items()))
     return pattern.sub(partial(_instead, known), text)
+
+
+def names_told(words: Words | None) -> str:
+    """What names of metrics and columns, which stay a clinic's, stand for in a sector."""
+    told = [
+        f"`{name.replace(' ', '_')}` for {put}"
+        for name, put in (words or {}).items()
+        if name in NAMED and put != name
+    ]
+    said = "Names of metrics and columns are the same in every sector"
+    return f"{said}: {', '.join(told)}." if told else ""
 
 
 @lru_cache
@@ -49,12 +65,18 @@ def _compiled(pairs: tuple[tuple[str, str], ...]) -> tuple[re.Pattern[str], dict
     phrases = "|".join(
         r"\s+".join(map(re.escape, phrase.split())) for phrase in sorted(known, key=len)[::-1]
     )
-    return re.compile(rf"(?<![\w.-])(?:(an?)(\s+))?({phrases})(?![\w=]|\.\w)", re.I), known
+    told = rf"(?<![\w./\\-])(?:(an?)(\s+))?({phrases})(?![\w=/\\]|\.\w)"
+    return re.compile(f"{QUOTED}|{told}", re.I), known
 
 
 def _instead(known: Mapping[str, str], found: re.Match[str]) -> str:
     article, gap, phrase = found.groups()
-    put = known[" ".join(phrase.lower().split())]
+    if phrase is None:  # quoted
+        return found[0]
+    key = " ".join(phrase.lower().split())
+    put = known[key]
+    if put.lower() == key:
+        return found[0]
     said = put[0].upper() + put[1:] if phrase[0].isupper() else put
     if article is None:
         return said
@@ -120,7 +142,7 @@ def retell(folder: Path, words: Words | None) -> None:
             text = file.read_text(encoding="utf-8")
             write_text(file, told[file.suffix](text, words))
         elif file.suffix == ".json":
-            write_json(file, _data(read_json(file), words))
+            write_json(file, data_in_words(read_json(file), words))
 
 
 def table_in_words(table: str, words: Words) -> str:
@@ -137,13 +159,14 @@ def table_in_words(table: str, words: Words) -> str:
     return out.getvalue()
 
 
-def _data(value: Any, words: Words, key: str = "") -> Any:
+def data_in_words(value: Any, words: Words | None, key: str = "") -> Any:
+    """As `in_words`, of every text in data such as chapters; keys and names stay."""
     match value:
         case str():
             return value if key in NAMES else in_words(value, words)
         case dict():
-            return {name: _data(one, words, str(name)) for name, one in value.items()}
+            return {name: data_in_words(one, words, str(name)) for name, one in value.items()}
         case list():
-            return [_data(one, words, key) for one in value]
+            return [data_in_words(one, words, key) for one in value]
         case _:
             return value

@@ -17,7 +17,7 @@ from pipeline.presentation import SCHEMA_VERSION
 from pipeline.presentation.chapter import Finding
 from pipeline.presentation.numbers import without_few
 from pipeline.report import AUDIT_SCHEMA
-from pipeline.report.audited import USE
+from pipeline.report.audited import USE, spoken_of
 from pipeline.report.evidence import Claim
 from pipeline.report.inputs import inputs_of
 from pipeline.risks import RISKS
@@ -82,6 +82,7 @@ def audited(context: Context, defenses: Sequence[str]) -> dict[str, Any]:
         {"patients": [context.sampling.patients(records)], "ill": [len(set(ill.tolist()))]}
     )
     told = counts if cfg.report.patients == "shown" else without_few(counts)
+    words = spoken_of(cfg, dataset.schema)
     return {
         "cohort": {
             "name": cfg.data.name,
@@ -93,6 +94,7 @@ def audited(context: Context, defenses: Sequence[str]) -> dict[str, Any]:
             "sha256": dataset.digest,
             "schema_sha256": schema_sha256(cfg),
             "inputs": inputs_of(dataset, cfg),
+            **({"words": dict(words)} if words else {}),
         },
         "models": {
             "architecture": cfg.model.name,

@@ -3,15 +3,22 @@
 from pathlib import Path
 
 from pipeline.config import Config, configuration_sha256
-from pipeline.data.schema import SPLITS, Dataset
+from pipeline.config.sector import with_names
+from pipeline.data.schema import SPLITS, Dataset, Schema
 from pipeline.data.signing import NOT_REVIEWED
 from pipeline.presentation.numbers import few
+from pipeline.presentation.sector_words import Words
 from pipeline.project.package import audit_digest, package_version
 from pipeline.risks.risk import Context
 
 USE = "Research use: no medical device, not for clinical use."
 LETTERS = 12  # of a digest on a page; the whole stands where machines read it
 SIGNED = "written or signed line by line in the schema of the data; no reviewer of it is named"
+
+
+def spoken_of(cfg: Config, schema: Schema) -> Words:
+    """The words of the cohort's sector, which change neither its columns nor its sites."""
+    return with_names(cfg.data.spoken, schema.sites)
 
 
 def question(cfg: Config) -> str:

@@ -12,9 +12,11 @@ import yaml
 
 from pipeline.presentation.numbers import interval_text
 from pipeline.presentation.pictures import display_name
+from pipeline.presentation.sector_words import Words, in_words
 from pipeline.report.audited import USE
 
 Line = Mapping[str, Any]
+FIELD = ("clinical",)  # of models that no other sector has words for
 OPEN = (
     "Who developed and who answers for the model; where and when the cohort was collected",
     "Intended users, time of prediction, how an answer reaches them",
@@ -63,11 +65,12 @@ def card_of(audit: Mapping[str, Any], private: Collection[str] = ()) -> str:
 
 def _head(audit: Mapping[str, Any]) -> str:
     cohort = audit["audited"]["cohort"]
+    words = cohort.get("words")
     named = {
         "license": "other",
         "library_name": "medsecure",
         "pipeline_tag": "tabular-classification",
-        "tags": ["clinical", "adversarial-robustness", "privacy", "research-only"],
+        "tags": [*FIELD * (not words), "adversarial-robustness", "privacy", "research-only"],
         "model-index": [
             {
                 "name": f"{cohort['name']}-{defense}",
@@ -75,7 +78,7 @@ def _head(audit: Mapping[str, Any]) -> str:
                     {
                         "task": {"type": "tabular-classification"},
                         "dataset": {"name": cohort["title"], "type": cohort["name"]},
-                        "metrics": [_metric(one) for one in own],
+                        "metrics": [_metric(one, words) for one in own],
                     }
                 ],
             }
@@ -90,9 +93,10 @@ def _is_of(line: Line, defense: str) -> bool:
     return bool(line["defense"] == defense and line["value"] is not None)
 
 
-def _metric(line: Line) -> dict[str, Any]:
+def _metric(line: Line, words: Words | None) -> dict[str, Any]:
     kind = re.sub(r"[^a-z0-9]+", "_", line["figure"].lower()).strip("_")
-    return {"type": kind, "name": f"{line['risk']}: {line['figure']}", "value": line["value"]}
+    said = in_words(f"{line['risk']}: {line['figure']}", words)
+    return {"type": kind, "name": said, "value": line["value"]}
 
 
 def _use(audit: Mapping[str, Any]) -> list[str]:

@@ -28,6 +28,7 @@ from pipeline.presentation.chapter import (
     Table,
 )
 from pipeline.presentation.frames import cells
+from pipeline.presentation.sector_words import data_in_words, in_words
 from pipeline.report.sheet import Sheet, shorter
 
 TEMPLATE = "document.typ"
@@ -126,6 +127,8 @@ def cut_of(
     `facts` and `privacy` hold what the chapters say to that reader in brief; `full` all of them.
     """
     audited = audit["audited"]
+    words = audited["cohort"].get("words")  # the chapters are told in them already
+    audit = data_in_words(audit, words)
     if cut == "full":
         kept = [{key: one[key] for key in ("title", "result", "parts")} for one in chapters]
     else:
@@ -136,12 +139,12 @@ def cut_of(
         ]
     told = {one["risk"] for one in chapters if cut == "full" or one["brief"].get(READER[cut])}
     return {
-        "title": f"{TITLES[cut]}: {audited['cohort']['title']}",
+        "title": f"{in_words(TITLES[cut], words)}: {audited['cohort']['title']}",
         "full": cut == "full",
         "headings": HEADINGS,
         "use": audit["use"],
-        "warnings": _warnings(audited),
-        "audited": _audited(audited),
+        "warnings": data_in_words(_warnings(audited), words),
+        "audited": data_in_words(_audited(audited), words),
         "findings": [one["text"] for one in audit["findings"] if one["risk"] in told],
         "flags": _flags(audit) if cut == "full" else [],
         "overview": _overview(audit) if cut == "full" else None,

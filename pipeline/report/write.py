@@ -26,7 +26,7 @@ from pipeline.report import (
     SUMMARY,
 )
 from pipeline.report.audit import audit_of
-from pipeline.report.audited import warnings
+from pipeline.report.audited import spoken_of, warnings
 from pipeline.report.contents import contents_of, labels_of, told_by_all
 from pipeline.report.evidence import ALL_RISKS, cross_reference, evidence_chapter, sections_of
 from pipeline.report.overview import WIDE, front_in_words, verdicts_in_words
@@ -90,7 +90,7 @@ def write_evaluation(results: Results, context: Context, folder: Path) -> None:
     for name, page in pages.items():
         write_text(folder / name, page)
     write_text(folder / SUMMARY, summary(results, found, context, contents.findings))
-    retell(folder, cfg.data.spoken)
+    retell(folder, spoken_of(cfg, context.dataset.schema))
 
 
 def table_files(results: Results) -> dict[str, pd.DataFrame]:

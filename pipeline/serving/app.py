@@ -229,7 +229,7 @@ def _asking_routes(app: FastAPI, guard: Guard) -> None:
 
     @app.post("/v1/diagnoses")
     def diagnoses(told: bodies.Diagnoses, who: Client = client) -> dict[str, Any]:
-        """What came of patients whose record was answered or referred, by the id of the answer."""
+        """What came of those whose record was answered or referred, by the id of the answer."""
         _check_count(len(told.diagnoses), guard)
         pairs = [(one.id, one.ill) for one in told.diagnoses]
         return {"taken": guard.learn(pairs, who, now())}

@@ -50,14 +50,14 @@ class Invocation(Body):
 
 
 class Diagnosis(Body):
-    """What came of a patient."""
+    """What came of one record: class 1 or not."""
 
     id: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
     ill: bool
 
 
 class Diagnoses(Body):
-    """Of several patients."""
+    """Of several records."""
 
     diagnoses: list[Diagnosis]
 

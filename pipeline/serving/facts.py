@@ -3,6 +3,7 @@
 from typing import Any
 
 from pipeline.data.schema import Schema
+from pipeline.presentation.sector_words import in_words
 from pipeline.serving.model import Model
 
 USE = "Research use: no medical device, not for clinical use."
@@ -13,7 +14,7 @@ def described(model: Model, role: str) -> dict[str, Any]:
     served, policy = model.served, model.served.policy
     asking = policy.roles.get(role)
     return {
-        "use": USE,
+        "use": in_words(USE, served.words),
         "cohort": served.cohort,
         "defense": served.defense,
         "version": served.version,

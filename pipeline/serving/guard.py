@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from pipeline.config.serving import Answers as Fineness
 from pipeline.config.serving import ServingConfig
+from pipeline.presentation.sector_words import in_words
 from pipeline.serving.alarms import Alarms
 from pipeline.serving.channels import Confirmed, Query, Settings
 from pipeline.serving.honest import Honest
@@ -170,12 +171,18 @@ class Guard:
     def status(self) -> dict[str, Any]:
         """State of the switch, counts, alarms and their streams."""
         state, served = self.journal.state(), self.model.served
+        shown = self.watch.shown(self.journal.kept())
         return {
             "state": str(state.mode),
             "since": state.since.isoformat(timespec="seconds") if state.since else None,
             "reason": state.reason,
             "model": f"{served.version}, r {served.policy.r:g} ({served.threat_name})",
-            **self.watch.shown(self.journal.kept()),
+            **shown,
+            "silent": {name: in_words(why, served.words) for name, why in shown["silent"].items()},
+            "streams": [
+                {**stream, "source": in_words(stream["source"], served.words)}
+                for stream in shown["streams"]
+            ],
         }
 
     def _forget(self, now: datetime) -> None:

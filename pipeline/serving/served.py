@@ -34,6 +34,7 @@ class Served:
         threat: that threat model.
         policy: what is answered, to whom.
         honest: what alarms are held against, of the audit; empty = no alarms are raised.
+        words: of the cohort's sector, in place of a clinic's; empty = these.
     """
 
     cohort: str
@@ -46,6 +47,7 @@ class Served:
     threat: ThreatConfig
     policy: ServingConfig
     honest: Mapping[str, Any] = field(default_factory=dict)
+    words: Mapping[str, str] = field(default_factory=dict)
 
     def save(self, folder: Path) -> None:
         """Writes `served.json`; the release lies beside it already."""
@@ -53,7 +55,8 @@ class Served:
             "threat": self.threat.model_dump(mode="json"),
             "policy": self.policy.model_dump(mode="json"),
         }
-        write_json(folder / FILE, {"format": FORMAT, **said})
+        kept = {name: one for name, one in said.items() if one or name != "words"}
+        write_json(folder / FILE, {"format": FORMAT, **kept})
 
     @classmethod
     def load(cls, folder: Path) -> "Served":

@@ -17,7 +17,7 @@ from pipeline.defenses.admission import admit, admit_all, remarks_on_size
 from pipeline.files import BadInput, folder, in_repository, repository_root
 from pipeline.models.endpoint import Endpoint, asked_about
 from pipeline.models.population import Population
-from pipeline.presentation.sector_words import in_columns
+from pipeline.presentation.sector_words import in_columns, in_words
 from pipeline.project.launchers import HERE, Launcher
 from pipeline.project.package import package_digest
 from pipeline.report import REPORT, SUMMARY, how_to_compare
@@ -193,7 +193,7 @@ def _read(cfg: Config, records: Mapping[bytes, Dataset]) -> Dataset:
 
 def _fail(sweep: _Sweep, job: Job, fault: Fault) -> None:
     alone = f"; alone: python -m pipeline {' '.join(job.alone)}" if fault.kind == "bug" else ""
-    said = " ".join(f"{fault.said}{alone}".split())
+    said = " ".join(f"{in_words(fault.said, job.cfg.data.spoken)}{alone}".split())
     sweep.failed[job.name] = said
     tqdm.write(f"error: {job.name}: {said}", file=sys.stderr)
 

@@ -11,7 +11,7 @@ import pandas as pd
 from pipeline.config import BASELINE
 from pipeline.data.signing import NOT_REVIEWED
 from pipeline.presentation.numbers import with_interval
-from pipeline.presentation.sector_words import Words, in_words
+from pipeline.presentation.sector_words import Words, in_words, names_told
 from pipeline.risks.conclusions import Front
 from pipeline.tracking.artifacts import PROVENANCE, SETTINGS, SHARED
 from pipeline.tracking.evaluated import Evaluated
@@ -56,6 +56,8 @@ def _places(evaluated: Evaluated) -> str:
         if told.nested
         else "- No nested runs (`tracking.nested`): metrics end with the radius of the attacker.",
     ]
+    if names := names_told(evaluated.context.cfg.data.spoken):
+        places.append(f"- {names}")
     return "\n".join(places)
 
 
@@ -134,6 +136,7 @@ def experiment_note(
         "The first part of a curve's name says what its step is. A defense with flags beside its "
         "name is called best in nothing."
     )
+    parts += filter(None, [names_told(spoken)])
     return _cut(in_words("\n\n".join(parts), spoken), 19000)
 
 

@@ -83,3 +83,10 @@ def test_what_nobody_can_know_is_asked_in_one_line(cells, positive, said):
         read(cells, positive)
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("cells", [["no", "yes"], [0, 1], ["FALSE", "TRUE"]])
+def test_where_the_target_says_what_is_well_its_class_is_the_other_one(cells):
+    """`--target repaid --positive no`: who did not repay is not called repaid."""
+    assert read(cells * 12, [str(cells[0])]).classes == ("death", "no death")
+    assert read(cells * 12, [str(cells[1])]).classes == ("no death", "death")

@@ -48,3 +48,19 @@ def test_a_package_and_its_file_go_together(change):
 def test_a_digest_is_64_small_hexadecimal_digits(digest):
     with pytest.raises(ValidationError, match="sha256"):
         PackagedConfig(**described()["packaged"] | {"sha256": digest})
+
+
+def test_what_the_data_calls_its_own_keeps_its_name():
+    """A column, a level, a class, a unit and a title that hold words of a clinic."""
+    told = described()
+    told |= {"title": "Loans to patients", "classes": ["healthy loan", "default"]}
+    told["outcomes"] = {1: "healthy loan", 2: "default"}
+    features = told["features"]
+    features["patient"] = features.pop("age") | {"unit": "years ill"}
+    told["bands"] = {}
+    features["purpose"]["levels"]["A46"] = "ill relative"
+    spoken = DataConfig(**told).spoken
+    own = {name for name, put in spoken.items() if name == put}
+    assert own == {"Loans to patients", "healthy loan", "patient", "years ill", "ill relative"}
+    assert spoken["patients"] == "applicants"
+    assert {name for name, put in DataConfig(**described()).spoken.items() if name == put} == set()

@@ -72,3 +72,13 @@ def test_every_figure_of_the_example_has_an_address_of_its_own():
         found = find(audit, gate(f"{one['risk']}/{short(one['figure'])}"), one["defense"])
         assert found.line is not None
         assert found.interval.value == one["value"]
+
+
+def test_in_a_sector_a_figure_answers_to_the_name_on_the_page_and_to_its_own(tmp_path):
+    audit = written(tmp_path)
+    audit.content["audited"]["cohort"]["words"] = {
+        "missed diagnoses": "missed defaults", "ill": "defaulting",
+    }  # fmt: skip
+    assert "evasion/missed_defaults" in known(audit)
+    for name in ("missed_defaults", "missed_diagnoses", "missed defaults (of the defaulting)"):
+        assert find(audit, gate(f"evasion/{name}"), "twin").title == MISSED

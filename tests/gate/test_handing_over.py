@@ -53,6 +53,7 @@ def given(tmp_path, monkeypatch):
         headline=("clinical", DESCRIBED),
         release_sha256=lambda defense: network().digest if defense == "baseline" else "",
         model_sha256=lambda _: "c" * 64,
+        words={},
     )
     judged = SimpleNamespace(
         state="passed", gate_sha256="b" * 64, outcomes=(), accepted={}, tests=0

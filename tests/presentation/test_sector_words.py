@@ -6,11 +6,13 @@ import pytest
 import yaml
 
 import tiny
-from pipeline.config.sector import WordsConfig
+from pipeline.config.sector import WordsConfig, with_names
 from pipeline.presentation.sector_words import (
+    data_in_words,
     html_in_words,
     in_columns,
     in_words,
+    names_told,
     retell,
     table_in_words,
 )
@@ -111,3 +113,50 @@ def test_a_folder_is_retold_but_for_what_machines_read(tmp_path):
     assert json.loads((tmp_path / "chapters.json").read_text()) == [
         {"kind": "note", "path": "plots/patient.svg", "text": "an applicant", "patients": 3}
     ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "column 'outcome': 'ill' and 'very ill patients' are unknown",
+        'class "healthy", from "a patient"',
+        "`patients` and `medsecure key new ward --role clinician`",
+        "data/patients/ill.csv, patients/diagnoses, C:\\clinic\\a",
+    ],
+)
+def test_what_is_quoted_or_part_of_a_path_stays(text):
+    assert in_words(text, CREDIT) == text
+
+
+def test_an_apostrophe_quotes_nothing():
+    said = in_words("the patients' values, a patient's diagnoses, the clinics' own", CREDIT)
+    assert said == "the applicants' values, an applicant's outcomes, the clinics' own"
+
+
+def test_names_of_the_data_stay_wherever_they_stand():
+    words = with_names(
+        CREDIT, ["ill relative", "Patient", "income", "missed diagnosis of 2 clinics"]
+    )
+    assert in_words("ill relative, Ill relative, an ill patient", words) == (
+        "ill relative, Ill relative, a defaulting patient"
+    )
+    assert in_words("missed diagnosis of 2 clinics; missed diagnosis of a clinic", words) == (
+        "missed diagnosis of 2 clinics; missed default of a bank"
+    )
+    assert "income" not in words
+    assert with_names({}, ["patient"]) == {}
+
+
+def test_data_is_retold_but_for_keys_and_names():
+    told = {"risk": "clinic", "patients": ["a patient", 3, None, {"ill": "an ill patient"}]}
+    assert data_in_words(told, CREDIT) == {
+        "risk": "clinic", "patients": ["an applicant", 3, None, {"ill": "a defaulting applicant"}],
+    }  # fmt: skip
+    assert data_in_words(told, None) == told
+
+
+def test_what_the_names_of_metrics_stand_for_is_told_in_a_sector_alone():
+    said = names_told(CREDIT)
+    assert "`missed_diagnosis` for missed default" in said
+    assert in_words(said, CREDIT) == said
+    assert names_told(None) == names_told({}) == ""

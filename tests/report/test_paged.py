@@ -227,3 +227,18 @@ def test_a_signature_line_stands_at_the_end_only_where_it_is_asked_for(drawn):
 
 def test_the_template_travels_with_the_package():
     assert (Path(paged.__file__).parent / paged.TEMPLATE).is_file()
+
+
+def test_in_a_sector_the_first_page_is_in_its_words_and_its_names_stay():
+    audited = {**AUDIT["audited"], "cohort": {
+        **AUDIT["audited"]["cohort"], "title": "Ill patients",
+        "words": {"patients": "lots", "ill": "low-grade", "Ill patients": "Ill patients"},
+    }}  # fmt: skip
+    audit = {**AUDIT, "audited": audited, "not_tested": ["No patients.", "Other patients."]}
+    chapters = [{"risk": "mute", "title": "T", "result": "", "parts": [], "brief": {},
+                 "untested": ["Other lots."]}]  # fmt: skip
+    told = cut_of(audit, chapters, "privacy")
+    assert told["title"].endswith("Ill patients")
+    assert told["audited"][0][1] == "Ill patients: 80 lots, not told how many of them low-grade"
+    assert told["not_tested"] == ["No lots."]  # a chapter's own, which is told in its words
+    assert "patients" in cut_of(AUDIT, [], "full")["audited"][0][1]

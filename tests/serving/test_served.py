@@ -3,11 +3,12 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
 import tiny
-from pipeline.files import BadInput
+from pipeline.files import BadInput, read_json
 from pipeline.serving.served import FILE, RELEASE, Served, digest_of, opened
 from serving.made_up import network, served_folder
 
@@ -76,3 +77,11 @@ print(*sorted(sys.modules))
         assert not [one for one in loaded if one.startswith(f"pipeline.{room}")], room
     for library in ("mlflow", "opacus", "joblib", "dvc", "hydra", "matplotlib"):
         assert library not in loaded, library
+
+
+def test_the_words_of_a_sector_are_kept_and_of_a_clinic_nothing_is_written(tmp_path):
+    served_folder(tmp_path / "clinic")
+    assert "words" not in read_json(tmp_path / "clinic" / FILE)
+    told = replace(Served.load(tmp_path / "clinic"), words={"patients": "lots"})
+    told.save(tmp_path / "clinic")
+    assert Served.load(tmp_path / "clinic") == told

@@ -130,9 +130,9 @@ def _beside(
     )
     asked = (("specificity", right, inside & (margins.y == 0)), ("calibration_gap", said, inside))
     line: dict[str, float] = {}
-    for name, both, where in asked:
+    for name, (own, other), where in asked:
         if not np.isnan(figures[name]):
-            found = intervals.paired_difference(*both, weights, confidence, where)
+            found = intervals.paired_difference(own, other, weights, confidence, where)
             line |= _named(f"{name}_difference", found)
     return line
 

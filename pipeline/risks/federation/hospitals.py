@@ -130,8 +130,8 @@ def private_table(trained: Trained, y: torch.Tensor, sampling: Sampling) -> pd.D
             pair = [measure.drawn(one, everybody, cohort) for one in (models[name], plain)]
             cost = pair[0].less(pair[1])
             line = {**about, "figure": figure, "beside": PRIVATE[name]}
-            for column, one in {"value": pair[0], "plain": pair[1], "cost": cost}.items():
-                line |= one.bounded(column, own.confidence)
+            line |= pair[0].bounded("value", own.confidence)
+            line |= pair[1].bounded("plain", own.confidence) | cost.bounded("cost", own.confidence)
             line["cost_se"] = _error(measure, plain, cost, everybody, cohort)
             lines.append(line)
     _judge(lines, "cost", own.patients(len(cohort.y)), own.confidence)
