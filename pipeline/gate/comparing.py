@@ -135,8 +135,8 @@ def paired(
     each = [second[key] - first[key] for key in keys]
     mean = math.fsum(each) / len(each)
     spread = math.fsum((one - mean) ** 2 for one in each) / (len(each) - 1)
-    new, old = (Share(np.array([one[key] for key in keys])) for one in (second, first))
-    return mean, error_of_difference(new, old, math.sqrt(spread / len(each))), len(each)
+    after, before = (Share(np.array([one[key] for key in keys])) for one in (second, first))
+    return mean, error_of_difference(after, before, math.sqrt(spread / len(each))), len(each)
 
 
 def _interval(line: Mapping[str, Any]) -> Interval:

@@ -19,7 +19,7 @@ from pipeline.statistics.rates import pairwise_wins
 
 POWER = 0.8
 SAME = 64  # resamples that tell two patients apart
-ODD = 0x9E3779B97F4A7C15  # whose powers are the digest's factors
+ODD = 0x9E3779B97F5  # whose powers are the digest's factors
 PAIRS = 2**22  # of an ill and a healthy patient that are compared one by one, at most
 
 
@@ -227,7 +227,7 @@ def ranked(y: Array, weights: Array, where: Array | None = None) -> Ranked:
 def drawn_together(weights: Array, where: Array | None = None) -> Array:
     """(n,) int64: a number for each patient, of weights (R, N) that draw one with all records.
 
-    Two are taken for one where `SAME` resamples draw both as often, by a digest of 64 bits.
+    Two are taken for one where `SAME` resamples draw both as often, by a digest of 44 bits.
 
     Args:
         weights: of a bootstrap.
@@ -235,9 +235,10 @@ def drawn_together(weights: Array, where: Array | None = None) -> Array:
     """
     if isinstance(weights, Bundled):
         return numbered(weights.whose if where is None else weights.whose[where])
-    drawn = (weights[:SAME] if where is None else weights[:SAME, where]).astype(np.uint64)
-    powers = [pow(ODD, place, 2**64) for place in range(len(drawn))]
-    return numbered(np.array(powers, dtype=np.uint64) @ drawn)  # modulo 2 to the 64
+    drawn = weights[:SAME].astype(np.float64)
+    factors = [float(pow(ODD, 1 + place, 2**44)) for place in range(len(drawn))]
+    digest = np.asarray(factors) @ drawn  # whole numbers, exact in any order
+    return numbered(digest if where is None else digest[where])
 
 
 def mean_of(values: Array) -> float:

@@ -124,15 +124,13 @@ def _beside(
     Of the calibration gap, how much higher the probabilities are.
     """
     sides = (margins, against)
-    right, said = (
-        [what(one).mean(0) for one in sides]
-        for what in (lambda one: one.worst[0] > 0, lambda one: logistic(one.score(one.worst[0])))
-    )
+    right = [(one.worst[0] > 0).mean(0) for one in sides]
+    said = [logistic(one.score(one.worst[0])).mean(0) for one in sides]
     asked = (("specificity", right, inside & (margins.y == 0)), ("calibration_gap", said, inside))
     line: dict[str, float] = {}
-    for name, (own, other), where in asked:
+    for name, (mine, theirs), where in asked:
         if not np.isnan(figures[name]):
-            found = intervals.paired_difference(own, other, weights, confidence, where)
+            found = intervals.paired_difference(mine, theirs, weights, confidence, where)
             line |= _named(f"{name}_difference", found)
     return line
 
