@@ -155,6 +155,12 @@ def walls_of(entries: list[dict[str, Any]]) -> list[list[str]]:
     return lines
 
 
+def page_of(lines: list[list[str]]) -> str:
+    """A head and lines for docs/scale.md."""
+    ruled = [lines[0], ["---"] * len(lines[0]), *lines[1:]]
+    return "\n".join(f"| {' | '.join(line)} |" for line in ruled)
+
+
 def of_a_record(entries: list[dict[str, Any]]) -> dict[int, float]:
     """By size, processor milliseconds of all stages for one record; of sizes that are complete."""
     found = {}
@@ -178,6 +184,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("-s", "--stage", action="append", help="these stages; default: all")
     parser.add_argument("-f", "--folder", type=Path, help="of one size; default: a new one")
     parser.add_argument("--split", action="store_true", help="parts of `attack` alone")
+    parser.add_argument("--page", action="store_true", help="for docs/scale.md")
     parser.add_argument("--show", action="store_true", help="measure nothing")
     given = parser.parse_args(arguments)
     if given.split:
@@ -202,8 +209,8 @@ def main(arguments: list[str]) -> None:
                 entries = read_json(KEPT) if KEPT.exists() else []
                 entries = [one for one in entries if not key.items() <= one.items()] + [entry]
                 write_json(KEPT, entries)
-    for (head, *lines), left in ((lines_of(entries), 2), (walls_of(entries), 1)):
-        print(table(head, lines, left=left), end="\n\n")
+    for lines, left in ((lines_of(entries), 2), (walls_of(entries), 1)):
+        print(page_of(lines) if given.page else table(lines[0], lines[1:], left=left), end="\n\n")
 
 
 if __name__ == "__main__":

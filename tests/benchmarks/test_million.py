@@ -4,8 +4,18 @@ from itertools import pairwise
 
 import pytest
 
-from benchmarks.million import KEPT, SIZES, STAGES, asked_of, lines_of, of_a_record, walls_of
+from benchmarks.million import (
+    KEPT,
+    SIZES,
+    STAGES,
+    asked_of,
+    lines_of,
+    of_a_record,
+    page_of,
+    walls_of,
+)
 from pipeline.files import read_json
+from tiny import ROOT
 
 LIMIT = 8 * 1024  # MiB
 
@@ -56,3 +66,8 @@ def test_who_works_is_what_stages_are_told(tmp_path):
     assert (tmp_path / "params.yaml").read_text() == asked_of_pima.replace("1", "2").replace(
         "processes", "ray"
     )
+
+
+def test_the_page_shows_what_was_measured():
+    page = (ROOT / "docs" / "scale.md").read_text(encoding="utf-8")
+    assert page_of(lines_of(read_json(KEPT))) in page
