@@ -47,7 +47,8 @@ def draw(table: pd.DataFrame, folder: Path) -> Picture:
                 at = rules.index(line["aggregate"]) + APART * (place - (len(names) - 1) / 2)
                 axis.plot([line[control]], [at], "|", color=GUIDE, markersize=9)
                 axis.plot([low, high], [at, at], color=style.colour, linewidth=1.6)
-                axis.plot([value], [at], style.marker, color=style.colour, markersize=5)
+                mark = {"color": style.colour, "markersize": 5, "clip_on": False}
+                axis.plot([value], [at], style.marker, **mark)
                 bounds = interval_text(value, low, high)
                 said.append(f"{title}, {line['aggregate']}, {name}: {bounds}")
         axis.set_title(title, fontsize=SMALL_TEXT)

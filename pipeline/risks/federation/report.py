@@ -188,10 +188,10 @@ def _told(tables: Tables) -> list[tuple[str, str]]:
         costs = price[price["verdict"] != "not told apart"]
         text = ""
         if len(price):
-            text = " Nobody malicious, they cost, beside the mean, " + (
+            text = " Nobody malicious, beside the mean: " + (
                 "; ".join(f"{line['aggregate']} {_moved(line)}" for _, line in costs.iterrows())
                 if len(costs)
-                else "nothing that is told apart"
+                else "nothing is told apart"
             )
         said.append((_named(rows.iloc[0]), f"{each}.{text}{'.' if text else ''}"))
     return said

@@ -8,10 +8,19 @@ import torch
 
 import tiny
 from benchmarks.faults import FAULTS, planted
-from pipeline.defenses.federated.loop import packed
-from pipeline.defenses.federated.private import noisy_local, noisy_rounds, train_privately
+from pipeline.defenses.federated import private
+from pipeline.defenses.federated.aggregate import aggregated
+from pipeline.defenses.federated.flare.engine import Ended
+from pipeline.defenses.federated.loop import federate, packed
+from pipeline.defenses.federated.private import (
+    measured_local,
+    noisy_local,
+    noisy_rounds,
+    train_privately,
+)
 from pipeline.defenses.federated.sites import Site, hospitals_of, sites_of
 from pipeline.defenses.privacy import NoisySteps, noisy_fit
+from pipeline.defenses.undefended import architecture_for
 from pipeline.files import BadInput, FailedCheck
 from pipeline.models.mlp import Architecture, initialise
 from pipeline.risks.membership.measure.white_box import AuditSize, white_box_audit
@@ -118,6 +127,32 @@ def test_noise_that_comes_again_in_each_round_is_found(dataset, cfg, monkeypatch
     monkeypatch.setattr(Site, "plan", lambda site, _, members: real(site, 0, members))
     with pytest.raises(FailedCheck, match="federated_private: the mechanism is not what is"):
         train_privately(dataset, tiny.plan(dataset), cfg, **OPTIONS)
+
+
+def test_through_another_engine_the_recipe_says_and_gives_the_same(dataset, cfg, monkeypatch):
+    """An engine is handed the noise of the claim, and what its hospitals measured is judged."""
+    handed = []
+
+    def engine(name, sites, start, cfg, *, rounds, aggregate, tolerated, noisy, **_):
+        handed.append((name, noisy))
+        local, own = measured_local(architecture_for(dataset, cfg), noisy, sites)
+        end = federate(sites, start, rounds, local, aggregated(aggregate, tolerated))
+        return Ended(end, tuple(one.checks() for each in own for one in each.witnesses))
+
+    monkeypatch.setattr(private, "federate_through", engine)
+    plan = tiny.plan(dataset)
+    ours = train_privately(dataset, plan, cfg, **OPTIONS)
+    theirs = train_privately(dataset, plan, cfg, **{**OPTIONS, "engine": "nvflare"})
+    ((name, noisy),) = handed
+    assert (name, noisy.steps, noisy.noise) == (
+        "nvflare",
+        OPTIONS["local_steps"],
+        ours.facts["guarantee"]["noise_multiplier"],
+    )
+    assert torch.equal(packed(theirs.parameters), packed(ours.parameters))
+    told = theirs.facts["federated"].pop("engine"), ours.facts["federated"].pop("engine")
+    assert told == ("nvflare", "loop")
+    assert theirs.facts == ours.facts
 
 
 def test_a_delta_that_allows_a_leak_is_refused(dataset, cfg):

@@ -47,7 +47,7 @@ def test_conclusions_are_those_of_the_tables(tables, context, tmp_path):
     first = chapters(tables, context, tmp_path)[0]
     said = parts.items(first)["8 hospitals, 1 hostile"]
     assert said.startswith("mean stands; median stands")
-    assert said.endswith("they cost, beside the mean, nothing that is told apart.")
+    assert said.endswith("Nobody malicious, beside the mean: nothing is told apart.")
     assert "every attack is stood by median" in first.result
     rules["verdict"], rules["why"], verdicts["verdict"] = "not told", "flips", "worse"
     first = chapters(tables, context, tmp_path)[0]
