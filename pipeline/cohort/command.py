@@ -83,8 +83,8 @@ def init(
     proposal = propose(cells, wishes, entries)
     texts = {schema: schema_text(proposal)}
     data = _schema(texts[schema], f"{name}.yaml")
-    for page, text in zip(pages, (card_text, questions_text), strict=True):
-        texts[page] = in_words(text(proposal), data.spoken)
+    for page, written in zip(pages, (card_text, questions_text), strict=True):
+        texts[page] = in_words(written(proposal), data.spoken)
     _, faults = checked(cells, data)
     if known is None:
         _start(root, name, texts)

@@ -41,7 +41,7 @@ def schema_text(proposal: Proposal) -> str:
         reading["decimal"] = scalar(proposal.decimal)
     if reading:
         lines += ["reading:", *(f"  {name}: {value}" for name, value in reading.items())]
-    healthy_ill = in_words("# healthy, ill", wishes.words and wishes.words.spoken)
+    healthy_ill = in_words("# healthy, ill", wishes.words.spoken if wishes.words else None)
     lines += [
         *lines_of(wishes.words),
         f"target: {scalar(wishes.target)}",
