@@ -1,13 +1,15 @@
 """`medsecure compare` and `medsecure keep`: what has changed between audits, without raw data."""
 
 import json as text_of
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, replace
 from math import isinf
 from pathlib import Path
 from typing import Any
 
 from pipeline.config.gates import gates_of
 from pipeline.files import BadInput, in_repository, repository_root, write_text
+from pipeline.gate.addresses import short
 from pipeline.gate.audits import Audit
 from pipeline.gate.command import AUDIT, configured
 from pipeline.gate.comparing import PAIRED, Change, Drift, attributed, changes, drifted
@@ -65,7 +67,7 @@ def say_changes(
             write_text(Path(json), as_json(a, b, whose, found, drift, asked.looks))
         except OSError as error:
             raise BadInput(f"{json}: cannot write ({error.strerror or error})") from error
-    told = [whose, *_lines(found, drift, asked.looks)]
+    told = [whose, *_lines([_named(one, b.words) for one in found], drift, asked.looks)]
     print("\n".join([*(in_words(line, b.words) for line in told), *_flags(a, b, of_a, of_b)]))
     return 1 if any(one.found.verdict == "worse" for one in found) else 0
 
@@ -109,6 +111,12 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _plain(one) for key, one in value.items()}
     return None if isinstance(value, float) and isinf(value) else value
+
+
+def _named(one: Change, words: Mapping[str, str]) -> Change:
+    """With the address as the page has it, which a gate takes, too."""
+    risk, _, name = one.address.partition("/")
+    return replace(one, address=f"{risk}/{short(in_words(name.replace('_', ' '), words))}")
 
 
 def _lines(found: list[Change], drift: list[Drift] | None, looks: int) -> list[str]:

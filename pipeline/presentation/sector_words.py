@@ -146,14 +146,9 @@ def retell(folder: Path, words: Words | None) -> None:
 
 
 def table_in_words(table: str, words: Words) -> str:
-    """A CSV whose cells of several words are retold; titles and single words are names."""
-    rows = list(csv.reader(io.StringIO(table)))
-    if not rows:
-        return table
-    retold = [
-        rows[0],
-        *([in_words(cell, words) if " " in cell else cell for cell in row] for row in rows[1:]),
-    ]
+    """A CSV whose cells and titles of several words are retold; single words are names."""
+    rows = csv.reader(io.StringIO(table))
+    retold = [[in_words(cell, words) if " " in cell else cell for cell in row] for row in rows]
     out = io.StringIO()
     csv.writer(out, lineterminator="\n").writerows(retold)
     return out.getvalue()

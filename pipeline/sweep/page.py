@@ -13,7 +13,7 @@ from pipeline.presentation.numbers import with_interval
 from pipeline.presentation.pictures import display_name
 from pipeline.presentation.sector_words import retell
 from pipeline.report import HEADLINE, PLOTS, REPORT, SCHEMA, SUMMARY
-from pipeline.report.audited import reviewed, spoken_of, warnings
+from pipeline.report.audited import reviewed, warnings
 from pipeline.report.contents import NEVER_TESTED, Contents
 from pipeline.report.matrix import matrix_of
 from pipeline.report.overview import front_in_words
@@ -97,7 +97,7 @@ def write_sweep(
     )
     write_text(folder / REPORT, render(contents, patients=False))
     write_text(folder / SUMMARY, f"{summary}\n")
-    retell(folder, spoken_of(cfg, runs[0][1].dataset.schema))
+    retell(folder, cfg.data.spoken)
 
 
 def jobs_table(runs: Sequence[tuple[Job, Run]], compared: Compared) -> pd.DataFrame:

@@ -98,9 +98,13 @@ def test_two_kept_audits_of_the_same_patients_are_paired(tmp_path, monkeypatch, 
 def test_in_a_sector_what_is_said_is_in_its_words(pair, capsys):
     for name in ("before", "worse"):
         told = json.loads((pair / name / "audit.json").read_text())
-        told["audited"]["cohort"]["words"] = {"patients": "lots"}
+        told["audited"]["cohort"]["words"] = {
+            "patients": "lots",
+            "missed diagnoses": "missed faults",
+        }
         (pair / name / "audit.json").write_text(json.dumps(told))
     run_verb(["compare", str(pair / "before"), str(pair / "worse"), "--defense", "good"])
     said = capsys.readouterr().out
     assert "the same lots" in said
+    assert "evasion/missed_faults: " in said
     assert "patient" not in said

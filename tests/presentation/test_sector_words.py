@@ -90,11 +90,12 @@ def test_columns_stay_where_they_are():
     assert told[0] == "missed defaults   defaulting applicants  false alarms"
 
 
-def test_of_a_table_titles_and_single_words_are_names():
-    table = 'patients,figure,threat\n3,"missed diagnoses, eps 1",clinical\n'
+def test_of_a_table_single_words_are_names_in_titles_and_cells():
+    table = 'patients,the patient,threat\n3,"missed diagnoses, eps 1",clinical\n'
     assert table_in_words(table, CREDIT) == (
-        'patients,figure,threat\n3,"missed defaults, eps 1",clinical\n'
+        'patients,the applicant,threat\n3,"missed defaults, eps 1",clinical\n'
     )
+    assert table_in_words("", CREDIT) == ""
 
 
 def test_a_folder_is_retold_but_for_what_machines_read(tmp_path):

@@ -7,12 +7,14 @@ import jsonschema
 import pytest
 import torch
 
+from pipeline.cohort.sector import words_like
 from pipeline.report.audit import as_text, audit_of, audited, schema_text
 from pipeline.report.evidence import cross_reference
 from pipeline.risks.conclusions import Conclusions
 from pipeline.risks.results import draw_up_all
 from pipeline.risks.risk import Context, Sources
 from report.made_up import HEARD, RUMOUR, SECRET, SILENCE, TABLES, WHY, only_risks, told
+from tiny import ROOT
 
 pytestmark = pytest.mark.heavy
 
@@ -150,3 +152,15 @@ def test_a_patient_with_several_records_counts_once(context):
     many = replace(context.dataset, x=x, y=y, patient=whose, together=whose)
     cohort = audited(Context(many, context.cfg), [])["cohort"]
     assert (cohort["records"], cohort["patients"], cohort["ill"]) == (80, 40, 40)
+
+
+def test_the_words_of_a_sector_stand_beside_what_keeps_its_name(made, context):
+    assert "words" not in made(SILENCE)["audited"]["cohort"]
+    schema = replace(context.dataset.schema, sites=("hospital 4", "North"))
+    words = words_like("credit", [ROOT / "conf" / "data"])
+    data = context.cfg.data.model_copy(update={"words": words})
+    cfg = context.cfg.model_copy(update={"data": data})
+    of = replace(context, dataset=replace(context.dataset, schema=schema), cfg=cfg)
+    told = made(SILENCE, of=of)
+    assert faults(told) == []
+    assert told["audited"]["cohort"]["words"] == words.spoken | {"hospital 4": "hospital 4"}

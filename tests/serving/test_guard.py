@@ -1,17 +1,20 @@
 """What happens to a request, without HTTP."""
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from pipeline.config.serving import CHANNELS
 from pipeline.serving import switch
+from pipeline.serving.facts import described
 from pipeline.serving.guard import Guard, Unanswered
 from pipeline.serving.journal import Kind, Unavailable, facts_of
 from pipeline.serving.keys import Client, Role
 from pipeline.serving.place import CONSOLE, LOG
 from pipeline.serving.replies import as_given
+from pipeline.serving.served import Served
 from serving.made_up import HEALTHY, ILL, NEAR, NOW, served_folder
 
 WARD, LAB = Client("ward", Role.CLINICIAN), Client("lab", Role.RESEARCHER)
@@ -167,3 +170,15 @@ def test_records_of_days_that_are_over_cannot_be_opened_any_more(opened, tmp_pat
     guard.ask([HEALTHY], WARD, "/x", NOW + timedelta(days=31))
     with pytest.raises(BadInput, match="destroyed"):
         readable()
+
+
+def test_in_a_sector_the_guard_says_what_it_is_in_its_words(opened):
+    guard = opened()
+    said = [one["source"] for one in guard.status()["streams"]]
+    assert any("patients" in one for one in said)
+    replace(Served.load(guard.folder), words={"patients": "lots"}).save(guard.folder)
+    own = opened()
+    told = [one["source"] for one in own.status()["streams"]]
+    assert told == [one.replace("patients", "lots") for one in said]
+    assert described(own.model, "clinician")["use"] == "Research use: no basis for a decision."
+    assert "medical" in described(guard.model, "clinician")["use"]
