@@ -52,20 +52,25 @@ class Asked(NamedTuple):
         """The leaves (an index) of a record that a box (F,), (F,) of its cells meets."""
         every = slice(*self.begin[record : record + 2])
         meets = (self.low[:, every] <= high[:, None]) & (self.high[:, every] >= low[:, None])
-        return np.flatnonzero(meets.all(0)) + every.start
+        leaves: Array = np.flatnonzero(meets.all(0)) + every.start
+        return leaves
 
     def moves(self, record: Array, cells: Array) -> Array:
         """(F, B) how far each value of records (B,) must move to come into cells (F, B)."""
-        return self.distance[np.arange(len(self.features))[:, None], record, cells]
+        moves: Array = self.distance[np.arange(len(self.features))[:, None], record, cells]
+        return moves
 
     def distances(self, record: Array, cells: Array, norm: Norm) -> Array:
         """(B,) of the nearest records in cells (F, B)."""
-        if norm == "l0":
-            return (cells != self.own[:, record]).sum(0).astype(np.float64)
         moves = self.moves(record, cells)
-        if norm == "linf":
-            return moves.max(0, initial=0.0)
-        return np.sqrt(np.square(moves).sum(0))
+        far: Array
+        if norm == "l0":
+            far = (cells != self.own[:, record]).sum(0).astype(np.float64)
+        elif norm == "linf":
+            far = moves.max(0, initial=0.0)
+        else:
+            far = np.sqrt(np.square(moves).sum(0))
+        return far
 
     def values(self, record: int, cells: Array) -> dict[int, float]:
         """The values that move, by feature, of the nearest record in cells (F,)."""

@@ -71,7 +71,9 @@ def searched(asked: Asked, norm: Norm, largest: float, budget: int, turns: Turns
     below = [0] * len(each)
     if norm == "linf" and budget:
         below = proved_at_once(asked, steps).tolist()
-    searches = [one.by_radius(*known) for one, *known in zip(each, steps, below, strict=True)]
+    searches = [
+        one.by_radius(radii, known) for one, radii, known in zip(each, steps, below, strict=True)
+    ]
     return _together(asked, norm, searches)
 
 
@@ -92,12 +94,13 @@ def _together(
 ) -> list[Found]:
     """What searches find, whose boxes are looked into side by side."""
     found = [Found(0.0, np.inf, 0, {})] * len(searches)
-    told: dict[int, list[Opened] | None] = dict.fromkeys(range(len(searches)))
+    told: dict[int, list[Opened]] = {number: [] for number in range(len(searches))}
     while told and time.monotonic() < until:
         wanted = {}
         for number, answers in told.items():
             try:
-                wanted[number] = searches[number].send(answers)
+                one = searches[number]
+                wanted[number] = one.send(answers) if answers else next(one)
             except StopIteration as end:
                 found[number] = end.value
         told = {}
@@ -107,8 +110,8 @@ def _together(
             within, level = (
                 np.repeat([wanted[number][field] for number in some], counts) for field in (1, 2)
             )
-            answers = iter(opened(asked, boxes, norm, within, level))
-            told |= {number: [next(answers) for _ in wanted[number].boxes] for number in some}
+            known = iter(opened(asked, boxes, norm, within, level))
+            told |= {number: [next(known) for _ in wanted[number].boxes] for number in some}
     return found
 
 
@@ -184,7 +187,7 @@ class _Search:
         count, free = 0, np.flatnonzero(self.last)
         try:
             for count in range(1, min(most, len(free)) + 1):
-                boxes = [self.freed(list(chosen)) for chosen in combinations(free, count)]
+                boxes = [self.freed(chosen) for chosen in combinations(free.tolist(), count)]
                 cells = yield from self.first_broken(boxes, count)
                 if cells is not None:
                     return Found(count, count, self.opened, self.values(cells))
@@ -201,10 +204,11 @@ class _Search:
         near = self.asked.distance[:, self.record] <= radius * (1 + SAME_RADIUS)
         return self.box(near.argmax(1), near.shape[1] - 1 - near[:, ::-1].argmax(1))
 
-    def freed(self, features: list[int]) -> Box:
+    def freed(self, features: tuple[int, ...]) -> Box:
         """Any cell of some features, of the others the record's own."""
         low, high = self.own.copy(), self.own.copy()
-        low[features], high[features] = 0, self.last[features]
+        chosen = list(features)
+        low[chosen], high[chosen] = 0, self.last[chosen]
         return self.box(low, high)
 
     def distance(self, cells: Array) -> float:
