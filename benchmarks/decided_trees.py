@@ -1,8 +1,9 @@
 """How many records are decided of tree ensembles as libraries grow them, at each radius; and work.
 
-Every kind is fitted by its own library with 100 trees of depth 6, and forests as deep as they grow
-as well, for every fold of the cross-validation; each patient is asked about by the models that did
-not train on them. One search for the nearest change up to the largest radius answers for all.
+Every kind is fitted by its own library with 100 trees of depth 6 for every fold of every repetition
+of the cross-validation, and forests as deep as they grow for the folds of the first one; each
+patient is asked about by the models that did not train on them. One search for the nearest change
+up to the largest radius answers for all.
 """
 
 import time
@@ -92,10 +93,11 @@ def measure_decided_trees(root: Path, kinds: tuple[str, ...] = ()) -> list[dict[
     entries: list[dict[str, Any]] = []
     for kind in kinds or KINDS:
         make, wanted = KINDS[kind]
-        models = [fitted(make(), dataset, rows) for rows in plan.train[:-1]]
+        count = cfg.plan.folds * (cfg.plan.seeds if wanted else 1)
+        models = [fitted(make(), dataset, rows) for rows in plan.train[:count]]
         jobs = [
             (one, dataset.x[rows], dataset.y[rows], threat, radii[-1], settings.boxes)
-            for one, rows in zip(models, plan.held_out[:-1], strict=True)
+            for one, rows in zip(models, plan.held_out[:count], strict=True)
         ]
         seconds, found = timed(jobs)
         leaves = sum(len(Ensemble.of(one, 0).leaves.value) for one in models)

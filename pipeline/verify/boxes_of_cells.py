@@ -266,7 +266,7 @@ def _cut(boxes: Boxes, level: Array) -> _Cut:
     begins = np.maximum(boxes.first.take(kept, 1) - boxes.low.take(box, 1), 0)
     ends = np.maximum(boxes.high.take(box, 1) - boxes.last.take(kept, 1), 0)
     bounds = _bounds(np.concatenate([begins, ends]), box, tree, value, (count, size))
-    bounds += start[:, None]
+    bounds = bounds + start[:, None]  # of no leaves whole numbers
     below, down, places = bounds[:features, :, :-1], bounds[features:], np.arange(size - 1)
     beyond = np.take_along_axis(down, np.maximum(width[:, :, None] - 2 - places, 0), 2)
     raised = np.minimum(below, level[:, None]) + np.minimum(beyond, level[:, None])

@@ -108,6 +108,15 @@ def test_of_all_cuts_the_one_that_raises_the_bounds_most_is_taken(asked):
                 assert sum(bound for bound, _ in parts) == pytest.approx(best, abs=1e-12)
 
 
+def test_a_box_in_which_no_tree_has_a_choice_is_halved_all_the_same(asked):
+    """So that each cell of it is asked about, where rounding could decide."""
+    for record in range(RECORDS):
+        box, own = whole(asked, record), asked.own[:, record]
+        alone = box._replace(leaves=asked.inside(record, own, own))
+        (parts,) = halves(Boxes.of(asked, [alone]), ANY[:1])
+        assert [bound for bound, _ in parts] == pytest.approx([margin(asked, record, own)] * 2)
+
+
 def test_from_lowered_cells_no_other_cell_of_one_feature_leads_lower(asked):
     boxes = [whole(asked, record) for record in range(RECORDS)]
     there = Boxes.of(asked, boxes)
