@@ -4,8 +4,9 @@
     python -m benchmarks fgsm_grid pgd_grid    these; other entries of the file stay as they are
 
 Writes into `benchmarks/`: `latest.json` (an entry per case and peer), `stages.json` (an entry per
-stage), `decided.json` (what the verifier decides), `constrained.json` (attacks that keep relations,
-beside TabularBench's and the truth), `leaks.json` (seconds of membership inference and inversion),
+stage), `decided.json` (what the verifier decides), `decided_trees.json` (of trees, at each radius),
+`constrained.json` (attacks that keep relations, beside TabularBench's and the truth), `leaks.json`
+(seconds of membership inference and inversion),
 `scaling.json` (what more work costs), `streams.json` (how soon alarms see planted attacks),
 `monitored.json` (alarms over real records), `guard.json` (what a certificate costs),
 `served.json` (the guard over HTTP beside MLflow's server), `served_scans.json` (the guard with
@@ -29,6 +30,7 @@ from benchmarks import constrained, tabular
 from benchmarks.cases import CASES
 from benchmarks.contest import measure, require_peers
 from benchmarks.decided import decided_table, measure_decided
+from benchmarks.decided_trees import decided_trees_table, measure_decided_trees
 from benchmarks.guard import guard_table, measure_guard
 from benchmarks.launched import measure_ray, ray_table
 from benchmarks.leaks import leaks_table, measure_leaks
@@ -54,6 +56,7 @@ ALONE: dict[str, tuple[Callable[[], Entries], Callable[[Entries], str]]] = {
         constrained.constrained_table,
     ),
     "decided": (lambda: measure_decided(repository_root()), decided_table),
+    "decided_trees": (lambda: measure_decided_trees(repository_root()), decided_trees_table),
     "guard": (lambda: measure_guard(load_problem()), guard_table),
     "leaks": (lambda: measure_leaks(load_problem()), leaks_table),
     "monitored": (lambda: measure_monitored(repository_root()), monitored_table),
@@ -67,7 +70,7 @@ ALONE: dict[str, tuple[Callable[[], Entries], Callable[[Entries], str]]] = {
 }
 ON_REQUEST = ("ray", "team")  # they need Ray, or servers
 # Whom they need.
-BESIDE = {"constrained": tabular.PEERS}
+BESIDE = {"constrained": tabular.PEERS, "decided_trees": ("lightgbm", "xgboost")}
 
 
 def main(arguments: list[str]) -> None:

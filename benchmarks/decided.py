@@ -35,7 +35,7 @@ def measure_decided(root: Path) -> list[dict[str, Any]]:
     """
     entries = []
     for data, threat_name, models, largest, budget, wanted in CASES:
-        cfg, dataset, plan = _loaded(root, data)
+        cfg, dataset, plan = loaded(root, data)
         threat = Threat.of(dataset.schema, cfg.threat[threat_name])
         for defense in cfg.defenses:
             population = train(defense, dataset, plan, cfg)
@@ -94,7 +94,8 @@ def _verdicts(
     return robust, broken, boxes, records
 
 
-def _loaded(root: Path, data: str) -> tuple[Config, Dataset, Plan]:
+def loaded(root: Path, data: str) -> tuple[Config, Dataset, Plan]:
+    """A data set as configured, and its cross-validation."""
     cfg = params.parse(yaml.safe_load(params.compose([f"data={data}"], root / "conf")), "conf")
     dataset, _ = read_raw(cfg.data, root)
     return (

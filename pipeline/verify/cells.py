@@ -5,7 +5,7 @@ of cells, one a feature, and a leaf a box of them. Each value that may be presen
 the thresholds once, as the float32 number that it is; cells without such a value do not exist.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -83,6 +83,12 @@ class Ensemble:
         low, high, missing, value, tree = self.leaves
         low, high, missing = (np.ascontiguousarray(one.T) for one in (low, high, missing))
         return Leaves(low, high, missing, value, tree)
+
+    @cached_property
+    def ranks(self) -> Array:
+        """(2, L) the leaves tree by tree, for each class those first that speak most against it."""
+        value, tree = self.leaves.value, self.leaves.tree
+        return np.stack([np.lexsort((sign * value, tree)) for sign in (-1.0, 1.0)])
 
     @cached_property
     def threshold(self) -> float:
@@ -167,8 +173,9 @@ def reach(cuts: Array, x: float, low: float, high: float, step: float, scale: fl
         scale: the unit of distance.
     """
     if not low < high:
-        values, true = np.array([x]), x
-    elif step > 0:
+        shown = np.array([x], dtype=np.float32)
+        return Reach(np.searchsorted(cuts, shown.astype(np.float64)), np.zeros(1), shown, 0)
+    if step > 0:
         ticks = np.arange(round(low / step), round(high / step) + 1) * step
         tick = round(x / step) * step
         true = tick if abs(x - tick) <= TICK_TOLERANCE * step else x
@@ -204,25 +211,18 @@ def _beside(cuts: Array, low: float, high: float) -> Array:
 
 
 def reaches(
-    ensemble: Ensemble, x: Tensor, corners: tuple[Tensor, Tensor], threat: Threat
+    ensemble: Ensemble, x: Tensor, corners: Sequence[Tensor], threat: Threat
 ) -> list[dict[int, Reach]]:
     """Of each record (P, D) the reach of each feature that is not missing."""
     low, high = (corner.double().numpy() for corner in corners)
     step, scale = threat.step.numpy(), threat.scale.numpy()
-    found = []
+    known: dict[tuple[int, float, float, float], Reach] = {}  # many records share a value
+    found: list[dict[int, Reach]] = []
     for row, values in enumerate(x.double().numpy()):
-        found.append(
-            {
-                place: reach(
-                    ensemble.cuts[place],
-                    value,
-                    low[row, place],
-                    high[row, place],
-                    step[place],
-                    scale[place],
-                )
-                for place, value in enumerate(values)
-                if not np.isnan(value)
-            }
-        )
+        found.append({})
+        for place in np.flatnonzero(~np.isnan(values)).tolist():
+            asked = (place, values[place], low[row, place], high[row, place])
+            if asked not in known:
+                known[asked] = reach(ensemble.cuts[place], *asked[1:], step[place], scale[place])
+            found[-1][place] = known[asked]
     return found

@@ -1,13 +1,14 @@
-"""The search among the cells that one record can reach: what changes an ensemble's answer.
+"""The search among the cells that records can reach: what changes an ensemble's answer.
 
-A box of cells is bounded by the sum of the least value that each tree has among its leaves in the
-box. What cannot be proved is halved where that raises the bounds most, and those are looked into
-first that are bounded lowest. Whether anything within a radius changes the answer is asked of
-smaller and smaller gaps between what is proved and what is found.
+Each record is searched by itself; the boxes that all of them ask about next are looked into
+together (`boxes_of_cells`), so that nothing that is found out of one hangs on the others. Whether
+anything within a radius changes the answer is asked of smaller and smaller gaps between what is
+proved and what is found.
 """
 
 import heapq
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Generator
 from itertools import combinations
 from typing import NamedTuple
 
@@ -15,98 +16,13 @@ import numpy as np
 
 from pipeline.config import Norm
 from pipeline.statistics import Array
-from pipeline.verify.cells import Reach
+from pipeline.verify.boxes_of_cells import Box, Opened, drawn_in, opened, proved_at_once
+from pipeline.verify.leaves_in_reach import Asked
 from pipeline.verify.nearest import RESOLUTION, SAME_RADIUS
 
-FOLLOWED = 16  # trees whose worst leaves a guess goes for
-Box = tuple[Array, Array]  # the first and the last place of each feature among its cells in reach
-
-
-class Asked(NamedTuple):
-    """One record as it is searched: F features that can move, and the L leaves in reach.
-
-    Attributes:
-        features: (F,) which they are.
-        ways: of each the cells in reach.
-        low: (L, F) the first place among those cells that lies in a leaf; `high`: the last.
-        value: (L,) what a leaf adds to the margin.
-        tree: (L,) whose it is.
-        start: margin without any leaf.
-        own: (F,) the place of the record's own cell among those in reach.
-        rounding: how near 0 a margin is decided by the model itself.
-    """
-
-    features: Array
-    ways: list[Reach]
-    low: Array
-    high: Array
-    value: Array
-    tree: Array
-    start: float
-    own: Array
-    rounding: float
-
-    def inside(self, leaves: Array, low: Array, high: Array) -> Array:
-        """Those of the leaves (an index) that a box meets."""
-        meets = (self.low[leaves] <= high) & (self.high[leaves] >= low)
-        return leaves[meets.all(1)]
-
-    def margin(self, at: Array) -> float:
-        """That of a record in these leaves (an index), one of each tree."""
-        return self.start + float(self.value[at].sum())
-
-    def bound(self, inside: Array) -> float:
-        """The least margin that leaves (an index) leave possible, each tree by itself."""
-        least = np.full(int(self.tree[-1]) + 1, np.inf)
-        np.minimum.at(least, self.tree[inside], self.value[inside])
-        return self.start + float(least.sum())
-
-    def guess(self, inside: Array, low: Array, high: Array) -> Array:
-        """Cells in the worst leaf of each tree in turn, as far as these have cells in common.
-
-        The trees that have the most to lose come first, and a few of them are enough; of what they
-        have in common the nearest.
-        """
-        order = inside[np.lexsort((self.value[inside], self.tree[inside]))]
-        first = np.unique(self.tree[order], return_index=True)[1]
-        last = np.append(first[1:], len(order)) - 1
-        worst = order[first]
-        gain = self.value[order[last]] - self.value[worst]
-        for leaf in worst[np.argsort(-gain, kind="stable")[:FOLLOWED]]:
-            below, above = np.maximum(low, self.low[leaf]), np.minimum(high, self.high[leaf])
-            if (below <= above).all():
-                low, high = below, above
-        return np.clip(self.own, low, high)
-
-    def lowered(self, inside: Array, cells: Array, low: Array, high: Array) -> Array:
-        """Cells from which no other cell of one feature alone leads to a lower margin.
-
-        Args:
-            inside: leaves (an index) that the box meets.
-            cells: (F,) where to begin.
-            low: (F,) the first cells of the box.
-            high: (F,) the last ones.
-        """
-        cells, best = cells.copy(), np.inf
-        first, last, value = self.low[inside], self.high[inside], self.value[inside]
-        holds = (first <= cells) & (cells <= last)
-        while True:
-            before = best
-            for j in np.flatnonzero(low < high).tolist():
-                others = holds.copy()
-                others[:, j] = True
-                met = others.all(1)
-                begins = np.maximum(first[met, j], low[j]) - low[j]
-                ends = np.minimum(last[met, j], high[j]) - low[j] + 1
-                size = int(high[j] - low[j]) + 2
-                steps = np.bincount(begins, value[met], size) - np.bincount(ends, value[met], size)
-                margins = self.start + steps.cumsum()[:-1]
-                at = int(margins.argmin())
-                if margins[at] < best - self.rounding:
-                    best, cells[j] = float(margins[at]), low[j] + at
-                    holds[:, j] = (first[:, j] <= cells[j]) & (cells[j] <= last[:, j])
-            if best >= before:
-                return cells
+AT_ONCE = 8  # boxes of one record that are looked into together
+LEAVES = 2**17  # in boxes that are looked into together: what fits the cache
+Turns = Callable[[int, dict[int, float]], bool]
 
 
 class Found(NamedTuple):
@@ -118,70 +34,126 @@ class Found(NamedTuple):
     values: dict[int, float]
 
 
+class Wanted(NamedTuple):
+    """Boxes of one record that are to be looked into, and `within` and `level` of `opened`."""
+
+    boxes: list[Box]
+    within: float
+    level: float
+
+
+Search = Generator[Wanted, list[Opened], Found]
+
+
 class Spent(Exception):
     """No box is left to open."""
 
 
-def searched(
-    asked: Asked, norm: Norm, largest: float, budget: int, turns: Callable[[dict[int, float]], bool]
-) -> Found:
-    """The nearest record of which the model says that it changes the answer.
+def searched(asked: Asked, norm: Norm, largest: float, budget: int, turns: Turns) -> list[Found]:
+    """The nearest records of which the model says that they change the answer.
 
     Under l0 subset after subset of the measurements may take any value; under the other norms the
     radius is halved between what is proved and what is found, to the last value that there is under
     linf, to `RESOLUTION` under l2.
 
     Args:
-        asked: about which record.
+        asked: about which records.
         norm: of the distance.
         largest: distance up to which to look.
-        budget: boxes.
-        turns: whether values of some features, the others as they are, change the answer.
+        budget: boxes for one record.
+        turns: whether values of some features of a record (its number), the others as they are,
+            change its answer.
     """
-    search = _Search(asked, norm, budget, turns)
+    each = [_Search(asked, record, norm, budget, turns) for record in range(len(asked.start))]
     if norm == "l0":
-        return search.by_subsets(int(largest))
-    return search.by_radius(largest)
+        return _together(asked, norm, [one.by_subsets(int(largest)) for one in each])
+    steps = [one.radii(largest) for one in each]
+    below = [0] * len(each)
+    if norm == "linf" and budget:
+        below = proved_at_once(asked, steps).tolist()
+    searches = [
+        one.by_radius(radii, known) for one, radii, known in zip(each, steps, below, strict=True)
+    ]
+    return _together(asked, norm, searches)
 
 
 def turned(
-    asked: Asked, norm: Norm, reach: float, budget: int, turns: Callable[[dict[int, float]], bool]
-) -> Found:
+    asked: Asked, norm: Norm, reach: float, budget: int, turns: Turns, until: float = np.inf
+) -> list[Found]:
     """Whether a record within reach changes the answer, not the nearest one; args as `searched`.
 
     Under linf or l2. `proved` is `reach` where none does, `breaks` the distance of one that does.
+    What is left at `until`, in seconds of `time.monotonic`, is not found out.
     """
-    search = _Search(asked, norm, budget, turns)
-    try:
-        cells = search.first_broken(search.box(reach), reach)
-    except Spent:
-        return Found(0.0, np.inf, search.opened, {})
-    if cells is None:
-        return Found(reach, np.inf, search.opened, {})
-    return Found(0.0, search.distance(cells), search.opened, search.values(cells))
+    each = [_Search(asked, record, norm, budget, turns) for record in range(len(asked.start))]
+    return _together(asked, norm, [one.within_reach(reach) for one in each], until)
+
+
+def _together(
+    asked: Asked, norm: Norm, searches: list[Search], until: float = np.inf
+) -> list[Found]:
+    """What searches find, whose boxes are looked into side by side."""
+    found = [Found(0.0, np.inf, 0, {})] * len(searches)
+    told: dict[int, list[Opened]] = {number: [] for number in range(len(searches))}
+    while told and time.monotonic() < until:
+        wanted = {}
+        for number, answers in told.items():
+            try:
+                one = searches[number]
+                wanted[number] = one.send(answers) if answers else next(one)
+            except StopIteration as end:
+                found[number] = end.value
+        told = {}
+        for some in _batches(wanted):
+            boxes = [box for number in some for box in wanted[number].boxes]
+            counts = [len(wanted[number].boxes) for number in some]
+            within, level = (
+                np.repeat([wanted[number][field] for number in some], counts) for field in (1, 2)
+            )
+            known = iter(opened(asked, boxes, norm, within, level))
+            told |= {number: [next(known) for _ in wanted[number].boxes] for number in some}
+    return found
+
+
+def _batches(wanted: dict[int, Wanted]) -> list[list[int]]:
+    """Who is looked into together: so many leaves at most, or one alone."""
+    batches: list[list[int]] = []
+    room = 0
+    for number, one in wanted.items():
+        leaves = sum(len(box.leaves) for box in one.boxes)
+        if leaves > room:
+            batches.append([])
+            room = LEAVES
+        batches[-1].append(number)
+        room -= leaves
+    return batches
 
 
 class _Search:
     """The search for one record: boxes that were opened, and what `turns` is asked about."""
 
-    def __init__(
-        self, asked: Asked, norm: Norm, budget: int, turns: Callable[[dict[int, float]], bool]
-    ) -> None:
-        self.asked, self.norm, self.budget, self.turns = asked, norm, budget, turns
+    def __init__(self, asked: Asked, record: int, norm: Norm, budget: int, turns: Turns) -> None:
+        self.asked, self.record, self.norm = asked, record, norm
+        self.budget, self.turns = budget, turns
         self.opened = 0
-        self.own = asked.own
+        self.own, self.last = asked.own[:, record], asked.last[:, record]
 
-    def by_radius(self, largest: float) -> Found:
-        """The nearest under linf or l2."""
-        steps = self.radii(largest)
+    def by_radius(self, steps: Array, below: int) -> Search:
+        """The nearest under linf or l2.
+
+        Args:
+            steps: the distances at which something can happen, ascending from 0.
+            below: nothing breaks within `steps[below]`.
+        """
         breaks, values, spent = np.inf, dict[int, float](), False
-        below, at, above = 0, len(steps) - 1, len(steps)  # nothing breaks within steps[below]
+        at, above = len(steps) - 1, len(steps)
         try:
             while below < at < above:
-                cells = self.first_broken(self.box(steps[at]), steps[at])
+                cells = yield from self.first_broken([self.ball(steps[at])], steps[at])
                 if cells is None:
                     below = at
                 else:
+                    cells = drawn_in(self.asked, self.record, cells)
                     breaks, values = self.distance(cells), self.values(cells)
                     above = min(at, int(np.searchsorted(steps, breaks * (1 - SAME_RADIUS))))
                 at = (below + above) // 2
@@ -197,135 +169,108 @@ class _Search:
         """The distances at which something can happen, ascending from 0."""
         if self.norm == "l2":
             return np.linspace(0, largest, max(1, round(largest / RESOLUTION)) + 1)
-        each = [way.distance for way in self.asked.ways]
-        every = np.unique(np.concatenate([np.zeros(1), *each]))
+        every = np.unique(np.append(0.0, self.asked.distance[:, self.record]))
         return every[every <= largest * (1 + SAME_RADIUS)]
 
-    def by_subsets(self, most: int) -> Found:
-        """The fewest values under l0."""
-        count = 0
+    def within_reach(self, reach: float) -> Search:
+        """Any within reach, under linf or l2."""
         try:
-            for count in range(1, min(most, len(self.own)) + 1):
-                for chosen in combinations(range(len(self.own)), count):
-                    low, high = self.own.copy(), self.own.copy()
-                    for j in chosen:
-                        low[j], high[j] = 0, len(self.asked.ways[j].cell) - 1
-                    cells = self.first_broken((low, high), count)
-                    if cells is not None:
-                        return Found(count, count, self.opened, self.values(cells))
+            cells = yield from self.first_broken([self.ball(reach)], reach)
+        except Spent:
+            return Found(0.0, np.inf, self.opened, {})
+        if cells is None:
+            return Found(reach, np.inf, self.opened, {})
+        return Found(0.0, self.distance(cells), self.opened, self.values(cells))
+
+    def by_subsets(self, most: int) -> Search:
+        """The fewest values under l0."""
+        count, free = 0, np.flatnonzero(self.last)
+        try:
+            for count in range(1, min(most, len(free)) + 1):
+                boxes = [self.freed(chosen) for chosen in combinations(free.tolist(), count)]
+                cells = yield from self.first_broken(boxes, count)
+                if cells is not None:
+                    return Found(count, count, self.opened, self.values(cells))
         except Spent:
             return Found(count, np.inf, self.opened, {})
         return Found(np.inf, np.inf, self.opened, {})
 
-    def box(self, radius: float) -> Box:
+    def box(self, low: Array, high: Array) -> Box:
+        """With the leaves that it meets."""
+        return Box(self.record, low, high, self.asked.inside(self.record, low, high))
+
+    def ball(self, radius: float) -> Box:
         """The cells of each feature that lie within a radius, each by itself."""
-        ends = [
-            np.flatnonzero(way.distance <= radius * (1 + SAME_RADIUS)) for way in self.asked.ways
-        ]
-        low, high = (np.array([one[place] for one in ends], dtype=np.int64) for place in (0, -1))
-        return low, high
+        near = self.asked.distance[:, self.record] <= radius * (1 + SAME_RADIUS)
+        return self.box(near.argmax(1), near.shape[1] - 1 - near[:, ::-1].argmax(1))
+
+    def freed(self, features: tuple[int, ...]) -> Box:
+        """Any cell of some features, of the others the record's own."""
+        low, high = self.own.copy(), self.own.copy()
+        chosen = list(features)
+        low[chosen], high[chosen] = 0, self.last[chosen]
+        return self.box(low, high)
 
     def distance(self, cells: Array) -> float:
         """Of the nearest record in a cell of each feature."""
-        if self.norm == "l0":
-            return float((cells != self.own).sum())
-        each = zip(self.asked.ways, cells, strict=True)
-        moves = np.array([way.distance[cell] for way, cell in each])
-        if not len(moves):
-            return 0.0
-        return float(moves.max() if self.norm == "linf" else np.sqrt(np.square(moves).sum()))
+        return float(self.asked.distances(np.array([self.record]), cells[:, None], self.norm)[0])
 
     def values(self, cells: Array) -> dict[int, float]:
         """The values that move, by feature."""
-        each = zip(self.asked.features, self.asked.ways, cells, strict=True)
-        return {int(place): float(way.value[cell]) for place, way, cell in each if cell != way.own}
+        return self.asked.values(self.record, cells)
 
-    def first_broken(self, box: Box, radius: float) -> Array | None:
+    def first_broken(
+        self, boxes: list[Box], radius: float
+    ) -> Generator[Wanted, list[Opened], Array | None]:
         """Cells within a radius at which the answer changes; None = proved that there are none.
 
         Raises:
             Spent: the budget is.
         """
         within = radius * (1 + SAME_RADIUS)
-        waiting = [(0.0, 0, *box, np.arange(len(self.asked.value)))]
-        count = 0
+        waiting = [(0.0, number, box) for number, box in enumerate(boxes)]
+        count = len(waiting)
         while waiting:
-            _, _, low, high, leaves = heapq.heappop(waiting)
             if self.opened >= self.budget:
                 raise Spent
-            self.opened += 1
-            inside = self.asked.inside(leaves, low, high)
-            if self.asked.bound(inside) > self.asked.rounding:
-                continue
-            guess = self.asked.guess(inside, low, high)
-            lowered = self.asked.lowered(inside, guess, low, high)
-            for cells in (guess, lowered, np.clip(self.own, low, high)):
-                if self.distance(cells) <= within and self.breaks(inside, cells):
-                    return cells
-            for least, part in halves(self.asked, inside, low, high):
-                nearest = np.clip(self.own, *part)
-                if least <= self.asked.rounding and self.distance(nearest) <= within:
-                    count += 1
-                    heapq.heappush(waiting, (least, count, *part, inside))
+            most = min(AT_ONCE, len(waiting), self.budget - self.opened)
+            now = [heapq.heappop(waiting)[-1] for _ in range(most)]
+            self.opened += len(now)
+            found = yield Wanted(now, within, self.asked.rounding)
+            for one in found:
+                for margin, cells in one.tried:
+                    if self.breaks(margin, cells, within):
+                        return cells
+            for one in found:
+                for bound, part in one.parts:
+                    if self.distance(np.clip(self.own, part.low, part.high)) <= within:
+                        count += 1
+                        heapq.heappush(waiting, (bound, count, part))
         return None
 
-    def breaks(self, inside: Array, cells: Array) -> bool:
+    def breaks(self, margin: float, cells: Array, within: float) -> bool:
         """Whether the answer changes at cells; where rounding could decide, the model says so."""
-        margin = self.asked.margin(self.asked.inside(inside, cells, cells))
-        if abs(margin) <= self.asked.rounding:
-            return self.turns(self.values(cells))
-        return margin < 0
+        if margin > self.asked.rounding or self.distance(cells) > within:
+            return False
+        return margin < -self.asked.rounding or self.turns(self.record, self.values(cells))
 
 
-def halves(asked: Asked, inside: Array, low: Array, high: Array) -> list[tuple[float, Box]]:
-    """Both parts of a box and their bounds, cut where these are raised most.
-
-    None of cells alone.
-    """
-    best, chosen = -np.inf, None
-    several = np.bincount(asked.tree[inside])[asked.tree[inside]] > 1
-    start = asked.start + float(asked.value[inside[~several]].sum())  # of trees that say one thing
-    inside = inside[several]
-    tree, value = np.unique(asked.tree[inside], return_inverse=True)[1], asked.value[inside]
-    trees = int(tree[-1]) + 1 if len(tree) else 0
-    for j in np.flatnonzero(low < high).tolist():
-        cells = int(high[j] - low[j]) + 1
-        begins = np.maximum(asked.low[inside, j], low[j]) - low[j]
-        ends = np.minimum(asked.high[inside, j], high[j]) - low[j]
-        up, down = np.full((2, trees, cells), np.inf)
-        np.minimum.at(up, (tree, begins), value)
-        np.minimum.at(down, (tree, ends), value)
-        left = start + np.minimum.accumulate(up, 1).sum(0)[:-1]
-        right = start + np.minimum.accumulate(down[:, ::-1], 1).sum(0)[::-1][1:]
-        raised = np.minimum(left, asked.rounding) + np.minimum(right, asked.rounding)
-        at = int(raised.argmax())
-        if raised[at] > best:
-            best = float(raised[at])
-            chosen = (j, int(low[j]) + at, float(left[at]), float(right[at]))
-    if chosen is None:
-        return []
-    j, at, lower, upper = chosen
-    below, beyond = high.copy(), low.copy()
-    below[j], beyond[j] = at, at + 1
-    return [(lower, (low, below)), (upper, (beyond, high))]
+def lowest(asked: Asked, budget: int) -> list[float]:
+    """What the margin of each record is at least in reach, as closely as so many boxes tell."""
+    searches = [_lowered(asked, record, budget) for record in range(len(asked.start))]
+    return [one.proved for one in _together(asked, "linf", searches)]
 
 
-def lowest(asked: Asked, budget: int) -> float:
-    """What the margin is at least in reach, as closely as so many boxes tell."""
-    everything = np.arange(len(asked.value))
-    last = np.array([len(way.cell) - 1 for way in asked.ways], dtype=np.int64)
-    waiting = [(asked.bound(everything), 0, np.zeros_like(last), last, everything)]
-    found, count = np.inf, 0
-    for _ in range(budget):
-        bound, _, low, high, leaves = waiting[0]
-        inside = asked.inside(leaves, low, high)
-        cells = asked.guess(inside, low, high)
-        found = min(found, asked.margin(asked.inside(inside, cells, cells)))
-        parts = halves(asked, inside, low, high)
-        if bound >= found - asked.rounding or not parts:
-            break
-        heapq.heappop(waiting)
-        for least, part in parts:
+def _lowered(asked: Asked, record: int, budget: int) -> Search:
+    """The least margin of one record, as what is proved of it; the lowest boxes come first."""
+    last = asked.last[:, record]
+    low, found, count = np.zeros_like(last), np.inf, 0
+    waiting = [(-np.inf, 0, Box(record, low, last, asked.inside(record, low, last)))]
+    while waiting and count < budget and waiting[0][0] < found - asked.rounding:
+        least, _, box = heapq.heappop(waiting)
+        (known,) = yield Wanted([box], -1.0, found)
+        found = min([found, *(margin for margin, _ in known.tried)])
+        for bound, part in known.parts:
             count += 1
-            heapq.heappush(waiting, (max(least, bound), count, *part, inside))
-    return waiting[0][0]
+            heapq.heappush(waiting, (max(bound, least), count, part))
+    return Found(min([found, *(bound for bound, _, _ in waiting[:1])]), np.inf, count, {})

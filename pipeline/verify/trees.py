@@ -4,20 +4,21 @@ Each record is searched by itself (`pipeline.verify.search`); here stands what i
 what becomes of the answers.
 """
 
-import time
+from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from pipeline.data.threat import Threat
-from pipeline.statistics import Array
-from pipeline.verify.cells import Ensemble, Leaves, Reach, reaches
+from pipeline.verify.cells import Ensemble, reaches
+from pipeline.verify.leaves_in_reach import Asked, asked_of
 from pipeline.verify.nearest import Nearest
-from pipeline.verify.search import Asked, lowest, searched, turned
+from pipeline.verify.search import Turns, lowest, searched, turned
 from pipeline.verify.within import Verdict
+
+TOGETHER = 128  # records searched beside each other, so that memory does not grow with them
 
 
 def nearest_of_trees(
@@ -37,30 +38,20 @@ def nearest_of_trees(
     low, high = threat.box(x, largest)
     still = spared[:, None]
     corners = (torch.where(still, x.double(), low), torch.where(still, x.double(), high))
-    proved, breaks, boxes, record = [], [], [], x.clone()
-    margins = ensemble.margin(x, y)
-    ways = reaches(ensemble, x, corners, threat)
-    for row, own in enumerate(ways):
-        if margins[row] <= 0 or threat.relations is not None:
-            wrong = bool(margins[row] <= 0)
-            proved.append(0.0)
-            breaks.append(0.0 if wrong else np.inf)
-            boxes.append(0)
-            continue
-        asked = asked_of(ensemble, x[row].double().numpy(), int(y[row]), own)
-        turns = partial(_turns, ensemble, x[row], y[row : row + 1])
-        found = searched(asked, threat.norm, largest, budget, turns)
-        proved.append(found.proved)
-        breaks.append(found.breaks)
-        boxes.append(found.boxes)
-        for place, value in found.values.items():
-            record[row, place] = value
-    return Nearest(
-        torch.tensor(proved, dtype=torch.float64),
-        torch.tensor(breaks, dtype=torch.float64),
-        record,
-        torch.tensor(boxes, dtype=torch.int64),
-    )
+    wrong = ensemble.margin(x, y) <= 0
+    proved, breaks = torch.zeros(2, len(x), dtype=torch.float64)
+    breaks[~wrong] = torch.inf
+    boxes, record = torch.zeros(len(x), dtype=torch.int64), x.clone()
+    rows = torch.nonzero(~wrong)[:, 0] if threat.relations is None else torch.zeros(0).long()
+    for some in _together(rows):
+        asked, turns = _asked(ensemble, x[some], y[some], [end[some] for end in corners], threat)
+        for row, found in zip(
+            some.tolist(), searched(asked, threat.norm, largest, budget, turns), strict=True
+        ):
+            proved[row], breaks[row], boxes[row] = found.proved, found.breaks, found.boxes
+            for place, value in found.values.items():
+                record[row, place] = value
+    return Nearest(proved, breaks, record, boxes)
 
 
 def turned_within(
@@ -92,72 +83,36 @@ def turned_within(
     verdict = Verdict(proved, found, record, boxes)
     if threat.relations is not None:
         return verdict
-    for row, own in enumerate(reaches(ensemble, x, threat.box(x, reach), threat)):
-        if time.monotonic() >= until:
-            break
-        asked = asked_of(ensemble, x[row].double().numpy(), int(y[row]), own)
-        turns = partial(_turns, ensemble, x[row], y[row : row + 1])
-        known = turned(asked, threat.norm, reach, budget, turns)
-        proved[row], found[row] = known.proved > 0, known.breaks < np.inf
-        boxes[row] = known.boxes
-        for place, value in known.values.items():
-            record[row, place] = value
+    for some in _together(torch.arange(len(x))):
+        asked, turns = _asked(ensemble, x[some], y[some], threat.box(x[some], reach), threat)
+        for row, known in zip(
+            some.tolist(), turned(asked, threat.norm, reach, budget, turns, until), strict=True
+        ):
+            proved[row], found[row] = known.proved > 0, known.breaks < np.inf
+            boxes[row] = known.boxes
+            for place, value in known.values.items():
+                record[row, place] = value
     return verdict
 
 
-def _turns(ensemble: Ensemble, record: Tensor, y: Tensor, values: dict[int, float]) -> bool:
-    """Whether values of some features, the others of a record (D,) as they are, change it."""
-    there = record.clone()
-    for place, value in values.items():
-        there[place] = value
-    return bool(ensemble.margin(there[None], y)[0] <= 0)
+def _together(rows: Tensor) -> list[Tensor]:
+    """Records that are searched beside each other."""
+    return [part for part in rows.split(TOGETHER) if len(part)]
 
 
-def asked_of(ensemble: Ensemble, x: Array, y: int, ways: dict[int, Reach]) -> Asked:
-    """What is asked of one record (D,) of class y: the leaves in reach, counted from its class."""
-    leaves, sign = ensemble.columns, 1.0 if y == 1 else -1.0
-    free = [place for place, way in ways.items() if len(way.cell) > 1]
-    at = _met(leaves, x, ways)
-    none = np.zeros((len(at), 0), np.int64)
-    low = np.stack([_first(ways[j], leaves.low[j][at]) for j in free], 1) if free else none
-    high = np.stack([_last(ways[j], leaves.high[j][at]) for j in free], 1) if free else none
-    kept = (low <= high).all(1)
-    at = at[kept]
-    return Asked(
-        np.array(free, dtype=np.int64),
-        [ways[place] for place in free],
-        low[kept],
-        high[kept],
-        sign * leaves.value[at],
-        leaves.tree[at],
-        -sign * ensemble.threshold,
-        np.array([ways[place].own for place in free], dtype=np.int64),
-        ensemble.rounding,
-    )
+def _asked(
+    ensemble: Ensemble, x: Tensor, y: Tensor, corners: Sequence[Tensor], threat: Threat
+) -> tuple[Asked, Turns]:
+    """What is asked of records (P, D), and whether values of some features of one change it."""
+    ways = reaches(ensemble, x, corners, threat)
 
+    def turns(row: int, values: dict[int, float]) -> bool:
+        there = x[row].clone()
+        for place, value in values.items():
+            there[place] = value
+        return bool(ensemble.margin(there[None], y[row : row + 1])[0] <= 0)
 
-def _met(leaves: Leaves, x: Array, ways: dict[int, Reach]) -> Array:
-    """The leaves (an index) that the span of the cells in reach meets, column by column.
-
-    Most leaves of a forest are left out by the first columns, before anything else is asked.
-    """
-    at = np.arange(len(leaves.value))
-    for place, value in enumerate(x):
-        if np.isnan(value):
-            at = at[leaves.missing[place][at]]
-        else:
-            cells = ways[place].cell
-            meets = (leaves.low[place][at] <= cells[-1]) & (leaves.high[place][at] >= cells[0])
-            at = at[meets]
-    return at
-
-
-def _first(way: Reach, low: Array) -> Array:
-    return np.searchsorted(way.cell, low, side="left")
-
-
-def _last(way: Reach, high: Array) -> Array:
-    return np.searchsorted(way.cell, high, side="right") - 1
+    return asked_of(ensemble, x.double().numpy(), y.numpy(), ways), turns
 
 
 def least_of_trees(
@@ -175,10 +130,10 @@ def least_of_trees(
     low, high = threat.box(x, eps)
     moves = threat.attackable(y)[:, None]
     corners = (torch.where(moves, low, x.double()), torch.where(moves, high, x.double()))
-    least = [
-        lowest(asked_of(ensemble, x[row].double().numpy(), int(y[row]), own), budget)
-        for row, own in enumerate(reaches(ensemble, x, corners, threat))
-    ]
+    least: list[float] = []
+    for some in _together(torch.arange(len(x))):
+        asked, _ = _asked(ensemble, x[some], y[some], [end[some] for end in corners], threat)
+        least += lowest(asked, budget)
     return ensemble.in_logits(torch.tensor(least, dtype=torch.float64) - ensemble.rounding, y)
 
 

@@ -1,6 +1,4 @@
-"""Bounds of boxes hold, and halves are all of a box."""
-
-import itertools
+"""What is found out of a record does not hang on those beside it, nor on how boxes are batched."""
 
 import numpy as np
 import pytest
@@ -8,71 +6,62 @@ import pytest
 import brute
 import groves
 from brute import COARSE
+from pipeline.verify import search
 from pipeline.verify.cells import Ensemble, reaches
-from pipeline.verify.search import halves, searched
-from pipeline.verify.trees import asked_of
+from pipeline.verify.leaves_in_reach import asked_of
+from pipeline.verify.search import lowest, searched, turned
+
+READ = Ensemble.of(groves.drawn(9, seed=2), 0)
+X = brute.on_grid(12, COARSE, seed=2, missing=0.1)
+Y = np.arange(12) % 2
 
 
-@pytest.fixture(params=range(4))
-def asked(request):
-    """What is asked of one record of which three values may move."""
-    read = Ensemble.of(groves.drawn(9, seed=request.param), 0)
-    x = brute.on_grid(1, COARSE, seed=request.param, missing=0)
-    (ways,) = reaches(read, x, COARSE.box(x, 1.5), COARSE)
-    return asked_of(read, x[0].double().numpy(), 1, ways)
+def asked(rows):
+    """What is asked of some records of which three values may move."""
+    ways = reaches(READ, X[rows], COARSE.box(X[rows], 1.5), COARSE)
+    return asked_of(READ, X[rows].double().numpy(), Y[rows], ways)
 
 
-def margins(asked, low, high):
-    """Of every cell vector of a box."""
-    everything = np.arange(len(asked.value))
-    ends = [range(first, last + 1) for first, last in zip(low, high, strict=True)]
-    for cells in itertools.product(*ends):
-        at = np.array(cells)
-        inside = asked.inside(everything, at, at)
-        assert asked.tree[inside].tolist() == list(range(9))  # one leaf of each tree
-        yield asked.margin(inside)
+ALL = asked(list(range(12)))
 
 
-def test_no_record_of_a_box_is_below_its_bound_and_halves_are_all_of_it(asked):
-    last = np.array([len(way.cell) - 1 for way in asked.ways])
-    boxes = [(-np.inf, (np.zeros_like(last), last))]
-    for _ in range(6):
-        bound, (low, high) = boxes.pop(0)
-        inside = asked.inside(np.arange(len(asked.value)), low, high)
-        own = asked.bound(inside)
-        every = sorted(margins(asked, low, high))
-        assert own <= every[0] + asked.rounding
-        assert bound <= own + asked.rounding
-        parts = halves(asked, inside, low, high)
-        assert bool(parts) == (len(every) > 1)
-        of_parts = [one for _, part in parts for one in margins(asked, *part)]
-        assert not parts or sorted(of_parts) == every
-        boxes += parts
+def never(row, values):
+    """No tie is a change."""
+    return False
 
 
-def test_from_lowered_cells_no_other_cell_of_one_feature_leads_lower(asked):
-    high = np.array([len(way.cell) - 1 for way in asked.ways])
-    low, every = np.zeros_like(high), np.arange(len(asked.value))
-
-    def margin(cells):
-        return asked.margin(asked.inside(every, cells, cells))
-
-    for begin in (low, high, asked.own):
-        cells = asked.lowered(every, begin, low, high)
-        assert margin(cells) <= margin(begin) + asked.rounding
-        for j, last in enumerate(high):
-            for other in range(last + 1):
-                there = cells.copy()
-                there[j] = other
-                assert margin(there) >= margin(cells) - asked.rounding
-        inner = np.maximum(low, begin - 1), np.minimum(high, begin + 1)
-        within = asked.lowered(asked.inside(every, *inner), begin, *inner)
-        assert (inner[0] <= within).all()
-        assert (within <= inner[1]).all()
-    np.testing.assert_array_equal(asked.lowered(asked.inside(every, low, low), low, low, low), low)
+@pytest.mark.parametrize("norm", ["linf", "l2", "l0"])
+def test_a_record_is_searched_as_if_it_came_alone(norm, monkeypatch):
+    together = searched(ALL, norm, 2 if norm == "l0" else 1.5, 1000, never)
+    assert len({one.boxes for one in together}) > 1
+    monkeypatch.setattr(search, "LEAVES", 1)
+    for row, one in enumerate(together):
+        alone = searched(asked([row]), norm, 2 if norm == "l0" else 1.5, 1000, never)
+        assert [one] == alone
 
 
-def test_a_search_without_boxes_knows_nothing(asked):
-    found = searched(asked, "linf", 1.5, 0, lambda _: True)
-    assert (found.breaks, found.boxes, found.values) == (np.inf, 0, {})
-    assert found.proved <= min(way.distance[way.distance > 0].min() for way in asked.ways)
+def test_within_reach_is_found_what_the_nearest_says():
+    nearest = searched(ALL, "linf", 1.5, 1000, never)
+    for reach in (0.2, 0.7):
+        for found, known in zip(turned(ALL, "linf", reach, 1000, never), nearest, strict=True):
+            assert (found.breaks < np.inf) == (known.breaks <= reach)
+            assert found.proved == (reach if known.breaks > reach else 0)
+
+
+def test_what_is_left_when_time_is_up_is_not_found_out():
+    assert {one[:3] for one in turned(ALL, "linf", 1.5, 1000, never, until=0.0)} == {
+        (0.0, np.inf, 0)
+    }
+
+
+def test_a_search_without_boxes_knows_nothing():
+    for row, found in enumerate(searched(ALL, "linf", 1.5, 0, never)):
+        assert (found.breaks, found.boxes, found.values) == (np.inf, 0, {})
+        moves = ALL.distance[:, row]
+        assert found.proved <= moves[moves > 0].min(initial=np.inf)
+
+
+def test_the_least_margin_rises_with_boxes_to_that_of_a_record():
+    bounds = np.array([lowest(ALL, boxes) for boxes in (1, 2, 5, 1000)])
+    assert (np.diff(bounds, axis=0) >= -1e-12).all()
+    assert (np.diff(bounds, axis=0) > 0).any()

@@ -15,11 +15,11 @@ import groves
 from brute import COARSE, CONTINUOUS, INFINITY
 from pipeline.models.trees import Tree, Trees
 from pipeline.verify import verify
-from pipeline.verify.cells import Ensemble, reaches
+from pipeline.verify.cells import Ensemble
 from pipeline.verify.least import least_margins
 from pipeline.verify.nearest import RESOLUTION
 from pipeline.verify.out_of_fold import ProofSearch, _columns
-from pipeline.verify.trees import asked_of, each_alone, fewer_changes
+from pipeline.verify.trees import each_alone, fewer_changes
 
 ANYWHERE = 1000.0
 SPARSE = replace(COARSE, norm="l0")
@@ -277,22 +277,3 @@ def test_a_rounding_at_the_edge_of_a_ball_breaks_no_proof():
             tried = CONTINUOUS.project(x + move, x, just)
             safe = found.robust_below > just
             assert (read.margin(tried, y)[safe] > 0).all()
-
-
-@every_kind
-def test_the_leaves_that_are_searched_are_those_that_a_reachable_cell_lies_in(kind):
-    _, x, y, read = asked(kind)
-    for row, ways in enumerate(reaches(read, x, COARSE.box(x, 0.7), COARSE)):
-        found = asked_of(read, x[row].double().numpy(), int(y[row]), ways)
-        meets = np.ones(len(read.leaves.value), bool)
-        for place, value in enumerate(x[row].tolist()):
-            low, high = read.leaves.low[:, place], read.leaves.high[:, place]
-            own = (
-                [(low <= cell) & (cell <= high) for cell in ways[place].cell]
-                if place in ways
-                else []
-            )
-            meets &= read.leaves.missing[:, place] if np.isnan(value) else np.any(own, axis=0)
-        sign = 1 if y[row] else -1
-        assert found.value.tolist() == (sign * read.leaves.value[meets]).tolist()
-        assert found.tree.tolist() == read.leaves.tree[meets].tolist()
