@@ -38,7 +38,7 @@ test: setup  ## all tests but the slow ones: under five minutes, with Python alo
 
 test-slow: setup  ## what CI runs beside them: the guides done as they stand, for minutes
 	@test -e data/pima.csv || dvc pull --remote repository data.dvc
-	@python -m pytest -n 2 --dist loadfile -m slow --durations=5
+	@python -m pytest -n 2 --dist loadfile -m slow --durations=5 --ignore tests/team --ignore tests/sweep/test_on_ray.py
 
 lint: setup  ## style, types, and the floors of the house
 	@ruff check .
@@ -80,9 +80,10 @@ test-team: setup  ## sweeps, claims and DVC on PostgreSQL, S3 and MLflow's serve
 kills: setup  ## kill workers of the guard at 50 moments, and writers of its log: minutes
 	@KILLS=50 python -m pytest -q --timeout=1800 -m slow -k killed tests/serving
 
-test-ray: setup  ## sweeps on Ray and submitit, with workers, a node and a sweep killed in the middle: minutes
+test-ray: setup  ## sweeps and blocks on Ray and submitit, with workers, a node and a sweep killed in the middle: minutes
 	@"$(BIN)/python" -m pip install --quiet -c constraints.txt -e '.[ray,slurm]'
-	@python -m pytest -q --timeout=1800 -m slow tests/sweep/test_on_ray.py tests/sweep/test_on_submitit.py
+	@python -m pytest -q --timeout=1800 -m slow -k "$(or $(ONLY),ray or submitit)" \
+	tests/sweep/test_on_ray.py tests/sweep/test_on_submitit.py tests/test_parallel.py tests/risks/evasion/measure/test_blocks.py
 
 coverage: setup  ## how often intervals hold what they should, in made-up cohorts: hours, goes on where it stopped
 	@python -m benchmarks.coverage stand_ins 1000

@@ -41,7 +41,7 @@ from pipeline.files import BadInput, write_json, write_text
 from pipeline.models.population import Networks, networks_of
 from pipeline.params import load
 from pipeline.statistics import Array
-from pipeline.statistics.intervals import wilson
+from pipeline.statistics.edges import wilson
 from pipeline.statistics.trainings import MODELS as THESE
 from pipeline.statistics.trainings import (
     RECIPE,
@@ -321,14 +321,15 @@ def _figure(
         )
         reached = less([np.mean([mann_whitney(s, fresh_y) for s in fresh]) for _, fresh in both])
     else:
-        right = less([((scores > 0) == (y == 1)).astype(float) for scores, _ in both])
+        right = [((scores > 0) == (y == 1)).astype(float) for scores, _ in both]
         found = estimate_mean(
-            right[model_of, patients],
-            right[MODELS:],
+            right[0][model_of, patients],
+            less(right)[MODELS:],
             halves,
             asked(name, y),
             models=MODELS,
             held=figure == HELD and one.held and (minus is None or minus.held),
+            against=None if minus is None else right[1][model_of, patients],
         )
         fresh_right = less([((fresh > 0) == (fresh_y == 1)).astype(float) for _, fresh in both])
         reached = fresh_right[:, asked(name, fresh_y)].mean()

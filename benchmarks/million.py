@@ -3,6 +3,7 @@
     python -m benchmarks.million                   every size, with experiment=million
     python -m benchmarks.million 10000 30000       these
     python -m benchmarks.million 100000 -t 2       by two processes
+    python -m benchmarks.million 100000 -t 2 -b ray -f FOLDER -s attack   by two tasks of Ray
     python -m benchmarks.million 300000 --split    what of `attack` two processes can share
     python -m benchmarks.million --show            measure nothing
 
@@ -22,7 +23,8 @@ from typing import Any
 from benchmarks.size import exponent, laid_out
 from benchmarks.stages import commands, spent_by
 from benchmarks.table import table
-from pipeline.files import BadInput, read_json, write_json
+from pipeline.files import BadInput, read_json, write_json, write_text
+from pipeline.parallel import PROCESSES, RAY
 
 SPLIT = Path(__file__).with_name("million_split.json")
 KEPT = Path(__file__).with_name("million.json")
@@ -80,9 +82,7 @@ def split(records: int, folder: Path | None) -> dict[str, float]:
     told = {}
     for threads in (1, 2):
         with laid_out(folder, records, EXPERIMENT, 1, True) as copy:
-            params = copy / "params.yaml"
-            text = params.read_text(encoding="utf-8")
-            params.write_text(re.sub(r"(?m)^threads: \d+", f"threads: {threads}", text))
+            asked_of(copy, threads, PROCESSES)
             for stage, command in commands(copy).items():
                 if stage in STAGES[:2] and not (copy / "artifacts" / stage).is_dir():
                     measure(copy, stage, command)
@@ -109,9 +109,19 @@ def split(records: int, folder: Path | None) -> dict[str, float]:
     return {name: round(value, 2) for name, value in numbers.items()}
 
 
-def lines_of(entries: list[dict[str, Any]], threads: int = 1) -> list[list[str]]:
-    """A head and a line a stage and unit: each size, exponents of all sizes and of the last two."""
-    own = [one for one in entries if one["threads"] == threads]
+def asked_of(copy: Path, threads: int, backend: str) -> None:
+    """So many processes, or tasks of Ray, from now on."""
+    params = copy / "params.yaml"
+    text = re.sub(r"(?m)^threads: \d+", f"threads: {threads}", params.read_text(encoding="utf-8"))
+    write_text(params, re.sub(r"(?m)^  backend: \w+", f"  backend: {backend}", text))
+
+
+def lines_of(entries: list[dict[str, Any]]) -> list[list[str]]:
+    """A head and a line a stage and unit: each size, exponents of all sizes and of the last two.
+
+    Of one process.
+    """
+    own = [one for one in entries if one["threads"] == 1]
     sizes = sorted({one["records"] for one in own})
     lines = [["stage", "unit", *map(str, sizes), "exponent", "of the last two"]]
     for key, unit in (("cpu_s", "CPU s"), ("peak_mib", "MiB")):
@@ -127,6 +137,28 @@ def lines_of(entries: list[dict[str, Any]], threads: int = 1) -> list[list[str]]
     each = [f"{whole[size]:.2f}" if size in whole else "" for size in sizes]
     lines.append(["all", "CPU ms a record", *each, "", ""])
     return lines
+
+
+def walls_of(entries: list[dict[str, Any]]) -> list[list[str]]:
+    """A head and a line a stage: wall seconds of the largest cohort, by who worked on it."""
+    most = max(one["records"] for one in entries)
+    wall = {
+        (one["stage"], (one["threads"], one["backend"])): one["wall_s"]
+        for one in entries
+        if one["records"] == most
+    }
+    ways = sorted({way for _, way in wall})
+    lines = [["stage", *(f"{count} {backend}" for count, backend in ways)]]
+    for stage in STAGES:
+        own = [wall.get((stage, way)) for way in ways]
+        lines.append([stage, *("" if one is None else f"{one:.0f}" for one in own)])
+    return lines
+
+
+def page_of(lines: list[list[str]]) -> str:
+    """A head and lines for docs/scale.md."""
+    ruled = [lines[0], ["---"] * len(lines[0]), *lines[1:]]
+    return "\n".join(f"| {' | '.join(line)} |" for line in ruled)
 
 
 def of_a_record(entries: list[dict[str, Any]]) -> dict[int, float]:
@@ -148,31 +180,37 @@ def main(arguments: list[str]) -> None:
     )
     parser.add_argument("records", nargs="*", type=int, help="sizes; default: all")
     parser.add_argument("-t", "--threads", type=int, default=1)
+    parser.add_argument("-b", "--backend", choices=(PROCESSES, RAY), default=PROCESSES)
     parser.add_argument("-s", "--stage", action="append", help="these stages; default: all")
     parser.add_argument("-f", "--folder", type=Path, help="of one size; default: a new one")
     parser.add_argument("--split", action="store_true", help="parts of `attack` alone")
+    parser.add_argument("--page", action="store_true", help="for docs/scale.md")
     parser.add_argument("--show", action="store_true", help="measure nothing")
     given = parser.parse_args(arguments)
     if given.split:
-        write_json(
-            SPLIT, [split(records, given.folder) for records in given.records or SIZES[-2:-1]]
-        )
+        for records in given.records or SIZES[-2:-1]:
+            entry = split(records, given.folder)
+            parts = read_json(SPLIT) if SPLIT.exists() else []
+            write_json(SPLIT, [one for one in parts if one["records"] != records] + [entry])
+            print(entry)
         return
     entries: list[dict[str, Any]] = read_json(KEPT) if KEPT.exists() else []
     for records in () if given.show else given.records or SIZES:
         with laid_out(given.folder, records, EXPERIMENT, given.threads, True) as copy:
+            asked_of(copy, given.threads, given.backend)
             for stage, command in commands(copy).items():
                 if stage not in (given.stage or STAGES):
                     continue
                 print(f"{records}: {stage} ...", file=sys.stderr, flush=True)
-                key = {"records": records, "threads": given.threads, "stage": stage}
+                key = {"records": records, "threads": given.threads, "backend": given.backend}
+                key["stage"] = stage
                 entry = key | measure(copy, stage, command)
                 print(entry, file=sys.stderr, flush=True)
                 entries = read_json(KEPT) if KEPT.exists() else []
                 entries = [one for one in entries if not key.items() <= one.items()] + [entry]
                 write_json(KEPT, entries)
-    head, *lines = lines_of(entries)
-    print(table(head, lines, left=2))
+    for lines, left in ((lines_of(entries), 2), (walls_of(entries), 1)):
+        print(page_of(lines) if given.page else table(lines[0], lines[1:], left=left), end="\n\n")
 
 
 if __name__ == "__main__":

@@ -31,8 +31,15 @@ LEAN = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY
 
 @dataclass(frozen=True)
 class Database:
-    """A PostgreSQL of its own: where it listens, and the secret that opens it."""
+    """A PostgreSQL of its own.
 
+    Attributes:
+        place: its folder.
+        port: of the loopback address.
+        password: opens it.
+    """
+
+    place: Path
     port: int
     password: str = field(repr=False)
 
@@ -47,6 +54,29 @@ class Database:
 
         with psycopg.connect(self.address.replace("+psycopg", "")) as connection:
             return connection.execute(question).fetchall()
+
+    @contextmanager
+    def away(self) -> Iterator[None]:
+        """Is lost at once, as with its power; with the end of the block it is back."""
+        self.stop()
+        try:
+            yield
+        finally:
+            self.start()
+
+    def start(self) -> None:
+        """Lets it listen."""
+        listens = f"-c listen_addresses=127.0.0.1 -p {self.port}"
+        listens += f" -c unix_socket_directories={self.place}"
+        self.control("start", "-l", self.place / "log", "-o", listens)
+
+    def stop(self) -> None:
+        """Ends it without a word to whoever is connected."""
+        self.control("stop", "-m", "immediate")
+
+    def control(self, *asked: str | Path) -> None:
+        """Asks PostgreSQL to start or to stop."""
+        as_owner(self.place, "pg_ctl", "-D", self.place / "data", "-w", *asked)
 
 
 @dataclass(frozen=True)
@@ -66,11 +96,19 @@ class Store:
 
 @dataclass(frozen=True)
 class Team:
-    """All three, and the address of MLflow's server."""
+    """All three.
+
+    Attributes:
+        tracking: the address of MLflow's server.
+        database: below it.
+        store: likewise.
+        home: the folder of all, with their logs.
+    """
 
     tracking: str
     database: Database
     store: Store
+    home: Path
 
     @property
     def secrets(self) -> list[str]:
@@ -86,15 +124,19 @@ def postgres_command(name: str) -> str | None:
 
 
 def rclone_command() -> str | None:
-    """The rclone that `RCLONE` names, or the path; before 1.65 it cannot serve S3."""
-    return os.environ.get("RCLONE") or shutil.which("rclone")
+    """The rclone that `RCLONE` names, or the path, if it can serve S3: before 1.65 none can."""
+    found = os.environ.get("RCLONE") or shutil.which("rclone")
+    if found and shutil.which(found):
+        asked = subprocess.run([found, "serve", "s3", "--help"], capture_output=True, check=False)
+        return found if b"--auth-key" in asked.stdout else None
+    return None
 
 
 def why_absent() -> str:
     """What lacks for a team's servers; empty = nothing."""
     lacks = [name for name in PACKAGES if find_spec(name) is None]
     lacks += ["PostgreSQL"] * (postgres_command("initdb") is None)
-    lacks += ["rclone"] * (rclone_command() is None)
+    lacks += ["rclone 1.65"] * (rclone_command() is None)
     return f"needs {', '.join(lacks)}: see docs/team.md" if lacks else ""
 
 
@@ -114,34 +156,36 @@ def team(workers: int = 2) -> Iterator[Team]:
         told = {"MLFLOW_BACKEND_STORE_URI": database.address, **store.env}
         place = f"s3://{BUCKET}"
         address = stack.enter_context(mlflow(told, place, home, workers))
-        yield Team(address, database, store)
+        yield Team(address, database, store, home)
 
 
 @contextmanager
 def postgres(place: Path) -> Iterator[Database]:
     """A new database that listens on loopback, and is gone with its files."""
-    owner, found = (), Database(free_port(), secrets.token_urlsafe(24))
+    found = Database(place, free_port(), secrets.token_urlsafe(24))
     place.mkdir()
     word = place / "password"
     word.touch(0o600)
     word.write_text(found.password)
     if os.geteuid() == 0:
-        owner = ("runuser", "-u", "postgres", "--")
         user = pwd.getpwnam("postgres")
         for path in (place, word):
             os.chown(path, user.pw_uid, user.pw_gid)
-    data, control = place / "data", postgres_command("pg_ctl")
-    quiet = {"stdout": subprocess.DEVNULL, "cwd": place, "check": True}
-    made = [postgres_command("initdb"), "-D", data, "-A", "scram-sha-256", "-U", OWNER]
-    subprocess.run([*owner, *made, f"--pwfile={word}", "-k"], **quiet)
+    made = ["-D", place / "data", "-A", "scram-sha-256", "-U", OWNER, f"--pwfile={word}", "-k"]
+    as_owner(place, "initdb", *made)
     word.unlink()
-    listens = f"-c listen_addresses=127.0.0.1 -p {found.port} -c unix_socket_directories={place}"
-    log = place / "log"
-    subprocess.run([*owner, control, "-D", data, "-w", "-l", log, "-o", listens, "start"], **quiet)
+    found.start()
     try:
         yield found
     finally:
-        subprocess.run([*owner, control, "-D", data, "-w", "-m", "immediate", "stop"], **quiet)
+        found.stop()
+
+
+def as_owner(place: Path, name: str, *options: str | Path) -> None:
+    """Runs a command of PostgreSQL, which refuses to be root."""
+    owner = ("runuser", "-u", "postgres", "--") if os.geteuid() == 0 else ()
+    command = [*owner, postgres_command(name), *options]
+    subprocess.run(command, stdout=subprocess.DEVNULL, cwd=place, check=True)
 
 
 @contextmanager
@@ -159,6 +203,7 @@ def s3(root: Path) -> Iterator[Store]:
     }
     command = [rclone_command(), "serve", "s3", "--addr", where, str(root)]
     own = {"RCLONE_AUTH_KEY": f'"{key},{secret}"', "RCLONE_CONFIG": os.devnull}  # a list of pairs
+    own["RCLONE_DIR_CACHE_TIME"] = "1s"  # or a bucket that comes back is not seen for minutes
     with running(command, own, root.with_name("s3.log")) as process:
         until(process, lambda: create_connection(where.split(":"), 1).close())
         yield Store(f"http://{where}", clients, root)

@@ -210,18 +210,26 @@ class Tasks(Executor):
     counted: Progress | None = None
 
     def __init__(self, processes: int, address: str) -> None:
-        """Joins the cluster, or starts one of so many processes."""
+        """Joins the cluster, or starts one of so many processes, whichever others run beside.
+
+        Raises:
+            BadInput: it does not start, or there is none.
+        """
         os.environ.update(OF_RAY if address else OF_RAY | ALONE)
         ray = import_module(RAY)
         if not ray.is_initialized():
-            here = {"num_cpus": processes, "include_dashboard": False, "_node_ip_address": LOOPBACK}
+            here = {"address": "local", "num_cpus": processes, "_node_ip_address": LOOPBACK}
             variables = KERNELS | OF_RAY | {"PYTHONPATH": os.pathsep.join(sys.path)}
-            ray.init(
-                **({"address": address} if address else here),
-                log_to_driver=False,
-                logging_level="ERROR",
-                runtime_env={"env_vars": variables},
-            )
+            try:
+                ray.init(
+                    **({"address": address} if address else {"include_dashboard": False, **here}),
+                    log_to_driver=False,
+                    logging_level="ERROR",
+                    runtime_env={"env_vars": variables},
+                )
+            except (ValueError, ConnectionError, RuntimeError, OSError) as error:
+                said = " ".join(str(error).split())[:200]
+                raise BadInput(f"parallel.backend: ray: {said}") from error
         self._ray, self._waiting = ray, set[Any]()
         self.out = AHEAD * int(ray.cluster_resources().get("CPU", processes))
         self._task = ray.remote(num_cpus=1, max_retries=3)(_unpack_and_try)
@@ -333,10 +341,9 @@ def _pool(processes: int) -> Iterator[Pool]:
             inline.counted = counted
             yield inline
         return
-    threads, context = torch.get_num_threads(), multiprocessing.get_context("fork")
-    was = _one_thread()
+    context = multiprocessing.get_context("fork")
     pool: Tasks | Processes
-    try:
+    with one_thread():
         if by_ray:
             pool = Tasks(max(1, processes), _backend[1])
         else:
@@ -351,9 +358,6 @@ def _pool(processes: int) -> Iterator[Pool]:
                 except BaseException:
                     pool.shutdown(wait=False, cancel_futures=True)
                     raise
-    finally:
-        was.restore_original_limits()  # of torch as well, as they were a moment ago
-        torch.set_num_threads(threads)
 
 
 @contextmanager
@@ -366,7 +370,7 @@ def one_thread() -> Iterator[None]:
     try:
         yield
     finally:
-        was.restore_original_limits()
+        was.restore_original_limits()  # of torch as well, as they were a moment ago
         torch.set_num_threads(threads)
 
 

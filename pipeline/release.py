@@ -27,7 +27,7 @@ from pipeline.defenses import DEFENSES
 from pipeline.defenses.decision import check_decision
 from pipeline.files import BadInput, folder
 from pipeline.models.population import Population
-from pipeline.risks.membership.measure.claims import audit_claim, recomputed_claim
+from pipeline.risks.federation.measure.claims import claim_of
 from pipeline.stages import prepared, run, trained_by
 from pipeline.validation import check_options
 
@@ -75,9 +75,7 @@ def train_for_release(name: str, dataset: Dataset, plan: Plan, cfg: Config) -> P
     options = check_options(recipe, cfg.defenses[name], name, given=[SECRET])
     population = recipe(dataset, alone, cfg, secret=True, **options)
     check_decision(population.facts, name)
-    guarantee = population.facts["guarantee"]
-    recomputed_claim(name, guarantee)
-    audit_claim(name, dataset, cfg, guarantee)
+    claim_of(name, population.facts, dataset, cfg)
     return population
 
 

@@ -31,6 +31,7 @@ class Stream(StrEnum):
     OFFICIAL = "official split"  # the seed of each model that is trained on it
     MEMBERSHIP_HALVES = "halves for membership"  # also of inversion, frontier, federation
     CANARY_RUNS = "runs with canaries"  # which audited run each canary joins
+    CANARY_HOSPITALS = "hospitals as canaries"  # which audited run of a server each one joins
     THEFT_HALVES = "halves for theft"  # whom each victim trains on
     THEFT_TESTS = "tests of theft"  # who of the others is tested, and who is the attacker's own
     THEFT_INPUTS = "inputs of theft"  # the uniform records on which copies and victims are compared

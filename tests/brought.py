@@ -85,6 +85,17 @@ def of_two(x, y):
     return None
 
 
+def broken():
+    raise ValueError("no weights\nsecond line")
+
+
+class Ready:
+    """A model that is ready when it is made."""
+
+    def predict_proba(self, frame):
+        return np.stack([1 - chance(frame), chance(frame)], 1)
+
+
 def deployed():
     return foreign.fitted("linear", named=True)
 

@@ -4,16 +4,40 @@ from functools import cache
 
 import numpy as np
 import torch
+import yaml
 
+import scans
 import tiny
+from pipeline.config import ThreatConfig
+from pipeline.data.raw import read_raw
+from pipeline.data.threat import Threat
 from pipeline.defenses.growing import boosting, forest
 from pipeline.models.trees import Tree, Trees
+from pipeline.validation import checked_model
 
 RECIPES = {
     "forest": lambda *of: forest(*of, kind="forest", trees=7, depth=4, leaf=2),
     "extra_trees": lambda *of: forest(*of, kind="extra_trees", trees=7, depth=4, leaf=2),
     "boosting": lambda *of: boosting(*of, rounds=6, leaves=5, rate=0.5, leaf=5, rising=[]),
 }
+
+
+LARGE = {
+    "forest": lambda *of: forest(*of, kind="forest", trees=100, depth=6, leaf=1),
+    "extra_trees": lambda *of: forest(*of, kind="extra_trees", trees=100, depth=6, leaf=1),
+    "boosting": lambda *of: boosting(*of, rounds=100, leaves=31, rate=0.1, leaf=20, rising=[]),
+}
+
+
+@cache
+def large(name):
+    """An ensemble of the size that teams grow on Pima, 24 of its records, and their threat."""
+    described = scans.configured("pima")
+    cohort, _ = read_raw(described, tiny.ROOT)
+    models = LARGE[name](cohort, tiny.plan(cohort, folds=2, seeds=1), None)
+    clinical = yaml.safe_load((tiny.ROOT / "conf/threat/clinical.yaml").read_text())
+    threat = Threat.of(cohort.schema, checked_model(ThreatConfig, clinical, "conf"))
+    return models, cohort.x[:24], cohort.y[:24], threat
 
 
 @cache

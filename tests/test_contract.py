@@ -31,7 +31,7 @@ DEFAULTS = {
 # `python -m pipeline defense=...` trains and evaluates one, `extra` in an experiment adds it.
 FOR_SWEEPS = {"certified", "dp_adv_train", "seda", "seda_whole", "smoothed", *STUDENTS}
 FOR_SWEEPS |= {"forest", "extra_trees", "boosting", "larger_leaves", "small_boosting", "monotone"}
-FOR_SWEEPS |= {"hardened", "federated", "federated_private"}
+FOR_SWEEPS |= {"hardened", "federated", "federated_private", "federated_noisy_server"}
 STAGED = [name for name in DEFENSES if name not in FOR_SWEEPS]
 # Of these, those that `dvc.yaml` names; the others are trained by the stage `extra`.
 NAMED = [name for name in STAGED if name not in COMPOSED["extra"]]

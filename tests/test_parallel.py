@@ -265,6 +265,32 @@ def test_without_ray_one_line_says_so(monkeypatch):
         use_backend(RAY)
 
 
+class NoRay:
+    """What is asked of a Ray that does not start."""
+
+    def __init__(self):
+        self.asked = {}
+
+    def is_initialized(self):
+        return False
+
+    def init(self, **asked):
+        self.asked |= asked
+        raise ConnectionError("nobody\nanswers")
+
+
+@pytest.mark.parametrize(("given", "address"), [("", "local"), ("10.0.0.1:6379", "10.0.0.1:6379")])
+def test_a_ray_of_our_own_joins_nobody_elses_and_what_does_not_start_is_one_line(
+    monkeypatch, given, address
+):
+    ray = NoRay()
+    monkeypatch.setattr("pipeline.parallel.import_module", lambda _: ray)
+    with pytest.raises(BadInput, match=r"^parallel\.backend: ray: nobody answers$"):
+        Tasks(2, given)
+    assert ray.asked["address"] == address
+    assert ("num_cpus" in ray.asked) == (not given)  # a cluster that runs has its own
+
+
 def _not_there(name):
     raise ImportError(name)
 

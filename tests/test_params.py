@@ -6,6 +6,7 @@ from functools import cache
 
 import pytest
 import yaml
+from omegaconf import OmegaConf
 
 from mistakes import complaint, planted
 from pipeline import params
@@ -28,20 +29,11 @@ ON_IMAGES = ["data=digits", "model=cnn", "examine=[adv_train]", *PIXELS]
 BY_DEFAULT -= {"threat/pixels", "threat/pixels_missed"}
 SEDA = ("seda", "seda_whole", "seda_student", "seda_student_hard")
 GROWN = ("forest", "extra_trees", "boosting")
+FEDERATED = ("federated", "federated_private", "federated_noisy_server")
 TREES = (*GROWN, "larger_leaves", "small_boosting", "monotone")
 BY_DEFAULT -= {
-    f"defense/{name}"
-    for name in (
-        "certified",
-        "federated",
-        "federated_private",
-        "hardened",
-        "smoothed",
-        *SEDA,
-        *TREES,
-    )
+    f"defense/{name}" for name in ("certified", *FEDERATED, "hardened", "smoothed", *SEDA, *TREES)
 }
-FEDERATED = ("federated", "federated_private")
 OTHER_RULES = ["threshold", "sensitivity", "youden", "prevalence"]
 EXPERIMENTS_OF_IMAGES = (
     *("breast_ultrasound", "digits", "image_defenses"),
@@ -78,9 +70,11 @@ CHOSEN = {
     "model/linear": ["model=linear"],
     "experiment/breast_cancer": ["experiment=breast_cancer"],
     "experiment/federated": ["experiment=federated"],
+    "experiment/hospitals": ["experiment=hospitals"],
     "experiment/large": ["experiment=large"],
     "experiment/million": ["experiment=million"],
     "experiment/models": ["experiment=models"],
+    "experiment/models_thorough": ["experiment=models_thorough"],
     **{f"decision/{rule}": [f"decision={rule}"] for rule in OTHER_RULES},
     "experiment/smoke": ["experiment=smoke"],
     "experiment/thorough": ["experiment=thorough"],
@@ -240,8 +234,11 @@ def test_one_attack_threat_and_defense_can_be_chosen():
 @pytest.mark.parametrize("preset", EXPERIMENTS)
 def test_what_an_experiment_says_wins(preset):
     content = yaml.safe_load((CONF / f"{preset}.yaml").read_text())
-    said = dict(leaves({key: value for key, value in content.items() if key != "defaults"}))
+    content.pop("defaults", None)
     values = composed(*CHOSEN[preset])
+    # what it takes over from elsewhere is what stands there
+    whole = OmegaConf.create({**values, "said": content})
+    said = dict(leaves(OmegaConf.to_container(whole, resolve=True)["said"]))
     assert said
     assert {path: at(values, path) for path in said} == said
     assert values != composed()

@@ -717,3 +717,42 @@ def test_no_attack_on_images_left_the_threat_or_beat_a_proof(of_images):
         found = of_images.root / "artifacts" / place / "evasion/diagnostics.json"
         checks = json.loads(found.read_text())
         assert checks["violations"] == checks["attack_beats_proof"] == 0
+
+
+# ---- another kind of model ----
+
+
+def test_a_forest_goes_through_every_stage_and_its_page_names_what_could_not_be_asked(
+    tmp_path_factory,
+):
+    """Every attack is configured, and those along gradients do not apply: FGSM among them."""
+    repository = clone(tmp_path_factory.mktemp("forest"))
+    records = tiny.ROOT / "data" / "pima.csv"
+    if not records.exists():
+        pytest.skip("data/pima.csv is not here")
+    few = [one for one in SMALL if not one.startswith(("model.", "threat."))]
+    few += ["model=forest", "model.trees=5", "model.depth=4", "examine=[logistic]"]
+    few += ["threat=[clinical]", "plan.folds=2", "membership.targets=4"]
+    (repository.root / "data").mkdir(exist_ok=True)
+    shutil.copy(records, repository.root / "data")
+    assert repository.module("pipeline.params", *few).returncode == 0
+    stages = yaml.safe_load((repository.root / "dvc.yaml").read_text())["stages"]
+    for name, stage in stages.items():
+        items = {"extra": [], "examine": ["logistic"]}.get(name, [""])
+        command = stage.get("do", stage)["cmd"]
+        for item in items:
+            _, _, module, *arguments = command.replace("${item}", item).split()
+            done = repository.module(module, *arguments)
+            assert done.returncode == 0, (name, done.stderr)
+    evaluated = repository.root / "artifacts/evaluate"
+    asked = pd.read_csv(evaluated / "evasion_not_applicable.csv").set_index("what")
+    assert asked.loc["fgsm", "why"] == "it needs gradients, and the model gives scores alone"
+    page = (evaluated / "report.html").read_text(encoding="utf-8")
+    assert "it needs gradients, and the model gives scores alone" in page
+    table = pd.read_csv(evaluated / "comparison.csv").set_index("defense")
+    assert set(table.index) == {"baseline", "logistic"}
+    assert not table["robust_accuracy"].isna().any()
+    assert table["accuracy_fgsm"].isna().groupby(level=0).all().to_dict() == {
+        "baseline": True,
+        "logistic": False,
+    }

@@ -98,7 +98,7 @@ def test_it_starts_where_the_seeded_release_model_starts(linear, monkeypatch):
 
     monkeypatch.setattr(noise, "secret_normals", torch.zeros)
     monkeypatch.setattr("pipeline.defenses.self_measurement.FALSE_ALARM", -1.0)
-    monkeypatch.setattr(module, "audit_claim", lambda *_: None)
+    monkeypatch.setattr(module, "claim_of", lambda *_: None)
     still = linear.model_copy(
         update={"dp_train": {**linear.defenses["dp_train"], "learning_rate": 1e-30}}
     )

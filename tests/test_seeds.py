@@ -18,6 +18,7 @@ from pipeline import params, seeds
 from pipeline.data.plan import Plan
 from pipeline.defenses.trained import train
 from pipeline.models.mlp import Architecture
+from pipeline.risks.federation.measure.claims import CANARIES
 from pipeline.risks.frontier.measure.epsilons import Training, at_each_noise, training_numbers
 from pipeline.risks.frontier.measure.settings import FrontierSettings
 from pipeline.risks.membership.measure.settings import MembershipSettings
@@ -56,6 +57,7 @@ def drawn(cfg) -> dict[tuple[str, ...], list[int]]:
     counts = {
         Stream.MEMBERSHIP_HALVES: max(members.targets, frontier.targets),
         Stream.CANARY_RUNS: -(-max(members.canaries, frontier.canaries) // len(cfg.data.features)),
+        Stream.CANARY_HOSPITALS: members.canaries // CANARIES,
         Stream.THEFT_HALVES: theft.victims,
     }
     plans_of = {what: halves(what, seed, count) for what, count in counts.items()}
@@ -119,7 +121,7 @@ def drawn(cfg) -> dict[tuple[str, ...], list[int]]:
 # Names of seeds, from which the streams above start; nothing is drawn from them.
 ORIGINS = {
     *(Stream.CROSS_VALIDATION, Stream.MEMBERSHIP_HALVES, Stream.CANARY_RUNS, Stream.THEFT_HALVES),
-    *(Stream.COPIES, Stream.HALF, Stream.RELEASE, Stream.COMPANION),
+    *(Stream.COPIES, Stream.HALF, Stream.RELEASE, Stream.COMPANION, Stream.CANARY_HOSPITALS),
     *(Stream.INNER_FOLD, Stream.AGAIN, Stream.REHEARSAL, Stream.ENSEMBLE),
     *(Stream.ELSEWHERE, Stream.ELSEWHERE_FOLD, Stream.OFFICIAL, Stream.DETECTOR),
 }

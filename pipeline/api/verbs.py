@@ -227,9 +227,9 @@ def _export_options(given: argparse.Namespace) -> list[str]:
 def _ui(given: argparse.Namespace) -> int:
     from pipeline.api.browser import open_when_ready
     from pipeline.tracking.pages import addresses
-    from pipeline.tracking.store import tracking_uri
+    from pipeline.tracking.store import shown, tracking_uri
 
-    root, store = _root(), tracking_uri()
+    root, store = _root(), shown(tracking_uri())
     served = store.startswith(("http://", "https://"))  # by somebody else already
     server = store.rstrip("/") if served else f"http://127.0.0.1:{given.port}"
     found = addresses(server)

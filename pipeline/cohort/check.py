@@ -4,7 +4,8 @@ from pathlib import Path
 
 from pipeline.config import DataConfig
 from pipeline.data.cells import Cells, read_cells
-from pipeline.data.tabular import checked, header_faults, told
+from pipeline.data.checking import checked
+from pipeline.data.tabular import header_faults
 
 
 def faults_of(path: Path, name: str, data: DataConfig) -> list[str]:
@@ -26,8 +27,8 @@ def faults_of(path: Path, name: str, data: DataConfig) -> list[str]:
     lines = [f"{name}: {line}" for line in header_faults(cells.header, data)]
     known = _known(cells, data)
     if known is not None:
-        _, faults = checked(cells, known)
-        lines += told(faults, cells, name).splitlines() if faults else []
+        found = checked([cells], known)
+        lines += found.told(name).splitlines() if found.faults else []
     return lines
 
 

@@ -17,7 +17,7 @@ from pipeline.cohort.sector import words_like
 from pipeline.config import DataConfig, ReadingConfig
 from pipeline.config.base import NAME
 from pipeline.data.cells import Cells, read_cells
-from pipeline.data.tabular import checked, told
+from pipeline.data.checking import checked
 from pipeline.files import BadInput, repository_root
 from pipeline.presentation.sector_words import in_words
 from pipeline.project.founding import all_or_nothing, start
@@ -85,7 +85,7 @@ def init(
     data = _schema(texts[schema], f"{name}.yaml")
     for page, written in zip(pages, (card_text, questions_text), strict=True):
         texts[page] = in_words(written(proposal), data.spoken)
-    _, faults = checked(cells, data)
+    seen = checked([cells], data)
     if known is None:
         _start(root, name, texts)
     else:
@@ -93,9 +93,9 @@ def init(
             for place, text in texts.items():
                 new(place, text)
     print(in_words("\n".join(_summary(proposal, cells, file)), data.spoken))
-    if faults:
+    if seen.faults:
         print("the file itself is to be mended before it can be audited:")
-        print(told(faults, cells, file))
+        print(seen.told(file))
     if may_enter_git(path):
         print(f"{file}: git may take it; move it to data/local/, or name it in .gitignore")
     print("wrote " + ", ".join(_shown(place) for place in places))

@@ -52,3 +52,7 @@ class Section(BaseModel):
     def unasked(self) -> str:
         """Of the section of a risk with a stage of its own: why nothing is measured, if so."""
         return ""
+
+    def held(self, records: int) -> int:
+        """About how many bytes the risk holds of so many records, in blocks or not; 0 = few."""
+        return 0

@@ -38,6 +38,11 @@ class PlanConfig(Section):
         """Whether the one model was trained elsewhere: it is asked, and none is trained."""
         return self.kind == "frozen"
 
+    @property
+    def each(self) -> int:
+        """How many models score each patient."""
+        return 1 if self.frozen else self.seeds
+
 
 Whole = Annotated[int, Field(ge=0)]
 

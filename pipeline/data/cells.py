@@ -177,14 +177,14 @@ def _parquet(content: bytes, name: str, reading: Reading) -> Cells:
         for column in table.column_names
     )
     cells = [
-        _array(_arrow_texts(values, column, name))
+        text_array(arrow_texts(values, column, name))
         for column, values in zip(names, table.columns, strict=True)
     ]
     lines = np.arange(1, table.num_rows + 1, dtype=np.int64)
     return _named(names, cells, lines, f"{name}: the file", reading, "record", [])
 
 
-def _arrow_texts(values: Any, column: str, name: str) -> list[str]:
+def arrow_texts(values: Any, column: str, name: str) -> list[str]:
     """Cells of a Parquet column; a number with as many digits as its type tells apart."""
     from pyarrow import types
 
@@ -209,7 +209,7 @@ def _table(
     rows = _without_empty_ends(rows)
     names = None if reading.names is None else tuple(reading.names)
     _check_widths(rows, name, place, names)
-    table = [_array(column) for column in zip(*(cells for _, cells in rows), strict=True)]
+    table = [text_array(column) for column in zip(*(cells for _, cells in rows), strict=True)]
     why = _no_header(table)
     if names is not None:
         if [column[0] for column in table] == list(names):
@@ -274,7 +274,8 @@ def _named(
     return Cells(tuple(columns), columns, lines, place, decimal, tuple(unnamed), tuple(found))
 
 
-def _array(cells: Iterable[str]) -> NDArray[np.object_]:
+def text_array(cells: Iterable[str]) -> NDArray[np.object_]:
+    """(N,) texts as they are, however long each is."""
     return np.array(list(cells), dtype=object)
 
 

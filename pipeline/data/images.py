@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 
 from pipeline.config import DataConfig, same_cell
 from pipeline.data.cells import Cells
+from pipeline.data.checking import Origins, told
 from pipeline.data.pictures import read_pictures
 from pipeline.data.provenance import PROVENANCE, hold
 from pipeline.data.schema import SPLITS, Dataset, Schema
-from pipeline.data.tabular import cells_of, kept_together, origins_of, told
+from pipeline.data.tabular import cells_of, kept_together
 from pipeline.data.values import Fault, classes_of
 from pipeline.files import BadInput
 from pipeline.validation import nearest
@@ -155,13 +156,16 @@ def _folder(cfg: DataConfig, path: Path) -> Read:
     assert cfg.image is not None
     cells = cells_of(cfg, path)
     target, faults = classes_of(cells.columns[cfg.target], cfg)
-    origins, _, wrong = origins_of(cells, cfg)
+    origins = Origins(cfg)
+    wrong = origins.add(cells)
     split, unknown = _split_of(cells, cfg.image.split)
     names = cells.columns[cfg.image.column]
     x, unread = read_pictures(path.parent, names, cfg.image.column, cfg.image.shape)
     if faults := faults + wrong + unknown + unread:
-        raise BadInput(told(faults, cells, cfg.file))
-    return Read(x, np.array([cfg.classes[place] for place in target], object), split, origins)
+        raise BadInput(told(faults, cells.lines, cells.place, cfg.file))
+    return Read(
+        x, np.array([cfg.classes[place] for place in target], object), split, origins.known[0]
+    )
 
 
 def _split_of(cells: Cells, column: str | None) -> tuple[NDArray[np.int64] | None, list[Fault]]:

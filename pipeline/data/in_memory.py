@@ -30,7 +30,7 @@ def read_frame(frame: pd.DataFrame, cfg: DataConfig) -> Dataset:
         raise BadInput("\n".join(f"{NAME}: {line}" for line in wrong))
     lines = np.arange(1, len(frame) + 1)
     cells = Cells(tuple(columns), columns, lines, place="record")
-    return finished(faultless(cells, cfg, NAME), NAME)[0]
+    return finished(faultless([cells], cfg, NAME), NAME)[0]
 
 
 def _texts(column: pd.Series) -> NDArray[np.object_]:

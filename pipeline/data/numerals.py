@@ -106,15 +106,20 @@ def not_a_number(cell: str, decimal: str = ".") -> str:
 
 
 def decimal_sign(columns: Iterable[NDArray[np.object_]]) -> str:
-    """The decimal sign: a comma where numbers have commas, none a point, and it is no thousands.
+    """The decimal sign: a comma where numbers have commas, none a point, and it is no thousands."""
+    return decimal_shown(columns) or "."
+
+
+def decimal_shown(columns: Iterable[NDArray[np.object_]]) -> str | None:
+    """The decimal sign that some number shows, a point before any comma; None = none shows one.
 
     `1,234` may be either, so one number must show that its comma is a decimal sign.
     """
-    shown = False
+    shown = None
     for column in columns:
         for cell in set(column.tolist()):
             if "." in cell and POINT_NUMBER.fullmatch(cell):
                 return "."
             if "," in cell and COMMA_NUMBER.fullmatch(cell) and not THOUSANDS.fullmatch(cell):
-                shown = True
-    return "," if shown else "."
+                shown = ","
+    return shown

@@ -72,9 +72,12 @@ def _differing(
     key: Numbers, value: NDArray[np.uint64 | np.int64], patient: NDArray[np.int64]
 ) -> NDArray[np.bool_]:
     """(N,): who shares a key with a record of another patient that has another value."""
-    frame = pd.DataFrame({"key": key, "value": value, "patient": patient})
+    shared = pd.Series(key).duplicated(keep=False).to_numpy()  # few share one
+    found = np.zeros(len(key), dtype=bool)
+    frame = pd.DataFrame({"key": key[shared], "value": value[shared], "patient": patient[shared]})
     of_key, of_patient, of_value, of_both = (
         frame.groupby(names)["key"].transform("size").to_numpy()
         for names in (["key"], ["key", "patient"], ["key", "value"], ["key", "value", "patient"])
     )
-    return np.asarray(of_key - of_patient - of_value + of_both > 0)
+    found[shared] = of_key - of_patient - of_value + of_both > 0
+    return found

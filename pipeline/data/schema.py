@@ -220,7 +220,8 @@ def load_dataset(folder: Path) -> Dataset:
     try:
         table = read_table(folder / RECORDS)
         columns = [table.column(name).to_numpy() for name in (*schema.names, schema.target)]
-        x, y = np.stack(columns[:-1], 1).astype(np.float32), columns[-1].astype(np.int64)
+        x = np.stack(columns[:-1], 1).astype(np.float32, copy=False)
+        y = columns[-1].astype(np.int64)
     except (OSError, ValueError, KeyError, ArrowException) as error:
         raise BadInput(f"{folder / RECORDS}: cannot be read ({error}); {advice}") from error
     return Dataset(torch.from_numpy(x), torch.from_numpy(y), schema, **origins)

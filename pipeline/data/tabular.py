@@ -1,7 +1,7 @@
 """Reading raw files of records, and saying in one line each what is wrong with them."""
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,26 +12,17 @@ import torch
 from numpy.typing import NDArray
 
 from pipeline.config import DataConfig
+from pipeline.data import pieces
 from pipeline.data.cells import Cells, read_cells
+from pipeline.data.checking import checked, records_of, told, unmeasured
 from pipeline.data.grid import finer_step, off_grid
 from pipeline.data.packaged import bundled, packaged_cells
 from pipeline.data.schema import Dataset, Schema
-from pipeline.data.values import (
-    Fault,
-    Text,
-    Values,
-    as_text,
-    classes_of,
-    is_missing,
-    values_of,
-    wrong_values,
-)
+from pipeline.data.values import Fault, Values, as_text, wrong_values
 from pipeline.files import BadInput, in_project
 
 OURS = "data/pima.csv"
 OTHERS = "data.file is a path from the project's folder on, or one from / on"
-SHOWN = 5  # places of one fault that are told
-MOST = 20  # faults that are told at once
 
 
 def read_records(cfg: DataConfig, root: Path) -> tuple[Dataset, dict[str, Any]]:
@@ -55,23 +46,33 @@ def read_records(cfg: DataConfig, root: Path) -> tuple[Dataset, dict[str, Any]]:
         dataset = Dataset(torch.from_numpy(values), torch.from_numpy(target), schema)
     elif cfg.packaged is not None:
         name, cells = cfg.packaged.where, packaged_cells(cfg.packaged, cfg.reading)
-        dataset = faultless(fitting(cells, cfg, name), cfg, name)
+        dataset = faultless([fitting(cells, cfg, name)], cfg, name)
     else:
-        name, cells = cfg.file, cells_of(cfg, root / cfg.file)
-        dataset = faultless(cells, cfg, name)
+        name, dataset = cfg.file, _of_file(cfg, root / cfg.file)
     return finished(dataset, name)
 
 
-def faultless(cells: Cells, cfg: DataConfig, name: str) -> Dataset:
-    """The records of a file whose header is right.
+def _of_file(cfg: DataConfig, path: Path) -> Dataset:
+    """The records of a file: of a large one in pieces, unless something is unusual about it."""
+    if path.exists() and path.stat().st_size > pieces.PIECE:
+        try:
+            found = pieces.pieces_of(path, cfg.file, cfg.reading)
+            return faultless((fitting(one, cfg, cfg.file) for one in found), cfg, cfg.file)
+        except pieces.Unusual:
+            pass  # the reader of the whole reads it, or says what is wrong
+    return faultless([cells_of(cfg, path)], cfg, cfg.file)
+
+
+def faultless(cells: Iterable[Cells], cfg: DataConfig, name: str) -> Dataset:
+    """The records of a file whose header is right, of one piece after another.
 
     Raises:
         BadInput: a line for each fault.
     """
-    dataset, found = checked(cells, cfg)
-    if found:
-        raise BadInput(told(found, cells, name))
-    return dataset
+    found = checked(cells, cfg)
+    if found.faults:
+        raise BadInput(found.told(name))
+    return found.dataset
 
 
 def finished(dataset: Dataset, name: str) -> tuple[Dataset, dict[str, Any]]:
@@ -126,112 +127,6 @@ def header_faults(header: Sequence[str], cfg: DataConfig) -> list[str]:
             faults.append(f"column {name!r} is not in the schema; {hint}")
     lacking = f"the schema expects {', '.join(cfg.columns)}"
     return faults + [f"column {name!r} is missing; {lacking}" for name in absent]
-
-
-def checked(cells: Cells, cfg: DataConfig) -> tuple[Dataset, list[Fault]]:
-    """The records of a file whose header is right, and all that is wrong with its cells.
-
-    Returns:
-        the records, float64, with NaN where a cell is at fault, and the faults.
-    """
-    schema, decimal = Schema.of(cfg), cfg.reading.decimal or cells.decimal
-    values, faults = _records(cells.columns, schema, decimal)
-    target, wrong = classes_of(cells.columns[cfg.target], cfg)
-    empty = unmeasured(values, schema) if not faults else []
-    faults += wrong + empty
-    origins, sites, wrong = origins_of(cells, cfg)
-    faults += wrong
-    schema = replace(schema, sites=sites)
-    dataset = Dataset(torch.from_numpy(values), torch.from_numpy(target), schema, **origins)
-    if cfg.group is not None and not faults:
-        faults += _recorded_twice(dataset, cfg.group)
-    return dataset, faults
-
-
-def origins_of(
-    cells: Cells, cfg: DataConfig
-) -> tuple[dict[str, torch.Tensor], tuple[str, ...], list[Fault]]:
-    """Whose each record is, where it was made and when, as far as the file says.
-
-    Returns:
-        `patient`, `site` and `time` of `Dataset`, where they are; the names of the sites; faults.
-    """
-    origins: dict[str, torch.Tensor] = {}
-    sites: tuple[str, ...] = ()
-    faults: list[Fault] = []
-    if cfg.group is not None:
-        origins["patient"], wrong = _patients(cells.columns[cfg.group], cfg.group)
-        faults += wrong
-    if cfg.site is not None:
-        named, place = np.unique(cells.columns[cfg.site].astype(str), return_inverse=True)
-        origins["site"] = torch.from_numpy(place.reshape(-1).astype(np.int64))
-        sites = tuple(named.tolist())
-        faults += _empty(cells.columns[cfg.site], cfg.site, "no site")
-    if cfg.time is not None:
-        days, wrong = _days(cells.columns[cfg.time], cfg.time)
-        origins["time"] = torch.from_numpy(days.copy())
-        faults += wrong
-    return origins, sites, faults
-
-
-def _records(
-    cells: Mapping[str, Text], schema: Schema, decimal: str = "."
-) -> tuple[Values, list[Fault]]:
-    """The features' cells as records (N, D), NaN where a cell is at fault, and the faults."""
-    columns, faults = [], []
-    for name, feature in zip(schema.names, schema.features, strict=True):
-        values, wrong = values_of(cells[name], name, feature, decimal)
-        columns.append(values)
-        faults += wrong
-    return np.stack(columns, 1), faults
-
-
-def told(faults: list[Fault], cells: Cells, name: str) -> str:
-    """Faults for people, one line each, in the order of the file."""
-    faults = sorted(faults, key=lambda fault: int(fault.rows[0]))
-    lines = []
-    for fault in faults[:MOST]:
-        more = f" ({len(fault.rows)} in all)" if len(fault.rows) > 1 else ""
-        place = f"{cells.place} {', '.join(map(str, cells.lines[fault.rows[:SHOWN]]))}"
-        column = f", column {fault.column!r}" if fault.column else ""
-        lines.append(f"{name}: {place}{column}: {fault.said}{more}")
-    if len(faults) > MOST:
-        lines.append(f"{name}: and {len(faults) - MOST} faults more")
-    return "\n".join(lines)
-
-
-def _patients(cells: Any, name: str) -> tuple[torch.Tensor, list[Fault]]:
-    """Numbers of patients from 0, in the order in which they come; names do not leave here."""
-    numbers = pd.factorize(pd.Series(cells, dtype=object))[0]
-    return torch.from_numpy(numbers.astype(np.int64)), _empty(cells, name, "no patient")
-
-
-def _empty(cells: Any, name: str, what: str) -> list[Fault]:
-    rows = np.flatnonzero(is_missing(cells))
-    return [Fault(name, rows, f"empty: {what}; every record needs one")] if len(rows) else []
-
-
-def _days(cells: Any, name: str) -> tuple[Values, list[Fault]]:
-    """Dates as `2024-05-31` (with or without a time of day), or numbers, as days."""
-    numbers = pd.to_numeric(pd.Series(cells, dtype=object), errors="coerce")
-    dates = pd.to_datetime(pd.Series(cells, dtype=object), errors="coerce", format="ISO8601")
-    days = (dates.dt.tz_localize(None) - pd.Timestamp("1970-01-01")) / pd.Timedelta(days=1)
-    values = numbers.fillna(days) if numbers.isna().any() else numbers
-    rows = np.flatnonzero(values.isna())
-    said = f"{str(cells[rows[0]])!r} is no date like 2024-05-31" if len(rows) else ""
-    return values.to_numpy(np.float64), [Fault(name, rows, said)] if len(rows) else []
-
-
-def _recorded_twice(dataset: Dataset, group: str) -> list[Fault]:
-    """The same record of the same patient, of the same time where there is one."""
-    rows = pd.DataFrame(np.column_stack([dataset.x, dataset.y, dataset.patient]))
-    if dataset.time is not None:
-        rows["time"] = dataset.time.numpy()
-    again = np.flatnonzero(rows.duplicated())
-    if not len(again):
-        return []
-    said = "the same patient and the same record as before; remove one"
-    return [Fault(group, again, f"{said}, or name the column of its date as data.time")]
 
 
 def kept_together(of_patients: torch.Tensor, equal: NDArray[np.int64]) -> torch.Tensor:
@@ -315,7 +210,7 @@ def checked_frame(frame: pd.DataFrame, schema: Schema, name: str, first_line: in
     Raises:
         BadInput: as for `checked_values`; or a cell is no number, or no level.
     """
-    values, faults = _records({column: as_text(frame[column]) for column in schema.names}, schema)
+    values, faults = records_of({column: as_text(frame[column]) for column in schema.names}, schema)
     _raise(faults or unmeasured(values, schema), name, first_line)
     return values
 
@@ -324,24 +219,7 @@ def _raise(faults: list[Fault], name: str, first_line: int) -> None:
     if faults:
         rows = max(int(fault.rows.max()) for fault in faults) + 1
         lines = np.arange(rows, dtype=np.int64) + first_line
-        raise BadInput(told(faults, Cells((), {}, lines, "line"), name))
-
-
-def unmeasured(values: Values, schema: Schema) -> list[Fault]:
-    """Records whose every mutable value is missing: nothing about them was measured.
-
-    A model would answer from what it imputes, with a chance that looks like any other. Age and the
-    like are no measurement: they are known of everybody.
-    """
-    measured = np.array([feature.mutable for feature in schema.features])
-    if not measured.any():
-        measured[:] = True
-    empty = np.flatnonzero(np.isnan(values[:, measured]).all(1))
-    if not len(empty):
-        return []
-    wanted = [one for one, own in zip(schema.names, measured, strict=True) if own]
-    among = f"{', '.join(wanted[:8])}{', ...' if len(wanted) > 8 else ''}"
-    return [Fault("", empty, f"no measurement; at least one of {among} must be known")]
+        raise BadInput(told(faults, lines, "line", name))
 
 
 def _report(dataset: Dataset, equal: NDArray[np.int64]) -> dict[str, Any]:

@@ -43,9 +43,6 @@ def text_rows(
         raise BadInput(f"{name}: this is an ARFF or KEEL file; export the table as CSV")
     lines = re.split("\r\n|\n|\r", text)
     found = [f"encoding {taken}"] if taken != "UTF-8" else []
-    start, announced = 0, re.fullmatch(r'"?sep=(.)"?[,;\t]*', lines[0].strip(" "), re.I)
-    if announced:
-        start = 1
     for number, line in enumerate(lines, 1):
         if "\0" in line:
             raise BadInput(
@@ -57,14 +54,7 @@ def text_rows(
                 f"{name}: line {number}: {line[:7]!r} is a mark of a merge in git that was not "
                 "finished; resolve it"
             )
-    separator, quote = _asked(given, name), _quote(lines)
-    if separator is None:
-        separator = announced[1] if announced else _separator(lines[start:], quote)
-        if separator is None:
-            raise BadInput(
-                f"{name}: line {start + 1}: only one column; cells are to be separated by a comma, "
-                "a semicolon, a tab or a |"
-            )
+    start, separator, quote = dialect(lines, given, name)
     if separator != ",":
         found.append(f"separator {SEPARATORS.get(separator, repr(separator))}")
     rows = _parsed(lines, start, separator, quote, name)
@@ -76,6 +66,31 @@ def text_rows(
             f"(`reading.separator`){hint}"
         )
     return rows, found
+
+
+def dialect(lines: list[str], given: str | None, name: str) -> tuple[int, str, str]:
+    """How lines are cut: the number of the first one, from 0, the separator, the quotation mark.
+
+    Args:
+        lines: of a file, its first `SAMPLE` + 1 at least.
+        given: the separator; None = as the file shows.
+        name: what messages call it.
+
+    Raises:
+        BadInput: no separator separates them.
+    """
+    start, announced = 0, re.fullmatch(r'"?sep=(.)"?[,;\t]*', lines[0].strip(" "), re.I)
+    if announced:
+        start = 1
+    separator, quote = _asked(given, name), _quote(lines)
+    if separator is None:
+        separator = announced[1] if announced else _separator(lines[start:], quote)
+        if separator is None:
+            raise BadInput(
+                f"{name}: line {start + 1}: only one column; cells are to be separated by a comma, "
+                "a semicolon, a tab or a |"
+            )
+    return start, separator, quote
 
 
 def _asked(separator: str | None, name: str) -> str | None:
@@ -213,6 +228,18 @@ def _parsed(lines: list[str], start: int, separator: str, quote: str, name: str)
     if not rows:
         raise BadInput(f"{name}: the file is empty; expected a header and records")
     return rows
+
+
+def plain_rows(lines: list[str], separator: str, quote: str) -> list[list[str]] | None:
+    """The cells of lines of which each is a row; None where one is not, or some quote is open."""
+    reader = csv.reader(_split(lines, separator), **_csv(separator, quote))
+    try:
+        rows = list(reader)
+    except csv.Error:
+        return None
+    if len(rows) != len(lines) or _is_open(lines[-1:], separator, quote):
+        return None
+    return [[cell.strip() for cell in row] for row in rows]
 
 
 def _is_open(lines: list[str], separator: str, quote: str) -> bool:

@@ -1,7 +1,7 @@
 """From what the cells of a column say to values, and to what is wrong with them."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -25,11 +25,13 @@ class Fault:
         column: its name.
         rows: (n,) int64, the records at fault.
         said: what the first of them holds, and what would be right.
+        way: in which they are wrong, the same for all of them.
     """
 
     column: str
     rows: NDArray[np.int64]
     said: str
+    way: str = ""
 
 
 def as_text(cells: Iterable[object]) -> Text:
@@ -63,10 +65,24 @@ def values_of(
     Returns:
         (N,) float64, and every fault; a cell at fault is NaN.
     """
+    place, cells = different(cells)
     missing = is_missing(cells, feature.missing)
     if feature.levels:
-        return _levels(cells, missing, name, feature.levels)
-    return _numbers(cells, missing, name, feature, decimal)
+        values, faults = _levels(cells, missing, name, feature.levels)
+    else:
+        values, faults = _numbers(cells, missing, name, feature, decimal)
+    return values[place], _of_all(faults, place)
+
+
+def different(cells: Text) -> tuple[NDArray[np.int64], Text]:
+    """(N,) places in the (n,) different cells, in the order in which these come first."""
+    place, found = pd.factorize(cells)
+    return place, found
+
+
+def _of_all(faults: list[Fault], place: NDArray[np.int64]) -> list[Fault]:
+    """Faults of different cells as faults of all cells; the first at fault stays the first."""
+    return [replace(one, rows=np.flatnonzero(np.isin(place, one.rows))) for one in faults]
 
 
 def _levels(
@@ -93,14 +109,14 @@ def _numbers(
     cells: Text, missing: NDArray[np.bool_], name: str, feature: FeatureConfig, decimal: str
 ) -> tuple[Values, list[Fault]]:
     values = numbers(np.where(missing, "", cells), decimal)
-    faults = _faults(name, cells, np.isinf(values), "is infinite")
+    faults = _faults(name, cells, np.isinf(values), "is infinite", way="overflow")
     missing = missing | np.isinf(values)
     values[missing] = np.nan
     wrong = np.isnan(values) & ~missing
     whys = pd.Series(cells[wrong], dtype=object).map(lambda cell: not_a_number(cell, decimal))
     for why in dict.fromkeys(whys):
         rows = np.flatnonzero(wrong)[(whys == why).to_numpy()]
-        faults.append(Fault(name, rows, f"{shown(cells[rows[0]])} {why}"))
+        faults.append(Fault(name, rows, f"{shown(cells[rows[0]])} {why}", why))
     return values, faults + wrong_values(values, name, feature)
 
 
@@ -116,7 +132,7 @@ def wrong_values(values: Values, name: str, feature: FeatureConfig) -> list[Faul
     ):
         rows = np.flatnonzero(wrong)
         if len(rows):
-            faults.append(Fault(name, rows, f"{digits(values[rows[0]])} is {right}"))
+            faults.append(Fault(name, rows, f"{digits(values[rows[0]])} is {right}", right))
     return faults
 
 
@@ -132,18 +148,22 @@ def classes_of(cells: Text, data: DataConfig) -> tuple[NDArray[np.int64], list[F
     outcomes: Mapping[str | int | float, str] = data.outcomes or {"0": healthy, "1": ill}
     known = {} if data.outcomes else {healthy.lower(): 0, ill.lower(): 1}
     known |= {same_cell(cell).lower(): int(label == ill) for cell, label in outcomes.items()}
+    place, cells = different(cells)
     column = pd.Series(cells, dtype=object).map(same_cell).str.lower()
     values = np.array(column.map(known).fillna(-1), dtype=np.int64)
     allowed = " or ".join(f"{cell} ({label})" for cell, label in outcomes.items())
-    return values, _faults(data.target, cells, values < 0, f"is not {allowed}")
+    faults = _faults(data.target, cells, values < 0, f"is not {allowed}")
+    return values[place], _of_all(faults, place)
 
 
-def _faults(name: str, cells: Text, wrong: NDArray[np.bool_], why: str) -> list[Fault]:
+def _faults(
+    name: str, cells: Text, wrong: NDArray[np.bool_], why: str, way: str = ""
+) -> list[Fault]:
     """One fault for the cells that are wrong in one way; none where none is."""
     rows = np.flatnonzero(wrong)
     if not len(rows):
         return []
-    return [Fault(name, rows, f"{shown(cells[rows[0]])} {why}")]
+    return [Fault(name, rows, f"{shown(cells[rows[0]])} {why}", way or why)]
 
 
 def shown(cell: str) -> str:

@@ -14,6 +14,7 @@ from pipeline.defenses.certified import train_on_bounds
 from pipeline.defenses.distillation import distill
 from pipeline.defenses.federated.private import train_privately
 from pipeline.defenses.federated.recipe import train_federated
+from pipeline.defenses.federated.server import train_under_noise
 from pipeline.defenses.growing import GROWN, boosting, forest
 from pipeline.defenses.hardening import hardened
 from pipeline.defenses.kinds import MADE, baseline
@@ -35,6 +36,7 @@ from pipeline.models.population import Population
 
 # These learn the answers of a vote whose transformer is the undefended model.
 STUDENTS = frozenset({"seda_student", "seda_student_hard"})
+FEDERATIONS = ("federated", "federated_private", "federated_noisy_server")
 SET_BY_PROGRAM = ("secret",)  # where noise comes from is no option of a configuration
 DEFENSES: dict[str, Callable[..., Population]] = {
     "baseline": baseline,
@@ -53,6 +55,7 @@ DEFENSES: dict[str, Callable[..., Population]] = {
     "partition": train_by_parts,
     "federated": train_federated,
     "federated_private": train_privately,
+    "federated_noisy_server": train_under_noise,
     "seda": seda,
     "seda_whole": seda,
     "seda_student": seda_student,
@@ -89,7 +92,7 @@ SERVES: dict[str, Serves] = {
     **dict.fromkeys(("adv_train", "certified", "distill", "dp_train", "dp_adv_train"), _BOTH),
     **dict.fromkeys(("smoothed", "seda", "seda_whole", *STUDENTS), _IMAGES),
     "hardened": Serves(trees=True),
-    **dict.fromkeys(("federated", "federated_private"), Serves(network=True, versions=False)),
+    **dict.fromkeys(FEDERATIONS, Serves(network=True, versions=False)),
 }
 
 

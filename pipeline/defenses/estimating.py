@@ -1,7 +1,6 @@
 """A recipe that a team brings: an unfitted estimator, or a function that fits one."""
 
 import importlib
-import inspect
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +17,7 @@ from pipeline.data.schema import Dataset
 from pipeline.files import BadInput
 from pipeline.models.first_call import acquainted
 from pipeline.models.foreign import Foreign
-from pipeline.models.opening import asked_by, imported, read_of
+from pipeline.models.opening import asked_by, imported, needed, read_of
 from pipeline.models.population import Population, joined
 from pipeline.models.questions import Gaps, framed
 from pipeline.models.reading import NotReadable
@@ -180,16 +179,12 @@ def fit_of(factory: Any, origin: str) -> Fit:
     """
     if not callable(factory):
         raise BadInput(f"{origin}: is a {type(factory).__name__}; expected a function")
-    asks = [
-        one
-        for one in inspect.signature(factory).parameters.values()
-        if one.default is one.empty and one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)
-    ]
-    if len(asks) == 3:
+    asks = needed(factory)
+    if asks == 3:
         return factory  # type: ignore[no-any-return]
     if asks:
         raise BadInput(
-            f"{origin}: asks for {len(asks)} arguments; expected none (it returns an unfitted "
+            f"{origin}: asks for {asks} arguments; expected none (it returns an unfitted "
             "estimator) or three: records, diagnoses, seed"
         )
     return fit_by_clones(factory(), origin)

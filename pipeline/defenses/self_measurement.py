@@ -262,7 +262,7 @@ class SelfMeasurement:
         self.witnesses = [
             Witness(claim(level), rows, plan.train, WATCHED // len(levels), architecture)
             for level in levels
-            for rows in [_of_distinct_seeds(plan.seeds, each == level)]
+            for rows in [of_distinct_seeds(plan.seeds, each == level)]
         ]
         self.models = plan.size
 
@@ -342,7 +342,7 @@ def held_against_claim(
     }
 
 
-def _of_distinct_seeds(seeds: Tensor, wanted: Tensor) -> Tensor:
+def of_distinct_seeds(seeds: Tensor, wanted: Tensor) -> Tensor:
     """The first wanted row of each seed: models of one seed and one noise are the same model."""
     first: dict[int, int] = {}
     for row in wanted.nonzero()[:, 0].tolist():

@@ -14,6 +14,7 @@ from pipeline.files import BadInput, git, in_repository, repository_root, write_
 from pipeline.gate.anchors import Place, places_of
 from pipeline.gate.audits import Audit
 from pipeline.gate.gates import Judged, judge
+from pipeline.gate.keyed import Keyed
 from pipeline.gate.written import add_to, annotations, as_json, as_junit, as_lines, as_markdown
 from pipeline.project.composition import compose, searched
 
@@ -120,7 +121,8 @@ def judged_of(
             f"{places[name].file}:{places[name].line}: {name}" if name in places else f"gate.{name}"
         )
 
-    return judge(asked, read, rival, sha256, anchor), read
+    keyed = (Keyed.beside(rival), Keyed.beside(read)) if rival else (None, None)
+    return judge(asked, read, rival, sha256, anchor, keyed), read
 
 
 def _mark(judged: Judged, audit: Audit, asked: GateConfig, dry_run: bool) -> list[str]:

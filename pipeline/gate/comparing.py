@@ -11,11 +11,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from pipeline.gate.addresses import short
 from pipeline.gate.audits import Audit
 from pipeline.gate.judging import Interval
 from pipeline.gate.keyed import Keyed
 from pipeline.statistics.conclusions import Compared, Difference, compare, holm
+from pipeline.statistics.edges import Share, error_of_difference
 
 LEAST = 30  # patients of both, for a normal interval of their differences
 PAIRED, UNPAIRED = "paired", "unpaired"
@@ -64,7 +67,9 @@ def common(a: Audit, b: Audit, of_a: str, of_b: str) -> dict[str, tuple[Any, Any
         return {
             (one["risk"], one["figure"], one["threat"]): one
             for one in audit.content["figures"]
-            if one["defense"] == defense and None not in (one["value"], one["low"], one["high"])
+            if one["defense"] == defense
+            and None not in (one["value"], one["low"], one["high"])
+            and one["low"] < one["high"]  # an interval of no width proves nothing
         }
 
     first, second = lines(a, of_a), lines(b, of_b)
@@ -124,12 +129,14 @@ def paired(
         return None
     first = a.verdicts.get(of_a, {}).get(figure, {})
     second = b.verdicts.get(of_b, {}).get(figure, {})
-    each = [second[key] - first[key] for key in sorted(first.keys() & second.keys())]
-    if len(each) < LEAST:
+    keys = sorted(first.keys() & second.keys())
+    if len(keys) < LEAST:
         return None
+    each = [second[key] - first[key] for key in keys]
     mean = math.fsum(each) / len(each)
     spread = math.fsum((one - mean) ** 2 for one in each) / (len(each) - 1)
-    return mean, math.sqrt(spread / len(each)), len(each)
+    after, before = (Share(np.array([one[key] for key in keys])) for one in (second, first))
+    return mean, error_of_difference(after, before, math.sqrt(spread / len(each))), len(each)
 
 
 def _interval(line: Mapping[str, Any]) -> Interval:

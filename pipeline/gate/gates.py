@@ -8,8 +8,9 @@ from typing import Literal
 
 from pipeline.config.gates import ANY, CHAMPION, Gate, GateConfig
 from pipeline.files import BadInput
-from pipeline.gate.addresses import Absent, Found, find, paired_se
+from pipeline.gate.addresses import Absent, Found, find, paired_se, short
 from pipeline.gate.audits import Audit
+from pipeline.gate.comparing import paired
 from pipeline.gate.judging import (
     Answer,
     Interval,
@@ -19,12 +20,14 @@ from pipeline.gate.judging import (
     held,
     times_as_many,
 )
+from pipeline.gate.keyed import Keyed
 from pipeline.presentation.sector_words import in_words
 from pipeline.risks import RISKS
 from pipeline.validation import nearest
 
 State = Literal["passed", "unclear", "failed"]
-UNPAIRED = "unpaired intervals"
+UNPAIRED, PAIRED = "unpaired intervals", "paired, on the same patients"
+NO_WIDTH = "without an interval"
 
 
 @dataclass(frozen=True)
@@ -97,6 +100,7 @@ class _Judge:
     cfg: GateConfig
     audit: Audit
     champion: Audit | None
+    keyed: tuple[Keyed | None, Keyed | None]
 
     def whose(self, gate: Gate) -> str:
         return gate.defense or self.cfg.defense
@@ -190,8 +194,8 @@ class _Judge:
         figure, limits = found.interval, _limits(gate)
         if gate.bound == "point":
             figure = Interval(value, value, value)
-        elif math.isnan(figure.low + figure.high):
-            return replace(blank, said=f"{found.title}: {value:g}, without an interval")
+        elif not figure.low < figure.high:
+            return replace(blank, said=f"{found.title}: {value:g}, {NO_WIDTH}")
         answer = held(figure, limits)
         words = f"{found.title}: {_words(figure)}" + (f" ({found.under})" if found.under else "")
         warned = (gate.unclear or self.cfg.unclear) == "warn"
@@ -215,20 +219,33 @@ class _Judge:
                 f"other threats: {found.under or 'none'}; {gate.against}: {rival.under or 'none'}"
             )
             return replace(blank, said=said)
-        paired = None
-        if audit is self.audit:
-            paired = paired_se(audit, found, rival, self.whose(gate), other)
-        if paired is None and gate.test == "paired":
+        known = self._paired(gate, found, rival)
+        if known is None and gate.test == "paired":
             return replace(blank, said="no paired difference is known, and none other is accepted")
         errors = (found.interval.se(self.audit.confidence), rival.interval.se(audit.confidence))
-        se = math.hypot(*errors) if paired is None else paired
-        if math.isnan(se):
-            return replace(blank, said=f"{found.title}: without an interval")
-        test = NonInferiority(_better(gate, found, rival), se, float(gate.margin or 0))
+        ahead, se, how = known or (_better(gate, found, rival), math.hypot(*errors), UNPAIRED)
+        if not se > 0:
+            return replace(blank, said=f"{found.title}: {NO_WIDTH}")
+        test = NonInferiority(ahead, se, float(gate.margin or 0))
         words = f"{found.title}: {_words(found.interval)}; {other}: {_words(rival.interval)}"
-        how = UNPAIRED if paired is None else "paired, on the same patients"
         warned = (gate.unclear or self.cfg.unclear) == "warn"
         return _Waiting(replace(blank, said=f"{words}; {how}", warned=warned), test)
+
+    def _paired(self, gate: Gate, found: Found, rival: Found) -> tuple[float, float, str] | None:
+        """By how much it is better on the same patients, the error of that, and on whom; or None.
+
+        Of a champion on the patients of both, where verdicts on them were kept (`medsecure keep`).
+        """
+        (audit, other), whose = self.against(gate), self.whose(gate)
+        if audit is self.audit:
+            se = paired_se(audit, found, rival, whose, other)
+            return None if se is None else (_better(gate, found, rival), se, PAIRED)
+        told = paired(self.keyed, other, whose, short(found.title)) if found.line else None
+        if told is None:
+            return None
+        mean, se, count = told
+        ahead = mean if (gate.good or found.good) == "high" else -mean
+        return ahead, se, f"paired, on the {count} patients of both"
 
 
 @dataclass(frozen=True)
@@ -245,6 +262,7 @@ def judge(
     champion: Audit | None = None,
     model_sha256: str | None = None,
     anchor: Callable[[str], str] = lambda name: f"gate.{name}",
+    keyed: tuple[Keyed | None, Keyed | None] = (None, None),
 ) -> Judged:
     """Judges every gate of an audit.
 
@@ -254,6 +272,7 @@ def judge(
         champion: what is in use.
         model_sha256: the digest of the model that is to go on; None = nobody said.
         anchor: the place of a gate, for messages.
+        keyed: verdicts on patients that lie beside the champion, and beside the audit.
 
     Raises:
         BadInput: there is no gate, a gate names what nobody knows, or the model is another one than
@@ -261,7 +280,7 @@ def judge(
     """
     if not cfg.gates:
         raise BadInput("gate: there is no gate, so nothing would be checked: conf/gate/ holds them")
-    judge_of, faults = _Judge(cfg, audit, champion), []
+    judge_of, faults = _Judge(cfg, audit, champion, keyed), []
     for name, gate in cfg.gates.items():
         try:
             judge_of.check(gate)
@@ -298,6 +317,8 @@ def judge(
     }
     digest = hashlib.sha256(cfg.model_dump_json(exclude={"valid_until", "looks"}).encode())
     digest.update(champion.sha256.encode() if champion else b"")
+    if all(keyed):
+        digest.update("".join(one.salt for one in keyed if one).encode())
     outcomes = [replace(one, said=in_words(one.said, audit.words)) for one in outcomes]
     return Judged(tuple(outcomes), accepted, audit.sha256, digest.hexdigest(), len(tests))
 

@@ -20,6 +20,7 @@ class Present:
         schema: the digest of what the columns mean.
         configuration: the digest of the whole configuration.
         models: by defense, the digest of what was trained; of those that are there.
+        records: the digest of the cohort and how many patients it has; None = it was not read.
     """
 
     attacks: Mapping[str, Sequence[str]]
@@ -27,6 +28,7 @@ class Present:
     schema: str
     configuration: str
     models: Mapping[str, str]
+    records: tuple[str, int] | None = None
 
 
 def reasons(audit: Audit, present: Present, valid_until: str | None, today: date) -> list[str]:
@@ -47,6 +49,7 @@ def reasons(audit: Audit, present: Present, valid_until: str | None, today: date
         if known != digest:
             was = known[:LETTERS] or "not said"
             found.append(f"other model: {name} is {digest[:LETTERS]}, audited was {was}")
+    found += _other_records(audit, present)
     schema = audited["cohort"].get("schema_sha256")
     if schema != present.schema:
         found.append("other schema: " + ("its columns mean something else" if schema else NOT_SAID))
@@ -64,3 +67,16 @@ def reasons(audit: Audit, present: Present, valid_until: str | None, today: date
     if not found and audited.get("configuration_sha256") != present.configuration:
         found.append("other configuration: a number has changed since")
     return found
+
+
+def _other_records(audit: Audit, present: Present) -> list[str]:
+    """Whether the cohort is the audited one; how many patients are new no digest tells."""
+    if (
+        present.records is None
+        or present.records[0] == audit.content["audited"]["cohort"]["sha256"]
+    ):
+        return []
+    count, before = present.records[1], audit.patients
+    if before is not None and count > before:
+        return [f"new patients: {count} are in the cohort, {before} were audited"]
+    return ["other records: those of the cohort are not those that were audited"]

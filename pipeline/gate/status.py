@@ -3,6 +3,7 @@
 Exit status: 0 it is, 1 it is stale, 2 a mistake.
 """
 
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -42,11 +43,17 @@ def say_status(
     if whose not in read.defenses:
         raise BadInput(f"{read.path}: {whose} was not audited, but {', '.join(read.defenses)}")
     models = models_there(read) if sha256 is None else {whose: sha256}
-    found = reasons(read, present(cfg, models), cfg.gate.valid_until, today or date.today())
+    now = present(cfg, models)
+    known = read.content["audited"]["cohort"].get("schema_sha256")
+    if known == now.schema:  # of columns that mean something else nothing is compared
+        now = replace(now, records=records_there(cfg))
+    found = reasons(read, now, cfg.gate.valid_until, today or date.today())
     until = f", valid until {cfg.gate.valid_until}" if cfg.gate.valid_until else ""
     print("\n".join([f"{read.path}: {'stale' if found else f'current{until}'}", *found]))
     if not models:
         print("no model lies here, and --sha256 names none: whether it is the same was not asked")
+    if now.records is None:
+        print("the records of the cohort were not read: whether patients are new was not asked")
     return 1 if found else 0
 
 
@@ -55,6 +62,20 @@ def present(cfg: Config, models: dict[str, str]) -> Present:
     return Present(
         cfg.tried, list(cfg.threat), schema_sha256(cfg), configuration_sha256(cfg), models
     )
+
+
+def records_there(cfg: Config) -> tuple[str, int] | None:
+    """The digest of the cohort and the number of its patients; None: its file is not here.
+
+    Raises:
+        BadInput: there are records, and they are not what the schema says.
+    """
+    from pipeline.data.raw import read_raw
+
+    if not (repository_root() / cfg.data.file).exists():
+        return None
+    dataset, _ = read_raw(cfg.data, repository_root())
+    return dataset.digest, len(dataset.patient.unique())
 
 
 def models_there(audit: Audit) -> dict[str, str]:

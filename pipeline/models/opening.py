@@ -6,6 +6,7 @@ questions.
 """
 
 import importlib
+import inspect
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -260,6 +261,10 @@ def imported(path: str, key: str) -> Any:
         found = importlib.import_module(module)
     except ImportError as error:
         raise BadInput(f"{key}: {path!r}: cannot be imported ({error})") from error
+    except Exception as error:  # of code that is not ours, whatever it is
+        said = str(error).strip().split("\n", 1)[0]
+        kind = type(error).__name__
+        raise BadInput(f"{key}: {path!r}: cannot be imported ({kind}: {said})") from error
     if not hasattr(found, name):
         raise BadInput(f"{key}: {path!r}: {module} has no {name!r}; {nearest(name, dir(found))}")
     return getattr(found, name)
@@ -326,11 +331,29 @@ def opened(source: str, schema: Schema, folder: Path | None = None) -> Ask:
     )
 
 
+def needed(function: Callable[..., Any]) -> int:
+    """How many arguments a function cannot be called without; of one that does not say so none."""
+    try:
+        known = inspect.signature(function).parameters.values()
+    except ValueError:
+        return 0
+    by_place = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return sum(one.default is one.empty and one.kind in by_place for one in known)
+
+
 def _made(found: Any, source: str) -> Any:
     """What an import path names: a model, or what a function of no arguments returns."""
     is_model = hasattr(found, "predict_proba") or isinstance(found, torch.nn.Module)
-    if source in HELD or is_model or not callable(found):
+    if source in HELD or not callable(found) or (is_model and not isinstance(found, type)):
         return found
+    asks = needed(found)
+    if asks == 1 and not isinstance(found, type):
+        return found
+    if asks:
+        raise BadInput(
+            f"model: {source}: asks for {asks} arguments; expected one, a data frame of records, "
+            "or none: then it returns the model"
+        )
     try:
         return found()
     except Exception as error:  # of code that is not ours, whatever it is

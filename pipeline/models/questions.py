@@ -14,6 +14,8 @@ from pipeline.statistics import Array
 
 Gaps = Literal["empty", "code"]  # how a missing value is told
 
+SHOWN = 12  # columns of a message
+
 
 class Ask(Protocol):
     """A model's own code."""
@@ -47,6 +49,10 @@ def framed(x: Array, schema: Schema, gaps: Gaps = "empty") -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:SHOWN]) + f" and {len(names) - SHOWN} more" * (len(names) > SHOWN)
+
+
 def chances(ask: Callable[[pd.DataFrame], Any], frame: pd.DataFrame, what: str) -> Array:
     """(B,) float64: what a model says of the disease, checked.
 
@@ -65,6 +71,8 @@ def chances(ask: Callable[[pd.DataFrame], Any], frame: pd.DataFrame, what: str) 
     except Exception as error:  # of code that is not ours, whatever it is
         kind, first = type(error).__name__, str(error).strip().split("\n", 1)[0]
         hint = "; model.gaps=code tells missing values by the file's own code" * ("NaN" in first)
+        if isinstance(error, LookupError):
+            hint = f"; it is given the columns {_listed(list(map(str, frame.columns)))}"
         raise BadInput(f"{what}: fails when it is asked: {kind}: {first[:200]}{hint}") from error
     said = np.asarray(given)
     if said.ndim == 2 and said.shape[1] in (1, 2):
@@ -76,7 +84,8 @@ def chances(ask: Callable[[pd.DataFrame], Any], frame: pd.DataFrame, what: str) 
             "disease a record, or those of both classes"
         )
     if not np.issubdtype(said.dtype, np.number) or np.iscomplexobj(said):
-        raise BadInput(f"{what}: answers with {said.dtype}; expected probabilities of disease")
+        kind = str(said.dtype) if np.issubdtype(said.dtype, np.number) else "no numbers"
+        raise BadInput(f"{what}: answers with {kind}; expected probabilities of disease")
     said = said.astype(np.float64)
     if np.isnan(said).any():
         raise BadInput(f"{what}: answers {np.isnan(said).sum()} of {len(said)} records with NaN")

@@ -41,6 +41,11 @@ def proved(lines: pd.DataFrame) -> list[str]:
     ]
 
 
+def counted(count: float, thing: str) -> str:
+    """`1 model`, `4 models`."""
+    return f"{count:.0f} {thing}{'' if count == 1 else 's'}"
+
+
 def few(count: int) -> str:
     """A count of patients as others may see it."""
     return f"fewer than {SMALL}" if 0 < count < SMALL else str(count)

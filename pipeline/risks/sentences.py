@@ -7,10 +7,11 @@ import pandas as pd
 
 from pipeline.config import BASELINE
 from pipeline.presentation.chapter import Note, Part, Table
-from pipeline.presentation.numbers import NOT_TOLD, SMALL, few
+from pipeline.presentation.numbers import NOT_TOLD, SMALL, counted, few
 from pipeline.risks.conclusions import Question, headline_table, overview_table
 from pipeline.risks.risk import Context, HeadlineFigure
 
+DEPLOYED = "the deployed model"  # where no recipe is known, and there is only that one
 WIDEST = 6  # columns of a table that a page shows without scrolling
 
 
@@ -21,8 +22,15 @@ def whose(table: pd.DataFrame) -> str:
 
 
 def model_of(defense: str, context: Context) -> str:
-    """`the undefended model`, or whose it is."""
-    return "the undefended model" if defense == BASELINE else f"{context.display(defense)}'s model"
+    """`the undefended model`, or whose it is; of one that was trained elsewhere `DEPLOYED`."""
+    if defense != BASELINE:
+        return f"{context.display(defense)}'s model"
+    return DEPLOYED if context.cfg.plan.frozen else "the undefended model"
+
+
+def models_of_each(count: float, context: Context, called: str = "model") -> str:
+    """`4 models of each recipe`; of one that was trained elsewhere `DEPLOYED`."""
+    return DEPLOYED if context.cfg.plan.frozen else f"{counted(count, called)} of each recipe"
 
 
 def concluded(

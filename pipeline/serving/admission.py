@@ -18,11 +18,12 @@ import torch
 from numpy.typing import NDArray
 
 from pipeline.config import FeatureConfig
+from pipeline.data.checking import unmeasured
 from pipeline.data.grid import off_grid
 from pipeline.data.provenance import of_array
 from pipeline.data.relations import Relations
 from pipeline.data.schema import Schema
-from pipeline.data.tabular import faults_of, unmeasured
+from pipeline.data.tabular import faults_of
 from pipeline.data.values import FEW, LONG, Values, as_text, digits, shown, values_of, wrong_values
 
 HUGE = 10**300  # a whole number beyond it is not written out

@@ -15,9 +15,9 @@ from pipeline.files import NOT_APPLICABLE, NOT_TRAINED_AGAIN, NotApplicable, wri
 from pipeline.models.population import Population, load_population
 from pipeline.parallel import workers
 from pipeline.risks.evasion.measure import examination
-from pipeline.risks.evasion.measure.blocks import blocks_of, examine_in_blocks
+from pipeline.risks.evasion.measure.blocks import beside_in_blocks, blocks_of, examine_in_blocks
 from pipeline.risks.evasion.measure.ensemble import ENSEMBLE, attack_vote
-from pipeline.risks.evasion.measure.everyone import EVERYONE, attack_everyone
+from pipeline.risks.evasion.measure.everyone import EVERYONE, attack_everyone, beside_a_sample
 from pipeline.risks.evasion.measure.half_models import HALF_MODELS, answers_at_headline
 from pipeline.risks.evasion.measure.set_aside import SET_ASIDE, answer_those_set_aside
 from pipeline.risks.evasion.measure.smoothing import SMOOTHING, count_votes
@@ -114,13 +114,12 @@ def _attacked(
         examinee.population, dataset, plan, cfg, pool=pool, transfer=sent
     )
     found.save(place / "evasion")
-    if on_all := attack_everyone(examinee.population, dataset, examinee.plan, cfg):
-        on_all.save(place / "evasion" / EVERYONE)
+    _attack_everyone(examinee, place)
     if chosen_on := answer_those_set_aside(examinee.population, dataset, examinee.plan, cfg):
         chosen_on.save(place / "evasion" / SET_ASIDE)
     if on_vote := attack_vote(examinee.population, dataset, plan, cfg):
         on_vote.save(place / "evasion" / ENSEMBLE)
-    if counted := count_votes(examinee.population, dataset, plan, cfg.seed):
+    if counted := count_votes(examinee.population, dataset, plan, cfg):
         counted.save(place / "evasion" / SMOOTHING)
     if transfer is None:
         examination.save_adversarial(x_adv, place)
@@ -130,18 +129,28 @@ def _attacked(
 def _attacked_in_blocks(
     examinee: Examinee, place: Path, transfer: Path | None, blocks: Sequence[Tensor]
 ) -> tuple[str, Gaps]:
-    """Likewise of a large cohort: the suite alone, a block after another."""
-    examine_in_blocks(
-        examinee.population,
-        examinee.dataset,
-        _sampled(examinee),
-        examinee.cfg,
-        place,
-        blocks=blocks,
-        transfer=transfer,
-    )
+    """Likewise of a large cohort, a block after another."""
+    population, dataset, cfg = examinee.population, examinee.dataset, examinee.cfg
+    plan = _sampled(examinee)
+    examine_in_blocks(population, dataset, plan, cfg, place, blocks=blocks, transfer=transfer)
+    _attack_everyone(examinee, place)
+    if chosen_on := answer_those_set_aside(population, dataset, examinee.plan, cfg):
+        chosen_on.save(place / "evasion" / SET_ASIDE)
+    if on_vote := beside_in_blocks(attack_vote, population, dataset, plan, cfg):
+        on_vote.save(place / "evasion" / ENSEMBLE)
+    if counted := beside_in_blocks(count_votes, population, dataset, plan, cfg):
+        counted.save(place / "evasion" / SMOOTHING)
     said, gaps = _said(examinee)
     return f"{said}, in {len(blocks)} blocks", gaps
+
+
+def _attack_everyone(examinee: Examinee, place: Path) -> None:
+    """Beside a sample, everybody whom the plan scores, in as many blocks as that takes."""
+    population, dataset, cfg = examinee.population, examinee.dataset, examinee.cfg
+    if beside_a_sample(dataset, cfg):
+        found = beside_in_blocks(attack_everyone, population, dataset, examinee.plan, cfg)
+        if found is not None:
+            found.save(place / "evasion" / EVERYONE)
 
 
 def _said(examinee: Examinee) -> tuple[str, Gaps]:

@@ -20,7 +20,7 @@ from pipeline.data.repeats import Repeats
 from pipeline.data.schema import save_dataset
 from pipeline.data.slips import Slips
 from pipeline.data.tabular import census_in_words
-from pipeline.defenses.admission import admit
+from pipeline.defenses.admission import admit, remarks_on_size
 from pipeline.files import folder, repository_root, write_json
 from pipeline.stages import ARTIFACTS, run
 
@@ -37,9 +37,9 @@ def prepare_cohort(cfg: Config) -> str:
         plan.save(out / PLAN)
         write_json(out / "report.json", report | asdict(columns) | asdict(repeats) | asdict(slips))
     missing = ", ".join(f"{name} {count}" for name, count in report["missing"].items() if count)
-    remarks = census_in_words(report) + columns.remarks + repeats.remarks + slips.remarks
-    for remark in provenance_in_words(report) + split_in_words(report) + remarks:
-        print(remark)
+    remarks = provenance_in_words(report) + split_in_words(report) + census_in_words(report)
+    remarks += columns.remarks + repeats.remarks + slips.remarks + remarks_on_size(plan, cfg)
+    print("".join(f"{remark}\n" for remark in remarks), end="")
     what = "images" if dataset.schema.image else "records"
     said = f"{cfg.data.title}: {report['records']} {what}, {report['positives']} positive"
     return said if dataset.schema.image else f"{said}; missing: {missing or 'none'}"

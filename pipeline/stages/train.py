@@ -14,7 +14,7 @@ from pipeline.files import UnfitModel, folder, write_json
 from pipeline.models.answers import clean_metrics
 from pipeline.models.out_of_fold import cuts_out_of_fold, margins_out_of_fold
 from pipeline.stages import ARTIFACTS, STAGE_OF, prepared, run, trained_by
-from pipeline.statistics.intervals import wilson_of_patients
+from pipeline.statistics.edges import wilson_of_patients
 
 
 def train_one(cfg: Config) -> str:

@@ -70,6 +70,23 @@ def gaussian_mu(epsilon: float, delta: float) -> float:
     )
 
 
+def gaussian_tpr(mu: float, fpr: float) -> float:
+    """The largest share of members that is found while `fpr` of the others are taken for members.
+
+    Of a mechanism that is mu-GDP (Dong, Roth and Su 2022, arXiv:1905.02383).
+    """
+    from scipy.special import ndtr, ndtri
+
+    return float(ndtr(mu + ndtri(fpr)))
+
+
+def gaussian_auroc(mu: float) -> float:
+    """The largest area under that curve."""
+    from scipy.special import ndtr
+
+    return float(ndtr(mu / math.sqrt(2)))
+
+
 def _log_gaussian_delta(epsilon: float, mu: float) -> float:
     """log(cdf(mu/2 - epsilon/mu) - e^epsilon cdf(-mu/2 - epsilon/mu)), all in logarithms."""
     from scipy.special import log_ndtr

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from math import ceil, erfc, inf, sqrt
 from statistics import NormalDist
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pipeline.statistics.intervals import POWER
 
@@ -94,6 +94,26 @@ def compare(
             ),
         )
         for (key, one), p in zip(differences.items(), corrected, strict=True)
+    }
+
+
+def verdict_columns(
+    differences: Mapping[Key, Difference], *, patients: int, confidence: float = 0.95
+) -> dict[Key, dict[str, Any]]:
+    """`compare` as a line of a table for each comparison.
+
+    Returns:
+        `difference, se, p, verdict, smallest_detectable`, by what the comparisons are called.
+    """
+    return {
+        key: {
+            "difference": one.difference.value,
+            "se": one.difference.se,
+            "p": one.p,
+            "verdict": one.verdict,
+            "smallest_detectable": one.smallest_detectable,
+        }
+        for key, one in compare(differences, patients=patients, confidence=confidence).items()
     }
 
 

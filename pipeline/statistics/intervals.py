@@ -13,11 +13,13 @@ import numpy as np
 from pipeline.seeds import Stream, numpy_generator
 from pipeline.statistics import Array
 from pipeline.statistics.bundles import Bundled, auroc_of_bundles, bundled_weights
+from pipeline.statistics.edges import Ranked, Share, error_of_difference, is_at_edge, widened_share
 from pipeline.statistics.patients import are_alone, count_of, effective_number, numbered
 from pipeline.statistics.rates import pairwise_wins
 
 POWER = 0.8
 SAME = 64  # resamples that tell two patients apart
+ODD = 0x9E3779B97F5  # whose powers are the digest's factors
 PAIRS = 2**22  # of an ill and a healthy patient that are compared one by one, at most
 
 
@@ -179,36 +181,64 @@ def share_interval(
     confidence: float = 0.95,
     where: Array | None = None,
 ) -> tuple[float, float]:
-    """`interval` of a share of patients; by Wilson where it is the same in every resample.
-
-    Of what is true of everybody, or of nobody, a bootstrap draws nothing else, and is certain.
+    """`interval` of a share of patients; near 0 or 1 no narrower than Wilson's (`edges`).
 
     Args:
         share: in 0 to 1, or not a number.
         samples: (R,) as of `interval`.
         weights: (R, N) by which they were drawn.
         confidence: of the interval.
-        where: (N,) bool, of which records it is a share; None = all.
+        where: (N,) of which records it is a share, or by how much each counts; None = all.
     """
-    low, high = interval(share, samples, confidence)
-    if low < high or np.isnan(share):
-        return low, high
-    whose = drawn_together(weights if where is None else weights[:, where])
-    low, high = wilson_of_patients(share * len(whose), whose, confidence)
-    return min(low, share), max(high, share)  # rounding
+    bounds = interval(share, samples, confidence)
+    if np.isnan(share) or not is_at_edge(share, spread_of(samples)):
+        return bounds
+    asked = None if where is None else where > 0
+    counts = None if where is None else where[asked].astype(np.float64)
+    n = effective_number(drawn_together(weights, asked), counts)
+    return widened_share(share, (share, share) if np.isnan(bounds[0]) else bounds, n, confidence)
 
 
-def drawn_together(weights: Array) -> Array:
-    """(N,) int64: a number for each patient, of weights (R, N) that draw one with all records.
+def auroc_interval(
+    area: float, samples: Array, y: Array, weights: Array, confidence: float = 0.95
+) -> tuple[float, float]:
+    """`interval` of an AUROC; near 0 or 1 no narrower than Newcombe's (`edges`).
 
-    Two patients are taken for one where `SAME` resamples draw both as often: once in 10 to the 32.
+    Args:
+        area: in 0 to 1, or not a number.
+        samples: (R,) as of `interval`.
+        y: (N,) 0 or 1.
+        weights: (R, N) by which they were drawn.
+        confidence: of the interval.
+    """
+    bounds = interval(area, samples, confidence)
+    if np.isnan(bounds[0]) or not is_at_edge(area, spread_of(samples)):
+        return bounds
+    return ranked(y, weights).widened(area, bounds, confidence)
+
+
+def ranked(y: Array, weights: Array, where: Array | None = None) -> Ranked:
+    """Of whom an AUROC is: of records (N,) of either class, all or those `where`."""
+    asked = np.ones(len(y), dtype=bool) if where is None else where
+    both = (drawn_together(weights, asked & (y == of)) for of in (1, 0))
+    return Ranked(*map(effective_number, both))
+
+
+def drawn_together(weights: Array, where: Array | None = None) -> Array:
+    """(n,) int64: a number for each patient, of weights (R, N) that draw one with all records.
+
+    Two are taken for one where `SAME` resamples draw both as often, by a digest of 44 bits.
+
+    Args:
+        weights: of a bootstrap.
+        where: (N,) bool, of which records alone; None = all.
     """
     if isinstance(weights, Bundled):
-        return numbered(weights.whose)
-    if not weights.shape[1]:
-        return np.zeros(0, dtype=np.int64)
-    _, number = np.unique(weights[:SAME], axis=1, return_inverse=True)
-    return numbered(number)
+        return numbered(weights.whose if where is None else weights.whose[where])
+    drawn = weights[:SAME].astype(np.float64)
+    factors = [float(pow(ODD, 1 + place, 2**44)) for place in range(len(drawn))]
+    digest = np.asarray(factors) @ drawn  # whole numbers, exact in any order
+    return numbered(digest if where is None else digest[where])
 
 
 def mean_of(values: Array) -> float:
@@ -258,26 +288,39 @@ def bounded_mean_share(
     return bounded_share(name, value, samples, weights, confidence, where)
 
 
+def bounded_auroc(
+    name: str, area: float, samples: Array, y: Array, weights: Array, confidence: float
+) -> dict[str, float]:
+    """`bounded` by `auroc_interval`."""
+    low, high = auroc_interval(area, samples, y, weights, confidence)
+    return {name: area, f"{name}_low": low, f"{name}_high": high}
+
+
 def paired_difference(
     a: Array, b: Array, weights: Array, confidence: float = 0.95, where: Array | None = None
 ) -> dict[str, float]:
     """Mean of a - b over the same patients, its interval, and the least difference that would show.
 
     Args:
-        a: (N,) per-patient values, seeds averaged.
-        b: (N,) likewise, of what a is compared with.
+        a: (N,) per-patient values in 0 to 1, or all in -1 to 0, seeds averaged.
+        b: (N,) likewise, of what a is compared with; a itself: they differ in nobody.
         weights: (R, N) of `bootstrap_weights`.
         confidence: of the interval.
         where: (N,) bool, the patients who count; None = all.
 
     Returns:
-        difference, low, high, se, and `smallest_detectable`.
+        difference, low, high, se, and `smallest_detectable`. Where few patients tell a from b the
+        error is that of `edges.error_of_difference`, and the interval no narrower than it makes it.
     """
-    each = np.asarray(a, dtype=np.float64) - np.asarray(b, dtype=np.float64)
+    sides = [np.asarray(side, dtype=np.float64) for side in (a, b)]
+    each = sides[0] - sides[1]
     difference = mean_of(each if where is None else each[where])
     samples = bootstrap_mean(each, weights, where)
-    low, high = interval(difference, samples, confidence)
-    se = spread_of(samples)
+    low = high = se = difference  # of a figure and itself: 0, whoever is asked
+    if a is not b:
+        whose = drawn_together(weights, where)
+        one, other = (Share(side if where is None else side[where], whose) for side in sides)
+        low, high, se = difference_interval(difference, samples, one, other, confidence)
     return {
         "difference": difference,
         "low": low,
@@ -287,35 +330,31 @@ def paired_difference(
     }
 
 
+def difference_interval(
+    difference: float, samples: Array, one: Share, other: Share, confidence: float = 0.95
+) -> tuple[float, float, float]:
+    """`interval` of the difference of two shares, and its standard error.
+
+    Args:
+        difference: one less the other, in -1 to 1.
+        samples: (R,) as of `interval`.
+        one: a share.
+        other: what is taken away from it.
+        confidence: of the interval.
+    """
+    from statistics import NormalDist
+
+    low, high = interval(difference, samples, confidence)
+    drawn = spread_of(samples)
+    se = error_of_difference(one, other, drawn)
+    if se > drawn:
+        reach = NormalDist().inv_cdf((1 + confidence) / 2) * se
+        low, high = min(low, max(difference - reach, -1.0)), max(high, min(difference + reach, 1.0))
+    return low, high, se
+
+
 def smallest_detectable(se: float, confidence: float = 0.95) -> float:
     """The difference that 80 of 100 studies with this standard error would show."""
     from statistics import NormalDist
 
     return se * (NormalDist().inv_cdf((1 + confidence) / 2) + NormalDist().inv_cdf(POWER))
-
-
-def wilson(successes: float, n: float, confidence: float = 0.95) -> tuple[float, float]:
-    """Wilson's score interval of a proportion (Wilson 1927); 0 to 1 of nobody."""
-    from statistics import NormalDist
-
-    if not n:
-        return 0.0, 1.0
-    z = NormalDist().inv_cdf((1 + confidence) / 2)
-    p, denominator = successes / n, 1 + z * z / n
-    centre = (p + z * z / (2 * n)) / denominator
-    half = z * (p * (1 - p) / n + z * z / (4 * n * n)) ** 0.5 / denominator
-    return max(0.0, centre - half), min(1.0, centre + half)
-
-
-def wilson_of_patients(
-    successes: float, whose: Array, confidence: float = 0.95
-) -> tuple[float, float]:
-    """`wilson` of records, several of which may be of one patient, as if those said the same.
-
-    Args:
-        successes: among the N records.
-        whose: (N,) int64, the patient of each, from 0.
-        confidence: of the interval.
-    """
-    n = effective_number(whose)
-    return wilson(successes * (n / max(1, len(whose))), n, confidence)

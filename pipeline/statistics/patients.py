@@ -55,12 +55,17 @@ def averaged(values: Array, whose: Array) -> Array:
     return np.asarray(mean.astype(values.dtype))
 
 
-def effective_number(whose: Array) -> float:
+def effective_number(whose: Array, weight: Array | None = None) -> float:
     """How many independent records N records of P patients are worth at the least.
 
     That is if all records of a patient say the same: N divided by the design effect that is the
     mean size of a patient's group as a record meets it (Kish 1965, Survey Sampling, section 5.4);
     of equally many records each it is P. It is N where each patient has one record.
+
+    Args:
+        whose: (N,) int64, the patient of each record, from 0.
+        weight: (N,) by how much each record counts; None = all alike.
     """
-    sizes = np.bincount(whose)
-    return float(sizes.sum() ** 2 / max(1, np.square(sizes).sum()))
+    sizes = np.bincount(whose, weight)
+    squares = np.square(sizes).sum()
+    return float(sizes.sum() ** 2 / squares) if squares else 0.0

@@ -37,13 +37,14 @@ half; e x a is nothing then. `whose` (N,) int64 numbers the patients from 0; Non
 of somebody else.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from statistics import NormalDist
 from typing import Literal
 
 import numpy as np
 
 from pipeline.statistics import Array
+from pipeline.statistics.edges import Share, error_of_difference, is_at_edge, widened_share
 from pipeline.statistics.halves import Pairs, pairs_of_auroc, pairs_of_means
 from pipeline.statistics.patients import added
 from pipeline.statistics.rates import auroc, placements
@@ -134,14 +135,23 @@ class Spread:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure and where its variance comes from."""
+    """A figure and where its variance comes from.
+
+    Attributes:
+        value: the figure.
+        spread: the parts of its variance.
+        shares: of a share what it is the mean of, of a difference of two shares both; empty: of
+            neither, and nothing is made wider near 0 or 1.
+    """
 
     value: float
     spread: Spread
+    shares: tuple[Share, ...] = field(default=(), compare=False)
 
     def se(self, question: Question = RECIPE) -> float:
-        """The standard error."""
-        return float(self.spread.variance(question) ** 0.5)
+        """The standard error; of the difference of two shares that of `edges` where few differ."""
+        found = float(self.spread.variance(question) ** 0.5)
+        return error_of_difference(*self.shares, found) if len(self.shares) == 2 else found
 
     def interval(
         self,
@@ -149,9 +159,16 @@ class Estimate:
         question: Question = RECIPE,
         limits: tuple[float, float] = (0.0, 1.0),
     ) -> tuple[float, float]:
-        """The normal interval, cut off at the figure's limits: (-1, 1) for a difference."""
-        reach = NormalDist().inv_cdf((1 + confidence) / 2) * self.se(question)
-        return max(self.value - reach, limits[0]), min(self.value + reach, limits[1])
+        """The normal interval, cut off at the figure's limits: (-1, 1) for a difference.
+
+        That of a share near 0 or 1 is no narrower than Wilson's.
+        """
+        se = self.se(question)
+        reach = NormalDist().inv_cdf((1 + confidence) / 2) * se
+        bounds = max(self.value - reach, limits[0]), min(self.value + reach, limits[1])
+        if len(self.shares) != 1 or not is_at_edge(self.value, se):
+            return bounds
+        return widened_share(self.value, bounds, self.shares[0].number, confidence)
 
 
 def estimate_mean(
@@ -164,32 +181,36 @@ def estimate_mean(
     held: bool = False,
     whose: Array | None = None,
     half: Array | None = None,
+    against: Array | None = None,
 ) -> Estimate:
-    """A figure that is a mean over patients, or the paired difference of two recipes in it.
+    """A share of patients, or the paired difference of two recipes in it.
 
     Args:
-        reported: (S, N) out-of-fold values of the reported models, one row a repetition; of a
+        reported: (S, N) out-of-fold values of the reported models in 0 to 1, one row a repetition.
+        halves: (M, N) values of the half models; only those of patients outside are read. Of a
             difference, one recipe's less the other's, patient by patient.
-        halves: (M, N) values of the half models; only those of patients outside are read.
         train: (M, N) bool.
         where: (N,) bool, whom the figure is the mean of (`asked`).
         models: how many models the reported figure is the mean of.
         held: whether a rule holds it where it wants it, by a cut chosen on the training patients.
         whose: (N,) or None.
         half: (M,) or None, as `spread` has it.
+        against: (S, N) of the other recipe, which are taken away; None = there is none.
 
     Raises:
         TooFewHalves: the half models do not allow an estimate; see `spread`.
         ValueError: some records of a patient were learned from, others not.
     """
-    reported = np.asarray(reported, dtype=np.float64)
+    sides = [np.asarray(one, dtype=np.float64) for one in (reported, against) if one is not None]
+    reported = sides[0] if against is None else sides[0] - sides[1]
     each = reported.mean(0)
+    shares = tuple(Share(np.where(where, one.mean(0), np.nan), whose) for one in sides)
     pairs = pairs_of_means(halves, train, where, whose)
     own = influence_of_mean(each, where)
     found = spread(own, pairs, train, models=models, whose=whose, half=half)
     if held:
         found = replace(found, held=between_repetitions(reported[:, where].mean(1)))
-    return Estimate(float(each[where].mean()), found)
+    return Estimate(float(each[where].mean()), found, shares)
 
 
 def between_repetitions(figures: Array) -> float | None:

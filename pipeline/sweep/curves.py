@@ -40,10 +40,9 @@ def curves_table(jobs: Sequence[Job], compared: Compared) -> pd.DataFrame:
     Returns:
         one row per key, job and figure: `key`, what varies; `line`, what all jobs along a line have
         in common; `at`, the value of the key; `risk, figure`; the `job`; the figure's `value`,
-        `low`, `high`, its `verdict` against `control`, the job without a defense. Keys with fewer
+        `low`, `high`, its `verdict` against `control`, with whom it is compared. Keys with fewer
         than two values along every line are left out.
     """
-    controls = {job.control: job.name for job in jobs if job.key == job.control}
     rows: list[dict[str, Any]] = []
     for key in dict.fromkeys(key for job in jobs for key in job.varies if key != SEED):
         for job in jobs:
@@ -57,7 +56,7 @@ def curves_table(jobs: Sequence[Job], compared: Compared) -> pd.DataFrame:
                 "line": name_of(job.defense, rest),
                 "at": at,
                 "job": job.name,
-                "control": controls.get(job.control, ""),
+                "control": compared.references.get(job.name, ""),
             }
             kept = ["risk", "figure", "value", "low", "high", "verdict"]
             rows += [{**named, **line} for _, line in own[kept].iterrows()]

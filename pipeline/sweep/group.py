@@ -13,7 +13,7 @@ from tqdm import tqdm
 from pipeline.config import Config
 from pipeline.data.raw import read_raw
 from pipeline.data.schema import Dataset
-from pipeline.defenses.admission import admit, admit_all
+from pipeline.defenses.admission import admit, admit_all, remarks_on_size
 from pipeline.files import BadInput, folder, in_repository, repository_root
 from pipeline.models.endpoint import Endpoint, asked_about
 from pipeline.models.population import Population
@@ -83,8 +83,10 @@ def run_sweep(asked: Asked, launcher: Launcher = IN_THIS_PROCESS) -> int:
     """
     jobs, said = told_of(plan_jobs(asked))
     records = _records(jobs)
-    admit_all((records[_cohort(job.cfg)], job.cfg) for job in jobs if _cohort(job.cfg) in records)
+    known = [(records[_cohort(job.cfg)], job.cfg) for job in jobs if _cohort(job.cfg) in records]
+    remarks = admit_all(known)
     open_store(jobs[0].cfg)  # an unreachable server costs no training
+    print("".join(f"{remark}\n" for remark in remarks), end="")
     print(_opening(jobs, len(asked)) + said, flush=True)
     sweeps = _by_cohort(jobs, fixed(asked))
     every = [(one, job) for one in sweeps for job in one.jobs]
@@ -280,7 +282,8 @@ def run_alone(cfg: Config, overrides: Sequence[str]) -> None:
     """
     open_store(cfg)
     dataset, _ = read_raw(cfg.data, repository_root())
-    admit(dataset, cfg)
+    for remark in remarks_on_size(admit(dataset, cfg), cfg):
+        print(remark, flush=True)
     apart = [override for override in overrides if not override.startswith("defense=")]
     jobs = [job for job in plan_jobs([(overrides, cfg)]) if not job.added]
     figures: list[Key] = []

@@ -10,6 +10,7 @@ from pipeline.config import BASELINE, Config
 from pipeline.data.schema import Dataset
 from pipeline.defenses.keeping import version_of
 from pipeline.files import sha256
+from pipeline.models.own_code import code_version
 from pipeline.risks import RISKS
 
 PACKAGE = Path(__file__).parents[1]
@@ -31,6 +32,8 @@ MEASURING = (
     *(f"stages/{name}.py" for name in STAGED),
 )
 NOT_MEASURING = ("params.py", "__main__.py")
+# What makes a model, beside its defense: all else is whom it is asked about, and what.
+MAKING = ("model", "train")
 
 
 def only(cfg: Config, name: str) -> Config:
@@ -61,9 +64,19 @@ def settings_key(cfg: Config) -> str:
     return _digest(cfg, {"risks", *STAGED, *ELSEWHERE} - asked)
 
 
+def question_key(cfg: Config) -> str:
+    """The digest of whom a run asks what: who have the same differ in what makes their models.
+
+    Their answers are paired by patient: same records, plan, seed, attackers, rule of the cut.
+    """
+    asked = {"risks", *STAGED} if cfg.risks == "all" else set()
+    return _digest(undefended(cfg), {*MAKING, "risks", *STAGED, *ELSEWHERE} - asked)
+
+
 def run_key(cfg: Config, dataset: Dataset) -> str:
     """The digest of the resolved configuration, of the code that measures, and of the records.
 
+    Of a team's own recipe its code as well (`code_version`).
     It is the same whether or not `risks` asks for more: that is kept under a key of its own.
     """
     digest = hashlib.sha256(_digest(cfg, {"risks", *STAGED, *ELSEWHERE}).encode())
@@ -72,6 +85,8 @@ def run_key(cfg: Config, dataset: Dataset) -> str:
     if cfg.plan.frozen:  # whoever keeps or serves it may have put another in its place
         source, gaps = cfg.model.own["source"], cfg.model.own["gaps"]
         digest.update(version_of(source, dataset, cfg.seed, gaps).encode())
+    if factory := cfg.model.own.get("factory"):  # whoever wrote it may have edited it
+        digest.update(code_version(str(factory)).encode())
     return digest.hexdigest()
 
 

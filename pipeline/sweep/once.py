@@ -10,7 +10,7 @@ import pandas as pd
 from pipeline.config import BASELINE, Config
 from pipeline.data.raw import read_raw
 from pipeline.data.schema import Dataset, save_schema
-from pipeline.defenses.admission import admit
+from pipeline.defenses.admission import admit, remarks_on_size
 from pipeline.defenses.trained import train_reported
 from pipeline.files import folder, read_json, repository_root, write_json
 from pipeline.kernels import use_device
@@ -94,7 +94,8 @@ def run_recipes(cfg: Config, overrides: Sequence[str] = ()) -> list[dict[str, An
     """
     open_store(cfg)
     dataset, _ = read_raw(cfg.data, repository_root())
-    admit(dataset, cfg)
+    for remark in remarks_on_size(admit(dataset, cfg), cfg):
+        print(remark, flush=True)
     apart = [override for override in overrides if not override.startswith("defense=")]
     lines = []
     for name in cfg.defenses:

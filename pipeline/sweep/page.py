@@ -27,9 +27,10 @@ from pipeline.sweep.once import Run
 from pipeline.sweep.shown import Key
 
 JOBS, CURVES, FRONTS = "jobs.csv", "curves.csv", "fronts.csv"
-NOTHING = "told apart from the same job without a defense in nothing"
+NOTHING = "told apart from {} in nothing"
 RULE = (
-    "Every job is compared with the same job without a defense, on the same patients. Better, "
+    "Every job is compared with the same job without a defense, on the same patients; jobs without "
+    "a defense that differ in model or training alone with the first of them. Better, "
     "worse or not told apart: from that difference, after Holm over all jobs of a figure. Best: "
     "told apart from every other job, the one without a defense among them; never a flagged job. "
     "Differences and intervals of right answers, missed diagnoses and false alarms are those of "
@@ -104,10 +105,9 @@ def jobs_table(runs: Sequence[tuple[Job, Run]], compared: Compared) -> pd.DataFr
 
     Returns:
         `job`, its name; `defense`; a column per key that varies; `control`, with whom it is
-        compared; `flags`, joined by a blank; `better`, `worse`, `best`, `pareto_front` as
-        `Compared.of_job` says them; `run`, its folder below `sweeps/`.
+        compared (empty: with nobody); `flags`, joined by a blank; `better`, `worse`, `best`,
+        `pareto_front` as `Compared.of_job` says them; `run`, its folder below `sweeps/`.
     """
-    names = {job.key: job.name for job, _ in runs}
     keys = list(dict.fromkeys(key for job, _ in runs for key in job.varies))
     rows = []
     for job, run in runs:
@@ -117,7 +117,7 @@ def jobs_table(runs: Sequence[tuple[Job, Run]], compared: Compared) -> pd.DataFr
                 "job": job.name,
                 "defense": job.defense,
                 **{key: job.varies.get(key, "") for key in keys},
-                "control": names.get(job.control, ""),
+                "control": compared.references.get(job.name, ""),
                 "flags": " ".join(compared.judged[job.name].flags),
                 **{key: said.get(key, "") for key in ("better", "worse", "best", "pareto_front")},
                 "run": run.place.name,
@@ -157,14 +157,15 @@ def _as_rows(jobs: Sequence[str], figures: Sequence[Key], compared: Compared) ->
 def _concluded(jobs: Sequence[Job], compared: Compared, failed: Mapping[str, str]) -> list[Part]:
     entries = []
     for job in jobs:
-        if job.key == job.control:
+        if job.name not in compared.references:
             continue
         flags = compared.judged[job.name].flags
         words = compared.of_job(job.name)
-        said = [] if {"better", "worse"} & words.keys() else [NOTHING]
+        nothing = NOTHING.format(compared.references[job.name])
+        said = [] if {"better", "worse"} & words.keys() else [nothing]
         said += [f"{what.replace('_', ' ')}: {text}" for what, text in words.items()]
         entries.append((display_name(job.name, " ".join(flags)), "; ".join(said)))
-    parts: list[Part] = [Items(entries)] if entries else [Note("There is no job with a defense.")]
+    parts: list[Part] = [Items(entries)] if entries else [Note("No job is compared with another.")]
     if failed:
         parts += [Heading("Failed or elsewhere, hence missing"), Items(list(failed.items()))]
     return parts

@@ -17,7 +17,8 @@ LETTERS = (20, 12, 8, 4)  # of a value that varies and of its title: the first t
 Key = tuple[str, str]  # risk and figure
 RULE = (
     "Second line: better, worse, or not told apart (and the difference that would have shown), "
-    "against the same job without a defense on the same patients, after Holm over all jobs."
+    "against the same job without a defense on the same patients, after Holm over all jobs. Jobs "
+    "without a defense that differ in model or training alone: against the first of them."
 )
 
 

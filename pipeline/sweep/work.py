@@ -26,7 +26,7 @@ from pipeline.risks.conclusions import questions
 from pipeline.sweep.once import DoneElsewhere, finished
 from pipeline.sweep.shown import Key, figures_of, most_important
 from pipeline.tracking.runs import run_key
-from pipeline.tracking.store import tracking_uri
+from pipeline.tracking.store import shown, tracking_uri
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class Surroundings:
         here: the folder that it works in.
         named: `DVC_ROOT`, where it is set.
         code: the digest of the package.
-        store: the digest of MLflow's address, which may hold a password.
+        store: the digest of MLflow's address, without a password.
         blas: threads of NumPy's products.
     """
 
@@ -114,7 +114,7 @@ class Surroundings:
             Path.cwd(),
             os.environ.get("DVC_ROOT"),
             package_digest(),
-            hashlib.sha256(tracking_uri().encode()).hexdigest(),
+            hashlib.sha256(shown(tracking_uri()).encode()).hexdigest(),
             max((one["num_threads"] for one in _blas()), default=1),
         )
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from pipeline.files import BadInput, repository_root
+from pipeline.files import BadInput, folder, repository_root
 from pipeline.tracking.store import quiet, readable_errors, tracking_uri
 
 ADDRESSES = ("models:/", "runs:/")
@@ -27,33 +27,36 @@ def brought(address: str) -> str:
         import mlflow
 
         mlflow.set_tracking_uri(tracking_uri())
-        place = repository_root() / PLACE
-        place.mkdir(parents=True, exist_ok=True)
-        folder = place / "".join(one if one.isalnum() else "-" for one in address)
-        try:
-            found = mlflow.artifacts.download_artifacts(artifact_uri=address, dst_path=str(folder))
-        except mlflow.exceptions.MlflowException as error:
-            raise BadInput(f"--model {address}: {str(error).splitlines()[0]}") from error
-    return opened_of(Path(found), address)
+        named = "".join(one if one.isalnum() else "-" for one in address)
+        place = repository_root() / PLACE / named
+        with folder(place) as fresh:  # what an alias named before is gone
+            try:
+                found = mlflow.artifacts.download_artifacts(
+                    artifact_uri=address, dst_path=str(fresh)
+                )
+            except mlflow.exceptions.MlflowException as error:
+                raise BadInput(f"--model {address}: {str(error).splitlines()[0]}") from error
+            inside = Path(found).resolve().relative_to(fresh.resolve())
+    return opened_of(place / inside, address)
 
 
-def opened_of(folder: Path, address: str) -> str:
+def opened_of(place: Path, address: str) -> str:
     """The source of a downloaded model: what its description says, by kinds that are safe.
 
     Raises:
         BadInput: it is of another kind.
     """
-    kept = sorted(folder.rglob(POPULATION))
+    kept = sorted(place.rglob(POPULATION))
     if kept:
         return str(kept[0].parent)
     try:
-        described = yaml.safe_load((folder / DESCRIBED).read_text(encoding="utf-8"))
+        described = yaml.safe_load((place / DESCRIBED).read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError) as error:
         raise BadInput(f"--model {address}: has no readable {DESCRIBED} ({error})") from error
     flavors: dict[str, Any] = described.get("flavors", {})
     for flavor, key in (("xgboost", "data"), ("lightgbm", "data"), ("sklearn", "pickled_model")):
-        file = (folder / str(flavors.get(flavor, {}).get(key, "-"))).resolve()
-        if not file.is_relative_to(folder.resolve()) or not file.is_file():
+        file = (place / str(flavors.get(flavor, {}).get(key, "-"))).resolve()
+        if not file.is_relative_to(place.resolve()) or not file.is_file():
             continue
         if file.suffix in (".json", ".txt", ".lgb", ".skops"):
             return str(file)

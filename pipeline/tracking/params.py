@@ -34,14 +34,20 @@ def parameters(
         "data": cfg.data.name,
         "model": cfg.model.name,
         "seed": cfg.seed,
-        "folds": cfg.plan.folds,
-        "repetitions": cfg.plan.seeds,
+        **_repeated(cfg),
         "threat": cfg.audit.headline,
         "threshold_rule": " ".join(
             str(decision[key]) for key in ("rule", "value") if decision.get(key) is not None
         )
         or "none",
     }
+
+
+def _repeated(cfg: Config) -> dict[str, int]:
+    """What each patient is held out by, as far as the plan reads it."""
+    folds, repetitions = {"folds": cfg.plan.folds}, {"repetitions": cfg.plan.seeds}
+    kinds = {"folds": folds | repetitions, "official": repetitions, "frozen": {}}
+    return kinds[cfg.plan.kind]
 
 
 def point_parameters(

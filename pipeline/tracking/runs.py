@@ -89,7 +89,7 @@ def log_evaluation(evaluated: Evaluated, name: str) -> None:
         for risk in RISKS
         for one in (risk.points(results[risk.name], name, cfg) if cfg.tracking.nested else ())
     ]
-    _tell(experiment, {TAG: view(cfg, curves_among(figures))})
+    _tell(experiment, {TAG: view(cfg, curves_among(figures), _held_by_all(evaluated))})
     run = mlflow.start_run  # one that fails is closed as failed, and is logged anew next time
     above = {**source_tags(), **({PARENT_TAG: evaluated.parent} if evaluated.parent else {})}
     above |= {"run_key": key, **({JOB: evaluated.job} if evaluated.job else {})}
@@ -165,6 +165,22 @@ def curves_among(figures: Iterable[Figure]) -> list[str]:
     for name, _, step in figures:
         steps.setdefault(safe_key(name), set()).add(step)
     return [name for name, of_name in steps.items() if len(of_name) > 1]
+
+
+def _held_by_all(evaluated: Evaluated) -> set[str]:
+    """The metrics that the run of each defense of this evaluation has."""
+    cfg, results = evaluated.context.cfg, evaluated.results
+    of_risks = [risk.metrics(results[risk.name], cfg) for risk in RISKS]
+    held = (
+        {
+            safe_key(name)
+            for of_risk in of_risks
+            for name, value in of_risk.get(defense, {}).items()
+            if not pd.isna(value)
+        }
+        for defense in evaluated.populations
+    )
+    return set.intersection(*held)
 
 
 def _colour(defenses: Sequence[str], name: str) -> str:

@@ -1,6 +1,7 @@
 """MLflow's store: where it lies, many openers at once, and one line when it is out of reach."""
 
 import os
+import re
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -12,6 +13,7 @@ from pipeline.files import BadInput, repository_root
 PARENT_TAG = "mlflow.parentRunId"
 JOB = "job_key"  # tag: by what a job was claimed, `pipeline.sweep.keys.run_key`
 ARTIFACTS = "mlartifacts"  # the folder of the repository's own store
+DATABASES = ("postgres", "mysql", "mssql")  # beginnings of addresses that only a server may open
 # Where a store holds whole paths of artifacts: table and column.
 PLACES = (
     ("experiments", "artifact_location"),
@@ -20,6 +22,17 @@ PLACES = (
     ("model_versions", "storage_location"),
     ("model_versions", "source"),
 )
+# What is wrong with a server -> how MLflow's client says so, at great length.
+SIGNS = {
+    "it fails itself; its log says whether its database or its bucket is away": (
+        r"too many 5\d\d error responses|error code 5\d\d"
+    ),
+    "it refuses the name and the password; MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD "
+    "hold them": r"error code 40[13]",
+    "nobody answers there": (
+        r"NewConnectionError|NameResolutionError|ConnectTimeout|ReadTimeout|RemoteDisconnected"
+    ),
+}
 # MLflow waits minutes for a server that is not there, and asks the network for nothing we need.
 QUIET = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
@@ -36,15 +49,28 @@ def tracking_uri() -> str:
     The repository is the one that DVC was started in, also from its temporary clones.
 
     Raises:
-        BadInput: the address names a file store, which MLflow refuses.
+        BadInput: the address names a file store, which MLflow refuses, or a database: whoever logs
+            would need its password, and files would stay where they were made.
     """
     uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{repository_root() / 'mlflow.db'}"
     if uri.startswith("file:") or "://" not in uri:
         raise BadInput(
-            f"MLFLOW_TRACKING_URI: {uri!r} is a file store, which MLflow refuses; "
+            f"MLFLOW_TRACKING_URI: {shown(uri)!r} is a file store, which MLflow refuses; "
             "use sqlite:///... or http://..."
         )
+    if uri.startswith(DATABASES):
+        raise BadInput(
+            "MLFLOW_TRACKING_URI: a database, which only MLflow's server may open; "
+            "start one on it, and name that (docs/team.md)"
+        )
     return uri
+
+
+def shown(uri: str) -> str:
+    """An address of a store without who opens it by which password."""
+    if uri.startswith(("sqlite:", "file:")):
+        return uri
+    return re.sub(r"^([\w+.-]*://)?.*@", r"\1", uri, flags=re.DOTALL).partition("?")[0]
 
 
 def experiment_name(cfg: Config) -> str:
@@ -125,7 +151,7 @@ def store_to_look_at() -> str:
         with one_writer():
             follow_the_checkout()
     except sqlite3.Error as error:
-        raise BadInput(f"MLflow at {uri}: {error}") from error
+        raise BadInput(f"MLflow at {shown(uri)}: {error}") from error
     return uri
 
 
@@ -212,9 +238,11 @@ def readable_errors() -> Iterator[None]:
 
 
 def _unreachable(error: Exception) -> BadInput:
-    reason = " ".join(str(error).split())[:200]
+    uri, said = tracking_uri(), " ".join(str(error).split())
+    known = (told for told, sign in SIGNS.items() if re.search(sign, said))
+    said = re.sub(r"://\S*@", "://", said.replace(uri, shown(uri)))
     return BadInput(
-        f"MLflow at {tracking_uri()}: {reason}; the results are on disk, "
+        f"MLflow at {shown(uri)}: {next(known, said[:200])}; the results are on disk, "
         "and MLFLOW_TRACKING_URI names another store"
     )
 

@@ -6,7 +6,7 @@ writes it (`{name, createdAt, updatedAt, state}`, the state as JSON of its own).
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -32,18 +32,24 @@ def columns(cfg: Config) -> list[str]:
     return [f"{kind}.`{name}`" for kind, name in parts]
 
 
-def axes(cfg: Config) -> list[str]:
-    """The metrics that charts compare: the first that each risk shows, without bounds."""
+def axes(cfg: Config, held: Collection[str]) -> list[str]:
+    """The metrics that charts compare: the first that each risk shows, without bounds.
+
+    Args:
+        cfg: the configuration.
+        held: what every run of this evaluation has. Parallel coordinates leave out a run that lacks
+            one of their axes, so that a figure of two defenses would hide all others.
+    """
     plain = (
-        [name for name in risk.shown(cfg) if not name.endswith(BOUNDS)][:OF_A_RISK]
+        [name for name in risk.shown(cfg) if name in held and not name.endswith(BOUNDS)][:OF_A_RISK]
         for risk in RISKS
     )
     return [name for names in plain for name in names][:AXES]
 
 
-def charts(cfg: Config, curves: Sequence[str]) -> list[dict[str, Any]]:
+def charts(cfg: Config, curves: Sequence[str], held: Collection[str]) -> list[dict[str, Any]]:
     """Parallel coordinates, a scatter of the first two axes, and every curve."""
-    compared = axes(cfg)
+    compared = axes(cfg, held)
     found: list[dict[str, Any]] = []
     if compared:
         found.append(
@@ -67,7 +73,7 @@ def _chart(kind: str, runs: int) -> dict[str, Any]:
     return common | {"deleted": False, "isGenerated": False}
 
 
-def view(cfg: Config, curves: Sequence[str]) -> str:
+def view(cfg: Config, curves: Sequence[str], held: Collection[str]) -> str:
     """The view as the value of its tag."""
     known = columns(cfg)
     state = {
@@ -81,7 +87,7 @@ def view(cfg: Config, curves: Sequence[str]) -> str:
         "selectedColumns": known,
         "columnOrder": [RUN_NAME[0], *known],
         "columnWidths": dict([RUN_NAME, *((name, _width(name)) for name in known)]),
-        "compareRunCharts": charts(cfg, curves),
+        "compareRunCharts": charts(cfg, curves, held),
         "compareRunSections": [
             {
                 "uuid": SECTION,

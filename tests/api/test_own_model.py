@@ -1,6 +1,7 @@
 """A model in a notebook, fitted or not, in one call; and scores that somebody has already."""
 
 import doctest
+import re
 
 import numpy as np
 import pandas as pd
@@ -58,7 +59,11 @@ def test_a_fitted_pipeline_is_audited_as_it_is(pima, tmp_path):
     assert "membership" in found.tables
     assert "missed diagnoses" in found._repr_html_()
     page = found.report(tmp_path / "page.html")
-    assert "it was trained elsewhere" in page.read_text(encoding="utf-8")
+    text = page.read_text(encoding="utf-8")
+    assert "it was trained elsewhere" in text
+    of_recipes = re.compile(r"undefended models? (miss|gives|\[)|\b1 (models|victims)|random half")
+    assert not of_recipes.search(text)  # there is one model, and nobody knows its recipe
+    assert "the deployed model misses" in text
     with pytest.raises(BadInput, match="is there already"):
         found.report(page)
     with pytest.raises(BadInput, match="no table; there are"):

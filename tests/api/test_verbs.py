@@ -269,7 +269,7 @@ def test_ui_opens_nothing_where_it_was_told_so(project, called, seen):
 def test_a_server_that_somebody_runs_is_looked_at_and_none_is_started(
     project, called, seen, capsys, monkeypatch
 ):
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://mlflow.clinic.example/")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://ward:secret@mlflow.clinic.example/")
     assert run_verb(["ui"]) == 0
     assert called.calls == []
     assert "https://mlflow.clinic.example/runs" in capsys.readouterr().out

@@ -6,14 +6,19 @@ import torch
 from pipeline.attacks.updates import (
     HOSTILE,
     against_krum,
+    against_order,
     boosted,
     honest,
     honest_ones,
     little_is_enough,
+    min_max,
+    min_sum,
     nearest_to_others,
+    pulling,
     replacing,
     tailored,
 )
+from pipeline.defenses.federated.aggregate import AGGREGATES
 
 HOSPITALS, MODELS, WEIGHTS = 8, 3, 6
 
@@ -120,6 +125,108 @@ def test_krum_chooses_what_was_made_for_it_and_not_a_little_more():
     assert (along[bad] < 0).all()
 
 
+@pytest.mark.parametrize("count", [1, 2])
+def test_as_far_as_honest_ones_are_apart_and_not_a_little_more(count):
+    given, bad = updates(), malicious(count)
+    others = honest_ones(given, bad)
+    centre, between = others.mean(0), (others[:, None] - others[None]).norm(dim=-1)
+
+    def largest(rows):
+        return (rows - others).norm(dim=-1).amax(0) / between.flatten(0, 1).amax(0)
+
+    def summed(rows):
+        return (rows - others).square().sum((0, -1)) / between.square().sum(0).amax(0)
+
+    for attack, share in ((min_max, largest), (min_sum, summed)):
+        sent = attack(given, bad, mean)
+        row = torch.where(bad[..., None], sent, 0.0).sum(0) / count
+        torch.testing.assert_close(
+            share(row), torch.ones(MODELS, dtype=torch.float64), rtol=1e-3, atol=0
+        )
+        assert (share(row) <= 1 + 1e-12).all()
+        assert (share(centre + 1.01 * (row - centre)) > 1).all()
+        assert ((row - centre) * centre).sum(-1).max() < 0
+
+
+# ---- against every update that there is, of two weights ----
+
+
+def rule_of(name, count):
+    run = AGGREGATES[name].run
+    return lambda rows: run(rows, torch.ones(rows.shape[:2], dtype=rows.dtype), count)
+
+
+def of_two_weights(seed, count, taught=None):
+    """Updates of eight hospitals, and who is malicious; what these were taught, if anything."""
+    drawn = torch.Generator().manual_seed(seed)
+    own = 0.3 * torch.randn(HOSPITALS, MODELS, 2, generator=drawn, dtype=torch.float64)
+    given, bad = own + torch.tensor([1.0, -0.5]), malicious(count)
+    if taught is not None:
+        given[bad] = torch.tensor(taught, dtype=torch.float64)
+    return given, bad
+
+
+def least_of_all(given, bad, rule, score):
+    """(M,): of all that malicious hospitals can send together, on a grid, the least score."""
+    axis = torch.linspace(-4, 4, 101, dtype=torch.float64)
+    grid = torch.cartesian_prod(axis, axis)
+    found = []
+    for model in range(MODELS):
+        many = given[:, model : model + 1].repeat(1, len(grid), 1)
+        many[bad[:, model]] = grid
+        found.append(score(rule(many), model).min())
+    return torch.stack(found)
+
+
+def along(direction):
+    return lambda rows, model: (rows * direction[model]).sum(-1)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("name", ["median", "trimmed_mean"])
+def test_nothing_that_can_be_sent_leaves_less_under_a_rule_that_orders_each_weight(name, count):
+    given, bad = of_two_weights(0, count)
+    rule, direction = rule_of(name, count), honest_ones(given, bad).mean(0)
+    least = least_of_all(given, bad, rule, along(direction))
+    for attack in (against_order, tailored):
+        torch.testing.assert_close((rule(attack(given, bad, rule)) * direction).sum(-1), least)
+    wanted = (-1.0, 0.7)
+    given, bad = of_two_weights(0, count, wanted)
+    goal = torch.tensor(wanted, dtype=torch.float64)
+    least = least_of_all(given, bad, rule, lambda rows, _: (rows - goal).norm(dim=-1))
+    torch.testing.assert_close((rule(pulling(given, bad, rule)) - goal).norm(dim=-1), least)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("name", ["krum", "multi_krum"])
+def test_under_krum_most_of_what_can_be_won_is_won(name, count):
+    """No closed form is known there: of what a grid finds, three quarters."""
+    rule, won, best = rule_of(name, count), 0.0, 0.0
+    for seed in range(3):
+        given, bad = of_two_weights(seed, count)
+        direction = honest_ones(given, bad).mean(0)
+        least = least_of_all(given, bad, rule, along(direction))
+        before = (rule(given) * direction).sum(-1)
+        won += float((before - (rule(tailored(given, bad, rule)) * direction).sum(-1)).sum())
+        best += float((before - least).sum())
+    assert won > 0.75 * best > 0
+
+
+@pytest.mark.parametrize("name", AGGREGATES)
+def test_who_knows_the_rule_comes_at_least_as_near_to_what_he_wants_as_who_sends_it_plainly(name):
+    wanted = torch.tensor([-1.0, 0.7], dtype=torch.float64)
+    given, bad = of_two_weights(0, 1, wanted.tolist())
+    rule = rule_of(name, 1)
+    ours, plain, large = (
+        (rule(attack(given, bad, rule)) - wanted).norm(dim=-1)
+        for attack in (pulling, honest, replacing)
+    )
+    assert (ours <= plain + 1e-9).all()
+    assert (ours <= large + 1e-9).all()
+    if name == "mean":
+        assert (ours < 1e-9).all()  # the mean is whatever he wants
+
+
 @pytest.mark.parametrize("rule", RULES)
 def test_whoever_knows_the_rule_leaves_least_progress(rule):
     given, bad = updates(), malicious()
@@ -128,7 +235,8 @@ def test_whoever_knows_the_rule_leaves_least_progress(rule):
     def left(name):
         return (RULES[rule](HOSTILE[name].sent(given, bad, RULES[rule])) * direction).sum(-1)
 
-    for name in ("boost", "little_is_enough", "against_krum"):
+    generic = ("boost", "little_is_enough", "against_order", "against_krum", "min_max", "min_sum")
+    for name in generic:
         assert (left("tailored") <= left(name) + 1e-9).all()
     untouched = (RULES[rule](given) * direction).sum(-1)
     assert (left("tailored") < untouched).all()

@@ -6,6 +6,7 @@ import torch
 import yaml
 
 from pipeline.config import DataConfig, FeatureConfig
+from pipeline.data import pieces
 from pipeline.data.raw import read_raw
 from pipeline.data.schema import Schema, load_dataset, load_schema, save_dataset
 from pipeline.data.tabular import census_in_words, checked_values
@@ -63,8 +64,13 @@ def with_row(row):
     return text(ROWS[0], row, *ROWS[1:])
 
 
-@pytest.fixture
-def read(tmp_path):
+IN_PIECES = pytest.param(1, id="in pieces", marks=pytest.mark.slow)
+
+
+@pytest.fixture(params=[pytest.param(pieces.PIECE, id="whole"), IN_PIECES])
+def read(request, tmp_path, monkeypatch):
+    monkeypatch.setattr(pieces, "PIECE", request.param)  # bytes: a piece is a line
+
     def reader(content, cfg=CFG):
         (tmp_path / "ward.csv").write_bytes(
             content if isinstance(content, bytes) else content.encode()

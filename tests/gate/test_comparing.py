@@ -77,9 +77,19 @@ def test_a_pair_is_the_mean_difference_on_the_patients_of_both():
     assert se == pytest.approx((second - first).std(ddof=1) / math.sqrt(60))
 
 
+def test_a_pair_that_nobody_tells_apart_is_not_certain():
+    a = keyed({f"{n}": 0.0 for n in range(53)})
+    assert paired((a, a), "good", "good", NAME) == (0.0, pytest.approx(2**0.5 / 55), 53)
+
+
+def test_intervals_of_no_width_are_none(tmp_path):
+    one = audit(tmp_path, half=0.0)
+    assert found(one, audit(tmp_path, half=0.0, values={"good": 0.1})) == {}
+
+
 def test_another_salt_or_too_few_of_both_are_no_pair():
     values = {f"{n}": 1.0 for n in range(30)}
-    assert paired((keyed(values), keyed(values)), "good", "good", NAME) == (0.0, 0.0, 30)
+    assert paired((keyed(values), keyed(values)), "good", "good", NAME)[::2] == (0.0, 30)
     assert paired((keyed(values), keyed(values, "t")), "good", "good", NAME) is None
     assert paired((keyed(values), None), "good", "good", NAME) is None
     few = dict(list(values.items())[:29])

@@ -1,10 +1,12 @@
 """Planted cases: each has one right answer, and one state of all."""
 
+import numpy as np
 import pytest
 
 from gate.made_up import DIGEST, RIGHT_ANSWERS, gates, written
 from pipeline.files import BadInput
 from pipeline.gate.gates import judge
+from pipeline.gate.keyed import Keyed
 
 
 @pytest.fixture(scope="module")
@@ -218,6 +220,52 @@ def test_a_champion_is_another_audit(audit, tmp_path):
     assert only(judge(asked, audit, flagged)).answer == "flagged"
     named = asked.model_copy(update={"champion_defense": "twin"})
     assert only(judge(named, audit, audit)).interval.value == pytest.approx(0.01)
+
+
+def kept(seed, lead=0.0, salt="s"):
+    """Verdicts on 60 patients, as they lie beside an audit."""
+    rng = np.random.default_rng(seed)
+    each = np.clip(np.random.default_rng(0).random(60) + lead + 0.02 * rng.random(60), 0, 1)
+    return Keyed(salt, {"good": {RIGHT_ANSWERS.split("/")[1]: dict(enumerate(each))}})
+
+
+def test_a_champion_is_paired_where_verdicts_on_the_same_patients_were_kept(audit, tmp_path):
+    """Unpaired the intervals say nothing of 0.05; patient by patient it is clear."""
+    champion = written(tmp_path / "champion", values={"good": 0.80})
+    asked = gates(one=against("champion", 0.05))
+    unpaired = only(judge(asked, audit, champion))
+    assert (unpaired.answer, "unpaired" in unpaired.said) == ("unclear", True)
+    told = only(judge(asked, audit, champion, keyed=(kept(1), kept(2))))
+    assert told.answer == "pass"
+    assert "paired, on the 60 patients of both" in told.said
+    worse = only(judge(asked, audit, champion, keyed=(kept(1), kept(2, lead=-0.3))))
+    assert worse.answer == "fail"
+    assert worse.interval.value < -0.05
+    other = only(judge(asked, audit, champion, keyed=(kept(1), kept(2, salt="t"))))
+    assert other.said == unpaired.said
+    strict = gates(one=against("champion", 0.05) | {"test": "paired"})
+    assert only(judge(strict, audit, champion)).answer == "absent"
+    assert only(judge(strict, audit, champion, keyed=(kept(1), kept(2)))).answer == "pass"
+
+
+def test_a_pair_of_what_is_good_when_low_is_turned(audit, tmp_path):
+    missed = "evasion/missed_diagnoses"
+    asked = gates(one={"figure": missed, "against": "champion", "margin": 0.05})
+    champion = written(tmp_path / "champion")
+    sides = tuple(
+        Keyed("s", {"good": {"missed_diagnoses": dict(enumerate(each))}})
+        for each in (np.linspace(0, 0.5, 60), np.linspace(0.3, 0.8, 60))
+    )
+    assert only(judge(asked, audit, champion, keyed=sides)).answer == "fail"
+    assert only(judge(asked, audit, champion, keyed=sides[::-1])).answer == "pass"
+
+
+def test_nothing_follows_from_intervals_of_no_width(audit, tmp_path):
+    sure = written(tmp_path / "sure", half=0.0)
+    champion = written(tmp_path / "champion", half=0.0, values={"good": 0.1})
+    assert only(judge(gates(one=against("champion", 0.05)), sure, champion)).answer == "absent"
+    assert only(judge(gates(one=limit(at_least=0.1)), sure)).answer == "absent"
+    assert only(judge(gates(one=limit(at_least=0.1, bound="point")), sure)).answer == "pass"
 
 
 def test_a_champion_under_another_threat_is_no_champion(audit, tmp_path):

@@ -50,6 +50,27 @@ def test_each_change_is_a_reason_of_its_own(audit, change, said):
     assert said in found
 
 
+@pytest.mark.parametrize(
+    ("records", "said"),
+    [
+        (("ef" * 32, 450), "new patients: 450 are in the cohort, 400 were audited"),
+        (("ef" * 32, 400), "other records"),
+        (("ef" * 32, 30), "other records"),
+        (("cd" * 32, 400), None),
+    ],
+)
+def test_records_that_were_not_audited_are_told_by_their_digest(audit, records, said):
+    found = reasons(audit, replace(NOW, records=records), None, DAY)
+    assert len(found) == (said is not None)
+    assert not said or said in found[0]
+
+
+def test_where_the_audit_hides_its_count_none_is_told(audit):
+    audit.content["audited"]["cohort"]["patients"] = None
+    (found,) = reasons(audit, replace(NOW, records=("ef" * 32, 450)), None, DAY)
+    assert "450" not in found
+
+
 def test_fewer_attacks_than_were_run_are_no_newer_ones(audit):
     assert reasons(audit, replace(NOW, attacks={"attack": []}, threats=[]), None, DAY) == []
 

@@ -8,8 +8,9 @@ import pytest
 from gate.made_up import DIGEST, content
 from pipeline.api.verbs import run_verb
 from pipeline.config import configuration_sha256, schema_sha256
+from pipeline.data.raw import read_raw
 from pipeline.gate import status
-from pipeline.gate.status import say_status
+from pipeline.gate.status import records_there, say_status
 from pipeline.params import load
 from pipeline.risks import RISKS
 from tiny import ROOT
@@ -30,6 +31,7 @@ def place(tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
     monkeypatch.delenv("DVC_ROOT", raising=False)
     monkeypatch.setattr(status, "models_there", lambda audit: {})
+    monkeypatch.setattr(status, "records_there", lambda cfg: None)
     return tmp_path
 
 
@@ -51,7 +53,31 @@ def test_an_audit_of_what_is_configured_is_current(place, capsys):
     assert call(place, "--sha256", DIGEST) == 0
     said = capsys.readouterr().out
     assert "current" in said
-    assert said.count("was not asked") == 1
+    assert said.count("whether it is the same was not asked") == 1
+    assert said.count("whether patients are new was not asked") == 2
+
+
+def test_a_patient_more_in_the_file_is_a_new_one(place, capsys, monkeypatch):
+    """The audited digest is that of the records as prepared; the file is read as it is today."""
+    dataset, _ = read_raw(PIMA.data, ROOT)
+    told = json.loads((place / "audit.json").read_text())
+    told["audited"]["cohort"] |= {"sha256": dataset.digest, "patients": 768}
+    (place / "audit.json").write_text(json.dumps(told))
+    monkeypatch.setattr(status, "records_there", records_there)
+    assert call(place) == 0
+    more = place / "pima.csv"
+    lines = (ROOT / PIMA.data.file).read_text().splitlines()
+    cells = lines[1].split(",")
+    cells[-2] = str(int(cells[-2]) + 1)
+    more.write_text("\n".join([*lines, ",".join(cells)]) + "\n")
+    assert call(place, f"data.file={more}") == 1
+    assert "new patients: 769 are in the cohort, 768 were audited" in capsys.readouterr().out
+
+
+def test_a_cohort_that_is_not_here_is_not_asked(monkeypatch, tmp_path):
+    monkeypatch.chdir(ROOT)
+    gone = PIMA.data.model_copy(update={"file": "data/local/gone.csv"})
+    assert records_there(PIMA.model_copy(update={"data": gone})) is None
 
 
 @pytest.mark.parametrize(

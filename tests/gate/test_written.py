@@ -33,10 +33,35 @@ def test_junit_has_a_case_for_each_gate_and_a_failure_for_each_that_is_not_passe
     failures = {name: one.find("failure") for name, one in cases.items()}
     assert {name for name, one in failures.items() if one is not None} == {"failing", "gone"}
     assert failures["gone"].get("type") == "absent"
-    assert cases["failing"].get("line") == "7"
+    assert failures["failing"].get("message").startswith("conf/gate/a,b: c.yaml:7: ")
     assert cases["failing"].get("classname") == "gate.evasion"
     for place in (root, root[0]):
         assert (place.get("tests"), place.get("failures")) == ("4", "2")
+
+
+# of junit-10.xsd, of Jenkins' xUnit plugin: what may be in what, and with which attributes
+SCHEMA = {
+    "testsuites": ({"testsuite"}, {"name", "time", "tests", "failures", "errors"}),
+    "testsuite": (
+        {"testsuite", "properties", "testcase", "system-out", "system-err"},
+        {"name", "tests", "failures", "errors", "group", "time", "skipped", "timestamp"},
+    ),
+    "properties": ({"property"}, set()),
+    "property": (set(), {"name", "value"}),
+    "testcase": (
+        {"skipped", "error", "failure", "system-out", "system-err"},
+        {"name", "time", "classname", "group"},
+    ),
+    "failure": (set(), {"type", "message"}),
+    "system-out": (set(), set()),
+}
+
+
+def test_junit_holds_what_its_schema_allows(judged):
+    for one in ElementTree.fromstring(as_junit(judged, PLACES)).iter():
+        inside, attributes = SCHEMA[one.tag]
+        assert {each.tag for each in one} <= inside
+        assert set(one.attrib) <= attributes
 
 
 def test_json_is_read_back_and_is_the_same_bytes(judged):

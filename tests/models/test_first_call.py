@@ -22,8 +22,8 @@ def test_a_model_that_takes_no_gap_is_told_of_the_code():
 
 
 FAULTS = {
-    "shape": "answers 256 records with 256 x 3; expected one probability of disease a record",
-    "shorter": "answers 256 records with 255; expected one probability",
+    "shape": "answers 8 records with 8 x 3; expected one probability of disease a record",
+    "shorter": "answers 8 records with 7; expected one probability",
     "nan": "records with NaN",
     "outside": "expected probabilities, 0 to 1",
     "labels": "answers with labels, 0 or 1; expected probabilities",
@@ -32,7 +32,7 @@ FAULTS = {
     "sorted": "answers in another order than it is asked in",
     "by index": "answers in another order than it is asked in",
     "together": "or by what else is asked",
-    "column": "fails when it is asked: KeyError: 'haemoglobin'",
+    "column": "KeyError: 'haemoglobin'; it is given the columns glucose, bmi,",
 }
 
 
@@ -50,6 +50,29 @@ def test_a_slow_model_is_told_of_before_hours_are_spent(monkeypatch):
     monkeypatch.setattr("pipeline.models.first_call.PROBES", 4)
     with pytest.raises(BadInput, match=f"expected at most {SLOW:g} s: take many records"):
         acquainted(Wrong("slow"), DATA, "ward.model", 0)
+
+
+def test_who_takes_minutes_is_told_so_after_few_records_and_who_only_opens_slowly_is_not(
+    monkeypatch,
+):
+    """8 records take as long as 256 may."""
+    now, asked = [0.0], []
+    monkeypatch.setattr("pipeline.models.first_call.time.monotonic", lambda: now[0])
+
+    def takes(seconds):
+        def ask(frame):
+            asked.append(len(frame))
+            now[0] += seconds(len(frame))
+            return chance(frame)
+
+        return ask
+
+    with pytest.raises(BadInput, match="takes 2 s a record"):
+        acquainted(takes(lambda records: 2 * records), DATA, "ward.model", 0)
+    assert asked == [8, 8]
+    asked.clear()
+    acquainted(takes(lambda _: 60 * (len(asked) == 1)), DATA, "ward.model", 0)
+    assert asked == [8, 8, 256, 256]
 
 
 def test_the_digest_is_of_what_it_says():

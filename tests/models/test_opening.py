@@ -83,13 +83,21 @@ LINES = {
     "brought:nothing_here": "brought has no 'nothing_here'",
     "no_such_module_at_all:load": "cannot be imported",
     "ward.onnx": "no such model; expected a .skops",
-    "brought:of_two": "fails to open: TypeError",
+    "brought:of_two": "asks for 2 arguments; expected one, a data frame of records, or none",
+    "brought:broken": "fails to open: ValueError: no weights",
 }
 
 
 @pytest.mark.parametrize("source", LINES)
 def test_what_cannot_be_opened_is_one_line(source):
     assert LINES[source] in refused(opened, source, tiny.SCHEMA)
+
+
+def test_a_function_of_a_data_frame_is_the_model_and_a_class_is_made_one():
+    assert isinstance(opened("brought:chance", tiny.SCHEMA), Calls)
+    assert opened("brought:rule", tiny.SCHEMA).function is brought.chance
+    ask = opened("brought:Ready", tiny.SCHEMA)
+    np.testing.assert_array_equal(ask(FRAME)[:, 1], brought.chance(FRAME))
 
 
 def test_what_is_not_fitted_or_gives_no_probabilities_is_refused():

@@ -57,8 +57,10 @@ def test_from_prepared_records_to_two_chapters(tmp_path, monkeypatch, cfg, datas
         (5, "krum"),
         (3, "mean"),
     }
-    (gap,) = gaps_of(RISK, sources).to_dict("records")
-    assert gap["what"] == "krum of 3 hospitals"
+    gaps = gaps_of(RISK, sources)["what"].tolist()
+    assert gaps == ["krum of 3 hospitals, 1 hostile", "krum of 5 hospitals, 2 hostile"]
+    assert set(harm["defense"]) == {"federated", "federated_private"}
+    assert set(harm.loc[harm["malicious"] == 2, "aggregate"]) == {"mean"}
     assert all(chapter.result for chapter in RISK.chapters(tables, context, tmp_path))
 
 

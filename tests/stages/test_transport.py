@@ -11,6 +11,7 @@ import parts
 from pipeline.data.plan import Plan
 from pipeline.data.schema import save_dataset
 from pipeline.risks.risk import Context, Sources
+from pipeline.risks.transport.measure.settings import TransportSettings
 from pipeline.risks.transport.risk import RISK
 from pipeline.stages import ARTIFACTS, PLAN
 from pipeline.stages.transport import ask_everywhere
@@ -105,3 +106,13 @@ def test_sites_that_are_all_too_small_end_in_words(run):
     assert files == ["places.safetensors"]
     assert set(tables["transport"]["verdict"]) == {"not estimable"}
     assert "not estimable, other sites (40)" in parts.items(chapter)["baseline"]
+
+
+def test_without_recipes_nothing_is_read_and_nothing_measured(tmp_path, monkeypatch, cfg):
+    monkeypatch.chdir(tmp_path)
+    section = cfg.section(TransportSettings)
+    assert not section.unasked
+    nothing = cfg.model_copy(update={"transport": section.model_copy(update={"recipes": []})})
+    said = "not asked for: transport.recipes is empty"
+    assert ask_everywhere(nothing) == said
+    assert Sources({}, ARTIFACTS).not_applicable("transport") == [("every recipe", "", said)]

@@ -14,9 +14,11 @@ from scipy.stats import binom, norm
 
 from pipeline.statistics.accounting import (
     composition,
+    gaussian_auroc,
     gaussian_delta,
     gaussian_epsilon,
     gaussian_mu,
+    gaussian_tpr,
     patient_epsilon,
     pld_epsilon,
     rdp_epsilon,
@@ -317,3 +319,12 @@ def test_all_models_are_told_of_a_patient_with_all_records():
         3,
         patient_epsilon(1.0, 9.0, 80, 1e-4, 3),
     )
+
+
+def test_what_a_gaussian_mechanism_lets_anybody_find_is_what_two_normal_scores_give():
+    drawn = np.random.default_rng(0)
+    others, members = drawn.standard_normal(200_000), 0.8 + drawn.standard_normal(200_000)
+    cut = np.quantile(others, 0.99)
+    assert gaussian_tpr(0.8, 0.01) == pytest.approx((members > cut).mean(), abs=2e-3)
+    assert gaussian_auroc(0.8) == pytest.approx((members > others).mean(), abs=4e-3)
+    assert (gaussian_tpr(0.0, 0.01), gaussian_auroc(0.0)) == (pytest.approx(0.01), 0.5)

@@ -14,6 +14,7 @@ from pipeline.statistics.conclusions import (
     holm,
     oriented,
     pareto_front,
+    verdict_columns,
 )
 
 
@@ -47,6 +48,19 @@ def test_alone_a_difference_is_told_apart_that_among_others_is_not():
         "b": "not told apart",
     }
     assert verdicts({"a": one, "b": Difference(-0.03, 0.01)}) == {"a": "better", "b": "worse"}
+
+
+def test_columns_of_a_table_are_what_is_compared():
+    asked = {"a": Difference(0.1, 0.02), "b": Difference(-0.01, 0.02), "c": Difference(0.0, 0.0)}
+    told = verdict_columns(asked, patients=100)
+    for key, one in compare(asked, patients=100).items():
+        assert told[key] == {
+            "difference": one.difference.value,
+            "se": one.difference.se,
+            "p": one.p,
+            "verdict": one.verdict,
+            "smallest_detectable": one.smallest_detectable,
+        }
 
 
 def test_no_difference_is_not_told_apart_and_no_number_of_patients_settles_it():

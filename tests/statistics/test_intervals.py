@@ -6,6 +6,7 @@ from sklearn import metrics as reference
 
 from pipeline.seeds import Stream, numpy_generator
 from pipeline.statistics import intervals
+from pipeline.statistics.edges import wilson, wilson_of_patients
 from pipeline.statistics.intervals import (
     Sampling,
     bootstrap_auroc,
@@ -18,8 +19,6 @@ from pipeline.statistics.intervals import (
     interval,
     paired_difference,
     share_interval,
-    wilson,
-    wilson_of_patients,
 )
 
 SEEDS, N = 3, 150
@@ -222,16 +221,26 @@ def test_paired_difference_follows_the_confidence_asked_for(rng):
 
 
 def test_what_is_paired_does_not_pay_for_the_spread_between_patients(rng):
-    easy = (rng.random(N) < 0.5).astype(float)
+    easy = (rng.random(N) < 0.5) * 0.98 + 0.01
     paired = paired_difference(easy, easy - 0.01, bootstrap_weights(N, 200, seed=0))
     close([paired["low"], paired["high"]], 0.01, 1e-6)
     close(paired["se"], 0, 1e-6)
 
 
-def test_no_difference_is_no_difference(rng):
+def test_a_figure_differs_from_itself_in_nobody(rng):
     a = rng.random(N)
     paired = paired_difference(a, a, bootstrap_weights(N, 200, seed=0))
     assert set(paired.values()) == {0.0}
+
+
+def test_another_that_says_the_same_of_so_many_may_differ_in_others(rng):
+    a = rng.random(N)
+    paired = paired_difference(a, a.copy(), bootstrap_weights(N, 200, seed=0))
+    assert paired["difference"] == 0
+    close(paired["se"], 2**0.5 / (N + 2))
+    close(
+        [paired["low"], paired["high"]], [-1.959964 * paired["se"], 1.959964 * paired["se"]], 1e-6
+    )
 
 
 def test_paired_difference_changes_its_sign_with_its_sides(rng):

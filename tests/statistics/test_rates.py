@@ -194,8 +194,13 @@ def answers(tp, fn, fp, tn):
         ((35, 0, 65, 0), True, "everyone is ill"),
         ((30, 5, 10, 55), False, "a good model"),
         ((5, 0, 0, 95), False, "one class for exactly 95 %, and right"),
-        ((4, 0, 0, 96), True, "one class for 96 %, right or not"),
-        ((96, 0, 0, 4), True, "likewise the other class"),
+        ((4, 0, 0, 96), False, "a rare disease, and all found"),
+        ((96, 0, 0, 4), False, "likewise the other class"),
+        ((53, 0, 19, 1559), False, "4.4 % are called ill of whom 3.2 % are, none missed"),
+        ((12, 41, 0, 1578), False, "0.7 % are called ill, rightly: more than a fifth of the ill"),
+        ((10, 43, 0, 1578), True, "less than a fifth of the ill, though nobody else"),
+        ((0, 53, 0, 1578), True, "a rare disease, and nobody is called ill"),
+        ((0, 53, 53, 1525), True, "as many as are ill, but other people"),
         ((30, 20, 20, 30), False, "balanced accuracy of exactly 0.6"),
         ((29, 21, 20, 30), True, "balanced accuracy of 0.59"),
         ((5, 30, 60, 5), True, "worse than chance"),
@@ -203,6 +208,14 @@ def answers(tp, fn, fp, tn):
 )
 def test_is_degenerate(cells, degenerate, why):
     assert is_degenerate(*answers(*cells)) is degenerate, why
+
+
+@pytest.mark.parametrize("ill", [5, 32, 200, 500, 800, 968, 995])
+@pytest.mark.parametrize("called", [0, 1])
+def test_whoever_says_the_same_of_everybody_is_degenerate_at_any_prevalence(ill, called):
+    y = np.repeat([1, 0], [ill, 1000 - ill])
+    assert is_degenerate(np.full(1000, called), y)
+    assert not is_degenerate(y, y)
 
 
 def test_is_degenerate_averages_over_seeds():

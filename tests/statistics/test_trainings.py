@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from pipeline.statistics.edges import wilson
 from pipeline.statistics.halves import pairs_of_auroc, pairs_of_means
 from pipeline.statistics.trainings import (
     LEAST,
@@ -267,6 +268,21 @@ def test_only_a_figure_that_is_said_to_be_held_is(y, train, scores, rng):
     assert free.held is None
     assert held.held == between_repetitions(reported[:, y == 0].mean(1))
     assert replace(held, held=None) == free
+
+
+@pytest.mark.parametrize("held", [False, True])
+@pytest.mark.parametrize("said", [0.0, 1.0])
+def test_what_a_recipe_says_of_all_of_few_is_not_certain(train, y, held, said):
+    """However often it is trained, and though the repetitions agree."""
+    reported, halves = np.full((5, len(y)), said), np.full(train.shape, said)
+    found = estimate_mean(reported, halves, train, y == 1, models=25, held=held)
+    assert found.value == said
+    assert found.interval() == pytest.approx(wilson(said * (y == 1).sum(), (y == 1).sum()))
+    other = estimate_mean(
+        reported, np.zeros(train.shape), train, y == 1, models=25, held=held, against=reported
+    )
+    low, high = other.interval(limits=(-1.0, 1.0))
+    assert low == -high < 0
 
 
 def test_parts_that_cancel_leave_a_share_of_the_larger():

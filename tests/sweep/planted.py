@@ -44,7 +44,8 @@ def question(values, se=0.01, figure="missed", risk="evasion", good="low", weigh
 
 def block(jobs, *questions, flagged=()):
     """A block of planted jobs."""
-    names = {"baseline" if one.key == one.control else one.name: one for one in jobs}
+    called = compared._inside(jobs)
+    names = {called[one.name]: one for one in jobs}
     judged = {name: Judgement({"masked": "why"} if name in flagged else {}) for name in names}
     return compared.Block(names, questions, judged, 0.95)
 
@@ -52,6 +53,6 @@ def block(jobs, *questions, flagged=()):
 def conclude(monkeypatch, *blocks):
     """What a sweep of these blocks says."""
     waiting = list(blocks)
-    monkeypatch.setattr(compared, "by_control", lambda _: waiting)
+    monkeypatch.setattr(compared, "by_question", lambda _: waiting)
     monkeypatch.setattr(compared, "draw_up_block", lambda one: one)
     return compared.compare_jobs([])

@@ -1,8 +1,14 @@
 """Jobs against their own baselines, corrected over all of them: planted differences."""
 
+from dataclasses import dataclass
+from pathlib import Path
+
 import pytest
 
+from pipeline.files import NOT_APPLICABLE, read_json, write_json
+from pipeline.risks.risk import Judgement, Sources
 from pipeline.statistics.conclusions import Difference, holm
+from pipeline.sweep import compared
 from sweep.planted import block, conclude, job, question
 
 BASE = job("baseline")
@@ -94,5 +100,94 @@ def test_a_baseline_has_its_own_name_in_all_that_is_said(monkeypatch):
     other = job("distill", base.name, data="a")
     said = conclude(monkeypatch, block([base, other], question({"baseline": 0.1, other.name: 0.5})))
     assert said.lines["best"].iloc[0] == base.name
+    assert base.name in said.lines["conclusion"].iloc[0]
     assert said.front.dominated == {base.name: (), other.name: (base.name,)}
     assert said.of_job(other.name)["pareto_front"] == f"no: dominated by {base.name}"
+
+
+# ---- jobs without a defense that differ in what makes their models ----
+
+
+def kind(model, defense="baseline"):
+    return job(defense, f"baseline (model={model})", model=model)
+
+
+MLP, FOREST = kind("mlp"), kind("forest")
+HARD = kind("mlp", "distill"), kind("forest", "distill")
+
+
+def test_kinds_of_model_are_compared_with_the_first_of_them_and_one_may_be_best(monkeypatch):
+    boosting = kind("boosting")
+    values = {"baseline": 0.5, FOREST.name: 0.6, boosting.name: 0.4}
+    said = conclude(monkeypatch, block([MLP, FOREST, boosting], question(values)))
+    assert verdicts(said) == {MLP.name: "", FOREST.name: "worse", boosting.name: "better"}
+    assert said.references == {FOREST.name: MLP.name, boosting.name: MLP.name}
+    close = {"baseline": 0.5, FOREST.name: 0.6, boosting.name: 0.499}
+    words = conclude(monkeypatch, block([MLP, FOREST, boosting], question(close))).lines
+    assert f"from {MLP.name} (ahead" in words["conclusion"].iloc[0]
+    assert said.lines["best"].tolist() == [boosting.name]
+    assert said.of_job(FOREST.name)["pareto_front"].startswith("no: dominated by baseline")
+
+
+def test_a_defense_of_another_kind_is_compared_with_its_own_models_without_it(monkeypatch):
+    values = {"baseline": 0.5, FOREST.name: 0.3, HARD[0].name: 0.45, HARD[1].name: 0.4}
+    said = conclude(monkeypatch, block([MLP, HARD[0], FOREST, HARD[1]], question(values)))
+    assert said.references == {
+        HARD[0].name: MLP.name,
+        FOREST.name: MLP.name,
+        HARD[1].name: FOREST.name,
+    }
+    assert verdicts(said)[HARD[1].name] == "worse"  # than its own, though better than the first
+    own = said.headlines.set_index("defense")["p"]
+    found = [(0.05, HARD[0]), (0.2, FOREST), (-0.1, HARD[1])]
+    wanted = holm([Difference(gain, 0.01).p for gain, _ in found])
+    assert [own[one.name] for _, one in found] == pytest.approx(wanted, rel=1e-5, abs=1e-12)
+
+
+def test_what_speaks_against_a_defense_is_said_beside_its_own_models(monkeypatch):
+    drawn = []
+
+    def drawn_up(runs):
+        names = [one.name for one, _ in runs]
+        drawn.append(names)
+        why = {"harms": "beside the first of " + ", ".join(names)}
+        told = block([one for one, _ in runs])
+        judged = {inside: Judgement(why) for inside in told.names}
+        return compared.Block(told.names, (), judged, 0.95)
+
+    monkeypatch.setattr(compared, "_drawn_up", drawn_up)
+    jobs = [MLP, HARD[0], FOREST, HARD[1]]
+    judged = compared.draw_up_block([(one, None) for one in jobs]).judged
+    assert drawn == [[one.name for one in jobs], [FOREST.name, HARD[1].name]]
+    said = {name: one.flags["harms"] for name, one in judged.items()}
+    assert said[HARD[1].name] == f"beside the first of {FOREST.name}, {HARD[1].name}"
+    assert {said[name] for name in ("baseline", HARD[0].name, FOREST.name)} == {
+        "beside the first of " + ", ".join(one.name for one in jobs)
+    }
+
+
+@dataclass
+class Left:
+    """A run that left files of risks with a stage of their own."""
+
+    staged: Path
+    defense: str = "baseline"
+
+
+def test_what_stages_left_of_several_jobs_lies_together(tmp_path):
+    """Filters are tried of every kind of model, under one name; what was not asked is of some."""
+    for name, why in (("one", {"": "of networks alone"}), ("two", {})):
+        for risk in ("poisoning", "guard"):
+            (tmp_path / name / risk).mkdir(parents=True)
+        for file in ("baseline", "filtered_flips"):
+            (tmp_path / name / "poisoning" / f"{file}.safetensors").write_text(name)
+        write_json(tmp_path / name / "guard" / NOT_APPLICABLE, {"guard": why})
+    runs = {"baseline": Left(tmp_path / "one"), "baseline (model=two)": Left(tmp_path / "two")}
+    with compared._staged(runs) as place:
+        held = {file.stem: file.read_text() for file in (place / "poisoning").iterdir()}
+        assert held == {"baseline": "one", "baseline (model=two)": "two", "filtered_flips": "one"}
+        said = read_json(place / "guard" / NOT_APPLICABLE)["guard"]
+        assert said == {"baseline": "of networks alone"}
+        assert Sources({}, place).stage("guard")
+    with compared._staged({"baseline": Left(tmp_path / "one")}) as place:
+        assert Sources({}, place).stage("guard") is None

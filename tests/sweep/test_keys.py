@@ -20,6 +20,16 @@ def test_what_decides_the_result_decides_the_key(small):
     assert keys.run_key(keys.only(other, "baseline"), data) == found[0]
 
 
+def test_who_is_asked_the_same_may_be_made_otherwise(small):
+    """Kinds of model, and of training, are paired; other folds, cuts or attackers are not."""
+    same = (("model=forest",), ("model=linear",), ("train.epochs=7",))
+    other = (("seed=1",), ("plan.folds=3",), ("decision.value=0.7",), ("inversion.candidates=9",))
+    first = keys.question_key(small())
+    assert {keys.question_key(small(*one)) for one in same} == {first}
+    assert keys.question_key(small("distill.epochs=1", defenses=("baseline", "distill"))) == first
+    assert first not in {keys.question_key(small(*one)) for one in other}
+
+
 def test_the_records_and_the_code_are_part_of_the_key(small, monkeypatch, tmp_path):
     cfg, data = keys.only(small(), "baseline"), tiny.records(20, seed=0)
     key = keys.run_key(cfg, data)
@@ -29,6 +39,22 @@ def test_the_records_and_the_code_are_part_of_the_key(small, monkeypatch, tmp_pa
     (tmp_path / "module.py").write_text("")
     monkeypatch.setattr(keys, "PACKAGE", tmp_path)
     assert keys.run_key(cfg, data) != key
+
+
+def test_a_teams_own_recipe_is_known_by_its_code(small, monkeypatch):
+    cfg = keys.only(small("model=estimator", "model.factory=brought:forest"), "baseline")
+    data, versions = tiny.records(20, seed=0), []
+
+    def told(path):
+        assert path == "brought:forest"
+        return versions[-1]
+
+    monkeypatch.setattr(keys, "code_version", told)
+    found = set()
+    for version in ("before", "after"):
+        versions.append(version)
+        found.add(keys.run_key(cfg, data))
+    assert len(found) == 2
 
 
 # ---- which code decides a measurement ----

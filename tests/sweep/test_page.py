@@ -57,7 +57,7 @@ def test_the_page_says_what_was_concluded_and_by_which_rule(written, tmp_path):
     text = text_of(tmp_path)
     assert "after Holm over all jobs" in text
     assert "<b>dp_train (epsilon=1)</b>: better: missed" in text
-    assert "<b>dp_train (epsilon=4)</b>: told apart from the same job without a defense" in text
+    assert "<b>dp_train (epsilon=4)</b>: told apart from baseline in nothing" in text
     table = pd.read_csv(tmp_path / JOBS, keep_default_na=False).set_index("job")
     assert table.loc["dp_train (epsilon=1)", "better"] == "missed"
     assert table.loc["dp_train (epsilon=4)", "control"] == "baseline"

@@ -63,7 +63,7 @@ def test_a_worker_elsewhere_does_nothing(own, task, differs, why, monkeypatch):
 
 
 def test_a_password_in_the_address_of_the_store_does_not_travel(own, task, monkeypatch):
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql+psycopg://team:secret@host/db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://team:secret@host")
     assert b"secret" not in pickle.dumps((task, Surroundings.own()))
     assert Surroundings.own().store != own.store
 

@@ -27,6 +27,25 @@ def test_a_registered_model_of_ours_is_brought_and_is_the_one_that_was_logged(lo
         assert load_population(Path(source)).digest == population.release().digest
 
 
+def test_what_an_alias_named_before_is_gone(tmp_path, monkeypatch):
+    """First a population of ours, then a model of skops: the file of the first is not opened."""
+    import mlflow
+
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    monkeypatch.setattr(mlflow, "set_tracking_uri", lambda _: None)
+
+    def holds(*names, flavors=None):
+        def download(artifact_uri, dst_path):
+            described(Path(dst_path), flavors or {}, *names)
+            return dst_path
+
+        monkeypatch.setattr(mlflow.artifacts, "download_artifacts", download)
+        return Path(brought("models:/ward@champion"))
+
+    assert (holds("population.json") / "population.json").is_file()
+    assert holds("m.skops", flavors={"sklearn": {"pickled_model": "m.skops"}}).name == "m.skops"
+
+
 @pytest.mark.heavy
 def test_a_model_that_is_not_there_is_one_line(logged):
     with pytest.raises(BadInput, match=r"--model models:/nobody/1: ") as caught:

@@ -41,6 +41,19 @@ def test_a_run_says_how_strong_its_defense_is_whatever_the_recipe(cfg):
     assert len(private) <= 12
 
 
+def test_what_the_plan_does_not_read_is_no_parameter(cfg):
+    def told(kind):
+        plan = cfg.plan.model_copy(update={"kind": kind})
+        known = parameters(cfg.model_copy(update={"plan": plan}), "baseline", Population())
+        return {"folds", "repetitions"} & set(known)
+
+    assert [told(kind) for kind in ("folds", "official", "frozen")] == [
+        {"folds", "repetitions"},
+        {"repetitions"},
+        set(),
+    ]
+
+
 def test_nothing_stands_before_the_three_that_are_compared_first(cfg):
     told = sorted(set(parameters(cfg, "dp_train", Population())) - {"data"})  # one an experiment
     assert tuple(told[:3]) == COMPARED

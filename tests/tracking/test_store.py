@@ -11,7 +11,13 @@ import pytest
 
 import tiny
 from pipeline.files import BadInput
-from pipeline.tracking.store import follow_the_checkout, one_writer, open_store, store_to_look_at
+from pipeline.tracking.store import (
+    follow_the_checkout,
+    one_writer,
+    open_store,
+    shown,
+    store_to_look_at,
+)
 
 
 @pytest.mark.parametrize(
@@ -21,6 +27,9 @@ from pipeline.tracking.store import follow_the_checkout, one_writer, open_store,
         ("file:///tmp/mlruns", "is a file store"),
         ("http://127.0.0.1:9", r"MLflow at http://127\.0\.0\.1:9: "),
         ("sqlite:////proc/nowhere/mlflow.db", "cannot write"),
+        ("http://ward:Gehe!m@127.0.0.1:9", r"^MLflow at http://127\.0\.0\.1:9: "),
+        ("postgresql+psycopg://ward:Gehe!m@db.clinic.example/mlflow", "only MLflow's server"),
+        ("ward:Gehe!m@mlflow.clinic.example", "'mlflow.clinic.example' is a file store"),
     ],
 )
 def test_a_store_in_trouble_is_one_line(cfg, monkeypatch, uri, message):
@@ -29,6 +38,20 @@ def test_a_store_in_trouble_is_one_line(cfg, monkeypatch, uri, message):
     with pytest.raises(BadInput, match=message) as caught:
         open_store(cfg)
     assert "\n" not in str(caught.value)
+    assert "Gehe!m" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("uri", "said"),
+    [
+        ("https://mlflow.clinic.example", "https://mlflow.clinic.example"),
+        ("https://ward:a@b?c/d@mlflow.clinic.example/x", "https://mlflow.clinic.example/x"),
+        ("https://mlflow.clinic.example?password=b", "https://mlflow.clinic.example"),
+        ("sqlite:////home/me@work/a?b.db", "sqlite:////home/me@work/a?b.db"),
+    ],
+)
+def test_an_address_is_shown_without_who_opens_it(uri, said):
+    assert shown(uri) == said
 
 
 def test_a_damaged_store_is_one_line(cfg, monkeypatch, tmp_path):

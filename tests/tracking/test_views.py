@@ -11,8 +11,12 @@ from pipeline.tracking.params import COMPARED
 from report.made_up import RUMOUR, SILENCE, only_risks
 
 
-def state(cfg, curves=("by/a",)):
-    saved = json.loads(views.view(cfg, curves))
+def everything(cfg):
+    return {name for risk in views.RISKS for name in risk.shown(cfg)}
+
+
+def state(cfg, curves=("by/a",), held=None):
+    saved = json.loads(views.view(cfg, curves, everything(cfg) if held is None else held))
     assert {"name", "createdAt", "updatedAt", "state"} == set(saved)
     assert isinstance(saved["createdAt"], int)
     return json.loads(saved["state"])
@@ -30,16 +34,26 @@ def test_a_table_has_about_ten_columns_the_strength_first_and_flags_last(cfg):
 
 
 def test_charts_compare_what_is_shown_first_without_its_bounds(cfg):
-    across, up, *others = views.axes(cfg)
+    compared = views.axes(cfg, everything(cfg))
+    across, up, *others = compared
     assert across == "sensitivity"
     assert up.startswith("robust_sensitivity_at_")
     assert others
-    assert not [name for name in views.axes(cfg) if name.endswith(("_low", "_high"))]
+    assert not [name for name in compared if name.endswith(("_low", "_high"))]
     kinds = {one["type"]: one for one in state(cfg)["compareRunCharts"]}
     assert kinds["PARALLEL"]["selectedParams"] == list(COMPARED[:2])
-    assert kinds["PARALLEL"]["selectedMetrics"] == views.axes(cfg)
+    assert kinds["PARALLEL"]["selectedMetrics"] == compared
     assert (kinds["SCATTER"]["xaxis"]["key"], kinds["SCATTER"]["yaxis"]["key"]) == (across, up)
     assert kinds["LINE"]["metricKey"] == "by/a"
+
+
+def test_what_one_run_lacks_is_no_axis_because_it_would_hide_that_run(cfg):
+    first, second, lacked, _ = views.axes(cfg, everything(cfg))
+    held = everything(cfg) - {lacked}
+    assert views.axes(cfg, held)[:2] == [first, second]
+    assert lacked not in json.dumps(state(cfg, held=held)["compareRunCharts"])
+    assert f"metrics.`{lacked}`" in views.columns(cfg)
+    assert views.axes(cfg, {lacked}) == [lacked]
 
 
 def test_every_chart_has_an_id_of_its_own_in_the_one_section(cfg):
@@ -55,8 +69,8 @@ def test_any_risks_make_a_view(cfg, monkeypatch, risks, count):
     only_risks(monkeypatch, *risks)
     monkeypatch.setattr(views, "RISKS", risks)
     asked = [name for risk in risks for name in risk.shown(cfg) if not name.endswith("_low")]
-    assert views.axes(cfg) == asked
-    kinds = [one["type"] for one in views.charts(cfg, [])]
+    assert views.axes(cfg, asked) == asked
+    kinds = [one["type"] for one in views.charts(cfg, [], asked)]
     assert kinds.count("PARALLEL") == count
     assert len(views.columns(cfg)) == 3 + sum(len(risk.shown(cfg)) for risk in risks)
 
@@ -77,7 +91,7 @@ def test_no_risk_shows_what_it_does_not_measure(evaluated):
 
 
 def test_a_view_fits_into_a_tag(cfg):
-    assert len(views.view(cfg, ["by/a", "by/b"])) < 20000
+    assert len(views.view(cfg, ["by/a", "by/b"], everything(cfg))) < 20000
 
 
 def test_addresses_name_the_view_and_ask_for_the_runs_first():

@@ -70,6 +70,36 @@ def test_the_nearest_change_is_that_of_trying_every_record(kind):
         )
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [*groves.LARGE])
+def test_of_thousands_of_records_inside_a_proved_radius_none_turns_a_large_ensemble(kind):
+    models, x, y, clinical = groves.large(kind)
+    found = verify(Ensemble.of(models, 0), x, y, clinical, largest=1.0, budget=20_000)
+    proved = found.robust_below.clamp(max=1.0)
+    # what breaks at this radius lies on its edge
+    within = torch.where(proved == found.breaks_at, proved - 1e-6, proved)
+    held = torch.nonzero(within > 0.1).flatten().tolist()
+    assert len(held) >= 10
+    assert found.breaks_at[held].isfinite().any()
+    assert (proved[held] == 1).any()
+    chance = np.random.default_rng(0)
+    for row in held:
+        values = [
+            brute.choices(x[row], feature, clinical, float(within[row]))
+            for feature in range(x.shape[1])
+        ]
+        records = torch.stack([one[_mostly_far(chance, one)] for one in values], dim=1)
+        assert (brute.margin(models, records, int(y[row])) > 0).all(), row
+
+
+def _mostly_far(chance, values):
+    """Places of 20 000 of these values: half of them are one of the two that are furthest."""
+    ends = [int(values.argmin()), int(values.argmax())]
+    far = torch.from_numpy(chance.choice(ends, 20_000))
+    anywhere = torch.from_numpy(chance.integers(0, len(values), 20_000))
+    return torch.where(torch.from_numpy(chance.random(20_000) < 0.5), far, anywhere)
+
+
 @every_kind
 def test_the_shortest_way_is_that_of_trying_every_record(kind):
     found = solved(kind, replace(COARSE, norm="l2"), 1.5)

@@ -125,17 +125,23 @@ AGGREGATES: dict[str, Aggregator] = {
 }
 
 
-def check_enough(name: str, tolerated: int, hospitals: int) -> None:
-    """Refuses a rule that so few hospitals are not enough for.
+def why_too_few(name: str, tolerated: int, hospitals: int) -> str:
+    """Why so many hospitals are too few for a rule; empty = they are enough."""
+    least = AGGREGATES[name].least(tolerated)
+    if hospitals >= least:
+        return ""
+    return f"{name} takes {least} hospitals to stand {tolerated} malicious, not {hospitals}"
+
+
+def check_enough(name: str, tolerated: int, hospitals: int, section: str = "federated") -> None:
+    """Refuses a rule that so few hospitals are not enough for, as configured in a section.
 
     Raises:
         BadInput: names how many it takes.
     """
-    least = AGGREGATES[name].least(tolerated)
-    if hospitals < least:
+    if why := why_too_few(name, tolerated, hospitals):
         raise BadInput(
-            f"federated.aggregate: {name} needs at least {least} hospitals to stand {tolerated} "
-            f"malicious, and there are {hospitals}; lower federated.tolerated, or take another of "
+            f"{section}.aggregate: {why}; lower {section}.tolerated, or take another of "
             f"{', '.join(AGGREGATES)}"
         )
 

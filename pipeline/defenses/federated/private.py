@@ -1,35 +1,34 @@
-"""Federated training under differential privacy: of records, in each hospital, or of hospitals.
+"""Federated training under differential privacy of records, in each hospital (local privacy).
 
-Of records (local): each hospital trains by DP-SGD, so what it sends, and all that follows, tells
-little of any one record, to the server and to other hospitals too. A record is of one hospital, and
-each noisy step of that hospital looks at it once: one accountant counts the hospital's steps of all
-rounds. What other hospitals send says nothing of it that the hospital had not sent before.
-
-Of hospitals (central): the server clips what each hospital changed and adds noise to the sum. It
-promises that nobody but the server learns whether a hospital took part. With a handful of hospitals
-the noise drowns what they say (docs/federated.md has figures).
+Each hospital trains by DP-SGD, so what it sends, and all that follows, tells little of any one
+record, to the server and to other hospitals too. A record is of one hospital, and each noisy step
+of that hospital looks at it once: one accountant counts the hospital's steps of all rounds. What
+other hospitals send says nothing of it that the hospital had not sent before. Privacy of hospitals
+is `pipeline.defenses.federated.server`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from pipeline.config import Config, Count, Positive
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
-from pipeline.defenses.budget import PrivacyBudget, calibrate, composed, guarantee_for
+from pipeline.defenses.budget import PrivacyBudget, composed, guarantee_for
 from pipeline.defenses.decision import under_guarantee
-from pipeline.defenses.federated.aggregate import Aggregate, Exchange, aggregated
+from pipeline.defenses.federated.aggregate import aggregated
+from pipeline.defenses.federated.flare.engine import federate_through
 from pipeline.defenses.federated.loop import Local, Sent, federate, packed, unpacked
-from pipeline.defenses.federated.recipe import Rule, Tolerated, federation_of, said_of
+from pipeline.defenses.federated.recipe import Engine, Rule, Tolerated, federation_of, said_of
 from pipeline.defenses.federated.sites import Site
-from pipeline.defenses.noise import SECRET, SEEDED, normals
+from pipeline.defenses.noise import SECRET, SEEDED
 from pipeline.defenses.privacy import NoisySteps, Rate, SampleRate, noisy_fit
 from pipeline.defenses.self_measurement import (
     FALSE_ALARM,
+    Check,
+    Mechanism,
     SelfMeasurement,
     held_against_claim,
     worst_of,
@@ -37,7 +36,6 @@ from pipeline.defenses.self_measurement import (
 from pipeline.models.designs import AnyArchitecture, Trained, initialised
 from pipeline.models.mlp import Parameters
 from pipeline.models.training import Watch
-from pipeline.seeds import Stream
 
 NAME = "federated_private"
 
@@ -68,6 +66,20 @@ def noisy_local(
     return local
 
 
+def measured_local(
+    architecture: AnyArchitecture, how: NoisySteps, sites: Sequence[Site]
+) -> tuple[Local, list[SelfMeasurement]]:
+    """`noisy_local` that measures its mechanism: of each of the hospitals, in their order."""
+    own = {
+        site.number: SelfMeasurement(
+            site.plan(0, torch.arange(len(site.train))), how.noise, how.claimed, architecture
+        )
+        for site in sites
+    }
+    local = noisy_local(architecture, how, lambda site: own[site.number].see)
+    return local, list(own.values())
+
+
 def train_privately(
     dataset: Dataset,
     plan: Plan,
@@ -86,6 +98,7 @@ def train_privately(
     local_steps: Count,
     learning_rate: Positive,
     cut: float,
+    engine: Engine,
     secret: bool = False,
 ) -> Trained:
     """Federated training whose records are protected from everybody outside their hospital.
@@ -111,6 +124,7 @@ def train_privately(
         local_steps: noisy steps of a hospital in each round.
         learning_rate: of Adam, which begins anew in each round.
         cut: log-odds from which on a patient is called ill; as in `dp_train`.
+        engine: as of `federated`; all give the same bytes, unless noise is secret.
         secret: noise and draw come from the operating system; no option of a configuration.
 
     Returns:
@@ -118,7 +132,8 @@ def train_privately(
 
     Raises:
         BadInput: as `federated` and `dp_train`.
-        FailedCheck: the training measured that its mechanism is not what is claimed.
+        FailedCheck: the training measured that its mechanism is not what is claimed, or NVFlare
+            failed.
     """
     budget = PrivacyBudget(epsilon, delta, sample_rate, rounds * local_steps)
     guarantee = guarantee_for(plan, budget, NAME)
@@ -141,92 +156,45 @@ def train_privately(
         local_epochs=1,
         aggregate=aggregate,
         tolerated=tolerated,
+        section=NAME,
     )
     architecture, noise = federation.training.architecture, guarantee["noise_multiplier"]
     how = NoisySteps(
         noise, sample_rate, local_steps, expected_batch, max_grad_norm, learning_rate, secret
     )
-    own = {
-        site.number: SelfMeasurement(
-            site.plan(0, torch.arange(plan.size)), noise, how.claimed, architecture
+    parties = federation.sites, federation.start
+    if engine == "loop":
+        local, own = measured_local(architecture, how, federation.sites)
+        parameters = federate(*parties, rounds, local, federation.aggregate)
+        checks = tuple(witness.checks() for one in own for witness in one.witnesses)
+    else:
+        parameters, checks = federate_through(
+            engine,
+            *parties,
+            cfg,
+            rounds=rounds,
+            local_epochs=1,
+            aggregate=aggregate,
+            tolerated=tolerated,
+            noisy=how,
         )
-        for site in federation.sites
-    }
-    local = noisy_local(architecture, how, lambda site: own[site.number].see)
-    parameters = federate(federation.sites, federation.start, rounds, local, federation.aggregate)
     population = federation.population(parameters, dataset, plan)
     population.facts["federated"] = said_of(federation, aggregate, tolerated) | {
         "local_steps": local_steps,
+        "engine": engine,
         "server_sees": "each hospital's noisy weights in each round",
         "not_promised": "privacy within a hospital, or of which hospital takes part",
     }
     population.facts["guarantee"] = guarantee
-    population.facts["measured"] = _measured(list(own.values()))
+    population.facts["measured"] = _measured(how.claimed(noise), checks)
     population.facts["noise"] = SECRET if secret else SEEDED
     return under_guarantee(population, dataset, plan, cfg.decision, otherwise=cut)
 
 
-def _measured(own: Sequence[SelfMeasurement]) -> dict[str, Any]:
+def _measured(claim: Mechanism, checks: Sequence[dict[str, Check]]) -> dict[str, Any]:
     """The checks of all hospitals together, of each the one that is furthest from the claim."""
-    each = [witness for one in own for witness in one.witnesses]
-    if not each:
-        return held_against_claim(NAME, [], FALSE_ALARM)
-    worst = worst_of([witness.checks() for witness in each])
-    return held_against_claim(NAME, [(each[0].claim, worst)], FALSE_ALARM)
-
-
-@dataclass(frozen=True)
-class ServerNoise:
-    """What a server does to what it gets.
-
-    Attributes:
-        noise_multiplier: standard deviation over the clipping norm.
-        clip: L2 bound of what one hospital changes in a round, over all weights of a model.
-        hospitals: how many there may be, a public constant.
-    """
-
-    noise_multiplier: float
-    clip: float
-    hospitals: int
-
-
-def noisy_server(how: ServerNoise, seeds: Tensor) -> Aggregate:
-    """The mean of clipped changes and noise (McMahan et al. 2018, arXiv:1710.06963).
-
-    Each hospital has one vote, whatever it holds. A hospital added or removed moves the sum by
-    `clip` at most.
-
-    Args:
-        how: the mechanism.
-        seeds: (M,) of the members' noise.
-    """
-    sources = normals(seeds, Stream.SERVER_NOISE, False)
-
-    def aggregate(exchange: Exchange) -> Tensor:
-        changes = (exchange.updates - exchange.parameters).double()
-        norms = changes.norm(dim=-1, keepdim=True).clamp(min=1e-12)
-        total = (changes * (how.clip / norms).clamp(max=1)).sum(0)
-        drawn = torch.stack([source(total.shape[1]) for source in sources])
-        noise = drawn.double() * how.noise_multiplier * how.clip
-        moved: Tensor = exchange.parameters + (total + noise) / how.hospitals
-        return moved.to(exchange.parameters.dtype)
-
-    return aggregate
-
-
-def server_guarantee(epsilon: float, delta: float, rounds: int, clip: float) -> dict[str, Any]:
-    """The claim of `noisy_server` over so many rounds: of hospitals, exact.
-
-    Returns:
-        as `calibrate`; `noise_multiplier` is the noise that it takes.
-    """
-    claim: Mapping[str, Any] = calibrate(PrivacyBudget(epsilon, delta, 1.0, rounds), "federated")
-    return {
-        **claim,
-        "neighbouring": "add or remove one hospital",
-        "max_grad_norm": clip,
-        "against": "other hospitals, and whoever gets the model; not the server",
-    }
+    found = [(claim, worst_of(checks))] if checks else []
+    return held_against_claim(NAME, found, FALSE_ALARM)
 
 
 def noisy_rounds(rounds: int) -> Callable[..., None]:

@@ -26,6 +26,7 @@ def _known(name: str) -> str:
 
 Rule = Annotated[str, AfterValidator(_known)]
 Tolerated = Annotated[int, Field(ge=0)]
+Engine = Literal["loop", "nvflare", "nvflare_processes"]
 # where somebody else than one hospital looks at scores of records
 CUT = "on scores of all hospitals together, which each would have to send"
 
@@ -68,10 +69,11 @@ def federation_of(
     local_epochs: int,
     aggregate: str,
     tolerated: int,
+    section: str = "federated",
 ) -> Federation:
-    """The parts of `train_federated`; arguments and errors as there."""
-    hospitals = hospitals_of(dataset, sites, by)
-    check_enough(aggregate, tolerated, len(hospitals.names))
+    """The parts of `train_federated`; arguments and errors as there, which name the section."""
+    hospitals = hospitals_of(dataset, sites, by, section)
+    check_enough(aggregate, tolerated, len(hospitals.names), section)
     training = Training(architecture_for(dataset, cfg), cfg.train, rounds, local_epochs)
     return Federation(
         hospitals,
@@ -94,7 +96,7 @@ def train_federated(
     local_epochs: Count,
     aggregate: Rule,
     tolerated: Tolerated,
-    engine: Literal["loop", "nvflare", "nvflare_processes"],
+    engine: Engine,
 ) -> Trained:
     """FedAvg among hospitals that keep their records, or a robust rule in its place.
 
@@ -147,7 +149,7 @@ def train_federated(
             local_epochs=local_epochs,
             aggregate=aggregate,
             tolerated=tolerated,
-        )
+        ).parameters
     population = federation.population(parameters, dataset, plan)
     population.facts["federated"] = said_of(federation, aggregate, tolerated) | {
         "local_epochs": local_epochs,

@@ -31,7 +31,9 @@ class Hospitals:
     rule: str
 
 
-def hospitals_of(dataset: Dataset, count: int | None, by: str | None) -> Hospitals:
+def hospitals_of(
+    dataset: Dataset, count: int | None, by: str | None, section: str = "federated"
+) -> Hospitals:
     """The hospitals that a data set names, or made-up ones that differ by one measurement.
 
     Args:
@@ -40,15 +42,16 @@ def hospitals_of(dataset: Dataset, count: int | None, by: str | None) -> Hospita
             sites that the data set names.
         by: that feature. What must stay together goes where its first record goes, what was not
             measured to the last hospital.
+        section: of the configuration that says so, for the message.
 
     Raises:
         BadInput: the data set names no sites, `by` is no feature, or it has too few values.
     """
     if count is None:
-        return _named(dataset)
+        return _named(dataset, section)
     names = dataset.schema.names
     if dataset.schema.image or by not in names:
-        raise BadInput(f"federated.by: {by!r} is no feature; {nearest(str(by), names)}")
+        raise BadInput(f"{section}.by: {by!r} is no feature; {nearest(str(by), names)}")
     values, first = dataset.x[:, names.index(by)].double(), first_of(dataset.together)
     # of one record each: versions of a record that lie beside it move no hospital's bounds
     once = values[first.unique()].numpy()
@@ -58,18 +61,18 @@ def hospitals_of(dataset: Dataset, count: int | None, by: str | None) -> Hospita
     filled = place.unique()
     if len(filled) < count:
         raise BadInput(
-            f"federated.sites: {by} has too few values to make {count} hospitals; take at most "
+            f"{section}.sites: {by} has too few values to make {count} hospitals; take at most "
             f"{len(filled)}"
         )
     return Hospitals(tuple(_bands(by, cuts.tolist())), place, f"{count} bands of {by}")
 
 
-def _named(dataset: Dataset) -> Hospitals:
+def _named(dataset: Dataset, section: str) -> Hospitals:
     """The sites of the data set that have records."""
     if dataset.site is None:
         raise BadInput(
-            "federated.sites: null takes the hospitals that the data set names as data.site, and "
-            "it names none; give a number of hospitals, and federated.by"
+            f"{section}.sites: null takes the hospitals that the data set names as data.site, and "
+            f"it names none; give a number of hospitals, and {section}.by"
         )
     filled, place = dataset.site.unique(return_inverse=True)
     names = tuple(dataset.schema.sites[one] for one in filled.tolist())

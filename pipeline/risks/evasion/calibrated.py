@@ -49,7 +49,9 @@ def reliability_table(
                         np.mean([sampling.patients(len(y), seed) for seed in inside])
                     ),
                     "predicted": float(chance[inside].mean()),
-                    **intervals.bounded("observed", observed, drawn, sampling.confidence),
+                    **intervals.bounded_share(
+                        "observed", observed, drawn, weights, sampling.confidence, share
+                    ),
                 }
             )
     return pd.DataFrame(lines)

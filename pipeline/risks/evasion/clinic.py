@@ -9,7 +9,7 @@ import pandas as pd
 from pipeline.config import FeatureConfig
 from pipeline.data.grid import TICK_TOLERANCE
 from pipeline.presentation.numbers import SMALL, few
-from pipeline.statistics import Array, intervals
+from pipeline.statistics import Array, edges
 from pipeline.statistics.patients import numbered
 
 GROUPS = {"all": "of all", "ill": "of the ill", "healthy": "of the healthy"}
@@ -79,7 +79,7 @@ def within_error_sentence(
         elif len(right):
             rows = right["patient"].to_numpy()
             each = np.arange(len(rows)) if whose is None else numbered(whose[rows])
-            low, high = intervals.wilson_of_patients(turned, each, confidence)
+            low, high = edges.wilson_of_patients(turned, each, confidence)
             said.append(
                 f"{turned} of {len(right)} correct {what} ({turned / len(right):.1%}; "
                 f"{low:.1%} to {high:.1%})"

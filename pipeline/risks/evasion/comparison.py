@@ -213,7 +213,7 @@ def certified_columns(
     score = margins.score(margins.worst[0] if eps == 0 else least.margins.numpy())
     drawn = intervals.bootstrap_auroc(score, margins.y, weights)
     value = rates.auroc(score, margins.y)
-    return intervals.bounded("certified_auc", value, drawn, confidence)
+    return intervals.bounded_auroc("certified_auc", value, drawn, margins.y, weights, confidence)
 
 
 class Ranking(NamedTuple):
@@ -286,7 +286,9 @@ def _figures(
     correct = (answer == y).mean(0)
     worth = calibration.net_benefit(answer == 1, y, odds)
     figures: dict[str, float] = {**rates.classification(answer, y), **rates.confusion(answer, y)}
-    figures |= intervals.bounded("attacked_auc", ranked.auroc, ranked.drawn, confidence)
+    figures |= intervals.bounded_auroc(
+        "attacked_auc", ranked.auroc, ranked.drawn, y, weights, confidence
+    )
     figures |= intervals.bounded_mean("net_benefit", worth, weights, confidence)
     for name, who in (("accuracy", y >= 0), ("sensitivity", y == 1), ("specificity", y == 0)):
         figures |= intervals.bounded_mean_share(name, correct, weights, confidence, who)

@@ -144,4 +144,4 @@ def _told_apart(
     drawn = np.concatenate([weights, weights], 1)  # a patient comes with both of his images
     samples = intervals.bootstrap_auroc(score, which, drawn)
     value = float(intervals.bootstrap_auroc(score, which, np.ones((1, 2 * count)))[0])
-    return intervals.bounded(name, value, samples, sampling.confidence)
+    return intervals.bounded_auroc(name, value, samples, which, drawn, sampling.confidence)

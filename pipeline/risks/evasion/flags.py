@@ -224,7 +224,7 @@ def attack_beats_proof(evidence: Evidence) -> str | None:
 
 
 def degenerate(evidence: Evidence) -> str | None:
-    """It predicts one class for almost everyone, or hardly better than a coin."""
+    """It says nearly the same of everybody, ill or not: hardly better than a coin."""
     answer, y = predicted(evidence.first.worst[0], evidence.first.y), evidence.first.y
     if not rates.is_degenerate(answer, y):
         return None

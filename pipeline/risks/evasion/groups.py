@@ -65,10 +65,7 @@ def groups_table(
                     continue
                 found = _paired(margins, against, inside, radius, weights, sampling.confidence)
                 differences[name, by, group, figure] = Difference(found["difference"], found["se"])
-                line |= {
-                    f"{figure}_difference{suffix}": found[key]
-                    for suffix, key in (("", "difference"), ("_low", "low"), ("_high", "high"))
-                }
+                line |= _named(f"{figure}_difference", found)
             if against is not None:
                 line |= _beside(margins, against, inside, weights, sampling.confidence, figures)
             lines.append(line)
@@ -127,15 +124,20 @@ def _beside(
     Of the calibration gap, how much higher the probabilities are.
     """
     sides = (margins, against)
-    right = np.subtract(*((one.worst[0] > 0).mean(0) for one in sides))
-    higher = np.subtract(*(logistic(one.score(one.worst[0])).mean(0) for one in sides))
-    asked = (("specificity", right, inside & (margins.y == 0)), ("calibration_gap", higher, inside))
+    right = [(one.worst[0] > 0).mean(0) for one in sides]
+    said = [logistic(one.score(one.worst[0])).mean(0) for one in sides]
+    asked = (("specificity", right, inside & (margins.y == 0)), ("calibration_gap", said, inside))
     line: dict[str, float] = {}
-    for name, each, where in asked:
+    for name, (mine, theirs), where in asked:
         if not np.isnan(figures[name]):
-            key = f"{name}_difference"
-            line |= intervals.bounded_mean(key, each, weights, confidence, where)
+            found = intervals.paired_difference(mine, theirs, weights, confidence, where)
+            line |= _named(f"{name}_difference", found)
     return line
+
+
+def _named(name: str, found: Mapping[str, float]) -> dict[str, float]:
+    ends = (("", "difference"), ("_low", "low"), ("_high", "high"))
+    return {f"{name}{suffix}": found[key] for suffix, key in ends}
 
 
 def harms(groups: pd.DataFrame) -> dict[str, str]:

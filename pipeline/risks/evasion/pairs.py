@@ -11,6 +11,7 @@ from pipeline.risks.evasion.measure.margins import Margins
 from pipeline.risks.evasion.recipes import Recipe, recipe_pairs
 from pipeline.risks.pairs import Drawn, pairs_table
 from pipeline.statistics import Array, intervals
+from pipeline.statistics.edges import Share
 from pipeline.statistics.intervals import Sampling
 
 # the columns of `comparison` that are compared, and whom each is a share of: `y`, None = everybody
@@ -40,9 +41,10 @@ def headline_pairs(
     weights = sampling.weights(len(first.y))
     asked = [(key, key, at, whose) for key, whose in ATTACKED.items()]
     asked += [(f"{CLEAN_PREFIX}{key}", key, 0, whose) for key, whose in CLEAN.items()]
+    patients = sampling.whose(len(first.y))
     drawn = {
         figure: {
-            name: _drawn(margins, weights, radius, whose, wrong=key.endswith("_rate"))
+            name: _drawn(margins, weights, radius, whose, patients, wrong=key.endswith("_rate"))
             for name, margins in headline.items()
         }
         for figure, key, radius, whose in asked
@@ -54,8 +56,11 @@ def headline_pairs(
     return table
 
 
-def _drawn(margins: Margins, weights: Array, at: int, whose: int | None, *, wrong: bool) -> Drawn:
+def _drawn(
+    margins: Margins, weights: Array, at: int, whose: int | None, patients: Array, *, wrong: bool
+) -> Drawn:
     right = (margins.worst[at] > 0).mean(0)
     inside = np.ones(len(right), dtype=bool) if whose is None else margins.y == whose
     each = 1 - right if wrong else right
-    return Drawn(float(each[inside].mean()), intervals.bootstrap_mean(each, weights, inside))
+    share = Share(np.where(inside, each, np.nan), patients)
+    return Drawn(float(each[inside].mean()), intervals.bootstrap_mean(each, weights, inside), share)

@@ -187,10 +187,8 @@ def recipe_figures(
         half: (M,), which half models trained on the same patients; None = as `train` says.
     """
     sides = [recipe] if against is None else [recipe, against]
-    right, right_halves = (
-        _less([(margins > 0).astype(float) for margins in each])
-        for each in zip(*((side.reported, side.halves) for side in sides), strict=True)
-    )
+    right = [(side.reported > 0).astype(float) for side in sides]
+    right_halves = _less([(side.halves > 0).astype(float) for side in sides])
     scores, *others = [
         (disease_score(side.reported, y, side.cut), disease_score(side.halves, y)) for side in sides
     ]
@@ -210,7 +208,7 @@ def recipe_figures(
             else:
                 where = asked(figure, y)
                 found[figure] = estimate_mean(
-                    right,
+                    right[0],
                     right_halves,
                     train,
                     where,
@@ -218,6 +216,7 @@ def recipe_figures(
                     held=figure == held,
                     whose=whose,
                     half=half,
+                    against=right[1] if against is not None else None,
                 )
         except TooFewHalves:
             continue

@@ -58,9 +58,9 @@ def finding(tables: Tables, context: Context) -> Finding | None:
         )
     alarm = limits is not None and limits.goal == "alarm"
     rate, y, does = (
-        ("false_alarm_rate", 0, "call ill")
+        ("false_alarm_rate", 0, view.does("call ill", "calls ill"))
         if alarm
-        else ("missed_diagnosis_rate", 1, "miss the disease of")
+        else ("missed_diagnosis_rate", 1, f"{view.does('miss', 'misses')} the disease of")
     )
     clean, at = view.line(view.clean), view.line(view.attacked)
     whole = records_of(view.comparison, y)
@@ -79,7 +79,7 @@ def finding(tables: Tables, context: Context) -> Finding | None:
         else "If a forger changes at most"
     )
     known = f", {at['knowledge']}" if "knowledge" in at else ""
-    models = f"Means over {context.cfg.plan.seeds} models of each patient."
+    models = f"Means over {context.cfg.plan.each} models of each patient."
     sample = f", of {view.sample}" if view.sample else ""
     return Finding(
         f"{forged} {view.budget(view.eps)}, {view.who} {does} "
@@ -88,7 +88,7 @@ def finding(tables: Tables, context: Context) -> Finding | None:
         f"{at[f'{rate}_low']:.3f} to {at[f'{rate}_high']:.3f}); {before} of them without any "
         f"attack ({view.threat} threat{known}{sample}).",
         view.first,
-        models if context.cfg.plan.seeds > 1 else "",
+        models if context.cfg.plan.each > 1 else "",
     )
 
 

@@ -11,9 +11,12 @@ import pandas as pd
 from pipeline.presentation.numbers import as_told, with_interval
 from pipeline.risks.columns import DEFENSE
 from pipeline.risks.evasion.measure.set_aside import SetAside
+from pipeline.risks.pairs import Apart, Drawn
 from pipeline.statistics import Array, intervals, rates
+from pipeline.statistics.edges import Share
 from pipeline.statistics.intervals import Sampling
 
+UNKNOWN = Drawn(float("nan"), np.full(1, np.nan))
 TUNE, TEST, TRAIN = "tune", "test", "train"
 LESS = f"{TUNE} less {TEST}"
 FIGURES = ("prevalence", "auroc", "sensitivity", "specificity")
@@ -42,14 +45,12 @@ def split_table(found: Mapping[str, SetAside], sampling: Sampling) -> pd.DataFra
     lines = []
     for defense, one in found.items():
         weights = sampling.weights(len(one.y))
-        drawn = {
+        parts = {
             name: _figures(one, rows.numpy(), weights, answered=name != TRAIN)
             for name, rows in ((TRAIN, one.train), (TUNE, one.tune), (TEST, one.test))
         }
-        drawn[LESS] = {
-            name: (drawn[TUNE][name][0] - drawn[TEST][name][0], values - drawn[TEST][name][1])
-            for name, (_, values) in drawn[TUNE].items()
-        }
+        less = {name: figure.less(parts[TEST][name]) for name, figure in parts[TUNE].items()}
+        drawn: dict[str, Mapping[str, Drawn | Apart]] = {**parts, LESS: less}
         counted = {TRAIN: one.train, TUNE: one.tune, TEST: one.test}
         for part, figures in drawn.items():
             line: dict[str, object] = {"defense": defense, "part": part}
@@ -58,35 +59,33 @@ def split_table(found: Mapping[str, SetAside], sampling: Sampling) -> pd.DataFra
                 rows = counted[part][0]
                 line |= {"patients": int(rows.sum()), "ill": int(one.y[rows].sum())}
             for name in FIGURES:
-                value, samples = figures.get(name, (float("nan"), np.full(1, np.nan)))
-                line |= intervals.bounded(name, value, samples, sampling.confidence)
+                line |= figures.get(name, UNKNOWN).bounded(name, sampling.confidence)
             lines.append(line)
     return pd.DataFrame(lines)
 
 
-def _figures(
-    one: SetAside, rows: Array, weights: Array, *, answered: bool
-) -> dict[str, tuple[float, Array]]:
-    """Each figure of a part (S, N) and its resamples (R,); models averaged."""
+def _figures(one: SetAside, rows: Array, weights: Array, *, answered: bool) -> dict[str, Drawn]:
+    """Each figure of a part (S, N), drawn by weights (R, N); models averaged."""
     y = one.y.numpy()
     own = rows[0]  # the parts of a split are the same for each model
     figures = {"prevalence": _mean(y == 1, own, weights)}
     if not answered:
         return figures
     score = one.log_odds.numpy()[:, own]
-    figures["auroc"] = (
-        rates.auroc(score, y[own]),
-        intervals.bootstrap_auroc(score, y[own], weights[:, own]),
-    )
+    drawn = intervals.bootstrap_auroc(score, y[own], weights[:, own])
+    figures["auroc"] = Drawn(rates.auroc(score, y[own]), drawn, intervals.ranked(y, weights, own))
     called = (one.log_odds.numpy() > one.cut.numpy()[:, None]).mean(0)
     figures["sensitivity"] = _mean(called, own & (y == 1), weights)
     figures["specificity"] = _mean(1 - called, own & (y == 0), weights)
     return figures
 
 
-def _mean(values: Array, rows: Array, weights: Array) -> tuple[float, Array]:
+def _mean(values: Array, rows: Array, weights: Array) -> Drawn:
     each = values.astype(np.float64)
-    return intervals.mean_of(each[rows]), intervals.bootstrap_mean(each, weights, rows)
+    share = Share(np.where(rows, each, np.nan), intervals.drawn_together(weights))
+    return Drawn(
+        intervals.mean_of(each[rows]), intervals.bootstrap_mean(each, weights, rows), share
+    )
 
 
 def transfers(table: pd.DataFrame, defense: str) -> str:

@@ -116,7 +116,7 @@ COLUMNS = {
         "draws": "copies that estimate a share",
         "alpha": "the probability that a radius does not hold, of each image",
         "reach": "the largest radius that a unanimous vote of so many copies shows",
-        "degenerate": "whether the vote says one class of nearly everybody, or is like a coin",
+        "degenerate": "whether the vote says nearly the same of everybody, ill or not",
     },
     "plots/proved": {
         **DEFENSE,

@@ -12,6 +12,7 @@ from pipeline.risks.evasion.movable import sample_in_words
 from pipeline.risks.evasion.proofs import unprovable
 from pipeline.risks.evasion.wording import among, budget, leading
 from pipeline.risks.risk import Tables, nearest_of
+from pipeline.risks.sentences import DEPLOYED
 
 
 @dataclass(frozen=True)
@@ -55,8 +56,14 @@ class View:
     @cached_property
     def who(self) -> str:
         """The first ones in a sentence, with their flags."""
-        name = self.shown[self.first]
-        return f"the undefended models{name.removeprefix(BASELINE)}" if self.undefended else name
+        name, frozen = self.shown[self.first], self.cfg.plan.frozen
+        called = DEPLOYED if frozen else "the undefended models"
+        return f"{called}{name.removeprefix(BASELINE)}" if self.undefended else name
+
+    def does(self, verb: str, singular: str) -> str:
+        """What `who` does: a recipe, and a model that is deployed, are one."""
+        several = self.undefended and not self.cfg.plan.frozen
+        return verb if several else singular
 
     @property
     def undefended(self) -> bool:

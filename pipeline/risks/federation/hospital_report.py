@@ -15,7 +15,8 @@ from pipeline.risks.federation.hospitals import (
     OWN,
     TRAININGS,
 )
-from pipeline.risks.federation.measure.hospitals import CENTRAL, FEDERATED
+from pipeline.risks.federation.measure.settings import CENTRAL, FEDERATED, PRIVATE
+from pipeline.risks.federation.risk import COSTS
 from pipeline.risks.federation.risk import GAINS as NAME
 from pipeline.risks.risk import Tables
 from pipeline.statistics.patients import LEAST
@@ -38,6 +39,16 @@ HOW = (
     "all hospitals, askings and figures of one number of hospitals: these models on new patients. "
     f"Nothing is estimated of fewer than {LEAST} patients of a class."
 )
+CLAIMS = (
+    "dp_train is central training under differential privacy of records; federated_private trains "
+    "so in each hospital (local), federated_noisy_server adds noise to what the server sums "
+    "(central privacy, of whole hospitals: not from the server). Each claim is recomputed by a "
+    "second accountant and audited by who sees all noise and knows all but one coin: canary "
+    "records in noisy gradients, through all rounds, or canary hospitals in noisy sums. A claim "
+    "that the audit exceeds, at a confidence that a true one fails once in a million, ends the "
+    "stage. cost: less the same training without privacy, same patients; verdicts are after Holm "
+    "over all recipes and figures. Private models decide at a public cut."
+)
 COHORT = (
     "Hospitals cut from one cohort differ by what they are cut by alone. Real ones also measure "
     "and record otherwise, and may gain less, or more."
@@ -54,12 +65,56 @@ def chapters(tables: Tables) -> Sequence[Chapter]:
     shown = _shown(first[first["figure"] == "auroc"])
     parts: list[Part] = [
         Table(shown, "numbers", f"AUROC out of fold; rule {first['aggregate'].iloc[0]}"),
+        *_privately(tables),
         Items(_told(table)),
         Note(COHORT, small=False),
-        Fold("How it was measured", [Note(HOW)]),
+        Fold("How it was measured", [Note(HOW), *([Note(CLAIMS)] if COSTS in tables else [])]),
         Fold("Every number of hospitals and figure", whole),
     ]
     return (Chapter(TITLE, parts, _result(first)),)
+
+
+def _privately(tables: Tables) -> list[Part]:
+    """What differential privacy claims, what an audit shows of it, and what it costs."""
+    if COSTS not in tables:
+        return []
+    table = tables[COSTS]
+    first = table[table["figure"] == "auroc"]
+    shown = pd.DataFrame(
+        {
+            "training": first["recipe"].tolist(),
+            "protects": first["protects"].tolist(),
+            "epsilon claimed": _epsilons(first, "claimed"),
+            "recomputed": _epsilons(first, "recomputed"),
+            "audited: at least": _epsilons(first, "lower_bound"),
+            "AUROC": with_interval(first, "value"),
+            "cost": with_interval(first, "cost"),
+            "conclusion": first["cost_verdict"].tolist(),
+        }
+    )
+    caption = f"Differential privacy at delta {first['delta'].iloc[0]:g}, everybody"
+    return [
+        Table(shown, "numbers", caption),
+        Fold("What privacy costs, every figure", [Table(_costs(table), "numbers")]),
+    ]
+
+
+def _epsilons(table: pd.DataFrame, name: str) -> list[str]:
+    return [f"{one:.3f}" for one in table[f"epsilon_{name}"]]
+
+
+def _costs(table: pd.DataFrame) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "training": table["recipe"].tolist(),
+            "figure": table["figure"].map(WORDS).tolist(),
+            "private": with_interval(table, "value"),
+            "not private": with_interval(table, "plain"),
+            "cost": with_interval(table, "cost"),
+            "conclusion": table["cost_verdict"].tolist(),
+            "would have shown": table["cost_smallest_detectable"].map("{:.3f}".format).tolist(),
+        }
+    )
 
 
 def _result(table: pd.DataFrame) -> str:
@@ -119,7 +174,8 @@ def _shown(table: pd.DataFrame, *, whole: bool = False) -> pd.DataFrame:
     """A line for each hospital and asking."""
     first = {"hospitals": [f"{count:g}" for count in table["hospitals"]]} if whole else {}
     figure = {"figure": table["figure"].map(WORDS).tolist()} if whole else {}
-    cells = {name: with_interval(table, name) for name in TRAININGS}
+    private = [name for name in PRIVATE if table[name].notna().any()]
+    cells = {name: with_interval(table, name) for name in (*TRAININGS, *private)}
     verdicts = table["gain_verdict"].fillna("").tolist()
     return pd.DataFrame(
         {

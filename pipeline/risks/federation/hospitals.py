@@ -7,13 +7,19 @@ import numpy as np
 import pandas as pd
 import torch
 
-from pipeline.risks.federation.measure.hospitals import CENTRAL, FEDERATED, Trained, file_of
-from pipeline.risks.federation.measure.settings import RECIPE, FederationSettings
-from pipeline.risks.pairs import Drawn
+from pipeline.risks.federation.measure.hospitals import Trained, file_of
+from pipeline.risks.federation.measure.settings import (
+    CENTRAL,
+    FEDERATED,
+    PRIVATE,
+    RECIPE,
+    FederationSettings,
+)
+from pipeline.risks.pairs import Apart
 from pipeline.risks.risk import Context, Sources
 from pipeline.risks.transport.worth import MEASURES, Cohort, Measure, Told, chance
-from pipeline.statistics import Array, intervals
-from pipeline.statistics.conclusions import Difference, compare
+from pipeline.statistics import Array
+from pipeline.statistics.conclusions import Difference, verdict_columns
 from pipeline.statistics.intervals import Sampling
 from pipeline.statistics.patients import LEAST, count_of
 
@@ -34,6 +40,7 @@ COLUMNS = {
         CENTRAL: "the figure of models that learn from all records in one place; HIGHER = BETTER",
         FEDERATED: "of federated models",
         ALONE: "of models that this hospital trains alone; empty in the lines of all",
+        **{name: f"of the recipe {name}; empty where it was not trained" for name in PRIVATE},
         "gain": "federated less alone, paired: the same patients",
         "gain_se": "its standard error: these models on new patients",
         "gain_p": "after Holm over all hospitals, askings and figures of one number of hospitals",
@@ -41,20 +48,51 @@ COLUMNS = {
         "gain_smallest_detectable": "gain that 80 of 100 such comparisons would have shown",
         "to_central": "federated less central, paired",
         "why": "why there is no figure",
-    }
+    },
+    "federation_private": {
+        "hospitals": "how many take part",
+        "recipe": "the private training",
+        "protects": "what is added to or removed from the data that the claim is about",
+        "against": "from whom it is protected",
+        "epsilon_claimed": "for one model's weights",
+        "delta": "of the claim",
+        "epsilon_recomputed": "by a second accountant",
+        "epsilon_lower_bound": "that an audit shows to be spent; 95 %, from right guesses",
+        "epsilon_ceiling": "the most that so many guesses could have shown",
+        "epsilon_gaussian": "the same if the noise is normal; empty below sample rate 1",
+        "epsilon_counts": "the same if nothing is known of the mechanism",
+        "noise_measured": "that the training measured of itself, over what is claimed",
+        "figure": "auroc, accuracy, sensitivity or specificity of everybody, without attack",
+        "value": "out of fold; HIGHER = BETTER",
+        "beside": "the same training without privacy",
+        "plain": "its figure",
+        "cost": "value less plain, paired: the same patients",
+        "cost_se": "its standard error: these models on new patients",
+        "cost_p": "after Holm over all rows",
+        "cost_verdict": "better, worse or not told apart",
+        "cost_smallest_detectable": "cost that 80 of 100 such comparisons would have shown",
+    },
 }
-BOUNDED = (*TRAININGS, "gain", "to_central")
+BOUNDED = (*TRAININGS, *PRIVATE, "gain", "to_central", "value", "plain", "cost")
 
 
 def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
-    """The table `federation_hospitals`, of every number of hospitals that was measured."""
+    """Gains for every number of hospitals that was measured; what privacy costs, if it was."""
     folder, wanted = sources.stage("federation"), context.cfg.section(FederationSettings)
     if folder is None:
         return {}
     files = [folder / RECIPE / file_of(sites) for sites in wanted.every_number]
     found = [Trained.load(file) for file in files if file.exists()]
-    tables = [hospitals_table(one, context.dataset.y, context.sampling) for one in found]
-    return {"federation_hospitals": pd.concat(tables, ignore_index=True)} if tables else {}
+    if not found:
+        return {}
+    y, sampling = context.dataset.y, context.sampling
+    gains = [hospitals_table(one, y, sampling) for one in found]
+    costs = [private_table(one, y, sampling) for one in found if one.claims]
+    return {
+        name: pd.concat(tables, ignore_index=True)
+        for name, tables in (("federation_hospitals", gains), ("federation_private", costs))
+        if tables
+    }
 
 
 def hospitals_table(trained: Trained, y: torch.Tensor, sampling: Sampling) -> pd.DataFrame:
@@ -65,18 +103,70 @@ def hospitals_table(trained: Trained, y: torch.Tensor, sampling: Sampling) -> pd
         y: (N,) classes of the whole data set.
         sampling: of the intervals.
     """
-    own = sampling.of(trained.patients.numpy())
-    classes = y[trained.patients].numpy()
-    cohort = Cohort(classes, own.whose(len(classes)), own.weights(len(classes)))
+    cohort, own = _cohort(trained, y, sampling)
     lines = list(_lines(trained, cohort, own.confidence))
-    _judge(lines, own.patients(len(classes)), own.confidence)
-    return pd.DataFrame(lines, columns=_columns())
+    _judge(lines, "gain", own.patients(len(cohort.y)), own.confidence)
+    for line in lines:
+        if line["why"]:
+            line["gain_verdict"] = NOT_ESTIMABLE
+    return pd.DataFrame(lines, columns=_columns("federation_hospitals"))
 
 
-def _columns() -> list[str]:
+def private_table(trained: Trained, y: torch.Tensor, sampling: Sampling) -> pd.DataFrame:
+    """What private trainings claim and cost, a line for each figure of everybody.
+
+    Args:
+        trained: with the claims of its private recipes.
+        y: (N,) classes of the whole data set.
+        sampling: of the intervals.
+    """
+    cohort, own = _cohort(trained, y, sampling)
+    everybody, models = np.ones(len(cohort.y), dtype=bool), _everywhere(trained, cohort.y)
+    lines = []
+    for name, claim in trained.claims.items():
+        about = {"hospitals": len(trained.hospitals), "recipe": name, **_claimed(claim)}
+        for figure in FIGURES:
+            measure, plain = MEASURES[figure], models[PRIVATE[name]]
+            pair = [measure.drawn(one, everybody, cohort) for one in (models[name], plain)]
+            cost = pair[0].less(pair[1])
+            line = {**about, "figure": figure, "beside": PRIVATE[name]}
+            line |= pair[0].bounded("value", own.confidence)
+            line |= pair[1].bounded("plain", own.confidence) | cost.bounded("cost", own.confidence)
+            line["cost_se"] = _error(measure, plain, cost, everybody, cohort)
+            lines.append(line)
+    _judge(lines, "cost", own.patients(len(cohort.y)), own.confidence)
+    return pd.DataFrame(lines, columns=_columns("federation_private"))
+
+
+def _claimed(claim: Mapping[str, Any]) -> dict[str, Any]:
+    """What is claimed, recomputed and audited; `claim` as `measure.claims.claim_of`."""
+    audit, shown = claim["audit"], claim["audit"]["bounds"]
+    return {
+        "protects": claim["neighbouring"].removeprefix("add or remove "),
+        "against": claim["against"],
+        "epsilon_claimed": claim["epsilon"],
+        "delta": claim["delta"],
+        "epsilon_recomputed": claim["accounts"]["pld"],
+        "epsilon_lower_bound": audit["epsilon_lower_bound"],
+        "epsilon_ceiling": audit["ceiling"],
+        **{f"epsilon_{one}": _known(shown[one]) for one in ("gaussian", "counts")},
+        "noise_measured": claim["noise"],
+    }
+
+
+def _known(bound: float | None) -> float:
+    return float("nan") if bound is None else bound
+
+
+def _cohort(trained: Trained, y: torch.Tensor, sampling: Sampling) -> tuple[Cohort, Sampling]:
+    own, classes = sampling.of(trained.patients.numpy()), y[trained.patients].numpy()
+    return Cohort(classes, own.whose(len(classes)), own.weights(len(classes))), own
+
+
+def _columns(table: str) -> list[str]:
     return [
         name
-        for one in COLUMNS["federation_hospitals"]
+        for one in COLUMNS[table]
         for name in ((one, f"{one}_low", f"{one}_high") if one in BOUNDED else (one,))
     ]
 
@@ -91,7 +181,7 @@ def told(trained: Trained, training: int, y: Array) -> Told:
 
 def _lines(trained: Trained, cohort: Cohort, confidence: float) -> Iterator[dict[str, Any]]:
     place, count = trained.place.numpy(), len(trained.hospitals)
-    both = {name: told(trained, number, cohort.y) for number, name in enumerate(TRAININGS[:2])}
+    both = _everywhere(trained, cohort.y)
     everybody = np.ones(len(place), dtype=bool)
     named = {"hospitals": count, "aggregate": trained.aggregate}
     yield from _asked(
@@ -102,6 +192,13 @@ def _lines(trained: Trained, cohort: Cohort, confidence: float) -> Iterator[dict
         for asked, where in ((OWN, place == number), (OTHERS, place != number)):
             head = {**named, "hospital": hospital, "asked": asked}
             yield from _asked(head, models, where, cohort, confidence)
+
+
+def _everywhere(trained: Trained, y: Array) -> dict[str, Told]:
+    """What trainings say that all hospitals take part in; y (N,)."""
+    first = 2 + len(trained.hospitals)
+    places = {name: first + number for number, name in enumerate(trained.private)}
+    return {name: told(trained, at, y) for name, at in {CENTRAL: 0, FEDERATED: 1, **places}.items()}
 
 
 def _asked(
@@ -136,46 +233,35 @@ def _figure(
     drawn = {name: measure.drawn(one, where, cohort) for name, one in models.items()}
     line: dict[str, Any] = {}
     for name, one in drawn.items():
-        line |= intervals.bounded(name, one.value, one.samples, confidence)
+        line |= one.bounded(name, confidence)
     between = {"to_central": CENTRAL, "gain": ALONE}
     for name, other in between.items():
         if other in drawn:
-            apart = _less(drawn[FEDERATED], drawn[other])
-            line |= intervals.bounded(name, apart.value, apart.samples, confidence)
+            apart = drawn[FEDERATED].less(drawn[other])
+            line |= apart.bounded(name, confidence)
             if name == "gain":
-                line["gain_se"] = _error(measure, models, apart, where, cohort)
+                line["gain_se"] = _error(measure, models[FEDERATED], apart, where, cohort)
     return line
 
 
-def _less(one: Drawn, other: Drawn) -> Drawn:
-    return Drawn(one.value - other.value, one.samples - other.samples)
-
-
-def _error(
-    measure: Measure, models: Mapping[str, Told], apart: Drawn, where: Array, cohort: Cohort
-) -> float:
+def _error(measure: Measure, model: Told, apart: Apart, where: Array, cohort: Cohort) -> float:
     """The standard error that resamples show.
 
-    A handful on whom both models say the same has no spread, and proves nothing: then that of one
-    figure among the same patients.
+    Two rankings of a handful that are the same have no spread, and prove nothing: then that of one
+    among the same patients.
     """
-    found = intervals.spread_of(apart.samples)
-    return found if found > 0 else chance(measure, models[FEDERATED], where, where, cohort)[0]
+    found = apart.se
+    return found if found > 0 else chance(measure, model, where, where, cohort)[0]
 
 
-def _judge(lines: list[dict[str, Any]], patients: int, confidence: float) -> None:
-    """Writes verdicts on gains into the lines: Holm over all of them."""
+def _judge(lines: list[dict[str, Any]], name: str, patients: int, confidence: float) -> None:
+    """Writes verdicts on a difference into the lines: Holm over all of them."""
     asked = {
-        number: Difference(line["gain"], line["gain_se"])
+        number: Difference(line[name], line[f"{name}_se"])
         for number, line in enumerate(lines)
-        if "gain" in line
+        if name in line
     }
-    for number, one in compare(asked, patients=patients, confidence=confidence).items():
-        lines[number] |= {
-            "gain_p": one.p,
-            "gain_verdict": one.verdict,
-            "gain_smallest_detectable": one.smallest_detectable,
-        }
-    for line in lines:
-        if line["why"]:
-            line["gain_verdict"] = NOT_ESTIMABLE
+    told = verdict_columns(asked, patients=patients, confidence=confidence)
+    for number, columns in told.items():
+        del columns["difference"]
+        lines[number] |= {f"{name}_{what}": value for what, value in columns.items()}

@@ -5,18 +5,25 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.attacks.updates import HOSTILE
 from pipeline.config import Config
+from pipeline.defenses import DEFENSES, SET_BY_PROGRAM
 from pipeline.defenses.federated.aggregate import AGGREGATES, check_enough
 from pipeline.files import BadInput
-from pipeline.risks.federation.measure.settings import RECIPE, FederationSettings
+from pipeline.risks.federation.measure.settings import (
+    PRIVATE,
+    PRIVATE_RECIPE,
+    RECIPE,
+    FederationSettings,
+)
 from pipeline.risks.risk import Figure, HeadlineFigure, Point, Risk, Tables, Trade
-from pipeline.validation import check_names
+from pipeline.validation import check_names, check_options
 
 if TYPE_CHECKING:
     import pandas as pd
 
 NONE = "none"  # the attack of nobody
 MEASURED = "federation_harm"
-GAINS = "federation_hospitals"
+GAINS, RULES_TABLE = "federation_hospitals", "federation_rules"
+COSTS = "federation_private"  # where private recipes were trained beside
 
 
 def check(cfg: Config, origin: str) -> None:
@@ -28,23 +35,37 @@ def check(cfg: Config, origin: str) -> None:
     where = f"{origin}: federation.aggregates"
     check_names(wanted.aggregates, AGGREGATES, where, "rule of aggregation")
     check_names(wanted.attacks, HOSTILE, f"{origin}: federation.attacks", "attack")
+    where = f"{origin}: federation.private"
+    check_names(list(wanted.private), PRIVATE, where, "private recipe")
+    for name, options in wanted.private.items():
+        if options is not None:
+            check_options(DEFENSES[name], options, f"{where}.{name}", given=SET_BY_PROGRAM)
     for count in wanted.every_number:
-        if count is not None and wanted.malicious >= count:
+        most = max(wanted.malicious) if count == wanted.sites else wanted.malicious[0]
+        if count is not None and most >= count:
             raise BadInput(
-                f"{origin}: federation.malicious: {wanted.malicious} of {count} hospitals leave no "
-                "honest one"
+                f"{origin}: federation.malicious: {most} of {count} hospitals leave no honest one"
             )
     if wanted.enabled and wanted.sites is not None:
-        check_enough(wanted.aggregate, wanted.tolerated, wanted.sites)
+        stands = wanted.stands(wanted.malicious[0])
+        check_enough(wanted.aggregate, stands, wanted.sites, "federation")
 
 
-def told_first(tables: Tables, cfg: Config) -> "pd.DataFrame":
-    """The rows of `federation_harm` of the federation as configured, under its own rule."""
-    wanted, table = cfg.section(FederationSettings), tables[MEASURED]
-    count = table["hospitals"].iloc[0]  # of the number that is told first
-    own = table[(table["hospitals"] == count) & (table["aggregate"] == wanted.aggregate)]
-    found: pd.DataFrame = own if len(own) else table[table["hospitals"] == count]
+def told_first(tables: Tables, cfg: Config, name: str = MEASURED) -> "pd.DataFrame":
+    """The rows of a table of the federation as configured, under its own rule."""
+    wanted = cfg.section(FederationSettings)
+    rows = as_configured(tables[name])
+    own = rows[rows["aggregate"] == wanted.aggregate]
+    found: pd.DataFrame = own if len(own) else rows
     return found
+
+
+def as_configured(table: "pd.DataFrame") -> "pd.DataFrame":
+    """The rows of the recipe, numbers of hospitals and of malicious ones that are told first."""
+    first = table.iloc[0]
+    for name in ("defense", "hospitals", "malicious"):
+        table = table[table[name] == first[name]]
+    return table
 
 
 def worst(tables: Tables, cfg: Config, figure: str = "accuracy") -> "pd.Series[Any]":
@@ -72,21 +93,46 @@ def metrics(tables: Tables, cfg: Config) -> Mapping[str, Mapping[str, float]]:
     """The worst found under the configured rule, and what server and participants learn."""
     if MEASURED not in tables:
         return {}
-    rows = told_first(tables, cfg)
-    found = {
-        "hostile_accuracy": worst(tables, cfg)["accuracy"],
-        "hostile_missed": worst(tables, cfg, "missed_diagnosis_rate")["missed_diagnosis_rate"],
-    }
-    if rows.loc[rows["attack"] != NONE, "attack_success_rate"].notna().any():
-        row = worst(tables, cfg, "attack_success_rate")
-        found["hostile_backdoor"] = row["attack_success_rate"]
     seen = read_most(tables)
-    found |= {"server_error": seen["error"], "server_error_guess": seen["error_guess"]}
-    members = tables["federation_members"].set_index("who")
-    own = members.loc[["participant"]].iloc[-1]
-    found |= {"participant_auroc": own["auroc"], "participant_tpr_at_1pct": own["tpr_at_1pct"]}
-    found |= gains(tables)
-    return {RECIPE: {name: float(value) for name, value in found.items() if value == value}}
+    found = {
+        RECIPE: {
+            **_harm(tables, cfg, RECIPE),
+            "server_error": seen["error"],
+            "server_error_guess": seen["error_guess"],
+            **gains(tables),
+        }
+    }
+    if PRIVATE_RECIPE in cfg.defenses:  # else nothing is reported of it
+        found[PRIVATE_RECIPE] = _harm(tables, cfg, PRIVATE_RECIPE)
+    members = tables["federation_members"]
+    for recipe, figures in found.items():
+        own = members[(members["defense"] == recipe) & (members["who"] == "participant")]
+        if not len(own):
+            continue
+        both = own.iloc[-1]
+        figures |= {
+            "participant_auroc": both["auroc"],
+            "participant_tpr_at_1pct": both["tpr_at_1pct"],
+        }
+    return {
+        recipe: {name: float(value) for name, value in figures.items() if value == value}
+        for recipe, figures in found.items()
+        if figures
+    }
+
+
+def _harm(tables: Tables, cfg: Config, recipe: str) -> dict[str, float]:
+    """Of one recipe, with as many malicious hospitals as are told first."""
+    table = tables[RULES_TABLE]
+    rows = table[table["defense"] == recipe]
+    if not len(rows):
+        return {}
+    row = told_first({RULES_TABLE: rows}, cfg, RULES_TABLE).iloc[0]
+    return {
+        "hostile_accuracy": row["accuracy"],
+        "hostile_missed": row["missed_diagnosis_rate"],
+        "hostile_backdoor": row["attack_success_rate"],
+    }
 
 
 def gains(tables: Tables) -> Mapping[str, float]:
@@ -96,7 +142,8 @@ def gains(tables: Tables) -> Mapping[str, float]:
     table = tables[GAINS]
     first = table[(table["hospitals"] == table["hospitals"].iloc[0]) & (table["figure"] == "auroc")]
     everybody = first[first["asked"] == "everybody"].iloc[0]
-    return {
+    private = {f"{name}_auroc": everybody[name] for name in PRIVATE}
+    return private | {
         "central_auroc": everybody["central"],
         "federated_auroc": everybody["federated"],
         "alone_auroc_elsewhere": first.loc[first["asked"] == "others", "alone"].min(),
@@ -134,18 +181,19 @@ def trades(tables: Tables, cfg: Config) -> Sequence[Trade]:
 
 
 def points(tables: Tables, defense: str, cfg: Config) -> Sequence[Point]:
-    """A nested run for each number of hospitals and rule, with a figure for each attack."""
-    if MEASURED not in tables or defense != RECIPE:
+    """A nested run for each federation and rule, with a figure for each attack."""
+    if MEASURED not in tables or defense not in set(tables[MEASURED]["defense"]):
         return ()
-    found = []
-    for (hospitals, rule), rows in tables[MEASURED].groupby(["hospitals", "aggregate"], sort=False):
+    found, table = [], tables[MEASURED]
+    names = ["hospitals", "aggregate", "malicious"]
+    for key, rows in table[table["defense"] == defense].groupby(names, sort=False):
         figures = [
             Figure(f"{figure}_{row['attack']}", row[figure])
             for row in rows.to_dict("records")
             for figure in ("accuracy", "attack_success_rate")
             if row[figure] == row[figure]
         ]
-        found.append(Point({"hospitals": str(hospitals), "aggregate": str(rule)}, figures))
+        found.append(Point(dict(zip(names, map(str, key), strict=True)), figures))
     return found
 
 

@@ -1,5 +1,6 @@
 """From answers, rebuilt records and scores to figures with intervals."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -10,12 +11,11 @@ from pipeline.attacks.updates import HOSTILE
 from pipeline.models.answers import disease_score
 from pipeline.presentation.numbers import SMALL
 from pipeline.risks.columns import DEFENSE, IDS
-from pipeline.risks.federation import hospitals
-from pipeline.risks.federation.measure.experiment import harm_file
+from pipeline.risks.federation import hospitals, rules
+from pipeline.risks.federation.measure.experiment import every_federation, harm_file
 from pipeline.risks.federation.measure.federations import NONE
 from pipeline.risks.federation.measure.hostile import Harmed
-from pipeline.risks.federation.measure.members import BOTH, FINAL, SERVER, Members
-from pipeline.risks.federation.measure.members import FILE as MEMBERS
+from pipeline.risks.federation.measure.members import BOTH, FINAL, SERVER, Members, members_file
 from pipeline.risks.federation.measure.seen import FILE as SEEN
 from pipeline.risks.federation.measure.seen import Seen
 from pipeline.risks.federation.measure.settings import RECIPE, FederationSettings
@@ -25,12 +25,17 @@ from pipeline.risks.poisoning.harm_tables import compared, success_compared
 from pipeline.risks.risk import Context, Sources
 from pipeline.standards import RISKS, Standards
 from pipeline.statistics import Array, intervals, rates
-from pipeline.statistics.conclusions import Difference, compare
+from pipeline.statistics.accounting import gaussian_auroc, gaussian_tpr
+from pipeline.statistics.conclusions import Difference, verdict_columns
 from pipeline.statistics.intervals import Sampling
 from pipeline.statistics.patients import added, first_records, numbered
 from pipeline.statistics.separation import bootstrap
 
-FEDERATION = {"hospitals": "of the federation", "aggregate": "the server's rule"}
+FEDERATION = {
+    "hospitals": "of the federation",
+    "aggregate": "the server's rule",
+    "malicious": "hospitals in each model, others in the next; of the control: as many",
+}
 EVERYTHING = "all of them"  # the row of all measurements together
 COLUMNS = {
     **hospitals.COLUMNS,
@@ -38,7 +43,6 @@ COLUMNS = {
         **DEFENSE,
         **FEDERATION,
         "attack": "what malicious hospitals do; none: the control",
-        "malicious": "hospitals in each model, another one in the next",
         "sees": "whether they know what honest hospitals send in the same round",
         "patients": "who were asked",
         "ill": "of them",
@@ -52,6 +56,7 @@ COLUMNS = {
         "targets": "how many these are",
         **IDS,
     },
+    **rules.COLUMNS,
     "federation_verdicts": {
         **DEFENSE,
         **FEDERATION,
@@ -61,14 +66,14 @@ COLUMNS = {
         "figure": "what is compared; HIGHER = BETTER",
         "difference": "to that",
         "se": "its standard error: of these models on new patients",
-        "p": "after Holm, over all rows",
+        "p": "after Holm, over all rows of as many hospitals, as many malicious, and one recipe",
         "verdict": "better, worse or not told apart",
         "smallest_detectable": "difference that 80 of 100 such comparisons would tell apart",
     },
     "federation_seen": {
         **DEFENSE,
-        "update": "what the server got: a gradient, one clipped and with noise, or the weights "
-        "after so many steps of training, as Adam takes them",
+        "update": "what the server got: a gradient, one clipped and with noise, the weights after "
+        "so many steps of training, as Adam takes them, or the sum of a gradient of each hospital",
         "records": "of how many records; how many, the server knows",
         "when": "in which round",
         "measurement": "which one is read; all of them together: in units of scale",
@@ -92,6 +97,9 @@ COLUMNS = {
         "patients": "about whom each is asked, of other hospitals than the participant's",
         "auroc": "0.5 = guessing",
         "tpr_at_1pct": "members found while 1 % of the others are taken for members",
+        "auroc_bound": "the most that the claim allows anybody outside the hospital; empty = no "
+        "claim, or one that draws its records by chance",
+        "tpr_at_1pct_bound": "likewise",
         **IDS,
     },
 }
@@ -105,18 +113,20 @@ def draw_up(sources: Sources, context: Context) -> dict[str, pd.DataFrame]:
     if place is None or not (place / RECIPE / SEEN).exists():
         return {}
     place, sampling = place / RECIPE, context.sampling
-    paths = [
-        place / harm_file(sites, aggregate)
-        for sites in wanted.every_number
-        for aggregate in wanted.every_rule
-    ]
+    paths = [place / harm_file(asked) for asked in every_federation(wanted)]
     found = [Harmed.load(path) for path in paths if path.exists()]
+    harm = harm_table(found, sampling)
+    guessed = [place / members_file(private) for private in (False, True)]
     return {
         **hospitals.draw_up(sources, context),
-        "federation_harm": harm_table(found, sampling),
+        "federation_harm": harm,
+        "federation_rules": rules.rules_table(harm, sampling.confidence),
         "federation_verdicts": verdict_table(found, sampling),
         "federation_seen": seen_table(Seen.load(place / SEEN), context),
-        "federation_members": members_table(Members.load(place / MEMBERS), sampling),
+        "federation_members": pd.concat(
+            [members_table(Members.load(path), sampling) for path in guessed if path.exists()],
+            ignore_index=True,
+        ),
     }
 
 
@@ -132,7 +142,7 @@ def harm_table(found: Sequence[Harmed], sampling: Sampling) -> pd.DataFrame:
     ends = ("", "_low", "_high", "_difference", "_difference_low", "_difference_high")
     figures = ("accuracy", "auroc", *SHARES[1:], "attack_success_rate")
     columns = [f"{name}{end}" for name in figures for end in ends]
-    first = ("defense", *FEDERATION, "attack", "malicious", "sees", "patients", "ill")
+    first = ("defense", *FEDERATION, "attack", "sees", "patients", "ill")
     return pd.DataFrame(lines).reindex(columns=[*first, *columns, "control", "targets", *IDS])
 
 
@@ -143,22 +153,23 @@ def _harms(one: Harmed, sampling: Sampling) -> Iterator[dict[str, Any]]:
     area = rates.auroc(before, y), intervals.bootstrap_auroc(before, y, weights)
     for attack in one.attacks:
         line: dict[str, Any] = {
-            "defense": RECIPE,
+            "defense": one.recipe,
             "hospitals": len(one.hospitals),
             "aggregate": one.aggregate,
+            "malicious": one.malicious,
             "attack": attack,
-            "malicious": 0 if attack == NONE else one.malicious,
             "sees": attack != NONE and HOSTILE[attack].sees,
             "patients": own.patients(len(y)),
             "ill": own.patients(len(y), ill),
         }
         for name in SHARES:
             whom = ill if name != "accuracy" else np.ones_like(ill)
-            now, then = (value_of(one, each, name)[whom] for each in (attack, NONE))
+            then = value_of(one, NONE, name)[whom]
+            now = then if attack == NONE else value_of(one, attack, name)[whom]
             line |= compared(name, now, then, weights[:, whom], own.confidence)
         score = _score(one, attack)
         value, drawn = rates.auroc(score, y), intervals.bootstrap_auroc(score, y, weights)
-        line |= intervals.bounded("auroc", value, drawn, own.confidence)
+        line |= intervals.bounded_auroc("auroc", value, drawn, y, weights, own.confidence)
         line |= intervals.bounded(
             "auroc_difference", value - area[0], drawn - area[1], own.confidence
         )
@@ -199,35 +210,42 @@ def _success(one: Harmed, attack: str, weights: Array, own: Sampling) -> dict[st
 
 def verdict_table(found: Sequence[Harmed], sampling: Sampling) -> pd.DataFrame:
     """Every attack against no attack under the same rule, and every rule against the mean."""
-    differences: dict[tuple[int, str, str, str, str], Difference] = {}
-    patients = 0
-    plain = {len(one.hospitals): one for one in found if one.aggregate == "mean"}
+    asked: dict[tuple[str, int, int], list[Harmed]] = {}
     for one in found:
-        own, count = sampling.of(one.patients.numpy()), len(one.hospitals)
+        asked.setdefault((one.recipe, len(one.hospitals), one.malicious), []).append(one)
+    parts = [_judged(together, sampling) for together in asked.values()]
+    return pd.concat(parts, ignore_index=True)
+
+
+def _judged(found: Sequence[Harmed], sampling: Sampling) -> pd.DataFrame:
+    """Of the same federation under every rule."""
+    differences: dict[tuple[str, str, str, str], Difference] = {}
+    patients = 0
+    plain = next((one for one in found if one.aggregate == "mean"), None)
+    for one in found:
+        own = sampling.of(one.patients.numpy())
         weights, y = own.weights(len(one.y)), one.y.numpy()
         patients = own.patients(len(y))
         pairs = [(attack, NONE, one) for attack in one.attacks if attack != NONE]
-        if one.aggregate != "mean" and count in plain:
-            pairs.append((NONE, "mean", plain[count]))
+        if one.aggregate != "mean" and plain is not None:
+            pairs.append((NONE, "mean", plain))
         for attack, against, other in pairs:
             for figure, where in (("accuracy", None), ("sensitivity", y == 1)):
                 sides = (value_of(one, attack, figure), value_of(other, NONE, figure))
                 paired = intervals.paired_difference(*sides, weights, own.confidence, where)
-                key = (count, one.aggregate, attack, against, figure)
+                key = (one.aggregate, attack, against, figure)
                 differences[key] = Difference(paired["difference"], paired["se"])
-    judged = compare(differences, patients=patients, confidence=sampling.confidence)
-    names = (*FEDERATION, "attack", "against", "figure")
+    told = verdict_columns(differences, patients=patients, confidence=sampling.confidence)
     return pd.DataFrame(
         {
-            "defense": RECIPE,
-            **dict(zip(names, key, strict=True)),
-            "difference": one.difference.value,
-            "se": one.difference.se,
-            "p": one.p,
-            "verdict": one.verdict,
-            "smallest_detectable": one.smallest_detectable,
+            "defense": found[0].recipe,
+            "hospitals": len(found[0].hospitals),
+            "aggregate": key[0],
+            "malicious": found[0].malicious,
+            **dict(zip(("attack", "against", "figure"), key[1:], strict=True)),
+            **columns,
         }
-        for key, one in judged.items()
+        for key, columns in told.items()
     )
 
 
@@ -328,7 +346,7 @@ def members_table(found: Members, sampling: Sampling) -> pd.DataFrame:
     lines = []
     for name, values in figures.items():
         line: dict[str, Any] = {
-            "defense": RECIPE,
+            "defense": found.recipe,
             "hospitals": found.hospitals,
             "who": WHO.get(name, "participant"),
             "attack": name,
@@ -343,6 +361,10 @@ def members_table(found: Members, sampling: Sampling) -> pd.DataFrame:
                 f"{column}_difference", gap, samples.reshape(len(weights)), sampling.confidence
             )
             line |= kept | found_gap
+        allowed = (math.nan, math.nan)
+        if found.strength is not None and name != BLIND:
+            allowed = (gaussian_auroc(found.strength), gaussian_tpr(found.strength, 0.01))
+        line |= dict(zip(("auroc_bound", "tpr_at_1pct_bound"), allowed, strict=True))
         nobody = Standards().columns()
         lines.append(line | (nobody if name == BLIND else RISKS["membership"].columns()))
     return pd.DataFrame(lines)
@@ -352,13 +374,7 @@ def _ends(column: str) -> tuple[str, ...]:
     return tuple(f"{column}{end}" for end in ("", "_low", "_high"))
 
 
-def told_first(tables: Mapping[str, pd.DataFrame], hospitals: int, aggregate: str) -> pd.DataFrame:
-    """The rows of `federation_harm` of one federation under one rule."""
-    table = tables["federation_harm"]
-    return table[(table["hospitals"] == hospitals) & (table["aggregate"] == aggregate)]
-
-
 def participant(tables: Mapping[str, pd.DataFrame]) -> "pd.Series[Any]":
     """The row of a participant who reads both the answers and the steps of all rounds."""
     table = tables["federation_members"]
-    return table[table["attack"] == BOTH].iloc[0]
+    return table[table["attack"] == BOTH].iloc[0]  # of the recipe that promises nothing

@@ -128,7 +128,9 @@ def detection(
                 "patients": sampling.patients(len(genuine)),
                 "side": found.side,
                 "height": dataset.schema.image[1],
-                **intervals.bounded("auroc", area, samples, sampling.confidence),
+                **intervals.bounded_auroc(
+                    "auroc", area, samples, label, twice, sampling.confidence
+                ),
                 **intervals.bounded_share("found", share, shares, weights, sampling.confidence),
                 "false_alarms": false_alarms,
             }

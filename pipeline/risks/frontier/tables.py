@@ -149,6 +149,6 @@ def _answers(margins: Array, y: Array, weights: Array, confidence: float) -> dic
     area, samples = rates.auroc(score, y), intervals.bootstrap_auroc(score, y, weights)
     return {
         **intervals.bounded_mean_share("accuracy", right, weights, confidence),
-        **intervals.bounded("auroc", area, samples, confidence),
+        **intervals.bounded_auroc("auroc", area, samples, y, weights, confidence),
         **intervals.bounded_mean_share("sensitivity", right, weights, confidence, y == 1),
     }

@@ -20,7 +20,7 @@ from pipeline.risks.membership.tables import score_figures
 from pipeline.risks.risk import Context, Sources
 from pipeline.risks.safeguards.figures import counts, ratio, share
 from pipeline.statistics import Array, intervals
-from pipeline.statistics.conclusions import Difference, compare
+from pipeline.statistics.conclusions import Difference, verdict_columns
 from pipeline.statistics.intervals import Sampling
 from pipeline.statistics.patients import LEAST, added, first_records
 from pipeline.verify.problem import TOLERANCE
@@ -253,21 +253,13 @@ def verdict_table(passed: Mapping[str, Passed], sampling: Sampling) -> pd.DataFr
             )
             difference = Difference(found["difference"], found["se"])
             differences[name, r, other, other_r, figure] = difference
-    judged = compare(
+    told = verdict_columns(
         differences, patients=sampling.patients(len(y)), confidence=sampling.confidence
     )
-    lines = [
-        {
-            **dict(zip(("defense", "r", "other", "other_r", "figure"), names, strict=True)),
-            "difference": one.difference.value,
-            "se": one.difference.se,
-            "p": one.p,
-            "verdict": one.verdict,
-            "smallest_detectable": one.smallest_detectable,
-        }
-        for names, one in judged.items()
-    ]
-    return pd.DataFrame(lines)
+    names = ("defense", "r", "other", "other_r", "figure")
+    return pd.DataFrame(
+        {**dict(zip(names, key, strict=True)), **columns} for key, columns in told.items()
+    )
 
 
 def _compared(

@@ -20,7 +20,7 @@ from pipeline.presentation.chapter import (
     Reader,
     Table,
 )
-from pipeline.presentation.numbers import as_told, count_told, interval_text, with_interval
+from pipeline.presentation.numbers import as_told, count_told, counted, interval_text, with_interval
 from pipeline.risks.inversion import image_report as of_images
 from pipeline.risks.inversion.image_tables import TOLD
 from pipeline.risks.inversion.measure.settings import InversionSettings
@@ -28,7 +28,7 @@ from pipeline.risks.inversion.pictures import draw
 from pipeline.risks.inversion.risk import RISK, of_headline, told_most
 from pipeline.risks.inversion.tables import GROUPS, beside_measurements
 from pipeline.risks.risk import Context, Tables
-from pipeline.risks.sentences import concluded, model_of, narrow, whose
+from pipeline.risks.sentences import concluded, model_of, models_of_each, narrow, whose
 
 TITLE = "What a model tells about a measurement of a patient"
 DISTANCES = {
@@ -62,8 +62,8 @@ def chapters(tables: Tables, context: Context, folder: Path) -> Sequence[Chapter
     if len(typical):
         note = (
             "The record that a model finds most typical of disease under a public prior, mean "
-            f"over {typical['victims'].iloc[0]} models. Distances: root mean square over the "
-            "measurements, in units of scale (the least and the largest of any model). A "
+            f"over {counted(typical['victims'].iloc[0], 'model')}. Distances: root mean square "
+            "over the measurements, in units of scale (the least and the largest of any model). A "
             "record much nearer to somebody trained on than patients are to each other would "
             "be that person."
         )
@@ -99,8 +99,10 @@ def untested(tables: Tables, context: Context) -> Sequence[str]:
         "Attribute inference of several missing measurements at once: one was guessed at a time, "
         "the others known exactly.",
         "Reconstruction of whole records from weights or gradients: attackers saw answers.",
-        f"Attribute inference from more than {victims} models of each recipe: the luck of other "
-        "trainings is in no interval.",
+        "Attribute inference by other seeds of the attacker."
+        if context.cfg.plan.frozen
+        else f"Attribute inference from more than {models_of_each(victims, context)}: the luck of "
+        "other trainings is in no interval.",
     )
 
 
@@ -188,12 +190,17 @@ def _guesses(guesses: pd.DataFrame, context: Context, folder: Path) -> list[Part
             caption=f"The attacker who learns, knows the diagnosis and sees a score: "
             f"{model_of(name, context)}, absolute error and its interval over patients",
         ),
-        Fold("How it was measured", [Note(_how(guesses))]),
+        Fold("How it was measured", [Note(_how(guesses, context))]),
         Fold("Every defense", narrow(shown_guesses(guesses, context), keys)),
     ]
 
 
-def _how(guesses: pd.DataFrame) -> str:
+def _how(guesses: pd.DataFrame, context: Context) -> str:
+    halves = "each trained on its own random half of the patients"
+    if context.cfg.plan.frozen:
+        halves = "which was trained on some of the patients"
+    asked = models_of_each(guesses["victims"].iloc[0], context)
+    asked = f"{asked[0].upper()}{asked[1:]} {'is' if context.cfg.plan.frozen else 'are'} asked"
     return (
         "The attacker knows all other measurements and the diagnosis, and guesses the one "
         "that is missing: first without a model, by a regression learned from other "
@@ -201,8 +208,7 @@ def _how(guesses: pd.DataFrame) -> str:
         "privacy is how much more the guess gains for patients that the model was trained "
         f"on than for others, paired by patient, in clinical units. {INFORMATION} In brackets: "
         'intervals, bootstrap over patients. "no uplift": 0 lies in the interval; "more", "less": '
-        f"it does not. {guesses['victims'].iloc[0]} models of each recipe are asked, each trained "
-        "on its own random half of the patients. Other attackers, and those who do not know the "
+        f"it does not. {asked}, {halves}. Other attackers, and those who do not know the "
         "diagnosis: inversion.csv."
     )
 

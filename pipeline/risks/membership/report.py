@@ -10,6 +10,7 @@ import pandas as pd
 
 from pipeline.attacks.membership import MEMBERSHIP
 from pipeline.data.halves import learned_from
+from pipeline.defenses.federated.server import NAME as OF_HOSPITALS
 from pipeline.presentation.chapter import (
     Chapter,
     Finding,
@@ -29,7 +30,15 @@ from pipeline.risks.membership.pictures import draw, draw_all
 from pipeline.risks.membership.risk import RISK, range_of
 from pipeline.risks.membership.tables import STRONGEST
 from pipeline.risks.risk import Context, Tables
-from pipeline.risks.sentences import concluded, model_of, narrow, patients_told, per_hundred, whose
+from pipeline.risks.sentences import (
+    concluded,
+    model_of,
+    models_of_each,
+    narrow,
+    patients_told,
+    per_hundred,
+    whose,
+)
 
 TITLE = "Who can tell that a patient was in the training set"
 RELEASE = (
@@ -50,7 +59,7 @@ def chapters(tables: Tables, context: Context, folder: Path) -> Sequence[Chapter
     claims = [Items(entries)] if (entries := _claims(table, context)) else []
     parts: list[Part] = [
         draw(table, curves, shows, context, folder),
-        Table(_headlines(table, groups, context), caption=_asked(table)),
+        Table(_headlines(table, groups, context), caption=_asked(table, context)),
         Fold("How it was measured", [Note(_how(table, context))]),
         Fold("Whose data show most", _exposed(groups, context)),
         Fold(
@@ -85,8 +94,10 @@ def untested(tables: Tables, context: Context) -> Sequence[str]:
     said = [
         "Membership inference by who reads the weights: attackers saw answers. Only the audit of "
         "differential privacy sees gradients.",
-        "Membership inference on the released model itself: it learned from every patient, and "
-        "models of half of them were attacked in its place.",
+        "Membership inference by attackers with models of their own beside the deployed one."
+        if context.cfg.plan.frozen
+        else "Membership inference on the released model itself: it learned from every patient, "
+        "and models of half of them were attacked in its place.",
         "What a model tells of the cohort as a whole (property inference).",
     ]
     return [*said, f"Membership attacks not run: {', '.join(left_out)}."] if left_out else said
@@ -136,10 +147,11 @@ def _result(tables: Tables, context: Context) -> str:
     return f"{first} {more}".strip()
 
 
-def _asked(table: pd.DataFrame) -> str:
+def _asked(table: pd.DataFrame, context: Context) -> str:
     first = table.iloc[0]
+    each = "" if context.cfg.plan.frozen else "each "
     return (
-        f"The strongest attack on {first['targets']:.0f} models of each recipe, each asked about "
+        f"The strongest attack on {models_of_each(first['targets'], context)}, {each}asked about "
         f"{_count(first['patients'])} patients"
     )
 
@@ -150,6 +162,14 @@ def _count(patients: float) -> str:
 
 def _how(table: pd.DataFrame, context: Context) -> str:
     first = table.iloc[0]
+    if context.cfg.plan.frozen:
+        return (
+            f"The deployed model is asked about {_count(first['patients'])} patients, of whom it "
+            f"was trained on {first['trained_on']:.0f}, without shadow models. AUROC 0.5 is "
+            "guessing. TPR at 1 % FPR: members that are recognised while 1 % of the others are "
+            f"taken for members. Intervals: bootstrap over patients. {BLIND}: a control that sees "
+            f"no model, so that nothing is found (AUROC {first['auroc_control']:.3f})."
+        )
     return (
         f"{first['targets']:.0f} models of each recipe, each trained on its own random half of the "
         f"{_count(first['patients'])} patients (about {first['trained_on']:.0f} of them; a model "
@@ -248,7 +268,7 @@ def _claim_in_short(line: pd.Series) -> str:
     """The claim, the audit, what it adds up to, and whether such a model may leave the house."""
     return (
         f"claims differential privacy with epsilon {line['epsilon_claimed']:.3f} at delta "
-        f"{line['delta']:g} for one model's weights, one record added or removed; "
+        f"{line['delta']:g} for one model's weights, one {_unit(line)} added or removed; "
         f"{_of_a_patient(line)}{_audited(line)}. All models of this run together: epsilon "
         f"{line['epsilon_all']:.1f}. Noise {line['noise_source']}."
     )
@@ -258,14 +278,14 @@ def _claim(line: pd.Series) -> str:
     """What is claimed, recomputed, measured and audited, what it adds up to, what it leaves out."""
     return (
         f"claims epsilon {line['epsilon_claimed']:.3f} at delta {line['delta']:g} for one model's "
-        f"weights, one record added or removed ({line['epsilon_replace_one']:.2f} if one is "
+        f"weights, one {_unit(line)} added or removed ({line['epsilon_replace_one']:.2f} if one is "
         f"replaced); {_of_a_patient(line)}recomputed: {line['epsilon_recomputed']:.3f}; "
         f"{_audited(line)}; noise as "
         f"measured in training: {line['noise_measured']:.3g} of what is claimed. All models of "
-        f"this run together spend {line['epsilon_all']:.1f}, those that one patient takes part in "
-        f"{line['epsilon_patient']:.1f}. Noise {line['noise_source']}. Not covered: the choice of "
-        "hyper-parameters, of a checkpoint or a threshold; this page's figures; readers who know "
-        "the noise's seed."
+        f"this run together spend {line['epsilon_all']:.1f}, those that one {_who(line)} takes "
+        f"part in {line['epsilon_patient']:.1f}. Noise {line['noise_source']}. Not covered: the "
+        "choice of hyper-parameters, of a checkpoint or a threshold; this page's figures; readers "
+        "who know the noise's seed."
     )
 
 
@@ -279,7 +299,18 @@ def _of_a_patient(line: pd.Series) -> str:
     )
 
 
+def _unit(line: pd.Series) -> str:
+    """What is added or removed: a record, or all that a hospital has."""
+    return "hospital" if str(line["defense"]).startswith(OF_HOSPITALS) else "record"
+
+
+def _who(line: pd.Series) -> str:
+    return "patient" if _unit(line) == "record" else "hospital"
+
+
 def _audited(line: pd.Series) -> str:
+    if _unit(line) == "hospital":
+        return "audited with the federation"
     if pd.isna(line["epsilon_lower_bound"]):
         return "not audited (Opacus' steps are not run by the audit)"
     normal = line["epsilon_gaussian"]

@@ -16,7 +16,7 @@ from pipeline.presentation.numbers import SMALL
 from pipeline.risks.poisoning.measure.recipes import AT_CLEAN, BACKDOOR, NONE, ONE_PATIENT, Harm
 from pipeline.risks.poisoning.measure.settings import Dose, PoisoningSettings
 from pipeline.standards import Standards
-from pipeline.statistics import Array, intervals, rates
+from pipeline.statistics import Array, edges, intervals, rates
 from pipeline.statistics.intervals import Sampling
 from pipeline.statistics.patients import numbered
 
@@ -180,11 +180,12 @@ def _figures(
     ):
         if name == "proved_accuracy" and after.proved is None:
             continue
-        found, control = (each(view).mean(0)[whom] for view in (after, before))
+        control = each(before).mean(0)[whom]
+        found = control if after is before else each(after).mean(0)[whom]
         figures |= compared(name, found, control, weights[:, whom], confidence)
     area = rates.auroc(after.score, y)
     drawn = intervals.bootstrap_auroc(after.score, y, weights)
-    figures |= intervals.bounded("auroc", area, drawn, confidence)
+    figures |= intervals.bounded_auroc("auroc", area, drawn, y, weights, confidence)
     return figures | intervals.bounded(
         "auroc_difference", area - area_before[0], drawn - area_before[1], confidence
     )
@@ -230,7 +231,6 @@ def compared(
     name: str, after: Array, before: Array, weights: Array, confidence: float
 ) -> dict[str, float]:
     """A mean (N,), its interval, and the paired difference to `before` (N,); weights (R, N)."""
-    after, before = after.astype(np.float64), before.astype(np.float64)
     paired = intervals.paired_difference(after, before, weights, confidence)
     figures = intervals.bounded_mean_share(name, after, weights, confidence)
     names = {"": "difference", "_low": "low", "_high": "high"}
@@ -298,7 +298,7 @@ def success_compared(
     """
     name = "attack_success_rate"
     figures = compared(name, after, before, weights, confidence)
-    low, high = intervals.wilson_of_patients(round(float(after.sum())), whose, confidence)
+    low, high = edges.wilson_of_patients(round(float(after.sum())), whose, confidence)
     return figures | {
         f"{name}_low": min(figures[f"{name}_low"], low),
         f"{name}_high": max(figures[f"{name}_high"], high),

@@ -11,6 +11,7 @@ from pipeline.risks.poisoning.measure.recipes import AT_CLEAN, BACKDOOR, NONE, H
 from pipeline.risks.poisoning.measure.settings import Dose
 from pipeline.risks.risk import nearest_of
 from pipeline.statistics import Array, intervals, rates
+from pipeline.statistics.edges import Share
 from pipeline.statistics.intervals import Sampling
 
 AUROC, SUCCESS = "auroc", "attack_success_rate"
@@ -83,4 +84,5 @@ def _at_clean(after: View, before: View, y: Array, weights: Array) -> Drawn:
 
 
 def _mean(each: Array, weights: Array, where: Array) -> Drawn:
-    return Drawn(float(each[where].mean()), intervals.bootstrap_mean(each, weights, where))
+    share = Share(np.where(where, each, np.nan), intervals.drawn_together(weights))
+    return Drawn(float(each[where].mean()), intervals.bootstrap_mean(each, weights, where), share)

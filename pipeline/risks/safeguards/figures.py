@@ -92,4 +92,4 @@ def ratio(
     drawn = (weights @ whole.astype(weights.dtype)).astype(np.float64)
     samples = (weights @ part.astype(weights.dtype)) / np.where(drawn > 0, drawn, np.nan)
     found = float(part.sum() / whole.sum())
-    return intervals.bounded_share(name, found, samples, weights, sampling.confidence, whole > 0)
+    return intervals.bounded_share(name, found, samples, weights, sampling.confidence, whole)

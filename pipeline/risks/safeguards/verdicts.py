@@ -14,7 +14,7 @@ from pipeline.risks.safeguards.figures import passed_on, thresholds, whose_rule
 from pipeline.risks.safeguards.measure.referred import CONTROL, Referrals
 from pipeline.risks.safeguards.measure.sanitised import NOTHING, Margins
 from pipeline.statistics import Array, intervals
-from pipeline.statistics.conclusions import Difference, compare
+from pipeline.statistics.conclusions import Difference, verdict_columns
 from pipeline.statistics.intervals import Sampling
 
 LOT = "lot"  # referral of as many, whoever they are
@@ -100,20 +100,10 @@ def _compared(
         where = y == 1 if key[-1] == SENSITIVITY else None
         found = intervals.paired_difference(own, other, weights, sampling.confidence, where)
         differences[key] = Difference(found["difference"], found["se"])
-    judged = compare(
+    told = verdict_columns(
         differences, patients=sampling.patients(len(y)), confidence=sampling.confidence
     )
+    names = ("name", "against", "figure")
     return [
-        {
-            **head,
-            "name": name,
-            "against": against,
-            "figure": figure,
-            "difference": one.difference.value,
-            "se": one.difference.se,
-            "p": one.p,
-            "verdict": one.verdict,
-            "smallest_detectable": one.smallest_detectable,
-        }
-        for (name, against, figure), one in judged.items()
+        {**head, **dict(zip(names, key, strict=True)), **columns} for key, columns in told.items()
     ]

@@ -10,9 +10,9 @@ import pandas as pd
 
 from pipeline.config import BASELINE
 from pipeline.presentation.chapter import Chapter, Finding, Fold, Note, Part, Table
-from pipeline.presentation.numbers import with_interval
+from pipeline.presentation.numbers import counted, with_interval
 from pipeline.risks.risk import Context, Tables
-from pipeline.risks.sentences import concluded, model_of, narrow, per_hundred, whose
+from pipeline.risks.sentences import concluded, model_of, models_of_each, narrow, per_hundred, whose
 from pipeline.risks.theft.measure.copies import EQUATIONS, TRUE_LABELS
 from pipeline.risks.theft.measure.settings import TheftSettings
 from pipeline.risks.theft.measure.victims import PLAIN
@@ -65,7 +65,7 @@ def chapters(tables: Tables, context: Context, folder: Path) -> Sequence[Chapter
         by_strategy.append(Table(_strategies(others), caption="Which records to ask about"))
     parts: list[Part] = [
         draw(table, _sentence(table, budget, context), context, folder),
-        Table(_headlines(copies, context), caption=_asked(copies)),
+        Table(_headlines(copies, context), caption=_asked(copies, context)),
         Fold("How it was measured", [Note(HOW)]),
         Fold(
             f"Other attackers: strategy {strategy}, and what each answer shows",
@@ -97,8 +97,10 @@ def untested(tables: Tables, context: Context) -> Sequence[str]:
     return (
         "Model extraction by attackers who pool several accounts; detection of extraction by its "
         "queries; watermarks.",
-        f"Model extraction of the released model itself: {victims} models of half of the patients "
-        "were copied in its place, by one seed of the attacker.",
+        "Model extraction by other seeds of the attacker."
+        if context.cfg.plan.frozen
+        else f"Model extraction of the released model itself: {counted(victims, 'model')} of half "
+        "of the patients were copied in its place, by one seed of the attacker.",
     )
 
 
@@ -135,11 +137,11 @@ def _result(tables: Tables, context: Context) -> str:
     return f"{_sentence(tables['theft'], budget, context)} {more}".strip()
 
 
-def _asked(copies: pd.DataFrame) -> str:
+def _asked(copies: pd.DataFrame, context: Context) -> str:
     line = copies.iloc[0]
     return (
-        f"The most faithful copy after {line['budget']:.0f} queries, {line['victims']:.0f} victims "
-        "of each recipe, test patients"
+        f"The most faithful copy after {line['budget']:.0f} queries, "
+        f"{models_of_each(line['victims'], context, 'victim')}, test patients"
     )
 
 

@@ -23,6 +23,7 @@ from pipeline.risks.theft.measure.stolen import Theft
 from pipeline.risks.theft.measure.victims import PLAIN
 from pipeline.standards import RISKS, Standards
 from pipeline.statistics import Array, intervals, rates
+from pipeline.statistics.edges import Share
 from pipeline.statistics.intervals import Sampling
 
 # resamples at most of the AUROC over members, who are many: an interval of a figure that heads no
@@ -240,7 +241,10 @@ def headline_pairs(
         own = (theft.rows[ATTACKER] == [line[name] for name in ATTACKER]).all(axis=1)
         chosen = theft.rows[own].sort_values("victim").index.to_numpy()
         same = (theft.log_odds.numpy()[chosen] > 0) == (theft.victims[PLAIN].numpy() > 0)
-        drawn[str(line["defense"])] = Drawn(*_resampled(same, theft.test.numpy(), weights))
+        among = theft.test.numpy()
+        each = np.where(among.any(0), (same & among).sum(0) / np.maximum(among.sum(0), 1), np.nan)
+        share = Share(each, sampling.whose(patients))
+        drawn[str(line["defense"])] = Drawn(*_resampled(same, among, weights), share)
     return pairs_table({"fidelity": drawn}, sampling.patients(patients))
 
 
@@ -288,8 +292,7 @@ def _share(
     """The share of hits (V, N) among those that count, all victims together."""
     among = np.ones_like(hit) if among is None else among
     share, samples = _resampled(hit.astype(np.float64), among, weights)
-    where = np.asarray(among.any(0))
-    return intervals.bounded_share(name, share, samples, weights, confidence, where)
+    return intervals.bounded_share(name, share, samples, weights, confidence, among.sum(0))
 
 
 def _resampled(values: Array, among: Array, weights: Array) -> tuple[float, Array]:
@@ -312,8 +315,10 @@ def _auroc(
     for one, is_positive, counts in zip(score, positive, among, strict=True):
         y = is_positive[counts].astype(int)
         estimates.append(rates.auroc(one[counts], y))
-        samples.append(intervals.bootstrap_auroc(one[counts], y, weights[:, counts]))
-    return intervals.bounded(name, float(np.mean(estimates)), np.mean(samples, 0), confidence)
+        own = weights[:, counts]
+        samples.append(intervals.bootstrap_auroc(one[counts], y, own))
+    area, drawn = float(np.mean(estimates)), np.mean(samples, 0)
+    return intervals.bounded_auroc(name, area, drawn, y, own, confidence)  # victims are alike
 
 
 def _attacker_columns(named: Mapping[Any, Any]) -> dict[str, str]:

@@ -17,9 +17,9 @@ from pipeline.risks.risk import Context, Sources
 from pipeline.risks.transport.measure.answers import Answers
 from pipeline.risks.transport.measure.places import PLACES, Places, lacking, patients_of
 from pipeline.risks.transport.measure.settings import TransportSettings
-from pipeline.risks.transport.worth import MEASURES, Cohort, Told, chance, luck, spread
-from pipeline.statistics import Array, intervals
-from pipeline.statistics.conclusions import Difference, compare
+from pipeline.risks.transport.worth import MEASURES, Cohort, Told, at_least, chance, luck
+from pipeline.statistics import Array
+from pipeline.statistics.conclusions import Difference, verdict_columns
 from pipeline.statistics.heterogeneity import random_effects
 from pipeline.statistics.intervals import Sampling
 from pipeline.statistics.patients import LEAST
@@ -196,7 +196,7 @@ def _lines(
         told = _told(answers, 0)
         for figure, measure in MEASURES.items():
             drawn = measure.drawn(told, everybody, cohort)
-            line = intervals.bounded("value", drawn.value, drawn.samples, confidence)
+            line = drawn.bounded("value", confidence)
             yield {**tried.cross(), "figure": figure, **line, "verdict": "", "why": ""}
     for place in range(len(tried.names)):
         head, why = tried.head(place), tried.why_not(place)
@@ -255,21 +255,18 @@ def _figure(
         for one, rows in ((told, asked), (control, known), (control, asked))
     )
     least = chance(measure, control, known, asked, cohort)
-    samples = own.samples - others.samples
-    line = intervals.bounded("value", own.value, own.samples, confidence)
+    line, apart = own.bounded("value", confidence), own.less(others)
     reach = NormalDist().inv_cdf((1 + confidence) / 2)
     line["value_low"] = max(0.0, min(line["value_low"], own.value - reach * least[0]))
     line["value_high"] = min(1.0, max(line["value_high"], own.value + reach * least[0]))
-    difference = own.value - others.value
-    se = math.hypot(spread(samples, math.hypot(*least)), sum(by_seeds) ** 0.5)
-    paired, drawn = own.value - same.value, own.samples - same.samples
+    se = math.hypot(at_least(apart.se, math.hypot(*least)), sum(by_seeds) ** 0.5)
     return {
         **line,
-        "value_se": math.hypot(spread(own.samples, least[0]), by_seeds[0] ** 0.5),
-        "difference": difference,
-        "difference_low": difference - reach * se,
-        "difference_high": difference + reach * se,
-        **intervals.bounded("paired", paired, drawn, confidence),
+        "value_se": math.hypot(at_least(own.se, least[0]), by_seeds[0] ** 0.5),
+        "difference": apart.value,
+        "difference_low": apart.value - reach * se,
+        "difference_high": apart.value + reach * se,
+        **own.less(same).bounded("paired", confidence),
         "se": se,
         "why": "",
     }
@@ -282,12 +279,9 @@ def _judge(lines: list[dict[str, Any]], patients: int, confidence: float) -> Non
         for number, line in enumerate(lines)
         if "difference" in line
     }
-    for number, one in compare(asked, patients=patients, confidence=confidence).items():
-        lines[number] |= {
-            "p": one.p,
-            "verdict": one.verdict,
-            "smallest_detectable": one.smallest_detectable,
-        }
+    told = verdict_columns(asked, patients=patients, confidence=confidence)
+    for number, columns in told.items():
+        lines[number] |= columns
 
 
 def spread_table(table: pd.DataFrame, confidence: float) -> pd.DataFrame:

@@ -10,6 +10,7 @@ import numpy as np
 
 from pipeline.risks.pairs import Drawn
 from pipeline.statistics import Array, intervals, rates
+from pipeline.statistics.edges import Share
 from pipeline.statistics.patients import effective_number, numbered
 
 
@@ -89,7 +90,8 @@ def _mean_of(
         if label is not None:
             inside = inside & (cohort.y == label)
         samples = intervals.bootstrap_mean(np.where(inside, each, 0), cohort.weights, inside)
-        return Drawn(intervals.mean_of(each[inside]), samples)
+        share = Share(np.where(inside, each, np.nan), cohort.whose)
+        return Drawn(intervals.mean_of(each[inside]), samples, share)
 
     return drawn
 
@@ -97,7 +99,8 @@ def _mean_of(
 def _auroc(told: Told, where: Array, cohort: Cohort) -> Drawn:
     score, y = told.score[:, where], cohort.y[where]
     samples = intervals.bootstrap_auroc(score, y, cohort.weights[:, where])
-    return Drawn(rates.auroc(score, y), samples)
+    of = intervals.ranked(cohort.y, cohort.weights, where)
+    return Drawn(rates.auroc(score, y), samples, of)
 
 
 MEASURES = {
@@ -146,7 +149,6 @@ def chance(
     return float(squares[0] ** 0.5), float(squares[1] ** 0.5)
 
 
-def spread(samples: Array, least: float) -> float:
-    """The standard error that resamples (R,) show, or the least that is believed."""
-    found = intervals.spread_of(samples)
-    return found if np.isnan(found) or np.isnan(least) else max(found, least)
+def at_least(se: float, least: float) -> float:
+    """A standard error, or the least that is believed."""
+    return se if np.isnan(se) or np.isnan(least) else max(se, least)

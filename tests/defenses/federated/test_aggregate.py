@@ -130,10 +130,10 @@ def test_a_member_that_nobody_trains_stays_as_it_was():
 )
 def test_too_few_hospitals_are_one_clear_line(name, tolerated, least):
     check_enough(name, tolerated, least)
-    with pytest.raises(BadInput, match=f"{name} needs at least {least} hospitals") as refused:
+    with pytest.raises(BadInput, match=f"{name} takes {least} hospitals to stand") as refused:
         check_enough(name, tolerated, least - 1)
     assert "\n" not in str(refused.value)
-    with pytest.raises(BadInput, match=f"at least {least}"):
+    with pytest.raises(BadInput, match=f"takes {least}"):
         aggregated(name, tolerated)(exchange(least - 1))
 
 

@@ -8,16 +8,8 @@ import torch
 
 import tiny
 from benchmarks.faults import FAULTS, planted
-from pipeline.defenses.federated.aggregate import Exchange
 from pipeline.defenses.federated.loop import packed
-from pipeline.defenses.federated.private import (
-    ServerNoise,
-    noisy_local,
-    noisy_rounds,
-    noisy_server,
-    server_guarantee,
-    train_privately,
-)
+from pipeline.defenses.federated.private import noisy_local, noisy_rounds, train_privately
 from pipeline.defenses.federated.sites import Site, hospitals_of, sites_of
 from pipeline.defenses.privacy import NoisySteps, noisy_fit
 from pipeline.files import BadInput, FailedCheck
@@ -45,6 +37,7 @@ OPTIONS = {
     "local_steps": 3,
     "learning_rate": 0.02,
     "cut": 0.0,
+    "engine": "loop",
 }
 
 
@@ -132,57 +125,20 @@ def test_a_delta_that_allows_a_leak_is_refused(dataset, cfg):
         train_privately(dataset, tiny.plan(dataset), cfg, **{**OPTIONS, "delta": 0.1})
 
 
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"aggregate": "krum", "tolerated": 1}, r"federated_private\.aggregate: krum needs at"),
+        ({"by": "weight"}, r"federated_private\.by: 'weight' is no feature"),
+    ],
+)
+def test_a_mistake_is_told_of_its_own_section(dataset, cfg, wrong, said):
+    with pytest.raises(BadInput, match=said):
+        train_privately(dataset, tiny.plan(dataset), cfg, **{**OPTIONS, **wrong})
+
+
 def test_secret_noise_is_drawn_from_elsewhere(dataset, cfg):
     plan = tiny.plan(dataset, seeds=1)
     runs = [train_privately(dataset, plan, cfg, **OPTIONS, secret=True) for _ in range(2)]
     assert not torch.equal(*(run.parameters["weight0"] for run in runs))
     assert runs[0].facts["noise"].startswith("from the operating system")
-
-
-# ---- of hospitals ----
-
-
-def exchange(hospitals, size=3.0, weights=4000):
-    drawn = torch.Generator().manual_seed(0)
-    before = torch.randn(2, weights, generator=drawn)
-    change = torch.randn(hospitals, 2, weights, generator=drawn)
-    change = size * change / change.norm(dim=-1, keepdim=True)
-    return Exchange(0, before, before + change, torch.ones(hospitals, 2))
-
-
-def test_a_server_without_noise_adds_up_clipped_changes():
-    given = exchange(4)
-    moved = noisy_server(ServerNoise(0.0, 1.5, 4), torch.arange(2))(given) - given.parameters
-    expected = ((given.updates - given.parameters) / 2).mean(0)  # from 3 to 1.5
-    torch.testing.assert_close(moved, expected, rtol=1e-4, atol=1e-5)
-    free = noisy_server(ServerNoise(0.0, 99.0, 4), torch.arange(2))(given)
-    torch.testing.assert_close(free, given.updates.mean(0), rtol=1e-4, atol=1e-5)
-
-
-def test_one_hospital_more_moves_the_sum_by_the_bound_at_most():
-    with_it = exchange(5, size=50.0)
-    without = with_it._replace(updates=with_it.updates[:4], records=with_it.records[:4])
-    server = noisy_server(ServerNoise(0.0, 1.5, 5), torch.arange(2))
-    apart = (server(with_it) - server(without)).norm(dim=-1) * 5
-    assert (apart <= 1.5 * 1.001).all()
-    assert (apart > 1.4).all()
-
-
-def test_the_noise_of_a_server_has_the_stated_size_and_is_new_each_time():
-    given = exchange(4)
-    server = noisy_server(ServerNoise(2.0, 1.5, 4), torch.arange(2))
-    clean = noisy_server(ServerNoise(0.0, 1.5, 4), torch.arange(2))(given)
-    noise = torch.stack([server(given) - clean for _ in range(10)])
-    assert noise.std() == pytest.approx(2.0 * 1.5 / 4, rel=0.02)
-    flat = noise.flatten(0, 1)
-    likeness = torch.corrcoef(flat).fill_diagonal_(0).abs()
-    assert likeness.max() < 6 / noise.shape[-1] ** 0.5
-
-
-def test_the_claim_of_a_server_is_of_hospitals_and_exact():
-    claim = server_guarantee(8.0, 1e-4, 20, 1.0)
-    mu = math.sqrt(20) / claim["noise_multiplier"]
-    assert gaussian_epsilon(mu, 1e-4) == pytest.approx(claim["epsilon"])
-    assert claim["neighbouring"] == "add or remove one hospital"
-    # four hospitals: the noise in one weight beside what all of them may change in all weights
-    assert claim["noise_multiplier"] / 4 > 0.5

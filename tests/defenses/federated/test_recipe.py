@@ -58,7 +58,7 @@ def test_facts_say_who_sees_what(dataset, cfg):
     ("changes", "words"),
     [
         ({"sites": None}, "federated.sites: null"),
-        ({"aggregate": "krum", "tolerated": 1}, "krum needs at least 5 hospitals"),
+        ({"aggregate": "krum", "tolerated": 1}, "krum takes 5 hospitals"),
         ({"by": "weight"}, "federated.by: 'weight' is no feature"),
     ],
 )

@@ -8,7 +8,7 @@ import yaml
 from pipeline.config import DataConfig
 from pipeline.risks.evasion.clinic import eps_table, shares_in_words, within_error_sentence
 from pipeline.risks.evasion.patients import alone_shares
-from pipeline.statistics import intervals
+from pipeline.statistics import edges
 from pipeline.statistics.intervals import Sampling
 from risks.evasion.made_up_patients import (
     BY_GLUCOSE,
@@ -98,7 +98,7 @@ def test_the_sentence_counts_correct_answers_that_noise_turns():
         one(y=0, found=NOISE),
     )
     sentence = within_error_sentence(lines)
-    ill, healthy = intervals.wilson(1, 3), intervals.wilson(1, 1)
+    ill, healthy = edges.wilson(1, 3), edges.wilson(1, 1)
     assert f"1 of 3 correct diagnoses of disease (33.3%; {ill[0]:.1%} to {ill[1]:.1%})" in sentence
     assert f"1 of 1 correct all-clears (100.0%; {healthy[0]:.1%} to {healthy[1]:.1%})" in sentence
     assert "at least" in sentence

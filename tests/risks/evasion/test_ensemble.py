@@ -16,7 +16,8 @@ from pipeline.risks.evasion.ensemble import ensemble_table, of_students
 from pipeline.risks.evasion.measure.ensemble import Ensemble
 from pipeline.risks.evasion.measure.examination import examine
 from pipeline.risks.evasion.view import View
-from pipeline.statistics.intervals import Sampling, wilson
+from pipeline.statistics.edges import wilson
+from pipeline.statistics.intervals import Sampling
 
 DRAWN = Sampling(resamples=200, confidence=0.95, seed=0)
 RADII = [0.0, 0.1, 0.3]

@@ -12,6 +12,7 @@ from pipeline.risks.evasion.evaluation import attacks_table, evaluate_all
 from pipeline.risks.evasion.measure.attackers import EXACT, TRANSFER, all_attackers
 from pipeline.standards import THREAT_COLUMNS
 from pipeline.statistics import intervals, rates
+from pipeline.statistics.edges import wilson
 from risks.evasion.made_up import CFG, CONFIGURED, EPS, KNOWN, found, model, threat_columns
 from tiny import records
 
@@ -60,6 +61,10 @@ def test_every_attack_has_a_line_with_its_interval_and_its_threat_in_full(examin
         assert row.accuracy == pytest.approx(right.mean())
         assert row.missed_diagnosis_rate == pytest.approx(1 - right[:, y == 1].mean())
         low, high = np.quantile(intervals.bootstrap_mean(right.mean(0), weights), [0.025, 0.975])
+        share, n = right.mean(), len(y)
+        if min(share, 1 - share) < 3 * intervals.bootstrap_mean(right.mean(0), weights).std():
+            least, most = wilson(share * n, n)
+            low, high = min(low, least), max(high, most)
         np.testing.assert_allclose([row.accuracy_low, row.accuracy_high], [low, high], atol=1e-6)
     for attack, of_attack in table.groupby("attack"):
         wanted = threat_columns(KNOWN[attack].access)

@@ -44,13 +44,17 @@ def test_the_difference_is_that_of_the_same_patients(margins, pairs, figure, att
     line = pairs.loc[figure]
     assert (line["defense"], line["other"], line["patients"]) == ("sturdy", "baseline", 200)
     assert line["difference"] == pytest.approx(each.mean())
-    assert line["se"] == pytest.approx(each.std() / len(each) ** 0.5, rel=0.15)
+    square = np.square(each).mean() + 2 / len(each)  # fewer than 20 answer differently
+    assert line["se"] == pytest.approx((square / len(each)) ** 0.5, rel=0.15)
 
 
-def test_twins_do_not_differ_and_nothing_about_them_is_unsure(margins):
+def test_twins_do_not_differ_and_no_more_is_said_than_so_many_patients_can(margins):
     twins = {name: found(margins["baseline"], Y) for name in ("baseline", "twin")}
-    table = headline_pairs(twins, CFG, tiny.sampling(CFG, 0))
-    assert (table[["difference", "se"]] == 0).all(axis=None)
+    table = headline_pairs(twins, CFG, tiny.sampling(CFG, 0)).set_index("figure")
+    assert (table["difference"] == 0).all()
+    asked = {"missed_diagnosis_rate": Y == 1, "clean_false_alarm_rate": Y == 0}
+    for figure, whom in asked.items():
+        assert table.loc[figure, "se"] == pytest.approx(2**0.5 / (whom.sum() + 2))
 
 
 def test_one_defense_has_no_pair(margins):

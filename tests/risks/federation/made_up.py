@@ -3,10 +3,12 @@
 import torch
 
 from pipeline.attacks.updates import HOSTILE
+from pipeline.risks.federation.measure.experiment import harm_file
 from pipeline.risks.federation.measure.federations import NONE
-from pipeline.risks.federation.measure.hostile import Harmed
+from pipeline.risks.federation.measure.hostile import Asked, Harmed
 from pipeline.risks.federation.measure.members import ANSWERS, BOTH, FINAL, SERVER, STEPS, Members
 from pipeline.risks.federation.measure.seen import FIRST, GRADIENT, LAST, Kind, Seen
+from pipeline.risks.federation.measure.settings import PRIVATE_RECIPE, RECIPE
 from pipeline.risks.federation.risk import RISK
 from pipeline.risks.membership.measure.shadows import BLIND
 from pipeline.risks.risk import Sources
@@ -21,7 +23,7 @@ def settings(cfg, **changes):
     return cfg.model_copy(update={"federation": own})
 
 
-def harmed(n=120, *, rule="mean", hospitals=8, boosted=0.5, seed=0):
+def harmed(n=120, *, rule="mean", hospitals=8, boosted=0.5, seed=0, recipe=RECIPE, malicious=1):
     """Nine in ten are answered rightly; of `boost` so many; every second trigger works."""
     drawn = torch.Generator().manual_seed(seed)
     y = torch.arange(n) % 2
@@ -36,9 +38,10 @@ def harmed(n=120, *, rule="mean", hospitals=8, boosted=0.5, seed=0):
         triggered[name][:, ::4] = -1.0
         triggered[name][:, 1::4] = -1.0
     return Harmed(
+        recipe,
         tuple(f"hospital {one}" for one in range(hospitals)),
         rule,
-        1,
+        malicious,
         attacks,
         torch.arange(n),
         y,
@@ -68,7 +71,7 @@ def seen(dataset, *, off=1.0):
     )
 
 
-def members(n=120, *, seed=0):
+def members(n=120, *, seed=0, recipe=RECIPE, strength=None):
     """The server's scores tell most, those of the model at the end nothing."""
     drawn = torch.Generator().manual_seed(seed)
     member = torch.rand(8, n, generator=drawn) < 0.5
@@ -76,15 +79,16 @@ def members(n=120, *, seed=0):
     scores = {
         name: torch.randn(8, n, generator=drawn) + shift * member for name, shift in more.items()
     }
-    return Members(8, 20, scores, member)
+    return Members(recipe, 8, 20, strength, scores, member)
 
 
 def saved(place, dataset):
     """All of them, as the stage leaves them; four hospitals are too few for Krum."""
     own = place / "federation" / "federated"
     own.mkdir(parents=True)
+    asked = [(8, 1, RECIPE), (4, 1, RECIPE), (8, 2, RECIPE), (8, 1, PRIVATE_RECIPE)]
     for seed, rule in enumerate(("mean", "median", "trimmed_mean", "krum")):
-        for hospitals in (8, 4):
+        for hospitals, malicious, recipe in asked:
             if (rule, hospitals) != ("krum", 4):
                 one = harmed(
                     len(dataset.y),
@@ -92,11 +96,16 @@ def saved(place, dataset):
                     hospitals=hospitals,
                     boosted=0.5 if rule == "mean" else 0.9,
                     seed=seed,
+                    recipe=recipe,
+                    malicious=malicious,
                 )
-                one.save(own / f"harm_{hospitals}_{rule}.safetensors")
+                file = Asked(hospitals, rule, malicious, recipe == PRIVATE_RECIPE, 1)
+                one.save(own / harm_file(file))
     answers(y=dataset.y).save(own / "hospitals-8.safetensors")
     seen(dataset).save(own / "seen.safetensors")
     members(len(dataset.y)).save(own / "members.safetensors")
+    private = members(len(dataset.y), recipe=PRIVATE_RECIPE, strength=0.8)
+    private.save(own / "members_private.safetensors")
 
 
 _DRAWN = {}  # drawn up once: it takes longer than most tests

@@ -2,16 +2,17 @@
 
 import pytest
 
-from pipeline.presentation.chapter import Items
+from pipeline.presentation.chapter import Items, Table
 from pipeline.risks.federation.hospital_report import NAME, TITLE, chapters
-from pipeline.risks.federation.hospitals import hospitals_table
-from pipeline.risks.federation.risk import gains
+from pipeline.risks.federation.hospitals import hospitals_table, private_table
+from pipeline.risks.federation.risk import COSTS, gains
 from pipeline.statistics.intervals import Sampling
 from risks.federation.hospital_answers import answers, classes
 
 
 def tables(**changes):
-    return {NAME: hospitals_table(answers(**changes), classes(), Sampling(300, 0.95, 0))}
+    given = answers(**changes), classes(), Sampling(300, 0.95, 0)
+    return {NAME: hospitals_table(*given), COSTS: private_table(*given)}
 
 
 @pytest.fixture(scope="module")
@@ -45,10 +46,27 @@ def test_what_is_not_estimable_is_said_with_the_reason():
     assert "not estimable, west: fewer than 10 patients of a class" in entries["3 hospitals"]
 
 
+def test_claims_audits_and_costs_stand_in_one_table(planted):
+    (chapter,) = chapters(planted)
+    gained, claimed = [one.table for one in chapter.parts if isinstance(one, Table)]
+    assert {"central", "federated", "alone", "dp_train", "federated_noisy_server"} <= set(gained)
+    assert "federated_private" not in gained  # it was not trained
+    assert claimed["protects"].tolist() == ["one record", "one hospital"]
+    assert claimed["epsilon claimed"].tolist() == ["3.000"] * 2
+    assert claimed["audited: at least"].tolist() == ["2.800"] * 2
+    assert claimed["conclusion"].tolist() == ["not told apart", "worse"]
+
+
+def test_without_private_recipes_nothing_is_said_of_privacy(planted):
+    (chapter,) = chapters({NAME: planted[NAME]})
+    assert len([one for one in chapter.parts if isinstance(one, Table)]) == 1
+
+
 def test_metrics_are_figures_of_the_table(planted):
     found, table = gains(planted), planted[NAME]
     auroc = table[table["figure"] == "auroc"]
     assert found["federated_auroc"] == auroc["federated"].iloc[0]
+    assert found["dp_train_auroc"] == auroc["dp_train"].iloc[0]
     assert found["alone_auroc_elsewhere"] == auroc.loc[auroc["asked"] == "others", "alone"].min()
 
 

@@ -11,6 +11,7 @@ from pipeline.risks.federation.hospitals import (
     OTHERS,
     OWN,
     hospitals_table,
+    private_table,
 )
 from pipeline.statistics import rates
 from pipeline.statistics.intervals import Sampling
@@ -88,5 +89,36 @@ def test_a_hospital_without_a_model_of_its_own_says_why():
 
 
 def test_every_column_is_explained(planted):
-    explained = set(COLUMNS["federation_hospitals"])
-    assert {name.removesuffix("_low").removesuffix("_high") for name in planted} == explained
+    costs = private_table(answers(), classes(), Sampling(100, 0.95, 0))
+    for name, found in (("federation_hospitals", planted), ("federation_private", costs)):
+        plain = {column.removesuffix("_low").removesuffix("_high") for column in found}
+        assert plain == set(COLUMNS[name])
+
+
+def test_what_privacy_costs_is_told_of_who_is_worth_nothing_and_of_nobody_else(planted):
+    trained, y = answers(bad=None), classes()
+    found = private_table(trained, y, Sampling(300, 0.95, 0)).set_index(["recipe", "figure"])
+    assert set(found.loc["federated_noisy_server", "cost_verdict"]) == {"worse"}
+    assert set(found.loc["dp_train", "cost_verdict"]) == {"not told apart"}
+    lead = torch.where(y == 1, 1.0, -1.0) * trained.margin
+    for recipe, beside, at, plain in (
+        ("dp_train", "central", 5, 0),
+        ("federated_noisy_server", "federated", 6, 1),
+    ):
+        line = found.loc[(recipe, "auroc")]
+        value, other = (rates.auroc(lead[one].numpy(), y.numpy()) for one in (at, plain))
+        assert line["beside"] == beside
+        assert line["value"] == pytest.approx(value)
+        assert line["cost"] == pytest.approx(value - other)
+    assert found["protects"].unique().tolist() == ["one record", "one hospital"]
+    assert (found["epsilon_lower_bound"] == 2.8).all()
+
+
+def test_private_recipes_stand_beside_the_others_at_every_hospital(planted):
+    place, trained = answers().place.numpy(), answers(bad=0)
+    own = planted[(planted["asked"] == OWN) & (planted["figure"] == "accuracy")]
+    for number, line in enumerate(own.itertuples()):
+        right = (trained.margin[5][:, torch.from_numpy(place == number)] > 0).double().mean()
+        assert line.dp_train == pytest.approx(float(right))
+        assert line.dp_train_low <= line.dp_train <= line.dp_train_high
+    assert planted["federated_private"].isna().all()

@@ -8,6 +8,11 @@ from pipeline.risks.risk import Context
 from risks.federation import made_up
 
 
+@pytest.fixture(autouse=True)
+def _undrawn(monkeypatch):
+    parts.undrawn(monkeypatch)
+
+
 @pytest.fixture
 def context(cfg, dataset):
     return Context(dataset, cfg)
@@ -32,17 +37,24 @@ def test_the_result_says_the_worst_attack_what_was_before_and_the_best_rule(
     assert found.more == COHORT
 
 
-def test_conclusions_are_those_of_the_table(tables, context, tmp_path):
+def test_conclusions_are_those_of_the_tables(tables, context, tmp_path):
     said = parts.items(chapters(tables, context, tmp_path)[0])
-    assert "boost (right answers -0." in said["8 hospitals, mean"]
-    verdicts = tables["federation_verdicts"]
-    verdicts["verdict"] = "not told apart"
-    said = parts.items(chapters(tables, context, tmp_path)[0])
-    assert said["8 hospitals, mean"].startswith("no attack is told apart from none; a loss of")
-    assert said["8 hospitals, krum"].endswith("nothing that is told apart.")
-    verdicts["verdict"] = "worse"
-    said = parts.items(chapters(tables, context, tmp_path)[0])
-    assert "it costs, beside the mean, right answers" in said["8 hospitals, krum"]
+    ours = ["8 hospitals, 1 hostile", "4 hospitals, 1 hostile", "8 hospitals, 2 hostile"]
+    assert {*ours, "8 hospitals, 1 hostile, private"} < set(said)
+    assert "mean gives way (" in said["8 hospitals, 1 hostile"]
+    verdicts, rules = tables["federation_verdicts"], tables["federation_rules"]
+    rules["verdict"], rules["why"], verdicts["verdict"] = "stands", "", "not told apart"
+    first = chapters(tables, context, tmp_path)[0]
+    said = parts.items(first)["8 hospitals, 1 hostile"]
+    assert said.startswith("mean stands; median stands")
+    assert said.endswith("they cost, beside the mean, nothing that is told apart.")
+    assert "every attack is stood by median" in first.result
+    rules["verdict"], rules["why"], verdicts["verdict"] = "not told", "flips", "worse"
+    first = chapters(tables, context, tmp_path)[0]
+    said = parts.items(first)["8 hospitals, 1 hostile"]
+    assert "krum is not told to stand (flips)" in said
+    assert "krum right answers " in said
+    assert "no rule is told to stand all" in first.result
 
 
 def test_a_backdoor_stands_beside_the_same_trigger_without_attack(tables, context, tmp_path):
@@ -53,6 +65,8 @@ def test_a_backdoor_stands_beside_the_same_trigger_without_attack(tables, contex
 def test_who_finds_members_is_compared_with_the_end_alone(tables, context, tmp_path):
     said = parts.items(chapters(tables, context, tmp_path)[1])
     assert "alone different (+0." in said["server, each hospital's steps"]
+    assert "The claim allows" not in said["server, each hospital's steps"]
+    assert "The claim allows 0.714" in said["server, private, each hospital's steps"]
 
 
 def test_both_chapters_are_short_and_no_figure_stands_bare(tables, context, tmp_path):
@@ -60,6 +74,7 @@ def test_both_chapters_are_short_and_no_figure_stands_bare(tables, context, tmp_
     assert parts.is_short(hostile)
     assert parts.is_short(read)
     assert parts.bare_numbers(parts.tables(hostile)[0]) == []
+    assert len(parts.pictures(hostile)) == 1
     assert parts.bare_numbers(parts.tables(read)[0], "records") == []
 
 

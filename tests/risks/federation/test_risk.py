@@ -30,11 +30,13 @@ def test_every_column_is_explained_and_none_that_is_not_there(tables):
 
 
 def test_few_figures_are_compared_and_they_are_the_worst(tables, cfg):
-    (found,) = RISK.metrics(tables, cfg).values()
+    found = RISK.metrics(tables, cfg)["federated"]
     rows = told_first(tables, cfg)
     attacked = rows[rows["attack"] != "none"]
     assert set(rows["hospitals"]) == {8}
     assert set(rows["aggregate"]) == {"mean"}
+    assert set(rows["malicious"]) == {1}
+    assert set(rows["defense"]) == {"federated"}
     assert worst(tables, cfg)["attack"] == "boost"
     assert found["hostile_accuracy"] == attacked["accuracy"].min()
     assert found["hostile_missed"] == attacked["missed_diagnosis_rate"].max()
@@ -49,10 +51,20 @@ def test_few_figures_are_compared_and_they_are_the_worst(tables, cfg):
     assert figure.table.loc["federated", "value"] == found["hostile_accuracy"]
 
 
+def test_private_hospitals_have_figures_of_their_own_where_they_are_reported(tables, cfg):
+    assert set(RISK.metrics(tables, cfg)) == {"federated"}
+    both = cfg.model_copy()
+    both.__pydantic_extra__ = {**(cfg.model_extra or {}), "federated_private": {}}
+    found = RISK.metrics(tables, both)["federated_private"]
+    assert {"hostile_accuracy", "hostile_backdoor", "participant_auroc"} <= set(found)
+    assert "server_error" not in found
+
+
 def test_every_federation_is_a_point_with_a_figure_for_each_attack(tables, cfg):
     points = RISK.points(tables, "federated", cfg)
-    assert len(points) == 7
-    assert points[0].params == {"hospitals": "8", "aggregate": "mean"}
+    assert len(points) == 11
+    assert points[0].params == {"hospitals": "8", "aggregate": "mean", "malicious": "1"}
+    assert len(RISK.points(tables, "federated_private", cfg)) == 4
     names = {figure.name for figure in points[0].figures}
     assert {"accuracy_none", "accuracy_boost", "attack_success_rate_backdoor"} <= names
     assert RISK.points(tables, "baseline", cfg) == ()
@@ -64,8 +76,11 @@ def test_every_federation_is_a_point_with_a_figure_for_each_attack(tables, cfg):
         ({"aggregate": "medain"}, "conf: federation.aggregate: 'medain' is no rule of aggregation"),
         ({"aggregates": ["krumm"]}, "conf: federation.aggregates: 'krumm' is no rule"),
         ({"attacks": ["flip"]}, "conf: federation.attacks: 'flip' is no attack"),
-        ({"malicious": 4}, "conf: federation.malicious: 4 of 4 hospitals leave no honest one"),
-        ({"enabled": True, "aggregate": "krum", "sites": 4}, "krum needs at least 5 hospitals"),
+        ({"malicious": [4]}, "conf: federation.malicious: 4 of 4 hospitals leave no honest one"),
+        ({"malicious": [1, 8]}, "conf: federation.malicious: 8 of 8 hospitals leave no honest one"),
+        ({"enabled": True, "aggregate": "krum", "sites": 4}, "krum takes 5 hospitals"),
+        ({"private": {"dp_tain": {}}}, "federation.private: 'dp_tain' is no private recipe"),
+        ({"private": {"dp_train": {"epsilon": 1.0}}}, "federation.private.dp_train.delta"),
     ],
 )
 def test_what_does_not_fit_is_one_line(cfg, changes, said):

@@ -6,6 +6,7 @@ import pytest
 import tiny
 from pipeline.risks.federation.measure.federations import NONE
 from pipeline.risks.federation.measure.members import FINAL, SERVER
+from pipeline.risks.federation.measure.settings import PRIVATE_RECIPE
 from pipeline.risks.federation.tables import (
     EVERYTHING,
     harm_table,
@@ -13,6 +14,7 @@ from pipeline.risks.federation.tables import (
     seen_table,
     verdict_table,
 )
+from pipeline.risks.membership.measure.shadows import BLIND
 from pipeline.risks.risk import Context
 from pipeline.statistics.intervals import Sampling
 from risks.federation import made_up
@@ -47,7 +49,7 @@ def test_figures_are_those_of_the_answers(found):
 
 def test_the_control_differs_from_itself_by_nothing(found):
     control = of(harm_table(found, SAMPLING), attack=NONE)
-    assert (control["malicious"] == 0).all()
+    assert (control["malicious"] == 1).all()
     for figure in ("accuracy", "auroc", "sensitivity", "missed_diagnosis_rate"):
         assert (control[f"{figure}_difference"] == 0).all()
     assert control["attack_success_rate"].isna().all()
@@ -74,6 +76,14 @@ def test_a_planted_loss_is_told_and_what_is_none_is_not(found):
     assert set(rules["attack"]) == {NONE}
 
 
+def test_federations_are_judged_each_by_itself(found):
+    alone = verdict_table(found, SAMPLING)
+    private = made_up.harmed(recipe=PRIVATE_RECIPE, seed=2)
+    both = verdict_table([*found, private], SAMPLING)
+    assert both[: len(alone)].equals(alone)
+    assert set(both[len(alone) :]["defense"]) == {PRIVATE_RECIPE}
+
+
 def test_what_is_read_exactly_is_off_by_nothing_and_the_rest_by_what_was_planted(cfg, dataset):
     table = seen_table(made_up.seen(dataset, off=0.5), Context(dataset, cfg))
     whole = of(table, measurement=EVERYTHING)
@@ -98,3 +108,13 @@ def test_members_are_compared_with_what_the_model_at_the_end_tells():
     gap = table["auroc"] - table.loc[FINAL, "auroc"]
     assert np.allclose(table["auroc_difference"], gap)
     assert (table["auroc_low"] <= table["auroc"]).all()
+
+
+def test_a_claim_stands_beside_what_is_found_and_blind_guesses_have_none():
+    private = made_up.members(recipe=PRIVATE_RECIPE, strength=1.0)
+    table = members_table(private, SAMPLING).set_index("attack")
+    assert table.loc[SERVER, "auroc_bound"] == pytest.approx(0.7602, abs=1e-4)  # Phi(1 / sqrt 2)
+    assert table.loc[SERVER, "tpr_at_1pct_bound"] == pytest.approx(0.0924, abs=1e-4)
+    assert np.isnan(table.loc[BLIND, "auroc_bound"])
+    assert (table["defense"] == PRIVATE_RECIPE).all()
+    assert members_table(made_up.members(), SAMPLING)["auroc_bound"].isna().all()

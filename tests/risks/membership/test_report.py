@@ -111,6 +111,15 @@ def test_a_claim_of_records_says_what_it_is_of_a_patient_with_several(tables):
     assert "per patient (up to 4 records): epsilon 9.250; recomputed" in report._claim(line)
 
 
+def test_a_claim_of_hospitals_is_told_as_such(tables):
+    line = tables["membership"].dropna(subset="epsilon_claimed").iloc[0].copy()
+    line["defense"] = "federated_noisy_server (epsilon=8)"
+    for said in (report._claim(line), report._claim_in_short(line)):
+        assert "one hospital added or removed" in said
+        assert "audited with the federation" in said
+        assert "one record" not in said
+
+
 def test_every_attack_on_every_defense_has_a_line_with_its_interval(chapter, tables):
     heads, groups, shown, others = parts.tables(chapter)
     table = tables["membership"]

@@ -11,7 +11,7 @@ import tiny
 from pipeline.attacks.poisoning import ATTACKS
 from pipeline.risks.poisoning.harm_tables import FIGURES, compared, dose_name, harm_table, warning
 from pipeline.standards import ATLAS, NIST, OWASP
-from pipeline.statistics import intervals
+from pipeline.statistics import edges, intervals
 from risks.poisoning.made_up import made_up_harm
 
 DOSES = [1, 0.1]
@@ -261,7 +261,7 @@ def test_all_of_a_few_targets_are_no_certainty(found, setting):
         harm_table({"baseline": found}, setting, tiny.sampling(setting.audit)), "one_patient", 1
     )
     assert (line["attack_success_rate"], line["attack_success_rate_high"]) == (1, 1)
-    assert line["attack_success_rate_low"] == pytest.approx(intervals.wilson(4, 4)[0])
+    assert line["attack_success_rate_low"] == pytest.approx(edges.wilson(4, 4)[0])
 
 
 def test_copied_visits_leave_every_figure_as_it_is(found, setting, table):

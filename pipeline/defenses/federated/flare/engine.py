@@ -4,23 +4,39 @@ import os
 import subprocess
 import sys
 import tempfile
+from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
 from pipeline.config import Config
-from pipeline.defenses.federated.flare.handed import FAILED, HOSPITAL, Task, hand_over
+from pipeline.defenses.federated.flare.handed import FAILED, HOSPITAL, Task, checks_left, hand_over
 from pipeline.defenses.federated.flare.wire import called
 from pipeline.defenses.federated.loop import packed, unpacked
 from pipeline.defenses.federated.sites import Site
+from pipeline.defenses.privacy import NoisySteps
+from pipeline.defenses.self_measurement import Check
 from pipeline.files import BadInput, FailedCheck, write_json
 from pipeline.models.mlp import Parameters
 
 CODE = Path(__file__).parents[4]  # where `pipeline` lies: NVFlare starts its processes elsewhere
 RUN = ["-m", "pipeline.defenses.federated.flare.job"]
 SAID = 3  # lines of NVFlare's that say why
+
+
+class Ended(NamedTuple):
+    """What NVFlare brought to its end.
+
+    Attributes:
+        parameters: the global weights.
+        checks: what noisy training measured of itself, of each hospital and witness; else nothing.
+    """
+
+    parameters: Parameters
+    checks: tuple[dict[str, Check], ...]
 
 
 def federate_through(
@@ -33,9 +49,10 @@ def federate_through(
     local_epochs: int,
     aggregate: str,
     tolerated: int,
+    noisy: NoisySteps | None = None,
     security: str = "mtls",
-) -> Parameters:
-    """As `loop.federate` with ordinary local training, to the last bit.
+) -> Ended:
+    """As `loop.federate` with ordinary or noisy local training, to the last bit.
 
     What is handed to a hospital's process lies in a folder that its owner alone reads, and goes
     with the run, as do the certificates of the authority that was made for it.
@@ -49,6 +66,8 @@ def federate_through(
         local_epochs: passes over a hospital's records in each round.
         aggregate: a key of `AGGREGATES`.
         tolerated: how many hospitals may be malicious.
+        noisy: DP-SGD in each hospital, its steps of one round; None = ordinary training. Where it
+            is secret, each process asks the operating system itself, and no bit comes again.
         security: between processes: `mtls`, or `clear` for whoever looks at what is sent.
 
     Raises:
@@ -70,6 +89,7 @@ def federate_through(
                 train=cfg.train,
                 rounds=rounds,
                 local_epochs=local_epochs,
+                noisy=None if noisy is None else asdict(noisy),
             )
             hand_over(site, task, folder / "hospitals" / called(site.number))
         np.save(folder / "start.npy", packed(start).numpy())
@@ -84,7 +104,9 @@ def federate_through(
         write_json(folder / "job.json", job)
         _run(folder)
         end = np.load(folder / "end.npy", allow_pickle=False)
-    return unpacked(torch.from_numpy(end), start)
+        homes = [folder / "hospitals" / called(site.number) for site in sites]
+        checks = tuple(one for home in homes if noisy is not None for one in checks_left(home))
+    return Ended(unpacked(torch.from_numpy(end), start), checks)
 
 
 def _run(folder: Path) -> None:

@@ -15,10 +15,11 @@ fix_kernels()  # before torch and NumPy, which look at the processor once
 import nvflare.client as flare
 import torch
 
-from pipeline.defenses.federated.flare.handed import FAILED, HOSPITAL, take_over
+from pipeline.defenses.federated.flare.handed import FAILED, HOSPITAL, leave_checks, take_over
 from pipeline.defenses.federated.flare.wire import NUMBERS, WEIGHTS
 from pipeline.defenses.federated.local import ordinary
 from pipeline.defenses.federated.loop import unpacked
+from pipeline.defenses.federated.private import measured_local
 from pipeline.files import BadInput
 from pipeline.models.designs import initialised
 
@@ -33,12 +34,16 @@ def take_part(folder: Path) -> None:
         BadInput: a file of the folder is missing or damaged.
     """
     try:
-        site, training = take_over(folder)
-        local = ordinary(training)
+        site, training, how = take_over(folder)
+        local, own = ordinary(training), None
+        if how is not None:
+            local, (own,) = measured_local(training.architecture, how, [site])
         shapes = initialised(training.architecture, site.seeds)
         while flare.is_running() and (task := flare.receive()) is not None:
             weights = torch.from_numpy(task.params[WEIGHTS].copy())
             sent = local(unpacked(weights, shapes), site, task.current_round)
+            if own is not None:  # before the last update is sent: then the run may be over
+                leave_checks([one.checks() for one in own.witnesses], folder)
             params = {WEIGHTS: sent.update.numpy(), NUMBERS: sent.records.numpy()}
             flare.send(flare.FLModel(params=params, metrics={}))
     except BadInput as error:

@@ -135,7 +135,7 @@ def _result(view: View, context: Context) -> str:
         count = part_of(wrong, whole, view.hidden)
         counts = f"{count} ill patients, "
     return (
-        f"Within {view.budget(view.eps)} {view.who} miss {counts}"
+        f"Within {view.budget(view.eps)} {view.who} {view.does('miss', 'misses')} {counts}"
         f"{told(at, 'missed_diagnosis_rate')}; without attack "
         f"{told(clean, 'missed_diagnosis_rate')}. {_decided(view)} "
         f"{concluded(RISK.name, figure_of(view, 'missed_diagnosis_rate'), context)}"

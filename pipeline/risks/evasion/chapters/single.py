@@ -15,7 +15,7 @@ from pipeline.risks.evasion.pictures.patients import fragile, radii
 from pipeline.risks.evasion.view import View
 from pipeline.risks.evasion.wording import part_of
 from pipeline.risks.risk import Context
-from pipeline.statistics import Array, intervals
+from pipeline.statistics import Array, edges
 from pipeline.statistics.patients import numbered
 
 EXAMPLES = 3  # on the page of a clinician
@@ -128,7 +128,7 @@ def _facts(view: View, table: pd.DataFrame, whose: Array) -> Items:
             continue
         rows = right["patient"].to_numpy()
         each = numbered(whose[rows])
-        low, high = intervals.wilson_of_patients(turned, each, view.cfg.audit.confidence)
+        low, high = edges.wilson_of_patients(turned, each, view.cfg.audit.confidence)
         entries.append(
             (
                 f"Of 100 right {what}",

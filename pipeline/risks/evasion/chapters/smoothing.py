@@ -63,8 +63,8 @@ def _shown(view: View, table: pd.DataFrame) -> pd.DataFrame:
 
 def _flagged(view: View, table: pd.DataFrame) -> list[str]:
     return [
-        f"Degenerate: the vote of {view.shown[str(name)]} says one class of nearly everybody, or "
-        "is hardly better than a coin. That is far from every image, and no robustness."
+        f"Degenerate: the vote of {view.shown[str(name)]} says nearly the same of everybody, ill "
+        "or not. That is far from every image, and no robustness."
         for name, own in table.groupby("defense", sort=False)
         if own["degenerate"].any()
     ]

@@ -5,10 +5,10 @@ block: how many processes work, here or elsewhere, changes nothing. No process h
 block, and this one a few of them.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 import torch
@@ -28,6 +28,7 @@ from pipeline.seeds import Stream, generator
 from pipeline.verify.least import Least
 from pipeline.verify.out_of_fold import Proofs
 
+Found = TypeVar("Found")
 BLOCKS, SENT = "blocks", "adversarial"  # folders: of what was found, and of adversarial records
 PATIENTS = "patients"  # in a file of adversarial records: whose they are
 COUNTED = ("violations", "attack_beats_proof")  # diagnostics that add up; others are of one block
@@ -92,6 +93,51 @@ def examine_in_blocks(
         if transfer is None:
             kept = {PATIENTS: blocks[number], **x_adv}
             write_tensors(place / SENT / f"{number:04d}.safetensors", kept)
+
+
+def beside_in_blocks(
+    measure: Callable[..., Found | None],
+    population: Population,
+    dataset: Dataset,
+    plan: Plan,
+    cfg: Config,
+) -> Found | None:
+    """What is measured beside the suite of all who are scored, a block after another.
+
+    Args:
+        measure: of (population, dataset, plan, cfg, number of the block) what is found, a dataclass
+            whose tensors have the patients as their last axis; None = nothing is.
+        population: M models.
+        dataset: the records.
+        plan: who trained on whom.
+        cfg: the size of a block, and what `measure` asks for.
+    """
+    blocks = blocks_of(plan, cfg.audit.block, cfg.seed)
+    if len(blocks) == 1:
+        return measure(population, dataset, plan, cfg)
+    jobs = (
+        (population, dataset.narrowed(rows), plan.narrowed(rows), cfg, number)
+        for number, rows in enumerate(blocks)
+    )
+    parts = []
+    for found in in_turn(measure, jobs):
+        if found is None:
+            return None
+        parts.append(found)
+    order = torch.cat(blocks).argsort()
+
+    def together(values: Sequence[Any]) -> Any:
+        if isinstance(values[0], dict):
+            return {name: together([one[name] for one in values]) for name in values[0]}
+        if not isinstance(values[0], Tensor):
+            return values[0]
+        return torch.cat(list(values), -1).index_select(-1, order)
+
+    each = {
+        one.name: together([getattr(part, one.name) for part in parts]) for one in fields(parts[0])
+    }
+    whole: Found = replace(parts[0], **each)
+    return whole
 
 
 def sent_to(transfer: Path, number: int, rows: Tensor) -> dict[str, Tensor]:

@@ -72,7 +72,7 @@ class Seen(NamedTuple):
 
 
 def attack_vote(
-    population: Population, dataset: Dataset, plan: Plan, cfg: Config
+    population: Population, dataset: Dataset, plan: Plan, cfg: Config, block: int | None = None
 ) -> Ensemble | None:
     """Attacks the vote of self-ensembles on the patients whom each holds out.
 
@@ -83,7 +83,9 @@ def attack_vote(
         dataset: the images.
         plan: who trained on whom.
         cfg: radii, threat models and attacks.
+        block: which one of a larger cohort these are; None = these are all.
     """
+    own = () if block is None else (block,)
     suite = evasion_suite(cfg.attack)
     if not is_ensemble(population) or not {*GREY, ADAPTIVE} <= {*suite}:
         return None
@@ -93,10 +95,10 @@ def attack_vote(
     index, valid = plan.held_out_index()
     x, y = dataset.x[index], dataset.y[index]
     grey = [
-        forged(trunk_of(models), x, y, trial, suite[name], cfg.seed, number)
+        forged(trunk_of(models), x, y, trial, suite[name], cfg.seed, number, *own)
         for number, name in enumerate(GREY)
     ]
-    adaptive = adaptive_images(models, x, y, trial, suite[ADAPTIVE], cfg.seed)
+    adaptive = adaptive_images(models, x, y, trial, suite[ADAPTIVE], cfg.seed, *own)
     candidates = [judged(models, x_adv, y) for x_adv in (*grey, *adaptive)]
     clean, by_sum, by_count = judged(models, x[None], y), *candidates[len(grey) : len(grey) + 2]
     presented = {
@@ -144,7 +146,13 @@ def forged(
 
 
 def adaptive_images(
-    models: ImageNetworks, x: Tensor, y: Tensor, trial: Trial, attack: Attack, seed: int
+    models: ImageNetworks,
+    x: Tensor,
+    y: Tensor,
+    trial: Trial,
+    attack: Attack,
+    seed: int,
+    *numbers: int,
 ) -> list[Tensor]:
     """Images (E, M, B, *image) of who holds all voters, as a list of three.
 
@@ -154,7 +162,7 @@ def adaptive_images(
     summed = models.decide_at(torch.zeros_like(models.cut))
     counted = climbed(models, SmoothVotes)
     made = [
-        forged(each, x, y, trial, attack, seed, number)
+        forged(each, x, y, trial, attack, seed, number, *numbers)
         for number, each in enumerate((summed, counted), len(GREY))
     ]
     standing = torch.stack([judged(models, images, y).ahead > 0 for images in made]).all(0)
@@ -166,7 +174,7 @@ def adaptive_images(
                 continue
             one, at = asked.select(torch.tensor([row])), replace(trial, radii=[eps])
             own, label = x[row : row + 1, who], y[row : row + 1, who]
-            found = forged(one, own, label, at, attack, seed, len(GREY) + 2, place, row)
+            found = forged(one, own, label, at, attack, seed, len(GREY) + 2, place, row, *numbers)
             x_adv[place, row, who] = found[0, 0]
     return [*made, x_adv]
 

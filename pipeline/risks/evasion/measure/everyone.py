@@ -48,16 +48,22 @@ class Everyone:
         return read_artifact(path, cls, what="attacks on everyone", advice=advice)
 
 
+def beside_a_sample(dataset: Dataset, cfg: Config) -> bool:
+    """Whether not everybody is attacked by the whole suite."""
+    return cfg.audit.sample is not None and cfg.audit.sample < len(dataset.y)
+
+
 def attack_everyone(
-    population: Population, dataset: Dataset, plan: Plan, cfg: Config
+    population: Population, dataset: Dataset, plan: Plan, cfg: Config, block: int | None = None
 ) -> Everyone | None:
     """Attacks everybody whom the plan holds out; None where the sample is everybody anyway.
 
     Nothing either of a population without gradients, or under a threat that counts measurements.
+    With a `block` these are that one of many, with chances of its own, and asked for.
     """
     trial = Trial.of(cfg.audit.headline, dataset, cfg)
-    everybody = cfg.audit.sample is None or cfg.audit.sample >= len(dataset.y)
-    if everybody or not population.gradients or trial.threat.norm == "l0":
+    asked = block is not None or beside_a_sample(dataset, cfg)
+    if not asked or not population.gradients or trial.threat.norm == "l0":
         return None
     eps = cfg.headline_radius
     trial = Trial(trial.name, trial.threat, [eps])
@@ -65,10 +71,11 @@ def attack_everyone(
     folds, radius = OutOfFold(subject.plan, trial.radii), subject.radius(trial)
     left = {"none": subject.scored(folds, subject.x[None], trial.threat)[0][0].float()}
     suite = evasion_suite(cfg.attack, norm=trial.threat.norm)
+    own = () if block is None else (block,)
     for number, (name, attack) in enumerate(suite.items()):
         if name not in ON_ALL:
             continue
-        choices = generator(Stream.EVASION_OF_EVERYONE, cfg.seed, number)
+        choices = generator(Stream.EVASION_OF_EVERYONE, cfg.seed, number, *own)
         proposed = attack(
             subject.population, subject.x, subject.y, trial.threat, eps=radius, generator=choices
         )

@@ -73,5 +73,6 @@ def answer_those_set_aside(
     for model in range(plan.size):  # one after another, as images are large
         own = index[model][valid[model]]
         one = population.select(torch.tensor([model]))
-        said[model, own] = log_odds(one, dataset.x[own][None])[0]
+        for some in own.split(cfg.audit.block or len(own)):
+            said[model, some] = log_odds(one, dataset.x[some][None])[0]
     return SetAside(said, plan.tune, plan.held_out, plan.train, population.cut, dataset.y)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from pipeline.artifact import read_artifact, write_artifact
+from pipeline.config import Config
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
 from pipeline.models.image_networks import ImageNetworks
@@ -58,7 +59,7 @@ class Smoothing:
 
 
 def count_votes(
-    population: Population, dataset: Dataset, plan: Plan, seed: int
+    population: Population, dataset: Dataset, plan: Plan, cfg: Config, block: int | None = None
 ) -> Smoothing | None:
     """Counts the votes of noisy copies; nothing of a population that is not asked about such.
 
@@ -66,13 +67,14 @@ def count_votes(
         population: M models.
         dataset: the images.
         plan: who trained on whom.
-        seed: of the noise.
+        cfg: its seed is that of the noise.
+        block: which one of a larger cohort these are; None = these are all.
     """
     if not isinstance(population, ImageNetworks) or FACTS not in population.facts:
         return None
     settings = population.facts[FACTS]
     sigma, draws = float(settings["sigma"]), int(settings["estimation"])
-    scored = plan.scored()
+    scored, own = plan.scored(), () if block is None else (block,)
     models, plan = population.select(scored), plan.select(scored)
     index, valid = plan.held_out_index()
     ballots = [
@@ -82,7 +84,7 @@ def count_votes(
             sigma=sigma,
             selection=int(settings["selection"]),
             estimation=draws,
-            generator=generator(Stream.SMOOTHING, seed, number),
+            generator=generator(Stream.SMOOTHING, cfg.seed, number, *own),
         )
         for number, rows in enumerate(index)
     ]

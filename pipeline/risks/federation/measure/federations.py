@@ -159,7 +159,9 @@ def sent_by(
     return torch.where(malicious[..., None], forged, sent)
 
 
-def options_of(cfg: Config, sites: int | None, aggregate: str) -> dict[str, object]:
+def options_of(
+    cfg: Config, sites: int | None, aggregate: str, malicious: int = 0
+) -> dict[str, object]:
     """What `federation_of` is told, of so many hospitals under this rule."""
     wanted = cfg.section(FederationSettings)
     return {
@@ -168,7 +170,7 @@ def options_of(cfg: Config, sites: int | None, aggregate: str) -> dict[str, obje
         "rounds": wanted.rounds,
         "local_epochs": wanted.local_epochs,
         "aggregate": aggregate,
-        "tolerated": wanted.tolerated,
+        "tolerated": wanted.stands(malicious),
     }
 
 

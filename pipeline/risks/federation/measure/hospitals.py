@@ -3,12 +3,13 @@
 `central` holds all records in one place, `federated` is the recipe, `alone` is each hospital by
 itself. All take as many passes over records, on public preprocessing, from the same initial
 weights, so they differ by what they share alone. Each chooses its cut on the records that it learns
-from.
+from. Beside them private recipes, among the same hospitals; what they claim is audited.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,7 +18,8 @@ from pipeline.artifact import read_artifact, write_artifact
 from pipeline.config import Config
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
-from pipeline.defenses.decision import decided
+from pipeline.defenses import DEFENSES
+from pipeline.defenses.decision import DECISION, decided
 from pipeline.defenses.federated.aggregate import aggregated
 from pipeline.defenses.federated.local import ordinary
 from pipeline.defenses.federated.loop import federate
@@ -25,9 +27,8 @@ from pipeline.defenses.federated.recipe import Federation, federation_of
 from pipeline.defenses.federated.sites import Site
 from pipeline.models.out_of_fold import OutOfFold, cuts_out_of_fold, margins_out_of_fold
 from pipeline.models.population import Population
+from pipeline.risks.federation.measure.claims import claim_of
 from pipeline.risks.federation.measure.settings import FederationSettings
-
-CENTRAL, FEDERATED = "central", "federated"
 
 
 def file_of(sites: int | None) -> str:
@@ -37,18 +38,21 @@ def file_of(sites: int | None) -> str:
 
 @dataclass(frozen=True)
 class Trained:
-    """What models of K hospitals answer out of fold: N patients, S repetitions, 2 + K trainings.
+    """What models of K hospitals answer out of fold: N patients, S repetitions.
+
+    Trainings are 2 + K + R: central, federated, each hospital alone, then R private recipes.
 
     Attributes:
         hospitals: their names.
         aggregate: the server's rule.
         place: (N,) int64, the hospital of each patient's record.
         patients: (N,) int64, places in the data set.
-        margin: (2 + K, S, N) float32, of the true class, counted from the model's own cut: central,
-            federated, then each hospital alone; NaN where a hospital cannot train alone, as it has
-            patients of one class only.
-        cut: (2 + K, S, N) float32, the log-odds of that cut.
+        margin: (2 + K + R, S, N) float32, of the true class, counted from the model's own cut; NaN
+            where a hospital cannot train alone, as it has patients of one class only.
+        cut: (2 + K + R, S, N) float32, the log-odds of that cut.
         learned: (K, S) float64, from how many records a model learns at each, means over folds.
+        private: the private recipes.
+        claims: of each that is audited as `claims.claim_of`.
     """
 
     hospitals: tuple[str, ...]
@@ -58,6 +62,8 @@ class Trained:
     margin: Tensor
     cut: Tensor
     learned: Tensor
+    private: tuple[str, ...] = ()
+    claims: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def save(self, path: Path) -> None:
         """Writes one safetensors file."""
@@ -74,7 +80,7 @@ class Trained:
 
 
 def three_ways(dataset: Dataset, plan: Plan, cfg: Config, sites: int | None) -> Trained:
-    """Trains and asks all of them.
+    """Trains and asks all of them; audits what is claimed, of the number of hospitals told first.
 
     Args:
         dataset: the records.
@@ -83,7 +89,8 @@ def three_ways(dataset: Dataset, plan: Plan, cfg: Config, sites: int | None) -> 
         sites: number of hospitals; None = those that the data set names.
 
     Raises:
-        BadInput: there are no such hospitals, or too few for the rule.
+        BadInput: there are no such hospitals, or too few for the rule; a delta is no privacy.
+        FailedCheck: a private recipe is not what it claims.
     """
     wanted = cfg.section(FederationSettings)
     plan = plan.select((plan.repetition >= 0) & (plan.repetition < wanted.repetitions))
@@ -119,6 +126,16 @@ def three_ways(dataset: Dataset, plan: Plan, cfg: Config, sites: int | None) -> 
             asked.append(_answers(whole, _once(whole, [site]), dataset, own, cfg))
         else:
             asked.append(torch.full_like(asked[0], torch.nan))
+    claims = {}
+    for name, options in wanted.private.items():
+        if options is None:
+            continue
+        among = {"sites": sites, "by": wanted.by} if "sites" in options else {}
+        population = DEFENSES[name](dataset, plan, cfg, **{**options, **among})
+        asked.append(_told_by(population, dataset, plan, cfg))
+        if sites == wanted.sites:
+            claims[name] = claim_of(name, population.facts, dataset, cfg)
+    private = tuple(name for name, options in wanted.private.items() if options is not None)
     margin, cut = torch.stack(asked).unbind(1)
     return Trained(
         together.hospitals.names,
@@ -128,6 +145,8 @@ def three_ways(dataset: Dataset, plan: Plan, cfg: Config, sites: int | None) -> 
         margin,
         cut,
         _learned(together.sites, plan),
+        private,
+        claims,
     )
 
 
@@ -140,9 +159,14 @@ def _once(whole: Federation, sites: Sequence[Site]) -> dict[str, Tensor]:
 def _answers(
     federation: Federation, parameters: dict[str, Tensor], dataset: Dataset, plan: Plan, cfg: Config
 ) -> Tensor:
+    """As `_told_by`, of models with these weights."""
+    return _told_by(federation.population(parameters, dataset, plan), dataset, plan, cfg)
+
+
+def _told_by(population: Population, dataset: Dataset, plan: Plan, cfg: Config) -> Tensor:
     """(2, S, N) float32: margins from the models' own cuts, and the cuts."""
-    population: Population = federation.population(parameters, dataset, plan)
-    population = decided(population, dataset, plan, cfg.decision)
+    if DECISION not in population.facts:
+        population = decided(population, dataset, plan, cfg.decision)
     margins, _ = margins_out_of_fold(population, dataset, plan)
     return torch.stack([margins[0], cuts_out_of_fold(population, plan)]).float()
 

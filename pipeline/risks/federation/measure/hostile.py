@@ -2,7 +2,7 @@
 
 Patients are scored by models that did not train on them, as everywhere. The line from which on a
 model calls a patient ill is chosen as the recipe chooses it, on training records as they are: that
-a hospital lies about its scores, too, is not tried.
+a hospital lies about its scores, too, is not tried. Under differential privacy it is a constant.
 """
 
 from dataclasses import dataclass
@@ -16,8 +16,8 @@ from pipeline.attacks.updates import HOSTILE
 from pipeline.config import Config
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
-from pipeline.defenses.decision import decided
-from pipeline.defenses.federated.aggregate import AGGREGATES
+from pipeline.defenses.decision import at_public_cut, decided
+from pipeline.defenses.federated import aggregate as rules
 from pipeline.defenses.federated.loop import federate
 from pipeline.defenses.federated.recipe import federation_of
 from pipeline.defenses.federated.sites import hospitals_of
@@ -36,7 +36,8 @@ from pipeline.risks.federation.measure.federations import (
     repeated,
     sites_taught,
 )
-from pipeline.risks.federation.measure.settings import FederationSettings
+from pipeline.risks.federation.measure.private import private_local, settings_of, steps_of
+from pipeline.risks.federation.measure.settings import PRIVATE_RECIPE, RECIPE, FederationSettings
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class Harmed:
     A attacks, S repetitions, N patients. Every figure is a function of it.
 
     Attributes:
+        recipe: how hospitals train: `federated` or `federated_private`.
         hospitals: their names.
         aggregate: the rule.
         malicious: how many of them are so in each model.
@@ -60,6 +62,7 @@ class Harmed:
         learned: (K, S) float64, how many records a model learned from at each hospital, means.
     """
 
+    recipe: str
     hospitals: tuple[str, ...]
     aggregate: str
     malicious: int
@@ -86,42 +89,73 @@ class Harmed:
         return read_artifact(path, cls, what=what, advice=advice)
 
 
-def why_too_few(cfg: Config, hospitals: int, aggregate: str) -> str:
+@dataclass(frozen=True)
+class Asked:
+    """Which federation is attacked.
+
+    Attributes:
+        sites: number of hospitals; None = those that the data set names.
+        aggregate: the server's rule.
+        malicious: how many hospitals are so.
+        private: whether hospitals train under differential privacy.
+        repetitions: of the cross-validation.
+    """
+
+    sites: int | None
+    aggregate: str
+    malicious: int
+    private: bool
+    repetitions: int
+
+
+def why_too_few(cfg: Config, hospitals: int, asked: Asked) -> str:
     """Why so many hospitals are too few for the rule; empty = they are enough."""
-    tolerated = cfg.section(FederationSettings).tolerated
-    least = AGGREGATES[aggregate].least(tolerated)
-    return "" if hospitals >= least else f"{aggregate} takes {least} hospitals, not {hospitals}"
+    if hospitals <= asked.malicious:
+        return f"{asked.malicious} of {hospitals} hospitals leave no honest one"
+    stands = cfg.section(FederationSettings).stands(asked.malicious)
+    return rules.why_too_few(asked.aggregate, stands, hospitals)
 
 
-def harm(dataset: Dataset, plan: Plan, cfg: Config, sites: int | None, aggregate: str) -> Harmed:
+def harm(dataset: Dataset, plan: Plan, cfg: Config, asked: Asked) -> Harmed:
     """Trains the federation with nobody malicious and with each attack, and scores all patients.
 
     Args:
         dataset: the records.
         plan: who trains on whom.
         cfg: the configuration.
-        sites: number of hospitals; None = those that the data set names.
-        aggregate: the server's rule.
+        asked: which federation.
     """
     wanted = cfg.section(FederationSettings)
-    plan, trigger = first_repetitions(plan, wanted.repetitions), Trigger.of(dataset, cfg)
-    hospitals = hospitals_of(dataset, sites, wanted.by)
+    plan, trigger = first_repetitions(plan, asked.repetitions), Trigger.of(dataset, cfg)
+    hospitals = hospitals_of(dataset, asked.sites, wanted.by)
     count = len(hospitals.names)
-    malicious = malicious_in(plan.size, count, min(wanted.malicious, count - 1))
+    malicious = malicious_in(plan.size, count, asked.malicious)
     attacks = tuple(wanted.attacks)
     variants = repeated(plan, 1 + len(attacks))
-    federation = federation_of(dataset, plan, cfg, **options_of(cfg, sites, aggregate))  # type: ignore[arg-type]
+    options = options_of(cfg, asked.sites, asked.aggregate, asked.malicious)
+    federation = federation_of(dataset, plan, cfg, **options)  # type: ignore[arg-type]
+    architecture = federation.training.architecture
+    local, rounds = federation.local, wanted.rounds
+    if asked.private:
+        none = torch.zeros_like(malicious)
+        quiet = torch.cat([none, malicious.repeat(1, len(attacks))], 1)
+        private = settings_of(cfg)
+        local = private_local(architecture, steps_of(private), lambda number: quiet[number])
+        rounds = private.rounds
     parameters = federate(
         sites_taught(dataset, plan, hospitals, malicious, attacks, trigger),
-        initialise(of_records(federation.training.architecture), variants.seeds),
-        wanted.rounds,
-        federation.local,
+        initialise(of_records(architecture), variants.seeds),
+        rounds,
+        local,
         federation.aggregate,
         adversary=adversary_of(attacks, malicious, federation.aggregate),
-        name=f"{aggregate} of {count}",
+        name=f"{asked.aggregate} of {count}",
     )
     population = federation.population(parameters, dataset, variants)
-    models = decided(population, dataset, variants, cfg.decision)
+    if asked.private:
+        models = at_public_cut(population, cfg.decision, settings_of(cfg).cut)
+    else:
+        models = decided(population, dataset, variants, cfg.decision)
     names, grid = (NONE, *attacks), OutOfFold(plan, [0.0])
     marked, able = trigger.written(dataset.x)
     stamped = [name for name in names if name == NONE or HOSTILE[name].taught == "triggered"]
@@ -130,9 +164,10 @@ def harm(dataset: Dataset, plan: Plan, cfg: Config, sites: int | None, aggregate
     cuts = models.cut.view(len(names), plan.size)
     learned = torch.stack([plan.train[:, hospitals.of == one].sum(1) for one in range(count)])
     return Harmed(
+        PRIVATE_RECIPE if asked.private else RECIPE,
         hospitals.names,
-        aggregate,
-        int(malicious[:, 0].sum()),
+        asked.aggregate,
+        asked.malicious,
         names,
         grid.patients,
         dataset.y[grid.patients],

@@ -23,11 +23,16 @@ from pipeline.defenses.federated.recipe import Federation, federation_of
 from pipeline.models.designs import public_constants
 from pipeline.models.networks import standardise
 from pipeline.risks.federation.measure.federations import options_of
-from pipeline.risks.federation.measure.settings import FederationSettings
+from pipeline.risks.federation.measure.private import (
+    private_local,
+    settings_of,
+    steps_of,
+    strength_of,
+)
+from pipeline.risks.federation.measure.settings import PRIVATE_RECIPE, RECIPE, FederationSettings
 from pipeline.risks.membership.measure.shadows import BLIND
 from pipeline.seeds import Stream, of
 
-FILE = "members.safetensors"
 FINAL, ANSWERS, STEPS, BOTH = "final model", "all rounds", "steps of others", "rounds and steps"
 SERVER = "each hospital's steps"
 AS_ONE = "mean"  # the rule under which members are guessed: what moved the others is known
@@ -38,15 +43,19 @@ class Members:
     """What is reported of one federation; every figure is a function of it.
 
     Attributes:
+        recipe: how hospitals train: `federated` or `federated_private`.
         hospitals: how many.
         rounds: of the federation.
+        strength: the mu of what is claimed, as `strength_of` says it; None: nothing is.
         scores: by attack (T, N) float32, of federation t for the n-th record of those who are asked
             (`pipeline.data.halves.learned_from`); HIGHER = MORE LIKELY A MEMBER.
         member: (T, N) bool, who was learned from.
     """
 
+    recipe: str
     hospitals: int
     rounds: int
+    strength: float | None
     scores: dict[str, Tensor]
     member: Tensor
 
@@ -101,8 +110,19 @@ class _Watcher:
         return moved_along(weights, by, self.inputs[:, rows], self.dataset.y[rows])
 
 
-def guess_members(dataset: Dataset, cfg: Config) -> Members:
-    """Trains the federations of halves, and guesses who was learned from."""
+def members_file(private: bool) -> str:
+    """The file of one federation."""
+    return f"members{'_private' if private else ''}.safetensors"
+
+
+def guess_members(dataset: Dataset, cfg: Config, private: bool = False) -> Members:
+    """Trains the federations of halves, and guesses who was learned from.
+
+    Args:
+        dataset: the records.
+        cfg: the configuration.
+        private: whether hospitals train under differential privacy.
+    """
     wanted = cfg.section(FederationSettings)
     seed = of(Stream.MEMBERSHIP_HALVES, cfg.seed)
     plan = halves_of(dataset, cfg.plan, models=wanted.targets, seed=seed)
@@ -113,8 +133,13 @@ def guess_members(dataset: Dataset, cfg: Config) -> Members:
         given.append(exchange.parameters)
         watcher(exchange)
 
-    rule = (federation.local, federation.aggregate)
-    end = federate(federation.sites, federation.start, wanted.rounds, *rule, watch=watch)
+    local, rounds, recipe, strength = federation.local, wanted.rounds, RECIPE, None
+    if private:
+        how = settings_of(cfg)
+        local = private_local(federation.training.architecture, steps_of(how))
+        rounds, recipe, strength = how.rounds, PRIVATE_RECIPE, strength_of(how)
+    parties = federation.sites, federation.start
+    end = federate(*parties, rounds, local, federation.aggregate, watch=watch)
     asked = learned_from(dataset, cfg.plan)
     people, member = only(dataset, asked), plan.train[:, asked]
     seen = [unpacked(one, federation.start) for one in given[1:]] + [end]
@@ -124,15 +149,15 @@ def guess_members(dataset: Dataset, cfg: Config) -> Members:
             for one in seen
         ]
     )
-    rounds = of_all_rounds(odds, member)
+    answers = of_all_rounds(odds, member)
     steps = likelihood_ratio(torch.stack(watcher.others).mean(0)[:, asked], member)
     scores = {
         FINAL: likelihood_ratio(odds[-1], member),
-        ANSWERS: rounds,
+        ANSWERS: answers,
         STEPS: steps,
-        BOTH: rounds + steps,
+        BOTH: answers + steps,
         SERVER: likelihood_ratio(torch.stack(watcher.own).mean(0)[:, asked], member),
         BLIND: blind(people.x, people.y, member, people.together),
     }
     found = {name: score.float() for name, score in scores.items()}
-    return Members(len(federation.sites), wanted.rounds, found, member)
+    return Members(recipe, len(federation.sites), rounds, strength, found, member)

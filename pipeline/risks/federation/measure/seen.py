@@ -1,6 +1,5 @@
 """What the server of a federation reads off one hospital's update: records, in clinical units."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,20 +19,23 @@ from pipeline.data.halves import only
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
 from pipeline.defenses.federated.local import Training, ordinary
-from pipeline.defenses.federated.loop import federate, packed, unpacked
+from pipeline.defenses.federated.loop import Local, federate, packed, unpacked
 from pipeline.defenses.federated.recipe import Federation, federation_of
 from pipeline.defenses.federated.sites import Site
+from pipeline.defenses.privacy import NoisySteps
 from pipeline.files import NotApplicable
 from pipeline.models.designs import of_records, public_constants
 from pipeline.models.mlp import Parameters
 from pipeline.models.networks import standardise
 from pipeline.risks.federation.measure.federations import first_repetitions, options_of
+from pipeline.risks.federation.measure.private import private_local, steps_of
 from pipeline.risks.federation.measure.settings import FederationSettings
-from pipeline.risks.inversion.measure.images import private_noise
 from pipeline.seeds import Stream, generator
 
 FILE = "seen.safetensors"
 GRADIENT, PRIVATE, STEPS = "gradient", "private gradient", "steps"
+SUM = "sum of hospitals"  # of a gradient of each, as secure aggregation lets the server see it
+SUMMED = 4  # of each hospital at most, or nothing is read and the search is long
 FIRST, LAST = "first round", "last round"
 LEAST_UPDATES = 4  # of each kind, however many records are in one
 RESTARTS = 3
@@ -45,8 +47,8 @@ class Kind:
     """What a hospital sends.
 
     Attributes:
-        update: `GRADIENT`, `PRIVATE`, or `<n> steps` of training.
-        records: of how many records.
+        update: `GRADIENT`, `PRIVATE`, `SUM`, or `<n> steps` or `<n> private steps` of training.
+        records: of how many records, of all hospitals of a sum together.
         when: in which round.
     """
 
@@ -100,13 +102,13 @@ class Seen:
 
 @dataclass(frozen=True)
 class _Batches:
-    """U batches of B records, each of one hospital, and what other hospitals recorded.
+    """U batches of B records, each of one hospital (of a sum: of all), and what others recorded.
 
     Attributes:
         weights: U networks, as they were given out.
         index: (U, B) int64.
         guess: (U, D).
-        others: (U, B) int64, of other hospitals.
+        others: (U, B) int64, of other hospitals (of a sum: other records of all).
     """
 
     weights: Parameters
@@ -122,7 +124,8 @@ def look_at_updates(dataset: Dataset, plan: Plan, cfg: Config) -> Seen:
         NotApplicable: the networks are none of records.
     """
     wanted = cfg.section(FederationSettings)
-    plan, noise = first_repetitions(plan, 1), private_noise(cfg)
+    plan = first_repetitions(plan, 1)
+    how = None if wanted.privately is None else steps_of(wanted.privately)
     federation = federation_of(dataset, plan, cfg, **options_of(cfg, wanted.sites, "mean"))  # type: ignore[arg-type]
     if len(dataset.schema.classes) != 2:
         raise NotApplicable("updates are inverted of two classes alone")
@@ -130,21 +133,24 @@ def look_at_updates(dataset: Dataset, plan: Plan, cfg: Config) -> Seen:
     found: dict[str, dict[str, Tensor]] = {
         name: {} for name in ("index", "rebuilt", "ill", "guess", "others")
     }
-    kinds = tuple(_kinds(wanted, private=not bool(noise.isnan().any())))
+    kinds = tuple(_kinds(wanted, len(federation.sites)))
     for place, kind in enumerate(kinds):
         drawn = generator(Stream.HOSPITAL_UPDATES, cfg.seed, place)
-        batches = _batches(dataset, plan, federation, given[kind.when], kind.records, wanted, drawn)
-        for name, value in _inverted(kind, batches, dataset, cfg, federation, noise, drawn).items():
+        batches = _batches(dataset, plan, federation, given[kind.when], kind, wanted, drawn)
+        for name, value in _inverted(kind, batches, dataset, cfg, federation, how, drawn).items():
             found[name][str(place)] = value
-    return Seen(kinds, **found, noise=noise)
+    known = (float(how.noise), how.max_grad_norm) if how is not None else (torch.nan, torch.nan)
+    return Seen(kinds, **found, noise=torch.tensor(known, dtype=torch.float64))
 
 
-def _kinds(wanted: FederationSettings, *, private: bool) -> list[Kind]:
+def _kinds(wanted: FederationSettings, hospitals: int) -> list[Kind]:
     steps = [f"{count} {STEPS}" for count in wanted.local_steps]
     sent = [(GRADIENT, FIRST), (GRADIENT, LAST), *((one, FIRST) for one in steps)]
-    if private:
-        sent.append((PRIVATE, FIRST))
-    return [Kind(update, records, when) for update, when in sent for records in wanted.batches]
+    if wanted.privately is not None:
+        sent += [(PRIVATE, FIRST), (f"{wanted.privately.local_steps} private {STEPS}", FIRST)]
+    kinds = [Kind(update, records, when) for update, when in sent for records in wanted.batches]
+    few = [records for records in wanted.batches if records <= SUMMED]
+    return kinds + [Kind(SUM, hospitals * records, FIRST) for records in few]
 
 
 def _given_out(federation: Federation, rounds: int) -> dict[str, Parameters]:
@@ -170,21 +176,30 @@ def _batches(
     plan: Plan,
     federation: Federation,
     given: Parameters,
-    records: int,
+    kind: Kind,
     wanted: FederationSettings,
     drawn: torch.Generator,
 ) -> _Batches:
-    updates = max(LEAST_UPDATES, wanted.updates // records)
+    updates = max(LEAST_UPDATES, wanted.updates // kind.records)
     member = torch.arange(updates) % plan.size
     hospitals = len(federation.sites)
     index, guess, others = [], [], []
     for update, row in enumerate(member.tolist()):
-        inside = federation.hospitals.of == update % hospitals
-        own = _some(plan.train[row] & inside, records, drawn)
-        elsewhere = plan.train[row] & ~inside
+        if kind.update == SUM:
+            each = kind.records // hospitals
+            places = (
+                plan.train[row] & (federation.hospitals.of == one) for one in range(hospitals)
+            )
+            own = torch.cat([_some(place, each, drawn) for place in places])
+            elsewhere = plan.train[row].clone()
+            elsewhere[own] = False
+        else:
+            inside = federation.hospitals.of == update % hospitals
+            own = _some(plan.train[row] & inside, kind.records, drawn)
+            elsewhere = plan.train[row] & ~inside
         index.append(own)
         guess.append(dataset.x[elsewhere].nanmedian(0).values)
-        others.append(_some(elsewhere, records, drawn))
+        others.append(_some(elsewhere, kind.records, drawn))
     weights = {name: value[member] for name, value in given.items()}
     return _Batches(weights, torch.stack(index), torch.stack(guess), torch.stack(others))
 
@@ -202,7 +217,7 @@ def _inverted(
     dataset: Dataset,
     cfg: Config,
     federation: Federation,
-    noise: Tensor,
+    how: NoisySteps | None,
     drawn: torch.Generator,
 ) -> dict[str, Tensor]:
     architecture, schema = federation.training.architecture, dataset.schema
@@ -210,16 +225,17 @@ def _inverted(
     x, y = dataset.x[batches.index], dataset.y[batches.index]
     inputs = standardise(x, constants).double()
     plain = {name: value.double() for name, value in batches.weights.items()}
-    if kind.update == GRADIENT:
+    if kind.update in (GRADIENT, SUM):
         sent = gradient_of(plain, inputs, y.double())
-    elif kind.update == PRIVATE:
-        multiplier, norm = noise.tolist()
-        sent = private_gradient(plain, inputs, y.double(), norm, multiplier, drawn)
+    elif kind.update == PRIVATE and how is not None:
+        bounds = how.max_grad_norm, float(how.noise)
+        sent = private_gradient(plain, inputs, y.double(), *bounds, drawn)
     else:
-        sent = _moved_by(dataset, batches, federation, int(kind.update.split()[0]))
+        local = _trained(federation, kind.update, how)
+        sent = _moved_by(dataset, batches, local)
     center, scale = (constants[name][0].double() for name in ("center", "scale"))
     lower, upper = _ends(schema.column("lower"), schema.column("upper"), center, scale)
-    plainly, search = kind.update == GRADIENT, cfg.section(FederationSettings).search
+    plainly, search = kind.update in (GRADIENT, SUM), cfg.section(FederationSettings).search
     found = batch_behind(
         batches.weights,
         sent,
@@ -254,18 +270,22 @@ def _ends(lower: Tensor, upper: Tensor, center: Tensor, scale: Tensor) -> tuple[
     return low, high
 
 
-def _moved_by(
-    dataset: Dataset, batches: _Batches, federation: Federation, steps: int
-) -> Parameters:
-    """By what hospitals move the weights in so many steps on one batch, turned round; (U, ...)."""
+def _trained(federation: Federation, update: str, how: NoisySteps | None) -> Local:
+    """What a hospital does on one batch: so many steps, privately where the kind says so."""
+    like = federation.training
+    if how is not None and "private" in update:
+        return private_local(like.architecture, how)
+    own = like.train.model_copy(update={"schedule": "constant"})
+    return ordinary(Training(like.architecture, own, 1, int(update.split()[0])))
+
+
+def _moved_by(dataset: Dataset, batches: _Batches, local: Local) -> Parameters:
+    """By what hospitals move the weights on one batch, turned round; (U, ...)."""
     rows, place = batches.index.unique(return_inverse=True)
     whom = torch.zeros(len(dataset.y), dtype=torch.bool)
     whom[rows] = True
     train = torch.zeros(len(place), len(rows), dtype=torch.bool).scatter_(1, place, True)
     site = Site(0, "one batch", only(dataset, whom), train, torch.arange(len(place)))
-    like = federation.training
-    own = like.train.model_copy(update={"schedule": "constant"})
-    local: Callable = ordinary(Training(like.architecture, own, 1, steps))  # type: ignore[type-arg]
     sent = local(batches.weights, site, 0).update
     moved = packed(batches.weights).double() - sent.double()
     return unpacked(moved, batches.weights)

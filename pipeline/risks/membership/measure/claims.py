@@ -3,11 +3,12 @@
 Recomputed from its log, and audited by somebody who sees every noisy gradient.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from pipeline.config import Config
 from pipeline.data.schema import Dataset
-from pipeline.defenses.privacy import NoisySteps
+from pipeline.defenses.privacy import NoisySteps, noisy_fit
 from pipeline.defenses.undefended import architecture_for
 from pipeline.files import FailedCheck
 from pipeline.risks.membership.measure.settings import MembershipSettings
@@ -25,14 +26,18 @@ def audited_claim(
 
     Returns:
         as `recomputed_claim`; `composition` of all models of the configured plan;
-        `audit` as `white_box_audit`, None where Opacus trains, whose steps the audit does not run.
+        `audit` as `white_box_audit`, None where Opacus trains, whose steps the audit does not run,
+        and of a claim about hospitals, which the risk federation audits.
 
     Raises:
         FailedCheck: either contradicts the claim.
     """
     claim = recomputed_claim(name, guarantee)
     numbers = (guarantee[key] for key in ("sample_rate", "noise_multiplier", "steps", "delta"))
-    together = accounting.composition(*numbers, *_models(cfg), dataset.records_of_a_patient)
+    models, own = _models(cfg)
+    whole = (models, models) if _of_hospitals(guarantee) else (models, own)
+    records = 1 if _of_hospitals(guarantee) else dataset.records_of_a_patient
+    together = accounting.composition(*numbers, *whole, records)
     audit = audit_claim(name, dataset, cfg, guarantee) if _is_ours(guarantee) else None
     return {**claim, "composition": together, "audit": audit}
 
@@ -55,9 +60,20 @@ def recomputed_claim(name: str, guarantee: dict[str, Any]) -> dict[str, Any]:
 
 
 def audit_claim(
-    name: str, dataset: Dataset, cfg: Config, guarantee: dict[str, Any]
+    name: str,
+    dataset: Dataset,
+    cfg: Config,
+    guarantee: dict[str, Any],
+    train: Callable[..., object] = noisy_fit,
 ) -> dict[str, Any]:
     """The audit of the mechanism that a recipe claims, at its own numbers.
+
+    Args:
+        name: of the recipe.
+        dataset: whose schema the canaries have.
+        cfg: the model, and how much is audited.
+        guarantee: the claim.
+        train: runs the mechanism; called as `noisy_fit`.
 
     Raises:
         FailedCheck: it proves a larger epsilon.
@@ -79,6 +95,7 @@ def audit_claim(
         seed=cfg.seed,
         delta=float(guarantee["delta"]),
         confidence=cfg.audit.confidence,
+        train=train,
     )
     refute(name, float(guarantee["epsilon"]), audit)
     return audit
@@ -104,6 +121,11 @@ def _models(cfg: Config) -> tuple[int, int]:
     if cfg.plan.kind == "official":
         return cfg.plan.seeds, cfg.plan.seeds
     return cfg.plan.folds * cfg.plan.seeds + 1, (cfg.plan.folds - 1) * cfg.plan.seeds + 1
+
+
+def _of_hospitals(guarantee: dict[str, Any]) -> bool:
+    """Whether one is of a whole hospital, which takes part in every model."""
+    return bool(guarantee.get("engine") == "server")
 
 
 def _is_ours(guarantee: dict[str, Any]) -> bool:

@@ -96,7 +96,20 @@ def white_box_audit(
         `epsilon_bounds.bounds`; `surely`, the largest bound at a confidence that a true claim fails
         once in a million audits; `runs`.
     """
-    found, gaussian = slots(schema, architecture, how, size, seed, train), how.sample_rate == 1
+    found = slots(schema, architecture, how, size, seed, train)
+    shown = shown_by(found, delta, confidence, gaussian=how.sample_rate == 1)
+    return {**shown, "runs": size.runs(architecture)}
+
+
+def shown_by(found: Slots, delta: float, confidence: float, *, gaussian: bool) -> dict[str, Any]:
+    """What slots show of epsilon, as `white_box_audit`.
+
+    Args:
+        found: the slots.
+        delta: of the claim.
+        confidence: of each bound.
+        gaussian: whether a Gaussian mechanism is claimed.
+    """
     clear = clearest(found)
     shown = bounds(clear, delta, confidence, gaussian)
     kinds = ("guessing", "gaussian", "counts") if gaussian else ("counts",)
@@ -108,7 +121,6 @@ def white_box_audit(
         "ceiling": shown[f"{headline}_ceiling"],
         "bounds": shown,
         "surely": max(one[kind] for one in strict for kind in kinds),
-        "runs": size.runs(architecture),
     }
 
 

@@ -37,13 +37,19 @@ class TransportSettings(Section):
     before `date` and asked about what came then: a date, or a number where the column of the data
     set holds numbers; null = the day from which on at least the share `later` of the records was
     made. Each is trained as often as there are `repetitions`, beside as many of the
-    cross-validation. The verifier may spend `boxes` on one record.
+    cross-validation. The verifier may spend `boxes` on one record. Without `recipes` nothing is
+    measured.
     """
 
     for_frozen: ClassVar[bool] = False
-    recipes: Annotated[list[str], Field(min_length=1)]
+    recipes: list[str]
     sites: Count
     date: Annotated[str | float | None, AfterValidator(_check_date)]
     later: Annotated[float, Field(gt=0, lt=1)]
     repetitions: Count
     boxes: Count
+
+    @property
+    def unasked(self) -> str:
+        """Why nothing is measured; empty = something is."""
+        return "" if self.recipes else "not asked for: transport.recipes is empty"

@@ -3,6 +3,7 @@
 import os
 import socket
 import threading
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -17,7 +18,9 @@ from pipeline.defenses.federated.flare import engine
 from pipeline.defenses.federated.flare.wire import called
 from pipeline.defenses.federated.local import Training, ordinary
 from pipeline.defenses.federated.loop import federate, packed
+from pipeline.defenses.federated.private import measured_local
 from pipeline.defenses.federated.sites import hospitals_of, sites_of
+from pipeline.defenses.privacy import NoisySteps
 from pipeline.files import BadInput, FailedCheck
 from pipeline.models.designs import architecture_of, initialised
 
@@ -26,6 +29,7 @@ needs_nvflare = pytest.mark.skipif(find_spec("nvflare") is None, reason="NVFlare
 MODEL = ModelConfig(name="mlp", hidden=[16])
 TRAIN = TrainConfig(epochs=1, batch_size=16, learning_rate=0.01, weight_decay=1e-3)
 ROUNDS, COUNT, WINDOW = 2, 3, 12  # a window: three values of float32
+NOISY = NoisySteps(2.0, 0.5, 3, 20.0, 0.5, 0.02)
 
 
 class Told:
@@ -51,7 +55,7 @@ def by_loop(sites, start, rule, tolerated):
 
 def through(name, sites, start, rule, tolerated, **more):
     told = {"rounds": ROUNDS, "local_epochs": 1, "aggregate": rule, "tolerated": tolerated}
-    return packed(engine.federate_through(name, sites, start, Told, **told, **more))
+    return packed(engine.federate_through(name, sites, start, Told, **told, **more).parameters)
 
 
 def values_of(array):
@@ -81,6 +85,19 @@ def text_of(dataset):
     return [", ".join(repr(value) for value in row[:3]).encode() for row in dataset.x.tolist()]
 
 
+def recorded_in(place, monkeypatch):
+    """From now on processes of NVFlare keep every message that they send."""
+    recorder = str(Path(__file__).with_name("recorder"))
+    before = [one for one in [os.environ.get("PYTHONPATH")] if one]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([recorder, *before]))
+    monkeypatch.setenv("RECORDED", str(place))
+
+
+def sent_by(site, place):
+    files = sorted(place.glob(f"{called(site.number)}.*"))
+    return b"".join(file.read_bytes() for file in files)
+
+
 # ---- one result, whichever carries the weights ----
 
 
@@ -99,19 +116,53 @@ def test_simulated_hospitals_give_the_bits_of_our_loop(dataset):
 def test_over_tls_the_bits_are_the_same_and_no_record_is_sent(dataset, tmp_path, monkeypatch):
     sites, start = parties(dataset)
     ours, seen = by_loop(sites, start, "median", 1)
-    recorder = str(Path(__file__).with_name("recorder"))
-    before = [one for one in [os.environ.get("PYTHONPATH")] if one]
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([recorder, *before]))
-    monkeypatch.setenv("RECORDED", str(tmp_path))
+    recorded_in(tmp_path, monkeypatch)
     assert torch.equal(through("nvflare_processes", sites, start, "median", 1), ours)
     for place, site in enumerate(sites):
-        files = sorted(tmp_path.glob(f"{called(site.number)}.*"))
-        sent = b"".join(file.read_bytes() for file in files)
+        sent = sent_by(site, tmp_path)
         for exchange in seen:  # what is sent is seen here: the weights are
             assert found(values_of(exchange.updates[place].numpy()), sent)
         assert len(forms(site.dataset)) > 2 * len(site.dataset.x)
         assert not found(forms(site.dataset), sent)
         assert not [one for one in text_of(site.dataset) if one in sent]
+
+
+# ---- under differential privacy ----
+
+
+def noisy_loop(sites, start, how):
+    """Final weights, what every hospital sent, and what each measured of itself."""
+    seen = []
+    local, own = measured_local(architecture_of(sites[0].dataset.schema, MODEL), how, sites)
+    end = federate(sites, start, ROUNDS, local, aggregated("mean", 0), watch=seen.append)
+    return packed(end), seen, [one.checks() for each in own for one in each.witnesses]
+
+
+@LONG
+@pytest.mark.slow
+@needs_nvflare
+def test_noisy_hospitals_give_the_bits_of_our_loop_and_send_what_is_clipped_and_noised(
+    dataset, tmp_path, monkeypatch
+):
+    """What is sent is what the loop sends with noise; what it would send without is nowhere.
+
+    That the noise is as large as claimed is measured by the process of each hospital.
+    """
+    sites, start = parties(dataset)
+    ours, seen, checks = noisy_loop(sites, start, NOISY)
+    _, bare, _ = noisy_loop(sites, start, replace(NOISY, noise=0.0))
+    recorded_in(tmp_path, monkeypatch)
+    told = {"rounds": ROUNDS, "local_epochs": 1, "aggregate": "mean", "tolerated": 0}
+    ended = engine.federate_through("nvflare_processes", sites, start, Told, **told, noisy=NOISY)
+    assert torch.equal(packed(ended.parameters), ours)
+    assert list(ended.checks) == checks
+    for place, site in enumerate(sites):
+        assert checks[place]["noise"].measured == pytest.approx(1.0, abs=0.1)
+        sent = sent_by(site, tmp_path)
+        for exchange in seen:
+            assert found(values_of(exchange.updates[place].numpy()), sent)
+        assert not found(values_of(bare[0].updates[place].numpy()), sent)
+        assert not found(forms(site.dataset), sent)
 
 
 def captured(stop, ready):

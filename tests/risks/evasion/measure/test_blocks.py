@@ -1,6 +1,6 @@
 """A cohort in blocks: as the whole, whoever works; and no more is held than a block."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -13,12 +13,14 @@ from pipeline.parallel import Inline, use_backend
 from pipeline.risks.evasion.measure import blocks
 from pipeline.risks.evasion.measure.blocks import (
     SENT,
+    beside_in_blocks,
     blocks_of,
     examine_in_blocks,
     load_examination,
     rows_in_blocks,
     sent_to,
 )
+from pipeline.risks.evasion.measure.everyone import attack_everyone
 from pipeline.risks.evasion.measure.examination import Examination, examine
 from pipeline.risks.evasion.measure.told import Told
 
@@ -207,3 +209,40 @@ def test_proofs_of_blocks_are_those_of_the_whole(models, cohort, asked, tmp_path
             getattr(own, name), getattr(other, name), atol=1e-4, rtol=0, equal_nan=True
         )
     torch.testing.assert_close(found.least.margins, wanted.least.margins, atol=1e-3, rtol=0)
+
+
+def test_beside_the_suite_everybody_is_attacked_in_blocks_as_at_once(models, cohort, asked):
+    beside = asked.audit.model_copy(update={"sample": 40})
+    cfg = asked.model_copy(update={"audit": beside})
+    found = beside_in_blocks(attack_everyone, models, *cohort, cfg)
+    whole = attack_everyone(models, *cohort, cfg)
+    assert (found.eps, found.y.tolist()) == (whole.eps, whole.y.tolist())
+    assert list(found.margins) == list(whole.margins)
+    for name in ("none", "fgsm"):  # neither draws anything
+        torch.testing.assert_close(found.margins[name], whole.margins[name], atol=1e-5, rtol=0)
+    at_once = cfg.model_copy(update={"audit": beside.model_copy(update={"block": 90})})
+    again = beside_in_blocks(attack_everyone, models, *cohort, at_once)
+    assert torch.equal(again.margins["pgd_margin"], whole.margins["pgd_margin"])
+
+
+@dataclass(frozen=True)
+class Counted:
+    draws: int
+    y: torch.Tensor
+    by: dict[str, torch.Tensor]
+
+
+def count(population, dataset, plan, cfg, block):
+    """Who asks says what of each patient, and in which block."""
+    y, number = dataset.y.double(), torch.full((2, len(dataset.y)), block)
+    return Counted(7, y, {"x": dataset.x[:, 0].expand(3, 2, -1), "block": number})
+
+
+def test_what_is_found_of_blocks_is_put_together_by_patient(models, cohort, asked):
+    found = beside_in_blocks(count, models, *cohort, asked)
+    assert found.draws == 7
+    assert found.y.tolist() == cohort[0].y.tolist()
+    assert tiny.same_bits(found.by["x"], cohort[0].x[:, 0].expand(3, 2, -1).contiguous())
+    for number, rows in enumerate(blocks_of(cohort[1], SIZE, asked.seed)):
+        assert set(found.by["block"][1, rows].tolist()) == {number}
+    assert beside_in_blocks(lambda *_: None, models, *cohort, asked) is None

@@ -478,6 +478,10 @@ PRIVATELY = {
     **{"epsilon": 3.0, "delta": 1e-4, "sample_rate": 1.0, "expected_batch": 20},
     **{"max_grad_norm": 1.0, "local_steps": 4, "learning_rate": 0.02, "cut": 0.0},
 }
+BEHIND_NOISE = {
+    **{name: FEW_HOSPITALS[name] for name in ("sites", "by", "rounds")},
+    **{"local_epochs": 1, "epsilon": 3000.0, "delta": 1e-4, "clip": 1.0, "cut": 0.0},
+}
 
 
 @pytest.mark.parametrize("recipe", OF_RECORDS)
@@ -496,7 +500,8 @@ def test_auroc_that_is_certified_is_at_most_what_attacks_leave_of_every_recipe(
         "boosting": small,
         "monotone": small | {"rising": ["glucose"]},
         "federated": FEW_HOSPITALS | {"local_epochs": 1, "engine": "loop"},
-        "federated_private": FEW_HOSPITALS | PRIVATELY,
+        "federated_private": FEW_HOSPITALS | PRIVATELY | {"engine": "loop"},
+        "federated_noisy_server": BEHIND_NOISE,
     }
     cfg = quick.model_copy(update={"dp_train": options, **others})
     models = train(recipe, dataset, plan, cfg)

@@ -1,6 +1,7 @@
 """Votes are counted of the copies' own verdicts, at the line at which the model decides."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -17,7 +18,7 @@ PLAN = official_split(DATASET, train=16, seeds=2)
 
 def counted(seed=0, base="cnn", **facts):
     population = replace(votes(base, members=3), facts={FACTS: SETTINGS | facts})
-    return count_votes(population, DATASET, PLAN, seed), population
+    return count_votes(population, DATASET, PLAN, SimpleNamespace(seed=seed)), population
 
 
 @pytest.mark.parametrize("base", BASES)
@@ -67,4 +68,4 @@ def test_the_same_seed_counts_the_same_votes_and_they_read_back(tmp_path):
 
 
 def test_of_any_other_population_nothing_is_counted():
-    assert count_votes(votes("cnn", members=3), DATASET, PLAN, 0) is None
+    assert count_votes(votes("cnn", members=3), DATASET, PLAN, SimpleNamespace(seed=0)) is None

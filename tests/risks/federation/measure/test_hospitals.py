@@ -6,10 +6,14 @@ import pytest
 import torch
 
 import tiny
+from pipeline.defenses.federated.server import train_under_noise
+from pipeline.models.out_of_fold import margins_out_of_fold
 from pipeline.risks.federation.measure.hospitals import Trained, three_ways
 from pipeline.risks.federation.measure.settings import FederationSettings
 
 pytestmark = pytest.mark.slow
+
+AMONG = {"sites": 3, "by": "age"}
 
 
 @pytest.fixture
@@ -63,6 +67,31 @@ def test_a_hospital_of_one_class_has_no_model_of_its_own(dataset, few):
     assert found.hospitals == ("a", "b")
     assert found.margin[:3].isfinite().all()
     assert found.margin[3].isnan().all()
+
+
+def test_private_recipes_train_among_the_same_hospitals_and_are_audited(dataset, few):
+    own = few.section(FederationSettings)
+    options = {
+        **{"sites": 2, "by": "bmi", "rounds": 2, "local_epochs": 1, "epsilon": 8.0},
+        **{"delta": 1e-4, "clip": 1.0, "cut": 0.0},
+    }
+    private = {"federated_noisy_server": options, "federated_private": None}
+    asked = few.model_copy(
+        update={"federation": own.model_copy(update={"private": private, "sites": 3})}
+    )
+    plan = tiny.plan(dataset)
+    found, before = (three_ways(dataset, plan, one, 3) for one in (asked, few))
+    assert tiny.same_bits(found.margin[:5], before.margin)
+    assert len(found.margin) == 6
+    assert found.private == ("federated_noisy_server",)
+    claim = found.claims["federated_noisy_server"]
+    assert claim["audit"]["epsilon_lower_bound"] <= 8.4
+    alone = train_under_noise(dataset, plan.without_tune(), asked, **{**options, **AMONG})
+    held_out, _ = margins_out_of_fold(alone, dataset, plan)
+    assert tiny.same_bits(found.margin[5], held_out[0].float())
+    others = three_ways(dataset, plan, asked, 2)  # another number: trained, and not audited again
+    assert others.claims == {}
+    assert len(others.margin) == 5
 
 
 def test_answers_are_kept_bit_for_bit(trained, tmp_path):

@@ -4,10 +4,11 @@ import pytest
 import torch
 
 import tiny
+from pipeline.defenses.federated.private import train_privately
 from pipeline.defenses.federated.recipe import train_federated
 from pipeline.models.out_of_fold import OutOfFold
 from pipeline.risks.federation.measure.federations import NONE, options_of
-from pipeline.risks.federation.measure.hostile import Harmed, harm, why_too_few
+from pipeline.risks.federation.measure.hostile import Asked, Harmed, harm, why_too_few
 from risks.federation.made_up import settings
 
 pytestmark = pytest.mark.slow
@@ -29,7 +30,7 @@ def test_the_control_is_the_recipe_and_a_boost_undoes_the_mean_alone(patients, s
     plan = tiny.plan(patients, seeds=1)
     right = {}
     for rule in ("mean", "trimmed_mean"):
-        found = harm(patients, plan, small, 5, rule)
+        found = harm(patients, plan, small, Asked(5, rule, 1, False, 1))
         right[rule] = {
             name: float((one > 0).double().mean()) for name, one in found.margins.items()
         }
@@ -54,6 +55,33 @@ def test_the_control_is_the_recipe_and_a_boost_undoes_the_mean_alone(patients, s
     assert right["trimmed_mean"]["boost"] > right["mean"]["boost"] + 0.2
 
 
+def test_among_private_hospitals_the_control_is_the_recipe_and_who_is_hostile_adds_no_noise(
+    patients, small
+):
+    plan = tiny.plan(patients, seeds=1)
+    few = small.federation.privately.model_copy(update={"rounds": 2, "local_steps": 3})
+    own = settings(small, privately=few, attacks=["boost"])
+    found = harm(patients, plan, own, Asked(5, "mean", 1, True, 1))
+    keys = few.model_dump(exclude={"rounds"})
+    options = options_of(own, 5, "mean") | {"rounds": few.rounds} | keys
+    del options["local_epochs"]
+    models = train_privately(patients, plan, own, **options, engine="loop")
+    index, valid = plan.held_out_index()
+    lead = models.double()(patients.x[index].double()).diff(dim=-1)[..., 0]
+    plain = OutOfFold(plan, [0.0]).scatter(lead[None], index, valid)[0]
+    ours = (2 * patients.y - 1) * found.margins[NONE] + found.cuts[NONE]
+    torch.testing.assert_close(ours, plain.float(), rtol=1e-3, atol=1e-3)
+    assert found.recipe == "federated_private"
+    assert (found.cuts["boost"] == 0).all()
+    assert not torch.equal(found.margins["boost"], found.margins[NONE])
+
+
 def test_too_few_hospitals_for_a_rule_are_named(small):
-    assert why_too_few(small, 4, "krum") == "krum takes 5 hospitals, not 4"
-    assert why_too_few(small, 5, "krum") == why_too_few(small, 2, "mean") == ""
+    assert why_too_few(small, 4, Asked(4, "krum", 1, False, 1)) == (
+        "krum takes 5 hospitals to stand 1 malicious, not 4"
+    )
+    assert why_too_few(small, 6, Asked(6, "krum", 2, False, 1)) == (
+        "krum takes 7 hospitals to stand 2 malicious, not 6"
+    )
+    assert why_too_few(small, 5, Asked(5, "krum", 1, False, 1)) == ""
+    assert why_too_few(small, 2, Asked(2, "mean", 1, False, 1)) == ""

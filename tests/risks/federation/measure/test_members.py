@@ -16,6 +16,7 @@ from pipeline.risks.federation.measure.members import (
     guess_members,
 )
 from pipeline.risks.membership.measure.shadows import BLIND
+from pipeline.statistics.accounting import gaussian_mu
 from risks.federation.made_up import settings
 
 pytestmark = pytest.mark.slow
@@ -35,6 +36,17 @@ def test_every_attack_scores_every_patient_in_every_federation(dataset, small, t
     found.save(tmp_path / "members.safetensors")
     again = Members.load(tmp_path / "members.safetensors")
     assert tiny.same_bits(again.scores[SERVER], found.scores[SERVER])
+
+
+def test_private_hospitals_are_asked_about_beside_what_their_claim_allows(dataset, small):
+    few = small.federation.privately.model_copy(update={"rounds": 2, "local_steps": 2})
+    found = guess_members(dataset, settings(small, privately=few), True)
+    plain = guess_members(dataset, small)
+    assert (found.recipe, found.rounds) == ("federated_private", 2)
+    assert found.strength == pytest.approx(gaussian_mu(few.epsilon, few.delta))
+    assert plain.strength is None
+    assert torch.equal(found.member, plain.member)
+    assert not torch.equal(found.scores[SERVER], plain.scores[SERVER])
 
 
 def test_who_asks_takes_out_his_own_step_and_the_server_reads_the_patients_hospital(dataset, small):

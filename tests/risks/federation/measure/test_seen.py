@@ -4,11 +4,13 @@ import pytest
 import torch
 
 import tiny
+from pipeline.defenses.federated.sites import hospitals_of
 from pipeline.risks.federation.measure.seen import (
     FIRST,
     GRADIENT,
     LAST,
     PRIVATE,
+    SUM,
     Seen,
     look_at_updates,
 )
@@ -23,7 +25,9 @@ def test_single_records_are_read_and_hospitals_do_not_read_their_own(cfg, tmp_pa
     found = look_at_updates(patients, tiny.plan(patients, seeds=1), own)
     kinds = [(kind.update, kind.records, kind.when) for kind in found.kinds]
     sent = [(GRADIENT, FIRST), (GRADIENT, LAST), ("1 steps", FIRST), (PRIVATE, FIRST)]
-    assert kinds == [(update, count, when) for update, when in sent for count in (1, 2)]
+    sent.append(("8 private steps", FIRST))
+    each = [(update, count, when) for update, when in sent for count in (1, 2)]
+    assert kinds == [*each, (SUM, 4, FIRST), (SUM, 8, FIRST)]
     age = patients.x[:, tiny.SCHEMA.names.index("age")]
     for place, kind in enumerate(found.kinds):
         key = str(place)
@@ -31,7 +35,12 @@ def test_single_records_are_read_and_hospitals_do_not_read_their_own(cfg, tmp_pa
         assert rows.shape == (max(4, 6 // kind.records), kind.records)
         assert rebuilt.shape == (*rows.shape, 5)
         assert found.guess[key].isfinite().all()
-        assert not torch.isin(found.others[key][..., 4], age[rows.flatten()]).all()
+        if kind.update == SUM:  # as many of each hospital, and the control is of nobody of them
+            held = hospitals_of(patients, 4, "age").of[rows]
+            for hospital in range(4):
+                assert ((held == hospital).sum(1) == kind.records // 4).all()
+        else:
+            assert not torch.isin(found.others[key][..., 4], age[rows.flatten()]).all()
         if (kind.update, kind.records) == (GRADIENT, 1):
             x = patients.x[rows]
             near = ((rebuilt - x).abs() < 1e-2) | x.isnan()

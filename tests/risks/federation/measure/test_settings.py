@@ -12,3 +12,8 @@ def test_the_first_one_is_told_first_and_none_twice(cfg):
 def test_by_default_nobody_asks(cfg):
     assert cfg.federation.unasked
     assert not settings(cfg, enabled=True).federation.unasked
+
+
+def test_a_rule_is_to_stand_as_many_as_are_malicious(cfg):
+    own = settings(cfg, tolerated=1).federation
+    assert [own.stands(malicious) for malicious in (0, 1, 2)] == [1, 1, 2]
