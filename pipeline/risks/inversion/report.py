@@ -123,9 +123,10 @@ def _guessed(guesses: pd.DataFrame, context: Context) -> Finding:
         f"{count_told(members['patients'])} patients of its training sets, and with "
         f"{_percent(others)} less for others, as any accurate model lets him."
     )
+    alone = f"{members['error_alone']:.3g} {members['unit']}".rstrip()  # levels have no unit
     rest = (
-        f"Off by {members['error_aided']:.3g} instead of {members['error_alone']:.3g} "
-        f"{members['unit']}; members less others {_points(more)} points of 100"
+        f"Off by {members['error_aided']:.3g} instead of {alone}; members less others "
+        f"{_points(more)} points of 100"
     )
     told = own[(own["group"] == "difference") & (own["finding"] == "more")]
     if len(told):
