@@ -18,7 +18,7 @@ from pipeline.statistics import Array
 from pipeline.statistics.patients import added, effective_number, numbered
 
 REACH = 3.0  # standard errors: what is nearer to 0 or 1 is not normal
-FEW = 20  # patients who answer differently; of fewer a difference is not normal
+FEW = 10  # patients who answer differently; of fewer a difference is not normal
 ROUNDING = 1e-6  # a spread of sums in float32 that is none
 HALVINGS = 60  # of an interval in which a bound is looked for
 
