@@ -84,8 +84,8 @@ def chances(ask: Callable[[pd.DataFrame], Any], frame: pd.DataFrame, what: str) 
             "disease a record, or those of both classes"
         )
     if not np.issubdtype(said.dtype, np.number) or np.iscomplexobj(said):
-        kind = str(said.dtype) if np.issubdtype(said.dtype, np.number) else "no numbers"
-        raise BadInput(f"{what}: answers with {kind}; expected probabilities of disease")
+        answer = said.dtype.name if np.issubdtype(said.dtype, np.number) else "no numbers"
+        raise BadInput(f"{what}: answers with {answer}; expected probabilities of disease")
     said = said.astype(np.float64)
     if np.isnan(said).any():
         raise BadInput(f"{what}: answers {np.isnan(said).sum()} of {len(said)} records with NaN")
