@@ -6,7 +6,7 @@ writes it (`{name, createdAt, updatedAt, state}`, the state as JSON of its own).
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -22,6 +22,7 @@ AXES, OF_A_RISK = 4, 2  # metrics of parallel coordinates, at most
 RUN_NAME = ("attributes.`Run Name`", 240)
 MARGIN, LETTER = 32, 6  # pixels of a column beside its heading, and of a letter of that
 BOUNDS = ("_low", "_high")
+JOBS = "tags.run_key != ''"  # neither the runs of sweeps nor those of single radii
 
 
 def columns(cfg: Config) -> list[str]:
@@ -32,18 +33,27 @@ def columns(cfg: Config) -> list[str]:
     return [f"{kind}.`{name}`" for kind, name in parts]
 
 
-def axes(cfg: Config) -> list[str]:
-    """The metrics that charts compare: the first that each risk shows, without bounds."""
+def axes(cfg: Config, logged: Collection[str] = ()) -> list[str]:
+    """The metrics that charts compare: the first that each risk shows, without bounds.
+
+    Args:
+        cfg: resolved.
+        logged: those that runs hold, as one that is missing leaves a chart empty; empty = all.
+    """
     plain = (
         [name for name in risk.shown(cfg) if not name.endswith(BOUNDS)][:OF_A_RISK]
         for risk in RISKS
     )
+    if logged:
+        plain = ([name for name in names if name in logged] for names in plain)
     return [name for names in plain for name in names][:AXES]
 
 
-def charts(cfg: Config, curves: Sequence[str]) -> list[dict[str, Any]]:
+def charts(
+    cfg: Config, curves: Sequence[str], logged: Collection[str] = ()
+) -> list[dict[str, Any]]:
     """Parallel coordinates, a scatter of the first two axes, and every curve."""
-    compared = axes(cfg)
+    compared = axes(cfg, logged)
     found: list[dict[str, Any]] = []
     if compared:
         found.append(
@@ -67,12 +77,23 @@ def _chart(kind: str, runs: int) -> dict[str, Any]:
     return common | {"deleted": False, "isGenerated": False}
 
 
-def view(cfg: Config, curves: Sequence[str]) -> str:
-    """The view as the value of its tag."""
-    known = columns(cfg)
+def view(
+    cfg: Config, curves: Sequence[str], logged: Collection[str] = (), *, below: bool = False
+) -> str:
+    """The view as the value of its tag.
+
+    Args:
+        cfg: resolved.
+        curves: names of metrics that stand at several steps.
+        logged: as for `axes`.
+        below: runs lie below that of a sweep, which has no figures and would be all that is seen:
+            a filter and an order of its own have MLflow show its jobs as one list, best first.
+    """
+    known, best = columns(cfg), axes(cfg, logged)[:2]
+    flat = below and bool(best)
     state = {
-        "searchFilter": "",
-        "orderByKey": "attributes.start_time",
+        "searchFilter": JOBS if flat else "",
+        "orderByKey": f"metrics.`{best[-1]}`" if flat else "attributes.start_time",
         "orderByAsc": False,
         "startTime": "ALL",
         "lifecycleFilter": "Active",
@@ -81,7 +102,7 @@ def view(cfg: Config, curves: Sequence[str]) -> str:
         "selectedColumns": known,
         "columnOrder": [RUN_NAME[0], *known],
         "columnWidths": dict([RUN_NAME, *((name, _width(name)) for name in known)]),
-        "compareRunCharts": charts(cfg, curves),
+        "compareRunCharts": charts(cfg, curves, logged),
         "compareRunSections": [
             {
                 "uuid": SECTION,
@@ -98,6 +119,7 @@ def view(cfg: Config, curves: Sequence[str]) -> str:
         "runListHidden": False,
         "hideEmptyCharts": False,
         "groupBy": None,
+        "runsHiddenMode": "FIRST_20_RUNS" if flat else "FIRST_10_RUNS",
     }
     saved = {"name": TITLE, "createdAt": 0, "updatedAt": 0, "state": json.dumps(state)}
     return json.dumps(saved)

@@ -42,6 +42,21 @@ def test_charts_compare_what_is_shown_first_without_its_bounds(cfg):
     assert kinds["LINE"]["metricKey"] == "by/a"
 
 
+def test_jobs_of_a_sweep_are_one_list_with_the_best_first(cfg):
+    alone = state(cfg)
+    assert (alone["searchFilter"], alone["orderByKey"]) == ("", "attributes.start_time")
+    below = json.loads(json.loads(views.view(cfg, ("by/a",), below=True))["state"])
+    assert below["searchFilter"] == views.JOBS
+    assert below["orderByKey"].startswith("metrics.`robust_sensitivity_at_")
+    assert not below["orderByAsc"]
+
+
+def test_a_chart_asks_for_nothing_that_no_run_holds(cfg):
+    held = views.axes(cfg)[:3]
+    found = json.loads(json.loads(views.view(cfg, (), held))["state"])["compareRunCharts"]
+    assert next(one for one in found if one["type"] == "PARALLEL")["selectedMetrics"] == held
+
+
 def test_every_chart_has_an_id_of_its_own_in_the_one_section(cfg):
     shown = state(cfg, ("by/a", "by/b"))
     (section,) = shown["compareRunSections"]
