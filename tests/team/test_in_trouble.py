@@ -12,7 +12,7 @@ from sweep.launched import SMALL
 
 FAILS = "it fails itself; its log says whether its database or its bucket is away"
 SLOW = "it does not answer in time; its database may be away"  # it tries again for a while
-IMPATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5"}
+IMPATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "15"}
 ASKED = "api/2.0/mlflow/experiments/search?max_results=1"
 
 
