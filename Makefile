@@ -75,6 +75,7 @@ fuzz-guard: setup  ## the guard asked by schemathesis in every role; writes benc
 
 test-team: setup  ## sweeps, claims and DVC on PostgreSQL, S3 and MLflow's server, on loopback: make test-team [RCLONE=its command]
 	@"$(BIN)/python" -m pip install --quiet -c constraints.txt -e '.[team]'
+	@test -e data/pima.csv || dvc pull --remote repository data.dvc
 	@RCLONE="$(RCLONE)" python -m pytest -q --timeout=600 -rs tests/team
 
 kills: setup  ## kill workers of the guard at 50 moments, and writers of its log: minutes

@@ -496,7 +496,8 @@ MIRRORS_NOTHING = {
     *(Path(f"report/test_{name}.py") for name in NO_MODULE),
     *(Path(f"test_{name}.py") for name in TOOLS),
     Path("sweep/test_together.py"),  # whole commands side by side
-    *(Path(f"team/test_{name}.py") for name in ("claims_elsewhere", "remote", "sweep_on_servers")),
+    *(Path(f"team/test_{name}.py") for name in ("claims_elsewhere", "in_trouble", "remote")),
+    Path("team/test_sweep_on_servers.py"),
 }
 
 

@@ -89,7 +89,8 @@ def log_evaluation(evaluated: Evaluated, name: str) -> None:
         for risk in RISKS
         for one in (risk.points(results[risk.name], name, cfg) if cfg.tracking.nested else ())
     ]
-    _tell(experiment, {TAG: view(cfg, curves_among(figures), _held_by_all(evaluated))})
+    shown = view(cfg, curves_among(figures), _held_by_all(evaluated), below=bool(evaluated.parent))
+    _tell(experiment, {TAG: shown})
     run = mlflow.start_run  # one that fails is closed as failed, and is logged anew next time
     above = {**source_tags(), **({PARENT_TAG: evaluated.parent} if evaluated.parent else {})}
     above |= {"run_key": key, **({JOB: evaluated.job} if evaluated.job else {})}

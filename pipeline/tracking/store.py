@@ -25,13 +25,12 @@ PLACES = (
 # What is wrong with a server -> how MLflow's client says so, at great length.
 SIGNS = {
     "it fails itself; its log says whether its database or its bucket is away": (
-        r"too many 5\d\d error responses|error code 5\d\d"
+        r"too many 5\d\d error responses|error code 5\d\d|Connection aborted"
     ),
     "it refuses the name and the password; MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD "
     "hold them": r"error code 40[13]",
-    "nobody answers there": (
-        r"NewConnectionError|NameResolutionError|ConnectTimeout|ReadTimeout|RemoteDisconnected"
-    ),
+    "it does not answer in time; its database may be away": r"ReadTimeout|Read timed out",
+    "nobody answers there": r"NewConnectionError|NameResolutionError|ConnectTimeout",
 }
 # MLflow waits minutes for a server that is not there, and asks the network for nothing we need.
 QUIET = {

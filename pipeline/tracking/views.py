@@ -22,6 +22,7 @@ AXES, OF_A_RISK = 4, 2  # metrics of parallel coordinates, at most
 RUN_NAME = ("attributes.`Run Name`", 240)
 MARGIN, LETTER = 32, 6  # pixels of a column beside its heading, and of a letter of that
 BOUNDS = ("_low", "_high")
+JOBS = "tags.run_key != ''"  # neither the runs of sweeps nor those of single radii
 
 
 def columns(cfg: Config) -> list[str]:
@@ -73,12 +74,21 @@ def _chart(kind: str, runs: int) -> dict[str, Any]:
     return common | {"deleted": False, "isGenerated": False}
 
 
-def view(cfg: Config, curves: Sequence[str], held: Collection[str]) -> str:
-    """The view as the value of its tag."""
-    known = columns(cfg)
+def view(cfg: Config, curves: Sequence[str], held: Collection[str], *, below: bool = False) -> str:
+    """The view as the value of its tag.
+
+    Args:
+        cfg: resolved.
+        curves: names of metrics that stand at several steps.
+        held: as for `axes`.
+        below: runs lie below that of a sweep, which has no figures and would be all that is seen:
+            a filter and an order of its own have MLflow show its jobs as one list.
+    """
+    known, first = columns(cfg), axes(cfg, held)[:2]
+    flat = below and bool(first)
     state = {
-        "searchFilter": "",
-        "orderByKey": "attributes.start_time",
+        "searchFilter": JOBS if flat else "",
+        "orderByKey": f"metrics.`{first[-1]}`" if flat else "attributes.start_time",
         "orderByAsc": False,
         "startTime": "ALL",
         "lifecycleFilter": "Active",
@@ -104,6 +114,7 @@ def view(cfg: Config, curves: Sequence[str], held: Collection[str]) -> str:
         "runListHidden": False,
         "hideEmptyCharts": False,
         "groupBy": None,
+        "runsHiddenMode": "FIRST_20_RUNS" if flat else "FIRST_10_RUNS",
     }
     saved = {"name": TITLE, "createdAt": 0, "updatedAt": 0, "state": json.dumps(state)}
     return json.dumps(saved)

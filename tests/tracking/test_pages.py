@@ -16,6 +16,7 @@ import pytest
 
 from pipeline.api.verbs import QUIET
 from pipeline.files import BadInput
+from pipeline.tracking import pages
 from pipeline.tracking.pages import addresses
 from pipeline.tracking.views import TAG
 
@@ -31,8 +32,9 @@ def client(monkeypatch, empty_store, tmp_path):
     return mlflow.MlflowClient()
 
 
-def log(client, experiment, name, at, status="FINISHED", key="k"):
-    run = client.create_run(experiment, start_time=at, run_name=name, tags={"run_key": key}).info
+def log(client, experiment, name, at, status="FINISHED", **told):
+    tags = {"run_key": "k", **told}
+    run = client.create_run(experiment, start_time=at, run_name=name, tags=tags).info
     client.set_terminated(run.run_id, status)
     return run.run_id
 
@@ -62,6 +64,16 @@ def test_the_last_experiment_and_its_newest_finished_runs_of_each_name(client):
     asked = unquote(found["Compare"]).partition("runs=")[2].partition("&")[0]
     assert json.loads(asked) == [newer, other]
     assert failed not in asked
+
+
+def test_of_many_those_are_compared_that_no_other_surpasses(client, monkeypatch):
+    monkeypatch.setattr(pages, "MOST", 2)
+    place = client.create_experiment("new", tags={TAG: "view"})
+    front = log(client, place, "a", 1, pareto_front="yes")
+    log(client, place, "b", 2, pareto_front="no: dominated by a")
+    newest = log(client, place, "c", 3)
+    asked = unquote(addresses("http://here")["Compare"]).partition("runs=")[2].partition("&")[0]
+    assert json.loads(asked) == [newest, front]
 
 
 def test_one_run_is_compared_with_nothing(client):

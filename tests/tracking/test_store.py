@@ -15,6 +15,7 @@ from pipeline.tracking.store import (
     follow_the_checkout,
     one_writer,
     open_store,
+    readable_errors,
     shown,
     store_to_look_at,
 )
@@ -169,3 +170,23 @@ def test_whoever_looks_at_a_moved_store_first_finds_its_places(tmp_path, monkeyp
     (tmp_path / "mlflow.db").write_bytes(b"not a database" * 100)
     with pytest.raises(BadInput, match="MLflow at sqlite"):
         store_to_look_at()
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("Max retries (Caused by ResponseError('too many 500 error responses'))", "fails itself"),
+        ("Max retries (Caused by ProtocolError('Connection aborted.', ...))", "fails itself"),
+        ("failed with error code 500 != 200. Response body: '...'", "fails itself"),
+        ("failed with error code 401 != 200. Response body: 'Unauthorized'", "USERNAME"),
+        ("Max retries (Caused by ReadTimeoutError('Read timed out.'))", "in time"),
+        ("Max retries (Caused by NewConnectionError('Connection refused'))", "nobody answers"),
+        ("something else", "something else"),
+    ],
+)
+def test_what_is_wrong_with_a_server_is_said_in_a_few_words(monkeypatch, said, told):
+    from mlflow.exceptions import MlflowException
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://mlflow.clinic.example")
+    with pytest.raises(BadInput, match=told), readable_errors():
+        raise MlflowException(f"API request to http://... failed with {said}")

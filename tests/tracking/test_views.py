@@ -47,6 +47,16 @@ def test_charts_compare_what_is_shown_first_without_its_bounds(cfg):
     assert kinds["LINE"]["metricKey"] == "by/a"
 
 
+def test_jobs_of_a_sweep_are_one_list_in_the_order_of_a_figure(cfg):
+    alone = state(cfg)
+    assert (alone["searchFilter"], alone["orderByKey"]) == ("", "attributes.start_time")
+    below = json.loads(views.view(cfg, ("by/a",), everything(cfg), below=True))
+    below = json.loads(below["state"])
+    assert below["searchFilter"] == views.JOBS
+    assert below["orderByKey"].startswith("metrics.`robust_sensitivity_at_")
+    assert not below["orderByAsc"]
+
+
 def test_what_one_run_lacks_is_no_axis_because_it_would_hide_that_run(cfg):
     first, second, lacked, _ = views.axes(cfg, everything(cfg))
     held = everything(cfg) - {lacked}
