@@ -26,12 +26,21 @@ def admit(dataset: Dataset, cfg: Config) -> Plan:
 
     Raises:
         BadInput: a column has no value among the training rows of a model, a delta does not fit the
-            cohort, or the cohort does not fit this machine.
+            cohort, or the cohort does not fit this machine; a line for each.
     """
     plan = Plan.of(dataset, cfg.plan, cfg.seed)
-    refuse_unmeasured(dataset, plan, cfg.data.file)
-    refuse_deltas(plan, cfg)
-    refuse_too_many(dataset, plan, cfg, memory())
+    faults = []
+    for refuse in (
+        lambda: refuse_unmeasured(dataset, plan, cfg.data.file),
+        lambda: refuse_deltas(plan, cfg),
+        lambda: refuse_too_many(dataset, plan, cfg, memory()),
+    ):
+        try:
+            refuse()
+        except BadInput as fault:
+            faults.append(str(fault))
+    if faults:
+        raise BadInput("\n".join(faults))
     return plan
 
 
