@@ -97,6 +97,10 @@ def test_more_records_than_the_machine_can_hold_are_refused_before_anything_is_t
     monkeypatch.setattr(admission, "memory", lambda: 120 * 20 * each - 1)
     with pytest.raises(BadInput, match=r"^x\.csv: 60 records: .* experiment=million all in blocks"):
         admit(cohort, asked())
+    with pytest.raises(
+        BadInput, match=r"(?s)^dp_train\.delta.*\nx\.csv: 60 records: "
+    ):  # both at once
+        admit(cohort, asked(dp_train=0.5))
     for audit in ({"sample": 59}, {"block": 59}):
         assert admit(cohort, in_parts(**audit)).size == 5
 
