@@ -43,6 +43,9 @@ INFORMATION = (
     "and it speaks against no defense. What members are told more is what the model remembers."
 )
 
+# of one model: nobody is both a member and none
+UNPAIRED = "members and others are other patients, so their difference is not paired"
+
 
 def chapters(tables: Tables, context: Context, folder: Path) -> Sequence[Chapter]:
     """One chapter: guesses of measurements, and the typical patient.
@@ -125,8 +128,8 @@ def _guessed(guesses: pd.DataFrame, context: Context) -> Finding:
     )
     alone = f"{members['error_alone']:.3g} {members['unit']}".rstrip()  # levels have no unit
     rest = (
-        f"Off by {members['error_aided']:.3g} instead of {alone}; members less others "
-        f"{_points(more)} points of 100"
+        f"Off by {members['error_aided']:.3g} instead of {alone}; "
+        f"{_apart(more, 'members less others')}"
     )
     told = own[(own["group"] == "difference") & (own["finding"] == "more")]
     if len(told):
@@ -154,6 +157,10 @@ def _points(line: pd.Series) -> str:
     return f"{share:.2f} ({low:.2f} to {high:.2f})"
 
 
+def _apart(line: pd.Series, opening: str) -> str:
+    return UNPAIRED if pd.isna(line["share"]) else f"{opening} {_points(line)} points of 100"
+
+
 def _listed(lines: pd.DataFrame) -> str:
     return ", ".join(
         f"{line['attribute']}: {line['uplift']:.2g} ({line['uplift_low']:.2g} to "
@@ -169,10 +176,10 @@ def _result(tables: Tables, context: Context) -> str:
     members, others, more = _by_group(
         own[(own["attribute"] == attribute) & (own["defense"] == name)]
     )
+    apart = _apart(more, "the difference is")
     first = (
         f"A score takes {_percent(members)} of the error out of a guess of {attribute} "
-        f"of members and {_percent(others)} of others; the difference is "
-        f"{_points(more)} points of 100 ({model_of(name, context)})."
+        f"of members and {_percent(others)} of others; {apart} ({model_of(name, context)})."
     )
     figure = next(iter(RISK.headline(tables, context.cfg)), None)
     verdict = concluded(RISK.name, figure, context) if figure else ""

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.config import Config
 from pipeline.files import BadInput
-from pipeline.presentation.numbers import count_told
+from pipeline.presentation.numbers import count_told, counted
 from pipeline.risks.inversion.measure.settings import InversionSettings
 from pipeline.risks.membership.measure.settings import MembershipSettings
 from pipeline.risks.risk import HeadlineFigure, Risk, Tables
@@ -53,7 +53,7 @@ def headline(tables: Tables, cfg: Config) -> Sequence[HeadlineFigure]:
             compared=attribute,
             among=f"{count_told(first['patients'])} patients",
             threat=f"guess {attribute}; knows {first['knowledge']}, and the diagnosis; one score "
-            f"of each patient, {first['victims']} models",
+            f"of each patient, {counted(first['victims'], 'model')}",
         ),
     )
 

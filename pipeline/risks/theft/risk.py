@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from pipeline.config import BASELINE, Config
 from pipeline.defenses import DEFENSES
 from pipeline.files import BadInput
-from pipeline.presentation.numbers import count_told
+from pipeline.presentation.numbers import count_told, counted
 from pipeline.risks.risk import HeadlineFigure, Risk, Tables, by_defense, curve
 from pipeline.risks.theft.measure.settings import TheftSettings
 from pipeline.validation import check_names
@@ -40,7 +40,7 @@ def headline(tables: Tables, cfg: Config) -> Sequence[HeadlineFigure]:
     budget, victims = copies["budget"].iloc[0], copies["victims"].iloc[0]
     return (
         HeadlineFigure.of(
-            f"fidelity of a surrogate after {budget:g} queries, {victims} victims",
+            f"fidelity of a surrogate after {budget:g} queries, {counted(victims, 'victim')}",
             "low",
             copies,
             "fidelity",
