@@ -21,7 +21,7 @@ from urllib.request import Request, urlopen
 import numpy as np
 
 from pipeline.data.schema import Schema
-from pipeline.statistics.intervals import wilson
+from pipeline.statistics.edges import wilson
 
 MEDSECURE = str(Path(sys.executable).with_name("medsecure"))
 QUICK = [f"serving.roles.clinician.{one}=1000000" for one in ("per_minute", "per_day")]

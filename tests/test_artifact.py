@@ -72,6 +72,7 @@ def test_it_comes_back_bit_for_bit_in_order_and_of_its_types(tmp_path):
         assert type(getattr(again, name)) is type(getattr(RESULT, name))
 
 
+@pytest.mark.slow
 def test_the_same_result_is_the_same_bytes_in_every_process(tmp_path):
     """Hashes of strings differ between processes, and nothing may depend on them."""
     program = "import sys; from test_artifact import *; write_artifact(Path(sys.argv[1]), RESULT)"

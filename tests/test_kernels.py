@@ -324,6 +324,7 @@ def test_recipes_train_elsewhere_and_come_home(elsewhere, clinic, name):
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 @pytest.mark.parametrize("name", ANYWHERE)
 @pytest.mark.heavy
+@pytest.mark.slow
 def test_attacks_go_where_networks_are_trained_and_come_home(elsewhere, clinic, name, norm):
     dataset, plan, cfg = clinic
     networks = population_of(architecture_for(dataset, cfg), *untrained(dataset, plan, cfg))

@@ -110,6 +110,7 @@ def test_a_mistake_in_any_job_is_one_line_before_the_first_job(arguments, messag
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_mistake_ends_with_status_two(place):
     process = start(place, "-m", "defense=baseline,basline")
     out, err = process.communicate()
@@ -148,6 +149,7 @@ def test_a_sweep_is_ours_and_what_else_is_asked_of_hydra_is_not(arguments, ours)
     assert is_sweep(arguments) is ours
 
 
+@pytest.mark.slow
 def test_a_preset_may_adjust_a_defense_that_is_not_chosen(place):
     text = "# @package _global_\ndp_train: {steps: 7}\n"
     conf = place / "own"

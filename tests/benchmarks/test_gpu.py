@@ -27,6 +27,7 @@ def test_without_a_gpu_it_says_so_in_a_line(monkeypatch):
         gpu.main([])
 
 
+@pytest.mark.slow
 def test_on_the_processor_it_agrees_with_itself(monkeypatch, tmp_path):
     small = gpu.TINY._replace(members=1, shadows=3)
     monkeypatch.setattr(gpu, "TINY", small)

@@ -37,6 +37,7 @@ def test_made_up_images_are_whole_levels_of_two_classes_on_an_official_split():
     assert dataset.split.bincount().tolist() == [images.MADE_UP["train"], 0, images.MADE_UP["test"]]
 
 
+@pytest.mark.slow
 def test_both_sides_learn_the_same_task(small):
     contenders = images.training(None)
     quality = {name: one.quality([one.run(0)]) for name, one in contenders.items()}

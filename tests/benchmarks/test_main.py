@@ -55,6 +55,7 @@ def test_a_name_that_moved_is_found(tmp_path):
     assert missing(taken(file)) == ["pipeline.attic", "pipeline.config.Gone"]
 
 
+@pytest.mark.slow
 def test_the_help_lists_the_cases_without_a_peer():
     command = [sys.executable, "-m", "benchmarks", "--help"]
     said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout

@@ -63,6 +63,7 @@ def test_a_stage_that_fails_says_its_last_line(tmp_path):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what children hold")
+@pytest.mark.slow
 def test_the_memory_of_helpers_counts(tmp_path):
     code = """
 import multiprocessing, time

@@ -58,6 +58,7 @@ def test_counterexamples_are_all_that_trying_every_record_finds(name):
 
 
 @every_kind
+@pytest.mark.slow
 def test_each_round_adds_what_turned_the_one_before(name, monkeypatch):
     dataset = tiny.records(60, seed=1)
     plan = tiny.plan(dataset, folds=3, seeds=1).select(torch.tensor([0]))

@@ -192,5 +192,5 @@ def test_a_module_of_torch_is_attacked_along_its_own_gradients():
 
 def test_a_module_that_answers_otherwise_is_one_line(monkeypatch):
     monkeypatch.setattr(brought.Ward, "forward", lambda self, x: x)
-    with pytest.raises(BadInput, match="records with 256 x 5; expected one logit a record"):
+    with pytest.raises(BadInput, match="records with 8 x 5; expected one logit a record"):
         kept("brought:module")

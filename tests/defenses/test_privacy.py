@@ -454,6 +454,7 @@ def test_a_delta_of_one_in_the_cohort_is_refused(dataset, dp, delta):
         train("dp_train", dataset, plan, dp(delta=delta))
 
 
+@pytest.mark.slow
 def test_the_guarantee_travels_with_the_population(dataset, dp, tmp_path):
     models = train("dp_train", dataset, tiny.plan(dataset, release=True), dp(steps=10))
     claim = models.facts["guarantee"]
@@ -484,6 +485,7 @@ def test_the_same_plan_gives_the_same_weights_and_another_seed_does_not(dataset,
     assert not torch.equal(weights[0], weights[2])
 
 
+@pytest.mark.slow
 def test_little_noise_learns_and_much_noise_does_not(dp):
     data = tiny.records(300, seed=2)
     plan = tiny.plan(data, seeds=1)

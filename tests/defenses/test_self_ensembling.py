@@ -75,6 +75,7 @@ def test_a_plan_of_several_models_trains_each_as_if_alone(cfg):
 
 
 @pytest.mark.parametrize("adversarial", ["none", "heads", "whole"])
+@pytest.mark.slow
 def test_what_it_is_tested_on_changes_nothing(cfg, adversarial):
     dataset, plan = setting()
     held = plan.held_out[0]

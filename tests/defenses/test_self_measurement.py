@@ -86,6 +86,7 @@ def test_a_planted_fault_of_the_draw_is_refused_and_named(data, fault):
     assert re.search(rf"[:;] {re.escape(spoke)}", str(refused.value)), str(refused.value)
 
 
+@pytest.mark.slow
 def test_p_values_of_honest_runs_are_not_too_small(data):
     """Over 60 runs the share of p-values below 0.05 is at most a little above 5 %."""
     found = []

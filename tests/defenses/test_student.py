@@ -83,6 +83,7 @@ def test_the_losses_are_those_of_the_rows_in_the_batch_whatever_was_diagnosed():
 
 
 @pytest.mark.parametrize("labels", ["soft", "hard"])
+@pytest.mark.slow
 def test_a_student_answers_as_its_teacher_votes(cfg, labels):
     dataset, plan = setting()
     student = trained(cfg, dataset, plan, labels)
@@ -104,6 +105,7 @@ def test_it_learns_the_answers_and_not_the_diagnoses(cfg, monkeypatch):
 
 
 @pytest.mark.parametrize("labels", ["soft", "hard"])
+@pytest.mark.slow
 def test_what_it_is_tested_on_changes_nothing(cfg, labels):
     dataset, plan = setting()
     held = plan.held_out[0]

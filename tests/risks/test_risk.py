@@ -133,6 +133,7 @@ def test_the_nearest_value_that_there_is(wanted, nearest):
 SLOW = ("pandas", "scipy", "sklearn", "matplotlib", "jinja2", "mlflow", "hydra", "opacus")
 
 
+@pytest.mark.slow
 def test_who_reads_a_configuration_waits_for_nothing_that_draws_or_logs():
     """Whatever the modules below need, by themselves these need none of it."""
     script = f"""

@@ -177,6 +177,7 @@ def test_a_value_that_is_none_is_refused_by_its_column(running, value):
     assert "potassium" in said["answers"][0]["refused"][0]
 
 
+@pytest.mark.slow
 def test_whoever_sends_slowly_is_not_waited_for(running):
     port, keys, _ = running
     head = f"POST /v1/predict HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {keys['clinician']}\r\n"

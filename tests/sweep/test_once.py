@@ -18,7 +18,7 @@ from pipeline.risks.risk import Sources
 from pipeline.sweep import keys, once
 from report.reader import check
 
-pytestmark = pytest.mark.heavy
+pytestmark = [pytest.mark.heavy, pytest.mark.slow]
 
 
 def cut(monkeypatch, name):
@@ -50,7 +50,6 @@ def test_a_finished_run_is_neither_trained_nor_drawn_nor_logged_again(first, aft
     assert (len(parents), len(nested)) == (1, 3)
 
 
-@pytest.mark.slow
 def test_what_other_code_drew_is_drawn_again_without_training(first, after_first, monkeypatch):
     page = next((after_first.root / "sweeps").glob("*/evaluation/report.html"))
     page.write_text("of other code")
@@ -62,7 +61,6 @@ def test_what_other_code_drew_is_drawn_again_without_training(first, after_first
     assert after_first("seed=1").drawn == 0
 
 
-@pytest.mark.slow
 def test_a_run_that_was_cut_off_goes_on_where_something_whole_is_left(place, monkeypatch, tmp_path):
     def cut_at(name):
         with monkeypatch.context() as patch:
@@ -122,7 +120,6 @@ def test_csv_page_and_mlflow_show_the_same_digits(after_first):
         assert any(shown in cell for cell in cells), figure
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("defense", ["baseline", "adv_train"])
 def test_a_sweep_and_an_evaluation_of_the_same_models_hold_the_same_figures(
     evaluated, monkeypatch, tmp_path, empty_store, defense
@@ -161,7 +158,6 @@ def test_a_sweep_and_an_evaluation_of_the_same_models_hold_the_same_figures(
     pd.testing.assert_frame_equal(rows, whole)
 
 
-@pytest.mark.slow
 def test_the_sections_of_other_defenses_do_not(first, after_first):
     """They decide nothing of a run: it is not run again beside them."""
     both = after_first("seed=1", "distill.epochs=1", defenses=("baseline", "distill"))

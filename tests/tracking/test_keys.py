@@ -56,6 +56,7 @@ def taken_by_mlflow(key):
 
 @settings(max_examples=300, deadline=None)
 @given(some.text(min_size=1, max_size=300))
+@pytest.mark.slow
 def test_every_key_is_taken(name):
     taken_by_mlflow(safe_key(name))
 

@@ -195,6 +195,7 @@ def test_the_same_evaluation_is_not_logged_twice(logged, to_log):
     assert len(again) == len(logged.parents) + len(logged.nested)
 
 
+@pytest.mark.slow
 def test_the_same_run_started_twice_at_once_is_logged_once(
     logged, to_log, evaluated, monkeypatch, as_before
 ):
@@ -218,6 +219,7 @@ def test_the_same_run_started_twice_at_once_is_logged_once(
     assert [run.info.status for run in runs] == ["FINISHED"]
 
 
+@pytest.mark.slow
 def test_a_run_that_was_cut_off_is_logged_anew(logged, to_log, evaluated, monkeypatch, as_before):
     cfg = evaluated.cfg.model_copy(update={"seed": 9})
     other = replace(to_log, context=Context(evaluated.dataset, cfg), overrides=["seed=9"])

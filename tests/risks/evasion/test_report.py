@@ -114,6 +114,7 @@ def test_every_picture_is_small_and_says_more_than_its_title(written):
         assert re.search(r"\d", one.shows)
 
 
+@pytest.mark.slow
 def test_the_same_tables_are_the_same_chapters_byte_by_byte(written, tables, context, tmp_path):
     again = chapters(tables, replace(context, judged=judge(tables)), tmp_path)
     for before, after in zip(written.values(), again, strict=True):
@@ -190,6 +191,7 @@ def test_the_finding_hides_a_few(tables, context):
     assert "fewer than 10 of them without" in said
 
 
+@pytest.mark.slow
 def test_it_counts_from_the_share_where_the_cells_are_not_told(tables, context, view, tmp_path):
     open_ = finding(tables, context).text
     first = tables["comparison"]["defense"] == "baseline"

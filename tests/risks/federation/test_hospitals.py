@@ -35,6 +35,7 @@ def test_who_is_worth_nothing_alone_gains_and_nobody_else(planted):
     assert (own["gain_low"] > 0.1).all()
 
 
+@pytest.mark.slow
 def test_where_all_say_the_same_nobody_is_told_to_gain():
     """Of 12 made-up federations 0.6 are named by chance, at most; more than 3 has 0.2 %."""
     found = [table(answers(bad=None, seed=seed), 100)["gain_verdict"] for seed in range(12)]

@@ -52,6 +52,7 @@ def test_a_forger_who_blurs_leaves_no_defense(written):
     assert parts.is_short(chapter)
 
 
+@pytest.mark.slow
 def test_the_sentence_turns_with_the_figures(written):
     assert worth(written(found())[0][FOUND]).endswith(
         "no defense against any forger here, at this size."
@@ -65,6 +66,7 @@ def test_the_sentence_turns_with_the_figures(written):
     )
 
 
+@pytest.mark.slow
 def test_what_holds_is_said_with_its_state(written):
     _, chapter, _ = written(found())
     assert "nobody vouches for the scans: provenance: not checked." in parts.notes(chapter)
@@ -74,6 +76,7 @@ def test_what_holds_is_said_with_its_state(written):
     assert "ab12" in RISK.finding(tables, context).more
 
 
+@pytest.mark.slow
 def test_the_diagnosis_is_told_by_verdicts(written):
     tables, _, context = written(found(), missed=20)
     said = effect(tables["forgery_answers"], context)

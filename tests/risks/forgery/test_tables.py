@@ -86,6 +86,7 @@ def test_the_same_scores_are_chance_exactly():
     assert not table["finds"].any()
 
 
+@pytest.mark.slow
 def test_intervals_of_the_auroc_cover_it():
     """Of normal scores 1 apart it is Phi(1 / sqrt 2) = 0.760; 15 of 20 or fewer: 1 in 380."""
     lines = [

@@ -55,6 +55,7 @@ def all_images(models, x, y):
     return grey, adaptive_images(models, x, y, TRIAL, APGD, 0)
 
 
+@pytest.mark.slow
 def test_images_are_whole_grey_levels_within_the_radius_and_at_none_the_image_itself():
     models = untrained()
     x, y = setting(models)
@@ -78,6 +79,7 @@ def test_what_an_attack_proposes_outside_the_threat_is_brought_back():
     assert torch.equal(images[2], (x + 3).clamp(max=LEVELS))
 
 
+@pytest.mark.slow
 def test_each_step_of_who_knows_all_climbs_its_own_and_the_last_goes_further():
     models = untrained(seed=3)
     x, y = setting(models)
@@ -94,6 +96,7 @@ def test_each_step_of_who_knows_all_climbs_its_own_and_the_last_goes_further():
     assert torch.equal(last[~both], by_count[~both])  # who has fallen is not asked about again
 
 
+@pytest.mark.slow
 def test_who_knows_all_voters_breaks_more_than_who_knows_one():
     """Classifiers here have learned nothing, so what is made for the transformer misses them."""
     models = untrained(seed=3)
@@ -108,6 +111,7 @@ def test_who_knows_all_voters_breaks_more_than_who_knows_one():
     assert broken[1][2] > broken[0][2] + 0.1
 
 
+@pytest.mark.slow
 def test_a_vote_that_ignores_the_image_is_turned_by_nobody():
     models = untrained()
     for name, value in models.parameters.items():

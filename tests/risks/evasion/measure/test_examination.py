@@ -485,6 +485,7 @@ BEHIND_NOISE = {
 
 
 @pytest.mark.parametrize("recipe", OF_RECORDS)
+@pytest.mark.slow
 def test_auroc_that_is_certified_is_at_most_what_attacks_leave_of_every_recipe(
     recipe, dataset, plan, quick
 ):
@@ -777,6 +778,7 @@ def test_of_the_records_sent_the_most_harmful_counts(
 # ---- files ----
 
 
+@pytest.mark.slow
 def test_saved_and_loaded_bit_for_bit(result, x_adv, tmp_path):
     result.save(tmp_path)
     save_adversarial(x_adv, tmp_path)
@@ -850,6 +852,7 @@ def test_the_same_configuration_is_the_same_bytes_whatever_the_global_state(
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes(), file
 
 
+@pytest.mark.slow
 def test_processes_find_what_one_process_finds(
     two_threads, population, dataset, plan, cfg, result_and_records
 ):

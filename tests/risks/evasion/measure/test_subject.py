@@ -160,6 +160,7 @@ def test_adversarial_training_against_nobody_says_so(frozen):
     assert torch.isfinite(trained(data.x.expand(plan.size, -1, -1))).all()
 
 
+@pytest.mark.slow
 def test_a_sample_is_attacked_and_every_figure_says_so(cfg):
     data = tiny.records(90, seed=1)
     plan = tiny.plan(data, folds=3, seeds=2, release=True)

@@ -193,6 +193,7 @@ def test_noise_that_was_forgotten_is_found_unless_nothing_was_claimed(changed, e
 # ---- images ----
 
 
+@pytest.mark.slow
 def test_of_images_the_configured_network_is_measured_on_the_official_split(changed):
     split = torch.tensor([0] * 60 + [1] * 12 + [2] * 28)
     scans = replace(kinds.scans(100, seed=0), split=split)

@@ -96,6 +96,7 @@ def on_pima(values):
     return found
 
 
+@pytest.mark.slow
 def test_an_over_trained_network_gives_its_patients_away_to_who_has_shadow_models(on_pima):
     found = on_pima([64, 64], epochs=100, learning_rate=3e-3, weight_decay=0.0)
     assert found["lira"] >= 0.70

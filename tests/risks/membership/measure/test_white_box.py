@@ -100,6 +100,7 @@ def test_below_sample_rate_1_only_counts_speak():
     assert SAMPLING  # faults of the draw are the training's own to measure
 
 
+@pytest.mark.slow
 def test_the_bound_is_wrong_in_at_most_one_of_twenty():
     """40 audits of the honest mechanism; 95 % one-sided."""
     size = AuditSize(400, 100_000)
@@ -159,6 +160,7 @@ def test_an_honest_mechanism_on_images_is_seen_almost_whole():
 
 
 @pytest.mark.parametrize("fault", ["no noise", "half the noise"])
+@pytest.mark.slow
 def test_a_planted_fault_on_images_exceeds_the_claim(fault):
     with planted(FAULTS[fault]):
         assert audit_images()["surely"] > CLAIM

@@ -175,6 +175,7 @@ def test_what_is_not_tried_is_said_and_not_tried(stolen_images, scans, quick):
     assert list(stolen_images.victims) == [PLAIN]
 
 
+@pytest.mark.slow
 def test_a_copy_with_the_weights_of_image_networks_agrees_everywhere(scans):
     cfg, dataset = scans
     victims = Victims.of("baseline", dataset, cfg)
