@@ -150,26 +150,20 @@ def _nearest(
 
 def figures(found: Nearest, radii: list[float]) -> dict[str, Any]:
     """Shares of the records at each radius, and boxes a record."""
-    robust, broken = (
-        {
-            f"{radius:g}": round(float(known.double().mean()), 5)
-            for radius, known in zip(radii, shares, strict=True)
-        }
-        for shares in (
-            [found.robust_below > radius + SAME_RADIUS for radius in radii],
-            [found.breaks_at <= radius + SAME_RADIUS for radius in radii],
-        )
-    )
-    decided = {radius: round(share + broken[radius], 5) for radius, share in robust.items()}
-    open_ = (found.robust_below <= radii[-1] + SAME_RADIUS) & (
-        found.breaks_at > radii[-1] + SAME_RADIUS
-    )
+    stand = [found.robust_below > radius + SAME_RADIUS for radius in radii]
+    fall = [found.breaks_at <= radius + SAME_RADIUS for radius in radii]
+    known = [one | other for one, other in zip(stand, fall, strict=True)]
+
+    def shares(of: list[Tensor]) -> dict[str, float]:
+        means = [round(float(one.double().mean()), 5) for one in of]
+        return {f"{radius:g}": mean for radius, mean in zip(radii, means, strict=True)}
+
     return {
-        "decided": decided,
-        "robust": robust,
-        "broken": broken,
+        "decided": shares(known),
+        "robust": shares(stand),
+        "broken": shares(fall),
         "inexact": int((found.robust_below < found.breaks_at).sum()),
-        "undecided": int(open_.sum()),
+        "undecided": int((~known[-1]).sum()),
         "boxes_a_record": round(float(found.boxes.double().mean()), 1),
         "most_boxes": int(found.boxes.max()),
     }
