@@ -311,7 +311,7 @@ def test_another_limit_is_held_against_what_there_is(restored):
 def test_an_edit_of_one_attack_runs_only_what_attacks(restored):
     composed(restored, lambda v: v["attack"]["pgd_margin"].update(steps=6))
     examined = {f"examine@{name}" for name in restored.cfg.examine}
-    # `prepare` looks whether what is asked of the cohort fits into memory, and writes the same bytes
+    # `prepare` looks whether what is asked of the cohort fits into memory; its bytes are the same
     assert to_run(restored) == {"prepare", "attack", *examined, "evaluate"}
 
 

@@ -6,6 +6,7 @@ job, and asks for a cloudpickle that MLflow's other packages here have left behi
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -42,10 +43,16 @@ class OnRay:
             threads: of the job that computes on most.
 
         Raises:
-            BadInput: Ray is not installed, does not start, or has no machine that is large enough.
+            BadInput: Ray is not installed, does not start (not at all where Python lies in a path
+                with a blank), or has no machine that is large enough.
         """
         init = dict(settings["ray"]["init"])
         address = init.pop("address", None) or os.environ.get("RAY_ADDRESS") or "local"
+        if address == "local" and " " in sys.executable:  # its workers would never start
+            raise BadInput(
+                f"ray: {sys.executable}: Ray starts no worker where this path holds a blank; "
+                "take an environment elsewhere"
+            )
         for name, value in (QUIET | (LOOPBACK if address == "local" else {})).items():
             os.environ.setdefault(name, value)
         try:

@@ -163,7 +163,7 @@ def test_a_delta_that_allows_a_leak_is_refused(dataset, cfg):
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"aggregate": "krum", "tolerated": 1}, r"federated_private\.aggregate: krum takes 5 hospitals"),
+        ({"aggregate": "krum", "tolerated": 1}, r"federated_private\.aggregate: krum takes 5"),
         ({"by": "weight"}, r"federated_private\.by: 'weight' is no feature"),
     ],
 )
