@@ -68,6 +68,7 @@ class Stream(StrEnum):
     RELEASE = "release"  # the seed of the release model
     INNER_FOLD = "inner fold"  # the seed of a model that scores the training rows of two others
     ELSEWHERE_FOLD = "fold elsewhere"  # the seed of a model that scores training rows of such a one
+    OWN_FOLD = "own fold"  # the seed of a model that scores a fold of the training rows of another
     AGAIN = "again"  # the second seed of a model, on the same records
     REHEARSAL = "rehearsal"  # the seeds of a poisoner's own models
     COMPANION = "companion"  # the seeds of models that stand behind one API and answer together
@@ -78,6 +79,7 @@ class Stream(StrEnum):
     NOISY_TRAINING = "noisy training"  # the noise under which each image is learned from
 
     # ---- of the seed of one model ----
+    OWN_FOLDS = "own folds"  # how its training rows are cut into them
     TUNE = "tune"  # who of its training rows is set aside for choosing
     WEIGHTS = "weights"  # as they are before training
     BATCHES = "batches"  # the order in which ordinary training takes its records

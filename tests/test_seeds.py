@@ -35,6 +35,7 @@ OF_A_MODEL = (
     Stream.SERVER_NOISE,
     Stream.FILTER_FOLDS,
     Stream.NOISY_COPIES,
+    Stream.OWN_FOLDS,
 )
 # started from the seed of a plan's first model
 OF_A_FIRST_MODEL = (
@@ -122,7 +123,7 @@ def drawn(cfg) -> dict[tuple[str, ...], list[int]]:
 ORIGINS = {
     *(Stream.CROSS_VALIDATION, Stream.MEMBERSHIP_HALVES, Stream.CANARY_RUNS, Stream.THEFT_HALVES),
     *(Stream.COPIES, Stream.HALF, Stream.RELEASE, Stream.COMPANION, Stream.CANARY_HOSPITALS),
-    *(Stream.INNER_FOLD, Stream.AGAIN, Stream.REHEARSAL, Stream.ENSEMBLE),
+    *(Stream.INNER_FOLD, Stream.OWN_FOLD, Stream.AGAIN, Stream.REHEARSAL, Stream.ENSEMBLE),
     *(Stream.ELSEWHERE, Stream.ELSEWHERE_FOLD, Stream.OFFICIAL, Stream.DETECTOR),
 }
 

@@ -11,12 +11,13 @@ import torch
 from torch import Tensor
 
 from pipeline.config import DecisionConfig
-from pipeline.data.plan import Plan, rectangle
+from pipeline.data.plan import Plan, first_of, rectangle
 from pipeline.data.schema import Dataset
 from pipeline.files import BadInput, FailedCheck
 from pipeline.models.answers import log_odds
 from pipeline.models.networks import Networks
 from pipeline.models.population import ImageNetworks, Population
+from pipeline.seeds import Stream, generator, of
 from pipeline.statistics.calibration import platt
 from pipeline.statistics.operating_point import cut_by, logit
 
@@ -24,6 +25,7 @@ DECISION = "decision"  # in the facts of a population that decides at a cut that
 RECALIBRATION = "recalibration"  # in the facts, where it was asked for
 PUBLIC, TUNED = "public", "the plan's tune table"
 OWN, INNER = "scores of its own training rows", "inner folds of its training rows"
+FOLDS = 2  # three and five place the cut no better, and cost more (`python -m benchmarks.cuts`)
 NOT_COVERED = "records of the tune table, on which it was chosen"
 Models = TypeVar("Models", bound=Population)
 GUARANTEES = ("guarantee", "certificate")  # facts that neither choice must undermine
@@ -53,8 +55,8 @@ def decided(
         plan: who trained on whom. Where it sets patients aside, they alone choose.
         decision: the rule.
         unseen: (M, N), as `out_of_sample` returns it. Without it, or where it knows nobody of a
-            member's training rows, they are scored by the member itself, which remembers them: its
-            cut is a little too low, and it is taken for better calibrated than it is.
+            class of a member's training rows, they are scored by the member itself, which remembers
+            them: its cut is too low, and it is taken for better calibrated than it is.
 
     Returns:
         the same models; `facts["decision"]` says by which rule they decide, and where it looked,
@@ -86,11 +88,15 @@ def _seen(population: Population, dataset: Dataset, plan: Plan, unseen: Tensor |
     own = log_odds(population, dataset.x[index])
     if plan.tune is not None:
         return _Seen(index, own, valid, TUNED)
-    scores = own if unseen is None else unseen.gather(1, index)
-    nobody = (scores.isnan() | ~valid).all(1)
-    scores = torch.where(nobody[:, None], own, scores)
-    where = OWN if unseen is None or bool(nobody.all()) else INNER
-    return _Seen(index, scores, valid & ~scores.isnan(), where)
+    if unseen is None:
+        return _Seen(index, own, valid, OWN)
+    scores, y = unseen.gather(1, index), dataset.y[index]
+    known = valid & ~scores.isnan()
+    lacks = torch.zeros(len(index), dtype=torch.bool)
+    for label in y.unique():
+        lacks |= (valid & (y == label)).any(1) & ~(known & (y == label)).any(1)
+    scores, known = (torch.where(lacks[:, None], a, b) for a, b in ((own, scores), (valid, known)))
+    return _Seen(index, scores, known, OWN if bool(lacks.all()) else INNER)
 
 
 def _recalibrated(
@@ -209,6 +215,55 @@ class Nested(NamedTuple):
 
     plan: Plan
     member: Tensor
+
+
+def own_folds(plan: Plan, dataset: Dataset) -> Nested:
+    """Models that score each model's training rows: as many as it has folds.
+
+    Who is in which fold is drawn by the model's seed and by the order of its rows, never by
+    diagnoses: a training set and the same one with other diagnoses, or with other versions of the
+    same records, are cut alike. Records that are kept together stay in one fold. A fold beside
+    which nobody of some class is left has no model.
+
+    Args:
+        plan: who trains the M models.
+        dataset: the records.
+
+    Returns:
+        at most M * 2 models; each learns from its model's training rows outside a fold, and is
+        asked about those inside.
+    """
+    first = first_of(dataset.together)
+    train, asked, member, seeds, labels = [], [], [], [], []
+    for row, (mine, seed) in enumerate(zip(plan.train, plan.seeds.tolist(), strict=True)):
+        fold = _folds(mine, first, seed)
+        present = dataset.y[mine].unique()
+        for place in range(FOLDS):
+            inside = mine & (fold == place)
+            outside = mine & ~inside
+            if inside.any() and torch.equal(dataset.y[outside].unique(), present):
+                train.append(outside)
+                asked.append(inside)
+                member.append(row)
+                seeds.append(of(Stream.OWN_FOLD, seed, place))
+                labels.append(f"{plan.labels[row]} without its fold {place}")
+    nobody = torch.zeros(0, *plan.train.shape[1:], dtype=torch.bool)
+    of_model = torch.tensor(member, dtype=torch.int64)
+    folds = Plan(
+        torch.stack(train) if train else nobody,
+        torch.stack(asked) if asked else nobody,
+        torch.full_like(of_model, -1),
+        torch.tensor(seeds, dtype=torch.int64),
+        tuple(labels),
+    )
+    return Nested(folds, of_model)
+
+
+def _folds(mine: Tensor, first: Tensor, seed: int) -> Tensor:
+    """(N,) int64: the fold of each record of `mine` (N,), one for those of one `first` (N,)."""
+    _, number = first[mine].unique(return_inverse=True)
+    drawn = torch.randperm(int(number.max()) + 1, generator=generator(Stream.OWN_FOLDS, seed))
+    return torch.full_like(first, -1).masked_scatter(mine, drawn[number] % FOLDS)
 
 
 def scored_within(inner: Population, nested: Nested, dataset: Dataset, members: int) -> Tensor:

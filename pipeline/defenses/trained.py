@@ -14,20 +14,33 @@ from pipeline.defenses.decision import (
     check_decision,
     decided,
     out_of_sample,
+    own_folds,
     scored_within,
 )
 from pipeline.files import FailedCheck
-from pipeline.models.population import Population, joined
+from pipeline.models.population import ImageNetworks, Networks, Population, joined
 from pipeline.parallel import share_out
 from pipeline.validation import check_options
 
 
-def train(name: str, dataset: Dataset, plan: Plan, cfg: Config) -> Population:
+def train(
+    name: str, dataset: Dataset, plan: Plan, cfg: Config, *, apart: bool = False
+) -> Population:
     """Trains the defense `name` with the options that `cfg` holds for it.
 
-    Each model decides at a cut, and is recalibrated by a line where that is configured, that are
-    chosen on its own scores of its training rows, which is what hundreds of models can afford;
-    `train_reported` does better. A recipe that decides for itself is left alone.
+    Each model decides at a cut, and is recalibrated by a line where that is configured, that others
+    choose for it: models of `own_folds` of its training rows. Networks choose them on their own
+    scores of these rows, which is what hundreds can afford, unless they are to be cut `apart`, too.
+    Other kinds may know these rows by heart, as trees do, and would call nearly everybody else ill.
+    A recipe that decides for itself is left alone.
+
+    Args:
+        name: of the recipe.
+        dataset: the records.
+        plan: who trains on whom.
+        cfg: everything.
+        apart: whether networks of records do as all others: for figures at the cut, which are
+            compared with those of other kinds of model.
 
     Raises:
         BadInput: an option does not fit the recipe.
@@ -36,7 +49,10 @@ def train(name: str, dataset: Dataset, plan: Plan, cfg: Config) -> Population:
     population = _undecided(name, dataset, plan, cfg)
     if DECISION in population.facts:
         return population
-    return decided(population, dataset, plan, cfg.decision)
+    by_themselves = ImageNetworks if apart else Networks | ImageNetworks
+    if isinstance(population, by_themselves) or _settled(plan, cfg):
+        return decided(population, dataset, plan, cfg.decision)
+    return _decided_by(own_folds(plan, dataset), name, population, dataset, plan, cfg)
 
 
 def train_reported(
@@ -51,16 +67,32 @@ def train_reported(
     population = _undecided(name, dataset, plan, cfg)
     if DECISION in population.facts:
         return population
-    constant = cfg.decision.rule == "threshold" and cfg.decision.recalibrate == "none"
-    if constant or plan.tune is not None:
+    if _settled(plan, cfg):
         return decided(population, dataset, plan, cfg.decision)
     if nested is not None:
-        own_folds = _undecided(name, dataset, nested.plan, cfg)
-        unseen = scored_within(own_folds, nested, dataset, plan.size)
-        return decided(population, dataset, plan, cfg.decision, unseen)
+        return _decided_by(nested, name, population, dataset, plan, cfg)
     folds, pairs = plan.inner()
-    inner = _undecided(name, dataset, folds, cfg) if len(pairs) else population.select(pairs[:, 0])
+    if not len(pairs):
+        return _decided_by(own_folds(plan, dataset), name, population, dataset, plan, cfg)
+    inner = _undecided(name, dataset, folds, cfg)
     unseen = out_of_sample(population, inner, pairs, dataset, plan)
+    return decided(population, dataset, plan, cfg.decision, unseen)
+
+
+def _settled(plan: Plan, cfg: Config) -> bool:
+    """Whether nobody is needed to choose: nothing is chosen, or whoever is set aside chooses."""
+    constant = cfg.decision.rule == "threshold" and cfg.decision.recalibrate == "none"
+    return constant or plan.tune is not None or cfg.plan.frozen
+
+
+def _decided_by(
+    nested: Nested, name: str, population: Population, dataset: Dataset, plan: Plan, cfg: Config
+) -> Population:
+    """The population as models of folds of its training rows decide for it."""
+    if not nested.plan.size:
+        return decided(population, dataset, plan, cfg.decision)
+    inner = _undecided(name, dataset, nested.plan, cfg)
+    unseen = scored_within(inner, nested, dataset, plan.size)
     return decided(population, dataset, plan, cfg.decision, unseen)
 
 

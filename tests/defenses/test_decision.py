@@ -8,12 +8,13 @@ import torch
 
 import tiny
 from kinds import ScoresOnly
-from pipeline.config import DecisionConfig
+from pipeline.config import DecisionConfig, ModelConfig
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
 from pipeline.defenses import DEFENSES
 from pipeline.defenses.decision import (
     DECISION,
+    FOLDS,
     INNER,
     NOT_COVERED,
     OWN,
@@ -25,12 +26,14 @@ from pipeline.defenses.decision import (
     check_decision,
     decided,
     out_of_sample,
+    own_folds,
     scored_within,
     under_guarantee,
 )
 from pipeline.defenses.trained import train, train_reported
 from pipeline.files import BadInput, FailedCheck
 from pipeline.models.answers import log_odds, margin
+from pipeline.models.out_of_fold import margins_out_of_fold
 from pipeline.params import parse
 from pipeline.risks.poisoning.measure.certificate import certify
 from pipeline.statistics.calibration import platt
@@ -120,6 +123,95 @@ def test_reported_models_are_cut_by_others_and_the_rest_by_themselves(dataset, p
     assert reported.facts[DECISION]["chosen_on"] == INNER
     torch.testing.assert_close(scores(own, dataset), scores(reported, dataset))
     assert not torch.equal(own.cut, reported.cut)
+
+
+def test_every_training_row_is_scored_once_by_a_model_of_the_other_rows(dataset, plan):
+    found, member = own_folds(plan, dataset)
+    assert found.size == FOLDS * plan.size
+    for row in range(plan.size):
+        mine = member == row
+        assert torch.equal(found.held_out[mine].sum(0), plan.train[row].long())
+        for learned, asked in zip(found.train[mine], found.held_out[mine], strict=True):
+            assert torch.equal(learned, plan.train[row] & ~asked)
+            assert abs(int(asked.sum()) - int(plan.train[row].sum()) / FOLDS) < 1
+    assert len({*found.seeds.tolist(), *plan.seeds.tolist()}) == found.size + plan.size
+
+
+def test_diagnoses_have_no_say_in_who_is_where(dataset, plan):
+    """So a poisoned training set is cut as the clean one is."""
+    turned = replace(dataset, y=1 - dataset.y)
+    one, other = own_folds(plan, dataset), own_folds(plan, turned)
+    assert torch.equal(one.plan.train, other.plan.train)
+    assert torch.equal(one.plan.seeds, other.plan.seeds)
+
+
+def test_versions_of_records_have_no_say_either(dataset, plan):
+    """Two versions of each record side by side, of which a training set takes the second."""
+    x, y = (one.repeat_interleave(2, 0) for one in (dataset.x, dataset.y))
+    nobody = torch.zeros_like(plan.train)
+    second = torch.stack([nobody, plan.train], 2).flatten(1)
+    twice = replace(plan, train=second, held_out=torch.zeros_like(second))
+    found = own_folds(twice, Dataset(x, y, dataset.schema)).plan
+    assert torch.equal(found.train[:, 1::2], own_folds(plan, dataset).plan.train)
+    assert not found.train[:, ::2].any()
+
+
+def test_records_that_are_kept_together_are_in_one_fold(dataset, plan):
+    together = torch.arange(len(dataset.y)) // 4
+    kept = replace(dataset, together=together, patient=together)
+    train = plan.train[:, together * 4]  # whole groups train
+    found, _ = own_folds(replace(plan, train=train, held_out=~train), kept)
+    for asked, learned in zip(found.held_out, found.train, strict=True):
+        assert not set(together[asked].tolist()) & set(together[learned].tolist())
+
+
+def test_a_fold_beside_which_nobody_of_a_class_is_left_has_no_model():
+    data = tiny.records(40, seed=0)
+    y = torch.zeros(40, dtype=torch.int64)
+    y[7] = 1  # who is in one of the two folds
+    everyone = torch.ones(1, 40, dtype=torch.bool)
+    plan = Plan(everyone, ~everyone, torch.tensor([-1]), torch.tensor([5]), ("all",))
+    found, member = own_folds(plan, replace(data, y=y))
+    assert member.tolist() == [0]
+    assert found.train[0, 7]
+    assert not found.held_out[0, 7]
+    nobody = replace(plan, train=torch.zeros_like(everyone).index_fill(1, torch.tensor([7]), True))
+    assert not own_folds(nobody, replace(data, y=y)).plan.size
+
+
+def test_models_cut_apart_are_cut_by_models_of_folds_of_their_training_rows(dataset, plan, cfg):
+    found = train("baseline", dataset, plan, cfg, apart=True)
+    folds, member = own_folds(plan, dataset)
+    inner = train("baseline", dataset, folds, cfg)
+    said = scored_within(inner, Nested(folds, member), dataset, plan.size)
+    assert found.facts[DECISION]["chosen_on"] == INNER
+    for row, mine in enumerate(plan.train):
+        wanted = cut_by("specificity", said[row, mine].numpy(), dataset.y[mine].numpy(), 0.85)
+        assert float(found.cut[row]) == pytest.approx(wanted, abs=1e-4)
+
+
+def test_trees_that_know_their_records_by_heart_stand_where_the_rule_says(dataset, plan, cfg):
+    """Their own scores would put the line where half of the healthy are called ill."""
+    forest = ModelConfig(name="forest", kind="forest", trees=30, depth=0, leaf=1)
+    cfg = cfg.model_copy(update={"model": forest, "decision": AT})
+    models = train("baseline", dataset, plan, cfg)
+    own = decided(replace(models), dataset, plan, AT)
+    called = {}
+    for name, one in (("apart", models), ("own", own)):
+        margins, y = margins_out_of_fold(one, dataset, plan)
+        called[name] = float((margins[0][:, y == 0] > 0).float().mean())
+    assert called["apart"] == pytest.approx(0.85, abs=0.07)
+    assert called["own"] < called["apart"] - 0.25
+
+
+def test_without_a_class_among_those_scored_a_model_scores_for_itself(dataset, plan):
+    models = tiny.untrained(plan, dataset)
+    unseen = torch.where(plan.train, scores(models, dataset) + 100, torch.nan)
+    unseen[0, dataset.y == 1] = torch.nan
+    sensitive = DecisionConfig(rule="sensitivity", value=0.8)
+    own, found = (decided(models, dataset, plan, sensitive, of) for of in (None, unseen))
+    torch.testing.assert_close(found.cut - own.cut, torch.tensor([0.0] + [100.0] * 6).double())
+    assert found.facts[DECISION]["chosen_on"] == INNER
 
 
 def test_who_is_scored_by_others_does_not_stand_where_memory_would_put_him(dataset, plan):

@@ -37,10 +37,12 @@ class Attacker:
     generator: torch.Generator
 
     def chance(self) -> Tensor:
-        """(M, N): a random order of the records, the same against every model."""
-        return torch.rand(
-            len(self.dataset.y), generator=self.generator, dtype=torch.float64
-        ).expand(self.plan.size, -1)
+        """(M, N): a random order of the records, another one against every model.
+
+        So a figure over models is a mean over whom the attacker happened to choose, too.
+        """
+        shape = self.plan.size, len(self.dataset.y)
+        return torch.rand(shape, generator=self.generator, dtype=torch.float64)
 
 
 @dataclass(frozen=True)

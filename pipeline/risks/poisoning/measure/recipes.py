@@ -72,7 +72,7 @@ class Harm:
         margins: by attack (E, S, N) float32, the margin of the true class out of fold, in logits,
             counted from the model's own cut; `none`: (1, S, N) clean.
         cuts: by attack, likewise float32: the log-odds at which the model that holds a patient out
-            draws the line; it chose them on the records that it trained on, poison included.
+            draws the line; its training records chose them, poison included.
         proved: by attack, likewise bool: right, and proved to stay so within `poisoning.eps`. Empty
             of images.
         triggered: (1 + E, S, N) float32, the margin with the trigger in the record, first without
@@ -168,9 +168,8 @@ def _targets(dataset: Dataset, plan: Plan, cfg: Config, generator: torch.Generat
 
     Fewer than are to be named, where there are no more of them.
     """
-    margins = held_out_margins(train(BASELINE, dataset, plan, cfg), dataset.x, dataset.y, plan, 1)[
-        0
-    ]
+    undefended = train(BASELINE, dataset, plan, cfg, apart=True)
+    margins = held_out_margins(undefended, dataset.x, dataset.y, plan, 1)[0]
     right = torch.zeros(len(dataset.y), dtype=torch.bool)
     right[OutOfFold(plan, [0.0]).patients] = (margins > 0).all(0)
     possible = (right & (dataset.y == 1)).nonzero()[:, 0]
@@ -187,7 +186,7 @@ def measure_harm(name: str, poison: CraftedPoison, cfg: Config) -> Harm:
     """Trains the recipe `name` without poison and on every poisoned set."""
     dataset, plan, numbers = poison.dataset, poison.plan, cfg.section(PoisoningSettings)
     patients = OutOfFold(plan, [0.0]).patients
-    clean = train(name, dataset, plan, cfg)
+    clean = train(name, dataset, plan, cfg, apart=True)
     margins = {NONE: held_out_margins(clean, dataset.x, dataset.y, plan, 1)}
     cuts = {NONE: held_out_cuts(clean, plan, 1)}
     proved = _proved({NONE: clean}, poison, cfg, 1)
@@ -197,7 +196,7 @@ def measure_harm(name: str, poison: CraftedPoison, cfg: Config) -> Harm:
         dataset,
         plan,
         numbers.adaptive(),
-        lambda sets: trained_on(name, sets, cfg),
+        lambda sets: trained_on(name, sets, cfg, apart=False),
         cfg.defenses[name],
     )
     everything, groups = poison.sets | made, [{attack: one} for attack, one in poison.sets.items()]
@@ -255,11 +254,16 @@ def _harmed(
 
 
 def trained_on(
-    name: str, sets: TrainingSets, cfg: Config, drop: Callable[[TrainingSets], Tensor] | None = None
+    name: str,
+    sets: TrainingSets,
+    cfg: Config,
+    drop: Callable[[TrainingSets], Tensor] | None = None,
+    *,
+    apart: bool = True,
 ) -> Population:
     """The recipe `name` on every training set, a few at a time.
 
-    `drop` names rows (M, N * V) to leave out, right or wrong.
+    `drop` names rows (M, N * V) to leave out, right or wrong; `apart` as `train` has it.
     """
     # doses: every chunk harms the same models, and takes as many steps
     at_once = max(1, CHUNK // int((sets.dose == 0).sum()))
@@ -267,7 +271,7 @@ def trained_on(
     for first in range(0, int(sets.dose.max()) + 1, at_once):
         some = sets.select((sets.dose >= first) & (sets.dose < first + at_once))
         some = some if drop is None else some.without(drop(some))
-        parts.append(train(name, some.dataset, some.plan, cfg))
+        parts.append(train(name, some.dataset, some.plan, cfg, apart=apart))
     return joined(parts)
 
 

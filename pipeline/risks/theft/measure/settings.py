@@ -13,8 +13,6 @@ class TheftSettings(Section):
     """How `victims` models of each recipe are copied from their answers.
 
     Undefended by all strategies, else by the `headline`. Without `recipes` nothing is measured.
-    `tune`: the share of a victim's training records that it does not train on, but chooses its cut
-    on; 0 = on those that it trains on, which trees know by heart.
     """
 
     for_images: ClassVar[bool] = True
@@ -31,7 +29,6 @@ class TheftSettings(Section):
     steps: Count
     eps: Positive
     spread: Positive
-    tune: Annotated[float, Field(ge=0, lt=1)]
     ensemble: Annotated[int, Field(ge=2)]
 
     @property

@@ -62,8 +62,6 @@ class Victims:
         numbers, schema = cfg.section(TheftSettings), dataset.schema
         seed = of(Stream.THEFT_HALVES, cfg.seed)
         plan = halves_of(dataset, cfg.plan, models=numbers.victims, seed=seed)
-        if numbers.tune and plan.tune is None and not cfg.plan.frozen:
-            plan = plan.with_tune(dataset.y, numbers.tune, dataset.together)
         coins = torch.rand(plan.train.shape, generator=generator(Stream.THEFT_TESTS, cfg.seed))
         coins = coins[:, first_of(dataset.together)]
         attacked = learned_from(dataset, cfg.plan) & (coins >= 0.5)
@@ -71,7 +69,7 @@ class Victims:
         # of images one model answers, and as it is: noise is a function of a record's values
         richer = name == BASELINE and not schema.image
         size = numbers.ensemble if richer and not cfg.plan.frozen else 1
-        together = train(name, dataset, companions(plan, size), cfg)
+        together = train(name, dataset, companions(plan, size), cfg, apart=True)
         single = together.select(torch.arange(plan.size) * size)
         models: dict[str, LogitsFn] = {PLAIN: single.double()}
         apis = {PLAIN: plain(models[PLAIN])}

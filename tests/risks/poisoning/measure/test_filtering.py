@@ -123,7 +123,7 @@ def test_without_poison_there_is_nothing_to_find_and_the_rest_is_trained_on(pois
     assert filtered.recall["neighbours"].isnan().all()
     assert (filtered.false_alarm_rate["neighbours"] == filtered.drop_rate["neighbours"]).all()
     left = drop(neighbours(DATA, poison.plan), poison.plan.train, 0.1, seed=cfg.seed)
-    others = train("baseline", DATA, replace(poison.plan, train=left), cfg).double()
+    others = train("baseline", DATA, replace(poison.plan, train=left), cfg, apart=True).double()
     held_out = poison.plan.held_out[4]
     out = others.select(torch.tensor([4]))(DATA.x[held_out][None].double())[0]
     expected = (out[:, 1] - out[:, 0]) * (2 * DATA.y[held_out] - 1)
