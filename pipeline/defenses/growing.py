@@ -3,11 +3,12 @@
 scikit-learn grows them; what it grew is read into arrays and checked against its own answers.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
 from typing import Any, Literal, Protocol
 
 import numpy as np
-import torch
 
 from pipeline.config import Config, Count, Positive
 from pipeline.config.settings import Whole
@@ -15,6 +16,7 @@ from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset, Schema
 from pipeline.models.reading import held_against, made_up, on_thresholds, scikit
 from pipeline.models.trees import Trees
+from pipeline.parallel import share_out
 from pipeline.statistics import Array
 from pipeline.validation import check_both, check_names, check_two
 
@@ -57,18 +59,32 @@ def forest(
     return each(kind, dataset, plan, grow)
 
 
-def forest_of(_: Schema, *, kind: Kind, trees: int, depth: int, leaf: int) -> Grow:
-    """How a forest of these numbers is grown, as `forest` has them."""
-    from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
+@dataclass(frozen=True)
+class GrowForest:
+    """A `Grow` of the numbers that `forest` has."""
 
-    make = RandomForestClassifier if kind == "forest" else ExtraTreesClassifier
+    kind: Kind
+    trees: int
+    depth: int
+    leaf: int
 
-    def grow(x: Array, y: Array, seed: int, weight: Array | None = None) -> Any:
+    def __call__(self, x: Array, y: Array, seed: int, weight: Array | None = None) -> Any:
+        """Of scikit-learn's two classes of forest, the one of this kind."""
+        from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
+
+        make = RandomForestClassifier if self.kind == "forest" else ExtraTreesClassifier
         return make(
-            trees, max_depth=depth or None, min_samples_leaf=leaf, random_state=seed, n_jobs=1
+            self.trees,
+            max_depth=self.depth or None,
+            min_samples_leaf=self.leaf,
+            random_state=seed,
+            n_jobs=1,
         ).fit(x, y, weight)
 
-    return grow
+
+def forest_of(_: Schema, *, kind: Kind, trees: int, depth: int, leaf: int) -> Grow:
+    """How a forest of these numbers is grown, as `forest` has them."""
+    return GrowForest(kind, trees, depth, leaf)
 
 
 def boosting(
@@ -108,6 +124,34 @@ def boosting(
     return each("boosting", dataset, plan, grow)
 
 
+@dataclass(frozen=True)
+class GrowBoosting:
+    """A `Grow` of the numbers that `boosting` has.
+
+    `directions`: for each feature 1 where the risk does not fall with it, else 0.
+    """
+
+    rounds: int
+    leaves: int
+    rate: float
+    leaf: int
+    directions: tuple[int, ...] | None
+
+    def __call__(self, x: Array, y: Array, seed: int, weight: Array | None = None) -> Any:
+        """Scikit-learn's boosting on histograms."""
+        from sklearn.ensemble import HistGradientBoostingClassifier
+
+        return HistGradientBoostingClassifier(
+            max_iter=self.rounds,
+            max_leaf_nodes=self.leaves,
+            learning_rate=self.rate,
+            min_samples_leaf=self.leaf,
+            early_stopping=False,
+            monotonic_cst=None if self.directions is None else list(self.directions),
+            random_state=seed,
+        ).fit(x, y, weight)
+
+
 def boosting_of(
     schema: Schema, *, rounds: int, leaves: int, rate: float, leaf: int, rising: list[str]
 ) -> Grow:
@@ -116,23 +160,9 @@ def boosting_of(
     Raises:
         BadInput: a feature is not known.
     """
-    from sklearn.ensemble import HistGradientBoostingClassifier
-
     check_names(rising, schema.names, "boosting: rising", "feature")
-    directions = [int(name in rising) for name in schema.names]
-
-    def grow(x: Array, y: Array, seed: int, weight: Array | None = None) -> Any:
-        return HistGradientBoostingClassifier(
-            max_iter=rounds,
-            max_leaf_nodes=leaves,
-            learning_rate=rate,
-            min_samples_leaf=leaf,
-            early_stopping=False,
-            monotonic_cst=directions if rising else None,
-            random_state=seed,
-        ).fit(x, y, weight)
-
-    return grow
+    directions = tuple(int(name in rising) for name in schema.names) if rising else None
+    return GrowBoosting(rounds, leaves, rate, leaf, directions)
 
 
 # Whose numbers stand in `model`, by its name.
@@ -148,33 +178,56 @@ def each(
 ) -> Trees:
     """One ensemble a member, on its own training records, read and held against the library's.
 
+    Args:
+        name: of the recipe.
+        dataset: the records.
+        plan: who trains.
+        grow: how one is grown, from records, classes and a seed; each by whichever process is free.
+
     Raises:
         BadInput: there are more than two classes, or a member trains on one class alone.
         FailedCheck: what was read answers otherwise than what was grown.
     """
     check_two(name, dataset.schema.classes)
-    libraries, members = [], []
+    import_module("sklearn.ensemble")  # here, once, and not in every process
+    unseen, jobs = made_up(dataset.schema, int(plan.seeds[0])), []
     for train, seed in zip(plan.train, plan.seeds.tolist(), strict=True):
-        y = dataset.y[train].numpy()
+        x, y = dataset.x[train].numpy(), dataset.y[train].numpy()
         check_both(name, y.tolist())
-        library = grow(dataset.x[train].numpy(), y, seed % 2**32)
-        libraries.append(library)
-        members.append(grown(library))
-    read = Trees.of(
+        jobs.append((name, grow, x, y, seed % 2**32, unseen))
+    members = share_out(_grown_and_checked, jobs)
+    return trees_of(name, members, plan.labels, dataset.x.shape[1])
+
+
+def trees_of(
+    name: str, members: Sequence[scikit.Grown], labels: tuple[str, ...], features: int
+) -> Trees:
+    """What was grown as one population."""
+    return Trees.of(
         name,
         [one.trees for one in members],
-        plan.labels,
-        features=dataset.x.shape[1],
+        labels,
+        features=features,
         link=members[0].link,
         base=[one.base for one in members],
     )
-    for member, library in enumerate(libraries):
-        own = dataset.x[plan.train[member]].numpy()
-        records = np.concatenate([own, made_up(dataset.schema, int(plan.seeds[0]))])
-        one = read.select(torch.tensor([member]))
-        records = np.concatenate([records, on_thresholds(one, own)])
-        held_against(one, _asked(library), records, what=name)
-    return read
+
+
+def _grown_and_checked(
+    name: str,
+    grow: Callable[[Array, Array, int], Any],
+    x: Array,
+    y: Array,
+    seed: int,
+    unseen: Array,
+) -> scikit.Grown:
+    """One member, which answers as the library's on its own records, nobody's, and thresholds."""
+    library = grow(x, y, seed)
+    member = grown(library)
+    read = trees_of(name, [member], (name,), x.shape[1])
+    records = np.concatenate([x, unseen, on_thresholds(read, x)])
+    held_against(read, _asked(library), records, what=name)
+    return member
 
 
 def grown(library: Any) -> scikit.Grown:

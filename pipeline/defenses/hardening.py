@@ -1,5 +1,6 @@
 """Trees that learn from the records that turn their answers: those that a proof finds."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from pipeline.config import Config, Count, Positive
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
 from pipeline.data.threat import Threat
-from pipeline.defenses.growing import GROWN, each, grown
+from pipeline.defenses.growing import GROWN, Grow, each, grown, trees_of
 from pipeline.files import FOR_TREES_ALONE, BadInput
 from pipeline.models.trees import Trees
 from pipeline.statistics import Array
@@ -52,25 +53,39 @@ def hardened(
         raise BadInput(f"hardened: {FOR_TREES_ALONE}")
     attacker = Threat.of(dataset.schema, cfg.threat[threat])
     plain = GROWN[cfg.model.name](dataset.schema, **cfg.model.own)
-
-    def grow(x: Array, y: Array, seed: int) -> Any:
-        library = plain(x, y, seed)
-        every, truth = x, y
-        for _ in range(rounds):
-            forged, whose = counterexamples(library, x, y, attacker, eps, boxes)
-            if not len(forged):
-                break
-            every, truth = np.concatenate([every, forged]), np.concatenate([truth, y[whose]])
-            counts = np.where(np.arange(len(every)) < len(x), 1.0, weight)
-            library = plain(every, truth, seed, counts)
-        return library
-
-    trained = each("hardened", dataset, plan, grow)
+    trained = each(
+        "hardened", dataset, plan, GrowAgain(plain, attacker, eps, rounds, weight, boxes)
+    )
     if attacker.relations is None:
         return trained
     # said, because it is no other recipe then than the trees themselves
     trained.facts.update(attacked=f"nobody: under {threat} values follow from others")
     return trained
+
+
+@dataclass(frozen=True)
+class GrowAgain:
+    """A `Grow` of the numbers that `hardened` has, around a `plain` one."""
+
+    plain: Grow
+    attacker: Threat
+    eps: float
+    rounds: int
+    weight: float
+    boxes: int
+
+    def __call__(self, x: Array, y: Array, seed: int) -> Any:
+        """What was grown last."""
+        library = self.plain(x, y, seed)
+        every, truth = x, y
+        for _ in range(self.rounds):
+            forged, whose = counterexamples(library, x, y, self.attacker, self.eps, self.boxes)
+            if not len(forged):
+                break
+            every, truth = np.concatenate([every, forged]), np.concatenate([truth, y[whose]])
+            counts = np.where(np.arange(len(every)) < len(x), 1.0, self.weight)
+            library = self.plain(every, truth, seed, counts)
+        return library
 
 
 def counterexamples(
@@ -89,10 +104,7 @@ def counterexamples(
     Returns:
         (K, D) float32, and (K,) of which record each is.
     """
-    found = grown(library)
-    read = Trees.of(
-        "grown", [found.trees], ("one",), features=x.shape[1], link=found.link, base=[found.base]
-    )
+    read = trees_of("grown", [grown(library)], ("one",), x.shape[1])
     records, classes = torch.from_numpy(x), torch.from_numpy(y)
     nearest = verify(Ensemble.of(read, 0), records, classes, threat, largest=eps, budget=boxes)
     turned = nearest.breaks_at.isfinite() & (nearest.breaks_at > 0)
