@@ -27,7 +27,7 @@ from pipeline.models.mlp import (
     weight_gradient,
 )
 from pipeline.models.networks import standardise
-from pipeline.models.population import joined
+from pipeline.models.population import Population, joined
 from pipeline.models.training import Batch, Draw, Gradient, Preprocessing, fit, mean_gradient
 from pipeline.seeds import Stream
 from pipeline.seeds import generator as generator_of
@@ -177,8 +177,8 @@ def ask_actively(
     oracles: Sequence[Oracle],
     candidates: Callable[[int, int], Tensor],
     budgets: Sequence[int],
-    learn: Callable[[Tensor, Tensor, int], Trained],
-) -> tuple[Trained, Tensor]:
+    learn: Callable[[Tensor, Tensor, int], Population],
+) -> tuple[Population, Tensor]:
     """Learns in rounds: each budget's copy chooses the next records, those it is least sure of.
 
     Tramer et al. 2016, arXiv:1609.02943.
@@ -195,7 +195,7 @@ def ask_actively(
         the copies of all budgets, ordered as those of `train_copies` are; and the oracles' counts
         (A, budgets).
     """
-    copies: list[Trained] = []
+    copies: list[Population] = []
     counts: list[list[int]] = []
     x = answers = torch.empty(0)
     for number, (before, budget) in enumerate(zip([0, *budgets], budgets, strict=False)):
@@ -213,7 +213,7 @@ def ask_actively(
     return _interleaved(copies), torch.tensor(counts).T
 
 
-def least_sure(copies: Trained, candidates: Tensor, count: int) -> Tensor:
+def least_sure(copies: Population, candidates: Tensor, count: int) -> Tensor:
     """Of candidates (A, V, c, D), `count` about which each victim's copy (A x V) is least sure."""
     with torch.no_grad():
         logits = copies(candidates.flatten(0, 1))
@@ -224,7 +224,7 @@ def least_sure(copies: Trained, candidates: Tensor, count: int) -> Tensor:
     return candidates.gather(2, index)
 
 
-def _interleaved(copies: Sequence[Trained]) -> Trained:
+def _interleaved(copies: Sequence[Population]) -> Population:
     """Populations of A x V members, one for each budget, as one whose budgets run fastest."""
     order = torch.arange(len(copies) * copies[0].size).view(len(copies), -1).T
     return joined(copies).select(order.flatten())

@@ -24,8 +24,10 @@ from pipeline.data.schema import Dataset
 from pipeline.defenses import unfit
 from pipeline.files import NOT_FOR_IMAGES
 from pipeline.models.cnn import ConvolutionalNetwork
-from pipeline.models.designs import AnyArchitecture, Trained, architecture_of
+from pipeline.models.designs import AnyArchitecture, architecture_of
 from pipeline.models.mlp import Architecture
+from pipeline.models.population import Population
+from pipeline.risks.theft.measure.grown import grow_copies
 from pipeline.risks.theft.measure.settings import TheftSettings
 from pipeline.risks.theft.measure.stolen import Theft
 from pipeline.risks.theft.measure.victims import PLAIN, Victims
@@ -38,6 +40,7 @@ INPUTS = 1_000
 # A copy by its name: how fast it learns. A few were tried on Pima, on these very splits: what
 # converges in a few hundred steps.
 EFFORTS = {"linear": {"learning_rate": 3e-2}, "mlp": {"learning_rate": 3e-3}}
+GROWN = "trees"  # a copy of a model that gives scores alone, by the headline strategy
 # of images: a linear model of all pixels, and the configured network
 EFFORTS_OF_IMAGES = {"linear": {"learning_rate": 3e-3}, "network": {"learning_rate": 3e-3}}
 NOISE_AND_MEAN = "noisy answers, and those of an ensemble"
@@ -87,7 +90,7 @@ class Copies(NamedTuple):
     """
 
     attackers: list[dict[str, Any]]
-    population: Trained
+    population: Population
     budgets: list[int]
     counts: Tensor
 
@@ -129,7 +132,7 @@ def judge(victims: Victims, copies: Copies) -> tuple[pd.DataFrame, Tensor, Tenso
     )
 
 
-def _said(models: Trained, x: Tensor) -> Tensor:
+def _said(models: Population, x: Tensor) -> Tensor:
     """(M, N): log-odds of the same records (N, *event)."""
     return plain(models)(x.expand(models.size, *x.shape))
 
@@ -151,8 +154,13 @@ def not_tried(cfg: Config) -> dict[str, str]:
     return {name: why for name, why in sorted(found.items()) if why}
 
 
-def _efforts(victims: Victims) -> list[str]:
+def _surrogates(victims: Victims) -> list[str]:
     return list(EFFORTS_OF_IMAGES if victims.dataset.schema.image else EFFORTS)
+
+
+def _grown(victims: Victims) -> bool:
+    """Whether copies are grown, too: of whatever may be trees, networks are poor copies."""
+    return not (victims.gradients or victims.dataset.schema.image)
 
 
 def _all_copies(victims: Victims, undefended: bool) -> Iterator[Copies]:
@@ -162,9 +170,10 @@ def _all_copies(victims: Victims, undefended: bool) -> Iterator[Copies]:
         attackers = [(PLAIN, access) for access in numbers.access]
         if strategy == numbers.headline:
             attackers += [(api, numbers.access[0]) for api in victims.apis if api != PLAIN]
-        for surrogate in _efforts(victims):
+        more = [GROWN] if strategy == numbers.headline and _grown(victims) else []
+        for surrogate in [*_surrogates(victims), *more]:
             yield _copies(victims, strategy, surrogate, attackers)
-    for surrogate in _efforts(victims):
+    for surrogate in _surrogates(victims):
         yield _from_diagnoses(victims, surrogate)
     if victims.linear:
         budget = answers_needed(victims.dataset.schema)
@@ -192,7 +201,9 @@ def _copies(
     # the same luck for everybody: attackers differ by what they are told
     seeds = torch.full((len(attackers),), of(Stream.COPIES, victims.cfg.seed))
 
-    def learn(x: Tensor, answers: Tensor, *sizes: int) -> Trained:
+    def learn(x: Tensor, answers: Tensor, *sizes: int) -> Population:
+        if surrogate == GROWN:
+            return grow_copies(x, answers, sizes, seeds)
         return train_copies(x, answers, sizes, seeds, schema, _effort(victims, surrogate))
 
     def drawn(number: int, count: int) -> Tensor:

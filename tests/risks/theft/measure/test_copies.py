@@ -39,6 +39,16 @@ def test_a_copy_with_the_victims_weights_agrees_everywhere_and_harms_as_much(vic
     assert rows["victim"].tolist() == [0, 1]
 
 
+def test_who_gives_scores_alone_is_copied_by_trees_too_under_the_headline(quick, cohort):
+    forest = ModelConfig(name="forest", kind="forest", trees=10, depth=0, leaf=1)
+    rows = steal("baseline", cohort, quick.model_copy(update={"model": forest})).rows
+    grown = rows[rows["surrogate"] == "trees"]
+    assert set(rows["surrogate"]) == {"linear", "mlp", "trees"}
+    assert set(grown["strategy"]) == {quick.theft.headline}
+    networks = rows[(rows["surrogate"] == "mlp") & (rows["strategy"] == quick.theft.headline)]
+    assert grown["queries"].tolist() == networks["queries"].tolist()
+
+
 def test_every_attacker_has_a_row_for_every_budget_and_victim(stolen, quick):
     numbers, rows = quick.theft, stolen.rows
     asked = rows[rows["strategy"] != TRUE_LABELS]
