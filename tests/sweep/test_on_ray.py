@@ -117,3 +117,12 @@ def test_a_job_that_no_machine_has_room_for_is_refused_and_not_waited_for(tmp_pa
     _, err = process.communicate(timeout=300)
     assert process.returncode == 2
     assert "a job takes 2 processors, and no machine has more than 1" in err
+
+
+def test_tasks_of_ray_within_jobs_of_ray_are_refused_and_not_waited_for(tmp_path):
+    process = start(tmp_path, *RAY, *SMALL, "parallel.backend=ray", "seed=0,1")
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 2
+    assert err.startswith("error: parallel.backend=ray: the jobs of hydra/launcher=ray hold")
+    assert err.count("\n") == 1
+    assert out == ""
