@@ -4,6 +4,7 @@ import os
 
 import pytest
 
+from elsewhere import python_at
 from sweep.launched import (
     COUNT,
     JOBS,
@@ -46,7 +47,8 @@ def listening(processes):
 def test_a_killed_worker_costs_nothing_but_its_time_and_nobody_else_can_connect(
     reference, tmp_path
 ):
-    process = start(tmp_path, *TWO, *JOBS)
+    """Of a Python in a path with a blank: Ray has a shell start its workers."""
+    process = start(tmp_path, *TWO, *JOBS, python=python_at(tmp_path))
     wait_until(lambda: finished(tmp_path), process)
     everybody = workers(tmp_path, "")
     assert listening(everybody) == {"127.0.0.1"}
