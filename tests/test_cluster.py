@@ -195,12 +195,14 @@ def test_a_shell_starts_this_python_whatever_its_path(
 @pytest.mark.parametrize("refuses", [None, RuntimeError("no")])
 def test_what_term_does_here_stays_as_it_is(installed, refuses):
     installed(Ray(refuses=refuses))
-    before = signal.getsignal(signal.SIGTERM)
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         connected("asked", None, {}, {})
     except BadInput:
         assert refuses is not None
-    assert signal.getsignal(signal.SIGTERM) == before
+    finally:
+        now = signal.signal(signal.SIGTERM, before)
+    assert now is signal.default_int_handler
 
 
 def test_to_look_for_ray_starts_none(installed):
