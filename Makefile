@@ -81,7 +81,7 @@ test-team: setup  ## sweeps, claims and DVC on PostgreSQL, S3 and MLflow's serve
 kills: setup  ## kill workers of the guard at 50 moments, and writers of its log: minutes
 	@KILLS=50 python -m pytest -q --timeout=1800 -m slow -k killed tests/serving
 
-test-ray: setup  ## in a path without blanks: sweeps and blocks on Ray and submitit, with workers, a node and a sweep killed in the middle: minutes
+test-ray: setup  ## sweeps and blocks on Ray and submitit, with workers, a node and a sweep killed in the middle: minutes
 	@"$(BIN)/python" -m pip install --quiet -c constraints.txt -e '.[ray,slurm]'
 	@python -m pytest -q --timeout=1800 -m slow -k "$(or $(ONLY),ray or submitit)" \
 	tests/sweep/test_on_ray.py tests/sweep/test_on_submitit.py tests/test_parallel.py tests/risks/evasion/measure/test_blocks.py

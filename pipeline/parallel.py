@@ -25,15 +25,14 @@ import torch
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from pipeline.files import BadInput
 from pipeline.kernels import CPU, KERNELS, chosen_device
 
 MINUTE, MOMENT = 60.0, 1.0  # between two lines of a log, two looks of a bar; seconds
 AHEAD = 2  # jobs for each process that `in_turn` hands out before their results are taken
 PROCESSES, RAY = "processes", "ray"
-OF_RAY = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}
-LOOPBACK = "127.0.0.1"
-ALONE = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}  # or Ray takes the machine's address instead
+BY_RAY = "parallel.backend=ray"
+# By its name, as nobody else needs it: no figure depends on who works, so no stage depends on it.
+CLUSTER = "pipeline.cluster"
 _told: list[str] = []  # what is being done; nobody is told where nobody said
 _backend = [PROCESSES, ""]  # who works, and the address of Ray's head
 
@@ -50,12 +49,7 @@ def use_backend(name: str, address: str | None = None) -> None:
         BadInput: Ray is not installed.
     """
     if name == RAY:
-        try:
-            import_module(RAY)
-        except ImportError as error:
-            raise BadInput(
-                "parallel.backend: ray, but it is not installed; docs/scale.md says how"
-            ) from error
+        import_module(CLUSTER).ray_for(BY_RAY, address)
     _backend[:] = [name, address or ""]
 
 
@@ -215,21 +209,12 @@ class Tasks(Executor):
         Raises:
             BadInput: it does not start, or there is none.
         """
-        os.environ.update(OF_RAY if address else OF_RAY | ALONE)
-        ray = import_module(RAY)
+        cluster = import_module(CLUSTER)
+        ray = cluster.ray_for(BY_RAY, address)
         if not ray.is_initialized():
-            here = {"address": "local", "num_cpus": processes, "_node_ip_address": LOOPBACK}
-            variables = KERNELS | OF_RAY | {"PYTHONPATH": os.pathsep.join(sys.path)}
-            try:
-                ray.init(
-                    **({"address": address} if address else {"include_dashboard": False, **here}),
-                    log_to_driver=False,
-                    logging_level="ERROR",
-                    runtime_env={"env_vars": variables},
-                )
-            except (ValueError, ConnectionError, RuntimeError, OSError) as error:
-                said = " ".join(str(error).split())[:200]
-                raise BadInput(f"parallel.backend: ray: {said}") from error
+            variables = KERNELS | {"PYTHONPATH": os.pathsep.join(sys.path)}
+            init = {"runtime_env": {"env_vars": variables}}
+            cluster.connected(BY_RAY, address, init, {"num_cpus": processes})
         self._ray, self._waiting = ray, set[Any]()
         self.out = AHEAD * int(ray.cluster_resources().get("CPU", processes))
         self._task = ray.remote(num_cpus=1, max_retries=3)(_unpack_and_try)

@@ -3,6 +3,8 @@
 import io
 import os
 import re
+import subprocess
+import sys
 import time
 from concurrent.futures import Future
 
@@ -10,7 +12,7 @@ import pytest
 import torch
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from pipeline import parallel
+from elsewhere import python_at
 from pipeline.files import BadInput
 from pipeline.parallel import (
     RAY,
@@ -24,6 +26,7 @@ from pipeline.parallel import (
     use_backend,
     workers,
 )
+from tiny import ROOT
 
 
 def here(number):
@@ -259,42 +262,6 @@ def test_whoever_stops_taking_stops_the_work(two_threads, tmp_path):
 # ---- by Ray ----
 
 
-def test_without_ray_one_line_says_so(monkeypatch):
-    monkeypatch.setattr(parallel, "import_module", _not_there)
-    with pytest.raises(BadInput, match=r"parallel\.backend: ray, but it is not installed"):
-        use_backend(RAY)
-
-
-class NoRay:
-    """What is asked of a Ray that does not start."""
-
-    def __init__(self):
-        self.asked = {}
-
-    def is_initialized(self):
-        return False
-
-    def init(self, **asked):
-        self.asked |= asked
-        raise ConnectionError("nobody\nanswers")
-
-
-@pytest.mark.parametrize(("given", "address"), [("", "local"), ("10.0.0.1:6379", "10.0.0.1:6379")])
-def test_a_ray_of_our_own_joins_nobody_elses_and_what_does_not_start_is_one_line(
-    monkeypatch, given, address
-):
-    ray = NoRay()
-    monkeypatch.setattr("pipeline.parallel.import_module", lambda _: ray)
-    with pytest.raises(BadInput, match=r"^parallel\.backend: ray: nobody answers$"):
-        Tasks(2, given)
-    assert ray.asked["address"] == address
-    assert ("num_cpus" in ray.asked) == (not given)  # a cluster that runs has its own
-
-
-def _not_there(name):
-    raise ImportError(name)
-
-
 @pytest.fixture
 def by_ray():
     pytest.importorskip("ray", reason="Ray is an extra: docs/scale.md")
@@ -333,3 +300,36 @@ def test_tasks_of_ray_are_the_same_work(by_ray, two_threads, tmp_path):
 
 def refuse():
     raise BadInput("what went wrong")
+
+
+HELD = """
+import pathlib, sys, psutil, torch, test_parallel
+from pipeline.parallel import share_out, use_backend
+
+torch.set_num_threads(2)
+use_backend("ray")
+assert share_out(test_parallel.dies_once, [(pathlib.Path(sys.argv[1]),)]) == ["done"]
+assert share_out(test_parallel.executable, [()]) == [sys.executable]
+own = psutil.Process()
+heard = [one for all in (own, *own.children(recursive=True)) for one in all.net_connections("inet")]
+print({one.laddr.ip.removeprefix("::ffff:") for one in heard if one.status == "LISTEN"})
+"""
+
+
+def executable():
+    return sys.executable
+
+
+@pytest.mark.slow
+def test_tasks_of_ray_work_in_a_path_with_a_blank_and_nobody_else_can_connect(tmp_path):
+    """As in a stage, where nobody imported Ray before."""
+    pytest.importorskip("ray", reason="Ray is an extra: docs/scale.md")
+    path = os.pathsep.join(map(str, [ROOT, ROOT / "tests"]))
+    said = subprocess.run(
+        [python_at(tmp_path), "-c", HELD, tmp_path],
+        env=os.environ | {"PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+    assert said.stdout.splitlines()[-1:] == ["{'127.0.0.1'}"], said.stderr  # Ray tells of the death

@@ -146,8 +146,3 @@ def in_turn(
         busy = 0
         over.add(jobs[task.at].key)
         yield task.at, outcome
-
-
-def absent(package: str, launcher: str, extra: str) -> BadInput:
-    """What to say where the package of a launcher is not installed."""
-    return BadInput(f"hydra/launcher={launcher}: needs {package}; pip install 'medsecure[{extra}]'")

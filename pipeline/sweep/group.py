@@ -18,7 +18,7 @@ from pipeline.files import BadInput, folder, in_repository, repository_root
 from pipeline.models.endpoint import Endpoint, asked_about
 from pipeline.models.population import Population
 from pipeline.presentation.sector_words import in_columns, in_words
-from pipeline.project.launchers import HERE, Launcher
+from pipeline.project.launchers import GROUP, HERE, RAY, Launcher
 from pipeline.project.package import package_digest
 from pipeline.report import REPORT, SUMMARY, how_to_compare
 from pipeline.risks.conclusions import questions
@@ -79,9 +79,15 @@ def run_sweep(asked: Asked, launcher: Launcher = IN_THIS_PROCESS) -> int:
         the exit status: 1 where a job failed; 2 where each did, by a mistake of whoever asked.
 
     Raises:
-        BadInput: the store of MLflow cannot be reached or written; or as `admit_all`, `engine_of`.
+        BadInput: the store of MLflow cannot be reached or written; or as `admit_all`, `engine_of`;
+            or workers of Ray would wait for other workers of the same Ray.
     """
     jobs, said = told_of(plan_jobs(asked))
+    if launcher.kind == RAY and any(job.cfg.parallel.backend == RAY for job in jobs):
+        raise BadInput(
+            f"parallel.backend=ray: the jobs of {GROUP}={RAY} hold the processors that their own "
+            "tasks would wait for; leave it out"
+        )
     records = _records(jobs)
     known = [(records[_cohort(job.cfg)], job.cfg) for job in jobs if _cohort(job.cfg) in records]
     remarks = admit_all(known)

@@ -10,8 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pipeline.files import BadInput, repository_root
-from pipeline.project.launchers import LOCAL, SLURM, Launcher
-from pipeline.sweep.engines import absent
+from pipeline.project.launchers import GROUP, LOCAL, SLURM, Launcher
 from pipeline.sweep.work import Fault, Outcome, Surroundings, Task, do_elsewhere
 
 CLUSTER = {LOCAL: "local", SLURM: "slurm"}
@@ -51,7 +50,8 @@ class OnSubmitit:
         try:
             import submitit
         except ImportError:
-            raise absent("submitit", launcher.kind, "slurm") from None
+            asked = f"{GROUP}={launcher.kind}"
+            raise BadInput(f"{asked}: needs submitit; pip install 'medsecure[slurm]'") from None
 
         cluster = CLUSTER[launcher.kind]
         given = {key: value for key, value in launcher.settings.items() if value is not None}

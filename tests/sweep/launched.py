@@ -44,11 +44,11 @@ def environment(root):
     return known
 
 
-def start(root, *arguments):
+def start(root, *arguments, python=sys.executable):
     """Starts a sweep of these overrides."""
     (root / "conf").symlink_to(tiny.ROOT / "conf") if not (root / "conf").exists() else None
     return subprocess.Popen(
-        [sys.executable, "-m", "pipeline", "-m", *arguments],
+        [python, "-m", "pipeline", "-m", *arguments],
         cwd=root,
         env=environment(root),
         text=True,

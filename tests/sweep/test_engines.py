@@ -145,12 +145,3 @@ def test_a_launcher_without_its_package_says_what_to_install(kind, package, monk
         engine_of(Launcher(kind, settings), done, 1),
     ):
         pass
-
-
-def test_a_python_that_ray_cannot_start_is_refused_before_it_waits_for_ever(monkeypatch):
-    from pipeline.sweep import on_ray
-
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    monkeypatch.setattr(on_ray.sys, "executable", "/home/a b/bin/python")
-    with pytest.raises(BadInput, match=r"ray: /home/a b/bin/python: .* blank"):
-        on_ray.OnRay({"ray": {"init": {}, "remote": {}}}, 1)

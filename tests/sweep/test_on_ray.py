@@ -4,6 +4,7 @@ import os
 
 import pytest
 
+from elsewhere import python_at
 from sweep.launched import (
     COUNT,
     JOBS,
@@ -46,7 +47,8 @@ def listening(processes):
 def test_a_killed_worker_costs_nothing_but_its_time_and_nobody_else_can_connect(
     reference, tmp_path
 ):
-    process = start(tmp_path, *TWO, *JOBS)
+    """Of a Python in a path with a blank: Ray has a shell start its workers."""
+    process = start(tmp_path, *TWO, *JOBS, python=python_at(tmp_path))
     wait_until(lambda: finished(tmp_path), process)
     everybody = workers(tmp_path, "")
     assert listening(everybody) == {"127.0.0.1"}
@@ -117,3 +119,12 @@ def test_a_job_that_no_machine_has_room_for_is_refused_and_not_waited_for(tmp_pa
     _, err = process.communicate(timeout=300)
     assert process.returncode == 2
     assert "a job takes 2 processors, and no machine has more than 1" in err
+
+
+def test_tasks_of_ray_within_jobs_of_ray_are_refused_and_not_waited_for(tmp_path):
+    process = start(tmp_path, *RAY, *SMALL, "parallel.backend=ray", "seed=0,1")
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 2
+    assert err.startswith("error: parallel.backend=ray: the jobs of hydra/launcher=ray hold")
+    assert err.count("\n") == 1
+    assert out == ""
