@@ -161,7 +161,7 @@ def _told(table: pd.DataFrame) -> list[tuple[str, str]]:
 def _listed(rows: pd.DataFrame) -> str:
     """Each hospital and asking once, with all its figures."""
     return ", ".join(
-        f"{hospital} on {ASKED[asked]} patients ("
+        f"{hospital} on {ASKED[str(asked)]} patients ("
         + ", ".join(f"{WORDS[row['figure']]} {row['gain']:+.3f}" for row in own.to_dict("records"))
         + ")"
         for (hospital, asked), own in rows.groupby(["hospital", "asked"], sort=False)
