@@ -3,6 +3,7 @@
 It imports the floors below the risks alone: a broken risk must not break every test.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -143,6 +144,11 @@ def plan(
     dataset: Dataset, *, folds: int = 3, seeds: int = 2, release: bool = False, seed: int = 0
 ) -> Plan:
     return Plan.cross_validation(dataset.y, folds=folds, seeds=seeds, seed=seed, release=release)
+
+
+def at_sites(dataset: Dataset, site: Tensor, names: tuple[str, ...]) -> Dataset:
+    """The same records, made at these sites (N,), as a cohort with `data.site` has them."""
+    return replace(dataset, site=site, schema=replace(dataset.schema, sites=names))
 
 
 def without(plan: Plan, patients: Tensor) -> Plan:

@@ -20,6 +20,7 @@ QUIET = {
 }
 PAGE = Path("artifacts/evaluate/report.html")
 ACCEPTED = "data.accept_guesses=true"
+STAGED = ("logistic", "adv_train", "distill", "dp_train", "partition")  # with stages of their own
 
 
 @unheard
@@ -174,6 +175,20 @@ def _asked(given: argparse.Namespace) -> list[str]:
     return [*given.overrides, *([ACCEPTED] if given.accept_guesses else [])]
 
 
+def _check_staged(overrides: list[str]) -> None:
+    """Refuses what chooses none of a recipe that has stages: DVC would end in the midst of them."""
+    import yaml
+
+    from pipeline.project.composition import compose
+
+    chosen = yaml.safe_load(compose(overrides))
+    if missing := [name for name in STAGED if name not in chosen]:
+        raise BadInput(
+            f"run: {', '.join(missing)}: not chosen, and `dvc.yaml` has a stage of each; "
+            "`medsecure sweep` with the same settings trains what is chosen alone"
+        )
+
+
 def _run(given: argparse.Namespace) -> int:
     from pipeline.project.composition import jobs
 
@@ -182,6 +197,7 @@ def _run(given: argparse.Namespace) -> int:
     root = _ready()
     if any(one.startswith("defense=") for one in _asked(given)):
         return _call(root, "pipeline", *_asked(given))
+    _check_staged(_asked(given))
     if status := _call(root, "pipeline.params", *_asked(given)):
         return status
     if (root / "data.dvc").exists() and not (root / "data" / "pima.csv").exists():

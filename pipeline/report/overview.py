@@ -6,10 +6,11 @@ from textwrap import fill
 import pandas as pd
 
 from pipeline.presentation.pictures import display_name
-from pipeline.risks.conclusions import Front
+from pipeline.risks.conclusions import NOT_COMPARED, UNPAIRED, Front
 from pipeline.risks.risk import Judgement
 
 UNTOLD = "none without a flag is told to be better, and none at all worse"
+NOTHING_BESIDE = f"{NOT_COMPARED}: {UNPAIRED}"  # as where one recipe alone was measured
 WIDE = 100  # columns of a terminal
 RULE = (
     "Better, worse or not told apart: from the difference to the undefended models on the same "
@@ -39,7 +40,7 @@ def verdicts_in_words(lines: pd.DataFrame, judged: Mapping[str, Judgement]) -> s
         judged: by defense; flags stand beside every name.
     """
     flags = {name: " ".join(one.flags) for name, one in judged.items()}
-    said, untold = [], []
+    said, untold, unpaired = [], [], []
     for line in lines.to_dict("records"):
         named = {
             verdict: [
@@ -51,8 +52,11 @@ def verdicts_in_words(lines: pd.DataFrame, judged: Mapping[str, Judgement]) -> s
         figure = f"{line['risk']}: {line['figure']}"
         if words:
             said.append(_filled(f"{figure}: {'; '.join(words)}"))
+        elif str(line["conclusion"]).startswith(NOTHING_BESIDE):
+            unpaired.append(str(line["figure"]))
         else:
             untold.append(str(line["figure"]))
+    said += [_filled(f"{NOTHING_BESIDE}: {'; '.join(unpaired)}")] if unpaired else []
     said += [_filled(f"{UNTOLD}: {'; '.join(untold)}")] if untold else []
     return "\n".join(said)
 

@@ -21,6 +21,7 @@ from pipeline.risks.risk import BOUNDS, HeadlineFigure, Judgement
 from pipeline.statistics.conclusions import Compared, Difference, best, compare, dominated, oriented
 
 NOT_COMPARED = "not compared"
+UNPAIRED = "no paired differences are known"
 KEY = ["risk", "figure", "good"]
 SUFFIXES = dict(zip(BOUNDS, ("", "_low", "_high"), strict=True))
 VERDICT = ["difference", "se", "p", "verdict", "smallest_detectable", "patients_to_settle"]
@@ -232,7 +233,7 @@ def _best(one: Question, flagged: set[str], confidence: float) -> dict[str, Any]
     suspect = [name for name in one.values if name in flagged]
     left_out = f"; flagged, hence never best: {', '.join(suspect)}" if suspect else ""
     if len(honest) < 2:
-        why = "fewer than two without a flag" if one.pairs else "no paired differences are known"
+        why = "fewer than two without a flag" if one.pairs else UNPAIRED
         nobody = dict.fromkeys(("best", "leader", "rivals"), "")
         return nobody | {"conclusion": f"{NOT_COMPARED}: {why}{left_out}"}
     values = {name: one.values[name] for name in honest}

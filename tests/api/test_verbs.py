@@ -8,9 +8,11 @@ import sys
 import time
 
 import pytest
+import yaml
 
 from pipeline.api import verbs
-from pipeline.api.verbs import VERBS, run_verb
+from pipeline.api.verbs import STAGED, VERBS, run_verb
+from pipeline.defenses import DEFENSES
 from pipeline.files import PROJECT
 from pipeline.project import founding
 from pipeline.project.place import found, is_project
@@ -161,6 +163,19 @@ def test_run_composes_runs_the_stages_and_prints_the_comparison(project, called)
     ]
 
 
+def test_what_the_stages_lack_is_one_line_before_any_of_them(project, capsys, called):
+    assert run_verb(["run", "experiment=sectors"]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("error: run: logistic, distill, dp_train, partition: not chosen")
+    assert err.count("\n") == 1
+    assert called.calls == []
+
+
+def test_every_recipe_with_a_stage_of_its_own_is_looked_for():
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    assert {name for name in stages if name in DEFENSES} == {*STAGED}
+
+
 @pytest.mark.parametrize(
     ("module", "status", "ends", "calls"),
     [
@@ -200,6 +215,8 @@ def test_in_a_checkout_the_bundled_records_are_fetched_first(folder, called):
     for name in ("dvc.yaml", "data.dvc", "conf/config.yaml", "pipeline/stages/__init__.py"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).touch()
+    chosen = "".join(f"{name}: {{}}\n" for name in STAGED)
+    (folder / "conf/config.yaml").write_text(chosen, encoding="utf-8")
     fetch = ("my ward", "dvc", "pull", "--remote", "repository", "data.dvc")
     run_verb(["run"])
     assert called.calls[1] == fetch

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from pipeline.report.overview import UNTOLD, front_in_words, verdicts_in_words
+from pipeline.report.overview import NOTHING_BESIDE, UNTOLD, front_in_words, verdicts_in_words
 from pipeline.risks.conclusions import Front, headline_table, overview_table, questions
 from pipeline.risks.risk import BOUNDS, HeadlineFigure, Judgement
 from report.made_up import HEARD, RUMOUR, SILENCE, only_risks
@@ -57,10 +57,15 @@ def test_who_is_flagged_is_neither_better_nor_best(words):
     assert words(figure("b", **praised), judged={}) == "rumour: b: better: masked; best: masked"
 
 
+def test_of_one_recipe_alone_nothing_is_said_to_be_told(words):
+    assert words(figure("b", soft=0.5)) == f"{NOTHING_BESIDE}: b"
+    assert UNTOLD not in words(figure("b", **VALUES, paired=False))
+
+
 def test_figures_that_tell_nobody_apart_are_one_line(words):
     alike = dict.fromkeys(VALUES, 0.5)
     text = words(figure("a", **alike), figure("b", **VALUES), figure("c", paired=False, **VALUES))
-    assert text.splitlines()[-1] == f"{UNTOLD}: a; c"
+    assert text.splitlines()[-2:] == [f"{NOTHING_BESIDE}: c", f"{UNTOLD}: a"]
     assert words() == ""
 
 

@@ -159,10 +159,12 @@ def _told(table: pd.DataFrame) -> list[tuple[str, str]]:
 
 
 def _listed(rows: pd.DataFrame) -> str:
+    """Each hospital and asking once, with all its figures."""
     return ", ".join(
-        f"{row['hospital']} on {ASKED[row['asked']]} patients ({WORDS[row['figure']]} "
-        f"{row['gain']:+.3f})"
-        for row in rows.to_dict("records")
+        f"{hospital} on {ASKED[str(asked)]} patients ("
+        + ", ".join(f"{WORDS[row['figure']]} {row['gain']:+.3f}" for row in own.to_dict("records"))
+        + ")"
+        for (hospital, asked), own in rows.groupby(["hospital", "asked"], sort=False)
     )
 
 

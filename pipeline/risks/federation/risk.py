@@ -35,9 +35,9 @@ def check(cfg: Config, origin: str) -> None:
     where = f"{origin}: federation.aggregates"
     check_names(wanted.aggregates, AGGREGATES, where, "rule of aggregation")
     check_names(wanted.attacks, HOSTILE, f"{origin}: federation.attacks", "attack")
-    where = f"{origin}: federation.private"
-    check_names(list(wanted.private), PRIVATE, where, "private recipe")
-    for name, options in wanted.private.items():
+    where = f"{origin}: federation.private_recipes"
+    check_names(list(wanted.private_recipes), PRIVATE, where, "private recipe")
+    for name, options in wanted.private_recipes.items():
         if options is not None:
             check_options(DEFENSES[name], options, f"{where}.{name}", given=SET_BY_PROGRAM)
     for count in wanted.every_number:

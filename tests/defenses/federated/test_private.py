@@ -165,11 +165,27 @@ def test_a_delta_that_allows_a_leak_is_refused(dataset, cfg):
     [
         ({"aggregate": "krum", "tolerated": 1}, r"federated_private\.aggregate: krum takes 5"),
         ({"by": "weight"}, r"federated_private\.by: 'weight' is no feature"),
+        ({"sites": None}, r"federated_private\.sites: null .* it names none"),
     ],
 )
 def test_a_mistake_is_told_of_its_own_section(dataset, cfg, wrong, said):
     with pytest.raises(BadInput, match=said):
         train_privately(dataset, tiny.plan(dataset), cfg, **{**OPTIONS, **wrong})
+
+
+def test_the_hospitals_that_a_cohort_names_train_as_made_up_ones_do(dataset, cfg):
+    plan, cut = tiny.plan(dataset), hospitals_of(dataset, 3, "age")
+    named = tiny.at_sites(dataset, cut.of, cut.names)
+    found, expected = (
+        train_privately(one, plan, cfg, **{**OPTIONS, "sites": sites})
+        for one, sites in ((named, None), (dataset, 3))
+    )
+    assert found.facts["federated"]["parted_by"] == "sites of the data set"
+    assert found.facts["guarantee"] == expected.facts["guarantee"]
+    assert all(
+        tiny.same_bits(found.parameters[name], expected.parameters[name])
+        for name in expected.parameters
+    )
 
 
 def test_secret_noise_is_drawn_from_elsewhere(dataset, cfg):

@@ -14,6 +14,7 @@ from pipeline.defenses.federated.server import (
     server_guarantee,
     train_under_noise,
 )
+from pipeline.defenses.federated.sites import hospitals_of
 from pipeline.files import BadInput, FailedCheck
 from pipeline.statistics.accounting import gaussian_epsilon
 
@@ -132,6 +133,20 @@ def test_without_noise_worth_naming_it_is_clipped_federated_training(dataset, cf
         for name in quiet.parameters
     )
     assert 0 < apart < 0.05
+
+
+def test_the_hospitals_that_a_cohort_names_train_as_made_up_ones_do(dataset, cfg):
+    cut = hospitals_of(dataset, 3, "age")
+    found = trained(tiny.at_sites(dataset, cut.of, cut.names), cfg, sites=None)
+    expected = trained(dataset, cfg)
+    assert found.facts["federated"]["parted_by"] == "sites of the data set"
+    assert found.facts["guarantee"] == expected.facts["guarantee"]
+    assert all(
+        tiny.same_bits(found.parameters[name], expected.parameters[name])
+        for name in expected.parameters
+    )
+    with pytest.raises(BadInput, match=r"federated_noisy_server\.sites: null .* it names none"):
+        trained(dataset, cfg, sites=None)
 
 
 def test_a_delta_that_allows_a_leak_is_refused(dataset, cfg):

@@ -10,10 +10,6 @@ from pipeline.defenses.federated.sites import hospitals_of, sites_of
 from pipeline.files import BadInput
 
 
-def with_sites(dataset, site, names):
-    return replace(dataset, site=site, schema=replace(dataset.schema, sites=names))
-
-
 @pytest.mark.parametrize("count", [1, 2, 4, 7])
 def test_hospitals_share_nobody_and_leave_nobody_out(dataset, count):
     plan, hospitals = tiny.plan(dataset), hospitals_of(dataset, count, "age")
@@ -49,7 +45,7 @@ def test_what_stays_together_lies_in_one_hospital(dataset):
 
 def test_the_sites_of_the_data_set_are_the_hospitals_if_they_have_records(dataset):
     site = torch.arange(len(dataset.y)) % 2 * 2
-    hospitals = hospitals_of(with_sites(dataset, site, ("a", "empty", "c")), None, None)
+    hospitals = hospitals_of(tiny.at_sites(dataset, site, ("a", "empty", "c")), None, None)
     assert hospitals.names == ("a", "c")
     assert torch.equal(hospitals.of, site // 2)
 

@@ -3,7 +3,7 @@
 import pytest
 
 from pipeline.presentation.chapter import Items, Table
-from pipeline.risks.federation.hospital_report import NAME, TITLE, chapters
+from pipeline.risks.federation.hospital_report import ASKED, NAME, TITLE, chapters
 from pipeline.risks.federation.hospitals import hospitals_table, private_table
 from pipeline.risks.federation.risk import COSTS, gains
 from pipeline.statistics.intervals import Sampling
@@ -34,6 +34,15 @@ def test_who_gains_is_named_with_the_figure(planted):
     )
     assert "worse than alone" not in entries["3 hospitals"]
     assert "Alone, north reaches" in chapter.result
+
+
+def test_a_hospital_is_named_once_with_all_that_it_gains(planted):
+    better = planted[NAME][planted[NAME]["gain_verdict"] == "better"]
+    _, entries = said(planted)
+    for (hospital, asked), own in better.groupby(["hospital", "asked"]):
+        assert entries["3 hospitals"].count(f"{hospital} on {ASKED[asked]} patients") == 1
+        assert all(f"{gain:+.3f}" in entries["3 hospitals"] for gain in own["gain"])
+    assert better.duplicated(["hospital", "asked"]).any()
 
 
 def test_where_nothing_is_told_apart_that_is_said():

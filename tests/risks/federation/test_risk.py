@@ -79,8 +79,14 @@ def test_every_federation_is_a_point_with_a_figure_for_each_attack(tables, cfg):
         ({"malicious": [4]}, "conf: federation.malicious: 4 of 4 hospitals leave no honest one"),
         ({"malicious": [1, 8]}, "conf: federation.malicious: 8 of 8 hospitals leave no honest one"),
         ({"enabled": True, "aggregate": "krum", "sites": 4}, "krum takes 5 hospitals"),
-        ({"private": {"dp_tain": {}}}, "federation.private: 'dp_tain' is no private recipe"),
-        ({"private": {"dp_train": {"epsilon": 1.0}}}, "federation.private.dp_train.delta"),
+        (
+            {"private_recipes": {"dp_tain": {}}},
+            "federation.private_recipes: 'dp_tain' is no private recipe",
+        ),
+        (
+            {"private_recipes": {"dp_train": {"epsilon": 1.0}}},
+            "federation.private_recipes.dp_train.delta",
+        ),
     ],
 )
 def test_what_does_not_fit_is_one_line(cfg, changes, said):

@@ -39,7 +39,7 @@ def every_federation(wanted: FederationSettings) -> Iterator[Asked]:
     for malicious in more:
         for rule in wanted.every_rule:
             yield Asked(wanted.sites, rule, malicious, False, 1)
-    if wanted.privately is not None:
+    if wanted.dp_sgd is not None:
         for rule in wanted.every_rule:
             yield Asked(wanted.sites, rule, first, True, 1)
 
@@ -54,7 +54,7 @@ def jobs_of(
     """
     wanted = cfg.section(FederationSettings)
     jobs: list[Job] = [(look_at_updates, (dataset, plan, cfg), place / SEEN)]
-    for private in (False, *([True] if wanted.privately is not None else [])):
+    for private in (False, *([True] if wanted.dp_sgd is not None else [])):
         jobs.append((guess_members, (dataset, cfg, private), place / members_file(private)))
     whys: dict[str, str] = {}
     counts = {

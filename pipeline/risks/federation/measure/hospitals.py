@@ -127,7 +127,7 @@ def three_ways(dataset: Dataset, plan: Plan, cfg: Config, sites: int | None) -> 
         else:
             asked.append(torch.full_like(asked[0], torch.nan))
     claims = {}
-    for name, options in wanted.private.items():
+    for name, options in wanted.private_recipes.items():
         if options is None:
             continue
         among = {"sites": sites, "by": wanted.by} if "sites" in options else {}
@@ -135,7 +135,7 @@ def three_ways(dataset: Dataset, plan: Plan, cfg: Config, sites: int | None) -> 
         asked.append(_told_by(population, dataset, plan, cfg))
         if sites == wanted.sites:
             claims[name] = claim_of(name, population.facts, dataset, cfg)
-    private = tuple(name for name, options in wanted.private.items() if options is not None)
+    private = tuple(name for name, options in wanted.private_recipes.items() if options is not None)
     margin, cut = torch.stack(asked).unbind(1)
     return Trained(
         together.hospitals.names,

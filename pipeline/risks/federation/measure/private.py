@@ -15,28 +15,28 @@ from pipeline.defenses.privacy import NoisySteps
 from pipeline.files import BadInput
 from pipeline.models.designs import AnyArchitecture
 from pipeline.models.mlp import Parameters
-from pipeline.risks.federation.measure.settings import FederationSettings, PrivateSettings
+from pipeline.risks.federation.measure.settings import DpSgdSettings, FederationSettings
 from pipeline.statistics.accounting import gaussian_mu
 
 
-def settings_of(cfg: Config) -> PrivateSettings:
+def settings_of(cfg: Config) -> DpSgdSettings:
     """How hospitals train privately.
 
     Raises:
         BadInput: it is not configured.
     """
-    private = cfg.section(FederationSettings).privately
+    private = cfg.section(FederationSettings).dp_sgd
     if private is None:
-        raise BadInput("federation.privately: null, and it is asked for")
+        raise BadInput("federation.dp_sgd: null, and it is asked for")
     return private
 
 
-def steps_of(private: PrivateSettings) -> NoisySteps:
+def steps_of(private: DpSgdSettings) -> NoisySteps:
     """The noisy steps of one round, with the noise that all rounds together take."""
     steps = private.rounds * private.local_steps
     budget = PrivacyBudget(private.epsilon, private.delta, private.sample_rate, steps)
     return NoisySteps(
-        calibrate(budget, "federation.privately")["noise_multiplier"],
+        calibrate(budget, "federation.dp_sgd")["noise_multiplier"],
         private.sample_rate,
         private.local_steps,
         private.expected_batch,
@@ -45,7 +45,7 @@ def steps_of(private: PrivateSettings) -> NoisySteps:
     )
 
 
-def strength_of(private: PrivateSettings) -> float | None:
+def strength_of(private: DpSgdSettings) -> float | None:
     """The mu of the claim: what a Gaussian mechanism tells of a record; None: drawn by chance.
 
     Who is in every step is told apart like two normal distributions that lie mu apart (Dong et al.

@@ -125,7 +125,7 @@ def look_at_updates(dataset: Dataset, plan: Plan, cfg: Config) -> Seen:
     """
     wanted = cfg.section(FederationSettings)
     plan = first_repetitions(plan, 1)
-    how = None if wanted.privately is None else steps_of(wanted.privately)
+    how = None if wanted.dp_sgd is None else steps_of(wanted.dp_sgd)
     federation = federation_of(dataset, plan, cfg, **options_of(cfg, wanted.sites, "mean"))  # type: ignore[arg-type]
     if len(dataset.schema.classes) != 2:
         raise NotApplicable("updates are inverted of two classes alone")
@@ -146,8 +146,8 @@ def look_at_updates(dataset: Dataset, plan: Plan, cfg: Config) -> Seen:
 def _kinds(wanted: FederationSettings, hospitals: int) -> list[Kind]:
     steps = [f"{count} {STEPS}" for count in wanted.local_steps]
     sent = [(GRADIENT, FIRST), (GRADIENT, LAST), *((one, FIRST) for one in steps)]
-    if wanted.privately is not None:
-        sent += [(PRIVATE, FIRST), (f"{wanted.privately.local_steps} private {STEPS}", FIRST)]
+    if wanted.dp_sgd is not None:
+        sent += [(PRIVATE, FIRST), (f"{wanted.dp_sgd.local_steps} private {STEPS}", FIRST)]
     kinds = [Kind(update, records, when) for update, when in sent for records in wanted.batches]
     few = [records for records in wanted.batches if records <= SUMMED]
     return kinds + [Kind(SUM, hospitals * records, FIRST) for records in few]

@@ -8,13 +8,13 @@ from pipeline.config import Count, Positive, Section
 from pipeline.files import BY_EXPERIMENT
 
 RECIPE = "federated"  # the recipe whose training this is
-PRIVATE_RECIPE = "federated_private"  # the one whose training `privately` is
+PRIVATE_RECIPE = "federated_private"  # the one whose training `dp_sgd` is
 # What differential privacy costs: recipes that claim it, and the training of each without it.
 CENTRAL, FEDERATED = "central", "federated"
 PRIVATE = {"dp_train": CENTRAL, "federated_private": FEDERATED, "federated_noisy_server": FEDERATED}
 
 
-class PrivateSettings(Section):
+class DpSgdSettings(Section):
     """DP-SGD in each hospital; the keys are those of `federated_private`."""
 
     rounds: Count
@@ -34,13 +34,13 @@ class FederationSettings(Section):
     Measured where `enabled`: of `sites` hospitals, cut by the feature `by` (None: those that the
     data set names), which train `rounds` times `local_epochs` passes, and whose server takes the
     rule `aggregate`, which stands `tolerated` hospitals; beside them other numbers of `hospitals`,
-    and other rules (`aggregates`). Among the same hospitals train the `private` recipes, each with
+    and other rules (`aggregates`). Among the same hospitals train the `private_recipes`, each with
     its options (None: it is not chosen).
 
     Of the hospitals `malicious` do each of `attacks`, others in each model of the first
     `repetitions` of the plan; the rule is to stand as many. Only of the number of hospitals that is
     told first, and of the first repetition: more that are `malicious`, and hospitals that train
-    under differential privacy (`privately`; None: not asked). A trigger is `trigger_features`
+    under differential privacy (`dp_sgd`; None: not asked). A trigger is `trigger_features`
     values of a record, `trigger_size` scales from their centre. The server inverts `updates` of
     batches of each of `batches` records, and as many that hospitals were moved by in each of
     `local_steps` steps, by a search of so many steps (`search`). Members are guessed of `targets`
@@ -62,10 +62,10 @@ class FederationSettings(Section):
     tolerated: Annotated[int, Field(ge=0)]
     aggregates: list[str]
     malicious: Annotated[list[Count], Field(min_length=1)]
-    privately: PrivateSettings | None
+    dp_sgd: DpSgdSettings | None
     attacks: Annotated[list[str], Field(min_length=1)]
     # in no digest where it is empty, as it is by default
-    private: Annotated[
+    private_recipes: Annotated[
         dict[str, dict[str, Any] | None],
         Field(default_factory=dict, exclude_if=lambda own: not own),
     ]

@@ -33,7 +33,7 @@ def test_every_federation_has_a_file_and_krum_of_four_a_reason(cfg, dataset, tmp
 
 
 def test_without_private_hospitals_none_are_asked(cfg, dataset, tmp_path):
-    jobs, _ = jobs_of(dataset, None, settings(cfg, privately=None), tmp_path)
+    jobs, _ = jobs_of(dataset, None, settings(cfg, dp_sgd=None), tmp_path)
     assert not [path for _, _, path in jobs if "private" in path.name]
 
 

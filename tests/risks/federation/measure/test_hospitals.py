@@ -77,7 +77,7 @@ def test_private_recipes_train_among_the_same_hospitals_and_are_audited(dataset,
     }
     private = {"federated_noisy_server": options, "federated_private": None}
     asked = few.model_copy(
-        update={"federation": own.model_copy(update={"private": private, "sites": 3})}
+        update={"federation": own.model_copy(update={"private_recipes": private, "sites": 3})}
     )
     plan = tiny.plan(dataset)
     found, before = (three_ways(dataset, plan, one, 3) for one in (asked, few))

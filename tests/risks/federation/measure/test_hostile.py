@@ -59,8 +59,8 @@ def test_among_private_hospitals_the_control_is_the_recipe_and_who_is_hostile_ad
     patients, small
 ):
     plan = tiny.plan(patients, seeds=1)
-    few = small.federation.privately.model_copy(update={"rounds": 2, "local_steps": 3})
-    own = settings(small, privately=few, attacks=["boost"])
+    few = small.federation.dp_sgd.model_copy(update={"rounds": 2, "local_steps": 3})
+    own = settings(small, dp_sgd=few, attacks=["boost"])
     found = harm(patients, plan, own, Asked(5, "mean", 1, True, 1))
     keys = few.model_dump(exclude={"rounds"})
     options = options_of(own, 5, "mean") | {"rounds": few.rounds} | keys

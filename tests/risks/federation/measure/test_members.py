@@ -39,8 +39,8 @@ def test_every_attack_scores_every_patient_in_every_federation(dataset, small, t
 
 
 def test_private_hospitals_are_asked_about_beside_what_their_claim_allows(dataset, small):
-    few = small.federation.privately.model_copy(update={"rounds": 2, "local_steps": 2})
-    found = guess_members(dataset, settings(small, privately=few), True)
+    few = small.federation.dp_sgd.model_copy(update={"rounds": 2, "local_steps": 2})
+    found = guess_members(dataset, settings(small, dp_sgd=few), True)
     plain = guess_members(dataset, small)
     assert (found.recipe, found.rounds) == ("federated_private", 2)
     assert found.strength == pytest.approx(gaussian_mu(few.epsilon, few.delta))

@@ -32,8 +32,8 @@ def test_the_noise_is_that_of_all_rounds_and_the_strength_that_of_the_claim(cfg)
 
 
 def test_what_is_not_configured_is_one_line(cfg):
-    with pytest.raises(BadInput, match=r"federation\.privately: null"):
-        settings_of(settings(cfg, privately=None))
+    with pytest.raises(BadInput, match=r"federation\.dp_sgd: null"):
+        settings_of(settings(cfg, dp_sgd=None))
 
 
 def test_a_malicious_hospital_adds_no_noise_and_an_honest_one_all_of_it(dataset, cfg):
