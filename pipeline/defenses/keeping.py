@@ -35,6 +35,7 @@ def frozen(
     cfg: Config,
     *,
     source: str,
+    named: str = "",
     rate: NonNegative = 0.0,
     gaps: Gaps = "empty",
 ) -> Population:
@@ -45,6 +46,7 @@ def frozen(
         plan: of one model, `kind: frozen`.
         cfg: the seed.
         source: where it is kept, or answers.
+        named: what people call it, where the source is a copy; empty = by its source.
         rate: requests a second at most, of an address; 0 = any.
         gaps: how it is told a missing value: by nothing, or by the file's own `code`.
 
@@ -62,22 +64,22 @@ def frozen(
     if (Path(source) / DESCRIPTION).is_file():
         return recalled(_ours(load_population(Path(source)), source), dataset)
     if is_native(source) and gaps == "empty":
-        return _native(dataset, cfg, Path(source))
-    return _asked(dataset, cfg, source, rate, gaps)
+        return _native(dataset, cfg, Path(source), named)
+    return _asked(dataset, cfg, source, named or source, rate, gaps)
 
 
-def _native(dataset: Dataset, cfg: Config, path: Path) -> Population:
+def _native(dataset: Dataset, cfg: Config, path: Path, named: str) -> Population:
     """Read by ourselves; where its library is installed, that has the last word."""
-    schema = dataset.schema
+    schema, what = dataset.schema, named or path.name
     try:
         read = replace(read_native(path, schema), labels=(RELEASE,))
     except NotReadable as why:
-        raise BadInput(f"model: {path.name}: {why}") from why
+        raise BadInput(f"model: {what}: {why}") from why
     if find_spec("xgboost" if is_xgboost(path) else "lightgbm") is None:
         return read
-    alone = Foreign.met(Boosted(path, schema), dataset, path.name, seed=cfg.seed)
+    alone = Foreign.met(Boosted(path, schema), dataset, what, seed=cfg.seed)
     records = np.concatenate([dataset.x.numpy(), made_up(schema, cfg.seed)])
-    held_against(read, alone.chances, records, what=path.name, tolerance=AGREES_ROUNDED)
+    held_against(read, alone.chances, records, what=what, tolerance=AGREES_ROUNDED)
     return replace(alone, read=read)
 
 
@@ -101,10 +103,12 @@ def _ours(kept: Population, source: str) -> Population:
     return kept.release() if RELEASE in kept.labels else kept
 
 
-def _asked(dataset: Dataset, cfg: Config, source: str, rate: float, gaps: Gaps) -> Foreign:
+def _asked(
+    dataset: Dataset, cfg: Config, source: str, what: str, rate: float, gaps: Gaps
+) -> Foreign:
     ask = opened(source, dataset.schema)
     ask = Endpoint(source, rate) if isinstance(ask, Endpoint) else ask
-    alone = Foreign.met(ask, dataset, source, seed=cfg.seed, gaps=gaps)
+    alone = Foreign.met(ask, dataset, what, seed=cfg.seed, gaps=gaps)
     if isinstance(ask, Endpoint):
         alone = replace(alone, asked=(Endpoint(source, rate, version=alone.digest),))
     if isinstance(ask, Differentiable):
