@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.risks.risk import Context, Judgement
 from pipeline.tracking import registry, runs
-from pipeline.tracking.registry import ALIAS, AUDIT, WEIGHTS, model_name, register
+from pipeline.tracking.registry import ALIAS, AUDIT, WEIGHTS, mark_as_audited, model_name, register
 
 
 @pytest.mark.parametrize(
@@ -143,3 +143,35 @@ def test_jobs_of_a_sweep_that_share_a_name_say_which_they_are_and_move_no_alias(
     assert audit("b" * 64, apart=["model=mlp"]).candidate == "2"
     # and what is flagged loses it, wherever that is found
     assert audit("b" * 64, "masked", apart=["model=mlp"], **swept).candidate == ""
+
+
+def test_somebody_s_version_is_tagged_and_who_may_not_write_there_loses_nothing(
+    audit, monkeypatch, capsys
+):
+    import mlflow
+
+    audit("a" * 64)
+
+    def marked(named):
+        asked = SimpleNamespace(
+            context=SimpleNamespace(
+                cfg=SimpleNamespace(model=SimpleNamespace(own={"named": named}))
+            ),
+            populations={"baseline": SimpleNamespace(digest="b" * 64)},
+            judged=lambda name: Judgement({"masked": "why"}),
+        )
+        mark_as_audited(asked, "baseline", "a run")
+        return mlflow.MlflowClient().get_model_version("clinic-hard", "1").tags
+
+    assert marked("runs:/0123/model")[WEIGHTS] == marked("")[WEIGHTS] == "a" * 64
+    after = marked("models:/clinic-hard/1")
+    assert (after[WEIGHTS], after[AUDIT], after["flags"]) == ("b" * 64, "a run", "masked")
+    assert capsys.readouterr().err == ""
+
+    def refused(*_):
+        raise mlflow.MlflowException("403: no permission")
+
+    monkeypatch.setattr(mlflow.MlflowClient, "set_model_version_tag", refused)
+    marked("models:/clinic-hard/1")
+    said = "MLflow: models:/clinic-hard/1: is not marked as audited (403: no permission)\n"
+    assert capsys.readouterr().err == said
