@@ -27,13 +27,15 @@ def asked_for(given: argparse.Namespace) -> list[str]:
     Raises:
         BadInput: a model of MLflow's store is not there, or kept in a way that could run code.
     """
-    source = given.model
+    source, named = given.model, None
     if source.startswith(("models:/", "runs:/")):
-        from pipeline.tracking.kept import brought
+        from pipeline.tracking.kept import brought, resolved
 
-        source = brought(source)
+        named = resolved(source)
+        source = brought(named)
     said = {
         "model.source": _whole(source) if Path(source).exists() else source,
+        "model.named": named,
         "data": given.data,
         "data.file": _whole(given.records),
         "plan.trained_on": _whole(given.trained_on),

@@ -13,14 +13,14 @@ from tqdm import tqdm
 
 from pipeline.config import Config, Count, Positive
 from pipeline.data.plan import Plan
-from pipeline.data.schema import Dataset
+from pipeline.data.schema import Dataset, Schema
 from pipeline.files import BadInput
 from pipeline.models.first_call import acquainted
 from pipeline.models.foreign import Foreign
 from pipeline.models.opening import asked_by, imported, needed, read_of
 from pipeline.models.population import Population, joined
 from pipeline.models.questions import Gaps, framed
-from pipeline.models.reading import NotReadable
+from pipeline.models.reading import NotReadable, with_categories
 from pipeline.models.recipes import Recipe, Refittable
 from pipeline.validation import check_both
 
@@ -59,15 +59,16 @@ def estimator(
 def _made(
     made_by: dict[str, Any], dataset: Dataset, plan: Plan, cfg: Config, gaps: Gaps = "empty"
 ) -> Population:
-    fit, origin = fit_again(made_by)
+    fit, origin = fit_again(made_by, dataset.schema)
     return fitted(fit, origin, dataset, plan, cfg, gaps, made_by)
 
 
-def fit_again(made_by: dict[str, Any]) -> tuple[Fit, str]:
+def fit_again(made_by: dict[str, Any], schema: Schema) -> tuple[Fit, str]:
     """How the models of a recipe are fitted, and what they are called.
 
     Args:
         made_by: its name, and its options that matter to a fit.
+        schema: of the records.
 
     Raises:
         BadInput: what it names is not there, or cannot be fitted.
@@ -77,7 +78,25 @@ def fit_again(made_by: dict[str, Any]) -> tuple[Fit, str]:
     if name == "estimator":
         factory = options["factory"]
         return fit_of(imported(factory, "model.factory"), factory), factory
-    return fit_by_clones(BOOSTING[name](**options), name), name
+    return _by_category(fit_by_clones(BOOSTING[name](**options), name), schema), name
+
+
+def _by_category(fit: Fit, schema: Schema) -> Fit:
+    """The same fit, told levels that are words as categories of pandas, all that there are.
+
+    Such a library takes no words, and splits categories by which of them go left.
+    """
+    levels = {
+        name: list(feature.levels)
+        for name, feature in zip(schema.names, schema.features, strict=True)
+        if feature.levels
+    }
+
+    def fit_to(frame: Any, y: Any, seed: int) -> Any:
+        words = {name: cells for name, cells in levels.items() if frame[name].dtype.kind == "O"}
+        return fit(with_categories(frame, words), y, seed)
+
+    return fit_to
 
 
 def fitted(
@@ -265,7 +284,7 @@ def lightgbm(
 
 def _xgboost(rounds: int, depth: int, rate: float) -> Any:
     return _library("xgboost").XGBClassifier(
-        n_estimators=rounds, max_depth=depth, learning_rate=rate, n_jobs=1
+        n_estimators=rounds, max_depth=depth, learning_rate=rate, n_jobs=1, enable_categorical=True
     )
 
 

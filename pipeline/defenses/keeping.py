@@ -15,6 +15,7 @@ from pipeline.models.endpoint import Endpoint
 from pipeline.models.first_call import acquainted, digest_of
 from pipeline.models.foreign import Foreign
 from pipeline.models.opening import (
+    HELD,
     Boosted,
     Differentiable,
     is_native,
@@ -24,9 +25,14 @@ from pipeline.models.opening import (
     read_of,
 )
 from pipeline.models.population import Population, load_population
-from pipeline.models.questions import Gaps
+from pipeline.models.questions import Ask, Gaps
 from pipeline.models.reading import AGREES_ROUNDED, NotReadable, held_against, made_up
 from pipeline.models.stacked import DESCRIPTION
+from pipeline.statistics import Array
+
+# What `version_of` opened last and what it said, for the audit that follows: taken once, so that
+# nobody is answered for by a model that was replaced since.
+_MET: dict[tuple[str, str, int, str], tuple[Ask, Array]] = {}
 
 
 def frozen(
@@ -35,6 +41,7 @@ def frozen(
     cfg: Config,
     *,
     source: str,
+    named: str = "",
     rate: NonNegative = 0.0,
     gaps: Gaps = "empty",
 ) -> Population:
@@ -45,6 +52,7 @@ def frozen(
         plan: of one model, `kind: frozen`.
         cfg: the seed.
         source: where it is kept, or answers.
+        named: what people call it, where the source is a copy; empty = by its source.
         rate: requests a second at most, of an address; 0 = any.
         gaps: how it is told a missing value: by nothing, or by the file's own `code`.
 
@@ -62,22 +70,22 @@ def frozen(
     if (Path(source) / DESCRIPTION).is_file():
         return recalled(_ours(load_population(Path(source)), source), dataset)
     if is_native(source) and gaps == "empty":
-        return _native(dataset, cfg, Path(source))
-    return _asked(dataset, cfg, source, rate, gaps)
+        return _native(dataset, cfg, Path(source), named)
+    return _asked(dataset, cfg, source, named or source, rate, gaps)
 
 
-def _native(dataset: Dataset, cfg: Config, path: Path) -> Population:
+def _native(dataset: Dataset, cfg: Config, path: Path, named: str) -> Population:
     """Read by ourselves; where its library is installed, that has the last word."""
-    schema = dataset.schema
+    schema, what = dataset.schema, named or path.name
     try:
         read = replace(read_native(path, schema), labels=(RELEASE,))
     except NotReadable as why:
-        raise BadInput(f"model: {path.name}: {why}") from why
+        raise BadInput(f"model: {what}: {why}") from why
     if find_spec("xgboost" if is_xgboost(path) else "lightgbm") is None:
         return read
-    alone = Foreign.met(Boosted(path, schema), dataset, path.name, seed=cfg.seed)
+    alone = Foreign.met(Boosted(path, schema), dataset, what, seed=cfg.seed)
     records = np.concatenate([dataset.x.numpy(), made_up(schema, cfg.seed)])
-    held_against(read, alone.chances, records, what=path.name, tolerance=AGREES_ROUNDED)
+    held_against(read, alone.chances, records, what=what, tolerance=AGREES_ROUNDED)
     return replace(alone, read=read)
 
 
@@ -92,7 +100,12 @@ def version_of(source: str, dataset: Dataset, seed: int, gaps: Gaps = "empty") -
         return sha256(*sorted(file for file in path.rglob("*") if file.is_file()))
     if path.is_file():
         return sha256(path)
-    return digest_of(acquainted(opened(source, dataset.schema), dataset, source, seed, gaps))
+    ask = opened(source, dataset.schema)
+    said = acquainted(ask, dataset, source, seed, gaps)
+    _MET.clear()
+    if source not in HELD:  # a notebook gives every model of its own the same name
+        _MET[source, dataset.digest, seed, gaps] = ask, said
+    return digest_of(said)
 
 
 def _ours(kept: Population, source: str) -> Population:
@@ -101,10 +114,13 @@ def _ours(kept: Population, source: str) -> Population:
     return kept.release() if RELEASE in kept.labels else kept
 
 
-def _asked(dataset: Dataset, cfg: Config, source: str, rate: float, gaps: Gaps) -> Foreign:
-    ask = opened(source, dataset.schema)
+def _asked(
+    dataset: Dataset, cfg: Config, source: str, what: str, rate: float, gaps: Gaps
+) -> Foreign:
+    met = _MET.pop((source, dataset.digest, cfg.seed, gaps), None)
+    ask, said = met or (opened(source, dataset.schema), None)
     ask = Endpoint(source, rate) if isinstance(ask, Endpoint) else ask
-    alone = Foreign.met(ask, dataset, source, seed=cfg.seed, gaps=gaps)
+    alone = Foreign.met(ask, dataset, what, seed=cfg.seed, gaps=gaps, said=said)
     if isinstance(ask, Endpoint):
         alone = replace(alone, asked=(Endpoint(source, rate, version=alone.digest),))
     if isinstance(ask, Differentiable):

@@ -39,7 +39,7 @@ def recalled(population: Population, dataset: Dataset) -> Population:
 
 def _refitted(recipes: Sequence[Recipe], dataset: Dataset, of: Foreign) -> list[Ask]:
     """A model for each recipe, which all are of one kind."""
-    fit, origin = fit_again(recipes[0].made_by)
+    fit, origin = fit_again(recipes[0].made_by, dataset.schema)
     records = dataset.digest
     if any(one.records != records for one in recipes):
         raise BadInput(f"{origin}: was trained on other records than these; train again")

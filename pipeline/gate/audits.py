@@ -39,7 +39,10 @@ class Audit:
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
-            raise BadInput(f"{path}: not found; `medsecure run` makes one") from None
+            raise BadInput(
+                f"{path}: not found; `medsecure run` makes one; of `medsecure audit` give --audit "
+                "sweeps/<key>/evaluation, the folder of its page"
+            ) from None
         except (OSError, ValueError) as error:
             raise BadInput(f"{path}: cannot be read ({' '.join(str(error).split())})") from error
         if not isinstance(content, dict) or any(key not in content for key in NEEDED):

@@ -38,6 +38,7 @@ from pipeline.models.reading import (
     typed,
     with_categories,
 )
+from pipeline.models.signatures import refuse_other_order
 from pipeline.models.torch_module import Module
 from pipeline.models.trees import Trees
 from pipeline.statistics import Array
@@ -260,7 +261,8 @@ def imported(path: str, key: str) -> Any:
     try:
         found = importlib.import_module(module)
     except ImportError as error:
-        raise BadInput(f"{key}: {path!r}: cannot be imported ({error})") from error
+        theirs = "; MLflow's begin with models:/ or runs:/" * (module in ("models", "runs"))
+        raise BadInput(f"{key}: {path!r}: cannot be imported ({error}){theirs}") from error
     except Exception as error:  # of code that is not ours, whatever it is
         said = str(error).strip().split("\n", 1)[0]
         kind = type(error).__name__
@@ -321,7 +323,9 @@ def opened(source: str, schema: Schema, folder: Path | None = None) -> Ask:
     if is_native(source):
         return Boosted(Path(source), schema)
     if source.endswith(".skops"):
-        return Predicts(load_skops(Path(source)), schema, source)
+        estimator = load_skops(Path(source))
+        refuse_other_order(estimator, Path(source), schema)
+        return Predicts(estimator, schema, source)
     if ":" in source and not Path(source).exists():
         found = imported(source, "model")
         return asked_by(_made(found, source), schema, source)

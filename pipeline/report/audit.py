@@ -17,7 +17,7 @@ from pipeline.presentation import SCHEMA_VERSION
 from pipeline.presentation.chapter import Finding
 from pipeline.presentation.numbers import without_few
 from pipeline.report import AUDIT_SCHEMA
-from pipeline.report.audited import USE, spoken_of
+from pipeline.report.audited import USE, scored, spoken_of
 from pipeline.report.evidence import Claim
 from pipeline.report.inputs import inputs_of
 from pipeline.risks import RISKS
@@ -101,6 +101,8 @@ def audited(context: Context, defenses: Sequence[str]) -> dict[str, Any]:
             "defenses": list(defenses),
             "folds": cfg.plan.folds,
             "seeds": cfg.plan.seeds,
+            "scored": scored(context),
+            **({"named": named} if (named := cfg.model.own.get("named")) else {}),
             "decision": cfg.decision.model_dump(mode="json"),
             "sha256": dict(context.models),
             "release_sha256": dict(context.releases),

@@ -35,7 +35,7 @@ def facts(context: Context) -> list[tuple[str, str]]:
         ("Predicts", f"{cfg.data.classes[1]} or {cfg.data.classes[0]}, from {_inputs(cfg)}"),
         ("Cohort", cohort(context.dataset, hidden=hidden)),
         ("Model", f"{model}; {_beside(cfg)}"),
-        ("Scored", _scored(context)),
+        ("Scored", scored(context)),
         ("Threat model", reviewed(cfg)),
     ]
 
@@ -43,7 +43,9 @@ def facts(context: Context) -> list[tuple[str, str]]:
 def _model(cfg: Config) -> str:
     layers = ", ".join(map(str, cfg.model.hidden))
     if cfg.model.own:
-        told = {name: Path(str(value)).name for name, value in cfg.model.own.items()}
+        if named := cfg.model.own.get("named"):  # its source is a copy
+            return f"{named}, {cfg.model.name}"
+        told = {name: Path(str(value)).name for name, value in cfg.model.own.items() if value}
         options = ", ".join(f"{name} {value}" for name, value in told.items())
         return f"{cfg.model.name} ({options})"
     model = f"{cfg.model.name}, hidden layers of {layers}" if layers else cfg.model.name
@@ -58,7 +60,7 @@ def _beside(cfg: Config) -> str:
     return "a defense is another way of training it, or says what else it is"
 
 
-def _scored(context: Context) -> str:
+def scored(context: Context) -> str:
     """Who is scored, and by whom."""
     plan, split = context.cfg.plan, context.dataset.split
     if plan.frozen:

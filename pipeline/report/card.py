@@ -114,10 +114,20 @@ def _cohort(audit: Mapping[str, Any]) -> list[str]:
     return [
         f"- {cohort['title']}: {patients} patients, {ill} of them ill; SHA-256 of the records "
         f"`{cohort['sha256']}`.",
-        f"- Every patient is scored by models that did not train on them: {models['folds']} folds, "
-        f"{models['seeds']} seeds, architecture {models['architecture']}.",
+        f"- Scored: {models.get('scored') or _folds(models)}; {_architecture(models)}.",
         f"- Decision threshold: {_said(models['decision'])}.",
     ]
+
+
+def _folds(models: Mapping[str, Any]) -> str:
+    """As audits of an earlier version tell it."""
+    times = f"{models['folds']} folds x {models['seeds']} seeds"
+    return f"each patient by models that did not train on them, {times}"
+
+
+def _architecture(models: Mapping[str, Any]) -> str:
+    named = f" ({models['named']})" if "named" in models else ""
+    return f"architecture {models['architecture']}{named}"
 
 
 def told(count: int | None) -> str:

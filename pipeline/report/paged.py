@@ -182,16 +182,23 @@ def _audited(audited: Mapping[str, Any]) -> list[list[str]]:
     told = {one: "not told how many" if cohort[one] is None else cohort[one] for one in cohort}
     return [
         ["Cohort", f"{cohort['title']}: {told['patients']} patients, {told['ill']} of them ill"],
-        ["Models", f"{models['architecture']}: {', '.join(models['defenses'])}"],
+        ["Models", f"{_called(models)}: {', '.join(models['defenses'])}"],
         [
             "Scored by",
-            f"models that did not train on the patient; {models['folds']} folds x "
+            models.get("scored")
+            or f"models that did not train on the patient; {models['folds']} folds x "
             f"{models['seeds']} seeds",
         ],
         ["Intervals", f"{audited['confidence']:.0%}, unless said otherwise"],
         ["Records", f"SHA-256 {cohort['sha256']}"],
         ["Configuration", f"SHA-256 {audited['configuration_sha256']}"],
     ]
+
+
+def _called(models: Mapping[str, Any]) -> str:
+    """The architecture; of somebody's model also what they call it."""
+    named = f" ({models['named']})" if "named" in models else ""
+    return f"{models['architecture']}{named}"
 
 
 def _overview(audit: Mapping[str, Any]) -> dict[str, Any]:

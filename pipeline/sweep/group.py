@@ -302,7 +302,10 @@ def run_alone(cfg: Config, overrides: Sequence[str]) -> None:
         lines = [layout.heading(counted=False)] if first else []
         lines.append(layout.row(job, figures_of(asked, job.defense), mark="*" * bool(flags)))
         lines += [f"* flagged: {', '.join(flags)}"] if flags else []
-        lines.append(f"page: {evaluation.relative_to(repository_root()) / REPORT}")
+        place = evaluation.relative_to(repository_root())
+        lines.append(f"page: {place / REPORT}")
+        if cfg.plan.frozen:
+            lines.append(f"its gates: medsecure gate --audit {place}")
         lines += _questions(cfg, evaluated.populations[job.defense])
         print(in_columns("\n".join(lines), cfg.data.spoken), flush=True)
     print(f"\n{how_to_compare()}")

@@ -27,7 +27,10 @@ def mark_version(
     alias: str | None,
     dry_run: bool = False,
 ) -> list[str]:
-    """Tags the registered version with the audited weights, and the run of its audit.
+    """Tags the registered versions with the audited weights, and the runs of their audits.
+
+    The release of the recipe, or else whatever is registered of somebody's model that was audited
+    as `models:/...`: of each name the newest version with these weights.
 
     Args:
         data: the name of the cohort.
@@ -52,44 +55,48 @@ def mark_version(
 
         mlflow.set_tracking_uri(uri)
         client = mlflow.MlflowClient()
-        version = _audited(client, name, weights)
-        lines = [f"{name} version {version.version}: {STATE} {tags[STATE]}"]
-        moves, said = _forwards(client, name, version, tags[STATE], alias)
-        lines += [said] if said else []
-        if dry_run:
-            return [f"would: {line}" for line in lines]
-        for key, value in tags.items():
-            client.set_model_version_tag(name, version.version, key, value)
-            if run := version.tags.get(AUDIT):
-                client.set_tag(run, key, value)
-        if moves and alias:
-            client.set_registered_model_alias(name, alias, version.version)
-    return lines
+        lines = []
+        for version in _audited(client, name, weights):
+            lines.append(f"{version.name} version {version.version}: {STATE} {tags[STATE]}")
+            moves, said = _forwards(client, version, tags[STATE], alias)
+            lines += [said] if said else []
+            if dry_run:
+                continue
+            for key, value in tags.items():
+                client.set_model_version_tag(version.name, version.version, key, value)
+                if run := version.tags.get(AUDIT):
+                    client.set_tag(run, key, value)
+            if moves and alias:
+                client.set_registered_model_alias(version.name, alias, version.version)
+    return [f"would: {line}" for line in lines] if dry_run else lines
 
 
-def _audited(client: "MlflowClient", name: str, weights: str) -> "ModelVersion":
-    """The version with the weights.
+def _audited(client: "MlflowClient", name: str, weights: str) -> list["ModelVersion"]:
+    """The versions with the weights: of the recipe's name, or else the newest of each.
 
     Raises:
         BadInput: there is none.
     """
-    versions = client.search_model_versions(f"name = '{name}'")
-    for one in versions:
-        if one.tags.get(WEIGHTS) == weights:
-            return one
-    known = ", ".join(str(one.version) for one in versions) or "none"
+    own = client.search_model_versions(f"name = '{name}'")
+    same = [one for one in own if one.tags.get(WEIGHTS) == weights][:1]
+    found = same or client.search_model_versions(f"tag.{WEIGHTS} = '{weights}'")
+    newest = {one.name: one for one in sorted(found, key=lambda one: int(one.version))}
+    if newest:
+        return [newest[one] for one in sorted(newest)]
+    known = ", ".join(str(one.version) for one in own) or "none"
     raise BadInput(
-        f"MLflow: no version of {name} has the audited weights {weights[:12]} (versions: {known})"
+        f"MLflow: no version of {name} has the audited weights {weights[:12]} (versions: {known}), "
+        "and no other model's; somebody's model is marked where it was audited as models:/..."
     )
 
 
 def _forwards(
-    client: "MlflowClient", name: str, version: "ModelVersion", state: str, alias: str | None
+    client: "MlflowClient", version: "ModelVersion", state: str, alias: str | None
 ) -> tuple[bool, str]:
     """Whether the alias moves to a version, and what is said of it."""
     if alias is None:
         return False, ""
-    (model,) = client.search_registered_models(f"name = '{name}'")
+    (model,) = client.search_registered_models(f"name = '{version.name}'")
     held = {key: int(place) for key, place in model.aliases.items()}.get(alias)
     number = int(version.version)
     if state != "passed":

@@ -1,5 +1,6 @@
 """Models of MLflow's store: which file of one is opened, and that none is unpickled."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,36 @@ from pipeline.tracking.store import quiet, readable_errors, tracking_uri
 ADDRESSES = ("models:/", "runs:/")
 PLACE = Path("sweeps") / "models"
 DESCRIBED, POPULATION = "MLmodel", "population.json"
+NEWEST = "latest"
+_MOVES = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/latest)")
+
+
+def resolved(address: str) -> str:
+    """The address of the very version that an alias, or `latest`, is on now; others as they are.
+
+    An alias moves: what was audited is a version.
+
+    Raises:
+        BadInput: there is no such model, or no such alias of it.
+    """
+    moving = _MOVES.fullmatch(address)
+    if moving is None:
+        return address
+    quiet()
+    with readable_errors():
+        import mlflow
+
+        mlflow.set_tracking_uri(tracking_uri())
+        client, (name, alias) = mlflow.MlflowClient(), moving.groups()
+        try:
+            if alias:
+                version = client.get_model_version_by_alias(name, alias).version
+            else:
+                known = client.search_model_versions(f"name = '{name}'")
+                version = max((int(one.version) for one in known), default=NEWEST)
+        except mlflow.exceptions.MlflowException as error:
+            raise BadInput(f"--model {address}: {str(error).splitlines()[0]}") from error
+    return f"models:/{name}/{version}"
 
 
 def brought(address: str) -> str:
@@ -62,7 +93,8 @@ def opened_of(place: Path, address: str) -> str:
             return str(file)
         raise BadInput(
             f"--model {address}: is kept as {file.name}, which could run code when opened; log it "
-            "with serialization_format='skops' (scikit-learn) or model_format='json' (XGBoost)"
+            "with serialization_format='skops', skops_trusted_types=['numpy.dtype'] (scikit-learn) "
+            "or model_format='json' (XGBoost)"
         )
     raise BadInput(
         f"--model {address}: of kind {', '.join(flavors) or 'none'}; known: medsecure's own, "

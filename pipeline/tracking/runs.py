@@ -26,7 +26,7 @@ from pipeline.tracking.evaluated import Evaluated, run_key
 from pipeline.tracking.keys import safe_key
 from pipeline.tracking.notes import NOTE, experiment_note, run_note
 from pipeline.tracking.params import apart, parameters, point_parameters
-from pipeline.tracking.registry import model_name, register
+from pipeline.tracking.registry import mark_as_audited, model_name, register
 from pipeline.tracking.release import log_release, source_tags
 from pipeline.tracking.store import (
     JOB,
@@ -127,7 +127,9 @@ def _log_files(evaluated: Evaluated, name: str, run_id: str) -> None:
             mlflow.log_artifact(str(file), place)
     schema, named = evaluated.context.dataset.schema, model_name(cfg.data.name, name)
     theirs = cfg.plan.frozen  # whose model it is, they keep it
-    if not theirs and (model := log_release(population, schema, named)):
+    if theirs:
+        mark_as_audited(evaluated, name, run_id)
+    elif model := log_release(population, schema, named):
         register(evaluated, name, run_id, model)
 
 

@@ -3,11 +3,13 @@
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.svm import LinearSVC
 
 import brought
+import mixed
 import tiny
 from pipeline.defenses import estimating
 from pipeline.defenses.estimating import estimator, fit_of, fitted, lightgbm, xgboost
@@ -134,3 +136,34 @@ def test_populations_of_one_recipe_join():
     parts = [made("forest").select(torch.tensor([row])) for row in range(PLAN.size)]
     assert (said(joined(parts)) == said(made("forest"))).all()
     assert not hasattr(LinearSVC, "predict_proba")
+
+
+@pytest.mark.parametrize("recipe", [xgboost, lightgbm])
+def test_levels_that_are_words_are_categories_and_are_read(recipe):
+    """Held against the library itself, fitted by hand on the same records."""
+    library = pytest.importorskip(recipe.__name__)
+    more = {"depth": 3} if recipe is xgboost else {"leaves": 5, "leaf": 3}
+    data = mixed.records(200, seed=0)
+    plan = tiny.plan(data, folds=2, seeds=1, release=True)
+    population = recipe(data, plan, CFG, rounds=4, rate=0.3, **more)
+    assert isinstance(population, Trees)
+    frame = framed(data.x.numpy(), data.schema)
+    for name, feature in mixed.FEATURES.items():
+        if feature.levels:
+            frame[name] = pd.Categorical(frame[name], categories=list(feature.levels))
+    kind = library.XGBClassifier if recipe is xgboost else library.LGBMClassifier
+    asked = (
+        {"max_depth": 3, "enable_categorical": True}
+        if recipe is xgboost
+        else {"num_leaves": 5, "min_child_samples": 3, "verbose": -1, "force_row_wise": True}
+    )
+    logits = population.double()(data.x.double().expand(plan.size, *data.x.shape))
+    found = (logits[..., 1] - logits[..., 0]).sigmoid().numpy()
+    for member, (train, seed) in enumerate(zip(plan.train, plan.seeds.tolist(), strict=True)):
+        own = kind(n_estimators=4, learning_rate=0.3, random_state=seed % 2**32, n_jobs=1, **asked)
+        own.fit(frame[train.numpy()], data.y[train].numpy())
+        np.testing.assert_allclose(found[member], own.predict_proba(frame)[:, 1], atol=1e-6)
+    # and a level is a name: what another one says of the same patients is another answer
+    turned = data.x.double().clone()
+    turned[:, 2] = (turned[:, 2] + 1) % 3
+    assert (population.double()(turned.expand(plan.size, *turned.shape)) != logits).any()

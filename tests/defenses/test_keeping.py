@@ -194,3 +194,31 @@ def test_a_module_that_answers_otherwise_is_one_line(monkeypatch):
     monkeypatch.setattr(brought.Ward, "forward", lambda self, x: x)
     with pytest.raises(BadInput, match="records with 8 x 5; expected one logit a record"):
         kept("brought:module")
+
+
+def test_what_told_its_version_is_not_opened_and_met_again_by_the_audit_that_follows(monkeypatch):
+    """Once alone: the next audit meets whatever is behind the source then."""
+    asked, model = [], brought.deployed()
+
+    def load():
+        asked.append("opened")
+
+        def predict(frame):
+            asked.append(len(frame))
+            return model.predict_proba(frame)[:, 1]
+
+        return predict
+
+    monkeypatch.setattr(brought, "slow_to_load", load, raising=False)
+    version = version_of("brought:slow_to_load", DATA, 0)
+    once = [*asked]
+    assert once.count("opened") == 1
+    assert kept("brought:slow_to_load").digest == version
+    assert asked == once
+    assert kept("brought:slow_to_load").digest == version
+    assert asked == once * 2
+    # of other records, or told gaps in another way, it is met anew
+    version_of("brought:slow_to_load", tiny.records(60, seed=5), 0)
+    before = len(asked)
+    kept("brought:slow_to_load")
+    assert len(asked) > before

@@ -74,3 +74,10 @@ def test_a_line_of_a_table_stays_one(audit):
     audit["figures"][0]["among"] = "a | b\nc"
     (line,) = [one for one in card_of(audit).splitlines() if "a \\| b c" in one]
     assert line.count(" | ") == 5
+
+
+def test_a_deployed_model_is_named_and_its_scorer_is_not_a_fold(audit):
+    assert "each patient by models that did not train on them" in card_of(audit)
+    models = audit["audited"]["models"] | {"scored": "by that model", "named": "models:/ward/3"}
+    card = card_of(audit | {"audited": audit["audited"] | {"models": models}})
+    assert "- Scored: by that model; architecture mlp (models:/ward/3)." in card

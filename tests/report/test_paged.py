@@ -23,6 +23,7 @@ from pipeline.report import paged
 from pipeline.report.paged import (
     LEFT_OUT,
     SIZES,
+    _audited,
     chapters_as_data,
     cut_of,
     draw_pdf,
@@ -242,3 +243,11 @@ def test_in_a_sector_the_first_page_is_in_its_words_and_its_names_stay():
     assert told["audited"][0][1] == "Ill patients: 80 lots, not told how many of them low-grade"
     assert told["not_tested"] == ["No lots."]  # a chapter's own, which is told in its words
     assert "patients" in cut_of(AUDIT, [], "full")["audited"][0][1]
+
+
+def test_a_deployed_model_is_named_and_its_scorer_is_not_a_fold():
+    assert dict(_audited(AUDIT["audited"]))["Scored by"].endswith("5 folds x 1 seeds")
+    models = {**AUDIT["audited"]["models"], "scored": "by that model", "named": "models:/ward/3"}
+    told = dict(_audited({**AUDIT["audited"], "models": models}))
+    assert told["Scored by"] == "by that model"
+    assert told["Models"] == "mlp (models:/ward/3): baseline"

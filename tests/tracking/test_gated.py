@@ -83,6 +83,23 @@ def test_weights_that_were_not_audited_are_refused(store):
     assert held(store) == {}
 
 
+def test_somebody_s_model_is_found_by_the_weights_that_were_audited(store):
+    """Under its own name; of two versions with these weights the newer, and nothing of others."""
+    for name, number in (("theirs", 2), ("theirs", 2), ("theirs", 1)):
+        if not store.search_registered_models(f"name = '{name}'"):
+            store.create_registered_model(name)
+        store.create_model_version(name, f"models:/{NAME}/1", tags={WEIGHTS: WEIGHT[number]})
+    lines = mark_version("ward", "another", WEIGHT[2], {STATE: "passed"}, ALIAS)
+    assert [line for line in lines if STATE in line] == [
+        f"theirs version 2: {STATE} passed",
+        f"{NAME} version 2: {STATE} passed",
+    ]
+    (theirs,) = store.search_registered_models("name = 'theirs'")
+    assert {name: int(one) for name, one in theirs.aliases.items()} == {ALIAS: 2}
+    assert STATE not in store.get_model_version("theirs", "3").tags
+    assert held(store) == {ALIAS: 2}
+
+
 def test_a_dry_run_and_no_alias_move_nothing(store):
     assert all(line.startswith("would: ") for line in mark(1, "passed", dry_run=True))
     assert STATE not in store.get_model_version(NAME, "1").tags

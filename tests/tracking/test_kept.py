@@ -16,7 +16,7 @@ from pipeline.files import BadInput
 from pipeline.models.endpoint import Endpoint
 from pipeline.models.population import load_population
 from pipeline.models.questions import framed
-from pipeline.tracking.kept import brought, opened_of
+from pipeline.tracking.kept import brought, opened_of, resolved
 from pipeline.tracking.registry import model_name
 
 
@@ -44,6 +44,19 @@ def test_what_an_alias_named_before_is_gone(tmp_path, monkeypatch):
 
     assert (holds("population.json") / "population.json").is_file()
     assert holds("m.skops", flavors={"sklearn": {"pickled_model": "m.skops"}}).name == "m.skops"
+
+
+@pytest.mark.heavy
+def test_what_moves_is_taken_for_the_version_that_it_is_on(logged, to_log):
+    name = model_name("tiny", next(iter(to_log.populations)))
+    logged.client.set_registered_model_alias(name, "champion", "1")
+    assert resolved(f"models:/{name}@champion") == f"models:/{name}/1"
+    assert resolved(f"models:/{name}/latest") == f"models:/{name}/1"
+    logged.client.delete_registered_model_alias(name, "champion")
+    for stays in (f"models:/{name}/1", "runs:/0123/model", "models:/m-0123"):
+        assert resolved(stays) == stays
+    with pytest.raises(BadInput, match="champion not found"):
+        resolved(f"models:/{name}@champion")
 
 
 @pytest.mark.heavy

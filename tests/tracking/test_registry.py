@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.risks.risk import Context, Judgement
 from pipeline.tracking import registry, runs
-from pipeline.tracking.registry import ALIAS, AUDIT, WEIGHTS, model_name, register
+from pipeline.tracking.registry import ALIAS, AUDIT, WEIGHTS, mark_as_audited, model_name, register
 
 
 @pytest.mark.parametrize(
@@ -72,10 +72,14 @@ def audit(monkeypatch, empty_store, tmp_path):
     monkeypatch.setattr(registry, "model_note", lambda *_: "a note")
     data = SimpleNamespace(name="clinic", title="Clinic", unreviewed=[], spoken={})
 
-    def run(weights, *flags, unreviewed=(), noise=""):
+    def run(weights, *flags, unreviewed=(), noise="", parent="", apart=(), model="mlp"):
         data.unreviewed = list(unreviewed)
         asked = SimpleNamespace(
-            context=SimpleNamespace(cfg=SimpleNamespace(data=data)),
+            context=SimpleNamespace(
+                cfg=SimpleNamespace(data=data, model=SimpleNamespace(name=model), seed=0)
+            ),
+            parent=parent,
+            overrides=apart,
             populations={
                 "hard": SimpleNamespace(digest=weights, facts={"noise": noise} if noise else {})
             },
@@ -89,6 +93,9 @@ def audit(monkeypatch, empty_store, tmp_path):
         versions = client.search_model_versions("name = 'clinic-hard'")
         return SimpleNamespace(
             candidate=str(named.aliases.get(ALIAS, "")),
+            whose={
+                str(one.version): (one.tags["model"], one.tags["set_apart_by"]) for one in versions
+            },
             audits={str(one.version): one.tags[AUDIT] == run for one in versions},
         )
 
@@ -117,3 +124,54 @@ def test_who_is_flagged_later_is_no_candidate_any_more(audit):
 @pytest.mark.parametrize("against", [{"unreviewed": ["glucose"]}, {"noise": "seeded"}])
 def test_an_unreviewed_threat_model_or_seeded_noise_makes_no_candidate(audit, against):
     assert audit("a" * 64, **against).candidate == ""
+
+
+def test_jobs_of_a_sweep_that_share_a_name_say_which_they_are_and_move_no_alias(audit):
+    """`-m model=mlp,linear`: whichever ends last would be taken for the candidate of the other."""
+    assert audit("a" * 64).candidate == "1"
+    swept = {"parent": "the sweep"}
+    assert audit("b" * 64, apart=["model=mlp"], **swept).candidate == "1"
+    after = audit("c" * 64, apart=["model=linear"], model="linear", **swept)
+    assert after.candidate == "1"
+    assert after.whose == {
+        "1": ("mlp", "nothing"),
+        "2": ("mlp", "model=mlp"),
+        "3": ("linear", "model=linear"),
+    }
+    # who is alone under the name in a sweep, or was asked for alone, is the candidate
+    assert audit("d" * 64, apart=["adv_train.eps=0.2"], **swept).candidate == "4"
+    assert audit("b" * 64, apart=["model=mlp"]).candidate == "2"
+    # and what is flagged loses it, wherever that is found
+    assert audit("b" * 64, "masked", apart=["model=mlp"], **swept).candidate == ""
+
+
+def test_somebody_s_version_is_tagged_and_who_may_not_write_there_loses_nothing(
+    audit, monkeypatch, capsys
+):
+    import mlflow
+
+    audit("a" * 64)
+
+    def marked(named):
+        asked = SimpleNamespace(
+            context=SimpleNamespace(
+                cfg=SimpleNamespace(model=SimpleNamespace(own={"named": named}))
+            ),
+            populations={"baseline": SimpleNamespace(digest="b" * 64)},
+            judged=lambda name: Judgement({"masked": "why"}),
+        )
+        mark_as_audited(asked, "baseline", "a run")
+        return mlflow.MlflowClient().get_model_version("clinic-hard", "1").tags
+
+    assert marked("runs:/0123/model")[WEIGHTS] == marked("")[WEIGHTS] == "a" * 64
+    after = marked("models:/clinic-hard/1")
+    assert (after[WEIGHTS], after[AUDIT], after["flags"]) == ("b" * 64, "a run", "masked")
+    assert capsys.readouterr().err == ""
+
+    def refused(*_):
+        raise mlflow.MlflowException("403: no permission")
+
+    monkeypatch.setattr(mlflow.MlflowClient, "set_model_version_tag", refused)
+    marked("models:/clinic-hard/1")
+    said = "MLflow: models:/clinic-hard/1: is not marked as audited (403: no permission)\n"
+    assert capsys.readouterr().err == said
