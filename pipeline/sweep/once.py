@@ -78,6 +78,11 @@ class Run:
         return self.place / STAGES / key[:16] if key else None
 
     @property
+    def evaluation(self) -> Path:
+        """The folder of its page and tables: those of other settings of such risks stay."""
+        return (self.staged or self.place) / EVALUATION
+
+    @property
     def context(self) -> Context:
         """Whose records were examined, and as what was configured."""
         return Context(self.dataset, self.cfg)
@@ -217,7 +222,7 @@ def drawn_and_logged(
         run.context, models={name: models.digest}, releases={name: deployed(models).digest}
     )
     results = draw_up_all(Sources(examined, run.staged), context)
-    evaluation, digest = run.place / EVALUATION, f"{package_digest()} {staged_key(run.cfg)}".strip()
+    evaluation, digest = run.evaluation, package_digest()
     if not evaluation.exists() or (evaluation / DRAWN_BY).read_text(encoding="utf-8") != digest:
         with folder(evaluation) as out:
             write_evaluation(results, context, out)

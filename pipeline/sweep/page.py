@@ -175,6 +175,6 @@ def _listed(runs: Sequence[tuple[Job, Run]], compared: Compared) -> list[Part]:
     table = jobs_table(runs, compared)
     shown = table.drop(columns=["better", "worse", "best", "pareto_front"])
     return [
-        Note("Each has a page of its own: evaluation/report.html in its folder below sweeps/."),
+        Note("Each has a page of its own: report.html in its folder evaluation/ below sweeps/."),
         Table(shown),
     ]

@@ -163,3 +163,15 @@ def test_the_sections_of_other_defenses_do_not(first, after_first):
     both = after_first("seed=1", "distill.epochs=1", defenses=("baseline", "distill"))
     assert [line["key"] == first.line["key"] for line in both.lines] == [True, False]
     assert both.trained == ["distill"]
+
+
+def test_other_settings_of_risks_with_a_stage_leave_a_page_of_their_own(cfg, dataset):
+    """They share the models, and so the folder of the job."""
+
+    def page(dose, risks="all"):
+        poisoning = cfg.poisoning.model_copy(update={"headline_dose": dose})
+        asked = cfg.model_copy(update={"poisoning": poisoning, "risks": risks})
+        return once.Run("baseline", asked, dataset, "0" * 64, done_before=False).evaluation
+
+    assert page(0.1) != page(0.2)
+    assert page(0.1, "examined") == page(0.2, "examined") == once.place_of("0" * 64) / "evaluation"
