@@ -121,8 +121,8 @@ def untested(tables: Tables, context: Context) -> Sequence[str]:
         "Clean-label poison and backdoors that are made for the recipe they meet: they are made "
         "against the undefended model. No attack is proved to be the worst.",
         f"Poison in other trainings: {numbers.repetitions} of {context.cfg.plan.seeds} repetitions "
-        f"{trainings} were poisoned; the luck of a training, and of whom an attacker chose, is in no "
-        "interval.",
+        f"{trainings} were poisoned; the luck of a training, and of whom an attacker chose, "
+        "is in no interval.",
     ]
     return (
         [*sentences, f"Poisoning attacks not run: {', '.join(left_out)}."]
