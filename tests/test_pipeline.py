@@ -664,7 +664,7 @@ def test_a_data_set_of_scikit_learn_is_prepared_without_a_file(ward):
 SMALL_IMAGES = [
     "experiment=digits",
     "threads=1",
-    "plan.folds=2",
+    "plan.folds=3",
     "plan.seeds=1",
     "train.epochs=2",
     "distill.epochs=2",
