@@ -7,10 +7,11 @@ from pipeline.files import sha256
 
 PACKAGE = Path(__file__).parents[1]
 CODE = ("*.py", "*.jinja", "*.json", "*.typ")
-# Top-level names by which no figure, table or page is made: commands, and what calls the rest.
+# Top-level names by which no figure, table or page is made: commands, what calls the rest, and
+# what starts others who do the same work.
 CALLERS = {
-    "__init__.py", "__main__.py", "api", "cohort", "gate", "params.py", "project", "release.py",
-    "stages", "sweep",
+    "__init__.py", "__main__.py", "api", "cluster.py", "cohort", "gate", "params.py", "project",
+    "release.py", "stages", "sweep",
 }  # fmt: skip
 
 
