@@ -7,19 +7,17 @@ import argparse
 import json
 import os
 import re
-import signal
-import socket
 import subprocess
 import sys
-import time
 from types import SimpleNamespace
-from urllib.request import urlopen
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from mlflow_server import served
 from pipeline.api.auditing import add_arguments, asked_for
+from pipeline.api.verbs import QUIET
 from pipeline.params import configured
 from tiny import ROOT
 
@@ -59,7 +57,6 @@ def test_addresses_and_names_stay_as_they_are():
 
 # ---- a real server, by command line ----
 
-QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 COMMAND = [
     sys.executable,
     "-c",
@@ -93,29 +90,9 @@ def cohort(path):
 def server(tmp_path_factory):
     """The address of a server of its own, with its files."""
     tmp_path = tmp_path_factory.mktemp("server")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    where = ["--backend-store-uri", f"sqlite:///{tmp_path / 'ml.db'}"]
-    where += ["--artifacts-destination", str(tmp_path / "files"), "--port", str(port)]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "mlflow", "server", "--workers", "1", "--host", "127.0.0.1", *where],
-        cwd=tmp_path,
-        env=os.environ | QUIET,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    address, end = f"http://127.0.0.1:{port}", time.monotonic() + 120
-    while time.monotonic() < end:
-        try:
-            urlopen(f"{address}/health", timeout=1).close()
-            break
-        except OSError:
-            time.sleep(0.3)
-    yield address
-    os.killpg(process.pid, signal.SIGTERM)
-    process.wait(30)
+    files = ["--artifacts-destination", str(tmp_path / "files")]
+    with served(f"sqlite:///{tmp_path / 'ml.db'}", tmp_path, *files) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")

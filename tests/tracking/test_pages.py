@@ -1,20 +1,13 @@
 """Where to look: the view of the experiment logged to last, and its newest runs side by side."""
 
 import json
-import os
 import shutil
-import signal
-import socket
-import subprocess
-import sys
-import time
-from contextlib import closing
 from urllib.parse import parse_qs, unquote
 from urllib.request import Request, urlopen
 
 import pytest
 
-from pipeline.api.verbs import QUIET
+from mlflow_server import served
 from pipeline.files import BadInput
 from pipeline.tracking import pages
 from pipeline.tracking.pages import addresses
@@ -88,30 +81,8 @@ def test_one_run_is_compared_with_nothing(client):
 @pytest.fixture(scope="module")
 def server(logged_root):
     """The address of a server of the store of the tiny clinic."""
-    with closing(socket.socket()) as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    store = f"sqlite:///{logged_root / 'mlflow.db'}"
-    where = ["--host", "127.0.0.1", "--port", str(port), "--backend-store-uri", store]
-    environment = os.environ | QUIET
-    process = subprocess.Popen(
-        [sys.executable, "-m", "mlflow", "server", "--workers", "1", *where],
-        cwd=logged_root,
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    address, end = f"http://127.0.0.1:{port}", time.monotonic() + 120
-    while time.monotonic() < end:
-        try:
-            urlopen(f"{address}/health", timeout=1).close()
-            break
-        except OSError:
-            time.sleep(0.5)
-    yield address
-    os.killpg(process.pid, signal.SIGTERM)
-    process.wait(30)
+    with served(f"sqlite:///{logged_root / 'mlflow.db'}", logged_root) as address:
+        yield address
 
 
 def ask(server, path, body=None):
