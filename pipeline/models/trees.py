@@ -21,7 +21,7 @@ KIND = "trees"
 Link = Literal["log_odds", "probability"]
 # what a probability is taken for at least, and one minus it at most: log-odds stay finite
 LEAST_CHANCE = 1e-6
-ANSWERED_AT_ONCE = 2**22  # nodes that records of one member stand at together
+WALKED_AT_ONCE = 2**17  # paths of records through trees, as many as caches hold
 
 
 class Tree(NamedTuple):
@@ -125,12 +125,16 @@ class Trees(Stacked):
         """Itself: sums are in float64 anyway."""
         return self
 
+    def to(self, device: str) -> Self:
+        """Itself: whatever device asks, NumPy walks down the trees."""
+        return self
+
     def __call__(self, x: Tensor) -> Tensor:
         """Logits (..., M, B, 2) of records (..., M, B, D); log-odds in float64, as x is written."""
         if x.dim() > 3:
             return torch.stack([self(block) for block in x])
         odds = self.log_odds(x) - self.cut[:, None]
-        return torch.stack([torch.zeros_like(odds), odds], -1).to(x.dtype)
+        return torch.stack([torch.zeros_like(odds), odds], -1).to(x)
 
     def log_odds(self, x: Tensor) -> Tensor:
         """(M, B) float64 of records (M, B, D), whatever the cut."""
@@ -144,32 +148,24 @@ class Trees(Stacked):
 
     def totals(self, x: Tensor) -> Tensor:
         """(M, B) float64: what the trees of each member add up to, a mean of probabilities."""
-        at_once = max(1, ANSWERED_AT_ONCE // self.architecture.trees)
-        each = [
-            torch.cat([self._sums(number, part) for part in records.split(at_once)])
-            for number, records in enumerate(x)
-        ]
-        sums = torch.stack(each) if each else torch.zeros(x.shape[:-1], dtype=torch.float64)
-        total = self.parameters["base"][:, None] + sums
+        sums = np.zeros(x.shape[:-1])
+        for number, records in enumerate(x.double().cpu().numpy()):
+            sums[number] = self._sums(number, records)
+        total = self.parameters["base"][:, None] + torch.from_numpy(sums)
         return total / self.architecture.trees if self._averages else total
 
     @property
     def _averages(self) -> bool:
         return self.architecture.link == "probability"
 
-    def _sums(self, number: int, x: Tensor) -> Tensor:
-        """(B,) the sum of the leaves that records (B, D) fall into."""
-        own = {name: self.parameters[name][number] for name in Tree._fields}
-        columns, missing = x.double().T.contiguous(), x.isnan().T.contiguous()
-        node = torch.zeros(self.architecture.trees, len(x), dtype=torch.int64, device=x.device)
-        for _ in range(self.architecture.depth):
-            feature = own["feature"].gather(1, node)
-            left = columns.gather(0, feature) <= own["threshold"].gather(1, node)
-            gap = missing.gather(0, feature)
-            left = torch.where(gap, own["missing_left"].gather(1, node), left)
-            node = torch.where(left, own["left"].gather(1, node), own["right"].gather(1, node))
+    def _sums(self, number: int, records: Array) -> Array:
+        """(B,) the sum of the leaves that records (B, D) float64 fall into."""
+        own = Tree(*(self.parameters[name][number].numpy() for name in Tree._fields))
+        paths = _Paths.of(own, self.architecture.features)
+        at_once = max(1, WALKED_AT_ONCE // self.architecture.trees)
+        parts = np.split(records, range(at_once, len(records), at_once))
         # one tree after another: `sum` goes by how many records are asked about together
-        return own["value"].gather(1, node).cumsum(0)[-1]
+        return np.concatenate([paths.said(part).cumsum(0)[-1] for part in parts])
 
     def decide_at(self, cut: Tensor) -> Self:
         """The same ensembles, calling ill from other log-odds (M,) on."""
@@ -207,11 +203,72 @@ def _filled(field: str, tree: Tree, nodes: int) -> Array:
     return np.concatenate([values, behind.astype(values.dtype)])
 
 
+@dataclass(frozen=True)
+class _Paths:
+    """T trees of K nodes each as one list of nodes, on which many records walk down together.
+
+    Attributes:
+        column: (T*K,) what is asked about: a row of `_seen_twice`.
+        threshold: (T*K,) float64.
+        child: (2*T*K,) the left child of a node, behind it the right one, places in this list.
+        inner: (T*K,) bool, whether it asks.
+        value: (T, K) float64, what a leaf says.
+    """
+
+    column: Array
+    threshold: Array
+    child: Array
+    inner: Array
+    value: Array
+
+    @classmethod
+    def of(cls, trees: Tree, features: int) -> Self:
+        """The paths of trees (T, K) that ask about so many features."""
+        first = np.arange(len(trees.value))[:, None] * trees.value.shape[1]
+        return cls(
+            column=(trees.feature + features * trees.missing_left).ravel(),
+            threshold=trees.threshold.ravel(),
+            child=np.stack([trees.left + first, trees.right + first], -1).ravel(),
+            inner=_asks(trees).ravel(),
+            value=trees.value,
+        )
+
+    def said(self, records: Array) -> Array:
+        """(T, B) float64: the leaf of each tree that records (B, D) fall into."""
+        trees, nodes = self.value.shape
+        seen, count = _seen_twice(records), len(records)
+        ends = np.repeat(np.arange(trees) * nodes, count)
+        way = np.flatnonzero(self.inner.take(ends))  # a record in a tree, while it is asked
+        node, record = ends.take(way), way % count
+        while len(node):
+            value = seen.take(self.column.take(node) * count + record)
+            right = ~(value <= self.threshold.take(node))
+            node = self.child.take(2 * node + right)
+            ends[way] = node
+            on = np.flatnonzero(self.inner.take(node))
+            node, way, record = node.take(on), way.take(on), record.take(on)
+        return self.value.take(ends).reshape(trees, count)
+
+
+def _seen_twice(records: Array) -> Array:
+    """(2*D, B): records (B, D) column by column, for nodes that send a missing value right.
+
+    It is NaN there, which no threshold holds. And once more for those that send it left, where it
+    lies below every threshold.
+    """
+    return np.concatenate([records.T, np.where(np.isnan(records), -np.inf, records).T])
+
+
+def _asks(trees: Tree) -> Array:
+    """(..., K) bool: the nodes that are no leaf, of trees (..., K)."""
+    other: Array = trees.left != np.arange(trees.left.shape[-1])
+    return other
+
+
 def _depth(tree: Tree) -> int:
-    """How many questions the longest path asks; children come after their parent."""
-    depth = np.zeros(len(tree.value), dtype=np.int64)
-    for node in range(len(tree.value)):
-        for child in (tree.left[node], tree.right[node]):
-            if child != node:
-                depth[child] = max(depth[child], depth[node] + 1)
-    return int(depth.max())
+    """How many questions the longest path asks."""
+    asks, level, asked = _asks(tree), np.zeros(1, dtype=np.int64), 0
+    while len(level := level[asks[level]]):
+        level = np.unique(np.concatenate([tree.left[level], tree.right[level]]))
+        asked += 1
+    return asked

@@ -2,16 +2,18 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
 import groves
 import tiny
 from pipeline.files import BadInput
+from pipeline.models import trees
 from pipeline.models.answers import log_odds
 from pipeline.models.population import load_population
 from pipeline.models.stacked import WEIGHTS
-from pipeline.models.trees import LEAST_CHANCE, Trees
+from pipeline.models.trees import LEAST_CHANCE, Tree, Trees
 from tiny import same_bits
 
 CASES = {"log_odds": groves.drawn(seed=1), "probability": groves.drawn(seed=2, link="probability")}
@@ -29,6 +31,38 @@ def test_its_log_odds_are_those_of_its_trees_one_by_one(link):
     )
     blocks = models(x.view(3, 1, 20, 5).double())
     assert same_bits(blocks.flatten(0, 2), models(x[None].double())[0])
+
+
+@pytest.mark.parametrize("threshold", [-math.inf, -1.0, 0.0, math.inf])
+@pytest.mark.parametrize("missing_left", [False, True])
+def test_a_value_goes_left_up_to_the_threshold_and_a_missing_one_where_the_node_says(
+    threshold, missing_left
+):
+    values = [-math.inf, -3e38, -1.0, 0.0, 3e38, math.inf, math.nan]
+    ragged = Tree(  # asks about the second of two features; right of it once more
+        feature=np.array([1, 0, 1, 0, 0]),
+        threshold=np.array([threshold, 0.0, 1.0, 0.0, 0.0]),
+        left=np.array([1, 1, 3, 3, 4]),
+        right=np.array([2, 1, 4, 3, 4]),
+        missing_left=np.array([missing_left, False, True, False, False]),
+        value=np.array([0.0, 1.0, 0.0, 2.0, 4.0]),
+    )
+    models = Trees.of("one", [[ragged]], ("one",), features=2, link="log_odds", base=[0.0])
+    assert models.architecture.depth == 2
+    x = torch.tensor([[math.nan, value] for value in values])
+    above = [2.0 if math.isnan(value) or value <= 1.0 else 4.0 for value in values]
+    goes_left = [missing_left if math.isnan(value) else value <= threshold for value in values]
+    said = [1.0 if left else other for left, other in zip(goes_left, above, strict=True)]
+    assert models.log_odds(x[None])[0].tolist() == said
+
+
+@pytest.mark.parametrize("at_once", [1, 20, 50])
+def test_how_many_walk_together_changes_no_bit(at_once, monkeypatch):
+    models, dataset, plan = groves.grown("extra_trees")
+    x = dataset.x.expand(plan.size, -1, -1)
+    together = models.log_odds(x)
+    monkeypatch.setattr(trees, "WALKED_AT_ONCE", at_once)
+    assert same_bits(models.log_odds(x), together)
 
 
 @every_case

@@ -104,14 +104,15 @@ def _walked(tree: Tree, inner: Array, where: str) -> Array:
                 f"{where}: a node has the child {_outside(children, nodes)} of {nodes} nodes; "
                 "damaged"
             )
-    seen, levels = np.zeros(nodes, bool), [np.array([0])]
+    seen, levels, known = np.zeros(nodes, bool), [np.array([0])], 1
     seen[0] = True
     while len(levels[-1]):
         asks = levels[-1][inner[levels[-1]]]
         children = np.concatenate([tree.left[asks], tree.right[asks]])
-        if seen[children].any() or len(np.unique(children)) < len(children):
-            raise BadInput(f"{where}: two nodes lead to one: no tree; damaged")
         seen[children] = True
+        known += len(children)
+        if np.count_nonzero(seen) < known:
+            raise BadInput(f"{where}: two nodes lead to one: no tree; damaged")
         levels.append(children)
         if len(levels) > DEEPEST:
             raise BadInput(f"{where}: deeper than {DEEPEST} questions, which is not read")
